@@ -1,0 +1,13 @@
+"""The frameworks' answers: one file for each framework.
+
+A framework is imported inside its own adapter, and only when that is made: an absent, heavy or broken one must not
+matter to those who use another.
+"""
+
+from gradagree.adapters.adapter import Adapter as Adapter
+from gradagree.adapters.adapter import Answer as Answer
+from gradagree.adapters.adapter import Problem as Problem
+from gradagree.adapters.adapter import Unsupported as Unsupported
+from gradagree.adapters.for_jax import ForJax as ForJax
+from gradagree.adapters.for_torch import ForTorch as ForTorch
+from gradagree.adapters.probes import probe as probe

@@ -1,0 +1,42 @@
+"""Is this gradient right? Backpropagation derived by hand judges the frameworks, box by box.
+
+Importing the package imports no framework, and nothing else until it is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gradagree.adapters import Adapter as Adapter
+    from gradagree.architectures import draw as draw
+    from gradagree.cases import Case as Case
+    from gradagree.reference import Activation as Activation
+    from gradagree.reference import ErrorFunction as ErrorFunction
+    from gradagree.verdict import Record as Record
+    from gradagree.verdict import Verdict as Verdict
+
+_HOMES = {
+    "Activation": "gradagree.reference",
+    "Adapter": "gradagree.adapters",
+    "Case": "gradagree.cases",
+    "ErrorFunction": "gradagree.reference",
+    "Record": "gradagree.verdict",
+    "Verdict": "gradagree.verdict",
+    "check": "gradagree.checking",
+    "draw": "gradagree.architectures",
+    "run": "gradagree.checking",
+}
+
+__all__ = ["Activation", "Adapter", "Case", "ErrorFunction", "Record", "Verdict", "check", "draw", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gradagree' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

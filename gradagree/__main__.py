@@ -1,0 +1,5 @@
+"""``python -m gradagree``."""
+
+from gradagree.cli import main
+
+main()

@@ -1,0 +1,63 @@
+"""Random architectures: case number i of a seed is the same whatever else is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from gradagree.cases import Case
+from gradagree.datasets import DATASETS
+from gradagree.drawing import REGIMES, Source
+from gradagree.reference import Activation, ErrorFunction
+
+__all__ = ["draw"]
+
+WIDTHS = (1, 2, 3, 4, 5, 6, 8, 8, 10, 12, 16, 16, 24, 32, 48, 64)
+BATCHES = (1, 2, 3, 4, 8, 8, 16, 32)
+MOST_BOXES = 6
+ROOM_FOR_SEEDS = 10**9
+
+
+def draw(
+    cases: int,
+    seed: int = 0,
+    dtypes: Sequence[str] = ("float64", "float32"),
+    activations: Sequence[Activation] | None = None,
+    errors: Sequence[ErrorFunction] | None = None,
+    regimes: Sequence[str] = tuple(REGIMES),
+    start: int = 0,
+) -> Iterator[Case]:
+    """So many random architectures, each in every dtype: 1 to 6 boxes, widths to 64, up to 32 examples.
+
+    Regimes take turns; the first case of a data set is its classic network. Activations and error functions default to
+    the whole catalogue. The outermost box takes the inputs as they are (identity activation).
+    """
+    functions = [kind() for kind in Activation.catalogue.values()] if activations is None else list(activations)
+    judges = [kind() for kind in ErrorFunction.catalogue.values()] if errors is None else list(errors)
+    for i in range(start, start + cases):
+        source = Source(f"architecture {seed} {i}")
+        regime = regimes[i % len(regimes)]
+        error, batch, number = source.choice(judges), source.choice(BATCHES), int(source.integers(ROOM_FOR_SEEDS))
+        widths, biases = _shape(source, regime, first=i < len(regimes))
+        if error.targets == "classes":
+            widths = (*widths[:-1], max(widths[-1], 2))
+        chosen = _activations(source, functions, len(widths) - 1)
+        for dtype in dtypes:
+            yield Case(widths, chosen, error, batch, dtype, regime, number, biases)
+
+
+def _shape(source: Source, regime: str, first: bool) -> tuple[tuple[int, ...], tuple[bool, ...]]:
+    """Widths, and which boxes have biases."""
+    depth = 1 + int(source.integers(MOST_BOXES))
+    widths = tuple(source.choice(WIDTHS) for _ in range(depth + 1))
+    biased = bool(source.integers(2))
+    if regime in DATASETS:
+        data = DATASETS[regime]
+        widths = data.classic if first else (data.inputs, *widths[1:-1], data.decisions)
+    return widths, (biased,) * (len(widths) - 1)
+
+
+def _activations(source: Source, functions: Sequence[Activation], weights: int) -> tuple[Activation, ...]:
+    """Identity on the inputs, then one for each box; in one network of four an output activation too."""
+    boxes = weights + (int(source.integers(4)) == 0)
+    identity = Activation.named("id")
+    return (identity, *(source.choice(functions) for _ in range(boxes - 1)))

@@ -1,0 +1,6 @@
+"""Arrays on which the reference runs unchanged: rounded, dual and ball numbers."""
+
+from gradagree.arithmetics.ball import Ball as Ball
+from gradagree.arithmetics.dual import Dual as Dual
+from gradagree.arithmetics.duck import NoRule as NoRule
+from gradagree.arithmetics.rounded import Rounded as Rounded

@@ -1,0 +1,111 @@
+"""The model of a correct program: what may happen to a number that a framework computes in one dtype.
+
+One table for all functions. Adapters may only measure their own entries (`accumulator`, `flushes`).
+
+===================================  ============================================  =================================
+operation                            bound on what it adds                         source
+===================================  ============================================  =================================
++ - *, a stored number               u |v|                                         IEEE 754-2019, 4.3.1
+division                             2 u |v|                                       reciprocal and product
+sum of n terms, dot product          u_out |v| + n u_acc |a||w|, any order, FMA    Jeannerod and Rump, SIMAX 34 (2013)
+library function (exp, tanh, erf)    12 u |v|                                      measured worst on CPU: 6.5 u (tanh)
+scalar that is not representable     u |c|                                         IEEE 754-2019, 4.3.1
+a value A(p), of any formula         8 u (|A| + |p A'|)                            errors in p and in A of 4 u each
+a derivative A'(p), of any formula   8 u (|A'| + |p A''|)                          likewise
+digits lost in a formula             8 u S, S the largest |A| or |A'| on [0, p]    natural scale: lost, not wrong
+result below the smallest normal     half the smallest subnormal, or the smallest  IEEE 754-2019, 7.5; flushing is
+                                     normal number where subnormals are flushed    measured by a probe
+library function below it            the smallest normal number                    vectorised exp and erf flush
+===================================  ============================================  =================================
+
+u = 2^-precision is the unit roundoff. The bound on dot products has no pole: gamma_n = n u / (1 - n u) has one at
+n u = 1.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+LIBRARY = 12
+FORMULA = 8
+DIVISION = 2
+OWN = 2.0**-53
+"""Unit roundoff of the reference's own float64."""
+OUTWARD = 1 + 2.0**-48
+"""Factor by which a radius, itself computed in float64, is blown up after each operation."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A binary floating-point format: precision in bits, exponent of the largest number and of the smallest normal."""
+
+    name: str
+    short: str
+    precision: int
+    emax: int
+    emin: int
+
+    @property
+    def u(self) -> float:
+        return math.ldexp(1.0, -self.precision)
+
+    @property
+    def largest(self) -> float:
+        return math.ldexp(2.0 - 2.0 * self.u, self.emax)
+
+    @property
+    def smallest_normal(self) -> float:
+        return math.ldexp(1.0, self.emin)
+
+    @property
+    def smallest(self) -> float:
+        return math.ldexp(1.0, self.emin - self.precision + 1)
+
+
+FORMATS = {
+    form.name: form
+    for form in (
+        Format("float64", "f64", 53, 1023, -1022),
+        Format("float32", "f32", 24, 127, -126),
+        Format("float16", "f16", 11, 15, -14),
+        Format("bfloat16", "bf16", 8, 127, -126),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a correct program with numbers of one format may compute, on one machine.
+
+    accumulator is the format that products are summed in; flushes says that subnormals may become zero, on input and
+    on output.
+    """
+
+    format: Format
+    accumulator: Format
+    flushes: bool = False
+
+    @property
+    def u(self) -> float:
+        return self.format.u
+
+    @property
+    def quantum(self) -> float:
+        """What underflow may add to one result."""
+        if self.flushes:
+            return self.format.smallest_normal
+        return (
+            self.format.smallest / 2 if self.format.precision < FORMATS["float64"].precision else self.format.smallest
+        )
+
+    @property
+    def dot_u(self) -> float:
+        """Unit roundoff of each step of a sum, the reference's own included."""
+        return self.accumulator.u + OWN
+
+
+def model(dtype: str, accumulator: str | None = None, flushes: bool = False) -> Model:
+    """The model for a dtype's name; by default the 16-bit ones accumulate in float32, the others in themselves."""
+    wide = "float32" if FORMATS[dtype].precision < FORMATS["float32"].precision else dtype
+    return Model(FORMATS[dtype], FORMATS[accumulator or wide], flushes)

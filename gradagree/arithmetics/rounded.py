@@ -1,0 +1,316 @@
+"""Rounded arithmetic: a number, and a radius around all that a correct program in the framework's dtype may compute.
+
+The centre is the reference's own float64 answer; the radius grows by the model of a correct program
+(`gradagree.arithmetics.model`), by what it inherits, and by the reference's own rounding. A radius of infinity says
+that a number may not fit the dtype, NaN that nothing can be said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from scipy import special
+
+from gradagree.arithmetics import quanta
+from gradagree.arithmetics.duck import Duck, Rules
+from gradagree.arithmetics.model import DIVISION, LIBRARY, OUTWARD, OWN, Model
+from gradagree.arithmetics.trilean import Trilean, split
+
+__all__ = ["Rounded", "wide"]
+
+SHORT = 45
+"""A float64 constant of more significant bits than this stands for a number that is not representable."""
+
+
+class Rounded(Duck):
+    """value +- radius, entry by entry; q: all values are exact multiples of 2^q, or `quanta.NONE`."""
+
+    __slots__ = ("model", "q", "radius", "value")
+    arithmetic = "rounded"
+    rules: ClassVar[Rules] = {}
+
+    def __init__(self, value: Any, radius: Any, model: Model, q: float = quanta.NONE) -> None:
+        self.value = np.asarray(value, dtype=np.float64)
+        self.radius = np.broadcast_to(np.asarray(radius, dtype=np.float64), self.value.shape)
+        self.model = model
+        self.q = q if q == quanta.NONE or not self.radius.any() else quanta.NONE
+
+    @classmethod
+    def stored(cls, x: Any, model: Model) -> Self:
+        """Numbers of the dtype as the program holds them: exact, but for subnormals that it may flush."""
+        x = np.asarray(x, dtype=np.float64)
+        flushed = np.where(model.flushes & (np.abs(x) < model.format.smallest_normal), np.abs(x), 0.0)
+        return cls(x, flushed, model, quanta.lowest_bit(x))
+
+    @classmethod
+    def constant(cls, x: Any, model: Model) -> Self:
+        """Numbers of a formula: u |c| where the dtype cannot hold them."""
+        x = np.asarray(x, dtype=np.float64)
+        scaled = np.ldexp(np.frexp(x)[0], min(model.format.precision, SHORT))
+        radius = np.where(scaled == np.rint(scaled), 0.0, np.abs(x) * (model.u + OWN))
+        return cls(x, radius, model, quanta.lowest_bit(x))
+
+    def _parts(self) -> tuple[Any, ...]:
+        return (self.value, self.radius)
+
+    def _like(self, *parts: Any) -> Self:
+        value, radius = parts
+        return type(self)(value, radius, self.model, self.q)
+
+    def _lift(self, x: Any) -> Rounded:
+        return x if isinstance(x, Rounded) else Rounded.constant(x, self.model)
+
+    def _join(self, function: Any, arrays: Any, axis: int = 0) -> Self:
+        lifted = [self._lift(array) for array in arrays]
+        q = min(array.q for array in lifted)
+        value, radius = (function([getattr(a, part) for a in lifted], axis=axis) for part in ("value", "radius"))
+        return type(self)(value, radius, self.model, q)
+
+    def widened(self, by: Any) -> Rounded:
+        """The same numbers with larger radii."""
+        return Rounded(self.value, (self.radius + by) * OUTWARD, self.model)
+
+
+def wide(*arrays: Rounded) -> bool:
+    """Whether some number may not fit the dtype."""
+    return any(bool(np.isinf(array.radius).any()) for array in arrays)
+
+
+def lifted(*xs: Any) -> tuple[Rounded, ...]:
+    """All operands as rounded arrays of the model that one of them has."""
+    known = next(x for x in xs if isinstance(x, Rounded))
+    return tuple(known._lift(x) for x in xs)
+
+
+def result(
+    value: Any, spread: Any, model: Model, q: float = quanta.NONE, roundings: float = 1, keep: Any = False
+) -> Rounded:
+    """One operation's result: what its operands' radii make of it, and its own rounding unless it is exact.
+
+    keep marks entries that are known to be exact for another reason (a sum with zero).
+    """
+    size = np.abs(value) + spread
+    rounding = np.where(quanta.exact(size, q, model) | keep, 0.0, roundings * (model.u + OWN) * size + model.quantum)
+    return finished(value, spread + rounding, model, q)
+
+
+def finished(value: Any, radius: Any, model: Model, q: float = quanta.NONE) -> Rounded:
+    """A radius blown up for its own rounding; infinite where the number may not fit."""
+    size = np.abs(value) + radius
+    return Rounded(value, np.where(size > model.format.largest, np.inf, radius * OUTWARD), model, q)
+
+
+def is_zero(x: Rounded) -> Any:
+    return (x.value == 0) & (x.radius == 0)
+
+
+def add(x: Any, y: Any, sign: int = 1) -> Rounded:
+    x, y = lifted(x, y)
+    value = x.value + sign * y.value
+    return result(value, x.radius + y.radius, x.model, min(x.q, y.q), keep=is_zero(x) | is_zero(y))
+
+
+def subtract(x: Any, y: Any) -> Rounded:
+    return add(x, y, -1)
+
+
+def multiply(x: Any, y: Any) -> Rounded:
+    x, y = lifted(x, y)
+    spread = np.abs(x.value) * y.radius + np.abs(y.value) * x.radius + x.radius * y.radius
+    zero = is_zero(x) | is_zero(y)
+    return result(x.value * y.value, spread, x.model, quanta.times(x.q, y.q), keep=zero)
+
+
+def divide(x: Any, y: Any) -> Rounded:
+    x, y = lifted(x, y)
+    value = x.value / y.value
+    least = np.abs(y.value) - y.radius
+    spread = np.where(least > 0, (x.radius + np.abs(value) * y.radius) / least, np.nan)
+    return result(value, spread, x.model, roundings=DIVISION, keep=is_zero(x) & (least > 0))
+
+
+def negative(x: Rounded) -> Rounded:
+    return Rounded(-x.value, x.radius, x.model, x.q)
+
+
+def absolute(x: Rounded) -> Rounded:
+    return Rounded(np.abs(x.value), x.radius, x.model, x.q)
+
+
+def maximum(x: Any, y: Any) -> Rounded:
+    x, y = lifted(x, y)
+    value = np.maximum(x.value, y.value)
+    upper = np.maximum(x.value + x.radius, y.value + y.radius) - value
+    lower = value - np.maximum(x.value - x.radius, y.value - y.radius)
+    return Rounded(value, np.maximum(upper, lower) * OUTWARD, x.model, min(x.q, y.q))
+
+
+def minimum(x: Any, y: Any) -> Rounded:
+    x, y = lifted(x, y)
+    return negative(maximum(negative(x), negative(y)))
+
+
+def clip(x: Any, low: Any = None, high: Any = None, **names: Any) -> Rounded:
+    low, high = names.get("min", names.get("a_min", low)), names.get("max", names.get("a_max", high))
+    x = x if low is None else maximum(x, low)
+    return x if high is None else minimum(x, high)
+
+
+def sign(x: Rounded) -> Rounded:
+    open = (np.abs(x.value) <= x.radius) & (x.radius > 0)
+    return Rounded(np.sign(x.value), np.where(open, 1 + np.abs(np.sign(x.value)), 0.0), x.model, 0)
+
+
+def integer_power(x: Rounded, n: int) -> Rounded:
+    size = np.abs(x.value)
+    spread = (size + x.radius) ** n - size**n
+    value = x.value**n
+    q = n * x.q if n else 0.0
+    roundings = 1 if n == 2 else LIBRARY
+    return result(
+        value, np.where(x.radius > 0, spread + LIBRARY * OWN * np.abs(value), 0.0), x.model, q, roundings, is_zero(x)
+    )
+
+
+def power(x: Any, y: Any) -> Rounded:
+    if not isinstance(y, Rounded) and np.ndim(y) == 0 and float(y) == int(y):
+        return integer_power(x, int(y)) if y >= 0 else divide(1.0, integer_power(x, -int(y)))
+    x, y = lifted(x, y)
+    return exp(multiply(y, log(x)))
+
+
+def square(x: Rounded) -> Rounded:
+    return integer_power(x, 2)
+
+
+def monotone(f: Callable[[Any], Any]) -> Callable[[Rounded], Rounded]:
+    """The rule of a monotone library function: the values at both ends, and the library's own error."""
+
+    def rule(x: Rounded) -> Rounded:
+        value = f(x.value)
+        spread: Any = 0.0
+        if x.radius.any():
+            ends = [f(np.nextafter(x.value + side * x.radius, side * np.inf)) for side in (-1, 1)]
+            reach = np.maximum(np.abs(ends[0] - value), np.abs(ends[1] - value))
+            largest = np.maximum(np.abs(ends[0]), np.abs(ends[1]))
+            spread = np.where(x.radius > 0, reach + 2 * LIBRARY * OWN * largest, 0.0)
+        spread = spread + np.where(np.abs(value) < x.model.format.smallest_normal, np.abs(value), 0.0)
+        return result(value, spread, x.model, roundings=LIBRARY, keep=is_zero(x) & (value == 0))
+
+    return rule
+
+
+def wave(f: Callable[[Any], Any]) -> Callable[[Rounded], Rounded]:
+    """The rule of sin and cos, whose slope is at most 1."""
+
+    def rule(x: Rounded) -> Rounded:
+        return result(f(x.value), x.radius, x.model, roundings=LIBRARY, keep=is_zero(x) & (f(x.value) == 0))
+
+    return rule
+
+
+exp, log = monotone(np.exp), monotone(np.log)
+
+
+def logaddexp(x: Any, y: Any) -> Rounded:
+    """The usual formula is max + log1p(exp(-|x - y|)), which rounds max and the difference."""
+    x, y = lifted(x, y)
+    value = np.logaddexp(x.value, y.value)
+    upper = np.logaddexp(x.value + x.radius, y.value + y.radius) - value
+    lower = value - np.logaddexp(x.value - x.radius, y.value - y.radius)
+    gap = np.abs(x.value - y.value)
+    formula = np.abs(np.maximum(x.value, y.value)) + np.where(np.isfinite(gap), gap * np.exp(-gap), 0.0)
+    inherited = np.where(x.radius + y.radius > 0, np.maximum(upper, lower), 0.0)
+    return result(value, inherited + (x.model.u + OWN) * formula, x.model, roundings=LIBRARY)
+
+
+def total(x: Rounded, axis: Any = None, keepdims: bool = False) -> Rounded:
+    value = np.sum(x.value, axis=axis, keepdims=keepdims)
+    spread = np.sum(x.radius, axis=axis, keepdims=keepdims)
+    size = np.sum(np.abs(x.value), axis=axis, keepdims=keepdims) + spread
+    return summed(value, spread, size, x.size // max(value.size, 1), x.q, x.model)
+
+
+def summed(value: Any, spread: Any, size: Any, terms: int, q: float, model: Model, exactly: Any = False) -> Rounded:
+    """A sum of terms whose sizes add up to `size`, in any order: u_out |v| + n u_acc size, and the reference's own."""
+    rounding = terms * (model.dot_u * size + model.quantum) + model.u * np.abs(value)
+    safe = quanta.exact(size, q, model, accumulated=True) | (size == 0) | exactly
+    radius = np.where(size > model.format.largest, np.inf, spread + np.where(safe, 0.0, rounding))
+    return finished(value, radius, model, q)
+
+
+def mean(x: Rounded, axis: Any = None, keepdims: bool = False) -> Rounded:
+    added = total(x, axis, keepdims)
+    return divide(added, float(x.size // max(added.size, 1)))
+
+
+def extreme(pick: Callable[..., Any]) -> Callable[..., Rounded]:
+    def rule(x: Rounded, axis: Any = None, keepdims: bool = False) -> Rounded:
+        value, upper, lower = (
+            pick(ends, axis=axis, keepdims=keepdims) for ends in (x.value, x.value + x.radius, x.value - x.radius)
+        )
+        return Rounded(value, np.maximum(upper - value, value - lower) * OUTWARD, x.model, x.q)
+
+    return rule
+
+
+def matmul(x: Any, y: Any) -> Rounded:
+    x, y = lifted(x, y)
+    terms = x.shape[-1]
+    x_size, y_size = np.abs(x.value), np.abs(y.value)
+    size = x_size @ y_size
+    spread: Any = np.zeros_like(size)
+    if x.radius.any():
+        spread = spread + x.radius @ y_size
+    if y.radius.any():
+        spread = spread + (x_size + x.radius) @ y.radius
+    return summed(
+        x.value @ y.value,
+        spread * (1 + terms * OWN),
+        (size + spread) * (1 + terms * OWN),
+        terms,
+        quanta.times(x.q, y.q),
+        x.model,
+    )
+
+
+def where(condition: Any, x: Any, y: Any) -> Rounded:
+    """x or y; both, where the condition is open."""
+    true, open = split(condition)
+    x, y = lifted(x, y)
+    value, radius = np.where(true, x.value, y.value), np.where(true, x.radius, y.radius)
+    if open.any():
+        hull = np.abs(x.value - y.value) + np.maximum(x.radius, y.radius)
+        radius = np.where(open, hull, radius)
+    return Rounded(value, radius, x.model, min(x.q, y.q))
+
+
+def compare(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Decided where the difference is larger than the radii, or where there are none."""
+
+    def rule(x: Any, y: Any) -> Any:
+        x, y = lifted(x, y)
+        reach = x.radius + y.radius
+        open = (reach > 0) & ~(np.abs(x.value - y.value) > reach)
+        answer = f(x.value, y.value)
+        return Trilean(answer, open, x._lift) if open.any() else answer
+
+    return rule
+
+
+MONOTONE: tuple[Any, ...] = (
+    np.expm1, np.exp2, np.log1p, np.log2, np.log10, np.tanh, np.sinh, np.arctan, np.arcsinh, np.sqrt, np.cbrt,
+    special.expit, special.log_expit, special.erf, special.erfc, special.ndtr, special.log_ndtr,
+)  # fmt: skip
+COMPARISONS: tuple[Any, ...] = (np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal)
+
+Rounded.rules.update({
+    np.add: add, np.subtract: subtract, np.multiply: multiply, np.divide: divide, np.negative: negative,
+    np.positive: lambda x: x, np.absolute: absolute, np.fabs: absolute, np.sign: sign, np.maximum: maximum,
+    np.minimum: minimum, np.clip: clip, np.power: power, np.square: square, np.reciprocal: lambda x: divide(1.0, x),
+    np.exp: exp, np.log: log, np.sin: wave(np.sin), np.cos: wave(np.cos), np.logaddexp: logaddexp, np.matmul: matmul,
+    np.sum: total, np.mean: mean, np.max: extreme(np.max), np.min: extreme(np.min), np.where: where,
+    **{f: monotone(f) for f in MONOTONE}, **{f: compare(f) for f in COMPARISONS},
+})  # fmt: skip

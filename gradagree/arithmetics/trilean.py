@@ -1,0 +1,84 @@
+"""Comparisons that may be open: true, false, or not decided by numbers that are only known within a radius."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from gradagree.arithmetics.duck import Duck, Rules
+
+__all__ = ["Trilean", "split"]
+
+
+class Trilean(Duck):
+    """An array of answers: ``true`` is the answer of the centres, ``open`` says that the other is possible too."""
+
+    __slots__ = ("lift", "open", "true")
+    arithmetic = "three-valued"
+    rules: ClassVar[Rules] = {}
+    rank = 0
+
+    def __init__(self, true: Any, open: Any, lift: Callable[[Any], Any]) -> None:
+        """lift makes a number into an array of the arithmetic that was compared."""
+        self.true = np.asarray(true, dtype=bool)
+        self.open = np.asarray(open, dtype=bool)
+        self.lift = lift
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if ufunc in self.rules:
+            return super().__array_ufunc__(ufunc, method, *inputs, **kwargs)
+        numbers = (_where(x, 1.0, 0.0) if isinstance(x, Trilean) else x for x in inputs)
+        return getattr(ufunc, method)(*numbers, **kwargs)
+
+    def _parts(self) -> tuple[Any, ...]:
+        return (self.true, self.open)
+
+    def _like(self, *parts: Any) -> Self:
+        true, open = parts
+        return type(self)(true, open, self.lift)
+
+
+def split(x: Any) -> tuple[Any, Any]:
+    """(true, open) of a Trilean or of ordinary truths."""
+    if isinstance(x, Trilean):
+        return x.true, x.open
+    truth = np.asarray(x, dtype=bool)
+    return truth, np.zeros(truth.shape, dtype=bool)
+
+
+def _join(decides: bool) -> Callable[[Any, Any], Trilean]:
+    """``and`` is decided by a certain False, ``or`` by a certain True."""
+
+    def rule(x: Any, y: Any) -> Trilean:
+        (x_true, x_open), (y_true, y_open) = split(x), split(y)
+        settled = (~x_open & (x_true == decides)) | (~y_open & (y_true == decides))
+        true = (x_true | y_true) if decides else (x_true & y_true)
+        lift = x.lift if isinstance(x, Trilean) else y.lift
+        return Trilean(np.where(settled, decides, true), (x_open | y_open) & ~settled, lift)
+
+    return rule
+
+
+def _not(x: Trilean) -> Trilean:
+    return Trilean(~x.true, x.open, x.lift)
+
+
+def _where(condition: Trilean, x: Any, y: Any) -> Any:
+    """Handed to the arithmetic of x or y, or of the comparison itself."""
+    known = next((z for z in (x, y) if isinstance(z, Duck)), None)
+    if known is None:
+        known = x = condition.lift(x)
+    return known.rules[np.where](condition, x, y)
+
+
+Trilean.rules.update({
+    np.bitwise_and: _join(False),
+    np.logical_and: _join(False),
+    np.bitwise_or: _join(True),
+    np.logical_or: _join(True),
+    np.invert: _not,
+    np.logical_not: _not,
+    np.where: _where,
+})  # fmt: skip

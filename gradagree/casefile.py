@@ -1,0 +1,91 @@
+"""A case with explicit arrays in a file of its own: JSON text whose numbers are hexadecimal floats."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gradagree.arithmetics.model import FORMATS
+from gradagree.cases import Arrays, Case
+from gradagree.datasets import rounded_to
+from gradagree.errors import UsageError
+from gradagree.journal import write_text
+
+__all__ = ["read_case", "write_case"]
+
+LARGEST_FILE = 1 << 30
+
+
+def write_case(case: Case, path: Path) -> None:
+    """Write the case's text and its arrays. Raises UsageError where the file cannot be written."""
+    arrays = {name: _told(array) for name, array in case.arrays().named()}
+    write_text(path, json.dumps({"spec": case.spec, "arrays": arrays}, indent=1) + "\n")
+
+
+def read_case(path: Path) -> Case:
+    """The case in a file. Raises UsageError, saying what is wrong, for anything that is not one."""
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise UsageError(f"{path} is no case file: it is larger than {LARGEST_FILE >> 20} MiB")
+        told = json.loads(path.read_text(encoding="utf-8"))
+        spec, named = told["spec"], told["arrays"]
+        return _assemble(str(spec), {str(name): _array(array) for name, array in named.items()})
+    except OSError as wrong:
+        raise UsageError(f"{path} cannot be read: {wrong.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as wrong:
+        raise UsageError(f"{path} is no case file: {type(wrong).__name__}: {wrong}") from None
+
+
+def _told(array: np.ndarray) -> dict[str, Any]:
+    integers = array.dtype.kind == "i"
+    return {"shape": list(array.shape), "values": [int(x) if integers else float(x).hex() for x in array.ravel()]}
+
+
+def _array(told: dict[str, Any]) -> np.ndarray:
+    values = told["values"]
+    whole = all(isinstance(x, int) for x in values)
+    made = np.array(values if whole else [float.fromhex(x) for x in values], dtype=np.int64 if whole else np.float64)
+    return made.reshape([int(n) for n in told["shape"]])
+
+
+def _assemble(spec: str, named: dict[str, np.ndarray]) -> Case:
+    case = Case.parse(spec)
+    count = len(case.widths) - 1
+    weights = tuple(named.pop(f"w{k}") for k in range(1, count + 1))
+    biases = tuple(named.pop(f"b{k}") if biased else None for k, biased in enumerate(case.biases, 1))
+    arrays = Arrays(weights, biases, named.pop("inputs"), named.pop("targets"))
+    if named:
+        raise ValueError(f"arrays that no box has: {', '.join(sorted(named))}")
+    _check(case, arrays)
+    return Case.of(case, arrays)
+
+
+def _check(case: Case, arrays: Arrays) -> None:
+    """Shapes that fit the widths, and numbers that the dtype holds exactly."""
+    shapes: dict[str, tuple[int, ...]] = {
+        "inputs": (case.batch, case.widths[0]),
+        "targets": (case.batch, case.widths[-1]),
+    }
+    for k, (n, m) in enumerate(zip(case.widths, case.widths[1:], strict=False), 1):
+        shapes |= {f"w{k}": (n, m), f"b{k}": (m,)}
+    classes = case.error.targets == "classes"
+    for name, array in arrays.named():
+        expected = shapes[name][:1] if name == "targets" and classes else shapes[name]
+        if array.shape != expected:
+            raise ValueError(f"{name} has shape {array.shape}; the case has {expected}")
+        if array.dtype.kind == "f" and not np.array_equal(_held(array, case.dtype), array, equal_nan=True):
+            raise ValueError(f"{name} holds numbers that {case.dtype} does not have")
+    if classes and (arrays.targets.dtype.kind != "i" or not np.isin(arrays.targets, np.arange(case.widths[-1])).all()):
+        raise ValueError(f"targets must be class numbers from 0 to {case.widths[-1] - 1}")
+
+
+def _held(array: np.ndarray, dtype: str) -> np.ndarray:
+    """The numbers rounded to the dtype's precision, or to its smallest steps; NaN where they are too large."""
+    form = FORMATS[dtype]
+    rounded = rounded_to(array, form.precision)
+    steps = np.rint(array / form.smallest) * form.smallest
+    held = np.where(np.abs(array) < form.smallest_normal, steps, rounded)
+    return np.where(np.isfinite(array) & (np.abs(held) > form.largest), np.nan, held)

@@ -1,0 +1,209 @@
+"""Cases: an architecture, its data and a dtype, all in one line of text that makes them again bit for bit.
+
+    10-4-6-8-4:id,tanh*3:sse:n8:f32:grid:s93
+
+are the widths (a ``b`` behind a width: that box has biases), the activations from the outermost box inwards (one more
+than there are weights is an output activation), the error function, the number of examples, the dtype, the regime that
+the numbers are drawn in, and the seed. In place of the seed, ``@`` and twelve digits name explicit arrays by their
+hash.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import numpy as np
+
+from gradagree.arithmetics.model import FORMATS
+from gradagree.errors import UsageError, nearest
+from gradagree.reference import Activation, Box, ContractError, ErrorFunction, network
+
+__all__ = ["Arrays", "Case"]
+
+DTYPES = {form.short: name for name, form in FORMATS.items()}
+MOST_WEIGHTS = 10**9
+GRAMMAR = "WIDTHS:ACTIVATIONS:ERROR:nEXAMPLES:DTYPE:REGIME:sSEED, for example 10-4-6-8-4:id,tanh*3:sse:n8:f32:grid:s93"
+
+
+@dataclass(frozen=True, eq=False)
+class Arrays:
+    """The numbers of one case: weights[k] (n, m), biases[k] (m,) or None, inputs (examples, n), targets.
+
+    All are float64 arrays whose entries are numbers of the case's dtype; class targets are int64.
+    """
+
+    weights: tuple[np.ndarray, ...]
+    biases: tuple[np.ndarray | None, ...]
+    inputs: np.ndarray
+    targets: np.ndarray
+
+    def named(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Every array with its name: inputs, targets, w1, b1, w2, ..."""
+        yield "inputs", self.inputs
+        yield "targets", self.targets
+        for k, (w, b) in enumerate(zip(self.weights, self.biases, strict=True), 1):
+            yield f"w{k}", w
+            if b is not None:
+                yield f"b{k}", b
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Over name, shape and little-endian bytes of every array."""
+        digest = hashlib.sha256()
+        for name, array in self.named():
+            kind = "<i8" if array.dtype.kind == "i" else "<f8"
+            digest.update(f"{name}{list(array.shape)}{kind}".encode())
+            digest.update(np.ascontiguousarray(array, dtype=kind).tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Case:
+    """One network with its data: everything that a gradient depends on."""
+
+    widths: tuple[int, ...]
+    activations: tuple[Activation, ...]
+    error: ErrorFunction
+    batch: int
+    dtype: str
+    regime: str = "ordinary"
+    seed: int | str = 0
+    biases: tuple[bool, ...] = ()
+    explicit: Arrays | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.biases:
+            object.__setattr__(self, "biases", (False,) * (len(self.widths) - 1))
+        _validate(self)
+
+    @functools.cached_property
+    def spec(self) -> str:
+        """The canonical text."""
+        widths = "-".join(
+            f"{width}{'b' if biased else ''}" for width, biased in zip(self.widths, (False, *self.biases), strict=True)
+        )
+        runs = [(name, len(list(group))) for name, group in itertools.groupby(map(str, self.activations))]
+        activations = ",".join(name + (f"*{count}" if count > 1 else "") for name, count in runs)
+        seed = f"s{self.seed}" if isinstance(self.seed, int) else f"@{self.seed}"
+        form = FORMATS[self.dtype].short
+        return f"{widths}:{activations}:{self.error}:n{self.batch}:{form}:{self.regime}:{seed}"
+
+    def __str__(self) -> str:
+        return self.spec
+
+    @property
+    def alias(self) -> str:
+        """Six digits that name the case within a results folder."""
+        return f"{int(hashlib.sha256(self.spec.encode()).hexdigest(), 16) % 1_000_000:06d}"
+
+    @property
+    def depth(self) -> int:
+        """The number of boxes, without the error box."""
+        return len(self.activations)
+
+    @property
+    def size(self) -> int:
+        """The number of weights and biases."""
+        pairs = zip(self.widths, self.widths[1:], self.biases, strict=False)
+        return sum(n * m + (m if biased else 0) for n, m, biased in pairs)
+
+    @classmethod
+    def parse(cls, text: str, explicit: Arrays | None = None) -> Self:
+        """The case that a canonical text stands for. Raises UsageError, saying which part does not fit and why."""
+        parts = split_outside_parentheses(text.strip(), ":")
+        if len(parts) != 7:
+            raise UsageError(f"{shorten(text)!r} is no case: write {GRAMMAR}")
+        widths, activations, error, batch, dtype, regime, seed = parts
+        if dtype not in DTYPES:
+            raise UsageError(f"unknown dtype {shorten(dtype)!r} in a case; {nearest(dtype, DTYPES)}")
+        numbers, biases = _widths(widths)
+        try:
+            return cls(
+                numbers, _activations(activations), ErrorFunction.named(error), _count(batch, "n", "examples"),
+                DTYPES[dtype], regime, _seed(seed), biases, explicit,
+            )  # fmt: skip
+        except ContractError as wrong:
+            raise UsageError(str(wrong)) from None
+
+    @classmethod
+    def of(cls, case: Case, arrays: Arrays) -> Case:
+        """The same architecture with explicit arrays in place of the seed."""
+        return replace(case, regime="explicit", seed=arrays.sha256[:12], explicit=arrays)
+
+    def arrays(self) -> Arrays:
+        """The numbers, made from the text alone, or the explicit ones."""
+        from gradagree import drawing
+
+        if self.explicit is not None:
+            return self.explicit
+        if isinstance(self.seed, str):
+            raise UsageError(f"{self.spec}: its arrays are not at hand; name the case file that holds them")
+        return drawing.arrays(self)
+
+    def network(self, arrays: Arrays) -> Box:
+        """The boxes of the reference."""
+        return network(self.activations, arrays.weights, arrays.biases, self.error, arrays.targets)
+
+
+def split_outside_parentheses(text: str, separator: str) -> list[str]:
+    return re.split(re.escape(separator) + r"(?![^(]*\))", text)
+
+
+def shorten(text: str, length: int = 80) -> str:
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
+def _widths(text: str) -> tuple[tuple[int, ...], tuple[bool, ...]]:
+    layers = [re.fullmatch(r"([1-9]\d{0,8})(b?)", part) for part in text.split("-")]
+    found = [layer for layer in layers if layer is not None]
+    if len(found) < max(len(layers), 2) or found[0][2]:
+        raise UsageError(f"{shorten(text)!r} are no widths: write them as 10-4b-6 (b: that box has biases)")
+    return tuple(int(layer[1]) for layer in found), tuple(bool(layer[2]) for layer in found[1:])
+
+
+def _activations(text: str) -> tuple[Activation, ...]:
+    made: list[Activation] = []
+    for part in split_outside_parentheses(text, ","):
+        name, _, times = part.partition("*")
+        if times and not re.fullmatch(r"[1-9]\d{0,3}", times):
+            raise UsageError(f"{shorten(part)!r}: write NAME*COUNT, for example tanh*3")
+        made.extend([Activation.named(name)] * int(times or 1))
+    return tuple(made)
+
+
+def _count(text: str, letter: str, what: str) -> int:
+    match = re.fullmatch(letter + r"([1-9]\d{0,8})", text)
+    if match is None:
+        raise UsageError(f"{shorten(text)!r} is no number of {what}: write {letter}8")
+    return int(match[1])
+
+
+def _seed(text: str) -> int | str:
+    match = re.fullmatch(r"s(\d{1,18})|@([0-9a-f]{12})", text)
+    if match is None:
+        raise UsageError(f"{shorten(text)!r} is no seed: write s93, or @ and twelve hexadecimal digits")
+    return int(match[1]) if match[1] else match[2]
+
+
+def _validate(case: Case) -> None:
+    from gradagree import drawing
+
+    weights = len(case.widths) - 1
+    if not weights <= len(case.activations) <= weights + 1:
+        raise UsageError(
+            f"{weights} weight matrices need {weights} activations, or one more for an output activation; "
+            f"there are {len(case.activations)}"
+        )
+    if len(case.biases) != weights:
+        raise UsageError(f"{weights} weight matrices need as many yes or no for biases; there are {len(case.biases)}")
+    if case.size > MOST_WEIGHTS:
+        raise UsageError(f"{case.size:,} weights are more than {MOST_WEIGHTS:,}")
+    if case.dtype not in FORMATS:
+        raise UsageError(f"unknown dtype {case.dtype!r}; {nearest(case.dtype, FORMATS)}")
+    drawing.check_regime(case)

@@ -1,0 +1,162 @@
+"""The command line: run, replay, report, list.
+
+Exit codes: 0 agree, 1 a failing verdict, 2 usage or configuration, 3 internal error, 5 nothing compared, 130
+interrupted.
+"""
+
+from __future__ import annotations
+
+import functools
+import shlex
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gradagree.errors import UsageError, nearest
+
+__all__ = ["main"]
+
+LISTS = ("activations", "errors", "frameworks", "modes", "regimes")
+
+
+class Commands(click.Group):
+    """Offers the nearest command for one that does not exist."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in self.commands:
+            raise UsageError(f"no command {args[0]!r}; {nearest(args[0], self.commands)}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="gradagree", message="%(version)s")
+def commands() -> None:
+    """Is this gradient right? Backpropagation derived by hand judges PyTorch and JAX, box by box."""
+
+
+def extensions(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--ext", "ext", multiple=True, metavar="FILE", help="A Python file with your own functions; loading it runs it."
+    )(command)
+
+
+def choices(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--frameworks and --modes."""
+    for name, text in (("modes", "Modes, all, or FRAMEWORK:MODE."), ("frameworks", "Frameworks to compare.")):
+        command = click.option(f"--{name}", metavar="LIST", help=text)(command)
+    return command
+
+
+@commands.command()
+@click.option("--cases", type=int, metavar="N", help="Random architectures, each in every dtype.")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="S", help="Which ones.")
+@choices
+@click.option("--dtypes", metavar="LIST", help="By default float64,float32.")
+@click.option("--activations", metavar="LIST", help="By default all, or those of --ext.")
+@click.option("--errors", metavar="LIST", help="Error functions; likewise.")
+@click.option("--regimes", metavar="LIST", help="How numbers are drawn, and data sets.")
+@click.option("--profile", default="ci", show_default=True, metavar="NAME", help="quick, ci or nightly.")
+@extensions
+@click.option("--budget", type=float, metavar="SECONDS", help="Begin no case after so long.")
+@click.option("--workers", type=int, metavar="N", help="Processes per framework; by default one a core.")
+@click.option("--strict", is_flag=True, help="Lost digits (inaccurate) fail too.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="By default reports/run-DATE-TIME.")
+def run(
+    ext: tuple[str, ...], workers: int | None, budget: float | None, strict: bool, out: Path | None, **options: Any
+) -> int:
+    """Cross-check gradients on random architectures and write a report.
+
+    Every LIST is separated by commas; "all" stands for all.
+    """
+    from gradagree import campaign
+    from gradagree.console import Progress, shown
+
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers {workers}: give a whole number of at least 1")
+    if budget is not None and not budget > 0:
+        raise UsageError(f"--budget {budget:g}: give a number of seconds above 0")
+    plan = campaign.prepare(ext, options)
+    folder = out or campaign.default_folder()
+    with Progress(sum(plan.counts().values())) as progress:
+        interrupted = campaign.execute(
+            plan, folder, extensions=ext, workers=workers, command=shlex.join(["gradagree", *sys.argv[1:]]),
+            strict=strict, budget=budget, progress=progress,
+        )  # fmt: skip
+    status = shown([folder], folder, strict)
+    return 130 if interrupted else status
+
+
+@commands.command()
+@click.argument("case", metavar="ID|FILE")
+@choices
+@extensions
+@click.option("--dir", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Results folder of an alias.")
+def replay(case: str, frameworks: str | None, modes: str | None, ext: tuple[str, ...], folder: Path | None) -> int:
+    """Check one case again and show every box.
+
+    ID is a case's text, or its six digits within a results folder; FILE is a case file.
+    """
+    from gradagree.console import print_replay
+    from gradagree.extensions import load
+    from gradagree.plan import Plan
+    from gradagree.replay import find
+    from gradagree.replay import replay as replayed
+
+    load(ext)
+    found = find(case, folder)
+    return print_replay(found, replayed(found, Plan.of([found], frameworks, modes or "all"), ext))
+
+
+@commands.command()
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="By default the first folder.")
+@click.option("--strict", is_flag=True, help="Lost digits (inaccurate) fail too.")
+def report(folders: tuple[Path, ...], out: Path | None, strict: bool) -> int:
+    """Write the reports of one results folder anew, or of several as one."""
+    from gradagree.console import shown
+
+    return shown(list(folders), out or folders[0], strict)
+
+
+@commands.command(name="list")
+@click.argument("what", metavar="|".join(LISTS))
+@extensions
+def list_(what: str, ext: tuple[str, ...]) -> int:
+    """List what there is."""
+    from gradagree.console import print_list
+    from gradagree.extensions import load
+
+    if what not in LISTS:
+        raise UsageError(f"list {what!r}: {nearest(what, LISTS)}")
+    load(ext)
+    print_list(what)
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and end with its exit code."""
+    sys.exit(code(arguments))
+
+
+def code(arguments: list[str] | None = None) -> int:
+    """The exit code of a command line; every error is one line on standard error."""
+    say = functools.partial(click.echo, err=True)
+    try:
+        return commands.main(arguments, prog_name="gradagree", standalone_mode=False) or 0
+    except UsageError as wrong:
+        say(f"gradagree: {wrong}")
+        return 2
+    except click.ClickException as wrong:
+        say(f"gradagree: {wrong.format_message()}")
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        say("gradagree: interrupted")
+        return 130
+    except Exception as wrong:  # noqa: BLE001  (an error of our own is reported as one)
+        traceback.print_exc()
+        say(f"gradagree: internal error, please report it: {wrong}")
+        return 3

@@ -1,0 +1,153 @@
+"""What the command line prints: progress, the summary of a run, a replayed case, lists."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+from rich.text import Text
+
+from gradagree.boxcheck import Comparison
+from gradagree.cases import Case
+from gradagree.replay import Replayed
+from gradagree.verdict import Record, Verdict, exit_code, plain
+
+__all__ = ["Progress", "print_list", "print_replay", "shown"]
+
+MARKS = {Verdict.AGREE: "✓", Verdict.CONVENTION: "✓", Verdict.UNSUPPORTED: "–", Verdict.ABSENT: "–"}
+
+
+class Progress:
+    """A bar on standard error while records come in; nothing where that is no terminal."""
+
+    def __init__(self, total: int) -> None:
+        console = Console(stderr=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bar = Bar(*columns, console=console, disable=not console.is_terminal, transient=True)
+        self._task = self._bar.add_task("starting the frameworks", total=total)
+        self._failing = 0
+
+    def __call__(self, record: Record) -> None:
+        self._failing += record.verdict.fails
+        words = f"{self._failing} failing" if self._failing else "gradients judged"
+        self._bar.update(self._task, advance=1, description=words)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+
+def shown(sources: Sequence[Path], folder: Path, strict: bool) -> int:
+    """Write the reports of the sources into a folder, print the summary, and return the exit code."""
+    from gradagree.reporting import print_summary, write_reports
+
+    summary = write_reports(folder, sources=list(sources))
+    print_summary(summary, Console(), folder)
+    return exit_code(summary.counts, strict)
+
+
+def mark(verdict: Verdict) -> str:
+    return MARKS.get(verdict, "✗" if verdict.fails else "~")
+
+
+def print_replay(case: Case, replayed: Iterable[Replayed]) -> int:
+    """Every framework and mode with its boxes, and the exit code of their verdicts."""
+    console = Console()
+    console.print(Text(case.spec, style="bold"), soft_wrap=True)
+    console.print(f"{case.size:,} weights, {case.batch} examples, {case.dtype}, sha256 {case.arrays().sha256[:16]}")
+    counts: dict[Verdict, int] = {}
+    for record, comparisons in replayed:
+        counts[record.verdict] = counts.get(record.verdict, 0) + 1
+        console.print()
+        console.print(Text(_headline(record), style="bold red" if record.verdict.fails else "bold"))
+        if comparisons:
+            console.print(_boxes(case, comparisons))
+        if record.verdict.fails or record.verdict is Verdict.INACCURATE:
+            console.print(Text(_finding(record)))
+    return exit_code(counts)
+
+
+def _headline(record: Record) -> str:
+    where = "" if record.box is None or record.verdict is Verdict.AGREE else f" in box {record.box} ({record.function})"
+    why = f": {record.reason}" if record.reason else ""
+    return f"{mark(record.verdict)} {record.framework} {record.version} {record.mode}: {record.verdict}{where}{why}"
+
+
+def _finding(record: Record) -> str:
+    radius = "" if record.expected_radius is None else f" +- {plain(record.expected_radius):.1e} (proved)"
+    return (
+        f"  {record.entry}: expected {plain(record.expected)!r}{radius}\n"
+        f"  observed {plain(record.observed)!r}, tolerance {plain(record.tolerance):.3g}"
+    )
+
+
+def _boxes(case: Case, comparisons: Sequence[Comparison]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("box", "function", "array", "verdict"):
+        table.add_column(name)
+    for name in ("distance / tolerance", "tolerance / largest"):
+        table.add_column(name, justify="right")
+    for c in comparisons:
+        function = case.error if isinstance(c.box, str) else case.activations[c.box - 1]
+        table.add_row(
+            str(c.box),
+            Text(str(function)),
+            c.part,
+            f"{mark(c.verdict)} {c.verdict}",
+            f"{c.ratio:.3g}",
+            f"{c.sharpness:.1e}",
+        )
+    return table
+
+
+def print_list(what: str) -> None:
+    """activations, errors, frameworks, modes or regimes, one a line, with what they are."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for row in _rows(what):
+        table.add_row(*(Text(cell) for cell in row))
+    Console(soft_wrap=True).print(table)
+
+
+def _rows(what: str) -> list[tuple[str, ...]]:
+    from gradagree.adapters import Adapter
+    from gradagree.datasets import DATASETS
+    from gradagree.drawing import REGIMES
+    from gradagree.reference import Activation, ErrorFunction
+
+    if what in ("activations", "errors"):
+        kinds: Any = (Activation if what == "activations" else ErrorFunction).catalogue
+        return [(kind.name, _parameters(kind), kind.summary()) for kind in kinds.values()]
+    if what == "frameworks":
+        return [(name, *_installed(name, kind.install)) for name, kind in Adapter.catalogue.items()]
+    if what == "modes":
+        modes = ((name, kind.modes.items()) for name, kind in Adapter.catalogue.items())
+        return [(f"{name}:{mode}", summary(way)) for name, ways in modes for mode, way in ways]
+    loaders = {name: data.load for name, data in DATASETS.items()}
+    return [(name, summary(made)) for name, made in (REGIMES | loaders).items()]
+
+
+def summary(function: Any) -> str:
+    """The first line of a docstring, without its marks for code."""
+    return (function.__doc__ or "").strip().split("\n")[0].replace("``", "")
+
+
+def _parameters(kind: Any) -> str:
+    fields = kind.__dataclass_fields__.values()
+    return ", ".join(f"{field.name}={field.default!r}" for field in fields)
+
+
+def _installed(name: str, install: str) -> tuple[str, str]:
+    try:
+        return "installed", metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed", f"{install}  (Python {platform.python_version()})"

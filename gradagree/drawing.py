@@ -1,0 +1,122 @@
+"""Numbers and architectures from text: the same bits on every platform and NumPy version.
+
+Only the raw 64-bit output of PCG64 is used (its stream is fixed by specification), seeded with the SHA-256 of the
+case's text, and turned into short dyadic numbers k / 2^m here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradagree.arithmetics.model import FORMATS
+from gradagree.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from gradagree.cases import Arrays, Case
+
+__all__ = ["REGIMES", "Source", "arrays", "check_regime"]
+
+BITS = 16
+"""Significant bits of a drawn number, or those of the dtype if it has fewer."""
+
+
+class Source:
+    """A stream of numbers that a text stands for."""
+
+    def __init__(self, text: str) -> None:
+        self._bits = np.random.PCG64(int.from_bytes(hashlib.sha256(text.encode()).digest(), "big"))
+
+    def integers(self, bound: int, shape: tuple[int, ...] = ()) -> np.ndarray:
+        """Whole numbers from 0 to bound - 1, of int64 (bound at most 2^31: the bias is below 2^-32)."""
+        raw = np.asarray(self._bits.random_raw(int(np.prod(shape))), dtype=np.uint64)
+        scaled = (raw >> np.uint64(32)) * np.uint64(bound) >> np.uint64(32)
+        return scaled.astype(np.int64).reshape(shape)
+
+    def choice(self, things: Sequence[Any]) -> Any:
+        """One of the things, polled at random."""
+        return things[int(self.integers(len(things)))]
+
+    def dyadic(self, shape: tuple[int, ...], bits: int, exponent: int) -> np.ndarray:
+        """k 2^(exponent - bits + 1) with |k| < 2^(bits - 1) drawn evenly: numbers within (-2^exponent, 2^exponent)."""
+        half = 1 << (bits - 1)
+        return np.ldexp((self.integers(2 * half - 1, shape) - (half - 1)).astype(np.float64), exponent - bits + 1)
+
+
+def inverse_root(n: int) -> int:
+    """The exponent of the power of two next to n^(-1/2)."""
+    return -round(np.log2(n) / 2)
+
+
+def ordinary(source: Source, shape: tuple[int, ...], precision: int, role: str) -> np.ndarray:
+    """Inputs, targets and biases within (-2, 2); weights within 2 (fan-in)^(-1/2)."""
+    exponent = 1 + (inverse_root(shape[0]) if role == "weights" else 0)
+    return source.dyadic(shape, min(BITS, precision), exponent)
+
+
+def grid(source: Source, shape: tuple[int, ...], _precision: int, role: str) -> np.ndarray:
+    """Multiples of 1/4 within [-2, 2], weights within [-1, 1]: sums are exact, and kinks are met exactly."""
+    reach = 4 if role == "weights" else 8
+    return (source.integers(2 * reach + 1, shape) - reach) / 4.0
+
+
+def zeros(source: Source, shape: tuple[int, ...], precision: int, role: str) -> np.ndarray:
+    """Half of the entries zero, of either sign; one array in four altogether."""
+    kept = source.integers(2, shape) * int(source.integers(4) > 0)
+    return ordinary(source, shape, precision, role) * kept
+
+
+REGIMES: dict[str, Callable[[Source, tuple[int, ...], int, str], np.ndarray]] = {
+    "ordinary": ordinary,
+    "grid": grid,
+    "zeros": zeros,
+}
+"""How numbers are drawn; real data sets are regimes of their own (`gradagree.datasets`)."""
+
+
+def regimes() -> list[str]:
+    """Every regime by name, the data sets last."""
+    from gradagree.datasets import DATASETS
+
+    return [*REGIMES, *DATASETS]
+
+
+def check_regime(case: Case) -> None:
+    """Raises UsageError for an unknown regime, and for a data set that does not fit the case's widths."""
+    from gradagree.datasets import DATASETS
+
+    explicit = case.regime == "explicit" and isinstance(case.seed, str)
+    if case.regime not in REGIMES and case.regime not in DATASETS and not explicit:
+        raise UsageError(f"unknown regime {case.regime!r}; {nearest(case.regime, regimes())}")
+    if case.regime in DATASETS:
+        DATASETS[case.regime].check(case)
+
+
+def arrays(case: Case) -> Arrays:
+    """The numbers of a case."""
+    from gradagree.cases import Arrays
+    from gradagree.datasets import DATASETS
+
+    source = Source(case.spec)
+    draw, precision = REGIMES.get(case.regime, ordinary), FORMATS[case.dtype].precision
+    pairs = list(zip(case.widths, case.widths[1:], case.biases, strict=False))
+    weights = tuple(draw(source, (n, m), precision, "weights") for n, m, _ in pairs)
+    biases = tuple(draw(source, (m,), precision, "biases") if biased else None for _, m, biased in pairs)
+    if case.regime in DATASETS:
+        inputs, targets = DATASETS[case.regime].poll(case, source)
+    else:
+        inputs = draw(source, (case.batch, case.widths[0]), precision, "inputs")
+        targets = _targets(case, source, draw, precision)
+    return Arrays(weights, biases, inputs, targets)
+
+
+def _targets(case: Case, source: Source, draw: Any, precision: int) -> np.ndarray:
+    shape = (case.batch, case.widths[-1])
+    if case.error.targets == "classes":
+        return source.integers(case.widths[-1], shape[:1])
+    if case.error.targets == "bits":
+        return source.integers(2, shape).astype(np.float64)
+    return np.asarray(draw(source, shape, precision, "targets"))

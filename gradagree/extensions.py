@@ -1,0 +1,58 @@
+"""Files of a user's own activations, error functions and adapters. Loading a file is running it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import io
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+
+from gradagree.errors import UsageError
+
+__all__ = ["load"]
+
+
+def load(files: Iterable[str]) -> list[ModuleType]:
+    """Run each file once. Raises UsageError, naming file, line and reason, for one that cannot be loaded."""
+    return [_load(Path(file).resolve(), file) for file in files]
+
+
+def _load(path: Path, shown: str) -> ModuleType:
+    name = f"gradagree_extension_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}_{path.stem}"
+    if name in sys.modules:
+        return sys.modules[name]
+    if not path.is_file():
+        raise UsageError(f"--ext {shown}: there is no such file")
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"--ext {shown}: not a Python file; its name must end in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            spec.loader.exec_module(module)
+    except (Exception, SystemExit) as wrong:
+        del sys.modules[name]
+        raise UsageError(f"--ext {shown}{_line(wrong, path)}: {type(wrong).__name__}: {_first(wrong)}") from wrong
+    return module
+
+
+def _line(wrong: BaseException, path: Path) -> str:
+    """``, line 7``: the last line of the file that was running."""
+    found = None
+    trace = wrong.__traceback__
+    while trace is not None:
+        if Path(trace.tb_frame.f_code.co_filename) == path:
+            found = trace.tb_lineno
+        trace = trace.tb_next
+    if isinstance(wrong, SyntaxError):
+        found = wrong.lineno
+    return "" if found is None else f", line {found}"
+
+
+def _first(wrong: BaseException) -> str:
+    return next(iter(str(wrong).splitlines()), "")

@@ -1,0 +1,128 @@
+"""From a framework's answer to one record: the worst of all comparisons, with its proof."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gradagree import wire
+from gradagree.adapters import Answer
+from gradagree.arithmetics.model import Model, model
+from gradagree.boxcheck import ERROR_BOX, Comparison, check
+from gradagree.cases import Arrays, Case
+from gradagree.probable import probable, same_bits
+from gradagree.truth import Truth, truth
+from gradagree.verdict import ORDER, Record, Verdict, hexadecimal, number
+
+__all__ = ["Framework", "InternalError", "judge"]
+
+
+class InternalError(Exception):
+    """The reference itself is wrong, as ball arithmetic shows."""
+
+
+@dataclass(frozen=True)
+class Framework:
+    """What judging needs to know of a framework's process."""
+
+    name: str
+    version: str
+    device: str
+    models: dict[str, Model]
+
+    @classmethod
+    def of(cls, name: str, hello: wire.Ready | wire.Absent) -> Framework:
+        if isinstance(hello, wire.Absent):
+            return cls(name, "", "cpu", {})
+        models = {d: model(d, probes["accumulator"], probes["flushes"]) for d, probes in hello.probes.items()}
+        return cls(name, hello.version, hello.device, models)
+
+
+def judge(
+    case: Case, arrays: Arrays, framework: Framework, reply: wire.Answered | wire.Failed, index: int = 0
+) -> Record:
+    """The record of one case x framework x mode. Raises InternalError where the reference is proved wrong."""
+    common: dict[str, Any] = {
+        "index": index, "case": case.alias, "spec": case.spec, "sha256": arrays.sha256, "framework": framework.name,
+        "version": framework.version, "mode": reply.mode, "device": framework.device, "dtype": case.dtype,
+    }  # fmt: skip
+    if isinstance(reply, wire.Failed):
+        return Record(**common, verdict=Verdict(reply.verdict), reason=reply.reason)
+    tapped, untapped = wire.unpack_answer(reply.tapped), wire.unpack_answer(reply.untapped)
+    rules = framework.models[case.dtype]
+    comparisons = list(check(case, arrays, tapped, rules))
+    fields: dict[str, Any] = {
+        **_sharpness(comparisons),
+        **_worst(case, arrays, tapped, comparisons),
+        "seconds": untapped.seconds,
+    }
+    if not fields["verdict"].fails and not same_bits(tapped, untapped):
+        fields |= _untapped(case, arrays, untapped, rules)
+    return Record(**common, **fields)
+
+
+def _sharpness(comparisons: Sequence[Comparison]) -> dict[str, Any]:
+    checked = [c for c in comparisons if c.is_gradient] or list(comparisons)
+    entries = sum(c.entries for c in checked)
+    return {
+        "sharpness": number(max(c.sharpness for c in checked)),
+        "share": sum(c.sharp for c in checked) / entries if entries else 0.0,
+        "ratio": number(max(c.ratio for c in comparisons)),
+    }
+
+
+def _worst(case: Case, arrays: Arrays, answer: Answer, comparisons: Sequence[Comparison]) -> dict[str, Any]:
+    """The worst comparison; where it is a finding, what is expected there is proved."""
+    found = min(comparisons, key=lambda c: (ORDER[c.verdict], -c.ratio))
+    expected, radius = found.expected, None
+    if found.verdict.fails or found.verdict is Verdict.INACCURATE:
+        proof = (
+            truth(case, arrays, answer, found.box, found.part, found.index)
+            if found.index or found.part == "E"
+            else None
+        )
+        if proof is not None:
+            _confirm(case, found, proof)
+            expected, radius = proof.value, proof.radius
+    same = [c for c in comparisons if c.verdict is found.verdict and c.reason]
+    reasons = [f"{function_name(case, c.box)}: {c.reason}" for c in same]
+    return {
+        "verdict": found.verdict, "box": found.box, "function": function_name(case, found.box), "entry": found.entry,
+        "expected": hexadecimal(expected), "expected_radius": hexadecimal(radius),
+        "observed": hexadecimal(found.observed), "tolerance": hexadecimal(found.tolerance),
+        "reason": "; ".join(dict.fromkeys(reasons)),
+    }  # fmt: skip
+
+
+def _confirm(case: Case, found: Comparison, proof: Truth) -> None:
+    """A framework is accused only where the truth is far from it too."""
+    off = abs(found.observed - proof.value)
+    if found.verdict is Verdict.INACCURATE or not math.isfinite(found.tolerance):
+        return
+    if off + proof.radius <= found.tolerance:
+        raise InternalError(
+            f"{case.spec}: box {found.box}, {found.entry}: the reference gives {found.expected!r}, the framework "
+            f"{found.observed!r}, and the truth is {proof.value!r} +- {proof.radius:.1e}; please report this"
+        )
+
+
+def _untapped(case: Case, arrays: Arrays, answer: Answer, rules: Model) -> dict[str, Any]:
+    """The gradient without taps differs in some bit from the one with taps: is it probable?"""
+    outlier = probable(case, arrays, answer, rules)
+    if not outlier.ratio > 1:
+        return {"probable_ratio": number(outlier.ratio)}
+    index = f"[{','.join(map(str, outlier.index))}]" if outlier.index else ""
+    return {
+        "verdict": Verdict.SUSPECT, "probable_ratio": number(outlier.ratio), "box": outlier.box,
+        "function": function_name(case, outlier.box), "entry": outlier.part + index,
+        "expected": hexadecimal(outlier.expected), "observed": hexadecimal(outlier.observed), "expected_radius": None,
+        "tolerance": hexadecimal(outlier.tolerance),
+        "reason": "only without taps: the same gradient with taps passes the box check",
+    }  # fmt: skip
+
+
+def function_name(case: Case, box: int | str) -> str:
+    """The activation of a box, or the error function, as canonical text."""
+    return str(case.error if box == ERROR_BOX else case.activations[int(box) - 1])

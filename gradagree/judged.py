@@ -1,0 +1,205 @@
+"""Functions whose rounded answers enclose those of any correct formula, not of the reference's alone.
+
+`JudgedActivation` and `JudgedError` stand in for an activation and an error function in a box that runs on rounded
+arrays. To the radius that the reference's own formula gets they add what the model of a correct program
+(`gradagree.arithmetics.model`) allows to other formulas, and, when asked, the natural scale: digits that a correct but
+inaccurate formula may lose.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradagree.arithmetics.dual import Dual, slope_of
+from gradagree.arithmetics.model import FORMULA
+from gradagree.arithmetics.rounded import Rounded
+from gradagree.reference import Activation, ErrorFunction
+
+__all__ = ["SLOPES", "JudgedActivation", "JudgedError", "at_kinks", "error_kinks", "one_sided"]
+
+SLOPES = ("left", "right", "mean", "zero")
+"""The legitimate slopes at a kink, in the order in which they are tried."""
+
+FRACTIONS = np.arange(9) / 8
+TABLE = np.concatenate([np.arange(0, 16, 1 / 64), np.geomspace(16, 2.0**20, 512)])
+
+
+@dataclass(frozen=True)
+class JudgedActivation:
+    """An activation on rounded arrays, with the radii of any correct formula.
+
+    natural adds the natural scale; slope chooses one of `SLOPES` at the kinks in place of the reference's own.
+    """
+
+    activation: Activation
+    natural: bool = False
+    slope: str | None = None
+
+    def value(self, p: Rounded) -> Rounded:
+        """A(p), within 8 u (|A| + |p A'|), and 8 u S if natural."""
+        x = p.value
+        with np.errstate(all="ignore"):
+            a = p._lift(self.activation.value(p))
+            if isinstance_identity(a, p):
+                return a
+            scale = np.abs(a.value) + product(x, self.activation.derivative(x))
+            if self.natural:
+                scale = scale + largest_up_to(self.activation, "value", x)
+        return a.widened(FORMULA * p.model.u * finite(scale) * (a.radius > 0))
+
+    def derivative(self, p: Rounded) -> Rounded:
+        """A'(p), within what automatic differentiation of A may form, 8 u (|A'| + |p A''|), and 8 u S if natural."""
+        x = p.value
+        with np.errstate(all="ignore"):
+            rounded = p._lift(self.activation.derivative(p))
+            formed = p._lift(slope_of(self.activation.value(Dual.variable(p))))
+            scale = np.abs(rounded.value) + product(x, second(self.activation, x))
+            if self.natural:
+                scale = scale + largest_up_to(self.activation, "derivative", x)
+        radius = wider(rounded, formed)
+        answer = Rounded(rounded.value, radius, p.model).widened(FORMULA * p.model.u * finite(scale) * (radius > 0))
+        return answer if self.slope is None else self._with_slope(answer, p)
+
+    def pull(self, p: Rounded, delta_a: Rounded) -> Any:
+        """delta_p = A'(p) delta_a, or the activation's own rule."""
+        if type(self.activation).pull is not Activation.pull:
+            return self.activation.pull(p, delta_a)
+        return self.derivative(p) * delta_a
+
+    def _with_slope(self, answer: Rounded, p: Rounded) -> Rounded:
+        kinked = np.isin(p.value, np.asarray(self.activation.kinks, dtype=np.float64))
+        slope = one_sided(self.activation, p.value, self.slope or "")
+        margin = FORMULA * p.model.u * np.abs(slope)
+        return Rounded(np.where(kinked, slope, answer.value), np.where(kinked, margin, answer.radius), answer.model)
+
+
+@dataclass(frozen=True)
+class JudgedError:
+    """An error function on rounded arrays, with the radii of any correct formula."""
+
+    error: ErrorFunction
+    natural: bool = False
+    slope: str | None = None
+
+    def value(self, o: Rounded, t: Any) -> Rounded:
+        """E(o, t), within 8 u (|E| + sum |o_i s_i|), and 8 u (|E(0)| + sum |o_i| S_i) if natural."""
+        x, plain = o.value, values_of(t)
+        with np.errstate(all="ignore"):
+            e = o._lift(self.error.value(o, t))
+            scale = np.abs(e.value) + np.sum(np.abs(product(x, self.error.sensitivity(x, plain))), axis=(-2, -1))
+            if self.natural:
+                scale = scale + np.abs(self.error.value(0 * x, plain))
+                scale = scale + np.sum(np.abs(x) * self._natural(x, plain), axis=(-2, -1))
+        return e.widened(FORMULA * o.model.u * finite(scale) * (e.radius > 0))
+
+    def sensitivity(self, o: Rounded, t: Any) -> Rounded:
+        """dE/do, within 8 u (|s| + |o s'|), and 8 u S if natural; s' is the change of s along o."""
+        x, plain = o.value, values_of(t)
+        with np.errstate(all="ignore"):
+            s = o._lift(self.error.sensitivity(o, t))
+            scale = np.abs(s.value) + self._change(x, plain)
+            if self.natural:
+                scale = scale + self._natural(x, plain)
+        answer = s.widened(FORMULA * o.model.u * finite(scale) * (s.radius > 0))
+        if self.slope is None:
+            return answer
+        kinked = self.error.kink(x, plain)
+        slope = error_slope(self.error, x, plain, self.slope)
+        margin = FORMULA * o.model.u * np.abs(slope)
+        return Rounded(np.where(kinked, slope, s.value), np.where(kinked, margin, answer.radius), o.model)
+
+    def _change(self, x: np.ndarray, t: Any) -> np.ndarray:
+        """How much s changes for a relative change of o: along o, or along |o|, whichever is more."""
+        along = [np.abs(slope_of(self.error.sensitivity(Dual(x, way), t))) for way in (x, np.abs(x))]
+        return finite(np.broadcast_to(np.maximum(*along), x.shape))
+
+    def _natural(self, x: np.ndarray, t: Any) -> np.ndarray:
+        """S: the largest |s| on the way from 0 to o, over the outputs of an example."""
+        sizes = [np.max(np.abs(self.error.sensitivity(f * x, t)), axis=-1, keepdims=True) for f in FRACTIONS]
+        return np.broadcast_to(np.max(sizes, axis=0), x.shape)
+
+
+def values_of(t: Any) -> Any:
+    return t.value if isinstance(t, Rounded) else t
+
+
+def isinstance_identity(a: Any, p: Any) -> bool:
+    """Whether the activation handed on the very array it was given, so that no rounding can occur."""
+    return a is p
+
+
+def product(x: Any, slope: Any) -> np.ndarray:
+    """|x slope|, where 0 times anything is 0."""
+    return np.where(x == 0, 0.0, np.abs(x * slope))
+
+
+def finite(scale: Any) -> np.ndarray:
+    """A scale that could not be computed (no derivative at a tie) adds nothing."""
+    return np.nan_to_num(scale, nan=0.0, posinf=np.inf)
+
+
+def second(activation: Activation, x: np.ndarray) -> np.ndarray:
+    """A''(p): the activation's own, or the dual slope of A'."""
+    own = getattr(activation, "second", None)
+    found = own(x) if own is not None else slope_of(activation.derivative(Dual.variable(x)))
+    return np.broadcast_to(np.asarray(found), x.shape)
+
+
+def wider(rounded: Rounded, formed: Rounded) -> np.ndarray:
+    """The radius that encloses both; only the first where the second is not a derivative (a tie) or useless."""
+    gap = np.abs(formed.value - rounded.value)
+    both = gap + formed.radius
+    with np.errstate(invalid="ignore"):
+        usable = np.isfinite(both) & (gap <= formed.radius + rounded.radius)
+    return np.maximum(rounded.radius, np.where(usable, both, 0.0))
+
+
+def at_kinks(activation: Activation, x: np.ndarray) -> dict[str, np.ndarray]:
+    """For each kink that some p lies on exactly: its name, and where."""
+    found = {f"p = {kink:g}": x == kink for kink in activation.kinks}
+    return {name: where for name, where in found.items() if where.any()}
+
+
+def error_kinks(error: ErrorFunction, x: np.ndarray, t: Any) -> dict[str, np.ndarray]:
+    """Likewise for an error function."""
+    where = np.broadcast_to(error.kink(x, t), x.shape)
+    return {"the kink": where} if where.any() else {}
+
+
+def one_sided(activation: Activation, x: np.ndarray, slope: str) -> Any:
+    """The slope of that name: from the left, from the right, their mean, or 0."""
+    left, right = (activation.derivative(np.nextafter(x, side * np.inf)) for side in (-1, 1))
+    return {"left": left, "right": right, "mean": (left + right) / 2, "zero": np.zeros(x.shape)}[slope]
+
+
+def error_slope(error: ErrorFunction, x: np.ndarray, t: Any, slope: str) -> Any:
+    left, right = (error.sensitivity(np.nextafter(x, side * np.inf), t) for side in (-1, 1))
+    return {"left": left, "right": right, "mean": (left + right) / 2, "zero": np.zeros(x.shape)}[slope]
+
+
+def largest_up_to(activation: Activation, part: str, x: np.ndarray) -> np.ndarray:
+    """S(p): the largest size of A (on [-1, 1] too) or of A' on [0, p]; beyond the table, at p itself."""
+    table = natural_table(activation, part)
+    with np.errstate(all="ignore"):
+        here = np.abs(getattr(activation, part)(x))
+        place = np.minimum(np.searchsorted(TABLE, np.abs(x)), len(TABLE) - 1)
+    return np.fmax(here, np.where(x < 0, table[0][place], table[1][place]))
+
+
+@functools.lru_cache(maxsize=1024)
+def natural_table(activation: Activation, part: str) -> tuple[np.ndarray, np.ndarray]:
+    """The running largest size outwards from 0, for negative and for positive p."""
+    function: Callable[[Any], Any] = getattr(activation, part)
+    with np.errstate(all="ignore"):
+        sizes = [np.abs(np.broadcast_to(function(side * TABLE), TABLE.shape)) for side in (-1, 1)]
+    negative, positive = (np.fmax.accumulate(np.where(np.isfinite(size), size, 0.0)) for size in sizes)
+    if part == "value":
+        one = np.searchsorted(TABLE, 1.0)
+        floor = max(negative[one], positive[one])
+        return np.maximum(negative, floor), np.maximum(positive, floor)
+    return negative, positive

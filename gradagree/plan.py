@@ -1,0 +1,154 @@
+"""What a run does: which cases, in which modes of which frameworks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gradagree.adapters import Adapter
+from gradagree.architectures import draw
+from gradagree.arithmetics.model import FORMATS
+from gradagree.cases import Case, split_outside_parentheses
+from gradagree.drawing import REGIMES, regimes
+from gradagree.errors import UsageError, nearest
+from gradagree.reference import Activation, ContractError, ErrorFunction
+
+__all__ = ["PROFILES", "Plan"]
+
+PROFILES: dict[str, dict[str, Any]] = {
+    "quick": {"cases": 40},
+    "ci": {"cases": 200},
+    "nightly": {"cases": 2000, "modes": "all"},
+}
+"""What stands in for the options that are not given; ci is the default."""
+
+SHARES = {"jax:jit": 4, "jax:grad": 10}
+"""Modes that trace or compile anew for every shape: by default they see one architecture in so many."""
+
+DTYPES = ("float64", "float32")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Cases and modes of a run. modes maps "framework:mode" to its share: one architecture in so many."""
+
+    cases: int = 200
+    seed: int = 0
+    dtypes: tuple[str, ...] = DTYPES
+    regimes: tuple[str, ...] = tuple(REGIMES)
+    activations: tuple[Activation, ...] | None = None
+    errors: tuple[ErrorFunction, ...] | None = None
+    modes: dict[str, int] = field(default_factory=dict)
+    given: tuple[Case, ...] | None = None
+
+    @classmethod
+    def make(
+        cls,
+        *,
+        cases: int | None = None,
+        seed: int = 0,
+        frameworks: str | None = None,
+        modes: str | None = None,
+        dtypes: str | None = None,
+        activations: str | None = None,
+        errors: str | None = None,
+        regimes: str | None = None,
+        profile: str = "ci",
+    ) -> Plan:
+        """The plan that options stand for, each a comma-separated list as on the command line. Raises UsageError."""
+        if profile not in PROFILES:
+            raise UsageError(f"--profile: unknown profile {profile!r}; {nearest(profile, PROFILES)}")
+        standard = PROFILES[profile]
+        cases = standard["cases"] if cases is None else cases
+        if cases < 1:
+            raise UsageError(f"--cases {cases}: give a whole number of at least 1")
+        if seed < 0:
+            raise UsageError(f"--seed {seed}: give a whole number of at least 0")
+        return cls(
+            cases=cases,
+            seed=seed,
+            dtypes=_names("--dtypes", dtypes, FORMATS, ",".join(DTYPES)),
+            regimes=_names("--regimes", regimes, _regimes(), ",".join(REGIMES)),
+            activations=_functions("--activations", activations, Activation),
+            errors=_functions("--errors", errors, ErrorFunction),
+            modes=_modes(frameworks, modes or standard.get("modes")),
+        )
+
+    @classmethod
+    def of(cls, cases: Sequence[Case], frameworks: str | None = None, modes: str | None = "all") -> Plan:
+        """The plan to look at these very cases."""
+        return replace(cls(cases=len(cases), modes=_modes(frameworks, modes)), given=tuple(cases))
+
+    def drawn(self) -> Iterator[tuple[int, Case]]:
+        """Every case with its number."""
+        if self.given is not None:
+            return iter(enumerate(self.given))
+        return enumerate(draw(self.cases, self.seed, self.dtypes, self.activations, self.errors, self.regimes))
+
+    def asked(self, framework: str, index: int) -> list[str]:
+        """The framework's modes that case number index is for."""
+        turn = index if self.given is not None else index // len(self.dtypes) // len(self.regimes)
+        pairs = ((name.partition(":"), share) for name, share in self.modes.items())
+        return [mode for (owner, _, mode), share in pairs if owner == framework and turn % share == 0]
+
+    @property
+    def frameworks(self) -> list[str]:
+        return list(dict.fromkeys(name.partition(":")[0] for name in self.modes))
+
+    def counts(self) -> dict[str, int]:
+        """How many records each framework:mode is planned to have."""
+        total = self.cases if self.given is not None else self.cases * len(self.dtypes)
+        planned = dict.fromkeys(self.modes, 0)
+        for index in range(total):
+            for framework in self.frameworks:
+                for mode in self.asked(framework, index):
+                    planned[f"{framework}:{mode}"] += 1
+        return planned
+
+
+def _regimes() -> list[str]:
+    return regimes()
+
+
+def _names(option: str, text: str | None, known: Any, standard: str) -> tuple[str, ...]:
+    """The names in a comma-separated list, each once; "all" stands for all."""
+    wanted = list(known) if text == "all" else _split(option, standard if text is None else text)
+    for name in wanted:
+        if name not in known:
+            raise UsageError(f"{option}: unknown name {name!r}; {nearest(name, known)}")
+    return tuple(dict.fromkeys(wanted))
+
+
+def _split(option: str, text: str) -> list[str]:
+    parts = [part.strip() for part in split_outside_parentheses(text, ",")]
+    if not all(parts):
+        raise UsageError(f"{option} {text!r}: give names separated by commas")
+    return parts
+
+
+def _functions(option: str, text: str | None, kind: Any) -> Any:
+    if text is None or text == "all":
+        return None
+    try:
+        return tuple(kind.named(part) for part in _split(option, text))
+    except ContractError as wrong:
+        raise UsageError(f"{option}: {wrong}") from None
+
+
+def _modes(frameworks: str | None, modes: str | None) -> dict[str, int]:
+    """framework:mode and its share; a mode that is named, or "all", is for every case."""
+    names = _names("--frameworks", frameworks, Adapter.catalogue, ",".join(Adapter.catalogue))
+    offered = [f"{name}:{mode}" for name in names for mode in Adapter.catalogue[name].modes]
+    if modes is None:
+        return {name: SHARES.get(name, 1) for name in offered}
+    if modes == "all":
+        return dict.fromkeys(offered, 1)
+    chosen: dict[str, int] = {}
+    for part in _split("--modes", modes):
+        found = [name for name in offered if part in (name, name.partition(":")[2])]
+        if not found:
+            bare = [name.partition(":")[2] for name in offered]
+            raise UsageError(f"--modes: no mode {part!r} in {', '.join(names)}; {nearest(part, [*offered, *bare])}")
+        chosen |= dict.fromkeys(found, 1)
+    return chosen

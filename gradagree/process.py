@@ -1,0 +1,160 @@
+"""A framework's process, as the parent sees it: started, asked, and replaced when it dies or runs past its limit."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from typing import IO, Any, Self
+
+from gradagree import wire
+from gradagree.cases import Arrays, Case
+from gradagree.verdict import Verdict
+
+__all__ = ["ONE_THREAD", "FrameworkProcess"]
+
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "NPROC": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+"""Two processes with two threads each are slower than two with one."""
+START_LIMIT = 300.0
+CASE_LIMIT = 300.0
+
+
+class Gone(Exception):
+    """The process died or ran past its limit; the verdict's word and the reason."""
+
+    def __init__(self, verdict: Verdict, reason: str) -> None:
+        super().__init__(reason)
+        self.verdict = verdict
+        self.reason = reason
+
+
+class FrameworkProcess:
+    """One framework in a process of its own, with a private pipe and one thread.
+
+    `hello` is what it said at its start: `wire.Ready`, or `wire.Absent` with the reason.
+    """
+
+    def __init__(self, framework: str, extensions: Sequence[str] = (), limit: float = CASE_LIMIT) -> None:
+        self.framework = framework
+        self.extensions = tuple(extensions)
+        self.limit = limit
+        self._process: subprocess.Popen[bytes] | None = None
+        self.hello: wire.Ready | wire.Absent = wire.Absent("not started")
+
+    def start(self) -> wire.Ready | wire.Absent:
+        """Start the process and wait until the framework is imported and probed."""
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        command = [sys.executable, "-m", "gradagree.worker", self.framework, *self.extensions]
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env={**os.environ, **ONE_THREAD},
+        )
+        self._messages: queue.Queue[Any] = queue.Queue()
+        threading.Thread(target=self._listen, args=(self._process, self._messages), daemon=True).start()
+        try:
+            hello = self._receive(START_LIMIT)
+            self.hello = hello if isinstance(hello, wire.Ready | wire.Absent) else wire.Absent("spoke out of turn")
+        except Gone as gone:
+            self.hello = wire.Absent(f"its process did not start: {gone.reason}")
+        return self.hello
+
+    def ask(self, case: Case, arrays: Arrays, modes: Sequence[str]) -> Iterator[wire.Answered | wire.Failed]:
+        """One answer for each mode, in order. A mode in which the process dies costs that mode alone."""
+        waiting = list(modes)
+        while waiting:
+            try:
+                if self._process is None:
+                    self.start()
+                for answer in self._ask(case, arrays, list(waiting)):
+                    waiting.pop(0)
+                    yield answer
+            except Gone as gone:
+                yield wire.Failed(waiting.pop(0), gone.verdict, gone.reason)
+
+    def _ask(self, case: Case, arrays: Arrays, modes: list[str]) -> Iterator[wire.Answered | wire.Failed]:
+        process = self._process
+        if process is None or process.stdin is None or isinstance(self.hello, wire.Absent):
+            raise Gone(Verdict.CRASHED, self.hello.reason if isinstance(self.hello, wire.Absent) else "not started")
+        with contextlib.suppress(OSError):
+            wire.write(process.stdin, wire.pack_arrays(case.spec, arrays, modes))
+        for mode in modes:
+            answer = self._receive(self.limit)
+            if not isinstance(answer, wire.Answered | wire.Failed) or answer.mode != mode:
+                self.stop()
+                raise Gone(Verdict.CRASHED, "answered something that was not asked")
+            yield answer
+
+    def _receive(self, limit: float) -> Any:
+        """The next message. Raises Gone, and ends the process, if there is none in time."""
+        try:
+            message = self._messages.get(timeout=limit)
+        except queue.Empty:
+            self.stop()
+            raise Gone(Verdict.TIMEOUT, f"no answer within {limit:g} seconds") from None
+        if isinstance(message, Exception) or message is None:
+            raise Gone(Verdict.CRASHED, self._epitaph(message))
+        return message
+
+    @staticmethod
+    def _listen(process: subprocess.Popen[bytes], messages: queue.Queue[Any]) -> None:
+        """Hand on what the process says; None at its end, an exception for anything that is no message."""
+        assert process.stdout is not None
+        try:
+            while (message := wire.read(process.stdout)) is not None:
+                messages.put(message)
+            messages.put(None)
+        except Exception as wrong:  # noqa: BLE001  (garbage on the pipe can raise anything)
+            messages.put(wrong)
+
+    def _epitaph(self, wrong: Exception | None) -> str:
+        """How the process ended: the signal or exit code, and its last line."""
+        process = self._process
+        if wrong is not None or process is None:
+            self.stop()
+            return f"wrote something to its pipe that is no answer: {wrong}"
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=10)
+        code = process.poll()
+        self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - 4096))
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        self.stop()
+        how = f"exit code {code}"
+        if code is not None and code < 0:
+            with contextlib.suppress(ValueError):
+                how = signal.Signals(-code).name
+        return how + (f": {lines[-1].strip()[:300]}" if lines else "")
+
+    def stop(self) -> None:
+        """End the process."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+        self._errors.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()

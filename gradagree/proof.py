@@ -1,0 +1,119 @@
+"""Before any framework is asked: does a derivative match its value? Proved by ball arithmetic."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+
+from gradagree.arithmetics.ball import Ball, precision
+from gradagree.arithmetics.dual import Dual, slope_of
+from gradagree.arithmetics.model import FORMULA, OWN
+from gradagree.drawing import Source
+from gradagree.errors import UsageError
+from gradagree.judged import finite, second
+from gradagree.reference import Activation, ErrorFunction
+
+__all__ = ["prove"]
+
+POINTS = 64
+BITS = 256
+
+
+def prove(function: Activation | ErrorFunction) -> None:
+    """Raises UsageError, naming a point, what the derivative gives and the value's true slope there, if they differ."""
+    try:
+        with np.errstate(all="ignore"):
+            _prove_activation(function) if isinstance(function, Activation) else _prove_error(function)
+    except UsageError:
+        raise
+    except Exception as wrong:
+        raise UsageError(f"{function}: {type(wrong).__name__} in its formula: {wrong}") from wrong
+
+
+def _prove_activation(activation: Activation) -> None:
+    p = _points(activation)
+    for name in ("value", "derivative"):
+        _check_shape(activation, name, getattr(activation, name)(p), p)
+    scale = finite(np.abs(activation.derivative(p)) + np.abs(p * second(activation, p)))
+    with precision(BITS):
+        balls = Ball.exact(p)
+        claimed, true = balls._lift(activation.derivative(balls)), slope_of(activation.value(Dual.variable(balls)))
+        _compare(activation, "derivative", "p", p, claimed, balls._lift(true), scale)
+    _check_pickle(activation)
+
+
+def _prove_error(error: ErrorFunction) -> None:
+    """Each entry of one small batch, by the slope of E in that direction."""
+    o, t = examples(error)
+    claimed_plain = error.sensitivity(o, t)
+    _check_shape(error, "sensitivity", claimed_plain, o)
+    if np.shape(error.value(o, t)) != ():
+        raise UsageError(f"{error}: value has shape {np.shape(error.value(o, t))}; it must sum over the last two axes")
+    with precision(BITS):
+        balls = Ball.exact(o)
+        targets = t if error.targets == "classes" else Ball.exact(t)
+        claimed = balls._lift(error.sensitivity(balls, targets)).balls.ravel()
+        slopes = []
+        for entry in range(o.size):
+            along = np.zeros(o.size)
+            along[entry] = 1.0
+            found = slope_of(error.value(Dual(balls, balls._lift(along.reshape(o.shape))), targets))
+            slopes.append(balls._lift(found).balls[()])
+        scale = np.full(o.size, np.max(np.abs(claimed_plain)))
+        _compare(error, "sensitivity", "o", o.ravel(), Ball(claimed), Ball(np.array(slopes, dtype=object)), scale)
+    _check_pickle(error)
+
+
+def _compare(
+    function: Any, name: str, variable: str, x: np.ndarray, claimed: Ball, true: Ball, scale: np.ndarray
+) -> None:
+    """Constants are rounded to float64, so a few of its roundings are allowed."""
+    gap = abs(claimed - true)
+    allowed = FORMULA * OWN * scale
+    for i in range(x.size):
+        distance = gap.balls[i]
+        if true.balls[i].is_finite() and not claimed.balls[i].is_finite():
+            raise UsageError(f"{function}: {name} is not finite at {variable} = {x[i]!r}, where the slope of value is")
+        if distance.is_finite() and float(distance.lower()) > allowed[i]:
+            raise UsageError(
+                f"{function}: {name} does not match value: at {variable} = {float(x[i])!r} it gives "
+                f"{float(claimed.middle[i])!r}, but the slope of value is {float(true.middle[i])!r} (proved); "
+                f"correct {name}, or value"
+            )
+
+
+def _points(activation: Activation) -> np.ndarray:
+    """Points near and far on both sides, none on a kink."""
+    source = Source(f"points {activation}")
+    p = np.concatenate([source.dyadic((POINTS // 2,), 20, e) for e in (1, 4)])
+    return p[~np.isin(p, activation.kinks)]
+
+
+def examples(error: ErrorFunction, batch: int = 3, outputs: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """A small batch of outputs and targets of the right kind."""
+    source = Source(f"examples {error}")
+    o = source.dyadic((batch, outputs), 20, 1)
+    if error.targets == "classes":
+        return o, source.integers(outputs, (batch,))
+    if error.targets == "bits":
+        return o, source.integers(2, (batch, outputs)).astype(np.float64)
+    return o, source.dyadic((batch, outputs), 20, 1)
+
+
+def _check_shape(function: Any, name: str, found: Any, given: np.ndarray) -> None:
+    if np.shape(found) != given.shape:
+        raise UsageError(
+            f"{function}: {name} returns shape {np.shape(found)} for an array of shape {given.shape}; "
+            "it must work entry by entry on arrays of any shape"
+        )
+
+
+def _check_pickle(function: Any) -> None:
+    try:
+        same = pickle.loads(pickle.dumps(function)) == function
+    except Exception as wrong:
+        raise UsageError(f"{function} cannot be sent to another process: {wrong}") from wrong
+    if not same:
+        raise UsageError(f"{function}: a copy sent to another process is not equal to it")

@@ -1,0 +1,33 @@
+"""Reports: everything they show is derived from a results folder's records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gradagree.journal import read_meta, write_text
+from gradagree.reporting.console import print_summary
+from gradagree.reporting.html import page
+from gradagree.reporting.junit import suites
+from gradagree.reporting.markdown import document
+from gradagree.reporting.provenance import merged_meta
+from gradagree.reporting.sources import records_of
+from gradagree.reporting.summary import Summary, summarize
+
+__all__ = ["Summary", "print_summary", "summarize", "write_reports"]
+
+
+def write_reports(folder: Path, sources: Sequence[Path] | None = None) -> Summary:
+    """The summary of the folder's records, written into it as report.md, report.html and junit.xml.
+
+    With sources, the records of these folders are reported as one, and the folder is made if need be. Raises UsageError
+    where a folder holds no results, or where two of them contradict each other.
+    """
+    folders = list(sources) if sources else [folder]
+    meta = merged_meta([read_meta(source) for source in folders])
+    summary = summarize(meta, records_of(folders))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "report.md", document(summary))
+    write_text(folder / "report.html", page(summary))
+    write_text(folder / "junit.xml", suites(summary))
+    return summary

@@ -1,0 +1,133 @@
+"""What a terminal shows at the end of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gradagree.reporting.causes import Finding
+from gradagree.reporting.matrix import ACTIVATION, Cell
+from gradagree.reporting.provenance import failed_probes
+from gradagree.reporting.summary import Summary
+from gradagree.reporting.texts import brief, counted, exact, mark, named, replay, visible
+from gradagree.verdict import Verdict
+
+__all__ = ["print_summary"]
+
+MOST_FINDINGS, MOST_ROWS = 5, 40
+NAME_WIDTH, CELL_WIDTH = 24, 24
+PLAIN = str.maketrans({"✓": "+", "✗": "x", "–": "-", "·": "-", "±": "+/-", "×": "x", "…": "..."})
+STYLES = {"bad": "bold red", "doubtful": "yellow", "good": "green", "none": "dim"}
+
+
+def print_summary(summary: Summary, console: Console, folder: Path) -> None:
+    """The answer, who agrees on what, how sharply it was asked, the worst findings, and where the report lies."""
+    say = Printer(console)
+    say.line(Text(summary.sentence, style="bold red" if summary.failing else "bold"))
+    for line in failed_probes(summary.meta):
+        say.line(Text(f"✗ probe failed: {line}", style="bold red"))
+    for table in _matrix(summary, console.width):
+        say.table(table)
+    if summary.sharpness:
+        say.table(_sharpness(summary))
+    findings = list(summary.findings)
+    for finding in findings[:MOST_FINDINGS]:
+        _finding(say, finding)
+    further = len(findings) - MOST_FINDINGS
+    if further > 0:
+        say.line(Text(f"{counted(further, 'further cause')} in the report.", style="dim"))
+    say.line(Text(f"Report: {visible(folder / 'report.html', 1000)}"), whole=True)
+
+
+class Printer:
+    """Prints on a console, in signs that it can show."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.signs = console.encoding.lower().startswith("utf")
+
+    def text(self, text: Text) -> Text:
+        if self.signs:
+            return text
+        plain = text.plain.translate(PLAIN).encode("ascii", "backslashreplace").decode()
+        return Text(plain, style=text.style)
+
+    def line(self, text: Text, whole: bool = False) -> None:
+        """One line, and an empty one behind it; whole: never broken, so that it can be copied."""
+        self.console.print(self.text(text), soft_wrap=whole, highlight=False)
+        self.console.print()
+
+    def table(self, rows: Sequence[Sequence[Text]]) -> None:
+        """The first row is the header."""
+        table = Table(box=box.SIMPLE_HEAD if self.signs else box.ASCII2, pad_edge=False, show_edge=False)
+        for name in rows[0]:
+            table.add_column(self.text(name), overflow="fold")
+        for row in rows[1:]:
+            table.add_row(*(self.text(cell) for cell in row))
+        self.console.print(table, highlight=False)
+        self.console.print()
+
+
+def style(verdict: Verdict) -> str:
+    if verdict.fails:
+        return STYLES["bad"]
+    if verdict in (Verdict.INACCURATE, Verdict.UNDECIDED, Verdict.OUT_OF_RANGE):
+        return STYLES["doubtful"]
+    return STYLES["good" if verdict.compared else "none"]
+
+
+def _matrix(summary: Summary, width: int) -> Iterator[list[list[Text]]]:
+    """Activations against frameworks, in as many tables as the width asks for."""
+    rows = summary.matrix.merged(ACTIVATION)
+    frameworks = list(dict.fromkeys(column.framework for column in summary.columns))
+    at_once = max((width - NAME_WIDTH) // CELL_WIDTH, 1)
+    for start in range(0, len(frameworks) if rows else 0, at_once):
+        some = frameworks[start : start + at_once]
+        table = [[Text("activation"), *(Text(framework) for framework in some)]]
+        for name, cells in sorted(rows.items())[:MOST_ROWS]:
+            table.append([Text(name), *(_cell(cells.get(framework)) for framework in some)])
+        if len(rows) > MOST_ROWS:
+            table.append([Text(f"{len(rows) - MOST_ROWS} more", style="dim")])
+        yield table
+
+
+def _cell(cell: Cell | None) -> Text:
+    if cell is None:
+        return Text("not run", style="dim")
+    return Text(f"{mark(cell.verdict)} {cell.verdict} {cell.share.replace(' of ', '/')}", style=style(cell.verdict))
+
+
+def _sharpness(summary: Summary) -> list[list[Text]]:
+    table = [[Text(word) for word in ("tolerance over largest entry", "5 %", "median", "95 %")]]
+    for name in summary.dtypes:
+        if name in summary.sharpness:
+            quantiles = (summary.sharpness[name].quantile(q) for q in (0.05, 0.5, 0.95))
+            table.append([Text(name), *(Text(f"{x:.2g}") for x in quantiles)])
+    return table
+
+
+def _finding(say: Printer, finding: Finding) -> None:
+    cause, example = finding.cause, finding.example
+    names = [
+        named(f"{cause.framework} {cause.mode}"),
+        *map(named, filter(None, (cause.function, cause.part, cause.dtype))),
+    ]
+    head = f"{mark(cause.verdict)} {cause.verdict}  {' · '.join(names)}  {counted(finding.count, 'record')}"
+    lines = [Text(head, style=style(cause.verdict))]
+    if example.expected is not None or example.observed is not None:
+        place = ", ".join([f"box {named(example.box)}"] * (example.box is not None) + [named(example.entry or "")])
+        lines.append(
+            Text(f"  {place.strip(', ')}: {brief(example.ratio)} times the tolerance {brief(example.tolerance)}")
+        )
+        lines.append(Text(f"  expected {exact(example.expected, example.dtype)}"))
+        lines.append(Text(f"  observed {exact(example.observed, example.dtype)}"))
+    if example.reason:
+        lines.append(Text(f"  {visible(example.reason, 300)}"))
+    for line in lines:
+        say.console.print(say.text(line), highlight=False)
+    say.line(Text(f"  {replay(example)}"), whole=True)

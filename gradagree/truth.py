@@ -1,0 +1,103 @@
+"""What is true, with proof: one entry of one box in ball arithmetic, at a precision raised until it is certain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import flint
+import numpy as np
+
+from gradagree.adapters import Answer
+from gradagree.arithmetics.ball import Ball, precision
+from gradagree.cases import Arrays, Case
+from gradagree.reference import Box, ErrorBox
+
+__all__ = ["Truth", "truth"]
+
+FIRST_BITS, MOST_BITS = 128, 4096
+ENOUGH_BITS = 64
+"""Stop when the relative radius is below 2^-64, eleven bits beyond float64."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The float64 number next to the true one, and a proved bound on the distance between the two."""
+
+    value: float
+    radius: float
+
+
+def truth(
+    case: Case, arrays: Arrays, answer: Answer, box: int | str, part: str, index: tuple[int, ...]
+) -> Truth | None:
+    """The entry of c, E, delta_p, dw or db that a box should give on the framework's own numbers.
+
+    None where ball arithmetic cannot tell (the entry is not finite).
+    """
+    bits = FIRST_BITS
+    while bits <= MOST_BITS:
+        with precision(bits):
+            ball = _entry(case, arrays, answer, box, part, index)
+            if not ball.is_finite():
+                return None
+            if bits == MOST_BITS or ball.rad() == 0 or ball.rel_accuracy_bits() >= ENOUGH_BITS:
+                return _rounded(ball)
+        bits *= 2
+    return None
+
+
+def _rounded(ball: flint.arb) -> Truth:
+    value = float(ball.mid())
+    off = float(abs(ball - flint.arb(value)).upper()) if np.isfinite(value) else np.inf
+    return Truth(value, float(np.nextafter(off, np.inf)) if off else 0.0)
+
+
+def _entry(case: Case, arrays: Arrays, answer: Answer, box: int | str, part: str, index: tuple[int, ...]) -> flint.arb:
+    if not isinstance(box, int):
+        inner = ErrorBox(case.error, _targets(case, arrays))
+        o = Ball.exact(answer.inputs[-1])
+        return _ball(inner(o) if part == "E" else inner.pull(o), index)
+    outer = _boxes(case, arrays)[box - 1]
+    return _of_box(outer, part, index, answer.inputs[box - 1], answer.sensitivities[box:] or (None,))
+
+
+def _of_box(box: Box, part: str, index: tuple[int, ...], p: np.ndarray, deltas: tuple[Any, ...]) -> flint.arb:
+    """Only the rows and columns that the entry depends on are worked out."""
+    w = None if box.w is None else Ball.exact(box.w)
+    b = None if box.b is None else Ball.exact(box.b)
+    if part == "c":
+        row, column = index
+        columns = slice(None) if w is None else slice(column, column + 1)
+        narrow = Box(
+            box.activation, None if w is None else w[:, columns], None if b is None else b[columns], box.inside
+        )
+        return _ball(narrow.weigh(Ball.exact(p[row : row + 1])), (0, column if w is None else 0))
+    delta_c = deltas[0]
+    if part == "delta_p":
+        row, entry = index
+        pulled, _ = Box(box.activation, w, None, box.inside).pull(
+            Ball.exact(p[row : row + 1]), Ball.exact(delta_c[row : row + 1])
+        )
+        return _ball(pulled, (0, entry))
+    column = index[-1]
+    part_of_delta = Ball.exact(delta_c[:, column : column + 1])
+    if part == "db":
+        return _ball(part_of_delta.sum(axis=-2), (0,))
+    values = box.activation.value(Ball.exact(p))
+    return _ball(np.swapaxes(values, -1, -2)[index[0] : index[0] + 1] @ part_of_delta, (0, 0))
+
+
+def _boxes(case: Case, arrays: Arrays) -> list[Box]:
+    from gradagree.boxcheck import case_boxes
+
+    return case_boxes(case, arrays)
+
+
+def _targets(case: Case, arrays: Arrays) -> Any:
+    return arrays.targets if case.error.targets == "classes" else Ball.exact(arrays.targets)
+
+
+def _ball(x: Any, index: tuple[int, ...]) -> flint.arb:
+    """One entry; a plain array (a constant derivative) is exact."""
+    return (x if isinstance(x, Ball) else Ball.exact(x)).balls[index]

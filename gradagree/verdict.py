@@ -1,0 +1,134 @@
+"""Verdicts, and the record that carries one."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+__all__ = ["Record", "Verdict", "exit_code", "hexadecimal", "number", "worst"]
+
+SCHEMA = 1
+
+
+class Verdict(enum.StrEnum):
+    """What a comparison comes to, the worst first."""
+
+    CRASHED = "crashed"
+    TIMEOUT = "timeout"
+    VALUE_DIFFERS = "value-differs"
+    NONFINITE = "nonfinite"
+    DISAGREE = "disagree"
+    SUSPECT = "suspect"
+    INACCURATE = "inaccurate"
+    UNDECIDED = "undecided"
+    OUT_OF_RANGE = "out-of-range"
+    CONVENTION = "convention"
+    AGREE = "agree"
+    UNSUPPORTED = "unsupported"
+    ABSENT = "absent"
+
+    @property
+    def meaning(self) -> str:
+        return MEANINGS[self]
+
+    @property
+    def fails(self) -> bool:
+        """Whether a run with this verdict ends with exit code 1."""
+        return self in FAILURES
+
+    @property
+    def compared(self) -> bool:
+        """Whether numbers were compared at all."""
+        return self not in (Verdict.UNSUPPORTED, Verdict.ABSENT)
+
+
+ORDER = {verdict: place for place, verdict in enumerate(Verdict)}
+FAILURES = frozenset(list(Verdict)[: ORDER[Verdict.INACCURATE]])
+MEANINGS = {
+    Verdict.CRASHED: "the process died, or the framework raised an error",
+    Verdict.TIMEOUT: "the process ran past its limit",
+    Verdict.VALUE_DIFFERS: "a box's value differs: another function is computed",
+    Verdict.NONFINITE: "NaN or infinity on one side only, where nothing may pass the dtype's range",
+    Verdict.DISAGREE: "past the certain tolerance: no rounding of an admissible formula explains it",
+    Verdict.SUSPECT: "past the probable tolerance, and no box check can clear or convict it",
+    Verdict.INACCURATE: "correct, but digits are lost: only the natural scale explains it",
+    Verdict.UNDECIDED: "the tolerance is as large as the layer's largest entry: passing would mean nothing",
+    Verdict.OUT_OF_RANGE: "an intermediate number, partial sums included, may not fit the dtype",
+    Verdict.CONVENTION: "another legitimate slope at a kink",
+    Verdict.AGREE: "checked and right",
+    Verdict.UNSUPPORTED: "the framework has no spelling for it",
+    Verdict.ABSENT: "the framework is not installed",
+}
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    return min(verdicts, key=ORDER.__getitem__)
+
+
+def exit_code(counts: dict[Verdict, int], strict: bool = False) -> int:
+    """0 agree, 1 a failing verdict (with strict also inaccurate), 5 nothing compared."""
+    if any(n for verdict, n in counts.items() if verdict.fails or (strict and verdict is Verdict.INACCURATE)):
+        return 1
+    return 0 if any(n for verdict, n in counts.items() if verdict.compared) else 5
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """One case x framework x mode.
+
+    ratio is the largest |observed - expected| / tolerance; sharpness the largest tolerance over the largest entry, over
+    all gradient arrays; share the share of gradient entries that are larger than their tolerance or exactly zero.
+    expected (proved by ball arithmetic in a finding), observed and tolerance are hexadecimal floats; like the others,
+    they are "nan", "inf" or "-inf" where not finite. box counts from 1 at the inputs, or is "error"; function is that
+    box's activation or error function. index is the number of the case in its run, case its six-digit alias.
+    """
+
+    schema: int = SCHEMA
+    index: int = 0
+    case: str
+    spec: str
+    sha256: str
+    framework: str
+    version: str
+    mode: str
+    device: str = "cpu"
+    dtype: str
+    verdict: Verdict
+    ratio: float | str | None = None
+    probable_ratio: float | str | None = None
+    sharpness: float | str | None = None
+    share: float | None = None
+    box: int | str | None = None
+    function: str | None = None
+    entry: str | None = None
+    expected: str | None = None
+    expected_radius: str | None = None
+    observed: str | None = None
+    tolerance: str | None = None
+    reason: str = ""
+    seconds: float = 0.0
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What is unique to a record within a run."""
+        return (self.spec, self.framework, self.mode)
+
+
+def number(x: float | None) -> float | str | None:
+    """x for a record: JSON has no NaN and no infinity."""
+    return x if x is None or math.isfinite(x) else str(float(x))
+
+
+def hexadecimal(x: Any) -> str | None:
+    """x exactly, as text: 0x1.8p+1, nan, inf, -inf."""
+    return None if x is None else float(x).hex()
+
+
+def plain(x: float | str | None) -> float:
+    """The number behind `number` or `hexadecimal`; NaN for None."""
+    if x is None:
+        return math.nan
+    return float.fromhex(x) if isinstance(x, str) else x

@@ -1,0 +1,141 @@
+"""Messages between the parent and a framework's process: length, then MessagePack; arrays as their bytes."""
+
+from __future__ import annotations
+
+import struct
+from typing import IO, Any
+
+import msgspec
+import numpy as np
+
+from gradagree.adapters import Answer
+from gradagree.cases import Arrays
+
+__all__ = ["Absent", "Answered", "Ask", "Failed", "Message", "Ready", "pack_arrays", "read", "unpack_arrays", "write"]
+
+HEADER = struct.Struct("<Q")
+LONGEST = 1 << 34
+
+
+class Array(msgspec.Struct, array_like=True, frozen=True):
+    """A float64 or int64 array."""
+
+    integers: bool
+    shape: tuple[int, ...]
+    data: bytes
+
+
+class Ask(msgspec.Struct, tag=True, frozen=True):
+    """To a process: the gradient of this case, in these modes, one answer for each."""
+
+    spec: str
+    inputs: Array
+    targets: Array
+    weights: list[Array]
+    biases: list[Array | None]
+    modes: list[str]
+
+
+class Ready(msgspec.Struct, tag=True, frozen=True):
+    """From a process: the framework is imported; what the probes found, by dtype."""
+
+    version: str
+    device: str
+    modes: list[str]
+    probes: dict[str, dict[str, Any]]
+
+
+class Absent(msgspec.Struct, tag=True, frozen=True):
+    """From a process: there is no such framework here, and why."""
+
+    reason: str
+
+
+class Given(msgspec.Struct, array_like=True, frozen=True):
+    """A framework's answer."""
+
+    E: float
+    inputs: list[Array]
+    sensitivities: list[Array]
+    weights: list[Array | None]
+    biases: list[Array | None]
+    seconds: float
+
+
+class Answered(msgspec.Struct, tag=True, frozen=True):
+    """From a process: the gradient in one mode, with taps and without."""
+
+    mode: str
+    tapped: Given
+    untapped: Given
+
+
+class Failed(msgspec.Struct, tag=True, frozen=True):
+    """From a process, or about one that died: no gradient in this mode; a verdict's word and the reason."""
+
+    mode: str
+    verdict: str
+    reason: str
+
+
+Message = Ask | Ready | Absent | Answered | Failed
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+
+
+def write(stream: IO[bytes], message: Message) -> None:
+    data = _encoder.encode(message)
+    stream.write(HEADER.pack(len(data)))
+    stream.write(data)
+    stream.flush()
+
+
+def read(stream: IO[bytes]) -> Message | None:
+    """The next message; None at the end of the stream. Raises ValueError for anything that is no message."""
+    header = stream.read(HEADER.size)
+    if len(header) < HEADER.size:
+        return None
+    (length,) = HEADER.unpack(header)
+    if length > LONGEST:
+        raise ValueError(f"a message of {length:,} bytes")
+    data = stream.read(length)
+    if len(data) < length:
+        return None
+    return _decoder.decode(data)
+
+
+def pack(x: np.ndarray | None) -> Any:
+    if x is None:
+        return None
+    integers = x.dtype.kind == "i"
+    return Array(integers, x.shape, np.ascontiguousarray(x, dtype="<i8" if integers else "<f8").tobytes())
+
+
+def unpack(x: Array | None) -> Any:
+    if x is None:
+        return None
+    return np.frombuffer(x.data, dtype="<i8" if x.integers else "<f8").reshape(x.shape)
+
+
+def pack_arrays(spec: str, arrays: Arrays, modes: list[str]) -> Ask:
+    weights, biases = ([pack(x) for x in xs] for xs in (arrays.weights, arrays.biases))
+    return Ask(spec, pack(arrays.inputs), pack(arrays.targets), weights, biases, modes)
+
+
+def unpack_arrays(ask: Ask) -> Arrays:
+    weights, biases = (tuple(unpack(x) for x in xs) for xs in (ask.weights, ask.biases))
+    return Arrays(weights, biases, unpack(ask.inputs), unpack(ask.targets))
+
+
+def pack_answer(answer: Answer) -> Given:
+    inputs, sensitivities, weights, biases = (
+        [pack(x) for x in xs] for xs in (answer.inputs, answer.sensitivities, answer.weights, answer.biases)
+    )
+    return Given(answer.E, inputs, sensitivities, weights, biases, answer.seconds)
+
+
+def unpack_answer(given: Given) -> Answer:
+    inputs, sensitivities, weights, biases = (
+        tuple(unpack(x) for x in xs) for xs in (given.inputs, given.sensitivities, given.weights, given.biases)
+    )
+    return Answer(given.E, inputs, sensitivities, weights, biases, given.seconds)

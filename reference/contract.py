@@ -1,0 +1,206 @@
+"""What an activation and an error function are made of, and the names they go by.
+
+A subclass is its own registration: it becomes a frozen dataclass (its parameters are its fields), is found by its
+name, and is refused at once when a method is misspelled, missing or takes a name that is in use.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import inspect
+import math
+import re
+from typing import Any, ClassVar, Self, dataclass_transform
+
+__all__ = ["TARGETS", "Activation", "ContractError", "ErrorFunction", "spelling_names"]
+
+TARGETS = ("real", "bits", "classes")
+"""Kinds of targets: any number; 0 or 1; the number of the right class."""
+
+spelling_names: set[str] = {"torch", "jax"}
+"""Methods that hold a framework's spelling; each adapter adds its name."""
+
+
+class ContractError(TypeError):
+    """A class does not keep the contract of an activation or error function."""
+
+
+@dataclass_transform(frozen_default=True)
+class _Function:
+    """The common part: registration, parameters, canonical text."""
+
+    catalogue: ClassVar[dict[str, Any]]
+    kind: ClassVar[str]
+    required: ClassVar[frozenset[str]]
+    optional: ClassVar[frozenset[str]]
+    aliases: ClassVar[dict[str, str]]
+    name: ClassVar[str]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "catalogue" in cls.__dict__ or cls.__name__.startswith("_"):
+            return
+        if "name" not in cls.__dict__:
+            cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+        _check_name(cls)
+        _check_methods(cls)
+        dataclasses.dataclass(frozen=True)(cls)
+        _check_parameters(cls)
+        cls.catalogue[cls.name] = cls
+
+    def __str__(self) -> str:
+        """Canonical text without parameters at their defaults: ``tanh``, ``leaky_relu(negative_slope=0.25)``."""
+        changed = [
+            f"{field.name}={getattr(self, field.name)!r}"
+            for field in dataclasses.fields(self)  # type: ignore[arg-type]
+            if getattr(self, field.name) != field.default
+        ]
+        return self.name + (f"({','.join(changed)})" if changed else "")
+
+    @classmethod
+    def summary(cls) -> str:
+        """The first line of the docstring."""
+        return (inspect.getdoc(cls) or "").split("\n")[0]
+
+    @classmethod
+    def named(cls, text: str) -> Self:
+        """The function that a canonical text stands for: ``tanh``, ``leaky_relu(negative_slope=0.25)``.
+
+        Raises ContractError, naming the nearest function, for an unknown name, and for parameters that do not fit.
+        """
+        match = re.fullmatch(r"\s*(\w+)\s*(?:\((.*)\))?\s*", text)
+        if match is None:
+            raise ContractError(f"{text!r} is no {cls.kind}: write NAME or NAME(parameter=number)")
+        made = cls.catalogue.get(match[1]) or cls.catalogue.get(cls.aliases.get(match[1], ""))
+        if made is None:
+            raise ContractError(f"unknown {cls.kind} {match[1]!r}{_nearest(match[1], cls.catalogue)}")
+        return made(**_parameters(made, match[2] or ""))
+
+
+class Activation(_Function):
+    """a = A(p), entry by entry, with its derivative and its spelling in each framework.
+
+    A subclass gives ``value(p)`` and ``derivative(p)`` in NumPy (any shape; p and the answer have the same one), its
+    parameters as fields with defaults, and one method for each framework, named after it: ``torch(p, torch)``,
+    ``jax(p, jax)``. Where A' jumps, ``kinks`` lists the points. ``second(p)`` may give A''.
+    """
+
+    catalogue: ClassVar[dict[str, type[Activation]]] = {}
+    kind = "activation"
+    required = frozenset({"value", "derivative"})
+    optional = frozenset({"pull", "second", "kinks"})
+    aliases: ClassVar[dict[str, str]] = {"identity": "id", "linear": "id", "swish": "silu"}
+
+    @property
+    def kinks(self) -> tuple[float, ...]:
+        """The points where A' jumps; a class attribute, or a property where they depend on the parameters."""
+        return ()
+
+    def value(self, p: Any) -> Any:
+        """A(p)."""
+        raise NotImplementedError
+
+    def derivative(self, p: Any) -> Any:
+        """A'(p)."""
+        raise NotImplementedError
+
+    def pull(self, p: Any, delta_a: Any) -> Any:
+        """delta_p = A'(p) delta_a."""
+        return self.derivative(p) * delta_a
+
+
+class ErrorFunction(_Function):
+    """E = E(o, t), with the sensitivity of the error box.
+
+    A subclass gives ``value(o, t)``, summed over the last two axes (examples, outputs), and ``sensitivity(o, t)``, of
+    the shape of o. ``targets`` says what t holds (one of `TARGETS`); where the slope jumps, ``kink(o, t)`` is true.
+    """
+
+    catalogue: ClassVar[dict[str, type[ErrorFunction]]] = {}
+    kind = "error function"
+    required = frozenset({"value", "sensitivity"})
+    optional = frozenset({"kink", "targets"})
+    aliases: ClassVar[dict[str, str]] = {"sum_of_squares": "sse", "softmax_cross_entropy": "cross_entropy"}
+    targets: ClassVar[str] = "real"
+
+    def value(self, o: Any, t: Any) -> Any:
+        """E(o, t), a number for each network."""
+        raise NotImplementedError
+
+    def sensitivity(self, o: Any, t: Any) -> Any:
+        """dE/do."""
+        raise NotImplementedError
+
+    def kink(self, o: Any, t: Any) -> Any:
+        """True where the slope of E jumps; by default nowhere."""
+        return o != o
+
+
+def _check_name(cls: type[_Function]) -> None:
+    taken = cls.catalogue.get(cls.name)
+    if not re.fullmatch(r"[A-Za-z_]\w*", cls.name):
+        raise ContractError(f"{cls.__name__}: the name {cls.name!r} must be letters, digits and underscores")
+    if taken is not None and not (taken.__module__ == cls.__module__ == "__main__"):
+        raise ContractError(
+            f"{cls.__name__}: the name {cls.name!r} is taken by {taken.__module__}.{taken.__name__}; "
+            f'set another with name = "..."'
+        )
+
+
+def _check_methods(cls: type[_Function]) -> None:
+    """Every public method is a part of the contract; the required ones are there."""
+    known = cls.required | cls.optional | spelling_names
+    for name, member in vars(cls).items():
+        method = callable(member) or isinstance(member, (staticmethod, classmethod))
+        if not method or name.startswith("_") or name in known:
+            continue
+        near = difflib.get_close_matches(name, sorted(known), 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))};"
+        raise ContractError(
+            f"{cls.__name__}.{name} is no part of {_an(cls.kind)}; {hint} (helpers start with an underscore)"
+        )
+    base = cls.__mro__[-3] if len(cls.__mro__) > 3 else cls
+    for name in sorted(cls.required):
+        if getattr(cls, name) is getattr(base, name):
+            raise ContractError(f"{cls.__name__} has no method {name!r}: add `def {name}(self, ...)`")
+    if getattr(cls, "targets", "real") not in TARGETS:
+        raise ContractError(f"{cls.__name__}.targets is {cls.targets!r}; it must be one of {', '.join(TARGETS)}")  # type: ignore[attr-defined]
+
+
+def _check_parameters(cls: type[_Function]) -> None:
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        if field.default is dataclasses.MISSING:
+            raise ContractError(f"{cls.__name__}.{field.name} needs a default value: `{field.name}: float = 1.0`")
+
+
+def _parameters(made: type[_Function], text: str) -> dict[str, Any]:
+    """``a=1,b=2.5`` as keyword arguments of the types of the fields' defaults."""
+    fields = {field.name: field.default for field in dataclasses.fields(made)}  # type: ignore[arg-type]
+    given: dict[str, Any] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        key, equals, number = (piece.strip() for piece in part.partition("="))
+        if not equals or key not in fields:
+            raise ContractError(f"{made.name} has no parameter {key!r}; it has: {', '.join(fields) or 'none'}")
+        given[key] = _number(made, key, number, fields[key])
+    return given
+
+
+def _number(made: type[_Function], key: str, text: str, default: Any) -> Any:
+    choices = {"True": True, "False": False}
+    try:
+        value = choices[text] if isinstance(default, bool) else type(default)(text)
+    except (ValueError, KeyError):
+        raise ContractError(f"{made.name}: {key}={text!r} is no {type(default).__name__}") from None
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ContractError(f"{made.name}: {key}={text} is not finite")
+    return value
+
+
+def _nearest(name: str, names: Any) -> str:
+    near = difflib.get_close_matches(name, sorted(names), 1)
+    return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(names))}"
+
+
+def _an(kind: str) -> str:
+    return ("an " if kind[0] in "aeiou" else "a ") + kind

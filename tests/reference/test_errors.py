@@ -1,0 +1,198 @@
+"""Every error function of the catalogue: its sensitivity, its kinks and its spellings against its value."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import flint
+import numpy as np
+import pytest
+
+from gradagree.arithmetics import Ball, Dual, Rounded
+from gradagree.arithmetics.ball import lift, precision
+from gradagree.arithmetics.model import model
+from gradagree.reference import ErrorFunction, errors
+
+BITS = 600
+EXAMPLES, OUTPUTS = 3, 4
+SHAPE = (EXAMPLES, OUTPUTS)
+ENTRIES = list(np.ndindex(SHAPE))
+REGISTERED = [made for made in ErrorFunction.catalogue.values() if made.__module__.startswith("gradagree.reference")]
+DEFAULTS = [made() for made in REGISTERED]
+VARIANTS = [*DEFAULTS, errors.Huber(delta=0.375)]
+
+
+class Planted:
+    """An error function with another sensitivity."""
+
+    def __init__(self, error: ErrorFunction, sensitivity: Callable[[Any, Any], Any]) -> None:
+        self.value = error.value
+        self.sensitivity = sensitivity
+        self.targets = error.targets
+
+
+@pytest.fixture(autouse=True)
+def bits() -> Iterator[None]:
+    with precision(BITS):
+        yield
+
+
+def each(made: list[ErrorFunction]) -> Any:
+    return pytest.mark.parametrize("error", made, ids=str)
+
+
+def outputs(scale: float = 1.0) -> np.ndarray:
+    """Twelve different odd multiples of 1/16, large and small, so that no two are equal and no one is a target."""
+    odd = np.array([1, -3, 21, -47, 5, 77, -11, -33, 15, 2, -19, 63])
+    return (2 * odd + 1).reshape(SHAPE) / 16 * scale
+
+
+def targets(kind: str) -> np.ndarray:
+    if kind == "classes":
+        return np.array([2, 0, 3])
+    if kind == "bits":
+        return np.array([0.0, 1.0, 1.0, 0.0] * EXAMPLES).reshape(SHAPE)
+    return np.arange(12.0).reshape(SHAPE)[:, ::-1] / 4 - 1
+
+
+def seed(o: np.ndarray, entry: tuple[int, int]) -> Dual:
+    """o, of which one entry is the variable."""
+    slope = np.zeros(o.shape)
+    slope[entry] = 1.0
+    return Dual(Ball.exact(o), Ball.exact(slope))
+
+
+def slope(error: Any, o: np.ndarray, t: np.ndarray, entry: tuple[int, int]) -> flint.arb:
+    return lift(error.value(seed(o, entry), t).slope).balls.item()
+
+
+def wrong_entries(error: Any, o: np.ndarray) -> list[tuple[int, int]]:
+    """The entries whose sensitivity is not proved to be the slope of the value, to half of the bits."""
+    t, sharp = targets(error.targets), flint.arb(2) ** (-BITS // 2)
+    sensitivity = lift(error.sensitivity(Ball.exact(o), t)).balls
+    pairs = [(entry, sensitivity[entry], slope(error, o, t, entry)) for entry in ENTRIES]
+    return [entry for entry, x, y in pairs if not (x.overlaps(y) and x.rad() < sharp and y.rad() < sharp)]
+
+
+@each(VARIANTS)
+@pytest.mark.parametrize("scale", [2.0**-40, 2.0**-4, 1.0, 2.0**10])
+def test_that_the_sensitivity_is_the_slope_of_the_value(error: ErrorFunction, scale: float) -> None:
+    assert wrong_entries(error, outputs(scale)) == []
+
+
+@each(VARIANTS)
+@pytest.mark.parametrize("factor", [1 + 1e-9, -1.0, 0.5, OUTPUTS / EXAMPLES])
+def test_that_a_sensitivity_times_a_wrong_factor_is_found(error: ErrorFunction, factor: float) -> None:
+    planted = Planted(error, lambda o, t: error.sensitivity(o, t) * factor)
+    assert wrong_entries(planted, outputs(2.0**-4)) == ENTRIES
+
+
+@each(DEFAULTS)
+@pytest.mark.parametrize("entry", [(0, 0), (2, 3)], ids=str)
+def test_that_a_sensitivity_wrong_in_one_entry_is_found_there(error: ErrorFunction, entry: tuple[int, int]) -> None:
+    here = np.zeros(SHAPE)
+    here[entry] = 2.0**-70
+    planted = Planted(error, lambda o, t: error.sensitivity(o, t) + here)
+    assert wrong_entries(planted, outputs()) == [entry]
+
+
+def jumps(error: Any, o: np.ndarray, t: np.ndarray, entry: tuple[int, int]) -> bool:
+    """Whether the slope stays different to both sides of this output while the step vanishes."""
+    changes = []
+    for step in (2.0**-8, 2.0**-30):
+        left, right = o.copy(), o.copy()
+        left[entry] -= step
+        right[entry] += step
+        changes.append(abs(slope(error, right, t, entry) - slope(error, left, t, entry)))
+    return bool(changes[1] > changes[0] / 2)
+
+
+@each(VARIANTS)
+def test_that_kink_marks_the_outputs_where_the_slope_jumps(error: ErrorFunction) -> None:
+    t = targets(error.targets)
+    o = outputs()
+    o[1] = t[1] if error.targets == "real" else 0.0
+    o[2] = np.array([-1.0, 1.0, 0.375, -0.375]) + (t[2] if error.targets == "real" else 0.0)
+    marked = np.broadcast_to(error.kink(o, t), SHAPE)
+    assert marked.tolist() == [[jumps(error, o, t, (i, j)) for j in range(OUTPUTS)] for i in range(EXAMPLES)]
+
+
+def test_that_some_kink_is_marked_and_a_missing_mark_is_found() -> None:
+    absolute, o = errors.Absolute(), np.zeros(SHAPE)
+    assert absolute.kink(o, np.zeros(SHAPE)).all()
+    assert jumps(absolute, o, np.zeros(SHAPE), (1, 1))
+    assert not ErrorFunction.kink(absolute, o, np.zeros(SHAPE)).any()
+
+
+def expected_value(error: ErrorFunction, o: np.ndarray, t: np.ndarray) -> Any:
+    """E spelled out example by example, output by output, from its docstring, in ball arithmetic."""
+    arb, pairs = flint.arb, [(flint.arb(o[k]), k) for k in ENTRIES]
+    if error.name == "cross_entropy":
+        rows = [[arb(x) for x in row] for row in o]
+        return sum(sum(x.exp() for x in row).log() - row[c] for row, c in zip(rows, t, strict=True)) / EXAMPLES
+    difference = [x - arb(t[k]) for x, k in pairs]
+    if error.name in ("sse", "mse"):
+        return sum(d**2 for d in difference) / (1 if error.name == "sse" else 12)
+    if error.name == "absolute":
+        return sum(abs(d) for d in difference)
+    if error.name == "huber":
+        delta = arb(error.delta)  # type: ignore[attr-defined]
+        return sum(d**2 / 2 if abs(d) <= delta else delta * (abs(d) - delta / 2) for d in difference) / 12
+    return sum((1 + x.exp()).log() - arb(t[k]) * x for x, k in pairs) / 12
+
+
+@each(VARIANTS)
+def test_that_the_value_is_the_formula_of_the_docstring(error: ErrorFunction) -> None:
+    o, t = outputs(), targets(error.targets)
+    value = error.value(Ball.exact(o), t).balls.item()
+    assert value.overlaps(expected_value(error, o, t))
+    assert value.rad() < flint.arb(2) ** (-BITS // 2)
+    assert not (value * (1 + flint.arb(2) ** -60)).overlaps(expected_value(error, o, t))
+
+
+@each(VARIANTS)
+def test_that_leading_axes_hold_one_network_each_and_inputs_are_unchanged(error: ErrorFunction) -> None:
+    o, t = np.stack([outputs(), outputs(0.5), -outputs()]), np.stack([targets(error.targets)] * 3)
+    before = o.copy(), t.copy()
+    E, sensitivity = error.value(o, t), error.sensitivity(o, t)
+    assert (E.shape, sensitivity.shape) == ((3,), o.shape)
+    np.testing.assert_array_equal(E, [error.value(x, y) for x, y in zip(o, t, strict=True)])
+    np.testing.assert_array_equal(sensitivity, [error.sensitivity(x, y) for x, y in zip(o, t, strict=True)])
+    np.testing.assert_array_equal(o, before[0])
+    np.testing.assert_array_equal(t, before[1])
+
+
+def strays(error: ErrorFunction, framework: str, reference: ErrorFunction) -> bool:
+    """Whether the spelling is outside what a correct float32 program may compute."""
+    module = pytest.importorskip(framework)
+    make = module.tensor if framework == "torch" else module.numpy.asarray
+    o, t = outputs(0.25), targets(error.targets)
+    as_held = t if error.targets == "classes" else t.astype(np.float32)
+    observed = getattr(error, framework)(make(o.astype(np.float32)), make(as_held), module)
+    expected = reference.value(Rounded.stored(o, model("float32")), t)
+    return bool(not abs(float(observed) - expected.value) <= expected.radius)
+
+
+@each(VARIANTS)
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+def test_that_the_spelling_computes_the_same_error(error: ErrorFunction, framework: str) -> None:
+    assert not strays(error, framework, error)
+
+
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+def test_that_a_spelling_of_another_error_is_found(framework: str) -> None:
+    assert strays(errors.MeanSquared(), framework, errors.SumOfSquares())
+    assert strays(errors.Huber(delta=0.375), framework, errors.Huber())
+
+
+def test_that_every_parameter_of_the_catalogue_is_tried_off_its_default() -> None:
+    parameters = {(made.name, field.name) for made in DEFAULTS for field in dataclasses.fields(made)}
+    tried = {
+        (made.name, field.name)
+        for made in VARIANTS
+        for field in dataclasses.fields(made)
+        if getattr(made, field.name) != field.default
+    }
+    assert parameters == tried
