@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -74,8 +75,12 @@ class Adapter:
         spelling_names.add(cls.name)
 
     def __init__(self) -> None:
-        """Import the framework and set its precision and device. Raises ImportError where it is not installed."""
+        """Import the framework. Raises ImportError where it is not installed."""
         self.framework: Any = None
+
+    def settings(self) -> AbstractContextManager[Any]:
+        """The precision and threads that the answers are given with; on leaving, what was set before."""
+        return nullcontext()
 
     @property
     def version(self) -> str:
@@ -117,7 +122,7 @@ class Adapter:
         return self._answer(problem, mode, True), self._answer(problem, mode, False)
 
     def _answer(self, problem: Problem, mode: str, taps: bool) -> Answer:
-        error, leaves, shapes = self._error(problem)
+        error, leaves, shapes = self.prepared(problem)
         started = time.perf_counter()
         if taps:
             (E, inputs), gradients, sensitivities = self.tapped(mode, error, leaves, shapes)
@@ -138,7 +143,7 @@ class Adapter:
             seconds,
         )
 
-    def _error(self, problem: Problem) -> tuple[Callable[..., Any], list[Any], list[tuple[int, ...]]]:
+    def prepared(self, problem: Problem) -> tuple[Callable[..., Any], list[Any], list[tuple[int, ...]]]:
         """The error as a function of (leaves, tap), the leaves, and the shape of each box's c."""
         activations = [self.spelling(activation) for activation in problem.activations]
         judge = self.spelling(problem.error)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -36,9 +37,20 @@ class ForJax(Adapter):
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
         import jax
 
-        jax.config.update("jax_enable_x64", True)
-        jax.config.update("jax_default_matmul_precision", "highest")
         self.framework = jax
+
+    @contextmanager
+    def settings(self) -> Iterator[None]:
+        config = self.framework.config
+        wanted = {"jax_enable_x64": True, "jax_default_matmul_precision": "highest"}
+        before = {name: getattr(config, name) for name in wanted}
+        for name, value in wanted.items():
+            config.update(name, value)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                config.update(name, value)
 
     def array(self, x: np.ndarray, dtype: str) -> Any:
         if x.dtype.kind == "i":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -36,9 +37,19 @@ class ForTorch(Adapter):
     def __init__(self) -> None:
         import torch
 
+        self.framework = torch
+
+    @contextmanager
+    def settings(self) -> Iterator[None]:
+        torch = self.framework
+        threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
         torch.set_num_threads(1)
         torch.set_float32_matmul_precision("highest")
-        self.framework = torch
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            torch.set_float32_matmul_precision(precision)
 
     def array(self, x: np.ndarray, dtype: str) -> Any:
         if x.dtype.kind == "i":

@@ -17,12 +17,12 @@ from gradagree import wire
 from gradagree.cases import Arrays, Case
 from gradagree.extensions import load
 from gradagree.journal import Journal
-from gradagree.judge import Framework, judge
+from gradagree.judge import Framework, failed_probes, judge
 from gradagree.plan import Plan
 from gradagree.process import FrameworkProcess
 from gradagree.proof import prove
 from gradagree.reference import Activation, ErrorFunction
-from gradagree.verdict import Record, Verdict
+from gradagree.verdict import SCHEMA, Record, Verdict
 
 __all__ = ["default_workers", "execute", "records"]
 
@@ -60,7 +60,7 @@ def records(
     Each framework has `workers` processes, which share its cases. Past the deadline (of time.monotonic) no further case
     is begun.
     """
-    replies: queue.Queue[Reply | Ended] = queue.Queue(WAITING)
+    replies: queue.Queue[Reply | Record | Ended] = queue.Queue(WAITING)
     stop = threading.Event()
     threads = [
         threading.Thread(target=_drive, args=(plan, name, (k, workers), extensions, replies, stop, started, deadline))
@@ -74,6 +74,9 @@ def records(
     try:
         while running:
             reply = replies.get()
+            if isinstance(reply, Record):
+                yield reply
+                continue
             if isinstance(reply, Ended):
                 running -= 1
                 if reply.wrong is not None:
@@ -85,7 +88,7 @@ def records(
         _drain(threads, replies)
 
 
-def _drain(threads: list[threading.Thread], replies: queue.Queue[Reply | Ended]) -> None:
+def _drain(threads: list[threading.Thread], replies: queue.Queue[Reply | Record | Ended]) -> None:
     """Let the threads come to their end, whatever still waits."""
     while any(thread.is_alive() for thread in threads):
         try:
@@ -95,7 +98,7 @@ def _drain(threads: list[threading.Thread], replies: queue.Queue[Reply | Ended])
 
 
 def _drive(
-    plan: Plan, name: str, turn: tuple[int, int], extensions: Sequence[str], replies: queue.Queue[Reply | Ended],
+    plan: Plan, name: str, turn: tuple[int, int], extensions: Sequence[str], replies: queue.Queue[Reply | Record | Ended],
     stop: threading.Event, started: Callable[[str, Any], None] | None, deadline: float | None,
 ) -> None:  # fmt: skip
     """One process of a framework, over every workers-th of its cases."""
@@ -105,6 +108,10 @@ def _drive(
             if started is not None:
                 started(name, process.hello)
             framework = Framework.of(name, process.hello)
+            if turn[0] == 0 and isinstance(process.hello, wire.Ready):
+                for failed in (failed_probes(name, process.hello, dtype) for dtype in plan.dtypes):
+                    if failed is not None:
+                        replies.put(failed)
             for place, (index, case, modes) in enumerate(_share(plan, name)):
                 if stop.is_set() or (deadline is not None and time.monotonic() > deadline):
                     break
@@ -194,41 +201,34 @@ def describe(hello: wire.Ready | wire.Absent) -> dict[str, Any]:
 
 def _meta(plan: Plan, command: str, strict: bool) -> dict[str, Any]:
     names = {"activations": plan.activations, "errors": plan.errors}
+    chosen = {name: None if these is None else [str(f) for f in these] for name, these in names.items()}
     return {
-        "schema": 1,
-        "gradagree": metadata.version("gradagree"),
-        "command": command,
+        **environment(command),
         "seed": plan.seed,
-        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "cases": plan.cases,
         "strict": strict,
+        "options": {"dtypes": list(plan.dtypes), "regimes": list(plan.regimes), **chosen},
+        "plan": plan.counts(),
+        "frameworks": {},
+    }
+
+
+def environment(command: str) -> dict[str, Any]:
+    """What ``meta.json`` says of any run: when, where, by which command and versions."""
+    return {
+        "schema": SCHEMA,
+        "gradagree": metadata.version("gradagree"),
+        "command": command,
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "platform": {
             "system": platform.system(),
             "machine": platform.machine(),
             "python": platform.python_version(),
             **{name: metadata.version(name) for name in ("numpy", "scipy", "python-flint")},
         },
-        "options": {
-            "dtypes": list(plan.dtypes),
-            "regimes": list(plan.regimes),
-            **{name: None if chosen is None else [str(f) for f in chosen] for name, chosen in names.items()},
-        },
-        "plan": plan.counts(),
-        "frameworks": {},
     }
 
 
 def default_folder() -> Path:
     """reports/run-DATE-TIME, below the current folder."""
     return Path("reports") / f"run-{datetime.datetime.now():%Y%m%d-%H%M%S}"
-
-
-def installed(names: Sequence[str]) -> dict[str, str]:
-    """The version of each framework's distribution that is installed, without importing it."""
-    found = {}
-    for name in names:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found

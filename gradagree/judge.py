@@ -16,7 +16,7 @@ from gradagree.probable import probable, same_bits
 from gradagree.truth import Truth, truth
 from gradagree.verdict import ORDER, Record, Verdict, hexadecimal, number
 
-__all__ = ["Framework", "InternalError", "judge"]
+__all__ = ["Framework", "InternalError", "failed_probes", "judge"]
 
 
 class InternalError(Exception):
@@ -61,6 +61,24 @@ def judge(
     if not fields["verdict"].fails and not same_bits(tapped, untapped):
         fields |= _untapped(case, arrays, untapped, rules)
     return Record(**common, **fields)
+
+
+def failed_probes(framework: str, hello: wire.Ready, dtype: str) -> Record | None:
+    """A finding about the framework itself: it does not compute with the dtype's own numbers. None if it does."""
+    found = hello.probes[dtype]
+    reasons = [reason for name, (good, reason) in PROBES.items() if found[name] is not good]
+    if not reasons:
+        return None
+    return Record(
+        case="000000", spec=f"probe:{dtype}", sha256="", framework=framework, version=hello.version, mode="probe",
+        device=hello.device, dtype=dtype, verdict=Verdict.DISAGREE, reason="; ".join(reasons),
+    )  # fmt: skip
+
+
+PROBES = {
+    "exact": (True, "a product with 1 loses the last bit: a narrower format is used in between"),
+    "fast_math": (False, "fast-math: (x + y) - y is taken for x, or 0 times infinity for a number"),
+}
 
 
 def _sharpness(comparisons: Sequence[Comparison]) -> dict[str, Any]:

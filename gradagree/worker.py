@@ -16,7 +16,7 @@ from typing import IO
 from gradagree import wire
 from gradagree.adapters import Adapter, Problem, Unsupported, probe
 from gradagree.arithmetics.model import FORMATS
-from gradagree.cases import Case
+from gradagree.cases import Arrays, Case
 from gradagree.extensions import load
 from gradagree.verdict import Verdict
 
@@ -35,18 +35,28 @@ def main(arguments: Sequence[str]) -> None:
     except ImportError as missing:
         wire.write(answers, wire.Absent(f"not installed ({missing}): {Adapter.catalogue[name].install}"))
         return
+    with adapter.settings():
+        wire.write(answers, greeting(adapter))
+        serve(adapter, questions, answers)
+
+
+def greeting(adapter: Adapter) -> wire.Ready:
+    """What a framework says of itself, its probes included."""
     probes = {dtype: probe(adapter, dtype) for dtype in FORMATS}
-    wire.write(answers, wire.Ready(adapter.version, adapter.device, list(adapter.modes), probes))
-    serve(adapter, questions, answers)
+    return wire.Ready(adapter.version, adapter.device, list(adapter.modes), probes)
+
+
+def problem_of(case: Case, arrays: Arrays) -> Problem:
+    """What an adapter is given for a case."""
+    return Problem(
+        case.activations, case.error, arrays.weights, arrays.biases, arrays.inputs, arrays.targets, case.dtype
+    )
 
 
 def serve(adapter: Adapter, questions: IO[bytes], answers: IO[bytes]) -> None:
     """Answer until the questions end."""
     while isinstance(ask := wire.read(questions), wire.Ask):
-        case, arrays = Case.parse(ask.spec), wire.unpack_arrays(ask)
-        problem = Problem(
-            case.activations, case.error, arrays.weights, arrays.biases, arrays.inputs, arrays.targets, case.dtype
-        )
+        problem = problem_of(Case.parse(ask.spec), wire.unpack_arrays(ask))
         for mode in ask.modes:
             wire.write(answers, answer(adapter, problem, mode))
 

@@ -24,6 +24,7 @@ n u = 1.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -46,19 +47,19 @@ class Format:
     emax: int
     emin: int
 
-    @property
+    @functools.cached_property
     def u(self) -> float:
         return math.ldexp(1.0, -self.precision)
 
-    @property
+    @functools.cached_property
     def largest(self) -> float:
         return math.ldexp(2.0 - 2.0 * self.u, self.emax)
 
-    @property
+    @functools.cached_property
     def smallest_normal(self) -> float:
         return math.ldexp(1.0, self.emin)
 
-    @property
+    @functools.cached_property
     def smallest(self) -> float:
         return math.ldexp(1.0, self.emin - self.precision + 1)
 
@@ -86,11 +87,11 @@ class Model:
     accumulator: Format
     flushes: bool = False
 
-    @property
+    @functools.cached_property
     def u(self) -> float:
         return self.format.u
 
-    @property
+    @functools.cached_property
     def quantum(self) -> float:
         """What underflow may add to one result."""
         if self.flushes:
@@ -99,7 +100,7 @@ class Model:
             self.format.smallest / 2 if self.format.precision < FORMATS["float64"].precision else self.format.smallest
         )
 
-    @property
+    @functools.cached_property
     def dot_u(self) -> float:
         """Unit roundoff of each step of a sum, the reference's own included."""
         return self.accumulator.u + OWN

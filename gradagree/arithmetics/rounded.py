@@ -33,7 +33,8 @@ class Rounded(Duck):
 
     def __init__(self, value: Any, radius: Any, model: Model, q: float = quanta.NONE) -> None:
         self.value = np.asarray(value, dtype=np.float64)
-        self.radius = np.broadcast_to(np.asarray(radius, dtype=np.float64), self.value.shape)
+        radius = np.asarray(radius, dtype=np.float64)
+        self.radius = radius if radius.shape == self.value.shape else np.broadcast_to(radius, self.value.shape)
         self.model = model
         self.q = q if q == quanta.NONE or not self.radius.any() else quanta.NONE
 

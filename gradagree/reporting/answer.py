@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["sentence"]
 
-MOST_NAMED = 3
+MOST_NAMED, MOST_FRAMEWORKS = 3, 12
 BY_HAND = "backpropagation by hand"
 NO_ANSWER = {
     frozenset({Verdict.CRASHED}): ("crashed", "crashed"),
@@ -85,6 +85,7 @@ def _names(summary: Summary) -> list[str]:
     for framework, versions in summary.versions.items():
         short = list(dict.fromkeys(version.partition("+")[0] for version in versions))
         names.append(" ".join(filter(None, [framework, joined(short[:MOST_NAMED])])))
+    names[MOST_FRAMEWORKS:] = [f"{len(names) - MOST_FRAMEWORKS} more"] * (len(names) > MOST_FRAMEWORKS)
     return names
 
 

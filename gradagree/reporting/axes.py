@@ -10,12 +10,12 @@ from markupsafe import Markup
 
 __all__ = ["AXIS", "LEFT", "RIGHT", "TOP", "WIDTH", "Axis", "axis_for", "figure", "frame"]
 
-WIDTH, LEFT, RIGHT = 520, 84, 16
+WIDTH, LEFT, RIGHT = 440, 72, 12
 TOP, AXIS = 22, 34
-SIDE = 26
+SIDE = 30
 """Room beside the axis for what no logarithm places: exactly 0, and not finite."""
 LOWEST, HIGHEST = -18, 6
-MOST_TICKS = 7
+MOST_TICKS = 6
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 

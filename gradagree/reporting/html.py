@@ -17,7 +17,7 @@ from gradagree.reporting.provenance import failed_probes, not_installed, runs_of
 from gradagree.reporting.rows import MOST, embedded
 from gradagree.reporting.summary import Summary
 from gradagree.reporting.svg import Interval, Panel, histograms, intervals
-from gradagree.verdict import Verdict
+from gradagree.verdict import ORDER, Verdict
 
 __all__ = ["page"]
 
@@ -64,7 +64,7 @@ def tone(verdict: Verdict) -> str:
 
 def equation(counts: dict[Verdict, int]) -> list[tuple[Verdict, int]]:
     """What was compared, the best first, then what was not."""
-    return sorted(reversed(counts.items()), key=lambda item: not item[0].compared)
+    return sorted(counts.items(), key=lambda item: (not item[0].compared, -ORDER[item[0]]))
 
 
 def header(columns: Sequence[Column]) -> list[tuple[str, list[Column]]]:

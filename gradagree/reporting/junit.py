@@ -35,7 +35,12 @@ def _suite(root: ET.Element, summary: Summary, column: Column) -> None:
     suite.set("skipped", str(sum(not block.decided for _, block in found)))
     suite.set("time", f"{sum(block.seconds for _, block in found):.3f}")
     for place, block in found:
-        _case(ET.SubElement(suite, "testcase", name=place.name, classname=f"gradagree.{visible(column)}"), block)
+        _case(
+            ET.SubElement(
+                suite, "testcase", name=place.name, classname=visible(".".join(filter(None, ("gradagree", *column))))
+            ),
+            block,
+        )
 
 
 def _case(case: ET.Element, block: Block) -> None:

@@ -17,6 +17,7 @@ __all__ = ["code", "document", "prose"]
 ROOM = 120_000
 """Bytes of one section's rows; what does not fit is counted."""
 ROOM_FOR_FINDINGS = 240_000
+ROOM_FOR_PROBES = 20_000
 PLAIN_CODE = re.compile(r"[\w .,:;=+()\-/%*'\"\[\]{}@#!?^~]+")
 SPECIAL = re.compile(r"[^\w ,;=+%?'\"(){}–×±…/:.-]|(?<=www)\.|:(?=//)")
 
@@ -73,8 +74,8 @@ def _answer(summary: Summary) -> Iterator[str]:
     yield "# gradagree report"
     yield ""
     yield f"**{prose(summary.sentence)}**"
-    for line in failed_probes(summary.meta):
-        yield f"\n✗ probe failed: {prose(line)}"
+    failed = (f"\n✗ probe failed: {prose(line)}" for line in failed_probes(summary.meta))
+    yield from fitting(failed, "failed probes", ROOM_FOR_PROBES)
 
 
 def _findings(summary: Summary) -> Iterator[str]:

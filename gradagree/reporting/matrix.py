@@ -100,9 +100,11 @@ class Cell:
 
     @property
     def share(self) -> str:
-        """``3 of 600``, or only the number where all have the same verdict."""
+        """``3 of 600``, or only the number where all have the same verdict; failures with another one are told, too."""
         ours = self.counts[self.verdict]
-        return shown_number(ours) + ("" if ours == self.total else f" of {shown_number(self.total)}")
+        failing = sum(n for verdict, n in self.counts.items() if verdict.fails)
+        more = f", {shown_number(failing - ours)} more fail" if failing > ours else ""
+        return shown_number(ours) + ("" if ours == self.total else f" of {shown_number(self.total)}") + more
 
 
 @dataclass

@@ -11,7 +11,6 @@ from gradagree.reporting.texts import named, visible
 __all__ = ["Probe", "Run", "failed_probes", "mapping", "merged_meta", "not_installed", "planned", "runs_of"]
 
 RUN_FACTS = ("command", "seed", "started", "seconds", "cases", "strict", "gradagree")
-MOST_RUNS = 64
 
 
 class Probe(NamedTuple):
@@ -53,7 +52,7 @@ def runs_of(meta: dict[str, Any]) -> list[Run]:
     """The runs behind a report: one, or those that were merged."""
     merged = meta.get("runs")
     metas = merged if isinstance(merged, list) else [meta]
-    return [_run(mapping(one)) for one in metas[:MOST_RUNS]]
+    return [_run(mapping(one)) for one in metas]
 
 
 def _run(meta: dict[str, Any]) -> Run:

@@ -8,7 +8,7 @@ from typing import Any
 
 from gradagree.arithmetics.model import FORMATS
 from gradagree.cases import split_outside_parentheses
-from gradagree.reporting.texts import named, value_of, visible
+from gradagree.reporting.texts import mark, named, value_of, visible
 from gradagree.verdict import ORDER, Record, Verdict
 
 __all__ = ["MOST", "Rows", "embedded"]
@@ -44,7 +44,8 @@ class Rows:
 
     def payload(self) -> dict[str, Any]:
         """What the page's script reads."""
-        return {"verdicts": [str(verdict) for verdict in Verdict], "texts": list(self.texts), "rows": self.rows}
+        verdicts = [(str(verdict), mark(verdict), verdict.fails) for verdict in Verdict]
+        return {"verdicts": verdicts, "texts": list(self.texts), "rows": self.rows}
 
 
 def stem_of(record: Record) -> tuple[str, str]:

@@ -5,11 +5,12 @@
   const { verdicts, texts, rows } = JSON.parse(source.textContent);
   const PAGE = 50;
   const number = (x) => (x === null ? NaN : Number(String(x).replace("inf", "Infinity")));
-  const written = (x) => (x === null ? "–" : typeof x === "string" ? x : Number(x.toPrecision(3)).toString());
+  const digits = (x) => (x !== 0 && (x < 1e-3 || x >= 1e4) ? x.toExponential(2) : Number(x.toPrecision(3)).toString());
+  const written = (x) => (x === null ? "–" : typeof x === "string" ? x : digits(x));
   const column = (row) => [texts[row[1]], texts[row[2]]].filter(Boolean).join(" ");
   const spec = (row) => texts[row[9]].replace("\t", texts[row[10]]);
   const columns = [
-    { name: "verdict", show: (row) => verdicts[row[0]], sort: (row) => row[0] },
+    { name: "verdict", show: (row) => verdicts[row[0]][0], sort: (row) => row[0], kind: "v" },
     { name: "framework", show: column },
     { name: "dtype", show: (row) => texts[row[3]] },
     { name: "function", show: (row) => texts[row[4]] },
@@ -40,7 +41,7 @@
   const select = () => {
     const words = text.value.toLowerCase().split(/\s+/).filter(Boolean);
     shown = rows.map((_, i) => i).filter((i) =>
-      (!verdict.value || verdicts[rows[i][0]] === verdict.value) &&
+      (!verdict.value || verdicts[rows[i][0]][0] === verdict.value) &&
       (!framework.value || column(rows[i]) === framework.value) &&
       words.every((word) => haystack(i).includes(word)));
     if (sorted) shown.sort(compare(sorted.sort ?? sorted.show));
@@ -53,6 +54,9 @@
     for (const i of shown.slice(at, at + PAGE)) {
       const line = make("tr", null, body);
       for (const c of columns) make("td", c.show(rows[i]), line).className = c.numeric ? "num" : c.kind ?? "";
+      const [word, mark, fails] = verdicts[rows[i][0]], cell = line.cells[0];
+      cell.textContent = mark + " " + word;
+      if (fails) cell.classList.add("bad");
     }
     const last = Math.min(at + PAGE, shown.length);
     output.textContent = shown.length.toLocaleString("en") + " of " + rows.length.toLocaleString("en") + " records";
@@ -82,7 +86,7 @@
   }
   table.createTBody();
   const offer = (choices, into) => choices.forEach((choice) => { make("option", choice, into).value = choice; });
-  offer(verdicts.filter((_, v) => rows.some((row) => row[0] === v)), verdict);
+  offer(verdicts.filter((_, v) => rows.some((row) => row[0] === v)).map(([word]) => word), verdict);
   offer([...new Set(rows.map(column))], framework);
   let waiting = 0;
   text.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(select, 120); });
@@ -91,5 +95,5 @@
   previous.addEventListener("click", () => { at = Math.max(at - PAGE, 0); draw(); });
   next.addEventListener("click", () => { at += PAGE; draw(); });
   document.getElementById("filters").hidden = document.getElementById("pager").hidden = false;
-  select();
+  order(columns[0]);
 })();

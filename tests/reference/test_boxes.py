@@ -29,7 +29,7 @@ NETWORKS = {
 
 
 @pytest.fixture(autouse=True)
-def bits() -> Iterator[None]:
+def working_precision() -> Iterator[None]:
     with precision(BITS):
         yield
 

@@ -34,7 +34,7 @@ class Planted:
 
 
 @pytest.fixture(autouse=True)
-def bits() -> Iterator[None]:
+def working_precision() -> Iterator[None]:
     with precision(BITS):
         yield
 

@@ -23,7 +23,7 @@ STEP = 2.0**-60
 
 
 @pytest.fixture(autouse=True)
-def bits() -> Iterator[None]:
+def working_precision() -> Iterator[None]:
     with precision(400):
         yield
 

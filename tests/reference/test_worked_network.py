@@ -22,7 +22,7 @@ WIDTHS = (10, 4, 6, 8, 4)
 
 
 @pytest.fixture(autouse=True)
-def bits() -> Iterator[None]:
+def working_precision() -> Iterator[None]:
     with precision(BITS):
         yield
 

@@ -73,7 +73,7 @@ def _numbers(source: random.Random, verdict: Verdict, scale: float, guilty: dict
     if verdict in (Verdict.CRASHED, Verdict.TIMEOUT) or not verdict.compared:
         return {"reason": reason}
     expected, tolerance = source.gauss(0, 1), scale * source.lognormvariate(0, 1)
-    ratio = source.lognormvariate(-4, 1.2)
+    ratio = min(source.lognormvariate(-4, 1.2), 1.0)
     if verdict.fails:
         ratio = 1 + source.lognormvariate(2, 3)
     sharpness = 1.5 if verdict is Verdict.UNDECIDED else tolerance
@@ -103,6 +103,18 @@ META: dict[str, Any] = {
         for name, version in (("torch", "2.13.0+cpu"), ("jax", "0.10.2"))
     } | {"mx": {"installed": False, "reason": "not installed: pip install mx"}},
 }  # fmt: skip
+HOSTILE = (
+    "<img src=x onerror=alert(1)>",
+    "</script><script>alert(1)</script>",
+    "\"'> onload=alert(1) '\"",
+    "a|b\\|c`d``e",
+    "[click](javascript:alert(1)) ![x](http://evil.example/y)",
+    "@everyone www.evil.example https://evil.example",
+    "\x1b[31mred\x07\x00 \u202e\ufffe",
+    "]]> &lt; &#60; {{ 7 * 7 }} {% raw %}",
+    "[bold red]x[/] :boom:",
+    "two\nlines\r\n# not a heading",
+)
 ALL_ODD = {verdict: 0.02 for verdict in Verdict if verdict is not Verdict.AGREE}
 
 
@@ -125,6 +137,32 @@ def make() -> Make:
 def every_verdict() -> list[Record]:
     """Records among which each verdict occurs."""
     return make_records(cases=120, odd=ALL_ODD)
+
+
+@pytest.fixture
+def hostile() -> list[Record]:
+    """Records in which every text is an attack, with every verdict."""
+    return [
+        Record(
+            case=name, spec=f"2-2:{name}:{name}:n1:f64:{name}:s1", sha256=name, framework=name, version=name, mode=name,
+            device=name, dtype=name, verdict=verdict, function=name, box=name, entry=name, reason=name, ratio=name,
+            sharpness=name, expected=name, observed=name, tolerance=name, expected_radius=name,
+        )
+        for name in HOSTILE
+        for verdict in Verdict
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def hostile_meta() -> dict[str, Any]:
+    """A meta in which every text is an attack."""
+    probes = {name: {"accumulator": name, "flushes": True, "fast_math": True, "exact": False} for name in HOSTILE}
+    frameworks = {name: {"installed": k % 2 == 0, "reason": name, "probes": probes} for k, name in enumerate(HOSTILE)}
+    texts = {name: name for name in HOSTILE}
+    return {
+        "command": HOSTILE[0], "seed": HOSTILE[1], "started": HOSTILE[4], "platform": texts, "options": texts,
+        "plan": dict.fromkeys(HOSTILE, 7), "frameworks": frameworks,
+    }  # fmt: skip
 
 
 @pytest.fixture

@@ -1,0 +1,25 @@
+# Two commands do everything on a fresh machine with Python 3.11 or later, pip and make: `make run` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: run test lint clean
+
+run: .venv/ready  ## check PyTorch and JAX on random architectures and real data, and write a report
+	$(BIN)/gradagree run --regimes ordinary,grid,zeros,diabetes,digits
+
+test: .venv/ready  ## the tests, and the agreement suite among them
+	$(BIN)/python -m pytest -n auto
+
+lint: .venv/ready  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy -p gradagree
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all]'
+	touch $@
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,155 @@
+"""`check` and `run`: from Python what the command line does.
+
+`check` works in the caller's own process, so that any function will do, one typed into a notebook too; `run` gives each
+framework a process of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from gradagree import wire, worker
+from gradagree.adapters import Adapter
+from gradagree.cases import Case
+from gradagree.errors import UsageError
+from gradagree.judge import Framework, judge
+from gradagree.plan import DTYPES, Plan
+from gradagree.proof import prove
+from gradagree.reference import Activation, ErrorFunction
+from gradagree.verdict import Record, Verdict
+
+__all__ = ["Disagreement", "check", "run"]
+
+SHAPES = ("1-1", "3-5b-2", "4-8b-6b-3")
+REGIMES = ("ordinary", "grid", "zeros")
+
+
+class Disagreement(AssertionError):
+    """A framework's gradient is not right; `records` holds every record of the check."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        from gradagree.pytest_plugin import told
+
+        super().__init__("\n".join(told(record) for record in records if record.verdict.fails))
+        self.records = list(records)
+
+
+def check(
+    thing: Any,
+    reference: Activation | ErrorFunction | None = None,
+    *,
+    frameworks: str | None = None,
+    modes: str | None = "all",
+    dtypes: Sequence[str] = DTYPES,
+) -> list[Record]:
+    """The records of a cross-check of one thing, in this process; none of them fails.
+
+    thing is an activation or error function (an instance, or a class with defaults), a case (or its text), or a
+    framework's own function, given with the reference that it should agree with and the framework's name:
+    ``check(my_gelu, Gelu(), frameworks="torch")``. Frameworks and modes are lists separated by commas.
+
+    Raises Disagreement (an AssertionError) with the verdicts, and UsageError where a derivative does not match its
+    value or nothing can be compared.
+    """
+    plan = Plan.of(_cases(_function(thing, reference, frameworks), dtypes), frameworks, modes)
+    records = [record for name in plan.frameworks for record in _answers(name, plan)]
+    if any(record.verdict.fails for record in records):
+        raise Disagreement(records)
+    if not any(record.verdict.compared for record in records):
+        raise UsageError(f"nothing was compared: {'; '.join(dict.fromkeys(record.reason for record in records))}")
+    return records
+
+
+def run(*, out: str | Path | None = None, ext: Sequence[str] = (), workers: int | None = None, **options: Any) -> Any:
+    """The records of a run with the command line's options; with ``out``, its reports are written there too.
+
+    ``run(cases=100, seed=7, frameworks="torch", dtypes="float32")``. Raises UsageError for options that do not fit.
+    """
+    from gradagree import campaign
+    from gradagree.journal import read_records
+    from gradagree.reporting import write_reports
+
+    plan = campaign.prepare(ext, options)
+    workers = workers or campaign.default_workers()
+    if out is None:
+        return list(campaign.records(plan, ext, workers))
+    campaign.execute(plan, Path(out), extensions=ext, workers=workers, command=f"gradagree.run(**{options!r})")
+    write_reports(Path(out))
+    return list(read_records(Path(out)))
+
+
+def _function(thing: Any, reference: Activation | ErrorFunction | None, frameworks: str | None) -> Any:
+    """The activation, error function or case that a thing stands for, its derivative proved."""
+    if isinstance(thing, str):
+        return Case.parse(thing)
+    if isinstance(thing, type) and issubclass(thing, Activation | ErrorFunction):
+        thing = thing()
+    if reference is not None:
+        if frameworks not in Adapter.catalogue:
+            raise UsageError(f'say whose function it is: frameworks="torch", or one of {", ".join(Adapter.catalogue)}')
+        prove(reference)
+        return spelled(reference, frameworks, thing)
+    if isinstance(thing, Activation | ErrorFunction):
+        prove(thing)
+    elif not isinstance(thing, Case):
+        raise UsageError(f"cannot check {thing!r}: give an activation, error function, case, or function and reference")
+    return thing
+
+
+def spelled(reference: Activation | ErrorFunction, framework: str, function: Callable[..., Any]) -> Any:
+    """The reference with another spelling in one framework, which is not registered."""
+    method = lambda _self, *operands: function(*operands[:-1])  # noqa: E731
+    kind = type(f"_{type(reference).__name__}", (type(reference),), {framework: method})
+    return kind(**{field.name: getattr(reference, field.name) for field in dataclasses.fields(reference)})
+
+
+def _cases(thing: Any, dtypes: Sequence[str]) -> list[Case]:
+    """Small networks with the function, in every regime and dtype."""
+    if isinstance(thing, Case):
+        return [thing]
+    cases = []
+    for shape in SHAPES:
+        for regime in REGIMES:
+            for dtype in dtypes:
+                model = Case.parse(f"{shape}:id*{shape.count('-')}:sse:n4:f64:{regime}:s1")
+                cases.append(_with(dataclasses.replace(model, dtype=dtype), thing))
+    return cases
+
+
+def _with(case: Case, thing: Any) -> Case:
+    if isinstance(thing, ErrorFunction):
+        widths = (*case.widths[:-1], max(case.widths[-1], 2))
+        return dataclasses.replace(case, error=thing, widths=widths)
+    return dataclasses.replace(case, activations=(case.activations[0], *[thing] * len(case.activations)))
+
+
+def _answers(name: str, plan: Plan) -> Iterator[Record]:
+    """The records of one framework."""
+    adapter: Adapter | None
+    hello: wire.Ready | wire.Absent
+    try:
+        adapter, hello = _adapter(name)
+    except ImportError as missing:
+        adapter, hello = None, wire.Absent(f"not installed ({missing}): {Adapter.catalogue[name].install}")
+    framework = Framework.of(name, hello)
+    for number, case in plan.drawn():
+        arrays = case.arrays()
+        for mode in plan.asked(name, number):
+            if adapter is None:
+                answer: Any = wire.Failed(mode, Verdict.ABSENT, hello.reason if isinstance(hello, wire.Absent) else "")
+            else:
+                with adapter.settings():
+                    answer = worker.answer(adapter, worker.problem_of(case, arrays), mode)
+            yield judge(case, arrays, framework, answer, number)
+
+
+@functools.cache
+def _adapter(name: str) -> tuple[Adapter, wire.Ready]:
+    """The framework in this process, probed once."""
+    adapter = Adapter.catalogue[name]()
+    with adapter.settings():
+        return adapter, worker.greeting(adapter)

@@ -1,0 +1,49 @@
+"""The agreement suite: every framework's gradients against backpropagation by hand, in blocks of random cases."""
+
+import dataclasses
+import zlib
+
+import pytest
+
+from gradagree.adapters import Adapter
+from gradagree.architectures import draw
+from gradagree.plan import DTYPES
+
+SEED = 2026
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """So many architectures, from a place in the stream of random ones that is the mode's own."""
+
+    framework: str
+    mode: str
+    number: int
+    size: int
+
+    def __str__(self) -> str:
+        return f"{self.framework}-{self.mode}-b{self.number:03d}"
+
+    def cases(self):
+        """The block's cases, each with its number in the whole suite."""
+        own = zlib.crc32(f"{self.framework}:{self.mode}".encode())
+        start = self.number * self.size
+        cases = draw(self.size, SEED + own, dtypes=DTYPES, start=start)
+        return list(enumerate(cases, start * len(DTYPES)))
+
+
+SIZES = {"torch:backward": (8, 50), "jax:jit": (8, 5), "jax:grad": (6, 3)}
+"""Blocks, and architectures in each; modes that compile every shape see fewer."""
+
+BLOCKS = [
+    Block(framework, mode, number, SIZES[f"{framework}:{mode}"][1])
+    for framework in ("torch", "jax")
+    for mode in Adapter.catalogue[framework].modes
+    for number in range(SIZES[f"{framework}:{mode}"][0])
+]
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
+def test_agree(block, gradagree_block):
+    records = gradagree_block(block.framework, block.mode, block.cases())
+    assert len(records) == block.size * len(DTYPES)

@@ -1,0 +1,190 @@
+"""The slope of every dual rule contains the secants of its value, and over rounded numbers the true slope."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import flint
+import numpy as np
+import pytest
+from scipy import special
+
+from gradagree.arithmetics import Ball, Dual, NoRule, Rounded
+from gradagree.arithmetics.ball import lift, precision
+from gradagree.arithmetics.dual import SLOPES, slope_of
+from gradagree.arithmetics.model import Model, model
+from gradagree.arithmetics.rounded import COMPARISONS
+
+BITS = 400
+STEP = flint.arb(2) ** -100
+ANY, POSITIVE, UNIT = (-4.0, 4.0), (0.25, 4.0), (-0.75, 0.75)
+
+
+class Example(NamedTuple):
+    """A function that uses one rule, and the range of each of its operands."""
+
+    rule: Any
+    ranges: tuple[tuple[float, float], ...]
+    function: Callable[..., Any]
+
+
+def one(rule: Any, range: tuple[float, float] = ANY) -> Example:
+    return Example(rule, (range,), rule)
+
+
+def two(rule: Any, x: tuple[float, float] = ANY, y: tuple[float, float] = ANY) -> Example:
+    return Example(rule, (x, y), rule)
+
+
+def chosen(rule: Any) -> Example:
+    return Example(rule, (ANY, ANY), lambda x, y: np.where(rule(x, y), x * x, -3.0 * y))
+
+
+EXAMPLES = [
+    *(two(f) for f in (np.add, np.subtract, np.multiply, np.divide, np.matmul, np.maximum, np.minimum, np.logaddexp)),
+    *(one(f) for f in SLOPES if f not in (np.log, np.log2, np.log10, np.log1p, np.sqrt, np.reciprocal)),
+    *(one(f, POSITIVE) for f in (np.log, np.log2, np.log10, np.sqrt)), one(np.log1p, UNIT), one(np.reciprocal),
+    one(np.positive), one(np.sum), one(np.mean), one(np.fabs), Example(np.max, (ANY,), lambda x: np.max(x, axis=-1)),
+    Example(np.sum, (ANY, ANY), lambda x, y: np.sum(x * y, axis=0, keepdims=True)),
+    Example(np.clip, (ANY,), lambda x: np.clip(x, -1.5, 2.5)),
+    Example(np.where, (ANY, ANY), lambda x, y: np.where(x > 0.3, x, y * y)),
+    Example(np.power, (ANY,), lambda x: x**3 - 2 * x**2 + x**1 + x**0), Example(np.power, (ANY,), lambda x: x**-2),
+    Example(np.power, (POSITIVE,), lambda x: x**0.5 + x**-1.5), *(chosen(f) for f in COMPARISONS),
+    Example(np.divide, (ANY,), lambda x: 2.0 / x), Example(np.matmul, (ANY,), lambda x: np.ones((3, 2)) @ x @ x),
+]  # fmt: skip
+each_example = pytest.mark.parametrize(
+    "example", EXAMPLES, ids=[f"{k}-{e.rule.__name__}" for k, e in enumerate(EXAMPLES)]
+)
+
+
+@pytest.fixture(autouse=True)
+def working_precision() -> Iterator[None]:
+    with precision(BITS):
+        yield
+
+
+def points(example: Example, seed: int) -> list[np.ndarray]:
+    """For each operand four short numbers in its range, on no kink, no two alike."""
+    rng = np.random.default_rng(seed)
+    return [np.round(rng.uniform(*ends, (2, 2)) * 64) / 64 + 2.0**-8 for ends in example.ranges]
+
+
+def directions(example: Example, seed: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed + 1000)
+    return [rng.integers(1, 9, (2, 2)) / 4 * rng.choice([-1, 1], (2, 2)) for _ in example.ranges]
+
+
+def wrong_slopes(example: Example, seed: int) -> int:
+    """How many entries' slopes, from x to x + STEP d, are not proved to contain the secant, or are not sharp."""
+    xs, ds = points(example, seed), directions(example, seed)
+    here = [Ball.exact(x) for x in xs]
+    there = [Ball(x.balls + d * STEP) for x, d in zip(here, ds, strict=True)]
+    if example.rule is np.max:
+        way = here
+    else:
+        union = np.frompyfunc(lambda a, b: a.union(b), 2, 1)
+        way = [Ball(union(a.balls, b.balls)) for a, b in zip(here, there, strict=True)]
+    dual = example.function(*(Dual(x, Ball.exact(d)) for x, d in zip(way, ds, strict=True)))
+    secant = (example.function(*there) - example.function(*here)) / Ball(STEP)
+    pairs = zip(np.broadcast_to(lift(dual.slope).balls, secant.shape).ravel(), secant.balls.ravel(), strict=True)
+    sharp = flint.arb(2) ** -80
+    return sum(not (slope.overlaps(s) and slope.rad() < sharp and s.rad() < sharp) for slope, s in pairs)
+
+
+def test_that_every_rule_has_an_example() -> None:
+    assert {example.rule for example in EXAMPLES} == set(Dual.rules)
+
+
+@each_example
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_that_the_slope_contains_the_secant(example: Example, seed: int) -> None:
+    assert wrong_slopes(example, seed) == 0
+
+
+@each_example
+def test_that_a_slope_off_by_a_little_is_found(example: Example, monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = Dual.rules[example.rule]
+
+    def planted(*args: Any, **kwargs: Any) -> Any:
+        made = rule(*args, **kwargs)
+        return ~made if example.rule in COMPARISONS else Dual(made.value, made.slope + 2.0**-60)
+
+    monkeypatch.setitem(Dual.rules, example.rule, planted)
+    assert wrong_slopes(example, 1) > 0
+
+
+def escaped(found: Any, true: Any, made: Model) -> int:
+    """How many true numbers are not proved to lie within the radius."""
+    found, balls = found if isinstance(found, Rounded) else Rounded.constant(found, made), lift(true).balls
+    value, radius = (np.broadcast_to(part, balls.shape).ravel() for part in (found.value, found.radius))
+    triples = [t for t in zip(value, radius, balls.ravel(), strict=True) if np.isfinite(t[1])]
+    return sum(not abs(y - flint.arb(float(v))) <= flint.arb(float(r)) for v, r, y in triples)
+
+
+@each_example
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
+def test_that_over_rounded_numbers_value_and_slope_enclose_the_true_ones(example: Example, dtype: str) -> None:
+    xs, ds = points(example, 4), directions(example, 4)
+    made, stored = model(dtype), [np.round(x * 16) / 16 + 1 / 32 for x in xs]
+    pairs = list(zip(stored, ds, strict=True))
+    found = example.function(*(Dual(Rounded.stored(x, made), Rounded.stored(d, made)) for x, d in pairs))
+    true = example.function(*(Dual(Ball.exact(x), Ball.exact(d)) for x, d in pairs))
+    assert [escaped(getattr(found, part), getattr(true, part), made) for part in ("value", "slope")] == [0, 0]
+
+
+@each_example
+def test_that_plain_numbers_give_the_values_and_slopes_of_exact_ones(example: Example) -> None:
+    pairs = list(zip(points(example, 5), directions(example, 5), strict=True))
+    found = example.function(*(Dual(x, d) for x, d in pairs))
+    bound = example.function(*(Dual(*(Rounded.stored(part, model("float64")) for part in pair)) for pair in pairs))
+    np.testing.assert_array_equal(found.value, example.function(*(x for x, _ in pairs)))
+    assert (np.abs(found.slope - getattr(bound.slope, "value", bound.slope)) <= getattr(bound.slope, "radius", 0)).all()
+
+
+@pytest.mark.parametrize("extreme", [np.maximum, np.minimum])
+def test_that_at_a_tie_the_larger_and_the_smaller_have_no_slope(extreme: Any) -> None:
+    found = extreme(Dual.variable(np.array([0.0, 1.0, -1.0])), 0.0)
+    slopes = [1.0, 0.0] if extreme is np.maximum else [0.0, 1.0]
+    assert np.isnan(found.slope[0])
+    assert found.slope[1:].tolist() == slopes
+    assert found.value.tolist() == extreme([0.0, 1.0, -1.0], 0.0).tolist()
+
+
+def test_that_at_a_tie_the_largest_of_many_has_the_mean_slope() -> None:
+    found = np.max(
+        Dual(np.array([[2.0, 2.0, 1.0], [0.0, 5.0, 4.0]]), np.array([[1.0, 3.0, 7.0], [1.0, 2.0, 3.0]])), axis=-1
+    )
+    assert (found.value.tolist(), found.slope.tolist()) == ([2.0, 5.0], [2.0, 2.0])
+
+
+def test_that_the_slope_at_zero_of_the_size_and_the_sign_is_zero() -> None:
+    for f in (np.abs, np.fabs, np.sign):
+        assert f(Dual.variable(np.zeros(2))).slope.tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("x", [2.0, [1.0, 2.0]], ids=str)
+def test_that_a_variable_has_slope_one_and_a_constant_slope_zero(x: Any) -> None:
+    for arithmetic in (np.asarray, Ball.exact, lambda x: Rounded.stored(x, model("float32"))):
+        made = Dual.variable(arithmetic(x))
+        one, zero = slope_of(made), slope_of(arithmetic(x))
+        assert type(one) is type(made.value)
+        assert np.shape(one) == np.shape(zero) == np.shape(x)
+        assert (one - 1 == 0).all()
+        assert (zero == 0).all()
+
+
+def test_that_a_power_with_a_variable_exponent_is_refused_with_advice() -> None:
+    x = Dual.variable(np.ones(2))
+    for exponent in (x, np.ones(2)):
+        with pytest.raises(NoRule, match=r"write x\*\*y as np\.exp\(y \* np\.log\(x\)\)"):
+            x**exponent
+
+
+def test_that_rules_use_the_output_where_frameworks_do() -> None:
+    """Over a coarse output 1 - y^2 differs from 1 / cosh^2, which a framework does not form."""
+    coarse = lambda x: np.round(x * 16) / 16  # noqa: E731
+    x, y = 1.0, coarse(np.tanh(1.0))
+    assert SLOPES[np.tanh](x, y) == 1 - y**2
+    assert SLOPES[special.expit](x, y) == y * (1 - y)
+    assert SLOPES[np.exp](x, y) == y

@@ -1,0 +1,155 @@
+"""A framework written out in NumPy, step by step, so that each step of each box can be made to lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradagree import wire
+from gradagree.adapters import Answer
+from gradagree.arithmetics.model import FORMATS, model
+from gradagree.arithmetics.rounded import Rounded
+from gradagree.boxcheck import Comparison, Tolerant, case_boxes, check, judged_box
+from gradagree.cases import Arrays, Case
+from gradagree.judge import Framework, judge
+from gradagree.reference import ErrorBox
+from gradagree.verdict import Record
+
+TYPES = {"float64": np.float64, "float32": np.float32}
+Lie = Callable[[np.ndarray, SimpleNamespace], np.ndarray]
+Lies = Mapping[tuple[int | str, str], Lie]
+
+
+@dataclass
+class ByHand:
+    """Every step rounded to the dtype, sums from the last term to the first; a lie replaces one step of one box.
+
+    A lie is told (what is right, the numbers of the box so far) and answers with what the step is to give. The steps of
+    box k are value, c, slope, delta_a, delta_p, dw and db; those of "error" are E and delta_p.
+    """
+
+    case: Case
+    arrays: Arrays
+    lies: Lies = field(default_factory=dict)
+
+    def step(self, box: int | str, name: str, right: Any, at: SimpleNamespace) -> np.ndarray:
+        told = self.lies.get((box, name), lambda right, at: right)(np.asarray(right, dtype=np.float64), at)
+        setattr(at, name, np.asarray(told).astype(TYPES[self.case.dtype]).astype(np.float64))
+        return getattr(at, name)  # type: ignore[no-any-return]
+
+    def product(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        x, y = (z.astype(TYPES[self.case.dtype]) for z in (x[..., ::-1], y[::-1]))
+        return x @ y
+
+    def answer(self) -> Answer:
+        with np.errstate(all="ignore"):
+            return self._answer()
+
+    def _answer(self) -> Answer:
+        case, arrays = self.case, self.arrays
+        at = [SimpleNamespace(p=arrays.inputs)]
+        pad = [None] * (case.depth - len(arrays.weights))
+        for k, w in enumerate([*arrays.weights, *pad], 1):
+            box = at[-1]
+            box.activation, box.w, box.b = case.activations[k - 1], w, [*arrays.biases, *pad][k - 1]
+            at.append(SimpleNamespace(p=self._forward(k, box)))
+        error = at[-1]
+        error.t = arrays.targets
+        E = self.step("error", "E", case.error.value(error.p, error.t), error)
+        self.step("error", "delta_p", case.error.sensitivity(error.p, error.t), error)
+        for k in range(case.depth, 0, -1):
+            self._pull(k, at[k - 1], at[k].delta_p)
+        sensitivities, weights, biases = zip(*((box.delta_p, box.dw, box.db) for box in at[:-1]), strict=True)
+        return Answer(float(E), tuple(box.p for box in at), (*sensitivities, error.delta_p), weights, biases)
+
+    def _forward(self, k: int, at: SimpleNamespace) -> np.ndarray:
+        a = self.step(k, "value", at.activation.value(at.p), at)
+        c = a if at.w is None else self.product(a, at.w)
+        return self.step(k, "c", c if at.b is None else c + at.b.astype(c.dtype), at)
+
+    def _pull(self, k: int, at: SimpleNamespace, delta_c: np.ndarray) -> None:
+        at.delta_c, at.dw, at.db = delta_c, None, None
+        slope = self.step(k, "slope", at.activation.derivative(at.p), at)
+        delta_a = self.step(k, "delta_a", delta_c if at.w is None else self.product(delta_c, at.w.T), at)
+        self.step(k, "delta_p", slope * delta_a, at)
+        if at.w is not None:
+            self.step(k, "dw", self.product(at.value.T, delta_c), at)
+        if at.b is not None:
+            self.step(k, "db", np.sum(delta_c[::-1].astype(TYPES[self.case.dtype]), axis=0), at)
+
+
+class Bench:
+    """Where answers are put to the test; a framework here measures as IEEE 754 says."""
+
+    framework = Framework("numpy", np.__version__, "cpu", {name: model(name) for name in FORMATS})
+
+    def answer(self, case: Case, lies: Lies | None = None) -> Answer:
+        """What the framework in NumPy gives."""
+        return ByHand(case, case.arrays(), lies or {}).answer()
+
+    def compared(self, case: Case, answer: Answer) -> list[Comparison]:
+        return list(check(case, case.arrays(), answer, model(case.dtype)))
+
+    def failing(self, case: Case, answer: Answer) -> list[tuple[int | str, str]]:
+        """(box, part) of every comparison that fails."""
+        return [(found.box, found.part) for found in self.compared(case, answer) if found.verdict.fails]
+
+    def untapped(self, answer: Answer) -> Answer:
+        """What is left of an answer without taps."""
+        return replace(answer, inputs=answer.inputs[:1], sensitivities=answer.sensitivities[:1])
+
+    def judged(self, case: Case, tapped: Answer, untapped: Answer | None = None) -> Record:
+        """The record, after the journey between two processes."""
+        told = [wire.pack_answer(answer) for answer in (tapped, untapped or self.untapped(tapped))]
+        return judge(case, case.arrays(), self.framework, wire.Answered("backward", *told))
+
+    def part(self, answer: Answer, box: int | str, part: str) -> np.ndarray:
+        """One array of an answer."""
+        if box == "error":
+            return np.asarray(answer.E) if part == "E" else answer.sensitivities[-1]
+        places = {"c": (answer.inputs, 0), "delta_p": (answer.sensitivities, 1), "dw": (answer.weights, 1)}
+        arrays, shift = places.get(part, (answer.biases, 1))
+        return np.asarray(arrays[int(box) - shift])
+
+    def with_part(self, answer: Answer, box: int, part: str, array: Any) -> Answer:
+        """The same answer with another array in one place."""
+        name = {"c": "inputs", "delta_p": "sensitivities", "dw": "weights", "db": "biases"}[part]
+        arrays = list(getattr(answer, name))
+        arrays[box - (part != "c")] = array
+        return replace(answer, **{name: tuple(arrays)})
+
+    def tolerance(self, case: Case, answer: Answer, box: int | str, part: str) -> np.ndarray:
+        """What the box check allows to each entry, natural scale included; infinity where the entry is open."""
+        how, rules, arrays = Tolerant(natural=True), model(case.dtype), case.arrays()
+        p = Rounded.stored(answer.inputs[-1 if box == "error" else int(box) - 1], rules)
+        if box == "error":
+            targets = arrays.targets if case.error.targets == "classes" else Rounded.stored(arrays.targets, rules)
+            error = ErrorBox(how.error(case.error), targets)
+            expected = error(p) if part == "E" else error.pull(p)
+        else:
+            judged = judged_box(case_boxes(case, arrays)[int(box) - 1], how, rules)
+            if part == "c":
+                expected = judged.weigh(p)
+            else:
+                delta_p, gradient = judged.pull(p, Rounded.stored(answer.sensitivities[int(box)], rules))
+                expected = {"delta_p": delta_p, "dw": gradient.w, "db": gradient.b}[part]
+        return np.where(np.isnan(expected.radius), np.inf, expected.radius)
+
+    def on_kinks(self, case: Case, answer: Answer, box: int | str, part: str) -> np.ndarray:
+        """Which entries lie on a kink, where several slopes are legitimate."""
+        on = np.zeros(self.part(answer, box, part).shape, dtype=bool)
+        if part == "delta_p" and box == "error":
+            return on | case.error.kink(answer.inputs[-1], case.arrays().targets)
+        if part == "delta_p":
+            on |= np.isin(answer.inputs[int(box) - 1], case.activations[int(box) - 1].kinks)
+        return on
+
+
+@pytest.fixture(scope="session")
+def bench() -> Bench:
+    return Bench()

@@ -1,0 +1,195 @@
+"""Frameworks in plain NumPy, for the tests: the reference computes their gradients, and each mode has one fault."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from gradagree.adapters import Adapter, Answer, Problem
+from gradagree.reference import backpropagate, network
+
+FOREVER = 3600
+MEGABYTE = 1 << 20
+
+
+def right(answer: Answer) -> Answer:
+    """The gradient as it is."""
+    return answer
+
+
+def segfault(answer: Answer) -> Answer:
+    """The process dies of a segmentation fault."""
+    os.kill(os.getpid(), signal.SIGSEGV)
+    return answer
+
+
+def abort(answer: Answer) -> Answer:
+    """The process aborts, after a last word on standard error."""
+    print("the last word", file=sys.stderr, flush=True)
+    os.abort()
+
+
+def sleep(answer: Answer) -> Answer:
+    """No answer."""
+    time.sleep(FOREVER)
+    return answer
+
+
+def fork_and_die(answer: Answer) -> Answer:
+    """The process dies, while a child of its own, with copies of its pipes, lives on for ten seconds."""
+    if os.fork() == 0:
+        time.sleep(10)
+        os._exit(0)
+    os._exit(7)
+
+
+def garbage(answer: Answer) -> Answer:
+    """Something that is no message, on the pipe itself."""
+    os.write(_answers_pipe(), b"\xff" * 100)
+    return answer
+
+
+def unframed(answer: Answer) -> Answer:
+    """A message of the right length that is no answer."""
+    os.write(_answers_pipe(), (3).to_bytes(8, "little") + b"abc")
+    return answer
+
+
+def closes(answer: Answer) -> Answer:
+    """The pipe is closed, and the process lives on."""
+    os.close(_answers_pipe())
+    time.sleep(FOREVER)
+    return answer
+
+
+def _answers_pipe() -> int:
+    """The pipe of the answers: the one that is neither standard input nor standard error."""
+    numbers = sorted(int(name) for name in os.listdir("/proc/self/fd"))
+    return next(n for n in numbers if n > 2 and os.readlink(f"/proc/self/fd/{n}").startswith("pipe:"))
+
+
+def prints(answer: Answer) -> Answer:
+    """Megabytes on standard output: from Python, from the file descriptor, and from a child process."""
+    print("noise " * (4 * MEGABYTE // 6))
+    os.write(1, b"\0" * MEGABYTE)
+    subprocess.run([sys.executable, "-c", "print('noise' * 1000)"], check=True)
+    return answer
+
+
+def exits(answer: Answer) -> Answer:
+    """sys.exit where no one expects it."""
+    sys.exit("leaving")
+
+
+def raises(answer: Answer) -> Answer:
+    """An error of the framework's own, of several lines."""
+    raise RuntimeError("\n expected scalar type Float\nbut found Double")
+
+
+def shapes(answer: Answer) -> Answer:
+    """Every gradient transposed."""
+    return replace(answer, weights=tuple(None if w is None else w.T for w in answer.weights))
+
+
+def flat(answer: Answer) -> Answer:
+    """Current inputs and sensitivities without their axes."""
+    return replace(
+        answer, inputs=tuple(p.ravel() for p in answer.inputs), sensitivities=tuple(d.ravel() for d in answer.sensitivities)
+    )
+
+
+def none(answer: Answer) -> Answer:
+    """No gradients at all."""
+    return Answer(answer.E, (), (), (), ())
+
+
+def infinite(answer: Answer) -> Answer:
+    """NaN and infinities where numbers should be."""
+    return replace(answer, E=float("inf"), weights=tuple(None if w is None else w * np.nan for w in answer.weights))
+
+
+def wrong(answer: Answer) -> Answer:
+    """The outermost box's weights' gradient a little too large."""
+    outermost, *inner = answer.weights
+    return replace(answer, weights=(None if outermost is None else outermost * (1 + 1e-3), *inner))
+
+
+FAULTS: tuple[Callable[[Answer], Answer], ...] = (
+    right, segfault, abort, sleep, fork_and_die, garbage, unframed, closes, prints, exits, raises, shapes, flat, none,
+    infinite, wrong,
+)  # fmt: skip
+
+
+class NumpyFake(Adapter):
+    """numpy.ndarray; the gradients are those of the reference."""
+
+    name = "numpy_fake"
+    install = "pip install numpy-fake"
+    modes: Any = {fault.__name__: fault for fault in FAULTS}
+
+    def __init__(self) -> None:
+        self.framework = np
+
+    def array(self, x: np.ndarray, dtype: str) -> Any:
+        if x.dtype.kind == "i":
+            return x.copy()
+        return x.astype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
+
+    def back(self, x: Any) -> np.ndarray:
+        return np.asarray(x).astype(np.float64)
+
+    def apply(self, function: Callable[..., Any], arrays: Sequence[Any], compiled: bool) -> Any:
+        with np.errstate(all="ignore"):
+            return function(*arrays)
+
+    def answers(self, problem: Problem, mode: str) -> tuple[Answer, Answer]:
+        answer = self.modes[mode](self._by_hand(problem))
+        return answer, replace(answer, sensitivities=answer.sensitivities[:1])
+
+    def _by_hand(self, problem: Problem) -> Answer:
+        """What the reference gives on arrays of the problem's dtype."""
+
+        def made(x: Any) -> Any:
+            return None if x is None else self.array(x, problem.dtype)
+
+        weights, biases = ([made(x) for x in xs] for xs in (problem.weights, problem.biases))
+        box: Any = network(problem.activations, weights, biases, problem.error, made(problem.targets))
+        p = made(problem.inputs)
+        found, inputs = backpropagate(box, p), [p]
+        for _ in problem.activations:
+            inputs.append(box.weigh(inputs[-1]))
+            box = box.inside
+        gradients = [[None if x is None else self.back(x) for x in pair] for pair in found.gradients]
+        return Answer(
+            float(found.E), tuple(map(self.back, inputs)), tuple(map(self.back, found.sensitivities)),
+            tuple(w for w, _ in gradients), tuple(b for _, b in gradients), 0.0,
+        )  # fmt: skip
+
+
+class NotHere(NumpyFake):
+    """A framework that is not installed."""
+
+    name = "not_here"
+    install = "pip install not-here"
+
+    def __init__(self) -> None:
+        raise ModuleNotFoundError("No module named 'not_here'")
+
+
+class Stillborn(NumpyFake):
+    """A framework whose process dies at the start."""
+
+    name = "stillborn"
+    install = "pip install stillborn"
+
+    def __init__(self) -> None:
+        os.kill(os.getpid(), signal.SIGSEGV)
