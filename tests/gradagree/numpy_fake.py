@@ -34,7 +34,7 @@ def segfault(answer: Answer) -> Answer:
 
 def abort(answer: Answer) -> Answer:
     """The process aborts, after a last word on standard error."""
-    print("the last word", file=sys.stderr, flush=True)
+    os.write(2, b"the last word\n")
     os.abort()
 
 
@@ -79,7 +79,7 @@ def _answers_pipe() -> int:
 
 def prints(answer: Answer) -> Answer:
     """Megabytes on standard output: from Python, from the file descriptor, and from a child process."""
-    print("noise " * (4 * MEGABYTE // 6))
+    sys.stdout.write("noise " * MEGABYTE)
     os.write(1, b"\0" * MEGABYTE)
     subprocess.run([sys.executable, "-c", "print('noise' * 1000)"], check=True)
     return answer
@@ -103,7 +103,9 @@ def shapes(answer: Answer) -> Answer:
 def flat(answer: Answer) -> Answer:
     """Current inputs and sensitivities without their axes."""
     return replace(
-        answer, inputs=tuple(p.ravel() for p in answer.inputs), sensitivities=tuple(d.ravel() for d in answer.sensitivities)
+        answer,
+        inputs=tuple(p.ravel() for p in answer.inputs),
+        sensitivities=tuple(d.ravel() for d in answer.sensitivities),
     )
 
 

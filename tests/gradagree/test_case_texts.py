@@ -35,7 +35,7 @@ def complaint(text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "'' is no case: write WIDTHS:ACTIVATIONS:ERROR:nEXAMPLES:DTYPE:REGIME:sSEED, for example 10-4-6-8-4:id,tanh*3"),
+        ("", "'' is no case: write WIDTHS:ACTIVATIONS:ERROR:nEXAMPLES:DTYPE:REGIME:sSEED, for example 10-4-"),
         ("10-4:id:sse:n8:f32:grid", "'10-4:id:sse:n8:f32:grid' is no case: write WIDTHS:"),
         ("10-4:id:sse:n8:f32:grid:s1:s2", "'10-4:id:sse:n8:f32:grid:s1:s2' is no case: write WIDTHS:"),
         ("10:id:sse:n8:f32:grid:s1", "'10' are no widths: write them as 10-4b-6 (b: that box has biases)"),
@@ -60,10 +60,10 @@ def complaint(text: str) -> str:
         ("10-4:id:sse:n8:f32:grid:93", "'93' is no seed: write s93, or @ and twelve hexadecimal digits"),
         ("10-4:id:sse:n8:f32:grid:s-1", "'s-1' is no seed: write s93, or @"),
         ("10-4:id:sse:n8:f32:explicit:@ABCDEF123456", "'@ABCDEF123456' is no seed: write s93, or @"),
-        ("10-4:id*3:sse:n8:f32:grid:s1", "1 weight matrices need 1 activations, or one more for an output activation; there are 3"),
-        ("10-4-6:id:sse:n8:f32:grid:s1", "2 weight matrices need 2 activations, or one more for an output activation; there are 1"),
+        ("10-4:id*3:sse:n8:f32:grid:s1", "1 weight matrices need 1 activations, or one more for an output"),
+        ("10-4-6:id:sse:n8:f32:grid:s1", "2 weight matrices need 2 activations, or one more for an output"),
         ("99999-99999:id:sse:n8:f32:grid:s1", "9,999,800,001 weights are more than "),
-        ("10-4:id:sse:n8:f32:digits:s1", "the data set digits has 64 inputs and 10 decisions; the network's widths begin with 10 and "),
+        ("10-4:id:sse:n8:f32:digits:s1", "the data set digits has 64 inputs and 10 decisions; the network's widths "),
     ],
 )  # fmt: skip
 def test_that_a_text_that_is_no_case_is_refused_with_advice(text: str, says: str) -> None:
@@ -73,7 +73,9 @@ def test_that_a_text_that_is_no_case_is_refused_with_advice(text: str, says: str
 
 def test_that_arrays_which_only_a_file_holds_are_asked_for() -> None:
     case = Case.parse("3-2:id:sse:n5:f64:explicit:@0123456789ab")
-    with pytest.raises(UsageError, match=f"^{case.spec}: its arrays are not at hand; name the case file that holds them$"):
+    with pytest.raises(
+        UsageError, match=f"^{case.spec}: its arrays are not at hand; name the case file that holds them$"
+    ):
         case.arrays()
 
 
@@ -94,13 +96,15 @@ def test_that_a_case_whose_text_could_not_be_read_back_is_refused(changes: dict[
 
 def case_or_complaint(text: str) -> None:
     """A case that its own text makes again, or a message of one short line."""
+    said = ""
     try:
         case = Case.parse(text)
     except UsageError as wrong:
-        assert str(wrong).isprintable()
-        assert len(str(wrong)) < 2 * len(text) + 300
+        said = str(wrong)
     else:
         assert Case.parse(case.spec) == case
+    assert said.isprintable()
+    assert len(said) < 2 * len(text) + 300
 
 
 @given(st.text())

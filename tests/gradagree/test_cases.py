@@ -105,7 +105,8 @@ def test_that_a_seed_of_any_type_of_whole_number_is_a_seed(number: Any) -> None:
 
 
 def test_that_widths_biases_parameters_and_an_output_activation_are_read() -> None:
-    text = "7-5b-3-1b:id,leaky_relu(negative_slope=0.25),hardtanh(min_val=-0.5,max_val=3.0)*2:huber(delta=0.5):n4:f16:zeros:s0"
+    activations = "id,leaky_relu(negative_slope=0.25),hardtanh(min_val=-0.5,max_val=3.0)*2"
+    text = f"7-5b-3-1b:{activations}:huber(delta=0.5):n4:f16:zeros:s0"
     case = Case.parse(text)
     assert case.widths == (7, 5, 3, 1)
     assert case.biases == (True, False, True)

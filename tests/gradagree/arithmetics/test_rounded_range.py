@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import flint
 import ml_dtypes
 import numpy as np
 import pytest
+from scipy import special
 
-from gradagree.arithmetics import Rounded
+from gradagree.arithmetics import Ball, Rounded
+from gradagree.arithmetics.ball import precision
 from gradagree.arithmetics.model import FORMATS, model
 from gradagree.arithmetics.rounded import wide
 
@@ -47,7 +50,7 @@ def test_that_a_constant_encloses_the_nearest_number_of_the_dtype(dtype: str, co
 
 def test_that_a_constant_too_large_for_the_dtype_has_an_infinite_radius() -> None:
     assert wide(Rounded.constant(1e5, model("float16")), stored(1.0))
-    assert wide(stored(0.5, "float16") * 1e5)
+    assert not np.isfinite((stored(0.5, "float16") * 1e5).radius)
 
 
 @pytest.mark.parametrize("constant", [2.0**-130, 1e-40])
@@ -110,3 +113,22 @@ def test_that_a_model_that_does_not_flush_is_too_narrow_for_a_program_that_does(
     assert not encloses(stored(2.0**-130) + 0.0, flush(np.float32(2.0**-130)))
     assert not encloses(stored(2.0**-64) * stored(2.0**-64), flush(np.float32(2.0**-128)))
     assert encloses(stored(2.0**-64, flushes=True) * stored(2.0**-64, flushes=True), flush(np.float32(2.0**-128)))
+
+
+UNDERFLOWING = [
+    (np.exp, -720.0), (np.exp, -760.0), (np.exp2, -1070.5), (special.expit, -720.0), (special.expit, -744.0),
+    (special.erfc, 26.7), (special.erfc, 30.0), (special.ndtr, -38.0), (np.expm1, 2.0**-1070), (np.tanh, 2.0**-1074),
+]  # fmt: skip
+
+
+@each_dtype
+@pytest.mark.parametrize(("f", "x"), UNDERFLOWING, ids=str)
+def test_that_what_a_library_function_may_lose_to_underflow_is_enclosed(dtype: str, f: Any, x: float) -> None:
+    held = float(np.asarray(x).astype(DTYPES[dtype]))
+    found = f(stored(held, dtype))
+    with precision(300):
+        truth = f(Ball.exact(held)).balls.item()
+        value, radius = flint.arb(found.value.item()), flint.arb(found.radius.item())
+        assert abs(truth - value) <= radius
+    assert encloses(found, np.asarray(f(np.float64(held))).astype(DTYPES[dtype]))
+    assert encloses(found, 0.0)

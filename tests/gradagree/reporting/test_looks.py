@@ -10,6 +10,7 @@ from gradagree.reporting.html import page
 from gradagree.verdict import Record, Verdict
 
 ENOUGH_CONTRAST = 4.5
+LIMIT = 3_000_000
 
 
 def page_of(records: list[Record]) -> str:
@@ -25,6 +26,14 @@ def test_that_figures_say_in_words_what_they_show(make: Callable[..., list[Recor
 def test_that_a_record_past_the_tolerance_stands_out_in_the_figure(make: Callable[..., list[Record]]) -> None:
     assert 'class="beyond"' in page_of(make(cases=9, odd={Verdict.DISAGREE: 0.2}))
     assert 'class="beyond"' not in page_of([r for r in make(cases=9) if r.ratio is not None and float(r.ratio) < 1])
+
+
+def test_that_twenty_thousand_records_keep_the_page_small(make: Callable[..., list[Record]]) -> None:
+    records = make(cases=10_000, columns=[("torch", "2.13.0", "backward")], odd={Verdict.DISAGREE: 0.02})
+    text = page_of(records)
+    assert len(records) == 20_000
+    assert 'id="records"' in text
+    assert len(text.encode()) < LIMIT
 
 
 def luminance(colour: str) -> float:

@@ -1,0 +1,145 @@
+"""Training as derived: change each weight in proportion to its partial derivative, again and again.
+
+Stochastic backpropagation takes one randomly polled pair a step; full-batch steepest descent takes all pairs at once. A
+round is as many polled pairs as there are, or one full step. After each round the error over all pairs is looked at.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gradagree.reference.boxes import Box, Gradient, backpropagate, network
+from gradagree.reference.contract import Activation, ErrorFunction
+
+__all__ = ["Network", "Stop", "Trained", "Weights", "decisions", "polled_steps", "train"]
+
+
+class Weights(NamedTuple):
+    """All weights and biases, from the outermost box inwards; a bias may be None."""
+
+    w: tuple[Any, ...]
+    b: tuple[Any, ...]
+
+    def changed(self, gradients: Sequence[Gradient], rate: float) -> Weights:
+        """Each weight changed in proportion to its partial derivative."""
+        # w_ij - rate dE/dw_ij
+        w = tuple(w - rate * gradient.w for w, gradient in zip(self.w, gradients, strict=False))
+        # b_j - rate dE/db_j
+        b = tuple(None if b is None else b - rate * g.b for b, g in zip(self.b, gradients, strict=False))
+        return Weights(w, b)
+
+
+@dataclass(frozen=True)
+class Network:
+    """What training does not change: the activations and the error function."""
+
+    activations: tuple[Activation, ...]
+    error: ErrorFunction
+
+    def boxes(self, weights: Weights, t: Any) -> Box:
+        return network(self.activations, weights.w, weights.b, self.error, t)
+
+    def output(self, weights: Weights, p: Any) -> Any:
+        """The output o for the inputs p, of shape (examples, outputs)."""
+        box: Any = self.boxes(weights, None)
+        while isinstance(box, Box):
+            p, box = box.weigh(p), box.inside
+        return p
+
+
+def decisions(o: Any) -> Any:
+    """The decision of each example: the number of the largest output; the first one of a tie."""
+    return np.argmax(o, axis=-1)
+
+
+@dataclass(frozen=True)
+class Stop:
+    """When training ends: the first of these rules that holds after a round.
+
+    low_enough is an error; patience so many rounds without a new lowest error; seconds are of wall time.
+    """
+
+    low_enough: float = 0.0
+    patience: int | None = None
+    rounds: int = 100
+    seconds: float | None = None
+
+    def reason(self, errors: Sequence[float], begun: float) -> str | None:
+        """Why training ends after these rounds' errors, or None if it goes on."""
+        if errors[-1] == 0:
+            return "the error is zero"
+        if errors[-1] <= self.low_enough:
+            return f"the error is low enough: {errors[-1]:.6g}, at most {self.low_enough:g}"
+        if not np.isfinite(errors[-1]):
+            return "the error is no number any more: the rate is too large"
+        if self.patience is not None and len(errors) - 1 - int(np.argmin(errors)) >= self.patience:
+            return f"the error no longer falls: not for {self.patience} rounds"
+        if len(errors) - 1 >= self.rounds:
+            return f"out of rounds: {self.rounds}"
+        if self.seconds is not None and time.monotonic() - begun >= self.seconds:
+            return f"out of time: {self.seconds:g} seconds"
+        return None
+
+
+class Trained(NamedTuple):
+    """How a training went: the weights at its end, the error before it and after each round, and why it ended."""
+
+    weights: Weights
+    errors: tuple[float, ...]
+    steps: int
+    reason: str
+
+
+Step = Callable[[Weights, int], Weights]
+
+
+def full_step(net: Network, p: Any, t: Any, rate: float) -> Step:
+    """Steepest descent: one step against the gradient over all pairs."""
+
+    def step(weights: Weights, _round: int) -> Weights:
+        return weights.changed(backpropagate(net.boxes(weights, t), p).gradients, rate)
+
+    return step
+
+
+def polled_steps(net: Network, weights: Weights, p: Any, t: Any, rate: float, polled: Iterable[int]) -> Iterator[Weights]:
+    """Stochastic backpropagation: the weights after each step, on the pairs polled."""
+    for k in polled:
+        gradients = backpropagate(net.boxes(weights, t[k : k + 1]), p[k : k + 1]).gradients
+        weights = weights.changed(gradients, rate)
+        yield weights
+
+
+def train(
+    net: Network,
+    weights: Weights,
+    p: Any,
+    t: Any,
+    rate: float,
+    stop: Stop,
+    poll: Callable[[int], Iterable[int]] | None = None,
+    watch: Callable[[int, Weights, float], None] = lambda rounds, weights, E: None,
+) -> Trained:
+    """Train until a stop rule holds, which is reported.
+
+    poll(round) gives the pairs of a round in their order; without it, each round is one full-batch step. watch is told
+    the number of rounds done, the weights, and the error over all pairs.
+    """
+    begun, steps, full = time.monotonic(), 0, full_step(net, p, t, rate)
+    errors: list[float] = []
+    while True:
+        errors.append(float(net.boxes(weights, t)(p)))
+        watch(len(errors) - 1, weights, errors[-1])
+        reason = stop.reason(errors, begun)
+        if reason is not None:
+            return Trained(weights, tuple(errors), steps, reason)
+        if poll is None:
+            weights, steps = full(weights, steps), steps + 1
+            continue
+        for weights in polled_steps(net, weights, p, t, rate, poll(len(errors) - 1)):  # noqa: B007
+            steps += 1

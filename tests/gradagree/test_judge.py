@@ -1,0 +1,201 @@
+"""Records: the worst comparison, its sharpness, its proof, and the reference itself convicted where it is wrong."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradagree import Case, wire
+from gradagree.adapters import Answer
+from gradagree.arithmetics import Ball
+from gradagree.arithmetics.dual import Dual
+from gradagree.boxcheck import check
+from gradagree.cases import Arrays
+from gradagree.judge import Framework, InternalError, judge
+from gradagree.judge import model as model_of
+from gradagree.probable import same_bits
+from gradagree.reference.activations import Identity, Tanh
+from gradagree.reference.errors import SumOfSquares
+from gradagree.verdict import Verdict, plain
+
+CASE = "3-4b-2:id,tanh,sigmoid:mse:n5:f32:ordinary:s11"
+PROBES = {
+    "float32": {"accumulator": "float64", "flushes": True, "fast_math": False, "exact": True},
+    "bfloat16": {"accumulator": "bfloat16", "flushes": False, "fast_math": False, "exact": True},
+}
+
+
+def proved(*components: Any) -> bool:
+    """Whether a formula is being run in ball arithmetic."""
+    inner = [x.value if isinstance(x, Dual) else x for x in components]
+    return any(isinstance(x, Ball) for x in inner)
+
+
+class _WrongDerivative(Tanh):
+    def derivative(self, p: Any) -> Any:
+        return Tanh.derivative(self, p) * (1 if proved(p) else 1.125)
+
+
+class _WrongValue(Tanh):
+    def value(self, p: Any) -> Any:
+        return Tanh.value(self, p) * (1 if proved(p) else 1.125)
+
+
+class _WrongError(SumOfSquares):
+    def value(self, o: Any, t: Any) -> Any:
+        return super().value(o, t) * (1 if proved(o, t) else 1.125)
+
+
+class _WrongSensitivity(SumOfSquares):
+    def sensitivity(self, o: Any, t: Any) -> Any:
+        return super().sensitivity(o, t) * (1 if proved(o, t) else 1.125)
+
+
+BROKEN = {
+    "derivative": ((Identity(), _WrongDerivative()), SumOfSquares(), "box 2, delta_p"),
+    "value": ((Identity(), _WrongValue()), SumOfSquares(), "box 2, c"),
+    "error": ((Identity(), Tanh()), _WrongError(), "box error, E"),
+    "sensitivity": ((Identity(), Tanh()), _WrongSensitivity(), "box error, delta_p"),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_that_a_reference_that_is_proved_wrong_is_our_own_error(bench: Any, broken: str, dtype: str) -> None:
+    activations, error, where = BROKEN[broken]
+    sound = Case((3, 2, 2), (Identity(), Tanh()), SumOfSquares(), 4, dtype, seed=1)
+    honest = bench.answer(sound)
+    assert not bench.judged(sound, honest).verdict.fails
+    with pytest.raises(InternalError, match=rf"{where}.*the truth is .*please report this"):
+        bench.judged(Case.of(Case((3, 2, 2), activations, error, 4, dtype, seed=1), sound.arrays()), honest)
+
+
+def test_that_a_framework_that_shares_the_references_mistake_is_not_accused_by_mistake(bench: Any) -> None:
+    case = Case((3, 2, 2), (Identity(), _WrongDerivative()), SumOfSquares(), 4, "float32", seed=1)
+    assert bench.judged(case, bench.answer(case)).verdict is Verdict.AGREE
+
+
+@pytest.mark.parametrize("verdict", [Verdict.CRASHED, Verdict.TIMEOUT, Verdict.UNSUPPORTED, Verdict.ABSENT])
+def test_that_what_failed_is_a_record_with_its_reason(bench: Any, verdict: Verdict) -> None:
+    case = Case.parse(CASE)
+    record = judge(case, case.arrays(), bench.framework, wire.Failed("jit", str(verdict), "the reason why"), 7)
+    assert (record.verdict, record.reason, record.mode, record.index) == (verdict, "the reason why", "jit", 7)
+    assert (record.ratio, record.sharpness, record.box, record.entry, record.expected) == (None,) * 5
+
+
+def test_that_a_record_says_what_was_asked_and_of_whom(bench: Any) -> None:
+    case = Case.parse(CASE)
+    record = bench.judged(case, bench.answer(case))
+    said = (record.spec, record.case, record.sha256, record.framework, record.version, record.mode, record.device, record.dtype)
+    assert said == (
+        CASE, case.alias, case.arrays().sha256, "numpy", np.__version__, "backward", "cpu", "float32",
+    )  # fmt: skip
+    assert record.verdict is Verdict.AGREE
+
+
+def test_that_an_honest_record_shows_its_worst_entry(bench: Any) -> None:
+    case = Case.parse(CASE)
+    answer = bench.answer(case)
+    record = bench.judged(case, answer)
+    worst = max(bench.compared(case, answer), key=lambda found: found.ratio)
+    assert 0 < plain(record.ratio) == worst.ratio < 1
+    assert (record.box, record.entry) == (worst.box, worst.entry)
+    gap = abs(plain(record.observed) - plain(record.expected))
+    assert plain(record.ratio) == gap / plain(record.tolerance)
+    assert record.expected_radius is None, "only a finding is proved"
+
+
+def test_that_sharpness_and_share_are_over_all_gradient_arrays(bench: Any) -> None:
+    case = Case.parse(CASE)
+    answer = bench.answer(case)
+    record = bench.judged(case, answer)
+    arrays = [("error", "delta_p"), *((k, "delta_p") for k in (1, 2, 3)), (1, "dw"), (2, "dw"), (1, "db")]
+    expected, sharp, entries = 0.0, 0, 0
+    for found in bench.compared(case, answer):
+        if (found.box, found.part) in arrays:
+            expected, sharp, entries = max(expected, found.sharpness), sharp + found.sharp, entries + found.entries
+    sizes = [bench.part(answer, *where) for where in arrays]
+    tolerances = [bench.tolerance(case, answer, *where) for where in arrays]
+    assert record.sharpness == expected
+    assert record.share == sharp / entries
+    assert entries == sum(size.size for size in sizes)
+    upper = max(np.max(tolerance) / np.max(np.abs(size)) for tolerance, size in zip(tolerances, sizes, strict=True))
+    assert 0 < expected <= upper * (1 + expected)
+
+
+def test_that_sums_of_exact_data_leave_no_room_for_the_last_bit(bench: Any) -> None:
+    case = Case.parse("4-3b-2:id,relu:sse:n4:f32:grid:s3")
+    answer = bench.answer(case)
+    assert {found.sharpness for found in bench.compared(case, answer) if found.part in ("c", "dw", "db")} == {0.0}
+    for part in ("dw", "db"):
+        right = bench.part(answer, 1, part).astype(np.float32)
+        moved = np.nextafter(right, np.float32(np.inf)).astype(np.float64)
+        assert bench.failing(case, bench.with_part(answer, 1, part, moved)) == [(1, part)]
+
+
+def test_that_a_vacuous_check_shows_in_sharpness_and_share(bench: Any) -> None:
+    third = float(np.float32(1 / 3))
+    near = float(np.nextafter(np.float32(third), np.float32(1)))
+    arrays = Arrays((np.array([[third]]),), (None,), np.array([[third], [near]]), np.zeros((2, 1)))
+    case = Case.of(Case.parse("1-1:id:sse:n2:f32:ordinary:s0"), arrays)
+    lie = {("error", "delta_p"): lambda right, at: np.array([[third], [-third]])}
+    compared = bench.compared(case, bench.answer(case, lie))
+    (dw,) = (found for found in compared if found.part == "dw")
+    assert dw.verdict is Verdict.UNDECIDED
+    assert (dw.sharp, dw.entries) == (0, 1)
+
+
+def test_that_the_worst_verdict_is_named_before_the_farthest_entry(bench: Any) -> None:
+    case = Case.parse(CASE)
+    lies = {(2, "dw"): lambda right, at: right * 8, (1, "db"): lambda right, at: np.where(right == right[1], np.nan, right)}
+    record = bench.judged(case, bench.answer(case, lies))
+    assert (record.verdict, record.box, record.entry) == (Verdict.NONFINITE, 1, "db[1]")
+    assert plain(record.ratio) == math.inf
+
+
+def test_that_of_two_findings_the_farther_is_named(bench: Any) -> None:
+    case = Case.parse(CASE)
+    lies = {(2, "dw"): lambda right, at: right * 8, (1, "db"): lambda right, at: right * 2}
+    assert bench.judged(case, bench.answer(case, lies)).box == 2
+    lies = {(2, "dw"): lambda right, at: right * 2, (1, "db"): lambda right, at: right * 8}
+    assert bench.judged(case, bench.answer(case, lies)).box == 1
+
+
+def test_that_a_gradient_that_differs_in_bits_but_is_probable_agrees(bench: Any) -> None:
+    case = Case.parse(CASE)
+    tapped = bench.answer(case)
+    untapped = bench.untapped(tapped)
+    moved = np.nextafter(untapped.weights[0].astype(np.float32), np.float32(np.inf)).astype(np.float64)
+    record = bench.judged(case, tapped, bench.with_part(untapped, 1, "dw", moved))
+    assert record.verdict is Verdict.AGREE
+    assert 0 < plain(record.probable_ratio) <= 1
+    assert bench.judged(case, tapped, untapped).probable_ratio is None
+
+
+def test_that_zeros_of_either_sign_and_nans_are_the_same_bits() -> None:
+    one, other = (Answer(0.0, (), (np.array([x, math.nan]),), (None,), (np.ones(2),)) for x in (0.0, -0.0))
+    assert same_bits(one, other)
+    assert not same_bits(one, Answer(0.0, (), (np.array([0.0, 0.0]),), (None,), (np.ones(2),)))
+    assert not same_bits(one, Answer(1.0, (), one.sensitivities, (None,), one.biases))
+    assert not same_bits(one, Answer(0.0, (), one.sensitivities, (None,), (np.array([1.0, 2.0]),)))
+
+
+def test_that_the_probes_make_the_model() -> None:
+    framework = Framework.of("torch", wire.Ready("9.9", "cpu", ["backward"], PROBES))
+    assert framework == Framework(
+        "torch", "9.9", "cpu", {"float32": model_of("float32", "float64", True), "bfloat16": model_of("bfloat16", "bfloat16", False)}
+    )
+    assert Framework.of("jax", wire.Absent("not installed")) == Framework("jax", "", "cpu", {})
+
+
+def test_that_the_model_of_the_framework_is_what_decides(bench: Any) -> None:
+    case = Case.parse("3-2:id:sse:n4:f32:ordinary:s5")
+    tiny = 2.0**-140
+    case = Case.of(case, Arrays(tuple(np.ones_like(w) for w in case.arrays().weights), (None,), np.full((4, 3), tiny), np.zeros((4, 2))))
+    flushed = bench.answer(case, {(1, "c"): lambda right, at: 0 * right})
+    assert bench.failing(case, flushed) == [(1, "c")]
+    found = check(case, case.arrays(), flushed, model_of("float32", flushes=True))
+    assert not any(comparison.verdict.fails for comparison in found)
