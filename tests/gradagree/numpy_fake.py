@@ -18,7 +18,6 @@ from gradagree.adapters import Adapter, Answer, Problem
 from gradagree.reference import backpropagate, network
 
 FOREVER = 3600
-MEGABYTE = 1 << 20
 
 
 def right(answer: Answer) -> Answer:
@@ -64,13 +63,6 @@ def unframed(answer: Answer) -> Answer:
     return answer
 
 
-def closes(answer: Answer) -> Answer:
-    """The pipe is closed, and the process lives on."""
-    os.close(_answers_pipe())
-    time.sleep(FOREVER)
-    return answer
-
-
 def _answers_pipe() -> int:
     """The pipe of the answers: the one that is neither standard input nor standard error."""
     numbers = sorted(int(name) for name in os.listdir("/proc/self/fd"))
@@ -79,9 +71,15 @@ def _answers_pipe() -> int:
 
 def prints(answer: Answer) -> Answer:
     """Megabytes on standard output: from Python, from the file descriptor, and from a child process."""
-    sys.stdout.write("noise " * MEGABYTE)
-    os.write(1, b"\0" * MEGABYTE)
+    sys.stdout.write("noise " * 10**6)
+    os.write(1, bytes(10**6))
     subprocess.run([sys.executable, "-c", "print('noise' * 1000)"], check=True)
+    return answer
+
+
+def reads(answer: Answer) -> Answer:
+    """A look at standard input, where there is nothing to read."""
+    sys.stdin.read()
     return answer
 
 
@@ -101,12 +99,8 @@ def shapes(answer: Answer) -> Answer:
 
 
 def flat(answer: Answer) -> Answer:
-    """Current inputs and sensitivities without their axes."""
-    return replace(
-        answer,
-        inputs=tuple(p.ravel() for p in answer.inputs),
-        sensitivities=tuple(d.ravel() for d in answer.sensitivities),
-    )
+    """Current inputs without their axes."""
+    return replace(answer, inputs=tuple(p.ravel() for p in answer.inputs))
 
 
 def none(answer: Answer) -> Answer:
@@ -126,7 +120,7 @@ def wrong(answer: Answer) -> Answer:
 
 
 FAULTS: tuple[Callable[[Answer], Answer], ...] = (
-    right, segfault, abort, sleep, fork_and_die, garbage, unframed, closes, prints, exits, raises, shapes, flat, none,
+    right, segfault, abort, sleep, fork_and_die, garbage, unframed, prints, reads, exits, raises, shapes, flat, none,
     infinite, wrong,
 )  # fmt: skip
 
@@ -191,7 +185,15 @@ class Stillborn(NumpyFake):
     """A framework whose process dies at the start."""
 
     name = "stillborn"
-    install = "pip install stillborn"
 
     def __init__(self) -> None:
         os.kill(os.getpid(), signal.SIGSEGV)
+
+
+class Slow(NumpyFake):
+    """A framework whose import never ends."""
+
+    name = "slow"
+
+    def __init__(self) -> None:
+        time.sleep(FOREVER)

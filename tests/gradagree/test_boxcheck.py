@@ -78,7 +78,13 @@ def test_that_no_entry_passes_but_within_its_tolerance_or_where_nothing_can_be_t
 
 def test_that_the_worst_entry_is_the_one_farthest_in_tolerances() -> None:
     found = classified([[1.5, 4.0], [7.0, 2.0]], [[1.0, 2.0], [4.0, 2.0]], [[1.0, 1.0], [2.0, 0.0]])
-    assert (found.entry, found.expected, found.observed, found.tolerance, found.ratio) == ("dw[0,1]", 2.0, 4.0, 1.0, 2.0)
+    assert (found.entry, found.expected, found.observed, found.tolerance, found.ratio) == (
+        "dw[0,1]",
+        2.0,
+        4.0,
+        1.0,
+        2.0,
+    )
 
 
 def test_that_sharpness_is_the_largest_tolerance_over_the_largest_entry() -> None:
@@ -105,11 +111,13 @@ def test_that_the_natural_scale_is_tried_second_and_what_it_explains_is_inaccura
     for observed in (8.5, 9.0, 11.0):
         found = compare(1, "dw", np.array([observed]), lambda how: Rounded([8.0], [radii[how]], RULES))
         verdicts.append(found.verdict)
-        assert not (found.verdict is Verdict.INACCURATE) or found.reason.startswith("2 times what")
+        assert found.verdict is not Verdict.INACCURATE or found.reason.startswith("2 times what")
     assert verdicts == [Verdict.AGREE, Verdict.INACCURATE, Verdict.DISAGREE]
 
 
-@pytest.mark.parametrize(("part", "verdict"), [("c", Verdict.VALUE_DIFFERS), ("E", Verdict.VALUE_DIFFERS), ("db", Verdict.DISAGREE)])
+@pytest.mark.parametrize(
+    ("part", "verdict"), [("c", Verdict.VALUE_DIFFERS), ("E", Verdict.VALUE_DIFFERS), ("db", Verdict.DISAGREE)]
+)
 def test_that_only_a_value_can_differ(part: Any, verdict: Verdict) -> None:
     assert compare(1, part, np.array([9.0]), lambda how: Rounded([8.0], [0.5], RULES)).verdict is verdict
 

@@ -1,4 +1,4 @@
-"""Kinks: any legitimate slope is a convention if it is the same at each kink; every other slope, and a mix, disagrees."""
+"""Kinks: a legitimate slope is a convention if it is the same at all entries of a kink; others, and mixes, disagree."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ from gradagree.judged import SLOPES, error_slope, one_sided
 from gradagree.reference import Activation
 from gradagree.verdict import Verdict
 
-KINKED = ("relu", "leaky_relu", "leaky_relu(negative_slope=-0.5)", "elu(alpha=2.0)", "hardtanh", "hardtanh(min_val=-0.5,max_val=1.5)")
+KINKED = (
+    "relu",
+    "leaky_relu",
+    "leaky_relu(negative_slope=-0.5)",
+    "elu(alpha=2.0)",
+    "hardtanh",
+    "hardtanh(min_val=-0.5,max_val=1.5)",
+)
 each_dtype = pytest.mark.parametrize("dtype", ["f64", "f32"])
 each_function = pytest.mark.parametrize("name", KINKED)
 ILLEGITIMATE = 0.3
@@ -117,7 +124,10 @@ def test_that_a_fault_away_from_the_kink_is_not_hidden_by_a_convention(bench: An
 def error_case(dtype: str) -> Case:
     """Absolute error, with every other output on its target."""
     x = np.arange(6.0).reshape(3, 2)
-    return Case.of(Case.parse(f"2-2:id:absolute:n3:{dtype}:ordinary:s0"), Arrays((np.eye(2),), (None,), x, x + [0.0, 1.0]))
+    return Case.of(
+        Case.parse(f"2-2:id:absolute:n3:{dtype}:ordinary:s0"),
+        Arrays((np.eye(2),), (None,), x, x + np.array([0.0, 1.0])),
+    )
 
 
 @each_dtype
@@ -125,7 +135,11 @@ def error_case(dtype: str) -> Case:
 def test_that_an_error_function_may_have_any_legitimate_slope_at_its_kink(bench: Any, slope: str, dtype: str) -> None:
     case = error_case(dtype)
     lie = lambda right, at: np.where(at.p == at.t, error_slope(case.error, at.p, at.t, slope), right)  # noqa: E731
-    (found,) = (c for c in bench.compared(case, bench.answer(case, {("error", "delta_p"): lie})) if c.part == "delta_p" and c.box == "error")
+    (found,) = (
+        c
+        for c in bench.compared(case, bench.answer(case, {("error", "delta_p"): lie}))
+        if c.part == "delta_p" and c.box == "error"
+    )
     assert found.verdict is (Verdict.CONVENTION if slope in ("left", "right") else Verdict.AGREE)
     assert found.verdict is Verdict.AGREE or found.reason == f"{slope} slope at the kink"
 
@@ -143,3 +157,32 @@ def test_that_the_record_of_a_convention_names_function_and_slope_and_does_not_f
     record = bench.judged(case, bench.answer(case, {(2, "slope"): told({0.0: "right"})}))
     assert (record.verdict, record.box, record.function) == (Verdict.CONVENTION, 2, "relu")
     assert record.reason == "relu: right slope at p = 0"
+
+
+@each_dtype
+def test_that_a_convention_beside_a_number_past_the_range_is_no_finding(bench: Any, dtype: str) -> None:
+    top = float(np.finfo({"f64": np.float64, "f32": np.float32}[dtype]).max)
+    w = np.array([[1.0, 1.0], [top, top]])
+    case = Case.parse(f"2-2-2:id,relu:absolute:n1:{dtype}:ordinary:s0")
+    case = Case.of(case, Arrays((np.eye(2), w), (None, None), np.array([[0.0, 1.0]]), np.zeros((1, 2))))
+    verdicts = {}
+    for slope in SLOPES:
+        found = bench.compared(case, bench.answer(case, {(2, "slope"): told({0.0: slope})}))
+        (verdicts[slope],) = (c.verdict for c in found if (c.box, c.part) == (2, "delta_p"))
+    assert verdicts["left"] is Verdict.OUT_OF_RANGE
+    assert not any(verdict.fails for verdict in verdicts.values()), verdicts
+    lie = {(2, "slope"): lambda right, at: np.where(at.p == 0, ILLEGITIMATE, right)}
+    assert (2, "delta_p") in bench.failing(case, bench.answer(case, lie))
+
+
+@each_dtype
+@each_function
+def test_that_entries_on_a_kink_without_sensitivity_do_not_choose_the_slope(bench: Any, name: str, dtype: str) -> None:
+    case = on_the_kinks(name, dtype)
+    x = case.arrays()
+    t = x.targets.copy()
+    t.flat[0] = case.activations[1].value(x.inputs).flat[0]
+    case = Case.of(case, Arrays(x.weights, x.biases, x.inputs, t))
+    answer = bench.answer(case, {(2, "slope"): told(dict.fromkeys(case.activations[1].kinks, "right"))})
+    assert answer.sensitivities[2].flat[0] == 0
+    assert bench.failing(case, answer) == []

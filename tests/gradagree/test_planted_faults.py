@@ -19,7 +19,7 @@ from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.activations import Gelu, GeluTanh, Identity
 from gradagree.verdict import plain
 
-TRIALS = 8
+TRIALS = 6
 MOST_WEIGHTS = 1500
 KINKED = tuple(Activation.named(text) for text in ("relu", "leaky_relu", "hardtanh", "elu(alpha=2.0)"))
 NUDGE = {"float64": 1e-9, "float32": 1e-4}
@@ -58,7 +58,7 @@ def several(case: Case, k: int) -> bool:
 
 def kinked(case: Case, k: int) -> bool:
     """The second box, whose many inputs lie on a grid of sixteenths."""
-    return k == 2 and bool(case.activations[1].kinks) and case.batch * case.widths[1] > 128
+    return k == 2 and bool(case.activations[1].kinks) and case.batch * case.widths[1] > 256
 
 
 def both(*suits: Suits) -> Suits:
@@ -78,9 +78,6 @@ class Fault:
     at_kink: bool = False
     functions: tuple[Activation, ...] | None = None
 
-    def __str__(self) -> str:
-        return self.name
-
 
 def one_entry(change: Callable[[float], float]) -> Callable[[np.ndarray, SimpleNamespace], np.ndarray]:
     """The middle entry is another one."""
@@ -96,15 +93,19 @@ def on_kink(at: SimpleNamespace) -> np.ndarray:
     return np.isin(at.p, at.activation.kinks)
 
 
+def illegitimate(right: np.ndarray, at: SimpleNamespace) -> np.ndarray:
+    return np.where(on_kink(at), 0.3, right)
+
+
 ENTRIES = {"sign": lambda x: -x, "zero": lambda x: 0.0, "NaN": lambda x: np.nan, "infinity": lambda x: np.inf}
-EVERY_PART: list[tuple[str, Suits]] = [("delta_p", anywhere), ("dw", weighs), ("db", biased)]
+PARTS: list[tuple[str, Suits]] = [("delta_p", anywhere), ("dw", weighs), ("db", biased)]
 FAULTS = [
     Fault("A' forgotten", "slope", "delta_p", lambda right, at: np.ones_like(right), bends),
     Fault("A for A'", "slope", "delta_p", lambda right, at: at.value, bends),
     Fault("p for A(p)", "dw", "dw", lambda right, at: at.p.T @ at.delta_c, both(weighs, bends)),
     Fault("first example only", "dw", "dw", lambda right, at: at.value[:1].T @ at.delta_c[:1], both(weighs, several)),
-    Fault("last example missing in dw", "dw", "dw", lambda right, at: at.value[:-1].T @ at.delta_c[:-1], both(weighs, several)),
-    Fault("last example missing in db", "db", "db", lambda right, at: at.delta_c[:-1].sum(axis=0), both(biased, several)),
+    Fault("one missing in dw", "dw", "dw", lambda right, at: at.value[:-1].T @ at.delta_c[:-1], both(weighs, several)),
+    Fault("one missing in db", "db", "db", lambda right, at: at.delta_c[:-1].sum(axis=0), both(biased, several)),
     Fault("mean for sum", "db", "db", lambda right, at: right / len(at.delta_c), both(biased, several)),
     Fault("w not transposed", "delta_a", "delta_p", lambda right, at: at.delta_c @ at.w, square),
     Fault("w reversed", "delta_a", "delta_p", lambda right, at: at.delta_c @ at.w[::-1].T, square),
@@ -116,10 +117,10 @@ FAULTS = [
     Fault("factor 2 lost", "delta_p", "delta_p", lambda right, at: right / 2, error_box=True),
     Fault("sign of the error lost", "delta_p", "delta_p", lambda right, at: np.abs(right), error_box=True),
     Fault("E halved", "E", "E", lambda right, at: right / 2, error_box=True),
-    Fault("0.3 at a kink", "slope", "delta_p", lambda right, at: np.where(on_kink(at), 0.3, right), kinked, at_kink=True, functions=KINKED),
+    Fault("0.3 at a kink", "slope", "delta_p", illegitimate, kinked, at_kink=True, functions=KINKED),
     Fault("tanh form of gelu", "value", "c", lambda right, at: GeluTanh().value(at.p), bends, functions=(Gelu(),)),
     Fault("NaN in c", "c", "c", one_entry(lambda x: np.nan)),
-    *(Fault(f"{name} in {part}", part, part, one_entry(change), suits) for name, change in ENTRIES.items() for part, suits in EVERY_PART),
+    *(Fault(f"{x} in {part}", part, part, one_entry(f), suits) for x, f in ENTRIES.items() for part, suits in PARTS),
 ]  # fmt: skip
 
 
@@ -128,14 +129,13 @@ def nudged(dtype: str, part: str, suits: Suits) -> Fault:
 
 
 def narrowed(dtype: str, part: str, suits: Suits) -> Fault:
-    name = NARROWER[dtype].__name__
-    return Fault(f"{part} through {name}", part, part, lambda right, at: right.astype(NARROWER[dtype]), suits)
+    return Fault(f"{part} in fewer bits", part, part, lambda right, at: right.astype(NARROWER[dtype]), suits)
 
 
 PLANTED = [
-    pytest.param(fault, dtype, seed, id=f"{fault}-{dtype}-s{seed}")
+    pytest.param(fault, dtype, seed, id=f"{fault.name}-{dtype}-s{seed}")
     for dtype, seed in itertools.product(NUDGE, range(2))
-    for fault in [*FAULTS, *(make(dtype, *where) for make in (nudged, narrowed) for where in EVERY_PART)]
+    for fault in [*FAULTS, *(make(dtype, *where) for make in (nudged, narrowed) for where in PARTS)]
 ]
 
 
@@ -151,14 +151,9 @@ def trials(fault: Fault, dtype: str, seed: int) -> Iterator[tuple[Case, int | st
 
 def admissible(bench: Any, fault: Fault, case: Case, box: int | str) -> list[Answer]:
     """The honest answer, or one for each legitimate slope where the fault lies at a kink."""
-    if not fault.at_kink:
-        return [bench.answer(case)]
-
-    def with_slope(name: str) -> Answer:
-        told = lambda right, at: np.where(on_kink(at), one_sided(at.activation, at.p, name), right)  # noqa: E731
-        return bench.answer(case, {(box, fault.step): told})  # type: ignore[no-any-return]
-
-    return [with_slope(name) for name in SLOPES]
+    slopes = SLOPES if fault.at_kink else ()
+    told = [lambda right, at, x=x: np.where(on_kink(at), one_sided(at.activation, at.p, x), right) for x in slopes]
+    return [bench.answer(case, {(box, fault.step): lie}) for lie in told] or [bench.answer(case)]
 
 
 def decidable(bench: Any, fault: Fault, case: Case, box: int | str, lying: Answer) -> bool:
@@ -182,9 +177,9 @@ def test_that_a_planted_fault_is_found_and_its_box_named(bench: Any, fault: Faul
         lying = bench.answer(case, {(box, fault.step): fault.told})
         if decidable(bench, fault, case, box, lying):
             decided += 1
-            assert bench.failing(case, lying) == [(box, fault.part)], f"{fault} in box {box} of {case}"
+            assert bench.failing(case, lying) == [(box, fault.part)], f"{fault.name} in box {box} of {case}"
             check_record(bench.judged(case, lying), case, box, fault.part)
-    assert 4 * decided >= 3 * TRIALS, f"only {decided} of {TRIALS} faults were larger than the tolerance"
+    assert 3 * decided >= 2 * TRIALS, f"only {decided} of {TRIALS} faults were larger than the tolerance"
 
 
 def check_record(record: Any, case: Case, box: int | str, part: str) -> None:
@@ -192,9 +187,9 @@ def check_record(record: Any, case: Case, box: int | str, part: str) -> None:
     function = case.error if box == "error" else case.activations[int(box) - 1]
     assert record.verdict.fails
     assert (record.box, record.entry.split("[")[0], record.function) == (box, part, str(function)), case.spec
-    if record.expected_radius is not None:
-        gap = abs(plain(record.observed) - plain(record.expected))
-        assert not gap + plain(record.expected_radius) <= plain(record.tolerance)
+    assert (record.expected_radius is None) == ("has shape" in record.reason)
+    gap = abs(plain(record.observed) - plain(record.expected)) + plain(record.expected_radius)
+    assert not gap <= plain(record.tolerance)
 
 
 def test_that_the_trials_range_over_one_to_six_boxes_and_the_whole_catalogue() -> None:

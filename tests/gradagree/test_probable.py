@@ -19,14 +19,13 @@ from gradagree.datasets import DATASETS
 from gradagree.drawing import regimes
 from gradagree.judge import Framework
 from gradagree.probable import Outlier, probable, reference
-from gradagree.reference import Activation
+from gradagree.reference import Activation, backpropagate
 from gradagree.worker import greeting
 
 CASES = 40
 NUDGE = 1 + 1e-3
 each_dtype = pytest.mark.parametrize("dtype", ["float64", "float32"])
 each_regime = pytest.mark.parametrize("regime", regimes())
-CONVENTIONAL = {"hardtanh", "relu", "leaky_relu", "absolute"}
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +78,9 @@ def test_that_honest_gradients_are_probable(bench: Any, ask: Any, dtype: str, re
 
 @each_dtype
 def test_that_even_the_smallest_networks_gradients_are_probable(ask: Any, dtype: str) -> None:
-    for activation, error, seed in itertools.product(Activation.catalogue, ("sse", "bce_logits", "cross_entropy"), range(3)):
+    for activation, error, seed in itertools.product(
+        Activation.catalogue, ("sse", "bce_logits", "cross_entropy"), range(3)
+    ):
         case = Case.parse(f"1-2:{activation},{activation}:{error}:n1:f{dtype[-2:]}:ordinary:s{seed}")
         assert probable(case, case.arrays(), *ask(case)).ratio <= 1, case.spec
 
@@ -125,8 +126,6 @@ def test_that_a_tolerance_of_a_hundredth_of_a_deviation_would_not_cover_honest_g
 @each_dtype
 def test_that_the_centre_is_the_references_own_answer(bench: Any, dtype: str) -> None:
     for case in drawn(dtype, "ordinary", 10):
-        from gradagree.reference import backpropagate
-
         found = reference(case.activations, case.error, case.arrays(), bench.framework.models[dtype])
         right = backpropagate(case.network(case.arrays()), case.arrays().inputs)
         assert found.E.value == right.E

@@ -1,4 +1,4 @@
-"""Where numbers pass the dtype's range nothing is found but what certainly differs; where digits are lost, that is said."""
+"""Past the dtype's range nothing is found but what certainly differs; where digits are lost, that is said."""
 
 from __future__ import annotations
 
@@ -46,13 +46,18 @@ def test_that_a_partial_sum_past_the_range_is_out_of_range(bench: Any, dtype: st
     case = one_box(dtype, [[top, top, -top, -top]], np.ones((4, 1)), [[0.0]])
     assert verdicts(bench, case)[1, "c"] is Verdict.OUT_OF_RANGE
     for c in (0.0, np.inf, np.nan):
-        lies = {(1, "c"): lambda right, at, c=c: np.full_like(right, c), ("error", "E"): lambda right, at: np.abs(at.p).sum()}
+        lies = {
+            (1, "c"): lambda right, at, c=c: np.full_like(right, c),
+            ("error", "E"): lambda right, at: np.abs(at.p).sum(),
+        }
         assert verdicts(bench, case, lies)[1, "c"] is Verdict.OUT_OF_RANGE
 
 
 @each_dtype
 def test_that_numbers_near_the_end_of_the_range_agree_while_they_fit(bench: Any, dtype: str) -> None:
-    case = one_box(dtype, [[LARGEST[dtype] / 8, 1.0], [1.0, LARGEST[dtype] / 8]], [[1.0, 0.5], [0.5, -1.0]], np.zeros((2, 2)))
+    case = one_box(
+        dtype, [[LARGEST[dtype] / 8, 1.0], [1.0, LARGEST[dtype] / 8]], [[1.0, 0.5], [0.5, -1.0]], np.zeros((2, 2))
+    )
     assert set(verdicts(bench, case).values()) == {Verdict.AGREE}
 
 
@@ -65,7 +70,9 @@ def test_that_infinity_where_the_number_certainly_fits_is_nonfinite(bench: Any, 
 
 
 @each_dtype
-def test_that_an_error_past_the_range_is_the_record_and_the_gradient_is_checked_all_the_same(bench: Any, dtype: str) -> None:
+def test_that_an_error_past_the_range_is_the_record_and_the_gradient_is_checked_all_the_same(
+    bench: Any, dtype: str
+) -> None:
     root = 2.0 ** (np.log2(LARGEST[dtype]) // 2 + 2)
     case = one_box(dtype, [[root]], [[1.0]], [[0.0]], "sse")
     assert verdicts(bench, case)["error", "E"] is Verdict.OUT_OF_RANGE
@@ -74,8 +81,18 @@ def test_that_an_error_past_the_range_is_the_record_and_the_gradient_is_checked_
     assert bench.failing(case, wrong) == [("error", "delta_p")]
 
 
-@pytest.mark.parametrize("spec", ["3-4-3-2:id,relu,id:sse:n3", "3-4-4-2:id,elu,silu:mse:n3", "3-4b-4-2:id,gelu,softsign,tanh:absolute:n3", "3-4-3-2:id,gelu_tanh,softplus:cross_entropy:n2"])
-@pytest.mark.parametrize(("dtype", "exponent"), [("f64", 500), ("f64", 340), ("f32", 62), ("f32", 42), ("f16", 7), ("f16", 5)])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "3-4-3-2:id,relu,id:sse:n3",
+        "3-4-4-2:id,elu,silu:mse:n3",
+        "3-4b-4-2:id,gelu,softsign,tanh:absolute:n3",
+        "3-4-3-2:id,gelu_tanh,softplus:cross_entropy:n2",
+    ],
+)
+@pytest.mark.parametrize(
+    ("dtype", "exponent"), [("f64", 500), ("f64", 340), ("f32", 62), ("f32", 42), ("f16", 7), ("f16", 5)]
+)
 def test_that_a_framework_that_overflows_where_it_must_is_not_accused(
     bench: Any, spec: str, dtype: str, exponent: int
 ) -> None:

@@ -14,9 +14,7 @@ import numpy as np
 import pytest
 
 from gradagree import Case
-from gradagree.arithmetics.ball import precision
-from gradagree.cases import Arrays
-from gradagree.truth import ENOUGH_BITS, Truth, truth
+from gradagree.truth import truth
 
 DIGITS = 80
 PIECEWISE = [
@@ -72,7 +70,11 @@ class Exactly:
         if part == "dw":
             return sum((self.activate(k, row[i])[0] * d[j] for row, d in zip(p, delta, strict=True)), zero)
         if part == "delta_p":
-            inner = delta[i][j] if w is None else sum((x * d for x, d in zip(self.numbers(w[j])[0], delta[i], strict=True)), zero)
+            inner = (
+                delta[i][j]
+                if w is None
+                else sum((x * d for x, d in zip(self.numbers(w[j])[0], delta[i], strict=True)), zero)
+            )
             return self.activate(k, p[i][j])[1] * inner
         if w is None:
             return self.activate(k, p[i][j])[0]
@@ -149,60 +151,3 @@ def test_that_the_check_against_decimals_can_fail(bench: Any) -> None:
     assert proof is not None
     neighbour = Decimal(np.nextafter(proof.value, np.inf))
     assert abs(neighbour - Exactly(case, answer, Decimal).entry(2, "dw", (1, 0))) > Decimal(proof.radius)
-
-
-def test_that_the_truth_is_of_the_frameworks_own_numbers(bench: Any) -> None:
-    case = Case.parse(PIECEWISE[0])
-    answer = bench.with_part(bench.answer(case), 1, "c", np.full((3, 4), 3.0))
-    proof = truth(case, case.arrays(), answer, 2, "c", (0, 1))
-    assert proof is not None
-    right = sum((3 * Fraction(float(w)) for w in case.arrays().weights[1][:, 1]), Fraction(0))
-    assert proof.value == float(right)
-
-
-def test_that_precision_is_raised_until_a_cancellation_is_settled(bench: Any) -> None:
-    big, tiny = 2.0**900, 2.0**-900
-    arrays = Arrays((np.array([[1.0], [1.0], [1.0]]),), (None,), np.array([[big, tiny, -big]]), np.zeros((1, 1)))
-    case = Case.of(Case.parse("3-1:id:sse:n1:f64:ordinary:s0"), arrays)
-    assert truth(case, arrays, bench.answer(case), 1, "c", (0, 0)) == Truth(tiny, 0.0)
-
-
-def test_that_a_sum_that_is_exactly_nothing_is_zero_without_radius(bench: Any) -> None:
-    case = Case.of(
-        Case.parse("2-1:id:sse:n1:f64:ordinary:s0"),
-        Arrays((np.array([[1.0], [-1.0]]),), (None,), np.array([[2.0**-300, 2.0**-300]]), np.zeros((1, 1))),
-    )
-    assert truth(case, case.arrays(), bench.answer(case), 1, "c", (0, 0)) == Truth(0.0, 0.0)
-
-
-def test_that_a_truth_too_small_for_any_float_keeps_a_radius(bench: Any) -> None:
-    tiny = np.array([[2.0**-900]])
-    case = Case.of(Case.parse("1-1:id:sse:n1:f64:ordinary:s0"), Arrays((tiny,), (None,), tiny, np.zeros((1, 1))))
-    proof = truth(case, case.arrays(), bench.answer(case), 1, "c", (0, 0))
-    assert proof is not None
-    assert abs(Fraction(proof.value) - Fraction(2) ** -1800) <= Fraction(proof.radius)
-
-
-def test_that_a_sum_that_no_precision_settles_ends_with_its_radius(bench: Any) -> None:
-    case = Case.of(
-        Case.parse("2-2-1:id,tanh:sse:n1:f64:ordinary:s0"),
-        Arrays((np.eye(2), np.array([[1.0], [-1.0]])), (None, None), np.array([[0.3, 0.3]]), np.zeros((1, 1))),
-    )
-    proof = truth(case, case.arrays(), bench.answer(case), 2, "c", (0, 0))
-    assert proof is not None
-    assert abs(proof.value) <= proof.radius <= math.ulp(0.0)
-
-
-def test_that_there_is_no_truth_of_what_is_not_finite(bench: Any) -> None:
-    case = Case.parse(SMOOTH[0])
-    answer = bench.with_part(bench.answer(case), 1, "c", np.full((3, 4), np.nan))
-    assert truth(case, case.arrays(), answer, 2, "c", (0, 0)) is None
-
-
-def test_that_asking_for_the_truth_leaves_the_precision_as_it_was(bench: Any) -> None:
-    import flint
-
-    case = Case.parse(SMOOTH[0])
-    with precision(ENOUGH_BITS + 7):
-        truth(case, case.arrays(), bench.answer(case), 2, "dw", (0, 0))
-        assert flint.ctx.prec == ENOUGH_BITS + 7

@@ -17,8 +17,8 @@ from gradagree.verdict import MEANINGS, ORDER, Record, Verdict, exit_code, hexad
 FAILING = {"crashed", "timeout", "value-differs", "nonfinite", "disagree", "suspect"}
 NOT_COMPARED = {"unsupported", "absent"}
 WORST_FIRST = [
-    "crashed", "timeout", "value-differs", "nonfinite", "disagree", "suspect", "inaccurate", "undecided", "out-of-range",
-    "convention", "agree", "unsupported", "absent",
+    "crashed", "timeout", "value-differs", "nonfinite", "disagree", "suspect", "inaccurate", "undecided",
+    "out-of-range", "convention", "agree", "unsupported", "absent",
 ]  # fmt: skip
 COMMON: dict[str, Any] = {
     "case": "000001", "spec": "1-1:id:sse:n1:f32:grid:s0", "sha256": "0" * 64, "framework": "torch", "version": "2",

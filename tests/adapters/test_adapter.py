@@ -1,0 +1,169 @@
+"""Every adapter: numbers arrive bit for bit and come back, taps change nothing, and nothing is silently missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradagree import Case
+from gradagree.adapters import Adapter, Answer, Problem, Unsupported
+from gradagree.arithmetics.model import model
+from gradagree.boxcheck import check
+from gradagree.probable import same_bits
+from gradagree.reference import contract
+from gradagree.reference.activations import Tanh
+from gradagree.reference.errors import SumOfSquares
+
+SMALL = "2-3b-2:id,tanh:sse:n3:f32:ordinary:s4"
+
+
+class _WithoutSpelling(Tanh):
+    torch = jax = None  # type: ignore[assignment]
+
+
+class _ErrorWithoutSpelling(SumOfSquares):
+    torch = jax = None  # type: ignore[assignment]
+
+
+class _Deaf(Tanh):
+    """Zero, whatever p is."""
+
+    def value(self, p: Any) -> Any:
+        return 0 * p
+
+    def derivative(self, p: Any) -> Any:
+        return 0 * p
+
+    def torch(self, p: Any, torch: Any) -> Any:
+        return torch.zeros_like(p)
+
+    def jax(self, p: Any, jax: Any) -> Any:
+        return jax.numpy.zeros_like(p)
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a test registers is gone after it."""
+    monkeypatch.setattr(Adapter, "catalogue", dict(Adapter.catalogue))
+    before = set(contract.spelling_names)
+    yield
+    contract.spelling_names.intersection_update(before)
+
+
+@pytest.mark.parametrize("spec", [SMALL, "2-2:id,sigmoid:cross_entropy:n1:f64:ordinary:s4"])
+def test_that_answers_have_the_shapes_that_are_documented(
+    adapter: Adapter, problem: Callable[..., Problem], spec: str
+) -> None:
+    given = problem(spec)
+    count, depth = len(given.inputs), len(given.activations)
+    widths = [given.weights[0].shape[0], *(w.shape[1] for w in given.weights)]
+    widths += widths[-1:] * (depth - len(given.weights))
+    for mode in adapter.modes:
+        tapped, untapped = adapter.answers(given, mode)
+        assert isinstance(tapped.E, float)
+        assert [p.shape for p in tapped.inputs] == [(count, width) for width in widths]
+        assert [d.shape for d in tapped.sensitivities] == [(count, width) for width in widths]
+        assert [d.shape for d in untapped.sensitivities] == [(count, widths[0])]
+        assert len(untapped.inputs) == 1
+        for answer in (tapped, untapped):
+            assert shapes(answer.weights) == [*shapes(given.weights), *[None] * (depth - len(given.weights))]
+            assert shapes(answer.biases) == [*shapes(given.biases), *[None] * (depth - len(given.weights))]
+            assert all(x.dtype == np.float64 for x in (*answer.inputs, *answer.sensitivities) if x is not None)
+            assert answer.seconds > 0
+
+
+def shapes(arrays: Any) -> list[tuple[int, ...] | None]:
+    return [None if x is None else x.shape for x in arrays]
+
+
+def test_that_taps_do_not_change_a_bit_of_the_gradient(adapter: Adapter, problem: Callable[..., Problem]) -> None:
+    eager = {"torch": "backward", "jax": "grad"}[adapter.name]
+    specs = (SMALL, "3-2-2b:id,relu,softplus:mse:n4:f64:grid:s2")
+    for spec in specs:
+        tapped, untapped = adapter.answers(problem(spec), eager)
+        assert same_bits(tapped, untapped), spec
+
+
+def test_that_every_mode_passes_the_box_check(adapter: Adapter, problem: Callable[..., Problem]) -> None:
+    case = Case.parse(SMALL)
+    for mode in adapter.modes:
+        tapped, _ = adapter.answers(problem(SMALL), mode)
+        assert not [found for found in check(case, case.arrays(), tapped, model("float32")) if found.verdict.fails]
+
+
+def test_that_the_gradient_of_what_the_error_does_not_depend_on_is_zero_and_not_none(
+    adapter: Adapter, problem: Callable[..., Problem]
+) -> None:
+    spec = "2-3b-2b:id,tanh:sse:n3:f32:ordinary:s4"
+    given = problem(spec, activations=(Tanh(), _Deaf()))
+    for mode in adapter.modes:
+        for answer in adapter.answers(given, mode):
+            assert not np.any(answer.weights[0])
+            assert not np.any(answer.biases[0])
+            assert not np.any(answer.sensitivities[0])
+            assert shapes(answer.weights) == shapes(given.weights)
+            assert np.any(answer.biases[1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "operands"),
+    [
+        ({"activations": (Tanh(), _WithoutSpelling())}, "_WithoutSpelling", "p"),
+        ({"error": _ErrorWithoutSpelling()}, "_ErrorWithoutSpelling", "o, t"),
+    ],
+    ids=["activation", "error"],
+)
+def test_that_what_is_not_spelled_is_unsupported_and_the_method_to_add_is_named(
+    adapter: Adapter, problem: Callable[..., Problem], changes: Any, name: str, operands: str
+) -> None:
+    with pytest.raises(Unsupported) as caught:
+        adapter.answers(problem(SMALL, **changes), next(iter(adapter.modes)))
+    framework = adapter.name
+    assert str(caught.value) == (
+        f"{name} has no method '{framework}': add `def {framework}(self, {operands}, {framework})` to it"
+    )
+
+
+def test_that_a_spelling_is_handed_its_framework(adapter: Adapter) -> None:
+    class _Asks(Tanh):
+        def torch(self, p: Any, torch: Any) -> Any:
+            return (p, torch)
+
+        jax = torch
+
+    assert adapter.spelling(_Asks())(5) == (5, adapter.framework)
+
+
+def test_that_an_adapter_registers_itself_and_its_spelling(registry: None) -> None:
+    class ForAbacus(Adapter):
+        name = "abacus"
+        install = "take ten beads"
+        modes = {}
+
+    assert Adapter.catalogue["abacus"] is ForAbacus
+    assert "abacus" in contract.spelling_names
+    adapter = ForAbacus()
+    for call in (
+        lambda: adapter.array(np.ones(1), "float64"),
+        lambda: adapter.back(1),
+        lambda: adapter.apply(abs, [1], False),
+    ):
+        with pytest.raises(NotImplementedError):
+            call()
+
+
+def test_that_answers_of_two_calls_are_the_same_bits(adapter: Adapter, problem: Callable[..., Problem]) -> None:
+    mode = next(iter(adapter.modes))
+    one, other = (adapter.answers(problem(SMALL), mode) for _ in range(2))
+    assert isinstance(one[0], Answer)
+    assert same_bits(one[0], other[0])
+    assert same_bits(one[1], other[1])
+
+
+def test_that_version_device_and_installation_are_told(adapter: Adapter) -> None:
+    assert adapter.version == adapter.framework.__version__
+    assert adapter.device == "cpu"
+    assert adapter.install.startswith("pip install ")

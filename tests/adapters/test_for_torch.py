@@ -1,0 +1,105 @@
+"""PyTorch: settings, gradients that are not there, class targets, and reverse mode as users call it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradagree.adapters import Adapter, ForTorch, Problem
+from gradagree.adapters.for_torch import backward, zero_if_none
+
+torch: Any = pytest.importorskip("torch")
+
+THREADS, PRECISION = 2, "medium"
+
+
+@pytest.fixture
+def others() -> Any:
+    """Settings that are not those of the adapter."""
+    before = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    torch.set_num_threads(THREADS)
+    torch.set_float32_matmul_precision(PRECISION)
+    yield
+    torch.set_num_threads(before[0])
+    torch.set_float32_matmul_precision(before[1])
+
+
+def settings() -> tuple[int, str]:
+    return torch.get_num_threads(), torch.get_float32_matmul_precision()
+
+
+def test_that_settings_are_on_within_and_as_before_after(others: None) -> None:
+    adapter = ForTorch()
+    assert settings() == (THREADS, PRECISION), "making an adapter sets nothing"
+    with adapter.settings():
+        assert settings() == (1, "highest")
+    assert settings() == (THREADS, PRECISION)
+
+
+def test_that_settings_are_as_before_after_an_error_too(others: None) -> None:
+    with pytest.raises(RuntimeError, match="within"), ForTorch().settings():
+        raise RuntimeError("within")
+    assert settings() == (THREADS, PRECISION)
+
+
+def test_that_backward_is_users_own_backward() -> None:
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    (E, aux), (gradient,) = backward(lambda leaves: ((leaves[0] ** 3).sum(), "aux"))([x])
+    assert (E.item(), aux) == (9.0, "aux")
+    assert gradient.tolist() == [3.0, 12.0]
+
+
+def test_that_a_missing_gradient_is_zero() -> None:
+    x = torch.ones((2, 3), dtype=torch.float64, requires_grad=True)
+    zero = zero_if_none(x)
+    assert (zero.shape, zero.dtype, float(zero.abs().sum())) == (x.shape, x.dtype, 0.0)
+    x.sum().backward()
+    assert zero_if_none(x) is x.grad
+
+
+def test_that_leaves_ask_for_gradients_and_targets_of_classes_cannot() -> None:
+    adapter = ForTorch()
+    assert adapter.array(np.ones(2), "float32").requires_grad
+    assert not adapter.array(np.ones(2, dtype=np.int64), "float32").requires_grad
+
+
+def test_that_a_function_is_applied_without_gradients() -> None:
+    adapter = ForTorch()
+    assert not adapter.apply(lambda x: x * 2, [adapter.array(np.ones(2), "float64")], False).requires_grad
+
+
+def test_that_the_sensitivity_of_a_box_is_the_gradient_at_its_current_input(problem: Callable[..., Problem]) -> None:
+    given = problem("2-3-2:id,tanh:sse:n3:f64:ordinary:s4")
+    tapped, _ = ForTorch().answers(given, "backward")
+    p = torch.from_numpy(tapped.inputs[1]).requires_grad_()
+    o = torch.tanh(p) @ torch.from_numpy(given.weights[1])
+    torch.nn.functional.mse_loss(o, torch.from_numpy(given.targets), reduction="sum").backward()
+    assert np.array_equal(tapped.inputs[2], o.detach().numpy())
+    assert np.array_equal(tapped.sensitivities[1], p.grad.numpy())
+
+
+def test_that_gradients_do_not_pile_up_over_calls(problem: Callable[..., Problem]) -> None:
+    given, adapter = problem("2-3b-2:id,tanh:sse:n3:f64:ordinary:s4"), ForTorch()
+    first, second = (adapter.answers(given, "backward")[1] for _ in range(2))
+    assert np.any(first.weights[0])
+    assert np.array_equal(first.weights[0], second.weights[0])
+
+
+def test_that_importing_the_adapters_imports_no_framework() -> None:
+    program = "import sys, gradagree.adapters; print([name for name in ('torch', 'jax') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    imported = subprocess.run(
+        [sys.executable, "-c", program.replace("; print", ", torch; print")], capture_output=True, text=True, check=True
+    )
+    assert imported.stdout.strip() == "['torch']", "this check can fail"
+
+
+def test_that_the_catalogue_has_it() -> None:
+    assert Adapter.catalogue["torch"] is ForTorch
+    assert ForTorch.modes["backward"] is backward

@@ -1,0 +1,139 @@
+"""Messages arrive as they were sent; whatever else is on the pipe is the end of the stream, or a ValueError."""
+
+from __future__ import annotations
+
+import io
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as np_st
+
+from gradagree import wire
+from gradagree.adapters import Answer
+from gradagree.cases import Case
+from gradagree.reference import ErrorFunction
+
+SHAPES = np_st.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)
+ARRAYS = np_st.arrays(np.float64, SHAPES) | np_st.arrays(np.int64, SHAPES)
+FLOATS = np_st.arrays(np.float64, SHAPES)
+MESSAGES = st.one_of(
+    st.builds(wire.Absent, st.text()),
+    st.builds(wire.Failed, st.text(), st.text(), st.text()),
+    st.builds(
+        wire.Ready, st.text(), st.text(), st.lists(st.text()),
+        st.dictionaries(st.text(), st.dictionaries(st.text(), st.text() | st.booleans())),
+    ),
+)  # fmt: skip
+
+
+def sent(*messages: wire.Message) -> io.BytesIO:
+    stream = io.BytesIO()
+    for message in messages:
+        wire.write(stream, message)
+    stream.seek(0)
+    return stream
+
+
+def framed(data: bytes) -> io.BytesIO:
+    return io.BytesIO(struct.pack("<Q", len(data)) + data)
+
+
+def bits(x: Any) -> Any:
+    return None if x is None else (x.dtype.newbyteorder("<").str, x.shape, x.tobytes())
+
+
+@given(ARRAYS)
+def test_that_an_array_arrives_with_every_bit(x: np.ndarray) -> None:
+    assert bits(wire.unpack(wire.pack(x))) == bits(x)
+
+
+@given(ARRAYS, st.sampled_from(["<", ">"]), st.booleans())
+def test_that_an_array_of_any_layout_and_byte_order_arrives(x: np.ndarray, order: str, turned: bool) -> None:
+    other = x.astype(x.dtype.newbyteorder(order))
+    other = other.T if turned else np.asfortranarray(other)
+    arrived = wire.unpack(wire.pack(other))
+    assert arrived.shape == other.shape
+    assert np.array_equal(arrived, other, equal_nan=x.dtype.kind == "f")
+
+
+def test_that_no_array_arrives_as_none() -> None:
+    assert wire.unpack(wire.pack(None)) is None
+
+
+@pytest.mark.parametrize("error", list(ErrorFunction.catalogue))
+def test_that_the_arrays_of_a_case_arrive_with_every_bit(error: str) -> None:
+    case = Case.parse(f"3-4b-2:id,tanh*2:{error}:n5:f32:ordinary:s1")
+    arrays = case.arrays()
+    asked = wire.read(sent(wire.pack_arrays(case.spec, arrays, ["one", "two"])))
+    assert isinstance(asked, wire.Ask)
+    assert (asked.spec, asked.modes) == (case.spec, ["one", "two"])
+    assert wire.unpack_arrays(asked).sha256 == arrays.sha256
+
+
+@given(st.floats(), st.lists(FLOATS), st.lists(FLOATS), st.lists(st.none() | FLOATS), st.lists(st.none() | FLOATS))
+def test_that_an_answer_arrives_with_every_bit(E: float, inputs: Any, deltas: Any, weights: Any, biases: Any) -> None:
+    answer = Answer(E, tuple(inputs), tuple(deltas), tuple(weights), tuple(biases), 0.25)
+    given_answer = wire.pack_answer(answer)
+    read = wire.read(sent(wire.Answered("mode", given_answer, given_answer)))
+    assert isinstance(read, wire.Answered)
+    for part in (read.tapped, read.untapped):
+        arrived = wire.unpack_answer(part)
+        assert struct.pack("<d", arrived.E) == struct.pack("<d", E)
+        for name in ("inputs", "sensitivities", "weights", "biases"):
+            assert list(map(bits, getattr(arrived, name))) == list(map(bits, getattr(answer, name)))
+
+
+@given(st.lists(MESSAGES, max_size=5))
+def test_that_messages_arrive_one_by_one_and_then_the_end(messages: list[wire.Message]) -> None:
+    stream = sent(*messages)
+    assert [wire.read(stream) for _ in messages] == messages
+    assert wire.read(stream) is None
+
+
+@given(MESSAGES, st.integers(0))
+def test_that_a_message_cut_short_is_the_end(message: wire.Message, length: int) -> None:
+    whole = sent(message).getvalue()
+    assert wire.read(io.BytesIO(whole[: length % len(whole)])) is None
+
+
+def message_or_end(stream: io.BytesIO) -> None:
+    try:
+        read = wire.read(stream)
+    except ValueError:
+        return
+    assert read is None or isinstance(read, wire.Message)
+
+
+@given(st.binary())
+def test_that_bytes_that_are_no_message_are_an_end_or_a_value_error(data: bytes) -> None:
+    message_or_end(io.BytesIO(data))
+    message_or_end(framed(data))
+
+
+@given(MESSAGES, st.integers(0), st.integers(0, 7))
+def test_that_a_message_with_a_flipped_bit_is_one_of_ours_an_end_or_a_value_error(
+    message: wire.Message, place: int, bit: int
+) -> None:
+    data = bytearray(sent(message).getvalue())
+    data[place % len(data)] ^= 1 << bit
+    message_or_end(io.BytesIO(data))
+
+
+@pytest.mark.parametrize("data", [b"", b"\xc0", b"\x81\xa4type\xa3Ask", b"\x91" * 10**6], ids=len)
+def test_that_a_framed_text_that_is_no_message_is_a_value_error(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        wire.read(framed(data))
+
+
+def test_that_an_impossible_length_is_refused_before_anything_is_read() -> None:
+    with pytest.raises(ValueError, match=r"^a message of 18,446,744,073,709,551,615 bytes$"):
+        wire.read(io.BytesIO(b"\xff" * 100))
+
+
+def test_that_an_array_whose_bytes_do_not_fit_its_shape_is_a_value_error() -> None:
+    with pytest.raises(ValueError, match="cannot reshape"):
+        wire.unpack(wire.Array(False, (3, 4), bytes(8)))
