@@ -4,7 +4,7 @@ A box is given its current input p, activates it, weighs it, and hands the resul
 is the error box: it is given the output o and answers with the error E. A box's sensitivity is the derivative of E with
 respect to its input; each box makes its own from that of the box inside it, and hands it outwards.
 
-Shapes: p (..., examples, n), w (n, m), b (m,), c and delta_c (..., examples, m).
+Shapes: p (..., examples, n), w (..., n, m), b (..., m), c and delta_c (..., examples, m).
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Box:
         c = self.activation.value(p)
         if self.w is not None:
             c = c @ self.w
-        return c if self.b is None else c + self.b
+        return c if self.b is None else c + np.expand_dims(self.b, -2)
 
     def pull(self, p: Any, delta_c: Any) -> tuple[Any, Gradient]:
         """The box's sensitivity and gradient, from the sensitivity of the box inside."""
@@ -93,7 +93,10 @@ class Box:
 
     def __call__(self, p: Any) -> Any:
         """E as a function of the current input p."""
-        return self.inside(self.weigh(p))
+        box: Box | ErrorBox = self
+        while isinstance(box, Box):
+            p, box = box.weigh(p), box.inside
+        return box(p)
 
     def answer(self, p: Any) -> Answer:
         inner = self.inside.answer(self.weigh(p))

@@ -45,14 +45,14 @@ class _Function:
             cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
         _check_name(cls)
         _check_methods(cls)
-        dataclasses.dataclass(frozen=True)(cls)
         _check_parameters(cls)
+        dataclasses.dataclass(frozen=True)(cls)
         cls.catalogue[cls.name] = cls
 
     def __str__(self) -> str:
         """Canonical text without parameters at their defaults: ``tanh``, ``leaky_relu(negative_slope=0.25)``."""
         changed = [
-            f"{field.name}={getattr(self, field.name)!r}"
+            f"{field.name}={_text(getattr(self, field.name))}"
             for field in dataclasses.fields(self)  # type: ignore[arg-type]
             if getattr(self, field.name) != field.default
         ]
@@ -149,18 +149,17 @@ def _check_name(cls: type[_Function]) -> None:
 
 
 def _check_methods(cls: type[_Function]) -> None:
-    """Every public method is a part of the contract; the required ones are there."""
+    """Every public method and attribute is a part of the contract; the required ones are there."""
     known = cls.required | cls.optional | spelling_names
-    for name, member in vars(cls).items():
-        method = callable(member) or isinstance(member, (staticmethod, classmethod))
-        if not method or name.startswith("_") or name in known:
+    for name in vars(cls):
+        if name.startswith("_") or name in known or name == "name" or name in inspect.get_annotations(cls):
             continue
         near = difflib.get_close_matches(name, sorted(known), 1)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))};"
         raise ContractError(
             f"{cls.__name__}.{name} is no part of {_an(cls.kind)}; {hint} (helpers start with an underscore)"
         )
-    base = cls.__mro__[-3] if len(cls.__mro__) > 3 else cls
+    base = next(kind for kind in cls.__mro__ if "catalogue" in vars(kind))
     for name in sorted(cls.required):
         if getattr(cls, name) is getattr(base, name):
             raise ContractError(f"{cls.__name__} has no method {name!r}: add `def {name}(self, ...)`")
@@ -169,9 +168,9 @@ def _check_methods(cls: type[_Function]) -> None:
 
 
 def _check_parameters(cls: type[_Function]) -> None:
-    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-        if field.default is dataclasses.MISSING:
-            raise ContractError(f"{cls.__name__}.{field.name} needs a default value: `{field.name}: float = 1.0`")
+    for name, kind in inspect.get_annotations(cls).items():
+        if name not in vars(cls) and "ClassVar" not in str(kind):
+            raise ContractError(f"{cls.__name__}.{name} needs a default value: `{name}: float = 1.0`")
 
 
 def _parameters(made: type[_Function], text: str) -> dict[str, Any]:
@@ -184,6 +183,12 @@ def _parameters(made: type[_Function], text: str) -> dict[str, Any]:
             raise ContractError(f"{made.name} has no parameter {key!r}; it has: {', '.join(fields) or 'none'}")
         given[key] = _number(made, key, number, fields[key])
     return given
+
+
+def _text(value: Any) -> str:
+    """A parameter as `named` reads it: numbers by their repr, NumPy's as Python's; words without quotes."""
+    value = value.item() if hasattr(value, "item") else value
+    return value if isinstance(value, str) else repr(value)
 
 
 def _number(made: type[_Function], key: str, text: str, default: Any) -> Any:

@@ -107,7 +107,9 @@ def full_step(net: Network, p: Any, t: Any, rate: float) -> Step:
     return step
 
 
-def polled_steps(net: Network, weights: Weights, p: Any, t: Any, rate: float, polled: Iterable[int]) -> Iterator[Weights]:
+def polled_steps(
+    net: Network, weights: Weights, p: Any, t: Any, rate: float, polled: Iterable[int]
+) -> Iterator[Weights]:
     """Stochastic backpropagation: the weights after each step, on the pairs polled."""
     for k in polled:
         gradients = backpropagate(net.boxes(weights, t[k : k + 1]), p[k : k + 1]).gradients

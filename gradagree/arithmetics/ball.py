@@ -65,7 +65,7 @@ class Ball(Duck):
 
 
 def _radius(x: flint.arb) -> float:
-    return float(np.nextafter(float(x.rad()), np.inf)) if x.rad() else 0.0
+    return float(np.nextafter(float(x.rad()), np.inf)) if not x.is_exact() else 0.0
 
 
 def _float(x: flint.arb) -> float:
@@ -150,7 +150,18 @@ def cbrt(x: flint.arb) -> flint.arb:
 def power(x: Any, n: Any) -> Ball:
     if isinstance(n, Ball) or np.ndim(n):
         return each(lambda x, y: x**y, 2)(x, n)
-    return each(lambda x: x ** (int(n) if float(n) == int(n) else flint.arb(float(n))))(x)
+    if float(n) == int(n):
+        return each(lambda x: whole_power(x, int(n)))(x)
+    return each(lambda x: x ** flint.arb(float(n)))(x)
+
+
+def whole_power(x: flint.arb, n: int) -> flint.arb:
+    if n < 0:
+        return 1 / whole_power(x, -n)
+    y = flint.arb(1)
+    for _ in range(n):
+        y = y * x
+    return y
 
 
 def total(x: Ball, axis: Any = None, keepdims: bool = False) -> Ball:
@@ -166,8 +177,11 @@ def extreme(pick: Callable[[Any, Any], Any]) -> Callable[..., Ball]:
     folded = np.frompyfunc(pick, 2, 1)
 
     def rule(x: Ball, axis: Any = None, keepdims: bool = False) -> Ball:
-        axes = tuple(range(x.ndim)) if axis is None else axis
-        return Ball(folded.reduce(x.balls, axis=axes, keepdims=keepdims))
+        axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+        balls = x.balls
+        for one in sorted((a % x.ndim for a in axes), reverse=True):
+            balls = folded.reduce(balls, axis=one, keepdims=keepdims)
+        return Ball(balls)
 
     return rule
 
@@ -185,7 +199,7 @@ def compare(f: Any) -> Callable[[Any, Any], Any]:
 
     def rule(x: Any, y: Any) -> Any:
         x, y = lift(x), lift(y)
-        true, false = (HOLDS[g](x.balls, y.balls).astype(bool) for g in (f, OPPOSITES[f]))
+        true, false = (np.asarray(HOLDS[g](x.balls, y.balls), dtype=bool) for g in (f, OPPOSITES[f]))
         return true if (true | false).all() else Trilean(true, ~(true | false), lift)
 
     return rule

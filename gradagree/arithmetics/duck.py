@@ -59,6 +59,8 @@ class Duck(NDArrayOperatorsMixin):
         key: Any = ufunc if method == "__call__" else REDUCTIONS.get((ufunc, method))
         if kwargs.pop("out", None) is not None or key not in self.rules:
             raise self._no_rule(f"{ufunc.__name__}{'' if method == '__call__' else '.' + method}")
+        if method == "reduce":
+            kwargs.setdefault("axis", 0)
         with np.errstate(all="ignore"):
             return self.rules[key](*inputs, **kwargs)
 

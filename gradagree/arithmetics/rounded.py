@@ -51,6 +51,10 @@ class Rounded(Duck):
         x = np.asarray(x, dtype=np.float64)
         scaled = np.ldexp(np.frexp(x)[0], min(model.format.precision, SHORT))
         radius = np.where(scaled == np.rint(scaled), 0.0, np.abs(x) * (model.u + OWN))
+        form = model.format
+        radius = np.where(np.abs(x) > form.largest, np.inf, radius)
+        tiny = (np.abs(x) < form.smallest_normal) & (x != 0) & (model.flushes | (np.abs(x) % form.smallest != 0))
+        radius = np.where(tiny, np.maximum(radius, np.abs(x) + form.smallest), radius)
         return cls(x, radius, model, quanta.lowest_bit(x))
 
     def _parts(self) -> tuple[Any, ...]:
@@ -103,6 +107,13 @@ def finished(value: Any, radius: Any, model: Model, q: float = quanta.NONE) -> R
     return Rounded(value, np.where(size > model.format.largest, np.inf, radius * OUTWARD), model, q)
 
 
+def kept_wide(spread: Any, x: Rounded, y: Rounded) -> Any:
+    """An operand that may not fit the dtype makes a result that may not: not NaN, which says that nothing is known."""
+    if wide(x, y):
+        return np.where(np.isnan(spread), np.inf, spread)
+    return spread
+
+
 def is_zero(x: Rounded) -> Any:
     return (x.value == 0) & (x.radius == 0)
 
@@ -119,7 +130,7 @@ def subtract(x: Any, y: Any) -> Rounded:
 
 def multiply(x: Any, y: Any) -> Rounded:
     x, y = lifted(x, y)
-    spread = np.abs(x.value) * y.radius + np.abs(y.value) * x.radius + x.radius * y.radius
+    spread = kept_wide(np.abs(x.value) * y.radius + np.abs(y.value) * x.radius + x.radius * y.radius, x, y)
     zero = is_zero(x) | is_zero(y)
     return result(x.value * y.value, spread, x.model, quanta.times(x.q, y.q), keep=zero)
 
@@ -128,7 +139,7 @@ def divide(x: Any, y: Any) -> Rounded:
     x, y = lifted(x, y)
     value = x.value / y.value
     least = np.abs(y.value) - y.radius
-    spread = np.where(least > 0, (x.radius + np.abs(value) * y.radius) / least, np.nan)
+    spread = kept_wide(np.where(least > 0, (x.radius + np.abs(value) * y.radius) / least, np.nan), x, y)
     return result(value, spread, x.model, roundings=DIVISION, keep=is_zero(x) & (least > 0))
 
 
@@ -160,7 +171,7 @@ def clip(x: Any, low: Any = None, high: Any = None, **names: Any) -> Rounded:
 
 
 def sign(x: Rounded) -> Rounded:
-    open = (np.abs(x.value) <= x.radius) & (x.radius > 0)
+    open = ~(np.abs(x.value) > x.radius) & (x.radius != 0)
     return Rounded(np.sign(x.value), np.where(open, 1 + np.abs(np.sign(x.value)), 0.0), x.model, 0)
 
 
@@ -171,7 +182,7 @@ def integer_power(x: Rounded, n: int) -> Rounded:
     q = n * x.q if n else 0.0
     roundings = 1 if n == 2 else LIBRARY
     return result(
-        value, np.where(x.radius > 0, spread + LIBRARY * OWN * np.abs(value), 0.0), x.model, q, roundings, is_zero(x)
+        value, np.where(x.radius != 0, spread + LIBRARY * OWN * np.abs(value), 0.0), x.model, q, roundings, is_zero(x)
     )
 
 
@@ -192,12 +203,16 @@ def monotone(f: Callable[[Any], Any]) -> Callable[[Rounded], Rounded]:
     def rule(x: Rounded) -> Rounded:
         value = f(x.value)
         spread: Any = 0.0
+        backward = LIBRARY * (x.model.u + OWN) * np.abs(x.value) * (f in STEEP)
+        x = Rounded(x.value, x.radius + backward, x.model, x.q)
         if x.radius.any():
             ends = [f(np.nextafter(x.value + side * x.radius, side * np.inf)) for side in (-1, 1)]
             reach = np.maximum(np.abs(ends[0] - value), np.abs(ends[1] - value))
             largest = np.maximum(np.abs(ends[0]), np.abs(ends[1]))
-            spread = np.where(x.radius > 0, reach + 2 * LIBRARY * OWN * largest, 0.0)
-        spread = spread + np.where(np.abs(value) < x.model.format.smallest_normal, np.abs(value), 0.0)
+            spread = np.where(x.radius != 0, reach + 2 * LIBRARY * OWN * largest, 0.0)
+        nothing = is_zero(x) & (value == 0)
+        least = x.model.format.smallest_normal
+        spread = spread + np.where((np.abs(value) < least) & ~nothing, least, 0.0)
         return result(value, spread, x.model, roundings=LIBRARY, keep=is_zero(x) & (value == 0))
 
     return rule
@@ -222,8 +237,8 @@ def logaddexp(x: Any, y: Any) -> Rounded:
     upper = np.logaddexp(x.value + x.radius, y.value + y.radius) - value
     lower = value - np.logaddexp(x.value - x.radius, y.value - y.radius)
     gap = np.abs(x.value - y.value)
-    formula = np.abs(np.maximum(x.value, y.value)) + np.where(np.isfinite(gap), gap * np.exp(-gap), 0.0)
-    inherited = np.where(x.radius + y.radius > 0, np.maximum(upper, lower), 0.0)
+    formula = np.abs(np.maximum(x.value, y.value)) + np.where(np.isfinite(gap), (gap + 2 * LIBRARY) * np.exp(-gap), 0.0)
+    inherited = np.where(x.radius + y.radius != 0, np.maximum(upper, lower), 0.0)
     return result(value, inherited + (x.model.u + OWN) * formula, x.model, roundings=LIBRARY)
 
 
@@ -236,7 +251,8 @@ def total(x: Rounded, axis: Any = None, keepdims: bool = False) -> Rounded:
 
 def summed(value: Any, spread: Any, size: Any, terms: int, q: float, model: Model, exactly: Any = False) -> Rounded:
     """A sum of terms whose sizes add up to `size`, in any order: u_out |v| + n u_acc size, and the reference's own."""
-    rounding = terms * (model.dot_u * size + model.quantum) + model.u * np.abs(value)
+    partial = terms * (model.dot_u * size + model.quantum)
+    rounding = partial + model.u * (np.abs(value) + spread + partial)
     safe = quanta.exact(size, q, model, accumulated=True) | (size == 0) | exactly
     radius = np.where(size > model.format.largest, np.inf, spread + np.where(safe, 0.0, rounding))
     return finished(value, radius, model, q)
@@ -267,6 +283,7 @@ def matmul(x: Any, y: Any) -> Rounded:
         spread = spread + x.radius @ y_size
     if y.radius.any():
         spread = spread + (x_size + x.radius) @ y.radius
+    spread = kept_wide(spread, x, y)
     return summed(
         x.value @ y.value,
         spread * (1 + terms * OWN),
@@ -283,7 +300,7 @@ def where(condition: Any, x: Any, y: Any) -> Rounded:
     x, y = lifted(x, y)
     value, radius = np.where(true, x.value, y.value), np.where(true, x.radius, y.radius)
     if open.any():
-        hull = np.abs(x.value - y.value) + np.maximum(x.radius, y.radius)
+        hull = (np.abs(x.value - y.value) + np.maximum(x.radius, y.radius)) * OUTWARD
         radius = np.where(open, hull, radius)
     return Rounded(value, radius, x.model, min(x.q, y.q))
 
@@ -294,13 +311,14 @@ def compare(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def rule(x: Any, y: Any) -> Any:
         x, y = lifted(x, y)
         reach = x.radius + y.radius
-        open = (reach > 0) & ~(np.abs(x.value - y.value) > reach)
+        open = (reach != 0) & ~(np.abs(x.value - y.value) > reach)
         answer = f(x.value, y.value)
         return Trilean(answer, open, x._lift) if open.any() else answer
 
     return rule
 
 
+STEEP = (np.exp2, np.sinh, special.erfc, special.ndtr, special.log_ndtr)
 MONOTONE: tuple[Any, ...] = (
     np.expm1, np.exp2, np.log1p, np.log2, np.log10, np.tanh, np.sinh, np.arctan, np.arcsinh, np.sqrt, np.cbrt,
     special.expit, special.log_expit, special.erf, special.erfc, special.ndtr, special.log_ndtr,

@@ -36,7 +36,7 @@ def quarters(seed: int, *shape: int) -> np.ndarray:
 def numbers(seed: int, *leading: int) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray, np.ndarray]:
     """Weights, biases, targets and inputs of 3-4-2 with five examples, after leading axes."""
     weights = [quarters(seed + k, *leading, n, m) for k, (n, m) in enumerate(itertools.pairwise(WIDTHS))]
-    biases = [quarters(seed + 10 + k, *leading, 1, m) for k, m in enumerate(WIDTHS[1:])]
+    biases = [quarters(seed + 10 + k, *leading, m) for k, m in enumerate(WIDTHS[1:])]
     return weights, biases, quarters(seed + 20, *leading, 5, 2), quarters(seed + 30, *leading, 5, 3)
 
 
@@ -75,11 +75,10 @@ def test_that_an_output_activation_is_a_box_without_weights() -> None:
 
 def test_that_a_bias_may_be_missing_and_its_gradient_is_the_sum_over_examples() -> None:
     weights, biases, t, x = numbers(1)
-    flat = [b[0] for b in biases]
-    answer = backpropagate(network([Identity(), Relu()], weights, [None, flat[1]], Absolute(), t), x)
+    answer = backpropagate(network([Identity(), Relu()], weights, [None, biases[1]], Absolute(), t), x)
     assert answer.gradients[0].b is None
     np.testing.assert_array_equal(answer.gradients[1].b, answer.sensitivities[2].sum(axis=0))
-    assert answer.gradients[1].b.shape == flat[1].shape
+    assert answer.gradients[1].b.shape == biases[1].shape
 
 
 @pytest.mark.parametrize("depth", [1, 10, 3000])
@@ -117,7 +116,7 @@ def test_that_draws_on_leading_axes_give_the_bits_of_one_at_a_time(leading: tupl
     weights, biases, t, x = numbers(3, *leading)
     together = backpropagate(network([Identity(), Relu()], weights, biases, SumOfSquares(), t), x)
     for draw in np.ndindex(leading):
-        alone = [[w[draw] for w in weights], [b[draw][0] for b in biases], SumOfSquares(), t[draw]]
+        alone = [[w[draw] for w in weights], [b[draw] for b in biases], SumOfSquares(), t[draw]]
         one = backpropagate(network([Identity(), Relu()], *alone), x[draw])
         for whole, part in zip(arrays(together), arrays(one), strict=True):
             np.testing.assert_array_equal(whole[draw], part)
@@ -128,7 +127,7 @@ def test_that_draws_that_round_agree_with_one_at_a_time_within_their_rounding() 
     store = lambda array: Rounded.stored(array, model("float64"))  # noqa: E731
     together = backpropagate(network([Tanh(), Sigmoid()], weights, biases, SumOfSquares(), t), x / 3)
     for draw in range(3):
-        alone = [[store(w[draw]) for w in weights], [store(b[draw][0]) for b in biases], SumOfSquares(), t[draw]]
+        alone = [[store(w[draw]) for w in weights], [store(b[draw]) for b in biases], SumOfSquares(), t[draw]]
         one = backpropagate(network([Tanh(), Sigmoid()], *alone), store(x[draw] / 3))
         for whole, part in zip(arrays(together), arrays(one), strict=True):
             assert (np.abs(whole[draw] - part.value) <= part.radius).all()

@@ -1,0 +1,204 @@
+"""What the model allows to other formulas, the natural scale, and the slopes at kinks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.special import erfc, expit, log_ndtr, ndtr
+
+from gradagree.arithmetics.model import FORMULA, model
+from gradagree.arithmetics.rounded import Rounded
+from gradagree.judged import (
+    SLOPES,
+    TABLE,
+    JudgedActivation,
+    JudgedError,
+    at_kinks,
+    error_kinks,
+    error_slope,
+    largest_up_to,
+    one_sided,
+)
+from gradagree.proof import examples
+from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference.activations import Identity, Tanh
+
+F = np.float32
+RULES = {dtype: model(dtype) for dtype in ("float64", "float32")}
+SMOOTH = sorted(set(Activation.catalogue) - {"id"})
+ROOT_2, ROOT_PI = F(np.sqrt(2)), F(np.sqrt(np.pi))
+
+
+def points(seed: int, shape: tuple[int, ...] = (40, 5), reach: int = 6) -> np.ndarray:
+    """Numbers of float32 near and far, a few of them on kinks."""
+    source = np.random.default_rng(seed)
+    x = source.normal(size=shape) * 2.0 ** source.integers(-20, reach - 2, shape)
+    x.flat[:4] = 0.0, 1.0, -1.0, -0.0
+    return np.clip(x, -(2.0**reach), 2.0**reach).astype(F).astype(np.float64)
+
+
+OTHER_VALUES: dict[str, tuple[Callable[[Any], Any], ...]] = {
+    "tanh": (lambda p: 2 * expit(2 * p) - 1, lambda p: np.expm1(2 * p) / (np.expm1(2 * p) + F(2))),
+    "sigmoid": (lambda p: F(0.5) * (1 + np.tanh(p / 2)), lambda p: 1 / (1 + np.exp(-p))),
+    "relu": (lambda p: p * (p > 0), lambda p: (p + np.abs(p)) / 2),
+    "elu": (lambda p: np.where(p > 0, p, np.exp(p) - 1), lambda p: np.where(p > 0, p, np.tanh(p / 2) * (np.exp(p) + 1))),
+    "softplus": (lambda p: np.log1p(np.exp(p)), lambda p: np.log(1 + np.exp(p))),
+    "silu": (lambda p: p / (1 + np.exp(-p)), lambda p: p * F(0.5) * (1 + np.tanh(p / 2))),
+    "gelu": (lambda p: p * ndtr(p), lambda p: p * F(0.5) * erfc(-p / ROOT_2), lambda p: p * np.exp(log_ndtr(p))),
+    "softsign": (lambda p: p / (1 + np.abs(p)), lambda p: np.sign(p) * (1 - 1 / (1 + np.abs(p)))),
+}
+OTHER_SLOPES: dict[str, tuple[Callable[[Any], Any], ...]] = {
+    "tanh": (lambda p: 1 - np.tanh(p) * np.tanh(p), lambda p: 1 / np.square(np.cosh(p)), lambda p: (1 - np.tanh(p)) * (1 + np.tanh(p))),
+    "sigmoid": (lambda p: expit(p) * expit(-p), lambda p: F(0.25) * (1 - np.square(np.tanh(p / 2)))),
+    "elu": (lambda p: np.where(p > 0, F(1), np.where(p > 0, p, np.expm1(p)) + F(1)),),
+    "silu": (lambda p: expit(p) + p * expit(p) * expit(-p), lambda p: p * expit(p) + expit(p) * (1 - p * expit(p))),
+    "gelu": (lambda p: ndtr(p) + p * np.exp(-p * p / 2) / (ROOT_2 * ROOT_PI),),
+    "softsign": (lambda p: np.square(1 / (1 + np.abs(p))), lambda p: np.square(1 - np.abs(p) / (1 + np.abs(p)))),
+}
+
+
+def spellings(table: dict[str, tuple[Callable[[Any], Any], ...]]) -> Any:
+    named = [(name, k, f) for name, others in table.items() for k, f in enumerate(others)]
+    return pytest.mark.parametrize(("name", "spelled"), [pytest.param(n, f, id=f"{n}-{k}") for n, k, f in named])
+
+
+def within(found: np.ndarray, expected: Rounded) -> np.ndarray:
+    return (found == expected.value) | (np.abs(found - expected.value) <= expected.radius)
+
+
+@spellings(OTHER_VALUES)
+@pytest.mark.parametrize("seed", range(3))
+def test_that_other_formulas_in_float32_stay_within_the_natural_radius(name: str, spelled: Any, seed: int) -> None:
+    p = points(seed)
+    with np.errstate(all="ignore"):
+        found = np.asarray(spelled(p.astype(F)))
+    assert found.dtype == F
+    finite = np.isfinite(found)
+    judged = JudgedActivation(Activation.named(name), natural=True).value(Rounded.stored(p, RULES["float32"]))
+    assert finite.mean() > 0.5
+    assert within(found, judged)[finite].all(), p[finite & ~within(found, judged)]
+
+
+@spellings(OTHER_SLOPES)
+@pytest.mark.parametrize("seed", range(3))
+def test_that_other_derivatives_in_float32_stay_within_the_natural_radius(name: str, spelled: Any, seed: int) -> None:
+    p = points(seed)
+    with np.errstate(all="ignore"):
+        found = np.asarray(spelled(p.astype(F)))
+    assert found.dtype == F
+    judged = JudgedActivation(Activation.named(name), natural=True).derivative(Rounded.stored(p, RULES["float32"]))
+    off_kinks = ~np.isin(p, Activation.named(name).kinks) & np.isfinite(found)
+    assert within(found, judged)[off_kinks].all(), p[off_kinks & ~within(found, judged)]
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+@pytest.mark.parametrize("dtype", RULES)
+@pytest.mark.parametrize("part", ["value", "derivative"])
+def test_that_a_formula_wrong_by_a_thousandth_is_outside(name: str, dtype: str, part: str) -> None:
+    p = points(7, reach=3)
+    judged = getattr(JudgedActivation(Activation.named(name), natural=True), part)(Rounded.stored(p, RULES[dtype]))
+    wrong = judged.value * (1 + 2.0**-10)
+    large = np.abs(judged.value) > np.max(np.abs(judged.value)) / 8
+    assert large.any()
+    assert not within(wrong, judged)[large].any()
+
+
+@pytest.mark.parametrize("name", Activation.catalogue)
+@pytest.mark.parametrize("dtype", RULES)
+def test_that_the_natural_scale_only_widens_and_moves_no_centre(name: str, dtype: str) -> None:
+    activation, p = Activation.named(name), Rounded.stored(points(3), RULES[dtype])
+    for part in ("value", "derivative"):
+        tight, natural = (getattr(JudgedActivation(activation, wide), part)(p) for wide in (False, True))
+        assert np.array_equal(tight.value, getattr(activation, part)(p.value))
+        assert np.array_equal(tight.value, natural.value)
+        assert np.all(natural.radius >= tight.radius)
+        assert np.all((natural.radius > 0) == (tight.radius > 0)), "what is exact needs no scale"
+
+
+def test_that_the_identity_hands_on_the_very_array_and_its_slope_is_exact() -> None:
+    p = Rounded.stored(points(1), RULES["float32"])
+    assert JudgedActivation(Identity()).value(p) is p
+    assert not JudgedActivation(Identity(), natural=True).derivative(p).radius.any()
+
+
+def test_that_an_activation_with_its_own_pull_is_asked() -> None:
+    class _Pulling(Tanh):
+        def pull(self, p: Any, delta_a: Any) -> Any:
+            return 3 * delta_a
+
+    p = Rounded.stored(points(1), RULES["float64"])
+    delta = Rounded.stored(points(2), RULES["float64"])
+    assert np.array_equal(JudgedActivation(_Pulling()).pull(p, delta).value, 3 * delta.value)
+    assert np.array_equal(JudgedActivation(Tanh()).pull(p, delta).value, Tanh().derivative(p.value) * delta.value)
+
+
+@pytest.mark.parametrize("name", [name for name in Activation.catalogue if Activation.named(name).kinks])
+@pytest.mark.parametrize("slope", SLOPES)
+def test_that_a_slope_is_chosen_at_the_kinks_and_nowhere_else(name: str, slope: str) -> None:
+    activation = Activation.named(name)
+    p = Rounded.stored(points(5), RULES["float32"])
+    kinked = np.isin(p.value, activation.kinks)
+    own, chosen = (JudgedActivation(activation, slope=which).derivative(p) for which in (None, slope))
+    assert kinked.any()
+    assert np.array_equal(own.value[~kinked], chosen.value[~kinked])
+    assert np.array_equal(own.radius[~kinked], chosen.radius[~kinked])
+    assert np.array_equal(chosen.value[kinked], one_sided(activation, p.value, slope)[kinked])
+    assert np.array_equal(chosen.radius[kinked], FORMULA * RULES["float32"].u * np.abs(chosen.value[kinked]))
+
+
+@pytest.mark.parametrize(
+    ("name", "kink", "slopes"),
+    [
+        ("relu", 0.0, (0, 1, 0.5, 0)),
+        ("leaky_relu(negative_slope=0.25)", 0.0, (0.25, 1, 0.625, 0)),
+        ("elu(alpha=2.0)", 0.0, (2, 1, 1.5, 0)),
+        ("hardtanh", -1.0, (0, 1, 0.5, 0)),
+        ("hardtanh", 1.0, (1, 0, 0.5, 0)),
+    ],
+)
+def test_that_the_slopes_at_a_kink_are_those_on_its_two_sides(name: str, kink: float, slopes: Any) -> None:
+    activation = Activation.named(name)
+    assert tuple(float(one_sided(activation, np.array([kink]), slope)[0]) for slope in SLOPES) == slopes
+    assert at_kinks(activation, np.array([kink, 0.7]))[f"p = {kink:g}"].tolist() == [True, False]
+    assert at_kinks(activation, np.array([0.7, -0.3])) == {}
+
+
+def test_that_the_slopes_of_the_absolute_error_are_those_on_its_two_sides() -> None:
+    error, o, t = ErrorFunction.named("absolute"), np.array([[1.5, 2.0]]), np.array([[1.5, 0.0]])
+    assert [error_slope(error, o, t, slope)[0, 0] for slope in SLOPES] == [-1.0, 1.0, 0.0, 0.0]
+    assert error_kinks(error, o, t)["the kink"].tolist() == [[True, False]]
+    assert error_kinks(error, o, t - 1) == {}
+    assert error_kinks(ErrorFunction.named("sse"), o, t) == {}
+
+
+@pytest.mark.parametrize("name", Activation.catalogue)
+@pytest.mark.parametrize("part", ["value", "derivative"])
+def test_that_the_natural_scale_is_the_largest_size_on_the_way_from_zero(name: str, part: str) -> None:
+    activation = Activation.named(name)
+    function = getattr(activation, part)
+    for x in (*points(2, (20,)), 0.0, 2.0**22, -(2.0**22)):
+        scale = float(largest_up_to(activation, part, np.array([x]))[0])
+        way = np.sign(x) * TABLE[TABLE <= abs(x)]
+        with np.errstate(over="ignore"):
+            assert scale >= np.max(np.abs(np.broadcast_to(function(way), way.shape)), initial=0)
+            assert scale >= np.abs(function(np.array([x])))[0]
+    bounded = name in ("tanh", "sigmoid", "softsign", "hardtanh")
+    assert not bounded or scale <= 1
+
+
+@pytest.mark.parametrize("name", ErrorFunction.catalogue)
+@pytest.mark.parametrize("dtype", RULES)
+def test_that_errors_too_are_only_widened_by_the_natural_scale(name: str, dtype: str) -> None:
+    error = ErrorFunction.named(name)
+    o, t = examples(error)
+    stored = t if error.targets == "classes" else Rounded.stored(t, RULES[dtype])
+    for part in ("value", "sensitivity"):
+        tight, natural = (getattr(JudgedError(error, wide), part)(Rounded.stored(o, RULES[dtype]), stored) for wide in (False, True))
+        right = getattr(error, part)(o, t)
+        assert np.array_equal(tight.value, right)
+        assert np.array_equal(natural.value, right)
+        assert np.all(natural.radius >= tight.radius)
+        assert np.all(natural.radius < np.max(np.abs(right)) * 2.0**-10), "a thousandth is outside"
