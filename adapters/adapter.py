@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from gradagree.adapters.problem import Answer, Problem, Unsupported
+from gradagree.adapters.problem import MOST_COORDINATES, Answer, Problem, Unsupported, coordinates, directions, share
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.contract import spelling_names
 
@@ -75,8 +75,9 @@ class Adapter:
         """function(*arrays), through the framework's compiler if asked and if it has one."""
         raise NotImplementedError
 
-    def refuse(self, problem: Problem, mode: str) -> None:
-        """Raises Unsupported where a mode cannot answer a problem; by default it can."""
+    def slope(self, error: Callable[[list[Any]], Any], leaves: list[Any], tangents: list[Any]) -> Any:
+        """(E, the slope of E along the tangents), in forward mode."""
+        raise NotImplementedError
 
     def spelling(self, function: Activation | ErrorFunction) -> Callable[..., Any]:
         """The framework's own form of a function. Raises Unsupported where the class does not spell it."""
@@ -111,14 +112,14 @@ class Adapter:
 
     def answers(self, problem: Problem, mode: str) -> tuple[Answer, Answer]:
         """The gradient with taps, and the gradient without them; the latter twice where a mode has no taps."""
-        self.refuse(problem, mode)
         if mode in self.untapped:
-            answer = self._answer(problem, mode, False)
+            many = coordinates(problem) > MOST_COORDINATES
+            answer = self._along(problem) if many else self._answer(problem, mode, False)
             return answer, answer
         return self._answer(problem, mode, True), self._answer(problem, mode, False)
 
     def _answer(self, problem: Problem, mode: str, taps: bool) -> Answer:
-        error, leaves, targets, zeros = self.prepared(problem)
+        error, leaves, targets, zeros = self.prepared(problem, share(problem) if mode == "vmap" else None)
         started = time.perf_counter()
         if taps:
             (E, inputs), gradients, sensitivities = self.tapped(mode, error, leaves, targets, zeros)
@@ -140,10 +141,25 @@ class Adapter:
             seconds,
         )
 
-    def prepared(self, problem: Problem) -> tuple[Callable[..., Any], list[Any], Any, list[Any]]:
+    def _along(self, problem: Problem) -> Answer:
+        """Forward mode in a few directions; the inputs stay where they are."""
+        error, leaves, targets, _ = self.prepared(problem)
+        still = self.array(np.zeros(problem.inputs.shape), problem.dtype)
+        started = time.perf_counter()
+        pairs = []
+        for direction in directions(problem):
+            tangents = [still, *(self.array(x, problem.dtype) for x in direction)]
+            pairs.append(self.slope(lambda leaves: error(leaves, targets, lambda c: c), leaves, tangents))
+        along = tuple(float(self.back(slope)) for _, slope in pairs)
+        seconds = time.perf_counter() - started
+        return Answer(float(self.back(pairs[0][0])), (), (), (), (), seconds, along)
+
+    def prepared(
+        self, problem: Problem, scale: float | None = None
+    ) -> tuple[Callable[..., Any], list[Any], Any, list[Any]]:
         """The error as a function of (leaves, targets, tap), the leaves, the targets, and zeros for the taps.
 
-        The leaves are the inputs, all weights, and all biases that there are.
+        The leaves are the inputs, all weights, and all biases that there are. scale multiplies the error.
         """
         activations = [self.spelling(activation) for activation in problem.activations]
         judge = self.spelling(problem.error)
@@ -152,7 +168,8 @@ class Adapter:
 
         def error(leaves: list[Any], targets: Any, tap: Tap) -> Any:
             o = forward(activations, leaves[0], leaves[1 : 1 + n], leaves[1 + n :], biased, tap)
-            return judge(o, targets)
+            E = judge(o, targets)
+            return E if scale is None else E * scale
 
         arrays = [problem.inputs, *problem.weights, *(b for b in problem.biases if b is not None)]
         widths = [w.shape[1] for w in problem.weights]

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from gradagree.adapters.adapter import Adapter, Error
-from gradagree.adapters.problem import MOST_COORDINATES, Problem, Unsupported, coordinates, share
 
 
 def grad(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
@@ -92,8 +91,5 @@ class ForJax(Adapter):
     def apply(self, function: Callable[..., Any], arrays: Sequence[Any], compiled: bool) -> Any:
         return (self.framework.jit(function) if compiled else function)(*arrays)
 
-    def refuse(self, problem: Problem, mode: str) -> None:
-        refuse(problem, mode)
-
-    def prepared(self, problem: Problem) -> Any:
-        return super().prepared(problem)
+    def slope(self, error: Callable[[list[Any]], Any], leaves: list[Any], tangents: list[Any]) -> Any:
+        return self.framework.jvp(error, (leaves,), (tangents,))

@@ -9,10 +9,11 @@ import numpy as np
 
 from gradagree.reference import Activation, ErrorFunction
 
-__all__ = ["MOST_COORDINATES", "Answer", "Problem", "Unsupported", "coordinates", "share"]
+__all__ = ["MOST_COORDINATES", "Answer", "Problem", "Unsupported", "coordinates", "directions", "share"]
 
 MOST_COORDINATES = 256
-"""Forward mode pushes one tangent for each weight; beyond so many weights it is not asked to."""
+"""Forward mode pushes one tangent for each weight and input up to so many weights; beyond, one for each direction."""
+DIRECTIONS = 8
 
 
 class Unsupported(Exception):
@@ -37,7 +38,8 @@ class Answer:
     """What a framework gave for one problem in one mode, as float64 arrays.
 
     inputs[k] is the current input p of box k + 1, the last one the output o; sensitivities[k] belongs to inputs[k]
-    (without taps: only the outermost). weights[k] and biases[k] are dE/dw and dE/db of box k + 1, or None.
+    (without taps: only the outermost). weights[k] and biases[k] are dE/dw and dE/db of box k + 1, or None. Where only some
+    directions were asked for, along holds the slope of E in each of them, and the gradients are missing.
     """
 
     E: float
@@ -46,6 +48,7 @@ class Answer:
     weights: tuple[np.ndarray | None, ...]
     biases: tuple[np.ndarray | None, ...]
     seconds: float = 0.0
+    along: tuple[float, ...] = ()
 
     @property
     def tapped(self) -> bool:
@@ -58,17 +61,28 @@ def coordinates(problem: Problem) -> int:
     return sum(x.size for x in (*problem.weights, *problem.biases) if x is not None)
 
 
+def directions(problem: Problem) -> list[list[np.ndarray]]:
+    """`DIRECTIONS` directions in the space of all weights and biases: every coordinate 1 or -1, in the leaves' order."""
+    shapes = [x.shape for x in (*problem.weights, *(b for b in problem.biases if b is not None))]
+    made = []
+    for k in range(DIRECTIONS):
+        bits = np.random.PCG64(k)
+        raw = [np.asarray(bits.random_raw(int(np.prod(shape)))) >> np.uint64(63) for shape in shapes]
+        made.append([1.0 - 2.0 * signs.reshape(shape) for signs, shape in zip(raw, shapes, strict=True)])
+    return made
+
+
 def share(problem: Problem) -> float:
     """What one example's own error counts for in the error of them all: 1 for sums, 1/n for means.
 
     Raises Unsupported for an error function that couples the examples of a batch.
     """
-    n, outputs = 3, max(2, problem.targets.shape[-1] if problem.targets.ndim > 1 else int(problem.targets.max()) + 1)
+    n, outputs = 3, 4
     o = np.arange(n * outputs).reshape(n, outputs) / 4 - 1
-    t = np.arange(n) % outputs if problem.error.targets == "classes" else (np.arange(n * outputs) % 2).reshape(o.shape)
+    t = np.arange(n) if problem.error.targets == "classes" else (np.arange(n * outputs) % 2.0).reshape(o.shape)
     alone = sum(float(problem.error.value(o[k : k + 1], t[k : k + 1])) for k in range(n))
     together = float(problem.error.value(o, t))
-    for factor, per_batch in ((1.0, 1.0), (1.0 / n, 1.0 / problem.inputs.shape[0])):
+    for factor, counts in ((1.0, 1.0), (1.0 / n, 1.0 / problem.inputs.shape[0])):
         if abs(together - factor * alone) <= o.size * np.finfo(np.float64).eps * abs(alone):
-            return per_batch
-    raise Unsupported(f"{problem.error} couples the examples of a batch, so that no example has a gradient of its own")
+            return counts
+    raise Unsupported(f"{problem.error} couples the examples of a batch: no example has a gradient of its own")
