@@ -38,8 +38,8 @@ class Answer:
     """What a framework gave for one problem in one mode, as float64 arrays.
 
     inputs[k] is the current input p of box k + 1, the last one the output o; sensitivities[k] belongs to inputs[k]
-    (without taps: only the outermost). weights[k] and biases[k] are dE/dw and dE/db of box k + 1, or None. Where only some
-    directions were asked for, along holds the slope of E in each of them, and the gradients are missing.
+    (without taps: only the outermost). weights[k] and biases[k] are dE/dw and dE/db of box k + 1, or None. Where only
+    some directions were asked for, along holds the slope of E in each of them, and the gradients are missing.
     """
 
     E: float
@@ -62,7 +62,7 @@ def coordinates(problem: Problem) -> int:
 
 
 def directions(problem: Problem) -> list[list[np.ndarray]]:
-    """`DIRECTIONS` directions in the space of all weights and biases: every coordinate 1 or -1, in the leaves' order."""
+    """`DIRECTIONS` directions in the space of all weights and biases, in the leaves' order: coordinates 1 and -1."""
     shapes = [x.shape for x in (*problem.weights, *(b for b in problem.biases if b is not None))]
     made = []
     for k in range(DIRECTIONS):

@@ -24,7 +24,7 @@ from gradagree.verdict import Verdict
 
 __all__ = ["Comparison", "check"]
 
-Part = Literal["c", "E", "delta_p", "dw", "db"]
+Part = Literal["c", "E", "delta_p", "dw", "db", "E'"]
 ERROR_BOX = "error"
 
 
@@ -52,7 +52,7 @@ class Comparison:
 
     @property
     def is_gradient(self) -> bool:
-        return self.part in ("delta_p", "dw", "db")
+        return self.part not in ("c", "E")
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,7 @@ class Given(msgspec.Struct, array_like=True, frozen=True):
     weights: list[Array | None]
     biases: list[Array | None]
     seconds: float
+    along: list[float]
 
 
 class Answered(msgspec.Struct, tag=True, frozen=True):
@@ -131,11 +132,11 @@ def pack_answer(answer: Answer) -> Given:
     inputs, sensitivities, weights, biases = (
         [pack(x) for x in xs] for xs in (answer.inputs, answer.sensitivities, answer.weights, answer.biases)
     )
-    return Given(answer.E, inputs, sensitivities, weights, biases, answer.seconds)
+    return Given(answer.E, inputs, sensitivities, weights, biases, answer.seconds, list(answer.along))
 
 
 def unpack_answer(given: Given) -> Answer:
     inputs, sensitivities, weights, biases = (
         tuple(unpack(x) for x in xs) for xs in (given.inputs, given.sensitivities, given.weights, given.biases)
     )
-    return Answer(given.E, inputs, sensitivities, weights, biases, given.seconds)
+    return Answer(given.E, inputs, sensitivities, weights, biases, given.seconds, tuple(given.along))

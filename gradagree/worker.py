@@ -16,7 +16,7 @@ from typing import IO
 from gradagree import wire
 from gradagree.adapters import Adapter, Problem, Unsupported, probe
 from gradagree.arithmetics.model import FORMATS
-from gradagree.cases import Arrays, Case
+from gradagree.cases import Case, problem_of
 from gradagree.extensions import load
 from gradagree.verdict import Verdict
 
@@ -44,13 +44,6 @@ def greeting(adapter: Adapter) -> wire.Ready:
     """What a framework says of itself, its probes included."""
     probes = {dtype: probe(adapter, dtype) for dtype in FORMATS}
     return wire.Ready(adapter.version, adapter.device, list(adapter.modes), probes)
-
-
-def problem_of(case: Case, arrays: Arrays) -> Problem:
-    """What an adapter is given for a case."""
-    return Problem(
-        case.activations, case.error, arrays.weights, arrays.biases, arrays.inputs, arrays.targets, case.dtype
-    )
 
 
 def serve(adapter: Adapter, questions: IO[bytes], answers: IO[bytes]) -> None:

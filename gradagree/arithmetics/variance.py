@@ -48,8 +48,9 @@ class Variance(Duck):
 
     @property
     def tolerance(self) -> np.ndarray:
-        """`DEVIATIONS` standard deviations, and a handful of the smallest numbers."""
-        return np.asarray(DEVIATIONS * (np.sqrt(self.variance) + self.model.quantum))
+        """`DEVIATIONS` standard deviations, and a handful of the smallest numbers; none for an exact zero."""
+        zero = (self.value == 0) & (self.variance == 0)
+        return np.where(zero, 0.0, DEVIATIONS * (np.sqrt(self.variance) + self.model.quantum))
 
     def _parts(self) -> tuple[Any, ...]:
         return (self.value, self.variance)
