@@ -188,7 +188,7 @@ def classify(box: int | str, part: Part, observed: np.ndarray, expected: Rounded
     open = (~np.isfinite(radius) | ~np.isfinite(value)) & ~same
     ratio = np.where(open, 0.0, ratio)
     place = int(np.argmax(ratio))
-    verdict, sharpness = _verdict(observed, value, radius, ratio, open)
+    verdict, sharpness = _verdict(observed, value, radius, ratio, open, same)
     return Comparison(
         box, part, verdict, float(ratio.flat[place]), tuple(int(i) for i in np.unravel_index(place, value.shape)),
         float(value.flat[place]), float(observed.flat[place]), float(radius.flat[place]), sharpness,
@@ -196,11 +196,11 @@ def classify(box: int | str, part: Part, observed: np.ndarray, expected: Rounded
     )  # fmt: skip
 
 
-def _verdict(observed: Any, value: Any, radius: Any, ratio: Any, open: Any) -> tuple[Verdict, float]:
+def _verdict(observed: Any, value: Any, radius: Any, ratio: Any, open: Any, same: Any) -> tuple[Verdict, float]:
     """The array's verdict, and its tolerance over its largest entry."""
     size, tolerance = np.max(np.abs(value)), np.max(radius)
     sharpness = 0.0 if tolerance == 0 else float(tolerance / size) if size > 0 else math.inf
-    if np.any(~np.isfinite(observed) & ~open):
+    if np.any(~np.isfinite(observed) & ~open & ~same):
         return Verdict.NONFINITE, sharpness
     if np.any(ratio > 1):
         return Verdict.DISAGREE, sharpness

@@ -79,9 +79,9 @@ def tiny(source: Source, shape: tuple[int, ...], form: Format, role: str) -> np.
     drawn = ordinary(source, shape, form, role)
     if role == "weights":
         return drawn
-    steps = np.ldexp(drawn, -int(source.integers(form.precision - form.emin))) / form.smallest
-    whole = np.where(np.abs(steps) < 2.0**form.precision, np.rint(steps), steps)
-    return np.asarray(whole * form.smallest)
+    small = np.ldexp(drawn, -int(source.integers(form.precision - form.emin)))
+    subnormal = np.abs(small) < form.smallest_normal
+    return np.where(subnormal, np.rint(np.where(subnormal, small, 0) / form.smallest) * form.smallest, small)
 
 
 def mixed(source: Source, shape: tuple[int, ...], form: Format, role: str) -> np.ndarray:

@@ -112,7 +112,7 @@ def _worst(case: Case, arrays: Arrays, answer: Answer, comparisons: Sequence[Com
 def _confirm(case: Case, found: Comparison, proof: Truth) -> None:
     """A framework is accused only where the truth is far from it too."""
     off = abs(found.observed - proof.value)
-    if found.verdict is Verdict.INACCURATE or not math.isfinite(found.tolerance):
+    if found.verdict not in (Verdict.DISAGREE, Verdict.VALUE_DIFFERS) or not math.isfinite(found.tolerance):
         return
     if off + proof.radius <= found.tolerance:
         raise InternalError(
