@@ -130,7 +130,7 @@ def distance(found: Rounded, observed: np.ndarray) -> np.ndarray:
 def truth_escaped(example: Example, pairs: list[Pair]) -> bool:
     """Whether the true answer is not proved to lie within the radius."""
     found = example.function(*(x for x, _ in pairs))
-    with precision(300):
+    with precision(600):
         truth = np.ravel(lift(example.function(*(Ball.exact(member) for _, member in pairs))).balls)
         triples = zip(truth, found.value.ravel(), found.radius.ravel(), strict=True)
         return not all(not np.isfinite(r) or abs(x - flint.arb(float(v))) <= flint.arb(float(r)) for x, v, r in triples)
