@@ -8,7 +8,7 @@ sensitivity, and every gradient is computed without them too.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
@@ -78,6 +78,10 @@ class Adapter:
         """(E, the slope of E along the tangents), in forward mode."""
         raise NotImplementedError
 
+    def update(self, weights: Sequence[Any], gradients: Sequence[Any], rate: float) -> list[Any]:
+        """The weights after one step of the framework's own steepest descent."""
+        return [w - rate * gradient for w, gradient in zip(weights, gradients, strict=True)]
+
     def spelling(self, function: Activation | ErrorFunction) -> Callable[..., Any]:
         """The framework's own form of a function. Raises Unsupported where the class does not spell it."""
         method = getattr(function, self.name, None)
@@ -128,6 +132,7 @@ class Adapter:
             (E, inputs), gradients = gradient(leaves, targets)
             sensitivities = []
         read = [self.back(x) for x in gradients]
+        updated = () if problem.rate is None else self.update(leaves[1:], gradients[1:], problem.rate)
         seconds = time.perf_counter() - started
         n, spare = len(problem.weights), [None] * (len(problem.activations) - len(problem.weights))
         biases = iter(read[1 + n :])
@@ -138,7 +143,25 @@ class Adapter:
             (*read[1 : 1 + n], *spare),
             (*(None if b is None else next(biases) for b in problem.biases), *spare),
             seconds,
+            updated=tuple(self.back(x) for x in updated),
         )
+
+    def course(
+        self, problem: Problem, mode: str, rate: float, rounds: Iterable[Sequence[int]]
+    ) -> Iterator[list[np.ndarray]]:
+        """All weights, and then all biases, after each round of stochastic backpropagation on the pairs polled.
+
+        A round without pairs is one step on all of them.
+        """
+        error, leaves, targets, _ = self.prepared(problem)
+        per_example = [k == 0 for k in range(len(leaves))]
+        gradient = self.modes[mode](lambda leaves, targets: (error(leaves, targets, lambda c: c), []), per_example)
+        inputs, weights = leaves[0], leaves[1:]
+        for polled in rounds:
+            for pair in [slice(k, k + 1) for k in polled] or [slice(None)]:
+                _, gradients = gradient([inputs[pair], *weights], targets[pair])
+                weights = self.update(weights, gradients[1:], rate)
+            yield [self.back(x) for x in weights]
 
     def _along(self, problem: Problem) -> Answer:
         """Forward mode in a few directions; the inputs stay where they are."""

@@ -16,6 +16,8 @@ def backward(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
     """``E.backward()``: reverse mode, eagerly; arrays in aux keep their gradients too."""
 
     def gradient(leaves: list[Any], targets: Any) -> Any:
+        for leaf in leaves:
+            leaf.retain_grad()
         E, aux = error(leaves, targets)
         E.backward()
         return (E, aux), [gradient_at(leaf) for leaf in leaves]
@@ -120,6 +122,16 @@ class ForTorch(Adapter):
 
     def slope(self, error: Callable[[list[Any]], Any], leaves: list[Any], tangents: list[Any]) -> Any:
         return self.framework.func.jvp(error, (leaves,), (tangents,))
+
+    def update(self, weights: Sequence[Any], gradients: Sequence[Any], rate: float) -> list[Any]:
+        """By ``torch.optim.SGD``."""
+        changed = [w.detach().clone().requires_grad_() for w in weights]
+        for w, gradient in zip(changed, gradients, strict=True):
+            w.grad = gradient.detach().clone()
+        self.framework.optim.SGD(changed, lr=rate).step()
+        for w in changed:
+            w.grad = None
+        return changed
 
     def tapped(self, mode: str, error: Callable[..., Any], leaves: list[Any], targets: Any, zeros: list[Any]) -> Any:
         """In ``backward`` by retained gradients, which leave the graph as it is."""

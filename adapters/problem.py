@@ -31,6 +31,7 @@ class Problem:
     inputs: np.ndarray
     targets: np.ndarray
     dtype: str
+    rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,11 @@ class Answer:
     """What a framework gave for one problem in one mode, as float64 arrays.
 
     inputs[k] is the current input p of box k + 1, the last one the output o; sensitivities[k] belongs to inputs[k]
-    (without taps: only the outermost). weights[k] and biases[k] are dE/dw and dE/db of box k + 1, or None. Where only
-    some directions were asked for, along holds the slope of E in each of them, and the gradients are missing.
+    (without taps: only the outermost). weights[k] and biases[k] are dE/dw and dE/db of box k + 1, or None.
+
+    Where only some directions were asked for, along holds the slope of E in each of them, and the gradients are
+    missing. Where a rate was given, updated holds all weights, and then all biases that there are, after one step of
+    the framework's own steepest descent.
     """
 
     E: float
@@ -49,6 +53,7 @@ class Answer:
     biases: tuple[np.ndarray | None, ...]
     seconds: float = 0.0
     along: tuple[float, ...] = ()
+    updated: tuple[np.ndarray, ...] = ()
 
     @property
     def tapped(self) -> bool:

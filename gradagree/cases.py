@@ -152,11 +152,10 @@ class Case:
         return network(self.activations, arrays.weights, arrays.biases, self.error, arrays.targets)
 
 
-def problem_of(case: Case, arrays: Arrays) -> Problem:
-    """What an adapter is given for a case."""
-    return Problem(
-        case.activations, case.error, arrays.weights, arrays.biases, arrays.inputs, arrays.targets, case.dtype
-    )
+def problem_of(case: Case, arrays: Arrays, rate: float | None = None) -> Problem:
+    """What an adapter is given for a case; with a rate, to make one step of steepest descent as well."""
+    numbers = (arrays.weights, arrays.biases, arrays.inputs, arrays.targets)
+    return Problem(case.activations, case.error, *numbers, case.dtype, rate)
 
 
 def split_outside_parentheses(text: str, separator: str) -> list[str]:
