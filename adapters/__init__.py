@@ -5,9 +5,10 @@ matter to those who use another.
 """
 
 from gradagree.adapters.adapter import Adapter as Adapter
-from gradagree.adapters.adapter import Answer as Answer
-from gradagree.adapters.adapter import Problem as Problem
-from gradagree.adapters.adapter import Unsupported as Unsupported
 from gradagree.adapters.for_jax import ForJax as ForJax
 from gradagree.adapters.for_torch import ForTorch as ForTorch
 from gradagree.adapters.probes import probe as probe
+from gradagree.adapters.problem import Answer as Answer
+from gradagree.adapters.problem import Problem as Problem
+from gradagree.adapters.problem import Unsupported as Unsupported
+from gradagree.adapters.problem import directions as directions

@@ -8,65 +8,37 @@ sensitivity, and every gradient is computed without them too.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
+from gradagree.adapters.problem import MOST_COORDINATES, Answer, Problem, Unsupported, coordinates, directions, share
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.contract import spelling_names
 
-__all__ = ["Adapter", "Answer", "Problem", "Unsupported"]
+__all__ = ["Adapter", "Error", "Mode"]
 
 Tap = Callable[[Any], Any]
-Mode = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-
-class Unsupported(Exception):
-    """The framework or mode cannot express what is asked; the message says why and what to add."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A network with its numbers, as float64 (class targets int64) arrays of numbers that the dtype holds exactly."""
-
-    activations: Sequence[Activation]
-    error: ErrorFunction
-    weights: Sequence[np.ndarray]
-    biases: Sequence[np.ndarray | None]
-    inputs: np.ndarray
-    targets: np.ndarray
-    dtype: str
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a framework gave for one problem in one mode, as float64 arrays.
-
-    inputs[k] is the current input p of box k + 1, the last one the output o; sensitivities[k] belongs to inputs[k]
-    (without taps: only the outermost). weights[k] and biases[k] are dE/dw and dE/db of box k + 1, or None.
-    """
-
-    E: float
-    inputs: tuple[np.ndarray, ...]
-    sensitivities: tuple[np.ndarray, ...]
-    weights: tuple[np.ndarray | None, ...]
-    biases: tuple[np.ndarray | None, ...]
-    seconds: float = 0.0
+Error = Callable[[list[Any], Any], tuple[Any, list[Any]]]
+"""From (leaves, targets) to (E, what the taps saw)."""
+Mode = Callable[[Error, Sequence[bool]], Callable[[list[Any], Any], Any]]
 
 
 class Adapter:
-    """One framework. A subclass gives its name, ``modes``, and the four methods that are not implemented here.
+    """One framework. A subclass gives its name, ``modes``, and the methods that are not implemented here.
 
-    A mode is a function from an error to its gradient: ``mode(error)(leaves)`` returns ``(E, aux), gradients`` for an
-    ``error(leaves)`` that returns ``E, aux``; leaves and gradients are lists of the framework's arrays.
+    A mode is a function from an error to its gradient: ``mode(error, per_example)(leaves, targets)`` returns
+    ``(E, aux), gradients`` for an ``error(leaves, targets)`` that returns ``E, aux``. Leaves and gradients are lists of
+    the framework's arrays; per_example says which leaves have one row for each example.
     """
 
     name: ClassVar[str]
     install: ClassVar[str]
     modes: ClassVar[dict[str, Mode]]
+    untapped: ClassVar[frozenset[str]] = frozenset()
+    """Modes whose rounding is not that of a box given its own p and delta_c; they are judged end to end."""
     catalogue: ClassVar[dict[str, type[Adapter]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -102,9 +74,13 @@ class Adapter:
         """function(*arrays), through the framework's compiler if asked and if it has one."""
         raise NotImplementedError
 
-    def tapped(self, mode: str, error: Callable[..., Any], leaves: list[Any], shapes: Sequence[tuple[int, ...]]) -> Any:
-        """((E, each box's c), gradients of the leaves, gradients at each c) of ``error(leaves, tap)``."""
+    def slope(self, error: Callable[[list[Any]], Any], leaves: list[Any], tangents: list[Any]) -> Any:
+        """(E, the slope of E along the tangents), in forward mode."""
         raise NotImplementedError
+
+    def update(self, weights: Sequence[Any], gradients: Sequence[Any], rate: float) -> list[Any]:
+        """The weights after one step of the framework's own steepest descent."""
+        return [w - rate * gradient for w, gradient in zip(weights, gradients, strict=True)]
 
     def spelling(self, function: Activation | ErrorFunction) -> Callable[..., Any]:
         """The framework's own form of a function. Raises Unsupported where the class does not spell it."""
@@ -117,49 +93,112 @@ class Adapter:
             )
         return lambda *operands: method(*operands, self.framework)
 
+    def tapped(self, mode: str, error: Callable[..., Any], leaves: list[Any], targets: Any, zeros: list[Any]) -> Any:
+        """((E, each box's c), gradients of the leaves, gradients at each c), by zeros added to each c.
+
+        error(leaves, targets, tap) is the error; zeros[k] has the shape of box k + 1's c.
+        """
+
+        def watched_error(everything: list[Any], targets: Any) -> Any:
+            added = iter(everything[len(leaves) :])
+            watched: list[Any] = []
+
+            def tap(c: Any) -> Any:
+                watched.append(c + next(added))
+                return watched[-1]
+
+            return error(everything[: len(leaves)], targets, tap), watched
+
+        per_example = [k == 0 or k >= len(leaves) for k in range(len(leaves) + len(zeros))]
+        found, gradients = self.modes[mode](watched_error, per_example)([*leaves, *zeros], targets)
+        return found, gradients[: len(leaves)], gradients[len(leaves) :]
+
     def answers(self, problem: Problem, mode: str) -> tuple[Answer, Answer]:
-        """The gradient with taps, and the gradient without them."""
+        """The gradient with taps, and the gradient without them; the latter twice where a mode has no taps."""
+        if mode in self.untapped:
+            many = coordinates(problem) > MOST_COORDINATES
+            answer = self._along(problem) if many else self._answer(problem, mode, False)
+            return answer, answer
         return self._answer(problem, mode, True), self._answer(problem, mode, False)
 
     def _answer(self, problem: Problem, mode: str, taps: bool) -> Answer:
-        error, leaves, shapes = self.prepared(problem)
+        error, leaves, targets, zeros = self.prepared(problem, share(problem) if mode == "vmap" else None)
         started = time.perf_counter()
         if taps:
-            (E, inputs), gradients, sensitivities = self.tapped(mode, error, leaves, shapes)
+            (E, inputs), gradients, sensitivities = self.tapped(mode, error, leaves, targets, zeros)
         else:
-            gradient = self.modes[mode](lambda leaves: (error(leaves, lambda c: c), ()))
-            (E, inputs), gradients = gradient(leaves)
-            sensitivities = ()
+            per_example = [k == 0 for k in range(len(leaves))]
+            gradient = self.modes[mode](lambda leaves, targets: (error(leaves, targets, lambda c: c), []), per_example)
+            (E, inputs), gradients = gradient(leaves, targets)
+            sensitivities = []
         read = [self.back(x) for x in gradients]
+        updated = () if problem.rate is None else self.update(leaves[1:], gradients[1:], problem.rate)
         seconds = time.perf_counter() - started
-        n = len(problem.weights)
+        n, spare = len(problem.weights), [None] * (len(problem.activations) - len(problem.weights))
         biases = iter(read[1 + n :])
         return Answer(
             float(self.back(E)),
             (np.asarray(problem.inputs, dtype=np.float64), *(self.back(c) for c in inputs)),
             (read[0], *(self.back(delta) for delta in sensitivities)),
-            (*read[1 : 1 + n], *[None] * (len(problem.activations) - n)),
-            (*(None if b is None else next(biases) for b in problem.biases), *[None] * (len(problem.activations) - n)),
+            (*read[1 : 1 + n], *spare),
+            (*(None if b is None else next(biases) for b in problem.biases), *spare),
             seconds,
+            updated=tuple(self.back(x) for x in updated),
         )
 
-    def prepared(self, problem: Problem) -> tuple[Callable[..., Any], list[Any], list[tuple[int, ...]]]:
-        """The error as a function of (leaves, tap), the leaves, and the shape of each box's c."""
+    def course(
+        self, problem: Problem, mode: str, rate: float, rounds: Iterable[Sequence[int]]
+    ) -> Iterator[list[np.ndarray]]:
+        """All weights, and then all biases, after each round of stochastic backpropagation on the pairs polled.
+
+        A round without pairs is one step on all of them.
+        """
+        error, leaves, targets, _ = self.prepared(problem)
+        per_example = [k == 0 for k in range(len(leaves))]
+        gradient = self.modes[mode](lambda leaves, targets: (error(leaves, targets, lambda c: c), []), per_example)
+        inputs, weights = leaves[0], leaves[1:]
+        for polled in rounds:
+            for pair in [slice(k, k + 1) for k in polled] or [slice(None)]:
+                _, gradients = gradient([inputs[pair], *weights], targets[pair])
+                weights = self.update(weights, gradients[1:], rate)
+            yield [self.back(x) for x in weights]
+
+    def _along(self, problem: Problem) -> Answer:
+        """Forward mode in a few directions; the inputs stay where they are."""
+        error, leaves, targets, _ = self.prepared(problem)
+        still = self.array(np.zeros(problem.inputs.shape), problem.dtype)
+        started = time.perf_counter()
+        pairs = []
+        for direction in directions(problem):
+            tangents = [still, *(self.array(x, problem.dtype) for x in direction)]
+            pairs.append(self.slope(lambda leaves: error(leaves, targets, lambda c: c), leaves, tangents))
+        along = tuple(float(self.back(slope)) for _, slope in pairs)
+        seconds = time.perf_counter() - started
+        return Answer(float(self.back(pairs[0][0])), (), (), (), (), seconds, along)
+
+    def prepared(
+        self, problem: Problem, scale: float | None = None
+    ) -> tuple[Callable[..., Any], list[Any], Any, list[Any]]:
+        """The error as a function of (leaves, targets, tap), the leaves, the targets, and zeros for the taps.
+
+        The leaves are the inputs, all weights, and all biases that there are. scale multiplies the error.
+        """
         activations = [self.spelling(activation) for activation in problem.activations]
         judge = self.spelling(problem.error)
-        targets = self.array(problem.targets, problem.dtype)
         biased = [b is not None for b in problem.biases]
-        arrays = [problem.inputs, *problem.weights, *(b for b in problem.biases if b is not None)]
-        leaves = [self.array(x, problem.dtype) for x in arrays]
         n = len(problem.weights)
 
-        def error(leaves: list[Any], tap: Tap) -> Any:
+        def error(leaves: list[Any], targets: Any, tap: Tap) -> Any:
             o = forward(activations, leaves[0], leaves[1 : 1 + n], leaves[1 + n :], biased, tap)
-            return judge(o, targets)
+            E = judge(o, targets)
+            return E if scale is None else E * scale
 
+        arrays = [problem.inputs, *problem.weights, *(b for b in problem.biases if b is not None)]
         widths = [w.shape[1] for w in problem.weights]
         widths += widths[-1:] * (len(activations) - n)
-        return error, leaves, [(problem.inputs.shape[0], width) for width in widths]
+        zeros = [np.zeros((problem.inputs.shape[0], width)) for width in widths]
+        leaves, taps = ([self.array(x, problem.dtype) for x in xs] for xs in (arrays, zeros))
+        return error, leaves, self.array(problem.targets, problem.dtype), taps
 
 
 def forward(

@@ -9,21 +9,48 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.adapters.adapter import Adapter
+from gradagree.adapters.adapter import Adapter, Error
 
 
-def grad(error: Callable[..., Any]) -> Callable[..., Any]:
+def grad(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
     """``jax.value_and_grad``: reverse mode, operation by operation."""
     import jax
 
     return jax.value_and_grad(error, has_aux=True)
 
 
-def jit(error: Callable[..., Any]) -> Callable[..., Any]:
+def jit(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
     """``jax.jit(jax.value_and_grad)``: reverse mode, compiled as a whole."""
     import jax
 
-    return jax.jit(grad(error))
+    return jax.jit(grad(error, per_example))
+
+
+def vmap(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
+    """``jax.vmap(jax.value_and_grad)``: the gradient of each example alone, summed."""
+    import jax
+
+    def alone(leaves: list[Any], target: Any) -> Any:
+        return error([x[None] if own else x for x, own in zip(leaves, per_example, strict=True)], target[None])
+
+    mapped = jax.vmap(jax.value_and_grad(alone, has_aux=True), in_axes=([0 if own else None for own in per_example], 0))
+
+    def gradient(leaves: list[Any], targets: Any) -> Any:
+        (E, aux), gradients = mapped(leaves, targets)
+        summed = [x if own else x.sum(axis=0) for x, own in zip(gradients, per_example, strict=True)]
+        return (E.sum(), [c[:, 0] for c in aux]), summed
+
+    return gradient
+
+
+def forward(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
+    """``jax.jacfwd``: forward mode, one tangent for each coordinate."""
+    import jax
+
+    def gradient(leaves: list[Any], targets: Any) -> Any:
+        return error(leaves, targets), jax.jacfwd(lambda leaves: error(leaves, targets)[0])(leaves)
+
+    return gradient
 
 
 class ForJax(Adapter):
@@ -31,7 +58,8 @@ class ForJax(Adapter):
 
     name = "jax"
     install = "pip install 'gradagree[jax]'"
-    modes = {"grad": grad, "jit": jit}
+    modes = {"grad": grad, "jit": jit, "vmap": vmap, "forward": forward}
+    untapped = frozenset({"forward"})
 
     def __init__(self) -> None:
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -63,18 +91,5 @@ class ForJax(Adapter):
     def apply(self, function: Callable[..., Any], arrays: Sequence[Any], compiled: bool) -> Any:
         return (self.framework.jit(function) if compiled else function)(*arrays)
 
-    def tapped(self, mode: str, error: Callable[..., Any], leaves: list[Any], shapes: Sequence[tuple[int, ...]]) -> Any:
-        zeros = [self.framework.numpy.zeros(shape, leaves[0].dtype) for shape in shapes]
-
-        def watched_error(everything: list[Any]) -> Any:
-            added = iter(everything[len(leaves) :])
-            watched: list[Any] = []
-
-            def tap(c: Any) -> Any:
-                watched.append(c + next(added))
-                return watched[-1]
-
-            return error(everything[: len(leaves)], tap), watched
-
-        (E, watched), gradients = self.modes[mode](watched_error)([*leaves, *zeros])
-        return (E, watched), gradients[: len(leaves)], gradients[len(leaves) :]
+    def slope(self, error: Callable[[list[Any]], Any], leaves: list[Any], tangents: list[Any]) -> Any:
+        return self.framework.jvp(error, (leaves,), (tangents,))

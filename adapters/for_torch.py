@@ -8,23 +8,79 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.adapters.adapter import Adapter
+from gradagree.adapters.adapter import Adapter, Error
+from gradagree.adapters.problem import Unsupported
 
 
-def backward(error: Callable[..., Any]) -> Callable[..., Any]:
+def backward(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
     """``E.backward()``: reverse mode, eagerly; arrays in aux keep their gradients too."""
 
-    def gradient(leaves: list[Any]) -> Any:
-        E, aux = error(leaves)
+    def gradient(leaves: list[Any], targets: Any) -> Any:
+        for leaf in leaves:
+            leaf.retain_grad()
+        E, aux = error(leaves, targets)
         E.backward()
-        return (E, aux), [zero_if_none(leaf) for leaf in leaves]
+        return (E, aux), [gradient_at(leaf) for leaf in leaves]
 
     return gradient
 
 
-def zero_if_none(x: Any) -> Any:
-    """The gradient at x; None means that the error does not depend on x."""
+def gradient_at(x: Any) -> Any:
+    """The gradient kept at x; none means that the error does not depend on x."""
     return x.new_zeros(x.shape) if x.grad is None else x.grad
+
+
+def grad(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
+    """``torch.autograd.grad``: reverse mode, eagerly, without touching ``.grad``."""
+    import torch
+
+    def gradient(leaves: list[Any], targets: Any) -> Any:
+        E, aux = error(leaves, targets)
+        return (E, aux), torch.autograd.grad(E, leaves, allow_unused=True, materialize_grads=True)
+
+    return gradient
+
+
+def vmap(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
+    """``torch.func.vmap(torch.func.grad)``: the gradient of each example alone, summed."""
+    from torch import func
+
+    def alone(leaves: list[Any], target: Any) -> Any:
+        return error([x[None] if own else x for x, own in zip(leaves, per_example, strict=True)], target[None])
+
+    mapped = func.vmap(func.grad_and_value(alone, has_aux=True), ([0 if own else None for own in per_example], 0))
+
+    def gradient(leaves: list[Any], targets: Any) -> Any:
+        gradients, (E, aux) = mapped(leaves, targets)
+        summed = [x if own else x.sum(0) for x, own in zip(gradients, per_example, strict=True)]
+        return (E.sum(), [c[:, 0] for c in aux]), summed
+
+    return gradient
+
+
+def forward(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
+    """``torch.func.jacfwd``: forward mode, one tangent for each coordinate; beyond 256 weights, eight directions."""
+    from torch import func
+
+    def gradient(leaves: list[Any], targets: Any) -> Any:
+        return error(leaves, targets), func.jacfwd(lambda leaves: error(leaves, targets)[0])(leaves)
+
+    return gradient
+
+
+def compiled(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
+    """``torch.compile``: the forward and the backward pass compiled by TorchInductor, anew for every case."""
+    import torch
+
+    def gradient(leaves: list[Any], targets: Any) -> Any:
+        torch.compiler.reset()
+        try:
+            E, aux = torch.compile(error, fullgraph=True, dynamic=False)(leaves, targets)
+            return (E, aux), torch.autograd.grad(E, leaves, allow_unused=True, materialize_grads=True)
+        except torch._inductor.exc.InvalidCxxCompiler as missing:
+            raise Unsupported("torch.compile needs a C++ compiler: install g++ or clang++") from missing
+
+    return gradient
 
 
 class ForTorch(Adapter):
@@ -32,7 +88,8 @@ class ForTorch(Adapter):
 
     name = "torch"
     install = "pip install 'gradagree[torch]'"
-    modes = {"backward": backward}
+    modes = {"backward": backward, "grad": grad, "vmap": vmap, "forward": forward, "compile": compiled}
+    untapped = frozenset({"forward"})
 
     def __init__(self) -> None:
         import torch
@@ -63,7 +120,23 @@ class ForTorch(Adapter):
         with self.framework.no_grad():
             return function(*arrays)
 
-    def tapped(self, mode: str, error: Callable[..., Any], leaves: list[Any], shapes: Sequence[tuple[int, ...]]) -> Any:
+    def slope(self, error: Callable[[list[Any]], Any], leaves: list[Any], tangents: list[Any]) -> Any:
+        return self.framework.func.jvp(error, (leaves,), (tangents,))
+
+    def update(self, weights: Sequence[Any], gradients: Sequence[Any], rate: float) -> list[Any]:
+        """By ``torch.optim.SGD``."""
+        changed = [w.detach().clone().requires_grad_() for w in weights]
+        for w, gradient in zip(changed, gradients, strict=True):
+            w.grad = gradient.detach().clone()
+        self.framework.optim.SGD(changed, lr=rate).step()
+        for w in changed:
+            w.grad = None
+        return changed
+
+    def tapped(self, mode: str, error: Callable[..., Any], leaves: list[Any], targets: Any, zeros: list[Any]) -> Any:
+        """In ``backward`` by retained gradients, which leave the graph as it is."""
+        if mode != "backward":
+            return super().tapped(mode, error, leaves, targets, zeros)
         watched: list[Any] = []
 
         def tap(c: Any) -> Any:
@@ -71,5 +144,5 @@ class ForTorch(Adapter):
             watched.append(c)
             return c
 
-        (E, _), gradients = self.modes[mode](lambda leaves: (error(leaves, tap), ()))(leaves)
-        return (E, watched), gradients, [zero_if_none(c) for c in watched]
+        (E, _), gradients = backward(lambda leaves, targets: (error(leaves, targets, tap), []), ())(leaves, targets)
+        return (E, watched), gradients, [gradient_at(c) for c in watched]

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from gradagree.adapters import Adapter
 from gradagree.adapters.for_jax import ForJax
 from gradagree.adapters.for_torch import ForTorch
-from gradagree.cases import Case
+from gradagree.cases import Case, problem_of
 from gradagree.judge import Framework, judge
-from gradagree.worker import answer, greeting, problem_of
+from gradagree.worker import answer, greeting
 
 CASE = Case.parse("10-4-6-8-4:id,tanh*3:sse:n8:f64:ordinary:s93")
 ROUNDS = 15
@@ -39,10 +39,12 @@ def gradcheck(fast: bool) -> Callable[[], None]:
     import torch
 
     adapter = ForTorch()
-    error, leaves, _ = adapter.prepared(problem_of(CASE, CASE.arrays()))
+    error, leaves, targets, _ = adapter.prepared(problem_of(CASE, CASE.arrays()))
 
     def run() -> None:
-        if not torch.autograd.gradcheck(lambda *given: error(list(given), lambda c: c), tuple(leaves), fast_mode=fast):
+        if not torch.autograd.gradcheck(
+            lambda *given: error(list(given), targets, lambda c: c), tuple(leaves), fast_mode=fast
+        ):
             raise AssertionError("gradcheck")
 
     return run
@@ -51,8 +53,8 @@ def gradcheck(fast: bool) -> Callable[[], None]:
 def check_grads(adapter: ForJax) -> Callable[[], None]:
     from jax.test_util import check_grads as peer
 
-    error, leaves, _ = adapter.prepared(problem_of(CASE, CASE.arrays()))
-    return lambda: peer(lambda *given: error(list(given), lambda c: c), tuple(leaves), order=1, modes=("rev",))
+    error, leaves, targets, _ = adapter.prepared(problem_of(CASE, CASE.arrays()))
+    return lambda: peer(lambda *given: error(list(given), targets, lambda c: c), tuple(leaves), order=1, modes=("rev",))
 
 
 def main() -> None:

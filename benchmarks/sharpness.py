@@ -8,8 +8,8 @@ from gradagree.adapters.for_torch import ForTorch
 from gradagree.architectures import Source
 from gradagree.arithmetics.model import model
 from gradagree.boxcheck import check
-from gradagree.cases import Case
-from gradagree.worker import greeting, problem_of
+from gradagree.cases import Case, problem_of
+from gradagree.worker import greeting
 
 DEPTHS = (1, 2, 3, 5, 10, 20)
 DTYPES = ("float64", "float32")

@@ -22,9 +22,9 @@ from gradagree.judged import SLOPES, JudgedActivation, JudgedError, at_kinks, er
 from gradagree.reference import Box, ErrorBox
 from gradagree.verdict import Verdict
 
-__all__ = ["Comparison", "check"]
+__all__ = ["Comparison", "check", "check_update"]
 
-Part = Literal["c", "E", "delta_p", "dw", "db"]
+Part = Literal["c", "E", "delta_p", "dw", "db", "E'", "w", "b"]
 ERROR_BOX = "error"
 
 
@@ -52,7 +52,7 @@ class Comparison:
 
     @property
     def is_gradient(self) -> bool:
-        return self.part in ("delta_p", "dw", "db")
+        return self.part in ("delta_p", "dw", "db", "E'")
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,17 @@ def _pull(
     for part, observed, place in (("dw", answer.weights[k - 1], 0), ("db", answer.biases[k - 1], 1)):
         if observed is not None:
             yield compare(k, part, observed, lambda how: pull(how)[1][place])  # type: ignore[arg-type]  # noqa: B023
+
+
+def check_update(case: Case, arrays: Arrays, answer: Answer, rate: float, model: Model) -> Iterator[Comparison]:
+    """One step of steepest descent from the framework's own gradient: w - rate dE/dw, b - rate dE/db."""
+    gradients = [x for x in (*answer.weights, *answer.biases) if x is not None]
+    before = [x for x in (*arrays.weights, *arrays.biases) if x is not None]
+    places = [(k, "w") for k in range(1, len(arrays.weights) + 1)]
+    places += [(k, "b") for k, b in enumerate(arrays.biases, 1) if b is not None]
+    for (k, part), w, gradient, after in zip(places, before, gradients, answer.updated, strict=True):
+        expected = Rounded.stored(w, model) - Rounded.constant(rate, model) * Rounded.stored(gradient, model)
+        yield compare(k, part, after, lambda how: expected)  # type: ignore[arg-type]  # noqa: B023
 
 
 def case_boxes(case: Case, arrays: Arrays) -> list[Box]:
@@ -188,7 +199,7 @@ def classify(box: int | str, part: Part, observed: np.ndarray, expected: Rounded
     open = (~np.isfinite(radius) | ~np.isfinite(value)) & ~same
     ratio = np.where(open, 0.0, ratio)
     place = int(np.argmax(ratio))
-    verdict, sharpness = _verdict(observed, value, radius, ratio, open)
+    verdict, sharpness = _verdict(observed, value, radius, ratio, open, same)
     return Comparison(
         box, part, verdict, float(ratio.flat[place]), tuple(int(i) for i in np.unravel_index(place, value.shape)),
         float(value.flat[place]), float(observed.flat[place]), float(radius.flat[place]), sharpness,
@@ -196,11 +207,11 @@ def classify(box: int | str, part: Part, observed: np.ndarray, expected: Rounded
     )  # fmt: skip
 
 
-def _verdict(observed: Any, value: Any, radius: Any, ratio: Any, open: Any) -> tuple[Verdict, float]:
+def _verdict(observed: Any, value: Any, radius: Any, ratio: Any, open: Any, same: Any) -> tuple[Verdict, float]:
     """The array's verdict, and its tolerance over its largest entry."""
     size, tolerance = np.max(np.abs(value)), np.max(radius)
     sharpness = 0.0 if tolerance == 0 else float(tolerance / size) if size > 0 else math.inf
-    if np.any(~np.isfinite(observed) & ~open):
+    if np.any(~np.isfinite(observed) & ~open & ~same):
         return Verdict.NONFINITE, sharpness
     if np.any(ratio > 1):
         return Verdict.DISAGREE, sharpness

@@ -98,8 +98,8 @@ def _drain(threads: list[threading.Thread], replies: queue.Queue[Reply | Record 
 
 
 def _drive(
-    plan: Plan, name: str, turn: tuple[int, int], extensions: Sequence[str], replies: queue.Queue[Reply | Record | Ended],
-    stop: threading.Event, started: Callable[[str, Any], None] | None, deadline: float | None,
+    plan: Plan, name: str, turn: tuple[int, int], extensions: Sequence[str], replies: queue.Queue[Reply | Record |
+    Ended], stop: threading.Event, started: Callable[[str, Any], None] | None, deadline: float | None,
 ) -> None:  # fmt: skip
     """One process of a framework, over every workers-th of its cases."""
     wrong: BaseException | None = None

@@ -20,11 +20,12 @@ from typing import Self
 
 import numpy as np
 
+from gradagree.adapters import Problem
 from gradagree.arithmetics.model import FORMATS
 from gradagree.errors import UsageError, nearest
 from gradagree.reference import Activation, Box, ContractError, ErrorFunction, network
 
-__all__ = ["Arrays", "Case"]
+__all__ = ["Arrays", "Case", "problem_of"]
 
 DTYPES = {form.short: name for name, form in FORMATS.items()}
 MOST_WEIGHTS = 10**9
@@ -149,6 +150,12 @@ class Case:
     def network(self, arrays: Arrays) -> Box:
         """The boxes of the reference."""
         return network(self.activations, arrays.weights, arrays.biases, self.error, arrays.targets)
+
+
+def problem_of(case: Case, arrays: Arrays, rate: float | None = None) -> Problem:
+    """What an adapter is given for a case; with a rate, to make one step of steepest descent as well."""
+    numbers = (arrays.weights, arrays.biases, arrays.inputs, arrays.targets)
+    return Problem(case.activations, case.error, *numbers, case.dtype, rate)
 
 
 def split_outside_parentheses(text: str, separator: str) -> list[str]:

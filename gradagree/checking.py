@@ -14,7 +14,7 @@ from typing import Any
 
 from gradagree import wire, worker
 from gradagree.adapters import Adapter
-from gradagree.cases import Case
+from gradagree.cases import Case, problem_of
 from gradagree.errors import UsageError
 from gradagree.judge import Framework, judge
 from gradagree.plan import DTYPES, Plan
@@ -143,7 +143,7 @@ def _answers(name: str, plan: Plan) -> Iterator[Record]:
                 answer: Any = wire.Failed(mode, Verdict.ABSENT, hello.reason if isinstance(hello, wire.Absent) else "")
             else:
                 with adapter.settings():
-                    answer = worker.answer(adapter, worker.problem_of(case, arrays), mode)
+                    answer = worker.answer(adapter, problem_of(case, arrays), mode)
             yield judge(case, arrays, framework, answer, number)
 
 

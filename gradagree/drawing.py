@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradagree.arithmetics.model import FORMATS
+from gradagree.arithmetics.model import FORMATS, Format
 from gradagree.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -51,28 +51,47 @@ def inverse_root(n: int) -> int:
     return -round(np.log2(n) / 2)
 
 
-def ordinary(source: Source, shape: tuple[int, ...], precision: int, role: str) -> np.ndarray:
+def ordinary(source: Source, shape: tuple[int, ...], form: Format, role: str) -> np.ndarray:
     """Inputs, targets and biases within (-2, 2); weights within 2 (fan-in)^(-1/2)."""
     exponent = 1 + (inverse_root(shape[0]) if role == "weights" else 0)
-    return source.dyadic(shape, min(BITS, precision), exponent)
+    return source.dyadic(shape, min(BITS, form.precision), exponent)
 
 
-def grid(source: Source, shape: tuple[int, ...], _precision: int, role: str) -> np.ndarray:
+def grid(source: Source, shape: tuple[int, ...], _form: Format, role: str) -> np.ndarray:
     """Multiples of 1/4 within [-2, 2], weights within [-1, 1]: sums are exact, and kinks are met exactly."""
     reach = 4 if role == "weights" else 8
     return (source.integers(2 * reach + 1, shape) - reach) / 4.0
 
 
-def zeros(source: Source, shape: tuple[int, ...], precision: int, role: str) -> np.ndarray:
+def zeros(source: Source, shape: tuple[int, ...], form: Format, role: str) -> np.ndarray:
     """Half of the entries zero, of either sign; one array in four altogether."""
     kept = source.integers(2, shape) * int(source.integers(4) > 0)
-    return ordinary(source, shape, precision, role) * kept
+    return ordinary(source, shape, form, role) * kept
 
 
-REGIMES: dict[str, Callable[[Source, tuple[int, ...], int, str], np.ndarray]] = {
-    "ordinary": ordinary,
-    "grid": grid,
-    "zeros": zeros,
+def saturated(source: Source, shape: tuple[int, ...], form: Format, role: str) -> np.ndarray:
+    """Numbers eight times those of the ordinary regime: activations at their ends. Targets stay ordinary."""
+    return ordinary(source, shape, form, role) * (1 if role == "targets" else 8)
+
+
+def tiny(source: Source, shape: tuple[int, ...], form: Format, role: str) -> np.ndarray:
+    """Each array of an order of its own, between 1 and the smallest subnormal; weights stay ordinary."""
+    drawn = ordinary(source, shape, form, role)
+    if role == "weights":
+        return drawn
+    small = np.ldexp(drawn, -int(source.integers(form.precision - form.emin)))
+    subnormal = np.abs(small) < form.smallest_normal
+    return np.where(subnormal, np.rint(np.where(subnormal, small, 0) / form.smallest) * form.smallest, small)
+
+
+def mixed(source: Source, shape: tuple[int, ...], form: Format, role: str) -> np.ndarray:
+    """Each row from another regime."""
+    draws = (ordinary, grid, zeros, saturated, tiny)
+    return np.stack([source.choice(draws)(source, shape, form, role)[k] for k in range(shape[0])])
+
+
+REGIMES: dict[str, Callable[[Source, tuple[int, ...], Format, str], np.ndarray]] = {
+    draw.__name__: draw for draw in (ordinary, grid, zeros, saturated, tiny, mixed)
 }
 """How numbers are drawn; real data sets are regimes of their own (`gradagree.datasets`)."""
 
@@ -101,22 +120,22 @@ def arrays(case: Case) -> Arrays:
     from gradagree.datasets import DATASETS
 
     source = Source(case.spec)
-    draw, precision = REGIMES.get(case.regime, ordinary), FORMATS[case.dtype].precision
+    draw, form = REGIMES.get(case.regime, ordinary), FORMATS[case.dtype]
     pairs = list(zip(case.widths, case.widths[1:], case.biases, strict=False))
-    weights = tuple(draw(source, (n, m), precision, "weights") for n, m, _ in pairs)
-    biases = tuple(draw(source, (m,), precision, "biases") if biased else None for _, m, biased in pairs)
+    weights = tuple(draw(source, (n, m), form, "weights") for n, m, _ in pairs)
+    biases = tuple(draw(source, (m,), form, "biases") if biased else None for _, m, biased in pairs)
     if case.regime in DATASETS:
         inputs, targets = DATASETS[case.regime].poll(case, source)
     else:
-        inputs = draw(source, (case.batch, case.widths[0]), precision, "inputs")
-        targets = _targets(case, source, draw, precision)
+        inputs = draw(source, (case.batch, case.widths[0]), form, "inputs")
+        targets = _targets(case, source, draw, form)
     return Arrays(weights, biases, inputs, targets)
 
 
-def _targets(case: Case, source: Source, draw: Any, precision: int) -> np.ndarray:
+def _targets(case: Case, source: Source, draw: Any, form: Format) -> np.ndarray:
     shape = (case.batch, case.widths[-1])
     if case.error.targets == "classes":
         return source.integers(case.widths[-1], shape[:1])
     if case.error.targets == "bits":
         return source.integers(2, shape).astype(np.float64)
-    return np.asarray(draw(source, shape, precision, "targets"))
+    return np.asarray(draw(source, shape, form, "targets"))

@@ -52,14 +52,13 @@ def judge(
         return Record(**common, verdict=Verdict(reply.verdict), reason=reply.reason)
     tapped, untapped = wire.unpack_answer(reply.tapped), wire.unpack_answer(reply.untapped)
     rules = framework.models[case.dtype]
-    comparisons = list(check(case, arrays, tapped, rules))
-    fields: dict[str, Any] = {
-        **_sharpness(comparisons),
-        **_worst(case, arrays, tapped, comparisons),
-        "seconds": untapped.seconds,
-    }
+    comparisons = list((check if tapped.tapped else probable)(case, arrays, tapped, rules))
+    fields: dict[str, Any] = {**_sharpness(comparisons), "seconds": untapped.seconds}
+    if not tapped.tapped:
+        return Record(**common, **fields, **_end_to_end(case, comparisons, untapped))
+    fields |= _worst(case, arrays, tapped, comparisons)
     if not fields["verdict"].fails and not same_bits(tapped, untapped):
-        fields |= _untapped(case, arrays, untapped, rules)
+        fields |= _untapped(case, probable(case, arrays, untapped, rules))
     return Record(**common, **fields)
 
 
@@ -106,18 +105,14 @@ def _worst(case: Case, arrays: Arrays, answer: Answer, comparisons: Sequence[Com
             expected, radius = proof.value, proof.radius
     same = [c for c in comparisons if c.verdict is found.verdict and c.reason]
     reasons = [f"{function_name(case, c.box)}: {c.reason}" for c in same]
-    return {
-        "verdict": found.verdict, "box": found.box, "function": function_name(case, found.box), "entry": found.entry,
-        "expected": hexadecimal(expected), "expected_radius": hexadecimal(radius),
-        "observed": hexadecimal(found.observed), "tolerance": hexadecimal(found.tolerance),
-        "reason": "; ".join(dict.fromkeys(reasons)),
-    }  # fmt: skip
+    proved = {"expected": hexadecimal(expected), "expected_radius": hexadecimal(radius)}
+    return {"verdict": found.verdict, **_told(case, found), **proved, "reason": "; ".join(dict.fromkeys(reasons))}
 
 
 def _confirm(case: Case, found: Comparison, proof: Truth) -> None:
     """A framework is accused only where the truth is far from it too."""
     off = abs(found.observed - proof.value)
-    if found.verdict is Verdict.INACCURATE or not math.isfinite(found.tolerance):
+    if found.verdict not in (Verdict.DISAGREE, Verdict.VALUE_DIFFERS) or not math.isfinite(found.tolerance):
         return
     if off + proof.radius <= found.tolerance:
         raise InternalError(
@@ -126,18 +121,29 @@ def _confirm(case: Case, found: Comparison, proof: Truth) -> None:
         )
 
 
-def _untapped(case: Case, arrays: Arrays, answer: Answer, rules: Model) -> dict[str, Any]:
+def _untapped(case: Case, comparisons: Sequence[Comparison]) -> dict[str, Any]:
     """The gradient without taps differs in some bit from the one with taps: is it probable?"""
-    outlier = probable(case, arrays, answer, rules)
-    if not outlier.ratio > 1:
-        return {"probable_ratio": number(outlier.ratio)}
-    index = f"[{','.join(map(str, outlier.index))}]" if outlier.index else ""
+    worst = max(comparisons, key=lambda c: c.ratio)
+    if worst.verdict is not Verdict.SUSPECT:
+        return {"probable_ratio": number(worst.ratio)}
+    reason = "only without taps: the same gradient with taps passes the box check"
+    return {"verdict": Verdict.SUSPECT, "probable_ratio": number(worst.ratio), **_told(case, worst), "reason": reason}
+
+
+def _end_to_end(case: Case, comparisons: Sequence[Comparison], answer: Answer) -> dict[str, Any]:
+    """The verdict on a mode without taps."""
+    worst = min(comparisons, key=lambda c: (ORDER[c.verdict], -c.ratio))
+    how = f"along {len(answer.along)} directions" if answer.along else "every coordinate"
+    reason = f"no taps in this mode: {how}, judged end to end by the probable tolerance"
+    return {"verdict": worst.verdict, "probable_ratio": number(worst.ratio), **_told(case, worst), "reason": reason}
+
+
+def _told(case: Case, found: Comparison) -> dict[str, Any]:
+    """Where it is, and the numbers."""
     return {
-        "verdict": Verdict.SUSPECT, "probable_ratio": number(outlier.ratio), "box": outlier.box,
-        "function": function_name(case, outlier.box), "entry": outlier.part + index,
-        "expected": hexadecimal(outlier.expected), "observed": hexadecimal(outlier.observed), "expected_radius": None,
-        "tolerance": hexadecimal(outlier.tolerance),
-        "reason": "only without taps: the same gradient with taps passes the box check",
+        "box": found.box, "function": function_name(case, found.box), "entry": found.entry,
+        "expected": hexadecimal(found.expected), "expected_radius": None,
+        "observed": hexadecimal(found.observed), "tolerance": hexadecimal(found.tolerance),
     }  # fmt: skip
 
 

@@ -12,14 +12,32 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.adapters import Answer
+from gradagree.adapters import Answer, directions
+from gradagree.arithmetics.dual import Dual
 from gradagree.arithmetics.model import Model
 from gradagree.arithmetics.variance import Variance
-from gradagree.cases import Arrays, Case
+from gradagree.boxcheck import Comparison, Part
+from gradagree.cases import Arrays, Case, problem_of
 from gradagree.judged import finite, largest_up_to, product, second
-from gradagree.reference import Activation, ErrorFunction, backpropagate, network
+from gradagree.reference import Activation, Box, ErrorFunction, backpropagate, network
+from gradagree.verdict import Verdict
 
-__all__ = ["Outlier", "probable", "same_bits"]
+__all__ = ["probable", "same_bits"]
+
+
+@dataclass(frozen=True)
+class ProbableError:
+    """An error function in variance arithmetic, or in dual numbers over it."""
+
+    error: ErrorFunction
+
+    def value(self, o: Any, t: Any) -> Any:
+        if isinstance(o, Dual):
+            return Dual(self.error.value(o.value, t), (self.sensitivity(o.value, t) * o.slope).sum())
+        return self.error.value(o, t)
+
+    def sensitivity(self, o: Variance, t: Any) -> Any:
+        return o._lift(self.error.sensitivity(o, t))
 
 
 @dataclass(frozen=True)
@@ -28,7 +46,9 @@ class ProbableActivation:
 
     activation: Activation
 
-    def value(self, p: Variance) -> Variance:
+    def value(self, p: Any) -> Any:
+        if isinstance(p, Dual):
+            return Dual(self.value(p.value), self.derivative(p.value) * p.slope)
         x = p.value
         a = self.activation.value(p)
         if a is p:
@@ -50,19 +70,6 @@ class ProbableActivation:
         return self.derivative(p) * delta_a
 
 
-@dataclass(frozen=True)
-class Outlier:
-    """The entry of an untapped gradient that lies farthest outside the probable tolerance (or nearest to it)."""
-
-    ratio: float
-    box: int | str
-    part: str
-    index: tuple[int, ...]
-    expected: float
-    observed: float
-    tolerance: float
-
-
 def same_bits(x: Answer, y: Answer) -> bool:
     """Whether two answers have the same E, outermost sensitivity and gradients (zeros of either sign are the same)."""
     pairs = zip(gradients(x), gradients(y), strict=True)
@@ -70,47 +77,69 @@ def same_bits(x: Answer, y: Answer) -> bool:
 
 
 def gradients(answer: Answer) -> list[np.ndarray]:
+    """E, the outermost sensitivity and every gradient."""
     return [
         np.asarray(answer.E),
-        answer.sensitivities[0],
+        *answer.sensitivities[:1],
         *(x for x in (*answer.weights, *answer.biases) if x is not None),
     ]
 
 
-def probable(case: Case, arrays: Arrays, answer: Answer, model: Model) -> Outlier:
-    """The worst entry of E, the outermost delta_p and every gradient against the variance arithmetic."""
-    expected = reference(case.activations, case.error, arrays, model)
-    comparisons: list[tuple[int | str, str, Any, Any]] = [
-        ("error", "E", np.asarray(answer.E), expected.E),
-        (1, "delta_p", answer.sensitivities[0], expected.delta_p),
+def probable(case: Case, arrays: Arrays, answer: Answer, model: Model) -> list[Comparison]:
+    """E, the outermost delta_p and every gradient (or the slopes along directions) against the variance arithmetic."""
+    with np.errstate(all="ignore"):
+        if answer.along:
+            return [_slopes(case, arrays, answer, model)]
+        expected = backpropagate(_network(case, arrays, model, Variance.stored), Variance.stored(arrays.inputs, model))
+    found = [
+        _compare("error", "E", np.asarray(answer.E), expected.E),
+        _compare(1, "delta_p", answer.sensitivities[0], expected.delta_p),
     ]
     for k, gradient in enumerate(expected.gradients):
-        comparisons += [(k + 1, "dw", answer.weights[k], gradient.w), (k + 1, "db", answer.biases[k], gradient.b)]
-    outliers = [_outlier(*comparison) for comparison in comparisons if comparison[2] is not None]
-    return max(outliers, key=lambda outlier: -math.inf if math.isnan(outlier.ratio) else outlier.ratio)
+        for part, observed, own in (("dw", answer.weights[k], gradient.w), ("db", answer.biases[k], gradient.b)):
+            if observed is not None:
+                found.append(_compare(k + 1, part, observed, own))  # type: ignore[arg-type]
+    return found
 
 
-def reference(activations: Any, error: ErrorFunction, arrays: Arrays, model: Model) -> Any:
-    """The reference's answer on variance arrays."""
-
-    def stored(x: Any) -> Any:
-        return None if x is None else Variance.stored(x, model)
-
-    targets = arrays.targets if error.targets == "classes" else stored(arrays.targets)
-    net = network(
-        [ProbableActivation(activation) for activation in activations],  # type: ignore[misc]
-        [stored(w) for w in arrays.weights], [stored(b) for b in arrays.biases], error, targets,
-    )  # fmt: skip
-    with np.errstate(all="ignore"):
-        return backpropagate(net, stored(arrays.inputs))
+def _slopes(case: Case, arrays: Arrays, answer: Answer, model: Model) -> Comparison:
+    """The slope of E along each direction, in dual numbers over variance arithmetic: forward mode's own roundings."""
+    slopes = []
+    for direction in directions(problem_of(case, arrays)):
+        tangents = iter(direction)
+        pushed = lambda x, model: Dual(Variance.stored(x, model), Variance.stored(next(tangents), model))  # noqa: B023, E731
+        E = _network(case, arrays, model, pushed)(Variance.stored(arrays.inputs, model))
+        slopes.append(E.slope)
+    value, variance = (np.array([getattr(slope, part) for slope in slopes]) for part in ("value", "variance"))
+    return _compare("error", "E'", np.array(answer.along), Variance(value, variance, model))
 
 
-def _outlier(box: int | str, part: str, observed: np.ndarray, expected: Variance) -> Outlier:
+def _network(case: Case, arrays: Arrays, model: Model, stored: Any) -> Box:
+    """The boxes on arrays that `stored` makes of the weights, and then of the biases."""
+    targets = arrays.targets if case.error.targets == "classes" else Variance.stored(arrays.targets, model)
+    weights = [stored(w, model) for w in arrays.weights]
+    biases = [None if b is None else stored(b, model) for b in arrays.biases]
+    activations: list[Any] = [ProbableActivation(activation) for activation in case.activations]
+    judge: Any = ProbableError(case.error)
+    return network(activations, weights, biases, judge, targets)
+
+
+def _compare(box: int | str, part: Part, observed: np.ndarray, expected: Variance) -> Comparison:
+    """One array against its probable tolerance."""
     value, tolerance = expected.value, expected.tolerance
+    if observed.shape != value.shape:
+        return Comparison(box, part, Verdict.SUSPECT, math.inf, reason=f"has shape {observed.shape}, not {value.shape}")
     with np.errstate(all="ignore"):
         ratio = np.where(observed == value, 0.0, np.abs(observed - value) / tolerance)
-    place = int(np.nanargmax(ratio)) if ratio.size and not np.isnan(ratio).all() else 0
-    return Outlier(
-        float(ratio.flat[place]), box, part, tuple(int(i) for i in np.unravel_index(place, ratio.shape)),
-        float(value.flat[place]), float(observed.flat[place]), float(tolerance.flat[place]),
+        sharpness = 0.0 if not tolerance.any() else float(np.max(tolerance) / np.max(np.abs(value)))
+    ratio = np.where(np.isnan(ratio) & np.isfinite(tolerance), np.inf, ratio)
+    open = ~np.isfinite(tolerance)
+    ratio = np.where(open, 0.0, ratio)
+    place = int(np.argmax(ratio))
+    undecided = open.any() or not sharpness < 1
+    verdict = Verdict.SUSPECT if np.any(ratio > 1) else Verdict.UNDECIDED if undecided else Verdict.AGREE
+    return Comparison(
+        box, part, verdict, float(ratio.flat[place]), tuple(int(i) for i in np.unravel_index(place, value.shape)),
+        float(value.flat[place]), float(observed.flat[place]), float(tolerance.flat[place]), sharpness,
+        int(np.sum(np.abs(value) > tolerance)), value.size,
     )  # fmt: skip

@@ -73,28 +73,41 @@ class FrameworkProcess:
             self.hello = wire.Absent(f"its process did not start: {gone.reason}")
         return self.hello
 
-    def ask(self, case: Case, arrays: Arrays, modes: Sequence[str]) -> Iterator[wire.Answered | wire.Failed]:
+    def train(
+        self, case: Case, arrays: Arrays, mode: str, rate: float, rounds: list[list[int]]
+    ) -> wire.Trained | wire.Failed:
+        """The framework's own training from the case's weights, on its inputs and targets."""
+        try:
+            question = wire.Train(wire.pack_arrays(case.spec, arrays, [mode]), rate, rounds)
+            return next(self._put(question, [mode]))
+        except Gone as gone:
+            return wire.Failed(mode, gone.verdict, gone.reason)
+
+    def ask(
+        self, case: Case, arrays: Arrays, modes: Sequence[str], rate: float | None = None
+    ) -> Iterator[wire.Answered | wire.Failed]:
         """One answer for each mode, in order. A mode in which the process dies costs that mode alone."""
         waiting = list(modes)
         while waiting:
             try:
                 if self._process is None:
                     self.start()
-                for answer in self._ask(case, arrays, list(waiting)):
+                for answer in self._put(wire.pack_arrays(case.spec, arrays, list(waiting), rate), list(waiting)):
                     waiting.pop(0)
                     yield answer
             except Gone as gone:
                 yield wire.Failed(waiting.pop(0), gone.verdict, gone.reason)
 
-    def _ask(self, case: Case, arrays: Arrays, modes: list[str]) -> Iterator[wire.Answered | wire.Failed]:
+    def _put(self, question: wire.Message, modes: list[str]) -> Iterator[Any]:
+        """Put a question, and hand on its answer in each mode."""
         process = self._process
         if process is None or process.stdin is None or isinstance(self.hello, wire.Absent):
             raise Gone(Verdict.CRASHED, self.hello.reason if isinstance(self.hello, wire.Absent) else "not started")
         with contextlib.suppress(OSError):
-            wire.write(process.stdin, wire.pack_arrays(case.spec, arrays, modes))
+            wire.write(process.stdin, question)
         for mode in modes:
             answer = self._receive(self.limit)
-            if not isinstance(answer, wire.Answered | wire.Failed) or answer.mode != mode:
+            if not isinstance(answer, wire.Answered | wire.Trained | wire.Failed) or answer.mode != mode:
                 self.stop()
                 raise Gone(Verdict.CRASHED, "answered something that was not asked")
             yield answer

@@ -34,6 +34,22 @@ class Ask(msgspec.Struct, tag=True, frozen=True):
     weights: list[Array]
     biases: list[Array | None]
     modes: list[str]
+    rate: float | None = None
+
+
+class Train(msgspec.Struct, tag=True, frozen=True):
+    """To a process: train from these weights, in this mode, on the pairs polled, round by round."""
+
+    ask: Ask
+    rate: float
+    rounds: list[list[int]]
+
+
+class Trained(msgspec.Struct, tag=True, frozen=True):
+    """From a process: all weights, and then all biases, after each round."""
+
+    mode: str
+    rounds: list[list[Array]]
 
 
 class Ready(msgspec.Struct, tag=True, frozen=True):
@@ -60,6 +76,8 @@ class Given(msgspec.Struct, array_like=True, frozen=True):
     weights: list[Array | None]
     biases: list[Array | None]
     seconds: float
+    along: list[float]
+    updated: list[Array]
 
 
 class Answered(msgspec.Struct, tag=True, frozen=True):
@@ -78,7 +96,7 @@ class Failed(msgspec.Struct, tag=True, frozen=True):
     reason: str
 
 
-Message = Ask | Ready | Absent | Answered | Failed
+Message = Ask | Train | Ready | Absent | Answered | Trained | Failed
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 
@@ -117,9 +135,9 @@ def unpack(x: Array | None) -> Any:
     return np.frombuffer(x.data, dtype="<i8" if x.integers else "<f8").reshape(x.shape)
 
 
-def pack_arrays(spec: str, arrays: Arrays, modes: list[str]) -> Ask:
+def pack_arrays(spec: str, arrays: Arrays, modes: list[str], rate: float | None = None) -> Ask:
     weights, biases = ([pack(x) for x in xs] for xs in (arrays.weights, arrays.biases))
-    return Ask(spec, pack(arrays.inputs), pack(arrays.targets), weights, biases, modes)
+    return Ask(spec, pack(arrays.inputs), pack(arrays.targets), weights, biases, modes, rate)
 
 
 def unpack_arrays(ask: Ask) -> Arrays:
@@ -131,11 +149,29 @@ def pack_answer(answer: Answer) -> Given:
     inputs, sensitivities, weights, biases = (
         [pack(x) for x in xs] for xs in (answer.inputs, answer.sensitivities, answer.weights, answer.biases)
     )
-    return Given(answer.E, inputs, sensitivities, weights, biases, answer.seconds)
+    return Given(
+        answer.E,
+        inputs,
+        sensitivities,
+        weights,
+        biases,
+        answer.seconds,
+        list(answer.along),
+        [pack(x) for x in answer.updated],
+    )
 
 
 def unpack_answer(given: Given) -> Answer:
     inputs, sensitivities, weights, biases = (
         tuple(unpack(x) for x in xs) for xs in (given.inputs, given.sensitivities, given.weights, given.biases)
     )
-    return Answer(given.E, inputs, sensitivities, weights, biases, given.seconds)
+    return Answer(
+        given.E,
+        inputs,
+        sensitivities,
+        weights,
+        biases,
+        given.seconds,
+        tuple(given.along),
+        tuple(unpack(x) for x in given.updated),
+    )

@@ -16,7 +16,7 @@ from typing import IO
 from gradagree import wire
 from gradagree.adapters import Adapter, Problem, Unsupported, probe
 from gradagree.arithmetics.model import FORMATS
-from gradagree.cases import Arrays, Case
+from gradagree.cases import Case, problem_of
 from gradagree.extensions import load
 from gradagree.verdict import Verdict
 
@@ -46,31 +46,43 @@ def greeting(adapter: Adapter) -> wire.Ready:
     return wire.Ready(adapter.version, adapter.device, list(adapter.modes), probes)
 
 
-def problem_of(case: Case, arrays: Arrays) -> Problem:
-    """What an adapter is given for a case."""
-    return Problem(
-        case.activations, case.error, arrays.weights, arrays.biases, arrays.inputs, arrays.targets, case.dtype
-    )
-
-
 def serve(adapter: Adapter, questions: IO[bytes], answers: IO[bytes]) -> None:
     """Answer until the questions end."""
-    while isinstance(ask := wire.read(questions), wire.Ask):
-        problem = problem_of(Case.parse(ask.spec), wire.unpack_arrays(ask))
-        for mode in ask.modes:
-            wire.write(answers, answer(adapter, problem, mode))
+    while (question := wire.read(questions)) is not None:
+        if isinstance(question, wire.Train):
+            wire.write(answers, trained(adapter, question))
+        elif isinstance(question, wire.Ask):
+            problem = problem_of(Case.parse(question.spec), wire.unpack_arrays(question), question.rate)
+            for mode in question.modes:
+                wire.write(answers, answer(adapter, problem, mode))
+
+
+def trained(adapter: Adapter, question: wire.Train) -> wire.Message:
+    """The weights round by round, or why there are none."""
+    (mode,) = question.ask.modes
+    problem = problem_of(Case.parse(question.ask.spec), wire.unpack_arrays(question.ask))
+    try:
+        course = adapter.course(problem, mode, question.rate, question.rounds)
+        return wire.Trained(mode, [[wire.pack(x) for x in weights] for weights in course])
+    except Exception as wrong:  # noqa: BLE001  (whatever a framework raises is an answer too)
+        return failed(mode, wrong)
 
 
 def answer(adapter: Adapter, problem: Problem, mode: str) -> wire.Message:
     """The gradient in one mode, or why there is none."""
     try:
         tapped, untapped = adapter.answers(problem, mode)
-    except Unsupported as reason:
-        return wire.Failed(mode, Verdict.UNSUPPORTED, str(reason))
     except Exception as wrong:  # noqa: BLE001  (whatever a framework or a user's spelling raises is an answer too)
-        traceback.print_exc()
-        return wire.Failed(mode, Verdict.CRASHED, f"raised {type(wrong).__name__}: {first_line(str(wrong))}")
+        return failed(mode, wrong)
     return wire.Answered(mode, wire.pack_answer(tapped), wire.pack_answer(untapped))
+
+
+def failed(mode: str, wrong: Exception) -> wire.Failed:
+    """Unsupported with its reason, or crashed with what was raised."""
+    if isinstance(wrong, Unsupported):
+        return wire.Failed(mode, Verdict.UNSUPPORTED, str(wrong))
+    traceback.print_exception(wrong)
+    return wire.Failed(mode, Verdict.CRASHED, f"raised {type(wrong).__name__}: {first_line(str(wrong))}")
 
 
 def first_line(text: str, length: int = 300) -> str:

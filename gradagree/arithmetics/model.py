@@ -9,6 +9,7 @@ operation                            bound on what it adds                      
 division                             2 u |v|                                       reciprocal and product
 sum of n terms, dot product          u_out |v| + n u_acc |a||w|, any order, FMA    Jeannerod and Rump, SIMAX 34 (2013)
 library function (exp, tanh, erf)    12 u |v|                                      measured worst on CPU: 6.5 u (tanh)
+tanh, erf, s within u/16 of 1        the distance from 1                           measured: all give 1
 scalar that is not representable     u |c|                                         IEEE 754-2019, 4.3.1
 a value A(p), of any formula         8 u (|A| + |p A'|)                            errors in p and in A of 4 u each
 a derivative A'(p), of any formula   8 u (|A'| + |p A''|)                          likewise

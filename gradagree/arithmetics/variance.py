@@ -19,6 +19,7 @@ from gradagree.arithmetics.dual import SLOPES
 from gradagree.arithmetics.duck import Duck, Rules
 from gradagree.arithmetics.model import Model
 from gradagree.arithmetics.rounded import COMPARISONS
+from gradagree.arithmetics.saturation import TAILS, tail_of
 from gradagree.arithmetics.trilean import Trilean, split
 
 __all__ = ["DEVIATIONS", "Variance"]
@@ -48,8 +49,9 @@ class Variance(Duck):
 
     @property
     def tolerance(self) -> np.ndarray:
-        """`DEVIATIONS` standard deviations, and a handful of the smallest numbers."""
-        return np.asarray(DEVIATIONS * (np.sqrt(self.variance) + self.model.quantum))
+        """`DEVIATIONS` standard deviations, and a handful of the smallest numbers; none for an exact zero."""
+        zero = (self.value == 0) & (self.variance == 0)
+        return np.where(zero, 0.0, DEVIATIONS * (np.sqrt(self.variance) + self.model.quantum))
 
     def _parts(self) -> tuple[Any, ...]:
         return (self.value, self.variance)
@@ -102,8 +104,11 @@ def divide(x: Any, y: Any) -> Variance:
 def function(f: Callable[[Any], Any], slope: Callable[[Any, Any], Any]) -> Callable[[Variance], Variance]:
     def rule(x: Variance) -> Variance:
         value = f(x.value)
-        variance = slope(x.value, value) ** 2 * x.variance + np.square(LIBRARY_DEVIATIONS * x.model.u * value)
-        return Variance(value, variance, x.model)
+        own = np.square(LIBRARY_DEVIATIONS * x.model.u * value)
+        if f in TAILS:
+            tail, limit = tail_of(f, x.value, DEVIATIONS * np.sqrt(x.variance), x.model)
+            own = own if limit is None else np.where(limit != 0, np.square(tail), own)
+        return Variance(value, slope(x.value, value) ** 2 * x.variance + own, x.model)
 
     return rule
 

@@ -1,0 +1,93 @@
+"""What an adapter is given, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradagree.reference import Activation, ErrorFunction
+
+__all__ = ["MOST_COORDINATES", "Answer", "Problem", "Unsupported", "coordinates", "directions", "share"]
+
+MOST_COORDINATES = 256
+"""Forward mode pushes one tangent for each weight and input up to so many weights; beyond, one for each direction."""
+DIRECTIONS = 8
+
+
+class Unsupported(Exception):
+    """The framework or mode cannot express what is asked; the message says why and what to add."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A network with its numbers, as float64 (class targets int64) arrays of numbers that the dtype holds exactly."""
+
+    activations: Sequence[Activation]
+    error: ErrorFunction
+    weights: Sequence[np.ndarray]
+    biases: Sequence[np.ndarray | None]
+    inputs: np.ndarray
+    targets: np.ndarray
+    dtype: str
+    rate: float | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a framework gave for one problem in one mode, as float64 arrays.
+
+    inputs[k] is the current input p of box k + 1, the last one the output o; sensitivities[k] belongs to inputs[k]
+    (without taps: only the outermost). weights[k] and biases[k] are dE/dw and dE/db of box k + 1, or None.
+
+    Where only some directions were asked for, along holds the slope of E in each of them, and the gradients are
+    missing. Where a rate was given, updated holds all weights, and then all biases that there are, after one step of
+    the framework's own steepest descent.
+    """
+
+    E: float
+    inputs: tuple[np.ndarray, ...]
+    sensitivities: tuple[np.ndarray, ...]
+    weights: tuple[np.ndarray | None, ...]
+    biases: tuple[np.ndarray | None, ...]
+    seconds: float = 0.0
+    along: tuple[float, ...] = ()
+    updated: tuple[np.ndarray, ...] = ()
+
+    @property
+    def tapped(self) -> bool:
+        """Whether it holds each box's input and sensitivity."""
+        return len(self.inputs) > 1
+
+
+def coordinates(problem: Problem) -> int:
+    """The number of weights and biases."""
+    return sum(x.size for x in (*problem.weights, *problem.biases) if x is not None)
+
+
+def directions(problem: Problem) -> list[list[np.ndarray]]:
+    """`DIRECTIONS` directions in the space of all weights and biases, in the leaves' order: coordinates 1 and -1."""
+    shapes = [x.shape for x in (*problem.weights, *(b for b in problem.biases if b is not None))]
+    made = []
+    for k in range(DIRECTIONS):
+        bits = np.random.PCG64(k)
+        raw = [np.asarray(bits.random_raw(int(np.prod(shape)))) >> np.uint64(63) for shape in shapes]
+        made.append([1.0 - 2.0 * signs.reshape(shape) for signs, shape in zip(raw, shapes, strict=True)])
+    return made
+
+
+def share(problem: Problem) -> float:
+    """What one example's own error counts for in the error of them all: 1 for sums, 1/n for means.
+
+    Raises Unsupported for an error function that couples the examples of a batch.
+    """
+    n, outputs = 3, 4
+    o = np.arange(n * outputs).reshape(n, outputs) / 4 - 1
+    t = np.arange(n) if problem.error.targets == "classes" else (np.arange(n * outputs) % 2.0).reshape(o.shape)
+    alone = sum(float(problem.error.value(o[k : k + 1], t[k : k + 1])) for k in range(n))
+    together = float(problem.error.value(o, t))
+    for factor, counts in ((1.0, 1.0), (1.0 / n, 1.0 / problem.inputs.shape[0])):
+        if abs(together - factor * alone) <= o.size * np.finfo(np.float64).eps * abs(alone):
+            return counts
+    raise Unsupported(f"{problem.error} couples the examples of a batch: no example has a gradient of its own")
