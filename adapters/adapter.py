@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gradagree.adapters.problem import MOST_COORDINATES, Answer, Problem, Unsupported, coordinates, directions, share
-from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference import Activation, ContractError, ErrorFunction
 from gradagree.reference.contract import spelling_names
 
 __all__ = ["Adapter", "Error", "Mode"]
@@ -43,6 +43,14 @@ class Adapter:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        for part in ("name", "install", "modes"):
+            if not hasattr(cls, part):
+                raise ContractError(f"{cls.__name__} has no {part}: an adapter gives name, install and modes")
+        taken = Adapter.catalogue.get(cls.name)
+        if taken is not None and taken.__module__ != cls.__module__:
+            raise ContractError(
+                f"{cls.__name__}: the name {cls.name!r} is taken by {taken.__module__}.{taken.__name__}"
+            )
         Adapter.catalogue[cls.name] = cls
         spelling_names.add(cls.name)
 

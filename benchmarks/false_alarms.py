@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import collections
 
-from gradagree.campaign import default_workers, records
+from gradagree.campaign import default_workers
+from gradagree.drivers import records
 from gradagree.plan import Plan
 
 

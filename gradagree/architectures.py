@@ -40,7 +40,7 @@ def draw(
         widths, biases = _shape(source, regime, first=i < len(regimes))
         if error.targets == "classes":
             widths = (*widths[:-1], max(widths[-1], 2))
-        chosen = _activations(source, functions, len(widths) - 1)
+        chosen = _activations(source, functions, len(widths) - 1, least=1 if activations is None else 2)
         for dtype in dtypes:
             yield Case(widths, chosen, error, batch, dtype, regime, number, biases)
 
@@ -56,8 +56,11 @@ def _shape(source: Source, regime: str, first: bool) -> tuple[tuple[int, ...], t
     return widths, (biased,) * (len(widths) - 1)
 
 
-def _activations(source: Source, functions: Sequence[Activation], weights: int) -> tuple[Activation, ...]:
-    """Identity on the inputs, then one for each box; in one network of four an output activation too."""
-    boxes = weights + (int(source.integers(4)) == 0)
+def _activations(source: Source, functions: Sequence[Activation], weights: int, least: int) -> tuple[Activation, ...]:
+    """Identity on the inputs, then one for each box; in one network of four an output activation too.
+
+    least 2 sees to it that every network has one of the functions.
+    """
+    boxes = max(least, weights + (int(source.integers(4)) == 0))
     identity = Activation.named("id")
     return (identity, *(source.choice(functions) for _ in range(boxes - 1)))

@@ -116,7 +116,7 @@ def _pull(
             yield compare(k, part, observed, lambda how: pull(how)[1][place])  # type: ignore[arg-type]  # noqa: B023
 
 
-def check_update(case: Case, arrays: Arrays, answer: Answer, rate: float, model: Model) -> Iterator[Comparison]:
+def check_update(arrays: Arrays, answer: Answer, rate: float, model: Model) -> Iterator[Comparison]:
     """One step of steepest descent from the framework's own gradient: w - rate dE/dw, b - rate dE/db."""
     gradients = [x for x in (*answer.weights, *answer.biases) if x is not None]
     before = [x for x in (*arrays.weights, *arrays.biases) if x is not None]

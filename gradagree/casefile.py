@@ -46,9 +46,25 @@ def _told(array: np.ndarray) -> dict[str, Any]:
 
 def _array(told: dict[str, Any]) -> np.ndarray:
     values = told["values"]
-    whole = all(isinstance(x, int) for x in values)
-    made = np.array(values if whole else [float.fromhex(x) for x in values], dtype=np.int64 if whole else np.float64)
+    if any(type(x) is int for x in values):
+        made = np.array([_whole(x) for x in values], dtype=np.int64)
+    else:
+        made = np.array([_exact(x) for x in values], dtype=np.float64)
     return made.reshape([int(n) for n in told["shape"]])
+
+
+def _whole(x: Any) -> int:
+    if type(x) is not int:
+        raise ValueError(f"{x!r} among whole numbers")
+    return x
+
+
+def _exact(text: Any) -> float:
+    """A hexadecimal float as `float.hex` writes it, without rounding."""
+    value = float.fromhex(text)
+    if value.hex() != text:
+        raise ValueError(f"{text!r} is not written as {value.hex()!r}")
+    return value
 
 
 def _assemble(spec: str, named: dict[str, np.ndarray]) -> Case:
@@ -76,9 +92,13 @@ def _check(case: Case, arrays: Arrays) -> None:
         expected = shapes[name][:1] if name == "targets" and classes else shapes[name]
         if array.shape != expected:
             raise ValueError(f"{name} has shape {array.shape}; the case has {expected}")
+        if (array.dtype.kind == "i") != (name == "targets" and classes):
+            raise ValueError(
+                f"{name} must hold {'class numbers' if classes and name == 'targets' else 'hexadecimal floats'}"
+            )
         if array.dtype.kind == "f" and not np.array_equal(_held(array, case.dtype), array, equal_nan=True):
             raise ValueError(f"{name} holds numbers that {case.dtype} does not have")
-    if classes and (arrays.targets.dtype.kind != "i" or not np.isin(arrays.targets, np.arange(case.widths[-1])).all()):
+    if classes and not np.isin(arrays.targets, np.arange(case.widths[-1])).all():
         raise ValueError(f"targets must be class numbers from 0 to {case.widths[-1] - 1}")
 
 
@@ -86,6 +106,7 @@ def _held(array: np.ndarray, dtype: str) -> np.ndarray:
     """The numbers rounded to the dtype's precision, or to its smallest steps; NaN where they are too large."""
     form = FORMATS[dtype]
     rounded = rounded_to(array, form.precision)
-    steps = np.rint(array / form.smallest) * form.smallest
-    held = np.where(np.abs(array) < form.smallest_normal, steps, rounded)
+    subnormal = np.abs(array) < form.smallest_normal
+    steps = np.rint(np.where(subnormal, array, 0.0) / form.smallest) * form.smallest
+    held = np.where(subnormal, steps, rounded)
     return np.where(np.isfinite(array) & (np.abs(held) > form.largest), np.nan, held)

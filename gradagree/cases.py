@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
+import operator
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -28,7 +29,9 @@ from gradagree.reference import Activation, Box, ContractError, ErrorFunction, n
 __all__ = ["Arrays", "Case", "problem_of"]
 
 DTYPES = {form.short: name for name, form in FORMATS.items()}
-MOST_WEIGHTS = 10**9
+MOST_NUMBERS = 2 * 10**8
+MOST_BOXES = 10_000
+LONGEST = 100_000
 GRAMMAR = "WIDTHS:ACTIVATIONS:ERROR:nEXAMPLES:DTYPE:REGIME:sSEED, for example 10-4-6-8-4:id,tanh*3:sse:n8:f32:grid:s93"
 
 
@@ -79,6 +82,8 @@ class Case:
     explicit: Arrays | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.seed, str):
+            object.__setattr__(self, "seed", operator.index(self.seed))
         if not self.biases:
             object.__setattr__(self, "biases", (False,) * (len(self.widths) - 1))
         _validate(self)
@@ -117,6 +122,8 @@ class Case:
     @classmethod
     def parse(cls, text: str, explicit: Arrays | None = None) -> Self:
         """The case that a canonical text stands for. Raises UsageError, saying which part does not fit and why."""
+        if len(text) > LONGEST:
+            raise UsageError(f"{shorten(text)!r} is no case: it has {len(text):,} characters")
         parts = split_outside_parentheses(text.strip(), ":")
         if len(parts) != 7:
             raise UsageError(f"{shorten(text)!r} is no case: write {GRAMMAR}")
@@ -159,7 +166,15 @@ def problem_of(case: Case, arrays: Arrays, rate: float | None = None) -> Problem
 
 
 def split_outside_parentheses(text: str, separator: str) -> list[str]:
-    return re.split(re.escape(separator) + r"(?![^(]*\))", text)
+    """The parts between separators that are in no parentheses."""
+    parts, depth = [""], 0
+    for piece in re.split(f"([(){re.escape(separator)}])", text):
+        if piece == separator and depth == 0:
+            parts.append("")
+            continue
+        depth = max(0, depth + {"(": 1, ")": -1}.get(piece, 0))
+        parts[-1] += piece
+    return parts
 
 
 def shorten(text: str, length: int = 80) -> str:
@@ -181,6 +196,8 @@ def _activations(text: str) -> tuple[Activation, ...]:
         if times and not re.fullmatch(r"[1-9]\d{0,3}", times):
             raise UsageError(f"{shorten(part)!r}: write NAME*COUNT, for example tanh*3")
         made.extend([Activation.named(name)] * int(times or 1))
+        if len(made) > MOST_BOXES:
+            raise UsageError(f"{len(made):,} activations are more than {MOST_BOXES:,}")
     return tuple(made)
 
 
@@ -209,8 +226,15 @@ def _validate(case: Case) -> None:
         )
     if len(case.biases) != weights:
         raise UsageError(f"{weights} weight matrices need as many yes or no for biases; there are {len(case.biases)}")
-    if case.size > MOST_WEIGHTS:
-        raise UsageError(f"{case.size:,} weights are more than {MOST_WEIGHTS:,}")
+    if any(width < 1 for width in case.widths) or case.batch < 1:
+        raise UsageError(f"widths {case.widths} and {case.batch} examples: each must be at least 1")
+    if isinstance(case.seed, int) and not 0 <= case.seed < 10**18:
+        raise UsageError(f"seed {case.seed}: give a whole number from 0, of at most 18 digits")
+    if isinstance(case.seed, str) and not re.fullmatch("[0-9a-f]{12}", case.seed):
+        raise UsageError(f"{shorten(case.seed)!r} is no hash of arrays: twelve hexadecimal digits")
+    numbers = case.size + case.batch * sum(case.widths)
+    if numbers > MOST_NUMBERS:
+        raise UsageError(f"{numbers:,} numbers are more than {MOST_NUMBERS:,}: choose smaller widths or fewer examples")
     if case.dtype not in FORMATS:
         raise UsageError(f"unknown dtype {case.dtype!r}; {nearest(case.dtype, FORMATS)}")
     drawing.check_regime(case)

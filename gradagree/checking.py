@@ -70,13 +70,14 @@ def run(*, out: str | Path | None = None, ext: Sequence[str] = (), workers: int 
     ``run(cases=100, seed=7, frameworks="torch", dtypes="float32")``. Raises UsageError for options that do not fit.
     """
     from gradagree import campaign
+    from gradagree.drivers import records
     from gradagree.journal import read_records
     from gradagree.reporting import write_reports
 
     plan = campaign.prepare(ext, options)
     workers = workers or campaign.default_workers()
     if out is None:
-        return list(campaign.records(plan, ext, workers))
+        return list(records(plan, ext, workers))
     campaign.execute(plan, Path(out), extensions=ext, workers=workers, command=f"gradagree.run(**{options!r})")
     write_reports(Path(out))
     return list(read_records(Path(out)))

@@ -7,6 +7,7 @@ interrupted.
 from __future__ import annotations
 
 import functools
+import os
 import shlex
 import sys
 import traceback
@@ -32,10 +33,16 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(cls=Commands, invoke_without_command=True, context_settings=HELP)
 @click.version_option(package_name="gradagree", message="%(version)s")
-def commands() -> None:
+@click.pass_context
+def commands(context: click.Context) -> None:
     """Is this gradient right? Backpropagation derived by hand judges PyTorch and JAX, box by box."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 def extensions(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -153,6 +160,9 @@ def code(arguments: list[str] | None = None) -> int:
     except click.ClickException as wrong:
         say(f"gradagree: {wrong.format_message()}")
         return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (KeyboardInterrupt, click.Abort):
         say("gradagree: interrupted")
         return 130

@@ -7,6 +7,7 @@ case's text, and turned into short dyadic numbers k / 2^m here.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ class Source:
 
     def integers(self, bound: int, shape: tuple[int, ...] = ()) -> np.ndarray:
         """Whole numbers from 0 to bound - 1, of int64 (bound at most 2^31: the bias is below 2^-32)."""
-        raw = np.asarray(self._bits.random_raw(int(np.prod(shape))), dtype=np.uint64)
+        raw = np.asarray(self._bits.random_raw(math.prod(shape)), dtype=np.uint64)
         scaled = (raw >> np.uint64(32)) * np.uint64(bound) >> np.uint64(32)
         return scaled.astype(np.int64).reshape(shape)
 
@@ -48,7 +49,7 @@ class Source:
 
 def inverse_root(n: int) -> int:
     """The exponent of the power of two next to n^(-1/2)."""
-    return -round(np.log2(n) / 2)
+    return -round(math.log2(n) / 2)
 
 
 def ordinary(source: Source, shape: tuple[int, ...], form: Format, role: str) -> np.ndarray:

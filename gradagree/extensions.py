@@ -11,7 +11,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
-from gradagree.errors import UsageError
+from gradagree.adapters import Adapter
+from gradagree.cases import shorten
+from gradagree.errors import UsageError, is_file
+from gradagree.reference import Activation, ErrorFunction
 
 __all__ = ["load"]
 
@@ -25,8 +28,8 @@ def _load(path: Path, shown: str) -> ModuleType:
     name = f"gradagree_extension_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}_{path.stem}"
     if name in sys.modules:
         return sys.modules[name]
-    if not path.is_file():
-        raise UsageError(f"--ext {shown}: there is no such file")
+    if not is_file(path):
+        raise UsageError(f"--ext {shorten(shown)}: there is no such file")
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise UsageError(f"--ext {shown}: not a Python file; its name must end in .py")
@@ -36,9 +39,17 @@ def _load(path: Path, shown: str) -> ModuleType:
         with contextlib.redirect_stdout(io.StringIO()):
             spec.loader.exec_module(module)
     except (Exception, SystemExit) as wrong:
-        del sys.modules[name]
+        _forget(name)
         raise UsageError(f"--ext {shown}{_line(wrong, path)}: {type(wrong).__name__}: {_first(wrong)}") from wrong
     return module
+
+
+def _forget(name: str) -> None:
+    """Undo what a file that failed has registered, so that it can be mended and loaded again."""
+    del sys.modules[name]
+    for catalogue in (Activation.catalogue, ErrorFunction.catalogue, Adapter.catalogue):
+        for key in [key for key, kind in catalogue.items() if kind.__module__ == name]:
+            del catalogue[key]
 
 
 def _line(wrong: BaseException, path: Path) -> str:

@@ -15,7 +15,8 @@ from gradagree.verdict import Record
 
 __all__ = ["Journal", "read_meta", "read_records"]
 
-RESULTS, META = "results.jsonl", "meta.json"
+RESULTS, META, CASES = "results.jsonl", "meta.json", "cases"
+OURS = (RESULTS, META, "report.html", "report.md", "junit.xml", "train.json", "train.html")
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Record)
 
@@ -29,8 +30,8 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        make_folder(folder)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             _keep_earlier(folder)
             self._file = (folder / RESULTS).open("ab")
         except OSError as wrong:
@@ -48,13 +49,24 @@ class Journal:
         write_text(self.folder / META, json.dumps(meta, indent=2, sort_keys=True) + "\n")
 
     def close(self) -> None:
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError as wrong:
+            raise unwritable(self.folder, wrong) from None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def make_folder(folder: Path) -> None:
+    """Raises UsageError where it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as wrong:
+        raise unwritable(folder, wrong) from None
 
 
 def write_text(path: Path, text: str) -> None:
@@ -73,7 +85,7 @@ def read_meta(folder: Path) -> dict[str, Any]:
         meta = json.loads((folder / META).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(f"{folder} is no results folder: it has no {META}") from None
-    except (OSError, ValueError) as wrong:
+    except (OSError, ValueError, RecursionError) as wrong:
         raise UsageError(f"{folder / META} cannot be read: {wrong}") from None
     if not isinstance(meta, dict):
         raise UsageError(f"{folder / META} cannot be read: it holds no JSON object")
@@ -96,7 +108,7 @@ def read_records(folder: Path) -> Iterator[Record]:
                 return
             try:
                 yield _decoder.decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
                 raise UsageError(f"{path}, line {line_number}, is no record: {wrong}") from None
 
 
@@ -112,6 +124,6 @@ def _keep_earlier(folder: Path) -> None:
         count += 1
     kept = folder / f"earlier-{count}"
     kept.mkdir()
-    for path in folder.iterdir():
-        if path.is_file():
-            os.replace(path, kept / path.name)
+    for name in OURS:
+        if (folder / name).is_file():
+            os.replace(folder / name, kept / name)

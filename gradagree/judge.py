@@ -10,13 +10,13 @@ from typing import Any
 from gradagree import wire
 from gradagree.adapters import Answer
 from gradagree.arithmetics.model import Model, model
-from gradagree.boxcheck import ERROR_BOX, Comparison, check
+from gradagree.boxcheck import ERROR_BOX, Comparison, check, check_update
 from gradagree.cases import Arrays, Case
 from gradagree.probable import probable, same_bits
 from gradagree.truth import Truth, truth
 from gradagree.verdict import ORDER, Record, Verdict, hexadecimal, number
 
-__all__ = ["Framework", "InternalError", "failed_probes", "judge"]
+__all__ = ["Framework", "InternalError", "compared", "failed_probes", "judge"]
 
 
 class InternalError(Exception):
@@ -41,9 +41,17 @@ class Framework:
 
 
 def judge(
-    case: Case, arrays: Arrays, framework: Framework, reply: wire.Answered | wire.Failed, index: int = 0
+    case: Case,
+    arrays: Arrays,
+    framework: Framework,
+    reply: wire.Answered | wire.Failed,
+    index: int = 0,
+    rate: float | None = None,
 ) -> Record:
-    """The record of one case x framework x mode. Raises InternalError where the reference is proved wrong."""
+    """The record of one case x framework x mode; with a rate, of one step of steepest descent too.
+
+    Raises InternalError where the reference is proved wrong.
+    """
     common: dict[str, Any] = {
         "index": index, "case": case.alias, "spec": case.spec, "sha256": arrays.sha256, "framework": framework.name,
         "version": framework.version, "mode": reply.mode, "device": framework.device, "dtype": case.dtype,
@@ -51,8 +59,11 @@ def judge(
     if isinstance(reply, wire.Failed):
         return Record(**common, verdict=Verdict(reply.verdict), reason=reply.reason)
     tapped, untapped = wire.unpack_answer(reply.tapped), wire.unpack_answer(reply.untapped)
+    wrong = malformed(case, arrays, tapped) or malformed(case, arrays, untapped)
+    if wrong is not None:
+        return Record(**common, verdict=Verdict.CRASHED, reason=f"its answer is malformed: {wrong}")
     rules = framework.models[case.dtype]
-    comparisons = list((check if tapped.tapped else probable)(case, arrays, tapped, rules))
+    comparisons = compared(case, arrays, tapped, rules, rate)
     fields: dict[str, Any] = {**_sharpness(comparisons), "seconds": untapped.seconds}
     if not tapped.tapped:
         return Record(**common, **fields, **_end_to_end(case, comparisons, untapped))
@@ -60,6 +71,33 @@ def judge(
     if not fields["verdict"].fails and not same_bits(tapped, untapped):
         fields |= _untapped(case, probable(case, arrays, untapped, rules))
     return Record(**common, **fields)
+
+
+def compared(case: Case, arrays: Arrays, answer: Answer, rules: Model, rate: float | None = None) -> list[Comparison]:
+    """Every comparison behind a record: the box check, or the probable check of a mode without taps."""
+    found = list((check if answer.tapped else probable)(case, arrays, answer, rules))
+    return found if rate is None else [*found, *check_update(arrays, answer, rate, rules)]
+
+
+def malformed(case: Case, arrays: Arrays, answer: Answer) -> str | None:
+    """What is wrong with the parts of an answer, or None; the shapes of gradients are judged as numbers are."""
+    boxes = case.depth
+    if answer.along:
+        return None
+    parts = {"inputs": answer.inputs, "sensitivities": answer.sensitivities}
+    for name, found in parts.items():
+        if len(found) not in (1, boxes + 1):
+            return f"{len(found)} {name} for {boxes} boxes and the error box"
+    for name, gradients in {"weights": answer.weights, "biases": answer.biases}.items():
+        if len(gradients) != boxes:
+            return f"{len(gradients)} gradients of {name} for {boxes} boxes"
+    for k, p in enumerate(answer.inputs):
+        width = case.widths[min(k, len(case.widths) - 1)]
+        if p.shape != (arrays.inputs.shape[0], width):
+            return f"the input of box {k + 1} has shape {p.shape}, not {(arrays.inputs.shape[0], width)}"
+    if len(answer.inputs) != len(answer.sensitivities):
+        return f"{len(answer.inputs)} inputs but {len(answer.sensitivities)} sensitivities"
+    return None
 
 
 def failed_probes(framework: str, hello: wire.Ready, dtype: str) -> Record | None:

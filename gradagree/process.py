@@ -29,6 +29,8 @@ ONE_THREAD = {
 """Two processes with two threads each are slower than two with one."""
 START_LIMIT = 300.0
 CASE_LIMIT = 300.0
+LAST_WORDS = 2.0
+"""Seconds to start, for one answer, and for a process whose pipe is closed to end."""
 
 
 class Gone(Exception):
@@ -50,27 +52,31 @@ class FrameworkProcess:
         self.framework = framework
         self.extensions = tuple(extensions)
         self.limit = limit
-        self._process: subprocess.Popen[bytes] | None = None
         self.hello: wire.Ready | wire.Absent = wire.Absent("not started")
+        self._process: subprocess.Popen[bytes] | None = None
+        self._closed = False
 
     def start(self) -> wire.Ready | wire.Absent:
         """Start the process and wait until the framework is imported and probed."""
-        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
-        command = [sys.executable, "-m", "gradagree.worker", self.framework, *self.extensions]
+        self._errors: IO[bytes] = tempfile.TemporaryFile("a+b")  # noqa: SIM115
+        self._heard = 0
         self._process = subprocess.Popen(
-            command,
+            [sys.executable, "-P", "-m", "gradagree.worker", self.framework, *self.extensions],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             env={**os.environ, **ONE_THREAD},
+            start_new_session=True,
         )
         self._messages: queue.Queue[Any] = queue.Queue()
-        threading.Thread(target=self._listen, args=(self._process, self._messages), daemon=True).start()
+        threading.Thread(target=_listen, args=(self._process, self._messages), daemon=True).start()
         try:
             hello = self._receive(START_LIMIT)
-            self.hello = hello if isinstance(hello, wire.Ready | wire.Absent) else wire.Absent("spoke out of turn")
+            self.hello = (
+                hello if isinstance(hello, wire.Ready | wire.Absent) else wire.Absent("spoke out of turn", True)
+            )
         except Gone as gone:
-            self.hello = wire.Absent(f"its process did not start: {gone.reason}")
+            self.hello = wire.Absent(f"its process did not start: {gone.reason}", broken=True)
         return self.hello
 
     def train(
@@ -90,7 +96,7 @@ class FrameworkProcess:
         waiting = list(modes)
         while waiting:
             try:
-                if self._process is None:
+                if self._process is None and not self._closed:
                     self.start()
                 for answer in self._put(wire.pack_arrays(case.spec, arrays, list(waiting), rate), list(waiting)):
                     waiting.pop(0)
@@ -99,18 +105,24 @@ class FrameworkProcess:
                 yield wire.Failed(waiting.pop(0), gone.verdict, gone.reason)
 
     def _put(self, question: wire.Message, modes: list[str]) -> Iterator[Any]:
-        """Put a question, and hand on its answer in each mode."""
+        """Put a question, and hand on its answer in each mode; answers that nobody took end with the process."""
         process = self._process
         if process is None or process.stdin is None or isinstance(self.hello, wire.Absent):
-            raise Gone(Verdict.CRASHED, self.hello.reason if isinstance(self.hello, wire.Absent) else "not started")
-        with contextlib.suppress(OSError):
-            wire.write(process.stdin, question)
-        for mode in modes:
-            answer = self._receive(self.limit)
-            if not isinstance(answer, wire.Answered | wire.Trained | wire.Failed) or answer.mode != mode:
+            raise Gone(Verdict.CRASHED, self.hello.reason if isinstance(self.hello, wire.Absent) else "stopped")
+        owed = len(modes)
+        try:
+            with contextlib.suppress(OSError):
+                wire.write(process.stdin, question)
+            for mode in modes:
+                self._heard = os.fstat(self._errors.fileno()).st_size
+                answer = self._receive(self.limit)
+                if not isinstance(answer, wire.Answered | wire.Trained | wire.Failed) or answer.mode != mode:
+                    raise Gone(Verdict.CRASHED, "answered something that was not asked")
+                owed -= 1
+                yield answer
+        finally:
+            if owed:
                 self.stop()
-                raise Gone(Verdict.CRASHED, "answered something that was not asked")
-            yield answer
 
     def _receive(self, limit: float) -> Any:
         """The next message. Raises Gone, and ends the process, if there is none in time."""
@@ -123,51 +135,57 @@ class FrameworkProcess:
             raise Gone(Verdict.CRASHED, self._epitaph(message))
         return message
 
-    @staticmethod
-    def _listen(process: subprocess.Popen[bytes], messages: queue.Queue[Any]) -> None:
-        """Hand on what the process says; None at its end, an exception for anything that is no message."""
-        assert process.stdout is not None
-        try:
-            while (message := wire.read(process.stdout)) is not None:
-                messages.put(message)
-            messages.put(None)
-        except Exception as wrong:  # noqa: BLE001  (garbage on the pipe can raise anything)
-            messages.put(wrong)
-
     def _epitaph(self, wrong: Exception | None) -> str:
-        """How the process ended: the signal or exit code, and its last line."""
+        """How the process ended: the signal or exit code, and what it said last."""
         process = self._process
         if wrong is not None or process is None:
             self.stop()
-            return f"wrote something to its pipe that is no answer: {wrong}"
+            return f"wrote something to its pipe that is no answer: {wrong}" if wrong else "stopped"
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=10)
+            process.wait(timeout=LAST_WORDS)
         code = process.poll()
-        self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - 4096))
+        self._errors.seek(max(self._heard, self._errors.seek(0, os.SEEK_END) - 4096))
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
         self.stop()
-        how = f"exit code {code}"
+        how = "closed its pipe" if code is None else f"exit code {code}"
         if code is not None and code < 0:
             with contextlib.suppress(ValueError):
                 how = signal.Signals(-code).name
         return how + (f": {lines[-1].strip()[:300]}" if lines else "")
 
     def stop(self) -> None:
-        """End the process."""
+        """End the process, and whatever it started; the next question starts it anew."""
         process, self._process = self._process, None
         if process is None:
             return
-        process.kill()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        for stream in (process.stdin, process.stdout):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
+        if process.stdin is not None:
+            with contextlib.suppress(OSError):
+                process.stdin.close()
         self._errors.close()
+
+    def close(self) -> None:
+        """End the process for good; who waits for an answer is told so."""
+        self._closed = True
+        self.stop()
 
     def __enter__(self) -> Self:
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        self.close()
+
+
+def _listen(process: subprocess.Popen[bytes], messages: queue.Queue[Any]) -> None:
+    """Hand on what the process says; None at its end, an exception for anything that is no message."""
+    assert process.stdout is not None
+    with process.stdout as stream:
+        try:
+            while (message := wire.read(stream)) is not None:
+                messages.put(message)
+            messages.put(None)
+        except Exception as wrong:  # noqa: BLE001  (garbage on the pipe can raise anything)
+            messages.put(wrong)

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gradagree import wire
-from gradagree.boxcheck import Comparison, check
+from gradagree.boxcheck import Comparison
 from gradagree.casefile import read_case
-from gradagree.cases import Case
-from gradagree.errors import UsageError
-from gradagree.journal import RESULTS, read_records
-from gradagree.judge import Framework, judge
+from gradagree.cases import Case, shorten
+from gradagree.errors import UsageError, is_file
+from gradagree.journal import CASES, RESULTS, read_records
+from gradagree.judge import Framework, compared, judge
 from gradagree.plan import Plan
 from gradagree.process import FrameworkProcess
-from gradagree.verdict import Record, Verdict
+from gradagree.verdict import Record
 
 __all__ = ["Replayed", "find", "replay"]
 
@@ -36,12 +36,13 @@ def find(text: str, folder: Path | None = None) -> Case:
     if re.fullmatch(r"\d{6}", text):
         return _by_alias(text, folder or _newest_folder())
     if text.count(":") >= 6:
-        return Case.parse(text)
-    if Path(text).is_file():
+        case = Case.parse(text)
+        return _with_arrays(case, folder or _newest_folder()) if isinstance(case.seed, str) else case
+    if is_file(text):
         return read_case(Path(text))
     if ":" in text:
         return Case.parse(text)
-    raise UsageError(f"{text!r} is neither a case, nor a case file, nor a six-digit alias")
+    raise UsageError(f"{shorten(text)!r} is neither a case, nor a case file, nor a six-digit alias")
 
 
 def replay(case: Case, plan: Plan, extensions: Sequence[str] = ()) -> Iterator[Replayed]:
@@ -51,24 +52,31 @@ def replay(case: Case, plan: Plan, extensions: Sequence[str] = ()) -> Iterator[R
         with FrameworkProcess(name, extensions) as process:
             framework = Framework.of(name, process.hello)
             modes = plan.asked(name, 0)
+            answers = process.ask(case, arrays, modes)
             if isinstance(process.hello, wire.Absent):
-                for mode in modes:
-                    absent = wire.Failed(mode, Verdict.ABSENT, process.hello.reason)
-                    yield Replayed(judge(case, arrays, framework, absent), ())
-                continue
-            for answer in process.ask(case, arrays, modes):
+                answers = wire.refusals(process.hello, modes)
+            for answer in answers:
                 comparisons: Sequence[Comparison] = ()
                 if isinstance(answer, wire.Answered):
-                    tapped = wire.unpack_answer(answer.tapped)
-                    comparisons = list(check(case, arrays, tapped, framework.models[case.dtype]))
+                    comparisons = compared(
+                        case, arrays, wire.unpack_answer(answer.tapped), framework.models[case.dtype]
+                    )
                 yield Replayed(judge(case, arrays, framework, answer), comparisons)
 
 
 def _by_alias(alias: str, folder: Path) -> Case:
-    for record in read_records(folder):
-        if record.case == alias:
-            return Case.parse(record.spec)
-    raise UsageError(f"no case {alias} in {folder}; name another results folder with --dir")
+    specs = list(dict.fromkeys(record.spec for record in read_records(folder) if record.case == alias))
+    if not specs:
+        raise UsageError(f"no case {alias} in {folder}; name another results folder with --dir")
+    if len(specs) > 1:
+        raise UsageError(f"{alias} stands for {len(specs)} cases in {folder}; write one out: {' or '.join(specs)}")
+    return _with_arrays(Case.parse(specs[0]), folder)
+
+
+def _with_arrays(case: Case, folder: Path) -> Case:
+    """The case with its explicit arrays, where the folder keeps them."""
+    kept = folder / CASES / f"{case.seed}.json"
+    return read_case(kept) if isinstance(case.seed, str) and kept.is_file() else case
 
 
 def _newest_folder() -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 import msgspec
@@ -10,6 +11,7 @@ import numpy as np
 
 from gradagree.adapters import Answer
 from gradagree.cases import Arrays
+from gradagree.verdict import Verdict
 
 __all__ = ["Absent", "Answered", "Ask", "Failed", "Message", "Ready", "pack_arrays", "read", "unpack_arrays", "write"]
 
@@ -62,9 +64,10 @@ class Ready(msgspec.Struct, tag=True, frozen=True):
 
 
 class Absent(msgspec.Struct, tag=True, frozen=True):
-    """From a process: there is no such framework here, and why."""
+    """There is no such framework here, and why; broken, if its process died at its start."""
 
     reason: str
+    broken: bool = False
 
 
 class Given(msgspec.Struct, array_like=True, frozen=True):
@@ -94,6 +97,12 @@ class Failed(msgspec.Struct, tag=True, frozen=True):
     mode: str
     verdict: str
     reason: str
+
+
+def refusals(absent: Absent, modes: Sequence[str]) -> Iterator[Failed]:
+    """What to say of each mode of a framework that is not there."""
+    verdict = Verdict.CRASHED if absent.broken else Verdict.ABSENT
+    return (Failed(mode, verdict, absent.reason) for mode in modes)
 
 
 Message = Ask | Train | Ready | Absent | Answered | Trained | Failed

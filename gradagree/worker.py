@@ -1,6 +1,6 @@
 """The process of one framework: ``python -m gradagree.worker FRAMEWORK [EXTENSION]...``.
 
-It reads questions from its standard input and answers on what was its standard output; whatever the framework prints
+It reads questions from what was its standard input and answers on what was its standard output; what a framework prints
 goes to standard error. It ends when its input ends.
 """
 
@@ -24,8 +24,8 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str]) -> None:
-    questions = sys.stdin.buffer
-    answers = os.fdopen(os.dup(1), "wb")
+    questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     warnings.simplefilter("ignore")
     name, *extensions = arguments

@@ -49,10 +49,17 @@ class _Function:
         dataclasses.dataclass(frozen=True)(cls)
         cls.catalogue[cls.name] = cls
 
+    def __post_init__(self) -> None:
+        """Parameters take the type of their default, so that equal ones have one text."""
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            if type(field.default) in (bool, int, float, str):
+                kind: Any = type(field.default)
+                object.__setattr__(self, field.name, kind(getattr(self, field.name)))
+
     def __str__(self) -> str:
         """Canonical text without parameters at their defaults: ``tanh``, ``leaky_relu(negative_slope=0.25)``."""
         changed = [
-            f"{field.name}={_text(getattr(self, field.name))}"
+            f"{field.name}={getattr(self, field.name)}"
             for field in dataclasses.fields(self)  # type: ignore[arg-type]
             if getattr(self, field.name) != field.default
         ]
@@ -183,12 +190,6 @@ def _parameters(made: type[_Function], text: str) -> dict[str, Any]:
             raise ContractError(f"{made.name} has no parameter {key!r}; it has: {', '.join(fields) or 'none'}")
         given[key] = _number(made, key, number, fields[key])
     return given
-
-
-def _text(value: Any) -> str:
-    """A parameter as `named` reads it: numbers by their repr, NumPy's as Python's; words without quotes."""
-    value = value.item() if hasattr(value, "item") else value
-    return value if isinstance(value, str) else repr(value)
 
 
 def _number(made: type[_Function], key: str, text: str, default: Any) -> Any:

@@ -143,5 +143,5 @@ def train(
         if poll is None:
             weights, steps = full(weights, steps), steps + 1
             continue
-        for weights in polled_steps(net, weights, p, t, rate, poll(len(errors) - 1)):  # noqa: B007
-            steps += 1
+        for changed in polled_steps(net, weights, p, t, rate, poll(len(errors) - 1)):
+            weights, steps = changed, steps + 1

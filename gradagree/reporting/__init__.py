@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gradagree.journal import read_meta, write_text
+from gradagree.journal import make_folder, read_meta, write_text
 from gradagree.reporting.console import print_summary
 from gradagree.reporting.html import page
 from gradagree.reporting.junit import suites
@@ -26,7 +26,7 @@ def write_reports(folder: Path, sources: Sequence[Path] | None = None) -> Summar
     folders = list(sources) if sources else [folder]
     meta = merged_meta([read_meta(source) for source in folders])
     summary = summarize(meta, records_of(folders))
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_text(folder / "report.md", document(summary))
     write_text(folder / "report.html", page(summary))
     write_text(folder / "junit.xml", suites(summary))

@@ -37,7 +37,7 @@ def print_summary(summary: Summary, console: Console, folder: Path) -> None:
         say.table(_sharpness(summary))
     findings = list(summary.findings)
     for finding in findings[:MOST_FINDINGS]:
-        _finding(say, finding)
+        _finding(say, finding, summary.extensions)
     further = len(findings) - MOST_FINDINGS
     if further > 0:
         say.line(Text(f"{counted(further, 'further cause')} in the report.", style="dim"))
@@ -111,7 +111,7 @@ def _sharpness(summary: Summary) -> list[list[Text]]:
     return table
 
 
-def _finding(say: Printer, finding: Finding) -> None:
+def _finding(say: Printer, finding: Finding, extensions: Sequence[str]) -> None:
     cause, example = finding.cause, finding.example
     names = [
         named(f"{cause.framework} {cause.mode}"),
@@ -130,4 +130,4 @@ def _finding(say: Printer, finding: Finding) -> None:
         lines.append(Text(f"  {visible(example.reason, 300)}"))
     for line in lines:
         say.console.print(say.text(line), highlight=False)
-    say.line(Text(f"  {replay(example)}"), whole=True)
+    say.line(Text(f"  {replay(example, extensions)}"), whole=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 from importlib import resources
 
 import jinja2
@@ -36,7 +37,8 @@ def page(summary: Summary) -> str:
     return template.render(
         summary=summary, policy=policy(style, script), style=Markup(style), script=Markup(script),
         groups=GROUPS, header=heads, columns=[column for _, theirs in heads for column in theirs],
-        findings=findings[:MOST_FINDINGS], unshown=findings[MOST_FINDINGS:], replay=texts.replay, parted=parted,
+        findings=findings[:MOST_FINDINGS], unshown=findings[MOST_FINDINGS:], parted=parted,
+        replay=partial(texts.replay, extensions=summary.extensions),
         probes_failed=failed_probes(summary.meta), not_installed=not_installed(summary.meta),
         runs=runs_of(summary.meta), figures=figures(summary), quantiles=QUANTILES, tone=tone, equation=equation,
         verdicts=list(Verdict), most=MOST,

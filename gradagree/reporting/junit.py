@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 
 from gradagree.reporting.blocks import Block
 from gradagree.reporting.matrix import Column
@@ -40,30 +41,31 @@ def _suite(root: ET.Element, summary: Summary, column: Column) -> None:
                 suite, "testcase", name=place.name, classname=visible(".".join(filter(None, ("gradagree", *column))))
             ),
             block,
+            summary.extensions,
         )
 
 
-def _case(case: ET.Element, block: Block) -> None:
+def _case(case: ET.Element, block: Block, extensions: Sequence[str]) -> None:
     case.set("time", f"{block.seconds:.3f}")
     if block.failed:
-        _failure(case, block)
+        _failure(case, block, extensions)
     elif not block.decided:
         ET.SubElement(case, "skipped", message="; ".join(block.reasons))
     counts = sorted(block.counts.items(), key=lambda item: ORDER[item[0]])
     ET.SubElement(case, "system-out").text = ", ".join(f"{n} {verdict}" for verdict, n in counts)
 
 
-def _failure(case: ET.Element, block: Block) -> None:
+def _failure(case: ET.Element, block: Block, extensions: Sequence[str]) -> None:
     """All failures in one element, since readers of JUnit files expect at most one."""
     worst = min(block.failures, key=lambda record: ORDER[record.verdict])
     message = f"{counted(block.failed, 'record')} of {block.counts.total()}, the worst: {worst.verdict}"
     failure = ET.SubElement(case, "failure", type=str(worst.verdict), message=message)
     further = block.failed - len(block.failures)
-    failure.text = "\n\n".join(_described(record) for record in block.failures)
+    failure.text = "\n\n".join(_described(record, extensions) for record in block.failures)
     failure.text += f"\n\nand {counted(further, 'further record')} in results.jsonl" * (further > 0)
 
 
-def _described(record: Record) -> str:
+def _described(record: Record, extensions: Sequence[str]) -> str:
     lines = [f"{record.verdict}: {visible(record.spec, 2000)}"]
     lines += [visible(record.reason)] * bool(record.reason)
     if record.box is not None or record.function or record.entry:
@@ -72,4 +74,4 @@ def _described(record: Record) -> str:
         lines.append(f"  expected  {exact(record.expected, record.dtype)}")
         lines.append(f"  observed  {exact(record.observed, record.dtype)}")
         lines.append(f"  tolerance {brief(record.tolerance)}, ratio {brief(record.ratio)}")
-    return "\n".join([*lines, f"  {replay(record)}"])
+    return "\n".join([*lines, f"  {replay(record, extensions)}"])

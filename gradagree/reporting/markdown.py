@@ -82,12 +82,14 @@ def _findings(summary: Summary) -> Iterator[str]:
     yield "\n## Findings"
     if not len(summary.findings):
         yield "\nNone." if summary.compared else "\nNone: nothing was compared."
-    yield from fitting((_finding(finding) for finding in summary.findings), "causes", ROOM_FOR_FINDINGS)
+    yield from fitting(
+        (_finding(finding, summary.extensions) for finding in summary.findings), "causes", ROOM_FOR_FINDINGS
+    )
     if summary.findings.further:
         yield f"\n{counted(summary.findings.further, 'further record')} of other causes in results.jsonl."
 
 
-def _finding(finding: Finding) -> str:
+def _finding(finding: Finding, extensions: Sequence[str]) -> str:
     cause, example = finding.cause, finding.example
     names = [code(name) for name in (cause.framework, cause.mode, cause.function, cause.part, cause.dtype) if name]
     lines = [f"\n### {_verdict(cause.verdict)} {' · '.join(names)}, {counted(finding.count, 'record')}\n"]
@@ -102,7 +104,7 @@ def _finding(finding: Finding) -> str:
     )
     place += [f"{brief(example.ratio)} times the tolerance"] * (example.ratio is not None)
     lines.append(f"- {', '.join([*place, f'version {code(example.version)}'])}")
-    return "\n".join([*lines, f"\n```sh\n{replay(example)}\n```"])
+    return "\n".join([*lines, f"\n```sh\n{replay(example, extensions)}\n```"])
 
 
 def _counts(summary: Summary) -> Iterator[str]:

@@ -121,6 +121,12 @@ class Summary:
         return self.meta.get("strict") is True
 
     @property
+    def extensions(self) -> list[str]:
+        """The files of the user's own functions, for the replay commands."""
+        files = self.meta.get("extensions")
+        return [file for file in files if isinstance(file, str)] if isinstance(files, list) else []
+
+    @property
     def counts(self) -> dict[Verdict, int]:
         """How many records have each verdict, the worst first; they add up to ``total``."""
         return {verdict: self.verdicts[verdict] for verdict in Verdict if self.verdicts[verdict]}

@@ -51,10 +51,11 @@ def _seen(c: str) -> str:
     return " " if c.isspace() else c.encode("unicode_escape").decode("ascii")
 
 
-def replay(record: Record) -> str:
+def replay(record: Record, extensions: Sequence[str] = ()) -> str:
     """The command that judges the record's case again, its text quoted for a shell; a very long one by its alias."""
     short = record.spec.isprintable() and len(record.spec) <= SPEC
-    return "gradagree replay " + quoted(record.spec if short else named(record.case))
+    files = "".join(f" --ext {quoted(file)}" for file in extensions if file.isprintable())
+    return "gradagree replay " + quoted(record.spec if short else named(record.case)) + files
 
 
 def quoted(text: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gradagree.adapters import Adapter, ForTorch, Problem
-from gradagree.adapters.for_torch import backward, zero_if_none
+from gradagree.adapters.for_torch import backward, gradient_at
 
 torch: Any = pytest.importorskip("torch")
 
@@ -49,17 +49,18 @@ def test_that_settings_are_as_before_after_an_error_too(others: None) -> None:
 
 def test_that_backward_is_users_own_backward() -> None:
     x = torch.tensor([1.0, 2.0], requires_grad=True)
-    (E, aux), (gradient,) = backward(lambda leaves: ((leaves[0] ** 3).sum(), "aux"))([x])
+    error = lambda leaves, targets: ((leaves[0] ** targets).sum(), "aux")  # noqa: E731
+    (E, aux), (gradient,) = backward(error, [True])([x], 3)
     assert (E.item(), aux) == (9.0, "aux")
     assert gradient.tolist() == [3.0, 12.0]
 
 
 def test_that_a_missing_gradient_is_zero() -> None:
     x = torch.ones((2, 3), dtype=torch.float64, requires_grad=True)
-    zero = zero_if_none(x)
+    zero = gradient_at(x)
     assert (zero.shape, zero.dtype, float(zero.abs().sum())) == (x.shape, x.dtype, 0.0)
     x.sum().backward()
-    assert zero_if_none(x) is x.grad
+    assert gradient_at(x) is x.grad
 
 
 def test_that_leaves_ask_for_gradients_and_targets_of_classes_cannot() -> None:

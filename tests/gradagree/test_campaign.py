@@ -15,7 +15,8 @@ import pytest
 
 from gradagree import campaign
 from gradagree.adapters import Adapter
-from gradagree.campaign import execute, prepare, records
+from gradagree.campaign import execute, prepare
+from gradagree.drivers import records
 from gradagree.journal import read_meta, read_records
 from gradagree.plan import Plan
 from gradagree.process import FrameworkProcess

@@ -116,7 +116,7 @@ def test_that_the_natural_scale_only_widens_and_moves_no_centre(name: str, dtype
     activation, p = Activation.named(name), Rounded.stored(points(3), RULES[dtype])
     for part in ("value", "derivative"):
         tight, natural = (getattr(JudgedActivation(activation, wide), part)(p) for wide in (False, True))
-        assert np.array_equal(tight.value, getattr(activation, part)(p.value))
+        assert np.all(np.abs(getattr(activation, part)(p.value) - tight.value) <= tight.radius)
         assert np.array_equal(tight.value, natural.value)
         assert np.all(natural.radius >= tight.radius)
         assert np.all((natural.radius > 0) == (tight.radius > 0)), "what is exact needs no scale"

@@ -77,8 +77,8 @@ def test_that_asking_for_the_truth_leaves_the_precision_as_it_was(bench: Any) ->
 
 
 def test_that_the_last_digits_of_a_second_difference_are_right(bench: Any) -> None:
-    x = 0.3
-    p = np.array([[np.nextafter(x, 0), x, np.nextafter(x, 1)]])
+    x, h = 0.3, 2.0**-46
+    p = np.array([[x - h, x, x + h]])
     arrays = Arrays((np.eye(3), np.array([[1.0], [-2.0], [1.0]])), (None, None), p, np.zeros((1, 1)))
     case = Case.of(Case.parse("3-3-1:id,tanh:sse:n1:f64:ordinary:s0"), arrays)
     proof = truth(case, arrays, bench.answer(case), 2, "c", (0, 0))

@@ -1,0 +1,140 @@
+"""The frameworks' processes at work: one thread drives each, and hands every answer to the one that judges."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from gradagree import wire
+from gradagree.cases import Arrays, Case
+from gradagree.judge import Framework, failed_probes, judge
+from gradagree.plan import Plan
+from gradagree.process import FrameworkProcess
+from gradagree.verdict import Record
+
+__all__ = ["records"]
+
+WAITING = 32
+"""How many answers may wait to be judged."""
+
+
+class Reply(NamedTuple):
+    """One answer on its way from a framework's thread to the judge."""
+
+    number: int
+    case: Case
+    arrays: Arrays
+    framework: Framework
+    answer: wire.Answered | wire.Failed
+
+
+class Ended(NamedTuple):
+    """A framework's thread is through, or failed with an error of our own."""
+
+    wrong: BaseException | None
+
+
+@dataclass(frozen=True)
+class Driver:
+    """One process of a framework, over its share of the cases: every `of`-th, from number `turn` on."""
+
+    plan: Plan
+    process: FrameworkProcess
+    turn: int
+    of: int
+    replies: queue.Queue[Reply | Record | Ended]
+    started: Callable[[str, Any], None] | None
+    deadline: float | None
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        wrong: BaseException | None = None
+        try:
+            with self.process:
+                self._drive()
+        except BaseException as error:  # noqa: BLE001  (handed to the thread that judges, which raises it)
+            wrong = error
+        self.replies.put(Ended(wrong))
+
+    def stop(self) -> None:
+        self.stopped.set()
+        self.process.close()
+
+    def _drive(self) -> None:
+        name, hello = self.process.framework, self.process.hello
+        if self.started is not None:
+            self.started(name, hello)
+        framework = Framework.of(name, hello)
+        if self.turn == 0 and isinstance(hello, wire.Ready):
+            for failed in (failed_probes(name, hello, dtype) for dtype in self.plan.dtypes):
+                if failed is not None:
+                    self.replies.put(failed)
+        for number, case, modes in self._share(name):
+            if self.stopped.is_set() or (self.deadline is not None and time.monotonic() > self.deadline):
+                break
+            arrays = case.arrays()
+            absent = isinstance(hello, wire.Absent)
+            for answer in wire.refusals(hello, modes) if absent else self.process.ask(case, arrays, modes):  # type: ignore[arg-type]
+                self.replies.put(Reply(number, case, arrays, framework, answer))
+
+    def _share(self, name: str) -> Iterator[tuple[int, Case, list[str]]]:
+        """The cases that this process is asked, with the modes."""
+        asked = ((number, case, self.plan.asked(name, number)) for number, case in self.plan.drawn())
+        for place, (number, case, modes) in enumerate(one for one in asked if one[2]):
+            if place % self.of == self.turn:
+                yield number, case, modes
+
+
+def records(
+    plan: Plan,
+    extensions: Sequence[str] = (),
+    workers: int = 1,
+    started: Callable[[str, Any], None] | None = None,
+    deadline: float | None = None,
+) -> Iterator[Record]:
+    """Every record of a plan, as it comes. started is told what each framework said of itself.
+
+    Each framework has `workers` processes, which share its cases. Past the deadline (of time.monotonic) no further case
+    is begun. Who stops listening ends the processes.
+    """
+    replies: queue.Queue[Reply | Record | Ended] = queue.Queue(WAITING)
+    drivers = [
+        Driver(plan, FrameworkProcess(name, extensions), turn, workers, replies, started, deadline)
+        for name in plan.frameworks
+        for turn in range(workers)
+    ]
+    threads = [threading.Thread(target=driver.run, daemon=True) for driver in drivers]
+    for thread in threads:
+        thread.start()
+    try:
+        yield from _judged(replies, len(drivers))
+    finally:
+        for driver in drivers:
+            driver.stop()
+        _drain(threads, replies)
+
+
+def _judged(replies: queue.Queue[Reply | Record | Ended], running: int) -> Iterator[Record]:
+    while running:
+        reply = replies.get()
+        if isinstance(reply, Record):
+            yield reply
+        elif isinstance(reply, Reply):
+            yield judge(reply.case, reply.arrays, reply.framework, reply.answer, reply.number)
+        else:
+            running -= 1
+            if reply.wrong is not None:
+                raise reply.wrong
+
+
+def _drain(threads: list[threading.Thread], replies: queue.Queue[Reply | Record | Ended]) -> None:
+    """Let the threads come to their end, whatever still waits."""
+    while any(thread.is_alive() for thread in threads):
+        try:
+            replies.get(timeout=0.05)
+        except queue.Empty:
+            continue

@@ -1,0 +1,165 @@
+"""Each mode of the closed table gives the same gradient, within rounding, in the shapes that are documented."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradagree import Case
+from gradagree.adapters import Adapter, ForTorch, Problem, Unsupported, directions
+from gradagree.adapters.problem import MOST_COORDINATES, coordinates, share
+from gradagree.arithmetics.model import model
+from gradagree.boxcheck import check, check_update
+from gradagree.probable import probable
+from gradagree.reference import ErrorFunction
+from gradagree.reference.errors import SumOfSquares
+
+CASE = "2-3b-2:id,tanh:mse:n3:f64:ordinary:s4"
+LARGE = "8-16b-12:id,tanh:sse:n2:f64:ordinary:s4"
+BY_HAND = ("backward", "grad", "jit", "vmap")
+RATE = 0.1
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
+
+
+class _Coupled(SumOfSquares):
+    """Half the square of the sum of all outputs, in which every example's sensitivity depends on the others."""
+
+    def value(self, o: Any, t: Any) -> Any:
+        return np.sum(o - t, axis=(-2, -1)) ** 2
+
+    def torch(self, o: Any, t: Any, torch: Any) -> Any:
+        return (o - t).sum() ** 2
+
+    def jax(self, o: Any, t: Any, jax: Any) -> Any:
+        return (o - t).sum() ** 2
+
+
+def test_that_the_modes_are_those_of_the_closed_table(adapter: Adapter) -> None:
+    table = {
+        "torch": {"backward", "grad", "vmap", "forward", "compile"},
+        "jax": {"grad", "jit", "vmap", "forward", "packed"},
+    }
+    assert set(adapter.modes) <= table[adapter.name]
+    assert set(adapter.modes) >= adapter.untapped
+
+
+def test_that_tapped_modes_pass_the_box_check_with_taps_and_the_probable_check_without(
+    adapter: Adapter, problem: Callable[..., Problem]
+) -> None:
+    case, rules = Case.parse(CASE), model("float64", flushes=adapter.name == "jax")
+    for mode in sorted(set(BY_HAND) & set(adapter.modes)):
+        tapped, untapped = adapter.answers(problem(CASE), mode)
+        found = [*check(case, case.arrays(), tapped, rules), *probable(case, case.arrays(), untapped, rules)]
+        assert (tapped.tapped, untapped.tapped) == (True, False)
+        assert not [one for one in found if one.verdict.fails], mode
+        assert len(found) == 9 + 5
+
+
+def test_that_forward_mode_gives_every_coordinate_of_a_small_network(
+    adapter: Adapter, problem: Callable[..., Problem]
+) -> None:
+    case = Case.parse(CASE)
+    answer, again = adapter.answers(problem(CASE), "forward")
+    assert answer is again
+    assert not answer.tapped
+    assert [w.shape for w in answer.weights if w is not None] == [(2, 3), (3, 2)]
+    assert answer.along == ()
+    found = probable(case, case.arrays(), answer, model("float64"))
+    assert max(one.ratio for one in found) <= 1
+    assert {one.part for one in found} == {"E", "delta_p", "dw", "db"}
+
+
+def test_that_forward_mode_gives_slopes_along_directions_of_a_large_network(
+    adapter: Adapter, problem: Callable[..., Problem]
+) -> None:
+    case, given = Case.parse(LARGE), problem(LARGE)
+    assert coordinates(given) > MOST_COORDINATES
+    answer, _ = adapter.answers(given, "forward")
+    assert (answer.inputs, answer.sensitivities, answer.weights, answer.biases) == ((), (), (), ())
+    assert len(answer.along) == len(directions(given))
+    (found,) = probable(case, case.arrays(), answer, model("float64"))
+    assert (found.part, found.ratio <= 1, found.entries) == ("E'", True, len(answer.along))
+
+
+def test_that_a_slope_along_a_direction_is_the_sum_over_the_gradient(
+    adapter: Adapter, problem: Callable[..., Problem]
+) -> None:
+    case, given = Case.parse(LARGE), problem(LARGE)
+    answer = adapter.answers(given, "forward")[0]
+    gradient = adapter.answers(given, next(iter(adapter.modes)))[1]
+    parts = [*gradient.weights, *(b for b in gradient.biases if b is not None)]
+    slopes = [float(sum(np.sum(d * g) for d, g in zip(way, parts, strict=True))) for way in directions(given)]
+    for along, fails in ((slopes, False), (slopes[::-1], True), ([-slope for slope in slopes], True)):
+        (found,) = probable(case, case.arrays(), replace(answer, along=tuple(along)), model("float64"))
+        assert found.verdict.fails == fails
+
+
+def test_that_directions_are_always_the_same_and_not_all_alike(problem: Callable[..., Problem]) -> None:
+    one, other = ([np.concatenate([x.ravel() for x in way]) for way in directions(problem(LARGE))] for _ in range(2))
+    assert np.array_equal(one, other)
+    assert set(np.abs(np.ravel(one))) == {1.0}
+    assert np.linalg.matrix_rank(one) == len(one)
+
+
+@pytest.mark.parametrize("name", ErrorFunction.catalogue)
+def test_that_the_share_of_an_example_is_one_for_sums_and_its_part_for_means(
+    problem: Callable[..., Problem], name: str
+) -> None:
+    given = problem(CASE, error=ErrorFunction.named(name))
+    assert share(given) == (1.0 if name in ("sse", "absolute") else 1 / 3)
+
+
+def test_that_examples_that_are_coupled_have_no_gradients_of_their_own(
+    adapter: Adapter, problem: Callable[..., Problem]
+) -> None:
+    with pytest.raises(Unsupported, match="sse couples the examples of a batch"):
+        adapter.answers(problem(CASE, error=_Coupled()), "vmap")
+
+
+def test_that_a_step_of_steepest_descent_is_right_and_one_of_another_rate_is_found(
+    adapter: Adapter, problem: Callable[..., Problem]
+) -> None:
+    case, rules, mode = Case.parse(CASE), model("float64"), next(iter(adapter.modes))
+    assert adapter.answers(problem(CASE), mode)[0].updated == ()
+    answer = adapter.answers(problem(CASE, rate=RATE), mode)[0]
+    found = list(check_update(case.arrays(), answer, RATE, rules))
+    assert [one.entry.split("[")[0] for one in found] == ["w", "w", "b"]
+    assert [one.box for one in found] == [1, 2, 1]
+    assert not [one for one in found if one.verdict.fails]
+    wrong = list(check_update(case.arrays(), answer, np.nextafter(RATE, 1) * (1 + 2.0**-40), rules))
+    assert all(one.verdict.fails for one in wrong)
+
+
+def test_that_a_course_of_training_takes_the_steps_that_backpropagation_takes(
+    adapter: Adapter, problem: Callable[..., Problem]
+) -> None:
+    given, mode = problem(CASE), next(iter(adapter.modes))
+    rounds = [(0, 2), ()]
+    found = list(adapter.course(given, mode, RATE, rounds))
+    weights, biases = list(given.weights), list(given.biases)
+    for polled, after in zip(rounds, found, strict=True):
+        for pair in [slice(k, k + 1) for k in polled] or [slice(None)]:
+            one = problem(
+                CASE, weights=weights, biases=biases, inputs=given.inputs[pair], targets=given.targets[pair], rate=RATE
+            )
+            updated = adapter.answers(one, mode)[1].updated
+            weights, biases = list(updated[:2]), [updated[2], None]
+        assert all(np.array_equal(x, y) for x, y in zip(after, [*weights, biases[0]], strict=True))
+
+
+def test_that_the_compiled_mode_passes_the_box_check_where_there_is_a_compiler(problem: Callable[..., Problem]) -> None:
+    pytest.importorskip("torch")
+    spec = "2-2:id:sse:n2:f64:ordinary:s4"
+    case, adapter = Case.parse(spec), ForTorch()
+    with adapter.settings():
+        try:
+            tapped, _ = adapter.answers(problem(spec), "compile")
+        except Unsupported as missing:
+            pytest.skip(str(missing))
+    found = list(check(case, case.arrays(), tapped, model("float64")))
+    assert not [one for one in found if one.verdict.fails]
+    assert len(found) == 5
