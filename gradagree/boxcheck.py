@@ -95,6 +95,8 @@ def check(case: Case, arrays: Arrays, answer: Answer, model: Model) -> Iterator[
         lambda how: ErrorBox(how.error(case.error), targets).pull(inputs[-1]), kinks,
     )  # fmt: skip
     for k in range(len(boxes), 0, -1):
+        if answer.sensitivities[k].shape != answer.inputs[k].shape:
+            return
         yield from _pull(k, boxes[k - 1], answer, inputs, sensitivities, model)
 
 
@@ -111,20 +113,22 @@ def _pull(
 
     kinks = at_kinks(box.activation, answer.inputs[k - 1])
     yield compare(k, "delta_p", answer.sensitivities[k - 1], lambda how: pull(how)[0], kinks)
-    for part, observed, place in (("dw", answer.weights[k - 1], 0), ("db", answer.biases[k - 1], 1)):
-        if observed is not None:
-            yield compare(k, part, observed, lambda how: pull(how)[1][place])  # type: ignore[arg-type]  # noqa: B023
+    gradients: tuple[tuple[Part, Any, Any], ...] = (("dw", box.w, answer.weights), ("db", box.b, answer.biases))
+    for place, (part, owned, given) in enumerate(gradients):
+        if owned is not None:
+            yield compare(k, part, given[k - 1], lambda how: pull(how)[1][place])  # noqa: B023
 
 
 def check_update(arrays: Arrays, answer: Answer, rate: float, model: Model) -> Iterator[Comparison]:
     """One step of steepest descent from the framework's own gradient: w - rate dE/dw, b - rate dE/db."""
-    gradients = [x for x in (*answer.weights, *answer.biases) if x is not None]
-    before = [x for x in (*arrays.weights, *arrays.biases) if x is not None]
-    places = [(k, "w") for k in range(1, len(arrays.weights) + 1)]
-    places += [(k, "b") for k, b in enumerate(arrays.biases, 1) if b is not None]
-    for (k, part), w, gradient, after in zip(places, before, gradients, answer.updated, strict=True):
-        expected = Rounded.stored(w, model) - Rounded.constant(rate, model) * Rounded.stored(gradient, model)
-        yield compare(k, part, after, lambda how: expected)  # type: ignore[arg-type]  # noqa: B023
+    owned = [(k, "w", w, answer.weights[k - 1]) for k, w in enumerate(arrays.weights, 1)]
+    owned += [(k, "b", b, answer.biases[k - 1]) for k, b in enumerate(arrays.biases, 1) if b is not None]
+    after = (*answer.updated, *[None] * len(owned))
+    for (k, part, before, gradient), updated in zip(owned, after, strict=False):
+        if gradient is not None:
+            step = Rounded.constant(rate, model) * Rounded.stored(gradient, model)
+            expected = Rounded.stored(before, model) - step
+            yield compare(k, part, updated, lambda how: expected)  # type: ignore[arg-type]  # noqa: B023
 
 
 def case_boxes(case: Case, arrays: Arrays) -> list[Box]:
@@ -140,7 +144,7 @@ def judged_box(box: Box, how: Tolerant, model: Model) -> Box:
     return Box(how.activation(box.activation), w, b, box.inside)
 
 
-def compare(box: int | str, part: Part, observed: np.ndarray, expect: Expect, kinks: Kinks | None = None) -> Comparison:
+def compare(box: int | str, part: Part, observed: Any, expect: Expect, kinks: Kinks | None = None) -> Comparison:
     """First without the natural scale, then with it, then with each legitimate slope at the kinks."""
     tight = classify(box, part, observed, expect(Tolerant()))
     if not tight.verdict.fails:
@@ -150,8 +154,10 @@ def compare(box: int | str, part: Part, observed: np.ndarray, expect: Expect, ki
         return inaccurate(natural, tight) if natural.verdict is Verdict.AGREE else natural
     if kinks:
         other, reason = conventional(box, part, observed, expect, kinks)
-        if other.verdict is Verdict.AGREE:
-            return replace(other, verdict=Verdict.CONVENTION, reason=reason)
+        if not other.verdict.fails:
+            agrees = other.verdict is Verdict.AGREE
+            return replace(other, verdict=Verdict.CONVENTION if agrees else other.verdict, reason=reason)
+        natural = other if reason else natural
     if part in ("c", "E") and natural.verdict is Verdict.DISAGREE:
         return replace(natural, verdict=Verdict.VALUE_DIFFERS)
     return natural
@@ -166,7 +172,8 @@ def conventional(
     candidates = {slope: expect(Tolerant(natural=True, slope=slope)) for slope in SLOPES}
     for name, on in kinks.items():
         for slope, other in candidates.items():
-            within = (observed == other.value) | (np.abs(observed - other.value) <= other.radius)
+            with np.errstate(invalid="ignore"):
+                within = (observed == other.value) | (np.abs(observed - other.value) <= other.radius)
             if within[on].all():
                 value[on], radius[on] = other.value[on], other.radius[on]
                 chosen.append(f"{slope} slope at {name}")
@@ -183,9 +190,11 @@ def inaccurate(natural: Comparison, tight: Comparison) -> Comparison:
     )  # fmt: skip
 
 
-def classify(box: int | str, part: Part, observed: np.ndarray, expected: Rounded) -> Comparison:
+def classify(box: int | str, part: Part, observed: np.ndarray | None, expected: Rounded) -> Comparison:
     """Compare one array entry by entry with its tolerance."""
     value, radius = expected.value, expected.radius
+    if observed is None:
+        return Comparison(box, part, Verdict.DISAGREE, math.inf, reason="is missing", entries=value.size)
     if observed.shape != value.shape:
         shapes = f"has shape {observed.shape}, expected {value.shape}"
         return Comparison(box, part, Verdict.DISAGREE, math.inf, reason=shapes, entries=value.size)
@@ -209,8 +218,12 @@ def classify(box: int | str, part: Part, observed: np.ndarray, expected: Rounded
 
 def _verdict(observed: Any, value: Any, radius: Any, ratio: Any, open: Any, same: Any) -> tuple[Verdict, float]:
     """The array's verdict, and its tolerance over its largest entry."""
-    size, tolerance = np.max(np.abs(value)), np.max(radius)
-    sharpness = 0.0 if tolerance == 0 else float(tolerance / size) if size > 0 else math.inf
+    size, tolerance = float(np.max(np.abs(value))), float(np.max(radius))
+    sharpness = math.inf
+    if tolerance == 0:
+        sharpness = 0.0
+    elif size > 0 and math.isfinite(tolerance):
+        sharpness = tolerance / size
     if np.any(~np.isfinite(observed) & ~open & ~same):
         return Verdict.NONFINITE, sharpness
     if np.any(ratio > 1):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ def read_case(path: Path) -> Case:
             raise UsageError(f"{path} is no case file: it is larger than {LARGEST_FILE >> 20} MiB")
         told = json.loads(path.read_text(encoding="utf-8"))
         spec, named = told["spec"], told["arrays"]
-        return _assemble(str(spec), {str(name): _array(array) for name, array in named.items()})
+        return _assemble(str(spec), {str(name): _named(str(name), array) for name, array in named.items()})
     except OSError as wrong:
         raise UsageError(f"{path} cannot be read: {wrong.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as wrong:
@@ -42,6 +44,13 @@ def read_case(path: Path) -> Case:
 def _told(array: np.ndarray) -> dict[str, Any]:
     integers = array.dtype.kind == "i"
     return {"shape": list(array.shape), "values": [int(x) if integers else float(x).hex() for x in array.ravel()]}
+
+
+def _named(name: str, told: Any) -> np.ndarray:
+    try:
+        return _array(told)
+    except (ValueError, KeyError, TypeError, OverflowError) as wrong:
+        raise ValueError(f"{name}: {wrong}") from None
 
 
 def _array(told: dict[str, Any]) -> np.ndarray:
@@ -60,11 +69,20 @@ def _whole(x: Any) -> int:
 
 
 def _exact(text: Any) -> float:
-    """A hexadecimal float as `float.hex` writes it, without rounding."""
+    """A hexadecimal float, nan or inf, of which nothing is rounded away."""
+    match = HEXADECIMAL.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no hexadecimal float such as 0x1.8p+1")
     value = float.fromhex(text)
-    if value.hex() != text:
-        raise ValueError(f"{text!r} is not written as {value.hex()!r}")
+    if match[1] is not None:
+        digits, exponent = match[1].replace(".", ""), int(match[2])
+        exact = int(digits, 16) * Fraction(2) ** (exponent - 4 * (len(digits) - 1))
+        if exact != abs(Fraction(value)):
+            raise ValueError(f"{text!r} is no number of float64")
     return value
+
+
+HEXADECIMAL = re.compile(r"-?(?:0x([01](?:\.[0-9a-f]{1,13})?)p([+-]?\d{1,4})|nan|inf)")
 
 
 def _assemble(spec: str, named: dict[str, np.ndarray]) -> Case:

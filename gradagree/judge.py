@@ -60,6 +60,8 @@ def judge(
         return Record(**common, verdict=Verdict(reply.verdict), reason=reply.reason)
     tapped, untapped = wire.unpack_answer(reply.tapped), wire.unpack_answer(reply.untapped)
     wrong = malformed(case, arrays, tapped) or malformed(case, arrays, untapped)
+    if wrong is None and tapped.tapped and len(tapped.sensitivities) != len(tapped.inputs):
+        wrong = f"{len(tapped.inputs)} inputs but {len(tapped.sensitivities)} sensitivities"
     if wrong is not None:
         return Record(**common, verdict=Verdict.CRASHED, reason=f"its answer is malformed: {wrong}")
     rules = framework.models[case.dtype]
@@ -81,22 +83,21 @@ def compared(case: Case, arrays: Arrays, answer: Answer, rules: Model, rate: flo
 
 def malformed(case: Case, arrays: Arrays, answer: Answer) -> str | None:
     """What is wrong with the parts of an answer, or None; the shapes of gradients are judged as numbers are."""
-    boxes = case.depth
+    boxes, examples = case.depth, arrays.inputs.shape[0]
     if answer.along:
         return None
-    parts = {"inputs": answer.inputs, "sensitivities": answer.sensitivities}
-    for name, found in parts.items():
-        if len(found) not in (1, boxes + 1):
-            return f"{len(found)} {name} for {boxes} boxes and the error box"
-    for name, gradients in {"weights": answer.weights, "biases": answer.biases}.items():
-        if len(gradients) != boxes:
-            return f"{len(gradients)} gradients of {name} for {boxes} boxes"
+    counts = {"gradients of weights": len(answer.weights), "gradients of biases": len(answer.biases)}
+    for name, count in counts.items():
+        if count != boxes:
+            return f"{count} {name} for {boxes} boxes"
+    if len(answer.sensitivities) not in (1, boxes + 1):
+        return f"{len(answer.sensitivities)} sensitivities for {boxes} boxes and the error box"
+    if len(answer.inputs) not in (1, boxes + 1):
+        return f"{len(answer.inputs)} inputs for {boxes} boxes and the error box"
     for k, p in enumerate(answer.inputs):
         width = case.widths[min(k, len(case.widths) - 1)]
-        if p.shape != (arrays.inputs.shape[0], width):
-            return f"the input of box {k + 1} has shape {p.shape}, not {(arrays.inputs.shape[0], width)}"
-    if len(answer.inputs) != len(answer.sensitivities):
-        return f"{len(answer.inputs)} inputs but {len(answer.sensitivities)} sensitivities"
+        if p.shape != (examples, width):
+            return f"the input of box {k + 1} has shape {p.shape}, not {(examples, width)}"
     return None
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from gradagree.arithmetics.dual import Dual, slope_of
-from gradagree.arithmetics.model import FORMULA
+from gradagree.arithmetics.model import FORMULA, Model
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.reference import Activation, ErrorFunction
 
@@ -50,7 +50,7 @@ class JudgedActivation:
             scale = np.abs(a.value) + product(x, self.activation.derivative(x))
             if self.natural:
                 scale = scale + largest_up_to(self.activation, "value", x)
-        return a.widened(FORMULA * p.model.u * finite(scale) * (a.radius > 0))
+        return a.widened(allowance(scale, a.radius, p.model))
 
     def derivative(self, p: Rounded) -> Rounded:
         """A'(p), within what automatic differentiation of A may form, 8 u (|A'| + |p A''|), and 8 u S if natural."""
@@ -62,7 +62,7 @@ class JudgedActivation:
             if self.natural:
                 scale = scale + largest_up_to(self.activation, "derivative", x)
         radius = wider(rounded, formed)
-        answer = Rounded(rounded.value, radius, p.model).widened(FORMULA * p.model.u * finite(scale) * (radius > 0))
+        answer = Rounded(rounded.value, radius, p.model).widened(allowance(scale, radius, p.model))
         return answer if self.slope is None else self._with_slope(answer, p)
 
     def pull(self, p: Rounded, delta_a: Rounded) -> Any:
@@ -95,7 +95,7 @@ class JudgedError:
             if self.natural:
                 scale = scale + np.abs(self.error.value(0 * x, plain))
                 scale = scale + np.sum(np.abs(x) * self._natural(x, plain), axis=(-2, -1))
-        return e.widened(FORMULA * o.model.u * finite(scale) * (e.radius > 0))
+        return e.widened(allowance(scale, e.radius, o.model))
 
     def sensitivity(self, o: Rounded, t: Any) -> Rounded:
         """dE/do, within 8 u (|s| + |o s'|), and 8 u S if natural; s' is the change of s along o."""
@@ -105,7 +105,7 @@ class JudgedError:
             scale = np.abs(s.value) + self._change(x, plain)
             if self.natural:
                 scale = scale + self._natural(x, plain)
-        answer = s.widened(FORMULA * o.model.u * finite(scale) * (s.radius > 0))
+        answer = s.widened(allowance(scale, s.radius, o.model))
         if self.slope is None:
             return answer
         kinked = self.error.kink(x, plain)
@@ -136,6 +136,11 @@ def isinstance_identity(a: Any, p: Any) -> bool:
 def product(x: Any, slope: Any) -> np.ndarray:
     """|x slope|, where 0 times anything is 0."""
     return np.where(x == 0, 0.0, np.abs(x * slope))
+
+
+def allowance(scale: Any, radius: Any, model: Model) -> np.ndarray:
+    """8 u of a scale, where the reference's own formula rounds at all."""
+    return np.where(radius != 0, FORMULA * model.u * finite(scale), 0.0)
 
 
 def finite(scale: Any) -> np.ndarray:

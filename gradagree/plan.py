@@ -23,8 +23,8 @@ PROFILES: dict[str, dict[str, Any]] = {
 }
 """What stands in for the options that are not given; ci is the default."""
 
-SHARES = {"jax:jit": 4, "jax:grad": 10}
-"""Modes that trace or compile anew for every shape: by default they see one architecture in so many."""
+SHARES = {"jax:jit": 4, "jax:grad": 10, "jax:vmap": 0, "jax:forward": 0, "torch:compile": 0}
+"""Modes that trace or compile anew for every shape: by default they see one architecture in so many, or none."""
 
 DTYPES = ("float64", "float32")
 MOST_CASES = 10**9
@@ -140,7 +140,7 @@ def _modes(frameworks: str | None, modes: str | None) -> dict[str, int]:
     names = _names("--frameworks", frameworks, Adapter.catalogue, ",".join(Adapter.catalogue))
     offered = [f"{name}:{mode}" for name in names for mode in Adapter.catalogue[name].modes]
     if modes is None:
-        return {name: SHARES.get(name, 1) for name in offered}
+        return {name: share for name in offered if (share := SHARES.get(name, 1))}
     if modes == "all":
         return dict.fromkeys(offered, 1)
     chosen: dict[str, int] = {}

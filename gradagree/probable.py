@@ -97,7 +97,7 @@ def probable(case: Case, arrays: Arrays, answer: Answer, model: Model) -> list[C
     ]
     for k, gradient in enumerate(expected.gradients):
         for part, observed, own in (("dw", answer.weights[k], gradient.w), ("db", answer.biases[k], gradient.b)):
-            if observed is not None:
+            if own is not None:
                 found.append(_compare(k + 1, part, observed, own))  # type: ignore[arg-type]
     return found
 
@@ -124,11 +124,12 @@ def _network(case: Case, arrays: Arrays, model: Model, stored: Any) -> Box:
     return network(activations, weights, biases, judge, targets)
 
 
-def _compare(box: int | str, part: Part, observed: np.ndarray, expected: Variance) -> Comparison:
+def _compare(box: int | str, part: Part, observed: np.ndarray | None, expected: Variance) -> Comparison:
     """One array against its probable tolerance."""
     value, tolerance = expected.value, expected.tolerance
-    if observed.shape != value.shape:
-        return Comparison(box, part, Verdict.SUSPECT, math.inf, reason=f"has shape {observed.shape}, not {value.shape}")
+    if observed is None or observed.shape != value.shape:
+        reason = "is missing" if observed is None else f"has shape {observed.shape}, not {value.shape}"
+        return Comparison(box, part, Verdict.SUSPECT, math.inf, reason=reason)
     with np.errstate(all="ignore"):
         ratio = np.where(observed == value, 0.0, np.abs(observed - value) / tolerance)
         sharpness = 0.0 if not tolerance.any() else float(np.max(tolerance) / np.max(np.abs(value)))

@@ -49,8 +49,10 @@ def truth(
 
 def _rounded(ball: flint.arb) -> Truth:
     value = float(ball.mid())
-    off = float(abs(ball - flint.arb(value)).upper()) if np.isfinite(value) else np.inf
-    return Truth(value, float(np.nextafter(off, np.inf)) if off else 0.0)
+    if not np.isfinite(value):
+        return Truth(value, np.inf)
+    off = abs(ball - flint.arb(value)).upper()
+    return Truth(value, 0.0 if off == 0 else float(np.nextafter(float(off), np.inf)))
 
 
 def _entry(case: Case, arrays: Arrays, answer: Answer, box: int | str, part: str, index: tuple[int, ...]) -> flint.arb:

@@ -32,7 +32,17 @@ class Block:
         return list(enumerate(cases, start * len(DTYPES)))
 
 
-SIZES = {"torch:backward": (8, 50), "jax:jit": (8, 5), "jax:grad": (6, 3)}
+SIZES = {
+    "torch:backward": (6, 50),
+    "torch:grad": (1, 50),
+    "torch:vmap": (2, 50),
+    "torch:forward": (2, 50),
+    "torch:compile": (1, 1),
+    "jax:jit": (6, 5),
+    "jax:grad": (4, 3),
+    "jax:vmap": (2, 2),
+    "jax:forward": (2, 2),
+}
 """Blocks, and architectures in each; modes that compile every shape see fewer."""
 
 BLOCKS = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -66,7 +68,9 @@ def unframed(answer: Answer) -> Answer:
 def _answers_pipe() -> int:
     """The pipe of the answers: the one that is neither standard input nor standard error."""
     numbers = sorted(int(name) for name in os.listdir("/proc/self/fd"))
-    return next(n for n in numbers if n > 2 and os.readlink(f"/proc/self/fd/{n}").startswith("pipe:"))
+    links = {n: Path(f"/proc/self/fd/{n}") for n in numbers if n > 2 and Path(f"/proc/self/fd/{n}").is_symlink()}
+    pipes = [n for n, link in links.items() if str(link.readlink()).startswith("pipe:")]
+    return next(n for n in pipes if fcntl.fcntl(n, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY)
 
 
 def prints(answer: Answer) -> Answer:

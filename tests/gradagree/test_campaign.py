@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gradagree import campaign
+from gradagree import drivers
 from gradagree.adapters import Adapter
 from gradagree.campaign import execute, prepare
 from gradagree.drivers import records
@@ -52,7 +52,7 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FrameworkProcess
             super().__init__(*args, **kwargs)
             made.append(self)
 
-    monkeypatch.setattr(campaign, "FrameworkProcess", Watched)
+    monkeypatch.setattr(drivers, "FrameworkProcess", Watched)
     yield made
     assert made
     assert [process._process for process in made] == [None] * len(made)

@@ -76,7 +76,7 @@ def interrupted_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         def __init__(self, *args: Any) -> None:
             super().__init__(*args, limit=LIMIT)
 
-    monkeypatch.setattr(campaign, "FrameworkProcess", Limited)
+    monkeypatch.setattr(drivers, "FrameworkProcess", Limited)
     before = signal.signal(signal.SIGALRM, signal.default_int_handler)
     yield lambda seconds: lambda record: signal.setitimer(signal.ITIMER_REAL, seconds)
     signal.setitimer(signal.ITIMER_REAL, 0)

@@ -62,7 +62,7 @@ def complaint(text: str) -> str:
         ("10-4:id:sse:n8:f32:explicit:@ABCDEF123456", "'@ABCDEF123456' is no seed: write s93, or @"),
         ("10-4:id*3:sse:n8:f32:grid:s1", "1 weight matrices need 1 activations, or one more for an output"),
         ("10-4-6:id:sse:n8:f32:grid:s1", "2 weight matrices need 2 activations, or one more for an output"),
-        ("99999-99999:id:sse:n8:f32:grid:s1", "9,999,800,001 weights are more than "),
+        ("99999-99999:id:sse:n8:f32:grid:s1", "10,001,399,985 numbers are more than "),
         ("10-4:id:sse:n8:f32:digits:s1", "the data set digits has 64 inputs and 10 decisions; the network's widths "),
     ],
 )  # fmt: skip

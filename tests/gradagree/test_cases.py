@@ -40,13 +40,13 @@ def functions(base: Any) -> st.SearchStrategy[Any]:
 @st.composite
 def cases(draw: Any) -> Case:
     weights = draw(st.integers(1, 5))
-    widths = draw(st.lists(st.integers(1, 9999), min_size=weights + 1, max_size=weights + 1))
+    widths = draw(st.lists(st.integers(1, 999), min_size=weights + 1, max_size=weights + 1))
     boxes = weights + draw(st.integers(0, 1))
     biases = draw(st.lists(st.booleans(), min_size=weights, max_size=weights))
     seeds = st.integers(0, 10**SEED_DIGITS - 1) | st.from_regex("[0-9a-f]{12}", fullmatch=True)
     return Case(
         tuple(widths), tuple(draw(st.lists(functions(Activation), min_size=boxes, max_size=boxes))),
-        draw(functions(ErrorFunction)), draw(st.integers(1, 9999)), draw(st.sampled_from(sorted(FORMATS))),
+        draw(functions(ErrorFunction)), draw(st.integers(1, 999)), draw(st.sampled_from(sorted(FORMATS))),
         draw(st.sampled_from(sorted(REGIMES))), draw(seeds), tuple(biases),
     )  # fmt: skip
 

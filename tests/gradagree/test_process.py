@@ -73,7 +73,7 @@ def test_that_a_framework_that_is_not_installed_is_absent_with_the_line_to_type(
 )
 def test_that_a_process_that_dies_at_its_start_says_how(name: str, reason: str, arrays: Arrays) -> None:
     with FrameworkProcess(name, [FAKE]) as dead:
-        assert dead.hello == wire.Absent(f"its process did not start: {reason}")
+        assert dead.hello == wire.Absent(f"its process did not start: {reason}", broken=True)
         (answer,) = dead.ask(CASE, arrays, ["right"])
         assert isinstance(answer, wire.Failed)
 
