@@ -5,8 +5,12 @@ export OMP_NUM_THREADS ?= 1
 
 .PHONY: run test lint clean
 
-run: .venv/ready  ## check PyTorch and JAX on random architectures and real data, and write a report
-	$(BIN)/gradagree run --regimes ordinary,grid,zeros,diabetes,digits
+run: .venv/ready  ## train by hand and by torch and jax, check random architectures and real data, write one index page
+	@out=reports/run-$$(date +%Y%m%d-%H%M%S); status=0; \
+	$(BIN)/gradagree train diabetes --out $$out/diabetes || status=$$?; \
+	$(BIN)/gradagree train digits --out $$out/digits || status=$$?; \
+	$(BIN)/gradagree run --regimes ordinary,grid,zeros,diabetes,digits --out $$out/agreement || status=$$?; \
+	$(BIN)/gradagree report $$out || status=$$?; exit $$status
 
 test: .venv/ready  ## the tests, and the agreement suite among them
 	$(BIN)/python -m pytest -n auto

@@ -5,6 +5,7 @@ matter to those who use another.
 """
 
 from gradagree.adapters.adapter import Adapter as Adapter
+from gradagree.adapters.courses import course as course
 from gradagree.adapters.for_jax import ForJax as ForJax
 from gradagree.adapters.for_torch import ForTorch as ForTorch
 from gradagree.adapters.probes import probe as probe

@@ -1,26 +1,25 @@
 """What an adapter is: one framework, its arrays, and its ways to a gradient.
 
-The forward pass is written once, here, for all frameworks: boxes activate with the framework's own function and weigh
-with its own ``@`` and ``+``. A mode turns that error into its gradient. Taps hand out each box's current input and its
-sensitivity, and every gradient is computed without them too.
+A mode turns the error of the forward pass, which is written once for all frameworks, into its gradient. Taps hand out
+each box's current input and its sensitivity, and every gradient is computed without them too.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
 
+from gradagree.adapters.forward_pass import Tap, forward
 from gradagree.adapters.problem import MOST_COORDINATES, Answer, Problem, Unsupported, coordinates, directions, share
 from gradagree.reference import Activation, ContractError, ErrorFunction
 from gradagree.reference.contract import spelling_names
 
 __all__ = ["Adapter", "Error", "Mode"]
 
-Tap = Callable[[Any], Any]
 Error = Callable[[list[Any], Any], tuple[Any, list[Any]]]
 """From (leaves, targets) to (E, what the taps saw)."""
 Mode = Callable[[Error, Sequence[bool]], Callable[[list[Any], Any], Any]]
@@ -154,23 +153,6 @@ class Adapter:
             updated=tuple(self.back(x) for x in updated),
         )
 
-    def course(
-        self, problem: Problem, mode: str, rate: float, rounds: Iterable[Sequence[int]]
-    ) -> Iterator[list[np.ndarray]]:
-        """All weights, and then all biases, after each round of stochastic backpropagation on the pairs polled.
-
-        A round without pairs is one step on all of them.
-        """
-        error, leaves, targets, _ = self.prepared(problem)
-        per_example = [k == 0 for k in range(len(leaves))]
-        gradient = self.modes[mode](lambda leaves, targets: (error(leaves, targets, lambda c: c), []), per_example)
-        inputs, weights = leaves[0], leaves[1:]
-        for polled in rounds:
-            for pair in [slice(k, k + 1) for k in polled] or [slice(None)]:
-                _, gradients = gradient([inputs[pair], *weights], targets[pair])
-                weights = self.update(weights, gradients[1:], rate)
-            yield [self.back(x) for x in weights]
-
     def _along(self, problem: Problem) -> Answer:
         """Forward mode in a few directions; the inputs stay where they are."""
         error, leaves, targets, _ = self.prepared(problem)
@@ -207,18 +189,3 @@ class Adapter:
         zeros = [np.zeros((problem.inputs.shape[0], width)) for width in widths]
         leaves, taps = ([self.array(x, problem.dtype) for x in xs] for xs in (arrays, zeros))
         return error, leaves, self.array(problem.targets, problem.dtype), taps
-
-
-def forward(
-    activations: Sequence[Callable[[Any], Any]], p: Any, weights: Sequence[Any], biases: Sequence[Any],
-    biased: Sequence[bool], tap: Tap,
-) -> Any:  # fmt: skip
-    """The output o: every box activates its current input, weighs it, and hands it inwards through a tap."""
-    given = iter(biases)
-    for k, activation in enumerate(activations):
-        c = activation(p)
-        if k < len(weights):
-            c = c @ weights[k]
-            c = c + next(given) if biased[k] else c
-        p = tap(c)
-    return p

@@ -14,11 +14,16 @@ from gradagree.arithmetics.model import FORMATS
 from gradagree.cases import Arrays, Case
 from gradagree.datasets import rounded_to
 from gradagree.errors import UsageError
-from gradagree.journal import write_text
+from gradagree.journal import CASES, write_text
 
-__all__ = ["read_case", "write_case"]
+__all__ = ["kept_file", "read_case", "write_case"]
 
 LARGEST_FILE = 1 << 30
+
+
+def kept_file(folder: Path, case: Case) -> Path:
+    """Where a results folder keeps a case with explicit arrays."""
+    return folder / CASES / f"{case.seed}.{FORMATS[case.dtype].short}.json"
 
 
 def write_case(case: Case, path: Path) -> None:
@@ -110,14 +115,14 @@ def _check(case: Case, arrays: Arrays) -> None:
         expected = shapes[name][:1] if name == "targets" and classes else shapes[name]
         if array.shape != expected:
             raise ValueError(f"{name} has shape {array.shape}; the case has {expected}")
-        if (array.dtype.kind == "i") != (name == "targets" and classes):
-            raise ValueError(
-                f"{name} must hold {'class numbers' if classes and name == 'targets' else 'hexadecimal floats'}"
-            )
-        if array.dtype.kind == "f" and not np.array_equal(_held(array, case.dtype), array, equal_nan=True):
+        whole = array.dtype.kind == "i"
+        if classes and name == "targets":
+            if not whole or not np.isin(array, np.arange(case.widths[-1])).all():
+                raise ValueError(f"targets must be class numbers from 0 to {case.widths[-1] - 1}")
+        elif whole:
+            raise ValueError(f"{name} must hold hexadecimal floats")
+        elif not np.array_equal(_held(array, case.dtype), array, equal_nan=True):
             raise ValueError(f"{name} holds numbers that {case.dtype} does not have")
-    if classes and not np.isin(arrays.targets, np.arange(case.widths[-1])).all():
-        raise ValueError(f"targets must be class numbers from 0 to {case.widths[-1] - 1}")
 
 
 def _held(array: np.ndarray, dtype: str) -> np.ndarray:

@@ -23,6 +23,9 @@ import numpy as np
 
 from gradagree.adapters import Problem
 from gradagree.arithmetics.model import FORMATS
+from gradagree.casetext import parsed_activations, parsed_count, parsed_seed, parsed_widths
+from gradagree.casetext import shorten as shorten
+from gradagree.casetext import split_outside_parentheses as split_outside_parentheses
 from gradagree.errors import UsageError, nearest
 from gradagree.reference import Activation, Box, ContractError, ErrorFunction, network
 
@@ -30,7 +33,6 @@ __all__ = ["Arrays", "Case", "problem_of"]
 
 DTYPES = {form.short: name for name, form in FORMATS.items()}
 MOST_NUMBERS = 2 * 10**8
-MOST_BOXES = 10_000
 LONGEST = 100_000
 GRAMMAR = "WIDTHS:ACTIVATIONS:ERROR:nEXAMPLES:DTYPE:REGIME:sSEED, for example 10-4-6-8-4:id,tanh*3:sse:n8:f32:grid:s93"
 
@@ -130,11 +132,11 @@ class Case:
         widths, activations, error, batch, dtype, regime, seed = parts
         if dtype not in DTYPES:
             raise UsageError(f"unknown dtype {shorten(dtype)!r} in a case; {nearest(dtype, DTYPES)}")
-        numbers, biases = _widths(widths)
+        numbers, biases = parsed_widths(widths)
         try:
             return cls(
-                numbers, _activations(activations), ErrorFunction.named(error), _count(batch, "n", "examples"),
-                DTYPES[dtype], regime, _seed(seed), biases, explicit,
+                numbers, parsed_activations(activations), ErrorFunction.named(error),
+                parsed_count(batch, "n", "examples"), DTYPES[dtype], regime, parsed_seed(seed), biases, explicit,
             )  # fmt: skip
         except ContractError as wrong:
             raise UsageError(str(wrong)) from None
@@ -163,56 +165,6 @@ def problem_of(case: Case, arrays: Arrays, rate: float | None = None) -> Problem
     """What an adapter is given for a case; with a rate, to make one step of steepest descent as well."""
     numbers = (arrays.weights, arrays.biases, arrays.inputs, arrays.targets)
     return Problem(case.activations, case.error, *numbers, case.dtype, rate)
-
-
-def split_outside_parentheses(text: str, separator: str) -> list[str]:
-    """The parts between separators that are in no parentheses."""
-    parts, depth = [""], 0
-    for piece in re.split(f"([(){re.escape(separator)}])", text):
-        if piece == separator and depth == 0:
-            parts.append("")
-            continue
-        depth = max(0, depth + {"(": 1, ")": -1}.get(piece, 0))
-        parts[-1] += piece
-    return parts
-
-
-def shorten(text: str, length: int = 80) -> str:
-    return text if len(text) <= length else text[: length - 3] + "..."
-
-
-def _widths(text: str) -> tuple[tuple[int, ...], tuple[bool, ...]]:
-    layers = [re.fullmatch(r"([1-9]\d{0,8})(b?)", part) for part in text.split("-")]
-    found = [layer for layer in layers if layer is not None]
-    if len(found) < max(len(layers), 2) or found[0][2]:
-        raise UsageError(f"{shorten(text)!r} are no widths: write them as 10-4b-6 (b: that box has biases)")
-    return tuple(int(layer[1]) for layer in found), tuple(bool(layer[2]) for layer in found[1:])
-
-
-def _activations(text: str) -> tuple[Activation, ...]:
-    made: list[Activation] = []
-    for part in split_outside_parentheses(text, ","):
-        name, _, times = part.partition("*")
-        if times and not re.fullmatch(r"[1-9]\d{0,3}", times):
-            raise UsageError(f"{shorten(part)!r}: write NAME*COUNT, for example tanh*3")
-        made.extend([Activation.named(name)] * int(times or 1))
-        if len(made) > MOST_BOXES:
-            raise UsageError(f"{len(made):,} activations are more than {MOST_BOXES:,}")
-    return tuple(made)
-
-
-def _count(text: str, letter: str, what: str) -> int:
-    match = re.fullmatch(letter + r"([1-9]\d{0,8})", text)
-    if match is None:
-        raise UsageError(f"{shorten(text)!r} is no number of {what}: write {letter}8")
-    return int(match[1])
-
-
-def _seed(text: str) -> int | str:
-    match = re.fullmatch(r"s(\d{1,18})|@([0-9a-f]{12})", text)
-    if match is None:
-        raise UsageError(f"{shorten(text)!r} is no seed: write s93, or @ and twelve hexadecimal digits")
-    return int(match[1]) if match[1] else match[2]
 
 
 def _validate(case: Case) -> None:

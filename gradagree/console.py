@@ -14,8 +14,8 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from gradagree.boxcheck import Comparison
 from gradagree.cases import Case
+from gradagree.comparison import Comparison
 from gradagree.replay import Replayed
 from gradagree.verdict import Record, Verdict, exit_code, plain
 
@@ -72,7 +72,7 @@ def print_replay(case: Case, replayed: Iterable[Replayed]) -> int:
         console.print(Text(_headline(record), style="bold red" if record.verdict.fails else "bold"))
         if comparisons:
             console.print(_boxes(case, comparisons))
-        if record.verdict.fails or record.verdict is Verdict.INACCURATE:
+        if record.entry is not None and (record.verdict.fails or record.verdict is Verdict.INACCURATE):
             console.print(Text(_finding(record)))
     return exit_code(counts)
 

@@ -6,17 +6,22 @@ import contextlib
 import hashlib
 import importlib.util
 import io
+import signal
 import sys
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 from gradagree.adapters import Adapter
-from gradagree.cases import shorten
+from gradagree.casetext import shorten
 from gradagree.errors import UsageError, is_file
 from gradagree.reference import Activation, ErrorFunction
 
 __all__ = ["load"]
+
+LIMIT = 60.0
+"""Seconds that a file may take to load, a framework's import included."""
 
 
 def load(files: Iterable[str]) -> list[ModuleType]:
@@ -36,12 +41,31 @@ def _load(path: Path, shown: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), _limited(LIMIT):
             spec.loader.exec_module(module)
     except (Exception, SystemExit) as wrong:
         _forget(name)
         raise UsageError(f"--ext {shown}{_line(wrong, path)}: {type(wrong).__name__}: {_first(wrong)}") from wrong
     return module
+
+
+@contextlib.contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    """Raises TimeoutError in what runs longer, where signals can tell: on the main thread of a POSIX system."""
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def late(*_: object) -> None:
+        raise TimeoutError(f"not loaded within {seconds:g} seconds; a file of functions only defines them")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _forget(name: str) -> None:

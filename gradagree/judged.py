@@ -8,8 +8,6 @@ inaccurate formula may lose.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,15 +16,13 @@ import numpy as np
 from gradagree.arithmetics.dual import Dual, slope_of
 from gradagree.arithmetics.model import FORMULA, Model
 from gradagree.arithmetics.rounded import Rounded
+from gradagree.kinks import error_slope, one_sided
+from gradagree.natural import largest_up_to
 from gradagree.reference import Activation, ErrorFunction
 
-__all__ = ["SLOPES", "JudgedActivation", "JudgedError", "at_kinks", "error_kinks", "one_sided"]
-
-SLOPES = ("left", "right", "mean", "zero")
-"""The legitimate slopes at a kink, in the order in which they are tried."""
+__all__ = ["JudgedActivation", "JudgedError", "finite", "product", "second"]
 
 FRACTIONS = np.arange(9) / 8
-TABLE = np.concatenate([np.arange(0, 16, 1 / 64), np.geomspace(16, 2.0**20, 512)])
 
 
 @dataclass(frozen=True)
@@ -162,49 +158,3 @@ def wider(rounded: Rounded, formed: Rounded) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         usable = np.isfinite(both) & (gap <= formed.radius + rounded.radius)
     return np.maximum(rounded.radius, np.where(usable, both, 0.0))
-
-
-def at_kinks(activation: Activation, x: np.ndarray) -> dict[str, np.ndarray]:
-    """For each kink that some p lies on exactly: its name, and where."""
-    found = {f"p = {kink:g}": x == kink for kink in activation.kinks}
-    return {name: where for name, where in found.items() if where.any()}
-
-
-def error_kinks(error: ErrorFunction, x: np.ndarray, t: Any) -> dict[str, np.ndarray]:
-    """Likewise for an error function."""
-    where = np.broadcast_to(error.kink(x, t), x.shape)
-    return {"the kink": where} if where.any() else {}
-
-
-def one_sided(activation: Activation, x: np.ndarray, slope: str) -> Any:
-    """The slope of that name: from the left, from the right, their mean, or 0."""
-    left, right = (activation.derivative(np.nextafter(x, side * np.inf)) for side in (-1, 1))
-    return {"left": left, "right": right, "mean": (left + right) / 2, "zero": np.zeros(x.shape)}[slope]
-
-
-def error_slope(error: ErrorFunction, x: np.ndarray, t: Any, slope: str) -> Any:
-    left, right = (error.sensitivity(np.nextafter(x, side * np.inf), t) for side in (-1, 1))
-    return {"left": left, "right": right, "mean": (left + right) / 2, "zero": np.zeros(x.shape)}[slope]
-
-
-def largest_up_to(activation: Activation, part: str, x: np.ndarray) -> np.ndarray:
-    """S(p): the largest size of A (on [-1, 1] too) or of A' on [0, p]; beyond the table, at p itself."""
-    table = natural_table(activation, part)
-    with np.errstate(all="ignore"):
-        here = np.abs(getattr(activation, part)(x))
-        place = np.minimum(np.searchsorted(TABLE, np.abs(x)), len(TABLE) - 1)
-    return np.fmax(here, np.where(x < 0, table[0][place], table[1][place]))
-
-
-@functools.lru_cache(maxsize=1024)
-def natural_table(activation: Activation, part: str) -> tuple[np.ndarray, np.ndarray]:
-    """The running largest size outwards from 0, for negative and for positive p."""
-    function: Callable[[Any], Any] = getattr(activation, part)
-    with np.errstate(all="ignore"):
-        sizes = [np.abs(np.broadcast_to(function(side * TABLE), TABLE.shape)) for side in (-1, 1)]
-    negative, positive = (np.fmax.accumulate(np.where(np.isfinite(size), size, 0.0)) for size in sizes)
-    if part == "value":
-        one = np.searchsorted(TABLE, 1.0)
-        floor = max(negative[one], positive[one])
-        return np.maximum(negative, floor), np.maximum(positive, floor)
-    return negative, positive

@@ -9,7 +9,8 @@ from typing import Any
 from gradagree.adapters import Adapter
 from gradagree.architectures import draw
 from gradagree.arithmetics.model import FORMATS
-from gradagree.cases import Case, split_outside_parentheses
+from gradagree.cases import Case
+from gradagree.casetext import split_outside_parentheses
 from gradagree.drawing import REGIMES, regimes
 from gradagree.errors import UsageError, nearest
 from gradagree.reference import Activation, ContractError, ErrorFunction

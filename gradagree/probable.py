@@ -16,9 +16,10 @@ from gradagree.adapters import Answer, directions
 from gradagree.arithmetics.dual import Dual
 from gradagree.arithmetics.model import Model
 from gradagree.arithmetics.variance import Variance
-from gradagree.boxcheck import Comparison, Part
 from gradagree.cases import Arrays, Case, problem_of
-from gradagree.judged import finite, largest_up_to, product, second
+from gradagree.comparison import Comparison, Part
+from gradagree.judged import finite, product, second
+from gradagree.natural import largest_up_to
 from gradagree.reference import Activation, Box, ErrorFunction, backpropagate, network
 from gradagree.verdict import Verdict
 

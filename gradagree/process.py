@@ -59,7 +59,6 @@ class FrameworkProcess:
     def start(self) -> wire.Ready | wire.Absent:
         """Start the process and wait until the framework is imported and probed."""
         self._errors: IO[bytes] = tempfile.TemporaryFile("a+b")  # noqa: SIM115
-        self._heard = 0
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "gradagree.worker", self.framework, *self.extensions],
             stdin=subprocess.PIPE,
@@ -114,7 +113,6 @@ class FrameworkProcess:
             with contextlib.suppress(OSError):
                 wire.write(process.stdin, question)
             for mode in modes:
-                self._heard = os.fstat(self._errors.fileno()).st_size
                 answer = self._receive(self.limit)
                 if not isinstance(answer, wire.Answered | wire.Trained | wire.Failed) or answer.mode != mode:
                     raise Gone(Verdict.CRASHED, "answered something that was not asked")
@@ -136,7 +134,7 @@ class FrameworkProcess:
         return message
 
     def _epitaph(self, wrong: Exception | None) -> str:
-        """How the process ended: the signal or exit code, and what it said last."""
+        """How the process ended: the signal or exit code, and what it said last, since its last message."""
         process = self._process
         if wrong is not None or process is None:
             self.stop()
@@ -144,8 +142,9 @@ class FrameworkProcess:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=LAST_WORDS)
         code = process.poll()
-        self._errors.seek(max(self._heard, self._errors.seek(0, os.SEEK_END) - 4096))
-        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - 4096))
+        said = self._errors.read().rpartition(wire.MARK)[2]
+        lines = said.decode(errors="replace").strip().splitlines()
         self.stop()
         how = "closed its pipe" if code is None else f"exit code {code}"
         if code is not None and code < 0:

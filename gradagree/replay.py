@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gradagree import wire
-from gradagree.boxcheck import Comparison
-from gradagree.casefile import read_case
-from gradagree.cases import Case, shorten
+from gradagree.casefile import kept_file, read_case
+from gradagree.cases import Case
+from gradagree.casetext import shorten
+from gradagree.comparison import Comparison
 from gradagree.errors import UsageError, is_file
-from gradagree.journal import CASES, RESULTS, read_records
+from gradagree.journal import RESULTS, read_records
 from gradagree.judge import Framework, compared, judge
 from gradagree.plan import Plan
 from gradagree.process import FrameworkProcess
@@ -75,7 +76,7 @@ def _by_alias(alias: str, folder: Path) -> Case:
 
 def _with_arrays(case: Case, folder: Path) -> Case:
     """The case with its explicit arrays, where the folder keeps them."""
-    kept = folder / CASES / f"{case.seed}.json"
+    kept = kept_file(folder, case)
     return read_case(kept) if isinstance(case.seed, str) and kept.is_file() else case
 
 

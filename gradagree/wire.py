@@ -17,6 +17,8 @@ __all__ = ["Absent", "Answered", "Ask", "Failed", "Message", "Ready", "pack_arra
 
 HEADER = struct.Struct("<Q")
 LONGEST = 1 << 34
+MARK = b"\f"
+"""On a process's standard error: what comes now was said after the last message."""
 
 
 class Array(msgspec.Struct, array_like=True, frozen=True):

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import IO
 
 from gradagree import wire
-from gradagree.adapters import Adapter, Problem, Unsupported, probe
+from gradagree.adapters import Adapter, Problem, Unsupported, course, probe
 from gradagree.arithmetics.model import FORMATS
 from gradagree.cases import Case, problem_of
 from gradagree.extensions import load
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> None:
         wire.write(answers, wire.Absent(f"not installed ({missing}): {Adapter.catalogue[name].install}"))
         return
     with adapter.settings():
-        wire.write(answers, greeting(adapter))
+        say(answers, greeting(adapter))
         serve(adapter, questions, answers)
 
 
@@ -50,11 +50,17 @@ def serve(adapter: Adapter, questions: IO[bytes], answers: IO[bytes]) -> None:
     """Answer until the questions end."""
     while (question := wire.read(questions)) is not None:
         if isinstance(question, wire.Train):
-            wire.write(answers, trained(adapter, question))
+            say(answers, trained(adapter, question))
         elif isinstance(question, wire.Ask):
             problem = problem_of(Case.parse(question.spec), wire.unpack_arrays(question), question.rate)
             for mode in question.modes:
-                wire.write(answers, answer(adapter, problem, mode))
+                say(answers, answer(adapter, problem, mode))
+
+
+def say(answers: IO[bytes], message: wire.Message) -> None:
+    """Send a message; what is on standard error until then belongs to it."""
+    os.write(2, wire.MARK)
+    wire.write(answers, message)
 
 
 def trained(adapter: Adapter, question: wire.Train) -> wire.Message:
@@ -62,8 +68,8 @@ def trained(adapter: Adapter, question: wire.Train) -> wire.Message:
     (mode,) = question.ask.modes
     problem = problem_of(Case.parse(question.ask.spec), wire.unpack_arrays(question.ask))
     try:
-        course = adapter.course(problem, mode, question.rate, question.rounds)
-        return wire.Trained(mode, [[wire.pack(x) for x in weights] for weights in course])
+        rounds = course(adapter, problem, mode, question.rate, question.rounds)
+        return wire.Trained(mode, [[wire.pack(x) for x in weights] for weights in rounds])
     except Exception as wrong:  # noqa: BLE001  (whatever a framework raises is an answer too)
         return failed(mode, wrong)
 

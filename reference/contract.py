@@ -7,23 +7,24 @@ name, and is refused at once when a method is misspelled, missing or takes a nam
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import inspect
-import math
 import re
 from typing import Any, ClassVar, Self, dataclass_transform
 
-__all__ = ["TARGETS", "Activation", "ContractError", "ErrorFunction", "spelling_names"]
+from gradagree.reference.contract_checks import (
+    TARGETS,
+    ContractError,
+    check_methods,
+    check_name,
+    check_parameters,
+    nearest,
+    parameters,
+)
 
-TARGETS = ("real", "bits", "classes")
-"""Kinds of targets: any number; 0 or 1; the number of the right class."""
+__all__ = ["TARGETS", "Activation", "ContractError", "ErrorFunction", "spelling_names"]
 
 spelling_names: set[str] = {"torch", "jax"}
 """Methods that hold a framework's spelling; each adapter adds its name."""
-
-
-class ContractError(TypeError):
-    """A class does not keep the contract of an activation or error function."""
 
 
 @dataclass_transform(frozen_default=True)
@@ -43,9 +44,9 @@ class _Function:
             return
         if "name" not in cls.__dict__:
             cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
-        _check_name(cls)
-        _check_methods(cls)
-        _check_parameters(cls)
+        check_name(cls)
+        check_methods(cls, cls.required | cls.optional | spelling_names)
+        check_parameters(cls)
         dataclasses.dataclass(frozen=True)(cls)
         cls.catalogue[cls.name] = cls
 
@@ -81,8 +82,8 @@ class _Function:
             raise ContractError(f"{text!r} is no {cls.kind}: write NAME or NAME(parameter=number)")
         made = cls.catalogue.get(match[1]) or cls.catalogue.get(cls.aliases.get(match[1], ""))
         if made is None:
-            raise ContractError(f"unknown {cls.kind} {match[1]!r}{_nearest(match[1], cls.catalogue)}")
-        return made(**_parameters(made, match[2] or ""))
+            raise ContractError(f"unknown {cls.kind} {match[1]!r}{nearest(match[1], cls.catalogue)}")
+        return made(**parameters(made, match[2] or ""))
 
 
 class Activation(_Function):
@@ -142,71 +143,3 @@ class ErrorFunction(_Function):
     def kink(self, o: Any, t: Any) -> Any:
         """True where the slope of E jumps; by default nowhere."""
         return o != o
-
-
-def _check_name(cls: type[_Function]) -> None:
-    taken = cls.catalogue.get(cls.name)
-    if not re.fullmatch(r"[A-Za-z_]\w*", cls.name):
-        raise ContractError(f"{cls.__name__}: the name {cls.name!r} must be letters, digits and underscores")
-    if taken is not None and not (taken.__module__ == cls.__module__ == "__main__"):
-        raise ContractError(
-            f"{cls.__name__}: the name {cls.name!r} is taken by {taken.__module__}.{taken.__name__}; "
-            f'set another with name = "..."'
-        )
-
-
-def _check_methods(cls: type[_Function]) -> None:
-    """Every public method and attribute is a part of the contract; the required ones are there."""
-    known = cls.required | cls.optional | spelling_names
-    for name in vars(cls):
-        if name.startswith("_") or name in known or name == "name" or name in inspect.get_annotations(cls):
-            continue
-        near = difflib.get_close_matches(name, sorted(known), 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))};"
-        raise ContractError(
-            f"{cls.__name__}.{name} is no part of {_an(cls.kind)}; {hint} (helpers start with an underscore)"
-        )
-    base = next(kind for kind in cls.__mro__ if "catalogue" in vars(kind))
-    for name in sorted(cls.required):
-        if getattr(cls, name) is getattr(base, name):
-            raise ContractError(f"{cls.__name__} has no method {name!r}: add `def {name}(self, ...)`")
-    if getattr(cls, "targets", "real") not in TARGETS:
-        raise ContractError(f"{cls.__name__}.targets is {cls.targets!r}; it must be one of {', '.join(TARGETS)}")  # type: ignore[attr-defined]
-
-
-def _check_parameters(cls: type[_Function]) -> None:
-    for name, kind in inspect.get_annotations(cls).items():
-        if name not in vars(cls) and "ClassVar" not in str(kind):
-            raise ContractError(f"{cls.__name__}.{name} needs a default value: `{name}: float = 1.0`")
-
-
-def _parameters(made: type[_Function], text: str) -> dict[str, Any]:
-    """``a=1,b=2.5`` as keyword arguments of the types of the fields' defaults."""
-    fields = {field.name: field.default for field in dataclasses.fields(made)}  # type: ignore[arg-type]
-    given: dict[str, Any] = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        key, equals, number = (piece.strip() for piece in part.partition("="))
-        if not equals or key not in fields:
-            raise ContractError(f"{made.name} has no parameter {key!r}; it has: {', '.join(fields) or 'none'}")
-        given[key] = _number(made, key, number, fields[key])
-    return given
-
-
-def _number(made: type[_Function], key: str, text: str, default: Any) -> Any:
-    choices = {"True": True, "False": False}
-    try:
-        value = choices[text] if isinstance(default, bool) else type(default)(text)
-    except (ValueError, KeyError):
-        raise ContractError(f"{made.name}: {key}={text!r} is no {type(default).__name__}") from None
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ContractError(f"{made.name}: {key}={text} is not finite")
-    return value
-
-
-def _nearest(name: str, names: Any) -> str:
-    near = difflib.get_close_matches(name, sorted(names), 1)
-    return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(names))}"
-
-
-def _an(kind: str) -> str:
-    return ("an " if kind[0] in "aeiou" else "a ") + kind

@@ -126,11 +126,12 @@ def train(
     stop: Stop,
     poll: Callable[[int], Iterable[int]] | None = None,
     watch: Callable[[int, Weights, float], None] = lambda rounds, weights, E: None,
+    each: Callable[[int, Weights], None] = lambda steps, weights: None,
 ) -> Trained:
     """Train until a stop rule holds, which is reported.
 
     poll(round) gives the pairs of a round in their order; without it, each round is one full-batch step. watch is told
-    the number of rounds done, the weights, and the error over all pairs.
+    the number of rounds done, the weights, and the error over all pairs; each the number of steps and the weights.
     """
     begun, steps, full = time.monotonic(), 0, full_step(net, p, t, rate)
     errors: list[float] = []
@@ -142,6 +143,8 @@ def train(
             return Trained(weights, tuple(errors), steps, reason)
         if poll is None:
             weights, steps = full(weights, steps), steps + 1
+            each(steps, weights)
             continue
         for changed in polled_steps(net, weights, p, t, rate, poll(len(errors) - 1)):
             weights, steps = changed, steps + 1
+            each(steps, weights)

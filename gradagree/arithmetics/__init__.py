@@ -1,6 +1,8 @@
 """Arrays on which the reference runs unchanged: rounded, dual and ball numbers."""
 
+from gradagree.arithmetics import ball_functions as ball_functions
 from gradagree.arithmetics import rounded_functions as rounded_functions
+from gradagree.arithmetics import variance_functions as variance_functions
 from gradagree.arithmetics.ball import Ball as Ball
 from gradagree.arithmetics.dual import Dual as Dual
 from gradagree.arithmetics.duck import NoRule as NoRule

@@ -9,18 +9,12 @@ jump.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from gradagree.arithmetics.dual import SLOPES
 from gradagree.arithmetics.duck import Duck, Rules
 from gradagree.arithmetics.model import Model
-from gradagree.arithmetics.rounded import COMPARISONS
-from gradagree.arithmetics.saturation import TAILS, tail_of
-from gradagree.arithmetics.trilean import Trilean, split
 
 __all__ = ["DEVIATIONS", "Variance"]
 
@@ -28,8 +22,6 @@ DEVIATIONS = 8
 """The probable tolerance in standard deviations; measured worst: 4.5 in 1.2e7 entries."""
 SMALLEST = 2.0**-450
 """The errors of numbers below this have squares that underflow: nothing can be said of them."""
-LIBRARY_DEVIATIONS = 2
-"""Standard deviation of a library function's error, in u."""
 
 
 class Variance(Duck):
@@ -92,132 +84,3 @@ def lifted(*xs: Any) -> tuple[Variance, ...]:
 def rounding(v: Any, model: Model) -> Any:
     """The variance of one rounding, underflow included."""
     return (np.square(model.u * v) + np.where(v == 0, 0.0, np.square(model.quantum))) / 3
-
-
-def add(x: Any, y: Any, sign: int = 1) -> Variance:
-    x, y = lifted(x, y)
-    value = x.value + sign * y.value
-    return Variance(value, x.variance + y.variance + rounding(value, x.model), x.model)
-
-
-def multiply(x: Any, y: Any) -> Variance:
-    x, y = lifted(x, y)
-    value = x.value * y.value
-    variance = x.value**2 * y.variance + y.value**2 * x.variance + rounding(value, x.model)
-    return Variance(value, variance, x.model)
-
-
-def divide(x: Any, y: Any) -> Variance:
-    x, y = lifted(x, y)
-    value = x.value / y.value
-    return Variance(value, (x.variance + value**2 * y.variance) / y.value**2 + 2 * rounding(value, x.model), x.model)
-
-
-def function(f: Callable[[Any], Any], slope: Callable[[Any, Any], Any]) -> Callable[[Variance], Variance]:
-    def rule(x: Variance) -> Variance:
-        value = f(x.value)
-        own = np.square(LIBRARY_DEVIATIONS * x.model.u * value)
-        own = np.where(np.abs(value) < x.model.format.smallest_normal, np.square(value), own)
-        if f in TAILS:
-            tail, limit = tail_of(f, x.value, DEVIATIONS * x.deviation, x.model)
-            own = own if limit is None else np.where(limit != 0, np.square(tail), own)
-        return Variance(value, slope(x.value, value) ** 2 * x.variance + own, x.model)
-
-    return rule
-
-
-def exactly(f: Callable[[Any], Any]) -> Callable[[Variance], Variance]:
-    """Functions that add no error and whose slope is 1 or -1."""
-    return lambda x: Variance(f(x.value), x.variance, x.model)
-
-
-def sign(x: Variance) -> Variance:
-    open = np.abs(x.value) <= DEVIATIONS * x.deviation
-    return Variance(np.sign(x.value), np.where(open, 1.0, 0.0), x.model)
-
-
-def larger(x: Any, y: Any) -> Variance:
-    x, y = lifted(x, y)
-    return Variance(np.maximum(x.value, y.value), np.where(x.value >= y.value, x.variance, y.variance), x.model)
-
-
-def power(x: Any, n: Any) -> Variance:
-    if isinstance(n, Variance):
-        return Variance.rules[np.exp](multiply(n, Variance.rules[np.log](lifted(x, n)[0])))
-    slope = n * x.value ** (n - 1) if n else 0.0
-    value = x.value**n
-    return Variance(value, slope**2 * x.variance + n * rounding(value, x.model), x.model)
-
-
-def logaddexp(x: Any, y: Any) -> Variance:
-    x, y = lifted(x, y)
-    value = np.logaddexp(x.value, y.value)
-    inherited = np.exp(2 * (x.value - value)) * x.variance + np.exp(2 * (y.value - value)) * y.variance
-    own = np.square(LIBRARY_DEVIATIONS * x.model.u * value) + np.square(x.model.u * np.maximum(x.value, y.value))
-    return Variance(value, inherited + own, x.model)
-
-
-def summed(value: Any, inherited: Any, squares: Any, terms: int, model: Model) -> Variance:
-    """A sum, the squares of whose terms add up to `squares`."""
-    own = np.square(model.accumulator.u) / 3 * ((1 + terms / 2) * squares + terms * value**2 / 3)
-    own = own + terms * np.square(model.quantum)
-    return Variance(value, inherited + np.where(squares == 0, 0.0, own + rounding(value, model)), model)
-
-
-def repeats(x: np.ndarray, axis: int) -> int:
-    """How often the most frequent slice along an axis occurs: equal slices have equal errors, which add up straight."""
-    slices = np.moveaxis(x, axis, 0).reshape(x.shape[axis], -1)
-    return int(np.unique(slices, axis=0, return_counts=True)[1].max()) if slices.size else 1
-
-
-def total(x: Variance, axis: Any = None, keepdims: bool = False) -> Variance:
-    value, inherited, squares = (
-        np.sum(part, axis=axis, keepdims=keepdims) for part in (x.value, x.variance, x.value**2)
-    )
-    axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
-    together = math.prod(repeats(x.value, one) for one in axes)
-    return summed(value, together * inherited, squares, x.size // max(value.size, 1), x.model)
-
-
-def mean(x: Variance, axis: Any = None, keepdims: bool = False) -> Variance:
-    added = total(x, axis, keepdims)
-    return divide(added, float(x.size // max(added.size, 1)))
-
-
-def largest(x: Variance, axis: Any = None, keepdims: bool = False) -> Variance:
-    value, variance = (np.max(part, axis=axis, keepdims=keepdims) for part in (x.value, x.variance))
-    return Variance(value, variance, x.model)
-
-
-def matmul(x: Any, y: Any) -> Variance:
-    x, y = lifted(x, y)
-    x2, y2 = x.value**2, y.value**2
-    inherited = repeats(y.value, -2) * (x2 @ y.variance) + repeats(x.value, -1) * (x.variance @ y2)
-    return summed(x.value @ y.value, inherited, x2 @ y2, x.shape[-1], x.model)
-
-
-def where(condition: Any, x: Any, y: Any) -> Variance:
-    true, open = split(condition)
-    x, y = lifted(x, y)
-    jump = np.where(open, np.square(x.value - y.value), 0.0)
-    return Variance(np.where(true, x.value, y.value), np.where(true, x.variance, y.variance) + jump, x.model)
-
-
-def compare(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    def rule(x: Any, y: Any) -> Any:
-        x, y = lifted(x, y)
-        open = np.abs(x.value - y.value) <= DEVIATIONS * np.sqrt(x.variance + y.variance)
-        answer = f(x.value, y.value)
-        return Trilean(answer, open, x._lift) if open.any() else answer
-
-    return rule
-
-
-Variance.rules.update({
-    np.add: add, np.subtract: lambda x, y: add(x, y, -1), np.multiply: multiply, np.divide: divide, np.power: power,
-    **{f: function(f, slope) for f, slope in SLOPES.items()},
-    np.negative: exactly(np.negative), np.positive: exactly(np.positive), np.absolute: exactly(np.abs), np.sign: sign,
-    np.fabs: exactly(np.abs), np.maximum: larger, np.minimum: lambda x, y: -larger(-x, -y), np.logaddexp: logaddexp,
-    np.matmul: matmul, np.sum: total, np.mean: mean, np.max: largest, np.where: where,
-    **{f: compare(f) for f in COMPARISONS},
-})  # fmt: skip

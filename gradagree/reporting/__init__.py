@@ -8,13 +8,15 @@ from pathlib import Path
 from gradagree.journal import make_folder, read_meta, write_text
 from gradagree.reporting.console import print_summary
 from gradagree.reporting.html import page
+from gradagree.reporting.index import write_index
 from gradagree.reporting.junit import suites
 from gradagree.reporting.markdown import document
 from gradagree.reporting.provenance import merged_meta
 from gradagree.reporting.sources import records_of
 from gradagree.reporting.summary import Summary, summarize
+from gradagree.reporting.training import write_training
 
-__all__ = ["Summary", "print_summary", "summarize", "write_reports"]
+__all__ = ["Summary", "print_summary", "summarize", "write_index", "write_reports", "write_training"]
 
 
 def write_reports(folder: Path, sources: Sequence[Path] | None = None) -> Summary:

@@ -2,71 +2,39 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from functools import partial
-from importlib import resources
 
-import jinja2
 from markupsafe import Markup
 
 from gradagree.reporting import texts
 from gradagree.reporting.causes import Finding
 from gradagree.reporting.matrix import GROUPS, Column, depth_label
+from gradagree.reporting.pages import asset, rendered
 from gradagree.reporting.provenance import failed_probes, not_installed, runs_of
 from gradagree.reporting.rows import MOST, embedded
 from gradagree.reporting.summary import Summary
 from gradagree.reporting.svg import Interval, Panel, histograms, intervals
-from gradagree.verdict import ORDER, Verdict
 
 __all__ = ["page"]
 
 MOST_FINDINGS = 200
 QUANTILES = (0.05, 0.5, 0.95)
-FILTERS = {
-    name: getattr(texts, name) for name in ("brief", "counted", "exact", "mark", "named", "shown_number", "visible")
-}
 
 
 def page(summary: Summary) -> str:
     """The whole page as text."""
-    style, script = _asset("report.css"), _asset("report.js")
-    template = _environment().get_template("report.html.j2")
     findings, heads = list(summary.findings), header(list(summary.columns))
-    return template.render(
-        summary=summary, policy=policy(style, script), style=Markup(style), script=Markup(script),
-        groups=GROUPS, header=heads, columns=[column for _, theirs in heads for column in theirs],
-        findings=findings[:MOST_FINDINGS], unshown=findings[MOST_FINDINGS:], parted=parted,
-        replay=partial(texts.replay, extensions=summary.extensions),
-        probes_failed=failed_probes(summary.meta), not_installed=not_installed(summary.meta),
-        runs=runs_of(summary.meta), figures=figures(summary), quantiles=QUANTILES, tone=tone, equation=equation,
-        verdicts=list(Verdict), most=MOST,
-        payload=None if summary.rows.dropped else Markup(embedded(summary.rows.payload())),
-    )  # fmt: skip
-
-
-def policy(style: str, script: str) -> str:
-    """A content security policy under which only this style and this script count, and nothing is loaded."""
-    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)]
-    return (
-        f"default-src 'none'; style-src 'sha256-{digests[0]}'; script-src 'sha256-{digests[1]}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-def tone(verdict: Verdict) -> str:
-    """bad, doubtful, good or none: how loudly a verdict is set."""
-    if verdict.fails:
-        return "bad"
-    if verdict in (Verdict.INACCURATE, Verdict.UNDECIDED, Verdict.OUT_OF_RANGE):
-        return "doubtful"
-    return "good" if verdict.compared else "none"
-
-
-def equation(counts: dict[Verdict, int]) -> list[tuple[Verdict, int]]:
-    """What was compared, the best first, then what was not."""
-    return sorted(counts.items(), key=lambda item: (not item[0].compared, -ORDER[item[0]]))
+    values = {
+        "summary": summary, "groups": GROUPS, "header": heads,
+        "columns": [column for _, theirs in heads for column in theirs], "findings": findings[:MOST_FINDINGS],
+        "unshown": findings[MOST_FINDINGS:], "parted": parted,
+        "replay": partial(texts.replay, extensions=summary.extensions),
+        "probes_failed": failed_probes(summary.meta), "not_installed": not_installed(summary.meta),
+        "runs": runs_of(summary.meta), "exit_code": summary.exit, "figures": figures(summary), "quantiles": QUANTILES,
+        "most": MOST, "payload": None if summary.rows.dropped else Markup(embedded(summary.rows.payload())),
+    }  # fmt: skip
+    return rendered("report.html.j2", values, asset("report.css"), asset("report.js"))
 
 
 def header(columns: Sequence[Column]) -> list[tuple[str, list[Column]]]:
@@ -108,17 +76,3 @@ def figures(summary: Summary) -> dict[str, Markup]:
 def by_depth(summary: Summary, dtype: str) -> list[Interval]:
     depths = sorted(depth for name, depth in summary.by_depth if name == dtype)
     return [Interval(depth_label(depth), summary.by_depth[dtype, depth]) for depth in depths]
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("gradagree", "templates"), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters.update(FILTERS)
-    return environment
-
-
-def _asset(name: str) -> str:
-    """A file that is put into the page as it is."""
-    return resources.files("gradagree").joinpath("templates", name).read_text(encoding="utf-8")

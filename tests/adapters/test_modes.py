@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gradagree import Case
-from gradagree.adapters import Adapter, ForTorch, Problem, Unsupported, directions
+from gradagree.adapters import Adapter, ForTorch, Problem, Unsupported, course, directions
 from gradagree.adapters.problem import MOST_COORDINATES, coordinates, share
 from gradagree.arithmetics.model import model
 from gradagree.boxcheck import check, check_update
@@ -139,7 +139,7 @@ def test_that_a_course_of_training_takes_the_steps_that_backpropagation_takes(
 ) -> None:
     given, mode = problem(CASE), next(iter(adapter.modes))
     rounds = [(0, 2), ()]
-    found = list(adapter.course(given, mode, RATE, rounds))
+    found = list(course(adapter, given, mode, RATE, rounds))
     weights, biases = list(given.weights), list(given.biases)
     for polled, after in zip(rounds, found, strict=True):
         for pair in [slice(k, k + 1) for k in polled] or [slice(None)]:

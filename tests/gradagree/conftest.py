@@ -14,8 +14,9 @@ from gradagree import wire
 from gradagree.adapters import Answer
 from gradagree.arithmetics.model import FORMATS, model
 from gradagree.arithmetics.rounded import Rounded
-from gradagree.boxcheck import Comparison, Tolerant, case_boxes, check, judged_box
+from gradagree.boxcheck import case_boxes, check, judged_box
 from gradagree.cases import Arrays, Case
+from gradagree.comparison import Comparison, Tolerant
 from gradagree.judge import Framework, judge
 from gradagree.reference import ErrorBox
 from gradagree.verdict import Record

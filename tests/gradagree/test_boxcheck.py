@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from gradagree import Case
 from gradagree.arithmetics.model import model
 from gradagree.arithmetics.rounded import Rounded
-from gradagree.boxcheck import Comparison, Tolerant, classify, compare
 from gradagree.cases import Arrays
+from gradagree.comparison import Comparison, Tolerant, classify, compare
 from gradagree.verdict import Verdict
 
 RULES = model("float32")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -181,3 +182,17 @@ def test_that_files_after_a_bad_one_are_not_run(file: Any) -> None:
     with pytest.raises(UsageError):
         load([file("1 / 0\n"), file(GOOD, "good.py")])
     assert "bent" not in Activation.catalogue
+
+
+def test_that_a_file_that_loops_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gradagree.extensions.LIMIT", 0.2)
+    (tmp_path / "loops.py").write_text("import time\nwhile True:\n    time.sleep(0.01)\n")
+    with pytest.raises(UsageError, match=r"loops.py, line [23]: TimeoutError: not loaded within 0.2 seconds"):
+        load([str(tmp_path / "loops.py")])
+
+
+def test_that_the_limit_ends_with_the_loading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gradagree.extensions.LIMIT", 0.2)
+    (tmp_path / "brief.py").write_text("made = 1\n")
+    assert load([str(tmp_path / "brief.py")])[0].made == 1
+    time.sleep(0.3)

@@ -11,12 +11,8 @@ from scipy.special import erfc, expit, log_ndtr, ndtr
 
 from gradagree.arithmetics.model import model
 from gradagree.arithmetics.rounded import Rounded
-from gradagree.judged import (
-    TABLE,
-    JudgedActivation,
-    JudgedError,
-    largest_up_to,
-)
+from gradagree.judged import JudgedActivation, JudgedError
+from gradagree.natural import TABLE, largest_up_to
 from gradagree.proof import examples
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.activations import Identity, Tanh

@@ -9,14 +9,8 @@ import pytest
 
 from gradagree.arithmetics.model import FORMULA, model
 from gradagree.arithmetics.rounded import Rounded
-from gradagree.judged import (
-    SLOPES,
-    JudgedActivation,
-    at_kinks,
-    error_kinks,
-    error_slope,
-    one_sided,
-)
+from gradagree.judged import JudgedActivation
+from gradagree.kinks import SLOPES, at_kinks, error_kinks, error_slope, one_sided
 from gradagree.reference import Activation, ErrorFunction
 
 F = np.float32

@@ -12,7 +12,7 @@ import pytest
 
 from gradagree import Case
 from gradagree.cases import Arrays
-from gradagree.judged import SLOPES, error_slope, one_sided
+from gradagree.kinks import SLOPES, error_slope, one_sided
 from gradagree.reference import Activation
 from gradagree.verdict import Verdict
 

@@ -14,7 +14,7 @@ import pytest
 
 from gradagree import Case, draw
 from gradagree.adapters import Answer
-from gradagree.judged import SLOPES, one_sided
+from gradagree.kinks import SLOPES, one_sided
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.activations import Gelu, GeluTanh, Identity
 from gradagree.verdict import plain

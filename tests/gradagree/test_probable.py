@@ -12,10 +12,10 @@ import pytest
 
 from gradagree import Case, draw
 from gradagree.adapters import Adapter, Answer, ForTorch
-from gradagree.arithmetics import variance
+from gradagree.arithmetics import variance, variance_functions
 from gradagree.arithmetics.model import Model
-from gradagree.boxcheck import Comparison
 from gradagree.cases import problem_of
+from gradagree.comparison import Comparison
 from gradagree.datasets import DATASETS
 from gradagree.drawing import regimes
 from gradagree.judge import Framework
@@ -117,7 +117,8 @@ def test_that_a_thousandth_is_found_in_float32_and_its_place_named(bench: Any, a
 def test_that_a_tolerance_of_a_hundredth_of_a_deviation_would_not_cover_honest_gradients(
     ask: Any, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(variance, "DEVIATIONS", 0.01)
+    for module in (variance, variance_functions):
+        monkeypatch.setattr(module, "DEVIATIONS", 0.01)
     cases = list(drawn(dtype, "ordinary"))
     outside = sum(worst(case, *ask(case)).verdict is Verdict.SUSPECT for case in cases)
     assert outside > len(cases) / 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ REASONS = {
     Verdict.ABSENT: "not installed: pip install gradagree[jax]",
 }
 LOUD = [verdict for verdict in Verdict if verdict.fails or verdict is Verdict.INACCURATE]
+TRAINED = ("reference", "torch", "jax")
 Make = Callable[..., list[Record]]
 
 
@@ -174,3 +176,24 @@ def meta() -> dict[str, Any]:
 def run_folder() -> Callable[..., Path]:
     """Writes a results folder."""
     return write_run
+
+
+@pytest.fixture
+def train() -> Callable[..., dict[str, Any]]:
+    return make_training
+
+
+def make_training(records: Sequence[Record] = (), seed: int = 7, widths: Any = (3, 2, 4), rounds: int = 5) -> Any:
+    """What train.json holds of a training at whose checkpoints these records were judged."""
+    source = random.Random(seed)
+    rows = [[source.gauss(0, 1) for _ in range(n)] for n in (*widths, *widths)]
+    weights = [[[source.gauss(0, 1) for _ in range(m)] for _ in range(n)] for n, m in itertools.pairwise(widths)]
+    track = {key: [source.random() for _ in range(rounds + 1)] for key in ("error", "accuracy")}
+    example = {"inputs": rows[: len(widths)], "sensitivities": rows[len(widths) :], "decision": 3, "right": 1}
+    return json.loads(json.dumps({
+        "dataset": "diabetes", "widths": list(widths), "activations": ["id", "tanh"], "error": "sse",
+        "biases": False, "rate": 0.01, "way": "stochastic", "pairs": 342, "held_out": 100, "steps": 20520, "every": 500,
+        "stopped": dict.fromkeys(TRAINED, "out of rounds"), "curves": dict.fromkeys(TRAINED, track),
+        "checkpoints": [{"step": 500 * k, "round": k, "spec": s} for k, s in enumerate({r.spec: 0 for r in records})],
+        "network": {"weights": weights, "example": example | {"target": [0, 1, 0, 0]}},
+    }))  # fmt: skip

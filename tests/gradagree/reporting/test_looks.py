@@ -7,6 +7,7 @@ import pytest
 
 from gradagree.reporting import summarize
 from gradagree.reporting.html import page
+from gradagree.reporting.pages import asset
 from gradagree.verdict import Record, Verdict
 
 ENOUGH_CONTRAST = 4.5
@@ -57,6 +58,15 @@ def test_that_text_stands_out_from_its_ground(scheme: int, ink: str) -> None:
     colours = {name: c if len(c) == 7 else "#" + "".join(2 * x for x in c[1:]) for name, c in palettes[scheme].items()}
     assert len(palettes) == 3
     assert all(contrast(colours[ink], colours[ground]) >= ENOUGH_CONTRAST for ground in ("paper", "raised"))
+
+
+@pytest.mark.parametrize("scheme", [0, 1, 2], ids=["light", "dark", "print"])
+def test_that_sensitivities_stand_out_from_their_ground(scheme: int) -> None:
+    style = asset("report.css") + asset("train.css")
+    inks, papers, boxes = (re.findall(rf"--{name}: (#\w+)", style) for name in ("second", "paper", "raised"))
+    assert len(inks) == len(papers) == len(boxes) == 3
+    grounds = [ground if len(ground) == 7 else "#ffffff" for ground in (papers[scheme], boxes[scheme])]
+    assert all(contrast(inks[scheme], ground) >= ENOUGH_CONTRAST for ground in grounds)
 
 
 def test_that_the_contrast_of_like_greys_is_too_small() -> None:

@@ -1,0 +1,30 @@
+"""The course of a framework's own training: its gradients and its steps, in the order of the pairs polled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from gradagree.adapters.adapter import Adapter
+from gradagree.adapters.problem import Problem
+
+__all__ = ["course"]
+
+
+def course(
+    adapter: Adapter, problem: Problem, mode: str, rate: float, rounds: Iterable[Sequence[int]]
+) -> Iterator[list[np.ndarray]]:
+    """All weights, and then all biases, after each round of stochastic backpropagation on the pairs polled.
+
+    A round without pairs is one step on all of them.
+    """
+    error, leaves, targets, _ = adapter.prepared(problem)
+    per_example = [k == 0 for k in range(len(leaves))]
+    gradient = adapter.modes[mode](lambda leaves, targets: (error(leaves, targets, lambda c: c), []), per_example)
+    inputs, weights = leaves[0], leaves[1:]
+    for polled in rounds:
+        for pair in [slice(k, k + 1) for k in polled] or [slice(None)]:
+            _, gradients = gradient([inputs[pair], *weights], targets[pair])
+            weights = adapter.update(weights, gradients[1:], rate)
+        yield [adapter.back(x) for x in weights]

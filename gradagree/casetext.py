@@ -1,0 +1,69 @@
+"""The parts of a case's text: widths, activations, counts and seeds, each refused with the reason where it is none."""
+
+from __future__ import annotations
+
+import re
+
+from gradagree.errors import UsageError
+from gradagree.reference import Activation
+
+__all__ = [
+    "parsed_activations",
+    "parsed_count",
+    "parsed_seed",
+    "parsed_widths",
+    "shorten",
+    "split_outside_parentheses",
+]
+
+MOST_BOXES = 10_000
+
+
+def split_outside_parentheses(text: str, separator: str) -> list[str]:
+    """The parts between separators that are in no parentheses."""
+    parts, depth = [""], 0
+    for piece in re.split(f"([(){re.escape(separator)}])", text):
+        if piece == separator and depth == 0:
+            parts.append("")
+            continue
+        depth = max(0, depth + {"(": 1, ")": -1}.get(piece, 0))
+        parts[-1] += piece
+    return parts
+
+
+def shorten(text: str, length: int = 80) -> str:
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
+def parsed_widths(text: str) -> tuple[tuple[int, ...], tuple[bool, ...]]:
+    layers = [re.fullmatch(r"([1-9]\d{0,8})(b?)", part) for part in text.split("-")]
+    found = [layer for layer in layers if layer is not None]
+    if len(found) < max(len(layers), 2) or found[0][2]:
+        raise UsageError(f"{shorten(text)!r} are no widths: write them as 10-4b-6 (b: that box has biases)")
+    return tuple(int(layer[1]) for layer in found), tuple(bool(layer[2]) for layer in found[1:])
+
+
+def parsed_activations(text: str) -> tuple[Activation, ...]:
+    made: list[Activation] = []
+    for part in split_outside_parentheses(text, ","):
+        name, _, times = part.partition("*")
+        if times and not re.fullmatch(r"[1-9]\d{0,3}", times):
+            raise UsageError(f"{shorten(part)!r}: write NAME*COUNT, for example tanh*3")
+        made.extend([Activation.named(name)] * int(times or 1))
+        if len(made) > MOST_BOXES:
+            raise UsageError(f"{len(made):,} activations are more than {MOST_BOXES:,}")
+    return tuple(made)
+
+
+def parsed_count(text: str, letter: str, what: str) -> int:
+    match = re.fullmatch(letter + r"([1-9]\d{0,8})", text)
+    if match is None:
+        raise UsageError(f"{shorten(text)!r} is no number of {what}: write {letter}8")
+    return int(match[1])
+
+
+def parsed_seed(text: str) -> int | str:
+    match = re.fullmatch(r"s(\d{1,18})|@([0-9a-f]{12})", text)
+    if match is None:
+        raise UsageError(f"{shorten(text)!r} is no seed: write s93, or @ and twelve hexadecimal digits")
+    return int(match[1]) if match[1] else match[2]

@@ -1,0 +1,38 @@
+"""The natural scale of an activation: how large it gets on the way from 0 to p."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gradagree.reference import Activation
+
+__all__ = ["TABLE", "largest_up_to"]
+
+TABLE = np.concatenate([np.arange(0, 16, 1 / 64), np.geomspace(16, 2.0**20, 512)])
+
+
+def largest_up_to(activation: Activation, part: str, x: np.ndarray) -> np.ndarray:
+    """S(p): the largest size of A (on [-1, 1] too) or of A' on [0, p]; beyond the table, at p itself."""
+    table = natural_table(activation, part)
+    with np.errstate(all="ignore"):
+        here = np.abs(getattr(activation, part)(x))
+        place = np.minimum(np.searchsorted(TABLE, np.abs(x)), len(TABLE) - 1)
+    return np.fmax(here, np.where(x < 0, table[0][place], table[1][place]))
+
+
+@functools.lru_cache(maxsize=1024)
+def natural_table(activation: Activation, part: str) -> tuple[np.ndarray, np.ndarray]:
+    """The running largest size outwards from 0, for negative and for positive p."""
+    function: Callable[[Any], Any] = getattr(activation, part)
+    with np.errstate(all="ignore"):
+        sizes = [np.abs(np.broadcast_to(function(side * TABLE), TABLE.shape)) for side in (-1, 1)]
+    negative, positive = (np.fmax.accumulate(np.where(np.isfinite(size), size, 0.0)) for size in sizes)
+    if part == "value":
+        one = np.searchsorted(TABLE, 1.0)
+        floor = max(negative[one], positive[one])
+        return np.maximum(negative, floor), np.maximum(positive, floor)
+    return negative, positive
