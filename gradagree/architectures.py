@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from gradagree.cases import Case
 from gradagree.datasets import DATASETS
@@ -31,8 +32,8 @@ def draw(
     Regimes take turns; the first case of a data set is its classic network. Activations and error functions default to
     the whole catalogue. The outermost box takes the inputs as they are (identity activation).
     """
-    functions = [kind() for kind in Activation.catalogue.values()] if activations is None else list(activations)
-    judges = [kind() for kind in ErrorFunction.catalogue.values()] if errors is None else list(errors)
+    functions = _whole(Activation.catalogue) if activations is None else list(activations)
+    judges = _whole(ErrorFunction.catalogue) if errors is None else list(errors)
     for i in range(start, start + cases):
         source = Source(f"architecture {seed} {i}")
         regime = regimes[i % len(regimes)]
@@ -43,6 +44,11 @@ def draw(
         chosen = _activations(source, functions, len(widths) - 1, least=1 if activations is None else 2)
         for dtype in dtypes:
             yield Case(widths, chosen, error, batch, dtype, regime, number, biases)
+
+
+def _whole(catalogue: Any) -> list[Any]:
+    """Every function with its defaults, by name."""
+    return [catalogue[name]() for name in sorted(catalogue)]
 
 
 def _shape(source: Source, regime: str, first: bool) -> tuple[tuple[int, ...], tuple[bool, ...]]:

@@ -23,9 +23,14 @@ import numpy as np
 
 from gradagree.adapters import Problem
 from gradagree.arithmetics.model import FORMATS
-from gradagree.casetext import parsed_activations, parsed_count, parsed_seed, parsed_widths
-from gradagree.casetext import shorten as shorten
-from gradagree.casetext import split_outside_parentheses as split_outside_parentheses
+from gradagree.casetext import (
+    parsed_activations,
+    parsed_count,
+    parsed_seed,
+    parsed_widths,
+    shorten,
+    split_outside_parentheses,
+)
 from gradagree.errors import UsageError, nearest
 from gradagree.reference import Activation, Box, ContractError, ErrorFunction, network
 

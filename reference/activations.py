@@ -1,4 +1,4 @@
-"""The activations: the formula, its derivative, its kinks, and its spelling in each framework."""
+"""The smooth activations: the formula, its derivative, its kinks, and its spelling in each framework."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The activations that are put together piece by piece: their slope may jump where the pieces meet."""
-# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
+"""The activations of several pieces: their slope may jump where two pieces meet."""
 
 from __future__ import annotations
 

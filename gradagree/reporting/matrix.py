@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from gradagree.cases import split_outside_parentheses
+from gradagree.casetext import split_outside_parentheses
 from gradagree.reporting.folding import Names
 from gradagree.reporting.texts import named, shown_number
 from gradagree.verdict import Record, Verdict, worst

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from gradagree.cases import shorten
+from gradagree.casetext import shorten
 from gradagree.reporting.nesting import RADIUS, Frame, chosen, frames
 from gradagree.reporting.texts import brief, counted
 from gradagree.reporting.trained import Numbers, Training

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gradagree.arithmetics.model import FORMATS
-from gradagree.cases import split_outside_parentheses
+from gradagree.casetext import split_outside_parentheses
 from gradagree.reporting.texts import mark, named, value_of, visible
 from gradagree.verdict import ORDER, Record, Verdict
 

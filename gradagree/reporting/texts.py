@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from gradagree.cases import shorten
+from gradagree.casetext import shorten
 from gradagree.verdict import Record, Verdict, plain
 
 __all__ = ["brief", "counted", "exact", "joined", "mark", "named", "replay", "shown_number", "visible"]

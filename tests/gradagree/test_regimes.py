@@ -11,7 +11,7 @@ from gradagree.cases import Case
 DTYPES = list(FORMATS.values())
 
 
-def inputs(regime: str, short: str, seeds: int = 40) -> np.ndarray:
+def inputs(regime: str, short: str, seeds: int = 200) -> np.ndarray:
     cases = [Case.parse(f"6-4:id,tanh:sse:n8:{short}:{regime}:s{seed}") for seed in range(seeds)]
     return np.stack([case.arrays().inputs for case in cases])
 
