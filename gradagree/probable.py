@@ -133,7 +133,8 @@ def _compare(box: int | str, part: Part, observed: np.ndarray | None, expected: 
         return Comparison(box, part, Verdict.SUSPECT, math.inf, reason=reason)
     with np.errstate(all="ignore"):
         ratio = np.where(observed == value, 0.0, np.abs(observed - value) / tolerance)
-        sharpness = 0.0 if not tolerance.any() else float(np.max(tolerance) / np.max(np.abs(value)))
+        size = np.max(np.abs(value))
+        sharpness = 0.0 if size == 0 and np.all(tolerance <= expected.nothing) else float(np.max(tolerance) / size)
     ratio = np.where(np.isnan(ratio) & np.isfinite(tolerance), np.inf, ratio)
     open = ~np.isfinite(tolerance)
     ratio = np.where(open, 0.0, ratio)

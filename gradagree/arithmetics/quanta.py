@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gradagree.arithmetics.model import Format, Model
+from gradagree.arithmetics.model import FORMATS, Format, Model
 
 NONE = -np.inf
 """The exponent of numbers about which nothing is known."""
@@ -49,3 +49,14 @@ def exact(largest: np.ndarray, q: float, model: Model, accumulated: bool = False
     if model.flushes:
         ok = ok & ((largest == 0) | (q >= model.format.emin))
     return ok
+
+
+def may_underflow(x: np.ndarray, y: np.ndarray) -> bool:
+    """Whether a product of two of these may be lost in the reference's own float64."""
+    least = [np.min(size, where=size > 0, initial=1.0) for size in (x, y)]
+    return bool(least[0] * least[1] < FORMATS["float64"].smallest_normal)
+
+
+def zeros_alone(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Where every product of a dot product has a factor that is zero."""
+    return np.asarray((x > 0).astype(np.float64) @ (y > 0).astype(np.float64) == 0)

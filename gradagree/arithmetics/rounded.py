@@ -160,11 +160,14 @@ def total(x: Rounded, axis: Any = None, keepdims: bool = False) -> Rounded:
     return summed(value, spread, size, x.size // max(value.size, 1), x.q, x.model)
 
 
-def summed(value: Any, spread: Any, size: Any, terms: int, q: float, model: Model, exactly: Any = False) -> Rounded:
-    """A sum of terms whose sizes add up to `size`, in any order: u_out |v| + n u_acc size, and the reference's own."""
+def summed(value: Any, spread: Any, size: Any, terms: int, q: float, model: Model, nothing: Any = None) -> Rounded:
+    """A sum of terms whose sizes add up to `size`, in any order: u_out |v| + n u_acc size, and the reference's own.
+
+    nothing marks sums of zeros alone; by default those of size 0.
+    """
     partial = terms * (model.dot_u * size + model.quantum)
     rounding = partial + model.u * (np.abs(value) + spread + partial)
-    safe = quanta.exact(size, q, model, accumulated=True) | (size == 0) | exactly
+    safe = quanta.exact(size, q, model, accumulated=True) | (size == 0 if nothing is None else nothing)
     radius = np.where(size > model.format.largest, np.inf, spread + np.where(safe, 0.0, rounding))
     return finished(value, radius, model, q)
 
@@ -192,4 +195,5 @@ def matmul(x: Any, y: Any) -> Rounded:
         terms,
         quanta.times(x.q, y.q),
         x.model,
+        quanta.zeros_alone(x_size, y_size) if quanta.may_underflow(x_size, y_size) else None,
     )

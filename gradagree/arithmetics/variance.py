@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from gradagree.arithmetics.duck import Duck, Rules
-from gradagree.arithmetics.model import Model
+from gradagree.arithmetics.model import FORMATS, Model
 
 __all__ = ["DEVIATIONS", "Variance"]
 
@@ -47,14 +47,20 @@ class Variance(Duck):
         return np.asarray(np.sqrt(self.variance))
 
     @property
+    def nothing(self) -> float:
+        """What a zero may be in the program: zero, or, in the reference's own format, what one of them underflowed."""
+        form = self.model.format
+        return DEVIATIONS * form.smallest_normal if form.precision == FORMATS["float64"].precision else 0.0
+
+    @property
     def tolerance(self) -> np.ndarray:
-        """`DEVIATIONS` standard deviations, and a handful of the smallest numbers; none for an exact zero.
+        """`DEVIATIONS` standard deviations, and a handful of the smallest numbers; for a zero without error, `nothing`.
 
         NaN for numbers so small that the squares of their errors underflow.
         """
         zero = (self.value == 0) & (self.variance == 0)
         known = zero | (np.abs(self.value) >= SMALLEST) | (self.deviation >= self.model.u * SMALLEST)
-        probable = np.where(zero, 0.0, DEVIATIONS * (self.deviation + self.model.quantum))
+        probable = np.where(zero, self.nothing, DEVIATIONS * (self.deviation + self.model.quantum))
         return np.where(known, probable, np.nan)
 
     def _parts(self) -> tuple[Any, ...]:

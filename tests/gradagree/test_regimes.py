@@ -21,7 +21,7 @@ def test_that_tiny_reaches_down_to_subnormal_numbers_of_the_dtype(form) -> None:
     sizes = np.abs(inputs("tiny", form.short))
     assert ((sizes > 0) & (sizes < form.smallest_normal)).any()
     assert (sizes > 2.0 ** (form.emin / 2)).any()
-    assert np.array_equal(sizes / form.smallest % 1, np.zeros(sizes.shape)) or form.name == "float64"
+    assert form.name == "float64" or not np.any(sizes / form.smallest % 1)
 
 
 @pytest.mark.parametrize("form", DTYPES, ids=lambda form: form.name)

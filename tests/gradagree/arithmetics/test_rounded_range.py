@@ -132,3 +132,13 @@ def test_that_what_a_library_function_may_lose_to_underflow_is_enclosed(dtype: s
         assert abs(truth - value) <= radius
     assert encloses(found, np.asarray(f(np.float64(held))).astype(DTYPES[dtype]))
     assert encloses(found, 0.0)
+
+
+def test_that_a_product_lost_in_float64_is_not_taken_for_a_zero() -> None:
+    exact = model("float64")
+    x, y = (
+        Rounded.stored(np.array(shape), exact) for shape in ([[2.0**-600, 0.0]], [[2.0**-600, 0.0], [0.0, 2.0**-600]])
+    )
+    product = x @ y
+    np.testing.assert_array_equal(product.value, [[0.0, 0.0]])
+    np.testing.assert_array_equal(product.radius > 0, [[True, False]])
