@@ -13,3 +13,4 @@ from gradagree.adapters.problem import Answer as Answer
 from gradagree.adapters.problem import Problem as Problem
 from gradagree.adapters.problem import Unsupported as Unsupported
 from gradagree.adapters.problem import directions as directions
+from gradagree.adapters.problem import share as share

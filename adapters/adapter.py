@@ -129,7 +129,8 @@ class Adapter:
         return self._answer(problem, mode, True), self._answer(problem, mode, False)
 
     def _answer(self, problem: Problem, mode: str, taps: bool) -> Answer:
-        error, leaves, targets, zeros = self.prepared(problem, share(problem) if mode == "vmap" else None)
+        scale = share(problem.error, problem.inputs.shape[0]) if mode == "vmap" else None
+        error, leaves, targets, zeros = self.prepared(problem, scale)
         started = time.perf_counter()
         if taps:
             (E, inputs), gradients, sensitivities = self.tapped(mode, error, leaves, targets, zeros)

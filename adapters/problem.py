@@ -77,17 +77,17 @@ def directions(problem: Problem) -> list[list[np.ndarray]]:
     return made
 
 
-def share(problem: Problem) -> float:
-    """What one example's own error counts for in the error of them all: 1 for sums, 1/n for means.
+def share(error: ErrorFunction, examples: int) -> float:
+    """What one example's own error counts for in the error of so many: 1 for sums, 1/n for means.
 
     Raises Unsupported for an error function that couples the examples of a batch.
     """
     n, outputs = 3, 4
     o = np.arange(n * outputs).reshape(n, outputs) / 4 - 1
-    t = np.arange(n) if problem.error.targets == "classes" else (np.arange(n * outputs) % 2.0).reshape(o.shape)
-    alone = sum(float(problem.error.value(o[k : k + 1], t[k : k + 1])) for k in range(n))
-    together = float(problem.error.value(o, t))
-    for factor, counts in ((1.0, 1.0), (1.0 / n, 1.0 / problem.inputs.shape[0])):
+    t = np.arange(n) if error.targets == "classes" else (np.arange(n * outputs) % 2.0).reshape(o.shape)
+    alone = sum(float(error.value(o[k : k + 1], t[k : k + 1])) for k in range(n))
+    together = float(error.value(o, t))
+    for factor, counts in ((1.0, 1.0), (1.0 / n, 1.0 / examples)):
         if abs(together - factor * alone) <= o.size * np.finfo(np.float64).eps * abs(alone):
             return counts
-    raise Unsupported(f"{problem.error} couples the examples of a batch: no example has a gradient of its own")
+    raise Unsupported(f"{error} couples the examples of a batch: no example has a gradient of its own")

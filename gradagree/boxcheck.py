@@ -16,14 +16,12 @@ from gradagree.adapters import Answer
 from gradagree.arithmetics.model import Model
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.cases import Arrays, Case
-from gradagree.comparison import Comparison, Part, Tolerant, compare
+from gradagree.comparison import ERROR_BOX, Comparison, Part, Tolerant, compare
 from gradagree.kinks import at_kinks, error_kinks
 from gradagree.reference import Box, ErrorBox
 from gradagree.verdict import Verdict
 
-__all__ = ["ERROR_BOX", "check", "check_update"]
-
-ERROR_BOX = "error"
+__all__ = ["check", "check_update"]
 
 
 def check(case: Case, arrays: Arrays, answer: Answer, model: Model) -> Iterator[Comparison]:

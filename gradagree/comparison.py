@@ -48,28 +48,35 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Tolerant:
-    """How to judge a box: with the natural scale or not, and with which slope at kinks."""
+    """How to judge a box: with the natural scale or not, with which slope at kinks, and with the error's dual slope."""
 
     natural: bool = False
     slope: str | None = None
+    formed: bool = False
 
     def activation(self, activation: Any) -> Any:
         return JudgedActivation(activation, self.natural, self.slope)
 
     def error(self, error: Any) -> Any:
-        return JudgedError(error, self.natural, self.slope)
+        return JudgedError(error, self.natural, self.slope, self.formed)
 
 
+ERROR_BOX = "error"
+"""The error box, where others have a number."""
 Expect = Callable[[Tolerant], Rounded]
 Kinks = dict[str, np.ndarray]
 
 
 def compare(box: int | str, part: Part, observed: Any, expect: Expect, kinks: Kinks | None = None) -> Comparison:
-    """First without the natural scale, then with it, then with each legitimate slope at the kinks."""
-    tight = classify(box, part, observed, expect(Tolerant()))
-    if not tight.verdict.fails:
-        return tight
-    natural = classify(box, part, observed, expect(Tolerant(natural=True)))
+    """First without the natural scale, then with it, then with each legitimate slope at the kinks.
+
+    What automatic differentiation of an error function may form is only worked out where it is needed.
+    """
+    for how in (Tolerant(), Tolerant(formed=True))[: 2 if box == ERROR_BOX else 1]:
+        tight = classify(box, part, observed, expect(how))
+        if not tight.verdict.fails:
+            return tight
+    natural = classify(box, part, observed, expect(Tolerant(natural=True, formed=True)))
     if not natural.verdict.fails:
         return inaccurate(natural, tight) if natural.verdict is Verdict.AGREE else natural
     if kinks:
@@ -87,9 +94,9 @@ def conventional(
     box: int | str, part: Part, observed: np.ndarray, expect: Expect, kinks: Kinks
 ) -> tuple[Comparison, str]:
     """With one legitimate slope at each kink, where one explains all entries on it; and which ones."""
-    expected, chosen = expect(Tolerant(natural=True)), []
+    expected, chosen = expect(Tolerant(natural=True, formed=True)), []
     value, radius = expected.value.copy(), expected.radius.copy()
-    candidates = {slope: expect(Tolerant(natural=True, slope=slope)) for slope in SLOPES}
+    candidates = {slope: expect(Tolerant(natural=True, slope=slope, formed=True)) for slope in SLOPES}
     for name, on in kinks.items():
         for slope, other in candidates.items():
             with np.errstate(invalid="ignore"):

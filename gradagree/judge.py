@@ -10,9 +10,9 @@ from typing import Any
 from gradagree import wire
 from gradagree.adapters import Answer
 from gradagree.arithmetics.model import Model, model
-from gradagree.boxcheck import ERROR_BOX, check, check_update
+from gradagree.boxcheck import check, check_update
 from gradagree.cases import Arrays, Case
-from gradagree.comparison import Comparison
+from gradagree.comparison import ERROR_BOX, Comparison
 from gradagree.probable import probable, same_bits
 from gradagree.truth import Truth, truth
 from gradagree.verdict import ORDER, Record, Verdict, hexadecimal, number

@@ -16,6 +16,7 @@ import numpy as np
 from gradagree.arithmetics.dual import Dual, slope_of
 from gradagree.arithmetics.model import FORMULA, Model
 from gradagree.arithmetics.rounded import Rounded
+from gradagree.formed import formed_sensitivity
 from gradagree.kinks import error_slope, one_sided
 from gradagree.natural import largest_up_to
 from gradagree.reference import Activation, ErrorFunction
@@ -81,6 +82,7 @@ class JudgedError:
     error: ErrorFunction
     natural: bool = False
     slope: str | None = None
+    formed: bool = False
 
     def value(self, o: Rounded, t: Any) -> Rounded:
         """E(o, t), within 8 u (|E| + sum |o_i s_i|), and 8 u (|E(0)| + sum |o_i| S_i) if natural."""
@@ -94,14 +96,19 @@ class JudgedError:
         return e.widened(allowance(scale, e.radius, o.model))
 
     def sensitivity(self, o: Rounded, t: Any) -> Rounded:
-        """dE/do, within 8 u (|s| + |o s'|), and 8 u S if natural; s' is the change of s along o."""
+        """dE/do, within 8 u (|s| + |o s'|), and 8 u S if natural; s' is the change of s along o.
+
+        If formed, within what automatic differentiation of E may form, too.
+        """
         x, plain = o.value, values_of(t)
         with np.errstate(all="ignore"):
             s = o._lift(self.error.sensitivity(o, t))
             scale = np.abs(s.value) + self._change(x, plain)
             if self.natural:
                 scale = scale + self._natural(x, plain)
-        answer = s.widened(allowance(scale, s.radius, o.model))
+            formed = formed_sensitivity(self.error, o, t) if self.formed else None
+        radius = s.radius if formed is None else wider(s, formed)
+        answer = Rounded(s.value, radius, o.model, s.q).widened(allowance(scale, radius, o.model))
         if self.slope is None:
             return answer
         kinked = self.error.kink(x, plain)

@@ -110,7 +110,7 @@ def test_that_the_share_of_an_example_is_one_for_sums_and_its_part_for_means(
     problem: Callable[..., Problem], name: str
 ) -> None:
     given = problem(CASE, error=ErrorFunction.named(name))
-    assert share(given) == (1.0 if name in ("sse", "absolute") else 1 / 3)
+    assert share(given.error, given.inputs.shape[0]) == (1.0 if name in ("sse", "absolute") else 1 / 3)
 
 
 def test_that_examples_that_are_coupled_have_no_gradients_of_their_own(
