@@ -7,7 +7,7 @@ from typing import Any
 
 from gradagree.cases import Case
 from gradagree.datasets import DATASETS
-from gradagree.drawing import REGIMES, Source
+from gradagree.drawing import STANDARD, Source
 from gradagree.reference import Activation, ErrorFunction
 
 __all__ = ["draw"]
@@ -24,7 +24,7 @@ def draw(
     dtypes: Sequence[str] = ("float64", "float32"),
     activations: Sequence[Activation] | None = None,
     errors: Sequence[ErrorFunction] | None = None,
-    regimes: Sequence[str] = tuple(REGIMES),
+    regimes: Sequence[str] = STANDARD,
     start: int = 0,
 ) -> Iterator[Case]:
     """So many random architectures, each in every dtype: 1 to 6 boxes, widths to 64, up to 32 examples.

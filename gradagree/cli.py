@@ -66,7 +66,7 @@ def choices(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--dtypes", metavar="LIST", help="By default float64,float32.")
 @click.option("--activations", metavar="LIST", help="By default all, or those of --ext.")
 @click.option("--errors", metavar="LIST", help="Error functions; likewise.")
-@click.option("--regimes", metavar="LIST", help="How numbers are drawn, and data sets.")
+@click.option("--regimes", metavar="LIST", help="By default ordinary,grid,zeros; data sets too.")
 @click.option("--profile", default="ci", show_default=True, metavar="NAME", help="quick, ci or nightly.")
 @extensions
 @click.option("--budget", type=float, metavar="SECONDS", help="Begin no case after so long.")

@@ -19,7 +19,7 @@ from gradagree.errors import UsageError, nearest
 if TYPE_CHECKING:
     from gradagree.cases import Arrays, Case
 
-__all__ = ["REGIMES", "Source", "arrays", "check_regime"]
+__all__ = ["REGIMES", "STANDARD", "Source", "arrays", "check_regime"]
 
 BITS = 16
 """Significant bits of a drawn number, or those of the dtype if it has fewer."""
@@ -95,6 +95,10 @@ REGIMES: dict[str, Callable[[Source, tuple[int, ...], Format, str], np.ndarray]]
     draw.__name__: draw for draw in (ordinary, grid, zeros, saturated, tiny, mixed)
 }
 """How numbers are drawn; real data sets are regimes of their own (`gradagree.datasets`)."""
+
+
+STANDARD = ("ordinary", "grid", "zeros")
+"""The regimes of a run that does not say; in the others much is undecided, for reasons of the numbers themselves."""
 
 
 def regimes() -> list[str]:

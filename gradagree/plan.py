@@ -11,7 +11,7 @@ from gradagree.architectures import draw
 from gradagree.arithmetics.model import FORMATS
 from gradagree.cases import Case
 from gradagree.casetext import split_outside_parentheses
-from gradagree.drawing import REGIMES, regimes
+from gradagree.drawing import REGIMES, STANDARD, regimes
 from gradagree.errors import UsageError, nearest
 from gradagree.reference import Activation, ContractError, ErrorFunction
 
@@ -20,7 +20,7 @@ __all__ = ["PROFILES", "Plan"]
 PROFILES: dict[str, dict[str, Any]] = {
     "quick": {"cases": 40},
     "ci": {"cases": 200},
-    "nightly": {"cases": 2000, "modes": "all"},
+    "nightly": {"cases": 2000, "modes": "all", "regimes": tuple(REGIMES)},
 }
 """What stands in for the options that are not given; ci is the default."""
 
@@ -38,7 +38,7 @@ class Plan:
     cases: int = 200
     seed: int = 0
     dtypes: tuple[str, ...] = DTYPES
-    regimes: tuple[str, ...] = tuple(REGIMES)
+    regimes: tuple[str, ...] = STANDARD
     activations: tuple[Activation, ...] | None = None
     errors: tuple[ErrorFunction, ...] | None = None
     modes: dict[str, int] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class Plan:
             cases=cases,
             seed=seed,
             dtypes=_names("--dtypes", dtypes, FORMATS, ",".join(DTYPES)),
-            regimes=_names("--regimes", regimes, _regimes(), ",".join(REGIMES)),
+            regimes=_names("--regimes", regimes, _regimes(), ",".join(standard.get("regimes", STANDARD))),
             activations=_functions("--activations", activations, Activation),
             errors=_functions("--errors", errors, ErrorFunction),
             modes=_modes(frameworks, modes or standard.get("modes")),

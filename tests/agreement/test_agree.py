@@ -7,6 +7,7 @@ import pytest
 
 from gradagree.adapters import Adapter
 from gradagree.architectures import draw
+from gradagree.drawing import REGIMES
 from gradagree.plan import DTYPES
 
 SEED = 2026
@@ -28,7 +29,7 @@ class Block:
         """The block's cases, each with its number in the whole suite."""
         own = zlib.crc32(f"{self.framework}:{self.mode}".encode())
         start = self.number * self.size
-        cases = draw(self.size, SEED + own, dtypes=DTYPES, start=start)
+        cases = draw(self.size, SEED + own, DTYPES, regimes=tuple(REGIMES), start=start)
         return list(enumerate(cases, start * len(DTYPES)))
 
 

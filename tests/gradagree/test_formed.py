@@ -29,7 +29,7 @@ def test_that_the_slope_of_the_value_overlaps_the_sensitivity(name: str, seed: i
 
 
 def test_that_digits_which_the_usual_formula_loses_are_no_finding_and_twice_as_many_are() -> None:
-    """exp(o - log(1 + exp(o))) rounds a difference of numbers of size o = 30: u |o| of its value, at most a few times."""
+    """exp(o - log(1 + exp(o))) rounds a difference of numbers of size o = 30: a few times u |o| of its value."""
     error, rules = ErrorFunction.named("bce_logits"), model("float32")
     o, t = np.full((1, 1), 30.0), Rounded.stored(np.zeros((1, 1)), rules)
 
@@ -48,6 +48,9 @@ def test_that_digits_which_the_usual_formula_loses_are_no_finding_and_twice_as_m
 
 class _Coupled(ErrorFunction):
     """E = (sum of all outputs)^2; not registered, for its name begins with an underscore."""
+
+    def __str__(self):
+        return "coupled"
 
     def value(self, o, t):
         return np.sum(o, axis=(-2, -1)) ** 2

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gradagree.adapters import Adapter
 from gradagree.arithmetics.model import FORMATS
 from gradagree.cases import Case
-from gradagree.drawing import REGIMES
+from gradagree.drawing import REGIMES, STANDARD
 from gradagree.errors import UsageError
 from gradagree.plan import PROFILES, SHARES, Plan
 from gradagree.reference.activations import Elu, Relu
@@ -78,7 +78,7 @@ def test_that_every_option_is_read_from_its_list() -> None:
 
 def test_that_without_options_the_profile_for_ci_is_planned() -> None:
     plan = Plan.make()
-    assert (plan.cases, plan.seed, plan.dtypes, plan.regimes) == (200, 0, ("float64", "float32"), tuple(REGIMES))
+    assert (plan.cases, plan.seed, plan.dtypes, plan.regimes) == (200, 0, ("float64", "float32"), STANDARD)
     assert plan == Plan.make(profile="ci")
     assert plan.modes == {name: SHARES.get(name, 1) for name in OFFERED if SHARES.get(name, 1)}
     assert plan.activations is plan.errors is None
