@@ -13,7 +13,7 @@ from gradagree.architectures import BATCHES, MOST_BOXES, WIDTHS, draw
 from gradagree.arithmetics.model import FORMATS
 from gradagree.cases import Case
 from gradagree.datasets import DATASETS
-from gradagree.drawing import REGIMES
+from gradagree.drawing import STANDARD
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.activations import Identity, Relu, Tanh
 from gradagree.reference.errors import SoftmaxCrossEntropy, SumOfSquares
@@ -79,7 +79,7 @@ def test_that_some_networks_have_biases_and_some_an_output_activation(many: list
 
 
 def test_that_regimes_take_turns(many: list[Case]) -> None:
-    assert [case.regime for case in many] == list(REGIMES) * (len(many) // len(REGIMES))
+    assert [case.regime for case in many] == list(STANDARD) * (len(many) // len(STANDARD))
 
 
 def test_that_a_decision_between_classes_has_at_least_two(many: list[Case]) -> None:
