@@ -106,7 +106,7 @@ def test_that_another_shape_disagrees_and_is_named() -> None:
 
 
 def test_that_the_natural_scale_is_tried_second_and_what_it_explains_is_inaccurate() -> None:
-    radii = {Tolerant(): 0.5, Tolerant(natural=True): 2.0}
+    radii = {Tolerant(): 0.5, Tolerant(natural=True, formed=True): 2.0}
     verdicts = []
     for observed in (8.5, 9.0, 11.0):
         found = compare(1, "dw", np.array([observed]), lambda how: Rounded([8.0], [radii[how]], RULES))
