@@ -9,7 +9,7 @@ run: .venv/ready  ## train by hand and by torch and jax, check random architectu
 	@out=reports/run-$$(date +%Y%m%d-%H%M%S); status=0; \
 	$(BIN)/gradagree train diabetes --out $$out/diabetes || status=$$?; \
 	$(BIN)/gradagree train digits --out $$out/digits || status=$$?; \
-	$(BIN)/gradagree run --regimes ordinary,grid,zeros,diabetes,digits --out $$out/agreement || status=$$?; \
+	$(BIN)/gradagree run --cases 150 --regimes ordinary,grid,zeros,diabetes,digits --out $$out/agreement || status=$$?; \
 	$(BIN)/gradagree report $$out || status=$$?; exit $$status
 
 test: .venv/ready  ## the tests, and the agreement suite among them

@@ -74,7 +74,7 @@ class Lesson:
 
 
 LESSONS = {
-    "diabetes": Lesson("diabetes", (10, 4, 6, 8, 4), ("id", "tanh", "tanh", "tanh"), "sse", False, 2.0**-7, 40, 100),
+    "diabetes": Lesson("diabetes", (10, 4, 6, 8, 4), ("id", "tanh", "tanh", "tanh"), "sse", False, 2.0**-7, 30, 100),
     "digits": Lesson("digits", (64, 32, 10), ("id", "tanh"), "cross_entropy", True, 2.0**-4, 8, 500),
 }
 
