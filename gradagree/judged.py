@@ -42,7 +42,7 @@ class JudgedActivation:
         x = p.value
         with np.errstate(all="ignore"):
             a = p._lift(self.activation.value(p))
-            if isinstance_identity(a, p):
+            if handed_on(a, p):
                 return a
             scale = np.abs(a.value) + product(x, self.activation.derivative(x))
             if self.natural:
@@ -131,7 +131,7 @@ def values_of(t: Any) -> Any:
     return t.value if isinstance(t, Rounded) else t
 
 
-def isinstance_identity(a: Any, p: Any) -> bool:
+def handed_on(a: Any, p: Any) -> bool:
     """Whether the activation handed on the very array it was given, so that no rounding can occur."""
     return a is p
 

@@ -11,7 +11,8 @@ from gradagree.architectures import draw
 from gradagree.arithmetics.model import FORMATS
 from gradagree.cases import Case
 from gradagree.casetext import split_outside_parentheses
-from gradagree.drawing import REGIMES, STANDARD, regimes
+from gradagree.drawing import REGIMES, STANDARD
+from gradagree.drawing import regimes as known_regimes
 from gradagree.errors import UsageError, nearest
 from gradagree.reference import Activation, ContractError, ErrorFunction
 
@@ -71,7 +72,7 @@ class Plan:
             cases=cases,
             seed=seed,
             dtypes=_names("--dtypes", dtypes, FORMATS, ",".join(DTYPES)),
-            regimes=_names("--regimes", regimes, _regimes(), ",".join(standard.get("regimes", STANDARD))),
+            regimes=_names("--regimes", regimes, known_regimes(), ",".join(standard.get("regimes", STANDARD))),
             activations=_functions("--activations", activations, Activation),
             errors=_functions("--errors", errors, ErrorFunction),
             modes=_modes(frameworks, modes or standard.get("modes")),
@@ -105,10 +106,6 @@ class Plan:
         turn = len(self.regimes)
         whole = {name: divmod(self.cases, turn * share) for name, share in self.modes.items()}
         return {name: (turns * turn + min(rest, turn)) * len(self.dtypes) for name, (turns, rest) in whole.items()}
-
-
-def _regimes() -> list[str]:
-    return regimes()
 
 
 def _names(option: str, text: str | None, known: Any, standard: str) -> tuple[str, ...]:
