@@ -68,13 +68,18 @@ def test_that_a_reader_who_leaves_early_sees_no_traceback(command: list[str], tm
     assert error == b""
 
 
+def heed_interrupts() -> None:
+    """A shell starts what runs in its background with interrupts ignored, and a child would inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="this system has no groups of processes")
 def test_that_an_interrupt_from_the_keyboard_keeps_records_and_leaves_no_process(
     command: list[str], fake: str, tmp_path: Path
 ) -> None:
     running = subprocess.Popen(
         [*command, *run_of(fake, "right,prints", 10_000)], cwd=tmp_path, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts,
     )  # fmt: skip
     results = tmp_path / "results" / "results.jsonl"
     deadline = time.monotonic() + LIMIT
