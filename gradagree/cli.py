@@ -7,6 +7,7 @@ interrupted.
 from __future__ import annotations
 
 import functools
+import math
 import os
 import shlex
 import sys
@@ -85,7 +86,7 @@ def run(
 
     if workers is not None and workers < 1:
         raise UsageError(f"--workers {workers}: give a whole number of at least 1")
-    if budget is not None and not budget > 0:
+    if budget is not None and not 0 < budget < math.inf:
         raise UsageError(f"--budget {budget:g}: give a number of seconds above 0")
     plan = campaign.prepare(ext, options)
     folder = out or campaign.default_folder()

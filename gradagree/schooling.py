@@ -47,6 +47,8 @@ def course_of(
     for option, number in (("rate", rate), ("seconds", seconds)):
         if number is not None and not (math.isfinite(number) and number > 0):
             raise UsageError(f"--{option} {number:g}: give a number above 0")
+    if not (math.isfinite(low_enough) and low_enough >= 0):
+        raise UsageError(f"--low-enough {low_enough:g}: give an error of at least 0")
     if seed < 0:
         raise UsageError(f"--seed {seed}: give a whole number of at least 0")
     names = list(MODES) if frameworks is None else [name.strip() for name in frameworks.split(",")]

@@ -20,6 +20,7 @@ TYPED_WRONG = {
     "run --cases 1.5": "Invalid value for '--cases': '1.5'",
     "run --cases 0": "--cases 0: give a whole number from 1 to 1000000000",
     "run --seed -1": "--seed -1: give a whole number of at least 0",
+    "run --budget inf": "--budget inf: give a number of seconds above 0",
     "run --workers 0": "--workers 0: give a whole number of at least 1",
     "run --budget 0": "--budget 0: give a number of seconds above 0",
     "run --budget nan": "--budget nan: give a number of seconds above 0",

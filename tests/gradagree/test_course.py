@@ -103,6 +103,8 @@ def test_that_a_step_of_another_length_is_found(tmp_path: Path, monkeypatch: pyt
         ({"every": -1}, "--every -1: give a whole number of at least 1"),
         ({"rate": float("nan")}, "--rate nan: give a number above 0"),
         ({"seconds": 0.0}, "--seconds 0: give a number above 0"),
+        ({"low_enough": float("nan")}, "--low-enough nan: give an error of at least 0"),
+        ({"low_enough": -1.0}, "--low-enough -1: give an error of at least 0"),
         ({"seed": -1}, "--seed -1: give a whole number of at least 0"),
         ({"frameworks": "tensorflow"}, "--frameworks: 'tensorflow' does not train here; known: jax, torch"),
     ],
