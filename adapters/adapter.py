@@ -38,6 +38,10 @@ class Adapter:
     modes: ClassVar[dict[str, Mode]]
     untapped: ClassVar[frozenset[str]] = frozenset()
     """Modes whose rounding is not that of a box given its own p and delta_c; they are judged end to end."""
+    compiled: ClassVar[frozenset[str]] = frozenset()
+    """Modes whose compiler may use a number before it is rounded to be stored."""
+    each_alone: ClassVar[frozenset[str]] = frozenset({"vmap"})
+    """Modes that store each example's own gradient, and add them up."""
     catalogue: ClassVar[dict[str, type[Adapter]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -129,7 +133,7 @@ class Adapter:
         return self._answer(problem, mode, True), self._answer(problem, mode, False)
 
     def _answer(self, problem: Problem, mode: str, taps: bool) -> Answer:
-        scale = share(problem.error, problem.inputs.shape[0]) if mode == "vmap" else None
+        scale = share(problem.error, problem.inputs.shape[0]) if mode in self.each_alone else None
         error, leaves, targets, zeros = self.prepared(problem, scale)
         started = time.perf_counter()
         if taps:

@@ -60,6 +60,7 @@ class ForJax(Adapter):
     install = "pip install 'gradagree[jax]'"
     modes = {"grad": grad, "jit": jit, "vmap": vmap, "forward": forward}
     untapped = frozenset({"forward"})
+    compiled = frozenset({"jit"})
 
     def __init__(self) -> None:
         os.environ.setdefault("JAX_PLATFORMS", "cpu")

@@ -90,6 +90,7 @@ class ForTorch(Adapter):
     install = "pip install 'gradagree[torch]'"
     modes = {"backward": backward, "grad": grad, "vmap": vmap, "forward": forward, "compile": compiled}
     untapped = frozenset({"forward"})
+    compiled = frozenset({"compile"})
 
     def __init__(self) -> None:
         import torch

@@ -23,9 +23,10 @@ NARROW = ("float32", "float64")
 
 
 def probe(adapter: Adapter, dtype: str) -> dict[str, Any]:
-    """accumulator, flushes, fast_math and exact of one dtype, eager and compiled together."""
+    """accumulator, biases, flushes, fast_math and exact of one dtype, eager and compiled together."""
     return {
         "accumulator": _accumulator(adapter, dtype),
+        "biases": _biases(adapter, dtype),
         "flushes": any(_flushes(adapter, dtype, compiled) for compiled in (False, True)),
         "fast_math": any(_reassociates(adapter, dtype, compiled) for compiled in (False, True)),
         "exact": all(_keeps_every_bit(adapter, dtype, compiled) for compiled in (False, True)),
@@ -38,12 +39,22 @@ def _run(adapter: Adapter, dtype: str, compiled: bool, function: Callable[..., A
 
 
 def _flushes(adapter: Adapter, dtype: str, compiled: bool) -> bool:
-    """Whether half of the smallest normal number is lost, as a result or as an operand."""
-    smallest = np.full(LANES, 2.0 ** MIN_EXPONENT[dtype])
-    half, big = np.full(LANES, 0.5), np.full(LANES, 16.0)
-    made = _run(adapter, dtype, compiled, lambda x, y: x * y, smallest, half)
-    used = _run(adapter, dtype, compiled, lambda x, y: x * y, smallest / 2, big)
-    return bool(np.any(made == 0) or np.any(used == 0))
+    """Whether half of the smallest normal number is lost, as a result or as an operand, entry by entry or in products.
+
+    Large products take other ways through a library than small ones.
+    """
+    smallest = 2.0 ** MIN_EXPONENT[dtype]
+    lanes, square = (LANES,), (LANES, LANES)
+    times: tuple[tuple[Any, tuple[int, ...], float], ...] = (
+        (lambda x, y: x * y, lanes, 1.0),
+        (lambda x, y: x @ y, square, LANES),
+    )
+    for product, shape, terms in times:
+        made = _run(adapter, dtype, compiled, product, np.full(shape, smallest), np.full(shape, 0.5 / terms))
+        used = _run(adapter, dtype, compiled, product, np.full(shape, smallest / 2), np.full(shape, 16.0))
+        if np.any(made == 0) or np.any(used == 0):
+            return True
+    return False
 
 
 def _reassociates(adapter: Adapter, dtype: str, compiled: bool) -> bool:
@@ -63,12 +74,47 @@ def _keeps_every_bit(adapter: Adapter, dtype: str, compiled: bool) -> bool:
 
 
 def _accumulator(adapter: Adapter, dtype: str) -> str:
-    """The format that products are summed in: the narrowest whose last bit survives in a sum, else the dtype."""
+    """The format that products are summed in, whatever their size."""
+
+    def sums(tail: float, compiled: bool) -> np.ndarray:
+        small = _products(adapter, dtype, compiled, tail, 1, 3)
+        return np.append(small, _products(adapter, dtype, compiled, tail, LANES, LANES))
+
+    return _narrowest(dtype, lambda tail: all(np.all(sums(tail, compiled) == tail) for compiled in (False, True)))
+
+
+def _products(adapter: Adapter, dtype: str, compiled: bool, tail: float, rows: int, terms: int) -> np.ndarray:
+    """Dot products 1 + tail - 1, each in every entry of a matrix; tail as the product of two powers of two."""
+    near = 2.0 ** (np.log2(tail) // 2)
+    row, column = np.zeros((rows, terms)), np.zeros((terms, rows))
+    row[:, :3] = [1.0, near, -1.0]
+    column[:3] = [[1.0], [tail / near], [1.0]]
+    return _run(adapter, dtype, compiled, lambda x, y: x @ y, row, column).ravel()
+
+
+def _biases(adapter: Adapter, dtype: str) -> str:
+    """The format that a bias's gradient is summed in: what an addition that was spread over rows adds up.
+
+    The dtype itself where a framework's first mode cannot be asked this: what cannot be measured is not assumed.
+    """
+
+    def survives(tail: float) -> bool:
+        mode = next(iter(adapter.modes.values()))
+        gradient = mode(lambda leaves, targets: (((leaves[1] + leaves[0]) * targets).sum(), []), (False, True))
+        factors = np.array([[1.0], [tail], [-1.0]]) * np.ones(LANES)
+        bias, rows, targets = (adapter.array(x, dtype) for x in (np.zeros(LANES), np.zeros((3, LANES)), factors))
+        _, (summed, _) = gradient([bias, rows], targets)
+        return bool(np.all(adapter.back(summed) == tail))
+
+    try:
+        return _narrowest(dtype, survives)
+    except (AttributeError, TypeError):
+        return dtype
+
+
+def _narrowest(dtype: str, survives: Callable[[float], bool]) -> str:
+    """The narrowest format wider than 16 bits whose last bit survives in 1 + tail - 1, else the dtype."""
     for wide in NARROW if dtype in ("float16", "bfloat16") else ():
-        tail = 2.0 ** -SIGNIFICAND[wide]
-        row = np.array([[1.0, tail**0.5, -1.0]])
-        column = np.array([[1.0], [tail**0.5], [1.0]])
-        sums = [_run(adapter, dtype, compiled, lambda x, y: x @ y, row, column) for compiled in (False, True)]
-        if all(np.all(total == tail) for total in sums):
+        if survives(2.0 ** -SIGNIFICAND[wide]):
             return wide
     return dtype

@@ -7,7 +7,9 @@ and db of the framework's own p and delta_c. So rounding does not compound, and 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,10 @@ from gradagree.arithmetics.rounded import Rounded
 from gradagree.cases import Arrays, Case
 from gradagree.comparison import ERROR_BOX, Comparison, Part, Tolerant, compare
 from gradagree.kinks import at_kinks, error_kinks
+from gradagree.quick import QuickBox
 from gradagree.reference import Box, ErrorBox
+from gradagree.reference.boxes import Gradient
+from gradagree.summation import added_up
 from gradagree.verdict import Verdict
 
 __all__ = ["check", "check_update"]
@@ -26,48 +31,89 @@ __all__ = ["check", "check_update"]
 
 def check(case: Case, arrays: Arrays, answer: Answer, model: Model) -> Iterator[Comparison]:
     """Every comparison of the box check, in the derivation's order; a value that differs is the last one."""
-    boxes = case_boxes(case, arrays)
-    inputs, sensitivities = ([Rounded.stored(x, model) for x in xs] for xs in (answer.inputs, answer.sensitivities))
     targets = arrays.targets if case.error.targets == "classes" else Rounded.stored(arrays.targets, model)
-    for k, box in enumerate(boxes, 1):
-        found = compare(k, "c", answer.inputs[k], lambda how: judged_box(box, how, model).weigh(inputs[k - 1]))  # noqa: B023
+    checks = [BoxCheck(k, box, answer, model) for k, box in enumerate(case_boxes(case, arrays), 1)]
+    for one in checks:
+        found = one.forward()
         yield found
         if found.verdict is Verdict.VALUE_DIFFERS:
             return
-    found = compare(
-        ERROR_BOX, "E", np.asarray(answer.E), lambda how: ErrorBox(how.error(case.error), targets)(inputs[-1])
-    )
+    o = Rounded.handed(answer.inputs[-1], model)
+    found = compare(ERROR_BOX, "E", np.asarray(answer.E), lambda how: ErrorBox(how.error(case.error), targets)(o))
     yield found
     if found.verdict is Verdict.VALUE_DIFFERS:
         return
     kinks = error_kinks(case.error, answer.inputs[-1], arrays.targets)
     yield compare(
         ERROR_BOX, "delta_p", answer.sensitivities[-1],
-        lambda how: ErrorBox(how.error(case.error), targets).pull(inputs[-1]), kinks,
+        lambda how: ErrorBox(how.error(case.error), targets).pull(o), kinks,
     )  # fmt: skip
-    for k in range(len(boxes), 0, -1):
+    for k, one in reversed(list(enumerate(checks, 1))):
         if answer.sensitivities[k].shape != answer.inputs[k].shape:
             return
-        yield from _pull(k, boxes[k - 1], answer, inputs, sensitivities, model)
+        yield from one.outwards()
 
 
-def _pull(
-    k: int, box: Box, answer: Answer, inputs: list[Rounded], sensitivities: list[Rounded], model: Model
-) -> Iterator[Comparison]:
-    """delta_p, dw and db of box k."""
-    pulled: dict[Tolerant, Any] = {}
+class BoxCheck:
+    """One box on the framework's own p and delta_c; rounded arithmetic only where the quick tests do not clear it."""
 
-    def pull(how: Tolerant) -> Any:
-        if how not in pulled:
-            pulled[how] = judged_box(box, how, model).pull(inputs[k - 1], sensitivities[k])
-        return pulled[how]
+    def __init__(self, number: int, box: Box, answer: Answer, model: Model) -> None:
+        self.number, self.box, self.answer, self.model = number, box, answer, model
+        self.plain_p = answer.inputs[number - 1]
+        self._pulled: dict[Tolerant, tuple[Rounded, Gradient]] = {}
 
-    kinks = at_kinks(box.activation, answer.inputs[k - 1])
-    yield compare(k, "delta_p", answer.sensitivities[k - 1], lambda how: pull(how)[0], kinks)
-    gradients: tuple[tuple[Part, Any, Any], ...] = (("dw", box.w, answer.weights), ("db", box.b, answer.biases))
-    for place, (part, owned, given) in enumerate(gradients):
-        if owned is not None:
-            yield compare(k, part, given[k - 1], lambda how: pull(how)[1][place])  # noqa: B023
+    @functools.cached_property
+    def quick(self) -> QuickBox | None:
+        return QuickBox(self.number, self.box, self.plain_p, self.model) if QuickBox.suits(self.box) else None
+
+    @functools.cached_property
+    def p(self) -> Rounded:
+        return (Rounded.stored if self.number == 1 else Rounded.handed)(self.plain_p, self.model)
+
+    @functools.cached_property
+    def delta_c(self) -> Rounded:
+        return Rounded.handed(self.answer.sensitivities[self.number], self.model)
+
+    @functools.cached_property
+    def rounded(self) -> Box:
+        return rounded_box(self.box, self.model)
+
+    def judged(self, how: Tolerant) -> Box:
+        return replace(self.rounded, activation=how.activation(self.box.activation))
+
+    def forward(self) -> Comparison:
+        """c."""
+        observed = self.answer.inputs[self.number]
+        found = self.cleared("c", observed)
+        return found or compare(self.number, "c", observed, lambda how: self.judged(how).weigh(self.p))
+
+    def outwards(self) -> Iterator[Comparison]:
+        """delta_p, dw and db."""
+        observed, delta_c = self.answer.sensitivities[self.number - 1], self.answer.sensitivities[self.number]
+        kinks = at_kinks(self.box.activation, self.plain_p)
+        found = None if kinks else self.cleared("delta_p", observed, delta_c)
+        yield found or compare(self.number, "delta_p", observed, lambda how: self.pulled(how)[0], kinks)
+        gradients: tuple[tuple[Part, Any, Any], ...] = (
+            ("dw", self.box.w, self.answer.weights), ("db", self.box.b, self.answer.biases),
+        )  # fmt: skip
+        for place, (part, owned, given) in enumerate(gradients):
+            if owned is not None:
+                observed = given[self.number - 1]
+                found = None if observed is None else self.cleared(part, observed, delta_c)
+                yield found or compare(self.number, part, observed, lambda how: self.pulled(how)[1][place])  # noqa: B023
+
+    def cleared(self, part: Part, *given: np.ndarray) -> Comparison | None:
+        """The comparison of a part that passes the quick tests."""
+        with np.errstate(all="ignore"):
+            return None if self.quick is None else getattr(self.quick, part)(*given)
+
+    def pulled(self, how: Tolerant) -> tuple[Rounded, Gradient]:
+        if how not in self._pulled:
+            with np.errstate(all="ignore"):
+                delta_p, gradient = self.judged(how).pull(self.p, self.delta_c)
+                a = self.box.activation.value(self.plain_p)
+                self._pulled[how] = delta_p, added_up(gradient, a, self.delta_c)
+        return self._pulled[how]
 
 
 def check_update(arrays: Arrays, answer: Answer, rate: float, model: Model) -> Iterator[Comparison]:
@@ -89,7 +135,12 @@ def case_boxes(case: Case, arrays: Arrays) -> list[Box]:
     return list(boxes(case.network(arrays)))
 
 
-def judged_box(box: Box, how: Tolerant, model: Model) -> Box:
+def rounded_box(box: Box, model: Model) -> Box:
     """The box on rounded arrays, its weights as the framework holds them."""
     w, b = (None if x is None else Rounded.stored(x, model) for x in (box.w, box.b))
-    return Box(how.activation(box.activation), w, b, box.inside)
+    return replace(box, w=w, b=b)
+
+
+def judged_box(box: Box, how: Tolerant, model: Model) -> Box:
+    """The box on rounded arrays, its activation with the radii of any correct formula."""
+    return replace(rounded_box(box, model), activation=how.activation(box.activation))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -35,6 +35,8 @@ class Comparison:
     sharp: int = 0
     entries: int = 0
     reason: str = ""
+    slopes: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Which legitimate slopes explain what was observed at each kink that was met."""
 
     @property
     def entry(self) -> str:
@@ -72,6 +74,13 @@ def compare(box: int | str, part: Part, observed: Any, expect: Expect, kinks: Ki
 
     What automatic differentiation of an error function may form is only worked out where it is needed.
     """
+    found = _compare(box, part, observed, expect, kinks)
+    if not kinks or found.verdict.fails:
+        return found
+    return replace(found, slopes={name: frozenset(explaining(observed, expect, on)) for name, on in kinks.items()})
+
+
+def _compare(box: int | str, part: Part, observed: Any, expect: Expect, kinks: Kinks | None) -> Comparison:
     for how in (Tolerant(), Tolerant(formed=True))[: 2 if box == ERROR_BOX else 1]:
         tight = classify(box, part, observed, expect(how))
         if not tight.verdict.fails:
@@ -96,16 +105,23 @@ def conventional(
     """With one legitimate slope at each kink, where one explains all entries on it; and which ones."""
     expected, chosen = expect(Tolerant(natural=True, formed=True)), []
     value, radius = expected.value.copy(), expected.radius.copy()
-    candidates = {slope: expect(Tolerant(natural=True, slope=slope, formed=True)) for slope in SLOPES}
     for name, on in kinks.items():
-        for slope, other in candidates.items():
-            with np.errstate(invalid="ignore"):
-                within = (observed == other.value) | (np.abs(observed - other.value) <= other.radius)
-            if within[on].all():
-                value[on], radius[on] = other.value[on], other.radius[on]
-                chosen.append(f"{slope} slope at {name}")
-                break
+        for slope, other in explaining(observed, expect, on).items():
+            value[on], radius[on] = other.value[on], other.radius[on]
+            chosen.append(f"{slope} slope at {name}")
+            break
     return classify(box, part, observed, Rounded(value, radius, expected.model)), ", ".join(chosen)
+
+
+def explaining(observed: np.ndarray, expect: Expect, on: np.ndarray) -> dict[str, Rounded]:
+    """The legitimate slopes that explain all entries on a kink, with what is expected by each."""
+    with np.errstate(all="ignore"):
+        candidates = {slope: expect(Tolerant(natural=True, slope=slope, formed=True)) for slope in SLOPES}
+        return {
+            slope: other
+            for slope, other in candidates.items()
+            if ((observed == other.value) | (np.abs(observed - other.value) <= other.radius))[on].all()
+        }
 
 
 def inaccurate(natural: Comparison, tight: Comparison) -> Comparison:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from gradagree import wire
 from gradagree.cases import Arrays, Case
+from gradagree.conventions import Conventions
 from gradagree.judge import Framework, failed_probes, judge
 from gradagree.plan import Plan
 from gradagree.process import FrameworkProcess
@@ -110,8 +111,12 @@ def records(
     threads = [threading.Thread(target=driver.run, daemon=True) for driver in drivers]
     for thread in threads:
         thread.start()
+    conventions = Conventions()
     try:
-        yield from _judged(replies, len(drivers))
+        for record in _judged(replies, len(drivers)):
+            conventions.see(record)
+            yield record
+        yield from conventions.findings()
     finally:
         for driver in drivers:
             driver.stop()

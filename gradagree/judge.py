@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gradagree import wire
-from gradagree.adapters import Answer
+from gradagree.adapters import Adapter, Answer
 from gradagree.arithmetics.model import Model, model
 from gradagree.boxcheck import check, check_update
 from gradagree.cases import Arrays, Case
 from gradagree.comparison import ERROR_BOX, Comparison
+from gradagree.kinks import SLOPES
+from gradagree.malformed import malformed
 from gradagree.probable import probable, same_bits
 from gradagree.truth import Truth, truth
 from gradagree.verdict import ORDER, Record, Verdict, hexadecimal, number
@@ -37,8 +39,14 @@ class Framework:
     def of(cls, name: str, hello: wire.Ready | wire.Absent) -> Framework:
         if isinstance(hello, wire.Absent):
             return cls(name, "", "cpu", {})
-        models = {d: model(d, probes["accumulator"], probes["flushes"]) for d, probes in hello.probes.items()}
+        measured = ("accumulator", "flushes", "biases")
+        models = {d: model(d, *(probes[name] for name in measured)) for d, probes in hello.probes.items()}
         return cls(name, hello.version, hello.device, models)
+
+    def model(self, dtype: str, mode: str) -> Model:
+        """The model of a correct program in one of the framework's modes."""
+        adapter = Adapter.catalogue.get(self.name, Adapter)
+        return replace(self.models[dtype], fused=mode in adapter.compiled, each_alone=mode in adapter.each_alone)
 
 
 def judge(
@@ -65,12 +73,13 @@ def judge(
         wrong = f"{len(tapped.inputs)} inputs but {len(tapped.sensitivities)} sensitivities"
     if wrong is not None:
         return Record(**common, verdict=Verdict.CRASHED, reason=f"its answer is malformed: {wrong}")
-    rules = framework.models[case.dtype]
+    rules = framework.model(case.dtype, reply.mode)
     comparisons = compared(case, arrays, tapped, rules, rate)
     fields: dict[str, Any] = {**_sharpness(comparisons), "seconds": untapped.seconds}
     if not tapped.tapped:
         return Record(**common, **fields, **_end_to_end(case, comparisons, untapped))
     fields |= _worst(case, arrays, tapped, comparisons)
+    fields["slopes"] = _slopes(case, comparisons)
     if not fields["verdict"].fails and not same_bits(tapped, untapped):
         fields |= _untapped(case, probable(case, arrays, untapped, rules))
     return Record(**common, **fields)
@@ -80,26 +89,6 @@ def compared(case: Case, arrays: Arrays, answer: Answer, rules: Model, rate: flo
     """Every comparison behind a record: the box check, or the probable check of a mode without taps."""
     found = list((check if answer.tapped else probable)(case, arrays, answer, rules))
     return found if rate is None else [*found, *check_update(arrays, answer, rate, rules)]
-
-
-def malformed(case: Case, arrays: Arrays, answer: Answer) -> str | None:
-    """What is wrong with the parts of an answer, or None; the shapes of gradients are judged as numbers are."""
-    boxes, examples = case.depth, arrays.inputs.shape[0]
-    if answer.along:
-        return None
-    counts = {"gradients of weights": len(answer.weights), "gradients of biases": len(answer.biases)}
-    for name, count in counts.items():
-        if count != boxes:
-            return f"{count} {name} for {boxes} boxes"
-    if len(answer.sensitivities) not in (1, boxes + 1):
-        return f"{len(answer.sensitivities)} sensitivities for {boxes} boxes and the error box"
-    if len(answer.inputs) not in (1, boxes + 1):
-        return f"{len(answer.inputs)} inputs for {boxes} boxes and the error box"
-    for k, p in enumerate(answer.inputs):
-        width = case.widths[min(k, len(case.widths) - 1)]
-        if p.shape != (examples, width):
-            return f"the input of box {k + 1} has shape {p.shape}, not {(examples, width)}"
-    return None
 
 
 def failed_probes(framework: str, hello: wire.Ready, dtype: str) -> Record | None:
@@ -147,6 +136,16 @@ def _worst(case: Case, arrays: Arrays, answer: Answer, comparisons: Sequence[Com
     reasons = [f"{function_name(case, c.box)}: {c.reason}" for c in same]
     proved = {"expected": hexadecimal(expected), "expected_radius": hexadecimal(radius)}
     return {"verdict": found.verdict, **_told(case, found), **proved, "reason": "; ".join(dict.fromkeys(reasons))}
+
+
+def _slopes(case: Case, comparisons: Sequence[Comparison]) -> dict[str, list[str]]:
+    """For each kink, the slopes that explain every box with that function, unless all do."""
+    found: dict[str, set[str]] = {}
+    for c in comparisons:
+        for name, slopes in c.slopes.items():
+            place = f"{function_name(case, c.box)}: {name}"
+            found[place] = found.get(place, set(SLOPES)) & slopes
+    return {place: sorted(slopes) for place, slopes in found.items() if len(slopes) < len(SLOPES)}
 
 
 def _confirm(case: Case, found: Comparison, proof: Truth) -> None:

@@ -18,12 +18,10 @@ from gradagree.arithmetics.model import FORMULA, Model
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.formed import formed_sensitivity
 from gradagree.kinks import error_slope, one_sided
-from gradagree.natural import largest_up_to
+from gradagree.natural import largest_sensitivity, largest_up_to
 from gradagree.reference import Activation, ErrorFunction
 
 __all__ = ["JudgedActivation", "JudgedError", "finite", "product", "second"]
-
-FRACTIONS = np.arange(9) / 8
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,15 @@ class JudgedActivation:
         """delta_p = A'(p) delta_a, or the activation's own rule."""
         if type(self.activation).pull is not Activation.pull:
             return self.activation.pull(p, delta_a)
-        return self.derivative(p) * delta_a
+        delta_p = self.derivative(p) * delta_a
+        return delta_p.widened(self._underflow(p)) if self.natural else delta_p
+
+    def _underflow(self, p: Rounded) -> np.ndarray:
+        """What products of delta_a with the factors of A'(p), in any order, may lose below the smallest numbers."""
+        smooth = self.activation.derivative(p)
+        rounds = getattr(smooth, "radius", 0.0) != 0
+        scale = np.maximum(1.0, largest_up_to(self.activation, "derivative", p.value))
+        return np.where(rounds, FORMULA * p.model.quantum * scale, 0.0)
 
     def _with_slope(self, answer: Rounded, p: Rounded) -> Rounded:
         kinked = np.isin(p.value, np.asarray(self.activation.kinks, dtype=np.float64))
@@ -92,7 +98,7 @@ class JudgedError:
             scale = np.abs(e.value) + np.sum(np.abs(product(x, self.error.sensitivity(x, plain))), axis=(-2, -1))
             if self.natural:
                 scale = scale + np.abs(self.error.value(0 * x, plain))
-                scale = scale + np.sum(np.abs(x) * self._natural(x, plain), axis=(-2, -1))
+                scale = scale + np.sum(np.abs(x) * largest_sensitivity(self.error, x, plain), axis=(-2, -1))
         return e.widened(allowance(scale, e.radius, o.model))
 
     def sensitivity(self, o: Rounded, t: Any) -> Rounded:
@@ -105,7 +111,7 @@ class JudgedError:
             s = o._lift(self.error.sensitivity(o, t))
             scale = np.abs(s.value) + self._change(x, plain)
             if self.natural:
-                scale = scale + self._natural(x, plain)
+                scale = scale + largest_sensitivity(self.error, x, plain)
             formed = formed_sensitivity(self.error, o, t) if self.formed else None
         radius = s.radius if formed is None else wider(s, formed)
         answer = Rounded(s.value, radius, o.model, s.q).widened(allowance(scale, radius, o.model))
@@ -121,14 +127,10 @@ class JudgedError:
         along = [np.abs(slope_of(self.error.sensitivity(Dual(x, way), t))) for way in (x, np.abs(x))]
         return finite(np.broadcast_to(np.maximum(*along), x.shape))
 
-    def _natural(self, x: np.ndarray, t: Any) -> np.ndarray:
-        """S: the largest |s| on the way from 0 to o, over the outputs of an example."""
-        sizes = [np.max(np.abs(self.error.sensitivity(f * x, t)), axis=-1, keepdims=True) for f in FRACTIONS]
-        return np.broadcast_to(np.max(sizes, axis=0), x.shape)
-
 
 def values_of(t: Any) -> Any:
-    return t.value if isinstance(t, Rounded) else t
+    """Targets as ordinary numbers."""
+    return getattr(t, "value", t)
 
 
 def handed_on(a: Any, p: Any) -> bool:

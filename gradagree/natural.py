@@ -1,4 +1,4 @@
-"""The natural scale of an activation: how large it gets on the way from 0 to p."""
+"""The natural scale of a function: how large it gets on the way from 0 to its input."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.reference import Activation
+from gradagree.reference import Activation, ErrorFunction
 
-__all__ = ["TABLE", "largest_up_to"]
+__all__ = ["TABLE", "largest_sensitivity", "largest_up_to"]
 
 TABLE = np.concatenate([np.arange(0, 16, 1 / 64), np.geomspace(16, 2.0**20, 512)])
+FRACTIONS = np.arange(9) / 8
 
 
 def largest_up_to(activation: Activation, part: str, x: np.ndarray) -> np.ndarray:
@@ -36,3 +37,9 @@ def natural_table(activation: Activation, part: str) -> tuple[np.ndarray, np.nda
         floor = max(negative[one], positive[one])
         return np.maximum(negative, floor), np.maximum(positive, floor)
     return negative, positive
+
+
+def largest_sensitivity(error: ErrorFunction, o: np.ndarray, t: Any) -> np.ndarray:
+    """S: the largest |dE/do| on the way from 0 to o, over the outputs of an example."""
+    sizes = [np.max(np.abs(error.sensitivity(f * o, t)), axis=-1, keepdims=True) for f in FRACTIONS]
+    return np.broadcast_to(np.max(sizes, axis=0), o.shape)

@@ -7,6 +7,7 @@ trigger, not a proof: it judges what the taps might disturb.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +19,11 @@ from gradagree.arithmetics.model import Model
 from gradagree.arithmetics.variance import Variance
 from gradagree.cases import Arrays, Case, problem_of
 from gradagree.comparison import Comparison, Part
-from gradagree.judged import finite, product, second
-from gradagree.natural import largest_up_to
+from gradagree.judged import finite, product, second, values_of
+from gradagree.natural import largest_sensitivity, largest_up_to
 from gradagree.reference import Activation, Box, ErrorFunction, backpropagate, network
+from gradagree.reference.boxes import Gradient, boxes
+from gradagree.summation import added_up
 from gradagree.verdict import Verdict
 
 __all__ = ["probable", "same_bits"]
@@ -38,7 +41,10 @@ class ProbableError:
         return self.error.value(o, t)
 
     def sensitivity(self, o: Variance, t: Any) -> Any:
-        return o._lift(self.error.sensitivity(o, t))
+        """dE/do, with other formulas' errors: u (|s| + S)."""
+        s = o._lift(self.error.sensitivity(o, t))
+        scale = np.abs(s.value) + largest_sensitivity(self.error, o.value, values_of(t))
+        return s.widened(o.model.u * finite(scale) * (s.variance > 0))
 
 
 @dataclass(frozen=True)
@@ -96,11 +102,21 @@ def probable(case: Case, arrays: Arrays, answer: Answer, model: Model) -> list[C
         _compare("error", "E", np.asarray(answer.E), expected.E),
         _compare(1, "delta_p", answer.sensitivities[0], expected.delta_p),
     ]
-    for k, gradient in enumerate(expected.gradients):
+    for k, gradient in enumerate(_added_up(case, arrays, expected)):
         for part, observed, own in (("dw", answer.weights[k], gradient.w), ("db", answer.biases[k], gradient.b)):
             if own is not None:
                 found.append(_compare(k + 1, part, observed, own))  # type: ignore[arg-type]
     return found
+
+
+def _added_up(case: Case, arrays: Arrays, expected: Any) -> Iterator[Gradient]:
+    """The gradients, box by box, with what the mode's way of adding up costs."""
+    p = arrays.inputs
+    for box, gradient, delta_c in zip(
+        boxes(case.network(arrays)), expected.gradients, expected.sensitivities[1:], strict=True
+    ):
+        yield added_up(gradient, box.activation.value(p), delta_c)
+        p = box.weigh(p)
 
 
 def _slopes(case: Case, arrays: Arrays, answer: Answer, model: Model) -> Comparison:
@@ -132,17 +148,20 @@ def _compare(box: int | str, part: Part, observed: np.ndarray | None, expected: 
         reason = "is missing" if observed is None else f"has shape {observed.shape}, not {value.shape}"
         return Comparison(box, part, Verdict.SUSPECT, math.inf, reason=reason)
     with np.errstate(all="ignore"):
-        ratio = np.where(observed == value, 0.0, np.abs(observed - value) / tolerance)
-        size = np.max(np.abs(value))
-        sharpness = 0.0 if size == 0 and np.all(tolerance <= expected.nothing) else float(np.max(tolerance) / size)
-    ratio = np.where(np.isnan(ratio) & np.isfinite(tolerance), np.inf, ratio)
-    open = ~np.isfinite(tolerance)
-    ratio = np.where(open, 0.0, ratio)
+        ratio = np.abs(observed - value)
+        ratio /= tolerance
+        sizes, largest = np.abs(value), float(np.max(tolerance))
+        size = np.max(sizes)
+        sharpness = 0.0 if size == 0 and largest <= expected.nothing else float(largest / size)
+    if not np.isfinite(np.max(ratio)) or not math.isfinite(largest):
+        ratio = np.where(observed == value, 0.0, np.where(np.isnan(ratio), np.inf, ratio))
+        ratio = np.where(np.isfinite(tolerance), ratio, 0.0)
     place = int(np.argmax(ratio))
-    undecided = open.any() or not sharpness < 1
-    verdict = Verdict.SUSPECT if np.any(ratio > 1) else Verdict.UNDECIDED if undecided else Verdict.AGREE
+    undecided = not math.isfinite(largest) or not sharpness < 1
+    passed = Verdict.OUT_OF_RANGE if np.isinf(tolerance).any() else Verdict.UNDECIDED if undecided else Verdict.AGREE
+    verdict = Verdict.SUSPECT if ratio.flat[place] > 1 else passed
     return Comparison(
         box, part, verdict, float(ratio.flat[place]), tuple(int(i) for i in np.unravel_index(place, value.shape)),
         float(value.flat[place]), float(observed.flat[place]), float(tolerance.flat[place]), sharpness,
-        int(np.sum(np.abs(value) > tolerance)), value.size,
+        int(np.count_nonzero(sizes > tolerance)), value.size,
     )  # fmt: skip

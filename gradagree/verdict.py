@@ -83,7 +83,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Fa
     all gradient arrays; share the share of gradient entries that are larger than their tolerance or exactly zero.
     expected (proved by ball arithmetic in a finding), observed and tolerance are hexadecimal floats; like the others,
     they are "nan", "inf" or "-inf" where not finite. box counts from 1 at the inputs, or is "error"; function is that
-    box's activation or error function. index is the number of the case in its run, case its six-digit alias.
+    box's activation or error function. index is the number of the case in its run, case its six-digit alias. slopes are
+    those that explain what the framework gave at each kink that it met, where not all of them do.
     """
 
     schema: int = SCHEMA
@@ -110,6 +111,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Fa
     tolerance: str | None = None
     reason: str = ""
     seconds: float = 0.0
+    slopes: dict[str, list[str]] = {}
 
     @property
     def key(self) -> tuple[str, str, str]:

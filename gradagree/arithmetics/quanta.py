@@ -38,7 +38,14 @@ def fits(largest: np.ndarray, q: float, form: Format) -> np.ndarray:
         return np.asarray(largest == 0)
     if q == NONE or q < form.emin - form.precision + 1:
         return np.zeros(np.shape(largest), dtype=bool)
-    return np.asarray(largest <= min(np.ldexp(1.0, int(min(form.precision + q, 1000))), form.largest))
+    return np.asarray(largest <= largest_exact(q, form))
+
+
+def largest_exact(q: float, form: Format) -> float:
+    """Up to this size every multiple of 2^q is a number of the format."""
+    if q == np.inf:
+        return np.inf
+    return float(min(np.ldexp(1.0, int(max(min(form.precision + q, 1000), -1074))), form.largest))
 
 
 def exact(largest: np.ndarray, q: float, model: Model, accumulated: bool = False) -> np.ndarray:

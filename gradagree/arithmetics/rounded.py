@@ -45,6 +45,14 @@ class Rounded(Duck):
         return cls(x, flushed, model, quanta.lowest_bit(x))
 
     @classmethod
+    def handed(cls, x: Any, model: Model) -> Self:
+        """What one box hands to another: as stored, but that a fused program may use it before it was rounded."""
+        stored = cls.stored(x, model)
+        if not model.fused:
+            return stored
+        return cls(stored.value, np.maximum(stored.radius, model.excess * np.abs(stored.value)), model, quanta.NONE)
+
+    @classmethod
     def constant(cls, x: Any, model: Model) -> Self:
         """Numbers of a formula: u |c| where the dtype cannot hold them."""
         x = np.asarray(x, dtype=np.float64)
@@ -71,6 +79,14 @@ class Rounded(Duck):
         q = min(array.q for array in lifted)
         value, radius = (function([getattr(a, part) for a in lifted], axis=axis) for part in ("value", "radius"))
         return type(self)(value, radius, self.model, q)
+
+    def modelled(self, model: Model) -> Rounded:
+        """The same numbers in a program that computes in another way from here on."""
+        return Rounded(self.value, self.radius, model, self.q)
+
+    def of_terms(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """What rounding each of the terms x_i y_j costs that this product was added up from."""
+        return np.asarray(self.model.u * (np.swapaxes(x, -1, -2) @ y))
 
     def widened(self, by: Any) -> Rounded:
         """The same numbers with larger radii."""
@@ -151,49 +167,3 @@ def divide(x: Any, y: Any) -> Rounded:
 
 def negative(x: Rounded) -> Rounded:
     return Rounded(-x.value, x.radius, x.model, x.q)
-
-
-def total(x: Rounded, axis: Any = None, keepdims: bool = False) -> Rounded:
-    value = np.sum(x.value, axis=axis, keepdims=keepdims)
-    spread = np.sum(x.radius, axis=axis, keepdims=keepdims)
-    size = np.sum(np.abs(x.value), axis=axis, keepdims=keepdims) + spread
-    return summed(value, spread, size, x.size // max(value.size, 1), x.q, x.model)
-
-
-def summed(value: Any, spread: Any, size: Any, terms: int, q: float, model: Model, nothing: Any = None) -> Rounded:
-    """A sum of terms whose sizes add up to `size`, in any order: u_out |v| + n u_acc size, and the reference's own.
-
-    nothing marks sums of zeros alone; by default those of size 0.
-    """
-    partial = terms * (model.dot_u * size + model.quantum)
-    rounding = partial + model.u * (np.abs(value) + spread + partial)
-    safe = quanta.exact(size, q, model, accumulated=True) | (size == 0 if nothing is None else nothing)
-    radius = np.where(size > model.format.largest, np.inf, spread + np.where(safe, 0.0, rounding))
-    return finished(value, radius, model, q)
-
-
-def mean(x: Rounded, axis: Any = None, keepdims: bool = False) -> Rounded:
-    added = total(x, axis, keepdims)
-    return divide(added, float(x.size // max(added.size, 1)))
-
-
-def matmul(x: Any, y: Any) -> Rounded:
-    x, y = lifted(x, y)
-    terms = x.shape[-1]
-    x_size, y_size = np.abs(x.value), np.abs(y.value)
-    size = x_size @ y_size
-    spread: Any = np.zeros_like(size)
-    if x.radius.any():
-        spread = spread + x.radius @ y_size
-    if y.radius.any():
-        spread = spread + (x_size + x.radius) @ y.radius
-    spread = kept_wide(spread, x, y)
-    return summed(
-        x.value @ y.value,
-        spread * (1 + terms * OWN),
-        (size + spread) * (1 + terms * OWN),
-        terms,
-        quanta.times(x.q, y.q),
-        x.model,
-        quanta.zeros_alone(x_size, y_size) if quanta.may_underflow(x_size, y_size) else None,
-    )

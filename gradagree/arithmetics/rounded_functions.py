@@ -17,14 +17,12 @@ from gradagree.arithmetics.rounded import (
     is_one,
     is_zero,
     lifted,
-    matmul,
-    mean,
     multiply,
     negative,
     result,
     subtract,
-    total,
 )
+from gradagree.arithmetics.rounded_sums import matmul, mean, total
 from gradagree.arithmetics.saturation import TAILS, tail_of
 from gradagree.arithmetics.trilean import Trilean, split
 

@@ -25,7 +25,7 @@ SMALLEST = 2.0**-450
 
 
 class Variance(Duck):
-    """value, and the variance of its error, entry by entry."""
+    """value, and the variance of its error, entry by entry; infinite where the number may not fit the dtype."""
 
     __slots__ = ("model", "value", "variance")
     arithmetic = "variance"
@@ -33,7 +33,10 @@ class Variance(Duck):
 
     def __init__(self, value: Any, variance: Any, model: Model) -> None:
         self.value = np.asarray(value, dtype=np.float64)
-        self.variance = np.broadcast_to(np.asarray(variance, dtype=np.float64), self.value.shape)
+        variance = np.broadcast_to(np.asarray(variance, dtype=np.float64), self.value.shape)
+        if np.max(np.abs(self.value), initial=0.0) > model.format.largest:
+            variance = np.where(np.abs(self.value) > model.format.largest, np.inf, variance)
+        self.variance = variance
         self.model = model
 
     @classmethod
@@ -58,10 +61,14 @@ class Variance(Duck):
 
         NaN for numbers so small that the squares of their errors underflow.
         """
+        deviation = self.deviation
+        probable = np.asarray(DEVIATIONS * (deviation + self.model.quantum))
+        least = self.model.u * SMALLEST
+        if np.min(deviation, initial=np.inf) >= least:
+            return probable
         zero = (self.value == 0) & (self.variance == 0)
-        known = zero | (np.abs(self.value) >= SMALLEST) | (self.deviation >= self.model.u * SMALLEST)
-        probable = np.where(zero, self.nothing, DEVIATIONS * (self.deviation + self.model.quantum))
-        return np.where(known, probable, np.nan)
+        known = zero | (np.abs(self.value) >= SMALLEST) | (deviation >= least)
+        return np.where(known, np.where(zero, self.nothing, probable), np.nan)
 
     def _parts(self) -> tuple[Any, ...]:
         return (self.value, self.variance)
@@ -76,6 +83,14 @@ class Variance(Duck):
         x = np.asarray(x, dtype=np.float64)
         scaled = np.ldexp(np.frexp(x)[0], self.model.format.precision)
         return Variance(x, np.where(scaled == np.rint(scaled), 0.0, rounding(x, self.model)), self.model)
+
+    def modelled(self, model: Model) -> Variance:
+        """The same numbers in a program that computes in another way from here on."""
+        return Variance(self.value, self.variance, model)
+
+    def of_terms(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """The standard deviation of rounding each of the terms x_i y_j that this product was added up from."""
+        return np.asarray(self.model.u * np.sqrt(np.swapaxes(x, -1, -2) ** 2 @ y**2 / 3))
 
     def widened(self, by: Any) -> Variance:
         """The same numbers with an independent error of that standard deviation more."""

@@ -17,6 +17,8 @@ from gradagree.arithmetics.variance import DEVIATIONS, Variance, lifted, roundin
 
 __all__: list[str] = []
 
+FEW = 4
+"""Columns by which rows are first told apart."""
 LIBRARY_DEVIATIONS = 2
 """Standard deviation of a library function's error, in u."""
 
@@ -86,15 +88,44 @@ def logaddexp(x: Any, y: Any) -> Variance:
 
 def summed(value: Any, inherited: Any, squares: Any, terms: int, model: Model) -> Variance:
     """A sum, the squares of whose terms add up to `squares`."""
-    own = np.square(model.accumulator.u) / 3 * ((1 + terms / 2) * squares + terms * value**2 / 3)
-    own = own + terms * np.square(model.quantum)
-    return Variance(value, inherited + np.where(squares == 0, 0.0, own + rounding(value, model)), model)
+    return stored_sum(value, inherited + each_step(terms, model) * squares, terms, model, squares)
+
+
+def each_step(terms: int, model: Model) -> float:
+    """What the roundings of all partial sums make of each square of a term."""
+    return model.accumulator.u**2 / 3 * (1 + terms / 2)
+
+
+def stored_sum(value: Any, variance: Any, terms: int, model: Model, squares: Any) -> Variance:
+    """A sum with what its terms and their squares add, and with the partial sums' own size, stored in the dtype.
+
+    squares are those of the terms, added up, or anything larger; infinite where a partial sum may not fit.
+    """
+    nothing = variance == 0
+    own = np.square(value)
+    own *= terms * model.accumulator.u**2 / 9 + model.u**2 / 3
+    own += (terms + 1 / 3) * model.quantum**2
+    own += variance
+    variance = np.where(nothing, 0.0, own) if np.any(nothing) else own
+    if np.sqrt(terms * np.max(squares, initial=0.0)) > model.format.largest:
+        variance = np.where(np.sqrt(terms * squares) > model.format.largest, np.inf, variance)
+    return Variance(value, variance, model)
 
 
 def repeats(x: np.ndarray, axis: int) -> int:
     """How often the most frequent slice along an axis occurs: equal slices have equal errors, which add up straight."""
     slices = np.moveaxis(x, axis, 0).reshape(x.shape[axis], -1)
-    return int(np.unique(slices, axis=0, return_counts=True)[1].max()) if slices.size else 1
+    for columns in (slice(FEW), slice(None)):
+        most = most_frequent(slices[:, columns]) if slices.size else 1
+        if most == 1:
+            break
+    return most
+
+
+def most_frequent(rows: np.ndarray) -> int:
+    """How many rows the most frequent row is equal to, itself included."""
+    whole = np.ascontiguousarray(rows + 0.0).view(np.dtype((np.void, rows.shape[1] * rows.itemsize))).ravel()
+    return int(np.unique(whole, return_counts=True)[1].max())
 
 
 def total(x: Variance, axis: Any = None, keepdims: bool = False) -> Variance:
@@ -118,9 +149,17 @@ def largest(x: Variance, axis: Any = None, keepdims: bool = False) -> Variance:
 
 def matmul(x: Any, y: Any) -> Variance:
     x, y = lifted(x, y)
+    model, terms = x.model, x.shape[-1]
     x2, y2 = x.value**2, y.value**2
-    inherited = repeats(y.value, -2) * (x2 @ y.variance) + repeats(x.value, -1) * (x.variance @ y2)
-    return summed(x.value @ y.value, inherited, x2 @ y2, x.shape[-1], x.model)
+    left = each_step(terms, model) * x2
+    if x.variance.any():
+        left = left + repeats(x.value, -1) * x.variance
+    variance = left @ y2
+    if y.variance.any():
+        variance = variance + x2 @ (repeats(y.value, -2) * y.variance)
+    largest = float(np.max(np.abs(x.value), initial=0.0)) * float(np.max(np.abs(y.value), initial=0.0))
+    near = terms * largest > model.format.largest
+    return stored_sum(x.value @ y.value, variance, terms, model, x2 @ y2 if near else 0.0)
 
 
 def where(condition: Any, x: Any, y: Any) -> Variance:

@@ -15,6 +15,13 @@ from gradagree.arithmetics.model import FORMATS
 TYPES = {"float64": np.float64, "float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
 SUMS = {"float64": "float64", "float32": "float32", "float16": "float32", "bfloat16": "float32"}
 HONEST = {"flushes": False, "fast_math": False, "exact": True}
+
+
+def in_wide(dtype: str) -> dict[str, str]:
+    """What is found where short numbers are summed in float32."""
+    return {"accumulator": SUMS[dtype], "biases": SUMS[dtype]}
+
+
 each_dtype = pytest.mark.parametrize("dtype", TYPES)
 
 
@@ -49,6 +56,9 @@ class Number:
         for k in range(self.x.shape[1]):
             total = (total + self.x[:, k : k + 1].astype(kind) * other.x[k : k + 1].astype(kind)).astype(kind)
         return total
+
+    def rows_summed(self) -> Any:
+        return self.made(Number(np.ones((1, self.x.shape[0])), self.dtype).summed(self, SUMS[self.dtype]))
 
 
 class FlushesResults(Number):
@@ -95,6 +105,19 @@ class SumsInItself(Number):
         return self.made(self.summed(other, self.dtype))
 
 
+class SumsRowsInItself(Number):
+    def rows_summed(self) -> Any:
+        return self.made(Number(np.ones((1, self.x.shape[0])), self.dtype).summed(self, self.dtype))
+
+
+class FlushesInProducts(Number):
+    def __matmul__(self, other: Any) -> Any:
+        product = super().__matmul__(other)
+        large = product.x.shape[0] > 16
+        product.x[large & (np.abs(product.x.astype(np.float64)) < FORMATS[self.dtype].smallest_normal)] = 0
+        return product
+
+
 class SumsInFloat64(Number):
     def __matmul__(self, other: Any) -> Any:
         return self.made(self.summed(other, "float64"))
@@ -112,6 +135,11 @@ class Fake:
     def back(self, x: Number) -> np.ndarray:
         return x.x.astype(np.float64)
 
+    @property
+    def modes(self) -> dict[str, Any]:
+        """One mode, which knows the gradient of a bias that was added to rows and weighed: the sum of their weights."""
+        return {"grad": lambda error, per_example: lambda leaves, targets: (None, (targets.rows_summed(), None))}
+
     def apply(self, function: Callable[..., Any], arrays: Sequence[Number], compiled: bool) -> Any:
         if compiled not in self.lies_when:
             arrays = [Number(array.x, array.dtype) for array in arrays]
@@ -128,21 +156,27 @@ def probed(kind: type[Number], dtype: str, lies_when: Sequence[bool] = (False, T
 
 @each_dtype
 def test_that_an_honest_framework_passes(dtype: str) -> None:
-    assert probed(Number, dtype) == {**HONEST, "accumulator": SUMS[dtype]}
+    assert probed(Number, dtype) == {**HONEST, **in_wide(dtype)}
 
 
 @each_dtype
 @either_way
 @pytest.mark.parametrize("kind", [FlushesResults, FlushesOperands])
 def test_that_flushing_is_measured(kind: type[Number], dtype: str, lies_when: Any) -> None:
-    assert probed(kind, dtype, lies_when) == {**HONEST, "accumulator": SUMS[dtype], "flushes": True}
+    assert probed(kind, dtype, lies_when) == {**HONEST, **in_wide(dtype), "flushes": True}
+
+
+@each_dtype
+@either_way
+def test_that_flushing_in_large_products_alone_is_measured(dtype: str, lies_when: Any) -> None:
+    assert probed(FlushesInProducts, dtype, lies_when)["flushes"] is True
 
 
 @each_dtype
 @either_way
 @pytest.mark.parametrize("kind", [Reassociates, TakesNothingForInfinity])
 def test_that_fast_math_is_found(kind: type[Number], dtype: str, lies_when: Any) -> None:
-    assert probed(kind, dtype, lies_when) == {**HONEST, "accumulator": SUMS[dtype], "fast_math": True}
+    assert probed(kind, dtype, lies_when) == {**HONEST, **in_wide(dtype), "fast_math": True}
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
@@ -154,12 +188,21 @@ def test_that_a_narrower_format_in_between_is_found(dtype: str, lies_when: Any) 
 @each_dtype
 @either_way
 def test_that_short_numbers_summed_in_their_own_format_are_found(dtype: str, lies_when: Any) -> None:
-    assert probed(SumsInItself, dtype, lies_when) == {**HONEST, "accumulator": dtype}
+    assert probed(SumsInItself, dtype, lies_when) == {**HONEST, **in_wide(dtype), "accumulator": dtype}
+
+
+@each_dtype
+def test_that_a_bias_summed_in_its_own_format_is_found(dtype: str) -> None:
+    assert probed(SumsRowsInItself, dtype) == {**HONEST, **in_wide(dtype), "biases": dtype}
+
+
+def test_that_jax_sums_short_biases_in_their_own_format_and_torch_in_float32(adapter: Adapter) -> None:
+    assert probe(adapter, "bfloat16")["biases"] == {"jax": "bfloat16", "torch": "float32"}[adapter.name]
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_that_a_wider_accumulator_counts_as_the_narrower_one_that_it_includes(dtype: str) -> None:
-    assert probed(SumsInFloat64, dtype) == {**HONEST, "accumulator": "float32"}
+    assert probed(SumsInFloat64, dtype) == {**HONEST, **in_wide(dtype)}
 
 
 @each_dtype

@@ -21,8 +21,8 @@ from gradagree.verdict import Verdict, plain
 
 CASE = "3-4b-2:id,tanh,sigmoid:mse:n5:f32:ordinary:s11"
 PROBES = {
-    "float32": {"accumulator": "float64", "flushes": True, "fast_math": False, "exact": True},
-    "bfloat16": {"accumulator": "bfloat16", "flushes": False, "fast_math": False, "exact": True},
+    "float32": {"accumulator": "float64", "biases": "float64", "flushes": True, "fast_math": False, "exact": True},
+    "bfloat16": {"accumulator": "bfloat16", "biases": "bfloat16", "flushes": False, "fast_math": False, "exact": True},
 }
 
 

@@ -56,7 +56,7 @@ def test_that_a_framework_says_its_version_its_modes_and_what_the_probes_found(f
     assert "right" in hello.modes
     assert set(hello.probes) == set(FORMATS)
     assert {frozenset(probes) for probes in hello.probes.values()} == {
-        frozenset({"accumulator", "flushes", "fast_math", "exact"})
+        frozenset({"accumulator", "biases", "flushes", "fast_math", "exact"})
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -75,8 +76,11 @@ def test_that_sixteen_bit_formats_accumulate_in_float32_unless_told_otherwise() 
     assert {name: model(name).accumulator.name for name in FORMATS} == {
         "float64": "float64", "float32": "float32", "float16": "float32", "bfloat16": "float32",
     }  # fmt: skip
-    assert model("float32", accumulator="bfloat16") == Model(FORMATS["float32"], FORMATS["bfloat16"])
-    assert model("float16", "float16", True) == Model(FORMATS["float16"], FORMATS["float16"], flushes=True)
+    assert model("float32", accumulator="bfloat16") == Model(
+        FORMATS["float32"], FORMATS["bfloat16"], FORMATS["bfloat16"]
+    )
+    assert model("float16", "float16", True) == Model(*[FORMATS["float16"]] * 3, flushes=True)
+    assert model("float16", biases="float16") == Model(FORMATS["float16"], FORMATS["float32"], FORMATS["float16"])
 
 
 def test_that_an_unknown_dtype_is_an_error_that_names_it() -> None:
@@ -86,16 +90,15 @@ def test_that_an_unknown_dtype_is_an_error_that_names_it() -> None:
         model("float32", accumulator="tf32")
 
 
-@each_dtype
-def test_that_each_step_of_a_sum_counts_the_accumulator_and_the_reference(dtype: str) -> None:
-    made = model(dtype)
-    assert made.dot_u == made.accumulator.u + 2.0**-53
-    assert model(dtype, accumulator="bfloat16").dot_u == 2.0**-8 + 2.0**-53
+def test_that_a_box_hands_on_excess_only_where_short_numbers_are_fused() -> None:
+    fused = {name: replace(model(name), fused=True).excess for name in FORMATS}
+    assert fused == {"float64": 0.0, "float32": 0.0, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+    assert {model(name).excess for name in FORMATS} == {0.0}
 
 
 def test_that_the_bound_of_a_sum_grows_past_the_pole_of_gamma() -> None:
     """n u / (1 - n u) is negative past n u = 1; n u is not."""
-    u = model("bfloat16", accumulator="bfloat16").dot_u
+    u = model("bfloat16", accumulator="bfloat16").accumulator.u
     bounds = [n * u for n in (1, 255, 256, 257, 10_000)]
     assert bounds == sorted(bounds)
     assert min(bounds) > 0 > 257 * u / (1 - 257 * u)
@@ -113,7 +116,7 @@ def test_that_blowing_up_covers_several_roundings_of_a_radius() -> None:
     assert Fraction(table.OWN) == Fraction(FORMATS["float64"].u)
 
 
-@pytest.mark.parametrize("name", ["format", "accumulator", "flushes"])
+@pytest.mark.parametrize("name", ["format", "accumulator", "biases", "flushes", "fused", "each_alone"])
 def test_that_a_model_is_frozen_and_can_be_a_key(name: str) -> None:
     made = model("float32")
     with pytest.raises(AttributeError):
