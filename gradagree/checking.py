@@ -15,6 +15,7 @@ from typing import Any
 from gradagree import wire, worker
 from gradagree.adapters import Adapter
 from gradagree.cases import Case, problem_of
+from gradagree.conventions import Conventions
 from gradagree.errors import UsageError
 from gradagree.judge import Framework, judge
 from gradagree.plan import DTYPES, Plan
@@ -56,7 +57,11 @@ def check(
     value or nothing can be compared.
     """
     plan = Plan.of(_cases(_function(thing, reference, frameworks), dtypes), frameworks, modes)
-    records = [record for name in plan.frameworks for record in _answers(name, plan)]
+    records, conventions = [], Conventions()
+    for record in (one for name in plan.frameworks for one in _answers(name, plan)):
+        records.append(record)
+        conventions.see(record)
+    records += conventions.findings()
     if any(record.verdict.fails for record in records):
         raise Disagreement(records)
     if not any(record.verdict.compared for record in records):

@@ -49,7 +49,7 @@ class Conventions:
             ]
             rare = min(sets.values(), key=lambda told: (told.count, told.first.index)).first
             yield Record(
-                case="000000", spec=f"convention:{place}", sha256="", framework=framework, version=rare.version,
+                case=rare.case, spec=f"convention:{place}", sha256="", framework=framework, version=rare.version,
                 mode=mode, device=rare.device, dtype=rare.dtype, verdict=Verdict.DISAGREE,
                 function=place.partition(":")[0],
                 reason=f"no one slope at the kink explains all records: {'; '.join(parts)}",

@@ -50,18 +50,18 @@ class QuickBox:
 
     def c(self, observed: np.ndarray) -> Comparison | None:
         """c = A(p) w + b."""
-        u, value, radius, size = self.model.u, self.a, self.value_radius, np.zeros(())
-        lowest, terms = np.inf, 1
-        if self.box.w is not None:
-            value, terms = self.a @ self.box.w, self.box.w.shape[0]
-            size = self._factor(np.abs(self.a), self.value_radius, terms) @ self.w_size
-            radius, lowest = size + u * np.abs(value), self._lowest(self.a, self.box.w)
-        if self.box.b is not None:
-            value, lowest = value + self.box.b, min(lowest, quanta.lowest_bit(self.box.b))
-            size = size + SAFE * terms * self.model.accumulator.u * np.abs(self.box.b)
-            radius = radius + u * np.abs(value)
-        inexact = self.box.w is None or size > self._exact_below(terms, lowest)
-        return self._found("c", observed, value, radius * inexact)
+        u, w, b = self.model.u, self.box.w, self.box.b
+        if w is None:
+            return self._found("c", observed, self.a, self.value_radius)
+        dot, terms, lowest = self.a @ w, w.shape[0], self._lowest(self.a, w)
+        size = self._factor(np.abs(self.a), self.value_radius, terms) @ self.w_size
+        radius = (size + u * np.abs(dot)) * (size > self._exact_below(terms, lowest))
+        if b is None:
+            return self._found("c", observed, dot, radius)
+        size = size + SAFE * terms * self.model.accumulator.u * np.abs(b)
+        inexact = size > self._exact_below(terms, min(lowest, quanta.lowest_bit(b)))
+        rounding = u * np.abs(dot + b) * ((dot != 0) & (b != 0))
+        return self._found("c", observed, dot + b, (radius + rounding) * inexact)
 
     def delta_p(self, observed: np.ndarray, delta_c: np.ndarray) -> Comparison | None:
         """delta_p = A'(p) (delta_c w^T)."""
@@ -132,7 +132,7 @@ class QuickBox:
     def _judged(self, part: Part, tiles: Sequence[Tile], entries: int) -> Comparison | None:
         """The comparison of an array whose entries all pass, if it is of the ordinary kind."""
         largest, tolerance = (max(getattr(tile, name) for tile in tiles) for name in ("largest", "tolerance"))
-        if not (largest + tolerance < self.model.format.largest / 2 and 0 < tolerance < DULL * largest):
+        if not (largest + tolerance < self.model.format.largest / 2 and tolerance < DULL * largest):
             return None
         worst = max(tiles, key=lambda tile: tile.ratio)
         return Comparison(
@@ -162,7 +162,7 @@ class Tile(NamedTuple):
     def of(cls, observed: Any, value: Any, size: np.ndarray, radius: np.ndarray, start: int) -> Tile | None:
         """None unless every entry passes; start is the number of the first row."""
         ratio = np.abs(observed - value)
-        ratio /= np.maximum(radius, np.finfo(radius.dtype).tiny)
+        ratio /= np.maximum(radius, np.finfo(radius.dtype).smallest_subnormal)
         place = int(np.argmax(ratio))
         if not ratio.flat[place] <= 1:
             return None

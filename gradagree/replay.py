@@ -59,14 +59,15 @@ def replay(case: Case, plan: Plan, extensions: Sequence[str] = ()) -> Iterator[R
             for answer in answers:
                 comparisons: Sequence[Comparison] = ()
                 if isinstance(answer, wire.Answered):
-                    comparisons = compared(
-                        case, arrays, wire.unpack_answer(answer.tapped), framework.models[case.dtype]
-                    )
+                    rules = framework.model(case.dtype, answer.mode)
+                    comparisons = compared(case, arrays, wire.unpack_answer(answer.tapped), rules)
                 yield Replayed(judge(case, arrays, framework, answer), comparisons)
 
 
 def _by_alias(alias: str, folder: Path) -> Case:
-    specs = list(dict.fromkeys(record.spec for record in read_records(folder) if record.case == alias))
+    specs = list(
+        dict.fromkeys(record.spec for record in read_records(folder) if record.case == alias and record.sha256)
+    )
     if not specs:
         raise UsageError(f"no case {alias} in {folder}; name another results folder with --dir")
     if len(specs) > 1:

@@ -166,12 +166,20 @@ def _provenance(summary: Summary) -> Iterator[str]:
     yield "\n## Provenance"
     yield from _table(["", ""], [*facts, ["exit code", str(summary.exit)]], "facts")
     probes = [
-        [code(p.framework), code(p.dtype), code(p.accumulator), *(_flag(x) for x in (p.flushes, p.fast_math, p.exact))]
+        [
+            code(p.framework),
+            code(p.dtype),
+            code(p.accumulator),
+            code(p.biases),
+            *(_flag(x) for x in (p.flushes, p.fast_math, p.exact)),
+        ]
         for run in runs_of(summary.meta)
         for p in run.probes
     ]
     if probes:
-        yield from _table(["framework", "dtype", "sums in", "flushes", "fast math", "exact"], probes, "probes")
+        yield from _table(
+            ["framework", "dtype", "sums in", "biases in", "flushes", "fast math", "exact"], probes, "probes"
+        )
     yield ""
 
 

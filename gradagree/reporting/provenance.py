@@ -19,6 +19,7 @@ class Probe(NamedTuple):
     framework: str
     dtype: str
     accumulator: str
+    biases: str
     flushes: bool | None
     fast_math: bool | None
     exact: bool | None
@@ -80,8 +81,8 @@ def _probes(meta: dict[str, Any]) -> Iterator[Probe]:
             answers = mapping(probe)
             flags = [answers.get(key) for key in ("flushes", "fast_math", "exact")]
             flushes, fast_math, exact = (flag if isinstance(flag, bool) else None for flag in flags)
-            accumulator = named(answers.get("accumulator", "?"))
-            yield Probe(named(framework), named(dtype), accumulator, flushes, fast_math, exact)
+            sums = [named(answers.get(key, "?")) for key in ("accumulator", "biases")]
+            yield Probe(named(framework), named(dtype), sums[0], sums[1], flushes, fast_math, exact)
 
 
 def failed_probes(meta: dict[str, Any]) -> list[str]:

@@ -52,8 +52,12 @@ def _seen(c: str) -> str:
 
 
 def replay(record: Record, extensions: Sequence[str] = ()) -> str:
-    """The command that judges the record's case again, its text quoted for a shell; a very long one by its alias."""
-    short = record.spec.isprintable() and len(record.spec) <= SPEC
+    """The command that judges the record's case again, its text quoted for a shell; a very long one by its alias.
+
+    A finding about several cases, which has no numbers of its own, is shown by one of them.
+    """
+    several = record.spec.startswith("convention:")
+    short = not several and record.spec.isprintable() and len(record.spec) <= SPEC
     files = "".join(f" --ext {quoted(file)}" for file in extensions if file.isprintable())
     return "gradagree replay " + quoted(record.spec if short else named(record.case)) + files
 

@@ -94,7 +94,11 @@ class Bench:
         return ByHand(case, case.arrays(), lies or {}).answer()
 
     def compared(self, case: Case, answer: Answer) -> list[Comparison]:
-        return list(check(case, case.arrays(), answer, model(case.dtype)))
+        return list(check(case, case.arrays(), self.received(answer), model(case.dtype)))
+
+    def received(self, answer: Answer) -> Answer:
+        """The answer after the journey between two processes: float64 arrays."""
+        return wire.unpack_answer(wire.pack_answer(answer))
 
     def failing(self, case: Case, answer: Answer) -> list[tuple[int | str, str]]:
         """(box, part) of every comparison that fails."""

@@ -98,7 +98,7 @@ META: dict[str, Any] = {
         name: {
             "installed": True, "version": version, "device": "cpu", "reason": "",
             "probes": {
-                dtype: {"accumulator": dtype, "flushes": name == "jax", "fast_math": False, "exact": True}
+                dtype: {"accumulator": dtype, "biases": dtype, "flushes": name == "jax", "fast_math": False, "exact": True}
                 for dtype in DTYPES
             },
         }
@@ -158,7 +158,10 @@ def hostile() -> list[Record]:
 @pytest.fixture
 def hostile_meta() -> dict[str, Any]:
     """A meta in which every text is an attack."""
-    probes = {name: {"accumulator": name, "flushes": True, "fast_math": True, "exact": False} for name in HOSTILE}
+    probes = {
+        name: {"accumulator": name, "biases": name, "flushes": True, "fast_math": True, "exact": False}
+        for name in HOSTILE
+    }
     frameworks = {name: {"installed": k % 2 == 0, "reason": name, "probes": probes} for k, name in enumerate(HOSTILE)}
     texts = {name: name for name in HOSTILE}
     return {

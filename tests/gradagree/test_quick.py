@@ -1,0 +1,149 @@
+"""What the quick tests clear, rounded arithmetic clears too; and most of what is right is cleared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradagree import Case, draw
+from gradagree.adapters import ForTorch
+from gradagree.arithmetics.model import FORMATS, model
+from gradagree.arithmetics.rounded import Rounded
+from gradagree.boxcheck import BoxCheck, case_boxes
+from gradagree.cases import problem_of
+from gradagree.comparison import Comparison, Tolerant, compare
+from gradagree.drawing import REGIMES
+from gradagree.judged import JudgedActivation
+from gradagree.kinks import at_kinks
+from gradagree.radii import cells, radii
+from gradagree.reference import Activation
+from gradagree.verdict import Verdict
+
+PASSES = (Verdict.AGREE, Verdict.UNDECIDED, Verdict.OUT_OF_RANGE)
+each_dtype = pytest.mark.parametrize("dtype", FORMATS)
+
+
+def arrays_of(one: BoxCheck) -> Iterator[tuple[str, Any, Comparison | None, Any]]:
+    """(part, what was observed, what the quick test says, what rounded arithmetic expects) of one box."""
+    k, answer = one.number, one.answer
+    yield "c", answer.inputs[k], one.cleared("c", answer.inputs[k]), lambda how: one.judged(how).weigh(one.p)
+    delta_c = answer.sensitivities[k]
+    given = {"delta_p": answer.sensitivities[k - 1], "dw": answer.weights[k - 1], "db": answer.biases[k - 1]}
+    if at_kinks(one.box.activation, one.plain_p):
+        del given["delta_p"]
+    for place, (part, observed) in enumerate(given.items()):
+        if observed is not None:
+            flat = lambda how: (one.pulled(how)[0], *one.pulled(how)[1])  # noqa: E731
+            offset = 3 - len(given)
+            yield part, observed, one.cleared(part, observed, delta_c), lambda how: flat(how)[place + offset]  # type: ignore[arg-type]  # noqa: B023
+
+
+@pytest.fixture(scope="module")
+def torch() -> Iterator[ForTorch]:
+    adapter = ForTorch()
+    with adapter.settings():
+        yield adapter
+
+
+def boxes_of(torch: ForTorch, case: Case) -> Iterator[BoxCheck]:
+    """The boxes on torch's own numbers; its bfloat16 products flush subnormals."""
+    arrays, rules = case.arrays(), model(case.dtype, flushes=case.dtype == "bfloat16")
+    answer, _ = torch.answers(problem_of(case, arrays), "backward")
+    for k, box in enumerate(case_boxes(case, arrays), 1):
+        yield BoxCheck(k, box, answer, rules)
+
+
+@each_dtype
+@pytest.mark.parametrize("regime", REGIMES)
+def test_that_what_is_cleared_is_within_the_certain_tolerance(torch: ForTorch, dtype: str, regime: str) -> None:
+    cleared = 0
+    for case in draw(12, 5, [dtype], regimes=[regime]):
+        for one in boxes_of(torch, case):
+            for part, observed, quick, expect in arrays_of(one):
+                if quick is not None:
+                    cleared += 1
+                    with np.errstate(all="ignore"):
+                        full = compare(one.number, part, observed, expect)  # type: ignore[arg-type]
+                    assert full.verdict in PASSES, f"{case}: box {one.number}, {part}"
+    assert cleared > 0
+
+
+@each_dtype
+def test_that_most_of_what_is_right_is_cleared(torch: ForTorch, dtype: str) -> None:
+    found = [
+        quick is not None
+        for case in draw(10, 3, [dtype], regimes=["ordinary"])
+        for one in boxes_of(torch, case)
+        for _, _, quick, _ in arrays_of(one)
+    ]
+    assert sum(found) > len(found) / 2
+
+
+@each_dtype
+@pytest.mark.parametrize("seed", range(3))
+def test_that_an_entry_moved_past_its_tolerance_is_never_cleared(torch: ForTorch, dtype: str, seed: int) -> None:
+    moved = 0
+    for case in draw(6, seed, [dtype], regimes=["ordinary", "grid"]):
+        for one in boxes_of(torch, case):
+            for part, observed, quick, expect in arrays_of(one):
+                tolerance = expect(Tolerant()).radius
+                if quick is None or not np.isfinite(tolerance).all():
+                    continue
+                place = (seed,) * observed.ndim if min(observed.shape) > seed else (0,) * observed.ndim
+                wrong = observed.copy()
+                past = expect(Tolerant()).value[place] + 1.5 * tolerance[place]
+                wrong[place] = max(np.nextafter(past, np.inf), past + FORMATS[dtype].smallest_normal)
+                given = (wrong,) if part == "c" else (wrong, one.answer.sensitivities[one.number])
+                assert one.cleared(part, *given) is None, f"{case}: box {one.number}, {part}"  # type: ignore[arg-type]
+                moved += 1
+    assert moved > 0
+
+
+def test_that_a_number_that_is_not_finite_is_never_cleared(torch: ForTorch) -> None:
+    case = Case.parse("3-4-2:id,tanh:sse:n5:f32:ordinary:s1")
+    for one in boxes_of(torch, case):
+        for part, observed, quick, _ in arrays_of(one):
+            assert quick is not None
+            for bad in (np.nan, np.inf, -np.inf):
+                wrong = observed.copy()
+                wrong.flat[0] = bad
+                given = (wrong,) if part == "c" else (wrong, one.answer.sensitivities[one.number])
+                assert one.cleared(part, *given) is None  # type: ignore[arg-type]
+
+
+@each_dtype
+@pytest.mark.parametrize("name", ["tanh", "gelu", "softplus", "relu", "id"])
+def test_that_the_table_holds_the_radii_of_rounded_arithmetic(name: str, dtype: str) -> None:
+    activation, rules = Activation.named(name), model(dtype)
+    p = np.concatenate([[0.0], np.geomspace(2.0**-8, 2.0**4, 200), -np.geomspace(2.0**-8, 2.0**4, 200)])
+    judged = JudgedActivation(activation)
+    stored = Rounded.stored(p, rules)
+    for table, radius in zip(
+        radii(activation, rules), (judged.value(stored).radius, judged.derivative(stored).radius), strict=True
+    ):
+        found = table[cells(p)]
+        assert np.all((found <= 2 * radius) | np.isnan(found))
+        assert np.median(found[radius > 0] / radius[radius > 0]) > 1 / 2 if radius.any() else not found.any()
+
+
+def test_that_beyond_the_table_nothing_is_cleared() -> None:
+    table, _ = radii(Activation.named("tanh"), model("float64"))
+    assert np.isnan(table[cells(np.array([2.0**16, -(2.0**40), 2.0**-65, np.inf]))]).all()
+    assert table[cells(np.array([0.0, -0.0]))].tolist() == [0.0, 0.0]
+
+
+def test_that_a_sum_that_is_exact_has_no_tolerance(torch: ForTorch) -> None:
+    case = Case.parse("3-4-2:id*2:sse:n5:f32:grid:s1")
+    for one in boxes_of(torch, case):
+        observed = one.answer.inputs[one.number]
+        for part, seen, quick, _ in arrays_of(one):
+            assert quick is not None, part
+            assert quick.ratio == 0
+            assert seen.shape
+        off = replace(one.answer).inputs[one.number] + 2.0**-40
+        assert one.cleared("c", observed) is not None
+        assert one.cleared("c", off) is None
