@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gradagree.adapters.forward_pass import Tap, forward
+from gradagree.adapters.own_weights import by_box, holding, own_weights
 from gradagree.adapters.problem import MOST_COORDINATES, Answer, Problem, Unsupported, coordinates, directions, share
 from gradagree.reference import Activation, ContractError, ErrorFunction
 from gradagree.reference.contract import spelling_names
@@ -140,7 +141,8 @@ class Adapter:
             (E, inputs), gradients = gradient(leaves, targets)
             sensitivities = []
         read = [self.back(x) for x in gradients]
-        updated = () if problem.rate is None else self.update(leaves[1:], gradients[1:], problem.rate)
+        ordinary = slice(1, len(leaves) - len(own_weights(problem.activations)))
+        updated = () if problem.rate is None else self.update(leaves[ordinary], gradients[ordinary], problem.rate)
         seconds = time.perf_counter() - started
         n, spare = len(problem.weights), [None] * (len(problem.activations) - len(problem.weights))
         biases = iter(read[1 + n :])
@@ -152,6 +154,7 @@ class Adapter:
             (*(None if b is None else next(biases) for b in problem.biases), *spare),
             seconds,
             updated=tuple(self.back(x) for x in updated),
+            activations=by_box(problem.activations, read),
         )
 
     def _along(self, problem: Problem) -> Answer:
@@ -172,21 +175,26 @@ class Adapter:
     ) -> tuple[Callable[..., Any], list[Any], Any, list[Any]]:
         """The error as a function of (leaves, targets, tap), the leaves, the targets, and zeros for the taps.
 
-        The leaves are the inputs, all weights, and all biases that there are. scale multiplies the error.
+        The leaves are the inputs, all weights, all biases that there are, and what the activations have of their own.
+        scale multiplies the error.
         """
-        activations = [self.spelling(activation) for activation in problem.activations]
+        for activation in problem.activations:
+            self.spelling(activation)
         judge = self.spelling(problem.error)
         biased = [b is not None for b in problem.biases]
         n = len(problem.weights)
 
         def error(leaves: list[Any], targets: Any, tap: Tap) -> Any:
+            activations = [self.spelling(activation) for activation in holding(problem.activations, leaves)]
             o = forward(activations, leaves[0], leaves[1 : 1 + n], leaves[1 + n :], biased, tap)
             E = judge(o, targets)
             return E if scale is None else E * scale
 
         arrays = [problem.inputs, *problem.weights, *(b for b in problem.biases if b is not None)]
+        arrays += own_weights(problem.activations)
         widths = [w.shape[1] for w in problem.weights]
-        widths += widths[-1:] * (len(activations) - n)
+        for activation in problem.activations[n:]:
+            widths.append(activation.width((problem.inputs.shape[1:] + tuple(widths))[-1]) or 0)
         zeros = [np.zeros((problem.inputs.shape[0], width)) for width in widths]
         leaves, taps = ([self.array(x, problem.dtype) for x in xs] for xs in (arrays, zeros))
         return error, leaves, self.array(problem.targets, problem.dtype), taps

@@ -68,6 +68,20 @@ def _pull(
     for place, (part, owned, given) in enumerate(gradients):
         if owned is not None:
             yield compare(k, part, given[k - 1], lambda how: pull(how)[1][place])  # noqa: B023
+    yield from _pull_own(k, box, answer, inputs, sensitivities, model)
+
+
+def _pull_own(
+    k: int, box: Box, answer: Answer, inputs: list[Rounded], sensitivities: list[Rounded], model: Model
+) -> Iterator[Comparison]:
+    """The gradients of what the activation of box k has of its own."""
+    given = (*answer.activations[k - 1 : k], ())[0]
+    for place, name in enumerate(box.activation.own_weights):
+
+        def expect(how: Tolerant) -> Any:
+            return judged_box(box, how, model).pull_own(inputs[k - 1], sensitivities[k])[name]  # noqa: B023
+
+        yield compare(k, f"d{name}", given[place] if place < len(given) else None, expect)
 
 
 def check_update(arrays: Arrays, answer: Answer, rate: float, model: Model) -> Iterator[Comparison]:
@@ -79,7 +93,7 @@ def check_update(arrays: Arrays, answer: Answer, rate: float, model: Model) -> I
         if gradient is not None:
             step = Rounded.constant(rate, model) * Rounded.stored(gradient, model)
             expected = Rounded.stored(before, model) - step
-            yield compare(k, part, updated, lambda how: expected)  # type: ignore[arg-type]  # noqa: B023
+            yield compare(k, part, updated, lambda how: expected)  # noqa: B023
 
 
 def case_boxes(case: Case, arrays: Arrays) -> list[Box]:

@@ -95,8 +95,7 @@ def malformed(case: Case, arrays: Arrays, answer: Answer) -> str | None:
         return f"{len(answer.sensitivities)} sensitivities for {boxes} boxes and the error box"
     if len(answer.inputs) not in (1, boxes + 1):
         return f"{len(answer.inputs)} inputs for {boxes} boxes and the error box"
-    for k, p in enumerate(answer.inputs):
-        width = case.widths[min(k, len(case.widths) - 1)]
+    for k, (p, width) in enumerate(zip(answer.inputs, (*case.widths, case.outputs), strict=False)):
         if p.shape != (examples, width):
             return f"the input of box {k + 1} has shape {p.shape}, not {(examples, width)}"
     return None
@@ -137,7 +136,7 @@ def _worst(case: Case, arrays: Arrays, answer: Answer, comparisons: Sequence[Com
     if found.verdict.fails or found.verdict is Verdict.INACCURATE:
         proof = (
             truth(case, arrays, answer, found.box, found.part, found.index)
-            if found.index or found.part == "E"
+            if found.index or found.part == "E" or not math.isnan(found.expected)
             else None
         )
         if proof is not None:

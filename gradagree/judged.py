@@ -20,6 +20,7 @@ from gradagree.formed import formed_sensitivity
 from gradagree.kinks import error_slope, one_sided
 from gradagree.natural import largest_up_to
 from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference.samples import neutral
 
 __all__ = ["JudgedActivation", "JudgedError", "finite", "product", "second"]
 
@@ -63,10 +64,22 @@ class JudgedActivation:
         return answer if self.slope is None else self._with_slope(answer, p)
 
     def pull(self, p: Rounded, delta_a: Rounded) -> Any:
-        """delta_p = A'(p) delta_a, or the activation's own rule."""
-        if type(self.activation).pull is not Activation.pull:
-            return self.activation.pull(p, delta_a)
+        """delta_p = A'(p) delta_a."""
         return self.derivative(p) * delta_a
+
+    @property
+    def own_weights(self) -> tuple[str, ...]:
+        return self.activation.own_weights
+
+    def by(self, name: str, p: Rounded) -> Rounded:
+        """dA/da, within what automatic differentiation of A may form, and 8 u (|dA/da| + its change for one of p)."""
+        own = Dual(np.asarray(float(getattr(self.activation, name))), np.asarray(1.0))
+        with np.errstate(all="ignore"):
+            rounded = p._lift(self.activation.by(name, p))
+            formed = p._lift(slope_of(self.activation.holding(**{name: own}).value(p)))
+            scale = np.abs(rounded.value) + product(p.value, slope_of(self.activation.by(name, Dual.variable(p.value))))
+        radius = wider(rounded, formed)
+        return Rounded(rounded.value, radius, p.model, rounded.q).widened(allowance(scale, radius, p.model))
 
     def _with_slope(self, answer: Rounded, p: Rounded) -> Rounded:
         kinked = np.isin(p.value, np.asarray(self.activation.kinks, dtype=np.float64))
@@ -91,8 +104,9 @@ class JudgedError:
             e = o._lift(self.error.value(o, t))
             scale = np.abs(e.value) + np.sum(np.abs(product(x, self.error.sensitivity(x, plain))), axis=(-2, -1))
             if self.natural:
-                scale = scale + np.abs(self.error.value(0 * x, plain))
-                scale = scale + np.sum(np.abs(x) * self._natural(x, plain), axis=(-2, -1))
+                start = neutral(self.error.domain, x)
+                scale = scale + np.abs(self.error.value(start, plain))
+                scale = scale + np.sum(np.abs(x - start) * self._natural(x, plain), axis=(-2, -1))
         return e.widened(allowance(scale, e.radius, o.model))
 
     def sensitivity(self, o: Rounded, t: Any) -> Rounded:
@@ -122,8 +136,10 @@ class JudgedError:
         return finite(np.broadcast_to(np.maximum(*along), x.shape))
 
     def _natural(self, x: np.ndarray, t: Any) -> np.ndarray:
-        """S: the largest |s| on the way from 0 to o, over the outputs of an example."""
-        sizes = [np.max(np.abs(self.error.sensitivity(f * x, t)), axis=-1, keepdims=True) for f in FRACTIONS]
+        """S: the largest |s| on the way from the middle of the domain to o, over the outputs of an example."""
+        start = neutral(self.error.domain, x)
+        way = [np.abs(self.error.sensitivity(start + f * (x - start), t)) for f in FRACTIONS]
+        sizes = [np.max(size, axis=-1, keepdims=True) for size in way]
         return np.broadcast_to(np.max(sizes, axis=0), x.shape)
 
 

@@ -11,7 +11,9 @@ from gradagree.reference.contract import Activation
 from gradagree.reference.piecewise import Elu as Elu
 from gradagree.reference.piecewise import Hardtanh as Hardtanh
 from gradagree.reference.piecewise import LeakyRelu as LeakyRelu
+from gradagree.reference.piecewise import Prelu as Prelu
 from gradagree.reference.piecewise import Relu as Relu
+from gradagree.reference.vectors import Softmax as Softmax
 
 ROOT_2 = float(np.sqrt(2.0))
 ROOT_2_PI = float(np.sqrt(2.0 * np.pi))
