@@ -51,10 +51,13 @@ def keeps_widths(activation: Activation, widths: Sequence[int]) -> bool:
 
 
 def fitting_widths(widths: Sequence[int], activations: Sequence[Activation], error: ErrorFunction) -> tuple[int, ...]:
-    """The widths, each raised until the activation behind it, and the error function, take it."""
+    """The widths, each raised until the activation behind it, and the error function, take it.
+
+    Along the last axis of one entry there is little to see, so there are at least two.
+    """
     fitting = list(widths)
     for k, activation in enumerate(activations[: len(widths)]):
-        fitting[k] = allowed_width(activation, fitting[k])
+        fitting[k] = allowed_width(activation, max(fitting[k], 1 + activation.along_last_axis))
     out = activations[-1] if len(activations) == len(widths) else Activation.named("id")
     least = 2 if error.targets == "classes" else 1
     for n in (*range(fitting[-1], fitting[-1] + 64), allowed_width(error, 1)):

@@ -18,6 +18,7 @@ from gradagree.arithmetics.model import Model
 from gradagree.arithmetics.variance import Variance
 from gradagree.cases import Arrays, Case, problem_of
 from gradagree.comparison import Comparison, Part
+from gradagree.kinks import error_slope
 from gradagree.probable_vector import probable_activation
 from gradagree.reference import Box, ErrorFunction, backpropagate, network
 from gradagree.verdict import Verdict
@@ -37,7 +38,14 @@ class ProbableError:
         return self.error.value(o, t)
 
     def sensitivity(self, o: Variance, t: Any) -> Any:
-        return o._lift(self.error.sensitivity(o, t))
+        """dE/do, with its jump on a kink."""
+        s = o._lift(self.error.sensitivity(o, t))
+        plain = t.value if isinstance(t, Variance) else t
+        kinked = self.error.kink(o.value, plain)
+        if not np.any(kinked):
+            return s
+        left, right = (error_slope(self.error, o.value, plain, side) for side in ("left", "right"))
+        return s.widened(np.where(kinked, right - left, 0.0))
 
 
 def same_bits(x: Answer, y: Answer) -> bool:

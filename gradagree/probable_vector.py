@@ -12,6 +12,7 @@ from gradagree.arithmetics.dual import Dual, slope_of
 from gradagree.arithmetics.variance import Variance
 from gradagree.directions import pull_change, rows, value_change
 from gradagree.judged import finite, product, second
+from gradagree.kinks import at_kinks, one_sided
 from gradagree.natural import largest_up_to
 from gradagree.reference import Activation
 
@@ -50,10 +51,19 @@ class ProbableActivation:
         return self.derivative(p) * tangent
 
     def derivative(self, p: Variance) -> Variance:
+        """A'(p), with what automatic differentiation of A may lose, and with the jump of A' on a kink."""
+
         def change(x: np.ndarray) -> Any:
             return product(x, second(self.activation, x)) + largest_up_to(self.activation, "derivative", x)
 
-        return self.widened(self.activation.derivative(p), p, change)
+        x = p.value
+        slope = self.widened(self.activation.derivative(p), p, change)
+        formed = p._lift(slope_of(self.activation.value(Dual.variable(p))))
+        slope = slope.widened(np.nan_to_num(formed.deviation, posinf=0.0))
+        if not at_kinks(self.activation, x):
+            return slope
+        left, right = (one_sided(self.activation, x, side) for side in ("left", "right"))
+        return slope.widened(np.where(np.isin(x, self.activation.kinks), right - left, 0.0))
 
     def by(self, name: str, p: Variance) -> Variance:
         """dA/da of one of its own weights."""

@@ -21,7 +21,8 @@ from gradagree.reference.activations import Identity, Tanh
 F = np.float32
 RULES = {dtype: model(dtype) for dtype in ("float64", "float32")}
 CLASSIC = (
-    "elu", "gelu", "gelu_tanh", "hardtanh", "id", "leaky_relu", "relu", "sigmoid", "silu", "softplus", "softsign", "tanh",
+    "elu", "gelu", "gelu_tanh", "hardtanh", "id", "leaky_relu", "relu", "sigmoid", "silu", "softplus", "softsign",
+    "tanh",
 )  # fmt: skip
 CLASSIC_ERRORS = ("absolute", "bce_logits", "cross_entropy", "huber", "mse", "sse")
 """Functions with other formulas at hand."""
@@ -138,7 +139,9 @@ def test_that_an_activation_with_its_own_pull_is_asked() -> None:
     p = Rounded.stored(points(1), RULES["float64"])
     delta = Rounded.stored(points(2), RULES["float64"])
     assert np.array_equal(judged_activation(_Pulling(), False, None).pull(p, delta).value, 3 * delta.value)
-    assert np.array_equal(judged_activation(Tanh(), False, None).pull(p, delta).value, Tanh().derivative(p.value) * delta.value)
+    assert np.array_equal(
+        judged_activation(Tanh(), False, None).pull(p, delta).value, Tanh().derivative(p.value) * delta.value
+    )
 
 
 @pytest.mark.parametrize("name", CLASSIC)
