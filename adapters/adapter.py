@@ -15,7 +15,7 @@ import numpy as np
 
 from gradagree.adapters.forward_pass import Tap, forward
 from gradagree.adapters.own_weights import by_box, holding, own_weights
-from gradagree.adapters.problem import MOST_COORDINATES, Answer, Problem, Unsupported, coordinates, directions, share
+from gradagree.adapters.problem import Answer, Problem, Unsupported, directions, nothing, share, too_many
 from gradagree.reference import Activation, ContractError, ErrorFunction
 from gradagree.reference.contract import spelling_names
 
@@ -74,6 +74,10 @@ class Adapter:
         """x as the framework's array of that dtype, a copy; integers stay integers."""
         raise NotImplementedError
 
+    def constant(self, x: np.ndarray, dtype: str) -> Any:
+        """Likewise, for numbers that nothing is differentiated by."""
+        return self.array(x, dtype)
+
     def back(self, x: Any) -> np.ndarray:
         """The framework's array as a float64 array."""
         raise NotImplementedError
@@ -102,9 +106,9 @@ class Adapter:
         return lambda *operands: method(*operands, self.framework)
 
     def tapped(self, mode: str, error: Callable[..., Any], leaves: list[Any], targets: Any, zeros: list[Any]) -> Any:
-        """((E, each box's c), gradients of the leaves, gradients at each c), by zeros added to each c.
+        """((E, each box's c), gradients of the leaves, gradients at each c), by zeros[k] added to the c of box k + 1.
 
-        error(leaves, targets, tap) is the error; zeros[k] has the shape of box k + 1's c.
+        error(leaves, targets, tap) is the error.
         """
 
         def watched_error(everything: list[Any], targets: Any) -> Any:
@@ -124,8 +128,7 @@ class Adapter:
     def answers(self, problem: Problem, mode: str) -> tuple[Answer, Answer]:
         """The gradient with taps, and the gradient without them; the latter twice where a mode has no taps."""
         if mode in self.untapped:
-            many = coordinates(problem) > MOST_COORDINATES
-            answer = self._along(problem) if many else self._answer(problem, mode, False)
+            answer = self._along(problem) if too_many(problem) else self._answer(problem, mode, False)
             return answer, answer
         return self._answer(problem, mode, True), self._answer(problem, mode, False)
 
@@ -140,10 +143,16 @@ class Adapter:
             gradient = self.modes[mode](lambda leaves, targets: (error(leaves, targets, lambda c: c), []), per_example)
             (E, inputs), gradients = gradient(leaves, targets)
             sensitivities = []
-        read = [self.back(x) for x in gradients]
         ordinary = slice(1, len(leaves) - len(own_weights(problem.activations)))
         updated = () if problem.rate is None else self.update(leaves[ordinary], gradients[ordinary], problem.rate)
         seconds = time.perf_counter() - started
+        return self._read(problem, E, inputs, gradients, sensitivities, updated, seconds)
+
+    def _read(
+        self, problem: Problem, E: Any, inputs: Any, gradients: Any, sensitivities: Any, updated: Any, seconds: float
+    ) -> Answer:
+        """The framework's arrays as an answer."""
+        read = [self.back(x) for x in gradients]
         n, spare = len(problem.weights), [None] * (len(problem.activations) - len(problem.weights))
         biases = iter(read[1 + n :])
         return Answer(
@@ -192,9 +201,5 @@ class Adapter:
 
         arrays = [problem.inputs, *problem.weights, *(b for b in problem.biases if b is not None)]
         arrays += own_weights(problem.activations)
-        widths = [w.shape[1] for w in problem.weights]
-        for activation in problem.activations[n:]:
-            widths.append(activation.width((problem.inputs.shape[1:] + tuple(widths))[-1]) or 0)
-        zeros = [np.zeros((problem.inputs.shape[0], width)) for width in widths]
-        leaves, taps = ([self.array(x, problem.dtype) for x in xs] for xs in (arrays, zeros))
-        return error, leaves, self.array(problem.targets, problem.dtype), taps
+        leaves, taps = ([self.array(x, problem.dtype) for x in xs] for xs in (arrays, nothing(problem)))
+        return error, leaves, self.constant(problem.targets, problem.dtype), taps

@@ -62,7 +62,13 @@ def admitting(mode: Mode) -> Mode:
     return made
 
 
-NOT_SUPPORTED = ("we do not yet support", "does not support it because", "is not implemented")
+NOT_SUPPORTED = (
+    "we do not yet support",
+    "we don't support vmap",
+    "does not support it because",
+    "is not implemented",
+    "data-dependent control flow",
+)
 
 
 @admitting
@@ -138,6 +144,9 @@ class ForTorch(Adapter):
         if x.dtype.kind == "i":
             return self.framework.from_numpy(x.copy())
         return self.framework.from_numpy(x.copy()).to(getattr(self.framework, dtype)).requires_grad_()
+
+    def constant(self, x: np.ndarray, dtype: str) -> Any:
+        return self.array(x, dtype).detach()
 
     def back(self, x: Any) -> np.ndarray:
         return np.asarray(x.detach().to(self.framework.float64).numpy(), dtype=np.float64)

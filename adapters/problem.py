@@ -11,7 +11,17 @@ from gradagree.adapters.own_weights import own_weights
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.samples import allowed_width, inside, some_targets
 
-__all__ = ["MOST_COORDINATES", "Answer", "Problem", "Unsupported", "coordinates", "directions", "share"]
+__all__ = [
+    "MOST_COORDINATES",
+    "Answer",
+    "Problem",
+    "Unsupported",
+    "coordinates",
+    "directions",
+    "nothing",
+    "share",
+    "too_many",
+]
 
 MOST_COORDINATES = 256
 """Forward mode pushes one tangent for each weight and input up to so many weights; beyond, one for each direction."""
@@ -68,6 +78,19 @@ def coordinates(problem: Problem) -> int:
     """The number of weights and biases, the activations' own included."""
     own = own_weights(problem.activations)
     return sum(x.size for x in (*problem.weights, *problem.biases, *own) if x is not None)
+
+
+def too_many(problem: Problem) -> bool:
+    """Whether forward mode asks for some directions only."""
+    return coordinates(problem) > MOST_COORDINATES
+
+
+def nothing(problem: Problem) -> list[np.ndarray]:
+    """Zeros in the shape of each box's c."""
+    widths = [problem.inputs.shape[1], *(w.shape[1] for w in problem.weights)]
+    for activation in problem.activations[len(problem.weights) :]:
+        widths.append(activation.width(widths[-1]) or 0)
+    return [np.zeros((problem.inputs.shape[0], width)) for width in widths[1:]]
 
 
 def directions(problem: Problem) -> list[list[np.ndarray]]:

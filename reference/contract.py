@@ -26,8 +26,8 @@ from gradagree.reference.parameters import Weight, checked, parameters, text_of
 
 __all__ = ["DOMAINS", "TARGETS", "Activation", "ContractError", "ErrorFunction", "Weight", "spelling_names"]
 
-spelling_names: set[str] = {"torch", "jax"}
-"""Methods that hold a framework's spelling; each adapter adds its name."""
+spelling_names: set[str] = {"torch", "jax", "optax"}
+"""Methods that hold a spelling in a framework, or a library of jax; each adapter adds its name."""
 
 
 @dataclass_transform(frozen_default=True)
