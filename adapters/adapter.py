@@ -13,8 +13,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from gradagree.adapters.assembling import assembled
 from gradagree.adapters.forward_pass import Tap, forward
-from gradagree.adapters.own_weights import by_box, holding, own_weights
+from gradagree.adapters.own_weights import holding, own_weights
 from gradagree.adapters.problem import Answer, Problem, Unsupported, directions, nothing, share, too_many
 from gradagree.reference import Activation, ContractError, ErrorFunction
 from gradagree.reference.contract import spelling_names
@@ -146,25 +147,7 @@ class Adapter:
         ordinary = slice(1, len(leaves) - len(own_weights(problem.activations)))
         updated = () if problem.rate is None else self.update(leaves[ordinary], gradients[ordinary], problem.rate)
         seconds = time.perf_counter() - started
-        return self._read(problem, E, inputs, gradients, sensitivities, updated, seconds)
-
-    def _read(
-        self, problem: Problem, E: Any, inputs: Any, gradients: Any, sensitivities: Any, updated: Any, seconds: float
-    ) -> Answer:
-        """The framework's arrays as an answer."""
-        read = [self.back(x) for x in gradients]
-        n, spare = len(problem.weights), [None] * (len(problem.activations) - len(problem.weights))
-        biases = iter(read[1 + n :])
-        return Answer(
-            float(self.back(E)),
-            (np.asarray(problem.inputs, dtype=np.float64), *(self.back(c) for c in inputs)),
-            (read[0], *(self.back(delta) for delta in sensitivities)),
-            (*read[1 : 1 + n], *spare),
-            (*(None if b is None else next(biases) for b in problem.biases), *spare),
-            seconds,
-            updated=tuple(self.back(x) for x in updated),
-            activations=by_box(problem.activations, read),
-        )
+        return assembled(self.back, problem, E, inputs, gradients, sensitivities, updated, seconds)
 
     def _along(self, problem: Problem) -> Answer:
         """Forward mode in a few directions; the inputs stay where they are."""

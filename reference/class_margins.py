@@ -94,20 +94,20 @@ class MultiMargin(_ExampleByExample):
     weight: float | tuple[float, ...] = 1.0
 
     def _gaps(self, o: Any, t: Any) -> tuple[Any, Any]:
-        """The positive gaps to the other classes, and w_t/C."""
+        """The positive gaps to the other classes, and w_t."""
         right = one_hot(t, o.shape[-1])
         own = along(np.where(right, o, 0.0))
-        w = along(np.where(right, np.asarray(self.weight), 0.0)) / o.shape[-1]
+        w = along(np.where(right, np.asarray(self.weight), 0.0))
         return np.where(right, 0.0, np.maximum(self.margin - own + o, 0)), w
 
     def _example(self, o: Any, t: Any) -> Any:
         gaps, w = self._gaps(o, t)
-        return np.sum(w * gaps**self.p, axis=-1)
+        return np.sum(w * gaps**self.p, axis=-1) / o.shape[-1]
 
     def _slope(self, o: Any, t: Any) -> Any:
         gaps, w = self._gaps(o, t)
-        others = w * (np.where(gaps > 0, 1.0, 0.0) if self.p == 1 else 2 * gaps)
-        return others - np.where(one_hot(t, o.shape[-1]), along(others), 0.0)
+        others = w * (np.where(gaps > 0, 1.0, 0.0) if self.p == 1 else 2 * gaps) + 0 * o
+        return (others - np.where(one_hot(t, o.shape[-1]), along(others), 0.0)) / o.shape[-1]
 
     def kink(self, o: Any, t: Any) -> Any:
         right = one_hot(t, o.shape[-1])
@@ -147,7 +147,7 @@ class MultilabelMargin(_ExampleByExample):
     def _slope(self, o: Any, t: Any) -> Any:
         gap, counts = self._pairs(o, t)
         on = np.where(counts & (gap > 0), 1.0, 0.0)
-        return (np.sum(on, axis=-2) - np.sum(on, axis=-1)) / o.shape[-1]
+        return (np.sum(on, axis=-2) - np.sum(on, axis=-1) + 0 * o) / o.shape[-1]
 
     def kink(self, o: Any, t: Any) -> Any:
         gap, counts = self._pairs(o, t)

@@ -43,6 +43,7 @@ from gradagree.reference.regression import HalfSquared as HalfSquared
 from gradagree.reference.regression import LogCosh as LogCosh
 from gradagree.reference.regression import Quantile as Quantile
 from gradagree.reference.regression import SmoothL1 as SmoothL1
+from gradagree.reference.sparsemax import MulticlassSparsemax as MulticlassSparsemax
 from gradagree.reference.triplets import TripletMargin as TripletMargin
 from gradagree.reference.triplets import TripletMarginOfSquares as TripletMarginOfSquares
 

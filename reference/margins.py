@@ -119,7 +119,8 @@ class MarginRanking(_EntryByEntry):
         return np.maximum(self._gap(o, t), 0)
 
     def sensitivity(self, o: Any, t: Any) -> Any:
-        slope = counted(np.where(self._gap(o, t) > 0, -t, 0.0), self.reduction, t.shape[-2:])
+        gap = self._gap(o, t)
+        slope = counted(np.where(gap > 0, -t, 0.0) + 0 * gap, self.reduction, t.shape[-2:])
         return np.concatenate([slope, -slope], axis=-1)
 
     def kink(self, o: Any, t: Any) -> Any:

@@ -77,7 +77,7 @@ class SoftmaxCrossEntropy(_Weighted):
 
     def sensitivity(self, o: Any, t: Any) -> Any:
         # dE/do_c = softmax_c sum_j y_j - y_c
-        y = self._y(o, t)
+        y = self._y(o, t) + 0 * o
         return softmax(o) * along(y) - y
 
     def torch(self, o, t, torch):
@@ -138,7 +138,7 @@ class SoftCrossEntropy(_ExampleByExample):
         return np.sum(self._y(t) * (np.log(along(np.exp(z))) - z), axis=-1)
 
     def _slope(self, o: Any, t: Any) -> Any:
-        y = self._y(t)
+        y = self._y(t) + 0 * o
         return softmax(o) * along(y) - y
 
     def torch(self, o, t, torch):

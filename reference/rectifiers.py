@@ -128,7 +128,7 @@ class Celu(Activation):
     alpha: float = 1.0
 
     def value(self, p: Any) -> Any:
-        return np.where(p > 0, p, self.alpha * np.expm1(np.minimum(p, 0) / self.alpha))
+        return np.where(p > 0, p, self.alpha * np.expm1(np.where(p > 0, 0.0, p) / self.alpha))
 
     def derivative(self, p: Any) -> Any:
         return np.where(p > 0, 1.0, np.exp(np.minimum(p, 0) / self.alpha))

@@ -66,7 +66,7 @@ class _EntryByEntry(_Reduced):
         return total(self._entry(o, t), self.reduction, 2)
 
     def sensitivity(self, o: Any, t: Any) -> Any:
-        return counted(self._slope(o, t), self.reduction, o.shape[-2:])
+        return counted(self._slope(o, t) + 0 * o, self.reduction, o.shape[-2:])
 
 
 class _ExampleByExample(_Reduced):
@@ -82,4 +82,4 @@ class _ExampleByExample(_Reduced):
         return total(self._example(o, t), self.reduction, 1)
 
     def sensitivity(self, o: Any, t: Any) -> Any:
-        return counted(self._slope(o, t), self.reduction, o.shape[-2:-1])
+        return counted(self._slope(o, t) + 0 * o, self.reduction, o.shape[-2:-1])

@@ -53,6 +53,13 @@ class TripletMargin(_Triplet):
         slope = [near - kept * far, -near - swapped * other, kept * far + swapped * other]
         return np.where(self._gap(o) > 0, 1.0, 0.0) * np.concatenate(slope, axis=-1)
 
+    def kink(self, o: Any, t: Any) -> Any:
+        _, far, other = self._distances(o)
+        return np.broadcast_to((self._gap(o) == 0) | ((far == other) & self.swap), o.shape)
+
+    def across(self, o: Any, t: Any) -> Any:
+        return np.where(np.arange(o.shape[-1]) < o.shape[-1] // 3, 1.0, 0.0) + 0 * o
+
     def torch(self, o, t, torch):
         options = {"margin": self.margin, "eps": self.eps, "swap": self.swap, "reduction": self.reduction}
         return self._gathered(torch.nn.functional.triplet_margin_loss(*o.chunk(3, -1), **options), torch.as_tensor)
