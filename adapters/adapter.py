@@ -13,8 +13,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from gradagree.adapters.assembling import assembled
 from gradagree.adapters.forward_pass import Tap, forward
-from gradagree.adapters.problem import MOST_COORDINATES, Answer, Problem, Unsupported, coordinates, directions, share
+from gradagree.adapters.own_weights import holding, own_weights
+from gradagree.adapters.problem import Answer, Problem, Unsupported, directions, nothing, share, too_many
 from gradagree.reference import Activation, ContractError, ErrorFunction
 from gradagree.reference.contract import spelling_names
 
@@ -77,6 +79,10 @@ class Adapter:
         """x as the framework's array of that dtype, a copy; integers stay integers."""
         raise NotImplementedError
 
+    def constant(self, x: np.ndarray, dtype: str) -> Any:
+        """Likewise, for numbers that nothing is differentiated by."""
+        return self.array(x, dtype)
+
     def back(self, x: Any) -> np.ndarray:
         """The framework's array as a float64 array."""
         raise NotImplementedError
@@ -105,9 +111,9 @@ class Adapter:
         return lambda *operands: method(*operands, self.framework)
 
     def tapped(self, mode: str, error: Callable[..., Any], leaves: list[Any], targets: Any, zeros: list[Any]) -> Any:
-        """((E, each box's c), gradients of the leaves, gradients at each c), by zeros added to each c.
+        """((E, each box's c), gradients of the leaves, gradients at each c), by zeros[k] added to the c of box k + 1.
 
-        error(leaves, targets, tap) is the error; zeros[k] has the shape of box k + 1's c.
+        error(leaves, targets, tap) is the error.
         """
 
         def watched_error(everything: list[Any], targets: Any) -> Any:
@@ -127,8 +133,7 @@ class Adapter:
     def answers(self, problem: Problem, mode: str) -> tuple[Answer, Answer]:
         """The gradient with taps, and the gradient without them; the latter twice where a mode has no taps."""
         if mode in self.untapped:
-            many = coordinates(problem) > MOST_COORDINATES
-            answer = self._along(problem) if many else self._answer(problem, mode, False)
+            answer = self._along(problem) if too_many(problem) else self._answer(problem, mode, False)
             return answer, answer
         return self._answer(problem, mode, True), self._answer(problem, mode, False)
 
@@ -143,20 +148,10 @@ class Adapter:
             gradient = self.modes[mode](lambda leaves, targets: (error(leaves, targets, lambda c: c), []), per_example)
             (E, inputs), gradients = gradient(leaves, targets)
             sensitivities = []
-        read = [self.back(x) for x in gradients]
-        updated = () if problem.rate is None else self.update(leaves[1:], gradients[1:], problem.rate)
+        ordinary = slice(1, len(leaves) - len(own_weights(problem.activations)))
+        updated = () if problem.rate is None else self.update(leaves[ordinary], gradients[ordinary], problem.rate)
         seconds = time.perf_counter() - started
-        n, spare = len(problem.weights), [None] * (len(problem.activations) - len(problem.weights))
-        biases = iter(read[1 + n :])
-        return Answer(
-            float(self.back(E)),
-            (np.asarray(problem.inputs, dtype=np.float64), *(self.back(c) for c in inputs)),
-            (read[0], *(self.back(delta) for delta in sensitivities)),
-            (*read[1 : 1 + n], *spare),
-            (*(None if b is None else next(biases) for b in problem.biases), *spare),
-            seconds,
-            updated=tuple(self.back(x) for x in updated),
-        )
+        return assembled(self.back, problem, E, inputs, gradients, sensitivities, updated, seconds)
 
     def _along(self, problem: Problem) -> Answer:
         """Forward mode in a few directions; the inputs stay where they are."""
@@ -176,21 +171,22 @@ class Adapter:
     ) -> tuple[Callable[..., Any], list[Any], Any, list[Any]]:
         """The error as a function of (leaves, targets, tap), the leaves, the targets, and zeros for the taps.
 
-        The leaves are the inputs, all weights, and all biases that there are. scale multiplies the error.
+        The leaves are the inputs, all weights, all biases that there are, and what the activations have of their own.
+        scale multiplies the error.
         """
-        activations = [self.spelling(activation) for activation in problem.activations]
+        for activation in problem.activations:
+            self.spelling(activation)
         judge = self.spelling(problem.error)
         biased = [b is not None for b in problem.biases]
         n = len(problem.weights)
 
         def error(leaves: list[Any], targets: Any, tap: Tap) -> Any:
+            activations = [self.spelling(activation) for activation in holding(problem.activations, leaves)]
             o = forward(activations, leaves[0], leaves[1 : 1 + n], leaves[1 + n :], biased, tap)
             E = judge(o, targets)
             return E if scale is None else E * scale
 
         arrays = [problem.inputs, *problem.weights, *(b for b in problem.biases if b is not None)]
-        widths = [w.shape[1] for w in problem.weights]
-        widths += widths[-1:] * (len(activations) - n)
-        zeros = [np.zeros((problem.inputs.shape[0], width)) for width in widths]
-        leaves, taps = ([self.array(x, problem.dtype) for x in xs] for xs in (arrays, zeros))
-        return error, leaves, self.array(problem.targets, problem.dtype), taps
+        arrays += own_weights(problem.activations)
+        leaves, taps = ([self.array(x, problem.dtype) for x in xs] for xs in (arrays, nothing(problem)))
+        return error, leaves, self.constant(problem.targets, problem.dtype), taps

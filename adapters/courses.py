@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from gradagree.adapters.adapter import Adapter
+from gradagree.adapters.own_weights import own_weights
 from gradagree.adapters.problem import Problem
 
 __all__ = ["course"]
@@ -17,14 +18,15 @@ def course(
 ) -> Iterator[list[np.ndarray]]:
     """All weights, and then all biases, after each round of stochastic backpropagation on the pairs polled.
 
-    A round without pairs is one step on all of them.
+    A round without pairs is one step on all of them. What the activations have of their own stays as it is.
     """
     error, leaves, targets, _ = adapter.prepared(problem)
     per_example = [k == 0 for k in range(len(leaves))]
     gradient = adapter.modes[mode](lambda leaves, targets: (error(leaves, targets, lambda c: c), []), per_example)
-    inputs, weights = leaves[0], leaves[1:]
+    own = len(leaves) - len(own_weights(problem.activations))
+    inputs, weights, own_leaves = leaves[0], leaves[1:own], leaves[own:]
     for polled in rounds:
         for pair in [slice(k, k + 1) for k in polled] or [slice(None)]:
-            _, gradients = gradient([inputs[pair], *weights], targets[pair])
-            weights = adapter.update(weights, gradients[1:], rate)
+            _, gradients = gradient([inputs[pair], *weights, *own_leaves], targets[pair])
+            weights = adapter.update(weights, gradients[1:own], rate)
         yield [adapter.back(x) for x in weights]

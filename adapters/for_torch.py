@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from gradagree.adapters.adapter import Adapter, Error
+from gradagree.adapters.adapter import Adapter, Error, Mode
 from gradagree.adapters.problem import Unsupported
 
 
@@ -41,6 +42,36 @@ def grad(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
     return gradient
 
 
+def admitting(mode: Mode) -> Mode:
+    """The mode, for which a function that torch itself says it does not support in it is Unsupported, not a crash."""
+
+    @functools.wraps(mode)
+    def made(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
+        gradient = mode(error, per_example)
+
+        def admitted(leaves: list[Any], targets: Any) -> Any:
+            try:
+                return gradient(leaves, targets)
+            except RuntimeError as wrong:
+                if not any(phrase in str(wrong) for phrase in NOT_SUPPORTED):
+                    raise
+                raise Unsupported(f"torch: {str(wrong).splitlines()[0]}") from wrong
+
+        return admitted
+
+    return made
+
+
+NOT_SUPPORTED = (
+    "we do not yet support",
+    "we don't support vmap",
+    "does not support it because",
+    "is not implemented",
+    "data-dependent control flow",
+)
+
+
+@admitting
 def vmap(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
     """``torch.func.vmap(torch.func.grad)``: the gradient of each example alone, summed."""
     from torch import func
@@ -58,6 +89,7 @@ def vmap(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
     return gradient
 
 
+@admitting
 def forward(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
     """``torch.func.jacfwd``: forward mode, one tangent for each coordinate; beyond 256 weights, eight directions."""
     from torch import func
@@ -113,6 +145,9 @@ class ForTorch(Adapter):
         if x.dtype.kind == "i":
             return self.framework.from_numpy(x.copy())
         return self.framework.from_numpy(x.copy()).to(getattr(self.framework, dtype)).requires_grad_()
+
+    def constant(self, x: np.ndarray, dtype: str) -> Any:
+        return self.array(x, dtype).detach()
 
     def back(self, x: Any) -> np.ndarray:
         return np.asarray(x.detach().to(self.framework.float64).numpy(), dtype=np.float64)

@@ -7,9 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gradagree.adapters.own_weights import own_weights
 from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference.samples import allowed_width, inside, some_targets
 
-__all__ = ["MOST_COORDINATES", "Answer", "Problem", "Unsupported", "coordinates", "directions", "share"]
+__all__ = [
+    "MOST_COORDINATES",
+    "Answer",
+    "Problem",
+    "Unsupported",
+    "coordinates",
+    "directions",
+    "nothing",
+    "share",
+    "too_many",
+]
 
 MOST_COORDINATES = 256
 """Forward mode pushes one tangent for each weight and input up to so many weights; beyond, one for each direction."""
@@ -43,7 +55,7 @@ class Answer:
 
     Where only some directions were asked for, along holds the slope of E in each of them, and the gradients are
     missing. Where a rate was given, updated holds all weights, and then all biases that there are, after one step of
-    the framework's own steepest descent.
+    the framework's own steepest descent. activations[k] holds dE/da of what the activation of box k + 1 has of its own.
     """
 
     E: float
@@ -54,6 +66,7 @@ class Answer:
     seconds: float = 0.0
     along: tuple[float, ...] = ()
     updated: tuple[np.ndarray, ...] = ()
+    activations: tuple[tuple[np.ndarray, ...], ...] = ()
 
     @property
     def tapped(self) -> bool:
@@ -62,13 +75,28 @@ class Answer:
 
 
 def coordinates(problem: Problem) -> int:
-    """The number of weights and biases."""
-    return sum(x.size for x in (*problem.weights, *problem.biases) if x is not None)
+    """The number of weights and biases, the activations' own included."""
+    own = own_weights(problem.activations)
+    return sum(x.size for x in (*problem.weights, *problem.biases, *own) if x is not None)
+
+
+def too_many(problem: Problem) -> bool:
+    """Whether forward mode asks for some directions only."""
+    return coordinates(problem) > MOST_COORDINATES
+
+
+def nothing(problem: Problem) -> list[np.ndarray]:
+    """Zeros in the shape of each box's c."""
+    widths = [problem.inputs.shape[1], *(w.shape[1] for w in problem.weights)]
+    for activation in problem.activations[len(problem.weights) :]:
+        widths.append(activation.width(widths[-1]) or 0)
+    return [np.zeros((problem.inputs.shape[0], width)) for width in widths[1:]]
 
 
 def directions(problem: Problem) -> list[list[np.ndarray]]:
     """`DIRECTIONS` directions in the space of all weights and biases, in the leaves' order: coordinates 1 and -1."""
-    shapes = [x.shape for x in (*problem.weights, *(b for b in problem.biases if b is not None))]
+    owned = (*problem.weights, *(b for b in problem.biases if b is not None), *own_weights(problem.activations))
+    shapes = [x.shape for x in owned]
     made = []
     for k in range(DIRECTIONS):
         bits = np.random.PCG64(k)
@@ -82,9 +110,9 @@ def share(error: ErrorFunction, examples: int) -> float:
 
     Raises Unsupported for an error function that couples the examples of a batch.
     """
-    n, outputs = 3, 4
-    o = np.arange(n * outputs).reshape(n, outputs) / 4 - 1
-    t = np.arange(n) if error.targets == "classes" else (np.arange(n * outputs) % 2.0).reshape(o.shape)
+    n, outputs = 3, allowed_width(error, 4)
+    o = inside(error.domain, np.arange(n * outputs).reshape(n, outputs) / 4 - 1)
+    t = some_targets(error, n, outputs)
     alone = sum(float(error.value(o[k : k + 1], t[k : k + 1])) for k in range(n))
     together = float(error.value(o, t))
     for factor, counts in ((1.0, 1.0), (1.0 / n, 1.0 / examples)):

@@ -8,6 +8,7 @@ from typing import Any
 from gradagree.cases import Case
 from gradagree.datasets import DATASETS
 from gradagree.drawing import STANDARD, Source
+from gradagree.pairing import chained, fitting_widths, keeps_widths, output_activations
 from gradagree.reference import Activation, ErrorFunction
 
 __all__ = ["draw"]
@@ -39,9 +40,13 @@ def draw(
         regime = regimes[i % len(regimes)]
         error, batch, number = source.choice(judges), source.choice(BATCHES), int(source.integers(ROOM_FOR_SEEDS))
         widths, biases = _shape(source, regime, first=i < len(regimes))
-        if error.targets == "classes":
-            widths = (*widths[:-1], max(widths[-1], 2))
-        chosen = _activations(source, functions, len(widths) - 1, least=1 if activations is None else 2)
+        if regime in DATASETS:
+            kept = [f for f in functions if keeps_widths(f, widths)] or [Activation.named("id")]
+            error = error if error.width(widths[-1]) == widths[-1] else ErrorFunction.named("sse")
+            chosen = _activations(source, kept, len(widths) - 1, error, least=1 if activations is None else 2)
+        else:
+            chosen = _activations(source, functions, len(widths) - 1, error, least=1 if activations is None else 2)
+            widths = fitting_widths(widths, chosen, error)
         for dtype in dtypes:
             yield Case(widths, chosen, error, batch, dtype, regime, number, biases)
 
@@ -62,11 +67,16 @@ def _shape(source: Source, regime: str, first: bool) -> tuple[tuple[int, ...], t
     return widths, (biased,) * (len(widths) - 1)
 
 
-def _activations(source: Source, functions: Sequence[Activation], weights: int, least: int) -> tuple[Activation, ...]:
+def _activations(
+    source: Source, functions: Sequence[Activation], weights: int, error: ErrorFunction, least: int
+) -> tuple[Activation, ...]:
     """Identity on the inputs, then one for each box; in one network of four an output activation too.
 
-    least 2 sees to it that every network has one of the functions.
+    least 2 sees to it that every network has one of the functions. Where the error function or an activation is for
+    some numbers only, what is before it gives such numbers.
     """
     boxes = max(least, weights + (int(source.integers(4)) == 0))
-    identity = Activation.named("id")
-    return (identity, *(source.choice(functions) for _ in range(boxes - 1)))
+    chosen = [source.choice(functions) for _ in range(boxes - 1)]
+    if error.domain != "real":
+        chosen = [*chosen[: weights - 1], source.choice(output_activations(error, functions))]
+    return chained((Activation.named("id"), *chosen))

@@ -102,6 +102,16 @@ class BoxCheck:
                 found = None if observed is None else self.cleared(part, observed, delta_c)
                 yield found or compare(self.number, part, observed, lambda how: self.pulled(how)[1][place])  # noqa: B023
 
+        for place, name in enumerate(self.box.activation.own_weights):
+            own = (*self.answer.activations[self.number - 1 : self.number], ())[0]
+            given_own = own[place] if place < len(own) else None
+            yield compare(self.number, f"d{name}", given_own, lambda how: self.pulled_own(how)[name])  # noqa: B023
+
+    def pulled_own(self, how: Tolerant) -> Any:
+        """The gradients of what the activation has of its own."""
+        rules = replace(self.model, accumulator=self.model.biases)
+        return self.judged(how).pull_own(self.p.modelled(rules), self.delta_c.modelled(rules))
+
     def cleared(self, part: Part, *given: np.ndarray) -> Comparison | None:
         """The comparison of a part that passes the quick tests."""
         with np.errstate(all="ignore"):
@@ -125,7 +135,7 @@ def check_update(arrays: Arrays, answer: Answer, rate: float, model: Model) -> I
         if gradient is not None:
             step = Rounded.constant(rate, model) * Rounded.stored(gradient, model)
             expected = Rounded.stored(before, model) - step
-            yield compare(k, part, updated, lambda how: expected)  # type: ignore[arg-type]  # noqa: B023
+            yield compare(k, part, updated, lambda how: expected)  # noqa: B023
 
 
 def case_boxes(case: Case, arrays: Arrays) -> list[Box]:

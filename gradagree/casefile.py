@@ -15,6 +15,7 @@ from gradagree.cases import Arrays, Case
 from gradagree.datasets import rounded_to
 from gradagree.errors import UsageError
 from gradagree.journal import CASES, write_text
+from gradagree.shapes import target_shape
 
 __all__ = ["kept_file", "read_case", "write_case"]
 
@@ -106,19 +107,18 @@ def _check(case: Case, arrays: Arrays) -> None:
     """Shapes that fit the widths, and numbers that the dtype holds exactly."""
     shapes: dict[str, tuple[int, ...]] = {
         "inputs": (case.batch, case.widths[0]),
-        "targets": (case.batch, case.widths[-1]),
+        "targets": target_shape(case.error, case.batch, case.outputs),
     }
-    for k, (n, m) in enumerate(zip(case.widths, case.widths[1:], strict=False), 1):
+    for k, (n, m) in enumerate(case.shapes, 1):
         shapes |= {f"w{k}": (n, m), f"b{k}": (m,)}
     classes = case.error.targets == "classes"
     for name, array in arrays.named():
-        expected = shapes[name][:1] if name == "targets" and classes else shapes[name]
-        if array.shape != expected:
-            raise ValueError(f"{name} has shape {array.shape}; the case has {expected}")
+        if array.shape != shapes[name]:
+            raise ValueError(f"{name} has shape {array.shape}; the case has {shapes[name]}")
         whole = array.dtype.kind == "i"
         if classes and name == "targets":
-            if not whole or not np.isin(array, np.arange(case.widths[-1])).all():
-                raise ValueError(f"targets must be class numbers from 0 to {case.widths[-1] - 1}")
+            if not whole or not np.isin(array, np.arange(case.outputs)).all():
+                raise ValueError(f"targets must be class numbers from 0 to {case.outputs - 1}")
         elif whole:
             raise ValueError(f"{name} must hold hexadecimal floats")
         elif not np.array_equal(_held(array, case.dtype), array, equal_nan=True):

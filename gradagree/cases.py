@@ -14,7 +14,6 @@ import functools
 import hashlib
 import itertools
 import operator
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Self
@@ -33,11 +32,11 @@ from gradagree.casetext import (
 )
 from gradagree.errors import UsageError, nearest
 from gradagree.reference import Activation, Box, ContractError, ErrorFunction, network
+from gradagree.shapes import outputs, weight_shapes
 
 __all__ = ["Arrays", "Case", "problem_of"]
 
 DTYPES = {form.short: name for name, form in FORMATS.items()}
-MOST_NUMBERS = 2 * 10**8
 LONGEST = 100_000
 GRAMMAR = "WIDTHS:ACTIVATIONS:ERROR:nEXAMPLES:DTYPE:REGIME:sSEED, for example 10-4-6-8-4:id,tanh*3:sse:n8:f32:grid:s93"
 
@@ -89,11 +88,13 @@ class Case:
     explicit: Arrays | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        from gradagree import validation
+
         if not isinstance(self.seed, str):
             object.__setattr__(self, "seed", operator.index(self.seed))
         if not self.biases:
             object.__setattr__(self, "biases", (False,) * (len(self.widths) - 1))
-        _validate(self)
+        validation.validate(self)
 
     @functools.cached_property
     def spec(self) -> str:
@@ -122,9 +123,19 @@ class Case:
 
     @property
     def size(self) -> int:
-        """The number of weights and biases."""
-        pairs = zip(self.widths, self.widths[1:], self.biases, strict=False)
-        return sum(n * m + (m if biased else 0) for n, m, biased in pairs)
+        """The number of weights and biases, the activations' own included."""
+        own = sum(len(activation.own_weights) for activation in self.activations)
+        return own + sum(n * m + m * biased for (n, m), biased in zip(self.shapes, self.biases, strict=True))
+
+    @functools.cached_property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """(n, m) of each box's weights."""
+        return weight_shapes(self.widths, self.activations)
+
+    @property
+    def outputs(self) -> int:
+        """The number of outputs o of an example."""
+        return outputs(self.widths, self.activations)
 
     @classmethod
     def parse(cls, text: str, explicit: Arrays | None = None) -> Self:
@@ -170,28 +181,3 @@ def problem_of(case: Case, arrays: Arrays, rate: float | None = None) -> Problem
     """What an adapter is given for a case; with a rate, to make one step of steepest descent as well."""
     numbers = (arrays.weights, arrays.biases, arrays.inputs, arrays.targets)
     return Problem(case.activations, case.error, *numbers, case.dtype, rate)
-
-
-def _validate(case: Case) -> None:
-    from gradagree import drawing
-
-    weights = len(case.widths) - 1
-    if not weights <= len(case.activations) <= weights + 1:
-        raise UsageError(
-            f"{weights} weight matrices need {weights} activations, or one more for an output activation; "
-            f"there are {len(case.activations)}"
-        )
-    if len(case.biases) != weights:
-        raise UsageError(f"{weights} weight matrices need as many yes or no for biases; there are {len(case.biases)}")
-    if any(width < 1 for width in case.widths) or case.batch < 1:
-        raise UsageError(f"widths {case.widths} and {case.batch} examples: each must be at least 1")
-    if isinstance(case.seed, int) and not 0 <= case.seed < 10**18:
-        raise UsageError(f"seed {case.seed}: give a whole number from 0, of at most 18 digits")
-    if isinstance(case.seed, str) and not re.fullmatch("[0-9a-f]{12}", case.seed):
-        raise UsageError(f"{shorten(case.seed)!r} is no hash of arrays: twelve hexadecimal digits")
-    numbers = case.size + case.batch * sum(case.widths)
-    if numbers > MOST_NUMBERS:
-        raise UsageError(f"{numbers:,} numbers are more than {MOST_NUMBERS:,}: choose smaller widths or fewer examples")
-    if case.dtype not in FORMATS:
-        raise UsageError(f"unknown dtype {case.dtype!r}; {nearest(case.dtype, FORMATS)}")
-    drawing.check_regime(case)

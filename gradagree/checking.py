@@ -18,6 +18,7 @@ from gradagree.cases import Case, problem_of
 from gradagree.conventions import Conventions
 from gradagree.errors import UsageError
 from gradagree.judge import Framework, judge
+from gradagree.pairing import chained, fitting_widths, output_activations
 from gradagree.plan import DTYPES, Plan
 from gradagree.proof import prove
 from gradagree.reference import Activation, ErrorFunction
@@ -127,10 +128,16 @@ def _cases(thing: Any, dtypes: Sequence[str]) -> list[Case]:
 
 
 def _with(case: Case, thing: Any) -> Case:
+    """The thing in every place where it can be, among functions and widths that fit it."""
+    error, activations = case.error, (case.activations[0], *[thing] * len(case.activations))
+    widths = case.widths
     if isinstance(thing, ErrorFunction):
-        widths = (*case.widths[:-1], max(case.widths[-1], 2))
-        return dataclasses.replace(case, error=thing, widths=widths)
-    return dataclasses.replace(case, activations=(case.activations[0], *[thing] * len(case.activations)))
+        error, widths = thing, (*widths[:-1], max(widths[-1], 2))
+        out = [] if error.domain == "real" else output_activations(error, [])
+        activations = (*case.activations, *out)
+    activations = chained(activations)
+    widths = fitting_widths(widths, activations, error)
+    return dataclasses.replace(case, error=error, activations=activations, widths=widths)
 
 
 def _answers(name: str, plan: Plan) -> Iterator[Record]:

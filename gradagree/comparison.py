@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from gradagree.arithmetics.rounded import Rounded
-from gradagree.judged import JudgedActivation, JudgedError
+from gradagree.judged import JudgedError
+from gradagree.judged_vector import judged_activation
 from gradagree.kinks import SLOPES
 from gradagree.verdict import Verdict
 
 __all__ = ["Comparison", "Kinks", "Part", "Tolerant", "classify", "compare"]
 
-Part = Literal["c", "E", "delta_p", "dw", "db", "E'", "w", "b"]
+Part = str
+"""c, E, delta_p, dw, db, E' (a slope), w, b, and d and its name for a weight that an activation has of its own."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Comparison:
 
     @property
     def is_gradient(self) -> bool:
-        return self.part in ("delta_p", "dw", "db", "E'")
+        return self.part not in ("c", "E", "w", "b")
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Tolerant:
     formed: bool = False
 
     def activation(self, activation: Any) -> Any:
-        return JudgedActivation(activation, self.natural, self.slope)
+        return judged_activation(activation, self.natural, self.slope)
 
     def error(self, error: Any) -> Any:
         return JudgedError(error, self.natural, self.slope, self.formed)

@@ -15,6 +15,7 @@ import numpy as np
 
 from gradagree.arithmetics.model import FORMATS
 from gradagree.errors import UsageError
+from gradagree.targets import from_decisions
 
 if TYPE_CHECKING:
     from gradagree.cases import Case
@@ -37,19 +38,19 @@ class DataSet:
     load: Callable[[], tuple[np.ndarray, np.ndarray]]
 
     def check(self, case: Case) -> None:
-        if (case.widths[0], case.widths[-1]) != (self.inputs, self.decisions):
+        if (case.widths[0], case.outputs) != (self.inputs, self.decisions):
             raise UsageError(
                 f"the data set {self.name} has {self.inputs} inputs and {self.decisions} decisions; "
-                f"the network's widths begin with {case.widths[0]} and end with {case.widths[-1]}"
+                f"the network's widths begin with {case.widths[0]} and end with {case.outputs}"
             )
+        if case.error.width(self.decisions) != self.decisions:
+            raise UsageError(f"the data set {self.name} has one target for each output; {case.error} has not")
 
     def poll(self, case: Case, source: Source) -> tuple[np.ndarray, np.ndarray]:
         """As many examples as the case has, polled at random, with targets of the error function's kind."""
         inputs, decisions = self.load()
         polled = source.integers(len(inputs), (case.batch,))
-        targets = decisions[polled]
-        if case.error.targets != "classes":
-            targets = (targets[:, None] == np.arange(self.decisions)).astype(np.float64)
+        targets = from_decisions(case.error.targets, decisions[polled], self.decisions)
         return rounded_to(inputs[polled], FORMATS[case.dtype].precision), targets
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from gradagree.arithmetics.model import FORMATS, Format
 from gradagree.errors import UsageError, nearest
+from gradagree.targets import above_zero, drawn_targets
 
 if TYPE_CHECKING:
     from gradagree.cases import Arrays, Case
@@ -120,27 +121,22 @@ def check_regime(case: Case) -> None:
 
 
 def arrays(case: Case) -> Arrays:
-    """The numbers of a case."""
+    """The numbers of a case. What leads to an activation whose domain is above zero is drawn above zero."""
     from gradagree.cases import Arrays
     from gradagree.datasets import DATASETS
 
     source = Source(case.spec)
     draw, form = REGIMES.get(case.regime, ordinary), FORMATS[case.dtype]
-    pairs = list(zip(case.widths, case.widths[1:], case.biases, strict=False))
-    weights = tuple(draw(source, (n, m), form, "weights") for n, m, _ in pairs)
-    biases = tuple(draw(source, (m,), form, "biases") if biased else None for _, m, biased in pairs)
+    weights = [draw(source, shape, form, "weights") for shape in case.shapes]
+    pairs = zip(case.shapes, case.biases, strict=True)
+    biases = [draw(source, (m,), form, "biases") if biased else None for (_, m), biased in pairs]
+    for k, activation in enumerate(case.activations[1:]):
+        if activation.domain == "positive":
+            weights[k], biases[k] = above_zero(weights[k]), above_zero(biases[k])
     if case.regime in DATASETS:
         inputs, targets = DATASETS[case.regime].poll(case, source)
     else:
         inputs = draw(source, (case.batch, case.widths[0]), form, "inputs")
-        targets = _targets(case, source, draw, form)
-    return Arrays(weights, biases, inputs, targets)
-
-
-def _targets(case: Case, source: Source, draw: Any, form: Format) -> np.ndarray:
-    shape = (case.batch, case.widths[-1])
-    if case.error.targets == "classes":
-        return source.integers(case.widths[-1], shape[:1])
-    if case.error.targets == "bits":
-        return source.integers(2, shape).astype(np.float64)
-    return np.asarray(draw(source, shape, form, "targets"))
+        inputs = above_zero(inputs) if "positive" in [a.domain for a in case.activations[:2]] else inputs
+        targets = drawn_targets(case, source, draw, form)
+    return Arrays(tuple(weights), tuple(biases), inputs, targets)

@@ -20,7 +20,7 @@ LARGEST = 1 << 22
 def formed_sensitivity(error: ErrorFunction, o: Rounded, t: Any) -> Rounded | None:
     """dE/do from dual numbers over rounded ones: one direction for each output, each example alone.
 
-    None where the error function couples the examples, or where there are too many outputs.
+    Where the error function couples the examples, one direction for each output of each. None where there are too many.
     """
     examples, outputs = o.shape
     if outputs * examples * outputs > LARGEST:
@@ -28,10 +28,20 @@ def formed_sensitivity(error: ErrorFunction, o: Rounded, t: Any) -> Rounded | No
     try:
         counts = share(error, examples)
     except Unsupported:
-        return None
+        return _coupled(error, o, t)
     alone = o[:, None, :]
     directions = np.broadcast_to(np.eye(outputs)[:, None, None, :], (outputs, examples, 1, outputs))
     everywhere = np.broadcast_to(alone, directions.shape)  # type: ignore[call-overload]
     E = error.value(Dual(everywhere, o._lift(directions)), t[:, None])
     slope: Rounded = slope_of(E) * counts
     return slope.T
+
+
+def _coupled(error: ErrorFunction, o: Rounded, t: Any) -> Rounded | None:
+    """One direction for each output of each example."""
+    if o.size**2 > LARGEST:
+        return None
+    directions = np.eye(o.size).reshape(o.size, *o.shape)
+    everywhere = np.broadcast_to(o, directions.shape)  # type: ignore[call-overload]
+    slope: Rounded = o._lift(slope_of(error.value(Dual(everywhere, o._lift(directions)), t)))
+    return slope.reshape(o.shape)

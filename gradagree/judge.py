@@ -126,7 +126,7 @@ def _worst(case: Case, arrays: Arrays, answer: Answer, comparisons: Sequence[Com
     if found.verdict.fails or found.verdict is Verdict.INACCURATE:
         proof = (
             truth(case, arrays, answer, found.box, found.part, found.index)
-            if found.index or found.part == "E"
+            if found.index or found.part == "E" or not math.isnan(found.expected)
             else None
         )
         if proof is not None:

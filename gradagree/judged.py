@@ -20,6 +20,7 @@ from gradagree.formed import formed_sensitivity
 from gradagree.kinks import error_slope, one_sided
 from gradagree.natural import largest_sensitivity, largest_up_to
 from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference.samples import neutral
 
 __all__ = ["JudgedActivation", "JudgedError", "finite", "product", "second"]
 
@@ -61,9 +62,7 @@ class JudgedActivation:
         return answer if self.slope is None else self._with_slope(answer, p)
 
     def pull(self, p: Rounded, delta_a: Rounded) -> Any:
-        """delta_p = A'(p) delta_a, or the activation's own rule."""
-        if type(self.activation).pull is not Activation.pull:
-            return self.activation.pull(p, delta_a)
+        """delta_p = A'(p) delta_a."""
         delta_p = self.derivative(p) * delta_a
         return delta_p.widened(self._underflow(p)) if self.natural else delta_p
 
@@ -73,6 +72,20 @@ class JudgedActivation:
         rounds = getattr(smooth, "radius", 0.0) != 0
         scale = np.maximum(1.0, largest_up_to(self.activation, "derivative", p.value))
         return np.where(rounds, FORMULA * p.model.quantum * scale, 0.0)
+
+    @property
+    def own_weights(self) -> tuple[str, ...]:
+        return self.activation.own_weights
+
+    def by(self, name: str, p: Rounded) -> Rounded:
+        """dA/da, within what automatic differentiation of A may form, and 8 u (|dA/da| + its change for one of p)."""
+        own = Dual(np.asarray(float(getattr(self.activation, name))), np.asarray(1.0))
+        with np.errstate(all="ignore"):
+            rounded = p._lift(self.activation.by(name, p))
+            formed = p._lift(slope_of(self.activation.holding(**{name: own}).value(p)))
+            scale = np.abs(rounded.value) + product(p.value, slope_of(self.activation.by(name, Dual.variable(p.value))))
+        radius = wider(rounded, formed)
+        return Rounded(rounded.value, radius, p.model, rounded.q).widened(allowance(scale, radius, p.model))
 
     def _with_slope(self, answer: Rounded, p: Rounded) -> Rounded:
         kinked = np.isin(p.value, np.asarray(self.activation.kinks, dtype=np.float64))
@@ -97,8 +110,10 @@ class JudgedError:
             e = o._lift(self.error.value(o, t))
             scale = np.abs(e.value) + np.sum(np.abs(product(x, self.error.sensitivity(x, plain))), axis=(-2, -1))
             if self.natural:
-                scale = scale + np.abs(self.error.value(0 * x, plain))
-                scale = scale + np.sum(np.abs(x) * largest_sensitivity(self.error, x, plain), axis=(-2, -1))
+                start = neutral(self.error.domain, x)
+                scale = scale + np.abs(self.error.value(start, plain))
+                way = np.abs(x - start) * largest_sensitivity(self.error, x, plain)
+                scale = scale + np.sum(way, axis=(-2, -1))
         return e.widened(allowance(scale, e.radius, o.model))
 
     def sensitivity(self, o: Rounded, t: Any) -> Rounded:

@@ -12,6 +12,7 @@ from gradagree.drawing import Source, inverse_root
 from gradagree.errors import UsageError, nearest
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.training import Network, Weights, decisions
+from gradagree.targets import from_decisions
 
 __all__ = ["LESSONS", "Lesson", "Pairs", "lesson", "picture"]
 
@@ -51,8 +52,7 @@ class Lesson:
     def data(self) -> tuple[Pairs, Pairs]:
         """The pairs to learn from, and those held out. Raises UsageError where scikit-learn is not installed."""
         p, right = DATASETS[self.dataset].load()
-        classes = self.network.error.targets == "classes"
-        t = right if classes else (right[:, None] == np.arange(self.widths[-1])).astype(np.float64)
+        t = from_decisions(self.network.error.targets, right, self.widths[-1])
         cut = len(p) - self.held_out
         return Pairs(p[:cut], t[:cut], right[:cut]), Pairs(p[cut:], t[cut:], right[cut:])
 

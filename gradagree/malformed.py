@@ -21,8 +21,7 @@ def malformed(case: Case, arrays: Arrays, answer: Answer) -> str | None:
         return f"{len(answer.sensitivities)} sensitivities for {boxes} boxes and the error box"
     if len(answer.inputs) not in (1, boxes + 1):
         return f"{len(answer.inputs)} inputs for {boxes} boxes and the error box"
-    for k, p in enumerate(answer.inputs):
-        width = case.widths[min(k, len(case.widths) - 1)]
+    for k, (p, width) in enumerate(zip(answer.inputs, (*case.widths, case.outputs), strict=False)):
         if p.shape != (examples, width):
             return f"the input of box {k + 1} has shape {p.shape}, not {(examples, width)}"
     return None

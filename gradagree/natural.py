@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference.samples import neutral
 
 __all__ = ["TABLE", "largest_sensitivity", "largest_up_to"]
 
@@ -40,6 +41,8 @@ def natural_table(activation: Activation, part: str) -> tuple[np.ndarray, np.nda
 
 
 def largest_sensitivity(error: ErrorFunction, o: np.ndarray, t: Any) -> np.ndarray:
-    """S: the largest |dE/do| on the way from 0 to o, over the outputs of an example."""
-    sizes = [np.max(np.abs(error.sensitivity(f * o, t)), axis=-1, keepdims=True) for f in FRACTIONS]
+    """S: the largest |dE/do| on the way from the middle of the domain to o, over the outputs of an example."""
+    start = neutral(error.domain, o)
+    way = [np.abs(error.sensitivity(start + f * (o - start), t)) for f in FRACTIONS]
+    sizes = [np.max(size, axis=-1, keepdims=True) for size in way]
     return np.broadcast_to(np.max(sizes, axis=0), o.shape)

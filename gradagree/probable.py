@@ -19,9 +19,11 @@ from gradagree.arithmetics.model import Model
 from gradagree.arithmetics.variance import Variance
 from gradagree.cases import Arrays, Case, problem_of
 from gradagree.comparison import Comparison, Part
-from gradagree.judged import finite, product, second, values_of
-from gradagree.natural import largest_sensitivity, largest_up_to
-from gradagree.reference import Activation, Box, ErrorFunction, backpropagate, network
+from gradagree.judged import finite, values_of
+from gradagree.kinks import error_slope
+from gradagree.natural import largest_sensitivity
+from gradagree.probable_vector import probable_activation
+from gradagree.reference import Box, ErrorFunction, backpropagate, network
 from gradagree.reference.boxes import Gradient, boxes
 from gradagree.summation import added_up
 from gradagree.verdict import Verdict
@@ -41,40 +43,15 @@ class ProbableError:
         return self.error.value(o, t)
 
     def sensitivity(self, o: Variance, t: Any) -> Any:
-        """dE/do, with other formulas' errors: u (|s| + S)."""
-        s = o._lift(self.error.sensitivity(o, t))
-        scale = np.abs(s.value) + largest_sensitivity(self.error, o.value, values_of(t))
-        return s.widened(o.model.u * finite(scale) * (s.variance > 0))
-
-
-@dataclass(frozen=True)
-class ProbableActivation:
-    """An activation in variance arithmetic, with other formulas' errors: u (|A| + |p A'|), u (|A'| + |p A''| + S)."""
-
-    activation: Activation
-
-    def value(self, p: Any) -> Any:
-        if isinstance(p, Dual):
-            return Dual(self.value(p.value), self.derivative(p.value) * p.slope)
-        x = p.value
-        a = self.activation.value(p)
-        if a is p:
-            return p
-        a = p._lift(a)
-        scale = np.abs(a.value) + product(x, self.activation.derivative(x))
-        return a.widened(p.model.u * finite(scale) * (a.variance > 0))
-
-    def derivative(self, p: Variance) -> Variance:
-        x = p.value
-        slope = p._lift(self.activation.derivative(p))
-        scale = np.abs(slope.value) + product(x, second(self.activation, x))
-        scale = scale + largest_up_to(self.activation, "derivative", x)
-        return slope.widened(p.model.u * finite(scale) * (slope.variance > 0))
-
-    def pull(self, p: Variance, delta_a: Variance) -> Any:
-        if type(self.activation).pull is not Activation.pull:
-            return self.activation.pull(p, delta_a)
-        return self.derivative(p) * delta_a
+        """dE/do, with other formulas' errors, u (|s| + S), and with its jump on a kink."""
+        s, plain = o._lift(self.error.sensitivity(o, t)), values_of(t)
+        scale = np.abs(s.value) + largest_sensitivity(self.error, o.value, plain)
+        s = s.widened(o.model.u * finite(scale) * (s.variance > 0))
+        kinked = self.error.kink(o.value, plain)
+        if not np.any(kinked):
+            return s
+        left, right = (error_slope(self.error, o.value, plain, side) for side in ("left", "right"))
+        return s.widened(np.where(kinked, right - left, 0.0))
 
 
 def same_bits(x: Answer, y: Answer) -> bool:
@@ -89,6 +66,7 @@ def gradients(answer: Answer) -> list[np.ndarray]:
         np.asarray(answer.E),
         *answer.sensitivities[:1],
         *(x for x in (*answer.weights, *answer.biases) if x is not None),
+        *(x for own in answer.activations for x in own),
     ]
 
 
@@ -98,14 +76,19 @@ def probable(case: Case, arrays: Arrays, answer: Answer, model: Model) -> list[C
         if answer.along:
             return [_slopes(case, arrays, answer, model)]
         expected = backpropagate(_network(case, arrays, model, Variance.stored), Variance.stored(arrays.inputs, model))
+        added = list(_added_up(case, arrays, expected))
     found = [
         _compare("error", "E", np.asarray(answer.E), expected.E),
         _compare(1, "delta_p", answer.sensitivities[0], expected.delta_p),
     ]
-    for k, gradient in enumerate(_added_up(case, arrays, expected)):
+    for k, gradient in enumerate(added):
         for part, observed, own in (("dw", answer.weights[k], gradient.w), ("db", answer.biases[k], gradient.b)):
             if own is not None:
-                found.append(_compare(k + 1, part, observed, own))  # type: ignore[arg-type]
+                found.append(_compare(k + 1, part, observed, own))
+    for k, activation in enumerate(expected.activations):
+        given = (*answer.activations[k : k + 1], ())[0]
+        for place, (name, own) in enumerate(activation.items()):
+            found.append(_compare(k + 1, f"d{name}", (*given, *[None] * len(activation))[place], own))
     return found
 
 
@@ -136,7 +119,7 @@ def _network(case: Case, arrays: Arrays, model: Model, stored: Any) -> Box:
     targets = arrays.targets if case.error.targets == "classes" else Variance.stored(arrays.targets, model)
     weights = [stored(w, model) for w in arrays.weights]
     biases = [None if b is None else stored(b, model) for b in arrays.biases]
-    activations: list[Any] = [ProbableActivation(activation) for activation in case.activations]
+    activations: list[Any] = [probable_activation(a, lambda own: stored(own, model)) for a in case.activations]
     judge: Any = ProbableError(case.error)
     return network(activations, weights, biases, judge, targets)
 

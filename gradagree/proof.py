@@ -9,11 +9,14 @@ import numpy as np
 
 from gradagree.arithmetics.ball import Ball, precision
 from gradagree.arithmetics.dual import Dual, slope_of
-from gradagree.arithmetics.model import FORMULA, OWN
 from gradagree.drawing import Source
 from gradagree.errors import UsageError
 from gradagree.judged import finite, second
+from gradagree.proof_pull import prove_pull
+from gradagree.proving import compare
 from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference.samples import allowed_width, inside
+from gradagree.targets import shares
 
 __all__ = ["prove"]
 
@@ -33,6 +36,9 @@ def prove(function: Activation | ErrorFunction) -> None:
 
 
 def _prove_activation(activation: Activation) -> None:
+    if activation.along_last_axis:
+        prove_pull(activation, _points(activation))
+        return _check_pickle(activation)
     p = _points(activation)
     for name in ("value", "derivative"):
         _check_shape(activation, name, getattr(activation, name)(p), p)
@@ -40,8 +46,19 @@ def _prove_activation(activation: Activation) -> None:
     with precision(BITS):
         balls = Ball.exact(p)
         claimed, true = balls._lift(activation.derivative(balls)), slope_of(activation.value(Dual.variable(balls)))
-        _compare(activation, "derivative", "p", p, claimed, balls._lift(true), scale)
-    _check_pickle(activation)
+        compare(activation, "derivative", "p", p, claimed, balls._lift(true), scale)
+        for name in activation.own_weights:
+            _prove_own(activation, name, p, balls)
+    return _check_pickle(activation)
+
+
+def _prove_own(activation: Activation, name: str, p: np.ndarray, balls: Ball) -> None:
+    """dA/da against the slope of A when a changes."""
+    _check_shape(activation, f"by_{name}", activation.by(name, p), p)
+    own = Dual(Ball.exact(float(getattr(activation, name))), Ball.exact(1.0))
+    true = balls._lift(slope_of(activation.holding(**{name: own}).value(balls)))
+    claimed, scale = balls._lift(activation.by(name, balls)), np.abs(activation.by(name, p)) + np.abs(p)
+    compare(activation, f"by_{name}", "p", p, claimed, true, scale)
 
 
 def _prove_error(error: ErrorFunction) -> None:
@@ -62,44 +79,33 @@ def _prove_error(error: ErrorFunction) -> None:
             found = slope_of(error.value(Dual(balls, balls._lift(along.reshape(o.shape))), targets))
             slopes.append(balls._lift(found).balls[()])
         scale = np.full(o.size, np.max(np.abs(claimed_plain)))
-        _compare(error, "sensitivity", "o", o.ravel(), Ball(claimed), Ball(np.array(slopes, dtype=object)), scale)
+        compare(error, "sensitivity", "o", o.ravel(), Ball(claimed), Ball(np.array(slopes, dtype=object)), scale)
     _check_pickle(error)
-
-
-def _compare(
-    function: Any, name: str, variable: str, x: np.ndarray, claimed: Ball, true: Ball, scale: np.ndarray
-) -> None:
-    """Constants are rounded to float64, so a few of its roundings are allowed."""
-    gap = abs(claimed - true)
-    allowed = FORMULA * OWN * scale
-    for i in range(x.size):
-        distance = gap.balls[i]
-        if true.balls[i].is_finite() and not claimed.balls[i].is_finite():
-            raise UsageError(f"{function}: {name} is not finite at {variable} = {x[i]!r}, where the slope of value is")
-        if distance.is_finite() and float(distance.lower()) > allowed[i]:
-            raise UsageError(
-                f"{function}: {name} does not match value: at {variable} = {float(x[i])!r} it gives "
-                f"{float(claimed.middle[i])!r}, but the slope of value is {float(true.middle[i])!r} (proved); "
-                f"correct {name}, or value"
-            )
 
 
 def _points(activation: Activation) -> np.ndarray:
     """Points near and far on both sides, none on a kink."""
     source = Source(f"points {activation}")
     p = np.concatenate([source.dyadic((POINTS // 2,), 20, e) for e in (1, 4)])
+    p = np.abs(p) if activation.domain == "positive" else p
     return p[~np.isin(p, activation.kinks)]
 
 
 def examples(error: ErrorFunction, batch: int = 3, outputs: int = 4) -> tuple[np.ndarray, np.ndarray]:
-    """A small batch of outputs and targets of the right kind."""
+    """A small batch of outputs inside the domain, and targets of the right kind."""
+    outputs = allowed_width(error, outputs)
     source = Source(f"examples {error}")
-    o = source.dyadic((batch, outputs), 20, 1)
+    o = inside(error.domain, source.dyadic((batch, outputs), 20, 1))
     if error.targets == "classes":
         return o, source.integers(outputs, (batch,))
-    if error.targets == "bits":
-        return o, source.integers(2, (batch, outputs)).astype(np.float64)
-    return o, source.dyadic((batch, outputs), 20, 1)
+    shape = (batch, error.width(outputs) or 0)
+    if error.targets in ("bits", "signs"):
+        bits = source.integers(2, shape).astype(np.float64)
+        return o, bits if error.targets == "bits" else 2 * bits - 1
+    if error.targets == "simplex":
+        return o, shares(source, shape)
+    t = source.dyadic(shape, 20, 1)
+    return o, np.abs(t) if error.targets == "positive" else t
 
 
 def _check_shape(function: Any, name: str, found: Any, given: np.ndarray) -> None:

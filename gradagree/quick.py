@@ -16,7 +16,7 @@ from gradagree.arithmetics import quanta
 from gradagree.arithmetics.model import FORMATS, Model
 from gradagree.comparison import Comparison, Part
 from gradagree.radii import cells, radii
-from gradagree.reference import Activation, Box
+from gradagree.reference import Box
 from gradagree.verdict import Verdict
 
 __all__ = ["QuickBox"]
@@ -42,7 +42,7 @@ class QuickBox:
     @staticmethod
     def suits(box: Box) -> bool:
         """Whether the box's activation works entry by entry."""
-        return type(box.activation).pull is Activation.pull
+        return not box.activation.along_last_axis
 
     @functools.cached_property
     def w_size(self) -> np.ndarray:

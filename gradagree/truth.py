@@ -82,6 +82,9 @@ def _of_box(box: Box, part: str, index: tuple[int, ...], p: np.ndarray, deltas: 
             Ball.exact(p[row : row + 1]), Ball.exact(delta_c[row : row + 1])
         )
         return _ball(pulled, (0, entry))
+    if part.removeprefix("d") in box.activation.own_weights:
+        own = Box(box.activation, w, None, box.inside).pull_own(Ball.exact(p), Ball.exact(delta_c))
+        return _ball(own[part.removeprefix("d")], ())
     column = index[-1]
     part_of_delta = Ball.exact(delta_c[:, column : column + 1])
     if part == "db":

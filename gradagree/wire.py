@@ -83,6 +83,7 @@ class Given(msgspec.Struct, array_like=True, frozen=True):
     seconds: float
     along: list[float]
     updated: list[Array]
+    activations: list[list[Array]] = []
 
 
 class Answered(msgspec.Struct, tag=True, frozen=True):
@@ -169,6 +170,7 @@ def pack_answer(answer: Answer) -> Given:
         answer.seconds,
         list(answer.along),
         [pack(x) for x in answer.updated],
+        [[pack(x) for x in own] for own in answer.activations],
     )
 
 
@@ -185,4 +187,5 @@ def unpack_answer(given: Given) -> Answer:
         given.seconds,
         tuple(given.along),
         tuple(unpack(x) for x in given.updated),
+        tuple(tuple(unpack(x) for x in own) for own in given.activations),
     )

@@ -84,8 +84,8 @@ def answer(adapter: Adapter, problem: Problem, mode: str) -> wire.Message:
 
 
 def failed(mode: str, wrong: Exception) -> wire.Failed:
-    """Unsupported with its reason, or crashed with what was raised."""
-    if isinstance(wrong, Unsupported):
+    """Unsupported with its reason (a kernel that is not there for a dtype, too), or crashed with what was raised."""
+    if isinstance(wrong, Unsupported | NotImplementedError):
         return wire.Failed(mode, Verdict.UNSUPPORTED, str(wrong))
     traceback.print_exception(wrong)
     return wire.Failed(mode, Verdict.CRASHED, f"raised {type(wrong).__name__}: {first_line(str(wrong))}")

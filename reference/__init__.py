@@ -11,3 +11,4 @@ from gradagree.reference.boxes import network as network
 from gradagree.reference.contract import Activation as Activation
 from gradagree.reference.contract import ContractError as ContractError
 from gradagree.reference.contract import ErrorFunction as ErrorFunction
+from gradagree.reference.contract import Weight as Weight

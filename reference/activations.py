@@ -8,10 +8,54 @@ import numpy as np
 from scipy.special import erf, expit
 
 from gradagree.reference.contract import Activation
+from gradagree.reference.elementary import AbsoluteValue as AbsoluteValue
+from gradagree.reference.elementary import Cos as Cos
+from gradagree.reference.elementary import Exp as Exp
+from gradagree.reference.elementary import Gaussian as Gaussian
+from gradagree.reference.elementary import Log as Log
+from gradagree.reference.elementary import Reciprocal as Reciprocal
+from gradagree.reference.elementary import Sin as Sin
+from gradagree.reference.elementary import Sqrt as Sqrt
+from gradagree.reference.elementary import Square as Square
+from gradagree.reference.normalising import LayerNorm as LayerNorm
+from gradagree.reference.normalising import Normalize as Normalize
+from gradagree.reference.normalising import RmsNorm as RmsNorm
 from gradagree.reference.piecewise import Elu as Elu
 from gradagree.reference.piecewise import Hardtanh as Hardtanh
 from gradagree.reference.piecewise import LeakyRelu as LeakyRelu
+from gradagree.reference.piecewise import Prelu as Prelu
 from gradagree.reference.piecewise import Relu as Relu
+from gradagree.reference.rectifiers import Celu as Celu
+from gradagree.reference.rectifiers import Clip as Clip
+from gradagree.reference.rectifiers import MaximumZero as MaximumZero
+from gradagree.reference.rectifiers import Relu6 as Relu6
+from gradagree.reference.rectifiers import Rrelu as Rrelu
+from gradagree.reference.rectifiers import Selu as Selu
+from gradagree.reference.rectifiers import SparsePlus as SparsePlus
+from gradagree.reference.rectifiers import Threshold as Threshold
+from gradagree.reference.shrinking import Dropout as Dropout
+from gradagree.reference.shrinking import Hardshrink as Hardshrink
+from gradagree.reference.shrinking import Hardsigmoid as Hardsigmoid
+from gradagree.reference.shrinking import Hardswish as Hardswish
+from gradagree.reference.shrinking import Softshrink as Softshrink
+from gradagree.reference.shrinking import SparseSigmoid as SparseSigmoid
+from gradagree.reference.shrinking import Tanhshrink as Tanhshrink
+from gradagree.reference.sigmoidal import Asinh as Asinh
+from gradagree.reference.sigmoidal import Atan as Atan
+from gradagree.reference.sigmoidal import Erf as Erf
+from gradagree.reference.sigmoidal import Softsign as Softsign
+from gradagree.reference.softened import Log1mexp as Log1mexp
+from gradagree.reference.softened import LogSigmoid as LogSigmoid
+from gradagree.reference.softened import Mish as Mish
+from gradagree.reference.softened import SoftplusThreshold as SoftplusThreshold
+from gradagree.reference.softened import Squareplus as Squareplus
+from gradagree.reference.vectors import Glu as Glu
+from gradagree.reference.vectors import GumbelSoftmax as GumbelSoftmax
+from gradagree.reference.vectors import Logmeanexp as Logmeanexp
+from gradagree.reference.vectors import LogSoftmax as LogSoftmax
+from gradagree.reference.vectors import Logsumexp as Logsumexp
+from gradagree.reference.vectors import Softmax as Softmax
+from gradagree.reference.vectors import Softmin as Softmin
 
 ROOT_2 = float(np.sqrt(2.0))
 ROOT_2_PI = float(np.sqrt(2.0 * np.pi))
@@ -55,6 +99,8 @@ class Tanh(Activation):
 class Sigmoid(Activation):
     """A(p) = s(p) = 1 / (1 + exp(-p))."""
 
+    range = "unit"
+
     def value(self, p: Any) -> Any:
         return expit(p)
 
@@ -72,6 +118,7 @@ class Softplus(Activation):
     """A(p) = log(1 + exp(beta p)) / beta."""
 
     beta: float = 1.0
+    range = "positive"
 
     def value(self, p: Any) -> Any:
         return np.logaddexp(self.beta * p, 0) / self.beta
@@ -139,19 +186,3 @@ class GeluTanh(Activation):
 
     def jax(self, p, jax):
         return jax.nn.gelu(p, approximate=True)
-
-
-class Softsign(Activation):
-    """A(p) = p / (1 + |p|)."""
-
-    def value(self, p: Any) -> Any:
-        return p / (1 + np.abs(p))
-
-    def derivative(self, p: Any) -> Any:
-        return 1 / (1 + np.abs(p)) ** 2
-
-    def torch(self, p, torch):
-        return torch.nn.functional.softsign(p)
-
-    def jax(self, p, jax):
-        return jax.nn.soft_sign(p)

@@ -32,11 +32,15 @@ class Gradient(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A box's answer to its current input: E, its own sensitivity and all those inside it, and the gradients."""
+    """A box's answer to its current input: E, its own sensitivity and all those inside it, and the gradients.
+
+    activations holds, for each box, dE/da of its activation's own weights, by name.
+    """
 
     E: Any
     sensitivities: tuple[Any, ...]
     gradients: tuple[Gradient, ...]
+    activations: tuple[dict[str, Any], ...] = ()
 
     @property
     def delta_p(self) -> Any:
@@ -80,11 +84,21 @@ class Box:
             c = c @ self.w
         return c if self.b is None else c + np.expand_dims(self.b, -2)
 
+    def delta_a(self, delta_c: Any) -> Any:
+        """The sensitivity of what is weighed."""
+        # sum_j w_ij delta_c_j
+        return delta_c if self.w is None else delta_c @ np.swapaxes(self.w, -1, -2)
+
+    def pull_own(self, p: Any, delta_c: Any) -> dict[str, Any]:
+        """dE/da of each of the activation's own weights."""
+        # dE/da = sum_i (dA/da)(p_i) delta_a_i
+        names = self.activation.own_weights
+        return {a: np.sum(self.activation.by(a, p) * self.delta_a(delta_c), axis=(-2, -1)) for a in names}
+
     def pull(self, p: Any, delta_c: Any) -> tuple[Any, Gradient]:
         """The box's sensitivity and gradient, from the sensitivity of the box inside."""
         # delta_p_i = A'(p_i) sum_j w_ij delta_c_j
-        delta_a = delta_c if self.w is None else delta_c @ np.swapaxes(self.w, -1, -2)
-        delta_p = self.activation.pull(p, delta_a)
+        delta_p = self.activation.pull(p, self.delta_a(delta_c))
         # dE/dw_ij = A(p_i) delta_c_j
         w = None if self.w is None else np.swapaxes(self.activation.value(p), -1, -2) @ delta_c
         # dE/db_j = delta_c_j
@@ -101,7 +115,8 @@ class Box:
     def answer(self, p: Any) -> Answer:
         inner = self.inside.answer(self.weigh(p))
         delta_p, gradient = self.pull(p, inner.delta_p)
-        return Answer(inner.E, (delta_p, *inner.sensitivities), (gradient, *inner.gradients))
+        own = self.pull_own(p, inner.delta_p)
+        return Answer(inner.E, (delta_p, *inner.sensitivities), (gradient, *inner.gradients), (own, *inner.activations))
 
 
 def network(

@@ -6,25 +6,28 @@ name, and is refused at once when a method is misspelled, missing or takes a nam
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import functools
 import inspect
 import re
 from typing import Any, ClassVar, Self, dataclass_transform
 
 from gradagree.reference.contract_checks import (
+    DOMAINS,
     TARGETS,
     ContractError,
     check_methods,
     check_name,
     check_parameters,
     nearest,
-    parameters,
 )
+from gradagree.reference.parameters import Weight, checked, parameters, text_of
 
-__all__ = ["TARGETS", "Activation", "ContractError", "ErrorFunction", "spelling_names"]
+__all__ = ["DOMAINS", "TARGETS", "Activation", "ContractError", "ErrorFunction", "Weight", "spelling_names"]
 
-spelling_names: set[str] = {"torch", "jax"}
-"""Methods that hold a framework's spelling; each adapter adds its name."""
+spelling_names: set[str] = {"torch", "jax", "optax"}
+"""Methods that hold a spelling in a framework, or a library of jax; each adapter adds its name."""
 
 
 @dataclass_transform(frozen_default=True)
@@ -40,7 +43,10 @@ class _Function:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "catalogue" in cls.__dict__ or cls.__name__.startswith("_"):
+        if "catalogue" in cls.__dict__:
+            return
+        if cls.__name__.startswith("_"):
+            dataclasses.dataclass(frozen=True)(cls)
             return
         if "name" not in cls.__dict__:
             cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
@@ -51,20 +57,23 @@ class _Function:
         cls.catalogue[cls.name] = cls
 
     def __post_init__(self) -> None:
-        """Parameters take the type of their default, so that equal ones have one text."""
+        """Parameters take the type of their default, so that equal ones have one text. Raises ContractError."""
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
-            if type(field.default) in (bool, int, float, str):
-                kind: Any = type(field.default)
-                object.__setattr__(self, field.name, kind(getattr(self, field.name)))
+            object.__setattr__(self, field.name, checked(type(self), field, getattr(self, field.name)))
 
     def __str__(self) -> str:
         """Canonical text without parameters at their defaults: ``tanh``, ``leaky_relu(negative_slope=0.25)``."""
         changed = [
-            f"{field.name}={getattr(self, field.name)}"
+            f"{field.name}={text_of(getattr(self, field.name))}"
             for field in dataclasses.fields(self)  # type: ignore[arg-type]
             if getattr(self, field.name) != field.default
         ]
         return self.name + (f"({','.join(changed)})" if changed else "")
+
+    def width(self, n: int) -> int | None:
+        """How many numbers belong to n of them; None where n do not fit. A tuple has one number for each of the n."""
+        given = [getattr(self, field.name) for field in dataclasses.fields(self)]  # type: ignore[arg-type]
+        return None if any(isinstance(x, tuple) and len(x) not in (0, n) for x in given) else n
 
     @classmethod
     def summary(cls) -> str:
@@ -92,13 +101,23 @@ class Activation(_Function):
     A subclass gives ``value(p)`` and ``derivative(p)`` in NumPy (any shape; p and the answer have the same one), its
     parameters as fields with defaults, and one method for each framework, named after it: ``torch(p, torch)``,
     ``jax(p, jax)``. Where A' jumps, ``kinks`` lists the points. ``second(p)`` may give A''.
+
+    One that works along the last axis gives ``pull(p, delta_a)`` in place of ``derivative``, and, where it does not
+    keep the number of entries, ``width(n)``: how many come out of n, or None where n are not allowed.
+
+    A field of type `Weight` is a weight of the activation itself, shared by all entries: ``a: Weight = Weight(0.25)``.
+    It has ``by_a(p)``, which is dA/da, and a spelling finds the framework's own array, without axes, in ``self.a``.
+
+    ``domain`` says which p the formula is for, ``range`` what it gives (each one of `DOMAINS`).
     """
 
     catalogue: ClassVar[dict[str, type[Activation]]] = {}
     kind = "activation"
     required = frozenset({"value", "derivative"})
-    optional = frozenset({"pull", "second", "kinks"})
+    optional = frozenset({"pull", "second", "kinks", "width", "domain", "range"})
     aliases: ClassVar[dict[str, str]] = {"identity": "id", "linear": "id", "swish": "silu"}
+    domain: ClassVar[str] = "real"
+    range: ClassVar[str] = "real"
 
     @property
     def kinks(self) -> tuple[float, ...]:
@@ -114,23 +133,48 @@ class Activation(_Function):
         raise NotImplementedError
 
     def pull(self, p: Any, delta_a: Any) -> Any:
-        """delta_p = A'(p) delta_a."""
+        """delta_p = A'(p) delta_a; for one along the last axis, delta_p_i = sum_j dA_j/dp_i delta_a_j."""
         return self.derivative(p) * delta_a
+
+    @functools.cached_property
+    def along_last_axis(self) -> bool:
+        """Whether it has a rule of its own for pull."""
+        return type(self).pull is not Activation.pull
+
+    @functools.cached_property
+    def own_weights(self) -> tuple[str, ...]:
+        """The names of its fields of type `Weight`."""
+        return tuple(f.name for f in dataclasses.fields(self) if isinstance(f.default, Weight))
+
+    def by(self, name: str, p: Any) -> Any:
+        """The derivative of A(p) by the weight of that name."""
+        return getattr(self, f"by_{name}")(p)
+
+    def holding(self, **weights: Any) -> Self:
+        """A copy that computes with these arrays in place of its own weights' numbers."""
+        held = copy.copy(self)
+        for name, array in weights.items():
+            object.__setattr__(held, name, array)
+        return held
 
 
 class ErrorFunction(_Function):
     """E = E(o, t), with the sensitivity of the error box.
 
     A subclass gives ``value(o, t)``, summed over the last two axes (examples, outputs), and ``sensitivity(o, t)``, of
-    the shape of o. ``targets`` says what t holds (one of `TARGETS`); where the slope jumps, ``kink(o, t)`` is true.
+    the shape of o. ``targets`` says what t holds (one of `TARGETS`), ``domain`` what o must be (one of `DOMAINS`), and
+    ``width(n)`` how many targets an example with n outputs has, or None where n outputs are not allowed.
+
+    Where the slope jumps, ``kink(o, t)`` is true, and ``across(o, t)`` is a direction that leads off the kink.
     """
 
     catalogue: ClassVar[dict[str, type[ErrorFunction]]] = {}
     kind = "error function"
     required = frozenset({"value", "sensitivity"})
-    optional = frozenset({"kink", "targets"})
+    optional = frozenset({"kink", "across", "targets", "domain", "width"})
     aliases: ClassVar[dict[str, str]] = {"sum_of_squares": "sse", "softmax_cross_entropy": "cross_entropy"}
     targets: ClassVar[str] = "real"
+    domain: ClassVar[str] = "real"
 
     def value(self, o: Any, t: Any) -> Any:
         """E(o, t), a number for each network."""
@@ -143,3 +187,7 @@ class ErrorFunction(_Function):
     def kink(self, o: Any, t: Any) -> Any:
         """True where the slope of E jumps; by default nowhere."""
         return o != o
+
+    def across(self, o: Any, t: Any) -> Any:
+        """A direction in which every kink is crossed; by default all outputs grow."""
+        return o * 0 + 1

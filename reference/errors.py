@@ -8,16 +8,46 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
 
+from gradagree.reference.binary import BinaryCrossEntropy as BinaryCrossEntropy
+from gradagree.reference.binary import BinaryCrossEntropyOnLogits as BinaryCrossEntropyOnLogits
+from gradagree.reference.binary import BinarySparsemax as BinarySparsemax
+from gradagree.reference.binary import SigmoidFocal as SigmoidFocal
+from gradagree.reference.class_margins import MulticlassHinge as MulticlassHinge
+from gradagree.reference.class_margins import MulticlassPerceptron as MulticlassPerceptron
+from gradagree.reference.class_margins import MultilabelMargin as MultilabelMargin
+from gradagree.reference.class_margins import MultilabelSoftMargin as MultilabelSoftMargin
+from gradagree.reference.class_margins import MultiMargin as MultiMargin
 from gradagree.reference.contract import ErrorFunction
+from gradagree.reference.divergences import GeneralizedKl as GeneralizedKl
+from gradagree.reference.divergences import KlDiv as KlDiv
+from gradagree.reference.divergences import KlDivOfLogs as KlDivOfLogs
+from gradagree.reference.embeddings import CosineDistance as CosineDistance
+from gradagree.reference.embeddings import CosineEmbedding as CosineEmbedding
+from gradagree.reference.embeddings import PairwiseDistance as PairwiseDistance
+from gradagree.reference.likelihoods import GaussianNll as GaussianNll
+from gradagree.reference.likelihoods import PoissonNll as PoissonNll
+from gradagree.reference.likelihoods import PoissonNllOfRates as PoissonNllOfRates
+from gradagree.reference.margins import Hinge as Hinge
+from gradagree.reference.margins import HingeEmbedding as HingeEmbedding
+from gradagree.reference.margins import MarginRanking as MarginRanking
+from gradagree.reference.margins import Perceptron as Perceptron
+from gradagree.reference.margins import SoftMargin as SoftMargin
+from gradagree.reference.multiclass import Nll as Nll
+from gradagree.reference.multiclass import PolyCrossEntropy as PolyCrossEntropy
+from gradagree.reference.multiclass import SoftCrossEntropy as SoftCrossEntropy
+from gradagree.reference.multiclass import SoftmaxCrossEntropy as SoftmaxCrossEntropy
+from gradagree.reference.parameters import Reduction
+from gradagree.reference.reductions import _EntryByEntry
+from gradagree.reference.regression import HalfSquared as HalfSquared
+from gradagree.reference.regression import LogCosh as LogCosh
+from gradagree.reference.regression import Quantile as Quantile
+from gradagree.reference.regression import SmoothL1 as SmoothL1
+from gradagree.reference.sparsemax import MulticlassSparsemax as MulticlassSparsemax
+from gradagree.reference.triplets import TripletMargin as TripletMargin
+from gradagree.reference.triplets import TripletMarginOfSquares as TripletMarginOfSquares
 
 EXAMPLES_AND_OUTPUTS = (-2, -1)
-
-
-def entries(o: Any) -> int:
-    """How many outputs one network has over all its examples."""
-    return int(o.shape[-2] * o.shape[-1])
 
 
 class SumOfSquares(ErrorFunction):
@@ -38,107 +68,69 @@ class SumOfSquares(ErrorFunction):
         return jax.numpy.sum((o - t) ** 2)
 
 
-class MeanSquared(ErrorFunction):
+class MeanSquared(_EntryByEntry):
     """E = mean_i (o_i - t_i)^2."""
 
     name = "mse"
 
-    def value(self, o: Any, t: Any) -> Any:
-        return np.mean((o - t) ** 2, axis=EXAMPLES_AND_OUTPUTS)
+    def _entry(self, o: Any, t: Any) -> Any:
+        return (o - t) ** 2
 
-    def sensitivity(self, o: Any, t: Any) -> Any:
-        return 2 * (o - t) / entries(o)
+    def _slope(self, o: Any, t: Any) -> Any:
+        return 2 * (o - t)
 
     def torch(self, o, t, torch):
-        return torch.nn.functional.mse_loss(o, t, reduction="mean")
+        return self._gathered(torch.nn.functional.mse_loss(o, t, reduction=self.reduction), torch.as_tensor)
 
     def jax(self, o, t, jax):
-        return jax.numpy.mean((o - t) ** 2)
+        return self._gathered((o - t) ** 2, jax.numpy.asarray)
+
+    def optax(self, o, t, optax, jax):
+        return self._gathered(optax.squared_error(o, t), jax.numpy.asarray)
 
 
-class Absolute(ErrorFunction):
+class Absolute(_EntryByEntry):
     """E = sum_i |o_i - t_i|."""
 
-    def value(self, o: Any, t: Any) -> Any:
-        return np.sum(np.abs(o - t), axis=EXAMPLES_AND_OUTPUTS)
+    reduction: Reduction = "sum"
 
-    def sensitivity(self, o: Any, t: Any) -> Any:
+    def _entry(self, o: Any, t: Any) -> Any:
+        return np.abs(o - t)
+
+    def _slope(self, o: Any, t: Any) -> Any:
         return np.sign(o - t)
 
     def kink(self, o: Any, t: Any) -> Any:
         return o == t
 
     def torch(self, o, t, torch):
-        return torch.nn.functional.l1_loss(o, t, reduction="sum")
+        return self._gathered(torch.nn.functional.l1_loss(o, t, reduction=self.reduction), torch.as_tensor)
 
     def jax(self, o, t, jax):
-        return jax.numpy.sum(jax.numpy.abs(o - t))
+        return self._gathered(jax.numpy.abs(o - t), jax.numpy.asarray)
 
 
-class Huber(ErrorFunction):
+class Huber(_EntryByEntry):
     """E = mean_i h(o_i - t_i), h(d) = d^2/2 where |d| <= delta, else delta (|d| - delta/2)."""
 
     delta: float = 1.0
 
-    def value(self, o: Any, t: Any) -> Any:
+    def _entry(self, o: Any, t: Any) -> Any:
         d = np.abs(o - t)
-        h = np.where(d <= self.delta, 0.5 * d**2, self.delta * (d - 0.5 * self.delta))
-        return np.mean(h, axis=EXAMPLES_AND_OUTPUTS)
+        return np.where(d <= self.delta, 0.5 * d**2, self.delta * (d - 0.5 * self.delta))
 
-    def sensitivity(self, o: Any, t: Any) -> Any:
-        return np.minimum(np.maximum(o - t, -self.delta), self.delta) / entries(o)
+    def _slope(self, o: Any, t: Any) -> Any:
+        return np.minimum(np.maximum(o - t, -self.delta), self.delta)
 
     def torch(self, o, t, torch):
-        return torch.nn.functional.huber_loss(o, t, reduction="mean", delta=self.delta)
+        e = torch.nn.functional.huber_loss(o, t, reduction=self.reduction, delta=self.delta)
+        return self._gathered(e, torch.as_tensor)
 
     def jax(self, o, t, jax):
         jnp = jax.numpy
         d = jnp.abs(o - t)
-        return jnp.mean(jnp.where(d <= self.delta, 0.5 * d**2, self.delta * (d - 0.5 * self.delta)))
+        e = jnp.where(d <= self.delta, 0.5 * d**2, self.delta * (d - 0.5 * self.delta))
+        return self._gathered(e, jnp.asarray)
 
-
-class BinaryCrossEntropyOnLogits(ErrorFunction):
-    """E = mean_i log(1 + exp(o_i)) - t_i o_i: binary cross-entropy of s(o), from the logits o."""
-
-    name = "bce_logits"
-    targets = "bits"
-
-    def value(self, o: Any, t: Any) -> Any:
-        return np.mean(np.logaddexp(o, 0) - t * o, axis=EXAMPLES_AND_OUTPUTS)
-
-    def sensitivity(self, o: Any, t: Any) -> Any:
-        return (expit(o) - t) / entries(o)
-
-    def torch(self, o, t, torch):
-        return torch.nn.functional.binary_cross_entropy_with_logits(o, t, reduction="mean")
-
-    def jax(self, o, t, jax):
-        log_s = jax.nn.log_sigmoid
-        return -jax.numpy.mean(t * log_s(o) + (1 - t) * log_s(-o))
-
-
-class SoftmaxCrossEntropy(ErrorFunction):
-    """E = mean over examples of log(sum_j exp o_j) - o_t, where t is the number of the right class."""
-
-    name = "cross_entropy"
-    targets = "classes"
-
-    def value(self, o: Any, t: Any) -> Any:
-        z = o - np.max(o, axis=-1, keepdims=True)
-        right = np.sum(np.where(self._right(o, t), z, 0.0), axis=-1)
-        return np.mean(np.log(np.sum(np.exp(z), axis=-1)) - right, axis=-1)
-
-    def sensitivity(self, o: Any, t: Any) -> Any:
-        z = np.exp(o - np.max(o, axis=-1, keepdims=True))
-        softmax = z / np.sum(z, axis=-1, keepdims=True)
-        return (softmax - np.where(self._right(o, t), 1.0, 0.0)) / o.shape[-2]
-
-    def _right(self, o: Any, t: Any) -> Any:
-        return t[..., None] == np.arange(o.shape[-1])
-
-    def torch(self, o, t, torch):
-        return torch.nn.functional.cross_entropy(o, t, reduction="mean")
-
-    def jax(self, o, t, jax):
-        log_softmax = jax.nn.log_softmax(o, axis=-1)
-        return -jax.numpy.mean(jax.numpy.take_along_axis(log_softmax, t[..., None], axis=-1))
+    def optax(self, o, t, optax, jax):
+        return self._gathered(optax.huber_loss(o, t, delta=self.delta), jax.numpy.asarray)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.reference.contract import Activation
+from gradagree.reference.contract import Activation, Weight
 
 
 class Relu(Activation):
@@ -94,3 +94,28 @@ class Hardtanh(Activation):
         if self.kinks == (-1.0, 1.0):
             return jax.nn.hard_tanh(p)
         return jax.numpy.clip(p, self.min_val, self.max_val)
+
+
+class Prelu(Activation):
+    """A(p) = p where p > 0, else a p, where a is a weight."""
+
+    a: Weight = Weight(0.25)
+
+    @property
+    def kinks(self) -> tuple[float, ...]:
+        return () if float(self.a) == 1 else (0.0,)
+
+    def value(self, p: Any) -> Any:
+        return np.where(p > 0, p, self.a * p)
+
+    def derivative(self, p: Any) -> Any:
+        return np.where(p > 0, 1.0, self.a)
+
+    def by_a(self, p: Any) -> Any:
+        return np.where(p > 0, 0.0, p)
+
+    def torch(self, p, torch):
+        return torch.nn.functional.prelu(p, self.a)
+
+    def jax(self, p, jax):
+        return jax.numpy.where(p > 0, p, self.a * p)

@@ -115,10 +115,11 @@ def where(condition: Any, x: Any, y: Any) -> Dual:
 
 
 def maximum(x: Any, y: Any) -> Dual:
-    """The larger one's slope; at a tie none (NaN), for there is no derivative."""
+    """The larger one's slope; at a tie of different slopes none (NaN), for there is no derivative."""
     x, y = lift(x), lift(y)
     slope = np.where(x.value > y.value, x.slope, y.slope)
-    return Dual(np.maximum(x.value, y.value), np.where(x.value == y.value, np.nan, slope))
+    tie = (x.value == y.value) & (x.slope != y.slope)
+    return Dual(np.maximum(x.value, y.value), np.where(tie, np.nan, slope))
 
 
 def minimum(x: Any, y: Any) -> Dual:

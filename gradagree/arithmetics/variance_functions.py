@@ -32,7 +32,7 @@ def add(x: Any, y: Any, sign: int = 1) -> Variance:
 def multiply(x: Any, y: Any) -> Variance:
     x, y = lifted(x, y)
     value = x.value * y.value
-    variance = x.value**2 * y.variance + y.value**2 * x.variance + rounding(value, x.model)
+    variance = x.value**2 * y.variance + (y.value**2 + y.variance) * x.variance + rounding(value, x.model)
     return Variance(value, variance, x.model)
 
 

@@ -168,10 +168,11 @@ class NumpyFake(Adapter):
         for _ in problem.activations:
             inputs.append(box.weigh(inputs[-1]))
             box = box.inside
+        own = tuple(tuple(map(self.back, weights.values())) for weights in found.activations)
         gradients = [[None if x is None else self.back(x) for x in pair] for pair in found.gradients]
         return Answer(
             float(found.E), tuple(map(self.back, inputs)), tuple(map(self.back, found.sensitivities)),
-            tuple(w for w, _ in gradients), tuple(b for _, b in gradients), 0.0,
+            tuple(w for w, _ in gradients), tuple(b for _, b in gradients), 0.0, activations=own,
         )  # fmt: skip
 
 

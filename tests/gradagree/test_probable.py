@@ -130,7 +130,10 @@ def test_that_the_centre_is_the_references_own_answer(bench: Any, dtype: str) ->
         arrays = case.arrays()
         right = backpropagate(case.network(arrays), arrays.inputs)
         weights, biases = zip(*right.gradients, strict=True)
-        own = Answer(float(right.E), (arrays.inputs,), right.sensitivities[:1], weights, biases)
+        activations = tuple(tuple(own.values()) for own in right.activations)
+        own = Answer(
+            float(right.E), (arrays.inputs,), right.sensitivities[:1], weights, biases, activations=activations
+        )
         found = probable(case, arrays, own, bench.framework.models[dtype])
         assert {comparison.ratio for comparison in found} == {0.0}
         assert len(found) == 2 + len(arrays.weights) + sum(case.biases)

@@ -20,10 +20,11 @@ from gradagree.drawing import REGIMES
 from gradagree.judged import JudgedActivation
 from gradagree.kinks import at_kinks
 from gradagree.radii import cells, radii
-from gradagree.reference import Activation
+from gradagree.reference import Activation, ErrorFunction
 from gradagree.verdict import Verdict
 
 PASSES = (Verdict.AGREE, Verdict.UNDECIDED, Verdict.OUT_OF_RANGE)
+ERRORS = [ErrorFunction.named(name) for name in ("sse", "mse", "huber", "bce_logits", "cross_entropy")]
 each_dtype = pytest.mark.parametrize("dtype", FORMATS)
 
 
@@ -61,7 +62,7 @@ def boxes_of(torch: ForTorch, case: Case) -> Iterator[BoxCheck]:
 @pytest.mark.parametrize("regime", REGIMES)
 def test_that_what_is_cleared_is_within_the_certain_tolerance(torch: ForTorch, dtype: str, regime: str) -> None:
     cleared = 0
-    for case in draw(12, 5, [dtype], regimes=[regime]):
+    for case in draw(12, 5, [dtype], errors=ERRORS, regimes=[regime]):
         for one in boxes_of(torch, case):
             for part, observed, quick, expect in arrays_of(one):
                 if quick is not None:
@@ -76,7 +77,7 @@ def test_that_what_is_cleared_is_within_the_certain_tolerance(torch: ForTorch, d
 def test_that_most_of_what_is_right_is_cleared(torch: ForTorch, dtype: str) -> None:
     found = [
         quick is not None
-        for case in draw(10, 3, [dtype], regimes=["ordinary"])
+        for case in draw(10, 3, [dtype], errors=ERRORS, regimes=["ordinary"])
         for one in boxes_of(torch, case)
         for _, _, quick, _ in arrays_of(one)
     ]
@@ -87,7 +88,7 @@ def test_that_most_of_what_is_right_is_cleared(torch: ForTorch, dtype: str) -> N
 @pytest.mark.parametrize("seed", range(3))
 def test_that_an_entry_moved_past_its_tolerance_is_never_cleared(torch: ForTorch, dtype: str, seed: int) -> None:
     moved = 0
-    for case in draw(6, seed, [dtype], regimes=["ordinary", "grid"]):
+    for case in draw(6, seed, [dtype], errors=ERRORS, regimes=["ordinary", "grid"]):
         for one in boxes_of(torch, case):
             for part, observed, quick, expect in arrays_of(one):
                 tolerance = expect(Tolerant()).radius

@@ -13,12 +13,13 @@ import pytest
 from gradagree.arithmetics import Ball, Dual, Rounded
 from gradagree.arithmetics.ball import lift, precision
 from gradagree.arithmetics.model import model
+from gradagree.judged_vector import judged_activation
 from gradagree.reference import Activation, activations
 
 BITS = 600
-GRID = np.arange(-32, 33) / 4
+GRID = np.arange(-96, 97) / 4
 REGISTERED = [made for made in Activation.catalogue.values() if made.__module__.startswith("gradagree.reference")]
-DEFAULTS = [made() for made in REGISTERED]
+DEFAULTS = [made() for made in REGISTERED if not made().along_last_axis]
 VARIANTS = [
     *DEFAULTS,
     activations.LeakyRelu(negative_slope=-0.5),
@@ -27,8 +28,21 @@ VARIANTS = [
     activations.Softplus(beta=3.0),
     activations.Softplus(beta=-0.5),
     activations.Hardtanh(min_val=-2.25, max_val=0.5),
+    activations.Clip(low=-0.5, high=4.0),
+    activations.Threshold(threshold=0.5, to=-1.25),
+    activations.Rrelu(lower=0.25, upper=0.75),
+    activations.Celu(alpha=2.0),
+    activations.Hardshrink(lambd=1.5),
+    activations.Softshrink(lambd=0.25),
+    activations.Squareplus(b=0.5),
+    activations.SoftplusThreshold(beta=2.0, threshold=9.0),
+    activations.Prelu(a=-0.75),
+    activations.Prelu(a=1.0),
 ]
 KINKED = [activation for activation in VARIANTS if activation.kinks]
+JUMPING = (activations.Threshold, activations.Hardshrink, activations.SoftplusThreshold)
+"""Their values jump at their kinks, as their docstrings say."""
+CONTINUOUS = [activation for activation in KINKED if not isinstance(activation, JUMPING)]
 
 
 class Planted:
@@ -37,6 +51,7 @@ class Planted:
     kinks: tuple[float, ...] = ()
 
     def __init__(self, activation: Activation, derivative: Callable[[Any], Any]) -> None:
+        self.domain = activation.domain
         self.value = activation.value
         self.derivative = derivative
 
@@ -56,7 +71,15 @@ def dyadic_points(activation: Any) -> np.ndarray:
     sizes = np.outer([1.0, 1.25, 1.5, 1.8125], np.exp2([-1000, -160, -60, -30, -12, 12, 30, 60])).ravel()
     near = [kink + side * 2.0**-k for kink in activation.kinks for side in (-1, 1) for k in (1, 10, 30)]
     points = np.concatenate([np.arange(-96, 97) / 8, sizes, -sizes, near])
-    return points[~np.isin(points, activation.kinks)]
+    points = points[~np.isin(points, activation.kinks)]
+    return within(activation, points)
+
+
+def within(activation: Any, points: np.ndarray) -> np.ndarray:
+    """Those inside the domain, and, for functions that grow like exp, those whose values have few thousand digits."""
+    points = points[points > 0] if activation.domain == "positive" else points
+    large = getattr(activation, "name", "") in ("exp", "gaussian")
+    return points[np.abs(points) < 2.0**20] if large else points
 
 
 def wrong_slopes(activation: Any, points: np.ndarray) -> np.ndarray:
@@ -64,7 +87,10 @@ def wrong_slopes(activation: Any, points: np.ndarray) -> np.ndarray:
     p, sharp = Ball.exact(points), flint.arb(2) ** (-BITS // 2)
     derived = lift(activation.derivative(p)).balls
     slope = lift(activation.value(Dual.variable(p)).slope).balls
-    proved = [x.overlaps(y) and x.rad() < sharp and y.rad() < sharp for x, y in zip(derived, slope, strict=True)]
+    proved = [
+        x.overlaps(y) and max(x.rad(), y.rad()) < sharp * max(1, abs(y).upper())
+        for x, y in zip(derived, slope, strict=True)
+    ]
     return points[~np.asarray(proved)]
 
 
@@ -76,7 +102,9 @@ def jump(activation: Any, at: float, step: float) -> flint.arb:
 
 def jumps(activation: Any) -> tuple[float, ...]:
     """Where the slope jumps: there its change stays, elsewhere it vanishes with the step."""
-    return tuple(at for at in GRID if jump(activation, at, 2.0**-30) > jump(activation, at, 2.0**-8) / 2)
+    return tuple(
+        at for at in within(activation, GRID) if jump(activation, at, 2.0**-30) > jump(activation, at, 2.0**-8) / 2
+    )
 
 
 def is_continuous(value: Callable[[Any], Any], at: float) -> bool:
@@ -89,7 +117,7 @@ def is_continuous(value: Callable[[Any], Any], at: float) -> bool:
 @each(VARIANTS)
 def test_that_the_derivative_is_the_slope_of_the_value(activation: Activation) -> None:
     points = dyadic_points(activation)
-    assert points.size > 250
+    assert points.size > 120
     assert wrong_slopes(activation, points).size == 0
 
 
@@ -124,7 +152,7 @@ def test_that_an_unlisted_kink_is_found(activation: Activation) -> None:
     assert jumps(planted) != planted.kinks
 
 
-@each(KINKED)
+@each(CONTINUOUS)
 def test_that_the_value_is_continuous_at_its_kinks(activation: Activation) -> None:
     assert all(is_continuous(activation.value, kink) for kink in activation.kinks)
 
@@ -145,6 +173,7 @@ def test_that_the_derivative_at_a_kink_lies_between_the_sides(activation: Activa
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3), (4, 2, 3)], ids=str)
 def test_that_value_and_derivative_keep_the_shape_and_the_input(activation: Activation, shape: tuple[int, ...]) -> None:
     p = np.linspace(-3, 3, int(np.prod(shape))).reshape(shape)
+    p = np.abs(p) + 1 if activation.domain == "positive" else p
     before = p.copy()
     assert [np.shape(part(p)) for part in (activation.value, activation.derivative)] == [shape, shape]
     np.testing.assert_array_equal(p, before)
@@ -152,7 +181,8 @@ def test_that_value_and_derivative_keep_the_shape_and_the_input(activation: Acti
 
 @each(VARIANTS)
 def test_that_pull_is_the_derivative_times_the_sensitivity(activation: Activation) -> None:
-    p, delta_a = GRID + 1 / 16, GRID[::-1] * 0.5
+    p = within(activation, GRID + 1 / 16)
+    delta_a = GRID[: p.size] * 0.5
     np.testing.assert_array_equal(activation.pull(p, delta_a), activation.derivative(p) * delta_a)
 
 
@@ -160,9 +190,12 @@ def strays(activation: Activation, framework: str, reference: Activation) -> np.
     """The points of the grid where the spelling is outside what a correct float32 program may compute."""
     module = pytest.importorskip(framework)
     make = module.tensor if framework == "torch" else module.numpy.asarray
-    observed = np.asarray(getattr(activation, framework)(make(GRID.astype(np.float32)), module), dtype=np.float64)
-    expected = reference.value(Rounded.stored(GRID, model("float32", flushes=True)))
-    return GRID[~(np.abs(observed - expected.value) <= expected.radius)]
+    points = within(activation, GRID)
+    own = {name: make(np.asarray(getattr(activation, name), np.float32)) for name in activation.own_weights}
+    spelled = getattr(activation.holding(**own), framework)(make(points.astype(np.float32)), module)
+    observed = np.asarray(spelled, dtype=np.float64)
+    expected = judged_activation(reference, True, None).value(Rounded.stored(points, model("float32", flushes=True)))
+    return points[~(np.abs(observed - expected.value) <= expected.radius)]
 
 
 @each(VARIANTS)

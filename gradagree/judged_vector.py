@@ -1,0 +1,63 @@
+"""Activations along the last axis whose rounded answers enclose those of any correct formula."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradagree.arithmetics.rounded import Rounded
+from gradagree.directions import formed_pull, pull_change, rows, value_change
+from gradagree.judged import JudgedActivation, allowance, handed_on, wider
+from gradagree.natural import FRACTIONS
+from gradagree.reference import Activation
+from gradagree.reference.samples import inside
+
+__all__ = ["JudgedVector", "judged_activation"]
+
+
+def judged_activation(activation: Activation, natural: bool, slope: str | None) -> JudgedActivation:
+    kind = JudgedVector if activation.along_last_axis else JudgedActivation
+    return kind(activation, natural, slope)
+
+
+@dataclass(frozen=True)
+class JudgedVector(JudgedActivation):
+    """An activation with a rule of its own for pull; |p A'| becomes sum_i |dA_j/dp_i p_i|, and so on."""
+
+    def value(self, p: Rounded) -> Rounded:
+        """A(p), within 8 u (|A_j| + sum_i |dA_j/dp_i p_i|), and 8 u times the largest |A_j| on the way if natural."""
+        x = p.value
+        with np.errstate(all="ignore"):
+            a = p._lift(self.activation.value(p))
+            if handed_on(a, p):
+                return a
+            scale = np.abs(a.value) + value_change(self.activation, x)
+            if self.natural:
+                scale = scale + np.fmax.reduce([np.abs(self.activation.value(way)) for way in self._way(x)])
+        return a.widened(allowance(scale, a.radius, p.model))
+
+    def pull(self, p: Rounded, delta_a: Rounded) -> Rounded:
+        """delta_p, within what automatic differentiation of A may form, and 8 u (|delta_p| + its change for one of p).
+
+        If natural, 8 u of the largest sum_j |dA_j/dp_i delta_a_j| on the way from 0 to p, too.
+        """
+        x, d = p.value, delta_a.value
+        with np.errstate(all="ignore"):
+            rounded = p._lift(self.activation.pull(p, delta_a))
+            formed = formed_pull(self.activation, p, delta_a)
+            scale = np.abs(rounded.value) + pull_change(self.activation, x, d)
+            if self.natural:
+                scale = scale + np.fmax.reduce([self._size(way, d) for way in self._way(x)])
+        radius = rounded.radius if formed is None else wider(rounded, formed)
+        return Rounded(rounded.value, radius, p.model).widened(allowance(scale, radius, p.model))
+
+    def _way(self, x: np.ndarray) -> list[np.ndarray]:
+        """Points on the way from 0 to p."""
+        return [inside(self.activation.domain, f * x) if f == 0 else f * x for f in FRACTIONS]
+
+    def _size(self, x: np.ndarray, delta_a: np.ndarray) -> Any:
+        found = rows(self.activation, x)
+        sizes = 0.0 if found is None else np.abs(found) * np.moveaxis(np.abs(delta_a), -1, 0)[..., None]
+        return np.broadcast_to(np.sum(sizes, axis=0), x.shape)

@@ -1,0 +1,59 @@
+"""Targets of each kind, drawn from a case's text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from gradagree.arithmetics.model import Format
+    from gradagree.cases import Case
+    from gradagree.drawing import Source
+
+__all__ = ["above_zero", "drawn_targets", "from_decisions"]
+
+SHARES = 16
+"""Probabilities are multiples of 1/16, which every dtype holds."""
+LEAST = 0.25
+"""Stands for zero where numbers must be above it."""
+
+Draw = Callable[..., np.ndarray]
+
+
+def above_zero(x: Any) -> Any:
+    """|x|, and 1/4 for 0; None stays None."""
+    return None if x is None else np.where(x == 0, LEAST, np.abs(x))
+
+
+def drawn_targets(case: Case, source: Source, draw: Draw, form: Format) -> np.ndarray:
+    """Targets of the kind and shape that the case's error function takes."""
+    from gradagree.shapes import target_shape
+
+    shape, kind = target_shape(case.error, case.batch, case.outputs), case.error.targets
+    if kind == "classes":
+        return source.integers(case.outputs, shape)
+    if kind in ("bits", "signs"):
+        bits = source.integers(2, shape).astype(np.float64)
+        return bits if kind == "bits" else 2 * bits - 1
+    if kind == "simplex":
+        return shares(source, shape)
+    drawn = np.asarray(draw(source, shape, form, "targets"))
+    return np.asarray(above_zero(drawn)) if kind == "positive" else drawn
+
+
+def shares(source: Source, shape: tuple[int, ...]) -> np.ndarray:
+    """Probabilities in each row: sixteen shares, each given to one entry at random."""
+    given = source.integers(shape[-1], (shape[0], SHARES))
+    return np.asarray(np.sum(given[..., None] == np.arange(shape[-1]), axis=1) / SHARES)
+
+
+def from_decisions(kind: str, decisions: np.ndarray, outputs: int) -> np.ndarray:
+    """The numbers of the right decisions as targets of that kind: for all but classes, 1 at the right one."""
+    if kind == "classes":
+        return decisions
+    right = (decisions[:, None] == np.arange(outputs)).astype(np.float64)
+    if kind == "signs":
+        return 2 * right - 1
+    return np.asarray(above_zero(right)) if kind == "positive" else right

@@ -1,0 +1,122 @@
+"""The error functions of distances and angles between embeddings; the outputs may hold two of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gradagree.reference.reductions import _ExampleByExample
+from gradagree.reference.vectors import along
+
+EPSILON = 1e-12
+"""What torch adds to the squared lengths in its cosine_embedding_loss."""
+
+
+class _Pairs(_ExampleByExample):
+    """Of two embeddings, the halves of the outputs."""
+
+    def _halves(self, o: Any) -> tuple[Any, Any]:
+        half = o.shape[-1] // 2
+        return o[..., :half], o[..., half:]
+
+
+class CosineEmbedding(_Pairs):
+    """E = mean over examples of 1 - cos where t = 1 and max(0, cos - margin) where t = -1.
+
+    cos = x'y / sqrt((x'x + 1e-12) (y'y + 1e-12)), where x and y are the two halves of the outputs.
+    """
+
+    targets = "signs"
+    margin: float = 0.0
+
+    def width(self, n: int) -> int | None:
+        return 1 if n % 2 == 0 else None
+
+    def _cos(self, o: Any) -> tuple[Any, Any, Any, Any]:
+        """cos, the product of both lengths, and their squares."""
+        x, y = self._halves(o)
+        xx, yy = along(x**2) + EPSILON, along(y**2) + EPSILON
+        lengths = np.sqrt(xx * yy)
+        return along(x * y) / lengths, lengths, xx, yy
+
+    def _example(self, o: Any, t: Any) -> Any:
+        cos = self._cos(o)[0]
+        return np.where(t > 0, 1 - cos, np.maximum(cos - self.margin, 0))[..., 0]
+
+    def _slope(self, o: Any, t: Any) -> Any:
+        # dcos/dx = y / (|x| |y|) - cos x / |x|^2, and likewise for y
+        x, y = self._halves(o)
+        cos, lengths, xx, yy = self._cos(o)
+        slope = np.concatenate([y / lengths - cos * x / xx, x / lengths - cos * y / yy], axis=-1)
+        return np.where(t > 0, -1.0, np.where(cos > self.margin, 1.0, 0.0)) * slope
+
+    def kink(self, o: Any, t: Any) -> Any:
+        at = (self._cos(o)[0] == self.margin) & (t < 0)
+        return np.broadcast_to(at, o.shape)
+
+    def across(self, o: Any, t: Any) -> Any:
+        return np.concatenate(self._halves(o)[::-1], axis=-1)
+
+    def torch(self, o, t, torch):
+        x, y = o.chunk(2, dim=-1)
+        options = {"margin": self.margin, "reduction": self.reduction}
+        return self._gathered(torch.nn.functional.cosine_embedding_loss(x, y, t[..., 0], **options), torch.as_tensor)
+
+    def jax(self, o, t, jax):
+        jnp = jax.numpy
+        x, y = jnp.split(o, 2, axis=-1)
+        cos = jnp.sum(x * y, -1) / jnp.sqrt((jnp.sum(x**2, -1) + EPSILON) * (jnp.sum(y**2, -1) + EPSILON))
+        return self._gathered(jnp.where(t[..., 0] > 0, 1 - cos, jnp.maximum(cos - self.margin, 0)), jnp.asarray)
+
+
+class CosineDistance(_ExampleByExample):
+    """E = mean over examples of 1 - o't / (|o| |t|); squared lengths below eps count as eps."""
+
+    eps: float = 2.0**-24
+
+    def _parts(self, o: Any, t: Any) -> tuple[Any, Any, Any]:
+        """The two unit vectors, and the length of o."""
+        oo, tt = (np.sqrt(np.maximum(along(x**2), self.eps)) for x in (o, t))
+        return o / oo, t / tt, oo
+
+    def _example(self, o: Any, t: Any) -> Any:
+        u, v, _ = self._parts(o, t)
+        return 1 - np.sum(u * v, axis=-1)
+
+    def _slope(self, o: Any, t: Any) -> Any:
+        # dE/do = (cos u - v) / |o|, and -v / sqrt(eps) where o is shorter
+        u, v, length = self._parts(o, t)
+        long = np.where(along(o**2) > self.eps, 1.0, 0.0)
+        return (long * along(u * v) * u - v) / length
+
+    def torch(self, o, t, torch):
+        oo, tt = (torch.sqrt(torch.clamp((x**2).sum(-1, keepdim=True), min=self.eps)) for x in (o, t))
+        return self._gathered(1 - ((o / oo) * (t / tt)).sum(-1), torch.as_tensor)
+
+    def jax(self, o, t, jax):
+        jnp = jax.numpy
+        oo, tt = (jnp.sqrt(jnp.maximum(jnp.sum(x**2, -1, keepdims=True), self.eps)) for x in (o, t))
+        return self._gathered(1 - jnp.sum((o / oo) * (t / tt), -1), jnp.asarray)
+
+    def optax(self, o, t, optax, jax):
+        return self._gathered(optax.cosine_distance(o, t, epsilon=self.eps), jax.numpy.asarray)
+
+
+class PairwiseDistance(_ExampleByExample):
+    """E = mean over examples of |o - t + eps|, the length of the difference."""
+
+    eps: float = 2.0**-20
+
+    def _example(self, o: Any, t: Any) -> Any:
+        return np.sqrt(np.sum((o - t + self.eps) ** 2, axis=-1))
+
+    def _slope(self, o: Any, t: Any) -> Any:
+        d = o - t + self.eps
+        return d / np.sqrt(along(d**2))
+
+    def torch(self, o, t, torch):
+        return self._gathered(torch.nn.functional.pairwise_distance(o, t, eps=self.eps), torch.as_tensor)
+
+    def jax(self, o, t, jax):
+        return self._gathered(jax.numpy.sqrt(jax.numpy.sum((o - t + self.eps) ** 2, -1)), jax.numpy.asarray)

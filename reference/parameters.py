@@ -1,0 +1,87 @@
+"""Parameters of activations and error functions: their kinds, and their canonical text, which is read back exactly."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import re
+import typing
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from gradagree.reference.contract import _Function
+
+__all__ = ["ContractError", "Reduction", "Weight", "checked", "parameters", "text_of"]
+
+Reduction = Literal["mean", "sum", "none"]
+"""Over the errors of all entries, or examples; "none" is contracted with fixed weights."""
+
+PLAIN = (bool, int, float, str)
+
+
+class ContractError(TypeError):
+    """A class does not keep the contract of an activation or error function."""
+
+
+class Weight(float):
+    """A parameter with a gradient, shared by all entries: ``a: Weight = Weight(0.25)``."""
+
+
+def parameters(made: type[_Function], text: str) -> dict[str, Any]:
+    """``a=1,b=2.5,weight=(0.5,2.0)`` as keyword arguments of the types of the fields' defaults."""
+    fields = {field.name: field for field in dataclasses.fields(made)}  # type: ignore[arg-type]
+    given: dict[str, Any] = {}
+    for part in filter(None, (part.strip() for part in re.split(r",(?![^(]*\))", text))):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or key not in fields:
+            raise ContractError(f"{made.name} has no parameter {key!r}; it has: {', '.join(fields) or 'none'}")
+        many = value.startswith("(") and value.endswith(")")
+        texts = filter(None, value.strip("()").split(",")) if many else [value]
+        numbers = [_read(made, key, one.strip(), 0.0 if many else fields[key].default) for one in texts]
+        given[key] = tuple(numbers) if many else numbers[0]
+    return given
+
+
+def _read(made: type[_Function], key: str, text: str, default: Any) -> Any:
+    choices = {"True": True, "False": False}
+    default = 0.0 if isinstance(default, tuple) else default
+    try:
+        value = choices[text] if isinstance(default, bool) else type(default)(text)
+    except (ValueError, KeyError):
+        raise ContractError(f"{made.name}: {key}={text!r} is no {type(default).__name__.lower()}") from None
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ContractError(f"{made.name}: {key}={text} is not finite")
+    return value
+
+
+def checked(made: type[_Function], field: dataclasses.Field[Any], value: Any) -> Any:
+    """A parameter's value with the type of its default; a tuple, where there may be one, of float.
+
+    Raises ContractError for a value that is none of the choices, and for a tuple in place of a number.
+    """
+    kind: Any = type(field.default)
+    if kind is tuple or "tuple" in str(field.type):
+        many = isinstance(value, tuple | list) or getattr(value, "ndim", 0) == 1
+        return tuple(float(x) for x in value) if many else float(value)
+    if isinstance(value, tuple | list):
+        raise ContractError(f"{made.name}: {field.name} is one {kind.__name__.lower()}, not {len(value)} of them")
+    choices = _choices(typing.cast("Any", made)).get(field.name)
+    if choices and value not in choices:
+        raise ContractError(f"{made.name}: {field.name}={value!r} is none of {', '.join(map(str, choices))}")
+    return kind(value) if kind in PLAIN or kind is Weight else value
+
+
+@functools.cache
+def _choices(made: Any) -> dict[str, tuple[Any, ...]]:
+    """The values of each parameter whose type is a Literal."""
+    try:
+        hints = typing.get_type_hints(made)
+    except NameError:
+        return {}
+    return {name: typing.get_args(hint) for name, hint in hints.items() if typing.get_origin(hint) is Literal}
+
+
+def text_of(value: Any) -> str:
+    """A parameter's value, without spaces."""
+    return f"({','.join(map(str, value))})" if isinstance(value, tuple) else str(value)

@@ -1,0 +1,52 @@
+"""Small numbers inside the domains: where a function can be looked at without a case."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gradagree.reference.contract import ErrorFunction
+
+__all__ = ["allowed_width", "inside", "neutral", "some_targets"]
+
+
+def inside(domain: str, x: Any) -> Any:
+    """Real numbers x moved into a domain, entry by entry or row by row."""
+    if domain == "real":
+        return x
+    y = 0.5 + x / (1 + np.abs(x)) / 2
+    if domain == "positive":
+        return np.abs(x) + 0.125
+    if domain == "unit":
+        return y
+    simplex = y / np.sum(y, axis=-1, keepdims=True)
+    return simplex if domain == "simplex" else np.log(simplex)
+
+
+def neutral(domain: str, x: Any) -> Any:
+    """The plain middle of a domain: 0, 1, 1/2, or n equal probabilities, in the shape of x."""
+    n = x.shape[-1] if np.ndim(x) else 1
+    middle = {"real": 0.0, "positive": 1.0, "unit": 0.5, "simplex": 1 / n, "log_simplex": -np.log(n)}
+    return np.full(np.shape(x), middle[domain])
+
+
+def allowed_width(function: Any, least: int) -> int:
+    """The smallest width of at least this that the function takes; else that of its tuples. Raises ValueError."""
+    tuples = sorted({len(value) for value in vars(function).values() if isinstance(value, tuple)} - {0})
+    for n in (*range(least, least + 64), *tuples):
+        if function.width(n) is not None:
+            return n
+    raise ValueError(f"{function} takes no width from {least} to {least + 63}")
+
+
+def some_targets(error: ErrorFunction, examples: int, outputs: int) -> np.ndarray:
+    """Targets of the error function's kind, each example with others."""
+    if error.targets == "classes":
+        return np.arange(examples) % outputs
+    width = error.width(outputs) or 0
+    k = np.arange(examples * width).reshape(examples, width)
+    if error.targets == "simplex":
+        return np.full(k.shape, 1 / max(width, 1))
+    kinds = {"real": k % 2.0, "bits": k % 2.0, "signs": 1 - 2.0 * (k % 2), "positive": k % 2 + 0.5}
+    return np.asarray(kinds[error.targets])

@@ -1,0 +1,109 @@
+"""The error functions of triplets of embeddings, which are the thirds of the outputs; there are no targets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gradagree.reference.reductions import _ExampleByExample
+from gradagree.reference.vectors import along
+
+
+class _Triplet(_ExampleByExample):
+    """max(0, margin + d(x, y) - d(x, z)) of an anchor x, a positive y and a negative z, the thirds of the outputs."""
+
+    def width(self, n: int) -> int | None:
+        return 0 if n % 3 == 0 else None
+
+    def _thirds(self, o: Any) -> tuple[Any, Any, Any]:
+        third = o.shape[-1] // 3
+        return o[..., :third], o[..., third : 2 * third], o[..., 2 * third :]
+
+
+class TripletMargin(_Triplet):
+    """E = mean over examples of max(0, margin + |x - y + eps| - |x - z + eps|), thirds x, y, z of the outputs.
+
+    With swap, |y - z + eps| takes the place of |x - z + eps| where it is smaller.
+    """
+
+    margin: float = 1.0
+    eps: float = 2.0**-20
+    swap: bool = False
+
+    def _differences(self, o: Any) -> tuple[Any, Any, Any]:
+        x, y, z = self._thirds(o)
+        return x - y + self.eps, x - z + self.eps, y - z + self.eps
+
+    def _distances(self, o: Any) -> list[Any]:
+        return [np.sqrt(along(d**2)) for d in self._differences(o)]
+
+    def _gap(self, o: Any) -> Any:
+        near, far, other = self._distances(o)
+        return self.margin + near - (np.minimum(far, other) if self.swap else far)
+
+    def _example(self, o: Any, t: Any) -> Any:
+        return np.maximum(self._gap(o), 0)[..., 0]
+
+    def _slope(self, o: Any, t: Any) -> Any:
+        lengths = self._distances(o)
+        near, far, other = (d / length for d, length in zip(self._differences(o), lengths, strict=True))
+        swapped = np.where(lengths[2] < lengths[1], 1.0, 0.0) if self.swap else 0.0
+        kept = 1 - swapped
+        slope = [near - kept * far, -near - swapped * other, kept * far + swapped * other]
+        return np.where(self._gap(o) > 0, 1.0, 0.0) * np.concatenate(slope, axis=-1)
+
+    def kink(self, o: Any, t: Any) -> Any:
+        _, far, other = self._distances(o)
+        return np.broadcast_to((self._gap(o) == 0) | ((far == other) & self.swap), o.shape)
+
+    def across(self, o: Any, t: Any) -> Any:
+        return np.where(np.arange(o.shape[-1]) < o.shape[-1] // 3, 1.0, 0.0) + 0 * o
+
+    def torch(self, o, t, torch):
+        options = {"margin": self.margin, "eps": self.eps, "swap": self.swap, "reduction": self.reduction}
+        return self._gathered(torch.nn.functional.triplet_margin_loss(*o.chunk(3, -1), **options), torch.as_tensor)
+
+    def jax(self, o, t, jax):
+        jnp = jax.numpy
+        near, far, other = (jnp.sqrt(jnp.sum(d**2, axis=-1)) for d in self._differences(o))
+        far = jnp.minimum(far, other) if self.swap else far
+        return self._gathered(jnp.maximum(self.margin + near - far, 0), jnp.asarray)
+
+
+class TripletMarginOfSquares(_Triplet):
+    """E = mean over examples of max(0, margin + sqrt(|x - y|^2 + eps) - sqrt(|x - z|^2 + eps)): the one of optax."""
+
+    margin: float = 1.0
+    eps: float = 2.0**-20
+
+    def _parts(self, o: Any) -> tuple[Any, Any, Any, Any]:
+        """Both differences, and both distances."""
+        x, y, z = self._thirds(o)
+        near, far = x - y, x - z
+        return near, far, np.sqrt(along(near**2) + self.eps), np.sqrt(along(far**2) + self.eps)
+
+    def _example(self, o: Any, t: Any) -> Any:
+        _, _, near, far = self._parts(o)
+        return np.maximum(self.margin + near - far, 0)[..., 0]
+
+    def _slope(self, o: Any, t: Any) -> Any:
+        near, far, r, s = self._parts(o)
+        near, far = near / r, far / s
+        return np.where(self.margin + r - s > 0, 1.0, 0.0) * np.concatenate([near - far, -near, far], axis=-1)
+
+    def torch(self, o, t, torch):
+        x, y, z = o.chunk(3, dim=-1)
+        near, far = (torch.sqrt(((x - other) ** 2).sum(-1) + self.eps) for other in (y, z))
+        return self._gathered(torch.relu(self.margin + near - far), torch.as_tensor)
+
+    def jax(self, o, t, jax):
+        jnp = jax.numpy
+        x, y, z = jnp.split(o, 3, axis=-1)
+        near, far = (jnp.sqrt(jnp.sum((x - other) ** 2, -1) + self.eps) for other in (y, z))
+        return self._gathered(jnp.maximum(self.margin + near - far, 0), jnp.asarray)
+
+    def optax(self, o, t, optax, jax):
+        thirds = jax.numpy.split(o, 3, axis=-1)
+        e = optax.losses.triplet_margin_loss(*thirds, margin=self.margin, eps=self.eps)
+        return self._gathered(e, jax.numpy.asarray)

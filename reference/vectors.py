@@ -1,0 +1,179 @@
+"""The activations along the last axis: each output depends on all inputs of its example."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.special import expit
+
+from gradagree.reference.contract import Activation
+
+
+def softmax(p: Any) -> Any:
+    """exp(p_i) / sum_j exp(p_j), from the distances to the largest."""
+    z = np.exp(p - np.max(p, axis=-1, keepdims=True))
+    return z / np.sum(z, axis=-1, keepdims=True)
+
+
+def log_sum_exp(p: Any) -> Any:
+    """log sum_j exp(p_j), the last axis kept."""
+    top = np.max(p, axis=-1, keepdims=True)
+    return top + np.log(np.sum(np.exp(p - top), axis=-1, keepdims=True))
+
+
+def along(x: Any) -> Any:
+    """The sum over the last axis, which is kept."""
+    return np.sum(x, axis=-1, keepdims=True)
+
+
+def pulled_softmax(a: Any, delta_a: Any) -> Any:
+    """a_i (delta_a_i - sum_j a_j delta_a_j)."""
+    return a * (delta_a - along(a * delta_a))
+
+
+class Softmax(Activation):
+    """A_i(p) = exp(p_i) / sum_j exp(p_j)."""
+
+    range = "simplex"
+
+    def value(self, p: Any) -> Any:
+        return softmax(p)
+
+    def pull(self, p: Any, delta_a: Any) -> Any:
+        # delta_p_i = A_i (delta_a_i - sum_j A_j delta_a_j)
+        return pulled_softmax(softmax(p), delta_a)
+
+    def torch(self, p, torch):
+        return torch.nn.functional.softmax(p, dim=-1)
+
+    def jax(self, p, jax):
+        return jax.nn.softmax(p, axis=-1)
+
+
+class Softmin(Activation):
+    """A_i(p) = exp(-p_i) / sum_j exp(-p_j)."""
+
+    range = "simplex"
+
+    def value(self, p: Any) -> Any:
+        return softmax(-p)
+
+    def pull(self, p: Any, delta_a: Any) -> Any:
+        # delta_p_i = -A_i (delta_a_i - sum_j A_j delta_a_j)
+        return -pulled_softmax(softmax(-p), delta_a)
+
+    def torch(self, p, torch):
+        return torch.nn.functional.softmin(p, dim=-1)
+
+    def jax(self, p, jax):
+        return jax.nn.softmax(-p, axis=-1)
+
+
+class GumbelSoftmax(Activation):
+    """A(p) = softmax((p + noise) / tau), with a given noise for each entry, or none."""
+
+    tau: float = 1.0
+    noise: tuple[float, ...] = ()
+    range = "simplex"
+
+    def _softmax(self, p: Any) -> Any:
+        return softmax((p + np.asarray(self.noise) if self.noise else p) / self.tau)
+
+    def value(self, p: Any) -> Any:
+        return self._softmax(p)
+
+    def pull(self, p: Any, delta_a: Any) -> Any:
+        # delta_p_i = A_i (delta_a_i - sum_j A_j delta_a_j) / tau
+        return pulled_softmax(self._softmax(p), delta_a) / self.tau
+
+    def torch(self, p, torch):
+        noise = torch.tensor(self.noise, dtype=p.dtype) if self.noise else 0.0
+        return torch.nn.functional.softmax((p + noise) / self.tau, dim=-1)
+
+    def jax(self, p, jax):
+        noise = jax.numpy.asarray(self.noise, p.dtype) if self.noise else 0.0
+        return jax.nn.softmax((p + noise) / self.tau, axis=-1)
+
+
+class LogSoftmax(Activation):
+    """A_i(p) = p_i - log sum_j exp(p_j)."""
+
+    range = "log_simplex"
+
+    def value(self, p: Any) -> Any:
+        z = p - np.max(p, axis=-1, keepdims=True)
+        return z - np.log(along(np.exp(z)))
+
+    def pull(self, p: Any, delta_a: Any) -> Any:
+        # delta_p_i = delta_a_i - softmax_i(p) sum_j delta_a_j
+        return delta_a - softmax(p) * along(delta_a)
+
+    def torch(self, p, torch):
+        return torch.nn.functional.log_softmax(p, dim=-1)
+
+    def jax(self, p, jax):
+        return jax.nn.log_softmax(p, axis=-1)
+
+
+class Logsumexp(Activation):
+    """A(p) = log sum_j exp(p_j): one number."""
+
+    def width(self, n: int) -> int:
+        return 1
+
+    def value(self, p: Any) -> Any:
+        return log_sum_exp(p)
+
+    def pull(self, p: Any, delta_a: Any) -> Any:
+        # delta_p_i = softmax_i(p) delta_a
+        return softmax(p) * delta_a
+
+    def torch(self, p, torch):
+        return torch.logsumexp(p, dim=-1, keepdim=True)
+
+    def jax(self, p, jax):
+        return jax.nn.logsumexp(p, axis=-1, keepdims=True)
+
+
+class Logmeanexp(Activation):
+    """A(p) = log(1/n sum_j exp(p_j)): one number."""
+
+    def width(self, n: int) -> int:
+        return 1
+
+    def value(self, p: Any) -> Any:
+        return log_sum_exp(p) - np.log(float(p.shape[-1]))
+
+    def pull(self, p: Any, delta_a: Any) -> Any:
+        # delta_p_i = softmax_i(p) delta_a
+        return softmax(p) * delta_a
+
+    def torch(self, p, torch):
+        return torch.logsumexp(p, dim=-1, keepdim=True) - float(np.log(p.shape[-1]))
+
+    def jax(self, p, jax):
+        return jax.nn.logmeanexp(p, axis=-1, keepdims=True)
+
+
+class Glu(Activation):
+    """A(p) = p' s(p''), where p' is the first half of p, p'' the second, and s the logistic function."""
+
+    def width(self, n: int) -> int | None:
+        return n // 2 if n % 2 == 0 else None
+
+    def value(self, p: Any) -> Any:
+        half = p.shape[-1] // 2
+        return p[..., :half] * expit(p[..., half:])
+
+    def pull(self, p: Any, delta_a: Any) -> Any:
+        # delta_p' = s(p'') delta_a        delta_p'' = p' s(p'') (1 - s(p'')) delta_a
+        half = p.shape[-1] // 2
+        s = expit(p[..., half:])
+        return np.concatenate([s * delta_a, p[..., :half] * (s * (1 - s)) * delta_a], axis=-1)
+
+    def torch(self, p, torch):
+        return torch.nn.functional.glu(p, dim=-1)
+
+    def jax(self, p, jax):
+        return jax.nn.glu(p, axis=-1)

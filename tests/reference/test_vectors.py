@@ -1,0 +1,131 @@
+"""The activations along the last axis: their pull, their spellings and their shapes against their values."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import flint
+import numpy as np
+import pytest
+
+from gradagree.arithmetics import Ball, Rounded
+from gradagree.arithmetics.ball import lift, precision
+from gradagree.arithmetics.model import model
+from gradagree.directions import formed_pull
+from gradagree.judged_vector import judged_activation
+from gradagree.reference import Activation, activations
+
+BITS = 600
+WIDTH = 6
+MASK = (1.0, 0.0, 1.0, 1.0, 0.0, 1.0)
+REGISTERED = [made for made in Activation.catalogue.values() if made.__module__.startswith("gradagree.reference")]
+DEFAULTS = [made() for made in REGISTERED if made().along_last_axis]
+VARIANTS = [
+    *DEFAULTS,
+    activations.GumbelSoftmax(tau=0.5, noise=(0.5, -0.25, 1.0, 0.0, 0.75, -1.0)),
+    activations.LayerNorm(eps=0.25),
+    activations.RmsNorm(eps=0.25),
+    activations.Normalize(eps=2.0),
+    activations.Dropout(rate=0.25, keep=MASK),
+]
+
+
+class Planted:
+    """An activation with another pull."""
+
+    def __init__(self, activation: Activation, pull: Callable[[Any, Any], Any]) -> None:
+        self.value = activation.value
+        self.pull = pull
+
+
+@pytest.fixture(autouse=True)
+def working_precision() -> Iterator[None]:
+    with precision(BITS):
+        yield
+
+
+def each(made: list[Activation]) -> Any:
+    return pytest.mark.parametrize("activation", made, ids=str)
+
+
+def rows(seed: int, examples: int = 40) -> np.ndarray:
+    """Rows of dyadic numbers of many sizes, the first one zero but for an entry."""
+    source = np.random.default_rng(seed)
+    p = np.round(source.uniform(-64, 64, (examples, WIDTH))) / 16 * 2.0 ** source.integers(-12, 4, (examples, 1))
+    p[0] = [0.0, 0.0, 1.5, 0.0, 0.0, 0.0]
+    return p
+
+
+def sensitivities(activation: Any, p: np.ndarray) -> np.ndarray:
+    return rows(7, len(p))[:, : np.shape(activation.value(p))[-1]]
+
+
+def wrong_pulls(activation: Any, p: np.ndarray) -> list[tuple[int, ...]]:
+    """The entries of pull that are not proved to be the transposed slope of the value, to half of the bits."""
+    delta = sensitivities(activation, p)
+    sharp, found = flint.arb(2) ** (-BITS // 2), lift(formed_pull(activation, Ball.exact(p), Ball.exact(delta)))
+    pulled = lift(activation.pull(Ball.exact(p), Ball.exact(delta))).balls
+    return [k for k in np.ndindex(p.shape) if not (pulled[k].overlaps(found.balls[k]) and pulled[k].rad() < sharp)]
+
+
+@each(VARIANTS)
+@pytest.mark.parametrize("seed", range(5))
+def test_that_pull_is_the_transposed_slope_of_the_value(activation: Activation, seed: int) -> None:
+    assert wrong_pulls(activation, rows(seed)) == []
+
+
+@each(VARIANTS)
+@pytest.mark.parametrize("factor", [1 + 1e-9, -1.0, 0.5])
+def test_that_a_pull_times_a_wrong_factor_is_found(activation: Activation, factor: float) -> None:
+    planted = Planted(activation, lambda p, delta: activation.pull(p, delta) * factor)
+    assert wrong_pulls(planted, rows(1, 4)) != []
+
+
+@each(DEFAULTS)
+def test_that_a_pull_wrong_in_one_entry_is_found_there(activation: Activation) -> None:
+    here = np.zeros((4, WIDTH))
+    here[2, 3] = 2.0**-60
+    planted = Planted(activation, lambda p, delta: activation.pull(p, delta) + here)
+    assert wrong_pulls(planted, rows(2, 4)) == [(2, 3)]
+
+
+@each(VARIANTS)
+@pytest.mark.parametrize("leading", [(), (3,), (2, 3)], ids=str)
+def test_that_shapes_follow_from_width_and_inputs_are_unchanged(
+    activation: Activation, leading: tuple[int, ...]
+) -> None:
+    p = rows(3, 6).ravel()[: int(np.prod(leading)) * WIDTH].reshape(*leading, WIDTH)
+    delta = np.ones((*leading, activation.width(WIDTH) or 0))
+    before = p.copy()
+    assert activation.value(p).shape == delta.shape
+    assert activation.pull(p, delta).shape == p.shape
+    np.testing.assert_array_equal(p, before)
+
+
+def test_that_odd_widths_have_no_halves() -> None:
+    assert [activations.Glu().width(n) for n in (1, 2, 5, 6)] == [None, 1, None, 3]
+    assert activations.Dropout(keep=MASK).width(5) is None
+
+
+@each(VARIANTS)
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+def test_that_the_spelling_computes_the_same_function(activation: Activation, framework: str) -> None:
+    module = pytest.importorskip(framework)
+    make = module.tensor if framework == "torch" else module.numpy.asarray
+    p = rows(5)
+    observed = np.asarray(getattr(activation, framework)(make(p.astype(np.float32)), module), dtype=np.float64)
+    rules = model("float32", flushes=True)
+    expected = judged_activation(activation, True, None).value(Rounded.stored(p, rules))
+    assert (np.abs(observed - expected.value) <= expected.radius).all()
+    doubled = np.abs(2 * observed - expected.value) <= expected.radius
+    assert not doubled[expected.value != 0].all(), "and twice as much is outside"
+
+
+def test_that_every_parameter_of_the_catalogue_is_tried_off_its_default() -> None:
+    parameters = {(made.name, field.name) for made in DEFAULTS for field in dataclasses.fields(made)}
+    tried = {
+        (made.name, f.name) for made in VARIANTS for f in dataclasses.fields(made) if getattr(made, f.name) != f.default
+    }
+    assert parameters == tried
