@@ -15,7 +15,7 @@ from gradagree.cases import Arrays, Case
 from gradagree.comparison import ERROR_BOX, Comparison
 from gradagree.kinks import SLOPES
 from gradagree.malformed import malformed
-from gradagree.probable import probable, same_bits
+from gradagree.probable import out_of_range, probable, same_bits
 from gradagree.truth import Truth, truth
 from gradagree.verdict import ORDER, Record, Verdict, hexadecimal, number
 
@@ -66,7 +66,7 @@ def judge(
         "version": framework.version, "mode": reply.mode, "device": framework.device, "dtype": case.dtype,
     }  # fmt: skip
     if isinstance(reply, wire.Failed):
-        return Record(**common, verdict=Verdict(reply.verdict), reason=reply.reason)
+        return Record(**common, **_failed(case, arrays, framework, reply))
     tapped, untapped = wire.unpack_answer(reply.tapped), wire.unpack_answer(reply.untapped)
     wrong = malformed(case, arrays, tapped) or malformed(case, arrays, untapped)
     if wrong is None and tapped.tapped and len(tapped.sensitivities) != len(tapped.inputs):
@@ -83,6 +83,14 @@ def judge(
     if not fields["verdict"].fails and not same_bits(tapped, untapped):
         fields |= _untapped(case, probable(case, arrays, untapped, rules))
     return Record(**common, **fields)
+
+
+def _failed(case: Case, arrays: Arrays, framework: Framework, reply: wire.Failed) -> dict[str, Any]:
+    """The verdict and its reason; a framework may refuse numbers that do not fit the dtype."""
+    refused = reply.verdict == Verdict.CRASHED and reply.reason.startswith("raised ")
+    if refused and out_of_range(case, arrays, framework.model(case.dtype, reply.mode)):
+        return {"verdict": Verdict.OUT_OF_RANGE, "reason": f"an intermediate may not fit the dtype; {reply.reason}"}
+    return {"verdict": Verdict(reply.verdict), "reason": reply.reason}
 
 
 def compared(case: Case, arrays: Arrays, answer: Answer, rules: Model, rate: float | None = None) -> list[Comparison]:

@@ -18,7 +18,7 @@ from gradagree.arithmetics.model import FORMULA, Model
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.formed import formed_sensitivity
 from gradagree.kinks import error_slope, one_sided
-from gradagree.natural import largest_sensitivity, largest_up_to
+from gradagree.natural import largest_sensitivity, largest_up_to, underflow
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.samples import neutral
 
@@ -70,8 +70,8 @@ class JudgedActivation:
         """What products of delta_a with the factors of A'(p), in any order, may lose below the smallest numbers."""
         smooth = self.activation.derivative(p)
         rounds = getattr(smooth, "radius", 0.0) != 0
-        scale = np.maximum(1.0, largest_up_to(self.activation, "derivative", p.value))
-        return np.where(rounds, FORMULA * p.model.quantum * scale, 0.0)
+        scale = largest_up_to(self.activation, "derivative", p.value)
+        return np.where(rounds, underflow(scale, p.value**2, p.model), 0.0)
 
     @property
     def own_weights(self) -> tuple[str, ...]:
@@ -130,6 +130,9 @@ class JudgedError:
             formed = formed_sensitivity(self.error, o, t) if self.formed else None
         radius = s.radius if formed is None else wider(s, formed)
         answer = Rounded(s.value, radius, o.model, s.q).widened(allowance(scale, radius, o.model))
+        if self.natural:
+            lost = underflow(scale, np.sum(x**2, axis=-1, keepdims=True), o.model)
+            answer = answer.widened(np.where(radius != 0, finite(lost), 0.0))
         if self.slope is None:
             return answer
         kinked = self.error.kink(x, plain)

@@ -9,8 +9,8 @@ import numpy as np
 
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.directions import formed_pull, pull_change, rows, value_change
-from gradagree.judged import JudgedActivation, allowance, handed_on, wider
-from gradagree.natural import FRACTIONS
+from gradagree.judged import JudgedActivation, allowance, finite, handed_on, wider
+from gradagree.natural import FRACTIONS, underflow
 from gradagree.reference import Activation
 from gradagree.reference.samples import inside
 
@@ -50,8 +50,10 @@ class JudgedVector(JudgedActivation):
             scale = np.abs(rounded.value) + pull_change(self.activation, x, d)
             if self.natural:
                 scale = scale + np.fmax.reduce([self._size(way, d) for way in self._way(x)])
+            lost = underflow(scale, np.sum(x**2, axis=-1, keepdims=True), p.model) if self.natural else 0.0
         radius = rounded.radius if formed is None else wider(rounded, formed)
-        return Rounded(rounded.value, radius, p.model).widened(allowance(scale, radius, p.model))
+        answer = Rounded(rounded.value, radius, p.model).widened(allowance(scale, radius, p.model))
+        return answer.widened(np.where(radius != 0, finite(lost), 0.0))
 
     def _way(self, x: np.ndarray) -> list[np.ndarray]:
         """Points on the way from 0 to p."""

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from gradagree.arithmetics.model import FORMULA, Model
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.samples import neutral
 
-__all__ = ["TABLE", "largest_sensitivity", "largest_up_to"]
+__all__ = ["FRACTIONS", "TABLE", "largest_sensitivity", "largest_up_to", "underflow"]
 
 TABLE = np.concatenate([np.arange(0, 16, 1 / 64), np.geomspace(16, 2.0**20, 512)])
 FRACTIONS = np.arange(9) / 8
@@ -46,3 +47,8 @@ def largest_sensitivity(error: ErrorFunction, o: np.ndarray, t: Any) -> np.ndarr
     way = [np.abs(error.sensitivity(start + f * (o - start), t)) for f in FRACTIONS]
     sizes = [np.max(size, axis=-1, keepdims=True) for size in way]
     return np.broadcast_to(np.max(sizes, axis=0), o.shape)
+
+
+def underflow(scale: Any, squares: Any, model: Model) -> Any:
+    """What a chain of products may lose below the smallest numbers, where its factors are as large as S and p^2."""
+    return FORMULA * model.quantum * np.maximum(1.0, scale) * np.maximum(1.0, squares)

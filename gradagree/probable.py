@@ -28,7 +28,7 @@ from gradagree.reference.boxes import Gradient, boxes
 from gradagree.summation import added_up
 from gradagree.verdict import Verdict
 
-__all__ = ["probable", "same_bits"]
+__all__ = ["out_of_range", "probable", "same_bits"]
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,16 @@ def probable(case: Case, arrays: Arrays, answer: Answer, model: Model) -> list[C
         for place, (name, own) in enumerate(activation.items()):
             found.append(_compare(k + 1, f"d{name}", (*given, *[None] * len(activation))[place], own))
     return found
+
+
+def out_of_range(case: Case, arrays: Arrays, model: Model) -> bool:
+    """Whether some number of the forward pass may not fit the dtype."""
+    box: Any = _network(case, arrays, model, Variance.stored)
+    p: Any = Variance.stored(arrays.inputs, model)
+    with np.errstate(all="ignore"):
+        while isinstance(box, Box) and np.isfinite(p.variance).all():
+            p, box = box.weigh(p), box.inside
+    return not np.isfinite(p.variance).all()
 
 
 def _added_up(case: Case, arrays: Arrays, expected: Any) -> Iterator[Gradient]:

@@ -15,6 +15,7 @@ from scipy import special
 
 from gradagree.arithmetics.duck import Duck, NoRule, Rules
 from gradagree.arithmetics.rounded import COMPARISONS
+from gradagree.arithmetics.trilean import split
 
 __all__ = ["Dual", "slope_of"]
 
@@ -115,11 +116,11 @@ def where(condition: Any, x: Any, y: Any) -> Dual:
 
 
 def maximum(x: Any, y: Any) -> Dual:
-    """The larger one's slope; at a tie of different slopes none (NaN), for there is no derivative."""
+    """The larger one's slope; at a certain tie of different slopes none (NaN), for there is no derivative."""
     x, y = lift(x), lift(y)
     slope = np.where(x.value > y.value, x.slope, y.slope)
-    tie = (x.value == y.value) & (x.slope != y.slope)
-    return Dual(np.maximum(x.value, y.value), np.where(tie, np.nan, slope))
+    tie, open = split((x.value == y.value) & (x.slope != y.slope))
+    return Dual(np.maximum(x.value, y.value), np.where(tie & ~open, np.nan, slope))
 
 
 def minimum(x: Any, y: Any) -> Dual:

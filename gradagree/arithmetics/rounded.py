@@ -46,11 +46,15 @@ class Rounded(Duck):
 
     @classmethod
     def handed(cls, x: Any, model: Model) -> Self:
-        """What one box hands to another: as stored, but that a fused program may use it before it was rounded."""
+        """What one box hands to another: as stored, but that a fused program may use it before it was rounded.
+
+        Of what a box makes of NaN nothing is known.
+        """
         stored = cls.stored(x, model)
-        if not model.fused:
-            return stored
-        return cls(stored.value, np.maximum(stored.radius, model.excess * np.abs(stored.value)), model, quanta.NONE)
+        radius, q = stored.radius, stored.q
+        if model.fused:
+            radius, q = np.maximum(radius, model.excess * np.abs(stored.value)), quanta.NONE
+        return cls(stored.value, np.where(np.isnan(stored.value), np.nan, radius), model, q)
 
     @classmethod
     def constant(cls, x: Any, model: Model) -> Self:
