@@ -8,7 +8,7 @@ from typing import Any
 from gradagree.cases import Case
 from gradagree.datasets import DATASETS
 from gradagree.drawing import STANDARD, Source
-from gradagree.pairing import chained, fitting_widths, keeps_widths, output_activations
+from gradagree.pairing import chained, fitting_widths, keeps_widths, output_activations, pairs
 from gradagree.reference import Activation, ErrorFunction
 
 __all__ = ["draw"]
@@ -79,4 +79,6 @@ def _activations(
     chosen = [source.choice(functions) for _ in range(boxes - 1)]
     if error.domain != "real":
         chosen = [*chosen[: weights - 1], source.choice(output_activations(error, functions))]
+    elif len(chosen) == weights and not pairs(chosen[-1], error):
+        chosen[-1] = Activation.named("id")
     return chained((Activation.named("id"), *chosen))

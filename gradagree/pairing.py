@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.samples import allowed_width
 
-__all__ = ["chained", "fits", "fitting_widths", "keeps_widths", "output_activations"]
+__all__ = ["chained", "fits", "fitting_widths", "keeps_widths", "output_activations", "pairs"]
 
 INSIDE = {
     "real": ("real", "positive", "unit", "simplex", "log_simplex"),
@@ -50,6 +50,15 @@ def keeps_widths(activation: Activation, widths: Sequence[int]) -> bool:
     return all(activation.width(n) == n for n in widths)
 
 
+def pairs(out: Activation, error: ErrorFunction) -> bool:
+    """Whether some number of entries makes the output activation give outputs that the error function takes."""
+    return any((o := out.width(n)) and _enough(error, o) for n in range(1, 65))
+
+
+def _enough(error: ErrorFunction, outputs: int) -> bool:
+    return outputs >= (2 if error.targets == "classes" else 1) and error.width(outputs) is not None
+
+
 def fitting_widths(widths: Sequence[int], activations: Sequence[Activation], error: ErrorFunction) -> tuple[int, ...]:
     """The widths, each raised until the activation behind it, and the error function, take it.
 
@@ -59,8 +68,7 @@ def fitting_widths(widths: Sequence[int], activations: Sequence[Activation], err
     for k, activation in enumerate(activations[: len(widths)]):
         fitting[k] = allowed_width(activation, max(fitting[k], 1 + activation.along_last_axis))
     out = activations[-1] if len(activations) == len(widths) else Activation.named("id")
-    least = 2 if error.targets == "classes" else 1
     for n in (*range(fitting[-1], fitting[-1] + 64), allowed_width(error, 1)):
-        if (o := out.width(n)) is not None and o >= least and error.width(o) is not None:
+        if (o := out.width(n)) and _enough(error, o):
             return (*fitting[:-1], n)
     return tuple(fitting)

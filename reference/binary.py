@@ -26,7 +26,8 @@ class BinaryCrossEntropyOnLogits(_EntryByEntry):
         return np.asarray(self.weight) * (yes * np.logaddexp(-o, 0) + (1 - t) * np.logaddexp(o, 0))
 
     def _slope(self, o: Any, t: Any) -> Any:
-        return np.asarray(self.weight) * ((1 - t) * expit(o) - np.asarray(self.pos_weight) * t * expit(-o))
+        yes = np.asarray(self.pos_weight) * t
+        return np.asarray(self.weight) * ((1 - t + yes) * expit(o) - yes)
 
     def torch(self, o, t, torch):
         w, pos = (torch.as_tensor(x, dtype=o.dtype) for x in (self.weight, self.pos_weight))

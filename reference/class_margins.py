@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import expit
 
 from gradagree.reference.multiclass import one_hot
-from gradagree.reference.reductions import _ExampleByExample
+from gradagree.reference.reductions import _ExampleByExample, of_kind
 from gradagree.reference.vectors import along
 
 
@@ -23,8 +23,8 @@ class _LargestScore(_ExampleByExample):
 
     def _largest(self, o: Any, t: Any) -> Any:
         """1 for each class whose o_c + m_c no other one exceeds, else 0."""
-        m = self._margins(one_hot(t, o.shape[-1]))
-        gap = (o[..., :, None] - o[..., None, :]) + (m[..., :, None] - m[..., None, :])
+        scores = o + self._margins(one_hot(t, o.shape[-1]))
+        gap = scores[..., :, None] - scores[..., None, :]
         others = ~np.eye(o.shape[-1], dtype=bool)
         exceeded = np.sum(np.where((gap < 0) & others, 1.0, 0.0), axis=-1)
         return np.where(exceeded < 0.5, 1.0, 0.0)
@@ -106,8 +106,8 @@ class MultiMargin(_ExampleByExample):
 
     def _slope(self, o: Any, t: Any) -> Any:
         gaps, w = self._gaps(o, t)
-        others = w * (np.where(gaps > 0, 1.0, 0.0) if self.p == 1 else 2 * gaps) + 0 * o
-        return (others - np.where(one_hot(t, o.shape[-1]), along(others), 0.0)) / o.shape[-1]
+        others = w * (np.where(gaps > 0, 1.0, 0.0) if self.p == 1 else 2 * gaps)
+        return of_kind(others - np.where(one_hot(t, o.shape[-1]), along(others), 0.0), o) / o.shape[-1]
 
     def kink(self, o: Any, t: Any) -> Any:
         right = one_hot(t, o.shape[-1])
@@ -147,7 +147,7 @@ class MultilabelMargin(_ExampleByExample):
     def _slope(self, o: Any, t: Any) -> Any:
         gap, counts = self._pairs(o, t)
         on = np.where(counts & (gap > 0), 1.0, 0.0)
-        return (np.sum(on, axis=-2) - np.sum(on, axis=-1) + 0 * o) / o.shape[-1]
+        return of_kind(np.sum(on, axis=-2) - np.sum(on, axis=-1), o) / o.shape[-1]
 
     def kink(self, o: Any, t: Any) -> Any:
         gap, counts = self._pairs(o, t)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DOMAINS", "TARGETS", "ContractError", "check_methods", "check_name", "check_parameters", "nearest"]
 
+MOST_NAMES = 12
+"""So many names are told in a message."""
 TARGETS = ("real", "bits", "signs", "classes", "simplex", "positive")
 """Kinds of targets: any number; 0 or 1; -1 or 1; the number of the right class; probabilities; numbers above 0."""
 DOMAINS = ("real", "positive", "unit", "simplex", "log_simplex")
@@ -66,7 +68,10 @@ def check_parameters(cls: type[_Function]) -> None:
 
 def nearest(name: str, names: Any) -> str:
     near = difflib.get_close_matches(name, sorted(names), 1)
-    return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(names))}"
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    first, more = sorted(names)[:MOST_NAMES], len(names) - MOST_NAMES
+    return f"; known: {', '.join(first)}{f' and {more} more' if more > 0 else ''}"
 
 
 def _an(kind: str) -> str:

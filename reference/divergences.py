@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gradagree.reference.reductions import _EntryByEntry, counted, total
+from gradagree.reference.reductions import _EntryByEntry, counted, of_kind, total
 
 
 def x_log_x(t: Any) -> Any:
@@ -31,7 +31,7 @@ class KlDiv(_EntryByEntry):
         return total(e, self.reduction, 2)
 
     def sensitivity(self, o: Any, t: Any) -> Any:
-        slope = o * 0 - self._shares(t)
+        slope = of_kind(-self._shares(t), o)
         if self.reduction == "batchmean":
             return slope / float(o.shape[-2])
         return counted(slope, self.reduction, o.shape[-2:])

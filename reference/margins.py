@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from gradagree.reference.reductions import _EntryByEntry, counted
+from gradagree.reference.reductions import _EntryByEntry, counted, of_kind
 
 
 class SoftMargin(_EntryByEntry):
@@ -44,6 +44,9 @@ class Hinge(_EntryByEntry):
     def kink(self, o: Any, t: Any) -> Any:
         return t * o == self.margin
 
+    def across(self, o: Any, t: Any) -> Any:
+        return t + 0 * o
+
     def torch(self, o, t, torch):
         return self._gathered(torch.clamp(self.margin - t * o, min=0), torch.as_tensor)
 
@@ -66,7 +69,7 @@ class Perceptron(_EntryByEntry):
         return np.where(t * o < 0, -t, 0.0)
 
     def kink(self, o: Any, t: Any) -> Any:
-        return o == 0 * t
+        return (o == 0) & (t != 0)
 
     def torch(self, o, t, torch):
         return self._gathered(torch.relu(-t * o), torch.as_tensor)
@@ -120,7 +123,7 @@ class MarginRanking(_EntryByEntry):
 
     def sensitivity(self, o: Any, t: Any) -> Any:
         gap = self._gap(o, t)
-        slope = counted(np.where(gap > 0, -t, 0.0) + 0 * gap, self.reduction, t.shape[-2:])
+        slope = counted(of_kind(np.where(gap > 0, -t, 0.0), gap), self.reduction, t.shape[-2:])
         return np.concatenate([slope, -slope], axis=-1)
 
     def kink(self, o: Any, t: Any) -> Any:

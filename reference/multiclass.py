@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.reference.reductions import _ExampleByExample, _Reduced, counted
+from gradagree.reference.reductions import _ExampleByExample, _Reduced, counted, of_kind
 from gradagree.reference.vectors import along, log_sum_exp, softmax
 
 
@@ -77,7 +77,7 @@ class SoftmaxCrossEntropy(_Weighted):
 
     def sensitivity(self, o: Any, t: Any) -> Any:
         # dE/do_c = softmax_c sum_j y_j - y_c
-        y = self._y(o, t) + 0 * o
+        y = of_kind(self._y(o, t), o)
         return softmax(o) * along(y) - y
 
     def torch(self, o, t, torch):
@@ -108,7 +108,7 @@ class Nll(_Weighted):
         return np.sum(-self._y(o, t) * o, axis=(-2, -1))
 
     def sensitivity(self, o: Any, t: Any) -> Any:
-        return o * 0 - self._y(o, t)
+        return of_kind(-self._y(o, t), o)
 
     def torch(self, o, t, torch):
         w = self._framework_weight(o, torch.tensor)
@@ -138,7 +138,7 @@ class SoftCrossEntropy(_ExampleByExample):
         return np.sum(self._y(t) * (np.log(along(np.exp(z))) - z), axis=-1)
 
     def _slope(self, o: Any, t: Any) -> Any:
-        y = self._y(t) + 0 * o
+        y = of_kind(self._y(t), o)
         return softmax(o) * along(y) - y
 
     def torch(self, o, t, torch):

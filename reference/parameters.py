@@ -63,6 +63,8 @@ def checked(made: type[_Function], field: dataclasses.Field[Any], value: Any) ->
     kind: Any = type(field.default)
     if kind is tuple or "tuple" in str(field.type):
         many = isinstance(value, tuple | list) or getattr(value, "ndim", 0) == 1
+        if kind is tuple and not many:
+            raise ContractError(f"{made.name}: {field.name} is one number for each entry: ({value},...)")
         return tuple(float(x) for x in value) if many else float(value)
     if isinstance(value, tuple | list):
         raise ContractError(f"{made.name}: {field.name} is one {kind.__name__.lower()}, not {len(value)} of them")

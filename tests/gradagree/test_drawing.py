@@ -103,17 +103,22 @@ def test_that_half_of_the_numbers_in_the_regime_of_zeros_are_zero_of_either_sign
 @pytest.mark.parametrize("regime", REGIMES)
 @pytest.mark.parametrize("error", list(ErrorFunction.catalogue))
 def test_that_targets_are_of_the_kind_that_the_error_function_takes(error: str, regime: str) -> None:
-    arrays = [drawn("float32", regime, seed, "4-5:id", error) for seed in SEEDS]
+    width = 5 if ErrorFunction.catalogue[error].targets == "classes" else 12
+    arrays = [drawn("float32", regime, seed, f"4-{width}:id", error) for seed in SEEDS]
     targets = np.stack([a.targets for a in arrays])
-    kind = ErrorFunction.catalogue[error].targets
+    kind, width = ErrorFunction.catalogue[error].targets, ErrorFunction.named(error).width(12)
     if kind == "classes":
         assert targets.dtype == np.int64
         assert targets.shape == (len(SEEDS), 6)
         assert set(np.unique(targets)) == set(range(5))
-    else:
-        assert targets.dtype == np.float64
-        assert targets.shape == (len(SEEDS), 6, 5)
+        return
+    assert targets.dtype == np.float64
+    assert targets.shape == (len(SEEDS), 6, width)
+    if width:
         assert (set(np.unique(targets)) == {0.0, 1.0}) == (kind == "bits")
+        assert (set(np.unique(targets)) == {-1.0, 1.0}) == (kind == "signs")
+        assert bool((targets > 0).all()) == (kind == "positive")
+        assert bool((targets.sum(axis=-1) == 1).all() and (targets >= 0).all()) == (kind == "simplex")
 
 
 @pytest.mark.parametrize("bits", [2, 8, 11, 16, 24, 31])

@@ -122,7 +122,7 @@ BAD = {
             f"{IMPORTS}class Lost(ErrorFunction):\n    targets = 'bit'\n    def value(self, o, t): ...\n"
             "    def sensitivity(self, o, t): ...\n"
         ),
-        ", line 3: ContractError: Lost.targets is 'bit'; it must be one of real, bits, classes",
+        ", line 3: ContractError: Lost.targets is 'bit'; it must be one of real, bits, signs, classes",
     ),
     "parameter without a default": (
         GOOD.replace("    def value", "    beta: float\n\n    def value"),

@@ -11,6 +11,7 @@ from gradagree.cases import Case
 from gradagree.comparison import ERROR_BOX, Tolerant, compare
 from gradagree.formed import formed_sensitivity
 from gradagree.reference import ErrorBox, ErrorFunction
+from gradagree.reference.samples import inside
 from gradagree.verdict import Verdict
 
 ERRORS = [name for name, kind in ErrorFunction.catalogue.items() if kind.__module__.startswith("gradagree.")]
@@ -19,9 +20,9 @@ ERRORS = [name for name, kind in ErrorFunction.catalogue.items() if kind.__modul
 @pytest.mark.parametrize("name", ERRORS)
 @pytest.mark.parametrize("seed", range(3))
 def test_that_the_slope_of_the_value_overlaps_the_sensitivity(name: str, seed: int) -> None:
-    case = Case.parse(f"3-4:id:{name}:n5:f32:ordinary:s{seed}")
+    case = Case.parse(f"3-6:id:{name}:n5:f32:ordinary:s{seed}")
     arrays, rules = case.arrays(), model("float32")
-    o = Rounded.stored(arrays.inputs @ arrays.weights[0], rules)
+    o = Rounded.stored(inside(case.error.domain, arrays.inputs @ arrays.weights[0]), rules)
     targets = arrays.targets if case.error.targets == "classes" else Rounded.stored(arrays.targets, rules)
     formed, own = formed_sensitivity(case.error, o, targets), o._lift(case.error.sensitivity(o, targets))
     assert formed is not None
@@ -59,6 +60,11 @@ class _Coupled(ErrorFunction):
         return 2 * np.sum(o, axis=(-2, -1), keepdims=True) * np.ones_like(o)
 
 
-def test_that_an_error_function_which_couples_examples_is_left_to_its_own_formula() -> None:
+def test_that_an_error_function_which_couples_examples_is_formed_entry_by_entry_while_it_is_small() -> None:
     assert "_Coupled" not in ErrorFunction.catalogue
-    assert formed_sensitivity(_Coupled(), Rounded.stored(np.ones((3, 2)), model("float32")), np.zeros((3, 2))) is None
+    o, rules = np.arange(6.0).reshape(3, 2), model("float32")
+    formed = formed_sensitivity(_Coupled(), Rounded.stored(o, rules), np.zeros((3, 2)))
+    assert formed is not None
+    assert (np.abs(formed.value - _Coupled().sensitivity(o, 0)) <= formed.radius).all()
+    large = np.ones((64, 64))
+    assert formed_sensitivity(_Coupled(), Rounded.stored(large, rules), large) is None

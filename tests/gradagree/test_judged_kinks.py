@@ -29,7 +29,9 @@ def points(seed: int, shape: tuple[int, ...] = (40, 5), reach: int = 6) -> np.nd
 @pytest.mark.parametrize("slope", SLOPES)
 def test_that_a_slope_is_chosen_at_the_kinks_and_nowhere_else(name: str, slope: str) -> None:
     activation = Activation.named(name)
-    p = Rounded.stored(points(5), RULES["float32"])
+    numbers = points(5)
+    numbers.flat[4 : 4 + len(activation.kinks)] = activation.kinks
+    p = Rounded.stored(numbers, RULES["float32"])
     kinked = np.isin(p.value, activation.kinks)
     own, chosen = (JudgedActivation(activation, slope=which).derivative(p) for which in (None, slope))
     assert kinked.any()

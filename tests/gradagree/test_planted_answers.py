@@ -15,6 +15,7 @@ from gradagree.adapters import Answer
 from gradagree.arithmetics.model import model
 from gradagree.cases import Arrays
 from gradagree.probable import probable
+from gradagree.reference import Activation, ErrorFunction
 from gradagree.verdict import Verdict, plain
 
 TRIALS = 12
@@ -23,9 +24,22 @@ each_dtype = pytest.mark.parametrize("dtype", DTYPES)
 each_seed = pytest.mark.parametrize("seed", range(3))
 
 
+CLASSIC = [
+    Activation.named(name)
+    for name in (
+        "elu", "gelu", "gelu_tanh", "hardtanh", "id", "leaky_relu", "relu", "sigmoid", "silu", "softplus", "softsign",
+        "tanh",
+    )
+]  # fmt: skip
+CLASSIC_ERRORS = [
+    ErrorFunction.named(name) for name in ("absolute", "bce_logits", "cross_entropy", "huber", "mse", "sse")
+]
+"""Functions that are right entry by entry, so that each step can be told apart."""
+
+
 def small(dtype: str, seed: int, **how: Any) -> Iterator[Case]:
     """Random architectures without end, of few weights."""
-    how = {"regimes": ("ordinary",), **how}
+    how = {"regimes": ("ordinary",), "activations": CLASSIC, "errors": CLASSIC_ERRORS, **how}
     return (case for case in draw(10**6, seed, (dtype,), **how) if case.size <= 1000)
 
 

@@ -13,7 +13,7 @@ import pytest
 from gradagree import Case, draw
 from gradagree.adapters import Answer, ForTorch, Problem
 from gradagree.cases import Arrays
-from gradagree.reference import Activation
+from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.activations import Gelu, Softplus, Tanh
 from gradagree.verdict import Verdict
 
@@ -64,9 +64,22 @@ class _Thresholded(Softplus):
         return torch.nn.functional.softplus(p, beta=self.beta)
 
 
+CLASSIC = [
+    Activation.named(name)
+    for name in (
+        "elu", "gelu", "gelu_tanh", "hardtanh", "id", "leaky_relu", "relu", "sigmoid", "silu", "softplus", "softsign",
+        "tanh",
+    )
+]  # fmt: skip
+CLASSIC_ERRORS = [
+    ErrorFunction.named(name) for name in ("absolute", "bce_logits", "cross_entropy", "huber", "mse", "sse")
+]
+"""Functions that are right entry by entry, so that each step can be told apart."""
+
+
 def small(dtype: str, seed: int, **how: Any) -> Iterator[Case]:
     """Random architectures without end, of few weights."""
-    how = {"regimes": ("ordinary",), **how}
+    how = {"regimes": ("ordinary",), "activations": CLASSIC, "errors": CLASSIC_ERRORS, **how}
     return (case for case in draw(10**6, seed, (dtype,), **how) if case.size <= 1000)
 
 

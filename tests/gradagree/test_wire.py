@@ -66,7 +66,7 @@ def test_that_no_array_arrives_as_none() -> None:
 
 @pytest.mark.parametrize("error", list(ErrorFunction.catalogue))
 def test_that_the_arrays_of_a_case_arrive_with_every_bit(error: str) -> None:
-    case = Case.parse(f"3-4b-2:id,tanh*2:{error}:n5:f32:ordinary:s1")
+    case = Case.parse(f"3-4b-6:id,tanh*2:{error}:n5:f32:ordinary:s1")
     arrays = case.arrays()
     asked = wire.read(sent(wire.pack_arrays(case.spec, arrays, ["one", "two"])))
     assert isinstance(asked, wire.Ask)
