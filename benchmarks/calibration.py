@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from benchmarks.montecarlo import Sampled
 
+from benchmarks.montecarlo import Sampled
 from gradagree.arithmetics.model import Model, model
 from gradagree.arithmetics.variance import Variance
 from gradagree.cases import Arrays, Case

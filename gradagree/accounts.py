@@ -36,7 +36,7 @@ softplus: softplus
 sparse_plus: sparse_plus
 sparse_sigmoid: sparse_sigmoid
 squareplus: squareplus
-standardize: layer_norm
+standardize: standardize
 tanh: tanh
 hard_silu: same as hard_swish
 swish: same as silu

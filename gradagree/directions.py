@@ -9,7 +9,7 @@ import numpy as np
 from gradagree.arithmetics.dual import Dual, slope_of
 from gradagree.reference import Activation
 
-__all__ = ["LARGEST", "formed_pull", "pull_change", "rows", "squared_loss", "value_change"]
+__all__ = ["LARGEST", "formed_pull", "pull_change", "rows", "value_change"]
 
 LARGEST = 1 << 22
 """Numbers in the arrays that hold every direction at once; beyond, nothing is worked out."""
@@ -34,11 +34,6 @@ def value_change(activation: Activation, x: np.ndarray) -> Any:
     """sum_i |dA_j/dp_i p_i|: how much each A_j changes when every p_i changes by its own size."""
     found = rows(activation, x)
     return 0.0 if found is None else np.moveaxis(np.sum(np.abs(found * x), axis=-1), 0, -1)
-
-
-def squared_loss(activation: Activation, x: np.ndarray) -> Any:
-    """1 + k^2, with k the largest change of A for a change of p: mean(p^2) - mean(p)^2 loses k^2 times what p does."""
-    return 1 + np.max(np.square(value_change(activation, x) + 0 * activation.value(x)), axis=-1, keepdims=True)
 
 
 def pull_change(activation: Activation, x: np.ndarray, delta_a: np.ndarray) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradagree.arithmetics.rounded import Rounded
-from gradagree.directions import formed_pull, pull_change, rows, squared_loss, value_change
+from gradagree.directions import formed_pull, pull_change, rows, value_change
 from gradagree.judged import JudgedActivation, allowance, finite, handed_on, wider
 from gradagree.natural import FRACTIONS, underflow
 from gradagree.reference import Activation
@@ -27,10 +27,7 @@ class JudgedVector(JudgedActivation):
     """An activation with a rule of its own for pull; |p A'| becomes sum_i |dA_j/dp_i p_i|, and so on."""
 
     def value(self, p: Rounded) -> Rounded:
-        """A(p), within 8 u (|A_j| + sum_i |dA_j/dp_i p_i|), and 8 u times the largest |A_j| on the way if natural.
-
-        On the natural scale a formula may subtract squares, too (`squared_loss`).
-        """
+        """A(p), within 8 u (|A_j| + sum_i |dA_j/dp_i p_i|), and 8 u times the largest |A_j| on the way if natural."""
         x = p.value
         with np.errstate(all="ignore"):
             a = p._lift(self.activation.value(p))
@@ -38,8 +35,7 @@ class JudgedVector(JudgedActivation):
                 return a
             scale = np.abs(a.value) + value_change(self.activation, x)
             if self.natural:
-                sizes = [np.abs(self.activation.value(way)) for way in self._way(x)]
-                scale = scale + squared_loss(self.activation, x) * np.fmax.reduce(sizes)
+                scale = scale + np.fmax.reduce([np.abs(self.activation.value(way)) for way in self._way(x)])
         return a.widened(allowance(scale, a.radius, p.model))
 
     def pull(self, p: Rounded, delta_a: Rounded) -> Rounded:
@@ -53,8 +49,7 @@ class JudgedVector(JudgedActivation):
             formed = formed_pull(self.activation, p, delta_a)
             scale = np.abs(rounded.value) + pull_change(self.activation, x, d)
             if self.natural:
-                sizes = [self._size(way, d) for way in self._way(x)]
-                scale = scale + squared_loss(self.activation, x) * np.fmax.reduce(sizes)
+                scale = scale + np.fmax.reduce([self._size(way, d) for way in self._way(x)])
             lost = underflow(scale, np.sum(x**2, axis=-1, keepdims=True), p.model) if self.natural else 0.0
         radius = rounded.radius if formed is None else wider(rounded, formed)
         answer = Rounded(rounded.value, radius, p.model).widened(allowance(scale, radius, p.model))

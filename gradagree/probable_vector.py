@@ -10,7 +10,7 @@ import numpy as np
 
 from gradagree.arithmetics.dual import Dual, slope_of
 from gradagree.arithmetics.variance import Variance
-from gradagree.directions import pull_change, rows, squared_loss, value_change
+from gradagree.directions import pull_change, rows, value_change
 from gradagree.judged import finite, product, second
 from gradagree.kinks import at_kinks, one_sided
 from gradagree.natural import largest_up_to
@@ -85,11 +85,7 @@ class ProbableVector(ProbableActivation):
 
     def value_of(self, p: Variance) -> Variance:
         a = self.activation.value(p)
-        return p if a is p else self.widened(a, p, lambda x: self.lost(np.abs(a.value), value_change, x))
-
-    def lost(self, size: Any, change: Callable[..., Any], x: np.ndarray, *more: Any) -> Any:
-        """The change of a result for a change of p, and what subtracting squares may lose of it."""
-        return change(self.activation, x, *more) + squared_loss(self.activation, x) * size
+        return p if a is p else self.widened(a, p, lambda x: value_change(self.activation, x))
 
     def push(self, p: Variance, tangent: Variance) -> Any:
         """The tangent's product with each row of dA_j/dp_i."""
@@ -97,8 +93,7 @@ class ProbableVector(ProbableActivation):
 
     def pull(self, p: Variance, delta_a: Variance) -> Any:
         found = self.activation.pull(p, delta_a)
-        size = np.abs(found.value) if isinstance(found, Variance) else np.abs(found)
-        return self.widened(found, p, lambda x: self.lost(size, pull_change, x, delta_a.value))
+        return self.widened(found, p, lambda x: pull_change(self.activation, x, delta_a.value))
 
 
 def probable_activation(activation: Activation, tangent: Callable[[np.ndarray], Any]) -> ProbableActivation:

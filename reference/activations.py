@@ -20,6 +20,7 @@ from gradagree.reference.elementary import Square as Square
 from gradagree.reference.normalising import LayerNorm as LayerNorm
 from gradagree.reference.normalising import Normalize as Normalize
 from gradagree.reference.normalising import RmsNorm as RmsNorm
+from gradagree.reference.normalising import Standardize as Standardize
 from gradagree.reference.piecewise import Elu as Elu
 from gradagree.reference.piecewise import Hardtanh as Hardtanh
 from gradagree.reference.piecewise import LeakyRelu as LeakyRelu

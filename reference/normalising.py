@@ -16,7 +16,7 @@ def mean(x: Any) -> Any:
 
 
 class LayerNorm(Activation):
-    """A_i(p) = (p_i - m) / sqrt(v + eps), with the mean m and the variance v of p; jax calls it standardize."""
+    """A_i(p) = (p_i - m) / sqrt(v + eps), with the mean m and the variance v = mean((p - m)^2) of p."""
 
     eps: float = 2.0**-16
 
@@ -35,6 +35,23 @@ class LayerNorm(Activation):
 
     def torch(self, p, torch):
         return torch.nn.functional.layer_norm(p, p.shape[-1:], eps=self.eps)
+
+    def jax(self, p, jax):
+        d = p - jax.numpy.mean(p, axis=-1, keepdims=True)
+        return d / jax.numpy.sqrt(jax.numpy.mean(d**2, axis=-1, keepdims=True) + self.eps)
+
+
+class Standardize(LayerNorm):
+    """A_i(p) = (p_i - m) / sqrt(mean(p^2) - m^2 + eps): layer_norm as jax has it, which loses digits to a large m."""
+
+    def _scaled(self, p: Any) -> tuple[Any, Any]:
+        m = mean(p)
+        r = 1 / np.sqrt(mean(p**2) - m**2 + self.eps)
+        return (p - m) * r, r
+
+    def torch(self, p, torch):
+        m = torch.mean(p, dim=-1, keepdim=True)
+        return (p - m) / torch.sqrt(torch.mean(p**2, dim=-1, keepdim=True) - m**2 + self.eps)
 
     def jax(self, p, jax):
         return jax.nn.standardize(p, axis=-1, epsilon=self.eps)

@@ -26,6 +26,7 @@ VARIANTS = [
     *DEFAULTS,
     activations.GumbelSoftmax(tau=0.5, noise=(0.5, -0.25, 1.0, 0.0, 0.75, -1.0)),
     activations.LayerNorm(eps=0.25),
+    activations.Standardize(eps=0.25),
     activations.RmsNorm(eps=0.25),
     activations.Normalize(eps=2.0),
     activations.Dropout(rate=0.25, keep=MASK),

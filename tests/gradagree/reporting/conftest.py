@@ -98,7 +98,9 @@ META: dict[str, Any] = {
         name: {
             "installed": True, "version": version, "device": "cpu", "reason": "",
             "probes": {
-                dtype: {"accumulator": dtype, "biases": dtype, "flushes": name == "jax", "fast_math": False, "exact": True}
+                dtype: {
+                    "accumulator": dtype, "biases": dtype, "flushes": name == "jax", "fast_math": False, "exact": True,
+                }  # fmt: skip
                 for dtype in DTYPES
             },
         }
