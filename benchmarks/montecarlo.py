@@ -1,7 +1,7 @@
 """Monte Carlo arithmetic: every rounding drawn at random, many times over; what variance arithmetic is held against.
 
-Each result is multiplied by 1 + u x, x drawn evenly from [-1, 1] (Parker, Monte Carlo Arithmetic, 1997); sums are formed
-one term after the other, in an order drawn at random, each partial sum rounded in the accumulator.
+Each result is multiplied by 1 + u x, x drawn evenly from [-1, 1] (Parker, Monte Carlo Arithmetic, 1997). Sums are
+formed one term after the other, in an order drawn at random, each partial sum rounded in the accumulator.
 """
 
 from __future__ import annotations

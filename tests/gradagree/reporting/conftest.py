@@ -99,8 +99,12 @@ META: dict[str, Any] = {
             "installed": True, "version": version, "device": "cpu", "reason": "",
             "probes": {
                 dtype: {
-                    "accumulator": dtype, "biases": dtype, "flushes": name == "jax", "fast_math": False, "exact": True,
-                }  # fmt: skip
+                    "accumulator": dtype,
+                    "biases": dtype,
+                    "flushes": name == "jax",
+                    "fast_math": False,
+                    "exact": True,
+                }
                 for dtype in DTYPES
             },
         }
