@@ -1,4 +1,4 @@
-"""The command line: run, train, replay, report, list.
+"""The command line: run, train, replay, report, survey, list.
 
 Exit codes: 0 agree, 1 a failing verdict, 2 usage or configuration, 3 internal error, 5 nothing compared, 130
 interrupted.
@@ -18,6 +18,7 @@ from typing import Any
 
 import click
 
+from gradagree.cli_survey import survey
 from gradagree.cli_train import train
 from gradagree.errors import UsageError, nearest
 
@@ -155,6 +156,7 @@ def list_(what: str, ext: tuple[str, ...]) -> int:
 
 
 commands.add_command(train)
+commands.add_command(survey)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,0 +1,1 @@
+"""Every function alone, point by point."""

@@ -1,0 +1,163 @@
+"""What each framework answers at every kink of every function: the table of conventions.
+
+An activation is met at its kink by an output box, c = A(p) with p on the kink; an error function by outputs that are
+drawn on a grid until some of them lie on its kink. The sensitivity there is set beside the one-sided slopes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+
+from gradagree import wire
+from gradagree.adapters import Answer
+from gradagree.arithmetics.model import FORMATS
+from gradagree.cases import Arrays, Case
+from gradagree.kinks import SLOPES, error_slope, one_sided
+from gradagree.plan import Plan
+from gradagree.process import FrameworkProcess
+from gradagree.reference import Activation, ErrorFunction
+
+__all__ = ["Convention", "Met", "conventions", "met"]
+
+SEEDS = 200
+JUMP = 2.0**-10
+"""A smaller jump of an error function's slope is none to look at."""
+OUTPUTS = (1, 2, 3, 4, 5, 6)
+DTYPES = ("float64", "float32")
+NEAR = 2.0**-12
+"""Relatively: what is nearer to a slope is that slope; how accurate it is, is another question."""
+SLOW = ("torch:compile",)
+"""Modes that are asked only by name."""
+
+
+class Convention(msgspec.Struct, frozen=True, kw_only=True):
+    """What one framework's mode gives at one kink: the slopes that explain it, or else what it is.
+
+    left and right are the one-sided slopes, and given the framework's, at the first number on the kink. finding says
+    that it is none of the legitimate slopes, nor anything between the one-sided ones.
+    """
+
+    framework: str
+    version: str
+    mode: str
+    dtype: str
+    function: str
+    kink: str
+    slopes: list[str]
+    left: float
+    right: float
+    given: float | str
+    finding: bool = False
+    reason: str = ""
+
+    @property
+    def word(self) -> str:
+        """left, right, mean or zero where it is one of them, "left, zero" where they are the same; else the number."""
+        return ", ".join(self.slopes) or self.reason or str(self.given)
+
+
+class Met(msgspec.Struct, frozen=True):
+    """A case that meets a kink: where, the sensitivity by each slope, and how often it is the slope itself."""
+
+    case: Case
+    function: Activation | ErrorFunction
+    kink: str
+    on: np.ndarray
+    expected: dict[str, np.ndarray]
+    times: float = 1.0
+
+
+def met(functions: Iterable[Activation | ErrorFunction], dtype: str) -> Iterator[Met]:
+    """A case for every kink of the functions that a number of the dtype lies on."""
+    for function in functions:
+        with np.errstate(all="ignore"):
+            yield from _activation(function, dtype) if isinstance(function, Activation) else _error(function, dtype)
+
+
+def _activation(activation: Activation, dtype: str) -> Iterator[Met]:
+    for kink in activation.kinks:
+        p = np.array([[kink]])
+        if float(kink) != float(np.asarray(kink, dtype=np.float32)) and dtype != "float64":
+            continue
+        a = np.round(np.asarray(activation.value(p)) * 4) / 4
+        t = a - np.where(np.abs(activation.value(p) - a) < 1 / 8, 1.0, 0.5)
+        case = Case.parse(f"1-1b:id,{activation}:sse:n1:{FORMATS[dtype].short}:ordinary:s0")
+        arrays = Arrays((np.ones((1, 1)),), (np.zeros(1),), p, t)
+        delta_a = 2 * (activation.value(p) - t)
+        expected = {slope: one_sided(activation, p, slope) * delta_a for slope in SLOPES}
+        on = np.ones((1, 1), dtype=bool)
+        yield Met(Case.of(case, arrays), activation, f"p = {kink:g}", on, expected, float(delta_a.item()))
+
+
+def _error(error: ErrorFunction, dtype: str) -> Iterator[Met]:
+    for outputs in (n for n in OUTPUTS if error.width(n) is not None):
+        for seed in range(SEEDS):
+            case = Case.parse(f"1-{outputs}b:id:{error}:n1:{FORMATS[dtype].short}:grid:s{seed}")
+            drawn = case.arrays()
+            bias = np.asarray(drawn.biases[0])
+            o = bias[None, :]
+            on = np.broadcast_to(error.kink(o, drawn.targets), o.shape)
+            if not on.any():
+                continue
+            expected = {slope: error_slope(error, o, drawn.targets, slope) for slope in SLOPES}
+            on = on & (np.abs(expected["left"] - expected["right"]) > JUMP)
+            if on.any():
+                arrays = replace(drawn, weights=(np.zeros((1, outputs)),), inputs=np.zeros((1, 1)))
+                yield Met(Case.of(case, arrays), error, "the kink", on, expected)
+                return
+
+
+def conventions(
+    functions: Sequence[Activation | ErrorFunction] | None = None,
+    frameworks: str | None = None,
+    modes: str | None = None,
+    extensions: Sequence[str] = (),
+    dtypes: Sequence[str] = DTYPES,
+) -> Iterator[Convention]:
+    """The table, row by row; by default of the whole catalogue, in every mode that does not compile case by case."""
+    if functions is None:
+        functions = [kind.catalogue[name]() for kind in (Activation, ErrorFunction) for name in sorted(kind.catalogue)]
+    cases = [one for dtype in dtypes for one in met(functions, dtype)]
+    plan = Plan.of([one.case for one in cases], frameworks, modes or "all")
+    for name in plan.frameworks:
+        with FrameworkProcess(name, extensions) as process:
+            for one in cases:
+                asked = [mode for mode in plan.asked(name, 0) if modes or f"{name}:{mode}" not in SLOW]
+                hello = process.hello
+                if isinstance(hello, wire.Absent):
+                    return
+                for reply in process.ask(one.case, one.case.arrays(), asked):
+                    yield _row(name, hello.version, one, reply)
+
+
+def _row(framework: str, version: str, one: Met, reply: wire.Answered | wire.Failed) -> Convention:
+    place = int(np.argmax(one.on))
+    left, right = (float(one.expected[side].flat[place]) / one.times for side in ("left", "right"))
+    known = {
+        "framework": framework, "version": version, "mode": reply.mode, "dtype": one.case.dtype,
+        "function": str(one.function), "kink": one.kink, "left": left, "right": right,
+    }  # fmt: skip
+    if isinstance(reply, wire.Failed):
+        return Convention(**known, slopes=[], given="", reason=f"{reply.verdict}: {reply.reason}")  # type: ignore[arg-type]
+    given = sensitivity(one, wire.unpack_answer(reply.untapped))
+    slopes = [
+        slope
+        for slope, expected in one.expected.items()
+        if np.all((np.abs(given - expected) <= NEAR * np.maximum(np.abs(given), np.abs(expected)))[one.on])
+    ]
+    low, high = (side(*(one.expected[name] for name in ("left", "right"))) for side in (np.minimum, np.maximum))
+    slack = NEAR * np.maximum(np.abs(low), np.abs(high))
+    between = np.all(((low - slack <= given) & (given <= high + slack))[one.on])
+    number = float(given.flat[place]) / one.times
+    told = number if np.isfinite(number) else str(number)
+    return Convention(**known, slopes=slopes, given=told, finding=not slopes and not between)  # type: ignore[arg-type]
+
+
+def sensitivity(one: Met, answer: Answer) -> np.ndarray:
+    """What the framework gives at the kink: the bias's gradient, for there is one example, and p = 0 w + b or x + b."""
+    (bias, *_) = answer.biases
+    return np.reshape(np.asarray(bias), one.on.shape)
