@@ -5,11 +5,13 @@ export OMP_NUM_THREADS ?= 1
 
 .PHONY: run test lint clean
 
+# Disagreements are what the report is for: finding some is no failure of `make run`.
 run: .venv/ready  ## train by hand and by torch and jax, check random architectures and real data, write one index page
 	@out=reports/run-$$(date +%Y%m%d-%H%M%S); status=0; \
 	$(BIN)/gradagree train diabetes --out $$out/diabetes || status=$$?; \
 	$(BIN)/gradagree train digits --out $$out/digits || status=$$?; \
-	$(BIN)/gradagree run --cases 150 --regimes ordinary,grid,zeros,diabetes,digits --out $$out/agreement || status=$$?; \
+	$(BIN)/gradagree run --cases 150 --regimes ordinary,grid,zeros,diabetes,digits --out $$out/agreement; \
+	found=$$?; [ $$found -le 1 ] || status=$$found; \
 	$(BIN)/gradagree report $$out || status=$$?; exit $$status
 
 test: .venv/ready  ## the tests, and the agreement suite among them

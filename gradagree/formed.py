@@ -1,4 +1,4 @@
-"""What automatic differentiation of an error function's value may form, within its own roundings."""
+"""What automatic differentiation of a value may form, within its own roundings."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import numpy as np
 
 from gradagree.adapters import Unsupported, share
 from gradagree.arithmetics.dual import Dual, slope_of
-from gradagree.arithmetics.rounded import Rounded
-from gradagree.reference import ErrorFunction
+from gradagree.arithmetics.model import OUTWARD
+from gradagree.arithmetics.rounded import SHORT, Rounded
+from gradagree.reference import Activation, ErrorFunction
 
-__all__ = ["formed_sensitivity"]
+__all__ = ["formed_derivative", "formed_sensitivity"]
+
+SLOPE = 0.7071067811865476
 
 LARGEST = 1 << 22
 """Numbers in the arrays that hold every direction at once; beyond, this is not worked out."""
@@ -45,3 +48,15 @@ def _coupled(error: ErrorFunction, o: Rounded, t: Any) -> Rounded | None:
     everywhere = np.broadcast_to(o, directions.shape)  # type: ignore[call-overload]
     slope: Rounded = o._lift(slope_of(error.value(Dual(everywhere, o._lift(directions)), t)))
     return slope.reshape(o.shape)
+
+
+def formed_derivative(activation: Activation, p: Rounded) -> Rounded:
+    """A'(p) as automatic differentiation of A may form it.
+
+    The dual numbers start with a slope that has all its bits, for no product with it is exact, as none is with the
+    sensitivity that comes in.
+    """
+    seed = np.ldexp(np.rint(np.ldexp(SLOPE, bits := min(p.model.format.precision, SHORT))), -bits)
+    start = Rounded.stored(np.full(p.shape, seed), p.model)
+    formed = p._lift(slope_of(activation.value(Dual(p, start))))
+    return Rounded(formed.value / seed, formed.radius / seed * OUTWARD, p.model)

@@ -16,7 +16,7 @@ import numpy as np
 from gradagree.arithmetics.dual import Dual, slope_of
 from gradagree.arithmetics.model import FORMULA, Model
 from gradagree.arithmetics.rounded import Rounded
-from gradagree.formed import formed_sensitivity
+from gradagree.formed import formed_derivative, formed_sensitivity
 from gradagree.kinks import error_slope, one_sided
 from gradagree.natural import largest_sensitivity, largest_up_to, underflow
 from gradagree.reference import Activation, ErrorFunction
@@ -53,7 +53,7 @@ class JudgedActivation:
         x = p.value
         with np.errstate(all="ignore"):
             rounded = p._lift(self.activation.derivative(p))
-            formed = p._lift(slope_of(self.activation.value(Dual.variable(p))))
+            formed = formed_derivative(self.activation, p)
             scale = np.abs(rounded.value) + product(x, second(self.activation, x))
             if self.natural:
                 scale = scale + largest_up_to(self.activation, "derivative", x)
@@ -131,8 +131,9 @@ class JudgedError:
         radius = s.radius if formed is None else wider(s, formed)
         answer = Rounded(s.value, radius, o.model, s.q).widened(allowance(scale, radius, o.model))
         if self.natural:
-            lost = underflow(scale, np.sum(x**2, axis=-1, keepdims=True), o.model)
-            answer = answer.widened(np.where(radius != 0, finite(lost), 0.0))
+            with np.errstate(all="ignore"):
+                lost = underflow(scale, np.sum(x**2, axis=-1, keepdims=True), o.model)
+                answer = answer.widened(np.where(radius != 0, finite(lost), 0.0))
         if self.slope is None:
             return answer
         kinked = self.error.kink(x, plain)

@@ -9,7 +9,7 @@ import numpy as np
 from gradagree.reference.reductions import _ExampleByExample
 from gradagree.reference.vectors import along
 
-EPSILON = 1e-12
+EPSILON = float(np.float32(1e-12))
 """What torch adds to the squared lengths in its cosine_embedding_loss."""
 
 

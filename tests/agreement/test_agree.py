@@ -11,6 +11,8 @@ from gradagree.drawing import REGIMES
 from gradagree.plan import DTYPES
 
 SEED = 2026
+KNOWN = {"torch": frozenset({"hardsigmoid", "bce", "soft_margin"})}
+"""What is proved wrong in test_known.py; all else must agree."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +32,13 @@ class Block:
         own = zlib.crc32(f"{self.framework}:{self.mode}".encode())
         start = self.number * self.size
         cases = draw(self.size, SEED + own, DTYPES, regimes=tuple(REGIMES), start=start)
-        return list(enumerate(cases, start * len(DTYPES)))
+        known = KNOWN.get(self.framework, frozenset())
+        return [(i, case) for i, case in enumerate(cases, start * len(DTYPES)) if not known & functions(case)]
+
+
+def functions(case):
+    """The names of the functions in a case."""
+    return {function.name for function in (*case.activations, case.error)}
 
 
 SIZES = {
@@ -56,5 +64,6 @@ BLOCKS = [
 
 @pytest.mark.parametrize("block", BLOCKS, ids=str)
 def test_agree(block, gradagree_block):
-    records = gradagree_block(block.framework, block.mode, block.cases())
-    assert len(records) == block.size * len(DTYPES)
+    cases = block.cases()
+    records = gradagree_block(block.framework, block.mode, cases)
+    assert len(records) == len(cases) > block.size * len(DTYPES) / 2

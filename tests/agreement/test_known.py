@@ -1,0 +1,45 @@
+"""What is known to be wrong in torch, each with its proof: the agreement suite leaves these functions out."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from gradagree import Case, Record, check
+from gradagree.cases import Arrays
+from gradagree.checking import Disagreement
+from gradagree.verdict import Verdict, plain
+
+
+def judged(case: Case) -> Record:
+    """The record of torch's backward pass, which disagrees."""
+    with pytest.raises(Disagreement) as caught:
+        check(case, frameworks="torch", modes="backward")
+    (record,) = caught.value.records
+    return record
+
+
+def one_output(error: str, o: float, t: float, dtype: str) -> Case:
+    """An error function met at one output."""
+    arrays = Arrays((np.zeros((1, 1)),), (np.array([o]),), np.zeros((1, 1)), np.array([[t]]))
+    return Case.of(Case.parse(f"1-1b:id:{error}:n1:{dtype}:grid:s1"), arrays)
+
+
+@pytest.mark.parametrize("dtype", ["f64", "f32"])
+@pytest.mark.parametrize(("o", "t", "slope"), [(0.0, 0.0, 1.0), (1.0, 1.0, -1.0)])
+def test_that_torch_gives_0_for_the_slope_of_bce_where_it_is_certain_and_right(
+    o: float, t: float, slope: float, dtype: str
+) -> None:
+    record = judged(one_output("bce", o, t, dtype))
+    assert record.verdict is Verdict.DISAGREE
+    assert (plain(record.expected), plain(record.observed)) == (slope, 0.0)
+
+
+@pytest.mark.parametrize(("dtype", "o"), [("f64", 1024.0), ("f32", 128.0)])
+def test_that_torchs_soft_margin_overflows_where_its_error_is_small(dtype: str, o: float) -> None:
+    record = judged(one_output("soft_margin", -o, 1.0, dtype))
+    assert record.verdict is Verdict.NONFINITE
+    assert plain(record.expected) == o
+    assert math.isinf(plain(record.observed))
