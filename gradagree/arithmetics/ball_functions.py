@@ -1,4 +1,4 @@
-"""The rules of ball arithmetic: Arb's functions entry by entry, sums, comparisons and choices."""
+"""The rules of ball arithmetic: sums, products, comparisons and choices, and Arb's functions entry by entry."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import numpy as np
 from scipy import special
 
 from gradagree.arithmetics.ball import Ball, lift
+from gradagree.arithmetics.ball_library import FUNCTIONS, larger, smaller, whole_power
+from gradagree.arithmetics.derived_arrays import log_sum_exp
+from gradagree.arithmetics.duck import Duck, NoRule
 from gradagree.arithmetics.rounded import COMPARISONS
 from gradagree.arithmetics.trilean import Trilean, split
 
@@ -22,48 +25,20 @@ def each(f: Callable[..., Any], operands: int = 1) -> Callable[..., Ball]:
     return lambda *xs: Ball(mapped(*(lift(x).balls for x in xs)))
 
 
-def larger(x: flint.arb, y: flint.arb) -> flint.arb:
-    return x.max(y)
-
-
-def sign(x: flint.arb) -> flint.arb:
-    if x.is_zero():
-        return flint.arb(0)
-    return flint.arb(1) if x > 0 else flint.arb(-1) if x < 0 else flint.arb(0, 1)
-
-
-def logaddexp(x: flint.arb, y: flint.arb) -> flint.arb:
-    top = larger(x, y)
-    return top + (-abs(x - y)).exp().log1p()
-
-
-def expit(x: flint.arb) -> flint.arb:
-    return 1 / (1 + (-x).exp())
-
-
-def ndtr(x: flint.arb) -> flint.arb:
-    return (-x / flint.arb(2).sqrt()).erfc() / 2
-
-
-def cbrt(x: flint.arb) -> flint.arb:
-    return x.root(3) if x >= 0 else -((-x).root(3))
-
-
 def power(x: Any, n: Any) -> Ball:
-    if isinstance(n, Ball) or np.ndim(n):
+    if isinstance(n, Ball):
         return each(lambda x, y: x**y, 2)(x, n)
+    if np.ndim(n):
+        return each(lambda x, y: whole_power(x, int(float(y))) if y.is_integer() else x**y, 2)(x, n)
     if float(n) == int(n):
         return each(lambda x: whole_power(x, int(n)))(x)
     return each(lambda x: x ** flint.arb(float(n)))(x)
 
 
-def whole_power(x: flint.arb, n: int) -> flint.arb:
-    if n < 0:
-        return 1 / whole_power(x, -n)
-    y = flint.arb(1)
-    for _ in range(n):
-        y = y * x
-    return y
+def zeta(s: Any, x: Any) -> Ball:
+    if isinstance(s, Duck):
+        raise NoRule("ball arithmetic knows zeta(s, x) with numbers for s")
+    return each(lambda x: flint.arb(float(s)).zeta(x))(x)
 
 
 def total(x: Ball, axis: Any = None, keepdims: bool = False) -> Ball:
@@ -73,6 +48,10 @@ def total(x: Ball, axis: Any = None, keepdims: bool = False) -> Ball:
 def mean(x: Ball, axis: Any = None, keepdims: bool = False) -> Ball:
     added = total(x, axis, keepdims)
     return added / float(x.size // max(added.size, 1))
+
+
+def log_sum(x: Ball, axis: Any = None, keepdims: bool = False) -> Ball:
+    return log_sum_exp(x, Ball.exact(np.max(x.middle, axis=axis, keepdims=True)), axis, keepdims)
 
 
 def extreme(pick: Callable[[Any, Any], Any]) -> Callable[..., Ball]:
@@ -88,6 +67,12 @@ def extreme(pick: Callable[[Any, Any], Any]) -> Callable[..., Ball]:
     return rule
 
 
+def sort(x: Ball, axis: int = -1) -> Ball:
+    """The k-th smallest number is between the k-th smallest of the lower and of the upper ends."""
+    lower, upper = (np.sort(each(end)(x).balls, axis=axis) for end in (flint.arb.lower, flint.arb.upper))
+    return each(lambda a, b: a if a == b else a.union(b), 2)(Ball(lower), Ball(upper))
+
+
 def where(condition: Any, x: Any, y: Any) -> Ball:
     true, open = split(condition)
     x, y = lift(x), lift(y)
@@ -96,15 +81,30 @@ def where(condition: Any, x: Any, y: Any) -> Ball:
     return Ball(np.where(open, both, chosen))
 
 
+def told(true: Any, false: Any) -> Any:
+    """The answers, open where neither is certain."""
+    true, false = np.asarray(true, dtype=bool), np.asarray(false, dtype=bool)
+    return true if (true | false).all() else Trilean(true, ~(true | false), lift)
+
+
 def compare(f: Any) -> Callable[[Any, Any], Any]:
     """Decided where Arb is certain of the answer or of its opposite."""
 
     def rule(x: Any, y: Any) -> Any:
         x, y = lift(x), lift(y)
-        true, false = (np.asarray(HOLDS[g](x.balls, y.balls), dtype=bool) for g in (f, OPPOSITES[f]))
-        return true if (true | false).all() else Trilean(true, ~(true | false), lift)
+        return told(HOLDS[f](x.balls, y.balls), HOLDS[OPPOSITES[f]](x.balls, y.balls))
 
     return rule
+
+
+def known(holds: Callable[[Any], bool], fails: Callable[[Any], bool]) -> Callable[[Ball], Any]:
+    """Questions about single numbers, decided where one of two tests says so."""
+    mapped = [np.frompyfunc(test, 1, 1) for test in (holds, fails)]
+    return lambda x: told(*(test(x.balls) for test in mapped))
+
+
+def infinite(x: flint.arb) -> bool:
+    return bool(x.is_exact() and not x.is_finite() and not x.is_nan())
 
 
 OPPOSITES: dict[Any, Any] = {
@@ -125,26 +125,17 @@ def product(x: Any, y: Any) -> Ball:
     return Ball(np.matmul(lift(x).balls, lift(y).balls))
 
 
-def clip(x: Any, low: Any = None, high: Any = None) -> Ball:
-    x = x if low is None else np.maximum(x, low)
-    return x if high is None else np.minimum(x, high)
-
-
 Ball.rules.update({
     np.add: each(lambda x, y: x + y, 2), np.subtract: each(lambda x, y: x - y, 2),
     np.multiply: each(lambda x, y: x * y, 2), np.divide: each(lambda x, y: x / y, 2), np.matmul: product,
-    np.negative: each(lambda x: -x), np.positive: lambda x: x, np.absolute: each(abs), np.fabs: each(abs),
-    np.sign: each(sign), np.maximum: each(larger, 2), np.minimum: each(lambda x, y: -larger(-x, -y), 2),
-    np.square: each(lambda x: x * x), np.power: power, np.reciprocal: each(lambda x: 1 / x),
-    np.exp: each(lambda x: x.exp()), np.expm1: each(lambda x: x.expm1()), np.exp2: each(lambda x: flint.arb(2) ** x),
-    np.log: each(lambda x: x.log()), np.log1p: each(lambda x: x.log1p()),
-    np.log2: each(lambda x: x.log() / flint.arb(2).log()), np.log10: each(lambda x: x.log() / flint.arb(10).log()),
-    np.tanh: each(lambda x: x.tanh()), np.sinh: each(lambda x: x.sinh()), np.sqrt: each(lambda x: x.sqrt()),
-    np.cbrt: each(cbrt), np.sin: each(lambda x: x.sin()), np.cos: each(lambda x: x.cos()),
-    np.arctan: each(lambda x: x.atan()), np.arcsinh: each(lambda x: x.asinh()), np.logaddexp: each(logaddexp, 2),
-    special.expit: each(expit), special.log_expit: each(lambda x: -((-x).exp().log1p())),
-    special.erf: each(lambda x: x.erf()), special.erfc: each(lambda x: x.erfc()), special.ndtr: each(ndtr),
-    special.log_ndtr: each(lambda x: ndtr(x).log()),
-    np.sum: total, np.mean: mean, np.max: extreme(larger), np.min: extreme(lambda x, y: -larger(-x, -y)),
-    np.where: where, np.clip: clip, **{f: compare(f) for f in COMPARISONS},
+    np.maximum: each(larger, 2), np.minimum: each(smaller, 2), np.power: power, special.zeta: zeta,
+    np.hypot: each(lambda x, y: (x**2 + y**2).sqrt(), 2), np.arctan2: each(flint.arb.atan2, 2),
+    np.logaddexp: each(lambda x, y: larger(x, y) + (-abs(x - y)).exp().log1p(), 2),
+    np.sum: total, np.mean: mean, np.max: extreme(larger), np.min: extreme(smaller), special.logsumexp: log_sum,
+    np.sort: sort,
+    np.cumsum: lambda x, axis=None: Ball(np.cumsum(x.balls, axis=axis)), np.where: where,
+    np.isfinite: known(lambda x: x.is_finite(), infinite), np.isinf: known(infinite, lambda x: x.is_finite()),
+    np.isnan: known(lambda x: False, lambda x: x.is_finite() or infinite(x)),
+    np.signbit: known(lambda x: x < 0, lambda x: x > 0),
+    **{f: each(function) for f, function in FUNCTIONS.items()}, **{f: compare(f) for f in COMPARISONS},
 })  # fmt: skip

@@ -1,8 +1,7 @@
 """Dual arithmetic: a value and its derivative, by the frameworks' own rules.
 
-The rules use the output where frameworks do (1 - y^2 for tanh, y (1 - y) for the logistic function), so that over
-rounded components the slope encloses what automatic differentiation of the formula may form. The components may be
-ordinary, rounded or ball arrays.
+The rules use the output where frameworks do (`gradagree.arithmetics.slopes`), so that over rounded components the slope
+encloses what automatic differentiation of the formula may form. The components may be ordinary, rounded or ball arrays.
 """
 
 from __future__ import annotations
@@ -13,15 +12,13 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from scipy import special
 
+from gradagree.arithmetics.derived_arrays import ordered
 from gradagree.arithmetics.duck import Duck, NoRule, Rules
 from gradagree.arithmetics.rounded import COMPARISONS
+from gradagree.arithmetics.slopes import PARTIALS, SLOPES
 from gradagree.arithmetics.trilean import split
 
-__all__ = ["Dual", "slope_of"]
-
-TWO_OVER_ROOT_PI = float(2 / np.sqrt(np.pi))
-ROOT_2_PI = float(np.sqrt(2 * np.pi))
-LOG_2, LOG_10 = float(np.log(2)), float(np.log(10))
+__all__ = ["SLOPES", "Dual", "slope_of"]
 
 
 class Dual(Duck):
@@ -69,11 +66,24 @@ def unary(f: Callable[[Any], Any], slope: Callable[[Any, Any], Any]) -> Callable
     return rule
 
 
-def linear(f: Callable[..., Any]) -> Callable[..., Dual]:
-    """Functions that act on value and slope alike."""
+def binary(f: Callable[[Any, Any], Any], partials: Any) -> Callable[[Any, Any], Dual]:
+    """The slope in the directions in which there is one: a constant has none."""
 
-    def rule(x: Dual, *args: Any, **kwargs: Any) -> Dual:
-        return Dual(f(x.value, *args, **kwargs), f(x.slope, *args, **kwargs))
+    def rule(x: Any, y: Any) -> Dual:
+        plain = [operand.value if isinstance(operand, Dual) else operand for operand in (x, y)]
+        z = f(*plain)
+        pairs = zip((x, y), partials, strict=True)
+        return Dual(z, sum(partial(*plain, z) * made.slope for made, partial in pairs if isinstance(made, Dual)))
+
+    return rule
+
+
+def linear(f: Callable[..., Any]) -> Callable[..., Dual]:
+    """Sums, which act on value and slope alike."""
+
+    def rule(x: Dual, axis: Any = None, keepdims: bool = False) -> Dual:
+        names = {"axis": axis, **({"keepdims": True} if keepdims else {})}
+        return x.map(f, **names)
 
     return rule
 
@@ -103,11 +113,18 @@ def divide(x: Any, y: Any) -> Dual:
 
 
 def power(x: Any, n: Any) -> Dual:
-    if isinstance(n, Dual) or np.ndim(n):
-        raise NoRule("dual arithmetic knows powers with a number as exponent; write x**y as np.exp(y * np.log(x))")
+    if isinstance(n, Duck) or np.ndim(n):
+        return binary(np.power, PARTIALS[np.power])(x, n)
     if n == 0:
         return Dual(x.value**0, np.zeros(np.shape(x)))
     return Dual(x.value**n, (x.slope if n == 1 else n * x.value ** (n - 1) * x.slope))
+
+
+def zeta(s: Any, x: Any) -> Dual:
+    """Hurwitz's zeta function of x, whose slope is -s zeta(s + 1, x)."""
+    if isinstance(s, Duck):
+        raise NoRule("dual arithmetic knows zeta(s, x) with numbers for s")
+    return unary(lambda x: special.zeta(s, x), lambda x, y: -s * special.zeta(s + 1, x))(x)
 
 
 def where(condition: Any, x: Any, y: Any) -> Dual:
@@ -127,11 +144,6 @@ def minimum(x: Any, y: Any) -> Dual:
     return -maximum(-x, -y)
 
 
-def clip(x: Any, low: Any = None, high: Any = None) -> Dual:
-    x = x if low is None else maximum(x, low)
-    return x if high is None else minimum(x, high)
-
-
 def largest(x: Dual, axis: Any = None, keepdims: bool = False) -> Dual:
     value = np.max(x.value, axis=axis, keepdims=True)
     first = np.where(x.value == value, x.slope, 0.0)
@@ -140,50 +152,31 @@ def largest(x: Dual, axis: Any = None, keepdims: bool = False) -> Dual:
     return Dual(value, slope) if keepdims else Dual(np.squeeze(value, axis), np.squeeze(slope, axis))
 
 
-def logaddexp(x: Any, y: Any) -> Dual:
-    x, y = lift(x), lift(y)
-    z = np.logaddexp(x.value, y.value)
-    return Dual(z, np.exp(x.value - z) * x.slope + np.exp(y.value - z) * y.slope)
+def sort(x: Dual, axis: int = -1) -> Dual:
+    """The slopes in the order of the values; of equal ones none (NaN)."""
+    order, tied = ordered(x.value, axis)
+    value, slope = (np.take_along_axis(part, order, axis=axis) for part in (x.value, x.slope))
+    return Dual(value, np.where(tied, np.nan, slope))
 
 
-def compare(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    return lambda x, y: f(lift(x).value, lift(y).value)
+def log_sum_exp(x: Dual, axis: Any = None, keepdims: bool = False) -> Dual:
+    z = np.logaddexp.reduce(x.value, axis=axis, keepdims=True)
+    found = Dual(z, np.sum(np.exp(x.value - z) * x.slope, axis=axis, keepdims=True))
+    return found if keepdims else np.squeeze(found, axis)  # type: ignore[call-overload]
 
 
-SLOPES: dict[Any, Callable[[Any, Any], Any]] = {
-    np.absolute: lambda x, y: np.sign(x),
-    np.arcsinh: lambda x, y: 1 / np.sqrt(1 + x**2),
-    np.arctan: lambda x, y: 1 / (1 + x**2),
-    np.cbrt: lambda x, y: 1 / (3 * y**2),
-    np.cos: lambda x, y: -np.sin(x),
-    np.exp: lambda x, y: y,
-    np.exp2: lambda x, y: LOG_2 * y,
-    np.expm1: lambda x, y: y + 1,
-    np.log: lambda x, y: 1 / x,
-    np.log10: lambda x, y: 1 / (LOG_10 * x),
-    np.log1p: lambda x, y: 1 / (1 + x),
-    np.log2: lambda x, y: 1 / (LOG_2 * x),
-    np.negative: lambda x, y: -1.0,
-    np.reciprocal: lambda x, y: -(y**2),
-    np.sign: lambda x, y: 0.0,
-    np.sin: lambda x, y: np.cos(x),
-    np.sinh: lambda x, y: (np.exp(x) + np.exp(-x)) / 2,
-    np.sqrt: lambda x, y: 0.5 / y,
-    np.square: lambda x, y: 2 * x,
-    np.tanh: lambda x, y: 1 - y**2,
-    special.erf: lambda x, y: TWO_OVER_ROOT_PI * np.exp(-(x**2)),
-    special.erfc: lambda x, y: -TWO_OVER_ROOT_PI * np.exp(-(x**2)),
-    special.expit: lambda x, y: y * (1 - y),
-    special.log_expit: lambda x, y: special.expit(-x),
-    special.log_ndtr: lambda x, y: np.exp(-0.5 * x**2 - y) / ROOT_2_PI,
-    special.ndtr: lambda x, y: np.exp(-0.5 * x**2) / ROOT_2_PI,
-}
-"""dy/dx from the input x and the output y, as automatic differentiation forms it."""
+def of_values(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Functions whose answers are no numbers: truths and places."""
+    return lambda *xs, **kwargs: f(*(lift(x).value for x in xs), **kwargs)
+
+
+TOLD = (*COMPARISONS, np.isfinite, np.isinf, np.isnan, np.signbit, np.argmax, np.argmin, np.argsort)
 
 Dual.rules.update({
     np.add: add, np.subtract: subtract, np.multiply: product(np.multiply), np.matmul: product(np.matmul),
-    np.divide: divide, np.power: power, np.positive: lambda x: x, np.maximum: maximum, np.minimum: minimum,
-    np.clip: clip, np.where: where, np.logaddexp: logaddexp, np.sum: linear(np.sum), np.mean: linear(np.mean),
-    np.max: largest, np.fabs: unary(np.absolute, SLOPES[np.absolute]),
-    **{f: unary(f, slope) for f, slope in SLOPES.items()}, **{f: compare(f) for f in COMPARISONS},
+    np.divide: divide, np.positive: lambda x: x, np.maximum: maximum, np.minimum: minimum, np.where: where,
+    np.sum: linear(np.sum), np.mean: linear(np.mean), np.cumsum: linear(np.cumsum), np.max: largest, np.sort: sort,
+    special.logsumexp: log_sum_exp, special.zeta: zeta, np.fabs: unary(np.absolute, SLOPES[np.absolute]),
+    **{f: unary(f, slope) for f, slope in SLOPES.items()}, **{f: binary(f, pair) for f, pair in PARTIALS.items()},
+    **{f: of_values(f) for f in TOLD}, np.power: power,
 })  # fmt: skip

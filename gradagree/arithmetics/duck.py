@@ -3,41 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NoReturn, Self
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-__all__ = ["Duck", "NoRule"]
+from gradagree.arithmetics.calls import ALIASES, REDUCTIONS, named, ordinary
+from gradagree.arithmetics.refusals import NoRule, in_place, misfit, no_rule, taken_apart
 
-numpy: Any = np
-"""NumPy without its types, which do not know of arrays such as these."""
+__all__ = ["Duck", "NoRule", "Rules"]
 
 Rules = dict[Callable[..., Any], Callable[..., Any]]
 
-STRUCTURAL = (
-    np.broadcast_to, np.expand_dims, np.flip, np.moveaxis, np.ravel, np.repeat, np.reshape, np.roll, np.squeeze,
-    np.swapaxes, np.take, np.take_along_axis, np.tile, np.transpose,
-)  # fmt: skip
-"""Functions that move entries and compute nothing."""
 
-JOINING = (np.concatenate, np.stack)
-
-
-class NoRule(TypeError):
-    """An arithmetic was asked for a function that it has no rule for."""
+def method(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as a method of the array that is its first argument."""
+    return lambda x, *args, **kwargs: function(x, *args, **kwargs)
 
 
 class Duck(NDArrayOperatorsMixin):
     """An array of several components, all of one shape, with a rule for each NumPy function that it knows.
 
-    A subclass fills ``rules`` (ufuncs and functions), ``_parts`` and ``_like``; a function that it has no rule for is
-    an error naming the function, never a silent wrong answer.
+    A subclass fills ``rules`` (ufuncs and functions), ``_parts`` and ``_like``; ``derived`` holds the functions that
+    are written in terms of others, for all arithmetics alike. A function without a rule is an error naming the
+    function, never a silent wrong answer.
     """
 
     __slots__ = ()
     arithmetic: ClassVar[str]
     rules: ClassVar[Rules]
+    derived: ClassVar[Rules] = {}
     rank: ClassVar[int] = 1
     """Arrays of a higher rank have components of a lower one, and take over where both meet."""
 
@@ -56,27 +51,34 @@ class Duck(NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if any(isinstance(x, Duck) and x.rank > self.rank for x in inputs):
             return NotImplemented
-        key: Any = ufunc if method == "__call__" else REDUCTIONS.get((ufunc, method))
-        if kwargs.pop("out", None) is not None or key not in self.rules:
-            raise self._no_rule(f"{ufunc.__name__}{'' if method == '__call__' else '.' + method}")
-        if method == "reduce":
+        name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+        if method in ("reduce", "accumulate"):
             kwargs.setdefault("axis", 0)
-        with np.errstate(all="ignore"):
-            return self.rules[key](*inputs, **kwargs)
+        return self._apply(ufunc if method == "__call__" else REDUCTIONS.get((ufunc, method)), name, inputs, kwargs)
 
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
         if any(issubclass(kind, Duck) and kind.rank > self.rank for kind in types):
             return NotImplemented
-        with np.errstate(all="ignore"):
-            if function in self.rules:
-                return self.rules[function](*args, **kwargs)
-            if function in STRUCTURAL:
-                return args[0].map(function, *args[1:], **kwargs)
-            if function in JOINING:
-                return self._join(function, *args, **kwargs)
-            if function in SHAPES:
-                return function(np.empty(args[0].shape), *args[1:], **kwargs)
-        raise self._no_rule(function.__name__)
+        args, kwargs = named(function, args, kwargs)
+        return self._apply(function, function.__name__, args, kwargs)
+
+    def _apply(self, key: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if kwargs.get("out") is not None:
+            raise in_place(self.arithmetic, name)
+        key, kwargs = ALIASES.get(key, key), ordinary(kwargs)
+        rule = self.rules.get(key, self.derived.get(key))
+        if rule is None:
+            raise no_rule(self.arithmetic, name.strip("_"), self.known())
+        try:
+            with np.errstate(all="ignore"):
+                return rule(*args, **kwargs)
+        except TypeError as wrong:
+            raise misfit(self.arithmetic, name, rule, args, kwargs) or wrong from None
+
+    @classmethod
+    def known(cls) -> set[str]:
+        """The names of all functions that there is a rule for."""
+        return {function.__name__.strip("_") for function in (*cls.rules, *cls.derived, *ALIASES)}
 
     def _join(self, function: Callable[..., Any], arrays: Any, axis: int = 0) -> Self:
         parts = zip(*(self._lift(array)._parts() for array in arrays), strict=True)
@@ -86,14 +88,11 @@ class Duck(NDArrayOperatorsMixin):
         """x as an array of this kind."""
         raise NotImplementedError
 
-    def _no_rule(self, name: str) -> NoRule:
-        return NoRule(
-            f"{self.arithmetic} arithmetic has no rule for {name}; write the formula with functions that it knows: "
-            + ", ".join(sorted({rule.__name__ for rule in self.rules}))
-        )
-
     def __getitem__(self, index: Any) -> Self:
         return self._like(*(part[index] for part in self._parts()))
+
+    def __setitem__(self, index: Any, value: Any) -> NoReturn:
+        raise NoRule(f"entries of {self.arithmetic} arrays are not set: use np.where, np.concatenate or np.stack")
 
     def __iter__(self) -> Iterator[Self]:
         return (self[i] for i in range(self.shape[0]))
@@ -103,6 +102,14 @@ class Duck(NDArrayOperatorsMixin):
 
     def __bool__(self) -> bool:
         raise NoRule(f"the truth of {self.arithmetic} arrays is not known: use np.where instead of if")
+
+    def __array__(self, *args: Any, **kwargs: Any) -> None:
+        raise taken_apart(self.arithmetic)
+
+    def __float__(self, *_: Any) -> float:
+        raise NoRule(f"an entry of {self.arithmetic} arrays is no float: use NumPy's functions instead of math's")
+
+    item = tolist = method(__float__)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -117,27 +124,33 @@ class Duck(NDArrayOperatorsMixin):
         return int(np.prod(self.shape))
 
     @property
+    def dtype(self) -> np.dtype[np.float64]:
+        """What a formula may make ordinary arrays of."""
+        return np.dtype(np.float64)
+
+    @property
     def T(self) -> Self:
         return self.map(np.transpose)
 
     def reshape(self, *shape: Any) -> Self:
         return self.map(np.reshape, shape[0] if len(shape) == 1 else shape)
 
-    def sum(self, axis: Any = None, keepdims: bool = False) -> Any:
-        return numpy.sum(self, axis=axis, keepdims=keepdims)
+    def transpose(self, *axes: Any) -> Self:
+        return self.map(np.transpose, axes[0] if len(axes) == 1 else axes or None)
 
-    def mean(self, axis: Any = None, keepdims: bool = False) -> Any:
-        return numpy.mean(self, axis=axis, keepdims=keepdims)
+    def copy(self) -> Self:
+        return self
 
-    def max(self, axis: Any = None, keepdims: bool = False) -> Any:
-        return numpy.max(self, axis=axis, keepdims=keepdims)
+    def astype(self, dtype: Any) -> Any:
+        """The numbers themselves; of a comparison, 1 where it is true."""
+        if np.dtype(dtype) != np.float64:
+            raise NoRule(
+                f"{self.arithmetic} arrays are in the program's dtype already: write astype(float), not {dtype}"
+            )
+        return +self
 
-
-SHAPES = (np.empty_like, np.full_like, np.ndim, np.ones_like, np.shape, np.size, np.zeros_like)
-"""Functions that look only at the shape; they answer with ordinary arrays."""
-
-REDUCTIONS: dict[Any, Any] = {
-    (np.add, "reduce"): np.sum,
-    (np.maximum, "reduce"): np.max,
-    (np.minimum, "reduce"): np.min,
-}
+    sum, mean, prod, max, min = (method(f) for f in (np.sum, np.mean, np.prod, np.max, np.min))
+    var, std, cumsum, cumprod, clip = (method(f) for f in (np.var, np.std, np.cumsum, np.cumprod, np.clip))
+    dot, round, repeat, take, squeeze = (method(f) for f in (np.dot, np.round, np.repeat, np.take, np.squeeze))
+    argmax, argmin, argsort, diagonal = (method(f) for f in (np.argmax, np.argmin, np.argsort, np.diagonal))
+    swapaxes, ravel, flatten, trace = (method(f) for f in (np.swapaxes, np.ravel, np.ravel, np.trace))

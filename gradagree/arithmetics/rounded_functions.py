@@ -1,4 +1,4 @@
-"""The rules of rounded arithmetic beyond sums and products: functions, comparisons and choices."""
+"""The rules of rounded arithmetic for powers and library functions."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from gradagree.arithmetics.model import LIBRARY, OUTWARD, OWN
+from gradagree.arithmetics import quanta
+from gradagree.arithmetics.duck import Duck, NoRule
+from gradagree.arithmetics.libraries import FUNCTIONS, PLAIN, ZETA, Library
+from gradagree.arithmetics.model import FORMATS, LIBRARY, OUTWARD, OWN, Model
 from gradagree.arithmetics.rounded import (
-    COMPARISONS,
     Rounded,
     add,
     divide,
@@ -18,58 +20,31 @@ from gradagree.arithmetics.rounded import (
     is_zero,
     lifted,
     multiply,
-    negative,
     result,
     subtract,
 )
-from gradagree.arithmetics.rounded_sums import matmul, mean, total
 from gradagree.arithmetics.saturation import TAILS, tail_of
-from gradagree.arithmetics.trilean import Trilean, split
 
 __all__: list[str] = []
 
 
-def absolute(x: Rounded) -> Rounded:
-    return Rounded(np.abs(x.value), x.radius, x.model, x.q)
-
-
-def maximum(x: Any, y: Any) -> Rounded:
-    x, y = lifted(x, y)
-    value = np.maximum(x.value, y.value)
-    upper = np.maximum(x.value + x.radius, y.value + y.radius) - value
-    lower = value - np.maximum(x.value - x.radius, y.value - y.radius)
-    return Rounded(value, np.maximum(upper, lower) * OUTWARD, x.model, min(x.q, y.q))
-
-
-def minimum(x: Any, y: Any) -> Rounded:
-    x, y = lifted(x, y)
-    return negative(maximum(negative(x), negative(y)))
-
-
-def clip(x: Any, low: Any = None, high: Any = None, **names: Any) -> Rounded:
-    low, high = names.get("min", names.get("a_min", low)), names.get("max", names.get("a_max", high))
-    x = x if low is None else maximum(x, low)
-    return x if high is None else minimum(x, high)
-
-
-def sign(x: Rounded) -> Rounded:
-    open = ~(np.abs(x.value) > x.radius) & (x.radius != 0)
-    return Rounded(np.sign(x.value), np.where(open, 1 + np.abs(np.sign(x.value)), 0.0), x.model, 0)
-
-
-def integer_power(x: Rounded, n: int) -> Rounded:
+def integer_power(x: Rounded, n: Any) -> Rounded:
+    """x^n for whole numbers n >= 0."""
     size = np.abs(x.value)
     spread = (size + x.radius) ** n - size**n
     value = x.value**n
-    q = n * x.q if n else 0.0
-    roundings = 1 if n == 2 else LIBRARY
+    q = quanta.NONE if np.ndim(n) else n * x.q if n else 0.0
+    roundings = np.where(np.equal(n, 2), 1, LIBRARY)
     spread = np.where(x.radius != 0, spread + LIBRARY * OWN * np.abs(value), 0.0)
-    return result(value, spread, x.model, q, roundings, is_zero(x) | is_one(x))
+    return result(value, spread, x.model, q, roundings, is_zero(x) | is_one(x))  # type: ignore[arg-type]
 
 
 def power(x: Any, y: Any) -> Rounded:
-    if not isinstance(y, Rounded) and np.ndim(y) == 0 and float(y) == int(y):
-        return integer_power(x, int(y)) if y >= 0 else divide(1.0, integer_power(x, -int(y)))
+    if not isinstance(y, Rounded) and np.all(np.equal(y, np.rint(y))):
+        if np.all(np.greater_equal(y, 0)):
+            return integer_power(x, y if np.ndim(y) else int(y))
+        if not np.ndim(y):
+            return divide(1.0, integer_power(x, -int(y)))
     x, y = lifted(x, y)
     return exp(multiply(y, log(x)))
 
@@ -78,30 +53,48 @@ def square(x: Rounded) -> Rounded:
     return integer_power(x, 2)
 
 
-def monotone(f: Callable[[Any], Any]) -> Callable[[Rounded], Rounded]:
-    """The rule of a monotone library function: the values at both ends, and the library's own error."""
+def library(f: Callable[[Any], Any], made: Library) -> Callable[[Rounded], Rounded]:
+    """The rule of a library function: its values within the radius, and the library's own error."""
 
     def rule(x: Rounded) -> Rounded:
-        model = x.model
-        backward = LIBRARY * (model.u + OWN) * np.abs(x.value) * (f in STEEP)
-        value, spread = f(x.value), inherited(f, x.value, x.radius + backward)
-        nothing = is_zero(x) & (value == 0)
-        least = model.format.smallest_normal
-        spread = spread + np.where((np.abs(value) < least) & ~nothing, least, 0.0)
-        answer = result(value, spread, model, roundings=LIBRARY, keep=nothing)
+        model, value, radius = x.model, f(x.value), x.radius
+        if made.backward:
+            radius = radius + LIBRARY * made.backward * (model.u + OWN) * np.abs(x.value)
+        low, high = x.value - radius, x.value + radius
+        if made.slope is None:
+            spread = inherited(f, x.value, radius, made.turns)
+        else:
+            spread = made.slope(np.maximum(np.abs(x.value) - radius, 0.0)) * radius
+        if made.domain is not None:
+            spread = np.where(made.domain(low, high), spread, np.nan)
+        if made.peak is not None:
+            spread = np.where(made.peak(np.maximum(np.abs(low), np.abs(high))) > model.format.largest, np.inf, spread)
+        answer = own(value, spread, model, is_zero(x) & (value == 0), made)
         return saturated(f, x, answer) if f in TAILS else answer
 
     return rule
 
 
-def inherited(f: Callable[[Any], Any], x: np.ndarray, radius: np.ndarray) -> Any:
-    """How far f may be from f(x) within the radius."""
+def own(value: Any, spread: Any, model: Model, nothing: Any, made: Library = PLAIN) -> Rounded:
+    """The result with the library's own error, and the smallest normal number where it may be lost to underflow."""
+    least = model.format.smallest_normal
+    more = np.where(np.abs(value) < least, least, 0.0) + LIBRARY * made.absolute * (model.accumulator.u + OWN)
+    if model.format.precision < FORMATS["float32"].precision:
+        more = more + LIBRARY * made.narrow * model.accumulator.u
+    if made.accuracy:
+        more = more + made.accuracy * np.abs(value)
+    return result(value, spread + np.where(nothing, 0.0, more), model, roundings=LIBRARY * made.forward, keep=nothing)
+
+
+def inherited(f: Callable[[Any], Any], x: np.ndarray, radius: np.ndarray, turns: tuple[float, ...] = ()) -> Any:
+    """How far f may be from f(x) within the radius: at the ends, and where it turns."""
     if not radius.any():
         return 0.0
     value = f(x)
-    ends = [f(np.nextafter(x + side * radius, side * np.inf)) for side in (-1, 1)]
-    reach = np.maximum(np.abs(ends[0] - value), np.abs(ends[1] - value))
-    largest = np.maximum(np.abs(ends[0]), np.abs(ends[1]))
+    low, high = (np.nextafter(x + side * radius, side * np.inf) for side in (-1, 1))
+    ends = [f(low), f(high), *(f(np.minimum(np.maximum(turn, low), high)) for turn in turns)]
+    reach = np.maximum.reduce([np.abs(end - value) for end in ends])
+    largest = np.maximum.reduce([np.abs(end) for end in ends])
     return np.where(radius != 0, reach + 2 * LIBRARY * OWN * largest, 0.0)
 
 
@@ -113,16 +106,37 @@ def saturated(f: Callable[[Any], Any], x: Rounded, answer: Rounded) -> Rounded:
     return Rounded(np.where(limit != 0, limit, answer.value), np.where(limit != 0, tail, answer.radius), x.model)
 
 
-def wave(f: Callable[[Any], Any]) -> Callable[[Rounded], Rounded]:
-    """The rule of sin and cos, whose slope is at most 1."""
-
-    def rule(x: Rounded) -> Rounded:
-        return result(f(x.value), x.radius, x.model, roundings=LIBRARY, keep=is_zero(x) & (f(x.value) == 0))
-
-    return rule
+exp, log, gammaln = (library(f, FUNCTIONS[f]) for f in (np.exp, np.log, special.gammaln))
 
 
-exp, log = monotone(np.exp), monotone(np.log)
+def gamma(x: Any) -> Rounded:
+    """XLA's formula for x > 0, which makes the errors of the logarithm relative ones."""
+    return exp(gammaln(x))
+
+
+def zeta(s: Any, x: Any) -> Rounded:
+    """Hurwitz's zeta function of x > 0."""
+    if isinstance(s, Duck):
+        raise NoRule("rounded arithmetic knows zeta(s, x) with numbers for s")
+    return library(lambda x: special.zeta(s, x), ZETA)(x)
+
+
+def hypot(x: Any, y: Any) -> Rounded:
+    x, y = lifted(x, y)
+    return own(np.hypot(x.value, y.value), np.hypot(x.radius, y.radius), x.model, is_zero(x) & is_zero(y))
+
+
+def arctan2(x: Any, y: Any) -> Rounded:
+    """The angle moves by at most arcsin(radius / distance); any angle where the point may lie on the cut.
+
+    Numbers that are no farther from 0 than they may move lie on one side of it, so that it moves by less than pi.
+    """
+    x, y = lifted(x, y)
+    value, reach, distance = np.arctan2(x.value, y.value), np.hypot(x.radius, y.radius), np.hypot(x.value, y.value)
+    moved = np.where(reach * OUTWARD < distance, np.arcsin(np.minimum(reach / distance * OUTWARD, 1.0)), np.pi)
+    cut = ~(np.abs(x.value) > x.radius) & ~(y.value > y.radius)
+    spread = np.where(cut, np.abs(value) + np.pi, np.where(reach == 0, 0.0, moved + LIBRARY * OWN))
+    return own(value, spread, x.model, is_zero(x) & (y.value > y.radius))
 
 
 def logaddexp(x: Any, y: Any) -> Rounded:
@@ -138,51 +152,9 @@ def logaddexp(x: Any, y: Any) -> Rounded:
     return result(value, inherited + (x.model.u + OWN) * formula, x.model, roundings=LIBRARY)
 
 
-def extreme(pick: Callable[..., Any]) -> Callable[..., Rounded]:
-    def rule(x: Rounded, axis: Any = None, keepdims: bool = False) -> Rounded:
-        value, upper, lower = (
-            pick(ends, axis=axis, keepdims=keepdims) for ends in (x.value, x.value + x.radius, x.value - x.radius)
-        )
-        return Rounded(value, np.maximum(upper - value, value - lower) * OUTWARD, x.model, x.q)
-
-    return rule
-
-
-def where(condition: Any, x: Any, y: Any) -> Rounded:
-    """x or y; both, where the condition is open."""
-    true, open = split(condition)
-    x, y = lifted(x, y)
-    value, radius = np.where(true, x.value, y.value), np.where(true, x.radius, y.radius)
-    if open.any():
-        hull = (np.abs(x.value - y.value) + np.maximum(x.radius, y.radius)) * OUTWARD
-        radius = np.where(open, hull, radius)
-    return Rounded(value, radius, x.model, min(x.q, y.q))
-
-
-def compare(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """Decided where the difference is larger than the radii, or where there are none."""
-
-    def rule(x: Any, y: Any) -> Any:
-        x, y = lifted(x, y)
-        reach = x.radius + y.radius
-        open = (reach != 0) & ~(np.abs(x.value - y.value) > reach)
-        answer = f(x.value, y.value)
-        return Trilean(answer, open, x._lift) if open.any() else answer
-
-    return rule
-
-
-STEEP = (np.exp2, np.sinh, special.erfc, special.ndtr, special.log_ndtr)
-"""Functions whose libraries err by several u in the argument, too."""
-MONOTONE: tuple[Any, ...] = (
-    np.expm1, np.exp2, np.log1p, np.log2, np.log10, np.tanh, np.sinh, np.arctan, np.arcsinh, np.sqrt, np.cbrt,
-    special.expit, special.log_expit, special.erf, special.erfc, special.ndtr, special.log_ndtr,
-)  # fmt: skip
 Rounded.rules.update({
-    np.add: add, np.subtract: subtract, np.multiply: multiply, np.divide: divide, np.negative: negative,
-    np.positive: lambda x: x, np.absolute: absolute, np.fabs: absolute, np.sign: sign, np.maximum: maximum,
-    np.minimum: minimum, np.clip: clip, np.power: power, np.square: square, np.reciprocal: lambda x: divide(1.0, x),
-    np.exp: exp, np.log: log, np.sin: wave(np.sin), np.cos: wave(np.cos), np.logaddexp: logaddexp, np.matmul: matmul,
-    np.sum: total, np.mean: mean, np.max: extreme(np.max), np.min: extreme(np.min), np.where: where,
-    **{f: monotone(f) for f in MONOTONE}, **{f: compare(f) for f in COMPARISONS},
+    np.add: add, np.subtract: subtract, np.multiply: multiply, np.divide: divide, np.power: power, np.square: square,
+    np.reciprocal: lambda x: divide(1.0, x), np.logaddexp: logaddexp, np.hypot: hypot, np.arctan2: arctan2,
+    special.gamma: gamma, special.zeta: zeta,
+    **{f: library(f, made) for f, made in FUNCTIONS.items()},
 })  # fmt: skip

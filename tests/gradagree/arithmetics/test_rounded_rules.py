@@ -36,6 +36,14 @@ UNKNOWN: list[tuple[str, Callable[[Any], Any]]] = [
     ("greater", lambda x: np.where(x > 0, 1.0, 0.0)), ("equal", lambda x: np.where(x == 7, 1.0, 0.0)),
     ("less_equal", lambda x: np.where(x <= -3, x, -x)), ("max", np.max), ("dot", lambda x: x @ np.ones((1, 1))),
     ("erf", special.erf), ("arctan", np.arctan), ("mean", np.mean), ("quotient", lambda x: x / 3.0),
+    ("floor", np.floor), ("rint", np.rint), ("sort", np.sort), ("prod", np.prod), ("cumsum", np.cumsum),
+    ("tan", np.tan), ("cumprod", np.cumprod), ("var", np.var), ("norm", np.linalg.norm),
+    ("hypot", lambda x: np.hypot(x, 1.0)),
+    ("arctan2", lambda x: np.arctan2(x, -1.0)), ("angle", lambda x: np.arctan2(1.0, x)), ("sinc", np.sinc),
+    ("copysign", lambda x: np.copysign(1.0, x)), ("heaviside", lambda x: np.heaviside(x, 0.5)), ("i0e", special.i0e),
+    ("remainder", lambda x: x % 2.0), ("quotient down", lambda x: x // 2.0), ("gammaln", special.gammaln),
+    ("logsumexp", np.logaddexp.reduce), ("isfinite", lambda x: np.where(np.isfinite(x), 1.0, 0.0)),
+    ("signbit", lambda x: np.where(np.signbit(x), 1.0, 0.0)), ("huber", lambda x: special.huber(1.0, x)),
 ]  # fmt: skip
 
 
