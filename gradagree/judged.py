@@ -181,8 +181,8 @@ def second(activation: Activation, x: np.ndarray) -> np.ndarray:
 
 def wider(rounded: Rounded, formed: Rounded) -> np.ndarray:
     """The radius that encloses both; only the first where the second is not a derivative (a tie) or useless."""
-    gap = np.abs(formed.value - rounded.value)
-    both = gap + formed.radius
-    with np.errstate(invalid="ignore"):
+    with np.errstate(all="ignore"):
+        gap = np.abs(formed.value - rounded.value)
+        both = gap + formed.radius
         usable = np.isfinite(both) & (gap <= formed.radius + rounded.radius)
     return np.maximum(rounded.radius, np.where(usable, both, 0.0))

@@ -35,6 +35,6 @@ def one_sided(activation: Activation, x: np.ndarray, slope: str) -> Any:
 def error_slope(error: ErrorFunction, x: np.ndarray, t: Any, slope: str) -> Any:
     """Likewise of an error function, to both sides of its kinks."""
     across = np.broadcast_to(error.across(x, t), x.shape)
-    beside = [np.where(across == 0, x, np.nextafter(x, side * across * np.inf)) for side in (-1, 1)]
+    beside = [np.where(across == 0, x, np.nextafter(x, np.copysign(np.inf, side * across))) for side in (-1, 1)]
     left, right = (error.sensitivity(o, t) for o in beside)
     return {"left": left, "right": right, "mean": (left + right) / 2, "zero": np.zeros(x.shape)}[slope]

@@ -64,3 +64,13 @@ def test_that_the_slopes_of_the_absolute_error_are_those_on_its_two_sides() -> N
     assert error_kinks(error, o, t)["the kink"].tolist() == [[True, False]]
     assert error_kinks(error, o, t - 1) == {}
     assert error_kinks(ErrorFunction.named("sse"), o, t) == {}
+
+
+def test_that_an_output_which_does_not_move_across_the_kink_stays_where_it_is_without_a_warning() -> None:
+    """Of a triplet whose distances tie only the anchor moves, to the left of which the far one is the smaller."""
+    error = ErrorFunction.named("triplet_margin(swap=True)")
+    o, t = np.ones((1, 6)), np.zeros((1, 0))
+    assert error.across(o, t).tolist() == [[1.0, 1.0, 0.0, 0.0, 0.0, 0.0]]
+    left, right, mean = (error_slope(error, o, t, slope) for slope in SLOPES[:3])
+    assert not np.array_equal(left, right)
+    assert np.array_equal(mean, (left + right) / 2)
