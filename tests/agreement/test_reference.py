@@ -1,0 +1,201 @@
+"""The reference in float64 as if it were a framework: the truth lies within the radius that judges it, in every box."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+import math
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+from unittest import mock
+
+import flint
+import numpy as np
+import pytest
+
+from gradagree import Case, boxcheck, draw
+from gradagree import judged as judgement
+from gradagree import truth as proofs
+from gradagree.adapters import Answer
+from gradagree.arithmetics import Ball, Rounded, quanta, rounded, rounded_functions, rounded_sums
+from gradagree.arithmetics.ball import precision
+from gradagree.arithmetics.model import model
+from gradagree.comparison import Comparison, Tolerant
+from gradagree.drawing import REGIMES, Source
+from gradagree.reference import Box, backpropagate
+from gradagree.verdict import Verdict
+
+SEED, BLOCKS, CASES, MOST_NUMBERS, MOST_EXAMPLES = 20260, 4, 84, 300, 8
+PRECISIONS = (128, 512, 4096)
+NOTHING = flint.arb(2) ** -1075
+"""Half of the smallest number."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What a box should give in one part of its answer, and what the reference gives."""
+
+    box: int | str
+    name: str
+    expected: Rounded
+    observed: np.ndarray
+
+    @functools.cached_property
+    def relative(self) -> np.ndarray:
+        """The radii over the values, where there are both."""
+        value, radius = np.asarray(self.expected.value), np.asarray(self.expected.radius)
+        with np.errstate(all="ignore"):
+            return np.where((value != 0) & (radius > 0) & np.isfinite(radius), radius / np.abs(value), np.nan)
+
+    def numbers(self, index: tuple[int, ...]) -> list[float]:
+        """An entry's radius, its value, and the reference's."""
+        return [float(np.asarray(x)[index]) for x in (self.expected.radius, self.expected.value, self.observed)]
+
+
+def cases(regime: str, block: int) -> Iterator[Case]:
+    """Small networks of a regime, others in each block."""
+    every = draw(100 * CASES, SEED + block, ("float64",), regimes=(regime,))
+    small = (case for case in every if case.size <= MOST_NUMBERS and case.batch <= MOST_EXAMPLES)
+    return (replace(case, explicit=case.arrays()) for case in itertools.islice(small, CASES))
+
+
+def answered(case: Case) -> Answer:
+    """What the reference gives on plain arrays, told as a framework would tell it."""
+    arrays = case.arrays()
+    box: Any = case.network(arrays)
+    inputs = [arrays.inputs]
+    with np.errstate(all="ignore"):
+        found = backpropagate(box, inputs[0])
+        while isinstance(box, Box):
+            inputs.append(box.weigh(inputs[-1]))
+            box = box.inside
+    weights, biases = zip(*found.gradients, strict=True)
+    own = tuple(tuple(map(np.asarray, gradients.values())) for gradients in found.activations)
+    return Answer(float(found.E), tuple(inputs), found.sensitivities, weights, biases, activations=own)
+
+
+def judged(case: Case, answer: Answer) -> list[Part]:
+    """What the box check expects of every box, and what it was given."""
+    seen = []
+
+    def spy(box: Any, part: Any, observed: Any, expect: Any, kinks: Any = None) -> Comparison:
+        seen.append(Part(box, part, expect(Tolerant()), np.asarray(observed)))
+        return Comparison(box, part, Verdict.AGREE)
+
+    patch = mock.patch.object
+    slow = patch(boxcheck.BoxCheck, "cleared", return_value=None)
+    with patch(boxcheck, "compare", spy), slow, np.errstate(all="ignore"):
+        list(boxcheck.check(case, case.arrays(), answer, model("float64")))
+    return seen
+
+
+def sampled(case: Case, parts: list[Part]) -> Iterator[tuple[Part, tuple[int, ...]]]:
+    """The least precise entry of all, the most precise one that is not exact, and two polled at random."""
+    source, inexact = Source(f"entries of {case}"), [part for part in parts if not np.isnan(part.relative).all()]
+    for extreme, most in ((np.nanargmax, max), (np.nanargmin, min)):
+        places = [(part.relative.flat[extreme(part.relative)], k) for k, part in enumerate(inexact)]
+        part = inexact[most(places)[1]] if places else parts[0]
+        yield part, np.unravel_index(extreme(part.relative) if places else 0, part.observed.shape)
+    for part in (source.choice(parts), source.choice(parts)):
+        yield part, tuple(int(source.integers(length)) for length in part.observed.shape)
+
+
+def proved(case: Case, answer: Answer, part: Part, index: tuple[int, ...]) -> bool:
+    """Whether the true entry is proved to lie within the radius of both answers; open radii claim nothing."""
+    radius, *numbers = part.numbers(index)
+    if not all(map(math.isfinite, (radius, *numbers))):
+        return True
+    for bits in PRECISIONS:
+        with precision(bits):
+            true = proofs._entry(case, case.arrays(), answer, part.box, part.name, index)
+            if all(abs(true - flint.arb(x)) <= flint.arb(radius) + NOTHING for x in numbers):
+                return True
+    return False
+
+
+def violations(regime: str, block: int) -> Iterator[str]:
+    """Every sampled entry of a block's cases whose radius does not reach the truth."""
+    for case in cases(regime, block):
+        answer = answered(case)
+        for part, index in sampled(case, judged(case, answer)):
+            if not proved(case, answer, part, index):
+                yield f"{case}: {part.name}{[*map(int, index)]} of box {part.box}: {part.numbers(index)}"
+
+
+@pytest.mark.parametrize("block", range(BLOCKS))
+@pytest.mark.parametrize("regime", REGIMES)
+def test_that_the_reference_lies_within_its_radius_of_the_truth(regime: str, block: int) -> None:
+    assert list(violations(regime, block)) == []
+
+
+@pytest.mark.xfail(strict=True, reason="scipy's expit(x) is 0 below -709.78, and so is the distance of s from 1")
+def test_that_the_distance_from_a_limit_does_not_underflow() -> None:
+    case = Case.parse("4-6-4-8-1:id,gelu,sigmoid,elu:mse:n4:f64:saturated:s106540991")
+    answer = answered(case)
+    (part,) = (part for part in judged(case, answer) if (part.box, part.name) == (3, "delta_p"))
+    assert proved(case, answer, part, (3, 0))
+
+
+@pytest.mark.parametrize("regime", REGIMES)
+def test_that_most_radii_claim_something(regime: str) -> None:
+    few = [(case, judged(case, answered(case))) for case in itertools.islice(cases(regime, 0), 20)]
+    chosen = [part.numbers(index) for case, parts in few for part, index in sampled(case, parts)]
+    assert np.mean([radius < 1e-3 * max(abs(value), 1) for radius, value, _ in chosen]) > 0.75
+
+
+def given(f: Any, **known: Any) -> Any:
+    """A function that is always given these arguments."""
+
+    def weaker(*args: Any, **names: Any) -> Any:
+        return f(**{**inspect.signature(f).bind(*args, **names).arguments, **known})
+
+    return weaker
+
+
+def infallible(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Functions do not err: neither those of libraries nor those of formulas."""
+    monkeypatch.setattr(rounded_functions, "LIBRARY", 0)
+    monkeypatch.setattr(judgement, "FORMULA", 0)
+
+
+def forgetting(f: Any, place: int) -> Any:
+    """A rule that forgets the radius of one operand."""
+    rule = Rounded.rules[f]
+
+    def bare(x: Any, k: int) -> Any:
+        return Rounded(x.value, 0.0, x.model) if k == place and isinstance(x, Rounded) else x
+
+    return lambda patch: patch.setitem(Rounded.rules, f, lambda *xs: rule(*(bare(x, k) for k, x in enumerate(xs))))
+
+
+def beside(f: Any) -> Any:
+    """Balls beside the truth, by 2^-40 of it."""
+    rule, factor = Ball.rules[f], 1 + flint.arb(2) ** -40
+    return lambda patch: patch.setitem(Ball.rules, f, lambda *xs: Ball(rule(*xs).balls * factor))
+
+
+def attribute(owner: Any, name: str, value: Any) -> Any:
+    return lambda patch: patch.setattr(owner, name, value)
+
+
+WEAKER: dict[str, tuple[Any, str]] = {
+    "operations do not round": (attribute(rounded, "result", given(rounded.result, keep=True)), "ordinary"),
+    "sums of no terms": (attribute(rounded_sums, "summed", given(rounded_sums.summed, terms=0)), "ordinary"),
+    "functions do not err": (infallible, "ordinary"),
+    "all is exact": (attribute(quanta, "exact", lambda *args, **names: True), "ordinary"),
+    "no radius of the first factor": (forgetting(np.multiply, 0), "ordinary"),
+    "no radius of the second factor": (forgetting(np.multiply, 1), "ordinary"),
+    "another truth of products": (beside(np.multiply), "ordinary"),
+    "another truth of sums": (beside(np.matmul), "ordinary"),
+    "a truth of few bits": (attribute(sys.modules[__name__], "PRECISIONS", (30,)), "ordinary"),
+}
+
+
+@pytest.mark.parametrize("weakness", WEAKER)
+def test_that_a_weaker_arithmetic_is_found(weakness: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    weaken, regime = WEAKER[weakness]
+    weaken(monkeypatch)
+    assert any(next(violations(regime, block), None) is not None for block in range(BLOCKS))
