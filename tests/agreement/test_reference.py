@@ -30,8 +30,7 @@ from gradagree.verdict import Verdict
 
 SEED, BLOCKS, CASES, MOST_NUMBERS, MOST_EXAMPLES = 20260, 4, 84, 300, 8
 PRECISIONS = (128, 512, 4096)
-NOTHING = flint.arb(2) ** -1075
-"""Half of the smallest number."""
+NOTHING = flint.arb(2) ** -1075  # half of the smallest number
 
 
 @dataclass(frozen=True, eq=False)

@@ -109,8 +109,11 @@ def test_that_a_product_with_ordinary_arrays_works_on_either_side(kind: str) -> 
     assert parts(OTHERS.T @ x)[0] == (OTHERS.T @ NUMBERS).tolist()
 
 
+NUMERIC = [pair for pair, function in REDUCTIONS.items() if function not in (np.any, np.all)]
+
+
 @each_kind
-@pytest.mark.parametrize(("ufunc", "method"), REDUCTIONS, ids=lambda f: getattr(f, "__name__", f))
+@pytest.mark.parametrize(("ufunc", "method"), NUMERIC, ids=lambda f: getattr(f, "__name__", f))
 def test_that_a_reduction_runs_along_the_axis_that_numpy_runs_along(kind: str, ufunc: Any, method: str) -> None:
     x, reduce = KINDS[kind](NUMBERS), getattr(ufunc, method)
     for axis in ({}, {"axis": 1}, {"axis": None}, {"axis": 0, "keepdims": True}, {"axis": (0, 1)}):

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradagree.arithmetics import Rounded
-from gradagree.arithmetics.model import FORMATS, OUTWARD, Model, model
+from gradagree.arithmetics.model import OUTWARD, model
 
 STORED = {"float64": np.float64, "float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
 ADDED = {"float64": np.float64, "float32": np.float32, "float16": np.float32, "bfloat16": np.float32}
@@ -108,7 +108,7 @@ def test_that_the_radius_of_a_product_encloses_every_order(dtype: str, order: st
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_that_an_accumulator_narrower_than_the_models_is_found(dtype: str) -> None:
     x = held(dtype, wild(9, 300))
-    wider, own = (np.sum(Rounded.stored(x, Model(FORMATS[dtype], FORMATS[name]))) for name in ("float64", dtype))
+    wider, own = (np.sum(Rounded.stored(x, model(dtype, name))) for name in ("float64", dtype))
     observed = [float(order(list(x.astype(STORED[dtype])))) for order in ORDERS.values()]
     assert any(outside(wider, y) for y in observed)
     assert not any(outside(own, y) for y in observed)
@@ -116,7 +116,7 @@ def test_that_an_accumulator_narrower_than_the_models_is_found(dtype: str) -> No
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_that_a_radius_without_the_last_rounding_is_too_little(dtype: str) -> None:
-    exact_store = Model(FORMATS["float32"], FORMATS["float32"])
+    exact_store = model("float32")
     x = held(dtype, np.abs(wild(10, 20)))
     assert outside(np.sum(Rounded.stored(x, exact_store)), summed(dtype, "forward", x))
 

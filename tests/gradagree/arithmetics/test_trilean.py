@@ -38,8 +38,12 @@ def answers(x: Trilean) -> list[tuple[bool, set[bool]]]:
     return [(bool(t), possible((t, o))) for t, o in zip(x.true.tolist(), x.open.tolist(), strict=True)]
 
 
+COUNTS = (np.all, np.any, np.count_nonzero, np.max, np.mean, np.min, np.sum)
+"""Functions along axes, which tests of their own are about."""
+
+
 def test_that_every_rule_is_tested_here() -> None:
-    assert set(Trilean.rules) == {*AND, *OR, *NOT, np.where}
+    assert set(Trilean.rules) == {*AND, *OR, *NOT, np.where, *COUNTS}
 
 
 @pytest.mark.parametrize(
