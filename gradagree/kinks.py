@@ -22,7 +22,8 @@ def at_kinks(activation: Activation, x: np.ndarray) -> dict[str, np.ndarray]:
 
 def error_kinks(error: ErrorFunction, x: np.ndarray, t: Any) -> dict[str, np.ndarray]:
     """Likewise for an error function."""
-    where = np.broadcast_to(error.kink(x, t), x.shape) & np.isfinite(x)
+    with np.errstate(all="ignore"):
+        where = np.broadcast_to(error.kink(x, t), x.shape) & np.isfinite(x)
     return {"the kink": where} if where.any() else {}
 
 

@@ -7,6 +7,7 @@ from gradagree.arithmetics import rounded_choices as rounded_choices
 from gradagree.arithmetics import rounded_functions as rounded_functions
 from gradagree.arithmetics import rounded_reductions as rounded_reductions
 from gradagree.arithmetics import structure as structure
+from gradagree.arithmetics import trilean_functions as trilean_functions
 from gradagree.arithmetics import variance_functions as variance_functions
 from gradagree.arithmetics import variance_library as variance_library
 from gradagree.arithmetics.ball import Ball as Ball

@@ -14,6 +14,7 @@ __all__ = ["ALIASES", "REDUCTIONS", "named", "ordinary"]
 REDUCTIONS: dict[Any, Any] = {
     (np.add, "reduce"): np.sum, (np.maximum, "reduce"): np.max, (np.minimum, "reduce"): np.min,
     (np.multiply, "reduce"): np.prod, (np.logaddexp, "reduce"): special.logsumexp,
+    (np.logical_or, "reduce"): np.any, (np.logical_and, "reduce"): np.all,
     (np.add, "accumulate"): np.cumsum, (np.multiply, "accumulate"): np.cumprod,
 }  # fmt: skip
 """Methods of ufuncs, and the functions that are the same."""

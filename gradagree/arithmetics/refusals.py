@@ -58,4 +58,6 @@ def taken_apart(arithmetic: str) -> NoRule:
             asked = frame.f_code.co_name
         frame = frame.f_back  # type: ignore[assignment]
     advice = INSTEAD.get(asked, "the formula with NumPy's functions and those of scipy.special")
+    if arithmetic == "three-valued":
+        advice = "np.where(condition, x, y)"
     return NoRule(f"{arithmetic} arithmetic has no rule for {asked}, which asks for ordinary numbers; write {advice}")
