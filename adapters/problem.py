@@ -101,7 +101,7 @@ def directions(problem: Problem) -> list[list[np.ndarray]]:
     for k in range(DIRECTIONS):
         bits = np.random.PCG64(k)
         raw = [np.asarray(bits.random_raw(int(np.prod(shape)))) >> np.uint64(63) for shape in shapes]
-        made.append([1.0 - 2.0 * signs.reshape(shape) for signs, shape in zip(raw, shapes, strict=True)])
+        made.append([np.asarray(1.0 - 2.0 * signs.reshape(shape)) for signs, shape in zip(raw, shapes, strict=True)])
     return made
 
 
