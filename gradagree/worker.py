@@ -17,6 +17,7 @@ from gradagree import wire
 from gradagree.adapters import Adapter, Problem, Unsupported, course, probe
 from gradagree.arithmetics.model import FORMATS
 from gradagree.cases import Case, problem_of
+from gradagree.declared import load_installed
 from gradagree.extensions import load
 from gradagree.verdict import Verdict
 
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str]) -> None:
     warnings.simplefilter("ignore")
     name, *extensions = arguments
     try:
+        load_installed()
         load(extensions)
         adapter = Adapter.catalogue[name]()
     except ImportError as missing:
