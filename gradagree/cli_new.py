@@ -42,7 +42,9 @@ def new(kind: str, name: str) -> int:
         raise UsageError(f"cannot write {path}: {wrong.strerror}; choose another folder") from wrong
     click.echo(f"{path} has {title}, which passes as it is. Put your own formulas in, and judge them with")
     click.echo(f"  gradagree run --ext {path} --cases 20")
-    click.echo(f'  python -c "from gradagree import check; from {name} import {title}; check({title})"')
+    click.echo(
+        f"""  python -c "from gradagree import check; from {name} import {title}; check({title}, modes='grad')\""""
+    )
     return 0
 
 

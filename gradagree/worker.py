@@ -19,6 +19,7 @@ from gradagree.arithmetics.model import FORMATS
 from gradagree.cases import Case, problem_of
 from gradagree.declared import load_installed
 from gradagree.extensions import load
+from gradagree.malformed import misshapen
 from gradagree.verdict import Verdict
 
 __all__ = ["main"]
@@ -81,7 +82,9 @@ def answer(adapter: Adapter, problem: Problem, mode: str) -> wire.Message:
     try:
         tapped, untapped = adapter.answers(problem, mode)
     except Exception as wrong:  # noqa: BLE001  (whatever a framework or a user's spelling raises is an answer too)
-        return failed(mode, wrong)
+        found = failed(mode, wrong)
+        shape = misshapen(adapter, problem) if found.verdict == Verdict.CRASHED else None
+        return found if shape is None else wire.Failed(mode, Verdict.CRASHED, shape)
     return wire.Answered(mode, wire.pack_answer(tapped), wire.pack_answer(untapped))
 
 

@@ -64,7 +64,7 @@ def test_that_the_two_commands_that_are_told_pass(kind: str, capfd: pytest.Captu
     told = [shlex.split(line) for line in capfd.readouterr().out.splitlines() if line.startswith("  ")]
     assert [command[0] for command in told] == ["gradagree", "python"]
     assert code([*told[0][1:-1], "1", "--modes", "backward", "--workers", "1", "--out", "results"]) == 0
-    script = told[1][-1].replace("Bent)", "Bent, frameworks='torch', modes='backward')")
+    script = told[1][-1].replace("modes=", "frameworks='torch', modes=")
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
 
 
