@@ -6,6 +6,7 @@ each box's current input and its sensitivity, and every gradient is computed wit
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -19,6 +20,7 @@ from gradagree.adapters.own_weights import holding, own_weights
 from gradagree.adapters.problem import Answer, Problem, Unsupported, directions, nothing, share, too_many
 from gradagree.reference import Activation, ContractError, ErrorFunction
 from gradagree.reference.contract import spelling_names
+from gradagree.reference.contract_checks import made_again
 
 __all__ = ["Adapter", "Error", "Mode"]
 
@@ -44,6 +46,8 @@ class Adapter:
     """Modes whose compiler may use a number before it is rounded to be stored."""
     each_alone: ClassVar[frozenset[str]] = frozenset({"vmap"})
     """Modes that store each example's own gradient, and add them up."""
+    spellings: ClassVar[dict[str, Callable[..., Any]]] = {}
+    """Forms of functions that do not spell it, by their names: called with the function, and its operands."""
     catalogue: ClassVar[dict[str, type[Adapter]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -52,7 +56,7 @@ class Adapter:
             if not hasattr(cls, part):
                 raise ContractError(f"{cls.__name__} has no {part}: an adapter gives name, install and modes")
         taken = Adapter.catalogue.get(cls.name)
-        if taken is not None and taken.__module__ != cls.__module__:
+        if taken is not None and taken.__module__ != cls.__module__ and not made_again(taken, cls):
             raise ContractError(
                 f"{cls.__name__}: the name {cls.name!r} is taken by {taken.__module__}.{taken.__name__}"
             )
@@ -102,6 +106,8 @@ class Adapter:
     def spelling(self, function: Activation | ErrorFunction) -> Callable[..., Any]:
         """The framework's own form of a function. Raises Unsupported where the class does not spell it."""
         method = getattr(function, self.name, None)
+        if method is None and function.name in self.spellings:
+            return functools.partial(self.spellings[function.name], function)
         if method is None:
             operands = "p" if isinstance(function, Activation) else "o, t"
             kind = type(function).__name__

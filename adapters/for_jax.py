@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gradagree.adapters.adapter import Adapter, Error
+from gradagree.adapters.problem import Unsupported
 
 
 def grad(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
@@ -48,9 +49,21 @@ def forward(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
     import jax
 
     def gradient(leaves: list[Any], targets: Any) -> Any:
-        return error(leaves, targets), jax.jacfwd(lambda leaves: error(leaves, targets)[0])(leaves)
+        with admitted():
+            return error(leaves, targets), jax.jacfwd(lambda leaves: error(leaves, targets)[0])(leaves)
 
     return gradient
+
+
+@contextmanager
+def admitted() -> Iterator[None]:
+    """A function that has no forward mode, for it has a backward pass of its own, is Unsupported there, not a crash."""
+    try:
+        yield
+    except TypeError as wrong:
+        if "forward-mode autodiff (jvp) to a custom_vjp" not in str(wrong):
+            raise
+        raise Unsupported("jax: a function with a custom_vjp has no forward mode; give it a custom_jvp") from wrong
 
 
 class ForJax(Adapter):
@@ -93,4 +106,5 @@ class ForJax(Adapter):
         return (self.framework.jit(function) if compiled else function)(*arrays)
 
     def slope(self, error: Callable[[list[Any]], Any], leaves: list[Any], tangents: list[Any]) -> Any:
-        return self.framework.jvp(error, (leaves,), (tangents,))
+        with admitted():
+            return self.framework.jvp(error, (leaves,), (tangents,))

@@ -68,6 +68,7 @@ NOT_SUPPORTED = (
     "does not support it because",
     "is not implemented",
     "data-dependent control flow",
+    "it must override the setup_context",
 )
 
 

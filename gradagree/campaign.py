@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from gradagree import wire
+from gradagree.declared import load_all
 from gradagree.drivers import records
-from gradagree.extensions import load
 from gradagree.journal import Journal
 from gradagree.plan import Plan
 from gradagree.proof import prove
@@ -59,17 +59,16 @@ def execute(
 
 
 def prepare(extensions: Sequence[str], options: dict[str, Any]) -> Plan:
-    """Load the extensions, make the plan, and prove every derivative of theirs before any framework is asked.
+    """Load what is not ours, make the plan, and prove every derivative of theirs before any framework is asked.
 
-    Functions that the extensions define take the place of the catalogue, unless the options name others.
+    Functions of the files that the user names take the place of the catalogue, unless the options name others; those
+    of installed packages join it.
     """
-    before = {*Activation.catalogue, *ErrorFunction.catalogue}
-    load(extensions)
-    catalogues: dict[str, dict[str, Any]] = {"activations": Activation.catalogue, "errors": ErrorFunction.catalogue}
-    for option, catalogue in catalogues.items():
-        added = [name for name in catalogue if name not in before]
-        for name in added:
-            prove(catalogue[name]())
+    loaded = load_all(extensions)
+    for kind in (*loaded.named, *loaded.installed):
+        prove(kind())
+    for option, base in (("activations", Activation), ("errors", ErrorFunction)):
+        added = [kind.name for kind in loaded.named if issubclass(kind, base)]
         if added and options.get(option) is None:
             options = {**options, option: ",".join(added)}
     plan = Plan.make(**options)

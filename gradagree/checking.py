@@ -16,6 +16,7 @@ from gradagree import wire, worker
 from gradagree.adapters import Adapter
 from gradagree.cases import Case, problem_of
 from gradagree.conventions import Conventions
+from gradagree.declared import files, load_all
 from gradagree.errors import UsageError
 from gradagree.judge import Framework, judge
 from gradagree.pairing import chained, fitting_widths, output_activations
@@ -57,6 +58,7 @@ def check(
     Raises Disagreement (an AssertionError) with the verdicts, and UsageError where a derivative does not match its
     value or nothing can be compared.
     """
+    load_all(())
     plan = Plan.of(_cases(_function(thing, reference, frameworks), dtypes), frameworks, modes)
     records, conventions = [], Conventions()
     for record in (one for name in plan.frameworks for one in _answers(name, plan)):
@@ -83,8 +85,8 @@ def run(*, out: str | Path | None = None, ext: Sequence[str] = (), workers: int 
     plan = campaign.prepare(ext, options)
     workers = workers or campaign.default_workers()
     if out is None:
-        return list(records(plan, ext, workers))
-    campaign.execute(plan, Path(out), extensions=ext, workers=workers, command=f"gradagree.run(**{options!r})")
+        return list(records(plan, files(ext), workers))
+    campaign.execute(plan, Path(out), extensions=files(ext), workers=workers, command=f"gradagree.run(**{options!r})")
     write_reports(Path(out))
     return list(read_records(Path(out)))
 

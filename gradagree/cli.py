@@ -1,4 +1,4 @@
-"""The command line: run, train, replay, report, survey, list.
+"""The command line: run, train, replay, report, survey, list, new.
 
 Exit codes: 0 agree, 1 a failing verdict, 2 usage or configuration, 3 internal error, 5 nothing compared, 130
 interrupted.
@@ -18,6 +18,7 @@ from typing import Any
 
 import click
 
+from gradagree.cli_new import new
 from gradagree.cli_survey import survey
 from gradagree.cli_train import train
 from gradagree.errors import UsageError, nearest
@@ -84,6 +85,7 @@ def run(
     """
     from gradagree import campaign
     from gradagree.console import Progress, shown
+    from gradagree.declared import files
 
     if workers is not None and workers < 1:
         raise UsageError(f"--workers {workers}: give a whole number of at least 1")
@@ -93,7 +95,7 @@ def run(
     folder = out or campaign.default_folder()
     with Progress(sum(plan.counts().values())) as progress:
         interrupted = campaign.execute(
-            plan, folder, extensions=ext, workers=workers, command=shlex.join(["gradagree", *sys.argv[1:]]),
+            plan, folder, extensions=files(ext), workers=workers, command=shlex.join(["gradagree", *sys.argv[1:]]),
             strict=strict, budget=budget, progress=progress,
         )  # fmt: skip
     status = shown([folder], folder, strict)
@@ -111,14 +113,14 @@ def replay(case: str, frameworks: str | None, modes: str | None, ext: tuple[str,
     ID is a case's text, or its six digits within a results folder; FILE is a case file.
     """
     from gradagree.console import print_replay
-    from gradagree.extensions import load
+    from gradagree.declared import files, load_all
     from gradagree.plan import Plan
     from gradagree.replay import find
     from gradagree.replay import replay as replayed
 
-    load(ext)
+    load_all(ext)
     found = find(case, folder)
-    return print_replay(found, replayed(found, Plan.of([found], frameworks, modes or "all"), ext))
+    return print_replay(found, replayed(found, Plan.of([found], frameworks, modes or "all"), files(ext)))
 
 
 @commands.command()
@@ -146,16 +148,17 @@ def report(folders: tuple[Path, ...], out: Path | None, strict: bool) -> int:
 def list_(what: str, ext: tuple[str, ...]) -> int:
     """List what there is."""
     from gradagree.console import print_list
-    from gradagree.extensions import load
+    from gradagree.declared import load_all
 
     if what not in LISTS:
         raise UsageError(f"list {what!r}: {nearest(what, LISTS)}")
-    load(ext)
+    load_all(ext)
     print_list(what)
     return 0
 
 
 commands.add_command(train)
+commands.add_command(new)
 commands.add_command(survey)
 
 

@@ -26,12 +26,12 @@ def survey(kinks: bool, modes: str | None, frameworks: str | None, ext: tuple[st
 
     from gradagree.atlas.kinks import conventions
     from gradagree.atlas.table import terminal, write
-    from gradagree.extensions import load
+    from gradagree.declared import files, load_all
 
     if not kinks:
         raise UsageError("survey: say what to look at: gradagree survey --kinks")
-    load(ext)
-    rows = list(conventions(None, frameworks, modes, ext))
+    load_all(ext)
+    rows = list(conventions(None, frameworks, modes, files(ext)))
     if not rows:
         raise UsageError("survey: no framework that was asked for is installed")
     Console().print(terminal(rows))

@@ -33,8 +33,10 @@ def train(out: Path | None, strict: bool, **options: Any) -> int:
     """
     from gradagree import campaign, schooling
     from gradagree.console import Progress, shown
+    from gradagree.declared import load_installed
     from gradagree.reporting import write_training
 
+    load_installed()
     course = schooling.course_of(**options)
     folder = out or campaign.default_folder()
     with Progress(0) as progress:

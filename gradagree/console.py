@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Iterable, Sequence
 from importlib import metadata
@@ -126,9 +127,9 @@ def _rows(what: str) -> list[tuple[str, ...]]:
 
     if what in ("activations", "errors"):
         kinds: Any = (Activation if what == "activations" else ErrorFunction).catalogue
-        return [(kind.name, _parameters(kind), kind.summary()) for kind in kinds.values()]
+        return [(kind.name, _parameters(kind), kind.summary(), *_origin(kind)) for kind in kinds.values()]
     if what == "frameworks":
-        return [(name, *_installed(name, kind.install)) for name, kind in Adapter.catalogue.items()]
+        return [(name, *_installed(name, kind.install), *_origin(kind)) for name, kind in Adapter.catalogue.items()]
     if what == "modes":
         modes = ((name, kind.modes.items()) for name, kind in Adapter.catalogue.items())
         return [(f"{name}:{mode}", summary(way)) for name, ways in modes for mode, way in ways]
@@ -144,6 +145,14 @@ def summary(function: Any) -> str:
 def _parameters(kind: Any) -> str:
     fields = kind.__dataclass_fields__.values()
     return ", ".join(f"{field.name}={field.default!r}" for field in fields)
+
+
+def _origin(kind: type) -> tuple[str, ...]:
+    """The file that a class is from, if it is not ours."""
+    from gradagree.extensions import file_of, is_ours
+
+    path = file_of(kind) or kind.__module__
+    return () if is_ours(kind) else (f"from {path.removeprefix(f'{Path.cwd()}{os.sep}')}",)
 
 
 def _installed(name: str, install: str) -> tuple[str, str]:

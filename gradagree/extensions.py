@@ -9,44 +9,82 @@ import io
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from gradagree.adapters import Adapter
 from gradagree.casetext import shorten
 from gradagree.errors import UsageError, is_file
 from gradagree.reference import Activation, ErrorFunction
 
-__all__ = ["load"]
+__all__ = ["file_of", "functions_of", "guarded", "is_ours", "line_in", "load"]
 
 LIMIT = 60.0
 """Seconds that a file may take to load, a framework's import included."""
 
 
-def load(files: Iterable[str]) -> list[ModuleType]:
-    """Run each file once. Raises UsageError, naming file, line and reason, for one that cannot be loaded."""
-    return [_load(Path(file).resolve(), file) for file in files]
+def load(files: Iterable[str], origin: str = "--ext") -> list[ModuleType]:
+    """Run each file once. Raises UsageError, naming origin, file, line and reason, for one that cannot be loaded."""
+    return [_load(Path(file).resolve(), f"{origin} {shorten(file)}") for file in files]
 
 
-def _load(path: Path, shown: str) -> ModuleType:
+def _load(path: Path, told: str) -> ModuleType:
     name = f"gradagree_extension_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}_{path.stem}"
     if name in sys.modules:
         return sys.modules[name]
     if not is_file(path):
-        raise UsageError(f"--ext {shorten(shown)}: there is no such file")
+        raise UsageError(f"{told}: there is no such file")
+    if (imported := _imported(path)) is not None:
+        return imported
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise UsageError(f"--ext {shown}: not a Python file; its name must end in .py")
+        raise UsageError(f"{told}: not a Python file; its name must end in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    with guarded(told, name, path):
+        spec.loader.exec_module(module)
+    return module
+
+
+def _imported(path: Path) -> ModuleType | None:
+    """The module that has been made from the file already, by a test that imports it or as the script itself."""
+    modules = [module for module in list(sys.modules.values()) if isinstance(module, ModuleType)]
+    names = ((module, ModuleType.__getattribute__(module, "__dict__")) for module in modules)
+    return next((module for module, names in names if names.get("__file__") == str(path)), None)
+
+
+def functions_of(modules: Sequence[ModuleType]) -> list[Any]:
+    """The activations and error functions that were made in the modules, or are names in them; never those of ours."""
+    files = {module.__file__ for module in modules}
+    named = [value for module in modules for value in vars(module).values() if isinstance(value, type)]
+    return [
+        kind for catalogue in (Activation.catalogue, ErrorFunction.catalogue) for kind in catalogue.values()
+        if not is_ours(kind) and (file_of(kind) in files or kind in named)
+    ]  # fmt: skip
+
+
+def is_ours(kind: type) -> bool:
+    """Whether a class comes with gradagree."""
+    return kind.__module__.startswith("gradagree.")
+
+
+def file_of(kind: type) -> str | None:
+    """The file that a class was made in, or None where there is none."""
+    return getattr(sys.modules.get(kind.__module__), "__file__", None)
+
+
+@contextlib.contextmanager
+def guarded(told: str, module: str, path: Path | None = None) -> Iterator[None]:
+    """Run somebody's code without what it prints. If it fails, forget the module, and raise UsageError in one line."""
     try:
         with contextlib.redirect_stdout(io.StringIO()), _limited(LIMIT):
-            spec.loader.exec_module(module)
+            yield
     except (Exception, SystemExit) as wrong:
-        _forget(name)
-        raise UsageError(f"--ext {shown}{_line(wrong, path)}: {type(wrong).__name__}: {_first(wrong)}") from wrong
-    return module
+        _forget(module)
+        where = line_in(wrong, path) if path else ""
+        raise UsageError(f"{told}{where}: {type(wrong).__name__}: {_first(wrong)}") from wrong
 
 
 @contextlib.contextmanager
@@ -70,14 +108,14 @@ def _limited(seconds: float) -> Iterator[None]:
 
 def _forget(name: str) -> None:
     """Undo what a file that failed has registered, so that it can be mended and loaded again."""
-    del sys.modules[name]
+    sys.modules.pop(name, None)
     for catalogue in (Activation.catalogue, ErrorFunction.catalogue, Adapter.catalogue):
         for key in [key for key, kind in catalogue.items() if kind.__module__ == name]:
             del catalogue[key]
 
 
-def _line(wrong: BaseException, path: Path) -> str:
-    """``, line 7``: the last line of the file that was running."""
+def line_in(wrong: BaseException, path: Path) -> str:
+    """``, line 7``: the last line of the file that was running; nothing if none was."""
     found = None
     trace = wrong.__traceback__
     while trace is not None:

@@ -1,11 +1,14 @@
-"""Whether an answer has the parts that a case asks for, before any number is looked at."""
+"""Whether an answer has the parts that a case asks for, and a spelling the shape, before any number is looked at."""
 
 from __future__ import annotations
 
-from gradagree.adapters import Answer
-from gradagree.cases import Arrays, Case
+import numpy as np
 
-__all__ = ["malformed"]
+from gradagree.adapters import Adapter, Answer, Problem
+from gradagree.cases import Arrays, Case
+from gradagree.reference.samples import neutral
+
+__all__ = ["malformed", "misshapen"]
 
 
 def malformed(case: Case, arrays: Arrays, answer: Answer) -> str | None:
@@ -24,4 +27,23 @@ def malformed(case: Case, arrays: Arrays, answer: Answer) -> str | None:
     for k, (p, width) in enumerate(zip(answer.inputs, (*case.widths, case.outputs), strict=False)):
         if p.shape != (examples, width):
             return f"the input of box {k + 1} has shape {p.shape}, not {(examples, width)}"
+    return None
+
+
+def misshapen(adapter: Adapter, problem: Problem) -> str | None:
+    """Which activation's spelling returns nothing, or another shape than the activation, or None."""
+    examples, n = problem.inputs.shape
+    for k, activation in enumerate(problem.activations):
+        width, p = activation.width(n) or 0, neutral(activation.domain, np.zeros((examples, n)))
+        try:
+            a = adapter.spelling(activation)(adapter.constant(p, problem.dtype))
+        except Exception:  # noqa: BLE001  (what it raises is told already)
+            return None
+        told = f"{type(activation).__name__}.{adapter.name} returns"
+        if a is None:
+            return f"{told} nothing: end it with `return` and the formula"
+        shape = tuple(getattr(a, "shape", (examples, width)))
+        if shape != (examples, width):
+            return f"{told} shape {shape} for p of shape {p.shape}; it must be {(examples, width)}"
+        n = problem.weights[k].shape[1] if k < len(problem.weights) else width
     return None

@@ -13,7 +13,7 @@ from gradagree.drawing import Source
 from gradagree.errors import UsageError
 from gradagree.judged import finite, second
 from gradagree.proof_pull import prove_pull
-from gradagree.proving import compare
+from gradagree.proving import WHOLE, compare, told
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.samples import allowed_width, inside
 from gradagree.targets import shares
@@ -32,7 +32,7 @@ def prove(function: Activation | ErrorFunction) -> None:
     except UsageError:
         raise
     except Exception as wrong:
-        raise UsageError(f"{function}: {type(wrong).__name__} in its formula: {wrong}") from wrong
+        raise UsageError(f"{function}: {told(wrong, type(function))}") from wrong
 
 
 def _prove_activation(activation: Activation) -> None:
@@ -42,10 +42,14 @@ def _prove_activation(activation: Activation) -> None:
     p = _points(activation)
     for name in ("value", "derivative"):
         _check_shape(activation, name, getattr(activation, name)(p), p)
+    _check_numbers(activation, p)
     scale = finite(np.abs(activation.derivative(p)) + np.abs(p * second(activation, p)))
     with precision(BITS):
         balls = Ball.exact(p)
-        claimed, true = balls._lift(activation.derivative(balls)), slope_of(activation.value(Dual.variable(balls)))
+        claimed, formed = balls._lift(activation.derivative(balls)), activation.value(Dual.variable(balls))
+        if isinstance(formed, np.ndarray):
+            raise UsageError(f"{activation}: value leaves the arrays that it is given: {WHOLE}, not entry by entry")
+        true = slope_of(formed)
         compare(activation, "derivative", "p", p, claimed, balls._lift(true), scale)
         for name in activation.own_weights:
             _prove_own(activation, name, p, balls)
@@ -66,8 +70,7 @@ def _prove_error(error: ErrorFunction) -> None:
     o, t = examples(error)
     claimed_plain = error.sensitivity(o, t)
     _check_shape(error, "sensitivity", claimed_plain, o)
-    if np.shape(error.value(o, t)) != ():
-        raise UsageError(f"{error}: value has shape {np.shape(error.value(o, t))}; it must sum over the last two axes")
+    _check_sums(error, o, t)
     with precision(BITS):
         balls = Ball.exact(o)
         targets = t if error.targets == "classes" else Ball.exact(t)
@@ -109,17 +112,44 @@ def examples(error: ErrorFunction, batch: int = 3, outputs: int = 4) -> tuple[np
 
 
 def _check_shape(function: Any, name: str, found: Any, given: np.ndarray) -> None:
+    if not hasattr(found, "shape") and not np.isscalar(found):
+        what = "nothing" if found is None else f"a {type(found).__name__}"
+        raise UsageError(f"{function}: {name} returns {what}, not an array: end it with `return` and the formula")
     if np.shape(found) != given.shape:
+        variable = "p" if isinstance(function, Activation) else "o"
+        constant = f"; a constant is 1.0 * np.ones_like({variable})"
         raise UsageError(
             f"{function}: {name} returns shape {np.shape(found)} for an array of shape {given.shape}; "
-            "it must work entry by entry on arrays of any shape"
+            f"it must work entry by entry on arrays of any shape{constant if np.shape(found) == () else ''}"
         )
+
+
+def _check_numbers(activation: Activation, p: np.ndarray) -> None:
+    for x in p[np.isnan(activation.value(p))]:
+        raise UsageError(
+            f"{activation}: value is NaN at p = {float(x)!r}: correct it, or say which p it is for, "
+            'for example domain = "positive"'
+        )
+
+
+def _check_sums(error: ErrorFunction, o: np.ndarray, t: np.ndarray) -> None:
+    """The value of one network is a number, of two networks two numbers."""
+    for networks in ((), (2,)):
+        outputs, targets = (np.broadcast_to(x, (*networks, *x.shape)) for x in (o, t))
+        if np.shape(found := error.value(outputs, targets)) != networks:
+            raise UsageError(
+                f"{error}: value has shape {np.shape(found)} for outputs of shape {outputs.shape}; "
+                "it must sum over the last two axes: np.sum(..., axis=(-2, -1))"
+            )
 
 
 def _check_pickle(function: Any) -> None:
     try:
         same = pickle.loads(pickle.dumps(function)) == function
     except Exception as wrong:
-        raise UsageError(f"{function} cannot be sent to another process: {wrong}") from wrong
+        raise UsageError(
+            f"{function} cannot be sent to another process: write its class at the left margin of its file, with "
+            f"parameters that are numbers, texts or tuples of numbers ({wrong})"
+        ) from wrong
     if not same:
         raise UsageError(f"{function}: a copy sent to another process is not equal to it")

@@ -47,13 +47,15 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
 @pytest.fixture(scope="session")
 def gradagree_processes() -> Iterator[Callable[[str], FrameworkProcess]]:
     """The process of a framework by name, started when first asked for and kept for the session."""
+    from gradagree.declared import files, load_all
     from gradagree.process import FrameworkProcess
 
+    load_all(())
     started: dict[str, FrameworkProcess] = {}
 
     def process(name: str) -> FrameworkProcess:
         if name not in started:
-            started[name] = FrameworkProcess(name)
+            started[name] = FrameworkProcess(name, files(()))
             started[name].start()
         return started[name]
 

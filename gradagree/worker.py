@@ -17,7 +17,9 @@ from gradagree import wire
 from gradagree.adapters import Adapter, Problem, Unsupported, course, probe
 from gradagree.arithmetics.model import FORMATS
 from gradagree.cases import Case, problem_of
+from gradagree.declared import load_installed
 from gradagree.extensions import load
+from gradagree.malformed import misshapen
 from gradagree.verdict import Verdict
 
 __all__ = ["main"]
@@ -30,6 +32,7 @@ def main(arguments: Sequence[str]) -> None:
     warnings.simplefilter("ignore")
     name, *extensions = arguments
     try:
+        load_installed()
         load(extensions)
         adapter = Adapter.catalogue[name]()
     except ImportError as missing:
@@ -79,7 +82,9 @@ def answer(adapter: Adapter, problem: Problem, mode: str) -> wire.Message:
     try:
         tapped, untapped = adapter.answers(problem, mode)
     except Exception as wrong:  # noqa: BLE001  (whatever a framework or a user's spelling raises is an answer too)
-        return failed(mode, wrong)
+        found = failed(mode, wrong)
+        shape = misshapen(adapter, problem) if found.verdict == Verdict.CRASHED else None
+        return found if shape is None else wire.Failed(mode, Verdict.CRASHED, shape)
     return wire.Answered(mode, wire.pack_answer(tapped), wire.pack_answer(untapped))
 
 

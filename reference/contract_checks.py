@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
+import sys
 from collections.abc import Set
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,9 @@ from gradagree.reference.parameters import ContractError, Weight
 if TYPE_CHECKING:
     from gradagree.reference.contract import _Function
 
-__all__ = ["DOMAINS", "TARGETS", "ContractError", "check_methods", "check_name", "check_parameters", "nearest"]
+__all__ = [
+    "DOMAINS", "TARGETS", "ContractError", "check_methods", "check_name", "check_parameters", "made_again", "nearest",
+]  # fmt: skip
 
 MOST_NAMES = 12
 """So many names are told in a message."""
@@ -27,11 +30,19 @@ def check_name(cls: type[_Function]) -> None:
     taken = cls.catalogue.get(cls.name)
     if not re.fullmatch(r"[A-Za-z_]\w*", cls.name):
         raise ContractError(f"{cls.__name__}: the name {cls.name!r} must be letters, digits and underscores")
-    if taken is not None and not (taken.__module__ == cls.__module__ == "__main__"):
+    if taken is not None and not made_again(taken, cls):
         raise ContractError(
             f"{cls.__name__}: the name {cls.name!r} is taken by {taken.__module__}.{taken.__name__}; "
             f'set another with name = "..."'
         )
+
+
+def made_again(taken: type, cls: type) -> bool:
+    """Whether it is the same class: of a notebook that was changed, or of a file that goes by two module names."""
+    if taken.__module__ == cls.__module__:
+        return cls.__module__ == "__main__"
+    files = [getattr(sys.modules.get(kind.__module__), "__file__", None) for kind in (taken, cls)]
+    return files[0] is not None and files[0] == files[1] and taken.__qualname__ == cls.__qualname__
 
 
 def check_methods(cls: type[_Function], known: Set[str]) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradagree.adapters import Adapter, ForTorch, Problem
+from gradagree.adapters import Adapter, ForTorch, Problem, Unsupported
 from gradagree.adapters.for_torch import backward, gradient_at
+from gradagree.reference.activations import Tanh
 
 torch: Any = pytest.importorskip("torch")
 
@@ -104,3 +105,27 @@ def test_that_importing_the_adapters_imports_no_framework() -> None:
 def test_that_the_catalogue_has_it() -> None:
     assert Adapter.catalogue["torch"] is ForTorch
     assert ForTorch.modes["backward"] is backward
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("mode", ["vmap", "forward"])
+def test_that_a_function_that_cannot_be_transformed_is_unsupported_there(
+    mode: str, problem: Callable[..., Problem]
+) -> None:
+    class Plain(torch.autograd.Function):
+        @staticmethod
+        def forward(_: Any, p: Any) -> Any:
+            return 2 * p
+
+        @staticmethod
+        def backward(_: Any, delta: Any) -> Any:
+            return 2 * delta
+
+    class _Doubled(Tanh):
+        def torch(self, p: Any, torch: Any) -> Any:
+            return Plain.apply(p)
+
+    given = problem("3-4b-2:id,tanh:sse:n5:f64:ordinary:s1", activations=[_Doubled(), _Doubled()])
+    with pytest.raises(Unsupported, match=r"^torch: "):
+        ForTorch().answers(given, mode)
+    assert ForTorch().answers(given, "backward")

@@ -105,6 +105,12 @@ def test_that_directions_are_always_the_same_and_not_all_alike(problem: Callable
     assert np.linalg.matrix_rank(one) == len(one)
 
 
+def test_that_a_direction_of_an_activations_own_weight_is_an_array_as_well(problem: Callable[..., Problem]) -> None:
+    for direction in directions(problem("3-4b-2:id,prelu*2:sse:n5:f64:ordinary:s1")):
+        assert direction[-1].shape == ()
+        assert all(isinstance(x, np.ndarray) for x in direction)
+
+
 @pytest.mark.parametrize("name", ErrorFunction.catalogue)
 def test_that_the_share_of_an_example_is_one_for_sums_and_its_part_for_means(
     problem: Callable[..., Problem], name: str

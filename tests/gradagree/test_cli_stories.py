@@ -172,3 +172,24 @@ def test_that_a_spelling_that_raises_is_a_crash_of_its_own_cases(error: str, run
     assert (ended, len(records)) == (1, 2)
     for record in records:
         assert record.verdict == (Verdict.CRASHED if "bent" in record.spec else Verdict.AGREE)
+
+
+@needs_torch
+@pytest.mark.parametrize(
+    ("spelled", "says"),
+    [
+        ("return torch.tanh(p).sum()", r"Bent.torch returns shape \(\) for p of shape \(\d+, \d+\); it must be \("),
+        (
+            "return torch.tanh(p)[:, :1]",
+            r"Bent.torch returns shape \(\d+, 1\) for p of shape \(\d+, \d+\); it must be \(",
+        ),
+        ("torch.tanh(p)", r"Bent.torch returns nothing: end it with `return` and the formula"),
+    ],
+)
+def test_that_a_spelling_of_another_shape_is_named(spelled: str, says: str, run: Run) -> None:
+    ended, _, records = run(BENT + TORCH.replace("return torch.tanh(p)", spelled), *EXACTLY)
+    assert ended == 1
+    reasons = {str(record.reason) for record in records if record.verdict is Verdict.CRASHED}
+    named = {reason for reason in reasons if re.match(says, reason)}
+    assert named
+    assert {reason.partition(":")[0] for reason in reasons - named} <= {"its answer is malformed"}

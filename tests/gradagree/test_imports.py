@@ -46,6 +46,7 @@ def needs(name: str) -> pytest.MarkDecorator:
         "import gradagree.pytest_plugin",
         "from gradagree.cli import code; assert code(['--help']) == 0",
         "from gradagree.cli import code; assert code(['run', '--help']) == 0",
+        "from gradagree.cli import code; assert code(['new', '--help']) == 0",
         "from gradagree.cli import code; assert code(['--version']) == 0",
         "from gradagree.cli import code; assert code(['ryn']) == 2",
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,10 @@ class _SensitivityOfSum(SumOfSquares):
     [
         (_Summed(), r"tanh: derivative returns shape \(\) for an array of shape \(\d+,\)"),
         (_Widened(), r"tanh: value returns shape \(\d+, 1\) for an array of shape \(\d+,\)"),
-        (_PerExample(), r"sse: value has shape \(3,\); it must sum over the last two axes"),
+        (
+            _PerExample(),
+            r"sse: value has shape \(3,\) for outputs of shape \(3, 4\); it must sum over the last two axes",
+        ),
         (_SensitivityOfSum(), r"sse: sensitivity returns shape \(3,\) for an array of shape \(3, 4\)"),
     ],
     ids=repr,
@@ -78,9 +82,7 @@ class _Misspelled(Tanh):
     ids=repr,
 )
 def test_that_a_formula_that_fails_is_named_with_its_error(function: Any, message: str) -> None:
-    with pytest.raises(
-        UsageError, match=rf"tanh: .*Error in its formula: .*{message}|tanh: NoRule in its formula: .*{message}"
-    ) as caught:
+    with pytest.raises(UsageError, match=rf"tanh: (\w*Error|NoRule) in its formula, line \d+: .*{message}") as caught:
         prove(function)
     assert caught.value.__cause__ is not None
 
@@ -121,3 +123,90 @@ class _Changing(Tanh):
 def test_that_a_function_that_arrives_as_another_is_refused() -> None:
     with pytest.raises(UsageError, match="a copy sent to another process is not equal to it"):
         prove(_Changing())
+
+
+class _Scalar(Tanh):
+    def derivative(self, p: Any) -> Any:
+        return 1.0
+
+
+class _Nothing(Tanh):
+    def value(self, p: Any) -> Any:
+        np.tanh(p)
+
+
+class _Listed(Tanh):
+    def value(self, p: Any) -> Any:
+        return [np.tanh(x) for x in p]
+
+
+class _Logarithm(Tanh):
+    def value(self, p: Any) -> Any:
+        return np.log(p)
+
+
+class _Mathematical(Tanh):
+    def value(self, p: Any) -> Any:
+        return math.tanh(p)
+
+
+class _Looped(Tanh):
+    def value(self, p: Any) -> Any:
+        return np.array([x if x > 0 else 0.0 for x in p])
+
+
+class _Apart(Tanh):
+    def value(self, p: Any) -> Any:
+        return np.vectorize(lambda x: np.tanh(float(x)), otypes=[float])(p)
+
+
+class _Everything(SumOfSquares):
+    def value(self, o: Any, t: Any) -> Any:
+        return np.sum((o - t) ** 2)
+
+
+WHOLE = r"write it with NumPy's functions on whole arrays, such as np.tanh and np.where"
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (_Scalar(), r"must work entry by entry on arrays of any shape; a constant is 1\.0 \* np\.ones_like\(p\)$"),
+        (_Nothing(), r"tanh: value returns nothing, not an array: end it with `return` and the formula"),
+        (_Listed(), r"tanh: value returns a list, not an array: end it with `return` and the formula"),
+        (_Logarithm(), r"tanh: value is NaN at p = -\d.*: correct it, or say which p it is for, for example domain ="),
+        (
+            _Branched(),
+            r"line \d+: .*; write np\.where\(condition, this, that\) in place of if, and np\.maximum in place",
+        ),
+        (_Mathematical(), rf"tanh: TypeError in its formula, line \d+: .*; {WHOLE}, not math's"),
+        (_Looped(), rf"tanh: (value leaves the arrays that it is given: |\w+ in its formula, line \d+: .*; ){WHOLE}"),
+        (_Apart(), rf"tanh: (value leaves the arrays that it is given: |\w+ in its formula, line \d+: .*; ){WHOLE}"),
+        (
+            _Everything(),
+            r"sse: value has shape \(\) for outputs of shape \(2, 3, 4\); .*: np\.sum\(\.\.\., axis=\(-2, -1\)\)",
+        ),
+        (_Undefined(), r"derivative is not finite at p = -\d.*, where the slope of value is \d.*; correct derivative"),
+    ],
+    ids=repr,
+)
+def test_that_a_message_says_what_to_do(function: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        prove(function)
+    assert "\n" not in str(caught.value)
+
+
+def test_that_a_function_that_cannot_travel_is_told_how_it_could() -> None:
+    class Held(Activation):
+        f: Any = lambda x: x
+
+        def value(self, p: Any) -> Any:
+            return p * 2
+
+        def derivative(self, p: Any) -> Any:
+            return 2 * np.ones_like(p)
+
+    with pytest.raises(
+        UsageError, match=r"write its class at the left margin of its file, with parameters that are num"
+    ):
+        prove(Held())

@@ -1,0 +1,107 @@
+"""Functions and adapters that are not ours: of --ext, of the user's pyproject.toml, and of installed packages.
+
+The nearest pyproject.toml, from the current folder upwards, may name files: ``[tool.gradagree] ext = ["swish.py"]``. A
+package offers its own by entry points in the groups ``gradagree.activations`` (an activation, an error function, or a
+module with some) and ``gradagree.adapters`` (an adapter). Nothing else is loaded.
+"""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from gradagree.adapters import Adapter
+from gradagree.errors import UsageError, is_file, nearest
+from gradagree.extensions import file_of, functions_of, guarded, load
+from gradagree.reference import Activation, ErrorFunction
+
+__all__ = ["Loaded", "files", "load_all", "load_installed"]
+
+NAME = "pyproject.toml"
+GROUPS: dict[str, tuple[tuple[type, ...], str]] = {
+    "gradagree.activations": ((Activation, ErrorFunction), "an activation, an error function, or a module with some"),
+    "gradagree.adapters": ((Adapter,), "a subclass of gradagree.Adapter"),
+}
+
+
+class Loaded(NamedTuple):
+    """Activations and error functions: those of the files that the user named, and those of installed packages."""
+
+    named: list[Any]
+    installed: list[Any]
+
+
+def load_all(ext: Sequence[str]) -> Loaded:
+    """Load what there is. The functions of --ext come before those that pyproject.toml names.
+
+    Raises UsageError, naming the file or entry point and the reason, for one that cannot be loaded.
+    """
+    installed = load_installed()
+    origin, declared = _declared()
+    project, given = load(declared, origin), load(ext)
+    for module in (*project, *given):
+        _check_use(module)
+    return Loaded(functions_of(given) or ([] if ext else functions_of(project)), installed)
+
+
+def files(ext: Sequence[str]) -> list[str]:
+    """Every file of functions as an absolute path: those that pyproject.toml names, then those of --ext."""
+    return list(dict.fromkeys([*_declared()[1], *(str(Path(file).resolve()) for file in ext)]))
+
+
+@functools.cache
+def load_installed() -> list[Any]:
+    """Load every entry point, once in a process, and return its activations and error functions."""
+    found: list[Any] = []
+    for group in GROUPS:
+        for entry in metadata.entry_points(group=group):
+            found += _entered(entry)
+    return found
+
+
+def _check_use(module: ModuleType) -> None:
+    adapters = [kind for kind in Adapter.catalogue.values() if file_of(kind) == module.__file__]
+    if not functions_of([module]) and not adapters:
+        raise UsageError(
+            f"{module.__file__}: no activation, error function or adapter in it: write class Name(Activation), and no "
+            "underscore before the name"
+        )
+
+
+def _entered(entry: metadata.EntryPoint) -> list[Any]:
+    package = f" of {entry.dist.name} {entry.dist.version}" if entry.dist is not None else ""
+    told = f"entry point {entry.name!r}{package} ({entry.group} = {entry.value!r})"
+    with guarded(told, entry.module):
+        thing = entry.load()
+    kinds, wanted = GROUPS[entry.group]
+    if isinstance(thing, type) and issubclass(thing, kinds):
+        return [] if issubclass(thing, Adapter) else [thing]
+    if isinstance(thing, ModuleType) and Adapter not in kinds:
+        if functions := functions_of([thing]):
+            return functions
+        raise UsageError(f"{told}: the module has no activation and no error function; correct or remove the package")
+    raise UsageError(f"{told}: it is {thing!r}, not {wanted}; correct or remove the package")
+
+
+def _declared() -> tuple[str, list[str]]:
+    """What to call the place, and the absolute paths of the files that it names."""
+    here = Path.cwd()
+    path = next((folder / NAME for folder in (here, *here.parents) if is_file(folder / NAME)), None)
+    if path is None:
+        return "", []
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("gradagree", {})
+    except (OSError, ValueError, AttributeError) as wrong:
+        raise UsageError(f"{path}: cannot be read: {wrong}") from wrong
+    for key in table:
+        if key != "ext":
+            raise UsageError(f"{path}: [tool.gradagree] has no key {key!r}; {nearest(key, ['ext'])}")
+    ext = table.get("ext", [])
+    if not isinstance(ext, list) or not all(isinstance(file, str) for file in ext):
+        raise UsageError(f'{path}: [tool.gradagree] ext is {ext!r}; write a list of files, ext = ["swish.py"]')
+    return f"{path}: [tool.gradagree] ext", [str((path.parent / file).resolve()) for file in ext]

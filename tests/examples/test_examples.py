@@ -1,0 +1,129 @@
+"""The worked examples, by the command line and by `check`."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from gradagree import Activation, Adapter, ErrorFunction, check
+from gradagree.checking import Disagreement
+from gradagree.cli import code
+from gradagree.extensions import load
+from gradagree.journal import read_records
+from gradagree.verdict import Verdict
+
+FOLDER = Path(__file__).parents[2] / "examples"
+FILES = sorted(path.name for path in FOLDER.glob("*.py"))
+TAPE = "--frameworks tape --activations tanh,sigmoid,bump --errors sse"
+OPTIONS = {"adapter.py": TAPE}
+FUNCTIONS = {
+    "fused_activation.py": ["FusedSiluTanh"],
+    "parametrised_activation.py": ["BentLine", "LearnedSine"],
+    "error_function.py": ["Lopsided"],
+    "adapter.py": ["Bump"],
+}
+EVERYWHERE = [(file, name) for file, names in FUNCTIONS.items() for name in names]
+
+
+@pytest.fixture(autouse=True)
+def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What an example registers leaves with the test."""
+    for base in (Activation, ErrorFunction, Adapter):
+        monkeypatch.setattr(base, "catalogue", dict(base.catalogue))
+    yield
+    for name in [name for name in sys.modules if name.startswith("gradagree_extension_")]:
+        del sys.modules[name]
+
+
+def loaded(file: str) -> ModuleType:
+    (module,) = load([str(FOLDER / file)])
+    return module
+
+
+def needed(file: str) -> list[str]:
+    return ["tape"] if file == "adapter.py" else [name for name in ("torch", "jax") if importlib.util.find_spec(name)]
+
+
+def test_that_every_example_is_told_of_and_has_its_functions_checked() -> None:
+    told = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert set(FILES) == set(FUNCTIONS) == set(re.findall(r"\]\((\w+\.py)\)", told))
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_that_the_command_at_the_head_of_an_example_agrees(
+    file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not needed(file):
+        pytest.skip("no framework is installed")
+    monkeypatch.chdir(tmp_path)
+    chosen = OPTIONS.get(file, "--modes backward,grad")
+    typed = f"run --ext {FOLDER / file} --cases 5 {chosen} --dtypes float64 --workers 1 --out results"
+    assert code(typed.split()) == 0
+    records = list(read_records(tmp_path / "results"))
+    verdicts = {record.verdict for record in records if record.framework in needed(file)}
+    assert verdicts
+    assert verdicts <= {Verdict.AGREE, Verdict.CONVENTION, Verdict.INACCURATE}
+    judged = " ".join(record.spec for record in records)
+    assert all(name in judged for name in names_in(file))
+
+
+def names_in(file: str) -> list[str]:
+    module = loaded(file)
+    return [getattr(module, kind).name for kind in FUNCTIONS[file]]
+
+
+@pytest.mark.parametrize(("file", "kind"), EVERYWHERE)
+def test_that_an_example_passes_its_check(file: str, kind: str) -> None:
+    made = getattr(loaded(file), kind)
+    framework = next(iter(needed(file)), None) or pytest.skip("no framework is installed")
+    modes = "grad" if framework == "jax" else "backward"
+    records = check(made, frameworks=framework, modes=modes, dtypes=("float64",))
+    assert {record.framework for record in records} == {framework}
+    assert all(record.verdict.compared for record in records)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("mode", ["vmap", "forward"])
+def test_that_a_fused_function_of_torch_is_right_in_modes_that_transform_it(mode: str) -> None:
+    pytest.importorskip("torch")
+    records = check(loaded("fused_activation.py").FusedSiluTanh, frameworks="torch", modes=mode, dtypes=("float64",))
+    assert {record.verdict for record in records} == {Verdict.AGREE}
+
+
+def test_that_a_fused_function_of_jax_has_no_forward_mode_and_the_record_says_so() -> None:
+    pytest.importorskip("jax")
+    fused = loaded("fused_activation.py").FusedSiluTanh
+    records = check(fused, frameworks="jax", modes="grad,forward", dtypes=("float64",))
+    forward = {(record.verdict, record.reason) for record in records if record.mode == "forward"}
+    reason = "jax: a function with a custom_vjp has no forward mode; give it a custom_jvp"
+    assert forward == {(Verdict.UNSUPPORTED, reason)}
+
+
+def test_that_a_wrong_slope_in_the_fused_passes_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    module = loaded("fused_activation.py")
+    slope = module._slope
+    monkeypatch.setattr(module, "_slope", lambda *given: slope(*given) * (1 + 1e-9))
+    with pytest.raises(Disagreement, match="fused_silu_tanh"):
+        check(module.FusedSiluTanh, frameworks="torch", modes="backward", dtypes=("float64",))
+
+
+def test_that_a_wrong_rule_of_the_tape_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = loaded("adapter.py")
+    monkeypatch.setattr(module.tape, "tanh", lambda p: module.Tensor(np.tanh(p.x), (p, lambda d: d)))
+    with pytest.raises(Disagreement, match=r"tape 1\.0 backward: disagree"):
+        check("3-4b-2:id,tanh*2:sse:n5:f64:ordinary:s1", frameworks="tape")
+
+
+def test_that_a_function_that_tape_does_not_know_is_unsupported_with_the_line_to_add() -> None:
+    loaded("adapter.py")
+    with pytest.raises(Exception, match="Exp has no method 'tape': add `def tape") as caught:
+        check("3-4b-2:id,exp*2:sse:n5:f64:ordinary:s1", frameworks="tape")
+    assert type(caught.value).__name__ == "UsageError"
