@@ -27,7 +27,13 @@ LIMIT = 60.0
 
 def load(files: Iterable[str], origin: str = "--ext") -> list[ModuleType]:
     """Run each file once. Raises UsageError, naming origin, file, line and reason, for one that cannot be loaded."""
-    return [_load(Path(file).resolve(), f"{origin} {shorten(file)}") for file in files]
+    return [_load(Path(file).resolve(), f"{origin} {ending(str(file))}") for file in files]
+
+
+def ending(path: str, length: int = 80) -> str:
+    """A path; of a long one the end, which holds the file's name."""
+    fits = len(path) <= length or len(Path(path).name) > length
+    return shorten(path, length) if fits else f"...{path[3 - length :]}"
 
 
 def _load(path: Path, told: str) -> ModuleType:

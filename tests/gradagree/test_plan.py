@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradagree.adapters import Adapter
@@ -118,6 +118,7 @@ def asked(plan: Plan) -> list[tuple[Case, str]]:
     ]
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 40), st.lists(st.sampled_from(sorted(FORMATS)), min_size=1, unique=True),
     st.lists(st.sampled_from(sorted(REGIMES)), min_size=1, unique=True),
@@ -133,6 +134,7 @@ def test_that_counts_are_those_of_the_cases_that_are_asked(
         assert cases * len(dtypes) <= found[mode] * share
 
 
+@settings(deadline=None)
 @given(st.integers(1, 60), st.integers(1, 11))
 def test_that_a_mode_with_a_share_sees_every_dtype_and_each_regime_in_its_turn(cases: int, share: int) -> None:
     plan = Plan(cases=cases, modes={"jax:grad": share})
