@@ -65,9 +65,8 @@ def replay(case: Case, plan: Plan, extensions: Sequence[str] = ()) -> Iterator[R
 
 
 def _by_alias(alias: str, folder: Path) -> Case:
-    specs = list(
-        dict.fromkeys(record.spec for record in read_records(folder) if record.case == alias and record.sha256)
-    )
+    found = dict.fromkeys(record.spec for record in read_records(folder) if record.case == alias)
+    specs = [spec for spec in found if not spec.startswith("convention:")]
     if not specs:
         raise UsageError(f"no case {alias} in {folder}; name another results folder with --dir")
     if len(specs) > 1:

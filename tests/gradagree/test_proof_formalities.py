@@ -180,8 +180,11 @@ WHOLE = r"write it with NumPy's functions on whole arrays, such as np.tanh and n
             r"line \d+: .*; write np\.where\(condition, this, that\) in place of if, and np\.maximum in place",
         ),
         (_Mathematical(), rf"tanh: TypeError in its formula, line \d+: .*; {WHOLE}, not math's"),
-        (_Looped(), rf"tanh: (value leaves the arrays that it is given: |\w+ in its formula, line \d+: .*; ){WHOLE}"),
-        (_Apart(), rf"tanh: (value leaves the arrays that it is given: |\w+ in its formula, line \d+: .*; ){WHOLE}"),
+        (
+            _Looped(),
+            rf"tanh: (value leaves the arrays that it is given: {WHOLE}|\w+ in its formula, line \d+: .*write)",
+        ),
+        (_Apart(), rf"tanh: (value leaves the arrays that it is given: {WHOLE}|\w+ in its formula, line \d+: .*write)"),
         (
             _Everything(),
             r"sse: value has shape \(\) for outputs of shape \(2, 3, 4\); .*: np\.sum\(\.\.\., axis=\(-2, -1\)\)",
