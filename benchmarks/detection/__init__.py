@@ -1,0 +1,1 @@
+"""Planted faults, and who finds them: gradagree and its peers on the same networks."""

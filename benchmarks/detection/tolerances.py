@@ -1,0 +1,38 @@
+"""How large a planted change is beside what gradagree allows there, worked out as its box check does."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from benchmarks.detection.faults import Fault, control
+from benchmarks.detection.networks import Network, answer, part
+from benchmarks.detection.peers import Gradagree
+from gradagree.adapters import Answer
+from gradagree.arithmetics.model import Model
+from gradagree.arithmetics.rounded import Rounded
+from gradagree.boxcheck import BoxCheck, case_boxes
+from gradagree.comparison import Tolerant
+from gradagree.reference import ErrorBox
+
+LENIENT = Tolerant(natural=True, formed=True)
+
+
+def times_tolerance(tool: Gradagree, network: Network, fault: Fault) -> float:
+    """The planted change over the tolerance, at the entry where that is most; 0 where no tolerance is finite."""
+    right, wrong = (answer(tool.framework, network, f) for f in (control(fault), fault))
+    off = np.abs(part(wrong, network.site, fault.part) - part(right, network.site, fault.part))
+    allowed = tolerance(network, right, fault.part, tool.measured.model(network.case.dtype, tool.mode))
+    with np.errstate(all="ignore"):
+        ratio = np.where(off > 0, off / allowed, 0.0)
+    return float(np.max(np.nan_to_num(ratio, nan=0.0, posinf=np.finfo(float).max)))
+
+
+def tolerance(network: Network, right: Answer, name: str, model: Model) -> np.ndarray:
+    """What the box check allows to each entry of one part of the guilty box's answer, the natural scale included."""
+    site, arrays, case = network.site, network.arrays, network.case
+    if site.box == "error":
+        o, targets = Rounded.handed(right.inputs[-1], model), Rounded.stored(arrays.targets, model)
+        return ErrorBox(LENIENT.error(case.error), targets).pull(o).radius
+    k = int(site.box)
+    delta_p, gradient = BoxCheck(k, case_boxes(case, arrays)[k - 1], right, model).pulled(LENIENT)
+    return {"delta_p": delta_p, "dw": gradient.w, "db": gradient.b}[name].radius
