@@ -30,7 +30,7 @@ def load(files: Iterable[str], origin: str = "--ext") -> list[ModuleType]:
     return [_load(Path(file).resolve(), f"{origin} {ending(str(file))}") for file in files]
 
 
-def ending(path: str, length: int = 80) -> str:
+def ending(path: str, length: int = 160) -> str:
     """A path; of a long one the end, which holds the file's name."""
     fits = len(path) <= length or len(Path(path).name) > length
     return shorten(path, length) if fits else f"...{path[3 - length :]}"
