@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from gradagree import Activation, Adapter, ErrorFunction, check
-from gradagree.checking import Disagreement
+from gradagree.checking import Disagreement, _adapter
 from gradagree.cli import code
 from gradagree.extensions import load
 from gradagree.journal import read_records
@@ -116,8 +116,10 @@ def test_that_a_wrong_slope_in_the_fused_passes_is_found(monkeypatch: pytest.Mon
 
 
 def test_that_a_wrong_rule_of_the_tape_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = loaded("adapter.py")
-    monkeypatch.setattr(module.tape, "tanh", lambda p: module.Tensor(np.tanh(p.x), (p, lambda d: d)))
+    loaded("adapter.py")
+    adapter, _ = _adapter("tape")
+    tensor = sys.modules[type(adapter).__module__].Tensor
+    monkeypatch.setattr(adapter.framework, "tanh", lambda p: tensor(np.tanh(p.x), (p, lambda d: d)))
     with pytest.raises(Disagreement, match=r"tape 1\.0 backward: disagree"):
         check("3-4b-2:id,tanh*2:sse:n5:f64:ordinary:s1", frameworks="tape")
 
