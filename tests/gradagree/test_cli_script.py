@@ -73,6 +73,7 @@ def heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.mark.filterwarnings("ignore:os.fork")
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="this system has no groups of processes")
 def test_that_an_interrupt_from_the_keyboard_keeps_records_and_leaves_no_process(
     command: list[str], fake: str, tmp_path: Path
