@@ -34,6 +34,12 @@ def dtypes(rows: Rows) -> list[str]:
     return list(dict.fromkeys(found["dtype"] for found in rows))
 
 
+def measured(rows: Rows, family: str) -> str:
+    """The depths or sizes that there are rows of: 1, 5 and 20."""
+    *others, last = [f"{value:,}" for value in sorted({found["value"] for found in chosen(rows, family=family)})]
+    return f"{', '.join(others)} and {last}" if others else last
+
+
 def median(rows: Rows, part: str, kinds: Iterable[str] = tuple(KINDS)) -> float | None:
     """Of all networks of some rows; infinite where more than half find nothing, None where nothing was run."""
     values = [value for found in rows for kind in kinds for value in found[part].get(kind, [])]
