@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gradagree.adapters.assembling import assembled
-from gradagree.adapters.forward_pass import Tap, forward
-from gradagree.adapters.own_weights import holding, own_weights
-from gradagree.adapters.problem import Answer, Problem, Unsupported, directions, nothing, share, too_many
+from gradagree.adapters.own_weights import own_weights
+from gradagree.adapters.problem import Answer, Problem, Unsupported, directions, nothing, too_many
+from gradagree.adapters.programs import Architecture, Program, Programs
 from gradagree.reference import Activation, ContractError, ErrorFunction
 from gradagree.reference.contract import spelling_names
 from gradagree.reference.contract_checks import made_again
@@ -116,25 +116,29 @@ class Adapter:
             )
         return lambda *operands: method(*operands, self.framework)
 
-    def tapped(self, mode: str, error: Callable[..., Any], leaves: list[Any], targets: Any, zeros: list[Any]) -> Any:
-        """((E, each box's c), gradients of the leaves, gradients at each c), by zeros[k] added to the c of box k + 1.
+    def tapped(self, mode: str, error: Callable[..., Any]) -> Program:
+        """The program of error(leaves, targets, tap) with taps, by zeros[k] added to the c of box k + 1."""
 
-        error(leaves, targets, tap) is the error.
-        """
+        def program(leaves: list[Any], targets: Any, zeros: list[Any]) -> Any:
+            n = len(leaves)
+            if n not in made:
+                made[n] = self.modes[mode](watching(error, n), [k == 0 or k >= n for k in range(n + len(zeros))])
+            found, gradients = made[n]([*leaves, *zeros], targets)
+            return found, gradients[:n], gradients[n:]
 
-        def watched_error(everything: list[Any], targets: Any) -> Any:
-            added = iter(everything[len(leaves) :])
-            watched: list[Any] = []
+        made: dict[int, Any] = {}
+        return program
 
-            def tap(c: Any) -> Any:
-                watched.append(c + next(added))
-                return watched[-1]
+    def error_of(self, architecture: Architecture) -> Callable[..., Any]:
+        """The error as a function of (leaves, targets, tap). Raises Unsupported."""
+        return architecture.error_in(self)
 
-            return error(everything[: len(leaves)], targets, tap), watched
+    def forget(self) -> None:
+        """Drop what the framework keeps of programs that are no longer used."""
 
-        per_example = [k == 0 or k >= len(leaves) for k in range(len(leaves) + len(zeros))]
-        found, gradients = self.modes[mode](watched_error, per_example)([*leaves, *zeros], targets)
-        return found, gradients[: len(leaves)], gradients[len(leaves) :]
+    @functools.cached_property
+    def programs(self) -> Programs:
+        return Programs(self)
 
     def answers(self, problem: Problem, mode: str) -> tuple[Answer, Answer]:
         """The gradient with taps, and the gradient without them; the latter twice where a mode has no taps."""
@@ -144,16 +148,10 @@ class Adapter:
         return self._answer(problem, mode, True), self._answer(problem, mode, False)
 
     def _answer(self, problem: Problem, mode: str, taps: bool) -> Answer:
-        scale = share(problem.error, problem.inputs.shape[0]) if mode in self.each_alone else None
-        error, leaves, targets, zeros = self.prepared(problem, scale)
+        leaves, targets, zeros = self.operands(problem)
+        gradient = self.programs(mode, Architecture.of(problem, mode in self.each_alone), taps)
         started = time.perf_counter()
-        if taps:
-            (E, inputs), gradients, sensitivities = self.tapped(mode, error, leaves, targets, zeros)
-        else:
-            per_example = [k == 0 for k in range(len(leaves))]
-            gradient = self.modes[mode](lambda leaves, targets: (error(leaves, targets, lambda c: c), []), per_example)
-            (E, inputs), gradients = gradient(leaves, targets)
-            sensitivities = []
+        (E, inputs), gradients, sensitivities = gradient(leaves, targets, zeros if taps else [])
         ordinary = slice(1, len(leaves) - len(own_weights(problem.activations)))
         updated = () if problem.rate is None else self.update(leaves[ordinary], gradients[ordinary], problem.rate)
         seconds = time.perf_counter() - started
@@ -161,7 +159,8 @@ class Adapter:
 
     def _along(self, problem: Problem) -> Answer:
         """Forward mode in a few directions; the inputs stay where they are."""
-        error, leaves, targets, _ = self.prepared(problem)
+        leaves, targets, _ = self.operands(problem)
+        error = self.error_of(Architecture.of(problem))
         still = self.array(np.zeros(problem.inputs.shape), problem.dtype)
         started = time.perf_counter()
         pairs = []
@@ -172,27 +171,28 @@ class Adapter:
         seconds = time.perf_counter() - started
         return Answer(float(self.back(pairs[0][0])), (), (), (), (), seconds, along)
 
-    def prepared(
-        self, problem: Problem, scale: float | None = None
-    ) -> tuple[Callable[..., Any], list[Any], Any, list[Any]]:
-        """The error as a function of (leaves, targets, tap), the leaves, the targets, and zeros for the taps.
+    def operands(self, problem: Problem) -> tuple[list[Any], Any, list[Any]]:
+        """The leaves, the targets, and zeros for the taps, as the framework's arrays.
 
         The leaves are the inputs, all weights, all biases that there are, and what the activations have of their own.
-        scale multiplies the error.
         """
-        for activation in problem.activations:
-            self.spelling(activation)
-        judge = self.spelling(problem.error)
-        biased = [b is not None for b in problem.biases]
-        n = len(problem.weights)
-
-        def error(leaves: list[Any], targets: Any, tap: Tap) -> Any:
-            activations = [self.spelling(activation) for activation in holding(problem.activations, leaves)]
-            o = forward(activations, leaves[0], leaves[1 : 1 + n], leaves[1 + n :], biased, tap)
-            E = judge(o, targets)
-            return E if scale is None else E * scale
-
         arrays = [problem.inputs, *problem.weights, *(b for b in problem.biases if b is not None)]
         arrays += own_weights(problem.activations)
         leaves, taps = ([self.array(x, problem.dtype) for x in xs] for xs in (arrays, nothing(problem)))
-        return error, leaves, self.constant(problem.targets, problem.dtype), taps
+        return leaves, self.constant(problem.targets, problem.dtype), taps
+
+
+def watching(error: Callable[..., Any], n: int) -> Error:
+    """The error of n leaves and then zeros, each added to a box's c, with each c."""
+
+    def watched_error(everything: list[Any], targets: Any) -> Any:
+        added = iter(everything[n:])
+        watched: list[Any] = []
+
+        def tap(c: Any) -> Any:
+            watched.append(c + next(added))
+            return watched[-1]
+
+        return error(everything[:n], targets, tap), watched
+
+    return watched_error

@@ -9,6 +9,7 @@ import numpy as np
 from gradagree.adapters.adapter import Adapter
 from gradagree.adapters.own_weights import own_weights
 from gradagree.adapters.problem import Problem
+from gradagree.adapters.programs import Architecture
 
 __all__ = ["course"]
 
@@ -20,7 +21,8 @@ def course(
 
     A round without pairs is one step on all of them. What the activations have of their own stays as it is.
     """
-    error, leaves, targets, _ = adapter.prepared(problem)
+    leaves, targets, _ = adapter.operands(problem)
+    error = adapter.error_of(Architecture.of(problem))
     per_example = [k == 0 for k in range(len(leaves))]
     gradient = adapter.modes[mode](lambda leaves, targets: (error(leaves, targets, lambda c: c), []), per_example)
     own = len(leaves) - len(own_weights(problem.activations))

@@ -105,6 +105,9 @@ class ForJax(Adapter):
     def apply(self, function: Callable[..., Any], arrays: Sequence[Any], compiled: bool) -> Any:
         return (self.framework.jit(function) if compiled else function)(*arrays)
 
+    def forget(self) -> None:
+        self.framework.clear_caches()
+
     def slope(self, error: Callable[[list[Any]], Any], leaves: list[Any], tangents: list[Any]) -> Any:
         with admitted():
             return self.framework.jvp(error, (leaves,), (tangents,))

@@ -11,6 +11,7 @@ import numpy as np
 
 from gradagree.adapters.adapter import Adapter, Error, Mode
 from gradagree.adapters.problem import Unsupported
+from gradagree.adapters.programs import MOST, Program
 
 
 def backward(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
@@ -102,13 +103,15 @@ def forward(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
 
 
 def compiled(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
-    """``torch.compile``: the forward and the backward pass compiled by TorchInductor, anew for every case."""
+    """``torch.compile``: the forward and the backward pass compiled by TorchInductor, anew for every architecture."""
     import torch
 
+    torch._dynamo.config.recompile_limit = MOST
+    program = torch.compile(error, fullgraph=True, dynamic=False)
+
     def gradient(leaves: list[Any], targets: Any) -> Any:
-        torch.compiler.reset()
         try:
-            E, aux = torch.compile(error, fullgraph=True, dynamic=False)(leaves, targets)
+            E, aux = program(leaves, targets)
             return (E, aux), torch.autograd.grad(E, leaves, allow_unused=True, materialize_grads=True)
         except torch._inductor.exc.InvalidCxxCompiler as missing:
             raise Unsupported("torch.compile needs a C++ compiler: install g++ or clang++") from missing
@@ -170,10 +173,18 @@ class ForTorch(Adapter):
             w.grad = None
         return changed
 
-    def tapped(self, mode: str, error: Callable[..., Any], leaves: list[Any], targets: Any, zeros: list[Any]) -> Any:
+    def tapped(self, mode: str, error: Callable[..., Any]) -> Program:
         """In ``backward`` by retained gradients, which leave the graph as it is."""
-        if mode != "backward":
-            return super().tapped(mode, error, leaves, targets, zeros)
+        return retaining(error) if mode == "backward" else super().tapped(mode, error)
+
+    def forget(self) -> None:
+        self.framework.compiler.reset()
+
+
+def retaining(error: Callable[..., Any]) -> Program:
+    """``E.backward()``, after which each box's c still has its gradient."""
+
+    def program(leaves: list[Any], targets: Any, _: list[Any]) -> Any:
         watched: list[Any] = []
 
         def tap(c: Any) -> Any:
@@ -183,3 +194,5 @@ class ForTorch(Adapter):
 
         (E, _), gradients = backward(lambda leaves, targets: (error(leaves, targets, tap), []), ())(leaves, targets)
         return (E, watched), gradients, [gradient_at(c) for c in watched]
+
+    return program

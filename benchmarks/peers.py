@@ -9,10 +9,12 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 from gradagree.adapters import Adapter
 from gradagree.adapters.for_jax import ForJax
 from gradagree.adapters.for_torch import ForTorch
+from gradagree.adapters.programs import Architecture
 from gradagree.cases import Case, problem_of
 from gradagree.judge import Framework, judge
 from gradagree.worker import answer, greeting
@@ -35,11 +37,18 @@ def verdict(adapter: Adapter, mode: str) -> Callable[[], None]:
     return run
 
 
+def prepared(adapter: Any) -> tuple[Callable[..., Any], list[Any], Any]:
+    """The error as a function of (leaves, targets, tap), the leaves and the targets."""
+    problem = problem_of(CASE, CASE.arrays())
+    leaves, targets, _ = adapter.operands(problem)
+    return adapter.error_of(Architecture.of(problem)), leaves, targets
+
+
 def gradcheck(fast: bool) -> Callable[[], None]:
     import torch
 
     adapter = ForTorch()
-    error, leaves, targets, _ = adapter.prepared(problem_of(CASE, CASE.arrays()))
+    error, leaves, targets = prepared(adapter)
 
     def run() -> None:
         if not torch.autograd.gradcheck(
@@ -53,7 +62,7 @@ def gradcheck(fast: bool) -> Callable[[], None]:
 def check_grads(adapter: ForJax) -> Callable[[], None]:
     from jax.test_util import check_grads as peer
 
-    error, leaves, targets, _ = adapter.prepared(problem_of(CASE, CASE.arrays()))
+    error, leaves, targets = prepared(adapter)
     return lambda: peer(lambda *given: error(list(given), targets, lambda c: c), tuple(leaves), order=1, modes=("rev",))
 
 

@@ -10,6 +10,7 @@ from gradagree.datasets import DATASETS
 from gradagree.drawing import STANDARD, Source
 from gradagree.pairing import chained, fitting_widths, keeps_widths, output_activations, pairs
 from gradagree.reference import Activation, ErrorFunction
+from gradagree.returning import group, returning, returns
 
 __all__ = ["draw"]
 
@@ -31,14 +32,15 @@ def draw(
     """So many random architectures, each in every dtype: 1 to 6 boxes, widths to 64, up to 32 examples.
 
     Regimes take turns; the first case of a data set is its classic network. Activations and error functions default to
-    the whole catalogue. The outermost box takes the inputs as they are (identity activation).
+    the whole catalogue. The outermost box takes the inputs as they are (identity activation). One in ten has an
+    architecture that comes back with other numbers (`gradagree.returning`).
     """
     functions = _whole(Activation.catalogue) if activations is None else list(activations)
     judges = _whole(ErrorFunction.catalogue) if errors is None else list(errors)
     for i in range(start, start + cases):
-        source = Source(f"architecture {seed} {i}")
-        regime = regimes[i % len(regimes)]
-        error, batch, number = source.choice(judges), source.choice(BATCHES), int(source.integers(ROOM_FOR_SEEDS))
+        own, source, turn = _sources(seed, i)
+        regime = regimes[turn % len(regimes)]
+        error, batch, number = source.choice(judges), source.choice(BATCHES), int(own.integers(ROOM_FOR_SEEDS))
         widths, biases = _shape(source, regime, first=i < len(regimes))
         if regime in DATASETS:
             kept = [f for f in functions if keeps_widths(f, widths)] or [Activation.named("id")]
@@ -49,6 +51,14 @@ def draw(
             widths = fitting_widths(widths, chosen, error)
         for dtype in dtypes:
             yield Case(widths, chosen, error, batch, dtype, regime, number, biases)
+
+
+def _sources(seed: int, i: int) -> tuple[Source, Source, int]:
+    """What the numbers of case i are drawn from, what its architecture is drawn from, and its turn among regimes."""
+    own = Source(f"architecture {seed} {i}")
+    if not returns(i):
+        return own, own, i
+    return own, Source(f"architecture {seed} of group {group(i)[0]}"), returning(i)
 
 
 def _whole(catalogue: Any) -> list[Any]:

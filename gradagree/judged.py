@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gradagree.arithmetics.dual import Dual, slope_of
-from gradagree.arithmetics.model import FORMULA, Model
+from gradagree.arithmetics.model import Model
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.formed import formed_derivative, formed_sensitivity
 from gradagree.kinks import error_slope, one_sided
@@ -90,7 +90,7 @@ class JudgedActivation:
     def _with_slope(self, answer: Rounded, p: Rounded) -> Rounded:
         kinked = np.isin(p.value, np.asarray(self.activation.kinks, dtype=np.float64))
         slope = one_sided(self.activation, p.value, self.slope or "")
-        margin = FORMULA * p.model.u * np.abs(slope)
+        margin = p.model.formula * p.model.u * np.abs(slope)
         return Rounded(np.where(kinked, slope, answer.value), np.where(kinked, margin, answer.radius), answer.model)
 
 
@@ -138,7 +138,7 @@ class JudgedError:
             return answer
         kinked = self.error.kink(x, plain)
         slope = error_slope(self.error, x, plain, self.slope)
-        margin = FORMULA * o.model.u * np.abs(slope)
+        margin = o.model.formula * o.model.u * np.abs(slope)
         return Rounded(np.where(kinked, slope, s.value), np.where(kinked, margin, answer.radius), o.model)
 
     def _change(self, x: np.ndarray, t: Any) -> np.ndarray:
@@ -164,7 +164,7 @@ def product(x: Any, slope: Any) -> np.ndarray:
 
 def allowance(scale: Any, radius: Any, model: Model) -> np.ndarray:
     """8 u of a scale, where the reference's own formula rounds at all."""
-    return np.where(radius != 0, FORMULA * model.u * finite(scale), 0.0)
+    return np.where(radius != 0, model.formula * model.u * finite(scale), 0.0)
 
 
 def finite(scale: Any) -> np.ndarray:

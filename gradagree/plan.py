@@ -15,6 +15,7 @@ from gradagree.drawing import REGIMES, STANDARD
 from gradagree.drawing import regimes as known_regimes
 from gradagree.errors import UsageError, nearest
 from gradagree.reference import Activation, ContractError, ErrorFunction
+from gradagree.returning import ONE_IN, returning, returns
 
 __all__ = ["PROFILES", "Plan"]
 
@@ -25,8 +26,8 @@ PROFILES: dict[str, dict[str, Any]] = {
 }
 """What stands in for the options that are not given; ci is the default."""
 
-SHARES = {"jax:jit": 4, "jax:grad": 10, "jax:vmap": 0, "jax:forward": 0, "torch:compile": 0}
-"""Modes that trace or compile anew for every shape: by default they see one architecture in so many, or none."""
+SLOW = {"jax:jit": True, "jax:grad": True, "jax:vmap": False, "jax:forward": False, "torch:compile": False}
+"""Modes that trace or compile anew for every shape see the architectures that come back; some only when asked for."""
 
 DTYPES = ("float64", "float32")
 MOST_CASES = 10**9
@@ -34,7 +35,7 @@ MOST_CASES = 10**9
 
 @dataclass(frozen=True)
 class Plan:
-    """Cases and modes of a run. modes maps "framework:mode" to its share: one architecture in so many."""
+    """Cases and modes of a run. modes maps "framework:mode" to 1, or to `ONE_IN` for one case in so many."""
 
     cases: int = 200
     seed: int = 0
@@ -91,9 +92,9 @@ class Plan:
 
     def asked(self, framework: str, index: int) -> list[str]:
         """The framework's modes that case number index is for."""
-        turn = index if self.given is not None else index // len(self.dtypes) // len(self.regimes)
+        exact = self.given is not None or returns(index // len(self.dtypes))
         pairs = ((name.partition(":"), share) for name, share in self.modes.items())
-        return [mode for (owner, _, mode), share in pairs if owner == framework and turn % share == 0]
+        return [mode for (owner, _, mode), share in pairs if owner == framework and (exact or share == 1)]
 
     @property
     def frameworks(self) -> list[str]:
@@ -102,10 +103,9 @@ class Plan:
     def counts(self) -> dict[str, int]:
         """How many records each framework:mode is planned to have."""
         if self.given is not None:
-            return {name: len(range(0, self.cases, share)) for name, share in self.modes.items()}
-        turn = len(self.regimes)
-        whole = {name: divmod(self.cases, turn * share) for name, share in self.modes.items()}
-        return {name: (turns * turn + min(rest, turn)) * len(self.dtypes) for name, (turns, rest) in whole.items()}
+            return dict.fromkeys(self.modes, self.cases)
+        some = returning(self.cases)
+        return {name: (self.cases if share == 1 else some) * len(self.dtypes) for name, share in self.modes.items()}
 
 
 def _names(option: str, text: str | None, known: Any, standard: str) -> tuple[str, ...]:
@@ -134,13 +134,12 @@ def _functions(option: str, text: str | None, kind: Any) -> Any:
 
 
 def _modes(frameworks: str | None, modes: str | None) -> dict[str, int]:
-    """framework:mode and its share; a mode that is named, or "all", is for every case."""
+    """framework:mode and its share; a mode that is named is for every case."""
     names = _names("--frameworks", frameworks, Adapter.catalogue, ",".join(Adapter.catalogue))
     offered = [f"{name}:{mode}" for name in names for mode in Adapter.catalogue[name].modes]
-    if modes is None:
-        return {name: share for name in offered if (share := SHARES.get(name, 1))}
-    if modes == "all":
-        return dict.fromkeys(offered, 1)
+    if modes is None or modes == "all":
+        wanted = [name for name in offered if modes == "all" or SLOW.get(name, True)]
+        return {name: ONE_IN if name in SLOW else 1 for name in wanted}
     chosen: dict[str, int] = {}
     for part in _split("--modes", modes):
         found = [name for name in offered if part in (name, name.partition(":")[2])]

@@ -141,13 +141,9 @@ def weighing(activation: Callable[[Any], Any]) -> Callable[..., Any]:
 
 def planted(framework: _Adapted, network: Network, fault: Fault | None) -> Any:
     """The framework's adapter, with the fault in what it computes."""
-    adapter, liar = framework.adapter, copy.copy(framework.adapter)
-
-    def prepared(problem: Any, *rest: Any) -> Any:
-        _, *numbers = adapter.prepared(problem, *rest)
-        return (error_of(framework, network, fault), *numbers)
-
-    liar.prepared = prepared
+    liar = copy.copy(framework.adapter)
+    liar.__dict__.pop("programs", None)
+    liar.error_of = lambda architecture: error_of(framework, network, fault)
     return liar
 
 

@@ -48,7 +48,7 @@ class _Adapted(Planting):
         self.adapter, self.name, self.framework = adapter, adapter.name, adapter.framework
 
     def numbers(self, problem: Problem) -> tuple[list[Any], Any]:
-        _, leaves, targets, _ = self.adapter.prepared(problem)
+        leaves, targets, _ = self.adapter.operands(problem)
         return leaves, targets
 
     def spelling(self, function: Any) -> Function:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-__all__ = ["FUNCTIONS", "PLAIN", "ZETA", "Library"]
+__all__ = ["COMPOSED", "FUNCTIONS", "PLAIN", "ZETA", "Library"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Library:
     """A function's errors in multiples of `LIBRARY` u, and where it turns.
 
     forward is relative to the result, backward to the argument (of functions so steep that its rounding matters),
-    absolute in u of the accumulator, narrow likewise but only in formats of 16 bits; accuracy is the relative error
+    absolute in u of the accumulator, narrow likewise but only in formats of 16 bits, where half is in u, and stands for
+    forward; accuracy is the relative error
     of an algorithm that is made for so many digits, whatever the format. slope bounds |f'| at sizes of at least that
     much, in place of turns; domain says between which ends something is known; peak is an intermediate, for a size
     of the argument, that overflows before the result does.
@@ -33,6 +34,7 @@ class Library:
     absolute: float = 0
     narrow: float = 0
     accuracy: float = 0
+    half: float = 2
     slope: Callable[[Any], Any] | None = None
     domain: Callable[[Any, Any], Any] | None = None
     peak: Callable[[Any], Any] | None = None
@@ -46,37 +48,38 @@ def between_poles(low: Any, high: Any) -> Any:
 
 LOWEST_GAMMA = 1.4616321449683623
 HIGHEST_I1E = 1.5451272579925426
-PLAIN, STEEP = Library(), Library(backward=1)
+PLAIN, STEEP, COMPOSED = Library(), Library(backward=1), Library(half=4)
 ZETA = Library(domain=lambda low, high: low > 0)
 
-ACCURATE = (
-    np.arccos, np.arccosh, np.arcsin, np.arcsinh, np.arctan, np.cbrt, np.exp, np.expm1, np.log, np.log10, np.log2,
-    np.sqrt, np.tanh, special.expit, special.exprel, special.log_expit, special.ndtri,
+ACCURATE = (np.arctan, np.cbrt, np.exp, np.log, np.sqrt, np.tanh, special.exprel, special.ndtri)
+IN_STEPS = (
+    np.arccos, np.arccosh, np.arcsin, np.arcsinh, np.expm1, np.log10, np.log2, special.expit, special.log_expit,
 )  # fmt: skip
 CLIMBING = (
     np.exp2, special.erfc, special.erfcinv, special.erfcx, special.logit, special.ndtr,
 )  # fmt: skip
 
 FUNCTIONS: dict[Any, Library] = {
-    **dict.fromkeys(ACCURATE, PLAIN), **dict.fromkeys(CLIMBING, STEEP),
+    **dict.fromkeys(ACCURATE, PLAIN), **dict.fromkeys(IN_STEPS, COMPOSED), **dict.fromkeys(CLIMBING, STEEP),
     **dict.fromkeys((np.cos, np.sin), Library(slope=np.ones_like)),
-    np.arctanh: Library(accuracy=2.0**-45),
+    np.arctanh: Library(accuracy=2.0**-45, half=4),
     np.cosh: Library(turns=(0.0,), backward=1, peak=np.exp),
     np.log1p: Library(accuracy=2.0**-44),
-    np.sinc: Library(slope=lambda size: 2 / np.maximum(size, 1.4), backward=1, peak=lambda size: np.pi * size),
+    np.sinc: Library(slope=lambda size: 2 / np.maximum(size, 1.4), backward=1, half=4, peak=lambda size: np.pi * size),
     np.sinh: Library(backward=1, peak=np.exp),
     np.tan: Library(domain=between_poles),
     special.digamma: Library(backward=2, domain=lambda low, high: low > 0),
     special.erf: Library(narrow=1),
     **dict.fromkeys((special.erfinv, special.log_ndtr), Library(forward=2, backward=1)),
     special.gammaln: Library((LOWEST_GAMMA,), backward=1, absolute=4, domain=lambda low, high: low > 0),
-    special.i0: Library((0.0,), peak=np.exp),
+    special.i0: Library((0.0,), half=4, peak=np.exp),
     special.i0e: Library((0.0,)),
-    special.i1: Library(forward=2, peak=np.exp),
+    special.i1: Library(forward=2, half=4, peak=np.exp),
     special.i1e: Library((-HIGHEST_I1E, HIGHEST_I1E), forward=2),
 }  # fmt: skip
 """Measured, in u of the result, or in size where a value is near 0:
 
+half       at every number of 16 bits: 1, and 3 where XLA rounds its formula's steps (log2, expit, arccosh)
 backward   XLA's exp2, sinh and cosh raise e to a rounded power (716 in float64); so do erfc and ndtr; zeros of logit
 forward    i1 and i1e: 19 where two series meet, near 7.7; erfinv: 34 in XLA; log_ndtr: 13, compiled by Inductor
 absolute   gammaln: 35 in size near 1 and 2, by XLA's sum of large terms that cancel

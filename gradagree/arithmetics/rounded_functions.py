@@ -10,8 +10,8 @@ from scipy import special
 
 from gradagree.arithmetics import quanta
 from gradagree.arithmetics.duck import Duck, NoRule
-from gradagree.arithmetics.libraries import FUNCTIONS, PLAIN, ZETA, Library
-from gradagree.arithmetics.model import FORMATS, LIBRARY, OUTWARD, OWN, Model
+from gradagree.arithmetics.libraries import COMPOSED, FUNCTIONS, PLAIN, ZETA, Library
+from gradagree.arithmetics.model import LIBRARY, OUTWARD, OWN, Model
 from gradagree.arithmetics.rounded import (
     Rounded,
     add,
@@ -79,11 +79,11 @@ def own(value: Any, spread: Any, model: Model, nothing: Any, made: Library = PLA
     """The result with the library's own error, and the smallest normal number where it may be lost to underflow."""
     least = model.format.smallest_normal
     more = np.where(np.abs(value) < least, least, 0.0) + LIBRARY * made.absolute * (model.accumulator.u + OWN)
-    if model.format.precision < FORMATS["float32"].precision:
+    if model.narrow:
         more = more + LIBRARY * made.narrow * model.accumulator.u
     if made.accuracy:
         more = more + made.accuracy * np.abs(value)
-    return result(value, spread + np.where(nothing, 0.0, more), model, roundings=LIBRARY * made.forward, keep=nothing)
+    return result(value, spread + np.where(nothing, 0.0, more), model, roundings=made.half if model.narrow else LIBRARY * made.forward, keep=nothing)
 
 
 def inherited(f: Callable[[Any], Any], x: np.ndarray, radius: np.ndarray, turns: tuple[float, ...] = ()) -> Any:
@@ -123,7 +123,7 @@ def zeta(s: Any, x: Any) -> Rounded:
 
 def hypot(x: Any, y: Any) -> Rounded:
     x, y = lifted(x, y)
-    return own(np.hypot(x.value, y.value), np.hypot(x.radius, y.radius), x.model, is_zero(x) & is_zero(y))
+    return own(np.hypot(x.value, y.value), np.hypot(x.radius, y.radius), x.model, is_zero(x) & is_zero(y), COMPOSED)
 
 
 def arctan2(x: Any, y: Any) -> Rounded:
@@ -136,7 +136,7 @@ def arctan2(x: Any, y: Any) -> Rounded:
     moved = np.where(reach * OUTWARD < distance, np.arcsin(np.minimum(reach / distance * OUTWARD, 1.0)), np.pi)
     cut = ~(np.abs(x.value) > x.radius) & ~(y.value > y.radius)
     spread = np.where(cut, np.abs(value) + np.pi, np.where(reach == 0, 0.0, moved + LIBRARY * OWN))
-    return own(value, spread, x.model, is_zero(x) & (y.value > y.radius))
+    return own(value, spread, x.model, is_zero(x) & (y.value > y.radius), COMPOSED)
 
 
 def logaddexp(x: Any, y: Any) -> Rounded:

@@ -22,6 +22,7 @@ from gradagree import truth as proofs
 from gradagree.adapters import Answer
 from gradagree.arithmetics import Ball, Rounded, quanta, rounded, rounded_functions, rounded_sums
 from gradagree.arithmetics.ball import precision
+from gradagree.arithmetics import model as model_module
 from gradagree.arithmetics.model import model
 from gradagree.comparison import Comparison, Tolerant
 from gradagree.drawing import REGIMES, Source
@@ -157,7 +158,8 @@ def given(f: Any, **known: Any) -> Any:
 def infallible(monkeypatch: pytest.MonkeyPatch) -> None:
     """Functions do not err: neither those of libraries nor those of formulas."""
     monkeypatch.setattr(rounded_functions, "LIBRARY", 0)
-    monkeypatch.setattr(judgement, "FORMULA", 0)
+    for constant in ("LIBRARY", "FORMULA", "NARROW"):
+        monkeypatch.setattr(model_module, constant, 0)
 
 
 def forgetting(f: Any, place: int) -> Any:

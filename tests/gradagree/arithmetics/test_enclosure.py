@@ -16,6 +16,7 @@ from gradagree.arithmetics import Ball, Rounded, rounded_functions
 from gradagree.arithmetics.ball import lift, precision
 from gradagree.arithmetics.duck import Duck
 from gradagree.arithmetics.libraries import FUNCTIONS
+from gradagree.arithmetics import model as model_module
 from gradagree.arithmetics.model import model
 from gradagree.arithmetics.rounded import COMPARISONS
 from gradagree.arithmetics.structure import JOINING, SHAPES, SPLITTING, STRUCTURAL
@@ -139,7 +140,8 @@ LIBRARIES = [f for f in (*FUNCTIONS, np.hypot, np.arctan2, special.zeta) if f no
 @pytest.mark.parametrize("rule", LIBRARIES, ids=lambda rule: rule.__name__)
 def test_that_a_radius_without_the_librarys_own_error_is_too_little(rule: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert escaped(rule, "float64", 0.0)[0] == 0
-    monkeypatch.setattr(rounded_functions, "LIBRARY", 0)
+    for module in (rounded_functions, model_module):
+        monkeypatch.setattr(module, "LIBRARY", 0)
     assert escaped(rule, "float64", 0.0)[0] > 0
 
 

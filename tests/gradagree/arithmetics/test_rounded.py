@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special
 
+import gradagree.arithmetics.model as model_module
 import gradagree.arithmetics.rounded as rounded_module
 import gradagree.arithmetics.rounded_functions as functions_module
 from gradagree.arithmetics import Ball, Rounded
@@ -199,7 +200,8 @@ def test_that_half_of_an_inherited_radius_is_too_little(example: Example) -> Non
 @each_example
 def test_that_a_rule_without_its_own_rounding_is_found(example: Example, monkeypatch: pytest.MonkeyPatch) -> None:
     """Either the rule never rounds, or taking its rounding away lets a program escape."""
-    monkeypatch.setattr(functions_module, "LIBRARY", 0)
+    for module in (functions_module, model_module):
+        monkeypatch.setattr(module, "LIBRARY", 0)
     monkeypatch.setattr(rounded_module, "DIVISION", 0)
     finer = Model(*[Format("finer", "finer", 34, 127, -126)] * 3)
     trials = [dense(example, "float32", 4, count, 0.0) for count in (1, 2, 200)]
