@@ -21,6 +21,7 @@ from gradagree.cases import Arrays, Case
 from gradagree.comparison import ERROR_BOX, Comparison, Part, Tolerant, compare
 from gradagree.kinks import at_kinks, error_kinks
 from gradagree.quick import QuickBox
+from gradagree.quick_error import QuickError
 from gradagree.reference import Box, ErrorBox
 from gradagree.reference.boxes import Gradient
 from gradagree.summation import added_up
@@ -31,27 +32,33 @@ __all__ = ["check", "check_update"]
 
 def check(case: Case, arrays: Arrays, answer: Answer, model: Model) -> Iterator[Comparison]:
     """Every comparison of the box check, in the derivation's order; a value that differs is the last one."""
-    targets = arrays.targets if case.error.targets == "classes" else Rounded.stored(arrays.targets, model)
     checks = [BoxCheck(k, box, answer, model) for k, box in enumerate(case_boxes(case, arrays), 1)]
     for one in checks:
         found = one.forward()
         yield found
         if found.verdict is Verdict.VALUE_DIFFERS:
             return
-    o = Rounded.handed(answer.inputs[-1], model)
-    found = compare(ERROR_BOX, "E", np.asarray(answer.E), lambda how: ErrorBox(how.error(case.error), targets)(o))
-    yield found
-    if found.verdict is Verdict.VALUE_DIFFERS:
-        return
-    kinks = error_kinks(case.error, answer.inputs[-1], arrays.targets)
-    yield compare(
-        ERROR_BOX, "delta_p", answer.sensitivities[-1],
-        lambda how: ErrorBox(how.error(case.error), targets).pull(o), kinks,
-    )  # fmt: skip
+    for found in error_check(case, arrays, answer, model):
+        yield found
+        if found.verdict is Verdict.VALUE_DIFFERS:
+            return
     for k, one in reversed(list(enumerate(checks, 1))):
         if answer.sensitivities[k].shape != answer.inputs[k].shape:
             return
         yield from one.outwards()
+
+
+def error_check(case: Case, arrays: Arrays, answer: Answer, model: Model) -> Iterator[Comparison]:
+    """E, and the sensitivity of the output; rounded arithmetic only where the quick tests do not clear them."""
+    plain_o, error = answer.inputs[-1], case.error
+    kinks, quick = error_kinks(error, plain_o, arrays.targets), QuickError(error, plain_o, arrays.targets, model)
+    targets = arrays.targets if error.targets == "classes" else Rounded.stored(arrays.targets, model)
+    box = lambda how: ErrorBox(how.error(error), targets)  # noqa: E731
+    o = Rounded.handed(plain_o, model)
+    with np.errstate(all="ignore"):
+        value, sensitivity = quick.E(answer.E), None if kinks else quick.delta_p(answer.sensitivities[-1])
+    yield value or compare(ERROR_BOX, "E", np.asarray(answer.E), lambda how: box(how)(o))
+    yield sensitivity or compare(ERROR_BOX, "delta_p", answer.sensitivities[-1], lambda how: box(how).pull(o), kinks)
 
 
 class BoxCheck:
@@ -60,11 +67,11 @@ class BoxCheck:
     def __init__(self, number: int, box: Box, answer: Answer, model: Model) -> None:
         self.number, self.box, self.answer, self.model = number, box, answer, model
         self.plain_p = answer.inputs[number - 1]
-        self._pulled: dict[Tolerant, tuple[Rounded, Gradient]] = {}
+        self._gradients: dict[Tolerant, Gradient] = {}
 
     @functools.cached_property
-    def quick(self) -> QuickBox | None:
-        return QuickBox(self.number, self.box, self.plain_p, self.model) if QuickBox.suits(self.box) else None
+    def quick(self) -> QuickBox:
+        return QuickBox(self.number, self.box, self.plain_p, self.model)
 
     @functools.cached_property
     def p(self) -> Rounded:
@@ -91,8 +98,8 @@ class BoxCheck:
         """delta_p, dw and db."""
         observed, delta_c = self.answer.sensitivities[self.number - 1], self.answer.sensitivities[self.number]
         kinks = at_kinks(self.box.activation, self.plain_p)
-        found = None if kinks else self.cleared("delta_p", observed, delta_c)
-        yield found or compare(self.number, "delta_p", observed, lambda how: self.pulled(how)[0], kinks)
+        found = self.cleared("delta_p", observed, delta_c, kinks)
+        yield found or compare(self.number, "delta_p", observed, self.sensitivity, kinks)
         gradients: tuple[tuple[Part, Any, Any], ...] = (
             ("dw", self.box.w, self.answer.weights), ("db", self.box.b, self.answer.biases),
         )  # fmt: skip
@@ -100,7 +107,7 @@ class BoxCheck:
             if owned is not None:
                 observed = given[self.number - 1]
                 found = None if observed is None else self.cleared(part, observed, delta_c)
-                yield found or compare(self.number, part, observed, lambda how: self.pulled(how)[1][place])  # noqa: B023
+                yield found or compare(self.number, part, observed, lambda how: self.gradient(how)[place])  # noqa: B023
 
         for place, name in enumerate(self.box.activation.own_weights):
             own = (*self.answer.activations[self.number - 1 : self.number], ())[0]
@@ -112,18 +119,25 @@ class BoxCheck:
         rules = replace(self.model, accumulator=self.model.biases)
         return self.judged(how).pull_own(self.p.modelled(rules), self.delta_c.modelled(rules))
 
-    def cleared(self, part: Part, *given: np.ndarray) -> Comparison | None:
+    def cleared(self, part: Part, *given: Any) -> Comparison | None:
         """The comparison of a part that passes the quick tests."""
         with np.errstate(all="ignore"):
-            return None if self.quick is None else getattr(self.quick, part)(*given)
+            found: Comparison | None = getattr(self.quick, part)(*given)
+        return found
 
-    def pulled(self, how: Tolerant) -> tuple[Rounded, Gradient]:
-        if how not in self._pulled:
+    def sensitivity(self, how: Tolerant) -> Rounded:
+        """delta_p."""
+        with np.errstate(all="ignore"):
+            delta_p: Rounded = self.judged(how).sensitivity(self.p, self.delta_c)
+        return delta_p
+
+    def gradient(self, how: Tolerant) -> Gradient:
+        """dw and db."""
+        if how not in self._gradients:
             with np.errstate(all="ignore"):
-                delta_p, gradient = self.judged(how).pull(self.p, self.delta_c)
                 a = self.box.activation.value(self.plain_p)
-                self._pulled[how] = delta_p, added_up(gradient, a, self.delta_c)
-        return self._pulled[how]
+                self._gradients[how] = added_up(self.judged(how).gradient(self.p, self.delta_c), a, self.delta_c)
+        return self._gradients[how]
 
 
 def check_update(arrays: Arrays, answer: Answer, rate: float, model: Model) -> Iterator[Comparison]:

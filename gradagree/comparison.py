@@ -12,7 +12,7 @@ import numpy as np
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.judged import JudgedError
 from gradagree.judged_vector import judged_activation
-from gradagree.kinks import SLOPES
+from gradagree.kinks import SLOPES, Kinks
 from gradagree.verdict import Verdict
 
 __all__ = ["Comparison", "Kinks", "Part", "Tolerant", "classify", "compare"]
@@ -52,14 +52,14 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Tolerant:
-    """How to judge a box: with the natural scale or not, with which slope at kinks, and with the error's dual slope."""
+    """How to judge a box: with the natural scale or not, with which slope at kinks, and with dual slopes or not."""
 
     natural: bool = False
     slope: str | None = None
     formed: bool = False
 
     def activation(self, activation: Any) -> Any:
-        return judged_activation(activation, self.natural, self.slope)
+        return judged_activation(activation, self.natural, self.slope, self.formed)
 
     def error(self, error: Any) -> Any:
         return JudgedError(error, self.natural, self.slope, self.formed)
@@ -68,13 +68,12 @@ class Tolerant:
 ERROR_BOX = "error"
 """The error box, where others have a number."""
 Expect = Callable[[Tolerant], Rounded]
-Kinks = dict[str, np.ndarray]
 
 
 def compare(box: int | str, part: Part, observed: Any, expect: Expect, kinks: Kinks | None = None) -> Comparison:
     """First without the natural scale, then with it, then with each legitimate slope at the kinks.
 
-    What automatic differentiation of an error function may form is only worked out where it is needed.
+    What automatic differentiation of a function may form is only worked out where it is needed.
     """
     found = _compare(box, part, observed, expect, kinks)
     if not kinks or found.verdict.fails:
@@ -83,7 +82,7 @@ def compare(box: int | str, part: Part, observed: Any, expect: Expect, kinks: Ki
 
 
 def _compare(box: int | str, part: Part, observed: Any, expect: Expect, kinks: Kinks | None) -> Comparison:
-    for how in (Tolerant(), Tolerant(formed=True))[: 2 if box == ERROR_BOX else 1]:
+    for how in (Tolerant(), Tolerant(formed=True))[: 2 if part == "delta_p" else 1]:
         tight = classify(box, part, observed, expect(how))
         if not tight.verdict.fails:
             return tight

@@ -29,12 +29,14 @@ __all__ = ["JudgedActivation", "JudgedError", "finite", "product", "second"]
 class JudgedActivation:
     """An activation on rounded arrays, with the radii of any correct formula.
 
-    natural adds the natural scale; slope chooses one of `SLOPES` at the kinks in place of the reference's own.
+    natural adds the natural scale; slope chooses one of `SLOPES` at the kinks, and says
+    nothing elsewhere; formed allows what automatic differentiation of A may form.
     """
 
     activation: Activation
     natural: bool = False
     slope: str | None = None
+    formed: bool = False
 
     def value(self, p: Rounded) -> Rounded:
         """A(p), within 8 u (|A| + |p A'|), and 8 u S if natural."""
@@ -49,17 +51,18 @@ class JudgedActivation:
         return a.widened(allowance(scale, a.radius, p.model))
 
     def derivative(self, p: Rounded) -> Rounded:
-        """A'(p), within what automatic differentiation of A may form, 8 u (|A'| + |p A''|), and 8 u S if natural."""
+        """A'(p), within 8 u (|A'| + |p A''|), and 8 u S if natural; if formed, within a dual number's slope too."""
         x = p.value
+        if self.slope is not None:
+            return self._with_slope(p)
         with np.errstate(all="ignore"):
             rounded = p._lift(self.activation.derivative(p))
-            formed = formed_derivative(self.activation, p)
+            formed = formed_derivative(self.activation, p) if self.formed else None
             scale = np.abs(rounded.value) + product(x, second(self.activation, x))
             if self.natural:
                 scale = scale + largest_up_to(self.activation, "derivative", x)
-        radius = wider(rounded, formed)
-        answer = Rounded(rounded.value, radius, p.model).widened(allowance(scale, radius, p.model))
-        return answer if self.slope is None else self._with_slope(answer, p)
+        radius = rounded.radius if formed is None else wider(rounded, formed)
+        return Rounded(rounded.value, radius, p.model).widened(allowance(scale, radius, p.model))
 
     def pull(self, p: Rounded, delta_a: Rounded) -> Any:
         """delta_p = A'(p) delta_a."""
@@ -87,11 +90,12 @@ class JudgedActivation:
         radius = wider(rounded, formed)
         return Rounded(rounded.value, radius, p.model, rounded.q).widened(allowance(scale, radius, p.model))
 
-    def _with_slope(self, answer: Rounded, p: Rounded) -> Rounded:
-        kinked = np.isin(p.value, np.asarray(self.activation.kinks, dtype=np.float64))
+    def _with_slope(self, p: Rounded) -> Rounded:
+        """The slope at the kinks; elsewhere nothing is said."""
         slope = one_sided(self.activation, p.value, self.slope or "")
         margin = p.model.formula * p.model.u * np.abs(slope)
-        return Rounded(np.where(kinked, slope, answer.value), np.where(kinked, margin, answer.radius), answer.model)
+        kinked = np.isin(p.value, np.asarray(self.activation.kinks, dtype=np.float64))
+        return Rounded(slope, np.where(kinked, margin, np.nan), p.model)
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,8 @@ class JudgedError:
         If formed, within what automatic differentiation of E may form, too.
         """
         x, plain = o.value, values_of(t)
+        if self.slope is not None:
+            return self._with_slope(o, plain)
         with np.errstate(all="ignore"):
             s = o._lift(self.error.sensitivity(o, t))
             scale = np.abs(s.value) + self._change(x, plain)
@@ -134,12 +140,13 @@ class JudgedError:
             with np.errstate(all="ignore"):
                 lost = underflow(scale, np.sum(x**2, axis=-1, keepdims=True), o.model)
                 answer = answer.widened(np.where(radius != 0, finite(lost), 0.0))
-        if self.slope is None:
-            return answer
-        kinked = self.error.kink(x, plain)
-        slope = error_slope(self.error, x, plain, self.slope)
+        return answer
+
+    def _with_slope(self, o: Rounded, t: Any) -> Rounded:
+        """The slope at the kinks; elsewhere nothing is said."""
+        slope = error_slope(self.error, o.value, t, self.slope or "")
         margin = o.model.formula * o.model.u * np.abs(slope)
-        return Rounded(np.where(kinked, slope, s.value), np.where(kinked, margin, answer.radius), o.model)
+        return Rounded(slope, np.where(self.error.kink(o.value, t), margin, np.nan), o.model)
 
     def _change(self, x: np.ndarray, t: Any) -> np.ndarray:
         """How much s changes for a relative change of o: along o, or along |o|, whichever is more."""

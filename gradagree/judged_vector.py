@@ -17,9 +17,9 @@ from gradagree.reference.samples import inside
 __all__ = ["JudgedVector", "judged_activation"]
 
 
-def judged_activation(activation: Activation, natural: bool, slope: str | None) -> JudgedActivation:
+def judged_activation(activation: Activation, natural: bool, slope: str | None, formed: bool) -> JudgedActivation:
     kind = JudgedVector if activation.along_last_axis else JudgedActivation
-    return kind(activation, natural, slope)
+    return kind(activation, natural, slope, formed)
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,15 @@ class JudgedVector(JudgedActivation):
         return a.widened(allowance(scale, a.radius, p.model))
 
     def pull(self, p: Rounded, delta_a: Rounded) -> Rounded:
-        """delta_p, within what automatic differentiation of A may form, and 8 u (|delta_p| + its change for one of p).
+        """delta_p, within 8 u (|delta_p| + its change for one of p).
 
-        If natural, 8 u of the largest sum_j |dA_j/dp_i delta_a_j| on the way from 0 to p, too.
+        If formed, within what automatic differentiation of A may form, too; if natural, within 8 u of the largest
+        sum_j |dA_j/dp_i delta_a_j| on the way from 0 to p.
         """
         x, d = p.value, delta_a.value
         with np.errstate(all="ignore"):
             rounded = p._lift(self.activation.pull(p, delta_a))
-            formed = formed_pull(self.activation, p, delta_a)
+            formed = formed_pull(self.activation, p, delta_a) if self.formed else None
             scale = np.abs(rounded.value) + pull_change(self.activation, x, d)
             if self.natural:
                 scale = scale + np.fmax.reduce([self._size(way, d) for way in self._way(x)])

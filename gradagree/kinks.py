@@ -8,19 +8,21 @@ import numpy as np
 
 from gradagree.reference import Activation, ErrorFunction
 
-__all__ = ["SLOPES", "at_kinks", "error_kinks", "error_slope", "one_sided"]
+__all__ = ["SLOPES", "Kinks", "at_kinks", "error_kinks", "error_slope", "one_sided"]
 
+Kinks = dict[str, np.ndarray]
+"""For each kink, by name, where numbers lie on it."""
 SLOPES = ("left", "right", "mean", "zero")
 """The legitimate slopes at a kink, in the order in which they are tried."""
 
 
-def at_kinks(activation: Activation, x: np.ndarray) -> dict[str, np.ndarray]:
+def at_kinks(activation: Activation, x: np.ndarray) -> Kinks:
     """For each kink that some p lies on exactly: its name, and where."""
     found = {f"p = {kink:g}": x == kink for kink in activation.kinks}
     return {name: where for name, where in found.items() if where.any()}
 
 
-def error_kinks(error: ErrorFunction, x: np.ndarray, t: Any) -> dict[str, np.ndarray]:
+def error_kinks(error: ErrorFunction, x: np.ndarray, t: Any) -> Kinks:
     """Likewise for an error function."""
     with np.errstate(all="ignore"):
         where = np.broadcast_to(error.kink(x, t), x.shape) & np.isfinite(x)

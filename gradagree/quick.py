@@ -7,28 +7,28 @@ product of sizes in float32; underflow is not allowed for, and where sums may be
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from gradagree.arithmetics import quanta
 from gradagree.arithmetics.model import FORMATS, Model
+from gradagree.arithmetics.rounded import Rounded
 from gradagree.comparison import Comparison, Part
+from gradagree.judged_vector import JudgedVector
+from gradagree.kinks import Kinks
+from gradagree.quick_kinks import explained
 from gradagree.radii import cells, radii
 from gradagree.reference import Box
-from gradagree.verdict import Verdict
+from gradagree.tiles import SAFE, Tile, passing
 
 __all__ = ["QuickBox"]
 
-SAFE = 1 - 2.0**-8
-"""Keeps a tolerance below the one that it stands for, whatever float32 rounds."""
 TILE = 1 << 16
 """Entries of a gradient that are worked on together."""
 FEW = 256
 """Factors that are looked at to see whether sums may be exact."""
-DULL = 0.99
-"""A sharpness from here on is left to the box check, which says what it means."""
 
 
 class QuickBox:
@@ -37,12 +37,11 @@ class QuickBox:
     def __init__(self, number: int, box: Box, p: np.ndarray, model: Model) -> None:
         self.number, self.box, self.p, self.model = number, box, p, model
         self.a = np.asarray(box.activation.value(p))
-        self.value_radius, self.slope_radius = (table[cells(p)] for table in radii(box.activation, model))
-
-    @staticmethod
-    def suits(box: Box) -> bool:
-        """Whether the box's activation works entry by entry."""
-        return not box.activation.along_last_axis
+        if box.activation.along_last_axis:
+            self.value_radius = JudgedVector(box.activation).value(Rounded.stored(p, model)).radius
+        else:
+            place, tables = cells(p), radii(box.activation, model)
+            self.value_radius, self.slope_radius = (table[place] for table in tables)
 
     @functools.cached_property
     def w_size(self) -> np.ndarray:
@@ -63,8 +62,10 @@ class QuickBox:
         rounding = u * np.abs(dot + b) * ((dot != 0) & (b != 0))
         return self._found("c", observed, dot + b, (radius + rounding) * inexact)
 
-    def delta_p(self, observed: np.ndarray, delta_c: np.ndarray) -> Comparison | None:
-        """delta_p = A'(p) (delta_c w^T)."""
+    def delta_p(self, observed: np.ndarray, delta_c: np.ndarray, kinks: Kinks) -> Comparison | None:
+        """delta_p = A'(p) (delta_c w^T), with the slopes that explain it on kinks."""
+        if self.box.activation.along_last_axis:
+            return None
         u, delta_a, radius, inexact = self.model.u, delta_c, np.zeros(()), np.ones(())
         slope = self.box.activation.derivative(self.p)
         if self.box.w is not None:
@@ -72,10 +73,14 @@ class QuickBox:
             radius = self._factor(np.abs(delta_c), 0.0, terms) @ self.w_size.T
             inexact = radius > self._exact_below(terms, self._lowest(delta_c, self.box.w))
             radius = radius + u * np.abs(delta_a)
-        value = slope * delta_a
-        radius = np.abs(slope) * radius * inexact + self.slope_radius * (np.abs(delta_a) + radius)
+        value, inner = slope * delta_a, radius * inexact
+        radius = np.abs(slope) * inner + self.slope_radius * (np.abs(delta_a) + radius)
         radius = radius + np.where(self.slope_radius > 0, u, 0.0) * np.abs(value)
-        return self._found("delta_p", observed, value, radius)
+        found = self._found("delta_p", observed, value, radius, not delta_c.any())
+        if found is None or not kinks:
+            return found
+        slopes = explained(self.box.activation, self.model, kinks, self.p, observed, delta_a, inner)
+        return None if slopes is None else replace(found, slopes=slopes)
 
     def dw(self, observed: np.ndarray, delta_c: np.ndarray) -> Comparison | None:
         """dE/dw = A(p)^T delta_c, some rows at a time."""
@@ -92,14 +97,15 @@ class QuickBox:
             if found is None:
                 return None
             tiles.append(found)
-        return self._judged("dw", tiles, observed.size)
+        nothing = not (self.a.any() and delta_c.any())
+        return passing(self.number, "dw", tiles, observed.size, self.model.format, nothing)
 
     def db(self, observed: np.ndarray, delta_c: np.ndarray) -> Comparison | None:
         """dE/db = the sum of delta_c over the examples."""
         value, examples = np.sum(delta_c, axis=-2), delta_c.shape[-2]
         bound = SAFE * examples * self.model.biases.u * np.sum(np.abs(delta_c), axis=-2)
         inexact = bound > self._exact_below(examples, quanta.lowest_bit(delta_c))
-        return self._found("db", observed, value, (bound + self.model.u * np.abs(value)) * inexact)
+        return self._found("db", observed, value, (bound + self.model.u * np.abs(value)) * inexact, not delta_c.any())
 
     def _factor(self, size: np.ndarray, radius: Any, terms: int) -> np.ndarray:
         """What factors of size |a| and radius r add to a sum of so many terms, over the other factors' sizes."""
@@ -123,52 +129,15 @@ class QuickBox:
         radius *= SAFE
         return Tile.of(observed, value, size, radius, start)
 
-    def _found(self, part: Part, observed: np.ndarray, value: np.ndarray, radius: np.ndarray) -> Comparison | None:
+    def _found(
+        self, part: Part, observed: np.ndarray, value: np.ndarray, radius: np.ndarray, nothing: bool = False
+    ) -> Comparison | None:
         if observed.shape != value.shape:
             return None
         tile = Tile.of(observed, value, np.abs(value), SAFE * radius, 0)
-        return None if tile is None else self._judged(part, [tile], value.size)
-
-    def _judged(self, part: Part, tiles: Sequence[Tile], entries: int) -> Comparison | None:
-        """The comparison of an array whose entries all pass, if it is of the ordinary kind."""
-        largest, tolerance = (max(getattr(tile, name) for tile in tiles) for name in ("largest", "tolerance"))
-        if not (largest + tolerance < self.model.format.largest / 2 and tolerance < DULL * largest):
-            return None
-        worst = max(tiles, key=lambda tile: tile.ratio)
-        return Comparison(
-            self.number, part, Verdict.AGREE, worst.ratio, worst.place, worst.expected, worst.observed,
-            worst.allowed, tolerance / largest, sum(tile.sharp for tile in tiles), entries,
-        )  # fmt: skip
+        return None if tile is None else passing(self.number, part, [tile], value.size, self.model.format, nothing)
 
 
 def sizes(x: np.ndarray) -> np.ndarray:
     narrow = x.astype(np.float32)
     return np.abs(narrow, out=narrow)
-
-
-class Tile(NamedTuple):
-    """What is kept of some rows of an array whose entries all pass."""
-
-    ratio: float
-    place: tuple[int, ...]
-    expected: float
-    observed: float
-    allowed: float
-    largest: float
-    tolerance: float
-    sharp: int
-
-    @classmethod
-    def of(cls, observed: Any, value: Any, size: np.ndarray, radius: np.ndarray, start: int) -> Tile | None:
-        """None unless every entry passes; start is the number of the first row."""
-        ratio = np.abs(observed - value)
-        ratio /= np.maximum(radius, np.finfo(radius.dtype).smallest_subnormal)
-        place = int(np.argmax(ratio))
-        if not ratio.flat[place] <= 1:
-            return None
-        first, *rest = (int(i) for i in np.unravel_index(place, value.shape))
-        return cls(
-            float(ratio.flat[place]), (start + first, *rest),
-            float(value.flat[place]), float(observed.flat[place]), float(radius.flat[place]),
-            float(np.max(size)), float(np.max(radius)), int(np.count_nonzero(size > radius)),
-        )  # fmt: skip

@@ -27,7 +27,7 @@ def radii(activation: Activation, model: Model) -> tuple[np.ndarray, np.ndarray]
     widths = np.ldexp(np.full(CELLS, 1 / CELLS), np.arange(LOWEST, HIGHEST)[:, None]).ravel()
     points = edges[:, None] + widths[:, None] * SAMPLES
     both = np.concatenate([np.zeros((1, SAMPLES.size)), points, -points])
-    judged, p = JudgedActivation(activation), Rounded.stored(both, model)
+    judged, p = JudgedActivation(activation, formed=True), Rounded.stored(both, model)
     found = (judged.value(p).radius, judged.derivative(p).radius)
     value, slope = (np.append(np.where(np.isfinite(x), x, np.nan).min(axis=-1), np.nan) for x in found)
     return value, slope

@@ -95,15 +95,22 @@ class Box:
         names = self.activation.own_weights
         return {a: np.sum(self.activation.by(a, p) * self.delta_a(delta_c), axis=(-2, -1)) for a in names}
 
-    def pull(self, p: Any, delta_c: Any) -> tuple[Any, Gradient]:
-        """The box's sensitivity and gradient, from the sensitivity of the box inside."""
+    def sensitivity(self, p: Any, delta_c: Any) -> Any:
+        """The sensitivity of the current input."""
         # delta_p_i = A'(p_i) sum_j w_ij delta_c_j
-        delta_p = self.activation.pull(p, self.delta_a(delta_c))
+        return self.activation.pull(p, self.delta_a(delta_c))
+
+    def gradient(self, p: Any, delta_c: Any) -> Gradient:
+        """dE/dw and dE/db."""
         # dE/dw_ij = A(p_i) delta_c_j
         w = None if self.w is None else np.swapaxes(self.activation.value(p), -1, -2) @ delta_c
         # dE/db_j = delta_c_j
         b = None if self.b is None else np.sum(delta_c, axis=-2)
-        return delta_p, Gradient(w, b)
+        return Gradient(w, b)
+
+    def pull(self, p: Any, delta_c: Any) -> tuple[Any, Gradient]:
+        """The box's sensitivity and gradient, from the sensitivity of the box inside."""
+        return self.sensitivity(p, delta_c), self.gradient(p, delta_c)
 
     def __call__(self, p: Any) -> Any:
         """E as a function of the current input p."""

@@ -34,5 +34,6 @@ def tolerance(network: Network, right: Answer, name: str, model: Model) -> np.nd
         o, targets = Rounded.handed(right.inputs[-1], model), Rounded.stored(arrays.targets, model)
         return ErrorBox(LENIENT.error(case.error), targets).pull(o).radius
     k = int(site.box)
-    delta_p, gradient = BoxCheck(k, case_boxes(case, arrays)[k - 1], right, model).pulled(LENIENT)
+    one = BoxCheck(k, case_boxes(case, arrays)[k - 1], right, model)
+    delta_p, gradient = one.sensitivity(LENIENT), one.gradient(LENIENT)
     return {"delta_p": delta_p, "dw": gradient.w, "db": gradient.b}[name].radius

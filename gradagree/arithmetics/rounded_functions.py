@@ -83,7 +83,13 @@ def own(value: Any, spread: Any, model: Model, nothing: Any, made: Library = PLA
         more = more + LIBRARY * made.narrow * model.accumulator.u
     if made.accuracy:
         more = more + made.accuracy * np.abs(value)
-    return result(value, spread + np.where(nothing, 0.0, more), model, roundings=made.half if model.narrow else LIBRARY * made.forward, keep=nothing)
+    return result(
+        value,
+        spread + np.where(nothing, 0.0, more),
+        model,
+        roundings=made.half if model.narrow else LIBRARY * made.forward,
+        keep=nothing,
+    )
 
 
 def inherited(f: Callable[[Any], Any], x: np.ndarray, radius: np.ndarray, turns: tuple[float, ...] = ()) -> Any:

@@ -138,9 +138,9 @@ def test_that_an_activation_with_its_own_pull_is_asked() -> None:
 
     p = Rounded.stored(points(1), RULES["float64"])
     delta = Rounded.stored(points(2), RULES["float64"])
-    assert np.array_equal(judged_activation(_Pulling(), False, None).pull(p, delta).value, 3 * delta.value)
+    assert np.array_equal(judged_activation(_Pulling(), False, None, True).pull(p, delta).value, 3 * delta.value)
     assert np.array_equal(
-        judged_activation(Tanh(), False, None).pull(p, delta).value, Tanh().derivative(p.value) * delta.value
+        judged_activation(Tanh(), False, None, True).pull(p, delta).value, Tanh().derivative(p.value) * delta.value
     )
 
 

@@ -34,15 +34,18 @@ def arrays_of(one: BoxCheck) -> Iterator[tuple[str, Any, Comparison | None, Any]
     """(part, what was observed, what the quick test says, what rounded arithmetic expects) of one box."""
     k, answer = one.number, one.answer
     yield "c", answer.inputs[k], one.cleared("c", answer.inputs[k]), lambda how: one.judged(how).weigh(one.p)
-    delta_c = answer.sensitivities[k]
-    given = {"delta_p": answer.sensitivities[k - 1], "dw": answer.weights[k - 1], "db": answer.biases[k - 1]}
-    if at_kinks(one.box.activation, one.plain_p):
-        del given["delta_p"]
-    for place, (part, observed) in enumerate(given.items()):
-        if observed is not None:
-            flat = lambda how: (one.pulled(how)[0], *one.pulled(how)[1])  # noqa: E731
-            offset = 3 - len(given)
-            yield part, observed, one.cleared(part, observed, delta_c), lambda how: flat(how)[place + offset]  # type: ignore[arg-type]  # noqa: B023
+    delta_c, observed = answer.sensitivities[k], answer.sensitivities[k - 1]
+    if not at_kinks(one.box.activation, one.plain_p):
+        yield "delta_p", observed, one.cleared("delta_p", *given(one, "delta_p", observed)), one.sensitivity
+    for place, (part, own) in enumerate((("dw", answer.weights[k - 1]), ("db", answer.biases[k - 1]))):
+        if own is not None:
+            yield part, own, one.cleared(part, own, delta_c), lambda how: one.gradient(how)[place]  # noqa: B023
+
+
+def given(one: BoxCheck, part: str, observed: Any) -> tuple[Any, ...]:
+    """What the quick test of a part is handed."""
+    delta_c = one.answer.sensitivities[one.number]
+    return {"c": (observed,), "delta_p": (observed, delta_c, {})}.get(part, (observed, delta_c))
 
 
 @pytest.fixture(scope="module")
@@ -93,15 +96,15 @@ def test_that_an_entry_moved_past_its_tolerance_is_never_cleared(torch: ForTorch
     for case in draw(6, seed, [dtype], errors=ERRORS, regimes=["ordinary", "grid"]):
         for one in boxes_of(torch, case):
             for part, observed, quick, expect in arrays_of(one):
-                tolerance = expect(Tolerant()).radius
+                certain = expect(Tolerant(formed=True))
+                tolerance = certain.radius
                 if quick is None or not np.isfinite(tolerance).all():
                     continue
                 place = (seed,) * observed.ndim if min(observed.shape) > seed else (0,) * observed.ndim
                 wrong = observed.copy()
-                past = expect(Tolerant()).value[place] + FAR * tolerance[place]
+                past = certain.value[place] + FAR * tolerance[place]
                 wrong[place] = max(np.nextafter(past, np.inf), past + FORMATS[dtype].smallest_normal)
-                given = (wrong,) if part == "c" else (wrong, one.answer.sensitivities[one.number])
-                assert one.cleared(part, *given) is None, f"{case}: box {one.number}, {part}"  # type: ignore[arg-type]
+                assert one.cleared(part, *given(one, part, wrong)) is None, f"{case}: box {one.number}, {part}"
                 moved += 1
     assert moved > 0
 
@@ -114,8 +117,7 @@ def test_that_a_number_that_is_not_finite_is_never_cleared(torch: ForTorch) -> N
             for bad in (np.nan, np.inf, -np.inf):
                 wrong = observed.copy()
                 wrong.flat[0] = bad
-                given = (wrong,) if part == "c" else (wrong, one.answer.sensitivities[one.number])
-                assert one.cleared(part, *given) is None  # type: ignore[arg-type]
+                assert one.cleared(part, *given(one, part, wrong)) is None
 
 
 @each_dtype
@@ -123,7 +125,7 @@ def test_that_a_number_that_is_not_finite_is_never_cleared(torch: ForTorch) -> N
 def test_that_the_table_holds_the_radii_of_rounded_arithmetic(name: str, dtype: str) -> None:
     activation, rules = Activation.named(name), model(dtype)
     p = np.concatenate([[0.0], np.geomspace(2.0**-8, 2.0**4, 200), -np.geomspace(2.0**-8, 2.0**4, 200)])
-    judged = JudgedActivation(activation)
+    judged = JudgedActivation(activation, formed=True)
     stored = Rounded.stored(p, rules)
     for table, radius in zip(
         radii(activation, rules), (judged.value(stored).radius, judged.derivative(stored).radius), strict=True

@@ -194,7 +194,9 @@ def strays(activation: Activation, framework: str, reference: Activation) -> np.
     own = {name: make(np.asarray(getattr(activation, name), np.float32)) for name in activation.own_weights}
     spelled = getattr(activation.holding(**own), framework)(make(points.astype(np.float32)), module)
     observed = np.asarray(spelled, dtype=np.float64)
-    expected = judged_activation(reference, True, None).value(Rounded.stored(points, model("float32", flushes=True)))
+    expected = judged_activation(reference, True, None, True).value(
+        Rounded.stored(points, model("float32", flushes=True))
+    )
     return points[~(np.abs(observed - expected.value) <= expected.radius)]
 
 

@@ -118,7 +118,7 @@ def test_that_the_spelling_computes_the_same_function(activation: Activation, fr
     p = rows(5)
     observed = np.asarray(getattr(activation, framework)(make(p.astype(np.float32)), module), dtype=np.float64)
     rules = model("float32", flushes=True)
-    expected = judged_activation(activation, True, None).value(Rounded.stored(p, rules))
+    expected = judged_activation(activation, True, None, True).value(Rounded.stored(p, rules))
     assert (np.abs(observed - expected.value) <= expected.radius).all()
     doubled = np.abs(2 * observed - expected.value) <= expected.radius
     assert not doubled[expected.value != 0].all(), "and twice as much is outside"

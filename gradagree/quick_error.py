@@ -1,0 +1,67 @@
+"""The error box's cheap sound tests: within what any other correct formula may differ, or left to the box check."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+
+from gradagree.arithmetics.model import Model
+from gradagree.arithmetics.rounded import Rounded
+from gradagree.comparison import ERROR_BOX, Comparison, Part
+from gradagree.reference import ErrorFunction
+from gradagree.reference.samples import allowed_width, inside, some_targets
+from gradagree.tiles import SAFE, Tile, passing
+
+__all__ = ["QuickError"]
+
+
+class QuickError:
+    """The error box with the framework's own o; t are the targets as ordinary numbers."""
+
+    def __init__(self, error: ErrorFunction, o: np.ndarray, t: np.ndarray, model: Model) -> None:
+        self.error, self.o, self.t, self.model = error, o, t, model
+
+    def E(self, observed: float) -> Comparison | None:
+        """E, within 8 u |E|."""
+        return self._found("E", np.asarray(observed), np.asarray(self.error.value(self.o, self.t)))
+
+    def delta_p(self, observed: np.ndarray) -> Comparison | None:
+        """dE/do, within 8 u |dE/do|."""
+        return self._found("delta_p", observed, np.asarray(self.error.sensitivity(self.o, self.t)))
+
+    def _found(self, part: Part, observed: np.ndarray, value: np.ndarray) -> Comparison | None:
+        if observed.shape != value.shape or not value.size or not self._small():
+            return None
+        same = np.array_equal(observed, value)
+        if not same and not always_rounds(self.error, self.model)[part]:
+            return None
+        size = np.abs(value)
+        tile = Tile.of(observed, value, size, SAFE * self.model.formula * self.model.u * size, 0)
+        return None if tile is None else passing(ERROR_BOX, part, [tile], value.size, self.model.format)
+
+    def _small(self) -> bool:
+        """Whether squares, their sums and exponentials of these numbers lie within the dtype's range."""
+        largest = max((float(np.max(np.abs(x), initial=0.0)) for x in (self.o, self.t)), default=0.0)
+        room = self.model.format.largest
+        return largest < math.log(room) / 2 and (1 + largest) ** 2 * self.o.size < room
+
+
+@functools.lru_cache(maxsize=256)
+def always_rounds(error: ErrorFunction, model: Model) -> dict[Part, bool]:
+    """Whether no part of E, and of dE/do, is ever exact: not even for the roundest numbers."""
+    try:
+        outputs = allowed_width(error, 4)
+        t = some_targets(error, 4, outputs)
+        given: Any = t if error.targets == "classes" else Rounded.stored(t, model)
+        found = {"E": True, "delta_p": True}
+        for o in (np.zeros((4, outputs)), np.arange(4 * outputs).reshape(4, outputs) / 4 - outputs / 2):
+            stored = Rounded.stored(inside(error.domain, o), model)
+            with np.errstate(all="ignore"):
+                parts = {"E": error.value(stored, given), "delta_p": error.sensitivity(stored, given)}
+            found = {part: found[part] and bool(np.all(getattr(x, "radius", 0.0))) for part, x in parts.items()}
+    except ValueError:
+        return {"E": False, "delta_p": False}
+    return found
