@@ -1,4 +1,4 @@
-"""What a framework traces and compiles: an architecture in one mode, kept so that one that comes back is compiled once."""
+"""What a framework traces and compiles: an architecture in one mode, kept for when it comes back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Architecture", "Program", "Programs"]
 
 MOST = 32
-"""Programs that are kept; a framework's own caches grow with them (eager jax's by some 100 MiB for each)."""
+"""Programs from which on a new architecture drops the old ones; eager jax's caches grow by some 100 MiB with each."""
 Program = Callable[[list[Any], Any, list[Any]], Any]
 """From (leaves, targets, zeros) to ((E, each box's c), gradients of the leaves, gradients at each c)."""
 
@@ -36,7 +36,7 @@ class Architecture:
 
     @classmethod
     def of(cls, problem: Problem, each_alone: bool = False) -> Architecture:
-        """The architecture of a problem; each_alone, where each example has an error of its own, and they are summed."""
+        """The architecture of a problem; each_alone, where each example has its own error, and they are summed."""
         examples, inputs = problem.inputs.shape
         return cls(
             tuple(problem.activations), problem.error, (inputs, *(w.shape[1] for w in problem.weights)),
@@ -73,7 +73,7 @@ class Programs:
         """The program of an architecture in one mode, with taps or without. Raises Unsupported."""
         key = (mode, architecture, taps)
         if key not in self._made:
-            if len(self._made) >= MOST:
+            if len(self._made) >= MOST and architecture not in {known for _, known, _ in self._made}:
                 self._made.clear()
                 self.adapter.forget()
             error = self.adapter.error_of(architecture)

@@ -53,10 +53,14 @@ def error_check(case: Case, arrays: Arrays, answer: Answer, model: Model) -> Ite
     plain_o, error = answer.inputs[-1], case.error
     kinks, quick = error_kinks(error, plain_o, arrays.targets), QuickError(error, plain_o, arrays.targets, model)
     targets = arrays.targets if error.targets == "classes" else Rounded.stored(arrays.targets, model)
-    box = lambda how: ErrorBox(how.error(error), targets)  # noqa: E731
     o = Rounded.handed(plain_o, model)
+
+    def box(how: Tolerant) -> ErrorBox:
+        return ErrorBox(how.error(error), targets)
+
     with np.errstate(all="ignore"):
-        value, sensitivity = quick.E(answer.E), None if kinks else quick.delta_p(answer.sensitivities[-1])
+        value = quick.E(answer.E)
+        sensitivity = None if kinks else quick.delta_p(answer.sensitivities[-1])
     yield value or compare(ERROR_BOX, "E", np.asarray(answer.E), lambda how: box(how)(o))
     yield sensitivity or compare(ERROR_BOX, "delta_p", answer.sensitivities[-1], lambda how: box(how).pull(o), kinks)
 

@@ -24,8 +24,9 @@ __all__ = ["default_folder", "default_workers", "describe", "environment", "exec
 
 
 def default_workers() -> int:
-    """One process for each core, for frameworks whose modes compile."""
-    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    """Processes for each framework, so that with two frameworks each core has one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // 2)
 
 
 def execute(

@@ -73,7 +73,7 @@ def choices(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--profile", default="ci", show_default=True, metavar="NAME", help="quick, ci or nightly.")
 @extensions
 @click.option("--budget", type=float, metavar="SECONDS", help="Begin no case after so long.")
-@click.option("--workers", type=int, metavar="N", help="Processes per framework; by default one a core.")
+@click.option("--workers", type=int, metavar="N", help="Processes per framework; by default half as many as cores.")
 @click.option("--strict", is_flag=True, help="Lost digits (inaccurate) fail too.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="By default reports/run-DATE-TIME.")
 def run(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from gradagree import wire
 from gradagree.cases import Arrays, Case
 from gradagree.conventions import Conventions
-from gradagree.judge import Framework, failed_probes, judge
+from gradagree.judge import Framework, failed_probes
+from gradagree.judging import Judge
 from gradagree.plan import Plan
 from gradagree.process import FrameworkProcess
 from gradagree.verdict import Record
@@ -39,14 +41,27 @@ class Ended(NamedTuple):
     wrong: BaseException | None
 
 
+class Units:
+    """The cases of one framework, in units for its processes to take."""
+
+    def __init__(self, plan: Plan, framework: str) -> None:
+        self._units = plan.units(framework)
+        self._lock = threading.Lock()
+
+    def take(self) -> list[tuple[int, Case, list[str]]] | None:
+        """The next unit: numbers, cases and modes; None when all are taken."""
+        with self._lock:
+            return next(self._units, None)
+
+
 @dataclass(frozen=True)
 class Driver:
-    """One process of a framework, over its share of the cases: every `of`-th, from number `turn` on."""
+    """One process of a framework, which takes units until there are no more."""
 
     plan: Plan
     process: FrameworkProcess
-    turn: int
-    of: int
+    units: Units
+    first: bool
     replies: queue.Queue[Reply | Record | Ended]
     started: Callable[[str, Any], None] | None
     deadline: float | None
@@ -69,25 +84,34 @@ class Driver:
         name, hello = self.process.framework, self.process.hello
         if self.started is not None:
             self.started(name, hello)
-        framework = Framework.of(name, hello)
-        if self.turn == 0 and isinstance(hello, wire.Ready):
+        if self.first and isinstance(hello, wire.Ready):
             for failed in (failed_probes(name, hello, dtype) for dtype in self.plan.dtypes):
                 if failed is not None:
                     self.replies.put(failed)
-        for number, case, modes in self._share(name):
-            if self.stopped.is_set() or (self.deadline is not None and time.monotonic() > self.deadline):
-                break
-            arrays = case.arrays()
-            absent = isinstance(hello, wire.Absent)
-            for answer in wire.refusals(hello, modes) if absent else self.process.ask(case, arrays, modes):  # type: ignore[arg-type]
-                self.replies.put(Reply(number, case, arrays, framework, answer))
+        framework = Framework.of(name, hello)
+        while not self._over() and (unit := self.units.take()) is not None:
+            self._ask(framework, hello, unit)
 
-    def _share(self, name: str) -> Iterator[tuple[int, Case, list[str]]]:
-        """The cases that this process is asked, with the modes."""
-        asked = ((number, case, self.plan.asked(name, number)) for number, case in self.plan.drawn())
-        for place, (number, case, modes) in enumerate(one for one in asked if one[2]):
-            if place % self.of == self.turn:
-                yield number, case, modes
+    def _ask(self, framework: Framework, hello: Any, unit: list[tuple[int, Case, list[str]]]) -> None:
+        """One unit; no further case of it is begun after the end."""
+        asked = [(case, case.arrays(), modes) for _, case, modes in unit]
+        absent = isinstance(hello, wire.Absent)
+        answers = _refused(hello, unit) if absent else self.process.ask_all(asked)
+        with contextlib.closing(answers):
+            last = 0
+            for place, answer in answers:
+                if place != last and self._over():
+                    break
+                last = place
+                number, case, _ = unit[place]
+                self.replies.put(Reply(number, case, asked[place][1], framework, answer))
+
+    def _over(self) -> bool:
+        return self.stopped.is_set() or (self.deadline is not None and time.monotonic() > self.deadline)
+
+
+def _refused(hello: Any, unit: list[tuple[int, Case, list[str]]]) -> Generator[tuple[int, wire.Failed]]:
+    return ((place, answer) for place, (_, _, modes) in enumerate(unit) for answer in wire.refusals(hello, modes))
 
 
 def records(
@@ -104,8 +128,8 @@ def records(
     """
     replies: queue.Queue[Reply | Record | Ended] = queue.Queue(WAITING)
     drivers = [
-        Driver(plan, FrameworkProcess(name, extensions), turn, workers, replies, started, deadline)
-        for name in plan.frameworks
+        Driver(plan, FrameworkProcess(name, extensions), units, turn == 0, replies, started, deadline)
+        for name, units in ((name, Units(plan, name)) for name in plan.frameworks)
         for turn in range(workers)
     ]
     threads = [threading.Thread(target=driver.run, daemon=True) for driver in drivers]
@@ -124,6 +148,7 @@ def records(
 
 
 def _judged(replies: queue.Queue[Reply | Record | Ended], running: int) -> Iterator[Record]:
+    judge = Judge()
     while running:
         reply = replies.get()
         if isinstance(reply, Record):

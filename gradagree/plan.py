@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,7 +16,7 @@ from gradagree.drawing import REGIMES, STANDARD
 from gradagree.drawing import regimes as known_regimes
 from gradagree.errors import UsageError, nearest
 from gradagree.reference import Activation, ContractError, ErrorFunction
-from gradagree.returning import ONE_IN, returning, returns
+from gradagree.returning import ONE_IN, group, returning, returns
 
 __all__ = ["PROFILES", "Plan"]
 
@@ -31,6 +32,8 @@ SLOW = {"jax:jit": True, "jax:grad": True, "jax:vmap": False, "jax:forward": Fal
 
 DTYPES = ("float64", "float32")
 MOST_CASES = 10**9
+TOGETHER = 16
+"""Architectures that are handed to a framework's process together."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,20 @@ class Plan:
         exact = self.given is not None or returns(index // len(self.dtypes))
         pairs = ((name.partition(":"), share) for name, share in self.modes.items())
         return [mode for (owner, _, mode), share in pairs if owner == framework and (exact or share == 1)]
+
+    def units(self, framework: str) -> Iterator[list[tuple[int, Case, list[str]]]]:
+        """Numbers, cases and modes of a framework, some together: those of one architecture next to one another."""
+        asked = ((number, case, self.asked(framework, number)) for number, case in self.drawn())
+        for _, together in itertools.groupby((one for one in asked if one[2]), lambda one: self._unit(one[0])):
+            yield sorted(together, key=lambda one: one[1].dtype)
+
+    def _unit(self, index: int) -> tuple[int, ...]:
+        """What tells the unit of a case from the ones beside it."""
+        if self.given is not None:
+            return (index // TOGETHER,)
+        i = index // len(self.dtypes)
+        k, place = group(i)
+        return k, returns(i), place // TOGETHER
 
     @property
     def frameworks(self) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import operator
 import os
 import queue
 import signal
@@ -10,11 +12,12 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import IO, Any, Self
 
 from gradagree import wire
 from gradagree.cases import Arrays, Case
+from gradagree.pipes import feed, listen
 from gradagree.verdict import Verdict
 
 __all__ = ["ONE_THREAD", "FrameworkProcess"]
@@ -68,7 +71,7 @@ class FrameworkProcess:
             start_new_session=True,
         )
         self._messages: queue.Queue[Any] = queue.Queue()
-        threading.Thread(target=_listen, args=(self._process, self._messages), daemon=True).start()
+        threading.Thread(target=listen, args=(self._process, self._messages), daemon=True).start()
         try:
             hello = self._receive(START_LIMIT)
             self.hello = (
@@ -84,34 +87,47 @@ class FrameworkProcess:
         """The framework's own training from the case's weights, on its inputs and targets."""
         try:
             question = wire.Train(wire.pack_arrays(case.spec, arrays, [mode]), rate, rounds)
-            return next(self._put(question, [mode]))
+            return next(self._put([question], [mode]))
         except Gone as gone:
             return wire.Failed(mode, gone.verdict, gone.reason)
 
     def ask(
         self, case: Case, arrays: Arrays, modes: Sequence[str], rate: float | None = None
     ) -> Iterator[wire.Answered | wire.Failed]:
-        """One answer for each mode, in order. A mode in which the process dies costs that mode alone."""
-        waiting = list(modes)
+        """One answer for each mode, in order."""
+        return (answer for _, answer in self.ask_all([(case, arrays, modes)], rate))
+
+    def ask_all(
+        self, asked: Sequence[tuple[Case, Arrays, Sequence[str]]], rate: float | None = None
+    ) -> Generator[tuple[int, wire.Answered | wire.Failed]]:
+        """(the place of a case, its answer) for each of its modes, in order.
+
+        A mode in which the process dies costs that mode of that case alone.
+        """
+        waiting = [(place, mode) for place, (_, _, modes) in enumerate(asked) for mode in modes]
         while waiting:
             try:
                 if self._process is None and not self._closed:
                     self.start()
-                for answer in self._put(wire.pack_arrays(case.spec, arrays, list(waiting), rate), list(waiting)):
-                    waiting.pop(0)
-                    yield answer
+                questions = (
+                    wire.pack_arrays(asked[place][0].spec, asked[place][1], [mode for _, mode in those], rate)
+                    for place, those in itertools.groupby(list(waiting), operator.itemgetter(0))
+                )
+                for answer in self._put(questions, [mode for _, mode in waiting]):
+                    place, _ = waiting.pop(0)
+                    yield place, answer
             except Gone as gone:
-                yield wire.Failed(waiting.pop(0), gone.verdict, gone.reason)
+                place, mode = waiting.pop(0)
+                yield place, wire.Failed(mode, gone.verdict, gone.reason)
 
-    def _put(self, question: wire.Message, modes: list[str]) -> Iterator[Any]:
-        """Put a question, and hand on its answer in each mode; answers that nobody took end with the process."""
+    def _put(self, questions: Iterable[wire.Message], modes: list[str]) -> Iterator[Any]:
+        """Put questions, and hand on the answers, one for each mode; those that nobody took end with the process."""
         process = self._process
         if process is None or process.stdin is None or isinstance(self.hello, wire.Absent):
             raise Gone(Verdict.CRASHED, self.hello.reason if isinstance(self.hello, wire.Absent) else "stopped")
         owed = len(modes)
         try:
-            with contextlib.suppress(OSError):
-                wire.write(process.stdin, question)
+            threading.Thread(target=feed, args=(process.stdin, questions), daemon=True).start()
             for mode in modes:
                 answer = self._receive(self.limit)
                 if not isinstance(answer, wire.Answered | wire.Trained | wire.Failed) or answer.mode != mode:
@@ -176,15 +192,3 @@ class FrameworkProcess:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _listen(process: subprocess.Popen[bytes], messages: queue.Queue[Any]) -> None:
-    """Hand on what the process says; None at its end, an exception for anything that is no message."""
-    assert process.stdout is not None
-    with process.stdout as stream:
-        try:
-            while (message := wire.read(stream)) is not None:
-                messages.put(message)
-            messages.put(None)
-        except Exception as wrong:  # noqa: BLE001  (garbage on the pipe can raise anything)
-            messages.put(wrong)

@@ -24,7 +24,7 @@ def explained(
 ) -> dict[str, frozenset[str]] | None:
     """The slopes that explain all entries on each kink, given delta_a within its radius; None where it is not plain.
 
-    A slope explains if every entry is as near as the slope's and delta_a's own rounding, and does not if one is far off.
+    A slope explains if every entry is as near as its own and delta_a's rounding allow, and does not if one is far off.
     """
     found = {}
     for name, on in kinks.items():

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from gradagree import campaign, drawing, drivers
+from gradagree import campaign, drawing, drivers, judging
 from gradagree.adapters import Adapter
 from gradagree.campaign import default_folder, default_workers, execute, prepare
 from gradagree.drivers import records
@@ -136,13 +136,13 @@ def test_that_an_error_of_our_own_while_a_case_is_drawn_comes_out(
 def test_that_an_error_of_our_own_while_an_answer_is_judged_comes_out(
     fake: str, tmp_path: Path, processes: list[FrameworkProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judged, judge = [], drivers.judge
+    judged, judge = [], judging.judge
 
     def broken(*args: Any) -> Record:
         judged.append(args)
         return judge(*args) if len(judged) < 4 else 1 / 0  # type: ignore[return-value]
 
-    monkeypatch.setattr(drivers, "judge", broken)
+    monkeypatch.setattr(judging, "judge", broken)
     with pytest.raises(ZeroDivisionError):
         execute(planned(fake, 40), tmp_path / "run", extensions=[fake], workers=2)
     assert len(list(read_records(tmp_path / "run"))) == 3

@@ -13,10 +13,10 @@ import pytest
 from scipy import special
 
 from gradagree.arithmetics import Ball, Rounded, rounded_functions
+from gradagree.arithmetics import model as model_module
 from gradagree.arithmetics.ball import lift, precision
 from gradagree.arithmetics.duck import Duck
 from gradagree.arithmetics.libraries import FUNCTIONS
-from gradagree.arithmetics import model as model_module
 from gradagree.arithmetics.model import model
 from gradagree.arithmetics.rounded import COMPARISONS
 from gradagree.arithmetics.structure import JOINING, SHAPES, SPLITTING, STRUCTURAL

@@ -108,7 +108,8 @@ WEAKER: list[tuple[Any, dict[str, Any], str, str]] = [
     (special.gammaln, {"absolute": 0}, "jax", "float32"), (special.digamma, {"backward": 0}, "jax", "float32"),
     (special.logit, {"backward": 0}, "torch", "float32"), (special.erfinv, {"backward": 0}, "jax", "float32"),
     (special.erfc, {"backward": 0}, "jax", "float32"), (np.sinc, {"backward": 0}, "torch", "float32"),
-    (np.sinc, {"peak": None}, "jax", "float16"),
+    (np.sinc, {"peak": None}, "jax", "float16"), (np.exp, {"half": 0}, "torch", "bfloat16"),
+    (special.expit, {"half": 2}, "jax", "bfloat16"), (np.log2, {"half": 2}, "jax", "float16"),
 ]  # fmt: skip
 
 
