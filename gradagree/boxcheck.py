@@ -8,7 +8,7 @@ and db of the framework's own p and delta_c. So rounding does not compound, and 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,13 +18,15 @@ from gradagree.adapters import Answer
 from gradagree.arithmetics.model import Model
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.cases import Arrays, Case
-from gradagree.comparison import ERROR_BOX, Comparison, Part, Tolerant, compare
-from gradagree.kinks import at_kinks, error_kinks
+from gradagree.comparison import Comparison, Part, Tolerant, compare
+from gradagree.errorcheck import ErrorCheck
+from gradagree.kinks import at_kinks
+from gradagree.malformed import malformed
 from gradagree.quick import QuickBox
-from gradagree.quick_error import QuickError
-from gradagree.reference import Box, ErrorBox
+from gradagree.reference import Box
 from gradagree.reference.boxes import Gradient
 from gradagree.summation import added_up
+from gradagree.tiles import Claim, settled
 from gradagree.verdict import Verdict
 
 __all__ = ["check", "check_update"]
@@ -33,12 +35,17 @@ __all__ = ["check", "check_update"]
 def check(case: Case, arrays: Arrays, answer: Answer, model: Model) -> Iterator[Comparison]:
     """Every comparison of the box check, in the derivation's order; a value that differs is the last one."""
     checks = [BoxCheck(k, box, answer, model) for k, box in enumerate(case_boxes(case, arrays), 1)]
+    error = ErrorCheck(case.error, arrays.targets, answer, model)
+    if malformed(case, arrays, answer) is None and all(
+        delta.shape == p.shape for delta, p in zip(answer.sensitivities, answer.inputs, strict=True)
+    ):
+        clear([*checks, error], model)
     for one in checks:
         found = one.forward()
         yield found
         if found.verdict is Verdict.VALUE_DIFFERS:
             return
-    for found in error_check(case, arrays, answer, model):
+    for found in error.both():
         yield found
         if found.verdict is Verdict.VALUE_DIFFERS:
             return
@@ -48,21 +55,16 @@ def check(case: Case, arrays: Arrays, answer: Answer, model: Model) -> Iterator[
         yield from one.outwards()
 
 
-def error_check(case: Case, arrays: Arrays, answer: Answer, model: Model) -> Iterator[Comparison]:
-    """E, and the sensitivity of the output; rounded arithmetic only where the quick tests do not clear them."""
-    plain_o, error = answer.inputs[-1], case.error
-    kinks, quick = error_kinks(error, plain_o, arrays.targets), QuickError(error, plain_o, arrays.targets, model)
-    targets = arrays.targets if error.targets == "classes" else Rounded.stored(arrays.targets, model)
-    o = Rounded.handed(plain_o, model)
-
-    def box(how: Tolerant) -> ErrorBox:
-        return ErrorBox(how.error(error), targets)
-
+def clear(checks: Sequence[BoxCheck | ErrorCheck], model: Model) -> None:
+    """The quick tests of all boxes together: what passes them needs no rounded arithmetic."""
     with np.errstate(all="ignore"):
-        value = quick.E(answer.E)
-        sensitivity = None if kinks else quick.delta_p(answer.sensitivities[-1])
-    yield value or compare(ERROR_BOX, "E", np.asarray(answer.E), lambda how: box(how)(o))
-    yield sensitivity or compare(ERROR_BOX, "delta_p", answer.sensitivities[-1], lambda how: box(how).pull(o), kinks)
+        claims = [(check, claim) for check in checks for claim in check.claims() if claim is not None]
+        small = [claim for _, claim in claims if isinstance(claim, Claim)]
+        found = iter(settled(small, model.format))
+    for check, claim in claims:
+        passed = next(found) if isinstance(claim, Claim) else claim
+        if passed is not None:
+            check.cleared[passed.part] = passed
 
 
 class BoxCheck:
@@ -71,11 +73,20 @@ class BoxCheck:
     def __init__(self, number: int, box: Box, answer: Answer, model: Model) -> None:
         self.number, self.box, self.answer, self.model = number, box, answer, model
         self.plain_p = answer.inputs[number - 1]
+        self.kinks = at_kinks(box.activation, self.plain_p)
+        self.cleared: dict[Part, Comparison] = {}
         self._gradients: dict[Tolerant, Gradient] = {}
 
-    @functools.cached_property
-    def quick(self) -> QuickBox:
-        return QuickBox(self.number, self.box, self.plain_p, self.model)
+    def claims(self) -> Iterator[Claim | Comparison | None]:
+        """What the quick tests claim of c, delta_p, dw and db, where they are there and of the right shape."""
+        k, answer = self.number, self.answer
+        quick = QuickBox(k, self.box, self.plain_p, answer.sensitivities[k], self.model)
+        yield quick.c(answer.inputs[k])
+        yield quick.delta_p(answer.sensitivities[k - 1], self.kinks)
+        for owned, given, claim in ((self.box.w, answer.weights, quick.dw), (self.box.b, answer.biases, quick.db)):
+            observed = given[k - 1]
+            if owned is not None and observed is not None and observed.shape == owned.shape:
+                yield claim(observed)
 
     @functools.cached_property
     def p(self) -> Rounded:
@@ -95,22 +106,20 @@ class BoxCheck:
     def forward(self) -> Comparison:
         """c."""
         observed = self.answer.inputs[self.number]
-        found = self.cleared("c", observed)
-        return found or compare(self.number, "c", observed, lambda how: self.judged(how).weigh(self.p))
+        return self.cleared.get("c") or compare(self.number, "c", observed, lambda how: self.judged(how).weigh(self.p))
 
     def outwards(self) -> Iterator[Comparison]:
         """delta_p, dw and db."""
-        observed, delta_c = self.answer.sensitivities[self.number - 1], self.answer.sensitivities[self.number]
-        kinks = at_kinks(self.box.activation, self.plain_p)
-        found = self.cleared("delta_p", observed, delta_c, kinks)
-        yield found or compare(self.number, "delta_p", observed, self.sensitivity, kinks)
+        observed = self.answer.sensitivities[self.number - 1]
+        found = self.cleared.get("delta_p")
+        yield found or compare(self.number, "delta_p", observed, self.sensitivity, self.kinks)
         gradients: tuple[tuple[Part, Any, Any], ...] = (
             ("dw", self.box.w, self.answer.weights), ("db", self.box.b, self.answer.biases),
         )  # fmt: skip
         for place, (part, owned, given) in enumerate(gradients):
             if owned is not None:
                 observed = given[self.number - 1]
-                found = None if observed is None else self.cleared(part, observed, delta_c)
+                found = self.cleared.get(part)
                 yield found or compare(self.number, part, observed, lambda how: self.gradient(how)[place])  # noqa: B023
 
         for place, name in enumerate(self.box.activation.own_weights):
@@ -122,12 +131,6 @@ class BoxCheck:
         """The gradients of what the activation has of its own."""
         rules = replace(self.model, accumulator=self.model.biases)
         return self.judged(how).pull_own(self.p.modelled(rules), self.delta_c.modelled(rules))
-
-    def cleared(self, part: Part, *given: Any) -> Comparison | None:
-        """The comparison of a part that passes the quick tests."""
-        with np.errstate(all="ignore"):
-            found: Comparison | None = getattr(self.quick, part)(*given)
-        return found
 
     def sensitivity(self, how: Tolerant) -> Rounded:
         """delta_p."""

@@ -10,10 +10,10 @@ import numpy as np
 
 from gradagree.arithmetics.model import Model
 from gradagree.arithmetics.rounded import Rounded
-from gradagree.comparison import ERROR_BOX, Comparison, Part
+from gradagree.comparison import ERROR_BOX, Part
 from gradagree.reference import ErrorFunction
 from gradagree.reference.samples import allowed_width, inside, some_targets
-from gradagree.tiles import SAFE, Tile, passing
+from gradagree.tiles import SAFE, Claim
 
 __all__ = ["QuickError"]
 
@@ -24,23 +24,21 @@ class QuickError:
     def __init__(self, error: ErrorFunction, o: np.ndarray, t: np.ndarray, model: Model) -> None:
         self.error, self.o, self.t, self.model = error, o, t, model
 
-    def E(self, observed: float) -> Comparison | None:
+    def E(self, observed: float) -> Claim | None:
         """E, within 8 u |E|."""
-        return self._found("E", np.asarray(observed), np.asarray(self.error.value(self.o, self.t)))
+        return self._claim("E", np.asarray(observed), np.asarray(self.error.value(self.o, self.t)))
 
-    def delta_p(self, observed: np.ndarray) -> Comparison | None:
+    def delta_p(self, observed: np.ndarray) -> Claim | None:
         """dE/do, within 8 u |dE/do|."""
-        return self._found("delta_p", observed, np.asarray(self.error.sensitivity(self.o, self.t)))
+        return self._claim("delta_p", observed, np.asarray(self.error.sensitivity(self.o, self.t)))
 
-    def _found(self, part: Part, observed: np.ndarray, value: np.ndarray) -> Comparison | None:
+    def _claim(self, part: Part, observed: np.ndarray, value: np.ndarray) -> Claim | None:
         if observed.shape != value.shape or not value.size or not self._small():
             return None
         same = np.array_equal(observed, value)
         if not same and not always_rounds(self.error, self.model)[part]:
             return None
-        size = np.abs(value)
-        tile = Tile.of(observed, value, size, SAFE * self.model.formula * self.model.u * size, 0)
-        return None if tile is None else passing(ERROR_BOX, part, [tile], value.size, self.model.format)
+        return Claim(ERROR_BOX, part, observed, value, SAFE * self.model.formula * self.model.u * np.abs(value))
 
     def _small(self) -> bool:
         """Whether squares, their sums and exponentials of these numbers lie within the dtype's range."""

@@ -1,4 +1,4 @@
-"""What is kept of arrays whose entries all pass a quick test."""
+"""Quick tests of many arrays at once: what is claimed of each, and what is kept of those whose entries all pass."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gradagree.arithmetics.model import Format
 from gradagree.comparison import Comparison, Part
 from gradagree.verdict import Verdict
 
-__all__ = ["SAFE", "Tile", "passing"]
+__all__ = ["SAFE", "Claim", "Tile", "passing", "settled"]
 
 SAFE = 1 - 2.0**-8
 """Keeps a tolerance below the one that it stands for, whatever float32 rounds."""
@@ -19,8 +19,54 @@ DULL = 0.99
 """A sharpness from here on is left to the box check, which says what it means."""
 
 
+class Claim(NamedTuple):
+    """That an array is value within radius; nothing says that all entries are 0 because a factor of each is."""
+
+    box: int | str
+    part: Part
+    observed: np.ndarray
+    value: np.ndarray
+    radius: np.ndarray
+    nothing: bool = False
+    slopes: dict[str, frozenset[str]] = {}
+
+
+def settled(claims: Sequence[Claim], form: Format) -> list[Comparison | None]:
+    """The comparison for each claim all of whose entries hold, if it is of the ordinary kind; None for the others.
+
+    All entries are looked at in one go: a call of NumPy's costs as much as a small array.
+    """
+    if not claims:
+        return []
+    observed, value, radius = (np.concatenate([x.ravel() for x in xs]) for xs in list(zip(*claims, strict=True))[2:5])
+    size, ratio = np.abs(value), np.abs(observed - value)
+    ratio /= np.maximum(radius, np.finfo(np.float64).smallest_subnormal)
+    ends = np.cumsum([claim.value.size for claim in claims])
+    starts = np.concatenate([[0], ends[:-1]])
+    ratios, largest, tolerance = (np.maximum.reduceat(x, starts).tolist() for x in (ratio, size, radius))
+    sharp = np.add.reduceat((size > radius) | (radius == 0), starts, dtype=np.int64).tolist()
+    found: list[Comparison | None] = []
+    for k, (claim, start, end) in enumerate(zip(claims, starts.tolist(), ends.tolist(), strict=True)):
+        if not ratios[k] <= 1:
+            found.append(None)
+            continue
+        place = int(ratio[start:end].argmax())
+        expected, seen, allowed = (float(x[start + place]) for x in (value, observed, radius))
+        at = index(place, claim.value.shape)
+        tile = Tile(ratios[k], at, expected, seen, allowed, largest[k], tolerance[k], sharp[k])
+        found.append(passing(claim.box, claim.part, [tile], end - start, form, claim.nothing, claim.slopes))
+    return found
+
+
+def index(place: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The index of an entry by its place in a flat array."""
+    if len(shape) == 2:
+        return divmod(place, shape[1])
+    return tuple(int(i) for i in np.unravel_index(place, shape))
+
+
 class Tile(NamedTuple):
-    """What is kept of some rows of an array whose entries all pass."""
+    """What is kept of some rows of a large array, or of a small one, whose entries all pass."""
 
     ratio: float
     place: tuple[int, ...]
@@ -39,27 +85,25 @@ class Tile(NamedTuple):
         place = int(np.argmax(ratio))
         if not ratio.flat[place] <= 1:
             return None
-        first, *rest = (*(int(i) for i in np.unravel_index(place, value.shape)), 0)[: max(value.ndim, 1)]
+        first, *rest = index(place, value.shape)
         return cls(
-            float(ratio.flat[place]), (start + first, *rest)[: value.ndim],
+            float(ratio.flat[place]), (start + first, *rest),
             float(value.flat[place]), float(observed.flat[place]), float(radius.flat[place]),
             float(np.max(size)), float(np.max(radius)), int(np.count_nonzero((size > radius) | (radius == 0))),
         )  # fmt: skip
 
 
 def passing(
-    box: int | str, part: Part, tiles: Sequence[Tile], entries: int, form: Format, nothing: bool = False
-) -> Comparison | None:
-    """The comparison of an array whose entries all pass, if it is of the ordinary kind.
-
-    nothing says that all entries are 0 because a factor of each is.
-    """
-    largest, tolerance = (max(getattr(tile, name) for tile in tiles) for name in ("largest", "tolerance"))
+    box: int | str, part: Part, tiles: Sequence[Tile], entries: int, form: Format, nothing: bool,
+    slopes: dict[str, frozenset[str]],
+) -> Comparison | None:  # fmt: skip
+    """The comparison of an array whose entries all pass, if it is of the ordinary kind."""
+    largest, tolerance = max(tile.largest for tile in tiles), max(tile.tolerance for tile in tiles)
     dull = not (nothing and largest == tolerance == 0) and not tolerance < DULL * largest
     if dull or not largest + tolerance < form.largest / 2:
         return None
     worst = max(tiles, key=lambda tile: tile.ratio)
     return Comparison(
         box, part, Verdict.AGREE, worst.ratio, worst.place, worst.expected, worst.observed, worst.allowed,
-        0.0 if nothing else tolerance / largest, sum(tile.sharp for tile in tiles), entries,
+        tolerance / largest if largest else 0.0, sum(tile.sharp for tile in tiles), entries, slopes=slopes,
     )  # fmt: skip

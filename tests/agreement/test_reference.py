@@ -85,7 +85,7 @@ def judged(case: Case, answer: Answer) -> list[Part]:
         return Comparison(box, part, Verdict.AGREE)
 
     patch = mock.patch.object
-    slow = patch(boxcheck.BoxCheck, "cleared", return_value=None)
+    slow = patch(boxcheck, "clear")
     with patch(boxcheck, "compare", spy), slow, np.errstate(all="ignore"):
         list(boxcheck.check(case, case.arrays(), answer, model("float64")))
     return seen

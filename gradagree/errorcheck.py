@@ -1,0 +1,48 @@
+"""The error box's check: E and the sensitivity of the output, on the framework's own output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from gradagree.adapters import Answer
+from gradagree.arithmetics.model import Model
+from gradagree.arithmetics.rounded import Rounded
+from gradagree.comparison import ERROR_BOX, Comparison, Part, Tolerant, compare
+from gradagree.kinks import error_kinks
+from gradagree.quick_error import QuickError
+from gradagree.reference import ErrorBox, ErrorFunction
+from gradagree.tiles import Claim
+
+__all__ = ["ErrorCheck"]
+
+
+class ErrorCheck:
+    """The error box, given the framework's own o; rounded arithmetic only where the quick tests do not clear it."""
+
+    def __init__(self, error: ErrorFunction, targets: np.ndarray, answer: Answer, model: Model) -> None:
+        self.error, self.plain_targets, self.answer, self.model = error, targets, answer, model
+        self.plain_o = answer.inputs[-1]
+        self.kinks = error_kinks(error, self.plain_o, targets)
+        self.cleared: dict[Part, Comparison] = {}
+
+    def claims(self) -> Iterator[Claim | None]:
+        """What the quick tests claim of E and of its sensitivity."""
+        quick = QuickError(self.error, self.plain_o, self.plain_targets, self.model)
+        yield quick.E(self.answer.E)
+        if not self.kinks:
+            yield quick.delta_p(self.answer.sensitivities[-1])
+
+    def both(self) -> Iterator[Comparison]:
+        """E, and delta_p."""
+        o, observed = Rounded.handed(self.plain_o, self.model), self.answer.sensitivities[-1]
+        yield self.cleared.get("E") or compare(ERROR_BOX, "E", np.asarray(self.answer.E), lambda how: self.box(how)(o))
+        yield self.cleared.get("delta_p") or compare(
+            ERROR_BOX, "delta_p", observed, lambda how: self.box(how).pull(o), self.kinks
+        )
+
+    def box(self, how: Tolerant) -> ErrorBox:
+        t: Any = self.plain_targets
+        return ErrorBox(how.error(self.error), t if self.error.targets == "classes" else Rounded.stored(t, self.model))
