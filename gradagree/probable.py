@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from gradagree.adapters import Answer, directions
 from gradagree.arithmetics.dual import Dual
 from gradagree.arithmetics.model import Model
 from gradagree.arithmetics.variance import Variance
+from gradagree.arithmetics.variance_functions import tiles
 from gradagree.cases import Arrays, Case, problem_of
 from gradagree.comparison import Comparison, Part
 from gradagree.judged import finite, values_of
@@ -135,26 +136,54 @@ def _network(case: Case, arrays: Arrays, model: Model, stored: Any) -> Box:
 
 
 def _compare(box: int | str, part: Part, observed: np.ndarray | None, expected: Variance) -> Comparison:
-    """One array against its probable tolerance."""
-    value, tolerance = expected.value, expected.tolerance
+    """One array against its probable tolerance, some rows at a time."""
+    value = expected.value
     if observed is None or observed.shape != value.shape:
         reason = "is missing" if observed is None else f"has shape {observed.shape}, not {value.shape}"
         return Comparison(box, part, Verdict.SUSPECT, math.inf, reason=reason)
     with np.errstate(all="ignore"):
-        ratio = np.abs(observed - value)
-        ratio /= tolerance
-        sizes, largest = np.abs(value), float(np.max(tolerance))
-        size = np.max(sizes)
-        sharpness = 0.0 if size == 0 and largest <= expected.nothing else float(largest / size)
+        found = [_tile(expected[rows], observed[rows], getattr(rows, "start", 0)) for rows in tiles(value)]
+    size, largest = (float(np.max([getattr(tile, name) for tile in found])) for name in ("size", "tolerance"))
+    worst = max(found, key=lambda tile: tile.ratio)
+    with np.errstate(all="ignore"):
+        sharpness = 0.0 if size == 0 and largest <= expected.nothing else float(np.divide(largest, size))
+    undecided = not math.isfinite(largest) or not sharpness < 1
+    passed = Verdict.UNDECIDED if undecided else Verdict.AGREE
+    if any(tile.open for tile in found):
+        passed = Verdict.OUT_OF_RANGE
+    return Comparison(
+        box, part, Verdict.SUSPECT if worst.ratio > 1 else passed, worst.ratio, worst.place,
+        worst.expected, worst.observed, worst.allowed, sharpness, sum(tile.sharp for tile in found), value.size,
+    )  # fmt: skip
+
+
+class Tile(NamedTuple):
+    """Some rows: the worst entry, the largest tolerance and entry, how many are sharp, and whether one is open."""
+
+    ratio: float
+    place: tuple[int, ...]
+    expected: float
+    observed: float
+    allowed: float
+    tolerance: float
+    size: float
+    sharp: int
+    open: bool
+
+
+def _tile(expected: Variance, observed: np.ndarray, start: int) -> Tile:
+    """start is the number of the first row."""
+    value, tolerance = expected.value, expected.tolerance
+    ratio = np.abs(observed - value)
+    ratio /= tolerance
+    sizes, largest = np.abs(value), float(np.max(tolerance))
     if not np.isfinite(np.max(ratio)) or not math.isfinite(largest):
         ratio = np.where(observed == value, 0.0, np.where(np.isnan(ratio), np.inf, ratio))
         ratio = np.where(np.isfinite(tolerance), ratio, 0.0)
     place = int(np.argmax(ratio))
-    undecided = not math.isfinite(largest) or not sharpness < 1
-    passed = Verdict.OUT_OF_RANGE if np.isinf(tolerance).any() else Verdict.UNDECIDED if undecided else Verdict.AGREE
-    verdict = Verdict.SUSPECT if ratio.flat[place] > 1 else passed
-    return Comparison(
-        box, part, verdict, float(ratio.flat[place]), tuple(int(i) for i in np.unravel_index(place, value.shape)),
-        float(value.flat[place]), float(observed.flat[place]), float(tolerance.flat[place]), sharpness,
-        int(np.count_nonzero(sizes > tolerance)), value.size,
+    first, *rest = (*(int(i) for i in np.unravel_index(place, value.shape)), 0)
+    return Tile(
+        float(ratio.flat[place]), (start + first, *rest)[: value.ndim], float(value.flat[place]),
+        float(observed.flat[place]), float(tolerance.flat[place]), largest, float(np.max(sizes)),
+        int(np.count_nonzero(sizes > tolerance)), bool(np.isinf(largest)),
     )  # fmt: skip

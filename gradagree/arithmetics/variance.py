@@ -34,7 +34,8 @@ class Variance(Duck):
     def __init__(self, value: Any, variance: Any, model: Model) -> None:
         self.value = np.asarray(value, dtype=np.float64)
         variance = np.broadcast_to(np.asarray(variance, dtype=np.float64), self.value.shape)
-        if np.fmax.reduce(np.abs(self.value), axis=None, initial=0.0) > model.format.largest:
+        ends = (extreme.reduce(self.value, axis=None, initial=0.0) for extreme in (np.fmax, np.fmin))
+        if max(map(abs, ends)) > model.format.largest:
             variance = np.where(np.abs(self.value) > model.format.largest, np.inf, variance)
         self.variance = variance
         self.model = model

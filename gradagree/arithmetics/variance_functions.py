@@ -17,6 +17,8 @@ from gradagree.arithmetics.variance import DEVIATIONS, Variance, lifted, roundin
 
 __all__: list[str] = []
 
+TILE = 1 << 16
+"""Entries that are worked on together."""
 FEW = 4
 """Columns by which rows are first told apart."""
 LIBRARY_DEVIATIONS = 2
@@ -101,15 +103,24 @@ def stored_sum(value: Any, variance: Any, terms: int, model: Model, squares: Any
 
     squares are those of the terms, added up, or anything larger; infinite where a partial sum may not fit.
     """
-    nothing = variance == 0
-    own = np.square(value)
-    own *= terms * model.accumulator.u**2 / 9 + model.u**2 / 3
-    own += (terms + 1 / 3) * model.quantum**2
-    own += variance
-    variance = np.where(nothing, 0.0, own) if np.any(nothing) else own
+    value, variance = (np.asarray(x, dtype=np.float64) for x in (value, variance))
+    added = np.empty(value.shape)
+    for rows in tiles(value):
+        own = np.square(value[rows], out=added[rows])
+        own *= terms * model.accumulator.u**2 / 9 + model.u**2 / 3
+        own += (terms + 1 / 3) * model.quantum**2
+        own += variance[rows]
+        own[variance[rows] == 0] = 0.0
+    variance = added
     if np.sqrt(terms * np.max(squares, initial=0.0)) > model.format.largest:
         variance = np.where(np.sqrt(terms * squares) > model.format.largest, np.inf, variance)
     return Variance(value, variance, model)
+
+
+def tiles(x: np.ndarray) -> list[Any]:
+    """Slices along the first axis, of no more entries than a processor keeps at hand."""
+    rows = max(1, TILE * len(x) // x.size) if x.ndim and x.size else 0
+    return [slice(start, start + rows) for start in range(0, len(x), rows)] if rows else [...]
 
 
 def repeats(x: np.ndarray, axis: int) -> int:
