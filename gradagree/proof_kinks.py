@@ -16,10 +16,11 @@ __all__ = ["prove_kinks", "unlisted_kinks"]
 NEAR = np.linspace(-20, 20, 1281) + 2.0**-10
 FAR = np.geomspace(20, 1024, 65) + 2.0**-10
 
+
 def prove_kinks(activation: Activation) -> None:
     """Raises UsageError, naming the point and both slopes, where A' jumps and ``kinks`` does not say so."""
     for found in unlisted_kinks(activation):
-        at, left, right = (float(x.mid()) for x in (found.start, found.left, found.right))
+        at, left, right = found.place, *(float(x.mid()) for x in (found.left, found.right))
         listed = ", ".join(f"{kink!r}" for kink in activation.kinks) or "none"
         raise UsageError(
             f"{activation}: an unlisted kink: at p = {at!r} the slope of value jumps from {left!r} to {right!r} "

@@ -16,6 +16,19 @@ class _Triplet(_ExampleByExample):
     def width(self, n: int) -> int | None:
         return 0 if n % 3 == 0 else None
 
+    def _gap(self, o: Any) -> Any:
+        """margin + d(x, y) - d(x, z), the last axis kept."""
+        raise NotImplementedError
+
+    def _example(self, o: Any, t: Any) -> Any:
+        return np.maximum(self._gap(o), 0)[..., 0]
+
+    def kink(self, o: Any, t: Any) -> Any:
+        return np.broadcast_to(self._gap(o) == 0, o.shape)
+
+    def across(self, o: Any, t: Any) -> Any:
+        return np.where(np.arange(o.shape[-1]) < o.shape[-1] // 3, 1.0, 0.0) * np.ones_like(o)
+
     def _thirds(self, o: Any) -> tuple[Any, Any, Any]:
         third = o.shape[-1] // 3
         return o[..., :third], o[..., third : 2 * third], o[..., 2 * third :]
@@ -42,9 +55,6 @@ class TripletMargin(_Triplet):
         near, far, other = self._distances(o)
         return self.margin + near - (np.minimum(far, other) if self.swap else far)
 
-    def _example(self, o: Any, t: Any) -> Any:
-        return np.maximum(self._gap(o), 0)[..., 0]
-
     def _slope(self, o: Any, t: Any) -> Any:
         lengths = self._distances(o)
         near, far, other = (d / length for d, length in zip(self._differences(o), lengths, strict=True))
@@ -55,10 +65,8 @@ class TripletMargin(_Triplet):
 
     def kink(self, o: Any, t: Any) -> Any:
         _, far, other = self._distances(o)
-        return np.broadcast_to((self._gap(o) == 0) | ((far == other) & self.swap), o.shape)
-
-    def across(self, o: Any, t: Any) -> Any:
-        return np.where(np.arange(o.shape[-1]) < o.shape[-1] // 3, 1.0, 0.0) * np.ones_like(o)
+        tie = (self._gap(o) > 0) & (far == other) & self.swap
+        return super().kink(o, t) | np.broadcast_to(tie, o.shape)
 
     def torch(self, o, t, torch):
         options = {"margin": self.margin, "eps": self.eps, "swap": self.swap, "reduction": self.reduction}
@@ -83,9 +91,9 @@ class TripletMarginOfSquares(_Triplet):
         near, far = x - y, x - z
         return near, far, np.sqrt(along(near**2) + self.eps), np.sqrt(along(far**2) + self.eps)
 
-    def _example(self, o: Any, t: Any) -> Any:
-        _, _, near, far = self._parts(o)
-        return np.maximum(self.margin + near - far, 0)[..., 0]
+    def _gap(self, o: Any) -> Any:
+        _, _, r, s = self._parts(o)
+        return self.margin + r - s
 
     def _slope(self, o: Any, t: Any) -> Any:
         near, far, r, s = self._parts(o)
