@@ -167,13 +167,14 @@ class ErrorFunction(_Function):
     the shape of o. ``targets`` says what t holds (one of `TARGETS`), ``domain`` what o must be (one of `DOMAINS`), and
     ``width(n)`` how many targets an example with n outputs has, or None where n outputs are not allowed.
 
-    Where the slope jumps, ``kink(o, t)`` is true, and ``across(o, t)`` is a direction that leads off the kink.
+    Where the slope jumps, ``kink(o, t)`` is true, and ``across(o, t)`` is a direction that leads off the kink. Kinks of
+    several kinds, at which a framework may take different slopes, have names: ``kinks(o, t)`` gives where each one is.
     """
 
     catalogue: ClassVar[dict[str, type[ErrorFunction]]] = {}
     kind = "error function"
     required = frozenset({"value", "sensitivity"})
-    optional = frozenset({"kink", "across", "targets", "domain", "width"})
+    optional = frozenset({"kink", "kinks", "across", "targets", "domain", "width"})
     aliases: ClassVar[dict[str, str]] = {"sum_of_squares": "sse", "softmax_cross_entropy": "cross_entropy"}
     targets: ClassVar[str] = "real"
     domain: ClassVar[str] = "real"
