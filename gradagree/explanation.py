@@ -131,6 +131,7 @@ def neighbours(function: Function) -> Iterator[Function]:
 
 def _values(function: Any, field: Any) -> Iterator[Any]:
     """Other values of a parameter."""
+    kind: Any = type(function)
     now, default = getattr(function, field.name), field.default
     if isinstance(default, bool):
         found: tuple[Any, ...] = (True, False)
@@ -139,5 +140,5 @@ def _values(function: Any, field: Any) -> Iterator[Any]:
     elif isinstance(default, float):
         found = (default, *NUMBERS, *(-x for x in NUMBERS[1:]))
     else:
-        found = choices(type(function)).get(field.name, ())
+        found = choices(kind).get(field.name, ())
     return (value for value in dict.fromkeys(found) if value != now)

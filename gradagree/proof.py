@@ -39,7 +39,10 @@ def prove(function: Activation | ErrorFunction) -> None:
 
 def _prove_activation(activation: Activation) -> None:
     if activation.along_last_axis:
-        prove_pull(activation, _points(activation))
+        p = prove_pull(activation, _points(activation))
+        for name in activation.own_weights:
+            with precision(BITS):
+                _prove_own(activation, name, p, Ball.exact(p))
         _check_pickle(activation)
         return
     p = _points(activation)
@@ -63,10 +66,11 @@ def _prove_activation(activation: Activation) -> None:
 def _prove_own(activation: Activation, name: str, p: np.ndarray, balls: Ball) -> None:
     """dA/da against the slope of A when a changes."""
     _check_shape(activation, f"by_{name}", activation.by(name, p), p)
-    own = Dual(Ball.exact(float(getattr(activation, name))), Ball.exact(1.0))
-    true = balls._lift(slope_of(activation.holding(**{name: own}).value(balls)))
-    claimed, scale = balls._lift(activation.by(name, balls)), np.abs(activation.by(name, p)) + np.abs(p)
-    compare(activation, f"by_{name}", "p", p, claimed, true, scale)
+    numbers = np.asarray(getattr(activation, name), dtype=np.float64)
+    own = Dual(Ball.exact(numbers), Ball.exact(np.ones(numbers.shape)))
+    true = balls._lift(slope_of(activation.holding(**{name: own}).value(balls))).ravel()
+    claimed, scale = balls._lift(activation.by(name, balls)).ravel(), np.abs(activation.by(name, p)) + np.abs(p)
+    compare(activation, f"by_{name}", "p", p.ravel(), claimed, true, scale.ravel())
 
 
 def _prove_error(error: ErrorFunction) -> None:

@@ -71,7 +71,7 @@ def prove_error_kinks(error: ErrorFunction, o: np.ndarray, t: Any) -> None:
     for line, found in unlisted_error_kinks(error, o.shape, t):
         left, right = (float(x.mid()) for x in (found.left, found.right))
         _, o, targets = line.at(found.between.reshape(1))
-        where = f"o = {o.middle[0].tolist()} and t = {getattr(targets, 'middle', targets).tolist()}"
+        where = f"o = {numbers(o)[0]} and t = {numbers(targets)}"
         raise UsageError(
             f"{error}: an unlisted kink: the slope of value jumps from {left!r} to {right!r} (proved) at {where}, "
             "where kink(o, t) is false; make it true wherever the slope jumps"
@@ -100,3 +100,7 @@ def lines(error: ErrorFunction, shape: tuple[int, ...], t: Any) -> Iterator[Line
 
 def exact(error: ErrorFunction, t: Any) -> Any:
     return t if error.targets == "classes" else Ball.exact(t)
+
+
+def numbers(x: Any) -> list[Any]:
+    return np.asarray(x.middle if isinstance(x, Ball) else x).tolist()

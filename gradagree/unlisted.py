@@ -8,7 +8,7 @@ its slope turns within 2^-1000 of an interval.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,15 +70,16 @@ def jumps(slope: Slope, intervals: np.ndarray, listed: Listed = lambda between: 
         cuts = [Ball.exact(starts + part * lengths) for part in (0.0, float(OFF_CENTRE), 1.0)]
         slopes = [lift(slope(x)).balls for x in cuts]
         size = max((abs(x).upper() for part in slopes for x in part if x.is_finite()), default=flint.arb(0))
-        found = [k for k in range(len(starts)) if suspicious(*(part[k] for part in slopes), least=size * LEAST)]
+        found = [k for k in range(len(starts)) if suspicious([part[k] for part in slopes], size * LEAST)]
     for k in found:
-        jump = narrowed(slope, *(part[k] for part in (cuts[0].balls, cuts[2].balls, slopes[0], slopes[2])), listed)
+        jump = narrowed(slope, cuts[0].balls[k], cuts[2].balls[k], slopes[0][k], slopes[2][k], listed)
         if jump is not None:
             yield jump
 
 
-def suspicious(left: flint.arb, middle: flint.arb, right: flint.arb, least: flint.arb) -> bool:
+def suspicious(slopes: Sequence[flint.arb], least: flint.arb) -> bool:
     """Whether most of the change, which is not too small to be seen, is in one part of the interval."""
+    left, middle, right = slopes
     parts = abs(middle - left), abs(right - middle)
     if not all(part.is_finite() and part.rad() < least for part in parts) or parts[0] + parts[1] < least:
         return False

@@ -27,6 +27,7 @@ from gradagree.reference.piecewise import Hardtanh as Hardtanh
 from gradagree.reference.piecewise import LeakyRelu as LeakyRelu
 from gradagree.reference.piecewise import MaximumZero as MaximumZero
 from gradagree.reference.piecewise import Prelu as Prelu
+from gradagree.reference.piecewise import PreluByColumn as PreluByColumn
 from gradagree.reference.piecewise import Relu as Relu
 from gradagree.reference.piecewise import Relu6 as Relu6
 from gradagree.reference.rectifiers import Celu as Celu

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.reference.contract import Activation, Weight
+from gradagree.reference.contract import Activation, Weight, Weights
 
 
 class Relu(Activation):
@@ -161,6 +161,33 @@ class Prelu(Activation):
 
     def derivative(self, p: Any) -> Any:
         return np.where(p > 0, 1.0, self.a)
+
+    def by_a(self, p: Any) -> Any:
+        return np.where(p > 0, 0.0, p)
+
+    def torch(self, p, torch):
+        return torch.nn.functional.prelu(p, self.a)
+
+    def jax(self, p, jax):
+        return jax.numpy.where(p > 0, p, self.a * p)
+
+
+class PreluByColumn(Activation):
+    """A_i(p) = p_i where p_i > 0, else a_i p_i, where every number of an example has a weight of its own.
+
+    At p_i = 0 the slope is a_i, as in the frameworks.
+    """
+
+    a: Weights = Weights((0.25, -0.5, 0.75))
+
+    def _slopes(self) -> Any:
+        return np.asarray(self.a) if isinstance(self.a, tuple) else self.a
+
+    def value(self, p: Any) -> Any:
+        return np.where(p > 0, p, self._slopes() * p)
+
+    def pull(self, p: Any, delta_a: Any) -> Any:
+        return np.where(p > 0, 1.0, self._slopes()) * delta_a
 
     def by_a(self, p: Any) -> Any:
         return np.where(p > 0, 0.0, p)

@@ -21,7 +21,8 @@ BITS = 600
 WIDTH = 6
 MASK = (1.0, 0.0, 1.0, 1.0, 0.0, 1.0)
 REGISTERED = [made for made in Activation.catalogue.values() if made.__module__.startswith("gradagree.reference")]
-DEFAULTS = [made() for made in REGISTERED if made().along_last_axis]
+SLOPED = activations.PreluByColumn(a=(0.25, -0.5, 3.0, 0.0, 1.0, 0.125))
+DEFAULTS = [SLOPED if made is type(SLOPED) else made() for made in REGISTERED if made().along_last_axis]
 VARIANTS = [
     *DEFAULTS,
     activations.GumbelSoftmax(tau=0.5, noise=(0.5, -0.25, 1.0, 0.0, 0.75, -1.0)),
@@ -116,7 +117,9 @@ def test_that_the_spelling_computes_the_same_function(activation: Activation, fr
     module = pytest.importorskip(framework)
     make = module.tensor if framework == "torch" else module.numpy.asarray
     p = rows(5)
-    observed = np.asarray(getattr(activation, framework)(make(p.astype(np.float32)), module), dtype=np.float64)
+    own = {name: make(np.asarray(getattr(activation, name), np.float32)) for name in activation.own_weights}
+    spelled = getattr(activation.holding(**own), framework)(make(p.astype(np.float32)), module)
+    observed = np.asarray(spelled, dtype=np.float64)
     rules = model("float32", flushes=True)
     expected = judged_activation(activation, True, None).value(Rounded.stored(p, rules))
     assert (np.abs(observed - expected.value) <= expected.radius).all()
