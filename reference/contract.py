@@ -16,8 +16,14 @@ from typing import Any, ClassVar, Self, dataclass_transform
 import numpy as np
 
 from gradagree.reference.contract_checks import (
-    DOMAINS, TARGETS, ContractError, check_methods, check_name, check_parameters, nearest,
-)  # fmt: skip
+    DOMAINS,
+    TARGETS,
+    ContractError,
+    check_methods,
+    check_name,
+    check_parameters,
+    nearest,
+)
 from gradagree.reference.parameters import Weight, Weights, checked, parameters, text_of
 
 __all__ = ["DOMAINS", "TARGETS", "Activation", "ContractError", "ErrorFunction", "Weight", "Weights", "spelling_names"]
@@ -166,8 +172,7 @@ class ErrorFunction(_Function):
     the shape of o. ``targets`` says what t holds (one of `TARGETS`), ``domain`` what o must be (one of `DOMAINS`), and
     ``width(n)`` how many targets an example with n outputs has, or None where n outputs are not allowed.
 
-    Where the slope jumps, ``kink(o, t)`` is true, and ``across(o, t)`` is a direction that leads off the kink.
-    ``kinks(o, t)`` may give several kinds of kinks, by their names.
+    Where the slope jumps, ``kink(o, t)`` is true (``kinks(o, t)`` may name several kinds); ``across(o, t)`` leads off.
     """
 
     catalogue: ClassVar[dict[str, type[ErrorFunction]]] = {}
