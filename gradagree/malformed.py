@@ -62,5 +62,5 @@ def wrong_shape(adapter: Adapter, activation: Activation, examples: int, n: int,
     told = f"{type(activation).__name__}.{adapter.name} returns"
     if a is None:
         return f"{told} nothing: end it with `return` and the formula"
-    found = tuple(getattr(a, "shape", ()))
+    found = tuple(getattr(a, "shape", () if isinstance(a, int | float) else shape))
     return None if found == shape else f"{told} shape {found} for p of shape {p.shape}; it must be {shape}"
