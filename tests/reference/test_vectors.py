@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import flint
@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from gradagree.arithmetics import Ball, Rounded
-from gradagree.arithmetics.ball import lift, precision
+from gradagree.arithmetics.ball import lift
 from gradagree.arithmetics.model import model
 from gradagree.directions import formed_pull
 from gradagree.judged_vector import judged_activation
 from gradagree.reference import Activation, activations
 
+pytestmark = pytest.mark.usefixtures("working_precision")
 BITS = 600
 WIDTH = 6
 MASK = (1.0, 0.0, 1.0, 1.0, 0.0, 1.0)
@@ -40,12 +41,6 @@ class Planted:
     def __init__(self, activation: Activation, pull: Callable[[Any, Any], Any]) -> None:
         self.value = activation.value
         self.pull = pull
-
-
-@pytest.fixture(autouse=True)
-def working_precision() -> Iterator[None]:
-    with precision(BITS):
-        yield
 
 
 def each(made: list[Activation]) -> Any:
