@@ -13,8 +13,8 @@ __all__ = ["by_box", "holding", "own_weights"]
 
 
 def own_weights(activations: Sequence[Activation]) -> list[np.ndarray]:
-    """Their numbers, each an array without axes, from the outermost box inwards."""
-    return [np.asarray(float(getattr(a, name))) for a in activations for name in a.own_weights]
+    """Their numbers, each an array without axes or of one, from the outermost box inwards."""
+    return [np.asarray(getattr(a, name), dtype=np.float64) for a in activations for name in a.own_weights]
 
 
 def by_box(activations: Sequence[Activation], leaves: Sequence[Any]) -> tuple[tuple[Any, ...], ...]:

@@ -13,6 +13,7 @@ from gradagree.arithmetics.model import Model, model
 from gradagree.boxcheck import check, check_update
 from gradagree.cases import Arrays, Case
 from gradagree.comparison import ERROR_BOX, Comparison
+from gradagree.explanation import explained
 from gradagree.kinks import SLOPES
 from gradagree.malformed import malformed
 from gradagree.probable import out_of_range, probable, same_bits
@@ -79,7 +80,7 @@ def judge(
     if not tapped.tapped:
         return Record(**common, **fields, **_end_to_end(case, comparisons, untapped))
     fields |= _worst(case, arrays, tapped, comparisons)
-    fields["slopes"] = _slopes(case, comparisons)
+    fields |= {"slopes": _slopes(case, comparisons), **explained(case, arrays, tapped, comparisons, rules)}
     if not fields["verdict"].fails and not same_bits(tapped, untapped):
         fields |= _untapped(case, probable(case, arrays, untapped, rules))
     return Record(**common, **fields)

@@ -80,9 +80,13 @@ class JudgedActivation:
     def own_weights(self) -> tuple[str, ...]:
         return self.activation.own_weights
 
+    def shared_along(self, name: str) -> tuple[int, ...]:
+        return self.activation.shared_along(name)
+
     def by(self, name: str, p: Rounded) -> Rounded:
         """dA/da, within what automatic differentiation of A may form, and 8 u (|dA/da| + its change for one of p)."""
-        own = Dual(np.asarray(float(getattr(self.activation, name))), np.asarray(1.0))
+        numbers = np.asarray(getattr(self.activation, name), dtype=np.float64)
+        own = Dual(numbers, np.ones(numbers.shape))
         with np.errstate(all="ignore"):
             rounded = p._lift(self.activation.by(name, p))
             formed = p._lift(slope_of(self.activation.holding(**{name: own}).value(p)))

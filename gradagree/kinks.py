@@ -15,6 +15,9 @@ Kinks = dict[str, np.ndarray]
 SLOPES = ("left", "right", "mean", "zero")
 """The legitimate slopes at a kink, in the order in which they are tried."""
 
+STEP = 2.0**-40
+"""Seen beside numbers that are not above 2^12; its square is lost beside 1."""
+
 
 def at_kinks(activation: Activation, x: np.ndarray) -> Kinks:
     """For each kink that some p lies on exactly: its name, and where."""
@@ -25,8 +28,9 @@ def at_kinks(activation: Activation, x: np.ndarray) -> Kinks:
 def error_kinks(error: ErrorFunction, x: np.ndarray, t: Any) -> Kinks:
     """Likewise for an error function."""
     with np.errstate(all="ignore"):
-        where = np.broadcast_to(error.kink(x, t), x.shape) & np.isfinite(x)
-    return {"the kink": where} if where.any() else {}
+        kinds = error.kinks(x, t) if hasattr(error, "kinks") else {"the kink": error.kink(x, t)}
+        found = {name: np.broadcast_to(on, x.shape) & np.isfinite(x) for name, on in kinds.items()}
+    return {name: on for name, on in found.items() if on.any()}
 
 
 def one_sided(activation: Activation, x: np.ndarray, slope: str) -> Any:
@@ -37,7 +41,20 @@ def one_sided(activation: Activation, x: np.ndarray, slope: str) -> Any:
 
 def error_slope(error: ErrorFunction, x: np.ndarray, t: Any, slope: str) -> Any:
     """Likewise of an error function, to both sides of its kinks."""
-    across = np.broadcast_to(error.across(x, t), x.shape)
-    beside = [np.where(across == 0, x, np.nextafter(x, np.copysign(np.inf, side * across))) for side in (-1, 1)]
-    left, right = (error.sensitivity(o, t) for o in beside)
+    left, right = (beside(error, x, t, side) for side in (-1, 1))
     return {"left": left, "right": right, "mean": (left + right) / 2, "zero": np.zeros(x.shape)}[slope]
+
+
+def beside(error: ErrorFunction, x: np.ndarray, t: Any, side: int) -> Any:
+    """The slope one rounding off the kink.
+
+    Where that is absorbed by other numbers, and the kink stays, the limit of the slopes two steps off: 2 s(h) - s(2h).
+    """
+    across = side * np.broadcast_to(error.across(x, t), x.shape)
+    next_to = np.where(across == 0, x, np.nextafter(x, np.copysign(np.inf, across)))
+    slope = error.sensitivity(next_to, t)
+    absorbed = np.broadcast_to(error.kink(x, t) & error.kink(next_to, t), x.shape)
+    if not np.any(absorbed):
+        return slope
+    one, two = (error.sensitivity(x + steps * STEP * np.sign(across), t) for steps in (1, 2))
+    return np.where(absorbed, 2 * one - two, slope)

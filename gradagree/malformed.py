@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from gradagree.adapters import Adapter, Answer, Problem
+from gradagree.adapters.own_weights import holding, own_weights
 from gradagree.cases import Arrays, Case
+from gradagree.reference import Activation
 from gradagree.reference.samples import neutral
 
 __all__ = ["malformed", "misshapen"]
@@ -26,24 +30,37 @@ def malformed(case: Case, arrays: Arrays, answer: Answer) -> str | None:
         return f"{len(answer.inputs)} inputs for {boxes} boxes and the error box"
     for k, (p, width) in enumerate(zip(answer.inputs, (*case.widths, case.outputs), strict=False)):
         if p.shape != (examples, width):
-            return f"the input of box {k + 1} has shape {p.shape}, not {(examples, width)}"
+            name = f"the c of box {k} ({case.activations[k - 1]})" if k else "the input of box 1"
+            return f"{name} has shape {p.shape}, not {(examples, width)}"
     return None
 
 
 def misshapen(adapter: Adapter, problem: Problem) -> str | None:
-    """Which activation's spelling returns nothing, or another shape than the activation, or None."""
-    examples, n = problem.inputs.shape
+    """Which activation's spelling returns nothing, or another shape than the activation, or None.
+
+    That of an output activation, or one that NumPy's rules stretch, may pass through all steps unseen.
+    """
+    n = problem.inputs.shape[1]
     for k, activation in enumerate(problem.activations):
-        width, p = activation.width(n) or 0, neutral(activation.domain, np.zeros((examples, n)))
-        try:
-            a = adapter.spelling(activation)(adapter.constant(p, problem.dtype))
-        except Exception:  # noqa: BLE001  (what it raises is told already)
-            return None
-        told = f"{type(activation).__name__}.{adapter.name} returns"
-        if a is None:
-            return f"{told} nothing: end it with `return` and the formula"
-        shape = tuple(getattr(a, "shape", (examples, width)))
-        if shape != (examples, width):
-            return f"{told} shape {shape} for p of shape {p.shape}; it must be {(examples, width)}"
-        n = problem.weights[k].shape[1] if k < len(problem.weights) else width
+        if not type(activation).__module__.startswith("gradagree.reference"):
+            wrong = wrong_shape(adapter, activation, problem.inputs.shape[0], n, problem.dtype)
+            if wrong is not None:
+                return wrong
+        n = problem.weights[k].shape[1] if k < len(problem.weights) else activation.width(n) or 0
     return None
+
+
+@functools.lru_cache(maxsize=1024)
+def wrong_shape(adapter: Adapter, activation: Activation, examples: int, n: int, dtype: str) -> str | None:
+    """What a spelling returns for so many examples of n numbers each, if it is wrong."""
+    p, shape = neutral(activation.domain, np.zeros((examples, n))), (examples, activation.width(n) or 0)
+    try:
+        (held,) = holding([activation], [adapter.constant(x, dtype) for x in own_weights([activation])])
+        a = adapter.spelling(held)(adapter.constant(p, dtype))
+    except Exception:  # noqa: BLE001  (what it raises is told already)
+        return None
+    told = f"{type(activation).__name__}.{adapter.name} returns"
+    if a is None:
+        return f"{told} nothing: end it with `return` and the formula"
+    found = tuple(getattr(a, "shape", () if isinstance(a, int | float) else shape))
+    return None if found == shape else f"{told} shape {found} for p of shape {p.shape}; it must be {shape}"

@@ -161,7 +161,7 @@ def _modes(frameworks: str | None, modes: str | None) -> dict[str, int]:
     for part in _split("--modes", modes):
         found = [name for name in offered if part in (name, name.partition(":")[2])]
         if not found:
-            bare = [name.partition(":")[2] for name in offered]
-            raise UsageError(f"--modes: no mode {part!r} in {', '.join(names)}; {nearest(part, [*offered, *bare])}")
+            known = {*offered, *(name.partition(":")[2] for name in offered)}
+            raise UsageError(f"--modes: no mode {part!r} in {', '.join(names)}; {nearest(part, known)}")
         chosen |= dict.fromkeys(found, 1)
     return chosen

@@ -33,6 +33,9 @@ class ProbableActivation:
     def own_weights(self) -> tuple[str, ...]:
         return self.activation.own_weights
 
+    def shared_along(self, name: str) -> tuple[int, ...]:
+        return self.activation.shared_along(name)
+
     def value(self, p: Any) -> Any:
         if not isinstance(p, Dual) and not self.tangents:
             return self.value_of(p)
@@ -98,6 +101,6 @@ class ProbableVector(ProbableActivation):
 
 def probable_activation(activation: Activation, tangent: Callable[[np.ndarray], Any]) -> ProbableActivation:
     """tangent makes Dual numbers of an own weight's number, or plain ones."""
-    pushed = {name: tangent(np.asarray(float(getattr(activation, name)))) for name in activation.own_weights}
+    pushed = {name: tangent(np.asarray(getattr(activation, name), dtype=np.float64)) for name in activation.own_weights}
     tangents = {name: x.slope for name, x in pushed.items() if isinstance(x, Dual)}
     return (ProbableVector if activation.along_last_axis else ProbableActivation)(activation, tangents)

@@ -1,4 +1,4 @@
-"""Before any framework is asked: does a derivative match its value? Proved by ball arithmetic."""
+"""Before any framework is asked: does a derivative match its value, and are its kinks listed? By ball arithmetic."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from gradagree.arithmetics.dual import Dual, slope_of
 from gradagree.drawing import Source
 from gradagree.errors import UsageError
 from gradagree.judged import finite, second
+from gradagree.proof_error_kinks import prove_error_kinks
+from gradagree.proof_kinks import prove_kinks
 from gradagree.proof_pull import prove_pull
 from gradagree.proving import WHOLE, compare, told
 from gradagree.reference import Activation, ErrorFunction
@@ -37,8 +39,12 @@ def prove(function: Activation | ErrorFunction) -> None:
 
 def _prove_activation(activation: Activation) -> None:
     if activation.along_last_axis:
-        prove_pull(activation, _points(activation))
-        return _check_pickle(activation)
+        p = prove_pull(activation, _points(activation))
+        for name in activation.own_weights:
+            with precision(BITS):
+                _prove_own(activation, name, p, Ball.exact(p))
+        _check_pickle(activation)
+        return
     p = _points(activation)
     for name in ("value", "derivative"):
         _check_shape(activation, name, getattr(activation, name)(p), p)
@@ -53,16 +59,18 @@ def _prove_activation(activation: Activation) -> None:
         compare(activation, "derivative", "p", p, claimed, balls._lift(true), scale)
         for name in activation.own_weights:
             _prove_own(activation, name, p, balls)
-    return _check_pickle(activation)
+    _check_pickle(activation)
+    prove_kinks(activation)
 
 
 def _prove_own(activation: Activation, name: str, p: np.ndarray, balls: Ball) -> None:
     """dA/da against the slope of A when a changes."""
     _check_shape(activation, f"by_{name}", activation.by(name, p), p)
-    own = Dual(Ball.exact(float(getattr(activation, name))), Ball.exact(1.0))
-    true = balls._lift(slope_of(activation.holding(**{name: own}).value(balls)))
-    claimed, scale = balls._lift(activation.by(name, balls)), np.abs(activation.by(name, p)) + np.abs(p)
-    compare(activation, f"by_{name}", "p", p, claimed, true, scale)
+    numbers = np.asarray(getattr(activation, name), dtype=np.float64)
+    own = Dual(Ball.exact(numbers), Ball.exact(np.ones(numbers.shape)))
+    true = balls._lift(slope_of(activation.holding(**{name: own}).value(balls))).ravel()
+    claimed, scale = balls._lift(activation.by(name, balls)).ravel(), np.abs(activation.by(name, p)) + np.abs(p)
+    compare(activation, f"by_{name}", "p", p.ravel(), claimed, true, scale.ravel())
 
 
 def _prove_error(error: ErrorFunction) -> None:
@@ -84,6 +92,7 @@ def _prove_error(error: ErrorFunction) -> None:
         scale = np.full(o.size, np.max(np.abs(claimed_plain)))
         compare(error, "sensitivity", "o", o.ravel(), Ball(claimed), Ball(np.array(slopes, dtype=object)), scale)
     _check_pickle(error)
+    prove_error_kinks(error, o, t)
 
 
 def _points(activation: Activation) -> np.ndarray:

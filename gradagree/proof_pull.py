@@ -17,8 +17,8 @@ ROWS = 4
 BITS = 256
 
 
-def prove_pull(activation: Activation, points: np.ndarray) -> None:
-    """Raises UsageError where pull is not the transposed slope of value, or the shapes are wrong."""
+def prove_pull(activation: Activation, points: np.ndarray) -> np.ndarray:
+    """The examples p that were tried; raises UsageError where pull is not the transposed slope of value."""
     n, outputs = _widths(activation)
     p = points[: ROWS * n].reshape(-1, n)
     delta_a = np.resize(points[::-1], (len(p), outputs))
@@ -33,6 +33,7 @@ def prove_pull(activation: Activation, points: np.ndarray) -> None:
         size = np.max(np.abs(pulled), axis=-1, keepdims=True) + np.max(np.abs(delta_a), axis=-1, keepdims=True) / n
         scale = np.broadcast_to(size, p.shape).ravel()
         compare(activation, "pull", "p", p.ravel(), claimed.reshape(-1), true.reshape(-1), scale)
+    return p
 
 
 def _widths(activation: Activation) -> tuple[int, int]:

@@ -81,10 +81,13 @@ def answer(adapter: Adapter, problem: Problem, mode: str) -> wire.Message:
     """The gradient in one mode, or why there is none."""
     try:
         tapped, untapped = adapter.answers(problem, mode)
+        shape = misshapen(adapter, problem)
     except Exception as wrong:  # noqa: BLE001  (whatever a framework or a user's spelling raises is an answer too)
         found = failed(mode, wrong)
         shape = misshapen(adapter, problem) if found.verdict == Verdict.CRASHED else None
         return found if shape is None else wire.Failed(mode, Verdict.CRASHED, shape)
+    if shape is not None:
+        return wire.Failed(mode, Verdict.CRASHED, shape)
     return wire.Answered(mode, wire.pack_answer(tapped), wire.pack_answer(untapped))
 
 

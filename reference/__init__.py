@@ -12,3 +12,4 @@ from gradagree.reference.contract import Activation as Activation
 from gradagree.reference.contract import ContractError as ContractError
 from gradagree.reference.contract import ErrorFunction as ErrorFunction
 from gradagree.reference.contract import Weight as Weight
+from gradagree.reference.contract import Weights as Weights

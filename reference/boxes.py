@@ -91,9 +91,9 @@ class Box:
 
     def pull_own(self, p: Any, delta_c: Any) -> dict[str, Any]:
         """dE/da of each of the activation's own weights."""
-        # dE/da = sum_i (dA/da)(p_i) delta_a_i
-        names = self.activation.own_weights
-        return {a: np.sum(self.activation.by(a, p) * self.delta_a(delta_c), axis=(-2, -1)) for a in names}
+        # dE/da = sum_i (dA/da)(p_i) delta_a_i, and dE/da_i = (dA/da)(p_i) delta_a_i where each entry has its own
+        own, delta_a = self.activation, self.delta_a(delta_c)
+        return {a: np.sum(own.by(a, p) * delta_a, axis=own.shared_along(a)) for a in own.own_weights}
 
     def sensitivity(self, p: Any, delta_c: Any) -> Any:
         """The sensitivity of the current input."""

@@ -152,7 +152,7 @@ class MultilabelMargin(_ExampleByExample):
     def kink(self, o: Any, t: Any) -> Any:
         gap, counts = self._pairs(o, t)
         on = counts & (gap == 0)
-        return on.any(axis=-2) | on.any(axis=-1)
+        return np.any(on, axis=-2) | np.any(on, axis=-1)
 
     def across(self, o: Any, t: Any) -> Any:
         return np.where(t > 0.5, -1.0, 1.0)

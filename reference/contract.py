@@ -24,9 +24,9 @@ from gradagree.reference.contract_checks import (
     check_parameters,
     nearest,
 )
-from gradagree.reference.parameters import Weight, checked, parameters, text_of
+from gradagree.reference.parameters import Weight, Weights, checked, parameters, text_of
 
-__all__ = ["DOMAINS", "TARGETS", "Activation", "ContractError", "ErrorFunction", "Weight", "spelling_names"]
+__all__ = ["DOMAINS", "TARGETS", "Activation", "ContractError", "ErrorFunction", "Weight", "Weights", "spelling_names"]
 
 spelling_names: set[str] = {"torch", "jax", "optax"}
 """Methods that hold a spelling in a framework, or a library of jax; each adapter adds its name."""
@@ -107,8 +107,9 @@ class Activation(_Function):
     One that works along the last axis gives ``pull(p, delta_a)`` in place of ``derivative``, and, where it does not
     keep the number of entries, ``width(n)``: how many come out of n, or None where n are not allowed.
 
-    A field of type `Weight` is a weight of the activation itself, shared by all entries: ``a: Weight = Weight(0.25)``.
-    It has ``by_a(p)``, which is dA/da, and a spelling finds the framework's own array, without axes, in ``self.a``.
+    A field of type `Weight` is a weight of the activation itself, shared by all entries: ``a: Weight = Weight(0.25)``;
+    of `Weights`, one for each number of an example, whose activation gives ``pull``. It has ``by_a(p)``: dA/da. A
+    spelling finds the framework's own array, without axes or of one, in ``self.a``.
 
     ``domain`` says which p the formula is for, ``range`` what it gives (each one of `DOMAINS`).
     """
@@ -145,8 +146,12 @@ class Activation(_Function):
 
     @functools.cached_property
     def own_weights(self) -> tuple[str, ...]:
-        """The names of its fields of type `Weight`."""
-        return tuple(f.name for f in dataclasses.fields(self) if isinstance(f.default, Weight))
+        """The names of its fields of type `Weight` or `Weights`."""
+        return tuple(f.name for f in dataclasses.fields(self) if isinstance(f.default, Weight | Weights))
+
+    def shared_along(self, name: str) -> tuple[int, ...]:
+        """The axes of p along which the weight of that name is the same."""
+        return (-2,) if isinstance(getattr(type(self), name), Weights) else (-2, -1)
 
     def by(self, name: str, p: Any) -> Any:
         """The derivative of A(p) by the weight of that name."""
@@ -167,13 +172,13 @@ class ErrorFunction(_Function):
     the shape of o. ``targets`` says what t holds (one of `TARGETS`), ``domain`` what o must be (one of `DOMAINS`), and
     ``width(n)`` how many targets an example with n outputs has, or None where n outputs are not allowed.
 
-    Where the slope jumps, ``kink(o, t)`` is true, and ``across(o, t)`` is a direction that leads off the kink.
+    Where the slope jumps, ``kink(o, t)`` is true (``kinks(o, t)`` may name several kinds); ``across(o, t)`` leads off.
     """
 
     catalogue: ClassVar[dict[str, type[ErrorFunction]]] = {}
     kind = "error function"
     required = frozenset({"value", "sensitivity"})
-    optional = frozenset({"kink", "across", "targets", "domain", "width"})
+    optional = frozenset({"kink", "kinks", "across", "targets", "domain", "width"})
     aliases: ClassVar[dict[str, str]] = {"sum_of_squares": "sse", "softmax_cross_entropy": "cross_entropy"}
     targets: ClassVar[str] = "real"
     domain: ClassVar[str] = "real"

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Set
 from typing import TYPE_CHECKING, Any
 
-from gradagree.reference.parameters import ContractError, Weight
+from gradagree.reference.parameters import ContractError, Weight, Weights
 
 if TYPE_CHECKING:
     from gradagree.reference.contract import _Function
@@ -50,7 +50,7 @@ def check_methods(cls: type[_Function], known: Set[str]) -> None:
     for name in vars(cls):
         if name.startswith("_") or name in known or name == "name" or name in inspect.get_annotations(cls):
             continue
-        if name.startswith("by_") and isinstance(getattr(cls, name[3:], None), Weight):
+        if name.startswith("by_") and isinstance(getattr(cls, name[3:], None), Weight | Weights):
             continue
         near = difflib.get_close_matches(name, sorted(known), 1)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))};"
@@ -73,7 +73,7 @@ def check_parameters(cls: type[_Function]) -> None:
     for name, kind in inspect.get_annotations(cls).items():
         if name not in vars(cls) and "ClassVar" not in str(kind):
             raise ContractError(f"{cls.__name__}.{name} needs a default value: `{name}: float = 1.0`")
-        if isinstance(vars(cls).get(name), Weight) and not hasattr(cls, f"by_{name}"):
+        if isinstance(vars(cls).get(name), Weight | Weights) and not hasattr(cls, f"by_{name}"):
             raise ContractError(f"{cls.__name__} has a weight {name!r} but no method 'by_{name}': add its dA/d{name}")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gradagree.reference.reductions import _ExampleByExample
-from gradagree.reference.vectors import along
+from gradagree.reference.vectors import along, unit
 
 EPSILON = float(np.float32(1e-12))
 """What torch adds to the squared lengths in its cosine_embedding_loss."""
@@ -113,7 +113,10 @@ class PairwiseDistance(_ExampleByExample):
 
     def _slope(self, o: Any, t: Any) -> Any:
         d = o - t + self.eps
-        return d / np.sqrt(along(d**2))
+        return unit(d, np.sqrt(along(d**2)))
+
+    def kink(self, o: Any, t: Any) -> Any:
+        return np.broadcast_to(along((o - t + self.eps) ** 2) == 0, o.shape)
 
     def torch(self, o, t, torch):
         return self._gathered(torch.nn.functional.pairwise_distance(o, t, eps=self.eps), torch.as_tensor)

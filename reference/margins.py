@@ -130,7 +130,7 @@ class MarginRanking(_EntryByEntry):
         return np.concatenate([slope, -slope], axis=-1)
 
     def kink(self, o: Any, t: Any) -> Any:
-        return np.concatenate([self._gap(o, t) == 0] * 2, axis=-1)
+        return np.concatenate([self._gap(o, t)] * 2, axis=-1) == 0
 
     def across(self, o: Any, t: Any) -> Any:
         return np.concatenate([t, -t], axis=-1)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from gradagree.reference.contract import _Function
 
-__all__ = ["ContractError", "Reduction", "Weight", "checked", "parameters", "text_of"]
+__all__ = ["ContractError", "Reduction", "Weight", "Weights", "checked", "choices", "parameters", "text_of"]
 
 Reduction = Literal["mean", "sum", "none"]
 """Over the errors of all entries, or examples; "none" is contracted with fixed weights."""
@@ -26,6 +26,12 @@ class ContractError(TypeError):
 
 class Weight(float):
     """A parameter with a gradient, shared by all entries: ``a: Weight = Weight(0.25)``."""
+
+
+class Weights(tuple[float, ...]):
+    """Parameters with gradients, one for each number of an example: ``a: Weights = Weights((0.25, 0.5))``."""
+
+    __slots__ = ()
 
 
 def parameters(made: type[_Function], text: str) -> dict[str, Any]:
@@ -44,10 +50,10 @@ def parameters(made: type[_Function], text: str) -> dict[str, Any]:
 
 
 def _read(made: type[_Function], key: str, text: str, default: Any) -> Any:
-    choices = {"True": True, "False": False}
+    truths = {"True": True, "False": False}
     default = 0.0 if isinstance(default, tuple) else default
     try:
-        value = choices[text] if isinstance(default, bool) else type(default)(text)
+        value = truths[text] if isinstance(default, bool) else type(default)(text)
     except (ValueError, KeyError):
         raise ContractError(f"{made.name}: {key}={text!r} is no {type(default).__name__.lower()}") from None
     if isinstance(value, float) and not math.isfinite(value):
@@ -61,21 +67,21 @@ def checked(made: type[_Function], field: dataclasses.Field[Any], value: Any) ->
     Raises ContractError for a value that is none of the choices, and for a tuple in place of a number.
     """
     kind: Any = type(field.default)
-    if kind is tuple or "tuple" in str(field.type):
+    if issubclass(kind, tuple) or "tuple" in str(field.type):
         many = isinstance(value, tuple | list) or getattr(value, "ndim", 0) == 1
-        if kind is tuple and not many:
+        if issubclass(kind, tuple) and not many:
             raise ContractError(f"{made.name}: {field.name} is one number for each entry: ({value},...)")
-        return tuple(float(x) for x in value) if many else float(value)
+        return (kind if kind is Weights else tuple)(float(x) for x in value) if many else float(value)
     if isinstance(value, tuple | list):
         raise ContractError(f"{made.name}: {field.name} is one {kind.__name__.lower()}, not {len(value)} of them")
-    choices = _choices(typing.cast("Any", made)).get(field.name)
-    if choices and value not in choices:
-        raise ContractError(f"{made.name}: {field.name}={value!r} is none of {', '.join(map(str, choices))}")
+    allowed = choices(typing.cast("Any", made)).get(field.name)
+    if allowed and value not in allowed:
+        raise ContractError(f"{made.name}: {field.name}={value!r} is none of {', '.join(map(str, allowed))}")
     return kind(value) if kind in PLAIN or kind is Weight else value
 
 
 @functools.cache
-def _choices(made: Any) -> dict[str, tuple[Any, ...]]:
+def choices(made: Any) -> dict[str, tuple[Any, ...]]:
     """The values of each parameter whose type is a Literal."""
     try:
         hints = typing.get_type_hints(made)

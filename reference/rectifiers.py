@@ -1,4 +1,4 @@
-"""The activations that cut p off or bend it at a threshold."""
+"""The activations that bend p at a threshold."""
 
 from __future__ import annotations
 
@@ -11,65 +11,6 @@ from gradagree.reference.contract import Activation
 SELU_ALPHA = 1.6732632423543772848170429916717
 SELU_SCALE = 1.0507009873554804934193349852946
 """Klambauer, Unterthiner, Mayr and Hochreiter, NIPS 2017."""
-
-
-class MaximumZero(Activation):
-    """A(p) = max(p, 0), by the frameworks' maximum of two numbers; the same function as relu."""
-
-    kinks = (0.0,)
-
-    def value(self, p: Any) -> Any:
-        return np.maximum(p, 0)
-
-    def derivative(self, p: Any) -> Any:
-        return np.where(p > 0, 1.0, 0.0)
-
-    def torch(self, p, torch):
-        return torch.maximum(p, torch.zeros_like(p))
-
-    def jax(self, p, jax):
-        return jax.numpy.maximum(p, 0)
-
-
-class Clip(Activation):
-    """A(p) = p within [low, high], the nearer bound outside, by the frameworks' clip; the same function as hardtanh."""
-
-    low: float = -1.0
-    high: float = 1.0
-
-    @property
-    def kinks(self) -> tuple[float, ...]:
-        return (self.low, self.high)
-
-    def value(self, p: Any) -> Any:
-        return np.minimum(np.maximum(p, self.low), self.high)
-
-    def derivative(self, p: Any) -> Any:
-        return np.where((p > self.low) & (p < self.high), 1.0, 0.0)
-
-    def torch(self, p, torch):
-        return torch.clamp(p, self.low, self.high)
-
-    def jax(self, p, jax):
-        return jax.numpy.clip(p, self.low, self.high)
-
-
-class Relu6(Activation):
-    """A(p) = min(max(p, 0), 6)."""
-
-    kinks = (0.0, 6.0)
-
-    def value(self, p: Any) -> Any:
-        return np.minimum(np.maximum(p, 0), 6)
-
-    def derivative(self, p: Any) -> Any:
-        return np.where((p > 0) & (p < 6), 1.0, 0.0)
-
-    def torch(self, p, torch):
-        return torch.nn.functional.relu6(p)
-
-    def jax(self, p, jax):
-        return jax.nn.relu6(p)
 
 
 class Threshold(Activation):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 
 from gradagree.reference.reductions import _ExampleByExample
-from gradagree.reference.vectors import along
+from gradagree.reference.vectors import along, unit
 
 
 class _Triplet(_ExampleByExample):
@@ -15,6 +16,19 @@ class _Triplet(_ExampleByExample):
 
     def width(self, n: int) -> int | None:
         return 0 if n % 3 == 0 else None
+
+    def _gap(self, o: Any) -> Any:
+        """margin + d(x, y) - d(x, z), the last axis kept."""
+        raise NotImplementedError
+
+    def _example(self, o: Any, t: Any) -> Any:
+        return np.maximum(self._gap(o), 0)[..., 0]
+
+    def kink(self, o: Any, t: Any) -> Any:
+        return np.broadcast_to(self._gap(o) == 0, o.shape)
+
+    def across(self, o: Any, t: Any) -> Any:
+        return np.where(np.arange(o.shape[-1]) < o.shape[-1] // 3, 1.0, 0.0) * np.ones_like(o)
 
     def _thirds(self, o: Any) -> tuple[Any, Any, Any]:
         third = o.shape[-1] // 3
@@ -35,30 +49,31 @@ class TripletMargin(_Triplet):
         x, y, z = self._thirds(o)
         return x - y + self.eps, x - z + self.eps, y - z + self.eps
 
-    def _distances(self, o: Any) -> list[Any]:
-        return [np.sqrt(along(d**2)) for d in self._differences(o)]
+    def _squares(self, o: Any) -> list[Any]:
+        return [along(d**2) for d in self._differences(o)]
 
     def _gap(self, o: Any) -> Any:
-        near, far, other = self._distances(o)
+        near, far, other = (np.sqrt(square) for square in self._squares(o))
         return self.margin + near - (np.minimum(far, other) if self.swap else far)
 
-    def _example(self, o: Any, t: Any) -> Any:
-        return np.maximum(self._gap(o), 0)[..., 0]
-
     def _slope(self, o: Any, t: Any) -> Any:
-        lengths = self._distances(o)
-        near, far, other = (d / length for d, length in zip(self._differences(o), lengths, strict=True))
-        swapped = np.where(lengths[2] < lengths[1], 1.0, 0.0) if self.swap else 0.0
+        squares = self._squares(o)
+        near, far, other = (unit(d, np.sqrt(square)) for d, square in zip(self._differences(o), squares, strict=True))
+        swapped = np.where(squares[2] < squares[1], 1.0, 0.0) if self.swap else 0.0
         kept = 1 - swapped
         slope = [near - kept * far, -near - swapped * other, kept * far + swapped * other]
         return np.where(self._gap(o) > 0, 1.0, 0.0) * np.concatenate(slope, axis=-1)
 
-    def kink(self, o: Any, t: Any) -> Any:
-        _, far, other = self._distances(o)
-        return np.broadcast_to((self._gap(o) == 0) | ((far == other) & self.swap), o.shape)
+    def kinks(self, o: Any, t: Any) -> dict[str, Any]:
+        near, far, other = self._squares(o)
+        on, zero = self._gap(o) > 0, (near == 0) | (far == 0) | ((other == 0) & self.swap)
+        found = {"the margin": ~on & (self._gap(o) == 0), "a distance of 0": on & zero}
+        if self.swap:
+            found["equal distances"] = on & ~zero & (far == other)
+        return {name: np.broadcast_to(where, o.shape) for name, where in found.items()}
 
-    def across(self, o: Any, t: Any) -> Any:
-        return np.where(np.arange(o.shape[-1]) < o.shape[-1] // 3, 1.0, 0.0) * np.ones_like(o)
+    def kink(self, o: Any, t: Any) -> Any:
+        return functools.reduce(np.logical_or, self.kinks(o, t).values())
 
     def torch(self, o, t, torch):
         options = {"margin": self.margin, "eps": self.eps, "swap": self.swap, "reduction": self.reduction}
@@ -83,9 +98,9 @@ class TripletMarginOfSquares(_Triplet):
         near, far = x - y, x - z
         return near, far, np.sqrt(along(near**2) + self.eps), np.sqrt(along(far**2) + self.eps)
 
-    def _example(self, o: Any, t: Any) -> Any:
-        _, _, near, far = self._parts(o)
-        return np.maximum(self.margin + near - far, 0)[..., 0]
+    def _gap(self, o: Any) -> Any:
+        _, _, r, s = self._parts(o)
+        return self.margin + r - s
 
     def _slope(self, o: Any, t: Any) -> Any:
         near, far, r, s = self._parts(o)

@@ -27,6 +27,12 @@ def along(x: Any) -> Any:
     return np.sum(x, axis=-1, keepdims=True)
 
 
+def unit(d: Any, length: Any) -> Any:
+    """d / |d|, and 0 where the length is 0: there the length has a kink."""
+    zero = length == 0
+    return np.where(zero, 0.0, d / np.where(zero, 1.0, length))
+
+
 def pulled_softmax(a: Any, delta_a: Any) -> Any:
     """a_i (delta_a_i - sum_j a_j delta_a_j)."""
     return a * (delta_a - along(a * delta_a))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
@@ -10,16 +10,28 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradagree import wire
+from gradagree import Case, draw, wire
 from gradagree.adapters import Answer
 from gradagree.arithmetics.model import FORMATS, model
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.boxcheck import case_boxes, check, judged_box
-from gradagree.cases import Arrays, Case
+from gradagree.cases import Arrays
 from gradagree.comparison import Comparison, Tolerant
 from gradagree.judge import Framework, judge
-from gradagree.reference import ErrorBox
+from gradagree.reference import Activation, ErrorBox, ErrorFunction
 from gradagree.verdict import Record
+
+CLASSIC = [
+    Activation.named(name)
+    for name in (
+        "elu", "gelu", "gelu_tanh", "hardtanh", "id", "leaky_relu", "relu", "sigmoid", "silu", "softplus", "softsign",
+        "tanh",
+    )
+]  # fmt: skip
+CLASSIC_ERRORS = [
+    ErrorFunction.named(name) for name in ("absolute", "bce_logits", "cross_entropy", "huber", "mse", "sse")
+]
+"""Functions that are right entry by entry, so that each step can be told apart."""
 
 TYPES = {"float64": np.float64, "float32": np.float32}
 Lie = Callable[[np.ndarray, SimpleNamespace], np.ndarray]
@@ -88,6 +100,15 @@ class Bench:
     """Where answers are put to the test; a framework here measures as IEEE 754 says."""
 
     framework = Framework("numpy", np.__version__, "cpu", {name: model(name) for name in FORMATS})
+
+    classic, classic_errors = CLASSIC, CLASSIC_ERRORS
+
+    def classic_cases(
+        self, dtype: str, seed: int, most: int = 1000, regime: str = "ordinary", functions: Any = CLASSIC
+    ) -> Iterator[Case]:
+        """Random architectures without end, of so many weights at the most."""
+        cases = draw(10**6, seed, (dtype,), functions, CLASSIC_ERRORS, (regime,))
+        return (case for case in cases if case.size <= most)
 
     def answer(self, case: Case, lies: Lies | None = None) -> Answer:
         """What the framework in NumPy gives."""

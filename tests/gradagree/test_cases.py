@@ -18,6 +18,7 @@ from gradagree.drawing import REGIMES
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.activations import Elu, Hardtanh, Identity, LeakyRelu, Tanh
 from gradagree.reference.errors import Huber, SoftmaxCrossEntropy, SumOfSquares
+from gradagree.reference.samples import allowed_width
 
 CLASSIC = "10-4-6-8-4:id,tanh*3:sse:n8:f32:grid:s93"
 SEED_DIGITS = 18
@@ -57,7 +58,8 @@ def cases(draw: Any) -> Case:
     seeds = st.integers(0, 10**SEED_DIGITS - 1) | st.from_regex("[0-9a-f]{12}", fullmatch=True)
     activations = tuple(draw(st.lists(functions(Activation), min_size=boxes, max_size=boxes)))
     error = draw(functions(ErrorFunction))
-    fitting = tuple(6 * width for width in widths)
+    within = [*activations, *[Identity()] * (len(widths) - boxes)]
+    fitting = tuple(allowed_width(a, 6 * width) for a, width in zip(within, widths, strict=True))
     out = activations[-1].width(fitting[-1]) if boxes > weights else fitting[-1]
     assume(error.width(out) is not None)
     return Case(

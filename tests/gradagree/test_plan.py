@@ -20,6 +20,7 @@ from gradagree.reference.errors import Huber, SumOfSquares
 from gradagree.returning import ONE_IN
 
 OURS = ("torch", "jax")
+BARE = [mode for name in OURS for mode in Adapter.catalogue[name].modes]
 OFFERED = [f"{name}:{mode}" for name in OURS for mode in Adapter.catalogue[name].modes]
 
 
@@ -55,6 +56,10 @@ def complaint(**options: Any) -> str:
         ({"modes": "backwards"}, "--modes: no mode 'backwards' in torch, jax; did you mean 'backward'?"),
         ({"modes": "jax:backward"}, "--modes: no mode 'jax:backward' in torch, jax; did you mean "),
         ({"frameworks": "jax", "modes": "backward"}, "--modes: no mode 'backward' in jax; "),
+        (
+            {"modes": "nonsense"},
+            f"--modes: no mode 'nonsense' in torch, jax; known: {', '.join(sorted({*OFFERED, *BARE}))}",
+        ),
         ({"modes": ","}, "--modes ',': give names separated by commas"),
         ({"activations": "tahn"}, "--activations: unknown activation 'tahn'; did you mean 'tanh'?"),
         ({"activations": "elu(alpha=)"}, "--activations: elu: alpha='' is no float"),

@@ -3,44 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from gradagree import Case, draw
+from gradagree import Case
 from gradagree.adapters import Answer
 from gradagree.arithmetics.model import model
 from gradagree.cases import Arrays
 from gradagree.probable import probable
-from gradagree.reference import Activation, ErrorFunction
 from gradagree.verdict import Verdict, plain
 
 TRIALS = 12
 DTYPES = ("float64", "float32")
 each_dtype = pytest.mark.parametrize("dtype", DTYPES)
 each_seed = pytest.mark.parametrize("seed", range(3))
-
-
-CLASSIC = [
-    Activation.named(name)
-    for name in (
-        "elu", "gelu", "gelu_tanh", "hardtanh", "id", "leaky_relu", "relu", "sigmoid", "silu", "softplus", "softsign",
-        "tanh",
-    )
-]  # fmt: skip
-CLASSIC_ERRORS = [
-    ErrorFunction.named(name) for name in ("absolute", "bce_logits", "cross_entropy", "huber", "mse", "sse")
-]
-"""Functions that are right entry by entry, so that each step can be told apart."""
-
-
-def small(dtype: str, seed: int, **how: Any) -> Iterator[Case]:
-    """Random architectures without end, of few weights."""
-    how = {"regimes": ("ordinary",), "activations": CLASSIC, "errors": CLASSIC_ERRORS, **how}
-    return (case for case in draw(10**6, seed, (dtype,), **how) if case.size <= 1000)
 
 
 def probable_tolerance(bench: Any, case: Case, answer: Answer, part: str, middle: np.ndarray) -> float:
@@ -55,7 +34,7 @@ def probable_tolerance(bench: Any, case: Case, answer: Answer, part: str, middle
 @each_seed
 def test_that_gradients_of_the_step_before_are_found(bench: Any, dtype: str, seed: int) -> None:
     decided = 0
-    for case in itertools.islice(small(dtype, seed), TRIALS):
+    for case in itertools.islice(bench.classic_cases(dtype, seed), TRIALS):
         honest = bench.answer(case)
         x = case.arrays()
         before = Case.of(case, Arrays(x.weights, x.biases, x.inputs[::-1] / 2, x.targets))
@@ -79,7 +58,7 @@ def test_that_gradients_of_the_step_before_are_found(bench: Any, dtype: str, see
 @pytest.mark.parametrize("part", ["delta_p", "dw", "db"])
 def test_that_a_lie_told_only_without_taps_is_suspect(bench: Any, dtype: str, seed: int, part: str) -> None:
     decided = 0
-    for case in itertools.islice((case for case in small(dtype, seed) if any(case.biases)), TRIALS):
+    for case in itertools.islice((case for case in bench.classic_cases(dtype, seed) if any(case.biases)), TRIALS):
         tapped = bench.answer(case)
         plain_answer = bench.untapped(tapped)
         record = bench.judged(case, tapped, plain_answer)

@@ -12,26 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradagree import Case, draw
+from gradagree import Case
 from gradagree.adapters import Answer
 from gradagree.kinks import SLOPES, one_sided
-from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference import Activation
 from gradagree.reference.activations import Gelu, GeluTanh, Identity
 from gradagree.verdict import plain
 
 TRIALS = 6
 MOST_WEIGHTS = 1500
-CLASSIC = [
-    Activation.named(name)
-    for name in (
-        "elu", "gelu", "gelu_tanh", "hardtanh", "id", "leaky_relu", "relu", "sigmoid", "silu", "softplus", "softsign",
-        "tanh",
-    )
-]  # fmt: skip
-CLASSIC_ERRORS = [
-    ErrorFunction.named(name) for name in ("absolute", "bce_logits", "cross_entropy", "huber", "mse", "sse")
-]
-"""Faults are planted in these, step by step."""
 KINKED = tuple(Activation.named(text) for text in ("relu", "leaky_relu", "hardtanh", "elu(alpha=2.0)"))
 NUDGE = {"float64": 1e-9, "float32": 1e-4}
 NARROWER = {"float64": np.float32, "float32": np.float16}
@@ -150,14 +139,13 @@ PLANTED = [
 ]
 
 
-def trials(fault: Fault, dtype: str, seed: int) -> Iterator[tuple[Case, int | str]]:
+def trials(bench: Any, fault: Fault, dtype: str, seed: int) -> Iterator[tuple[Case, int | str]]:
     """Random architectures without end, each with a box that the fault can befall, chosen at random."""
     chooser = random.Random(seed)
-    regimes = ("grid",) if fault.at_kink else ("ordinary",)
-    functions = fault.functions or CLASSIC
-    for case in draw(10**6, seed, (dtype,), regimes=regimes, activations=functions, errors=CLASSIC_ERRORS):
+    regime = "grid" if fault.at_kink else "ordinary"
+    for case in bench.classic_cases(dtype, seed, MOST_WEIGHTS, regime, fault.functions or bench.classic):
         boxes = [k for k in range(1, case.depth + 1) if fault.suits(case, k)]
-        if boxes and case.size <= MOST_WEIGHTS:
+        if boxes:
             yield case, "error" if fault.error_box else chooser.choice(boxes)
 
 
@@ -184,7 +172,7 @@ def decidable(bench: Any, fault: Fault, case: Case, box: int | str, lying: Answe
 @pytest.mark.parametrize(("fault", "dtype", "seed"), PLANTED)
 def test_that_a_planted_fault_is_found_and_its_box_named(bench: Any, fault: Fault, dtype: str, seed: int) -> None:
     decided = 0
-    for case, box in itertools.islice(trials(fault, dtype, seed), TRIALS):
+    for case, box in itertools.islice(trials(bench, fault, dtype, seed), TRIALS):
         assert bench.failing(case, bench.answer(case)) == [], f"false alarm: {case}"
         lying = bench.answer(case, {(box, fault.step): fault.told})
         if decidable(bench, fault, case, box, lying):
@@ -204,8 +192,8 @@ def check_record(record: Any, case: Case, box: int | str, part: str) -> None:
     assert not gap <= plain(record.tolerance)
 
 
-def test_that_the_trials_range_over_one_to_six_boxes_and_all_classic_functions() -> None:
-    drawn = [case for fault in FAULTS for case, _ in itertools.islice(trials(fault, "float64", 0), TRIALS)]
+def test_that_the_trials_range_over_one_to_six_boxes_and_all_classic_functions(bench: Any) -> None:
+    drawn = [case for fault in FAULTS for case, _ in itertools.islice(trials(bench, fault, "float64", 0), TRIALS)]
     assert {len(case.widths) - 1 for case in drawn} == {1, 2, 3, 4, 5, 6}
-    assert {activation.name for case in drawn for activation in case.activations} == {f.name for f in CLASSIC}
-    assert {case.error.name for case in drawn} == {f.name for f in CLASSIC_ERRORS}
+    assert {activation.name for case in drawn for activation in case.activations} == {f.name for f in bench.classic}
+    assert {case.error.name for case in drawn} == {f.name for f in bench.classic_errors}

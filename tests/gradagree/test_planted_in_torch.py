@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from gradagree import Case, draw
+from gradagree import Case
 from gradagree.adapters import Answer, ForTorch, Problem
 from gradagree.cases import Arrays
-from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference import Activation
 from gradagree.reference.activations import Gelu, Softplus, Tanh
 from gradagree.verdict import Verdict
 
@@ -64,25 +63,6 @@ class _Thresholded(Softplus):
         return torch.nn.functional.softplus(p, beta=self.beta)
 
 
-CLASSIC = [
-    Activation.named(name)
-    for name in (
-        "elu", "gelu", "gelu_tanh", "hardtanh", "id", "leaky_relu", "relu", "sigmoid", "silu", "softplus", "softsign",
-        "tanh",
-    )
-]  # fmt: skip
-CLASSIC_ERRORS = [
-    ErrorFunction.named(name) for name in ("absolute", "bce_logits", "cross_entropy", "huber", "mse", "sse")
-]
-"""Functions that are right entry by entry, so that each step can be told apart."""
-
-
-def small(dtype: str, seed: int, **how: Any) -> Iterator[Case]:
-    """Random architectures without end, of few weights."""
-    how = {"regimes": ("ordinary",), "activations": CLASSIC, "errors": CLASSIC_ERRORS, **how}
-    return (case for case in draw(10**6, seed, (dtype,), **how) if case.size <= 1000)
-
-
 def torch_answers(case: Case) -> tuple[Answer, Answer]:
     pytest.importorskip("torch")
     x, adapter = case.arrays(), ForTorch()
@@ -102,7 +82,7 @@ def put(case: Case, activation: Activation) -> Case:
 @pytest.mark.parametrize("fault", [_Forgetful(), _Nudged()], ids=lambda fault: type(fault).__name__)
 def test_that_torch_with_a_wrong_derivative_is_caught(bench: Any, fault: Activation, dtype: str, seed: int) -> None:
     decided = 0
-    for case in itertools.islice((case for case in small(dtype, seed) if case.depth > 1), TRIALS):
+    for case in itertools.islice((case for case in bench.classic_cases(dtype, seed) if case.depth > 1), TRIALS):
         honest, _ = torch_answers(put(case, _Faulty()))
         assert bench.failing(put(case, _Faulty()), honest) == [], f"false alarm: {case}"
         guilty = put(case, fault)
@@ -129,7 +109,7 @@ def test_that_another_function_is_told_by_its_value(
     bench: Any, wrong: Activation, right: Activation, size: float, dtype: str
 ) -> None:
     decided = 0
-    wide = (case for case in small(dtype, 1) if case.depth > 1 and case.batch * case.widths[1] > 32)
+    wide = (case for case in bench.classic_cases(dtype, 1) if case.depth > 1 and case.batch * case.widths[1] > 32)
     for case in itertools.islice(wide, TRIALS):
         x = case.arrays()
         large = Case.of(case, Arrays(x.weights, x.biases, x.inputs * size, x.targets))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradagree import Case, draw
+from gradagree import Case
 from gradagree.adapters import Adapter, Answer, ForTorch
 from gradagree.arithmetics import variance, variance_functions
 from gradagree.arithmetics.model import Model
@@ -20,7 +20,7 @@ from gradagree.datasets import DATASETS
 from gradagree.drawing import regimes
 from gradagree.judge import Framework
 from gradagree.probable import probable
-from gradagree.reference import Activation, ErrorFunction, backpropagate
+from gradagree.reference import backpropagate
 from gradagree.verdict import Verdict
 from gradagree.worker import greeting
 
@@ -55,24 +55,10 @@ def worst(case: Case, answer: Answer, model: Model) -> Comparison:
     return max(probable(case, case.arrays(), answer, model), key=lambda found: found.ratio)
 
 
-CLASSIC = [
-    Activation.named(name)
-    for name in (
-        "elu", "gelu", "gelu_tanh", "hardtanh", "id", "leaky_relu", "relu", "sigmoid", "silu", "softplus", "softsign",
-        "tanh",
-    )
-]  # fmt: skip
-CLASSIC_ERRORS = [
-    ErrorFunction.named(name) for name in ("absolute", "bce_logits", "cross_entropy", "huber", "mse", "sse")
-]
-"""Functions that are right entry by entry, so that each step can be told apart."""
-
-
-def drawn(dtype: str, regime: str, count: int = CASES, seed: int = 3) -> Iterator[Case]:
+def drawn(bench: Any, dtype: str, regime: str, count: int = CASES, seed: int = 3) -> Iterator[Case]:
     if regime in DATASETS:
         pytest.importorskip("sklearn")
-    cases = draw(10**6, seed, (dtype,), CLASSIC, CLASSIC_ERRORS, (regime,))
-    return itertools.islice((case for case in cases if case.size <= 4000), count)
+    return itertools.islice(bench.classic_cases(dtype, seed, 4000, regime), count)
 
 
 def on_a_kink(case: Case, bench: Any) -> bool:
@@ -86,7 +72,7 @@ def on_a_kink(case: Case, bench: Any) -> bool:
 @each_regime
 def test_that_honest_gradients_are_probable(bench: Any, ask: Any, dtype: str, regime: str) -> None:
     checked = 0
-    for case in drawn(dtype, regime):
+    for case in drawn(bench, dtype, regime):
         found = worst(case, *ask(case))
         if not on_a_kink(case, bench):
             assert found.ratio <= 1, (case.spec, found)
@@ -96,9 +82,9 @@ def test_that_honest_gradients_are_probable(bench: Any, ask: Any, dtype: str, re
 
 
 @each_dtype
-def test_that_even_the_smallest_networks_gradients_are_probable(ask: Any, dtype: str) -> None:
+def test_that_even_the_smallest_networks_gradients_are_probable(bench: Any, ask: Any, dtype: str) -> None:
     errors = ("sse", "bce_logits", "cross_entropy")
-    for activation, error, seed in itertools.product(CLASSIC, errors, range(3)):
+    for activation, error, seed in itertools.product(bench.classic, errors, range(3)):
         case = Case.parse(f"1-2:{activation},{activation}:{error}:n1:f{dtype[-2:]}:ordinary:s{seed}")
         assert worst(case, *ask(case)).ratio <= 1, case.spec
 
@@ -112,7 +98,7 @@ def spoiled(bench: Any, answer: Answer, box: int, part: str, spoil: Any) -> Answ
 @pytest.mark.parametrize("part", ["E", "delta_p", "dw", "db"])
 def test_that_a_thousandth_is_found_in_float32_and_its_place_named(bench: Any, ask: Any, part: str) -> None:
     found = 0
-    cases = [case for case in drawn("float32", "ordinary", 3 * CASES) if any(case.biases)]
+    cases = [case for case in drawn(bench, "float32", "ordinary", 3 * CASES) if any(case.biases)]
     for case in cases:
         answer, model = ask(case)
         box = 1 if part == "delta_p" else len(case.widths) - 1
@@ -128,18 +114,18 @@ def test_that_a_thousandth_is_found_in_float32_and_its_place_named(bench: Any, a
 
 @each_dtype
 def test_that_a_tolerance_of_a_hundredth_of_a_deviation_would_not_cover_honest_gradients(
-    ask: Any, dtype: str, monkeypatch: pytest.MonkeyPatch
+    bench: Any, ask: Any, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (variance, variance_functions):
         monkeypatch.setattr(module, "DEVIATIONS", 0.01)
-    cases = list(drawn(dtype, "ordinary"))
+    cases = list(drawn(bench, dtype, "ordinary"))
     outside = sum(worst(case, *ask(case)).verdict is Verdict.SUSPECT for case in cases)
     assert outside > len(cases) / 2
 
 
 @each_dtype
 def test_that_the_centre_is_the_references_own_answer(bench: Any, dtype: str) -> None:
-    for case in drawn(dtype, "ordinary", 10):
+    for case in drawn(bench, dtype, "ordinary", 10):
         arrays = case.arrays()
         right = backpropagate(case.network(arrays), arrays.inputs)
         weights, biases = zip(*right.gradients, strict=True)

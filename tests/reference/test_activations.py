@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import flint
@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from gradagree.arithmetics import Ball, Dual, Rounded
-from gradagree.arithmetics.ball import lift, precision
+from gradagree.arithmetics.ball import lift
 from gradagree.arithmetics.model import model
 from gradagree.judged_vector import judged_activation
 from gradagree.reference import Activation, activations
 
+pytestmark = pytest.mark.usefixtures("working_precision")
 BITS = 600
 GRID = np.arange(-96, 97) / 4
 REGISTERED = [made for made in Activation.catalogue.values() if made.__module__.startswith("gradagree.reference")]
@@ -54,12 +55,6 @@ class Planted:
         self.domain = activation.domain
         self.value = activation.value
         self.derivative = derivative
-
-
-@pytest.fixture(autouse=True)
-def working_precision() -> Iterator[None]:
-    with precision(BITS):
-        yield
 
 
 def each(made: list[Activation]) -> Any:

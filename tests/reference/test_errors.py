@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import flint
@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from gradagree.arithmetics import Ball, Dual, Rounded
-from gradagree.arithmetics.ball import lift, precision
+from gradagree.arithmetics.ball import lift
 from gradagree.arithmetics.model import model
 from gradagree.judged import JudgedError
 from gradagree.reference import ErrorFunction, errors
 from gradagree.reference.samples import inside
 
+pytestmark = pytest.mark.usefixtures("working_precision")
 BITS = 600
 EXAMPLES, OUTPUTS = 2, 6
 SHAPE = (EXAMPLES, OUTPUTS)
@@ -71,12 +72,6 @@ class Planted:
         self.domain = error.domain
         self.width = error.width
         self.kink = error.kink
-
-
-@pytest.fixture(autouse=True)
-def working_precision() -> Iterator[None]:
-    with precision(BITS):
-        yield
 
 
 def each(made: list[ErrorFunction]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import flint
@@ -11,17 +11,19 @@ import numpy as np
 import pytest
 
 from gradagree.arithmetics import Ball, Rounded
-from gradagree.arithmetics.ball import lift, precision
+from gradagree.arithmetics.ball import lift
 from gradagree.arithmetics.model import model
 from gradagree.directions import formed_pull
 from gradagree.judged_vector import judged_activation
 from gradagree.reference import Activation, activations
 
+pytestmark = pytest.mark.usefixtures("working_precision")
 BITS = 600
 WIDTH = 6
 MASK = (1.0, 0.0, 1.0, 1.0, 0.0, 1.0)
 REGISTERED = [made for made in Activation.catalogue.values() if made.__module__.startswith("gradagree.reference")]
-DEFAULTS = [made() for made in REGISTERED if made().along_last_axis]
+SLOPED = activations.PreluByColumn(a=(0.25, -0.5, 3.0, 0.0, 1.0, 0.125))
+DEFAULTS = [SLOPED if made is type(SLOPED) else made() for made in REGISTERED if made().along_last_axis]
 VARIANTS = [
     *DEFAULTS,
     activations.GumbelSoftmax(tau=0.5, noise=(0.5, -0.25, 1.0, 0.0, 0.75, -1.0)),
@@ -39,12 +41,6 @@ class Planted:
     def __init__(self, activation: Activation, pull: Callable[[Any, Any], Any]) -> None:
         self.value = activation.value
         self.pull = pull
-
-
-@pytest.fixture(autouse=True)
-def working_precision() -> Iterator[None]:
-    with precision(BITS):
-        yield
 
 
 def each(made: list[Activation]) -> Any:
@@ -116,7 +112,9 @@ def test_that_the_spelling_computes_the_same_function(activation: Activation, fr
     module = pytest.importorskip(framework)
     make = module.tensor if framework == "torch" else module.numpy.asarray
     p = rows(5)
-    observed = np.asarray(getattr(activation, framework)(make(p.astype(np.float32)), module), dtype=np.float64)
+    own = {name: make(np.asarray(getattr(activation, name), np.float32)) for name in activation.own_weights}
+    spelled = getattr(activation.holding(**own), framework)(make(p.astype(np.float32)), module)
+    observed = np.asarray(spelled, dtype=np.float64)
     rules = model("float32", flushes=True)
     expected = judged_activation(activation, True, None, True).value(Rounded.stored(p, rules))
     assert (np.abs(observed - expected.value) <= expected.radius).all()
