@@ -67,7 +67,9 @@ class JudgedActivation:
     def pull(self, p: Rounded, delta_a: Rounded) -> Any:
         """delta_p = A'(p) delta_a."""
         delta_p = self.derivative(p) * delta_a
-        return delta_p.widened(self._underflow(p)) if self.natural else delta_p
+        if not self.natural:
+            return delta_p
+        return delta_p.widened(self._underflow(p) + self._overflow(p, delta_a))
 
     def _underflow(self, p: Rounded) -> np.ndarray:
         """What products of delta_a with the factors of A'(p), in any order, may lose below the smallest numbers."""
@@ -75,6 +77,12 @@ class JudgedActivation:
         rounds = getattr(smooth, "radius", 0.0) != 0
         scale = largest_up_to(self.activation, "derivative", p.value)
         return np.where(rounds, underflow(scale, p.value**2, p.model), 0.0)
+
+    def _overflow(self, p: Rounded, delta_a: Rounded) -> np.ndarray:
+        """Infinite where delta_a times p, with which a program may begin, may not fit, though delta_p does."""
+        size = (np.abs(delta_a.value) + delta_a.radius) * np.maximum(1.0, np.abs(p.value))
+        rounds = getattr(self.activation.derivative(p), "radius", 0.0) != 0
+        return np.where(rounds & (size > p.model.format.largest), np.inf, 0.0)
 
     @property
     def own_weights(self) -> tuple[str, ...]:
@@ -147,9 +155,9 @@ class JudgedError:
         return answer
 
     def _with_slope(self, o: Rounded, t: Any) -> Rounded:
-        """The slope at the kinks; elsewhere nothing is said."""
+        """The slope at the kinks, as it is one rounding beside them; elsewhere nothing is said."""
         slope = error_slope(self.error, o.value, t, self.slope or "")
-        margin = o.model.formula * o.model.u * np.abs(slope)
+        margin = o.model.formula * o.model.u * np.abs(slope) + o.model.quantum
         return Rounded(slope, np.where(self.error.kink(o.value, t), margin, np.nan), o.model)
 
     def _change(self, x: np.ndarray, t: Any) -> np.ndarray:

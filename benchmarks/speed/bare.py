@@ -34,13 +34,13 @@ def written(plan: Any, framework: str, mode: str, path: Path) -> int:
 
 def torch_functions() -> dict[str, Any]:
     import torch
-    from torch.nn import functional as F
+    from torch.nn import functional
 
     return {
-        "id": lambda p: p, "tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid, "gelu": F.gelu,
-        "softplus": lambda p: torch.logaddexp(p, p.new_zeros(())), "elu": F.elu,
-        "sse": lambda o, t: ((o - t) ** 2).sum(), "mse": F.mse_loss, "cross_entropy": F.cross_entropy,
-        "bce_logits": F.binary_cross_entropy_with_logits,
+        "id": lambda p: p, "tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid, "gelu": functional.gelu,
+        "softplus": lambda p: torch.logaddexp(p, p.new_zeros(())), "elu": functional.elu,
+        "sse": lambda o, t: ((o - t) ** 2).sum(), "mse": functional.mse_loss, "cross_entropy": functional.cross_entropy,
+        "bce_logits": functional.binary_cross_entropy_with_logits,
     }  # fmt: skip
 
 
@@ -71,7 +71,7 @@ def forward(functions: dict[str, Any], case: dict[str, Any], x: Any, weights: An
 
 def numbers(data: Any, k: int, case: dict[str, Any]) -> tuple[Any, ...]:
     weights = [data[f"{k} w{i}"] for i in range(case["boxes"])]
-    biases = [data[f"{k} b{i}"] if f"{k} b{i}" in data else None for i in range(case["boxes"])]
+    biases = [data.get(f"{k} b{i}") for i in range(case["boxes"])]
     return data[f"{k} inputs"], weights, biases, data[f"{k} targets"]
 
 

@@ -37,7 +37,7 @@ def beside_bare(cases: int, rounds: int) -> dict[str, Any]:
         return {"cases": cases, "asked": asked, "modes": both, "times": turns(contests, rounds, warm=False)}
 
 
-def run(cases: int, out: Path, *options: str, command: tuple[str, ...] = ()) -> int:
+def run(cases: int, out: Path, *options: str) -> int:
     """`gradagree run` on so many cases in float64, without its report being looked at; its largest memory."""
     shutil.rmtree(out, ignore_errors=True)
     chosen = [f"--{name}={value}" for name, value in ONLY.items()]
