@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gradagree.arithmetics.rounded import Rounded
-from gradagree.judged import JudgedError
+from gradagree.judged_error import JudgedError
 from gradagree.judged_vector import judged_activation
 from gradagree.kinks import SLOPES, Kinks
 from gradagree.verdict import Verdict

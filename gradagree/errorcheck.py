@@ -38,7 +38,9 @@ class ErrorCheck:
     def both(self) -> Iterator[Comparison]:
         """E, and delta_p."""
         o, observed = Rounded.handed(self.plain_o, self.model), self.answer.sensitivities[-1]
-        yield self.cleared.get("E") or compare(ERROR_BOX, "E", np.asarray(self.answer.E), lambda how: self.value(how, o))
+        yield self.cleared.get("E") or compare(
+            ERROR_BOX, "E", np.asarray(self.answer.E), lambda how: self.value(how, o)
+        )
         yield self.cleared.get("delta_p") or compare(
             ERROR_BOX, "delta_p", observed, lambda how: self.box(how).pull(o), self.kinks
         )
