@@ -147,8 +147,8 @@ def report(folders: tuple[Path, ...], out: Path | None, strict: bool) -> int:
 @extensions
 def list_(what: str, ext: tuple[str, ...]) -> int:
     """List what there is."""
-    from gradagree.console import print_list
     from gradagree.declared import load_all
+    from gradagree.listing import print_list
 
     if what not in LISTS:
         raise UsageError(f"list {what!r}: {nearest(what, LISTS)}")
