@@ -19,6 +19,7 @@ from typing import Any
 import click
 
 from gradagree.cli_new import new
+from gradagree.cli_options import ending_options, known_option
 from gradagree.cli_survey import survey
 from gradagree.cli_train import train
 from gradagree.errors import UsageError, nearest
@@ -72,6 +73,7 @@ def choices(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--regimes", metavar="LIST", help="By default ordinary,grid,zeros; data sets too.")
 @click.option("--profile", default="ci", show_default=True, metavar="NAME", help="quick, ci or nightly.")
 @extensions
+@ending_options
 @click.option("--budget", type=float, metavar="SECONDS", help="Begin no case after so long.")
 @click.option("--workers", type=int, metavar="N", help="Processes per framework; by default one a core.")
 @click.option("--strict", is_flag=True, help="Lost digits (inaccurate) fail too.")
@@ -84,21 +86,22 @@ def run(
     Every LIST is separated by commas; "all" stands for all.
     """
     from gradagree import campaign
-    from gradagree.console import Progress, shown
+    from gradagree.console import Progress
     from gradagree.declared import files
+    from gradagree.finishing import Ending
 
     if workers is not None and workers < 1:
         raise UsageError(f"--workers {workers}: give a whole number of at least 1")
     if budget is not None and not 0 < budget < math.inf:
         raise UsageError(f"--budget {budget:g}: give a number of seconds above 0")
-    plan = campaign.prepare(ext, options)
+    ending, plan = Ending.of(options), campaign.prepare(ext, options)
     folder = out or campaign.default_folder()
     with Progress(sum(plan.counts().values())) as progress:
         interrupted = campaign.execute(
             plan, folder, extensions=files(ext), workers=workers, command=shlex.join(["gradagree", *sys.argv[1:]]),
             strict=strict, budget=budget, progress=progress,
         )  # fmt: skip
-    status = shown([folder], folder, strict)
+    status = ending.finish(folder, strict, None if interrupted else files(ext))
     return 130 if interrupted else status
 
 
@@ -127,19 +130,21 @@ def replay(case: str, frameworks: str | None, modes: str | None, ext: tuple[str,
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="By default the first folder.")
 @click.option("--strict", is_flag=True, help="Lost digits (inaccurate) fail too.")
-def report(folders: tuple[Path, ...], out: Path | None, strict: bool) -> int:
+@known_option
+def report(folders: tuple[Path, ...], out: Path | None, strict: bool, known: str | None) -> int:
     """Write the reports of one results folder anew, or of several as one.
 
     Of a folder that only holds results folders, write the index page.
     """
     from gradagree.console import shown
     from gradagree.journal import META
+    from gradagree.known import find_known
     from gradagree.reporting import write_index
 
     if len(folders) == 1 and out is None and not (folders[0] / META).exists() and any(folders[0].glob(f"*/{META}")):
         click.echo(f"Index: {write_index(folders[0])}")
         return 0
-    return shown(list(folders), out or folders[0], strict)
+    return shown(list(folders), out or folders[0], strict, find_known(known))
 
 
 @commands.command(name="list")

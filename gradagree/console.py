@@ -17,6 +17,7 @@ from rich.text import Text
 
 from gradagree.cases import Case
 from gradagree.comparison import Comparison
+from gradagree.known import Entry
 from gradagree.replay import Replayed
 from gradagree.verdict import Record, Verdict, exit_code, plain
 
@@ -48,13 +49,16 @@ class Progress:
         self._bar.stop()
 
 
-def shown(sources: Sequence[Path], folder: Path, strict: bool) -> int:
-    """Write the reports of the sources into a folder, print the summary, and return the exit code."""
+def shown(sources: Sequence[Path], folder: Path, strict: bool, known: Sequence[Entry] | None = None) -> int:
+    """Write the reports of the sources into a folder, print the summary, and return the exit code.
+
+    known are the accepted differences; by default those that the runs kept.
+    """
     from gradagree.reporting import print_summary, write_reports
 
-    summary = write_reports(folder, sources=list(sources))
+    summary = write_reports(folder, sources=list(sources), known=known)
     print_summary(summary, Console(), folder)
-    return exit_code(summary.counts, strict)
+    return summary.ended(strict)
 
 
 def mark(verdict: Verdict) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gradagree.journal import make_folder, read_meta, write_text
+from gradagree.known import Entry
 from gradagree.reporting.console import print_summary
 from gradagree.reporting.html import page
 from gradagree.reporting.index import write_index
@@ -19,14 +20,17 @@ from gradagree.reporting.training import write_training
 __all__ = ["Summary", "print_summary", "summarize", "write_index", "write_reports", "write_training"]
 
 
-def write_reports(folder: Path, sources: Sequence[Path] | None = None) -> Summary:
+def write_reports(folder: Path, sources: Sequence[Path] | None = None, known: Sequence[Entry] | None = None) -> Summary:
     """The summary of the folder's records, written into it as report.md, report.html and junit.xml.
 
-    With sources, the records of these folders are reported as one, and the folder is made if need be. Raises UsageError
-    where a folder holds no results, or where two of them contradict each other.
+    With sources, the records of these folders are reported as one, and the folder is made if need be. known are the
+    accepted differences; by default those that the runs kept. Raises UsageError where a folder holds no results, or
+    where two of them contradict each other.
     """
     folders = list(sources) if sources else [folder]
     meta = merged_meta([read_meta(source) for source in folders])
+    if known is not None:
+        meta = {**meta, "known": [entry.told() for entry in known]}
     summary = summarize(meta, records_of(folders))
     make_folder(folder)
     write_text(folder / "report.md", document(summary))

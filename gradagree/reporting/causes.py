@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from gradagree.known import Entry
 from gradagree.reporting.texts import value_of
 from gradagree.verdict import ORDER, Record, Verdict
 
@@ -30,11 +31,12 @@ class Cause(NamedTuple):
 
 @dataclass
 class Finding:
-    """One cause, how many records have it, and the one with the largest ratio."""
+    """One cause, how many records have it, the one with the largest ratio, and the known difference that it is."""
 
     cause: Cause
     example: Record
     count: int = 1
+    accepted: Entry | None = None
 
     @property
     def ratio(self) -> float:
@@ -50,19 +52,19 @@ class Finding:
 class Findings:
     """Findings by cause; past the room for causes of a verdict, its further records are only counted."""
 
-    known: dict[Cause, Finding] = field(default_factory=dict)
+    known: dict[tuple[Cause, Entry | None], Finding] = field(default_factory=dict)
     causes: Counter[Verdict] = field(default_factory=Counter)
     further: int = 0
 
-    def add(self, record: Record) -> None:
+    def add(self, record: Record, accepted: Entry | None = None) -> None:
         cause = cause_of(record)
-        found = self.known.get(cause)
+        found = self.known.get((cause, accepted))
         if found is not None:
             found.count += 1
             found.example = max(found.example, record, key=_ratio)
         elif self.causes[record.verdict] < ROOM:
             self.causes[record.verdict] += 1
-            self.known[cause] = Finding(cause, record)
+            self.known[cause, accepted] = Finding(cause, record, accepted=accepted)
         else:
             self.further += 1
 
@@ -70,13 +72,17 @@ class Findings:
         return len(self.known)
 
     def __iter__(self) -> Iterator[Finding]:
-        """The worst verdict first, and within it the largest ratio."""
-        return iter(sorted(self.known.values(), key=lambda found: (ORDER[found.cause.verdict], -found.ratio)))
+        """What is not known first, of that the worst verdict, and within it the largest ratio."""
+        return iter(sorted(self.known.values(), key=_place))
 
 
 def cause_of(record: Record) -> Cause:
     part = (record.entry or "").partition("[")[0]
     return Cause(record.verdict, record.framework, record.mode, record.function or "", part, record.dtype)
+
+
+def _place(found: Finding) -> tuple[bool, int, float]:
+    return found.accepted is not None, ORDER[found.cause.verdict], -found.ratio
 
 
 def _ratio(record: Record) -> float:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gradagree.reporting.accepted import Standing
 from gradagree.reporting.causes import Finding
 from gradagree.reporting.matrix import ACTIVATION, Cell
 from gradagree.reporting.provenance import failed_probes
@@ -33,6 +34,8 @@ def print_summary(summary: Summary, console: Console, folder: Path) -> None:
         say.line(Text(f"✗ probe failed: {line}", style="bold red"))
     for table in _matrix(summary, console.width):
         say.table(table)
+    for one in summary.accepted.standings():
+        _known(say, one)
     if summary.sharpness:
         say.table(_sharpness(summary))
     findings = list(summary.findings)
@@ -111,14 +114,24 @@ def _sharpness(summary: Summary) -> list[list[Text]]:
     return table
 
 
+def _known(say: Printer, one: Standing) -> None:
+    """One line for each known difference, and why it fails the run where it does."""
+    spent = one.expired or one.stale
+    words = f"{'✗' if spent else '·'} {visible(one.entry.words)}: {visible(one.state)}"
+    words += f" in {counted(one.covered, 'record')}" if one.covered else ""
+    remedy = " (remove the entry, or correct it)" if one.stale else ""
+    say.line(Text(words + remedy, style=STYLES["bad" if spent else "none"]))
+
+
 def _finding(say: Printer, finding: Finding, extensions: Sequence[str]) -> None:
     cause, example = finding.cause, finding.example
     names = [
         named(f"{cause.framework} {cause.mode}"),
         *map(named, filter(None, (cause.function, cause.part, cause.dtype))),
     ]
-    head = f"{mark(cause.verdict)} {cause.verdict}  {' · '.join(names)}  {counted(finding.count, 'record')}"
-    lines = [Text(head, style=style(cause.verdict))]
+    known = "" if finding.accepted is None else " (known)"
+    head = f"{mark(cause.verdict)} {cause.verdict}{known}  {' · '.join(names)}  {counted(finding.count, 'record')}"
+    lines = [Text(head, style=style(cause.verdict) if finding.accepted is None else "dim")]
     if example.expected is not None or example.observed is not None:
         place = ", ".join([f"box {named(example.box)}"] * (example.box is not None) + [named(example.entry or "")])
         lines.append(

@@ -26,7 +26,7 @@ def page(summary: Summary) -> str:
     """The whole page as text."""
     findings, heads = list(summary.findings), header(list(summary.columns))
     values = {
-        "summary": summary, "groups": GROUPS, "header": heads,
+        "summary": summary, "standings": list(summary.accepted.standings()), "groups": GROUPS, "header": heads,
         "columns": [column for _, theirs in heads for column in theirs], "findings": findings[:MOST_FINDINGS],
         "unshown": findings[MOST_FINDINGS:], "parted": parted,
         "replay": partial(texts.replay, extensions=summary.extensions),
