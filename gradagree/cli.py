@@ -1,4 +1,4 @@
-"""The command line: run, train, replay, report, survey, list, new.
+"""The command line: run, train, replay, report, compare, survey, list, new.
 
 Exit codes: 0 agree, 1 a failing verdict, 2 usage or configuration, 3 internal error, 5 nothing compared, 130
 interrupted.
@@ -18,6 +18,7 @@ from typing import Any
 
 import click
 
+from gradagree.cli_compare import compare
 from gradagree.cli_new import new
 from gradagree.cli_options import ending_options, known_option
 from gradagree.cli_survey import survey
@@ -163,6 +164,7 @@ def list_(what: str, ext: tuple[str, ...]) -> int:
 
 
 commands.add_command(train)
+commands.add_command(compare)
 commands.add_command(new)
 commands.add_command(survey)
 

@@ -13,7 +13,7 @@ __all__ = ["code", "fitting", "prose", "table", "verdict_word"]
 ROOM = 120_000
 """Bytes of one section's rows; what does not fit is counted."""
 PLAIN_CODE = re.compile(r"[\w .,:;=+()\-/%*'\"\[\]{}@#!?^~]+")
-SPECIAL = re.compile(r"[^\w ,;=+%?'\"(){}–×±…/:.-]|(?<=www)\.|:(?=//)")
+SPECIAL = re.compile(r"[^\w ,;=+%?'\"(){}–×±…✓✗/:.-]|(?<=www)\.|:(?=//)")
 
 
 def prose(text: str) -> str:
