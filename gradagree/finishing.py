@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import click
 
 from gradagree.errors import UsageError
 from gradagree.journal import META, read_meta, write_text
@@ -36,13 +39,17 @@ class Ending:
 
         extensions are the files of the user's own functions; with None, nothing is shrunk.
         """
+        from rich.console import Console
+
         from gradagree.console import shown
         from gradagree.shrinking import shrink_findings
 
         if self.known is not None:
             keep(folder, self.known)
         if self.shrink and extensions is not None:
-            shrink_findings(folder, self.shrink, extensions)
+            console = Console(stderr=True)
+            with console.status("making failing cases small") if console.is_terminal else contextlib.nullcontext():
+                shrink_findings(folder, self.shrink, extensions, lambda text: click.echo(text, err=True))
         return shown([folder], folder, strict)
 
 

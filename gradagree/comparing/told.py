@@ -111,7 +111,7 @@ def _moves(found: Differences) -> Table:
 def _move(move: Move) -> tuple[str, ...]:
     what = ("less" if move.worse else "more") + (" accurate" if move.what == ACCURACY else " sharp")
     return (
-        f"{what}: {move.what}", move.column.words, named(move.dtype), named(move.function) or "all",
+        what, move.column.words, named(move.dtype), named(move.function) or "all",
         shown_number(move.cases), f"{move.factor:.3g}", _between(move.between), _between(move.noise),
     )  # fmt: skip
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from gradagree.shrinking.findings import shrink_findings
+from gradagree.shrinking.kept import Small, read_small
+from gradagree.shrinking.search import INSTALL, Shrunk, can_shrink, shrink
+from gradagree.shrinking.whole import Asked
 
-__all__ = ["shrink_findings"]
-
-
-def shrink_findings(folder: Path, seconds: float, extensions: Sequence[str] = ()) -> None:
-    """Shrink each finding of a results folder."""
+__all__ = ["INSTALL", "Asked", "Shrunk", "Small", "can_shrink", "read_small", "shrink", "shrink_findings"]
