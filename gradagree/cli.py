@@ -19,15 +19,14 @@ from typing import Any
 import click
 
 from gradagree.cli_compare import compare
+from gradagree.cli_list import list_
 from gradagree.cli_new import new
-from gradagree.cli_options import ending_options, known_option
+from gradagree.cli_options import ending_options, extensions, known_option
 from gradagree.cli_survey import survey
 from gradagree.cli_train import train
 from gradagree.errors import UsageError, nearest
 
 __all__ = ["main"]
-
-LISTS = ("activations", "errors", "frameworks", "modes", "regimes")
 
 
 class Commands(click.Group):
@@ -49,12 +48,6 @@ def commands(context: click.Context) -> None:
     """Is this gradient right? Backpropagation derived by hand judges PyTorch and JAX, box by box."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
-
-
-def extensions(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--ext", "ext", multiple=True, metavar="FILE", help="A Python file with your own functions; loading it runs it."
-    )(command)
 
 
 def choices(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -111,7 +104,10 @@ def run(
 @choices
 @extensions
 @click.option("--dir", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Results folder of an alias.")
-def replay(case: str, frameworks: str | None, modes: str | None, ext: tuple[str, ...], folder: Path | None) -> int:
+@click.option("--script", is_flag=False, flag_value="", metavar="[FILE]", help="Write a stand-alone script of it.")
+def replay(
+    case: str, frameworks: str | None, modes: str | None, ext: tuple[str, ...], folder: Path | None, script: str | None
+) -> int:
     """Check one case again and show every box.
 
     ID is a case's text, or its six digits within a results folder; FILE is a case file.
@@ -124,7 +120,8 @@ def replay(case: str, frameworks: str | None, modes: str | None, ext: tuple[str,
 
     load_all(ext)
     found = find(case, folder)
-    return print_replay(found, replayed(found, Plan.of([found], frameworks, modes or "all"), files(ext)))
+    shown = list(replayed(found, Plan.of([found], frameworks, modes or "all"), files(ext)))
+    return print_replay(found, shown, script, files(ext))
 
 
 @commands.command()
@@ -148,22 +145,8 @@ def report(folders: tuple[Path, ...], out: Path | None, strict: bool, known: str
     return shown(list(folders), out or folders[0], strict, find_known(known))
 
 
-@commands.command(name="list")
-@click.argument("what", metavar="|".join(LISTS))
-@extensions
-def list_(what: str, ext: tuple[str, ...]) -> int:
-    """List what there is."""
-    from gradagree.console import print_list
-    from gradagree.declared import load_all
-
-    if what not in LISTS:
-        raise UsageError(f"list {what!r}: {nearest(what, LISTS)}")
-    load_all(ext)
-    print_list(what)
-    return 0
-
-
 commands.add_command(train)
+commands.add_command(list_)
 commands.add_command(compare)
 commands.add_command(new)
 commands.add_command(survey)

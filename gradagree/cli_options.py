@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-__all__ = ["ending_options", "known_option"]
+__all__ = ["ending_options", "extensions", "known_option"]
 
 
 def known_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -22,3 +22,10 @@ def ending_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return known_option(
         click.option("--shrink", type=float, default=20.0, show_default=True, metavar="SECONDS", help=text)(command)
     )
+
+
+def extensions(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--ext."""
+    return click.option(
+        "--ext", "ext", multiple=True, metavar="FILE", help="A Python file with your own functions; loading it runs it."
+    )(command)

@@ -65,13 +65,20 @@ def mark(verdict: Verdict) -> str:
     return MARKS.get(verdict, "✗" if verdict.fails else "~")
 
 
-def print_replay(case: Case, replayed: Iterable[Replayed]) -> int:
-    """Every framework and mode with its boxes, and the exit code of their verdicts."""
+def print_replay(
+    case: Case, replayed: Iterable[Replayed], script: str | None = None, extensions: Sequence[str] = ()
+) -> int:
+    """Every framework and mode with its boxes, and the exit code of their verdicts.
+
+    script names the file to write a stand-alone script of the worst into; an empty one stands for a name of its own.
+    """
     console = Console()
     console.print(Text(case.spec, style="bold"), soft_wrap=True)
     console.print(f"{case.size:,} weights, {case.batch} examples, {case.dtype}, sha256 {case.arrays().sha256[:16]}")
     counts: dict[Verdict, int] = {}
+    records = []
     for record, comparisons in replayed:
+        records.append(record)
         counts[record.verdict] = counts.get(record.verdict, 0) + 1
         console.print()
         console.print(Text(_headline(record), style="bold red" if record.verdict.fails else "bold"))
@@ -79,7 +86,24 @@ def print_replay(case: Case, replayed: Iterable[Replayed]) -> int:
             console.print(_boxes(case, comparisons))
         if record.entry is not None and (record.verdict.fails or record.verdict is Verdict.INACCURATE):
             console.print(Text(_finding(record)))
+    if script is not None:
+        _print_script(console, case, records, script, extensions)
     return exit_code(counts)
+
+
+def _print_script(
+    console: Console, case: Case, records: Sequence[Record], path: str, extensions: Sequence[str]
+) -> None:
+    """Write the script and the issue text beside it, and show what the script says."""
+    from gradagree.standalone import write_script
+
+    console.print()
+    written = write_script(case, records, Path(path) if path else None, extensions)
+    if written is None:
+        console.print("No script is written: nothing is wrong.")
+        return
+    console.print(Text(f"Script: {written.script}\nIssue: {written.issue}"), soft_wrap=True)
+    console.print(Text(f"The script ends with {written.ended} and says:\n{written.said}"), soft_wrap=True)
 
 
 def _headline(record: Record) -> str:

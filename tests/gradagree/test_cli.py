@@ -48,8 +48,8 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def run_of(fake: str, modes: str, framework: str = "numpy_fake") -> list[str]:
-    options = ["--frameworks", framework, "--modes", modes, "--cases", "2", "--workers", "1", "--out", "results"]
-    return ["run", "--ext", fake, *options]
+    options = ["--frameworks", framework, "--modes", modes, "--cases", "2", "--workers", "1"]
+    return ["run", "--ext", fake, "--shrink", "0", "--out", "results", *options]
 
 
 @pytest.mark.parametrize(
