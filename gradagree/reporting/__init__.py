@@ -13,6 +13,7 @@ from gradagree.reporting.index import write_index
 from gradagree.reporting.junit import suites
 from gradagree.reporting.markdown import document
 from gradagree.reporting.provenance import merged_meta
+from gradagree.reporting.small import read_small
 from gradagree.reporting.sources import records_of
 from gradagree.reporting.summary import Summary, summarize
 from gradagree.reporting.training import write_training
@@ -32,6 +33,7 @@ def write_reports(folder: Path, sources: Sequence[Path] | None = None, known: Se
     if known is not None:
         meta = {**meta, "known": [entry.told() for entry in known]}
     summary = summarize(meta, records_of(folders))
+    summary.small = read_small(folders)
     make_folder(folder)
     write_text(folder / "report.md", document(summary))
     write_text(folder / "report.html", page(summary))

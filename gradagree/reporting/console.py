@@ -14,6 +14,7 @@ from gradagree.reporting.accepted import Standing
 from gradagree.reporting.causes import Finding
 from gradagree.reporting.matrix import ACTIVATION, Cell
 from gradagree.reporting.provenance import failed_probes
+from gradagree.reporting.small import Small, numbers
 from gradagree.reporting.summary import Summary
 from gradagree.reporting.texts import brief, counted, exact, mark, named, replay, visible
 from gradagree.verdict import Verdict
@@ -40,7 +41,7 @@ def print_summary(summary: Summary, console: Console, folder: Path) -> None:
         say.table(_sharpness(summary))
     findings = list(summary.findings)
     for finding in findings[:MOST_FINDINGS]:
-        _finding(say, finding, summary.extensions)
+        _finding(say, finding, summary.extensions, summary.small.get(finding.cause))
     further = len(findings) - MOST_FINDINGS
     if further > 0:
         say.line(Text(f"{counted(further, 'further cause')} in the report.", style="dim"))
@@ -123,7 +124,7 @@ def _known(say: Printer, one: Standing) -> None:
     say.line(Text(words + remedy, style=STYLES["bad" if spent else "none"]))
 
 
-def _finding(say: Printer, finding: Finding, extensions: Sequence[str]) -> None:
+def _finding(say: Printer, finding: Finding, extensions: Sequence[str], small: Small | None) -> None:
     cause, example = finding.cause, finding.example
     names = [
         named(f"{cause.framework} {cause.mode}"),
@@ -141,6 +142,9 @@ def _finding(say: Printer, finding: Finding, extensions: Sequence[str]) -> None:
         lines.append(Text(f"  observed {exact(example.observed, example.dtype)}"))
     if example.reason:
         lines.append(Text(f"  {visible(example.reason, 300)}"))
+    if small is not None:
+        arrays = ", ".join(f"{name} {inside}" for name, inside in numbers(small))
+        lines.append(Text(visible(f"  smallest case {small.record.spec.rpartition(':')[0]}: {arrays}", 300)))
     for line in lines:
         say.console.print(say.text(line), highlight=False)
     say.line(Text(f"  {replay(example, extensions)}"), whole=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from gradagree.reporting.causes import Finding
 from gradagree.reporting.marked import code, fitting, prose, table, verdict_word
 from gradagree.reporting.matrix import GROUPS, Cell, Column
 from gradagree.reporting.provenance import failed_probes, not_installed, runs_of
+from gradagree.reporting.small import Small, numbers
 from gradagree.reporting.summary import Summary
 from gradagree.reporting.texts import brief, counted, exact, mark, replay, shown_number, visible
 from gradagree.verdict import ORDER
@@ -37,14 +38,12 @@ def _findings(summary: Summary) -> Iterator[str]:
     yield "\n## Findings"
     if not len(summary.findings):
         yield "\nNone." if summary.compared else "\nNone: nothing was compared."
-    yield from fitting(
-        (_finding(finding, summary.extensions) for finding in summary.findings), "causes", ROOM_FOR_FINDINGS
-    )
+    yield from fitting((_finding(finding, summary) for finding in summary.findings), "causes", ROOM_FOR_FINDINGS)
     if summary.findings.further:
         yield f"\n{counted(summary.findings.further, 'further record')} of other causes in results.jsonl."
 
 
-def _finding(finding: Finding, extensions: Sequence[str]) -> str:
+def _finding(finding: Finding, summary: Summary) -> str:
     cause, example = finding.cause, finding.example
     names = [code(name) for name in (cause.framework, cause.mode, cause.function, cause.part, cause.dtype) if name]
     known = finding.accepted
@@ -62,7 +61,20 @@ def _finding(finding: Finding, extensions: Sequence[str]) -> str:
     )
     place += [f"{brief(example.ratio)} times the tolerance"] * (example.ratio is not None)
     lines.append(f"- {', '.join([*place, f'version {code(example.version)}'])}")
-    return "\n".join([*lines, f"\n```sh\n{replay(example, extensions)}\n```"])
+    lines.append(f"\n```sh\n{replay(example, summary.extensions)}\n```")
+    small = summary.small.get(cause)
+    return "\n".join(lines + ([] if small is None else list(_small(small))))
+
+
+def _small(small: Small) -> Iterator[str]:
+    """The smallest case, and its numbers."""
+    record = small.record
+    told = ""
+    if record.expected is not None:
+        told = f": expected {exact(record.expected, record.dtype)}, observed {exact(record.observed, record.dtype)}"
+    arrays = "; ".join(f"{prose(name)} {prose(inside)}" for name, inside in numbers(small))
+    yield f"\nThe smallest case that fails in the same way{told}. {code(record.spec)}, {arrays}"
+    yield f"\n```sh\n{small.command}\n```"
 
 
 def _known(summary: Summary) -> Iterator[str]:

@@ -12,11 +12,12 @@ from gradagree.known import Entry, known_of
 from gradagree.reporting.accepted import Accepted
 from gradagree.reporting.answer import sentence
 from gradagree.reporting.blocks import Blocks
-from gradagree.reporting.causes import Findings
+from gradagree.reporting.causes import Cause, Findings
 from gradagree.reporting.folding import Groups, Names
 from gradagree.reporting.matrix import Column, Matrix, parts_of
 from gradagree.reporting.provenance import mapping, planned
 from gradagree.reporting.rows import Rows
+from gradagree.reporting.small import Small
 from gradagree.reporting.spread import Spread
 from gradagree.reporting.texts import named, value_of, visible
 from gradagree.verdict import Record, Verdict, exit_code
@@ -80,6 +81,7 @@ class Summary:
     blocks: Blocks = field(default_factory=Blocks)
     rows: Rows = field(default_factory=Rows)
     accepted: Accepted = field(default_factory=Accepted)
+    small: dict[Cause, Small] = field(default_factory=dict)
     _dtypes: Names = field(default_factory=lambda: Names(MOST_DTYPES))
 
     def __post_init__(self) -> None:

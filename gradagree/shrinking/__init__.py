@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from gradagree.reporting.small import Small, read_small
 from gradagree.shrinking.findings import shrink_findings
-from gradagree.shrinking.kept import Small, read_small
 from gradagree.shrinking.search import INSTALL, Shrunk, can_shrink, shrink
 from gradagree.shrinking.whole import Asked
 

@@ -15,7 +15,7 @@ from gradagree.replay import with_arrays
 from gradagree.reporting.accepted import Accepted
 from gradagree.reporting.causes import Cause, Finding, Findings
 from gradagree.reporting.matrix import Column
-from gradagree.shrinking.kept import write_small
+from gradagree.reporting.small import write_small
 from gradagree.shrinking.search import INSTALL, can_shrink, shrink
 from gradagree.shrinking.whole import Asked
 from gradagree.verdict import Record

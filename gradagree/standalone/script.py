@@ -1,5 +1,4 @@
-"""A script of its own for one finding: it needs NumPy and the framework, holds the numbers, and ends with 1 while the
-fault exists."""
+"""A finding as a script: it needs NumPy and the framework, holds the numbers, and ends with 1 while the fault exists."""
 
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ import pytest
 
 from gradagree import campaign, cli, drivers
 from gradagree.adapters import Adapter
-from gradagree.cli import LISTS, code
+from gradagree.cli import code
+from gradagree.cli_list import LISTS
 from gradagree.journal import Journal, read_meta, read_records
 from gradagree.verdict import Record, Verdict
 

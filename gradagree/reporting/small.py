@@ -8,15 +8,18 @@ from typing import Any
 
 import msgspec
 
+from gradagree.arithmetics.model import FORMATS
 from gradagree.casefile import kept_file, told, write_case
 from gradagree.cases import Case
 from gradagree.journal import CASES, make_folder, write_text
 from gradagree.reporting.causes import Cause
+from gradagree.reporting.texts import named, quoted, value_of, visible
 from gradagree.verdict import Record
 
-__all__ = ["SHRUNK", "Small", "read_small", "write_small"]
+__all__ = ["SHRUNK", "Small", "numbers", "read_small", "write_small"]
 
 SHRUNK = "shrunk.jsonl"
+MOST_NUMBERS = 40
 
 
 class Small(msgspec.Struct, frozen=True):
@@ -29,6 +32,41 @@ class Small(msgspec.Struct, frozen=True):
     of: str
     record: Record
     arrays: dict[str, dict[str, Any]]
+
+    @property
+    def file(self) -> str:
+        """Where its folder keeps it as a case."""
+        form = FORMATS.get(self.record.dtype)
+        return named(f"{CASES}/{self.record.sha256[:12]}.{form.short if form else '?'}.json")
+
+    @property
+    def command(self) -> str:
+        """What makes a script of it, typed in the results folder."""
+        column = named(f"{self.record.framework}:{self.record.mode}")
+        return f"gradagree replay {quoted(self.file)} --modes {quoted(column)} --script"
+
+
+def numbers(small: Small) -> list[tuple[str, str]]:
+    """Each array's name and its numbers, ``[[0, 0.5]]``; of many only how many there are."""
+    found = []
+    for name, array in small.arrays.items():
+        values = array.get("values")
+        shape = [n for n in array.get("shape", ()) if isinstance(n, int)]
+        values = values if isinstance(values, list) else []
+        if len(values) > MOST_NUMBERS:
+            found.append((named(name), f"{len(values):,} numbers"))
+        else:
+            texts = [f"{value_of(x):.17g}" if isinstance(x, str | int | float) else "?" for x in values]
+            found.append((named(name), visible(_nested(texts, shape))))
+    return found
+
+
+def _nested(texts: list[str], shape: list[int]) -> str:
+    if len(shape) < 2 or not texts:
+        return f"[{', '.join(texts)}]"
+    size = max(1, len(texts) // max(1, shape[0]))
+    rows = [_nested(texts[k : k + size], shape[1:]) for k in range(0, len(texts), size)]
+    return f"[{', '.join(rows)}]"
 
 
 def write_small(folder: Path, found: Iterable[tuple[Cause, str, Case, Record]]) -> None:
