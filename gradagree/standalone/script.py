@@ -1,4 +1,4 @@
-"""A finding as a script: it needs NumPy and the framework, holds the numbers, and ends with 1 while the fault exists."""
+"""A finding as a script that needs only NumPy and the framework, and ends with 1 while the fault exists."""
 
 from __future__ import annotations
 
