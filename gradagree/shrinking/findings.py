@@ -56,18 +56,23 @@ def _findings(folder: Path) -> Iterator[Finding]:
 def _shrunk(
     folder: Path, findings: Sequence[Finding], deadline: float, extensions: Sequence[str]
 ) -> Iterator[tuple[Cause, str, Case, Record]]:
-    """Each gets its share of the time that is left; those of one framework follow each other, in one process."""
+    """Each gets its share of the time that is left; those of one framework follow each other, in one process.
+
+    What a process takes to start is not counted.
+    """
     frameworks = list(dict.fromkeys(finding.cause.framework for finding in findings))
     ordered = sorted(findings, key=lambda finding: frameworks.index(finding.cause.framework))
     process: FrameworkProcess | None = None
     try:
         for left, finding in zip(range(len(ordered), 0, -1), ordered, strict=True):
-            share = (deadline - time.monotonic()) / left
             if process is None or process.framework != finding.cause.framework:
                 if process is not None:
                     process.close()
                 process = FrameworkProcess(finding.cause.framework, extensions)
+                begun = time.monotonic()
                 process.start()
+                deadline += time.monotonic() - begun
+            share = (deadline - time.monotonic()) / left
             example = finding.example
             try:
                 case = with_arrays(Case.parse(example.spec), folder)

@@ -1,4 +1,4 @@
-"""The story of an upgrade, as the docs tell it: baseline, change, gate, known entry, green again, and the entry gone."""
+"""The story of an upgrade as the docs tell it: baseline, change, gate, known entry, green again, entry gone."""
 
 from __future__ import annotations
 
