@@ -88,11 +88,12 @@ class Cutter:
             b = whole.arrays.biases[k - 1]
             biases.append(None if b is None or self.draw(1) == 0 else b[columns])
         p = whole.inputs[first - 1][np.ix_(examples, units[0])]
+        outputs = units[-1]
+        if last > len(whole.arrays.weights) and activations:
+            outputs = self.through(activations[-1], units[-2])
         if not weights:
-            activations.insert(0, Activation.named("id"))
-            weights.append(np.eye(p.shape[-1]))
-            biases.append(None)
-        outputs = units[last + 1 - first]
+            activations = activations or [Activation.named("id")]
+            weights, biases = [np.eye(activations[-1].width(p.shape[-1]) or 0)], [None]
         if kept:
             error, targets = case.error, self.targets(examples, outputs)
         else:
@@ -100,6 +101,10 @@ class Cutter:
             targets = whole.inputs[last][picked] - whole.sensitivities[last][picked] / 2
             targets = rounded_to(targets, FORMATS[dtype].precision)
         return made(activations, error, dtype, Arrays(tuple(weights), tuple(biases), p, targets))
+
+    def through(self, activation: Activation, units: np.ndarray) -> np.ndarray:
+        """The outputs that belong to these units, where no weights are between."""
+        return np.arange(activation.width(len(units)) or 0) if activation.along_last_axis else units
 
     def rows(self, activation: Activation, w: np.ndarray, units: np.ndarray) -> np.ndarray:
         """The rows of w that belong to what the activation makes of these units."""

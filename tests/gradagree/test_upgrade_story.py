@@ -69,7 +69,7 @@ def test_that_the_upgrade_story_holds(
     ended, said = typed(f"{RUN} new")
     assert ended == 1
     if importlib.util.find_spec("hypothesis") is not None:
-        assert "smallest case 1-1:kernel:sse:n1:f64:explicit" in " ".join(said.split())
+        assert "smallest case 1-1:kernel:sse:n1:f64:explicit:" in " ".join(said.split())
     ended, said = typed("compare baseline.jsonl new --gate --out pages")
     assert ended == 1
     assert "a regression." in " ".join(said.split())
