@@ -7,19 +7,16 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from gradagree.comparing.losses import MISSING, Loss, judges, losses_between
 from gradagree.comparing.moves import Move, moves
-from gradagree.comparing.noise import more_lost_than_gained
 from gradagree.comparing.side import Judged, Side
 from gradagree.known import Entry
 from gradagree.reporting.causes import Cause, cause_of
-from gradagree.reporting.matrix import Column, parts_of
+from gradagree.reporting.matrix import Column
 from gradagree.reporting.texts import named
 from gradagree.verdict import ORDER, Record, Verdict
 
-__all__ = ["Change", "Differences", "Loss", "Turn", "compare_runs"]
-
-MISSING = "not run"
-OPEN = (Verdict.UNDECIDED, Verdict.OUT_OF_RANGE)
+__all__ = ["Change", "Differences", "Turn", "compare_runs"]
 
 
 @dataclass
@@ -27,6 +24,7 @@ class Change:
     """Records of one cause that fail in one run alone, and what they were in the other."""
 
     cause: Cause
+    mode: str
     example: Record
     known: Entry | None
     comparable: bool = True
@@ -53,19 +51,6 @@ class Turn(NamedTuple):
     place: str
     before: str
     after: str
-
-
-@dataclass
-class Loss:
-    """Records that were judged in the first run and are not in the second; gained went the other way."""
-
-    column: Column
-    what: str
-    example: str
-    count: int = 0
-    gained: int = 0
-    functions: tuple[str, ...] = ()
-    by_chance: bool = False
 
 
 @dataclass
@@ -100,11 +85,11 @@ def compare_runs(before: Side, after: Side) -> Differences:
     columns = {key.column for key in before.judged}
     pairs = [(key, was, after.judged[key]) for key, was in before.judged.items() if key in after.judged]
     level = 1 / max(1, len(pairs)) ** 2
-    losses = sorted(_losses(before, after, level), key=lambda loss: (loss.by_chance, -loss.count))
+    losses = sorted(losses_between(before, after, level), key=lambda loss: (loss.by_chance, -loss.count))
     return Differences(
         before, after, len(pairs), _gathered(_new(before, after), columns), _gathered(_gone(before, after)),
         list(_turns(before, after)), list(moves(pairs)), losses,
-        sum(_judges(now) and (key not in before.judged or not _judges(before.judged[key]))
+        sum(judges(now) and (key not in before.judged or not judges(before.judged[key]))
             for key, now in after.judged.items()),
     )  # fmt: skip
 
@@ -116,12 +101,14 @@ def _finds(judged: Judged, strict: bool) -> bool:
 def _new(before: Side, after: Side) -> Iterator[tuple[Judged, str]]:
     """Failures that are not in the first run, or were less bad there. Of a case that it did not run, new causes."""
     strict = before.strict or after.strict
-    old = {cause_of(was.record) for was in before.judged.values() if was.record and _finds(was, strict)}
+    old = {
+        (cause_of(was.record), was.record.mode) for was in before.judged.values() if was.record and _finds(was, strict)
+    }
     for key, now in after.judged.items():
         if now.record is None or not _finds(now, strict):
             continue
         was = before.judged.get(key)
-        if was is None and cause_of(now.record) not in old:
+        if was is None and (cause_of(now.record), now.record.mode) not in old:
             yield now, MISSING
         elif was is not None and ORDER[now.verdict] < ORDER[was.verdict]:
             yield now, str(was.verdict)
@@ -138,13 +125,13 @@ def _gone(before: Side, after: Side) -> Iterator[tuple[Judged, str]]:
 
 def _gathered(found: Iterator[tuple[Judged, str]], columns: Collection[Column] | None = None) -> list[Change]:
     """By cause, what is not known first, then the worst verdict first; columns are those of the first run."""
-    changes: dict[tuple[Cause, Entry | None], Change] = {}
+    changes: dict[tuple[Cause, str, Entry | None], Change] = {}
     for judged, other in found:
         assert judged.record is not None
-        cause = cause_of(judged.record)
-        column = Column(named(cause.framework), named(cause.mode))
-        fresh = Change(cause, judged.record, judged.known, columns is None or column in columns)
-        change = changes.setdefault((cause, judged.known), fresh)
+        cause, mode = cause_of(judged.record), judged.record.mode
+        column = Column(named(cause.framework), named(mode))
+        fresh = Change(cause, mode, judged.record, judged.known, columns is None or column in columns)
+        change = changes.setdefault((cause, mode, judged.known), fresh)
         change.count += 1
         change.other[other] += 1
     return sorted(
@@ -158,43 +145,3 @@ def _turns(before: Side, after: Side) -> Iterator[Turn]:
         if now and was and not was & now:
             framework, mode, kink = place
             yield Turn(Column(named(framework), named(mode)), kink, " or ".join(sorted(was)), " or ".join(sorted(now)))
-
-
-def _judges(judged: Judged) -> bool:
-    return judged.verdict.compared and judged.verdict not in OPEN
-
-
-def _losses(before: Side, after: Side, level: float) -> Iterator[Loss]:
-    """By column and by what became of the records. Verdicts that are open now may be so by chance."""
-    losses: dict[tuple[Column, str], Loss] = {}
-    gained: Counter[tuple[Column, str]] = Counter()
-    for key, was in before.judged.items():
-        now = after.judged.get(key)
-        if _judges(was) and (now is None or not _judges(now)):
-            what = MISSING if now is None else str(now.verdict)
-            loss = losses.setdefault((key.column, what), Loss(key.column, what, key.spec))
-            loss.count += 1
-        elif not _judges(was) and now is not None and _judges(now):
-            gained[key.column, str(was.verdict)] += 1
-    lost_functions = _lost_functions(before, after)
-    for (column, what), loss in losses.items():
-        loss.gained, loss.functions = gained[column, what], lost_functions.get(column, ())
-        chance = what in OPEN and not more_lost_than_gained(loss.count, loss.gained, level)
-        loss.by_chance = chance
-        yield loss
-
-
-def _lost_functions(before: Side, after: Side) -> dict[Column, tuple[str, ...]]:
-    """Functions that were judged in a column, and are there no more."""
-    was, now = _functions(before), _functions(after)
-    lost = {column: tuple(sorted(names - now.get(column, set()))) for column, names in was.items()}
-    return {column: names for column, names in lost.items() if names}
-
-
-def _functions(side: Side) -> dict[Column, set[str]]:
-    found: dict[Column, set[str]] = {}
-    for key, judged in side.judged.items():
-        if _judges(judged):
-            parts = parts_of(key.spec)
-            found.setdefault(key.column, set()).update(parts.activations, filter(None, [parts.error]))
-    return found

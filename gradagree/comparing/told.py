@@ -74,7 +74,7 @@ def _change(change: Change) -> tuple[str, ...]:
     where = " ".join(named(part) for part in (cause.function, cause.part) if part) or DASH
     known = "" if change.known is None else f", known: {visible(change.known.reason, 200)}"
     return (
-        f"{mark(cause.verdict)} {cause.verdict}{known}", f"{named(cause.framework)} {named(cause.mode)}", where,
+        f"{mark(cause.verdict)} {cause.verdict}{known}", f"{named(cause.framework)} {named(change.mode)}", where,
         named(cause.dtype), shown_number(change.count), change.was, replay(change.example),
     )  # fmt: skip
 

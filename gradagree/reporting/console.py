@@ -127,7 +127,7 @@ def _known(say: Printer, one: Standing) -> None:
 def _finding(say: Printer, finding: Finding, extensions: Sequence[str], small: Small | None) -> None:
     cause, example = finding.cause, finding.example
     names = [
-        named(f"{cause.framework} {cause.mode}"),
+        named(finding.words),
         *map(named, filter(None, (cause.function, cause.part, cause.dtype))),
     ]
     known = "" if finding.accepted is None else " (known)"

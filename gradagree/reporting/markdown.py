@@ -45,7 +45,7 @@ def _findings(summary: Summary) -> Iterator[str]:
 
 def _finding(finding: Finding, summary: Summary) -> str:
     cause, example = finding.cause, finding.example
-    names = [code(name) for name in (cause.framework, cause.mode, cause.function, cause.part, cause.dtype) if name]
+    names = [code(name) for name in (finding.words, cause.function, cause.part, cause.dtype) if name]
     known = finding.accepted
     word = verdict_word(cause.verdict) if known is None else f"{mark(cause.verdict)} {cause.verdict}, known"
     lines = [f"\n### {word} {' · '.join(names)}, {counted(finding.count, 'record')}\n"]

@@ -18,6 +18,7 @@ from gradagree.comparison import ERROR_BOX
 from gradagree.datasets import rounded_to
 from gradagree.judge import Framework, InternalError, judge
 from gradagree.process import FrameworkProcess
+from gradagree.reporting.causes import words_of
 from gradagree.verdict import Record, Verdict
 
 __all__ = ["Asked", "Whole", "whole_of"]
@@ -83,17 +84,12 @@ class Whole:
         if (found.box == ERROR_BOX) != (self.record.box == ERROR_BOX):
             return False
         if found.verdict in (Verdict.CRASHED, Verdict.TIMEOUT):
-            return _words(found.reason) == _words(self.record.reason)
+            return words_of(found.reason) == words_of(self.record.reason)
         return self.part == ALONG or (found.function, part_of(found)) == (self.record.function, self.part)
 
 
 def part_of(record: Record) -> str:
     return (record.entry or "").partition("[")[0]
-
-
-def _words(reason: str) -> str:
-    """A reason without its numbers: ``raised RuntimeError: expected # but found #``."""
-    return "".join("#" if c.isdigit() else c for c in reason)[:80]
 
 
 def whole_of(case: Case, record: Record, asked: Asked) -> Whole:

@@ -45,7 +45,7 @@ def test_that_a_run_differs_in_nothing_from_itself(compared: Compared) -> None:
 
 def test_that_new_disagreements_are_gathered_by_cause_and_gone_ones_are_no_regression(compared: Compared) -> None:
     found = compared(fails_in("tanh"))
-    assert [(c.cause.mode, c.cause.function, c.was) for c in found.new] == [
+    assert [(c.mode, c.cause.function, c.was) for c in found.new] == [
         ("backward", "tanh", "agree"), ("vmap", "tanh", "agree"),
     ]  # fmt: skip
     assert (found.exit, found.gone) == (1, [])

@@ -90,7 +90,7 @@ def test_that_reports_show_the_smallest_case_with_its_numbers_and_the_command(fo
 
 
 def test_that_a_small_case_of_another_cause_is_not_shown(folder: Path, tmp_path: Path, run_folder: Any) -> None:
-    other = run_folder(tmp_path / "other", [record(SPEC, 2, mode="n")], {})
+    other = run_folder(tmp_path / "other", [record(SPEC, 2, function="id")], {})
     (folder / "shrunk.jsonl").rename(other / "shrunk.jsonl")
     write_reports(other)
     assert "The smallest case" not in (other / "report.html").read_text()

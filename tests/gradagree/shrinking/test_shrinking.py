@@ -173,9 +173,9 @@ def test_that_each_cause_of_a_run_gets_its_small_case(folder: tuple[Path, list[s
     made = shrink_findings(where, 4 * SECONDS, extensions)
     small = read_small([where])
     assert made == len(small) >= 2
-    assert {cause.mode for cause in small} == {"wrong", "raises"}
+    assert {one.record.mode for one in small.values()} == {"wrong", "raises"}
     for cause, one in small.items():
-        assert (one.record.verdict, one.record.mode) == (cause.verdict, cause.mode)
+        assert (one.record.verdict, one.record.framework) == (cause.verdict, cause.framework)
         assert (where / "cases" / f"{one.record.sha256[:12]}.f64.json").exists()
         assert plain(one.arrays["inputs"]["values"][0]) in (-1, 0, 1)
 
