@@ -24,7 +24,7 @@ from gradagree.cli_new import new
 from gradagree.cli_options import ending_options, extensions, known_option
 from gradagree.cli_survey import survey
 from gradagree.cli_train import train
-from gradagree.errors import UsageError, nearest
+from gradagree.errors import UsageError, check_target, nearest
 
 __all__ = ["main"]
 
@@ -119,9 +119,10 @@ def replay(
     from gradagree.replay import replay as replayed
 
     load_all(ext)
+    target = check_target("--script", script, ".py") if script else None
     found = find(case, folder)
     shown = list(replayed(found, Plan.of([found], frameworks, modes or "all"), files(ext)))
-    return print_replay(found, shown, script, files(ext))
+    return print_replay(found, shown, script is not None, target, files(ext))
 
 
 @commands.command()

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from gradagree.cli_options import known_option
-from gradagree.errors import UsageError
+from gradagree.errors import UsageError, check_target
 
 __all__ = ["compare"]
 
@@ -51,6 +51,7 @@ def _extracted(before: Path, after: Path | None, path: Path) -> int:
 
     if after is not None:
         raise UsageError("compare --extract FILE writes a baseline of one results folder; leave out the second")
+    check_target("--extract", path)
     side = read_side(before)
     left_out = write_extract(side, path)
     rest = f"; {left_out:,} records are left out" if left_out else ""

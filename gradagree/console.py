@@ -52,9 +52,12 @@ class Progress:
 def shown(sources: Sequence[Path], folder: Path, strict: bool, known: Sequence[Entry] | None = None) -> int:
     """Write the reports of the sources into a folder, print the summary, and return the exit code.
 
-    known are the accepted differences; by default those that the runs kept.
+    known are the accepted differences; by default the project's, or where it has none, those that the runs kept.
     """
+    from gradagree.known import find_known
     from gradagree.reporting import print_summary, write_reports
+
+    known = find_known(None) if known is None else known
 
     summary = write_reports(folder, sources=list(sources), known=known)
     print_summary(summary, Console(), folder)
@@ -66,11 +69,15 @@ def mark(verdict: Verdict) -> str:
 
 
 def print_replay(
-    case: Case, replayed: Iterable[Replayed], script: str | None = None, extensions: Sequence[str] = ()
+    case: Case,
+    replayed: Iterable[Replayed],
+    scripted: bool = False,
+    target: Path | None = None,
+    extensions: Sequence[str] = (),
 ) -> int:
     """Every framework and mode with its boxes, and the exit code of their verdicts.
 
-    script names the file to write a stand-alone script of the worst into; an empty one stands for a name of its own.
+    scripted: with a stand-alone script of the worst, in the target or under a name of its own.
     """
     console = Console()
     console.print(Text(case.spec, style="bold"), soft_wrap=True)
@@ -86,19 +93,19 @@ def print_replay(
             console.print(_boxes(case, comparisons))
         if record.entry is not None and (record.verdict.fails or record.verdict is Verdict.INACCURATE):
             console.print(Text(_finding(record)))
-    if script is not None:
-        _print_script(console, case, records, script, extensions)
+    if scripted:
+        _print_script(console, case, records, target, extensions)
     return exit_code(counts)
 
 
 def _print_script(
-    console: Console, case: Case, records: Sequence[Record], path: str, extensions: Sequence[str]
+    console: Console, case: Case, records: Sequence[Record], target: Path | None, extensions: Sequence[str]
 ) -> None:
     """Write the script and the issue text beside it, and show what the script says."""
     from gradagree.standalone import write_script
 
     console.print()
-    written = write_script(case, records, Path(path) if path else None, extensions)
+    written = write_script(case, records, target, extensions)
     if written is None:
         console.print("No script is written: nothing is wrong.")
         return

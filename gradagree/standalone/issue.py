@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gradagree.cases import Case
-from gradagree.errors import UsageError
 from gradagree.journal import write_text
 from gradagree.process import ONE_THREAD, FrameworkProcess
 from gradagree.reporting.marked import prose
@@ -49,8 +48,6 @@ def write_script(case: Case, records: Sequence[Record], path: Path | None, exten
         case, record = small or (case, record)
     text = script(case, record)
     place = path or Path(f"gradagree-{case.alias}-{record.framework}-{record.mode}.py")
-    if place.suffix != ".py":
-        raise UsageError(f"--script {place}: give a name that ends in .py")
     write_text(place, text)
     said, ended = tried(place)
     issue = place.with_suffix(".md")

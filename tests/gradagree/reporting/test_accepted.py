@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
@@ -138,3 +139,19 @@ def test_that_a_merged_report_keeps_what_each_run_knew(tmp_path: Path, run_folde
     folders.append(run_folder(tmp_path / "two", [record(Verdict.AGREE, spec=SPEC + "1")], {}))
     assert write_reports(tmp_path / "both", folders).exit == 0
     assert write_reports(tmp_path / "both", folders, known=[]).exit == 1
+
+
+HOSTILE = ("<img src=x onerror=alert(1)>", "a|b`c`", "[x](javascript:alert(1))", "\x1b[31m\n# no heading")
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_that_hostile_entries_stay_text(name: str) -> None:
+    changes = {"function": name, "reason": name, "link": name}
+    summary = summarize(known(**changes), [record(function=name), record(Verdict.AGREE)])
+    assert summary.accepted.total == 1
+    html, markdown, junit = (written(summary) for written in WRITERS)
+    assert "<img" not in html + junit
+    assert "<img" not in re.sub(r"`[^`]*`", "", markdown)
+    assert all(text.replace("\n", "").replace("\t", "").isprintable() for text in (html, markdown, junit))
+    rows = [line for line in markdown.split("\n") if line.startswith("| known |")]
+    assert [line.count("|") for line in rows] == [7]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def test_that_a_fault_becomes_a_small_script_that_shows_it_and_an_issue_that_hol
     assert script.strip() in issue
     assert issue.startswith("# torch")
     assert "bent is that of another function" in issue
-    assert "2 ** -20" in script
+    assert "2**-20" in re.sub(r"[ ()]", "", script)
     # Only the guilty function is left of the network.
     assert "mse(" not in script.replace("mse_loss(", "")
     assert len(script.splitlines()) <= 5 * 12
