@@ -33,7 +33,8 @@ def _sections(command: click.Command, names: tuple[str, ...]) -> Iterator[str]:
         for name, inner in sorted(command.commands.items()):
             yield from _sections(inner, (*names, name))
     else:
-        context = click.Context(command, info_name=" ".join(names), terminal_width=WIDTH, max_content_width=WIDTH)
+        outer = click.Context(commands, info_name=" ".join(names[:-1]), **commands.context_settings)
+        context = click.Context(command, parent=outer, info_name=names[-1], terminal_width=WIDTH)
         yield f"## {' '.join(names)}\n\n```text\n{command.get_help(context)}\n```\n"
 
 

@@ -35,18 +35,22 @@ def judges(judged: Judged) -> bool:
 
 
 def losses_between(before: Side, after: Side, level: float) -> Iterator[Loss]:
-    """By column and by what became of the records. Verdicts that are open now may be so by chance."""
+    """By column and by what became of the records. Verdicts that are open now may be so by chance.
+
+    An extract that leaves records out does not tell which ones were not run.
+    """
     losses: dict[tuple[Column, str], Loss] = {}
+    cut_short = after.left_out > 0
     gained: Counter[tuple[Column, str]] = Counter()
     for key, was in before.judged.items():
         now = after.judged.get(key)
-        if judges(was) and (now is None or not judges(now)):
+        if judges(was) and (not cut_short if now is None else not judges(now)):
             what = MISSING if now is None else str(now.verdict)
             loss = losses.setdefault((key.column, what), Loss(key.column, what, key.spec))
             loss.count += 1
         elif not judges(was) and now is not None and judges(now):
             gained[key.column, str(was.verdict)] += 1
-    lost_functions = _lost_functions(before, after)
+    lost_functions = {} if cut_short else _lost_functions(before, after)
     for (column, what), loss in losses.items():
         loss.gained, loss.functions = gained[column, what], lost_functions.get(column, ())
         chance = what in OPEN and not more_lost_than_gained(loss.count, loss.gained, level)

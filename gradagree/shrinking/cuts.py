@@ -36,7 +36,7 @@ class Cutter:
     draw: Draw
 
     def cut(self) -> Case:
-        """Raises UsageError or ValueError where the parts that are left do not fit each other."""
+        """Raises UsageError, ValueError or IndexError where the parts that are left do not fit each other."""
         depth = self.whole.case.depth
         in_error = self.guilty > depth
         outer = self.draw(self.guilty - 1)
@@ -124,7 +124,7 @@ class Cutter:
 
 
 def cut(whole: Whole, guilty: int, draw: Draw) -> Case:
-    """The case that is left. Raises UsageError or ValueError where there is none."""
+    """The case that is left. Raises UsageError, ValueError or IndexError where there is none."""
     return Cutter(whole, guilty, draw).cut()
 
 

@@ -16,6 +16,7 @@ from gradagree.reporting.accepted import Accepted
 from gradagree.reporting.causes import Cause, Finding, Findings
 from gradagree.reporting.matrix import Column
 from gradagree.reporting.small import write_small
+from gradagree.reporting.texts import visible
 from gradagree.shrinking.search import INSTALL, can_shrink, shrink
 from gradagree.shrinking.whole import Asked
 from gradagree.verdict import Record
@@ -37,7 +38,7 @@ def shrink_findings(
     if findings and not can_shrink():
         say(f"findings are not made small, for Hypothesis is not installed: {INSTALL}")
         return 0
-    found = list(_shrunk(folder, findings, time.monotonic() + seconds, extensions))
+    found = list(_shrunk(folder, findings, time.monotonic() + seconds, extensions, say))
     write_small(folder, found)
     return len(found)
 
@@ -54,7 +55,7 @@ def _findings(folder: Path) -> Iterator[Finding]:
 
 
 def _shrunk(
-    folder: Path, findings: Sequence[Finding], deadline: float, extensions: Sequence[str]
+    folder: Path, findings: Sequence[Finding], deadline: float, extensions: Sequence[str], say: Callable[[str], None]
 ) -> Iterator[tuple[Cause, str, Case, Record]]:
     """Each gets its share of the time that is left; those of one framework follow each other, in one process.
 
@@ -78,6 +79,9 @@ def _shrunk(
                 case = with_arrays(Case.parse(example.spec), folder)
                 shrunk = shrink(case, example, Asked(process, example.mode), share)
             except UsageError:
+                continue
+            except Exception as wrong:  # noqa: BLE001  (a run's report must not fail because a finding stays large)
+                say(f"{visible(example.spec)} could not be made small: {type(wrong).__name__}: {visible(wrong, 200)}")
                 continue
             if shrunk is not None:
                 yield finding.cause, example.spec, shrunk.case, shrunk.record

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from gradagree.cases import Case
 from gradagree.errors import UsageError
+from gradagree.reference import ContractError
 from gradagree.shrinking.cuts import Draw, coarse, cut, numbers_in
 from gradagree.shrinking.whole import Asked, Whole, whole_of
 from gradagree.verdict import Record, Verdict
@@ -87,7 +88,7 @@ class Search:
     def built(self, draw: Draw) -> Case | None:
         try:
             return self.make(draw)
-        except (UsageError, ValueError):
+        except (UsageError, ValueError, IndexError, ContractError):
             return None
 
     def fails(self, choices: Choices) -> bool:

@@ -24,8 +24,6 @@ from gradagree.verdict import Record, Verdict
 __all__ = ["Asked", "Whole", "whole_of"]
 
 HALF = 0.5
-ALONG = "E'"
-"""The slope of E along a direction: what is asked where there are too many weights for all of them."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,12 @@ class Whole:
 
     @property
     def guilty(self) -> int | None:
-        """The number of the box, one more than there are boxes for the error box; None where no box is named."""
+        """The number of the box, one more than there are boxes for the error box; None where no box is named.
+
+        What was judged end to end tells where a difference shows, and not which box makes it.
+        """
+        if self.record.verdict is Verdict.SUSPECT:
+            return None
         if self.record.box == ERROR_BOX:
             return self.case.depth + 1
         return self.record.box if isinstance(self.record.box, int) else None
@@ -81,11 +84,13 @@ class Whole:
         """Whether a record fails in the same way as this case: verdict, function, and which array of its box."""
         if found is None or found.verdict is not self.record.verdict:
             return False
+        if found.verdict is Verdict.SUSPECT:
+            return True
         if (found.box == ERROR_BOX) != (self.record.box == ERROR_BOX):
             return False
         if found.verdict in (Verdict.CRASHED, Verdict.TIMEOUT):
             return words_of(found.reason) == words_of(self.record.reason)
-        return self.part == ALONG or (found.function, part_of(found)) == (self.record.function, self.part)
+        return (found.function, part_of(found)) == (self.record.function, self.part)
 
 
 def part_of(record: Record) -> str:

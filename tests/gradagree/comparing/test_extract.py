@@ -65,6 +65,7 @@ def test_that_an_extract_past_its_room_keeps_what_does_not_agree_and_counts_the_
     assert 0 < left_out == read.left_out == len(before.judged) - len(read.judged)
     assert {key for key, judged in before.judged.items() if judged.record} <= set(read.judged)
     assert path.stat().st_size < 9000 + 1000
+    assert compare_runs(read, before).losses == compare_runs(before, read).losses == []
 
 
 @pytest.mark.parametrize(

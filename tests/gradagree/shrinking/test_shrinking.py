@@ -19,6 +19,7 @@ from gradagree.extensions import load
 from gradagree.judge import Framework
 from gradagree.shrinking import Asked, can_shrink, read_small, shrink, shrink_findings
 from gradagree.shrinking.cuts import coarse, cut, numbers_in
+from gradagree.shrinking.search import Search
 from gradagree.shrinking.whole import whole_of
 from gradagree.verdict import Record, Verdict, plain
 
@@ -201,3 +202,29 @@ def test_that_without_hypothesis_one_line_tells_what_to_install(
 def test_that_damaged_lines_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "shrunk.jsonl").write_bytes(b"{}\n\xff\nnonsense\n")
     assert read_small([tmp_path, tmp_path / "none"]) == {}
+
+
+def test_that_a_mistake_in_shrinking_is_told_and_no_run_fails_of_it(
+    folder: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr("gradagree.shrinking.findings.shrink", broken)
+    said: list[str] = []
+    assert shrink_findings(folder[0], SECONDS, folder[1], said.append) == 0
+    assert all("could not be made small: ZeroDivisionError: oh" in line for line in said)
+    assert said
+
+
+@pytest.mark.parametrize("name", ["logsumexp", "glu", "softmax", "layer_norm"])
+def test_that_functions_that_change_widths_are_cut_too(name: str, bench: Any) -> None:
+    case = Case.parse(f"6-8-5-3:id,{name},tanh:sse:n4:f64:ordinary:s1")
+    record = Record(case="", spec=case.spec, sha256="", framework="numpy", version="", mode="", dtype=case.dtype,
+                    verdict=Verdict.DISAGREE, box=3, function="tanh", entry="delta_p[0,0]")  # fmt: skip
+    asked = Asked(Silent(bench, "", "", off), "backward")  # type: ignore[arg-type]
+    whole = whole_of(case, record, asked)
+    search = Search(whole, asked, time.monotonic() + SECONDS, lambda draw: cut(whole, 3, draw))
+    assert search.largest() is not None
+    assert search.built(lambda most: 0) is not None
+    search.built(lambda most: most if most > 1 else 0)
