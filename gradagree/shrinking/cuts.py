@@ -32,17 +32,14 @@ class Cutter:
     """Cuts one case by what is drawn."""
 
     whole: Whole
-    guilty: int
+    guilty: int | None
     draw: Draw
 
     def cut(self) -> Case:
         """Raises UsageError, ValueError or IndexError where the parts that are left do not fit each other."""
         depth = self.whole.case.depth
-        in_error = self.guilty > depth
-        outer = self.draw(self.guilty - 1)
-        inner = 0 if in_error else self.draw(depth - self.guilty)
-        keeps_error = self.draw(1) == 1 or in_error
-        first, last = self.guilty - outer, depth if in_error else self.guilty + inner
+        first, last = self.boxes()
+        keeps_error = self.draw(1) == 1 or (self.guilty or 0) > depth
         dtypes = list(dict.fromkeys([PLAIN, self.whole.case.dtype]))
         dtype = dtypes[self.draw(len(dtypes) - 1)]
         examples = self.ordered(self.whole.case.batch, self.place("example"))[
@@ -52,12 +49,23 @@ class Cutter:
         kept = keeps_error and last == depth
         return self.assembled(first, last, dtype, examples, units, kept)
 
+    def boxes(self) -> tuple[int, int]:
+        """The outermost and the innermost box that stay; those around the guilty one, where one is named."""
+        depth = self.whole.case.depth
+        if self.guilty is None:
+            first = depth - self.draw(depth - 1)
+            return first, min(depth, first + self.draw(depth - 1))
+        outer = self.draw(self.guilty - 1)
+        inner = 0 if self.guilty > depth else self.draw(depth - self.guilty)
+        return self.guilty - outer, min(depth, self.guilty + inner)
+
     def units(self, box: int) -> np.ndarray:
         """Which units of a box's input stay, the guilty one first where the order is free."""
         p = self.whole.inputs[box - 1]
         activations = self.whole.case.activations
         free = box > len(activations) or not activations[box - 1].along_last_axis
-        place = self.place("unit") if box == self.guilty else self.place("output") if box == self.guilty + 1 else None
+        roles = {} if self.guilty is None else {self.guilty: "unit", self.guilty + 1: "output"}
+        place = self.place(roles[box]) if box in roles else None
         return self.ordered(p.shape[-1], place if free else None)[: 1 + self.draw(p.shape[-1] - 1)]
 
     def place(self, of: str) -> int | None:
@@ -123,7 +131,7 @@ class Cutter:
         return t
 
 
-def cut(whole: Whole, guilty: int, draw: Draw) -> Case:
+def cut(whole: Whole, guilty: int | None, draw: Draw) -> Case:
     """The case that is left. Raises UsageError, ValueError or IndexError where there is none."""
     return Cutter(whole, guilty, draw).cut()
 

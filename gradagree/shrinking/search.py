@@ -47,12 +47,7 @@ def shrink(case: Case, record: Record, asked: Asked, seconds: float) -> Shrunk |
     whole = whole_of(case, record, asked)
     if not whole.same(asked.record(case, whole.arrays)):
         return None
-    found: Shrunk | None = None
-    for guilty in [whole.guilty] if whole.guilty else range(1, case.depth + 2):
-        search = Search(whole, asked, deadline, lambda draw, box=guilty: cut(whole, box, draw))  # type: ignore[misc]
-        found = search.smallest()
-        if found is not None:
-            break
+    found = Search(whole, asked, deadline, lambda draw: cut(whole, whole.guilty, draw)).smallest()
     small = found.case if found is not None else case
     if numbers_in(small) <= MOST_NUMBERS:
         simpler = Search(whole, asked, deadline, lambda draw: coarse(small, draw)).smallest()

@@ -140,7 +140,7 @@ def test_that_every_cut_is_a_case_of_the_dtypes_own_numbers(seed: int, error: st
     asked = Asked(Silent(bench, "", "", off), "backward")  # type: ignore[arg-type]
     whole = whole_of(case, record, asked)
     choose = {"least": lambda most: 0, "most": lambda most: most, "middle": lambda most: most // 2}[pick]
-    for guilty in range(1, case.depth + 2):
+    for guilty in (None, *range(1, case.depth + 2)):
         try:
             left = cut(whole, guilty, choose)
         except UsageError:  # glu takes no single unit
@@ -149,7 +149,7 @@ def test_that_every_cut_is_a_case_of_the_dtypes_own_numbers(seed: int, error: st
         assert numbers_in(left) <= numbers_in(case) + left.widths[0] ** 2
         assert numbers_in(coarse(left, choose)) == numbers_in(left)
         assert Case.parse(left.spec, left.explicit).spec == left.spec
-        if pick == "most" and guilty <= case.depth:
+        if pick == "most" and (guilty or 0) <= case.depth:
             assert left.arrays().sha256 == case.arrays().sha256
 
 
@@ -228,3 +228,35 @@ def test_that_functions_that_change_widths_are_cut_too(name: str, bench: Any) ->
     assert search.largest() is not None
     assert search.built(lambda most: 0) is not None
     search.built(lambda most: most if most > 1 else 0)
+
+
+class Untapped(Lying):
+    """A lying framework whose mode has no taps."""
+
+    def ask(self, case: Case, arrays: Any, modes: list[str]) -> Iterator[Any]:
+        for answer in super().ask(case, arrays, modes):
+            told = wire.pack_answer(self.bench.untapped(wire.unpack_answer(answer.tapped)))
+            yield wire.Answered(modes[0], told, told)
+
+
+class Raising(Lying):
+    """A framework that raises where it meets the function."""
+
+    def ask(self, case: Case, arrays: Any, modes: list[str]) -> Iterator[Any]:
+        if self.function in map(str, case.activations):
+            yield wire.Failed(modes[0], "crashed", f"raised TypeError: {len(arrays.inputs)} rows")
+        else:
+            yield from super().ask(case, arrays, modes)
+
+
+@pytest.mark.parametrize(("kind", "verdict"), [(Untapped, Verdict.SUSPECT), (Raising, Verdict.CRASHED)])
+@pytest.mark.parametrize("seed", range(2))
+def test_that_where_no_box_is_named_the_guilty_function_is_found(
+    kind: type[Lying], verdict: Verdict, seed: int, bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lying = kind(bench, "sigmoid", "delta_p", lambda right, at: 3 * right)
+    record, small = shrunk(monkeypatch, lying, SPEC.format("f64", seed))
+    assert (record.verdict, small.record.verdict) == (verdict, verdict)
+    assert small.case.depth == 1
+    assert str(small.case.activations[0]) == "sigmoid"
+    assert str(small.case.error) == "sse"
