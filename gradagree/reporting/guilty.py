@@ -10,7 +10,7 @@ from markupsafe import Markup
 from gradagree.casetext import shorten, split_outside_parentheses
 from gradagree.reporting.matrix import parts_of
 from gradagree.reporting.texts import visible
-from gradagree.verdict import Record
+from gradagree.verdict import Record, Verdict
 
 __all__ = ["guilty_box", "stations"]
 
@@ -23,9 +23,9 @@ Station = tuple[str, str, bool]
 
 
 def guilty_box(record: Record) -> Markup | None:
-    """The picture; None where the record names no box, or its case cannot be read."""
+    """The picture; None where the record accuses no box, as one that was judged end to end, or cannot be read."""
     found = stations(record)
-    if not any(loud for _, _, loud in found):
+    if record.verdict is Verdict.SUSPECT or not any(loud for _, _, loud in found):
         return None
     count = len(found)
     width, height = STEP * (count - 1) + ERROR + SIDE * (count - 1) + 2, BAND + 2 * TOP * count

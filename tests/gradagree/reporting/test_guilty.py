@@ -57,6 +57,11 @@ def test_that_what_is_no_case_has_no_picture(spec: str) -> None:
     assert guilty_box(record("2-2:id:sse:n1:f64:grid:s1", None)) is None
 
 
+def test_that_what_was_judged_end_to_end_accuses_no_box() -> None:
+    assert guilty_box(record("2-2:id:sse:n1:f64:grid:s1", 1, verdict=Verdict.SUSPECT)) is None
+    assert guilty_box(record("2-2:id:sse:n1:f64:grid:s1", 1)) is not None
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_that_hostile_names_stay_text_in_the_picture(name: str) -> None:
     drawn = guilty_box(record(f"2-2:{name}:sse:n1:f64:grid:s1", 1))
