@@ -10,8 +10,6 @@ import msgspec
 import pytest
 
 from gradagree.reporting import summarize
-from gradagree.reporting.html import page
-from gradagree.reporting.markdown import document
 from gradagree.verdict import Record, Verdict
 
 FEW, MANY = 500, 2_000
@@ -27,8 +25,6 @@ def endless(records: list[Record], count: int) -> Iterator[Record]:
 def peak(records: list[Record], count: int) -> int:
     tracemalloc.start()
     summary = summarize({}, endless(records, count))
-    page(summary)
-    document(summary)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert summary.total == count
