@@ -31,6 +31,7 @@ def compare(
 
     from gradagree.comparing import compare_runs, read_side
     from gradagree.comparing.pages import print_comparison, write_comparison
+    from gradagree.journal import make_folder
     from gradagree.known import find_known
 
     if extract is not None:
@@ -38,6 +39,8 @@ def compare(
     if after is None:
         raise UsageError("compare: name a second results folder, or write a baseline of the first: --extract FILE")
     entries = find_known(known)
+    if out is not None:
+        make_folder(out)
     found = compare_runs(read_side(before, entries), read_side(after, entries))
     print_comparison(found, Console())
     if out is not None:

@@ -91,7 +91,7 @@ def _losses(found: Differences) -> Table:
             visible(functions, 400) or DASH, visible(loss.example, 400),
         ))  # fmt: skip
         loud.append(not loss.by_chance)
-    head = ("framework", "now", "records", "", "functions not judged any more", "for example")
+    head = ("framework", "now", "records", "note", "functions not judged any more", "for example")
     words = "" if rows else "Everything that was judged in the first run is judged in the second."
     words += f" {counted(found.gained, 'further record')} judged in the second alone." if found.gained else ""
     for side in (found.before, found.after):

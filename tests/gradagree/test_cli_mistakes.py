@@ -57,6 +57,7 @@ TYPED_WRONG = {
     "compare": "Missing argument 'A'",
     "compare none": "compare: name a second results folder, or write a baseline of the first: --extract FILE",
     "compare none none": "none is no results folder: it has no meta.json",
+    "compare none none --out a.file": "cannot write a.file: File exists; choose another folder with --out",
     "compare a.file a.file": "a.file is no extract: ",
     "compare none --extract none/b.file": "--extract none/b.file: there is no folder none",
     "compare none --extract .": "--extract .: that is a folder; name a file",
