@@ -1,4 +1,4 @@
-"""The command line: run, train, replay, report, survey, list, new.
+"""The command line: run, train, replay, report, compare, survey, list, new.
 
 Exit codes: 0 agree, 1 a failing verdict, 2 usage or configuration, 3 internal error, 5 nothing compared, 130
 interrupted.
@@ -18,14 +18,15 @@ from typing import Any
 
 import click
 
+from gradagree.cli_compare import compare
+from gradagree.cli_list import list_
 from gradagree.cli_new import new
+from gradagree.cli_options import ending_options, extensions, known_option
 from gradagree.cli_survey import survey
 from gradagree.cli_train import train
-from gradagree.errors import UsageError, nearest
+from gradagree.errors import UsageError, check_target, nearest
 
 __all__ = ["main"]
-
-LISTS = ("activations", "errors", "frameworks", "modes", "regimes")
 
 
 class Commands(click.Group):
@@ -49,12 +50,6 @@ def commands(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-def extensions(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--ext", "ext", multiple=True, metavar="FILE", help="A Python file with your own functions; loading it runs it."
-    )(command)
-
-
 def choices(command: Callable[..., Any]) -> Callable[..., Any]:
     """--frameworks and --modes."""
     for name, text in (("modes", "Modes, all, or FRAMEWORK:MODE."), ("frameworks", "Frameworks to compare.")):
@@ -72,6 +67,7 @@ def choices(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--regimes", metavar="LIST", help="By default ordinary,grid,zeros; data sets too.")
 @click.option("--profile", default="ci", show_default=True, metavar="NAME", help="quick, ci or nightly.")
 @extensions
+@ending_options
 @click.option("--budget", type=float, metavar="SECONDS", help="Begin no case after so long.")
 @click.option("--workers", type=int, metavar="N", help="Processes per framework; by default half as many as cores.")
 @click.option("--strict", is_flag=True, help="Lost digits (inaccurate) fail too.")
@@ -84,21 +80,22 @@ def run(
     Every LIST is separated by commas; "all" stands for all.
     """
     from gradagree import campaign
-    from gradagree.console import Progress, shown
+    from gradagree.console import Progress
     from gradagree.declared import files
+    from gradagree.finishing import Ending
 
     if workers is not None and workers < 1:
         raise UsageError(f"--workers {workers}: give a whole number of at least 1")
     if budget is not None and not 0 < budget < math.inf:
         raise UsageError(f"--budget {budget:g}: give a number of seconds above 0")
-    plan = campaign.prepare(ext, options)
+    ending, plan = Ending.of(options), campaign.prepare(ext, options)
     folder = out or campaign.default_folder()
     with Progress(sum(plan.counts().values())) as progress:
         interrupted = campaign.execute(
             plan, folder, extensions=files(ext), workers=workers, command=shlex.join(["gradagree", *sys.argv[1:]]),
             strict=strict, budget=budget, progress=progress,
         )  # fmt: skip
-    status = shown([folder], folder, strict)
+    status = ending.finish(folder, strict, None if interrupted else files(ext))
     return 130 if interrupted else status
 
 
@@ -107,7 +104,10 @@ def run(
 @choices
 @extensions
 @click.option("--dir", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Results folder of an alias.")
-def replay(case: str, frameworks: str | None, modes: str | None, ext: tuple[str, ...], folder: Path | None) -> int:
+@click.option("--script", is_flag=False, flag_value="", metavar="[FILE]", help="Write a stand-alone script of it.")
+def replay(
+    case: str, frameworks: str | None, modes: str | None, ext: tuple[str, ...], folder: Path | None, script: str | None
+) -> int:
     """Check one case again and show every box.
 
     ID is a case's text, or its six digits within a results folder; FILE is a case file.
@@ -119,45 +119,36 @@ def replay(case: str, frameworks: str | None, modes: str | None, ext: tuple[str,
     from gradagree.replay import replay as replayed
 
     load_all(ext)
+    target = check_target("--script", script, ".py") if script else None
     found = find(case, folder)
-    return print_replay(found, replayed(found, Plan.of([found], frameworks, modes or "all"), files(ext)))
+    shown = list(replayed(found, Plan.of([found], frameworks, modes or "all"), files(ext)))
+    return print_replay(found, shown, script is not None, target, files(ext))
 
 
 @commands.command()
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="By default the first folder.")
 @click.option("--strict", is_flag=True, help="Lost digits (inaccurate) fail too.")
-def report(folders: tuple[Path, ...], out: Path | None, strict: bool) -> int:
+@known_option
+def report(folders: tuple[Path, ...], out: Path | None, strict: bool, known: str | None) -> int:
     """Write the reports of one results folder anew, or of several as one.
 
     Of a folder that only holds results folders, write the index page.
     """
     from gradagree.console import shown
     from gradagree.journal import META
+    from gradagree.known import find_known
     from gradagree.reporting import write_index
 
     if len(folders) == 1 and out is None and not (folders[0] / META).exists() and any(folders[0].glob(f"*/{META}")):
         click.echo(f"Index: {write_index(folders[0])}")
         return 0
-    return shown(list(folders), out or folders[0], strict)
-
-
-@commands.command(name="list")
-@click.argument("what", metavar="|".join(LISTS))
-@extensions
-def list_(what: str, ext: tuple[str, ...]) -> int:
-    """List what there is."""
-    from gradagree.declared import load_all
-    from gradagree.listing import print_list
-
-    if what not in LISTS:
-        raise UsageError(f"list {what!r}: {nearest(what, LISTS)}")
-    load_all(ext)
-    print_list(what)
-    return 0
+    return shown(list(folders), out or folders[0], strict, find_known(known))
 
 
 commands.add_command(train)
+commands.add_command(list_)
+commands.add_command(compare)
 commands.add_command(new)
 commands.add_command(survey)
 

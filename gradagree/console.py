@@ -14,6 +14,7 @@ from rich.text import Text
 
 from gradagree.cases import Case
 from gradagree.comparison import Comparison
+from gradagree.known import Entry
 from gradagree.replay import Replayed
 from gradagree.verdict import Record, Verdict, exit_code, plain
 
@@ -45,26 +46,43 @@ class Progress:
         self._bar.stop()
 
 
-def shown(sources: Sequence[Path], folder: Path, strict: bool) -> int:
-    """Write the reports of the sources into a folder, print the summary, and return the exit code."""
+def shown(sources: Sequence[Path], folder: Path, strict: bool, known: Sequence[Entry] | None = None) -> int:
+    """Write the reports of the sources into a folder, print the summary, and return the exit code.
+
+    known are the accepted differences; by default the project's, or where it has none, those that the runs kept.
+    """
+    from gradagree.known import find_known
     from gradagree.reporting import print_summary, write_reports
 
-    summary = write_reports(folder, sources=list(sources))
+    known = find_known(None) if known is None else known
+
+    summary = write_reports(folder, sources=list(sources), known=known)
     print_summary(summary, Console(), folder)
-    return exit_code(summary.counts, strict)
+    return summary.ended(strict)
 
 
 def mark(verdict: Verdict) -> str:
     return MARKS.get(verdict, "✗" if verdict.fails else "~")
 
 
-def print_replay(case: Case, replayed: Iterable[Replayed]) -> int:
-    """Every framework and mode with its boxes, and the exit code of their verdicts."""
+def print_replay(
+    case: Case,
+    replayed: Iterable[Replayed],
+    scripted: bool = False,
+    target: Path | None = None,
+    extensions: Sequence[str] = (),
+) -> int:
+    """Every framework and mode with its boxes, and the exit code of their verdicts.
+
+    scripted: with a stand-alone script of the worst, in the target or under a name of its own.
+    """
     console = Console()
     console.print(Text(case.spec, style="bold"), soft_wrap=True)
     console.print(f"{case.size:,} weights, {case.batch} examples, {case.dtype}, sha256 {case.arrays().sha256[:16]}")
     counts: dict[Verdict, int] = {}
+    records = []
     for record, comparisons in replayed:
+        records.append(record)
         counts[record.verdict] = counts.get(record.verdict, 0) + 1
         console.print()
         console.print(Text(_headline(record), style="bold red" if record.verdict.fails else "bold"))
@@ -72,7 +90,24 @@ def print_replay(case: Case, replayed: Iterable[Replayed]) -> int:
             console.print(_boxes(case, comparisons))
         if record.entry is not None and (record.verdict.fails or record.verdict is Verdict.INACCURATE):
             console.print(Text(_finding(record)))
+    if scripted:
+        _print_script(console, case, records, target, extensions)
     return exit_code(counts)
+
+
+def _print_script(
+    console: Console, case: Case, records: Sequence[Record], target: Path | None, extensions: Sequence[str]
+) -> None:
+    """Write the script and the issue text beside it, and show what the script says."""
+    from gradagree.standalone import write_script
+
+    console.print()
+    written = write_script(case, records, target, extensions)
+    if written is None:
+        console.print("No script is written: nothing is wrong.")
+        return
+    console.print(Text(f"Script: {written.script}\nIssue: {written.issue}"), soft_wrap=True)
+    console.print(Text(f"The script ends with {written.ended} and says:\n{written.said}"), soft_wrap=True)
 
 
 def _headline(record: Record) -> str:

@@ -16,7 +16,7 @@ from gradagree.verdict import Record
 __all__ = ["Journal", "read_meta", "read_records"]
 
 RESULTS, META, CASES = "results.jsonl", "meta.json", "cases"
-OURS = (RESULTS, META, "report.html", "report.md", "junit.xml", "train.json", "train.html")
+OURS = (RESULTS, META, "report.html", "report.md", "junit.xml", "train.json", "train.html", "shrunk.jsonl")
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Record)
 

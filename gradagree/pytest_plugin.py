@@ -131,8 +131,10 @@ class Reporter:
     def __init__(self, folder: Path) -> None:
         from gradagree.errors import UsageError
         from gradagree.journal import Journal
+        from gradagree.known import find_known
 
         try:
+            self.known = find_known(None)
             self.journal = Journal(folder)
         except UsageError as wrong:
             raise pytest.UsageError(f"--gradagree-report: {wrong}") from None
@@ -156,7 +158,7 @@ class Reporter:
         command = shlex.join(["pytest", *sys.argv[1:]])
         self.journal.meta({**environment(command), "frameworks": self.frameworks})
         self.journal.close()
-        summary = write_reports(self.folder)
+        summary = write_reports(self.folder, known=self.known)
         terminalreporter.section("gradagree")
         terminalreporter.write_line(summary.sentence)
         terminalreporter.write_line(f"report: {self.folder / 'report.html'}")
