@@ -39,12 +39,12 @@ MEANINGS = {
     "tolerance": "what a correct program may be off by",
     "reason": "in words; empty where there is nothing to add",
     "seconds": "what the framework took",
-    "slopes": "for each kink that was met, the slopes that explain what the framework gave, unless all do",
+    "slopes": "for each kink that was met, the slopes that explain what the framework gave (reference: its own), unless all",
 }
 NUMBERS = ("ratio", "probable_ratio", "sharpness")
 EXACT = ("expected", "expected_radius", "observed", "tolerance")
 PATTERNS = {"case": r"^[0-9]{6}$|^$", "sha256": r"^([0-9a-f]{64})?$", "spec": r"^(?!\s*$)"}
-SLOPES = ["left", "mean", "right", "zero"]
+SLOPES = ["left", "mean", "reference", "right", "zero"]
 
 
 def record_schema() -> dict[str, Any]:
