@@ -1,0 +1,88 @@
+"""One function in one dtype, with the points at which it is looked at."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradagree.arithmetics.ball import Ball
+from gradagree.atlas.formulas import formula, is_rows
+from gradagree.atlas.messages import Question
+from gradagree.atlas.points import numbers, pairs
+from gradagree.atlas.rows import rows
+from gradagree.atlas.sides import simplest
+from gradagree.reference import Activation, ErrorFunction
+
+__all__ = ["Subject"]
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """points (N,), or (N, n) rows; targets (N, width), or (N,) class numbers, or None."""
+
+    function: Activation | ErrorFunction
+    dtype: str
+    points: np.ndarray
+    targets: np.ndarray | None = None
+    ks: tuple[int, ...] | None = None
+    js: tuple[int, ...] | None = None
+
+    @classmethod
+    def of(cls, function: Activation | ErrorFunction, dtype: str, density: int) -> Subject:
+        """The function at its points; density as in `points.numbers`."""
+        with np.errstate(all="ignore"):
+            if not is_rows(function):
+                if isinstance(function, Activation):
+                    return cls(function, dtype, numbers(function, dtype, density))
+                return cls(function, dtype, *pairs(function, dtype, density))
+            x, targets = rows(function, dtype, density)
+        n = x.shape[1]
+        m = (function.width(n) or 1) if isinstance(function, Activation) else 1
+        return cls(function, dtype, x, targets, tuple(range(m)), tuple(range(n)))
+
+    @property
+    def kind(self) -> str:
+        return "activation" if isinstance(self.function, Activation) else "error"
+
+    @property
+    def classes(self) -> bool:
+        """Whether targets are class numbers."""
+        return getattr(self.function, "targets", "") == "classes"
+
+    @property
+    def constants(self) -> tuple[np.ndarray, ...]:
+        return () if self.targets is None else (self.targets,)
+
+    def formula(self, quantity: str) -> Callable[..., Any]:
+        return formula(self.function, quantity, self.ks, self.js)
+
+    def ball_targets(self) -> Any:
+        """Targets as formulas on balls take them."""
+        return self.targets if self.targets is None or self.classes else Ball.exact(self.targets)
+
+    def question(self, quantity: str, mode: str, windows: Any = None) -> Question:
+        return Question(
+            self.kind, str(self.function), self.dtype, quantity, mode, self.points, self.constants, self.ks, self.js,
+            windows,
+        )  # fmt: skip
+
+    def at(self, places: Any) -> Subject:
+        """The same function at some of the points."""
+        targets = None if self.targets is None else self.targets[places]
+        return dataclasses.replace(self, points=self.points[places], targets=targets)
+
+    @functools.cached_property
+    def order(self) -> np.ndarray:
+        """The points' places, the simplest points first; of equal ones those with the simplest targets."""
+        rank = np.empty(len(self.points), dtype=int)
+        rank[simplest(self.points)] = np.arange(len(self.points))
+        if self.targets is not None and self.targets.size and not self.classes:
+            by_target = np.empty(len(self.points), dtype=int)
+            by_target[simplest(self.targets)] = np.arange(len(self.points))
+            rank = rank + by_target
+        return np.argsort(rank, kind="stable")
