@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from gradagree.adapters.adapter import Adapter
@@ -27,6 +27,8 @@ class Pointwise:
     values: dict[str, Function]
     slopes: dict[str, Function]
     seconds: dict[str, Function]
+    pads: bool = False
+    """Whether it compiles anew for every number of points, so that round numbers are asked."""
 
     def ways(self, quantity: str) -> dict[str, Function]:
         return {"value": self.values, "slope": self.slopes, "second": self.seconds}[quantity]
@@ -80,6 +82,3 @@ def takes(adapter: Adapter) -> str:
             return str(kind.name)
     raise Unsupported(f"{adapter.name}: no survey of single functions is written for it")
 
-
-def stacked(parts: Sequence[Any], stack: Function, axis: int = -2) -> Any:
-    return parts[0] if len(parts) == 1 and axis == 0 else stack(parts, axis)

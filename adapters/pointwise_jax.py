@@ -96,6 +96,8 @@ def compiled(way: Callable[..., Any]) -> Callable[..., Any]:
 class OfJax(Pointwise):
     """jax: each way by its name."""
 
+    pads = True
+
     def __init__(self) -> None:
         self.values = {"eager": value, "jit": compiled(value), "vmap": value_vmap}
         self.slopes = {"grad": grad, "jit": compiled(grad), "vmap": vmap, "forward": forward}

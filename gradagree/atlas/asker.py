@@ -6,6 +6,7 @@ prints goes to standard error. LIBRARY is a framework, or a library of jax that 
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 import warnings
@@ -87,6 +88,9 @@ class Asked:
 
     def _answer(self, question: Question) -> np.ndarray:
         f = self._function(question)
+        count = len(question.points)
+        if question.windows is None and self.ways.pads:
+            question = padded(question)
         way = self.ways.ways(question.quantity)[question.mode]
 
         def told(start: int, stop: int) -> np.ndarray:
@@ -95,23 +99,36 @@ class Asked:
             return assembled(lambda k, j: self.adapter.back(way(f, x, constants, k, j)), question)
 
         if question.windows is None:
-            return told(0, len(question.points))
+            return told(0, len(question.points))[:count]
         return np.concatenate([told(start, stop) for start, stop in question.windows])
+
+
+def padded(question: Question) -> Question:
+    """The same with its last point repeated until the number of points is a round one, which was compiled for before."""
+    count = len(question.points)
+    round_one = next(n for k in range(64) for n in (1 << k, 3 << k >> 1) if n >= count)
+    places = np.minimum(np.arange(round_one), count - 1)
+    constants = tuple(c[places] for c in question.constants)
+    return dataclasses.replace(question, points=question.points[places], constants=constants)
 
 
 def assembled(part: Callable[[Any, Any], np.ndarray], question: Question) -> np.ndarray:
     """One array from its parts: one output k in reverse mode gives all inputs, one input j in forward mode all outputs.
+    Errors of one row, which are several where entries have errors of their own, are added up.
 
     Second derivatives are those of the first of ks, by each of js.
     """
-    ks, js = question.ks, question.js
+    js = question.js
+    ks = question.ks if question.kind == "activation" or question.ks is None else (None,)
     if ks is None or js is None or question.quantity == "value":
         return part(None, None)
     if question.quantity == "second":
         return np.stack([part(ks[0], j) for j in js], axis=1)
     if question.mode == "forward":
         columns = [part(None, j) for j in js]
-        return np.stack([y[:, None] if y.ndim == 1 else y for y in columns], axis=-1)
+        if question.kind == "error":
+            columns = [y.reshape(len(y), -1).sum(axis=1)[:, None] for y in columns]
+        return np.stack(columns, axis=-1)
     return np.stack([part(k, None) for k in ks], axis=1)
 
 

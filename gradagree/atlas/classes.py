@@ -61,7 +61,7 @@ CLASSES: dict[Code, Class] = {
     ),
     Code.MODES: Class(
         "modes differ", Severity.MEDIUM,
-        "two modes of one framework differ by 16 ulp or more, or at a kink; one of them may be right",
+        "a mode departs from the framework's first one in half the digits or more, or at a kink; one of both is right",
     ),
     Code.ZERO: Class(
         "early zero", Severity.MEDIUM, "0, where the truth is 64 times the size at which underflow begins, or more"

@@ -67,7 +67,7 @@ def of_rows(activation: Activation, quantity: str, ks: tuple[int, ...], js: tupl
 
 def of_error(error: ErrorFunction, quantity: str, js: tuple[int, ...] | None) -> Callable[..., Any]:
     def value(o: Any, t: Any) -> Any:
-        return error.value(o[:, None], t[:, None])
+        return error._entry(o, t) if hasattr(error, "_entry") else error.value(o[:, None], t[:, None])
 
     def slope(o: Any, t: Any) -> Any:
         found = error.sensitivity(o, t)

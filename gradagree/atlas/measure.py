@@ -8,7 +8,7 @@ import numpy as np
 
 from gradagree.arithmetics.model import FORMATS, Format
 from gradagree.atlas.classes import Code
-from gradagree.atlas.numbers import ulp, underflow
+from gradagree.atlas.numbers import KEEPS_SUBNORMALS, ulp, underflow
 from gradagree.atlas.proved import Truth
 
 __all__ = ["FEW", "Measured", "measured"]
@@ -45,7 +45,15 @@ def measured(given: np.ndarray, truth: Truth, points: np.ndarray, dtype: str) ->
     codes[(np.isinf(rows).any(axis=1)).reshape(-1, *[1] * (codes.ndim - 1)) & (codes != 0)] = Code.INFINITY
     lost = np.isnan(rows).any(axis=1) if rows.shape[1] == 1 else np.zeros(len(rows), dtype=bool)
     codes[lost.reshape(-1, *[1] * (codes.ndim - 1)) & ~np.isnan(g)] = Code.NAN_LOST
+    codes[flushed(rows, form).reshape(-1, *[1] * (codes.ndim - 1)) & (codes > 0)] = Code.RIGHT
     return Measured(ulps, codes)
+
+
+def flushed(rows: np.ndarray, form: Format) -> np.ndarray:
+    """Where an input is a subnormal number that may be taken for 0: nothing is said there."""
+    if form.name in KEEPS_SUBNORMALS:
+        return np.zeros(len(rows), dtype=bool)
+    return ((rows != 0) & (np.abs(rows) < form.smallest_normal)).any(axis=1)  # type: ignore[no-any-return]
 
 
 ROUNDED = (Code.INACCURATE, Code.DIGITS, Code.NO_DIGIT, Code.ZERO, Code.SIGN)

@@ -35,7 +35,8 @@ def numbers(function: Activation | ErrorFunction, dtype: str, density: int) -> n
         found = found[~(found < 0)]
     elif function.domain == "unit":
         found = found[~((found < 0) | (found > 1))]
-    return np.concatenate([np.unique(found[~np.isnan(found) & (found != 0)]), [0.0, -0.0, math.nan]])
+    last = [0.0, -0.0] if function.domain == "unit" else [0.0, -0.0, math.nan]
+    return np.concatenate([np.unique(found[~np.isnan(found) & (found != 0)]), last])
 
 
 def every(form: Format) -> np.ndarray:

@@ -15,7 +15,7 @@ from gradagree.atlas.formulas import formula, is_rows
 from gradagree.atlas.messages import Question
 from gradagree.atlas.points import numbers, pairs
 from gradagree.atlas.rows import rows
-from gradagree.atlas.sides import simplest
+from gradagree.atlas.sides import Sides, simplest
 from gradagree.reference import Activation, ErrorFunction
 
 __all__ = ["Subject"]
@@ -70,6 +70,11 @@ class Subject:
             self.kind, str(self.function), self.dtype, quantity, mode, self.points, self.constants, self.ks, self.js,
             windows,
         )  # fmt: skip
+
+    @functools.cached_property
+    def sides(self) -> dict[str, Sides]:
+        """What was found on the sides of doubted points, by quantity."""
+        return {}
 
     def at(self, places: Any) -> Subject:
         """The same function at some of the points."""

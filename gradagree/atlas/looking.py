@@ -1,0 +1,220 @@
+"""What one framework's mode gives at every point of a subject: a row of measures, and hits for the findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from gradagree.arithmetics.model import FORMATS
+from gradagree.atlas.classes import CLASSES, Code
+from gradagree.atlas.measure import FEW, Measured, measured
+from gradagree.atlas.numbers import ulp, underflow
+from gradagree.atlas.proved import Truth
+from gradagree.atlas.regions import ORDER, region_of
+from gradagree.atlas.sides import MOST, Sides
+from gradagree.atlas.subject import Subject
+
+__all__ = ["Hit", "Look", "Row", "differing", "hits", "looked", "row"]
+
+BAD = (Code.NO_DIGIT, Code.ZERO, Code.SIGN, Code.NONFINITE)
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One function in one framework, mode and dtype: how far from the truth, and how many points of each class.
+
+    status is measured, or unsupported, raised, crashed, absent or unasked, with the reason.
+    """
+
+    function: str
+    framework: str
+    version: str
+    mode: str
+    dtype: str
+    quantity: str
+    status: str = "measured"
+    reason: str = ""
+    points: int = 0
+    proved: int = 0
+    worst_ulp: float | str = 0.0
+    worst_at: list[float | str] = []
+    median_ulp: float | str = 0.0
+    worst_relative: float | str = 0.0
+    worst_absolute: float | str = 0.0
+    no_digit: list[float] = []
+    classes: dict[str, int] = {}
+
+
+@dataclass(frozen=True)
+class Look:
+    """An answer that was measured."""
+
+    subject: Subject
+    quantity: str
+    framework: str
+    mode: str
+    given: np.ndarray
+    truth: Truth
+    found: Measured
+
+
+@dataclass(frozen=True)
+class Hit:
+    """Points of one class in one region: how many, from where to where, and the simplest and the worst of them."""
+
+    subject: Subject = field(repr=False)
+    quantity: str
+    framework: str
+    mode: str
+    code: Code
+    region: str
+    count: int
+    low: float
+    high: float
+    place: tuple[int, ...]
+    given: float
+    true: float
+    worst_ulp: float
+    other: str = ""
+    """The mode, or the window, that this one differs from."""
+    beside: float = float("nan")
+    gross: bool = False
+    """The error is 1/64 or more, whatever the truth."""
+    whole: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False)
+    other_whole: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False)
+    """All entries at that point, and in the other mode."""
+
+
+def looked(subject: Subject, quantity: str, framework: str, mode: str, given: np.ndarray, truth: Truth) -> Look:
+    """The answer, measured; what is legitimate at jumps is forgiven."""
+    given = np.reshape(given, truth.high.shape)
+    found = measured(given, truth, subject.points, subject.dtype)
+    doubted = (found.codes != 0) & (found.codes < Code.INFINITY) & np.isfinite(given)
+    rows = np.flatnonzero(doubted.reshape(len(doubted), -1).any(axis=1))
+    sides = around(subject, quantity, rows, given.shape)
+    worse = Code.JUMP if quantity == "value" else Code.KINK
+    inside = sides.inside(given, FORMATS[subject.dtype])
+    found.codes[doubted & sides.jumps] = worse
+    found.codes[doubted & inside] = Code.RIGHT
+    return Look(subject, quantity, framework, mode, given, truth, found)
+
+
+def around(subject: Subject, quantity: str, rows: np.ndarray, shape: tuple[int, ...]) -> Sides:
+    """What is legitimate at these points; kept with the subject."""
+    sides = subject.sides.setdefault(quantity, Sides.of(shape))
+    fresh = rows[~sides.looked[rows]]
+    if len(fresh):
+        fresh = subject.order[np.isin(subject.order, fresh)][:MOST]
+        some = subject.at(fresh)
+        kinks = getattr(subject.function, "kinks", ())
+        form = FORMATS[subject.dtype]
+        sides.look(fresh, some.formula(quantity), some.points, some.ball_targets(), quantity, form, kinks)
+    return sides
+
+
+def row(look: Look, version: str) -> Row:
+    """The measures of one answer."""
+    ulps, known = look.found.ulps, look.truth.known > 0
+    finite = np.isfinite(ulps)
+    with np.errstate(all="ignore"):
+        error = np.where(finite, np.abs(look.given - look.truth.high), np.nan)
+        sized = np.abs(look.truth.high) > underflow(FORMATS[look.subject.dtype])
+        relative = np.where(sized, error / np.abs(look.truth.high), np.nan)
+    worst = np.unravel_index(np.argmax(np.where(finite, ulps, -1.0)), ulps.shape)
+    counts = {CLASSES[Code(c)].name: int((look.found.codes == c).sum()) for c in np.unique(look.found.codes) if c}
+    return Row(
+        function=str(look.subject.function), framework=look.framework, version=version, mode=look.mode,
+        dtype=look.subject.dtype, quantity=look.quantity, points=ulps.size, proved=int(known.sum()),
+        worst_ulp=told(np.nanmax(ulps, initial=0.0)), worst_at=[told(x) for x in np.ravel(look.subject.points[worst[0]])],
+        median_ulp=told(np.median(ulps[finite]) if finite.any() else 0.0), worst_relative=told(np.nanmax(relative, initial=0.0)),
+        worst_absolute=told(np.nanmax(error, initial=0.0)), no_digit=widest(look), classes=counts,
+    )  # fmt: skip
+
+
+def told(x: Any) -> float | str:
+    """A number as JSON has it; NaN and infinity as texts."""
+    x = float(x)
+    return x if np.isfinite(x) else str(x)
+
+
+def widest(look: Look) -> list[float]:
+    """The widest range of inputs in a row, in binades, of which no answer has a correct digit; [] if there is none."""
+    points = look.subject.points
+    if points.ndim > 1 and points.shape[1] > 1:
+        return []
+    x, bad = points.ravel(), np.isin(look.found.codes, BAD).ravel()
+    keep = np.isfinite(x) & (look.truth.known.ravel() > 0)
+    order = np.argsort(x[keep], kind="stable")
+    x, bad = x[keep][order], bad[keep][order]
+    best: tuple[float, list[float]] = (-1.0, [])
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], bad, [False]]).astype(np.int8)))
+    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+        low, high = float(x[start]), float(x[stop - 1])
+        if low * high > 0:
+            best = max(best, (abs(np.log2(high / low)), [low, high]))
+        elif not best[1]:
+            best = (0.0, [low, high])
+    return best[1]
+
+
+def hits(look: Look) -> Iterator[Hit]:
+    """One for each class and region that there is."""
+    codes, subject = look.found.codes, look.subject
+    if not codes.any():
+        return
+    rows = np.flatnonzero(codes.reshape(len(codes), -1).any(axis=1))
+    regions = region_of(subject.points[rows], subject.dtype)
+    for name in np.unique(regions):
+        here = np.zeros(codes.shape, dtype=bool)
+        here[rows[regions == name]] = True
+        for code in np.unique(codes[here]):
+            if code:
+                yield _hit(look, Code(code), ORDER[name], here & (codes == code))
+
+
+def _hit(look: Look, code: Code, region: str, where: np.ndarray, other: Look | None = None, gap: Any = None) -> Hit:
+    """The simplest of the points."""
+    rows = where.reshape(len(where), -1).any(axis=1)
+    order = look.subject.order
+    first = order[rows[order]][0]
+    place = (int(first), *map(int, np.argwhere(where[first])[0])) if where.ndim > 1 else (int(first),)
+    x = look.subject.points[rows]
+    with np.errstate(all="ignore"):
+        error = np.abs(look.given - look.truth.high)
+        worst = look.found.ulps[where] if gap is None else gap[where]
+    finite = worst[np.isfinite(worst)]
+    return Hit(
+        look.subject.at(slice(first, first + 1)), look.quantity, look.framework, look.mode, code, region,
+        int(where.sum()), float(np.min(x)), float(np.max(x)), (0, *place[1:]), float(look.given[place]),
+        float(look.truth.high[place]),
+        float(finite.max()) if len(finite) else float("inf"), "" if other is None else other.mode,
+        float("nan") if other is None else float(other.given[place]), bool((error[where] >= 1 / 64).any()),
+        look.given[first : first + 1].copy(), look.given[:0] if other is None else other.given[first : first + 1].copy(),
+    )  # fmt: skip
+
+
+def differing(looks: Sequence[Look]) -> Iterator[Hit]:
+    """Where a mode departs from the first one in half the digits, or at a kink, and one of both is right."""
+    if not looks:
+        return
+    first, *others = looks
+    form = FORMATS[first.subject.dtype]
+    finite = np.isfinite(first.subject.points).reshape(len(first.subject.points), -1).all(axis=1)
+    for look in others:
+        a, b = first.given, look.given
+        with np.errstate(all="ignore"):
+            gap = np.abs(a - b) / ulp(np.fmax(np.abs(a), np.abs(b)), form)
+            apart = (gap >= max(FEW, 2.0 ** (form.precision / 2))) & (np.abs(a - b) > underflow(form))
+        apart = (apart | (np.isfinite(a) != np.isfinite(b))) & (first.truth.known > 0)
+        apart &= (first.found.codes == 0) | (look.found.codes == 0)
+        apart &= finite.reshape(-1, *[1] * (apart.ndim - 1))
+        if apart.any():
+            rows = np.flatnonzero(apart.reshape(len(apart), -1).any(axis=1))
+            regions = region_of(look.subject.points[rows], look.subject.dtype)
+            for name in np.unique(regions):
+                here = np.zeros(apart.shape, dtype=bool)
+                here[rows[regions == name]] = True
+                yield _hit(look, Code.MODES, ORDER[name], apart & here, first, gap)

@@ -1,0 +1,163 @@
+"""A finding as a program that stands alone: it needs the framework, and NumPy at most, and ends with an assertion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gradagree.atlas.formulas import is_rows
+from gradagree.atlas.inlined import inlined
+from gradagree.atlas.joining import Finding
+from gradagree.reference import Activation, ErrorFunction
+
+__all__ = ["reproducer"]
+
+COPIES = 64
+IMPORTS = {
+    "torch": "import torch", "jax": "import jax\njax.config.update('jax_enable_x64', True)",
+    "optax": "import jax\nimport optax\njax.config.update('jax_enable_x64', True)",
+}  # fmt: skip
+TORCH = {
+    "eager": "f(x, *t)", "compile": "torch.compile(f, dynamic=True)(x, *t)",
+    "vmap": "torch.func.vmap(lambda row, *ts: f(row[None], *(t[None] for t in ts))[0])(x, *t)",
+}  # fmt: skip
+TORCH_SLOPES = {
+    "backward": "y = f(x, *t){k}\ny.backward(torch.ones_like(y))\nfound = x.grad",
+    "grad": "y = f(x, *t){k}\nfound = torch.autograd.grad(y, x, torch.ones_like(y))[0]",
+    "compile": "y = torch.compile(f, dynamic=True)(x, *t){k}\nfound = torch.autograd.grad(y, x, torch.ones_like(y))[0]",
+    "vmap": "alone = lambda row, *ts: f(row[None], *(t[None] for t in ts)){k}.sum()\n"
+            "found = torch.func.vmap(torch.func.grad(alone))(x.detach(), *t)",
+    "forward": "found = torch.func.jvp(lambda x: f(x, *t), (x.detach(),), (along,))[1]",
+    "reverse-reverse": "y = f(x, *t){k}\ng = torch.autograd.grad(y, x, torch.ones_like(y), create_graph=True)[0]{j}\n"
+                       "found = torch.autograd.grad(g, x, torch.ones_like(g))[0]",
+    "forward-reverse": "slope = torch.func.grad(lambda x: f(x, *t){k}.sum())\n"
+                       "found = torch.func.jvp(slope, (x.detach(),), (along,))[1]",
+    "reverse-forward": "slope = lambda x: torch.func.jvp(lambda x: f(x, *t), (x,), (along,))[1]{k}.sum()\n"
+                       "found = torch.func.grad(slope)(x.detach())",
+}  # fmt: skip
+SLOPE = "def slope(x):\n    y, pull = jax.vjp(lambda x: f(x, *t){k}, x)\n    return pull(jax.numpy.ones_like(y))[0]"
+SECOND = "def second(x):\n    y, pull = jax.vjp(lambda x: slope(x){j}, x)\n    return pull(jax.numpy.ones_like(y))[0]"
+JAX = {
+    "eager": "found = f(x, *t)", "jit": "found = jax.jit(f)(x, *t)",
+    "vmap": "found = jax.vmap(lambda row, *ts: f(row[None], *(t[None] for t in ts))[0])(x, *t)",
+}  # fmt: skip
+JAX_SLOPES = {
+    "grad": SLOPE + "\nfound = slope(x)", "jit": SLOPE + "\nfound = jax.jit(slope)(x)",
+    "vmap": "alone = lambda row, *ts: f(row[None], *(t[None] for t in ts)){k}.sum()\n"
+            "found = jax.vmap(jax.grad(alone))(x, *t)",
+    "forward": "found = jax.jvp(lambda x: f(x, *t), (x,), (along,))[1]",
+}  # fmt: skip
+JAX_SECONDS = {
+    "reverse-reverse": SLOPE + "\n" + SECOND + "\nfound = second(x)",
+    "jit": SLOPE + "\n" + SECOND + "\nfound = jax.jit(second)(x)",
+    "forward-reverse": SLOPE + "\nfound = jax.jvp(slope, (x,), (along,))[1]",
+    "reverse-forward": "y, pull = jax.vjp(lambda x: jax.jvp(lambda x: f(x, *t), (x,), (along,))[1]{k}, x)\n"
+                       "found = pull(jax.numpy.ones_like(y))[0]",
+}  # fmt: skip
+
+
+def reproducer(finding: Finding, function: Activation | ErrorFunction) -> str:
+    """The program."""
+    example = finding.example
+    lines = [IMPORTS[finding.framework], inlined(function, finding.framework)]
+    lines += operands(finding, function)
+    if "window" in example:
+        lines += moved(finding, function)
+    else:
+        lines += asked(finding, function, example["mode"], "given")
+        if "other_mode" in example:
+            lines += asked(finding, function, example["other_mode"], "other")
+    return "\n".join([*lines, *compared(finding)]) + "\n"
+
+
+def number(x: Any) -> str:
+    return f"float('{x}')" if isinstance(x, str) else repr(x)
+
+
+def operands(finding: Finding, function: Any) -> list[str]:
+    """x, t and the direction, in copies."""
+    example, in_torch = finding.example, finding.framework == "torch"
+    row = ", ".join(number(x) for x in example["input"])
+    flat = isinstance(function, Activation) and not is_rows(function)
+    values = f"[{row}] * {COPIES}" if flat else f"[[{row}]] * {COPIES}"
+    make = "torch.tensor({}, dtype=torch.{})" if in_torch else "jax.numpy.array({}, dtype={!r})"
+    lines = [f"x = {make.format(values, example['dtype'])}" + ".requires_grad_()" * in_torch]
+    if example["target"] is None:
+        lines.append("t = ()")
+    elif getattr(function, "targets", "") == "classes":
+        right = int(example["target"][0])
+        lines.append(f"t = ({make.format(f'[{right}] * {COPIES}', 'int64')},)")
+    else:
+        target = ", ".join(number(x) for x in example["target"])
+        rows = make.format(f"[[{target}]] * {COPIES}", example["dtype"])
+        lines.append(f"t = ({rows},)")
+    return lines
+
+
+def index(finding: Finding, function: Any) -> tuple[str, str, int | None, str]:
+    """What stands for the output k and the input j, the input that a tangent is along, and where the answer lies."""
+    entry = finding.example["entry"]
+    if not is_rows(function):
+        return "", "", None, "".join(f"[{k}]" for k in [0, *entry])
+    k, j = (0, entry[0]) if finding.quantity == "second" else (entry[0] if entry else 0, None)
+    vector = isinstance(function, Activation)
+    picked = f"[..., {k}]" if vector and finding.quantity != "value" else ""
+    along = entry[-1] if finding.quantity == "slope" else j
+    place = [0, *entry] if finding.quantity == "value" else [0, entry[-1]]
+    return picked, f"[..., {j}]" if j is not None else "", along, "".join(f"[{one}]" for one in place)
+
+
+def asked(finding: Finding, function: Any, mode: str, name: str) -> list[str]:
+    """The answer in one mode, under a name."""
+    in_torch = finding.framework == "torch"
+    k, j, along, place = index(finding, function)
+    if finding.quantity == "value":
+        text = f"found = {TORCH[mode]}" if in_torch else JAX[mode]
+    elif in_torch:
+        text = TORCH_SLOPES[mode]
+    else:
+        text = (JAX_SLOPES if finding.quantity == "slope" else JAX_SECONDS)[mode]
+    lines = []
+    if "along" in text:
+        ones, zeros = ("torch.ones_like(x)", "torch.zeros_like(x)") if in_torch else (
+            "jax.numpy.ones_like(x)", "jax.numpy.zeros_like(x)")  # fmt: skip
+        lines.append(f"along = {ones if along is None else zeros}")
+        if along is not None:
+            lines.append(f"along[..., {along}] = 1" if in_torch else f"along = along.at[..., {along}].set(1)")
+        if in_torch:
+            lines[0] = lines[0].replace("(x)", "(x.detach())")
+    if mode == "forward" and is_rows(function) and isinstance(function, Activation):
+        place = f"[0][{finding.example['entry'][0]}]"
+    elif mode == "forward" and is_rows(function):
+        place = "[0]"
+    lines += text.replace("{k}", k).replace("{j}", j).split("\n")
+    return [*lines, f"{name} = found{place}.item()" if in_torch else f"{name} = float(found{place})"]
+
+
+def moved(finding: Finding, function: Any) -> list[str]:
+    """The answer in the window, and among many."""
+    example = finding.example
+    entry, _, length = (int(x) if x.isdigit() else x for x in example["window"].removeprefix("entry ").split(" "))
+    first = asked(finding, function, example["mode"], "other")
+    cut = [f"x = x[:{length}].detach().clone()" + ".requires_grad_()" * (finding.framework == "torch")]
+    cut += [f"t = tuple(one[:{length}] for one in t)"]
+    again = asked(finding, function, example["mode"], "given")
+    again[-1] = again[-1].replace("found[0]", f"found[{entry}]", 1)
+    return [*first, *cut, *again]
+
+
+def compared(finding: Finding) -> list[str]:
+    """What is printed, and what must hold."""
+    example = finding.example
+    given, true = example["given"], example["true"]
+    if "window" in example:
+        return [f"print('entry', {example['window'][6:]!r}, 'gives', given, 'and among {COPIES} it is', other)",
+                "assert given != other"]  # fmt: skip
+    if "other_mode" in example:
+        told = f"print({example['mode']!r}, given, {example['other_mode']!r}, other, 'true', {number(true)})"
+        return [told, "assert not abs(given - other) <= 2**-8 * max(abs(given), abs(other))"]
+    told = f"print('given', given, 'true', {number(true)})"
+    if isinstance(true, str):
+        return [told, "assert given == given" if true == "nan" else "assert given != given"]
+    if isinstance(given, str):
+        return [told, f"assert not abs(given - {number(true)}) < float('inf')"]
+    return [told, f"assert abs(given - {number(true)}) > {abs(given - true) / 2!r}"]

@@ -1,0 +1,177 @@
+"""The survey: every function alone, in every dtype, quantity, framework and mode, against proof."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from gradagree.atlas.asking import AskedProcess
+from gradagree.atlas.conventions import AtKink, at_kinks
+from gradagree.atlas.curves import Curve, curve
+from gradagree.atlas.formulas import QUANTITIES
+from gradagree.atlas.joining import Finding, joined
+from gradagree.atlas.looking import Hit, Look, Row, differing, hits, looked, row
+from gradagree.atlas.messages import Failure, Hello
+from gradagree.atlas.places import chosen, moved, windows
+from gradagree.atlas.profiles import Survey
+from gradagree.atlas.store import truth_of
+from gradagree.atlas.subject import Subject
+
+__all__ = ["Surveyed", "surveyed"]
+
+AHEAD = 3
+"""Subjects that are asked before the first of them is judged."""
+
+Asked = dict[tuple[str, str, str], "Future[Any] | None"]
+"""By library, quantity and mode; None is not asked."""
+Moves = dict[tuple[str, str, str], tuple[Any, "Future[Any]", "Future[Any]"]]
+
+
+@dataclass
+class Surveyed:
+    """All rows, the findings, the worst first, and curves for the pages."""
+
+    rows: list[Row] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
+    conventions: list[AtKink] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+    unshown: int = 0
+
+
+def surveyed(plan: Survey, extensions: Sequence[str] = (), progress: Callable[[str], Any] = lambda text: None) -> Surveyed:
+    """Ask, prove, measure and join. Libraries that are not installed are named in `absent`."""
+    found = Surveyed()
+    with ExitStack() as stack:
+        processes = {name: stack.enter_context(AskedProcess(name, extensions)) for name in plan.libraries}
+        hellos = {name: process.hello for name, process in processes.items()}
+        for name, hello in hellos.items():
+            if isinstance(hello, Failure):
+                found.absent[name] = hello.reason
+            else:
+                found.versions[name] = hello.version
+        here = {name: hello for name, hello in hellos.items() if isinstance(hello, Hello)}
+        seen: list[Hit] = []
+        for subject, asked, moves in ahead(plan, processes, here):
+            progress(f"{subject.function} {subject.dtype}")
+            for quantity in QUANTITIES:
+                seen += judged(subject, quantity, asked, moves, found)
+        progress("the findings")
+        ask = (lambda name, question: processes[name].ask(question).result()) if plan.profile.turns > 1 else None
+        found.findings, found.unshown = joined(seen, found.versions, ask)
+    return found
+
+
+def subjects(plan: Survey) -> Iterator[Subject]:
+    for function in plan.functions:
+        for dtype in plan.dtypes:
+            yield Subject.of(function, dtype, plan.density(dtype))
+
+
+def ahead(
+    plan: Survey, processes: dict[str, AskedProcess], here: dict[str, Hello]
+) -> Iterator[tuple[Subject, Asked, Moves]]:
+    """Each subject with its answers to come; some of them are asked before they are needed."""
+    waiting: deque[tuple[Subject, Asked, Moves]] = deque()
+    for subject in subjects(plan):
+        waiting.append((subject, asked_of(subject, plan, processes, here), moves_of(subject, plan, processes, here)))
+        if len(waiting) > AHEAD:
+            yield waiting.popleft()
+    yield from waiting
+
+
+def speaks(library: str, subject: Subject) -> bool:
+    """A library that is no framework is asked about what it spells."""
+    return library != "optax" or hasattr(subject.function, "optax")
+
+
+def asked_of(subject: Subject, plan: Survey, processes: Any, here: dict[str, Hello]) -> Asked:
+    return {
+        (name, quantity, mode): processes[name].ask(subject.question(quantity, mode)) if plan.asks(name, mode) else None
+        for name, hello in here.items() if speaks(name, subject)
+        for quantity in QUANTITIES for mode in hello.modes[quantity]
+    }  # fmt: skip
+
+
+ALONE = tuple((k, k + 1) for k in range(3, 480, 40)) + ((7, 9), (11, 18), (20, 53))
+"""Rows, whose lengths are those of the functions themselves."""
+JAX_WINDOWS = ((5, 6), (11, 14), (40, 47), (100, 133))
+"""jax compiles anew for each length."""
+
+
+def moves_of(subject: Subject, plan: Survey, processes: Any, here: dict[str, Hello]) -> Moves:
+    """Some of the points asked together, and in windows."""
+    found: Moves = {}
+    some = subject.at(chosen(subject))
+    for name, hello in here.items():
+        if not speaks(name, subject):
+            continue
+        in_torch = name == "torch"
+        if not in_torch and (plan.profile.turns == 1 or str(subject.function) != subject.function.name):
+            continue
+        asked = windows(len(some.points), plan.profile.turns) if in_torch and subject.ks is None else ALONE
+        asked = asked if in_torch else JAX_WINDOWS
+        asked = tuple((a, b) for a, b in asked if b <= len(some.points))
+        wanted = ("eager", "backward", "forward", "reverse-reverse", "compile") if in_torch else ("jit",)
+        for quantity in QUANTITIES[: 3 if in_torch and subject.ks is None else 2]:
+            for mode in hello.modes[quantity]:
+                if mode in wanted and plan.asks(name, mode):
+                    whole = processes[name].ask(some.question(quantity, mode))
+                    parts = processes[name].ask(some.question(quantity, mode, asked))
+                    found[name, quantity, mode] = (asked, whole, parts)
+    return found
+
+
+def judged(subject: Subject, quantity: str, asked: Asked, moves: Moves, found: Surveyed) -> list[Hit]:
+    """All answers about one quantity: a row for each mode, curves, and hits."""
+    truth = truth_of(subject, quantity)
+    looks: dict[str, list[Look]] = {}
+    for (library, its, mode), future in asked.items():
+        if its != quantity:
+            continue
+        answer = Failure("unasked", "") if future is None else future.result()
+        if isinstance(answer, np.ndarray) and answer.size != truth.high.size:
+            answer = Failure("unsupported", "it gives one number for all points")
+        if isinstance(answer, Failure):
+            found.rows.append(failed(subject, quantity, library, mode, answer, found.versions[library]))
+            continue
+        look = looked(subject, quantity, library, mode, answer, truth)
+        found.rows.append(row(look, found.versions[library]))
+        found.conventions += at_kinks(look)
+        looks.setdefault(library, []).append(look)
+    seen = [hit for theirs in looks.values() for look in theirs for hit in hits(look)]
+    for theirs in looks.values():
+        seen += differing(theirs)
+        found.curves += curve(theirs[0])
+    return seen + moves_judged(subject, quantity, moves)
+
+
+def moves_judged(subject: Subject, quantity: str, moves: Moves) -> list[Hit]:
+    seen: list[Hit] = []
+    places = chosen(subject)
+    for (library, its, mode), (asked, whole, parts) in moves.items():
+        if its == quantity:
+            one, other = whole.result(), parts.result()
+            truth = truth_at(subject, quantity, places)
+            if isinstance(one, np.ndarray) and isinstance(other, np.ndarray) and one.size == truth.high.size:
+                seen += moved(subject.at(places), quantity, library, mode, one, other, asked, truth)
+    return seen
+
+
+def truth_at(subject: Subject, quantity: str, places: np.ndarray) -> Any:
+    whole = truth_of(subject, quantity)
+    return type(whole)(*(getattr(whole, name)[places] for name in ("high", "low", "nearest", "known")))
+
+
+def failed(subject: Subject, quantity: str, library: str, mode: str, answer: Failure, version: str) -> Row:
+    return Row(
+        function=str(subject.function), framework=library, version=version, mode=mode, dtype=subject.dtype,
+        quantity=quantity, status=answer.word, reason=answer.reason,
+    )  # fmt: skip
