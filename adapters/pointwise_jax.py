@@ -1,4 +1,7 @@
-"""Single functions in jax: operation by operation, compiled, vmapped, forward and reverse, and one on top of the other."""
+"""Single functions in jax: operation by operation, compiled, vmapped, forward and reverse, and one on top of the other.
+
+Directions are arrays: what was compiled for one output or input serves for all.
+"""
 
 from __future__ import annotations
 
@@ -10,87 +13,69 @@ from gradagree.adapters.pointwise import Pointwise
 __all__ = ["OfJax"]
 
 
-def output(y: Any, k: int | None) -> Any:
-    return y if k is None or y.ndim < 2 else y[..., k]
+def direction(shape: Any, dtype: Any, k: int | None) -> Any:
+    """Ones, or 1 at the last axis's entry k and 0 elsewhere."""
+    import jax
+    import numpy as np
+
+    made = np.ones(shape)
+    if k is not None and len(shape) > 1:
+        made = np.broadcast_to(np.arange(shape[-1]) == k, shape)
+    return jax.numpy.asarray(made, dtype)
 
 
-def tangent(x: Any, j: int | None) -> Any:
+def slope_of(f: Any, x: Any, constants: Any, out: Any) -> Any:
+    """dy/dx times the direction out, summed over y."""
     import jax
 
-    return jax.numpy.ones_like(x) if j is None else jax.numpy.zeros_like(x).at[..., j].set(1)
+    return jax.vjp(lambda x: f(x, *constants), x)[1](out)[0]
 
 
-def slope_of(f: Any, constants: Any, k: Any) -> Callable[[Any], Any]:
-    """dy/dx summed over y, by ones."""
-    import jax
-
-    def slope(x: Any) -> Any:
-        y, pull = jax.vjp(lambda x: output(f(x, *constants), k), x)
-        return pull(jax.numpy.ones_like(y))[0]
-
-    return slope
-
-
-def value(f: Any, x: Any, constants: Any, k: Any = None, j: Any = None) -> Any:
+def value(f: Any, x: Any, constants: Any, out: Any, along: Any) -> Any:
     return f(x, *constants)
 
 
-def value_vmap(f: Any, x: Any, constants: Any, k: Any = None, j: Any = None) -> Any:
+def value_vmap(f: Any, x: Any, constants: Any, out: Any, along: Any) -> Any:
     import jax
 
     return jax.vmap(lambda row, *cs: f(row[None], *(c[None] for c in cs))[0])(x, *constants)
 
 
-def grad(f: Any, x: Any, constants: Any, k: Any = None, j: Any = None) -> Any:
-    return slope_of(f, constants, k)(x)
+def grad(f: Any, x: Any, constants: Any, out: Any, along: Any) -> Any:
+    return slope_of(f, x, constants, out)
 
 
-def vmap(f: Any, x: Any, constants: Any, k: Any = None, j: Any = None) -> Any:
+def vmap(f: Any, x: Any, constants: Any, out: Any, along: Any) -> Any:
     import jax
 
-    def alone(row: Any, *cs: Any) -> Any:
-        return output(f(row[None], *(c[None] for c in cs)), k).sum()
+    def alone(row: Any, out: Any, *cs: Any) -> Any:
+        return slope_of(f, row[None], [c[None] for c in cs], out[None])[0]
 
-    return jax.vmap(jax.grad(alone))(x, *constants)
+    return jax.vmap(alone)(x, out, *constants) if out.ndim else grad(f, x, constants, out, along)
 
 
-def forward(f: Any, x: Any, constants: Any, k: Any = None, j: Any = None) -> Any:
+def forward(f: Any, x: Any, constants: Any, out: Any, along: Any) -> Any:
     import jax
 
-    return jax.jvp(lambda x: f(x, *constants), (x,), (tangent(x, j),))[1]
+    return jax.jvp(lambda x: f(x, *constants), (x,), (along,))[1]
 
 
-def reverse_reverse(f: Any, x: Any, constants: Any, k: Any = None, j: Any = None) -> Any:
+def reverse_reverse(f: Any, x: Any, constants: Any, out: Any, along: Any) -> Any:
     import jax
 
-    slope = slope_of(f, constants, k)
-    y, pull = jax.vjp(lambda x: slope(x) if j is None else slope(x)[..., j], x)
-    return pull(jax.numpy.ones_like(y))[0]
+    return jax.vjp(lambda x: slope_of(f, x, constants, out), x)[1](along)[0]
 
 
-def forward_reverse(f: Any, x: Any, constants: Any, k: Any = None, j: Any = None) -> Any:
+def forward_reverse(f: Any, x: Any, constants: Any, out: Any, along: Any) -> Any:
     import jax
 
-    return jax.jvp(slope_of(f, constants, k), (x,), (tangent(x, j),))[1]
+    return jax.jvp(lambda x: slope_of(f, x, constants, out), (x,), (along,))[1]
 
 
-def reverse_forward(f: Any, x: Any, constants: Any, k: Any = None, j: Any = None) -> Any:
+def reverse_forward(f: Any, x: Any, constants: Any, out: Any, along: Any) -> Any:
     import jax
 
-    along = tangent(x, j)
-    y, pull = jax.vjp(lambda x: output(jax.jvp(lambda x: f(x, *constants), (x,), (along,))[1], k), x)
-    return pull(jax.numpy.ones_like(y))[0]
-
-
-def compiled(way: Callable[..., Any]) -> Callable[..., Any]:
-    """The same, compiled as a whole."""
-
-    def jitted(f: Any, x: Any, constants: Any, k: Any = None, j: Any = None) -> Any:
-        import jax
-
-        return jax.jit(lambda x, *cs: way(f, x, cs, k, j))(x, *constants)
-
-    return jitted
+    return jax.vjp(lambda x: forward(f, x, constants, out, along), x)[1](out)[0]
 
 
 class OfJax(Pointwise):
@@ -99,9 +84,40 @@ class OfJax(Pointwise):
     pads = True
 
     def __init__(self) -> None:
-        self.values = {"eager": value, "jit": compiled(value), "vmap": value_vmap}
-        self.slopes = {"grad": grad, "jit": compiled(grad), "vmap": vmap, "forward": forward}
+        self._function: Any = None
+        self._jits: dict[Any, Any] = {}
+        eager, jit = self._eager, self._jit
+        self.values = {"eager": eager(value), "jit": jit(value), "vmap": eager(value_vmap)}
+        self.slopes = {"grad": eager(grad), "jit": jit(grad), "vmap": eager(vmap), "forward": eager(forward)}
         self.seconds = {
-            "reverse-reverse": reverse_reverse, "forward-reverse": forward_reverse,
-            "reverse-forward": reverse_forward, "jit": compiled(reverse_reverse),
+            "reverse-reverse": eager(reverse_reverse), "forward-reverse": eager(forward_reverse),
+            "reverse-forward": eager(reverse_forward), "jit": jit(reverse_reverse),
         }  # fmt: skip
+
+    def _eager(self, way: Callable[..., Any]) -> Callable[..., Any]:
+        def asked(f: Any, x: Any, constants: Any, k: Any = None, j: Any = None) -> Any:
+            return way(f, x, constants, *directions(f, x, constants, k, j))
+
+        return asked
+
+    def _jit(self, way: Callable[..., Any]) -> Callable[..., Any]:
+        """The same, compiled as a whole; once for each function."""
+
+        def asked(f: Any, x: Any, constants: Any, k: Any = None, j: Any = None) -> Any:
+            import jax
+
+            if self._function is not f:
+                self._function, self._jits = f, {}
+            if way not in self._jits:
+                self._jits[way] = jax.jit(lambda x, out, along, *cs: way(f, x, cs, out, along))
+            return self._jits[way](x, *directions(f, x, constants, k, j), *constants)
+
+        return asked
+
+
+def directions(f: Any, x: Any, constants: Any, k: Any, j: Any) -> tuple[Any, Any]:
+    """The direction of the outputs, and of the inputs."""
+    import jax
+
+    y = jax.eval_shape(f, x, *constants)
+    return direction(y.shape, y.dtype, k), direction(x.shape, x.dtype, j)

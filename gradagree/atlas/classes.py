@@ -70,7 +70,7 @@ CLASSES: dict[Code, Class] = {
     Code.INACCURATE: Class("inaccurate", Severity.LOW, "the error is 16 ulp or more"),
     Code.CANCELLED: Class(
         "near a root", Severity.LOW,
-        "16 ulp or more, but small beside the function's size nearby (within 1/8 of the input), or the row's largest",
+        "16 ulp or more, but small beside the function's size nearby (within 1/8 of the input), or on rows of the same size",
     ),
     Code.INFINITY: Class(
         "at infinity", Severity.LOW, "an input is infinite: the answer is not the limit, which is proved from 2^1100 on"

@@ -76,7 +76,8 @@ def rank(finding: Finding) -> tuple[Any, ...]:
     wide = min(PREFERRED.index(dtype) for dtype in finding.dtypes) // 2
     quantity = ("slope", "value", "second").index(finding.quantity)
     usual = ("ordinary", "zero", "huge", "tiny", "infinite", "nan").index(finding.region)
-    return (severity, not finding.own, bool(finding.note), quantity > 1, wide, usual, quantity, -len(finding.dtypes),
+    kind = [one.name for one in CLASSES.values()].index(finding.kind)
+    return (severity, not finding.own, bool(finding.note), quantity > 1, usual > 1, kind, wide, quantity, -len(finding.dtypes),
             -finding.count, finding.function, finding.framework)  # fmt: skip
 
 
@@ -86,7 +87,7 @@ def badness(code: Code) -> int:
 
 def shown(members: Sequence[Hit], versions: dict[str, str], ask: Ask) -> Finding | None:
     """The finding, if one of its examples shows it again and is proved."""
-    ordered = sorted(members, key=lambda h: (-badness(h.code), str(h.subject.function) != h.subject.function.name,
+    ordered = sorted(members, key=lambda h: (-badness(h.code), not h.gross, str(h.subject.function) != h.subject.function.name,
                                              PREFERRED.index(h.subject.dtype)))  # fmt: skip
     for hit in ordered[:TRIES]:
         example = again(hit, ask)

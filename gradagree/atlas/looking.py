@@ -11,7 +11,7 @@ import numpy as np
 
 from gradagree.arithmetics.model import FORMATS
 from gradagree.atlas.classes import CLASSES, Code
-from gradagree.atlas.measure import FEW, Measured, measured
+from gradagree.atlas.measure import FEW, Measured, measured, natural
 from gradagree.atlas.numbers import ulp, underflow
 from gradagree.atlas.proved import Truth
 from gradagree.atlas.regions import ORDER, region_of
@@ -82,7 +82,7 @@ class Hit:
     """The mode, or the window, that this one differs from."""
     beside: float = float("nan")
     gross: bool = False
-    """The error is 1/64 or more, whatever the truth."""
+    """The error is 1/64 or more of what the function gives on inputs from 1/32 of this size on."""
     whole: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False)
     other_whole: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False)
     """All entries at that point, and in the other mode."""
@@ -91,7 +91,7 @@ class Hit:
 def looked(subject: Subject, quantity: str, framework: str, mode: str, given: np.ndarray, truth: Truth) -> Look:
     """The answer, measured; what is legitimate at jumps is forgiven."""
     given = np.reshape(given, truth.high.shape)
-    found = measured(given, truth, subject.points, subject.dtype)
+    found = measured(given, truth, subject.points, subject.dtype, quantity == "second")
     doubted = (found.codes != 0) & (found.codes < Code.INFINITY) & np.isfinite(given)
     rows = np.flatnonzero(doubted.reshape(len(doubted), -1).any(axis=1))
     sides = around(subject, quantity, rows, given.shape)
@@ -177,13 +177,15 @@ def hits(look: Look) -> Iterator[Hit]:
 
 def _hit(look: Look, code: Code, region: str, where: np.ndarray, other: Look | None = None, gap: Any = None) -> Hit:
     """The simplest of the points."""
-    rows = where.reshape(len(where), -1).any(axis=1)
-    order = look.subject.order
-    first = order[rows[order]][0]
-    place = (int(first), *map(int, np.argwhere(where[first])[0])) if where.ndim > 1 else (int(first),)
-    x = look.subject.points[rows]
     with np.errstate(all="ignore"):
         error = np.abs(look.given - look.truth.high)
+        gross = where & (error >= natural(look.truth, look.subject.points).reshape(-1, *[1] * (where.ndim - 1)) / 64)
+    x = look.subject.points[where.reshape(len(where), -1).any(axis=1)]
+    telling = gross if gross.any() else where
+    order = look.subject.order
+    first = order[telling.reshape(len(where), -1).any(axis=1)[order]][0]
+    place = (int(first), *map(int, np.argwhere(telling[first])[0])) if where.ndim > 1 else (int(first),)
+    with np.errstate(all="ignore"):
         worst = look.found.ulps[where] if gap is None else gap[where]
     finite = worst[np.isfinite(worst)]
     return Hit(
@@ -191,7 +193,7 @@ def _hit(look: Look, code: Code, region: str, where: np.ndarray, other: Look | N
         int(where.sum()), float(np.min(x)), float(np.max(x)), (0, *place[1:]), float(look.given[place]),
         float(look.truth.high[place]),
         float(finite.max()) if len(finite) else float("inf"), "" if other is None else other.mode,
-        float("nan") if other is None else float(other.given[place]), bool((error[where] >= 1 / 64).any()),
+        float("nan") if other is None else float(other.given[place]), bool(gross.any()),
         look.given[first : first + 1].copy(), look.given[:0] if other is None else other.given[first : first + 1].copy(),
     )  # fmt: skip
 

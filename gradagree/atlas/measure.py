@@ -11,7 +11,7 @@ from gradagree.atlas.classes import Code
 from gradagree.atlas.numbers import KEEPS_SUBNORMALS, ulp, underflow
 from gradagree.atlas.proved import Truth
 
-__all__ = ["FEW", "Measured", "measured"]
+__all__ = ["FEW", "Measured", "measured", "natural"]
 
 FEW = 16
 """Errors below so many ulp are no news."""
@@ -27,8 +27,8 @@ class Measured:
     codes: np.ndarray
 
 
-def measured(given: np.ndarray, truth: Truth, points: np.ndarray, dtype: str) -> Measured:
-    """The first axis is that of the points."""
+def measured(given: np.ndarray, truth: Truth, points: np.ndarray, dtype: str, second: bool = False) -> Measured:
+    """The first axis is that of the points. A second derivative of NaN may be any number, for most are 0 everywhere."""
     form = FORMATS[dtype]
     g = np.reshape(given, truth.high.shape)
     known, finite = truth.known > 0, np.isfinite(truth.nearest)
@@ -43,7 +43,7 @@ def measured(given: np.ndarray, truth: Truth, points: np.ndarray, dtype: str) ->
     codes[known & ~finite & np.isnan(g)] = Code.OVERFLOW
     rows = points.reshape(len(points), -1)
     codes[(np.isinf(rows).any(axis=1)).reshape(-1, *[1] * (codes.ndim - 1)) & (codes != 0)] = Code.INFINITY
-    lost = np.isnan(rows).any(axis=1) if rows.shape[1] == 1 else np.zeros(len(rows), dtype=bool)
+    lost = np.isnan(rows).any(axis=1) if rows.shape[1] == 1 and not second else np.zeros(len(rows), dtype=bool)
     codes[lost.reshape(-1, *[1] * (codes.ndim - 1)) & ~np.isnan(g)] = Code.NAN_LOST
     codes[flushed(rows, form).reshape(-1, *[1] * (codes.ndim - 1)) & (codes > 0)] = Code.RIGHT
     return Measured(ulps, codes)
@@ -73,10 +73,9 @@ def graded(g: np.ndarray, truth: Truth, error: np.ndarray, ulps: np.ndarray, for
 
 
 def small_beside(error: np.ndarray, truth: Truth, points: np.ndarray, form: Format) -> np.ndarray:
-    """Where the error is small beside the largest truth nearby, and the truth passes zero there; or beside the row's."""
-    size = np.where(truth.known > 0, np.abs(truth.high), 0.0)
+    """Where the error is small beside the largest truth nearby, and the truth passes zero there; or beside rows of its size."""
     if truth.high.ndim > 2 or (points.ndim == 2 and points.shape[1] > 1):
-        largest = size.reshape(len(size), -1).max(axis=1)
+        largest = natural(truth, points, 0)
         return error <= 4 * FEW * form.u * largest.reshape(-1, *[1] * (error.ndim - 1))
     x, y = points.ravel(), np.where(truth.known > 0, truth.high, 0.0).ravel()
     order = np.argsort(np.abs(x) * np.sign(x), kind="stable")
@@ -86,6 +85,21 @@ def small_beside(error: np.ndarray, truth: Truth, points: np.ndarray, form: Form
     high = np.searchsorted(x[order], x + NEARBY * np.abs(x), "right")
     scale, turns = windowed(np.abs(y[order]), low, high), windowed_signs(np.sign(y[order]), low, high)
     return ((error.ravel() <= FEW * form.u * scale) & turns).reshape(error.shape)
+
+
+REACH = 5
+
+
+def natural(truth: Truth, points: np.ndarray, reach: int = REACH) -> np.ndarray:
+    """For each point the largest truth among all points of its size, down to so many binades below."""
+    size = np.abs(points).reshape(len(points), -1).max(axis=1)
+    _, exponent = np.frexp(np.where(np.isfinite(size), size, 0.0))
+    true = np.where((truth.known > 0) & np.isfinite(truth.nearest), np.abs(truth.high), 0.0)
+    place = exponent - exponent.min() + reach
+    largest = np.zeros(place.max() + 1)
+    np.maximum.at(largest, place, true.reshape(len(true), -1).max(axis=1))
+    found = [largest[place - k] for k in range(reach + 1)]
+    return np.asarray(np.maximum.reduce(found))
 
 
 def windowed(y: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ def ulp(x: np.ndarray, form: Format) -> np.ndarray:
     """The distance between neighbouring numbers of the format around |x|."""
     _, exponent = np.frexp(np.where(np.isfinite(x), x, 1.0))
     least = form.emin - form.precision + 1
+    exponent = np.where(x == 0, form.emin - form.precision, exponent)
     power = np.clip(exponent - form.precision, least, form.emax - form.precision + 1)
     return np.asarray(np.ldexp(1.0, power))
 

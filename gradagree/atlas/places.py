@@ -54,7 +54,7 @@ def moved(
     whole = np.reshape(whole, truth.high.shape)
     parts = np.reshape(parts, (len(places), *whole.shape[1:]))
     apart = (parts != whole[places]) & ~(np.isnan(parts) & np.isnan(whole[places]))
-    finite = np.isfinite(subject.points).reshape(len(subject.points), -1).all(axis=1)
+    finite = ~np.isinf(subject.points).reshape(len(subject.points), -1).any(axis=1)
     apart &= finite[places].reshape(-1, *[1] * (apart.ndim - 1))
     if not apart.any():
         return
@@ -70,6 +70,7 @@ def moved(
     entry = tuple(map(int, np.argwhere(apart[best])[0])) if apart.ndim > 1 else ()
     first = int(places[best])
     x = subject.points[np.unique(places[apart.reshape(len(apart), -1).any(axis=1)])]
+    x = x[~np.isnan(x)] if not np.isnan(x).all() else np.zeros(1)
     yield Hit(
         subject.at(slice(first, first + 1)), quantity, framework, mode, Code.SHAPE, "ordinary", int(apart.sum()),
         float(x.min()), float(x.max()), (0, *entry), float(parts[(best, *entry)]), float(truth.high[(first, *entry)]),

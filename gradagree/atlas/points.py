@@ -77,9 +77,11 @@ def grid(form: Format, density: int, special: Iterable[float]) -> np.ndarray:
             parts.append(np.ldexp(fractions, exponent))
     near = []
     for x in (*special, *edges(form)):
+        if not 0 <= abs(x) <= form.largest:
+            continue
         centre = float(rounded_to(np.asarray(abs(x)), form))
         near.append(neighbours(centre, form))
-        near.append(rounded_to(centre * (1 + np.arange(-16, 17) / 128), form))
+        near.append(centre / 2 * (1 + np.arange(-16, 17) / 128))
     positive = rounded_to(np.concatenate([*parts, *near, [math.inf]]), form)
     return np.unique(np.concatenate([-positive, positive]))
 
@@ -101,7 +103,7 @@ def next_to(x: float, towards: float, form: Format) -> float:
         return x
     _, exponent = math.frexp(x)
     least = form.emin - form.precision + 1
-    step = math.ldexp(1.0, max(exponent - form.precision, least))
+    step = form.smallest if x == 0 else math.ldexp(1.0, max(exponent - form.precision, least))
     below = math.copysign(step, towards)
     if abs(x) == math.ldexp(0.5, exponent) and x != 0 and (x > 0) != (towards > 0):
         below = math.copysign(max(step / 2, form.smallest), towards)

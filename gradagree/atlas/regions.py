@@ -11,7 +11,7 @@ from gradagree.arithmetics.model import FORMATS
 __all__ = ["ORDER", "region_of"]
 
 ORDER = ("zero", "tiny", "ordinary", "huge", "infinite", "nan")
-"""tiny: the square underflows; huge: half the square of the largest entry overflows."""
+"""tiny: the square underflows; huge: twice the square of the largest entry overflows."""
 
 
 def region_of(points: np.ndarray, dtype: str) -> np.ndarray:
@@ -21,7 +21,7 @@ def region_of(points: np.ndarray, dtype: str) -> np.ndarray:
     found = np.full(len(points), 2)
     found[size < math.sqrt(form.smallest_normal)] = 1
     found[size == 0] = 0
-    found[size * size / 2 > form.largest] = 3
+    found[size > math.sqrt(form.largest / 2)] = 3
     found[np.isinf(size)] = 4
     found[np.isnan(size)] = 5
     return found

@@ -34,24 +34,23 @@ TORCH_SLOPES = {
     "reverse-forward": "slope = lambda x: torch.func.jvp(lambda x: f(x, *t), (x,), (along,))[1]{k}.sum()\n"
                        "found = torch.func.grad(slope)(x.detach())",
 }  # fmt: skip
-SLOPE = "def slope(x):\n    y, pull = jax.vjp(lambda x: f(x, *t){k}, x)\n    return pull(jax.numpy.ones_like(y))[0]"
-SECOND = "def second(x):\n    y, pull = jax.vjp(lambda x: slope(x){j}, x)\n    return pull(jax.numpy.ones_like(y))[0]"
+SLOPE = "slope = lambda x: jax.vjp(lambda x: f(x, *t), x)[1](out)[0]\n"
 JAX = {
     "eager": "found = f(x, *t)", "jit": "found = jax.jit(f)(x, *t)",
     "vmap": "found = jax.vmap(lambda row, *ts: f(row[None], *(t[None] for t in ts))[0])(x, *t)",
 }  # fmt: skip
 JAX_SLOPES = {
-    "grad": SLOPE + "\nfound = slope(x)", "jit": SLOPE + "\nfound = jax.jit(slope)(x)",
-    "vmap": "alone = lambda row, *ts: f(row[None], *(t[None] for t in ts)){k}.sum()\n"
-            "found = jax.vmap(jax.grad(alone))(x, *t)",
+    "grad": SLOPE + "found = slope(x)", "jit": SLOPE + "found = jax.jit(slope)(x)",
+    "vmap": "alone = lambda row, out, *ts: jax.vjp(lambda x: f(x, *(t[None] for t in ts)), row[None])[1](out[None])[0][0]\n"
+            "found = jax.vmap(alone)(x, out, *t)",
     "forward": "found = jax.jvp(lambda x: f(x, *t), (x,), (along,))[1]",
 }  # fmt: skip
 JAX_SECONDS = {
-    "reverse-reverse": SLOPE + "\n" + SECOND + "\nfound = second(x)",
-    "jit": SLOPE + "\n" + SECOND + "\nfound = jax.jit(second)(x)",
-    "forward-reverse": SLOPE + "\nfound = jax.jvp(slope, (x,), (along,))[1]",
-    "reverse-forward": "y, pull = jax.vjp(lambda x: jax.jvp(lambda x: f(x, *t), (x,), (along,))[1]{k}, x)\n"
-                       "found = pull(jax.numpy.ones_like(y))[0]",
+    "reverse-reverse": SLOPE + "found = jax.vjp(slope, x)[1](along)[0]",
+    "jit": SLOPE + "found = jax.jit(lambda x: jax.vjp(slope, x)[1](along)[0])(x)",
+    "forward-reverse": SLOPE + "found = jax.jvp(slope, (x,), (along,))[1]",
+    "reverse-forward": "ahead = lambda x: jax.jvp(lambda x: f(x, *t), (x,), (along,))[1]\n"
+                       "found = jax.vjp(ahead, x)[1](out)[0]",
 }  # fmt: skip
 
 
@@ -116,21 +115,28 @@ def asked(finding: Finding, function: Any, mode: str, name: str) -> list[str]:
         text = TORCH_SLOPES[mode]
     else:
         text = (JAX_SLOPES if finding.quantity == "slope" else JAX_SECONDS)[mode]
-    lines = []
-    if "along" in text:
-        ones, zeros = ("torch.ones_like(x)", "torch.zeros_like(x)") if in_torch else (
-            "jax.numpy.ones_like(x)", "jax.numpy.zeros_like(x)")  # fmt: skip
-        lines.append(f"along = {ones if along is None else zeros}")
-        if along is not None:
-            lines.append(f"along[..., {along}] = 1" if in_torch else f"along = along.at[..., {along}].set(1)")
-        if in_torch:
-            lines[0] = lines[0].replace("(x)", "(x.detach())")
+    lines = tangents(text, along, k, in_torch)
     if mode == "forward" and is_rows(function) and isinstance(function, Activation):
         place = f"[0][{finding.example['entry'][0]}]"
     elif mode == "forward" and is_rows(function):
-        place = "[0]"
+        place = "[0].sum()"
     lines += text.replace("{k}", k).replace("{j}", j).split("\n")
     return [*lines, f"{name} = found{place}.item()" if in_torch else f"{name} = float(found{place})"]
+
+
+def tangents(text: str, along: int | None, k: str, in_torch: bool) -> list[str]:
+    """The directions that the program uses."""
+    lines: list[str] = []
+    if "along" in text and in_torch:
+        lines.append(f"along = torch.{'ones' if along is None else 'zeros'}_like(x.detach())")
+        lines += [] if along is None else [f"along[..., {along}] = 1"]
+    elif "along" in text:
+        like = "jax.numpy.{}_like(x)"
+        lines.append("along = " + (like.format("ones") if along is None else like.format("zeros") + f".at[..., {along}].set(1)"))
+    if "out" in text and not in_torch:
+        like = "jax.numpy.{}_like(f(x, *t))"
+        lines.append("out = " + (like.format("zeros") + f".at{k}.set(1)" if k else like.format("ones")))
+    return lines
 
 
 def moved(finding: Finding, function: Any) -> list[str]:
@@ -154,7 +160,9 @@ def compared(finding: Finding) -> list[str]:
                 "assert given != other"]  # fmt: skip
     if "other_mode" in example:
         told = f"print({example['mode']!r}, given, {example['other_mode']!r}, other, 'true', {number(true)})"
-        return [told, "assert not abs(given - other) <= 2**-8 * max(abs(given), abs(other))"]
+        numbers = [x for x in (given, example["other_given"]) if not isinstance(x, str)]
+        gap = repr(abs(numbers[0] - numbers[1]) / 2) if len(numbers) == 2 else "1e308"
+        return [told, f"assert not abs(given - other) <= {gap}"]
     told = f"print('given', given, 'true', {number(true)})"
     if isinstance(true, str):
         return [told, "assert given == given" if true == "nan" else "assert given != given"]

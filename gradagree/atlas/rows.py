@@ -55,7 +55,9 @@ def sizes(form: Format, density: int) -> np.ndarray:
 
 def shaped(n: int, form: Format, density: int) -> np.ndarray:
     shapes = np.array(SHAPES.get(n, ((1.0,) * n, (1.0,) + (0.0,) * (n - 1), tuple(range(n)))))
-    return np.unique(rounded_to((sizes(form, density)[:, None, None] * shapes).reshape(-1, n), form), axis=0)
+    with np.errstate(over="ignore"):
+        found = rounded_to((sizes(form, density)[:, None, None] * shapes).reshape(-1, n), form)
+    return np.unique(found[np.isfinite(found).all(axis=1)], axis=0)
 
 
 def offset(n: int, form: Format) -> np.ndarray:

@@ -25,7 +25,9 @@ from gradagree.atlas.subject import Subject
 
 __all__ = ["Surveyed", "surveyed"]
 
-AHEAD = 3
+PROCESSES = {"jax": 2}
+"""It compiles for longer than the others compute."""
+AHEAD = 6
 """Subjects that are asked before the first of them is judged."""
 
 Asked = dict[tuple[str, str, str], "Future[Any] | None"]
@@ -50,8 +52,11 @@ def surveyed(plan: Survey, extensions: Sequence[str] = (), progress: Callable[[s
     """Ask, prove, measure and join. Libraries that are not installed are named in `absent`."""
     found = Surveyed()
     with ExitStack() as stack:
-        processes = {name: stack.enter_context(AskedProcess(name, extensions)) for name in plan.libraries}
-        hellos = {name: process.hello for name, process in processes.items()}
+        processes = {
+            name: [stack.enter_context(AskedProcess(name, extensions)) for _ in range(PROCESSES.get(name, 1))]
+            for name in plan.libraries
+        }
+        hellos = {name: theirs[0].hello for name, theirs in processes.items()}
         for name, hello in hellos.items():
             if isinstance(hello, Failure):
                 found.absent[name] = hello.reason
@@ -64,7 +69,7 @@ def surveyed(plan: Survey, extensions: Sequence[str] = (), progress: Callable[[s
             for quantity in QUANTITIES:
                 seen += judged(subject, quantity, asked, moves, found)
         progress("the findings")
-        ask = (lambda name, question: processes[name].ask(question).result()) if plan.profile.turns > 1 else None
+        ask = (lambda name, question: processes[name][0].ask(question).result()) if plan.profile.turns > 1 else None
         found.findings, found.unshown = joined(seen, found.versions, ask)
     return found
 
@@ -76,12 +81,14 @@ def subjects(plan: Survey) -> Iterator[Subject]:
 
 
 def ahead(
-    plan: Survey, processes: dict[str, AskedProcess], here: dict[str, Hello]
+    plan: Survey, processes: dict[str, list[AskedProcess]], here: dict[str, Hello]
 ) -> Iterator[tuple[Subject, Asked, Moves]]:
     """Each subject with its answers to come; some of them are asked before they are needed."""
     waiting: deque[tuple[Subject, Asked, Moves]] = deque()
-    for subject in subjects(plan):
-        waiting.append((subject, asked_of(subject, plan, processes, here), moves_of(subject, plan, processes, here)))
+    for number, subject in enumerate(subjects(plan)):
+        turn = number // len(plan.dtypes)
+        theirs = {name: some[turn % len(some)] for name, some in processes.items()}
+        waiting.append((subject, asked_of(subject, plan, theirs, here), moves_of(subject, plan, theirs, here)))
         if len(waiting) > AHEAD:
             yield waiting.popleft()
     yield from waiting
