@@ -73,7 +73,7 @@ CLASSES: dict[Code, Class] = {
         "16 ulp or more, but small beside the function's size nearby (within 1/8 of the input), or on rows of the same size",
     ),
     Code.INFINITY: Class(
-        "at infinity", Severity.LOW, "an input is infinite: the answer is not the limit, which is proved from 2^1100 on"
+        "at infinity", Severity.LOW, "an input is infinite: the answer is not that of all numbers from 2^1100 to 2^1101, which is one"
     ),
     Code.NAN_LOST: Class("NaN lost", Severity.LOW, "the input is NaN and the answer is a number"),
     Code.OVERFLOW: Class("NaN for infinity", Severity.LOW, "NaN, where the truth is beyond the dtype's largest number"),

@@ -15,6 +15,7 @@ from gradagree.atlas.messages import Question
 from gradagree.atlas.numbers import ulp
 from gradagree.atlas.proved import Truth, prove_at
 from gradagree.atlas.spelled import DOCUMENTED, called
+from gradagree.atlas.store import bridge
 from gradagree.atlas.subject import Subject
 
 __all__ = ["Finding", "joined"]
@@ -105,6 +106,7 @@ def again(hit: Hit, ask: Ask) -> dict[str, Any] | None:
         return None
     formula = hit.subject.formula(hit.quantity)
     truth = prove_at(formula, hit.subject.points, hit.subject.targets, hit.subject.dtype, hit.subject.classes)
+    bridge(hit.subject, hit.quantity, truth)
     if not known_at(truth, hit):
         return None
     look = looked(hit.subject, hit.quantity, hit.framework, hit.mode, answers[0], truth)

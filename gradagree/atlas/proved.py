@@ -30,7 +30,7 @@ BLOCKS = (2048, 128, 16)
 SHARP = 1 / 16
 """A radius in float64 is good enough if it is below this share of an ulp."""
 ENOUGH = 100
-FAR = flint.arb(2) ** 1100, flint.arb(2) ** 100000
+FAR = flint.arb(2) ** 1100, flint.arb(2) ** 1101
 """What stands for infinity: all numbers between these."""
 
 Formula = Callable[..., Any]
@@ -40,7 +40,8 @@ Formula = Callable[..., Any]
 class Truth:
     """The true number as high + low, its correctly rounded value, and where both are known.
 
-    known is 0 where nothing is proved, 1 by float64 with a radius, 2 by balls.
+    known is 0 where nothing is proved, 1 by float64 with a radius, 2 by balls, 3 by balls on all sides of a point at
+    which the formula has no answer.
     """
 
     high: np.ndarray
@@ -115,7 +116,7 @@ def _by_blocks(made: Truth, formula: Formula, points: np.ndarray, form: Format) 
 
 
 def balled(x: Any) -> Ball:
-    """Numbers as they are; infinity as all numbers from 2^1100 to 2^100000."""
+    """Numbers as they are; infinity as all numbers from 2^1100 to 2^1101."""
     made = Ball.exact(x)
     for sign in (1, -1):
         where = np.asarray(x) == sign * np.inf

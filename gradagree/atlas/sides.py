@@ -14,7 +14,7 @@ from gradagree.arithmetics.model import Format
 from gradagree.atlas.numbers import ulp
 from gradagree.atlas.proved import Formula
 
-__all__ = ["MOST", "Sides", "simplest"]
+__all__ = ["MOST", "Sides", "limits", "simplest"]
 
 FEW_BITS, BITS = 320, 3072
 CLOSE, CLOSEST = -128, -1400
@@ -75,6 +75,15 @@ class Sides:
         with np.errstate(all="ignore"):
             slack = WITHIN * ulp(np.fmax(np.abs(self.low), np.abs(self.high)), form)
             return np.asarray(self.jumps & (given >= self.low - slack) & (given <= self.high + slack))
+
+
+def limits(formula: Formula, points: np.ndarray, targets: Any, form: Format) -> tuple[np.ndarray, np.ndarray]:
+    """The lowest and the highest of what is true on all sides of each point; NaN where a side has no finite answer."""
+    with precision(BITS), np.errstate(all="ignore"):
+        found = [middles(formula, side, targets) for side in sides(points, form, ())]
+        low, high = np.minimum.reduce(found), np.maximum.reduce(found)
+    finite = np.isfinite(low) & np.isfinite(high) & (np.maximum(np.abs(low), np.abs(high)) <= form.largest)
+    return np.where(finite, low, np.nan), np.where(finite, high, np.nan)
 
 
 def steps_of(points: np.ndarray, form: Format, kinks: Sequence[float]) -> np.ndarray:

@@ -13,13 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-from gradagree.atlas import formulas, numbers, proved
+from gradagree.arithmetics.model import FORMATS
+from gradagree.atlas import formulas, numbers, proved, sides
 from gradagree.atlas.proved import Truth, prove
+from gradagree.atlas.sides import limits
 from gradagree.atlas.subject import Subject
 
 __all__ = ["folder", "truth_of"]
 
 OFF = ("off", "0", "no")
+MOST_OPEN = 400
+"""Points that are looked at from all sides."""
 
 
 def folder() -> Path | None:
@@ -40,10 +44,26 @@ def truth_of(subject: Subject, quantity: str) -> Truth:
         with contextlib.suppress(OSError, ValueError, KeyError, EOFError), np.load(path) as found:
             return Truth(*(found[name] for name in ("high", "low", "nearest", "known")))
     truth = prove(subject.formula(quantity), subject.points, subject.targets, subject.dtype, subject.classes)
+    bridge(subject, quantity, truth)
     if path is not None:
         with contextlib.suppress(OSError):
             written(path, truth)
     return truth
+
+
+def bridge(subject: Subject, quantity: str, truth: Truth) -> None:
+    """Where the formula itself has no answer, as at a tie: one that lies between what is true on all sides (known 3)."""
+    finite = np.isfinite(subject.points).reshape(len(subject.points), -1).all(axis=1)
+    rows = np.flatnonzero((truth.known == 0).reshape(len(finite), -1).any(axis=1) & finite)
+    rows = subject.order[np.isin(subject.order, rows)][:MOST_OPEN]
+    if not len(rows):
+        return
+    some, form = subject.at(rows), FORMATS[subject.dtype]
+    low, high = limits(some.formula(quantity), some.points, some.ball_targets(), form)
+    low, high = (np.broadcast_to(x, truth.high[rows].shape) for x in (low, high))
+    open = (truth.known[rows] == 0) & np.isfinite(low)
+    for part, x in ((truth.high, low), (truth.nearest, low), (truth.known, np.full(low.shape, 3))):
+        part[rows] = np.where(open, x, part[rows])
 
 
 def written(path: Path, truth: Truth) -> None:
@@ -83,4 +103,4 @@ def ours() -> str:
 
     here = Path(proved.__file__).parents[1] / "arithmetics"
     texts = [path.read_text(encoding="utf-8") for path in sorted(here.glob("*.py"))]
-    return "".join([flint.__version__, *texts, *(inspect.getsource(module) for module in (proved, formulas, numbers))])
+    return "".join([flint.__version__, *texts, *(inspect.getsource(module) for module in (proved, formulas, numbers, sides))])
