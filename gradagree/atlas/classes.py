@@ -69,8 +69,9 @@ CLASSES: dict[Code, Class] = {
     Code.DIGITS: Class("half the digits", Severity.MEDIUM, "the error is 2^(precision/2) ulp or more"),
     Code.INACCURATE: Class("inaccurate", Severity.LOW, "the error is 16 ulp or more"),
     Code.CANCELLED: Class(
-        "near a root", Severity.LOW,
-        "16 ulp or more, but small beside the function's size nearby (within 1/8 of the input), or on rows of the same size",
+        "ill-conditioned", Severity.LOW,
+        "16 ulp or more, but an input within 8 units of the last place (of its size; of 1 at least for error functions) "
+        "has this answer; or it is small beside the function's size nearby, where that passes zero",
     ),
     Code.INFINITY: Class(
         "at infinity", Severity.LOW, "an input is infinite: the answer is not that of all numbers from 2^1100 to 2^1101, which is one"

@@ -15,7 +15,7 @@ from gradagree.atlas.measure import FEW, Measured, measured, natural
 from gradagree.atlas.numbers import ulp, underflow
 from gradagree.atlas.proved import Truth
 from gradagree.atlas.regions import ORDER, region_of
-from gradagree.atlas.sides import MOST, Sides
+from gradagree.atlas.legit import MOST, Sides
 from gradagree.atlas.subject import Subject
 
 __all__ = ["Hit", "Look", "Row", "differing", "hits", "looked", "row"]
@@ -91,27 +91,31 @@ class Hit:
 def looked(subject: Subject, quantity: str, framework: str, mode: str, given: np.ndarray, truth: Truth) -> Look:
     """The answer, measured; what is legitimate at jumps is forgiven."""
     given = np.reshape(given, truth.high.shape)
-    found = measured(given, truth, subject.points, subject.dtype, quantity == "second")
+    found = measured(given, truth, subject.points, subject.dtype, quantity == "second", subject.differences)
     doubted = (found.codes != 0) & (found.codes < Code.INFINITY) & np.isfinite(given)
     rows = np.flatnonzero(doubted.reshape(len(doubted), -1).any(axis=1))
-    sides = around(subject, quantity, rows, given.shape)
+    sides = around(subject, quantity, rows, truth)
+    form = FORMATS[subject.dtype]
     worse = Code.JUMP if quantity == "value" else Code.KINK
-    inside = sides.inside(given, FORMATS[subject.dtype])
+    inside = sides.inside(given, form)
     found.codes[doubted & sides.jumps] = worse
+    found.codes[doubted & sides.nearby(given, doubted, form)] = Code.CANCELLED
     found.codes[doubted & inside] = Code.RIGHT
     return Look(subject, quantity, framework, mode, given, truth, found)
 
 
-def around(subject: Subject, quantity: str, rows: np.ndarray, shape: tuple[int, ...]) -> Sides:
+def around(subject: Subject, quantity: str, rows: np.ndarray, truth: Truth) -> Sides:
     """What is legitimate at these points; kept with the subject."""
-    sides = subject.sides.setdefault(quantity, Sides.of(shape))
+    sides = subject.sides.setdefault(quantity, Sides.of(truth.high.shape))
     fresh = rows[~sides.looked[rows]]
     if len(fresh):
         fresh = subject.order[np.isin(subject.order, fresh)][:MOST]
         some = subject.at(fresh)
         kinks = getattr(subject.function, "kinks", ())
-        form = FORMATS[subject.dtype]
-        sides.look(fresh, some.formula(quantity), some.points, some.ball_targets(), quantity, form, kinks)
+        sides.look(
+            fresh, some.formula(quantity), some.points, some.ball_targets(), quantity, FORMATS[subject.dtype], kinks,
+            natural(truth, subject.points)[fresh], 1.0 if subject.kind == "error" else 0.0,
+        )  # fmt: skip
     return sides
 
 

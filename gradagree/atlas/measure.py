@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from gradagree.arithmetics.model import FORMATS, Format
 from gradagree.atlas.classes import Code
-from gradagree.atlas.numbers import KEEPS_SUBNORMALS, ulp, underflow
+from gradagree.atlas.numbers import ulp, underflow
 from gradagree.atlas.proved import Truth
 
 __all__ = ["FEW", "Measured", "measured", "natural"]
@@ -27,8 +28,8 @@ class Measured:
     codes: np.ndarray
 
 
-def measured(given: np.ndarray, truth: Truth, points: np.ndarray, dtype: str, second: bool = False) -> Measured:
-    """The first axis is that of the points. A second derivative of NaN may be any number, for most are 0 everywhere."""
+def measured(given: np.ndarray, truth: Truth, points: np.ndarray, dtype: str, second: bool = False, targets: Any = None) -> Measured:
+    """The first axis is that of the points; targets are given where only the difference matters. A second derivative of NaN may be any number, for most are 0 everywhere."""
     form = FORMATS[dtype]
     g = np.reshape(given, truth.high.shape)
     known, finite = truth.known > 0, np.isfinite(truth.nearest)
@@ -45,15 +46,14 @@ def measured(given: np.ndarray, truth: Truth, points: np.ndarray, dtype: str, se
     codes[(np.isinf(rows).any(axis=1)).reshape(-1, *[1] * (codes.ndim - 1)) & (codes != 0)] = Code.INFINITY
     lost = np.isnan(rows).any(axis=1) if rows.shape[1] == 1 and not second else np.zeros(len(rows), dtype=bool)
     codes[lost.reshape(-1, *[1] * (codes.ndim - 1)) & ~np.isnan(g)] = Code.NAN_LOST
-    codes[flushed(rows, form).reshape(-1, *[1] * (codes.ndim - 1)) & (codes > 0)] = Code.RIGHT
+    codes[flushed(rows if targets is None else np.concatenate([rows, rows - targets], axis=1), form).reshape(-1, *[1] * (codes.ndim - 1)) & (codes > 0)] = Code.RIGHT
     return Measured(ulps, codes)
 
 
 def flushed(rows: np.ndarray, form: Format) -> np.ndarray:
-    """Where an input is a subnormal number that may be taken for 0: nothing is said there."""
-    if form.name in KEEPS_SUBNORMALS:
-        return np.zeros(len(rows), dtype=bool)
-    return ((rows != 0) & (np.abs(rows) < form.smallest_normal)).any(axis=1)  # type: ignore[no-any-return]
+    """Where an input, or a difference, is so small that underflow may take it for 0: nothing is said there."""
+    with np.errstate(all="ignore"):
+        return ((rows != 0) & (np.abs(rows) < underflow(form))).any(axis=1)  # type: ignore[no-any-return]
 
 
 ROUNDED = (Code.INACCURATE, Code.DIGITS, Code.NO_DIGIT, Code.ZERO, Code.SIGN)

@@ -18,8 +18,9 @@ __all__ = ["PROFILES", "Profile", "Survey"]
 Function = Activation | ErrorFunction
 QUICK_MODES = (
     "torch:eager", "torch:backward", "torch:forward", "torch:reverse-reverse", "torch:forward-reverse",
-    "jax:jit", "jax:grad", "optax:jit", "optax:grad",
+    "jax:jit", "optax:jit",
 )  # fmt: skip
+"""Other parameters than the defaults are looked at in these modes only, but by nightly."""
 SLOW = ("torch:compile",)
 """Modes that only nightly asks for, or who names them."""
 
@@ -74,11 +75,14 @@ class Survey:
     def density(self, dtype: str) -> int:
         return self.profile.narrow if FORMATS[dtype].precision <= 11 else self.profile.density
 
-    def asks(self, library: str, mode: str) -> bool:
+    def asks(self, library: str, mode: str, function: Function) -> bool:
         """Whether a mode of a library is looked at."""
         if self.modes is not None:
             return f"{library}:{mode}" in self.modes or mode in self.modes
-        return self.profile.slow or f"{library}:{mode}" not in SLOW
+        if self.profile.slow:
+            return True
+        usual = str(function) == function.name or library not in MODES
+        return f"{library}:{mode}" not in SLOW if usual else f"{library}:{mode}" in QUICK_MODES
 
 
 MODES = {

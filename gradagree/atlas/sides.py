@@ -1,9 +1,8 @@
-"""Where slopes or values jump: what is legitimate there, from balls around both sides of the point."""
+"""What is true on the sides of a point: near it in every direction, by balls."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import flint
@@ -14,67 +13,11 @@ from gradagree.arithmetics.model import Format
 from gradagree.atlas.numbers import ulp
 from gradagree.atlas.proved import Formula
 
-__all__ = ["MOST", "Sides", "limits", "simplest"]
+__all__ = ["BITS", "FEW_BITS", "limits", "middles", "moved_by", "sides", "steps_of"]
 
 FEW_BITS, BITS = 320, 3072
 CLOSE, CLOSEST = -128, -1400
 """A side is looked at from 2^-128 of the input's size away, from 2^-1400 at zero."""
-MOST = 1500
-"""Points whose sides are looked at, the simplest first."""
-WITHIN = 16
-
-
-def simplest(x: np.ndarray) -> np.ndarray:
-    """The rows of x in order: those with the fewest significant bits first, then those nearest to 1 in size."""
-    rows = np.where(np.isfinite(x), x, 0.0).reshape(len(x), -1)
-    mantissa, exponent = np.frexp(rows)
-    scaled = np.ldexp(np.abs(mantissa), 53).astype(np.int64)
-    bits = np.where(scaled == 0, 0, 53 - np.log2(np.where(scaled == 0, 1, scaled & -scaled)))
-    far = np.where(rows == 0, 0, np.abs(exponent - 1))
-    return np.lexsort((far.sum(axis=1), (4 * bits + far).sum(axis=1)))
-
-
-@dataclass
-class Sides:
-    """What is true around points that were doubted: kept, for every mode asks about the same points.
-
-    low and high are the ends of what is legitimate, jumps where the sides differ; looked says for which points.
-    """
-
-    low: np.ndarray
-    high: np.ndarray
-    jumps: np.ndarray
-    looked: np.ndarray
-
-    @classmethod
-    def of(cls, shape: tuple[int, ...]) -> Sides:
-        """Nothing is known yet."""
-        return cls(np.zeros(shape), np.zeros(shape), np.zeros(shape, dtype=bool), np.zeros(shape[0], dtype=bool))
-
-    def look(
-        self, rows: np.ndarray, formula: Formula, points: np.ndarray, targets: Any, quantity: str, form: Format,
-        kinks: Sequence[float],
-    ) -> None:  # fmt: skip
-        """Look around these points (rows are their places): first with one ball around each, then on all sides."""
-        self.looked[rows] = True
-        wide = doubtful(formula, points, targets, form, kinks)
-        if not wide.any():
-            return
-        rows, points = rows[wide], points[wide]
-        targets = targets if targets is None else targets[wide]
-        with precision(BITS), np.errstate(all="ignore"):
-            found = [middles(formula, side, targets) for side in sides(points, form, kinks)]
-            low, high = np.fmin.reduce(found), np.fmax.reduce(found)
-            jumps = (high - low) > WITHIN * ulp(np.fmax(np.abs(low), np.abs(high)), form)
-        if quantity != "value":
-            low, high = np.where(jumps, np.fmin(low, 0), low), np.where(jumps, np.fmax(high, 0), high)
-        self.low[rows], self.high[rows], self.jumps[rows] = low, high, jumps
-
-    def inside(self, given: np.ndarray, form: Format) -> np.ndarray:
-        """Where an answer lies between what is true on all sides of a jump."""
-        with np.errstate(all="ignore"):
-            slack = WITHIN * ulp(np.fmax(np.abs(self.low), np.abs(self.high)), form)
-            return np.asarray(self.jumps & (given >= self.low - slack) & (given <= self.high + slack))
 
 
 def limits(formula: Formula, points: np.ndarray, targets: Any, form: Format) -> tuple[np.ndarray, np.ndarray]:
@@ -98,21 +41,13 @@ def steps_of(points: np.ndarray, form: Format, kinks: Sequence[float]) -> np.nda
     return np.asarray(np.where(near.ravel(), wide, small).reshape(points.shape))
 
 
-def doubtful(formula: Formula, points: np.ndarray, targets: Any, form: Format, kinks: Sequence[float]) -> np.ndarray:
-    """Where one ball around the point and its sides is not mapped to a narrow one."""
-    with precision(FEW_BITS), np.errstate(all="ignore"):
-        step = steps_of(points, form, kinks)
-        around = np.frompyfunc(lambda x, d: (x - d).union(x + d), 2, 1)(Ball.exact(points).balls, step)
-        found = formula(Ball(around)) if targets is None else formula(Ball(around), targets)
-        if not isinstance(found, Ball):
-            return np.zeros(len(points), dtype=bool)
-        wide = ~(found.radius <= ulp(found.middle, form))
-    return np.broadcast_to(wide.reshape(len(wide), -1).any(axis=1), (len(points),))
-
-
 def sides(points: np.ndarray, form: Format, kinks: Sequence[float]) -> list[Ball]:
     """The points moved to each side: of each entry, and of all entries together."""
-    steps = steps_of(points, form, kinks)
+    return moved_by(points, steps_of(points, form, kinks))
+
+
+def moved_by(points: np.ndarray, steps: np.ndarray) -> list[Ball]:
+    """The points moved by these steps, one for each entry: up and down, in all entries at once and in each alone."""
     middle = Ball.exact(points).balls
     found = [Ball(middle + sign * steps) for sign in (1, -1)]
     if points.ndim == 2 and points.shape[1] > 1:

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from gradagree.arithmetics.ball import Ball
+from gradagree.arithmetics.model import FORMATS
 from gradagree.atlas.formulas import formula, is_rows
 from gradagree.atlas.messages import Question
+from gradagree.atlas.numbers import rounded_to
 from gradagree.atlas.points import numbers, pairs
 from gradagree.atlas.rows import rows
-from gradagree.atlas.sides import Sides, simplest
+from gradagree.atlas.legit import Sides, simplest
 from gradagree.reference import Activation, ErrorFunction
 
 __all__ = ["Subject"]
@@ -57,6 +59,22 @@ class Subject:
     @property
     def constants(self) -> tuple[np.ndarray, ...]:
         return () if self.targets is None else (self.targets,)
+
+    @property
+    def differences(self) -> np.ndarray | None:
+        """Targets that outputs are compared with, entry by entry."""
+        t = self.targets
+        real = getattr(self.function, "targets", "") == "real" and t is not None and t.shape == self.points.shape
+        return t if real else None
+
+    @property
+    def unfit(self) -> str:
+        """The parameter that is lost in the dtype, or nothing."""
+        form = FORMATS[self.dtype]
+        for name, value in vars(self.function).items():
+            if isinstance(value, float) and value and abs(rounded_to(np.asarray(value), form) - value) > form.u * abs(value):
+                return f"{name}={value:g} is no number of {self.dtype}"
+        return ""
 
     def formula(self, quantity: str) -> Callable[..., Any]:
         return formula(self.function, quantity, self.ks, self.js)

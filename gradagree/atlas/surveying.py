@@ -101,7 +101,8 @@ def speaks(library: str, subject: Subject) -> bool:
 
 def asked_of(subject: Subject, plan: Survey, processes: Any, here: dict[str, Hello]) -> Asked:
     return {
-        (name, quantity, mode): processes[name].ask(subject.question(quantity, mode)) if plan.asks(name, mode) else None
+        (name, quantity, mode): processes[name].ask(subject.question(quantity, mode))
+        if plan.asks(name, mode, subject.function) and not subject.unfit else None
         for name, hello in here.items() if speaks(name, subject)
         for quantity in QUANTITIES for mode in hello.modes[quantity]
     }  # fmt: skip
@@ -116,6 +117,8 @@ JAX_WINDOWS = ((5, 6), (11, 14), (40, 47), (100, 133))
 def moves_of(subject: Subject, plan: Survey, processes: Any, here: dict[str, Hello]) -> Moves:
     """Some of the points asked together, and in windows."""
     found: Moves = {}
+    if subject.unfit:
+        return found
     some = subject.at(chosen(subject))
     for name, hello in here.items():
         if not speaks(name, subject):
@@ -129,7 +132,7 @@ def moves_of(subject: Subject, plan: Survey, processes: Any, here: dict[str, Hel
         wanted = ("eager", "backward", "forward", "reverse-reverse", "compile") if in_torch else ("jit",)
         for quantity in QUANTITIES[: 3 if in_torch and subject.ks is None else 2]:
             for mode in hello.modes[quantity]:
-                if mode in wanted and plan.asks(name, mode):
+                if mode in wanted and plan.asks(name, mode, subject.function):
                     whole = processes[name].ask(some.question(quantity, mode))
                     parts = processes[name].ask(some.question(quantity, mode, asked))
                     found[name, quantity, mode] = (asked, whole, parts)
@@ -143,7 +146,7 @@ def judged(subject: Subject, quantity: str, asked: Asked, moves: Moves, found: S
     for (library, its, mode), future in asked.items():
         if its != quantity:
             continue
-        answer = Failure("unasked", "") if future is None else future.result()
+        answer = Failure("unasked", subject.unfit) if future is None else future.result()
         if isinstance(answer, np.ndarray) and answer.size != truth.high.size:
             answer = Failure("unsupported", "it gives one number for all points")
         if isinstance(answer, Failure):

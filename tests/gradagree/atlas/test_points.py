@@ -12,7 +12,7 @@ from gradagree.arithmetics.model import FORMATS
 from gradagree.atlas.numbers import rounded_to, ulp
 from gradagree.atlas.points import every, neighbours, next_to, numbers, pairs, thresholds
 from gradagree.atlas.rows import rows
-from gradagree.atlas.sides import simplest
+from gradagree.atlas.legit import simplest
 from gradagree.reference import Activation, ErrorFunction
 
 HALVES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
