@@ -50,7 +50,8 @@ def _survey(ext: tuple[str, ...], out: Path | None, **options: Any) -> int:
     with Counting(len(plan.functions) * len(plan.dtypes)) as counting:
         found = surveyed(plan, files(ext), counting.step)
     if not found.versions:
-        raise nothing(found)
+        click.echo(f"gradagree: {nothing(found)}", err=True)
+        return 5
     with_reproducers(found)
     path = written(found, plan, options["profile"], folder, shlex.join(["gradagree", *sys.argv[1:]]))
     summary(found)

@@ -18,20 +18,23 @@ __all__ = ["chosen", "moved", "windows"]
 
 POINTS = 509
 """A prime number, so that windows begin everywhere."""
+MIXING = 197
+"""Prime, so that each window holds inputs of all sizes."""
 LENGTHS = range(1, 68)
 ORDINARY = (2.0**-14, 2.0**9)
 
 
 def chosen(subject: Subject) -> np.ndarray:
-    """Some of the points: those of ordinary size, evenly, and some of the others."""
+    """Some of the points: those of ordinary size, evenly, and some of the others; mixed."""
     size = np.abs(subject.points).reshape(len(subject.points), -1).max(axis=1)
     ordinary = (size >= ORDINARY[0]) & (size <= ORDINARY[1])
     parts = [np.flatnonzero(ordinary), np.flatnonzero(~ordinary)]
     counts = (POINTS - 80, 80)
-    return np.concatenate(
+    found = np.concatenate(
         [part[np.unique(np.linspace(0, len(part) - 1, count).astype(int))] if len(part) else part
          for part, count in zip(parts, counts, strict=True)]
     )  # fmt: skip
+    return found[np.arange(len(found)) * MIXING % len(found)] if len(found) % MIXING else found
 
 
 def windows(count: int, turns: int) -> tuple[tuple[int, int], ...]:

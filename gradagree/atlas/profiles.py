@@ -27,7 +27,10 @@ SLOW = ("torch:compile",)
 
 @dataclass(frozen=True)
 class Profile:
-    """density and narrow are the points in an ordinary binade for wide dtypes and 16 bits, 0 for all numbers."""
+    """density and narrow are the points in an ordinary binade for wide dtypes and 16 bits, 0 for all numbers.
+
+    thorough: each example is asked once more, and jax for other lengths; slow: compilers that take seconds.
+    """
 
     dtypes: tuple[str, ...]
     density: int
@@ -35,13 +38,14 @@ class Profile:
     parameters: bool
     turns: int
     modes: tuple[str, ...] | None
+    thorough: bool = True
     slow: bool = False
 
 
 PROFILES = {
-    "quick": Profile(("float32", "float16"), 8, 16, False, 1, QUICK_MODES),
+    "quick": Profile(("float32", "float16"), 8, 16, False, 2, QUICK_MODES, thorough=False),
     "ci": Profile(tuple(FORMATS), 32, 0, True, 2, None),
-    "nightly": Profile(tuple(FORMATS), 128, 0, True, 6, None, True),
+    "nightly": Profile(tuple(FORMATS), 128, 0, True, 6, None, slow=True),
 }
 
 

@@ -69,7 +69,7 @@ def surveyed(plan: Survey, extensions: Sequence[str] = (), progress: Callable[[s
             for quantity in QUANTITIES:
                 seen += judged(subject, quantity, asked, moves, found)
         progress("the findings")
-        ask = (lambda name, question: processes[name][0].ask(question).result()) if plan.profile.turns > 1 else None
+        ask = (lambda name, question: processes[name][0].ask(question).result()) if plan.profile.thorough else None
         found.findings, found.unshown = joined(seen, found.versions, ask)
     return found
 
@@ -124,7 +124,7 @@ def moves_of(subject: Subject, plan: Survey, processes: Any, here: dict[str, Hel
         if not speaks(name, subject):
             continue
         in_torch = name == "torch"
-        if not in_torch and (plan.profile.turns == 1 or str(subject.function) != subject.function.name):
+        if not in_torch and (not plan.profile.thorough or str(subject.function) != subject.function.name):
             continue
         asked = windows(len(some.points), plan.profile.turns) if in_torch and subject.ks is None else ALONE
         asked = asked if in_torch else JAX_WINDOWS

@@ -15,7 +15,6 @@ from gradagree.atlas.paging import function_page, overview
 from gradagree.atlas.profiles import Survey
 from gradagree.atlas.reproduce import reproducer
 from gradagree.atlas.surveying import Surveyed
-from gradagree.errors import UsageError
 from gradagree.journal import make_folder, unwritable, write_text
 from gradagree.reference import Activation, ErrorFunction
 
@@ -88,7 +87,7 @@ def page(name: str, found: Surveyed, about: dict[str, Any]) -> str:
     )  # fmt: skip
 
 
-def nothing(found: Surveyed) -> UsageError:
+def nothing(found: Surveyed) -> str:
     """What to say where no framework answered."""
     told = "; ".join(f"{name}: {reason}" for name, reason in found.absent.items())
-    return UsageError(f"survey: no framework that was asked for is installed ({told})")
+    return f"survey: no framework that was asked for is installed ({told})"
