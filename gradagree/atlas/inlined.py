@@ -12,7 +12,7 @@ from typing import Any
 from gradagree.adapters.pointwise import unreduced
 from gradagree.reference import Activation, ErrorFunction
 
-__all__ = ["inlined"]
+__all__ = ["inlined", "runs"]
 
 PLAIN = (bool, int, float, str)
 BUILTIN = ("abs", "float", "len", "range", "sum", "max", "min", "slice", "tuple", "int", "bool", "list", "zip", "iter")
@@ -74,6 +74,17 @@ class Inline(ast.NodeTransformer):
         value = getattr(self.function, node.attr, None)
         plain = isinstance(value, PLAIN) or (isinstance(value, tuple) and all(isinstance(x, PLAIN) for x in value))
         return ast.parse(repr(value)).body[0].value if plain else node  # type: ignore[attr-defined]
+
+
+def runs(numbers: Any) -> list[tuple[Any, int]]:
+    """Each number with how often it follows upon itself."""
+    found: list[tuple[Any, int]] = []
+    for x in numbers:
+        if found and found[-1][0] == x:
+            found[-1] = (x, found[-1][1] + 1)
+        else:
+            found.append((x, 1))
+    return found
 
 
 def with_needs(text: str, trees: list[Any], module: Any) -> str:

@@ -182,7 +182,7 @@ def told(hit: Hit, members: Sequence[Hit], versions: dict[str, str], example: di
     note = DOCUMENTED.get((hit.framework, name, hit.quantity), "")
     if note:
         severity = Severity.NOTE
-    elif not serious(hit, members):
+    elif not own or not serious(hit, members):
         severity = min(severity, Severity.MEDIUM)
     return Finding(
         framework=hit.framework, version=versions[hit.framework], function=name,

@@ -35,6 +35,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     mode: str
     dtype: str
     quantity: str
+    inputs: str = ""
     status: str = "measured"
     reason: str = ""
     points: int = 0
@@ -131,8 +132,8 @@ def row(look: Look, version: str) -> Row:
     counts = {CLASSES[Code(c)].name: int((look.found.codes == c).sum()) for c in np.unique(look.found.codes) if c}
     return Row(
         function=str(look.subject.function), framework=look.framework, version=version, mode=look.mode,
-        dtype=look.subject.dtype, quantity=look.quantity, points=ulps.size, proved=int(known.sum()),
-        worst_ulp=told(np.nanmax(ulps, initial=0.0)), worst_at=[told(x) for x in np.ravel(look.subject.points[worst[0]])],
+        dtype=look.subject.dtype, quantity=look.quantity, inputs="wide rows" if look.subject.is_wide else "", points=ulps.size, proved=int(known.sum()),
+        worst_ulp=told(np.nanmax(ulps, initial=0.0)), worst_at=[told(x) for x in np.ravel(look.subject.points[worst[0]])[:12]],
         median_ulp=told(np.median(ulps[finite]) if finite.any() else 0.0), worst_relative=told(np.nanmax(relative, initial=0.0)),
         worst_absolute=told(np.nanmax(error, initial=0.0)), no_digit=widest(look), classes=counts,
     )  # fmt: skip

@@ -14,6 +14,7 @@ from gradagree.atlas.curves import Curve
 from gradagree.atlas.drawn import panel
 from gradagree.atlas.joining import Finding
 from gradagree.atlas.looking import Row
+from gradagree.atlas.inlined import runs
 from gradagree.atlas.spelled import called
 from gradagree.atlas.surveying import Surveyed
 from gradagree.reference import Activation, ErrorFunction
@@ -23,6 +24,7 @@ __all__ = ["function_page", "overview"]
 
 QUANTITIES = {"slope": "The derivative", "value": "The value", "second": "The second derivative"}
 SEVERITIES = ("high", "medium", "low", "note")
+MOST_SHOWN = 12
 LISTED = 400
 """Findings on the overview; the rest are on the functions' pages."""
 
@@ -71,7 +73,8 @@ def function_page(
     frameworks = list(dict.fromkeys(row.framework for row in rows))
     values = {
         "name": name, "function": function, "summary": function.summary(), "kinks": kinks, "figures": [f for f in figures if f[1]],
-        "findings": list(enumerate(findings, 1)), "rows": [row for row in rows if row.status == "measured"],
+        "findings": list(enumerate(findings, 1)),
+        "rows": [row for row in rows if row.status == "measured" and row.function == name],
         "others": Counter((row.framework, row.mode, row.quantity, row.status, row.reason) for row in rows if row.status not in ("measured", "unasked")),
         "calls": [(framework, *called(function, framework)) for framework in frameworks], "conventions": conventions,
         "about": about, "text": text,
@@ -92,6 +95,8 @@ def text(x: Any, digits: int = 6) -> str:
     if x is None:
         return ""
     if isinstance(x, list | tuple):
+        if len(x) > MOST_SHOWN:
+            return " and ".join(f"{count} times {text(one, digits)}" for one, count in runs(x))
         return text(x[0], digits) if len(x) == 1 else "(" + ", ".join(text(one, digits) for one in x) + ")"
     if isinstance(x, str):
         return {"inf": "∞", "-inf": "−∞", "nan": "NaN"}.get(x, x)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from gradagree.atlas.formulas import is_rows
-from gradagree.atlas.inlined import inlined
+from gradagree.atlas.inlined import inlined, runs
 from gradagree.atlas.joining import Finding
 from gradagree.reference import Activation, ErrorFunction
 
 __all__ = ["reproducer"]
 
 COPIES = 64
+SHORT = 12
 IMPORTS = {
     "torch": "import torch", "jax": "import jax\njax.config.update('jax_enable_x64', True)",
     "optax": "import jax\nimport optax\njax.config.update('jax_enable_x64', True)",
@@ -72,12 +73,19 @@ def number(x: Any) -> str:
     return f"float('{x}')" if isinstance(x, str) else repr(x)
 
 
+def listed(numbers: Any) -> str:
+    """A list of numbers as Python has it; long ones by how often each number follows upon itself."""
+    if len(numbers) <= SHORT:
+        return f"[{', '.join(number(x) for x in numbers)}]"
+    return "(" + " + ".join(f"[{number(x)}] * {count}" for x, count in runs(numbers)) + ")"
+
+
 def operands(finding: Finding, function: Any) -> list[str]:
     """x, t and the direction, in copies."""
     example, in_torch = finding.example, finding.framework == "torch"
-    row = ", ".join(number(x) for x in example["input"])
+    row = listed(example["input"])
     flat = isinstance(function, Activation) and not is_rows(function)
-    values = f"[{row}] * {COPIES}" if flat else f"[[{row}]] * {COPIES}"
+    values = f"{row} * {COPIES}" if flat else f"[{row}] * {COPIES}"
     make = "torch.tensor({}, dtype=torch.{})" if in_torch else "jax.numpy.array({}, dtype={!r})"
     lines = [f"x = {make.format(values, example['dtype'])}" + ".requires_grad_()" * in_torch]
     if example["target"] is None:
@@ -86,8 +94,7 @@ def operands(finding: Finding, function: Any) -> list[str]:
         right = int(example["target"][0])
         lines.append(f"t = ({make.format(f'[{right}] * {COPIES}', 'int64')},)")
     else:
-        target = ", ".join(number(x) for x in example["target"])
-        rows = make.format(f"[[{target}]] * {COPIES}", example["dtype"])
+        rows = make.format(f"[{listed(example['target'])}] * {COPIES}", example["dtype"])
         lines.append(f"t = ({rows},)")
     return lines
 

@@ -12,7 +12,7 @@ from gradagree.drawing import Source
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.samples import allowed_width
 
-__all__ = ["rows", "width_of"]
+__all__ = ["WIDE", "rows", "wide", "width_of"]
 
 SHAPES: dict[int, tuple[tuple[float, ...], ...]] = {
     2: ((1, 1), (1, 0), (0, 1), (1, -1), (1, 0.5), (-1, -1), (1, 1.0009765625), (0, 0), (-1, 0)),
@@ -74,6 +74,29 @@ def drawn(function: Activation | ErrorFunction, n: int, form: Format) -> np.ndar
     source = Source(f"survey {function} {form.name}")
     rows = np.concatenate([source.dyadic((RANDOM // 3, n), min(form.precision, 16), e) for e in (0, 2, 4)])
     return np.abs(rows) if function.domain == "positive" else rows
+
+
+WIDE = 1027
+PAIRED = ("multiclass_perceptron", "multiclass_hinge", "multilabel_margin", "multiclass_sparsemax")
+"""Functions of all pairs of entries; wide rows would take too long to prove."""
+HEADS = ((0.0, 0.0), (1.0, 1.0), (100.0, 100.0), (1.0, 0.0), (10.0, 0.0), (20.0, 0.0), (1000.0, 0.0), (-1000.0, 0.0),
+         (30000.0, 0.0), (0.0, 16.0), (256.0, 256.0))  # fmt: skip
+"""Of wide rows: the first entry, and all the others."""
+
+
+def wide(function: Activation | ErrorFunction, dtype: str) -> tuple[np.ndarray, np.ndarray | None] | None:
+    """Very wide rows, and their targets; None for functions that have none."""
+    n = next((m for m in range(WIDE, WIDE + 6) if function.width(m) is not None), None)
+    if n is None or function.name in PAIRED or function.domain != "real":
+        return None
+    found = np.array([[a] + [b] * (n - 1) for a, b in HEADS])
+    if isinstance(function, Activation):
+        return found, None
+    if function.targets == "classes":
+        return np.tile(found, (2, 1)), np.repeat([0, n - 1], len(found))
+    width = function.width(n) or 0
+    first = np.broadcast_to(np.arange(width) == 0, (len(found), width)) * 1.0
+    return found, (2 * first - 1 if function.targets == "signs" else first)
 
 
 def masked(x: np.ndarray, n: int) -> np.ndarray:

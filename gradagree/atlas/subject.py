@@ -16,7 +16,7 @@ from gradagree.atlas.formulas import formula, is_rows
 from gradagree.atlas.messages import Question
 from gradagree.atlas.numbers import rounded_to
 from gradagree.atlas.points import numbers, pairs
-from gradagree.atlas.rows import rows
+from gradagree.atlas.rows import WIDE, rows, wide
 from gradagree.atlas.legit import Sides, simplest
 from gradagree.reference import Activation, ErrorFunction
 
@@ -46,6 +46,16 @@ class Subject:
         n = x.shape[1]
         m = (function.width(n) or 1) if isinstance(function, Activation) else 1
         return cls(function, dtype, x, targets, tuple(range(m)), tuple(range(n)))
+
+    @classmethod
+    def wide(cls, function: Activation | ErrorFunction, dtype: str) -> Subject | None:
+        """The function at very wide rows, of whose Jacobians one row and of whose Hessians one column is looked at."""
+        made = wide(function, dtype) if is_rows(function) else None
+        return None if made is None else cls(function, dtype, *made, (0,), (0,))
+
+    @property
+    def is_wide(self) -> bool:
+        return self.points.ndim == 2 and self.points.shape[1] >= WIDE
 
     @property
     def kind(self) -> str:

@@ -78,6 +78,8 @@ def subjects(plan: Survey) -> Iterator[Subject]:
     for function in plan.functions:
         for dtype in plan.dtypes:
             yield Subject.of(function, dtype, plan.density(dtype))
+            if plan.profile.thorough and str(function) == function.name and (wide := Subject.wide(function, dtype)):
+                yield wide
 
 
 def ahead(
@@ -85,8 +87,8 @@ def ahead(
 ) -> Iterator[tuple[Subject, Asked, Moves]]:
     """Each subject with its answers to come; some of them are asked before they are needed."""
     waiting: deque[tuple[Subject, Asked, Moves]] = deque()
-    for number, subject in enumerate(subjects(plan)):
-        turn = number // len(plan.dtypes)
+    for subject in subjects(plan):
+        turn = plan.functions.index(subject.function)
         theirs = {name: some[turn % len(some)] for name, some in processes.items()}
         waiting.append((subject, asked_of(subject, plan, theirs, here), moves_of(subject, plan, theirs, here)))
         if len(waiting) > AHEAD:
@@ -94,8 +96,10 @@ def ahead(
     yield from waiting
 
 
-def speaks(library: str, subject: Subject) -> bool:
-    """A library that is no framework is asked about what it spells."""
+def speaks(library: str, subject: Subject, mode: str = "") -> bool:
+    """A library that is no framework is asked about what it spells; of wide rows there is no whole Jacobian."""
+    if subject.is_wide and mode == "forward":
+        return False
     return library != "optax" or hasattr(subject.function, "optax")
 
 
@@ -103,8 +107,8 @@ def asked_of(subject: Subject, plan: Survey, processes: Any, here: dict[str, Hel
     return {
         (name, quantity, mode): processes[name].ask(subject.question(quantity, mode))
         if plan.asks(name, mode, subject.function) and not subject.unfit else None
-        for name, hello in here.items() if speaks(name, subject)
-        for quantity in QUANTITIES for mode in hello.modes[quantity]
+        for name, hello in here.items()
+        for quantity in QUANTITIES for mode in hello.modes[quantity] if speaks(name, subject, mode)
     }  # fmt: skip
 
 
@@ -117,7 +121,7 @@ JAX_WINDOWS = ((5, 6), (11, 14), (40, 47), (100, 133))
 def moves_of(subject: Subject, plan: Survey, processes: Any, here: dict[str, Hello]) -> Moves:
     """Some of the points asked together, and in windows."""
     found: Moves = {}
-    if subject.unfit:
+    if subject.unfit or subject.is_wide:
         return found
     some = subject.at(chosen(subject))
     for name, hello in here.items():
@@ -183,5 +187,5 @@ def truth_at(subject: Subject, quantity: str, places: np.ndarray) -> Any:
 def failed(subject: Subject, quantity: str, library: str, mode: str, answer: Failure, version: str) -> Row:
     return Row(
         function=str(subject.function), framework=library, version=version, mode=mode, dtype=subject.dtype,
-        quantity=quantity, status=answer.word, reason=answer.reason,
+        quantity=quantity, status=answer.word, reason=answer.reason, inputs="wide rows" if subject.is_wide else "",
     )  # fmt: skip

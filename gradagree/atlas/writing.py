@@ -73,8 +73,9 @@ def written(found: Surveyed, plan: Survey, profile: str, folder: Path, command: 
 
 
 def lean(row: Any) -> dict[str, Any]:
-    """A row without what it has nothing to say about."""
+    """A row without what it has nothing to say about, and without the version, which is in survey.json."""
     told = msgspec.to_builtins(row)
+    del told["version"]
     return {key: value for key, value in told.items() if value not in ("", [], {}) or key in ("function", "mode")}
 
 
