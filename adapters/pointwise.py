@@ -42,7 +42,9 @@ def by_itself(function: Activation | ErrorFunction, adapter: Adapter, dtype: str
     import numpy as np
 
     if isinstance(function, Activation) and function.own_weights:
-        own = {name: adapter.constant(np.asarray(float(getattr(function, name))), dtype) for name in function.own_weights}
+        own = {
+            name: adapter.constant(np.asarray(float(getattr(function, name))), dtype) for name in function.own_weights
+        }
         return adapter.spelling(function.holding(**own))
     return adapter.spelling(unreduced(function))
 
@@ -78,7 +80,6 @@ def unreduced(function: Any) -> Any:
 def takes(adapter: Adapter) -> str:
     """Where the framework's own points are at home: torch or jax. Raises Unsupported for any other."""
     for kind in inspect.getmro(type(adapter)):
-        if getattr(kind, "name", None) in ("torch", "jax"):
-            return str(kind.name)
+        if vars(kind).get("name") in ("torch", "jax"):
+            return str(vars(kind)["name"])
     raise Unsupported(f"{adapter.name}: no survey of single functions is written for it")
-

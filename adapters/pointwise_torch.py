@@ -24,9 +24,9 @@ def pulled(y: Any, x: Any, keep: bool = False) -> Any:
 
     if not y.requires_grad:
         return torch.zeros_like(x)
-    return torch.autograd.grad(
-        y, x, torch.ones_like(y), create_graph=keep, allow_unused=True, materialize_grads=True
-    )[0]
+    return torch.autograd.grad(y, x, torch.ones_like(y), create_graph=keep, allow_unused=True, materialize_grads=True)[
+        0
+    ]
 
 
 def tangent(x: Any, j: int | None) -> Any:

@@ -80,7 +80,9 @@ def _kinks(ext: tuple[str, ...], out: Path | None, **options: Any) -> int:
     dtypes = checked.dtypes if options["dtypes"] else DTYPES
     rows = list(conventions(functions, frameworks, modes, files(ext), dtypes))
     if not rows:
-        raise UsageError("survey: nothing to show: no framework that was asked for is installed, or no function has a kink")
+        raise UsageError(
+            "survey: nothing to show: no framework that was asked for is installed, or no function has a kink"
+        )
     Console().print(terminal(rows))
     if out is not None:
         for path in write(rows, out):

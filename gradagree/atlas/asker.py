@@ -84,7 +84,7 @@ class Asked:
             else:
                 spelled = by_itself(function, self.adapter, question.dtype)
             self._spelled = (key, spelled)
-        return self._spelled[1]  # type: ignore[no-any-return]
+        return self._spelled[1]
 
     def _answer(self, question: Question) -> np.ndarray:
         f = self._function(question)
@@ -104,7 +104,7 @@ class Asked:
 
 
 def padded(question: Question) -> Question:
-    """The same with its last point repeated until the number of points is a round one, which was compiled for before."""
+    """The same with its last point repeated until their number is a round one, which was compiled for before."""
     count = len(question.points)
     round_one = next(n for k in range(64) for n in (1 << k, 3 << k >> 1) if n >= count)
     places = np.minimum(np.arange(round_one), count - 1)

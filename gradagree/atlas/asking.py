@@ -34,7 +34,7 @@ class AskedProcess:
 
     @property
     def hello(self) -> Hello | Failure:
-        return self._hello.result()  # type: ignore[no-any-return]
+        return self._hello.result()
 
     def ask(self, question: Question) -> Future[Any]:
         """The answer to come: an array, or a Failure. Questions are put one after the other."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-__all__ = ["CLASSES", "Class", "Code", "Severity"]
+__all__ = ["CLASSES", "Class", "Code", "Severity", "table"]
 
 
 class Severity(IntEnum):
@@ -70,13 +70,21 @@ CLASSES: dict[Code, Class] = {
     Code.INACCURATE: Class("inaccurate", Severity.LOW, "the error is 16 ulp or more"),
     Code.CANCELLED: Class(
         "ill-conditioned", Severity.LOW,
-        "16 ulp or more, but an input within 8 units of the last place (of its size; of 1 at least for error functions) "
-        "has this answer; or it is small beside the function's size nearby, where that passes zero",
+        "16 ulp or more, but an input within 8 units of the last place (of its size; of 1 for error functions) "
+        "has it; or it is small beside the function's size nearby, where that passes zero",
     ),
     Code.INFINITY: Class(
-        "at infinity", Severity.LOW, "an input is infinite: the answer is not that of all numbers from 2^1100 to 2^1101, which is one"
+        "at infinity", Severity.LOW,
+        "an input is infinite: the answer is not the one that all numbers from 2^1100 to 2^1101 have",
     ),
     Code.NAN_LOST: Class("NaN lost", Severity.LOW, "the input is NaN and the answer is a number"),
     Code.OVERFLOW: Class("NaN for infinity", Severity.LOW, "NaN, where the truth is beyond the dtype's largest number"),
 }  # fmt: skip
 """The worst first."""
+
+
+def table() -> str:
+    """The classes as a table in Markdown."""
+    lines = ["| class | severity | means |", "| --- | --- | --- |"]
+    lines += [f"| {one.name} | {one.severity.name.lower()} | {one.definition} |" for one in CLASSES.values()]
+    return "\n".join(lines) + "\n"

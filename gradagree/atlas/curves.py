@@ -19,7 +19,7 @@ EDGES = 10 ** np.linspace(*DECADES, BINS + 1)
 
 
 class Curve(msgspec.Struct, frozen=True):
-    """The worst error in each bin, from the most negative input to the largest; -1 where there is none, "inf" for NaN."""
+    """The worst error in each bin, from the most negative input to the largest; -1 for none, "inf" for NaN."""
 
     function: str
     framework: str
@@ -37,7 +37,11 @@ def curve(look: Look) -> Iterator[Curve]:
     x = subject.points.ravel()
     with np.errstate(all="ignore"):
         bad = (look.truth.known > 0) & np.isfinite(look.truth.nearest) & ~np.isfinite(look.given)
-        ulps = np.where(bad, np.inf, np.where(look.found.codes.reshape(bad.shape) == 0, np.fmin(look.found.ulps, 16), look.found.ulps)).ravel()
+        ulps = np.where(
+            bad,
+            np.inf,
+            np.where(look.found.codes.reshape(bad.shape) == 0, np.fmin(look.found.ulps, 16), look.found.ulps),
+        ).ravel()
         place = np.clip(np.searchsorted(EDGES, np.abs(x)) - 1, 0, BINS - 1)
     place = np.where(x < 0, BINS - 1 - place, BINS + place)
     worst = np.full(2 * BINS, -1.0)

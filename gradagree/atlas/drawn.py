@@ -24,10 +24,15 @@ def panel(dtype: str, curves: Sequence[Curve], kinks: Sequence[float]) -> Markup
     """One panel; infinity and NaN are drawn at the top, on a line of their own."""
     top = math.log2(2.0 ** (FORMATS[dtype].precision + 2) / LOWEST)
     parts = [frame(dtype, top), *(kink_at(kink) for kink in kinks)]
-    parts += [line(curve, top) for curve in sorted(curves, key=lambda c: ORDER.index(c.framework) if c.framework in ORDER else 9)]
+    parts += [
+        line(curve, top)
+        for curve in sorted(curves, key=lambda c: ORDER.index(c.framework) if c.framework in ORDER else 9)
+    ]
     words = "; ".join(f"{c.framework} {c.mode}: {described(c)}" for c in curves)
     whole = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>')
-    return whole.format(WIDTH, HEIGHT, f"{dtype}: worst error in ulp against the input. {words}", Markup("").join(parts))
+    return whole.format(
+        WIDTH, HEIGHT, f"{dtype}: worst error in ulp against the input. {words}", Markup("").join(parts)
+    )
 
 
 def described(curve: Curve) -> str:
@@ -60,7 +65,9 @@ def frame(dtype: str, top: float) -> Markup:
     tick = Markup('<text class="tick" x="{}" y="{}" text-anchor="{}">{}</text>')
     grid = Markup('<line class="grid" x1="{}" y1="{}" x2="{}" y2="{}"/>')
     parts = [Markup('<text class="label" x="{}" y="14">{}</text>').format(LEFT, dtype)]
-    for x, name in [(s * 10.0**d, ("−" if s < 0 else "") + power(d)) for s in (-1, 1) for d in (-4, -2, 0, 2)] + [(0.0, "0")]:
+    for x, name in [(s * 10.0**d, ("−" if s < 0 else "") + power(d)) for s in (-1, 1) for d in (-4, -2, 0, 2)] + [
+        (0.0, "0")
+    ]:
         at = across(place_of(x))
         parts += [grid.format(at, TOP, at, HEIGHT - BOTTOM), tick.format(at, HEIGHT - BOTTOM + 15, "middle", name)]
     step = 10 ** max(1, round(FORMATS[dtype].precision * math.log10(2) / 4))
@@ -70,14 +77,21 @@ def frame(dtype: str, top: float) -> Markup:
         ticks.append(y)
     for y in ticks:
         at = height_of(y, top)
-        parts += [grid.format(LEFT, at, WIDTH - RIGHT, at), tick.format(LEFT - 6, at + 4, "end", power(round(math.log10(y))))]
+        parts += [
+            grid.format(LEFT, at, WIDTH - RIGHT, at),
+            tick.format(LEFT - 6, at + 4, "end", power(round(math.log10(y)))),
+        ]
     parts.append(tick.format(LEFT - 6, TOP + 8, "end", "NaN, ∞"))
-    parts.append(Markup('<line class="floor" x1="{}" y1="{y}" x2="{}" y2="{y}"/>').format(LEFT, WIDTH - RIGHT, y=HEIGHT - BOTTOM))
+    parts.append(
+        Markup('<line class="floor" x1="{}" y1="{y}" x2="{}" y2="{y}"/>').format(LEFT, WIDTH - RIGHT, y=HEIGHT - BOTTOM)
+    )
     return Markup("").join(parts)
 
 
 def kink_at(kink: float) -> Markup:
-    return Markup('<line class="kink" x1="{x}" y1="{}" x2="{x}" y2="{}"/>').format(TOP, HEIGHT - BOTTOM, x=across(place_of(kink)))
+    return Markup('<line class="kink" x1="{x}" y1="{}" x2="{x}" y2="{}"/>').format(
+        TOP, HEIGHT - BOTTOM, x=across(place_of(kink))
+    )
 
 
 def line(curve: Curve, top: float) -> Markup:

@@ -25,7 +25,7 @@ def is_rows(function: Activation | ErrorFunction) -> bool:
 
 def summed(error: ErrorFunction) -> ErrorFunction:
     """The error function whose sensitivity does not depend on how many examples there are."""
-    if any(field.name == "reduction" for field in dataclasses.fields(error)):  # type: ignore[arg-type]
+    if any(field.name == "reduction" for field in dataclasses.fields(error)):
         return dataclasses.replace(error, reduction="sum")  # type: ignore[call-arg]
     return error
 
@@ -41,7 +41,7 @@ def formula(
 
 def of_entries(activation: Activation, quantity: str) -> Callable[..., Any]:
     if quantity != "second":
-        return getattr(activation, {"value": "value", "slope": "derivative"}[quantity])  # type: ignore[no-any-return]
+        return getattr(activation, {"value": "value", "slope": "derivative"}[quantity])
 
     def second(p: Any) -> Any:
         return slope_of(activation.derivative(Dual.variable(p)))

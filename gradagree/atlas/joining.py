@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from gradagree.arithmetics.model import FORMATS
 from gradagree.atlas.classes import CLASSES, Code, Severity
-from gradagree.atlas.looking import Hit, Look, looked
+from gradagree.atlas.finding import PREFERRED, Finding, rank
+from gradagree.atlas.hitting import Hit
+from gradagree.atlas.looking import Look, looked
 from gradagree.atlas.messages import Question
 from gradagree.atlas.numbers import ulp
 from gradagree.atlas.proved import Truth, prove_at
@@ -18,39 +19,16 @@ from gradagree.atlas.spelled import DOCUMENTED, called
 from gradagree.atlas.store import bridge
 from gradagree.atlas.subject import Subject
 
-__all__ = ["Finding", "joined"]
+__all__ = ["joined"]
 
 ACCURACY = (Code.NO_DIGIT, Code.ZERO, Code.DIGITS, Code.INACCURATE, Code.CANCELLED)
 """Classes of one cause, lost digits; the worst one gives the name."""
-PREFERRED = ("float32", "float64", "float16", "bfloat16")
 COPIES = 64
 """As many entries as any vector unit has; the same input in all of them."""
 TRIES = 8
 
 Ask = Callable[[str, Question], Any] | None
 """How to ask a framework once more; None takes its first answer."""
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """What one framework gives that is not true: where, how bad, and the example that shows it."""
-
-    framework: str
-    version: str
-    function: str
-    variants: list[str]
-    calls: str
-    own: bool
-    quantity: str
-    kind: str
-    severity: str
-    region: str
-    modes: list[str]
-    dtypes: list[str]
-    ranges: dict[str, list[float | str]]
-    count: int
-    example: dict[str, Any]
-    note: str = ""
-    reproducer: str = ""
 
 
 def cause(hit: Hit) -> tuple[str, ...]:
@@ -72,24 +50,19 @@ def joined(hits: Iterable[Hit], versions: dict[str, str], ask: Ask) -> tuple[lis
     return sorted(found, key=rank), lost
 
 
-def rank(finding: Finding) -> tuple[Any, ...]:
-    severity = -Severity[finding.severity.upper()]
-    wide = min(PREFERRED.index(dtype) for dtype in finding.dtypes) // 2
-    quantity = ("slope", "value", "second").index(finding.quantity)
-    usual = ("ordinary", "zero", "huge", "tiny", "infinite", "nan").index(finding.region)
-    kind = [one.name for one in CLASSES.values()].index(finding.kind)
-    return (severity, not finding.own, bool(finding.note), quantity > 1, usual > 1, kind, wide, quantity, -len(finding.dtypes),
-            -finding.count, finding.function, finding.framework)  # fmt: skip
-
-
 def badness(code: Code) -> int:
     return list(CLASSES)[::-1].index(code)
 
 
+def telling(hit: Hit) -> tuple[Any, ...]:
+    """The worst first; then functions at their defaults, and the usual dtypes."""
+    function = hit.subject.function
+    return -badness(hit.code), not hit.gross, str(function) != function.name, PREFERRED.index(hit.subject.dtype)
+
+
 def shown(members: Sequence[Hit], versions: dict[str, str], ask: Ask) -> Finding | None:
     """The finding, if one of its examples shows it again and is proved."""
-    ordered = sorted(members, key=lambda h: (-badness(h.code), not h.gross, str(h.subject.function) != h.subject.function.name,
-                                             PREFERRED.index(h.subject.dtype)))  # fmt: skip
+    ordered = sorted(members, key=telling)
     for hit in ordered[:TRIES]:
         example = again(hit, ask)
         if example is not None:
@@ -177,7 +150,11 @@ def told(hit: Hit, members: Sequence[Hit], versions: dict[str, str], example: di
     ranges: dict[str, list[float | str]] = {}
     for dtype in sorted({h.subject.dtype for h in members}, key=PREFERRED.index):
         theirs = [h for h in members if h.subject.dtype == dtype]
-        ranges[dtype] = [plain(min(h.low for h in theirs)), plain(max(h.high for h in theirs)), max(h.count for h in theirs)]
+        ranges[dtype] = [
+            plain(min(h.low for h in theirs)),
+            plain(max(h.high for h in theirs)),
+            max(h.count for h in theirs),
+        ]
     severity = CLASSES[hit.code].severity
     note = DOCUMENTED.get((hit.framework, name, hit.quantity), "")
     if note:

@@ -53,9 +53,8 @@ class Sides:
     @classmethod
     def of(cls, shape: tuple[int, ...]) -> Sides:
         """Nothing is known yet."""
-        zeros = (np.zeros(shape) for _ in range(2))
-        unknown = (np.full(shape, np.nan) for _ in range(2))
-        return cls(*zeros, *unknown, np.zeros(shape, dtype=bool), np.zeros(shape[0], dtype=bool))
+        low, high, near_low, near_high = (np.full(shape, x) for x in (0.0, 0.0, np.nan, np.nan))
+        return cls(low, high, near_low, near_high, np.zeros(shape, dtype=bool), np.zeros(shape[0], dtype=bool))
 
     def look(
         self, rows: np.ndarray, formula: Formula, points: np.ndarray, targets: Any, quantity: str, form: Format,

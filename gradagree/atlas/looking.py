@@ -1,9 +1,8 @@
-"""What one framework's mode gives at every point of a subject: a row of measures, and hits for the findings."""
+"""What one framework's mode gives at every point of a subject, measured: a row."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -11,14 +10,13 @@ import numpy as np
 
 from gradagree.arithmetics.model import FORMATS
 from gradagree.atlas.classes import CLASSES, Code
-from gradagree.atlas.measure import FEW, Measured, measured, natural
-from gradagree.atlas.numbers import ulp, underflow
-from gradagree.atlas.proved import Truth
-from gradagree.atlas.regions import ORDER, region_of
 from gradagree.atlas.legit import MOST, Sides
+from gradagree.atlas.measure import FEW, Measured, measured, natural
+from gradagree.atlas.numbers import underflow
+from gradagree.atlas.proved import Truth
 from gradagree.atlas.subject import Subject
 
-__all__ = ["Hit", "Look", "Row", "differing", "hits", "looked", "row"]
+__all__ = ["Look", "Row", "looked", "row"]
 
 BAD = (Code.NO_DIGIT, Code.ZERO, Code.SIGN, Code.NONFINITE)
 
@@ -62,33 +60,6 @@ class Look:
     found: Measured
 
 
-@dataclass(frozen=True)
-class Hit:
-    """Points of one class in one region: how many, from where to where, and the simplest and the worst of them."""
-
-    subject: Subject = field(repr=False)
-    quantity: str
-    framework: str
-    mode: str
-    code: Code
-    region: str
-    count: int
-    low: float
-    high: float
-    place: tuple[int, ...]
-    given: float
-    true: float
-    worst_ulp: float
-    other: str = ""
-    """The mode, or the window, that this one differs from."""
-    beside: float = float("nan")
-    gross: bool = False
-    """The error is 1/64 or more of what the function gives on inputs from 1/32 of this size on."""
-    whole: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False)
-    other_whole: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False)
-    """All entries at that point, and in the other mode."""
-
-
 def looked(subject: Subject, quantity: str, framework: str, mode: str, given: np.ndarray, truth: Truth) -> Look:
     """The answer, measured; what is legitimate at jumps is forgiven."""
     given = np.reshape(given, truth.high.shape)
@@ -129,13 +100,16 @@ def row(look: Look, version: str) -> Row:
         sized = np.abs(look.truth.high) > underflow(FORMATS[look.subject.dtype])
         relative = np.where(sized, error / np.abs(look.truth.high), np.nan)
     worst = np.unravel_index(np.argmax(np.where(finite, ulps, -1.0)), ulps.shape)
+    inputs = "wide rows" if look.subject.is_wide else ""
+    median = np.median(ulps[finite]) if finite.any() else 0.0
+    place = [told(x) for x in np.ravel(look.subject.points[worst[0]])[:FEW]]
     counts = {CLASSES[Code(c)].name: int((look.found.codes == c).sum()) for c in np.unique(look.found.codes) if c}
     return Row(
         function=str(look.subject.function), framework=look.framework, version=version, mode=look.mode,
-        dtype=look.subject.dtype, quantity=look.quantity, inputs="wide rows" if look.subject.is_wide else "", points=ulps.size, proved=int(known.sum()),
-        worst_ulp=told(np.nanmax(ulps, initial=0.0)), worst_at=[told(x) for x in np.ravel(look.subject.points[worst[0]])[:12]],
-        median_ulp=told(np.median(ulps[finite]) if finite.any() else 0.0), worst_relative=told(np.nanmax(relative, initial=0.0)),
-        worst_absolute=told(np.nanmax(error, initial=0.0)), no_digit=widest(look), classes=counts,
+        dtype=look.subject.dtype, quantity=look.quantity, inputs=inputs, points=ulps.size, proved=int(known.sum()),
+        worst_ulp=told(np.nanmax(ulps, initial=0.0)), worst_at=place, median_ulp=told(median),
+        worst_relative=told(np.nanmax(relative, initial=0.0)), worst_absolute=told(np.nanmax(error, initial=0.0)),
+        no_digit=widest(look), classes=counts,
     )  # fmt: skip
 
 
@@ -163,65 +137,3 @@ def widest(look: Look) -> list[float]:
         elif not best[1]:
             best = (0.0, [low, high])
     return best[1]
-
-
-def hits(look: Look) -> Iterator[Hit]:
-    """One for each class and region that there is."""
-    codes, subject = look.found.codes, look.subject
-    if not codes.any():
-        return
-    rows = np.flatnonzero(codes.reshape(len(codes), -1).any(axis=1))
-    regions = region_of(subject.points[rows], subject.dtype)
-    for name in np.unique(regions):
-        here = np.zeros(codes.shape, dtype=bool)
-        here[rows[regions == name]] = True
-        for code in np.unique(codes[here]):
-            if code:
-                yield _hit(look, Code(code), ORDER[name], here & (codes == code))
-
-
-def _hit(look: Look, code: Code, region: str, where: np.ndarray, other: Look | None = None, gap: Any = None) -> Hit:
-    """The simplest of the points."""
-    with np.errstate(all="ignore"):
-        error = np.abs(look.given - look.truth.high)
-        gross = where & (error >= natural(look.truth, look.subject.points).reshape(-1, *[1] * (where.ndim - 1)) / 64)
-    x = look.subject.points[where.reshape(len(where), -1).any(axis=1)]
-    telling = gross if gross.any() else where
-    order = look.subject.order
-    first = order[telling.reshape(len(where), -1).any(axis=1)[order]][0]
-    place = (int(first), *map(int, np.argwhere(telling[first])[0])) if where.ndim > 1 else (int(first),)
-    with np.errstate(all="ignore"):
-        worst = look.found.ulps[where] if gap is None else gap[where]
-    finite = worst[np.isfinite(worst)]
-    return Hit(
-        look.subject.at(slice(first, first + 1)), look.quantity, look.framework, look.mode, code, region,
-        int(where.sum()), float(np.min(x)), float(np.max(x)), (0, *place[1:]), float(look.given[place]),
-        float(look.truth.high[place]),
-        float(finite.max()) if len(finite) else float("inf"), "" if other is None else other.mode,
-        float("nan") if other is None else float(other.given[place]), bool(gross.any()),
-        look.given[first : first + 1].copy(), look.given[:0] if other is None else other.given[first : first + 1].copy(),
-    )  # fmt: skip
-
-
-def differing(looks: Sequence[Look]) -> Iterator[Hit]:
-    """Where a mode departs from the first one in half the digits, or at a kink, and one of both is right."""
-    if not looks:
-        return
-    first, *others = looks
-    form = FORMATS[first.subject.dtype]
-    finite = np.isfinite(first.subject.points).reshape(len(first.subject.points), -1).all(axis=1)
-    for look in others:
-        a, b = first.given, look.given
-        with np.errstate(all="ignore"):
-            gap = np.abs(a - b) / ulp(np.fmax(np.abs(a), np.abs(b)), form)
-            apart = (gap >= max(FEW, 2.0 ** (form.precision / 2))) & (np.abs(a - b) > underflow(form))
-        apart = (apart | (np.isfinite(a) != np.isfinite(b))) & (first.truth.known > 0)
-        apart &= (first.found.codes == 0) | (look.found.codes == 0)
-        apart &= finite.reshape(-1, *[1] * (apart.ndim - 1))
-        if apart.any():
-            rows = np.flatnonzero(apart.reshape(len(apart), -1).any(axis=1))
-            regions = region_of(look.subject.points[rows], look.subject.dtype)
-            for name in np.unique(regions):
-                here = np.zeros(apart.shape, dtype=bool)
-                here[rows[regions == name]] = True
-                yield _hit(look, Code.MODES, ORDER[name], apart & here, first, gap)

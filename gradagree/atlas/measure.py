@@ -28,8 +28,13 @@ class Measured:
     codes: np.ndarray
 
 
-def measured(given: np.ndarray, truth: Truth, points: np.ndarray, dtype: str, second: bool = False, targets: Any = None) -> Measured:
-    """The first axis is that of the points; targets are given where only the difference matters. A second derivative of NaN may be any number, for most are 0 everywhere."""
+def measured(
+    given: np.ndarray, truth: Truth, points: np.ndarray, dtype: str, second: bool = False, targets: Any = None
+) -> Measured:
+    """The first axis is that of the points; targets are given where only the difference matters.
+
+    A second derivative of NaN may be any number, for most are 0 everywhere.
+    """
     form = FORMATS[dtype]
     g = np.reshape(given, truth.high.shape)
     known, finite = truth.known > 0, np.isfinite(truth.nearest)
@@ -46,14 +51,19 @@ def measured(given: np.ndarray, truth: Truth, points: np.ndarray, dtype: str, se
     codes[(np.isinf(rows).any(axis=1)).reshape(-1, *[1] * (codes.ndim - 1)) & (codes != 0)] = Code.INFINITY
     lost = np.isnan(rows).any(axis=1) if rows.shape[1] == 1 and not second else np.zeros(len(rows), dtype=bool)
     codes[lost.reshape(-1, *[1] * (codes.ndim - 1)) & ~np.isnan(g)] = Code.NAN_LOST
-    codes[flushed(rows if targets is None else np.concatenate([rows, rows - targets], axis=1), form).reshape(-1, *[1] * (codes.ndim - 1)) & (codes > 0)] = Code.RIGHT
+    codes[
+        flushed(rows if targets is None else np.concatenate([rows, rows - targets], axis=1), form).reshape(
+            -1, *[1] * (codes.ndim - 1)
+        )
+        & (codes > 0)
+    ] = Code.RIGHT
     return Measured(ulps, codes)
 
 
 def flushed(rows: np.ndarray, form: Format) -> np.ndarray:
     """Where an input, or a difference, is so small that underflow may take it for 0: nothing is said there."""
     with np.errstate(all="ignore"):
-        return ((rows != 0) & (np.abs(rows) < underflow(form))).any(axis=1)  # type: ignore[no-any-return]
+        return ((rows != 0) & (np.abs(rows) < underflow(form))).any(axis=1)
 
 
 ROUNDED = (Code.INACCURATE, Code.DIGITS, Code.NO_DIGIT, Code.ZERO, Code.SIGN)
@@ -73,7 +83,7 @@ def graded(g: np.ndarray, truth: Truth, error: np.ndarray, ulps: np.ndarray, for
 
 
 def small_beside(error: np.ndarray, truth: Truth, points: np.ndarray, form: Format) -> np.ndarray:
-    """Where the error is small beside the largest truth nearby, and the truth passes zero there; or beside rows of its size."""
+    """Where the error is small beside the largest truth nearby, and that passes zero; or beside rows of its size."""
     if truth.high.ndim > 2 or (points.ndim == 2 and points.shape[1] > 1):
         largest = natural(truth, points, 0)
         return error <= 4 * FEW * form.u * largest.reshape(-1, *[1] * (error.ndim - 1))
@@ -122,4 +132,4 @@ def windowed_signs(signs: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.n
     """Where a window holds both signs."""
     plus, minus = (np.concatenate([[0], np.cumsum(signs == side)]) for side in (1, -1))
     high = np.maximum(high, low)
-    return (plus[high] > plus[low]) & (minus[high] > minus[low])  # type: ignore[no-any-return]
+    return (plus[high] > plus[low]) & (minus[high] > minus[low])

@@ -12,9 +12,9 @@ from gradagree.arithmetics.model import FORMATS
 from gradagree.atlas.classes import CLASSES
 from gradagree.atlas.curves import Curve
 from gradagree.atlas.drawn import panel
-from gradagree.atlas.joining import Finding
-from gradagree.atlas.looking import Row
+from gradagree.atlas.finding import Finding
 from gradagree.atlas.inlined import runs
+from gradagree.atlas.looking import Row
 from gradagree.atlas.spelled import called
 from gradagree.atlas.surveying import Surveyed
 from gradagree.reference import Activation, ErrorFunction
@@ -35,7 +35,8 @@ def overview(found: Surveyed, functions: Sequence[Any], about: dict[str, Any]) -
     columns = [(name, dtype) for name in found.versions for dtype in FORMATS if any(
         row.framework == name and row.dtype == dtype and row.status == "measured" for row in found.rows)]  # fmt: skip
     values = {
-        "found": found, "about": about, "shown": list(enumerate(shown, 1)), "total": len(found.findings), "columns": columns,
+        "found": found, "about": about, "shown": list(enumerate(shown, 1)), "total": len(found.findings),
+        "columns": columns,
         "severities": Counter(f.severity for f in found.findings), "matrix": matrix(found, functions, columns),
         "classes": list(CLASSES.values()), "order": SEVERITIES, "statuses": Counter(row.status for row in found.rows),
         "text": text,
@@ -43,7 +44,9 @@ def overview(found: Surveyed, functions: Sequence[Any], about: dict[str, Any]) -
     return rendered("atlas.html.j2", values, asset("report.css") + asset("atlas.css"))
 
 
-def matrix(found: Surveyed, functions: Sequence[Any], columns: Sequence[tuple[str, str]]) -> list[tuple[str, str, list[Any]]]:
+def matrix(
+    found: Surveyed, functions: Sequence[Any], columns: Sequence[tuple[str, str]]
+) -> list[tuple[str, str, list[Any]]]:
     """For each function, in each framework and dtype: the worst class of the derivative, and the worst error."""
     names = list(dict.fromkeys(function.name for function in functions))
     worst: dict[tuple[str, str, str], tuple[int, str, float]] = {}
@@ -71,11 +74,13 @@ def function_page(
     kinks = tuple(getattr(function, "kinks", ()))
     figures = [(words, panels(quantity, curves, kinks)) for quantity, words in QUANTITIES.items()]
     frameworks = list(dict.fromkeys(row.framework for row in rows))
+    failed = [row for row in rows if row.status not in ("measured", "unasked")]
     values = {
-        "name": name, "function": function, "summary": function.summary(), "kinks": kinks, "figures": [f for f in figures if f[1]],
+        "name": name, "function": function, "summary": function.summary(), "kinks": kinks,
+        "figures": [f for f in figures if f[1]],
         "findings": list(enumerate(findings, 1)),
         "rows": [row for row in rows if row.status == "measured" and row.function == name],
-        "others": Counter((row.framework, row.mode, row.quantity, row.status, row.reason) for row in rows if row.status not in ("measured", "unasked")),
+        "others": Counter((row.framework, row.mode, row.quantity, row.status, row.reason) for row in failed),
         "calls": [(framework, *called(function, framework)) for framework in frameworks], "conventions": conventions,
         "about": about, "text": text,
     }  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradagree.arithmetics.model import FORMATS
 from gradagree.atlas.classes import Code
-from gradagree.atlas.looking import Hit
+from gradagree.atlas.hitting import Hit
 from gradagree.atlas.numbers import ulp
 from gradagree.atlas.proved import Truth
 from gradagree.atlas.subject import Subject
@@ -42,12 +42,20 @@ def windows(count: int, turns: int) -> tuple[tuple[int, int], ...]:
     found = [(k, k + 1) for k in range(count)] if turns > 1 else []
     for n in LENGTHS:
         if n < count:
-            found += [((n * 61 + turn * 173) % (count - n), (n * 61 + turn * 173) % (count - n) + n) for turn in range(turns)]
+            found += [
+                ((n * 61 + turn * 173) % (count - n), (n * 61 + turn * 173) % (count - n) + n) for turn in range(turns)
+            ]
     return tuple(found)
 
 
 def moved(
-    subject: Subject, quantity: str, framework: str, mode: str, whole: np.ndarray, parts: np.ndarray, asked: Any,
+    subject: Subject,
+    quantity: str,
+    framework: str,
+    mode: str,
+    whole: np.ndarray,
+    parts: np.ndarray,
+    asked: Any,
     truth: Truth,
 ) -> Iterator[Hit]:
     """The hit of the simplest point whose answer in some window has other bits than among all points."""  # fmt: skip

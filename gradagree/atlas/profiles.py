@@ -130,7 +130,7 @@ def _functions(activations: str | None, errors: str | None, own: Sequence[type[F
             found += _all(kind)
         elif text is not None and text != "none":
             try:
-                found += [kind.named(part.strip()) for part in split_outside_parentheses(text, ",")]  # type: ignore[attr-defined]
+                found += [kind.named(part.strip()) for part in split_outside_parentheses(text, ",")]
             except ContractError as wrong:
                 raise UsageError(f"{option}: {wrong}") from None
     if not found:

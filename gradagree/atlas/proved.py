@@ -51,7 +51,7 @@ class Truth:
 
 
 def prove(formula: Formula, points: np.ndarray, targets: np.ndarray | None, dtype: str, exact: bool = False) -> Truth:
-    """The truth at every point (first axis). targets have a row for each point; exact says that they are class numbers."""
+    """The truth at every point (first axis). exact says that targets are class numbers."""
     form = FORMATS[dtype]
     with np.errstate(all="ignore"):
         shape = np.shape(formula(*operands(points[:1], targets, slice(0, 1), lambda x: x, exact)))[1:]
@@ -65,7 +65,9 @@ def prove(formula: Formula, points: np.ndarray, targets: np.ndarray | None, dtyp
     return made
 
 
-def prove_at(formula: Formula, points: np.ndarray, targets: np.ndarray | None, dtype: str, exact: bool = False) -> Truth:
+def prove_at(
+    formula: Formula, points: np.ndarray, targets: np.ndarray | None, dtype: str, exact: bool = False
+) -> Truth:
     """The same by balls alone."""
     with np.errstate(all="ignore"):
         shape = np.shape(formula(*operands(points[:1], targets, slice(0, 1), lambda x: x, exact)))[1:]

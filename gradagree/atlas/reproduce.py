@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from gradagree.atlas.finding import Finding
 from gradagree.atlas.formulas import is_rows
 from gradagree.atlas.inlined import inlined, runs
-from gradagree.atlas.joining import Finding
 from gradagree.reference import Activation, ErrorFunction
 
 __all__ = ["reproducer"]
@@ -42,7 +42,7 @@ JAX = {
 }  # fmt: skip
 JAX_SLOPES = {
     "grad": SLOPE + "found = slope(x)", "jit": SLOPE + "found = jax.jit(slope)(x)",
-    "vmap": "alone = lambda row, out, *ts: jax.vjp(lambda x: f(x, *(t[None] for t in ts)), row[None])[1](out[None])[0][0]\n"
+    "vmap": "alone = lambda x, out, *ts: jax.vjp(lambda x: f(x, *(t[None] for t in ts)), x[None])[1](out[None])[0][0]\n"
             "found = jax.vmap(alone)(x, out, *t)",
     "forward": "found = jax.jvp(lambda x: f(x, *t), (x,), (along,))[1]",
 }  # fmt: skip
@@ -139,7 +139,9 @@ def tangents(text: str, along: int | None, k: str, in_torch: bool) -> list[str]:
         lines += [] if along is None else [f"along[..., {along}] = 1"]
     elif "along" in text:
         like = "jax.numpy.{}_like(x)"
-        lines.append("along = " + (like.format("ones") if along is None else like.format("zeros") + f".at[..., {along}].set(1)"))
+        lines.append(
+            "along = " + (like.format("ones") if along is None else like.format("zeros") + f".at[..., {along}].set(1)")
+        )
     if "out" in text and not in_torch:
         like = "jax.numpy.{}_like(f(x, *t))"
         lines.append("out = " + (like.format("zeros") + f".at{k}.set(1)" if k else like.format("ones")))

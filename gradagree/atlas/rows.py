@@ -84,7 +84,7 @@ HEADS = ((0.0, 0.0), (1.0, 1.0), (100.0, 100.0), (1.0, 0.0), (10.0, 0.0), (20.0,
 """Of wide rows: the first entry, and all the others."""
 
 
-def wide(function: Activation | ErrorFunction, dtype: str) -> tuple[np.ndarray, np.ndarray | None] | None:
+def wide(function: Activation | ErrorFunction) -> tuple[np.ndarray, np.ndarray | None] | None:
     """Very wide rows, and their targets; None for functions that have none."""
     n = next((m for m in range(WIDE, WIDE + 6) if function.width(m) is not None), None)
     if n is None or function.name in PAIRED or function.domain != "real":

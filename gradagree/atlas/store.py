@@ -52,7 +52,7 @@ def truth_of(subject: Subject, quantity: str) -> Truth:
 
 
 def bridge(subject: Subject, quantity: str, truth: Truth) -> None:
-    """Where the formula itself has no answer, as at a tie: one that lies between what is true on all sides (known 3)."""
+    """Where the formula itself has no answer, as at a tie: what is true on all its sides (known 3)."""
     finite = np.isfinite(subject.points).reshape(len(subject.points), -1).all(axis=1)
     rows = np.flatnonzero((truth.known == 0).reshape(len(finite), -1).any(axis=1) & finite)
     rows = subject.order[np.isin(subject.order, rows)][:MOST_OPEN]
@@ -103,4 +103,6 @@ def ours() -> str:
 
     here = Path(proved.__file__).parents[1] / "arithmetics"
     texts = [path.read_text(encoding="utf-8") for path in sorted(here.glob("*.py"))]
-    return "".join([flint.__version__, *texts, *(inspect.getsource(module) for module in (proved, formulas, numbers, sides))])
+    return "".join(
+        [flint.__version__, *texts, *(inspect.getsource(module) for module in (proved, formulas, numbers, sides))]
+    )

@@ -13,11 +13,11 @@ import numpy as np
 from gradagree.arithmetics.ball import Ball
 from gradagree.arithmetics.model import FORMATS
 from gradagree.atlas.formulas import formula, is_rows
+from gradagree.atlas.legit import Sides, simplest
 from gradagree.atlas.messages import Question
 from gradagree.atlas.numbers import rounded_to
 from gradagree.atlas.points import numbers, pairs
 from gradagree.atlas.rows import WIDE, rows, wide
-from gradagree.atlas.legit import Sides, simplest
 from gradagree.reference import Activation, ErrorFunction
 
 __all__ = ["Subject"]
@@ -50,7 +50,7 @@ class Subject:
     @classmethod
     def wide(cls, function: Activation | ErrorFunction, dtype: str) -> Subject | None:
         """The function at very wide rows, of whose Jacobians one row and of whose Hessians one column is looked at."""
-        made = wide(function, dtype) if is_rows(function) else None
+        made = wide(function) if is_rows(function) else None
         return None if made is None else cls(function, dtype, *made, (0,), (0,))
 
     @property
@@ -82,7 +82,11 @@ class Subject:
         """The parameter that is lost in the dtype, or nothing."""
         form = FORMATS[self.dtype]
         for name, value in vars(self.function).items():
-            if isinstance(value, float) and value and abs(rounded_to(np.asarray(value), form) - value) > form.u * abs(value):
+            if (
+                isinstance(value, float)
+                and value
+                and abs(rounded_to(np.asarray(value), form) - value) > form.u * abs(value)
+            ):
                 return f"{name}={value:g} is no number of {self.dtype}"
         return ""
 

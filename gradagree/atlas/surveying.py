@@ -14,9 +14,11 @@ import numpy as np
 from gradagree.atlas.asking import AskedProcess
 from gradagree.atlas.conventions import AtKink, at_kinks
 from gradagree.atlas.curves import Curve, curve
+from gradagree.atlas.finding import Finding
 from gradagree.atlas.formulas import QUANTITIES
-from gradagree.atlas.joining import Finding, joined
-from gradagree.atlas.looking import Hit, Look, Row, differing, hits, looked, row
+from gradagree.atlas.hitting import Hit, differing, hits
+from gradagree.atlas.joining import joined
+from gradagree.atlas.looking import Look, Row, looked, row
 from gradagree.atlas.messages import Failure, Hello
 from gradagree.atlas.places import chosen, moved, windows
 from gradagree.atlas.profiles import Survey
@@ -48,7 +50,9 @@ class Surveyed:
     unshown: int = 0
 
 
-def surveyed(plan: Survey, extensions: Sequence[str] = (), progress: Callable[[str], Any] = lambda text: None) -> Surveyed:
+def surveyed(
+    plan: Survey, extensions: Sequence[str] = (), progress: Callable[[str], Any] = lambda text: None
+) -> Surveyed:
     """Ask, prove, measure and join. Libraries that are not installed are named in `absent`."""
     found = Surveyed()
     with ExitStack() as stack:
@@ -112,7 +116,7 @@ def asked_of(subject: Subject, plan: Survey, processes: Any, here: dict[str, Hel
     }  # fmt: skip
 
 
-ALONE = tuple((k, k + 1) for k in range(3, 480, 40)) + ((7, 9), (11, 18), (20, 53))
+ALONE = (*((k, k + 1) for k in range(3, 480, 40)), (7, 9), (11, 18), (20, 53))
 """Rows, whose lengths are those of the functions themselves."""
 JAX_WINDOWS = ((5, 6), (11, 14), (40, 47), (100, 133))
 """jax compiles anew for each length."""

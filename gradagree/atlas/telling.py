@@ -44,7 +44,9 @@ def summary(found: Surveyed) -> None:
     counts = Counter(finding.severity for finding in found.findings)
     told = ", ".join(f"{counts[name]} {name}" for name in ("high", "medium", "low", "note") if counts[name])
     versions = ", ".join(f"{name} {version}" for name, version in found.versions.items())
-    console.print(f"{len(found.rows):,} rows; {len(found.findings)} findings ({told or 'none'}) in {versions}", highlight=False)
+    console.print(
+        f"{len(found.rows):,} rows; {len(found.findings)} findings ({told or 'none'}) in {versions}", highlight=False
+    )
     for name, reason in found.absent.items():
         console.print(f"{name}: {reason}", highlight=False)
     for finding in found.findings[:SHOWN]:

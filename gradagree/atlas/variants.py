@@ -12,7 +12,8 @@ __all__ = ["variants"]
 ACTIVATIONS = """
 celu(alpha=0.5) celu(alpha=2.0) clip(low=0.0,high=6.0) elu(alpha=0.5) elu(alpha=2.0) elu(alpha=-1.0)
 gumbel_softmax(tau=0.125) gumbel_softmax(tau=4.0) hardshrink(lambd=0.0) hardshrink(lambd=2.0)
-hardtanh(min_val=-2.0,max_val=3.0) hardtanh(min_val=0.0,max_val=1.0) layer_norm(eps=0.0) normalize(eps=0.0009765625) leaky_relu(negative_slope=0.5)
+hardtanh(min_val=-2.0,max_val=3.0) hardtanh(min_val=0.0,max_val=1.0) layer_norm(eps=0.0)
+normalize(eps=0.0009765625) leaky_relu(negative_slope=0.5)
 leaky_relu(negative_slope=-0.5) leaky_relu(negative_slope=0.0) leaky_relu(negative_slope=2.0) prelu(a=0.0) prelu(a=-0.5)
 prelu(a=2.0) rms_norm(eps=0.0) rrelu(lower=0.5,upper=0.5) softplus(beta=0.5) softplus(beta=2.0) softplus(beta=8.0)
 softplus_threshold(beta=2.0) softplus_threshold(threshold=1.0) softplus_threshold(beta=0.5,threshold=8.0)
@@ -24,7 +25,8 @@ bce_logits(pos_weight=3.0) bce_logits(weight=0.5) bce(weight=2.0) binary_sparsem
 cosine_embedding(margin=0.5) cross_entropy(label_smoothing=0.125) cross_entropy(weight=(0.0,1.0,2.0))
 cross_entropy(ignore_index=0) gaussian_nll(full=True) gaussian_nll(eps=0.25) hinge(margin=0.5)
 hinge_embedding(margin=0.5) huber(delta=0.5) huber(delta=4.0) huber(delta=0.0009765625) margin_ranking(margin=0.5)
-multi_margin(p=2) multi_margin(margin=0.5) multi_margin(weight=(0.0,1.0,2.0)) multilabel_soft_margin(weight=(0.0,1.0,2.0))
+multi_margin(p=2) multi_margin(margin=0.5) multi_margin(weight=(0.0,1.0,2.0))
+multilabel_soft_margin(weight=(0.0,1.0,2.0))
 nll(weight=(0.0,1.0,2.0)) pairwise_distance(eps=0.0) poisson_nll(full=True) poisson_nll_of_rates(eps=0.0009765625)
 poisson_nll_of_rates(full=True,eps=0.0009765625)
 poly_cross_entropy(epsilon=-1.0) poly_cross_entropy(epsilon=0.0) quantile(q=0.5) quantile(q=0.125)
@@ -42,4 +44,4 @@ def variants(function: Activation | ErrorFunction) -> list[Activation | ErrorFun
     texts = ACTIVATIONS if isinstance(function, Activation) else ERRORS
     kind = Activation if isinstance(function, Activation) else ErrorFunction
     listed = [text for text in texts.split() if text.partition("(")[0] == function.name]
-    return list(dict.fromkeys([function, *(kind.named(text) for text in listed)]))  # type: ignore[type-var]
+    return list(dict.fromkeys([function, *(kind.named(text) for text in listed)]))

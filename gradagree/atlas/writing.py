@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from gradagree.atlas.conventions import gathered
-from gradagree.atlas.joining import Finding
+from gradagree.atlas.finding import Finding
 from gradagree.atlas.paging import function_page, overview
 from gradagree.atlas.profiles import Survey
 from gradagree.atlas.reproduce import reproducer

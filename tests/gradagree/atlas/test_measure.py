@@ -9,7 +9,8 @@ import pytest
 
 from gradagree.arithmetics.model import FORMATS
 from gradagree.atlas.classes import CLASSES, Code
-from gradagree.atlas.looking import differing, hits, looked, row
+from gradagree.atlas.hitting import differing, hits
+from gradagree.atlas.looking import looked, row
 from gradagree.atlas.measure import FEW, measured, windowed, windowed_signs
 from gradagree.atlas.numbers import ulp
 from gradagree.atlas.proved import Truth
@@ -62,7 +63,9 @@ def test_that_an_error_that_is_small_beside_its_neighbours_at_a_root_is_a_cancel
     points = np.array([0.95, 1.0, 1.05])
     found = measured(np.array([-1.0, 20 * U * 2.0**-8, 1.0]), truth(-1.0, 1e-8, 1.0), points, "float32")
     assert found.codes.tolist() == [0, Code.CANCELLED, 0]
-    far = measured(np.array([-1.0, 20 * U * 2.0**-8, 1.0]), truth(-1.0, 1e-8, 1.0), np.array([-9.0, 1.0, 9.0]), "float32")
+    far = measured(
+        np.array([-1.0, 20 * U * 2.0**-8, 1.0]), truth(-1.0, 1e-8, 1.0), np.array([-9.0, 1.0, 9.0]), "float32"
+    )
     assert far.codes.tolist() == [0, Code.DIGITS, 0]
 
 

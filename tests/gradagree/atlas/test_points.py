@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from gradagree.arithmetics.model import FORMATS
-from gradagree.atlas.numbers import rounded_to, ulp
-from gradagree.atlas.points import every, neighbours, next_to, numbers, pairs, thresholds
-from gradagree.atlas.rows import rows
 from gradagree.atlas.legit import simplest
+from gradagree.atlas.numbers import rounded_to, ulp
+from gradagree.atlas.points import neighbours, next_to, numbers, pairs, thresholds
+from gradagree.atlas.rows import rows
 from gradagree.reference import Activation, ErrorFunction
 
 HALVES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16}

@@ -99,7 +99,12 @@ def test_that_a_truth_is_kept_on_disk_and_found_again(tmp_path: Path, monkeypatc
 
 def test_that_other_points_and_parameters_have_other_keys() -> None:
     one, other = (Subject.of(Activation.named(text), "float16", 8) for text in ("elu", "elu(alpha=2.0)"))
-    keys = {store.key(one, "slope"), store.key(other, "slope"), store.key(one, "value"), store.key(one.at([1]), "slope")}
+    keys = {
+        store.key(one, "slope"),
+        store.key(other, "slope"),
+        store.key(one, "value"),
+        store.key(one.at([1]), "slope"),
+    }
     assert len(keys) == 4
 
 

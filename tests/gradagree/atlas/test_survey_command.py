@@ -16,7 +16,9 @@ from gradagree import cli
 from gradagree.atlas import surveying
 from gradagree.reference import Activation
 
-pytestmark = pytest.mark.skipif(not __import__("importlib.util").util.find_spec("torch"), reason="torch is not installed")
+pytestmark = pytest.mark.skipif(
+    not __import__("importlib.util").util.find_spec("torch"), reason="torch is not installed"
+)
 
 LIAR = '''
 from gradagree import Activation
@@ -79,9 +81,13 @@ def crooked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
     ("kind", "point"),
     [("not finite", 1.0), ("wrong sign", 0.5), ("half the digits", 2.0), ("depends on shape", None)],
 )
-def test_that_each_planted_fault_is_found_with_the_input_that_shows_it(crooked: Path, kind: str, point: float | None) -> None:
+def test_that_each_planted_fault_is_found_with_the_input_that_shows_it(
+    crooked: Path, kind: str, point: float | None
+) -> None:
     theirs = [one for one in findings(crooked) if one["quantity"] == "slope"]
-    named = [one for one in theirs if one["kind"] == kind or (kind == "half the digits" and one["region"] == "ordinary")]
+    named = [
+        one for one in theirs if one["kind"] == kind or (kind == "half the digits" and one["region"] == "ordinary")
+    ]
     assert named
     if kind in ("not finite", "wrong sign"):
         assert [one["example"]["input"] for one in named if one["kind"] == kind] == [[point]]
@@ -106,7 +112,17 @@ def test_that_the_survey_of_torch_finds_what_is_known_of_soft_margin_and_its_pro
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    command = ["survey", "--frameworks", "torch", "--errors", "soft_margin,bce", "--activations", "prelu,gelu", "--out", str(out)]
+    command = [
+        "survey",
+        "--frameworks",
+        "torch",
+        "--errors",
+        "soft_margin,bce",
+        "--activations",
+        "prelu,gelu",
+        "--out",
+        str(out),
+    ]
     assert cli.code(command) == 0
     found = findings(out)
     kinds = {(one["function"], one["quantity"], one["kind"]) for one in found}
@@ -128,7 +144,7 @@ def test_that_a_program_fails_where_the_framework_is_right(crooked: Path) -> Non
     program = one["reproducer"].replace("torch.where(p == 0.5, -slope, slope)", "slope")
     if "class Lie" in program:
         with pytest.raises(AssertionError):
-            exec(program, {})  # noqa: S102
+            exec(program, {})
 
 
 MISTAKES = [
@@ -168,7 +184,9 @@ def test_that_a_folder_that_cannot_be_written_is_one_line_before_the_long_work(
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_that_a_framework_that_is_not_there_is_said_so(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_that_a_framework_that_is_not_there_is_said_so(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from gradagree.atlas.messages import Failure
 
     monkeypatch.setattr(surveying.AskedProcess, "hello", Failure("absent", "not installed (No module)"))
