@@ -67,10 +67,10 @@ def _hit(look: Look, code: Code, region: str, where: np.ndarray, other: Look | N
         error = np.abs(look.given - look.truth.high)
         scale = natural(look.truth, look.subject.points).reshape(-1, *[1] * (where.ndim - 1))
         gross: np.ndarray = np.asarray(where & (error >= scale / 64))
-    x = look.subject.points[where.reshape(len(where), -1).any(axis=1)]
+    x = look.subject.points[np.unique(np.argwhere(where)[:, 0])]
     telling = gross if gross.any() else where
     order = look.subject.order
-    first = order[telling.reshape(len(where), -1).any(axis=1)[order]][0]
+    first = order[np.isin(order, np.argwhere(telling)[:, 0])][0]
     place = (int(first), *map(int, np.argwhere(telling[first])[0])) if where.ndim > 1 else (int(first),)
     with np.errstate(all="ignore"):
         worst = look.found.ulps[where] if gap is None else gap[where]
