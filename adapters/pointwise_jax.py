@@ -1,4 +1,4 @@
-"""Single functions in jax: operation by operation, compiled, vmapped, forward and reverse, and one on top of the other.
+"""Single functions in jax: operation by operation (eager, grad), and compiled as a whole (all others).
 
 Directions are arrays: what was compiled for one output or input serves for all.
 """
@@ -11,6 +11,9 @@ from typing import Any
 from gradagree.adapters.pointwise import Pointwise
 
 __all__ = ["OfJax"]
+
+MOST = 60
+"""Functions after which what was compiled is forgotten, for it fills the memory."""
 
 
 def direction(shape: Any, dtype: Any, k: int | None) -> Any:
@@ -79,19 +82,20 @@ def reverse_forward(f: Any, x: Any, constants: Any, out: Any, along: Any) -> Any
 
 
 class OfJax(Pointwise):
-    """jax: each way by its name."""
+    """jax: each way by its name. All but the first are compiled as a whole."""
 
     pads = True
 
     def __init__(self) -> None:
         self._function: Any = None
+        self._turns = 0
         self._jits: dict[Any, Any] = {}
         eager, jit = self._eager, self._jit
-        self.values = {"eager": eager(value), "jit": jit(value), "vmap": eager(value_vmap)}
-        self.slopes = {"grad": eager(grad), "jit": jit(grad), "vmap": eager(vmap), "forward": eager(forward)}
+        self.values = {"eager": eager(value), "jit": jit(value), "vmap": jit(value_vmap)}
+        self.slopes = {"grad": eager(grad), "jit": jit(grad), "vmap": jit(vmap), "forward": jit(forward)}
         self.seconds = {
-            "reverse-reverse": eager(reverse_reverse), "forward-reverse": eager(forward_reverse),
-            "reverse-forward": eager(reverse_forward), "jit": jit(reverse_reverse),
+            "reverse-reverse": jit(reverse_reverse), "forward-reverse": jit(forward_reverse),
+            "reverse-forward": jit(reverse_forward),
         }  # fmt: skip
 
     def _eager(self, way: Callable[..., Any]) -> Callable[..., Any]:
@@ -107,7 +111,9 @@ class OfJax(Pointwise):
             import jax
 
             if self._function is not f:
-                self._function, self._jits = f, {}
+                self._function, self._jits, self._turns = f, {}, self._turns + 1
+                if self._turns % MOST == 0:
+                    jax.clear_caches()
             if way not in self._jits:
                 self._jits[way] = jax.jit(lambda x, out, along, *cs: way(f, x, cs, out, along))
             return self._jits[way](x, *directions(f, x, constants, k, j), *constants)

@@ -18,7 +18,7 @@ __all__ = ["PROFILES", "Profile", "Survey"]
 Function = Activation | ErrorFunction
 QUICK_MODES = (
     "torch:eager", "torch:backward", "torch:forward", "torch:reverse-reverse", "torch:forward-reverse",
-    "jax:jit", "optax:jit",
+    "jax:jit", "jax:reverse-reverse", "optax:jit", "optax:reverse-reverse",
 )  # fmt: skip
 """Other parameters than the defaults are looked at in these modes only, but by nightly."""
 SLOW = ("torch:compile",)

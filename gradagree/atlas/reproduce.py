@@ -38,20 +38,19 @@ TORCH_SLOPES = {
 SLOPE = "slope = lambda x: jax.vjp(lambda x: f(x, *t), x)[1](out)[0]\n"
 JAX = {
     "eager": "found = f(x, *t)", "jit": "found = jax.jit(f)(x, *t)",
-    "vmap": "found = jax.vmap(lambda row, *ts: f(row[None], *(t[None] for t in ts))[0])(x, *t)",
+    "vmap": "found = jax.jit(jax.vmap(lambda row, *ts: f(row[None], *(t[None] for t in ts))[0]))(x, *t)",
 }  # fmt: skip
 JAX_SLOPES = {
     "grad": SLOPE + "found = slope(x)", "jit": SLOPE + "found = jax.jit(slope)(x)",
     "vmap": "alone = lambda x, out, *ts: jax.vjp(lambda x: f(x, *(t[None] for t in ts)), x[None])[1](out[None])[0][0]\n"
-            "found = jax.vmap(alone)(x, out, *t)",
-    "forward": "found = jax.jvp(lambda x: f(x, *t), (x,), (along,))[1]",
+            "found = jax.jit(jax.vmap(alone))(x, out, *t)",
+    "forward": "found = jax.jit(lambda x: jax.jvp(lambda x: f(x, *t), (x,), (along,))[1])(x)",
 }  # fmt: skip
 JAX_SECONDS = {
-    "reverse-reverse": SLOPE + "found = jax.vjp(slope, x)[1](along)[0]",
-    "jit": SLOPE + "found = jax.jit(lambda x: jax.vjp(slope, x)[1](along)[0])(x)",
-    "forward-reverse": SLOPE + "found = jax.jvp(slope, (x,), (along,))[1]",
+    "reverse-reverse": SLOPE + "found = jax.jit(lambda x: jax.vjp(slope, x)[1](along)[0])(x)",
+    "forward-reverse": SLOPE + "found = jax.jit(lambda x: jax.jvp(slope, (x,), (along,))[1])(x)",
     "reverse-forward": "ahead = lambda x: jax.jvp(lambda x: f(x, *t), (x,), (along,))[1]\n"
-                       "found = jax.vjp(ahead, x)[1](out)[0]",
+                       "found = jax.jit(lambda x: jax.vjp(ahead, x)[1](out)[0])(x)",
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""A survey's folder: atlas.jsonl, findings.json, survey.json, the overview and a page for each function."""
+"""A survey's folder: atlas.jsonl, findings.json and .md, survey.json, the overview and a page for each function."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import msgspec
 
 from gradagree.atlas.conventions import gathered
 from gradagree.atlas.finding import Finding
+from gradagree.atlas.listing import listing
 from gradagree.atlas.paging import function_page, overview
 from gradagree.atlas.profiles import Survey
 from gradagree.atlas.reproduce import reproducer
@@ -21,6 +22,7 @@ from gradagree.reference import Activation, ErrorFunction
 __all__ = ["prepared", "with_reproducers", "written"]
 
 ROWS, FINDINGS, META, INDEX = "atlas.jsonl", "findings.json", "survey.json", "index.html"
+LISTING = "findings.md"
 
 
 def prepared(folder: Path) -> Path:
@@ -66,6 +68,7 @@ def written(found: Surveyed, plan: Survey, profile: str, folder: Path, command: 
         (folder / META).write_bytes(msgspec.json.format(encode(about), indent=1) + b"\n")
     except OSError as wrong:
         raise unwritable(folder, wrong) from None
+    write_text(folder / LISTING, listing(found, about))
     write_text(folder / INDEX, overview(found, plan.functions, about))
     for name in dict.fromkeys(function.name for function in plan.functions):
         write_text(folder / "functions" / f"{name}.html", page(name, found, about))
