@@ -71,7 +71,7 @@ class Survey:
         chosen = PROFILES[profile]
         functions = _functions(activations, errors, own)
         if chosen.parameters:
-            functions = [one for function in functions for one in variants(function)]
+            functions = list(dict.fromkeys([*functions, *(one for f in functions for one in variants(f))]))
         libraries = _names("--frameworks", frameworks, [*Adapter.catalogue, *LIBRARIES])
         wanted = _names("--dtypes", dtypes, list(FORMATS)) if dtypes else chosen.dtypes
         return cls(tuple(functions), tuple(libraries), tuple(wanted), _modes(modes, libraries, chosen), chosen)
