@@ -15,6 +15,7 @@ from gradagree.atlas.looking import Look, looked
 from gradagree.atlas.messages import Question
 from gradagree.atlas.numbers import ulp
 from gradagree.atlas.proved import Truth, prove_at
+from gradagree.atlas.sides import limits
 from gradagree.atlas.spelled import DOCUMENTED, called
 from gradagree.atlas.store import bridge
 from gradagree.atlas.subject import Subject
@@ -120,7 +121,8 @@ def example_of(hit: Hit, look: Look, given: float) -> dict[str, Any]:
     truth = look.truth
     high, nearest = float(truth.high[hit.place]), float(truth.nearest[hit.place])
     subject: Subject = hit.subject
-    return {
+    between = ends(hit) if truth.known[hit.place] == OF_SIDES else {}
+    return between | {
         "function": str(subject.function), "dtype": subject.dtype, "mode": hit.mode,
         "input": plain(np.ravel(subject.points[0])),
         "target": None if subject.targets is None else plain(np.ravel(subject.targets[0])),
@@ -128,6 +130,18 @@ def example_of(hit: Hit, look: Look, given: float) -> dict[str, Any]:
         "true": "nan" if hit.code == Code.NAN_LOST else plain(nearest if np.isinf(nearest) else high),
         "ulps": plain(abs(given - high) / float(ulp(np.asarray(high), FORMATS[subject.dtype]))),
     }  # fmt: skip
+
+
+OF_SIDES = 3
+"""Where a truth is known from the sides of the point alone."""
+
+
+def ends(hit: Hit) -> dict[str, Any]:
+    """What is true on the sides: from where to where."""
+    s = hit.subject
+    low, high = limits(s.formula(hit.quantity), s.points, s.ball_targets(), FORMATS[s.dtype])
+    found = [float(x[hit.place]) for x in (low, high)]
+    return {"between": found} if found[0] < found[1] else {}
 
 
 def plain(x: Any) -> Any:
