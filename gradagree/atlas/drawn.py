@@ -61,31 +61,38 @@ def height_of(ulps: float | str, top: float) -> int:
     return round(HEIGHT - BOTTOM - share * (HEIGHT - BOTTOM - TOP - 12))
 
 
+DECADES_SHOWN = [(s * 10.0**d, ("−" if s < 0 else "") + power(d)) for s in (-1, 1) for d in (-4, -2, 0, 2)] + [
+    (0.0, "0")
+]
+
+
 def frame(dtype: str, top: float) -> Markup:
-    tick = Markup('<text class="tick" x="{}" y="{}" text-anchor="{}">{}</text>')
-    grid = Markup('<line class="grid" x1="{}" y1="{}" x2="{}" y2="{}"/>')
-    parts = [Markup('<text class="label" x="{}" y="14">{}</text>').format(LEFT, dtype)]
-    for x, name in [(s * 10.0**d, ("−" if s < 0 else "") + power(d)) for s in (-1, 1) for d in (-4, -2, 0, 2)] + [
-        (0.0, "0")
-    ]:
-        at = across(place_of(x))
-        parts += [grid.format(at, TOP, at, HEIGHT - BOTTOM), tick.format(at, HEIGHT - BOTTOM + 15, "middle", name)]
-    step = 10 ** max(1, round(FORMATS[dtype].precision * math.log10(2) / 4))
-    ticks, y = [1.0], 1.0
-    while y * step <= 2.0 ** FORMATS[dtype].precision:
-        y *= step
-        ticks.append(y)
-    for y in ticks:
-        at = height_of(y, top)
-        parts += [
-            grid.format(LEFT, at, WIDTH - RIGHT, at),
-            tick.format(LEFT - 6, at + 4, "end", power(round(math.log10(y)))),
-        ]
-    parts.append(tick.format(LEFT - 6, TOP + 8, "end", "NaN, ∞"))
-    parts.append(
-        Markup('<line class="floor" x1="{}" y1="{y}" x2="{}" y2="{y}"/>').format(LEFT, WIDTH - RIGHT, y=HEIGHT - BOTTOM)
-    )
+    """The dtype's name, faint lines, and the numbers at both axes."""
+    floor = HEIGHT - BOTTOM
+    tick, grid = Markup('<text x="{}" y="{}">{}</text>'), Markup("M{} {}{}{}")
+    across_it = [(across(place_of(x)), name) for x, name in DECADES_SHOWN]
+    heights = [(height_of(y, top), power(round(math.log10(y)))) for y in ulps_shown(dtype)]
+    lines = [grid.format(x, TOP, "V", floor) for x, _ in across_it]
+    lines += [grid.format(LEFT, y, "H", WIDTH - RIGHT) for y, _ in heights]
+    below = [tick.format(x, floor + 15, name) for x, name in across_it]
+    beside = [tick.format(LEFT - 6, y + 4, name) for y, name in [*heights, (TOP + 4, "NaN, ∞")]]
+    parts = [
+        Markup('<text class="label" x="{}" y="14">{}</text>').format(LEFT, dtype),
+        Markup('<path class="grid" d="{}"/>').format(Markup("").join(lines)),
+        Markup('<g class="tick" text-anchor="middle">{}</g>').format(Markup("").join(below)),
+        Markup('<g class="tick" text-anchor="end">{}</g>').format(Markup("").join(beside)),
+        Markup('<line class="floor" x1="{}" y1="{y}" x2="{}" y2="{y}"/>').format(LEFT, WIDTH - RIGHT, y=floor),
+    ]
     return Markup("").join(parts)
+
+
+def ulps_shown(dtype: str) -> list[float]:
+    """1 and a few powers of ten, up to all of the dtype's digits."""
+    step = 10.0 ** max(1, round(FORMATS[dtype].precision * math.log10(2) / 4))
+    shown = [1.0]
+    while shown[-1] * step <= 2.0 ** FORMATS[dtype].precision:
+        shown.append(shown[-1] * step)
+    return shown
 
 
 def kink_at(kink: float) -> Markup:

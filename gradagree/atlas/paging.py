@@ -79,12 +79,21 @@ def function_page(
         "name": name, "function": function, "summary": function.summary(), "kinks": kinks,
         "figures": [f for f in figures if f[1]],
         "findings": list(enumerate(findings, 1)),
-        "rows": [row for row in rows if row.status == "measured" and row.function == name],
+        "rows": alike([row for row in rows if row.status == "measured" and row.function == name]),
         "others": Counter((row.framework, row.mode, row.quantity, row.status, row.reason) for row in failed),
         "calls": [(framework, *called(function, framework)) for framework in frameworks], "conventions": conventions,
         "about": about, "text": text,
     }  # fmt: skip
     return rendered("atlas-function.html.j2", values, asset("report.css") + asset("atlas.css"))
+
+
+def alike(rows: Sequence[Row]) -> list[tuple[Row, list[str]]]:
+    """Rows that say the same of several modes, as one, with the modes."""
+    found: dict[tuple[Any, ...], tuple[Row, list[str]]] = {}
+    for row in rows:
+        measures = (row.framework, row.dtype, row.quantity, row.inputs, row.worst_ulp, row.median_ulp, str(row.classes))
+        found.setdefault(measures, (row, []))[1].append(row.mode)
+    return list(found.values())
 
 
 def panels(quantity: str, curves: Sequence[Curve], kinks: Sequence[float]) -> list[Markup]:
