@@ -80,7 +80,12 @@ def forward(f: Any, x: Any, constants: Any, k: Any = None, j: Any = None) -> Any
     from torch import func
 
     x = x.detach()
-    return func.jvp(lambda x: f(x, *constants), (x,), (tangent(x, j),))[1]
+    return solid(func.jvp(lambda x: f(x, *constants), (x,), (tangent(x, j),))[1])
+
+
+def solid(x: Any) -> Any:
+    """Zeros that torch did not write down, written down."""
+    return x.new_zeros(x.shape) if x._is_zerotensor() else x
 
 
 def reverse_reverse(f: Any, x: Any, constants: Any, k: Any = None, j: Any = None) -> Any:
@@ -99,7 +104,7 @@ def forward_reverse(f: Any, x: Any, constants: Any, k: Any = None, j: Any = None
     from torch import func
 
     x = x.detach()
-    return func.jvp(slope_of(f, constants, k), (x,), (tangent(x, j),))[1]
+    return solid(func.jvp(slope_of(f, constants, k), (x,), (tangent(x, j),))[1])
 
 
 def reverse_forward(f: Any, x: Any, constants: Any, k: Any = None, j: Any = None) -> Any:

@@ -23,6 +23,8 @@ from gradagree.reference import Activation, ErrorFunction
 __all__ = ["main"]
 
 LIBRARIES = {"optax": "jax"}
+REVERSE = ("backward", "grad", "jit", "compile", "reverse-reverse", "forward-reverse")
+"""Modes that differentiate a sum over all points as well."""
 KINDS: dict[str, Any] = {"activation": Activation, "error": ErrorFunction}
 
 
@@ -56,6 +58,7 @@ class Asked:
         self.adapter = Adapter.catalogue[LIBRARIES.get(library, library)]()
         self.ways = pointwise(takes(self.adapter))
         self._spelled: tuple[Any, Any] = (None, None)
+        self._summed = False
 
     def hello(self) -> Hello:
         """Who is here."""
@@ -84,6 +87,7 @@ class Asked:
             else:
                 spelled = by_itself(function, self.adapter, question.dtype)
             self._spelled = (key, spelled)
+            self._summed = question.kind == "error" and not hasattr(function, "_gathered")
         return self._spelled[1]
 
     def _answer(self, question: Question) -> np.ndarray:
@@ -92,6 +96,8 @@ class Asked:
         if question.windows is None and self.ways.pads:
             question = padded(question)
         way = self.ways.ways(question.quantity)[question.mode]
+        if self._summed and (question.quantity == "value" or question.mode not in REVERSE):
+            raise Unsupported("it gives one number for all points")
 
         def told(start: int, stop: int) -> np.ndarray:
             x = self.adapter.array(question.points[start:stop], question.dtype)

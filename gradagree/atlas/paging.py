@@ -29,6 +29,11 @@ LISTED = 400
 """Findings on the overview; the rest are on the functions' pages."""
 
 
+def style() -> str:
+    """The reports' style, without what only they have, and the atlas's own."""
+    return asset("report.css").partition("\n.note {")[0] + "\n" + asset("atlas.css")
+
+
 def overview(found: Surveyed, functions: Sequence[Any], about: dict[str, Any]) -> str:
     """index.html: what was looked at, the findings, the worst first, and a table of all functions."""
     shown = [finding for finding in found.findings if finding.severity in ("high", "medium")][:LISTED]
@@ -41,7 +46,7 @@ def overview(found: Surveyed, functions: Sequence[Any], about: dict[str, Any]) -
         "classes": list(CLASSES.values()), "order": SEVERITIES, "statuses": Counter(row.status for row in found.rows),
         "text": text,
     }  # fmt: skip
-    return rendered("atlas.html.j2", values, asset("report.css") + asset("atlas.css"))
+    return rendered("atlas.html.j2", values, style())
 
 
 def matrix(
@@ -84,7 +89,7 @@ def function_page(
         "calls": [(framework, *called(function, framework)) for framework in frameworks], "conventions": conventions,
         "about": about, "text": text,
     }  # fmt: skip
-    return rendered("atlas-function.html.j2", values, asset("report.css") + asset("atlas.css"))
+    return rendered("atlas-function.html.j2", values, style())
 
 
 def alike(rows: Sequence[Row]) -> list[tuple[Row, list[str]]]:

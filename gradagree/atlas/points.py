@@ -25,7 +25,7 @@ ORDINARY = (-12, 12)
 
 
 def numbers(function: Activation | ErrorFunction, dtype: str, density: int) -> np.ndarray:
-    """Points inside the function's domain, with its edges, +-0, +-infinity and NaN; in order.
+    """Points inside the function's domain, with its edges: +-0 and NaN come first, the others in order.
 
     density is the number of points in an ordinary binade, and 0 means all numbers of a 16-bit dtype.
     """
@@ -35,8 +35,8 @@ def numbers(function: Activation | ErrorFunction, dtype: str, density: int) -> n
         found = found[~(found < 0)]
     elif function.domain == "unit":
         found = found[~((found < 0) | (found > 1))]
-    last = [0.0, -0.0] if function.domain == "unit" else [0.0, -0.0, math.nan]
-    return np.concatenate([np.unique(found[~np.isnan(found) & (found != 0)]), last])
+    first = [0.0, -0.0] if function.domain == "unit" else [0.0, -0.0, math.nan]
+    return np.concatenate([first, np.unique(found[~np.isnan(found) & (found != 0)])])
 
 
 def every(form: Format) -> np.ndarray:
