@@ -11,7 +11,7 @@ import numpy as np
 from gradagree.arithmetics.model import FORMATS
 from gradagree.atlas.classes import Code
 from gradagree.atlas.looking import Look
-from gradagree.atlas.measure import FEW, natural
+from gradagree.atlas.measure import FEW, flushed, natural
 from gradagree.atlas.numbers import ulp, underflow
 from gradagree.atlas.regions import ORDER, region_of
 from gradagree.atlas.subject import Subject
@@ -91,7 +91,8 @@ def differing(looks: Sequence[Look]) -> Iterator[Hit]:
         return
     first, *others = looks
     form = FORMATS[first.subject.dtype]
-    finite = np.isfinite(first.subject.points).reshape(len(first.subject.points), -1).all(axis=1)
+    rows = first.subject.points.reshape(len(first.subject.points), -1)
+    finite = np.isfinite(rows).all(axis=1) & ~flushed(rows, form)
     for look in others:
         a, b = first.given, look.given
         with np.errstate(all="ignore"):

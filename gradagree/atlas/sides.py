@@ -10,7 +10,7 @@ import numpy as np
 
 from gradagree.arithmetics.ball import Ball, precision
 from gradagree.arithmetics.model import Format
-from gradagree.atlas.numbers import ulp
+from gradagree.atlas.numbers import rounded_to, ulp
 from gradagree.atlas.proved import Formula
 
 __all__ = ["BITS", "FEW_BITS", "limits", "middles", "moved_by", "sides", "steps_of"]
@@ -35,6 +35,8 @@ def steps_of(points: np.ndarray, form: Format, kinks: Sequence[float]) -> np.nda
     """How far to go aside: further where a kink is no number of the format."""
     near = np.zeros(points.shape, dtype=bool)
     for kink in kinks:
+        if float(rounded_to(np.asarray(float(kink)), form)) == kink:
+            continue
         near |= np.abs(points - kink) <= ulp(np.asarray(float(kink)), form)
     _, exponent = np.frexp(points)
     powers = np.where(points == 0, CLOSEST, np.minimum(exponent, 0) + CLOSE)
