@@ -39,7 +39,7 @@ MEANINGS = {
     "tolerance": "what a correct program may be off by",
     "reason": "in words; empty where there is nothing to add",
     "seconds": "what the framework took",
-    "slopes": "for each kink that was met, the slopes that explain what the framework gave (reference: its own), unless all",
+    "slopes": "for each kink that was met, the slopes that explain what the framework gave, unless all do",
 }
 NUMBERS = ("ratio", "probable_ratio", "sharpness")
 EXACT = ("expected", "expected_radius", "observed", "tolerance")

@@ -55,7 +55,7 @@ def hits(look: Look) -> Iterator[Hit]:
     regions = region_of(subject.points[rows], subject.dtype)
     for name in np.unique(regions):
         here = np.zeros(codes.shape, dtype=bool)
-        here[rows[regions == name]] = True
+        here[hit[regions == name]] = True
         for code in np.unique(codes[here]):
             if code:
                 yield _hit(look, Code(code), ORDER[name], here & (codes == code))
@@ -102,9 +102,9 @@ def differing(looks: Sequence[Look]) -> Iterator[Hit]:
         apart &= (first.found.codes == 0) | (look.found.codes == 0)
         apart &= finite.reshape(-1, *[1] * (apart.ndim - 1))
         if apart.any():
-            rows = np.flatnonzero(apart.reshape(len(apart), -1).any(axis=1))
-            regions = region_of(look.subject.points[rows], look.subject.dtype)
+            hit = np.flatnonzero(apart.reshape(len(apart), -1).any(axis=1))
+            regions = region_of(look.subject.points[hit], look.subject.dtype)
             for name in np.unique(regions):
                 here = np.zeros(apart.shape, dtype=bool)
-                here[rows[regions == name]] = True
+                here[hit[regions == name]] = True
                 yield _hit(look, Code.MODES, ORDER[name], apart & here, first, gap)
