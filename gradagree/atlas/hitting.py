@@ -55,7 +55,7 @@ def hits(look: Look) -> Iterator[Hit]:
     regions = region_of(subject.points[rows], subject.dtype)
     for name in np.unique(regions):
         here = np.zeros(codes.shape, dtype=bool)
-        here[hit[regions == name]] = True
+        here[rows[regions == name]] = True
         for code in np.unique(codes[here]):
             if code:
                 yield _hit(look, Code(code), ORDER[name], here & (codes == code))
