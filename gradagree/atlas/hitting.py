@@ -91,8 +91,8 @@ def differing(looks: Sequence[Look]) -> Iterator[Hit]:
         return
     first, *others = looks
     form = FORMATS[first.subject.dtype]
-    rows = first.subject.points.reshape(len(first.subject.points), -1)
-    finite = np.isfinite(rows).all(axis=1) & ~flushed(rows, form)
+    inputs = first.subject.points.reshape(len(first.subject.points), -1)
+    finite = np.isfinite(inputs).all(axis=1) & ~flushed(inputs, form)
     for look in others:
         a, b = first.given, look.given
         with np.errstate(all="ignore"):
