@@ -48,8 +48,10 @@ class ErrorCheck:
     def value(self, how: Tolerant, o: Rounded) -> Rounded:
         """E; where it is added up from each example's own, stored share, with what storing these costs."""
         E: Rounded = self.box(how)(o)
+        if not self.model.each_alone:
+            return E
         lost = self.model.u * np.abs(E.value) + o.shape[0] * self.model.quantum
-        return E.widened(lost) if self.model.each_alone else E
+        return E.widened(np.where((E.value == 0) & (E.radius == 0), 0.0, lost))
 
     def box(self, how: Tolerant) -> ErrorBox:
         t: Any = self.plain_targets

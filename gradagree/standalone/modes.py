@@ -59,6 +59,8 @@ MODES = {
         "gradients = jax.jacfwd(lambda *leaves: error(*leaves, target)[0], tuple(range(len(leaves))))(*leaves)"
     ),
 }
+MODES["jax:packed"] = MODES["jax:jit"]
+"""Boxes in programs of their own need gradagree; compiled as a whole they use the same derivatives."""
 SETTINGS = {
     "torch": (
         'torch.set_num_threads(1)\ntorch.set_float32_matmul_precision("highest")',

@@ -125,7 +125,7 @@ class Script:
             yield f"{name} = {written(array)}"
         for k, activation in enumerate(self.case.activations, 1):
             for name in activation.own_weights:
-                yield f"{name}{k} = np.array({float(getattr(activation, name))!r})"
+                yield f"{name}{k} = np.array({np.asarray(getattr(activation, name), dtype=float).tolist()!r})"
         widths = [box.shape[-1] for box in self.handed()]
         for k, width in enumerate(widths, 1):
             yield f"tap{k} = np.zeros(({self.case.batch}, {width}))"

@@ -51,6 +51,7 @@ SIZES = {
     "jax:grad": (4, 3),
     "jax:vmap": (2, 2),
     "jax:forward": (2, 2),
+    "jax:packed": (1, 8),
 }
 """Blocks, and architectures in each; modes that compile every shape see fewer."""
 

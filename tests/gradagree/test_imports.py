@@ -141,7 +141,8 @@ def test_that_an_arrow_the_wrong_way_would_be_seen(package: str, line: str) -> N
 @pytest.mark.parametrize("package", LIBRARIES)
 def test_that_the_lower_two_use_their_own_libraries_alone(package: str) -> None:
     for path in sources(package):
-        own = {path.stem.removeprefix("for_")} if path.stem.startswith("for_") else set()
+        kind, _, framework = path.stem.partition("_")
+        own = {framework} if kind in ("for", "pointwise") and framework else set()
         names = {name.partition(".")[0] for _, name in imported(path.read_text(encoding="utf-8"))}
         assert names - set(sys.stdlib_module_names) - {"gradagree"} <= LIBRARIES[package] | own, path
 
