@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gradagree import wire
+from gradagree.casetext import shorten
 from gradagree.declared import files, load_all
 from gradagree.drivers import records
 from gradagree.errors import UsageError
@@ -103,7 +104,8 @@ def resumed(folder: Path, ext: Sequence[str]) -> tuple[Plan, bool]:
     load_all(ext)
     meta, named = read_meta(folder), [str(Path(file).resolve()) for file in files(ext)]
     if meta.get("extensions") != named:
-        raise UsageError(f"{folder} was begun with --ext {meta.get('extensions')}: name the same files, and no others")
+        had = shorten(str(meta.get("extensions")), 300)
+        raise UsageError(f"{folder} was begun with the files {had}: name the same with --ext, and no others")
     return plan_of(meta, folder, named), meta.get("strict") is True
 
 

@@ -10,7 +10,6 @@ import queue
 import subprocess
 import tempfile
 import threading
-import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import IO, Any, Self
 
@@ -140,16 +139,16 @@ class FrameworkProcess:
 
     def _receive(self, limit: float) -> Any:
         """The next message. Raises Gone, and ends the process, if there is none in time, or too much memory is held."""
-        begun, message = time.monotonic(), NOTHING
+        left, message = limit, NOTHING
         while message is NOTHING:
-            left = begun + limit - time.monotonic()
-            with contextlib.suppress(queue.Empty):
-                message = self._messages.get(timeout=max(0.0, min(left, LOOK)))
-                break
             if left <= 0:
                 self.stop()
                 raise Gone(Verdict.TIMEOUT, f"no answer within {limit:g} seconds")
-            self._look()
+            try:
+                message = self._messages.get(timeout=min(left, LOOK))
+            except queue.Empty:
+                left -= LOOK
+                self._look()
         if isinstance(message, Exception):
             self.stop()
             raise Gone(Verdict.CRASHED, f"wrote something to its pipe that is no answer: {message}")

@@ -83,7 +83,7 @@ class Told(msgspec.Struct, forbid_unknown_fields=True):
     regimes: list[str]
     activations: list[str] | None
     errors: list[str] | None
-    modes: dict[str, int]
+    modes: list[tuple[str, int]]
     shard: str
     fingerprint: str
 
@@ -96,8 +96,8 @@ def told(plan: Plan, extensions: Sequence[str]) -> dict[str, Any] | None:
         None if these is None else [str(f) for f in these] for these in (plan.activations, plan.errors)
     )
     made = Told(
-        plan.cases, plan.seed, list(plan.dtypes), list(plan.regimes), activations, errors, plan.modes, str(plan.shard),
-        fingerprint(plan, extensions),
+        plan.cases, plan.seed, list(plan.dtypes), list(plan.regimes), activations, errors, list(plan.modes.items()),
+        str(plan.shard), fingerprint(plan, extensions),
     )  # fmt: skip
     return msgspec.to_builtins(made)
 
@@ -109,7 +109,7 @@ def fingerprint(plan: Plan, extensions: Sequence[str]) -> str:
         for chosen, catalogue in ((plan.activations, Activation.catalogue), (plan.errors, ErrorFunction.catalogue))
     ]
     files = [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in extensions]
-    made = [plan.cases, plan.seed, plan.dtypes, plan.regimes, functions, plan.modes, files]
+    made = [plan.cases, plan.seed, plan.dtypes, plan.regimes, functions, list(plan.modes.items()), files]
     text = json.dumps([SCHEMA, metadata.version("gradagree"), *made])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -122,9 +122,8 @@ def plan_of(meta: dict[str, Any], folder: Path, extensions: Sequence[str]) -> Pl
     except msgspec.ValidationError as wrong:
         raise UsageError(f"{path}: there is nothing to go on with: {wrong}") from None
     offered = {f"{name}:{mode}" for name, kind in Adapter.catalogue.items() for mode in kind.modes}
-    unknown = [
-        *({*kept.dtypes} - {*FORMATS}), *({*kept.regimes} - {*regimes()}), *({*kept.modes} - offered),
-    ]  # fmt: skip
+    named = (kept.dtypes, FORMATS), (kept.regimes, regimes()), ([name for name, _ in kept.modes], offered)
+    unknown = [name for names, known in named for name in names if name not in known]
     if unknown or not (0 < kept.cases <= MOST_CASES and kept.seed >= 0 and kept.dtypes and kept.regimes):
         raise UsageError(f"{path}: there is nothing to go on with: {(unknown or ['a number out of range'])[0][:80]!r}")
     try:
@@ -133,8 +132,8 @@ def plan_of(meta: dict[str, Any], folder: Path, extensions: Sequence[str]) -> Pl
     except ContractError as wrong:
         raise UsageError(f"{path}: {wrong}") from None
     plan = Plan(
-        kept.cases, kept.seed, tuple(kept.dtypes), tuple(kept.regimes), activations, errors, kept.modes,
-        shard=Shard.parse(kept.shard),
+        kept.cases, kept.seed, tuple(kept.dtypes), tuple(kept.regimes), activations, errors,
+        dict(kept.modes), shard=Shard.parse(kept.shard),
     )  # fmt: skip
     if fingerprint(plan, extensions) != kept.fingerprint:
         raise UsageError(f"{folder} was begun with another version of gradagree, or with other functions: run it anew")

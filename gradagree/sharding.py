@@ -28,7 +28,7 @@ class Shard(NamedTuple):
         match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
         number, of = map(int, match.groups()) if match else (0, 0)
         if not 1 <= number <= of <= MOST_SHARDS:
-            raise UsageError(f"--shard {text[:40]}: write I/N with 1 <= I <= N <= {MOST_SHARDS}, for example 2/8")
+            raise UsageError(f"--shard {text[:40]!r}: write I/N with 1 <= I <= N <= {MOST_SHARDS}, for example 2/8")
         return cls(number, of)
 
     def __str__(self) -> str:
