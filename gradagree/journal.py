@@ -20,6 +20,7 @@ __all__ = ["Journal", "read_lines", "read_meta", "read_records"]
 
 RESULTS, META, CASES = "results.jsonl", "meta.json", "cases"
 OURS = (RESULTS, META, "report.html", "report.md", "junit.xml", "train.json", "train.html")
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Record)
 
@@ -43,7 +44,9 @@ class Journal:
         try:
             if not resume:
                 _keep_earlier(folder)
-            self._file = os.open(folder / RESULTS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            self._file = os.open(
+                folder / RESULTS, os.O_WRONLY | os.O_APPEND | (NO_LINK if resume else os.O_CREAT), 0o644
+            )
         except OSError as wrong:
             self.close()
             raise unwritable(folder, wrong) from None
@@ -106,6 +109,7 @@ def write_text(path: Path, text: str) -> None:
     """Write a file so that it is either the old one or the new one, whatever happens meanwhile."""
     beside = path.with_name(path.name + ".part")
     try:
+        beside.unlink(missing_ok=True)  # a link there would lead what is written elsewhere
         beside.write_text(text, encoding="utf-8")
         os.replace(beside, path)
     except OSError as wrong:
