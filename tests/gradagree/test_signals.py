@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -24,12 +26,17 @@ OPTIONS = (
 LIMIT = 120.0
 
 
-def start(folder: Path, *words: str, modes: str = "right,raises") -> subprocess.Popen[str]:
-    """The command line in a process of its own."""
+def start(
+    folder: Path, *words: str, modes: str = "right,raises", room: int = resource.RLIM_INFINITY
+) -> subprocess.Popen[str]:
+    """The command line in a process of its own, whose files may have so many bytes."""
     options = words or ("--out", str(folder), *OPTIONS.split(), "--modes", modes)
     command = [sys.executable, "-m", "gradagree", "run", "--workers", "1", "--ext", FAKE, *options]
     environment = {**os.environ, **ONE_THREAD}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=limit
+    )
 
 
 def wait_for(folder: Path, count: int) -> None:
@@ -146,3 +153,17 @@ def test_that_a_second_run_into_the_folder_is_refused_in_one_line(tmp_path: Path
     process.communicate(timeout=LIMIT)
     assert (other.returncode, shown) == (2, "")
     assert said == f"gradagree: {folder} is being written by process {process.pid}: wait, or choose another --out\n"
+
+
+def test_that_a_run_without_room_ends_in_one_line_and_goes_on_where_there_is_some(
+    tmp_path: Path, whole: list[Record]
+) -> None:
+    folder = tmp_path / "run"
+    process = start(folder, room=16_000)
+    shown, said = process.communicate(timeout=LIMIT)
+    assert (process.returncode, shown) == (2, "")
+    assert said == f"gradagree: cannot write {folder}: File too large; choose another folder with --out\n"
+    assert 0 < len(kept(folder)) < len(whole)
+    assert not (folder / "results.jsonl").read_bytes().endswith(b"\n")
+    start(folder, "--resume", str(folder)).communicate(timeout=LIMIT)
+    assert kept(folder) == whole
