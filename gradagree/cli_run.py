@@ -36,26 +36,38 @@ def choices(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Which cases, and how they are asked."""
+    for option in reversed(OPTIONS):
+        command = option(command)
+    return command
+
+
+OPTIONS = (
+    click.option("--cases", type=int, metavar="N", help="Random architectures, each in every dtype."),
+    click.option("--seed", type=int, default=0, show_default=True, metavar="S", help="Which ones."),
+    choices,
+    click.option("--dtypes", metavar="LIST", help="By default float64,float32."),
+    click.option("--activations", metavar="LIST", help="By default all, or those of --ext."),
+    click.option("--errors", metavar="LIST", help="Error functions; likewise."),
+    click.option("--regimes", metavar="LIST", help="By default ordinary,grid,zeros; data sets too."),
+    click.option("--profile", default="ci", show_default=True, metavar="NAME", help="quick, ci or nightly."),
+    extensions,
+    click.option("--budget", type=float, metavar="SECONDS", help="Begin no case after so long."),
+    click.option("--workers", type=int, metavar="N", help="Processes per framework; by default half as many as cores."),
+    click.option("--shard", metavar="I/N", help="The I-th of N parts of the same cases; report joins them."),
+    click.option("--resume", type=click.Path(path_type=Path), metavar="DIR", help="Go on with a run that was stopped."),
+    click.option("--strict", is_flag=True, help="Lost digits (inaccurate) fail too."),
+    click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="By default reports/run-DATE-TIME."),
+)
+
+
 @click.command()
-@click.option("--cases", type=int, metavar="N", help="Random architectures, each in every dtype.")
-@click.option("--seed", type=int, default=0, show_default=True, metavar="S", help="Which ones.")
-@choices
-@click.option("--dtypes", metavar="LIST", help="By default float64,float32.")
-@click.option("--activations", metavar="LIST", help="By default all, or those of --ext.")
-@click.option("--errors", metavar="LIST", help="Error functions; likewise.")
-@click.option("--regimes", metavar="LIST", help="By default ordinary,grid,zeros; data sets too.")
-@click.option("--profile", default="ci", show_default=True, metavar="NAME", help="quick, ci or nightly.")
-@extensions
-@click.option("--budget", type=float, metavar="SECONDS", help="Begin no case after so long.")
-@click.option("--workers", type=int, metavar="N", help="Processes per framework; by default half as many as cores.")
-@click.option("--shard", metavar="I/N", help="The I-th of N parts of the same cases; report joins them.")
-@click.option("--resume", type=click.Path(path_type=Path), metavar="DIR", help="Go on with a run that was stopped.")
-@click.option("--strict", is_flag=True, help="Lost digits (inaccurate) fail too.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="By default reports/run-DATE-TIME.")
+@options
 @click.pass_context
 def run(
     context: click.Context, /, ext: tuple[str, ...], workers: int | None, budget: float | None, strict: bool,
-    out: Path | None, resume: Path | None, **options: Any,
+    out: Path | None, resume: Path | None, **asked: Any,
 ) -> int:  # fmt: skip
     """Cross-check gradients on random architectures and write a report.
 
@@ -66,12 +78,9 @@ def run(
     from gradagree.declared import files
     from gradagree.signals import draining
 
-    if workers is not None and workers < 1:
-        raise UsageError(f"--workers {workers}: give a whole number of at least 1")
-    if budget is not None and not 0 < budget < math.inf:
-        raise UsageError(f"--budget {budget:g}: give a number of seconds above 0")
+    _check(workers, budget)
     if resume is None:
-        plan, folder = campaign.prepare(ext, options), out or campaign.default_folder()
+        plan, folder = campaign.prepare(ext, asked), out or campaign.default_folder()
     else:
         (plan, strict), folder = _begun(context, resume, ext), resume
     stop = threading.Event()
@@ -85,6 +94,13 @@ def run(
         again = ["gradagree", "run", "--resume", str(folder), *(word for file in ext for word in ("--ext", file))]
         click.echo(f"gradagree: interrupted; go on with: {shlex.join(again)}", err=True)
     return 130 if interrupted else status
+
+
+def _check(workers: int | None, budget: float | None) -> None:
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers {workers}: give a whole number of at least 1")
+    if budget is not None and not 0 < budget < math.inf:
+        raise UsageError(f"--budget {budget:g}: give a number of seconds above 0")
 
 
 def _begun(context: click.Context, folder: Path, ext: tuple[str, ...]) -> tuple[Plan, bool]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from gradagree import campaign, cli, drivers
+from gradagree import campaign, cli, judging
 from gradagree.adapters import Adapter
 from gradagree.cli import LISTS, code
 from gradagree.journal import Journal, read_meta, read_records
@@ -133,7 +133,7 @@ def test_that_an_error_of_our_own_is_reported_as_one(say: Say, fake: str, monkey
     def broken(*_: Any) -> Any:
         raise ZeroDivisionError("our fault")
 
-    monkeypatch.setattr(drivers, "judge", broken)
+    monkeypatch.setattr(judging, "judge", broken)
     said = say(*run_of(fake, "right"))
     assert said.code == 3
     assert "Traceback" in said.error
