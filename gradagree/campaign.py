@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from gradagree import wire
+from gradagree import clusters, wire
 from gradagree.casetext import shorten
 from gradagree.declared import files, load_all
 from gradagree.drivers import records
@@ -39,7 +39,7 @@ def default_workers() -> int:
 def execute(
     plan: Plan, folder: Path, *, extensions: Sequence[str] = (), workers: int | None = None, command: str = "",
     strict: bool = False, budget: float | None = None, progress: Callable[[Record], None] = lambda record: None,
-    resume: bool = False, draining: threading.Event | None = None,
+    resume: bool = False, draining: threading.Event | None = None, scheduler: str | None = None,
 ) -> bool:  # fmt: skip
     """Run a plan into a results folder: every record is written as it comes, and ``meta.json`` at the start and the
     end. With resume, the folder holds the beginning of this very run, and what it has is not asked again.
@@ -59,7 +59,11 @@ def execute(
             check_version(name, known.get(name), meta["frameworks"][name]["version"])
 
         deadline = None if budget is None else begun + budget
-        made = records(plan, extensions, workers or default_workers(), started, deadline, done, journal.sync, draining)
+        rest = (started, deadline, done, journal.sync, draining)
+        if scheduler is None:
+            made = records(plan, extensions, workers or default_workers(), *rest)
+        else:
+            made = clusters.records(scheduler, plan, extensions, *rest)
         try:
             with contextlib.closing(made):
                 for record in made:

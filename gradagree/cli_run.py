@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["choices", "extensions", "run"]
 
-ALONGSIDE = ("resume", "ext", "budget", "workers")
+ALONGSIDE = ("resume", "ext", "budget", "workers", "scheduler")
 """Options that make no other records."""
 
 
@@ -55,6 +55,7 @@ OPTIONS = (
     extensions,
     click.option("--budget", type=float, metavar="SECONDS", help="Begin no case after so long."),
     click.option("--workers", type=int, metavar="N", help="Processes per framework; by default half as many as cores."),
+    click.option("--scheduler", metavar="tcp://...", help="Have a dask.distributed cluster do it."),
     click.option("--shard", metavar="I/N", help="The I-th of N parts of the same cases; report joins them."),
     click.option("--resume", type=click.Path(path_type=Path), metavar="DIR", help="Go on with a run that was stopped."),
     click.option("--strict", is_flag=True, help="Lost digits (inaccurate) fail too."),
@@ -67,7 +68,7 @@ OPTIONS = (
 @click.pass_context
 def run(
     context: click.Context, /, ext: tuple[str, ...], workers: int | None, budget: float | None, strict: bool,
-    out: Path | None, resume: Path | None, **asked: Any,
+    out: Path | None, resume: Path | None, scheduler: str | None, **asked: Any,
 ) -> int:  # fmt: skip
     """Cross-check gradients on random architectures and write a report.
 
@@ -88,6 +89,7 @@ def run(
         interrupted = campaign.execute(
             plan, folder, extensions=files(ext), workers=workers, command=shlex.join(["gradagree", *sys.argv[1:]]),
             strict=strict, budget=budget, progress=progress, resume=resume is not None, draining=stop,
+            scheduler=scheduler,
         )  # fmt: skip
     status = shown([folder], folder, strict)
     if interrupted:

@@ -25,7 +25,7 @@ from gradagree.verdict import SCHEMA, Record
 
 __all__ = ["Done", "check_version", "fingerprint", "plan_of", "recover", "told", "versions"]
 
-PAGE = 1 << 16
+PAGE = 1 << 12
 PROBE = "probe:"
 
 
