@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -82,7 +83,7 @@ def records(
         return late or (draining is not None and draining.is_set())
 
     def hand_out(count: int) -> None:
-        for name, unit in (one for one, _ in zip(units, range(count), strict=False)):
+        for name, unit in itertools.islice(units, count):
             future = client.submit(work, name, tuple(extensions), _sent(unit), pure=False)
             running[future] = name
             pool.add(future)
