@@ -50,16 +50,10 @@ def execute(
     with Journal(folder, resume) as journal:
         done = recover(journal, plan) if resume else Done()
         meta = read_meta(folder) if resume else _meta(plan, command, strict, extensions)
-        known = versions(meta)
         seconds = float(before) if isinstance(before := meta.get("seconds"), int | float) else 0.0
         journal.meta(meta)
-
-        def started(name: str, hello: wire.Ready | wire.Absent) -> None:
-            meta["frameworks"][name] = describe(hello)
-            check_version(name, known.get(name), meta["frameworks"][name]["version"])
-
         deadline = None if budget is None else begun + budget
-        rest = (started, deadline, done, journal.sync, draining)
+        rest = (_started(meta), deadline, done, journal.sync, draining)
         if scheduler is None:
             made = records(plan, extensions, workers or default_workers(), *rest)
         else:
@@ -78,6 +72,18 @@ def execute(
             meta["seconds"] = round(seconds + time.monotonic() - begun, 3)
             journal.meta(meta)
     return draining is not None and draining.is_set()
+
+
+def _started(meta: dict[str, Any]) -> Callable[[str, wire.Ready | wire.Absent], None]:
+    """Keeps what a framework says of itself. Raises UsageError where the run was begun with another version."""
+    known = versions(meta)
+
+    def started(name: str, hello: wire.Ready | wire.Absent) -> None:
+        found = describe(hello)
+        check_version(name, known.get(name), found["version"])
+        meta["frameworks"][name] = found
+
+    return started
 
 
 def prepare(extensions: Sequence[str], options: dict[str, Any]) -> Plan:

@@ -78,10 +78,6 @@ def records(
     running: dict[Any, str] = {}
     pool = as_completed()
 
-    def over() -> bool:
-        late = deadline is not None and time.monotonic() > deadline
-        return late or (draining is not None and draining.is_set())
-
     def hand_out(count: int) -> None:
         for name, unit in itertools.islice(units, count):
             future = client.submit(work, name, tuple(extensions), _sent(unit), pure=False)
@@ -99,12 +95,18 @@ def records(
                     done.see(record)
                     yield record
             settled()
-            if not over():
+            if not _over(deadline, draining):
                 hand_out(1)
         yield from done.conventions.findings()
     finally:
         client.cancel(list(running))
         client.close()
+
+
+def _over(deadline: float | None, draining: threading.Event | None) -> bool:
+    """Whether no further unit is to be handed out."""
+    late = deadline is not None and time.monotonic() > deadline
+    return late or (draining is not None and draining.is_set())
 
 
 def _connected(scheduler: str) -> Any:

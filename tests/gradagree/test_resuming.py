@@ -220,8 +220,11 @@ def changed(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
 def test_that_another_version_of_a_framework_is_refused(file: str, tmp_path: Path) -> None:
     stopped_after(3, tmp_path, planned(file, 4), file)
     changed(tmp_path, lambda meta: meta["frameworks"]["numpy_fake"].update(version="0.0"))
-    with pytest.raises(UsageError, match=r"^the run was begun with numpy_fake 0\.0, and here is numpy_fake .*: run it"):
-        go_on(tmp_path, file)
+    for _ in range(2):
+        with pytest.raises(
+            UsageError, match=r"^the run was begun with numpy_fake 0\.0, and here is numpy_fake .*: run it"
+        ):
+            go_on(tmp_path, file)
 
 
 def test_that_files_are_run_only_if_they_are_named_once_more(file: str, tmp_path: Path) -> None:
