@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: run test lint clean
+.PHONY: run test lint docs reports clean
 
 # Disagreements are what the report is for: finding some is no failure of `make run`.
 run: .venv/ready  ## train by hand and by torch and jax, check random architectures and real data, write one index page
@@ -22,10 +22,20 @@ lint: .venv/ready  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p gradagree
 
+# Findings are what these reports are for.
+reports: .venv/ready  ## the published reports of the installed frameworks, and the baseline to compare the next ones with
+	$(BIN)/gradagree run --profile ci --seed 2026 --out reports/agreement || [ $$? -eq 1 ]
+	$(BIN)/gradagree compare reports/agreement --extract reports/baseline.jsonl
+	$(BIN)/gradagree survey --kinks --out docs || [ $$? -eq 1 ]
+
+docs: .venv/ready  ## the pages of docs/, warnings are errors
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build
+
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all]'
 	touch $@
 
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

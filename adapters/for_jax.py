@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gradagree.adapters.adapter import Adapter, Error
-from gradagree.adapters.problem import Unsupported
+from gradagree.adapters.packed import Packed
+from gradagree.adapters.problem import Answer, Problem, Unsupported
 
 
 def grad(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
@@ -55,6 +58,11 @@ def forward(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
     return gradient
 
 
+def packed(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
+    """Each box alone in a padded program of its own (`gradagree.adapters.packed`), which is made from no error."""
+    raise Unsupported("jax: packed works on whole problems; ask for its answers")
+
+
 @contextmanager
 def admitted() -> Iterator[None]:
     """A function that has no forward mode, for it has a backward pass of its own, is Unsupported there, not a crash."""
@@ -66,14 +74,34 @@ def admitted() -> Iterator[None]:
         raise Unsupported("jax: a function with a custom_vjp has no forward mode; give it a custom_jvp") from wrong
 
 
+def cache(version: str) -> dict[str, Any]:
+    """jax's own cache of compiled programs, in a private folder; none where ``GRADAGREE_CACHE`` is "off" or fails.
+
+    A program in it was compiled by the same version for the same machine; it is run, and its answer is judged as ever.
+    """
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = os.environ.get("GRADAGREE_CACHE") or Path(home) / "gradagree"
+    if folder == "off":
+        return {}
+    try:
+        (path := Path(folder) / f"jax-{version}").mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        return {}
+    return {
+        "jax_compilation_cache_dir": str(path),
+        "jax_persistent_cache_min_compile_time_secs": 0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+
+
 class ForJax(Adapter):
     """jax.Array on the CPU."""
 
     name = "jax"
     install = "pip install 'gradagree[jax]'"
-    modes = {"grad": grad, "jit": jit, "vmap": vmap, "forward": forward}
+    modes = {"grad": grad, "jit": jit, "vmap": vmap, "forward": forward, "packed": packed}
     untapped = frozenset({"forward"})
-    compiled = frozenset({"jit"})
+    compiled = frozenset({"jit", "packed"})
 
     def __init__(self) -> None:
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -84,7 +112,7 @@ class ForJax(Adapter):
     @contextmanager
     def settings(self) -> Iterator[None]:
         config = self.framework.config
-        wanted = {"jax_enable_x64": True, "jax_default_matmul_precision": "highest"}
+        wanted = {"jax_enable_x64": True, "jax_default_matmul_precision": "highest", **cache(self.version)}
         before = {name: getattr(config, name) for name in wanted}
         for name, value in wanted.items():
             config.update(name, value)
@@ -107,6 +135,17 @@ class ForJax(Adapter):
 
     def forget(self) -> None:
         self.framework.clear_caches()
+
+    @functools.cached_property
+    def packed(self) -> Packed:
+        return Packed(self)
+
+    def answers(self, problem: Problem, mode: str) -> tuple[Answer, Answer]:
+        """In ``packed`` twice the same: its boxes hand out p and delta_c whether they are looked at or not."""
+        if mode != "packed":
+            return super().answers(problem, mode)
+        answer = self.packed.answer(problem)
+        return answer, answer
 
     def slope(self, error: Callable[[list[Any]], Any], leaves: list[Any], tangents: list[Any]) -> Any:
         with admitted():

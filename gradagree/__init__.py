@@ -27,9 +27,10 @@ _HOMES = {
     "check": "gradagree.checking",
     "draw": "gradagree.architectures",
     "run": "gradagree.checking",
+    "survey": "gradagree.atlas.from_python",
 }
 
-__all__ = ["Activation", "Adapter", "Case", "ErrorFunction", "Record", "Verdict", "check", "draw", "run"]
+__all__ = ["Activation", "Adapter", "Case", "ErrorFunction", "Record", "Verdict", "check", "draw", "run", "survey"]
 
 
 def __getattr__(name: str) -> Any:

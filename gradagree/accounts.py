@@ -46,7 +46,9 @@ one_hot: not covered: not differentiable
 """
 
 OPTAX = """
+binary_dice_loss: binary_dice
 cosine_distance: cosine_distance
+dice_loss: dice
 generalized_kl_divergence: generalized_kl
 hinge_loss: hinge
 huber_loss: huber
@@ -54,9 +56,11 @@ kl_divergence: kl_div
 kl_divergence_with_log_targets: kl_div_of_logs
 l2_loss: half_squared
 log_cosh: log_cosh
+multiclass_generalized_dice_loss: generalized_dice
 multiclass_hinge_loss: multiclass_hinge
 multiclass_perceptron_loss: multiclass_perceptron
 multiclass_sparsemax_loss: multiclass_sparsemax
+ntxent: ntxent
 perceptron_loss: perceptron
 poly_loss_cross_entropy: poly_cross_entropy
 sigmoid_binary_cross_entropy: bce_logits
@@ -71,8 +75,6 @@ cosine_similarity: same as cosine_distance
 ranking_softmax_loss safe_softmax_cross_entropy: same as softmax_cross_entropy
 smooth_labels: not covered: it prepares targets; soft_cross_entropy has it as label_smoothing
 make_fenchel_young_loss: not covered: it makes error functions of a user's own function
-ntxent: not covered: it couples all examples of a batch through their labels
-binary_dice_loss dice_loss multiclass_generalized_dice_loss: not covered: sums over the pixels of an image
 ctc_loss ctc_loss_with_forward_probs: not covered: its sum over alignments is a recursion over time; a box of \
 sequences will have it
 """

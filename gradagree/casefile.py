@@ -17,7 +17,7 @@ from gradagree.errors import UsageError
 from gradagree.journal import CASES, write_text
 from gradagree.shapes import target_shape
 
-__all__ = ["kept_file", "read_case", "write_case"]
+__all__ = ["check_arrays", "kept_file", "read_case", "told", "write_case"]
 
 LARGEST_FILE = 1 << 30
 
@@ -29,7 +29,7 @@ def kept_file(folder: Path, case: Case) -> Path:
 
 def write_case(case: Case, path: Path) -> None:
     """Write the case's text and its arrays. Raises UsageError where the file cannot be written."""
-    arrays = {name: _told(array) for name, array in case.arrays().named()}
+    arrays = {name: told(array) for name, array in case.arrays().named()}
     write_text(path, json.dumps({"spec": case.spec, "arrays": arrays}, indent=1) + "\n")
 
 
@@ -38,8 +38,8 @@ def read_case(path: Path) -> Case:
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise UsageError(f"{path} is no case file: it is larger than {LARGEST_FILE >> 20} MiB")
-        told = json.loads(path.read_text(encoding="utf-8"))
-        spec, named = told["spec"], told["arrays"]
+        found = json.loads(path.read_text(encoding="utf-8"))
+        spec, named = found["spec"], found["arrays"]
         return _assemble(str(spec), {str(name): _named(str(name), array) for name, array in named.items()})
     except OSError as wrong:
         raise UsageError(f"{path} cannot be read: {wrong.strerror}") from None
@@ -47,7 +47,8 @@ def read_case(path: Path) -> Case:
         raise UsageError(f"{path} is no case file: {type(wrong).__name__}: {wrong}") from None
 
 
-def _told(array: np.ndarray) -> dict[str, Any]:
+def told(array: np.ndarray) -> dict[str, Any]:
+    """An array as a case file holds it."""
     integers = array.dtype.kind == "i"
     return {"shape": list(array.shape), "values": [int(x) if integers else float(x).hex() for x in array.ravel()]}
 
@@ -99,11 +100,11 @@ def _assemble(spec: str, named: dict[str, np.ndarray]) -> Case:
     arrays = Arrays(weights, biases, named.pop("inputs"), named.pop("targets"))
     if named:
         raise ValueError(f"arrays that no box has: {', '.join(sorted(named))}")
-    _check(case, arrays)
+    check_arrays(case, arrays)
     return Case.of(case, arrays)
 
 
-def _check(case: Case, arrays: Arrays) -> None:
+def check_arrays(case: Case, arrays: Arrays) -> None:
     """Shapes that fit the widths, and numbers that the dtype holds exactly."""
     shapes: dict[str, tuple[int, ...]] = {
         "inputs": (case.batch, case.widths[0]),

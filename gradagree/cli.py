@@ -1,4 +1,4 @@
-"""The command line: run, train, replay, report, survey, list, new.
+"""The command line: run, train, replay, report, compare, survey, list, new.
 
 Exit codes: 0 agree, 1 a failing verdict, 2 usage or configuration, 3 internal error, 5 nothing compared, 130
 interrupted.
@@ -15,15 +15,16 @@ from typing import Any
 
 import click
 
+from gradagree.cli_compare import compare
+from gradagree.cli_list import list_
 from gradagree.cli_new import new
-from gradagree.cli_run import choices, extensions, run
+from gradagree.cli_options import extensions, known_option
+from gradagree.cli_run import choices, run
 from gradagree.cli_survey import survey
 from gradagree.cli_train import train
-from gradagree.errors import UsageError, nearest
+from gradagree.errors import UsageError, check_target, nearest
 
 __all__ = ["main"]
-
-LISTS = ("activations", "errors", "frameworks", "modes", "regimes")
 
 
 class Commands(click.Group):
@@ -52,7 +53,10 @@ def commands(context: click.Context) -> None:
 @choices
 @extensions
 @click.option("--dir", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Results folder of an alias.")
-def replay(case: str, frameworks: str | None, modes: str | None, ext: tuple[str, ...], folder: Path | None) -> int:
+@click.option("--script", is_flag=False, flag_value="", metavar="[FILE]", help="Write a stand-alone script of it.")
+def replay(
+    case: str, frameworks: str | None, modes: str | None, ext: tuple[str, ...], folder: Path | None, script: str | None
+) -> int:
     """Check one case again and show every box.
 
     ID is a case's text, or its six digits within a results folder; FILE is a case file.
@@ -64,46 +68,37 @@ def replay(case: str, frameworks: str | None, modes: str | None, ext: tuple[str,
     from gradagree.replay import replay as replayed
 
     load_all(ext)
+    target = check_target("--script", script, ".py") if script else None
     found = find(case, folder)
-    return print_replay(found, replayed(found, Plan.of([found], frameworks, modes or "all"), files(ext)))
+    shown = list(replayed(found, Plan.of([found], frameworks, modes or "all"), files(ext)))
+    return print_replay(found, shown, script is not None, target, files(ext))
 
 
 @commands.command()
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="By default the first folder.")
 @click.option("--strict", is_flag=True, help="Lost digits (inaccurate) fail too.")
-def report(folders: tuple[Path, ...], out: Path | None, strict: bool) -> int:
+@known_option
+def report(folders: tuple[Path, ...], out: Path | None, strict: bool, known: str | None) -> int:
     """Write the reports of one results folder anew, or of several as one.
 
     Of a folder that only holds results folders, write the index page.
     """
     from gradagree.console import shown
     from gradagree.journal import META
+    from gradagree.known import find_known
     from gradagree.reporting import write_index
 
     if len(folders) == 1 and out is None and not (folders[0] / META).exists() and any(folders[0].glob(f"*/{META}")):
         click.echo(f"Index: {write_index(folders[0])}")
         return 0
-    return shown(list(folders), out or folders[0], strict)
-
-
-@commands.command(name="list")
-@click.argument("what", metavar="|".join(LISTS))
-@extensions
-def list_(what: str, ext: tuple[str, ...]) -> int:
-    """List what there is."""
-    from gradagree.console import print_list
-    from gradagree.declared import load_all
-
-    if what not in LISTS:
-        raise UsageError(f"list {what!r}: {nearest(what, LISTS)}")
-    load_all(ext)
-    print_list(what)
-    return 0
+    return shown(list(folders), out or folders[0], strict, find_known(known))
 
 
 commands.add_command(run)
 commands.add_command(train)
+commands.add_command(list_)
+commands.add_command(compare)
 commands.add_command(new)
 commands.add_command(survey)
 

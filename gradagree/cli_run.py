@@ -12,21 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gradagree.cli_options import ending_options, extensions
 from gradagree.errors import UsageError
 
 if TYPE_CHECKING:
     from gradagree.plan import Plan
 
-__all__ = ["choices", "extensions", "run"]
+__all__ = ["choices", "run"]
 
-ALONGSIDE = ("resume", "ext", "budget", "workers", "scheduler")
+ALONGSIDE = ("resume", "ext", "budget", "workers", "scheduler", "known", "shrink")
 """Options that make no other records."""
-
-
-def extensions(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--ext", "ext", multiple=True, metavar="FILE", help="A Python file with your own functions; loading it runs it."
-    )(command)
 
 
 def choices(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -53,6 +48,7 @@ OPTIONS = (
     click.option("--regimes", metavar="LIST", help="By default ordinary,grid,zeros; data sets too."),
     click.option("--profile", default="ci", show_default=True, metavar="NAME", help="quick, ci or nightly."),
     extensions,
+    ending_options,
     click.option("--budget", type=float, metavar="SECONDS", help="Begin no case after so long."),
     click.option("--workers", type=int, metavar="N", help="Processes per framework; by default half as many as cores."),
     click.option("--scheduler", metavar="tcp://...", help="Have a dask.distributed cluster do it."),
@@ -75,11 +71,13 @@ def run(
     Every LIST is separated by commas; "all" stands for all.
     """
     from gradagree import campaign
-    from gradagree.console import Progress, shown
+    from gradagree.console import Progress
     from gradagree.declared import files
+    from gradagree.finishing import Ending
     from gradagree.signals import draining
 
     _check(workers, budget)
+    ending = Ending.of(asked)
     if resume is None:
         plan, folder = campaign.prepare(ext, asked), out or campaign.default_folder()
     else:
@@ -91,7 +89,7 @@ def run(
             strict=strict, budget=budget, progress=progress, resume=resume is not None, draining=stop,
             scheduler=scheduler,
         )  # fmt: skip
-    status = shown([folder], folder, strict)
+    status = ending.finish(folder, strict, None if interrupted else files(ext))
     if interrupted:
         again = ["gradagree", "run", "--resume", str(folder), *(word for file in ext for word in ("--ext", file))]
         click.echo(f"gradagree: interrupted; go on with: {shlex.join(again)}", err=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,28 +15,74 @@ __all__ = ["survey"]
 
 
 @click.command()
-@click.option("--kinks", is_flag=True, help="What each framework answers where a slope jumps.")
-@click.option("--modes", metavar="LIST", help="By default all but torch:compile.")
-@click.option("--frameworks", metavar="LIST", help="Frameworks to ask.")
+@click.option("--profile", default="quick", show_default=True, metavar="NAME", help="quick, ci or nightly.")
+@click.option("--activations", metavar="LIST", help="By default all, or those of --ext.")
+@click.option("--errors", metavar="LIST", help="Error functions; likewise.")
+@click.option("--frameworks", metavar="LIST", help="Frameworks to ask; optax, too.")
+@click.option("--modes", metavar="LIST", help="By default those of the profile.")
+@click.option("--dtypes", metavar="LIST", help="By default those of the profile.")
+@click.option("--kinks", is_flag=True, help="Only what each framework answers where a slope jumps.")
 @click.option("--ext", multiple=True, metavar="FILE", help="A Python file with your own functions; loading it runs it.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Write conventions.md and .json there.")
-def survey(kinks: bool, modes: str | None, frameworks: str | None, ext: tuple[str, ...], out: Path | None) -> int:
-    """Look at every function alone, where it is hardest.
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Where to write; by default reports/run-DATE-survey."
+)
+def survey(kinks: bool, ext: tuple[str, ...], out: Path | None, **options: Any) -> int:
+    """Look at every function alone, point by point, against proof.
 
-    Ends with 1 if an answer lies outside the slopes on both sides of a kink.
+    Ends with 0 whatever is found; with --kinks, with 1 if an answer lies outside the slopes on both sides of a kink.
     """
-    from rich.console import Console
+    if kinks:
+        return _kinks(ext, out, **options)
+    return _survey(ext, out, **options)
 
-    from gradagree.atlas.kinks import conventions
-    from gradagree.atlas.table import terminal, write
+
+def _survey(ext: tuple[str, ...], out: Path | None, **options: Any) -> int:
+    from gradagree.atlas.profiles import Survey
+    from gradagree.atlas.surveying import surveyed
+    from gradagree.atlas.telling import Counting, summary
+    from gradagree.atlas.writing import nothing, prepared, with_reproducers, written
+    from gradagree.campaign import default_folder
     from gradagree.declared import files, load_all
 
-    if not kinks:
-        raise UsageError("survey: say what to look at: gradagree survey --kinks")
-    load_all(ext)
-    rows = list(conventions(None, frameworks, modes, files(ext)))
+    own = load_all(ext).named
+    plan = Survey.make(own=own, **options)
+    folder = prepared(out or default_folder().with_name(f"{default_folder().name}-survey"))
+    with Counting(len(plan.functions) * len(plan.dtypes)) as counting:
+        found = surveyed(plan, files(ext), counting.step)
+    if not found.versions:
+        click.echo(f"gradagree: {nothing(found)}", err=True)
+        return 5
+    with_reproducers(found)
+    path = written(found, plan, options["profile"], folder, shlex.join(["gradagree", *sys.argv[1:]]))
+    summary(found)
+    click.echo(f"Written: {path}")
+    return 0
+
+
+def _kinks(ext: tuple[str, ...], out: Path | None, **options: Any) -> int:
+    from rich.console import Console
+
+    from gradagree.atlas.kinks import DTYPES, conventions
+    from gradagree.atlas.profiles import Survey
+    from gradagree.atlas.table import terminal, write
+    from gradagree.atlas.writing import prepared
+    from gradagree.declared import files, load_all
+    from gradagree.plan import Plan
+
+    own = load_all(ext).named
+    frameworks, modes = options["frameworks"], options["modes"]
+    named = [options[name] for name in ("activations", "errors") if options[name]]
+    checked = Survey.make(**{**options, "modes": None, "frameworks": None, "own": own})
+    Plan.of([], frameworks, modes or "all")
+    if out is not None:
+        prepared(out)
+    functions = list(checked.functions) if named else None
+    dtypes = checked.dtypes if options["dtypes"] else DTYPES
+    rows = list(conventions(functions, frameworks, modes, files(ext), dtypes))
     if not rows:
-        raise UsageError("survey: no framework that was asked for is installed")
+        raise UsageError(
+            "survey: nothing to show: no framework that was asked for is installed, or no function has a kink"
+        )
     Console().print(terminal(rows))
     if out is not None:
         for path in write(rows, out):

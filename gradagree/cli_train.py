@@ -34,14 +34,15 @@ def train(out: Path | None, strict: bool, **options: Any) -> int:
     from gradagree import campaign, schooling
     from gradagree.console import Progress, shown
     from gradagree.declared import load_installed
+    from gradagree.known import find_known
     from gradagree.reporting import write_training
 
     load_installed()
     course = schooling.course_of(**options)
-    folder = out or campaign.default_folder()
+    folder, known = out or campaign.default_folder(), find_known(None)
     with Progress(0) as progress:
         trained = schooling.attend(course, folder, shlex.join(["gradagree", *sys.argv[1:]]), strict, progress)
     click.echo(f"{trained.steps:,} steps by hand; {trained.reason}")
-    status = shown([folder], folder, strict)
+    status = shown([folder], folder, strict, known)
     click.echo(f"Training: {write_training(folder)}")
     return status

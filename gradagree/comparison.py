@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from gradagree.arithmetics.rounded import Rounded
-from gradagree.judged import JudgedError
+from gradagree.judged_error import JudgedError
 from gradagree.judged_vector import judged_activation
-from gradagree.kinks import SLOPES, Kinks
+from gradagree.kinks import OWN, SLOPES, Kinks
 from gradagree.verdict import Verdict
 
 __all__ = ["Comparison", "Kinks", "Part", "Tolerant", "classify", "compare"]
@@ -78,7 +78,9 @@ def compare(box: int | str, part: Part, observed: Any, expect: Expect, kinks: Ki
     found = _compare(box, part, observed, expect, kinks)
     if not kinks or found.verdict.fails:
         return found
-    return replace(found, slopes={name: frozenset(explaining(observed, expect, on)) for name, on in kinks.items()})
+    own = () if found.verdict is Verdict.CONVENTION else (OWN,)
+    slopes = {name: frozenset([*explaining(observed, expect, on), *own]) for name, on in kinks.items()}
+    return replace(found, slopes=slopes)
 
 
 def _compare(box: int | str, part: Part, observed: Any, expect: Expect, kinks: Kinks | None) -> Comparison:

@@ -1,13 +1,10 @@
-"""What the command line prints: progress, the summary of a run, a replayed case, lists."""
+"""What the command line prints: progress, the summary of a run, a replayed case."""
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Iterable, Sequence
-from importlib import metadata
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -17,10 +14,11 @@ from rich.text import Text
 
 from gradagree.cases import Case
 from gradagree.comparison import Comparison
+from gradagree.known import Entry
 from gradagree.replay import Replayed
 from gradagree.verdict import Record, Verdict, exit_code, plain
 
-__all__ = ["Progress", "print_list", "print_replay", "shown"]
+__all__ = ["Progress", "print_replay", "shown"]
 
 MARKS = {Verdict.AGREE: "✓", Verdict.CONVENTION: "✓", Verdict.UNSUPPORTED: "–", Verdict.ABSENT: "–"}
 
@@ -48,26 +46,43 @@ class Progress:
         self._bar.stop()
 
 
-def shown(sources: Sequence[Path], folder: Path, strict: bool) -> int:
-    """Write the reports of the sources into a folder, print the summary, and return the exit code."""
+def shown(sources: Sequence[Path], folder: Path, strict: bool, known: Sequence[Entry] | None = None) -> int:
+    """Write the reports of the sources into a folder, print the summary, and return the exit code.
+
+    known are the accepted differences; by default the project's, or where it has none, those that the runs kept.
+    """
+    from gradagree.known import find_known
     from gradagree.reporting import print_summary, write_reports
 
-    summary = write_reports(folder, sources=list(sources))
+    known = find_known(None) if known is None else known
+
+    summary = write_reports(folder, sources=list(sources), known=known)
     print_summary(summary, Console(), folder)
-    return exit_code(summary.counts, strict)
+    return summary.ended(strict)
 
 
 def mark(verdict: Verdict) -> str:
     return MARKS.get(verdict, "✗" if verdict.fails else "~")
 
 
-def print_replay(case: Case, replayed: Iterable[Replayed]) -> int:
-    """Every framework and mode with its boxes, and the exit code of their verdicts."""
+def print_replay(
+    case: Case,
+    replayed: Iterable[Replayed],
+    scripted: bool = False,
+    target: Path | None = None,
+    extensions: Sequence[str] = (),
+) -> int:
+    """Every framework and mode with its boxes, and the exit code of their verdicts.
+
+    scripted: with a stand-alone script of the worst, in the target or under a name of its own.
+    """
     console = Console()
     console.print(Text(case.spec, style="bold"), soft_wrap=True)
     console.print(f"{case.size:,} weights, {case.batch} examples, {case.dtype}, sha256 {case.arrays().sha256[:16]}")
     counts: dict[Verdict, int] = {}
+    records = []
     for record, comparisons in replayed:
+        records.append(record)
         counts[record.verdict] = counts.get(record.verdict, 0) + 1
         console.print()
         console.print(Text(_headline(record), style="bold red" if record.verdict.fails else "bold"))
@@ -75,7 +90,24 @@ def print_replay(case: Case, replayed: Iterable[Replayed]) -> int:
             console.print(_boxes(case, comparisons))
         if record.entry is not None and (record.verdict.fails or record.verdict is Verdict.INACCURATE):
             console.print(Text(_finding(record)))
+    if scripted:
+        _print_script(console, case, records, target, extensions)
     return exit_code(counts)
+
+
+def _print_script(
+    console: Console, case: Case, records: Sequence[Record], target: Path | None, extensions: Sequence[str]
+) -> None:
+    """Write the script and the issue text beside it, and show what the script says."""
+    from gradagree.standalone import write_script
+
+    console.print()
+    written = write_script(case, records, target, extensions)
+    if written is None:
+        console.print("No script is written: nothing is wrong.")
+        return
+    console.print(Text(f"Script: {written.script}\nIssue: {written.issue}"), soft_wrap=True)
+    console.print(Text(f"The script ends with {written.ended} and says:\n{written.said}"), soft_wrap=True)
 
 
 def _headline(record: Record) -> str:
@@ -109,54 +141,3 @@ def _boxes(case: Case, comparisons: Sequence[Comparison]) -> Table:
             f"{c.sharpness:.1e}",
         )
     return table
-
-
-def print_list(what: str) -> None:
-    """activations, errors, frameworks, modes or regimes, one a line, with what they are."""
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for row in _rows(what):
-        table.add_row(*(Text(cell) for cell in row))
-    Console(soft_wrap=True).print(table)
-
-
-def _rows(what: str) -> list[tuple[str, ...]]:
-    from gradagree.adapters import Adapter
-    from gradagree.datasets import DATASETS
-    from gradagree.drawing import REGIMES
-    from gradagree.reference import Activation, ErrorFunction
-
-    if what in ("activations", "errors"):
-        kinds: Any = (Activation if what == "activations" else ErrorFunction).catalogue
-        return [(kind.name, _parameters(kind), kind.summary(), *_origin(kind)) for kind in kinds.values()]
-    if what == "frameworks":
-        return [(name, *_installed(name, kind.install), *_origin(kind)) for name, kind in Adapter.catalogue.items()]
-    if what == "modes":
-        modes = ((name, kind.modes.items()) for name, kind in Adapter.catalogue.items())
-        return [(f"{name}:{mode}", summary(way)) for name, ways in modes for mode, way in ways]
-    loaders = {name: data.load for name, data in DATASETS.items()}
-    return [(name, summary(made)) for name, made in (REGIMES | loaders).items()]
-
-
-def summary(function: Any) -> str:
-    """The first line of a docstring, without its marks for code."""
-    return (function.__doc__ or "").strip().split("\n")[0].replace("``", "")
-
-
-def _parameters(kind: Any) -> str:
-    fields = kind.__dataclass_fields__.values()
-    return ", ".join(f"{field.name}={field.default!r}" for field in fields)
-
-
-def _origin(kind: type) -> tuple[str, ...]:
-    """The file that a class is from, if it is not ours."""
-    from gradagree.extensions import file_of, is_ours
-
-    path = file_of(kind) or kind.__module__
-    return () if is_ours(kind) else (f"from {path.removeprefix(f'{Path.cwd()}{os.sep}')}",)
-
-
-def _installed(name: str, install: str) -> tuple[str, str]:
-    try:
-        return "installed", metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return "not installed", f"{install}  (Python {platform.python_version()})"

@@ -38,10 +38,18 @@ class ErrorCheck:
     def both(self) -> Iterator[Comparison]:
         """E, and delta_p."""
         o, observed = Rounded.handed(self.plain_o, self.model), self.answer.sensitivities[-1]
-        yield self.cleared.get("E") or compare(ERROR_BOX, "E", np.asarray(self.answer.E), lambda how: self.box(how)(o))
+        yield self.cleared.get("E") or compare(
+            ERROR_BOX, "E", np.asarray(self.answer.E), lambda how: self.value(how, o)
+        )
         yield self.cleared.get("delta_p") or compare(
             ERROR_BOX, "delta_p", observed, lambda how: self.box(how).pull(o), self.kinks
         )
+
+    def value(self, how: Tolerant, o: Rounded) -> Rounded:
+        """E; where it is added up from each example's own, stored share, with what storing these costs."""
+        E: Rounded = self.box(how)(o)
+        lost = self.model.u * np.abs(E.value) + o.shape[0] * self.model.quantum
+        return E.widened(lost) if self.model.each_alone else E
 
     def box(self, how: Tolerant) -> ErrorBox:
         t: Any = self.plain_targets

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["UsageError", "is_file", "nearest"]
+__all__ = ["UsageError", "check_target", "is_file", "nearest"]
 
 
 class UsageError(Exception):
@@ -19,6 +19,22 @@ def is_file(name: str | Path) -> bool:
         return Path(name).is_file()
     except (OSError, ValueError):
         return False
+
+
+def check_target(option: str, path: str | Path, suffix: str = "") -> Path:
+    """The path of a file that is to be written. Raises UsageError where it cannot be, or its name ends otherwise."""
+    told, path = f"{option} {str(path)[:200]}", Path(path)
+    if suffix and path.suffix != suffix:
+        raise UsageError(f"{told}: give a name that ends in {suffix}")
+    try:
+        there, folder = path.parent.is_dir(), path.is_dir()
+    except (OSError, ValueError) as wrong:
+        raise UsageError(f"{told}: {wrong}") from None
+    if folder or not there:
+        raise UsageError(
+            f"{told}: " + ("that is a folder; name a file" if folder else f"there is no folder {path.parent}")
+        )
+    return path
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

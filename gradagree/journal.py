@@ -19,7 +19,7 @@ from gradagree.verdict import Record
 __all__ = ["Journal", "read_lines", "read_meta", "read_records"]
 
 RESULTS, META, CASES = "results.jsonl", "meta.json", "cases"
-OURS = (RESULTS, META, "report.html", "report.md", "junit.xml", "train.json", "train.html")
+OURS = (RESULTS, META, "report.html", "report.md", "junit.xml", "train.json", "train.html", "shrunk.jsonl")
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Record)

@@ -14,7 +14,7 @@ from gradagree.boxcheck import check, check_update
 from gradagree.cases import Arrays, Case
 from gradagree.comparison import ERROR_BOX, Comparison
 from gradagree.explanation import explained
-from gradagree.kinks import SLOPES
+from gradagree.kinks import OWN, SLOPES
 from gradagree.malformed import malformed
 from gradagree.probable import out_of_range, probable, same_bits
 from gradagree.truth import Truth, truth
@@ -153,8 +153,8 @@ def _slopes(case: Case, comparisons: Sequence[Comparison]) -> dict[str, list[str
     for c in comparisons:
         for name, slopes in c.slopes.items():
             place = f"{function_name(case, c.box)}: {name}"
-            found[place] = found.get(place, set(SLOPES)) & slopes
-    return {place: sorted(slopes) for place, slopes in found.items() if len(slopes) < len(SLOPES)}
+            found[place] = found.get(place, {*SLOPES, OWN}) & slopes
+    return {place: sorted(slopes) for place, slopes in found.items() if len(slopes) <= len(SLOPES)}
 
 
 def _confirm(case: Case, found: Comparison, proof: Truth) -> None:

@@ -16,13 +16,12 @@ import numpy as np
 from gradagree.arithmetics.dual import Dual, slope_of
 from gradagree.arithmetics.model import Model
 from gradagree.arithmetics.rounded import Rounded
-from gradagree.formed import formed_derivative, formed_sensitivity
-from gradagree.kinks import error_slope, one_sided
-from gradagree.natural import largest_sensitivity, largest_up_to, underflow
-from gradagree.reference import Activation, ErrorFunction
-from gradagree.reference.samples import neutral
+from gradagree.formed import formed_derivative
+from gradagree.kinks import one_sided
+from gradagree.natural import largest_up_to, underflow
+from gradagree.reference import Activation
 
-__all__ = ["JudgedActivation", "JudgedError", "finite", "product", "second"]
+__all__ = ["JudgedActivation", "finite", "product", "second"]
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,9 @@ class JudgedActivation:
     def pull(self, p: Rounded, delta_a: Rounded) -> Any:
         """delta_p = A'(p) delta_a."""
         delta_p = self.derivative(p) * delta_a
-        return delta_p.widened(self._underflow(p)) if self.natural else delta_p
+        if not self.natural:
+            return delta_p
+        return delta_p.widened(self._underflow(p) + self._overflow(p, delta_a))
 
     def _underflow(self, p: Rounded) -> np.ndarray:
         """What products of delta_a with the factors of A'(p), in any order, may lose below the smallest numbers."""
@@ -75,6 +76,12 @@ class JudgedActivation:
         rounds = getattr(smooth, "radius", 0.0) != 0
         scale = largest_up_to(self.activation, "derivative", p.value)
         return np.where(rounds, underflow(scale, p.value**2, p.model), 0.0)
+
+    def _overflow(self, p: Rounded, delta_a: Rounded) -> np.ndarray:
+        """Infinite where delta_a times p, with which a program may begin, may not fit, though delta_p does."""
+        size = (np.abs(delta_a.value) + delta_a.radius) * np.maximum(1.0, np.abs(p.value))
+        rounds = getattr(self.activation.derivative(p), "radius", 0.0) != 0
+        return np.where(rounds & (size > p.model.format.largest), np.inf, 0.0)
 
     @property
     def own_weights(self) -> tuple[str, ...]:
@@ -100,62 +107,6 @@ class JudgedActivation:
         margin = p.model.formula * p.model.u * np.abs(slope)
         kinked = np.isin(p.value, np.asarray(self.activation.kinks, dtype=np.float64))
         return Rounded(slope, np.where(kinked, margin, np.nan), p.model)
-
-
-@dataclass(frozen=True)
-class JudgedError:
-    """An error function on rounded arrays, with the radii of any correct formula."""
-
-    error: ErrorFunction
-    natural: bool = False
-    slope: str | None = None
-    formed: bool = False
-
-    def value(self, o: Rounded, t: Any) -> Rounded:
-        """E(o, t), within 8 u (|E| + sum |o_i s_i|), and 8 u (|E(0)| + sum |o_i| S_i) if natural."""
-        x, plain = o.value, values_of(t)
-        with np.errstate(all="ignore"):
-            e = o._lift(self.error.value(o, t))
-            scale = np.abs(e.value) + np.sum(np.abs(product(x, self.error.sensitivity(x, plain))), axis=(-2, -1))
-            if self.natural:
-                start = neutral(self.error.domain, x)
-                scale = scale + np.abs(self.error.value(start, plain))
-                way = np.abs(x - start) * largest_sensitivity(self.error, x, plain)
-                scale = scale + np.sum(way, axis=(-2, -1))
-        return e.widened(allowance(scale, e.radius, o.model))
-
-    def sensitivity(self, o: Rounded, t: Any) -> Rounded:
-        """dE/do, within 8 u (|s| + |o s'|), and 8 u S if natural; s' is the change of s along o.
-
-        If formed, within what automatic differentiation of E may form, too.
-        """
-        x, plain = o.value, values_of(t)
-        if self.slope is not None:
-            return self._with_slope(o, plain)
-        with np.errstate(all="ignore"):
-            s = o._lift(self.error.sensitivity(o, t))
-            scale = np.abs(s.value) + self._change(x, plain)
-            if self.natural:
-                scale = scale + largest_sensitivity(self.error, x, plain)
-            formed = formed_sensitivity(self.error, o, t) if self.formed else None
-        radius = s.radius if formed is None else wider(s, formed)
-        answer = Rounded(s.value, radius, o.model, s.q).widened(allowance(scale, radius, o.model))
-        if self.natural:
-            with np.errstate(all="ignore"):
-                lost = underflow(scale, np.sum(x**2, axis=-1, keepdims=True), o.model)
-                answer = answer.widened(np.where(radius != 0, finite(lost), 0.0))
-        return answer
-
-    def _with_slope(self, o: Rounded, t: Any) -> Rounded:
-        """The slope at the kinks; elsewhere nothing is said."""
-        slope = error_slope(self.error, o.value, t, self.slope or "")
-        margin = o.model.formula * o.model.u * np.abs(slope)
-        return Rounded(slope, np.where(self.error.kink(o.value, t), margin, np.nan), o.model)
-
-    def _change(self, x: np.ndarray, t: Any) -> np.ndarray:
-        """How much s changes for a relative change of o: along o, or along |o|, whichever is more."""
-        along = [np.abs(slope_of(self.error.sensitivity(Dual(x, way), t))) for way in (x, np.abs(x))]
-        return finite(np.broadcast_to(np.maximum(*along), x.shape))
 
 
 def values_of(t: Any) -> Any:

@@ -41,8 +41,8 @@ class JudgedVector(JudgedActivation):
     def pull(self, p: Rounded, delta_a: Rounded) -> Rounded:
         """delta_p, within 8 u (|delta_p| + its change for one of p).
 
-        If formed, within what automatic differentiation of A may form, too; if natural, within 8 u of the largest
-        sum_j |dA_j/dp_i delta_a_j| on the way from 0 to p.
+        If formed, within what automatic differentiation of A may form, and what A(p) that was kept gives, too; if
+        natural, within 8 u of the largest sum_j |dA_j/dp_i delta_a_j| on the way from 0 to p.
         """
         x, d = p.value, delta_a.value
         with np.errstate(all="ignore"):
@@ -52,9 +52,17 @@ class JudgedVector(JudgedActivation):
             if self.natural:
                 scale = scale + np.fmax.reduce([self._size(way, d) for way in self._way(x)])
             lost = underflow(scale, np.sum(x**2, axis=-1, keepdims=True), p.model) if self.natural else 0.0
-        radius = rounded.radius if formed is None else wider(rounded, formed)
+            by_value = self._by_value(p, delta_a) if self.formed else None
+        for other in (formed, by_value):
+            rounded = rounded if other is None else Rounded(rounded.value, wider(rounded, other), p.model)
+        radius = rounded.radius
         answer = Rounded(rounded.value, radius, p.model).widened(allowance(scale, radius, p.model))
         return answer.widened(np.where(radius != 0, finite(lost), 0.0))
+
+    def _by_value(self, p: Rounded, delta_a: Rounded) -> Rounded | None:
+        """delta_p by way of the rounded A(p), where the activation has a formula of that kind (`_by_value`)."""
+        formula = getattr(self.activation, "_by_value", None)
+        return None if formula is None else p._lift(formula(p, delta_a))
 
     def _way(self, x: np.ndarray) -> list[np.ndarray]:
         """Points on the way from 0 to p."""

@@ -8,12 +8,14 @@ import numpy as np
 
 from gradagree.reference import Activation, ErrorFunction
 
-__all__ = ["SLOPES", "Kinks", "at_kinks", "error_kinks", "error_slope", "one_sided"]
+__all__ = ["OWN", "SLOPES", "Kinks", "at_kinks", "error_kinks", "error_slope", "one_sided"]
 
 Kinks = dict[str, np.ndarray]
 """For each kink, by name, where numbers lie on it."""
 SLOPES = ("left", "right", "mean", "zero")
 """The legitimate slopes at a kink, in the order in which they are tried."""
+OWN = "reference"
+"""The reference's own slope there, where it is none of these: equal shares for several outputs that tie."""
 
 STEP = 2.0**-40
 """Seen beside numbers that are not above 2^12; its square is lost beside 1."""

@@ -28,8 +28,10 @@ PROFILES: dict[str, dict[str, Any]] = {
 }
 """What stands in for the options that are not given; ci is the default."""
 
-SLOW = {"jax:jit": True, "jax:grad": True, "jax:vmap": False, "jax:forward": False, "torch:compile": False}
-"""Modes that trace or compile anew for every shape see the architectures that come back; some only when asked for."""
+SLOW = frozenset({"jax:grad", "jax:jit", "jax:vmap", "jax:forward", "torch:compile"})
+"""Modes that trace or compile anew for every shape: they see the architectures that come back."""
+LATER = frozenset({"jax:vmap", "jax:forward", "jax:packed", "torch:compile"})
+"""Modes that are only asked by name, or with all; packed has one program to compile for each function and width."""
 
 DTYPES = ("float64", "float32")
 MOST_CASES = 10**9
@@ -166,7 +168,7 @@ def _modes(frameworks: str | None, modes: str | None) -> dict[str, int]:
     names = _names("--frameworks", frameworks, Adapter.catalogue, ",".join(Adapter.catalogue))
     offered = [f"{name}:{mode}" for name in names for mode in Adapter.catalogue[name].modes]
     if modes is None or modes == "all":
-        wanted = [name for name in offered if modes == "all" or SLOW.get(name, True)]
+        wanted = [name for name in offered if modes == "all" or name not in LATER]
         return {name: ONE_IN if name in SLOW else 1 for name in wanted}
     chosen: dict[str, int] = {}
     for part in _split("--modes", modes):

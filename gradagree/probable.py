@@ -16,8 +16,7 @@ import numpy as np
 from gradagree.adapters import Answer, directions
 from gradagree.arithmetics.dual import Dual
 from gradagree.arithmetics.model import Model
-from gradagree.arithmetics.variance import Variance
-from gradagree.arithmetics.variance_functions import tiles
+from gradagree.arithmetics.variance import Variance, tiles
 from gradagree.cases import Arrays, Case, problem_of
 from gradagree.comparison import Comparison, Part
 from gradagree.judged import finite, values_of

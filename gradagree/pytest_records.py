@@ -102,8 +102,10 @@ class Reporter:
     def __init__(self, folder: Path) -> None:
         from gradagree.errors import UsageError
         from gradagree.journal import Journal
+        from gradagree.known import find_known
 
         try:
+            self.known = find_known(None)
             self.journal = Journal(folder)
         except UsageError as wrong:
             raise pytest.UsageError(f"--gradagree-report: {wrong}") from None
@@ -130,7 +132,7 @@ class Reporter:
         try:
             self.journal.meta({**environment(command), "frameworks": self.frameworks})
             self.journal.sync()
-            summary = write_reports(self.folder)
+            summary = write_reports(self.folder, known=self.known)
         except UsageError as wrong:
             terminalreporter.write_line(f"no report: {wrong}")
             return

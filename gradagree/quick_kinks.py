@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gradagree.arithmetics.model import Model
-from gradagree.kinks import SLOPES, Kinks, one_sided
+from gradagree.kinks import OWN, SLOPES, Kinks, one_sided
 from gradagree.reference import Activation
 from gradagree.tiles import SAFE
 
@@ -32,7 +32,7 @@ def explained(
         plain = {slope: _explains(one_sided(activation, p[on], slope), model, *here) for slope in SLOPES}
         if None in plain.values():
             return None
-        found[name] = frozenset(slope for slope, yes in plain.items() if yes)
+        found[name] = frozenset([OWN, *(slope for slope, yes in plain.items() if yes)])
     return found
 
 

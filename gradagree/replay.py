@@ -19,7 +19,7 @@ from gradagree.plan import Plan
 from gradagree.process import FrameworkProcess
 from gradagree.verdict import Record
 
-__all__ = ["Replayed", "find", "replay"]
+__all__ = ["Replayed", "find", "replay", "with_arrays"]
 
 
 class Replayed(NamedTuple):
@@ -38,7 +38,7 @@ def find(text: str, folder: Path | None = None) -> Case:
         return _by_alias(text, folder or _newest_folder())
     if text.count(":") >= 6:
         case = Case.parse(text)
-        return _with_arrays(case, folder or _newest_folder()) if isinstance(case.seed, str) else case
+        return with_arrays(case, folder or _newest_folder()) if isinstance(case.seed, str) else case
     if is_file(text):
         return read_case(Path(text))
     if ":" in text:
@@ -71,10 +71,10 @@ def _by_alias(alias: str, folder: Path) -> Case:
         raise UsageError(f"no case {alias} in {folder}; name another results folder with --dir")
     if len(specs) > 1:
         raise UsageError(f"{alias} stands for {len(specs)} cases in {folder}; write one out: {' or '.join(specs)}")
-    return _with_arrays(Case.parse(specs[0]), folder)
+    return with_arrays(Case.parse(specs[0]), folder)
 
 
-def _with_arrays(case: Case, folder: Path) -> Case:
+def with_arrays(case: Case, folder: Path) -> Case:
     """The case with its explicit arrays, where the folder keeps them."""
     kept = kept_file(folder, case)
     return read_case(kept) if isinstance(case.seed, str) and kept.is_file() else case

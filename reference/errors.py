@@ -19,6 +19,7 @@ from gradagree.reference.class_margins import MultilabelMargin as MultilabelMarg
 from gradagree.reference.class_margins import MultilabelSoftMargin as MultilabelSoftMargin
 from gradagree.reference.class_margins import MultiMargin as MultiMargin
 from gradagree.reference.contract import ErrorFunction
+from gradagree.reference.contrastive import Ntxent as Ntxent
 from gradagree.reference.divergences import GeneralizedKl as GeneralizedKl
 from gradagree.reference.divergences import KlDiv as KlDiv
 from gradagree.reference.divergences import KlDivOfLogs as KlDivOfLogs
@@ -43,6 +44,10 @@ from gradagree.reference.regression import HalfSquared as HalfSquared
 from gradagree.reference.regression import LogCosh as LogCosh
 from gradagree.reference.regression import Quantile as Quantile
 from gradagree.reference.regression import SmoothL1 as SmoothL1
+from gradagree.reference.segmentation import BinaryDice as BinaryDice
+from gradagree.reference.segmentation import Dice as Dice
+from gradagree.reference.segmentation import DiceOfProbabilities as DiceOfProbabilities
+from gradagree.reference.segmentation import GeneralizedDice as GeneralizedDice
 from gradagree.reference.sparsemax import MulticlassSparsemax as MulticlassSparsemax
 from gradagree.reference.triplets import TripletMargin as TripletMargin
 from gradagree.reference.triplets import TripletMarginOfSquares as TripletMarginOfSquares

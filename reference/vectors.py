@@ -135,6 +135,10 @@ class Logsumexp(Activation):
         # delta_p_i = softmax_i(p) delta_a
         return softmax(p) * delta_a
 
+    def _by_value(self, p: Any, delta_a: Any) -> Any:
+        # softmax_i(p) = exp(p_i - log sum_j exp(p_j))
+        return np.exp(p - log_sum_exp(p)) * delta_a
+
     def torch(self, p, torch):
         return torch.logsumexp(p, dim=-1, keepdim=True)
 
@@ -154,6 +158,8 @@ class Logmeanexp(Activation):
     def pull(self, p: Any, delta_a: Any) -> Any:
         # delta_p_i = softmax_i(p) delta_a
         return softmax(p) * delta_a
+
+    _by_value = Logsumexp._by_value
 
     def torch(self, p, torch):
         return torch.logsumexp(p, dim=-1, keepdim=True) - float(np.log(p.shape[-1]))

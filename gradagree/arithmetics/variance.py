@@ -16,10 +16,12 @@ import numpy as np
 from gradagree.arithmetics.duck import Duck, Rules
 from gradagree.arithmetics.model import FORMATS, Model
 
-__all__ = ["DEVIATIONS", "Variance"]
+__all__ = ["DEVIATIONS", "Variance", "tiles"]
 
 DEVIATIONS = 8
 """The probable tolerance in standard deviations; measured worst: 4.5 in 1.2e7 entries."""
+TILE = 1 << 16
+"""Entries that are worked on together."""
 SMALLEST = 2.0**-450
 """The errors of numbers below this have squares that underflow: nothing can be said of them."""
 
@@ -52,9 +54,8 @@ class Variance(Duck):
 
     @property
     def nothing(self) -> float:
-        """What a zero may be in the program: zero, or, in the reference's own format, what one of them underflowed."""
-        form = self.model.format
-        return DEVIATIONS * form.smallest_normal if form.precision == FORMATS["float64"].precision else 0.0
+        """What a zero may be in the program: zero, or, in the reference's own format, any number that is too small."""
+        return SMALLEST if self.model.format.precision == FORMATS["float64"].precision else 0.0
 
     @property
     def tolerance(self) -> np.ndarray:
@@ -106,3 +107,9 @@ def lifted(*xs: Any) -> tuple[Variance, ...]:
 def rounding(v: Any, model: Model) -> Any:
     """The variance of one rounding, underflow included."""
     return (np.square(model.u * v) + np.where(v == 0, 0.0, np.square(model.quantum))) / 3
+
+
+def tiles(x: np.ndarray) -> list[Any]:
+    """Slices along the first axis, of no more entries than a processor keeps at hand."""
+    rows = max(1, TILE * len(x) // x.size) if x.ndim and x.size else 0
+    return [slice(start, start + rows) for start in range(0, len(x), rows)] if rows else [...]

@@ -13,12 +13,10 @@ from gradagree.arithmetics.model import Model
 from gradagree.arithmetics.rounded import COMPARISONS
 from gradagree.arithmetics.saturation import TAILS, tail_of
 from gradagree.arithmetics.trilean import Trilean, split
-from gradagree.arithmetics.variance import DEVIATIONS, Variance, lifted, rounding
+from gradagree.arithmetics.variance import DEVIATIONS, Variance, lifted, rounding, tiles
 
 __all__: list[str] = []
 
-TILE = 1 << 16
-"""Entries that are worked on together."""
 FEW = 4
 """Columns by which rows are first told apart."""
 LIBRARY_DEVIATIONS = 2
@@ -69,7 +67,9 @@ def sign(x: Variance) -> Variance:
 
 def larger(x: Any, y: Any) -> Variance:
     x, y = lifted(x, y)
-    return Variance(np.maximum(x.value, y.value), np.where(x.value >= y.value, x.variance, y.variance), x.model)
+    open = np.abs(x.value - y.value) <= DEVIATIONS * np.sqrt(x.variance + y.variance)
+    variance = np.where(open, np.maximum(x.variance, y.variance), np.where(x.value >= y.value, x.variance, y.variance))
+    return Variance(np.maximum(x.value, y.value), variance, x.model)
 
 
 def power(x: Any, n: Any) -> Variance:
@@ -115,12 +115,6 @@ def stored_sum(value: Any, variance: Any, terms: int, model: Model, squares: Any
     if np.sqrt(terms * np.max(squares, initial=0.0)) > model.format.largest:
         variance = np.where(np.sqrt(terms * squares) > model.format.largest, np.inf, variance)
     return Variance(value, variance, model)
-
-
-def tiles(x: np.ndarray) -> list[Any]:
-    """Slices along the first axis, of no more entries than a processor keeps at hand."""
-    rows = max(1, TILE * len(x) // x.size) if x.ndim and x.size else 0
-    return [slice(start, start + rows) for start in range(0, len(x), rows)] if rows else [...]
 
 
 def repeats(x: np.ndarray, axis: int) -> int:
@@ -176,8 +170,9 @@ def matmul(x: Any, y: Any) -> Variance:
 def where(condition: Any, x: Any, y: Any) -> Variance:
     true, open = split(condition)
     x, y = lifted(x, y)
-    jump = np.where(open, np.square(x.value - y.value), 0.0)
-    return Variance(np.where(true, x.value, y.value), np.where(true, x.variance, y.variance) + jump, x.model)
+    either = np.square(x.value - y.value) + np.maximum(x.variance, y.variance)
+    variance = np.where(open, either, np.where(true, x.variance, y.variance))
+    return Variance(np.where(true, x.value, y.value), variance, x.model)
 
 
 def compare(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gradagree.journal import make_folder, read_meta, write_text
+from gradagree.known import Entry
 from gradagree.reporting.console import print_summary
 from gradagree.reporting.html import page
 from gradagree.reporting.index import write_index
 from gradagree.reporting.junit import suites
 from gradagree.reporting.markdown import document
 from gradagree.reporting.provenance import merged_meta
+from gradagree.reporting.small import read_small
 from gradagree.reporting.sources import records_of
 from gradagree.reporting.summary import Summary, summarize
 from gradagree.reporting.training import write_training
@@ -19,15 +21,19 @@ from gradagree.reporting.training import write_training
 __all__ = ["Summary", "print_summary", "summarize", "write_index", "write_reports", "write_training"]
 
 
-def write_reports(folder: Path, sources: Sequence[Path] | None = None) -> Summary:
+def write_reports(folder: Path, sources: Sequence[Path] | None = None, known: Sequence[Entry] | None = None) -> Summary:
     """The summary of the folder's records, written into it as report.md, report.html and junit.xml.
 
-    With sources, the records of these folders are reported as one, and the folder is made if need be. Raises UsageError
-    where a folder holds no results, or where two of them contradict each other.
+    With sources, the records of these folders are reported as one, and the folder is made if need be. known are the
+    accepted differences; by default those that the runs kept. Raises UsageError where a folder holds no results, or
+    where two of them contradict each other.
     """
     folders = list(sources) if sources else [folder]
     meta = merged_meta([read_meta(source) for source in folders])
+    if known is not None:
+        meta = {**meta, "known": [entry.told() for entry in known]}
     summary = summarize(meta, records_of(folders))
+    summary.small = read_small(folders)
     make_folder(folder)
     write_text(folder / "report.md", document(summary))
     write_text(folder / "report.html", page(summary))

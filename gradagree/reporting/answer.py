@@ -33,6 +33,7 @@ PHRASES = {
 }
 RIGHT = (Verdict.AGREE, Verdict.CONVENTION, Verdict.INACCURATE)
 OPEN = (Verdict.OUT_OF_RANGE, Verdict.UNDECIDED)
+KNOWN = "known to differ"
 
 
 def sentence(summary: Summary) -> str:
@@ -40,7 +41,7 @@ def sentence(summary: Summary) -> str:
     if not summary.compared:
         return _nothing(summary) + _missing(summary) + "."
     answer = _failures(summary) if summary.failing else _agreement(summary)
-    return answer + _tolerance(summary) + _missing(summary) + "."
+    return answer + _spent(summary) + _tolerance(summary) + _missing(summary) + "."
 
 
 def _nothing(summary: Summary) -> str:
@@ -74,9 +75,11 @@ def _agreement(summary: Summary) -> str:
 
 
 def _told(summary: Summary, verdicts: Iterable[Verdict]) -> str:
-    """``8 with digits lost and 7 undecided``: those of the verdicts that occur."""
+    """``8 with digits lost and 7 undecided``: those of the verdicts that occur; known failures with what is open."""
     there = [verdict for verdict in verdicts if summary.verdicts[verdict]]
-    return joined([f"{shown_number(summary.verdicts[verdict])} {PHRASES[verdict]}" for verdict in there])
+    words = [f"{shown_number(summary.verdicts[verdict])} {PHRASES[verdict]}" for verdict in there]
+    known = summary.accepted.failing
+    return joined(words + [f"{shown_number(known)} {KNOWN}"] * bool(known and Verdict.UNDECIDED in verdicts))
 
 
 def _names(summary: Summary) -> list[str]:
@@ -91,12 +94,14 @@ def _names(summary: Summary) -> list[str]:
 
 def _failures(summary: Summary) -> str:
     """Who fails in how many, with which verdicts, and what became of the others."""
-    failing = {column.words: _number_failing(counts) for column, counts in summary.columns.items()}
+    known = summary.accepted.columns
+    left = {column: counts - known.get(column, Counter()) for column, counts in summary.columns.items()}
+    failing = {column.words: _number_failing(counts) for column, counts in left.items()}
     worst_first = sorted((name for name, n in failing.items() if n), key=lambda name: -failing[name])
     several = len(worst_first) > 1
     named = [f"{name} ({shown_number(failing[name])})" if several else name for name in worst_first]
     named[MOST_NAMED:] = [f"{len(named) - MOST_NAMED} more"] * (len(named) > MOST_NAMED)
-    counts = {verdict: n for verdict, n in summary.counts.items() if verdict.fails}
+    counts = {verdict: n for verdict, n in summary.unknown.items() if verdict.fails}
     verb = NO_ANSWER.get(frozenset(counts), DISAGREES)[several]
     words = joined([f"{shown_number(n)} {verdict}" for verdict, n in counts.items()])
     others = summary.compared - summary.failing
@@ -107,6 +112,15 @@ def _failures(summary: Summary) -> str:
 
 def _number_failing(counts: Counter[Verdict]) -> int:
     return sum(n for verdict, n in counts.items() if verdict.fails)
+
+
+def _spent(summary: Summary) -> str:
+    """What fails a run although no record does."""
+    spent = summary.accepted.spent
+    expired = sum(one.expired for one in spent)
+    parts = [(expired, "expired"), (len(spent) - expired, "stale")]
+    words = joined([f"{counted(n, 'known difference')} {'is' if n == 1 else 'are'} {word}" for n, word in parts if n])
+    return f"; {words}" if words else ""
 
 
 def _tolerance(summary: Summary) -> str:

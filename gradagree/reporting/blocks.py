@@ -40,6 +40,7 @@ class Block:
     seconds: float = 0.0
     failures: list[Record] = field(default_factory=list)
     failed: int = 0
+    known: int = 0
     reasons: dict[str, None] = field(default_factory=dict)
 
     @property
@@ -55,14 +56,17 @@ class Blocks:
     strict: bool = False
     known: dict[Place, Block] = field(default_factory=dict)
 
-    def add(self, record: Record, column: Column) -> None:
+    def add(self, record: Record, column: Column, known: bool = False) -> None:
+        """Take one more record; a known difference is no failure."""
         place = Place(column, record.index // SIZE)
         if place not in self.known and len(self.known) >= MOST_BLOCKS:
             place = Place(column, None)
         block = self.known.setdefault(place, Block())
         block.counts[record.verdict] += 1
         block.seconds += record.seconds
-        if record.verdict.fails or (self.strict and record.verdict is Verdict.INACCURATE):
+        if known:
+            block.known += 1
+        elif record.verdict.fails or (self.strict and record.verdict is Verdict.INACCURATE):
             block.failed += 1
             block.failures.extend([record] if len(block.failures) < MOST_FAILURES else [])
         elif record.verdict not in DECIDED and len(block.reasons) < MOST_REASONS:

@@ -10,9 +10,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gradagree.reporting.accepted import Standing
 from gradagree.reporting.causes import Finding
 from gradagree.reporting.matrix import ACTIVATION, Cell
 from gradagree.reporting.provenance import failed_probes
+from gradagree.reporting.small import Small, numbers
 from gradagree.reporting.summary import Summary
 from gradagree.reporting.texts import brief, counted, exact, mark, named, replay, visible
 from gradagree.verdict import Verdict
@@ -33,11 +35,13 @@ def print_summary(summary: Summary, console: Console, folder: Path) -> None:
         say.line(Text(f"✗ probe failed: {line}", style="bold red"))
     for table in _matrix(summary, console.width):
         say.table(table)
+    for one in summary.accepted.standings():
+        _known(say, one)
     if summary.sharpness:
         say.table(_sharpness(summary))
     findings = list(summary.findings)
     for finding in findings[:MOST_FINDINGS]:
-        _finding(say, finding, summary.extensions)
+        _finding(say, finding, summary.extensions, summary.small.get(finding.cause))
     further = len(findings) - MOST_FINDINGS
     if further > 0:
         say.line(Text(f"{counted(further, 'further cause')} in the report.", style="dim"))
@@ -111,14 +115,24 @@ def _sharpness(summary: Summary) -> list[list[Text]]:
     return table
 
 
-def _finding(say: Printer, finding: Finding, extensions: Sequence[str]) -> None:
+def _known(say: Printer, one: Standing) -> None:
+    """One line for each known difference, and why it fails the run where it does."""
+    spent = one.expired or one.stale
+    words = f"{'✗' if spent else '·'} {visible(one.entry.words)}: {visible(one.state)}"
+    words += f" in {counted(one.covered, 'record')}" if one.covered else ""
+    remedy = " (remove the entry, or correct it)" if one.stale else ""
+    say.line(Text(words + remedy, style=STYLES["bad" if spent else "none"]))
+
+
+def _finding(say: Printer, finding: Finding, extensions: Sequence[str], small: Small | None) -> None:
     cause, example = finding.cause, finding.example
     names = [
-        named(f"{cause.framework} {cause.mode}"),
+        named(finding.words),
         *map(named, filter(None, (cause.function, cause.part, cause.dtype))),
     ]
-    head = f"{mark(cause.verdict)} {cause.verdict}  {' · '.join(names)}  {counted(finding.count, 'record')}"
-    lines = [Text(head, style=style(cause.verdict))]
+    known = "" if finding.accepted is None else " (known)"
+    head = f"{mark(cause.verdict)} {cause.verdict}{known}  {' · '.join(names)}  {counted(finding.count, 'record')}"
+    lines = [Text(head, style=style(cause.verdict) if finding.accepted is None else "dim")]
     if example.expected is not None or example.observed is not None:
         place = ", ".join([f"box {named(example.box)}"] * (example.box is not None) + [named(example.entry or "")])
         lines.append(
@@ -128,6 +142,9 @@ def _finding(say: Printer, finding: Finding, extensions: Sequence[str]) -> None:
         lines.append(Text(f"  observed {exact(example.observed, example.dtype)}"))
     if example.reason:
         lines.append(Text(f"  {visible(example.reason, 300)}"))
+    if small is not None:
+        arrays = ", ".join(f"{name} {inside}" for name, inside in numbers(small))
+        lines.append(Text(visible(f"  smallest case {small.record.spec.rpartition(':')[0]}: {arrays}", 300)))
     for line in lines:
         say.console.print(say.text(line), highlight=False)
     say.line(Text(f"  {replay(example, extensions)}"), whole=True)

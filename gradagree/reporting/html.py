@@ -9,10 +9,12 @@ from markupsafe import Markup
 
 from gradagree.reporting import texts
 from gradagree.reporting.causes import Finding
+from gradagree.reporting.guilty import guilty_box
 from gradagree.reporting.matrix import GROUPS, Column, depth_label
 from gradagree.reporting.pages import asset, rendered
 from gradagree.reporting.provenance import failed_probes, not_installed, runs_of
 from gradagree.reporting.rows import MOST, embedded
+from gradagree.reporting.small import numbers
 from gradagree.reporting.summary import Summary
 from gradagree.reporting.svg import Interval, Panel, histograms, intervals
 
@@ -26,11 +28,12 @@ def page(summary: Summary) -> str:
     """The whole page as text."""
     findings, heads = list(summary.findings), header(list(summary.columns))
     values = {
-        "summary": summary, "groups": GROUPS, "header": heads,
+        "summary": summary, "standings": list(summary.accepted.standings()), "groups": GROUPS, "header": heads,
         "columns": [column for _, theirs in heads for column in theirs], "findings": findings[:MOST_FINDINGS],
         "unshown": findings[MOST_FINDINGS:], "parted": parted,
         "replay": partial(texts.replay, extensions=summary.extensions),
         "probes_failed": failed_probes(summary.meta), "not_installed": not_installed(summary.meta),
+        "guilty_box": guilty_box, "numbers": numbers,
         "runs": runs_of(summary.meta), "exit_code": summary.exit, "figures": figures(summary), "quantiles": QUANTILES,
         "most": MOST, "payload": None if summary.rows.dropped else Markup(embedded(summary.rows.payload())),
     }  # fmt: skip

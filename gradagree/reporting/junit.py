@@ -6,6 +6,7 @@ import io
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
+from gradagree.reporting.accepted import Standing
 from gradagree.reporting.blocks import Block
 from gradagree.reporting.matrix import Column
 from gradagree.reporting.summary import Summary
@@ -20,6 +21,7 @@ def suites(summary: Summary) -> str:
     root = ET.Element("testsuites", name="gradagree")
     for column in summary.blocks.columns():
         _suite(root, summary, column)
+    _known(root, list(summary.accepted.standings()))
     for key in ("tests", "failures", "skipped"):
         root.set(key, str(sum(int(suite.get(key, "0")) for suite in root)))
     root.set("errors", "0")
@@ -45,6 +47,26 @@ def _suite(root: ET.Element, summary: Summary, column: Column) -> None:
         )
 
 
+def _known(root: ET.Element, standings: Sequence[Standing]) -> None:
+    """One test for each known difference, which fails if it is stale or expired."""
+    if not standings:
+        return
+    spent = sum(one.expired or one.stale for one in standings)
+    suite = ET.SubElement(root, "testsuite", name="known differences", tests=str(len(standings)), errors="0")
+    suite.set("failures", str(spent))
+    suite.set("skipped", str(sum(not one.met and not one.expired for one in standings)))
+    suite.set("time", "0.000")
+    for one in standings:
+        case = ET.SubElement(
+            suite, "testcase", name=visible(one.entry.words), classname="gradagree.known", time="0.000"
+        )
+        if one.expired or one.stale:
+            ET.SubElement(case, "failure", type="known", message=visible(one.state)).text = visible(one.entry.reason)
+        elif not one.met:
+            ET.SubElement(case, "skipped", message=visible(one.state))
+        ET.SubElement(case, "system-out").text = visible(one.entry.reason)
+
+
 def _case(case: ET.Element, block: Block, extensions: Sequence[str]) -> None:
     case.set("time", f"{block.seconds:.3f}")
     if block.failed:
@@ -52,7 +74,8 @@ def _case(case: ET.Element, block: Block, extensions: Sequence[str]) -> None:
     elif not block.decided:
         ET.SubElement(case, "skipped", message="; ".join(block.reasons))
     counts = sorted(block.counts.items(), key=lambda item: ORDER[item[0]])
-    ET.SubElement(case, "system-out").text = ", ".join(f"{n} {verdict}" for verdict, n in counts)
+    words = [f"{n} {verdict}" for verdict, n in counts] + [f"{block.known} of them known"] * bool(block.known)
+    ET.SubElement(case, "system-out").text = ", ".join(words)
 
 
 def _failure(case: ET.Element, block: Block, extensions: Sequence[str]) -> None:

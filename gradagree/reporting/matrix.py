@@ -89,6 +89,7 @@ class Cell:
     """The verdicts of the records that count for one row and column."""
 
     counts: Counter[Verdict] = field(default_factory=Counter)
+    known: int = 0
 
     @property
     def total(self) -> int:
@@ -100,10 +101,11 @@ class Cell:
 
     @property
     def share(self) -> str:
-        """``3 of 600``, or only the number where all have the same verdict; failures with another one are told, too."""
+        """``3 of 600``, or only the number where all have the same verdict; other failures and known ones are told."""
         ours = self.counts[self.verdict]
         failing = sum(n for verdict, n in self.counts.items() if verdict.fails)
         more = f", {shown_number(failing - ours)} more fail" if failing > ours else ""
+        more += f", {shown_number(self.known)} known" if self.known else ""
         return shown_number(ours) + ("" if ours == self.total else f" of {shown_number(self.total)}") + more
 
 
@@ -119,10 +121,12 @@ class Matrix:
         column = Column(named(record.framework), named(record.mode))
         return column if self.columns.fold(str(column)) == str(column) else Column("(others)", "")
 
-    def add(self, record: Record, column: Column) -> None:
+    def add(self, record: Record, column: Column, known: bool = False) -> None:
         for group, name in rows_of(record):
             row = self.cells[group].setdefault(self.rows[group].fold(named(name)), {})
-            row.setdefault(column, Cell()).counts[record.verdict] += 1
+            cell = row.setdefault(column, Cell())
+            cell.counts[record.verdict] += 1
+            cell.known += known
 
     def merged(self, group: str) -> dict[str, dict[str, Cell]]:
         """The group's rows by framework, its modes counted together."""
@@ -130,7 +134,9 @@ class Matrix:
         for name, cells in self.cells[group].items():
             row = rows.setdefault(name, {})
             for column, cell in cells.items():
-                row.setdefault(column.framework, Cell()).counts.update(cell.counts)
+                merged = row.setdefault(column.framework, Cell())
+                merged.counts.update(cell.counts)
+                merged.known += cell.known
         return rows
 
 

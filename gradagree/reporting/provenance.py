@@ -117,4 +117,8 @@ def merged_meta(metas: list[dict[str, Any]]) -> dict[str, Any]:
             if name not in frameworks or mapping(frameworks[name]).get("installed") is False:
                 frameworks[name] = found
     strict = any(meta.get("strict") is True for meta in metas)
-    return {"schema": 1, "runs": metas, "plan": dict(plan), "frameworks": frameworks, "strict": strict}
+    known: list[Any] = []
+    for meta in metas:
+        entries = meta.get("known")
+        known += [one for one in entries if one not in known] if isinstance(entries, list) else []
+    return {"schema": 1, "known": known, "runs": metas, "plan": dict(plan), "frameworks": frameworks, "strict": strict}

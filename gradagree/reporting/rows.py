@@ -28,7 +28,7 @@ class Rows:
     texts: dict[str, int] = field(default_factory=dict)
     dropped: bool = False
 
-    def add(self, record: Record) -> None:
+    def add(self, record: Record, known: bool = False) -> None:
         if self.dropped or len(self.rows) >= MOST:
             self.dropped, self.rows, self.texts = True, [], {}
             return
@@ -37,7 +37,8 @@ class Rows:
         names = (record.framework, record.mode, record.dtype, record.function or "", box, record.entry or "")
         numbers = (short_number(record.ratio), short_number(record.sharpness))
         places = [self._place(named(name)) for name in names]
-        self.rows.append((ORDER[record.verdict], *places, *numbers, self._place(stem), self._place(short)))
+        row = (ORDER[record.verdict], *places, *numbers, self._place(stem), self._place(short))
+        self.rows.append((*row, 1) if known else row)
 
     def _place(self, text: str) -> int:
         return self.texts.setdefault(text, len(self.texts))

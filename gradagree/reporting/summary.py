@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from gradagree.arithmetics.model import FORMATS
+from gradagree.known import Entry, known_of
+from gradagree.reporting.accepted import Accepted
 from gradagree.reporting.answer import sentence
 from gradagree.reporting.blocks import Blocks
-from gradagree.reporting.causes import Findings
+from gradagree.reporting.causes import Cause, Findings
 from gradagree.reporting.folding import Groups, Names
 from gradagree.reporting.matrix import Column, Matrix, parts_of
 from gradagree.reporting.provenance import mapping, planned
 from gradagree.reporting.rows import Rows
+from gradagree.reporting.small import Small
 from gradagree.reporting.spread import Spread
 from gradagree.reporting.texts import named, value_of, visible
 from gradagree.verdict import Record, Verdict, exit_code
@@ -77,22 +80,26 @@ class Summary:
     dropped: Groups[Dropped] = field(default_factory=lambda: Groups(MOST_GROUPS))
     blocks: Blocks = field(default_factory=Blocks)
     rows: Rows = field(default_factory=Rows)
+    accepted: Accepted = field(default_factory=Accepted)
+    small: dict[Cause, Small] = field(default_factory=dict)
     _dtypes: Names = field(default_factory=lambda: Names(MOST_DTYPES))
 
     def __post_init__(self) -> None:
         self.blocks.strict = self.strict
+        self.accepted.entries = known_of(self.meta.get("known"))
 
     def add(self, record: Record) -> None:
         column = self.matrix.column(record)
         self.total += 1
         self.verdicts[record.verdict] += 1
         self.columns.setdefault(column, Counter())[record.verdict] += 1
-        self.matrix.add(record, column)
-        self.blocks.add(record, column)
-        self.rows.add(record)
+        entry = self.accepted.see(record, column)
+        self.matrix.add(record, column, entry is not None)
+        self.blocks.add(record, column, entry is not None)
+        self.rows.add(record, entry is not None)
         if record.verdict.compared:
             self._measure(record, column)
-        self._explain(record, column)
+        self._explain(record, column, entry)
 
     def _measure(self, record: Record, column: Column) -> None:
         versions = self.versions.setdefault(column.framework, {})
@@ -107,10 +114,10 @@ class Summary:
             self.by_depth.setdefault((dtype, parts_of(record.spec).depth), Spread()).add(sharpness)
         self.shares.setdefault(dtype, Share()).add(record.share)
 
-    def _explain(self, record: Record, column: Column) -> None:
+    def _explain(self, record: Record, column: Column, entry: Entry | None) -> None:
         verdict, reason = record.verdict, visible(record.reason or record.verdict.meaning)
         if verdict.fails or verdict is Verdict.INACCURATE:
-            self.findings.add(record)
+            self.findings.add(record, entry)
         elif verdict is Verdict.CONVENTION:
             self.conventions.add(Convention(named(record.function or "?"), column, reason))
         elif verdict in UNJUDGED or not verdict.compared:
@@ -137,12 +144,26 @@ class Summary:
 
     @property
     def failing(self) -> int:
-        return sum(n for verdict, n in self.counts.items() if verdict.fails)
+        """Records that fail and are not known."""
+        return sum(n for verdict, n in self.unknown.items() if verdict.fails)
+
+    @property
+    def unknown(self) -> dict[Verdict, int]:
+        """The counts without the known differences."""
+        left = {verdict: n - self.accepted.verdicts[verdict] for verdict, n in self.counts.items()}
+        return {verdict: n for verdict, n in left.items() if n}
 
     @property
     def exit(self) -> int:
         """The exit code that the records stand for."""
-        return exit_code(self.counts, self.strict)
+        return self.ended(self.strict)
+
+    def ended(self, strict: bool) -> int:
+        """The exit code: known differences do not count, but one that is stale or has expired fails."""
+        if self.accepted.spent:
+            return 1
+        nothing_else = not any(verdict.compared for verdict in self.unknown)
+        return 0 if self.accepted.total and nothing_else else exit_code(self.unknown, strict)
 
     @property
     def dtypes(self) -> list[str]:

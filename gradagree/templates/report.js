@@ -10,7 +10,7 @@
   const column = (row) => [texts[row[1]], texts[row[2]]].filter(Boolean).join(" ");
   const spec = (row) => texts[row[9]].replace("\t", texts[row[10]]);
   const columns = [
-    { name: "verdict", show: (row) => verdicts[row[0]][0], sort: (row) => row[0], kind: "v" },
+    { name: "verdict", show: (row) => verdicts[row[0]][0] + (row[11] ? ", known" : ""), sort: (row) => row[0], kind: "v" },
     { name: "framework", show: column },
     { name: "dtype", show: (row) => texts[row[3]] },
     { name: "function", show: (row) => texts[row[4]] },
@@ -54,9 +54,9 @@
     for (const i of shown.slice(at, at + PAGE)) {
       const line = make("tr", null, body);
       for (const c of columns) make("td", c.show(rows[i]), line).className = c.numeric ? "num" : c.kind ?? "";
-      const [word, mark, fails] = verdicts[rows[i][0]], cell = line.cells[0];
-      cell.textContent = mark + " " + word;
-      if (fails) cell.classList.add("bad");
+      const [, mark, fails] = verdicts[rows[i][0]], cell = line.cells[0];
+      cell.textContent = mark + " " + cell.textContent;
+      if (fails && !rows[i][11]) cell.classList.add("bad");
     }
     const last = Math.min(at + PAGE, shown.length);
     output.textContent = shown.length.toLocaleString("en") + " of " + rows.length.toLocaleString("en") + " records";

@@ -111,12 +111,22 @@ def test_that_a_direction_of_an_activations_own_weight_is_an_array_as_well(probl
         assert all(isinstance(x, np.ndarray) for x in direction)
 
 
-@pytest.mark.parametrize("name", ErrorFunction.catalogue)
+COUPLED = ("generalized_dice", "ntxent")
+"""They compare the examples of a batch, or count their classes."""
+
+
+@pytest.mark.parametrize("name", [name for name in ErrorFunction.catalogue if name not in COUPLED])
 def test_that_the_share_of_an_example_is_one_for_sums_and_its_part_for_means(
     problem: Callable[..., Problem], name: str
 ) -> None:
     given = problem(CASE, error=ErrorFunction.named(name))
     assert share(given.error, given.inputs.shape[0]) == (1.0 if name in ("sse", "absolute") else 1 / 3)
+
+
+@pytest.mark.parametrize("name", [*COUPLED, "dice(together=True)"])
+def test_that_an_error_function_of_the_catalogue_that_couples_examples_gives_them_no_share(name: str) -> None:
+    with pytest.raises(Unsupported, match="couples the examples of a batch"):
+        share(ErrorFunction.named(name), 3)
 
 
 def test_that_examples_that_are_coupled_have_no_gradients_of_their_own(

@@ -15,6 +15,8 @@ from gradagree.verdict import plain
 ROUNDED_SIXTH = ("hardsigmoid", "torch", "float64")
 """torch multiplies by 1/6 in float32 in the backward pass of hardsigmoid, whatever the dtype."""
 SHAPE = "3-6b-4"
+EXAMPLES = {"ntxent": 9}
+"""More examples than classes, so that some are pairs; of other functions, there are 3."""
 CASES = ("f64:ordinary", "f32:grid")
 MODES = {"torch": "backward,forward", "jax": "grad"}
 FUNCTIONS = [
@@ -26,7 +28,8 @@ FUNCTIONS = [
 def small(function: Any, numbers: str) -> Case:
     """A small network with the function in every place where it can be."""
     dtype, regime = numbers.split(":")
-    return _with(Case.parse(f"{SHAPE}:id*2:sse:n3:{dtype}:{regime}:s4"), function)
+    n = EXAMPLES.get(function.name, 3)
+    return _with(Case.parse(f"{SHAPE}:id*2:sse:n{n}:{dtype}:{regime}:s4"), function)
 
 
 def checked(function: Any, framework: str, numbers: str) -> Any:

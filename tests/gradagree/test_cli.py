@@ -11,7 +11,8 @@ import pytest
 
 from gradagree import campaign, cli, judging
 from gradagree.adapters import Adapter
-from gradagree.cli import LISTS, code
+from gradagree.cli import code
+from gradagree.cli_list import LISTS
 from gradagree.journal import Journal, read_meta, read_records
 from gradagree.verdict import Record, Verdict
 
@@ -48,8 +49,8 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def run_of(fake: str, modes: str, framework: str = "numpy_fake") -> list[str]:
-    options = ["--frameworks", framework, "--modes", modes, "--cases", "2", "--workers", "1", "--out", "results"]
-    return ["run", "--ext", fake, *options]
+    options = ["--frameworks", framework, "--modes", modes, "--cases", "2", "--workers", "1"]
+    return ["run", "--ext", fake, "--shrink", "0", "--out", "results", *options]
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
     def command(content: str, *options: str) -> tuple[int, str, list[Record]]:
         Path("mine.py").write_text(content)
-        ended = code(["run", "--ext", "mine.py", "--workers", "1", "--out", "results", *options])
+        ended = code(["run", "--ext", "mine.py", "--workers", "1", "--shrink", "0", "--out", "results", *options])
         error = capsys.readouterr().err
         assert "Traceback" not in error
         records = list(read_records(Path("results"))) if Path("results").exists() else []

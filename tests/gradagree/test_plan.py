@@ -14,7 +14,7 @@ from gradagree.arithmetics.model import FORMATS
 from gradagree.cases import Case
 from gradagree.drawing import REGIMES, STANDARD
 from gradagree.errors import UsageError
-from gradagree.plan import PROFILES, SLOW, Plan
+from gradagree.plan import LATER, PROFILES, SLOW, Plan
 from gradagree.reference.activations import Elu, Relu
 from gradagree.reference.errors import Huber, SumOfSquares
 from gradagree.returning import ONE_IN
@@ -86,7 +86,7 @@ def test_that_without_options_the_profile_for_ci_is_planned() -> None:
     plan = Plan.make()
     assert (plan.cases, plan.seed, plan.dtypes, plan.regimes) == (200, 0, ("float64", "float32"), STANDARD)
     assert plan == Plan.make(profile="ci")
-    assert plan.modes == {name: ONE_IN if name in SLOW else 1 for name in OFFERED if SLOW.get(name, True)}
+    assert plan.modes == {name: ONE_IN if name in SLOW else 1 for name in OFFERED if name not in LATER}
     assert plan.activations is plan.errors is None
 
 

@@ -32,7 +32,9 @@ PARAMETERS = [
 ]
 BENT = "prelu_by_column"
 """Its columns bend at 0, where it says which slope it has; kinks are listed for functions entry by entry."""
-KINKED = [error for error in ERRORS if type(error).kink is not ErrorFunction.kink]
+FAR = "ntxent"
+"""Its kinks are outputs far shorter than any here, and it has a test of its own."""
+KINKED = [error for error in ERRORS if type(error).kink is not ErrorFunction.kink and error.name != FAR]
 
 
 @pytest.mark.parametrize("activation", ENTRYWISE, ids=str)

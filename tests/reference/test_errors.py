@@ -13,7 +13,7 @@ import pytest
 from gradagree.arithmetics import Ball, Dual, Rounded
 from gradagree.arithmetics.ball import lift
 from gradagree.arithmetics.model import model
-from gradagree.judged import JudgedError
+from gradagree.judged_error import JudgedError
 from gradagree.reference import ErrorFunction, errors
 from gradagree.reference.samples import inside
 
@@ -22,6 +22,8 @@ BITS = 600
 EXAMPLES, OUTPUTS = 2, 6
 SHAPE = (EXAMPLES, OUTPUTS)
 ENTRIES = list(np.ndindex(SHAPE))
+OF_PAIRS = {"ntxent": (3, 4)}
+"""The shapes of outputs for error functions of pairs of examples, which are nothing, or constant, in a batch of two."""
 REGISTERED = [made for made in ErrorFunction.catalogue.values() if made.__module__.startswith("gradagree.reference")]
 DEFAULTS = [made() for made in REGISTERED]
 REDUCED = [made for made in DEFAULTS if hasattr(made, "reduction")]
@@ -55,8 +57,15 @@ VARIANTS = [
     errors.PolyCrossEntropy(epsilon=-0.5),
     errors.MultiMargin(p=2, margin=0.5, weight=PER_CLASS),
     errors.MultilabelSoftMargin(weight=PER_CLASS),
+    errors.Dice(weight=PER_CLASS, smooth=0.5, alpha=0.25, beta=0.875, together=True),
+    errors.Dice(weight=PER_CLASS, ignore_background=True, reduction="none"),
+    errors.DiceOfProbabilities(weight=PER_CLASS, smooth=0.5, alpha=0.25, beta=0.875),
+    errors.DiceOfProbabilities(together=True, ignore_background=True, reduction="none"),
+    errors.GeneralizedDice(smooth=0.5, eps=0.25, ignore_background=True),
+    errors.BinaryDice(smooth=0.25),
+    errors.Ntxent(temperature=0.5, eps=0.25),
 ]  # fmt: skip
-TOGETHER = (errors.CosineEmbedding, errors.PairwiseDistance, errors.TripletMargin)
+TOGETHER = (errors.CosineEmbedding, errors.Ntxent, errors.PairwiseDistance, errors.TripletMargin)
 """Several outputs have to move together to leave their kinks."""
 FORMULAS = ("absolute", "bce_logits", "cross_entropy", "huber", "mse", "sse")
 SPELLED_OUT = [made for made in (*DEFAULTS, errors.Huber(delta=0.375)) if made.name in FORMULAS]
@@ -71,6 +80,7 @@ class Planted:
         self.targets = error.targets
         self.domain = error.domain
         self.width = error.width
+        self.name = error.name
         self.kink = error.kink
 
 
@@ -78,14 +88,16 @@ def each(made: list[ErrorFunction]) -> Any:
     return pytest.mark.parametrize("error", made, ids=str)
 
 
-def outputs(scale: float = 1.0, domain: str = "real") -> np.ndarray:
+def outputs(error: Any, scale: float = 1.0) -> np.ndarray:
     """Twelve different odd multiples of 1/16, large and small, so that no two are equal and no one is a target."""
     odd = np.array([1, -3, 21, -47, 5, 77, -11, -33, 15, 2, -19, 63])
-    return inside(domain, (2 * odd + 1).reshape(SHAPE) / 16 * scale)
+    return inside(error.domain, (2 * odd + 1).reshape(OF_PAIRS.get(error.name, SHAPE)) / 16 * scale)
 
 
 def targets(error: Any) -> np.ndarray:
     """Of the kind and width that the error function takes."""
+    if error.name in OF_PAIRS:
+        return np.array([2, 0, 2])
     kind, shape = error.targets, (EXAMPLES, error.width(OUTPUTS))
     if kind == "classes":
         return np.array([2, 0])
@@ -110,8 +122,8 @@ def wrong_entries(error: Any, o: np.ndarray) -> list[tuple[int, int]]:
     """The entries on no kink whose sensitivity is not proved to be the slope of the value, to half of the bits."""
     t, sharp = targets(error), flint.arb(2) ** (-BITS // 2)
     sensitivity = lift(error.sensitivity(Ball.exact(o), t)).balls
-    smooth = ~np.broadcast_to(error.kink(o, t), SHAPE)
-    pairs = [(entry, sensitivity[entry], slope(error, o, t, entry)) for entry in ENTRIES if smooth[entry]]
+    smooth = ~np.broadcast_to(error.kink(o, t), o.shape)
+    pairs = [(entry, sensitivity[entry], slope(error, o, t, entry)) for entry in np.ndindex(o.shape) if smooth[entry]]
     small = [sharp * max(1, abs(y).upper()) for _, _, y in pairs]
     return [
         entry
@@ -123,16 +135,16 @@ def wrong_entries(error: Any, o: np.ndarray) -> list[tuple[int, int]]:
 @each(VARIANTS)
 @pytest.mark.parametrize("scale", [2.0**-40, 2.0**-4, 1.0, 2.0**10])
 def test_that_the_sensitivity_is_the_slope_of_the_value(error: ErrorFunction, scale: float) -> None:
-    assert wrong_entries(error, outputs(scale, error.domain)) == []
+    assert wrong_entries(error, outputs(error, scale)) == []
 
 
 @each(VARIANTS)
 @pytest.mark.parametrize("factor", [1 + 1e-9, -1.0, 0.5, OUTPUTS / EXAMPLES])
 def test_that_a_sensitivity_times_a_wrong_factor_is_found(error: ErrorFunction, factor: float) -> None:
     planted = Planted(error, lambda o, t: error.sensitivity(o, t) * factor)
-    o = outputs(2.0**-4, error.domain)
-    s, kinked = error.sensitivity(o, targets(error)), np.broadcast_to(error.kink(o, targets(error)), SHAPE)
-    sloping = [entry for entry in ENTRIES if s[entry] != 0 and not kinked[entry]]
+    o = outputs(error, 2.0**-4)
+    s, kinked = error.sensitivity(o, targets(error)), np.broadcast_to(error.kink(o, targets(error)), o.shape)
+    sloping = [entry for entry in np.ndindex(o.shape) if s[entry] != 0 and not kinked[entry]]
     assert sloping
     assert wrong_entries(planted, o) == sloping
 
@@ -140,10 +152,10 @@ def test_that_a_sensitivity_times_a_wrong_factor_is_found(error: ErrorFunction, 
 @each(DEFAULTS)
 @pytest.mark.parametrize("entry", [(0, 0), (1, 3)], ids=str)
 def test_that_a_sensitivity_wrong_in_one_entry_is_found_there(error: ErrorFunction, entry: tuple[int, int]) -> None:
-    here = np.zeros(SHAPE)
+    here = np.zeros(OF_PAIRS.get(error.name, SHAPE))
     here[entry] = 2.0**-70
     planted = Planted(error, lambda o, t: error.sensitivity(o, t) + here)
-    assert wrong_entries(planted, outputs(1.0, error.domain)) == [entry]
+    assert wrong_entries(planted, outputs(error)) == [entry]
 
 
 def jumps(error: Any, o: np.ndarray, t: np.ndarray, entry: tuple[int, int]) -> bool:
@@ -180,6 +192,15 @@ def test_that_two_embeddings_at_right_angles_are_a_kink() -> None:
     assert [jumps(error, o, t, (0, j)) for j in range(4)] == [False, True, True, False]
 
 
+def test_that_an_embedding_of_the_least_length_is_a_kink() -> None:
+    error, t = errors.Ntxent(temperature=0.5, eps=0.25), np.array([1, 0, 1])
+    o = np.array([[0.5, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    assert error.kink(o, t).tolist() == [[True] * 2, [False] * 2, [False] * 2]
+    along_it, across_it = ((0, 0), (0, 1))
+    assert [jumps(error, o, t, entry) for entry in (along_it, across_it, (1, 1))] == [True, False, False]
+    assert error.across(o, t)[across_it] == 0 != error.across(o, t)[along_it]
+
+
 def test_that_some_kink_is_marked_and_a_missing_mark_is_found() -> None:
     absolute, o = errors.Absolute(), np.zeros(SHAPE)
     assert absolute.kink(o, np.zeros(SHAPE)).all()
@@ -206,7 +227,7 @@ def expected_value(error: ErrorFunction, o: np.ndarray, t: np.ndarray) -> Any:
 
 @each(SPELLED_OUT)
 def test_that_the_value_is_the_formula_of_the_docstring(error: ErrorFunction) -> None:
-    o, t = outputs(), targets(error)
+    o, t = outputs(error), targets(error)
     value = error.value(Ball.exact(o), t).balls.item()
     assert value.overlaps(expected_value(error, o, t))
     assert value.rad() < flint.arb(2) ** (-BITS // 2)
@@ -215,7 +236,7 @@ def test_that_the_value_is_the_formula_of_the_docstring(error: ErrorFunction) ->
 
 @each(VARIANTS)
 def test_that_leading_axes_hold_one_network_each_and_inputs_are_unchanged(error: ErrorFunction) -> None:
-    scaled = [outputs(scale, error.domain) for scale in (1.0, 0.5, -1.0)]
+    scaled = [outputs(error, scale) for scale in (1.0, 0.5, -1.0)]
     o, t = np.stack(scaled), np.stack([targets(error)] * 3)
     before = o.copy(), t.copy()
     E, sensitivity = error.value(o, t), error.sensitivity(o, t)
@@ -230,7 +251,7 @@ def strays(error: ErrorFunction, framework: str, reference: ErrorFunction) -> bo
     """Whether the spelling is outside what a correct float32 program may compute."""
     module = pytest.importorskip(framework)
     make = module.tensor if framework == "torch" else module.numpy.asarray
-    o, t = outputs(0.25, error.domain).astype(np.float32).astype(float), targets(error)
+    o, t = outputs(error, 0.25).astype(np.float32).astype(float), targets(error)
     as_held = t if error.targets == "classes" else t.astype(np.float32)
     observed = getattr(error, framework)(make(o.astype(np.float32)), make(as_held), module)
     expected = JudgedError(reference, natural=True).value(Rounded.stored(o, model("float32")), t)

@@ -103,11 +103,6 @@ def test_that_what_lies_outside_the_one_sided_slopes_is_a_finding(
     assert "bent" in capsys.readouterr().out
 
 
-def test_that_survey_says_what_it_needs(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.code(["survey"]) == 2
-    assert "gradagree survey --kinks" in capsys.readouterr().err
-
-
 def test_that_a_page_names_both_dtypes_where_they_differ(tmp_path: Path) -> None:
     made = [
         Convention(

@@ -193,3 +193,11 @@ def test_that_no_records_are_a_page_of_nothing(meta: dict[str, Any]) -> None:
 def test_that_missing_records_are_listed(make: Callable[..., list[Record]]) -> None:
     words = Page(page_of(make(cases=2), {"plan": {"jax:jit": 1004}})).words
     assert f"not recorded jax jit planned, but the run has no record of it {shown_number(1000)}" in words
+
+
+def test_that_records_without_sharpness_make_a_page() -> None:
+    plain = {"case": "1", "spec": "2-1:id:sse:n1:f64:grid:s1", "sha256": "", "framework": "f", "version": "1"}
+    record = Record(**plain, mode="m", dtype="float64", verdict=Verdict.AGREE, ratio=0.5)
+    text = page_of([record])
+    assert "Distance over tolerance" in text
+    assert "Sharpness in numbers" not in text

@@ -157,3 +157,17 @@ def test_that_the_records_are_read_once_and_left_unchanged(every_verdict: list[R
     before = [msgspec.json.encode(r) for r in every_verdict]
     summarize({}, iter(every_verdict))
     assert [msgspec.json.encode(r) for r in every_verdict] == before
+
+
+def test_that_one_cause_in_several_modes_is_one_finding_that_tells_them() -> None:
+    found = [record(Verdict.DISAGREE, function="tanh", entry="dw[0,0]", mode=mode, ratio=2.0) for mode in "aab"]
+    (finding,) = summarize({}, found).findings
+    assert (finding.count, finding.words) == (3, "jax a 2, b 1")
+    (alone,) = summarize({}, found[:2]).findings
+    assert alone.words == "jax a"
+
+
+def test_that_errors_that_name_no_box_are_told_apart_by_their_words_and_not_by_their_numbers() -> None:
+    reasons = ("raised E: 3 is odd", "raised E: 5 is odd", "raised F: 3 is odd")
+    summary = summarize({}, [record(Verdict.CRASHED, reason=reason) for reason in reasons])
+    assert sorted(finding.count for finding in summary.findings) == [1, 2]

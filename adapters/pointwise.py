@@ -1,0 +1,85 @@
+"""One function alone on an array of points: its value, its slope and its second derivative, in every mode.
+
+An elementwise function maps an array to one of its shape. Any other maps rows to rows: there `k` is the output that is
+differentiated and `j` the input, and the answer is the whole Jacobian (rows, outputs, inputs), or for one output the
+Hessian (rows, inputs, inputs). Points and constants (targets) are the framework's arrays.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from gradagree.adapters.adapter import Adapter
+from gradagree.adapters.problem import Unsupported
+from gradagree.reference import Activation, ErrorFunction
+
+__all__ = ["Pointwise", "by_itself", "by_library"]
+
+Function = Callable[..., Any]
+
+
+class Pointwise:
+    """A framework's ways: from (f, x, constants, directions) to an array. directions: pairs (k, j), or None."""
+
+    values: dict[str, Function]
+    slopes: dict[str, Function]
+    seconds: dict[str, Function]
+    pads: bool = False
+    """Whether it compiles anew for every number of points, so that round numbers are asked."""
+
+    def ways(self, quantity: str) -> dict[str, Function]:
+        return {"value": self.values, "slope": self.slopes, "second": self.seconds}[quantity]
+
+
+def by_itself(function: Activation | ErrorFunction, adapter: Adapter, dtype: str) -> Function:
+    """The framework's own form of a function, entry by entry or row by row: nothing is summed.
+
+    Raises Unsupported where the class does not spell it.
+    """
+    import numpy as np
+
+    if isinstance(function, Activation) and function.own_weights:
+        own = {
+            name: adapter.constant(np.asarray(float(getattr(function, name))), dtype) for name in function.own_weights
+        }
+        return adapter.spelling(function.holding(**own))
+    return adapter.spelling(unreduced(function))
+
+
+def by_library(function: ErrorFunction, adapter: Adapter, library: str) -> Function:
+    """The form that a library of the framework gives: ``optax(o, t, optax, jax)``. Raises Unsupported."""
+    import importlib
+
+    method = getattr(unreduced(function), library, None)
+    if method is None:
+        raise Unsupported(f"{function.name} is not spelled with {library}")
+    module = importlib.import_module(library)
+
+    def applied(*operands: Any) -> Any:
+        found = method(*operands, module, adapter.framework)
+        if found is None:
+            raise Unsupported(f"{library} has no {function} with these parameters")
+        return found
+
+    return applied
+
+
+def unreduced(function: Any) -> Any:
+    """An error function that gives the errors of single entries or examples, where it has a reduction."""
+    if isinstance(function, Activation) or not hasattr(function, "_gathered"):
+        return function
+    alone = copy.copy(function)
+    object.__setattr__(alone, "reduction", "none")
+    object.__setattr__(alone, "_gathered", lambda e, asarray: e)
+    return alone
+
+
+def takes(adapter: Adapter) -> str:
+    """Where the framework's own points are at home: torch or jax. Raises Unsupported for any other."""
+    for kind in inspect.getmro(type(adapter)):
+        if vars(kind).get("name") in ("torch", "jax"):
+            return str(vars(kind)["name"])
+    raise Unsupported(f"{adapter.name}: no survey of single functions is written for it")

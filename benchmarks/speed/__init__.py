@@ -1,0 +1,1 @@
+"""How long a verdict takes: beside the bare frameworks, beside other checkers, by size, and over a long run."""

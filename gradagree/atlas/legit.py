@@ -1,0 +1,120 @@
+"""What is legitimate near a doubted answer: at a jump all between its sides, elsewhere what a nearby input has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import flint
+import numpy as np
+
+from gradagree.arithmetics.ball import Ball, precision
+from gradagree.arithmetics.model import FORMULA, Format
+from gradagree.atlas.numbers import ulp
+from gradagree.atlas.proved import Formula
+from gradagree.atlas.sides import BITS, FEW_BITS, middles, moved_by, sides, steps_of
+
+__all__ = ["MOST", "Sides", "simplest"]
+
+MOST = 1500
+"""Points whose sides are looked at, the simplest first."""
+WITHIN = 16
+SMOOTH = 2.0**-64
+"""Beside the function's size: what changes less from side to side does not jump."""
+MOSTLY = 0.95
+
+
+def simplest(x: np.ndarray) -> np.ndarray:
+    """The rows of x in order: those with the fewest significant bits first, then those nearest to 1 in size."""
+    rows = np.where(np.isfinite(x), x, 0.0).reshape(len(x), -1)
+    mantissa, exponent = np.frexp(rows)
+    scaled = np.ldexp(np.abs(mantissa), 53).astype(np.int64)
+    bits = np.where(scaled == 0, 0, 53 - np.log2(np.where(scaled == 0, 1, scaled & -scaled)))
+    far = np.where(rows == 0, 0, np.abs(exponent - 1))
+    return np.lexsort((far.sum(axis=1), (4 * bits + far).sum(axis=1)))
+
+
+@dataclass
+class Sides:
+    """What is true around points that were doubted: kept, for every mode asks about the same points.
+
+    low and high are the ends of what is legitimate at a jump, near_low and near_high of what inputs have that are
+    within 8 units of the last place; looked says for which points.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+    near_low: np.ndarray
+    near_high: np.ndarray
+    jumps: np.ndarray
+    looked: np.ndarray
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...]) -> Sides:
+        """Nothing is known yet."""
+        low, high, near_low, near_high = (np.full(shape, x) for x in (0.0, 0.0, np.nan, np.nan))
+        return cls(low, high, near_low, near_high, np.zeros(shape, dtype=bool), np.zeros(shape[0], dtype=bool))
+
+    def look(
+        self, rows: np.ndarray, formula: Formula, points: np.ndarray, targets: Any, quantity: str, form: Format,
+        kinks: Sequence[float], scale: np.ndarray, one: float,
+    ) -> None:  # fmt: skip
+        """Look around these points (rows are their places).
+
+        scale is the function's size there, one what an input is at least as large as where it meets a constant.
+        """
+        self.looked[rows] = True
+        with precision(FEW_BITS), np.errstate(all="ignore"):
+            size = np.maximum(np.abs(points).reshape(len(points), -1).max(axis=1), one)
+            steps = np.array([flint.arb(float(FORMULA * form.u * x)) for x in size], dtype=object)
+            steps = np.broadcast_to(steps.reshape(-1, *[1] * (points.ndim - 1)), points.shape)
+            near = [middles(formula, side, targets) for side in moved_by(points, steps)]
+            self.near_low[rows], self.near_high[rows] = np.minimum.reduce(near), np.maximum.reduce(near)
+        wide = doubtful(formula, points, targets, form, kinks)
+        if wide.any():
+            targets = targets if targets is None else targets[wide]
+            self._jumps(rows[wide], formula, points[wide], targets, quantity, form, kinks, scale[wide])
+
+    def _jumps(
+        self, rows: np.ndarray, formula: Formula, points: np.ndarray, targets: Any, quantity: str, form: Format,
+        kinks: Sequence[float], scale: np.ndarray,
+    ) -> None:  # fmt: skip
+        with precision(BITS), np.errstate(all="ignore"):
+            found = [middles(formula, side, targets) for side in sides(points, form, kinks)]
+            low, high = np.fmin.reduce(found), np.fmax.reduce(found)
+            jumps = (high - low) > WITHIN * ulp(np.fmax(np.abs(low), np.abs(high)), form)
+            jumps &= (high - low) > SMOOTH * scale.reshape(-1, *[1] * (low.ndim - 1))
+        if quantity != "value":
+            low, high = np.where(jumps, np.fmin(low, 0), low), np.where(jumps, np.fmax(high, 0), high)
+        self.low[rows], self.high[rows], self.jumps[rows] = low, high, jumps
+
+    def inside(self, given: np.ndarray, form: Format) -> np.ndarray:
+        """Where an answer lies between what is true on all sides of a jump."""
+        return self.jumps & between(given, self.low, self.high, form)
+
+    def nearby(self, given: np.ndarray, doubted: np.ndarray, form: Format) -> np.ndarray:
+        """Where an answer is that of a nearby input; everywhere, if nearly all that were looked at are."""
+        found = between(given, self.near_low, self.near_high, form)
+        looked = np.broadcast_to(self.looked.reshape(-1, *[1] * (given.ndim - 1)), given.shape) & doubted
+        if looked.any() and np.mean(found[looked]) >= MOSTLY:
+            found = found | (doubted & ~looked)
+        return found
+
+
+def between(given: np.ndarray, low: np.ndarray, high: np.ndarray, form: Format) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        slack = WITHIN * ulp(np.fmax(np.abs(low), np.abs(high)), form)
+        return np.asarray((given >= low - slack) & (given <= high + slack))
+
+
+def doubtful(formula: Formula, points: np.ndarray, targets: Any, form: Format, kinks: Sequence[float]) -> np.ndarray:
+    """Where one ball around the point and its sides is not mapped to a narrow one."""
+    with precision(FEW_BITS), np.errstate(all="ignore"):
+        step = steps_of(points, form, kinks)
+        around = np.frompyfunc(lambda x, d: (x - d).union(x + d), 2, 1)(Ball.exact(points).balls, step)
+        found = formula(Ball(around)) if targets is None else formula(Ball(around), targets)
+        if not isinstance(found, Ball):
+            return np.zeros(len(points), dtype=bool)
+        wide = ~(found.radius <= ulp(found.middle, form))
+    return np.broadcast_to(wide.reshape(len(wide), -1).any(axis=1), (len(points),))

@@ -1,0 +1,89 @@
+"""Whether an answer depends on where in a vector its input stands, and on how long the vector is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from gradagree.arithmetics.model import FORMATS
+from gradagree.atlas.classes import Code
+from gradagree.atlas.hitting import Hit
+from gradagree.atlas.numbers import ulp
+from gradagree.atlas.proved import Truth
+from gradagree.atlas.subject import Subject
+
+__all__ = ["chosen", "moved", "windows"]
+
+POINTS = 509
+"""A prime number, so that windows begin everywhere."""
+MIXING = 197
+"""Prime, so that each window holds inputs of all sizes."""
+LENGTHS = range(1, 68)
+ORDINARY = (2.0**-14, 2.0**9)
+
+
+def chosen(subject: Subject) -> np.ndarray:
+    """Some of the points: those of ordinary size, evenly, and some of the others; mixed."""
+    size = np.abs(subject.points).reshape(len(subject.points), -1).max(axis=1)
+    ordinary = (size >= ORDINARY[0]) & (size <= ORDINARY[1])
+    parts = [np.flatnonzero(ordinary), np.flatnonzero(~ordinary)]
+    counts = (POINTS - 80, 80)
+    found = np.concatenate(
+        [part[np.unique(np.linspace(0, len(part) - 1, count).astype(int))] if len(part) else part
+         for part, count in zip(parts, counts, strict=True)]
+    )  # fmt: skip
+    return found[np.arange(len(found)) * MIXING % len(found)] if len(found) % MIXING else found
+
+
+def windows(count: int, turns: int) -> tuple[tuple[int, int], ...]:
+    """Every point alone, if asked for several turns, and vectors of each length, so many of each."""
+    found = [(k, k + 1) for k in range(count)] if turns > 1 else []
+    for n in LENGTHS:
+        if n < count:
+            found += [
+                ((n * 61 + turn * 173) % (count - n), (n * 61 + turn * 173) % (count - n) + n) for turn in range(turns)
+            ]
+    return tuple(found)
+
+
+def moved(
+    subject: Subject,
+    quantity: str,
+    framework: str,
+    mode: str,
+    whole: np.ndarray,
+    parts: np.ndarray,
+    asked: Any,
+    truth: Truth,
+) -> Iterator[Hit]:
+    """The hit of the simplest point whose answer in some window has other bits than among all points."""  # fmt: skip
+    places = np.concatenate([np.arange(start, stop) for start, stop in asked])
+    lengths = np.concatenate([np.full(stop - start, stop - start) for start, stop in asked])
+    offsets = np.concatenate([np.arange(stop - start) for start, stop in asked])
+    whole = np.reshape(whole, truth.high.shape)
+    parts = np.reshape(parts, (len(places), *whole.shape[1:]))
+    apart = (parts != whole[places]) & ~(np.isnan(parts) & np.isnan(whole[places]))
+    finite = ~np.isinf(subject.points).reshape(len(subject.points), -1).any(axis=1)
+    apart &= finite[places].reshape(-1, *[1] * (apart.ndim - 1))
+    if not apart.any():
+        return
+    with np.errstate(all="ignore"):
+        larger = np.fmax(np.abs(parts), np.abs(whole[places]))
+        gap = np.abs(parts - whole[places]) / ulp(larger, FORMATS[subject.dtype])
+    gap = np.where(apart, np.where(np.isfinite(gap), gap, np.inf), 0.0)
+    most = gap.reshape(len(gap), -1).max(axis=1)
+    rank = np.empty(len(subject.points), dtype=int)
+    rank[subject.order] = np.arange(len(rank))
+    worst = np.flatnonzero(most >= most.max() / 4)
+    best = worst[np.argmin(rank[places[worst]])]
+    entry = tuple(map(int, np.argwhere(apart[best])[0])) if apart.ndim > 1 else ()
+    first = int(places[best])
+    x = subject.points[np.unique(places[apart.reshape(len(apart), -1).any(axis=1)])]
+    x = x[~np.isnan(x)] if not np.isnan(x).all() else np.zeros(1)
+    yield Hit(
+        subject.at(slice(first, first + 1)), quantity, framework, mode, Code.SHAPE, "ordinary", int(apart.sum()),
+        float(x.min()), float(x.max()), (0, *entry), float(parts[(best, *entry)]), float(truth.high[(first, *entry)]),
+        float(most.max()), f"entry {int(offsets[best])} of {int(lengths[best])}", float(whole[(first, *entry)]),
+    )  # fmt: skip

@@ -1,0 +1,142 @@
+"""What a survey looks at: functions, frameworks, modes, dtypes, and how closely."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gradagree.adapters import Adapter
+from gradagree.arithmetics.model import FORMATS
+from gradagree.atlas.asker import LIBRARIES
+from gradagree.atlas.variants import variants
+from gradagree.casetext import split_outside_parentheses
+from gradagree.errors import UsageError, nearest
+from gradagree.reference import Activation, ContractError, ErrorFunction
+
+__all__ = ["PROFILES", "Profile", "Survey"]
+
+Function = Activation | ErrorFunction
+QUICK_MODES = (
+    "torch:eager", "torch:backward", "torch:forward", "torch:reverse-reverse", "torch:forward-reverse",
+    "jax:jit", "jax:reverse-reverse", "optax:jit", "optax:reverse-reverse",
+)  # fmt: skip
+"""Other parameters than the defaults are looked at in these modes only, but by nightly."""
+SLOW = ("torch:compile",)
+"""Modes that only nightly asks for, or who names them."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """density and narrow are the points in an ordinary binade for wide dtypes and 16 bits, 0 for all numbers.
+
+    thorough: each example is asked once more, and jax for other lengths; slow: compilers that take seconds.
+    """
+
+    dtypes: tuple[str, ...]
+    density: int
+    narrow: int
+    parameters: bool
+    turns: int
+    modes: tuple[str, ...] | None
+    thorough: bool = True
+    slow: bool = False
+
+
+PROFILES = {
+    "quick": Profile(("float32", "float16"), 8, 16, False, 2, QUICK_MODES, thorough=False),
+    "ci": Profile(tuple(FORMATS), 32, 0, True, 2, None),
+    "nightly": Profile(tuple(FORMATS), 128, 0, True, 6, None, slow=True),
+}
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Functions with their parameters, libraries (frameworks, and optax), dtypes, and the modes that are wanted."""
+
+    functions: tuple[Function, ...]
+    libraries: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    modes: tuple[str, ...] | None
+    profile: Profile
+
+    @classmethod
+    def make(
+        cls, *, profile: str = "quick", activations: str | None = None, errors: str | None = None,
+        frameworks: str | None = None, modes: str | None = None, dtypes: str | None = None,
+        own: Sequence[type[Function]] = (),
+    ) -> Survey:  # fmt: skip
+        """What options stand for, each a comma-separated list. Raises UsageError, naming what is unknown."""
+        if profile not in PROFILES:
+            raise UsageError(f"--profile: unknown profile {profile!r}; {nearest(profile, PROFILES)}")
+        chosen = PROFILES[profile]
+        functions = _functions(activations, errors, own)
+        if chosen.parameters:
+            functions = list(dict.fromkeys([*functions, *(one for f in functions for one in variants(f))]))
+        libraries = _names("--frameworks", frameworks, [*Adapter.catalogue, *LIBRARIES])
+        wanted = _names("--dtypes", dtypes, list(FORMATS)) if dtypes else chosen.dtypes
+        return cls(tuple(functions), tuple(libraries), tuple(wanted), _modes(modes, libraries, chosen), chosen)
+
+    def density(self, dtype: str) -> int:
+        return self.profile.narrow if FORMATS[dtype].precision <= 11 else self.profile.density
+
+    def asks(self, library: str, mode: str, function: Function) -> bool:
+        """Whether a mode of a library is looked at."""
+        if self.modes is not None:
+            return f"{library}:{mode}" in self.modes or mode in self.modes
+        if self.profile.slow:
+            return True
+        usual = str(function) == function.name or library not in MODES
+        return f"{library}:{mode}" not in SLOW if usual else f"{library}:{mode}" in QUICK_MODES
+
+
+MODES = {
+    "torch": ("eager", "vmap", "compile", "backward", "grad", "forward", "reverse-reverse", "forward-reverse",
+              "reverse-forward"),
+    "jax": ("eager", "jit", "vmap", "grad", "forward", "reverse-reverse", "forward-reverse", "reverse-forward"),
+}  # fmt: skip
+
+
+def _modes(text: str | None, libraries: Sequence[str], profile: Profile) -> tuple[str, ...] | None:
+    if text is None:
+        return profile.modes
+    offered = [f"{name}:{mode}" for name in libraries for mode in MODES.get(LIBRARIES.get(name, name), ())]
+    if text == "all":
+        return tuple(offered)
+    bare = [name.partition(":")[2] for name in offered]
+    parts = [part.strip() for part in text.split(",")]
+    for part in parts:
+        if part not in offered and part not in bare:
+            raise UsageError(f"--modes: no mode {part!r} in {', '.join(libraries)}; {nearest(part, [*offered, *bare])}")
+    return tuple(parts)
+
+
+def _names(option: str, text: str | None, known: Sequence[str]) -> list[str]:
+    if text is None or text == "all":
+        return list(known)
+    wanted = [part.strip() for part in text.split(",")]
+    for name in wanted:
+        if name not in known:
+            raise UsageError(f"{option}: unknown name {name!r}; {nearest(name, known)}")
+    return list(dict.fromkeys(wanted))
+
+
+def _functions(activations: str | None, errors: str | None, own: Sequence[type[Function]]) -> list[Function]:
+    """Those that are named; of a kind that is not named all, but none if the other kind is named."""
+    if activations is None and errors is None:
+        return [kind() for kind in own] if own else [*_all(Activation), *_all(ErrorFunction)]
+    found: list[Function] = []
+    for option, text, kind in (("--activations", activations, Activation), ("--errors", errors, ErrorFunction)):
+        if text == "all":
+            found += _all(kind)
+        elif text is not None and text != "none":
+            try:
+                found += [kind.named(part.strip()) for part in split_outside_parentheses(text, ",")]
+            except ContractError as wrong:
+                raise UsageError(f"{option}: {wrong}") from None
+    if not found:
+        raise UsageError("survey: name an activation or an error function")
+    return found
+
+
+def _all(kind: type[Activation] | type[ErrorFunction]) -> list[Function]:
+    return [kind.catalogue[name]() for name in sorted(kind.catalogue)]

@@ -1,0 +1,197 @@
+"""What is true at many points, proved in two stages.
+
+1. The reference's formula in float64, with the radius of rounded arithmetic around it: all that a program with
+   correctly rounded operations, and library functions within 12 units, may compute lies in it, the truth too. Where
+   both ends of the interval round to one number of the dtype, that number is the truth's. Not for float64.
+2. Everywhere else, balls: first around many points at once (where a function is saturated one ball settles thousands),
+   then point by point, at a precision that is raised until both ends round to one number or 2^-100 is reached.
+
+What is shown as a finding is proved by balls alone (`prove_at`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import flint
+import numpy as np
+
+from gradagree.arithmetics.ball import Ball, precision
+from gradagree.arithmetics.model import FORMATS, Format, model
+from gradagree.arithmetics.rounded import Rounded
+from gradagree.atlas.numbers import rounded_to, ulp
+
+__all__ = ["Truth", "prove", "prove_at"]
+
+LADDER = (128, 320, 1280, 4096)
+BLOCKS = (2048, 128, 16)
+SHARP = 1 / 16
+"""A radius in float64 is good enough if it is below this share of an ulp."""
+ENOUGH = 100
+FAR = flint.arb(2) ** 1100, flint.arb(2) ** 1101
+"""What stands for infinity: all numbers between these."""
+
+Formula = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The true number as high + low, its correctly rounded value, and where both are known.
+
+    known is 0 where nothing is proved, 1 by float64 with a radius, 2 by balls, 3 by balls on all sides of a point at
+    which the formula has no answer.
+    """
+
+    high: np.ndarray
+    low: np.ndarray
+    nearest: np.ndarray
+    known: np.ndarray
+
+
+def prove(formula: Formula, points: np.ndarray, targets: np.ndarray | None, dtype: str, exact: bool = False) -> Truth:
+    """The truth at every point (first axis). exact says that targets are class numbers."""
+    form = FORMATS[dtype]
+    with np.errstate(all="ignore"):
+        shape = np.shape(formula(*operands(points[:1], targets, slice(0, 1), lambda x: x, exact)))[1:]
+        high, low = np.zeros((len(points), *shape)), np.zeros((len(points), *shape))
+        made = Truth(high, low, np.full(high.shape, np.nan), np.zeros(high.shape, dtype=np.int8))
+        if dtype != "float64":
+            _by_float64(made, formula, points, targets, form, exact)
+        if points.ndim == 1 and targets is None:
+            _by_blocks(made, formula, points, form)
+        _by_balls(made, formula, points, targets, form, exact)
+    return made
+
+
+def prove_at(
+    formula: Formula, points: np.ndarray, targets: np.ndarray | None, dtype: str, exact: bool = False
+) -> Truth:
+    """The same by balls alone."""
+    with np.errstate(all="ignore"):
+        shape = np.shape(formula(*operands(points[:1], targets, slice(0, 1), lambda x: x, exact)))[1:]
+        zero = np.zeros((len(points), *shape))
+        made = Truth(zero, zero.copy(), np.full(zero.shape, np.nan), np.zeros(zero.shape, dtype=np.int8))
+        _by_balls(made, formula, points, targets, FORMATS[dtype], exact)
+    return made
+
+
+def operands(points: Any, targets: Any, rows: Any, make: Callable[[Any], Any], exact: bool) -> tuple[Any, ...]:
+    if targets is None:
+        return (make(points),)
+    return make(points), targets[rows] if exact else make(targets[rows])
+
+
+def _by_float64(made: Truth, formula: Formula, points: Any, targets: Any, form: Format, exact: bool) -> None:
+    ours = model("float64")
+    found = formula(*operands(points, targets, slice(None), lambda x: Rounded.stored(x, ours), exact))
+    value, radius = (found.value, found.radius) if isinstance(found, Rounded) else (np.asarray(found), 0.0)
+    value, radius = np.broadcast_to(value, made.high.shape), np.broadcast_to(radius, made.high.shape)
+    lower, upper = rounded_to(value - radius, form), rounded_to(value + radius, form)
+    settled = np.isfinite(value) & (lower == upper) & (radius <= SHARP * ulp(value, form))
+    finite = np.isfinite(points).reshape(len(points), -1).all(axis=1)
+    settled &= finite.reshape(-1, *[1] * (settled.ndim - 1))
+    _settle(made, settled, value, 0.0, lower, 1)
+
+
+def _settle(made: Truth, where: np.ndarray, high: Any, low: Any, nearest: Any, known: int) -> None:
+    for part, x in ((made.high, high), (made.low, low), (made.nearest, nearest), (made.known, known)):
+        part[where] = np.broadcast_to(x, where.shape)[where]
+
+
+def _by_blocks(made: Truth, formula: Formula, points: np.ndarray, form: Format) -> None:
+    """Balls around many neighbouring points that are still open."""
+    for size in BLOCKS:
+        open = np.flatnonzero((made.known == 0) & np.isfinite(points))
+        open = open[np.argsort(points[open], kind="stable")]
+        blocks = [open[start : start + size] for start in range(0, len(open), size)]
+        if not blocks:
+            return
+        with precision(LADDER[0]):
+            ends = [flint.arb(float(points[b[0]])).union(flint.arb(float(points[b[-1]]))) for b in blocks]
+            found = formula(Ball(np.array(ends, dtype=object)))
+            lower, upper = ends_of(found, len(blocks), form)
+        for block, low, high in zip(blocks, lower, upper, strict=True):
+            if low == high:
+                made.high[block], made.nearest[block], made.known[block] = finite_or_0(low), low, 2
+
+
+def balled(x: Any) -> Ball:
+    """Numbers as they are; infinity as all numbers from 2^1100 to 2^1101."""
+    made = Ball.exact(x)
+    for sign in (1, -1):
+        where = np.asarray(x) == sign * np.inf
+        if where.any():
+            made.balls[where] = sign * FAR[0].union(FAR[1])
+    return made
+
+
+def finite_or_0(x: float) -> float:
+    return x if np.isfinite(x) else 0.0
+
+
+def ends_of(found: Any, count: int, form: Format) -> tuple[list[float], list[float]]:
+    """Both ends of each ball, rounded to the format; NaN and 0 where there are none."""
+    if not isinstance(found, Ball):
+        plain = rounded_to(np.broadcast_to(np.asarray(found, dtype=float), (count,)), form)
+        return list(plain), list(plain)
+    balls = np.broadcast_to(found.balls, (count,))
+    return [_end(ball, form, "lower") for ball in balls], [_end(ball, form, "upper") for ball in balls]
+
+
+def _end(ball: Any, form: Format, side: str) -> float:
+    if ball.is_nan() or not ball.is_finite():
+        return float("nan")
+    end = getattr(ball, side)()
+    if abs(end) > flint.arb(form.largest) * 2:
+        return float("inf") if end > 0 else float("-inf")
+    if abs(end) < flint.arb(form.smallest) / 2:
+        return 0.0
+    if form.precision == FORMATS["float64"].precision:
+        return float(end)
+    return float(rounded_to(np.asarray(_nudged(end, side)), form))
+
+
+def _nudged(end: Any, side: str) -> float:
+    """A float64 on the far side of the end."""
+    x = float(end)
+    if flint.arb(x) == end:
+        return x
+    return float(np.nextafter(x, np.inf if side == "upper" else -np.inf))
+
+
+def _by_balls(made: Truth, formula: Formula, points: Any, targets: Any, form: Format, exact: bool) -> None:
+    """Point by point, at one precision after the other."""
+    told = ~np.isnan(points).reshape(len(points), -1).any(axis=1)
+    for bits in LADDER:
+        open = np.flatnonzero((made.known == 0).reshape(len(points), -1).any(axis=1) & told)
+        if not len(open):
+            return
+        with precision(bits):
+            found = formula(*operands(points[open], targets, open, balled, exact))
+            balls = found.balls if isinstance(found, Ball) else Ball.exact(found).balls
+            balls = np.broadcast_to(balls, (len(open), *made.high.shape[1:]))
+            read = READ(balls, form)
+        high, low, nearest, known = (np.asarray(part, dtype=np.float64) for part in read)
+        fresh = np.zeros(made.known.shape, dtype=bool)
+        fresh[open] = (known > 0) & (made.known[open] == 0)
+        new = (known > 0) & (made.known[open] == 0)
+        made.high[fresh], made.low[fresh], made.nearest[fresh], made.known[fresh] = high[new], low[new], nearest[new], 2
+
+
+def _read(ball: Any, form: Format) -> tuple[float, float, float, int]:
+    """high, low, nearest, and 1 if the ball is narrow enough."""
+    if not ball.is_finite():
+        return 0.0, 0.0, float("nan"), 0
+    lower, upper = _end(ball, form, "lower"), _end(ball, form, "upper")
+    narrow = ball.rad() == 0 or ball.rel_accuracy_bits() >= ENOUGH
+    if lower != upper and not narrow:
+        return 0.0, 0.0, float("nan"), 0
+    if not np.isfinite(upper if lower == upper else float(ball.mid())):
+        return 0.0, 0.0, upper, 1
+    high = float(ball.mid())
+    return high, float((ball - flint.arb(high)).mid()), lower if lower == upper else high, 1
+
+
+READ = np.frompyfunc(_read, 2, 4)

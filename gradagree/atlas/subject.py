@@ -1,0 +1,125 @@
+"""One function in one dtype, with the points at which it is looked at."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradagree.arithmetics.ball import Ball
+from gradagree.arithmetics.model import FORMATS
+from gradagree.atlas.formulas import formula, is_rows
+from gradagree.atlas.legit import Sides, simplest
+from gradagree.atlas.messages import Question
+from gradagree.atlas.numbers import rounded_to
+from gradagree.atlas.points import numbers, pairs
+from gradagree.atlas.rows import WIDE, rows, wide
+from gradagree.reference import Activation, ErrorFunction
+
+__all__ = ["Subject"]
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """points (N,), or (N, n) rows; targets (N, width), or (N,) class numbers, or None."""
+
+    function: Activation | ErrorFunction
+    dtype: str
+    points: np.ndarray
+    targets: np.ndarray | None = None
+    ks: tuple[int, ...] | None = None
+    js: tuple[int, ...] | None = None
+
+    @classmethod
+    def of(cls, function: Activation | ErrorFunction, dtype: str, density: int) -> Subject:
+        """The function at its points; density as in `points.numbers`."""
+        with np.errstate(all="ignore"):
+            if not is_rows(function):
+                if isinstance(function, Activation):
+                    return cls(function, dtype, numbers(function, dtype, density))
+                return cls(function, dtype, *pairs(function, dtype, density))
+            x, targets = rows(function, dtype, density)
+        n = x.shape[1]
+        m = (function.width(n) or 1) if isinstance(function, Activation) else 1
+        return cls(function, dtype, x, targets, tuple(range(m)), tuple(range(n)))
+
+    @classmethod
+    def wide(cls, function: Activation | ErrorFunction, dtype: str) -> Subject | None:
+        """The function at very wide rows, of whose Jacobians one row and of whose Hessians one column is looked at."""
+        made = wide(function) if is_rows(function) else None
+        return None if made is None else cls(function, dtype, *made, (0,), (0,))
+
+    @property
+    def is_wide(self) -> bool:
+        return self.points.ndim == 2 and self.points.shape[1] >= WIDE
+
+    @property
+    def kind(self) -> str:
+        return "activation" if isinstance(self.function, Activation) else "error"
+
+    @property
+    def classes(self) -> bool:
+        """Whether targets are class numbers."""
+        return getattr(self.function, "targets", "") == "classes"
+
+    @property
+    def constants(self) -> tuple[np.ndarray, ...]:
+        return () if self.targets is None else (self.targets,)
+
+    @property
+    def differences(self) -> np.ndarray | None:
+        """Targets that outputs are compared with, entry by entry."""
+        t = self.targets
+        real = getattr(self.function, "targets", "") == "real" and t is not None and t.shape == self.points.shape
+        return t if real else None
+
+    @property
+    def unfit(self) -> str:
+        """The parameter that is lost in the dtype, or nothing."""
+        form = FORMATS[self.dtype]
+        for name, value in vars(self.function).items():
+            if (
+                isinstance(value, float)
+                and value
+                and abs(rounded_to(np.asarray(value), form) - value) > form.u * abs(value)
+            ):
+                return f"{name}={value:g} is no number of {self.dtype}"
+        return ""
+
+    def formula(self, quantity: str) -> Callable[..., Any]:
+        return formula(self.function, quantity, self.ks, self.js)
+
+    def ball_targets(self) -> Any:
+        """Targets as formulas on balls take them."""
+        return self.targets if self.targets is None or self.classes else Ball.exact(self.targets)
+
+    def question(self, quantity: str, mode: str, windows: Any = None) -> Question:
+        return Question(
+            self.kind, str(self.function), self.dtype, quantity, mode, self.points, self.constants, self.ks, self.js,
+            windows,
+        )  # fmt: skip
+
+    @functools.cached_property
+    def sides(self) -> dict[str, Sides]:
+        """What was found on the sides of doubted points, by quantity."""
+        return {}
+
+    def at(self, places: Any) -> Subject:
+        """The same function at some of the points."""
+        targets = None if self.targets is None else self.targets[places]
+        return dataclasses.replace(self, points=self.points[places], targets=targets)
+
+    @functools.cached_property
+    def order(self) -> np.ndarray:
+        """The points' places, the simplest points first; of equal ones those with the simplest targets."""
+        rank = np.empty(len(self.points), dtype=int)
+        rank[simplest(self.points)] = np.arange(len(self.points))
+        if self.targets is not None and self.targets.size and not self.classes:
+            by_target = np.empty(len(self.points), dtype=int)
+            by_target[simplest(self.targets)] = np.arange(len(self.points))
+            rank = rank + by_target
+        return np.argsort(rank, kind="stable")

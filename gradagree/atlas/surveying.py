@@ -1,0 +1,149 @@
+"""The survey: every function alone, in every dtype, quantity, framework and mode, against proof."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from gradagree.atlas.asking import AskedProcess
+from gradagree.atlas.conventions import AtKink, at_kinks
+from gradagree.atlas.curves import Curve, curve
+from gradagree.atlas.finding import Finding
+from gradagree.atlas.formulas import QUANTITIES
+from gradagree.atlas.hitting import Hit, differing, hits
+from gradagree.atlas.joining import joined
+from gradagree.atlas.looking import Look, Row, looked, row
+from gradagree.atlas.messages import Failure, Hello
+from gradagree.atlas.moves import Moves, moves_judged, moves_of, speaks
+from gradagree.atlas.profiles import Survey
+from gradagree.atlas.store import truth_of
+from gradagree.atlas.subject import Subject
+
+__all__ = ["Surveyed", "surveyed"]
+
+PROCESSES = {"jax": 2}
+"""It compiles for longer than the others compute."""
+AHEAD = 6
+"""Subjects that are asked before the first of them is judged."""
+
+Asked = dict[tuple[str, str, str], "Future[Any] | None"]
+"""By library, quantity and mode; None is not asked."""
+
+
+@dataclass
+class Surveyed:
+    """All rows, the findings, the worst first, and curves for the pages."""
+
+    rows: list[Row] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
+    conventions: list[AtKink] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+    unshown: int = 0
+
+
+def surveyed(
+    plan: Survey, extensions: Sequence[str] = (), progress: Callable[[str], Any] = lambda text: None
+) -> Surveyed:
+    """Ask, prove, measure and join. Libraries that are not installed are named in `absent`."""
+    found = Surveyed()
+    with ExitStack() as stack:
+        processes = {
+            name: [stack.enter_context(AskedProcess(name, extensions)) for _ in range(PROCESSES.get(name, 1))]
+            for name in plan.libraries
+        }
+        hellos = {name: theirs[0].hello for name, theirs in processes.items()}
+        for name, hello in hellos.items():
+            if isinstance(hello, Failure):
+                found.absent[name] = hello.reason
+            else:
+                found.versions[name] = hello.version
+        here = {name: hello for name, hello in hellos.items() if isinstance(hello, Hello)}
+        seen: list[Hit] = []
+        for subject, asked, moves in ahead(plan, processes, here):
+            progress(f"{subject.function} {subject.dtype}")
+            for quantity in QUANTITIES:
+                seen += judged(subject, quantity, asked, moves, found)
+        progress("the findings")
+        ask = (lambda name, question: processes[name][0].ask(question).result()) if plan.profile.thorough else None
+        found.findings, found.unshown = joined(seen, found.versions, ask)
+    return found
+
+
+def subjects(plan: Survey) -> Iterator[Subject]:
+    for function in plan.functions:
+        for dtype in plan.dtypes:
+            yield Subject.of(function, dtype, plan.density(dtype))
+            if plan.profile.thorough and str(function) == function.name and (wide := Subject.wide(function, dtype)):
+                yield wide
+
+
+def ahead(
+    plan: Survey, processes: dict[str, list[AskedProcess]], here: dict[str, Hello]
+) -> Iterator[tuple[Subject, Asked, Moves]]:
+    """Each subject with its answers to come; some of them are asked before they are needed."""
+    waiting: deque[tuple[Subject, Asked, Moves]] = deque()
+    for subject in subjects(plan):
+        turn = plan.functions.index(subject.function)
+        theirs = {name: some[turn % len(some)] for name, some in processes.items()}
+        waiting.append((subject, asked_of(subject, plan, theirs, here), moves_of(subject, plan, theirs, here)))
+        if len(waiting) > AHEAD:
+            yield waiting.popleft()
+    yield from waiting
+
+
+def asked_of(subject: Subject, plan: Survey, processes: Any, here: dict[str, Hello]) -> Asked:
+    return {
+        (name, quantity, mode): processes[name].ask(subject.question(quantity, mode))
+        if plan.asks(name, mode, subject.function) and not subject.unfit else None
+        for name, hello in here.items()
+        for quantity in QUANTITIES for mode in hello.modes[quantity] if speaks(name, subject, mode)
+    }  # fmt: skip
+
+
+def judged(subject: Subject, quantity: str, asked: Asked, moves: Moves, found: Surveyed) -> list[Hit]:
+    """All answers about one quantity: a row for each mode, curves, and hits."""
+    truth = truth_of(subject, quantity)
+    looks: dict[str, list[Look]] = {}
+    for (library, its, mode), future in asked.items():
+        if its != quantity:
+            continue
+        answer = Failure("unasked", subject.unfit) if future is None else future.result()
+        if isinstance(answer, np.ndarray) and answer.size != truth.high.size:
+            answer = Failure("unsupported", "it gives one number for all points")
+        if isinstance(answer, Failure):
+            found.rows.append(failed(subject, quantity, library, mode, answer, found.versions[library]))
+            continue
+        look = looked_again(looks.get(library, []), mode, answer) or looked(
+            subject, quantity, library, mode, answer, truth
+        )
+        found.rows.append(row(look, found.versions[library]))
+        found.conventions += at_kinks(look)
+        looks.setdefault(library, []).append(look)
+    seen = [hit for theirs in looks.values() for look in theirs for hit in hits(look)]
+    for theirs in looks.values():
+        seen += differing(theirs)
+        found.curves += curve(theirs[0])
+    return seen + moves_judged(subject, quantity, moves)
+
+
+def looked_again(before: Sequence[Look], mode: str, answer: np.ndarray) -> Look | None:
+    """An earlier look at the very same numbers."""
+    for look in before:
+        if np.array_equal(look.given, np.reshape(answer, look.given.shape), equal_nan=True):
+            return replace(look, mode=mode)
+    return None
+
+
+def failed(subject: Subject, quantity: str, library: str, mode: str, answer: Failure, version: str) -> Row:
+    return Row(
+        function=str(subject.function), framework=library, version=version, mode=mode, dtype=subject.dtype,
+        quantity=quantity, status=answer.word, reason=answer.reason, inputs="wide rows" if subject.is_wide else "",
+    )  # fmt: skip

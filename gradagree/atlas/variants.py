@@ -1,0 +1,47 @@
+"""With which parameters the catalogue's functions are looked at, besides their defaults.
+
+All are short dyadic numbers, so that every dtype holds them and none is to blame for rounding a parameter.
+"""
+
+from __future__ import annotations
+
+from gradagree.reference import Activation, ErrorFunction
+
+__all__ = ["variants"]
+
+ACTIVATIONS = """
+celu(alpha=0.5) celu(alpha=2.0) clip(low=0.0,high=6.0) elu(alpha=0.5) elu(alpha=2.0) elu(alpha=-1.0)
+gumbel_softmax(tau=0.125) gumbel_softmax(tau=4.0) hardshrink(lambd=0.0) hardshrink(lambd=2.0)
+hardtanh(min_val=-2.0,max_val=3.0) hardtanh(min_val=0.0,max_val=1.0) layer_norm(eps=0.0)
+normalize(eps=0.0009765625) leaky_relu(negative_slope=0.5)
+leaky_relu(negative_slope=-0.5) leaky_relu(negative_slope=0.0) leaky_relu(negative_slope=2.0) prelu(a=0.0) prelu(a=-0.5)
+prelu(a=2.0) rms_norm(eps=0.0) rrelu(lower=0.5,upper=0.5) softplus(beta=0.5) softplus(beta=2.0) softplus(beta=8.0)
+softplus_threshold(beta=2.0) softplus_threshold(threshold=1.0) softplus_threshold(beta=0.5,threshold=8.0)
+softshrink(lambd=0.0) softshrink(lambd=2.0) squareplus(b=0.0) squareplus(b=1.0) squareplus(b=0.0625)
+threshold(threshold=1.0,to=20.0) threshold(threshold=0.5,to=0.5) threshold(threshold=-1.0,to=0.0)
+"""
+ERRORS = """
+bce_logits(pos_weight=3.0) bce_logits(weight=0.5) bce(weight=2.0) binary_sparsemax cosine_distance(eps=0.0)
+cosine_embedding(margin=0.5) cross_entropy(label_smoothing=0.125) cross_entropy(weight=(0.0,1.0,2.0))
+cross_entropy(ignore_index=0) gaussian_nll(full=True) gaussian_nll(eps=0.25) hinge(margin=0.5)
+hinge_embedding(margin=0.5) huber(delta=0.5) huber(delta=4.0) huber(delta=0.0009765625) margin_ranking(margin=0.5)
+multi_margin(p=2) multi_margin(margin=0.5) multi_margin(weight=(0.0,1.0,2.0))
+multilabel_soft_margin(weight=(0.0,1.0,2.0))
+nll(weight=(0.0,1.0,2.0)) pairwise_distance(eps=0.0) poisson_nll(full=True) poisson_nll_of_rates(eps=0.0009765625)
+poisson_nll_of_rates(full=True,eps=0.0009765625)
+poly_cross_entropy(epsilon=-1.0) poly_cross_entropy(epsilon=0.0) quantile(q=0.5) quantile(q=0.125)
+sigmoid_focal(gamma=0.0) sigmoid_focal(gamma=0.5) sigmoid_focal(gamma=1.0) sigmoid_focal(gamma=5.0,alpha=0.25)
+smooth_l1(beta=0.5) smooth_l1(beta=4.0) smooth_l1(beta=0.0009765625) soft_cross_entropy(label_smoothing=0.125)
+soft_cross_entropy(weight=(0.0,1.0,2.0)) triplet_margin(swap=True) triplet_margin(eps=0.0) triplet_margin(margin=0.25)
+triplet_margin_of_squares(eps=0.0)
+"""
+
+
+def variants(function: Activation | ErrorFunction) -> list[Activation | ErrorFunction]:
+    """The function, if it is at its defaults with its listed parameters, else alone."""
+    if str(function) != function.name:
+        return [function]
+    texts = ACTIVATIONS if isinstance(function, Activation) else ERRORS
+    kind = Activation if isinstance(function, Activation) else ErrorFunction
+    listed = [text for text in texts.split() if text.partition("(")[0] == function.name]
+    return list(dict.fromkeys([function, *(kind.named(text) for text in listed)]))

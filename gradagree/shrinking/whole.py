@@ -1,0 +1,112 @@
+"""A failing case before it is cut down: its arrays, and the numbers along the way, the framework's own where it told.
+
+Each box can stand at the outside, for the numbers that it was given are at hand; and each can stand innermost, for
+targets can be made that give a sum of squares the same sensitivity: t = o - delta / 2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradagree import wire
+from gradagree.arithmetics.model import FORMATS
+from gradagree.boxcheck import case_boxes
+from gradagree.cases import Arrays, Case
+from gradagree.comparison import ERROR_BOX
+from gradagree.datasets import rounded_to
+from gradagree.judge import Framework, InternalError, judge
+from gradagree.process import FrameworkProcess
+from gradagree.reporting.causes import words_of
+from gradagree.verdict import Record, Verdict
+
+__all__ = ["Asked", "Whole", "whole_of"]
+
+HALF = 0.5
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One mode of one framework, in its own process."""
+
+    process: FrameworkProcess
+    mode: str
+
+    def answer(self, case: Case, arrays: Arrays) -> wire.Answered | wire.Failed:
+        if isinstance(self.process.hello, wire.Absent):
+            return next(wire.refusals(self.process.hello, [self.mode]))
+        return next(iter(list(self.process.ask(case, arrays, [self.mode]))))
+
+    def record(self, case: Case, arrays: Arrays) -> Record | None:
+        """The record of a case; None where the reference itself cannot be trusted on it."""
+        framework = Framework.of(self.process.framework, self.process.hello)
+        try:
+            with np.errstate(all="ignore"):
+                return judge(case, arrays, framework, self.answer(case, arrays))
+        except InternalError:
+            return None
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The case, and p of each box and the output o (examples, units), and the sensitivity at each of them."""
+
+    case: Case
+    arrays: Arrays
+    inputs: tuple[np.ndarray, ...]
+    sensitivities: tuple[np.ndarray, ...]
+    record: Record
+
+    @property
+    def part(self) -> str:
+        return part_of(self.record)
+
+    @property
+    def index(self) -> tuple[int, ...]:
+        """The entry's place in its array; empty where there is none."""
+        inside = (self.record.entry or "").partition("[")[2].rstrip("]")
+        return tuple(int(k) for k in inside.split(",") if k.strip().isdigit())
+
+    @property
+    def guilty(self) -> int | None:
+        """The number of the box, one more than there are boxes for the error box; None where no box is named.
+
+        What was judged end to end tells where a difference shows, and not which box makes it.
+        """
+        if self.record.verdict is Verdict.SUSPECT:
+            return None
+        if self.record.box == ERROR_BOX:
+            return self.case.depth + 1
+        return self.record.box if isinstance(self.record.box, int) else None
+
+    def same(self, found: Record | None) -> bool:
+        """Whether a record fails in the same way as this case: verdict, function, and which array of its box."""
+        if found is None or found.verdict is not self.record.verdict:
+            return False
+        if found.verdict is Verdict.SUSPECT:
+            return True
+        if (found.box == ERROR_BOX) != (self.record.box == ERROR_BOX):
+            return False
+        if found.verdict in (Verdict.CRASHED, Verdict.TIMEOUT):
+            return words_of(found.reason) == words_of(self.record.reason)
+        return (found.function, part_of(found)) == (self.record.function, self.part)
+
+
+def part_of(record: Record) -> str:
+    return (record.entry or "").partition("[")[0]
+
+
+def whole_of(case: Case, record: Record, asked: Asked) -> Whole:
+    """The case with the framework's own numbers, or where it tells none with the reference's."""
+    arrays = case.arrays()
+    answer = asked.answer(case, arrays)
+    if isinstance(answer, wire.Answered):
+        tapped = wire.unpack_answer(answer.tapped)
+        if tapped.tapped and len(tapped.sensitivities) == len(tapped.inputs) == case.depth + 1:
+            return Whole(case, arrays, tapped.inputs, tapped.sensitivities, record)
+    precision, inputs = FORMATS[case.dtype].precision, [arrays.inputs]
+    with np.errstate(all="ignore"):
+        for box in case_boxes(case, arrays):
+            inputs.append(rounded_to(np.asarray(box.weigh(inputs[-1])), precision))
+    return Whole(case, arrays, tuple(inputs), tuple(np.full_like(p, HALF) for p in inputs), record)

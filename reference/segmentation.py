@@ -1,0 +1,194 @@
+"""The error functions of segmentation, 1 less how far the outputs overlap the targets; an example is a pixel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.special import expit
+
+from gradagree.reference.contract import ErrorFunction
+from gradagree.reference.multiclass import one_hot
+from gradagree.reference.overlaps import foreground, overlap, tversky, with_background
+from gradagree.reference.reductions import _ExampleByExample, _Reduced, counted, of_kind, total
+from gradagree.reference.vectors import along, pulled_softmax, softmax
+
+
+class _Overlap(_Reduced):
+    """E over examples and classes of w_c (1 - overlap), from probabilities p."""
+
+    targets = "simplex"
+    weight: float | tuple[float, ...] = 1.0
+    smooth: float = 1.0
+    alpha: float = 0.5
+    beta: float = 0.5
+    together: bool = False
+    ignore_background: bool = False
+
+    def width(self, n: int) -> int | None:
+        return super().width(n) if n > 1 else None
+
+    def _overlap(self, p: Any, t: Any) -> tuple[Any, Any]:
+        both, P, T = (np.sum(x, axis=-2, keepdims=True) if self.together else x for x in (p * t, p, t))
+        return overlap(both, P, T, self.smooth, self.alpha, self.beta)
+
+    def _of_probabilities(self, p: Any, t: Any) -> Any:
+        # E = mean_c w_c (1 - q_c)
+        q, _ = self._overlap(p, t)
+        return total(foreground(np.asarray(self.weight) * (1 - q), self.ignore_background), self.reduction, 2)
+
+    def _by_probabilities(self, p: Any, t: Any) -> Any:
+        # dE/dp_c = w_c (q_c (alpha + (1 - alpha - beta) t_c) - t_c) / D_c, where D_c is the denominator of q_c
+        q, below = self._overlap(p, t)
+        slope = np.asarray(self.weight) * (q * (self.alpha + (1 - self.alpha - self.beta) * t) - t) / below
+        slope = foreground(slope, self.ignore_background)
+        rows = 1 if self.together else slope.shape[-2]
+        return with_background(counted(slope, self.reduction, (rows, slope.shape[-1])), self.ignore_background)
+
+    def _spelled(self, p: Any, t: Any, asarray: Any) -> Any:
+        parts = p * t, self.alpha * p * (1 - t), self.beta * (1 - p) * t
+        right, too_much, too_little = (x.sum(0)[None] if self.together else x for x in parts)
+        q = tversky(right, too_much, too_little, self.smooth)
+        e = asarray(self.weight, dtype=p.dtype) * (1 - q)
+        return self._gathered(foreground(e, self.ignore_background), asarray)
+
+    def _by_optax(self, o: Any, t: Any, apply_softmax: bool, optax: Any, jax: Any) -> Any:
+        jnp = jax.numpy
+        e = optax.losses.dice_loss(
+            o, t, class_weights=jnp.broadcast_to(jnp.asarray(self.weight, o.dtype), o.shape[-1:]),
+            smooth=self.smooth, alpha=self.alpha, beta=self.beta, apply_softmax=apply_softmax,
+            reduction=self.reduction, ignore_background=self.ignore_background, axis=0 if self.together else None,
+        )  # fmt: skip
+        return self._gathered(jnp.atleast_2d(e) if self.reduction == "none" else e, jnp.asarray)
+
+
+class Dice(_Overlap):
+    """E = mean over examples and classes of w_c (1 - overlap of p_c and t_c), p = softmax(o), of probabilities t.
+
+    The overlap is that of each p_c alone or, together, that of its sum over all examples (optax's axis=0). weight is
+    one number, or one for each class; ignore_background leaves out class 0. The reductions are over the classes, too.
+    """
+
+    def value(self, o: Any, t: Any) -> Any:
+        return self._of_probabilities(softmax(o), t)
+
+    def sensitivity(self, o: Any, t: Any) -> Any:
+        # dE/do_c = p_c (dE/dp_c - sum_k p_k dE/dp_k)
+        p = softmax(o)
+        return pulled_softmax(p, self._by_probabilities(p, t))
+
+    def torch(self, o, t, torch):
+        return self._spelled(torch.softmax(o, dim=-1), t, torch.as_tensor)
+
+    def jax(self, o, t, jax):
+        return self._spelled(jax.nn.softmax(o, axis=-1), t, jax.numpy.asarray)
+
+    def optax(self, o, t, optax, jax):
+        return self._by_optax(o, t, True, optax, jax)
+
+
+class DiceOfProbabilities(_Overlap):
+    """E = mean over examples and classes of w_c (1 - overlap of o_c and t_c), of probabilities o and t; as dice."""
+
+    domain = "simplex"
+
+    def value(self, o: Any, t: Any) -> Any:
+        return self._of_probabilities(o, t)
+
+    def sensitivity(self, o: Any, t: Any) -> Any:
+        return of_kind(self._by_probabilities(o, t), o)
+
+    def torch(self, o, t, torch):
+        return self._spelled(o, t, torch.as_tensor)
+
+    def jax(self, o, t, jax):
+        return self._spelled(o, t, jax.numpy.asarray)
+
+    def optax(self, o, t, optax, jax):
+        return self._by_optax(o, t, False, optax, jax)
+
+
+class GeneralizedDice(ErrorFunction):
+    """E = mean over examples and classes of w_c (1 - overlap of p_c and [c is t]), p = softmax(o).
+
+    w_c is 1 / (n_c^2 + eps), n_c the examples of class c, over the mean of these (Sudre et al., DLMIA 2017);
+    ignore_background leaves out class 0, but for that mean.
+    """
+
+    targets = "classes"
+    smooth: float = 1.0
+    eps: float = 1e-7
+    ignore_background: bool = False
+
+    def width(self, n: int) -> int | None:
+        return n if n > 1 else None
+
+    def _parts(self, o: Any, t: Any) -> tuple[Any, Any, Any, Any]:
+        """p, 1 at the right class, and the w_c."""
+        p, hot = softmax(o), of_kind(np.where(one_hot(t, o.shape[-1]), 1.0, 0.0), o)
+        w = 1 / (np.sum(hot, axis=-2, keepdims=True) ** 2 + self.eps)
+        return p, hot, w / np.mean(w, axis=-1, keepdims=True), overlap(p * hot, p, hot, self.smooth)
+
+    def value(self, o: Any, t: Any) -> Any:
+        _, _, w, (q, _) = self._parts(o, t)
+        return np.mean(foreground(w * (1 - q), self.ignore_background), axis=(-2, -1))
+
+    def sensitivity(self, o: Any, t: Any) -> Any:
+        # dE/dp_c = w_c (q_c / 2 - [c is t]) / D_c over their number, where D_c is the denominator of q_c
+        p, hot, w, (q, below) = self._parts(o, t)
+        slope = foreground(w * (0.5 * q - hot) / below, self.ignore_background)
+        slope = counted(slope, "mean", slope.shape[-2:])
+        return pulled_softmax(p, with_background(slope, self.ignore_background))
+
+    def _spelled(self, p: Any, hot: Any) -> Any:
+        w = 1 / (hot.sum(0) ** 2 + self.eps)
+        q = tversky(p * hot, 0.5 * p * (1 - hot), 0.5 * (1 - p) * hot, self.smooth)
+        return foreground(w / w.mean() * (1 - q), self.ignore_background).mean()
+
+    def torch(self, o, t, torch):
+        hot = torch.nn.functional.one_hot(t, o.shape[-1]).to(o.dtype)
+        return self._spelled(torch.softmax(o, dim=-1), hot)
+
+    def jax(self, o, t, jax):
+        return self._spelled(jax.nn.softmax(o, axis=-1), jax.nn.one_hot(t, o.shape[-1], dtype=o.dtype))
+
+    def optax(self, o, t, optax, jax):
+        hot = jax.nn.one_hot(t, o.shape[-1], dtype=o.dtype)
+        options = {"smooth": self.smooth, "ignore_background": self.ignore_background}
+        return optax.losses.multiclass_generalized_dice_loss(o, hot, **options) if self.eps == 1e-7 else None
+
+
+class BinaryDice(_ExampleByExample):
+    """E = mean over examples of 1 - (sum_i p_i t_i + smooth) / (sum_i (p_i + t_i) / 2 + smooth), p_i = s(o_i).
+
+    The outputs of an example are its pixels.
+    """
+
+    targets = "bits"
+    smooth: float = 1.0
+
+    def _overlap(self, p: Any, t: Any) -> tuple[Any, Any]:
+        both, P, T = (along(x) for x in (p * t, p, t))
+        return overlap(both, P, T, self.smooth)
+
+    def _example(self, o: Any, t: Any) -> Any:
+        return (1 - self._overlap(expit(o), t)[0])[..., 0]
+
+    def _slope(self, o: Any, t: Any) -> Any:
+        # dE/do_i = (q / 2 - t_i) / D p_i (1 - p_i), where D is the denominator of q
+        p = expit(o)
+        q, below = self._overlap(p, t)
+        return (0.5 * q - t) / below * (p * (1 - p))
+
+    def torch(self, o, t, torch):
+        p = torch.sigmoid(o)
+        q = tversky((p * t).sum(-1), 0.5 * (p * (1 - t)).sum(-1), 0.5 * ((1 - p) * t).sum(-1), self.smooth)
+        return self._gathered(1 - q, torch.as_tensor)
+
+    def jax(self, o, t, jax):
+        p = jax.nn.sigmoid(o)
+        q = tversky((p * t).sum(-1), 0.5 * (p * (1 - t)).sum(-1), 0.5 * ((1 - p) * t).sum(-1), self.smooth)
+        return self._gathered(1 - q, jax.numpy.asarray)
+
+    def optax(self, o, t, optax, jax):
+        return self._gathered(optax.losses.binary_dice_loss(o, t, smooth=self.smooth), jax.numpy.asarray)

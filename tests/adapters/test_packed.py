@@ -1,0 +1,83 @@
+"""jax's packed mode: boxes padded to one shape give the numbers of the boxes themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradagree import Case
+from gradagree.adapters import ForJax, Problem, Unsupported
+from gradagree.adapters.packed import EXAMPLES, WIDTH, padded
+from gradagree.arithmetics.model import model
+from gradagree.boxcheck import check
+from gradagree.reference.activations import Tanh
+
+CASES = [
+    "2-3b-2:id,tanh:mse:n3:f64:ordinary:s4",
+    "5-4-6b-3:id,relu,log:sse:n7:f32:grid:s1",
+    "3-8-2:id,reciprocal,sigmoid:bce:n4:f64:ordinary:s2",
+    "4-6b-5:id,softmax:cross_entropy:n6:f64:ordinary:s3",
+    "4-6-6:id,glu,layer_norm:huber:n5:f32:zeros:s3",
+    f"{WIDTH}-{WIDTH}b-1:id,gelu:mse:n{EXAMPLES}:f64:ordinary:s5",
+]
+
+
+@pytest.fixture(scope="module")
+def jax() -> Iterator[ForJax]:
+    pytest.importorskip("jax")
+    adapter = ForJax()
+    with adapter.settings():
+        yield adapter
+
+
+@pytest.mark.parametrize("spec", CASES)
+def test_that_packed_boxes_pass_the_box_check(jax: ForJax, problem: Callable[..., Problem], spec: str) -> None:
+    case = Case.parse(spec)
+    answer, again = jax.answers(problem(spec), "packed")
+    assert answer is again
+    found = list(check(case, case.arrays(), answer, model(case.dtype, flushes=True)))
+    assert not [one for one in found if one.verdict.fails]
+    assert {one.part for one in found} >= {"c", "E", "delta_p", "dw"}
+
+
+def test_that_one_program_serves_every_shape(jax: ForJax, problem: Callable[..., Problem]) -> None:
+    jax.answers(problem("2-3b-2:id,tanh:mse:n3:f64:ordinary:s4"), "packed")
+    known = len(jax.packed._made)
+    for spec in ("9-4-2:id,tanh:mse:n5:f64:ordinary:s4", "30-4b-7-2:id,tanh*2:mse:n1:f64:grid:s6"):
+        jax.answers(problem(spec), "packed")
+    assert len(jax.packed._made) == known
+
+
+def test_that_a_wrong_derivative_is_found(jax: ForJax, problem: Callable[..., Problem]) -> None:
+    class _Slanted(Tanh):
+        def jax(self, p: Any, jax: Any) -> Any:
+            return jax.numpy.tanh(p) + 1e-12 * jax.lax.stop_gradient(p) - 1e-12 * p
+
+    case = Case.parse("2-3b-2:id,tanh:mse:n3:f64:ordinary:s4")
+    answer, _ = jax.answers(problem(str(case), activations=(case.activations[0], _Slanted())), "packed")
+    found = [one for one in check(case, case.arrays(), answer, model("float64", flushes=True)) if one.verdict.fails]
+    assert [(one.box, one.part) for one in found] == [(2, "delta_p")]
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        (f"2-{WIDTH + 1}-2:id,tanh:mse:n3:f64:ordinary:s4", f"up to {WIDTH + 1} wide"),
+        (f"2-3-2:id,tanh:mse:n{EXAMPLES + 1}:f64:ordinary:s4", f"{EXAMPLES + 1} examples"),
+        ("2-3-2:id,prelu:mse:n3:f64:ordinary:s4", "prelu has of its own"),
+    ],
+)
+def test_that_what_does_not_fit_is_said_not_to(
+    jax: ForJax, problem: Callable[..., Problem], spec: str, why: str
+) -> None:
+    with pytest.raises(Unsupported, match=why):
+        jax.answers(problem(spec), "packed")
+
+
+def test_that_padding_is_zero() -> None:
+    whole = padded(np.ones((2, 3)), (4, 5))
+    assert whole.sum() == 6
+    assert whole[:2, :3].all()

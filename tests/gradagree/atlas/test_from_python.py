@@ -1,0 +1,28 @@
+"""The survey from Python: findings with their programs, pages where they are asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import gradagree
+from gradagree.errors import UsageError
+
+
+def test_that_findings_come_with_programs_and_pages_where_they_are_asked_for(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    found = gradagree.survey(
+        out=tmp_path / "here", activations="hardsigmoid", errors="sse", frameworks="torch", modes="backward",
+        dtypes="float64",
+    )  # fmt: skip
+    assert found.versions["torch"]
+    finding = next(one for one in found.findings if one.function == "hardsigmoid")
+    compile(finding.reproducer, "reproducer", "exec")
+    assert "import torch" in finding.reproducer
+    assert (tmp_path / "here" / "index.html").exists()
+
+
+def test_that_an_unknown_option_is_told_before_anything_is_asked() -> None:
+    with pytest.raises(UsageError, match="unknown"):
+        gradagree.survey(activations="nosuch")

@@ -1,0 +1,151 @@
+"""Each class is given where its definition says, and nowhere else."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from gradagree.arithmetics.model import FORMATS
+from gradagree.atlas.classes import CLASSES, Code
+from gradagree.atlas.hitting import differing, hits
+from gradagree.atlas.looking import looked, row
+from gradagree.atlas.measure import FEW, measured, windowed, windowed_signs
+from gradagree.atlas.numbers import ulp
+from gradagree.atlas.proved import Truth
+from gradagree.atlas.store import truth_of
+from gradagree.atlas.subject import Subject
+from gradagree.reference import Activation
+
+FORM = FORMATS["float32"]
+
+
+def truth(*numbers: float) -> Truth:
+    high = np.array(numbers)
+    return Truth(high, np.zeros(len(high)), high.copy(), np.full(len(high), 2))
+
+
+def code(given: float, true: float, point: float = 1.0, dtype: str = "float32") -> Code:
+    points = np.array([point, 3.0])
+    return Code(int(measured(np.array([given, 1.0]), truth(true, 1.0), points, dtype).codes[0]))
+
+
+U = 2.0**-23
+CASES = [
+    (1.0, 1.0, Code.RIGHT), (1 + 15 * U, 1.0, Code.RIGHT), (1 + 17 * U, 1.0, Code.INACCURATE),
+    (1 + 4097 * U, 1.0, Code.DIGITS), (1.5, 1.0, Code.NO_DIGIT), (0.0, 1e-20, Code.ZERO), (0.0, 1e-37, Code.RIGHT),
+    (-1.0, 1.0, Code.SIGN), (math.nan, 1.0, Code.NONFINITE), (math.inf, 1.0, Code.NONFINITE),
+    (math.inf, FORM.largest, Code.RIGHT), (math.inf, math.inf, Code.RIGHT), (math.nan, math.inf, Code.OVERFLOW),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "true", "expected"), CASES)
+def test_that_an_answer_has_the_class_of_its_definition(given: float, true: float, expected: Code) -> None:
+    assert code(given, true) == expected
+
+
+def test_that_infinite_and_missing_inputs_have_classes_of_their_own() -> None:
+    assert code(math.nan, 1.0, point=math.inf) == Code.INFINITY
+    assert code(0.5, 0.0, point=math.nan) == Code.NAN_LOST
+    assert code(math.nan, 0.0, point=2.0**-130) == Code.RIGHT
+    assert code(math.nan, 0.0, point=2.0**-16, dtype="float16") == Code.NONFINITE
+
+
+def test_that_nothing_is_said_where_nothing_is_proved() -> None:
+    unknown = Truth(np.zeros(2), np.zeros(2), np.full(2, math.nan), np.zeros(2))
+    found = measured(np.array([5.0, math.nan]), unknown, np.array([1.0, 2.0]), "float32")
+    assert not found.codes.any()
+    assert np.isnan(found.ulps).all()
+
+
+def test_that_an_error_that_is_small_beside_its_neighbours_at_a_root_is_a_cancellation() -> None:
+    points = np.array([0.95, 1.0, 1.05])
+    found = measured(np.array([-1.0, 20 * U * 2.0**-8, 1.0]), truth(-1.0, 1e-8, 1.0), points, "float32")
+    assert found.codes.tolist() == [0, Code.CANCELLED, 0]
+    far = measured(
+        np.array([-1.0, 20 * U * 2.0**-8, 1.0]), truth(-1.0, 1e-8, 1.0), np.array([-9.0, 1.0, 9.0]), "float32"
+    )
+    assert far.codes.tolist() == [0, Code.DIGITS, 0]
+
+
+def test_that_every_class_has_a_definition() -> None:
+    assert {*Code} - {Code.RIGHT} == set(CLASSES)
+    assert len({one.name for one in CLASSES.values()}) == len(CLASSES)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_that_windows_are_searched_whole(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    y = random.normal(size=200)
+    low = random.integers(0, 190, 50)
+    high = low + random.integers(1, 10, 50)
+    assert windowed(np.abs(y), low, high).tolist() == [np.abs(y[a:b]).max() for a, b in zip(low, high, strict=True)]
+    both = [(y[a:b] > 0).any() and (y[a:b] < 0).any() for a, b in zip(low, high, strict=True)]
+    assert windowed_signs(np.sign(y), low, high).tolist() == both
+
+
+def subject(name: str, dtype: str = "float32") -> Subject:
+    return Subject.of(Activation.named(name), dtype, 8)
+
+
+@pytest.mark.parametrize(("slope", "expected"), [(0.0, 0), (1.0, 0), (0.5, 0), (1.5, Code.KINK), (-0.25, Code.KINK)])
+def test_that_at_a_kink_anything_between_the_slopes_is_right_and_nothing_else(slope: float, expected: int) -> None:
+    relu = subject("relu")
+    true = truth_of(relu, "slope")
+    given = np.where(relu.points == 0, slope, true.high)
+    found = looked(relu, "slope", "torch", "backward", given, true)
+    assert set(found.found.codes[relu.points == 0].tolist()) == {expected}
+
+
+def test_that_beside_a_kink_the_other_slope_is_wrong() -> None:
+    relu = subject("relu")
+    true = truth_of(relu, "slope")
+    given = np.where(relu.points == 2.0**-20, 0.0, true.high)
+    (hit,) = [one for one in hits(looked(relu, "slope", "torch", "backward", given, true)) if one.region == "ordinary"]
+    assert (hit.code, hit.given, hit.true) == (Code.ZERO, 0.0, 1.0)
+    assert hit.subject.points.tolist() == [2.0**-20]
+
+
+def test_that_at_a_jump_of_the_second_derivative_both_sides_are_right() -> None:
+    elu = subject("elu")
+    true = truth_of(elu, "second")
+    for number, expected in ((0.0, 0), (1.0, 0), (2.0, Code.KINK)):
+        given = np.where(elu.points == 0, number, true.high)
+        found = looked(elu, "second", "jax", "jit", given, true)
+        assert set(found.found.codes[elu.points == 0].tolist()) == {expected}
+
+
+def test_that_modes_that_differ_at_a_kink_are_a_hit_although_both_are_right() -> None:
+    relu = subject("relu")
+    true = truth_of(relu, "slope")
+    one, other = (
+        looked(relu, "slope", "torch", mode, np.where(relu.points == 0, number, true.high), true)
+        for mode, number in (("backward", 0.0), ("forward", 1.0))
+    )
+    assert [hit.code for hit in differing([one, other])] == [Code.MODES]
+    assert not list(differing([one, one]))
+
+
+def test_that_a_row_counts_every_point_once() -> None:
+    gelu = subject("gelu")
+    true = truth_of(gelu, "slope")
+    given = np.where(gelu.points < -6, 0.0, true.high)
+    found = row(looked(gelu, "slope", "torch", "backward", given, true), "2")
+    assert found.points == len(gelu.points)
+    assert found.proved == (true.known > 0).sum()
+    assert set(found.classes) == {"early zero", "NaN lost"} - ({"NaN lost"} if np.isnan(true.high[-1]) else set())
+    low, high = found.no_digit
+    assert low < high < -6
+
+
+def test_that_a_planted_error_is_told_in_ulp() -> None:
+    gelu = subject("gelu")
+    true = truth_of(gelu, "slope")
+    place = int(np.flatnonzero(gelu.points == 3.0)[0])
+    given = true.nearest.copy()
+    given[place] += 40 * ulp(true.high, FORM)[place]
+    found = row(looked(gelu, "slope", "torch", "backward", given, true), "2")
+    assert abs(float(found.worst_ulp) - 40) <= 0.5
+    assert found.worst_at == [3.0]
+    assert FEW < 40

@@ -1,0 +1,114 @@
+"""The pages of docs: links lead somewhere, commands and examples hold, made pages are as the code makes them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+
+from gradagree import clireference
+from gradagree.cli import commands
+from gradagree.known import read_known
+from gradagree.recordschema import MEANINGS
+from gradagree.verdict import Verdict
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+WRITTEN = [page for page in PAGES if page.name not in ("coverage.md", "conventions.md", "command-line.md")]
+
+
+def name_of(page: Path) -> str:
+    return page.stem
+
+
+def anchors(page: Path) -> set[str]:
+    text = page.read_text(encoding="utf-8")
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    slugs = {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+    return slugs | set(re.findall(r"^\(([\w-]+)\)=$", text, re.MULTILINE))
+
+
+def blocks(page: Path, kind: str) -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_that_every_link_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]*`", "", page.read_text(encoding="utf-8")))
+    for link in links:
+        if not re.match(r"https?://", link):
+            name, _, anchor = link.partition("#")
+            target = page.parent / name if name else page
+            assert target.exists(), link
+            assert not anchor or anchor in anchors(target), link
+
+
+def test_that_every_page_is_named_in_the_index() -> None:
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    tree = index.partition("{toctree}")[2]
+    assert [page.stem for page in PAGES if page.stem != "index" and f"\n{page.stem}\n" not in tree] == []
+
+
+def test_that_the_page_on_the_command_line_is_as_the_code_makes_it() -> None:
+    remedy = "python -m gradagree.clireference > docs/command-line.md"
+    assert (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8") == clireference.text(), remedy
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=name_of)
+def test_that_every_command_that_is_shown_exists_with_its_options(page: Path) -> None:
+    for line in "".join(blocks(page, "console") + blocks(page, "yaml")).splitlines():
+        match = re.search(r"(?:^\$|run:) (gradagree .*)", line.partition("  #")[0])
+        if match is None:
+            continue
+        _, name, *words = shlex.split(match[1])
+        command: click.Command = commands.commands[name]
+        if isinstance(command, click.Group):
+            command = command.commands[words.pop(0)]
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= known, line
+
+
+def test_that_the_known_difference_that_is_shown_can_be_read(tmp_path: Path) -> None:
+    (text,) = [text for text in blocks(ROOT / "docs" / "upgrading.md", "toml") if "[[known]]" in text]
+    (tmp_path / "known.toml").write_text(text)
+    assert [entry.function for entry in read_known(tmp_path / "known.toml")] == ["hardsigmoid"]
+
+
+def test_that_settings_that_are_shown_are_toml() -> None:
+    shown = [text for page in WRITTEN for text in blocks(page, "toml")]
+    assert all(tomllib.loads(text) for text in shown)
+    assert shown
+
+
+def test_that_python_that_is_shown_compiles_and_the_class_is_complete() -> None:
+    (text,) = blocks(ROOT / "docs" / "extending.md", "python")
+    compile(text, "extending.md", "exec")
+    assert {"value", "derivative", "torch", "jax"} <= set(re.findall(r"def (\w+)", text))
+
+
+def test_that_every_line_of_the_derivation_is_a_line_of_the_reference() -> None:
+    found = blocks(ROOT / "docs" / "derivation.md", "python")
+    for text in found:
+        path, *lines = text.splitlines()
+        code = {line.strip() for line in (ROOT / path.removeprefix("# ")).read_text(encoding="utf-8").splitlines()}
+        assert [line for line in lines if line not in code] == []
+    assert len(found) > 5
+
+
+def test_that_records_and_verdicts_are_told_whole() -> None:
+    records, verdicts = ((ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("records", "verdicts"))
+    assert [name for name in MEANINGS if f"| `{name}` |" not in records] == []
+    rows = re.findall(r"^\| ([a-z, -]+) \|", verdicts.partition("(verdicts)=")[2], re.MULTILINE)
+    assert {word.strip() for row in rows for word in row.split(",")} >= set(map(str, Verdict))
+
+
+def test_that_the_workflow_gates_and_keeps_the_pages() -> None:
+    (workflow,) = blocks(ROOT / "docs" / "upgrading.md", "yaml")
+    assert "\t" not in workflow
+    steps = ("actions/checkout@", "setup-python@", "gradagree run", "--gate", "GITHUB_STEP_SUMMARY", "upload-artifact@")
+    for needed in steps:
+        assert needed in workflow
