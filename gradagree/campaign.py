@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import platform
+import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from gradagree import wire
-from gradagree.declared import load_all
+from gradagree import clusters, wire
+from gradagree.casetext import shorten
+from gradagree.declared import files, load_all
 from gradagree.drivers import records
-from gradagree.journal import Journal
+from gradagree.errors import UsageError
+from gradagree.journal import Journal, read_meta
 from gradagree.plan import Plan
 from gradagree.proof import prove
 from gradagree.reference import Activation, ErrorFunction
+from gradagree.resuming import Done, check_version, plan_of, recover, told, versions
+from gradagree.sharding import WHOLE
 from gradagree.verdict import SCHEMA, Record
 
-__all__ = ["default_folder", "default_workers", "describe", "environment", "execute", "prepare"]
+__all__ = ["default_folder", "default_workers", "describe", "environment", "execute", "prepare", "resumed"]
 
 
 def default_workers() -> int:
@@ -32,31 +39,51 @@ def default_workers() -> int:
 def execute(
     plan: Plan, folder: Path, *, extensions: Sequence[str] = (), workers: int | None = None, command: str = "",
     strict: bool = False, budget: float | None = None, progress: Callable[[Record], None] = lambda record: None,
+    resume: bool = False, draining: threading.Event | None = None, scheduler: str | None = None,
 ) -> bool:  # fmt: skip
     """Run a plan into a results folder: every record is written as it comes, and ``meta.json`` at the start and the
-    end.
+    end. With resume, the folder holds the beginning of this very run, and what it has is not asked again.
 
-    Returns whether it was interrupted; what was written until then stays.
+    Returns whether it was interrupted (KeyboardInterrupt, or draining was set); what was written until then stays.
     """
     begun = time.monotonic()
-    meta = {**_meta(plan, command, strict), "extensions": [str(Path(file).resolve()) for file in extensions]}
-    with Journal(folder) as journal:
+    with Journal(folder, resume) as journal:
+        done = recover(journal, plan) if resume else Done()
+        meta = read_meta(folder) if resume else _meta(plan, command, strict, extensions)
+        seconds = float(before) if isinstance(before := meta.get("seconds"), int | float) else 0.0
         journal.meta(meta)
-
-        def started(name: str, hello: wire.Ready | wire.Absent) -> None:
-            meta["frameworks"][name] = describe(hello)
-
         deadline = None if budget is None else begun + budget
+        rest = (_started(meta), deadline, done, journal.sync, draining)
+        if scheduler is None:
+            made = records(plan, extensions, workers or default_workers(), *rest)
+        else:
+            made = clusters.records(scheduler, plan, extensions, *rest)
         try:
-            for record in records(plan, extensions, workers or default_workers(), started, deadline):
-                journal.append(record)
-                progress(record)
+            with contextlib.closing(made):
+                for record in made:
+                    journal.append(record)
+                    progress(record)
+            journal.sync()
         except KeyboardInterrupt:
+            if draining is not None and draining.is_set():
+                raise
             return True
         finally:
-            meta["seconds"] = round(time.monotonic() - begun, 3)
+            meta["seconds"] = round(seconds + time.monotonic() - begun, 3)
             journal.meta(meta)
-    return False
+    return draining is not None and draining.is_set()
+
+
+def _started(meta: dict[str, Any]) -> Callable[[str, wire.Ready | wire.Absent], None]:
+    """Keeps what a framework says of itself. Raises UsageError where the run was begun with another version."""
+    known = versions(meta)
+
+    def started(name: str, hello: wire.Ready | wire.Absent) -> None:
+        found = describe(hello)
+        check_version(name, known.get(name), found["version"])
+        meta["frameworks"][name] = found
+
+    return started
 
 
 def prepare(extensions: Sequence[str], options: dict[str, Any]) -> Plan:
@@ -79,6 +106,19 @@ def prepare(extensions: Sequence[str], options: dict[str, Any]) -> Plan:
     return plan
 
 
+def resumed(folder: Path, ext: Sequence[str]) -> tuple[Plan, bool]:
+    """The plan of a run that was begun in a folder, and whether it is strict.
+
+    Raises UsageError where it was begun with other files than those of ext and of pyproject.toml.
+    """
+    load_all(ext)
+    meta, named = read_meta(folder), [str(Path(file).resolve()) for file in files(ext)]
+    if meta.get("extensions") != named:
+        had = shorten(str(meta.get("extensions")), 300)
+        raise UsageError(f"{folder} was begun with the files {had}: name the same with --ext, and no others")
+    return plan_of(meta, folder, named), meta.get("strict") is True
+
+
 def describe(hello: wire.Ready | wire.Absent) -> dict[str, Any]:
     """What ``meta.json`` says of a framework."""
     if isinstance(hello, wire.Absent):
@@ -86,7 +126,7 @@ def describe(hello: wire.Ready | wire.Absent) -> dict[str, Any]:
     return {"installed": True, "version": hello.version, "device": hello.device, "reason": "", "probes": hello.probes}
 
 
-def _meta(plan: Plan, command: str, strict: bool) -> dict[str, Any]:
+def _meta(plan: Plan, command: str, strict: bool, extensions: Sequence[str]) -> dict[str, Any]:
     names = {"activations": plan.activations, "errors": plan.errors}
     chosen = {name: None if these is None else [str(f) for f in these] for name, these in names.items()}
     return {
@@ -94,8 +134,11 @@ def _meta(plan: Plan, command: str, strict: bool) -> dict[str, Any]:
         "seed": plan.seed,
         "cases": plan.cases,
         "strict": strict,
+        "extensions": [str(Path(file).resolve()) for file in extensions],
+        "resume": told(plan, extensions),
         "options": {"dtypes": list(plan.dtypes), "regimes": list(plan.regimes), **chosen},
         "plan": plan.counts(),
+        **({} if plan.shard.of == 1 else {"shard": str(plan.shard), "whole": replace(plan, shard=WHOLE).counts()}),
         "frameworks": {},
     }
 

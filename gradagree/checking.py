@@ -35,7 +35,7 @@ class Disagreement(AssertionError):
     """A framework's gradient is not right; `records` holds every record of the check."""
 
     def __init__(self, records: Sequence[Record]) -> None:
-        from gradagree.pytest_plugin import told
+        from gradagree.pytest_records import told
 
         super().__init__("\n".join(told(record) for record in records if record.verdict.fails))
         self.records = list(records)
@@ -160,6 +160,16 @@ def _answers(name: str, plan: Plan) -> Iterator[Record]:
                 with adapter.settings():
                     answer = worker.answer(adapter, problem_of(case, arrays), mode)
             yield judge(case, arrays, framework, answer, number)
+
+
+def described(name: str) -> dict[str, Any]:
+    """What the framework in this process says of itself, as ``meta.json`` keeps it."""
+    from gradagree.campaign import describe
+
+    try:
+        return describe(_adapter(name)[1])
+    except ImportError as missing:
+        return describe(wire.Absent(f"not installed ({missing}): {Adapter.catalogue[name].install}"))
 
 
 @functools.cache

@@ -7,12 +7,9 @@ interrupted.
 from __future__ import annotations
 
 import functools
-import math
 import os
-import shlex
 import sys
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +18,8 @@ import click
 from gradagree.cli_compare import compare
 from gradagree.cli_list import list_
 from gradagree.cli_new import new
-from gradagree.cli_options import ending_options, extensions, known_option
+from gradagree.cli_options import extensions, known_option
+from gradagree.cli_run import choices, run
 from gradagree.cli_survey import survey
 from gradagree.cli_train import train
 from gradagree.errors import UsageError, check_target, nearest
@@ -48,55 +46,6 @@ def commands(context: click.Context) -> None:
     """Is this gradient right? Backpropagation derived by hand judges PyTorch and JAX, box by box."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
-
-
-def choices(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--frameworks and --modes."""
-    for name, text in (("modes", "Modes, all, or FRAMEWORK:MODE."), ("frameworks", "Frameworks to compare.")):
-        command = click.option(f"--{name}", metavar="LIST", help=text)(command)
-    return command
-
-
-@commands.command()
-@click.option("--cases", type=int, metavar="N", help="Random architectures, each in every dtype.")
-@click.option("--seed", type=int, default=0, show_default=True, metavar="S", help="Which ones.")
-@choices
-@click.option("--dtypes", metavar="LIST", help="By default float64,float32.")
-@click.option("--activations", metavar="LIST", help="By default all, or those of --ext.")
-@click.option("--errors", metavar="LIST", help="Error functions; likewise.")
-@click.option("--regimes", metavar="LIST", help="By default ordinary,grid,zeros; data sets too.")
-@click.option("--profile", default="ci", show_default=True, metavar="NAME", help="quick, ci or nightly.")
-@extensions
-@ending_options
-@click.option("--budget", type=float, metavar="SECONDS", help="Begin no case after so long.")
-@click.option("--workers", type=int, metavar="N", help="Processes per framework; by default half as many as cores.")
-@click.option("--strict", is_flag=True, help="Lost digits (inaccurate) fail too.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="By default reports/run-DATE-TIME.")
-def run(
-    ext: tuple[str, ...], workers: int | None, budget: float | None, strict: bool, out: Path | None, **options: Any
-) -> int:
-    """Cross-check gradients on random architectures and write a report.
-
-    Every LIST is separated by commas; "all" stands for all.
-    """
-    from gradagree import campaign
-    from gradagree.console import Progress
-    from gradagree.declared import files
-    from gradagree.finishing import Ending
-
-    if workers is not None and workers < 1:
-        raise UsageError(f"--workers {workers}: give a whole number of at least 1")
-    if budget is not None and not 0 < budget < math.inf:
-        raise UsageError(f"--budget {budget:g}: give a number of seconds above 0")
-    ending, plan = Ending.of(options), campaign.prepare(ext, options)
-    folder = out or campaign.default_folder()
-    with Progress(sum(plan.counts().values())) as progress:
-        interrupted = campaign.execute(
-            plan, folder, extensions=files(ext), workers=workers, command=shlex.join(["gradagree", *sys.argv[1:]]),
-            strict=strict, budget=budget, progress=progress,
-        )  # fmt: skip
-    status = ending.finish(folder, strict, None if interrupted else files(ext))
-    return 130 if interrupted else status
 
 
 @commands.command()
@@ -146,6 +95,7 @@ def report(folders: tuple[Path, ...], out: Path | None, strict: bool, known: str
     return shown(list(folders), out or folders[0], strict, find_known(known))
 
 
+commands.add_command(run)
 commands.add_command(train)
 commands.add_command(list_)
 commands.add_command(compare)
@@ -158,16 +108,22 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(code(arguments))
 
 
+def in_one_line(text: str) -> str:
+    """A message without what would move the cursor, whatever of a file it quotes."""
+    whole = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+    return whole.encode("utf-8", "backslashreplace").decode()
+
+
 def code(arguments: list[str] | None = None) -> int:
     """The exit code of a command line; every error is one line on standard error."""
     say = functools.partial(click.echo, err=True)
     try:
         return commands.main(arguments, prog_name="gradagree", standalone_mode=False) or 0
     except UsageError as wrong:
-        say(f"gradagree: {wrong}")
+        say(f"gradagree: {in_one_line(str(wrong))}")
         return 2
     except click.ClickException as wrong:
-        say(f"gradagree: {wrong.format_message()}")
+        say(f"gradagree: {in_one_line(wrong.format_message())}")
         return 2
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 
 from gradagree.verdict import Record, Verdict
 
-__all__ = ["Conventions"]
+__all__ = ["CONVENTION", "Conventions"]
+
+CONVENTION = "convention:"
+"""How the text begins that stands in place of a case's where a record tells of all of them."""
 
 Kink = tuple[str, str, str]
 """Framework, mode, and which kink of which function."""
@@ -49,7 +52,7 @@ class Conventions:
             ]
             rare = min(sets.values(), key=lambda told: (told.count, told.first.index)).first
             yield Record(
-                case=rare.case, spec=f"convention:{place}", sha256="", framework=framework, version=rare.version,
+                case=rare.case, spec=f"{CONVENTION}{place}", sha256="", framework=framework, version=rare.version,
                 mode=mode, device=rare.device, dtype=rare.dtype, verdict=Verdict.DISAGREE,
                 function=place.partition(":")[0],
                 reason=f"no one slope at the kink explains all records: {'; '.join(parts)}",

@@ -1,8 +1,9 @@
 """Functions and adapters that are not ours: of --ext, of the user's pyproject.toml, and of installed packages.
 
-The nearest pyproject.toml, from the current folder upwards, may name files: ``[tool.gradagree] ext = ["swish.py"]``. A
-package offers its own by entry points in the groups ``gradagree.activations`` (an activation, an error function, or a
-module with some) and ``gradagree.adapters`` (an adapter). Nothing else is loaded.
+The nearest pyproject.toml, from the current folder upwards, may name files: ``[tool.gradagree] ext = ["swish.py"]``,
+and what ``pytest --gradagree`` checks them with: profile, seed, frameworks, modes, dtypes, regimes. A package offers
+its own by entry points in the groups ``gradagree.activations`` (an activation, an error function, or a module with
+some) and ``gradagree.adapters`` (an adapter). Nothing else is loaded.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from gradagree.errors import UsageError, is_file, nearest
 from gradagree.extensions import file_of, functions_of, guarded, load
 from gradagree.reference import Activation, ErrorFunction
 
-__all__ = ["Loaded", "files", "load_all", "load_installed"]
+__all__ = ["Loaded", "files", "load_all", "load_installed", "project_file", "settings"]
 
 NAME = "pyproject.toml"
+SETTINGS = {"seed": int, "profile": str, "frameworks": str, "modes": str, "dtypes": str, "regimes": str}
+EXAMPLES = {int: "a whole number", str: 'text, names separated by commas, such as "torch,jax"'}
 GROUPS: dict[str, tuple[tuple[type, ...], str]] = {
     "gradagree.activations": ((Activation, ErrorFunction), "an activation, an error function, or a module with some"),
     "gradagree.adapters": ((Adapter,), "a subclass of gradagree.Adapter"),
@@ -88,20 +91,43 @@ def _entered(entry: metadata.EntryPoint) -> list[Any]:
     raise UsageError(f"{told}: it is {thing!r}, not {wanted}; correct or remove the package")
 
 
+def settings() -> dict[str, Any]:
+    """What pyproject.toml says of the checks that pytest collects: profile, seed, frameworks, modes and so on."""
+    _, table = _table()
+    return {key: table[key] for key in SETTINGS if key in table}
+
+
 def _declared() -> tuple[str, list[str]]:
     """What to call the place, and the absolute paths of the files that it names."""
-    here = Path.cwd()
-    path = next((folder / NAME for folder in (here, *here.parents) if is_file(folder / NAME)), None)
+    path, table = _table()
     if path is None:
         return "", []
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("gradagree", {})
-    except (OSError, ValueError, AttributeError) as wrong:
-        raise UsageError(f"{path}: cannot be read: {wrong}") from wrong
-    for key in table:
-        if key != "ext":
-            raise UsageError(f"{path}: [tool.gradagree] has no key {key!r}; {nearest(key, ['ext'])}")
     ext = table.get("ext", [])
     if not isinstance(ext, list) or not all(isinstance(file, str) for file in ext):
         raise UsageError(f'{path}: [tool.gradagree] ext is {ext!r}; write a list of files, ext = ["swish.py"]')
     return f"{path}: [tool.gradagree] ext", [str((path.parent / file).resolve()) for file in ext]
+
+
+def project_file() -> Path | None:
+    """The nearest pyproject.toml."""
+    here = Path.cwd()
+    return next((folder / NAME for folder in (here, *here.parents) if is_file(folder / NAME)), None)
+
+
+def _table() -> tuple[Path | None, dict[str, Any]]:
+    """The nearest pyproject.toml, and its [tool.gradagree]."""
+    path = project_file()
+    if path is None:
+        return None, {}
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("gradagree", {})
+        keys = list(table.keys())
+    except (OSError, ValueError, AttributeError, RecursionError) as wrong:
+        raise UsageError(f"{path}: cannot be read: {wrong}") from wrong
+    known = ["ext", *SETTINGS]
+    for key in keys:
+        if key not in known:
+            raise UsageError(f"{path}: [tool.gradagree] has no key {key!r}; {nearest(key, known)}")
+        if key in SETTINGS and type(table[key]) is not SETTINGS[key]:
+            raise UsageError(f"{path}: [tool.gradagree] {key} is {table[key]!r}; write {EXAMPLES[SETTINGS[key]]}")
+    return path, table

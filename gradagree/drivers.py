@@ -12,17 +12,20 @@ from typing import Any, NamedTuple
 
 from gradagree import wire
 from gradagree.cases import Arrays, Case
-from gradagree.conventions import Conventions
+from gradagree.handing import Unit, Units
 from gradagree.judge import Framework, failed_probes
 from gradagree.judging import Judge
 from gradagree.plan import Plan
 from gradagree.process import FrameworkProcess
+from gradagree.resuming import Done
 from gradagree.verdict import Record
 
 __all__ = ["records"]
 
 WAITING = 32
 """How many answers may wait to be judged."""
+LOOK, GRACE = 0.5, 10.0
+"""Seconds between two looks at whether to stop, and for which an answer is then still waited for."""
 
 
 class Reply(NamedTuple):
@@ -35,23 +38,17 @@ class Reply(NamedTuple):
     answer: wire.Answered | wire.Failed
 
 
+class Settled(NamedTuple):
+    """A unit is through."""
+
+
 class Ended(NamedTuple):
     """A framework's thread is through, or failed with an error of our own."""
 
     wrong: BaseException | None
 
 
-class Units:
-    """The cases of one framework, in units for its processes to take."""
-
-    def __init__(self, plan: Plan, framework: str) -> None:
-        self._units = plan.units(framework)
-        self._lock = threading.Lock()
-
-    def take(self) -> list[tuple[int, Case, list[str]]] | None:
-        """The next unit: numbers, cases and modes; None when all are taken."""
-        with self._lock:
-            return next(self._units, None)
+Message = Reply | Record | Settled | Ended
 
 
 @dataclass(frozen=True)
@@ -62,9 +59,10 @@ class Driver:
     process: FrameworkProcess
     units: Units
     first: bool
-    replies: queue.Queue[Reply | Record | Ended]
+    replies: queue.Queue[Message]
     started: Callable[[str, Any], None] | None
     deadline: float | None
+    draining: threading.Event
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
@@ -91,8 +89,9 @@ class Driver:
         framework = Framework.of(name, hello)
         while not self._over() and (unit := self.units.take()) is not None:
             self._ask(framework, hello, unit)
+            self.replies.put(Settled())
 
-    def _ask(self, framework: Framework, hello: Any, unit: list[tuple[int, Case, list[str]]]) -> None:
+    def _ask(self, framework: Framework, hello: Any, unit: Unit) -> None:
         """One unit; no further case of it is begun after the end."""
         asked = [(case, case.arrays(), modes) for _, case, modes in unit]
         absent = isinstance(hello, wire.Absent)
@@ -107,10 +106,12 @@ class Driver:
                 self.replies.put(Reply(number, case, asked[place][1], framework, answer))
 
     def _over(self) -> bool:
-        return self.stopped.is_set() or (self.deadline is not None and time.monotonic() > self.deadline)
+        if self.stopped.is_set() or self.draining.is_set():
+            return True
+        return self.deadline is not None and time.monotonic() > self.deadline
 
 
-def _refused(hello: Any, unit: list[tuple[int, Case, list[str]]]) -> Generator[tuple[int, wire.Failed]]:
+def _refused(hello: Any, unit: Unit) -> Generator[tuple[int, wire.Failed]]:
     return ((place, answer) for place, (_, _, modes) in enumerate(unit) for answer in wire.refusals(hello, modes))
 
 
@@ -120,48 +121,63 @@ def records(
     workers: int = 1,
     started: Callable[[str, Any], None] | None = None,
     deadline: float | None = None,
-) -> Iterator[Record]:
-    """Every record of a plan, as it comes. started is told what each framework said of itself.
+    done: Done | None = None,
+    settled: Callable[[], None] = lambda: None,
+    draining: threading.Event | None = None,
+) -> Generator[Record]:
+    """Every record of a plan that is not done, as it comes. started is told what each framework said of itself, settled
+    that a unit is through.
 
-    Each framework has `workers` processes, which share its cases. Past the deadline (of time.monotonic) no further case
-    is begun. Who stops listening ends the processes.
+    Each framework has `workers` processes, which share its cases. Past the deadline (of time.monotonic), and when
+    draining, no further case is begun. Who stops listening ends the processes.
     """
-    replies: queue.Queue[Reply | Record | Ended] = queue.Queue(WAITING)
+    replies: queue.Queue[Message] = queue.Queue(WAITING)
+    done, draining = done or Done(), draining or threading.Event()
     drivers = [
-        Driver(plan, FrameworkProcess(name, extensions), units, turn == 0, replies, started, deadline)
-        for name, units in ((name, Units(plan, name)) for name in plan.frameworks)
+        Driver(plan, FrameworkProcess(name, extensions), units, turn == 0, replies, started, deadline, draining)
+        for name, units in ((name, Units(plan, name, done)) for name in plan.frameworks)
         for turn in range(workers)
     ]
     threads = [threading.Thread(target=driver.run, daemon=True) for driver in drivers]
     for thread in threads:
         thread.start()
-    conventions = Conventions()
     try:
-        for record in _judged(replies, len(drivers)):
-            conventions.see(record)
-            yield record
-        yield from conventions.findings()
+        for record in _judged(replies, len(drivers), settled, draining):
+            if not done.has_probe(record):
+                done.see(record)
+                yield record
+        yield from done.conventions.findings()
     finally:
         for driver in drivers:
             driver.stop()
         _drain(threads, replies)
 
 
-def _judged(replies: queue.Queue[Reply | Record | Ended], running: int) -> Iterator[Record]:
-    judge = Judge()
+def _judged(
+    replies: queue.Queue[Message], running: int, settled: Callable[[], None], draining: threading.Event
+) -> Iterator[Record]:
+    judge, late = Judge(), 0.0
     while running:
-        reply = replies.get()
+        try:
+            reply = replies.get(timeout=LOOK)
+        except queue.Empty:
+            late += LOOK * draining.is_set()
+            if late > GRACE:
+                return
+            continue
         if isinstance(reply, Record):
             yield reply
         elif isinstance(reply, Reply):
             yield judge(reply.case, reply.arrays, reply.framework, reply.answer, reply.number)
+        elif isinstance(reply, Settled):
+            settled()
         else:
             running -= 1
             if reply.wrong is not None:
                 raise reply.wrong
 
 
-def _drain(threads: list[threading.Thread], replies: queue.Queue[Reply | Record | Ended]) -> None:
+def _drain(threads: list[threading.Thread], replies: queue.Queue[Message]) -> None:
     """Let the threads come to their end, whatever still waits."""
     while any(thread.is_alive() for thread in threads):
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -11,36 +13,68 @@ from typing import Any, Self
 import msgspec
 
 from gradagree.errors import UsageError
+from gradagree.locking import Lock
 from gradagree.verdict import Record
 
-__all__ = ["Journal", "read_meta", "read_records"]
+__all__ = ["Journal", "read_lines", "read_meta", "read_records"]
 
 RESULTS, META, CASES = "results.jsonl", "meta.json", "cases"
 OURS = (RESULTS, META, "report.html", "report.md", "junit.xml", "train.json", "train.html", "shrunk.jsonl")
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Record)
 
 
 class Journal:
-    """Appends records to a folder's results, each flushed as it comes.
+    """Appends records to a folder's results, each handed to the system as it comes, and by `sync` to the disk.
 
-    A folder that holds an earlier run keeps it, moved into ``earlier-1``, ``earlier-2`` and so on.
-    Raises UsageError where the folder cannot be written.
+    A folder that holds an earlier run keeps it, moved into ``earlier-1``, ``earlier-2`` and so on, unless it is gone on
+    with. Raises UsageError where the folder cannot be written, or another process writes there.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, resume: bool = False) -> None:
         self.folder = folder
-        make_folder(folder)
+        self._file = -1
+        if not resume:
+            make_folder(folder)
         try:
-            _keep_earlier(folder)
-            self._file = (folder / RESULTS).open("ab")
+            self._lock = Lock(folder)
         except OSError as wrong:
+            raise unwritable(folder, wrong) from None
+        try:
+            if not resume:
+                _keep_earlier(folder)
+            self._file = os.open(
+                folder / RESULTS, os.O_WRONLY | os.O_APPEND | (NO_LINK if resume else os.O_CREAT), 0o644
+            )
+        except OSError as wrong:
+            self.close()
             raise unwritable(folder, wrong) from None
 
     def append(self, record: Record) -> None:
+        line = memoryview(_encoder.encode(record) + b"\n")
         try:
-            self._file.write(_encoder.encode(record) + b"\n")
-            self._file.flush()
+            while line:
+                line = line[os.write(self._file, line) :]
+        except OSError as wrong:
+            raise unwritable(self.folder, wrong) from None
+
+    def sync(self) -> None:
+        """See to it that what is written outlasts the machine. Raises UsageError where the file is no longer there."""
+        try:
+            os.fsync(self._file)
+            gone = os.fstat(self._file).st_nlink == 0
+        except OSError as wrong:
+            if wrong.errno == errno.EINVAL:  # a device or pipe in the place of the file
+                return
+            raise unwritable(self.folder, wrong) from None
+        if gone:
+            raise UsageError(f"{self.folder / RESULTS} was removed while the run wrote to it: the run has ended")
+
+    def cut(self, length: int) -> None:
+        """Drop what is behind so many bytes."""
+        try:
+            os.truncate(self._file, length)
         except OSError as wrong:
             raise unwritable(self.folder, wrong) from None
 
@@ -50,7 +84,9 @@ class Journal:
 
     def close(self) -> None:
         try:
-            self._file.close()
+            if self._file >= 0:
+                os.close(self._file)
+            self._lock.release()
         except OSError as wrong:
             raise unwritable(self.folder, wrong) from None
 
@@ -73,9 +109,12 @@ def write_text(path: Path, text: str) -> None:
     """Write a file so that it is either the old one or the new one, whatever happens meanwhile."""
     beside = path.with_name(path.name + ".part")
     try:
+        beside.unlink(missing_ok=True)  # a link there would lead what is written elsewhere
         beside.write_text(text, encoding="utf-8")
         os.replace(beside, path)
     except OSError as wrong:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
         raise unwritable(path, wrong) from None
 
 
@@ -97,7 +136,12 @@ def read_records(folder: Path) -> Iterator[Record]:
 
     Raises UsageError where there are none, or naming the line that is damaged.
     """
-    path = folder / RESULTS
+    return (record for record, _ in read_lines(folder))
+
+
+def read_lines(folder: Path) -> Iterator[tuple[Record, int]]:
+    """Every record, and where in the file its line ends."""
+    path, end = folder / RESULTS, 0
     try:
         file = path.open("rb")
     except OSError as wrong:
@@ -106,8 +150,9 @@ def read_records(folder: Path) -> Iterator[Record]:
         for line_number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
                 return
+            end += len(line)
             try:
-                yield _decoder.decode(line)
+                yield _decoder.decode(line), end
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
                 raise UsageError(f"{path}, line {line_number}, is no record: {wrong}") from None
 

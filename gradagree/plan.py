@@ -16,7 +16,8 @@ from gradagree.drawing import REGIMES, STANDARD
 from gradagree.drawing import regimes as known_regimes
 from gradagree.errors import UsageError, nearest
 from gradagree.reference import Activation, ContractError, ErrorFunction
-from gradagree.returning import ONE_IN, group, returning, returns
+from gradagree.returning import ONE_IN, returns
+from gradagree.sharding import TOGETHER, WHOLE, Shard, chunks, size, units
 
 __all__ = ["PROFILES", "Plan"]
 
@@ -34,8 +35,6 @@ LATER = frozenset({"jax:vmap", "jax:forward", "jax:packed", "torch:compile"})
 
 DTYPES = ("float64", "float32")
 MOST_CASES = 10**9
-TOGETHER = 16
-"""Architectures that are handed to a framework's process together."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,7 @@ class Plan:
     errors: tuple[ErrorFunction, ...] | None = None
     modes: dict[str, int] = field(default_factory=dict)
     given: tuple[Case, ...] | None = None
+    shard: Shard = WHOLE
 
     @classmethod
     def make(
@@ -64,6 +64,7 @@ class Plan:
         errors: str | None = None,
         regimes: str | None = None,
         profile: str = "ci",
+        shard: str | None = None,
     ) -> Plan:
         """The plan that options stand for, each a comma-separated list as on the command line. Raises UsageError."""
         if profile not in PROFILES:
@@ -82,6 +83,7 @@ class Plan:
             activations=_functions("--activations", activations, Activation),
             errors=_functions("--errors", errors, ErrorFunction),
             modes=_modes(frameworks, modes or standard.get("modes")),
+            shard=_shard(shard, cases),
         )
 
     @classmethod
@@ -90,10 +92,19 @@ class Plan:
         return replace(cls(cases=len(cases), modes=_modes(frameworks, modes)), given=tuple(cases))
 
     def drawn(self) -> Iterator[tuple[int, Case]]:
-        """Every case with its number."""
+        """Every case of the shard with its number in the whole."""
+        return itertools.chain.from_iterable(self._together())
+
+    def _together(self) -> Iterator[list[tuple[int, Case]]]:
+        """The cases that are handed over together."""
         if self.given is not None:
-            return iter(enumerate(self.given))
-        return enumerate(draw(self.cases, self.seed, self.dtypes, self.activations, self.errors, self.regimes))
+            numbered = list(enumerate(self.given))
+            yield from (numbered[k : k + TOGETHER] for k in range(0, len(numbered), TOGETHER))
+            return
+        for numbers in chunks(self.cases, self.shard):
+            functions = self.activations, self.errors
+            drawn = draw(len(numbers), self.seed, self.dtypes, *functions, self.regimes, start=numbers.start)
+            yield list(enumerate(drawn, numbers.start * len(self.dtypes)))
 
     def asked(self, framework: str, index: int) -> list[str]:
         """The framework's modes that case number index is for."""
@@ -103,17 +114,10 @@ class Plan:
 
     def units(self, framework: str) -> Iterator[list[tuple[int, Case, list[str]]]]:
         """Numbers, cases and modes of a framework, some together: those of one architecture next to one another."""
-        asked = ((number, case, self.asked(framework, number)) for number, case in self.drawn())
-        for _, together in itertools.groupby((one for one in asked if one[2]), lambda one: self._unit(one[0])):
-            yield sorted(together, key=lambda one: one[1].dtype)
-
-    def _unit(self, index: int) -> tuple[int, ...]:
-        """What tells the unit of a case from the ones beside it."""
-        if self.given is not None:
-            return (index // TOGETHER,)
-        i = index // len(self.dtypes)
-        k, place = group(i)
-        return k, returns(i), place // TOGETHER
+        for together in self._together():
+            asked = ((number, case, self.asked(framework, number)) for number, case in together)
+            if unit := sorted((one for one in asked if one[2]), key=lambda one: one[1].dtype):
+                yield unit
 
     @property
     def frameworks(self) -> list[str]:
@@ -123,8 +127,15 @@ class Plan:
         """How many records each framework:mode is planned to have."""
         if self.given is not None:
             return dict.fromkeys(self.modes, self.cases)
-        some = returning(self.cases)
-        return {name: (self.cases if share == 1 else some) * len(self.dtypes) for name, share in self.modes.items()}
+        every, some = size(self.cases, self.shard)
+        return {name: (every if share == 1 else some) * len(self.dtypes) for name, share in self.modes.items()}
+
+
+def _shard(text: str | None, cases: int) -> Shard:
+    shard = WHOLE if text is None else Shard.parse(text)
+    if shard.of > units(cases):
+        raise UsageError(f"--shard {shard}: {cases} cases are handed out in {units(cases)} units: no more shards")
+    return shard
 
 
 def _names(option: str, text: str | None, known: Any, standard: str) -> tuple[str, ...]:

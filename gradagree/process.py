@@ -7,9 +7,7 @@ import itertools
 import operator
 import os
 import queue
-import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -17,32 +15,21 @@ from typing import IO, Any, Self
 
 from gradagree import wire
 from gradagree.cases import Arrays, Case
-from gradagree.pipes import feed, listen
+from gradagree.deaths import Gone, ended
+from gradagree.memory import LOOK, allowed, resident
+from gradagree.pipes import ONE_THREAD, end, feed, launch, listen
 from gradagree.verdict import Verdict
 
 __all__ = ["ONE_THREAD", "FrameworkProcess"]
 
-ONE_THREAD = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "NPROC": "1",
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-}
-"""Two processes with two threads each are slower than two with one."""
 START_LIMIT = 300.0
 CASE_LIMIT = 300.0
-LAST_WORDS = 2.0
-"""Seconds to start, for one answer, and for a process whose pipe is closed to end."""
-
-
-class Gone(Exception):
-    """The process died or ran past its limit; the verdict's word and the reason."""
-
-    def __init__(self, verdict: Verdict, reason: str) -> None:
-        super().__init__(reason)
-        self.verdict = verdict
-        self.reason = reason
+"""Seconds to start, and for one answer."""
+NOTHING = object()
+PATIENCE = 5
+"""How often a process may be ended by others at the same question; then the question is to blame."""
+MOST_SAID = 1 << 26
+"""Bytes on standard error that are kept."""
 
 
 class FrameworkProcess:
@@ -51,35 +38,38 @@ class FrameworkProcess:
     `hello` is what it said at its start: `wire.Ready`, or `wire.Absent` with the reason.
     """
 
-    def __init__(self, framework: str, extensions: Sequence[str] = (), limit: float = CASE_LIMIT) -> None:
+    def __init__(
+        self, framework: str, extensions: Sequence[str] = (), limit: float = CASE_LIMIT, memory: int | None = None
+    ) -> None:
         self.framework = framework
         self.extensions = tuple(extensions)
         self.limit = limit
+        self.memory = allowed() if memory is None else memory
         self.hello: wire.Ready | wire.Absent = wire.Absent("not started")
         self._process: subprocess.Popen[bytes] | None = None
         self._closed = False
 
     def start(self) -> wire.Ready | wire.Absent:
         """Start the process and wait until the framework is imported and probed."""
+        for again in reversed(range(PATIENCE)):
+            self._launch()
+            try:
+                hello = self._receive(START_LIMIT)
+            except Gone as gone:
+                self.hello = wire.Absent(f"its process did not start: {gone.reason}", broken=True)
+                if gone.outside and again and not self._closed:
+                    continue
+            else:
+                known = isinstance(hello, wire.Ready | wire.Absent)
+                self.hello = hello if known else wire.Absent("spoke out of turn", True)
+            break
+        return self.hello
+
+    def _launch(self) -> None:
         self._errors: IO[bytes] = tempfile.TemporaryFile("a+b")  # noqa: SIM115
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "gradagree.worker", self.framework, *self.extensions],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            env={**os.environ, **ONE_THREAD},
-            start_new_session=True,
-        )
+        self._process = launch([self.framework, *self.extensions], self._errors)
         self._messages: queue.Queue[Any] = queue.Queue()
         threading.Thread(target=listen, args=(self._process, self._messages), daemon=True).start()
-        try:
-            hello = self._receive(START_LIMIT)
-            self.hello = (
-                hello if isinstance(hello, wire.Ready | wire.Absent) else wire.Absent("spoke out of turn", True)
-            )
-        except Gone as gone:
-            self.hello = wire.Absent(f"its process did not start: {gone.reason}", broken=True)
-        return self.hello
 
     def train(
         self, case: Case, arrays: Arrays, mode: str, rate: float, rounds: list[list[int]]
@@ -102,11 +92,15 @@ class FrameworkProcess:
     ) -> Generator[tuple[int, wire.Answered | wire.Failed]]:
         """(the place of a case, its answer) for each of its modes, in order.
 
-        A mode in which the process dies costs that mode of that case alone.
+        A mode in which the process dies costs that mode of that case alone, and one that somebody else ended is asked
+        again.
         """
+        killed = 0
         waiting = [(place, mode) for place, (_, _, modes) in enumerate(asked) for mode in modes]
         while waiting:
             try:
+                if self._process is not None and resident(self._process.pid) > self.memory:
+                    self.stop()
                 if self._process is None and not self._closed:
                     self.start()
                 questions = (
@@ -115,8 +109,13 @@ class FrameworkProcess:
                 )
                 for answer in self._put(questions, [mode for _, mode in waiting]):
                     place, _ = waiting.pop(0)
+                    killed = 0
                     yield place, answer
             except Gone as gone:
+                killed += gone.outside
+                if gone.outside and killed < PATIENCE:
+                    continue
+                killed = 0
                 place, mode = waiting.pop(0)
                 yield place, wire.Failed(mode, gone.verdict, gone.reason)
 
@@ -139,46 +138,45 @@ class FrameworkProcess:
                 self.stop()
 
     def _receive(self, limit: float) -> Any:
-        """The next message. Raises Gone, and ends the process, if there is none in time."""
-        try:
-            message = self._messages.get(timeout=limit)
-        except queue.Empty:
+        """The next message. Raises Gone, and ends the process, if there is none in time, or too much memory is held."""
+        left, message = limit, NOTHING
+        while message is NOTHING:
+            if left <= 0:
+                self.stop()
+                raise Gone(Verdict.TIMEOUT, f"no answer within {limit:g} seconds")
+            try:
+                message = self._messages.get(timeout=min(left, LOOK))
+            except queue.Empty:
+                left -= LOOK
+                self._look()
+        if isinstance(message, Exception):
             self.stop()
-            raise Gone(Verdict.TIMEOUT, f"no answer within {limit:g} seconds") from None
-        if isinstance(message, Exception) or message is None:
-            raise Gone(Verdict.CRASHED, self._epitaph(message))
+            raise Gone(Verdict.CRASHED, f"wrote something to its pipe that is no answer: {message}")
+        if message is None:
+            process = self._process
+            gone = Gone(Verdict.CRASHED, "stopped") if process is None else ended(process, self._errors)
+            self.stop()
+            raise gone
         return message
 
-    def _epitaph(self, wrong: Exception | None) -> str:
-        """How the process ended: the signal or exit code, and what it said last, since its last message."""
+    def _look(self) -> None:
+        """Raises Gone, and ends the process, where it holds more memory than it may; cuts what it says without end."""
         process = self._process
-        if wrong is not None or process is None:
+        if process is None:
+            return
+        if resident(process.pid) > self.memory:
             self.stop()
-            return f"wrote something to its pipe that is no answer: {wrong}" if wrong else "stopped"
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=LAST_WORDS)
-        code = process.poll()
-        self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - 4096))
-        said = self._errors.read().rpartition(wire.MARK)[2]
-        lines = said.decode(errors="replace").strip().splitlines()
-        self.stop()
-        how = "closed its pipe" if code is None else f"exit code {code}"
-        if code is not None and code < 0:
-            with contextlib.suppress(ValueError):
-                how = signal.Signals(-code).name
-        return how + (f": {lines[-1].strip()[:300]}" if lines else "")
+            raise Gone(Verdict.CRASHED, f"took more than {self.memory / 2**30:.3g} GiB of memory")
+        with contextlib.suppress(OSError, ValueError):
+            if os.fstat(self._errors.fileno()).st_size > MOST_SAID:
+                os.truncate(self._errors.fileno(), 0)
 
     def stop(self) -> None:
         """End the process, and whatever it started; the next question starts it anew."""
         process, self._process = self._process, None
         if process is None:
             return
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        if process.stdin is not None:
-            with contextlib.suppress(OSError):
-                process.stdin.close()
+        end(process)
         self._errors.close()
 
     def close(self) -> None:

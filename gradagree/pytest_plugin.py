@@ -1,38 +1,86 @@
-"""The pytest plugin: ``--gradagree-report DIR``, and a fixture that judges blocks of cases.
+"""The pytest plugin: ``pytest --gradagree`` cross-checks a project's own functions and adapters; fixtures for tests.
 
-It imports nothing of gradagree until a test asks for the fixture. Reports are written by the process that controls the
-run, from records that travel with the test reports, so that they are complete under pytest-xdist too.
+It imports nothing of gradagree's own work until it is asked for something. Reports are written by the process that
+controls the run, from records that travel with the test reports, so that they are complete under pytest-xdist too.
 """
 
 from __future__ import annotations
 
-import json
-import shlex
-import sys
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from gradagree.pytest_records import RECORDS, Processes, Reporter, judged, keep, told
 
 if TYPE_CHECKING:
     from gradagree.cases import Case
     from gradagree.process import FrameworkProcess
     from gradagree.verdict import Record
 
-RECORDS: pytest.StashKey[list[tuple[str, str, str]]] = pytest.StashKey()
-"""On a test: (framework, what it said of itself, record), the last two as JSON."""
+__all__ = ["told"]
+
+PROCESSES: pytest.StashKey[Processes] = pytest.StashKey()
+MARKERS = (
+    "gradagree: a cross-check of a framework's gradients with backpropagation by hand",
+    "gradagree_slow: one in a mode that compiles or traces anew for every shape of array",
+)
+REFUSED = {
+    "loadgroup": "it hangs when a worker dies",
+    "loadscope": "it drops tests when a worker dies",
+    "loadfile": "it drops tests when a worker dies",
+    "each": "every worker would run every test, and each verdict would count several times",
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("gradagree", "is this gradient right?")
-    group.addoption("--gradagree-report", metavar="DIR", help="write gradagree's reports of this test run into DIR")
+    add = group.addoption
+    add("--gradagree", action="store_true", help="cross-check the functions and adapters of this project")
+    add("--gradagree-profile", metavar="NAME", help="how much: quick (the default), ci or nightly")
+    add("--gradagree-seed", metavar="S", type=int, help="which random networks (by default 0)")
+    add("--gradagree-report", metavar="DIR", help="write gradagree's reports of this test run into DIR")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
+    config.stash[PROCESSES] = Processes()
     folder = config.getoption("--gradagree-report")
+    dist = getattr(config.option, "dist", "no")
+    if (folder or config.getoption("--gradagree")) and dist in REFUSED:
+        raise pytest.UsageError(f"--dist {dist} with gradagree: {REFUSED[dist]}; use --dist load or worksteal")
+    if config.getoption("--gradagree"):
+        from gradagree.pytest_blocks import Settings, joining
+
+        config.args = joining(config.args, Settings.of(config))
     if folder and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Reporter(Path(folder)), "gradagree-reporter")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if PROCESSES in config.stash:
+        config.stash[PROCESSES].close()
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Versions, profile and seed."""
+    if not config.getoption("--gradagree"):
+        return None
+    from gradagree.pytest_blocks import Settings
+
+    return Settings.of(config).header()
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """The project's own cross-checks, where its pyproject.toml is."""
+    if file_path.name != "pyproject.toml" or not parent.config.getoption("--gradagree"):
+        return None
+    from gradagree.declared import project_file
+    from gradagree.pytest_blocks import Project
+
+    return Project.from_parent(parent, path=file_path) if file_path == project_file() else None
 
 
 @pytest.hookimpl(wrapper=True)
@@ -45,23 +93,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
 
 
 @pytest.fixture(scope="session")
-def gradagree_processes() -> Iterator[Callable[[str], FrameworkProcess]]:
+def gradagree_processes(pytestconfig: pytest.Config) -> Callable[[str], FrameworkProcess]:
     """The process of a framework by name, started when first asked for and kept for the session."""
-    from gradagree.declared import files, load_all
-    from gradagree.process import FrameworkProcess
-
-    load_all(())
-    started: dict[str, FrameworkProcess] = {}
-
-    def process(name: str) -> FrameworkProcess:
-        if name not in started:
-            started[name] = FrameworkProcess(name, files(()))
-            started[name].start()
-        return started[name]
-
-    yield process
-    for one in started.values():
-        one.stop()
+    return pytestconfig.stash[PROCESSES]
 
 
 @pytest.fixture
@@ -75,90 +109,36 @@ def gradagree_block(
 
     def block(framework: str, mode: str, cases: Sequence[tuple[int, Case]]) -> list[Record]:
         __tracebackhide__ = True
-        records = _judged(gradagree_processes(framework), mode, cases, request.node.stash.setdefault(RECORDS, []))
-        failing = [record for record in records if record.verdict.fails]
-        if failing:
-            pytest.fail("\n".join(told(record) for record in failing), pytrace=False)
-        return records
+        return judged(gradagree_processes(framework), mode, cases, request.node.stash.setdefault(RECORDS, []))
 
     return block
 
 
-def _judged(
-    process: FrameworkProcess, mode: str, cases: Sequence[tuple[int, Case]], kept: list[tuple[str, str, str]]
-) -> list[Record]:
-    import msgspec
+@pytest.fixture
+def gradagree_check(request: pytest.FixtureRequest) -> Callable[..., list[Record]]:
+    """`gradagree.check`, whose records are kept for the report: of an activation, an error function, a case, or a
+    framework's function with its reference. It fails the test where a verdict does, or where nothing can be compared.
+    """
 
-    from gradagree import wire
-    from gradagree.campaign import describe
-    from gradagree.judge import Framework, judge
+    def check(thing: Any, reference: Any = None, **options: Any) -> list[Record]:
+        __tracebackhide__ = True
+        import json
 
-    hello = json.dumps(describe(process.hello))
-    if isinstance(process.hello, wire.Absent):
-        kept.append((process.framework, hello, ""))
-        pytest.skip(f"{process.framework}: {process.hello.reason}")
-    framework = Framework.of(process.framework, process.hello)
-    records = []
-    for number, case in cases:
-        arrays = case.arrays()
-        for answer in process.ask(case, arrays, [mode]):
-            records.append(judge(case, arrays, framework, answer, number))
-            kept.append((process.framework, hello, msgspec.json.encode(records[-1]).decode()))
-    return records
-
-
-def told(record: Record) -> str:
-    """Box, entry, expected, observed and tolerance of a failing record, and how to see it again."""
-    from gradagree.verdict import plain
-
-    where = "" if record.box is None else f" in box {record.box} ({record.function}), {record.entry}"
-    numbers = ""
-    if record.expected is not None:
-        numbers = (
-            f"\n  expected {plain(record.expected)!r}, observed {plain(record.observed)!r}, "
-            f"tolerance {plain(record.tolerance):.3g}"
-        )
-    reason = f": {record.reason}" if record.reason else ""
-    return (
-        f"{record.framework} {record.version} {record.mode}: {record.verdict}{where}{reason}{numbers}\n"
-        f"  gradagree replay {shlex.quote(record.spec)} --modes {record.framework}:{record.mode}"
-    )
-
-
-class Reporter:
-    """Writes records as test reports come in, and gradagree's reports at the end."""
-
-    def __init__(self, folder: Path) -> None:
+        from gradagree import checking
         from gradagree.errors import UsageError
-        from gradagree.journal import Journal
-        from gradagree.known import find_known
 
+        failure, records = None, []
         try:
-            self.known = find_known(None)
-            self.journal = Journal(folder)
+            records = checking.check(thing, reference, **options)
+        except checking.Disagreement as wrong:
+            failure, records = str(wrong), wrong.records
         except UsageError as wrong:
-            raise pytest.UsageError(f"--gradagree-report: {wrong}") from None
-        self.folder = folder
-        self.frameworks: dict[str, Any] = {}
+            failure = str(wrong)
+        kept = request.node.stash.setdefault(RECORDS, [])
+        for record in records:
+            keep(kept, record, json.dumps(checking.described(record.framework)))
+        if failure is not None:
+            pytest.fail(failure, pytrace=False)
+        return records
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        import msgspec
-
-        from gradagree.verdict import Record
-
-        for framework, hello, record in getattr(report, "gradagree", []):
-            self.frameworks[framework] = json.loads(hello)
-            if record:
-                self.journal.append(msgspec.json.decode(record, type=Record))
-
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        from gradagree.campaign import environment
-        from gradagree.reporting import write_reports
-
-        command = shlex.join(["pytest", *sys.argv[1:]])
-        self.journal.meta({**environment(command), "frameworks": self.frameworks})
-        self.journal.close()
-        summary = write_reports(self.folder, known=self.known)
-        terminalreporter.section("gradagree")
-        terminalreporter.write_line(summary.sentence)
-        terminalreporter.write_line(f"report: {self.folder / 'report.html'}")
+    return check

@@ -1,7 +1,7 @@
 """The process of one framework: ``python -m gradagree.worker FRAMEWORK [EXTENSION]...``.
 
 It reads questions from what was its standard input and answers on what was its standard output; what a framework prints
-goes to standard error. It ends when its input ends.
+goes to standard error. It ends when its input ends, and soon after its parent does.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from gradagree.arithmetics.model import FORMATS
 from gradagree.cases import Case, problem_of
 from gradagree.declared import load_installed
 from gradagree.extensions import load
+from gradagree.lifeline import end_with_parent
 from gradagree.malformed import misshapen
+from gradagree.memory import volunteer
 from gradagree.verdict import Verdict
 
 __all__ = ["main"]
@@ -29,6 +31,8 @@ def main(arguments: Sequence[str]) -> None:
     questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
+    end_with_parent(questions.fileno())
+    volunteer()
     warnings.simplefilter("ignore")
     name, *extensions = arguments
     try:

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from gradagree.reporting.shards import folded
 from gradagree.reporting.texts import named, visible
 
 __all__ = ["Probe", "Run", "failed_probes", "mapping", "merged_meta", "not_installed", "planned", "runs_of"]
 
-RUN_FACTS = ("command", "seed", "started", "seconds", "cases", "strict", "gradagree")
+RUN_FACTS = ("command", "seed", "started", "seconds", "cases", "shard", "shards", "strict", "gradagree")
 
 
 class Probe(NamedTuple):
@@ -105,6 +106,7 @@ def planned(meta: dict[str, Any]) -> dict[str, int]:
 
 def merged_meta(metas: list[dict[str, Any]]) -> dict[str, Any]:
     """One ``meta`` for several runs, which it keeps in ``runs``: plans added up, a framework there if it is in any."""
+    metas = folded(metas)
     if len(metas) == 1:
         return metas[0]
     plan: Counter[str] = Counter()

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -123,9 +124,47 @@ def wrong(answer: Answer) -> Answer:
     return replace(answer, weights=(None if outermost is None else outermost * (1 + 1e-3), *inner))
 
 
+def leaves(answer: Answer) -> Answer:
+    """The process ends as if all were well."""
+    os._exit(0)
+
+
+def deaf(answer: Answer) -> Answer:
+    """No answer, and no ear for a polite request to end."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    return sleep(answer)
+
+
+def hungry(answer: Answer) -> Answer:
+    """Memory without end, and really used."""
+    kept = []
+    while True:
+        kept.append(np.ones(1 << 22))
+
+
+def killed(answer: Answer) -> Answer:
+    """Ended by somebody else, each time that it is asked."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    return answer
+
+
+def fated(answer: Answer) -> Answer:
+    """What fate has for these very inputs."""
+    return FATES.get(fate(answer.inputs[0]), right)(answer)
+
+
+def fate(inputs: np.ndarray) -> str:
+    """One case in four is lost, each in another way."""
+    number = zlib.crc32(np.ascontiguousarray(inputs, dtype="<f8").tobytes()) % (4 * len(FATES))
+    return list(FATES)[number] if number < len(FATES) else "right"
+
+
+FATES: dict[str, Callable[[Answer], Answer]] = {
+    one.__name__: one for one in (segfault, abort, exits, leaves, garbage, unframed, prints, hungry, deaf, sleep)
+}
 FAULTS: tuple[Callable[[Answer], Answer], ...] = (
     right, segfault, abort, sleep, fork_and_die, garbage, unframed, prints, reads, exits, raises, shapes, flat, none,
-    infinite, wrong,
+    infinite, wrong, leaves, deaf, hungry, killed, fated,
 )  # fmt: skip
 
 

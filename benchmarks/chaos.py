@@ -1,0 +1,176 @@
+"""A run in a storm: its worker processes killed at random, or itself killed and gone on with, against a calm one.
+
+python benchmarks/chaos.py --cases 10000 --kills 200            # workers are killed
+python benchmarks/chaos.py --cases 40 --parent-kills 1000       # the run is killed, and resumed, so many times
+python benchmarks/chaos.py --isolation --cases 1000             # what processes of their own cost
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gradagree import drivers, worker
+from gradagree.adapters import Adapter
+from gradagree.campaign import prepare
+from gradagree.cases import problem_of
+from gradagree.journal import read_records
+from gradagree.plan import Plan
+from gradagree.process import FrameworkProcess
+
+FAKE = str(Path(__file__).parents[1] / "tests" / "gradagree" / "numpy_fake.py")
+OPTIONS = {"seed": 3, "dtypes": "float32", "activations": "tanh,relu", "errors": "sse,mse"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", type=int, default=1000)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--parent-kills", type=int, default=0)
+    parser.add_argument("--isolation", action="store_true")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    if options.isolation:
+        isolation(options)
+    elif options.parent_kills:
+        parents(options)
+    else:
+        workers(options)
+
+
+def planned(cases: int, modes: str = "numpy_fake:right") -> Plan:
+    framework = modes.partition(":")[0]
+    return prepare([FAKE], {**OPTIONS, "cases": cases, "frameworks": framework, "modes": modes})
+
+
+def workers(options: argparse.Namespace) -> None:
+    """So many kills, evenly spread over the records, at random moments."""
+    plan = planned(options.cases)
+    begun = time.perf_counter()
+    calm = {record.index: record.verdict for record in drivers.records(plan, [FAKE], options.workers)}
+    alone = time.perf_counter() - begun
+    made: list[FrameworkProcess] = []
+
+    class Watched(FrameworkProcess):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            made.append(self)
+
+    drivers.FrameworkProcess = Watched  # type: ignore[misc]
+    begun, dice, kills, found = time.perf_counter(), random.Random(options.seed), 0, Counter[int]()
+    wrong = 0
+    for count, record in enumerate(drivers.records(plan, [FAKE], options.workers), 1):
+        found[record.index] += 1
+        wrong += record.verdict is not calm[record.index]
+        while kills < options.kills * count / options.cases:
+            threading.Timer(dice.uniform(0, 0.05), kill, [dice.choice(made)]).start()
+            kills += 1
+    stormy = time.perf_counter() - begun
+    once = sum(number == 1 for number in found.values())
+    print(f"{options.cases} cases, {kills} kills: {once} verdicts, {wrong} wrong; {alone:.1f} s calm,")
+    print(
+        f"{stormy:.1f} s in the storm, {100 * (stormy / alone - 1):.0f} % more: {(stormy - alone) / kills:.2f} s a kill"
+    )
+
+
+def kill(process: FrameworkProcess) -> None:
+    running = process._process
+    if running is not None:
+        running.kill()
+
+
+def parents(options: argparse.Namespace) -> None:
+    """One run after another, each killed at random points of its journal and resumed until it is through."""
+    dice, kills, runs, same = random.Random(options.seed), 0, 0, 0
+    with tempfile.TemporaryDirectory() as place:
+        calm = Path(place, "calm")
+        start(calm, options).wait()
+        whole = kept(calm)
+        while kills < options.parent_kills:
+            runs += 1
+            folder = Path(place, f"run-{runs}")
+            process = start(folder, options)
+            for _ in range(min(20, options.parent_kills - kills)):
+                pause_until_written(folder, process, dice.randint(0, 4))
+                process.kill()
+                kills += process.wait() < 0
+                process = start(folder, options, resume=(folder / "results.jsonl").exists())
+            process.wait()
+            same += kept(folder) == whole
+    print(
+        f"{kills} kills of the parent in {runs} runs of {len(whole)} records: {same} ended as the undisturbed run did"
+    )
+
+
+def start(folder: Path, options: argparse.Namespace, resume: bool = False) -> subprocess.Popen[bytes]:
+    words = [f"--{name}={value}" for name, value in OPTIONS.items()]
+    words += ["--cases", str(options.cases), "--modes", "numpy_fake:right", "--frameworks", "numpy_fake"]
+    words = ["--resume", str(folder)] if resume else [*words, "--out", str(folder)]
+    command = [sys.executable, "-m", "gradagree", "run", "--ext", FAKE, "--workers", "1", *words]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def pause_until_written(folder: Path, process: subprocess.Popen[bytes], more: int) -> None:
+    """Until so many more records are written, or the run is through."""
+    path = folder / "results.jsonl"
+    wanted = written(path) + more
+    while process.poll() is None and (not path.exists() or written(path) < wanted):
+        time.sleep(0.002)
+
+
+def written(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def kept(folder: Path) -> list[Any]:
+    records = (msgspec.structs.replace(record, seconds=0.0) for record in read_records(folder))
+    return sorted(records, key=lambda record: record.index)
+
+
+class InThread(FrameworkProcess):
+    """The same answers without a process."""
+
+    def start(self) -> Any:
+        self._adapter = Adapter.catalogue[self.framework]()
+        with self._adapter.settings():
+            self.hello = worker.greeting(self._adapter)
+        return self.hello
+
+    def ask_all(self, asked: Any) -> Iterator[tuple[int, Any]]:
+        with self._adapter.settings():
+            for place, (case, arrays, modes) in enumerate(asked):
+                for mode in modes:
+                    yield place, worker.answer(self._adapter, problem_of(case, arrays), mode)
+
+
+def isolation(options: argparse.Namespace) -> None:
+    """Wall time with a process and without, in turns, from the first record on: the start is torch's import."""
+    plan = Plan.make(cases=options.cases, frameworks="torch", modes="torch:backward")
+    seconds: dict[str, list[float]] = {"process": [], "thread": []}
+    for name, kind in (("thread", InThread), ("process", FrameworkProcess)) * 2:
+        drivers.FrameworkProcess = kind  # type: ignore[misc]
+        found = drivers.records(plan, workers=1)
+        next(found)
+        begun = time.perf_counter()
+        count = sum(1 for _ in found)
+        seconds[name].append(time.perf_counter() - begun)
+    apart, together = (min(seconds[name]) for name in ("process", "thread"))
+    print(
+        f"{count} records: {apart:.1f} s in processes, {together:.1f} s without: {100 * (apart / together - 1):+.1f} %"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""Records of a pytest run: made by a framework's process, kept with the test, written by the controller."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from gradagree.cases import Case
+    from gradagree.process import FrameworkProcess
+    from gradagree.verdict import Record
+
+__all__ = ["RECORDS", "Kept", "Processes", "Reporter", "judged", "keep", "told"]
+
+Kept = list[tuple[str, str, str]]
+"""(framework, what it said of itself, record), the last two as JSON."""
+RECORDS: pytest.StashKey[Kept] = pytest.StashKey()
+"""On a test: what it found."""
+
+
+class Processes:
+    """The process of a framework by name, started when first asked for and kept for the session."""
+
+    def __init__(self) -> None:
+        self._started: dict[str, FrameworkProcess] = {}
+
+    def __call__(self, name: str) -> FrameworkProcess:
+        from gradagree.declared import files, load_all
+        from gradagree.process import FrameworkProcess
+
+        if name not in self._started:
+            load_all(())
+            self._started[name] = FrameworkProcess(name, files(()))
+            self._started[name].start()
+        return self._started[name]
+
+    def close(self) -> None:
+        for process in self._started.values():
+            process.close()
+
+
+def judged(process: FrameworkProcess, mode: str, cases: Sequence[tuple[int, Case]], kept: Kept) -> list[Record]:
+    """The records of numbered cases in one mode, which are kept too. Skips the test where the framework is not
+    installed, with the reason, and fails it where a verdict does.
+    """
+    __tracebackhide__ = True
+    from gradagree import wire
+    from gradagree.campaign import describe
+    from gradagree.judge import Framework, judge
+
+    hello = json.dumps(describe(process.hello))
+    if isinstance(process.hello, wire.Absent):
+        kept.append((process.framework, hello, ""))
+        (pytest.fail if process.hello.broken else pytest.skip)(f"{process.framework}: {process.hello.reason}")
+    framework = Framework.of(process.framework, process.hello)
+    asked = [(case, case.arrays(), [mode]) for _, case in cases]
+    records = []
+    for place, answer in process.ask_all(asked):
+        number, case = cases[place]
+        records.append(judge(case, asked[place][1], framework, answer, number))
+        keep(kept, records[-1], hello)
+    failing = [record for record in records if record.verdict.fails]
+    if failing:
+        pytest.fail("\n".join(told(record) for record in failing), pytrace=False)
+    return records
+
+
+def keep(kept: Kept, record: Record, hello: str) -> None:
+    """Keep a record for the report, with what its framework said of itself."""
+    import msgspec
+
+    kept.append((record.framework, hello, msgspec.json.encode(record).decode()))
+
+
+def told(record: Record) -> str:
+    """Box, entry, expected, observed and tolerance of a failing record, and how to see it again."""
+    from gradagree.verdict import plain
+
+    where = "" if record.box is None else f" in box {record.box} ({record.function}), {record.entry}"
+    numbers = ""
+    if record.expected is not None:
+        numbers = (
+            f"\n  expected {plain(record.expected)!r}, observed {plain(record.observed)!r}, "
+            f"tolerance {plain(record.tolerance):.3g}"
+        )
+    reason = f": {record.reason}" if record.reason else ""
+    return (
+        f"{record.framework} {record.version} {record.mode}: {record.verdict}{where}{reason}{numbers}\n"
+        f"  gradagree replay {shlex.quote(record.spec)} --modes {record.framework}:{record.mode}"
+    )
+
+
+class Reporter:
+    """Writes records as test reports come in, and gradagree's reports at the end."""
+
+    def __init__(self, folder: Path) -> None:
+        from gradagree.errors import UsageError
+        from gradagree.journal import Journal
+        from gradagree.known import find_known
+
+        try:
+            self.known = find_known(None)
+            self.journal = Journal(folder)
+        except UsageError as wrong:
+            raise pytest.UsageError(f"--gradagree-report: {wrong}") from None
+        self.folder = folder
+        self.frameworks: dict[str, Any] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        import msgspec
+
+        from gradagree.verdict import Record
+
+        for framework, hello, record in getattr(report, "gradagree", []):
+            self.frameworks[framework] = json.loads(hello)
+            if record:
+                self.journal.append(msgspec.json.decode(record, type=Record))
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        from gradagree.campaign import environment
+        from gradagree.errors import UsageError
+        from gradagree.reporting import write_reports
+
+        command = shlex.join(["pytest", *sys.argv[1:]])
+        terminalreporter.section("gradagree")
+        try:
+            self.journal.meta({**environment(command), "frameworks": self.frameworks})
+            self.journal.sync()
+            summary = write_reports(self.folder, known=self.known)
+        except UsageError as wrong:
+            terminalreporter.write_line(f"no report: {wrong}")
+            return
+        terminalreporter.write_line(summary.sentence)
+        terminalreporter.write_line(f"report: {self.folder / 'report.html'}")
+
+    def pytest_unconfigure(self) -> None:
+        self.journal.close()
