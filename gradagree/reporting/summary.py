@@ -69,6 +69,7 @@ class Summary:
     total: int = 0
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     columns: dict[Column, Counter[Verdict]] = field(default_factory=dict)
+    concluded: Counter[str] = field(default_factory=Counter)
     versions: dict[str, dict[str, None]] = field(default_factory=dict)
     matrix: Matrix = field(default_factory=Matrix)
     ratios: dict[str, Spread] = field(default_factory=dict)
@@ -93,6 +94,7 @@ class Summary:
         self.total += 1
         self.verdicts[record.verdict] += 1
         self.columns.setdefault(column, Counter())[record.verdict] += 1
+        self.concluded[str(column)] += record.spec.startswith("convention:")
         entry = self.accepted.see(record, column)
         self.matrix.add(record, column, entry is not None)
         self.blocks.add(record, column, entry is not None)
@@ -174,8 +176,9 @@ class Summary:
     @property
     def missing(self) -> dict[str, int]:
         """Records that were planned and are not there, by ``framework:mode``."""
-        recorded = {str(column): counts.total() for column, counts in self.columns.items()}
-        short = {name: count - recorded.get(name, 0) for name, count in planned(self.meta).items()}
+        recorded = Counter({str(column): counts.total() for column, counts in self.columns.items()})
+        recorded.subtract(self.concluded)
+        short = {name: count - recorded[name] for name, count in planned(self.meta).items()}
         return {name: count for name, count in short.items() if count > 0}
 
     @property

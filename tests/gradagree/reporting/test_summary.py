@@ -147,6 +147,12 @@ def test_that_planned_records_that_are_not_there_are_missing() -> None:
     assert summary.missing == {"jax:jit": 2, "torch:backward": 2}
 
 
+def test_that_what_is_concluded_from_all_records_stands_for_none_of_them() -> None:
+    concluded = record(Verdict.DISAGREE, framework="jax", mode="jit", spec="convention:relu: p = 0")
+    planned = {"plan": {"jax:jit": 2}}
+    assert summarize(planned, [record(framework="jax", mode="jit"), concluded]).missing == {"jax:jit": 1}
+
+
 @pytest.mark.parametrize("meta", [{"plan": 3, "frameworks": [], "strict": "yes", "platform": None, "runs": 7}, {}])
 def test_that_a_strange_meta_is_no_error(meta: dict[str, Any]) -> None:
     summary = summarize(meta, [record()])
