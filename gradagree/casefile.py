@@ -13,7 +13,7 @@ import numpy as np
 from gradagree.arithmetics.model import FORMATS
 from gradagree.cases import Arrays, Case
 from gradagree.datasets import rounded_to
-from gradagree.errors import UsageError
+from gradagree.errors import UsageError, in_one_line
 from gradagree.journal import CASES, write_text
 from gradagree.shapes import target_shape
 
@@ -44,7 +44,7 @@ def read_case(path: Path) -> Case:
     except OSError as wrong:
         raise UsageError(f"{path} cannot be read: {wrong.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as wrong:
-        raise UsageError(f"{path} is no case file: {type(wrong).__name__}: {wrong}") from None
+        raise UsageError(f"{path} is no case file: {type(wrong).__name__}: {in_one_line(str(wrong))}") from None
 
 
 def told(array: np.ndarray) -> dict[str, Any]:

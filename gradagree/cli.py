@@ -22,7 +22,7 @@ from gradagree.cli_options import extensions, known_option
 from gradagree.cli_run import choices, run
 from gradagree.cli_survey import survey
 from gradagree.cli_train import train
-from gradagree.errors import UsageError, check_target, nearest
+from gradagree.errors import UsageError, check_target, in_one_line, nearest
 
 __all__ = ["main"]
 
@@ -106,12 +106,6 @@ commands.add_command(survey)
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and end with its exit code."""
     sys.exit(code(arguments))
-
-
-def in_one_line(text: str) -> str:
-    """A message without what would move the cursor, whatever of a file it quotes."""
-    whole = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
-    return whole.encode("utf-8", "backslashreplace").decode()
 
 
 def code(arguments: list[str] | None = None) -> int:

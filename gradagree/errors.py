@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["UsageError", "check_target", "is_file", "nearest"]
+__all__ = ["UsageError", "check_target", "in_one_line", "is_file", "nearest"]
 
 
 class UsageError(Exception):
@@ -42,3 +42,9 @@ def nearest(name: str, names: Iterable[str]) -> str:
     names = sorted(names)
     near = difflib.get_close_matches(name[:100], names, 1)
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
+
+
+def in_one_line(text: str) -> str:
+    """A message without what would move the cursor, whatever of a file it quotes."""
+    whole = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+    return whole.encode("utf-8", "backslashreplace").decode()

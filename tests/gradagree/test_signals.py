@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import random
 import resource
@@ -24,6 +23,13 @@ OPTIONS = (
     "--frameworks numpy_fake --cases 12 --seed 4 --dtypes float32,float64 --activations tanh,relu --errors sse,mse"
 )
 LIMIT = 120.0
+LAUNCH = """
+import os, resource, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""Limits the size of files and heeds interrupts, which a shell's background ignores, and then becomes the command."""
 
 
 def start(
@@ -33,10 +39,10 @@ def start(
     options = words or ("--out", str(folder), *OPTIONS.split(), "--modes", modes)
     command = [sys.executable, "-m", "gradagree", "run", "--workers", "1", "--ext", FAKE, *options]
     environment = {**os.environ, **ONE_THREAD}
-    limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=limit
-    )
+        [sys.executable, "-c", LAUNCH, str(room), *command],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+    )  # fmt: skip
 
 
 def wait_for(folder: Path, count: int) -> None:
