@@ -69,12 +69,18 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[FrameworkProcess]:
 
 
 def killing(found: Iterator[Record], made: list[FrameworkProcess], seed: int) -> Iterator[Record]:
-    """The records of a run, one of whose processes is killed after every fifth or so."""
-    dice = random.Random(seed)
+    """The records of a run, one of whose processes is killed after every fifth or so.
+
+    None as often as would be too much for it, were it always on its way to start.
+    """
+    dice, kills = random.Random(seed), Counter[int]()
     for record in found:
-        running = [process._process for process in made if process._process is not None]
+        running = [one for one in made if one._process is not None and kills[id(one)] < PATIENCE - 1]
         if running and dice.random() < 0.2:
-            dice.choice(running).kill()
+            chosen = dice.choice(running)
+            kills[id(chosen)] += 1
+            if (process := chosen._process) is not None:
+                process.kill()
         yield record
 
 

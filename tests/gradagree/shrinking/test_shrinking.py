@@ -255,7 +255,7 @@ def test_that_where_no_box_is_named_the_guilty_function_is_found(
     kind: type[Lying], verdict: Verdict, seed: int, bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lying = kind(bench, "sigmoid", "delta_p", lambda right, at: 3 * right)
-    record, small = shrunk(monkeypatch, lying, SPEC.format("f64", seed))
+    record, small = shrunk(monkeypatch, lying, SPEC.format("f64", seed), 4 * SECONDS)
     assert (record.verdict, small.record.verdict) == (verdict, verdict)
     assert small.case.depth == 1
     assert str(small.case.activations[0]) == "sigmoid"
