@@ -70,9 +70,7 @@ def records(
     A unit whose worker dies is given to another. Raises UsageError where the cluster cannot be reached, or its workers
     have several versions of a framework.
     """
-    from distributed import as_completed
-
-    client = _connected(scheduler)
+    client, as_completed = _connected(scheduler)
     units = ((name, unit) for name in plan.frameworks for unit in iter(Units(plan, name, done).take, None))
     said: dict[str, wire.Ready | wire.Absent] = {}
     running: dict[Any, str] = {}
@@ -109,13 +107,14 @@ def _over(deadline: float | None, draining: threading.Event | None) -> bool:
     return late or (draining is not None and draining.is_set())
 
 
-def _connected(scheduler: str) -> Any:
+def _connected(scheduler: str) -> tuple[Any, Any]:
+    """A client of the cluster, and what its answers come by."""
     try:
-        from distributed import Client
+        from distributed import Client, as_completed
     except ImportError:
         raise UsageError("--scheduler needs dask.distributed: pip install 'gradagree[dask]'") from None
     try:
-        return Client(scheduler, timeout=CONNECTING)
+        return Client(scheduler, timeout=CONNECTING), as_completed
     except (OSError, ValueError, TypeError) as wrong:
         said = next(iter(str(wrong).splitlines()), type(wrong).__name__)
         raise UsageError(f"--scheduler {scheduler[:200]}: there is no cluster: {said}") from None

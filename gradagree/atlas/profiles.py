@@ -106,7 +106,7 @@ def _modes(text: str | None, libraries: Sequence[str], profile: Profile) -> tupl
     parts = [part.strip() for part in text.split(",")]
     for part in parts:
         if part not in offered and part not in bare:
-            raise UsageError(f"--modes: no mode {part!r} in {', '.join(libraries)}; {nearest(part, [*offered, *bare])}")
+            raise UsageError(f"--modes: no mode {part!r} in {', '.join(libraries)}; {nearest(part, {*offered, *bare})}")
     return tuple(parts)
 
 

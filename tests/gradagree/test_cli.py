@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -164,3 +165,12 @@ def test_that_an_interrupt_before_the_run_begins_ends_with_its_own_code(
     monkeypatch.setattr(campaign, "prepare", interrupt)
     said = say("run")
     assert (said.code, said.error.strip()) == (130, "gradagree: interrupted")
+
+
+def test_that_a_cluster_without_dask_is_answered_with_what_to_install(
+    say: Say, fake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    said = say(*run_of(fake, "right"), "--scheduler", "tcp://127.0.0.1:1")
+    assert said.code == 2
+    assert said.error == "gradagree: --scheduler needs dask.distributed: pip install 'gradagree[dask]'\n"
