@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from gradagree.probable_vector import probable_activation
 from gradagree.reference import Box, ErrorFunction, backpropagate, network
 from gradagree.reference.boxes import Gradient, boxes
 from gradagree.summation import added_up
+from gradagree.tiles import Tile, index
 from gradagree.verdict import Verdict
 
 __all__ = ["out_of_range", "probable", "same_bits"]
@@ -142,32 +143,18 @@ def _compare(box: int | str, part: Part, observed: np.ndarray | None, expected: 
         return Comparison(box, part, Verdict.SUSPECT, math.inf, reason=reason)
     with np.errstate(all="ignore"):
         found = [_tile(expected[rows], observed[rows], getattr(rows, "start", 0)) for rows in tiles(value)]
-    size, largest = (float(np.max([getattr(tile, name) for tile in found])) for name in ("size", "tolerance"))
+    size, largest = (float(np.max([getattr(tile, name) for tile in found])) for name in ("largest", "tolerance"))
     worst = max(found, key=lambda tile: tile.ratio)
     with np.errstate(all="ignore"):
         sharpness = 0.0 if size == 0 and largest <= expected.nothing else float(np.divide(largest, size))
     undecided = not math.isfinite(largest) or not sharpness < 1
     passed = Verdict.UNDECIDED if undecided else Verdict.AGREE
-    if any(tile.open for tile in found):
+    if any(math.isinf(tile.tolerance) for tile in found):
         passed = Verdict.OUT_OF_RANGE
     return Comparison(
         box, part, Verdict.SUSPECT if worst.ratio > 1 else passed, worst.ratio, worst.place,
         worst.expected, worst.observed, worst.allowed, sharpness, sum(tile.sharp for tile in found), value.size,
     )  # fmt: skip
-
-
-class Tile(NamedTuple):
-    """Some rows: the worst entry, the largest tolerance and entry, how many are sharp, and whether one is open."""
-
-    ratio: float
-    place: tuple[int, ...]
-    expected: float
-    observed: float
-    allowed: float
-    tolerance: float
-    size: float
-    sharp: int
-    open: bool
 
 
 def _tile(expected: Variance, observed: np.ndarray, start: int) -> Tile:
@@ -180,9 +167,9 @@ def _tile(expected: Variance, observed: np.ndarray, start: int) -> Tile:
         ratio = np.where(observed == value, 0.0, np.where(np.isnan(ratio), np.inf, ratio))
         ratio = np.where(np.isfinite(tolerance), ratio, 0.0)
     place = int(np.argmax(ratio))
-    first, *rest = (*(int(i) for i in np.unravel_index(place, value.shape)), 0)
+    at = index(place, value.shape)
     return Tile(
-        float(ratio.flat[place]), (start + first, *rest)[: value.ndim], float(value.flat[place]),
-        float(observed.flat[place]), float(tolerance.flat[place]), largest, float(np.max(sizes)),
-        int(np.count_nonzero(sizes > tolerance)), bool(np.isinf(largest)),
+        float(ratio.flat[place]), (start + at[0], *at[1:]) if at else (), float(value.flat[place]),
+        float(observed.flat[place]), float(tolerance.flat[place]), float(np.max(sizes)), largest,
+        int(np.count_nonzero(sizes > tolerance)),
     )  # fmt: skip

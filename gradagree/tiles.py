@@ -11,7 +11,7 @@ from gradagree.arithmetics.model import Format
 from gradagree.comparison import Comparison, Part
 from gradagree.verdict import Verdict
 
-__all__ = ["SAFE", "Claim", "Tile", "passing", "settled"]
+__all__ = ["SAFE", "Claim", "Tile", "index", "passing", "settled"]
 
 SAFE = 1 - 2.0**-8
 """Keeps a tolerance below the one that it stands for, whatever float32 rounds."""
@@ -66,7 +66,7 @@ def index(place: int, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 class Tile(NamedTuple):
-    """What is kept of some rows of a large array, or of a small one, whose entries all pass."""
+    """What is kept of some rows of an array: the worst entry, the largest entry and tolerance, how many are sharp."""
 
     ratio: float
     place: tuple[int, ...]
