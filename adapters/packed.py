@@ -1,20 +1,23 @@
-"""jax's ``packed`` mode: every box alone, padded to one shape, in a program that is compiled once for each function.
+"""jax's ``packed`` mode: every box alone, in programs that serve all architectures.
 
 It exercises jax's derivative rules on every case at the price of none of its shapes: what jax's compiler makes of the
 exact shapes, and of boxes one after the other, is what ``grad`` and ``jit`` show. Boxes hand on values and
-sensitivities as they are, so it is the derivation's own chain rule that joins them.
+sensitivities as they are, so it is the derivation's own chain rule that joins them. Weights, and functions of single
+entries, are padded to one shape, and compiled once; functions of whole rows are padded to one number of rows, and
+compiled for each width.
 """
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradagree.adapters.own_weights import holding, own_weights
 from gradagree.adapters.problem import Answer, Problem, Unsupported, share
+from gradagree.adapters.separable import entry_share
 from gradagree.reference import Activation, ErrorFunction
 
 if TYPE_CHECKING:
@@ -22,14 +25,14 @@ if TYPE_CHECKING:
 
 __all__ = ["EXAMPLES", "WIDTH", "Packed"]
 
-EXAMPLES, WIDTH = 32, 64
+EXAMPLES, WIDTH = 32, 80
 """The shape that everything is padded to."""
-MOST = 512
+MOST = 1024
 """Programs that are kept."""
 
 
 class Packed:
-    """The programs of one adapter, by function, dtype and, where a function works on whole rows, width."""
+    """The programs of one adapter, by function."""
 
     def __init__(self, adapter: Adapter) -> None:
         self.adapter, self.jax = adapter, adapter.framework
@@ -38,109 +41,141 @@ class Packed:
     def answer(self, problem: Problem) -> Answer:
         """The gradient, with taps. Raises Unsupported for what does not fit."""
         fits(problem)
-        dtype, n = problem.dtype, problem.inputs.shape[0]
-        pad = lambda x, shape: self.adapter.constant(padded(x, shape), dtype)  # noqa: E731
-        spare = [None] * (len(problem.activations) - len(problem.weights))
-        inputs, boxes = [pad(problem.inputs, (EXAMPLES, WIDTH))], []
-        widths, started = [problem.inputs.shape[1]], time.perf_counter()
-        for activation, w, b in zip(
-            problem.activations, [*problem.weights, *spare], [*problem.biases, *spare], strict=True
-        ):
-            numbers = (
-                pad(np.eye(WIDTH) if w is None else w, (WIDTH, WIDTH)),
-                pad(np.zeros(1) if b is None else b, (WIDTH,)),
-            )
-            box = self.box(activation, dtype, widths[-1])
-            size = (n, widths[-1], (activation.width(widths[-1]) or 0) if w is None else w.shape[1])
-            boxes.append((box, numbers, size))
-            inputs.append(box[0](inputs[-1], *numbers, size))
-            widths.append(size[2])
-        E, delta = self.error(problem, widths[-1])(inputs[-1])
-        sensitivities, gradients = [delta], []
-        for p, (box, numbers, size) in zip(reversed(inputs[:-1]), reversed(boxes), strict=True):
-            delta, *gradient = box[1](p, *numbers, size, delta)
-            sensitivities.append(delta)
-            gradients.append(gradient)
+        started = time.perf_counter()
+        whole, inside = [np.asarray(problem.inputs, dtype=np.float64)], []
+        for activation, w, b in boxes(problem):
+            inside.append(self.activated(activation, whole[-1], problem.dtype))
+            whole.append(inside[-1] if w is None else self.weighted(inside[-1], w, b, problem.dtype))
+        E, delta = self.error(problem, whole[-1])
+        sensitivities, weights, biases, own = [delta], [], [], []
+        for (activation, w, b), p, a in zip(reversed(boxes(problem)), whole[-2::-1], reversed(inside), strict=True):
+            dw, db = None, None
+            if w is not None:
+                delta, dw, db = self.weights_pulled(a, w, b, delta, problem.dtype)
+            delta, *da = self.pulled(activation, p, delta, problem.dtype)
+            for gathered, gradient in ((sensitivities, delta), (weights, dw), (biases, db), (own, tuple(da))):
+                gathered.append(gradient)
         seconds = time.perf_counter() - started
-        return self._assembled(problem, widths, E, inputs, sensitivities[::-1], gradients[::-1], seconds)
+        inwards = (tuple(reversed(gathered)) for gathered in (sensitivities, weights, biases))
+        return Answer(E, tuple(whole), *inwards, seconds, activations=tuple(reversed(own)))
 
-    def _assembled(
-        self, problem: Problem, widths: Any, E: Any, inputs: Any, sensitivities: Any, gradients: Any, seconds: float
-    ) -> Answer:
-        back, n = self.adapter.back, problem.inputs.shape[0]
-        whole = [problem.inputs, *(back(c)[:n, :width] for c, width in zip(inputs[1:], widths[1:], strict=True))]
-        deltas = tuple(back(delta)[:n, :width] for delta, width in zip(sensitivities, widths, strict=True))
-        weights: list[Any] = [None] * len(gradients)
-        biases: list[Any] = [None] * len(gradients)
-        for k, (w, b) in enumerate(zip(problem.weights, problem.biases, strict=True)):
-            weights[k] = back(gradients[k][0])[: w.shape[0], : w.shape[1]]
-            biases[k] = None if b is None else back(gradients[k][1])[: b.shape[0]]
-        own = tuple(() for _ in gradients)
-        return Answer(float(back(E)), tuple(whole), deltas, tuple(weights), tuple(biases), seconds, activations=own)
+    def activated(self, activation: Activation, p: np.ndarray, dtype: str) -> np.ndarray:
+        """a = A(p), (examples, width)."""
+        return self._activation(activation, p, None, dtype)[0]
 
-    def box(self, activation: Activation, dtype: str, width: int) -> Any:
-        """c of (p, w, b, size), and (delta_p, dw, db) of (p, w, b, size, delta_c); size: examples, inputs, outputs."""
-        return self._program(
-            (activation, dtype, activation.along_last_axis and width), lambda: self._box(activation, width)
-        )
+    def pulled(self, activation: Activation, p: np.ndarray, delta: np.ndarray, dtype: str) -> list[np.ndarray]:
+        """delta_p of delta_a, and the gradients of what the activation has of its own."""
+        return self._activation(activation, p, delta, dtype)[1:]
 
-    def _box(self, activation: Activation, width: int) -> Any:
-        jax, jnp, function = self.jax, self.jax.numpy, self.adapter.spelling(activation)
-        rows, columns = np.arange(EXAMPLES)[:, None], np.arange(WIDTH)
+    def _activation(self, activation: Activation, p: np.ndarray, delta: np.ndarray | None, dtype: str) -> Any:
+        """A(p), and what delta, or 0, is pulled back to; what is added copies the first row, and has no delta."""
+        (n, width), rows = p.shape, activation.along_last_axis
+        outputs, room = activation.width(width) or 0, width if rows else WIDTH
+        own = own_weights([activation])
+        numbers = [copied(p, (EXAMPLES, room)), *(copied(x, (room,) * x.ndim) for x in own)]
+        sensitivity = padded(np.zeros((n, outputs)) if delta is None else delta, (EXAMPLES, outputs if rows else WIDTH))
+        program = self._program((activation, rows and width), lambda: both(self._spelled(activation)))
+        a, delta_p, *slopes = program(*(self.adapter.array(x, dtype) for x in (*numbers, sensitivity)))
+        back = self.adapter.back
+        taken = (back(slope)[tuple(slice(k) for k in x.shape)] for slope, x in zip(slopes, own, strict=True))
+        return [back(a)[:n, :outputs], back(delta_p)[:n, :width], *taken]
 
-        def value(p: Any, w: Any, b: Any, size: Any) -> Any:
-            inside = (rows < size[0]) & (columns < size[1])
-            p = jnp.where(inside, p, jax.lax.stop_gradient(p[0, 0]))
-            if activation.along_last_axis:
-                a = function(p[:, :width])
-                a = jnp.pad(jnp.where(rows < size[0], a, 0), ((0, 0), (0, WIDTH - a.shape[1])))
-            else:
-                a = jnp.where(inside, function(p), 0)
-            return jnp.where((rows < size[0]) & (columns < size[2]), a @ w + b, 0)
-
-        def pull(p: Any, w: Any, b: Any, size: Any, delta_c: Any) -> Any:
-            return jax.vjp(functools.partial(value, size=size), p, w, b)[1](delta_c)
-
-        return jax.jit(value), jax.jit(pull)
-
-    def error(self, problem: Problem, width: int) -> Callable[[Any], Any]:
-        """(E, delta_o) of the padded output: each example alone, summed, as far as the error function allows that."""
-        error, dtype, t = problem.error, problem.dtype, problem.targets
-        n, counts = len(t), share(error, len(t))
-        repeated = self.adapter.constant(np.concatenate([t, np.repeat(t[:1], EXAMPLES - n, axis=0)]), dtype)
-        scale = self.adapter.constant(np.asarray(counts), dtype)
-        program = self._program((error, dtype, width, t.shape[1:]), lambda: self._error(error, width))
-        return lambda o: program(o, repeated, scale, n)
-
-    def _error(self, error: ErrorFunction, width: int) -> Any:
-        jax, jnp, function = self.jax, self.jax.numpy, self.adapter.spelling(error)
-        rows = np.arange(EXAMPLES)
-
-        def alone(o: Any, t: Any) -> Any:
-            return function(o[None], t[None])
-
-        def value(o: Any, t: Any, scale: Any, n: Any) -> Any:
-            o = jnp.where((rows < n)[:, None], o[:, :width], jax.lax.stop_gradient(o[:1, :width]))
-            each = jax.vmap(alone)(o, t)
-            return jnp.sum(jnp.where(rows < n, each * scale, 0))
-
-        return jax.jit(jax.value_and_grad(value))
+    def _spelled(self, activation: Activation) -> Callable[..., Any]:
+        """A of p, and of what it has of its own."""
+        return lambda *leaves: self.adapter.spelling(holding([activation], leaves)[0])(leaves[0])
 
     def _program(self, key: Any, make: Callable[[], Any]) -> Any:
+        """Compiled once; jax keeps a form of it for each dtype and shape."""
         if key not in self._made:
             if len(self._made) >= MOST:
                 self._made.clear()
                 self.adapter.forget()
-            self._made[key] = make()
+            self._made[key] = self.jax.jit(make())
         return self._made[key]
+
+    def weighted(self, a: np.ndarray, w: np.ndarray, b: np.ndarray | None, dtype: str) -> np.ndarray:
+        """c = a w + b."""
+        zeros = np.zeros((len(a), w.shape[1]))
+        return self._weights(a, w, b, zeros, dtype)[0]
+
+    def weights_pulled(self, a: np.ndarray, w: np.ndarray, b: np.ndarray | None, delta: Any, dtype: str) -> Any:
+        """delta_a, dE/dw, and dE/db or None."""
+        return self._weights(a, w, b, delta, dtype)[1:]
+
+    def _weights(self, a: np.ndarray, w: np.ndarray, b: np.ndarray | None, delta: Any, dtype: str) -> Any:
+        n, inputs, outputs = *a.shape, w.shape[1]
+        shapes = (EXAMPLES, WIDTH), (WIDTH, WIDTH), (WIDTH,), (EXAMPLES, WIDTH)
+        numbers = (a, w, np.zeros(outputs) if b is None else b, delta)
+        operands = [self.adapter.array(padded(x, shape), dtype) for x, shape in zip(numbers, shapes, strict=True)]
+        affine = self._program("affine", lambda: both(lambda a, w, b: a @ w + b))
+        c, delta_a, dw, db = (self.adapter.back(x) for x in affine(*operands))
+        return c[:n, :outputs], delta_a[:n, :inputs], dw[:inputs, :outputs], None if b is None else db[:outputs]
+
+    def error(self, problem: Problem, o: np.ndarray) -> tuple[float, np.ndarray]:
+        """(E, delta_o): of each entry, or each example, alone, and summed; of all at once where they hang together."""
+        error, t, (n, width) = problem.error, problem.targets, o.shape
+        each = entry_share(error, width)
+        try:
+            counts = share(error, n) * (1.0 if each is None else each)
+        except Unsupported:
+            return self._judged(error, o, t, problem.dtype)
+        room = EXAMPLES, width if each is None else WIDTH
+        targets = copied(t, room[: t.ndim] if each is not None else (EXAMPLES, *t.shape[1:]))
+        weight = padded(np.full((n, width) if each is not None else n, counts), room if each is not None else room[:1])
+        E, delta = self._judged(error, copied(o, room), targets, problem.dtype, weight)
+        return E, delta[:n, :width]
+
+    def _judged(
+        self, error: ErrorFunction, o: np.ndarray, t: np.ndarray, dtype: str, weight: np.ndarray | None = None
+    ) -> tuple[float, np.ndarray]:
+        """(E, delta_o), E summed over what weight has an entry for: examples, or their entries."""
+        own = 0 if weight is None else weight.ndim
+        program = self._program(
+            (error, own, None if own == 2 else o.shape),
+            lambda: summed(self.adapter.spelling(error), own),
+        )
+        operands = self.adapter.array(o, dtype), self.adapter.constant(t, dtype)
+        scale = self.adapter.constant(np.ones(()) if weight is None else weight, dtype)
+        E, delta = program(*operands, scale)
+        return float(self.adapter.back(E)), self.adapter.back(delta)
+
+
+def summed(function: Callable[..., Any], own: int) -> Callable[..., Any]:
+    """E and delta_o of (o, t, weight): the first so many axes are each alone, weighted and summed."""
+
+    def value_and_grad(o: Any, t: Any, weight: Any) -> tuple[Any, Any]:
+        import jax
+
+        mapped = lambda o, t: function(o.reshape((1,) * own + o.shape), t.reshape((1,) * own + t.shape))  # noqa: E731
+        for _ in range(own):
+            mapped = jax.vmap(mapped)
+        total = lambda o: jax.numpy.where(weight == 0, 0, mapped(o, t) * weight).sum()  # noqa: E731
+        return jax.value_and_grad(total)(o)
+
+    return value_and_grad
+
+
+def both(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What a function of arrays gives, and what its sensitivity, the last operand, is pulled back to."""
+
+    def value_and_pull(*operands: Any) -> tuple[Any, ...]:
+        import jax
+
+        value, pull = jax.vjp(function, *operands[:-1])
+        return value, *pull(operands[-1])
+
+    return value_and_pull
+
+
+def boxes(problem: Problem) -> list[Any]:
+    """(activation, w, b) of each box; an activation of the output has neither w nor b."""
+    spare = [None] * (len(problem.activations) - len(problem.weights))
+    return list(zip(problem.activations, [*problem.weights, *spare], [*problem.biases, *spare], strict=True))
 
 
 def fits(problem: Problem) -> None:
     """Raises Unsupported."""
     widths = [problem.inputs.shape[1], *(w.shape[1] for w in problem.weights)]
-    for activation in problem.activations:
-        if activation.own_weights:
-            raise Unsupported(f"packed: the weights that {activation} has of its own are not packed")
     n = problem.inputs.shape[0]
     if n > EXAMPLES or max(widths) > WIDTH:
         raise Unsupported(f"packed: {n} examples, up to {max(widths)} wide; it holds {EXAMPLES} and {WIDTH}")
@@ -151,3 +186,8 @@ def padded(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     whole = np.zeros(shape)
     whole[tuple(slice(0, n) for n in x.shape)] = x
     return whole
+
+
+def copied(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """x in the corner of copies of its edges: inside whatever x is inside of."""
+    return np.asarray(x[np.ix_(*(np.minimum(np.arange(m), n - 1) for m, n in zip(shape, x.shape, strict=True)))])

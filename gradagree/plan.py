@@ -30,8 +30,8 @@ PROFILES: dict[str, dict[str, Any]] = {
 
 SLOW = frozenset({"jax:grad", "jax:jit", "jax:vmap", "jax:forward", "torch:compile"})
 """Modes that trace or compile anew for every shape: they see the architectures that come back."""
-LATER = frozenset({"jax:vmap", "jax:forward", "jax:packed", "torch:compile"})
-"""Modes that are only asked by name, or with all; packed has one program to compile for each function and width."""
+LATER = frozenset({"jax:vmap", "jax:forward", "torch:compile"})
+"""Modes that are only asked by name, or with all."""
 
 DTYPES = ("float64", "float32")
 MOST_CASES = 10**9

@@ -1,0 +1,46 @@
+"""Error functions that are a sum, or a mean, of what each entry has of its own."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from gradagree.reference import ErrorFunction
+from gradagree.reference.samples import allowed_width, inside
+
+__all__ = ["entry_share"]
+
+ROWS = 64
+
+
+@functools.lru_cache(maxsize=1024)
+def entry_share(error: ErrorFunction, outputs: int) -> float | None:
+    """What one entry's own error counts for in a row of so many: 1, or 1/outputs; None where entries hang together."""
+    if error.targets in ("classes", "simplex") or error.domain in ("simplex", "log_simplex") or error.width(1) != 1:
+        return None
+    width = allowed_width(error, 3)
+    if error.width(width) != width or error.width(outputs) != outputs:
+        return None
+    o, t = _spread(error, width)
+    alone_o, alone_t = o[..., None, None], t[..., None, None]
+    value, alone = error.value(o[:, None], t[:, None]), error.value(alone_o, alone_t).sum(axis=-1)
+    slope, slopes = error.sensitivity(o[:, None], t[:, None])[:, 0], error.sensitivity(alone_o, alone_t)[..., 0, 0]
+    for of_rows, of_many in ((1.0, 1.0), (1.0 / width, 1.0 / outputs)):
+        if _same(value, of_rows * alone) and _same(slope, of_rows * slopes) and alone.any() and slopes.any():
+            return of_many
+    return None
+
+
+def _spread(error: ErrorFunction, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Outputs and targets all over their kinds, (rows, width); no entry goes with its neighbours."""
+    k = np.arange(ROWS * width).reshape(ROWS, width)
+    fractions = (k * 0.6180339887498949) % 1, (k * 0.41421356237309515) % 1
+    o, t = (8 * fraction - 4 for fraction in fractions)
+    kinds = {"real": t, "bits": np.sign(t) / 2 + 0.5, "signs": np.sign(t), "positive": np.abs(t) + 0.125}
+    return inside(error.domain, o), kinds[error.targets]
+
+
+def _same(a: np.ndarray, b: np.ndarray) -> bool:
+    """Equal but for what rounding a short sum may change."""
+    return bool(np.all(np.abs(a - b) <= 64 * np.finfo(np.float64).eps * (np.abs(a) + np.abs(b) + 1)))
