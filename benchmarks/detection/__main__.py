@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -43,24 +43,34 @@ def planned(quick: bool, only: str) -> list[Job]:
 
 
 def rows(work: list[Job], networks: dict[str, int], workers: int) -> Iterator[dict[str, Any]]:
-    """One for each job, made in so many processes, or in this one."""
+    """One for each job, as it is done, made in so many processes, or in this one."""
     asked = [(*job, networks["gradagree" if job[0].startswith("gradagree") else "peers"]) for job in work]
     if workers == 1:
         yield from (row(*job) for job in asked)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context) as pool:
-        waiting = [pool.submit(row, *job) for job in asked]
-        yield from (future.result() for future in waiting)
+        yield from (future.result() for future in as_completed([pool.submit(row, *job) for job in asked]))
 
 
-def measured(quick: bool, only: str, workers: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """The whole result, as it is published; with only, no more than the rows of those tools."""
+def job_of(found: dict[str, Any]) -> Job:
+    return found["tool"], found["settings"], found["dtype"], Place(found["family"], found["value"])
+
+
+def measured(quick: bool, only: str, workers: int, journal: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    """The whole result, as it is published; with only, no more than the rows of those tools.
+
+    Rows go into the journal as they come, and what it holds of an earlier, interrupted run is not made again.
+    """
     work, networks = planned(quick, only), QUICK_NETWORKS if quick else NETWORKS
-    begun, made = time.perf_counter(), []
-    for job, found in zip(work, rows(work, networks, workers), strict=True):
+    made = [json.loads(line) for line in journal.read_text("utf-8").splitlines()] if journal.exists() else []
+    begun, known = time.perf_counter(), {job_of(found) for found in made}
+    for found in rows([job for job in work if job not in known], networks, workers):
         made.append(found)
-        say(f"{len(made):4} of {len(work)}  {time.perf_counter() - begun:5.0f} s  {', '.join(map(str, job))}")
+        with journal.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(found) + "\n")
+        job = ", ".join(map(str, job_of(found)))
+        say(f"{len(made):4} of {len(work)}  {time.perf_counter() - begun:5.0f} s  {job}")
     return {
         "command": "OMP_NUM_THREADS=1 python -m benchmarks.detection" + (" --quick" if quick else ""),
         "date": f"{datetime.date.today()}", "versions": versions(), "networks": networks, "workers": workers,
@@ -73,9 +83,7 @@ def measured(quick: bool, only: str, workers: int, say: Callable[[str], None]) -
 def ordered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """In the order of the tables."""
     order = {job: place for place, job in enumerate(jobs(TOOLS, FORMATS, places(DEPTHS, SIZES)))}
-    return sorted(
-        rows, key=lambda one: order[one["tool"], one["settings"], one["dtype"], Place(one["family"], one["value"])]
-    )
+    return sorted(rows, key=lambda one: order[job_of(one)])
 
 
 def renewed(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
@@ -103,10 +111,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--again", action="store_true", help="only make the page again, from the JSON")
     options = parser.parse_args(arguments)
     if not options.again:
-        result = measured(options.quick, options.only, options.workers, print)
+        journal = options.results.with_suffix(".quick.jsonl" if options.quick else ".rows.jsonl")
+        result = measured(options.quick, options.only, options.workers, journal, print)
         if options.only:
             result = renewed(json.loads(options.results.read_text(encoding="utf-8")), result)
         options.results.write_text(text(result), encoding="utf-8")
+        journal.unlink()
     options.page.write_text(page(json.loads(options.results.read_text(encoding="utf-8"))), encoding="utf-8")
     print(f"{options.results}\n{options.page}")
 
