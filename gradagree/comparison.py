@@ -117,14 +117,19 @@ def conventional(
 
 
 def explaining(observed: np.ndarray, expect: Expect, on: np.ndarray) -> dict[str, Rounded]:
-    """The legitimate slopes that explain all entries on a kink, with what is expected by each."""
+    """The legitimate slopes that explain all entries on a kink, with what is expected by each.
+
+    Entries of which nothing is known, such as what becomes of NaN, speak against none.
+    """
+    found = {}
     with np.errstate(all="ignore"):
-        candidates = {slope: expect(Tolerant(natural=True, slope=slope, formed=True)) for slope in SLOPES}
-        return {
-            slope: other
-            for slope, other in candidates.items()
-            if ((observed == other.value) | (np.abs(observed - other.value) <= other.radius))[on].all()
-        }
+        for slope in SLOPES:
+            other = expect(Tolerant(natural=True, slope=slope, formed=True))
+            open = ~np.isfinite(other.value) | ~np.isfinite(other.radius)
+            near = np.abs(observed - other.value) <= other.radius
+            if ((observed == other.value) | near | open)[on].all():
+                found[slope] = other
+    return found
 
 
 def inaccurate(natural: Comparison, tight: Comparison) -> Comparison:

@@ -7,6 +7,7 @@ product of sizes in float32; underflow is not allowed for, and where sums may be
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from typing import Any
 
@@ -27,7 +28,7 @@ __all__ = ["QuickBox"]
 
 TILE = 1 << 16
 """Entries of a gradient that are worked on together."""
-FEW, MANY = 1 << 9, 1 << 14
+FIRST, FEW, MANY = 4, 1 << 9, 1 << 14
 """Factors: arrays of up to so few are small, and of larger ones so many are looked at to see whether sums are exact."""
 
 
@@ -163,12 +164,14 @@ def sizes(x: np.ndarray) -> np.ndarray:
 def few_lowest(x: np.ndarray, precision: int) -> float:
     """A bound from above on `quanta.lowest_bit`, from some of the entries.
 
-    Of few ones in Python's own numbers, which cost less than a call of NumPy's, up to one that has nearly all its bits.
+    Of few ones in Python's own numbers, which cost less than a call of NumPy's, up to one that has nearly all its bits:
+    most often one of the first.
     """
+    flat = x.ravel()
     if x.size > FEW:
-        return quanta.lowest_bit(x.ravel()[:: max(1, x.size // MANY)])
+        return quanta.lowest_bit(flat[:: max(1, x.size // MANY)])
     lowest = math.inf
-    for v in x.ravel().tolist():
+    for v in itertools.chain.from_iterable(part.tolist() for part in (flat[:FIRST], flat[FIRST:])):
         if not math.isfinite(v):
             return quanta.NONE
         if v:

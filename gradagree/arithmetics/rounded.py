@@ -53,7 +53,8 @@ class Rounded(Duck):
         stored = cls.stored(x, model)
         radius, q = stored.radius, stored.q
         if model.fused:
-            radius, q = np.maximum(radius, model.excess * np.abs(stored.value)), quanta.NONE
+            with np.errstate(invalid="ignore"):
+                radius, q = np.maximum(radius, model.excess * np.abs(stored.value)), quanta.NONE
         return cls(stored.value, np.where(np.isnan(stored.value), np.nan, radius), model, q)
 
     @classmethod

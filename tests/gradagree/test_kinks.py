@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -11,8 +12,11 @@ import numpy as np
 import pytest
 
 from gradagree import Case
+from gradagree.arithmetics.model import model
+from gradagree.arithmetics.rounded import Rounded
 from gradagree.cases import Arrays
-from gradagree.kinks import SLOPES, error_slope, one_sided
+from gradagree.comparison import compare, explaining
+from gradagree.kinks import OWN, SLOPES, error_slope, one_sided
 from gradagree.reference import Activation
 from gradagree.verdict import Verdict
 
@@ -186,3 +190,13 @@ def test_that_entries_on_a_kink_without_sensitivity_do_not_choose_the_slope(benc
     answer = bench.answer(case, {(2, "slope"): told(dict.fromkeys(case.activations[1].kinks, "right"))})
     assert answer.sensitivities[2].flat[0] == 0
     assert bench.failing(case, answer) == []
+
+
+@pytest.mark.parametrize("observed", [math.nan, 5.0])
+def test_that_an_entry_of_which_nothing_is_known_speaks_against_no_slope(observed: float) -> None:
+    value, radius = np.array([[math.nan, 1.0]]), np.array([[math.nan, 0.0]])
+    expect = lambda how: Rounded(value, radius, model("float64"))  # noqa: E731
+    found = compare(2, "delta_p", np.array([[observed, 1.0]]), expect, {"p = 0": np.array([[True, False]])})
+    assert found.slopes == {"p = 0": {*SLOPES, OWN}}
+    wrong = explaining(np.array([[observed, 2.0]]), expect, np.array([[True, True]]))
+    assert not wrong
