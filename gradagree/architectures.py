@@ -8,7 +8,7 @@ from typing import Any
 from gradagree.cases import Case
 from gradagree.datasets import DATASETS
 from gradagree.drawing import STANDARD, Source
-from gradagree.pairing import chained, fitting_widths, keeps_widths, output_activations, pairs
+from gradagree.pairing import chained, enough_examples, fitting_widths, keeps_widths, output_activations, pairs
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.returning import group, returning, returns
 
@@ -49,6 +49,8 @@ def draw(
         else:
             chosen = _activations(source, functions, len(widths) - 1, error, least=1 if activations is None else 2)
             widths = fitting_widths(widths, chosen, error)
+        outputs = (chosen[-1].width(widths[-1]) or 0) if len(chosen) == len(widths) else widths[-1]
+        batch = enough_examples(batch, outputs, error, BATCHES)
         for dtype in dtypes:
             yield Case(widths, chosen, error, batch, dtype, regime, number, biases)
 

@@ -14,6 +14,7 @@ from gradagree.arithmetics.model import FORMATS
 from gradagree.cases import Case
 from gradagree.datasets import DATASETS
 from gradagree.drawing import STANDARD
+from gradagree.pairing import enough_examples, lively
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.activations import Identity, Relu, Tanh
 from gradagree.reference.errors import SoftmaxCrossEntropy, SumOfSquares
@@ -110,3 +111,25 @@ def test_that_the_first_case_of_a_data_set_is_its_classic_network_and_all_fit_it
 
 def test_that_none_are_drawn_where_none_are_asked_for() -> None:
     assert list(draw(0)) == []
+
+
+def test_that_what_is_brought_to_a_standard_size_has_a_size_and_a_direction() -> None:
+    normalising = [Activation.named(name) for name in ("layer_norm", "standardize", "normalize", "rms_norm", "softmax")]
+    for case in draw(120, 4, dtypes=("float32",), activations=normalising):
+        inputs = zip(case.activations, [*case.widths, case.widths[-1]], strict=False)
+        assert all(width >= 2 + (a.name in ("layer_norm", "standardize")) for a, width in inputs if a.along_last_axis)
+
+
+def test_that_an_error_that_compares_two_of_one_class_is_given_them() -> None:
+    error = ErrorFunction.named("ntxent")
+    cases = list(draw(60, 2, dtypes=("float64",), errors=[error], activations=[Tanh()], regimes=["ordinary"]))
+    classes = [case.arrays().targets.tolist() for case in cases]
+    assert all(len(set(drawn)) < len(drawn) for drawn in classes)
+    assert not lively(error, 3, 4)
+    assert lively(error, 4, 3)
+
+
+def test_that_a_batch_is_never_made_smaller_or_larger_than_it_must_be() -> None:
+    assert enough_examples(8, 4, ErrorFunction.named("mse"), BATCHES) == 8
+    assert enough_examples(3, 4, ErrorFunction.named("ntxent"), BATCHES) == 8
+    assert enough_examples(3, 64, ErrorFunction.named("ntxent"), BATCHES) == max(BATCHES)
