@@ -1,6 +1,6 @@
-"""The bare frameworks on the cases of a run: numbers in, gradients out, no verdict, no gradagree.
+"""The bare frameworks on the cases of a run: numbers in, gradients out, no verdict.
 
-`python bare.py torch CASES.npz` and `python bare.py jax CASES.npz`; `written` makes the file.
+`python bare.py torch|jax|packed CASES.npz`; `written` makes the file. Of gradagree, packed uses the programs, no more.
 """
 
 from __future__ import annotations
@@ -98,7 +98,20 @@ def by_jax(data: Any, cases: list[dict[str, Any]]) -> None:
         jax.block_until_ready(jax.grad(error)((x, weights, biases)))
 
 
+def by_packed(data: Any, cases: list[dict[str, Any]]) -> None:
+    from gradagree.adapters import ForJax, Problem
+    from gradagree.reference import Activation, ErrorFunction
+
+    adapter = ForJax()
+    with adapter.settings():
+        for k, case in enumerate(cases):
+            x, weights, biases, t = numbers(data, k, case)
+            activations = [Activation.named(name) for name in case["functions"]]
+            error = ErrorFunction.named(case["error"])
+            adapter.packed.answer(Problem(activations, error, weights, biases, x, t, "float64"))
+
+
 if __name__ == "__main__":
     with np.load(sys.argv[2]) as file:
         held = {name: file[name] for name in file.files}
-    {"torch": by_torch, "jax": by_jax}[sys.argv[1]](held, json.loads(str(held["cases"])))
+    {"torch": by_torch, "jax": by_jax, "packed": by_packed}[sys.argv[1]](held, json.loads(str(held["cases"])))

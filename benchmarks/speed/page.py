@@ -32,6 +32,6 @@ def seconds(x: float) -> str:
     return f"{x / 1e-6:.3g} µs"
 
 
-def times(this: dict[str, Any], that: dict[str, Any]) -> str:
-    """How many times as long this takes as that."""
-    return f"{this['median'] / that['median']:.3g}"
+def times(this: dict[str, Any], *those: dict[str, Any]) -> str:
+    """How many times as long this takes as those one after the other."""
+    return f"{this['median'] / sum(that['median'] for that in those):.3g}"

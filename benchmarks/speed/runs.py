@@ -15,26 +15,28 @@ from gradagree.plan import Plan
 __all__ = ["beside_bare", "long_runs"]
 
 ONLY = {"activations": ",".join(bare.FUNCTIONS), "errors": ",".join(bare.ERRORS)}
+BOTH = "torch:backward,jax:packed"
 AGREED = (0, 1)
 """A run that finds a disagreement ends with 1; its time counts all the same."""
 
 
 def beside_bare(cases: int, rounds: int) -> dict[str, Any]:
-    """Whole processes: bare torch, bare jax on its tenth, and gradagree with torch alone and with both."""
+    """Whole processes: bare torch, bare jax on its tenth, packed on all; gradagree with torch, and with both."""
     with tempfile.TemporaryDirectory() as folder:
         files = {name: Path(folder) / f"{name}.npz" for name in ("torch", "jax")}
         modes = {"torch": "backward", "jax": "grad"}
-        both = ",".join(f"{name}:{mode}" for name, mode in modes.items())
         plan = Plan.make(cases=cases, dtypes="float64", modes="all", **ONLY)
         asked = {name: bare.written(plan, name, modes[name], file) for name, file in files.items()}
         script = [sys.executable, bare.__file__]
         contests = {
             "bare torch": lambda: process([*script, "torch", str(files["torch"])]),
             "bare jax": lambda: process([*script, "jax", str(files["jax"])]),
+            "bare packed": lambda: process([*script, "packed", str(files["torch"])]),
             "gradagree, torch": lambda: run(cases, Path(folder) / "one", "--modes", "torch:backward"),
-            "gradagree, torch and jax": lambda: run(cases, Path(folder) / "two", "--profile", "ci"),
+            "gradagree, torch and packed": lambda: run(cases, Path(folder) / "two", "--modes", BOTH),
+            "gradagree, a default run": lambda: run(cases, Path(folder) / "three", "--profile", "ci"),
         }
-        return {"cases": cases, "asked": asked, "modes": both, "times": turns(contests, rounds, warm=False)}
+        return {"cases": cases, "asked": asked, "times": turns(contests, rounds, warm=False)}
 
 
 def run(cases: int, out: Path, *options: str) -> int:

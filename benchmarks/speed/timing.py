@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import resource
+import os
 import statistics
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -32,11 +33,15 @@ def told(taken: Sequence[float]) -> Timed:
 
 
 def process(command: Sequence[str], allowed: Sequence[int] = (0,)) -> int:
-    """Run a command to its end; its peak memory in bytes, or that of the largest child so far.
+    """Run a command to its end; the memory in bytes of the largest of it and its children.
 
     Raises RuntimeError with what it said if it ends with another code than those allowed.
     """
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode not in allowed:
-        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-500:]}")
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    with tempfile.TemporaryFile() as said:
+        running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
+        _, status, used = os.wait4(running.pid, 0)
+        running.returncode = code = os.waitstatus_to_exitcode(status)
+        if code not in allowed:
+            said.seek(0)
+            raise RuntimeError(f"{' '.join(command)} ended with {code}: {said.read()[-500:].decode(errors='replace')}")
+    return int(used.ru_maxrss) * 1024
