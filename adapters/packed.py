@@ -47,17 +47,16 @@ class Packed:
             inside.append(self.activated(activation, whole[-1], problem.dtype))
             whole.append(inside[-1] if w is None else self.weighted(inside[-1], w, b, problem.dtype))
         E, delta = self.error(problem, whole[-1])
-        sensitivities, weights, biases, own = [delta], [], [], []
+        outwards: list[Any] = [(delta, None, None, ())]
         for (activation, w, b), p, a in zip(reversed(boxes(problem)), whole[-2::-1], reversed(inside), strict=True):
             dw, db = None, None
             if w is not None:
                 delta, dw, db = self.weights_pulled(a, w, b, delta, problem.dtype)
-            delta, *da = self.pulled(activation, p, delta, problem.dtype)
-            for gathered, gradient in ((sensitivities, delta), (weights, dw), (biases, db), (own, tuple(da))):
-                gathered.append(gradient)
+            delta, *own = self.pulled(activation, p, delta, problem.dtype)
+            outwards.append((delta, dw, db, tuple(own)))
         seconds = time.perf_counter() - started
-        inwards = (tuple(reversed(gathered)) for gathered in (sensitivities, weights, biases))
-        return Answer(E, tuple(whole), *inwards, seconds, activations=tuple(reversed(own)))
+        sensitivities, weights, biases, activations = zip(*reversed(outwards), strict=True)
+        return Answer(E, tuple(whole), sensitivities, weights[:-1], biases[:-1], seconds, activations=activations[:-1])
 
     def activated(self, activation: Activation, p: np.ndarray, dtype: str) -> np.ndarray:
         """a = A(p), (examples, width)."""

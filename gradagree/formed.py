@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from gradagree.adapters import Unsupported, share
-from gradagree.arithmetics.dual import Dual, slope_of
+from gradagree.arithmetics.dual import Dual, slope_of, slopes_on_the_way
 from gradagree.arithmetics.model import OUTWARD
 from gradagree.arithmetics.rounded import SHORT, Rounded
 from gradagree.reference import Activation, ErrorFunction
 
-__all__ = ["formed_derivative", "formed_sensitivity"]
+__all__ = ["formed_derivative", "formed_sensitivity", "reach"]
 
 SLOPE = 0.7071067811865476
 
@@ -25,19 +25,40 @@ def formed_sensitivity(error: ErrorFunction, o: Rounded, t: Any) -> Rounded | No
 
     Where the error function couples the examples, one direction for each output of each. None where there are too many.
     """
-    examples, outputs = o.shape
-    if outputs * examples * outputs > LARGEST:
+    if o.shape[0] * o.shape[1] ** 2 > LARGEST:
         return None
     try:
-        counts = share(error, examples)
+        counts = share(error, o.shape[0])
     except Unsupported:
         return _coupled(error, o, t)
-    alone = o[:, None, :]
-    directions = np.broadcast_to(np.eye(outputs)[:, None, None, :], (outputs, examples, 1, outputs))
-    everywhere = np.broadcast_to(alone, directions.shape)  # type: ignore[call-overload]
+    everywhere, directions = _each_alone(o)
     E = error.value(Dual(everywhere, o._lift(directions)), t[:, None])
     slope: Rounded = slope_of(E) * counts
     return slope.T
+
+
+def reach(error: ErrorFunction, o: np.ndarray, t: Any) -> np.ndarray:
+    """How fast the fastest intermediate of E changes with each output, each example alone; 1 where there are too many.
+
+    What the sensitivity of an intermediate loses to underflow on the way outwards is multiplied by as much.
+    """
+    most = np.ones(o.shape)
+    if o.shape[0] * o.shape[1] ** 2 > LARGEST:
+        return most
+    with np.errstate(all="ignore"), slopes_on_the_way() as seen:
+        error.value(Dual(*_each_alone(o)), t[:, None])
+    for slope in seen:
+        if np.shape(slope)[:2] == most.T.shape:
+            size = np.abs(np.reshape(slope, (*most.T.shape, -1)))
+            most = np.fmax(most, np.fmax.reduce(size, axis=-1, initial=0.0).T)
+    return most
+
+
+def _each_alone(o: Any) -> tuple[Any, np.ndarray]:
+    """Every example (examples, 1, outputs) once for each output, and the direction of that output."""
+    examples, outputs = o.shape
+    directions = np.broadcast_to(np.eye(outputs)[:, None, None, :], (outputs, examples, 1, outputs))
+    return np.broadcast_to(o[:, None, :], directions.shape), directions
 
 
 def _coupled(error: ErrorFunction, o: Rounded, t: Any) -> Rounded | None:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from gradagree.arithmetics.dual import Dual, slope_of
+from gradagree.arithmetics.model import NARROW
 from gradagree.arithmetics.rounded import Rounded
-from gradagree.formed import formed_sensitivity
+from gradagree.formed import formed_sensitivity, reach
 from gradagree.judged import allowance, finite, product, values_of, wider
 from gradagree.kinks import error_slope
 from gradagree.natural import largest_sensitivity, underflow
@@ -60,6 +61,7 @@ class JudgedError:
         if self.natural:
             with np.errstate(all="ignore"):
                 lost = underflow(scale, np.sum(x**2, axis=-1, keepdims=True), o.model)
+                lost = lost + NARROW * o.model.quantum * reach(self.error, x, plain)
                 answer = answer.widened(np.where(radius != 0, finite(lost), 0.0))
         return answer
 

@@ -109,7 +109,7 @@ class SparsePlus(Activation):
         return np.minimum(np.maximum((p + 1) / 2, 0), 1)
 
     def torch(self, p, torch):
-        return torch.where(p <= -1, 0.0, torch.where(p >= 1, p, (p + 1) ** 2 / 4))
+        return torch.where(p <= -1, 0.0, torch.where(p >= 1, p, (p.clamp(-1, 1) + 1) ** 2 / 4))
 
     def jax(self, p, jax):
         return jax.nn.sparse_plus(p)

@@ -6,7 +6,8 @@ encloses what automatic differentiation of the formula may form. The components 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -18,7 +19,7 @@ from gradagree.arithmetics.rounded import COMPARISONS
 from gradagree.arithmetics.slopes import PARTIALS, SLOPES
 from gradagree.arithmetics.trilean import split
 
-__all__ = ["SLOPES", "Dual", "slope_of"]
+__all__ = ["SLOPES", "Dual", "slope_of", "slopes_on_the_way"]
 
 
 class Dual(Duck):
@@ -28,10 +29,14 @@ class Dual(Duck):
     arithmetic = "dual"
     rules: ClassVar[Rules] = {}
     rank = 2
+    seen: ClassVar[list[Any] | None] = None
+    """Where the slopes on the way are gathered, while `slopes_on_the_way` asks for them."""
 
     def __init__(self, value: Any, slope: Any) -> None:
         self.value = value
         self.slope = slope
+        if self.seen is not None:
+            self.seen.append(slope)
 
     @classmethod
     def variable(cls, p: Any) -> Self:
@@ -51,6 +56,17 @@ class Dual(Duck):
 
 def lift(x: Any) -> Dual:
     return x if isinstance(x, Dual) else Dual(x, np.zeros(np.shape(x)))
+
+
+@contextmanager
+def slopes_on_the_way() -> Iterator[list[Any]]:
+    """The slopes of all dual numbers that are made: how fast each intermediate changes with the variable."""
+    seen: list[Any] = []
+    Dual.seen = seen
+    try:
+        yield seen
+    finally:
+        Dual.seen = None
 
 
 def slope_of(x: Any) -> Any:

@@ -12,8 +12,8 @@ from gradagree.reference import ErrorFunction
 from gradagree.reference.samples import allowed_width, inside
 
 WHOLE_ROWS = (
-    "cross_entropy", "nll", "kl_div", "kl_div_of_logs", "multi_margin", "multilabel_margin", "cosine_distance", "dice", "ntxent",
-    "pairwise_distance", "gaussian_nll", "multiclass_hinge", "triplet_margin", "soft_cross_entropy", "binary_dice",
+    "cross_entropy", "nll", "kl_div", "kl_div_of_logs", "multi_margin", "multilabel_margin", "cosine_distance", "dice",
+    "ntxent", "pairwise_distance", "gaussian_nll", "multiclass_hinge", "triplet_margin", "soft_cross_entropy",
 )  # fmt: skip
 
 

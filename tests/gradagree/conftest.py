@@ -33,7 +33,7 @@ CLASSIC_ERRORS = [
 ]
 """Functions that are right entry by entry, so that each step can be told apart."""
 
-TYPES = {"float64": np.float64, "float32": np.float32}
+TYPES = {"float64": np.float64, "float32": np.float32, "float16": np.float16}
 Lie = Callable[[np.ndarray, SimpleNamespace], np.ndarray]
 Lies = Mapping[tuple[int | str, str], Lie]
 
