@@ -21,6 +21,8 @@ COMPARISONS: tuple[Any, ...] = (np.greater, np.greater_equal, np.less, np.less_e
 
 SHORT = 45
 """A float64 constant of more significant bits than this stands for a number that is not representable."""
+SMALLEST = 2.0**-1074
+"""What the products of which a radius is made may each lose, where the format reaches as far down as float64 does."""
 
 
 class Rounded(Duck):
@@ -157,7 +159,10 @@ def subtract(x: Any, y: Any) -> Rounded:
 def multiply(x: Any, y: Any) -> Rounded:
     x, y = lifted(x, y)
     spread = kept_wide(np.abs(x.value) * y.radius + np.abs(y.value) * x.radius + x.radius * y.radius, x, y)
-    exact = is_zero(x) | is_zero(y) | is_one(x) | is_one(y)
+    nothing = is_zero(x) | is_zero(y)
+    if x.model.format.smallest == SMALLEST:
+        spread = spread + 2 * SMALLEST * (((x.radius != 0) | (y.radius != 0)) & ~nothing)
+    exact = nothing | is_one(x) | is_one(y)
     return result(x.value * y.value, spread, x.model, quanta.times(x.q, y.q), keep=exact)
 
 
@@ -165,7 +170,7 @@ def divide(x: Any, y: Any) -> Rounded:
     x, y = lifted(x, y)
     value = x.value / y.value
     least = np.abs(y.value) - y.radius
-    spread = kept_wide(np.where(least > 0, (x.radius + np.abs(value) * y.radius) / least, np.nan), x, y)
+    spread = kept_wide(np.where(least > 0, x.radius / least + np.abs(value) * (y.radius / least), np.nan), x, y)
     spread = spread + np.where(is_zero(x), 0.0, x.model.quantum)
     return result(value, spread, x.model, roundings=DIVISION, keep=is_zero(x) & (least > 0))
 

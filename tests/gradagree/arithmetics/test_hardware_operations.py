@@ -90,7 +90,6 @@ def test_that_radii_enclose_what_programs_compute(hardware: Any, program: str, d
     assert list(violations(hardware, program, dtype)) == []
 
 
-@pytest.mark.xfail(strict=True, reason="the products of which a radius is made underflow in float64")
 @pytest.mark.parametrize(
     ("operation", "x", "y", "shares"),
     [
