@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradagree.adapters.own_weights import holding, own_weights
-from gradagree.adapters.problem import Answer, Problem, Unsupported, share
-from gradagree.adapters.separable import entry_share
+from gradagree.adapters.padding import copied, padded
+from gradagree.adapters.problem import Answer, Problem, Unsupported
+from gradagree.adapters.separable import Adding, adding, entry_share, probe
 from gradagree.reference import Activation, ErrorFunction
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Packed:
     def __init__(self, adapter: Adapter) -> None:
         self.adapter, self.jax = adapter, adapter.framework
         self._made: dict[Any, Any] = {}
+        self._adding: dict[ErrorFunction, Adding] = {}
 
     def answer(self, problem: Problem) -> Answer:
         """The gradient, with taps. Raises Unsupported for what does not fit."""
@@ -112,43 +114,60 @@ class Packed:
 
     def error(self, problem: Problem, o: np.ndarray) -> tuple[float, np.ndarray]:
         """(E, delta_o): of each entry, or each example, alone, and summed; of all at once where they hang together."""
-        error, t, (n, width) = problem.error, problem.targets, o.shape
-        each = entry_share(error, width)
-        try:
-            counts = share(error, n) * (1.0 if each is None else each)
-        except Unsupported:
-            return self._judged(error, o, t, problem.dtype)
-        room = EXAMPLES, width if each is None else WIDTH
-        targets = copied(t, room[: t.ndim] if each is not None else (EXAMPLES, *t.shape[1:]))
-        weight = padded(np.full((n, width) if each is not None else n, counts), room if each is not None else room[:1])
-        E, delta = self._judged(error, copied(o, room), targets, problem.dtype, weight)
+        error, dtype, t, (n, width) = problem.error, problem.dtype, problem.targets, o.shape
+        way = self.adding(error)
+        if way.examples is None:
+            return self._judged(error, o, t, np.ones(()), dtype)
+        by_entries = way.entries is not None and entry_share(error, width) is not None
+        room = (EXAMPLES, WIDTH if by_entries else width)
+        targets = copied(t, room if by_entries else (EXAMPLES, *t.shape[1:]))
+        counts = np.full((n, width) if by_entries else n, way.counts(n, width if by_entries else 1))
+        E, delta = self._judged(error, copied(o, room), targets, padded(counts, room[: counts.ndim]), dtype)
         return E, delta[:n, :width]
 
+    def adding(self, error: ErrorFunction) -> Adding:
+        """How the framework's own form adds up, from what it gives; a form that adds up wrongly is not put right."""
+        if error not in self._adding:
+            o, t = probe(error)
+            function = self.adapter.spelling(error)
+            depths = range(3 if entry_share(error, o.shape[1]) is not None else 2)
+            each = self.jax.jit(lambda o, t: [alone(function, depth)(o, t) for depth in depths])
+            found = each(self.adapter.array(o, "float64"), self.adapter.constant(t, "float64"))
+            self._adding[error] = adding(*(self.adapter.back(E) for E in found))
+        return self._adding[error]
+
     def _judged(
-        self, error: ErrorFunction, o: np.ndarray, t: np.ndarray, dtype: str, weight: np.ndarray | None = None
+        self, error: ErrorFunction, o: np.ndarray, t: np.ndarray, weight: np.ndarray, dtype: str
     ) -> tuple[float, np.ndarray]:
-        """(E, delta_o), E summed over what weight has an entry for: examples, or their entries."""
-        own = 0 if weight is None else weight.ndim
-        program = self._program(
-            (error, own, None if own == 2 else o.shape),
-            lambda: summed(self.adapter.spelling(error), own),
-        )
-        operands = self.adapter.array(o, dtype), self.adapter.constant(t, dtype)
-        scale = self.adapter.constant(np.ones(()) if weight is None else weight, dtype)
-        E, delta = program(*operands, scale)
+        """(E, delta_o), E summed over what weight has an entry for: all, examples, or their entries."""
+        key = error, weight.ndim, None if weight.ndim == 2 else o.shape
+        program = self._program(key, lambda: summed(self.adapter.spelling(error), weight.ndim))
+        arrays = self.adapter.array(o, dtype), *(self.adapter.constant(x, dtype) for x in (t, weight))
+        E, delta = program(*arrays)
         return float(self.adapter.back(E)), self.adapter.back(delta)
 
 
-def summed(function: Callable[..., Any], own: int) -> Callable[..., Any]:
-    """E and delta_o of (o, t, weight): the first so many axes are each alone, weighted and summed."""
+def alone(function: Callable[..., Any], depth: int) -> Callable[..., Any]:
+    """E of each index of the first so many axes alone."""
+
+    def of_one(o: Any, t: Any) -> Any:
+        return function(o.reshape((1,) * depth + o.shape), t.reshape((1,) * depth + t.shape))
+
+    import jax
+
+    for _ in range(depth):
+        of_one = jax.vmap(of_one)
+    return of_one
+
+
+def summed(function: Callable[..., Any], depth: int) -> Callable[..., Any]:
+    """E and delta_o of (o, t, weight): E is the weighted sum over each index of the first so many axes alone."""
+    each = alone(function, depth)
 
     def value_and_grad(o: Any, t: Any, weight: Any) -> tuple[Any, Any]:
         import jax
 
-        mapped = lambda o, t: function(o.reshape((1,) * own + o.shape), t.reshape((1,) * own + t.shape))  # noqa: E731
-        for _ in range(own):
-            mapped = jax.vmap(mapped)
-        total = lambda o: jax.numpy.where(weight == 0, 0, mapped(o, t) * weight).sum()  # noqa: E731
+        total = lambda o: jax.numpy.where(weight == 0, 0, each(o, t) * weight).sum()  # noqa: E731
         return jax.value_and_grad(total)(o)
 
     return value_and_grad
@@ -178,15 +197,3 @@ def fits(problem: Problem) -> None:
     n = problem.inputs.shape[0]
     if n > EXAMPLES or max(widths) > WIDTH:
         raise Unsupported(f"packed: {n} examples, up to {max(widths)} wide; it holds {EXAMPLES} and {WIDTH}")
-
-
-def padded(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """x in the corner of zeros."""
-    whole = np.zeros(shape)
-    whole[tuple(slice(0, n) for n in x.shape)] = x
-    return whole
-
-
-def copied(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """x in the corner of copies of its edges: inside whatever x is inside of."""
-    return np.asarray(x[np.ix_(*(np.minimum(np.arange(m), n - 1) for m, n in zip(shape, x.shape, strict=True)))])

@@ -3,15 +3,46 @@
 from __future__ import annotations
 
 import functools
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from gradagree.reference import ErrorFunction
-from gradagree.reference.samples import allowed_width, inside
+from gradagree.reference.samples import allowed_width, inside, some_targets
 
-__all__ = ["entry_share"]
+__all__ = ["Adding", "adding", "entry_share", "probe"]
 
 ROWS = 64
+EXAMPLES = 3
+
+
+class Adding(NamedTuple):
+    """How a framework's own form adds up examples, and the entries of a row: "sum", "mean", or None for neither."""
+
+    examples: str | None
+    entries: str | None
+
+    def counts(self, examples: int, entries: int) -> float:
+        """What one entry's own error, or with 1 for entries one example's, counts for."""
+        return (examples if self.examples == "mean" else 1) ** -1.0 * (entries if self.entries == "mean" else 1) ** -1.0
+
+
+def probe(error: ErrorFunction) -> tuple[np.ndarray, np.ndarray]:
+    """A few outputs and targets, (3, outputs): what a form of the error function is asked on, to see how it adds up."""
+    outputs = allowed_width(error, 4)
+    o = inside(error.domain, np.arange(EXAMPLES * outputs).reshape(EXAMPLES, outputs) / 4 - 1)
+    return o, some_targets(error, EXAMPLES, outputs)
+
+
+def adding(whole: Any, examples: Any, entries: Any = None) -> Adding:
+    """From E of all, of each example alone, and of each entry alone where that has a meaning."""
+    return Adding(_made_of(whole, examples), None if entries is None else _made_of(examples, np.asarray(entries).T))
+
+
+def _made_of(whole: Any, parts: Any) -> str | None:
+    total, count = np.sum(parts, axis=0), len(parts)
+    ways = {"sum": total, "mean": total / count}
+    return next((name for name, value in ways.items() if _same(np.asarray(whole), value) and np.any(value)), None)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -10,9 +10,11 @@ import pytest
 
 from gradagree import Case
 from gradagree.adapters import ForJax, Problem, Unsupported
-from gradagree.adapters.packed import EXAMPLES, WIDTH, padded
+from gradagree.adapters.packed import EXAMPLES, WIDTH
+from gradagree.adapters.padding import copied, padded
 from gradagree.arithmetics.model import model
 from gradagree.boxcheck import check
+from gradagree.reference import ErrorFunction
 from gradagree.reference.activations import Tanh
 
 CASES = [
@@ -83,3 +85,29 @@ def test_that_padding_is_zero() -> None:
     whole = padded(np.ones((2, 3)), (4, 5))
     assert whole.sum() == 6
     assert whole[:2, :3].all()
+    assert copied(np.array([[1.0, 2.0]]), (2, 3)).tolist() == [[1, 2, 2], [1, 2, 2]]
+    assert copied(np.array(3.0), ()).tolist() == 3
+
+
+@pytest.mark.parametrize("wrong", ["sum", "examples", "entries"])
+@pytest.mark.parametrize("name", ["mse", "kl_div_of_logs"])
+def test_that_an_error_function_that_adds_up_wrongly_is_found(
+    jax: ForJax, problem: Callable[..., Problem], name: str, wrong: str
+) -> None:
+    kind = type(ErrorFunction.named(name))
+    right = kind.jax
+
+    class _AddedUpWrongly(kind):  # type: ignore[misc, valid-type]
+        def jax(self, o: Any, t: Any, jax: Any) -> Any:
+            times = {"sum": o.shape[0] * o.shape[1], "examples": o.shape[0], "entries": o.shape[1]}[wrong]
+            return right(self, o, t, jax) * times
+
+    case = Case.parse(f"2-3b-4:id,tanh,log_softmax:{name}:n3:f64:ordinary:s4")
+    assert not _accused(jax, case, problem(str(case)))
+    found = _accused(jax, case, problem(str(case), error=_AddedUpWrongly()))
+    assert {(one.box, one.part) for one in found} >= {("error", "E")}
+
+
+def _accused(jax: ForJax, case: Case, asked: Problem) -> list[Any]:
+    answer, _ = jax.answers(asked, "packed")
+    return [one for one in check(case, case.arrays(), answer, model("float64", flushes=True)) if one.verdict.fails]
