@@ -73,7 +73,9 @@ def workers(options: argparse.Namespace) -> None:
     wrong = 0
     for count, record in enumerate(drivers.records(plan, [FAKE], options.workers), 1):
         found[record.index] += 1
-        wrong += record.verdict is not calm[record.index]
+        if record.verdict is not calm[record.index]:
+            wrong += 1
+            print(f"wrong: {record.spec}: {record.verdict} {record.reason}", file=sys.stderr)
         while kills < options.kills * count / options.cases:
             threading.Timer(dice.uniform(0, 0.05), kill, [dice.choice(made)]).start()
             kills += 1
