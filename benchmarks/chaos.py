@@ -8,8 +8,9 @@ python benchmarks/chaos.py --isolation --cases 1000             # what processes
 from __future__ import annotations
 
 import argparse
+import os
 import random
-import subprocess
+import signal
 import sys
 import tempfile
 import threading
@@ -25,6 +26,7 @@ from gradagree import drivers, worker
 from gradagree.adapters import Adapter
 from gradagree.campaign import prepare
 from gradagree.cases import problem_of
+from gradagree.cli import code
 from gradagree.journal import read_records
 from gradagree.plan import Plan
 from gradagree.process import FrameworkProcess
@@ -98,38 +100,49 @@ def parents(options: argparse.Namespace) -> None:
     dice, kills, runs, same = random.Random(options.seed), 0, 0, 0
     with tempfile.TemporaryDirectory() as place:
         calm = Path(place, "calm")
-        start(calm, options).wait()
+        os.waitpid(start(calm, options), 0)
         whole = kept(calm)
         while kills < options.parent_kills:
             runs += 1
             folder = Path(place, f"run-{runs}")
-            process = start(folder, options)
-            for _ in range(min(20, options.parent_kills - kills)):
-                pause_until_written(folder, process, dice.randint(0, 4))
-                process.kill()
-                kills += process.wait() < 0
+            process, turns = start(folder, options), min(20, options.parent_kills - kills)
+            while turns and not written_or_ended(folder, process, dice.randint(0, 4)):
+                time.sleep(dice.uniform(0, 0.01))
+                os.kill(process, signal.SIGKILL)
+                kills += os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) < 0
+                turns -= 1
                 process = start(folder, options, resume=(folder / "results.jsonl").exists())
-            process.wait()
+            if not turns:
+                os.waitpid(process, 0)
             same += kept(folder) == whole
+            print(f"{kills} kills, {runs} runs, {same} the same", file=sys.stderr, flush=True)
     print(
         f"{kills} kills of the parent in {runs} runs of {len(whole)} records: {same} ended as the undisturbed run did"
     )
 
 
-def start(folder: Path, options: argparse.Namespace, resume: bool = False) -> subprocess.Popen[bytes]:
+def start(folder: Path, options: argparse.Namespace, resume: bool = False) -> int:
+    """The number of a process that runs the command line, forked here so that nothing is imported anew."""
     words = [f"--{name}={value}" for name, value in OPTIONS.items()]
     words += ["--cases", str(options.cases), "--modes", "numpy_fake:right", "--frameworks", "numpy_fake"]
     words = ["--resume", str(folder)] if resume else [*words, "--out", str(folder)]
-    command = [sys.executable, "-m", "gradagree", "run", "--ext", FAKE, "--workers", "1", *words]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    if (process := os.fork()) == 0:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        os._exit(code(["run", "--ext", FAKE, "--workers", "1", "--shrink", "0", *words]))
+    return process
 
 
-def pause_until_written(folder: Path, process: subprocess.Popen[bytes], more: int) -> None:
-    """Until so many more records are written, or the run is through."""
+def written_or_ended(folder: Path, process: int, more: int) -> bool:
+    """Wait until so many more records are written, or the run is through: whether it is."""
     path = folder / "results.jsonl"
     wanted = written(path) + more
-    while process.poll() is None and (not path.exists() or written(path) < wanted):
+    while not path.exists() or written(path) < wanted:
+        if os.waitpid(process, os.WNOHANG)[0]:
+            return True
         time.sleep(0.002)
+    return False
 
 
 def written(path: Path) -> int:

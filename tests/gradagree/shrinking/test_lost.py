@@ -13,7 +13,7 @@ from gradagree.adapters import Adapter
 from gradagree.cases import Case
 from gradagree.extensions import load
 from gradagree.process import FrameworkProcess
-from gradagree.shrinking import Asked, Shrunk, shrink
+from gradagree.shrinking import Asked, Shrunk, hanging, shrink
 from gradagree.shrinking.cuts import numbers_in
 from gradagree.verdict import Record, Verdict
 
@@ -30,13 +30,14 @@ class Picky(NumpyFake):
         return super().answers(problem, mode if met else "right")
 '''
 CASE = Case.parse("4-5b-3-2:id,sigmoid,tanh:mse:n3:f32:ordinary:s1")
-SECONDS, LIMIT = 40.0, 300.0
+SECONDS, LIMIT = 12.0, 300.0
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("hypothesis") is None, reason="Hypothesis is not installed")
 
 
 @pytest.fixture
 def process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FrameworkProcess]:
     monkeypatch.setattr(Adapter, "catalogue", dict(Adapter.catalogue))
+    monkeypatch.setattr(hanging, "LEAST", 0.2)
     file = tmp_path / "picky.py"
     file.write_text(FAKE.read_text() + PICKY)
     load([str(file)])
@@ -108,5 +109,5 @@ def test_that_what_is_only_slow_is_not_taken_for_what_hangs(
 def test_that_without_time_for_several_limits_nothing_is_tried(process: FrameworkProcess) -> None:
     begun = time.monotonic()
     told = lost(Verdict.TIMEOUT, "sleep", "no answer within 300 seconds")
-    assert shrink(CASE, told, Asked(process, "sleep"), 5.0) is None
+    assert shrink(CASE, told, Asked(process, "sleep"), 1.0) is None
     assert time.monotonic() - begun < 1

@@ -64,12 +64,22 @@ def records_of(framework: str, modes: Sequence[str], cases: Sequence[Case]) -> l
 def test_that_a_script_sees_the_very_number_and_ends_with_1_only_for_a_fault(framework: str, tmp_path: Path) -> None:
     needs(framework)
     modes = [mode for mode in Adapter.catalogue[framework].modes if mode not in ("compile", "packed")]
-    specs = CASES if framework == "torch" else CASES[:1]  # jax compiles every shape
+    assert_seen(framework, modes, CASES if framework == "torch" else CASES[:1], tmp_path)  # jax compiles every shape
+
+
+@pytest.mark.parametrize(("framework", "mode"), [("torch", "compile"), ("jax", "packed")])
+def test_that_a_script_of_a_compiled_mode_sees_it_too(framework: str, mode: str, tmp_path: Path) -> None:
+    needs(framework)
+    assert_seen(framework, [mode], CASES[:1], tmp_path)
+
+
+def assert_seen(framework: str, modes: Sequence[str], specs: Sequence[str], folder: Path) -> None:
+    """Scripts of right numbers end with 0, of wrong ones with 1, and each prints what gradagree saw."""
     found = records_of(framework, modes, [Case.parse(spec) for spec in specs])
     assert {record.mode for _, record in found} == set(modes)
     shifted = [(case, with_expected(record, plain(record.observed) + 2 * plain(record.tolerance) + 1))
                for case, record in found]  # fmt: skip
-    ended = run([script(case, record) for case, record in found + shifted], tmp_path)
+    ended = run([script(case, record) for case, record in found + shifted], folder)
     assert [code for code, _ in ended] == [0] * len(found) + [1] * len(found)
     assert [seen(said) for _, said in ended] == [plain(record.observed) for _, record in found + shifted]
 
