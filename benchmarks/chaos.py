@@ -111,14 +111,20 @@ def parents(options: argparse.Namespace) -> None:
                 os.kill(process, signal.SIGKILL)
                 kills += os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) < 0
                 turns -= 1
-                process = start(folder, options, resume=(folder / "results.jsonl").exists())
+                process = start(folder, options, resume=(folder / "meta.json").exists())
             if not turns:
                 os.waitpid(process, 0)
-            same += kept(folder) == whole
+            same += alike(kept(folder), whole)
             print(f"{kills} kills, {runs} runs, {same} the same", file=sys.stderr, flush=True)
     print(
         f"{kills} kills of the parent in {runs} runs of {len(whole)} records: {same} ended as the undisturbed run did"
     )
+
+
+def alike(found: list[Any], whole: list[Any]) -> bool:
+    if found != whole:
+        print(f"not the same: {len(found)} of {len(whole)} records", file=sys.stderr)
+    return found == whole
 
 
 def start(folder: Path, options: argparse.Namespace, resume: bool = False) -> int:
@@ -129,7 +135,6 @@ def start(folder: Path, options: argparse.Namespace, resume: bool = False) -> in
     if (process := os.fork()) == 0:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
-        os.dup2(nowhere, 2)
         os._exit(code(["run", "--ext", FAKE, "--workers", "1", "--shrink", "0", *words]))
     return process
 
