@@ -60,9 +60,9 @@ def planned(cases: int, modes: str = "numpy_fake:right") -> Plan:
 def workers(options: argparse.Namespace) -> None:
     """So many kills, evenly spread over the records, at random moments."""
     plan = planned(options.cases)
-    begun = time.perf_counter()
+    begun, busy = time.perf_counter(), processor()
     calm = {record.index: record.verdict for record in drivers.records(plan, [FAKE], options.workers)}
-    alone = time.perf_counter() - begun
+    alone, alone_busy = time.perf_counter() - begun, processor() - busy
     made: list[FrameworkProcess] = []
 
     class Watched(FrameworkProcess):
@@ -71,8 +71,8 @@ def workers(options: argparse.Namespace) -> None:
             made.append(self)
 
     drivers.FrameworkProcess = Watched  # type: ignore[misc]
-    begun, dice, kills, found = time.perf_counter(), random.Random(options.seed), 0, Counter[int]()
-    wrong = 0
+    begun, busy, dice = time.perf_counter(), processor(), random.Random(options.seed)
+    kills, wrong, found = 0, 0, Counter[int]()
     for count, record in enumerate(drivers.records(plan, [FAKE], options.workers), 1):
         found[record.index] += 1
         if record.verdict is not calm[record.index]:
@@ -81,12 +81,18 @@ def workers(options: argparse.Namespace) -> None:
         while kills < options.kills * count / options.cases:
             threading.Timer(dice.uniform(0, 0.05), kill, [dice.choice(made)]).start()
             kills += 1
-    stormy = time.perf_counter() - begun
+    stormy, stormy_busy = time.perf_counter() - begun, processor() - busy
     once = sum(number == 1 for number in found.values())
-    print(f"{options.cases} cases, {kills} kills: {once} verdicts, {wrong} wrong; {alone:.1f} s calm,")
-    print(
-        f"{stormy:.1f} s in the storm, {100 * (stormy / alone - 1):.0f} % more: {(stormy - alone) / kills:.2f} s a kill"
-    )
+    print(f"{options.cases} cases, {kills} kills: {once} verdicts, {wrong} wrong;")
+    for what, calm_one, other in (("wall", alone, stormy), ("processor", alone_busy, stormy_busy)):
+        more = f"{100 * (other / calm_one - 1):+.0f} %, {(other - calm_one) / kills:.2f} s a kill"
+        print(f"{what}: {calm_one:.1f} s calm, {other:.1f} s in the storm, {more}")
+
+
+def processor() -> float:
+    """Seconds of processors that this process and those that it has seen end have taken."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def kill(process: FrameworkProcess) -> None:
