@@ -139,7 +139,7 @@ def _signature(name: str, thing: Any, method: bool = False) -> str:
             shown.append("*")
             starred = True
         starred |= one.kind is one.VAR_POSITIONAL
-        mark = {one.VAR_POSITIONAL: "*", one.VAR_KEYWORD: "**"}.get(one.kind, "")
+        mark = "*" * ((one.kind is one.VAR_POSITIONAL) + 2 * (one.kind is one.VAR_KEYWORD))
         shown.append(mark + one.name + _typed(one.annotation, ": ") + _default(one.default))
     returns = "" if isinstance(thing, type) else _typed(signature.return_annotation, " -> ")
     line = f"{name}({', '.join(shown)}){returns}"
