@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: run test lint docs reports clean
+.PHONY: run test lint docs reports report-agreement report-survey report-detection report-speed clean
 
 # Disagreements are what the report is for: finding some is no failure of `make run`.
 run: .venv/ready  ## train by hand and by torch and jax, check random architectures and real data, write one index page
@@ -22,11 +22,23 @@ lint: .venv/ready  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p gradagree
 
-# Findings are what these reports are for.
-reports: .venv/ready  ## the published reports of the installed frameworks, and the baseline to compare the next ones with
+# Findings are what these reports are for. How long each takes: reports/README.md.
+reports: report-agreement report-survey report-detection report-speed  ## all published reports of the installed frameworks
+
+report-agreement: .venv/ready  ## a run, its report, and the baseline to compare the next ones with
 	$(BIN)/gradagree run --profile ci --seed 2026 --out reports/agreement || [ $$? -eq 1 ]
 	$(BIN)/gradagree compare reports/agreement --extract reports/baseline.jsonl
+
+report-survey: .venv/ready  ## every function alone, and what frameworks answer at kinks
+	$(BIN)/gradagree survey --profile ci --out reports/survey
+	gzip --force --best --no-name reports/survey/atlas.jsonl reports/survey/findings.json
 	$(BIN)/gradagree survey --kinks --out docs || [ $$? -eq 1 ]
+
+report-detection: .venv/benchmarks  ## which planted faults are found; FLAGS=--quick for a first look
+	$(BIN)/python -m benchmarks.detection $(FLAGS)
+
+report-speed: .venv/benchmarks  ## how long a verdict takes; FLAGS=--quick for a first look
+	$(BIN)/python -m benchmarks.speed $(FLAGS)
 
 docs: .venv/ready  ## the pages of docs/, warnings are errors
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
@@ -35,6 +47,10 @@ docs: .venv/ready  ## the pages of docs/, warnings are errors
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all]'
+	touch $@
+
+.venv/benchmarks: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[benchmarks]'
 	touch $@
 
 clean:

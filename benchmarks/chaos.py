@@ -8,8 +8,9 @@ python benchmarks/chaos.py --isolation --cases 1000             # what processes
 from __future__ import annotations
 
 import argparse
+import os
 import random
-import subprocess
+import signal
 import sys
 import tempfile
 import threading
@@ -25,6 +26,7 @@ from gradagree import drivers, worker
 from gradagree.adapters import Adapter
 from gradagree.campaign import prepare
 from gradagree.cases import problem_of
+from gradagree.cli import code
 from gradagree.journal import read_records
 from gradagree.plan import Plan
 from gradagree.process import FrameworkProcess
@@ -58,9 +60,9 @@ def planned(cases: int, modes: str = "numpy_fake:right") -> Plan:
 def workers(options: argparse.Namespace) -> None:
     """So many kills, evenly spread over the records, at random moments."""
     plan = planned(options.cases)
-    begun = time.perf_counter()
+    begun, busy = time.perf_counter(), processor()
     calm = {record.index: record.verdict for record in drivers.records(plan, [FAKE], options.workers)}
-    alone = time.perf_counter() - begun
+    alone, alone_busy = time.perf_counter() - begun, processor() - busy
     made: list[FrameworkProcess] = []
 
     class Watched(FrameworkProcess):
@@ -69,20 +71,28 @@ def workers(options: argparse.Namespace) -> None:
             made.append(self)
 
     drivers.FrameworkProcess = Watched  # type: ignore[misc]
-    begun, dice, kills, found = time.perf_counter(), random.Random(options.seed), 0, Counter[int]()
-    wrong = 0
+    begun, busy, dice = time.perf_counter(), processor(), random.Random(options.seed)
+    kills, wrong, found = 0, 0, Counter[int]()
     for count, record in enumerate(drivers.records(plan, [FAKE], options.workers), 1):
         found[record.index] += 1
-        wrong += record.verdict is not calm[record.index]
+        if record.verdict is not calm[record.index]:
+            wrong += 1
+            print(f"wrong: {record.spec}: {record.verdict} {record.reason}", file=sys.stderr)
         while kills < options.kills * count / options.cases:
             threading.Timer(dice.uniform(0, 0.05), kill, [dice.choice(made)]).start()
             kills += 1
-    stormy = time.perf_counter() - begun
+    stormy, stormy_busy = time.perf_counter() - begun, processor() - busy
     once = sum(number == 1 for number in found.values())
-    print(f"{options.cases} cases, {kills} kills: {once} verdicts, {wrong} wrong; {alone:.1f} s calm,")
-    print(
-        f"{stormy:.1f} s in the storm, {100 * (stormy / alone - 1):.0f} % more: {(stormy - alone) / kills:.2f} s a kill"
-    )
+    print(f"{options.cases} cases, {kills} kills: {once} verdicts, {wrong} wrong;")
+    for what, calm_one, other in (("wall", alone, stormy), ("processor", alone_busy, stormy_busy)):
+        more = f"{100 * (other / calm_one - 1):+.0f} %, {(other - calm_one) / kills:.2f} s a kill"
+        print(f"{what}: {calm_one:.1f} s calm, {other:.1f} s in the storm, {more}")
+
+
+def processor() -> float:
+    """Seconds of processors that this process and those that it has seen end have taken."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def kill(process: FrameworkProcess) -> None:
@@ -96,38 +106,54 @@ def parents(options: argparse.Namespace) -> None:
     dice, kills, runs, same = random.Random(options.seed), 0, 0, 0
     with tempfile.TemporaryDirectory() as place:
         calm = Path(place, "calm")
-        start(calm, options).wait()
+        os.waitpid(start(calm, options), 0)
         whole = kept(calm)
         while kills < options.parent_kills:
             runs += 1
             folder = Path(place, f"run-{runs}")
-            process = start(folder, options)
-            for _ in range(min(20, options.parent_kills - kills)):
-                pause_until_written(folder, process, dice.randint(0, 4))
-                process.kill()
-                kills += process.wait() < 0
-                process = start(folder, options, resume=(folder / "results.jsonl").exists())
-            process.wait()
-            same += kept(folder) == whole
+            process, turns = start(folder, options), min(20, options.parent_kills - kills)
+            while turns and not written_or_ended(folder, process, dice.randint(0, 4)):
+                time.sleep(dice.uniform(0, 0.01))
+                os.kill(process, signal.SIGKILL)
+                kills += os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) < 0
+                turns -= 1
+                process = start(folder, options, resume=(folder / "meta.json").exists())
+            if not turns:
+                os.waitpid(process, 0)
+            same += alike(kept(folder), whole)
+            print(f"{kills} kills, {runs} runs, {same} the same", file=sys.stderr, flush=True)
     print(
         f"{kills} kills of the parent in {runs} runs of {len(whole)} records: {same} ended as the undisturbed run did"
     )
 
 
-def start(folder: Path, options: argparse.Namespace, resume: bool = False) -> subprocess.Popen[bytes]:
+def alike(found: list[Any], whole: list[Any]) -> bool:
+    if found != whole:
+        print(f"not the same: {len(found)} of {len(whole)} records", file=sys.stderr)
+    return found == whole
+
+
+def start(folder: Path, options: argparse.Namespace, resume: bool = False) -> int:
+    """The number of a process that runs the command line, forked here so that nothing is imported anew."""
     words = [f"--{name}={value}" for name, value in OPTIONS.items()]
     words += ["--cases", str(options.cases), "--modes", "numpy_fake:right", "--frameworks", "numpy_fake"]
     words = ["--resume", str(folder)] if resume else [*words, "--out", str(folder)]
-    command = [sys.executable, "-m", "gradagree", "run", "--ext", FAKE, "--workers", "1", *words]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    if (process := os.fork()) == 0:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os._exit(code(["run", "--ext", FAKE, "--workers", "1", "--shrink", "0", *words]))
+    return process
 
 
-def pause_until_written(folder: Path, process: subprocess.Popen[bytes], more: int) -> None:
-    """Until so many more records are written, or the run is through."""
+def written_or_ended(folder: Path, process: int, more: int) -> bool:
+    """Wait until so many more records are written, or the run is through: whether it is."""
     path = folder / "results.jsonl"
     wanted = written(path) + more
-    while process.poll() is None and (not path.exists() or written(path) < wanted):
+    while not path.exists() or written(path) < wanted:
+        if os.waitpid(process, os.WNOHANG)[0]:
+            return True
         time.sleep(0.002)
+    return False
 
 
 def written(path: Path) -> int:

@@ -6,7 +6,10 @@ interrupted.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import functools
+import io
 import os
 import sys
 import traceback
@@ -36,6 +39,8 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
+"""What the place where something is to be written is to blame for."""
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -120,12 +125,22 @@ def code(arguments: list[str] | None = None) -> int:
         say(f"gradagree: {in_one_line(wrong.format_message())}")
         return 2
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _say_no_more()
         return 0
     except (KeyboardInterrupt, click.Abort):
         say("gradagree: interrupted")
         return 130
     except Exception as wrong:  # noqa: BLE001  (an error of our own is reported as one)
+        if isinstance(wrong, OSError) and wrong.errno in UNWRITABLE:
+            _say_no_more()
+            say(f"gradagree: cannot write {in_one_line(str(wrong.filename or 'what it says'))}: {wrong.strerror}")
+            return 2
         traceback.print_exc()
         say(f"gradagree: internal error, please report it: {wrong}")
         return 3
+
+
+def _say_no_more() -> None:
+    """What is still on its way to standard output goes nowhere."""
+    with contextlib.suppress(io.UnsupportedOperation):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

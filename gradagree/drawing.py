@@ -83,7 +83,9 @@ def tiny(source: Source, shape: tuple[int, ...], form: Format, role: str) -> np.
         return drawn
     small = np.ldexp(drawn, -int(source.integers(form.precision - form.emin)))
     subnormal = np.abs(small) < form.smallest_normal
-    return np.where(subnormal, np.rint(np.where(subnormal, small, 0) / form.smallest) * form.smallest, small)
+    _, above = math.frexp(form.smallest)
+    whole = np.rint(np.ldexp(np.where(subnormal, small, 0), 1 - above))
+    return np.where(subnormal, np.ldexp(whole, above - 1), small)
 
 
 def mixed(source: Source, shape: tuple[int, ...], form: Format, role: str) -> np.ndarray:

@@ -28,6 +28,8 @@ CASE_LIMIT = 300.0
 NOTHING = object()
 PATIENCE = 5
 """How often a process may be ended by others at the same question; then the question is to blame."""
+START_PATIENCE = 20
+"""How many starts in a row may be ended by others, which no question is to blame for; then each question has one."""
 MOST_SAID = 1 << 26
 """Bytes on standard error that are kept."""
 
@@ -48,22 +50,23 @@ class FrameworkProcess:
         self.hello: wire.Ready | wire.Absent = wire.Absent("not started")
         self._process: subprocess.Popen[bytes] | None = None
         self._closed = False
+        self._lost = 0
 
     def start(self) -> wire.Ready | wire.Absent:
         """Start the process and wait until the framework is imported and probed."""
-        for again in reversed(range(PATIENCE)):
+        while True:
             self._launch()
             try:
                 hello = self._receive(START_LIMIT)
             except Gone as gone:
                 self.hello = wire.Absent(f"its process did not start: {gone.reason}", broken=True)
-                if gone.outside and again and not self._closed:
-                    continue
+                self._lost += gone.outside
+                if not gone.outside or self._lost >= START_PATIENCE or self._closed:
+                    return self.hello
             else:
                 known = isinstance(hello, wire.Ready | wire.Absent)
-                self.hello = hello if known else wire.Absent("spoke out of turn", True)
-            break
-        return self.hello
+                self.hello, self._lost = hello if known else wire.Absent("spoke out of turn", True), 0
+                return self.hello
 
     def _launch(self) -> None:
         self._errors: IO[bytes] = tempfile.TemporaryFile("a+b")  # noqa: SIM115

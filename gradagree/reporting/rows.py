@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,9 +45,10 @@ class Rows:
         return self.texts.setdefault(text, len(self.texts))
 
     def payload(self) -> dict[str, Any]:
-        """What the page's script reads."""
+        """What the page's script reads; the worst first, as it shows them at first."""
+        rows = sorted(self.rows, key=operator.itemgetter(0))
         verdicts = [(str(verdict), mark(verdict), verdict.fails) for verdict in Verdict]
-        return {"verdicts": verdicts, "texts": list(self.texts), "rows": self.rows}
+        return {"verdicts": verdicts, "texts": list(self.texts), "rows": rows}
 
 
 def stem_of(record: Record) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from gradagree.cases import Case
 from gradagree.errors import UsageError
 from gradagree.reference import ContractError
 from gradagree.shrinking.cuts import Draw, coarse, cut, numbers_in
+from gradagree.shrinking.hanging import CONFIRMED, hurried, waiting
 from gradagree.shrinking.whole import Asked, Whole, whole_of
 from gradagree.verdict import Record, Verdict
 
@@ -37,22 +38,37 @@ def can_shrink() -> bool:
 
 
 def shrink(case: Case, record: Record, asked: Asked, seconds: float) -> Shrunk | None:
-    """The smallest case found in so many seconds; None where nothing smaller fails in the same way.
+    """The smallest case found in so many seconds; None where nothing smaller fails in the same way."""
+    begun = time.monotonic()
+    if record.verdict is not Verdict.TIMEOUT:
+        return _smallest(case, record, asked, begun + seconds)
+    if (limit := hurried(asked, seconds)) is None:
+        return None
+    with waiting(asked.process, limit):
+        found = _smallest(case, record, asked, begun + seconds - CONFIRMED * limit)
+    if found is None:
+        return None
+    with waiting(asked.process, CONFIRMED * limit):
+        again = asked.record(found.case, found.case.arrays())
+    return Shrunk(found.case, again) if again is not None and again.verdict is Verdict.TIMEOUT else None
 
-    What runs past its limit is not tried again and again.
-    """
-    if record.verdict is Verdict.TIMEOUT:
+
+def _smallest(case: Case, record: Record, asked: Asked, deadline: float) -> Shrunk | None:
+    answer = asked.answer(case, case.arrays())
+    whole = whole_of(case, record, answer)
+    if not whole.same(asked.judged(case, whole.arrays, answer)):
         return None
-    deadline = time.monotonic() + seconds
-    whole = whole_of(case, record, asked)
-    if not whole.same(asked.record(case, whole.arrays)):
-        return None
-    found = Search(whole, asked, deadline, lambda draw: cut(whole, whole.guilty, draw)).smallest()
+    found = _cut(whole, asked, deadline)
+    if found is not None and whole.guilty is None:  # nobody knows which boxes are needed: once more, from there
+        found = _cut(whole_of(*found, asked.answer(found.case, found.case.arrays())), asked, deadline) or found
     small = found.case if found is not None else case
     if numbers_in(small) <= MOST_NUMBERS:
-        simpler = Search(whole, asked, deadline, lambda draw: coarse(small, draw)).smallest()
-        found = simpler or found
+        found = Search(whole, asked, deadline, lambda draw: coarse(small, draw)).smallest() or found
     return found
+
+
+def _cut(whole: Whole, asked: Asked, deadline: float) -> Shrunk | None:
+    return Search(whole, asked, deadline, lambda draw: cut(whole, whole.guilty, draw)).smallest()
 
 
 @dataclass

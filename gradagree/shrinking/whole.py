@@ -40,10 +40,14 @@ class Asked:
 
     def record(self, case: Case, arrays: Arrays) -> Record | None:
         """The record of a case; None where the reference itself cannot be trusted on it."""
+        return self.judged(case, arrays, self.answer(case, arrays))
+
+    def judged(self, case: Case, arrays: Arrays, answer: wire.Answered | wire.Failed) -> Record | None:
+        """The record of an answer to a case; likewise."""
         framework = Framework.of(self.process.framework, self.process.hello)
         try:
             with np.errstate(all="ignore"):
-                return judge(case, arrays, framework, self.answer(case, arrays))
+                return judge(case, arrays, framework, answer)
         except InternalError:
             return None
 
@@ -88,19 +92,26 @@ class Whole:
             return True
         if (found.box == ERROR_BOX) != (self.record.box == ERROR_BOX):
             return False
-        if found.verdict in (Verdict.CRASHED, Verdict.TIMEOUT):
-            return words_of(found.reason) == words_of(self.record.reason)
+        if found.verdict is Verdict.TIMEOUT:
+            return True
+        if found.verdict is Verdict.CRASHED:
+            return how(found.reason) == how(self.record.reason)
         return (found.function, part_of(found)) == (self.record.function, self.part)
+
+
+def how(reason: str) -> str:
+    """What was raised, without its numbers; of a process that died the signal or exit code, whatever it said last."""
+    raised = reason.startswith("raised ")
+    return words_of(reason) if raised else reason.partition(":")[0]
 
 
 def part_of(record: Record) -> str:
     return (record.entry or "").partition("[")[0]
 
 
-def whole_of(case: Case, record: Record, asked: Asked) -> Whole:
+def whole_of(case: Case, record: Record, answer: wire.Answered | wire.Failed) -> Whole:
     """The case with the framework's own numbers, or where it tells none with the reference's."""
     arrays = case.arrays()
-    answer = asked.answer(case, arrays)
     if isinstance(answer, wire.Answered):
         tapped = wire.unpack_answer(answer.tapped)
         if tapped.tapped and len(tapped.sensitivities) == len(tapped.inputs) == case.depth + 1:

@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -15,17 +14,27 @@ from gradagree.cases import Case
 from gradagree.comparison import ERROR_BOX
 from gradagree.errors import UsageError
 from gradagree.reporting.texts import exact, visible
+from gradagree.standalone.literals import number, written
 from gradagree.standalone.modes import SETTINGS, way
 from gradagree.standalone.spelled import Code
 from gradagree.verdict import Record, Verdict, plain
 
 __all__ = ["headline", "script"]
 
-WIDTH = 110
 WHAT = {
     Verdict.CRASHED: "raises an error", Verdict.TIMEOUT: "does not end", Verdict.INACCURATE: "loses digits",
     Verdict.VALUE_DIFFERS: "is that of another function", Verdict.NONFINITE: "is not finite",
 }  # fmt: skip
+ALONE = """\
+if sys.argv[1:] != ["alone"]:  # what follows may take its process with it, or never end
+    try:
+        ended = subprocess.run([sys.executable, __file__, "alone"], timeout={limit}).returncode
+    except subprocess.TimeoutExpired:
+        ended = "no answer within {limit} seconds"
+    print("ended with", ended)
+    sys.exit(1 if ended else 0)"""
+ALONE_LIMIT = 60
+"""Seconds that a script gives what may hang, compilers included."""
 CHECK = """\
 right = observed == expected or (np.isnan(observed) and np.isnan(expected))
 right = right or (np.isfinite(observed) and abs(observed - expected) <= tolerance)
@@ -37,10 +46,14 @@ sys.exit(0 if right else 1)"""
 
 def headline(record: Record) -> str:
     """``torch 2.13.0+cpu backward: the gradient of hardsigmoid``, and what is wrong with it."""
-    what = WHAT.get(record.verdict, "is wrong")
+    what = "ends its process" if died(record) else WHAT.get(record.verdict, "is wrong")
     of = f"of {visible(record.function)} " if record.function else ""
     noun = "the value" if part_of(record) in ("c", "E") else "the gradient"
     return f"{visible(record.framework)} {visible(record.version)} {visible(record.mode)}: {noun} {of}{what}"
+
+
+def died(record: Record) -> bool:
+    return record.verdict is Verdict.CRASHED and not record.reason.startswith(("raised ", "its answer "))
 
 
 def part_of(record: Record) -> str:
@@ -69,14 +82,20 @@ class Script:
         asked = "\n".join([
             leaves, target.replace("{to}", "" if self.case.error.targets == "classes" else to), lines,
         ])  # fmt: skip
-        imports = dict.fromkeys(["import sys", "import numpy as np", f"import {framework}", *code.imports])
+        first = ["import subprocess"] * self.lost + ["import sys"]
+        imports = dict.fromkeys([*first, "import numpy as np", f"import {framework}", *code.imports])
         constants = [f"{name} = {value}" for name, value in code.constants.items()]
         functions = [f"\n{function}\n" for function in reversed(code.functions.values())]
         blocks = [
-            self.docstring(), "\n".join(imports), settings, *constants, *functions,
-            "\n" + "\n".join(network) + "\n", "\n".join(self.numbers()), *self.ending(asked),
+            self.docstring(), "\n".join(imports), *[ALONE.format(limit=ALONE_LIMIT)] * self.lost, settings,
+            *constants, *functions, "\n" + "\n".join(network) + "\n", "\n".join(self.numbers()), *self.ending(asked),
         ]  # fmt: skip
         return re.sub(r"\n{4,}", "\n\n\n", "\n\n".join(blocks)) + "\n"
+
+    @property
+    def lost(self) -> bool:
+        """Whether the process died, or hung: then a process of its own is needed to tell of it."""
+        return died(self.record) or self.record.verdict is Verdict.TIMEOUT
 
     def docstring(self) -> str:
         record, words = self.record, [f"{headline(self.record)}.", ""]
@@ -177,22 +196,3 @@ class Script:
             return f"handed[{k - 1}]{value}{place}"
         leaf = {"delta_p": "p1" if k == 1 else f"tap{k - 1}", "dw": f"w{k}", "db": f"b{k}"}.get(part, f"{part[1:]}{k}")
         return f"gradients[{self.names().index(leaf)}]{place}"
-
-
-def number(stored: Any) -> str:
-    x = plain(stored)
-    return repr(x) if math.isfinite(x) else f'float("{x}")'
-
-
-def written(array: np.ndarray) -> str:
-    """``np.array([[...]])``, broken into lines; numbers are written exactly."""
-    kind = ", dtype=np.int64" if array.dtype.kind == "i" else ""
-    if array.ndim == 1:
-        return f"np.array({array.tolist()!r}{kind})"
-    rows = [repr(row) for row in array.tolist()]
-    inside = ", ".join(rows)
-    return (
-        f"np.array([{inside}]{kind})"
-        if len(inside) < WIDTH
-        else "np.array([\n    " + ",\n    ".join(rows) + f",\n]{kind})"
-    )

@@ -40,9 +40,10 @@
   };
   const select = () => {
     const words = text.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const [wanted, asked] = [verdict.value, framework.value];
     shown = rows.map((_, i) => i).filter((i) =>
-      (!verdict.value || verdicts[rows[i][0]][0] === verdict.value) &&
-      (!framework.value || column(rows[i]) === framework.value) &&
+      (!wanted || verdicts[rows[i][0]][0] === wanted) &&
+      (!asked || column(rows[i]) === asked) &&
       words.every((word) => haystack(i).includes(word)));
     if (sorted) shown.sort(compare(sorted.sort ?? sorted.show));
     at = 0;
@@ -87,7 +88,8 @@
   table.createTBody();
   const offer = (choices, into) => choices.forEach((choice) => { make("option", choice, into).value = choice; });
   offer(verdicts.filter((_, v) => rows.some((row) => row[0] === v)).map(([word]) => word), verdict);
-  offer([...new Set(rows.map(column))], framework);
+  const kinds = new Map(rows.map((row) => [row[1] * texts.length + row[2], row]));
+  offer([...new Set([...kinds.values()].map(column))], framework);
   let waiting = 0;
   text.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(select, 120); });
   for (const control of [verdict, framework]) control.addEventListener("change", select);

@@ -19,7 +19,7 @@ from gradagree.campaign import prepare
 from gradagree.cases import Case
 from gradagree.drivers import records
 from gradagree.plan import Plan
-from gradagree.process import PATIENCE, FrameworkProcess
+from gradagree.process import PATIENCE, START_PATIENCE, FrameworkProcess
 from gradagree.verdict import Record, Verdict
 
 FAKE = Path(__file__).parent / "numpy_fake.py"
@@ -158,6 +158,42 @@ def test_that_a_case_which_is_killed_whenever_it_is_asked_is_to_blame_itself() -
     assert first == wire.Failed("killed", Verdict.CRASHED, "SIGKILL")
     assert isinstance(second, wire.Answered)
     assert launched == PATIENCE
+
+
+def killed_at_starts(process: FrameworkProcess, count: int) -> list[int]:
+    """From now on so many starts are ended at once; grows by one with each start."""
+    launch, launched = process._launch, []
+
+    def killing() -> None:
+        launch()
+        launched.append(1)
+        if len(launched) <= count and process._process is not None:
+            process._process.kill()
+
+    process._launch = killing  # type: ignore[method-assign]
+    return launched
+
+
+def test_that_no_question_is_to_blame_for_starts_that_others_end() -> None:
+    arrays = CASE.arrays()
+    with FrameworkProcess("numpy_fake", [str(FAKE)]) as process:
+        process.stop()
+        launched = killed_at_starts(process, START_PATIENCE - 1)
+        (answer,) = process.ask(CASE, arrays, ["right"])
+    assert isinstance(answer, wire.Answered), answer
+    assert len(launched) == START_PATIENCE > PATIENCE
+
+
+def test_that_a_process_whose_every_start_is_ended_is_tried_once_more_for_each_question_and_no_oftener() -> None:
+    arrays = CASE.arrays()
+    with FrameworkProcess("numpy_fake", [str(FAKE)]) as process:
+        process.stop()
+        launched = killed_at_starts(process, START_PATIENCE + 2)
+        answers = list(process.ask(CASE, arrays, ["right"] * 5))
+    reason = "its process did not start: SIGKILL"
+    assert answers[:3] == [wire.Failed("right", Verdict.CRASHED, reason)] * 3
+    assert all(isinstance(answer, wire.Answered) for answer in answers[3:])
+    assert len(launched) == START_PATIENCE + 3
 
 
 def test_that_a_process_which_took_too_much_between_questions_is_replaced_without_blame(

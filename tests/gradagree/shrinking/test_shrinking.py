@@ -119,7 +119,7 @@ def test_that_what_fails_in_another_way_is_not_the_same(bench: Any, monkeypatch:
     case = Case.parse(SPEC.format("f64", 1))
     asked = Asked(Lying(bench, "sigmoid", "delta_p", off), "backward")  # type: ignore[arg-type]
     record = asked.record(case, case.arrays())
-    whole = whole_of(case, record, asked)  # type: ignore[arg-type]
+    whole = whole_of(case, record, asked.answer(case, case.arrays()))  # type: ignore[arg-type]
     other = [
         Asked(Lying(bench, name, step, lie), "backward").record(case, case.arrays())  # type: ignore[arg-type]
         for name, step, lie in [("tanh", "delta_p", off), ("sigmoid", "dw", off), ("id", "c", off)]
@@ -138,7 +138,7 @@ def test_that_every_cut_is_a_case_of_the_dtypes_own_numbers(seed: int, error: st
     record = Record(case="", spec=case.spec, sha256="", framework="numpy", version="", mode="", dtype=case.dtype,
                     verdict=Verdict.DISAGREE, box=2, function="tanh", entry="delta_p[0,0]")  # fmt: skip
     asked = Asked(Silent(bench, "", "", off), "backward")  # type: ignore[arg-type]
-    whole = whole_of(case, record, asked)
+    whole = whole_of(case, record, asked.answer(case, case.arrays()))
     choose = {"least": lambda most: 0, "most": lambda most: most, "middle": lambda most: most // 2}[pick]
     for guilty in (None, *range(1, case.depth + 2)):
         try:
@@ -223,7 +223,7 @@ def test_that_functions_that_change_widths_are_cut_too(name: str, bench: Any) ->
     record = Record(case="", spec=case.spec, sha256="", framework="numpy", version="", mode="", dtype=case.dtype,
                     verdict=Verdict.DISAGREE, box=3, function="tanh", entry="delta_p[0,0]")  # fmt: skip
     asked = Asked(Silent(bench, "", "", off), "backward")  # type: ignore[arg-type]
-    whole = whole_of(case, record, asked)
+    whole = whole_of(case, record, asked.answer(case, case.arrays()))
     search = Search(whole, asked, time.monotonic() + SECONDS, lambda draw: cut(whole, 3, draw))
     assert search.largest() is not None
     assert search.built(lambda most: 0) is not None

@@ -17,6 +17,7 @@ from gradagree.adapters import Adapter
 from gradagree.architectures import draw
 from gradagree.cases import Case
 from gradagree.errors import UsageError
+from gradagree.extensions import load
 from gradagree.process import FrameworkProcess
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.shrinking import Asked
@@ -64,12 +65,22 @@ def records_of(framework: str, modes: Sequence[str], cases: Sequence[Case]) -> l
 def test_that_a_script_sees_the_very_number_and_ends_with_1_only_for_a_fault(framework: str, tmp_path: Path) -> None:
     needs(framework)
     modes = [mode for mode in Adapter.catalogue[framework].modes if mode not in ("compile", "packed")]
-    specs = CASES if framework == "torch" else CASES[:1]  # jax compiles every shape
+    assert_seen(framework, modes, CASES if framework == "torch" else CASES[:1], tmp_path)  # jax compiles every shape
+
+
+@pytest.mark.parametrize(("framework", "mode"), [("torch", "compile"), ("jax", "packed")])
+def test_that_a_script_of_a_compiled_mode_sees_it_too(framework: str, mode: str, tmp_path: Path) -> None:
+    needs(framework)
+    assert_seen(framework, [mode], CASES[:1], tmp_path)
+
+
+def assert_seen(framework: str, modes: Sequence[str], specs: Sequence[str], folder: Path) -> None:
+    """Scripts of right numbers end with 0, of wrong ones with 1, and each prints what gradagree saw."""
     found = records_of(framework, modes, [Case.parse(spec) for spec in specs])
     assert {record.mode for _, record in found} == set(modes)
     shifted = [(case, with_expected(record, plain(record.observed) + 2 * plain(record.tolerance) + 1))
                for case, record in found]  # fmt: skip
-    ended = run([script(case, record) for case, record in found + shifted], tmp_path)
+    ended = run([script(case, record) for case, record in found + shifted], folder)
     assert [code for code, _ in ended] == [0] * len(found) + [1] * len(found)
     assert [seen(said) for _, said in ended] == [plain(record.observed) for _, record in found + shifted]
 
@@ -118,6 +129,49 @@ def test_that_a_crash_is_shown_by_whatever_is_raised(tmp_path: Path) -> None:
     text = script(Case.parse(CASES[0]), crash)
     broken = text.replace("def error(", "def error(no_such_leaf, ")
     assert [code for code, _ in run([text, broken], tmp_path)] == [None, 1]
+
+
+LOST = """
+import os
+import signal
+import time
+
+from gradagree import Activation
+
+
+class Lost(Activation):
+    \"\"\"A(p) = p, which ends its process, or never ends.\"\"\"
+
+    def value(self, p): return 1 * p
+    def derivative(self, p): return 1 + 0 * p
+
+    def torch(self, p, torch):
+        FATE
+        return p
+"""
+
+
+@pytest.mark.parametrize(
+    ("fate", "verdict", "reason", "says"),
+    [
+        ("os.kill(os.getpid(), signal.SIGSEGV)", Verdict.CRASHED, "SIGSEGV", "ended with -11"),
+        ("time.sleep(3600)", Verdict.TIMEOUT, "no answer within 300 seconds", "ended with no answer within 5 seconds"),
+        ("pass", Verdict.TIMEOUT, "no answer within 300 seconds", "ended with 0"),
+    ],
+)
+def test_that_the_script_of_a_case_without_an_answer_ends(
+    fate: str, verdict: Verdict, reason: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs("torch")
+    monkeypatch.setattr(Activation, "catalogue", dict(Activation.catalogue))
+    monkeypatch.setattr("gradagree.standalone.script.ALONE_LIMIT", 5 if "sleep" in fate else 60)
+    (tmp_path / "lost.py").write_text(LOST.replace("FATE", fate))
+    load([str(tmp_path / "lost.py")])
+    lost = plain_record(verdict=verdict, reason=reason, entry=None, expected=None, observed=None, box=None)
+    text = script(Case.parse("1-1:lost:sse:n1:f64:grid:s1"), lost)
+    (tmp_path / "script.py").write_text(text)
+    done = subprocess.run([sys.executable, "-I", str(tmp_path / "script.py")], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (int(fate != "pass"), says), done.stderr
 
 
 @pytest.mark.parametrize("name", ['"""', "\\", "<img src=x onerror=alert(1)>", "\n\nimport os", "'); exit(3) #"])

@@ -1,0 +1,106 @@
+"""Runs of frameworks in NumPy that answer at once: begun, stopped, and gone on with."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+import pytest
+
+from gradagree import campaign, drivers, judging, wire, worker
+from gradagree.adapters import Adapter
+from gradagree.cases import problem_of
+from gradagree.journal import read_records
+from gradagree.plan import Plan
+from gradagree.verdict import Record
+
+
+@functools.cache
+def adapter(name: str) -> tuple[Adapter, wire.Ready]:
+    made = Adapter.catalogue[name]()
+    return made, worker.greeting(made)
+
+
+class InThread:
+    """Stands in for a framework's process."""
+
+    def __init__(self, framework: str, extensions: Sequence[str] = ()) -> None:
+        self.framework = framework
+        self._adapter, self.hello = adapter(framework)
+
+    def ask_all(self, asked: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        for place, (case, arrays, modes) in enumerate(asked):
+            for mode in modes:
+                yield place, worker.answer(self._adapter, problem_of(case, arrays), mode)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Runs with the functions and frameworks of one file."""
+
+    file: str
+
+    def planned(self, cases: int, **options: Any) -> Plan:
+        return campaign.prepare([self.file], {
+            "cases": cases, "seed": 7, "frameworks": "numpy_fake", "modes": "right,wrong,raises", "dtypes": "float32",
+            "activations": "tanh", "errors": "sse", **options,
+        })  # fmt: skip
+
+    def execute(self, plan: Plan, folder: Path, workers: int = 1, **options: Any) -> bool:
+        return campaign.execute(plan, folder, extensions=[self.file], workers=workers, **options)
+
+    def kept(self, folder: Path) -> list[Record]:
+        records = (msgspec.structs.replace(record, seconds=0.0) for record in read_records(folder))
+        return sorted(records, key=lambda record: (record.key, record.index))
+
+    def go_on(self, folder: Path, **options: Any) -> bool:
+        plan, strict = campaign.resumed(folder, [self.file])
+        return self.execute(plan, folder, strict=strict, resume=True, **options)
+
+    def stopped_after(self, count: int, folder: Path, plan: Plan) -> None:
+        """A run that is drained after so many records."""
+        seen: list[Record] = []
+        stop = threading.Event()
+
+        def progress(record: Record) -> None:
+            seen.append(record)
+            if len(seen) == count:
+                stop.set()
+
+        assert self.execute(plan, folder, progress=progress, draining=stop) is True
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
+    """Frameworks in NumPy that answer at once; what is judged once is not judged again."""
+    monkeypatch.setattr(Adapter, "catalogue", dict(Adapter.catalogue))
+    monkeypatch.setattr(drivers, "FrameworkProcess", InThread)
+    judge = judging.judge
+
+    @functools.cache
+    def remembered(spec: str, mode: str, index: int) -> dict[str, Record]:
+        return {}
+
+    def judged(case: Any, arrays: Any, framework: Any, answer: Any, index: int) -> Record:
+        known = remembered(case.spec, answer.mode, index)
+        if framework.name not in known:
+            known[framework.name] = judge(case, arrays, framework, answer, index)
+        return known[framework.name]
+
+    monkeypatch.setattr(judging, "judge", judged)
+    return Runs(str(shutil.copy(Path(__file__).parents[1] / "numpy_fake.py", tmp_path / "numpy_fake.py")))

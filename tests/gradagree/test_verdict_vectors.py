@@ -1,0 +1,113 @@
+"""Answers that were given once are judged alike by every version of NumPy, SciPy and Arb: same numbers, same verdicts.
+
+python tests/gradagree/test_verdict_vectors.py > tests/gradagree/verdict-vectors.json
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from gradagree import wire
+from gradagree.adapters import Answer
+from gradagree.architectures import draw
+from gradagree.arithmetics.model import FORMATS, model
+from gradagree.cases import Case, problem_of
+from gradagree.judge import Framework, judge
+from gradagree.verdict import Verdict
+
+KEPT = Path(__file__).with_name("verdict-vectors.json")
+FRAMEWORK = Framework("torch", "2.13.0+cpu", "cpu", {name: model(name) for name in FORMATS})
+REGIMES = ("ordinary", "grid", "saturated", "tiny", "zeros", "mixed")
+MOST_WEIGHTS, MOST_EXAMPLES, MOST_OF_A_KIND = 24, 3, 1
+
+
+def vectors() -> list[dict[str, Any]]:
+    return json.loads(KEPT.read_text(encoding="utf-8"))["vectors"] if KEPT.exists() else []
+
+
+def verdict_of(case: Case, told: Any) -> Verdict:
+    answered = msgspec.convert(told, wire.Answered)
+    return judge(case, case.arrays(), FRAMEWORK, answered).verdict
+
+
+@pytest.mark.parametrize("vector", vectors(), ids=lambda vector: vector["case"])
+def test_that_an_answer_gets_its_verdict_whatever_judges(vector: dict[str, Any]) -> None:
+    case = Case.parse(vector["case"])
+    assert case.arrays().sha256 == vector["sha256"]
+    assert verdict_of(case, vector["answered"]) == vector["verdict"]
+
+
+def test_that_the_answers_are_of_many_kinds() -> None:
+    kept = vectors()
+    assert {vector["case"].split(":")[4] for vector in kept} == {form.short for form in FORMATS.values()}
+    assert {vector["case"].split(":")[5] for vector in kept} == set(REGIMES)
+    wanted = {"agree", "disagree", "suspect", "value-differs", "nonfinite", "undecided"}
+    assert {vector["verdict"] for vector in kept} >= wanted, Counter(vector["verdict"] for vector in kept)
+
+
+def test_that_another_answer_would_get_another_verdict() -> None:
+    vector = next(vector for vector in vectors() if vector["verdict"] == "agree")
+    answered = json.loads(json.dumps(vector["answered"]))
+    answered["untapped"][0] = answered["tapped"][0] = 1e9
+    assert verdict_of(Case.parse(vector["case"]), answered) is not Verdict.AGREE
+
+
+def larger(answer: Answer) -> Answer:
+    """The outermost weights' gradient, off by a thousandth."""
+    first, *rest = answer.weights
+    return replace(answer, weights=(None if first is None else first * 1.001, *rest))
+
+
+def shifted(answer: Answer) -> Answer:
+    """What the innermost box hands inwards, off by one."""
+    return replace(answer, inputs=(*answer.inputs[:-1], answer.inputs[-1] + 1)) if answer.tapped else answer
+
+
+def lost(answer: Answer) -> Answer:
+    """NaN in the outermost weights' gradient."""
+    first, *rest = answer.weights
+    return replace(answer, weights=(None if first is None else first * np.nan, *rest))
+
+
+FAULTS: tuple[Callable[[Answer], Answer], ...] = (lambda answer: answer, lambda answer: answer, larger, shifted, lost)
+
+
+def made() -> Iterator[dict[str, Any]]:
+    """Small cases in every regime and dtype, answered by torch, with a fault in three of five; and end to end."""
+    from gradagree.adapters.for_torch import ForTorch
+
+    adapter, kinds = ForTorch(), Counter[tuple[str, str, str]]()
+    for number, case in enumerate(draw(2400, 5, tuple(FORMATS), None, None, REGIMES)):
+        if case.size > MOST_WEIGHTS or case.batch > MOST_EXAMPLES:
+            continue
+        arrays, fault = case.arrays(), FAULTS[number % len(FAULTS)]
+        try:
+            with adapter.settings():
+                tapped, untapped = adapter.answers(problem_of(case, arrays), "backward")
+        except (RuntimeError, TypeError, ValueError):
+            continue
+        given = fault(tapped) if number % 3 else fault(untapped), fault(untapped)
+        told = wire.Answered("backward", *(wire.pack_answer(replace(one, seconds=0.0)) for one in given))
+        answered = msgspec.to_builtins(told)
+        verdict = verdict_of(case, answered)
+        kind = str(verdict), case.dtype, case.regime
+        kinds[kind] += 1
+        if kinds[kind] > MOST_OF_A_KIND:
+            continue
+        yield {"case": case.spec, "sha256": arrays.sha256, "verdict": str(verdict), "answered": answered}
+
+
+if __name__ == "__main__":
+    about = "Answers of torch 2.13.0, some with a planted fault, and the verdicts that they get."
+    lines = ",\n".join(json.dumps(vector, separators=(",", ":")) for vector in made())
+    sys.stdout.write(f'{{"about": {json.dumps(about)}, "vectors": [\n{lines}\n]}}\n')
