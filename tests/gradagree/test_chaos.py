@@ -136,7 +136,7 @@ def test_that_a_storm_of_kills_changes_no_verdict(
     monkeypatch.setattr(FrameworkProcess, "_launch", lambda self: launches.append(self) or launch(self))
     found = list(killing(records(plan, [file], 2), made, seed))
     assert_one_each(plan, found)
-    assert len(launches) > 5
+    assert len(launches) > 2
     for record in found:
         assert record.verdict in (RIGHT if record.mode == "right" else {Verdict.CRASHED}), record
         assert record.mode == "right" or record.reason.startswith("raised RuntimeError")

@@ -58,7 +58,7 @@ def test_that_a_run_stopped_again_and_again_ends_with_the_same_records(seed: int
 
         runs.go_on(folder, progress=progress, draining=stop)
         sizes.append(len(runs.kept(folder)))
-    assert len(sizes) > 3
+    assert len(sizes) > 2
     assert runs.kept(folder) == runs.kept(tmp_path / "whole")
 
 
