@@ -16,6 +16,7 @@ from gradagree.datasets import rounded_to
 from gradagree.errors import UsageError, in_one_line
 from gradagree.journal import CASES, write_text
 from gradagree.shapes import target_shape
+from gradagree.steps import whole_steps
 
 __all__ = ["check_arrays", "kept_file", "read_case", "told", "write_case"]
 
@@ -131,6 +132,5 @@ def _held(array: np.ndarray, dtype: str) -> np.ndarray:
     form = FORMATS[dtype]
     rounded = rounded_to(array, form.precision)
     subnormal = np.abs(array) < form.smallest_normal
-    steps = np.rint(np.where(subnormal, array, 0.0) / form.smallest) * form.smallest
-    held = np.where(subnormal, steps, rounded)
+    held = np.where(subnormal, whole_steps(np.where(subnormal, array, 0.0), form), rounded)
     return np.where(np.isfinite(array) & (np.abs(held) > form.largest), np.nan, held)

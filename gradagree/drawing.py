@@ -15,6 +15,7 @@ import numpy as np
 
 from gradagree.arithmetics.model import FORMATS, Format
 from gradagree.errors import UsageError, nearest
+from gradagree.steps import whole_steps
 from gradagree.targets import above_zero, drawn_targets
 
 if TYPE_CHECKING:
@@ -83,9 +84,7 @@ def tiny(source: Source, shape: tuple[int, ...], form: Format, role: str) -> np.
         return drawn
     small = np.ldexp(drawn, -int(source.integers(form.precision - form.emin)))
     subnormal = np.abs(small) < form.smallest_normal
-    _, above = math.frexp(form.smallest)
-    whole = np.rint(np.ldexp(np.where(subnormal, small, 0), 1 - above))
-    return np.where(subnormal, np.ldexp(whole, above - 1), small)
+    return np.where(subnormal, whole_steps(np.where(subnormal, small, 0), form), small)
 
 
 def mixed(source: Source, shape: tuple[int, ...], form: Format, role: str) -> np.ndarray:

@@ -131,7 +131,10 @@ def read(stream: IO[bytes]) -> Message | None:
     data = stream.read(length)
     if len(data) < length:
         return None
-    return _decoder.decode(data)
+    try:
+        return _decoder.decode(data)
+    except msgspec.DecodeError as wrong:  # a ValueError by itself only in newer versions
+        raise ValueError(str(wrong)) from None
 
 
 def pack(x: np.ndarray | None) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -117,11 +118,13 @@ def test_that_a_process_can_be_stopped_twice(fake: FrameworkProcess) -> None:
 
 @PROC
 def test_that_processes_leave_no_open_files_behind(arrays: Arrays) -> None:
-    before = sorted(os.listdir("/proc/self/fd"))
+    gc.collect()
+    before = len(os.listdir("/proc/self/fd"))
     for mode in ("right", "segfault", "garbage"):
         with FrameworkProcess("numpy_fake", [FAKE]) as running:
             list(running.ask(CASE, arrays, [mode, "right"]))
-    assert sorted(os.listdir("/proc/self/fd")) == before
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) <= before  # what tests before left open may be closed meanwhile
 
 
 @PROC

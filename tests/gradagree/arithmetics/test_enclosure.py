@@ -64,7 +64,8 @@ OTHERS: dict[Any, tuple[int, Callable[..., Any]]] = {
     np.polyval: (1, lambda x: np.polyval([1.0, -2.0, 0.1], x)), special.zeta: (1, lambda x: special.zeta(2.5, x)),
     special.huber: (1, lambda x: special.huber(1.5, x)), special.boxcox: (1, lambda x: special.boxcox(x, 0.3)),
     special.pseudo_huber: (1, lambda x: special.pseudo_huber(1.5, x)), special.exp10: (1, special.exp10),
-    special.boxcox1p: (1, lambda x: special.boxcox1p(x, -0.7)), np.vecdot: (2, np.vecdot),
+    special.boxcox1p: (1, lambda x: special.boxcox1p(x, -0.7)),
+    **{getattr(np, name): (2, getattr(np, name)) for name in ("vecdot",) if hasattr(np, name)},
     special.logsumexp: (1, lambda x: np.logaddexp.reduce(x, axis=-1)),
     **{f: (2, lambda x, y, f=f: np.where(f(x, y), x, y)) for f in COMPARISONS},
 }  # fmt: skip
