@@ -58,20 +58,17 @@ class Sides:
 
     def look(
         self, rows: np.ndarray, formula: Formula, points: np.ndarray, targets: Any, quantity: str, form: Format,
-        kinks: Sequence[float], scale: np.ndarray, one: float,
+        kinks: Sequence[float], scale: np.ndarray, one: float, near: Any = None, jumps: bool = True,
     ) -> None:  # fmt: skip
         """Look around these points (rows are their places).
 
         scale is the function's size there, one what an input is at least as large as where it meets a constant.
+        near is what inputs nearby have, where it is known; jumps says whether the function may jump there.
         """
         self.looked[rows] = True
-        with precision(FEW_BITS), np.errstate(all="ignore"):
-            size = np.maximum(np.abs(points).reshape(len(points), -1).max(axis=1), one)
-            steps = np.array([flint.arb(float(FORMULA * form.u * x)) for x in size], dtype=object)
-            steps = np.broadcast_to(steps.reshape(-1, *[1] * (points.ndim - 1)), points.shape)
-            near = [middles(formula, side, targets) for side in moved_by(points, steps)]
-            self.near_low[rows], self.near_high[rows] = np.minimum.reduce(near), np.maximum.reduce(near)
-        wide = doubtful(formula, points, targets, form, kinks)
+        low, high = around(formula, points, targets, form, one) if near is None else near
+        self.near_low[rows], self.near_high[rows] = low, high
+        wide = doubtful(formula, points, targets, form, kinks) if jumps else np.zeros(len(points), dtype=bool)
         if wide.any():
             targets = targets if targets is None else targets[wide]
             self._jumps(rows[wide], formula, points[wide], targets, quantity, form, kinks, scale[wide])
@@ -100,6 +97,18 @@ class Sides:
         if looked.any() and np.mean(found[looked]) >= MOSTLY:
             found = found | (doubted & ~looked)
         return found
+
+
+def around(
+    formula: Formula, points: np.ndarray, targets: Any, form: Format, one: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The lowest and the highest of what inputs have that are within 8 units of the last place."""
+    with precision(FEW_BITS), np.errstate(all="ignore"):
+        size = np.maximum(np.abs(points).reshape(len(points), -1).max(axis=1), one)
+        steps = np.array([flint.arb(float(FORMULA * form.u * x)) for x in size], dtype=object)
+        steps = np.broadcast_to(steps.reshape(-1, *[1] * (points.ndim - 1)), points.shape)
+        near = [middles(formula, side, targets) for side in moved_by(points, steps)]
+        return np.minimum.reduce(near), np.maximum.reduce(near)
 
 
 def between(given: np.ndarray, low: np.ndarray, high: np.ndarray, form: Format) -> np.ndarray:

@@ -11,6 +11,7 @@ What is shown as a finding is proved by balls alone (`prove_at`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -150,15 +151,13 @@ def _end(ball: Any, form: Format, side: str) -> float:
         return 0.0
     if form.precision == FORMATS["float64"].precision:
         return float(end)
-    return float(rounded_to(np.asarray(_nudged(end, side)), form))
+    return float(rounded_to(np.asarray(_nudged(end, math.inf if side == "upper" else -math.inf)), form))
 
 
-def _nudged(end: Any, side: str) -> float:
+def _nudged(end: Any, far: float) -> float:
     """A float64 on the far side of the end."""
     x = float(end)
-    if flint.arb(x) == end:
-        return x
-    return float(np.nextafter(x, np.inf if side == "upper" else -np.inf))
+    return x if flint.arb(x) == end else math.nextafter(x, far)
 
 
 def _by_balls(made: Truth, formula: Formula, points: Any, targets: Any, form: Format, exact: bool) -> None:
@@ -172,26 +171,34 @@ def _by_balls(made: Truth, formula: Formula, points: Any, targets: Any, form: Fo
             found = formula(*operands(points[open], targets, open, balled, exact))
             balls = found.balls if isinstance(found, Ball) else Ball.exact(found).balls
             balls = np.broadcast_to(balls, (len(open), *made.high.shape[1:]))
-            read = READ(balls, form)
-        high, low, nearest, known = (np.asarray(part, dtype=np.float64) for part in read)
+            high, low, nearest, known = read(balls, form)
         fresh = np.zeros(made.known.shape, dtype=bool)
         fresh[open] = (known > 0) & (made.known[open] == 0)
         new = (known > 0) & (made.known[open] == 0)
         made.high[fresh], made.low[fresh], made.nearest[fresh], made.known[fresh] = high[new], low[new], nearest[new], 2
 
 
-def _read(ball: Any, form: Format) -> tuple[float, float, float, int]:
-    """high, low, nearest, and 1 if the ball is narrow enough."""
+def read(balls: np.ndarray, form: Format) -> tuple[np.ndarray, ...]:
+    """high, low, nearest, and 1 where a ball is narrow enough, else 0."""
+    wide = form.precision == FORMATS["float64"].precision
+    told = READ(balls, not wide)
+    lower, upper, middle, rest = (np.asarray(part, dtype=np.float64) for part in told[:4])
+    lower, upper = rounded_to(lower, form), rounded_to(upper, form)
+    same = lower == upper
+    known = same | np.asarray(told[4], dtype=bool)
+    nearest = np.where(same, upper, np.where(np.isfinite(middle), middle, upper))
+    finite = known & np.isfinite(np.where(same, upper, middle))
+    return np.where(finite, middle, 0.0), np.where(finite, rest, 0.0), nearest, known.astype(np.int8)
+
+
+def _read(ball: Any, outward: bool) -> tuple[float, float, float, float, bool]:
+    """Both ends as float64 (on their far sides, if wanted), the middle, what float64 loses of it; if it is narrow."""
     if not ball.is_finite():
-        return 0.0, 0.0, float("nan"), 0
-    lower, upper = _end(ball, form, "lower"), _end(ball, form, "upper")
+        return math.nan, math.nan, math.nan, 0.0, False
+    lower, upper, high = ball.lower(), ball.upper(), float(ball.mid())
+    ends = [_nudged(lower, -math.inf), _nudged(upper, math.inf)] if outward else [float(lower), float(upper)]
     narrow = ball.rad() == 0 or ball.rel_accuracy_bits() >= ENOUGH
-    if lower != upper and not narrow:
-        return 0.0, 0.0, float("nan"), 0
-    if not np.isfinite(upper if lower == upper else float(ball.mid())):
-        return 0.0, 0.0, upper, 1
-    high = float(ball.mid())
-    return high, float((ball - flint.arb(high)).mid()), lower if lower == upper else high, 1
+    return ends[0], ends[1], high, float((ball - high).mid()) if math.isfinite(high) else 0.0, narrow
 
 
-READ = np.frompyfunc(_read, 2, 4)
+READ = np.frompyfunc(_read, 2, 5)

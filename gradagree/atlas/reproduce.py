@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from gradagree.atlas.finding import Finding
+from gradagree.atlas.finding import Finding, copies
 from gradagree.atlas.formulas import is_rows
 from gradagree.atlas.inlined import inlined, runs
 from gradagree.reference import Activation, ErrorFunction
 
 __all__ = ["reproducer"]
 
-COPIES = 64
 SHORT = 12
 IMPORTS = {
     "torch": "import torch", "jax": "import jax\njax.config.update('jax_enable_x64', True)",
@@ -82,18 +81,19 @@ def listed(numbers: Any) -> str:
 def operands(finding: Finding, function: Any) -> list[str]:
     """x, t and the direction, in copies."""
     example, in_torch = finding.example, finding.framework == "torch"
+    times = copies(example["input"])
     row = listed(example["input"])
     flat = isinstance(function, Activation) and not is_rows(function)
-    values = f"{row} * {COPIES}" if flat else f"[{row}] * {COPIES}"
+    values = f"{row} * {times}" if flat else f"[{row}] * {times}"
     make = "torch.tensor({}, dtype=torch.{})" if in_torch else "jax.numpy.array({}, dtype={!r})"
     lines = [f"x = {make.format(values, example['dtype'])}" + ".requires_grad_()" * in_torch]
     if example["target"] is None:
         lines.append("t = ()")
     elif getattr(function, "targets", "") == "classes":
         right = int(example["target"][0])
-        lines.append(f"t = ({make.format(f'[{right}] * {COPIES}', 'int64')},)")
+        lines.append(f"t = ({make.format(f'[{right}] * {times}', 'int64')},)")
     else:
-        rows = make.format(f"[{listed(example['target'])}] * {COPIES}", example["dtype"])
+        rows = make.format(f"[{listed(example['target'])}] * {times}", example["dtype"])
         lines.append(f"t = ({rows},)")
     return lines
 
@@ -164,8 +164,9 @@ def compared(finding: Finding) -> list[str]:
     example = finding.example
     given, true = example["given"], example["true"]
     if "window" in example:
-        return [f"print('entry', {example['window'][6:]!r}, 'gives', given, 'and among {COPIES} it is', other)",
-                "assert given != other"]  # fmt: skip
+        among = f"and among {copies(example['input'])} it is"
+        return [f"print('entry', {example['window'][6:]!r}, 'gives', given, {among!r}, other)",
+                "assert given != other and (given == given or other == other)"]  # fmt: skip
     if "other_mode" in example:
         told = f"print({example['mode']!r}, given, {example['other_mode']!r}, other, 'true', {number(true)})"
         numbers = [x for x in (given, example["other_given"]) if not isinstance(x, str)]
