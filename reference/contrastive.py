@@ -67,24 +67,27 @@ class Ntxent(ErrorFunction):
         return o
 
     def torch(self, o, t, torch):
-        u = o / torch.sqrt(torch.clamp((o**2).sum(-1, keepdim=True), min=self.eps))
+        wide = o.to(torch.promote_types(o.dtype, torch.float32))
+        u = wide / torch.sqrt(torch.clamp((wide**2).sum(-1, keepdim=True), min=self.eps))
         alike, itself = t[:, None] == t, torch.eye(len(t), dtype=torch.bool)
         s = (u @ u.T / self.temperature).masked_fill(itself, -1 / self.temperature)
         z = s - s.detach().amax(-1, keepdim=True)
         below = torch.exp(z) + torch.exp(z).masked_fill(alike, 0).sum(-1, keepdim=True)
         alone = ~alike | itself
         e, count = torch.log(below.masked_fill(alone, 1)) - z, (~alone).sum()
-        return (e.masked_fill(alone, 0).sum() / count.clamp(min=1)).masked_fill(count == 0, torch.nan)
+        E = (e.masked_fill(alone, 0).sum() / count.clamp(min=1)).masked_fill(count == 0, torch.nan)
+        return E.to(o.dtype)
 
     def jax(self, o, t, jax):
         jnp = jax.numpy
-        u = o / jnp.sqrt(jnp.maximum(jnp.sum(o**2, -1, keepdims=True), self.eps))
+        wide = o.astype(jnp.promote_types(o.dtype, "float32"))
+        u = wide / jnp.sqrt(jnp.maximum(jnp.sum(wide**2, -1, keepdims=True), self.eps))
         alike, itself = t[:, None] == t, jnp.eye(len(t), dtype=bool)
         s, pair = jnp.where(itself, -1 / self.temperature, u @ u.T / self.temperature), alike & ~itself
         z = s - jax.lax.stop_gradient(jnp.max(s, -1, keepdims=True))
         below = jnp.exp(z) + jnp.sum(jnp.exp(z), -1, keepdims=True, where=~alike)
         e, count = jnp.log(jnp.where(pair, below, 1)) - z, jnp.sum(pair)
-        return jnp.where(count > 0, jnp.sum(e, where=pair) / jnp.maximum(count, 1), jnp.nan)
+        return jnp.where(count > 0, jnp.sum(e, where=pair) / jnp.maximum(count, 1), jnp.nan).astype(o.dtype)
 
     def optax(self, o, t, optax, jax):
         return optax.losses.ntxent(o, t, temperature=self.temperature)

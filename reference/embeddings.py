@@ -65,9 +65,11 @@ class CosineEmbedding(_Pairs):
 
     def jax(self, o, t, jax):
         jnp = jax.numpy
-        x, y = jnp.split(o, 2, axis=-1)
-        cos = jnp.sum(x * y, -1) / jnp.sqrt((jnp.sum(x**2, -1) + EPSILON) * (jnp.sum(y**2, -1) + EPSILON))
-        return self._gathered(jnp.where(t[..., 0] > 0, 1 - cos, jnp.maximum(cos - self.margin, 0)), jnp.asarray)
+        x, y = jnp.split(o.astype(jnp.promote_types(o.dtype, "float32")), 2, axis=-1)
+        lengths = jnp.sqrt(jnp.sum(x**2, -1) + EPSILON) * jnp.sqrt(jnp.sum(y**2, -1) + EPSILON)
+        cos = jnp.sum(x * y, -1) / lengths
+        e = jnp.where(t[..., 0] > 0, 1 - cos, jnp.maximum(cos - self.margin, 0))
+        return self._gathered(e, jnp.asarray).astype(o.dtype)
 
 
 class CosineDistance(_ExampleByExample):
@@ -91,13 +93,15 @@ class CosineDistance(_ExampleByExample):
         return (long * along(u * v) * u - v) / length
 
     def torch(self, o, t, torch):
-        oo, tt = (torch.sqrt(torch.clamp((x**2).sum(-1, keepdim=True), min=self.eps)) for x in (o, t))
-        return self._gathered(1 - ((o / oo) * (t / tt)).sum(-1), torch.as_tensor)
+        x, y = (z.to(torch.promote_types(o.dtype, torch.float32)) for z in (o, t))
+        xx, yy = (torch.sqrt(torch.clamp((z**2).sum(-1, keepdim=True), min=self.eps)) for z in (x, y))
+        return self._gathered(1 - ((x / xx) * (y / yy)).sum(-1), torch.as_tensor).to(o.dtype)
 
     def jax(self, o, t, jax):
         jnp = jax.numpy
-        oo, tt = (jnp.sqrt(jnp.maximum(jnp.sum(x**2, -1, keepdims=True), self.eps)) for x in (o, t))
-        return self._gathered(1 - jnp.sum((o / oo) * (t / tt), -1), jnp.asarray)
+        x, y = (z.astype(jnp.promote_types(o.dtype, "float32")) for z in (o, t))
+        xx, yy = (jnp.sqrt(jnp.maximum(jnp.sum(z**2, -1, keepdims=True), self.eps)) for z in (x, y))
+        return self._gathered(1 - jnp.sum((x / xx) * (y / yy), -1), jnp.asarray).astype(o.dtype)
 
     def optax(self, o, t, optax, jax):
         return self._gathered(optax.cosine_distance(o, t, epsilon=self.eps), jax.numpy.asarray)
@@ -122,4 +126,6 @@ class PairwiseDistance(_ExampleByExample):
         return self._gathered(torch.nn.functional.pairwise_distance(o, t, eps=self.eps), torch.as_tensor)
 
     def jax(self, o, t, jax):
-        return self._gathered(jax.numpy.sqrt(jax.numpy.sum((o - t + self.eps) ** 2, -1)), jax.numpy.asarray)
+        x, y = (z.astype(jax.numpy.promote_types(o.dtype, "float32")) for z in (o, t))
+        lengths = jax.numpy.sqrt(jax.numpy.sum((x - y + self.eps) ** 2, -1))
+        return self._gathered(lengths, jax.numpy.asarray).astype(o.dtype)

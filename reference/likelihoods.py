@@ -53,10 +53,10 @@ class GaussianNll(_EntryByEntry):
         return self._gathered(e, torch.as_tensor)
 
     def jax(self, o, t, jax):
-        m, v = jax.numpy.split(o, 2, axis=-1)
+        m, v = jax.numpy.split(o.astype(jax.numpy.promote_types(o.dtype, "float32")), 2, axis=-1)
         v = v + jax.lax.stop_gradient(jax.numpy.maximum(v, self.eps) - v)
         e = 0.5 * (jax.numpy.log(v) + (m - t) ** 2 / v) + (HALF_LOG_2_PI if self.full else 0.0)
-        return self._gathered(e, jax.numpy.asarray)
+        return self._gathered(e, jax.numpy.asarray).astype(o.dtype)
 
 
 class PoissonNll(_EntryByEntry):

@@ -37,8 +37,9 @@ class LayerNorm(Activation):
         return torch.nn.functional.layer_norm(p, p.shape[-1:], eps=self.eps)
 
     def jax(self, p, jax):
-        d = p - jax.numpy.mean(p, axis=-1, keepdims=True)
-        return d / jax.numpy.sqrt(jax.numpy.mean(d**2, axis=-1, keepdims=True) + self.eps)
+        wide = p.astype(jax.numpy.promote_types(p.dtype, "float32"))
+        d = wide - jax.numpy.mean(wide, axis=-1, keepdims=True)
+        return (d / jax.numpy.sqrt(jax.numpy.mean(d**2, axis=-1, keepdims=True) + self.eps)).astype(p.dtype)
 
 
 class Standardize(LayerNorm):
@@ -78,7 +79,9 @@ class RmsNorm(Activation):
         return torch.nn.functional.rms_norm(p, p.shape[-1:], eps=self.eps)
 
     def jax(self, p, jax):
-        return p / jax.numpy.sqrt(jax.numpy.mean(p**2, axis=-1, keepdims=True) + self.eps)
+        wide = p.astype(jax.numpy.promote_types(p.dtype, "float32"))
+        squares = jax.numpy.mean(wide**2, axis=-1, keepdims=True)
+        return (wide / jax.numpy.sqrt(squares + self.eps)).astype(p.dtype)
 
 
 class Normalize(Activation):
@@ -104,5 +107,6 @@ class Normalize(Activation):
         return torch.nn.functional.normalize(p, dim=-1, eps=self.eps)
 
     def jax(self, p, jax):
-        squares = jax.numpy.sum(p**2, axis=-1, keepdims=True)
-        return p / jax.numpy.sqrt(jax.numpy.maximum(squares, self.eps**2))
+        wide = p.astype(jax.numpy.promote_types(p.dtype, "float32"))
+        squares = jax.numpy.sum(wide**2, axis=-1, keepdims=True)
+        return (wide / jax.numpy.sqrt(jax.numpy.maximum(squares, self.eps**2))).astype(p.dtype)

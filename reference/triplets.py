@@ -81,9 +81,10 @@ class TripletMargin(_Triplet):
 
     def jax(self, o, t, jax):
         jnp = jax.numpy
-        near, far, other = (jnp.sqrt(jnp.sum(d**2, axis=-1)) for d in self._differences(o))
+        wide = o.astype(jnp.promote_types(o.dtype, "float32"))
+        near, far, other = (jnp.sqrt(jnp.sum(d**2, axis=-1)) for d in self._differences(wide))
         far = jnp.minimum(far, other) if self.swap else far
-        return self._gathered(jnp.maximum(self.margin + near - far, 0), jnp.asarray)
+        return self._gathered(jnp.maximum(self.margin + near - far, 0), jnp.asarray).astype(o.dtype)
 
 
 class TripletMarginOfSquares(_Triplet):
@@ -108,15 +109,15 @@ class TripletMarginOfSquares(_Triplet):
         return np.where(self.margin + r - s > 0, 1.0, 0.0) * np.concatenate([near - far, -near, far], axis=-1)
 
     def torch(self, o, t, torch):
-        x, y, z = o.chunk(3, dim=-1)
+        x, y, z = o.to(torch.promote_types(o.dtype, torch.float32)).chunk(3, dim=-1)
         near, far = (torch.sqrt(((x - other) ** 2).sum(-1) + self.eps) for other in (y, z))
-        return self._gathered(torch.relu(self.margin + near - far), torch.as_tensor)
+        return self._gathered(torch.relu(self.margin + near - far), torch.as_tensor).to(o.dtype)
 
     def jax(self, o, t, jax):
         jnp = jax.numpy
-        x, y, z = jnp.split(o, 3, axis=-1)
+        x, y, z = jnp.split(o.astype(jnp.promote_types(o.dtype, "float32")), 3, axis=-1)
         near, far = (jnp.sqrt(jnp.sum((x - other) ** 2, -1) + self.eps) for other in (y, z))
-        return self._gathered(jnp.maximum(self.margin + near - far, 0), jnp.asarray)
+        return self._gathered(jnp.maximum(self.margin + near - far, 0), jnp.asarray).astype(o.dtype)
 
     def optax(self, o, t, optax, jax):
         thirds = jax.numpy.split(o, 3, axis=-1)
