@@ -16,6 +16,7 @@ from gradagree.atlas.looking import Look, looked
 from gradagree.atlas.messages import Question
 from gradagree.atlas.numbers import ulp
 from gradagree.atlas.proved import Truth, prove_at
+from gradagree.atlas.shown import in_lengths, plain, shape_example
 from gradagree.atlas.sides import limits
 from gradagree.atlas.spelled import DOCUMENTED, called
 from gradagree.atlas.store import bridge
@@ -78,7 +79,7 @@ def shown(
 def again(hit: Hit, asked: Answers) -> dict[str, Any] | None:
     """The example, asked once more among copies of itself and judged by balls; None if it is another class then."""
     if hit.code == Code.SHAPE:
-        return shape_example(hit)
+        return shape_example(hit, asked)
     answers = [one.result() if isinstance(one, Future) else one for one in asked]
     if not all(isinstance(answer, np.ndarray) for answer in answers):
         return None
@@ -108,20 +109,11 @@ def known_at(truth: Truth, hit: Hit) -> bool:
 def repeated(hit: Hit, ask: Ask) -> Answers:
     """The answers in the hit's modes among copies of its input."""
     if hit.code == Code.SHAPE:
-        return []
+        return [] if ask is None else [ask(hit.framework, in_lengths(hit))]
     if ask is None:
         return [hit.whole, hit.other_whole] if hit.other else [hit.whole]
     subject = hit.subject.at(np.zeros(copies(hit.subject.points), dtype=int))
     return [ask(hit.framework, subject.question(hit.quantity, mode)) for mode in (hit.mode, hit.other) if mode]
-
-
-def shape_example(hit: Hit) -> dict[str, Any]:
-    return {
-        "dtype": hit.subject.dtype, "mode": hit.mode, "input": plain(np.ravel(hit.subject.points[0])),
-        "entry": list(hit.place[1:]), "given": plain(hit.given), "other_given": plain(hit.beside), "window": hit.other,
-        "true": plain(hit.true), "function": str(hit.subject.function), "ulps": plain(hit.worst_ulp),
-        "target": None if hit.subject.targets is None else plain(np.ravel(hit.subject.targets[0])),
-    }  # fmt: skip
 
 
 def example_of(hit: Hit, look: Look, given: float) -> dict[str, Any]:
@@ -149,13 +141,6 @@ def ends(hit: Hit) -> dict[str, Any]:
     low, high = limits(s.formula(hit.quantity), s.points, s.ball_targets(), FORMATS[s.dtype])
     found = [float(x[hit.place]) for x in (low, high)]
     return {"between": found} if found[0] < found[1] else {}
-
-
-def plain(x: Any) -> Any:
-    """Numbers as JSON has them."""
-    if isinstance(x, np.ndarray):
-        return [plain(one) for one in x.tolist()]
-    return x if isinstance(x, int) or np.isfinite(x) else str(x)
 
 
 def serious(hit: Hit, members: Sequence[Hit]) -> bool:

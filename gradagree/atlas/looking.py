@@ -97,9 +97,8 @@ def around(subject: Subject, quantity: str, rows: np.ndarray, truth: Truth) -> S
 def nearby(subject: Subject, quantity: str) -> tuple[np.ndarray, np.ndarray]:
     """The lowest and the highest of what inputs nearby have, by float64: balls would take minutes for wide rows."""
     x, formula = subject.points, subject.formula(quantity)
-    step = (
-        FORMULA * FORMATS[subject.dtype].u * np.maximum(np.abs(x).max(axis=1, keepdims=True), subject.kind == "error")
-    )
+    size = np.maximum(np.abs(x).max(axis=1, keepdims=True), subject.kind == "error")
+    step = FORMULA * FORMATS[subject.dtype].u * size
     signs = [np.ones(x.shape[1]), np.arange(x.shape[1]) == 0, 1 - 2.0 * (np.arange(x.shape[1]) % 2)]
     with np.errstate(all="ignore"):
         moved = [x + side * step * sign for sign in signs for side in (1, -1)]

@@ -106,4 +106,5 @@ def _hit(
         subject.at(slice(first, first + 1)), quantity, framework, mode, Code.SHAPE, region, int(apart.sum()),
         float(x.min()), float(x.max()), (0, *entry), float(parts[(best, *entry)]), true,
         float(most.max()), f"entry {int(offsets[best])} of {int(lengths[best])}", float(whole[(first, *entry)]),
+        whole=whole[first : first + 1].copy(),
     )  # fmt: skip

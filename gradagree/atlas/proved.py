@@ -11,7 +11,6 @@ What is shown as a finding is proved by balls alone (`prove_at`).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +21,7 @@ import numpy as np
 from gradagree.arithmetics.ball import Ball, precision
 from gradagree.arithmetics.model import FORMATS, Format, model
 from gradagree.arithmetics.rounded import Rounded
+from gradagree.atlas.ends import ends_of, read
 from gradagree.atlas.numbers import rounded_to, ulp
 
 __all__ = ["Truth", "prove", "prove_at"]
@@ -30,7 +30,6 @@ LADDER = (128, 320, 1280, 4096)
 BLOCKS = (2048, 128, 16)
 SHARP = 1 / 16
 """A radius in float64 is good enough if it is below this share of an ulp."""
-ENOUGH = 100
 FAR = flint.arb(2) ** 1100, flint.arb(2) ** 1101
 """What stands for infinity: all numbers between these."""
 
@@ -132,34 +131,6 @@ def finite_or_0(x: float) -> float:
     return x if np.isfinite(x) else 0.0
 
 
-def ends_of(found: Any, count: int, form: Format) -> tuple[list[float], list[float]]:
-    """Both ends of each ball, rounded to the format; NaN and 0 where there are none."""
-    if not isinstance(found, Ball):
-        plain = rounded_to(np.broadcast_to(np.asarray(found, dtype=float), (count,)), form)
-        return list(plain), list(plain)
-    balls = np.broadcast_to(found.balls, (count,))
-    return [_end(ball, form, "lower") for ball in balls], [_end(ball, form, "upper") for ball in balls]
-
-
-def _end(ball: Any, form: Format, side: str) -> float:
-    if ball.is_nan() or not ball.is_finite():
-        return float("nan")
-    end = getattr(ball, side)()
-    if abs(end) > flint.arb(form.largest) * 2:
-        return float("inf") if end > 0 else float("-inf")
-    if abs(end) < flint.arb(form.smallest) / 2:
-        return 0.0
-    if form.precision == FORMATS["float64"].precision:
-        return float(end)
-    return float(rounded_to(np.asarray(_nudged(end, math.inf if side == "upper" else -math.inf)), form))
-
-
-def _nudged(end: Any, far: float) -> float:
-    """A float64 on the far side of the end."""
-    x = float(end)
-    return x if flint.arb(x) == end else math.nextafter(x, far)
-
-
 def _by_balls(made: Truth, formula: Formula, points: Any, targets: Any, form: Format, exact: bool) -> None:
     """Point by point, at one precision after the other."""
     told = ~np.isnan(points).reshape(len(points), -1).any(axis=1)
@@ -176,29 +147,3 @@ def _by_balls(made: Truth, formula: Formula, points: Any, targets: Any, form: Fo
         fresh[open] = (known > 0) & (made.known[open] == 0)
         new = (known > 0) & (made.known[open] == 0)
         made.high[fresh], made.low[fresh], made.nearest[fresh], made.known[fresh] = high[new], low[new], nearest[new], 2
-
-
-def read(balls: np.ndarray, form: Format) -> tuple[np.ndarray, ...]:
-    """high, low, nearest, and 1 where a ball is narrow enough, else 0."""
-    wide = form.precision == FORMATS["float64"].precision
-    told = READ(balls, not wide)
-    lower, upper, middle, rest = (np.asarray(part, dtype=np.float64) for part in told[:4])
-    lower, upper = rounded_to(lower, form), rounded_to(upper, form)
-    same = lower == upper
-    known = same | np.asarray(told[4], dtype=bool)
-    nearest = np.where(same, upper, np.where(np.isfinite(middle), middle, upper))
-    finite = known & np.isfinite(np.where(same, upper, middle))
-    return np.where(finite, middle, 0.0), np.where(finite, rest, 0.0), nearest, known.astype(np.int8)
-
-
-def _read(ball: Any, outward: bool) -> tuple[float, float, float, float, bool]:
-    """Both ends as float64 (on their far sides, if wanted), the middle, what float64 loses of it; if it is narrow."""
-    if not ball.is_finite():
-        return math.nan, math.nan, math.nan, 0.0, False
-    lower, upper, high = ball.lower(), ball.upper(), float(ball.mid())
-    ends = [_nudged(lower, -math.inf), _nudged(upper, math.inf)] if outward else [float(lower), float(upper)]
-    narrow = ball.rad() == 0 or ball.rel_accuracy_bits() >= ENOUGH
-    return ends[0], ends[1], high, float((ball - high).mid()) if math.isfinite(high) else 0.0, narrow
-
-
-READ = np.frompyfunc(_read, 2, 5)

@@ -95,8 +95,7 @@ def ahead(
 ) -> Iterator[tuple[Subject, Asked, Moves]]:
     """Each subject with its answers to come; some of them are asked before they are needed."""
     waiting: deque[tuple[Subject, Asked, Moves]] = deque()
-    for subject in subjects(plan):
-        turn = plan.functions.index(subject.function)
+    for turn, subject in enumerate(subjects(plan)):
         theirs = {name: some[turn % len(some)] for name, some in processes.items()}
         waiting.append((subject, asked_of(subject, plan, theirs, here), moves_of(subject, plan, theirs, here)))
         if len(waiting) > AHEAD:

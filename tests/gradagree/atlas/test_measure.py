@@ -52,6 +52,22 @@ def test_that_infinite_and_missing_inputs_have_classes_of_their_own() -> None:
     assert code(math.nan, 0.0, point=2.0**-16, dtype="float16") == Code.NONFINITE
 
 
+MASKED = [
+    ((-math.inf, 0.0, 1.0), True, Code.MASK), ((-math.inf, 0.0, 1.0), False, Code.INFINITY),
+    ((math.inf, 0.0, 1.0), True, Code.INFINITY), ((-math.inf, -math.inf, -math.inf), True, Code.INFINITY),
+    ((-math.inf, math.nan, 1.0), True, Code.INFINITY), ((-1.0, 0.0, 1.0), True, Code.NONFINITE),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("row", "masks", "expected"), MASKED)
+def test_that_nan_at_a_mask_of_logits_is_a_class_of_its_own(
+    row: tuple[float, ...], masks: bool, expected: Code
+) -> None:
+    found = measured(np.array([math.nan]), truth(1.0), np.array([row]), "float32", masks=masks)
+    assert found.codes.tolist() == [expected]
+    assert not measured(np.array([1.0]), truth(1.0), np.array([row]), "float32", masks=masks).codes.any()
+
+
 def test_that_nothing_is_said_where_nothing_is_proved() -> None:
     unknown = Truth(np.zeros(2), np.zeros(2), np.full(2, math.nan), np.zeros(2))
     found = measured(np.array([5.0, math.nan]), unknown, np.array([1.0, 2.0]), "float32")
