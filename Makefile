@@ -27,6 +27,8 @@ reports: .venv/ready  ## the published reports of the installed frameworks, and 
 	$(BIN)/gradagree run --profile ci --seed 2026 --out reports/agreement || [ $$? -eq 1 ]
 	$(BIN)/gradagree compare reports/agreement --extract reports/baseline.jsonl
 	$(BIN)/gradagree survey --kinks --out docs || [ $$? -eq 1 ]
+	$(BIN)/gradagree survey --profile ci --out reports/survey
+	gzip -9nf reports/survey/atlas.jsonl reports/survey/findings.json
 
 docs: .venv/ready  ## the pages of docs/, warnings are errors
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'

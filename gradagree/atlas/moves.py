@@ -33,7 +33,7 @@ def speaks(library: str, subject: Subject, mode: str = "") -> bool:
 ALONE = (*((k, k + 1) for k in range(3, 480, 40)), (7, 9), (11, 18), (20, 53))
 """Rows, whose lengths are those of the functions themselves."""
 JAX_WINDOWS = ((5, 6), (11, 18), (100, 137))
-"""jax compiles anew for each length."""
+"""jax compiles anew for each length; one with whole vectors and a rest is enough where no row is summed."""
 
 
 def moves_of(subject: Subject, plan: Survey, processes: Any, here: dict[str, Hello]) -> Moves:
@@ -49,7 +49,7 @@ def moves_of(subject: Subject, plan: Survey, processes: Any, here: dict[str, Hel
         if not in_torch and (not plan.profile.thorough or str(subject.function) != subject.function.name):
             continue
         asked = windows(len(some.points), plan.profile.turns) if in_torch and subject.ks is None else ALONE
-        asked = asked if in_torch else JAX_WINDOWS
+        asked = asked if in_torch else JAX_WINDOWS[-1 if subject.ks is None else 0 :]
         asked = tuple((a, b) for a, b in asked if b <= len(some.points))
         wanted = ("eager", "backward", "forward", "reverse-reverse", "compile") if in_torch else ("jit",)
         for quantity in QUANTITIES[: 3 if in_torch and subject.ks is None else 2]:

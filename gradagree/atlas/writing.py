@@ -17,6 +17,7 @@ from gradagree.atlas.paging import function_page, overview
 from gradagree.atlas.profiles import Survey
 from gradagree.atlas.reproduce import reproducer
 from gradagree.atlas.surveying import Surveyed
+from gradagree.atlas.trying import shows
 from gradagree.journal import make_folder, unwritable, write_text
 from gradagree.reference import Activation, ErrorFunction
 
@@ -40,8 +41,8 @@ def prepared(folder: Path) -> Path:
     return folder
 
 
-def with_reproducers(found: Surveyed) -> None:
-    """Give each finding its program."""
+def with_reproducers(found: Surveyed, tried: bool = False) -> None:
+    """Give each finding its program; if they are tried, those that do not show theirs are left out."""
     made: list[Finding] = []
     for finding in found.findings:
         text = finding.example["function"]
@@ -52,6 +53,9 @@ def with_reproducers(found: Surveyed) -> None:
             program = f"# {text} has no source to show: {wrong}\n"
         made.append(msgspec.structs.replace(finding, reproducer=program))
     found.findings = made
+    if tried:
+        found.findings = [one for one, shown in zip(made, shows(made), strict=True) if shown]
+        found.unshown += len(made) - len(found.findings)
 
 
 def written(found: Surveyed, plan: Survey, profile: str, folder: Path, command: str) -> Path:
