@@ -108,7 +108,7 @@ def around(
         steps = np.array([flint.arb(float(FORMULA * form.u * x)) for x in size], dtype=object)
         steps = np.broadcast_to(steps.reshape(-1, *[1] * (points.ndim - 1)), points.shape)
         near = [middles(formula, side, targets) for side in moved_by(points, steps)]
-        return np.minimum.reduce(near), np.maximum.reduce(near)
+        return np.fmin.reduce(near), np.fmax.reduce(near)
 
 
 def between(given: np.ndarray, low: np.ndarray, high: np.ndarray, form: Format) -> np.ndarray:

@@ -103,7 +103,7 @@ def nearby(subject: Subject, quantity: str) -> tuple[np.ndarray, np.ndarray]:
     with np.errstate(all="ignore"):
         moved = [x + side * step * sign for sign in signs for side in (1, -1)]
         found = [formula(y) if subject.targets is None else formula(y, subject.targets) for y in moved]
-    return np.minimum.reduce(found), np.maximum.reduce(found)
+    return np.fmin.reduce(found), np.fmax.reduce(found)
 
 
 def row(look: Look, version: str) -> Row:
