@@ -37,7 +37,7 @@ def line(finding: Finding) -> str:
     cells = (
         finding.severity, finding.kind + (f" ({finding.note})" if finding.note else ""), finding.function,
         f"`{finding.calls}`", finding.quantity, ", ".join(finding.modes), ", ".join(finding.dtypes), where,
-        text(e["given"], 8) + other,
+        text(e["given"], 8) + (f" ({e['window']})" if "window" in e else "") + other,
         " to ".join(text(x, 8) for x in e.get("between", [e["true"]])),
     )  # fmt: skip
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
