@@ -1,8 +1,8 @@
 """Each finding's program is run: a finding that its own program does not show is none.
 
-The programs of one framework run one after the other in one process, ``python -m gradagree.atlas.trying``, which reads
-them as a JSON list and answers each with a line. Where the process dies, that program has shown nothing, and the next
-one goes on.
+The programs of one framework run one after the other in one process, ``python -m gradagree.atlas.trying``, which says
+that it is ready, reads them as a JSON list and answers each with a line. Where the process dies, that program has shown
+nothing, and the next one goes on.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,8 +24,8 @@ from gradagree.process import ONE_THREAD
 
 __all__ = ["shows"]
 
-LIMIT = 900.0
-"""Seconds for all programs of one framework."""
+LIMIT = 300.0
+"""Seconds for one program."""
 FORGET = 150
 """Programs after which jax forgets what it compiled, for that fills the memory."""
 RESULTS = "shown", "not shown"
@@ -59,14 +60,29 @@ def tried(programs: Sequence[str]) -> list[bool]:
 
 def run(programs: Sequence[str]) -> list[str]:
     """What a process says of the programs, one after the other, as far as it came."""
-    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(subprocess.TimeoutExpired):
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "gradagree.atlas.trying"], input=json.dumps(list(programs)), text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=folder, env={**os.environ, **ONE_THREAD},
-            check=False, timeout=LIMIT,
-        )  # fmt: skip
-        return [line for line in done.stdout.splitlines() if line in RESULTS]
-    return [RESULTS[1]] * len(programs)
+    lines: list[str] = []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        subprocess.Popen(
+            [sys.executable, "-P", "-m", "gradagree.atlas.trying"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True, cwd=folder, env={**os.environ, **ONE_THREAD},
+        ) as process,
+    ):  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with contextlib.suppress(OSError), process.stdin as stream:
+            json.dump(list(programs), stream)
+        process.stdout.readline()
+        while len(lines) < len(programs):
+            late = threading.Timer(LIMIT, process.kill)
+            late.start()
+            line = process.stdout.readline()
+            late.cancel()
+            if not line:
+                break
+            lines += [line.strip()] if line.strip() in RESULTS else []
+        process.kill()
+    return lines
 
 
 def outcome(program: str) -> str:
@@ -78,11 +94,16 @@ def outcome(program: str) -> str:
     return RESULTS[0]
 
 
+def told(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     warnings.simplefilter("ignore")
+    told("ready")
     for turn, program in enumerate(json.load(sys.stdin), 1):
-        sys.stdout.write(outcome(program) + "\n")
-        sys.stdout.flush()
+        told(outcome(program))
         if turn % FORGET == 0 and "jax" in sys.modules:
             sys.modules["jax"].clear_caches()
 
