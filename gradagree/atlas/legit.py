@@ -13,7 +13,7 @@ from gradagree.arithmetics.ball import Ball, precision
 from gradagree.arithmetics.model import FORMULA, Format
 from gradagree.atlas.numbers import ulp
 from gradagree.atlas.proved import Formula
-from gradagree.atlas.sides import BITS, FEW_BITS, middles, moved_by, sides, steps_of
+from gradagree.atlas.sides import FEW_BITS, bits, middles, moved_by, sides, steps_of
 
 __all__ = ["MOST", "Sides", "simplest"]
 
@@ -77,7 +77,7 @@ class Sides:
         self, rows: np.ndarray, formula: Formula, points: np.ndarray, targets: Any, quantity: str, form: Format,
         kinks: Sequence[float], scale: np.ndarray,
     ) -> None:  # fmt: skip
-        with precision(BITS), np.errstate(all="ignore"):
+        with precision(bits(form)), np.errstate(all="ignore"):
             found = [middles(formula, side, targets) for side in sides(points, form, kinks)]
             low, high = np.fmin.reduce(found), np.fmax.reduce(found)
             jumps = (high - low) > WITHIN * ulp(np.fmax(np.abs(low), np.abs(high)), form)

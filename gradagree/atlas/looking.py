@@ -89,7 +89,7 @@ def around(subject: Subject, quantity: str, rows: np.ndarray, truth: Truth) -> S
         sides.look(
             fresh, some.formula(quantity), some.points, some.ball_targets(), quantity, FORMATS[subject.dtype], kinks,
             natural(truth, subject.points)[fresh], 1.0 if subject.kind == "error" else 0.0,
-            nearby(some, quantity) if some.is_wide else None, some.inputs != WIDEST_ROWS,
+            nearby(some, quantity) if some.is_wide else None, not (some.masks or some.inputs == WIDEST_ROWS),
         )  # fmt: skip
     return sides
 

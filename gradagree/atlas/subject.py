@@ -81,7 +81,7 @@ class Subject:
 
     @property
     def masks(self) -> bool:
-        """Whether an output of -infinity is one that does not count."""
+        """Whether an output of -infinity is one that does not count; such functions are smooth."""
         return self.function.name in LOGITS
 
     @property
