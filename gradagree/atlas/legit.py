@@ -20,6 +20,8 @@ __all__ = ["MOST", "Sides", "simplest"]
 MOST = 1500
 """Points whose sides are looked at, the simplest first."""
 WITHIN = 16
+USUAL = 2.0**60
+"""Of inputs from its inverse to it, few bits tell the sides from the point."""
 SMOOTH = 2.0**-64
 """Beside the function's size: what changes less from side to side does not jump."""
 MOSTLY = 0.95
@@ -69,15 +71,18 @@ class Sides:
         low, high = around(formula, points, targets, form, one) if near is None else near
         self.near_low[rows], self.near_high[rows] = low, high
         wide = doubtful(formula, points, targets, form, kinks) if jumps else np.zeros(len(points), dtype=bool)
-        if wide.any():
-            targets = targets if targets is None else targets[wide]
-            self._jumps(rows[wide], formula, points[wide], targets, quantity, form, kinks, scale[wide])
+        usual = np.all((np.abs(points) >= 1 / USUAL) & (np.abs(points) <= USUAL), axis=tuple(range(1, points.ndim)))
+        for some, digits in ((wide & usual, FEW_BITS), (wide & ~usual, bits(form))):
+            if some.any():
+                theirs = targets if targets is None else targets[some]
+                with precision(digits):
+                    self._jumps(rows[some], formula, points[some], theirs, quantity, form, kinks, scale[some])
 
     def _jumps(
         self, rows: np.ndarray, formula: Formula, points: np.ndarray, targets: Any, quantity: str, form: Format,
         kinks: Sequence[float], scale: np.ndarray,
     ) -> None:  # fmt: skip
-        with precision(bits(form)), np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):
             found = [middles(formula, side, targets) for side in sides(points, form, kinks)]
             low, high = np.fmin.reduce(found), np.fmax.reduce(found)
             jumps = (high - low) > WITHIN * ulp(np.fmax(np.abs(low), np.abs(high)), form)

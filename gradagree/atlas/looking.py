@@ -89,9 +89,15 @@ def around(subject: Subject, quantity: str, rows: np.ndarray, truth: Truth) -> S
         sides.look(
             fresh, some.formula(quantity), some.points, some.ball_targets(), quantity, FORMATS[subject.dtype], kinks,
             natural(truth, subject.points)[fresh], 1.0 if subject.kind == "error" else 0.0,
-            nearby(some, quantity) if some.is_wide else None, not (some.masks or some.inputs == WIDEST_ROWS),
+            nearby(some, quantity) if by_float64(some) else None, not (some.masks or some.inputs == WIDEST_ROWS),
         )  # fmt: skip
     return sides
+
+
+def by_float64(subject: Subject) -> bool:
+    """Whether float64 is enough for inputs nearby: of 16-bit rows, whose units are large; of wide ones it has to be."""
+    rows = subject.points.ndim == 2 and subject.points.shape[1] > 1
+    return subject.is_wide or (rows and FORMATS[subject.dtype].precision <= FORMATS["float16"].precision)
 
 
 def nearby(subject: Subject, quantity: str) -> tuple[np.ndarray, np.ndarray]:
