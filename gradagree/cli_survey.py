@@ -49,10 +49,10 @@ def _survey(ext: tuple[str, ...], out: Path | None, **options: Any) -> int:
     folder = prepared(out or default_folder().with_name(f"{default_folder().name}-survey"))
     with Counting(len(plan.functions) * len(plan.dtypes)) as counting:
         found = surveyed(plan, files(ext), counting.step)
+        with_reproducers(found, plan.profile.thorough)
     if not found.versions:
         click.echo(f"gradagree: {nothing(found)}", err=True)
         return 5
-    with_reproducers(found)
     path = written(found, plan, options["profile"], folder, shlex.join(["gradagree", *sys.argv[1:]]))
     summary(found)
     click.echo(f"Written: {path}")

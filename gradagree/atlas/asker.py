@@ -7,6 +7,7 @@ prints goes to standard error. LIBRARY is a framework, or a library of jax that 
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
 import sys
 import warnings
@@ -55,6 +56,7 @@ class Asked:
         load_installed()
         load(extensions)
         self.library = library
+        importlib.import_module(library if library in LIBRARIES else "gradagree")
         self.adapter = Adapter.catalogue[LIBRARIES.get(library, library)]()
         self.ways = pointwise(takes(self.adapter))
         self._spelled: tuple[Any, Any] = (None, None)
@@ -62,8 +64,6 @@ class Asked:
 
     def hello(self) -> Hello:
         """Who is here."""
-        import importlib
-
         version = self.adapter.version
         if self.library in LIBRARIES:
             version = f"{importlib.import_module(self.library).__version__} (jax {version})"
@@ -110,9 +110,12 @@ class Asked:
 
 
 def padded(question: Question) -> Question:
-    """The same with its last point repeated until their number is a round one, which was compiled for before."""
+    """The same with its last point repeated until their number is a round one, which was compiled for before.
+
+    Powers of 4, for compiling takes much longer than computing.
+    """
     count = len(question.points)
-    round_one = next(n for k in range(64) for n in (1 << k, 3 << k >> 1) if n >= count)
+    round_one = next(1 << k for k in range(0, 64, 2) if 1 << k >= count)
     places = np.minimum(np.arange(round_one), count - 1)
     constants = tuple(c[places] for c in question.constants)
     return dataclasses.replace(question, points=question.points[places], constants=constants)

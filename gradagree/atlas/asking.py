@@ -18,7 +18,7 @@ from gradagree.process import ONE_THREAD
 
 __all__ = ["AskedProcess"]
 
-LIMIT = 300.0
+LIMIT = 600.0
 """Seconds for one answer."""
 
 

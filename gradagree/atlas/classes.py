@@ -35,6 +35,7 @@ class Code(IntEnum):
     OVERFLOW = 12
     MODES = 13
     SHAPE = 14
+    MASK = 15
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,10 @@ CLASSES: dict[Code, Class] = {
         "outside the slopes", Severity.HIGH, "at a kink: neither between the one-sided derivatives, nor 0"
     ),
     Code.JUMP: Class("outside the jump", Severity.HIGH, "where the value jumps: neither of both sides, nor between"),
+    Code.MASK: Class(
+        "not finite at a mask", Severity.MEDIUM,
+        "logits, some of them masked by -infinity: NaN or infinity, where the truth is a number of the dtype",
+    ),
     Code.SHAPE: Class(
         "depends on shape", Severity.MEDIUM, "the same input has another answer alone, or at another place of a vector"
     ),

@@ -5,13 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from gradagree.atlas.classes import CLASSES, Severity
 
-__all__ = ["PREFERRED", "Finding", "rank"]
+__all__ = ["PREFERRED", "Finding", "copies", "rank"]
 
 PREFERRED = ("float32", "float64", "float16", "bfloat16")
 """Examples are told in the first of these that there is."""
+COPIES, LONG = 64, 4096
+
+
+def copies(row: Any) -> int:
+    """How often an input is asked at once: as many entries as any vector unit has; rows that are very long, twice."""
+    return COPIES if np.size(row) < LONG else 2
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

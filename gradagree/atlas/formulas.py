@@ -51,7 +51,7 @@ def of_entries(activation: Activation, quantity: str) -> Callable[..., Any]:
 
 def of_rows(activation: Activation, quantity: str, ks: tuple[int, ...], js: tuple[int, ...]) -> Callable[..., Any]:
     def unit(p: Any, k: int, n: int) -> Any:
-        return of_kind(p, np.broadcast_to(np.eye(n)[k], (p.shape[0], n)))
+        return of_kind(p, np.broadcast_to((np.arange(n) == k) * 1.0, (p.shape[0], n)))
 
     def slope(p: Any) -> Any:
         m = activation.width(p.shape[-1]) or 0
@@ -76,7 +76,7 @@ def of_error(error: ErrorFunction, quantity: str, js: tuple[int, ...] | None) ->
     def second(o: Any, t: Any) -> Any:
         found = []
         for j in js or (0,):
-            along = np.broadcast_to(np.eye(o.shape[-1])[j], o.shape)
+            along = np.broadcast_to((np.arange(o.shape[-1]) == j) * 1.0, o.shape)
             found.append(lifted(o, slope_of(error.sensitivity(Dual(o, of_kind(o, along)), t))))
         return found[0] if js is None else np.stack(found, axis=1)
 

@@ -29,7 +29,7 @@ def survey(
     plan = Survey.make(own=load_all(ext).named, **options)
     folder = None if out is None else prepared(Path(out))
     found = surveyed(plan, files(ext), progress)
-    with_reproducers(found)
+    with_reproducers(found, plan.profile.thorough)
     if folder is not None and found.versions:
         profile = options.get("profile", "quick")
         written(found, plan, profile, folder, f"gradagree.survey(**{options!r})")

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
 
 from gradagree.arithmetics.model import FORMATS
 from gradagree.atlas.classes import CLASSES, Code, Severity
-from gradagree.atlas.finding import PREFERRED, Finding, rank
+from gradagree.atlas.finding import PREFERRED, Finding, copies, rank
 from gradagree.atlas.hitting import Hit
 from gradagree.atlas.looking import Look, looked
 from gradagree.atlas.messages import Question
 from gradagree.atlas.numbers import ulp
 from gradagree.atlas.proved import Truth, prove_at
+from gradagree.atlas.shown import in_lengths, plain, shape_example
 from gradagree.atlas.sides import limits
 from gradagree.atlas.spelled import DOCUMENTED, called
 from gradagree.atlas.store import bridge
@@ -24,12 +26,12 @@ __all__ = ["joined"]
 
 ACCURACY = (Code.NO_DIGIT, Code.ZERO, Code.DIGITS, Code.INACCURATE, Code.CANCELLED)
 """Classes of one cause, lost digits; the worst one gives the name."""
-COPIES = 64
-"""As many entries as any vector unit has; the same input in all of them."""
 TRIES = 8
 
-Ask = Callable[[str, Question], Any] | None
+Ask = Callable[[str, Question], "Future[Any]"] | None
 """How to ask a framework once more; None takes its first answer."""
+Answers = list[Any]
+"""Arrays, or futures of what comes back: in the hit's mode, and in the other one that it has."""
 
 
 def cause(hit: Hit) -> tuple[str, ...]:
@@ -43,9 +45,11 @@ def joined(hits: Iterable[Hit], versions: dict[str, str], ask: Ask) -> tuple[lis
     causes: dict[tuple[str, ...], list[Hit]] = {}
     for hit in hits:
         causes.setdefault(cause(hit), []).append(hit)
+    ordered = [sorted(members, key=telling)[:TRIES] for members in causes.values()]
+    first = [repeated(hits[0], ask) for hits in ordered]
     found, lost = [], 0
-    for members in causes.values():
-        told = shown(members, versions, ask)
+    for members, some, answers in zip(causes.values(), ordered, first, strict=True):
+        told = shown(members, some, versions, ask, answers)
         lost += told is None
         found += [] if told is None else [told]
     return sorted(found, key=rank), lost
@@ -61,23 +65,25 @@ def telling(hit: Hit) -> tuple[Any, ...]:
     return -badness(hit.code), not hit.gross, str(function) != function.name, PREFERRED.index(hit.subject.dtype)
 
 
-def shown(members: Sequence[Hit], versions: dict[str, str], ask: Ask) -> Finding | None:
-    """The finding, if one of its examples shows it again and is proved."""
-    ordered = sorted(members, key=telling)
-    for hit in ordered[:TRIES]:
-        example = again(hit, ask)
+def shown(
+    members: Sequence[Hit], some: Sequence[Hit], versions: dict[str, str], ask: Ask, first: Answers
+) -> Finding | None:
+    """The finding, if one of some examples shows it again and is proved; the first of them was asked ahead."""
+    for k, hit in enumerate(some):
+        example = again(hit, repeated(hit, ask) if k else first)
         if example is not None:
             return told(hit, members, versions, example)
     return None
 
 
-def again(hit: Hit, ask: Ask) -> dict[str, Any] | None:
+def again(hit: Hit, asked: Answers) -> dict[str, Any] | None:
     """The example, asked once more among copies of itself and judged by balls; None if it is another class then."""
     if hit.code == Code.SHAPE:
-        return shape_example(hit)
-    answers = [repeated(hit, mode, ask) for mode in (hit.mode, hit.other) if mode]
-    if any(answer is None for answer in answers):
+        return shape_example(hit, asked)
+    answers = [one.result() if isinstance(one, Future) else one for one in asked]
+    if not all(isinstance(answer, np.ndarray) for answer in answers):
         return None
+    answers = [answer[:1] for answer in answers]
     formula = hit.subject.formula(hit.quantity)
     truth = prove_at(formula, hit.subject.points, hit.subject.targets, hit.subject.dtype, hit.subject.classes)
     bridge(hit.subject, hit.quantity, truth)
@@ -100,21 +106,14 @@ def known_at(truth: Truth, hit: Hit) -> bool:
     return hit.code == Code.NAN_LOST or bool(truth.known[hit.place])
 
 
-def repeated(hit: Hit, mode: str, ask: Ask) -> Any:
+def repeated(hit: Hit, ask: Ask) -> Answers:
+    """The answers in the hit's modes among copies of its input."""
+    if hit.code == Code.SHAPE:
+        return [] if ask is None else [ask(hit.framework, in_lengths(hit))]
     if ask is None:
-        return hit.whole if mode == hit.mode else hit.other_whole
-    subject = hit.subject.at(np.zeros(COPIES, dtype=int))
-    answer = ask(hit.framework, subject.question(hit.quantity, mode))
-    return answer[:1] if isinstance(answer, np.ndarray) else None
-
-
-def shape_example(hit: Hit) -> dict[str, Any]:
-    return {
-        "dtype": hit.subject.dtype, "mode": hit.mode, "input": plain(np.ravel(hit.subject.points[0])),
-        "entry": list(hit.place[1:]), "given": plain(hit.given), "other_given": plain(hit.beside), "window": hit.other,
-        "true": plain(hit.true), "function": str(hit.subject.function), "ulps": plain(hit.worst_ulp),
-        "target": None if hit.subject.targets is None else plain(np.ravel(hit.subject.targets[0])),
-    }  # fmt: skip
+        return [hit.whole, hit.other_whole] if hit.other else [hit.whole]
+    subject = hit.subject.at(np.zeros(copies(hit.subject.points), dtype=int))
+    return [ask(hit.framework, subject.question(hit.quantity, mode)) for mode in (hit.mode, hit.other) if mode]
 
 
 def example_of(hit: Hit, look: Look, given: float) -> dict[str, Any]:
@@ -142,13 +141,6 @@ def ends(hit: Hit) -> dict[str, Any]:
     low, high = limits(s.formula(hit.quantity), s.points, s.ball_targets(), FORMATS[s.dtype])
     found = [float(x[hit.place]) for x in (low, high)]
     return {"between": found} if found[0] < found[1] else {}
-
-
-def plain(x: Any) -> Any:
-    """Numbers as JSON has them."""
-    if isinstance(x, np.ndarray):
-        return [plain(one) for one in x.tolist()]
-    return x if isinstance(x, int) or np.isfinite(x) else str(x)
 
 
 def serious(hit: Hit, members: Sequence[Hit]) -> bool:

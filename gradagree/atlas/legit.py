@@ -13,13 +13,15 @@ from gradagree.arithmetics.ball import Ball, precision
 from gradagree.arithmetics.model import FORMULA, Format
 from gradagree.atlas.numbers import ulp
 from gradagree.atlas.proved import Formula
-from gradagree.atlas.sides import BITS, FEW_BITS, middles, moved_by, sides, steps_of
+from gradagree.atlas.sides import FEW_BITS, bits, middles, moved_by, sides, steps_of
 
 __all__ = ["MOST", "Sides", "simplest"]
 
 MOST = 1500
 """Points whose sides are looked at, the simplest first."""
 WITHIN = 16
+USUAL = 2.0**60
+"""Of inputs from its inverse to it, few bits tell the sides from the point."""
 SMOOTH = 2.0**-64
 """Beside the function's size: what changes less from side to side does not jump."""
 MOSTLY = 0.95
@@ -58,29 +60,29 @@ class Sides:
 
     def look(
         self, rows: np.ndarray, formula: Formula, points: np.ndarray, targets: Any, quantity: str, form: Format,
-        kinks: Sequence[float], scale: np.ndarray, one: float,
+        kinks: Sequence[float], scale: np.ndarray, one: float, near: Any = None, jumps: bool = True,
     ) -> None:  # fmt: skip
         """Look around these points (rows are their places).
 
         scale is the function's size there, one what an input is at least as large as where it meets a constant.
+        near is what inputs nearby have, where it is known; jumps says whether the function may jump there.
         """
         self.looked[rows] = True
-        with precision(FEW_BITS), np.errstate(all="ignore"):
-            size = np.maximum(np.abs(points).reshape(len(points), -1).max(axis=1), one)
-            steps = np.array([flint.arb(float(FORMULA * form.u * x)) for x in size], dtype=object)
-            steps = np.broadcast_to(steps.reshape(-1, *[1] * (points.ndim - 1)), points.shape)
-            near = [middles(formula, side, targets) for side in moved_by(points, steps)]
-            self.near_low[rows], self.near_high[rows] = np.minimum.reduce(near), np.maximum.reduce(near)
-        wide = doubtful(formula, points, targets, form, kinks)
-        if wide.any():
-            targets = targets if targets is None else targets[wide]
-            self._jumps(rows[wide], formula, points[wide], targets, quantity, form, kinks, scale[wide])
+        low, high = around(formula, points, targets, form, one) if near is None else near
+        self.near_low[rows], self.near_high[rows] = low, high
+        wide = doubtful(formula, points, targets, form, kinks) if jumps else np.zeros(len(points), dtype=bool)
+        usual = np.all((np.abs(points) >= 1 / USUAL) & (np.abs(points) <= USUAL), axis=tuple(range(1, points.ndim)))
+        for some, digits in ((wide & usual, FEW_BITS), (wide & ~usual, bits(form))):
+            if some.any():
+                theirs = targets if targets is None else targets[some]
+                with precision(digits):
+                    self._jumps(rows[some], formula, points[some], theirs, quantity, form, kinks, scale[some])
 
     def _jumps(
         self, rows: np.ndarray, formula: Formula, points: np.ndarray, targets: Any, quantity: str, form: Format,
         kinks: Sequence[float], scale: np.ndarray,
     ) -> None:  # fmt: skip
-        with precision(BITS), np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):
             found = [middles(formula, side, targets) for side in sides(points, form, kinks)]
             low, high = np.fmin.reduce(found), np.fmax.reduce(found)
             jumps = (high - low) > WITHIN * ulp(np.fmax(np.abs(low), np.abs(high)), form)
@@ -100,6 +102,18 @@ class Sides:
         if looked.any() and np.mean(found[looked]) >= MOSTLY:
             found = found | (doubted & ~looked)
         return found
+
+
+def around(
+    formula: Formula, points: np.ndarray, targets: Any, form: Format, one: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The lowest and the highest of what inputs have that are within 8 units of the last place."""
+    with precision(FEW_BITS), np.errstate(all="ignore"):
+        size = np.maximum(np.abs(points).reshape(len(points), -1).max(axis=1), one)
+        steps = np.array([flint.arb(float(FORMULA * form.u * x)) for x in size], dtype=object)
+        steps = np.broadcast_to(steps.reshape(-1, *[1] * (points.ndim - 1)), points.shape)
+        near = [middles(formula, side, targets) for side in moved_by(points, steps)]
+        return np.fmin.reduce(near), np.fmax.reduce(near)
 
 
 def between(given: np.ndarray, low: np.ndarray, high: np.ndarray, form: Format) -> np.ndarray:

@@ -33,11 +33,11 @@ def line(finding: Finding) -> str:
     e = finding.example
     where = f"`{e['function']}` at {text(e['input'], 8)}" + (f", target {text(e['target'], 8)}" if e["target"] else "")
     where += f", {e['dtype']} {e['mode']}"
-    other = f" ({e.get('window') or e.get('other_mode')}: {text(e['other_given'], 8)})" if "other_given" in e else ""
+    other = f" ({e.get('beside') or e.get('other_mode')}: {text(e['other_given'], 8)})" if "other_given" in e else ""
     cells = (
         finding.severity, finding.kind + (f" ({finding.note})" if finding.note else ""), finding.function,
         f"`{finding.calls}`", finding.quantity, ", ".join(finding.modes), ", ".join(finding.dtypes), where,
-        text(e["given"], 8) + other,
+        text(e["given"], 8) + (f" ({e['window']})" if "window" in e else "") + other,
         " to ".join(text(x, 8) for x in e.get("between", [e["true"]])),
     )  # fmt: skip
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

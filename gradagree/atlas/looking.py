@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from gradagree.arithmetics.model import FORMATS
+from gradagree.arithmetics.model import FORMATS, FORMULA
 from gradagree.atlas.classes import CLASSES, Code
 from gradagree.atlas.legit import MOST, Sides
 from gradagree.atlas.measure import FEW, Measured, measured, natural
 from gradagree.atlas.numbers import underflow
 from gradagree.atlas.proved import Truth
-from gradagree.atlas.subject import Subject
+from gradagree.atlas.subject import WIDEST_ROWS, Subject
 
 __all__ = ["Look", "Row", "looked", "row"]
 
@@ -63,7 +63,9 @@ class Look:
 def looked(subject: Subject, quantity: str, framework: str, mode: str, given: np.ndarray, truth: Truth) -> Look:
     """The answer, measured; what is legitimate at jumps is forgiven."""
     given = np.reshape(given, truth.high.shape)
-    found = measured(given, truth, subject.points, subject.dtype, quantity == "second", subject.differences)
+    found = measured(
+        given, truth, subject.points, subject.dtype, quantity == "second", subject.differences, subject.masks
+    )
     doubted = (found.codes != 0) & (found.codes < Code.INFINITY) & np.isfinite(given)
     rows = np.flatnonzero(doubted.reshape(len(doubted), -1).any(axis=1))
     sides = around(subject, quantity, rows, truth)
@@ -87,8 +89,27 @@ def around(subject: Subject, quantity: str, rows: np.ndarray, truth: Truth) -> S
         sides.look(
             fresh, some.formula(quantity), some.points, some.ball_targets(), quantity, FORMATS[subject.dtype], kinks,
             natural(truth, subject.points)[fresh], 1.0 if subject.kind == "error" else 0.0,
+            nearby(some, quantity) if by_float64(some) else None, not (some.masks or some.inputs == WIDEST_ROWS),
         )  # fmt: skip
     return sides
+
+
+def by_float64(subject: Subject) -> bool:
+    """Whether float64 is enough for inputs nearby: of 16-bit rows, whose units are large; of wide ones it has to be."""
+    rows = subject.points.ndim == 2 and subject.points.shape[1] > 1
+    return subject.is_wide or (rows and FORMATS[subject.dtype].precision <= FORMATS["float16"].precision)
+
+
+def nearby(subject: Subject, quantity: str) -> tuple[np.ndarray, np.ndarray]:
+    """The lowest and the highest of what inputs nearby have, by float64: balls would take minutes for wide rows."""
+    x, formula = subject.points, subject.formula(quantity)
+    size = np.maximum(np.abs(x).max(axis=1, keepdims=True), subject.kind == "error")
+    step = FORMULA * FORMATS[subject.dtype].u * size
+    signs = [np.ones(x.shape[1]), np.arange(x.shape[1]) == 0, 1 - 2.0 * (np.arange(x.shape[1]) % 2)]
+    with np.errstate(all="ignore"):
+        moved = [x + side * step * sign for sign in signs for side in (1, -1)]
+        found = [formula(y) if subject.targets is None else formula(y, subject.targets) for y in moved]
+    return np.fmin.reduce(found), np.fmax.reduce(found)
 
 
 def row(look: Look, version: str) -> Row:
@@ -100,13 +121,13 @@ def row(look: Look, version: str) -> Row:
         sized = np.abs(look.truth.high) > underflow(FORMATS[look.subject.dtype])
         relative = np.where(sized, error / np.abs(look.truth.high), np.nan)
     worst = np.unravel_index(np.argmax(np.where(finite, ulps, -1.0)), ulps.shape)
-    inputs = "wide rows" if look.subject.is_wide else ""
     median = np.median(ulps[finite]) if finite.any() else 0.0
     place = [told(x) for x in np.ravel(look.subject.points[worst[0]])[:FEW]]
     counts = {CLASSES[Code(c)].name: int((look.found.codes == c).sum()) for c in np.unique(look.found.codes) if c}
     return Row(
         function=str(look.subject.function), framework=look.framework, version=version, mode=look.mode,
-        dtype=look.subject.dtype, quantity=look.quantity, inputs=inputs, points=ulps.size, proved=int(known.sum()),
+        dtype=look.subject.dtype, quantity=look.quantity, inputs=look.subject.inputs,
+        points=ulps.size, proved=int(known.sum()),
         worst_ulp=told(np.nanmax(ulps, initial=0.0)), worst_at=place, median_ulp=told(median),
         worst_relative=told(np.nanmax(relative, initial=0.0)), worst_absolute=told(np.nanmax(error, initial=0.0)),
         no_digit=widest(look), classes=counts,

@@ -29,9 +29,11 @@ class Measured:
 
 
 def measured(
-    given: np.ndarray, truth: Truth, points: np.ndarray, dtype: str, second: bool = False, targets: Any = None
-) -> Measured:
+    given: np.ndarray, truth: Truth, points: np.ndarray, dtype: str, second: bool = False, targets: Any = None,
+    masks: bool = False,
+) -> Measured:  # fmt: skip
     """The first axis is that of the points; targets are given where only the difference matters.
+    masks says that -infinity stands for an entry that does not count.
 
     A second derivative of NaN may be any number, for most are 0 everywhere.
     """
@@ -43,12 +45,16 @@ def measured(
         error = np.where(known & finite, error, np.nan)
         ulps = error / ulp(truth.high, form)
         codes = graded(g, truth, error, ulps, form)
-        codes[small_beside(error, truth, points, form) & np.isin(codes, ROUNDED)] = Code.CANCELLED
+        rounded = np.isin(codes, ROUNDED)
+        if rounded.any():
+            codes[rounded & small_beside(error, truth, points, form)] = Code.CANCELLED
     unlike = known & finite & ~np.isfinite(g) & (np.abs(truth.nearest) <= form.largest * (1 - FEW * form.u))
     codes[unlike] = Code.NONFINITE
     codes[known & ~finite & np.isnan(g)] = Code.OVERFLOW
     rows = points.reshape(len(points), -1)
     codes[(np.isinf(rows).any(axis=1)).reshape(-1, *[1] * (codes.ndim - 1)) & (codes != 0)] = Code.INFINITY
+    if masks:
+        codes[unlike & masked(rows).reshape(-1, *[1] * (codes.ndim - 1))] = Code.MASK
     lost = np.isnan(rows).any(axis=1) if rows.shape[1] == 1 and not second else np.zeros(len(rows), dtype=bool)
     codes[lost.reshape(-1, *[1] * (codes.ndim - 1)) & ~np.isnan(g)] = Code.NAN_LOST
     codes[
@@ -58,6 +64,11 @@ def measured(
         & (codes > 0)
     ] = Code.RIGHT
     return Measured(ulps, codes)
+
+
+def masked(rows: np.ndarray) -> np.ndarray:
+    """Rows of numbers, but that some entries are -infinity."""
+    return (rows == -np.inf).any(axis=1) & np.isfinite(rows).any(axis=1) & (rows < np.inf).all(axis=1)
 
 
 def flushed(rows: np.ndarray, form: Format) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The same inputs asked together and in vectors of other lengths: what is asked of whom, and what comes of it."""
+"""The same inputs among all and in vectors of other lengths: what is asked of whom, and what comes of it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from gradagree.atlas.hitting import Hit
 from gradagree.atlas.messages import Hello
 from gradagree.atlas.places import chosen, moved, windows
 from gradagree.atlas.profiles import Survey
-from gradagree.atlas.store import truth_of
+from gradagree.atlas.proved import Truth
 from gradagree.atlas.subject import Subject
 
-__all__ = ["Moves", "moves_judged", "moves_of", "speaks"]
+__all__ = ["Asked", "Moves", "moves_judged", "moves_of", "speaks"]
 
-Moves = dict[tuple[str, str, str], tuple[Any, "Future[Any]", "Future[Any]"]]
-"""By library, quantity and mode: the windows, the answer among all, and the answers in the windows."""
+Asked = dict[tuple[str, str, str], "Future[Any] | None"]
+"""By library, quantity and mode; None is not asked."""
+Moves = dict[tuple[str, str, str], tuple[Any, "Future[Any]"]]
+"""By library, quantity and mode: the windows, and the answers in them."""
 
 
 def speaks(library: str, subject: Subject, mode: str = "") -> bool:
@@ -30,12 +32,12 @@ def speaks(library: str, subject: Subject, mode: str = "") -> bool:
 
 ALONE = (*((k, k + 1) for k in range(3, 480, 40)), (7, 9), (11, 18), (20, 53))
 """Rows, whose lengths are those of the functions themselves."""
-JAX_WINDOWS = ((5, 6), (11, 14), (40, 47), (100, 133))
-"""jax compiles anew for each length."""
+JAX_WINDOWS = ((5, 6), (11, 18), (100, 137))
+"""jax compiles anew for each length; one with whole vectors and a rest is enough where no row is summed."""
 
 
 def moves_of(subject: Subject, plan: Survey, processes: Any, here: dict[str, Hello]) -> Moves:
-    """Some of the points asked together, and in windows."""
+    """Some of the points asked in windows."""
     found: Moves = {}
     if subject.unfit or subject.is_wide:
         return found
@@ -47,30 +49,32 @@ def moves_of(subject: Subject, plan: Survey, processes: Any, here: dict[str, Hel
         if not in_torch and (not plan.profile.thorough or str(subject.function) != subject.function.name):
             continue
         asked = windows(len(some.points), plan.profile.turns) if in_torch and subject.ks is None else ALONE
-        asked = asked if in_torch else JAX_WINDOWS
+        asked = asked if in_torch else JAX_WINDOWS[-1 if subject.ks is None else 0 :]
         asked = tuple((a, b) for a, b in asked if b <= len(some.points))
         wanted = ("eager", "backward", "forward", "reverse-reverse", "compile") if in_torch else ("jit",)
         for quantity in QUANTITIES[: 3 if in_torch and subject.ks is None else 2]:
             for mode in hello.modes[quantity]:
                 if mode in wanted and plan.asks(name, mode, subject.function):
-                    whole = processes[name].ask(some.question(quantity, mode))
                     parts = processes[name].ask(some.question(quantity, mode, asked))
-                    found[name, quantity, mode] = (asked, whole, parts)
+                    found[name, quantity, mode] = (asked, parts)
     return found
 
 
-def moves_judged(subject: Subject, quantity: str, moves: Moves) -> list[Hit]:
+def moves_judged(subject: Subject, quantity: str, truth: Truth, asked: Asked, moves: Moves) -> list[Hit]:
+    """Where an answer in a window is another one than among all points."""
+    theirs = {key: move for key, move in moves.items() if key[1] == quantity and asked.get(key) is not None}
+    if not theirs:
+        return []
     seen: list[Hit] = []
     places = chosen(subject)
-    for (library, its, mode), (asked, whole, parts) in moves.items():
-        if its == quantity:
-            one, other = whole.result(), parts.result()
-            truth = truth_at(subject, quantity, places)
-            if isinstance(one, np.ndarray) and isinstance(other, np.ndarray) and one.size == truth.high.size:
-                seen += moved(subject.at(places), quantity, library, mode, one, other, asked, truth)
+    some, true = subject.at(places), at(truth, places)
+    for (library, _, mode), (asked_for, parts) in theirs.items():
+        whole, other = asked[library, quantity, mode].result(), parts.result()  # type: ignore[union-attr]
+        if isinstance(whole, np.ndarray) and isinstance(other, np.ndarray) and whole.size == truth.high.size:
+            whole = np.reshape(whole, truth.high.shape)[places]
+            seen += moved(some, quantity, library, mode, whole, other, asked_for, true)
     return seen
 
 
-def truth_at(subject: Subject, quantity: str, places: np.ndarray) -> Any:
-    whole = truth_of(subject, quantity)
-    return type(whole)(*(getattr(whole, name)[places] for name in ("high", "low", "nearest", "known")))
+def at(truth: Truth, places: np.ndarray) -> Truth:
+    return Truth(*(getattr(truth, name)[places] for name in ("high", "low", "nearest", "known")))

@@ -22,6 +22,7 @@ MIXING = 197
 """Prime, so that each window holds inputs of all sizes."""
 LENGTHS = range(1, 68)
 ORDINARY = (2.0**-14, 2.0**9)
+MOST_SPECIAL = 40
 
 
 def chosen(subject: Subject) -> np.ndarray:
@@ -30,11 +31,22 @@ def chosen(subject: Subject) -> np.ndarray:
     ordinary = (size >= ORDINARY[0]) & (size <= ORDINARY[1])
     parts = [np.flatnonzero(ordinary), np.flatnonzero(~ordinary)]
     counts = (POINTS - 80, 80)
-    found = np.concatenate(
+    found = np.unique(np.concatenate(
         [part[np.unique(np.linspace(0, len(part) - 1, count).astype(int))] if len(part) else part
-         for part, count in zip(parts, counts, strict=True)]
-    )  # fmt: skip
+         for part, count in zip(parts, counts, strict=True)] + [special(subject)]
+    ))  # fmt: skip
     return found[np.arange(len(found)) * MIXING % len(found)] if len(found) % MIXING else found
+
+
+def special(subject: Subject) -> np.ndarray:
+    """Where vectors' ends are known to be treated otherwise: NaN, 0, the kinks and their neighbours."""
+    x = subject.points.reshape(len(subject.points), -1)
+    if x.shape[1] > 1:
+        return np.flatnonzero(np.isnan(x).any(axis=1))[:1]
+    near = np.isnan(x[:, 0]) | (x[:, 0] == 0)
+    for kink in getattr(subject.function, "kinks", ()):
+        near |= np.abs(x[:, 0] - kink) <= ulp(np.asarray(float(kink)), FORMATS[subject.dtype])
+    return np.flatnonzero(near)[:MOST_SPECIAL]
 
 
 def windows(count: int, turns: int) -> tuple[tuple[int, int], ...]:
@@ -58,17 +70,24 @@ def moved(
     asked: Any,
     truth: Truth,
 ) -> Iterator[Hit]:
-    """The hit of the simplest point whose answer in some window has other bits than among all points."""  # fmt: skip
+    """The hit of the simplest point whose answer in some window has other bits than among all; NaN has its own."""
     places = np.concatenate([np.arange(start, stop) for start, stop in asked])
-    lengths = np.concatenate([np.full(stop - start, stop - start) for start, stop in asked])
-    offsets = np.concatenate([np.arange(stop - start) for start, stop in asked])
     whole = np.reshape(whole, truth.high.shape)
     parts = np.reshape(parts, (len(places), *whole.shape[1:]))
     apart = (parts != whole[places]) & ~(np.isnan(parts) & np.isnan(whole[places]))
-    finite = ~np.isinf(subject.points).reshape(len(subject.points), -1).any(axis=1)
-    apart &= finite[places].reshape(-1, *[1] * (apart.ndim - 1))
-    if not apart.any():
-        return
+    inputs = subject.points.reshape(len(subject.points), -1)[places]
+    for region, here in (("ordinary", np.isfinite(inputs).all(axis=1)), ("nan", np.isnan(inputs).any(axis=1))):
+        where = apart & here.reshape(-1, *[1] * (apart.ndim - 1))
+        if where.any():
+            yield _hit(subject, quantity, framework, mode, region, where, places, whole, parts, asked, truth)
+
+
+def _hit(
+    subject: Subject, quantity: str, framework: str, mode: str, region: str, apart: np.ndarray, places: np.ndarray,
+    whole: np.ndarray, parts: np.ndarray, asked: Any, truth: Truth,
+) -> Hit:  # fmt: skip
+    lengths = np.concatenate([np.full(stop - start, stop - start) for start, stop in asked])
+    offsets = np.concatenate([np.arange(stop - start) for start, stop in asked])
     with np.errstate(all="ignore"):
         larger = np.fmax(np.abs(parts), np.abs(whole[places]))
         gap = np.abs(parts - whole[places]) / ulp(larger, FORMATS[subject.dtype])
@@ -80,10 +99,12 @@ def moved(
     best = worst[np.argmin(rank[places[worst]])]
     entry = tuple(map(int, np.argwhere(apart[best])[0])) if apart.ndim > 1 else ()
     first = int(places[best])
+    true = float(truth.high[(first, *entry)]) if truth.known[(first, *entry)] else float("nan")
     x = subject.points[np.unique(places[apart.reshape(len(apart), -1).any(axis=1)])]
     x = x[~np.isnan(x)] if not np.isnan(x).all() else np.zeros(1)
-    yield Hit(
-        subject.at(slice(first, first + 1)), quantity, framework, mode, Code.SHAPE, "ordinary", int(apart.sum()),
-        float(x.min()), float(x.max()), (0, *entry), float(parts[(best, *entry)]), float(truth.high[(first, *entry)]),
+    return Hit(
+        subject.at(slice(first, first + 1)), quantity, framework, mode, Code.SHAPE, region, int(apart.sum()),
+        float(x.min()), float(x.max()), (0, *entry), float(parts[(best, *entry)]), true,
         float(most.max()), f"entry {int(offsets[best])} of {int(lengths[best])}", float(whole[(first, *entry)]),
+        whole=whole[first : first + 1].copy(),
     )  # fmt: skip

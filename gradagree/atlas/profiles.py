@@ -29,7 +29,8 @@ SLOW = ("torch:compile",)
 class Profile:
     """density and narrow are the points in an ordinary binade for wide dtypes and 16 bits, 0 for all numbers.
 
-    thorough: each example is asked once more, and jax for other lengths; slow: compilers that take seconds.
+    thorough: each example is asked once more, its program is run, and jax is asked for other lengths; slow: compilers
+    that take seconds.
     """
 
     dtypes: tuple[str, ...]

@@ -21,6 +21,7 @@ import numpy as np
 from gradagree.arithmetics.ball import Ball, precision
 from gradagree.arithmetics.model import FORMATS, Format, model
 from gradagree.arithmetics.rounded import Rounded
+from gradagree.atlas.ends import ends_of, read
 from gradagree.atlas.numbers import rounded_to, ulp
 
 __all__ = ["Truth", "prove", "prove_at"]
@@ -29,7 +30,6 @@ LADDER = (128, 320, 1280, 4096)
 BLOCKS = (2048, 128, 16)
 SHARP = 1 / 16
 """A radius in float64 is good enough if it is below this share of an ulp."""
-ENOUGH = 100
 FAR = flint.arb(2) ** 1100, flint.arb(2) ** 1101
 """What stands for infinity: all numbers between these."""
 
@@ -131,36 +131,6 @@ def finite_or_0(x: float) -> float:
     return x if np.isfinite(x) else 0.0
 
 
-def ends_of(found: Any, count: int, form: Format) -> tuple[list[float], list[float]]:
-    """Both ends of each ball, rounded to the format; NaN and 0 where there are none."""
-    if not isinstance(found, Ball):
-        plain = rounded_to(np.broadcast_to(np.asarray(found, dtype=float), (count,)), form)
-        return list(plain), list(plain)
-    balls = np.broadcast_to(found.balls, (count,))
-    return [_end(ball, form, "lower") for ball in balls], [_end(ball, form, "upper") for ball in balls]
-
-
-def _end(ball: Any, form: Format, side: str) -> float:
-    if ball.is_nan() or not ball.is_finite():
-        return float("nan")
-    end = getattr(ball, side)()
-    if abs(end) > flint.arb(form.largest) * 2:
-        return float("inf") if end > 0 else float("-inf")
-    if abs(end) < flint.arb(form.smallest) / 2:
-        return 0.0
-    if form.precision == FORMATS["float64"].precision:
-        return float(end)
-    return float(rounded_to(np.asarray(_nudged(end, side)), form))
-
-
-def _nudged(end: Any, side: str) -> float:
-    """A float64 on the far side of the end."""
-    x = float(end)
-    if flint.arb(x) == end:
-        return x
-    return float(np.nextafter(x, np.inf if side == "upper" else -np.inf))
-
-
 def _by_balls(made: Truth, formula: Formula, points: Any, targets: Any, form: Format, exact: bool) -> None:
     """Point by point, at one precision after the other."""
     told = ~np.isnan(points).reshape(len(points), -1).any(axis=1)
@@ -172,26 +142,8 @@ def _by_balls(made: Truth, formula: Formula, points: Any, targets: Any, form: Fo
             found = formula(*operands(points[open], targets, open, balled, exact))
             balls = found.balls if isinstance(found, Ball) else Ball.exact(found).balls
             balls = np.broadcast_to(balls, (len(open), *made.high.shape[1:]))
-            read = READ(balls, form)
-        high, low, nearest, known = (np.asarray(part, dtype=np.float64) for part in read)
+            high, low, nearest, known = read(balls, form)
         fresh = np.zeros(made.known.shape, dtype=bool)
         fresh[open] = (known > 0) & (made.known[open] == 0)
         new = (known > 0) & (made.known[open] == 0)
         made.high[fresh], made.low[fresh], made.nearest[fresh], made.known[fresh] = high[new], low[new], nearest[new], 2
-
-
-def _read(ball: Any, form: Format) -> tuple[float, float, float, int]:
-    """high, low, nearest, and 1 if the ball is narrow enough."""
-    if not ball.is_finite():
-        return 0.0, 0.0, float("nan"), 0
-    lower, upper = _end(ball, form, "lower"), _end(ball, form, "upper")
-    narrow = ball.rad() == 0 or ball.rel_accuracy_bits() >= ENOUGH
-    if lower != upper and not narrow:
-        return 0.0, 0.0, float("nan"), 0
-    if not np.isfinite(upper if lower == upper else float(ball.mid())):
-        return 0.0, 0.0, upper, 1
-    high = float(ball.mid())
-    return high, float((ball - flint.arb(high)).mid()), lower if lower == upper else high, 1
-
-
-READ = np.frompyfunc(_read, 2, 4)

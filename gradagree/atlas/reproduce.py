@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from gradagree.atlas.finding import Finding
+from gradagree.atlas.finding import Finding, copies
 from gradagree.atlas.formulas import is_rows
 from gradagree.atlas.inlined import inlined, runs
+from gradagree.atlas.shown import place_of
 from gradagree.reference import Activation, ErrorFunction
 
 __all__ = ["reproducer"]
 
-COPIES = 64
 SHORT = 12
 IMPORTS = {
     "torch": "import torch", "jax": "import jax\njax.config.update('jax_enable_x64', True)",
@@ -58,10 +58,10 @@ def reproducer(finding: Finding, function: Activation | ErrorFunction) -> str:
     """The program."""
     example = finding.example
     lines = [IMPORTS[finding.framework], inlined(function, finding.framework)]
-    lines += operands(finding, function)
     if "window" in example:
         lines += moved(finding, function)
     else:
+        lines += operands(finding, function, copies(example["input"]))
         lines += asked(finding, function, example["mode"], "given")
         if "other_mode" in example:
             lines += asked(finding, function, example["other_mode"], "other")
@@ -79,21 +79,21 @@ def listed(numbers: Any) -> str:
     return "(" + " + ".join(f"[{number(x)}] * {count}" for x, count in runs(numbers)) + ")"
 
 
-def operands(finding: Finding, function: Any) -> list[str]:
-    """x, t and the direction, in copies."""
+def operands(finding: Finding, function: Any, times: int) -> list[str]:
+    """x, t and the direction, in so many copies."""
     example, in_torch = finding.example, finding.framework == "torch"
     row = listed(example["input"])
     flat = isinstance(function, Activation) and not is_rows(function)
-    values = f"{row} * {COPIES}" if flat else f"[{row}] * {COPIES}"
+    values = f"{row} * {times}" if flat else f"[{row}] * {times}"
     make = "torch.tensor({}, dtype=torch.{})" if in_torch else "jax.numpy.array({}, dtype={!r})"
     lines = [f"x = {make.format(values, example['dtype'])}" + ".requires_grad_()" * in_torch]
     if example["target"] is None:
         lines.append("t = ()")
     elif getattr(function, "targets", "") == "classes":
         right = int(example["target"][0])
-        lines.append(f"t = ({make.format(f'[{right}] * {COPIES}', 'int64')},)")
+        lines.append(f"t = ({make.format(f'[{right}] * {times}', 'int64')},)")
     else:
-        rows = make.format(f"[{listed(example['target'])}] * {COPIES}", example["dtype"])
+        rows = make.format(f"[{listed(example['target'])}] * {times}", example["dtype"])
         lines.append(f"t = ({rows},)")
     return lines
 
@@ -148,15 +148,13 @@ def tangents(text: str, along: int | None, k: str, in_torch: bool) -> list[str]:
 
 
 def moved(finding: Finding, function: Any) -> list[str]:
-    """The answer in the window, and among many."""
-    example = finding.example
-    entry, _, length = (int(x) if x.isdigit() else x for x in example["window"].removeprefix("entry ").split(" "))
-    first = asked(finding, function, example["mode"], "other")
-    cut = [f"x = x[:{length}].detach().clone()" + ".requires_grad_()" * (finding.framework == "torch")]
-    cut += [f"t = tuple(one[:{length}] for one in t)"]
-    again = asked(finding, function, example["mode"], "given")
-    again[-1] = again[-1].replace("found[0]", f"found[{entry}]", 1)
-    return [*first, *cut, *again]
+    """The answers at both places."""
+    lines: list[str] = []
+    for name, at in (("other", "beside"), ("given", "window")):
+        entry, length = place_of(finding.example[at])
+        lines += [*operands(finding, function, length), *asked(finding, function, finding.example["mode"], name)]
+        lines[-1] = lines[-1].replace("found[0]", f"found[{entry}]", 1)
+    return lines
 
 
 def compared(finding: Finding) -> list[str]:
@@ -164,8 +162,8 @@ def compared(finding: Finding) -> list[str]:
     example = finding.example
     given, true = example["given"], example["true"]
     if "window" in example:
-        return [f"print('entry', {example['window'][6:]!r}, 'gives', given, 'and among {COPIES} it is', other)",
-                "assert given != other"]  # fmt: skip
+        return [f"print({example['window']!r}, given, {example['beside']!r}, other)",
+                "assert given != other and (given == given or other == other)"]  # fmt: skip
     if "other_mode" in example:
         told = f"print({example['mode']!r}, given, {example['other_mode']!r}, other, 'true', {number(true)})"
         numbers = [x for x in (given, example["other_given"]) if not isinstance(x, str)]

@@ -12,7 +12,7 @@ from gradagree.drawing import Source
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.samples import allowed_width
 
-__all__ = ["WIDE", "rows", "wide", "width_of"]
+__all__ = ["LOGITS", "WIDER", "WIDEST", "rows", "wide", "width_of"]
 
 SHAPES: dict[int, tuple[tuple[float, ...], ...]] = {
     2: ((1, 1), (1, 0), (0, 1), (1, -1), (1, 0.5), (-1, -1), (1, 1.0009765625), (0, 0), (-1, 0)),
@@ -41,7 +41,7 @@ def rows(function: Activation | ErrorFunction, dtype: str, density: int) -> tupl
     if function.domain == "positive":
         x = x[(x > 0).all(axis=1)]
     x = x[np.isfinite(x).all(axis=1)]
-    return met(function, x, n)
+    return met(function, np.concatenate([x, masked(x, n)]) if function.name in LOGITS else x, n)
 
 
 def sizes(form: Format, density: int) -> np.ndarray:
@@ -76,20 +76,28 @@ def drawn(function: Activation | ErrorFunction, n: int, form: Format) -> np.ndar
     return np.abs(rows) if function.domain == "positive" else rows
 
 
-WIDE = 1027
+WIDER, WIDEST = 1027, 65_539
+"""Entries of wide rows; float16 has no number as large as the second, which sums of ones reach."""
 PAIRED = ("multiclass_perceptron", "multiclass_hinge", "multilabel_margin", "multiclass_sparsemax")
 """Functions of all pairs of entries; wide rows would take too long to prove."""
-HEADS = ((0.0, 0.0), (1.0, 1.0), (100.0, 100.0), (1.0, 0.0), (10.0, 0.0), (20.0, 0.0), (1000.0, 0.0), (-1000.0, 0.0),
-         (30000.0, 0.0), (0.0, 16.0), (256.0, 256.0))  # fmt: skip
+SMOOTH = ("layer_norm", "rms_norm", "standardize", "logmeanexp", "softmin")
+"""With the functions of logits, those without kinks: on the widest rows no sides are looked at."""
+HEADS = {
+    WIDER: ((0.0, 0.0), (1.0, 1.0), (100.0, 100.0), (1.0, 0.0), (10.0, 0.0), (20.0, 0.0), (1000.0, 0.0), (-1000.0, 0.0),
+            (30000.0, 0.0), (0.0, 16.0), (256.0, 256.0)),
+    WIDEST: ((1.0, 1.0), (16.0, 0.0)),
+}  # fmt: skip
 """Of wide rows: the first entry, and all the others."""
 
 
-def wide(function: Activation | ErrorFunction) -> tuple[np.ndarray, np.ndarray | None] | None:
-    """Very wide rows, and their targets; None for functions that have none."""
-    n = next((m for m in range(WIDE, WIDE + 6) if function.width(m) is not None), None)
+def wide(function: Activation | ErrorFunction, least: int = WIDER) -> tuple[np.ndarray, np.ndarray | None] | None:
+    """Rows of so many entries or some more, and their targets; None for functions that have none."""
+    n = next((m for m in range(least, least + 6) if function.width(m) is not None), None)
     if n is None or function.name in PAIRED or function.domain != "real":
         return None
-    found = np.array([[a] + [b] * (n - 1) for a, b in HEADS])
+    if least == WIDEST and function.name not in (*LOGITS, *SMOOTH):
+        return None
+    found = np.array([[a] + [b] * (n - 1) for a, b in HEADS[least]])
     if isinstance(function, Activation):
         return found, None
     if function.targets == "classes":
@@ -97,6 +105,11 @@ def wide(function: Activation | ErrorFunction) -> tuple[np.ndarray, np.ndarray |
     width = function.width(n) or 0
     first = np.broadcast_to(np.arange(width) == 0, (len(found), width)) * 1.0
     return found, (2 * first - 1 if function.targets == "signs" else first)
+
+
+LOGITS = ("softmax", "log_softmax", "logsumexp", "gumbel_softmax", "cross_entropy", "soft_cross_entropy",
+          "poly_cross_entropy", "kl_div", "kl_div_of_logs", "nll")  # fmt: skip
+"""Functions of logits, which may be masked by -infinity."""
 
 
 def masked(x: np.ndarray, n: int) -> np.ndarray:

@@ -9,22 +9,32 @@ import flint
 import numpy as np
 
 from gradagree.arithmetics.ball import Ball, precision
-from gradagree.arithmetics.model import Format
+from gradagree.arithmetics.model import FORMATS, Format
 from gradagree.atlas.numbers import rounded_to, ulp
 from gradagree.atlas.proved import Formula
 
-__all__ = ["BITS", "FEW_BITS", "limits", "middles", "moved_by", "sides", "steps_of"]
+__all__ = ["FEW_BITS", "bits", "limits", "middles", "moved_by", "sides", "steps_of"]
 
-FEW_BITS, BITS = 320, 3072
+FEW_BITS = 320
 ALL_ENTRIES = 16
 """Of longer rows only the first two entries and the last are moved alone."""
-CLOSE, CLOSEST = -128, -1400
-"""A side is looked at from 2^-128 of the input's size away (of 1, if it is larger), from 2^-1400 at zero."""
+CLOSE = -128
+"""A side is looked at from 2^-128 of the input's size away (of 1, if it is larger); for zero, see `closest`."""
+
+
+def closest(form: Format) -> int:
+    """A side of zero is looked at from so near, as a power of 2: the square is far below the smallest number."""
+    return -1400 if form.precision == FORMATS["float64"].precision else -400
+
+
+def bits(form: Format) -> int:
+    """The precision that tells such a side from the point, beside ordinary numbers."""
+    return -2 * closest(form) + FEW_BITS
 
 
 def limits(formula: Formula, points: np.ndarray, targets: Any, form: Format) -> tuple[np.ndarray, np.ndarray]:
     """The lowest and the highest of what is true on all sides of each point; NaN where a side has no finite answer."""
-    with precision(BITS), np.errstate(all="ignore"):
+    with precision(bits(form)), np.errstate(all="ignore"):
         found = [middles(formula, side, targets) for side in sides(points, form, ())]
         low, high = np.minimum.reduce(found), np.maximum.reduce(found)
     finite = np.isfinite(low) & np.isfinite(high) & (np.maximum(np.abs(low), np.abs(high)) <= form.largest)
@@ -39,7 +49,7 @@ def steps_of(points: np.ndarray, form: Format, kinks: Sequence[float]) -> np.nda
             continue
         near |= np.abs(points - kink) <= ulp(np.asarray(float(kink)), form)
     _, exponent = np.frexp(points)
-    powers = np.where(points == 0, CLOSEST, np.minimum(exponent, 0) + CLOSE)
+    powers = np.where(points == 0, closest(form), np.minimum(exponent, 0) + CLOSE)
     small = np.array([flint.arb(2) ** int(e) for e in powers.ravel()], dtype=object)
     wide = np.array([flint.arb(float(2 * s)) for s in ulp(points, form).ravel()], dtype=object)
     return np.asarray(np.where(near.ravel(), wide, small).reshape(points.shape))

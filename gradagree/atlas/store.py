@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from gradagree.arithmetics.model import FORMATS
-from gradagree.atlas import formulas, numbers, proved, sides
+from gradagree.atlas import ends, formulas, numbers, proved, sides
 from gradagree.atlas.proved import Truth, prove
 from gradagree.atlas.sides import limits
 from gradagree.atlas.subject import Subject
@@ -104,5 +104,5 @@ def ours() -> str:
     here = Path(proved.__file__).parents[1] / "arithmetics"
     texts = [path.read_text(encoding="utf-8") for path in sorted(here.glob("*.py"))]
     return "".join(
-        [flint.__version__, *texts, *(inspect.getsource(module) for module in (proved, formulas, numbers, sides))]
+        [flint.__version__, *texts, *(inspect.getsource(module) for module in (proved, ends, formulas, numbers, sides))]
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,12 @@ from gradagree.atlas.legit import Sides, simplest
 from gradagree.atlas.messages import Question
 from gradagree.atlas.numbers import rounded_to
 from gradagree.atlas.points import numbers, pairs
-from gradagree.atlas.rows import WIDE, rows, wide
+from gradagree.atlas.rows import LOGITS, WIDER, WIDEST, rows, wide
 from gradagree.reference import Activation, ErrorFunction
 
-__all__ = ["Subject"]
+__all__ = ["WIDEST_ROWS", "Subject"]
+
+WIDEST_ROWS = "widest rows"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,14 +50,21 @@ class Subject:
         return cls(function, dtype, x, targets, tuple(range(m)), tuple(range(n)))
 
     @classmethod
-    def wide(cls, function: Activation | ErrorFunction, dtype: str) -> Subject | None:
-        """The function at very wide rows, of whose Jacobians one row and of whose Hessians one column is looked at."""
-        made = wide(function) if is_rows(function) else None
-        return None if made is None else cls(function, dtype, *made, (0,), (0,))
+    def wide(cls, function: Activation | ErrorFunction, dtype: str) -> Iterator[Subject]:
+        """The function at wide rows, of whose Jacobians one row and of whose Hessians one column is looked at."""
+        for least in (WIDER, WIDEST) if FORMATS[dtype].largest < WIDEST else (WIDER,):
+            made = wide(function, least) if is_rows(function) else None
+            if made is not None:
+                yield cls(function, dtype, *made, (0,), (0,))
 
     @property
     def is_wide(self) -> bool:
-        return self.points.ndim == 2 and self.points.shape[1] >= WIDE
+        return self.points.ndim == 2 and self.points.shape[1] >= WIDER
+
+    @property
+    def inputs(self) -> str:
+        """Which inputs these are, where they are not the usual ones."""
+        return (WIDEST_ROWS if self.points.shape[1] >= WIDEST else "wide rows") if self.is_wide else ""
 
     @property
     def kind(self) -> str:
@@ -69,6 +78,11 @@ class Subject:
     @property
     def constants(self) -> tuple[np.ndarray, ...]:
         return () if self.targets is None else (self.targets,)
+
+    @property
+    def masks(self) -> bool:
+        """Whether an output of -infinity is one that does not count; such functions are smooth."""
+        return self.function.name in LOGITS
 
     @property
     def differences(self) -> np.ndarray | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,8 @@ from gradagree.atlas.formulas import QUANTITIES
 from gradagree.atlas.hitting import Hit, differing, hits
 from gradagree.atlas.joining import joined
 from gradagree.atlas.looking import Look, Row, looked, row
-from gradagree.atlas.messages import Failure, Hello
-from gradagree.atlas.moves import Moves, moves_judged, moves_of, speaks
+from gradagree.atlas.messages import Failure, Hello, Question
+from gradagree.atlas.moves import Asked, Moves, moves_judged, moves_of, speaks
 from gradagree.atlas.profiles import Survey
 from gradagree.atlas.store import truth_of
 from gradagree.atlas.subject import Subject
@@ -31,9 +32,6 @@ PROCESSES = {"jax": 2}
 """It compiles for longer than the others compute."""
 AHEAD = 6
 """Subjects that are asked before the first of them is judged."""
-
-Asked = dict[tuple[str, str, str], "Future[Any] | None"]
-"""By library, quantity and mode; None is not asked."""
 
 
 @dataclass
@@ -72,17 +70,24 @@ def surveyed(
             for quantity in QUANTITIES:
                 seen += judged(subject, quantity, asked, moves, found)
         progress("the findings")
-        ask = (lambda name, question: processes[name][0].ask(question).result()) if plan.profile.thorough else None
+        turns = cycle(range(max(PROCESSES.values())))
+        ask = (
+            (lambda name, question: in_turn(processes[name], next(turns), question)) if plan.profile.thorough else None
+        )
         found.findings, found.unshown = joined(seen, found.versions, ask)
     return found
+
+
+def in_turn(processes: Sequence[AskedProcess], turn: int, question: Question) -> Future[Any]:
+    return processes[turn % len(processes)].ask(question)
 
 
 def subjects(plan: Survey) -> Iterator[Subject]:
     for function in plan.functions:
         for dtype in plan.dtypes:
             yield Subject.of(function, dtype, plan.density(dtype))
-            if plan.profile.thorough and str(function) == function.name and (wide := Subject.wide(function, dtype)):
-                yield wide
+            if plan.profile.thorough and str(function) == function.name:
+                yield from Subject.wide(function, dtype)
 
 
 def ahead(
@@ -90,8 +95,7 @@ def ahead(
 ) -> Iterator[tuple[Subject, Asked, Moves]]:
     """Each subject with its answers to come; some of them are asked before they are needed."""
     waiting: deque[tuple[Subject, Asked, Moves]] = deque()
-    for subject in subjects(plan):
-        turn = plan.functions.index(subject.function)
+    for turn, subject in enumerate(subjects(plan)):
         theirs = {name: some[turn % len(some)] for name, some in processes.items()}
         waiting.append((subject, asked_of(subject, plan, theirs, here), moves_of(subject, plan, theirs, here)))
         if len(waiting) > AHEAD:
@@ -131,7 +135,7 @@ def judged(subject: Subject, quantity: str, asked: Asked, moves: Moves, found: S
     for theirs in looks.values():
         seen += differing(theirs)
         found.curves += curve(theirs[0])
-    return seen + moves_judged(subject, quantity, moves)
+    return seen + moves_judged(subject, quantity, truth, asked, moves)
 
 
 def looked_again(before: Sequence[Look], mode: str, answer: np.ndarray) -> Look | None:
@@ -145,5 +149,5 @@ def looked_again(before: Sequence[Look], mode: str, answer: np.ndarray) -> Look 
 def failed(subject: Subject, quantity: str, library: str, mode: str, answer: Failure, version: str) -> Row:
     return Row(
         function=str(subject.function), framework=library, version=version, mode=mode, dtype=subject.dtype,
-        quantity=quantity, status=answer.word, reason=answer.reason, inputs="wide rows" if subject.is_wide else "",
+        quantity=quantity, status=answer.word, reason=answer.reason, inputs=subject.inputs,
     )  # fmt: skip

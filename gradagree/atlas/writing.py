@@ -11,11 +11,13 @@ import msgspec
 
 from gradagree.atlas.conventions import gathered
 from gradagree.atlas.finding import Finding
+from gradagree.atlas.inlined import runs
 from gradagree.atlas.listing import listing
 from gradagree.atlas.paging import function_page, overview
 from gradagree.atlas.profiles import Survey
 from gradagree.atlas.reproduce import reproducer
 from gradagree.atlas.surveying import Surveyed
+from gradagree.atlas.trying import shows
 from gradagree.journal import make_folder, unwritable, write_text
 from gradagree.reference import Activation, ErrorFunction
 
@@ -23,6 +25,8 @@ __all__ = ["prepared", "with_reproducers", "written"]
 
 ROWS, FINDINGS, META, INDEX = "atlas.jsonl", "findings.json", "survey.json", "index.html"
 LISTING = "findings.md"
+LONG = 16
+"""Entries."""
 
 
 def prepared(folder: Path) -> Path:
@@ -37,8 +41,8 @@ def prepared(folder: Path) -> Path:
     return folder
 
 
-def with_reproducers(found: Surveyed) -> None:
-    """Give each finding its program."""
+def with_reproducers(found: Surveyed, tried: bool = False) -> None:
+    """Give each finding its program; if they are tried, those that do not show theirs are left out."""
     made: list[Finding] = []
     for finding in found.findings:
         text = finding.example["function"]
@@ -49,6 +53,9 @@ def with_reproducers(found: Surveyed) -> None:
             program = f"# {text} has no source to show: {wrong}\n"
         made.append(msgspec.structs.replace(finding, reproducer=program))
     found.findings = made
+    if tried:
+        found.findings = [one for one, shown in zip(made, shows(made), strict=True) if shown]
+        found.unshown += len(made) - len(found.findings)
 
 
 def written(found: Surveyed, plan: Survey, profile: str, folder: Path, command: str) -> Path:
@@ -64,7 +71,7 @@ def written(found: Surveyed, plan: Survey, profile: str, folder: Path, command: 
         make_folder(folder / "functions")
         with (folder / ROWS).open("wb") as file:
             file.writelines(encode(lean(row)) + b"\n" for row in found.rows)
-        (folder / FINDINGS).write_bytes(b"[\n" + b",\n".join(encode(one) for one in found.findings) + b"\n]\n")
+        (folder / FINDINGS).write_bytes(b"[\n" + b",\n".join(encode(short(one)) for one in found.findings) + b"\n]\n")
         (folder / META).write_bytes(msgspec.json.format(encode(about), indent=1) + b"\n")
     except OSError as wrong:
         raise unwritable(folder, wrong) from None
@@ -80,6 +87,13 @@ def lean(row: Any) -> dict[str, Any]:
     told = msgspec.to_builtins(row)
     del told["version"]
     return {key: value for key, value in told.items() if value not in ("", [], {}) or key in ("function", "mode")}
+
+
+def short(finding: Finding) -> Finding:
+    """With long rows as pairs: a number, and how often it follows upon itself."""
+    example = finding.example
+    long = {key: runs(row) for key in ("input", "target") if len(row := example[key] or ()) > LONG}
+    return msgspec.structs.replace(finding, example={**example, **long}) if long else finding
 
 
 def page(name: str, found: Surveyed, about: dict[str, Any]) -> str:

@@ -10,13 +10,14 @@ import pytest
 from gradagree.arithmetics.model import FORMATS
 from gradagree.atlas.classes import CLASSES, Code
 from gradagree.atlas.hitting import differing, hits
-from gradagree.atlas.looking import looked, row
+from gradagree.atlas.legit import around
+from gradagree.atlas.looking import looked, nearby, row
 from gradagree.atlas.measure import FEW, measured, windowed, windowed_signs
 from gradagree.atlas.numbers import ulp
-from gradagree.atlas.proved import Truth
+from gradagree.atlas.proved import Truth, prove_at
 from gradagree.atlas.store import truth_of
 from gradagree.atlas.subject import Subject
-from gradagree.reference import Activation
+from gradagree.reference import Activation, ErrorFunction
 
 FORM = FORMATS["float32"]
 
@@ -50,6 +51,22 @@ def test_that_infinite_and_missing_inputs_have_classes_of_their_own() -> None:
     assert code(0.5, 0.0, point=math.nan) == Code.NAN_LOST
     assert code(math.nan, 0.0, point=2.0**-130) == Code.RIGHT
     assert code(math.nan, 0.0, point=2.0**-16, dtype="float16") == Code.NONFINITE
+
+
+MASKED = [
+    ((-math.inf, 0.0, 1.0), True, Code.MASK), ((-math.inf, 0.0, 1.0), False, Code.INFINITY),
+    ((math.inf, 0.0, 1.0), True, Code.INFINITY), ((-math.inf, -math.inf, -math.inf), True, Code.INFINITY),
+    ((-math.inf, math.nan, 1.0), True, Code.INFINITY), ((-1.0, 0.0, 1.0), True, Code.NONFINITE),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("row", "masks", "expected"), MASKED)
+def test_that_nan_at_a_mask_of_logits_is_a_class_of_its_own(
+    row: tuple[float, ...], masks: bool, expected: Code
+) -> None:
+    found = measured(np.array([math.nan]), truth(1.0), np.array([row]), "float32", masks=masks)
+    assert found.codes.tolist() == [expected]
+    assert not measured(np.array([1.0]), truth(1.0), np.array([row]), "float32", masks=masks).codes.any()
 
 
 def test_that_nothing_is_said_where_nothing_is_proved() -> None:
@@ -114,6 +131,33 @@ def test_that_at_a_jump_of_the_second_derivative_both_sides_are_right() -> None:
         given = np.where(elu.points == 0, number, true.high)
         found = looked(elu, "second", "jax", "jit", given, true)
         assert set(found.found.codes[elu.points == 0].tolist()) == {expected}
+
+
+TIES = [((0.0, 0.0, 2.0**-376), (-1.0, 0.5, 0.5)), ((2.0**560, 2.0**560, 0.0), (-0.5, 0.5, 0.0))]
+
+
+@pytest.mark.parametrize(("row", "answer"), TIES)
+def test_that_a_tie_within_a_few_units_is_an_ill_conditioned_input_although_a_side_has_no_answer(
+    row: tuple[float, ...], answer: tuple[float, ...]
+) -> None:
+    x, t = np.array([row]), np.array([0])
+    subject = Subject(ErrorFunction.named("multiclass_hinge"), "float64", x, t, (0,), (0, 1, 2))
+    true = prove_at(subject.formula("slope"), x, t, "float64", exact=True)
+    codes = looked(subject, "slope", "jax", "jit", np.array(answer), true).found.codes
+    assert set(codes[codes != 0].tolist()) == {Code.CANCELLED}
+    far = looked(subject, "slope", "jax", "jit", np.array(answer) + 3.0, true).found.codes
+    assert (far > Code.CANCELLED).all()
+
+
+def test_that_what_float64_says_of_wide_rows_nearby_lies_within_what_balls_say() -> None:
+    for name, x in (("softmax", (2.0, 0.0, 1.0)), ("layer_norm", (1.0, 3.0, 2.0))):
+        subject = Subject(Activation.named(name), "float32", np.array([x]), None, (0, 1, 2), (0, 1, 2))
+        balls = around(subject.formula("slope"), subject.points, None, FORM, 0.0)
+        (low, high), (lowest, highest) = nearby(subject, "slope"), balls
+        slack = FORM.u * (highest - lowest).max()
+        assert (low < high).all()
+        assert (lowest - slack <= low).all()
+        assert (high <= highest + slack).all()
 
 
 def test_that_modes_that_differ_at_a_kink_are_a_hit_although_both_are_right() -> None:

@@ -13,6 +13,7 @@ from gradagree.atlas.legit import simplest
 from gradagree.atlas.numbers import rounded_to, ulp
 from gradagree.atlas.points import neighbours, next_to, numbers, pairs, thresholds
 from gradagree.atlas.rows import rows
+from gradagree.atlas.subject import Subject
 from gradagree.reference import Activation, ErrorFunction
 
 HALVES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
@@ -83,6 +84,28 @@ def test_that_rows_hold_ties_masks_and_one_huge_entry(dtype: str) -> None:
     assert ((finite == finite[:, :1]).all(axis=1) & (finite[:, 0] != 0)).any()
     assert (np.abs(finite) == FORMATS[dtype].largest).any()
     assert (finite == 0).all(axis=1).any()
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "soft_cross_entropy"])
+def test_that_logits_of_error_functions_are_masked_and_other_outputs_are_not(name: str) -> None:
+    found, targets = rows(ErrorFunction.named(name), "float32", 8)
+    assert targets is not None
+    masked = np.isneginf(found).any(axis=1)
+    assert masked.any()
+    assert np.isfinite(found[masked]).any(axis=1).all()
+    assert len(targets) == len(found)
+    other, _ = rows(ErrorFunction.named("cosine_distance"), "float32", 8)
+    assert np.isfinite(other).all()
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_that_the_widest_rows_have_more_entries_than_the_dtype_can_count(dtype: str) -> None:
+    widths = [subject.points.shape[1] for subject in Subject.wide(Activation.named("softmax"), dtype)]
+    assert (max(widths) > FORMATS[dtype].largest) == (dtype == "float16")
+    assert min(widths) == 1027
+    labels = [subject.inputs for subject in Subject.wide(Activation.named("softmax"), dtype)]
+    assert len(set(labels)) == len(labels)
+    assert not list(Subject.wide(Activation.named("tanh"), dtype))
 
 
 def test_that_every_row_meets_every_class() -> None:

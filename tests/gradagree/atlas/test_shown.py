@@ -1,0 +1,88 @@
+"""What depends on a vector's length is shown by copies of one input, or it is not told."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from gradagree.atlas.classes import Code
+from gradagree.atlas.hitting import Hit
+from gradagree.atlas.places import chosen, moved, windows
+from gradagree.atlas.shown import in_lengths, place_of, shape_example
+from gradagree.atlas.store import truth_of
+from gradagree.atlas.subject import Subject
+from gradagree.reference import Activation
+
+
+@pytest.fixture(autouse=True)
+def _no_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADAGREE_CACHE", "off")
+
+
+ELU = Subject.of(Activation.named("elu"), "float32", 8)
+
+
+def hit_of(answer: Callable[[np.ndarray, int], np.ndarray]) -> list[Hit]:
+    """The hits of a framework that answers (points, length of the vector) so."""
+    some = ELU.at(chosen(ELU))
+    asked = windows(len(some.points), 2)
+    whole = answer(some.points, len(ELU.points))
+    parts = np.concatenate([answer(some.points[a:b], b - a) for a, b in asked])
+    return list(moved(some, "value", "torch", "eager", whole, parts, asked, truth_of(some, "value")))
+
+
+def tail(x: np.ndarray, n: int) -> np.ndarray:
+    """The last n % 8 entries are doubled, and NaN is a number there."""
+    last = np.arange(len(x)) >= n - n % 8
+    return np.where(last, np.where(np.isnan(x), 1.0, 2 * x), x)
+
+
+def test_that_an_answer_that_does_not_depend_on_the_length_is_no_hit() -> None:
+    assert hit_of(lambda x, n: x * 2) == []
+
+
+def test_that_nan_in_a_tail_is_a_hit_beside_that_of_numbers() -> None:
+    found = {hit.region: hit for hit in hit_of(tail)}
+    assert set(found) == {"ordinary", "nan"}
+    assert all(hit.code == Code.SHAPE for hit in found.values())
+    assert np.isnan(found["nan"].subject.points).all()
+    assert math.isnan(found["nan"].true)
+    only = hit_of(lambda x, n: np.where(np.isnan(x), np.where(n < 8, 1.0, x), x))
+    assert [hit.region for hit in only] == ["nan"]
+
+
+def test_that_kinks_zeros_and_nan_are_among_the_points_that_are_moved() -> None:
+    x = ELU.points[chosen(ELU)]
+    assert np.isnan(x).any()
+    assert (x == 0).sum() == 2
+    assert len(x) == len(np.unique(x)) + 1
+
+
+def test_that_two_entries_of_copies_that_differ_are_the_example() -> None:
+    (hit, *_) = hit_of(tail)
+    question = in_lengths(hit)
+    assert question.windows is not None
+    assert len(np.unique(question.points)) == 1
+    answer = np.concatenate([tail(question.points[a:b], b - a) for a, b in question.windows])
+    example = shape_example(hit, [answer])
+    assert example is not None
+    for name, given in (("window", "given"), ("beside", "other_given")):
+        entry, length = place_of(example[name])
+        x = np.full(length, example["input"][0])
+        assert tail(x, length)[entry] == example[given]
+    assert example["given"] != example["other_given"]
+
+
+def test_that_copies_that_all_have_one_answer_show_nothing() -> None:
+    (hit, *_) = hit_of(tail)
+    question = in_lengths(hit)
+    assert question.windows is not None
+    count = sum(b - a for a, b in question.windows)
+    assert shape_example(hit, [np.ones(count)]) is None
+    assert shape_example(hit, [np.full(count, np.nan)]) is None
+    assert shape_example(hit, ["no array"]) is None
+    assert shape_example(dataclasses.replace(hit, beside=2.0), []) is not None

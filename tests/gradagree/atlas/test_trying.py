@@ -1,0 +1,56 @@
+"""Programs are run, and only those that come to their end have shown what they assert."""
+
+from __future__ import annotations
+
+import pytest
+
+from gradagree.atlas import trying
+from gradagree.atlas.finding import Finding
+from gradagree.atlas.surveying import Surveyed
+from gradagree.atlas.trying import shows
+
+RIGHT, WRONG = "assert 1 + 1 == 2", "assert 1 + 1 == 3"
+ENDINGS = {
+    "raises": "raise ValueError(3)", "dies": "import os\nos._exit(3)", "is no program": "def (",
+    "leaves": "raise SystemExit(0)", "lies": "print('shown')\nassert False",
+}  # fmt: skip
+
+
+def finding(program: str, framework: str = "torch") -> Finding:
+    return Finding(
+        framework=framework, version="1", function="relu", variants=[], calls="", own=True, quantity="slope",
+        kind="wrong sign", severity="high", region="ordinary", modes=[], dtypes=["float32"], ranges={}, count=1,
+        example={"function": "relu"}, reproducer=program,
+    )  # fmt: skip
+
+
+def test_that_programs_of_several_frameworks_are_told_apart() -> None:
+    some = [finding(RIGHT), finding(WRONG, "jax"), finding(RIGHT, "jax"), finding(WRONG), finding(RIGHT)]
+    assert shows(some) == [True, False, True, False, True]
+    assert shows([]) == []
+
+
+def test_that_what_does_not_come_to_its_end_shows_nothing_and_the_next_one_goes_on() -> None:
+    some = [finding(program) for ending in ENDINGS.values() for program in (ending, RIGHT)]
+    assert shows(some) == [False, True] * len(ENDINGS)
+
+
+def test_that_a_program_that_takes_too_long_shows_nothing_and_takes_nothing_from_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trying, "LIMIT", 3.0)
+    assert shows([finding(RIGHT), finding("import time\ntime.sleep(3600)"), finding(RIGHT)]) == [True, False, True]
+
+
+def test_that_a_finding_that_its_program_does_not_show_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gradagree.atlas import writing
+
+    programs = iter([RIGHT, WRONG])
+    monkeypatch.setattr(writing, "reproducer", lambda *_: next(programs))
+    found = Surveyed(findings=[finding(""), finding("")])
+    writing.with_reproducers(found, tried=True)
+    assert [one.reproducer for one in found.findings] == [RIGHT]
+    assert found.unshown == 1
+    programs = iter([RIGHT, WRONG])
+    writing.with_reproducers(both := Surveyed(findings=[finding(""), finding("")]))
+    assert len(both.findings) == 2
