@@ -30,7 +30,7 @@ np.linalg.norm(x, axis=0)  np.linalg.norm(x, 1, axis=-1)  np.linalg.norm(x, 2, a
 np.linalg.norm(x, np.inf, axis=0)  np.linalg.norm(x, -np.inf, axis=-1)  np.linalg.norm(x[0, 0], 1)
 np.average(x)  np.average(x, 1)  np.average(x, 1, [1.0, 3.0])  np.average(x, weights=y**2, axis=2, keepdims=True)
 np.round(x, 1)  np.around(x)  np.rint(x)  np.floor(x)  np.ceil(x)  np.trunc(x)  np.sinc(x)  np.nan_to_num(x)
-np.clip(x, -1, 1)  np.clip(x, None, 2.0)  np.clip(x, a_min=0.0, a_max=None)  np.clip(x, y, y + 1)  x.clip(-0.5)
+np.clip(x, -1, 1)  np.clip(x, None, 2.0)  np.clip(x, a_min=0.0, a_max=None)  np.clip(x, y, y + 1)  x.clip(-0.5, None)
 np.select([x > 1, x > 0], [x, -x], 7.0)  np.select([y > 1, y > 0], [x, 2 * x])  np.where(x > y, x, 0.5)
 np.piecewise(x, [x < 0, x > 1], [np.square, 3.0, np.exp])  np.piecewise(x, [y < 0, y < 2], [np.cos, 2.0])
 np.piecewise(x, [x < 0], [lambda x, k: k * x, lambda x, k: k - x], 3.0)  np.piecewise(x[0, 0], x[0, 0] < 0, [1.0, 2.0])
