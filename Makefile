@@ -33,8 +33,6 @@ report-survey: .venv/ready  ## every function alone, and what frameworks answer 
 	$(BIN)/gradagree survey --profile ci --out reports/survey
 	gzip --force --best --no-name reports/survey/atlas.jsonl reports/survey/findings.json
 	$(BIN)/gradagree survey --kinks --out docs || [ $$? -eq 1 ]
-	$(BIN)/gradagree survey --profile ci --out reports/survey
-	gzip -9nf reports/survey/atlas.jsonl reports/survey/findings.json
 
 report-detection: .venv/benchmarks  ## which planted faults are found; FLAGS=--quick for a first look
 	$(BIN)/python -m benchmarks.detection $(FLAGS)
