@@ -129,7 +129,7 @@ class BoxCheck:
 
     def pulled_own(self, how: Tolerant) -> Any:
         """The gradients of what the activation has of its own."""
-        rules = replace(self.model, accumulator=self.model.biases)
+        rules = self.model.outwards
         return self.judged(how).pull_own(self.p.modelled(rules), self.delta_c.modelled(rules))
 
     def sensitivity(self, how: Tolerant) -> Rounded:

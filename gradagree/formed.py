@@ -20,8 +20,8 @@ LARGEST = 1 << 22
 """Numbers in the arrays that hold every direction at once; beyond, this is not worked out."""
 
 
-def formed_sensitivity(error: ErrorFunction, o: Rounded, t: Any) -> Rounded | None:
-    """dE/do from dual numbers over rounded ones: one direction for each output, each example alone.
+def formed_sensitivity(error: ErrorFunction, o: Any, t: Any) -> Any:
+    """dE/do from dual numbers over o's own arithmetic: one direction for each output, each example alone.
 
     Where the error function couples the examples, one direction for each output of each. None where there are too many.
     """
@@ -33,8 +33,7 @@ def formed_sensitivity(error: ErrorFunction, o: Rounded, t: Any) -> Rounded | No
         return _coupled(error, o, t)
     everywhere, directions = _each_alone(o)
     E = error.value(Dual(everywhere, o._lift(directions)), t[:, None])
-    slope: Rounded = slope_of(E) * counts
-    return slope.T
+    return (o._lift(slope_of(E)) * counts).T
 
 
 def reach(error: ErrorFunction, o: np.ndarray, t: Any) -> np.ndarray:
@@ -61,14 +60,13 @@ def _each_alone(o: Any) -> tuple[Any, np.ndarray]:
     return np.broadcast_to(o[:, None, :], directions.shape), directions
 
 
-def _coupled(error: ErrorFunction, o: Rounded, t: Any) -> Rounded | None:
+def _coupled(error: ErrorFunction, o: Any, t: Any) -> Any:
     """One direction for each output of each example."""
     if o.size**2 > LARGEST:
         return None
     directions = np.eye(o.size).reshape(o.size, *o.shape)
-    everywhere = np.broadcast_to(o, directions.shape)  # type: ignore[call-overload]
-    slope: Rounded = o._lift(slope_of(error.value(Dual(everywhere, o._lift(directions)), t)))
-    return slope.reshape(o.shape)
+    everywhere = np.broadcast_to(o, directions.shape)
+    return o._lift(slope_of(error.value(Dual(everywhere, o._lift(directions)), t))).reshape(o.shape)
 
 
 def formed_derivative(activation: Activation, p: Rounded) -> Rounded:

@@ -68,7 +68,9 @@ class JudgedActivation:
         delta_p = self.derivative(p) * delta_a
         if not self.natural:
             return delta_p
-        return delta_p.widened(self._underflow(p) + self._overflow(p, delta_a))
+        size = (np.abs(delta_a.value) + delta_a.radius) * np.maximum(1.0, np.abs(p.value))
+        rounds = getattr(self.activation.derivative(p), "radius", 0.0)
+        return delta_p.widened(self._underflow(p) + overflow(size, rounds, p.model))
 
     def _underflow(self, p: Rounded) -> np.ndarray:
         """What products of delta_a with the factors of A'(p), in any order, may lose below the smallest numbers."""
@@ -76,12 +78,6 @@ class JudgedActivation:
         rounds = getattr(smooth, "radius", 0.0) != 0
         scale = largest_up_to(self.activation, "derivative", p.value)
         return np.where(rounds, underflow(scale, p.value**2, p.model), 0.0)
-
-    def _overflow(self, p: Rounded, delta_a: Rounded) -> np.ndarray:
-        """Infinite where delta_a times p, with which a program may begin, may not fit, though delta_p does."""
-        size = (np.abs(delta_a.value) + delta_a.radius) * np.maximum(1.0, np.abs(p.value))
-        rounds = getattr(self.activation.derivative(p), "radius", 0.0) != 0
-        return np.where(rounds & (size > p.model.format.largest), np.inf, 0.0)
 
     @property
     def own_weights(self) -> tuple[str, ...]:
@@ -122,6 +118,11 @@ def handed_on(a: Any, p: Any) -> bool:
 def product(x: Any, slope: Any) -> np.ndarray:
     """|x slope|, where 0 times anything is 0."""
     return np.where(x == 0, 0.0, np.abs(x * slope))
+
+
+def overflow(size: np.ndarray, rounds: Any, model: Model) -> np.ndarray:
+    """Infinite where delta_a times p, with which a program may begin, may not fit, though delta_p does."""
+    return np.where((rounds != 0) & (size > model.format.largest), np.inf, 0.0)
 
 
 def allowance(scale: Any, radius: Any, model: Model) -> np.ndarray:

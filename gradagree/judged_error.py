@@ -50,6 +50,8 @@ class JudgedError:
         x, plain = o.value, values_of(t)
         if self.slope is not None:
             return self._with_slope(o, plain)
+        if self.formed:
+            o = o.modelled(o.model.outwards)
         with np.errstate(all="ignore"):
             s = o._lift(self.error.sensitivity(o, t))
             scale = np.abs(s.value) + self._change(x, plain)

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.directions import formed_pull, pull_change, rows, value_change
-from gradagree.judged import JudgedActivation, allowance, finite, handed_on, wider
+from gradagree.judged import JudgedActivation, allowance, finite, handed_on, overflow, wider
 from gradagree.natural import FRACTIONS, underflow
 from gradagree.reference import Activation
 from gradagree.reference.samples import inside
@@ -45,6 +45,8 @@ class JudgedVector(JudgedActivation):
         natural, within 8 u of the largest sum_j |dA_j/dp_i delta_a_j| on the way from 0 to p.
         """
         x, d = p.value, delta_a.value
+        if self.formed:
+            p, delta_a = p.modelled(p.model.outwards), delta_a.modelled(p.model.outwards)
         with np.errstate(all="ignore"):
             rounded = p._lift(self.activation.pull(p, delta_a))
             formed = formed_pull(self.activation, p, delta_a) if self.formed else None
@@ -57,6 +59,9 @@ class JudgedVector(JudgedActivation):
             rounded = rounded if other is None else Rounded(rounded.value, wider(rounded, other), p.model)
         radius = rounded.radius
         answer = Rounded(rounded.value, radius, p.model).widened(allowance(scale, radius, p.model))
+        if self.natural:
+            largest = [np.max(size, axis=-1, keepdims=True) for size in (np.abs(d) + delta_a.radius, np.abs(x))]
+            answer = answer.widened(overflow(largest[0] * np.maximum(1.0, largest[1]), radius, p.model))
         return answer.widened(np.where(radius != 0, finite(lost), 0.0))
 
     def _by_value(self, p: Rounded, delta_a: Rounded) -> Rounded | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,40 +18,15 @@ from gradagree.arithmetics.model import Model
 from gradagree.arithmetics.variance import Variance, tiles
 from gradagree.cases import Arrays, Case, problem_of
 from gradagree.comparison import Comparison, Part
-from gradagree.judged import finite, values_of
-from gradagree.kinks import error_slope
-from gradagree.natural import largest_sensitivity
+from gradagree.probable_error import ProbableError
 from gradagree.probable_vector import probable_activation
-from gradagree.reference import Box, ErrorFunction, backpropagate, network
+from gradagree.reference import Box, backpropagate, network
 from gradagree.reference.boxes import Gradient, boxes
 from gradagree.summation import added_up
 from gradagree.tiles import Tile, index
 from gradagree.verdict import Verdict
 
 __all__ = ["out_of_range", "probable", "same_bits"]
-
-
-@dataclass(frozen=True)
-class ProbableError:
-    """An error function in variance arithmetic, or in dual numbers over it."""
-
-    error: ErrorFunction
-
-    def value(self, o: Any, t: Any) -> Any:
-        if isinstance(o, Dual):
-            return Dual(self.error.value(o.value, t), (self.sensitivity(o.value, t) * o.slope).sum())
-        return self.error.value(o, t)
-
-    def sensitivity(self, o: Variance, t: Any) -> Any:
-        """dE/do, with other formulas' errors, u (|s| + S), and with its jump on a kink."""
-        s, plain = o._lift(self.error.sensitivity(o, t)), values_of(t)
-        scale = np.abs(s.value) + largest_sensitivity(self.error, o.value, plain)
-        s = s.widened(o.model.u * finite(scale) * (s.variance > 0))
-        kinked = self.error.kink(o.value, plain)
-        if not np.any(kinked):
-            return s
-        left, right = (error_slope(self.error, o.value, plain, side) for side in ("left", "right"))
-        return s.widened(np.where(kinked, right - left, 0.0))
 
 
 def same_bits(x: Answer, y: Answer) -> bool:
@@ -72,11 +46,20 @@ def gradients(answer: Answer) -> list[np.ndarray]:
 
 
 def probable(case: Case, arrays: Arrays, answer: Answer, model: Model) -> list[Comparison]:
-    """E, the outermost delta_p and every gradient (or the slopes along directions) against the variance arithmetic."""
+    """E, the outermost delta_p and every gradient (or the slopes along directions) against the variance arithmetic.
+
+    What automatic differentiation of E may form is only worked out where something is suspect without it.
+    """
+    found = _probable(case, arrays, answer, model, False)
+    return _probable(case, arrays, answer, model, True) if any(c.verdict.fails for c in found) else found
+
+
+def _probable(case: Case, arrays: Arrays, answer: Answer, model: Model, formed: bool) -> list[Comparison]:
     with np.errstate(all="ignore"):
         if answer.along:
-            return [_slopes(case, arrays, answer, model)]
-        expected = backpropagate(_network(case, arrays, model, Variance.stored), Variance.stored(arrays.inputs, model))
+            return [_slopes(case, arrays, answer, model, formed)]
+        box = _network(case, arrays, model, Variance.stored, formed)
+        expected = backpropagate(box, Variance.stored(arrays.inputs, model))
         added = list(_added_up(case, arrays, expected))
     found = [
         _compare("error", "E", np.asarray(answer.E), expected.E),
@@ -113,25 +96,25 @@ def _added_up(case: Case, arrays: Arrays, expected: Any) -> Iterator[Gradient]:
         p = box.weigh(p)
 
 
-def _slopes(case: Case, arrays: Arrays, answer: Answer, model: Model) -> Comparison:
+def _slopes(case: Case, arrays: Arrays, answer: Answer, model: Model, formed: bool) -> Comparison:
     """The slope of E along each direction, in dual numbers over variance arithmetic: forward mode's own roundings."""
     slopes = []
     for direction in directions(problem_of(case, arrays)):
         tangents = iter(direction)
         pushed = lambda x, model: Dual(Variance.stored(x, model), Variance.stored(next(tangents), model))  # noqa: B023, E731
-        E = _network(case, arrays, model, pushed)(Variance.stored(arrays.inputs, model))
+        E = _network(case, arrays, model, pushed, formed)(Variance.stored(arrays.inputs, model))
         slopes.append(E.slope)
     value, variance = (np.array([getattr(slope, part) for slope in slopes]) for part in ("value", "variance"))
     return _compare("error", "E'", np.array(answer.along), Variance(value, variance, model))
 
 
-def _network(case: Case, arrays: Arrays, model: Model, stored: Any) -> Box:
+def _network(case: Case, arrays: Arrays, model: Model, stored: Any, formed: bool = False) -> Box:
     """The boxes on arrays that `stored` makes of the weights, and then of the biases."""
     targets = arrays.targets if case.error.targets == "classes" else Variance.stored(arrays.targets, model)
     weights = [stored(w, model) for w in arrays.weights]
     biases = [None if b is None else stored(b, model) for b in arrays.biases]
     activations: list[Any] = [probable_activation(a, lambda own: stored(own, model)) for a in case.activations]
-    judge: Any = ProbableError(case.error)
+    judge: Any = ProbableError(case.error, formed)
     return network(activations, weights, biases, judge, targets)
 
 
@@ -144,10 +127,14 @@ def _compare(box: int | str, part: Part, observed: np.ndarray | None, expected: 
     with np.errstate(all="ignore"):
         found = [_tile(expected[rows], observed[rows], getattr(rows, "start", 0)) for rows in tiles(value)]
     size, largest = (float(np.max([getattr(tile, name) for tile in found])) for name in ("largest", "tolerance"))
-    worst = max(found, key=lambda tile: tile.ratio)
     with np.errstate(all="ignore"):
         sharpness = 0.0 if size == 0 and largest <= expected.nothing else float(np.divide(largest, size))
-    undecided = not math.isfinite(largest) or not sharpness < 1
+        undecided = not math.isfinite(largest) or not sharpness < 1
+        if undecided:
+            found = [
+                _tile(expected[rows], observed[rows], getattr(rows, "start", 0), dull=True) for rows in tiles(value)
+            ]
+    worst = max(found, key=lambda tile: tile.ratio)
     passed = Verdict.UNDECIDED if undecided else Verdict.AGREE
     if any(math.isinf(tile.tolerance) for tile in found):
         passed = Verdict.OUT_OF_RANGE
@@ -157,8 +144,12 @@ def _compare(box: int | str, part: Part, observed: np.ndarray | None, expected: 
     )  # fmt: skip
 
 
-def _tile(expected: Variance, observed: np.ndarray, start: int) -> Tile:
-    """start is the number of the first row."""
+def _tile(expected: Variance, observed: np.ndarray, start: int, dull: bool = False) -> Tile:
+    """start is the number of the first row.
+
+    Of an array that is dull, an entry that may be off by as much as it is makes no suspect: errors so large do not
+    simply add up, as variance has them do.
+    """
     value, tolerance = expected.value, expected.tolerance
     ratio = np.abs(observed - value)
     ratio /= tolerance
@@ -166,6 +157,9 @@ def _tile(expected: Variance, observed: np.ndarray, start: int) -> Tile:
     if not np.isfinite(np.max(ratio)) or not math.isfinite(largest):
         ratio = np.where(observed == value, 0.0, np.where(np.isnan(ratio), np.inf, ratio))
         ratio = np.where(np.isfinite(tolerance), ratio, 0.0)
+    if dull:
+        vague = np.isfinite(observed) & (tolerance >= np.abs(value))
+        ratio = np.where(vague, np.minimum(ratio, 1.0), ratio)
     place = int(np.argmax(ratio))
     at = index(place, value.shape)
     return Tile(

@@ -31,7 +31,7 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 LIBRARY = 12
 FORMULA = 8
@@ -115,6 +115,11 @@ class Model:
     def narrow(self) -> bool:
         """Whether numbers have 16 bits, and functions are worked out with more."""
         return self.format.precision < FORMATS["float32"].precision
+
+    @functools.cached_property
+    def outwards(self) -> Model:
+        """For the sums that automatic differentiation makes of what was spread: as it makes a bias's gradient."""
+        return replace(self, accumulator=self.biases)
 
     @property
     def formula(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -19,7 +20,7 @@ from gradagree.comparison import Comparison
 from gradagree.datasets import DATASETS
 from gradagree.drawing import regimes
 from gradagree.judge import Framework
-from gradagree.probable import probable
+from gradagree.probable import _compare, probable
 from gradagree.reference import backpropagate
 from gradagree.verdict import Verdict
 from gradagree.worker import greeting
@@ -160,3 +161,26 @@ def test_that_the_worst_entry_is_shown_with_its_numbers(bench: Any) -> None:
     assert outlier.ratio == abs(outlier.observed - outlier.expected) / outlier.tolerance > 1
     assert abs(outlier.expected - wrong[2, 1] / 2) <= outlier.tolerance
     assert outlier.entries == wrong.size
+
+
+def test_that_what_an_errors_own_formula_loses_is_no_suspicion(torch_and_models: Any, monkeypatch: Any) -> None:
+    adapter, models = torch_and_models
+    case = Case.parse("8-5-6:id,relu6:log_cosh:n8:f64:tiny:s69263747")
+    with adapter.settings(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        answer = adapter.answers(problem_of(case, case.arrays()), "forward")[1]
+    assert worst(case, answer, models["float64"]).verdict in HONEST
+    monkeypatch.setattr("gradagree.probable_error.formed_sensitivity", lambda *_: None)
+    assert worst(case, answer, models["float64"]).verdict is Verdict.SUSPECT
+
+
+@pytest.mark.parametrize(
+    ("deviation", "observed", "verdict"),
+    [(100.0, 1e6, Verdict.UNDECIDED), (100.0, np.nan, Verdict.SUSPECT), (1e-3, 1e6, Verdict.SUSPECT)],
+)
+def test_that_an_array_of_which_no_digit_is_known_makes_no_suspect(
+    deviation: float, observed: float, verdict: Verdict, torch_and_models: Any
+) -> None:
+    value = np.array([[2.0, 3.0]])
+    expected = variance.Variance(value, np.full((1, 2), deviation**2), torch_and_models[1]["float64"])
+    assert _compare(1, "dw", np.array([[2.0, observed]]), expected).verdict is verdict
