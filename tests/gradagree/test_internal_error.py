@@ -9,9 +9,11 @@ import pytest
 from gradagree import Case
 from gradagree.arithmetics import Ball
 from gradagree.arithmetics.dual import Dual
-from gradagree.judge import InternalError
+from gradagree.comparison import Comparison
+from gradagree.conviction import InternalError, convicted
 from gradagree.reference.activations import Identity, Tanh
 from gradagree.reference.errors import SumOfSquares
+from gradagree.truth import Truth
 from gradagree.verdict import Verdict
 
 
@@ -63,3 +65,33 @@ def test_that_a_reference_that_is_proved_wrong_is_our_own_error(bench: Any, brok
 def test_that_a_framework_that_shares_the_references_mistake_is_not_accused_by_mistake(bench: Any) -> None:
     case = Case((3, 2, 2), (Identity(), _WrongDerivative()), SumOfSquares(), 4, "float32", seed=1)
     assert bench.judged(case, bench.answer(case)).verdict is Verdict.AGREE
+
+
+STEP = 2.0**-20
+
+
+@pytest.mark.parametrize(
+    ("true", "sharpness", "verdict"),
+    [(0.0, 0.1, Verdict.DISAGREE), (0.25, 0.1, Verdict.AGREE), (0.25, 2.0, Verdict.UNDECIDED)],
+)
+def test_that_between_the_references_rounding_and_the_truth_nobody_is_wrong(
+    true: float, sharpness: float, verdict: Verdict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged, found, proof = convicted_of(true, sharpness, monkeypatch)
+    assert judged[0].verdict is verdict
+    assert (found is judged[0]) is (verdict is not Verdict.AGREE)
+    assert (proof is None) is (verdict is not Verdict.DISAGREE)
+    assert judged[0].ratio <= 1 or verdict is Verdict.DISAGREE
+
+
+def test_that_a_reference_past_the_tolerance_of_the_truth_is_convicted(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InternalError, match="box 2, dw"):
+        convicted_of(2.0, 0.1, monkeypatch)
+
+
+def convicted_of(true: float, sharpness: float, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The reference at 1, the framework 1.125 tolerances above it, and the truth as many as said."""
+    monkeypatch.setattr("gradagree.conviction.truth", lambda *_: Truth(1 + true * STEP, STEP / 16))
+    past = Comparison(2, "dw", Verdict.DISAGREE, 1.125, (0, 0), 1.0, 1 + 1.125 * STEP, STEP, sharpness, entries=4)
+    case = Case((3, 2), (Tanh(),), SumOfSquares(), 4, "float64", seed=1)
+    return convicted(case, case.arrays(), None, [past, Comparison(1, "dw", Verdict.AGREE, 0.99)])  # type: ignore[arg-type]
