@@ -15,6 +15,8 @@ __all__ = ["in_lengths", "place_of", "plain", "shape_example"]
 
 LENGTHS = (COPIES, 1, 7, 4096)
 """Beside the length of the vector in which it was seen."""
+MOST = 1 << 20
+"""Numbers in the longest of them: of wide rows there are fewer copies."""
 
 
 def plain(x: Any) -> Any:
@@ -31,7 +33,8 @@ def place_of(window: str) -> tuple[int, int]:
 
 
 def lengths_of(hit: Hit) -> list[int]:
-    return list(dict.fromkeys([place_of(hit.other)[1], *LENGTHS]))
+    width = hit.subject.points[0].size
+    return list(dict.fromkeys([place_of(hit.other)[1], *(n for n in LENGTHS if n * width <= MOST)]))
 
 
 def in_lengths(hit: Hit) -> Question:

@@ -86,3 +86,12 @@ def test_that_copies_that_all_have_one_answer_show_nothing() -> None:
     assert shape_example(hit, [np.full(count, np.nan)]) is None
     assert shape_example(hit, ["no array"]) is None
     assert shape_example(dataclasses.replace(hit, beside=2.0), []) is not None
+
+
+def test_that_there_are_fewer_copies_of_wide_rows() -> None:
+    narrow, wide = (Subject.of(Activation.named(name), "float16", 8) for name in ("elu", "softmax"))
+    rows = dataclasses.replace(wide, points=np.zeros((2, 65_539), dtype=wide.points.dtype))
+    told = [dataclasses.replace(hit_of(tail)[0], subject=subject) for subject in (narrow, rows)]
+    short, long = (sum(b - a for a, b in in_lengths(hit).windows) for hit in told[::-1])
+    assert long > 4096
+    assert short * 65_539 < 3 << 20
