@@ -93,8 +93,14 @@ def _failed(case: Case, arrays: Arrays, framework: Framework, reply: wire.Failed
 
 
 def compared(case: Case, arrays: Arrays, answer: Answer, rules: Model, rate: float | None = None) -> list[Comparison]:
-    """Every comparison behind a record: the box check, or the probable check of a mode without taps."""
-    found = list((check if answer.tapped else probable)(case, arrays, answer, rules))
+    """Every comparison behind a record: the box check, or the probable check of a mode without taps.
+
+    Forward mode multiplies a tangent that lost digits below the smallest normal number by all that comes after it.
+    """
+    if answer.tapped:
+        found = list(check(case, arrays, answer, rules))
+    else:
+        found = probable(case, arrays, answer, replace(rules, flushes=True))
     return found if rate is None else [*found, *check_update(arrays, answer, rate, rules)]
 
 
