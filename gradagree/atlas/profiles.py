@@ -30,7 +30,7 @@ class Profile:
     """density and narrow are the points in an ordinary binade for wide dtypes and 16 bits, 0 for all numbers.
 
     thorough: each example is asked once more, its program is run, and jax is asked for other lengths; slow: compilers
-    that take seconds.
+    that take seconds, and rows that take gigabytes.
     """
 
     dtypes: tuple[str, ...]

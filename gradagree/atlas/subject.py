@@ -50,9 +50,12 @@ class Subject:
         return cls(function, dtype, x, targets, tuple(range(m)), tuple(range(n)))
 
     @classmethod
-    def wide(cls, function: Activation | ErrorFunction, dtype: str) -> Iterator[Subject]:
-        """The function at wide rows, of whose Jacobians one row and of whose Hessians one column is looked at."""
-        for least in (WIDER, WIDEST) if FORMATS[dtype].largest < WIDEST else (WIDER,):
+    def wide(cls, function: Activation | ErrorFunction, dtype: str, widest: bool = True) -> Iterator[Subject]:
+        """The function at wide rows, of whose Jacobians one row and of whose Hessians one column is looked at.
+
+        The widest, which take gigabytes, only if asked, and where the dtype cannot count their entries.
+        """
+        for least in (WIDER, WIDEST) if widest and FORMATS[dtype].largest < WIDEST else (WIDER,):
             made = wide(function, least) if is_rows(function) else None
             if made is not None:
                 yield cls(function, dtype, *made, (0,), (0,))

@@ -87,7 +87,7 @@ def subjects(plan: Survey) -> Iterator[Subject]:
         for dtype in plan.dtypes:
             yield Subject.of(function, dtype, plan.density(dtype))
             if plan.profile.thorough and str(function) == function.name:
-                yield from Subject.wide(function, dtype)
+                yield from Subject.wide(function, dtype, plan.profile.slow)
 
 
 def ahead(

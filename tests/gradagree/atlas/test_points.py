@@ -106,6 +106,8 @@ def test_that_the_widest_rows_have_more_entries_than_the_dtype_can_count(dtype: 
     labels = [subject.inputs for subject in Subject.wide(Activation.named("softmax"), dtype)]
     assert len(set(labels)) == len(labels)
     assert not list(Subject.wide(Activation.named("tanh"), dtype))
+    narrower = [subject.points.shape[1] for subject in Subject.wide(Activation.named("softmax"), dtype, False)]
+    assert narrower == [1027]
 
 
 def test_that_every_row_meets_every_class() -> None:
