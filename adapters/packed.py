@@ -75,7 +75,7 @@ class Packed:
         own = own_weights([activation])
         numbers = [copied(p, (EXAMPLES, room)), *(copied(x, (room,) * x.ndim) for x in own)]
         sensitivity = padded(np.zeros((n, outputs)) if delta is None else delta, (EXAMPLES, outputs if rows else WIDTH))
-        program = self._program((activation, rows and width), lambda: both(self._spelled(activation)))
+        program = self._program((activation, rows and width), lambda: both(self.jax, self._spelled(activation)))
         a, delta_p, *slopes = program(*(self.adapter.array(x, dtype) for x in (*numbers, sensitivity)))
         back = self.adapter.back
         taken = (back(slope)[tuple(slice(k) for k in x.shape)] for slope, x in zip(slopes, own, strict=True))
@@ -108,7 +108,7 @@ class Packed:
         shapes = (EXAMPLES, WIDTH), (WIDTH, WIDTH), (WIDTH,), (EXAMPLES, WIDTH)
         numbers = (a, w, np.zeros(outputs) if b is None else b, delta)
         operands = [self.adapter.array(padded(x, shape), dtype) for x, shape in zip(numbers, shapes, strict=True)]
-        affine = self._program("affine", lambda: both(lambda a, w, b: a @ w + b))
+        affine = self._program("affine", lambda: both(self.jax, lambda a, w, b: a @ w + b))
         c, delta_a, dw, db = (self.adapter.back(x) for x in affine(*operands))
         return c[:n, :outputs], delta_a[:n, :inputs], dw[:inputs, :outputs], None if b is None else db[:outputs]
 
@@ -131,7 +131,7 @@ class Packed:
             o, t = probe(error)
             function = self.adapter.spelling(error)
             depths = range(3 if entry_share(error, o.shape[1]) is not None else 2)
-            each = self.jax.jit(lambda o, t: [alone(function, depth)(o, t) for depth in depths])
+            each = self.jax.jit(lambda o, t: [alone(self.jax, function, depth)(o, t) for depth in depths])
             found = each(self.adapter.array(o, "float64"), self.adapter.constant(t, "float64"))
             self._adding[error] = adding(*(self.adapter.back(E) for E in found))
         return self._adding[error]
@@ -141,44 +141,38 @@ class Packed:
     ) -> tuple[float, np.ndarray]:
         """(E, delta_o), E summed over what weight has an entry for: all, examples, or their entries."""
         key = error, weight.ndim, None if weight.ndim == 2 else o.shape
-        program = self._program(key, lambda: summed(self.adapter.spelling(error), weight.ndim))
+        program = self._program(key, lambda: summed(self.jax, self.adapter.spelling(error), weight.ndim))
         arrays = self.adapter.array(o, dtype), *(self.adapter.constant(x, dtype) for x in (t, weight))
         E, delta = program(*arrays)
         return float(self.adapter.back(E)), self.adapter.back(delta)
 
 
-def alone(function: Callable[..., Any], depth: int) -> Callable[..., Any]:
+def alone(jax: Any, function: Callable[..., Any], depth: int) -> Callable[..., Any]:
     """E of each index of the first so many axes alone."""
 
     def of_one(o: Any, t: Any) -> Any:
         return function(o.reshape((1,) * depth + o.shape), t.reshape((1,) * depth + t.shape))
-
-    import jax
 
     for _ in range(depth):
         of_one = jax.vmap(of_one)
     return of_one
 
 
-def summed(function: Callable[..., Any], depth: int) -> Callable[..., Any]:
+def summed(jax: Any, function: Callable[..., Any], depth: int) -> Callable[..., Any]:
     """E and delta_o of (o, t, weight): E is the weighted sum over each index of the first so many axes alone."""
-    each = alone(function, depth)
+    each = alone(jax, function, depth)
 
     def value_and_grad(o: Any, t: Any, weight: Any) -> tuple[Any, Any]:
-        import jax
-
         total = lambda o: jax.numpy.where(weight == 0, 0, each(o, t) * weight).sum()  # noqa: E731
         return jax.value_and_grad(total)(o)
 
     return value_and_grad
 
 
-def both(function: Callable[..., Any]) -> Callable[..., Any]:
+def both(jax: Any, function: Callable[..., Any]) -> Callable[..., Any]:
     """What a function of arrays gives, and what its sensitivity, the last operand, is pulled back to."""
 
     def value_and_pull(*operands: Any) -> tuple[Any, ...]:
-        import jax
-
         value, pull = jax.vjp(function, *operands[:-1])
         return value, *pull(operands[-1])
 
