@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gradagree.adapters import Unsupported, share
 from gradagree.arithmetics.ball import Ball
 from gradagree.arithmetics.model import FORMATS
 from gradagree.atlas.formulas import formula, is_rows
@@ -96,7 +97,12 @@ class Subject:
 
     @property
     def unfit(self) -> str:
-        """The parameter that is lost in the dtype, or nothing."""
+        """Why it is not asked in the dtype: a parameter is lost there, or examples hang together; or nothing."""
+        if isinstance(self.function, ErrorFunction):
+            try:
+                share(self.function, 2)
+            except Unsupported as coupled:
+                return str(coupled)
         form = FORMATS[self.dtype]
         for name, value in vars(self.function).items():
             if (

@@ -114,12 +114,17 @@ def asked_of(subject: Subject, plan: Survey, processes: Any, here: dict[str, Hel
 
 def judged(subject: Subject, quantity: str, asked: Asked, moves: Moves, found: Surveyed) -> list[Hit]:
     """All answers about one quantity: a row for each mode, curves, and hits."""
+    if subject.unfit:
+        unasked = [(library, mode) for library, its, mode in asked if its == quantity]
+        why = Failure("unasked", subject.unfit)
+        found.rows += [failed(subject, quantity, *one, why, found.versions[one[0]]) for one in unasked]
+        return []
     truth = truth_of(subject, quantity)
     looks: dict[str, list[Look]] = {}
     for (library, its, mode), future in asked.items():
         if its != quantity:
             continue
-        answer = Failure("unasked", subject.unfit) if future is None else future.result()
+        answer = Failure("unasked", "") if future is None else future.result()
         if isinstance(answer, np.ndarray) and answer.size != truth.high.size:
             answer = Failure("unsupported", "it gives one number for all points")
         if isinstance(answer, Failure):

@@ -7,6 +7,8 @@ import pytest
 
 from gradagree.atlas.asker import Asked
 from gradagree.atlas.messages import Failure, Question
+from gradagree.atlas.subject import Subject
+from gradagree.reference import ErrorFunction
 
 
 @pytest.mark.parametrize(("name", "told"), [("ntxent", "couples the examples"), ("mse", "")])
@@ -23,3 +25,9 @@ def test_that_what_couples_examples_has_no_point_of_its_own(name: str, told: str
         assert (answer.word, told in answer.reason) == ("unsupported", True)
     else:
         assert isinstance(answer, np.ndarray)
+
+
+@pytest.mark.parametrize("name", ["ntxent", "generalized_dice"])
+def test_that_what_couples_examples_is_not_proved_either(name: str) -> None:
+    assert "couples the examples" in Subject.of(ErrorFunction.named(name), "float64", 8).unfit
+    assert Subject.of(ErrorFunction.named("mse"), "float64", 8).unfit == ""
