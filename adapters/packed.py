@@ -18,7 +18,7 @@ import numpy as np
 from gradagree.adapters.own_weights import holding, own_weights
 from gradagree.adapters.padding import copied, padded
 from gradagree.adapters.problem import Answer, Problem, Unsupported
-from gradagree.adapters.separable import Adding, adding, entry_share, probe
+from gradagree.adapters.separable import Adding, adding, probe, separable
 from gradagree.reference import Activation, ErrorFunction
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Packed:
         way = self.adding(error)
         if way.examples is None:
             return self._judged(error, o, t, np.ones(()), dtype)
-        by_entries = way.entries is not None and entry_share(error, width) is not None
+        by_entries = way.entries is not None and separable(error, width)
         room = (EXAMPLES, WIDTH if by_entries else width)
         targets = copied(t, room if by_entries else (EXAMPLES, *t.shape[1:]))
         counts = np.full((n, width) if by_entries else n, way.counts(n, width if by_entries else 1))
@@ -130,7 +130,7 @@ class Packed:
         if error not in self._adding:
             o, t = probe(error)
             function = self.adapter.spelling(error)
-            depths = range(3 if entry_share(error, o.shape[1]) is not None else 2)
+            depths = range(3 if separable(error, o.shape[1]) else 2)
             each = self.jax.jit(lambda o, t: [alone(self.jax, function, depth)(o, t) for depth in depths])
             found = each(self.adapter.array(o, "float64"), self.adapter.constant(t, "float64"))
             self._adding[error] = adding(*(self.adapter.back(E) for E in found))

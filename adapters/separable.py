@@ -10,10 +10,12 @@ import numpy as np
 from gradagree.reference import ErrorFunction
 from gradagree.reference.samples import allowed_width, inside, some_targets
 
-__all__ = ["Adding", "adding", "entry_share", "probe"]
+__all__ = ["Adding", "adding", "probe", "separable"]
 
 ROWS = 64
 EXAMPLES = 3
+ROUNDED = 64
+"""Roundings that a sum of few terms may have. It decides how a case is asked, and never what its answer is worth."""
 
 
 class Adding(NamedTuple):
@@ -46,21 +48,18 @@ def _made_of(whole: Any, parts: Any) -> str | None:
 
 
 @functools.lru_cache(maxsize=1024)
-def entry_share(error: ErrorFunction, outputs: int) -> float | None:
-    """What one entry's own error counts for in a row of so many: 1, or 1/outputs; None where entries hang together."""
+def separable(error: ErrorFunction, outputs: int) -> bool:
+    """Whether a row of so many outputs is a sum, or a mean, of what its entries have of their own."""
     if error.targets in ("classes", "simplex") or error.domain in ("simplex", "log_simplex") or error.width(1) != 1:
-        return None
+        return False
     width = allowed_width(error, 3)
     if error.width(width) != width or error.width(outputs) != outputs:
-        return None
+        return False
     o, t = _spread(error, width)
-    alone_o, alone_t = o[..., None, None], t[..., None, None]
-    value, alone = error.value(o[:, None], t[:, None]), error.value(alone_o, alone_t).sum(axis=-1)
-    slope, slopes = error.sensitivity(o[:, None], t[:, None])[:, 0], error.sensitivity(alone_o, alone_t)[..., 0, 0]
-    for of_rows, of_many in ((1.0, 1.0), (1.0 / width, 1.0 / outputs)):
-        if _same(value, of_rows * alone) and _same(slope, of_rows * slopes) and alone.any() and slopes.any():
-            return of_many
-    return None
+    alone = o[..., None, None], t[..., None, None]
+    slope, slopes = error.sensitivity(o[:, None], t[:, None])[:, 0], error.sensitivity(*alone)[..., 0, 0]
+    way = _made_of(error.value(o[:, None], t[:, None]), error.value(*alone).T)
+    return way is not None and bool(slopes.any()) and _same(slope, slopes / (width if way == "mean" else 1))
 
 
 def _spread(error: ErrorFunction, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -73,5 +72,5 @@ def _spread(error: ErrorFunction, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:
-    """Equal but for what rounding a short sum may change."""
-    return bool(np.all(np.abs(a - b) <= 64 * np.finfo(np.float64).eps * (np.abs(a) + np.abs(b) + 1)))
+    """Equal but for what rounding a short sum may change; what is no sum differs by much more than that."""
+    return bool(np.all(np.abs(a - b) <= ROUNDED * np.finfo(np.float64).eps * (np.abs(a) + np.abs(b) + 1)))

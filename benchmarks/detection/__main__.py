@@ -63,12 +63,13 @@ def measured(quick: bool, only: str, workers: int, journal: Path, say: Callable[
     Rows go into the journal as they come, and what it holds of an earlier, interrupted run is not made again.
     """
     work, networks = planned(quick, only), QUICK_NETWORKS if quick else NETWORKS
-    made = [json.loads(line) for line in journal.read_text("utf-8").splitlines()] if journal.exists() else []
-    begun, known = time.perf_counter(), {job_of(found) for found in made}
+    earlier = [json.loads(line) for line in journal.read_text("utf-8").splitlines()] if journal.exists() else []
+    made, seconds = [one["row"] for one in earlier], earlier[-1]["seconds"] if earlier else 0.0
+    begun, known = time.perf_counter() - seconds, {job_of(found) for found in made}
     for found in rows([job for job in work if job not in known], networks, workers):
         made.append(found)
         with journal.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(found) + "\n")
+            file.write(json.dumps({"seconds": round(time.perf_counter() - begun, 1), "row": found}) + "\n")
         job = ", ".join(map(str, job_of(found)))
         say(f"{len(made):4} of {len(work)}  {time.perf_counter() - begun:5.0f} s  {job}")
     return {

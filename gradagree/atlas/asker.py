@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.adapters import Adapter, Unsupported, share
+from gradagree.adapters import Adapter, Unsupported
 from gradagree.adapters.pointwise import Pointwise, by_itself, by_library, takes
 from gradagree.atlas.messages import Failure, Hello, Question, receive, send
 from gradagree.reference import Activation, ErrorFunction
@@ -82,8 +82,6 @@ class Asked:
         key = (question.kind, question.text, question.dtype)
         if self._spelled[0] != key:
             function = KINDS[question.kind].named(question.text)
-            if isinstance(function, ErrorFunction):
-                share(function, len(question.points))  # Unsupported, where examples hang together
             if self.library in LIBRARIES:
                 spelled = by_library(function, self.adapter, self.library)
             else:
