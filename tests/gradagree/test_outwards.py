@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from gradagree import Case, Record
-from gradagree.adapters import ForJax
+from gradagree.adapters import Adapter, ForJax, ForTorch
 from gradagree.arithmetics.model import Model
 from gradagree.cases import problem_of
 from gradagree.judge import Framework, judge
@@ -18,6 +19,20 @@ ADDED_UP = "16-5-8-48:id,tanhshrink,maximum_zero,softmin:dice_of_probabilities:n
 MULTIPLIED = "48-16-4-24-5:id,glu,cos,gelu_tanh:sse:n8:f16:mixed:s854814216"
 
 
+TINY = (
+    "8-10b-2b-5b:id,dropout,rms_norm:binary_sparsemax:n4:f16:tiny:s127867156",
+    "3-9:id:triplet_margin_of_squares:n16:f32:mixed:s613427605",
+)
+
+
+@pytest.fixture(scope="module")
+def torch() -> Iterator[tuple[ForTorch, Framework]]:
+    pytest.importorskip("torch")
+    adapter = ForTorch()
+    with adapter.settings():
+        yield adapter, Framework.of("torch", greeting(adapter))
+
+
 @pytest.fixture(scope="module")
 def jax() -> Iterator[tuple[ForJax, Framework]]:
     pytest.importorskip("jax")
@@ -26,11 +41,11 @@ def jax() -> Iterator[tuple[ForJax, Framework]]:
         yield adapter, Framework.of("jax", greeting(adapter))
 
 
-def record(jax: tuple[ForJax, Framework], spec: str) -> Record:
-    adapter, framework = jax
+def record(asked: tuple[Adapter, Framework], spec: str, mode: str = "packed") -> Record:
+    adapter, framework = asked
     case = Case.parse(spec)
     arrays = case.arrays()
-    return judge(case, arrays, framework, answer(adapter, problem_of(case, arrays), "packed"))
+    return judge(case, arrays, framework, answer(adapter, problem_of(case, arrays), mode))
 
 
 def test_that_a_softmax_whose_sums_are_of_16_bits_is_not_accused(
@@ -49,3 +64,15 @@ def test_that_a_product_past_the_range_on_the_way_is_out_of_range(
     monkeypatch.setattr("gradagree.judged_vector.overflow", lambda size, rounds, rules: 0.0)
     accused = record(jax, MULTIPLIED)
     assert (accused.verdict, accused.function) == (Verdict.NONFINITE, "glu")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("spec", TINY)
+def test_that_tangents_below_the_normal_numbers_make_no_suspect(
+    torch: tuple[ForTorch, Framework], spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not record(torch, spec, "forward").verdict.fails
+    monkeypatch.setattr(
+        "gradagree.judge.replace", lambda rules, **changed: replace(rules, **changed | {"flushes": False})
+    )
+    assert record(torch, spec, "forward").verdict is Verdict.SUSPECT
