@@ -8,7 +8,7 @@ and db of the framework's own p and delta_c. So rounding does not compound, and 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,8 @@ from gradagree.comparison import Comparison, Part, Tolerant, compare
 from gradagree.errorcheck import ErrorCheck
 from gradagree.kinks import at_kinks
 from gradagree.malformed import malformed
-from gradagree.quick import QuickBox
+from gradagree.quick import claims
+from gradagree.quick_box import Given
 from gradagree.reference import Box
 from gradagree.reference.boxes import Gradient
 from gradagree.summation import added_up
@@ -34,37 +35,55 @@ __all__ = ["check", "check_update"]
 
 def check(case: Case, arrays: Arrays, answer: Answer, model: Model) -> Iterator[Comparison]:
     """Every comparison of the box check, in the derivation's order; a value that differs is the last one."""
-    checks = [BoxCheck(k, box, answer, model) for k, box in enumerate(case_boxes(case, arrays), 1)]
-    error = ErrorCheck(case.error, arrays.targets, answer, model)
-    if malformed(case, arrays, answer) is None and all(
-        delta.shape == p.shape for delta, p in zip(answer.sensitivities, answer.inputs, strict=True)
-    ):
-        clear([*checks, error], model)
-    for one in checks:
-        found = one.forward()
-        yield found
-        if found.verdict is Verdict.VALUE_DIFFERS:
-            return
-    for found in error.both():
-        yield found
-        if found.verdict is Verdict.VALUE_DIFFERS:
-            return
-    for k, one in reversed(list(enumerate(checks, 1))):
-        if answer.sensitivities[k].shape != answer.inputs[k].shape:
-            return
-        yield from one.outwards()
+    return next(checked([(case, arrays, answer, model)]))
 
 
-def clear(checks: Sequence[BoxCheck | ErrorCheck], model: Model) -> None:
+def checked(asked: Iterable[tuple[Case, Arrays, Answer, Model]]) -> Iterator[Iterator[Comparison]]:
+    """The comparisons of each; the quick tests of all are made together."""
+    answers = [NetworkCheck(*each) for each in asked]
+    sound = [answer for answer in answers if answer.well_formed]
+    clear([one for answer in sound for one in answer.boxes], [answer.error for answer in sound])
+    return (answer.comparisons() for answer in answers)
+
+
+class NetworkCheck:
+    """The box check of one answer."""
+
+    def __init__(self, case: Case, arrays: Arrays, answer: Answer, model: Model) -> None:
+        self.answer = answer
+        pairs = zip(answer.sensitivities, answer.inputs, strict=False)
+        self.well_formed = malformed(case, arrays, answer) is None and all(delta.shape == p.shape for delta, p in pairs)
+        self.boxes = [BoxCheck(k, box, answer, model) for k, box in enumerate(case_boxes(case, arrays), 1)]
+        self.error = ErrorCheck(case.error, arrays.targets, answer, model)
+
+    def comparisons(self) -> Iterator[Comparison]:
+        """In the derivation's order; a value that differs is the last one."""
+        for one in self.boxes:
+            found = one.forward()
+            yield found
+            if found.verdict is Verdict.VALUE_DIFFERS:
+                return
+        for found in self.error.both():
+            yield found
+            if found.verdict is Verdict.VALUE_DIFFERS:
+                return
+        for one in reversed(self.boxes):
+            if self.answer.sensitivities[one.number].shape != self.answer.inputs[one.number].shape:
+                return
+            yield from one.outwards()
+
+
+def clear(boxes: Sequence[BoxCheck], errors: Sequence[ErrorCheck] = ()) -> None:
     """The quick tests of all boxes together: what passes them needs no rounded arithmetic."""
+    cleared_of = {one.given: one.cleared for one in boxes}
     with np.errstate(all="ignore"):
-        claims = [(check, claim) for check in checks for claim in check.claims() if claim is not None]
-        small = [claim for _, claim in claims if isinstance(claim, Claim)]
-        found = iter(settled(small, model.format))
-    for check, claim in claims:
-        passed = next(found) if isinstance(claim, Claim) else claim
-        if passed is not None:
-            check.cleared[passed.part] = passed
+        found = [(cleared_of[one], claim) for one, claim in claims(list(cleared_of))]
+        found += [(error.cleared, claim) for error in errors for claim in error.claims() if claim is not None]
+        passed = iter(settled([claim for _, claim in found if isinstance(claim, Claim)]))
+    for cleared, claim in found:
+        comparison = next(passed) if isinstance(claim, Claim) else claim
+        if comparison is not None:
+            cleared[comparison.part] = comparison
 
 
 class BoxCheck:
@@ -77,16 +96,14 @@ class BoxCheck:
         self.cleared: dict[Part, Comparison] = {}
         self._gradients: dict[Tolerant, Gradient] = {}
 
-    def claims(self) -> Iterator[Claim | Comparison | None]:
-        """What the quick tests claim of c, delta_p, dw and db, where they are there and of the right shape."""
-        k, answer = self.number, self.answer
-        quick = QuickBox(k, self.box, self.plain_p, answer.sensitivities[k], self.model)
-        yield quick.c(answer.inputs[k])
-        yield quick.delta_p(answer.sensitivities[k - 1], self.kinks)
-        for owned, given, claim in ((self.box.w, answer.weights, quick.dw), (self.box.b, answer.biases, quick.db)):
-            observed = given[k - 1]
-            if owned is not None and observed is not None and observed.shape == owned.shape:
-                yield claim(observed)
+    @functools.cached_property
+    def given(self) -> Given:
+        """The box for the quick tests; gradients of another shape are left to the box check."""
+        k, box, answer = self.number, self.box, self.answer
+        owned = ((box.w, answer.weights[k - 1]), (box.b, answer.biases[k - 1]))
+        dw, db = (x if own is not None and x is not None and x.shape == own.shape else None for own, x in owned)
+        arrays = (self.plain_p, answer.inputs[k], answer.sensitivities[k - 1], answer.sensitivities[k], dw, db)
+        return Given(k, box, self.model, self.kinks, *arrays)
 
     @functools.cached_property
     def p(self) -> Rounded:

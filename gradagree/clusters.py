@@ -15,7 +15,7 @@ from gradagree.cases import Case
 from gradagree.declared import load_all
 from gradagree.errors import UsageError
 from gradagree.handing import Unit, Units
-from gradagree.judge import Framework, failed_probes
+from gradagree.judge import Asked, Framework, failed_probes
 from gradagree.judging import Judge
 from gradagree.plan import Plan
 from gradagree.process import FrameworkProcess
@@ -53,8 +53,8 @@ def work(framework: str, extensions: tuple[str, ...], asked: list[tuple[int, str
             ]
         else:
             answers = process.ask_all([(case, arrays, modes) for _, case, arrays, modes in unit])
-        made = [judge(unit[place][1], unit[place][2], about, answer, unit[place][0]) for place, answer in answers]
-        return msgspec.json.encode(process.hello), [msgspec.json.encode(record) for record in made]
+        given = [Asked(unit[place][1], unit[place][2], about, answer, unit[place][0]) for place, answer in answers]
+        return msgspec.json.encode(process.hello), [msgspec.json.encode(record) for record in judge(given)]
 
 
 def _parsed(asked: list[tuple[int, str, list[str]]]) -> Iterator[tuple[int, Case, list[str]]]:

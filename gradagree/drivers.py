@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from gradagree import wire
-from gradagree.cases import Arrays, Case
 from gradagree.handing import Unit, Units
-from gradagree.judge import Framework, failed_probes
+from gradagree.judge import Asked, Framework, failed_probes
 from gradagree.judging import Judge
 from gradagree.plan import Plan
 from gradagree.process import FrameworkProcess
@@ -28,16 +27,6 @@ LOOK, GRACE = 0.5, 10.0
 """Seconds between two looks at whether to stop, and for which an answer is then still waited for."""
 
 
-class Reply(NamedTuple):
-    """One answer on its way from a framework's thread to the judge."""
-
-    number: int
-    case: Case
-    arrays: Arrays
-    framework: Framework
-    answer: wire.Answered | wire.Failed
-
-
 class Settled(NamedTuple):
     """A unit is through."""
 
@@ -48,7 +37,7 @@ class Ended(NamedTuple):
     wrong: BaseException | None
 
 
-Message = Reply | Record | Settled | Ended
+Message = Asked | Record | Settled | Ended
 
 
 @dataclass(frozen=True)
@@ -103,7 +92,7 @@ class Driver:
                     break
                 last = place
                 number, case, _ = unit[place]
-                self.replies.put(Reply(number, case, asked[place][1], framework, answer))
+                self.replies.put(Asked(case, asked[place][1], framework, answer, number))
 
     def _over(self) -> bool:
         if self.stopped.is_set() or self.draining.is_set():
@@ -159,22 +148,27 @@ def _judged(
     judge, late = Judge(), 0.0
     while running:
         try:
-            reply = replies.get(timeout=LOOK)
+            waiting = [replies.get(timeout=LOOK)]
         except queue.Empty:
             late += LOOK * draining.is_set()
             if late > GRACE:
                 return
             continue
-        if isinstance(reply, Record):
-            yield reply
-        elif isinstance(reply, Reply):
-            yield judge(reply.case, reply.arrays, reply.framework, reply.answer, reply.number)
-        elif isinstance(reply, Settled):
-            settled()
-        else:
-            running -= 1
-            if reply.wrong is not None:
-                raise reply.wrong
+        with contextlib.suppress(queue.Empty):
+            while len(waiting) < WAITING:
+                waiting.append(replies.get_nowait())
+        records = judge([message for message in waiting if isinstance(message, Asked)])
+        for message in waiting:
+            if isinstance(message, Record):
+                yield message
+            elif isinstance(message, Asked):
+                yield next(records)
+            elif isinstance(message, Settled):
+                settled()
+            else:
+                running -= 1
+                if message.wrong is not None:
+                    raise message.wrong
 
 
 def _drain(threads: list[threading.Thread], replies: queue.Queue[Message]) -> None:

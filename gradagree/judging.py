@@ -1,27 +1,28 @@
-"""Judging one answer after the other: the same numbers twice are judged once."""
+"""Judging answers in their order: the same numbers twice are judged once."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
 from gradagree import wire
 from gradagree.arithmetics.model import Model
-from gradagree.cases import Arrays, Case
-from gradagree.judge import Framework, judge
+from gradagree.cases import Case
+from gradagree.judge import Asked, judge_all
 from gradagree.verdict import Record
 
 __all__ = ["Judge"]
 
 
-class Judged(NamedTuple):
-    """The last answer of a framework, and what it was judged by."""
+class Last(NamedTuple):
+    """What a framework answered last, and where the record of it is."""
 
     case: Case
     model: Model
     answer: wire.Answered
-    record: Record
+    record: list[Record]
 
 
 class Judge:
@@ -31,19 +32,29 @@ class Judge:
     """
 
     def __init__(self) -> None:
-        self._last: dict[str, Judged] = {}
+        self._last: dict[str, Last] = {}
 
-    def __call__(
-        self, case: Case, arrays: Arrays, framework: Framework, answer: wire.Answered | wire.Failed, index: int = 0
-    ) -> Record:
+    def __call__(self, answers: Sequence[Asked]) -> Iterator[Record]:
+        """The records of some answers, which are looked at together."""
+        places = [self._place(asked) for asked in answers]
+        made = judge_all([asked for asked, (known, _) in zip(answers, places, strict=True) if not known])
+        for asked, (known, record) in zip(answers, places, strict=True):
+            if known and isinstance(asked.reply, wire.Answered):
+                yield replace(record[0], mode=asked.reply.mode, seconds=asked.reply.untapped.seconds)
+            else:
+                record.append(next(made))
+                yield record[0]
+
+    def _place(self, asked: Asked) -> tuple[bool, list[Record]]:
+        """Whether the framework's last answer was the same, and the place of the record."""
+        case, _, framework, answer = asked[:4]
         if isinstance(answer, wire.Failed):
-            return judge(case, arrays, framework, answer, index)
+            return False, []
         model, last = framework.model(case.dtype, answer.mode), self._last.get(framework.name)
         if last is not None and (last.case, last.model) == (case, model) and same(last.answer, answer):
-            return replace(last.record, mode=answer.mode, seconds=answer.untapped.seconds)
-        record = judge(case, arrays, framework, answer, index)
-        self._last[framework.name] = Judged(case, model, answer, record)
-        return record
+            return True, last.record
+        self._last[framework.name] = Last(case, model, answer, [])
+        return False, self._last[framework.name].record
 
 
 def same(x: wire.Answered, y: wire.Answered) -> bool:

@@ -52,7 +52,7 @@ def judged(process: FrameworkProcess, mode: str, cases: Sequence[tuple[int, Case
     __tracebackhide__ = True
     from gradagree import wire
     from gradagree.campaign import describe
-    from gradagree.judge import Framework, judge
+    from gradagree.judge import Asked, Framework, judge_all
 
     hello = json.dumps(describe(process.hello))
     if isinstance(process.hello, wire.Absent):
@@ -61,10 +61,11 @@ def judged(process: FrameworkProcess, mode: str, cases: Sequence[tuple[int, Case
     framework = Framework.of(process.framework, process.hello)
     asked = [(case, case.arrays(), [mode]) for _, case in cases]
     records = []
-    for place, answer in process.ask_all(asked):
-        number, case = cases[place]
-        records.append(judge(case, asked[place][1], framework, answer, number))
-        keep(kept, records[-1], hello)
+    answers = process.ask_all(asked)
+    given = [Asked(cases[k][1], asked[k][1], framework, answer, cases[k][0]) for k, answer in answers]
+    for record in judge_all(given):
+        records.append(record)
+        keep(kept, record, hello)
     failing = [record for record in records if record.verdict.fails]
     if failing:
         pytest.fail("\n".join(told(record) for record in failing), pytrace=False)

@@ -33,13 +33,15 @@ class QuickError:
         return self._claim("delta_p", observed, np.asarray(self.error.sensitivity(self.o, self.t)))
 
     def _claim(self, part: Part, observed: np.ndarray, value: np.ndarray) -> Claim | None:
-        if observed.shape != value.shape or not value.size or not self._small():
+        if observed.shape != value.shape or not value.size or not self._small:
             return None
         same = np.array_equal(observed, value)
         if not same and not always_rounds(self.error, self.model)[part]:
             return None
-        return Claim(ERROR_BOX, part, observed, value, SAFE * self.model.formula * self.model.u * np.abs(value))
+        radius = SAFE * self.model.formula * self.model.u * np.abs(value)
+        return Claim(ERROR_BOX, part, observed, value, radius, self.model.format)
 
+    @functools.cached_property
     def _small(self) -> bool:
         """Whether squares, their sums and exponentials of these numbers lie within the dtype's range."""
         largest = max((float(np.max(np.abs(x), initial=0.0)) for x in (self.o, self.t)), default=0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,18 +20,19 @@ DULL = 0.99
 
 
 class Claim(NamedTuple):
-    """That an array is value within radius; nothing says that all entries are 0 because a factor of each is."""
+    """That an array is value within radius; nothing says whether all entries are 0 because a factor of each is."""
 
     box: int | str
     part: Part
     observed: np.ndarray
     value: np.ndarray
     radius: np.ndarray
-    nothing: bool = False
-    slopes: dict[str, frozenset[str]] = {}
+    format: Format
+    nothing: Callable[[], bool] = lambda: False
+    slopes: Mapping[str, frozenset[str]] = {}
 
 
-def settled(claims: Sequence[Claim], form: Format) -> list[Comparison | None]:
+def settled(claims: Sequence[Claim]) -> list[Comparison | None]:
     """The comparison for each claim all of whose entries hold, if it is of the ordinary kind; None for the others.
 
     All entries are looked at in one go: a call of NumPy's costs as much as a small array.
@@ -40,7 +41,7 @@ def settled(claims: Sequence[Claim], form: Format) -> list[Comparison | None]:
         return []
     observed, value, radius = (np.concatenate([x.ravel() for x in xs]) for xs in list(zip(*claims, strict=True))[2:5])
     size, ratio = np.abs(value), np.abs(observed - value)
-    ratio /= np.maximum(radius, np.finfo(np.float64).smallest_subnormal)
+    ratio = np.divide(ratio, radius, out=np.zeros(ratio.shape), where=ratio != 0)
     ends = np.cumsum([claim.value.size for claim in claims])
     starts = np.concatenate([[0], ends[:-1]])
     ratios, largest, tolerance = (np.maximum.reduceat(x, starts).tolist() for x in (ratio, size, radius))
@@ -54,7 +55,7 @@ def settled(claims: Sequence[Claim], form: Format) -> list[Comparison | None]:
         expected, seen, allowed = (float(x[start + place]) for x in (value, observed, radius))
         at = index(place, claim.value.shape)
         tile = Tile(ratios[k], at, expected, seen, allowed, largest[k], tolerance[k], sharp[k])
-        found.append(passing(claim.box, claim.part, [tile], end - start, form, claim.nothing, claim.slopes))
+        found.append(passing(claim, [tile], end - start))
     return found
 
 
@@ -93,17 +94,14 @@ class Tile(NamedTuple):
         )  # fmt: skip
 
 
-def passing(
-    box: int | str, part: Part, tiles: Sequence[Tile], entries: int, form: Format, nothing: bool,
-    slopes: dict[str, frozenset[str]],
-) -> Comparison | None:  # fmt: skip
+def passing(claim: Claim, tiles: Sequence[Tile], entries: int) -> Comparison | None:
     """The comparison of an array whose entries all pass, if it is of the ordinary kind."""
     largest, tolerance = max(tile.largest for tile in tiles), max(tile.tolerance for tile in tiles)
-    dull = not (nothing and largest == tolerance == 0) and not tolerance < DULL * largest
-    if dull or not largest + tolerance < form.largest / 2:
+    dull = not tolerance < DULL * largest and not (largest == tolerance == 0 and claim.nothing())
+    if dull or not largest + tolerance < claim.format.largest / 2:
         return None
     worst = max(tiles, key=lambda tile: tile.ratio)
     return Comparison(
-        box, part, Verdict.AGREE, worst.ratio, worst.place, worst.expected, worst.observed, worst.allowed,
-        tolerance / largest if largest else 0.0, sum(tile.sharp for tile in tiles), entries, slopes=slopes,
+        claim.box, claim.part, Verdict.AGREE, worst.ratio, worst.place, worst.expected, worst.observed, worst.allowed,
+        tolerance / largest if largest else 0.0, sum(tile.sharp for tile in tiles), entries, slopes=claim.slopes,
     )  # fmt: skip

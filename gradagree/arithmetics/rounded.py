@@ -7,6 +7,7 @@ that a number may not fit the dtype, NaN that nothing can be said.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -62,7 +63,13 @@ class Rounded(Duck):
     @classmethod
     def constant(cls, x: Any, model: Model) -> Self:
         """Numbers of a formula: u |c| where the dtype cannot hold them."""
-        x = np.asarray(x, dtype=np.float64)
+        if type(x) in (int, float):
+            return constant(cls, float(x).hex(), model)
+        return cls.constants(np.asarray(x, dtype=np.float64), model)
+
+    @classmethod
+    def constants(cls, x: np.ndarray, model: Model) -> Self:
+        """Likewise for an array of them."""
         scaled = np.ldexp(np.frexp(x)[0], min(model.format.precision, SHORT))
         radius = np.where(scaled == np.rint(scaled), 0.0, np.abs(x) * (model.u + OWN))
         form = model.format
@@ -98,6 +105,12 @@ class Rounded(Duck):
     def widened(self, by: Any) -> Rounded:
         """The same numbers with larger radii."""
         return Rounded(self.value, (self.radius + by) * OUTWARD, self.model)
+
+
+@functools.lru_cache(maxsize=4096)
+def constant(kind: type[Any], text: str, model: Model) -> Any:
+    """A formula's number, as text that tells 0 from -0: the same ones come back in each box."""
+    return kind.constants(np.asarray(float.fromhex(text)), model)
 
 
 def wide(*arrays: Rounded) -> bool:

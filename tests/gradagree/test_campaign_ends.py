@@ -136,13 +136,14 @@ def test_that_an_error_of_our_own_while_a_case_is_drawn_comes_out(
 def test_that_an_error_of_our_own_while_an_answer_is_judged_comes_out(
     fake: str, tmp_path: Path, processes: list[FrameworkProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judged, judge = [], judging.judge
+    judged, judge_all = [], judging.judge_all
 
-    def broken(*args: Any) -> Record:
-        judged.append(args)
-        return judge(*args) if len(judged) < 4 else 1 / 0  # type: ignore[return-value]
+    def broken(asked: Any) -> Iterator[Record]:
+        for record in judge_all(asked):
+            judged.append(record)
+            yield record if len(judged) < 4 else 1 / 0  # type: ignore[misc]
 
-    monkeypatch.setattr(judging, "judge", broken)
+    monkeypatch.setattr(judging, "judge_all", broken)
     with pytest.raises(ZeroDivisionError):
         execute(planned(fake, 40), tmp_path / "run", extensions=[fake], workers=2)
     assert len(list(read_records(tmp_path / "run"))) == 3

@@ -52,7 +52,7 @@ def cleared(one: BoxCheck, part: str, observed: Any) -> Comparison | None:
         "db": ("biases", k - 1),
     }[part]
     again = BoxCheck(k, one.box, replace(answer, **{field: put(getattr(answer, field), place)}), one.model)
-    clear([again], one.model)
+    clear([again])
     return again.cleared.get(part)
 
 
