@@ -84,7 +84,8 @@ def lowest_bits(arrays: Sequence[np.ndarray]) -> list[float]:
         return []
     flat = joined(few)
     mantissa, exponent = np.frexp(flat)
-    whole = np.ldexp(mantissa, 53).astype(np.int64)
+    with np.errstate(invalid="ignore"):
+        whole = np.ldexp(mantissa, 53).astype(np.int64)
     lowest = exponent + np.frexp((whole & -whole).astype(np.float64))[1] - 54.0
     lowest = np.where(flat == 0, np.inf, np.where(np.isfinite(flat), lowest, -np.inf))
     starts = np.cumsum([0, *(x.size for x in few[:-1])])

@@ -13,6 +13,7 @@ from gradagree.atlas.classes import CLASSES, Code
 from gradagree.atlas.legit import MOST, Sides
 from gradagree.atlas.measure import FEW, Measured, measured, natural
 from gradagree.atlas.numbers import underflow
+from gradagree.atlas.points import kinks_of
 from gradagree.atlas.proved import Truth
 from gradagree.atlas.subject import WIDEST_ROWS, Subject
 
@@ -85,7 +86,7 @@ def around(subject: Subject, quantity: str, rows: np.ndarray, truth: Truth) -> S
     if len(fresh):
         fresh = subject.order[np.isin(subject.order, fresh)][:MOST]
         some = subject.at(fresh)
-        kinks = getattr(subject.function, "kinks", ())
+        kinks = kinks_of(subject.function)
         sides.look(
             fresh, some.formula(quantity), some.points, some.ball_targets(), quantity, FORMATS[subject.dtype], kinks,
             natural(truth, subject.points)[fresh], 1.0 if subject.kind == "error" else 0.0,

@@ -15,6 +15,7 @@ from gradagree.atlas.drawn import panel
 from gradagree.atlas.finding import Finding
 from gradagree.atlas.inlined import runs
 from gradagree.atlas.looking import Row
+from gradagree.atlas.points import kinks_of
 from gradagree.atlas.spelled import called
 from gradagree.atlas.surveying import Surveyed
 from gradagree.reference import Activation, ErrorFunction
@@ -76,7 +77,7 @@ def function_page(
     """functions/NAME.html."""
     kind = Activation.catalogue.get(name) or ErrorFunction.catalogue[name]
     function = kind()
-    kinks = tuple(getattr(function, "kinks", ()))
+    kinks = kinks_of(function)
     figures = [(words, panels(quantity, curves, kinks)) for quantity, words in QUANTITIES.items()]
     frameworks = list(dict.fromkeys(row.framework for row in rows))
     failed = [row for row in rows if row.status not in ("measured", "unasked")]

@@ -11,6 +11,7 @@ from gradagree.arithmetics.model import FORMATS
 from gradagree.atlas.classes import Code
 from gradagree.atlas.hitting import Hit
 from gradagree.atlas.numbers import ulp
+from gradagree.atlas.points import kinks_of
 from gradagree.atlas.proved import Truth
 from gradagree.atlas.subject import Subject
 
@@ -44,7 +45,7 @@ def special(subject: Subject) -> np.ndarray:
     if x.shape[1] > 1:
         return np.flatnonzero(np.isnan(x).any(axis=1))[:1]
     near = np.isnan(x[:, 0]) | (x[:, 0] == 0)
-    for kink in getattr(subject.function, "kinks", ()):
+    for kink in kinks_of(subject.function):
         near |= np.abs(x[:, 0] - kink) <= ulp(np.asarray(float(kink)), FORMATS[subject.dtype])
     return np.flatnonzero(near)[:MOST_SPECIAL]
 

@@ -14,7 +14,7 @@ from gradagree.arithmetics.model import FORMATS, Format
 from gradagree.atlas.numbers import rounded_to
 from gradagree.reference import Activation, ErrorFunction
 
-__all__ = ["SPECIAL", "numbers", "pairs", "thresholds"]
+__all__ = ["SPECIAL", "kinks_of", "numbers", "pairs", "thresholds"]
 
 SPECIAL = (0.0, -0.0, math.inf, -math.inf, math.nan)
 TURNS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0, 20.0, 64.0, 100.0)
@@ -49,10 +49,15 @@ def every(form: Format) -> np.ndarray:
     return np.concatenate([-positive, positive])
 
 
+def kinks_of(function: Activation | ErrorFunction) -> tuple[float, ...]:
+    """The numbers at which the slope jumps; those of an error function are pairs."""
+    return tuple(function.kinks) if isinstance(function, Activation) else ()
+
+
 def thresholds(function: Activation | ErrorFunction) -> list[float]:
     """The function's kinks and parameters, and where functions of its kind turn."""
     given = [x for x in vars(function).values() if isinstance(x, int | float) and not isinstance(x, bool)]
-    return sorted({*TURNS, *map(float, given), *getattr(function, "kinks", ())})
+    return sorted({*TURNS, *map(float, given), *kinks_of(function)})
 
 
 def edges(form: Format) -> list[float]:

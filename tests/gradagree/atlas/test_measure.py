@@ -14,10 +14,12 @@ from gradagree.atlas.legit import around
 from gradagree.atlas.looking import looked, nearby, row
 from gradagree.atlas.measure import FEW, measured, windowed, windowed_signs
 from gradagree.atlas.numbers import ulp
+from gradagree.atlas.points import kinks_of, thresholds
 from gradagree.atlas.proved import Truth, prove_at
 from gradagree.atlas.store import truth_of
 from gradagree.atlas.subject import Subject
 from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference.samples import allowed_width, some_targets
 
 FORM = FORMATS["float32"]
 
@@ -147,6 +149,18 @@ def test_that_a_tie_within_a_few_units_is_an_ill_conditioned_input_although_a_si
     assert set(codes[codes != 0].tolist()) == {Code.CANCELLED}
     far = looked(subject, "slope", "jax", "jit", np.array(answer) + 3.0, true).found.codes
     assert (far > Code.CANCELLED).all()
+
+
+@pytest.mark.parametrize("name", [name for name, kind in ErrorFunction.catalogue.items() if hasattr(kind, "kinks")])
+def test_that_an_error_function_with_several_kinds_of_kinks_is_looked_at(name: str) -> None:
+    function = ErrorFunction.named(name)
+    assert kinks_of(function) == ()
+    x = np.array([np.linspace(-1.5, 2.0, allowed_width(function, 3))])
+    subject = Subject(function, "float32", x, some_targets(function, 1, x.shape[1]), (0,), tuple(range(x.shape[1])))
+    true = prove_at(subject.formula("slope"), x, subject.targets, "float32")
+    codes = looked(subject, "slope", "jax", "jit", true.high + 100.0, true).found.codes
+    assert (codes > Code.CANCELLED).all()
+    assert thresholds(function)
 
 
 def test_that_what_float64_says_of_wide_rows_nearby_lies_within_what_balls_say() -> None:
