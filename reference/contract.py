@@ -24,7 +24,7 @@ from gradagree.reference.contract_checks import (
     check_parameters,
     nearest,
 )
-from gradagree.reference.parameters import Weight, Weights, checked, parameters, text_of
+from gradagree.reference.parameters import Weight, Weights, checked, made, text_of
 
 __all__ = ["DOMAINS", "TARGETS", "Activation", "ContractError", "ErrorFunction", "Weight", "Weights", "spelling_names"]
 
@@ -91,10 +91,11 @@ class _Function:
         match = re.fullmatch(r"\s*(\w+)\s*(?:\((.*)\))?\s*", text)
         if match is None:
             raise ContractError(f"{text!r} is no {cls.kind}: write NAME or NAME(parameter=number)")
-        made = cls.catalogue.get(match[1]) or cls.catalogue.get(cls.aliases.get(match[1], ""))
-        if made is None:
+        kind = cls.catalogue.get(match[1]) or cls.catalogue.get(cls.aliases.get(match[1], ""))
+        if kind is None:
             raise ContractError(f"unknown {cls.kind} {match[1]!r}{nearest(match[1], cls.catalogue)}")
-        return made(**parameters(made, match[2] or ""))
+        found: Self = made(kind, match[2] or "")
+        return found
 
 
 class Activation(_Function):

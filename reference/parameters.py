@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from gradagree.reference.contract import _Function
 
-__all__ = ["ContractError", "Reduction", "Weight", "Weights", "checked", "choices", "parameters", "text_of"]
+__all__ = ["ContractError", "Reduction", "Weight", "Weights", "checked", "choices", "made", "text_of"]
 
 Reduction = Literal["mean", "sum", "none"]
 """Over the errors of all entries, or examples; "none" is contracted with fixed weights."""
@@ -32,6 +32,12 @@ class Weights(tuple[float, ...]):
     """Parameters with gradients, one for each number of an example: ``a: Weights = Weights((0.25, 0.5))``."""
 
     __slots__ = ()
+
+
+@functools.lru_cache(maxsize=4096)
+def made(kind: type[_Function], text: str) -> Any:
+    """The function with the parameters of a text; the same text gives the same one, for functions do not change."""
+    return kind(**parameters(kind, text))
 
 
 def parameters(made: type[_Function], text: str) -> dict[str, Any]:
