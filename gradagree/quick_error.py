@@ -11,6 +11,7 @@ import numpy as np
 from gradagree.arithmetics.model import Model
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.comparison import ERROR_BOX, Part
+from gradagree.quick_values import unheld
 from gradagree.reference import ErrorFunction
 from gradagree.reference.samples import allowed_width, inside, some_targets
 from gradagree.tiles import SAFE, Claim
@@ -25,20 +26,18 @@ class QuickError:
         self.error, self.o, self.t, self.model = error, o, t, model
 
     def E(self, observed: float) -> Claim | None:
-        """E, within 8 u |E|."""
+        """E, within 8 u |E| where it is rounded."""
         return self._claim("E", np.asarray(observed), np.asarray(self.error.value(self.o, self.t)))
 
     def delta_p(self, observed: np.ndarray) -> Claim | None:
-        """dE/do, within 8 u |dE/do|."""
+        """dE/do, within 8 u |dE/do| where it is rounded."""
         return self._claim("delta_p", observed, np.asarray(self.error.sensitivity(self.o, self.t)))
 
     def _claim(self, part: Part, observed: np.ndarray, value: np.ndarray) -> Claim | None:
         if observed.shape != value.shape or not value.size or not self._small:
             return None
-        same = np.array_equal(observed, value)
-        if not same and not always_rounds(self.error, self.model)[part]:
-            return None
-        radius = SAFE * self.model.formula * self.model.u * np.abs(value)
+        rounds = always_rounds(self.error, self.model)[part] or unheld(value, self.model)
+        radius = SAFE * self.model.formula * self.model.u * np.abs(value) * rounds
         return Claim(ERROR_BOX, part, observed, value, radius, self.model.format)
 
     @functools.cached_property

@@ -16,7 +16,7 @@ from gradagree.ragged import joined
 from gradagree.reference import Activation
 from gradagree.reference.samples import allowed_width, inside
 
-__all__ = ["Entries", "along_rows", "pulled"]
+__all__ = ["Entries", "along_rows", "pulled", "unheld"]
 
 
 class Entries(NamedTuple):
@@ -38,22 +38,29 @@ class Entries(NamedTuple):
 
 
 def along_rows(one: Given) -> tuple[np.ndarray, np.ndarray]:
-    """A(p) of whole rows, within 8 u |A| where it always rounds."""
-    a = np.asarray(one.activation.value(one.p))
-    return a, rounding(one, "value") * np.abs(a)
+    """A(p) of whole rows, within 8 u |A| where it is rounded."""
+    return within(one, "value", np.asarray(one.activation.value(one.p)))
 
 
 def pulled(one: Given, delta_a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """delta_p of whole rows, within 8 u |delta_p| where it always rounds."""
-    delta_p = np.asarray(one.activation.pull(one.p, delta_a))
-    return delta_p, rounding(one, "pull") * np.abs(delta_p)
+    """delta_p of whole rows, within 8 u |delta_p| where it is rounded."""
+    return within(one, "pull", np.asarray(one.activation.pull(one.p, delta_a)))
 
 
-def rounding(one: Given, part: str) -> float:
-    """8 u where each number must have been rounded; 0 where one may be exact, such as in a row of equal numbers."""
-    if one.p.shape[-1] < 2 or (one.p == one.p[..., :1]).all(axis=-1).any():
-        return 0.0
-    return one.model.formula * one.model.u * always_rounds(one.activation, one.model)[part]
+def within(one: Given, part: str, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers, and 8 u of each where it must have been rounded.
+
+    It must where it is no number of the dtype; and where nothing is ever exact, but for rows of equal numbers.
+    """
+    equal = one.p.shape[-1] < 2 or (one.p == one.p[..., :1]).all(axis=-1).any()
+    surely = not equal and always_rounds(one.activation, one.model)[part]
+    return found, one.model.formula * one.model.u * np.abs(found) * (surely or unheld(found, one.model))
+
+
+def unheld(x: np.ndarray, model: Model) -> np.ndarray:
+    """Where x is no number of the dtype, so that whoever stores it rounds."""
+    scaled = np.ldexp(np.frexp(x)[0], model.format.precision)
+    return np.asarray(scaled != np.rint(scaled))
 
 
 @functools.lru_cache(maxsize=256)

@@ -112,6 +112,7 @@ def asked_of(subject: Subject, plan: Survey, processes: Any, here: dict[str, Hel
     }  # fmt: skip
 
 
+@np.errstate(all="ignore")
 def judged(subject: Subject, quantity: str, asked: Asked, moves: Moves, found: Surveyed) -> list[Hit]:
     """All answers about one quantity: a row for each mode, curves, and hits."""
     if subject.unfit:
