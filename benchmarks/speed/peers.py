@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from benchmarks.speed.timing import turns
+from benchmarks.speed.timing import shared, turns
 from gradagree.adapters import Adapter
 from gradagree.adapters.for_jax import ForJax
 from gradagree.adapters.for_torch import ForTorch
 from gradagree.adapters.programs import Architecture
 from gradagree.boxcheck import check
 from gradagree.cases import Case, problem_of
-from gradagree.judge import Framework, judge
+from gradagree.judge import Asked, Framework, judge_all
 from gradagree.probable import probable
 from gradagree.worker import answer, greeting
 
@@ -42,6 +43,8 @@ SIZES = (
     "9216-4096b-4096b-1000b:id,relu*2:cross_entropy:n8:f32:ordinary:s93",
 )
 """From 144 weights to 58.6 million: the dense layers of the network that made deep networks famous."""
+BLOCK = 32
+TOGETHER = f"gradagree, each of {BLOCK} networks"
 SLOW = 3_000
 """Weights beyond which a peer that asks each of them alone is asked once only."""
 
@@ -53,6 +56,7 @@ def contest(weights: int, rounds: int) -> dict[str, Any]:
     with torch.settings(), jax.settings():
         quick = {
             "gradagree, torch backward": verdict(torch, case, "backward"),
+            TOGETHER: verdict(torch, case, "backward", BLOCK),
             "torch's own pass": own_pass(torch, case, "backward"),
             "torch gradcheck, fast": gradcheck(torch, case, fast=True),
             "gradagree, jax jit": verdict(jax, case, "jit"),
@@ -63,18 +67,22 @@ def contest(weights: int, rounds: int) -> dict[str, Any]:
         patient = weights > SLOW
         times = turns({**quick, **({} if patient else slow)}, rounds)
         times |= turns(slow, 1, warm=False) if patient else {}
+        times[TOGETHER] = shared(times[TOGETHER], BLOCK)
     return {"weights": case.size, "case": case.spec, "times": times}
 
 
-def verdict(adapter: Adapter, case: Case, mode: str) -> Callable[[], None]:
-    """gradagree, in this process."""
-    arrays = case.arrays()
-    problem, framework = problem_of(case, arrays), Framework.of(adapter.name, greeting(adapter))
+def verdict(adapter: Adapter, case: Case, mode: str, networks: int = 1) -> Callable[[], None]:
+    """gradagree, in this process; of several networks of one shape, as a run has them judged."""
+    framework = Framework.of(adapter.name, greeting(adapter))
+    given = [(one, one.arrays()) for one in (case, *(replace(case, seed=seed) for seed in range(networks - 1)))]
+    problems = [problem_of(*each) for each in given]
 
     def run() -> None:
-        record = judge(case, arrays, framework, answer(adapter, problem, mode))
-        if record.verdict != "agree":
-            raise AssertionError(record)
+        answers = [answer(adapter, problem, mode) for problem in problems]
+        records = judge_all([Asked(*each, framework, found) for each, found in zip(given, answers, strict=True)])
+        wrong = [record for record in records if record.verdict != "agree"]
+        if wrong:
+            raise AssertionError(wrong)
 
     return run
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-__all__ = ["Timed", "process", "turns"]
+__all__ = ["Timed", "process", "shared", "turns"]
 
 Timed = dict[str, Any]
 """median, least and most, in seconds."""
@@ -30,6 +30,11 @@ def turns(contests: dict[str, Callable[[], object]], rounds: int, warm: bool = T
 
 def told(taken: Sequence[float]) -> Timed:
     return {"median": statistics.median(taken), "least": min(taken), "most": max(taken), "rounds": len(taken)}
+
+
+def shared(time: Timed, among: int) -> Timed:
+    """The time of one of so many that were timed together."""
+    return {key: number / among if key != "rounds" else number for key, number in time.items()}
 
 
 def process(command: Sequence[str], allowed: Sequence[int] = (0,)) -> int:

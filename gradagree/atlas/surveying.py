@@ -74,7 +74,8 @@ def surveyed(
         ask = (
             (lambda name, question: in_turn(processes[name], next(turns), question)) if plan.profile.thorough else None
         )
-        found.findings, found.unshown = joined(seen, found.versions, ask)
+        with np.errstate(all="ignore"):
+            found.findings, found.unshown = joined(seen, found.versions, ask)
     return found
 
 

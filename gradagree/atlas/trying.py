@@ -1,14 +1,15 @@
 """Each finding's program is run: a finding that its own program does not show is none.
 
-The programs of one framework run one after the other in one process, ``python -m gradagree.atlas.trying``, which says
-that it is ready, reads them as a JSON list and answers each with a line. Where the process dies, that program has shown
-nothing, and the next one goes on.
+The programs of one framework run one after the other in a few processes, ``python -m gradagree.atlas.trying``, each of
+which says that it is ready, reads its own as a JSON list and answers each with a line. Where one dies, that program has
+shown nothing, and the next one goes on.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 import os
 import subprocess
@@ -26,6 +27,8 @@ __all__ = ["shows"]
 
 LIMIT = 300.0
 """Seconds for one program."""
+SHARE = 200
+"""Programs of one process at most: it takes a second or two to start."""
 FORGET = 150
 """Programs after which jax forgets what it compiled, for that fills the memory."""
 RESULTS = "shown", "not shown"
@@ -33,18 +36,25 @@ RESULTS = "shown", "not shown"
 
 def shows(findings: Sequence[Finding]) -> list[bool]:
     """Whether each finding's program ran to its end, which it does where what it asserts holds."""
+    found = [False] * len(findings)
+    shares = shared(findings)
+    if not shares:
+        return found
+    with ThreadPoolExecutor(min(len(shares), os.cpu_count() or 1)) as pool:
+        programs = [[findings[place].reproducer for place in share] for share in shares]
+        for share, shown in zip(shares, pool.map(tried, programs), strict=True):
+            for place, one in zip(share, shown, strict=True):
+                found[place] = one
+    return found
+
+
+def shared(findings: Sequence[Finding]) -> list[list[int]]:
+    """The places of each process's findings: those of one framework, neighbours together, in turn with the others'."""
     places: dict[str, list[int]] = {}
     for place, finding in enumerate(findings):
         places.setdefault(finding.framework, []).append(place)
-    found = [False] * len(findings)
-    if not places:
-        return found
-    with ThreadPoolExecutor(len(places)) as pool:
-        programs = [[findings[place].reproducer for place in theirs] for theirs in places.values()]
-        for theirs, shown in zip(places.values(), pool.map(tried, programs), strict=True):
-            for place, one in zip(theirs, shown, strict=True):
-                found[place] = one
-    return found
+    parts = [[theirs[k : k + SHARE] for k in range(0, len(theirs), SHARE)] for theirs in places.values()]
+    return [share for turn in itertools.zip_longest(*parts) for share in turn if share is not None]
 
 
 def tried(programs: Sequence[str]) -> list[bool]:

@@ -30,6 +30,13 @@ def test_that_programs_of_several_frameworks_are_told_apart() -> None:
     assert shows([]) == []
 
 
+def test_that_many_programs_are_shared_among_processes_each_one_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    some = [finding((RIGHT, WRONG)[place % 3 == 0], ("torch", "jax")[place > 3]) for place in range(7)]
+    monkeypatch.setattr(trying, "SHARE", 2)
+    assert trying.shared(some) == [[0, 1], [4, 5], [2, 3], [6]]
+    assert shows(some) == [place % 3 != 0 for place in range(7)]
+
+
 def test_that_what_does_not_come_to_its_end_shows_nothing_and_the_next_one_goes_on() -> None:
     some = [finding(program) for ending in ENDINGS.values() for program in (ending, RIGHT)]
     assert shows(some) == [False, True] * len(ENDINGS)
