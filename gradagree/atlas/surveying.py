@@ -28,8 +28,8 @@ from gradagree.atlas.subject import Subject
 
 __all__ = ["Surveyed", "surveyed"]
 
-PROCESSES = {"jax": 2}
-"""It compiles for longer than the others compute."""
+PROCESSES = {"jax": 2, "torch": 2}
+"""Of those that compute or compile for longer than the others, which would be waited for."""
 AHEAD = 6
 """Subjects that are asked before the first of them is judged."""
 
