@@ -30,7 +30,10 @@ from gradagree.summation import added_up
 from gradagree.tiles import Claim, settled
 from gradagree.verdict import Verdict
 
-__all__ = ["check", "check_update"]
+__all__ = ["check", "check_update", "checked"]
+
+PORTION = 1 << 15
+"""Entries of weights and inputs that the quick tests look at together."""
 
 
 def check(case: Case, arrays: Arrays, answer: Answer, model: Model) -> Iterator[Comparison]:
@@ -75,11 +78,29 @@ class NetworkCheck:
 
 def clear(boxes: Sequence[BoxCheck], errors: Sequence[ErrorCheck] = ()) -> None:
     """The quick tests of all boxes together: what passes them needs no rounded arithmetic."""
-    cleared_of = {one.given: one.cleared for one in boxes}
     with np.errstate(all="ignore"):
-        found = [(cleared_of[one], claim) for one, claim in claims(list(cleared_of))]
-        found += [(error.cleared, claim) for error in errors for claim in error.claims() if claim is not None]
-        passed = iter(settled([claim for _, claim in found if isinstance(claim, Claim)]))
+        for some in portions(boxes):
+            cleared = {one.given: one.cleared for one in some}
+            settle((cleared[one], claim) for one, claim in claims(list(cleared)))
+        settle((error.cleared, claim) for error in errors for claim in error.claims() if claim is not None)
+
+
+def portions(boxes: Sequence[BoxCheck]) -> Iterator[list[BoxCheck]]:
+    """Boxes of so many weights together as a processor keeps at hand."""
+    some: list[BoxCheck] = []
+    for one in boxes:
+        some.append(one)
+        if sum(box.entries for box in some) > PORTION:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
+def settle(found: Iterable[tuple[dict[Part, Comparison], Claim | Comparison]]) -> None:
+    """Keep what passes."""
+    found = list(found)
+    passed = iter(settled([claim for _, claim in found if isinstance(claim, Claim)]))
     for cleared, claim in found:
         comparison = next(passed) if isinstance(claim, Claim) else claim
         if comparison is not None:
@@ -95,6 +116,10 @@ class BoxCheck:
         self.kinks = at_kinks(box.activation, self.plain_p)
         self.cleared: dict[Part, Comparison] = {}
         self._gradients: dict[Tolerant, Gradient] = {}
+
+    @functools.cached_property
+    def entries(self) -> int:
+        return self.plain_p.size + (0 if self.box.w is None else self.box.w.size)
 
     @functools.cached_property
     def given(self) -> Given:

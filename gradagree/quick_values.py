@@ -16,7 +16,7 @@ from gradagree.ragged import joined
 from gradagree.reference import Activation
 from gradagree.reference.samples import allowed_width, inside
 
-__all__ = ["Entries", "along_rows", "pulled", "unheld"]
+__all__ = ["Entries", "along_rows", "pulled", "rounds", "unheld"]
 
 
 class Entries(NamedTuple):

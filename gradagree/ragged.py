@@ -61,8 +61,10 @@ class Ragged:
         """Other numbers in the same shapes."""
         return Ragged(flat, self.shapes)
 
-    def spread(self, numbers: Sequence[float]) -> np.ndarray:
-        """One number for each array, repeated for each of its entries."""
+    def spread(self, numbers: Sequence[float]) -> Any:
+        """One number for each array, repeated for each of its entries; one for all, if they are the same."""
+        if min(numbers) == max(numbers):
+            return numbers[0]
         return np.repeat(np.array(numbers, dtype=np.float64), self.sizes)
 
 
