@@ -63,9 +63,9 @@ def delta_p(on: Operands) -> Found:
     inexact = bound > delta_a.spread(on.exact(terms, on.products("delta_c", "w")))
     inner = delta_a.like((bound + delta_a.spread(on.weighing) * np.abs(delta_a.flat)) * inexact)
     yield from through_slopes(on, Ragged.of(delta_a.views[:n]), Ragged.of(inner.views[:n]))
-    for one, pulled_back in zip(on.boxes[n:], delta_a.views[n:], strict=True):
+    for one, *sensitivity in zip(on.boxes[n:], delta_a.views[n:], inner.views[n:], strict=True):
         if not one.kinks:
-            yield one, one.claim("delta_p", *pulled(one, pulled_back))
+            yield one, one.claim("delta_p", *pulled(one, *sensitivity))
 
 
 def through_slopes(on: Operands, delta_a: Ragged, inner: Ragged) -> Found:

@@ -42,9 +42,19 @@ def along_rows(one: Given) -> tuple[np.ndarray, np.ndarray]:
     return within(one, "value", np.asarray(one.activation.value(one.p)))
 
 
-def pulled(one: Given, delta_a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """delta_p of whole rows, within 8 u |delta_p| where it is rounded."""
-    return within(one, "pull", np.asarray(one.activation.pull(one.p, delta_a)))
+def pulled(one: Given, delta_a: np.ndarray, inner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """delta_p of whole rows, within 8 u |delta_p| where it is rounded, and what becomes of delta_a within inner.
+
+    delta_p is linear in delta_a, so that any error within inner, such as one of alternating signs, is pulled as it is.
+    """
+    pull = one.activation.pull
+    found, radius = within(one, "pull", np.asarray(pull(one.p, delta_a)))
+    if not inner.any():
+        return found, radius
+    place = np.arange(delta_a.shape[-1])
+    signs = (np.where(side, 1.0, -1.0) for side in (place % 2, place < place.size // 2))
+    one_way, other = (np.abs(pull(one.p, sign * inner)) for sign in signs)
+    return found, radius + np.maximum(one_way, other)
 
 
 def within(one: Given, part: str, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -49,12 +49,14 @@ class Duck(NDArrayOperatorsMixin):
         return self._like(*(function(part, *args, **kwargs) for part in self._parts()))
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if any(isinstance(x, Duck) and x.rank > self.rank for x in inputs):
-            return NotImplemented
-        name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+        for x in inputs:
+            if isinstance(x, Duck) and x.rank > self.rank:
+                return NotImplemented
+        if method == "__call__":
+            return self._apply(ufunc, ufunc.__name__, inputs, kwargs)
         if method in ("reduce", "accumulate"):
             kwargs.setdefault("axis", 0)
-        return self._apply(ufunc if method == "__call__" else REDUCTIONS.get((ufunc, method)), name, inputs, kwargs)
+        return self._apply(REDUCTIONS.get((ufunc, method)), f"{ufunc.__name__}.{method}", inputs, kwargs)
 
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
         if any(issubclass(kind, Duck) and kind.rank > self.rank for kind in types):
@@ -63,9 +65,11 @@ class Duck(NDArrayOperatorsMixin):
         return self._apply(function, function.__name__, args, kwargs)
 
     def _apply(self, key: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if kwargs.get("out") is not None:
-            raise in_place(self.arithmetic, name)
-        key, kwargs = ALIASES.get(key, key), ordinary(kwargs)
+        key = ALIASES.get(key, key)
+        if kwargs:
+            if kwargs.get("out") is not None:
+                raise in_place(self.arithmetic, name)
+            kwargs = ordinary(kwargs)
         rule = self.rules.get(key, self.derived.get(key))
         if rule is None:
             raise no_rule(self.arithmetic, name.strip("_"), self.known())

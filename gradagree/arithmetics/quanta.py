@@ -48,8 +48,10 @@ def largest_exact(q: float, form: Format) -> float:
     return float(min(np.ldexp(1.0, int(max(min(form.precision + q, 1000), -1074))), form.largest))
 
 
-def exact(largest: np.ndarray, q: float, model: Model, accumulated: bool = False) -> np.ndarray:
+def exact(largest: np.ndarray, q: float, model: Model, accumulated: bool = False) -> np.ndarray | np.bool:
     """True where neither the program, in any order of summation, nor the reference rounds."""
+    if q == NONE:
+        return np.False_
     ok = fits(largest, q, model.format)
     if accumulated:
         ok = ok & fits(largest, q, model.accumulator)
