@@ -8,7 +8,7 @@ and db of the framework's own p and delta_c. So rounding does not compound, and 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -18,22 +18,18 @@ from gradagree.adapters import Answer
 from gradagree.arithmetics.model import Model
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.cases import Arrays, Case
+from gradagree.clearing import clear
 from gradagree.comparison import Comparison, Part, Tolerant, compare
 from gradagree.errorcheck import ErrorCheck
 from gradagree.kinks import at_kinks
 from gradagree.malformed import malformed
-from gradagree.quick import claims
 from gradagree.quick_box import Given
 from gradagree.reference import Box
 from gradagree.reference.boxes import Gradient
 from gradagree.summation import added_up
-from gradagree.tiles import Claim, settled
 from gradagree.verdict import Verdict
 
 __all__ = ["check", "check_update", "checked"]
-
-PORTION = 1 << 15
-"""Entries of weights and inputs that the quick tests look at together."""
 
 
 def check(case: Case, arrays: Arrays, answer: Answer, model: Model) -> Iterator[Comparison]:
@@ -74,37 +70,6 @@ class NetworkCheck:
             if self.answer.sensitivities[one.number].shape != self.answer.inputs[one.number].shape:
                 return
             yield from one.outwards()
-
-
-def clear(boxes: Sequence[BoxCheck], errors: Sequence[ErrorCheck] = ()) -> None:
-    """The quick tests of all boxes together: what passes them needs no rounded arithmetic."""
-    with np.errstate(all="ignore"):
-        for some in portions(boxes):
-            cleared = {one.given: one.cleared for one in some}
-            settle((cleared[one], claim) for one, claim in claims(list(cleared)))
-        settle((error.cleared, claim) for error in errors for claim in error.claims() if claim is not None)
-
-
-def portions(boxes: Sequence[BoxCheck]) -> Iterator[list[BoxCheck]]:
-    """Boxes of so many weights together as a processor keeps at hand."""
-    some: list[BoxCheck] = []
-    for one in boxes:
-        some.append(one)
-        if sum(box.entries for box in some) > PORTION:
-            yield some
-            some = []
-    if some:
-        yield some
-
-
-def settle(found: Iterable[tuple[dict[Part, Comparison], Claim | Comparison]]) -> None:
-    """Keep what passes."""
-    found = list(found)
-    passed = iter(settled([claim for _, claim in found if isinstance(claim, Claim)]))
-    for cleared, claim in found:
-        comparison = next(passed) if isinstance(claim, Claim) else claim
-        if comparison is not None:
-            cleared[comparison.part] = comparison
 
 
 class BoxCheck:

@@ -63,7 +63,7 @@ class Ragged:
 
     def spread(self, numbers: Sequence[float]) -> Any:
         """One number for each array, repeated for each of its entries; one for all, if they are the same."""
-        if min(numbers) == max(numbers):
+        if numbers and min(numbers) == max(numbers):
             return numbers[0]
         return np.repeat(np.array(numbers, dtype=np.float64), self.sizes)
 

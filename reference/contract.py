@@ -94,8 +94,7 @@ class _Function:
         kind = cls.catalogue.get(match[1]) or cls.catalogue.get(cls.aliases.get(match[1], ""))
         if kind is None:
             raise ContractError(f"unknown {cls.kind} {match[1]!r}{nearest(match[1], cls.catalogue)}")
-        found: Self = made(kind, match[2] or "")
-        return found
+        return made(kind, match[2] or "")  # type: ignore[no-any-return]
 
 
 class Activation(_Function):

@@ -13,8 +13,9 @@ from gradagree import Case, draw
 from gradagree.adapters import ForTorch
 from gradagree.arithmetics.model import FORMATS, model
 from gradagree.arithmetics.rounded import Rounded
-from gradagree.boxcheck import BoxCheck, case_boxes, clear
+from gradagree.boxcheck import BoxCheck, case_boxes
 from gradagree.cases import problem_of
+from gradagree.clearing import clear
 from gradagree.comparison import Comparison, Tolerant, compare
 from gradagree.drawing import REGIMES
 from gradagree.judged import JudgedActivation

@@ -12,8 +12,9 @@ from gradagree import draw, wire
 from gradagree.adapters import Answer, ForTorch, Unsupported
 from gradagree.arithmetics import quanta
 from gradagree.arithmetics.model import FORMATS, model
-from gradagree.boxcheck import BoxCheck, clear
+from gradagree.boxcheck import BoxCheck
 from gradagree.cases import problem_of
+from gradagree.clearing import clear
 from gradagree.judge import Asked, Framework, judge, judge_all
 from gradagree.quick_values import always_rounds
 from gradagree.ragged import FEW, Ragged, lowest_bits
@@ -53,7 +54,7 @@ def test_that_answers_judged_together_have_the_records_of_each_alone() -> None:
     assert counts[Verdict.AGREE] > 40
 
 
-def box(activation: str, p: np.ndarray, w: np.ndarray, **other: np.ndarray) -> BoxCheck:
+def box(activation: str, p: np.ndarray, w: np.ndarray | None, **other: np.ndarray) -> BoxCheck:
     """A box without bias on the reference's own numbers, but for others that are given."""
     made = Box(Activation.named(activation), w, None, None)  # type: ignore[arg-type]
     c = made.weigh(p)
@@ -78,15 +79,17 @@ def test_that_rows_are_cleared_within_a_rounding_and_not_beyond(name: str) -> No
     assert cleared(right) == {"c", "delta_p", "dw"}
     delta_p = right.answer.sensitivities[0]
     assert "delta_p" in cleared(box(name, UNEQUAL, W, delta_p=np.nextafter(delta_p, np.inf)))
-    assert "delta_p" not in cleared(box(name, UNEQUAL, W, delta_p=delta_p * (1 + 2.0**-48)))
+    assert "delta_p" not in cleared(box(name, UNEQUAL, W, delta_p=delta_p * (1 + 2.0**-40)))
 
 
 def test_that_a_row_of_equal_numbers_has_no_tolerance_for_it_may_be_exact() -> None:
     equal = np.array([[0.5, 0.5, 0.5, 0.5], [0.1, 0.7, -0.3, 0.2]])
-    right = box("softmax", equal, W)
+    right = box("softmax", equal, None)
     assert "delta_p" in cleared(right)
     off = np.nextafter(right.answer.sensitivities[0], np.inf)
-    assert "delta_p" not in cleared(box("softmax", equal, W, delta_p=off))
+    assert "delta_p" not in cleared(box("softmax", equal, None, delta_p=off))
+    near = np.nextafter(box("softmax", UNEQUAL, None).given.delta_p, np.inf)
+    assert "delta_p" in cleared(box("softmax", UNEQUAL, None, delta_p=near))
 
 
 @pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
