@@ -94,7 +94,7 @@ class _Function:
         kind = cls.catalogue.get(match[1]) or cls.catalogue.get(cls.aliases.get(match[1], ""))
         if kind is None:
             raise ContractError(f"unknown {cls.kind} {match[1]!r}{nearest(match[1], cls.catalogue)}")
-        return made(kind, match[2] or "")  # type: ignore[no-any-return]
+        return made(kind, match[2] or "")
 
 
 class Activation(_Function):
