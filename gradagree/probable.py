@@ -28,6 +28,9 @@ from gradagree.verdict import Verdict
 
 __all__ = ["out_of_range", "probable", "same_bits"]
 
+TOGETHER = 1 << 16
+"""Weights up to which all directions are pushed forward together."""
+
 
 def same_bits(x: Answer, y: Answer) -> bool:
     """Whether two answers have the same E, outermost sensitivity and gradients (zeros of either sign are the same)."""
@@ -97,14 +100,22 @@ def _added_up(case: Case, arrays: Arrays, expected: Any) -> Iterator[Gradient]:
 
 
 def _slopes(case: Case, arrays: Arrays, answer: Answer, model: Model, formed: bool) -> Comparison:
-    """The slope of E along each direction, in dual numbers over variance arithmetic: forward mode's own roundings."""
+    """The slope of E along each direction, in dual numbers over variance arithmetic: forward mode's own roundings.
+
+    All directions at once, on a first axis of the tangents, where the network is small.
+    """
+    many = directions(problem_of(case, arrays))
+    if case.size <= TOGETHER:
+        many = [[np.stack(tangents) for tangents in zip(*many, strict=True)]]
     slopes = []
-    for direction in directions(problem_of(case, arrays)):
+    for direction in many:
         tangents = iter(direction)
         pushed = lambda x, model: Dual(Variance.stored(x, model), Variance.stored(next(tangents), model))  # noqa: B023, E731
         E = _network(case, arrays, model, pushed, formed)(Variance.stored(arrays.inputs, model))
         slopes.append(E.slope)
-    value, variance = (np.array([getattr(slope, part) for slope in slopes]) for part in ("value", "variance"))
+    value, variance = (
+        np.hstack([np.ravel(getattr(slope, part)) for slope in slopes]) for part in ("value", "variance")
+    )
     return _compare("error", "E'", np.array(answer.along), Variance(value, variance, model))
 
 

@@ -28,7 +28,7 @@ class ProbableError:
 
     def value(self, o: Any, t: Any) -> Any:
         if isinstance(o, Dual):
-            return Dual(self.error.value(o.value, t), (self.sensitivity(o.value, t) * o.slope).sum())
+            return Dual(self.error.value(o.value, t), np.sum(self.sensitivity(o.value, t) * o.slope, axis=(-2, -1)))
         return self.error.value(o, t)
 
     def sensitivity(self, o: Variance, t: Any) -> Any:

@@ -91,16 +91,28 @@ class ProbableVector(ProbableActivation):
         return p if a is p else self.widened(a, p, lambda x: value_change(self.activation, x))
 
     def push(self, p: Variance, tangent: Variance) -> Any:
-        """The tangent's product with each row of dA_j/dp_i."""
-        return np.moveaxis(np.sum(rows(self.activation, p) * tangent, axis=-1), 0, -1)
+        """The tangent's product with each row of dA_j/dp_i; of several tangents, on a first axis, each by itself."""
+        partials = rows(self.activation, p)
+        if tangent.ndim > p.ndim:
+            return np.stack([along(partials, one) for one in tangent])
+        return along(partials, tangent)
 
     def pull(self, p: Variance, delta_a: Variance) -> Any:
         found = self.activation.pull(p, delta_a)
         return self.widened(found, p, lambda x: pull_change(self.activation, x, delta_a.value))
 
 
+def along(partials: Any, tangent: Variance) -> Any:
+    return np.moveaxis(np.sum(partials * tangent, axis=-1), 0, -1)
+
+
 def probable_activation(activation: Activation, tangent: Callable[[np.ndarray], Any]) -> ProbableActivation:
     """tangent makes Dual numbers of an own weight's number, or plain ones."""
     pushed = {name: tangent(np.asarray(getattr(activation, name), dtype=np.float64)) for name in activation.own_weights}
-    tangents = {name: x.slope for name, x in pushed.items() if isinstance(x, Dual)}
+    tangents = {name: over_examples(x.slope, x.value.ndim) for name, x in pushed.items() if isinstance(x, Dual)}
     return (ProbableVector if activation.along_last_axis else ProbableActivation)(activation, tangents)
+
+
+def over_examples(tangent: Variance, ndim: int) -> Any:
+    """An own weight's tangent; several, on a first axis, in a shape that goes with p's examples and numbers."""
+    return np.expand_dims(tangent, tuple(range(1, 3 - ndim))) if tangent.ndim > ndim else tangent  # type: ignore[call-overload]

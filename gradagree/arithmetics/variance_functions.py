@@ -127,6 +127,11 @@ def repeats(x: np.ndarray, axis: int) -> int:
     return most
 
 
+def repeated(x: np.ndarray, axis: int) -> int:
+    """Likewise of matrices, of each by itself where there are several; the axis is one of the last two."""
+    return repeats(x, axis) if x.ndim < 3 else max((repeated(one, axis) for one in x), default=1)
+
+
 def most_frequent(rows: np.ndarray) -> int:
     """How many rows the most frequent row is equal to, itself included."""
     whole = np.ascontiguousarray(rows + 0.0).view(np.dtype((np.void, rows.shape[1] * rows.itemsize))).ravel()
@@ -138,7 +143,8 @@ def total(x: Variance, axis: Any = None, keepdims: bool = False) -> Variance:
         np.sum(part, axis=axis, keepdims=keepdims) for part in (x.value, x.variance, x.value**2)
     )
     axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
-    together = math.prod(repeats(x.value, one) for one in axes)
+    whole = axis == (-2, -1)
+    together = math.prod((repeated if whole else repeats)(x.value, one) for one in axes)
     return summed(value, together * inherited, squares, x.size // max(value.size, 1), x.model)
 
 
@@ -158,10 +164,10 @@ def matmul(x: Any, y: Any) -> Variance:
     x2, y2 = x.value**2, y.value**2
     left = each_step(terms, model) * x2
     if x.variance.any():
-        left = left + repeats(x.value, -1) * x.variance
+        left = left + repeated(x.value, -1) * x.variance
     variance = left @ y2
     if y.variance.any():
-        variance = variance + x2 @ (repeats(y.value, -2) * y.variance)
+        variance = variance + x2 @ (repeated(y.value, -2) * y.variance)
     largest = float(np.max(np.abs(x.value), initial=0.0)) * float(np.max(np.abs(y.value), initial=0.0))
     near = terms * largest > model.format.largest
     return stored_sum(x.value @ y.value, variance, terms, model, x2 @ y2 if near else 0.0)

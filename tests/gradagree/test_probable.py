@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from gradagree import Case
+from gradagree import probable as probable_module
 from gradagree.adapters import Adapter, Answer, ForTorch
 from gradagree.arithmetics import variance, variance_functions
 from gradagree.arithmetics.model import Model
@@ -184,3 +185,31 @@ def test_that_an_array_of_which_no_digit_is_known_makes_no_suspect(
     value = np.array([[2.0, 3.0]])
     expected = variance.Variance(value, np.full((1, 2), deviation**2), torch_and_models[1]["float64"])
     assert _compare(1, "dw", np.array([[2.0, observed]]), expected).verdict is verdict
+
+
+OWN = "prelu_by_column(a=(0.5,0.25,0.125,0.5,0.25,0.125,0.5,0.25,0.125,0.5,0.25,0.125))"
+
+
+@pytest.mark.parametrize("activations", ["id,tanh*2", "id,softmax,gelu", f"id,prelu,{OWN}", "id,glu,relu"])
+def test_that_directions_pushed_together_have_the_slopes_of_each_by_itself(
+    torch_and_models: Any, monkeypatch: Any, activations: str
+) -> None:
+    adapter, models = torch_and_models
+    case = Case.parse(f"16-12-12-8:{activations}:sse:n4:f32:ordinary:s5")
+    if "glu" in activations:
+        case = Case.parse(f"16-24-12-8:{activations}:sse:n4:f32:ordinary:s5")
+    arrays = case.arrays()
+    with adapter.settings(), warnings.catch_warnings(action="ignore"):
+        answer, _ = adapter.answers(problem_of(case, arrays), "forward")
+    assert len(answer.along) == 8
+    seen: list[Any] = []
+    kept = probable_module._compare
+    monkeypatch.setattr(probable_module, "_compare", lambda *given: seen.append(given[3]) or kept(*given))
+    for together in (0, probable_module.TOGETHER):
+        monkeypatch.setattr(probable_module, "TOGETHER", together)
+        (found,) = probable(case, arrays, answer, models["float32"])
+        assert found.verdict is Verdict.AGREE
+    alone, stacked = seen
+    np.testing.assert_allclose(stacked.value, alone.value, rtol=1e-13)
+    assert (alone.variance * (1 - 1e-9) <= stacked.variance).all(), "equal rows are counted in the worst direction"
+    assert (stacked.variance <= 4 * alone.variance).all()
