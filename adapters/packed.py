@@ -117,12 +117,14 @@ class Packed:
         error, dtype, t, (n, width) = problem.error, problem.dtype, problem.targets, o.shape
         way = self.adding(error)
         if way.examples is None:
-            return self._judged(error, o, t, np.ones(()), dtype)
+            return self._judged(error, o, t, np.ones(()), None, dtype)
         by_entries = way.entries is not None and separable(error, width)
         room = (EXAMPLES, WIDTH if by_entries else width)
         targets = copied(t, room if by_entries else (EXAMPLES, *t.shape[1:]))
-        counts = np.full((n, width) if by_entries else n, way.counts(n, width if by_entries else 1))
-        E, delta = self._judged(error, copied(o, room), targets, padded(counts, room[: counts.ndim]), dtype)
+        there = padded(np.ones((n, width) if by_entries else n), room[: 1 + by_entries])
+        parts = n * width if by_entries else n
+        counts = way.counts(n, width if by_entries else 1)
+        E, delta = self._judged(error, copied(o, room), targets, there, counts * parts if counts < 1 else None, dtype)
         return E, delta[:n, :width]
 
     def adding(self, error: ErrorFunction) -> Adding:
@@ -137,13 +139,13 @@ class Packed:
         return self._adding[error]
 
     def _judged(
-        self, error: ErrorFunction, o: np.ndarray, t: np.ndarray, weight: np.ndarray, dtype: str
+        self, error: ErrorFunction, o: np.ndarray, t: np.ndarray, there: np.ndarray, times: float | None, dtype: str
     ) -> tuple[float, np.ndarray]:
-        """(E, delta_o), E summed over what weight has an entry for: all, examples, or their entries."""
-        key = error, weight.ndim, None if weight.ndim == 2 else o.shape
-        program = self._program(key, lambda: summed(self.jax, self.adapter.spelling(error), weight.ndim))
-        arrays = self.adapter.array(o, dtype), *(self.adapter.constant(x, dtype) for x in (t, weight))
-        E, delta = program(*arrays)
+        """(E, delta_o) of all, examples, or their entries, that are there: their sum, or so many times their mean."""
+        key = error, there.ndim, times is None, None if there.ndim == 2 else o.shape
+        program = self._program(key, lambda: summed(self.jax, self.adapter.spelling(error), there.ndim, times is None))
+        numbers = (t, there, np.array(1.0 if times is None else times))
+        E, delta = program(self.adapter.array(o, dtype), *(self.adapter.constant(x, dtype) for x in numbers))
         return float(self.adapter.back(E)), self.adapter.back(delta)
 
 
@@ -158,13 +160,12 @@ def alone(jax: Any, function: Callable[..., Any], depth: int) -> Callable[..., A
     return of_one
 
 
-def summed(jax: Any, function: Callable[..., Any], depth: int) -> Callable[..., Any]:
-    """E and delta_o of (o, t, weight): E is the weighted sum over each index of the first so many axes alone."""
-    each = alone(jax, function, depth)
+def summed(jax: Any, function: Callable[..., Any], depth: int, plain: bool) -> Callable[..., Any]:
+    """E and delta_o of (o, t, there, times): the plain sum, or so many times the mean, over the first so many axes."""
+    each, added = alone(jax, function, depth), jax.numpy.sum if plain else jax.numpy.mean
 
-    def value_and_grad(o: Any, t: Any, weight: Any) -> tuple[Any, Any]:
-        total = lambda o: jax.numpy.where(weight == 0, 0, each(o, t) * weight).sum()  # noqa: E731
-        return jax.value_and_grad(total)(o)
+    def value_and_grad(o: Any, t: Any, there: Any, times: Any) -> tuple[Any, Any]:
+        return jax.value_and_grad(lambda o: added(each(o, t), where=there != 0) * times)(o)
 
     return value_and_grad
 

@@ -152,6 +152,7 @@ def classify(box: int | str, part: Part, observed: np.ndarray | None, expected: 
     if value.size == 0:
         return Comparison(box, part, Verdict.AGREE)
     with np.errstate(all="ignore"):
+        radius = np.where(np.abs(value) + radius > expected.model.format.largest, np.inf, radius)
         distance = np.abs(observed - value)
         ratio = np.where(distance > 0, distance / radius, 0.0)
     same = (observed == value) | (np.isnan(observed) & np.isnan(value))

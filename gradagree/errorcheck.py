@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,9 +36,13 @@ class ErrorCheck:
         if not self.kinks:
             yield quick.delta_p(self.answer.sensitivities[-1])
 
+    @functools.cached_property
+    def o(self) -> Rounded:
+        return Rounded.handed(self.plain_o, self.model)
+
     def both(self) -> Iterator[Comparison]:
         """E, and delta_p."""
-        o, observed = Rounded.handed(self.plain_o, self.model), self.answer.sensitivities[-1]
+        o, observed = self.o, self.answer.sensitivities[-1]
         yield self.cleared.get("E") or compare(
             ERROR_BOX, "E", np.asarray(self.answer.E), lambda how: self.value(how, o)
         )

@@ -15,8 +15,9 @@ from gradagree.comparison import Comparison
 from gradagree.conviction import InternalError, convicted
 from gradagree.explanation import explained
 from gradagree.malformed import malformed
-from gradagree.probable import out_of_range, probable, same_bits
+from gradagree.probable import probable, same_bits
 from gradagree.recorded import sharpness, slopes_of, untapped, without_taps, worst
+from gradagree.unfit import excused, unknown
 from gradagree.verdict import Record, Verdict
 
 __all__ = ["Asked", "Framework", "InternalError", "compared", "failed_probes", "judge", "judge_all"]
@@ -141,13 +142,14 @@ def end_to_end(case: Case, arrays: Arrays, answer: Answer, rules: Model) -> list
 
     Forward mode multiplies a tangent that lost digits below the smallest normal number by all that comes after it.
     """
-    return probable(case, arrays, answer, replace(rules, flushes=True))
+    rules = replace(rules, flushes=True)
+    return excused(case, arrays, rules, probable(case, arrays, answer, rules))
 
 
 def failed(case: Case, arrays: Arrays, framework: Framework, reply: wire.Failed) -> dict[str, Any]:
     """The verdict and its reason; a framework may refuse numbers that do not fit the dtype."""
     refused = reply.verdict == Verdict.CRASHED and reply.reason.startswith("raised ")
-    if refused and out_of_range(case, arrays, framework.model(case.dtype, reply.mode)):
+    if refused and (unknown(case, arrays, framework.model(case.dtype, reply.mode)) is not None):
         return {"verdict": Verdict.OUT_OF_RANGE, "reason": f"an intermediate may not fit the dtype; {reply.reason}"}
     return {"verdict": Verdict(reply.verdict), "reason": reply.reason}
 

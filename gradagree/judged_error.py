@@ -49,7 +49,7 @@ class JudgedError:
         """
         x, plain = o.value, values_of(t)
         if self.slope is not None:
-            return self._with_slope(o, plain)
+            return self._with_slope(o, t)
         if self.formed:
             o = o.modelled(o.model.outwards)
         with np.errstate(all="ignore"):
@@ -59,6 +59,8 @@ class JudgedError:
                 scale = scale + largest_sensitivity(self.error, x, plain)
             formed = formed_sensitivity(self.error, o, t) if self.formed else None
         radius = s.radius if formed is None else wider(s, formed)
+        if self.natural:
+            radius = np.where(_overflowing(x, formed), np.inf, radius)
         answer = Rounded(s.value, radius, o.model, s.q).widened(allowance(scale, radius, o.model))
         if self.natural:
             with np.errstate(all="ignore"):
@@ -68,12 +70,21 @@ class JudgedError:
         return answer
 
     def _with_slope(self, o: Rounded, t: Any) -> Rounded:
-        """The slope at the kinks, as it is one rounding beside them; elsewhere nothing is said."""
-        slope = error_slope(self.error, o.value, t, self.slope or "")
+        """The slope at the kinks, as it is one rounding beside them, and what is open; elsewhere nothing is said."""
+        plain = values_of(t)
+        slope = error_slope(self.error, o.value, plain, self.slope or "")
         margin = o.model.formula * o.model.u * np.abs(slope) + o.model.quantum
-        return Rounded(slope, np.where(self.error.kink(o.value, t), margin, np.nan), o.model)
+        with np.errstate(all="ignore"):
+            margin = margin + finite(o._lift(self.error.sensitivity(o, t)).radius)
+        return Rounded(slope, np.where(self.error.kink(o.value, plain), margin, np.nan), o.model)
 
     def _change(self, x: np.ndarray, t: Any) -> np.ndarray:
         """How much s changes for a relative change of o: along o, or along |o|, whichever is more."""
         along = [np.abs(slope_of(self.error.sensitivity(Dual(x, way), t))) for way in (x, np.abs(x))]
         return finite(np.broadcast_to(np.maximum(*along), x.shape))
+
+
+def _overflowing(o: np.ndarray, formed: Rounded | None) -> Any:
+    """In rows that have overflowed already, and where a number that E is formed of may not fit."""
+    past = ~np.isfinite(o).all(axis=-1, keepdims=True)
+    return past if formed is None else past | np.isinf(formed.radius)

@@ -26,7 +26,7 @@ from gradagree.summation import added_up
 from gradagree.tiles import Tile, index
 from gradagree.verdict import Verdict
 
-__all__ = ["out_of_range", "probable", "same_bits"]
+__all__ = ["probable", "same_bits"]
 
 TOGETHER = 1 << 16
 """Weights up to which all directions are pushed forward together."""
@@ -77,16 +77,6 @@ def _probable(case: Case, arrays: Arrays, answer: Answer, model: Model, formed: 
         for place, (name, own) in enumerate(activation.items()):
             found.append(_compare(k + 1, f"d{name}", (*given, *[None] * len(activation))[place], own))
     return found
-
-
-def out_of_range(case: Case, arrays: Arrays, model: Model) -> bool:
-    """Whether some number of the forward pass may not fit the dtype."""
-    box: Any = _network(case, arrays, model, Variance.stored)
-    p: Any = Variance.stored(arrays.inputs, model)
-    with np.errstate(all="ignore"):
-        while isinstance(box, Box) and np.isfinite(p.variance).all():
-            p, box = box.weigh(p), box.inside
-    return not np.isfinite(p.variance).all()
 
 
 def _added_up(case: Case, arrays: Arrays, expected: Any) -> Iterator[Gradient]:

@@ -1,0 +1,67 @@
+"""Whether NaN or an infinity without taps may come of numbers that do not fit the dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from gradagree.adapters import Answer
+from gradagree.arithmetics.model import Model
+from gradagree.boxcheck import BoxCheck, case_boxes
+from gradagree.cases import Arrays, Case
+from gradagree.comparison import Comparison, Tolerant
+from gradagree.errorcheck import ErrorCheck
+from gradagree.reference import backpropagate
+from gradagree.verdict import Verdict
+
+__all__ = ["excused", "unknown"]
+
+WIDEST = Tolerant(natural=True, formed=True)
+
+
+def excused(case: Case, arrays: Arrays, model: Model, comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """What is suspect for not being finite is so only if the box check, on the reference's numbers, knows all of them.
+
+    Where some number, partial sums included, may pass the dtype's range it is out of range; where nothing is known of
+    one, undecided.
+    """
+    suspects = [c.verdict is Verdict.SUSPECT and not np.isfinite(c.observed) for c in comparisons]
+    if not any(suspects):
+        return list(comparisons)
+    verdict = unknown(case, arrays, model)
+    if verdict is None:
+        return list(comparisons)
+    return [replace(c, verdict=verdict) if bad else c for c, bad in zip(comparisons, suspects, strict=True)]
+
+
+def unknown(case: Case, arrays: Arrays, model: Model) -> Verdict | None:
+    """Whether some number of the network may not fit the dtype, or nothing is known of it."""
+    with np.errstate(all="ignore"):
+        radii = np.concatenate([np.ravel(radius) for radius in _radii(case, arrays, model)])
+    if np.isfinite(radii).all():
+        return None
+    return Verdict.OUT_OF_RANGE if np.isinf(radii).any() else Verdict.UNDECIDED
+
+
+def _radii(case: Case, arrays: Arrays, model: Model) -> Iterator[np.ndarray]:
+    """The radii of all that the box check expects of the reference's own answer."""
+    answer = _reference(case, arrays)
+    for k, box in enumerate(case_boxes(case, arrays), 1):
+        one = BoxCheck(k, box, answer, model)
+        yield one.judged(WIDEST).weigh(one.p).radius
+        yield one.sensitivity(WIDEST).radius
+    error = ErrorCheck(case.error, arrays.targets, answer, model)
+    yield error.value(WIDEST, error.o).radius
+    yield error.box(WIDEST).pull(error.o).radius
+
+
+def _reference(case: Case, arrays: Arrays) -> Answer:
+    inputs = [arrays.inputs]
+    with np.errstate(all="ignore"):
+        for box in case_boxes(case, arrays):
+            inputs.append(box.weigh(inputs[-1]))
+        found = backpropagate(case.network(arrays), arrays.inputs)
+    weights, biases = zip(*found.gradients, strict=True)
+    return Answer(float(found.E), tuple(inputs), found.sensitivities, weights, biases)

@@ -1,0 +1,99 @@
+"""What does not fit the dtype is accused of nothing; what fits is, for the same numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from gradagree import Case, Record
+from gradagree.adapters import Adapter, ForJax, ForTorch
+from gradagree.arithmetics.model import model
+from gradagree.arithmetics.rounded import Rounded
+from gradagree.cases import problem_of
+from gradagree.comparison import classify
+from gradagree.judge import Framework, judge
+from gradagree.verdict import Verdict
+from gradagree.worker import answer, greeting
+
+Asked = tuple[Adapter, Framework]
+FORWARD = (
+    "8-24b:id,squareplus:gaussian_nll:n16:f16:saturated:s595745863",
+    "6-10b:id:generalized_kl:n8:bf16:mixed:s419110166",
+)
+REFUSED = "1-12-64-4-64-10:id,asinh,normalize,prelu,sparse_plus,gumbel_softmax:bce:n4:f16:mixed:s369228284"
+ROW = "5-32b-32b:id,clip,exp:log_cosh:n1:f16:saturated:s989342516"
+SQUARE = "64-24:id,exp:gaussian_nll:n8:f16:grid:s808584382"
+TIES = "1-16b:id:multilabel_margin:n32:f32:mixed:s902681702"
+MEANS = (
+    "1-24b:id:mse:n8:f16:tiny:s839219762",
+    "10-64b:id:half_squared:n2:f32:tiny:s100595748",
+    "6-32-64-8-8:id,mish,elu,gelu_tanh:mse:n32:f16:tiny:s787722327",
+)
+quiet = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def torch() -> Iterator[Asked]:
+    adapter = ForTorch()
+    with adapter.settings():
+        yield adapter, Framework.of("torch", greeting(adapter))
+
+
+@pytest.fixture(scope="module")
+def jax() -> Iterator[Asked]:
+    pytest.importorskip("jax")
+    adapter = ForJax()
+    with adapter.settings():
+        yield adapter, Framework.of("jax", greeting(adapter))
+
+
+def record(asked: Asked, spec: str, mode: str) -> Record:
+    adapter, framework = asked
+    case = Case.parse(spec)
+    arrays = case.arrays()
+    return judge(case, arrays, framework, answer(adapter, problem_of(case, arrays), mode))
+
+
+@quiet
+@pytest.mark.parametrize("spec", FORWARD)
+def test_that_without_taps_nan_is_suspect_only_where_all_numbers_are_known_to_fit(
+    torch: Asked, monkeypatch: pytest.MonkeyPatch, spec: str
+) -> None:
+    found = record(torch, spec, "forward")
+    assert found.verdict in (Verdict.OUT_OF_RANGE, Verdict.UNDECIDED)
+    monkeypatch.setattr("gradagree.unfit.unknown", lambda *_: None)
+    assert record(torch, spec, "forward").verdict is Verdict.SUSPECT
+
+
+def test_that_a_framework_may_refuse_what_may_not_fit(torch: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert record(torch, REFUSED, "backward").verdict is Verdict.OUT_OF_RANGE
+    monkeypatch.setattr("gradagree.judge.unknown", lambda *_: None)
+    assert record(torch, REFUSED, "backward").verdict is Verdict.CRASHED
+
+
+@pytest.mark.parametrize(("spec", "accused"), [(ROW, Verdict.DISAGREE), (SQUARE, Verdict.NONFINITE)])
+def test_that_an_overflow_within_the_error_function_excuses_the_sensitivities_that_hang_on_it(
+    torch: Asked, monkeypatch: pytest.MonkeyPatch, spec: str, accused: Verdict
+) -> None:
+    assert not record(torch, spec, "backward").verdict.fails
+    monkeypatch.setattr("gradagree.judged_error._overflowing", lambda o, formed: False)
+    assert record(torch, spec, "backward").verdict is accused
+
+
+@pytest.mark.parametrize(("radius", "verdict"), [(1e7, Verdict.OUT_OF_RANGE), (1.0, Verdict.NONFINITE)])
+def test_that_a_tolerance_beyond_the_largest_number_means_out_of_range(radius: float, verdict: Verdict) -> None:
+    expected = Rounded(np.array([1.0, -4440.0]), np.array([1e-3, radius]), model("float16"))
+    assert classify(1, "delta_p", np.array([1.0, -np.inf]), expected).verdict is verdict
+
+
+def test_that_beside_a_tie_a_comparison_that_is_open_stays_open(jax: Asked) -> None:
+    found = record(jax, TIES, "packed")
+    assert found.verdict is Verdict.CONVENTION
+    assert [slopes for place, slopes in found.slopes.items() if "multilabel_margin" in place] == [["mean"]]
+
+
+@pytest.mark.parametrize("spec", MEANS)
+def test_that_a_mean_of_tiny_squares_is_taken_as_jax_takes_it(jax: Asked, spec: str) -> None:
+    assert record(jax, spec, "packed").verdict in (Verdict.AGREE, Verdict.UNDECIDED)
