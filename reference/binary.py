@@ -124,7 +124,7 @@ class BinarySparsemax(_EntryByEntry):
 
     def torch(self, o, t, torch):
         z = (1 - 2 * t) * o
-        e = torch.where(z <= -1, 0.0, torch.where(z >= 1, z, (z + 1) ** 2 / 4))
+        e = torch.where(z <= -1, 0.0, torch.where(z >= 1, z, (z.clamp(-1, 1) + 1) ** 2 / 4))
         return self._gathered(e, torch.as_tensor)
 
     def jax(self, o, t, jax):

@@ -134,7 +134,8 @@ class Huber(_EntryByEntry):
     def jax(self, o, t, jax):
         jnp = jax.numpy
         d = jnp.abs(o - t)
-        e = jnp.where(d <= self.delta, 0.5 * d**2, self.delta * (d - 0.5 * self.delta))
+        near = jnp.where(d <= self.delta, d, 0)
+        e = jnp.where(d <= self.delta, 0.5 * near**2, self.delta * (d - 0.5 * self.delta))
         return self._gathered(e, jnp.asarray)
 
     def optax(self, o, t, optax, jax):

@@ -49,7 +49,8 @@ class SmoothL1(_EntryByEntry):
 
     def jax(self, o, t, jax):
         d = jax.numpy.abs(o - t)
-        e = jax.numpy.where(d < self.beta, 0.5 * d**2 / self.beta, d - 0.5 * self.beta)
+        near = jax.numpy.where(d < self.beta, d, 0)
+        e = jax.numpy.where(d < self.beta, 0.5 * near**2 / self.beta, d - 0.5 * self.beta)
         return self._gathered(e, jax.numpy.asarray)
 
 

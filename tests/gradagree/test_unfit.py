@@ -14,6 +14,7 @@ from gradagree.arithmetics.rounded import Rounded
 from gradagree.cases import problem_of
 from gradagree.comparison import classify
 from gradagree.judge import Framework, judge
+from gradagree.reference import ErrorFunction
 from gradagree.verdict import Verdict
 from gradagree.worker import answer, greeting
 
@@ -97,3 +98,12 @@ def test_that_beside_a_tie_a_comparison_that_is_open_stays_open(jax: Asked) -> N
 @pytest.mark.parametrize("spec", MEANS)
 def test_that_a_mean_of_tiny_squares_is_taken_as_jax_takes_it(jax: Asked, spec: str) -> None:
     assert record(jax, spec, "packed").verdict in (Verdict.AGREE, Verdict.UNDECIDED)
+
+
+@pytest.mark.parametrize("name", ["huber", "smooth_l1"])
+@pytest.mark.parametrize("side", [1, -1])
+def test_that_a_spelling_of_ours_has_a_slope_where_a_difference_overflows(jax: Asked, name: str, side: int) -> None:
+    error, framework = ErrorFunction.named(name), jax[0].framework
+    o, t = (framework.numpy.array([[sign * side * 60000.0]], dtype="float16") for sign in (1, -1))
+    assert np.isinf(o - t)
+    assert float(framework.grad(lambda o: error.jax(o, t, framework))(o)[0, 0]) == side
