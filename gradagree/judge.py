@@ -128,7 +128,7 @@ class Opened:
         fields |= worst(case, comparisons, found, proof)
         fields |= {"slopes": slopes_of(case, comparisons), **explained(case, arrays, answer, comparisons, rules)}
         if not fields["verdict"].fails and not same_bits(answer, self.untapped):
-            fields |= untapped(case, probable(case, arrays, self.untapped, rules))
+            fields |= untapped(case, excused(case, arrays, rules, probable(case, arrays, self.untapped, rules)))
         return fields
 
 

@@ -120,11 +120,9 @@ def stored_sum(value: Any, variance: Any, terms: int, model: Model, squares: Any
 def repeats(x: np.ndarray, axis: int) -> int:
     """How often the most frequent slice along an axis occurs: equal slices have equal errors, which add up straight."""
     slices = np.moveaxis(x, axis, 0).reshape(x.shape[axis], -1)
-    for columns in (slice(FEW), slice(None)):
-        most = most_frequent(slices[:, columns]) if slices.size else 1
-        if most == 1:
-            break
-    return most
+    if not slices.size or most_frequent(slices[:, :FEW]) == 1:
+        return 1
+    return most_frequent(slices)
 
 
 def repeated(x: np.ndarray, axis: int) -> int:

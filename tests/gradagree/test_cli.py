@@ -135,7 +135,7 @@ def test_that_an_error_of_our_own_is_reported_as_one(say: Say, fake: str, monkey
     def broken(*_: Any) -> Any:
         raise ZeroDivisionError("our fault")
 
-    monkeypatch.setattr(judging, "judge", broken)
+    monkeypatch.setattr(judging, "judge_all", broken)
     said = say(*run_of(fake, "right"))
     assert said.code == 3
     assert "Traceback" in said.error

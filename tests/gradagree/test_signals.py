@@ -20,7 +20,7 @@ from gradagree.verdict import Record
 
 FAKE = str(Path(__file__).parent / "numpy_fake.py")
 OPTIONS = (
-    "--frameworks numpy_fake --cases 12 --seed 4 --dtypes float32,float64 --activations tanh,relu --errors sse,mse"
+    "--frameworks numpy_fake --cases 60 --seed 4 --dtypes float32,float64 --activations tanh,relu --errors sse,mse"
 )
 LIMIT = 120.0
 LAUNCH = """

@@ -26,6 +26,7 @@ FORWARD = (
 REFUSED = "1-12-64-4-64-10:id,asinh,normalize,prelu,sparse_plus,gumbel_softmax:bce:n4:f16:mixed:s369228284"
 ROW = "5-32b-32b:id,clip,exp:log_cosh:n1:f16:saturated:s989342516"
 SQUARE = "64-24:id,exp:gaussian_nll:n8:f16:grid:s808584382"
+RATES = "64-12b-16b:id,softplus,sigmoid:poisson_nll_of_rates:n8:f16:grid:s327215636"
 TIES = "1-16b:id:multilabel_margin:n32:f32:mixed:s902681702"
 MEANS = (
     "1-24b:id:mse:n8:f16:tiny:s839219762",
@@ -107,3 +108,11 @@ def test_that_a_spelling_of_ours_has_a_slope_where_a_difference_overflows(jax: A
     o, t = (framework.numpy.array([[sign * side * 60000.0]], dtype="float16") for sign in (1, -1))
     assert np.isinf(o - t)
     assert float(framework.grad(lambda o: error.jax(o, t, framework))(o)[0, 0]) == side
+
+
+def test_that_without_taps_infinity_is_suspect_only_where_all_numbers_are_known_to_fit(
+    jax: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not record(jax, RATES, "jit").verdict.fails
+    monkeypatch.setattr("gradagree.unfit.unknown", lambda *_: None)
+    assert record(jax, RATES, "jit").verdict is Verdict.SUSPECT

@@ -90,17 +90,18 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
     """Frameworks in NumPy that answer at once; what is judged once is not judged again."""
     monkeypatch.setattr(Adapter, "catalogue", dict(Adapter.catalogue))
     monkeypatch.setattr(drivers, "FrameworkProcess", InThread)
-    judge = judging.judge
+    judge_all = judging.judge_all
 
     @functools.cache
     def remembered(spec: str, mode: str, index: int) -> dict[str, Record]:
         return {}
 
-    def judged(case: Any, arrays: Any, framework: Any, answer: Any, index: int) -> Record:
-        known = remembered(case.spec, answer.mode, index)
-        if framework.name not in known:
-            known[framework.name] = judge(case, arrays, framework, answer, index)
-        return known[framework.name]
+    def judged(asked: Any) -> Iterator[Record]:
+        for one in asked:
+            known = remembered(one.case.spec, one.reply.mode, one.number)
+            if one.framework.name not in known:
+                (known[one.framework.name],) = judge_all([one])
+            yield known[one.framework.name]
 
-    monkeypatch.setattr(judging, "judge", judged)
+    monkeypatch.setattr(judging, "judge_all", judged)
     return Runs(str(shutil.copy(Path(__file__).parents[1] / "numpy_fake.py", tmp_path / "numpy_fake.py")))

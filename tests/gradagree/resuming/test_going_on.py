@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +75,14 @@ def test_that_no_case_is_asked_again(runs: Any, tmp_path: Path) -> None:
 def test_that_what_all_records_tell_together_is_told_once(
     runs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judge = judging.judge
+    judge_all = judging.judge_all
 
-    def left_or_right(case: Any, arrays: Any, framework: Any, answer: Any, index: int) -> Record:
-        side = "left" if index % 2 else "right"
-        return msgspec.structs.replace(judge(case, arrays, framework, answer, index), slopes={"bent:0": [side]})
+    def left_or_right(asked: Any) -> Iterator[Record]:
+        for record in judge_all(asked):
+            side = "left" if record.index % 2 else "right"
+            yield msgspec.structs.replace(record, slopes={"bent:0": [side]})
 
-    monkeypatch.setattr(judging, "judge", left_or_right)
+    monkeypatch.setattr(judging, "judge_all", left_or_right)
     plan = runs.planned(12, modes="right")
     runs.execute(plan, tmp_path / "whole")
     runs.stopped_after(5, tmp_path / "stopped", plan)
