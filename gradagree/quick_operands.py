@@ -77,7 +77,7 @@ class Operands:
 
     @functools.cached_property
     def lowest(self) -> dict[str, list[float]]:
-        """The exponent of which all entries of a, w or delta_c are multiples, as far as the first of them tell."""
+        """The exponent of which all entries of a, w or delta_c are multiples, as far as some of them tell."""
         w = lowest_bits([NO_WEIGHTS if w is None else w for w in self.w])
         return {"a": lowest_bits(self.a.views), "w": w, "delta_c": lowest_bits(self.delta_c.views)}
 

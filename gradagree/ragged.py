@@ -15,7 +15,7 @@ import numpy as np
 __all__ = ["Ragged", "lowest_bits"]
 
 FEW = 64
-"""Entries of each array that are looked at to see of which power of two they are multiples."""
+"""So many entries of each array, or some more, are looked at to see of which power of two they are multiples."""
 Shapes = Sequence[tuple[int, ...]]
 
 
@@ -76,12 +76,12 @@ def joined(arrays: Sequence[Any]) -> np.ndarray:
 
 
 def lowest_bits(arrays: Sequence[np.ndarray]) -> list[float]:
-    """For each array a bound from above on `quanta.lowest_bit`, from its first entries.
+    """For each array a bound from above on `quanta.lowest_bit`, from some of its entries, all over it.
 
     >>> lowest_bits([np.array([0.75, -3.0]), np.zeros(2)])
     [-2.0, inf]
     """
-    few = [x.ravel()[:FEW] for x in arrays]
+    few = [x.ravel()[:: max(1, x.size // FEW)] for x in arrays]
     if not few:
         return []
     flat = joined(few)

@@ -117,14 +117,17 @@ def test_that_sums_that_cancel_to_zero_are_not_taken_for_nothing() -> None:
     assert "c" not in cleared(box("id", p, cancelling))
 
 
-def test_that_the_lowest_bits_are_those_of_each_array_from_its_first_entries() -> None:
+def test_that_the_lowest_bits_are_those_of_each_array_from_some_of_its_entries() -> None:
     bits = np.random.default_rng(3)
     arrays = [np.ldexp(bits.integers(-99, 99, n).astype(np.float64), bits.integers(-30, 30, n)) for n in (1, 7, FEW)]
     arrays += [np.zeros((2, 3)), np.array([1.0, np.inf]), np.array([2.0**-1074]), np.array([0.1])]
     assert lowest_bits(arrays) == [quanta.lowest_bit(x) for x in arrays]
-    late = np.ones(FEW + 1)
+    late = np.zeros((4, FEW))
     late[-1] = 0.5
-    assert lowest_bits([late]) == [0.0]
+    assert lowest_bits([late]) == [-1.0], "entries of all rows are looked at"
+    late[-1, 1:] = 0.25
+    late[-1, ::4] = 0.5
+    assert lowest_bits([late]) == [-1.0], "but not all entries"
     assert lowest_bits([]) == []
 
 
