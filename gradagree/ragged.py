@@ -15,7 +15,8 @@ import numpy as np
 __all__ = ["Ragged", "lowest_bits"]
 
 FEW = 64
-"""So many entries of each array, or some more, are looked at to see of which power of two they are multiples."""
+PLACES = np.arange(1, FEW + 1) * (5**0.5 - 1) / 2 % 1
+"""So many entries of each array, in all its rows and columns, tell of which power of two its entries are multiples."""
 Shapes = Sequence[tuple[int, ...]]
 
 
@@ -81,7 +82,7 @@ def lowest_bits(arrays: Sequence[np.ndarray]) -> list[float]:
     >>> lowest_bits([np.array([0.75, -3.0]), np.zeros(2)])
     [-2.0, inf]
     """
-    few = [x.ravel()[:: max(1, x.size // FEW)] for x in arrays]
+    few = [x.ravel() if x.size <= FEW else x.ravel()[(PLACES * x.size).astype(np.int64)] for x in arrays]
     if not few:
         return []
     flat = joined(few)

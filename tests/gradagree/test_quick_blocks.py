@@ -125,8 +125,7 @@ def test_that_the_lowest_bits_are_those_of_each_array_from_some_of_its_entries()
     late = np.zeros((4, FEW))
     late[-1] = 0.5
     assert lowest_bits([late]) == [-1.0], "entries of all rows are looked at"
-    late[-1, 1:] = 0.25
-    late[-1, ::4] = 0.5
+    late[0, 0] = 0.25
     assert lowest_bits([late]) == [-1.0], "but not all entries"
     assert lowest_bits([]) == []
 
