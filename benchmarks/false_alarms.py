@@ -1,13 +1,41 @@
-"""How often something correct is accused: records of torch and jax over all regimes, counted by verdict."""
+"""How often something correct is accused: records of torch and jax over dtypes and regimes, counted by verdict.
+
+With --out they are kept in a results folder. With --every the architectures are few, and each comes in every dtype and
+regime, so that modes that compile an architecture are asked about many cases of it.
+"""
 
 from __future__ import annotations
 
 import argparse
 import collections
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
-from gradagree.campaign import default_workers
+from gradagree import draw
+from gradagree.arithmetics.model import FORMATS
+from gradagree.campaign import default_workers, execute
+from gradagree.cases import Case
+from gradagree.drawing import REGIMES
 from gradagree.drivers import records
 from gradagree.plan import Plan
+
+OTHER = 31
+
+
+def everywhere(architectures: int, seed: int) -> Iterator[Case]:
+    """Each architecture in every dtype and regime, with other numbers than a run with this seed has."""
+    for case in draw(architectures, seed, ["float64"]):
+        for dtype in FORMATS:
+            for regime in REGIMES:
+                yield replace(case, dtype=dtype, regime=regime, seed=int(case.seed) * OTHER % 10**9)
+
+
+def planned(options: argparse.Namespace) -> Plan:
+    if not options.every:
+        return Plan.make(cases=options.cases, seed=options.seed, modes=options.modes)
+    frameworks = dict.fromkeys(mode.partition(":")[0] for mode in options.modes.split(","))
+    return Plan.of(list(everywhere(options.cases, options.seed)), ",".join(frameworks), options.modes)
 
 
 def main() -> None:
@@ -15,8 +43,13 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--modes", default="torch:backward", help="for example torch:backward,jax:jit")
+    parser.add_argument("--every", action="store_true", help="so many architectures, in every dtype and regime")
+    parser.add_argument("--out", type=Path, help="a results folder")
     options = parser.parse_args()
-    plan = Plan.make(cases=options.cases, seed=options.seed, modes=options.modes)
+    plan = planned(options)
+    if options.out is not None:
+        execute(plan, options.out, workers=default_workers())
+        return
     counts: collections.Counter[str] = collections.Counter()
     for record in records(plan, workers=default_workers()):
         counts[f"{record.framework} {record.mode} {record.dtype} {record.verdict}"] += 1

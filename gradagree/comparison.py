@@ -73,13 +73,16 @@ Expect = Callable[[Tolerant], Rounded]
 def compare(box: int | str, part: Part, observed: Any, expect: Expect, kinks: Kinks | None = None) -> Comparison:
     """First without the natural scale, then with it, then with each legitimate slope at the kinks.
 
-    What automatic differentiation of a function may form is only worked out where it is needed.
+    What automatic differentiation of a function may form is only worked out where it is needed. An array that is
+    undecided, or out of range, says nothing of a kink at which no slope explains it.
     """
     found = _compare(box, part, observed, expect, kinks)
     if not kinks or found.verdict.fails:
         return found
     own = () if found.verdict is Verdict.CONVENTION else (OWN,)
-    slopes = {name: frozenset([*explaining(observed, expect, on), *own]) for name, on in kinks.items()}
+    vague = found.verdict in (Verdict.UNDECIDED, Verdict.OUT_OF_RANGE)
+    told = {name: explaining(observed, expect, on) for name, on in kinks.items()}
+    slopes = {name: frozenset([*how, *own]) for name, how in told.items() if how or not vague}
     return replace(found, slopes=slopes)
 
 

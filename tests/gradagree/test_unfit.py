@@ -26,6 +26,11 @@ FORWARD = (
 REFUSED = "1-12-64-4-64-10:id,asinh,normalize,prelu,sparse_plus,gumbel_softmax:bce:n4:f16:mixed:s369228284"
 ROW = "5-32b-32b:id,clip,exp:log_cosh:n1:f16:saturated:s989342516"
 SQUARE = "64-24:id,exp:gaussian_nll:n8:f16:grid:s808584382"
+VAGUE = (
+    "16-1-32:id,softsign:cosine_embedding:n1:f16:zeros:s472208539",
+    "8-16b-1b-1b-6b:id,asinh,tanh,sin,softmax:cosine_embedding:n3:f16:saturated:s533964612",
+)
+SURE = "32-10b-4b-64b-6b:id,hardsigmoid,sparse_plus,elu,hardsigmoid:cosine_embedding:n8:f32:grid:s758147318"
 RATES = "64-12b-16b:id,softplus,sigmoid:poisson_nll_of_rates:n8:f16:grid:s327215636"
 TIES = "1-16b:id:multilabel_margin:n32:f32:mixed:s902681702"
 MEANS = (
@@ -116,3 +121,10 @@ def test_that_without_taps_infinity_is_suspect_only_where_all_numbers_are_known_
     assert not record(jax, RATES, "jit").verdict.fails
     monkeypatch.setattr("gradagree.unfit.unknown", lambda *_: None)
     assert record(jax, RATES, "jit").verdict is Verdict.SUSPECT
+
+
+def test_that_an_array_of_which_nothing_is_known_says_nothing_of_the_slope_at_a_kink(torch: Asked) -> None:
+    for spec in VAGUE:
+        found = record(torch, spec, "backward")
+        assert (found.verdict, found.slopes) == (Verdict.UNDECIDED, {})
+    assert record(torch, SURE, "backward").slopes["cosine_embedding: the kink"] == ["right"]
