@@ -113,8 +113,9 @@ def share(error: ErrorFunction, examples: int) -> float:
     n, outputs = 3, allowed_width(error, 4)
     o = inside(error.domain, np.arange(n * outputs).reshape(n, outputs) / 4 - 1)
     t = some_targets(error, n, outputs)
-    alone = sum(float(error.value(o[k : k + 1], t[k : k + 1])) for k in range(n))
-    together = float(error.value(o, t))
+    with np.errstate(all="ignore"):
+        alone = sum(float(error.value(o[k : k + 1], t[k : k + 1])) for k in range(n))
+        together = float(error.value(o, t))
     for factor, counts in ((1.0, 1.0), (1.0 / n, 1.0 / examples)):
         if abs(together - factor * alone) <= o.size * np.finfo(np.float64).eps * abs(alone):
             return counts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -127,6 +128,12 @@ def test_that_the_share_of_an_example_is_one_for_sums_and_its_part_for_means(
 def test_that_an_error_function_of_the_catalogue_that_couples_examples_gives_them_no_share(name: str) -> None:
     with pytest.raises(Unsupported, match="couples the examples of a batch"):
         share(ErrorFunction.named(name), 3)
+
+
+def test_that_an_example_that_an_error_function_ignores_is_asked_for_its_share_without_a_warning() -> None:
+    ignoring = ErrorFunction.named("cross_entropy(ignore_index=0)")
+    with warnings.catch_warnings(action="error"), pytest.raises(Unsupported):
+        share(ignoring, 3)
 
 
 def test_that_examples_that_are_coupled_have_no_gradients_of_their_own(
