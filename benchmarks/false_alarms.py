@@ -18,6 +18,7 @@ from gradagree.campaign import default_workers, execute
 from gradagree.cases import Case
 from gradagree.drawing import REGIMES
 from gradagree.drivers import records
+from gradagree.errors import UsageError
 from gradagree.plan import Plan
 
 OTHER = 31
@@ -46,10 +47,15 @@ def main() -> None:
     parser.add_argument("--every", action="store_true", help="so many architectures, in every dtype and regime")
     parser.add_argument("--out", type=Path, help="a results folder")
     options = parser.parse_args()
-    plan = planned(options)
-    if options.out is not None:
-        execute(plan, options.out, workers=default_workers())
-        return
+    if options.cases < 1:
+        parser.error(f"--cases {options.cases}: give a whole number of at least 1")
+    try:
+        plan = planned(options)
+        if options.out is not None:
+            execute(plan, options.out, workers=default_workers())
+            return
+    except UsageError as wrong:
+        parser.error(str(wrong))
     counts: collections.Counter[str] = collections.Counter()
     for record in records(plan, workers=default_workers()):
         counts[f"{record.framework} {record.mode} {record.dtype} {record.verdict}"] += 1
