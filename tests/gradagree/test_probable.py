@@ -213,3 +213,10 @@ def test_that_directions_pushed_together_have_the_slopes_of_each_by_itself(
     assert (np.abs(stacked.value - alone.value) <= alone.tolerance).all()
     summed = 1 + case.size * FORMATS["float64"].u
     assert (alone.variance <= stacked.variance * summed).all(), "equal rows are counted in the worst direction"
+
+
+def test_that_equal_columns_of_one_direction_are_counted_although_other_directions_differ() -> None:
+    one, other = np.array([[1.0, 1.0, 2.0], [3.0, 3.0, 4.0]]), np.arange(6.0).reshape(2, 3)
+    both = np.stack([one, other])
+    assert variance_functions.repeated(both, -1) == variance_functions.repeats(one, -1) == 2
+    assert variance_functions.repeats(both, -1) == 1
