@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -146,9 +147,8 @@ class ForTorch(Adapter):
             torch.set_float32_matmul_precision(precision)
 
     def array(self, x: np.ndarray, dtype: str) -> Any:
-        if x.dtype.kind == "i":
-            return self.framework.from_numpy(x.copy())
-        return self.framework.from_numpy(x.copy()).to(getattr(self.framework, dtype)).requires_grad_()
+        plain = self.framework.from_numpy(x.copy())
+        return plain if x.dtype.kind == "i" else plain.to(getattr(self.framework, dtype)).requires_grad_()
 
     def constant(self, x: np.ndarray, dtype: str) -> Any:
         return self.array(x, dtype).detach()
@@ -178,7 +178,9 @@ class ForTorch(Adapter):
         return retaining(error) if mode == "backward" else super().tapped(mode, error)
 
     def forget(self) -> None:
-        self.framework.compiler.reset()
+        """Only the compiler keeps anything; it is not imported for this."""
+        if "torch._dynamo" in sys.modules:
+            self.framework.compiler.reset()
 
 
 def retaining(error: Callable[..., Any]) -> Program:

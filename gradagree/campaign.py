@@ -21,6 +21,7 @@ from gradagree.drivers import records
 from gradagree.errors import UsageError
 from gradagree.journal import Journal, read_meta
 from gradagree.plan import Plan
+from gradagree.process import FrameworkProcess
 from gradagree.proof import prove
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.resuming import Done, check_version, plan_of, recover, told, versions
@@ -40,9 +41,11 @@ def execute(
     plan: Plan, folder: Path, *, extensions: Sequence[str] = (), workers: int | None = None, command: str = "",
     strict: bool = False, budget: float | None = None, progress: Callable[[Record], None] = lambda record: None,
     resume: bool = False, draining: threading.Event | None = None, scheduler: str | None = None,
+    kept: dict[str, FrameworkProcess] | None = None,
 ) -> bool:  # fmt: skip
     """Run a plan into a results folder: every record is written as it comes, and ``meta.json`` at the start and the
-    end. With resume, the folder holds the beginning of this very run, and what it has is not asked again.
+    end. With resume, the folder holds the beginning of this very run, and what it has is not asked again. A process
+    of each framework is left in kept, where that is given.
 
     Returns whether it was interrupted (KeyboardInterrupt, or draining was set); what was written until then stays.
     """
@@ -55,7 +58,7 @@ def execute(
         deadline = None if budget is None else begun + budget
         rest = (_started(meta), deadline, done, journal.sync, draining)
         if scheduler is None:
-            made = records(plan, extensions, workers or default_workers(), *rest)
+            made = records(plan, extensions, workers or default_workers(), *rest, kept)
         else:
             made = clusters.records(scheduler, plan, extensions, *rest)
         try:

@@ -73,6 +73,7 @@ def run(
     from gradagree import campaign
     from gradagree.console import Progress
     from gradagree.declared import files
+    from gradagree.drivers import keeping
     from gradagree.finishing import Ending
     from gradagree.signals import draining
 
@@ -83,13 +84,14 @@ def run(
     else:
         (plan, strict), folder = _begun(context, resume, ext), resume
     stop = threading.Event()
-    with Progress(sum(plan.counts().values())) as progress, draining(stop):
-        interrupted = campaign.execute(
-            plan, folder, extensions=files(ext), workers=workers, command=shlex.join(["gradagree", *sys.argv[1:]]),
-            strict=strict, budget=budget, progress=progress, resume=resume is not None, draining=stop,
-            scheduler=scheduler,
-        )  # fmt: skip
-    status = ending.finish(folder, strict, None if interrupted else files(ext))
+    with keeping() as kept:
+        with Progress(sum(plan.counts().values())) as progress, draining(stop):
+            interrupted = campaign.execute(
+                plan, folder, extensions=files(ext), workers=workers, command=shlex.join(["gradagree", *sys.argv[1:]]),
+                strict=strict, budget=budget, progress=progress, resume=resume is not None, draining=stop,
+                scheduler=scheduler, kept=kept,
+            )  # fmt: skip
+        status = ending.finish(folder, strict, None if interrupted else files(ext), kept)
     if interrupted:
         again = ["gradagree", "run", "--resume", str(folder), *(word for file in ext for word in ("--ext", file))]
         click.echo(f"gradagree: interrupted; go on with: {shlex.join(again)}", err=True)

@@ -19,7 +19,7 @@ from gradagree.process import FrameworkProcess
 from gradagree.resuming import Done
 from gradagree.verdict import Record
 
-__all__ = ["records"]
+__all__ = ["keeping", "records"]
 
 WAITING = 32
 """How many answers may wait to be judged."""
@@ -42,7 +42,7 @@ Message = Asked | Record | Settled | Ended
 
 @dataclass(frozen=True)
 class Driver:
-    """One process of a framework, which takes units until there are no more."""
+    """One process of a framework, which takes units until there are no more; a first one may be kept after that."""
 
     plan: Plan
     process: FrameworkProcess
@@ -52,20 +52,26 @@ class Driver:
     started: Callable[[str, Any], None] | None
     deadline: float | None
     draining: threading.Event
+    kept: dict[str, FrameworkProcess] | None = None
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
         wrong: BaseException | None = None
         try:
-            with self.process:
+            with contextlib.ExitStack() as stack:
+                stack.enter_context(self.process)
                 self._drive()
+                if self.first and self.kept is not None:
+                    self.kept[self.process.framework] = self.process
+                    stack.pop_all()
         except BaseException as error:  # noqa: BLE001  (handed to the thread that judges, which raises it)
             wrong = error
         self.replies.put(Ended(wrong))
 
     def stop(self) -> None:
         self.stopped.set()
-        self.process.close()
+        if self.process not in (self.kept or {}).values():
+            self.process.close()
 
     def _drive(self) -> None:
         name, hello = self.process.framework, self.process.hello
@@ -113,17 +119,19 @@ def records(
     done: Done | None = None,
     settled: Callable[[], None] = lambda: None,
     draining: threading.Event | None = None,
+    kept: dict[str, FrameworkProcess] | None = None,
 ) -> Generator[Record]:
     """Every record of a plan that is not done, as it comes. started is told what each framework said of itself, settled
     that a unit is through.
 
     Each framework has `workers` processes, which share its cases. Past the deadline (of time.monotonic), and when
-    draining, no further case is begun. Who stops listening ends the processes.
+    draining, no further case is begun. Who stops listening ends the processes, but for one of each framework where
+    there is something to keep it in.
     """
     replies: queue.Queue[Message] = queue.Queue(WAITING)
     done, draining = done or Done(), draining or threading.Event()
     drivers = [
-        Driver(plan, FrameworkProcess(name, extensions), units, turn == 0, replies, started, deadline, draining)
+        Driver(plan, FrameworkProcess(name, extensions), units, turn == 0, replies, started, deadline, draining, kept)
         for name, units in ((name, Units(plan, name, done)) for name in plan.frameworks)
         for turn in range(workers)
     ]
@@ -140,6 +148,17 @@ def records(
         for driver in drivers:
             driver.stop()
         _drain(threads, replies)
+
+
+@contextlib.contextmanager
+def keeping() -> Iterator[dict[str, FrameworkProcess]]:
+    """Something to keep processes in; those that are still there at the end are ended."""
+    kept: dict[str, FrameworkProcess] = {}
+    try:
+        yield kept
+    finally:
+        for process in kept.values():
+            process.close()
 
 
 def _judged(

@@ -15,6 +15,7 @@ import click
 from gradagree.errors import UsageError
 from gradagree.journal import META, read_meta, write_text
 from gradagree.known import Entry, find_known
+from gradagree.process import FrameworkProcess
 
 __all__ = ["Ending"]
 
@@ -34,10 +35,13 @@ class Ending:
             raise UsageError(f"--shrink {seconds:g}: give a number of seconds, or 0 to shrink nothing")
         return cls(find_known(options.pop("known")), seconds)
 
-    def finish(self, folder: Path, strict: bool, extensions: Sequence[str] | None) -> int:
+    def finish(
+        self, folder: Path, strict: bool, extensions: Sequence[str] | None, kept: dict[str, FrameworkProcess]
+    ) -> int:
         """Write the reports of a run into its folder, print the summary, and return the exit code.
 
-        extensions are the files of the user's own functions; with None, nothing is shrunk.
+        extensions are the files of the user's own functions; with None, nothing is shrunk. kept holds processes of
+        the run, which need not be started again.
         """
         from rich.console import Console
 
@@ -49,7 +53,7 @@ class Ending:
         if self.shrink and extensions is not None:
             console = Console(stderr=True)
             with console.status("making failing cases small") if console.is_terminal else contextlib.nullcontext():
-                shrink_findings(folder, self.shrink, extensions, lambda text: click.echo(text, err=True))
+                shrink_findings(folder, self.shrink, extensions, lambda text: click.echo(text, err=True), kept)
         return shown([folder], folder, strict)
 
 

@@ -28,17 +28,19 @@ MOST = 50
 
 
 def shrink_findings(
-    folder: Path, seconds: float, extensions: Sequence[str] = (), say: Callable[[str], None] = lambda text: None
-) -> int:
+    folder: Path, seconds: float, extensions: Sequence[str] = (), say: Callable[[str], None] = lambda text: None,
+    kept: dict[str, FrameworkProcess] | None = None,
+) -> int:  # fmt: skip
     """Make each finding of a results folder small, in so many seconds in all; how many were.
 
-    Known differences, conventions and probes are left alone. say is told what cannot be done.
+    Known differences, conventions and probes are left alone. say is told what cannot be done. Processes that are kept,
+    of the frameworks' names, are taken; others are started.
     """
     findings = list(_findings(folder))[:MOST]
     if findings and not can_shrink():
         say(f"findings are not made small, for Hypothesis is not installed: {INSTALL}")
         return 0
-    found = list(_shrunk(folder, findings, time.monotonic() + seconds, extensions, say))
+    found = list(_shrunk(folder, findings, time.monotonic() + seconds, extensions, say, {} if kept is None else kept))
     write_small(folder, found)
     return len(found)
 
@@ -55,8 +57,9 @@ def _findings(folder: Path) -> Iterator[Finding]:
 
 
 def _shrunk(
-    folder: Path, findings: Sequence[Finding], deadline: float, extensions: Sequence[str], say: Callable[[str], None]
-) -> Iterator[tuple[Cause, str, Case, Record]]:
+    folder: Path, findings: Sequence[Finding], deadline: float, extensions: Sequence[str], say: Callable[[str], None],
+    kept: dict[str, FrameworkProcess],
+) -> Iterator[tuple[Cause, str, Case, Record]]:  # fmt: skip
     """Each gets its share of the time that is left; those of one framework follow each other, in one process.
 
     What a process takes to start is not counted.
@@ -69,9 +72,8 @@ def _shrunk(
             if process is None or process.framework != finding.cause.framework:
                 if process is not None:
                     process.close()
-                process = FrameworkProcess(finding.cause.framework, extensions)
-                begun = time.monotonic()
-                process.start()
+                name, begun = finding.cause.framework, time.monotonic()
+                process = kept.pop(name, None) or started(name, extensions)
                 deadline += time.monotonic() - begun
             share = (deadline - time.monotonic()) / left
             example = finding.example
@@ -88,3 +90,9 @@ def _shrunk(
     finally:
         if process is not None:
             process.close()
+
+
+def started(framework: str, extensions: Sequence[str]) -> FrameworkProcess:
+    process = FrameworkProcess(framework, extensions)
+    process.start()
+    return process

@@ -12,6 +12,7 @@ import pytest
 
 from gradagree.adapters import Adapter, ForTorch, Problem, Unsupported
 from gradagree.adapters.for_torch import backward, gradient_at
+from gradagree.adapters.programs import MOST
 from gradagree.reference.activations import Tanh
 
 torch: Any = pytest.importorskip("torch")
@@ -129,3 +130,21 @@ def test_that_a_function_that_cannot_be_transformed_is_unsupported_there(
     with pytest.raises(Unsupported, match=r"^torch: "):
         ForTorch().answers(given, mode)
     assert ForTorch().answers(given, "backward")
+
+
+def test_that_a_process_that_compiles_nothing_never_imports_the_compiler() -> None:
+    """Not even when it drops old programs, which is when the compiler has to forget them."""
+    program = f"""
+import sys
+from gradagree.adapters import ForTorch
+from gradagree.cases import Case, problem_of
+adapter = ForTorch()
+for width in range(1, {MOST} + 3):
+    case = Case.parse(f"2-{{width}}-2:id,tanh:sse:n1:f64:grid:s1")
+    adapter.answers(problem_of(case, case.arrays()), "backward")
+print('torch._dynamo' in sys.modules)
+adapter.framework.compiler.reset()
+print('torch._dynamo' in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]

@@ -16,7 +16,7 @@ import pytest
 from gradagree import drivers
 from gradagree.adapters import Adapter
 from gradagree.campaign import execute, prepare
-from gradagree.drivers import records
+from gradagree.drivers import keeping, records
 from gradagree.journal import read_meta, read_records
 from gradagree.plan import Plan
 from gradagree.process import FrameworkProcess
@@ -156,3 +156,16 @@ def test_that_meta_is_there_from_the_start(fake: str, tmp_path: Path, processes:
     execute(plan, tmp_path, extensions=[fake], workers=1, progress=lambda record: found.append(read_meta(tmp_path)))
     assert found[0]["plan"] == plan.counts()
     assert "seconds" not in found[0]
+
+
+def test_that_one_process_of_each_framework_is_kept_for_what_comes_next(
+    fake: str, tmp_path: Path, processes: list[FrameworkProcess]
+) -> None:
+    plan = planned(fake, "numpy_fake", "right", cases=2)
+    ((_, case), *_) = plan.drawn()
+    with keeping() as kept:
+        execute(plan, tmp_path / "run", extensions=[fake], workers=2, kept=kept)
+        assert kept == {"numpy_fake": processes[0]}
+        assert [process._process is None for process in processes] == [False, True]
+        assert next(processes[0].ask(case, case.arrays(), ["right"])).mode == "right"
+    assert processes[0]._process is None
