@@ -18,6 +18,7 @@ import numpy as np
 from gradagree.adapters.own_weights import holding, own_weights
 from gradagree.adapters.padding import copied, padded
 from gradagree.adapters.problem import Answer, Problem, Unsupported
+from gradagree.adapters.programs import crowded
 from gradagree.adapters.separable import Adding, adding, probe, separable
 from gradagree.reference import Activation, ErrorFunction
 
@@ -28,8 +29,6 @@ __all__ = ["EXAMPLES", "WIDTH", "Packed"]
 
 EXAMPLES, WIDTH = 32, 80
 """The shape that everything is padded to."""
-MOST = 1024
-"""Programs that are kept."""
 
 
 class Packed:
@@ -88,7 +87,7 @@ class Packed:
     def _program(self, key: Any, make: Callable[[], Any]) -> Any:
         """Compiled once; jax keeps a form of it for each dtype and shape."""
         if key not in self._made:
-            if len(self._made) >= MOST:
+            if crowded():
                 self._made.clear()
                 self.adapter.forget()
             self._made[key] = self.jax.jit(make())

@@ -14,10 +14,12 @@ from gradagree.reference import Activation, ErrorFunction
 if TYPE_CHECKING:
     from gradagree.adapters.adapter import Adapter
 
-__all__ = ["Architecture", "Program", "Programs"]
+__all__ = ["Architecture", "Program", "Programs", "crowded"]
 
 MOST = 32
 """Programs from which on a new architecture drops the old ones; eager jax's caches grow by some 100 MiB with each."""
+MAPPINGS = 40_000
+"""Parts of memory that a process may have mapped before its programs are dropped; Linux allows it 65,530."""
 Program = Callable[[list[Any], Any, list[Any]], Any]
 """From (leaves, targets, zeros) to ((E, each box's c), gradients of the leaves, gradients at each c)."""
 
@@ -92,3 +94,15 @@ class Programs:
             return found, gradients, []
 
         return untapped
+
+
+def crowded() -> bool:
+    """Whether compiled programs take so many parts of memory that the system may soon refuse more of them.
+
+    A program takes some ten for each dtype; the compiler ends the process where it is refused one.
+    """
+    try:
+        with open("/proc/self/maps", "rb") as mappings:
+            return sum(1 for _ in mappings) > MAPPINGS
+    except OSError:
+        return False

@@ -67,6 +67,7 @@ class Tolerant:
 
 ERROR_BOX = "error"
 """The error box, where others have a number."""
+CHOSEN = " slope at "
 Expect = Callable[[Tolerant], Rounded]
 
 
@@ -79,7 +80,7 @@ def compare(box: int | str, part: Part, observed: Any, expect: Expect, kinks: Ki
     found = _compare(box, part, observed, expect, kinks)
     if not kinks or found.verdict.fails:
         return found
-    own = () if found.verdict is Verdict.CONVENTION else (OWN,)
+    own = () if CHOSEN in found.reason else (OWN,)
     vague = found.verdict in (Verdict.UNDECIDED, Verdict.OUT_OF_RANGE)
     told = {name: explaining(observed, expect, on) for name, on in kinks.items()}
     slopes = {name: frozenset([*how, *own]) for name, how in told.items() if how or not vague}
@@ -114,7 +115,7 @@ def conventional(
     for name, on in kinks.items():
         for slope, other in explaining(observed, expect, on).items():
             value[on], radius[on] = other.value[on], other.radius[on]
-            chosen.append(f"{slope} slope at {name}")
+            chosen.append(f"{slope}{CHOSEN}{name}")
             break
     return classify(box, part, observed, Rounded(value, radius, expected.model)), ", ".join(chosen)
 

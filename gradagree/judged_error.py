@@ -57,7 +57,7 @@ class JudgedError:
             scale = np.abs(s.value) + self._change(x, plain)
             if self.natural:
                 scale = scale + largest_sensitivity(self.error, x, plain)
-            formed = formed_sensitivity(self.error, o, t) if self.formed else None
+            formed = self._formed(o, t, s.radius) if self.formed else None
         radius = s.radius if formed is None else wider(s, formed)
         if self.natural:
             radius = np.where(_overflowing(x, formed), np.inf, radius)
@@ -69,13 +69,28 @@ class JudgedError:
                 answer = answer.widened(np.where(radius != 0, finite(lost), 0.0))
         return answer
 
+    def _formed(self, o: Rounded, t: Any, spread: np.ndarray) -> Rounded | None:
+        """What automatic differentiation of E may form.
+
+        Where two outputs may be the largest if they are as far from what is stored as a box may hand them on, it is
+        formed from those that are stored, and off by as much as s, within spread, is.
+        """
+        found = formed_sensitivity(self.error, o, t)
+        if found is None or not (np.isnan(found.radius) & (o.radius > 0)).any():
+            return found
+        stored = formed_sensitivity(self.error, Rounded.stored(o.value, o.model), t)
+        assert stored is not None
+        unknown = np.isnan(found.radius)
+        value, radius = np.where(unknown, stored.value, found.value), np.where(unknown, stored.radius, found.radius)
+        return Rounded(value, radius + np.where(unknown, spread, 0.0), o.model)
+
     def _with_slope(self, o: Rounded, t: Any) -> Rounded:
         """The slope at the kinks, as it is one rounding beside them, and what is open; elsewhere nothing is said."""
         plain = values_of(t)
         slope = error_slope(self.error, o.value, plain, self.slope or "")
         margin = o.model.formula * o.model.u * np.abs(slope) + o.model.quantum
         with np.errstate(all="ignore"):
-            margin = margin + finite(o._lift(self.error.sensitivity(o, t)).radius)
+            margin = margin + o._lift(self.error.sensitivity(o, t)).radius
         return Rounded(slope, np.where(self.error.kink(o.value, plain), margin, np.nan), o.model)
 
     def _change(self, x: np.ndarray, t: Any) -> np.ndarray:

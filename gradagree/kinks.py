@@ -17,8 +17,8 @@ SLOPES = ("left", "right", "mean", "zero")
 OWN = "reference"
 """The reference's own slope there, where it is none of these: equal shares for several outputs that tie."""
 
-STEP = 2.0**-40
-"""Seen beside numbers that are not above 2^12; its square is lost beside 1."""
+STEPS = [2.0**-k for k in range(520, 0, -40)]
+"""The last one is seen beside numbers that are not above 2^12; its square is lost beside 1."""
 
 
 def at_kinks(activation: Activation, x: np.ndarray) -> Kinks:
@@ -50,13 +50,18 @@ def error_slope(error: ErrorFunction, x: np.ndarray, t: Any, slope: str) -> Any:
 def beside(error: ErrorFunction, x: np.ndarray, t: Any, side: int) -> Any:
     """The slope one rounding off the kink.
 
-    Where that is absorbed by other numbers, and the kink stays, the limit of the slopes two steps off: 2 s(h) - s(2h).
+    Where that is absorbed by other numbers, and the kink stays, the limit of the slopes two steps off, 2 s(h) - s(2h),
+    with the smallest of `STEPS` that leaves it.
     """
     across = side * np.broadcast_to(error.across(x, t), x.shape)
     next_to = np.where(across == 0, x, np.nextafter(x, np.copysign(np.inf, across)))
     slope = error.sensitivity(next_to, t)
     absorbed = np.broadcast_to(error.kink(x, t) & error.kink(next_to, t), x.shape)
-    if not np.any(absorbed):
-        return slope
-    one, two = (error.sensitivity(x + steps * STEP * np.sign(across), t) for steps in (1, 2))
-    return np.where(absorbed, 2 * one - two, slope)
+    for step in STEPS:
+        if not np.any(absorbed):
+            break
+        near, far = (x + steps * step * np.sign(across) for steps in (1, 2))
+        limit = 2 * error.sensitivity(near, t) - error.sensitivity(far, t)
+        slope = np.where(absorbed, limit, slope)
+        absorbed = absorbed & np.broadcast_to(error.kink(near, t), x.shape)
+    return slope

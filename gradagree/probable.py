@@ -152,6 +152,7 @@ def _tile(expected: Variance, observed: np.ndarray, start: int, dull: bool = Fal
     simply add up, as variance has them do.
     """
     value, tolerance = expected.value, expected.tolerance
+    tolerance = np.where(np.abs(value) + tolerance > expected.model.format.largest, np.inf, tolerance)
     ratio = np.abs(observed - value)
     ratio /= tolerance
     sizes, largest = np.abs(value), float(np.max(tolerance))

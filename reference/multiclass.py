@@ -35,12 +35,18 @@ class _Weighted(_Reduced):
         smooth = np.where(kept, w, 0.0) * (self._smoothing / classes)
         return (1 - self._smoothing) * hard + smooth, np.sum(hard, axis=(-2, -1))
 
-    def _y(self, o: Any, t: Any) -> Any:
-        """Each y with what it counts for in E."""
+    def _y(self, o: Any, t: Any) -> tuple[Any, Any]:
+        """y, with what it counts for in E, and what all sums over examples are divided by."""
         y, total_weight = self._weights(t, o.shape[-1])
         if self.reduction == "mean":
-            return y / total_weight[..., None, None]
-        return counted(y, self.reduction, o.shape[-2:-1])
+            return y, total_weight
+        return counted(y, self.reduction, o.shape[-2:-1]), np.ones(total_weight.shape)
+
+    def _likelihood(self, log_p: Any, t: Any) -> Any:
+        """E from the logarithms of probabilities."""
+        # E = -sum_c y_c log p_c
+        y, divisor = self._y(log_p, t)
+        return np.sum(-y * log_p, axis=(-2, -1)) / divisor
 
     def _framework_weight(self, o: Any, asarray: Any) -> Any:
         return asarray(np.broadcast_to(self.weight, o.shape[-1:]).astype(float), dtype=o.dtype)
@@ -72,13 +78,13 @@ class SoftmaxCrossEntropy(_Weighted):
 
     def value(self, o: Any, t: Any) -> Any:
         z = o - np.max(o, axis=-1, keepdims=True)
-        # E = sum_c y_c (log sum_j exp z_j - z_c)
-        return np.sum(self._y(o, t) * (np.log(along(np.exp(z))) - z), axis=(-2, -1))
+        return self._likelihood(z - np.log(along(np.exp(z))), t)
 
     def sensitivity(self, o: Any, t: Any) -> Any:
         # dE/do_c = softmax_c sum_j y_j - y_c
-        y = of_kind(self._y(o, t), o)
-        return softmax(o) * along(y) - y
+        y, divisor = self._y(o, t)
+        y = of_kind(y, o)
+        return (softmax(o) * along(y) - y) / divisor[..., None, None]
 
     def torch(self, o, t, torch):
         w = self._framework_weight(o, torch.tensor)
@@ -105,10 +111,11 @@ class Nll(_Weighted):
     domain = "log_simplex"
 
     def value(self, o: Any, t: Any) -> Any:
-        return np.sum(-self._y(o, t) * o, axis=(-2, -1))
+        return self._likelihood(o, t)
 
     def sensitivity(self, o: Any, t: Any) -> Any:
-        return of_kind(-self._y(o, t), o)
+        y, divisor = self._y(o, t)
+        return of_kind(-y, o) / divisor[..., None, None]
 
     def torch(self, o, t, torch):
         w = self._framework_weight(o, torch.tensor)

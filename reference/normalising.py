@@ -51,8 +51,9 @@ class Standardize(LayerNorm):
         return (p - m) * r, r
 
     def torch(self, p, torch):
-        m = torch.mean(p, dim=-1, keepdim=True)
-        return (p - m) / torch.sqrt(torch.mean(p**2, dim=-1, keepdim=True) - m**2 + self.eps)
+        wide = p.to(torch.promote_types(p.dtype, torch.float32))
+        m = torch.mean(wide, dim=-1, keepdim=True)
+        return ((wide - m) / torch.sqrt(torch.mean(wide**2, dim=-1, keepdim=True) - m**2 + self.eps)).to(p.dtype)
 
     def jax(self, p, jax):
         return jax.nn.standardize(p, axis=-1, epsilon=self.eps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from gradagree import Case
 from gradagree.adapters import ForJax, Problem, Unsupported
 from gradagree.adapters.packed import EXAMPLES, WIDTH
 from gradagree.adapters.padding import copied, padded
+from gradagree.adapters.programs import crowded
 from gradagree.arithmetics.model import model
 from gradagree.boxcheck import check
 from gradagree.reference import ErrorFunction
@@ -111,3 +113,19 @@ def test_that_an_error_function_that_adds_up_wrongly_is_found(
 def _accused(jax: ForJax, case: Case, asked: Problem) -> list[Any]:
     answer, _ = jax.answers(asked, "packed")
     return [one for one in check(case, case.arrays(), answer, model("float64", flushes=True)) if one.verdict.fails]
+
+
+def test_that_programs_are_dropped_before_a_process_has_too_many_parts_of_memory(
+    jax: ForJax, problem: Callable[..., Problem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not crowded()
+    answered, other = (problem(f"2-3b-2:id,{name}:mse:n3:f64:ordinary:s4") for name in ("tanh", "celu(alpha=3.25)"))
+    before, _ = jax.answers(answered, "packed")
+    known = len(jax.packed._made)
+    assert known > 1
+    monkeypatch.setattr("gradagree.adapters.programs.MAPPINGS", 1)
+    assert crowded() == Path("/proc/self/maps").exists()
+    jax.answers(other, "packed")
+    assert (len(jax.packed._made) < known) == crowded()
+    after, _ = jax.answers(answered, "packed")
+    assert np.array_equal(before.weights[0], after.weights[0])

@@ -13,6 +13,7 @@ from gradagree.arithmetics.model import model
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.cases import problem_of
 from gradagree.comparison import classify
+from gradagree.formed import formed_sensitivity
 from gradagree.judge import Framework, judge
 from gradagree.reference import ErrorFunction
 from gradagree.verdict import Verdict
@@ -37,6 +38,15 @@ MEANS = (
     "1-24b:id:mse:n8:f16:tiny:s839219762",
     "10-64b:id:half_squared:n2:f32:tiny:s100595748",
     "6-32-64-8-8:id,mish,elu,gelu_tanh:mse:n32:f16:tiny:s787722327",
+)
+LIKELIHOODS = "1-64b-10b-12b:id,maximum_zero,logmeanexp,log_softmax:nll:n8:f16:saturated:s466697597"
+STANDARDIZED = "16-10-16-16:id,standardize,sin:generalized_kl:n8:f16:mixed:s624918102"
+DICE = "32-48:id:dice:n32:f16:mixed:s508388536"
+NAN = "3-3b-24b-24b-4b-64b:id,log_sigmoid,atan,leaky_relu,log_softmax,softmin:cosine_embedding:n3:f16:mixed:s429708828"
+FLAT = (
+    "24-6b:id,gaussian:cosine_embedding:n8:f64:saturated:s273853095",
+    "24-6b:id,gaussian:cosine_embedding:n8:bf16:saturated:s273853095",
+    "16-1-4:id,selu:cosine_embedding:n8:f32:mixed:s176837606",
 )
 quiet = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -128,3 +138,38 @@ def test_that_an_array_of_which_nothing_is_known_says_nothing_of_the_slope_at_a_
         found = record(torch, spec, "backward")
         assert (found.verdict, found.slopes) == (Verdict.UNDECIDED, {})
     assert record(torch, SURE, "backward").slopes["cosine_embedding: the kink"] == ["right"]
+
+
+def test_that_a_mean_of_likelihoods_may_overflow_before_it_is_divided(torch: Asked) -> None:
+    assert record(torch, LIKELIHOODS, "backward").verdict is Verdict.OUT_OF_RANGE
+
+
+def test_that_a_spelling_of_ours_normalises_16_bits_with_more(torch: Asked) -> None:
+    case = Case.parse(STANDARDIZED)
+    tapped, _ = torch[0].answers(problem_of(case, case.arrays()), "backward")
+    assert all(np.isfinite(delta).all() for delta in tapped.sensitivities[1:])
+
+
+def test_that_what_is_formed_of_stored_outputs_counts_where_two_may_be_the_largest(
+    jax: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not record(jax, DICE, "packed").verdict.fails
+    monkeypatch.setattr(
+        "gradagree.judged_error.JudgedError._formed", lambda self, o, t, spread: formed_sensitivity(self.error, o, t)
+    )
+    assert record(jax, DICE, "packed").verdict is Verdict.DISAGREE
+
+
+@pytest.mark.parametrize("spec", FLAT)
+def test_that_a_kink_is_left_by_the_smallest_step_that_leaves_it(
+    torch: Asked, monkeypatch: pytest.MonkeyPatch, spec: str
+) -> None:
+    found = record(torch, spec, "backward")
+    assert (found.verdict, found.slopes["cosine_embedding: the kink"]) == (Verdict.CONVENTION, ["right"])
+    monkeypatch.setattr("gradagree.kinks.STEPS", [2.0**-40])
+    assert record(torch, spec, "backward").verdict is Verdict.DISAGREE
+
+
+def test_that_rows_of_nan_say_nothing_of_the_slope_at_a_kink(torch: Asked) -> None:
+    found = record(torch, NAN, "backward")
+    assert (found.verdict, found.slopes) == (Verdict.UNDECIDED, {"cosine_embedding: the kink": ["right"]})
