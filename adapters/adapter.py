@@ -16,8 +16,9 @@ import numpy as np
 
 from gradagree.adapters.assembling import assembled
 from gradagree.adapters.own_weights import own_weights
-from gradagree.adapters.problem import Answer, Problem, Unsupported, directions, nothing, too_many
+from gradagree.adapters.problem import Answer, Problem, Unsupported, nothing, too_many
 from gradagree.adapters.programs import Architecture, Program, Programs
+from gradagree.adapters.pushing import along, pushed
 from gradagree.reference import Activation, ContractError, ErrorFunction
 from gradagree.reference.contract import spelling_names
 from gradagree.reference.contract_checks import made_again
@@ -41,7 +42,7 @@ class Adapter:
     install: ClassVar[str]
     modes: ClassVar[dict[str, Mode]]
     untapped: ClassVar[frozenset[str]] = frozenset()
-    """Modes whose rounding is not that of a box given its own p and delta_c; they are judged end to end."""
+    """Forward modes: they hand on tangents in place of sensitivities, and are judged end to end first."""
     compiled: ClassVar[frozenset[str]] = frozenset()
     """Modes whose compiler may use a number before it is rounded to be stored."""
     each_alone: ClassVar[frozenset[str]] = frozenset({"vmap"})
@@ -95,8 +96,12 @@ class Adapter:
         """function(*arrays), through the framework's compiler if asked and if it has one."""
         raise NotImplementedError
 
-    def slope(self, error: Callable[[list[Any]], Any], leaves: list[Any], tangents: list[Any]) -> Any:
-        """(E, the slope of E along the tangents), in forward mode."""
+    def slope(self, function: Callable[[list[Any]], Any], leaves: list[Any], tangents: list[Any]) -> Any:
+        """What a function of the leaves gives, and its slopes along the tangents, in forward mode."""
+        raise NotImplementedError
+
+    def jacobian(self, function: Callable[[list[Any]], Any], leaves: list[Any]) -> Any:
+        """The derivatives of all that a function of the leaves gives by each leaf, in forward mode."""
         raise NotImplementedError
 
     def update(self, weights: Sequence[Any], gradients: Sequence[Any], rate: float) -> list[Any]:
@@ -141,10 +146,13 @@ class Adapter:
         return Programs(self)
 
     def answers(self, problem: Problem, mode: str) -> tuple[Answer, Answer]:
-        """The gradient with taps, and the gradient without them; the latter twice where a mode has no taps."""
+        """The gradient with taps, and the gradient without them; forward mode's are the tangents on the way."""
         if mode in self.untapped:
-            answer = self._along(problem) if too_many(problem) else self._answer(problem, mode, False)
-            return answer, answer
+            if too_many(problem):
+                answer = along(self, problem)
+                return answer, answer
+            untapped = self._answer(problem, mode, False)
+            return untapped if type(self).jacobian is Adapter.jacobian else pushed(self, problem), untapped
         return self._answer(problem, mode, True), self._answer(problem, mode, False)
 
     def _answer(self, problem: Problem, mode: str, taps: bool) -> Answer:
@@ -156,20 +164,6 @@ class Adapter:
         updated = () if problem.rate is None else self.update(leaves[ordinary], gradients[ordinary], problem.rate)
         seconds = time.perf_counter() - started
         return assembled(self.back, problem, E, inputs, gradients, sensitivities, updated, seconds)
-
-    def _along(self, problem: Problem) -> Answer:
-        """Forward mode in a few directions; the inputs stay where they are."""
-        leaves, targets, _ = self.operands(problem)
-        error = self.error_of(Architecture.of(problem))
-        still = self.array(np.zeros(problem.inputs.shape), problem.dtype)
-        started = time.perf_counter()
-        pairs = []
-        for direction in directions(problem):
-            tangents = [still, *(self.array(x, problem.dtype) for x in direction)]
-            pairs.append(self.slope(lambda leaves: error(leaves, targets, lambda c: c), leaves, tangents))
-        along = tuple(float(self.back(slope)) for _, slope in pairs)
-        seconds = time.perf_counter() - started
-        return Answer(float(self.back(pairs[0][0])), (), (), (), (), seconds, along)
 
     def operands(self, problem: Problem) -> tuple[list[Any], Any, list[Any]]:
         """The leaves, the targets, and zeros for the taps, as the framework's arrays.

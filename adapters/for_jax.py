@@ -147,6 +147,10 @@ class ForJax(Adapter):
         answer = self.packed.answer(problem)
         return answer, answer
 
-    def slope(self, error: Callable[[list[Any]], Any], leaves: list[Any], tangents: list[Any]) -> Any:
+    def slope(self, function: Callable[[list[Any]], Any], leaves: list[Any], tangents: list[Any]) -> Any:
         with admitted():
-            return self.framework.jvp(error, (leaves,), (tangents,))
+            return self.framework.jvp(function, (leaves,), (tangents,))
+
+    def jacobian(self, function: Callable[[list[Any]], Any], leaves: list[Any]) -> Any:
+        with admitted():
+            return self.framework.jacfwd(function)(leaves)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.adapters.adapter import Adapter, Error, Mode
+from gradagree.adapters.adapter import Adapter, Error
+from gradagree.adapters.admitting import admitting
 from gradagree.adapters.problem import Unsupported
 from gradagree.adapters.programs import MOST, Program
 
@@ -42,36 +42,6 @@ def grad(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
         return (E, aux), torch.autograd.grad(E, leaves, allow_unused=True, materialize_grads=True)
 
     return gradient
-
-
-def admitting(mode: Mode) -> Mode:
-    """The mode, for which a function that torch itself says it does not support in it is Unsupported, not a crash."""
-
-    @functools.wraps(mode)
-    def made(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
-        gradient = mode(error, per_example)
-
-        def admitted(leaves: list[Any], targets: Any) -> Any:
-            try:
-                return gradient(leaves, targets)
-            except RuntimeError as wrong:
-                if not any(phrase in str(wrong) for phrase in NOT_SUPPORTED):
-                    raise
-                raise Unsupported(f"torch: {str(wrong).splitlines()[0]}") from wrong
-
-        return admitted
-
-    return made
-
-
-NOT_SUPPORTED = (
-    "we do not yet support",
-    "we don't support vmap",
-    "does not support it because",
-    "is not implemented",
-    "data-dependent control flow",
-    "it must override the setup_context",
-)
 
 
 @admitting
@@ -160,8 +130,11 @@ class ForTorch(Adapter):
         with self.framework.no_grad():
             return function(*arrays)
 
-    def slope(self, error: Callable[[list[Any]], Any], leaves: list[Any], tangents: list[Any]) -> Any:
-        return self.framework.func.jvp(error, (leaves,), (tangents,))
+    def slope(self, function: Callable[[list[Any]], Any], leaves: list[Any], tangents: list[Any]) -> Any:
+        return self.framework.func.jvp(function, (leaves,), (tangents,))
+
+    def jacobian(self, function: Callable[[list[Any]], Any], leaves: list[Any]) -> Any:
+        return self.framework.func.jacfwd(function)(leaves)
 
     def update(self, weights: Sequence[Any], gradients: Sequence[Any], rate: float) -> list[Any]:
         """By ``torch.optim.SGD``."""

@@ -19,6 +19,8 @@ __all__ = [
     "coordinates",
     "directions",
     "nothing",
+    "owned",
+    "pushed_along",
     "share",
     "too_many",
 ]
@@ -56,6 +58,9 @@ class Answer:
     Where only some directions were asked for, along holds the slope of E in each of them, and the gradients are
     missing. Where a rate was given, updated holds all weights, and then all biases that there are, after one step of
     the framework's own steepest descent. activations[k] holds dE/da of what the activation of box k + 1 has of its own.
+
+    Forward mode's taps are tangents: tangents[k] (directions, examples, outputs) are those of inputs[k + 1], and along
+    the slopes of E, in the directions that `pushed_along` makes of as many.
     """
 
     E: float
@@ -67,22 +72,27 @@ class Answer:
     along: tuple[float, ...] = ()
     updated: tuple[np.ndarray, ...] = ()
     activations: tuple[tuple[np.ndarray, ...], ...] = ()
+    tangents: tuple[np.ndarray, ...] = ()
 
     @property
     def tapped(self) -> bool:
         """Whether it holds each box's input and sensitivity."""
-        return len(self.inputs) > 1
+        return len(self.inputs) > 1 and not self.tangents
 
 
 def coordinates(problem: Problem) -> int:
     """The number of weights and biases, the activations' own included."""
-    own = own_weights(problem.activations)
-    return sum(x.size for x in (*problem.weights, *problem.biases, *own) if x is not None)
+    return sum(x.size for x in owned(problem))
 
 
 def too_many(problem: Problem) -> bool:
     """Whether forward mode asks for some directions only."""
     return coordinates(problem) > MOST_COORDINATES
+
+
+def owned(problem: Problem) -> list[np.ndarray]:
+    """All weights, then all biases that there are, then what the activations have of their own."""
+    return [*problem.weights, *(b for b in problem.biases if b is not None), *own_weights(problem.activations)]
 
 
 def nothing(problem: Problem) -> list[np.ndarray]:
@@ -95,14 +105,35 @@ def nothing(problem: Problem) -> list[np.ndarray]:
 
 def directions(problem: Problem) -> list[list[np.ndarray]]:
     """`DIRECTIONS` directions in the space of all weights and biases, in the leaves' order: coordinates 1 and -1."""
-    owned = (*problem.weights, *(b for b in problem.biases if b is not None), *own_weights(problem.activations))
-    shapes = [x.shape for x in owned]
+    shapes = [x.shape for x in owned(problem)]
     made = []
     for k in range(DIRECTIONS):
         bits = np.random.PCG64(k)
         raw = [np.asarray(bits.random_raw(int(np.prod(shape)))) >> np.uint64(63) for shape in shapes]
         made.append([np.asarray(1.0 - 2.0 * signs.reshape(shape)) for signs, shape in zip(raw, shapes, strict=True)])
     return made
+
+
+def pushed_along(problem: Problem, number: int, which: Sequence[int]) -> list[np.ndarray]:
+    """Some of so many directions, on a first axis, of the inputs and of each of `owned`.
+
+    Of eight, where there are too many coordinates, they are `directions`; else they are coordinates, those of the
+    inputs first unless there is only room for the others. Raises ValueError for another number.
+    """
+    leaves = [problem.inputs, *owned(problem)]
+    if too_many(problem):
+        if number != DIRECTIONS:
+            raise ValueError(f"{number} directions, not {DIRECTIONS}")
+        still = [np.zeros(problem.inputs.shape)]
+        chosen = [[*still, *direction] for direction in directions(problem)]
+        return [np.stack(some) for some in zip(*(chosen[k] for k in which), strict=True)]
+    everything, first = sum(x.size for x in leaves), problem.inputs.size
+    if number not in (everything, everything - first):
+        raise ValueError(f"{number} directions for {everything - first} weights and {first} inputs")
+    unit = np.zeros((len(which), everything))
+    unit[np.arange(len(which)), np.asarray(which, dtype=np.int64) + everything - number] = 1.0
+    ends = np.cumsum([x.size for x in leaves])
+    return [part.reshape(-1, *x.shape) for part, x in zip(np.split(unit, ends[:-1], axis=1), leaves, strict=True)]
 
 
 def share(error: ErrorFunction, examples: int) -> float:

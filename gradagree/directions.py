@@ -9,7 +9,7 @@ import numpy as np
 from gradagree.arithmetics.dual import Dual, slope_of
 from gradagree.reference import Activation
 
-__all__ = ["LARGEST", "formed_pull", "pull_change", "rows", "value_change"]
+__all__ = ["LARGEST", "along", "formed_pull", "pull_change", "rows", "value_change"]
 
 LARGEST = 1 << 22
 """Numbers in the arrays that hold every direction at once; beyond, nothing is worked out."""
@@ -28,6 +28,11 @@ def rows(activation: Activation, x: Any) -> Any:
     """dA_j/dp_i as (outputs j, ..., inputs i); None where there are too many numbers."""
     everywhere, unit = each_way(x, activation.width(x.shape[-1]) or 0)
     return None if unit is None else activation.pull(everywhere, unit if isinstance(x, np.ndarray) else x._lift(unit))
+
+
+def along(partials: Any, tangent: Any) -> Any:
+    """sum_i dA_j/dp_i p'_i, from what `rows` gives."""
+    return np.moveaxis(np.sum(partials * tangent, axis=-1), 0, -1)
 
 
 def value_change(activation: Activation, x: np.ndarray) -> Any:

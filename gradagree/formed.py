@@ -15,7 +15,7 @@ from gradagree.reference import Activation, ErrorFunction
 __all__ = ["formed_derivative", "formed_sensitivity", "reach"]
 
 SLOPE = 0.7071067811865476
-
+STEPS = 2
 LARGEST = 1 << 22
 """Numbers in the arrays that hold every direction at once; beyond, this is not worked out."""
 
@@ -73,9 +73,14 @@ def formed_derivative(activation: Activation, p: Rounded) -> Rounded:
     """A'(p) as automatic differentiation of A may form it.
 
     The dual numbers start with a slope that has all its bits, for no product with it is exact, as none is with the
-    sensitivity that comes in.
+    sensitivity that comes in. A framework may take a slope in more steps, as (d + d y) (1 - y) for d (1 - y^2), so that
+    what rounds is rounded `STEPS` times more.
     """
     seed = np.ldexp(np.rint(np.ldexp(SLOPE, bits := min(p.model.format.precision, SHORT))), -bits)
     start = Rounded.stored(np.full(p.shape, seed), p.model)
-    formed = p._lift(slope_of(activation.value(Dual(p, start))))
-    return Rounded(formed.value / seed, formed.radius / seed * OUTWARD, p.model)
+    with slopes_on_the_way() as seen:
+        formed = p._lift(slope_of(activation.value(Dual(p, start))))
+    sizes = [np.abs(getattr(slope, "value", slope)) for slope in seen]
+    largest = np.fmax.reduce([size for size in sizes if np.shape(size) == p.shape])
+    more = np.where(formed.radius > 0, STEPS * p.model.u * np.nan_to_num(largest, posinf=0.0), 0.0)
+    return Rounded(formed.value / seed, (formed.radius + more) / seed * OUTWARD, p.model)

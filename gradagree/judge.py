@@ -11,12 +11,14 @@ from gradagree.adapters import Adapter, Answer
 from gradagree.arithmetics.model import Model, model
 from gradagree.boxcheck import check, check_update, checked
 from gradagree.cases import Arrays, Case
+from gradagree.clearance import Clearance
 from gradagree.comparison import Comparison
 from gradagree.conviction import InternalError, convicted
 from gradagree.explanation import explained
 from gradagree.malformed import malformed
 from gradagree.probable import probable, same_bits
 from gradagree.recorded import sharpness, slopes_of, untapped, without_taps, worst
+from gradagree.truth import Truth
 from gradagree.unfit import excused, unknown
 from gradagree.verdict import Record, Verdict
 
@@ -117,12 +119,15 @@ class Opened:
 
     def _judged(self, boxed: Iterator[Comparison]) -> dict[str, Any]:
         case, arrays, answer, rules = self.given
-        comparisons = [*boxed] if self.tapped else end_to_end(*self.given)
+        comparisons, guilty = [*boxed], None
+        if not self.tapped:
+            comparisons, guilty = end_to_end(case, arrays, answer, self.untapped, rules)
         if self.asked.rate is not None:
             comparisons += check_update(arrays, answer, self.asked.rate, rules)
         if not self.tapped:
             fields = {**sharpness(comparisons), "seconds": self.untapped.seconds}
-            return fields | without_taps(case, comparisons, self.untapped)
+            fields |= without_taps(case, comparisons, self.untapped)
+            return fields if guilty is None else fields | worst(case, [guilty[0]], *guilty)
         comparisons, found, proof = convicted(case, arrays, answer, comparisons)
         fields = {**sharpness(comparisons), "seconds": self.untapped.seconds}
         fields |= worst(case, comparisons, found, proof)
@@ -132,18 +137,19 @@ class Opened:
         return fields
 
 
-def compared(case: Case, arrays: Arrays, answer: Answer, rules: Model) -> list[Comparison]:
-    """Every comparison behind a record: the box check, or the probable check of a mode without taps."""
-    return list(check(case, arrays, answer, rules)) if answer.tapped else end_to_end(case, arrays, answer, rules)
+def compared(case: Case, arrays: Arrays, tapped: Answer, untapped: Answer, rules: Model) -> list[Comparison]:
+    """Every comparison behind a record: the box check, or the probable check of forward mode."""
+    if tapped.tapped:
+        return list(check(case, arrays, tapped, rules))
+    return end_to_end(case, arrays, tapped, untapped, rules)[0]
 
 
-def end_to_end(case: Case, arrays: Arrays, answer: Answer, rules: Model) -> list[Comparison]:
-    """The probable check.
-
-    Forward mode multiplies a tangent that lost digits below the smallest normal number by all that comes after it.
-    """
-    rules = replace(rules, flushes=True)
-    return excused(case, arrays, rules, probable(case, arrays, answer, rules))
+def end_to_end(
+    case: Case, arrays: Arrays, tapped: Answer, untapped: Answer, rules: Model
+) -> tuple[list[Comparison], tuple[Comparison, Truth | None] | None]:
+    """The probable check, and the box that is guilty of what it suspects, with what is true there, or None."""
+    found, guilty = Clearance(case, arrays, tapped, untapped, rules)(probable(case, arrays, untapped, rules))
+    return excused(case, arrays, rules, found), guilty
 
 
 def failed(case: Case, arrays: Arrays, framework: Framework, reply: wire.Failed) -> dict[str, Any]:

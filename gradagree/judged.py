@@ -121,8 +121,8 @@ def product(x: Any, slope: Any) -> np.ndarray:
 
 
 def overflow(size: np.ndarray, rounds: Any, model: Model) -> np.ndarray:
-    """Infinite where delta_a times p, with which a program may begin, may not fit, though delta_p does."""
-    return np.where((rounds != 0) & (size > model.format.largest), np.inf, 0.0)
+    """Infinite where 2 p delta_a, with which a program may begin, may not fit, though delta_p does."""
+    return np.where((rounds != 0) & (2 * size > model.format.largest), np.inf, 0.0)
 
 
 def allowance(scale: Any, radius: Any, model: Model) -> np.ndarray:

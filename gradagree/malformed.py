@@ -8,7 +8,8 @@ import numpy as np
 
 from gradagree.adapters import Adapter, Answer, Problem
 from gradagree.adapters.own_weights import holding, own_weights
-from gradagree.cases import Arrays, Case
+from gradagree.adapters.problem import pushed_along
+from gradagree.cases import Arrays, Case, problem_of
 from gradagree.reference import Activation
 from gradagree.reference.samples import neutral
 
@@ -19,7 +20,7 @@ def malformed(case: Case, arrays: Arrays, answer: Answer) -> str | None:
     """What is wrong with the parts of an answer, or None; the shapes of gradients are judged as numbers are."""
     boxes, examples = case.depth, arrays.inputs.shape[0]
     if answer.along:
-        return None
+        return wrong_tangents(case, arrays, answer)
     counts = {"gradients of weights": len(answer.weights), "gradients of biases": len(answer.biases)}
     for name, count in counts.items():
         if count != boxes:
@@ -32,6 +33,22 @@ def malformed(case: Case, arrays: Arrays, answer: Answer) -> str | None:
         if p.shape != (examples, width):
             name = f"the c of box {k} ({case.activations[k - 1]})" if k else "the input of box 1"
             return f"{name} has shape {p.shape}, not {(examples, width)}"
+    return None
+
+
+def wrong_tangents(case: Case, arrays: Arrays, answer: Answer) -> str | None:
+    """Likewise of forward mode's tangents, where it gives them."""
+    if not answer.tangents:
+        return None
+    problem, examples = problem_of(case, arrays), arrays.inputs.shape[0]
+    try:
+        pushed_along(problem, len(answer.along), [])
+    except ValueError as wrong:
+        return str(wrong)
+    shapes = [(examples, width) for width in (*case.widths, case.outputs)][: case.depth + 1]
+    found = [p.shape for p in answer.inputs], [x.shape for x in answer.tangents]
+    if found != (shapes, [(len(answer.along), *shape) for shape in shapes[1:]]):
+        return f"tangents of shapes {found[1]} and inputs of shapes {found[0]}, not as the boxes have them"
     return None
 
 

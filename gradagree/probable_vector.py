@@ -10,7 +10,7 @@ import numpy as np
 
 from gradagree.arithmetics.dual import Dual, slope_of
 from gradagree.arithmetics.variance import Variance
-from gradagree.directions import pull_change, rows, value_change
+from gradagree.directions import along, pull_change, rows, value_change
 from gradagree.judged import finite, product, second
 from gradagree.kinks import at_kinks, one_sided
 from gradagree.natural import largest_up_to
@@ -100,10 +100,6 @@ class ProbableVector(ProbableActivation):
     def pull(self, p: Variance, delta_a: Variance) -> Any:
         found = self.activation.pull(p, delta_a)
         return self.widened(found, p, lambda x: pull_change(self.activation, x, delta_a.value))
-
-
-def along(partials: Any, tangent: Variance) -> Any:
-    return np.moveaxis(np.sum(partials * tangent, axis=-1), 0, -1)
 
 
 def probable_activation(activation: Activation, tangent: Callable[[np.ndarray], Any]) -> ProbableActivation:

@@ -54,10 +54,12 @@ def untapped(case: Case, comparisons: Sequence[Comparison]) -> dict[str, Any]:
 
 
 def without_taps(case: Case, comparisons: Sequence[Comparison], answer: Answer) -> dict[str, Any]:
-    """The verdict on a mode without taps."""
+    """The verdict on forward mode."""
     found = min(comparisons, key=lambda c: (ORDER[c.verdict], -c.ratio))
     how = f"along {len(answer.along)} directions" if answer.along else "every coordinate"
-    reason = f"no taps in this mode: {how}, judged end to end by the probable tolerance"
+    reason = f"{how}, judged end to end by the probable tolerance"
+    if found.ratio > 1 and found.verdict is not Verdict.SUSPECT:
+        reason = f"{how}, past the probable tolerance, but box by box no tangent is wrong"
     return {"verdict": found.verdict, "probable_ratio": number(found.ratio), **told(case, found), "reason": reason}
 
 

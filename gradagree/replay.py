@@ -60,7 +60,8 @@ def replay(case: Case, plan: Plan, extensions: Sequence[str] = ()) -> Iterator[R
                 comparisons: Sequence[Comparison] = ()
                 if isinstance(answer, wire.Answered):
                     rules = framework.model(case.dtype, answer.mode)
-                    comparisons = compared(case, arrays, wire.unpack_answer(answer.tapped), rules)
+                    tapped, untapped = (wire.unpack_answer(one) for one in (answer.tapped, answer.untapped))
+                    comparisons = compared(case, arrays, tapped, untapped, rules)
                 yield Replayed(judge(case, arrays, framework, answer), comparisons)
 
 

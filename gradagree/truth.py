@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import flint
@@ -12,6 +12,7 @@ from gradagree.adapters import Answer
 from gradagree.arithmetics.ball import Ball, precision
 from gradagree.cases import Arrays, Case
 from gradagree.reference import Box, ErrorBox
+from gradagree.tangents import Moved, direction, push, weighed
 
 __all__ = ["Truth", "truth"]
 
@@ -56,12 +57,39 @@ def _rounded(ball: flint.arb) -> Truth:
 
 
 def _entry(case: Case, arrays: Arrays, answer: Answer, box: int | str, part: str, index: tuple[int, ...]) -> flint.arb:
+    if part.endswith("'"):
+        return _tangent(case, arrays, answer, box, index)
     if not isinstance(box, int):
         inner = ErrorBox(case.error, _targets(case, arrays))
         o = Ball.exact(answer.inputs[-1])
         return _ball(inner(o) if part == "E" else inner.pull(o), index)
     outer = _boxes(case, arrays)[box - 1]
     return _of_box(outer, part, index, answer.inputs[box - 1], answer.sensitivities[box:] or (None,))
+
+
+def _tangent(case: Case, arrays: Arrays, answer: Answer, box: int | str, index: tuple[int, ...]) -> flint.arb:
+    """An entry of c' or E', whose index begins with the direction's number."""
+    which, *entry = index
+    given, moved = direction(case, arrays, len(answer.along), which)
+    tangents = [Ball.exact(x) for x in (given, *(tangent[which] for tangent in answer.tangents))]
+    if not isinstance(box, int):
+        slope = ErrorBox(case.error, _targets(case, arrays)).pull(Ball.exact(answer.inputs[-1]))
+        return _ball(np.sum(slope * tangents[-1], axis=(-2, -1)), ())
+    row, column = entry
+    outer, p, own_moved = (
+        _boxes(case, arrays)[box - 1],
+        Ball.exact(answer.inputs[box - 1][row : row + 1]),
+        moved[box - 1],
+    )
+    change = push(outer.activation, p, tangents[box - 1][row : row + 1])
+    for name, own in zip(outer.activation.own_weights, own_moved.own, strict=True):
+        change = change + outer.activation.by(name, p) * own
+    if outer.w is None:
+        return _ball(change, (0, column))
+    narrow, (w, b) = slice(column, column + 1), own_moved[:2]
+    exact = replace(outer, w=Ball.exact(outer.w[:, narrow]))
+    only = Moved(None if w is None else w[:, narrow], None if b is None else b[narrow], ())
+    return _ball(weighed(exact, outer.activation.value(p), change, only, Ball.exact), (0, 0))
 
 
 def _of_box(box: Box, part: str, index: tuple[int, ...], p: np.ndarray, deltas: tuple[Any, ...]) -> flint.arb:

@@ -84,6 +84,7 @@ class Given(msgspec.Struct, array_like=True, frozen=True):
     along: list[float]
     updated: list[Array]
     activations: list[list[Array]] = []
+    tangents: list[Array] = []
 
 
 class Answered(msgspec.Struct, tag=True, frozen=True):
@@ -174,6 +175,7 @@ def pack_answer(answer: Answer) -> Given:
         list(answer.along),
         [pack(x) for x in answer.updated],
         [[pack(x) for x in own] for own in answer.activations],
+        [pack(x) for x in answer.tangents],
     )
 
 
@@ -191,4 +193,5 @@ def unpack_answer(given: Given) -> Answer:
         tuple(given.along),
         tuple(unpack(x) for x in given.updated),
         tuple(tuple(unpack(x) for x in own) for own in given.activations),
+        tuple(unpack(x) for x in given.tangents),
     )

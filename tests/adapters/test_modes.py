@@ -64,11 +64,13 @@ def test_that_forward_mode_gives_every_coordinate_of_a_small_network(
     adapter: Adapter, problem: Callable[..., Problem]
 ) -> None:
     case = Case.parse(CASE)
-    answer, again = adapter.answers(problem(CASE), "forward")
-    assert answer is again
-    assert not answer.tapped
+    pushed, answer = adapter.answers(problem(CASE), "forward")
+    assert (answer.tapped, pushed.tapped) == (False, False)
     assert [w.shape for w in answer.weights if w is not None] == [(2, 3), (3, 2)]
-    assert answer.along == ()
+    assert (answer.along, answer.tangents) == ((), ())
+    whole = [answer.sensitivities[0], *answer.weights, *(b for b in answer.biases if b is not None)]
+    assert pushed.along == tuple(np.concatenate([np.ravel(x) for x in whole]))
+    assert [x.shape for x in pushed.tangents] == [(len(pushed.along), *c.shape) for c in pushed.inputs[1:]]
     found = probable(case, case.arrays(), answer, model("float64"))
     assert max(one.ratio for one in found) <= 1
     assert {one.part for one in found} == {"E", "delta_p", "dw", "db"}
@@ -80,8 +82,10 @@ def test_that_forward_mode_gives_slopes_along_directions_of_a_large_network(
     case, given = Case.parse(LARGE), problem(LARGE)
     assert coordinates(given) > MOST_COORDINATES
     answer, _ = adapter.answers(given, "forward")
-    assert (answer.inputs, answer.sensitivities, answer.weights, answer.biases) == ((), (), (), ())
+    assert (answer.sensitivities, answer.weights, answer.biases) == ((), (), ())
     assert len(answer.along) == len(directions(given))
+    assert [x.shape for x in answer.tangents] == [(len(answer.along), *c.shape) for c in answer.inputs[1:]]
+    assert not answer.tapped
     (found,) = probable(case, case.arrays(), answer, model("float64"))
     assert (found.part, found.ratio <= 1, found.entries) == ("E'", True, len(answer.along))
 

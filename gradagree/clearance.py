@@ -1,0 +1,120 @@
+"""What forward mode is suspected of, cleared or convicted box by box on the framework's own tangents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gradagree.adapters import Answer
+from gradagree.adapters.problem import owned
+from gradagree.arithmetics.model import Model
+from gradagree.cases import Arrays, Case, problem_of
+from gradagree.comparison import Comparison
+from gradagree.conviction import convicted
+from gradagree.forwardcheck import ForwardCheck
+from gradagree.truth import Truth
+from gradagree.verdict import Verdict
+
+__all__ = ["Clearance"]
+
+VAGUE = (Verdict.OUT_OF_RANGE, Verdict.UNDECIDED)
+
+
+@dataclass(frozen=True)
+class Clearance:
+    """One answer of forward mode, with tangents and without."""
+
+    case: Case
+    arrays: Arrays
+    tapped: Answer
+    untapped: Answer
+    model: Model
+
+    def __call__(
+        self, comparisons: Sequence[Comparison]
+    ) -> tuple[list[Comparison], tuple[Comparison, Truth | None] | None]:
+        """The comparisons, and the box that is guilty with what is true there, or None.
+
+        A suspect is cleared where every box passes in all its directions, and without taps the very same numbers came
+        out. Raises InternalError where the reference is proved wrong.
+        """
+        judged = list(comparisons)
+        if not self.tapped.tangents:
+            return judged, None
+        check = ForwardCheck(self.case, self.arrays, self.tapped, self.model)
+        for k, suspect in enumerate(judged):
+            if suspect.verdict is not Verdict.SUSPECT:
+                continue
+            seen = []
+            for found in self._boxes(check, self.directions(suspect)):
+                seen.append(found.verdict)
+                guilty = self._guilty(found)
+                if guilty is not None:
+                    return [*judged, guilty[0]], guilty
+            if self._same(suspect):
+                judged[k] = replace(suspect, verdict=next((v for v in VAGUE if v in seen), Verdict.AGREE))
+        return judged, None
+
+    def _boxes(self, check: ForwardCheck, directions: Sequence[int]) -> Iterator[Comparison]:
+        if len(directions):
+            yield from check.values()
+        for which in directions:
+            yield from check.along(which)
+
+    def _guilty(self, found: Comparison) -> tuple[Comparison, Truth | None] | None:
+        if not found.verdict.fails:
+            return None
+        _, guilty, proof = convicted(self.case, self.arrays, self.tapped, [found])
+        return (guilty, proof) if guilty.verdict.fails else None
+
+    def directions(self, suspect: Comparison) -> list[int]:
+        """Those that the numbers of a comparison were pushed along, the worst one first; none if they were left out."""
+        first, size = self._place(suspect)
+        shape = np.shape(self._numbers(suspect))
+        worst = int(np.ravel_multi_index(suspect.index, shape)) if suspect.index else 0
+        return [first + k for k in (worst, *(k for k in range(size) if k != worst))] if first >= 0 else []
+
+    def _place(self, suspect: Comparison) -> tuple[int, int]:
+        """The number of the first direction, below 0 if it was left out, and how many there are."""
+        if suspect.part == "E'":
+            return 0, len(self.tapped.along)
+        problem = problem_of(self.case, self.arrays)
+        sizes = [x.size for x in (problem.inputs, *owned(problem))]
+        ends = np.cumsum([0, *sizes]) - (sum(sizes) - len(self.tapped.along))
+        leaf = self._leaf(suspect)
+        return int(ends[leaf]), sizes[leaf]
+
+    def _leaf(self, suspect: Comparison) -> int:
+        """The place of what was differentiated by among the inputs and all that is owned."""
+        if suspect.part == "delta_p":
+            return 0
+        box, biased = int(suspect.box), [b is not None for b in self.arrays.biases]
+        if suspect.part == "dw":
+            return box
+        if suspect.part == "db":
+            return len(self.arrays.weights) + sum(biased[:box])
+        before = [name for activation in self.case.activations[: box - 1] for name in activation.own_weights]
+        own = self.case.activations[box - 1].own_weights.index(suspect.part.removeprefix("d"))
+        return 1 + len(self.arrays.weights) + sum(biased) + len(before) + own
+
+    def _numbers(self, suspect: Comparison) -> np.ndarray:
+        """What was judged."""
+        answer, box = self.untapped, suspect.box
+        if suspect.part == "E'":
+            return np.asarray(answer.along)
+        if suspect.part == "delta_p":
+            return answer.sensitivities[0]
+        k = int(box) - 1
+        own = (answer.weights[k], answer.biases[k])
+        if suspect.part in ("dw", "db"):
+            return np.asarray(own[suspect.part == "db"])
+        names = self.case.activations[k].own_weights
+        return answer.activations[k][names.index(suspect.part.removeprefix("d"))]
+
+    def _same(self, suspect: Comparison) -> bool:
+        """Whether its numbers are those that came out with taps, bit for bit."""
+        first, size = self._place(suspect)
+        pushed = self.tapped.along[first : first + size] if first >= 0 else ()
+        return np.array_equal(np.ravel(self._numbers(suspect)), pushed, equal_nan=True)

@@ -1,0 +1,52 @@
+"""The derivation inwards: how a change of p, w and b changes what a box hands on, in any arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gradagree.adapters.own_weights import by_box
+from gradagree.adapters.problem import pushed_along
+from gradagree.cases import Arrays, Case, problem_of
+from gradagree.directions import along, rows
+from gradagree.reference import Box
+
+__all__ = ["Moved", "direction", "push", "weighed"]
+
+
+class Moved(NamedTuple):
+    """The tangents of one box's weights, and of what its activation has of its own; None where it has no such."""
+
+    w: np.ndarray | None
+    b: np.ndarray | None
+    own: Sequence[np.ndarray]
+
+
+def direction(case: Case, arrays: Arrays, number: int, which: int) -> tuple[np.ndarray, list[Moved]]:
+    """One of so many directions that a framework pushed along: the tangents of the inputs, and of each box."""
+    first, *leaves = (x[0] for x in pushed_along(problem_of(case, arrays), number, [which]))
+    n, boxes = len(arrays.weights), len(case.activations)
+    spare = [None] * (boxes - n)
+    later = iter(leaves[n:])
+    biases = [None if b is None else next(later) for b in arrays.biases]
+    own = by_box(case.activations, leaves)
+    return first, [Moved(*one) for one in zip([*leaves[:n], *spare], [*biases, *spare], own, strict=True)]
+
+
+def push(activation: Any, p: Any, tangent: Any) -> Any:
+    """A'(p) p'; along the last axis sum_i dA_j/dp_i p'_i. None where there are too many numbers."""
+    if not activation.along_last_axis:
+        return activation.derivative(p) * tangent
+    partials = rows(activation, p)
+    return None if partials is None else along(partials, tangent)
+
+
+def weighed(box: Box, a: Any, change: Any, moved: Moved, lift: Any) -> Any:
+    """c' of a = A(p) and its change; lift makes numbers of the arithmetic of tangents."""
+    # c' = a' w + a w' + b'
+    if box.w is not None:
+        change = change @ box.w
+        change = change + a @ lift(moved.w) if np.any(moved.w) else change
+    return change if moved.b is None or not np.any(moved.b) else change + np.expand_dims(lift(moved.b), -2)
