@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -48,20 +49,25 @@ def error_slope(error: ErrorFunction, x: np.ndarray, t: Any, slope: str) -> Any:
 
 
 def beside(error: ErrorFunction, x: np.ndarray, t: Any, side: int) -> Any:
-    """The slope one rounding off the kink.
+    """The slope off the kink, by the smallest of `shifts` that leaves it: of two as long as each other, 2 s(h) - s(2h).
 
-    Where that is absorbed by other numbers, and the kink stays, the limit of the slopes two steps off, 2 s(h) - s(2h),
-    with the smallest of `STEPS` that leaves it.
+    What is near a kink but not on it stays on its side, if it can.
     """
     across = side * np.broadcast_to(error.across(x, t), x.shape)
-    next_to = np.where(across == 0, x, np.nextafter(x, np.copysign(np.inf, across)))
-    slope = error.sensitivity(next_to, t)
-    absorbed = np.broadcast_to(error.kink(x, t) & error.kink(next_to, t), x.shape)
-    for step in STEPS:
-        if not np.any(absorbed):
+    slope, on = error.sensitivity(x, t), np.broadcast_to(error.kink(x, t), x.shape)
+    for near, far in shifts(x, across):
+        if not np.any(on):
             break
-        near, far = (x + steps * step * np.sign(across) for steps in (1, 2))
         limit = 2 * error.sensitivity(near, t) - error.sensitivity(far, t)
-        slope = np.where(absorbed, limit, slope)
-        absorbed = absorbed & np.broadcast_to(error.kink(near, t), x.shape)
+        slope = np.where(on & np.isfinite(limit), limit, slope)
+        on = on & ~(np.isfinite(limit) & ~np.broadcast_to(error.kink(near, t), x.shape))
     return slope
+
+
+def shifts(x: np.ndarray, across: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """x one step and two steps across a kink: of `STEPS`, and, before the longest, of one rounding of each number."""
+    for step in STEPS:
+        if step == STEPS[-1]:
+            next_to = np.where(across == 0, x, np.nextafter(x, np.copysign(np.inf, across)))
+            yield next_to, next_to
+        yield x + step * np.sign(across), x + 2 * step * np.sign(across)

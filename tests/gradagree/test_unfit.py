@@ -43,6 +43,7 @@ LIKELIHOODS = "1-64b-10b-12b:id,maximum_zero,logmeanexp,log_softmax:nll:n8:f16:s
 STANDARDIZED = "16-10-16-16:id,standardize,sin:generalized_kl:n8:f16:mixed:s624918102"
 DICE = "32-48:id:dice:n32:f16:mixed:s508388536"
 NAN = "3-3b-24b-24b-4b-64b:id,log_sigmoid,atan,leaky_relu,log_softmax,softmin:cosine_embedding:n3:f16:mixed:s429708828"
+NEAR = "12-16:id,softmin:multilabel_margin:n16:f32:saturated:s587971128"
 FLAT = (
     "24-6b:id,gaussian:cosine_embedding:n8:f64:saturated:s273853095",
     "24-6b:id,gaussian:cosine_embedding:n8:bf16:saturated:s273853095",
@@ -174,3 +175,10 @@ def test_that_a_kink_is_left_by_the_smallest_step_that_leaves_it(
 def test_that_rows_of_nan_say_nothing_of_the_slope_at_a_kink(torch: Asked) -> None:
     found = record(torch, NAN, "backward")
     assert (found.verdict, found.slopes) == (Verdict.UNDECIDED, {"cosine_embedding: the kink": ["right"]})
+
+
+def test_that_what_is_near_a_kink_stays_on_its_side(jax: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = record(jax, NEAR, "grad")
+    assert (found.verdict, found.slopes["multilabel_margin: the kink"]) == (Verdict.CONVENTION, ["mean"])
+    monkeypatch.setattr("gradagree.kinks.STEPS", [2.0**-40])
+    assert record(jax, NEAR, "grad").verdict is Verdict.DISAGREE
