@@ -48,7 +48,7 @@ class Clearance:
             if suspect.verdict is not Verdict.SUSPECT:
                 continue
             seen = []
-            for found in self._boxes(check, self.directions(suspect)):
+            for found in self._boxes(check, suspect):
                 seen.append(found.verdict)
                 guilty = self._guilty(found)
                 if guilty is not None:
@@ -57,8 +57,10 @@ class Clearance:
                 judged[k] = replace(suspect, verdict=next((v for v in VAGUE if v in seen), Verdict.AGREE))
         return judged, None
 
-    def _boxes(self, check: ForwardCheck, directions: Sequence[int]) -> Iterator[Comparison]:
-        if len(directions):
+    def _boxes(self, check: ForwardCheck, suspect: Comparison) -> Iterator[Comparison]:
+        """The values on the way, and the tangents in all directions that the suspect was pushed along."""
+        directions = self.directions(suspect)
+        if suspect.part == "E" or directions:
             yield from check.values()
         for which in directions:
             yield from check.along(which)
@@ -71,6 +73,8 @@ class Clearance:
 
     def directions(self, suspect: Comparison) -> list[int]:
         """Those that the numbers of a comparison were pushed along, the worst one first; none if they were left out."""
+        if suspect.part == "E":
+            return []
         first, size = self._place(suspect)
         shape = np.shape(self._numbers(suspect))
         worst = int(np.ravel_multi_index(suspect.index, shape)) if suspect.index else 0
@@ -115,6 +119,8 @@ class Clearance:
 
     def _same(self, suspect: Comparison) -> bool:
         """Whether its numbers are those that came out with taps, bit for bit."""
+        if suspect.part == "E":
+            return np.array_equal(self.tapped.E, self.untapped.E, equal_nan=True)
         first, size = self._place(suspect)
         pushed = self.tapped.along[first : first + size] if first >= 0 else ()
         return np.array_equal(np.ravel(self._numbers(suspect)), pushed, equal_nan=True)

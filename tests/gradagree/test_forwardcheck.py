@@ -142,6 +142,10 @@ def test_that_a_suspect_is_cleared_only_if_the_same_numbers_came_out_without_tap
     suspect = Comparison(1, "dw", Verdict.SUSPECT, 2.0, (0, 0), 1.0, 2.0, 0.5)
     (cleared,), guilty = Clearance(case, arrays, pushed, untapped, model)([suspect])
     assert (cleared.verdict, guilty) == (Verdict.AGREE, None)
+    (cleared,), _ = Clearance(case, arrays, pushed, untapped, model)(
+        [replace(suspect, box="error", part="E", index=())]
+    )
+    assert cleared.verdict is Verdict.AGREE
     other = replace(untapped, weights=(untapped.weights[0] * (1 + 2.0**-50), *untapped.weights[1:]))
     assert Clearance(case, arrays, pushed, other, model)([suspect])[0] == [suspect]
     without = replace(pushed, tangents=())
@@ -160,6 +164,15 @@ def test_that_a_fault_of_the_framework_is_a_proved_disagreement_of_its_box(torch
     assert (record.verdict, record.box, record.function) == (Verdict.DISAGREE, 2, "hardsigmoid")
     assert (record.entry or "").startswith("c'[")
     assert record.expected_radius is not None
+
+
+def test_that_a_wrong_value_is_told_before_any_tangent(given: Given) -> None:
+    case, arrays, pushed, untapped, model = given(OWN)
+    suspect = Comparison("error", "E", Verdict.SUSPECT, 2.0, (), 1.0, 2.0, 0.5)
+    lying = (replace(one, E=2 * one.E) for one in (pushed, untapped))
+    found, guilty = Clearance(case, arrays, *lying, model)([suspect])
+    assert guilty is not None
+    assert (found[-1], guilty[0].verdict, guilty[0].entry) == (guilty[0], Verdict.VALUE_DIFFERS, "E")
 
 
 def test_that_a_vague_suspect_is_no_finding(torch: tuple[ForTorch, Framework]) -> None:
