@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from gradagree.arithmetics.model import FORMATS
+from gradagree.arithmetics.quanta import rounded_to
 from gradagree.cases import Arrays, Case
-from gradagree.datasets import rounded_to
 from gradagree.errors import UsageError, in_one_line
 from gradagree.journal import CASES, write_text
 from gradagree.shapes import target_shape

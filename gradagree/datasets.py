@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradagree.arithmetics.model import FORMATS
+from gradagree.arithmetics.quanta import rounded_to
 from gradagree.errors import UsageError
 from gradagree.targets import from_decisions
 
@@ -52,12 +53,6 @@ class DataSet:
         polled = source.integers(len(inputs), (case.batch,))
         targets = from_decisions(case.error.targets, decisions[polled], self.decisions)
         return rounded_to(inputs[polled], FORMATS[case.dtype].precision), targets
-
-
-def rounded_to(x: np.ndarray, precision: int) -> np.ndarray:
-    """x rounded to so many significant bits."""
-    mantissa, exponent = np.frexp(x)
-    return np.ldexp(np.rint(np.ldexp(mantissa, precision)), exponent - precision)
 
 
 @functools.cache

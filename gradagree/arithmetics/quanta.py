@@ -69,3 +69,9 @@ def may_underflow(x: np.ndarray, y: np.ndarray) -> bool:
 def zeros_alone(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Where every product of a dot product has a factor that is zero."""
     return np.asarray((x > 0).astype(np.float64) @ (y > 0).astype(np.float64) == 0)
+
+
+def rounded_to(x: np.ndarray, precision: int) -> np.ndarray:
+    """x rounded to so many significant bits."""
+    mantissa, exponent = np.frexp(x)
+    return np.asarray(np.ldexp(np.rint(np.ldexp(mantissa, precision)), exponent - precision))

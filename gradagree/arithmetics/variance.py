@@ -34,11 +34,14 @@ class Variance(Duck):
     rules: ClassVar[Rules] = {}
 
     def __init__(self, value: Any, variance: Any, model: Model) -> None:
-        self.value = np.asarray(value, dtype=np.float64)
-        variance = np.broadcast_to(np.asarray(variance, dtype=np.float64), self.value.shape)
-        ends = (extreme.reduce(self.value, axis=None, initial=0.0) for extreme in (np.fmax, np.fmin))
-        if max(map(abs, ends)) > model.format.largest:
-            variance = np.where(np.abs(self.value) > model.format.largest, np.inf, variance)
+        self.value = value = np.asarray(value, dtype=np.float64)
+        variance, largest = np.asarray(variance, dtype=np.float64), model.format.largest
+        if variance.shape != value.shape:
+            variance = np.broadcast_to(variance, value.shape)
+        if not -largest <= np.minimum.reduce(value, axis=None, initial=0.0) or not (
+            np.maximum.reduce(value, axis=None, initial=0.0) <= largest
+        ):
+            variance = np.where(np.abs(value) > largest, np.inf, variance)
         self.variance = variance
         self.model = model
 

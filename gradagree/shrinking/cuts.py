@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gradagree.arithmetics.model import FORMATS
+from gradagree.arithmetics.quanta import rounded_to
 from gradagree.casefile import check_arrays
 from gradagree.cases import Arrays, Case
-from gradagree.datasets import rounded_to
 from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.shapes import target_shape

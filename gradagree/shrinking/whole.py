@@ -12,11 +12,11 @@ import numpy as np
 
 from gradagree import wire
 from gradagree.arithmetics.model import FORMATS
+from gradagree.arithmetics.quanta import rounded_to
 from gradagree.boxcheck import case_boxes
 from gradagree.cases import Arrays, Case
 from gradagree.comparison import ERROR_BOX
 from gradagree.conviction import InternalError
-from gradagree.datasets import rounded_to
 from gradagree.judge import Framework, judge
 from gradagree.process import FrameworkProcess
 from gradagree.reporting.causes import words_of

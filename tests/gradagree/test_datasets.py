@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from gradagree.arithmetics.model import FORMATS
+from gradagree.arithmetics.quanta import rounded_to
 from gradagree.cases import Case
-from gradagree.datasets import BITS, DATASETS, rounded_to
+from gradagree.datasets import BITS, DATASETS
 from gradagree.errors import UsageError
 
 TYPES: dict[str, Any] = {

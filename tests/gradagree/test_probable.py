@@ -14,8 +14,9 @@ import pytest
 from gradagree import Case
 from gradagree import probable as probable_module
 from gradagree.adapters import Adapter, Answer, ForTorch
-from gradagree.arithmetics import variance, variance_functions
-from gradagree.arithmetics.model import FORMATS, Model
+from gradagree.arithmetics import variance, variance_functions, variance_products
+from gradagree.arithmetics.model import FORMATS, Model, model
+from gradagree.arithmetics.repetition import repeated, repeats
 from gradagree.cases import problem_of
 from gradagree.comparison import Comparison
 from gradagree.datasets import DATASETS
@@ -217,6 +218,24 @@ def test_that_directions_pushed_together_have_the_slopes_of_each_by_itself(
 
 def test_that_equal_columns_of_one_direction_are_counted_although_other_directions_differ() -> None:
     one, other = np.array([[1.0, 1.0, 2.0], [3.0, 3.0, 4.0]]), np.arange(6.0).reshape(2, 3)
-    both = np.stack([one, other])
-    assert variance_functions.repeated(both, -1) == variance_functions.repeats(one, -1) == 2
-    assert variance_functions.repeats(both, -1) == 1
+    one, both = (variance.Variance(x, 1e-40, model("float64")) for x in (one, np.stack([one, other])))
+    assert repeated(both, -1) == repeats(one, -1) == 2
+    assert repeats(both, -1) == 1
+
+
+def test_that_rows_which_the_dtype_cannot_tell_apart_are_counted_as_equal() -> None:
+    rows = np.array([[1.0, 2.0], [1.0 + 1e-12, 2.0 - 1e-12], [3.0, 4.0]])
+    found = {dtype: repeats(variance.Variance(rows, 1e-40, model(dtype)), 0) for dtype in ("float64", "float32")}
+    assert found == {"float64": 1, "float32": 2}
+
+
+def test_that_rows_without_errors_are_not_counted() -> None:
+    zeros = np.zeros((5, 2))
+    assert repeats(variance.Variance(zeros, 0.0, model("float64")), 0) == 1
+    assert repeats(variance.Variance(zeros, np.array([[0.0, 1e-40]] * 2 + [[0.0, 0.0]] * 3), model("float64")), 0) == 2
+
+
+def test_that_squares_of_large_arrays_are_multiplied_tile_by_tile() -> None:
+    x, y = np.arange(6.0).reshape(2, 3), np.arange(3 * 70_000.0).reshape(3, 70_000) % 17
+    for array, left in ((y, x), (y.T, np.arange(2 * 70_000.0).reshape(2, 70_000) % 5)):
+        assert np.array_equal(variance_products.by_squares(left, array), left @ array**2)

@@ -1,0 +1,47 @@
+"""Rows or columns that are equal in a program: their errors are equal, too, and add up straight."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gradagree.arithmetics.quanta import rounded_to
+
+__all__ = ["repeated", "repeats"]
+
+FEW = 4
+"""Columns by which rows are first told apart."""
+
+
+def repeats(x: Any, axis: int) -> int:
+    """How often the most frequent slice along an axis occurs: equal slices have equal errors, which add up straight.
+
+    What the dtype cannot tell apart is equal in a program. Slices without errors, such as zeros, are not counted.
+    """
+    slices, variances = (np.moveaxis(part, axis, 0).reshape(x.shape[axis], -1) for part in (x.value, x.variance))
+    slices = slices[variances.any(axis=1)]
+    if not slices.size or all_differ(slices[:, 0], x.model.u):
+        return 1
+    stored = rounded_to(slices[:, :FEW], x.model.format.precision)
+    if most_frequent(stored) == 1:
+        return 1
+    return most_frequent(rounded_to(slices, x.model.format.precision))
+
+
+def repeated(x: Any, axis: int) -> int:
+    """Likewise of matrices, of each by itself where there are several; the axis is one of the last two."""
+    return repeats(x, axis) if x.ndim < 3 else max((repeated(one, axis) for one in x), default=1)
+
+
+def all_differ(column: np.ndarray, u: float) -> bool:
+    """Whether no two numbers are so near that a format with unit roundoff u may not tell them apart."""
+    ordered = np.sort(column)
+    apart = ordered[1:] - ordered[:-1] > 2 * u * np.maximum(np.abs(ordered[1:]), np.abs(ordered[:-1]))
+    return bool(apart.all())
+
+
+def most_frequent(rows: np.ndarray) -> int:
+    """How many rows the most frequent row is equal to, itself included."""
+    whole = np.ascontiguousarray(rows + 0.0).view(np.dtype((np.void, rows.shape[1] * rows.itemsize))).ravel()
+    return int(np.unique(whole, return_counts=True)[1].max())

@@ -1,0 +1,94 @@
+"""Sums and products in variance arithmetic: what the roundings of all partial sums add."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gradagree.arithmetics.model import Model
+from gradagree.arithmetics.repetition import repeated
+from gradagree.arithmetics.variance import Variance, lifted, tiles
+
+__all__ = ["factors", "matmul", "may_overflow", "stored_sum", "summed"]
+
+LARGE = 1 << 17
+"""Entries of an array whose squares are not kept."""
+
+
+def summed(value: Any, inherited: Any, squares: Any, terms: int, model: Model) -> Variance:
+    """A sum, the squares of whose terms add up to `squares`."""
+    return stored_sum(value, inherited + each_step(terms, model) * squares, terms, model, squares)
+
+
+def each_step(terms: int, model: Model) -> float:
+    """What the roundings of all partial sums make of each square of a term."""
+    return model.accumulator.u**2 / 3 * (1 + terms / 2)
+
+
+def stored_sum(value: Any, variance: Any, terms: int, model: Model, squares: Any) -> Variance:
+    """A sum with what its terms and their squares add, and with the partial sums' own size, stored in the dtype.
+
+    squares are those of the terms, added up, or anything larger; infinite where a partial sum may not fit.
+    """
+    value, variance = (np.asarray(x, dtype=np.float64) for x in (value, variance))
+    added = np.empty(value.shape)
+    for rows in tiles(value):
+        own = np.square(value[rows], out=added[rows])
+        own *= terms * model.accumulator.u**2 / 9 + model.u**2 / 3
+        own += (terms + 1 / 3) * model.quantum**2
+        own += variance[rows]
+        if not variance[rows].all():
+            own[variance[rows] == 0] = 0.0
+    variance = added
+    if np.sqrt(terms * np.max(squares, initial=0.0)) > model.format.largest:
+        variance = np.where(np.sqrt(terms * squares) > model.format.largest, np.inf, variance)
+    return Variance(value, variance, model)
+
+
+def matmul(x: Any, y: Any) -> Variance:
+    x, y = lifted(x, y)
+    if y.ndim == 2 and y.size > LARGE and not y.variance.any():
+        variance = by_squares(inherited(x), y.value)
+    else:
+        left, right = factors(x, y)
+        variance = left @ right
+    squares = by_squares(x.value**2, y.value) if may_overflow(x, y) else 0.0
+    return stored_sum(x.value @ y.value, variance, x.shape[-1], x.model, squares)
+
+
+def inherited(x: Variance) -> np.ndarray:
+    """What the squares of the other factors are multiplied by: for each step's rounding, and for x's own errors."""
+    left = each_step(x.shape[-1], x.model) * x.value**2
+    return left + repeated(x, -1) * x.variance if x.variance.any() else left
+
+
+def factors(x: Variance, y: Variance) -> tuple[np.ndarray, np.ndarray]:
+    """Two arrays whose product is the variance of x @ y before it is stored."""
+    left, right = inherited(x), y.value**2
+    if not y.variance.any():
+        return left, right
+    return np.concatenate([left, x.value**2], -1), np.concatenate([right, repeated(y, -2) * y.variance], -2)
+
+
+def may_overflow(x: Variance, y: Variance) -> bool:
+    """Whether a partial sum of x @ y may not fit, if all terms are as large as the largest."""
+    return x.shape[-1] * largest_of(x.value) * largest_of(y.value) > x.model.format.largest
+
+
+def by_squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """x @ y^2, some rows of y at a time: the squares of large arrays are nowhere kept."""
+    found = np.zeros((*x.shape[:-1], y.shape[-1]))
+    if y.flags.c_contiguous:
+        for rows in tiles(y):
+            found += x[..., rows] @ np.square(y[rows])
+    else:
+        for columns in tiles(y.T):
+            found[..., columns] = x @ np.square(y[:, columns])
+    return found
+
+
+def largest_of(x: np.ndarray) -> float:
+    """The largest size."""
+    ends = np.minimum.reduce(x, axis=None, initial=0.0), np.maximum.reduce(x, axis=None, initial=0.0)
+    return max(-float(ends[0]), float(ends[1]))
