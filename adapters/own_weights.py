@@ -19,7 +19,7 @@ def own_weights(activations: Sequence[Activation]) -> list[np.ndarray]:
 
 def by_box(activations: Sequence[Activation], leaves: Sequence[Any]) -> tuple[tuple[Any, ...], ...]:
     """The leaves of each box; the last ones are those of own weights."""
-    rest = iter(leaves[len(leaves) - len(own_weights(activations)) :])
+    rest = iter(leaves[len(leaves) - sum(len(a.own_weights) for a in activations) :])
     return tuple(tuple(next(rest) for _ in a.own_weights) for a in activations)
 
 

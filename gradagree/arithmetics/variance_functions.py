@@ -60,13 +60,18 @@ def exactly(f: Callable[[Any], Any]) -> Callable[[Variance], Variance]:
 
 
 def sign(x: Variance) -> Variance:
-    open = np.abs(x.value) <= DEVIATIONS * x.deviation
+    open = ~(np.abs(x.value) > DEVIATIONS * x.deviation)
     return Variance(np.sign(x.value), np.where(open, 1.0, 0.0), x.model)
+
+
+def may_be_equal(x: Variance, y: Variance) -> Any:
+    """Where a comparison is open: within so many deviations, and where nothing is known of these."""
+    return ~(np.abs(x.value - y.value) > DEVIATIONS * np.sqrt(x.variance + y.variance))
 
 
 def larger(x: Any, y: Any) -> Variance:
     x, y = lifted(x, y)
-    open = np.abs(x.value - y.value) <= DEVIATIONS * np.sqrt(x.variance + y.variance)
+    open = may_be_equal(x, y)
     variance = np.where(open, np.maximum(x.variance, y.variance), np.where(x.value >= y.value, x.variance, y.variance))
     return Variance(np.maximum(x.value, y.value), variance, x.model)
 
@@ -118,7 +123,7 @@ def where(condition: Any, x: Any, y: Any) -> Variance:
 def compare(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def rule(x: Any, y: Any) -> Any:
         x, y = lifted(x, y)
-        open = np.abs(x.value - y.value) <= DEVIATIONS * np.sqrt(x.variance + y.variance)
+        open = may_be_equal(x, y)
         answer = f(x.value, y.value)
         return Trilean(answer, open, x._lift) if open.any() else answer
 

@@ -81,3 +81,16 @@ def test_that_the_slopes_make_a_text_that_is_read_back() -> None:
     assert (made.width(4), made.width(3)) == (4, None)
     with pytest.raises(ContractError, match="a is one number for each entry"):
         PreluByColumn(a=0.5)  # type: ignore[arg-type]
+
+
+def test_that_leaves_are_told_apart_without_a_look_at_the_numbers() -> None:
+    """A compiler traces this, and cannot make NumPy's arrays of what an activation holds."""
+
+    class Unseen:
+        own_weights = ("a", "b")
+
+        def __getattr__(self, name: str) -> None:
+            raise AssertionError(name)
+
+    given: Any = [Unseen(), Unseen()]
+    assert by_box(given, [0, 1, 2, 3, 4, 5]) == ((2, 3), (4, 5))

@@ -95,3 +95,12 @@ def test_that_the_gamma_function_keeps_its_sign() -> None:
     found = special.gamma(exact([0.5, -0.5, -1.5, 4.0]))
     assert np.sign(found.value).tolist() == [1, -1, 1, 1]
     assert (np.abs(found.value - special.gamma([0.5, -0.5, -1.5, 4.0])) <= found.tolerance).all()
+
+
+def test_that_a_comparison_is_open_where_nothing_is_known_of_the_error() -> None:
+    x = Variance(np.array([1.0, 1.0]), np.array([np.nan, 0.0]), model("float32"))
+    answer: Any = x > 0
+    assert (answer.true.tolist(), answer.open.tolist()) == ([True, True], [True, False])
+    signs, larger = np.sign(x), np.maximum(x, 0.0)
+    assert signs.variance.tolist() == [1.0, 0.0]
+    assert np.isnan(larger.variance).tolist() == [True, False]
