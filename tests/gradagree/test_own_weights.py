@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gradagree import Activation, Case, check
+from gradagree.adapters.own_weights import by_box
 from gradagree.checking import Disagreement
 from gradagree.errors import UsageError
 from gradagree.proof import prove
