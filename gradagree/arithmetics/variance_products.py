@@ -48,11 +48,11 @@ def stored_sum(value: Any, variance: Any, terms: int, model: Model, squares: Any
 
 def matmul(x: Any, y: Any) -> Variance:
     x, y = lifted(x, y)
-    if y.ndim == 2 and y.size > LARGE and not y.variance.any():
-        variance = by_squares(inherited(x), y.value)
-    else:
+    if y.variance.any():
         left, right = factors(x, y)
         variance = left @ right
+    else:
+        variance = by_squares(inherited(x), y.value)
     squares = by_squares(x.value**2, y.value) if may_overflow(x, y) else 0.0
     return stored_sum(x.value @ y.value, variance, x.shape[-1], x.model, squares)
 
@@ -77,7 +77,9 @@ def may_overflow(x: Variance, y: Variance) -> bool:
 
 
 def by_squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """x @ y^2, some rows of y at a time: the squares of large arrays are nowhere kept."""
+    """x @ y^2; the squares of a large matrix are nowhere kept."""
+    if y.ndim > 2 or x.ndim > 2 or y.size <= LARGE:
+        return np.asarray(x @ np.square(y))
     found = np.zeros((*x.shape[:-1], y.shape[-1]))
     if y.flags.c_contiguous:
         for rows in tiles(y):

@@ -235,6 +235,14 @@ def test_that_rows_without_errors_are_not_counted() -> None:
     assert repeats(variance.Variance(zeros, np.array([[0.0, 1e-40]] * 2 + [[0.0, 0.0]] * 3), model("float64")), 0) == 2
 
 
+@pytest.mark.parametrize("shape", [(2, 3), (4, 2, 3)])
+def test_that_a_product_whose_partial_sums_may_overflow_is_so_of_several_matrices_too(shape: tuple[int, ...]) -> None:
+    x = variance.Variance(np.full(shape, 300.0), 1e-6, model("float16"))
+    y = variance.Variance(np.array([[100.0, 1.0], [100.0, 1.0], [-200.0, 1.0]]), 0.0, model("float16"))
+    assert np.isinf((x @ y).variance[..., 0]).all()
+    assert np.isfinite((x @ y).variance[..., 1]).all()
+
+
 def test_that_squares_of_large_arrays_are_multiplied_tile_by_tile() -> None:
     x, y = np.arange(6.0).reshape(2, 3), np.arange(3 * 70_000.0).reshape(3, 70_000) % 17
     for array, left in ((y, x), (y.T, np.arange(2 * 70_000.0).reshape(2, 70_000) % 5)):
