@@ -1,4 +1,4 @@
-"""What forward mode is suspected of, cleared or convicted box by box on the framework's own tangents."""
+"""What the probable check of forward mode cannot pass, judged box by box on the framework's own tangents."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from gradagree.verdict import Verdict
 
 __all__ = ["Clearance"]
 
+BY_BOXES = "box by box, on the framework's own tangents"
 VAGUE = (Verdict.OUT_OF_RANGE, Verdict.UNDECIDED)
+"""What is said of an array if it is said of a box that made it."""
 
 
 @dataclass(frozen=True)
@@ -37,33 +39,33 @@ class Clearance:
     ) -> tuple[list[Comparison], tuple[Comparison, Truth | None] | None]:
         """The comparisons, and the box that is guilty with what is true there, or None.
 
-        A suspect is cleared where every box passes in all its directions, and without taps the very same numbers came
-        out. Raises InternalError where the reference is proved wrong.
+        What is suspect, undecided or out of range end to end is as its boxes are, in all its directions, if the very
+        same numbers came out without taps. Raises InternalError where the reference is proved wrong.
         """
         judged = list(comparisons)
         if not self.tapped.tangents:
             return judged, None
         check = ForwardCheck(self.case, self.arrays, self.tapped, self.model)
-        for k, suspect in enumerate(judged):
-            if suspect.verdict is not Verdict.SUSPECT:
+        for k, open in enumerate(judged):
+            if open.verdict is Verdict.AGREE:
                 continue
             seen = []
-            for found in self._boxes(check, suspect):
-                seen.append(found.verdict)
+            for found in self._boxes(check, open):
+                seen.append(found)
                 guilty = self._guilty(found)
                 if guilty is not None:
                     return [*judged, guilty[0]], guilty
-            if self._same(suspect):
-                judged[k] = replace(suspect, verdict=next((v for v in VAGUE if v in seen), Verdict.AGREE))
+            if seen and self._same(open):
+                judged[k] = by_boxes(open, seen)
         return judged, None
 
-    def _boxes(self, check: ForwardCheck, suspect: Comparison) -> Iterator[Comparison]:
-        """The values on the way, and the tangents in all directions that the suspect was pushed along."""
-        directions = self.directions(suspect)
-        if suspect.part == "E" or directions:
-            yield from check.values()
-        for which in directions:
-            yield from check.along(which)
+    def _boxes(self, check: ForwardCheck, open: Comparison) -> Iterator[Comparison]:
+        """The values on the way, and the tangents in all directions that the numbers were pushed along."""
+        directions = self.directions(open)
+        if open.part == "E" or directions:
+            yield from check.values
+        if directions:
+            yield from check.along(directions)
 
     def _guilty(self, found: Comparison) -> tuple[Comparison, Truth | None] | None:
         if not found.verdict.fails:
@@ -124,3 +126,11 @@ class Clearance:
         first, size = self._place(suspect)
         pushed = self.tapped.along[first : first + size] if first >= 0 else ()
         return np.array_equal(np.ravel(self._numbers(suspect)), pushed, equal_nan=True)
+
+
+def by_boxes(open: Comparison, seen: Sequence[Comparison]) -> Comparison:
+    """A comparison as sharp as the vaguest box behind it."""
+    verdict = next((vague for vague in VAGUE if any(one.verdict is vague for one in seen)), Verdict.AGREE)
+    worst = max(seen, key=lambda one: one.sharpness)
+    sharp = open.entries * (verdict is Verdict.AGREE)
+    return replace(open, verdict=verdict, sharpness=worst.sharpness, sharp=sharp, reason=BY_BOXES)

@@ -1,14 +1,14 @@
-"""The box check of forward mode: each box on the framework's own input and its tangent.
+"""The box check of forward mode: each box on the framework's own input and its tangents.
 
 It is the derivation's induction read inwards. Each box's c' must be what the box makes of the framework's own p and p'
 and of the change of its weights, and E' what the error box makes of o and o'; so here, too, rounding does not compound,
-and the guilty box is known at once.
+and the guilty box is known at once. Directions are looked at together, on a first axis.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,10 +22,10 @@ from gradagree.boxcheck import BoxCheck, case_boxes
 from gradagree.cases import Arrays, Case
 from gradagree.comparison import ERROR_BOX, Comparison, Tolerant, classify
 from gradagree.errorcheck import ErrorCheck
-from gradagree.judged import finite, wider
+from gradagree.judged import JudgedActivation, finite, wider
 from gradagree.kinks import error_slope, one_sided
 from gradagree.natural import underflow
-from gradagree.tangents import Moved, direction, push, weighed
+from gradagree.tangents import Moved, moved, push, pushed_own, weighed
 
 __all__ = ["ForwardCheck"]
 
@@ -40,37 +40,39 @@ class ForwardCheck:
         self.boxes = [TangentCheck(k, box, answer, model) for k, box in enumerate(case_boxes(case, arrays), 1)]
         self.error = ErrorCheck(case.error, arrays.targets, answer, model)
 
-    def values(self) -> Iterator[Comparison]:
+    @functools.cached_property
+    def values(self) -> list[Comparison]:
         """Each c, and E."""
-        yield from (one.forward() for one in self.boxes)
-        yield self.error.E()
+        return [*(one.forward() for one in self.boxes), self.error.E()]
 
-    def along(self, which: int) -> Iterator[Comparison]:
-        """Each c', and E', in one of the directions."""
-        given, moved = direction(self.case, self.arrays, len(self.answer.along), which)
-        for one, own, tangents in zip(self.boxes, moved, self.answer.tangents, strict=True):
-            yield placed(which, classify(one.number, "c'", tangents[which], one.pushed(given, own)))
-            given = tangents[which]
-        observed = np.asarray(self.answer.along[which])
-        yield placed(which, classify(ERROR_BOX, "E'", observed, self._pushed_error(given)))
+    def along(self, which: Sequence[int]) -> Iterator[Comparison]:
+        """Each c', and E', in some of the directions; an index begins with the direction's number."""
+        given, changes = moved(self.case, self.arrays, len(self.answer.along), which)
+        for one, own, tangents in zip(self.boxes, changes, self.answer.tangents, strict=True):
+            observed = tangents[list(which)]
+            yield placed(which, classify(one.number, "c'", observed, one.pushed(given, own)))
+            given = observed
+        slopes = np.array(self.answer.along)[list(which)]
+        yield placed(which, classify(ERROR_BOX, "E'", slopes, self._pushed_error(given)))
 
     @functools.cached_property
     def _sensitivity(self) -> Rounded:
         """dE/do, on kinks with the whole jump."""
-        with np.errstate(all="ignore"):
-            found: Rounded = self.error.box(WIDEST).pull(self.error.o)
-            o, t = self.error.plain_o, self.error.plain_targets
-            for on in self.error.kinks.values():
-                left, right = (error_slope(self.case.error, o, t, side) for side in ("left", "right"))
-                found = found.widened(np.where(on, finite(np.abs(right - left)), 0.0))
+        found: Rounded = self.error.box(WIDEST).pull(self.error.o)
+        o, t = self.error.plain_o, self.error.plain_targets
+        for on in self.error.kinks.values():
+            left, right = (error_slope(self.case.error, o, t, side) for side in ("left", "right"))
+            found = found.widened(np.where(on, finite(np.abs(right - left)), 0.0))
         return found
 
     def _pushed_error(self, given: np.ndarray) -> Rounded:
         """E' from dE/do, and from what automatic differentiation of E may form."""
-        o, tangent = self.error.o, Rounded.handed(given, self.model)
+        o: Any = self.error.o
+        tangents = Rounded.handed(given, self.model)
         with np.errstate(all="ignore"):
-            slope: Rounded = np.sum(self._sensitivity * tangent, axis=(-2, -1))
-            formed = o._lift(slope_of(self.case.error.value(Dual(o, tangent), self.error.box(WIDEST).t)))
+            slope: Rounded = np.sum(self._sensitivity * tangents, axis=(-2, -1))
+            everywhere = np.broadcast_to(o, tangents.shape)
+            formed = o._lift(slope_of(self.case.error.value(Dual(everywhere, tangents), self.error.box(WIDEST).t)))
         return Rounded(slope.value, either(slope, formed), self.model)
 
 
@@ -78,47 +80,52 @@ class TangentCheck(BoxCheck):
     """One box on the framework's own p and p'."""
 
     @functools.cached_property
+    def activation(self) -> JudgedActivation:
+        judged: JudgedActivation = WIDEST.activation(self.box.activation)
+        return judged
+
+    @functools.cached_property
     def activated(self) -> Rounded:
         """A(p)."""
-        with np.errstate(all="ignore"):
-            return self.p._lift(WIDEST.activation(self.box.activation).value(self.p))
+        return self.p._lift(self.activation.value(self.p))
 
-    def pushed(self, given: np.ndarray, moved: Moved) -> Rounded:
-        """c' of the tangent p'."""
-        tangent = (Rounded.stored if self.number == 1 else Rounded.handed)(given, self.model)
-        with np.errstate(all="ignore"):
-            change = self._activated(tangent)
-            for name, own in zip(self.box.activation.own_weights, moved.own, strict=True):
-                change = change + WIDEST.activation(self.box.activation).by(name, self.p) * own
-            found: Rounded = weighed(
-                self.rounded, self.activated, change, moved, lambda x: Rounded.stored(x, self.model)
-            )
+    @functools.cached_property
+    def slope(self) -> Rounded:
+        """A'(p), on kinks with the whole jump."""
+        found = self.activation.derivative(self.p)
+        for on in self.kinks.values():
+            left, right = (one_sided(self.box.activation, self.plain_p, side) for side in ("left", "right"))
+            found = found.widened(np.where(on, np.abs(right - left), 0.0))
         return found
 
-    def _activated(self, tangent: Rounded) -> Any:
-        """a' = A'(p) p', on kinks with the whole jump."""
-        activation, p = self.box.activation, self.p
-        if activation.along_last_axis:
-            return self._along_rows(tangent)
-        change = p._lift(WIDEST.activation(activation).pull(p, tangent))
-        for on in self.kinks.values():
-            left, right = (one_sided(activation, self.plain_p, side) for side in ("left", "right"))
-            change = change.widened(np.where(on, np.abs((right - left) * tangent.value), 0.0))
-        return change
+    def pushed(self, given: np.ndarray, changes: Moved) -> Rounded:
+        """c' of tangents p'."""
+        tangents = (Rounded.stored if self.number == 1 else Rounded.handed)(given, self.model)
+        with np.errstate(all="ignore"):
+            if self.box.activation.along_last_axis:
+                change: Any = self._along_rows(tangents)
+            else:
+                change = self.activation.times(self.slope, self.p, tangents)
+            if changes.own:
+                change = change + pushed_own(self.activation, self.p, changes.own)
+            lift = lambda x: Rounded.stored(x, self.model)  # noqa: E731
+            found: Rounded = weighed(self.rounded, self.activated, change, changes, lift)
+        return found
 
-    def _along_rows(self, tangent: Rounded) -> Rounded:
+    def _along_rows(self, tangents: Rounded) -> Rounded:
         """a' of whole rows from their derivatives and from what automatic differentiation of A may form.
 
         Within 8 u of sum_i |dA_j/dp_i p'_i|, and with the whole jump where a number's own slope has one.
         """
-        activation, p = self.box.activation, self.p
-        formed = p._lift(slope_of(activation.value(Dual(p, tangent))))
-        change = push(activation, p, tangent)
+        activation, plain = self.box.activation, self.plain_p
+        p: Any = self.p
+        formed = p._lift(slope_of(activation.value(Dual(np.broadcast_to(p, tangents.shape), tangents))))
+        change = push(activation, p, tangents)
         if change is None:
             return formed
-        sizes = push(Sizes(activation), self.plain_p, np.abs(tangent.value))
-        lost = underflow(sizes, np.sum(self.plain_p**2, axis=-1, keepdims=True), self.model)
-        beside = [push(activation, np.nextafter(self.plain_p, side), tangent.value) for side in (-np.inf, np.inf)]
+        sizes = push(Sizes(activation), plain, np.abs(tangents.value))
+        lost = underflow(sizes, np.sum(plain**2, axis=-1, keepdims=True), self.model)
+        beside = [push(activation, np.nextafter(plain, side), tangents.value) for side in (-np.inf, np.inf)]
         change = change.widened(finite(np.abs(beside[1] - beside[0])))
         radius = either(change, formed)
         allowed = self.model.formula * self.model.u * finite(sizes) + finite(lost)
@@ -142,6 +149,7 @@ def either(rounded: Rounded, formed: Rounded) -> np.ndarray:
     return np.where(np.isinf(formed.radius), np.inf, wider(rounded, formed))
 
 
-def placed(which: int, found: Comparison) -> Comparison:
-    """With the direction's number before the index."""
-    return replace(found, index=(which, *found.index))
+def placed(which: Sequence[int], found: Comparison) -> Comparison:
+    """With the direction's number in place of its place among those that were looked at."""
+    place, *rest = found.index or (0,)
+    return replace(found, index=(which[place], *rest))

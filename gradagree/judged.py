@@ -65,19 +65,18 @@ class JudgedActivation:
 
     def pull(self, p: Rounded, delta_a: Rounded) -> Any:
         """delta_p = A'(p) delta_a."""
-        delta_p = self.derivative(p) * delta_a
+        return self.times(self.derivative(p), p, delta_a)
+
+    def times(self, slope: Rounded, p: Rounded, delta_a: Rounded) -> Any:
+        """A'(p) delta_a, or A'(p) p'; if natural, with what products of delta_a with the factors of A'(p) may lose."""
+        product = slope * delta_a
         if not self.natural:
-            return delta_p
+            return product
         size = (np.abs(delta_a.value) + delta_a.radius) * np.maximum(1.0, np.abs(p.value))
         rounds = getattr(self.activation.derivative(p), "radius", 0.0)
-        return delta_p.widened(self._underflow(p) + overflow(size, rounds, p.model))
-
-    def _underflow(self, p: Rounded) -> np.ndarray:
-        """What products of delta_a with the factors of A'(p), in any order, may lose below the smallest numbers."""
-        smooth = self.activation.derivative(p)
-        rounds = getattr(smooth, "radius", 0.0) != 0
         scale = largest_up_to(self.activation, "derivative", p.value)
-        return np.where(rounds, underflow(scale, p.value**2, p.model), 0.0)
+        lost = np.where(rounds != 0, underflow(scale, p.value**2, p.model), 0.0)
+        return product.widened(lost + overflow(size, rounds, p.model))
 
     @property
     def own_weights(self) -> tuple[str, ...]:

@@ -57,9 +57,7 @@ def without_taps(case: Case, comparisons: Sequence[Comparison], answer: Answer) 
     """The verdict on forward mode."""
     found = min(comparisons, key=lambda c: (ORDER[c.verdict], -c.ratio))
     how = f"along {len(answer.along)} directions" if answer.along else "every coordinate"
-    reason = f"{how}, judged end to end by the probable tolerance"
-    if found.ratio > 1 and found.verdict is not Verdict.SUSPECT:
-        reason = f"{how}, past the probable tolerance, but box by box no tangent is wrong"
+    reason = f"{how}, judged {found.reason or 'end to end by the probable tolerance'}"
     return {"verdict": found.verdict, "probable_ratio": number(found.ratio), **told(case, found), "reason": reason}
 
 

@@ -13,20 +13,23 @@ from gradagree.cases import Arrays, Case, problem_of
 from gradagree.directions import along, rows
 from gradagree.reference import Box
 
-__all__ = ["Moved", "direction", "push", "weighed"]
+__all__ = ["Moved", "moved", "push", "pushed_own", "weighed"]
 
 
 class Moved(NamedTuple):
-    """The tangents of one box's weights, and of what its activation has of its own; None where it has no such."""
+    """The tangents of one box's weights, and of what its activation has of its own; None where it has no such.
+
+    All have the directions on a first axis.
+    """
 
     w: np.ndarray | None
     b: np.ndarray | None
     own: Sequence[np.ndarray]
 
 
-def direction(case: Case, arrays: Arrays, number: int, which: int) -> tuple[np.ndarray, list[Moved]]:
-    """One of so many directions that a framework pushed along: the tangents of the inputs, and of each box."""
-    first, *leaves = (x[0] for x in pushed_along(problem_of(case, arrays), number, [which]))
+def moved(case: Case, arrays: Arrays, number: int, which: Sequence[int]) -> tuple[np.ndarray, list[Moved]]:
+    """Some of so many directions that a framework pushed along: the tangents of the inputs, and of each box."""
+    first, *leaves = pushed_along(problem_of(case, arrays), number, which)
     n, boxes = len(arrays.weights), len(case.activations)
     spare = [None] * (boxes - n)
     later = iter(leaves[n:])
@@ -35,16 +38,22 @@ def direction(case: Case, arrays: Arrays, number: int, which: int) -> tuple[np.n
     return first, [Moved(*one) for one in zip([*leaves[:n], *spare], [*biases, *spare], own, strict=True)]
 
 
-def push(activation: Any, p: Any, tangent: Any) -> Any:
-    """A'(p) p'; along the last axis sum_i dA_j/dp_i p'_i. None where there are too many numbers."""
+def push(activation: Any, p: Any, tangents: Any) -> Any:
+    """A'(p) p' of each tangent; along the last axis sum_i dA_j/dp_i p'_i. None where there are too many numbers."""
     if not activation.along_last_axis:
-        return activation.derivative(p) * tangent
+        return activation.derivative(p) * tangents
     partials = rows(activation, p)
-    return None if partials is None else along(partials, tangent)
+    return None if partials is None else np.stack([along(partials, tangent) for tangent in tangents])
+
+
+def pushed_own(activation: Any, p: Any, own: Sequence[np.ndarray]) -> Any:
+    """What changes of an activation's own weights make of A(p)."""
+    each = zip(activation.own_weights, own, strict=True)
+    return sum(activation.by(name, p) * np.expand_dims(x, tuple(range(1, 4 - x.ndim))) for name, x in each)
 
 
 def weighed(box: Box, a: Any, change: Any, moved: Moved, lift: Any) -> Any:
-    """c' of a = A(p) and its change; lift makes numbers of the arithmetic of tangents."""
+    """c' of a = A(p) and its changes; lift makes numbers of the arithmetic of tangents."""
     # c' = a' w + a w' + b'
     if box.w is not None:
         change = change @ box.w

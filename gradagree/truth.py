@@ -12,7 +12,7 @@ from gradagree.adapters import Answer
 from gradagree.arithmetics.ball import Ball, precision
 from gradagree.cases import Arrays, Case
 from gradagree.reference import Box, ErrorBox
-from gradagree.tangents import Moved, direction, push, weighed
+from gradagree.tangents import Moved, moved, push, pushed_own, weighed
 
 __all__ = ["Truth", "truth"]
 
@@ -70,26 +70,22 @@ def _entry(case: Case, arrays: Arrays, answer: Answer, box: int | str, part: str
 def _tangent(case: Case, arrays: Arrays, answer: Answer, box: int | str, index: tuple[int, ...]) -> flint.arb:
     """An entry of c' or E', whose index begins with the direction's number."""
     which, *entry = index
-    given, moved = direction(case, arrays, len(answer.along), which)
-    tangents = [Ball.exact(x) for x in (given, *(tangent[which] for tangent in answer.tangents))]
+    given, changes = moved(case, arrays, len(answer.along), [which])
+    tangents = [Ball.exact(x) for x in (given, *(tangent[[which]] for tangent in answer.tangents))]
     if not isinstance(box, int):
         slope = ErrorBox(case.error, _targets(case, arrays)).pull(Ball.exact(answer.inputs[-1]))
-        return _ball(np.sum(slope * tangents[-1], axis=(-2, -1)), ())
+        return _ball(np.sum(slope * tangents[-1], axis=(-2, -1)), (0,))
     row, column = entry
-    outer, p, own_moved = (
-        _boxes(case, arrays)[box - 1],
-        Ball.exact(answer.inputs[box - 1][row : row + 1]),
-        moved[box - 1],
-    )
-    change = push(outer.activation, p, tangents[box - 1][row : row + 1])
-    for name, own in zip(outer.activation.own_weights, own_moved.own, strict=True):
-        change = change + outer.activation.by(name, p) * own
+    outer, (w, b, own) = _boxes(case, arrays)[box - 1], changes[box - 1]
+    p = Ball.exact(answer.inputs[box - 1][row : row + 1])
+    change = push(outer.activation, p, tangents[box - 1][:, row : row + 1])
+    change = change + pushed_own(outer.activation, p, own) if own else change
     if outer.w is None:
-        return _ball(change, (0, column))
-    narrow, (w, b) = slice(column, column + 1), own_moved[:2]
+        return _ball(change, (0, 0, column))
+    narrow = slice(column, column + 1)
     exact = replace(outer, w=Ball.exact(outer.w[:, narrow]))
-    only = Moved(None if w is None else w[:, narrow], None if b is None else b[narrow], ())
-    return _ball(weighed(exact, outer.activation.value(p), change, only, Ball.exact), (0, 0))
+    only = Moved(None if w is None else w[..., narrow], None if b is None else b[..., narrow], ())
+    return _ball(weighed(exact, outer.activation.value(p), change, only, Ball.exact), (0, 0, 0))
 
 
 def _of_box(box: Box, part: str, index: tuple[int, ...], p: np.ndarray, deltas: tuple[Any, ...]) -> flint.arb:

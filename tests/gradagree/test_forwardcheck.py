@@ -34,6 +34,7 @@ VISIBLE = {"f64": 1e-12, "f32": 1e-4, "f16": 0.03, "bf16": 0.2}
 DEEP = "3-5b-4-2:id,tanh,softmax:mse:n4:{}:ordinary:s11"
 OWN = "3-4b-3-2b:id,prelu,prelu_by_column,tanh:mse:n3:f64:ordinary:s6"
 WIDE = "20-30b-10:id,gelu:huber:n5:{}:ordinary:s3"
+DULL = "2-64-64:id,hardtanh:hinge:n8:f64:tiny:s232326656"
 VAGUE = "64-16-16:id,square,dropout:multilabel_soft_margin:n3:bf16:saturated:s408632378"
 
 
@@ -64,7 +65,7 @@ def found(case: Case, arrays: Any, pushed: Answer, model: Any, most: int = 8) ->
     """All comparisons, in some of the directions."""
     check = ForwardCheck(case, arrays, pushed, model)
     which = range(0, len(pushed.along), max(1, len(pushed.along) // most))
-    return [*check.values(), *(one for number in which for one in check.along(number))]
+    return [*check.values, *check.along(which)]
 
 
 def specs() -> Iterator[tuple[str, str]]:
@@ -102,12 +103,12 @@ def test_that_a_wrong_tangent_is_found_in_its_box_and_proved(given: Given, spec:
     tangents = tuple(wrong if k == box - 1 else x for k, x in enumerate(pushed.tangents))
     lying = replace(pushed, tangents=tangents)
     which = int(place[0])
-    first = next(one for one in ForwardCheck(case, arrays, lying, model).along(which) if one.verdict.fails)
+    first = next(one for one in ForwardCheck(case, arrays, lying, model).along([which]) if one.verdict.fails)
     assert (first.box, first.part, first.index) == (box, "c'", tuple(map(int, place)))
     proof = truth(case, arrays, lying, first.box, first.part, first.index)
     assert proof is not None
     assert abs(proof.value - first.expected) <= first.tolerance < abs(proof.value - first.observed)
-    assert not any(one.verdict.fails for one in ForwardCheck(case, arrays, pushed, model).along(which))
+    assert not any(one.verdict.fails for one in ForwardCheck(case, arrays, pushed, model).along([which]))
 
 
 @pytest.mark.parametrize("dtype", VISIBLE)
@@ -116,7 +117,7 @@ def test_that_a_wrong_slope_of_the_error_is_found_in_the_error_box_and_proved(gi
     which = int(np.argmax(np.abs(pushed.along)))
     along = tuple(x * (1 + VISIBLE[dtype]) if k == which else x for k, x in enumerate(pushed.along))
     lying = replace(pushed, along=along)
-    (wrong,) = (one for one in ForwardCheck(case, arrays, lying, model).along(which) if one.verdict.fails)
+    (wrong,) = (one for one in ForwardCheck(case, arrays, lying, model).along([which]) if one.verdict.fails)
     assert (wrong.box, wrong.entry) == ("error", f"E'[{which}]")
     proof = truth(case, arrays, lying, "error", "E'", wrong.index)
     assert proof is not None
@@ -180,7 +181,19 @@ def test_that_a_vague_suspect_is_no_finding(torch: tuple[ForTorch, Framework]) -
     arrays = case.arrays()
     record = judge(case, arrays, torch[1], answer(torch[0], problem_of(case, arrays), "forward"))
     assert (record.verdict, record.probable_ratio > 1) == (Verdict.OUT_OF_RANGE, True)
-    assert record.reason == "along 8 directions, past the probable tolerance, but box by box no tangent is wrong"
+    assert record.reason == "along 8 directions, judged box by box, on the framework's own tangents"
+
+
+def test_that_what_is_undecided_end_to_end_may_be_decided_box_by_box(
+    torch: tuple[ForTorch, Framework], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = Case.parse(DULL)
+    arrays = case.arrays()
+    asked = answer(torch[0], problem_of(case, arrays), "forward")
+    found = judge(case, arrays, torch[1], asked)
+    assert (found.verdict, found.sharpness < 1) == (Verdict.AGREE, True)
+    monkeypatch.setattr("gradagree.clearance.Clearance.__call__", lambda self, comparisons: ([*comparisons], None))
+    assert judge(case, arrays, torch[1], asked).verdict is Verdict.UNDECIDED
 
 
 def test_that_tangents_of_other_shapes_are_malformed(given: Given, torch: tuple[ForTorch, Framework]) -> None:
