@@ -8,6 +8,7 @@ inaccurate formula may lose.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,3 +149,19 @@ def wider(rounded: Rounded, formed: Rounded) -> np.ndarray:
         both = gap + formed.radius
         usable = np.isfinite(both) & (gap <= formed.radius + rounded.radius)
     return np.maximum(rounded.radius, np.where(usable, both, 0.0))
+
+
+def formed_anyhow(x: Rounded, form: Callable[[Rounded], Rounded | None], spread: np.ndarray) -> Rounded | None:
+    """What is formed of x.
+
+    Where two numbers may be the largest if they are as far from what is stored as a box may hand them on, it is formed
+    of those that are stored, and off by spread.
+    """
+    found = form(x)
+    if found is None or not (np.isnan(found.radius) & (x.radius > 0)).any():
+        return found
+    stored = form(Rounded.stored(x.value, x.model))
+    assert stored is not None
+    unknown = np.isnan(found.radius)
+    value, radius = np.where(unknown, stored.value, found.value), np.where(unknown, stored.radius, found.radius)
+    return Rounded(value, radius + np.where(unknown, spread, 0.0), x.model)

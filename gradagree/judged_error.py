@@ -11,7 +11,7 @@ from gradagree.arithmetics.dual import Dual, slope_of
 from gradagree.arithmetics.model import NARROW
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.formed import formed_sensitivity, reach
-from gradagree.judged import allowance, finite, product, values_of, wider
+from gradagree.judged import allowance, finite, formed_anyhow, product, values_of, wider
 from gradagree.kinks import error_slope
 from gradagree.natural import largest_sensitivity, underflow
 from gradagree.reference import ErrorFunction
@@ -70,19 +70,8 @@ class JudgedError:
         return answer
 
     def _formed(self, o: Rounded, t: Any, spread: np.ndarray) -> Rounded | None:
-        """What automatic differentiation of E may form.
-
-        Where two outputs may be the largest if they are as far from what is stored as a box may hand them on, it is
-        formed from those that are stored, and off by as much as s, within spread, is.
-        """
-        found = formed_sensitivity(self.error, o, t)
-        if found is None or not (np.isnan(found.radius) & (o.radius > 0)).any():
-            return found
-        stored = formed_sensitivity(self.error, Rounded.stored(o.value, o.model), t)
-        assert stored is not None
-        unknown = np.isnan(found.radius)
-        value, radius = np.where(unknown, stored.value, found.value), np.where(unknown, stored.radius, found.radius)
-        return Rounded(value, radius + np.where(unknown, spread, 0.0), o.model)
+        """What automatic differentiation of E may form; s is off by spread."""
+        return formed_anyhow(o, lambda o: formed_sensitivity(self.error, o, t), spread)
 
     def _with_slope(self, o: Rounded, t: Any) -> Rounded:
         """The slope at the kinks, as it is one rounding beside them, and what is open; elsewhere nothing is said."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.directions import formed_pull, pull_change, rows, value_change
-from gradagree.judged import JudgedActivation, allowance, finite, handed_on, overflow, wider
+from gradagree.judged import JudgedActivation, allowance, finite, formed_anyhow, handed_on, overflow, wider
 from gradagree.natural import FRACTIONS, underflow
 from gradagree.reference import Activation
 from gradagree.reference.samples import inside
@@ -49,7 +49,7 @@ class JudgedVector(JudgedActivation):
             p, delta_a = p.modelled(p.model.outwards), delta_a.modelled(p.model.outwards)
         with np.errstate(all="ignore"):
             rounded = p._lift(self.activation.pull(p, delta_a))
-            formed = formed_pull(self.activation, p, delta_a) if self.formed else None
+            formed = self._formed(p, delta_a, rounded.radius) if self.formed else None
             scale = np.abs(rounded.value) + pull_change(self.activation, x, d)
             if self.natural:
                 scale = scale + np.fmax.reduce([self._size(way, d) for way in self._way(x)])
@@ -63,6 +63,10 @@ class JudgedVector(JudgedActivation):
             largest = [np.max(size, axis=-1, keepdims=True) for size in (np.abs(d) + delta_a.radius, np.abs(x))]
             answer = answer.widened(overflow(largest[0] * np.maximum(1.0, largest[1]), radius, p.model))
         return answer.widened(np.where(radius != 0, finite(lost), 0.0))
+
+    def _formed(self, p: Rounded, delta_a: Rounded, spread: np.ndarray) -> Rounded | None:
+        """What automatic differentiation of A may form; delta_p is off by spread."""
+        return formed_anyhow(p, lambda p: formed_pull(self.activation, p, delta_a), spread)
 
     def _by_value(self, p: Rounded, delta_a: Rounded) -> Rounded | None:
         """delta_p by way of the rounded A(p), where the activation has a formula of that kind (`_by_value`)."""

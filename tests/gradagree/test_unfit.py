@@ -13,7 +13,6 @@ from gradagree.arithmetics.model import model
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.cases import problem_of
 from gradagree.comparison import classify
-from gradagree.formed import formed_sensitivity
 from gradagree.judge import Framework, judge
 from gradagree.reference import ErrorFunction
 from gradagree.verdict import Verdict
@@ -44,6 +43,7 @@ STANDARDIZED = "16-10-16-16:id,standardize,sin:generalized_kl:n8:f16:mixed:s6249
 DICE = "32-48:id:dice:n32:f16:mixed:s508388536"
 NAN = "3-3b-24b-24b-4b-64b:id,log_sigmoid,atan,leaky_relu,log_softmax,softmin:cosine_embedding:n3:f16:mixed:s429708828"
 NEAR = "12-16:id,softmin:multilabel_margin:n16:f32:saturated:s587971128"
+LEAST = "2-10-48:id,tanhshrink,softmin:huber:n2:f16:tiny:s596754512"
 FLAT = (
     "24-6b:id,gaussian:cosine_embedding:n8:f64:saturated:s273853095",
     "24-6b:id,gaussian:cosine_embedding:n8:bf16:saturated:s273853095",
@@ -155,11 +155,12 @@ def test_that_a_spelling_of_ours_normalises_16_bits_with_more(torch: Asked) -> N
 def test_that_what_is_formed_of_stored_outputs_counts_where_two_may_be_the_largest(
     jax: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert not record(jax, DICE, "packed").verdict.fails
-    monkeypatch.setattr(
-        "gradagree.judged_error.JudgedError._formed", lambda self, o, t, spread: formed_sensitivity(self.error, o, t)
-    )
-    assert record(jax, DICE, "packed").verdict is Verdict.DISAGREE
+    for spec in (DICE, LEAST):
+        assert not record(jax, spec, "packed").verdict.fails
+    for module in ("judged_error", "judged_vector"):
+        monkeypatch.setattr(f"gradagree.{module}.formed_anyhow", lambda x, form, spread: form(x))
+    for spec in (DICE, LEAST):
+        assert record(jax, spec, "packed").verdict is Verdict.DISAGREE
 
 
 @pytest.mark.parametrize("spec", FLAT)
