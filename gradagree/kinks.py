@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -38,14 +38,19 @@ def error_kinks(error: ErrorFunction, x: np.ndarray, t: Any) -> Kinks:
 
 def one_sided(activation: Activation, x: np.ndarray, slope: str) -> Any:
     """The slope of that name: from the left, from the right, their mean, or 0."""
-    left, right = (activation.derivative(np.nextafter(x, side * np.inf)) for side in (-1, 1))
-    return {"left": left, "right": right, "mean": (left + right) / 2, "zero": np.zeros(x.shape)}[slope]
+    return named_slope(slope, x.shape, lambda side: activation.derivative(np.nextafter(x, side * np.inf)))
 
 
 def error_slope(error: ErrorFunction, x: np.ndarray, t: Any, slope: str) -> Any:
     """Likewise of an error function, to both sides of its kinks."""
-    left, right = (beside(error, x, t, side) for side in (-1, 1))
-    return {"left": left, "right": right, "mean": (left + right) / 2, "zero": np.zeros(x.shape)}[slope]
+    return named_slope(slope, x.shape, lambda side: beside(error, x, t, side))
+
+
+def named_slope(name: str, shape: tuple[int, ...], of_side: Callable[[int], Any]) -> Any:
+    """One of `SLOPES`, from the slopes of the sides -1 and 1; no side is looked at for nothing."""
+    if name == "mean":
+        return (of_side(-1) + of_side(1)) / 2
+    return np.zeros(shape) if name == "zero" else of_side(-1 if name == "left" else 1)
 
 
 def beside(error: ErrorFunction, x: np.ndarray, t: Any, side: int) -> Any:
