@@ -9,6 +9,7 @@ jump.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -22,6 +23,8 @@ DEVIATIONS = 8
 """The probable tolerance in standard deviations; measured worst: 4.5 in 1.2e7 entries."""
 TILE = 1 << 16
 """Entries that are worked on together."""
+MOVING = frozenset({np.swapaxes, np.transpose, np.moveaxis, np.expand_dims, np.reshape, np.broadcast_to, np.ravel})
+"""Functions that make no other numbers."""
 SMALLEST = 2.0**-450
 """The errors of numbers below this have squares that underflow: nothing can be said of them."""
 
@@ -29,19 +32,19 @@ SMALLEST = 2.0**-450
 class Variance(Duck):
     """value, and the variance of its error, entry by entry; infinite where the number may not fit the dtype."""
 
-    __slots__ = ("model", "value", "variance")
+    __slots__ = ("largest", "model", "value", "variance")
     arithmetic = "variance"
     rules: ClassVar[Rules] = {}
 
-    def __init__(self, value: Any, variance: Any, model: Model) -> None:
+    def __init__(self, value: Any, variance: Any, model: Model, largest: float | None = None) -> None:
+        """largest bounds the sizes of all values, where that is known."""
         self.value = value = np.asarray(value, dtype=np.float64)
-        variance, largest = np.asarray(variance, dtype=np.float64), model.format.largest
+        variance = np.asarray(variance, dtype=np.float64)
         if variance.shape != value.shape:
             variance = np.broadcast_to(variance, value.shape)
-        if not -largest <= np.minimum.reduce(value, axis=None, initial=0.0) or not (
-            np.maximum.reduce(value, axis=None, initial=0.0) <= largest
-        ):
-            variance = np.where(np.abs(value) > largest, np.inf, variance)
+        self.largest = largest_of(value) if largest is None else largest
+        if not self.largest <= model.format.largest:
+            variance = np.where(np.abs(value) > model.format.largest, np.inf, variance)
         self.variance = variance
         self.model = model
 
@@ -82,6 +85,19 @@ class Variance(Duck):
         value, variance = parts
         return type(self)(value, variance, self.model)
 
+    def map(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Self:
+        value, variance = (function(part, *args, **kwargs) for part in self._parts())
+        return type(self)(value, variance, self.model, self.largest if function in MOVING else None)
+
+    def __getitem__(self, index: Any) -> Self:
+        return type(self)(self.value[index], self.variance[index], self.model, self.largest)
+
+    @property
+    def exact(self) -> bool:
+        """Whether no number has an error."""
+        one = not any(self.variance.strides)
+        return not (self.variance.flat[0] if one and self.variance.size else self.variance.any())
+
     def _lift(self, x: Any) -> Variance:
         if isinstance(x, Variance):
             return x
@@ -100,6 +116,12 @@ class Variance(Duck):
     def widened(self, by: Any) -> Variance:
         """The same numbers with an independent error of that standard deviation more."""
         return Variance(self.value, self.variance + np.square(by), self.model)
+
+
+def largest_of(x: np.ndarray) -> float:
+    """The largest size; NaN if there is one."""
+    ends = np.minimum.reduce(x, axis=None, initial=0.0), np.maximum.reduce(x, axis=None, initial=0.0)
+    return float(np.maximum(-ends[0], ends[1]))
 
 
 def lifted(*xs: Any) -> tuple[Variance, ...]:

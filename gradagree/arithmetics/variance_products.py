@@ -48,11 +48,11 @@ def stored_sum(value: Any, variance: Any, terms: int, model: Model, squares: Any
 
 def matmul(x: Any, y: Any) -> Variance:
     x, y = lifted(x, y)
-    if y.variance.any():
+    if y.exact:
+        variance = by_squares(inherited(x), y.value)
+    else:
         left, right = factors(x, y)
         variance = left @ right
-    else:
-        variance = by_squares(inherited(x), y.value)
     squares = by_squares(x.value**2, y.value) if may_overflow(x, y) else 0.0
     return stored_sum(x.value @ y.value, variance, x.shape[-1], x.model, squares)
 
@@ -60,20 +60,20 @@ def matmul(x: Any, y: Any) -> Variance:
 def inherited(x: Variance) -> np.ndarray:
     """What the squares of the other factors are multiplied by: for each step's rounding, and for x's own errors."""
     left = each_step(x.shape[-1], x.model) * x.value**2
-    return left + repeated(x, -1) * x.variance if x.variance.any() else left
+    return left if x.exact else left + repeated(x, -1) * x.variance
 
 
 def factors(x: Variance, y: Variance) -> tuple[np.ndarray, np.ndarray]:
     """Two arrays whose product is the variance of x @ y before it is stored."""
     left, right = inherited(x), y.value**2
-    if not y.variance.any():
+    if y.exact:
         return left, right
     return np.concatenate([left, x.value**2], -1), np.concatenate([right, repeated(y, -2) * y.variance], -2)
 
 
 def may_overflow(x: Variance, y: Variance) -> bool:
     """Whether a partial sum of x @ y may not fit, if all terms are as large as the largest."""
-    return x.shape[-1] * largest_of(x.value) * largest_of(y.value) > x.model.format.largest
+    return not x.shape[-1] * x.largest * y.largest <= x.model.format.largest
 
 
 def by_squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -88,9 +88,3 @@ def by_squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         for columns in tiles(y.T):
             found[..., columns] = x @ np.square(y[:, columns])
     return found
-
-
-def largest_of(x: np.ndarray) -> float:
-    """The largest size."""
-    ends = np.minimum.reduce(x, axis=None, initial=0.0), np.maximum.reduce(x, axis=None, initial=0.0)
-    return max(-float(ends[0]), float(ends[1]))
