@@ -19,6 +19,8 @@ from gradagree.verdict import Verdict
 
 __all__ = ["Clearance"]
 
+TOGETHER = 1 << 20
+"""Weights, times directions, that are pushed together."""
 BY_BOXES = "box by box, on the framework's own tangents"
 VAGUE = (Verdict.OUT_OF_RANGE, Verdict.UNDECIDED)
 """What is said of an array if it is said of a box that made it."""
@@ -64,8 +66,9 @@ class Clearance:
         directions = self.directions(open)
         if open.part == "E" or directions:
             yield from check.values
-        if directions:
-            yield from check.along(directions)
+        together = max(1, TOGETHER // self.case.size)
+        for start in range(0, len(directions), together):
+            yield from check.along(directions[start : start + together])
 
     def _guilty(self, found: Comparison) -> tuple[Comparison, Truth | None] | None:
         if not found.verdict.fails:

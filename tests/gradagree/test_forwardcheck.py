@@ -167,6 +167,23 @@ def test_that_a_fault_of_the_framework_is_a_proved_disagreement_of_its_box(torch
     assert record.expected_radius is not None
 
 
+def test_that_directions_of_large_networks_are_looked_at_one_by_one(
+    given: Given, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case, arrays, pushed, untapped, model = given(WIDE.format("f64"))
+    suspect = Comparison("error", "E'", Verdict.SUSPECT, 2.0, (3,), 1.0, 2.0, 0.5, entries=8)
+    asked: list[Any] = []
+    along = ForwardCheck.along
+    monkeypatch.setattr(ForwardCheck, "along", lambda self, which: asked.append(which) or along(self, which))
+    verdicts = []
+    for together in (1 << 20, 1):
+        monkeypatch.setattr("gradagree.clearance.TOGETHER", together)
+        (found,), guilty = Clearance(case, arrays, pushed, untapped, model)([suspect])
+        verdicts.append((found.verdict, guilty))
+    assert verdicts == [(Verdict.AGREE, None)] * 2
+    assert asked == [[3, 0, 1, 2, 4, 5, 6, 7], *([k] for k in (3, 0, 1, 2, 4, 5, 6, 7))]
+
+
 def test_that_a_wrong_value_is_told_before_any_tangent(given: Given) -> None:
     case, arrays, pushed, untapped, model = given(OWN)
     suspect = Comparison("error", "E", Verdict.SUSPECT, 2.0, (), 1.0, 2.0, 0.5)
