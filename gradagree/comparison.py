@@ -18,7 +18,7 @@ from gradagree.verdict import Verdict
 __all__ = ["Comparison", "Kinks", "Part", "Tolerant", "classify", "compare"]
 
 Part = str
-"""c, E, delta_p, dw, db, E' (a slope), w, b, and d and its name for a weight that an activation has of its own."""
+"""c, E, delta_p, dw, db, w, b, tangents c' and E', and d and its name for a weight that an activation has."""
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,7 @@ class Bench:
 
     def tolerance(self, case: Case, answer: Answer, box: int | str, part: str) -> np.ndarray:
         """What the box check allows to each entry, natural scale included; infinity where the entry is open."""
-        how, rules, arrays = Tolerant(natural=True), model(case.dtype), case.arrays()
+        how, rules, arrays = Tolerant(natural=True, formed=True), model(case.dtype), case.arrays()
         p = Rounded.stored(answer.inputs[-1 if box == "error" else int(box) - 1], rules)
         if box == "error":
             targets = arrays.targets if case.error.targets == "classes" else Rounded.stored(arrays.targets, rules)
