@@ -53,9 +53,13 @@ def pushed_own(activation: Any, p: Any, own: Sequence[np.ndarray]) -> Any:
 
 
 def weighed(box: Box, a: Any, change: Any, moved: Moved, lift: Any) -> Any:
-    """c' of a = A(p) and its changes; lift makes numbers of the arithmetic of tangents."""
+    """c' of a = A(p) and its changes; lift makes numbers of the arithmetic of tangents.
+
+    Weights that do not change add nothing, unless a may not fit the dtype: infinity times 0 is NaN.
+    """
     # c' = a' w + a w' + b'
     if box.w is not None:
         change = change @ box.w
-        change = change + a @ lift(moved.w) if np.any(moved.w) else change
+        counts = np.any(moved.w) or not np.isfinite(getattr(a, "radius", 0.0)).all()
+        change = change + a @ lift(moved.w) if counts else change
     return change if moved.b is None or not np.any(moved.b) else change + np.expand_dims(lift(moved.b), -2)

@@ -22,7 +22,7 @@ from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.samples import allowed_width
 from gradagree.truth import truth
 from gradagree.verdict import Verdict
-from gradagree.wire import Answered, pack_answer
+from gradagree.wire import Answered, pack_answer, unpack_answer
 from gradagree.worker import answer, greeting
 
 pytest.importorskip("torch")
@@ -35,6 +35,7 @@ DEEP = "3-5b-4-2:id,tanh,softmax:mse:n4:{}:ordinary:s11"
 OWN = "3-4b-3-2b:id,prelu,prelu_by_column,tanh:mse:n3:f64:ordinary:s6"
 WIDE = "20-30b-10:id,gelu:huber:n5:{}:ordinary:s3"
 DULL = "2-64-64:id,hardtanh:hinge:n8:f64:tiny:s232326656"
+PAST = "8-3b-8b-3b-10b-4b:id,selu,square,gumbel_softmax,reciprocal:multiclass_sparsemax:n2:f16:saturated:s278784530"
 VAGUE = "64-16-16:id,square,dropout:multilabel_soft_margin:n3:bf16:saturated:s408632378"
 
 
@@ -199,6 +200,15 @@ def test_that_a_vague_suspect_is_no_finding(torch: tuple[ForTorch, Framework]) -
     record = judge(case, arrays, torch[1], answer(torch[0], problem_of(case, arrays), "forward"))
     assert (record.verdict, record.probable_ratio > 1) == (Verdict.OUT_OF_RANGE, True)
     assert record.reason == "along 8 directions, judged box by box, on the framework's own tangents"
+
+
+def test_that_infinity_times_a_weight_that_does_not_change_is_no_finding(torch: tuple[ForTorch, Framework]) -> None:
+    case = Case.parse(PAST)
+    arrays = case.arrays()
+    asked = answer(torch[0], problem_of(case, arrays), "forward")
+    assert isinstance(asked, Answered)
+    assert np.isnan(unpack_answer(asked.tapped).tangents[2][0]).any()
+    assert judge(case, arrays, torch[1], asked).verdict is Verdict.OUT_OF_RANGE
 
 
 def test_that_what_is_undecided_end_to_end_may_be_decided_box_by_box(
