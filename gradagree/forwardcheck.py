@@ -22,7 +22,7 @@ from gradagree.boxcheck import BoxCheck, case_boxes
 from gradagree.cases import Arrays, Case
 from gradagree.comparison import ERROR_BOX, Comparison, Tolerant, classify
 from gradagree.errorcheck import ErrorCheck
-from gradagree.judged import JudgedActivation, finite, wider
+from gradagree.judged import JudgedActivation, finite, overflow, wider
 from gradagree.kinks import error_slope, one_sided
 from gradagree.natural import underflow
 from gradagree.tangents import Moved, moved, push, pushed_own, weighed
@@ -115,7 +115,8 @@ class TangentCheck(BoxCheck):
     def _along_rows(self, tangents: Rounded) -> Rounded:
         """a' of whole rows from their derivatives and from what automatic differentiation of A may form.
 
-        Within 8 u of sum_i |dA_j/dp_i p'_i|, and with the whole jump where a number's own slope has one.
+        Within 8 u of sum_i |dA_j/dp_i p'_i|, and with the whole jump where a number's own slope has one. Out of range where
+        sums of p' itself, with which a program may begin, may not fit.
         """
         activation, plain = self.box.activation, self.plain_p
         p: Any = self.p
@@ -128,7 +129,9 @@ class TangentCheck(BoxCheck):
         beside = [push(activation, np.nextafter(plain, side), tangents.value) for side in (-np.inf, np.inf)]
         change = change.widened(finite(np.abs(beside[1] - beside[0])))
         radius = either(change, formed)
-        allowed = self.model.formula * self.model.u * finite(sizes) + finite(lost)
+        whole = np.sum(np.abs(tangents.value) + tangents.radius, axis=-1, keepdims=True)
+        largest = whole * np.maximum(1.0, np.max(np.abs(plain), axis=-1, keepdims=True))
+        allowed = self.model.formula * self.model.u * finite(sizes) + finite(lost) + overflow(largest, 1.0, self.model)
         return Rounded(change.value, radius, self.model).widened(np.where(radius != 0, allowed, 0.0))
 
 

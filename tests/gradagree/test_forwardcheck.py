@@ -36,6 +36,7 @@ OWN = "3-4b-3-2b:id,prelu,prelu_by_column,tanh:mse:n3:f64:ordinary:s6"
 WIDE = "20-30b-10:id,gelu:huber:n5:{}:ordinary:s3"
 DULL = "2-64-64:id,hardtanh:hinge:n8:f64:tiny:s232326656"
 PAST = "8-3b-8b-3b-10b-4b:id,selu,square,gumbel_softmax,reciprocal:multiclass_sparsemax:n2:f16:saturated:s278784530"
+SUMS = "24-16b-24b-4b-64b-6b-5b:id,log_softmax,log_sigmoid,exp,cos,hardshrink,log_softmax:nll:n8:f16:ordinary:s19563269"
 VAGUE = "64-16-16:id,square,dropout:multilabel_soft_margin:n3:bf16:saturated:s408632378"
 
 
@@ -200,6 +201,18 @@ def test_that_a_vague_suspect_is_no_finding(torch: tuple[ForTorch, Framework]) -
     record = judge(case, arrays, torch[1], answer(torch[0], problem_of(case, arrays), "forward"))
     assert (record.verdict, record.probable_ratio > 1) == (Verdict.OUT_OF_RANGE, True)
     assert record.reason == "along 8 directions, judged box by box, on the framework's own tangents"
+
+
+def test_that_a_sum_of_tangents_that_does_not_fit_is_no_finding(
+    torch: tuple[ForTorch, Framework], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = Case.parse(SUMS)
+    arrays = case.arrays()
+    asked = answer(torch[0], problem_of(case, arrays), "forward")
+    assert judge(case, arrays, torch[1], asked).verdict is Verdict.OUT_OF_RANGE
+    monkeypatch.setattr("gradagree.forwardcheck.overflow", lambda size, rounds, rules: 0.0)
+    accused = judge(case, arrays, torch[1], asked)
+    assert (accused.verdict, accused.function) == (Verdict.NONFINITE, "log_softmax")
 
 
 def test_that_infinity_times_a_weight_that_does_not_change_is_no_finding(torch: tuple[ForTorch, Framework]) -> None:
