@@ -115,8 +115,8 @@ class TangentCheck(BoxCheck):
     def _along_rows(self, tangents: Rounded) -> Rounded:
         """a' of whole rows from their derivatives and from what automatic differentiation of A may form.
 
-        Within 8 u of sum_i |dA_j/dp_i p'_i|, and with the whole jump where a number's own slope has one. Out of range where
-        sums of p' itself, with which a program may begin, may not fit.
+        Within 8 u of sum_i |dA_j/dp_i p'_i|, and with the whole jump where a number's own slope has one; out of range
+        where sums of p' itself, with which a program may begin, may not fit.
         """
         activation, plain = self.box.activation, self.plain_p
         p: Any = self.p
