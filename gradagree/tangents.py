@@ -9,6 +9,7 @@ import numpy as np
 
 from gradagree.adapters.own_weights import by_box
 from gradagree.adapters.problem import pushed_along
+from gradagree.arithmetics.rounded import Rounded
 from gradagree.cases import Arrays, Case, problem_of
 from gradagree.directions import along, rows
 from gradagree.reference import Box
@@ -60,6 +61,7 @@ def weighed(box: Box, a: Any, change: Any, moved: Moved, lift: Any) -> Any:
     # c' = a' w + a w' + b'
     if box.w is not None:
         change = change @ box.w
-        counts = np.any(moved.w) or not np.isfinite(getattr(a, "radius", 0.0)).all()
+        fits = not isinstance(a, Rounded) or np.isfinite(a.value + a.radius).all()
+        counts = np.any(moved.w) or not fits
         change = change + a @ lift(moved.w) if counts else change
     return change if moved.b is None or not np.any(moved.b) else change + np.expand_dims(lift(moved.b), -2)

@@ -35,7 +35,10 @@ DEEP = "3-5b-4-2:id,tanh,softmax:mse:n4:{}:ordinary:s11"
 OWN = "3-4b-3-2b:id,prelu,prelu_by_column,tanh:mse:n3:f64:ordinary:s6"
 WIDE = "20-30b-10:id,gelu:huber:n5:{}:ordinary:s3"
 DULL = "2-64-64:id,hardtanh:hinge:n8:f64:tiny:s232326656"
-PAST = "8-3b-8b-3b-10b-4b:id,selu,square,gumbel_softmax,reciprocal:multiclass_sparsemax:n2:f16:saturated:s278784530"
+PAST = (
+    "8-3b-8b-3b-10b-4b:id,selu,square,gumbel_softmax,reciprocal:multiclass_sparsemax:n2:f16:saturated:s278784530",
+    "8-2b-3b-2b-32b:id,square,hardshrink,exp:mse:n4:f16:saturated:s127832795",
+)
 SUMS = "24-16b-24b-4b-64b-6b-5b:id,log_softmax,log_sigmoid,exp,cos,hardshrink,log_softmax:nll:n8:f16:ordinary:s19563269"
 VAGUE = "64-16-16:id,square,dropout:multilabel_soft_margin:n3:bf16:saturated:s408632378"
 
@@ -215,13 +218,16 @@ def test_that_a_sum_of_tangents_that_does_not_fit_is_no_finding(
     assert (accused.verdict, accused.function) == (Verdict.NONFINITE, "log_softmax")
 
 
-def test_that_infinity_times_a_weight_that_does_not_change_is_no_finding(torch: tuple[ForTorch, Framework]) -> None:
-    case = Case.parse(PAST)
+@pytest.mark.parametrize("spec", PAST)
+def test_that_infinity_times_a_weight_that_does_not_change_is_no_finding(
+    torch: tuple[ForTorch, Framework], spec: str
+) -> None:
+    case = Case.parse(spec)
     arrays = case.arrays()
     asked = answer(torch[0], problem_of(case, arrays), "forward")
     assert isinstance(asked, Answered)
     assert np.isnan(unpack_answer(asked.tapped).tangents[2][0]).any()
-    assert judge(case, arrays, torch[1], asked).verdict is Verdict.OUT_OF_RANGE
+    assert judge(case, arrays, torch[1], asked).verdict in (Verdict.OUT_OF_RANGE, Verdict.UNDECIDED)
 
 
 def test_that_what_is_undecided_end_to_end_may_be_decided_box_by_box(
