@@ -16,6 +16,7 @@ __all__ = ["formed_derivative", "formed_sensitivity", "reach"]
 
 SLOPE = 0.7071067811865476
 STEPS = 2
+"""Roundings more than in the reference's own form, where a framework takes a slope in more steps."""
 LARGEST = 1 << 22
 """Numbers in the arrays that hold every direction at once; beyond, this is not worked out."""
 
@@ -73,8 +74,8 @@ def formed_derivative(activation: Activation, p: Rounded) -> Rounded:
     """A'(p) as automatic differentiation of A may form it.
 
     The dual numbers start with a slope that has all its bits, for no product with it is exact, as none is with the
-    sensitivity that comes in. A framework may take a slope in more steps, as (d + d y) (1 - y) for d (1 - y^2), so that
-    what rounds is rounded `STEPS` times more.
+    sensitivity that comes in. What rounds is rounded `STEPS` times more, as (d + d y) (1 - y) for d (1 - y^2), jax's
+    slope of tanh.
     """
     seed = np.ldexp(np.rint(np.ldexp(SLOPE, bits := min(p.model.format.precision, SHORT))), -bits)
     start = Rounded.stored(np.full(p.shape, seed), p.model)

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from gradagree.arithmetics.model import model
+from gradagree.arithmetics.quanta import rounded_to
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.cases import Case
 from gradagree.comparison import ERROR_BOX, Tolerant, compare
-from gradagree.formed import formed_sensitivity
-from gradagree.reference import ErrorBox, ErrorFunction
+from gradagree.formed import STEPS, formed_sensitivity
+from gradagree.reference import Activation, ErrorBox, ErrorFunction
 from gradagree.reference.samples import inside
 from gradagree.verdict import Verdict
 
@@ -71,3 +72,23 @@ def test_that_an_error_function_which_couples_examples_is_formed_entry_by_entry_
     assert (np.abs(formed.value - _Coupled().sensitivity(o, 0)) <= formed.radius).all()
     large = np.ones((64, 64))
     assert formed_sensitivity(_Coupled(), Rounded.stored(large, rules), large) is None
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_that_a_slope_that_is_taken_in_more_steps_is_enclosed(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """d - (d + d y) (1 - y) for p - tanh p, each step rounded: so jax forms it, and all digits cancel near 0."""
+    rules = model(dtype)
+
+    def stored(x: np.ndarray) -> np.ndarray:
+        return rounded_to(x, rules.format.precision)
+
+    p, d = np.meshgrid(stored(np.linspace(0.02, 3, 1500)), stored(np.linspace(1, 2, 257)))
+    y = stored(np.tanh(p))
+    formed = stored(d - stored(stored(d + stored(d * y)) * stored(1 - y)))
+    within = []
+    for steps in (STEPS, 0):
+        monkeypatch.setattr("gradagree.formed.STEPS", steps)
+        judged = Tolerant(natural=True, formed=True).activation(Activation.named("tanhshrink"))
+        expected = judged.pull(Rounded.stored(p, rules), Rounded.stored(d, rules))
+        within.append(bool((np.abs(formed - expected.value) <= expected.radius).all()))
+    assert within == [True, False]

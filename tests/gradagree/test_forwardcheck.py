@@ -57,13 +57,20 @@ Given = Callable[[str], tuple[Any, ...]]
 def given(torch: tuple[ForTorch, Framework]) -> Given:
     """(case, arrays, the answer with tangents, the one without, the model) of a case's text."""
 
-    def asked(spec: str) -> tuple[Any, ...]:
+    def both(spec: str) -> tuple[Any, ...]:
         case = Case.parse(spec)
         arrays = case.arrays()
         answers = torch[0].answers(problem_of(case, arrays), "forward")
         return case, arrays, *answers, torch[1].model(case.dtype, "forward")
 
-    return asked
+    return both
+
+
+def asked(adapter: ForTorch, spec: str) -> tuple[Any, ...]:
+    """A case, its arrays, and what a worker answers."""
+    case = Case.parse(spec)
+    arrays = case.arrays()
+    return case, arrays, answer(adapter, problem_of(case, arrays), "forward")
 
 
 def found(case: Case, arrays: Any, pushed: Answer, model: Any, most: int = 8) -> list[Comparison]:
@@ -86,13 +93,11 @@ def specs() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize(("name", "spec"), list(specs()), ids=str)
 def test_that_every_tangent_of_torchs_passes(torch: tuple[ForTorch, Framework], name: str, spec: str) -> None:
-    case = Case.parse(spec)
-    arrays = case.arrays()
-    answered = answer(torch[0], problem_of(case, arrays), "forward")
+    case, arrays, answered = asked(torch[0], spec)
     if not isinstance(answered, Answered):
         assert answered.verdict == Verdict.UNSUPPORTED
         return
-    pushed, _ = torch[0].answers(problem_of(case, arrays), "forward")
+    pushed = unpack_answer(answered.tapped)
     failing = [one for one in found(case, arrays, pushed, torch[1].model(case.dtype, "forward")) if one.verdict.fails]
     assert bool(failing) == ((name, spec.split(":")[4]) in KNOWN), failing
 
@@ -164,9 +169,8 @@ def test_that_a_suspect_is_cleared_only_if_the_same_numbers_came_out_without_tap
 
 
 def test_that_a_fault_of_the_framework_is_a_proved_disagreement_of_its_box(torch: tuple[ForTorch, Framework]) -> None:
-    case = Case.parse("3-4b-2:id,hardsigmoid:mse:n3:f64:ordinary:s4")
-    arrays = case.arrays()
-    record = judge(case, arrays, torch[1], answer(torch[0], problem_of(case, arrays), "forward"))
+    case, arrays, answered = asked(torch[0], "3-4b-2:id,hardsigmoid:mse:n3:f64:ordinary:s4")
+    record = judge(case, arrays, torch[1], answered)
     assert (record.verdict, record.box, record.function) == (Verdict.DISAGREE, 2, "hardsigmoid")
     assert (record.entry or "").startswith("c'[")
     assert record.expected_radius is not None
@@ -199,9 +203,8 @@ def test_that_a_wrong_value_is_told_before_any_tangent(given: Given) -> None:
 
 
 def test_that_a_vague_suspect_is_no_finding(torch: tuple[ForTorch, Framework]) -> None:
-    case = Case.parse(VAGUE)
-    arrays = case.arrays()
-    record = judge(case, arrays, torch[1], answer(torch[0], problem_of(case, arrays), "forward"))
+    case, arrays, answered = asked(torch[0], VAGUE)
+    record = judge(case, arrays, torch[1], answered)
     assert (record.verdict, record.probable_ratio > 1) == (Verdict.OUT_OF_RANGE, True)
     assert record.reason == "along 8 directions, judged box by box, on the framework's own tangents"
 
@@ -209,12 +212,10 @@ def test_that_a_vague_suspect_is_no_finding(torch: tuple[ForTorch, Framework]) -
 def test_that_a_sum_of_tangents_that_does_not_fit_is_no_finding(
     torch: tuple[ForTorch, Framework], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    case = Case.parse(SUMS)
-    arrays = case.arrays()
-    asked = answer(torch[0], problem_of(case, arrays), "forward")
-    assert judge(case, arrays, torch[1], asked).verdict is Verdict.OUT_OF_RANGE
+    case, arrays, answered = asked(torch[0], SUMS)
+    assert judge(case, arrays, torch[1], answered).verdict is Verdict.OUT_OF_RANGE
     monkeypatch.setattr("gradagree.forwardcheck.overflow", lambda size, rounds, rules: 0.0)
-    accused = judge(case, arrays, torch[1], asked)
+    accused = judge(case, arrays, torch[1], answered)
     assert (accused.verdict, accused.function) == (Verdict.NONFINITE, "log_softmax")
 
 
@@ -222,24 +223,20 @@ def test_that_a_sum_of_tangents_that_does_not_fit_is_no_finding(
 def test_that_infinity_times_a_weight_that_does_not_change_is_no_finding(
     torch: tuple[ForTorch, Framework], spec: str
 ) -> None:
-    case = Case.parse(spec)
-    arrays = case.arrays()
-    asked = answer(torch[0], problem_of(case, arrays), "forward")
-    assert isinstance(asked, Answered)
-    assert np.isnan(unpack_answer(asked.tapped).tangents[2][0]).any()
-    assert judge(case, arrays, torch[1], asked).verdict in (Verdict.OUT_OF_RANGE, Verdict.UNDECIDED)
+    case, arrays, answered = asked(torch[0], spec)
+    assert isinstance(answered, Answered)
+    assert np.isnan(unpack_answer(answered.tapped).tangents[2][0]).any()
+    assert judge(case, arrays, torch[1], answered).verdict in (Verdict.OUT_OF_RANGE, Verdict.UNDECIDED)
 
 
 def test_that_what_is_undecided_end_to_end_may_be_decided_box_by_box(
     torch: tuple[ForTorch, Framework], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    case = Case.parse(DULL)
-    arrays = case.arrays()
-    asked = answer(torch[0], problem_of(case, arrays), "forward")
-    found = judge(case, arrays, torch[1], asked)
+    case, arrays, answered = asked(torch[0], DULL)
+    found = judge(case, arrays, torch[1], answered)
     assert (found.verdict, found.sharpness < 1) == (Verdict.AGREE, True)
     monkeypatch.setattr("gradagree.clearance.Clearance.__call__", lambda self, comparisons: ([*comparisons], None))
-    assert judge(case, arrays, torch[1], asked).verdict is Verdict.UNDECIDED
+    assert judge(case, arrays, torch[1], answered).verdict is Verdict.UNDECIDED
 
 
 def test_that_tangents_of_other_shapes_are_malformed(given: Given, torch: tuple[ForTorch, Framework]) -> None:
