@@ -49,7 +49,7 @@ class Clearance:
             return judged, None
         check = ForwardCheck(self.case, self.arrays, self.tapped, self.model)
         for k, open in enumerate(judged):
-            if open.verdict is Verdict.AGREE:
+            if open.verdict is Verdict.AGREE or open.reason:  # an array that is missing, or of another shape, stays so
                 continue
             seen = []
             for found in self._boxes(check, open):
@@ -76,59 +76,59 @@ class Clearance:
         _, guilty, proof = convicted(self.case, self.arrays, self.tapped, [found])
         return (guilty, proof) if guilty.verdict.fails else None
 
-    def directions(self, suspect: Comparison) -> list[int]:
+    def directions(self, open: Comparison) -> list[int]:
         """Those that the numbers of a comparison were pushed along, the worst one first; none if they were left out."""
-        if suspect.part == "E":
+        if open.part == "E":
             return []
-        first, size = self._place(suspect)
-        shape = np.shape(self._numbers(suspect))
-        worst = int(np.ravel_multi_index(suspect.index, shape)) if suspect.index else 0
+        first, size = self._place(open)
+        shape = np.shape(self._numbers(open))
+        worst = int(np.ravel_multi_index(open.index, shape)) if open.index else 0
         return [first + k for k in (worst, *(k for k in range(size) if k != worst))] if first >= 0 else []
 
-    def _place(self, suspect: Comparison) -> tuple[int, int]:
+    def _place(self, open: Comparison) -> tuple[int, int]:
         """The number of the first direction, below 0 if it was left out, and how many there are."""
-        if suspect.part == "E'":
+        if open.part == "E'":
             return 0, len(self.tapped.along)
         problem = problem_of(self.case, self.arrays)
         sizes = [x.size for x in (problem.inputs, *owned(problem))]
         ends = np.cumsum([0, *sizes]) - (sum(sizes) - len(self.tapped.along))
-        leaf = self._leaf(suspect)
+        leaf = self._leaf(open)
         return int(ends[leaf]), sizes[leaf]
 
-    def _leaf(self, suspect: Comparison) -> int:
+    def _leaf(self, open: Comparison) -> int:
         """The place of what was differentiated by among the inputs and all that is owned."""
-        if suspect.part == "delta_p":
+        if open.part == "delta_p":
             return 0
-        box, biased = int(suspect.box), [b is not None for b in self.arrays.biases]
-        if suspect.part == "dw":
+        box, biased = int(open.box), [b is not None for b in self.arrays.biases]
+        if open.part == "dw":
             return box
-        if suspect.part == "db":
+        if open.part == "db":
             return len(self.arrays.weights) + sum(biased[:box])
         before = [name for activation in self.case.activations[: box - 1] for name in activation.own_weights]
-        own = self.case.activations[box - 1].own_weights.index(suspect.part.removeprefix("d"))
+        own = self.case.activations[box - 1].own_weights.index(open.part.removeprefix("d"))
         return 1 + len(self.arrays.weights) + sum(biased) + len(before) + own
 
-    def _numbers(self, suspect: Comparison) -> np.ndarray:
+    def _numbers(self, open: Comparison) -> np.ndarray:
         """What was judged."""
-        answer, box = self.untapped, suspect.box
-        if suspect.part == "E'":
+        answer, box = self.untapped, open.box
+        if open.part == "E'":
             return np.asarray(answer.along)
-        if suspect.part == "delta_p":
+        if open.part == "delta_p":
             return answer.sensitivities[0]
         k = int(box) - 1
         own = (answer.weights[k], answer.biases[k])
-        if suspect.part in ("dw", "db"):
-            return np.asarray(own[suspect.part == "db"])
+        if open.part in ("dw", "db"):
+            return np.asarray(own[open.part == "db"])
         names = self.case.activations[k].own_weights
-        return answer.activations[k][names.index(suspect.part.removeprefix("d"))]
+        return answer.activations[k][names.index(open.part.removeprefix("d"))]
 
-    def _same(self, suspect: Comparison) -> bool:
+    def _same(self, open: Comparison) -> bool:
         """Whether its numbers are those that came out with taps, bit for bit."""
-        if suspect.part == "E":
+        if open.part == "E":
             return np.array_equal(self.tapped.E, self.untapped.E, equal_nan=True)
-        first, size = self._place(suspect)
+        first, size = self._place(open)
         pushed = self.tapped.along[first : first + size] if first >= 0 else ()
-        return np.array_equal(np.ravel(self._numbers(suspect)), pushed, equal_nan=True)
+        return np.array_equal(np.ravel(self._numbers(open)), pushed, equal_nan=True)
 
 
 def by_boxes(open: Comparison, seen: Sequence[Comparison]) -> Comparison:

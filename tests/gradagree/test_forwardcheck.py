@@ -18,6 +18,7 @@ from gradagree.clearance import Clearance
 from gradagree.comparison import Comparison
 from gradagree.forwardcheck import ForwardCheck
 from gradagree.judge import Framework, judge
+from gradagree.probable import probable
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.samples import allowed_width
 from gradagree.truth import truth
@@ -191,6 +192,16 @@ def test_that_directions_of_large_networks_are_looked_at_one_by_one(
         verdicts.append((found.verdict, guilty))
     assert verdicts == [(Verdict.AGREE, None)] * 2
     assert asked == [[3, 0, 1, 2, 4, 5, 6, 7], *([k] for k in (3, 0, 1, 2, 4, 5, 6, 7))]
+
+
+def test_that_a_gradient_that_is_missing_or_of_another_shape_stays_suspect(given: Given) -> None:
+    case, arrays, pushed, untapped, model = given(OWN)
+    for wrong in (replace(untapped, activations=()), replace(untapped, sensitivities=(np.zeros((1, 1)),))):
+        comparisons = probable(case, arrays, wrong, model)
+        told = [one for one in comparisons if one.reason]
+        assert {one.verdict for one in told} == {Verdict.SUSPECT}
+        judged, guilty = Clearance(case, arrays, pushed, wrong, model)(comparisons)
+        assert (judged, guilty) == (comparisons, None)
 
 
 def test_that_a_wrong_value_is_told_before_any_tangent(given: Given) -> None:
