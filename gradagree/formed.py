@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from gradagree.adapters import Unsupported, share
-from gradagree.arithmetics.dual import Dual, slope_of, slopes_on_the_way
+from gradagree.arithmetics.dual import Dual, slope_of
 from gradagree.arithmetics.model import OUTWARD
+from gradagree.arithmetics.on_the_way import slopes_on_the_way
 from gradagree.arithmetics.rounded import SHORT, Rounded
 from gradagree.reference import Activation, ErrorFunction
 
@@ -47,7 +48,7 @@ def reach(error: ErrorFunction, o: np.ndarray, t: Any) -> np.ndarray:
         return most
     with np.errstate(all="ignore"), slopes_on_the_way() as seen:
         error.value(Dual(*_each_alone(o)), t[:, None])
-    for slope in seen:
+    for slope in seen.all:
         if np.shape(slope)[:2] == most.T.shape:
             size = np.abs(np.reshape(slope, (*most.T.shape, -1)))
             most = np.fmax(most, np.fmax.reduce(size, axis=-1, initial=0.0).T)
@@ -74,14 +75,11 @@ def formed_derivative(activation: Activation, p: Rounded) -> Rounded:
     """A'(p) as automatic differentiation of A may form it.
 
     The dual numbers start with a slope that has all its bits, for no product with it is exact, as none is with the
-    sensitivity that comes in. What rounds is rounded `STEPS` times more, as (d + d y) (1 - y) for d (1 - y^2), jax's
-    slope of tanh.
+    sensitivity that comes in. Each slope of a function on the way is rounded `STEPS` times more, as (d + d y) (1 - y)
+    for d (1 - y^2), jax's slope of tanh; what any formula may differ at the end is allowed for there.
     """
     seed = np.ldexp(np.rint(np.ldexp(SLOPE, bits := min(p.model.format.precision, SHORT))), -bits)
     start = Rounded.stored(np.full(p.shape, seed), p.model)
-    with slopes_on_the_way() as seen:
-        formed = p._lift(slope_of(activation.value(Dual(p, start))))
-    sizes = [np.abs(getattr(slope, "value", slope)) for slope in seen]
-    largest = np.fmax.reduce([size for size in sizes if np.shape(size) == p.shape])
-    more = np.where(formed.radius > 0, STEPS * p.model.u * np.nan_to_num(largest, posinf=0.0), 0.0)
-    return Rounded(formed.value / seed, (formed.radius + more) / seed * OUTWARD, p.model)
+    with slopes_on_the_way(STEPS) as seen:
+        formed = p._lift(seen.alone(slope_of(activation.value(Dual(p, start)))))
+    return Rounded(formed.value / seed, formed.radius / seed * OUTWARD, p.model)

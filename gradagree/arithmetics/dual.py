@@ -6,8 +6,7 @@ encloses what automatic differentiation of the formula may form. The components 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -15,11 +14,12 @@ from scipy import special
 
 from gradagree.arithmetics.derived_arrays import ordered
 from gradagree.arithmetics.duck import Duck, NoRule, Rules
+from gradagree.arithmetics.on_the_way import OnTheWay, of_function
 from gradagree.arithmetics.rounded import COMPARISONS
 from gradagree.arithmetics.slopes import PARTIALS, SLOPES
 from gradagree.arithmetics.trilean import split
 
-__all__ = ["SLOPES", "Dual", "slope_of", "slopes_on_the_way"]
+__all__ = ["SLOPES", "Dual", "slope_of"]
 
 
 class Dual(Duck):
@@ -29,14 +29,12 @@ class Dual(Duck):
     arithmetic = "dual"
     rules: ClassVar[Rules] = {}
     rank = 2
-    seen: ClassVar[list[Any] | None] = None
-    """Where the slopes on the way are gathered, while `slopes_on_the_way` asks for them."""
 
     def __init__(self, value: Any, slope: Any) -> None:
         self.value = value
         self.slope = slope
-        if self.seen is not None:
-            self.seen.append(slope)
+        if OnTheWay.now is not None:
+            OnTheWay.now.all.append(slope)
 
     @classmethod
     def variable(cls, p: Any) -> Self:
@@ -58,17 +56,6 @@ def lift(x: Any) -> Dual:
     return x if isinstance(x, Dual) else Dual(x, np.zeros(np.shape(x)))
 
 
-@contextmanager
-def slopes_on_the_way() -> Iterator[list[Any]]:
-    """The slopes of all dual numbers that are made: how fast each intermediate changes with the variable."""
-    seen: list[Any] = []
-    Dual.seen = seen
-    try:
-        yield seen
-    finally:
-        Dual.seen = None
-
-
 def slope_of(x: Any) -> Any:
     """The slope of a dual array; zero of a constant."""
     return lift(x).slope
@@ -77,7 +64,7 @@ def slope_of(x: Any) -> Any:
 def unary(f: Callable[[Any], Any], slope: Callable[[Any, Any], Any]) -> Callable[[Dual], Dual]:
     def rule(x: Dual) -> Dual:
         y = f(x.value)
-        return Dual(y, slope(x.value, y) * x.slope)
+        return Dual(y, of_function(slope(x.value, y) * x.slope))
 
     return rule
 
@@ -89,7 +76,8 @@ def binary(f: Callable[[Any, Any], Any], partials: Any) -> Callable[[Any, Any], 
         plain = [operand.value if isinstance(operand, Dual) else operand for operand in (x, y)]
         z = f(*plain)
         pairs = zip((x, y), partials, strict=True)
-        return Dual(z, sum(partial(*plain, z) * made.slope for made, partial in pairs if isinstance(made, Dual)))
+        slopes = [partial(*plain, z) * made.slope for made, partial in pairs if isinstance(made, Dual)]
+        return Dual(z, of_function(sum(slopes)))
 
     return rule
 

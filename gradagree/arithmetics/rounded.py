@@ -185,7 +185,7 @@ def divide(x: Any, y: Any) -> Rounded:
     least = np.abs(y.value) - y.radius
     spread = kept_wide(np.where(least > 0, x.radius / least + np.abs(value) * (y.radius / least), np.nan), x, y)
     spread = spread + np.where(is_zero(x), 0.0, x.model.quantum)
-    return result(value, spread, x.model, roundings=DIVISION, keep=is_zero(x) & (least > 0))
+    return result(value, spread, x.model, roundings=DIVISION, keep=(is_zero(x) & (least > 0)) | is_one(y))
 
 
 def negative(x: Rounded) -> Rounded:

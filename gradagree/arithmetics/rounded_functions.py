@@ -146,16 +146,18 @@ def arctan2(x: Any, y: Any) -> Rounded:
 
 
 def logaddexp(x: Any, y: Any) -> Rounded:
-    """The usual formula is max + log1p(exp(-|x - y|)), which rounds max and the difference."""
+    """The usual formula is max + log1p(exp(-|x - y|)), which rounds the difference; wide formats may round max, too."""
     x, y = lifted(x, y)
     value = np.logaddexp(x.value, y.value)
     upper = np.logaddexp(x.value + x.radius, y.value + y.radius) - value
     lower = value - np.logaddexp(x.value - x.radius, y.value - y.radius)
-    gap = np.abs(x.value - y.value)
-    rounded_gap = np.where(np.isfinite(gap), (gap + 2 * LIBRARY) * np.exp(-gap), 0.0)
-    formula = np.abs(np.maximum(x.value, y.value)) + rounded_gap
+    gap, narrow = np.abs(x.value - y.value), x.model.narrow
+    each = PLAIN.half if narrow else LIBRARY
+    formula = np.where(np.isfinite(gap), (gap + 2 * each) * np.exp(-gap), 0.0)
+    if not narrow:
+        formula = formula + np.abs(np.maximum(x.value, y.value))
     inherited = np.where(x.radius + y.radius != 0, np.maximum(upper, lower), 0.0)
-    return result(value, inherited + (x.model.u + OWN) * formula, x.model, roundings=LIBRARY)
+    return result(value, inherited + (x.model.u + OWN) * formula, x.model, roundings=each)
 
 
 Rounded.rules.update({

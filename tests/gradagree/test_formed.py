@@ -11,6 +11,7 @@ from gradagree.arithmetics.rounded import Rounded
 from gradagree.cases import Case
 from gradagree.comparison import ERROR_BOX, Tolerant, compare
 from gradagree.formed import STEPS, formed_sensitivity
+from gradagree.judged import second
 from gradagree.reference import Activation, ErrorBox, ErrorFunction
 from gradagree.reference.samples import inside
 from gradagree.verdict import Verdict
@@ -92,3 +93,18 @@ def test_that_a_slope_that_is_taken_in_more_steps_is_enclosed(dtype: str, monkey
         expected = judged.pull(Rounded.stored(p, rules), Rounded.stored(d, rules))
         within.append(bool((np.abs(formed - expected.value) <= expected.radius).all()))
     assert within == [True, False]
+
+
+SHARP = {"bfloat16": 14, "float32": 64, "float64": 130}
+"""In u (|A'| + |p A''|): what the steps of a slope and any formula may round, on [-3, 3]."""
+
+
+@pytest.mark.parametrize("dtype", SHARP)
+@pytest.mark.parametrize("name", ["leaky_relu", "erf", "softplus", "exp"])
+def test_that_slopes_are_allowed_what_their_own_steps_round_and_no_more(dtype: str, name: str) -> None:
+    """Not what a slope of 1 on the way would: 2 u of it is most of leaky_relu's 0.01 in bfloat16."""
+    rules, activation = model(dtype), Activation.named(name)
+    p = rounded_to(np.linspace(-3, 3, 1001), rules.format.precision)
+    slope = Tolerant(formed=True).activation(activation).derivative(Rounded.stored(p, rules))
+    scale = np.abs(slope.value) + np.abs(p * second(activation, p))
+    assert (slope.radius <= SHARP[dtype] * rules.u * scale).all()

@@ -68,6 +68,12 @@ def test_that_a_quotient_encloses_division_and_the_product_with_the_reciprocal(d
     assert encloses(stored(x) / stored(y), divide(x, y))
 
 
+def test_that_nothing_is_rounded_by_a_division_by_one() -> None:
+    x = Rounded([3.1, -0.7], [0.0, 2.0**-20], model("bfloat16"))
+    assert ((x / 1.0).radius <= x.radius * (1 + 2.0**-40) + model("bfloat16").quantum * 2).all()
+    assert ((x / 3.0).radius > x.radius).all()
+
+
 def test_that_one_rounding_is_too_little_for_the_product_with_the_reciprocal(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = np.random.default_rng(1).uniform(1, 4, (2, 5000)).astype(np.float32)
     monkeypatch.setattr(rounded_module, "DIVISION", 1)

@@ -1,0 +1,55 @@
+"""The slopes that dual numbers have on the way to an answer, and the roundings that another program may take there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gradagree.arithmetics.rounded import Rounded
+
+__all__ = ["OnTheWay", "of_function", "slopes_on_the_way"]
+
+
+class OnTheWay:
+    """The slopes of all dual numbers that are made; `more`: how often more the slopes of functions are rounded."""
+
+    now: ClassVar[OnTheWay | None] = None
+
+    def __init__(self, more: float) -> None:
+        self.more = more
+        self.all: list[Any] = []
+        self._functions: list[tuple[Rounded, Rounded]] = []
+
+    def widened(self, slope: Any) -> Any:
+        """A function's slope with the roundings more, where it is rounded at all."""
+        if not self.more or not isinstance(slope, Rounded):
+            return slope
+        size = np.where(slope.radius > 0, np.abs(slope.value), 0.0)
+        wider = slope.widened(self.more * slope.model.u * size)
+        self._functions.append((wider, slope))
+        return wider
+
+    def alone(self, slope: Any) -> Any:
+        """The slope without the roundings more, if it is a function's own."""
+        return next((plain for wider, plain in self._functions if wider is slope), slope)
+
+
+@contextmanager
+def slopes_on_the_way(more: float = 0) -> Iterator[OnTheWay]:
+    """How fast each intermediate changes with the variable.
+
+    Where a function's slope is rounded, it is rounded so many times more, for a framework may take it in other steps.
+    """
+    OnTheWay.now = seen = OnTheWay(more)
+    try:
+        yield seen
+    finally:
+        OnTheWay.now = None
+
+
+def of_function(slope: Any) -> Any:
+    """A slope that a library function's rule gives."""
+    return slope if OnTheWay.now is None else OnTheWay.now.widened(slope)
