@@ -43,17 +43,17 @@ def value_change(activation: Activation, x: np.ndarray) -> Any:
 
 def pull_change(activation: Activation, x: np.ndarray, delta_a: np.ndarray) -> Any:
     """sum_k |d(delta_p_i)/dp_k p_k|, likewise of the sensitivity."""
-    everywhere, unit = each_way(x, x.shape[-1])
+    _, unit = each_way(x, x.shape[-1])
     if unit is None:
         return 0.0
-    change = slope_of(activation.pull(Dual(everywhere, unit), np.broadcast_to(delta_a, (len(unit), *delta_a.shape))))
+    change = slope_of(activation.pull(Dual(x[None], unit), delta_a[None]))
     return np.sum(np.abs(change) * np.moveaxis(np.abs(x), -1, 0)[..., None], axis=0)
 
 
 def formed_pull(activation: Activation, p: Any, delta_a: Any) -> Any:
     """delta_p from the value alone, by dual numbers over p's own arithmetic; None where there are too many numbers."""
-    everywhere, unit = each_way(p, p.shape[-1])
+    _, unit = each_way(p, p.shape[-1])
     if unit is None:
         return None
-    slope = p._lift(slope_of(activation.value(Dual(everywhere, p._lift(unit)))))
-    return np.moveaxis(np.sum(slope * delta_a, axis=-1), 0, -1)
+    slope = p._lift(slope_of(activation.value(Dual(p[None], p._lift(unit)))))
+    return np.broadcast_to(np.moveaxis(np.sum(slope * delta_a, axis=-1), 0, -1), p.shape)

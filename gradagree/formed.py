@@ -35,7 +35,7 @@ def formed_sensitivity(error: ErrorFunction, o: Any, t: Any) -> Any:
         return _coupled(error, o, t)
     everywhere, directions = _each_alone(o)
     E = error.value(Dual(everywhere, o._lift(directions)), t[:, None])
-    return (o._lift(slope_of(E)) * counts).T
+    return np.broadcast_to((o._lift(slope_of(E)) * counts).T, o.shape)
 
 
 def reach(error: ErrorFunction, o: np.ndarray, t: Any) -> np.ndarray:
@@ -56,10 +56,10 @@ def reach(error: ErrorFunction, o: np.ndarray, t: Any) -> np.ndarray:
 
 
 def _each_alone(o: Any) -> tuple[Any, np.ndarray]:
-    """Every example (examples, 1, outputs) once for each output, and the direction of that output."""
+    """Every example (1, examples, 1, outputs), and for each output (outputs, examples, 1, outputs) its direction."""
     examples, outputs = o.shape
     directions = np.broadcast_to(np.eye(outputs)[:, None, None, :], (outputs, examples, 1, outputs))
-    return np.broadcast_to(o[:, None, :], directions.shape), directions
+    return o[None, :, None, :], directions
 
 
 def _coupled(error: ErrorFunction, o: Any, t: Any) -> Any:
@@ -67,8 +67,8 @@ def _coupled(error: ErrorFunction, o: Any, t: Any) -> Any:
     if o.size**2 > LARGEST:
         return None
     directions = np.eye(o.size).reshape(o.size, *o.shape)
-    everywhere = np.broadcast_to(o, directions.shape)
-    return o._lift(slope_of(error.value(Dual(everywhere, o._lift(directions)), t))).reshape(o.shape)
+    formed = o._lift(slope_of(error.value(Dual(o[None], o._lift(directions)), t)))
+    return np.broadcast_to(formed, (o.size,)).reshape(o.shape)
 
 
 def formed_derivative(activation: Activation, p: Rounded) -> Rounded:

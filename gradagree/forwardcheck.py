@@ -71,8 +71,7 @@ class ForwardCheck:
         tangents = Rounded.handed(given, self.model)
         with np.errstate(all="ignore"):
             slope: Rounded = np.sum(self._sensitivity * tangents, axis=(-2, -1))
-            everywhere = np.broadcast_to(o, tangents.shape)
-            formed = o._lift(slope_of(self.case.error.value(Dual(everywhere, tangents), self.error.box(WIDEST).t)))
+            formed = o._lift(slope_of(self.case.error.value(Dual(o[None], tangents), self.error.box(WIDEST).t)))
         return Rounded(slope.value, either(slope, formed), self.model)
 
 
@@ -120,7 +119,7 @@ class TangentCheck(BoxCheck):
         """
         activation, plain = self.box.activation, self.plain_p
         p: Any = self.p
-        formed = p._lift(slope_of(activation.value(Dual(np.broadcast_to(p, tangents.shape), tangents))))
+        formed = p._lift(slope_of(activation.value(Dual(p[None], tangents))))
         change = push(activation, p, tangents)
         if change is None:
             return formed

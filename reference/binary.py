@@ -59,7 +59,8 @@ class BinaryCrossEntropy(_EntryByEntry):
         return np.asarray(self.weight) * np.where(t > 0.5, -1 / o, 1 / (1 - o))
 
     def torch(self, o, t, torch):
-        w = torch.as_tensor(self.weight, dtype=o.dtype)
+        # torch imports its compiler's shapes, and with them sympy, to spread a weight.
+        w = None if self.weight == 1 else torch.as_tensor(self.weight, dtype=o.dtype)
         e = torch.nn.functional.binary_cross_entropy(o, t, w, reduction=self.reduction)
         return self._gathered(e, torch.as_tensor)
 

@@ -23,7 +23,7 @@ __all__ = ["SLOPES", "Dual", "slope_of"]
 
 
 class Dual(Duck):
-    """value + slope e, with e^2 = 0; both of one shape."""
+    """value + slope e, with e^2 = 0; both of one shape, but that one value may serve for many directions of slope."""
 
     __slots__ = ("slope", "value")
     arithmetic = "dual"
@@ -43,10 +43,19 @@ class Dual(Duck):
         return cls(p, p._lift(ones) if isinstance(p, Duck) else ones)
 
     def _parts(self) -> tuple[Any, ...]:
-        return (self.value, self.slope)
+        shapes = np.shape(self.value), np.shape(self.slope)
+        if shapes[0] != shapes[1] and len(shapes[0]) == len(shapes[1]):
+            return np.broadcast_to(self.value, np.broadcast_shapes(*shapes)), self.slope
+        return self.value, self.slope
 
     def _like(self, *parts: Any) -> Self:
         return type(self)(*parts)
+
+    def __getitem__(self, index: Any) -> Self:
+        behind = isinstance(index, tuple) and index[0] is Ellipsis
+        if behind and all(isinstance(place, slice | int) or place is None for place in index[1:]):
+            return self._like(self.value[index], self.slope[index])
+        return super().__getitem__(index)
 
     def _lift(self, x: Any) -> Dual:
         return lift(x)
@@ -87,7 +96,7 @@ def linear(f: Callable[..., Any]) -> Callable[..., Dual]:
 
     def rule(x: Dual, axis: Any = None, keepdims: bool = False) -> Dual:
         names = {"axis": axis, **({"keepdims": True} if keepdims else {})}
-        return x.map(f, **names)
+        return x.map(f, **names) if axis is None else Dual(f(x.value, **names), f(x.slope, **names))
 
     return rule
 
@@ -158,8 +167,9 @@ def largest(x: Dual, axis: Any = None, keepdims: bool = False) -> Dual:
 
 def sort(x: Dual, axis: int = -1) -> Dual:
     """The slopes in the order of the values; of equal ones none (NaN)."""
-    order, tied = ordered(x.value, axis)
-    value, slope = (np.take_along_axis(part, order, axis=axis) for part in (x.value, x.slope))
+    parts = x._parts()
+    order, tied = ordered(parts[0], axis)
+    value, slope = (np.take_along_axis(part, order, axis=axis) for part in parts)
     return Dual(value, np.where(tied, np.nan, slope))
 
 

@@ -239,3 +239,23 @@ def test_that_rules_use_the_output_where_frameworks_do() -> None:
     assert SLOPES[np.tanh](x, y) == 1 - y**2
     assert SLOPES[special.expit](x, y) == y * (1 - y)
     assert SLOPES[np.exp](x, y) == y
+
+
+LEAN = {
+    "sums and products": lambda x: np.sum(x * np.tanh(x), axis=-1) / (1 + np.max(x**2, axis=-1)),
+    "parts beside each other": lambda x: np.sum(np.maximum(x[..., None, :] - x[..., :, None], 0), axis=-1),
+    "another shape": lambda x: np.reshape(np.exp(x), (*x.shape[:-1], 2, 2)) * 2,
+    "rows": lambda x: x[:, 1:] * x[:, :1],
+    "the order": lambda x: np.sort(x, axis=-1) * np.arange(4.0),
+    "together": lambda x: np.concatenate([x, np.sin(x)], axis=-1),
+    "all": lambda x: np.sum(x, axis=(-2, -1)),
+    "logsumexp": lambda x: np.logaddexp.reduce(x, axis=-1),
+}
+
+
+@pytest.mark.parametrize("name", LEAN)
+def test_that_one_value_serves_for_many_directions(name: str) -> None:
+    x, directions = np.random.default_rng(4).normal(size=(3, 4)), np.random.default_rng(5).normal(size=(7, 3, 4))
+    lean, full = (slope_of(LEAN[name](Dual(v, directions))) for v in (x[None], np.broadcast_to(x, directions.shape)))
+    np.testing.assert_array_equal(lean, full)
+    assert full.any()
