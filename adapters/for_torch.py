@@ -74,15 +74,23 @@ def forward(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
 
 
 def compiled(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
-    """``torch.compile``: the forward and the backward pass compiled by TorchInductor, anew for every architecture."""
+    """``torch.compile``: the forward and the backward pass compiled by TorchInductor, anew for every architecture.
+
+    As one graph, or in several where a function's own Python asks for numbers, as ``gaussian_nll_loss`` does.
+    """
     import torch
 
     torch._dynamo.config.recompile_limit = MOST
-    program = torch.compile(error, fullgraph=True, dynamic=False)
+    broken = (torch._dynamo.exc.Unsupported, torch._dynamo.exc.UserError)
+    programs = [torch.compile(error, fullgraph=whole, dynamic=False) for whole in (True, False)]
 
     def gradient(leaves: list[Any], targets: Any) -> Any:
         try:
-            E, aux = program(leaves, targets)
+            try:
+                E, aux = programs[0](leaves, targets)
+            except broken:
+                del programs[:-1]
+                E, aux = programs[0](leaves, targets)
             return (E, aux), torch.autograd.grad(E, leaves, allow_unused=True, materialize_grads=True)
         except torch._inductor.exc.InvalidCxxCompiler as missing:
             raise Unsupported("torch.compile needs a C++ compiler: install g++ or clang++") from missing

@@ -35,12 +35,15 @@ class MulticlassSparsemax(_ExampleByExample):
         # dE/do_c = q_c - [c is t]
         return self._sparsemax(o) - np.where(one_hot(t, o.shape[-1]), 1.0, 0.0)
 
+    # Frameworks: as the q_c add up to 1, E is c + sum_c q_c (o_c - o_t - c) + (1 - sum_c q_c^2)/2 for any constant c.
+    # With tau - o_t for c, what comes back to q_c is 0; with 0 it is tau - o_t, of which 16 bits hold too little.
     def torch(self, o, t, torch):
         above = torch.relu(o[..., None, :] - o[..., :, None]).sum(-1)
         in_support = (above < 1).to(o.dtype)
-        q = torch.relu(o - ((in_support * o).sum(-1, keepdim=True) - 1) / in_support.sum(-1, keepdim=True))
-        z = o - torch.gather(o, -1, t[..., None])
-        return self._gathered((q * z).sum(-1) + 0.5 * (1 - (q**2).sum(-1)), torch.as_tensor)
+        tau = ((in_support * o).sum(-1, keepdim=True) - 1) / in_support.sum(-1, keepdim=True)
+        q, z = torch.relu(o - tau), o - torch.gather(o, -1, t[..., None])
+        c = (tau - torch.gather(o, -1, t[..., None])).detach()
+        return self._gathered(c[..., 0] + (q * (z - c)).sum(-1) + 0.5 * (1 - (q**2).sum(-1)), torch.as_tensor)
 
     def jax(self, o, t, jax):
         jnp = jax.numpy
@@ -48,7 +51,8 @@ class MulticlassSparsemax(_ExampleByExample):
         in_support = (above < 1).astype(o.dtype)
         tau = (jnp.sum(in_support * o, -1, keepdims=True) - 1) / jnp.sum(in_support, -1, keepdims=True)
         q, z = jnp.maximum(o - tau, 0), o - jnp.take_along_axis(o, t[..., None], axis=-1)
-        return self._gathered(jnp.sum(q * z, -1) + 0.5 * (1 - jnp.sum(q**2, -1)), jnp.asarray)
+        c = jax.lax.stop_gradient(tau - jnp.take_along_axis(o, t[..., None], axis=-1))
+        return self._gathered(c[..., 0] + jnp.sum(q * (z - c), -1) + 0.5 * (1 - jnp.sum(q**2, -1)), jnp.asarray)
 
     def optax(self, o, t, optax, jax):
         return self._gathered(optax.losses.multiclass_sparsemax_loss(o, t), jax.numpy.asarray)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gradagree.adapters import Adapter, ForTorch, Problem, Unsupported
-from gradagree.adapters.for_torch import backward, gradient_at
+from gradagree.adapters.for_torch import backward, compiled, gradient_at
 from gradagree.adapters.programs import MOST
 from gradagree.reference.activations import Tanh
 
@@ -148,3 +148,34 @@ print('torch._dynamo' in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "True"]
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
+def test_that_a_function_whose_python_asks_for_numbers_is_compiled_in_pieces(problem: Callable[..., Problem]) -> None:
+    """As ``torch.compile`` does for its users: ``gaussian_nll_loss`` asks whether a variance is negative."""
+    given = problem("2-4b:id,exp:gaussian_nll:n3:f64:ordinary:s1")
+    answers = ForTorch().answers(given, "compile")
+    expected = ForTorch().answers(given, "grad")[1]
+    for answer in answers:
+        np.testing.assert_allclose(answer.weights[0], expected.weights[0], rtol=1e-12)
+
+
+def test_that_what_can_be_compiled_as_a_whole_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[bool] = []
+
+    def compile(error: Any, fullgraph: bool, dynamic: bool) -> Any:
+        def program(*operands: Any) -> Any:
+            calls.append(fullgraph)
+            if fullgraph and fails:
+                raise torch._dynamo.exc.UserError(torch._dynamo.exc.UserErrorType.ANTI_PATTERN, "numbers")
+            return error(*operands)
+
+        return program
+
+    monkeypatch.setattr(torch, "compile", compile)
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    for fails, expected in ((False, [True, True]), (True, [True, False, False])):
+        gradient, calls = compiled(lambda leaves, targets: ((leaves[0] ** 2).sum(), ()), ()), []
+        for _ in range(2):
+            assert gradient([x], None)[1][0].tolist() == [2.0, 4.0]
+        assert calls == expected
