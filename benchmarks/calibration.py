@@ -18,7 +18,8 @@ from gradagree.arithmetics.model import Model, model
 from gradagree.arithmetics.variance import Variance
 from gradagree.cases import Arrays, Case
 from gradagree.drawing import Source
-from gradagree.probable import ProbableActivation, ProbableError
+from gradagree.probable_error import ProbableError
+from gradagree.probable_vector import ProbableActivation
 from gradagree.reference import backpropagate, network
 
 FUNCTIONS = ("tanh", "sigmoid", "relu", "elu", "softplus", "gelu", "leaky_relu", "hardtanh", "silu", "softsign")
@@ -61,7 +62,8 @@ def ratios(case: Case, rules: Model) -> np.ndarray:
     for one, other in zip(predicted, sampled, strict=True):
         drawn = np.broadcast_to(other.deviation, one.shape)
         drawn_at_all = drawn > 1e-3 * rules.u * np.abs(one.value)
-        found.append((one.deviation / drawn)[drawn_at_all & np.isfinite(one.deviation)])
+        kept = drawn_at_all & np.isfinite(one.deviation)
+        found.append(one.deviation[kept] / drawn[kept])
     return np.concatenate([np.ravel(x) for x in found]) if found else np.array([])
 
 

@@ -14,9 +14,10 @@ from gradagree.cases import Arrays, Case
 from gradagree.clearance import Clearance
 from gradagree.comparison import Comparison
 from gradagree.conviction import InternalError, convicted
+from gradagree.disturbance import disturbed, same_bits
 from gradagree.explanation import explained
 from gradagree.malformed import malformed
-from gradagree.probable import probable, same_bits
+from gradagree.probable import probable
 from gradagree.recorded import sharpness, slopes_of, untapped, without_taps, worst
 from gradagree.truth import Truth
 from gradagree.unfit import excused, unknown
@@ -133,7 +134,8 @@ class Opened:
         fields |= worst(case, comparisons, found, proof)
         fields |= {"slopes": slopes_of(case, comparisons), **explained(case, arrays, answer, comparisons, rules)}
         if not fields["verdict"].fails and not same_bits(answer, self.untapped):
-            fields |= untapped(case, excused(case, arrays, rules, probable(case, arrays, self.untapped, rules)))
+            others = disturbed(probable(case, arrays, self.untapped, rules), answer, self.untapped)
+            fields |= untapped(case, excused(case, arrays, rules, others), fields["verdict"])
         return fields
 
 

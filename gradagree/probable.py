@@ -27,26 +27,10 @@ from gradagree.summation import added_up
 from gradagree.tiles import Tile, index
 from gradagree.verdict import Verdict
 
-__all__ = ["probable", "same_bits"]
+__all__ = ["probable"]
 
 TOGETHER = 1 << 16
 """Weights up to which all directions are pushed forward together."""
-
-
-def same_bits(x: Answer, y: Answer) -> bool:
-    """Whether two answers have the same E, outermost sensitivity and gradients (zeros of either sign are the same)."""
-    pairs = zip(gradients(x), gradients(y), strict=True)
-    return all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
-
-
-def gradients(answer: Answer) -> list[np.ndarray]:
-    """E, the outermost sensitivity and every gradient."""
-    return [
-        np.asarray(answer.E),
-        *answer.sensitivities[:1],
-        *(x for x in (*answer.weights, *answer.biases) if x is not None),
-        *(x for own in answer.activations for x in own),
-    ]
 
 
 def probable(case: Case, arrays: Arrays, answer: Answer, model: Model) -> list[Comparison]:

@@ -44,12 +44,14 @@ def slopes_of(case: Case, comparisons: Sequence[Comparison]) -> dict[str, list[s
     return {place: sorted(slopes) for place, slopes in found.items() if len(slopes) <= len(SLOPES)}
 
 
-def untapped(case: Case, comparisons: Sequence[Comparison]) -> dict[str, Any]:
-    """The gradient without taps differs in some bit from the one with taps: is it probable?"""
+def untapped(case: Case, comparisons: Sequence[Comparison], tapped: Verdict) -> dict[str, Any]:
+    """The gradient without taps differs in some bit from the one with taps, whose verdict is given: is it probable?"""
     found = max(comparisons, key=lambda c: c.ratio)
     if found.verdict is not Verdict.SUSPECT:
         return {"probable_ratio": number(found.ratio)}
-    reason = "only without taps: the same gradient with taps passes the box check"
+    vague = tapped in (Verdict.UNDECIDED, Verdict.OUT_OF_RANGE)
+    said = f"is {tapped.value} in the box check" if vague else "passes the box check"
+    reason = f"only without taps: the same gradient with taps {said}"
     return {"verdict": Verdict.SUSPECT, "probable_ratio": number(found.ratio), **told(case, found), "reason": reason}
 
 

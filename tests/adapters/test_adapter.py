@@ -12,7 +12,7 @@ from gradagree import Case
 from gradagree.adapters import Adapter, Answer, Problem, Unsupported
 from gradagree.arithmetics.model import model
 from gradagree.boxcheck import check
-from gradagree.probable import same_bits
+from gradagree.disturbance import same_bits
 from gradagree.reference import contract
 from gradagree.reference.activations import Tanh
 from gradagree.reference.errors import SumOfSquares

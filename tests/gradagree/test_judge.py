@@ -14,9 +14,10 @@ from gradagree.arithmetics import Ball
 from gradagree.arithmetics.dual import Dual
 from gradagree.boxcheck import check
 from gradagree.cases import Arrays
+from gradagree.comparison import Comparison
+from gradagree.disturbance import disturbed, same_bits
 from gradagree.judge import Framework, judge
 from gradagree.judge import model as model_of
-from gradagree.probable import same_bits
 from gradagree.verdict import Verdict, plain
 
 CASE = "3-4b-2:id,tanh,sigmoid:mse:n5:f32:ordinary:s11"
@@ -140,6 +141,18 @@ def test_that_a_gradient_that_differs_in_bits_but_is_probable_agrees(bench: Any)
     assert record.verdict is Verdict.AGREE
     assert 0 < plain(record.probable_ratio) <= 1
     assert bench.judged(case, tapped, untapped).probable_ratio is None
+
+
+def test_that_an_array_that_taps_did_not_change_is_told_by_the_box_check_alone(bench: Any) -> None:
+    """Where b is lost in c, its gradient is no less certain: past the probable tolerance, but the tapped one's own."""
+    case = Case.parse(CASE)
+    tapped = bench.answer(case)
+    untapped = bench.untapped(tapped)
+    parts = [Comparison(1, "dw", Verdict.SUSPECT, 2.0), Comparison(1, "db", Verdict.AGREE, 0.5)]
+    assert disturbed(parts, tapped, untapped) == []
+    for part in parts:
+        moved = bench.with_part(untapped, 1, part.part, 2 * bench.part(untapped, 1, part.part))
+        assert disturbed(parts, tapped, moved) == [part]
 
 
 def test_that_zeros_of_either_sign_and_nans_are_the_same_bits() -> None:

@@ -1,0 +1,47 @@
+"""Whether taps have changed the gradient: the same one is asked for without them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gradagree.adapters import Answer
+from gradagree.comparison import Comparison
+
+__all__ = ["disturbed", "same_bits"]
+
+
+def same_bits(x: Answer, y: Answer) -> bool:
+    """Whether two answers have the same E, outermost sensitivity and gradients (zeros of either sign are the same)."""
+    pairs = zip(gradients(x), gradients(y), strict=True)
+    return all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
+
+
+def gradients(answer: Answer) -> list[np.ndarray]:
+    """E, the outermost sensitivity and every gradient."""
+    return [
+        np.asarray(answer.E),
+        *answer.sensitivities[:1],
+        *(x for x in (*answer.weights, *answer.biases) if x is not None),
+        *(x for own in answer.activations for x in own),
+    ]
+
+
+def disturbed(comparisons: Sequence[Comparison], tapped: Answer, untapped: Answer) -> list[Comparison]:
+    """Those of arrays that differ in some bit without taps; what the others are, the box check has told."""
+
+    def array(answer: Answer, one: Comparison) -> Any:
+        if one.part == "E":
+            return answer.E
+        if one.part == "delta_p":
+            return answer.sensitivities[0]
+        of_boxes: Any = {"dw": answer.weights, "db": answer.biases}.get(one.part, answer.activations)
+        return of_boxes[int(one.box) - 1]
+
+    def differs(one: Comparison) -> bool:
+        x, y = (np.ravel(array(answer, one)) for answer in (tapped, untapped))
+        return not np.array_equal(x, y, equal_nan=True)
+
+    return [one for one in comparisons if differs(one)]
