@@ -34,7 +34,8 @@ def formed_sensitivity(error: ErrorFunction, o: Any, t: Any) -> Any:
     except Unsupported:
         return _coupled(error, o, t)
     everywhere, directions = _each_alone(o)
-    E = error.value(Dual(everywhere, o._lift(directions)), t[:, None])
+    with slopes_on_the_way(merges=True):
+        E = error.value(Dual(everywhere, o._lift(directions)), t[:, None])
     return np.broadcast_to((o._lift(slope_of(E)) * counts).T, o.shape)
 
 
@@ -67,7 +68,8 @@ def _coupled(error: ErrorFunction, o: Any, t: Any) -> Any:
     if o.size**2 > LARGEST:
         return None
     directions = np.eye(o.size).reshape(o.size, *o.shape)
-    formed = o._lift(slope_of(error.value(Dual(o[None], o._lift(directions)), t)))
+    with slopes_on_the_way(merges=True):
+        formed = o._lift(slope_of(error.value(Dual(o[None], o._lift(directions)), t)))
     return np.broadcast_to(formed, (o.size,)).reshape(o.shape)
 
 

@@ -14,7 +14,7 @@ from scipy import special
 
 from gradagree.arithmetics.derived_arrays import ordered
 from gradagree.arithmetics.duck import Duck, NoRule, Rules
-from gradagree.arithmetics.on_the_way import OnTheWay, of_function
+from gradagree.arithmetics.on_the_way import OnTheWay, merged, of_function
 from gradagree.arithmetics.rounded import COMPARISONS
 from gradagree.arithmetics.slopes import PARTIALS, SLOPES
 from gradagree.arithmetics.trilean import split
@@ -103,18 +103,19 @@ def linear(f: Callable[..., Any]) -> Callable[..., Dual]:
 
 def add(x: Any, y: Any) -> Dual:
     x, y = lift(x), lift(y)
-    return Dual(x.value + y.value, x.slope + y.slope)
+    return Dual(x.value + y.value, merged(x.slope + y.slope, x.slope, y.slope))
 
 
 def subtract(x: Any, y: Any) -> Dual:
     x, y = lift(x), lift(y)
-    return Dual(x.value - y.value, x.slope - y.slope)
+    return Dual(x.value - y.value, merged(x.slope - y.slope, x.slope, y.slope))
 
 
 def product(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Dual]:
     def rule(x: Any, y: Any) -> Dual:
         x, y = lift(x), lift(y)
-        return Dual(f(x.value, y.value), f(x.slope, y.value) + f(x.value, y.slope))
+        parts = f(x.slope, y.value), f(x.value, y.slope)
+        return Dual(f(x.value, y.value), merged(parts[0] + parts[1], *parts))
 
     return rule
 

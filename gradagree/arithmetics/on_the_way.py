@@ -18,8 +18,8 @@ class OnTheWay:
 
     now: ClassVar[OnTheWay | None] = None
 
-    def __init__(self, more: float) -> None:
-        self.more = more
+    def __init__(self, more: float, merges: bool) -> None:
+        self.more, self.merges = more, merges
         self.all: list[Any] = []
         self._functions: list[tuple[Rounded, Rounded]] = []
 
@@ -32,18 +32,25 @@ class OnTheWay:
         self._functions.append((wider, slope))
         return wider
 
+    def merged(self, slope: Any, x: Any, y: Any) -> Any:
+        """A sum of two slopes, x and y, with what a sum of more that begins with the larger of them rounds."""
+        if not self.merges or not isinstance(slope, Rounded):
+            return slope
+        smaller = np.minimum(*(np.abs(getattr(part, "value", part)) for part in (x, y)))
+        return slope.widened(slope.model.u * smaller) if smaller.any() else slope
+
     def alone(self, slope: Any) -> Any:
         """The slope without the roundings more, if it is a function's own."""
         return next((plain for wider, plain in self._functions if wider is slope), slope)
 
 
 @contextmanager
-def slopes_on_the_way(more: float = 0) -> Iterator[OnTheWay]:
+def slopes_on_the_way(more: float = 0, merges: bool = False) -> Iterator[OnTheWay]:
     """How fast each intermediate changes with the variable.
 
     Where a function's slope is rounded, it is rounded so many times more, for a framework may take it in other steps.
     """
-    OnTheWay.now = seen = OnTheWay(more)
+    OnTheWay.now = seen = OnTheWay(more, merges)
     try:
         yield seen
     finally:
@@ -53,3 +60,8 @@ def slopes_on_the_way(more: float = 0) -> Iterator[OnTheWay]:
 def of_function(slope: Any) -> Any:
     """A slope that a library function's rule gives."""
     return slope if OnTheWay.now is None else OnTheWay.now.widened(slope)
+
+
+def merged(slope: Any, x: Any, y: Any) -> Any:
+    """A sum of two slopes."""
+    return slope if OnTheWay.now is None else OnTheWay.now.merged(slope, x, y)

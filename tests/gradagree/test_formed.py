@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from gradagree.adapters import ForTorch
 from gradagree.arithmetics.model import model
 from gradagree.arithmetics.quanta import rounded_to
 from gradagree.arithmetics.rounded import Rounded
-from gradagree.cases import Case
+from gradagree.cases import Case, problem_of
 from gradagree.comparison import ERROR_BOX, Tolerant, compare
 from gradagree.formed import STEPS, formed_sensitivity
 from gradagree.judged import second
@@ -108,3 +111,32 @@ def test_that_slopes_are_allowed_what_their_own_steps_round_and_no_more(dtype: s
     slope = Tolerant(formed=True).activation(activation).derivative(Rounded.stored(p, rules))
     scale = np.abs(slope.value) + np.abs(p * second(activation, p))
     assert (slope.radius <= SHARP[dtype] * rules.u * scale).all()
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "8-5b-4b:id,softplus_threshold:multiclass_sparsemax:n3:bf16:saturated:s599419737",
+        "2-8-3:id,softplus_threshold:multiclass_sparsemax:n3:f64:saturated:s493123093",
+    ],
+)
+def test_that_what_comes_back_along_several_paths_is_added_up_with_their_roundings(spec: str, monkeypatch: Any) -> None:
+    """Reverse mode begins with 1 + 72 where the slopes of the paths are 1 + 72 - 72, and the last two exact."""
+    torch = pytest.importorskip("torch")
+    case, adapter = Case.parse(spec), ForTorch()
+    arrays, rules = case.arrays(), model(case.dtype)
+    stored = adapter.answers(problem_of(case, arrays), "backward")[0].inputs[-1]
+    o, t = adapter.array(stored, case.dtype), torch.as_tensor(arrays.targets)
+    in_support = (torch.relu(o[..., None, :] - o[..., :, None]).sum(-1) < 1).to(o.dtype)
+    q = torch.relu(o - ((in_support * o).sum(-1, keepdim=True) - 1) / in_support.sum(-1, keepdim=True))
+    z = o - torch.gather(o, -1, t[..., None])
+    ((q * z).sum(-1) + 0.5 * (1 - (q**2).sum(-1))).mean().backward()
+    observed = adapter.back(o.grad)
+
+    def found() -> Verdict:
+        box = lambda how: ErrorBox(how.error(case.error), arrays.targets).pull(Rounded.stored(stored, rules))  # noqa: E731
+        return compare(ERROR_BOX, "delta_p", observed, box).verdict
+
+    assert not found().fails
+    monkeypatch.setattr("gradagree.arithmetics.dual.merged", lambda slope, x, y: slope)
+    assert found().fails
