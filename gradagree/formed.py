@@ -13,7 +13,7 @@ from gradagree.arithmetics.on_the_way import slopes_on_the_way
 from gradagree.arithmetics.rounded import SHORT, Rounded
 from gradagree.reference import Activation, ErrorFunction
 
-__all__ = ["formed_derivative", "formed_sensitivity", "reach"]
+__all__ = ["formed_derivative", "formed_sensitivity", "reach", "reach_of"]
 
 SLOPE = 0.7071067811865476
 STEPS = 2
@@ -54,6 +54,14 @@ def reach(error: ErrorFunction, o: np.ndarray, t: Any) -> np.ndarray:
             size = np.abs(np.reshape(slope, (*most.T.shape, -1)))
             most = np.fmax(most, np.fmax.reduce(size, axis=-1, initial=0.0).T)
     return most
+
+
+def reach_of(activation: Activation, p: np.ndarray) -> np.ndarray:
+    """How fast the fastest intermediate of A changes with p, likewise."""
+    with np.errstate(all="ignore"), slopes_on_the_way() as seen:
+        activation.value(Dual.variable(p))
+    sizes = [np.abs(slope) for slope in seen.all if np.shape(slope) == p.shape]
+    return np.asarray(np.fmax.reduce([np.ones(p.shape), *sizes]))
 
 
 def _each_alone(o: Any) -> tuple[Any, np.ndarray]:

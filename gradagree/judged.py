@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from gradagree.arithmetics.dual import Dual, slope_of
-from gradagree.arithmetics.model import Model
+from gradagree.arithmetics.model import NARROW, Model
 from gradagree.arithmetics.rounded import Rounded
-from gradagree.formed import formed_derivative
+from gradagree.formed import formed_derivative, reach_of
 from gradagree.kinks import one_sided
 from gradagree.natural import largest_up_to, underflow
 from gradagree.reference import Activation
@@ -76,7 +76,8 @@ class JudgedActivation:
         size = (np.abs(delta_a.value) + delta_a.radius) * np.maximum(1.0, np.abs(p.value))
         rounds = getattr(self.activation.derivative(p), "radius", 0.0)
         scale = largest_up_to(self.activation, "derivative", p.value)
-        lost = np.where(rounds != 0, underflow(scale, p.value**2, p.model), 0.0)
+        chain = underflow(scale, p.value**2, p.model) + NARROW * p.model.quantum * reach_of(self.activation, p.value)
+        lost = np.where(rounds != 0, chain, 0.0)
         return product.widened(lost + overflow(size, rounds, p.model))
 
     @property

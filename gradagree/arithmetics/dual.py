@@ -123,6 +123,8 @@ def product(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Dual]:
 def divide(x: Any, y: Any) -> Dual:
     x, y = lift(x), lift(y)
     z = x.value / y.value
+    if OnTheWay.now is not None:  # as where -x y' is multiplied with 1 / y^2
+        OnTheWay.now.all.append(x.value * y.slope)
     return Dual(z, x.slope / y.value - z / y.value * y.slope)
 
 

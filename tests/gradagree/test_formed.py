@@ -140,3 +140,30 @@ def test_that_what_comes_back_along_several_paths_is_added_up_with_their_roundin
     assert not found().fails
     monkeypatch.setattr("gradagree.arithmetics.dual.merged", lambda slope, x, y: slope)
     assert found().fails
+
+
+class _Cubic(Activation):
+    """A(p) = p^3 / (1 + p^2); not registered, for its name begins with an underscore."""
+
+    def value(self, p):
+        return p**3 / (1 + p**2)
+
+    def derivative(self, p):
+        return p**2 * (3 + p**2) / (1 + p**2) ** 2
+
+
+def test_that_what_underflows_is_lost_as_often_as_what_it_is_multiplied_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    """jax's quotient rule: delta / y^2 holds two bits of float16 where it is multiplied with p^3 2 p = 28,000."""
+    p, delta, rules = np.float16([10.921875]), np.float16([0.0031728744506835938]), model("float16")
+    y = 1 + p * p
+    formed = (delta / y * 3 * p * p - delta * (1 / (y * y)) * p**3 * (2 * p)).astype(np.float64)
+    judged = Tolerant(natural=True, formed=True).activation(_Cubic())
+
+    def within(part: float) -> bool:
+        expected = judged.pull(Rounded.stored(p, rules), Rounded.stored(delta, rules))
+        return bool((np.abs(part * formed - expected.value) <= expected.radius).all())
+
+    assert within(1)
+    assert not within(0.25)
+    monkeypatch.setattr("gradagree.judged.reach_of", lambda activation, p: np.ones(p.shape))
+    assert not within(1)
