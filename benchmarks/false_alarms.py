@@ -1,14 +1,16 @@
 """How often something correct is accused: records of torch and jax over dtypes and regimes, counted by verdict.
 
 With --out they are kept in a results folder. With --every the architectures are few, and each comes in every dtype and
-regime, so that modes that compile an architecture are asked about many cases of it.
+regime, so that modes that compile an architecture are asked about many cases of it. With --catalogue they are one for each
+function, drawn around it, and so many draws are made of each.
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,23 +22,36 @@ from gradagree.drawing import REGIMES
 from gradagree.drivers import records
 from gradagree.errors import UsageError
 from gradagree.plan import Plan
+from gradagree.reference import Activation, ErrorFunction
 
 OTHER = 31
 
 
-def everywhere(architectures: int, seed: int) -> Iterator[Case]:
-    """Each architecture in every dtype and regime, with other numbers than a run with this seed has."""
-    for case in draw(architectures, seed, ["float64"]):
-        for dtype in FORMATS:
-            for regime in REGIMES:
-                yield replace(case, dtype=dtype, regime=regime, seed=int(case.seed) * OTHER % 10**9)
+def everywhere(architectures: Iterable[Case], draws: int = 1) -> Iterator[Case]:
+    """Each architecture in every dtype and regime, with other numbers than a run with its seed has."""
+    for case in architectures:
+        for dtype, regime, draw in itertools.product(FORMATS, REGIMES, range(draws)):
+            yield replace(case, dtype=dtype, regime=regime, seed=(int(case.seed) * OTHER + draw) % 10**9)
+
+
+def catalogue(seed: int) -> Iterator[Case]:
+    """One architecture for each activation, with a sum of squares, and one for each error function."""
+    plain, squares = Activation.named("id"), ErrorFunction.named("sse")
+    pairs = [(Activation.named(name), squares) for name in Activation.catalogue]
+    pairs += [(plain, ErrorFunction.named(name)) for name in ErrorFunction.catalogue]
+    for place, (activation, error) in enumerate(pairs):
+        yield from draw(1, seed, ["float64"], [activation], [error], start=place)
 
 
 def planned(options: argparse.Namespace) -> Plan:
-    if not options.every:
+    if not (options.every or options.catalogue):
         return Plan.make(cases=options.cases, seed=options.seed, modes=options.modes)
+    if options.catalogue:
+        cases = everywhere(catalogue(options.seed), options.cases)
+    else:
+        cases = everywhere(draw(options.cases, options.seed, ["float64"]))
     frameworks = dict.fromkeys(mode.partition(":")[0] for mode in options.modes.split(","))
-    return Plan.of(list(everywhere(options.cases, options.seed)), ",".join(frameworks), options.modes)
+    return Plan.of(list(cases), ",".join(frameworks), options.modes)
 
 
 def main() -> None:
@@ -45,6 +60,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--modes", default="torch:backward", help="for example torch:backward,jax:jit")
     parser.add_argument("--every", action="store_true", help="so many architectures, in every dtype and regime")
+    parser.add_argument("--catalogue", action="store_true", help="so many draws of each function, likewise")
     parser.add_argument("--out", type=Path, help="a results folder")
     options = parser.parse_args()
     if options.cases < 1:
