@@ -1,8 +1,8 @@
 """How often something correct is accused: records of torch and jax over dtypes and regimes, counted by verdict.
 
 With --out they are kept in a results folder. With --every the architectures are few, and each comes in every dtype and
-regime, so that modes that compile an architecture are asked about many cases of it. With --catalogue they are one for each
-function, drawn around it, and so many draws are made of each.
+regime, so that modes that compile an architecture are asked about many cases of it. With --catalogue they are one for
+each function, drawn around it, and so many draws are made of each.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ OTHER = 31
 def everywhere(architectures: Iterable[Case], draws: int = 1) -> Iterator[Case]:
     """Each architecture in every dtype and regime, with other numbers than a run with its seed has."""
     for case in architectures:
-        for dtype, regime, draw in itertools.product(FORMATS, REGIMES, range(draws)):
-            yield replace(case, dtype=dtype, regime=regime, seed=(int(case.seed) * OTHER + draw) % 10**9)
+        for dtype, regime, again in itertools.product(FORMATS, REGIMES, range(draws)):
+            yield replace(case, dtype=dtype, regime=regime, seed=(int(case.seed) * OTHER + again) % 10**9)
 
 
 def catalogue(seed: int) -> Iterator[Case]:
