@@ -13,6 +13,7 @@ p, delta from box to box, compiled   u |v| in 16 bits; exactness is not assumed 
 library function (exp, tanh, erf)    12 u |v|                                      measured worst on CPU: 6.5 u (tanh)
 likewise in 16 bits                  2 u |v|, 4 u where it is worked out in steps  measured at every number: 1 u, 3 u
 tanh, erf, s within u/16 of 1        the distance from 1                           measured: all give 1
+slope of a function others follow    2 u of it more                                in other steps: jax's tanh
 paths of E's slope that meet         u of the lesser one more                      reverse mode may add others to
                                                                                    the greater one first
 scalar that is not representable     u |c|                                         IEEE 754-2019, 4.3.1
