@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gradagree import Case
-from gradagree.arithmetics.dual import Dual
+from gradagree.arithmetics.on_the_way import OnTheWay
 from gradagree.cases import Arrays
 from gradagree.formed import reach
 from gradagree.reference import ErrorFunction
@@ -24,7 +24,7 @@ def test_that_the_fastest_intermediate_is_found_and_not_the_sensitivity() -> Non
     assert found[0, 0] >= 1 / (RATE + error.eps)
     assert found[0, 1] < 2
     assert np.all(np.abs(error.sensitivity(o, t)) < 2)
-    assert Dual.seen is None
+    assert OnTheWay.now is None
 
 
 @pytest.mark.parametrize(("lost", "fails"), [(1.0, False), (16.0, True)])
