@@ -1,8 +1,8 @@
 """How often something correct is accused: records of torch and jax over dtypes and regimes, counted by verdict.
 
 With --out they are kept in a results folder. With --every the architectures are few, and each comes in every dtype and
-regime, so that modes that compile an architecture are asked about many cases of it. With --catalogue they are one for
-each function, drawn around it, and so many draws are made of each.
+regime, so that modes that compile an architecture are asked about many cases of it. With --catalogue they are small, one
+for each function, and so many draws are made of each.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from gradagree.cases import Case
 from gradagree.drawing import REGIMES
 from gradagree.drivers import records
 from gradagree.errors import UsageError
+from gradagree.pairing import fitting_widths, output_activations
 from gradagree.plan import Plan
 from gradagree.reference import Activation, ErrorFunction
 
 OTHER = 31
+EXAMPLES = 4
 
 
 def everywhere(architectures: Iterable[Case], draws: int = 1) -> Iterator[Case]:
@@ -35,12 +37,19 @@ def everywhere(architectures: Iterable[Case], draws: int = 1) -> Iterator[Case]:
 
 
 def catalogue(seed: int) -> Iterator[Case]:
-    """One architecture for each activation, with a sum of squares, and one for each error function."""
+    """One small network for each activation, with a sum of squares, and one for each error function."""
     plain, squares = Activation.named("id"), ErrorFunction.named("sse")
-    pairs = [(Activation.named(name), squares) for name in Activation.catalogue]
-    pairs += [(plain, ErrorFunction.named(name)) for name in ErrorFunction.catalogue]
-    for place, (activation, error) in enumerate(pairs):
-        yield from draw(1, seed, ["float64"], [activation], [error], start=place)
+    for name in Activation.catalogue:
+        yield small((plain, Activation.named(name)), 2, squares, seed)
+    for name in ErrorFunction.catalogue:
+        error = ErrorFunction.named(name)
+        yield small((plain, *(() if error.domain == "real" else output_activations(error, ()))), 1, error, seed)
+
+
+def small(activations: tuple[Activation, ...], boxes: int, error: ErrorFunction, seed: int) -> Case:
+    """A network of one or two boxes and four examples."""
+    widths = fitting_widths((5, 4, 3)[: boxes + 1], activations, error)
+    return Case(widths, activations, error, EXAMPLES, "float64", "ordinary", seed, (True,) * boxes)
 
 
 def planned(options: argparse.Namespace) -> Plan:
