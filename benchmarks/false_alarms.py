@@ -1,8 +1,8 @@
 """How often something correct is accused: records of torch and jax over dtypes and regimes, counted by verdict.
 
 With --out they are kept in a results folder. With --every the architectures are few, and each comes in every dtype and
-regime, so that modes that compile an architecture are asked about many cases of it. With --catalogue they are small, one
-for each function, and so many draws are made of each.
+regime, so that modes that compile an architecture are asked about many cases of it. With --catalogue they are small
+ones, one for each function, and so many draws are made of each.
 """
 
 from __future__ import annotations
