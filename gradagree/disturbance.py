@@ -32,16 +32,18 @@ def gradients(answer: Answer) -> list[np.ndarray]:
 def disturbed(comparisons: Sequence[Comparison], tapped: Answer, untapped: Answer) -> list[Comparison]:
     """Those of arrays that differ in some bit without taps; what the others are, the box check has told."""
 
-    def array(answer: Answer, one: Comparison) -> Any:
+    def parts(answer: Answer, one: Comparison) -> Sequence[Any]:
         if one.part == "E":
-            return answer.E
+            return [answer.E]
         if one.part == "delta_p":
-            return answer.sensitivities[0]
-        of_boxes: Any = {"dw": answer.weights, "db": answer.biases}.get(one.part, answer.activations)
-        return of_boxes[int(one.box) - 1]
+            return answer.sensitivities[:1]
+        place = int(one.box) - 1
+        if one.part in ("dw", "db"):
+            return [(answer.weights if one.part == "dw" else answer.biases)[place]]
+        return [own for one_box in answer.activations[place : place + 1] for own in one_box]
 
-    def differs(one: Comparison) -> bool:
-        x, y = (np.ravel(array(answer, one)) for answer in (tapped, untapped))
-        return not np.array_equal(x, y, equal_nan=True)
+    def same(one: Comparison) -> bool:
+        pairs = zip(parts(tapped, one), parts(untapped, one), strict=True)
+        return all(np.array_equal(x, y, equal_nan=True) for x, y in pairs)
 
-    return [one for one in comparisons if differs(one)]
+    return [one for one in comparisons if not same(one)]

@@ -52,7 +52,7 @@ class Dual(Duck):
         return type(self)(*parts)
 
     def __getitem__(self, index: Any) -> Self:
-        behind = isinstance(index, tuple) and index[0] is Ellipsis
+        behind = isinstance(index, tuple) and len(index) > 0 and index[0] is Ellipsis
         if behind and all(isinstance(place, slice | int) or place is None for place in index[1:]):
             return self._like(self.value[index], self.slope[index])
         return super().__getitem__(index)

@@ -10,7 +10,7 @@ import numpy as np
 
 from gradagree.arithmetics.rounded import Rounded
 
-__all__ = ["OnTheWay", "of_function", "slopes_on_the_way"]
+__all__ = ["OnTheWay", "merged", "of_function", "slopes_on_the_way"]
 
 
 class OnTheWay:
@@ -48,13 +48,15 @@ class OnTheWay:
 def slopes_on_the_way(more: float = 0, merges: bool = False) -> Iterator[OnTheWay]:
     """How fast each intermediate changes with the variable.
 
-    Where a function's slope is rounded, it is rounded so many times more, for a framework may take it in other steps.
+    Where a function's slope is rounded, it is rounded so many times more, for a framework may take it in other steps;
+    with merges, where two paths meet, what comes back along others may have been added to the greater one first.
     """
+    before = OnTheWay.now
     OnTheWay.now = seen = OnTheWay(more, merges)
     try:
         yield seen
     finally:
-        OnTheWay.now = None
+        OnTheWay.now = before
 
 
 def of_function(slope: Any) -> Any:

@@ -155,6 +155,15 @@ def test_that_an_array_that_taps_did_not_change_is_told_by_the_box_check_alone(b
         assert disturbed(parts, tapped, moved) == [part]
 
 
+def test_that_weights_of_an_activations_own_may_be_of_several_shapes() -> None:
+    own = [Comparison(1, name, Verdict.SUSPECT, 2.0) for name in ("da", "ds")]
+    one, other = (
+        Answer(0.0, (), (np.ones(2),), (None,), (None,), activations=((np.ones(()), x * np.ones(3)),)) for x in (1, 2)
+    )
+    assert disturbed(own, one, one) == []
+    assert disturbed(own, one, other) == own
+
+
 def test_that_zeros_of_either_sign_and_nans_are_the_same_bits() -> None:
     one, other = (Answer(0.0, (), (np.array([x, math.nan]),), (None,), (np.ones(2),)) for x in (0.0, -0.0))
     assert same_bits(one, other)

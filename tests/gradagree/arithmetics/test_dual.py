@@ -246,6 +246,7 @@ LEAN = {
     "parts beside each other": lambda x: np.sum(np.maximum(x[..., None, :] - x[..., :, None], 0), axis=-1),
     "another shape": lambda x: np.reshape(np.exp(x), (*x.shape[:-1], 2, 2)) * 2,
     "rows": lambda x: x[:, 1:] * x[:, :1],
+    "some of them": lambda x: x[:, np.array([2, 0])] * np.exp(x)[..., [1, 1], :],
     "the order": lambda x: np.sort(x, axis=-1) * np.arange(4.0),
     "together": lambda x: np.concatenate([x, np.sin(x)], axis=-1),
     "all": lambda x: np.sum(x, axis=(-2, -1)),
