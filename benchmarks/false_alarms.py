@@ -68,8 +68,9 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--modes", default="torch:backward", help="for example torch:backward,jax:jit")
-    parser.add_argument("--every", action="store_true", help="so many architectures, in every dtype and regime")
-    parser.add_argument("--catalogue", action="store_true", help="so many draws of each function, likewise")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--every", action="store_true", help="so many architectures, in every dtype and regime")
+    kind.add_argument("--catalogue", action="store_true", help="so many draws of each function, likewise")
     parser.add_argument("--out", type=Path, help="a results folder")
     options = parser.parse_args()
     if options.cases < 1:
