@@ -1,4 +1,4 @@
-"""The layout that the house asks for: short files, short functions, names that hide no other."""
+"""Layout of the code: files of one topic, functions that fit a screen, names that shadow nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 import gradagree
 
 ROOT = Path(__file__).parents[2]
-LONGEST_FILE, LONGEST_FUNCTION = 200, 40
+LONGEST_FILE, LONGEST_FUNCTION = 500, 60
 FILES = sorted(
     path for folder in ("reference", "adapters", "gradagree") for path in (ROOT / folder).rglob("*.py")
     if not any(parent.is_symlink() for parent in path.parents)
@@ -53,8 +53,8 @@ def test_that_a_function_fits_a_screen(path: Path) -> None:
 
 
 def test_that_a_long_function_would_be_seen() -> None:
-    source = "class C:\n    @property\n    def f(self):\n" + "        x = 1\n" * 39
-    assert list(functions(source)) == [("f", 41)]
+    source = "class C:\n    @property\n    def f(self):\n" + "        x = 1\n" * 59
+    assert list(functions(source)) == [("f", 61)]
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
