@@ -14,12 +14,14 @@ from gradagree.arithmetics.model import FORMATS
 from gradagree.arithmetics.quanta import rounded_to
 from gradagree.cases import Arrays, Case
 from gradagree.errors import UsageError, in_one_line
-from gradagree.journal import CASES, write_text
+from gradagree.files import write_text
 from gradagree.shapes import target_shape
 from gradagree.steps import whole_steps
 
 __all__ = ["check_arrays", "kept_file", "read_case", "told", "write_case"]
 
+CASES = "cases"
+"""The folder of case files within a results folder."""
 LARGEST_FILE = 1 << 30
 
 

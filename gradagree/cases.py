@@ -14,6 +14,7 @@ import functools
 import hashlib
 import itertools
 import operator
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Self
@@ -30,14 +31,18 @@ from gradagree.casetext import (
     shorten,
     split_outside_parentheses,
 )
+from gradagree.datasets import DATASETS, regimes
+from gradagree.drawing import REGIMES, Source, ordinary
 from gradagree.errors import UsageError, nearest
 from gradagree.reference import Activation, Box, ContractError, ErrorFunction, network
-from gradagree.shapes import outputs, weight_shapes
+from gradagree.shapes import box_outputs, outputs, target_shape, weight_shapes
+from gradagree.targets import above_zero, drawn_targets
 
 __all__ = ["Arrays", "Case", "problem_of"]
 
 DTYPES = {form.short: name for name, form in FORMATS.items()}
 LONGEST = 100_000
+MOST_NUMBERS = 2 * 10**8
 GRAMMAR = "WIDTHS:ACTIVATIONS:ERROR:nEXAMPLES:DTYPE:REGIME:sSEED, for example 10-4-6-8-4:id,tanh*3:sse:n8:f32:grid:s93"
 
 
@@ -88,13 +93,11 @@ class Case:
     explicit: Arrays | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        from gradagree import validation
-
         if not isinstance(self.seed, str):
             object.__setattr__(self, "seed", operator.index(self.seed))
         if not self.biases:
             object.__setattr__(self, "biases", (False,) * (len(self.widths) - 1))
-        validation.validate(self)
+        _validate(self)
 
     @functools.cached_property
     def spec(self) -> str:
@@ -164,13 +167,11 @@ class Case:
 
     def arrays(self) -> Arrays:
         """The numbers, made from the text alone, or the explicit ones."""
-        from gradagree import drawing
-
         if self.explicit is not None:
             return self.explicit
         if isinstance(self.seed, str):
             raise UsageError(f"{self.spec}: its arrays are not at hand; name the case file that holds them")
-        return drawing.arrays(self)
+        return _drawn(self)
 
     def network(self, arrays: Arrays) -> Box:
         """The boxes of the reference."""
@@ -181,3 +182,62 @@ def problem_of(case: Case, arrays: Arrays, rate: float | None = None) -> Problem
     """What an adapter is given for a case; with a rate, to make one step of steepest descent as well."""
     numbers = (arrays.weights, arrays.biases, arrays.inputs, arrays.targets)
     return Problem(case.activations, case.error, *numbers, case.dtype, rate)
+
+
+def _validate(case: Case) -> None:
+    """Raises UsageError, naming the part that does not fit and what would."""
+    weights = len(case.widths) - 1
+    if not weights <= len(case.activations) <= weights + 1:
+        raise UsageError(
+            f"{weights} weight matrices need {weights} activations, or one more for an output activation; "
+            f"there are {len(case.activations)}"
+        )
+    if len(case.biases) != weights:
+        raise UsageError(f"{weights} weight matrices need as many yes or no for biases; there are {len(case.biases)}")
+    if any(width < 1 for width in case.widths) or case.batch < 1:
+        raise UsageError(f"widths {case.widths} and {case.batch} examples: each must be at least 1")
+    if isinstance(case.seed, int) and not 0 <= case.seed < 10**18:
+        raise UsageError(f"seed {case.seed}: give a whole number from 0, of at most 18 digits")
+    if isinstance(case.seed, str) and not re.fullmatch("[0-9a-f]{12}", case.seed):
+        raise UsageError(f"{shorten(case.seed)!r} is no hash of arrays: twelve hexadecimal digits")
+    _check_shapes(case)
+    if case.dtype not in FORMATS:
+        raise UsageError(f"unknown dtype {case.dtype!r}; {nearest(case.dtype, FORMATS)}")
+    _check_regime(case)
+
+
+def _check_shapes(case: Case) -> None:
+    box_outputs(case.widths, case.activations)
+    target_shape(case.error, case.batch, case.outputs)
+    numbers = case.size + case.batch * sum(case.widths)
+    if numbers > MOST_NUMBERS:
+        raise UsageError(f"{numbers:,} numbers are more than {MOST_NUMBERS:,}: choose smaller widths or fewer examples")
+
+
+def _check_regime(case: Case) -> None:
+    """Raises UsageError for an unknown regime, and for a data set that does not fit the case."""
+    explicit = case.regime == "explicit" and isinstance(case.seed, str)
+    if case.regime not in REGIMES and case.regime not in DATASETS and not explicit:
+        raise UsageError(f"unknown regime {case.regime!r}; {nearest(case.regime, regimes())}")
+    if case.regime in DATASETS:
+        DATASETS[case.regime].check(case.widths[0], case.outputs, case.error)
+
+
+def _drawn(case: Case) -> Arrays:
+    """The arrays of a case, drawn from its text. Inputs of an activation with a positive domain are positive."""
+    source = Source(case.spec)
+    draw, form = REGIMES.get(case.regime, ordinary), FORMATS[case.dtype]
+    weights = [draw(source, shape, form, "weights") for shape in case.shapes]
+    pairs = zip(case.shapes, case.biases, strict=True)
+    biases = [draw(source, (m,), form, "biases") if biased else None for (_, m), biased in pairs]
+    for k, activation in enumerate(case.activations[1:]):
+        if activation.domain == "positive":
+            weights[k], biases[k] = above_zero(weights[k]), above_zero(biases[k])
+    if case.regime in DATASETS:
+        inputs, targets = DATASETS[case.regime].sample(source, case.batch, case.error.targets, case.dtype)
+    else:
+        inputs = draw(source, (case.batch, case.widths[0]), form, "inputs")
+        inputs = above_zero(inputs) if "positive" in [a.domain for a in case.activations[:2]] else inputs
+        shape = target_shape(case.error, case.batch, case.outputs)
+        targets = drawn_targets(case.error.targets, shape, case.outputs, source, draw, form)
+    return Arrays(tuple(weights), tuple(biases), inputs, targets)

@@ -31,7 +31,7 @@ def compare(
 
     from gradagree.comparing import compare_runs, read_side
     from gradagree.comparing.pages import print_comparison, write_comparison
-    from gradagree.journal import make_folder
+    from gradagree.files import make_folder
     from gradagree.known import find_known
 
     if extract is not None:

@@ -18,9 +18,10 @@ import numpy as np
 from gradagree import wire
 from gradagree.arithmetics.model import FORMATS
 from gradagree.arithmetics.quanta import rounded_to
-from gradagree.casefile import kept_file, write_case
+from gradagree.casefile import CASES, kept_file, write_case
 from gradagree.cases import Arrays, Case
-from gradagree.journal import CASES, Journal, make_folder, write_text
+from gradagree.files import make_folder, write_text
+from gradagree.journal import Journal
 from gradagree.judge import Framework, judge
 from gradagree.lessons import Lesson, Pairs, picture
 from gradagree.plan import DTYPES

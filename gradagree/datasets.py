@@ -9,18 +9,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gradagree.arithmetics.model import FORMATS
 from gradagree.arithmetics.quanta import rounded_to
+from gradagree.drawing import REGIMES, Source
 from gradagree.errors import UsageError
+from gradagree.reference import ErrorFunction
 from gradagree.targets import from_decisions
-
-if TYPE_CHECKING:
-    from gradagree.cases import Case
-    from gradagree.drawing import Source
 
 __all__ = ["DATASETS", "DataSet"]
 
@@ -38,21 +35,22 @@ class DataSet:
     classic: tuple[int, ...]
     load: Callable[[], tuple[np.ndarray, np.ndarray]]
 
-    def check(self, case: Case) -> None:
-        if (case.widths[0], case.outputs) != (self.inputs, self.decisions):
+    def check(self, inputs: int, outputs: int, error: ErrorFunction) -> None:
+        """Raises UsageError where a network with these inputs, outputs and loss does not fit the data set."""
+        if (inputs, outputs) != (self.inputs, self.decisions):
             raise UsageError(
                 f"the data set {self.name} has {self.inputs} inputs and {self.decisions} decisions; "
-                f"the network's widths begin with {case.widths[0]} and end with {case.outputs}"
+                f"the network's widths begin with {inputs} and end with {outputs}"
             )
-        if case.error.width(self.decisions) != self.decisions:
-            raise UsageError(f"the data set {self.name} has one target for each output; {case.error} has not")
+        if error.width(self.decisions) != self.decisions:
+            raise UsageError(f"the data set {self.name} has one target for each output; {error} has not")
 
-    def poll(self, case: Case, source: Source) -> tuple[np.ndarray, np.ndarray]:
-        """As many examples as the case has, polled at random, with targets of the error function's kind."""
+    def sample(self, source: Source, examples: int, kind: str, dtype: str) -> tuple[np.ndarray, np.ndarray]:
+        """Examples sampled with replacement, with targets of the loss's kind."""
         inputs, decisions = self.load()
-        polled = source.integers(len(inputs), (case.batch,))
-        targets = from_decisions(case.error.targets, decisions[polled], self.decisions)
-        return rounded_to(inputs[polled], FORMATS[case.dtype].precision), targets
+        sampled = source.integers(len(inputs), (examples,))
+        targets = from_decisions(kind, decisions[sampled], self.decisions)
+        return rounded_to(inputs[sampled], FORMATS[dtype].precision), targets
 
 
 @functools.cache
@@ -84,3 +82,8 @@ DATASETS = {
     "diabetes": DataSet("diabetes", 10, 4, (10, 4, 6, 8, 4), diabetes),
     "digits": DataSet("digits", 64, 10, (64, 32, 10), digits),
 }
+
+
+def regimes() -> list[str]:
+    """The names of all regimes, the data sets last."""
+    return [*REGIMES, *DATASETS]

@@ -9,19 +9,14 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from gradagree.arithmetics.model import FORMATS, Format
-from gradagree.errors import UsageError, nearest
+from gradagree.arithmetics.model import Format
 from gradagree.steps import whole_steps
-from gradagree.targets import above_zero, drawn_targets
 
-if TYPE_CHECKING:
-    from gradagree.cases import Arrays, Case
-
-__all__ = ["REGIMES", "STANDARD", "Source", "arrays", "check_regime"]
+__all__ = ["REGIMES", "STANDARD", "Source", "inverse_root", "ordinary"]
 
 BITS = 16
 """Significant bits of a drawn number, or those of the dtype if it has fewer."""
@@ -101,43 +96,3 @@ REGIMES: dict[str, Callable[[Source, tuple[int, ...], Format, str], np.ndarray]]
 
 STANDARD = ("ordinary", "grid", "zeros")
 """The regimes of a run that does not say; in the others much is undecided, for reasons of the numbers themselves."""
-
-
-def regimes() -> list[str]:
-    """Every regime by name, the data sets last."""
-    from gradagree.datasets import DATASETS
-
-    return [*REGIMES, *DATASETS]
-
-
-def check_regime(case: Case) -> None:
-    """Raises UsageError for an unknown regime, and for a data set that does not fit the case's widths."""
-    from gradagree.datasets import DATASETS
-
-    explicit = case.regime == "explicit" and isinstance(case.seed, str)
-    if case.regime not in REGIMES and case.regime not in DATASETS and not explicit:
-        raise UsageError(f"unknown regime {case.regime!r}; {nearest(case.regime, regimes())}")
-    if case.regime in DATASETS:
-        DATASETS[case.regime].check(case)
-
-
-def arrays(case: Case) -> Arrays:
-    """The numbers of a case. What leads to an activation whose domain is above zero is drawn above zero."""
-    from gradagree.cases import Arrays
-    from gradagree.datasets import DATASETS
-
-    source = Source(case.spec)
-    draw, form = REGIMES.get(case.regime, ordinary), FORMATS[case.dtype]
-    weights = [draw(source, shape, form, "weights") for shape in case.shapes]
-    pairs = zip(case.shapes, case.biases, strict=True)
-    biases = [draw(source, (m,), form, "biases") if biased else None for (_, m), biased in pairs]
-    for k, activation in enumerate(case.activations[1:]):
-        if activation.domain == "positive":
-            weights[k], biases[k] = above_zero(weights[k]), above_zero(biases[k])
-    if case.regime in DATASETS:
-        inputs, targets = DATASETS[case.regime].poll(case, source)
-    else:
-        inputs = draw(source, (case.batch, case.widths[0]), form, "inputs")
-        inputs = above_zero(inputs) if "positive" in [a.domain for a in case.activations[:2]] else inputs
-        targets = drawn_targets(case, source, draw, form)
-    return Arrays(tuple(weights), tuple(biases), inputs, targets)

@@ -13,7 +13,8 @@ from typing import Any
 import click
 
 from gradagree.errors import UsageError
-from gradagree.journal import META, read_meta, write_text
+from gradagree.files import write_text
+from gradagree.journal import META, read_meta
 from gradagree.known import Entry, find_known
 from gradagree.process import FrameworkProcess
 

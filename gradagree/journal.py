@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
@@ -13,12 +12,13 @@ from typing import Any, Self
 import msgspec
 
 from gradagree.errors import UsageError
+from gradagree.files import make_folder, unwritable, write_text
 from gradagree.locking import Lock
 from gradagree.verdict import Record
 
 __all__ = ["Journal", "read_lines", "read_meta", "read_records"]
 
-RESULTS, META, CASES = "results.jsonl", "meta.json", "cases"
+RESULTS, META = "results.jsonl", "meta.json"
 OURS = (RESULTS, META, "report.html", "report.md", "junit.xml", "train.json", "train.html", "shrunk.jsonl")
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _encoder = msgspec.json.Encoder()
@@ -97,27 +97,6 @@ class Journal:
         self.close()
 
 
-def make_folder(folder: Path) -> None:
-    """Raises UsageError where it cannot be made."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as wrong:
-        raise unwritable(folder, wrong) from None
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that it is either the old one or the new one, whatever happens meanwhile."""
-    beside = path.with_name(path.name + ".part")
-    try:
-        beside.unlink(missing_ok=True)  # a link there would lead what is written elsewhere
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, path)
-    except OSError as wrong:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
-        raise unwritable(path, wrong) from None
-
-
 def read_meta(folder: Path) -> dict[str, Any]:
     """What ``meta.json`` says. Raises UsageError where it is missing or damaged."""
     try:
@@ -155,10 +134,6 @@ def read_lines(folder: Path) -> Iterator[tuple[Record, int]]:
                 yield _decoder.decode(line), end
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
                 raise UsageError(f"{path}, line {line_number}, is no record: {wrong}") from None
-
-
-def unwritable(path: Path, wrong: OSError) -> UsageError:
-    return UsageError(f"cannot write {path}: {wrong.strerror or wrong}; choose another folder with --out")
 
 
 def _keep_earlier(folder: Path) -> None:

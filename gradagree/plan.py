@@ -12,8 +12,8 @@ from gradagree.architectures import draw
 from gradagree.arithmetics.model import FORMATS
 from gradagree.cases import Case
 from gradagree.casetext import split_outside_parentheses
+from gradagree.datasets import regimes as known_regimes
 from gradagree.drawing import REGIMES, STANDARD
-from gradagree.drawing import regimes as known_regimes
 from gradagree.errors import UsageError, nearest
 from gradagree.reference import Activation, ContractError, ErrorFunction
 from gradagree.returning import ONE_IN, returns

@@ -15,7 +15,7 @@ import msgspec
 from gradagree.adapters import Adapter
 from gradagree.arithmetics.model import FORMATS
 from gradagree.conventions import CONVENTION, Conventions
-from gradagree.drawing import regimes
+from gradagree.datasets import regimes
 from gradagree.errors import UsageError
 from gradagree.journal import META, Journal, read_lines
 from gradagree.plan import MOST_CASES, Plan

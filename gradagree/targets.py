@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from gradagree.arithmetics.model import Format
-    from gradagree.cases import Case
-    from gradagree.drawing import Source
+from gradagree.arithmetics.model import Format
+from gradagree.drawing import Source
 
 __all__ = ["above_zero", "drawn_targets", "from_decisions"]
 
@@ -27,13 +25,12 @@ def above_zero(x: Any) -> Any:
     return None if x is None else np.where(x == 0, LEAST, np.abs(x))
 
 
-def drawn_targets(case: Case, source: Source, draw: Draw, form: Format) -> np.ndarray:
-    """Targets of the kind and shape that the case's error function takes."""
-    from gradagree.shapes import target_shape
-
-    shape, kind = target_shape(case.error, case.batch, case.outputs), case.error.targets
+def drawn_targets(
+    kind: str, shape: tuple[int, ...], classes: int, source: Source, draw: Draw, form: Format
+) -> np.ndarray:
+    """Targets of a kind and shape; class numbers are below `classes`."""
     if kind == "classes":
-        return source.integers(case.outputs, shape)
+        return source.integers(classes, shape)
     if kind in ("bits", "signs"):
         bits = source.integers(2, shape).astype(np.float64)
         return bits if kind == "bits" else 2 * bits - 1

@@ -18,7 +18,7 @@ from gradagree.atlas.profiles import Survey
 from gradagree.atlas.reproduce import reproducer
 from gradagree.atlas.surveying import Surveyed
 from gradagree.atlas.trying import shows
-from gradagree.journal import make_folder, unwritable, write_text
+from gradagree.files import make_folder, unwritable, write_text
 from gradagree.reference import Activation, ErrorFunction
 
 __all__ = ["prepared", "with_reproducers", "written"]

@@ -11,7 +11,7 @@ import msgspec
 
 from gradagree.comparing.side import Judged, Key, Side
 from gradagree.errors import UsageError
-from gradagree.journal import write_text
+from gradagree.files import write_text
 from gradagree.reporting.rows import short_number
 from gradagree.reporting.texts import value_of, visible
 from gradagree.verdict import ORDER, Record, Verdict

@@ -11,7 +11,7 @@ from rich.text import Text
 from gradagree.comparing.differences import Differences
 from gradagree.comparing.side import Side
 from gradagree.comparing.told import Table, headline, tables
-from gradagree.journal import make_folder, write_text
+from gradagree.files import make_folder, write_text
 from gradagree.reporting.console import STYLES, Printer
 from gradagree.reporting.marked import code, prose, table
 from gradagree.reporting.pages import asset, rendered

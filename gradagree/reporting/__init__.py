@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gradagree.journal import make_folder, read_meta, write_text
+from gradagree.files import make_folder, write_text
+from gradagree.journal import read_meta
 from gradagree.known import Entry
 from gradagree.reporting.console import print_summary
 from gradagree.reporting.html import page

@@ -9,7 +9,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from gradagree.errors import UsageError
-from gradagree.journal import META, read_meta, read_records, write_text
+from gradagree.files import write_text
+from gradagree.journal import META, read_meta, read_records
 from gradagree.reporting.along import judge_along, tally
 from gradagree.reporting.pages import asset, rendered
 from gradagree.reporting.summary import summarize

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from gradagree.arithmetics.model import FORMATS
-from gradagree.casefile import kept_file, told, write_case
+from gradagree.casefile import CASES, kept_file, told, write_case
 from gradagree.cases import Case
-from gradagree.journal import CASES, make_folder, write_text
+from gradagree.files import make_folder, write_text
 from gradagree.reporting.causes import Cause
 from gradagree.reporting.texts import named, quoted, value_of, visible
 from gradagree.verdict import Record

@@ -8,7 +8,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from gradagree.journal import read_meta, read_records, write_text
+from gradagree.files import write_text
+from gradagree.journal import read_meta, read_records
 from gradagree.reporting import texts
 from gradagree.reporting.along import Cell, Judged, Place, judge_along, places, stretches, tally
 from gradagree.reporting.curves import STYLES, Line, chart, sample

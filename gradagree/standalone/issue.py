@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gradagree.cases import Case
-from gradagree.journal import write_text
+from gradagree.files import write_text
 from gradagree.process import ONE_THREAD, FrameworkProcess
 from gradagree.reporting.marked import prose
 from gradagree.reporting.texts import exact, visible

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from gradagree import campaign, drawing, drivers, judging
+from gradagree import campaign, cases, drivers, judging
 from gradagree.adapters import Adapter
 from gradagree.campaign import default_folder, default_workers, execute, prepare
 from gradagree.drivers import records
@@ -120,13 +120,13 @@ def test_that_a_signal_does_not_wait_for_the_answer_that_a_framework_owes(
 def test_that_an_error_of_our_own_while_a_case_is_drawn_comes_out(
     fake: str, tmp_path: Path, processes: list[FrameworkProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn, arrays = [], drawing.arrays
+    drawn, arrays = [], cases._drawn
 
     def broken(case: Any) -> Any:
         drawn.append(case)
         return arrays(case) if len(drawn) < 3 else 1 / 0
 
-    monkeypatch.setattr(drawing, "arrays", broken)
+    monkeypatch.setattr(cases, "_drawn", broken)
     with pytest.raises(ZeroDivisionError):
         execute(planned(fake), tmp_path / "run", extensions=[fake], workers=1)
     assert len(list(read_records(tmp_path / "run"))) <= 4

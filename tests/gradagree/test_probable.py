@@ -19,8 +19,7 @@ from gradagree.arithmetics.model import FORMATS, Model, model
 from gradagree.arithmetics.repetition import repeated, repeats
 from gradagree.cases import problem_of
 from gradagree.comparison import Comparison
-from gradagree.datasets import DATASETS
-from gradagree.drawing import regimes
+from gradagree.datasets import DATASETS, regimes
 from gradagree.judge import Framework
 from gradagree.probable import _compare, probable
 from gradagree.reference import backpropagate
