@@ -17,9 +17,8 @@ from benchmarks.montecarlo import Sampled
 from gradagree.arithmetics.model import Model, model
 from gradagree.arithmetics.variance import Variance
 from gradagree.cases import Arrays, Case
+from gradagree.checker.statistical import ProbableActivation, ProbableError
 from gradagree.drawing import Source
-from gradagree.probable_error import ProbableError
-from gradagree.probable_vector import ProbableActivation
 from gradagree.reference import backpropagate, network
 
 FUNCTIONS = ("tanh", "sigmoid", "relu", "elu", "softplus", "gelu", "leaky_relu", "hardtanh", "silu", "softsign")

@@ -12,8 +12,8 @@ from dataclasses import replace
 from gradagree.adapters.for_torch import ForTorch
 from gradagree.boxcheck import check, checked
 from gradagree.cases import Case, problem_of
+from gradagree.checker.statistical import probable
 from gradagree.judge import Framework
-from gradagree.probable import probable
 from gradagree.reference import backpropagate
 from gradagree.worker import greeting
 

@@ -18,12 +18,12 @@ from gradagree.adapters import Answer
 from gradagree.arithmetics.model import Model
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.cases import Arrays, Case
-from gradagree.clearing import clear
+from gradagree.checker.filter import clear
+from gradagree.checker.filter_operands import Given
 from gradagree.comparison import Comparison, Part, Tolerant, compare
 from gradagree.errorcheck import ErrorCheck
 from gradagree.kinks import at_kinks
 from gradagree.malformed import malformed
-from gradagree.quick_box import Given
 from gradagree.reference import Box
 from gradagree.reference.boxes import Gradient
 from gradagree.summation import added_up

@@ -11,11 +11,10 @@ import numpy as np
 from gradagree.adapters import Answer
 from gradagree.arithmetics.model import Model
 from gradagree.arithmetics.rounded import Rounded
-from gradagree.comparison import ERROR_BOX, Comparison, Part, Tolerant, compare
+from gradagree.checker.filter_operands import QuickError
+from gradagree.comparison import ERROR_BOX, Claim, Comparison, Part, Tolerant, compare
 from gradagree.kinks import error_kinks
-from gradagree.quick_error import QuickError
 from gradagree.reference import ErrorBox, ErrorFunction
-from gradagree.tiles import Claim
 
 __all__ = ["ErrorCheck"]
 

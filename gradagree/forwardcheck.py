@@ -20,11 +20,10 @@ from gradagree.arithmetics.model import Model
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.boxcheck import BoxCheck, case_boxes
 from gradagree.cases import Arrays, Case
+from gradagree.checker.allowances import JudgedActivation, finite, overflow, underflow, wider
 from gradagree.comparison import ERROR_BOX, Comparison, Tolerant, classify
 from gradagree.errorcheck import ErrorCheck
-from gradagree.judged import JudgedActivation, finite, overflow, wider
 from gradagree.kinks import error_slope, one_sided
-from gradagree.natural import underflow
 from gradagree.tangents import Moved, moved, push, pushed_own, weighed
 
 __all__ = ["ForwardCheck"]

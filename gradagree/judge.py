@@ -11,13 +11,13 @@ from gradagree.adapters import Adapter, Answer
 from gradagree.arithmetics.model import Model, model
 from gradagree.boxcheck import check, check_update, checked
 from gradagree.cases import Arrays, Case
+from gradagree.checker.statistical import probable
 from gradagree.clearance import Clearance
 from gradagree.comparison import Comparison
 from gradagree.conviction import InternalError, convicted
 from gradagree.disturbance import disturbed, same_bits
 from gradagree.explanation import explained
 from gradagree.malformed import malformed
-from gradagree.probable import probable
 from gradagree.recorded import sharpness, slopes_of, untapped, without_taps, worst
 from gradagree.truth import Truth
 from gradagree.unfit import excused, unknown

@@ -9,9 +9,9 @@ import numpy as np
 
 from gradagree.arithmetics.ball import Ball, precision
 from gradagree.arithmetics.dual import Dual, slope_of
+from gradagree.checker.allowances import finite, second
 from gradagree.drawing import Source
 from gradagree.errors import UsageError
-from gradagree.judged import finite, second
 from gradagree.proof_error_kinks import prove_error_kinks
 from gradagree.proof_kinks import prove_kinks
 from gradagree.proof_pull import prove_pull

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gradagree.arithmetics.ball import Ball, precision
-from gradagree.directions import formed_pull
+from gradagree.checker.derivative_forms import formed_pull
 from gradagree.errors import UsageError
 from gradagree.proving import compare
 from gradagree.reference import Activation

@@ -11,7 +11,7 @@ from gradagree.adapters.own_weights import by_box
 from gradagree.adapters.problem import pushed_along
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.cases import Arrays, Case, problem_of
-from gradagree.directions import along, rows
+from gradagree.checker.derivative_forms import along, rows
 from gradagree.reference import Box
 
 __all__ = ["Moved", "moved", "push", "pushed_own", "weighed"]

@@ -20,8 +20,8 @@ from gradagree.adapters.for_torch import ForTorch
 from gradagree.adapters.programs import Architecture
 from gradagree.boxcheck import check
 from gradagree.cases import Case, problem_of
+from gradagree.checker.statistical import probable
 from gradagree.judge import Asked, Framework, judge_all
-from gradagree.probable import probable
 from gradagree.worker import answer, greeting
 
 __all__ = ["by_size", "contest"]

@@ -16,7 +16,7 @@ from gradagree.adapters.programs import MOST
 from gradagree.arithmetics.model import model
 from gradagree.boxcheck import check
 from gradagree.cases import Case
-from gradagree.probable import probable
+from gradagree.checker.statistical import probable
 from gradagree.reference.activations import Tanh
 from gradagree.verdict import Verdict
 

@@ -15,7 +15,7 @@ from gradagree.adapters import Adapter, ForTorch, Problem, Unsupported, course, 
 from gradagree.adapters.problem import MOST_COORDINATES, coordinates, share
 from gradagree.arithmetics.model import model
 from gradagree.boxcheck import check, check_update
-from gradagree.probable import probable
+from gradagree.checker.statistical import probable
 from gradagree.reference import ErrorFunction
 from gradagree.reference.errors import SumOfSquares
 

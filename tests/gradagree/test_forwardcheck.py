@@ -14,11 +14,11 @@ from gradagree import Case
 from gradagree.adapters import Answer, ForTorch
 from gradagree.adapters.problem import owned
 from gradagree.cases import problem_of
+from gradagree.checker.statistical import probable
 from gradagree.clearance import Clearance
 from gradagree.comparison import Comparison
 from gradagree.forwardcheck import ForwardCheck
 from gradagree.judge import Framework, judge
-from gradagree.probable import probable
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.samples import allowed_width
 from gradagree.truth import truth

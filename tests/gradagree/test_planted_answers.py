@@ -13,7 +13,7 @@ from gradagree import Case
 from gradagree.adapters import Answer
 from gradagree.arithmetics.model import model
 from gradagree.cases import Arrays
-from gradagree.probable import probable
+from gradagree.checker.statistical import probable
 from gradagree.verdict import Verdict, plain
 
 TRIALS = 12

@@ -97,7 +97,7 @@ def test_that_an_overflow_within_the_error_function_excuses_the_sensitivities_th
     torch: Asked, monkeypatch: pytest.MonkeyPatch, spec: str, accused: Verdict
 ) -> None:
     assert not record(torch, spec, "backward").verdict.fails
-    monkeypatch.setattr("gradagree.judged_error._overflowing", lambda o, formed: False)
+    monkeypatch.setattr("gradagree.checker.allowances._overflowing", lambda o, formed: False)
     assert record(torch, spec, "backward").verdict is accused
 
 
@@ -157,8 +157,7 @@ def test_that_what_is_formed_of_stored_outputs_counts_where_two_may_be_the_large
 ) -> None:
     for spec in (DICE, LEAST):
         assert not record(jax, spec, "packed").verdict.fails
-    for module in ("judged_error", "judged_vector"):
-        monkeypatch.setattr(f"gradagree.{module}.formed_anyhow", lambda x, form, spread: form(x))
+    monkeypatch.setattr("gradagree.checker.allowances.formed_anyhow", lambda x, form, spread: form(x))
     for spec in (DICE, LEAST):
         assert record(jax, spec, "packed").verdict is Verdict.DISAGREE
 

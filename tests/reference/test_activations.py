@@ -13,7 +13,7 @@ import pytest
 from gradagree.arithmetics import Ball, Dual, Rounded
 from gradagree.arithmetics.ball import lift
 from gradagree.arithmetics.model import model
-from gradagree.judged_vector import judged_activation
+from gradagree.checker.allowances import judged_activation
 from gradagree.reference import Activation, activations
 
 pytestmark = pytest.mark.usefixtures("working_precision")

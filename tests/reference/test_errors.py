@@ -13,7 +13,7 @@ import pytest
 from gradagree.arithmetics import Ball, Dual, Rounded
 from gradagree.arithmetics.ball import lift
 from gradagree.arithmetics.model import model
-from gradagree.judged_error import JudgedError
+from gradagree.checker.allowances import JudgedError
 from gradagree.reference import ErrorFunction, errors
 from gradagree.reference.samples import inside
 

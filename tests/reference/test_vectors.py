@@ -13,8 +13,8 @@ import pytest
 from gradagree.arithmetics import Ball, Rounded
 from gradagree.arithmetics.ball import lift
 from gradagree.arithmetics.model import model
-from gradagree.directions import formed_pull
-from gradagree.judged_vector import judged_activation
+from gradagree.checker.allowances import judged_activation
+from gradagree.checker.derivative_forms import formed_pull
 from gradagree.reference import Activation, activations
 
 pytestmark = pytest.mark.usefixtures("working_precision")

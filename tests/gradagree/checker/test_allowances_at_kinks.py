@@ -9,7 +9,7 @@ import pytest
 
 from gradagree.arithmetics.model import FORMULA, model
 from gradagree.arithmetics.rounded import Rounded
-from gradagree.judged import JudgedActivation
+from gradagree.checker.allowances import JudgedActivation
 from gradagree.kinks import SLOPES, at_kinks, error_kinks, error_slope, one_sided
 from gradagree.reference import Activation, ErrorFunction
 

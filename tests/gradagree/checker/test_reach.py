@@ -10,7 +10,7 @@ import pytest
 from gradagree import Case
 from gradagree.arithmetics.on_the_way import OnTheWay
 from gradagree.cases import Arrays
-from gradagree.formed import reach
+from gradagree.checker.derivative_forms import reach
 from gradagree.reference import ErrorFunction
 from gradagree.verdict import Verdict
 

@@ -50,7 +50,7 @@ def record(asked: tuple[Adapter, Framework], spec: str, mode: str = "packed") ->
 def test_that_a_softmax_whose_sums_are_of_16_bits_is_not_accused(
     jax: tuple[ForJax, Framework], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gradagree.judged_vector.formed_anyhow", lambda x, form, spread: form(x))
+    monkeypatch.setattr("gradagree.checker.allowances.formed_anyhow", lambda x, form, spread: form(x))
     assert not record(jax, ADDED_UP).verdict.fails
     monkeypatch.setattr(Model, "outwards", property(lambda rules: rules))
     accused = record(jax, ADDED_UP)
@@ -61,7 +61,7 @@ def test_that_a_product_past_the_range_on_the_way_is_out_of_range(
     jax: tuple[ForJax, Framework], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not record(jax, MULTIPLIED).verdict.fails
-    monkeypatch.setattr("gradagree.judged_vector.overflow", lambda size, rounds, rules: 0.0)
+    monkeypatch.setattr("gradagree.checker.allowances.overflow", lambda size, rounds, rules: 0.0)
     accused = record(jax, MULTIPLIED)
     assert (accused.verdict, accused.function) == (Verdict.NONFINITE, "glu")
 

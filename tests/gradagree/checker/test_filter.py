@@ -15,11 +15,11 @@ from gradagree.arithmetics.model import FORMATS, model
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.boxcheck import BoxCheck, case_boxes
 from gradagree.cases import problem_of
-from gradagree.clearing import clear
+from gradagree.checker.allowances import JudgedActivation
+from gradagree.checker.filter import clear
+from gradagree.checker.filter_operands import cells, radii
 from gradagree.comparison import Comparison, Tolerant, compare
 from gradagree.drawing import REGIMES
-from gradagree.judged import JudgedActivation
-from gradagree.radii import cells, radii
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.verdict import Verdict
 

@@ -14,10 +14,10 @@ from gradagree.arithmetics import quanta
 from gradagree.arithmetics.model import FORMATS, model
 from gradagree.boxcheck import BoxCheck
 from gradagree.cases import problem_of
-from gradagree.clearing import clear
+from gradagree.checker.batching import FEW, Ragged, lowest_bits
+from gradagree.checker.filter import clear
+from gradagree.checker.filter_operands import always_rounds
 from gradagree.judge import Asked, Framework, judge, judge_all
-from gradagree.quick_values import always_rounds
-from gradagree.ragged import FEW, Ragged, lowest_bits
 from gradagree.reference import Activation
 from gradagree.reference.boxes import Box
 from gradagree.verdict import Verdict

@@ -1,6 +1,6 @@
 """Arrays of several shapes laid end to end: worked on all at once, or each by itself.
 
-A call of NumPy's costs as much as some hundred entries, so that many small arrays are best worked on together.
+A NumPy call costs as much as some hundred entries, so many small arrays are best worked on together.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-
-__all__ = ["Ragged", "lowest_bits"]
 
 FEW = 64
 PLACES = np.arange(1, FEW + 1) * (5**0.5 - 1) / 2 % 1

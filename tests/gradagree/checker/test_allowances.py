@@ -11,10 +11,7 @@ from scipy.special import erfc, expit, log_ndtr, ndtr
 
 from gradagree.arithmetics.model import model
 from gradagree.arithmetics.rounded import Rounded
-from gradagree.judged import JudgedActivation
-from gradagree.judged_error import JudgedError
-from gradagree.judged_vector import judged_activation
-from gradagree.natural import TABLE, largest_up_to
+from gradagree.checker.allowances import TABLE, JudgedActivation, JudgedError, judged_activation, largest_up_to
 from gradagree.proof import examples
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.activations import Identity, Tanh

@@ -12,9 +12,9 @@ from gradagree.arithmetics.model import model
 from gradagree.arithmetics.quanta import rounded_to
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.cases import Case, problem_of
+from gradagree.checker.allowances import second
+from gradagree.checker.derivative_forms import STEPS, formed_sensitivity
 from gradagree.comparison import ERROR_BOX, Tolerant, compare
-from gradagree.formed import STEPS, formed_sensitivity
-from gradagree.judged import second
 from gradagree.reference import Activation, ErrorBox, ErrorFunction
 from gradagree.reference.samples import inside
 from gradagree.verdict import Verdict
@@ -91,7 +91,7 @@ def test_that_a_slope_that_is_taken_in_more_steps_is_enclosed(dtype: str, monkey
     formed = stored(d - stored(stored(d + stored(d * y)) * stored(1 - y)))
     within = []
     for steps in (STEPS, 0):
-        monkeypatch.setattr("gradagree.formed.STEPS", steps)
+        monkeypatch.setattr("gradagree.checker.derivative_forms.STEPS", steps)
         judged = Tolerant(natural=True, formed=True).activation(Activation.named("tanhshrink"))
         expected = judged.pull(Rounded.stored(p, rules), Rounded.stored(d, rules))
         within.append(bool((np.abs(formed - expected.value) <= expected.radius).all()))
@@ -165,5 +165,5 @@ def test_that_what_underflows_is_lost_as_often_as_what_it_is_multiplied_with(mon
 
     assert within(1)
     assert not within(0.25)
-    monkeypatch.setattr("gradagree.judged.reach_of", lambda activation, p: np.ones(p.shape))
+    monkeypatch.setattr("gradagree.checker.allowances.reach_of", lambda activation, p: np.ones(p.shape))
     assert not within(1)

@@ -7,21 +7,18 @@ where sums may be exact there is no tolerance.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradagree.arithmetics.model import FORMATS
-from gradagree.comparison import Comparison, Part
-from gradagree.quick_box import Given
-from gradagree.quick_kinks import explained
-from gradagree.quick_operands import Operands, exact_below, transposed
-from gradagree.quick_values import pulled
-from gradagree.ragged import Ragged, lowest_bits
-from gradagree.tiles import SAFE, Claim, Tile, passing
-
-__all__ = ["claims"]
+from gradagree.arithmetics.model import FORMATS, Model
+from gradagree.checker.batching import Ragged, lowest_bits
+from gradagree.checker.filter_operands import Given, Operands, exact_below, pulled, transposed
+from gradagree.comparison import SAFE, Claim, Comparison, Part, Tile, passing, settled
+from gradagree.errorcheck import ErrorCheck
+from gradagree.kinks import OWN, SLOPES, Kinks, one_sided
+from gradagree.reference import Activation
 
 TILE = 1 << 16
 """Entries of a gradient that are worked on together."""
@@ -144,3 +141,74 @@ def db(on: Operands) -> Found:
 def claimed(boxes: Sequence[Given], part: Part, value: Ragged, radius: np.ndarray) -> Found:
     for one, expected, allowed in zip(boxes, value.views, value.like(radius).views, strict=True):
         yield one, one.claim(part, expected, allowed)
+
+
+DOUBT = 16
+"""What is so many tolerances away is no rounding."""
+LOST = 2.0**32
+"""Nor is what is so many of the smallest normal numbers away lost by underflow."""
+
+
+def explained(
+    activation: Activation, model: Model, kinks: Kinks, p: Any, observed: Any, delta_a: Any, radius: Any
+) -> dict[str, frozenset[str]] | None:
+    """The slopes that explain all entries on each kink, given delta_a within its radius; None where it is not plain.
+
+    A slope explains if every entry is as near as its own and delta_a's rounding allow, and does not if one is far off.
+    """
+    found = {}
+    for name, on in kinks.items():
+        here = [np.broadcast_to(x, on.shape)[on] for x in (observed, delta_a, radius)]
+        plain = {slope: _explains(one_sided(activation, p[on], slope), model, *here) for slope in SLOPES}
+        if None in plain.values():
+            return None
+        found[name] = frozenset([OWN, *(slope for slope, yes in plain.items() if yes)])
+    return found
+
+
+def _explains(slope: Any, model: Model, observed: Any, delta_a: Any, radius: Any) -> bool | None:
+    value = slope * delta_a
+    tolerance = np.abs(slope) * radius + model.u * (model.formula * np.abs(slope) * np.abs(delta_a))
+    off = np.abs(observed - value)
+    if np.all((off == 0) | (off <= SAFE * tolerance)):
+        return True
+    return False if np.any(off > DOUBT * tolerance + LOST * model.format.smallest_normal) else None
+
+
+if TYPE_CHECKING:
+    from gradagree.boxcheck import BoxCheck
+
+
+PORTION = 1 << 15
+"""Entries of weights and inputs that are looked at together."""
+
+
+def clear(boxes: Sequence[BoxCheck], errors: Sequence[ErrorCheck] = ()) -> None:
+    """Look at all boxes and error boxes; each keeps what passes."""
+    with np.errstate(all="ignore"):
+        for some in portions(boxes):
+            cleared = {one.given: one.cleared for one in some}
+            settle((cleared[one], claim) for one, claim in claims(list(cleared)))
+        settle((error.cleared, claim) for error in errors for claim in error.claims() if claim is not None)
+
+
+def portions(boxes: Sequence[BoxCheck]) -> Iterator[list[BoxCheck]]:
+    """Boxes of so many weights together as a processor keeps at hand."""
+    some: list[BoxCheck] = []
+    for one in boxes:
+        some.append(one)
+        if sum(box.entries for box in some) > PORTION:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
+def settle(found: Iterable[tuple[dict[Part, Comparison], Claim | Comparison]]) -> None:
+    """Keep what passes."""
+    found = list(found)
+    passed = iter(settled([claim for _, claim in found if isinstance(claim, Claim)]))
+    for cleared, claim in found:
+        comparison = next(passed) if isinstance(claim, Claim) else claim
+        if comparison is not None:
+            cleared[comparison.part] = comparison

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 
 from gradagree import Case
-from gradagree import probable as probable_module
 from gradagree.adapters import Adapter, Answer, ForTorch
 from gradagree.arithmetics import variance, variance_functions, variance_products
 from gradagree.arithmetics.model import FORMATS, Model, model
 from gradagree.arithmetics.repetition import repeated, repeats
 from gradagree.cases import problem_of
+from gradagree.checker import statistical
+from gradagree.checker.statistical import _compare, probable
 from gradagree.comparison import Comparison
 from gradagree.datasets import DATASETS, regimes
 from gradagree.judge import Framework
-from gradagree.probable import _compare, probable
 from gradagree.reference import backpropagate
 from gradagree.verdict import Verdict
 from gradagree.worker import greeting
@@ -171,7 +171,7 @@ def test_that_what_an_errors_own_formula_loses_is_no_suspicion(torch_and_models:
         warnings.simplefilter("ignore", DeprecationWarning)
         answer = adapter.answers(problem_of(case, case.arrays()), "forward")[1]
     assert worst(case, answer, models["float64"]).verdict in HONEST
-    monkeypatch.setattr("gradagree.probable_error.formed_sensitivity", lambda *_: None)
+    monkeypatch.setattr("gradagree.checker.statistical.formed_sensitivity", lambda *_: None)
     assert worst(case, answer, models["float64"]).verdict is Verdict.SUSPECT
 
 
@@ -203,10 +203,10 @@ def test_that_directions_pushed_together_have_the_slopes_of_each_by_itself(
         answer, _ = adapter.answers(problem_of(case, arrays), "forward")
     assert len(answer.along) == 8
     seen: list[Any] = []
-    kept = probable_module._compare
-    monkeypatch.setattr(probable_module, "_compare", lambda *given: seen.append(given[3]) or kept(*given))
-    for together in (0, probable_module.TOGETHER):
-        monkeypatch.setattr(probable_module, "TOGETHER", together)
+    kept = statistical._compare
+    monkeypatch.setattr(statistical, "_compare", lambda *given: seen.append(given[3]) or kept(*given))
+    for together in (0, statistical.TOGETHER):
+        monkeypatch.setattr(statistical, "TOGETHER", together)
         (found,) = probable(case, arrays, answer, models["float64"])
         assert found.verdict is Verdict.AGREE
     alone, stacked = seen

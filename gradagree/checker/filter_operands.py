@@ -1,0 +1,338 @@
+"""Operands of the filter: one operation's arrays, laid end to end with others, and tabulated radii.
+
+No radius here is larger than the one that rounded arithmetic gives.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gradagree.arithmetics import quanta
+from gradagree.arithmetics.model import Model
+from gradagree.arithmetics.rounded import Rounded
+from gradagree.checker.allowances import JudgedActivation
+from gradagree.checker.batching import Ragged, joined, lowest_bits
+from gradagree.comparison import ERROR_BOX, SAFE, Claim, Part
+from gradagree.kinks import Kinks
+from gradagree.reference import Activation, Box, ErrorFunction
+from gradagree.reference.samples import allowed_width, inside, some_targets
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """One box, with the framework's own p, c, delta_p and delta_c; gradients are None that are not to be looked at."""
+
+    number: int
+    box: Box
+    model: Model
+    kinks: Kinks
+    p: np.ndarray
+    c: np.ndarray
+    delta_p: np.ndarray
+    delta_c: np.ndarray
+    dw: np.ndarray | None
+    db: np.ndarray | None
+
+    @property
+    def activation(self) -> Activation:
+        return self.box.activation
+
+    def claim(self, part: Part, value: Any, radius: Any, slopes: Any = None) -> Claim:
+        """That the framework's own array is value within radius."""
+        observed, nothing = getattr(self, part), getattr(self, f"no_{part}")
+        return Claim(self.number, part, observed, value, SAFE * radius, self.model.format, nothing, slopes or {})
+
+    def no_c(self) -> bool:
+        """Whether each product in c has a factor 0, and there is no bias."""
+        w, b = self.box.w, self.box.b
+        if w is None or (b is not None and b.any()):
+            return False
+        return not (w.any() and np.any(self.activation.value(self.p)))
+
+    def no_delta_p(self) -> bool:
+        """Whether nothing comes from inside, or nothing is handed on: by w, or by the slope."""
+        w = self.box.w
+        if self.no_db() or (w is not None and not w.any()):
+            return True
+        return not self.activation.along_last_axis and not np.any(self.activation.derivative(self.p))
+
+    def no_dw(self) -> bool:
+        """Whether a factor of each product is 0."""
+        return self.no_db() or not np.any(self.activation.value(self.p))
+
+    def no_db(self) -> bool:
+        """Whether nothing inside changes."""
+        return not self.delta_c.any()
+
+
+LOWEST, HIGHEST = -64, 16
+"""Binades of p that the tables cover."""
+CELLS = 16
+"""In each binade."""
+SAMPLES = np.array([0.0, 0.5, 1 - 2.0**-20])
+
+
+@functools.lru_cache(maxsize=256)
+def radii(activation: Activation, model: Model) -> tuple[np.ndarray, np.ndarray]:
+    """The radii of A(p) and of A'(p) by `cells`: at zero, the smallest of several points in each cell, and NaN."""
+    edges = np.ldexp(1 + np.arange(CELLS) / CELLS, np.arange(LOWEST, HIGHEST)[:, None]).ravel()
+    widths = np.ldexp(np.full(CELLS, 1 / CELLS), np.arange(LOWEST, HIGHEST)[:, None]).ravel()
+    points = edges[:, None] + widths[:, None] * SAMPLES
+    both = np.concatenate([np.zeros((1, SAMPLES.size)), points, -points])
+    judged, p = JudgedActivation(activation, formed=True), Rounded.stored(both, model)
+    found = (judged.value(p).radius, judged.derivative(p).radius)
+    value, slope = (np.append(np.where(np.isfinite(x), x, np.nan).min(axis=-1), np.nan) for x in found)
+    return value, slope
+
+
+def cells(p: np.ndarray) -> np.ndarray:
+    """The place of each p in the tables."""
+    bits = np.ascontiguousarray(p).view(np.int64)
+    place = ((bits & 0x7FFF_FFFF_FFFF_FFFF) >> 48) - ((LOWEST + 1023) << 4)
+    size = (HIGHEST - LOWEST) * CELLS
+    inside = place + 1 + np.where(bits < 0, size, 0)
+    return np.where(p == 0, 0, np.where((place >= 0) & (place < size), inside, 2 * size + 1))
+
+
+class Entries(NamedTuple):
+    """A(p) and A'(p) of all entries of some boxes, with their radii."""
+
+    a: np.ndarray
+    value_radius: np.ndarray
+    slope: np.ndarray
+    slope_radius: np.ndarray
+
+    @classmethod
+    def of(cls, group: Sequence[Given]) -> Entries:
+        """Of boxes that have one activation and one model."""
+        activation = group[0].activation
+        p = joined([one.p.ravel() for one in group])[None]
+        place, tables = cells(p), radii(activation, group[0].model)
+        a, slope = (np.broadcast_to(x, p.shape) for x in (activation.value(p), activation.derivative(p)))
+        return cls(a[0], tables[0][place[0]], slope[0], tables[1][place[0]])
+
+
+def along_rows(one: Given) -> tuple[np.ndarray, np.ndarray]:
+    """A(p) of whole rows, within 8 u |A| where it is rounded."""
+    return within(one, "value", np.asarray(one.activation.value(one.p)))
+
+
+def pulled(one: Given, delta_a: np.ndarray, inner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """delta_p of whole rows, within 8 u |delta_p| where it is rounded, and what becomes of delta_a within inner.
+
+    delta_p is linear in delta_a, so that any error within inner, such as one of alternating signs, is pulled as it is.
+    """
+    pull = one.activation.pull
+    found, radius = within(one, "pull", np.asarray(pull(one.p, delta_a)))
+    if not inner.any():
+        return found, radius
+    place = np.arange(delta_a.shape[-1])
+    signs = (np.where(side, 1.0, -1.0) for side in (place % 2, place < place.size // 2))
+    one_way, other = (np.abs(pull(one.p, sign * inner)) for sign in signs)
+    return found, radius + np.maximum(one_way, other)
+
+
+def within(one: Given, part: str, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers, and 8 u of each where it must have been rounded.
+
+    It must where it is no number of the dtype; and where nothing is ever exact, but for rows of equal numbers.
+    """
+    equal = one.p.shape[-1] < 2 or (one.p == one.p[..., :1]).all(axis=-1).any()
+    surely = not equal and always_rounds(one.activation, one.model)[part]
+    return found, one.model.formula * one.model.u * np.abs(found) * (surely or unheld(found, one.model))
+
+
+def unheld(x: np.ndarray, model: Model) -> np.ndarray:
+    """Where x is no number of the dtype, so that whoever stores it rounds."""
+    scaled = np.ldexp(np.frexp(x)[0], model.format.precision)
+    return np.asarray(scaled != np.rint(scaled))
+
+
+@functools.lru_cache(maxsize=256)
+def always_rounds(activation: Activation, model: Model) -> dict[str, bool]:
+    """Whether no entry of A(p) and of delta_p is ever exact but 0, not even where p is as round as can be."""
+    found = {"value": True, "pull": True}
+    try:
+        for p in round_rows(activation):
+            stored: Any = Rounded.stored(p, model)
+            with np.errstate(all="ignore"):
+                a = activation.value(stored)
+                delta_a = Rounded.stored(1.0 + np.arange(a.shape[-1]) * np.ones(a.shape), model)
+                answers = {"value": a, "pull": activation.pull(stored, delta_a)}
+            found = {part: found[part] and rounds(x) for part, x in answers.items()}
+    except ValueError:
+        return {"value": False, "pull": False}
+    return found
+
+
+def rounds(x: Any) -> bool:
+    """Whether all entries but zeros have a radius."""
+    return bool(np.all((getattr(x, "radius", 0.0) != 0) | (getattr(x, "value", x) == 0)))
+
+
+def round_rows(activation: Activation) -> list[np.ndarray]:
+    """Rows of few and round numbers, not all equal: those of one 1, of two, of signs, and of quarters."""
+    found = []
+    for least in (2, 3, 4, 5):
+        n = allowed_width(activation, least)
+        if n > 1:
+            signs = np.where(np.arange(n) % 2, 1.0, -1.0)
+            quarters = np.arange(3 * n).reshape(3, n) / 4 - n / 2
+            found.append(inside(activation.domain, np.vstack([np.eye(n), -np.eye(n), signs, 2 * signs, quarters])))
+    return found
+
+
+NO_WEIGHTS = np.zeros((1, 1))
+NEVER = -1.0
+"""No bound is as small: what is no sum of products is not exact for being small."""
+
+
+class Operands:
+    """Boxes, each activation's one after the other, first those whose activation works on entries; and their numbers.
+
+    `entrywise` is the number of those; `a` are the activations, `value_radius` their radii, `slope` and
+    `slope_radius` those of A'(p) of the entrywise ones, all laid end to end.
+    """
+
+    def __init__(self, boxes: Iterable[Given]) -> None:
+        groups: dict[Any, list[Given]] = {}
+        for one in boxes:
+            groups.setdefault((one.activation.along_last_axis, one.activation, id(one.model)), []).append(one)
+        entrywise, rows = ([group for key, group in groups.items() if key[0] is along] for along in (False, True))
+        self.boxes = list(itertools.chain(*entrywise, *rows))
+        self.entrywise = sum(map(len, entrywise))
+        found = [Entries.of(group) for group in entrywise]
+        alone = [along_rows(one) for one in self.boxes[self.entrywise :]]
+        shapes = [*(one.p.shape for one in self.boxes[: self.entrywise]), *(a.shape for a, _ in alone)]
+        self.a = Ragged(joined([*(x.a for x in found), *(a.ravel() for a, _ in alone)]), shapes)
+        self.value_radius = joined([*(x.value_radius for x in found), *(radius.ravel() for _, radius in alone)])
+        self.slope, self.slope_radius = (
+            joined([getattr(x, part) for x in found]) for part in ("slope", "slope_radius")
+        )
+
+    @functools.cached_property
+    def w(self) -> list[np.ndarray | None]:
+        return [one.box.w for one in self.boxes]
+
+    @functools.cached_property
+    def w_sizes(self) -> list[np.ndarray | None]:
+        """|w|, in float32."""
+        views = iter(Ragged.sizes_of(w for w in self.w if w is not None).views)
+        return [None if w is None else next(views) for w in self.w]
+
+    @functools.cached_property
+    def sizes(self) -> Ragged:
+        """|a|."""
+        return self.a.like(np.abs(self.a.flat))
+
+    @functools.cached_property
+    def delta_c(self) -> Ragged:
+        return Ragged.of(one.delta_c for one in self.boxes)
+
+    @functools.cached_property
+    def delta_sizes(self) -> Ragged:
+        """|delta_c|, in float32."""
+        return Ragged.sizes_of(one.delta_c for one in self.boxes)
+
+    @functools.cached_property
+    def weighing(self) -> list[float]:
+        """u of each box that has weights, 0 of the others."""
+        return [0.0 if one.box.w is None else one.model.u for one in self.boxes]
+
+    @functools.cached_property
+    def lowest(self) -> dict[str, list[float]]:
+        """The exponent of which all entries of a, w or delta_c are multiples, as far as some of them tell."""
+        w = lowest_bits([NO_WEIGHTS if w is None else w for w in self.w])
+        return {"a": lowest_bits(self.a.views), "w": w, "delta_c": lowest_bits(self.delta_c.views)}
+
+    def products(self, x: str, y: str) -> list[float]:
+        """Likewise of their products."""
+        return [quanta.times(*both) for both in zip(self.lowest[x], self.lowest[y], strict=True)]
+
+    def terms(self, axis: int) -> list[int]:
+        """How many terms a sum over an axis of w has; 0 without weights."""
+        return [0 if w is None else w.shape[axis] for w in self.w]
+
+    def gains(self, terms: Sequence[int]) -> list[float]:
+        """What sums of so many terms may gain, over the sum of the sizes."""
+        return [SAFE * n * one.model.accumulator.u for n, one in zip(terms, self.boxes, strict=True)]
+
+    def factor(self, size: Ragged, radius: Any, terms: Sequence[int]) -> Ragged:
+        """What factors of such sizes, within radius, add to sums of so many terms, over the other factors' sizes."""
+        return size.like(np.asarray(radius + size.spread(self.gains(terms)) * size.flat).astype(np.float32))
+
+    def exact(self, terms: Sequence[int], lowest: Sequence[float]) -> list[float]:
+        """For each box the bound up to which a sum of so many multiples of 2^lowest may be exact."""
+        each = zip(self.boxes, terms, lowest, strict=True)
+        return [exact_below(one.model, n, q) if n else NEVER for one, n, q in each]
+
+
+def exact_below(model: Model, terms: int, lowest: float) -> float:
+    """Up to this bound a sum of so many multiples of 2^lowest may be exact."""
+    return quanta.largest_exact(lowest, model.format) * terms * model.accumulator.u
+
+
+def transposed(arrays: Sequence[np.ndarray | None]) -> list[Any]:
+    return [None if x is None else x.T for x in arrays]
+
+
+class QuickError:
+    """The error box with the framework's own o; t are the targets as ordinary numbers."""
+
+    def __init__(self, error: ErrorFunction, o: np.ndarray, t: np.ndarray, model: Model) -> None:
+        self.error, self.o, self.t, self.model = error, o, t, model
+
+    def E(self, observed: float) -> Claim | None:
+        """E, within 8 u |E| where it is rounded."""
+        return self._claim("E", np.asarray(observed), np.asarray(self.error.value(self.o, self.t)))
+
+    def delta_p(self, observed: np.ndarray) -> Claim | None:
+        """dE/do, within 8 u |dE/do| where it is rounded."""
+        return self._claim("delta_p", observed, np.asarray(self.error.sensitivity(self.o, self.t)))
+
+    def _claim(self, part: Part, observed: np.ndarray, value: np.ndarray) -> Claim | None:
+        if observed.shape != value.shape or not value.size or not self._small:
+            return None
+        rounds = self._always_rounds[part] or unheld(value, self.model)
+        radius = SAFE * self.model.formula * self.model.u * np.abs(value) * rounds
+        return Claim(ERROR_BOX, part, observed, value, radius, self.model.format)
+
+    @functools.cached_property
+    def _small(self) -> bool:
+        """Whether squares, their sums and exponentials of these numbers lie within the dtype's range."""
+        largest = max((float(np.max(np.abs(x), initial=0.0)) for x in (self.o, self.t)), default=0.0)
+        room = self.model.format.largest
+        return largest < math.log(room) / 2 and (1 + largest) ** 2 * self.o.size < room
+
+    @functools.cached_property
+    def _always_rounds(self) -> dict[Part, bool]:
+        return loss_always_rounds(self.error, self.model, *(n & (n - 1) == 0 for n in self.o.shape))
+
+
+@functools.lru_cache(maxsize=1024)
+def loss_always_rounds(error: ErrorFunction, model: Model, few_examples: bool, few_outputs: bool) -> dict[Part, bool]:
+    """Whether no part of E, and of dE/do, is ever exact but 0: not even for the roundest numbers.
+
+    few: whether their number is a power of two, by which a division may be exact.
+    """
+    try:
+        examples, outputs = 4 if few_examples else 5, allowed_width(error, 4 if few_outputs else 5)
+        t = some_targets(error, examples, outputs)
+        given: Any = t if error.targets == "classes" else Rounded.stored(t, model)
+        found = {"E": True, "delta_p": True}
+        ramp = np.arange(examples * outputs).reshape(examples, outputs) / 4 - outputs / 2
+        for o in (np.zeros(ramp.shape), ramp):
+            stored = Rounded.stored(inside(error.domain, o), model)
+            with np.errstate(all="ignore"):
+                parts = {"E": error.value(stored, given), "delta_p": error.sensitivity(stored, given)}
+            found = {part: found[part] and rounds(x) for part, x in parts.items()}
+    except ValueError:
+        return {"E": False, "delta_p": False}
+    return found
