@@ -20,8 +20,7 @@ from gradagree.adapters.problem import Answer, Problem, Unsupported, nothing, to
 from gradagree.adapters.programs import Architecture, Program, Programs
 from gradagree.adapters.pushing import along, pushed
 from gradagree.reference import Activation, ContractError, ErrorFunction
-from gradagree.reference.contract import spelling_names
-from gradagree.reference.contract_checks import made_again
+from gradagree.reference.contract import made_again, spelling_names
 
 __all__ = ["Adapter", "Error", "Mode"]
 

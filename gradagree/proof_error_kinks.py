@@ -15,7 +15,7 @@ from gradagree.arithmetics.trilean import split
 from gradagree.drawing import Source
 from gradagree.errors import UsageError
 from gradagree.reference import ErrorFunction
-from gradagree.reference.vectors import log_sum_exp, softmax
+from gradagree.reference.activations.rows import log_sum_exp, softmax
 from gradagree.unlisted import Jump, jumps, side_by_side
 
 __all__ = ["Line", "lines", "prove_error_kinks", "unlisted_error_kinks"]

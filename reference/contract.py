@@ -1,35 +1,176 @@
-"""What an activation and an error function are made of, and the names they go by.
-
-A subclass is its own registration: it becomes a frozen dataclass (its parameters are its fields), is found by its
-name, and is refused at once when a method is misspelled, missing or takes a name that is in use.
-"""
+"""What activations and error functions are: registration, parameters, and the canonical text of a function."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
+import difflib
 import functools
 import inspect
+import math
 import re
-from typing import Any, ClassVar, Self, dataclass_transform
+import sys
+import typing
+from collections.abc import Set
+from typing import Any, ClassVar, Literal, Self, dataclass_transform
 
 import numpy as np
 
-from gradagree.reference.contract_checks import (
-    DOMAINS,
-    TARGETS,
-    ContractError,
-    check_methods,
-    check_name,
-    check_parameters,
-    nearest,
-)
-from gradagree.reference.parameters import Weight, Weights, checked, made, text_of
-
-__all__ = ["DOMAINS", "TARGETS", "Activation", "ContractError", "ErrorFunction", "Weight", "Weights", "spelling_names"]
-
+Reduction = Literal["mean", "sum", "none"]
+"""Over the errors of all entries, or examples; "none" is contracted with fixed weights."""
+PLAIN = (bool, int, float, str)
+MOST_NAMES = 12
+"""So many names are told in a message."""
+TARGETS = ("real", "bits", "signs", "classes", "simplex", "positive")
+"""Kinds of targets: any number; 0 or 1; -1 or 1; the number of the right class; probabilities; numbers above 0."""
+DOMAINS = ("real", "positive", "unit", "simplex", "log_simplex")
+"""Any number; above 0; between 0 and 1; probabilities along the last axis; their logarithms."""
 spelling_names: set[str] = {"torch", "jax", "optax"}
 """Methods that hold a spelling in a framework, or a library of jax; each adapter adds its name."""
+
+
+class ContractError(TypeError):
+    """A class does not keep the contract of an activation or error function."""
+
+
+class Weight(float):
+    """A parameter with a gradient, shared by all entries: ``a: Weight = Weight(0.25)``."""
+
+
+class Weights(tuple[float, ...]):
+    """Parameters with gradients, one for each number of an example: ``a: Weights = Weights((0.25, 0.5))``."""
+
+    __slots__ = ()
+
+
+@functools.lru_cache(maxsize=4096)
+def made(kind: type[_Function], text: str) -> Any:
+    """The function with the parameters of a text; the same text gives the same one, for functions do not change."""
+    return kind(**parameters(kind, text))
+
+
+def parameters(made: type[_Function], text: str) -> dict[str, Any]:
+    """``a=1,b=2.5,weight=(0.5,2.0)`` as keyword arguments of the types of the fields' defaults."""
+    fields = {field.name: field for field in dataclasses.fields(made)}  # type: ignore[arg-type]
+    given: dict[str, Any] = {}
+    for part in filter(None, (part.strip() for part in re.split(r",(?![^(]*\))", text))):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or key not in fields:
+            raise ContractError(f"{made.name} has no parameter {key!r}; it has: {', '.join(fields) or 'none'}")
+        many = value.startswith("(") and value.endswith(")")
+        texts = filter(None, value.strip("()").split(",")) if many else [value]
+        numbers = [_read(made, key, one.strip(), 0.0 if many else fields[key].default) for one in texts]
+        given[key] = tuple(numbers) if many else numbers[0]
+    return given
+
+
+def _read(made: type[_Function], key: str, text: str, default: Any) -> Any:
+    truths = {"True": True, "False": False}
+    default = 0.0 if isinstance(default, tuple) else default
+    try:
+        value = truths[text] if isinstance(default, bool) else type(default)(text)
+    except (ValueError, KeyError):
+        raise ContractError(f"{made.name}: {key}={text!r} is no {type(default).__name__.lower()}") from None
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ContractError(f"{made.name}: {key}={text} is not finite")
+    return value
+
+
+def checked(made: type[_Function], field: dataclasses.Field[Any], value: Any) -> Any:
+    """A parameter's value with the type of its default; a tuple, where there may be one, of float.
+
+    Raises ContractError for a value that is none of the choices, and for a tuple in place of a number.
+    """
+    kind: Any = type(field.default)
+    if issubclass(kind, tuple) or "tuple" in str(field.type):
+        many = isinstance(value, tuple | list) or getattr(value, "ndim", 0) == 1
+        if issubclass(kind, tuple) and not many:
+            raise ContractError(f"{made.name}: {field.name} is one number for each entry: ({value},...)")
+        return (kind if kind is Weights else tuple)(float(x) for x in value) if many else float(value)
+    if isinstance(value, tuple | list):
+        raise ContractError(f"{made.name}: {field.name} is one {kind.__name__.lower()}, not {len(value)} of them")
+    allowed = choices(typing.cast("Any", made)).get(field.name)
+    if allowed and value not in allowed:
+        raise ContractError(f"{made.name}: {field.name}={value!r} is none of {', '.join(map(str, allowed))}")
+    return kind(value) if kind in PLAIN or kind is Weight else value
+
+
+@functools.cache
+def choices(made: Any) -> dict[str, tuple[Any, ...]]:
+    """The values of each parameter whose type is a Literal."""
+    try:
+        hints = typing.get_type_hints(made)
+    except NameError:
+        return {}
+    return {name: typing.get_args(hint) for name, hint in hints.items() if typing.get_origin(hint) is Literal}
+
+
+def text_of(value: Any) -> str:
+    """A parameter's value, without spaces."""
+    return f"({','.join(map(str, value))})" if isinstance(value, tuple) else str(value)
+
+
+def check_name(cls: type[_Function]) -> None:
+    taken = cls.catalogue.get(cls.name)
+    if not re.fullmatch(r"[A-Za-z_]\w*", cls.name):
+        raise ContractError(f"{cls.__name__}: the name {cls.name!r} must be letters, digits and underscores")
+    if taken is not None and not made_again(taken, cls):
+        raise ContractError(
+            f"{cls.__name__}: the name {cls.name!r} is taken by {taken.__module__}.{taken.__name__}; "
+            f'set another with name = "..."'
+        )
+
+
+def made_again(taken: type, cls: type) -> bool:
+    """Whether it is the same class: of a notebook that was changed, or of a file that goes by two module names."""
+    if taken.__module__ == cls.__module__:
+        return cls.__module__ == "__main__"
+    files = [getattr(sys.modules.get(kind.__module__), "__file__", None) for kind in (taken, cls)]
+    return files[0] is not None and files[0] == files[1] and taken.__qualname__ == cls.__qualname__
+
+
+def check_methods(cls: type[_Function], known: Set[str]) -> None:
+    """Every public method and attribute is a part of the contract; the required ones are there."""
+    for name in vars(cls):
+        if name.startswith("_") or name in known or name == "name" or name in inspect.get_annotations(cls):
+            continue
+        if name.startswith("by_") and isinstance(getattr(cls, name[3:], None), Weight | Weights):
+            continue
+        near = difflib.get_close_matches(name, sorted(known), 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))};"
+        raise ContractError(
+            f"{cls.__name__}.{name} is no part of {_an(cls.kind)}; {hint} (helpers start with an underscore)"
+        )
+    base = next(kind for kind in cls.__mro__ if "catalogue" in vars(kind))
+    along_last_axis = getattr(cls, "pull", None) is not getattr(base, "pull", None)
+    for name in sorted(cls.required - ({"derivative"} if along_last_axis else set())):
+        if getattr(cls, name) is getattr(base, name):
+            raise ContractError(f"{cls.__name__} has no method {name!r}: add `def {name}(self, ...)`")
+    for name, choices in (("targets", TARGETS), ("domain", DOMAINS), ("range", DOMAINS)):
+        if getattr(cls, name, "real") not in choices:
+            raise ContractError(
+                f"{cls.__name__}.{name} is {getattr(cls, name)!r}; it must be one of {', '.join(choices)}"
+            )
+
+
+def check_parameters(cls: type[_Function]) -> None:
+    for name, kind in inspect.get_annotations(cls).items():
+        if name not in vars(cls) and "ClassVar" not in str(kind):
+            raise ContractError(f"{cls.__name__}.{name} needs a default value: `{name}: float = 1.0`")
+        if isinstance(vars(cls).get(name), Weight | Weights) and not hasattr(cls, f"by_{name}"):
+            raise ContractError(f"{cls.__name__} has a weight {name!r} but no method 'by_{name}': add its dA/d{name}")
+
+
+def nearest(name: str, names: Any) -> str:
+    near = difflib.get_close_matches(name, sorted(names), 1)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    first, more = sorted(names)[:MOST_NAMES], len(names) - MOST_NAMES
+    return f"; known: {', '.join(first)}{f' and {more} more' if more > 0 else ''}"
+
+
+def _an(kind: str) -> str:
+    return ("an " if kind[0] in "aeiou" else "a ") + kind
 
 
 @dataclass_transform(frozen_default=True)

@@ -79,9 +79,21 @@ def test_that_a_name_that_cannot_be_one_is_refused(name: str, refused: Any) -> N
 @pytest.mark.parametrize(
     ("kind", "name", "says"),
     [
-        ("activation", "tanh", "the name 'tanh' is taken by gradagree.reference.activations.Tanh: choose another"),
-        ("activation", "Tanh", "the name 'Tanh' is taken by gradagree.reference.activations.Tanh: choose another"),
-        ("error", "sse", "the name 'sse' is taken by gradagree.reference.errors.SumOfSquares: choose another"),
+        (
+            "activation",
+            "tanh",
+            "the name 'tanh' is taken by gradagree.reference.activations.smooth.Tanh: choose another",
+        ),
+        (
+            "activation",
+            "Tanh",
+            "the name 'Tanh' is taken by gradagree.reference.activations.smooth.Tanh: choose another",
+        ),
+        (
+            "error",
+            "sse",
+            "the name 'sse' is taken by gradagree.reference.losses.regression.SumOfSquares: choose another",
+        ),
         ("error", "Activation", "the name 'Activation' is taken by gradagree.reference.contract.Activation: choose"),
         ("activation", "random", "there is a Python module 'random', which random.py would hide: choose another name"),
         ("error", "numpy", "there is a Python module 'numpy', which numpy.py would hide: choose another name"),

@@ -115,7 +115,7 @@ BAD = {
     ),
     "name taken": (
         GOOD.replace("Bent", "Tanh"),
-        ", line 4: ContractError: Tanh: the name 'tanh' is taken by gradagree.reference.activations.Tanh; set another",
+        ", line 4: ContractError: Tanh: the name 'tanh' is taken by gradagree.reference.activations.smooth.Tanh; set",
     ),
     "unknown targets": (
         (

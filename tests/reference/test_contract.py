@@ -118,7 +118,9 @@ def test_that_required_methods_are_checked_beside_a_mixin(mixed: str) -> None:
 
 
 def test_that_a_taken_name_is_refused_and_named() -> None:
-    says = "Tanh: the name 'tanh' is taken by gradagree.reference.activations.Tanh; set another with name = \"...\""
+    says = (
+        "Tanh: the name 'tanh' is taken by gradagree.reference.activations.smooth.Tanh; set another with name = \"...\""
+    )
     assert refusal("Tanh", ACTIVATION) == says
     assert Activation.catalogue["tanh"] is Tanh
 

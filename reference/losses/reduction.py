@@ -10,11 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.reference.contract import ErrorFunction
-from gradagree.reference.parameters import Reduction
+from gradagree.reference.contract import ErrorFunction, Reduction
 
 __all__: list[str] = []
-
 EIGHTHS = 8
 
 
