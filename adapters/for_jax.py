@@ -6,12 +6,12 @@ import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gradagree.adapters.adapter import Adapter, Error
+from gradagree.adapters.cache import cache_folder
 from gradagree.adapters.packed import Packed
 from gradagree.adapters.problem import Answer, Problem, Unsupported
 
@@ -75,16 +75,15 @@ def admitted() -> Iterator[None]:
 
 
 def cache(version: str) -> dict[str, Any]:
-    """jax's own cache of compiled programs, in a private folder; none where ``GRADAGREE_CACHE`` is "off" or fails.
+    """Settings for JAX's own cache of compiled programs, in a private folder; none if it is switched off or fails.
 
-    A program in it was compiled by the same version for the same machine; it is run, and its answer is judged as ever.
+    A program in it was compiled by the same version for the same machine; its results are checked like any others.
     """
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = os.environ.get("GRADAGREE_CACHE") or Path(home) / "gradagree"
-    if folder == "off":
+    path = cache_folder(f"jax-{version}")
+    if path is None:
         return {}
     try:
-        (path := Path(folder) / f"jax-{version}").mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError:
         return {}
     return {

@@ -1,6 +1,6 @@
 """How long a survey takes: ``python benchmarks/survey.py [quick|ci] [DTYPES]``; processor seconds and the clock.
 
-The truths that earlier surveys proved are not used, unless GRADAGREE_CACHE names a folder.
+Caches of earlier surveys are not used, unless GRADAGREE_CACHE names a folder.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> None:
     profile = arguments[0] if arguments else "quick"
     dtypes = ["--dtypes", arguments[1]] if len(arguments) > 1 else []
     with tempfile.TemporaryDirectory() as folder:
-        environment = {"GRADAGREE_CACHE": str(Path(folder) / "truth"), **os.environ}
+        environment = {"GRADAGREE_CACHE": str(Path(folder) / "cache"), **os.environ}
         command = [sys.executable, "-m", "gradagree", "survey", "--profile", profile, *dtypes, "--out", f"{folder}/out"]
         started = time.perf_counter()
         done = subprocess.run(command, env=environment, check=False, stdout=subprocess.PIPE, text=True)

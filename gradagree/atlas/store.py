@@ -1,4 +1,4 @@
-"""Proved truths, kept on disk: in ``$XDG_CACHE_HOME/gradagree/truth``, or nowhere if ``GRADAGREE_CACHE`` is ``off``."""
+"""Cache of exact values on disk, in the subfolder ``truth`` of the cache folder (`gradagree.adapters.cache`)."""
 
 from __future__ import annotations
 
@@ -11,34 +11,28 @@ import sys
 import tempfile
 from pathlib import Path
 
+import flint
 import numpy as np
 
+from gradagree.adapters.cache import cache_folder
 from gradagree.arithmetics.model import FORMATS
-from gradagree.atlas import ends, formulas, numbers, proved, sides
 from gradagree.atlas.proved import Truth, prove
 from gradagree.atlas.sides import limits
 from gradagree.atlas.subject import Subject
 
-__all__ = ["folder", "truth_of"]
+__all__ = ["truth_of"]
 
-OFF = ("off", "0", "no")
+FOLDER = "truth"
+RULES = 1
+"""Version of the rules by which exact values are proved. Increase it with every change of a result: old entries of the
+cache are then no longer used. A test compares results with a fingerprint of this version."""
 MOST_OPEN = 400
 """Points that are looked at from all sides."""
 
 
-def folder() -> Path | None:
-    """Where truths are kept: ``GRADAGREE_CACHE`` names another folder; None if it is switched off."""
-    named = os.environ.get("GRADAGREE_CACHE", "")
-    if named.lower() in OFF:
-        return None
-    if named:
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gradagree" / "truth"
-
-
 def truth_of(subject: Subject, quantity: str) -> Truth:
     """The truth of one quantity at the subject's points, from the disk if it was proved before."""
-    kept = folder()
+    kept = cache_folder(FOLDER)
     path = None if kept is None else kept / f"{key(subject, quantity)}.npz"
     if path is not None:
         with contextlib.suppress(OSError, ValueError, KeyError, EOFError), np.load(path) as found:
@@ -75,12 +69,13 @@ def written(path: Path, truth: Truth) -> None:
 
 
 def key(subject: Subject, quantity: str) -> str:
-    """A hash of the function, the sources that its truth comes from, the dtype and every point."""
-    found = hashlib.sha256(f"{subject.function!r} {subject.dtype} {quantity} {subject.ks} {subject.js}".encode())
+    """A hash of the function and its source, the version of the rules, the dtype and every point."""
+    rules = f"{RULES} {flint.__version__}"
+    text = f"{rules} {subject.function!r} {subject.dtype} {quantity} {subject.ks} {subject.js}"
+    found = hashlib.sha256(text.encode())
     for kind in type(subject.function).__mro__:
         if kind is not object:
             found.update(source(kind.__module__).encode())
-    found.update(ours().encode())
     for x in (subject.points, *subject.constants):
         found.update(f"{x.shape} {x.dtype}".encode())
         found.update(np.ascontiguousarray(x).tobytes())
@@ -94,15 +89,3 @@ def source(module: str) -> str:
         return inspect.getsource(sys.modules[module])
     except (OSError, TypeError, KeyError):
         return module
-
-
-@functools.cache
-def ours() -> str:
-    """The texts that say how truths are proved: these modules and all arithmetics."""
-    import flint
-
-    here = Path(proved.__file__).parents[1] / "arithmetics"
-    texts = [path.read_text(encoding="utf-8") for path in sorted(here.glob("*.py"))]
-    return "".join(
-        [flint.__version__, *texts, *(inspect.getsource(module) for module in (proved, ends, formulas, numbers, sides))]
-    )
