@@ -80,7 +80,7 @@ def run(*, out: str | Path | None = None, ext: Sequence[str] = (), workers: int 
     from gradagree import campaign
     from gradagree.drivers import records
     from gradagree.journal import read_records
-    from gradagree.reporting import write_reports
+    from gradagree.report import write_reports
 
     plan = campaign.prepare(ext, options)
     workers = workers or campaign.default_workers()

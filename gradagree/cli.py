@@ -66,11 +66,11 @@ def replay(
 
     ID is a case's text, or its six digits within a results folder; FILE is a case file.
     """
-    from gradagree.console import print_replay
     from gradagree.declared import files, load_all
     from gradagree.plan import Plan
     from gradagree.replay import find
     from gradagree.replay import replay as replayed
+    from gradagree.report.console import print_replay
 
     load_all(ext)
     target = check_target("--script", script, ".py") if script else None
@@ -89,10 +89,10 @@ def report(folders: tuple[Path, ...], out: Path | None, strict: bool, known: str
 
     Of a folder that only holds results folders, write the index page.
     """
-    from gradagree.console import shown
     from gradagree.journal import META
     from gradagree.known import find_known
-    from gradagree.reporting import write_index
+    from gradagree.report import write_index
+    from gradagree.report.console import shown
 
     if len(folders) == 1 and out is None and not (folders[0] / META).exists() and any(folders[0].glob(f"*/{META}")):
         click.echo(f"Index: {write_index(folders[0])}")

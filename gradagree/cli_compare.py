@@ -29,8 +29,8 @@ def compare(
     """
     from rich.console import Console
 
-    from gradagree.comparing import compare_runs, read_side
-    from gradagree.comparing.pages import print_comparison, write_comparison
+    from gradagree.compare import compare_runs, read_side
+    from gradagree.compare.page import print_comparison, write_comparison
     from gradagree.files import make_folder
     from gradagree.known import find_known
 
@@ -50,7 +50,7 @@ def compare(
 
 
 def _extracted(before: Path, after: Path | None, path: Path) -> int:
-    from gradagree.comparing import read_side, write_extract
+    from gradagree.compare import read_side, write_extract
 
     if after is not None:
         raise UsageError("compare --extract FILE writes a baseline of one results folder; leave out the second")

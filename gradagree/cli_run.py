@@ -71,10 +71,10 @@ def run(
     Every LIST is separated by commas; "all" stands for all.
     """
     from gradagree import campaign
-    from gradagree.console import Progress
     from gradagree.declared import files
     from gradagree.drivers import keeping
     from gradagree.finishing import Ending
+    from gradagree.report.console import Progress
     from gradagree.signals import draining
 
     _check(workers, budget)

@@ -32,10 +32,10 @@ def train(out: Path | None, strict: bool, **options: Any) -> int:
     10-4-6-8-4 network decides; the other is digits.
     """
     from gradagree import campaign, schooling
-    from gradagree.console import Progress, shown
     from gradagree.declared import load_installed
     from gradagree.known import find_known
-    from gradagree.reporting import write_training
+    from gradagree.report import write_training
+    from gradagree.report.console import Progress, shown
 
     load_installed()
     course = schooling.course_of(**options)

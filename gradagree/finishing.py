@@ -46,7 +46,7 @@ class Ending:
         """
         from rich.console import Console
 
-        from gradagree.console import shown
+        from gradagree.report.console import shown
         from gradagree.shrinking import shrink_findings
 
         if self.known is not None:

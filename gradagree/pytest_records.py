@@ -126,7 +126,7 @@ class Reporter:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         from gradagree.campaign import environment
         from gradagree.errors import UsageError
-        from gradagree.reporting import write_reports
+        from gradagree.report import write_reports
 
         command = shlex.join(["pytest", *sys.argv[1:]])
         terminalreporter.section("gradagree")

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from gradagree.arithmetics.model import FORMATS
 from gradagree.atlas.curves import BINS, DECADES, PER_DECADE, Curve
-from gradagree.reporting.axes import power
+from gradagree.report.figures import power
 
 __all__ = ["panel"]
 

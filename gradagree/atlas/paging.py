@@ -19,7 +19,7 @@ from gradagree.atlas.points import kinks_of
 from gradagree.atlas.spelled import called
 from gradagree.atlas.surveying import Surveyed
 from gradagree.reference import Activation, ErrorFunction
-from gradagree.reporting.pages import asset, rendered
+from gradagree.report.html import asset, rendered
 
 __all__ = ["function_page", "overview"]
 

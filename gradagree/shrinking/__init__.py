@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradagree.reporting.small import Small, read_small
+from gradagree.report.findings import Small, read_small
 from gradagree.shrinking.findings import shrink_findings
 from gradagree.shrinking.search import INSTALL, Shrunk, can_shrink, shrink
 from gradagree.shrinking.whole import Asked

@@ -12,11 +12,9 @@ from gradagree.journal import read_meta, read_records
 from gradagree.known import known_of
 from gradagree.process import FrameworkProcess
 from gradagree.replay import with_arrays
-from gradagree.reporting.accepted import Accepted
-from gradagree.reporting.causes import Cause, Finding, Findings
-from gradagree.reporting.matrix import Column
-from gradagree.reporting.small import write_small
-from gradagree.reporting.texts import visible
+from gradagree.report.findings import Accepted, Cause, Finding, Findings, write_small
+from gradagree.report.matrix import Column
+from gradagree.report.text import visible
 from gradagree.shrinking.search import INSTALL, can_shrink, shrink
 from gradagree.shrinking.whole import Asked
 from gradagree.verdict import Record

@@ -19,7 +19,7 @@ from gradagree.comparison import ERROR_BOX
 from gradagree.conviction import InternalError
 from gradagree.judge import Framework, judge
 from gradagree.process import FrameworkProcess
-from gradagree.reporting.causes import words_of
+from gradagree.report.findings import words_of
 from gradagree.verdict import Record, Verdict
 
 __all__ = ["Asked", "Whole", "whole_of"]

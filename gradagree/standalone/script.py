@@ -13,7 +13,7 @@ from gradagree.adapters import share
 from gradagree.cases import Case
 from gradagree.comparison import ERROR_BOX
 from gradagree.errors import UsageError
-from gradagree.reporting.texts import exact, visible
+from gradagree.report.text import exact, visible
 from gradagree.standalone.literals import number, written
 from gradagree.standalone.modes import SETTINGS, way
 from gradagree.standalone.spelled import Code

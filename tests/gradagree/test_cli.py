@@ -148,7 +148,7 @@ def test_that_an_interrupted_run_ends_with_its_own_code_and_keeps_its_records(
     def interrupt(self: Any, record: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gradagree.console.Progress.__call__", interrupt)
+    monkeypatch.setattr("gradagree.report.console.Progress.__call__", interrupt)
     said = say(*run_of(fake, "right"))
     assert said.code == 130
     assert "Traceback" not in said.error

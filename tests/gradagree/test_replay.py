@@ -11,12 +11,12 @@ import pytest
 from gradagree.adapters import Adapter
 from gradagree.casefile import write_case
 from gradagree.cases import Case
-from gradagree.console import print_replay
 from gradagree.errors import UsageError
 from gradagree.extensions import load
 from gradagree.journal import Journal
 from gradagree.plan import Plan
 from gradagree.replay import Replayed, find, replay
+from gradagree.report.console import print_replay
 from gradagree.verdict import Record, Verdict
 
 FAKE = Path(__file__).parent / "numpy_fake.py"

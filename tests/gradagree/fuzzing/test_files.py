@@ -18,7 +18,7 @@ from gradagree.extensions import load
 from gradagree.journal import read_meta, read_records
 from gradagree.known import read_known
 from gradagree.plan import Plan
-from gradagree.reporting.provenance import merged_meta
+from gradagree.report.provenance import merged_meta
 from gradagree.resuming import plan_of
 
 CASE = "10-4b-6-8-4:id,tanh*2,elu(alpha=0.5):sse:n8:f32:grid:s93"

@@ -11,7 +11,7 @@ import pytest
 
 from gradagree.errors import UsageError
 from gradagree.journal import Journal
-from gradagree.reporting import write_reports
+from gradagree.report import write_reports
 from gradagree.verdict import Record
 
 FIELDS = [name for name in Record.__struct_fields__ if name not in ("verdict", "slopes", "schema", "index")]

@@ -1,9 +1,0 @@
-"""Two runs side by side: what is new, what is gone, and what moved by more than its noise."""
-
-from __future__ import annotations
-
-from gradagree.comparing.differences import Differences, compare_runs
-from gradagree.comparing.extract import write_extract
-from gradagree.comparing.side import Side, read_side
-
-__all__ = ["Differences", "Side", "compare_runs", "read_side", "write_extract"]

@@ -1,0 +1,41 @@
+"""Reports: everything they show is derived from a results folder's records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gradagree.files import make_folder, write_text
+from gradagree.journal import read_meta
+from gradagree.known import Entry
+from gradagree.report.console import print_summary
+from gradagree.report.findings import read_small
+from gradagree.report.html import page
+from gradagree.report.index import write_index
+from gradagree.report.junit import suites
+from gradagree.report.markdown import document
+from gradagree.report.provenance import merged_meta, records_of
+from gradagree.report.summary import Summary, summarize
+from gradagree.report.training import write_training
+
+__all__ = ["Summary", "print_summary", "summarize", "write_index", "write_reports", "write_training"]
+
+
+def write_reports(folder: Path, sources: Sequence[Path] | None = None, known: Sequence[Entry] | None = None) -> Summary:
+    """The summary of the folder's records, written into it as report.md, report.html and junit.xml.
+
+    With sources, the records of these folders are reported as one, and the folder is made if need be. known are the
+    accepted differences; by default those that the runs kept. Raises UsageError where a folder holds no results, or
+    where two of them contradict each other.
+    """
+    folders = list(sources) if sources else [folder]
+    meta = merged_meta([read_meta(source) for source in folders])
+    if known is not None:
+        meta = {**meta, "known": [entry.told() for entry in known]}
+    summary = summarize(meta, records_of(folders))
+    summary.small = read_small(folders)
+    make_folder(folder)
+    write_text(folder / "report.md", document(summary))
+    write_text(folder / "report.html", page(summary))
+    write_text(folder / "junit.xml", suites(summary))
+    return summary

@@ -1,0 +1,292 @@
+"""Findings grouped by cause, known differences, and the smallest failing cases."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from gradagree.arithmetics.model import FORMATS
+from gradagree.casefile import CASES, kept_file, told, write_case
+from gradagree.cases import Case
+from gradagree.files import make_folder, write_text
+from gradagree.known import ANY, Entry, matches
+from gradagree.report.matrix import Column, parts_of
+from gradagree.report.text import named, quoted, value_of, visible
+from gradagree.verdict import ORDER, Record, Verdict
+
+MOST_MODES, MOST_WORDS = 5, 80
+ROOM = 1000
+"""Causes of one verdict that are kept apart."""
+
+
+class Cause(NamedTuple):
+    """What records of one finding have in common, in whichever modes; reason tells errors that name no box apart."""
+
+    verdict: Verdict
+    framework: str
+    function: str
+    part: str
+    dtype: str
+    reason: str = ""
+
+
+@dataclass
+class Finding:
+    """One cause, how many records have it, the one with the largest ratio, and the known difference that it is."""
+
+    cause: Cause
+    example: Record
+    count: int = 1
+    accepted: Entry | None = None
+    modes: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def words(self) -> str:
+        """``torch backward``, or ``torch backward 12, vmap 3``, the mode of most records first."""
+        modes = self.modes.most_common(MOST_MODES) or [(self.example.mode, self.count)]
+        several = [f"{mode} {n:,}" for mode, n in modes] if len(self.modes) > 1 else [modes[0][0]]
+        return f"{self.cause.framework} {', '.join(several)}" + ", ..." * (len(self.modes) > MOST_MODES)
+
+    @property
+    def ratio(self) -> float:
+        return _ratio(self.example)
+
+    @property
+    def distance(self) -> float:
+        """|observed - expected|; NaN where either is missing."""
+        return abs(value_of(self.example.observed) - value_of(self.example.expected))
+
+
+@dataclass
+class Findings:
+    """Findings by cause; past the room for causes of a verdict, its further records are only counted."""
+
+    known: dict[tuple[Cause, Entry | None], Finding] = field(default_factory=dict)
+    causes: Counter[Verdict] = field(default_factory=Counter)
+    further: int = 0
+
+    def add(self, record: Record, accepted: Entry | None = None) -> None:
+        cause = cause_of(record)
+        found = self.known.get((cause, accepted))
+        if found is not None:
+            found.count += 1
+            found.modes[record.mode] += 1
+            found.example = max(found.example, record, key=_ratio)
+        elif self.causes[record.verdict] < ROOM:
+            self.causes[record.verdict] += 1
+            self.known[cause, accepted] = Finding(cause, record, accepted=accepted, modes=Counter([record.mode]))
+        else:
+            self.further += 1
+
+    def __len__(self) -> int:
+        return len(self.known)
+
+    def __iter__(self) -> Iterator[Finding]:
+        """What is not known first, of that the worst verdict, and within it the largest ratio."""
+        return iter(sorted(self.known.values(), key=_place))
+
+
+def cause_of(record: Record) -> Cause:
+    part = (record.entry or "").partition("[")[0]
+    reason = "" if record.function else words_of(record.reason)
+    return Cause(record.verdict, record.framework, record.function or "", part, record.dtype, reason)
+
+
+def words_of(reason: str) -> str:
+    """A reason without its numbers: ``raised RuntimeError: expected # but found #``."""
+    return "".join("#" if c.isdigit() else c for c in reason[:MOST_WORDS])
+
+
+def _place(found: Finding) -> tuple[bool, int, float]:
+    return found.accepted is not None, ORDER[found.cause.verdict], -found.ratio
+
+
+def _ratio(record: Record) -> float:
+    """The record's ratio to sort by: none is below all others, NaN above all numbers."""
+    if record.ratio is None:
+        return -1.0
+    ratio = value_of(record.ratio)
+    return math.inf if math.isnan(ratio) else ratio
+
+
+Kind = tuple[str, str, str, str]
+MOST_KINDS = 1000
+
+
+class Standing(NamedTuple):
+    """One entry, how many records it covers, and how many it could have covered."""
+
+    entry: Entry
+    covered: int
+    met: int
+    expired: bool
+
+    @property
+    def stale(self) -> bool:
+        """Its framework, mode and function were compared, and nothing differs."""
+        return self.met > 0 and not self.covered
+
+    @property
+    def state(self) -> str:
+        if self.expired:
+            return f"expired on {self.entry.expiry}"
+        if self.stale:
+            return f"stale: {self.met:,} compared, none of them differs so"
+        return "known" if self.covered else "not met: nothing of its kind was compared"
+
+
+@dataclass
+class Accepted:
+    """Takes records one by one, and tells which of them are known."""
+
+    entries: Sequence[Entry] = ()
+    today: datetime.date = field(default_factory=datetime.date.today)
+    covered: Counter[int] = field(default_factory=Counter)
+    met: Counter[int] = field(default_factory=Counter)
+    verdicts: Counter[Verdict] = field(default_factory=Counter)
+    columns: dict[Column, Counter[Verdict]] = field(default_factory=dict)
+    _kinds: dict[Kind, list[int]] = field(default_factory=dict)
+
+    def see(self, record: Record, column: Column) -> Entry | None:
+        """The first entry that covers the record; None for a record that is not known."""
+        if not self.entries or not record.verdict.compared:
+            return None
+        functions, found = _functions(record), None
+        for place in self._of_kind(record):
+            entry = self.entries[place]
+            if entry.function == ANY or any(map(entry.names, functions)):
+                self.met[place] += 1
+                if matches(entry, record, functions):
+                    self.covered[place] += 1
+                    found = found or entry
+        if found is not None:
+            self.verdicts[record.verdict] += 1
+            self.columns.setdefault(column, Counter())[record.verdict] += 1
+        return found
+
+    def _of_kind(self, record: Record) -> list[int]:
+        """Places of the entries that are about records of this framework, mode, dtype and version."""
+        kind = (record.framework, record.mode, record.dtype, record.version)
+        if kind not in self._kinds:
+            found = [place for place, entry in enumerate(self.entries) if entry.concerns(*kind)]
+            if len(self._kinds) >= MOST_KINDS:
+                return found
+            self._kinds[kind] = found
+        return self._kinds[kind]
+
+    def standings(self) -> Iterator[Standing]:
+        """Every entry, in the file's order."""
+        for place, entry in enumerate(self.entries):
+            yield Standing(entry, self.covered[place], self.met[place], entry.expired(self.today))
+
+    @property
+    def spent(self) -> list[Standing]:
+        """Those that are stale or expired: a run with one of them fails."""
+        return [one for one in self.standings() if one.expired or one.stale]
+
+    @property
+    def total(self) -> int:
+        return self.verdicts.total()
+
+    @property
+    def failing(self) -> int:
+        return sum(n for verdict, n in self.verdicts.items() if verdict.fails)
+
+
+def _functions(record: Record) -> list[str]:
+    parts = parts_of(record.spec)
+    return list(dict.fromkeys(filter(None, (*parts.activations, parts.error, record.function))))
+
+
+SHRUNK = "shrunk.jsonl"
+MOST_NUMBERS = 40
+
+
+class Small(msgspec.Struct, frozen=True):
+    """One line: the cause, the case that showed it first, and the record and numbers of the small one.
+
+    Numbers are hexadecimal floats, and whole numbers for classes.
+    """
+
+    cause: Cause
+    of: str
+    record: Record
+    arrays: dict[str, dict[str, Any]]
+
+    @property
+    def file(self) -> str:
+        """Where its folder keeps it as a case."""
+        form = FORMATS.get(self.record.dtype)
+        return named(f"{CASES}/{self.record.sha256[:12]}.{form.short if form else '?'}.json")
+
+    @property
+    def command(self) -> str:
+        """What makes a script of it, typed in the results folder."""
+        column = named(f"{self.record.framework}:{self.record.mode}")
+        return f"gradagree replay {quoted(self.file)} --modes {quoted(column)} --script"
+
+
+def numbers(small: Small) -> list[tuple[str, str]]:
+    """Each array's name and its numbers, ``[[0, 0.5]]``; of many only how many there are."""
+    found = []
+    for name, array in small.arrays.items():
+        values = array.get("values")
+        shape = [n for n in array.get("shape", ()) if isinstance(n, int)]
+        values = values if isinstance(values, list) else []
+        if len(values) > MOST_NUMBERS:
+            found.append((named(name), f"{len(values):,} numbers"))
+        else:
+            texts = [f"{value_of(x):.17g}" if isinstance(x, str | int | float) else "?" for x in values]
+            found.append((named(name), visible(_nested(texts, shape))))
+    return found
+
+
+def _nested(texts: list[str], shape: list[int]) -> str:
+    if len(shape) < 2 or not texts:
+        return f"[{', '.join(texts)}]"
+    size = max(1, len(texts) // max(1, shape[0]))
+    rows = [_nested(texts[k : k + size], shape[1:]) for k in range(0, len(texts), size)]
+    return f"[{', '.join(rows)}]"
+
+
+def write_small(folder: Path, found: Iterable[tuple[Cause, str, Case, Record]]) -> None:
+    """Keep small cases in a results folder; nothing, and no file, where there are none."""
+    lines = []
+    for cause, of, case, record in found:
+        path = kept_file(folder, case)
+        make_folder(folder / CASES)
+        write_case(case, path)
+        arrays = {name: told(array) for name, array in case.arrays().named()}
+        lines.append(msgspec.json.encode(Small(cause, of, record, arrays)).decode())
+    if lines:
+        write_text(folder / SHRUNK, "\n".join(lines) + "\n")
+    else:
+        (folder / SHRUNK).unlink(missing_ok=True)
+
+
+def read_small(folders: Sequence[Path]) -> dict[Cause, Small]:
+    """What the folders keep, the first of each cause; lines that cannot be read are left out."""
+    found: dict[Cause, Small] = {}
+    for folder in folders:
+        for small in _lines(folder / SHRUNK):
+            found.setdefault(small.cause, small)
+    return found
+
+
+def _lines(path: Path) -> Iterator[Small]:
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        try:
+            yield msgspec.json.decode(line, type=Small)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            continue

@@ -1,0 +1,128 @@
+"""report.html, and what all pages share."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import partial
+from importlib import resources
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from gradagree.report.figures import Interval, Panel, histograms, intervals
+from gradagree.report.findings import Finding, numbers
+from gradagree.report.matrix import GROUPS, Column, depth_label
+from gradagree.report.network import guilty_box
+from gradagree.report.provenance import failed_probes, not_installed, runs_of
+from gradagree.report.rows import MOST, embedded
+from gradagree.report.summary import Summary
+from gradagree.report.text import brief, counted, exact, mark, named, replay, shown_number, visible
+from gradagree.verdict import ORDER, Verdict
+
+FILTERS = {f.__name__: f for f in (brief, counted, exact, mark, named, shown_number, visible)}
+
+
+def rendered(template: str, values: Mapping[str, Any], style: str, script: str | None = None) -> str:
+    """The page that the template makes of the values, with this style and this script and no other."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("gradagree.report", "templates"), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters.update(FILTERS)
+    environment.globals.update(tone=tone, equation=equation, verdicts=list(Verdict))
+    own = {"policy": policy(style, script), "style": Markup(style), "script": Markup(script or "")}
+    return environment.get_template(template).render({**values, **own})
+
+
+def policy(style: str, script: str | None = None) -> str:
+    """A content security policy under which only this style and this script count, and nothing is loaded."""
+    rules = ["default-src 'none'", f"style-src '{_digest(style)}'"]
+    rules += [] if script is None else [f"script-src '{_digest(script)}'"]
+    return "; ".join([*rules, "base-uri 'none'", "form-action 'none'"])
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def asset(name: str) -> str:
+    """A file that is put into the page as it is."""
+    return resources.files("gradagree.report").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def tone(verdict: Verdict) -> str:
+    """bad, doubtful, good or none: how loudly a verdict is set."""
+    if verdict.fails:
+        return "bad"
+    if verdict in (Verdict.INACCURATE, Verdict.UNDECIDED, Verdict.OUT_OF_RANGE):
+        return "doubtful"
+    return "good" if verdict.compared else "none"
+
+
+def equation(counts: dict[Verdict, int]) -> list[tuple[Verdict, int]]:
+    """What was compared, the best first, then what was not."""
+    return sorted(counts.items(), key=lambda item: (not item[0].compared, -ORDER[item[0]]))
+
+
+MOST_FINDINGS = 200
+QUANTILES = (0.05, 0.5, 0.95)
+
+
+def page(summary: Summary) -> str:
+    """The whole page as text."""
+    findings, heads = list(summary.findings), header(list(summary.columns))
+    values = {
+        "summary": summary, "standings": list(summary.accepted.standings()), "groups": GROUPS, "header": heads,
+        "columns": [column for _, theirs in heads for column in theirs], "findings": findings[:MOST_FINDINGS],
+        "unshown": findings[MOST_FINDINGS:], "parted": parted,
+        "replay": partial(replay, extensions=summary.extensions),
+        "probes_failed": failed_probes(summary.meta), "not_installed": not_installed(summary.meta),
+        "guilty_box": guilty_box, "numbers": numbers,
+        "runs": runs_of(summary.meta), "exit_code": summary.exit, "figures": figures(summary), "quantiles": QUANTILES,
+        "most": MOST, "payload": None if summary.rows.dropped else Markup(embedded(summary.rows.payload())),
+    }  # fmt: skip
+    return rendered("report.html.j2", values, asset("report.css"), asset("report.js"))
+
+
+def header(columns: Sequence[Column]) -> list[tuple[str, list[Column]]]:
+    """Frameworks, each with its columns, in the order of the records."""
+    frameworks: dict[str, list[Column]] = {}
+    for column in columns:
+        frameworks.setdefault(column.framework, []).append(column)
+    return list(frameworks.items())
+
+
+def parted(finding: Finding) -> tuple[str, str]:
+    """The observed number's digits, cut where it departs from the expected one."""
+    expected, observed = (
+        exact(number, finding.example.dtype) for number in (finding.example.expected, finding.example.observed)
+    )
+    same = 0
+    if expected.partition("e")[2] == observed.partition("e")[2]:
+        while same < min(len(expected), len(observed)) and expected[same] == observed[same]:
+            same += 1
+    return observed[:same], observed[same:]
+
+
+def figures(summary: Summary) -> dict[str, Markup]:
+    """The figures for which there are numbers."""
+    ratios = [Panel(name, summary.ratios[name].histogram()) for name in summary.dtypes if name in summary.ratios]
+    sharp = [Panel(name, summary.sharpness[name].histogram()) for name in summary.dtypes if name in summary.sharpness]
+    depths = [(name, by_depth(summary, name)) for name in summary.dtypes if name in summary.sharpness]
+    drawn: dict[str, Markup] = {}
+    if ratios:
+        drawn["ratios"] = histograms("Largest distance over tolerance, records by dtype", ratios, "the tolerance")
+    if sharp:
+        drawn["sharpness"] = histograms(
+            "Tolerance over the largest entry, records by dtype", sharp, "the largest entry"
+        )
+        drawn["depth"] = intervals("Tolerance over the largest entry, by dtype and boxes", depths, "the largest entry")
+    return drawn
+
+
+def by_depth(summary: Summary, dtype: str) -> list[Interval]:
+    depths = sorted(depth for name, depth in summary.by_depth if name == dtype)
+    return [Interval(depth_label(depth), summary.by_depth[dtype, depth]) for depth in depths]

@@ -1,0 +1,341 @@
+"""Pictures of a network as SVG: nested operations, and the weights of a trained network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from markupsafe import Markup
+
+from gradagree.casetext import shorten, split_outside_parentheses
+from gradagree.report.matrix import parts_of
+from gradagree.report.text import brief, counted, visible
+from gradagree.report.training_data import Numbers, Training
+from gradagree.verdict import Record, Verdict
+
+UNIT, COLUMN, STRIP = 32, 124, 26
+"""From unit to unit, from border to border, and the room for a line of text at a box's top and bottom."""
+LEFT, SIDE, ERROR = 34, 12, 170
+"""Room left of the inputs, between right borders, and the width of the error box."""
+RADIUS = 12.5
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One box: its current input enters through the left border, where its units lie."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    units: tuple[int, ...]
+
+    def place(self, k: int) -> float:
+        """Where the k-th of the units drawn lies, from the top."""
+        return self.y + self.height / 2 + UNIT * (k - (len(self.units) - 1) / 2)
+
+
+def frames(units: Sequence[tuple[int, ...]]) -> list[Frame]:
+    """Frames that hold these units, each within the one before it, about a common middle line."""
+    height, heights = 0.0, []
+    for drawn in reversed(units):
+        height = max(height, UNIT * len(drawn)) + 2 * STRIP
+        heights.append(height)
+    heights.reverse()
+    found = []
+    for k, drawn in enumerate(units):
+        inner = len(units) - 1 - k
+        width = COLUMN * inner + ERROR + SIDE * inner
+        found.append(Frame(LEFT + COLUMN * k, 1 + (heights[0] - heights[k]) / 2, width, heights[k], drawn))
+    return found
+
+
+def chosen(numbers: Sequence[float], most: int, always: Collection[int] = ()) -> tuple[int, ...]:
+    """At most so many places, in their order: those given, then those of the largest numbers; NaN is the largest."""
+
+    def rank(place: int) -> tuple[bool, float]:
+        x = abs(numbers[place])
+        return place not in always, -(math.inf if math.isnan(x) else x)
+
+    return tuple(sorted(sorted(range(len(numbers)), key=rank)[:most]))
+
+
+STEP, ERROR, SIDE, TOP, BAND = 118, 140, 7, 6, 46
+"""From left border to left border, the width of the error box, room at the right, and above, and for the text."""
+MOST = 6
+"""Boxes drawn; of a deeper network those around the guilty one, the first, and the last."""
+Station = tuple[str, str, bool]
+"""What stands in a frame in two lines, and whether it is the guilty one."""
+
+
+def guilty_box(record: Record) -> Markup | None:
+    """The picture; None where the record accuses no box, as one that was judged end to end, or cannot be read."""
+    found = stations(record)
+    if record.verdict is Verdict.SUSPECT or not any(loud for _, _, loud in found):
+        return None
+    count = len(found)
+    width, height = STEP * (count - 1) + ERROR + SIDE * (count - 1) + 2, BAND + 2 * TOP * count
+    drawn = [_frame(k, count, width, height, station) for k, station in enumerate(found)]
+    words = ", ".join(f"{first} {second}{' (guilty)' * loud}" for first, second, loud in found)
+    head = Markup(
+        '<svg class="network" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img" aria-label="{words}">'
+    )
+    return (
+        head.format(w=width, h=height, words=f"Boxes from outside to inside: {words}")
+        + Markup("").join(drawn)
+        + Markup("</svg>")
+    )
+
+
+def stations(record: Record) -> list[Station]:
+    """What the picture shows, from the outermost box to the error box."""
+    parts = parts_of(record.spec)
+    if not parts.activations:
+        return []
+    names, widths = list(_names(record.spec)), record.spec.partition(":")[0].split("-")
+    here = len(names) if record.box == "error" else record.box - 1 if isinstance(record.box, int) else -1
+    units = [f" · {visible(width.rstrip('b'))} unit{'s' * (width.rstrip('b') != '1')}" for width in widths]
+    units += [""] * len(names)
+    found = [(f"box {k + 1}{units[k]}", name, k == here) for k, name in enumerate(names)]
+    kept, shown = _kept(len(found), min(here, len(found) - 1)), list[Station]()
+    for gap, group in groupby(range(len(found)), lambda k: k not in kept):
+        places = list(group)
+        shown += [("\u22ef", f"{len(places):,} more", False)] if gap else [found[k] for k in places]
+    return [*shown, ("error box", visible(parts.error), here == len(names))]
+
+
+def _names(spec: str) -> Sequence[str]:
+    """The activation of each box."""
+    names: list[str] = []
+    for piece in split_outside_parentheses(split_outside_parentheses(spec, ":")[1], ","):
+        name, star, times = piece.rpartition("*")
+        names += [visible(name)] * min(int(times), 1000) if star and times.isdigit() else [visible(piece)]
+    return names
+
+
+def _kept(count: int, here: int) -> set[int]:
+    if count <= MOST:
+        return set(range(count))
+    return {k for k in (0, here - 1, here, here + 1, count - 1) if 0 <= k < count}
+
+
+def _frame(k: int, count: int, width: float, height: float, station: Station) -> Markup:
+    first, second, loud = station
+    x, y = 1 + STEP * k, 1 + TOP * k
+    shape = Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}" rx="3"/>').format(
+        "guilty" if loud else "frame", x, y, width - x - 1 - SIDE * k, height - 2 * y
+    )
+    text = Markup('<text class="{}" x="{}" y="{}">{}</text>')
+    middle = height / 2
+    sign = "\u2717 " if loud else ""
+    return (
+        shape
+        + text.format("small", x + 8, middle - 5, first)
+        + text.format(
+            "loud" if loud else "name",
+            x + 8,
+            middle + 12,
+            sign + shorten(second, 15 if k == count - 1 else 12),
+        )
+    )
+
+
+MOST_UNITS, MOST_BOXES, MOST_TITLE = 12, 12, 24
+DISC, RING, LINE = 6.5, 5.0, 3.4
+"""Radius, width and width of what is largest in its box."""
+ONE = Markup('<svg class="sample" viewBox="0 0 40 28" width="40" height="28" aria-hidden="true">{}</svg>')
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One box: its current input p, its sensitivity delta, and its weights, none for the error box."""
+
+    title: str
+    p: Numbers
+    delta: Numbers
+    w: tuple[Numbers, ...] = ()
+
+    @property
+    def wide(self) -> bool:
+        """Whether it has more units than are drawn."""
+        return len(self.p) > MOST_UNITS
+
+    def weight(self, i: int, j: int) -> float:
+        return self.w[i][j] if i < len(self.w) and j < len(self.w[i]) else math.nan
+
+
+def layers(training: Training) -> list[Layer]:
+    """The boxes of the example, from the outermost to the error box; none where there is no example."""
+    example, found = training.example, []
+    if example is None:
+        return []
+    for k, p in enumerate(example.inputs):
+        delta = example.sensitivities[k] if k < len(example.sensitivities) else ()
+        delta += (math.nan,) * (len(p) - len(delta))
+        innermost = k == len(example.inputs) - 1
+        names = (training.error,) if innermost else training.activations[k : k + 1]
+        title = ": ".join(["error box" if innermost else f"box {k + 1}", *filter(None, names)])
+        w = example.weights[k] if k < len(example.weights) and not innermost else ()
+        found.append(Layer(title, p, delta, w))
+    return found
+
+
+def picture(training: Training) -> Markup:
+    """The svg element: of a wide box the units to which E is most sensitive, of a deep network the inner boxes."""
+    shown = layers(training)[-MOST_BOXES:]
+    example = training.example
+    if not shown or example is None:
+        return Markup("")
+    always = [place for place in (example.decision, example.right) if place is not None]
+    units = [chosen(layer.delta, MOST_UNITS, always if layer is shown[-1] else ()) for layer in shown]
+    drawn = frames(units)
+    parts = [part for layer, frame in zip(shown, drawn, strict=True) for part in _box(layer, frame, layer is shown[-1])]
+    for layer, frame, inside in zip(shown, drawn, drawn[1:], strict=False):
+        parts += _weights(layer, frame, inside)
+    for layer, frame in zip(shown, drawn, strict=True):
+        parts += _units(layer, frame)
+    parts += _numbered(drawn[0])
+    parts += _outcome(training, shown[-1], drawn[-1])
+    words = "; ".join(f"{layer.title}, {counted(len(layer.p), 'unit')}, {_scales(layer)}" for layer in shown)
+    return _svg(drawn[0], f"The network on one example. {words}. The same numbers stand in the tables below.", parts)
+
+
+def _svg(outermost: Frame, words: str, parts: Sequence[Markup]) -> Markup:
+    width, height = outermost.x + outermost.width + 2, outermost.height + 2
+    whole = Markup(
+        '<svg class="network" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img" aria-label="{}">{}</svg>'
+    )
+    return whole.format(words, Markup("").join(parts), w=f"{width:g}", h=f"{height:g}")
+
+
+def _box(layer: Layer, frame: Frame, innermost: bool) -> Iterator[Markup]:
+    kind = "box innermost" if innermost else "box"
+    yield Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}" rx="5"/>').format(
+        kind, frame.x, frame.y, frame.width, frame.height
+    )
+    some = f", {len(frame.units)} of {len(layer.p)} units" if len(frame.units) < len(layer.p) else ""
+    text = Markup('<text class="{}" x="{}" y="{}">{}</text>')
+    yield text.format("label", frame.x + 14, frame.y + 17, shorten(layer.title, MOST_TITLE) + some)
+    yield text.format("small", frame.x + 14, frame.y + frame.height - 9, _scales(layer))
+
+
+def _scales(layer: Layer) -> str:
+    return f"largest |p| {brief(_largest(layer.p))}, |δ| {brief(_largest(layer.delta))}"
+
+
+def _largest(numbers: Sequence[float]) -> float:
+    """The largest finite |x|; 0 for none."""
+    return max((abs(x) for x in numbers if math.isfinite(x)), default=0.0)
+
+
+def _weights(layer: Layer, frame: Frame, inside: Frame) -> Iterator[Markup]:
+    """Lines from the units of a box to those of the one inside it, the heaviest on top."""
+    line = Markup('<line class="{}" x1="{}" y1="{}" x2="{}" y2="{}" stroke-width="{}" stroke-opacity="{}"/>')
+    ends = frame.x + RADIUS, inside.x - RADIUS
+    if not layer.w:
+        for k, k_inside in zip(range(len(frame.units)), range(len(inside.units)), strict=False):
+            yield line.format("w through", ends[0], frame.place(k), ends[1], inside.place(k_inside), 1, 1)
+        return
+    largest = _largest([x for row in layer.w for x in row]) or 1.0
+    places = [(k, m, layer.weight(i, j)) for k, i in enumerate(frame.units) for m, j in enumerate(inside.units)]
+    for k, m, w in sorted((place for place in places if math.isfinite(place[2])), key=lambda place: abs(place[2])):
+        share, kind = abs(w) / largest, "w negative" if w < 0 else "w"
+        strength = round(0.3 + LINE * share, 2), round(0.3 + 0.7 * share, 2)
+        yield line.format(kind, ends[0], frame.place(k), ends[1], inside.place(m), *strength)
+
+
+def _units(layer: Layer, frame: Frame) -> Iterator[Markup]:
+    largest_p, largest_delta = _largest(layer.p) or 1.0, _largest(layer.delta) or 1.0
+    for k, i in enumerate(frame.units):
+        p, delta = layer.p[i], layer.delta[i]
+        title = Markup("<title>{}, unit {}: p = {}, δ = {}</title>").format(layer.title, i, brief(p), brief(delta))
+        yield Markup("<g>{}{}</g>").format(title, _unit(frame.x, frame.place(k), p / largest_p, delta / largest_delta))
+
+
+def _unit(x: float, y: float, p: float, delta: float) -> Markup:
+    """A unit whose disc has the area |p| and whose ring has the width |delta|, both at most 1."""
+    circle = Markup('<circle class="{}" cx="{}" cy="{}" r="{}"{}/>')
+    parts = [circle.format("unit", x, y, RADIUS, "")]
+    if not (math.isfinite(p) and math.isfinite(delta)):
+        parts.append(Markup('<text class="broken" x="{}" y="{}" text-anchor="middle">✗</text>').format(x, y + 5))
+        return Markup("").join(parts)
+    if delta:
+        width = round(max(RING * abs(delta), 0.8), 2)
+        stroke = Markup(' stroke-width="{}"').format(width)
+        kind = "ring negative" if delta < 0 else "ring"
+        parts.append(circle.format(kind, x, y, round(RADIUS - width / 2, 2), stroke))
+    if p:
+        parts.append(
+            circle.format("disc negative" if p < 0 else "disc", x, y, round(max(DISC * abs(p) ** 0.5, 1), 2), "")
+        )
+    return Markup("").join(parts)
+
+
+def _numbered(frame: Frame) -> Iterator[Markup]:
+    text = Markup('<text class="small" x="{}" y="{}" text-anchor="end">{}</text>')
+    return (text.format(frame.x - RADIUS - 6, frame.place(k) + 4, i) for k, i in enumerate(frame.units))
+
+
+def _outcome(training: Training, layer: Layer, frame: Frame) -> Iterator[Markup]:
+    """Beside each output: its number, its target, and whether it is decided on, or would be right."""
+    example = training.example
+    assert example is not None
+    text = Markup('<text class="{}" x="{}" y="{}">{}</text>')
+    for k, i in enumerate(frame.units):
+        x, y = frame.x + RADIUS + 8, frame.place(k)
+        words = f"{i}: o {brief(layer.p[i])}" + (f", t {brief(example.target[i])}" if i < len(example.target) else "")
+        yield text.format("label", x, y + 1, words)
+        if i == example.decision and example.right is not None:
+            good = i == example.right
+            yield text.format(
+                "label" if good else "wrong", x, y + 14, "✓ decided, right" if good else "✗ decided, wrong"
+            )
+        elif i in (example.decision, example.right):
+            yield text.format("label", x, y + 14, "decided" if i == example.decision else "this is right")
+
+
+def legend() -> list[tuple[Markup, str]]:
+    """Samples of what the picture is made of, each with its meaning."""
+    line = Markup('<line class="{}" x1="2" y1="14" x2="38" y2="14" stroke-width="2.4"/>')
+    return [
+        (ONE.format(_unit(20, 14, 1, 0)), "disc: current input p > 0, its area |p|"),
+        (ONE.format(_unit(20, 14, -1, 0)), "open disc: p < 0"),
+        (ONE.format(_unit(20, 14, 0, 0.7)), "ring: sensitivity δ > 0, its width |δ|"),
+        (ONE.format(_unit(20, 14, 0, -0.7)), "broken ring: δ < 0"),
+        (ONE.format(line.format("w")), "weight > 0, its width |w|"),
+        (ONE.format(line.format("w negative")), "broken line: weight < 0"),
+    ]
+
+
+MOST_ROWS, MOST_WEIGHTS, MOST_TABLES = 128, 16, 40
+
+
+@dataclass(frozen=True)
+class Table:
+    """A box: for each unit p, delta and the weights that lead inwards."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    left_out: str = ""
+
+
+def tables(training: Training) -> list[Table]:
+    """From the outermost box to the error box, what is too much left out, and said to be."""
+    return [_table(layer, training) for layer in layers(training)[-MOST_TABLES:]]
+
+
+def _table(layer: Layer, training: Training) -> Table:
+    width = max((len(row) for row in layer.w), default=0)
+    shown = min(width, MOST_WEIGHTS)
+    target = training.example.target if training.example and layer.title.startswith("error box") else ()
+    head = ["unit", "p", "δ"] + ["t"] * bool(target) + [f"w to {j}" for j in range(shown)]
+    rows = []
+    for i in range(min(len(layer.p), MOST_ROWS)):
+        numbers = [layer.p[i], layer.delta[i], *(target[i : i + 1] or [None] * bool(target))]
+        rows.append((str(i), *map(brief, [*numbers, *(layer.weight(i, j) for j in range(shown))])))
+    cut = [f"{len(layer.p) - MOST_ROWS} further units"] * (len(layer.p) > MOST_ROWS)
+    cut += [f"the weights to {width - shown} further units"] * (width > shown)
+    return Table(layer.title, tuple(head), tuple(rows), " and ".join(cut))

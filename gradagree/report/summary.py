@@ -1,0 +1,312 @@
+"""Everything that a report shows, gathered in one pass over the records, and the answer in a sentence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from gradagree.arithmetics.model import FORMATS
+from gradagree.known import Entry, known_of
+from gradagree.report.findings import Accepted, Cause, Findings, Small
+from gradagree.report.matrix import Blocks, Column, Groups, Matrix, Names, Spread, parts_of
+from gradagree.report.provenance import mapping, not_installed, planned
+from gradagree.report.rows import Rows
+from gradagree.report.text import counted, joined, named, shown_number, value_of, visible
+from gradagree.verdict import Record, Verdict, exit_code
+
+MOST_NAMED, MOST_FRAMEWORKS = 3, 12
+BY_HAND = "backpropagation by hand"
+NO_ANSWER = {
+    frozenset({Verdict.CRASHED}): ("crashed", "crashed"),
+    frozenset({Verdict.TIMEOUT}): ("ran past its limit", "ran past their limit"),
+    frozenset({Verdict.CRASHED, Verdict.TIMEOUT}): ("gave no answer", "gave no answer"),
+    frozenset({Verdict.SUSPECT}): (f"is suspected against {BY_HAND}", f"are suspected against {BY_HAND}"),
+}
+DISAGREES = (f"disagrees with {BY_HAND}", f"disagree with {BY_HAND}")
+PHRASES = {
+    Verdict.AGREE: "agree",
+    Verdict.CONVENTION: "with another legitimate slope at a kink",
+    Verdict.INACCURATE: "with digits lost",
+    Verdict.OUT_OF_RANGE: "out of range",
+    Verdict.UNDECIDED: "undecided",
+}
+RIGHT = (Verdict.AGREE, Verdict.CONVENTION, Verdict.INACCURATE)
+OPEN = (Verdict.OUT_OF_RANGE, Verdict.UNDECIDED)
+KNOWN = "known to differ"
+
+
+def sentence(summary: Summary) -> str:
+    """Who agrees with the hand derivation on how much, how sharply it was asked, and what is missing."""
+    if not summary.compared:
+        return _nothing(summary) + _missing(summary) + "."
+    answer = _failures(summary) if summary.failing else _agreement(summary)
+    return answer + _spent(summary) + _tolerance(summary) + _missing(summary) + "."
+
+
+def _nothing(summary: Summary) -> str:
+    if summary.total:
+        columns: dict[str, dict[str, None]] = {}
+        for dropped, _ in summary.dropped.most_first():
+            columns.setdefault(dropped.reason, {})[dropped.column.framework] = None
+        reasons = [f"{joined(list(names)[:MOST_NAMED])}: {reason}" for reason, names in columns.items()]
+        return f"Nothing was compared in {counted(summary.total, 'record')} ({_some(reasons)})"
+    absent = not_installed(summary.meta)
+    if absent and len(absent) == len(mapping(summary.meta.get("frameworks"))):
+        return f"Nothing was compared ({_some([f'{name}: {reason}' for name, reason in absent.items()])})"
+    return "Nothing was compared: there are no records"
+
+
+def _some(reasons: list[str]) -> str:
+    return visible("; ".join(reasons[:MOST_NAMED]), 400)
+
+
+def _agreement(summary: Summary) -> str:
+    right = sum(summary.verdicts[verdict] for verdict in RIGHT)
+    if not right:
+        return f"Nothing was decided: {counted(summary.compared, 'gradient')} compared, {_told(summary, OPEN)}"
+    names = _names(summary)
+    verb = "agrees" if len(names) == 1 else "agree"
+    everything = right == summary.compared > 1
+    extent = f"{'all' if everything else shown_number(right) + ' of'} {counted(summary.compared, 'gradient')}"
+    how, rest = _told(summary, RIGHT[1:]), _told(summary, OPEN)
+    how, rest = how and f", {how}", rest and f"; {rest}"
+    return f"{joined(names)} {verb} with {BY_HAND} on {extent}{how}{rest}"
+
+
+def _told(summary: Summary, verdicts: Iterable[Verdict]) -> str:
+    """``8 with digits lost and 7 undecided``: those of the verdicts that occur; known failures with what is open."""
+    there = [verdict for verdict in verdicts if summary.verdicts[verdict]]
+    words = [f"{shown_number(summary.verdicts[verdict])} {PHRASES[verdict]}" for verdict in there]
+    known = summary.accepted.failing
+    return joined(words + [f"{shown_number(known)} {KNOWN}"] * bool(known and Verdict.UNDECIDED in verdicts))
+
+
+def _names(summary: Summary) -> list[str]:
+    """Every framework that was compared, with its version, the build's label left out."""
+    names = []
+    for framework, versions in summary.versions.items():
+        short = list(dict.fromkeys(version.partition("+")[0] for version in versions))
+        names.append(" ".join(filter(None, [framework, joined(short[:MOST_NAMED])])))
+    names[MOST_FRAMEWORKS:] = [f"{len(names) - MOST_FRAMEWORKS} more"] * (len(names) > MOST_FRAMEWORKS)
+    return names
+
+
+def _failures(summary: Summary) -> str:
+    """Who fails in how many, with which verdicts, and what became of the others."""
+    known = summary.accepted.columns
+    left = {column: counts - known.get(column, Counter()) for column, counts in summary.columns.items()}
+    failing = {column.words: _number_failing(counts) for column, counts in left.items()}
+    worst_first = sorted((name for name, n in failing.items() if n), key=lambda name: -failing[name])
+    several = len(worst_first) > 1
+    named = [f"{name} ({shown_number(failing[name])})" if several else name for name in worst_first]
+    named[MOST_NAMED:] = [f"{len(named) - MOST_NAMED} more"] * (len(named) > MOST_NAMED)
+    counts = {verdict: n for verdict, n in summary.unknown.items() if verdict.fails}
+    verb = NO_ANSWER.get(frozenset(counts), DISAGREES)[several]
+    words = joined([f"{shown_number(n)} {verdict}" for verdict, n in counts.items()])
+    others = summary.compared - summary.failing
+    rest = f"; of the other {shown_number(others)}, {_told(summary, PHRASES)}" if others else ""
+    extent = f"{shown_number(summary.failing)} of {counted(summary.compared, 'gradient')}"
+    return f"{joined(named)} {verb} in {extent} ({words}){rest}"
+
+
+def _number_failing(counts: Counter[Verdict]) -> int:
+    return sum(n for verdict, n in counts.items() if verdict.fails)
+
+
+def _spent(summary: Summary) -> str:
+    """What fails a run although no record does."""
+    spent = summary.accepted.spent
+    expired = sum(one.expired for one in spent)
+    parts = [(expired, "expired"), (len(spent) - expired, "stale")]
+    words = joined([f"{counted(n, 'known difference')} {'is' if n == 1 else 'are'} {word}" for n, word in parts if n])
+    return f"; {words}" if words else ""
+
+
+def _tolerance(summary: Summary) -> str:
+    measured = [(name, summary.sharpness[name]) for name in summary.dtypes if name in summary.sharpness]
+    medians = [f"{spread.quantile(0.5):.1g} ({name})" for name, spread in measured]
+    return f"; the median tolerance was {joined(medians)} of the largest entry" if medians else ""
+
+
+def _missing(summary: Summary) -> str:
+    missing, asked = sum(summary.missing.values()), sum(planned(summary.meta).values())
+    if not missing:
+        return ""
+    return f"; the run is incomplete: {shown_number(missing)} of {shown_number(asked)} planned records are missing"
+
+
+MOST_GROUPS, MOST_DTYPES, MOST_VERSIONS = 500, 16, 64
+UNJUDGED = (Verdict.UNDECIDED, Verdict.OUT_OF_RANGE)
+
+
+class Convention(NamedTuple):
+    """A legitimate slope at a kink, and who takes it."""
+
+    function: str
+    column: Column
+    reason: str
+
+
+class Dropped(NamedTuple):
+    """Why records hold no verdict on a gradient."""
+
+    verdict: Verdict
+    column: Column
+    reason: str
+
+
+@dataclass
+class Share:
+    """The share of gradient entries that are larger than their tolerance or exactly zero, over records."""
+
+    count: int = 0
+    total: float = 0.0
+    least: float = 1.0
+
+    def add(self, share: float | None) -> None:
+        if share is not None:
+            self.count, self.total, self.least = self.count + 1, self.total + share, min(self.least, share)
+
+    @property
+    def mean(self) -> float:
+        return self.total / self.count if self.count else 0.0
+
+
+@dataclass
+class Summary:
+    """Counts, matrix, spreads and findings of the records seen so far; ``add`` takes one more."""
+
+    meta: dict[str, Any] = field(default_factory=dict)
+    total: int = 0
+    verdicts: Counter[Verdict] = field(default_factory=Counter)
+    columns: dict[Column, Counter[Verdict]] = field(default_factory=dict)
+    concluded: Counter[str] = field(default_factory=Counter)
+    versions: dict[str, dict[str, None]] = field(default_factory=dict)
+    matrix: Matrix = field(default_factory=Matrix)
+    ratios: dict[str, Spread] = field(default_factory=dict)
+    sharpness: dict[str, Spread] = field(default_factory=dict)
+    by_depth: dict[tuple[str, int], Spread] = field(default_factory=dict)
+    shares: dict[str, Share] = field(default_factory=dict)
+    findings: Findings = field(default_factory=Findings)
+    conventions: Groups[Convention] = field(default_factory=lambda: Groups(MOST_GROUPS))
+    dropped: Groups[Dropped] = field(default_factory=lambda: Groups(MOST_GROUPS))
+    blocks: Blocks = field(default_factory=Blocks)
+    rows: Rows = field(default_factory=Rows)
+    accepted: Accepted = field(default_factory=Accepted)
+    small: dict[Cause, Small] = field(default_factory=dict)
+    _dtypes: Names = field(default_factory=lambda: Names(MOST_DTYPES))
+
+    def __post_init__(self) -> None:
+        self.blocks.strict = self.strict
+        self.accepted.entries = known_of(self.meta.get("known"))
+
+    def add(self, record: Record) -> None:
+        column = self.matrix.column(record)
+        self.total += 1
+        self.verdicts[record.verdict] += 1
+        self.columns.setdefault(column, Counter())[record.verdict] += 1
+        self.concluded[str(column)] += record.spec.startswith("convention:")
+        entry = self.accepted.see(record, column)
+        self.matrix.add(record, column, entry is not None)
+        self.blocks.add(record, column, entry is not None)
+        self.rows.add(record, entry is not None)
+        if record.verdict.compared:
+            self._measure(record, column)
+        self._explain(record, column, entry)
+
+    def _measure(self, record: Record, column: Column) -> None:
+        versions = self.versions.setdefault(column.framework, {})
+        if record.version and len(versions) < MOST_VERSIONS:
+            versions[named(record.version)] = None
+        dtype = self._dtypes.fold(named(record.dtype))
+        if record.ratio is not None:
+            self.ratios.setdefault(dtype, Spread()).add(value_of(record.ratio))
+        if record.sharpness is not None:
+            sharpness = value_of(record.sharpness)
+            self.sharpness.setdefault(dtype, Spread()).add(sharpness)
+            self.by_depth.setdefault((dtype, parts_of(record.spec).depth), Spread()).add(sharpness)
+        self.shares.setdefault(dtype, Share()).add(record.share)
+
+    def _explain(self, record: Record, column: Column, entry: Entry | None) -> None:
+        verdict, reason = record.verdict, visible(record.reason or record.verdict.meaning)
+        if verdict.fails or verdict is Verdict.INACCURATE:
+            self.findings.add(record, entry)
+        elif verdict is Verdict.CONVENTION:
+            self.conventions.add(Convention(named(record.function or "?"), column, reason))
+        elif verdict in UNJUDGED or not verdict.compared:
+            self.dropped.add(Dropped(verdict, column, reason))
+
+    @property
+    def strict(self) -> bool:
+        return self.meta.get("strict") is True
+
+    @property
+    def extensions(self) -> list[str]:
+        """The files of the user's own functions, for the replay commands."""
+        files = self.meta.get("extensions")
+        return [file for file in files if isinstance(file, str)] if isinstance(files, list) else []
+
+    @property
+    def counts(self) -> dict[Verdict, int]:
+        """How many records have each verdict, the worst first; they add up to ``total``."""
+        return {verdict: self.verdicts[verdict] for verdict in Verdict if self.verdicts[verdict]}
+
+    @property
+    def compared(self) -> int:
+        return sum(n for verdict, n in self.counts.items() if verdict.compared)
+
+    @property
+    def failing(self) -> int:
+        """Records that fail and are not known."""
+        return sum(n for verdict, n in self.unknown.items() if verdict.fails)
+
+    @property
+    def unknown(self) -> dict[Verdict, int]:
+        """The counts without the known differences."""
+        left = {verdict: n - self.accepted.verdicts[verdict] for verdict, n in self.counts.items()}
+        return {verdict: n for verdict, n in left.items() if n}
+
+    @property
+    def exit(self) -> int:
+        """The exit code that the records stand for."""
+        return self.ended(self.strict)
+
+    def ended(self, strict: bool) -> int:
+        """The exit code: known differences do not count, but one that is stale or has expired fails."""
+        if self.accepted.spent:
+            return 1
+        nothing_else = not any(verdict.compared for verdict in self.unknown)
+        return 0 if self.accepted.total and nothing_else else exit_code(self.unknown, strict)
+
+    @property
+    def dtypes(self) -> list[str]:
+        """Those measured, the widest first."""
+        found = dict.fromkeys([*self.sharpness, *self.ratios])
+        return [name for name in FORMATS if name in found] + [name for name in found if name not in FORMATS]
+
+    @property
+    def missing(self) -> dict[str, int]:
+        """Records that were planned and are not there, by ``framework:mode``."""
+        recorded = Counter({str(column): counts.total() for column, counts in self.columns.items()})
+        recorded.subtract(self.concluded)
+        short = {name: count - recorded[name] for name, count in planned(self.meta).items()}
+        return {name: count for name, count in short.items() if count > 0}
+
+    @property
+    def frameworks(self) -> dict[str, Any]:
+        return mapping(self.meta.get("frameworks"))
+
+    @property
+    def sentence(self) -> str:
+        """The answer in one sentence."""
+        return sentence(self)
+
+
+def summarize(meta: dict[str, Any], records: Iterable[Record]) -> Summary:
+    """The summary of a run's records, read once."""
+    summary = Summary(meta)
+    for record in records:
+        summary.add(record)
+    return summary

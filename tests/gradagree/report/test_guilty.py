@@ -1,0 +1,125 @@
+"""The picture of the guilty box, and the smallest case beside it."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from gradagree.cases import Case
+from gradagree.report import summarize, write_reports
+from gradagree.report.findings import Small, cause_of, numbers, read_small, write_small
+from gradagree.report.html import page
+from gradagree.report.markdown import document
+from gradagree.report.network import MOST, guilty_box, stations
+from gradagree.verdict import Record, Verdict
+
+HOSTILE = ("<img src=x onerror=alert(1)>", "\"'><script>alert(1)</script>", 'it\'s "quoted"', "\x1b[31m\n")
+
+
+def record(spec: str, box: Any, **changes: Any) -> Record:
+    plain: dict[str, Any] = {"case": "1", "spec": spec, "sha256": "", "framework": "f", "version": "1", "mode": "m"}
+    found = {"verdict": Verdict.DISAGREE, "function": "tanh", "entry": "dw[0,0]", "box": box, "ratio": 2.0}
+    return Record(**(plain | {"dtype": "float64"} | found | changes))
+
+
+@pytest.mark.parametrize("box", [1, 2, 3, "error"])
+def test_that_every_box_is_drawn_and_the_guilty_one_alone_stands_out(box: Any) -> None:
+    drawn = ET.fromstring(str(guilty_box(record("10-4b-1:id,tanh,relu:sse:n8:f64:grid:s7", box))))
+    kinds = [rect.get("class") for rect in drawn.iter("rect")]
+    assert kinds == ["guilty" if place == box else "frame" for place in (1, 2, 3, "error")]
+    texts = [text.text for text in drawn.iter("text")]
+    assert [t for t in texts if t and t.startswith(("box", "error"))] == [
+        "box 1 · 10 units", "box 2 · 4 units", "box 3 · 1 unit", "error box",
+    ]  # fmt: skip
+    assert sum(str(text).startswith("✗") for text in texts) == 1
+
+
+@pytest.mark.parametrize("guilty", [1, 2, 15, 29, 30])
+def test_that_of_a_deep_network_the_neighbours_are_drawn_and_the_others_counted(guilty: int) -> None:
+    found = stations(record(f"{'-'.join(['2'] * 31)}:id,tanh*29:sse:n8:f64:grid:s7", guilty))
+    hidden = sum(int(second.split()[0]) for first, second, _ in found if first == "⋯")
+    boxes = [first for first, _, _ in found if first.startswith("box")]
+    assert hidden + len(boxes) == 30
+    assert len(boxes) < MOST
+    assert [first.split(" ·")[0] for first, _, loud in found if loud] == [f"box {guilty}"]
+
+
+@pytest.mark.parametrize("spec", ["convention:relu: p = 0", "", "no case", "1-1:id:sse"])
+def test_that_what_is_no_case_has_no_picture(spec: str) -> None:
+    assert guilty_box(record(spec, 1)) is None
+    assert guilty_box(record("2-2:id:sse:n1:f64:grid:s1", None)) is None
+
+
+def test_that_what_was_judged_end_to_end_accuses_no_box() -> None:
+    assert guilty_box(record("2-2:id:sse:n1:f64:grid:s1", 1, verdict=Verdict.SUSPECT)) is None
+    assert guilty_box(record("2-2:id:sse:n1:f64:grid:s1", 1)) is not None
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_that_hostile_names_stay_text_in_the_picture(name: str) -> None:
+    drawn = guilty_box(record(f"2-2:{name}:sse:n1:f64:grid:s1", 1))
+    assert drawn is None or {e.tag for e in ET.fromstring(str(drawn)).iter()} == {"svg", "rect", "text"}
+
+
+SPEC = "10-4-1:id,tanh:sse:n8:f64:grid:s7"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, run_folder: Callable[..., Path]) -> Path:
+    """A run with one finding and its small case."""
+    where = run_folder(tmp_path / "run", [record(SPEC, 2)], {})
+    case = Case.parse("1-1:tanh:sse:n1:f64:grid:s7")
+    small = Case.of(case, case.arrays())
+    told = record(small.spec, 1, sha256=small.arrays().sha256, expected="0x1p-1", observed="0x1p-2", tolerance="0x1p-9")
+    write_small(where, [(cause_of(record(SPEC, 2)), SPEC, small, told)])
+    return where
+
+
+def test_that_reports_show_the_smallest_case_with_its_numbers_and_the_command(folder: Path) -> None:
+    write_reports(folder)
+    (small,) = read_small([folder]).values()
+    for name in ("report.html", "report.md"):
+        text = re.sub(r"&#(\d+);", lambda found: chr(int(found[1])), (folder / name).read_text())
+        assert "The smallest case that fails in the same way" in text
+        assert small.record.spec in text
+        assert all(inside in text for _, inside in numbers(small))
+        assert small.command in text
+    assert (folder / small.file).exists()
+
+
+def test_that_a_small_case_of_another_cause_is_not_shown(folder: Path, tmp_path: Path, run_folder: Any) -> None:
+    other = run_folder(tmp_path / "other", [record(SPEC, 2, function="id")], {})
+    (folder / "shrunk.jsonl").rename(other / "shrunk.jsonl")
+    write_reports(other)
+    assert "The smallest case" not in (other / "report.html").read_text()
+
+
+def test_that_no_small_cases_leave_no_file(folder: Path) -> None:
+    write_small(folder, [])
+    assert not (folder / "shrunk.jsonl").exists()
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_that_a_hostile_small_case_stays_text(name: str) -> None:
+    finding = record(SPEC, 2)
+    summary = summarize({}, [finding])
+    tame = set(re.findall(r"<(\w+)", page(summary)))
+    arrays = {name: {"shape": [1], "values": [name, "0x1p+0"]}, "w1": {"values": name}, "x": {"shape": name}}
+    told = msgspec.structs.replace(finding, spec=name, framework=name, mode=name, entry=name, expected=name)
+    summary.small = {cause_of(finding): Small(cause_of(finding), name, told, arrays)}
+    assert set(re.findall(r"<(\w+)", page(summary))) - tame <= {"div", "dl", "dt", "dd", "span"}
+    prose = re.sub(r"\n```sh\n[^\n]*\n```", "", document(summary))
+    assert "<img" not in prose
+    assert "<script" not in prose
+
+
+def test_that_many_numbers_are_counted() -> None:
+    values = ["0x1p+0"] * 50
+    small = Small(cause_of(record(SPEC, 2)), "", record(SPEC, 2), {"w1": {"shape": [5, 10], "values": values}})
+    assert numbers(small) == [("w1", "50 numbers")]

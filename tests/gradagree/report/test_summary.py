@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from gradagree.report import Summary, summarize
+from gradagree.report.findings import cause_of
+from gradagree.report.matrix import ACTIVATION, DTYPE, ERROR, MOST_COLUMNS, OTHERS, REGIME, UNKNOWN, Column, parts_of
+from gradagree.verdict import ORDER, Record, Verdict, exit_code
+
+SPEC = "2-3-3-1:id,tanh*2,relu:sse:n8:f64:grid:s7"
+JIT = Column("jax", "jit")
+FOUND_IN_A_BOX = [verdict for verdict in Verdict if verdict not in (Verdict.AGREE, Verdict.ABSENT)]
+
+
+def record(verdict: Verdict = Verdict.AGREE, **changes: Any) -> Record:
+    plain: dict[str, Any] = {"case": "1", "spec": SPEC, "sha256": "", "framework": "jax", "version": "0.10.2"}
+    return Record(**(plain | {"mode": "jit", "dtype": "float64", "verdict": verdict} | changes))
+
+
+def counts_of(summary: Summary, group: str) -> dict[str, dict[Verdict, int]]:
+    return {name: dict(cells[JIT].counts) for name, cells in summary.matrix.cells[group].items() if JIT in cells}
+
+
+def test_that_counts_add_up_to_the_records(every_verdict: list[Record]) -> None:
+    summary = summarize({}, every_verdict)
+    assert summary.counts == dict(sorted(Counter(r.verdict for r in every_verdict).items(), key=lambda v: ORDER[v[0]]))
+    assert sum(summary.counts.values()) == summary.total == len(every_verdict)
+    assert sum(summary.columns.values(), Counter()) == summary.verdicts
+    assert set(summary.counts) == set(Verdict)
+
+
+@pytest.mark.parametrize("group", [DTYPE, REGIME])
+def test_that_dtypes_and_regimes_count_every_record(every_verdict: list[Record], group: str) -> None:
+    cells = [cell for row in summarize({}, every_verdict).matrix.cells[group].values() for cell in row.values()]
+    assert sum((cell.counts for cell in cells), Counter()) == Counter(r.verdict for r in every_verdict)
+
+
+def test_that_findings_conventions_and_the_unjudged_cover_all_that_do_not_agree(every_verdict: list[Record]) -> None:
+    summary = summarize({}, every_verdict)
+    told = sum(finding.count for finding in summary.findings) + summary.conventions.total + summary.dropped.total
+    assert told + summary.counts[Verdict.AGREE] == summary.total
+
+
+def test_that_an_agreeing_record_counts_once_for_each_of_its_functions() -> None:
+    summary = summarize({}, [record()])
+    assert counts_of(summary, ACTIVATION) == {name: {Verdict.AGREE: 1} for name in ("id", "tanh", "relu")}
+    assert counts_of(summary, ERROR) == {"sse": {Verdict.AGREE: 1}}
+
+
+@pytest.mark.parametrize("verdict", FOUND_IN_A_BOX)
+def test_that_only_the_guilty_function_is_charged(verdict: Verdict) -> None:
+    summary = summarize({}, [record(verdict, box=2, function="tanh")])
+    assert counts_of(summary, ACTIVATION) == {"tanh": {verdict: 1}}
+    assert counts_of(summary, ERROR) == {}
+
+
+def test_that_a_fault_in_the_error_box_is_the_error_functions() -> None:
+    summary = summarize({}, [record(Verdict.DISAGREE, box="error", function="sse")])
+    assert (counts_of(summary, ERROR), counts_of(summary, ACTIVATION)) == ({"sse": {Verdict.DISAGREE: 1}}, {})
+
+
+def test_that_a_failure_without_a_box_stands_in_its_own_row() -> None:
+    summary = summarize({}, [record(Verdict.CRASHED), record()])
+    assert list(counts_of(summary, UNKNOWN).values()) == [{Verdict.CRASHED: 1}]
+    assert counts_of(summary, ACTIVATION)["tanh"] == {Verdict.AGREE: 1}
+
+
+def test_that_a_cell_tells_its_worst_verdict_and_all_other_failures() -> None:
+    box = {"box": 2, "function": "tanh"}
+    found = [Verdict.DISAGREE, Verdict.VALUE_DIFFERS, Verdict.UNDECIDED]
+    summary = summarize({}, [record(verdict, **box) for verdict in found] + [record()] * 5)
+    cell = summary.matrix.cells[ACTIVATION]["tanh"][JIT]
+    assert (cell.verdict, cell.share) == (Verdict.VALUE_DIFFERS, "1 of 8, 1 more fail")
+
+
+def test_that_a_cases_text_is_read_without_its_functions() -> None:
+    parts = parts_of("2-3b:id,odd(a=1,b=2)*2,<b>*x:my_error(c=3):n1:f64:grid:s0")
+    assert parts == (("id", "odd(a=1,b=2)", "<b>*x"), "my_error(c=3)", "grid", 4)
+    assert parts_of("no case") == ((), "", "", 0)
+
+
+def test_that_a_finding_gathers_one_cause_and_shows_its_largest_ratio(every_verdict: list[Record]) -> None:
+    loud = [r for r in every_verdict if r.verdict.fails or r.verdict is Verdict.INACCURATE]
+    summary = summarize({}, every_verdict)
+    assert {f.cause: f.count for f in summary.findings} == Counter(cause_of(r) for r in loud)
+    for finding in summary.findings:
+        same = [r for r in loud if cause_of(r) == finding.cause]
+        assert finding.example in same
+        assert all(r.ratio is None or float(r.ratio) <= finding.ratio for r in same)
+
+
+def test_that_the_worst_findings_come_first(every_verdict: list[Record]) -> None:
+    order = [(ORDER[f.cause.verdict], -f.ratio) for f in summarize({}, every_verdict).findings]
+    assert order == sorted(order)
+    assert len(order) > 1
+
+
+def test_that_causes_beyond_the_room_are_counted_and_hide_no_worse_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gradagree.report.findings.ROOM", 3)
+    many = [record(Verdict.DISAGREE, function=f"f{k}") for k in range(5)] + [record(Verdict.CRASHED)]
+    findings = summarize({}, many).findings
+    assert (len(findings), findings.further) == (4, 2)
+    assert next(iter(findings)).cause.verdict is Verdict.CRASHED
+
+
+def test_that_columns_beyond_the_room_are_counted_together() -> None:
+    summary = summarize({}, [record(mode=f"m{k}") for k in range(MOST_COLUMNS + 5)])
+    assert summary.columns[Column(OTHERS, "")].total() == 5
+    assert sum(counts.total() for counts in summary.columns.values()) == summary.total
+
+
+def test_that_sharpness_is_kept_by_dtype_and_depth(make: Callable[..., list[Record]]) -> None:
+    records = make(cases=30)
+    summary = summarize({}, records)
+    assert {name: spread.total for name, spread in summary.sharpness.items()} == Counter(r.dtype for r in records)
+    depths = Counter((r.dtype, parts_of(r.spec).depth) for r in records)
+    assert {key: spread.total for key, spread in summary.by_depth.items()} == depths
+
+
+def test_that_dtypes_come_widest_first(make: Callable[..., list[Record]]) -> None:
+    assert summarize({}, reversed(make(cases=2))).dtypes == ["float64", "float32"]
+
+
+def test_that_a_share_has_its_mean_and_its_least() -> None:
+    summary = summarize({}, [record(share=share) for share in (1.0, 0.5, None)])
+    assert (summary.shares["float64"].mean, summary.shares["float64"].least) == (0.75, 0.5)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_that_the_exit_code_is_that_of_the_records(every_verdict: list[Record], strict: bool) -> None:
+    quiet = [r for r in every_verdict if not r.verdict.fails]
+    assert summarize({"strict": strict}, every_verdict).exit == 1
+    assert (
+        summarize({"strict": strict}, quiet).exit == exit_code(Counter(r.verdict for r in quiet), strict) == int(strict)
+    )
+    assert summarize({}, []).exit == 5
+
+
+def test_that_planned_records_that_are_not_there_are_missing() -> None:
+    summary = summarize({"plan": {"jax:jit": 5, "torch:backward": 2, "jax:grad": "many"}}, [record()] * 3)
+    assert summary.missing == {"jax:jit": 2, "torch:backward": 2}
+
+
+def test_that_what_is_concluded_from_all_records_stands_for_none_of_them() -> None:
+    concluded = record(Verdict.DISAGREE, framework="jax", mode="jit", spec="convention:relu: p = 0")
+    planned = {"plan": {"jax:jit": 2}}
+    assert summarize(planned, [record(framework="jax", mode="jit"), concluded]).missing == {"jax:jit": 1}
+
+
+@pytest.mark.parametrize("meta", [{"plan": 3, "frameworks": [], "strict": "yes", "platform": None, "runs": 7}, {}])
+def test_that_a_strange_meta_is_no_error(meta: dict[str, Any]) -> None:
+    summary = summarize(meta, [record()])
+    assert (summary.missing, summary.frameworks, summary.strict) == ({}, {}, False)
+
+
+def test_that_the_records_are_read_once_and_left_unchanged(every_verdict: list[Record]) -> None:
+    before = [msgspec.json.encode(r) for r in every_verdict]
+    summarize({}, iter(every_verdict))
+    assert [msgspec.json.encode(r) for r in every_verdict] == before
+
+
+def test_that_one_cause_in_several_modes_is_one_finding_that_tells_them() -> None:
+    found = [record(Verdict.DISAGREE, function="tanh", entry="dw[0,0]", mode=mode, ratio=2.0) for mode in "aab"]
+    (finding,) = summarize({}, found).findings
+    assert (finding.count, finding.words) == (3, "jax a 2, b 1")
+    (alone,) = summarize({}, found[:2]).findings
+    assert alone.words == "jax a"
+
+
+def test_that_errors_that_name_no_box_are_told_apart_by_their_words_and_not_by_their_numbers() -> None:
+    reasons = ("raised E: 3 is odd", "raised E: 5 is odd", "raised F: 3 is odd")
+    summary = summarize({}, [record(Verdict.CRASHED, reason=reason) for reason in reasons])
+    assert sorted(finding.count for finding in summary.findings) == [1, 2]
