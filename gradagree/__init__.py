@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gradagree.cases import Case as Case
     from gradagree.reference import Activation as Activation
     from gradagree.reference import ErrorFunction as ErrorFunction
+    from gradagree.reference import Operation as Operation
     from gradagree.verdict import Record as Record
     from gradagree.verdict import Verdict as Verdict
 
@@ -22,6 +23,7 @@ _HOMES = {
     "Adapter": "gradagree.adapters",
     "Case": "gradagree.cases",
     "ErrorFunction": "gradagree.reference",
+    "Operation": "gradagree.reference",
     "Record": "gradagree.verdict",
     "Verdict": "gradagree.verdict",
     "check": "gradagree.checking",
@@ -30,7 +32,19 @@ _HOMES = {
     "survey": "gradagree.atlas.from_python",
 }
 
-__all__ = ["Activation", "Adapter", "Case", "ErrorFunction", "Record", "Verdict", "check", "draw", "run", "survey"]
+__all__ = [
+    "Activation",
+    "Adapter",
+    "Case",
+    "ErrorFunction",
+    "Operation",
+    "Record",
+    "Verdict",
+    "check",
+    "draw",
+    "run",
+    "survey",
+]
 
 
 def __getattr__(name: str) -> Any:

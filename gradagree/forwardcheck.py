@@ -141,8 +141,8 @@ class Sizes:
     def __init__(self, activation: Any) -> None:
         self.activation, self.width = activation, activation.width
 
-    def pull(self, p: np.ndarray, delta_a: np.ndarray) -> Any:
-        return np.abs(self.activation.pull(p, delta_a))
+    def vjp(self, p: np.ndarray, delta_a: np.ndarray) -> Any:
+        return np.abs(self.activation.vjp(p, delta_a))
 
 
 def either(rounded: Rounded, formed: Rounded) -> np.ndarray:

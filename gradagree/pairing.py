@@ -73,7 +73,7 @@ def telling(activation: Activation, n: int) -> bool:
     p = inside(activation.domain, np.cumsum(np.linspace(0.5, 1, n))[None] - 1)
     delta_a = np.ones((1, activation.width(n) or 0)) * [[1, -0.5, 0.25][k % 3] for k in range(activation.width(n) or 0)]
     with np.errstate(all="ignore"):
-        return bool(np.any(np.abs(activation.pull(p, delta_a)) > SEEN))
+        return bool(np.any(np.abs(activation.vjp(p, delta_a)) > SEEN))
 
 
 @functools.lru_cache(maxsize=4096)

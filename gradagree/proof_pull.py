@@ -1,4 +1,4 @@
-"""Whether the rule for pull of an activation along the last axis matches its value, proved by ball arithmetic."""
+"""Whether the vjp of an activation along the last axis matches its value, proved by ball arithmetic."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ BITS = 256
 
 
 def prove_pull(activation: Activation, points: np.ndarray) -> np.ndarray:
-    """The examples p that were tried; raises UsageError where pull is not the transposed slope of value."""
+    """The examples p that were tried; raises UsageError where vjp is not the transposed slope of value."""
     n, outputs = _widths(activation)
     p = points[: ROWS * n].reshape(-1, n)
     delta_a = np.resize(points[::-1], (len(p), outputs))
-    value, pulled = activation.value(p), activation.pull(p, delta_a)
-    for name, shape, expected in (("value", value.shape, delta_a.shape), ("pull", pulled.shape, p.shape)):
+    value, pulled = activation.value(p), activation.vjp(p, delta_a)
+    for name, shape, expected in (("value", value.shape, delta_a.shape), ("vjp", pulled.shape, p.shape)):
         if shape != expected:
             raise UsageError(f"{activation}: {name} returns shape {shape} for {n} numbers; it must be {expected}")
     with precision(BITS):
         balls, delta = Ball.exact(p), Ball.exact(delta_a)
         true = balls._lift(formed_pull(activation, balls, delta))
-        claimed = balls._lift(activation.pull(balls, delta))
+        claimed = balls._lift(activation.vjp(balls, delta))
         size = np.max(np.abs(pulled), axis=-1, keepdims=True) + np.max(np.abs(delta_a), axis=-1, keepdims=True) / n
         scale = np.broadcast_to(size, p.shape).ravel()
-        compare(activation, "pull", "p", p.ravel(), claimed.reshape(-1), true.reshape(-1), scale)
+        compare(activation, "vjp", "p", p.ravel(), claimed.reshape(-1), true.reshape(-1), scale)
     return p
 
 

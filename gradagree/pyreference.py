@@ -32,6 +32,8 @@ HOMES = {
     "gradagree.checking": "What `gradagree.check` raises where a verdict fails.",
     "gradagree.errors": "What everything raises that is given bad input.",
 }  # fmt: skip
+FORMER = ("pull",)
+"""Former names that still work."""
 CHOSEN = {"gradagree.checking": ["Disagreement"], "gradagree.errors": ["UsageError"]}
 """Of these modules only so much is public."""
 WIDTH = 100
@@ -95,7 +97,7 @@ def members(kind: type) -> list[tuple[str, str, str]]:
     for owner in (one for one in ours if one is kind or id(one) not in public):
         said = _attribute_docs(owner)
         for name in [*inspect.get_annotations(owner), *vars(owner)]:
-            if not name.startswith("_") and name not in found:
+            if not name.startswith("_") and name not in (*found, *FORMER):
                 found[name] = _member(owner, name, said.get(name, ""))
     return [(name, *told) for name, told in found.items()]
 

@@ -11,5 +11,6 @@ from gradagree.reference.boxes import network as network
 from gradagree.reference.contract import Activation as Activation
 from gradagree.reference.contract import ContractError as ContractError
 from gradagree.reference.contract import ErrorFunction as ErrorFunction
+from gradagree.reference.contract import Operation as Operation
 from gradagree.reference.contract import Weight as Weight
 from gradagree.reference.contract import Weights as Weights

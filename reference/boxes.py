@@ -98,7 +98,7 @@ class Box:
     def sensitivity(self, p: Any, delta_c: Any) -> Any:
         """The sensitivity of the current input."""
         # delta_p_i = A'(p_i) sum_j w_ij delta_c_j
-        return self.activation.pull(p, self.delta_a(delta_c))
+        return self.activation.vjp(p, self.delta_a(delta_c))
 
     def gradient(self, p: Any, delta_c: Any) -> Gradient:
         """dE/dw and dE/db."""

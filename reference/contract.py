@@ -11,6 +11,7 @@ import math
 import re
 import sys
 import typing
+import warnings
 from collections.abc import Set
 from typing import Any, ClassVar, Literal, Self, dataclass_transform
 
@@ -44,12 +45,12 @@ class Weights(tuple[float, ...]):
 
 
 @functools.lru_cache(maxsize=4096)
-def made(kind: type[_Function], text: str) -> Any:
+def made(kind: type[Operation], text: str) -> Any:
     """The function with the parameters of a text; the same text gives the same one, for functions do not change."""
     return kind(**parameters(kind, text))
 
 
-def parameters(made: type[_Function], text: str) -> dict[str, Any]:
+def parameters(made: type[Operation], text: str) -> dict[str, Any]:
     """``a=1,b=2.5,weight=(0.5,2.0)`` as keyword arguments of the types of the fields' defaults."""
     fields = {field.name: field for field in dataclasses.fields(made)}  # type: ignore[arg-type]
     given: dict[str, Any] = {}
@@ -64,7 +65,7 @@ def parameters(made: type[_Function], text: str) -> dict[str, Any]:
     return given
 
 
-def _read(made: type[_Function], key: str, text: str, default: Any) -> Any:
+def _read(made: type[Operation], key: str, text: str, default: Any) -> Any:
     truths = {"True": True, "False": False}
     default = 0.0 if isinstance(default, tuple) else default
     try:
@@ -76,7 +77,7 @@ def _read(made: type[_Function], key: str, text: str, default: Any) -> Any:
     return value
 
 
-def checked(made: type[_Function], field: dataclasses.Field[Any], value: Any) -> Any:
+def checked(made: type[Operation], field: dataclasses.Field[Any], value: Any) -> Any:
     """A parameter's value with the type of its default; a tuple, where there may be one, of float.
 
     Raises ContractError for a value that is none of the choices, and for a tuple in place of a number.
@@ -110,7 +111,7 @@ def text_of(value: Any) -> str:
     return f"({','.join(map(str, value))})" if isinstance(value, tuple) else str(value)
 
 
-def check_name(cls: type[_Function]) -> None:
+def check_name(cls: type[Operation]) -> None:
     taken = cls.catalogue.get(cls.name)
     if not re.fullmatch(r"[A-Za-z_]\w*", cls.name):
         raise ContractError(f"{cls.__name__}: the name {cls.name!r} must be letters, digits and underscores")
@@ -129,10 +130,16 @@ def made_again(taken: type, cls: type) -> bool:
     return files[0] is not None and files[0] == files[1] and taken.__qualname__ == cls.__qualname__
 
 
-def check_methods(cls: type[_Function], known: Set[str]) -> None:
+def check_methods(cls: type[Operation], known: Set[str]) -> None:
     """Every public method and attribute is a part of the contract; the required ones are there."""
     for name in vars(cls):
-        if name.startswith("_") or name in known or name == "name" or name in inspect.get_annotations(cls):
+        if (
+            name.startswith("_")
+            or name in known
+            or name == "name"
+            or (name == "pull" and "vjp" in known)
+            or name in inspect.get_annotations(cls)
+        ):
             continue
         if name.startswith("by_") and isinstance(getattr(cls, name[3:], None), Weight | Weights):
             continue
@@ -142,7 +149,7 @@ def check_methods(cls: type[_Function], known: Set[str]) -> None:
             f"{cls.__name__}.{name} is no part of {_an(cls.kind)}; {hint} (helpers start with an underscore)"
         )
     base = next(kind for kind in cls.__mro__ if "catalogue" in vars(kind))
-    along_last_axis = getattr(cls, "pull", None) is not getattr(base, "pull", None)
+    along_last_axis = getattr(cls, "vjp", None) is not getattr(base, "vjp", None)
     for name in sorted(cls.required - ({"derivative"} if along_last_axis else set())):
         if getattr(cls, name) is getattr(base, name):
             raise ContractError(f"{cls.__name__} has no method {name!r}: add `def {name}(self, ...)`")
@@ -153,7 +160,7 @@ def check_methods(cls: type[_Function], known: Set[str]) -> None:
             )
 
 
-def check_parameters(cls: type[_Function]) -> None:
+def check_parameters(cls: type[Operation]) -> None:
     for name, kind in inspect.get_annotations(cls).items():
         if name not in vars(cls) and "ClassVar" not in str(kind):
             raise ContractError(f"{cls.__name__}.{name} needs a default value: `{name}: float = 1.0`")
@@ -173,9 +180,25 @@ def _an(kind: str) -> str:
     return ("an " if kind[0] in "aeiou" else "a ") + kind
 
 
+def _rename_pull(cls: Any) -> None:
+    """A class may define or call `vjp` by its former name, `pull`."""
+    if "vjp" not in cls.optional:
+        return
+    if "pull" in vars(cls):
+        warnings.warn(f"{cls.__name__}.pull is now called vjp: rename it", DeprecationWarning, stacklevel=3)
+        cls.vjp = vars(cls)["pull"]
+        del cls.pull
+    if "vjp" in vars(cls):
+        cls.pull = vars(cls)["vjp"]
+
+
 @dataclass_transform(frozen_default=True)
-class _Function:
-    """The common part: registration, parameters, canonical text."""
+class Operation:
+    """A function of one or more arrays, with its vjp, its parameters and a canonical text.
+
+    Activation and ErrorFunction are its kinds. A subclass of a kind is registered in the kind's ``catalogue`` by its
+    name, and becomes a frozen dataclass whose fields are its parameters.
+    """
 
     catalogue: ClassVar[dict[str, Any]]
     kind: ClassVar[str]
@@ -188,6 +211,7 @@ class _Function:
         super().__init_subclass__(**kwargs)
         if "catalogue" in cls.__dict__:
             return
+        _rename_pull(cls)
         if cls.__name__.startswith("_"):
             dataclasses.dataclass(frozen=True)(cls)
             return
@@ -212,6 +236,14 @@ class _Function:
             if getattr(self, field.name) != field.default
         ]
         return self.name + (f"({','.join(changed)})" if changed else "")
+
+    def value(self, *args: Any, **kwargs: Any) -> Any:
+        """The value at the given inputs."""
+        raise NotImplementedError
+
+    def vjp(self, *args: Any, **kwargs: Any) -> Any:
+        """The cotangent of the first input, at the given inputs and cotangent of the value."""
+        raise NotImplementedError
 
     def width(self, n: int) -> int | None:
         """How many numbers belong to n of them; None where n do not fit. A tuple has one number for each of the n."""
@@ -238,18 +270,18 @@ class _Function:
         return made(kind, match[2] or "")
 
 
-class Activation(_Function):
+class Activation(Operation):
     """a = A(p), entry by entry, with its derivative and its spelling in each framework.
 
     A subclass gives ``value(p)`` and ``derivative(p)`` in NumPy (any shape; p and the answer have the same one), its
     parameters as fields with defaults, and one method for each framework, named after it: ``torch(p, torch)``,
     ``jax(p, jax)``. Where A' jumps, ``kinks`` lists the points. ``second(p)`` may give A''.
 
-    One that works along the last axis gives ``pull(p, delta_a)`` in place of ``derivative``, and, where it does not
+    One that works along the last axis gives ``vjp(p, delta_a)`` in place of ``derivative``, and, where it does not
     keep the number of entries, ``width(n)``: how many come out of n, or None where n are not allowed.
 
     A field of type `Weight` is a weight of the activation itself, shared by all entries: ``a: Weight = Weight(0.25)``;
-    of `Weights`, one for each number of an example, whose activation gives ``pull``. It has ``by_a(p)``: dA/da. A
+    of `Weights`, one for each number of an example, whose activation gives ``vjp``. It has ``by_a(p)``: dA/da. A
     spelling finds the framework's own array, without axes or of one, in ``self.a``.
 
     ``domain`` says which p the formula is for, ``range`` what it gives (each one of `DOMAINS`).
@@ -258,7 +290,7 @@ class Activation(_Function):
     catalogue: ClassVar[dict[str, type[Activation]]] = {}
     kind = "activation"
     required = frozenset({"value", "derivative"})
-    optional = frozenset({"pull", "second", "kinks", "width", "domain", "range"})
+    optional = frozenset({"vjp", "second", "kinks", "width", "domain", "range"})
     aliases: ClassVar[dict[str, str]] = {"identity": "id", "linear": "id", "swish": "silu"}
     domain: ClassVar[str] = "real"
     range: ClassVar[str] = "real"
@@ -276,14 +308,16 @@ class Activation(_Function):
         """A'(p)."""
         raise NotImplementedError
 
-    def pull(self, p: Any, delta_a: Any) -> Any:
+    def vjp(self, p: Any, delta_a: Any) -> Any:
         """delta_p = A'(p) delta_a; for one along the last axis, delta_p_i = sum_j dA_j/dp_i delta_a_j."""
         return self.derivative(p) * delta_a
 
+    pull = vjp
+
     @functools.cached_property
     def along_last_axis(self) -> bool:
-        """Whether it has a rule of its own for pull."""
-        return type(self).pull is not Activation.pull
+        """Whether it has a vjp of its own."""
+        return type(self).vjp is not Activation.vjp
 
     @functools.cached_property
     def own_weights(self) -> tuple[str, ...]:
@@ -306,7 +340,7 @@ class Activation(_Function):
         return held
 
 
-class ErrorFunction(_Function):
+class ErrorFunction(Operation):
     """E = E(o, t), with the sensitivity of the error box.
 
     A subclass gives ``value(o, t)``, summed over the last two axes (examples, outputs), and ``sensitivity(o, t)``, of
@@ -331,6 +365,10 @@ class ErrorFunction(_Function):
     def sensitivity(self, o: Any, t: Any) -> Any:
         """dE/do."""
         raise NotImplementedError
+
+    def vjp(self, o: Any, t: Any) -> Any:
+        """dE/do: the cotangent of E is 1."""
+        return self.sensitivity(o, t)
 
     def kink(self, o: Any, t: Any) -> Any:
         """True where the slope of E jumps; by default nowhere."""

@@ -55,11 +55,11 @@ def of_rows(activation: Activation, quantity: str, ks: tuple[int, ...], js: tupl
 
     def slope(p: Any) -> Any:
         m = activation.width(p.shape[-1]) or 0
-        return np.stack([activation.pull(p, unit(p, k, m)) for k in ks], axis=1)
+        return np.stack([activation.vjp(p, unit(p, k, m)) for k in ks], axis=1)
 
     def second(p: Any) -> Any:
         n, m = p.shape[-1], activation.width(p.shape[-1]) or 0
-        along = [activation.pull(Dual(p, unit(p, j, n)), unit(p, ks[0], m)) for j in js]
+        along = [activation.vjp(Dual(p, unit(p, j, n)), unit(p, ks[0], m)) for j in js]
         return np.stack([lifted(p, slope_of(x)) for x in along], axis=1)
 
     return {"value": activation.value, "slope": slope, "second": second}[quantity]

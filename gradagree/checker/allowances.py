@@ -110,7 +110,7 @@ class JudgedActivation:
         radius = rounded.radius if formed is None else wider(rounded, formed)
         return Rounded(rounded.value, radius, p.model).widened(allowance(scale, radius, p.model))
 
-    def pull(self, p: Rounded, delta_a: Rounded) -> Any:
+    def vjp(self, p: Rounded, delta_a: Rounded) -> Any:
         """delta_p = A'(p) delta_a."""
         return self.times(self.derivative(p), p, delta_a)
 
@@ -221,7 +221,7 @@ def judged_activation(activation: Activation, natural: bool, slope: str | None, 
 
 @dataclass(frozen=True)
 class JudgedVector(JudgedActivation):
-    """An activation with a rule of its own for pull; |p A'| becomes sum_i |dA_j/dp_i p_i|, and so on."""
+    """An activation with a vjp of its own; |p A'| becomes sum_i |dA_j/dp_i p_i|, and so on."""
 
     def value(self, p: Rounded) -> Rounded:
         """A(p), within 8 u (|A_j| + sum_i |dA_j/dp_i p_i|), and 8 u times the largest |A_j| on the way if natural."""
@@ -235,7 +235,7 @@ class JudgedVector(JudgedActivation):
                 scale = scale + np.fmax.reduce([np.abs(self.activation.value(way)) for way in self._way(x)])
         return a.widened(allowance(scale, a.radius, p.model))
 
-    def pull(self, p: Rounded, delta_a: Rounded) -> Rounded:
+    def vjp(self, p: Rounded, delta_a: Rounded) -> Rounded:
         """delta_p, within 8 u (|delta_p| + its change for one of p).
 
         If formed, within what automatic differentiation of A may form, and what A(p) that was kept gives, too; if
@@ -245,7 +245,7 @@ class JudgedVector(JudgedActivation):
         if self.formed:
             p, delta_a = p.modelled(p.model.outwards), delta_a.modelled(p.model.outwards)
         with np.errstate(all="ignore"):
-            rounded = p._lift(self.activation.pull(p, delta_a))
+            rounded = p._lift(self.activation.vjp(p, delta_a))
             formed = self._formed(p, delta_a, rounded.radius) if self.formed else None
             scale = np.abs(rounded.value) + pull_change(self.activation, x, d)
             if self.natural:

@@ -109,7 +109,7 @@ def each_way(x: Any, width: int) -> tuple[Any, Any]:
 def rows(activation: Activation, x: Any) -> Any:
     """dA_j/dp_i as (outputs j, ..., inputs i); None where there are too many numbers."""
     everywhere, unit = each_way(x, activation.width(x.shape[-1]) or 0)
-    return None if unit is None else activation.pull(everywhere, unit if isinstance(x, np.ndarray) else x._lift(unit))
+    return None if unit is None else activation.vjp(everywhere, unit if isinstance(x, np.ndarray) else x._lift(unit))
 
 
 def along(partials: Any, tangent: Any) -> Any:
@@ -128,7 +128,7 @@ def pull_change(activation: Activation, x: np.ndarray, delta_a: np.ndarray) -> A
     _, unit = each_way(x, x.shape[-1])
     if unit is None:
         return 0.0
-    change = slope_of(activation.pull(Dual(x[None], unit), delta_a[None]))
+    change = slope_of(activation.vjp(Dual(x[None], unit), delta_a[None]))
     return np.sum(np.abs(change) * np.moveaxis(np.abs(x), -1, 0)[..., None], axis=0)
 
 

@@ -129,13 +129,13 @@ def pulled(one: Given, delta_a: np.ndarray, inner: np.ndarray) -> tuple[np.ndarr
 
     delta_p is linear in delta_a, so that any error within inner, such as one of alternating signs, is pulled as it is.
     """
-    pull = one.activation.pull
-    found, radius = within(one, "pull", np.asarray(pull(one.p, delta_a)))
+    vjp = one.activation.vjp
+    found, radius = within(one, "vjp", np.asarray(vjp(one.p, delta_a)))
     if not inner.any():
         return found, radius
     place = np.arange(delta_a.shape[-1])
     signs = (np.where(side, 1.0, -1.0) for side in (place % 2, place < place.size // 2))
-    one_way, other = (np.abs(pull(one.p, sign * inner)) for sign in signs)
+    one_way, other = (np.abs(vjp(one.p, sign * inner)) for sign in signs)
     return found, radius + np.maximum(one_way, other)
 
 
@@ -158,17 +158,17 @@ def unheld(x: np.ndarray, model: Model) -> np.ndarray:
 @functools.lru_cache(maxsize=256)
 def always_rounds(activation: Activation, model: Model) -> dict[str, bool]:
     """Whether no entry of A(p) and of delta_p is ever exact but 0, not even where p is as round as can be."""
-    found = {"value": True, "pull": True}
+    found = {"value": True, "vjp": True}
     try:
         for p in round_rows(activation):
             stored: Any = Rounded.stored(p, model)
             with np.errstate(all="ignore"):
                 a = activation.value(stored)
                 delta_a = Rounded.stored(1.0 + np.arange(a.shape[-1]) * np.ones(a.shape), model)
-                answers = {"value": a, "pull": activation.pull(stored, delta_a)}
+                answers = {"value": a, "vjp": activation.vjp(stored, delta_a)}
             found = {part: found[part] and rounds(x) for part, x in answers.items()}
     except ValueError:
-        return {"value": False, "pull": False}
+        return {"value": False, "vjp": False}
     return found
 
 

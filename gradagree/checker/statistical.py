@@ -262,7 +262,7 @@ class ProbableActivation:
         by = self.activation.by
         return self.widened(by(name, p), p, lambda x: product(x, slope_of(by(name, Dual.variable(x)))))
 
-    def pull(self, p: Variance, delta_a: Variance) -> Any:
+    def vjp(self, p: Variance, delta_a: Variance) -> Any:
         return self.derivative(p) * delta_a
 
     def widened(self, a: Any, p: Variance, change: Callable[[np.ndarray], Any]) -> Variance:
@@ -273,7 +273,7 @@ class ProbableActivation:
 
 @dataclass(frozen=True)
 class ProbableVector(ProbableActivation):
-    """An activation with a rule of its own for pull."""
+    """An activation with a vjp of its own."""
 
     def value_of(self, p: Variance) -> Variance:
         a = self.activation.value(p)
@@ -286,8 +286,8 @@ class ProbableVector(ProbableActivation):
             return np.stack([along(partials, one) for one in tangent])
         return along(partials, tangent)
 
-    def pull(self, p: Variance, delta_a: Variance) -> Any:
-        found = self.activation.pull(p, delta_a)
+    def vjp(self, p: Variance, delta_a: Variance) -> Any:
+        found = self.activation.vjp(p, delta_a)
         return self.widened(found, p, lambda x: pull_change(self.activation, x, delta_a.value))
 
 

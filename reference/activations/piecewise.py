@@ -190,7 +190,7 @@ class PreluByColumn(Activation):
     def value(self, p: Any) -> Any:
         return np.where(p > 0, p, self._slopes() * p)
 
-    def pull(self, p: Any, delta_a: Any) -> Any:
+    def vjp(self, p: Any, delta_a: Any) -> Any:
         return np.where(p > 0, 1.0, self._slopes()) * delta_a
 
     def by_a(self, p: Any) -> Any:
@@ -433,7 +433,7 @@ class Dropout(Activation):
     def value(self, p: Any) -> Any:
         return p * self._factor if self.keep else p
 
-    def pull(self, p: Any, delta_a: Any) -> Any:
+    def vjp(self, p: Any, delta_a: Any) -> Any:
         return delta_a * self._factor if self.keep else delta_a
 
     def torch(self, p, torch):

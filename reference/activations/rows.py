@@ -46,7 +46,7 @@ class Softmax(Activation):
     def value(self, p: Any) -> Any:
         return softmax(p)
 
-    def pull(self, p: Any, delta_a: Any) -> Any:
+    def vjp(self, p: Any, delta_a: Any) -> Any:
         # delta_p_i = A_i (delta_a_i - sum_j A_j delta_a_j)
         return pulled_softmax(softmax(p), delta_a)
 
@@ -65,7 +65,7 @@ class Softmin(Activation):
     def value(self, p: Any) -> Any:
         return softmax(-p)
 
-    def pull(self, p: Any, delta_a: Any) -> Any:
+    def vjp(self, p: Any, delta_a: Any) -> Any:
         # delta_p_i = -A_i (delta_a_i - sum_j A_j delta_a_j)
         return -pulled_softmax(softmax(-p), delta_a)
 
@@ -89,7 +89,7 @@ class GumbelSoftmax(Activation):
     def value(self, p: Any) -> Any:
         return self._softmax(p)
 
-    def pull(self, p: Any, delta_a: Any) -> Any:
+    def vjp(self, p: Any, delta_a: Any) -> Any:
         # delta_p_i = A_i (delta_a_i - sum_j A_j delta_a_j) / tau
         return pulled_softmax(self._softmax(p), delta_a) / self.tau
 
@@ -111,7 +111,7 @@ class LogSoftmax(Activation):
         z = p - np.max(p, axis=-1, keepdims=True)
         return z - np.log(along(np.exp(z)))
 
-    def pull(self, p: Any, delta_a: Any) -> Any:
+    def vjp(self, p: Any, delta_a: Any) -> Any:
         # delta_p_i = delta_a_i - softmax_i(p) sum_j delta_a_j
         return delta_a - softmax(p) * along(delta_a)
 
@@ -131,7 +131,7 @@ class Logsumexp(Activation):
     def value(self, p: Any) -> Any:
         return log_sum_exp(p)
 
-    def pull(self, p: Any, delta_a: Any) -> Any:
+    def vjp(self, p: Any, delta_a: Any) -> Any:
         # delta_p_i = softmax_i(p) delta_a
         return softmax(p) * delta_a
 
@@ -155,7 +155,7 @@ class Logmeanexp(Activation):
     def value(self, p: Any) -> Any:
         return log_sum_exp(p) - np.log(float(p.shape[-1]))
 
-    def pull(self, p: Any, delta_a: Any) -> Any:
+    def vjp(self, p: Any, delta_a: Any) -> Any:
         # delta_p_i = softmax_i(p) delta_a
         return softmax(p) * delta_a
 
@@ -178,7 +178,7 @@ class Glu(Activation):
         half = p.shape[-1] // 2
         return p[..., :half] * expit(p[..., half:])
 
-    def pull(self, p: Any, delta_a: Any) -> Any:
+    def vjp(self, p: Any, delta_a: Any) -> Any:
         # delta_p' = s(p'') delta_a        delta_p'' = p' s(p'') (1 - s(p'')) delta_a
         half = p.shape[-1] // 2
         s = expit(p[..., half:])
@@ -209,7 +209,7 @@ class LayerNorm(Activation):
     def value(self, p: Any) -> Any:
         return self._scaled(p)[0]
 
-    def pull(self, p: Any, delta_a: Any) -> Any:
+    def vjp(self, p: Any, delta_a: Any) -> Any:
         # delta_p_i = (delta_a_i - mean(delta_a) - A_i mean(A delta_a)) / sqrt(v + eps)
         a, r = self._scaled(p)
         return r * (delta_a - mean(delta_a) - a * mean(a * delta_a))
@@ -252,7 +252,7 @@ class RmsNorm(Activation):
     def value(self, p: Any) -> Any:
         return self._scaled(p)[0]
 
-    def pull(self, p: Any, delta_a: Any) -> Any:
+    def vjp(self, p: Any, delta_a: Any) -> Any:
         # delta_p_i = (delta_a_i - A_i mean(A delta_a)) / sqrt(mean(p^2) + eps)
         a, r = self._scaled(p)
         return r * (delta_a - a * mean(a * delta_a))
@@ -279,7 +279,7 @@ class Normalize(Activation):
     def value(self, p: Any) -> Any:
         return p / self._norm(p)[0]
 
-    def pull(self, p: Any, delta_a: Any) -> Any:
+    def vjp(self, p: Any, delta_a: Any) -> Any:
         # delta_p_i = (delta_a_i - A_i sum_j A_j delta_a_j) / |p|, and delta_a_i / eps where |p| <= eps
         norm, large = self._norm(p)
         a = p / norm

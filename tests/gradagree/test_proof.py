@@ -48,7 +48,7 @@ def nudged(kind: type[Any], method: str, by: float) -> Any:
 @pytest.mark.parametrize("by", [TINY, -TINY, 1e-6, 1.0, -2.0])
 @pytest.mark.parametrize("method", ["value", "derivative"])
 def test_that_a_derivative_that_is_off_by_a_little_is_found(kind: type[Activation], method: str, by: float) -> None:
-    derived = "pull" if kind().along_last_axis else "derivative"
+    derived = "vjp" if kind().along_last_axis else "derivative"
     with pytest.raises(
         UsageError, match=rf"{derived} does not match value: at p = .* but the slope of value is .*\(proved\)"
     ):

@@ -175,10 +175,10 @@ def test_that_value_and_derivative_keep_the_shape_and_the_input(activation: Acti
 
 
 @each(VARIANTS)
-def test_that_pull_is_the_derivative_times_the_sensitivity(activation: Activation) -> None:
+def test_that_vjp_is_the_derivative_times_the_sensitivity(activation: Activation) -> None:
     p = within(activation, GRID + 1 / 16)
     delta_a = GRID[: p.size] * 0.5
-    np.testing.assert_array_equal(activation.pull(p, delta_a), activation.derivative(p) * delta_a)
+    np.testing.assert_array_equal(activation.vjp(p, delta_a), activation.derivative(p) * delta_a)
 
 
 def strays(activation: Activation, framework: str, reference: Activation) -> np.ndarray:

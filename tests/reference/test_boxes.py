@@ -96,7 +96,7 @@ class Reversed(Box):
 
     def pull(self, p: Any, delta_c: Any) -> Any:
         _, gradient = super().pull(p, delta_c)
-        return self.activation.pull(p, delta_c @ self.w), gradient
+        return self.activation.vjp(p, delta_c @ self.w), gradient
 
 
 class Inactive(Box):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import warnings
 from typing import Any
 
+import numpy as np
 import pytest
 
-from gradagree.reference import Activation, ContractError, ErrorFunction
+from gradagree.reference import Activation, ContractError, ErrorFunction, Operation
 from gradagree.reference import contract as contract_module
-from gradagree.reference.activations import Elu, Gelu, LeakyRelu, Relu, Softplus, Tanh
+from gradagree.reference.activations import Elu, Gelu, LeakyRelu, Relu, Softmax, Softplus, Tanh
 from gradagree.reference.errors import Absolute, Huber
 
 
@@ -86,7 +88,7 @@ def test_that_an_unknown_method_of_an_error_function_is_refused() -> None:
 
 
 def test_that_helpers_and_every_known_method_are_accepted() -> None:
-    extra = dict.fromkeys(("pull", "second", "torch", "jax", "_helper"), method)
+    extra = dict.fromkeys(("vjp", "second", "torch", "jax", "_helper"), method)
     assert make("Fine", {**ACTIVATION, **extra, "kinks": (0.0, 1.0)})().kinks == (0.0, 1.0)
 
 
@@ -174,3 +176,47 @@ def test_that_the_base_class_computes_nothing(base: Any) -> None:
     for method in sorted(base.required):
         with pytest.raises(NotImplementedError):
             getattr(bare, method)(*[0.0] * (1 if base is Activation else 2))
+
+
+def test_that_a_class_with_pull_works_as_one_with_vjp_and_warns() -> None:
+    with pytest.warns(DeprecationWarning, match="Doubled.pull is now called vjp"):
+
+        class Doubled(Softmax):
+            def pull(self, p: Any, delta_a: Any) -> Any:
+                return 2 * super().pull(p, delta_a)
+
+    p, delta = np.array([[0.5, -1.0, 2.0]]), np.array([[1.0, 0.0, -0.5]])
+    made = Doubled()
+    assert made.along_last_axis
+    assert np.array_equal(made.vjp(p, delta), 2 * Softmax().vjp(p, delta))
+    assert np.array_equal(made.pull(p, delta), made.vjp(p, delta))
+
+
+def test_that_a_class_with_vjp_does_not_warn_and_answers_to_pull() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+
+        class Tripled(Activation):
+            def value(self, p: Any) -> Any:
+                return 3 * p
+
+            def vjp(self, p: Any, delta_a: Any) -> Any:
+                return 3 * delta_a
+
+    assert Tripled().along_last_axis
+    assert Tripled().pull(0.0, 2.0) == Tripled().vjp(0.0, 2.0) == 6.0
+
+
+def test_that_an_error_function_has_no_pull_of_its_own() -> None:
+    with pytest.raises(ContractError, match=r"Odd\.pull is no part of an error function"):
+        type("Odd", (ErrorFunction,), {**ERROR, "pull": method})
+
+
+@pytest.mark.parametrize("kind", [Activation, ErrorFunction])
+def test_that_activations_and_losses_are_operations(kind: Any) -> None:
+    assert issubclass(kind, Operation)
+
+
+def test_that_the_vjp_of_a_loss_is_its_sensitivity() -> None:
+    o, t = np.array([[1.0, -2.0]]), np.array([[0.5, 0.5]])
+    assert np.array_equal(Huber().vjp(o, t), Huber().sensitivity(o, t))

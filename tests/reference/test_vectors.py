@@ -1,4 +1,4 @@
-"""The activations along the last axis: their pull, their spellings and their shapes against their values."""
+"""The activations along the last axis: their vjp, their spellings and their shapes against their values."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ VARIANTS = [
 
 
 class Planted:
-    """An activation with another pull."""
+    """An activation with another vjp."""
 
-    def __init__(self, activation: Activation, pull: Callable[[Any, Any], Any]) -> None:
+    def __init__(self, activation: Activation, vjp: Callable[[Any, Any], Any]) -> None:
         self.value = activation.value
-        self.pull = pull
+        self.vjp = vjp
 
 
 def each(made: list[Activation]) -> Any:
@@ -59,33 +59,33 @@ def sensitivities(activation: Any, p: np.ndarray) -> np.ndarray:
     return rows(7, len(p))[:, : np.shape(activation.value(p))[-1]]
 
 
-def wrong_pulls(activation: Any, p: np.ndarray) -> list[tuple[int, ...]]:
-    """The entries of pull that are not proved to be the transposed slope of the value, to half of the bits."""
+def wrong_vjps(activation: Any, p: np.ndarray) -> list[tuple[int, ...]]:
+    """The entries of vjp that are not proved to be the transposed slope of the value, to half of the bits."""
     delta = sensitivities(activation, p)
     sharp, found = flint.arb(2) ** (-BITS // 2), lift(formed_pull(activation, Ball.exact(p), Ball.exact(delta)))
-    pulled = lift(activation.pull(Ball.exact(p), Ball.exact(delta))).balls
+    pulled = lift(activation.vjp(Ball.exact(p), Ball.exact(delta))).balls
     return [k for k in np.ndindex(p.shape) if not (pulled[k].overlaps(found.balls[k]) and pulled[k].rad() < sharp)]
 
 
 @each(VARIANTS)
 @pytest.mark.parametrize("seed", range(5))
-def test_that_pull_is_the_transposed_slope_of_the_value(activation: Activation, seed: int) -> None:
-    assert wrong_pulls(activation, rows(seed)) == []
+def test_that_vjp_is_the_transposed_slope_of_the_value(activation: Activation, seed: int) -> None:
+    assert wrong_vjps(activation, rows(seed)) == []
 
 
 @each(VARIANTS)
 @pytest.mark.parametrize("factor", [1 + 1e-9, -1.0, 0.5])
-def test_that_a_pull_times_a_wrong_factor_is_found(activation: Activation, factor: float) -> None:
-    planted = Planted(activation, lambda p, delta: activation.pull(p, delta) * factor)
-    assert wrong_pulls(planted, rows(1, 4)) != []
+def test_that_a_vjp_times_a_wrong_factor_is_found(activation: Activation, factor: float) -> None:
+    planted = Planted(activation, lambda p, delta: activation.vjp(p, delta) * factor)
+    assert wrong_vjps(planted, rows(1, 4)) != []
 
 
 @each(DEFAULTS)
-def test_that_a_pull_wrong_in_one_entry_is_found_there(activation: Activation) -> None:
+def test_that_a_vjp_wrong_in_one_entry_is_found_there(activation: Activation) -> None:
     here = np.zeros((4, WIDTH))
     here[2, 3] = 2.0**-60
-    planted = Planted(activation, lambda p, delta: activation.pull(p, delta) + here)
-    assert wrong_pulls(planted, rows(2, 4)) == [(2, 3)]
+    planted = Planted(activation, lambda p, delta: activation.vjp(p, delta) + here)
+    assert wrong_vjps(planted, rows(2, 4)) == [(2, 3)]
 
 
 @each(VARIANTS)
@@ -97,7 +97,7 @@ def test_that_shapes_follow_from_width_and_inputs_are_unchanged(
     delta = np.ones((*leading, activation.width(WIDTH) or 0))
     before = p.copy()
     assert activation.value(p).shape == delta.shape
-    assert activation.pull(p, delta).shape == p.shape
+    assert activation.vjp(p, delta).shape == p.shape
     np.testing.assert_array_equal(p, before)
 
 

@@ -129,16 +129,16 @@ def test_that_the_identity_hands_on_the_very_array_and_its_slope_is_exact() -> N
     assert not JudgedActivation(Identity(), natural=True).derivative(p).radius.any()
 
 
-def test_that_an_activation_with_its_own_pull_is_asked() -> None:
+def test_that_an_activation_with_its_own_vjp_is_asked() -> None:
     class _Pulling(Tanh):
-        def pull(self, p: Any, delta_a: Any) -> Any:
+        def vjp(self, p: Any, delta_a: Any) -> Any:
             return 3 * delta_a
 
     p = Rounded.stored(points(1), RULES["float64"])
     delta = Rounded.stored(points(2), RULES["float64"])
-    assert np.array_equal(judged_activation(_Pulling(), False, None, True).pull(p, delta).value, 3 * delta.value)
+    assert np.array_equal(judged_activation(_Pulling(), False, None, True).vjp(p, delta).value, 3 * delta.value)
     assert np.array_equal(
-        judged_activation(Tanh(), False, None, True).pull(p, delta).value, Tanh().derivative(p.value) * delta.value
+        judged_activation(Tanh(), False, None, True).vjp(p, delta).value, Tanh().derivative(p.value) * delta.value
     )
 
 

@@ -93,7 +93,7 @@ def test_that_a_slope_that_is_taken_in_more_steps_is_enclosed(dtype: str, monkey
     for steps in (STEPS, 0):
         monkeypatch.setattr("gradagree.checker.derivative_forms.STEPS", steps)
         judged = Tolerant(natural=True, formed=True).activation(Activation.named("tanhshrink"))
-        expected = judged.pull(Rounded.stored(p, rules), Rounded.stored(d, rules))
+        expected = judged.vjp(Rounded.stored(p, rules), Rounded.stored(d, rules))
         within.append(bool((np.abs(formed - expected.value) <= expected.radius).all()))
     assert within == [True, False]
 
@@ -160,7 +160,7 @@ def test_that_what_underflows_is_lost_as_often_as_what_it_is_multiplied_with(mon
     judged = Tolerant(natural=True, formed=True).activation(_Cubic())
 
     def within(part: float) -> bool:
-        expected = judged.pull(Rounded.stored(p, rules), Rounded.stored(delta, rules))
+        expected = judged.vjp(Rounded.stored(p, rules), Rounded.stored(delta, rules))
         return bool((np.abs(part * formed - expected.value) <= expected.radius).all())
 
     assert within(1)

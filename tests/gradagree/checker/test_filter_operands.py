@@ -94,7 +94,7 @@ def test_that_a_row_of_equal_numbers_has_no_tolerance_for_it_may_be_exact() -> N
 
 @pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
 def test_that_exponentials_of_unequal_numbers_always_round(name: str) -> None:
-    assert always_rounds(Activation.named(name), model("float32")) == {"value": True, "pull": True}
+    assert always_rounds(Activation.named(name), model("float32")) == {"value": True, "vjp": True}
 
 
 @pytest.mark.parametrize("name", ["prelu_by_column", "dropout"])
