@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from gradagree import drivers, worker
+from gradagree import drivers
 from gradagree.adapters import Adapter
 from gradagree.campaign import prepare
 from gradagree.cases import problem_of
@@ -30,6 +30,7 @@ from gradagree.cli import code
 from gradagree.journal import read_records
 from gradagree.plan import Plan
 from gradagree.process import FrameworkProcess
+from gradagree.responses import handshake, respond
 
 FAKE = str(Path(__file__).parents[1] / "tests" / "gradagree" / "numpy_fake.py")
 OPTIONS = {"seed": 3, "dtypes": "float32", "activations": "tanh,relu", "errors": "sse,mse"}
@@ -171,14 +172,14 @@ class InThread(FrameworkProcess):
     def start(self) -> Any:
         self._adapter = Adapter.catalogue[self.framework]()
         with self._adapter.settings():
-            self.hello = worker.greeting(self._adapter)
+            self.hello = handshake(self._adapter)
         return self.hello
 
     def ask_all(self, asked: Any) -> Iterator[tuple[int, Any]]:
         with self._adapter.settings():
             for place, (case, arrays, modes) in enumerate(asked):
                 for mode in modes:
-                    yield place, worker.answer(self._adapter, problem_of(case, arrays), mode)
+                    yield place, respond(self._adapter, problem_of(case, arrays), mode)
 
 
 def isolation(options: argparse.Namespace) -> None:

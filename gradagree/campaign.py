@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from gradagree import clusters, wire
+from gradagree import clusters
 from gradagree.casetext import shorten
 from gradagree.declared import files, load_all
 from gradagree.drivers import records
@@ -24,6 +24,7 @@ from gradagree.plan import Plan
 from gradagree.process import FrameworkProcess
 from gradagree.proof import prove
 from gradagree.reference import Activation, ErrorFunction
+from gradagree.responses import Absent, Ready
 from gradagree.resuming import Done, check_version, plan_of, recover, told, versions
 from gradagree.sharding import WHOLE
 from gradagree.verdict import SCHEMA, Record
@@ -77,11 +78,11 @@ def execute(
     return draining is not None and draining.is_set()
 
 
-def _started(meta: dict[str, Any]) -> Callable[[str, wire.Ready | wire.Absent], None]:
+def _started(meta: dict[str, Any]) -> Callable[[str, Ready | Absent], None]:
     """Keeps what a framework says of itself. Raises UsageError where the run was begun with another version."""
     known = versions(meta)
 
-    def started(name: str, hello: wire.Ready | wire.Absent) -> None:
+    def started(name: str, hello: Ready | Absent) -> None:
         found = describe(hello)
         check_version(name, known.get(name), found["version"])
         meta["frameworks"][name] = found
@@ -122,9 +123,9 @@ def resumed(folder: Path, ext: Sequence[str]) -> tuple[Plan, bool]:
     return plan_of(meta, folder, named), meta.get("strict") is True
 
 
-def describe(hello: wire.Ready | wire.Absent) -> dict[str, Any]:
+def describe(hello: Ready | Absent) -> dict[str, Any]:
     """What ``meta.json`` says of a framework."""
-    if isinstance(hello, wire.Absent):
+    if isinstance(hello, Absent):
         return {"installed": False, "version": "", "device": "", "reason": hello.reason, "probes": {}}
     return {"installed": True, "version": hello.version, "device": hello.device, "reason": "", "probes": hello.probes}
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from gradagree import wire, worker
 from gradagree.adapters import Adapter
 from gradagree.cases import Case, problem_of
 from gradagree.conventions import Conventions
@@ -23,7 +22,8 @@ from gradagree.pairing import chained, fitting_widths, output_activations
 from gradagree.plan import DTYPES, Plan
 from gradagree.proof import prove
 from gradagree.reference import Activation, ErrorFunction
-from gradagree.verdict import Record, Verdict
+from gradagree.responses import Absent, Failure, Ready, handshake, respond
+from gradagree.verdict import Record, Verdict, format_failure
 
 __all__ = ["Disagreement", "check", "run"]
 
@@ -35,9 +35,7 @@ class Disagreement(AssertionError):
     """A framework's gradient is not right; `records` holds every record of the check."""
 
     def __init__(self, records: Sequence[Record]) -> None:
-        from gradagree.pytest_records import told
-
-        super().__init__("\n".join(told(record) for record in records if record.verdict.fails))
+        super().__init__("\n".join(format_failure(record) for record in records if record.verdict.fails))
         self.records = list(records)
 
 
@@ -145,20 +143,20 @@ def _with(case: Case, thing: Any) -> Case:
 def _answers(name: str, plan: Plan) -> Iterator[Record]:
     """The records of one framework."""
     adapter: Adapter | None
-    hello: wire.Ready | wire.Absent
+    hello: Ready | Absent
     try:
         adapter, hello = _adapter(name)
     except ImportError as missing:
-        adapter, hello = None, wire.Absent(f"not installed ({missing}): {Adapter.catalogue[name].install}")
+        adapter, hello = None, Absent(f"not installed ({missing}): {Adapter.catalogue[name].install}")
     framework = Framework.of(name, hello)
     for number, case in plan.drawn():
         arrays = case.arrays()
         for mode in plan.asked(name, number):
             if adapter is None:
-                answer: Any = wire.Failed(mode, Verdict.ABSENT, hello.reason if isinstance(hello, wire.Absent) else "")
+                answer: Any = Failure(mode, Verdict.ABSENT, hello.reason if isinstance(hello, Absent) else "")
             else:
                 with adapter.settings():
-                    answer = worker.answer(adapter, problem_of(case, arrays), mode)
+                    answer = respond(adapter, problem_of(case, arrays), mode)
             yield judge(case, arrays, framework, answer, number)
 
 
@@ -169,12 +167,12 @@ def described(name: str) -> dict[str, Any]:
     try:
         return describe(_adapter(name)[1])
     except ImportError as missing:
-        return describe(wire.Absent(f"not installed ({missing}): {Adapter.catalogue[name].install}"))
+        return describe(Absent(f"not installed ({missing}): {Adapter.catalogue[name].install}"))
 
 
 @functools.cache
-def _adapter(name: str) -> tuple[Adapter, wire.Ready]:
+def _adapter(name: str) -> tuple[Adapter, Ready]:
     """The framework in this process, probed once."""
     adapter = Adapter.catalogue[name]()
     with adapter.settings():
-        return adapter, worker.greeting(adapter)
+        return adapter, handshake(adapter)

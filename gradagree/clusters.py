@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 
-from gradagree import wire
 from gradagree.cases import Case
 from gradagree.declared import load_all
 from gradagree.errors import UsageError
@@ -19,6 +18,7 @@ from gradagree.judge import Asked, Framework, failed_probes
 from gradagree.judging import Judge
 from gradagree.plan import Plan
 from gradagree.process import FrameworkProcess
+from gradagree.responses import Absent, Ready, failures
 from gradagree.resuming import Done
 from gradagree.verdict import Record
 
@@ -30,7 +30,7 @@ AHEAD = 3
 """Units that wait for each thread of the cluster."""
 Told = tuple[bytes, list[bytes]]
 """What a framework said of itself, and records; both as text."""
-_hello = msgspec.json.Decoder(wire.Ready | wire.Absent)
+_hello = msgspec.json.Decoder(Ready | Absent)
 _record = msgspec.json.Decoder(Record)
 _processes: dict[tuple[str, ...], FrameworkProcess] = {}
 _one_at_a_time = threading.Lock()
@@ -47,9 +47,9 @@ def work(framework: str, extensions: tuple[str, ...], asked: list[tuple[int, str
         process, judge = _processes[key], Judge()
         unit = [(index, case, case.arrays(), modes) for index, case, modes in _parsed(asked)]
         about = Framework.of(framework, process.hello)
-        if isinstance(process.hello, wire.Absent):
+        if isinstance(process.hello, Absent):
             answers: Any = [
-                (place, answer) for place, one in enumerate(unit) for answer in wire.refusals(process.hello, one[3])
+                (place, answer) for place, one in enumerate(unit) for answer in failures(process.hello, one[3])
             ]
         else:
             answers = process.ask_all([(case, arrays, modes) for _, case, arrays, modes in unit])
@@ -72,7 +72,7 @@ def records(
     """
     client, as_completed = _connected(scheduler)
     units = ((name, unit) for name in plan.frameworks for unit in iter(Units(plan, name, done).take, None))
-    said: dict[str, wire.Ready | wire.Absent] = {}
+    said: dict[str, Ready | Absent] = {}
     running: dict[Any, str] = {}
     pool = as_completed()
 
@@ -124,7 +124,7 @@ def _sent(unit: Unit) -> list[tuple[int, str, list[str]]]:
     return [(index, case.spec, modes) for index, case, modes in unit]
 
 
-def _result(future: Any) -> tuple[wire.Ready | wire.Absent, list[Record]]:
+def _result(future: Any) -> tuple[Ready | Absent, list[Record]]:
     try:
         hello, lines = future.result()
     except UsageError:
@@ -138,16 +138,16 @@ def _result(future: Any) -> tuple[wire.Ready | wire.Absent, list[Record]]:
 
 
 def _greeted(
-    name: str, hello: wire.Ready | wire.Absent, said: dict[str, wire.Ready | wire.Absent], plan: Plan,
+    name: str, hello: Ready | Absent, said: dict[str, Ready | Absent], plan: Plan,
     started: Callable[[str, Any], None],
 ) -> list[Record]:  # fmt: skip
     """What a framework's first answer tells of it. Raises UsageError where workers have different versions of it."""
     if name not in said:
         said[name] = hello
         started(name, hello)
-        probes = (failed_probes(name, hello, dtype) for dtype in plan.dtypes if isinstance(hello, wire.Ready))
+        probes = (failed_probes(name, hello, dtype) for dtype in plan.dtypes if isinstance(hello, Ready))
         return [record for record in probes if record is not None]
-    first, now = (one.version if isinstance(one, wire.Ready) else "none" for one in (said[name], hello))
+    first, now = (one.version if isinstance(one, Ready) else "none" for one in (said[name], hello))
     if first != now:
         raise UsageError(f"the cluster's workers have several versions of {name}: {first} and {now}")
     return []

@@ -27,6 +27,7 @@ from gradagree.lessons import Lesson, Pairs, picture
 from gradagree.plan import DTYPES
 from gradagree.process import FrameworkProcess
 from gradagree.reference.training import Stop, Trained, Weights, train
+from gradagree.responses import Absent, Failure, failures
 from gradagree.verdict import Record
 
 __all__ = ["MODES", "Course"]
@@ -98,13 +99,13 @@ class Course:
     def _by_framework(self, process: FrameworkProcess, rounds: int) -> None:
         """The framework's own training, for as many rounds as by hand."""
         name, mode = process.framework, MODES[process.framework]
-        if isinstance(process.hello, wire.Absent):
+        if isinstance(process.hello, Absent):
             self.stopped[name] = process.hello.reason
             return
         case, arrays = self._case(self.lesson.weights(self.seed), "float64", self.learn.p, self.learn.t)
         polled = [self._poll(k) if self.stochastic else [] for k in range(rounds)]
         answer = process.train(case, arrays, mode, self.rate, polled)
-        if isinstance(answer, wire.Failed):
+        if isinstance(answer, Failure):
             self.stopped[name] = f"{answer.verdict}: {answer.reason}"
             return
         self.stopped[name] = f"as many rounds as by hand: {rounds}"
@@ -128,8 +129,8 @@ class Course:
                 case, arrays = self._case(weights, dtype, self.learn.p[pair], self.learn.t[pair])
                 write_case(case, kept_file(folder, case))
                 answers: Any = process.ask(case, arrays, [mode], self.rate)
-                if isinstance(process.hello, wire.Absent):
-                    answers = wire.refusals(process.hello, [mode])
+                if isinstance(process.hello, Absent):
+                    answers = failures(process.hello, [mode])
                 for answer in answers:
                     record = judge(case, arrays, framework, answer, number, self.rate)
                     verdicts = self.verdicts.setdefault((steps, case.spec), {})

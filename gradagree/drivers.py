@@ -10,12 +10,12 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from gradagree import wire
 from gradagree.handing import Unit, Units
 from gradagree.judge import Asked, Framework, failed_probes
 from gradagree.judging import Judge
 from gradagree.plan import Plan
 from gradagree.process import FrameworkProcess
+from gradagree.responses import Absent, Failure, Ready, failures
 from gradagree.resuming import Done
 from gradagree.verdict import Record
 
@@ -77,7 +77,7 @@ class Driver:
         name, hello = self.process.framework, self.process.hello
         if self.started is not None:
             self.started(name, hello)
-        if self.first and isinstance(hello, wire.Ready):
+        if self.first and isinstance(hello, Ready):
             for failed in (failed_probes(name, hello, dtype) for dtype in self.plan.dtypes):
                 if failed is not None:
                     self.replies.put(failed)
@@ -89,7 +89,7 @@ class Driver:
     def _ask(self, framework: Framework, hello: Any, unit: Unit) -> None:
         """One unit; no further case of it is begun after the end."""
         asked = [(case, case.arrays(), modes) for _, case, modes in unit]
-        absent = isinstance(hello, wire.Absent)
+        absent = isinstance(hello, Absent)
         answers = _refused(hello, unit) if absent else self.process.ask_all(asked)
         with contextlib.closing(answers):
             last = 0
@@ -106,8 +106,8 @@ class Driver:
         return self.deadline is not None and time.monotonic() > self.deadline
 
 
-def _refused(hello: Any, unit: Unit) -> Generator[tuple[int, wire.Failed]]:
-    return ((place, answer) for place, (_, _, modes) in enumerate(unit) for answer in wire.refusals(hello, modes))
+def _refused(hello: Any, unit: Unit) -> Generator[tuple[int, Failure]]:
+    return ((place, answer) for place, (_, _, modes) in enumerate(unit) for answer in failures(hello, modes))
 
 
 def records(

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from gradagree import wire
 from gradagree.adapters import Adapter, Answer
 from gradagree.arithmetics.model import Model, model
 from gradagree.boxcheck import check, check_update, checked
@@ -19,6 +18,7 @@ from gradagree.disturbance import disturbed, same_bits
 from gradagree.explanation import explained
 from gradagree.malformed import malformed
 from gradagree.recorded import sharpness, slopes_of, untapped, without_taps, worst
+from gradagree.responses import Absent, Failure, Ready, Response
 from gradagree.truth import Truth
 from gradagree.unfit import excused, unknown
 from gradagree.verdict import Record, Verdict
@@ -37,8 +37,8 @@ class Framework:
     _of_modes: dict[tuple[str, str], Model] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
-    def of(cls, name: str, hello: wire.Ready | wire.Absent) -> Framework:
-        if isinstance(hello, wire.Absent):
+    def of(cls, name: str, hello: Ready | Absent) -> Framework:
+        if isinstance(hello, Absent):
             return cls(name, "", "cpu", {})
         measured = ("accumulator", "flushes", "biases")
         models = {d: model(d, *(probes[name] for name in measured)) for d, probes in hello.probes.items()}
@@ -59,7 +59,7 @@ class Asked(NamedTuple):
     case: Case
     arrays: Arrays
     framework: Framework
-    reply: wire.Answered | wire.Failed
+    reply: Response | Failure
     number: int = 0
     rate: float | None = None
 
@@ -68,7 +68,7 @@ def judge(
     case: Case,
     arrays: Arrays,
     framework: Framework,
-    reply: wire.Answered | wire.Failed,
+    reply: Response | Failure,
     index: int = 0,
     rate: float | None = None,
 ) -> Record:
@@ -93,10 +93,10 @@ class Opened:
         self.asked, self.tapped = asked, False
         self.fields: dict[str, Any] = {}
         case, arrays, framework, reply = asked[:4]
-        if isinstance(reply, wire.Failed):
+        if isinstance(reply, Failure):
             self.fields = failed(case, arrays, framework, reply)
             return
-        self.answer, self.untapped = wire.unpack_answer(reply.tapped), wire.unpack_answer(reply.untapped)
+        self.answer, self.untapped = reply.tapped, reply.untapped
         wrong = malformed(case, arrays, self.answer) or malformed(case, arrays, self.untapped)
         if wrong is None and self.answer.tapped and len(self.answer.sensitivities) != len(self.answer.inputs):
             wrong = f"{len(self.answer.inputs)} inputs but {len(self.answer.sensitivities)} sensitivities"
@@ -154,7 +154,7 @@ def end_to_end(
     return excused(case, arrays, rules, found), guilty
 
 
-def failed(case: Case, arrays: Arrays, framework: Framework, reply: wire.Failed) -> dict[str, Any]:
+def failed(case: Case, arrays: Arrays, framework: Framework, reply: Failure) -> dict[str, Any]:
     """The verdict and its reason; a framework may refuse numbers that do not fit the dtype."""
     refused = reply.verdict == Verdict.CRASHED and reply.reason.startswith("raised ")
     if refused and (unknown(case, arrays, framework.model(case.dtype, reply.mode)) is not None):
@@ -162,7 +162,7 @@ def failed(case: Case, arrays: Arrays, framework: Framework, reply: wire.Failed)
     return {"verdict": Verdict(reply.verdict), "reason": reply.reason}
 
 
-def failed_probes(framework: str, hello: wire.Ready, dtype: str) -> Record | None:
+def failed_probes(framework: str, hello: Ready, dtype: str) -> Record | None:
     """A finding about the framework itself: it does not compute with the dtype's own numbers. None if it does."""
     found = hello.probes[dtype]
     reasons = [reason for name, (good, reason) in PROBES.items() if found[name] is not good]

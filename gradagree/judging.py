@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from gradagree import wire
 from gradagree.arithmetics.model import Model
 from gradagree.cases import Case
 from gradagree.judge import Asked, judge_all
+from gradagree.responses import Failure, Response
 from gradagree.verdict import Record
 
 __all__ = ["Judge"]
@@ -21,7 +21,7 @@ class Last(NamedTuple):
 
     case: Case
     model: Model
-    answer: wire.Answered
+    answer: Response
     record: list[Record]
 
 
@@ -39,7 +39,7 @@ class Judge:
         places = [self._place(asked) for asked in answers]
         made = judge_all([asked for asked, (known, _) in zip(answers, places, strict=True) if not known])
         for asked, (known, record) in zip(answers, places, strict=True):
-            if known and isinstance(asked.reply, wire.Answered):
+            if known and isinstance(asked.reply, Response):
                 yield replace(record[0], mode=asked.reply.mode, seconds=asked.reply.untapped.seconds)
             else:
                 record.append(next(made))
@@ -48,19 +48,10 @@ class Judge:
     def _place(self, asked: Asked) -> tuple[bool, list[Record]]:
         """Whether the framework's last answer was the same, and the place of the record."""
         case, _, framework, answer = asked[:4]
-        if isinstance(answer, wire.Failed):
+        if isinstance(answer, Failure):
             return False, []
         model, last = framework.model(case.dtype, answer.mode), self._last.get(framework.name)
-        if last is not None and (last.case, last.model) == (case, model) and same(last.answer, answer):
+        if last is not None and (last.case, last.model) == (case, model) and last.answer.same_bits(answer):
             return True, last.record
         self._last[framework.name] = Last(case, model, answer, [])
         return False, self._last[framework.name].record
-
-
-def same(x: wire.Answered, y: wire.Answered) -> bool:
-    """Whether two answers hold the same bits, with taps and without."""
-    return untimed(x.tapped) == untimed(y.tapped) and untimed(x.untapped) == untimed(y.untapped)
-
-
-def untimed(given: wire.Given) -> Any:
-    return replace(given, seconds=0.0)

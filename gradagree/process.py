@@ -18,6 +18,7 @@ from gradagree.cases import Arrays, Case
 from gradagree.deaths import Gone, ended
 from gradagree.memory import LOOK, allowed, resident
 from gradagree.pipes import ONE_THREAD, end, feed, launch, listen
+from gradagree.responses import Absent, Failure, Ready, Response
 from gradagree.verdict import Verdict
 
 __all__ = ["ONE_THREAD", "FrameworkProcess"]
@@ -37,7 +38,7 @@ MOST_SAID = 1 << 26
 class FrameworkProcess:
     """One framework in a process of its own, with a private pipe and one thread.
 
-    `hello` is what it said at its start: `wire.Ready`, or `wire.Absent` with the reason.
+    `hello` is what it said at its start: `Ready`, or `Absent` with the reason.
     """
 
     def __init__(
@@ -47,25 +48,25 @@ class FrameworkProcess:
         self.extensions = tuple(extensions)
         self.limit = limit
         self.memory = allowed() if memory is None else memory
-        self.hello: wire.Ready | wire.Absent = wire.Absent("not started")
+        self.hello: Ready | Absent = Absent("not started")
         self._process: subprocess.Popen[bytes] | None = None
         self._closed = False
         self._lost = 0
 
-    def start(self) -> wire.Ready | wire.Absent:
+    def start(self) -> Ready | Absent:
         """Start the process and wait until the framework is imported and probed."""
         while True:
             self._launch()
             try:
                 hello = self._receive(START_LIMIT)
             except Gone as gone:
-                self.hello = wire.Absent(f"its process did not start: {gone.reason}", broken=True)
+                self.hello = Absent(f"its process did not start: {gone.reason}", broken=True)
                 self._lost += gone.outside
                 if not gone.outside or self._lost >= START_PATIENCE or self._closed:
                     return self.hello
             else:
-                known = isinstance(hello, wire.Ready | wire.Absent)
-                self.hello, self._lost = hello if known else wire.Absent("spoke out of turn", True), 0
+                known = isinstance(hello, Ready | Absent)
+                self.hello, self._lost = hello if known else Absent("spoke out of turn", True), 0
                 return self.hello
 
     def _launch(self) -> None:
@@ -76,23 +77,23 @@ class FrameworkProcess:
 
     def train(
         self, case: Case, arrays: Arrays, mode: str, rate: float, rounds: list[list[int]]
-    ) -> wire.Trained | wire.Failed:
+    ) -> wire.Trained | Failure:
         """The framework's own training from the case's weights, on its inputs and targets."""
         try:
             question = wire.Train(wire.pack_arrays(case.spec, arrays, [mode]), rate, rounds)
             return next(self._put([question], [mode]))
         except Gone as gone:
-            return wire.Failed(mode, gone.verdict, gone.reason)
+            return Failure(mode, gone.verdict, gone.reason)
 
     def ask(
         self, case: Case, arrays: Arrays, modes: Sequence[str], rate: float | None = None
-    ) -> Iterator[wire.Answered | wire.Failed]:
+    ) -> Iterator[Response | Failure]:
         """One answer for each mode, in order."""
         return (answer for _, answer in self.ask_all([(case, arrays, modes)], rate))
 
     def ask_all(
         self, asked: Sequence[tuple[Case, Arrays, Sequence[str]]], rate: float | None = None
-    ) -> Generator[tuple[int, wire.Answered | wire.Failed]]:
+    ) -> Generator[tuple[int, Response | Failure]]:
         """(the place of a case, its answer) for each of its modes, in order.
 
         A mode in which the process dies costs that mode of that case alone, and one that somebody else ended is asked
@@ -113,26 +114,26 @@ class FrameworkProcess:
                 for answer in self._put(questions, [mode for _, mode in waiting]):
                     place, _ = waiting.pop(0)
                     killed = 0
-                    yield place, answer
+                    yield place, answer if isinstance(answer, Failure) else wire.unpack_response(answer)
             except Gone as gone:
                 killed += gone.outside
                 if gone.outside and killed < PATIENCE:
                     continue
                 killed = 0
                 place, mode = waiting.pop(0)
-                yield place, wire.Failed(mode, gone.verdict, gone.reason)
+                yield place, Failure(mode, gone.verdict, gone.reason)
 
     def _put(self, questions: Iterable[wire.Message], modes: list[str]) -> Iterator[Any]:
         """Put questions, and hand on the answers, one for each mode; those that nobody took end with the process."""
         process = self._process
-        if process is None or process.stdin is None or isinstance(self.hello, wire.Absent):
-            raise Gone(Verdict.CRASHED, self.hello.reason if isinstance(self.hello, wire.Absent) else "stopped")
+        if process is None or process.stdin is None or isinstance(self.hello, Absent):
+            raise Gone(Verdict.CRASHED, self.hello.reason if isinstance(self.hello, Absent) else "stopped")
         owed = len(modes)
         try:
             threading.Thread(target=feed, args=(process.stdin, questions), daemon=True).start()
             for mode in modes:
                 answer = self._receive(self.limit)
-                if not isinstance(answer, wire.Answered | wire.Trained | wire.Failed) or answer.mode != mode:
+                if not isinstance(answer, wire.Answered | wire.Trained | Failure) or answer.mode != mode:
                     raise Gone(Verdict.CRASHED, "answered something that was not asked")
                 owed -= 1
                 yield answer

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gradagree.pytest_records import RECORDS, Processes, Reporter, judged, keep, told
+from gradagree.pytest_records import RECORDS, Processes, Reporter, judged, keep
 
 if TYPE_CHECKING:
     from gradagree.cases import Case
     from gradagree.process import FrameworkProcess
     from gradagree.verdict import Record
 
-__all__ = ["told"]
 
 PROCESSES: pytest.StashKey[Processes] = pytest.StashKey()
 MARKERS = (

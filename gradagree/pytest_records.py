@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gradagree.process import FrameworkProcess
     from gradagree.verdict import Record
 
-__all__ = ["RECORDS", "Kept", "Processes", "Reporter", "judged", "keep", "told"]
+__all__ = ["RECORDS", "Kept", "Processes", "Reporter", "judged", "keep"]
 
 Kept = list[tuple[str, str, str]]
 """(framework, what it said of itself, record), the last two as JSON."""
@@ -50,12 +50,13 @@ def judged(process: FrameworkProcess, mode: str, cases: Sequence[tuple[int, Case
     installed, with the reason, and fails it where a verdict does.
     """
     __tracebackhide__ = True
-    from gradagree import wire
     from gradagree.campaign import describe
     from gradagree.judge import Asked, Framework, judge_all
+    from gradagree.responses import Absent
+    from gradagree.verdict import format_failure
 
     hello = json.dumps(describe(process.hello))
-    if isinstance(process.hello, wire.Absent):
+    if isinstance(process.hello, Absent):
         kept.append((process.framework, hello, ""))
         (pytest.fail if process.hello.broken else pytest.skip)(f"{process.framework}: {process.hello.reason}")
     framework = Framework.of(process.framework, process.hello)
@@ -68,7 +69,7 @@ def judged(process: FrameworkProcess, mode: str, cases: Sequence[tuple[int, Case
         keep(kept, record, hello)
     failing = [record for record in records if record.verdict.fails]
     if failing:
-        pytest.fail("\n".join(told(record) for record in failing), pytrace=False)
+        pytest.fail("\n".join(format_failure(record) for record in failing), pytrace=False)
     return records
 
 
@@ -77,24 +78,6 @@ def keep(kept: Kept, record: Record, hello: str) -> None:
     import msgspec
 
     kept.append((record.framework, hello, msgspec.json.encode(record).decode()))
-
-
-def told(record: Record) -> str:
-    """Box, entry, expected, observed and tolerance of a failing record, and how to see it again."""
-    from gradagree.verdict import plain
-
-    where = "" if record.box is None else f" in box {record.box} ({record.function}), {record.entry}"
-    numbers = ""
-    if record.expected is not None:
-        numbers = (
-            f"\n  expected {plain(record.expected)!r}, observed {plain(record.observed)!r}, "
-            f"tolerance {plain(record.tolerance):.3g}"
-        )
-    reason = f": {record.reason}" if record.reason else ""
-    return (
-        f"{record.framework} {record.version} {record.mode}: {record.verdict}{where}{reason}{numbers}\n"
-        f"  gradagree replay {shlex.quote(record.spec)} --modes {record.framework}:{record.mode}"
-    )
 
 
 class Reporter:

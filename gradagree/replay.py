@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from gradagree import wire
 from gradagree.casefile import kept_file, read_case
 from gradagree.cases import Case
 from gradagree.casetext import shorten
@@ -17,6 +16,7 @@ from gradagree.journal import RESULTS, read_records
 from gradagree.judge import Framework, compared, judge
 from gradagree.plan import Plan
 from gradagree.process import FrameworkProcess
+from gradagree.responses import Absent, Response, failures
 from gradagree.verdict import Record
 
 __all__ = ["Replayed", "find", "replay", "with_arrays"]
@@ -54,14 +54,13 @@ def replay(case: Case, plan: Plan, extensions: Sequence[str] = ()) -> Iterator[R
             framework = Framework.of(name, process.hello)
             modes = plan.asked(name, 0)
             answers = process.ask(case, arrays, modes)
-            if isinstance(process.hello, wire.Absent):
-                answers = wire.refusals(process.hello, modes)
+            if isinstance(process.hello, Absent):
+                answers = failures(process.hello, modes)
             for answer in answers:
                 comparisons: Sequence[Comparison] = ()
-                if isinstance(answer, wire.Answered):
+                if isinstance(answer, Response):
                     rules = framework.model(case.dtype, answer.mode)
-                    tapped, untapped = (wire.unpack_answer(one) for one in (answer.tapped, answer.untapped))
-                    comparisons = compared(case, arrays, tapped, untapped, rules)
+                    comparisons = compared(case, arrays, answer.tapped, answer.untapped, rules)
                 yield Replayed(judge(case, arrays, framework, answer), comparisons)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import enum
 import math
+import shlex
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
-__all__ = ["Record", "Verdict", "exit_code", "hexadecimal", "number", "worst"]
+__all__ = ["Record", "Verdict", "exit_code", "format_failure", "hexadecimal", "number", "worst"]
 
 SCHEMA = 1
 
@@ -134,3 +135,19 @@ def plain(x: float | str | None) -> float:
     if x is None:
         return math.nan
     return float.fromhex(x) if isinstance(x, str) else x
+
+
+def format_failure(record: Record) -> str:
+    """Box, entry, expected, observed and tolerance of a failing record, and how to see it again."""
+    where = "" if record.box is None else f" in box {record.box} ({record.function}), {record.entry}"
+    numbers = ""
+    if record.expected is not None:
+        numbers = (
+            f"\n  expected {plain(record.expected)!r}, observed {plain(record.observed)!r}, "
+            f"tolerance {plain(record.tolerance):.3g}"
+        )
+    reason = f": {record.reason}" if record.reason else ""
+    return (
+        f"{record.framework} {record.version} {record.mode}: {record.verdict}{where}{reason}{numbers}\n"
+        f"  gradagree replay {shlex.quote(record.spec)} --modes {record.framework}:{record.mode}"
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 import msgspec
@@ -11,9 +10,7 @@ import numpy as np
 
 from gradagree.adapters import Answer
 from gradagree.cases import Arrays
-from gradagree.verdict import Verdict
-
-__all__ = ["Absent", "Answered", "Ask", "Failed", "Message", "Ready", "pack_arrays", "read", "unpack_arrays", "write"]
+from gradagree.responses import Absent, Failure, Ready, Response
 
 HEADER = struct.Struct("<Q")
 LONGEST = 1 << 34
@@ -56,22 +53,6 @@ class Trained(msgspec.Struct, tag=True, frozen=True):
     rounds: list[list[Array]]
 
 
-class Ready(msgspec.Struct, tag=True, frozen=True):
-    """From a process: the framework is imported; what the probes found, by dtype."""
-
-    version: str
-    device: str
-    modes: list[str]
-    probes: dict[str, dict[str, Any]]
-
-
-class Absent(msgspec.Struct, tag=True, frozen=True):
-    """There is no such framework here, and why; broken, if its process died at its start."""
-
-    reason: str
-    broken: bool = False
-
-
 class Given(msgspec.Struct, array_like=True, frozen=True):
     """A framework's answer."""
 
@@ -95,21 +76,7 @@ class Answered(msgspec.Struct, tag=True, frozen=True):
     untapped: Given
 
 
-class Failed(msgspec.Struct, tag=True, frozen=True):
-    """From a process, or about one that died: no gradient in this mode; a verdict's word and the reason."""
-
-    mode: str
-    verdict: str
-    reason: str
-
-
-def refusals(absent: Absent, modes: Sequence[str]) -> Iterator[Failed]:
-    """What to say of each mode of a framework that is not there."""
-    verdict = Verdict.CRASHED if absent.broken else Verdict.ABSENT
-    return (Failed(mode, verdict, absent.reason) for mode in modes)
-
-
-Message = Ask | Train | Ready | Absent | Answered | Trained | Failed
+Message = Ask | Train | Ready | Absent | Answered | Trained | Failure
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 
@@ -159,6 +126,14 @@ def pack_arrays(spec: str, arrays: Arrays, modes: list[str], rate: float | None 
 def unpack_arrays(ask: Ask) -> Arrays:
     weights, biases = (tuple(unpack(x) for x in xs) for xs in (ask.weights, ask.biases))
     return Arrays(weights, biases, unpack(ask.inputs), unpack(ask.targets))
+
+
+def pack_response(response: Response) -> Answered:
+    return Answered(response.mode, pack_answer(response.tapped), pack_answer(response.untapped))
+
+
+def unpack_response(message: Answered) -> Response:
+    return Response(message.mode, unpack_answer(message.tapped), unpack_answer(message.untapped))
 
 
 def pack_answer(answer: Answer) -> Given:

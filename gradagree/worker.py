@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 import warnings
 from collections.abc import Sequence
 from typing import IO
 
 from gradagree import wire
-from gradagree.adapters import Adapter, Problem, Unsupported, course, probe
-from gradagree.arithmetics.model import FORMATS
+from gradagree.adapters import Adapter, Problem, course
 from gradagree.cases import Case, problem_of
 from gradagree.declared import load_installed
 from gradagree.extensions import load
 from gradagree.lifeline import end_with_parent
-from gradagree.malformed import misshapen
 from gradagree.memory import volunteer
-from gradagree.verdict import Verdict
+from gradagree.responses import Absent, Failure, failure, handshake, respond
 
 __all__ = ["main"]
 
@@ -40,17 +37,11 @@ def main(arguments: Sequence[str]) -> None:
         load(extensions)
         adapter = Adapter.catalogue[name]()
     except ImportError as missing:
-        wire.write(answers, wire.Absent(f"not installed ({missing}): {Adapter.catalogue[name].install}"))
+        wire.write(answers, Absent(f"not installed ({missing}): {Adapter.catalogue[name].install}"))
         return
     with adapter.settings():
-        say(answers, greeting(adapter))
+        say(answers, handshake(adapter))
         serve(adapter, questions, answers)
-
-
-def greeting(adapter: Adapter) -> wire.Ready:
-    """What a framework says of itself, its probes included."""
-    probes = {dtype: probe(adapter, dtype) for dtype in FORMATS}
-    return wire.Ready(adapter.version, adapter.device, list(adapter.modes), probes)
 
 
 def serve(adapter: Adapter, questions: IO[bytes], answers: IO[bytes]) -> None:
@@ -78,34 +69,13 @@ def trained(adapter: Adapter, question: wire.Train) -> wire.Message:
         rounds = course(adapter, problem, mode, question.rate, question.rounds)
         return wire.Trained(mode, [[wire.pack(x) for x in weights] for weights in rounds])
     except Exception as wrong:  # noqa: BLE001  (whatever a framework raises is an answer too)
-        return failed(mode, wrong)
+        return failure(mode, wrong)
 
 
 def answer(adapter: Adapter, problem: Problem, mode: str) -> wire.Message:
     """The gradient in one mode, or why there is none."""
-    try:
-        tapped, untapped = adapter.answers(problem, mode)
-        shape = misshapen(adapter, problem)
-    except Exception as wrong:  # noqa: BLE001  (whatever a framework or a user's spelling raises is an answer too)
-        found = failed(mode, wrong)
-        shape = misshapen(adapter, problem) if found.verdict == Verdict.CRASHED else None
-        return found if shape is None else wire.Failed(mode, Verdict.CRASHED, shape)
-    if shape is not None:
-        return wire.Failed(mode, Verdict.CRASHED, shape)
-    return wire.Answered(mode, wire.pack_answer(tapped), wire.pack_answer(untapped))
-
-
-def failed(mode: str, wrong: Exception) -> wire.Failed:
-    """Unsupported with its reason (a kernel that is not there for a dtype, too), or crashed with what was raised."""
-    if isinstance(wrong, Unsupported | NotImplementedError):
-        return wire.Failed(mode, Verdict.UNSUPPORTED, str(wrong))
-    traceback.print_exception(wrong)
-    return wire.Failed(mode, Verdict.CRASHED, f"raised {type(wrong).__name__}: {first_line(str(wrong))}")
-
-
-def first_line(text: str, length: int = 300) -> str:
-    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    return line if len(line) <= length else line[: length - 3] + "..."
+    found = respond(adapter, problem, mode)
+    return found if isinstance(found, Failure) else wire.pack_response(found)
 
 
 if __name__ == "__main__":

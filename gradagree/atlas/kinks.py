@@ -12,7 +12,6 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 
-from gradagree import wire
 from gradagree.adapters import Answer
 from gradagree.arithmetics.model import FORMATS
 from gradagree.cases import Arrays, Case
@@ -20,6 +19,7 @@ from gradagree.kinks import SLOPES, error_slope, one_sided
 from gradagree.plan import Plan
 from gradagree.process import FrameworkProcess
 from gradagree.reference import Activation, ErrorFunction
+from gradagree.responses import Absent, Failure, Response
 
 __all__ = ["Convention", "Met", "conventions", "met"]
 
@@ -128,22 +128,22 @@ def conventions(
             for one in cases:
                 asked = [mode for mode in plan.asked(name, 0) if modes or f"{name}:{mode}" not in SLOW]
                 hello = process.hello
-                if isinstance(hello, wire.Absent):
+                if isinstance(hello, Absent):
                     return
                 for reply in process.ask(one.case, one.case.arrays(), asked):
                     yield _row(name, hello.version, one, reply)
 
 
-def _row(framework: str, version: str, one: Met, reply: wire.Answered | wire.Failed) -> Convention:
+def _row(framework: str, version: str, one: Met, reply: Response | Failure) -> Convention:
     place = int(np.argmax(one.on))
     left, right = (float(one.expected[side].flat[place]) / one.times for side in ("left", "right"))
     known = {
         "framework": framework, "version": version, "mode": reply.mode, "dtype": one.case.dtype,
         "function": str(one.function), "kink": one.kink, "left": left, "right": right,
     }  # fmt: skip
-    if isinstance(reply, wire.Failed):
+    if isinstance(reply, Failure):
         return Convention(**known, slopes=[], given="", reason=f"{reply.verdict}: {reply.reason}")  # type: ignore[arg-type]
-    given = sensitivity(one, wire.unpack_answer(reply.untapped))
+    given = sensitivity(one, reply.untapped)
     slopes = [
         slope
         for slope, expected in one.expected.items()

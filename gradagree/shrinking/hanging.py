@@ -11,9 +11,9 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-from gradagree import wire
 from gradagree.cases import Case
 from gradagree.process import FrameworkProcess
+from gradagree.responses import Response
 from gradagree.shrinking.whole import Asked
 
 __all__ = ["CONFIRMED", "hurried", "waiting"]
@@ -45,7 +45,7 @@ def hurried(asked: Asked, seconds: float) -> float | None:
     begun = time.monotonic()
     with waiting(asked.process, most):
         answer = asked.answer(plain, plain.arrays())
-    if not isinstance(answer, wire.Answered):
+    if not isinstance(answer, Response):
         return most
     limit = max(LEAST, FACTOR * (time.monotonic() - begun))
     return limit if limit <= most else None

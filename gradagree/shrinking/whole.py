@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradagree import wire
 from gradagree.arithmetics.model import FORMATS
 from gradagree.arithmetics.quanta import rounded_to
 from gradagree.boxcheck import case_boxes
@@ -20,6 +19,7 @@ from gradagree.conviction import InternalError
 from gradagree.judge import Framework, judge
 from gradagree.process import FrameworkProcess
 from gradagree.report.findings import words_of
+from gradagree.responses import Absent, Failure, Response, failures
 from gradagree.verdict import Record, Verdict
 
 __all__ = ["Asked", "Whole", "whole_of"]
@@ -34,16 +34,16 @@ class Asked:
     process: FrameworkProcess
     mode: str
 
-    def answer(self, case: Case, arrays: Arrays) -> wire.Answered | wire.Failed:
-        if isinstance(self.process.hello, wire.Absent):
-            return next(wire.refusals(self.process.hello, [self.mode]))
+    def answer(self, case: Case, arrays: Arrays) -> Response | Failure:
+        if isinstance(self.process.hello, Absent):
+            return next(failures(self.process.hello, [self.mode]))
         return next(iter(list(self.process.ask(case, arrays, [self.mode]))))
 
     def record(self, case: Case, arrays: Arrays) -> Record | None:
         """The record of a case; None where the reference itself cannot be trusted on it."""
         return self.judged(case, arrays, self.answer(case, arrays))
 
-    def judged(self, case: Case, arrays: Arrays, answer: wire.Answered | wire.Failed) -> Record | None:
+    def judged(self, case: Case, arrays: Arrays, answer: Response | Failure) -> Record | None:
         """The record of an answer to a case; likewise."""
         framework = Framework.of(self.process.framework, self.process.hello)
         try:
@@ -110,11 +110,11 @@ def part_of(record: Record) -> str:
     return (record.entry or "").partition("[")[0]
 
 
-def whole_of(case: Case, record: Record, answer: wire.Answered | wire.Failed) -> Whole:
+def whole_of(case: Case, record: Record, answer: Response | Failure) -> Whole:
     """The case with the framework's own numbers, or where it tells none with the reference's."""
     arrays = case.arrays()
-    if isinstance(answer, wire.Answered):
-        tapped = wire.unpack_answer(answer.tapped)
+    if isinstance(answer, Response):
+        tapped = answer.tapped
         if tapped.tapped and len(tapped.sensitivities) == len(tapped.inputs) == case.depth + 1:
             return Whole(case, arrays, tapped.inputs, tapped.sensitivities, record)
     precision, inputs = FORMATS[case.dtype].precision, [arrays.inputs]

@@ -19,6 +19,7 @@ from gradagree.cases import Arrays
 from gradagree.comparison import Comparison, Tolerant
 from gradagree.judge import Framework, judge
 from gradagree.reference import Activation, ErrorBox, ErrorFunction
+from gradagree.responses import Response
 from gradagree.verdict import Record
 
 CLASSIC = [
@@ -131,8 +132,8 @@ class Bench:
 
     def judged(self, case: Case, tapped: Answer, untapped: Answer | None = None) -> Record:
         """The record, after the journey between two processes."""
-        told = [wire.pack_answer(answer) for answer in (tapped, untapped or self.untapped(tapped))]
-        return judge(case, case.arrays(), self.framework, wire.Answered("backward", *told))
+        told = [self.received(answer) for answer in (tapped, untapped or self.untapped(tapped))]
+        return judge(case, case.arrays(), self.framework, Response("backward", *told))
 
     def part(self, answer: Answer, box: int | str, part: str) -> np.ndarray:
         """One array of an answer."""

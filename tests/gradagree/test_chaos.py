@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 
-from gradagree import drivers, wire
+from gradagree import drivers
 from gradagree.adapters import Adapter
 from gradagree.campaign import prepare
 from gradagree.cases import Case
 from gradagree.drivers import records
 from gradagree.plan import Plan
 from gradagree.process import PATIENCE, START_PATIENCE, FrameworkProcess
+from gradagree.responses import Failure, Response
 from gradagree.verdict import Record, Verdict
 
 FAKE = Path(__file__).parent / "numpy_fake.py"
@@ -106,11 +107,11 @@ def test_that_in_a_unit_of_many_cases_each_meets_its_own_fate(fake: Any) -> None
     for place, answer in answers:
         met = fates[place] if answer.mode == "fated" else "right"
         if met in ENDS:
-            assert isinstance(answer, wire.Failed), met
+            assert isinstance(answer, Failure), met
             assert answer.reason.startswith(ENDS[met])
             assert answer.verdict == ("timeout" if met in ("deaf", "sleep") else "crashed")
         else:
-            assert isinstance(answer, wire.Answered), (met, answer)
+            assert isinstance(answer, Response), (met, answer)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -155,8 +156,8 @@ def test_that_a_case_which_is_killed_whenever_it_is_asked_is_to_blame_itself() -
 
         process._launch = counted  # type: ignore[method-assign]
         first, second = process.ask(CASE, arrays, ["killed", "right"])
-    assert first == wire.Failed("killed", Verdict.CRASHED, "SIGKILL")
-    assert isinstance(second, wire.Answered)
+    assert first == Failure("killed", Verdict.CRASHED, "SIGKILL")
+    assert isinstance(second, Response)
     assert launched == PATIENCE
 
 
@@ -180,7 +181,7 @@ def test_that_no_question_is_to_blame_for_starts_that_others_end() -> None:
         process.stop()
         launched = killed_at_starts(process, START_PATIENCE - 1)
         (answer,) = process.ask(CASE, arrays, ["right"])
-    assert isinstance(answer, wire.Answered), answer
+    assert isinstance(answer, Response), answer
     assert len(launched) == START_PATIENCE > PATIENCE
 
 
@@ -191,8 +192,8 @@ def test_that_a_process_whose_every_start_is_ended_is_tried_once_more_for_each_q
         launched = killed_at_starts(process, START_PATIENCE + 2)
         answers = list(process.ask(CASE, arrays, ["right"] * 5))
     reason = "its process did not start: SIGKILL"
-    assert answers[:3] == [wire.Failed("right", Verdict.CRASHED, reason)] * 3
-    assert all(isinstance(answer, wire.Answered) for answer in answers[3:])
+    assert answers[:3] == [Failure("right", Verdict.CRASHED, reason)] * 3
+    assert all(isinstance(answer, Response) for answer in answers[3:])
     assert len(launched) == START_PATIENCE + 3
 
 
@@ -206,5 +207,5 @@ def test_that_a_process_which_took_too_much_between_questions_is_replaced_withou
         assert first is not None
         monkeypatch.setattr("gradagree.process.resident", lambda pid: process.memory + (pid == first.pid))
         (answer,) = process.ask(CASE, arrays, ["right"])
-        assert isinstance(answer, wire.Answered)
+        assert isinstance(answer, Response)
         assert first.poll() is not None

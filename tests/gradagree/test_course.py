@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from gradagree import wire
 from gradagree.course import Course
 from gradagree.errors import UsageError
 from gradagree.journal import read_meta, read_records
 from gradagree.lessons import LESSONS, lesson
 from gradagree.process import FrameworkProcess
 from gradagree.replay import find
+from gradagree.responses import Response
 from gradagree.schooling import attend, course_of
 from gradagree.verdict import Verdict
 
@@ -76,14 +77,9 @@ class Lying(FrameworkProcess):
 
     def ask(self, *args: Any, **options: Any) -> Any:
         for answer in super().ask(*args, **options):
-            assert isinstance(answer, wire.Answered)
-            updated = [wire.pack(wire.unpack(x) * (1 + 1e-9)) for x in answer.tapped.updated]
-            yield wire.Answered(answer.mode, _with_updated(answer.tapped, updated), answer.untapped)
-
-
-def _with_updated(given: Any, updated: list[Any]) -> Any:
-    fields = {name: getattr(given, name) for name in given.__struct_fields__}
-    return type(given)(**{**fields, "updated": updated})
+            assert isinstance(answer, Response)
+            updated = tuple(x * (1 + 1e-9) for x in answer.tapped.updated)
+            yield answer._replace(tapped=replace(answer.tapped, updated=updated))
 
 
 def test_that_a_step_of_another_length_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

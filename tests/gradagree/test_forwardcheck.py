@@ -21,10 +21,9 @@ from gradagree.forwardcheck import ForwardCheck
 from gradagree.judge import Framework, judge
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.samples import allowed_width
+from gradagree.responses import Response, handshake, respond
 from gradagree.truth import truth
 from gradagree.verdict import Verdict
-from gradagree.wire import Answered, pack_answer, unpack_answer
-from gradagree.worker import answer, greeting
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -48,7 +47,7 @@ VAGUE = "64-16-16:id,square,dropout:multilabel_soft_margin:n3:bf16:saturated:s40
 def torch() -> Iterator[tuple[ForTorch, Framework]]:
     adapter = ForTorch()
     with adapter.settings():
-        yield adapter, Framework.of("torch", greeting(adapter))
+        yield adapter, Framework.of("torch", handshake(adapter))
 
 
 Given = Callable[[str], tuple[Any, ...]]
@@ -71,7 +70,7 @@ def asked(adapter: ForTorch, spec: str) -> tuple[Any, ...]:
     """A case, its arrays, and what a worker answers."""
     case = Case.parse(spec)
     arrays = case.arrays()
-    return case, arrays, answer(adapter, problem_of(case, arrays), "forward")
+    return case, arrays, respond(adapter, problem_of(case, arrays), "forward")
 
 
 def found(case: Case, arrays: Any, pushed: Answer, model: Any, most: int = 8) -> list[Comparison]:
@@ -95,10 +94,10 @@ def specs() -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize(("name", "spec"), list(specs()), ids=str)
 def test_that_every_tangent_of_torchs_passes(torch: tuple[ForTorch, Framework], name: str, spec: str) -> None:
     case, arrays, answered = asked(torch[0], spec)
-    if not isinstance(answered, Answered):
+    if not isinstance(answered, Response):
         assert answered.verdict == Verdict.UNSUPPORTED
         return
-    pushed = unpack_answer(answered.tapped)
+    pushed = answered.tapped
     failing = [one for one in found(case, arrays, pushed, torch[1].model(case.dtype, "forward")) if one.verdict.fails]
     assert bool(failing) == ((name, spec.split(":")[4]) in KNOWN), failing
 
@@ -235,8 +234,8 @@ def test_that_infinity_times_a_weight_that_does_not_change_is_no_finding(
     torch: tuple[ForTorch, Framework], spec: str
 ) -> None:
     case, arrays, answered = asked(torch[0], spec)
-    assert isinstance(answered, Answered)
-    assert np.isnan(unpack_answer(answered.tapped).tangents[2][0]).any()
+    assert isinstance(answered, Response)
+    assert np.isnan(answered.tapped.tangents[2][0]).any()
     assert judge(case, arrays, torch[1], answered).verdict in (Verdict.OUT_OF_RANGE, Verdict.UNDECIDED)
 
 
@@ -257,6 +256,6 @@ def test_that_tangents_of_other_shapes_are_malformed(given: Given, torch: tuple[
         (replace(pushed, tangents=pushed.tangents[1:]), "tangents of shapes"),
         (replace(pushed, inputs=pushed.inputs[1:]), "and inputs of shapes"),
     ):
-        record = judge(case, arrays, torch[1], Answered("forward", pack_answer(wrong), pack_answer(untapped)))
+        record = judge(case, arrays, torch[1], Response("forward", wrong, untapped))
         assert record.verdict is Verdict.CRASHED
         assert says in record.reason

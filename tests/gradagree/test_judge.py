@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradagree import Case, wire
+from gradagree import Case
 from gradagree.adapters import Answer
 from gradagree.arithmetics import Ball
 from gradagree.arithmetics.dual import Dual
@@ -18,6 +18,7 @@ from gradagree.comparison import Comparison
 from gradagree.disturbance import disturbed, same_bits
 from gradagree.judge import Framework, judge
 from gradagree.judge import model as model_of
+from gradagree.responses import Absent, Failure, Ready
 from gradagree.verdict import Verdict, plain
 
 CASE = "3-4b-2:id,tanh,sigmoid:mse:n5:f32:ordinary:s11"
@@ -36,7 +37,7 @@ def proved(*components: Any) -> bool:
 @pytest.mark.parametrize("verdict", [Verdict.CRASHED, Verdict.TIMEOUT, Verdict.UNSUPPORTED, Verdict.ABSENT])
 def test_that_what_failed_is_a_record_with_its_reason(bench: Any, verdict: Verdict) -> None:
     case = Case.parse(CASE)
-    record = judge(case, case.arrays(), bench.framework, wire.Failed("jit", str(verdict), "the reason why"), 7)
+    record = judge(case, case.arrays(), bench.framework, Failure("jit", str(verdict), "the reason why"), 7)
     assert (record.verdict, record.reason, record.mode, record.index) == (verdict, "the reason why", "jit", 7)
     assert (record.ratio, record.sharpness, record.box, record.entry, record.expected) == (None,) * 5
 
@@ -173,14 +174,14 @@ def test_that_zeros_of_either_sign_and_nans_are_the_same_bits() -> None:
 
 
 def test_that_the_probes_make_the_model() -> None:
-    framework = Framework.of("torch", wire.Ready("9.9", "cpu", ["backward"], PROBES))
+    framework = Framework.of("torch", Ready("9.9", "cpu", ["backward"], PROBES))
     assert framework == Framework(
         "torch",
         "9.9",
         "cpu",
         {"float32": model_of("float32", "float64", True), "bfloat16": model_of("bfloat16", "bfloat16", False)},
     )
-    assert Framework.of("jax", wire.Absent("not installed")) == Framework("jax", "", "cpu", {})
+    assert Framework.of("jax", Absent("not installed")) == Framework("jax", "", "cpu", {})
 
 
 def test_that_the_model_of_the_framework_is_what_decides(bench: Any) -> None:

@@ -17,6 +17,7 @@ from gradagree import process, wire
 from gradagree.arithmetics.model import FORMATS
 from gradagree.cases import Arrays, Case
 from gradagree.process import ONE_THREAD, FrameworkProcess
+from gradagree.responses import Absent, Failure, Ready
 
 FAKE = str(Path(__file__).parent / "numpy_fake.py")
 CASE = Case.parse("3-4b-2:id,tanh*2:sse:n5:f32:ordinary:s1")
@@ -52,7 +53,7 @@ def test_that_a_framework_says_its_version_its_modes_and_what_the_probes_found(f
     import numpy as np
 
     hello = fake.hello
-    assert isinstance(hello, wire.Ready)
+    assert isinstance(hello, Ready)
     assert (hello.version, hello.device) == (np.__version__, "cpu")
     assert "right" in hello.modes
     assert set(hello.probes) == set(FORMATS)
@@ -63,9 +64,9 @@ def test_that_a_framework_says_its_version_its_modes_and_what_the_probes_found(f
 
 def test_that_a_framework_that_is_not_installed_is_absent_with_the_line_to_type() -> None:
     with FrameworkProcess("not_here", [FAKE]) as absent:
-        assert absent.hello == wire.Absent("not installed (No module named 'not_here'): pip install not-here")
+        assert absent.hello == Absent("not installed (No module named 'not_here'): pip install not-here")
     with FrameworkProcess("torch") as ours:
-        if isinstance(ours.hello, wire.Absent):
+        if isinstance(ours.hello, Absent):
             assert ours.hello.reason.endswith(": pip install 'gradagree[torch]'")
 
 
@@ -74,16 +75,16 @@ def test_that_a_framework_that_is_not_installed_is_absent_with_the_line_to_type(
 )
 def test_that_a_process_that_dies_at_its_start_says_how(name: str, reason: str, arrays: Arrays) -> None:
     with FrameworkProcess(name, [FAKE]) as dead:
-        assert dead.hello == wire.Absent(f"its process did not start: {reason}", broken=True)
+        assert dead.hello == Absent(f"its process did not start: {reason}", broken=True)
         (answer,) = dead.ask(CASE, arrays, ["right"])
-        assert isinstance(answer, wire.Failed)
+        assert isinstance(answer, Failure)
 
 
 def test_that_a_process_whose_start_never_ends_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "START_LIMIT", 3)
     begun = time.monotonic()
     with FrameworkProcess("slow", [FAKE]) as slow:
-        assert isinstance(slow.hello, wire.Absent)
+        assert isinstance(slow.hello, Absent)
         assert slow.hello.reason == "its process did not start: no answer within 3 seconds"
         assert slow._process is None
     assert time.monotonic() - begun < 30
@@ -138,7 +139,7 @@ def test_that_a_process_ends_when_its_questions_do() -> None:
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=True)
     length = int.from_bytes(done.stdout[:8], "little")
     assert len(done.stdout) == 8 + length
-    assert isinstance(wire._decoder.decode(done.stdout[8:]), wire.Ready)
+    assert isinstance(wire._decoder.decode(done.stdout[8:]), Ready)
 
 
 @pytest.mark.parametrize("name", ["random", "msgspec"])
@@ -148,13 +149,13 @@ def test_that_a_file_in_the_current_folder_is_not_taken_for_a_module(
     (tmp_path / f"{name}.py").write_text("raise RuntimeError('not the module that was meant')\n")
     monkeypatch.chdir(tmp_path)
     with FrameworkProcess("numpy_fake", [FAKE]) as running:
-        assert isinstance(running.hello, wire.Ready)
+        assert isinstance(running.hello, Ready)
 
 
 def test_that_what_a_child_of_the_process_holds_open_keeps_no_one_waiting(arrays: Arrays) -> None:
     begun = time.monotonic()
     with FrameworkProcess("numpy_fake", [FAKE], limit=1) as forking:
         (answer,) = forking.ask(CASE, arrays, ["fork_and_die"])
-    assert isinstance(answer, wire.Failed)
+    assert isinstance(answer, Failure)
     # The child lives for ten seconds.
     assert time.monotonic() - begun < 8

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradagree import wire
 from gradagree.cases import Arrays, Case
 from gradagree.process import FrameworkProcess
 from gradagree.reference import backpropagate
+from gradagree.responses import Failure, Response
 from gradagree.verdict import Verdict
 
 FAKE = str(Path(__file__).parent / "numpy_fake.py")
@@ -40,10 +40,10 @@ def arrays() -> Arrays:
     return CASE.arrays()
 
 
-def assert_right(answer: wire.Answered | wire.Failed, case: Case, arrays: Arrays) -> None:
+def assert_right(answer: Response | Failure, case: Case, arrays: Arrays) -> None:
     """The answer is that of the reference, bit for bit."""
-    assert isinstance(answer, wire.Answered), answer
-    given, expected = wire.unpack_answer(answer.tapped), backpropagate(case.network(arrays), arrays.inputs)
+    assert isinstance(answer, Response), answer
+    given, expected = answer.tapped, backpropagate(case.network(arrays), arrays.inputs)
     assert expected.E == given.E
     pairs = [*zip(expected.sensitivities, given.sensitivities, strict=True)]
     pairs += [*zip([gradient.w for gradient in expected.gradients], given.weights, strict=True)]
@@ -63,7 +63,7 @@ def test_that_a_fault_costs_its_own_mode_alone(fault: str, fake: FrameworkProces
         if mode == "right":
             assert_right(answer, CASE, arrays)
         else:
-            assert isinstance(answer, wire.Failed)
+            assert isinstance(answer, Failure)
             assert (answer.verdict, answer.reason[: len(reason)]) == (verdict, reason)
             assert "\n" not in answer.reason
 
@@ -87,7 +87,7 @@ def test_that_a_dead_process_is_replaced_and_a_living_one_kept(fake: FrameworkPr
 
 def test_that_the_last_words_of_a_process_are_of_the_mode_that_died(fake: FrameworkProcess, arrays: Arrays) -> None:
     _, died = fake.ask(CASE, arrays, ["raises", "segfault"])
-    assert died == wire.Failed("segfault", Verdict.CRASHED, "SIGSEGV")
+    assert died == Failure("segfault", Verdict.CRASHED, "SIGSEGV")
 
 
 @pytest.mark.parametrize("mode", ["prints", "reads"])
@@ -99,7 +99,7 @@ def test_that_standard_input_and_output_are_not_the_pipes(mode: str, fake: Frame
 
 def test_that_a_mode_that_does_not_exist_costs_itself_alone(fake: FrameworkProcess, arrays: Arrays) -> None:
     unknown, right = fake.ask(CASE, arrays, ["unheard_of", "right"])
-    assert unknown == wire.Failed("unheard_of", Verdict.CRASHED, "raised KeyError: 'unheard_of'")
+    assert unknown == Failure("unheard_of", Verdict.CRASHED, "raised KeyError: 'unheard_of'")
     assert_right(right, CASE, arrays)
 
 

@@ -15,8 +15,8 @@ from gradagree.cases import problem_of
 from gradagree.comparison import classify
 from gradagree.judge import Framework, judge
 from gradagree.reference import ErrorFunction
+from gradagree.responses import handshake, respond
 from gradagree.verdict import Verdict
-from gradagree.worker import answer, greeting
 
 Asked = tuple[Adapter, Framework]
 FORWARD = (
@@ -56,7 +56,7 @@ quiet = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def torch() -> Iterator[Asked]:
     adapter = ForTorch()
     with adapter.settings():
-        yield adapter, Framework.of("torch", greeting(adapter))
+        yield adapter, Framework.of("torch", handshake(adapter))
 
 
 @pytest.fixture(scope="module")
@@ -64,14 +64,14 @@ def jax() -> Iterator[Asked]:
     pytest.importorskip("jax")
     adapter = ForJax()
     with adapter.settings():
-        yield adapter, Framework.of("jax", greeting(adapter))
+        yield adapter, Framework.of("jax", handshake(adapter))
 
 
 def record(asked: Asked, spec: str, mode: str) -> Record:
     adapter, framework = asked
     case = Case.parse(spec)
     arrays = case.arrays()
-    return judge(case, arrays, framework, answer(adapter, problem_of(case, arrays), mode))
+    return judge(case, arrays, framework, respond(adapter, problem_of(case, arrays), mode))
 
 
 @quiet

@@ -37,7 +37,7 @@ def vectors() -> list[dict[str, Any]]:
 
 def verdict_of(case: Case, told: Any) -> Verdict:
     answered = msgspec.convert(told, wire.Answered)
-    return judge(case, case.arrays(), FRAMEWORK, answered).verdict
+    return judge(case, case.arrays(), FRAMEWORK, wire.unpack_response(answered)).verdict
 
 
 @pytest.mark.parametrize("vector", vectors(), ids=lambda vector: vector["case"])

@@ -16,15 +16,16 @@ from gradagree import wire
 from gradagree.adapters import Answer
 from gradagree.cases import Case
 from gradagree.reference import ErrorFunction
+from gradagree.responses import Absent, Failure, Ready
 
 SHAPES = np_st.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)
 ARRAYS = np_st.arrays(np.float64, SHAPES) | np_st.arrays(np.int64, SHAPES)
 FLOATS = np_st.arrays(np.float64, SHAPES)
 MESSAGES = st.one_of(
-    st.builds(wire.Absent, st.text()),
-    st.builds(wire.Failed, st.text(), st.text(), st.text()),
+    st.builds(Absent, st.text()),
+    st.builds(Failure, st.text(), st.text(), st.text()),
     st.builds(
-        wire.Ready, st.text(), st.text(), st.lists(st.text()),
+        Ready, st.text(), st.text(), st.lists(st.text()),
         st.dictionaries(st.text(), st.dictionaries(st.text(), st.text() | st.booleans())),
     ),
 )  # fmt: skip

@@ -15,12 +15,12 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from gradagree import worker
 from gradagree.adapters import Adapter
 from gradagree.arithmetics import Rounded
 from gradagree.arithmetics.model import FORMATS, Format, Model, model
 from gradagree.arithmetics.rounded import COMPARISONS
 from gradagree.judge import Framework
+from gradagree.responses import handshake
 
 TYPES: dict[str, Any] = {name: getattr(ml_dtypes, name, name) for name in FORMATS}
 
@@ -85,7 +85,7 @@ def adapter(name: str) -> Adapter:
 @functools.cache
 def framework(name: str) -> Framework:
     with adapter(name).settings():
-        return Framework.of(name, worker.greeting(adapter(name)))
+        return Framework.of(name, handshake(adapter(name)))
 
 
 @functools.cache

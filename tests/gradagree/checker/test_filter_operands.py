@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradagree import draw, wire
+from gradagree import draw
 from gradagree.adapters import Answer, ForTorch, Unsupported
 from gradagree.arithmetics import quanta
 from gradagree.arithmetics.model import FORMATS, model
@@ -20,15 +20,15 @@ from gradagree.checker.filter_operands import always_rounds
 from gradagree.judge import Asked, Framework, judge, judge_all
 from gradagree.reference import Activation
 from gradagree.reference.boxes import Box
+from gradagree.responses import Failure, Response, handshake
 from gradagree.verdict import Verdict
-from gradagree.worker import greeting
 
 
 def asked(cases: int, dtypes: list[str]) -> list[Asked]:
     """torch's answers, every fifth of them with a gradient that is off; one is refused."""
     adapter = ForTorch()
     with adapter.settings():
-        framework = Framework.of("torch", greeting(adapter))
+        framework = Framework.of("torch", handshake(adapter))
         found = []
         for number, case in enumerate(draw(cases, 3, dtypes)):
             arrays = case.arrays()
@@ -38,9 +38,9 @@ def asked(cases: int, dtypes: list[str]) -> list[Asked]:
                 continue
             if number % 5 == 0:
                 tapped = replace(tapped, weights=(tapped.weights[0] * 1.25, *tapped.weights[1:]))
-            reply: Any = wire.Answered("backward", wire.pack_answer(tapped), wire.pack_answer(untapped))
+            reply: Any = Response("backward", tapped, untapped)
             found.append(Asked(case, arrays, framework, reply, number))
-    refused = wire.Failed("backward", str(Verdict.TIMEOUT), "no answer")
+    refused = Failure("backward", str(Verdict.TIMEOUT), "no answer")
     return [*found[:7], found[0]._replace(reply=refused), *found[7:]]
 
 

@@ -11,8 +11,8 @@ from gradagree.adapters import Adapter, ForJax, ForTorch
 from gradagree.arithmetics.model import Model
 from gradagree.cases import problem_of
 from gradagree.judge import Framework, judge
+from gradagree.responses import handshake, respond
 from gradagree.verdict import Verdict
-from gradagree.worker import answer, greeting
 
 ADDED_UP = "16-5-8-48:id,tanhshrink,maximum_zero,softmin:dice_of_probabilities:n16:f16:ordinary:s995656939"
 MULTIPLIED = "48-16-4-24-5:id,glu,cos,gelu_tanh:sse:n8:f16:mixed:s854814216"
@@ -29,7 +29,7 @@ def torch() -> Iterator[tuple[ForTorch, Framework]]:
     pytest.importorskip("torch")
     adapter = ForTorch()
     with adapter.settings():
-        yield adapter, Framework.of("torch", greeting(adapter))
+        yield adapter, Framework.of("torch", handshake(adapter))
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +37,14 @@ def jax() -> Iterator[tuple[ForJax, Framework]]:
     pytest.importorskip("jax")
     adapter = ForJax()
     with adapter.settings():
-        yield adapter, Framework.of("jax", greeting(adapter))
+        yield adapter, Framework.of("jax", handshake(adapter))
 
 
 def record(asked: tuple[Adapter, Framework], spec: str, mode: str = "packed") -> Record:
     adapter, framework = asked
     case = Case.parse(spec)
     arrays = case.arrays()
-    return judge(case, arrays, framework, answer(adapter, problem_of(case, arrays), mode))
+    return judge(case, arrays, framework, respond(adapter, problem_of(case, arrays), mode))
 
 
 def test_that_a_softmax_whose_sums_are_of_16_bits_is_not_accused(

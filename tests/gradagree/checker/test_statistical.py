@@ -23,8 +23,8 @@ from gradagree.comparison import Comparison
 from gradagree.datasets import DATASETS, regimes
 from gradagree.judge import Framework
 from gradagree.reference import backpropagate
+from gradagree.responses import handshake
 from gradagree.verdict import Verdict
-from gradagree.worker import greeting
 
 CASES = 40
 NUDGE = 1 + 1e-3
@@ -38,7 +38,7 @@ def torch_and_models() -> tuple[Adapter, dict[str, Model]]:
     pytest.importorskip("torch")
     adapter = ForTorch()
     with adapter.settings():
-        return adapter, Framework.of("torch", greeting(adapter)).models
+        return adapter, Framework.of("torch", handshake(adapter)).models
 
 
 @pytest.fixture

@@ -13,18 +13,19 @@ from typing import Any, Self
 import msgspec
 import pytest
 
-from gradagree import campaign, drivers, judging, wire, worker
+from gradagree import campaign, drivers, judging
 from gradagree.adapters import Adapter
 from gradagree.cases import problem_of
 from gradagree.journal import read_records
 from gradagree.plan import Plan
+from gradagree.responses import Ready, handshake, respond
 from gradagree.verdict import Record
 
 
 @functools.cache
-def adapter(name: str) -> tuple[Adapter, wire.Ready]:
+def adapter(name: str) -> tuple[Adapter, Ready]:
     made = Adapter.catalogue[name]()
-    return made, worker.greeting(made)
+    return made, handshake(made)
 
 
 class InThread:
@@ -37,7 +38,7 @@ class InThread:
     def ask_all(self, asked: Sequence[Any]) -> Iterator[tuple[int, Any]]:
         for place, (case, arrays, modes) in enumerate(asked):
             for mode in modes:
-                yield place, worker.answer(self._adapter, problem_of(case, arrays), mode)
+                yield place, respond(self._adapter, problem_of(case, arrays), mode)
 
     def close(self) -> None:
         """Nothing is open."""

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradagree import wire
 from gradagree.adapters import Adapter
 from gradagree.cases import Case
 from gradagree.errors import UsageError
 from gradagree.extensions import load
 from gradagree.judge import Framework
+from gradagree.responses import Failure, Ready, Response
 from gradagree.shrinking import Asked, can_shrink, read_small, shrink, shrink_findings
 from gradagree.shrinking.cuts import coarse, cut, numbers_in
 from gradagree.shrinking.search import Search
@@ -37,7 +37,7 @@ class Lying:
 
     def __init__(self, bench: Any, function: str, step: str, lie: Callable[..., Any]) -> None:
         self.bench, self.function, self.step, self.lie, self.asks = bench, function, step, lie, 0
-        self.hello = wire.Ready("1", "cpu", ["backward"], {})
+        self.hello = Ready("1", "cpu", ["backward"], {})
 
     def ask(self, case: Case, arrays: Any, modes: list[str]) -> Iterator[Any]:
         self.asks += 1
@@ -46,15 +46,15 @@ class Lying:
             ("error" if k > case.depth else k, self.step): self.lie
             for k, name in enumerate(names, 1) if name == self.function
         }  # fmt: skip
-        told = wire.pack_answer(self.bench.answer(case, lies))
-        yield wire.Answered(modes[0], told, told)
+        told = self.bench.received(self.bench.answer(case, lies))
+        yield Response(modes[0], told, told)
 
 
 class Silent(Lying):
     """A framework that only ever crashes."""
 
     def ask(self, case: Case, arrays: Any, modes: list[str]) -> Iterator[Any]:
-        yield wire.Failed(modes[0], "crashed", "raised E: e")
+        yield Failure(modes[0], "crashed", "raised E: e")
 
 
 def shrunk(monkeypatch: pytest.MonkeyPatch, lying: Lying, spec: str, seconds: float = SECONDS) -> Any:
@@ -235,8 +235,8 @@ class Untapped(Lying):
 
     def ask(self, case: Case, arrays: Any, modes: list[str]) -> Iterator[Any]:
         for answer in super().ask(case, arrays, modes):
-            told = wire.pack_answer(self.bench.untapped(wire.unpack_answer(answer.tapped)))
-            yield wire.Answered(modes[0], told, told)
+            told = self.bench.untapped(answer.tapped)
+            yield Response(modes[0], told, told)
 
 
 class Raising(Lying):
@@ -244,7 +244,7 @@ class Raising(Lying):
 
     def ask(self, case: Case, arrays: Any, modes: list[str]) -> Iterator[Any]:
         if self.function in map(str, case.activations):
-            yield wire.Failed(modes[0], "crashed", f"raised TypeError: {len(arrays.inputs)} rows")
+            yield Failure(modes[0], "crashed", f"raised TypeError: {len(arrays.inputs)} rows")
         else:
             yield from super().ask(case, arrays, modes)
 
