@@ -13,8 +13,9 @@ import io
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,6 +27,10 @@ from gradagree.cli_run import choices, run
 from gradagree.cli_survey import survey
 from gradagree.cli_train import train
 from gradagree.errors import UsageError, check_target, in_one_line, nearest
+
+if TYPE_CHECKING:
+    from gradagree.cases import Case
+    from gradagree.verdict import Record
 
 __all__ = ["main"]
 
@@ -75,8 +80,23 @@ def replay(
     load_all(ext)
     target = check_target("--script", script, ".py") if script else None
     found = find(case, folder)
-    shown = list(replayed(found, Plan.of([found], frameworks, modes or "all"), files(ext)))
-    return print_replay(found, shown, script is not None, target, files(ext))
+    results = list(replayed(found, Plan.of([found], frameworks, modes or "all"), files(ext)))
+    status = print_replay(found, results)
+    if script is not None:
+        _write_script(found, [result.record for result in results], target, files(ext))
+    return status
+
+
+def _write_script(case: Case, records: Sequence[Record], target: Path | None, extensions: Sequence[str]) -> None:
+    """Write a stand-alone script of the worst record, and print what it prints."""
+    from gradagree.standalone import write_script
+
+    written = write_script(case, records, target, extensions)
+    if written is None:
+        click.echo("\nNo script is written: nothing is wrong.")
+        return
+    click.echo(f"\nScript: {written.script}\nIssue: {written.issue}")
+    click.echo(f"The script ends with {written.ended} and says:\n{written.said}")
 
 
 @commands.command()
@@ -91,13 +111,12 @@ def report(folders: tuple[Path, ...], out: Path | None, strict: bool, known: str
     """
     from gradagree.journal import META
     from gradagree.known import find_known
-    from gradagree.report import write_index
-    from gradagree.report.console import shown
+    from gradagree.report import report_results, write_index
 
     if len(folders) == 1 and out is None and not (folders[0] / META).exists() and any(folders[0].glob(f"*/{META}")):
         click.echo(f"Index: {write_index(folders[0])}")
         return 0
-    return shown(list(folders), out or folders[0], strict, find_known(known))
+    return report_results(list(folders), out or folders[0], strict, find_known(known))
 
 
 commands.add_command(run)

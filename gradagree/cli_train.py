@@ -34,8 +34,8 @@ def train(out: Path | None, strict: bool, **options: Any) -> int:
     from gradagree import campaign, schooling
     from gradagree.declared import load_installed
     from gradagree.known import find_known
-    from gradagree.report import write_training
-    from gradagree.report.console import Progress, shown
+    from gradagree.report import report_results, write_training
+    from gradagree.report.console import Progress
 
     load_installed()
     course = schooling.course_of(**options)
@@ -43,6 +43,6 @@ def train(out: Path | None, strict: bool, **options: Any) -> int:
     with Progress(0) as progress:
         trained = schooling.attend(course, folder, shlex.join(["gradagree", *sys.argv[1:]]), strict, progress)
     click.echo(f"{trained.steps:,} steps by hand; {trained.reason}")
-    status = shown([folder], folder, strict, known)
+    status = report_results([folder], folder, strict, known)
     click.echo(f"Training: {write_training(folder)}")
     return status

@@ -46,7 +46,7 @@ class Ending:
         """
         from rich.console import Console
 
-        from gradagree.report.console import shown
+        from gradagree.report import report_results
         from gradagree.shrinking import shrink_findings
 
         if self.known is not None:
@@ -55,7 +55,7 @@ class Ending:
             console = Console(stderr=True)
             with console.status("making failing cases small") if console.is_terminal else contextlib.nullcontext():
                 shrink_findings(folder, self.shrink, extensions, lambda text: click.echo(text, err=True), kept)
-        return shown([folder], folder, strict)
+        return report_results([folder], folder, strict)
 
 
 def keep(folder: Path, known: Sequence[Entry]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from gradagree.kinks import OWN, SLOPES
 from gradagree.verdict import SCHEMA, Record, Verdict
 
 __all__ = ["record_schema", "text"]
@@ -44,7 +45,6 @@ MEANINGS = {
 NUMBERS = ("ratio", "probable_ratio", "sharpness")
 EXACT = ("expected", "expected_radius", "observed", "tolerance")
 PATTERNS = {"case": r"^[0-9]{6}$|^$", "sha256": r"^([0-9a-f]{64})?$", "spec": r"^(?!\s*$)"}
-SLOPES = ["left", "mean", "reference", "right", "zero"]
 
 
 def record_schema() -> dict[str, Any]:
@@ -63,7 +63,11 @@ def record_schema() -> dict[str, Any]:
     fields["schema"] = {"const": SCHEMA, "description": MEANINGS["schema"]}
     fields["box"]["anyOf"] = [{"type": "integer", "minimum": 1}, {"const": "error"}, {"type": "null"}]
     fields["share"]["anyOf"] = [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "null"}]
-    fields["slopes"]["additionalProperties"] = {"type": "array", "items": {"enum": SLOPES}, "uniqueItems": True}
+    fields["slopes"]["additionalProperties"] = {
+        "type": "array",
+        "items": {"enum": sorted([*SLOPES, OWN])},
+        "uniqueItems": True,
+    }
     verdict = {**schema["$defs"]["Verdict"], "description": MEANINGS["verdict"]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema", "$id": ADDRESS, **found,

@@ -11,6 +11,7 @@ from gradagree.casefile import kept_file, read_case
 from gradagree.cases import Case
 from gradagree.casetext import shorten
 from gradagree.comparison import Comparison
+from gradagree.conventions import CONVENTION
 from gradagree.errors import UsageError, is_file
 from gradagree.journal import RESULTS, read_records
 from gradagree.judge import Framework, compared, judge
@@ -66,7 +67,7 @@ def replay(case: Case, plan: Plan, extensions: Sequence[str] = ()) -> Iterator[R
 
 def _by_alias(alias: str, folder: Path) -> Case:
     found = dict.fromkeys(record.spec for record in read_records(folder) if record.case == alias)
-    specs = [spec for spec in found if not spec.startswith("convention:")]
+    specs = [spec for spec in found if not spec.startswith(CONVENTION)]
     if not specs:
         raise UsageError(f"no case {alias} in {folder}; name another results folder with --dir")
     if len(specs) > 1:

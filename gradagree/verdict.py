@@ -37,6 +37,11 @@ class Verdict(enum.StrEnum):
         return MEANINGS[self]
 
     @property
+    def symbol(self) -> str:
+        """One character for the verdict, the same in the terminal and on all pages."""
+        return SYMBOLS.get(self, "✗")
+
+    @property
     def fails(self) -> bool:
         """Whether a run with this verdict ends with exit code 1."""
         return self in FAILURES
@@ -49,6 +54,16 @@ class Verdict(enum.StrEnum):
 
 ORDER = {verdict: place for place, verdict in enumerate(Verdict)}
 FAILURES = frozenset(list(Verdict)[: ORDER[Verdict.INACCURATE]])
+SYMBOLS = {
+    Verdict.INACCURATE: "!",
+    Verdict.UNDECIDED: "?",
+    Verdict.OUT_OF_RANGE: "?",
+    Verdict.CONVENTION: "~",
+    Verdict.AGREE: "✓",
+    Verdict.UNSUPPORTED: "–",
+    Verdict.ABSENT: "–",
+}
+"""All others fail, and share a cross."""
 MEANINGS = {
     Verdict.CRASHED: "the process died, or the framework raised an error",
     Verdict.TIMEOUT: "the process ran past its limit",

@@ -15,7 +15,7 @@ from gradagree.compare.side import Side
 from gradagree.files import make_folder, write_text
 from gradagree.report.console import STYLES, Printer
 from gradagree.report.html import asset, rendered
-from gradagree.report.text import DASH, code, counted, joined, mark, named, prose, replay, shown_number, table, visible
+from gradagree.report.text import DASH, code, counted, joined, named, prose, replay, shown_number, table, visible
 from gradagree.verdict import Verdict
 
 MOST_ROWS = 200
@@ -78,7 +78,7 @@ def _change(change: Change) -> tuple[str, ...]:
     where = " ".join(named(part) for part in (cause.function, cause.part) if part) or DASH
     known = "" if change.known is None else f", known: {visible(change.known.reason, 200)}"
     return (
-        f"{mark(cause.verdict)} {cause.verdict}{known}", f"{named(cause.framework)} {named(change.mode)}", where,
+        f"{cause.verdict.symbol} {cause.verdict}{known}", f"{named(cause.framework)} {named(change.mode)}", where,
         named(cause.dtype), shown_number(change.count), change.was, replay(change.example),
     )  # fmt: skip
 
@@ -86,7 +86,7 @@ def _change(change: Change) -> tuple[str, ...]:
 def _losses(found: Differences) -> Table:
     rows, loud = [], []
     for loss in found.losses[:MOST_ROWS]:
-        verdict = next((f"{mark(v)} {v}" for v in Verdict if v == loss.what), f"{DASH} {loss.what}")
+        verdict = next((f"{v.symbol} {v}" for v in Verdict if v == loss.what), f"{DASH} {loss.what}")
         note = f"{shown_number(loss.gained)} the other way" if loss.gained else ""
         note += "; no more than chance" * loss.by_chance
         functions = ", ".join(loss.functions[:12]) + ", ..." * (len(loss.functions) > 12)

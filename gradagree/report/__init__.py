@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.console import Console
+
 from gradagree.files import make_folder, write_text
 from gradagree.journal import read_meta
-from gradagree.known import Entry
+from gradagree.known import Entry, find_known
 from gradagree.report.console import print_summary
 from gradagree.report.findings import read_small
 from gradagree.report.html import page
@@ -18,7 +20,15 @@ from gradagree.report.provenance import merged_meta, records_of
 from gradagree.report.summary import Summary, summarize
 from gradagree.report.training import write_training
 
-__all__ = ["Summary", "print_summary", "summarize", "write_index", "write_reports", "write_training"]
+__all__ = [
+    "Summary",
+    "print_summary",
+    "report_results",
+    "summarize",
+    "write_index",
+    "write_reports",
+    "write_training",
+]
 
 
 def write_reports(folder: Path, sources: Sequence[Path] | None = None, known: Sequence[Entry] | None = None) -> Summary:
@@ -39,3 +49,14 @@ def write_reports(folder: Path, sources: Sequence[Path] | None = None, known: Se
     write_text(folder / "report.html", page(summary))
     write_text(folder / "junit.xml", suites(summary))
     return summary
+
+
+def report_results(sources: Sequence[Path], folder: Path, strict: bool, known: Sequence[Entry] | None = None) -> int:
+    """Write the reports of the sources into a folder, print the summary, and return the exit code.
+
+    known are the accepted differences; by default the project's, or where it has none, those that the runs kept.
+    """
+    known = find_known(None) if known is None else known
+    summary = write_reports(folder, sources=sources, known=known)
+    print_summary(summary, Console(), folder)
+    return summary.ended(strict)

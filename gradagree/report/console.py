@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
@@ -15,13 +16,12 @@ from rich.text import Text
 
 from gradagree.cases import Case
 from gradagree.comparison import Comparison
-from gradagree.known import Entry
 from gradagree.replay import Replayed
 from gradagree.report.findings import Finding, Small, Standing, numbers
 from gradagree.report.matrix import ACTIVATION, Cell
 from gradagree.report.provenance import failed_probes
 from gradagree.report.summary import Summary
-from gradagree.report.text import brief, counted, exact, mark, named, replay, visible
+from gradagree.report.text import brief, counted, exact, named, replay, tone, visible
 from gradagree.verdict import Record, Verdict, exit_code, plain
 
 MOST_FINDINGS, MOST_ROWS = 5, 40
@@ -81,11 +81,7 @@ class Printer:
 
 
 def style(verdict: Verdict) -> str:
-    if verdict.fails:
-        return STYLES["bad"]
-    if verdict in (Verdict.INACCURATE, Verdict.UNDECIDED, Verdict.OUT_OF_RANGE):
-        return STYLES["doubtful"]
-    return STYLES["good" if verdict.compared else "none"]
+    return STYLES[tone(verdict)]
 
 
 def _matrix(summary: Summary, width: int) -> Iterator[list[list[Text]]]:
@@ -106,7 +102,7 @@ def _matrix(summary: Summary, width: int) -> Iterator[list[list[Text]]]:
 def _cell(cell: Cell | None) -> Text:
     if cell is None:
         return Text("not run", style="dim")
-    return Text(f"{mark(cell.verdict)} {cell.verdict} {cell.share.replace(' of ', '/')}", style=style(cell.verdict))
+    return Text(f"{cell.verdict.symbol} {cell.verdict} {cell.share.replace(' of ', '/')}", style=style(cell.verdict))
 
 
 def _sharpness(summary: Summary) -> list[list[Text]]:
@@ -134,7 +130,7 @@ def _finding(say: Printer, finding: Finding, extensions: Sequence[str], small: S
         *map(named, filter(None, (cause.function, cause.part, cause.dtype))),
     ]
     known = "" if finding.accepted is None else " (known)"
-    head = f"{mark(cause.verdict)} {cause.verdict}{known}  {' · '.join(names)}  {counted(finding.count, 'record')}"
+    head = f"{cause.verdict.symbol} {cause.verdict}{known}  {' · '.join(names)}  {counted(finding.count, 'record')}"
     lines = [Text(head, style=style(cause.verdict) if finding.accepted is None else "dim")]
     if example.expected is not None or example.observed is not None:
         place = ", ".join([f"box {named(example.box)}"] * (example.box is not None) + [named(example.entry or "")])
@@ -151,9 +147,6 @@ def _finding(say: Printer, finding: Finding, extensions: Sequence[str], small: S
     for line in lines:
         say.console.print(say.text(line), highlight=False)
     say.line(Text(f"  {replay(example, extensions)}"), whole=True)
-
-
-MARKS = {Verdict.AGREE: "✓", Verdict.CONVENTION: "✓", Verdict.UNSUPPORTED: "–", Verdict.ABSENT: "–"}
 
 
 class Progress:
@@ -179,74 +172,27 @@ class Progress:
         self._bar.stop()
 
 
-def shown(sources: Sequence[Path], folder: Path, strict: bool, known: Sequence[Entry] | None = None) -> int:
-    """Write the reports of the sources into a folder, print the summary, and return the exit code.
-
-    known are the accepted differences; by default the project's, or where it has none, those that the runs kept.
-    """
-    from gradagree.known import find_known
-    from gradagree.report import print_summary, write_reports
-
-    known = find_known(None) if known is None else known
-
-    summary = write_reports(folder, sources=list(sources), known=known)
-    print_summary(summary, Console(), folder)
-    return summary.ended(strict)
-
-
-def _sign(verdict: Verdict) -> str:
-    return MARKS.get(verdict, "✗" if verdict.fails else "~")
-
-
-def print_replay(
-    case: Case,
-    replayed: Iterable[Replayed],
-    scripted: bool = False,
-    target: Path | None = None,
-    extensions: Sequence[str] = (),
-) -> int:
-    """Every framework and mode with its boxes, and the exit code of their verdicts.
-
-    scripted: with a stand-alone script of the worst, in the target or under a name of its own.
-    """
+def print_replay(case: Case, replayed: Iterable[Replayed]) -> int:
+    """Print every framework and mode with its operations. Returns the exit code of their verdicts."""
     console = Console()
     console.print(Text(case.spec, style="bold"), soft_wrap=True)
     console.print(f"{case.size:,} weights, {case.batch} examples, {case.dtype}, sha256 {case.arrays().sha256[:16]}")
-    counts: dict[Verdict, int] = {}
-    records = []
+    counts: Counter[Verdict] = Counter()
     for record, comparisons in replayed:
-        records.append(record)
-        counts[record.verdict] = counts.get(record.verdict, 0) + 1
+        counts[record.verdict] += 1
         console.print()
         console.print(Text(_headline(record), style="bold red" if record.verdict.fails else "bold"))
         if comparisons:
             console.print(_boxes(case, comparisons))
         if record.entry is not None and (record.verdict.fails or record.verdict is Verdict.INACCURATE):
             console.print(Text(_comparison(record)))
-    if scripted:
-        _print_script(console, case, records, target, extensions)
     return exit_code(counts)
-
-
-def _print_script(
-    console: Console, case: Case, records: Sequence[Record], target: Path | None, extensions: Sequence[str]
-) -> None:
-    """Write the script and the issue text beside it, and show what the script says."""
-    from gradagree.standalone import write_script
-
-    console.print()
-    written = write_script(case, records, target, extensions)
-    if written is None:
-        console.print("No script is written: nothing is wrong.")
-        return
-    console.print(Text(f"Script: {written.script}\nIssue: {written.issue}"), soft_wrap=True)
-    console.print(Text(f"The script ends with {written.ended} and says:\n{written.said}"), soft_wrap=True)
 
 
 def _headline(record: Record) -> str:
     where = "" if record.box is None or record.verdict is Verdict.AGREE else f" in box {record.box} ({record.function})"
     why = f": {record.reason}" if record.reason else ""
-    return f"{_sign(record.verdict)} {record.framework} {record.version} {record.mode}: {record.verdict}{where}{why}"
+    return f"{record.verdict.symbol} {record.framework} {record.version} {record.mode}: {record.verdict}{where}{why}"
 
 
 def _comparison(record: Record) -> str:
@@ -269,7 +215,7 @@ def _boxes(case: Case, comparisons: Sequence[Comparison]) -> Table:
             str(c.box),
             Text(str(function)),
             c.part,
-            f"{_sign(c.verdict)} {c.verdict}",
+            f"{c.verdict.symbol} {c.verdict}",
             f"{c.ratio:.3g}",
             f"{c.sharpness:.1e}",
         )

@@ -19,10 +19,10 @@ from gradagree.report.network import guilty_box
 from gradagree.report.provenance import failed_probes, not_installed, runs_of
 from gradagree.report.rows import MOST, embedded
 from gradagree.report.summary import Summary
-from gradagree.report.text import brief, counted, exact, mark, named, replay, shown_number, visible
+from gradagree.report.text import brief, counted, exact, named, replay, shown_number, tone, visible
 from gradagree.verdict import ORDER, Verdict
 
-FILTERS = {f.__name__: f for f in (brief, counted, exact, mark, named, shown_number, visible)}
+FILTERS = {f.__name__: f for f in (brief, counted, exact, named, shown_number, visible)}
 
 
 def rendered(template: str, values: Mapping[str, Any], style: str, script: str | None = None) -> str:
@@ -51,15 +51,6 @@ def _digest(text: str) -> str:
 def asset(name: str) -> str:
     """A file that is put into the page as it is."""
     return resources.files("gradagree.report").joinpath("templates", name).read_text(encoding="utf-8")
-
-
-def tone(verdict: Verdict) -> str:
-    """bad, doubtful, good or none: how loudly a verdict is set."""
-    if verdict.fails:
-        return "bad"
-    if verdict in (Verdict.INACCURATE, Verdict.UNDECIDED, Verdict.OUT_OF_RANGE):
-        return "doubtful"
-    return "good" if verdict.compared else "none"
 
 
 def equation(counts: dict[Verdict, int]) -> list[tuple[Verdict, int]]:

@@ -14,7 +14,6 @@ from gradagree.report.text import (
     counted,
     exact,
     fitting,
-    mark,
     prose,
     replay,
     shown_number,
@@ -58,7 +57,7 @@ def _finding(finding: Finding, summary: Summary) -> str:
     cause, example = finding.cause, finding.example
     names = [code(name) for name in (finding.words, cause.function, cause.part, cause.dtype) if name]
     known = finding.accepted
-    word = verdict_word(cause.verdict) if known is None else f"{mark(cause.verdict)} {cause.verdict}, known"
+    word = verdict_word(cause.verdict) if known is None else f"{cause.verdict.symbol} {cause.verdict}, known"
     lines = [f"\n### {word} {' · '.join(names)}, {counted(finding.count, 'record')}\n"]
     lines += [f"Known: {prose(visible(known.reason))}\n"] if known is not None else []
     lines.append(prose(visible(example.reason or cause.verdict.meaning)) + "\n")
@@ -108,7 +107,7 @@ def _counts(summary: Summary) -> Iterator[str]:
     yield "\n## Counts"
     rows = [[verdict_word(verdict), shown_number(n), verdict.meaning] for verdict, n in summary.unknown.items()]
     for verdict, n in sorted(summary.accepted.verdicts.items(), key=lambda item: ORDER[item[0]]):
-        rows.append([f"{mark(verdict)} {verdict}, known", shown_number(n), "accepted, with a reason"])
+        rows.append([f"{verdict.symbol} {verdict}, known", shown_number(n), "accepted, with a reason"])
     yield from table(["verdict", "records", "meaning"], [*rows, ["**all**", shown_number(summary.total), ""]], "rows")
 
 

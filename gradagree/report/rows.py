@@ -9,7 +9,7 @@ from typing import Any
 
 from gradagree.arithmetics.model import FORMATS
 from gradagree.casetext import split_outside_parentheses
-from gradagree.report.text import mark, named, value_of, visible
+from gradagree.report.text import named, value_of, visible
 from gradagree.verdict import ORDER, Record, Verdict
 
 __all__ = ["MOST", "Rows", "embedded"]
@@ -47,7 +47,7 @@ class Rows:
     def payload(self) -> dict[str, Any]:
         """What the page's script reads; the worst first, as it shows them at first."""
         rows = sorted(self.rows, key=operator.itemgetter(0))
-        verdicts = [(str(verdict), mark(verdict), verdict.fails) for verdict in Verdict]
+        verdicts = [(str(verdict), verdict.symbol, verdict.fails) for verdict in Verdict]
         return {"verdicts": verdicts, "texts": list(self.texts), "rows": rows}
 
 

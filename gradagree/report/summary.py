@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from gradagree.arithmetics.model import FORMATS
+from gradagree.conventions import CONVENTION
 from gradagree.known import Entry, known_of
 from gradagree.report.findings import Accepted, Cause, Findings, Small
 from gradagree.report.matrix import Blocks, Column, Groups, Matrix, Names, Spread, parts_of
@@ -207,7 +208,7 @@ class Summary:
         self.total += 1
         self.verdicts[record.verdict] += 1
         self.columns.setdefault(column, Counter())[record.verdict] += 1
-        self.concluded[str(column)] += record.spec.startswith("convention:")
+        self.concluded[str(column)] += record.spec.startswith(CONVENTION)
         entry = self.accepted.see(record, column)
         self.matrix.add(record, column, entry is not None)
         self.blocks.add(record, column, entry is not None)

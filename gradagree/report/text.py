@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from gradagree.casetext import shorten
+from gradagree.conventions import CONVENTION
 from gradagree.verdict import Record, Verdict, plain
 
 NAME, REASON, SPEC = 80, 600, 2000
@@ -15,20 +16,15 @@ NAME, REASON, SPEC = 80, 600, 2000
 DASH = "–"
 DIGITS = {"float64": 17}
 OTHER_DIGITS = 9
-MARKS = {
-    Verdict.INACCURATE: "!",
-    Verdict.UNDECIDED: "?",
-    Verdict.OUT_OF_RANGE: "?",
-    Verdict.CONVENTION: "~",
-    Verdict.AGREE: "✓",
-    Verdict.UNSUPPORTED: DASH,
-    Verdict.ABSENT: DASH,
-}
 
 
-def mark(verdict: Verdict) -> str:
-    """One sign that stands beside the verdict's word."""
-    return MARKS.get(verdict, "✗")
+def tone(verdict: Verdict) -> str:
+    """bad, doubtful, good or none: how prominently a verdict is shown."""
+    if verdict.fails:
+        return "bad"
+    if verdict in (Verdict.INACCURATE, Verdict.UNDECIDED, Verdict.OUT_OF_RANGE):
+        return "doubtful"
+    return "good" if verdict.compared else "none"
 
 
 def visible(text: object, most: int = REASON) -> str:
@@ -55,7 +51,7 @@ def replay(record: Record, extensions: Sequence[str] = ()) -> str:
 
     A finding about several cases, which has no numbers of its own, is shown by one of them.
     """
-    several = record.spec.startswith("convention:")
+    several = record.spec.startswith(CONVENTION)
     short = not several and record.spec.isprintable() and len(record.spec) <= SPEC
     files = "".join(f" --ext {quoted(file)}" for file in extensions if file.isprintable())
     return "gradagree replay " + quoted(record.spec if short else named(record.case)) + files
@@ -136,7 +132,7 @@ def fitting(blocks: Iterable[str], what: str, room: int = ROOM) -> Iterator[str]
 
 
 def verdict_word(verdict: Verdict) -> str:
-    words = f"{mark(verdict)} {verdict}"
+    words = f"{verdict.symbol} {verdict}"
     return f"**{words}**" if verdict.fails else words
 
 

@@ -36,6 +36,15 @@ def test_that_the_verdicts_stand_in_order_the_worst_first() -> None:
     assert sorted(Verdict, key=ORDER.__getitem__) == list(Verdict)
 
 
+def test_that_failures_share_a_symbol_which_no_other_verdict_has() -> None:
+    assert {verdict.symbol for verdict in Verdict if verdict.fails} == {"✗"}
+    others = {str(verdict): verdict.symbol for verdict in Verdict if not verdict.fails}
+    assert others == {
+        "inaccurate": "!", "undecided": "?", "out-of-range": "?", "convention": "~", "agree": "✓", "unsupported": "–",
+        "absent": "–",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("verdict", Verdict)
 def test_that_each_verdict_has_a_meaning_of_its_own(verdict: Verdict) -> None:
     assert verdict.meaning == MEANINGS[verdict]

@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from gradagree.report.text import brief, counted, exact, joined, mark, quoted, replay, visible
+from gradagree.report.text import brief, counted, exact, joined, quoted, replay, visible
 from gradagree.verdict import Record, Verdict
 
 MADE = {"case": "012345", "sha256": "", "framework": "torch", "version": "", "mode": "backward", "dtype": "float64"}
@@ -71,8 +71,3 @@ def test_that_a_number_too_large_to_read_is_no_error() -> None:
 def test_that_counts_and_lists_read_as_english() -> None:
     assert [counted(n, "record") for n in (0, 1, 1234)] == ["0 records", "1 record", "1,234 records"]
     assert [joined(words) for words in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]
-
-
-def test_that_failures_share_a_mark_which_nothing_else_bears() -> None:
-    assert {mark(verdict) for verdict in Verdict if verdict.fails} == {"✗"}
-    assert "✗" not in {mark(verdict) for verdict in Verdict if not verdict.fails}
