@@ -9,8 +9,10 @@ from gradagree.adapters.courses import course as course
 from gradagree.adapters.for_jax import ForJax as ForJax
 from gradagree.adapters.for_torch import ForTorch as ForTorch
 from gradagree.adapters.probes import probe as probe
-from gradagree.adapters.problem import Answer as Answer
-from gradagree.adapters.problem import Problem as Problem
-from gradagree.adapters.problem import Unsupported as Unsupported
-from gradagree.adapters.problem import directions as directions
-from gradagree.adapters.problem import share as share
+from gradagree.adapters.problem import (
+    Answer as Answer,
+    Problem as Problem,
+    Unsupported as Unsupported,
+    directions as directions,
+    share as share,
+)

@@ -22,8 +22,6 @@ from gradagree.adapters.pushing import along, pushed
 from gradagree.reference import Activation, ContractError, ErrorFunction
 from gradagree.reference.contract import made_again, spelling_names
 
-__all__ = ["Adapter", "Error", "Mode"]
-
 Error = Callable[[list[Any], Any], tuple[Any, list[Any]]]
 """From (leaves, targets) to (E, what the taps saw)."""
 Mode = Callable[[Error, Sequence[bool]], Callable[[list[Any], Any], Any]]

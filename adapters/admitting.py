@@ -9,8 +9,6 @@ from typing import Any
 from gradagree.adapters.adapter import Error, Mode
 from gradagree.adapters.problem import Unsupported
 
-__all__ = ["admitting"]
-
 
 def admitting(mode: Mode) -> Mode:
     """The mode, for which a function that torch itself says it does not support in it is Unsupported, not a crash."""

@@ -10,8 +10,6 @@ import numpy as np
 from gradagree.adapters.own_weights import by_box
 from gradagree.adapters.problem import Answer, Problem
 
-__all__ = ["assembled"]
-
 
 def assembled(
     back: Callable[[Any], np.ndarray], problem: Problem, E: Any, inputs: Sequence[Any], gradients: Sequence[Any],

@@ -11,8 +11,6 @@ from gradagree.adapters.own_weights import own_weights
 from gradagree.adapters.problem import Problem
 from gradagree.adapters.programs import Architecture
 
-__all__ = ["course"]
-
 
 def course(
     adapter: Adapter, problem: Problem, mode: str, rate: float, rounds: Iterable[Sequence[int]]

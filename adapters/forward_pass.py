@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-__all__ = ["Tap", "forward"]
-
 Tap = Callable[[Any], Any]
 
 

@@ -9,8 +9,6 @@ import numpy as np
 
 from gradagree.reference import Activation
 
-__all__ = ["by_box", "holding", "own_weights"]
-
 
 def own_weights(activations: Sequence[Activation]) -> list[np.ndarray]:
     """Their numbers, each an array without axes or of one, from the outermost box inwards."""

@@ -25,8 +25,6 @@ from gradagree.reference import Activation, ErrorFunction
 if TYPE_CHECKING:
     from gradagree.adapters.adapter import Adapter
 
-__all__ = ["EXAMPLES", "WIDTH", "Packed"]
-
 EXAMPLES, WIDTH = 32, 80
 """The shape that everything is padded to."""
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["copied", "padded"]
-
 
 def padded(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """x in the corner of zeros."""

@@ -16,8 +16,6 @@ from gradagree.adapters.adapter import Adapter
 from gradagree.adapters.problem import Unsupported
 from gradagree.reference import Activation, ErrorFunction
 
-__all__ = ["Pointwise", "by_itself", "by_library"]
-
 Function = Callable[..., Any]
 
 

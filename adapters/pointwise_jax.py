@@ -10,8 +10,6 @@ from typing import Any
 
 from gradagree.adapters.pointwise import Pointwise
 
-__all__ = ["OfJax"]
-
 MOST = 60
 """Functions after which what was compiled is forgotten, for it fills the memory."""
 

@@ -7,8 +7,6 @@ from typing import Any
 
 from gradagree.adapters.pointwise import Pointwise
 
-__all__ = ["OfTorch"]
-
 
 def leaf(x: Any) -> Any:
     return x.detach().clone().requires_grad_()

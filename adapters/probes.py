@@ -13,8 +13,6 @@ import numpy as np
 
 from gradagree.adapters.adapter import Adapter
 
-__all__ = ["probe"]
-
 LANES = 64
 """Probes are as long as any vector unit, so that vectorised loops are what is measured."""
 SIGNIFICAND = {"float64": 52, "float32": 23, "float16": 10, "bfloat16": 7}

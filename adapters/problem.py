@@ -11,20 +11,6 @@ from gradagree.adapters.own_weights import own_weights
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.samples import allowed_width, inside, some_targets
 
-__all__ = [
-    "MOST_COORDINATES",
-    "Answer",
-    "Problem",
-    "Unsupported",
-    "coordinates",
-    "directions",
-    "nothing",
-    "owned",
-    "pushed_along",
-    "share",
-    "too_many",
-]
-
 MOST_COORDINATES = 256
 """Forward mode pushes one tangent for each weight and input up to so many weights; beyond, one for each direction."""
 DIRECTIONS = 8

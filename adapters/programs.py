@@ -14,8 +14,6 @@ from gradagree.reference import Activation, ErrorFunction
 if TYPE_CHECKING:
     from gradagree.adapters.adapter import Adapter
 
-__all__ = ["Architecture", "Program", "Programs", "crowded"]
-
 MOST = 32
 """Programs from which on a new architecture drops the old ones; eager jax's caches grow by some 100 MiB with each."""
 MAPPINGS = 40_000

@@ -14,8 +14,6 @@ from gradagree.adapters.programs import Architecture
 if TYPE_CHECKING:
     from gradagree.adapters.adapter import Adapter
 
-__all__ = ["along", "pushed"]
-
 ROOM = 1 << 20
 """Numbers that all tangents may have together; beyond, those of the inputs are left out."""
 

@@ -10,8 +10,6 @@ import numpy as np
 from gradagree.reference import ErrorFunction
 from gradagree.reference.samples import allowed_width, inside, some_targets
 
-__all__ = ["Adding", "adding", "probe", "separable"]
-
 ROWS = 64
 EXAMPLES = 3
 ROUNDED = 64

@@ -16,8 +16,6 @@ from gradagree.arithmetics.duck import Duck, Rules
 from gradagree.arithmetics.model import Model
 from gradagree.arithmetics.rounded import COMPARISONS
 
-__all__ = ["Sampled"]
-
 
 class Sampled(Duck):
     """samples (SAMPLES, ...): the same number as so many runs with other roundings would have it."""

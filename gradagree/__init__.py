@@ -12,11 +12,8 @@ if TYPE_CHECKING:
     from gradagree.adapters import Adapter as Adapter
     from gradagree.architectures import draw as draw
     from gradagree.cases import Case as Case
-    from gradagree.reference import Activation as Activation
-    from gradagree.reference import ErrorFunction as ErrorFunction
-    from gradagree.reference import Operation as Operation
-    from gradagree.verdict import Record as Record
-    from gradagree.verdict import Verdict as Verdict
+    from gradagree.reference import Activation as Activation, ErrorFunction as ErrorFunction, Operation as Operation
+    from gradagree.verdict import Record as Record, Verdict as Verdict
 
 _HOMES = {
     "Activation": "gradagree.reference",

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from gradagree.accounts_torch import TORCH_FUNCTIONAL, TORCH_NN
 
-__all__ = ["ACCOUNTS"]
-
 JAX_NN = """
 celu: celu
 elu: elu

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["TORCH_FUNCTIONAL", "TORCH_NN"]
-
 TORCH_FUNCTIONAL = """
 celu: celu
 elu: elu

@@ -12,8 +12,6 @@ from gradagree.pairing import chained, enough_examples, fitting_widths, keeps_wi
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.returning import group, returning, returns
 
-__all__ = ["draw"]
-
 WIDTHS = (1, 2, 3, 4, 5, 6, 8, 8, 10, 12, 16, 16, 24, 32, 48, 64)
 BATCHES = (1, 2, 3, 4, 8, 8, 16, 32)
 MOST_BOXES = 6

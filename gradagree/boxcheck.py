@@ -29,8 +29,6 @@ from gradagree.reference.boxes import Gradient
 from gradagree.summation import added_up
 from gradagree.verdict import Verdict
 
-__all__ = ["check", "check_update", "checked"]
-
 
 def check(case: Case, arrays: Arrays, answer: Answer, model: Model) -> Iterator[Comparison]:
     """Every comparison of the box check, in the derivation's order; a value that differs is the last one."""

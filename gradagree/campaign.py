@@ -29,8 +29,6 @@ from gradagree.resuming import Done, check_version, plan_of, recover, told, vers
 from gradagree.sharding import WHOLE
 from gradagree.verdict import SCHEMA, Record
 
-__all__ = ["default_folder", "default_workers", "describe", "environment", "execute", "prepare", "resumed"]
-
 
 def default_workers() -> int:
     """Processes for each framework, so that with two frameworks each core has one."""

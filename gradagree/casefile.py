@@ -18,8 +18,6 @@ from gradagree.files import write_text
 from gradagree.shapes import target_shape
 from gradagree.steps import whole_steps
 
-__all__ = ["check_arrays", "kept_file", "read_case", "told", "write_case"]
-
 CASES = "cases"
 """The folder of case files within a results folder."""
 LARGEST_FILE = 1 << 30

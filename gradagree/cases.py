@@ -38,8 +38,6 @@ from gradagree.reference import Activation, Box, ContractError, ErrorFunction, n
 from gradagree.shapes import box_outputs, outputs, target_shape, weight_shapes
 from gradagree.targets import above_zero, drawn_targets
 
-__all__ = ["Arrays", "Case", "problem_of"]
-
 DTYPES = {form.short: name for name, form in FORMATS.items()}
 LONGEST = 100_000
 MOST_NUMBERS = 2 * 10**8

@@ -7,15 +7,6 @@ import re
 from gradagree.errors import UsageError
 from gradagree.reference import Activation
 
-__all__ = [
-    "parsed_activations",
-    "parsed_count",
-    "parsed_seed",
-    "parsed_widths",
-    "shorten",
-    "split_outside_parentheses",
-]
-
 MOST_BOXES = 10_000
 
 

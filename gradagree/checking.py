@@ -25,8 +25,6 @@ from gradagree.reference import Activation, ErrorFunction
 from gradagree.responses import Absent, Failure, Ready, handshake, respond
 from gradagree.verdict import Record, Verdict, format_failure
 
-__all__ = ["Disagreement", "check", "run"]
-
 SHAPES = ("1-1", "3-5b-2", "4-8b-6b-3")
 REGIMES = ("ordinary", "grid", "zeros")
 

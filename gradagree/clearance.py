@@ -17,8 +17,6 @@ from gradagree.forwardcheck import ForwardCheck
 from gradagree.truth import Truth
 from gradagree.verdict import Verdict
 
-__all__ = ["Clearance"]
-
 TOGETHER = 1 << 20
 """Weights, times directions, that are pushed together."""
 BY_BOXES = "box by box, on the framework's own tangents"

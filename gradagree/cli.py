@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from gradagree.cases import Case
     from gradagree.verdict import Record
 
-__all__ = ["main"]
-
 
 class Commands(click.Group):
     """Offers the nearest command for one that does not exist."""
@@ -73,8 +71,7 @@ def replay(
     """
     from gradagree.declared import files, load_all
     from gradagree.plan import Plan
-    from gradagree.replay import find
-    from gradagree.replay import replay as replayed
+    from gradagree.replay import find, replay as replayed
     from gradagree.report.console import print_replay
 
     load_all(ext)

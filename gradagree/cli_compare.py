@@ -9,8 +9,6 @@ import click
 from gradagree.cli_options import known_option
 from gradagree.errors import UsageError, check_target
 
-__all__ = ["compare"]
-
 
 @click.command()
 @click.argument("before", metavar="A", type=click.Path(path_type=Path))

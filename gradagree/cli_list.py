@@ -7,8 +7,6 @@ import click
 from gradagree.cli_options import extensions
 from gradagree.errors import UsageError, nearest
 
-__all__ = ["list_"]
-
 LISTS = ("activations", "errors", "frameworks", "modes", "regimes")
 
 

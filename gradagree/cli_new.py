@@ -13,8 +13,6 @@ import click
 
 from gradagree.errors import UsageError, nearest
 
-__all__ = ["new"]
-
 KINDS = ("activation", "error")
 
 

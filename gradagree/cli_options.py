@@ -7,8 +7,6 @@ from typing import Any
 
 import click
 
-__all__ = ["ending_options", "extensions", "known_option"]
-
 
 def known_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """--known."""

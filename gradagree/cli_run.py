@@ -18,8 +18,6 @@ from gradagree.errors import UsageError
 if TYPE_CHECKING:
     from gradagree.plan import Plan
 
-__all__ = ["choices", "run"]
-
 ALONGSIDE = ("resume", "ext", "budget", "workers", "scheduler", "known", "shrink")
 """Options that make no other records."""
 

@@ -11,8 +11,6 @@ import click
 
 from gradagree.errors import UsageError
 
-__all__ = ["survey"]
-
 
 @click.command()
 @click.option("--profile", default="quick", show_default=True, metavar="NAME", help="quick, ci or nightly.")

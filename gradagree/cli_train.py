@@ -9,8 +9,6 @@ from typing import Any
 
 import click
 
-__all__ = ["train"]
-
 
 @click.command()
 @click.argument("dataset", default="diabetes", metavar="[diabetes|digits]")

@@ -8,8 +8,6 @@ import click
 
 from gradagree.cli import commands
 
-__all__ = ["text"]
-
 INTRODUCTION = """\
 # Command line
 

@@ -22,8 +22,6 @@ from gradagree.responses import Absent, Ready, failures
 from gradagree.resuming import Done
 from gradagree.verdict import Record
 
-__all__ = ["records"]
-
 CONNECTING = 10
 """Seconds for the scheduler to answer."""
 AHEAD = 3

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 
 from gradagree.verdict import Record, Verdict
 
-__all__ = ["CONVENTION", "Conventions"]
-
 CONVENTION = "convention:"
 """How the text begins that stands in place of a case's where a record tells of all of them."""
 

@@ -12,8 +12,6 @@ from gradagree.comparison import Comparison
 from gradagree.truth import Truth, truth
 from gradagree.verdict import ORDER, Verdict
 
-__all__ = ["InternalError", "convicted"]
-
 
 class InternalError(Exception):
     """The reference itself is wrong, as ball arithmetic shows."""

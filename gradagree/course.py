@@ -30,8 +30,6 @@ from gradagree.reference.training import Stop, Trained, Weights, train
 from gradagree.responses import Absent, Failure, failures
 from gradagree.verdict import Record
 
-__all__ = ["MODES", "Course"]
-
 MODES = {"torch": "backward", "jax": "jit"}
 """The mode in which each framework trains and is judged."""
 TRAIN = "train.json"

@@ -15,8 +15,6 @@ from typing import Any
 from gradagree.accounts import ACCOUNTS
 from gradagree.reference import Activation, ErrorFunction
 
-__all__ = ["Entry", "account", "listed", "page", "unaccounted"]
-
 HOMES = ("activation", "adaptive", "distance", "dropout", "linear_cross_entropy", "loss")
 SAME, LEFT = "same as ", "not covered: "
 

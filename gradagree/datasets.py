@@ -19,8 +19,6 @@ from gradagree.errors import UsageError
 from gradagree.reference import ErrorFunction
 from gradagree.targets import from_decisions
 
-__all__ = ["DATASETS", "DataSet"]
-
 BITS = 8
 """Inputs are rounded to this many binary places, which float16 and wider formats hold exactly."""
 

@@ -11,8 +11,6 @@ from typing import IO
 from gradagree import wire
 from gradagree.verdict import Verdict
 
-__all__ = ["LAST_WORDS", "Gone", "ended"]
-
 LAST_WORDS = 2.0
 """Seconds for a process whose pipe is closed to end."""
 OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM)

@@ -21,8 +21,6 @@ from gradagree.errors import UsageError, is_file, nearest
 from gradagree.extensions import file_of, functions_of, guarded, load
 from gradagree.reference import Activation, ErrorFunction
 
-__all__ = ["Loaded", "files", "load_all", "load_installed", "project_file", "settings"]
-
 NAME = "pyproject.toml"
 SETTINGS = {"seed": int, "profile": str, "frameworks": str, "modes": str, "dtypes": str, "regimes": str}
 EXAMPLES = {int: "a whole number", str: 'text, names separated by commas, such as "torch,jax"'}

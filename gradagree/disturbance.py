@@ -10,8 +10,6 @@ import numpy as np
 from gradagree.adapters import Answer
 from gradagree.comparison import Comparison
 
-__all__ = ["disturbed", "same_bits"]
-
 
 def same_bits(x: Answer, y: Answer) -> bool:
     """Whether two answers have the same E, outermost sensitivity and gradients (zeros of either sign are the same)."""

@@ -16,8 +16,6 @@ import numpy as np
 from gradagree.arithmetics.model import Format
 from gradagree.steps import whole_steps
 
-__all__ = ["REGIMES", "STANDARD", "Source", "inverse_root", "ordinary"]
-
 BITS = 16
 """Significant bits of a drawn number, or those of the dtype if it has fewer."""
 

@@ -19,8 +19,6 @@ from gradagree.responses import Absent, Failure, Ready, failures
 from gradagree.resuming import Done
 from gradagree.verdict import Record
 
-__all__ = ["keeping", "records"]
-
 WAITING = 32
 """How many answers may wait to be judged."""
 LOOK, GRACE = 0.5, 10.0

@@ -16,8 +16,6 @@ from gradagree.comparison import ERROR_BOX, Claim, Comparison, Part, Tolerant, c
 from gradagree.kinks import error_kinks
 from gradagree.reference import ErrorBox, ErrorFunction
 
-__all__ = ["ErrorCheck"]
-
 
 class ErrorCheck:
     """The error box, given the framework's own o; rounded arithmetic only where the quick tests do not clear it."""

@@ -6,8 +6,6 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["UsageError", "check_target", "in_one_line", "is_file", "nearest"]
-
 
 class UsageError(Exception):
     """Bad input: one clear line that says what to do; the command line ends with exit code 2."""

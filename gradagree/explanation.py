@@ -22,8 +22,6 @@ from gradagree.reference import Activation, Box, ErrorBox, ErrorFunction
 from gradagree.reference.contract import ContractError, choices
 from gradagree.verdict import Verdict
 
-__all__ = ["explained", "neighbours"]
-
 Function = TypeVar("Function", Activation, ErrorFunction)
 NUMBERS = (0.0, 0.01, 0.1, 0.125, 0.2, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
 """Values that parameters often have; their negatives too."""

@@ -19,8 +19,6 @@ from gradagree.casetext import shorten
 from gradagree.errors import UsageError, is_file
 from gradagree.reference import Activation, ErrorFunction
 
-__all__ = ["file_of", "functions_of", "guarded", "is_ours", "line_in", "load"]
-
 LIMIT = 60.0
 """Seconds that a file may take to load, a framework's import included."""
 

@@ -18,8 +18,6 @@ from gradagree.journal import META, read_meta
 from gradagree.known import Entry, find_known
 from gradagree.process import FrameworkProcess
 
-__all__ = ["Ending"]
-
 
 @dataclass(frozen=True)
 class Ending:

@@ -26,8 +26,6 @@ from gradagree.errorcheck import ErrorCheck
 from gradagree.kinks import error_slope, one_sided
 from gradagree.tangents import Moved, moved, push, pushed_own, weighed
 
-__all__ = ["ForwardCheck"]
-
 WIDEST = Tolerant(natural=True, formed=True)
 
 

@@ -8,8 +8,6 @@ from gradagree.cases import Case
 from gradagree.plan import Plan
 from gradagree.resuming import Done
 
-__all__ = ["Unit", "Units"]
-
 Unit = list[tuple[int, Case, list[str]]]
 """Numbers, cases and modes."""
 

@@ -16,8 +16,6 @@ from gradagree.files import make_folder, unwritable, write_text
 from gradagree.locking import Lock
 from gradagree.verdict import Record
 
-__all__ = ["Journal", "read_lines", "read_meta", "read_records"]
-
 RESULTS, META = "results.jsonl", "meta.json"
 OURS = (RESULTS, META, "report.html", "report.md", "junit.xml", "train.json", "train.html", "shrunk.jsonl")
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)

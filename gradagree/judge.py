@@ -13,7 +13,7 @@ from gradagree.cases import Arrays, Case
 from gradagree.checker.statistical import probable
 from gradagree.clearance import Clearance
 from gradagree.comparison import Comparison
-from gradagree.conviction import InternalError, convicted
+from gradagree.conviction import InternalError as InternalError, convicted
 from gradagree.disturbance import disturbed, same_bits
 from gradagree.explanation import explained
 from gradagree.malformed import malformed
@@ -22,8 +22,6 @@ from gradagree.responses import Absent, Failure, Ready, Response
 from gradagree.truth import Truth
 from gradagree.unfit import excused, unknown
 from gradagree.verdict import Record, Verdict
-
-__all__ = ["Asked", "Framework", "InternalError", "compared", "failed_probes", "judge", "judge_all"]
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,6 @@ from gradagree.judge import Asked, judge_all
 from gradagree.responses import Failure, Response
 from gradagree.verdict import Record
 
-__all__ = ["Judge"]
-
 
 class Last(NamedTuple):
     """What a framework answered last, and where the record of it is."""

@@ -9,8 +9,6 @@ import numpy as np
 
 from gradagree.reference import Activation, ErrorFunction
 
-__all__ = ["OWN", "SLOPES", "Kinks", "at_kinks", "error_kinks", "error_slope", "one_sided"]
-
 Kinks = dict[str, np.ndarray]
 """For each kink, by name, where numbers lie on it."""
 SLOPES = ("left", "right", "mean", "zero")

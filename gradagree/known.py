@@ -27,8 +27,6 @@ from gradagree.casetext import shorten
 from gradagree.errors import UsageError, is_file, nearest
 from gradagree.verdict import Record, Verdict
 
-__all__ = ["ANY", "NAME", "Entry", "find_known", "known_of", "read_known"]
-
 NAME = "gradagree-known.toml"
 ANY = "*"
 NONE = "none"

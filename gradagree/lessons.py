@@ -14,8 +14,6 @@ from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.training import Network, Weights, decisions
 from gradagree.targets import from_decisions
 
-__all__ = ["LESSONS", "Lesson", "Pairs", "lesson", "picture"]
-
 BITS = 16
 
 

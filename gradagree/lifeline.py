@@ -8,8 +8,6 @@ import signal
 import threading
 import time
 
-__all__ = ["end_with_parent"]
-
 GRACE = 5.0
 """Seconds for what was asked already."""
 

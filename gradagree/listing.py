@@ -12,8 +12,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["print_list"]
-
 
 def print_list(what: str) -> None:
     """activations, errors, frameworks, modes or regimes, one a line, with what they are."""

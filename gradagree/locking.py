@@ -7,8 +7,6 @@ from pathlib import Path
 
 from gradagree.errors import UsageError
 
-__all__ = ["LOCK", "Lock"]
-
 LOCK = "run.lock"
 
 

@@ -13,8 +13,6 @@ from gradagree.cases import Arrays, Case, problem_of
 from gradagree.reference import Activation
 from gradagree.reference.samples import neutral
 
-__all__ = ["malformed", "misshapen"]
-
 
 def malformed(case: Case, arrays: Arrays, answer: Answer) -> str | None:
     """What is wrong with the parts of an answer, or None; the shapes of gradients are judged as numbers are."""

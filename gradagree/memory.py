@@ -12,8 +12,6 @@ import contextlib
 import os
 from pathlib import Path
 
-__all__ = ["LOOK", "allowed", "resident", "volunteer"]
-
 LOOK = 0.1
 """Seconds between two looks."""
 SHARE = 0.5

@@ -10,8 +10,6 @@ import numpy as np
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.samples import allowed_width, inside, some_targets
 
-__all__ = ["chained", "enough_examples", "fits", "fitting_widths", "keeps_widths", "output_activations", "pairs"]
-
 ROOM = 64
 """Up to this width a box is made wider for something to be seen."""
 EXAMPLES = 32

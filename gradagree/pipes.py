@@ -13,8 +13,6 @@ from typing import IO, Any
 
 from gradagree import wire
 
-__all__ = ["ONE_THREAD", "end", "feed", "launch", "listen"]
-
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",

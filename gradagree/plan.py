@@ -19,8 +19,6 @@ from gradagree.reference import Activation, ContractError, ErrorFunction
 from gradagree.returning import ONE_IN, returns
 from gradagree.sharding import TOGETHER, WHOLE, Shard, chunks, size, units
 
-__all__ = ["PROFILES", "Plan"]
-
 PROFILES: dict[str, dict[str, Any]] = {
     "quick": {"cases": 40},
     "ci": {"cases": 200},

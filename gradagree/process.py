@@ -17,11 +17,9 @@ from gradagree import wire
 from gradagree.cases import Arrays, Case
 from gradagree.deaths import Gone, ended
 from gradagree.memory import LOOK, allowed, resident
-from gradagree.pipes import ONE_THREAD, end, feed, launch, listen
+from gradagree.pipes import ONE_THREAD as ONE_THREAD, end, feed, launch, listen
 from gradagree.responses import Absent, Failure, Ready, Response
 from gradagree.verdict import Verdict
-
-__all__ = ["ONE_THREAD", "FrameworkProcess"]
 
 START_LIMIT = 300.0
 CASE_LIMIT = 300.0

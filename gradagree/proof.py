@@ -20,8 +20,6 @@ from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.samples import allowed_width, inside
 from gradagree.targets import shares
 
-__all__ = ["prove"]
-
 POINTS = 64
 BITS = 256
 

@@ -18,8 +18,6 @@ from gradagree.reference import ErrorFunction
 from gradagree.reference.activations.rows import log_sum_exp, softmax
 from gradagree.unlisted import Jump, jumps, side_by_side
 
-__all__ = ["Line", "lines", "prove_error_kinks", "unlisted_error_kinks"]
-
 WAY = side_by_side(np.linspace(-4, 4, 97) + 2.0**-10)
 INTO = {
     "real": lambda x: x, "positive": np.exp, "unit": expit, "simplex": softmax,

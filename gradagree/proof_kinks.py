@@ -11,8 +11,6 @@ from gradagree.errors import UsageError
 from gradagree.reference import Activation
 from gradagree.unlisted import Jump, jumps, side_by_side
 
-__all__ = ["prove_kinks", "unlisted_kinks"]
-
 NEAR = np.linspace(-20, 20, 1281) + 2.0**-10
 FAR = np.geomspace(20, 1024, 65) + 2.0**-10
 

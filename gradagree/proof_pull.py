@@ -10,8 +10,6 @@ from gradagree.errors import UsageError
 from gradagree.proving import compare
 from gradagree.reference import Activation
 
-__all__ = ["prove_pull"]
-
 WIDTHS = (*range(6, 16), *range(1, 6))
 ROWS = 4
 BITS = 256

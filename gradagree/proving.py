@@ -12,8 +12,6 @@ from gradagree.arithmetics.model import FORMULA, OWN
 from gradagree.errors import UsageError
 from gradagree.extensions import file_of, line_in
 
-__all__ = ["WHOLE", "compare", "told"]
-
 WHOLE = "write it with NumPy's functions on whole arrays, such as np.tanh and np.where"
 HINTS = {
     "truth value of an array": "write np.where(condition, this, that) in place of if, and np.maximum in place of max",

@@ -15,8 +15,6 @@ from typing import Any
 
 import click
 
-__all__ = ["fixtures", "members", "names", "text"]
-
 INTRODUCTION = """\
 # Python names
 

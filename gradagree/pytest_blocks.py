@@ -21,8 +21,6 @@ from gradagree.pytest_plugin import PROCESSES
 from gradagree.pytest_records import RECORDS, judged
 from gradagree.reference import Activation, ErrorFunction
 
-__all__ = ["Project", "Settings", "joining"]
-
 BLOCKS = {"quick": (1, 4), "ci": (2, 12), "nightly": (8, 25)}
 """Blocks for each function, framework and mode, and architectures in each."""
 SLOW_PART = 4

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from gradagree.process import FrameworkProcess
     from gradagree.verdict import Record
 
-__all__ = ["RECORDS", "Kept", "Processes", "Reporter", "judged", "keep"]
-
 Kept = list[tuple[str, str, str]]
 """(framework, what it said of itself, record), the last two as JSON."""
 RECORDS: pytest.StashKey[Kept] = pytest.StashKey()

@@ -12,8 +12,6 @@ from gradagree.kinks import OWN, SLOPES
 from gradagree.truth import Truth
 from gradagree.verdict import ORDER, Verdict, hexadecimal, number
 
-__all__ = ["sharpness", "slopes_of", "untapped", "without_taps", "worst"]
-
 
 def sharpness(comparisons: Sequence[Comparison]) -> dict[str, Any]:
     checked = [c for c in comparisons if c.is_gradient] or list(comparisons)

@@ -10,8 +10,6 @@ import msgspec
 from gradagree.kinks import OWN, SLOPES
 from gradagree.verdict import SCHEMA, Record, Verdict
 
-__all__ = ["record_schema", "text"]
-
 ADDRESS = f"urn:gradagree:record:{SCHEMA}"
 HEXADECIMAL = r"^(-?0x[01](\.[0-9a-f]{1,13})?p[+-][0-9]{1,4}|nan|-?inf)$"
 NOT_FINITE = ["nan", "inf", "-inf"]

@@ -20,8 +20,6 @@ from gradagree.process import FrameworkProcess
 from gradagree.responses import Absent, Response, failures
 from gradagree.verdict import Record
 
-__all__ = ["Replayed", "find", "replay", "with_arrays"]
-
 
 class Replayed(NamedTuple):
     """One framework's mode: the record, and every comparison behind it in the derivation's order."""

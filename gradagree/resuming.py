@@ -23,8 +23,6 @@ from gradagree.reference import Activation, ContractError, ErrorFunction
 from gradagree.sharding import Shard
 from gradagree.verdict import SCHEMA, Record
 
-__all__ = ["Done", "check_version", "fingerprint", "plan_of", "recover", "told", "versions"]
-
 PAGE = 1 << 12
 PROBE = "probe:"
 

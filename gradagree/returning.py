@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["ONE_IN", "group", "returning", "returns"]
-
 ONE_IN = 10
 """One case in so many has an architecture that comes back."""
 

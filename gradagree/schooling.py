@@ -17,8 +17,6 @@ from gradagree.plan import DTYPES
 from gradagree.reference.training import Stop, Trained
 from gradagree.verdict import Record
 
-__all__ = ["attend", "course_of"]
-
 WAYS = ("stochastic", "full")
 CHECKPOINTS = 8
 """How often to judge, about, if the user does not say."""

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction
 
-__all__ = ["box_outputs", "target_shape", "weight_shapes"]
-
 
 def box_outputs(widths: Sequence[int], activations: Sequence[Activation]) -> list[int]:
     """How many numbers each activation makes of the box's input. Raises UsageError where they do not fit."""

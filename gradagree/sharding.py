@@ -9,8 +9,6 @@ from typing import NamedTuple, Self
 from gradagree.errors import UsageError
 from gradagree.returning import ONE_IN
 
-__all__ = ["TOGETHER", "WHOLE", "Shard", "chunks", "size", "units"]
-
 TOGETHER = 16
 """So many architectures at the most are handed to a framework's process together."""
 MOST_SHARDS = 10**6

@@ -8,8 +8,6 @@ import signal
 import threading
 from collections.abc import Iterator
 
-__all__ = ["draining"]
-
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 FIRST = b"\ngradagree: stopping; what is being computed is still judged (once more: stop at once)\n"
 

@@ -8,8 +8,6 @@ import numpy as np
 
 from gradagree.arithmetics.model import Format
 
-__all__ = ["whole_steps"]
-
 
 def whole_steps(x: np.ndarray, form: Format) -> np.ndarray:
     """x rounded to multiples of the smallest number; x is below the smallest normal one.

@@ -9,8 +9,6 @@ import numpy as np
 
 from gradagree.reference.boxes import Gradient
 
-__all__ = ["added_up"]
-
 
 def added_up(gradient: Gradient, a: Any, delta_c: Any) -> Gradient:
     """The gradient of A(p) = a and delta_c, rounded or variance arrays, with what the mode's way of adding costs.

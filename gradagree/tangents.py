@@ -14,8 +14,6 @@ from gradagree.cases import Arrays, Case, problem_of
 from gradagree.checker.derivative_forms import along, rows
 from gradagree.reference import Box
 
-__all__ = ["Moved", "moved", "push", "pushed_own", "weighed"]
-
 
 class Moved(NamedTuple):
     """The tangents of one box's weights, and of what its activation has of its own; None where it has no such.

@@ -10,8 +10,6 @@ import numpy as np
 from gradagree.arithmetics.model import Format
 from gradagree.drawing import Source
 
-__all__ = ["above_zero", "drawn_targets", "from_decisions"]
-
 SHARES = 16
 """Probabilities are multiples of 1/16, which every dtype holds."""
 LEAST = 0.25

@@ -14,8 +14,6 @@ from gradagree.cases import Arrays, Case
 from gradagree.reference import Box, ErrorBox
 from gradagree.tangents import Moved, moved, push, pushed_own, weighed
 
-__all__ = ["Truth", "truth"]
-
 FIRST_BITS, MOST_BITS = 128, 4096
 ENOUGH_BITS = 64
 """Stop when the relative radius is below 2^-64, eleven bits beyond float64."""

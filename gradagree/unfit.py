@@ -16,8 +16,6 @@ from gradagree.errorcheck import ErrorCheck
 from gradagree.reference import backpropagate
 from gradagree.verdict import Verdict
 
-__all__ = ["excused", "unknown"]
-
 WIDEST = Tolerant(natural=True, formed=True)
 
 

@@ -17,8 +17,6 @@ import numpy as np
 
 from gradagree.arithmetics.ball import Ball, lift, precision
 
-__all__ = ["Jump", "jumps", "side_by_side"]
-
 BITS = 256
 LEVELS = (24, 64, 512, 1024)
 """So many times an interval is cut before its change is compared with that of the level before."""

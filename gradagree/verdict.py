@@ -10,8 +10,6 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["Record", "Verdict", "exit_code", "format_failure", "hexadecimal", "number", "worst"]
-
 SCHEMA = 1
 
 

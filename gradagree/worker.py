@@ -21,8 +21,6 @@ from gradagree.lifeline import end_with_parent
 from gradagree.memory import volunteer
 from gradagree.responses import Absent, Failure, failure, handshake, respond
 
-__all__ = ["main"]
-
 
 def main(arguments: Sequence[str]) -> None:
     questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")

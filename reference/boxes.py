@@ -19,8 +19,6 @@ import numpy as np
 
 from gradagree.reference.contract import Activation, ErrorFunction
 
-__all__ = ["Answer", "Box", "ErrorBox", "Gradient", "backpropagate", "network"]
-
 FRAMES_PER_BOX = 2
 
 

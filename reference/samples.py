@@ -8,8 +8,6 @@ import numpy as np
 
 from gradagree.reference.contract import ErrorFunction
 
-__all__ = ["allowed_width", "inside", "neutral", "some_targets"]
-
 
 def inside(domain: str, x: Any) -> Any:
     """Real numbers x moved into a domain, entry by entry or row by row."""

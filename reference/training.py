@@ -16,8 +16,6 @@ import numpy as np
 from gradagree.reference.boxes import Box, Gradient, backpropagate, network
 from gradagree.reference.contract import Activation, ErrorFunction
 
-__all__ = ["Network", "Stop", "Trained", "Weights", "decisions", "polled_steps", "train"]
-
 
 class Weights(NamedTuple):
     """All weights and biases, from the outermost box inwards; a bias may be None."""

@@ -24,8 +24,6 @@ from gradagree.checker.statistical import probable
 from gradagree.judge import Asked, Framework, judge_all
 from gradagree.worker import answer, greeting
 
-__all__ = ["by_size", "contest"]
-
 PEERS = {
     144: "10-4-6-8-4:id,tanh*3:sse:n8:f64:ordinary:s93",
     1_000: "10-20-25-12:id,tanh*2:sse:n8:f64:ordinary:s93",

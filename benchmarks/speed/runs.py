@@ -12,8 +12,6 @@ from benchmarks.speed import bare
 from benchmarks.speed.timing import Timed, process, turns
 from gradagree.plan import Plan
 
-__all__ = ["beside_bare", "long_runs"]
-
 ONLY = {"activations": ",".join(bare.FUNCTIONS), "errors": ",".join(bare.ERRORS)}
 BOTH = "torch:backward,jax:packed"
 AGREED = (0, 1)

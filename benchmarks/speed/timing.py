@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-__all__ = ["Timed", "process", "shared", "turns"]
-
 Timed = dict[str, Any]
 """median, least and most, in seconds."""
 

@@ -12,8 +12,6 @@ import numpy as np
 
 from gradagree.arithmetics.duck import Duck, Rules
 
-__all__ = ["Ball", "lift", "precision"]
-
 
 @contextlib.contextmanager
 def precision(bits: int) -> Iterator[None]:

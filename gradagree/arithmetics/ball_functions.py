@@ -16,8 +16,6 @@ from gradagree.arithmetics.duck import Duck, NoRule
 from gradagree.arithmetics.rounded import COMPARISONS
 from gradagree.arithmetics.trilean import Trilean, split
 
-__all__: list[str] = []
-
 
 def each(f: Callable[..., Any], operands: int = 1) -> Callable[..., Ball]:
     """The rule that applies a function of Arb's numbers entry by entry."""

@@ -10,8 +10,6 @@ import numpy as np
 from flint import arb
 from scipy import special
 
-__all__ = ["FUNCTIONS", "larger", "smaller", "whole_power"]
-
 
 def larger(x: arb, y: arb) -> arb:
     return x.max(y)

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-__all__ = ["ALIASES", "REDUCTIONS", "named", "ordinary"]
-
 REDUCTIONS: dict[Any, Any] = {
     (np.add, "reduce"): np.sum, (np.maximum, "reduce"): np.max, (np.minimum, "reduce"): np.min,
     (np.multiply, "reduce"): np.prod, (np.logaddexp, "reduce"): special.logsumexp,

@@ -9,8 +9,6 @@ import numpy as np
 
 from gradagree.arithmetics.duck import Duck, NoRule
 
-__all__: list[str] = []
-
 
 def tensordot(x: Any, y: Any, axes: Any = 2) -> Any:
     """sum over pairs of axes of x and y: one matrix product."""

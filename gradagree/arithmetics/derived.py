@@ -10,8 +10,6 @@ from scipy import special
 
 from gradagree.arithmetics.duck import Duck
 
-__all__: list[str] = []
-
 LOG_2, LOG_10 = float(np.log(2)), float(np.log(10))
 
 

@@ -11,8 +11,6 @@ import numpy as np
 from gradagree.arithmetics.duck import Duck, NoRule
 from gradagree.arithmetics.trilean import split
 
-__all__ = ["centre", "last_axes", "log_sum_exp", "ordered"]
-
 
 def centre(x: Any) -> np.ndarray:
     """The numbers that an array is about, as floats."""

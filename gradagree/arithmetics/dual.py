@@ -16,10 +16,8 @@ from gradagree.arithmetics.derived_arrays import ordered
 from gradagree.arithmetics.duck import Duck, NoRule, Rules
 from gradagree.arithmetics.on_the_way import OnTheWay, merged, of_function
 from gradagree.arithmetics.rounded import COMPARISONS
-from gradagree.arithmetics.slopes import PARTIALS, SLOPES
+from gradagree.arithmetics.slopes import PARTIALS, SLOPES as SLOPES
 from gradagree.arithmetics.trilean import split
-
-__all__ = ["SLOPES", "Dual", "slope_of"]
 
 
 class Dual(Duck):

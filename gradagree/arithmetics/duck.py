@@ -9,9 +9,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from gradagree.arithmetics.calls import ALIASES, REDUCTIONS, named, ordinary
-from gradagree.arithmetics.refusals import NoRule, in_place, misfit, no_rule, taken_apart
-
-__all__ = ["Duck", "NoRule", "Rules"]
+from gradagree.arithmetics.refusals import NoRule as NoRule, in_place, misfit, no_rule, taken_apart
 
 Rules = dict[Callable[..., Any], Callable[..., Any]]
 

@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-__all__ = ["COMPOSED", "FUNCTIONS", "PLAIN", "ZETA", "Library"]
-
 
 @dataclass(frozen=True)
 class Library:

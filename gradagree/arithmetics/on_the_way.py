@@ -10,8 +10,6 @@ import numpy as np
 
 from gradagree.arithmetics.rounded import Rounded
 
-__all__ = ["OnTheWay", "merged", "of_function", "slopes_on_the_way"]
-
 
 class OnTheWay:
     """The slopes of all dual numbers that are made; `more`: how often more the slopes of functions are rounded."""

@@ -8,8 +8,6 @@ import sys
 from collections.abc import Callable, Collection
 from typing import Any
 
-__all__ = ["NoRule", "in_place", "misfit", "no_rule", "taken_apart"]
-
 
 class NoRule(TypeError):
     """An arithmetic was asked for a function that it has no rule for."""

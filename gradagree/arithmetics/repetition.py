@@ -8,8 +8,6 @@ import numpy as np
 
 from gradagree.arithmetics.quanta import rounded_to
 
-__all__ = ["repeated", "repeats"]
-
 FEW = 4
 """Columns by which rows are first told apart."""
 

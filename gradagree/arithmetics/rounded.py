@@ -16,8 +16,6 @@ from gradagree.arithmetics import quanta
 from gradagree.arithmetics.duck import Duck, Rules
 from gradagree.arithmetics.model import DIVISION, OUTWARD, OWN, Model
 
-__all__ = ["COMPARISONS", "Rounded", "wide"]
-
 COMPARISONS: tuple[Any, ...] = (np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal)
 
 SHORT = 45

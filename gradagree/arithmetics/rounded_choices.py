@@ -11,8 +11,6 @@ from gradagree.arithmetics.model import OUTWARD
 from gradagree.arithmetics.rounded import COMPARISONS, Rounded, lifted, negative
 from gradagree.arithmetics.trilean import Trilean, split
 
-__all__: list[str] = []
-
 
 def hulled(x: Rounded, q: float, value: Any, lower: Any, upper: Any) -> Rounded:
     """The numbers between two ends."""

@@ -25,8 +25,6 @@ from gradagree.arithmetics.rounded import (
 )
 from gradagree.arithmetics.saturation import TAILS, tail_of
 
-__all__: list[str] = []
-
 
 def integer_power(x: Rounded, n: Any) -> Rounded:
     """x^n for whole numbers n >= 0."""

@@ -15,8 +15,6 @@ from gradagree.arithmetics.model import OWN
 from gradagree.arithmetics.rounded import Rounded, finished, is_one, is_zero, kept_wide, result
 from gradagree.arithmetics.rounded_sums import matmul, mean, total
 
-__all__: list[str] = []
-
 Fold = Callable[[Any], Any]
 
 

@@ -10,8 +10,6 @@ from gradagree.arithmetics import quanta
 from gradagree.arithmetics.model import OWN, Model
 from gradagree.arithmetics.rounded import Rounded, divide, finished, kept_wide, lifted
 
-__all__ = ["matmul", "mean", "summed", "total"]
-
 
 def total(x: Rounded, axis: Any = None, keepdims: bool = False) -> Rounded:
     value = np.sum(x.value, axis=axis, keepdims=keepdims)

@@ -13,8 +13,6 @@ from scipy import special
 
 from gradagree.arithmetics.model import Model
 
-__all__ = ["TAILS", "tail_of"]
-
 SATURATED = 1 / 16
 """In u."""
 OUTWARD = 1 + 2.0**-40

@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-__all__ = ["PARTIALS", "SLOPES", "STEPS"]
-
 TWO_OVER_ROOT_PI = float(2 / np.sqrt(np.pi))
 ROOT_PI = float(np.sqrt(np.pi))
 ROOT_2_PI = float(np.sqrt(2 * np.pi))

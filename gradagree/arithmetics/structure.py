@@ -9,8 +9,6 @@ import numpy as np
 
 from gradagree.arithmetics.duck import Duck, NoRule
 
-__all__ = ["JOINING", "SHAPES", "SPLITTING", "STRUCTURAL"]
-
 STRUCTURAL = (
     np.broadcast_to, np.copy, np.diagonal, np.expand_dims, np.flip, np.fliplr, np.flipud, np.moveaxis, np.ravel,
     np.repeat, np.reshape, np.roll, np.rollaxis, np.rot90, np.squeeze, np.swapaxes, np.take, np.take_along_axis,

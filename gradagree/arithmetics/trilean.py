@@ -9,8 +9,6 @@ import numpy as np
 
 from gradagree.arithmetics.duck import Duck, Rules
 
-__all__ = ["Trilean", "split"]
-
 
 class Trilean(Duck):
     """An array of answers: ``true`` is the answer of the centres, ``open`` says that the other is possible too."""

@@ -9,8 +9,6 @@ import numpy as np
 
 from gradagree.arithmetics.trilean import Trilean
 
-__all__: list[str] = []
-
 
 def counted(f: Callable[..., Any]) -> Callable[..., Any]:
     """The function of numbers that are 1 where the comparison holds, else 0."""

@@ -17,8 +17,6 @@ import numpy as np
 from gradagree.arithmetics.duck import Duck, Rules
 from gradagree.arithmetics.model import FORMATS, Model
 
-__all__ = ["DEVIATIONS", "Variance", "tiles"]
-
 DEVIATIONS = 8
 """The probable tolerance in standard deviations; measured worst: 4.5 in 1.2e7 entries."""
 TILE = 1 << 16

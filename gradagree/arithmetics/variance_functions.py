@@ -16,8 +16,6 @@ from gradagree.arithmetics.trilean import Trilean, split
 from gradagree.arithmetics.variance import DEVIATIONS, Variance, lifted, rounding
 from gradagree.arithmetics.variance_products import matmul, summed
 
-__all__: list[str] = []
-
 LIBRARY_DEVIATIONS = 2
 """Standard deviation of a library function's error, in u."""
 

@@ -16,10 +16,7 @@ from gradagree.arithmetics.rounded import Rounded
 from gradagree.arithmetics.slopes import PARTIALS, SLOPES, STEPS
 from gradagree.arithmetics.trilean import Trilean
 from gradagree.arithmetics.variance import DEVIATIONS, Variance, lifted, rounding
-from gradagree.arithmetics.variance_functions import LIBRARY_DEVIATIONS, function
-from gradagree.arithmetics.variance_functions import power as power_of_number
-
-__all__: list[str] = []
+from gradagree.arithmetics.variance_functions import LIBRARY_DEVIATIONS, function, power as power_of_number
 
 
 def reach(x: Variance) -> np.ndarray:

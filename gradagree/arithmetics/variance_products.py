@@ -10,8 +10,6 @@ from gradagree.arithmetics.model import Model
 from gradagree.arithmetics.repetition import repeated
 from gradagree.arithmetics.variance import Variance, lifted, tiles
 
-__all__ = ["factors", "matmul", "may_overflow", "stored_sum", "summed"]
-
 LARGE = 1 << 17
 """Entries of an array whose squares are not kept."""
 

@@ -21,8 +21,6 @@ from gradagree.adapters.pointwise import Pointwise, by_itself, by_library, takes
 from gradagree.atlas.messages import Failure, Hello, Question, receive, send
 from gradagree.reference import Activation, ErrorFunction
 
-__all__ = ["main"]
-
 LIBRARIES = {"optax": "jax"}
 REVERSE = ("backward", "grad", "jit", "compile", "reverse-reverse", "forward-reverse")
 """Modes that differentiate a sum over all points as well."""

@@ -16,8 +16,6 @@ from typing import IO, Any, Self
 from gradagree.atlas.messages import Failure, Hello, Question, receive, send
 from gradagree.process import ONE_THREAD
 
-__all__ = ["AskedProcess"]
-
 LIMIT = 600.0
 """Seconds for one answer."""
 

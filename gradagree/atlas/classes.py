@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-__all__ = ["CLASSES", "Class", "Code", "Severity", "table"]
-
 
 class Severity(IntEnum):
     """How loudly a finding is told; the higher the worse."""

@@ -10,8 +10,6 @@ import numpy as np
 from gradagree.atlas.looking import Look
 from gradagree.reference import Activation
 
-__all__ = ["AtKink", "at_kinks", "gathered"]
-
 
 class AtKink(msgspec.Struct, frozen=True):
     """The derivative that was given at one kink, and the slopes on both sides."""

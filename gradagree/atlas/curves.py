@@ -9,8 +9,6 @@ import numpy as np
 
 from gradagree.atlas.looking import Look
 
-__all__ = ["BINS", "EDGES", "Curve", "curve"]
-
 DECADES = (-6.0, 4.0)
 PER_DECADE = 6
 BINS = int((DECADES[1] - DECADES[0]) * PER_DECADE)

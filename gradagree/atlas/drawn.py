@@ -11,8 +11,6 @@ from gradagree.arithmetics.model import FORMATS
 from gradagree.atlas.curves import BINS, DECADES, PER_DECADE, Curve
 from gradagree.report.figures import power
 
-__all__ = ["panel"]
-
 WIDTH, HEIGHT = 520, 190
 LEFT, RIGHT, TOP, BOTTOM = 46, 8, 24, 26
 LOWEST = 0.25

@@ -12,8 +12,6 @@ from gradagree.arithmetics.ball import Ball
 from gradagree.arithmetics.model import FORMATS, Format
 from gradagree.atlas.numbers import rounded_to
 
-__all__ = ["ends_of", "read"]
-
 ENOUGH = 100
 """Bits of a narrow ball."""
 

@@ -9,8 +9,6 @@ import numpy as np
 
 from gradagree.atlas.classes import CLASSES, Severity
 
-__all__ = ["PREFERRED", "Finding", "copies", "rank"]
-
 PREFERRED = ("float32", "float64", "float16", "bfloat16")
 """Examples are told in the first of these that there is."""
 COPIES, LONG = 64, 4096

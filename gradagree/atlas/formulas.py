@@ -11,8 +11,6 @@ import numpy as np
 from gradagree.arithmetics.dual import Dual, slope_of
 from gradagree.reference import Activation, ErrorFunction
 
-__all__ = ["QUANTITIES", "formula", "is_rows"]
-
 QUANTITIES = ("value", "slope", "second")
 
 

@@ -11,8 +11,6 @@ from gradagree.atlas.surveying import Surveyed, surveyed
 from gradagree.atlas.writing import prepared, with_reproducers, written
 from gradagree.declared import files, load_all
 
-__all__ = ["survey"]
-
 
 def survey(
     *,

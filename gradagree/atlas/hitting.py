@@ -16,8 +16,6 @@ from gradagree.atlas.numbers import ulp, underflow
 from gradagree.atlas.regions import ORDER, region_of
 from gradagree.atlas.subject import Subject
 
-__all__ = ["Hit", "differing", "hits"]
-
 
 @dataclass(frozen=True)
 class Hit:

@@ -12,8 +12,6 @@ from typing import Any
 from gradagree.adapters.pointwise import unreduced
 from gradagree.reference import Activation, ErrorFunction
 
-__all__ = ["inlined", "runs"]
-
 PLAIN = (bool, int, float, str)
 BUILTIN = ("abs", "float", "len", "range", "sum", "max", "min", "slice", "tuple", "int", "bool", "list", "zip", "iter")
 

@@ -22,8 +22,6 @@ from gradagree.atlas.spelled import DOCUMENTED, called
 from gradagree.atlas.store import bridge
 from gradagree.atlas.subject import Subject
 
-__all__ = ["joined"]
-
 ACCURACY = (Code.NO_DIGIT, Code.ZERO, Code.DIGITS, Code.INACCURATE, Code.CANCELLED)
 """Classes of one cause, lost digits; the worst one gives the name."""
 TRIES = 8

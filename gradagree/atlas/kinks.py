@@ -21,8 +21,6 @@ from gradagree.process import FrameworkProcess
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.responses import Absent, Failure, Response
 
-__all__ = ["Convention", "Met", "conventions", "met"]
-
 SEEDS = 200
 JUMP = 2.0**-10
 """A smaller jump of an error function's slope is none to look at."""

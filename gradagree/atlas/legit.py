@@ -15,8 +15,6 @@ from gradagree.atlas.numbers import ulp
 from gradagree.atlas.proved import Formula
 from gradagree.atlas.sides import FEW_BITS, bits, middles, moved_by, sides, steps_of
 
-__all__ = ["MOST", "Sides", "simplest"]
-
 MOST = 1500
 """Points whose sides are looked at, the simplest first."""
 WITHIN = 16

@@ -9,8 +9,6 @@ from gradagree.atlas.finding import Finding
 from gradagree.atlas.paging import text
 from gradagree.atlas.surveying import Surveyed
 
-__all__ = ["listing"]
-
 HEAD = ("severity", "what", "function", "calls", "of", "modes", "dtypes", "example", "gives", "true")
 TOLD = ("high", "medium", "note")
 

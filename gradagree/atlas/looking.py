@@ -17,8 +17,6 @@ from gradagree.atlas.points import kinks_of
 from gradagree.atlas.proved import Truth
 from gradagree.atlas.subject import WIDEST_ROWS, Subject
 
-__all__ = ["Look", "Row", "looked", "row"]
-
 BAD = (Code.NO_DIGIT, Code.ZERO, Code.SIGN, Code.NONFINITE)
 
 

@@ -12,8 +12,6 @@ from gradagree.atlas.classes import Code
 from gradagree.atlas.numbers import ulp, underflow
 from gradagree.atlas.proved import Truth
 
-__all__ = ["FEW", "Measured", "flushed", "measured", "natural"]
-
 FEW = 16
 """Errors below so many ulp are no news."""
 NEARBY = 1 / 8

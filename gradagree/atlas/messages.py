@@ -9,8 +9,6 @@ from typing import IO, Any
 
 import numpy as np
 
-__all__ = ["Failure", "Hello", "Question", "receive", "send"]
-
 HEADER = struct.Struct("<Q")
 
 

@@ -15,8 +15,6 @@ from gradagree.atlas.profiles import Survey
 from gradagree.atlas.proved import Truth
 from gradagree.atlas.subject import Subject
 
-__all__ = ["Asked", "Moves", "moves_judged", "moves_of", "speaks"]
-
 Asked = dict[tuple[str, str, str], "Future[Any] | None"]
 """By library, quantity and mode; None is not asked."""
 Moves = dict[tuple[str, str, str], tuple[Any, "Future[Any]"]]

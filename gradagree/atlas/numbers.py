@@ -6,8 +6,6 @@ import numpy as np
 
 from gradagree.arithmetics.model import FORMATS, Format
 
-__all__ = ["KEEPS_SUBNORMALS", "rounded_to", "ulp", "underflow"]
-
 KEEPS_SUBNORMALS = ("float16",)
 """In the other dtypes XLA, and torch in places, takes subnormal numbers for 0."""
 LOST = 64

@@ -21,8 +21,6 @@ from gradagree.atlas.surveying import Surveyed
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.report.html import asset, rendered
 
-__all__ = ["function_page", "overview"]
-
 QUANTITIES = {"slope": "The derivative", "value": "The value", "second": "The second derivative"}
 SEVERITIES = ("high", "medium", "low", "note")
 MOST_SHOWN = 12

@@ -15,8 +15,6 @@ from gradagree.atlas.points import kinks_of
 from gradagree.atlas.proved import Truth
 from gradagree.atlas.subject import Subject
 
-__all__ = ["chosen", "moved", "windows"]
-
 POINTS = 509
 """A prime number, so that windows begin everywhere."""
 MIXING = 197

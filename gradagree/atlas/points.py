@@ -14,8 +14,6 @@ from gradagree.arithmetics.model import FORMATS, Format
 from gradagree.atlas.numbers import rounded_to
 from gradagree.reference import Activation, ErrorFunction
 
-__all__ = ["SPECIAL", "kinks_of", "numbers", "pairs", "thresholds"]
-
 SPECIAL = (0.0, -0.0, math.inf, -math.inf, math.nan)
 TURNS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0, 20.0, 64.0, 100.0)
 """Round numbers, near which many functions have a kink, a threshold or a turn."""

@@ -13,8 +13,6 @@ from gradagree.casetext import split_outside_parentheses
 from gradagree.errors import UsageError, nearest
 from gradagree.reference import Activation, ContractError, ErrorFunction
 
-__all__ = ["PROFILES", "Profile", "Survey"]
-
 Function = Activation | ErrorFunction
 QUICK_MODES = (
     "torch:eager", "torch:backward", "torch:forward", "torch:reverse-reverse", "torch:forward-reverse",

@@ -24,8 +24,6 @@ from gradagree.arithmetics.rounded import Rounded
 from gradagree.atlas.ends import ends_of, read
 from gradagree.atlas.numbers import rounded_to, ulp
 
-__all__ = ["Truth", "prove", "prove_at"]
-
 LADDER = (128, 320, 1280, 4096)
 BLOCKS = (2048, 128, 16)
 SHARP = 1 / 16

@@ -8,8 +8,6 @@ import numpy as np
 
 from gradagree.arithmetics.model import FORMATS
 
-__all__ = ["ORDER", "region_of"]
-
 ORDER = ("zero", "tiny", "ordinary", "huge", "infinite", "nan")
 """tiny: the square underflows; huge: twice the square of the largest entry overflows."""
 

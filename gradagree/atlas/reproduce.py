@@ -10,8 +10,6 @@ from gradagree.atlas.inlined import inlined, runs
 from gradagree.atlas.shown import place_of
 from gradagree.reference import Activation, ErrorFunction
 
-__all__ = ["reproducer"]
-
 SHORT = 12
 IMPORTS = {
     "torch": "import torch", "jax": "import jax\njax.config.update('jax_enable_x64', True)",

@@ -12,8 +12,6 @@ from gradagree.drawing import Source
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.samples import allowed_width
 
-__all__ = ["LOGITS", "WIDER", "WIDEST", "rows", "wide", "width_of"]
-
 SHAPES: dict[int, tuple[tuple[float, ...], ...]] = {
     2: ((1, 1), (1, 0), (0, 1), (1, -1), (1, 0.5), (-1, -1), (1, 1.0009765625), (0, 0), (-1, 0)),
     3: ((1, 1, 1), (1, 0, 0), (0, 0, 1), (1, 1, 0), (1, -1, 0), (1, 0.5, 0.25), (-1, -1, -1), (-1, 0, 0), (0, 1, 1),

@@ -11,8 +11,6 @@ from gradagree.atlas.finding import COPIES
 from gradagree.atlas.hitting import Hit
 from gradagree.atlas.messages import Question
 
-__all__ = ["in_lengths", "place_of", "plain", "shape_example"]
-
 LENGTHS = (COPIES, 1, 7, 4096)
 """Beside the length of the vector in which it was seen."""
 MOST = 1 << 20

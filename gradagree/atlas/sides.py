@@ -13,8 +13,6 @@ from gradagree.arithmetics.model import FORMATS, Format
 from gradagree.atlas.numbers import rounded_to, ulp
 from gradagree.atlas.proved import Formula
 
-__all__ = ["FEW_BITS", "bits", "limits", "middles", "moved_by", "sides", "steps_of"]
-
 FEW_BITS = 320
 ALL_ENTRIES = 16
 """Of longer rows only the first two entries and the last are moved alone."""

@@ -6,8 +6,6 @@ import inspect
 import re
 from typing import Any
 
-__all__ = ["DOCUMENTED", "called"]
-
 NAME = re.compile(r"\b(?:torch|jax|optax|jnp|special)(?:\.\w+)+")
 PLUMBING = ("asarray", "as_tensor", "torch.tensor", "jax.numpy.array", "split", "jax.numpy.sum", "jnp.asarray")
 SHORT = {"jnp": "jax.numpy", "special": "jax.scipy.special"}

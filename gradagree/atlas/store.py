@@ -20,8 +20,6 @@ from gradagree.atlas.proved import Truth, prove
 from gradagree.atlas.sides import limits
 from gradagree.atlas.subject import Subject
 
-__all__ = ["truth_of"]
-
 FOLDER = "truth"
 RULES = 1
 """Version of the rules by which exact values are proved. Increase it with every change of a result: old entries of the

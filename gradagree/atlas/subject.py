@@ -21,8 +21,6 @@ from gradagree.atlas.points import numbers, pairs
 from gradagree.atlas.rows import LOGITS, WIDER, WIDEST, rows, wide
 from gradagree.reference import Activation, ErrorFunction
 
-__all__ = ["WIDEST_ROWS", "Subject"]
-
 WIDEST_ROWS = "widest rows"
 
 

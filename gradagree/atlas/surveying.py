@@ -26,8 +26,6 @@ from gradagree.atlas.profiles import Survey
 from gradagree.atlas.store import truth_of
 from gradagree.atlas.subject import Subject
 
-__all__ = ["Surveyed", "surveyed"]
-
 PROCESSES = {"jax": 2, "torch": 2}
 """Of those that compute or compile for longer than the others, which would be waited for."""
 AHEAD = 6

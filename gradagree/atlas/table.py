@@ -10,8 +10,6 @@ from rich.table import Table
 
 from gradagree.atlas.kinks import Convention
 
-__all__ = ["markdown", "terminal", "write"]
-
 INTRODUCTION = """# What each framework answers at kinks
 
 Where a function's slope jumps, more than one answer is legitimate: the slope from the left, from the right, their mean,

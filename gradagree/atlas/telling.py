@@ -12,8 +12,6 @@ from rich.text import Text
 from gradagree.atlas.paging import text
 from gradagree.atlas.surveying import Surveyed
 
-__all__ = ["Counting", "summary"]
-
 SHOWN = 12
 
 

@@ -23,8 +23,6 @@ from concurrent.futures import ThreadPoolExecutor
 from gradagree.atlas.finding import Finding
 from gradagree.process import ONE_THREAD
 
-__all__ = ["shows"]
-
 LIMIT = 300.0
 """Seconds for one program."""
 SHARE = 200

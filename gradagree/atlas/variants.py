@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from gradagree.reference import Activation, ErrorFunction
 
-__all__ = ["variants"]
-
 ACTIVATIONS = """
 celu(alpha=0.5) celu(alpha=2.0) clip(low=0.0,high=6.0) elu(alpha=0.5) elu(alpha=2.0) elu(alpha=-1.0)
 gumbel_softmax(tau=0.125) gumbel_softmax(tau=4.0) hardshrink(lambd=0.0) hardshrink(lambd=2.0)

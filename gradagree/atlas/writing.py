@@ -21,8 +21,6 @@ from gradagree.atlas.trying import shows
 from gradagree.files import make_folder, unwritable, write_text
 from gradagree.reference import Activation, ErrorFunction
 
-__all__ = ["prepared", "with_reproducers", "written"]
-
 ROWS, FINDINGS, META, INDEX = "atlas.jsonl", "findings.json", "survey.json", "index.html"
 LISTING = "findings.md"
 LONG = 16

@@ -2,7 +2,5 @@
 
 from __future__ import annotations
 
-from gradagree.compare.differences import Differences, compare_runs
-from gradagree.compare.side import Side, read_side, write_extract
-
-__all__ = ["Differences", "Side", "compare_runs", "read_side", "write_extract"]
+from gradagree.compare.differences import Differences as Differences, compare_runs as compare_runs
+from gradagree.compare.side import Side as Side, read_side as read_side, write_extract as write_extract

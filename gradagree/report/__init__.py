@@ -10,25 +10,15 @@ from rich.console import Console
 from gradagree.files import make_folder, write_text
 from gradagree.journal import read_meta
 from gradagree.known import Entry, find_known
-from gradagree.report.console import print_summary
+from gradagree.report.console import print_summary as print_summary
 from gradagree.report.findings import read_small
 from gradagree.report.html import page
-from gradagree.report.index import write_index
+from gradagree.report.index import write_index as write_index
 from gradagree.report.junit import suites
 from gradagree.report.markdown import document
 from gradagree.report.provenance import merged_meta, records_of
-from gradagree.report.summary import Summary, summarize
-from gradagree.report.training import write_training
-
-__all__ = [
-    "Summary",
-    "print_summary",
-    "report_results",
-    "summarize",
-    "write_index",
-    "write_reports",
-    "write_training",
-]
+from gradagree.report.summary import Summary as Summary, summarize as summarize
+from gradagree.report.training import write_training as write_training
 
 
 def write_reports(folder: Path, sources: Sequence[Path] | None = None, known: Sequence[Entry] | None = None) -> Summary:

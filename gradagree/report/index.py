@@ -18,8 +18,6 @@ from gradagree.report.training import told
 from gradagree.report.training_data import TRAIN, judge_along, read_training, tally
 from gradagree.verdict import Verdict
 
-__all__ = ["write_index"]
-
 INDEX = "index.html"
 PAGES = {"train.html": "the training", "report.html": "the report"}
 

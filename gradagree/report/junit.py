@@ -12,8 +12,6 @@ from gradagree.report.summary import Summary
 from gradagree.report.text import brief, counted, exact, named, replay, visible
 from gradagree.verdict import ORDER, Record
 
-__all__ = ["suites"]
-
 
 def suites(summary: Summary) -> str:
     """The whole file as text."""

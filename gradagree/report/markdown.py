@@ -10,11 +10,11 @@ from gradagree.report.provenance import failed_probes, not_installed, runs_of
 from gradagree.report.summary import Summary
 from gradagree.report.text import (
     brief,
-    code,
+    code as code,
     counted,
     exact,
     fitting,
-    prose,
+    prose as prose,
     replay,
     shown_number,
     table,
@@ -22,8 +22,6 @@ from gradagree.report.text import (
     visible,
 )
 from gradagree.verdict import ORDER
-
-__all__ = ["code", "document", "prose"]
 
 ROOM_FOR_FINDINGS = 240_000
 ROOM_FOR_KNOWN = 40_000

@@ -12,8 +12,6 @@ from gradagree.casetext import split_outside_parentheses
 from gradagree.report.text import named, value_of, visible
 from gradagree.verdict import ORDER, Record, Verdict
 
-__all__ = ["MOST", "Rows", "embedded"]
-
 MOST = 50_000
 """Beyond so many records the page leaves the table out."""
 SPEC = 400

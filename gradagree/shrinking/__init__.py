@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from gradagree.report.findings import Small, read_small
-from gradagree.shrinking.findings import shrink_findings
-from gradagree.shrinking.search import INSTALL, Shrunk, can_shrink, shrink
-from gradagree.shrinking.whole import Asked
-
-__all__ = ["INSTALL", "Asked", "Shrunk", "Small", "can_shrink", "read_small", "shrink", "shrink_findings"]
+from gradagree.report.findings import Small as Small, read_small as read_small
+from gradagree.shrinking.findings import shrink_findings as shrink_findings
+from gradagree.shrinking.search import INSTALL as INSTALL, Shrunk as Shrunk, can_shrink as can_shrink, shrink as shrink
+from gradagree.shrinking.whole import Asked as Asked

@@ -20,8 +20,6 @@ from gradagree.reference import Activation, ErrorFunction
 from gradagree.shapes import target_shape
 from gradagree.shrinking.whole import Whole
 
-__all__ = ["Draw", "coarse", "cut", "numbers_in"]
-
 Draw = Callable[[int], int]
 """Chooses a whole number from 0 to the given one."""
 PLAIN = "float64"

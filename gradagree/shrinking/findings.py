@@ -19,8 +19,6 @@ from gradagree.shrinking.search import INSTALL, can_shrink, shrink
 from gradagree.shrinking.whole import Asked
 from gradagree.verdict import Record
 
-__all__ = ["shrink_findings"]
-
 MOST = 50
 """Causes that are looked at, the worst first."""
 

@@ -16,8 +16,6 @@ from gradagree.process import FrameworkProcess
 from gradagree.responses import Response
 from gradagree.shrinking.whole import Asked
 
-__all__ = ["CONFIRMED", "hurried", "waiting"]
-
 LEAST, FACTOR = 1.0, 10.0
 """Seconds at the least, and how many times as long as a plain case."""
 CONFIRMED = 5.0

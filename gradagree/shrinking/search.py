@@ -16,8 +16,6 @@ from gradagree.shrinking.hanging import CONFIRMED, hurried, waiting
 from gradagree.shrinking.whole import Asked, Whole, whole_of
 from gradagree.verdict import Record, Verdict
 
-__all__ = ["INSTALL", "Shrunk", "can_shrink", "shrink"]
-
 INSTALL = "pip install 'gradagree[shrink]'"
 MOST_NUMBERS = 400
 """So many numbers of a case are simplified one by one."""

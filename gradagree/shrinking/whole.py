@@ -22,8 +22,6 @@ from gradagree.report.findings import words_of
 from gradagree.responses import Absent, Failure, Response, failures
 from gradagree.verdict import Record, Verdict
 
-__all__ = ["Asked", "Whole", "whole_of"]
-
 HALF = 0.5
 
 

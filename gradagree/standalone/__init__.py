@@ -2,6 +2,4 @@
 
 from __future__ import annotations
 
-from gradagree.standalone.issue import Written, write_script
-
-__all__ = ["Written", "write_script"]
+from gradagree.standalone.issue import Written as Written, write_script as write_script

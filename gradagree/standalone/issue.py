@@ -19,8 +19,6 @@ from gradagree.shrinking.cuts import numbers_in
 from gradagree.standalone.script import headline, script
 from gradagree.verdict import ORDER, Record, plain
 
-__all__ = ["Written", "write_script"]
-
 SMALL = 24
 """So many numbers need not be made fewer."""
 SECONDS, LIMIT = 20.0, 300.0

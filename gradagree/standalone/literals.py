@@ -9,8 +9,6 @@ import numpy as np
 
 from gradagree.verdict import plain
 
-__all__ = ["number", "written"]
-
 WIDTH = 110
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from gradagree.errors import UsageError, nearest
 
-__all__ = ["MODES", "SETTINGS", "way"]
-
 TORCH_VMAP = """\
 def alone(*leaves_and_target):
     E, handed = error(*(x[None] if own else x for x, own in zip(leaves_and_target, each + [True])))

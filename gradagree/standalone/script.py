@@ -19,8 +19,6 @@ from gradagree.standalone.modes import SETTINGS, way
 from gradagree.standalone.spelled import Code
 from gradagree.verdict import Record, Verdict, plain
 
-__all__ = ["headline", "script"]
-
 WHAT = {
     Verdict.CRASHED: "raises an error", Verdict.TIMEOUT: "does not end", Verdict.INACCURATE: "loses digits",
     Verdict.VALUE_DIFFERS: "is that of another function", Verdict.NONFINITE: "is not finite",

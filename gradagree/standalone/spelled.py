@@ -14,8 +14,6 @@ from typing import Any
 from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction
 
-__all__ = ["Code"]
-
 PLAIN = (bool, int, float, str)
 
 

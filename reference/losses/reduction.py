@@ -12,7 +12,6 @@ import numpy as np
 
 from gradagree.reference.contract import ErrorFunction, Reduction
 
-__all__: list[str] = []
 EIGHTHS = 8
 
 

@@ -16,11 +16,9 @@ import flint
 import numpy as np
 import pytest
 
-from gradagree import Case, boxcheck, draw
-from gradagree import truth as proofs
+from gradagree import Case, boxcheck, draw, truth as proofs
 from gradagree.adapters import Answer
-from gradagree.arithmetics import Ball, Rounded, quanta, rounded, rounded_functions, rounded_sums
-from gradagree.arithmetics import model as model_module
+from gradagree.arithmetics import Ball, Rounded, model as model_module, quanta, rounded, rounded_functions, rounded_sums
 from gradagree.arithmetics.ball import precision
 from gradagree.arithmetics.model import model
 from gradagree.comparison import Comparison, Tolerant

@@ -6,8 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from gradagree.architectures import BATCHES, MOST_BOXES, WIDTHS, draw
 from gradagree.arithmetics.model import FORMATS

@@ -16,8 +16,7 @@ from gradagree.boxcheck import check
 from gradagree.cases import Arrays
 from gradagree.comparison import Comparison
 from gradagree.disturbance import disturbed, same_bits
-from gradagree.judge import Framework, judge
-from gradagree.judge import model as model_of
+from gradagree.judge import Framework, judge, model as model_of
 from gradagree.responses import Absent, Failure, Ready
 from gradagree.verdict import Verdict, plain
 

@@ -15,8 +15,7 @@ from gradagree.adapters import Adapter
 from gradagree.campaign import execute
 from gradagree.cases import Case
 from gradagree.extensions import load
-from gradagree.kinks import OWN
-from gradagree.kinks import SLOPES as KNOWN_SLOPES
+from gradagree.kinks import OWN, SLOPES as KNOWN_SLOPES
 from gradagree.plan import Plan
 from gradagree.recordschema import MEANINGS, SLOPES, record_schema, text
 from gradagree.verdict import Record, Verdict

@@ -9,8 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from gradagree.verdict import MEANINGS, ORDER, Record, Verdict, exit_code, hexadecimal, number, plain, worst
 

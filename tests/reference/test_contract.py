@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradagree.reference import Activation, ContractError, ErrorFunction, Operation
-from gradagree.reference import contract as contract_module
+from gradagree.reference import Activation, ContractError, ErrorFunction, Operation, contract as contract_module
 from gradagree.reference.activations import Elu, Gelu, LeakyRelu, Relu, Softmax, Softplus, Tanh
 from gradagree.reference.errors import Absolute, Huber
 

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from gradagree.arithmetics import Ball, Rounded, rounded_functions
-from gradagree.arithmetics import model as model_module
+from gradagree.arithmetics import Ball, Rounded, model as model_module, rounded_functions
 from gradagree.arithmetics.ball import lift, precision
 from gradagree.arithmetics.duck import Duck
 from gradagree.arithmetics.libraries import FUNCTIONS

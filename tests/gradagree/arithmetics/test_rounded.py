@@ -10,8 +10,7 @@ import flint
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy import special
 
 import gradagree.arithmetics.model as model_module
