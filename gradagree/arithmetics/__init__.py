@@ -1,4 +1,4 @@
-"""Arrays on which the reference runs unchanged: rounded, dual and ball numbers."""
+"""Array types on which the reference runs unchanged: rounded, variance, dual and ball arithmetic."""
 
 from gradagree.arithmetics import (
     ball_functions as ball_functions,
@@ -14,5 +14,5 @@ from gradagree.arithmetics import (
 )
 from gradagree.arithmetics.ball import Ball as Ball
 from gradagree.arithmetics.dual import Dual as Dual
-from gradagree.arithmetics.duck import NoRule as NoRule
+from gradagree.arithmetics.refusals import NoRule as NoRule
 from gradagree.arithmetics.rounded import Rounded as Rounded

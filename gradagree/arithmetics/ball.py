@@ -1,4 +1,4 @@
-"""Ball arithmetic: a midpoint and a proved radius, from Arb through python-flint. The truth, with proof."""
+"""Ball arithmetic: a midpoint and a proved radius, by Arb through python-flint."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gradagree.arithmetics.duck import Duck, Rules
 
 @contextlib.contextmanager
 def precision(bits: int) -> Iterator[None]:
-    """Work with this many bits."""
+    """Set the working precision in bits."""
     before = flint.ctx.prec
     flint.ctx.prec = bits
     try:
@@ -25,7 +25,7 @@ def precision(bits: int) -> Iterator[None]:
 
 
 class Ball(Duck):
-    """An array of Arb's real balls, each proved to contain the number that it stands for."""
+    """An array of Arb's real balls, each a proved enclosure of its exact value."""
 
     __slots__ = ("balls",)
     arithmetic = "ball"
@@ -36,8 +36,8 @@ class Ball(Duck):
 
     @classmethod
     def exact(cls, x: Any) -> Self:
-        """Floating-point numbers as they are, without radius."""
-        return cls(made(np.asarray(x, dtype=np.float64)))
+        """Floating-point numbers as exact balls of radius 0."""
+        return cls(to_arb(np.asarray(x, dtype=np.float64)))
 
     def _parts(self) -> tuple[Any, ...]:
         return (self.balls,)
@@ -67,13 +67,13 @@ def _float(x: flint.arb) -> float:
     return float(x.mid()) if x.is_finite() else float("nan")
 
 
-made = np.frompyfunc(lambda x: flint.arb(float(x)), 1, 1)
+to_arb = np.frompyfunc(lambda x: flint.arb(float(x)), 1, 1)
 FLOAT = np.frompyfunc(_float, 1, 1)
 RADIUS = np.frompyfunc(_radius, 1, 1)
 
 
 def lift(x: Any) -> Ball:
-    """Numbers of a formula: exact, but that the float64 next to a well-known constant stands for the constant."""
+    """Constants of a formula: exact, except that a float64 next to a well-known constant stands for that constant."""
     if isinstance(x, Ball):
         return x
     if np.ndim(x) == 0 and (known := constant(float(x))) is not None:
@@ -83,7 +83,7 @@ def lift(x: Any) -> Ball:
 
 @functools.cache
 def constant(x: float) -> Any:
-    """The function that gives the well-known constant next to x at the working precision."""
+    """A function that returns the well-known constant next to x at the working precision, or None."""
     with precision(128):
         for make in CONSTANTS:
             for sign in (1, -1):

@@ -1,4 +1,4 @@
-"""The rules of ball arithmetic: sums, products, comparisons and choices, and Arb's functions entry by entry."""
+"""Rules of ball arithmetic: sums, products, comparisons, where, and Arb's functions entry by entry."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from scipy import special
 from gradagree.arithmetics.ball import Ball, lift
 from gradagree.arithmetics.ball_library import FUNCTIONS, larger, smaller, whole_power
 from gradagree.arithmetics.derived_arrays import log_sum_exp
-from gradagree.arithmetics.duck import Duck, NoRule
+from gradagree.arithmetics.duck import Duck
+from gradagree.arithmetics.refusals import NoRule
 from gradagree.arithmetics.rounded import COMPARISONS
 from gradagree.arithmetics.trilean import Trilean, split
 
 
 def each(f: Callable[..., Any], operands: int = 1) -> Callable[..., Ball]:
-    """The rule that applies a function of Arb's numbers entry by entry."""
+    """A rule that applies a function of arb numbers entry by entry."""
     mapped = np.frompyfunc(f, operands, 1)
     return lambda *xs: Ball(mapped(*(lift(x).balls for x in xs)))
 
@@ -35,7 +36,7 @@ def power(x: Any, n: Any) -> Ball:
 
 def zeta(s: Any, x: Any) -> Ball:
     if isinstance(s, Duck):
-        raise NoRule("ball arithmetic knows zeta(s, x) with numbers for s")
+        raise NoRule("ball arithmetic supports zeta(s, x) only for ordinary numbers s")
     return each(lambda x: flint.arb(float(s)).zeta(x))(x)
 
 
@@ -66,7 +67,7 @@ def extreme(pick: Callable[[Any, Any], Any]) -> Callable[..., Ball]:
 
 
 def sort(x: Ball, axis: int = -1) -> Ball:
-    """The k-th smallest number is between the k-th smallest of the lower and of the upper ends."""
+    """The k-th smallest number lies between the k-th smallest lower end and the k-th smallest upper end."""
     lower, upper = (np.sort(each(end)(x).balls, axis=axis) for end in (flint.arb.lower, flint.arb.upper))
     return each(lambda a, b: a if a == b else a.union(b), 2)(Ball(lower), Ball(upper))
 
@@ -79,26 +80,26 @@ def where(condition: Any, x: Any, y: Any) -> Ball:
     return Ball(np.where(open, both, chosen))
 
 
-def told(true: Any, false: Any) -> Any:
-    """The answers, open where neither is certain."""
+def decided_or_open(true: Any, false: Any) -> Any:
+    """Truth values, open where neither true nor false is certain."""
     true, false = np.asarray(true, dtype=bool), np.asarray(false, dtype=bool)
     return true if (true | false).all() else Trilean(true, ~(true | false), lift)
 
 
 def compare(f: Any) -> Callable[[Any, Any], Any]:
-    """Decided where Arb is certain of the answer or of its opposite."""
+    """Decided where Arb proves the relation or its opposite."""
 
     def rule(x: Any, y: Any) -> Any:
         x, y = lift(x), lift(y)
-        return told(HOLDS[f](x.balls, y.balls), HOLDS[OPPOSITES[f]](x.balls, y.balls))
+        return decided_or_open(HOLDS[f](x.balls, y.balls), HOLDS[OPPOSITES[f]](x.balls, y.balls))
 
     return rule
 
 
-def known(holds: Callable[[Any], bool], fails: Callable[[Any], bool]) -> Callable[[Ball], Any]:
-    """Questions about single numbers, decided where one of two tests says so."""
+def classify(holds: Callable[[Any], bool], fails: Callable[[Any], bool]) -> Callable[[Ball], Any]:
+    """A predicate on single numbers, decided where one of two tests succeeds."""
     mapped = [np.frompyfunc(test, 1, 1) for test in (holds, fails)]
-    return lambda x: told(*(test(x.balls) for test in mapped))
+    return lambda x: decided_or_open(*(test(x.balls) for test in mapped))
 
 
 def infinite(x: flint.arb) -> bool:
@@ -119,21 +120,21 @@ HOLDS: dict[Any, Any] = {
 }
 
 
-def product(x: Any, y: Any) -> Ball:
+def matmul(x: Any, y: Any) -> Ball:
     return Ball(np.matmul(lift(x).balls, lift(y).balls))
 
 
 Ball.rules.update({
     np.add: each(lambda x, y: x + y, 2), np.subtract: each(lambda x, y: x - y, 2),
-    np.multiply: each(lambda x, y: x * y, 2), np.divide: each(lambda x, y: x / y, 2), np.matmul: product,
+    np.multiply: each(lambda x, y: x * y, 2), np.divide: each(lambda x, y: x / y, 2), np.matmul: matmul,
     np.maximum: each(larger, 2), np.minimum: each(smaller, 2), np.power: power, special.zeta: zeta,
     np.hypot: each(lambda x, y: (x**2 + y**2).sqrt(), 2), np.arctan2: each(flint.arb.atan2, 2),
     np.logaddexp: each(lambda x, y: larger(x, y) + (-abs(x - y)).exp().log1p(), 2),
     np.sum: total, np.mean: mean, np.max: extreme(larger), np.min: extreme(smaller), special.logsumexp: log_sum,
     np.sort: sort,
     np.cumsum: lambda x, axis=None: Ball(np.cumsum(x.balls, axis=axis)), np.where: where,
-    np.isfinite: known(lambda x: x.is_finite(), infinite), np.isinf: known(infinite, lambda x: x.is_finite()),
-    np.isnan: known(lambda x: False, lambda x: x.is_finite() or infinite(x)),
-    np.signbit: known(lambda x: x < 0, lambda x: x > 0),
+    np.isfinite: classify(lambda x: x.is_finite(), infinite), np.isinf: classify(infinite, lambda x: x.is_finite()),
+    np.isnan: classify(lambda x: False, lambda x: x.is_finite() or infinite(x)),
+    np.signbit: classify(lambda x: x < 0, lambda x: x > 0),
     **{f: each(function) for f, function in FUNCTIONS.items()}, **{f: compare(f) for f in COMPARISONS},
 })  # fmt: skip

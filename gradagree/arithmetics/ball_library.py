@@ -1,4 +1,4 @@
-"""Functions of one of Arb's numbers, each proved to contain the function of every number in the ball."""
+"""Functions of one arb number; each result encloses the function of every number in the ball."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def sign(x: arb) -> arb:
 
 
 def nearest(x: arb) -> arb:
-    """The nearest whole number; the even one of two."""
+    """The nearest integer; ties go to the even one."""
     up, down = (x + 0.5).floor(), (x - 0.5).ceil()
     if up == down:
         return up
@@ -69,7 +69,7 @@ def gammaln(x: arb) -> arb:
 
 
 def between(f: Callable[[arb], arb], *turns: int) -> Callable[[arb], arb]:
-    """A function that rises or falls all the way between its turns, of whose series wide balls make too much."""
+    """A function that is monotone between turning points, evaluated at the ends: its series is too wide on balls."""
 
     def rule(x: arb) -> arb:
         if x.is_exact() or not x.is_finite():

@@ -1,4 +1,4 @@
-"""How NumPy's calls are read: which functions are the same, and which arguments say nothing."""
+"""Normalises NumPy calls: functions that are equivalent, arguments that only repeat a default."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REDUCTIONS: dict[Any, Any] = {
     (np.logical_or, "reduce"): np.any, (np.logical_and, "reduce"): np.all,
     (np.add, "accumulate"): np.cumsum, (np.multiply, "accumulate"): np.cumprod,
 }  # fmt: skip
-"""Methods of ufuncs, and the functions that are the same."""
+"""Ufunc methods and the functions that they are equivalent to."""
 
 ALIASES: dict[Callable[..., Any], Callable[..., Any]] = {
     np.amax: np.max, np.amin: np.min, np.conjugate: np.positive, np.fmax: np.maximum, np.fmin: np.minimum,
@@ -23,22 +23,22 @@ ALIASES: dict[Callable[..., Any], Callable[..., Any]] = {
     special.cbrt: np.cbrt, special.exp2: np.exp2, special.expm1: np.expm1, special.log1p: np.log1p,
     special.round: np.rint, getattr(special._ufuncs, "_zeta", special.zeta): special.zeta,
 }  # fmt: skip
-"""Functions that are another one of numbers that are no NaN."""
+"""Functions that are equivalent to another one for inputs without NaN."""
 
 DEFAULTS = (None, True, getattr(np, "_NoValue", None))
-SAYING = ("dtype", "initial", "out", "where")
-"""Arguments that say nothing at their defaults, and that no rule takes at any other value."""
-POINTLESS = ("copy", "kind", "optimize", "stable")
-"""Arguments on which no answer depends."""
+DEFAULT_ONLY = ("dtype", "initial", "out", "where")
+"""Keyword arguments accepted only at their defaults."""
+IGNORED = ("copy", "kind", "optimize", "stable")
+"""Keyword arguments that do not change the result."""
 
 
-def ordinary(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The arguments without those that only repeat a default; numbers are of float64 by default."""
+def drop_defaults(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The keyword arguments without those that only repeat a default; the default dtype is float64."""
     return {
         name: value
         for name, value in kwargs.items()
-        if name not in POINTLESS
-        and not (name in SAYING and any(value is default for default in DEFAULTS))
+        if name not in IGNORED
+        and not (name in DEFAULT_ONLY and any(value is default for default in DEFAULTS))
         and not (name == "dtype" and value in (float, np.float64, "float64"))
     }
 
@@ -46,8 +46,10 @@ def ordinary(kwargs: dict[str, Any]) -> dict[str, Any]:
 REDUCING = (np.sum, np.prod, np.mean, np.var, np.std, np.max, np.min, np.cumsum, np.cumprod, np.ptp, np.average)
 
 
-def named(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """The arguments of a reduction by their names in NumPy, but for the array and the axis."""
+def bind_reduction_arguments(
+    function: Callable[..., Any], args: Any, kwargs: dict[str, Any]
+) -> tuple[Any, dict[str, Any]]:
+    """Positional arguments of a reduction after array and axis, as keyword arguments."""
     if function not in REDUCING or len(args) <= 2:
         return args, kwargs
     names = list(inspect.signature(function).parameters)[2:]

@@ -1,4 +1,4 @@
-"""Products along axes, all of them made of matrix products: dot, inner, outer, tensordot, einsum."""
+"""Contractions written as matrix products: dot, inner, outer, tensordot, einsum."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.arithmetics.duck import Duck, NoRule
+from gradagree.arithmetics.duck import Duck
+from gradagree.arithmetics.refusals import NoRule
 
 
 def tensordot(x: Any, y: Any, axes: Any = 2) -> Any:
@@ -34,14 +35,14 @@ def inner(x: Any, y: Any) -> Any:
 
 
 def vecdot(x: Any, y: Any, axis: int = -1) -> Any:
-    """sum_i x_i y_i along an axis, whatever the others are."""
+    """sum_i x_i y_i along an axis; the other axes broadcast."""
     x, y = (np.moveaxis(z, axis, -1) for z in np.broadcast_arrays(x, y))
     return (x[..., None, :] @ y[..., :, None])[..., 0, 0]
 
 
 def einsum(subscripts: str, *operands: Any) -> Any:
-    """Einstein's sum of one or two arrays, such as "bij,bjk->bik"."""
-    names, out = spelled(subscripts, len(operands))
+    """np.einsum of one or two arrays, such as "bij,bjk->bik"."""
+    names, out = parse_subscripts(subscripts, len(operands))
     summed = []
     for k, (x, own) in enumerate(zip(operands, names, strict=True)):
         others = out + "".join(names[:k] + names[k + 1 :])
@@ -50,24 +51,24 @@ def einsum(subscripts: str, *operands: Any) -> Any:
         names[k] = "".join(letter for letter in own if letter in others)
     if len(summed) == 1:
         return np.transpose(summed[0], [names[0].index(letter) for letter in out])
-    return contracted(summed, names, out)
+    return contract(summed, names, out)
 
 
-def spelled(subscripts: Any, operands: int) -> tuple[list[str], str]:
-    """The letters of each operand's axes, and those of the answer."""
+def parse_subscripts(subscripts: Any, operands: int) -> tuple[list[str], str]:
+    """The axis letters of each operand and those of the result."""
     if not isinstance(subscripts, str) or "." in subscripts or operands > 2:
-        raise NoRule("np.einsum knows one or two arrays and letters here: write it as several products")
+        raise NoRule("np.einsum supports one or two arrays and no ellipsis here; write it as several products")
     given, arrow, out = subscripts.replace(" ", "").partition("->")
     names = given.split(",")
     if not arrow:
         out = "".join(sorted(letter for letter in set(given) - {","} if given.count(letter) == 1))
     if any(len(set(own)) < len(own) for own in names):
-        raise NoRule("np.einsum knows different letters for the axes of one array here: write np.diagonal")
+        raise NoRule("np.einsum does not support a repeated letter within one array here; write np.diagonal")
     return names, out
 
 
-def contracted(operands: list[Any], names: list[str], out: str) -> Any:
-    """One matrix product for each entry of the axes that both have and the answer keeps."""
+def contract(operands: list[Any], names: list[str], out: str) -> Any:
+    """A batched matrix product; the batch axes are those of both operands that the result keeps."""
     x, y = operands
     length = {letter: np.shape(z)[k] for z, own in zip(operands, names, strict=True) for k, letter in enumerate(own)}
     both = [letter for letter in names[0] if letter in names[1] and letter in out]

@@ -1,7 +1,8 @@
-"""Dual arithmetic: a value and its derivative, by the frameworks' own rules.
+"""Dual arithmetic: a value and its tangent, by the rules that frameworks use.
 
-The rules use the output where frameworks do (`gradagree.arithmetics.slopes`), so that over rounded components the slope
-encloses what automatic differentiation of the formula may form. The components may be ordinary, rounded or ball arrays.
+The rules use the output where frameworks do (`gradagree.arithmetics.slopes`), so that over rounded components the
+tangent encloses what automatic differentiation of the formula may compute. Components may be ordinary, rounded or ball
+arrays.
 """
 
 from __future__ import annotations
@@ -12,16 +13,17 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from scipy import special
 
-from gradagree.arithmetics.derived_arrays import ordered
-from gradagree.arithmetics.duck import Duck, NoRule, Rules
+from gradagree.arithmetics.derived_arrays import order_and_ties
+from gradagree.arithmetics.duck import Duck, Rules
 from gradagree.arithmetics.on_the_way import OnTheWay, merged, of_function
+from gradagree.arithmetics.refusals import NoRule
 from gradagree.arithmetics.rounded import COMPARISONS
 from gradagree.arithmetics.slopes import PARTIALS, SLOPES as SLOPES
 from gradagree.arithmetics.trilean import split
 
 
 class Dual(Duck):
-    """value + slope e, with e^2 = 0; both of one shape, but that one value may serve for many directions of slope."""
+    """value + slope e, with e^2 = 0. Both have one shape, except that one value may serve many tangents."""
 
     __slots__ = ("slope", "value")
     arithmetic = "dual"
@@ -36,7 +38,7 @@ class Dual(Duck):
 
     @classmethod
     def variable(cls, p: Any) -> Self:
-        """p itself, whose slope is 1 in every entry."""
+        """The independent variable p: its tangent is 1 in every entry."""
         ones = np.ones(np.shape(p))
         return cls(p, p._lift(ones) if isinstance(p, Duck) else ones)
 
@@ -64,7 +66,7 @@ def lift(x: Any) -> Dual:
 
 
 def slope_of(x: Any) -> Any:
-    """The slope of a dual array; zero of a constant."""
+    """The tangent of a dual array; zero for a constant."""
     return lift(x).slope
 
 
@@ -77,7 +79,7 @@ def unary(f: Callable[[Any], Any], slope: Callable[[Any, Any], Any]) -> Callable
 
 
 def binary(f: Callable[[Any, Any], Any], partials: Any) -> Callable[[Any, Any], Dual]:
-    """The slope in the directions in which there is one: a constant has none."""
+    """A function of two operands: the tangent sums over the operands that are not constant."""
 
     def rule(x: Any, y: Any) -> Dual:
         plain = [operand.value if isinstance(operand, Dual) else operand for operand in (x, y)]
@@ -90,7 +92,7 @@ def binary(f: Callable[[Any, Any], Any], partials: Any) -> Callable[[Any, Any], 
 
 
 def linear(f: Callable[..., Any]) -> Callable[..., Dual]:
-    """Sums, which act on value and slope alike."""
+    """Linear functions, applied to value and tangent."""
 
     def rule(x: Dual, axis: Any = None, keepdims: bool = False) -> Dual:
         names = {"axis": axis, **({"keepdims": True} if keepdims else {})}
@@ -121,7 +123,7 @@ def product(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Dual]:
 def divide(x: Any, y: Any) -> Dual:
     x, y = lift(x), lift(y)
     z = x.value / y.value
-    if OnTheWay.now is not None:  # as where -x y' is multiplied with 1 / y^2
+    if OnTheWay.now is not None:  # a framework may multiply -x y' by 1 / y^2
         OnTheWay.now.all.append(x.value * y.slope)
     return Dual(z, x.slope / y.value - z / y.value * y.slope)
 
@@ -135,9 +137,9 @@ def power(x: Any, n: Any) -> Dual:
 
 
 def zeta(s: Any, x: Any) -> Dual:
-    """Hurwitz's zeta function of x, whose slope is -s zeta(s + 1, x)."""
+    """Hurwitz zeta function of x; its derivative is -s zeta(s + 1, x)."""
     if isinstance(s, Duck):
-        raise NoRule("dual arithmetic knows zeta(s, x) with numbers for s")
+        raise NoRule("dual arithmetic supports zeta(s, x) only for ordinary numbers s")
     return unary(lambda x: special.zeta(s, x), lambda x, y: -s * special.zeta(s + 1, x))(x)
 
 
@@ -147,7 +149,7 @@ def where(condition: Any, x: Any, y: Any) -> Dual:
 
 
 def maximum(x: Any, y: Any) -> Dual:
-    """The larger one's slope; at a certain tie of different slopes none (NaN), for there is no derivative."""
+    """The tangent of the larger one; NaN at a certain tie of different tangents, where there is no derivative."""
     x, y = lift(x), lift(y)
     slope = np.where(x.value > y.value, x.slope, y.slope)
     tie, open = split((x.value == y.value) & (x.slope != y.slope))
@@ -167,9 +169,9 @@ def largest(x: Dual, axis: Any = None, keepdims: bool = False) -> Dual:
 
 
 def sort(x: Dual, axis: int = -1) -> Dual:
-    """The slopes in the order of the values; of equal ones none (NaN)."""
+    """The tangents in the order of the values; NaN for equal values."""
     parts = x._parts()
-    order, tied = ordered(parts[0], axis)
+    order, tied = order_and_ties(parts[0], axis)
     value, slope = (np.take_along_axis(part, order, axis=axis) for part in parts)
     return Dual(value, np.where(tied, np.nan, slope))
 
@@ -180,12 +182,12 @@ def log_sum_exp(x: Dual, axis: Any = None, keepdims: bool = False) -> Dual:
     return found if keepdims else np.squeeze(found, axis)  # type: ignore[call-overload]
 
 
-def of_values(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Functions whose answers are no numbers: truths and places."""
+def on_values(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Functions without a derivative: truth values and indices."""
     return lambda *xs, **kwargs: f(*(lift(x).value for x in xs), **kwargs)
 
 
-TOLD = (*COMPARISONS, np.isfinite, np.isinf, np.isnan, np.signbit, np.argmax, np.argmin, np.argsort)
+WITHOUT_DERIVATIVE = (*COMPARISONS, np.isfinite, np.isinf, np.isnan, np.signbit, np.argmax, np.argmin, np.argsort)
 
 Dual.rules.update({
     np.add: add, np.subtract: subtract, np.multiply: product(np.multiply), np.matmul: product(np.matmul),
@@ -193,5 +195,5 @@ Dual.rules.update({
     np.sum: linear(np.sum), np.mean: linear(np.mean), np.cumsum: linear(np.cumsum), np.max: largest, np.sort: sort,
     special.logsumexp: log_sum_exp, special.zeta: zeta, np.fabs: unary(np.absolute, SLOPES[np.absolute]),
     **{f: unary(f, slope) for f, slope in SLOPES.items()}, **{f: binary(f, pair) for f, pair in PARTIALS.items()},
-    **{f: of_values(f) for f in TOLD}, np.power: power,
+    **{f: on_values(f) for f in WITHOUT_DERIVATIVE}, np.power: power,
 })  # fmt: skip

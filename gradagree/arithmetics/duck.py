@@ -1,4 +1,4 @@
-"""Arrays that NumPy hands its functions to (NEP 13 and NEP 18), so that the reference runs on them unchanged."""
+"""Base class of array types that NumPy dispatches to (NEP 13, NEP 18), so that the reference runs on them unchanged."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, ClassVar, NoReturn, Self
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from gradagree.arithmetics.calls import ALIASES, REDUCTIONS, named, ordinary
-from gradagree.arithmetics.refusals import NoRule as NoRule, in_place, misfit, no_rule, taken_apart
+from gradagree.arithmetics.calls import ALIASES, REDUCTIONS, bind_reduction_arguments, drop_defaults
+from gradagree.arithmetics.refusals import NoRule, bad_arguments, conversion_refused, in_place_refused, no_rule
 
 Rules = dict[Callable[..., Any], Callable[..., Any]]
 
@@ -20,11 +20,11 @@ def method(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Duck(NDArrayOperatorsMixin):
-    """An array of several components, all of one shape, with a rule for each NumPy function that it knows.
+    """An array of components of one shape, with a rule for each NumPy function that it supports.
 
     A subclass fills ``rules`` (ufuncs and functions), ``_parts`` and ``_like``; ``derived`` holds the functions that
-    are written in terms of others, for all arithmetics alike. A function without a rule is an error naming the
-    function, never a silent wrong answer.
+    are written in terms of others, shared by all arithmetics. A function without a rule raises NoRule with its name
+    and never gives a silent wrong result.
     """
 
     __slots__ = ()
@@ -32,18 +32,18 @@ class Duck(NDArrayOperatorsMixin):
     rules: ClassVar[Rules]
     derived: ClassVar[Rules] = {}
     rank: ClassVar[int] = 1
-    """Arrays of a higher rank have components of a lower one, and take over where both meet."""
+    """Priority in mixed operations: an array of higher rank has components of lower rank."""
 
     def _parts(self) -> tuple[Any, ...]:
-        """The components; the first one gives the shape."""
+        """The components; the first gives the shape."""
         raise NotImplementedError
 
     def _like(self, *parts: Any) -> Self:
-        """The same kind of array from other components."""
+        """An array of the same type from other components."""
         raise NotImplementedError
 
     def map(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Self:
-        """The array whose components are those of this one, rearranged by a structural function."""
+        """Apply a structural function (one that only moves entries) to each component."""
         return self._like(*(function(part, *args, **kwargs) for part in self._parts()))
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -59,15 +59,15 @@ class Duck(NDArrayOperatorsMixin):
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
         if any(issubclass(kind, Duck) and kind.rank > self.rank for kind in types):
             return NotImplemented
-        args, kwargs = named(function, args, kwargs)
+        args, kwargs = bind_reduction_arguments(function, args, kwargs)
         return self._apply(function, function.__name__, args, kwargs)
 
     def _apply(self, key: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         key = ALIASES.get(key, key)
         if kwargs:
             if kwargs.get("out") is not None:
-                raise in_place(self.arithmetic, name)
-            kwargs = ordinary(kwargs)
+                raise in_place_refused(self.arithmetic, name)
+            kwargs = drop_defaults(kwargs)
         rule = self.rules.get(key, self.derived.get(key))
         if rule is None:
             raise no_rule(self.arithmetic, name.strip("_"), self.known())
@@ -75,11 +75,11 @@ class Duck(NDArrayOperatorsMixin):
             with np.errstate(all="ignore"):
                 return rule(*args, **kwargs)
         except TypeError as wrong:
-            raise misfit(self.arithmetic, name, rule, args, kwargs) or wrong from None
+            raise bad_arguments(self.arithmetic, name, rule, args, kwargs) or wrong from None
 
     @classmethod
     def known(cls) -> set[str]:
-        """The names of all functions that there is a rule for."""
+        """The names of all supported functions."""
         return {function.__name__.strip("_") for function in (*cls.rules, *cls.derived, *ALIASES)}
 
     def _join(self, function: Callable[..., Any], arrays: Any, axis: int = 0) -> Self:
@@ -87,14 +87,16 @@ class Duck(NDArrayOperatorsMixin):
         return self._like(*(function(part, axis=axis) for part in parts))
 
     def _lift(self, x: Any) -> Self:
-        """x as an array of this kind."""
+        """x as an array of this type."""
         raise NotImplementedError
 
     def __getitem__(self, index: Any) -> Self:
         return self._like(*(part[index] for part in self._parts()))
 
     def __setitem__(self, index: Any, value: Any) -> NoReturn:
-        raise NoRule(f"entries of {self.arithmetic} arrays are not set: use np.where, np.concatenate or np.stack")
+        raise NoRule(
+            f"{self.arithmetic} arrays do not support item assignment; use np.where, np.concatenate or np.stack"
+        )
 
     def __iter__(self) -> Iterator[Self]:
         return (self[i] for i in range(self.shape[0]))
@@ -103,13 +105,15 @@ class Duck(NDArrayOperatorsMixin):
         return self.shape[0]
 
     def __bool__(self) -> bool:
-        raise NoRule(f"the truth of {self.arithmetic} arrays is not known: use np.where instead of if")
+        raise NoRule(f"the truth value of {self.arithmetic} arrays is not known; use np.where instead of if")
 
     def __array__(self, *args: Any, **kwargs: Any) -> None:
-        raise taken_apart(self.arithmetic)
+        raise conversion_refused(self.arithmetic)
 
     def __float__(self, *_: Any) -> float:
-        raise NoRule(f"an entry of {self.arithmetic} arrays is no float: use NumPy's functions instead of math's")
+        raise NoRule(
+            f"an entry of a {self.arithmetic} array is not a float; use NumPy functions instead of the math module"
+        )
 
     item = tolist = method(__float__)
 
@@ -127,7 +131,7 @@ class Duck(NDArrayOperatorsMixin):
 
     @property
     def dtype(self) -> np.dtype[np.float64]:
-        """What a formula may make ordinary arrays of."""
+        """The dtype for ordinary arrays that a formula creates."""
         return np.dtype(np.float64)
 
     @property
@@ -144,10 +148,10 @@ class Duck(NDArrayOperatorsMixin):
         return self
 
     def astype(self, dtype: Any) -> Any:
-        """The numbers themselves; of a comparison, 1 where it is true."""
+        """The array itself; for a comparison, 1.0 where it is true."""
         if np.dtype(dtype) != np.float64:
             raise NoRule(
-                f"{self.arithmetic} arrays are in the program's dtype already: write astype(float), not {dtype}"
+                f"{self.arithmetic} arrays already have the dtype of the program; write astype(float), not {dtype}"
             )
         return +self
 

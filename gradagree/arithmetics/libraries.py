@@ -1,7 +1,7 @@
-"""How far the libraries of a correct program may err: one record for each function, measured in torch and jax on CPU.
+"""Errors of library functions in correct programs: one record a function, measured on CPU in torch and jax.
 
-Measured eagerly and compiled, strided too, in all four formats: densely in float64 and float32, at every number in
-float16 and bfloat16, against balls.
+Measured eager and compiled, contiguous and strided, in all four formats, against ball arithmetic: densely in float64
+and float32, at every number in float16 and bfloat16.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from scipy import special
 
 @dataclass(frozen=True)
 class Library:
-    """A function's errors in multiples of `LIBRARY` u, and where it turns.
+    """The errors of a function, in multiples of `LIBRARY` u, and its turning points.
 
-    forward is relative to the result, backward to the argument (of functions so steep that its rounding matters),
-    absolute in u of the accumulator, narrow likewise but only in formats of 16 bits, where half is in u, and stands for
-    forward; accuracy is the relative error
-    of an algorithm that is made for so many digits, whatever the format. slope bounds |f'| at sizes of at least that
-    much, in place of turns; domain says between which ends something is known; peak is an intermediate, for a size
-    of the argument, that overflows before the result does.
+    forward: relative to the result. backward: relative to the argument (for steep functions, where its rounding
+    matters). absolute: in u of the accumulator. narrow: the same, in 16-bit formats only. half: replaces forward in
+    16-bit formats, in u. accuracy: relative error of an algorithm with a fixed number of digits in every format.
+    slope: a bound on |f'| for arguments of at least a given magnitude, used instead of turns. domain: True for ends
+    between which the function is known. peak: an intermediate that overflows before the result does, as a function of
+    the argument's magnitude.
     """
 
     turns: tuple[float, ...] = ()
@@ -39,7 +39,7 @@ class Library:
 
 
 def between_poles(low: Any, high: Any) -> Any:
-    """No pole of tan, by a margin."""
+    """True if no pole of tan lies between the ends, with a margin."""
     margin = 2.0**-50 * (np.abs(low) + np.abs(high))
     return (low == high) | (np.rint((low - margin) / np.pi) == np.rint((high + margin) / np.pi))
 
@@ -75,7 +75,7 @@ FUNCTIONS: dict[Any, Library] = {
     special.i1: Library(forward=2, half=4, peak=np.exp),
     special.i1e: Library((-HIGHEST_I1E, HIGHEST_I1E), forward=2),
 }  # fmt: skip
-"""Measured, in u of the result, or in size where a value is near 0:
+"""Measured, in u of the result, or absolute where a value is near 0:
 
 half       at every number of 16 bits: 1, and 3 where XLA rounds its formula's steps (log2, expit, arccosh)
 backward   XLA's exp2, sinh and cosh raise e to a rounded power (716 in float64); so do erfc and ndtr; zeros of logit

@@ -1,4 +1,4 @@
-"""The model of a correct program: what may happen to a number that a framework computes in one dtype.
+"""The rounding model of a correct program: bounds on what each operation of a framework may add, in one dtype.
 
 One table for all functions. Adapters may only measure their own entries (`accumulator`, `biases`, `flushes`).
 
@@ -8,19 +8,20 @@ operation                            bound on what it adds                      
 + - *, a stored number               u |v|                                         IEEE 754-2019, 4.3.1
 division                             2 u |v|                                       reciprocal and product
 sum of n terms, dot product          u_out |v| + n u_acc |a||w|, any order, FMA    Jeannerod and Rump, SIMAX 34 (2013)
-dE/dw, each example's own stored     u |A(p)||delta_c| more                        vmap: added up from stored numbers
+dE/dw, per-example gradients stored  plus u |A(p)||delta_c|                        vmap: summed from stored values
 p, delta from box to box, compiled   u |v| in 16 bits; exactness is not assumed    excess precision (XLA), fusion
 library function (exp, tanh, erf)    12 u |v|                                      measured worst on CPU: 6.5 u (tanh)
-likewise in 16 bits                  2 u |v|, 4 u where it is worked out in steps  measured at every number: 1 u, 3 u
+the same in 16 bits                  2 u |v|, 4 u if computed in several steps     measured at every number: 1 u, 3 u
 tanh, erf, s within u/16 of 1        the distance from 1                           measured: all give 1
-slope of a function others follow    2 u of it more                                in other steps: jax's tanh
-paths of E's slope that meet         u of the lesser one more                      reverse mode may add others to
-                                                                                   the greater one first
+derivative of an inner function      plus 2 u of it                                other steps: jax's tanh
+cotangents that are added            plus u of the smaller one                     reverse mode may add others to
+                                                                                   the larger one first
 scalar that is not representable     u |c|                                         IEEE 754-2019, 4.3.1
 a value A(p), of any formula         8 u (|A| + |p A'|)                            errors in p and in A of 4 u each
-a derivative A'(p), of any formula   8 u (|A'| + |p A''|)                          likewise
+a derivative A'(p), of any formula   8 u (|A'| + |p A''|)                          errors in p and in A' of 4 u each
 both, in 16 bits                     2 u in place of 8 u                           measured at every number: 0.9 u
-digits lost in a formula             8 u S, S the largest |A| or |A'| on [0, p]    natural scale: lost, not wrong
+digits lost in a formula             8 u S, S the largest |A| or |A'| on [0, p]    conditioning scale: inaccurate,
+                                                                                   not wrong
 result below the smallest normal     half the smallest subnormal, or the smallest  IEEE 754-2019, 7.5; flushing is
                                      normal number where subnormals are flushed    measured by a probe
 library function below it            the smallest normal number                    vectorised exp and erf flush
@@ -39,17 +40,17 @@ from dataclasses import dataclass, replace
 LIBRARY = 12
 FORMULA = 8
 NARROW = 2
-"""In place of `FORMULA` in formats of 16 bits, whose functions are worked out in float32."""
+"""Replaces `FORMULA` in 16-bit formats, whose functions are computed in float32."""
 DIVISION = 2
 OWN = 2.0**-53
 """Unit roundoff of the reference's own float64."""
 OUTWARD = 1 + 2.0**-48
-"""Factor by which a radius, itself computed in float64, is blown up after each operation."""
+"""Factor by which a radius is enlarged after each operation, because it is itself computed in float64."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """A binary floating-point format: precision in bits, exponent of the largest number and of the smallest normal."""
+    """A binary floating-point format: precision in bits, exponents of the largest and of the smallest normal number."""
 
     name: str
     short: str
@@ -87,11 +88,11 @@ FORMATS = {
 
 @dataclass(frozen=True)
 class Model:
-    """What a correct program with numbers of one format may compute, on one machine.
+    """How a correct program may compute in one format, on one machine.
 
-    Products and sums are accumulated in `accumulator`, a bias's gradient in `biases`; flushes says that subnormals may
-    become zero, on input and on output; fused, that a number may be used before it is rounded to be stored;
-    each_alone, that each example's own gradient is stored before they are added up.
+    Products and sums are accumulated in the format `accumulator`, the gradient of a bias in `biases`. `flushes`:
+    subnormal inputs and outputs may become zero. `fused`: a value may be used before it is rounded to its stored
+    format. `each_alone`: the gradient of each example is stored before the examples are summed.
     """
 
     format: Format
@@ -107,7 +108,7 @@ class Model:
 
     @functools.cached_property
     def quantum(self) -> float:
-        """What underflow may add to one result."""
+        """Bound on the underflow error of one result."""
         if self.flushes:
             return self.format.smallest_normal
         return (
@@ -116,26 +117,26 @@ class Model:
 
     @functools.cached_property
     def narrow(self) -> bool:
-        """Whether numbers have 16 bits, and functions are worked out with more."""
+        """True for 16-bit formats, whose functions are computed in a wider one."""
         return self.format.precision < FORMATS["float32"].precision
 
     @functools.cached_property
     def outwards(self) -> Model:
-        """For the sums that automatic differentiation makes of what was spread: as it makes a bias's gradient."""
+        """The model of sums over broadcast axes, which are accumulated like the gradient of a bias."""
         return replace(self, accumulator=self.biases)
 
     @property
     def formula(self) -> float:
-        """How many u another correct formula may differ, at its scales."""
+        """Difference between two correct formulas, in units of u at their conditioning scales."""
         return NARROW if self.narrow else FORMULA
 
     @property
     def excess(self) -> float:
-        """How far a number that a box hands on may be from what is stored, relatively."""
+        """Relative difference between a value passed to the next operation and the stored value."""
         return self.u if self.fused and self.narrow else 0.0
 
 
 def model(dtype: str, accumulator: str | None = None, flushes: bool = False, biases: str | None = None) -> Model:
-    """The model for a dtype's name; by default the 16-bit ones accumulate in float32, the others in themselves."""
+    """The model for a dtype. By default 16-bit dtypes accumulate in float32, the others in themselves."""
     wide = "float32" if FORMATS[dtype].precision < FORMATS["float32"].precision else dtype
     return Model(FORMATS[dtype], FORMATS[accumulator or wide], FORMATS[biases or accumulator or wide], flushes)

@@ -1,4 +1,4 @@
-"""The slopes that dual numbers have on the way to an answer, and the roundings that another program may take there."""
+"""Records intermediate tangents of dual arithmetic, and the extra roundings that another program may make there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gradagree.arithmetics.rounded import Rounded
 
 
 class OnTheWay:
-    """The slopes of all dual numbers that are made; `more`: how often more the slopes of functions are rounded."""
+    """The tangents of all dual numbers created; `more` counts the extra roundings of each function's derivative."""
 
     now: ClassVar[OnTheWay | None] = None
 
@@ -22,7 +22,7 @@ class OnTheWay:
         self._functions: list[tuple[Rounded, Rounded]] = []
 
     def widened(self, slope: Any) -> Any:
-        """A function's slope with the roundings more, where it is rounded at all."""
+        """The derivative of a function with its extra roundings, where it is rounded at all."""
         if not self.more or not isinstance(slope, Rounded):
             return slope
         size = np.where(slope.radius > 0, np.abs(slope.value), 0.0)
@@ -31,23 +31,23 @@ class OnTheWay:
         return wider
 
     def merged(self, slope: Any, x: Any, y: Any) -> Any:
-        """A sum of two slopes, x and y, with what a sum of more that begins with the larger of them rounds."""
+        """A sum of two tangents, with the rounding of a sum that adds further terms to the larger one first."""
         if not self.merges or not isinstance(slope, Rounded):
             return slope
         smaller = np.minimum(*(np.abs(getattr(part, "value", part)) for part in (x, y)))
         return slope.widened(slope.model.u * smaller) if smaller.any() else slope
 
     def alone(self, slope: Any) -> Any:
-        """The slope without the roundings more, if it is a function's own."""
+        """The derivative of a function without its extra roundings; other tangents unchanged."""
         return next((plain for wider, plain in self._functions if wider is slope), slope)
 
 
 @contextmanager
 def slopes_on_the_way(more: float = 0, merges: bool = False) -> Iterator[OnTheWay]:
-    """How fast each intermediate changes with the variable.
+    """Record the tangent of every intermediate value.
 
-    Where a function's slope is rounded, it is rounded so many times more, for a framework may take it in other steps;
-    with merges, where two paths meet, what comes back along others may have been added to the greater one first.
+    `more`: extra roundings of each function's derivative, which a framework may compute in other steps. `merges`: where
+    tangents are added, reverse mode may have added further terms to the larger one first.
     """
     before = OnTheWay.now
     OnTheWay.now = seen = OnTheWay(more, merges)
@@ -58,10 +58,10 @@ def slopes_on_the_way(more: float = 0, merges: bool = False) -> Iterator[OnTheWa
 
 
 def of_function(slope: Any) -> Any:
-    """A slope that a library function's rule gives."""
+    """Mark a tangent as the derivative of a library function."""
     return slope if OnTheWay.now is None else OnTheWay.now.widened(slope)
 
 
 def merged(slope: Any, x: Any, y: Any) -> Any:
-    """A sum of two slopes."""
+    """Mark a tangent as the sum of two."""
     return slope if OnTheWay.now is None else OnTheWay.now.merged(slope, x, y)

@@ -1,4 +1,4 @@
-"""Exactness: numbers that are all multiples of 2^q add and multiply without rounding while the result still fits."""
+"""Exactness: multiples of 2^q add and multiply without rounding while the result fits the format."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from gradagree.arithmetics.model import FORMATS, Format, Model
 
 NONE = -np.inf
-"""The exponent of numbers about which nothing is known."""
+"""The exponent q of numbers about which nothing is known."""
 
 
 def lowest_bit(x: np.ndarray) -> float:
@@ -28,12 +28,12 @@ def lowest_bit(x: np.ndarray) -> float:
 
 
 def times(q: float, r: float) -> float:
-    """The exponent of products; zeros stay zeros."""
+    """The exponent q of a product; infinity if a factor is zero."""
     return np.inf if np.inf in (q, r) else q + r
 
 
 def fits(largest: np.ndarray, q: float, form: Format) -> np.ndarray:
-    """True where a multiple of 2^q whose size is at most `largest` is a number of the format, without rounding."""
+    """True where every multiple of 2^q of magnitude at most `largest` is representable in the format."""
     if q == np.inf:
         return np.asarray(largest == 0)
     if q == NONE or q < form.emin - form.precision + 1:
@@ -42,14 +42,14 @@ def fits(largest: np.ndarray, q: float, form: Format) -> np.ndarray:
 
 
 def largest_exact(q: float, form: Format) -> float:
-    """Up to this size every multiple of 2^q is a number of the format."""
+    """The magnitude up to which every multiple of 2^q is representable in the format."""
     if q == np.inf:
         return np.inf
     return float(min(np.ldexp(1.0, int(max(min(form.precision + q, 1000), -1074))), form.largest))
 
 
 def exact(largest: np.ndarray, q: float, model: Model, accumulated: bool = False) -> np.ndarray | np.bool:
-    """True where neither the program, in any order of summation, nor the reference rounds."""
+    """True where neither the program (in any order of summation) nor the reference rounds."""
     if q == NONE:
         return np.False_
     ok = fits(largest, q, model.format)
@@ -61,17 +61,17 @@ def exact(largest: np.ndarray, q: float, model: Model, accumulated: bool = False
 
 
 def may_underflow(x: np.ndarray, y: np.ndarray) -> bool:
-    """Whether a product of two of these may be lost in the reference's own float64."""
+    """True if a product of an entry of x and one of y may underflow in float64, the format of the reference."""
     least = [np.min(size, where=size > 0, initial=1.0) for size in (x, y)]
     return bool(least[0] * least[1] < FORMATS["float64"].smallest_normal)
 
 
 def zeros_alone(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Where every product of a dot product has a factor that is zero."""
+    """True where every term of a dot product has a zero factor."""
     return np.asarray((x > 0).astype(np.float64) @ (y > 0).astype(np.float64) == 0)
 
 
 def rounded_to(x: np.ndarray, precision: int) -> np.ndarray:
-    """x rounded to so many significant bits."""
+    """x rounded to `precision` significant bits."""
     mantissa, exponent = np.frexp(x)
     return np.asarray(np.ldexp(np.rint(np.ldexp(mantissa, precision)), exponent - precision))

@@ -1,4 +1,4 @@
-"""Rows or columns that are equal in a program: their errors are equal, too, and add up straight."""
+"""Repeated rows or columns: their rounding errors are equal, so they add linearly instead of as squares."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from gradagree.arithmetics.quanta import rounded_to
 
 FEW = 4
-"""Columns by which rows are first told apart."""
+"""Columns used for a first comparison of rows."""
 
 
 def repeats(x: Any, axis: int) -> int:
-    """How often the most frequent slice along an axis occurs: equal slices have equal errors, which add up straight.
+    """Number of occurrences of the most frequent slice along an axis: equal slices have equal errors.
 
-    What the dtype cannot tell apart is equal in a program. Slices without errors, such as zeros, are not counted.
+    Slices that round to the same numbers of the dtype are equal. Slices without errors, such as zeros, do not count.
     """
     slices, variances = (np.moveaxis(part, axis, 0).reshape(x.shape[axis], -1) for part in (x.value, x.variance))
     slices = slices[variances.any(axis=1)]
@@ -28,18 +28,18 @@ def repeats(x: Any, axis: int) -> int:
 
 
 def repeated(x: Any, axis: int) -> int:
-    """Likewise of matrices, of each by itself where there are several; the axis is one of the last two."""
+    """`repeats` for one matrix, or the largest over a stack of matrices; the axis is one of the last two."""
     return repeats(x, axis) if x.ndim < 3 else max((repeated(one, axis) for one in x), default=1)
 
 
 def all_differ(column: np.ndarray, u: float) -> bool:
-    """Whether no two numbers are so near that a format with unit roundoff u may not tell them apart."""
+    """True if no two numbers are so close that a format with unit roundoff u may round them to the same number."""
     ordered = np.sort(column)
     apart = ordered[1:] - ordered[:-1] > 2 * u * np.maximum(np.abs(ordered[1:]), np.abs(ordered[:-1]))
     return bool(apart.all())
 
 
 def most_frequent(rows: np.ndarray) -> int:
-    """How many rows the most frequent row is equal to, itself included."""
+    """Number of occurrences of the most frequent row."""
     whole = np.ascontiguousarray(rows + 0.0).view(np.dtype((np.void, rows.shape[1] * rows.itemsize))).ravel()
     return int(np.unique(whole, return_counts=True)[1].max())

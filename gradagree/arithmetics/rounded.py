@@ -1,8 +1,8 @@
-"""Rounded arithmetic: a number, and a radius around all that a correct program in the framework's dtype may compute.
+"""Rounded arithmetic: a value with a running error bound that covers every correct program in the framework's dtype.
 
-The centre is the reference's own float64 answer; the radius grows by the model of a correct program
-(`gradagree.arithmetics.model`), by what it inherits, and by the reference's own rounding. A radius of infinity says
-that a number may not fit the dtype, NaN that nothing can be said.
+The value is the reference's float64 result. The radius grows by the rounding model (`gradagree.arithmetics.model`), by
+the radii of the operands, and by the reference's own rounding. An infinite radius means that a number may overflow the
+dtype, NaN that nothing is known.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from gradagree.arithmetics.model import DIVISION, OUTWARD, OWN, Model
 COMPARISONS: tuple[Any, ...] = (np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal)
 
 SHORT = 45
-"""A float64 constant of more significant bits than this stands for a number that is not representable."""
+"""A float64 constant with more significant bits than this stands for a number that is not representable."""
 SMALLEST = 2.0**-1074
-"""What the products of which a radius is made may each lose, where the format reaches as far down as float64 does."""
+"""Underflow error of each product in the computation of a radius, for formats with the exponent range of float64."""
 
 
 class Rounded(Duck):
-    """value +- radius, entry by entry; q: all values are exact multiples of 2^q, or `quanta.NONE`."""
+    """value +- radius, entry by entry; all values are exact multiples of 2^q unless q is `quanta.NONE`."""
 
     __slots__ = ("model", "q", "radius", "value")
     arithmetic = "rounded"
@@ -40,16 +40,16 @@ class Rounded(Duck):
 
     @classmethod
     def stored(cls, x: Any, model: Model) -> Self:
-        """Numbers of the dtype as the program holds them: exact, but for subnormals that it may flush."""
+        """Stored numbers of the dtype: exact, except for subnormals that the program may flush to zero."""
         x = np.asarray(x, dtype=np.float64)
         flushed = np.where(model.flushes & (np.abs(x) < model.format.smallest_normal), np.abs(x), 0.0)
         return cls(x, flushed, model, quanta.lowest_bit(x))
 
     @classmethod
     def handed(cls, x: Any, model: Model) -> Self:
-        """What one box hands to another: as stored, but that a fused program may use it before it was rounded.
+        """A value passed from one operation to the next: as stored, but a fused program may use it before rounding.
 
-        Of what a box makes of NaN nothing is known.
+        Nothing is known of results computed from NaN.
         """
         stored = cls.stored(x, model)
         radius, q = stored.radius, stored.q
@@ -60,14 +60,14 @@ class Rounded(Duck):
 
     @classmethod
     def constant(cls, x: Any, model: Model) -> Self:
-        """Numbers of a formula: u |c| where the dtype cannot hold them."""
+        """Constants of a formula: radius u |c| where they are not representable in the dtype."""
         if type(x) in (int, float):
             return constant(cls, float(x).hex(), model)
         return cls.constants(np.asarray(x, dtype=np.float64), model)
 
     @classmethod
     def constants(cls, x: np.ndarray, model: Model) -> Self:
-        """Likewise for an array of them."""
+        """`constant` for an array."""
         scaled = np.ldexp(np.frexp(x)[0], min(model.format.precision, SHORT))
         radius = np.where(scaled == np.rint(scaled), 0.0, np.abs(x) * (model.u + OWN))
         form = model.format
@@ -93,31 +93,31 @@ class Rounded(Duck):
         return type(self)(value, radius, self.model, q)
 
     def modelled(self, model: Model) -> Rounded:
-        """The same numbers in a program that computes in another way from here on."""
+        """The same numbers under another rounding model from here on."""
         return Rounded(self.value, self.radius, model, self.q)
 
     def of_terms(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """What rounding each of the terms x_i y_j costs that this product was added up from."""
+        """Error bound for rounding each term x_i y_j of the sum that gave this product."""
         return np.asarray(self.model.u * (np.swapaxes(x, -1, -2) @ y))
 
     def widened(self, by: Any) -> Rounded:
-        """The same numbers with larger radii."""
+        """The same values with radii enlarged by `by`."""
         return Rounded(self.value, (self.radius + by) * OUTWARD, self.model)
 
 
 @functools.lru_cache(maxsize=4096)
 def constant(kind: type[Any], text: str, model: Model) -> Any:
-    """A formula's number, as text that tells 0 from -0: the same ones come back in each box."""
+    """A constant of a formula, cached by its hexadecimal text, which distinguishes 0 from -0."""
     return kind.constants(np.asarray(float.fromhex(text)), model)
 
 
-def wide(*arrays: Rounded) -> bool:
-    """Whether some number may not fit the dtype."""
+def may_overflow(*arrays: Rounded) -> bool:
+    """True if some number may overflow the dtype."""
     return any(bool(np.isinf(array.radius).any()) for array in arrays)
 
 
-def lifted(*xs: Any) -> tuple[Rounded, ...]:
-    """All operands as rounded arrays of the model that one of them has."""
+def lift_all(*xs: Any) -> tuple[Rounded, ...]:
+    """All operands as rounded arrays, with the model of the first rounded one."""
     known = next(x for x in xs if isinstance(x, Rounded))
     return tuple(known._lift(x) for x in xs)
 
@@ -125,24 +125,24 @@ def lifted(*xs: Any) -> tuple[Rounded, ...]:
 def result(
     value: Any, spread: Any, model: Model, q: float = quanta.NONE, roundings: float = 1, keep: Any = False
 ) -> Rounded:
-    """One operation's result: what its operands' radii make of it, and its own rounding unless it is exact.
+    """The result of one operation: the propagated radii (`spread`) plus its own rounding error unless it is exact.
 
-    keep marks entries that are known to be exact for another reason (a sum with zero).
+    keep marks entries that are exact for another reason (such as a sum with zero).
     """
     size = np.abs(value) + spread
     rounding = np.where(quanta.exact(size, q, model) | keep, 0.0, roundings * (model.u + OWN) * size + model.quantum)
-    return finished(value, spread + rounding, model, q)
+    return finish(value, spread + rounding, model, q)
 
 
-def finished(value: Any, radius: Any, model: Model, q: float = quanta.NONE) -> Rounded:
-    """A radius blown up for its own rounding; infinite where the number may not fit."""
+def finish(value: Any, radius: Any, model: Model, q: float = quanta.NONE) -> Rounded:
+    """The result with its radius enlarged for its own rounding; infinite where the number may overflow."""
     size = np.abs(value) + radius
     return Rounded(value, np.where(size > model.format.largest, np.inf, radius * OUTWARD), model, q)
 
 
-def kept_wide(spread: Any, x: Rounded, y: Rounded) -> Any:
-    """An operand that may not fit the dtype makes a result that may not: not NaN, which says that nothing is known."""
-    if wide(x, y):
+def keep_infinite(spread: Any, x: Rounded, y: Rounded) -> Any:
+    """If an operand may overflow, so may the result: infinite radius instead of NaN, which means unknown."""
+    if may_overflow(x, y):
         return np.where(np.isnan(spread), np.inf, spread)
     return spread
 
@@ -152,12 +152,12 @@ def is_zero(x: Rounded) -> Any:
 
 
 def is_one(x: Rounded) -> Any:
-    """True where the program holds 1 or -1 exactly, for there is no other number so near."""
+    """True where the program holds 1 or -1 exactly, because no other representable number is that close."""
     return (np.abs(x.value) == 1) & (x.radius < x.model.u / 8)
 
 
 def add(x: Any, y: Any, sign: int = 1) -> Rounded:
-    x, y = lifted(x, y)
+    x, y = lift_all(x, y)
     value, spread = x.value + sign * y.value, x.radius + y.radius
     exact = is_zero(x) | is_zero(y) | ((value == 0) & (spread == 0))
     return result(value, spread, x.model, min(x.q, y.q), keep=exact)
@@ -168,20 +168,20 @@ def subtract(x: Any, y: Any) -> Rounded:
 
 
 def multiply(x: Any, y: Any) -> Rounded:
-    x, y = lifted(x, y)
-    spread = kept_wide(np.abs(x.value) * y.radius + np.abs(y.value) * x.radius + x.radius * y.radius, x, y)
-    nothing = is_zero(x) | is_zero(y)
+    x, y = lift_all(x, y)
+    spread = keep_infinite(np.abs(x.value) * y.radius + np.abs(y.value) * x.radius + x.radius * y.radius, x, y)
+    zero = is_zero(x) | is_zero(y)
     if x.model.format.smallest == SMALLEST:
-        spread = spread + 2 * SMALLEST * (((x.radius != 0) | (y.radius != 0)) & ~nothing)
-    exact = nothing | is_one(x) | is_one(y)
+        spread = spread + 2 * SMALLEST * (((x.radius != 0) | (y.radius != 0)) & ~zero)
+    exact = zero | is_one(x) | is_one(y)
     return result(x.value * y.value, spread, x.model, quanta.times(x.q, y.q), keep=exact)
 
 
 def divide(x: Any, y: Any) -> Rounded:
-    x, y = lifted(x, y)
+    x, y = lift_all(x, y)
     value = x.value / y.value
     least = np.abs(y.value) - y.radius
-    spread = kept_wide(np.where(least > 0, x.radius / least + np.abs(value) * (y.radius / least), np.nan), x, y)
+    spread = keep_infinite(np.where(least > 0, x.radius / least + np.abs(value) * (y.radius / least), np.nan), x, y)
     spread = spread + np.where(is_zero(x), 0.0, x.model.quantum)
     return result(value, spread, x.model, roundings=DIVISION, keep=(is_zero(x) & (least > 0)) | is_one(y))
 

@@ -1,4 +1,4 @@
-"""The rules of rounded arithmetic that never round: sizes, extremes, order, steps, comparisons and choices."""
+"""Rules of rounded arithmetic that never round: absolute value, extremes, sorting, steps, comparisons, where."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from gradagree.arithmetics.model import OUTWARD
-from gradagree.arithmetics.rounded import COMPARISONS, Rounded, lifted, negative
+from gradagree.arithmetics.rounded import COMPARISONS, Rounded, lift_all, negative
 from gradagree.arithmetics.trilean import Trilean, split
 
 
-def hulled(x: Rounded, q: float, value: Any, lower: Any, upper: Any) -> Rounded:
-    """The numbers between two ends."""
+def hull(x: Rounded, q: float, value: Any, lower: Any, upper: Any) -> Rounded:
+    """The interval from lower to upper as value and radius."""
     return Rounded(value, np.maximum(upper - value, value - lower) * OUTWARD, x.model, q)
 
 
@@ -22,38 +22,38 @@ def absolute(x: Rounded) -> Rounded:
 
 
 def maximum(x: Any, y: Any) -> Rounded:
-    x, y = lifted(x, y)
+    x, y = lift_all(x, y)
     value = np.maximum(x.value, y.value)
     lower, upper = (np.maximum(x.value + side * x.radius, y.value + side * y.radius) for side in (-1, 1))
-    return hulled(x, min(x.q, y.q), value, lower, upper)
+    return hull(x, min(x.q, y.q), value, lower, upper)
 
 
 def minimum(x: Any, y: Any) -> Rounded:
-    x, y = lifted(x, y)
+    x, y = lift_all(x, y)
     return negative(maximum(negative(x), negative(y)))
 
 
 def extreme(pick: Callable[..., Any]) -> Callable[..., Rounded]:
     def rule(x: Rounded, axis: Any = None, keepdims: bool = False) -> Rounded:
         ends = (x.value, x.value - x.radius, x.value + x.radius)
-        return hulled(x, x.q, *(pick(end, axis=axis, keepdims=keepdims) for end in ends))
+        return hull(x, x.q, *(pick(end, axis=axis, keepdims=keepdims) for end in ends))
 
     return rule
 
 
 def sort(x: Rounded, axis: int = -1) -> Rounded:
-    """The k-th smallest number is between the k-th smallest of the lower and of the upper ends."""
-    return hulled(x, x.q, *(np.sort(end, axis=axis) for end in (x.value, x.value - x.radius, x.value + x.radius)))
+    """The k-th smallest number lies between the k-th smallest lower end and the k-th smallest upper end."""
+    return hull(x, x.q, *(np.sort(end, axis=axis) for end in (x.value, x.value - x.radius, x.value + x.radius)))
 
 
 def step(f: Callable[[Any], Any]) -> Callable[[Rounded], Rounded]:
-    """Functions whose values are whole numbers and which never fall."""
+    """Nondecreasing functions with integer values."""
 
     def rule(x: Rounded) -> Rounded:
         lower, upper = (np.nextafter(x.value + side * x.radius, side * np.inf) for side in (-1, 1))
         known = x.radius == 0
         ends = (f(np.where(known, x.value, end)) for end in (lower, upper))
-        return hulled(x, max(x.q, 0.0), f(x.value), *ends)
+        return hull(x, max(x.q, 0.0), f(x.value), *ends)
 
     return rule
 
@@ -64,9 +64,9 @@ def sign(x: Rounded) -> Rounded:
 
 
 def where(condition: Any, x: Any, y: Any) -> Rounded:
-    """x or y; both, where the condition is open."""
+    """x or y; the hull of both where the condition is open."""
     true, open = split(condition)
-    x, y = lifted(x, y)
+    x, y = lift_all(x, y)
     value, radius = np.where(true, x.value, y.value), np.where(true, x.radius, y.radius)
     if open.any():
         hull = (np.abs(x.value - y.value) + np.maximum(x.radius, y.radius)) * OUTWARD
@@ -75,28 +75,28 @@ def where(condition: Any, x: Any, y: Any) -> Rounded:
 
 
 def compare(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """Decided where the difference is larger than the radii, or where there are none."""
+    """Decided where the difference exceeds the radii, or where both are exact."""
 
     def rule(x: Any, y: Any) -> Any:
-        x, y = lifted(x, y)
+        x, y = lift_all(x, y)
         reach = x.radius + y.radius
-        return told(f(x.value, y.value), (reach != 0) & ~(np.abs(x.value - y.value) > reach), x)
+        return decided_or_open(f(x.value, y.value), (reach != 0) & ~(np.abs(x.value - y.value) > reach), x)
 
     return rule
 
 
-def told(answer: Any, open: Any, x: Rounded) -> Any:
+def decided_or_open(answer: Any, open: Any, x: Rounded) -> Any:
     return Trilean(answer, open, x._lift) if np.any(open) else answer
 
 
-def known(f: Callable[[Any], Any]) -> Callable[[Rounded], Any]:
-    """Whether a number is finite, infinite or none: open where it may not fit the dtype, or nothing is known."""
-    return lambda x: told(f(x.value), ~np.isfinite(x.radius), x)
+def classify(f: Callable[[Any], Any]) -> Callable[[Rounded], Any]:
+    """isfinite, isinf, isnan: open where a number may overflow the dtype or is unknown."""
+    return lambda x: decided_or_open(f(x.value), ~np.isfinite(x.radius), x)
 
 
 def signbit(x: Rounded) -> Any:
-    """Open for zeros, too, which may be of either sign."""
-    return told(np.signbit(x.value), ~(np.abs(x.value) > x.radius), x)
+    """Also open for zeros, which may have either sign."""
+    return decided_or_open(np.signbit(x.value), ~(np.abs(x.value) > x.radius), x)
 
 
 Rounded.rules.update({
@@ -104,5 +104,5 @@ Rounded.rules.update({
     np.maximum: maximum, np.minimum: minimum, np.max: extreme(np.max), np.min: extreme(np.min), np.sort: sort,
     np.where: where, np.signbit: signbit, **{f: compare(f) for f in COMPARISONS},
     **{f: step(f) for f in (np.ceil, np.floor, np.rint, np.trunc)},
-    **{f: known(f) for f in (np.isfinite, np.isinf, np.isnan)},
+    **{f: classify(f) for f in (np.isfinite, np.isinf, np.isnan)},
 })  # fmt: skip

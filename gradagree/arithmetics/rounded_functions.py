@@ -1,4 +1,4 @@
-"""The rules of rounded arithmetic for powers and library functions."""
+"""Rules of rounded arithmetic for powers and library functions."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import numpy as np
 from scipy import special
 
 from gradagree.arithmetics import quanta
-from gradagree.arithmetics.duck import Duck, NoRule
+from gradagree.arithmetics.duck import Duck
 from gradagree.arithmetics.libraries import COMPOSED, FUNCTIONS, PLAIN, ZETA, Library
 from gradagree.arithmetics.model import LIBRARY, OUTWARD, OWN, Model
+from gradagree.arithmetics.refusals import NoRule
 from gradagree.arithmetics.rounded import (
     Rounded,
     add,
     divide,
     is_one,
     is_zero,
-    lifted,
+    lift_all,
     multiply,
     result,
     subtract,
@@ -27,7 +28,7 @@ from gradagree.arithmetics.saturation import TAILS, tail_of
 
 
 def integer_power(x: Rounded, n: Any) -> Rounded:
-    """x^n for whole numbers n >= 0."""
+    """x^n for integers n >= 0."""
     size = np.abs(x.value)
     spread = (size + x.radius) ** n - size**n
     value = x.value**n
@@ -43,7 +44,7 @@ def power(x: Any, y: Any) -> Rounded:
             return integer_power(x, y if np.ndim(y) else int(y))
         if not np.ndim(y):
             return divide(1.0, integer_power(x, -int(y)))
-    x, y = lifted(x, y)
+    x, y = lift_all(x, y)
     return exp(multiply(y, log(x)))
 
 
@@ -52,7 +53,7 @@ def square(x: Rounded) -> Rounded:
 
 
 def library(f: Callable[[Any], Any], made: Library) -> Callable[[Rounded], Rounded]:
-    """The rule of a library function: its values within the radius, and the library's own error."""
+    """The rule of a library function: its range within the radius, plus the library's own error."""
 
     def rule(x: Rounded) -> Rounded:
         model, value, radius = x.model, f(x.value), x.radius
@@ -60,21 +61,21 @@ def library(f: Callable[[Any], Any], made: Library) -> Callable[[Rounded], Round
             radius = radius + LIBRARY * made.backward * (model.u + OWN) * np.abs(x.value)
         low, high = x.value - radius, x.value + radius
         if made.slope is None:
-            spread = inherited(f, x.value, radius, made.turns)
+            spread = propagated(f, x.value, radius, made.turns)
         else:
             spread = made.slope(np.maximum(np.abs(x.value) - radius, 0.0)) * radius
         if made.domain is not None:
             spread = np.where(made.domain(low, high), spread, np.nan)
         if made.peak is not None:
             spread = np.where(made.peak(np.maximum(np.abs(low), np.abs(high))) > model.format.largest, np.inf, spread)
-        answer = own(value, spread, model, is_zero(x) & (value == 0), made)
-        return saturated(f, x, answer) if f in TAILS else answer
+        answer = with_library_error(value, spread, model, is_zero(x) & (value == 0), made)
+        return snap_to_limit(f, x, answer) if f in TAILS else answer
 
     return rule
 
 
-def own(value: Any, spread: Any, model: Model, nothing: Any, made: Library = PLAIN) -> Rounded:
-    """The result with the library's own error, and the smallest normal number where it may be lost to underflow."""
+def with_library_error(value: Any, spread: Any, model: Model, is_exact_zero: Any, made: Library = PLAIN) -> Rounded:
+    """The result with the library's own error, and the smallest normal number where it may underflow."""
     least = model.format.smallest_normal
     more = np.where(np.abs(value) < least, least, 0.0) + LIBRARY * made.absolute * (model.accumulator.u + OWN)
     if model.narrow:
@@ -83,15 +84,15 @@ def own(value: Any, spread: Any, model: Model, nothing: Any, made: Library = PLA
         more = more + made.accuracy * np.abs(value)
     return result(
         value,
-        spread + np.where(nothing, 0.0, more),
+        spread + np.where(is_exact_zero, 0.0, more),
         model,
         roundings=made.half if model.narrow else LIBRARY * made.forward,
-        keep=nothing,
+        keep=is_exact_zero,
     )
 
 
-def inherited(f: Callable[[Any], Any], x: np.ndarray, radius: np.ndarray, turns: tuple[float, ...] = ()) -> Any:
-    """How far f may be from f(x) within the radius: at the ends, and where it turns."""
+def propagated(f: Callable[[Any], Any], x: np.ndarray, radius: np.ndarray, turns: tuple[float, ...] = ()) -> Any:
+    """The largest distance of f from f(x) within the radius: at the ends and at the turning points."""
     if not radius.any():
         return 0.0
     value = f(x)
@@ -102,8 +103,8 @@ def inherited(f: Callable[[Any], Any], x: np.ndarray, radius: np.ndarray, turns:
     return np.where(radius != 0, reach + 2 * LIBRARY * OWN * largest, 0.0)
 
 
-def saturated(f: Callable[[Any], Any], x: Rounded, answer: Rounded) -> Rounded:
-    """Where the true value is next to a limit of size 1, programs give the limit; what is lost is the distance."""
+def snap_to_limit(f: Callable[[Any], Any], x: Rounded, answer: Rounded) -> Rounded:
+    """Where the exact value is next to a limit of magnitude 1, programs return the limit; the error is the distance."""
     tail, limit = tail_of(f, x.value, x.radius, x.model)
     if limit is None:
         return answer
@@ -114,38 +115,40 @@ exp, log, gammaln = (library(f, FUNCTIONS[f]) for f in (np.exp, np.log, special.
 
 
 def gamma(x: Any) -> Rounded:
-    """XLA's formula for x > 0, which makes the errors of the logarithm relative ones."""
+    """exp(gammaln(x)), as XLA computes it for x > 0: absolute errors of the logarithm become relative ones."""
     return exp(gammaln(x))
 
 
 def zeta(s: Any, x: Any) -> Rounded:
     """Hurwitz's zeta function of x > 0."""
     if isinstance(s, Duck):
-        raise NoRule("rounded arithmetic knows zeta(s, x) with numbers for s")
+        raise NoRule("rounded arithmetic supports zeta(s, x) only for ordinary numbers s")
     return library(lambda x: special.zeta(s, x), ZETA)(x)
 
 
 def hypot(x: Any, y: Any) -> Rounded:
-    x, y = lifted(x, y)
-    return own(np.hypot(x.value, y.value), np.hypot(x.radius, y.radius), x.model, is_zero(x) & is_zero(y), COMPOSED)
+    x, y = lift_all(x, y)
+    return with_library_error(
+        np.hypot(x.value, y.value), np.hypot(x.radius, y.radius), x.model, is_zero(x) & is_zero(y), COMPOSED
+    )
 
 
 def arctan2(x: Any, y: Any) -> Rounded:
-    """The angle moves by at most arcsin(radius / distance); any angle where the point may lie on the cut.
+    """The angle changes by at most arcsin(radius / distance); any angle where the point may lie on the branch cut.
 
-    Numbers that are no farther from 0 than they may move lie on one side of it, so that it moves by less than pi.
+    Where the distance is within the radius but the point stays on one side of the cut, it changes by less than pi.
     """
-    x, y = lifted(x, y)
+    x, y = lift_all(x, y)
     value, reach, distance = np.arctan2(x.value, y.value), np.hypot(x.radius, y.radius), np.hypot(x.value, y.value)
     moved = np.where(reach * OUTWARD < distance, np.arcsin(np.minimum(reach / distance * OUTWARD, 1.0)), np.pi)
     cut = ~(np.abs(x.value) > x.radius) & ~(y.value > y.radius)
     spread = np.where(cut, np.abs(value) + np.pi, np.where(reach == 0, 0.0, moved + LIBRARY * OWN))
-    return own(value, spread, x.model, is_zero(x) & (y.value > y.radius), COMPOSED)
+    return with_library_error(value, spread, x.model, is_zero(x) & (y.value > y.radius), COMPOSED)
 
 
 def logaddexp(x: Any, y: Any) -> Rounded:
     """The usual formula is max + log1p(exp(-|x - y|)), which rounds the difference; wide formats may round max, too."""
-    x, y = lifted(x, y)
+    x, y = lift_all(x, y)
     value = np.logaddexp(x.value, y.value)
     upper = np.logaddexp(x.value + x.radius, y.value + y.radius) - value
     lower = value - np.logaddexp(x.value - x.radius, y.value - y.radius)

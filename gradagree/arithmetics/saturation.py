@@ -1,7 +1,7 @@
-"""Functions with a limit of size 1: where the true value is within u/16 of it, every library gives the limit itself.
+"""Functions with a limit of magnitude 1: where the exact value is within u/16 of it, every library returns the limit.
 
 Measured on CPU for tanh, the logistic function and erf, in torch and jax, eager and compiled, in all four formats. The
-distance to the limit is then known much better than any relative bound on the value says.
+distance to the limit is then known much better than a relative bound on the value says.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ SATURATED = 1 / 16
 """In u."""
 OUTWARD = 1 + 2.0**-40
 SMALLEST = 5e-324
-"""A distance is blown up for its own rounding in float64."""
+"""A distance is enlarged for its own rounding in float64."""
 
 TAILS: dict[Any, Any] = {
     np.tanh: lambda size: 2 * special.expit(-2 * size),
     special.erf: special.erfc,
     special.expit: lambda x: special.expit(-x),
 }
-"""The distance of f(x) from its limit; for odd functions, of the size of x."""
+"""The distance of f(x) from its limit; for odd functions, as a function of |x|."""
 
 
 def tail_of(f: Any, x: np.ndarray, radius: np.ndarray, model: Model) -> tuple[Any, Any]:
-    """(distance from the limit, the limit or 0 where not saturated); the limit is None if no entry is."""
+    """(distance from the limit; the limit, or 0 where not saturated). The limit is None if no entry is saturated."""
     odd = f is not special.expit
     size = (np.abs(x) if odd else x) - radius
     tail = TAILS[f](size) * OUTWARD + SMALLEST

@@ -1,7 +1,7 @@
-"""The derivatives of the library functions, as automatic differentiation forms them.
+"""Derivatives of library functions, as automatic differentiation computes them.
 
-They use the output y (or z) where frameworks do: 1 - y^2 for tanh, y (1 - y) for the logistic function. The numbers may
-be ordinary, rounded or balls.
+They use the output y (or z) where frameworks do: 1 - y^2 for tanh, y (1 - y) for the logistic function. Arguments may
+be ordinary, rounded or ball arrays.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ LOG_2, LOG_10 = float(np.log(2)), float(np.log(10))
 
 
 def at_zero(x: Any, limit: float, slope: Callable[[Any], Any]) -> Any:
-    """A slope whose formula divides by x, and its limit where x is 0."""
+    """A derivative whose formula divides by x, and its limit at x = 0."""
     return np.where(x == 0, limit, slope(np.where(x == 0, 1.0, x)))
 
 
 STEPS = (np.ceil, np.floor, np.rint, np.sign, np.trunc)
-"""Functions of slope 0 that jump."""
+"""Functions with derivative 0 that jump."""
 
 SLOPES: dict[Any, Callable[[Any, Any], Any]] = {
     np.absolute: lambda x, y: np.sign(x),

@@ -1,4 +1,4 @@
-"""The functions that move entries or look at shapes only, for all arithmetics alike."""
+"""Functions that only move entries or read shapes, shared by all arithmetics."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.arithmetics.duck import Duck, NoRule
+from gradagree.arithmetics.duck import Duck
+from gradagree.arithmetics.refusals import NoRule
 
 STRUCTURAL = (
     np.broadcast_to, np.copy, np.diagonal, np.expand_dims, np.flip, np.fliplr, np.flipud, np.moveaxis, np.ravel,
@@ -17,33 +18,33 @@ STRUCTURAL = (
 """Functions that move entries and compute nothing."""
 
 SPLITTING = (np.array_split, np.dsplit, np.hsplit, np.split, np.vsplit)
-"""Functions that answer with a list of parts."""
+"""Functions that return a list of parts."""
 
 JOINING = (np.concatenate, np.stack)
 
 SHAPES = (np.empty_like, np.full_like, np.ndim, np.ones_like, np.shape, np.size, np.zeros_like)
-"""Functions that look only at the shape; they answer with ordinary arrays."""
+"""Functions of the shape alone; they return ordinary arrays."""
 
 
-def first(x: Any, function: Callable[..., Any]) -> Duck:
+def require_array(x: Any, function: Callable[..., Any]) -> Duck:
     if not isinstance(x, Duck):
-        raise NoRule(f"{function.__name__} takes ordinary numbers for all arguments but its first")
+        raise NoRule(f"{function.__name__} accepts ordinary numbers only for all arguments after the first")
     return x
 
 
-def moved(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda x, *args, **kwargs: first(x, function).map(function, *args, **kwargs)
+def per_component(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda x, *args, **kwargs: require_array(x, function).map(function, *args, **kwargs)
 
 
-def parted(function: Callable[..., Any]) -> Callable[..., Any]:
+def split_components(function: Callable[..., Any]) -> Callable[..., Any]:
     def rule(x: Any, *args: Any, **kwargs: Any) -> list[Any]:
-        parts = (function(part, *args, **kwargs) for part in first(x, function)._parts())
+        parts = (function(part, *args, **kwargs) for part in require_array(x, function)._parts())
         return [x._like(*pieces) for pieces in zip(*parts, strict=True)]
 
     return rule
 
 
-def joined(function: Callable[..., Any]) -> Callable[..., Any]:
+def join_components(function: Callable[..., Any]) -> Callable[..., Any]:
     def rule(arrays: Sequence[Any], axis: int = 0) -> Any:
         highest = max((x for x in arrays if isinstance(x, Duck)), key=lambda x: x.rank)
         return highest._join(function, arrays, axis)
@@ -51,12 +52,12 @@ def joined(function: Callable[..., Any]) -> Callable[..., Any]:
     return rule
 
 
-def shaped(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda x, *args, **kwargs: function(np.empty(first(x, function).shape), *args, **kwargs)
+def of_shape(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda x, *args, **kwargs: function(np.empty(require_array(x, function).shape), *args, **kwargs)
 
 
 def at_least(dimensions: int) -> Callable[..., Any]:
-    """Leading axes of length 1; the third dimension is added behind, as NumPy does."""
+    """np.atleast_1d and so on: leading axes of length 1; as in NumPy, the third axis is appended."""
     function: Any = (np.atleast_1d, np.atleast_2d, np.atleast_3d)[dimensions - 1]
 
     def rule(*xs: Any) -> Any:
@@ -66,28 +67,28 @@ def at_least(dimensions: int) -> Callable[..., Any]:
     return rule
 
 
-def horizontally(arrays: Sequence[Any]) -> Any:
+def hstack(arrays: Sequence[Any]) -> Any:
     arrays = [np.atleast_1d(x) for x in arrays]
     return np.concatenate(arrays, axis=min(arrays[0].ndim - 1, 1))
 
 
-def in_columns(arrays: Sequence[Any]) -> Any:
+def column_stack(arrays: Sequence[Any]) -> Any:
     return np.concatenate([x if np.ndim(x) > 1 else np.atleast_2d(x).T for x in arrays], axis=1)
 
 
-def appended(x: Any, y: Any, axis: int | None = None) -> Any:
+def append(x: Any, y: Any, axis: int | None = None) -> Any:
     return np.concatenate([np.ravel(x), np.ravel(y)] if axis is None else [x, y], axis=axis or 0)
 
 
-def broadcast(*arrays: Any) -> tuple[Any, ...]:
+def broadcast_arrays(*arrays: Any) -> tuple[Any, ...]:
     shape = np.broadcast_shapes(*map(np.shape, arrays))
     return tuple(np.broadcast_to(x, shape) for x in arrays)
 
 
-def padded(x: Any, pad_width: Any, mode: str = "constant", constant_values: float = 0.0) -> Any:
-    """Each entry of the result is one of x, or the constant."""
+def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: float = 0.0) -> Any:
+    """np.pad: each entry of the result is an entry of x or the constant."""
     if np.ndim(constant_values):
-        raise NoRule("np.pad takes one number for constant_values here: write np.concatenate")
+        raise NoRule("np.pad supports only one number for constant_values here; write np.concatenate")
     places = np.arange(x.size).reshape(x.shape)
     if mode != "constant":
         return np.ravel(x)[np.pad(places, pad_width, mode)]  # type: ignore[call-overload]
@@ -101,11 +102,11 @@ def triangle(keep: Callable[..., Any]) -> Callable[..., Any]:
 
 
 Duck.derived.update({
-    **{f: moved(f) for f in STRUCTURAL}, **{f: parted(f) for f in SPLITTING}, **{f: joined(f) for f in JOINING},
-    **{f: shaped(f) for f in SHAPES},
-    np.atleast_1d: at_least(1), np.atleast_2d: at_least(2), np.atleast_3d: at_least(3), np.hstack: horizontally,
+    **{f: per_component(f) for f in STRUCTURAL}, **{f: split_components(f) for f in SPLITTING},
+    **{f: join_components(f) for f in JOINING}, **{f: of_shape(f) for f in SHAPES},
+    np.atleast_1d: at_least(1), np.atleast_2d: at_least(2), np.atleast_3d: at_least(3), np.hstack: hstack,
     np.vstack: lambda arrays: np.concatenate([np.atleast_2d(x) for x in arrays], axis=0),
     np.dstack: lambda arrays: np.concatenate([np.atleast_3d(x) for x in arrays], axis=2),
-    np.column_stack: in_columns, np.append: appended, np.broadcast_arrays: broadcast, np.pad: padded,
+    np.column_stack: column_stack, np.append: append, np.broadcast_arrays: broadcast_arrays, np.pad: pad,
     np.tril: triangle(np.tril), np.triu: triangle(np.triu),
 })  # fmt: skip

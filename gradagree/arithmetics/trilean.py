@@ -1,4 +1,4 @@
-"""Comparisons that may be open: true, false, or not decided by numbers that are only known within a radius."""
+"""Three-valued logic: comparisons of numbers known within a radius are true, false or open (undecided)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gradagree.arithmetics.duck import Duck, Rules
 
 
 class Trilean(Duck):
-    """An array of answers: ``true`` is the answer of the centres, ``open`` says that the other is possible too."""
+    """Truth values: ``true`` holds for the central values; ``open`` marks entries where the opposite is possible."""
 
     __slots__ = ("lift", "open", "true")
     arithmetic = "three-valued"
@@ -19,7 +19,7 @@ class Trilean(Duck):
     rank = 0
 
     def __init__(self, true: Any, open: Any, lift: Callable[[Any], Any]) -> None:
-        """lift makes a number into an array of the arithmetic that was compared."""
+        """lift turns a number into an array of the arithmetic that was compared."""
         self.true = np.asarray(true, dtype=bool)
         self.open = np.asarray(open, dtype=bool)
         self.lift = lift
@@ -39,7 +39,7 @@ class Trilean(Duck):
 
 
 def split(x: Any) -> tuple[Any, Any]:
-    """(true, open) of a Trilean or of ordinary truths."""
+    """(true, open) of a Trilean or of an ordinary boolean array."""
     if isinstance(x, Trilean):
         return x.true, x.open
     truth = np.asarray(x, dtype=bool)
@@ -47,7 +47,7 @@ def split(x: Any) -> tuple[Any, Any]:
 
 
 def _join(decides: bool) -> Callable[[Any, Any], Trilean]:
-    """``and`` is decided by a certain False, ``or`` by a certain True."""
+    """A certain False decides ``and``, a certain True decides ``or``."""
 
     def rule(x: Any, y: Any) -> Trilean:
         (x_true, x_open), (y_true, y_open) = split(x), split(y)
@@ -64,7 +64,7 @@ def _not(x: Trilean) -> Trilean:
 
 
 def _where(condition: Trilean, x: Any, y: Any) -> Any:
-    """Handed to the arithmetic of x or y, or of the comparison itself."""
+    """np.where by the rule of the arithmetic of x or y, or of the comparison itself."""
     known = next((z for z in (x, y) if isinstance(z, Duck)), None)
     if known is None:
         known = x = condition.lift(x)

@@ -1,10 +1,9 @@
-"""Variance arithmetic: a number and the variance of its rounding error, for the probable tolerance, end to end.
+"""Variance arithmetic: a number and the variance of its rounding error, for the end-to-end probabilistic tolerance.
 
-Each rounding is an independent error, even over [-u |v|, u |v|], so of variance (u v)^2 / 3. A sum of n terms rounds at
-each of its partial sums, whose squares add up to (1 + n/2) sum (a w)^2 + n v^2 / 3 on average over the orders of
-summation (Higham and Mary, SISC 41 (2019), for the model). Equal rows have equal errors, which are counted as
-correlated. A comparison is open within `DEVIATIONS` standard deviations, and an open `where` adds the square of the
-jump.
+Each rounding is an independent error, uniform on [-u |v|, u |v|], with variance (u v)^2 / 3. A sum of n terms rounds
+each partial sum; their squares sum to (1 + n/2) sum (a w)^2 + n v^2 / 3 on average over the orders of summation (model:
+Higham and Mary, SISC 41 (2019)). Equal rows have equal errors, which count as correlated. A comparison is open within
+`DEVIATIONS` standard deviations, and an open `where` adds the square of the jump.
 """
 
 from __future__ import annotations
@@ -18,24 +17,24 @@ from gradagree.arithmetics.duck import Duck, Rules
 from gradagree.arithmetics.model import FORMATS, Model
 
 DEVIATIONS = 8
-"""The probable tolerance in standard deviations; measured worst: 4.5 in 1.2e7 entries."""
+"""The probabilistic tolerance in standard deviations; worst error measured: 4.5 in 1.2e7 entries."""
 TILE = 1 << 16
-"""Entries that are worked on together."""
+"""Entries processed together."""
 MOVING = frozenset({np.swapaxes, np.transpose, np.moveaxis, np.expand_dims, np.reshape, np.broadcast_to, np.ravel})
-"""Functions that make no other numbers."""
+"""Functions that only move entries."""
 SMALLEST = 2.0**-450
-"""The errors of numbers below this have squares that underflow: nothing can be said of them."""
+"""Errors of numbers below this have squares that underflow, so they are unknown."""
 
 
 class Variance(Duck):
-    """value, and the variance of its error, entry by entry; infinite where the number may not fit the dtype."""
+    """A value and the variance of its error, entry by entry; infinite where the number may overflow the dtype."""
 
     __slots__ = ("largest", "model", "value", "variance")
     arithmetic = "variance"
     rules: ClassVar[Rules] = {}
 
     def __init__(self, value: Any, variance: Any, model: Model, largest: float | None = None) -> None:
-        """largest bounds the sizes of all values, where that is known."""
+        """largest: a bound on the magnitude of all values, if known."""
         self.value = value = np.asarray(value, dtype=np.float64)
         variance = np.asarray(variance, dtype=np.float64)
         if variance.shape != value.shape:
@@ -58,12 +57,12 @@ class Variance(Duck):
 
     @property
     def nothing(self) -> float:
-        """What a zero may be in the program: zero, or, in the reference's own format, any number that is too small."""
+        """Magnitude below which a computed value is acceptable for an exact zero; 0 except in float64."""
         return SMALLEST if self.model.format.precision == FORMATS["float64"].precision else 0.0
 
     @property
     def tolerance(self) -> np.ndarray:
-        """`DEVIATIONS` standard deviations, and a handful of the smallest numbers; for a zero without error, `nothing`.
+        """`DEVIATIONS` standard deviations plus as many underflow errors; `nothing` for a zero without error.
 
         NaN for numbers so small that the squares of their errors underflow.
         """
@@ -92,7 +91,7 @@ class Variance(Duck):
 
     @property
     def exact(self) -> bool:
-        """Whether no number has an error."""
+        """True if no number has an error."""
         one = not any(self.variance.strides)
         return not (self.variance.flat[0] if one and self.variance.size else self.variance.any())
 
@@ -104,25 +103,25 @@ class Variance(Duck):
         return Variance(x, np.where(scaled == np.rint(scaled), 0.0, rounding(x, self.model)), self.model)
 
     def modelled(self, model: Model) -> Variance:
-        """The same numbers in a program that computes in another way from here on."""
+        """The same numbers under another rounding model from here on."""
         return Variance(self.value, self.variance, model)
 
     def of_terms(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """The standard deviation of rounding each of the terms x_i y_j that this product was added up from."""
+        """Standard deviation of the error from rounding each term x_i y_j of the sum that gave this product."""
         return np.asarray(self.model.u * np.sqrt(np.swapaxes(x, -1, -2) ** 2 @ y**2 / 3))
 
     def widened(self, by: Any) -> Variance:
-        """The same numbers with an independent error of that standard deviation more."""
+        """The same numbers with an additional independent error of standard deviation `by`."""
         return Variance(self.value, self.variance + np.square(by), self.model)
 
 
 def largest_of(x: np.ndarray) -> float:
-    """The largest size; NaN if there is one."""
+    """The largest magnitude; NaN if an entry is NaN."""
     ends = np.minimum.reduce(x, axis=None, initial=0.0), np.maximum.reduce(x, axis=None, initial=0.0)
     return float(np.maximum(-ends[0], ends[1]))
 
 
-def lifted(*xs: Any) -> tuple[Variance, ...]:
+def lift_all(*xs: Any) -> tuple[Variance, ...]:
     known = next(x for x in xs if isinstance(x, Variance))
     return tuple(known._lift(x) for x in xs)
 
@@ -132,7 +131,7 @@ def rounding(v: Any, model: Model) -> Any:
     return (np.square(model.u * v) + np.where(v == 0, 0.0, np.square(model.quantum))) / 3
 
 
-def tiles(x: np.ndarray) -> list[Any]:
-    """Slices along the first axis, of no more entries than a processor keeps at hand."""
+def blocks(x: np.ndarray) -> list[Any]:
+    """Slices along the first axis of about `TILE` entries, which fit a processor cache."""
     rows = max(1, TILE * len(x) // x.size) if x.ndim and x.size else 0
     return [slice(start, start + rows) for start in range(0, len(x), rows)] if rows else [...]

@@ -1,4 +1,4 @@
-"""The rules of variance arithmetic: what each operation inherits and adds."""
+"""Rules of variance arithmetic: propagated errors and the rounding of each operation."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.arithmetics.dual import SLOPES
 from gradagree.arithmetics.repetition import repeated, repeats
 from gradagree.arithmetics.rounded import COMPARISONS
 from gradagree.arithmetics.saturation import TAILS, tail_of
+from gradagree.arithmetics.slopes import SLOPES
 from gradagree.arithmetics.trilean import Trilean, split
-from gradagree.arithmetics.variance import DEVIATIONS, Variance, lifted, rounding
-from gradagree.arithmetics.variance_products import matmul, summed
+from gradagree.arithmetics.variance import DEVIATIONS, Variance, lift_all, rounding
+from gradagree.arithmetics.variance_products import matmul, sum_of_terms
 
 LIBRARY_DEVIATIONS = 2
-"""Standard deviation of a library function's error, in u."""
+"""Standard deviation of the error of a library function, in u."""
 
 
 def add(x: Any, y: Any, sign: int = 1) -> Variance:
-    x, y = lifted(x, y)
+    x, y = lift_all(x, y)
     value = x.value + sign * y.value
     return Variance(value, x.variance + y.variance + rounding(value, x.model), x.model)
 
 
 def multiply(x: Any, y: Any) -> Variance:
-    x, y = lifted(x, y)
+    x, y = lift_all(x, y)
     value = x.value * y.value
     variance = x.value**2 * y.variance + (y.value**2 + y.variance) * x.variance + rounding(value, x.model)
     return Variance(value, variance, x.model)
 
 
 def divide(x: Any, y: Any) -> Variance:
-    x, y = lifted(x, y)
+    x, y = lift_all(x, y)
     value = x.value / y.value
     return Variance(value, (x.variance + value**2 * y.variance) / y.value**2 + 2 * rounding(value, x.model), x.model)
 
@@ -53,7 +53,7 @@ def function(f: Callable[[Any], Any], slope: Callable[[Any, Any], Any]) -> Calla
 
 
 def exactly(f: Callable[[Any], Any]) -> Callable[[Variance], Variance]:
-    """Functions that add no error and whose slope is 1 or -1."""
+    """Functions without an error of their own, with derivative 1 or -1."""
     return lambda x: Variance(f(x.value), x.variance, x.model)
 
 
@@ -63,12 +63,12 @@ def sign(x: Variance) -> Variance:
 
 
 def may_be_equal(x: Variance, y: Variance) -> Any:
-    """Where a comparison is open: within so many deviations, and where nothing is known of these."""
+    """True where a comparison is open: within `DEVIATIONS` standard deviations, or where these are unknown."""
     return ~(np.abs(x.value - y.value) > DEVIATIONS * np.sqrt(x.variance + y.variance))
 
 
 def larger(x: Any, y: Any) -> Variance:
-    x, y = lifted(x, y)
+    x, y = lift_all(x, y)
     open = may_be_equal(x, y)
     variance = np.where(open, np.maximum(x.variance, y.variance), np.where(x.value >= y.value, x.variance, y.variance))
     return Variance(np.maximum(x.value, y.value), variance, x.model)
@@ -76,14 +76,14 @@ def larger(x: Any, y: Any) -> Variance:
 
 def power(x: Any, n: Any) -> Variance:
     if isinstance(n, Variance):
-        return Variance.rules[np.exp](multiply(n, Variance.rules[np.log](lifted(x, n)[0])))
+        return Variance.rules[np.exp](multiply(n, Variance.rules[np.log](lift_all(x, n)[0])))
     slope = n * x.value ** (n - 1) if n else 0.0
     value = x.value**n
     return Variance(value, slope**2 * x.variance + n * rounding(value, x.model), x.model)
 
 
 def logaddexp(x: Any, y: Any) -> Variance:
-    x, y = lifted(x, y)
+    x, y = lift_all(x, y)
     value = np.logaddexp(x.value, y.value)
     inherited = np.exp(2 * (x.value - value)) * x.variance + np.exp(2 * (y.value - value)) * y.variance
     own = np.square(LIBRARY_DEVIATIONS * x.model.u * value) + np.square(x.model.u * np.maximum(x.value, y.value))
@@ -97,7 +97,7 @@ def total(x: Variance, axis: Any = None, keepdims: bool = False) -> Variance:
     axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
     whole = axis == (-2, -1)
     together = math.prod((repeated if whole else repeats)(x, one) for one in axes)
-    return summed(value, together * inherited, squares, x.size // max(value.size, 1), x.model)
+    return sum_of_terms(value, together * inherited, squares, x.size // max(value.size, 1), x.model)
 
 
 def mean(x: Variance, axis: Any = None, keepdims: bool = False) -> Variance:
@@ -112,7 +112,7 @@ def largest(x: Variance, axis: Any = None, keepdims: bool = False) -> Variance:
 
 def where(condition: Any, x: Any, y: Any) -> Variance:
     true, open = split(condition)
-    x, y = lifted(x, y)
+    x, y = lift_all(x, y)
     either = np.square(x.value - y.value) + np.maximum(x.variance, y.variance)
     variance = np.where(open, either, np.where(true, x.variance, y.variance))
     return Variance(np.where(true, x.value, y.value), variance, x.model)
@@ -120,7 +120,7 @@ def where(condition: Any, x: Any, y: Any) -> Variance:
 
 def compare(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def rule(x: Any, y: Any) -> Any:
-        x, y = lifted(x, y)
+        x, y = lift_all(x, y)
         open = may_be_equal(x, y)
         answer = f(x.value, y.value)
         return Trilean(answer, open, x._lift) if open.any() else answer

@@ -1,4 +1,4 @@
-"""The rules of variance arithmetic that no slope gives: steps, choices of an order, sums along the way, steep ones."""
+"""Rules of variance arithmetic beyond first-order propagation: steps, sorting, cumulative sums, steep functions."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import numpy as np
 from scipy import special
 
 from gradagree.arithmetics.derived_arrays import log_sum_exp
-from gradagree.arithmetics.duck import Duck, NoRule
+from gradagree.arithmetics.duck import Duck
 from gradagree.arithmetics.libraries import FUNCTIONS, PLAIN, Library
 from gradagree.arithmetics.model import FORMATS
+from gradagree.arithmetics.refusals import NoRule
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.arithmetics.slopes import PARTIALS, SLOPES, STEPS
 from gradagree.arithmetics.trilean import Trilean
-from gradagree.arithmetics.variance import DEVIATIONS, Variance, lifted, rounding
+from gradagree.arithmetics.variance import DEVIATIONS, Variance, lift_all, rounding
 from gradagree.arithmetics.variance_functions import LIBRARY_DEVIATIONS, function, power as power_of_number
 
 
@@ -24,7 +25,7 @@ def reach(x: Variance) -> np.ndarray:
 
 
 def step(f: Callable[[Any], Any]) -> Callable[[Variance], Variance]:
-    """No error, or the whole of the jumps within reach."""
+    """No error, or all jumps within reach."""
 
     def rule(x: Variance) -> Variance:
         value, lower, upper = (f(x.value + side * reach(x)) for side in (0, -1, 1))
@@ -34,7 +35,7 @@ def step(f: Callable[[Any], Any]) -> Callable[[Variance], Variance]:
 
 
 def library(f: Callable[[Any], Any], made: Library) -> Callable[[Variance], Variance]:
-    """A function whose library errs by more than a few u of the result, or overflows before the result does."""
+    """A function with a library error of more than a few u, or one that overflows before its result does."""
     plain = function(f, SLOPES[f])
 
     def rule(x: Variance) -> Variance:
@@ -53,10 +54,10 @@ def library(f: Callable[[Any], Any], made: Library) -> Callable[[Variance], Vari
 
 
 def binary(f: Callable[[Any, Any], Any], partials: Any) -> Callable[[Any, Any], Variance]:
-    """An error in an operand that has none costs nothing, whatever the slope."""
+    """A function of two operands; an exact operand contributes nothing, whatever the partial derivative."""
 
     def rule(x: Any, y: Any) -> Variance:
-        x, y = lifted(x, y)
+        x, y = lift_all(x, y)
         value = f(x.value, y.value)
         slopes = (partial(x.value, y.value, value) for partial in partials)
         variance = sum(np.where(z.variance == 0, 0.0, s**2 * z.variance) for z, s in zip((x, y), slopes, strict=True))
@@ -68,7 +69,7 @@ def binary(f: Callable[[Any, Any], Any], partials: Any) -> Callable[[Any, Any], 
 
 def arctan2(x: Any, y: Any) -> Variance:
     """Where the point may lie on the cut, the angle may be any."""
-    x, y = lifted(x, y)
+    x, y = lift_all(x, y)
     cut = (np.abs(x.value) <= reach(x)) & (y.value <= reach(y))
     return binary(np.arctan2, PARTIALS[np.arctan2])(x, y).widened(np.where(cut, 2 * np.pi, 0.0))
 
@@ -81,7 +82,7 @@ def power(x: Any, n: Any) -> Variance:
 
 def zeta(s: Any, x: Any) -> Variance:
     if isinstance(s, Duck):
-        raise NoRule("variance arithmetic knows zeta(s, x) with numbers for s")
+        raise NoRule("variance arithmetic supports zeta(s, x) only for ordinary numbers s")
     return function(lambda x: special.zeta(s, x), lambda x, y: -s * special.zeta(s + 1, x))(x)
 
 
@@ -91,20 +92,20 @@ def gamma(x: Variance) -> Any:
 
 
 def running_total(x: Variance, axis: int | None = None) -> Variance:
-    """The sums of all entries up to each one, each of them stored."""
+    """np.cumsum: each partial sum is stored."""
     value = np.cumsum(x.value, axis=axis)
     added = np.cumsum(x.variance, axis=axis) + np.cumsum(rounding(value, x.model), axis=axis)
     return Variance(value, added, x.model)
 
 
 def sort(x: Variance, axis: int = -1) -> Variance:
-    """Numbers that may change places are nearly the same."""
+    """np.sort: numbers that may change places are nearly equal."""
     order = np.argsort(x.value, axis=axis, kind="stable")
     return x.map(np.take_along_axis, order, axis=axis)
 
 
-def ends(x: Variance) -> Rounded:
-    """The numbers with their reach as a radius, which decides about their order."""
+def as_rounded(x: Variance) -> Rounded:
+    """The numbers with their reach as a radius, to decide their order."""
     return Rounded(x.value, reach(x), x.model)
 
 
@@ -113,8 +114,8 @@ def log_sum(x: Variance, axis: Any = None, keepdims: bool = False) -> Variance:
     return log_sum_exp(x, largest, axis, keepdims)
 
 
-def asked(f: Callable[..., Any], about: Callable[[Variance], Any]) -> Callable[..., Any]:
-    """Questions whose answers are no numbers."""
+def apply_to(f: Callable[..., Any], about: Callable[[Variance], Any]) -> Callable[..., Any]:
+    """Functions whose results are indices or truth values."""
     return lambda x, *args, **kwargs: f(about(x), *args, **kwargs)
 
 
@@ -126,8 +127,8 @@ def signbit(x: Variance) -> Any:
 Variance.rules.update({
     **{f: library(f, made) for f, made in FUNCTIONS.items() if made != PLAIN},
     **{f: step(f) for f in STEPS if f is not np.sign},
-    **{f: asked(f, ends) for f in (np.argmax, np.argmin, np.argsort)},
-    **{f: asked(f, lambda x: x.value) for f in (np.isfinite, np.isinf, np.isnan)},
+    **{f: apply_to(f, as_rounded) for f in (np.argmax, np.argmin, np.argsort)},
+    **{f: apply_to(f, lambda x: x.value) for f in (np.isfinite, np.isinf, np.isnan)},
     np.arctan2: arctan2, np.hypot: binary(np.hypot, PARTIALS[np.hypot]), np.power: power, np.signbit: signbit,
     special.gamma: gamma, np.sort: sort, np.cumsum: running_total, special.logsumexp: log_sum, special.zeta: zeta,
 })  # fmt: skip

@@ -1,4 +1,4 @@
-"""Sums and products in variance arithmetic: what the roundings of all partial sums add."""
+"""Sums and products in variance arithmetic: the roundings of all partial sums."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ import numpy as np
 
 from gradagree.arithmetics.model import Model
 from gradagree.arithmetics.repetition import repeated
-from gradagree.arithmetics.variance import Variance, lifted, tiles
+from gradagree.arithmetics.variance import Variance, blocks, lift_all
 
 LARGE = 1 << 17
-"""Entries of an array whose squares are not kept."""
+"""From this number of entries on, the squares of an array are computed in blocks and not kept."""
 
 
-def summed(value: Any, inherited: Any, squares: Any, terms: int, model: Model) -> Variance:
-    """A sum, the squares of whose terms add up to `squares`."""
+def sum_of_terms(value: Any, inherited: Any, squares: Any, terms: int, model: Model) -> Variance:
+    """A sum of terms whose squares sum to `squares`."""
     return stored_sum(value, inherited + each_step(terms, model) * squares, terms, model, squares)
 
 
 def each_step(terms: int, model: Model) -> float:
-    """What the roundings of all partial sums make of each square of a term."""
+    """Factor of each squared term in the variance of the roundings of all partial sums."""
     return model.accumulator.u**2 / 3 * (1 + terms / 2)
 
 
 def stored_sum(value: Any, variance: Any, terms: int, model: Model, squares: Any) -> Variance:
-    """A sum with what its terms and their squares add, and with the partial sums' own size, stored in the dtype.
+    """A sum stored in the dtype: the given variance plus that of the partial sums and of storing the result.
 
-    squares are those of the terms, added up, or anything larger; infinite where a partial sum may not fit.
+    squares: the sum of the squared terms, or an upper bound; the variance is infinite where a partial sum may overflow.
     """
     value, variance = (np.asarray(x, dtype=np.float64) for x in (value, variance))
     added = np.empty(value.shape)
-    for rows in tiles(value):
+    for rows in blocks(value):
         own = np.square(value[rows], out=added[rows])
         own *= terms * model.accumulator.u**2 / 9 + model.u**2 / 3
         own += (terms + 1 / 3) * model.quantum**2
@@ -45,9 +45,9 @@ def stored_sum(value: Any, variance: Any, terms: int, model: Model, squares: Any
 
 
 def matmul(x: Any, y: Any) -> Variance:
-    x, y = lifted(x, y)
+    x, y = lift_all(x, y)
     if y.exact:
-        variance = by_squares(inherited(x), y.value)
+        variance = by_squares(left_factor(x), y.value)
     else:
         left, right = factors(x, y)
         variance = left @ right
@@ -55,34 +55,34 @@ def matmul(x: Any, y: Any) -> Variance:
     return stored_sum(x.value @ y.value, variance, x.shape[-1], x.model, squares)
 
 
-def inherited(x: Variance) -> np.ndarray:
-    """What the squares of the other factors are multiplied by: for each step's rounding, and for x's own errors."""
+def left_factor(x: Variance) -> np.ndarray:
+    """Left factor of the variance of x @ y: roundings of the partial sums and errors of x."""
     left = each_step(x.shape[-1], x.model) * x.value**2
     return left if x.exact else left + repeated(x, -1) * x.variance
 
 
 def factors(x: Variance, y: Variance) -> tuple[np.ndarray, np.ndarray]:
-    """Two arrays whose product is the variance of x @ y before it is stored."""
-    left, right = inherited(x), y.value**2
+    """Two arrays whose matrix product is the variance of x @ y before it is stored."""
+    left, right = left_factor(x), y.value**2
     if y.exact:
         return left, right
     return np.concatenate([left, x.value**2], -1), np.concatenate([right, repeated(y, -2) * y.variance], -2)
 
 
 def may_overflow(x: Variance, y: Variance) -> bool:
-    """Whether a partial sum of x @ y may not fit, if all terms are as large as the largest."""
+    """True if a partial sum of x @ y may overflow when all terms are as large as the largest."""
     return not x.shape[-1] * x.largest * y.largest <= x.model.format.largest
 
 
 def by_squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """x @ y^2; the squares of a large matrix are nowhere kept."""
+    """x @ y^2, without keeping the squares of a large matrix."""
     if y.ndim > 2 or x.ndim > 2 or y.size <= LARGE:
         return np.asarray(x @ np.square(y))
     found = np.zeros((*x.shape[:-1], y.shape[-1]))
     if y.flags.c_contiguous:
-        for rows in tiles(y):
+        for rows in blocks(y):
             found += x[..., rows] @ np.square(y[rows])
     else:
-        for columns in tiles(y.T):
+        for columns in blocks(y.T):
             found[..., columns] = x @ np.square(y[:, columns])
     return found

@@ -17,7 +17,7 @@ from gradagree.adapters import Answer, directions
 from gradagree.arithmetics.dual import Dual, slope_of
 from gradagree.arithmetics.model import Model
 from gradagree.arithmetics.rounded import Rounded
-from gradagree.arithmetics.variance import DEVIATIONS, Variance, tiles
+from gradagree.arithmetics.variance import DEVIATIONS, Variance, blocks
 from gradagree.arithmetics.variance_products import factors, may_overflow, stored_sum
 from gradagree.cases import Arrays, Case, problem_of
 from gradagree.checker.allowances import finite, largest_sensitivity, largest_up_to, product, second, values_of
@@ -147,7 +147,7 @@ def _compare(box: int | str, part: Part, observed: np.ndarray | None, expected: 
 
 
 def _tiles(expected: Variance | Outer, observed: np.ndarray, dull: bool = False) -> list[Tile]:
-    return [_tile(expected[rows], observed[rows], getattr(rows, "start", 0), dull) for rows in tiles(observed)]
+    return [_tile(expected[rows], observed[rows], getattr(rows, "start", 0), dull) for rows in blocks(observed)]
 
 
 def _tile(expected: Variance, observed: np.ndarray, start: int, dull: bool = False) -> Tile:

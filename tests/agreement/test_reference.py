@@ -181,7 +181,10 @@ def attribute(owner: Any, name: str, value: Any) -> Any:
 
 WEAKER: dict[str, tuple[Any, str]] = {
     "operations do not round": (attribute(rounded, "result", given(rounded.result, keep=True)), "ordinary"),
-    "sums of no terms": (attribute(rounded_sums, "summed", given(rounded_sums.summed, terms=0)), "ordinary"),
+    "sums of no terms": (
+        attribute(rounded_sums, "sum_of_terms", given(rounded_sums.sum_of_terms, terms=0)),
+        "ordinary",
+    ),
     "functions do not err": (infallible, "ordinary"),
     "all is exact": (attribute(quanta, "exact", lambda *args, **names: True), "ordinary"),
     "no radius of the first factor": (forgetting(np.multiply, 0), "ordinary"),

@@ -134,7 +134,7 @@ def bound(**changes: Callable[[dict[str, Any]], Any]) -> Weaken:
 
         return changed
 
-    return lambda hardware, monkeypatch: hardware.weaken(monkeypatch, "summed", weaker)
+    return lambda hardware, monkeypatch: hardware.weaken(monkeypatch, "sum_of_terms", weaker)
 
 
 def attribute(owner: Any, name: str, value: Any) -> Weaken:

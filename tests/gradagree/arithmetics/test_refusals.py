@@ -50,7 +50,7 @@ def test_that_a_function_without_a_rule_is_an_error_that_names_it_and_those_that
     kind: str, name: str, function: Any
 ) -> None:
     x = KINDS[kind](NUMBERS)
-    with pytest.raises(NoRule, match=f"^{kind} arithmetic has no rule for {re.escape(name)}; ") as caught:
+    with pytest.raises(NoRule, match=f"^{kind} arithmetic does not support {re.escape(name)}; ") as caught:
         function(x)
     assert set(str(caught.value).split(": ")[1].split(", ")) == type(x).known()
 
@@ -72,7 +72,7 @@ def test_that_a_function_of_scipy_that_takes_arrays_apart_is_named_and_what_is_t
     kind: str, function: Any
 ) -> None:
     x = KINDS[kind](NUMBERS)
-    with pytest.raises(NoRule, match=f"^{kind} arithmetic has no rule for {function.__name__}, which") as caught:
+    with pytest.raises(NoRule, match=f"^{kind} arithmetic does not support {function.__name__}, which") as caught:
         function(x, axis=-1)
     advice = str(caught.value).split("; write ")[1]
     assert advice == INSTEAD[function.__name__]
@@ -91,12 +91,12 @@ def test_that_a_function_of_scipy_that_takes_arrays_apart_is_named_and_what_is_t
     ids=["asarray", "array", "vectorize", "dtype"],
 )
 def test_that_an_ordinary_array_is_never_made(kind: str, function: Any) -> None:
-    with pytest.raises(NoRule, match=f"^{kind} arithmetic has no rule for np.asarray, which asks for ordinary numbers"):
+    with pytest.raises(NoRule, match=f"^{kind} arithmetic does not support np.asarray, which needs ordinary arrays"):
         function(KINDS[kind](NUMBERS))
 
 
 def test_that_the_derivatives_of_digamma_are_told() -> None:
-    with pytest.raises(NoRule, match=r"no rule for polygamma, .*; write digamma\(x\) and zeta\(n \+ 1, x\)"):
+    with pytest.raises(NoRule, match=r"does not support polygamma, .*; write digamma\(x\) and zeta\(n \+ 1, x\)"):
         special.polygamma(1, KINDS["rounded"](NUMBERS))
 
 
@@ -104,11 +104,11 @@ def test_that_the_derivatives_of_digamma_are_told() -> None:
 def test_that_an_entry_is_no_float(kind: str) -> None:
     x = KINDS[kind](NUMBERS)
     for ask in (lambda: float(x[0, 0]), lambda: x[0, 0].item(), lambda: x.item(0), x.tolist):
-        with pytest.raises(NoRule, match=f"an entry of {kind} arrays is no float: use NumPy's functions"):
+        with pytest.raises(NoRule, match=f"an entry of a {kind} array is not a float; use NumPy functions"):
             ask()
-    with pytest.raises(NoRule, match=f"entries of {kind} arrays are not set: use np.where"):
+    with pytest.raises(NoRule, match=f"{kind} arrays do not support item assignment; use np.where"):
         x[0] = 1.0
-    with pytest.raises(NoRule, match=f"the truth of {kind} arrays is not known: use np.where instead of if"):
+    with pytest.raises(NoRule, match=f"the truth value of {kind} arrays is not known; use np.where instead of if"):
         bool(x)
 
 
@@ -117,14 +117,14 @@ def test_that_changing_an_array_in_place_is_an_error_that_says_what_to_write(kin
     x, plain = KINDS[kind](NUMBERS), NUMBERS.copy()
     for name, change in (("add", operator.iadd), ("multiply", operator.imul), ("power", operator.ipow)):
         for changed in (x, plain):
-            with pytest.raises(NoRule, match=f"{kind} arrays are not changed in place by {name}: write x = x \\+ y"):
+            with pytest.raises(NoRule, match=f"{kind} arrays cannot be changed in place by {name}; write x = x \\+ y"):
                 change(changed, x)
     for name, function in (
         ("exp", np.exp),
         ("sum", np.sum),
         ("take", lambda x, out: np.take(x, [[0] * 3] * 2, out=out)),
     ):
-        with pytest.raises(NoRule, match=f"not changed in place by {name}"):
+        with pytest.raises(NoRule, match=f"cannot be changed in place by {name}"):
             function(x, out=plain)
     np.testing.assert_array_equal(plain, NUMBERS)
 
@@ -141,7 +141,7 @@ ARGUMENTS: list[tuple[str, Callable[[Any], Any]]] = [
 @each_kind
 @pytest.mark.parametrize(("name", "function"), ARGUMENTS, ids=[f"{k}-{name}" for k, (name, _) in enumerate(ARGUMENTS)])
 def test_that_an_argument_that_no_rule_takes_is_an_error(kind: str, name: str, function: Any) -> None:
-    with pytest.raises(NoRule, match=f"{kind} arithmetic has a rule for {name}, but not with these arguments: "):
+    with pytest.raises(NoRule, match=f"{kind} arithmetic supports {name}, but not with these arguments: "):
         function(KINDS[kind](NUMBERS))
 
 
@@ -160,7 +160,7 @@ def test_that_arguments_that_say_nothing_are_taken(kind: str) -> None:
 OTHERS: list[tuple[str, Callable[[Any], Any]]] = [
     ("vectors", lambda x: np.linalg.norm(x, 2)), ("counts entries", lambda x: np.linalg.norm(x[0], 0)),
     ("several products", lambda x: np.einsum("ij,ij,ij->i", x, x, x)), ("np.diagonal", lambda x: np.einsum("ii", x)),
-    ("letters", lambda x: np.einsum("...j->...", x)), ("float", lambda x: x.astype(np.float32)),
+    ("no ellipsis", lambda x: np.einsum("...j->...", x)), ("float", lambda x: x.astype(np.float32)),
     ("zeta", lambda x: special.zeta(x, 2.0)),
     ("constant_values", lambda x: np.pad(x, 1, constant_values=(1, 2))),
 ]  # fmt: skip
@@ -180,10 +180,10 @@ def test_that_a_place_that_is_not_decided_is_an_error() -> None:
     assert np.argsort(sure[0] + 1).tolist() == [0, 2, 1]
     near = Rounded([1.0, 1.5, -9.0], [0.25, 0.25, 0.0], model("float32"))
     for place in (np.argmax, np.argsort):
-        with pytest.raises(NoRule, match=f"np.{place.__name__} is not decided by numbers that are known within"):
+        with pytest.raises(NoRule, match=f"np.{place.__name__} is undecided for numbers known only within"):
             place(near)
     assert np.argmin(near) == 2
-    with pytest.raises(NoRule, match="not decided"):
+    with pytest.raises(NoRule, match="undecided"):
         np.argmax(sure.widened(1e-9), axis=-1)
-    with pytest.raises(NoRule, match="not decided"):
+    with pytest.raises(NoRule, match="undecided"):
         np.argsort(sure)

@@ -14,7 +14,7 @@ from scipy import special
 from gradagree.arithmetics import Ball, Rounded
 from gradagree.arithmetics.ball import precision
 from gradagree.arithmetics.model import FORMATS, model
-from gradagree.arithmetics.rounded import wide
+from gradagree.arithmetics.rounded import may_overflow
 
 DTYPES: dict[str, Any] = {
     "float64": np.float64, "float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16,
@@ -49,7 +49,7 @@ def test_that_a_constant_encloses_the_nearest_number_of_the_dtype(dtype: str, co
 
 
 def test_that_a_constant_too_large_for_the_dtype_has_an_infinite_radius() -> None:
-    assert wide(Rounded.constant(1e5, model("float16")), stored(1.0))
+    assert may_overflow(Rounded.constant(1e5, model("float16")), stored(1.0))
     assert not np.isfinite((stored(0.5, "float16") * 1e5).radius)
 
 
@@ -73,13 +73,13 @@ def test_that_a_constant_that_the_dtype_holds_is_exact_and_another_is_not(dtype:
 def test_that_what_may_not_fit_the_dtype_has_an_infinite_radius(dtype: str, large: float) -> None:
     x = Rounded([large, -large, 1.0], 0.0, model(dtype))
     results = [x + x, x * 4.0, x[:2] - x[1::-1], x**2, np.sum(x)[None], x[None] @ np.ones((3, 1)), np.exp(x)]
-    assert [wide(result) for result in results] == [True] * len(results)
+    assert [may_overflow(result) for result in results] == [True] * len(results)
     assert not np.isfinite((x / 0.25).radius[:2]).any()
-    assert not wide(x, x + 1.0, np.tanh(x), x / 4.0)
+    assert not may_overflow(x, x + 1.0, np.tanh(x), x / 4.0)
 
 
 def test_that_a_partial_sum_that_overflows_is_noticed_though_the_sum_fits() -> None:
-    assert wide(np.sum(stored([6e4, 6e4, -6e4, -6e4], "float16")))
+    assert may_overflow(np.sum(stored([6e4, 6e4, -6e4, -6e4], "float16")))
 
 
 def flush(x: Any) -> Any:

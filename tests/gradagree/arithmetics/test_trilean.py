@@ -125,7 +125,7 @@ def test_that_split_gives_answers_and_openness_of_ordinary_truths_too() -> None:
 
 
 def test_that_a_trilean_has_no_truth_of_its_own() -> None:
-    with pytest.raises(NoRule, match=r"the truth of three-valued arrays is not known: use np\.where instead of if"):
+    with pytest.raises(NoRule, match=r"the truth value of three-valued arrays is not known; use np\.where"):
         bool(trilean((True, False)))
 
 

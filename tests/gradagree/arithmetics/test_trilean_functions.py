@@ -48,7 +48,5 @@ def test_that_a_comparison_picks_no_entries() -> None:
     open = X > 0
     assert isinstance(open, Trilean)
     for pick in (lambda: X[open], lambda: np.zeros((3, 3))[open], lambda: np.asarray(open)):
-        with pytest.raises(
-            NoRule, match=r"three-valued .* asks for ordinary numbers; write np.where\(condition, x, y\)"
-        ):
+        with pytest.raises(NoRule, match=r"three-valued .* needs ordinary arrays; write np.where\(condition, x, y\)"):
             pick()

@@ -53,7 +53,7 @@ def refused(f: Any, kind: Any, xs: list[Any]) -> bool:
     """Whether it has no rule; then the error must name it."""
     if known(f, kind):
         return False
-    with pytest.raises(NoRule, match=f"arithmetic has no rule for {f.__name__}; "):
+    with pytest.raises(NoRule, match=f"arithmetic does not support {f.__name__}; "):
         f(*xs)
     return True
 
