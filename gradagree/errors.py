@@ -35,11 +35,14 @@ def check_target(option: str, path: str | Path, suffix: str = "") -> Path:
     return path
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
-    """``did you mean 'tanh'?`` or the list of all names, to end a message with."""
+def nearest(name: str, names: Iterable[str], most: int | None = None) -> str:
+    """``did you mean 'tanh'?``, or the list of all names, at most so many, to end a message with."""
     names = sorted(names)
     near = difflib.get_close_matches(name[:100], names, 1)
-    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
+    if near:
+        return f"did you mean {near[0]!r}?"
+    more = len(names[most:]) if most is not None else 0
+    return f"known: {', '.join(names[:most])}" + (f" and {more} more" if more else "")
 
 
 def in_one_line(text: str) -> str:

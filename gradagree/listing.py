@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import platform
 from importlib import metadata
@@ -46,8 +47,7 @@ def summary(function: Any) -> str:
 
 
 def _parameters(kind: Any) -> str:
-    fields = kind.__dataclass_fields__.values()
-    return ", ".join(f"{field.name}={field.default!r}" for field in fields)
+    return ", ".join(f"{field.name}={field.default!r}" for field in dataclasses.fields(kind))
 
 
 def _origin(kind: type) -> tuple[str, ...]:

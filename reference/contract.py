@@ -17,6 +17,8 @@ from typing import Any, ClassVar, Literal, Self, dataclass_transform
 
 import numpy as np
 
+from gradagree.errors import nearest
+
 Reduction = Literal["mean", "sum", "none"]
 """Over the errors of all entries, or examples; "none" is contracted with fixed weights."""
 PLAIN = (bool, int, float, str)
@@ -168,14 +170,6 @@ def check_parameters(cls: type[Operation]) -> None:
             raise ContractError(f"{cls.__name__} has a weight {name!r} but no method 'by_{name}': add its dA/d{name}")
 
 
-def nearest(name: str, names: Any) -> str:
-    near = difflib.get_close_matches(name, sorted(names), 1)
-    if near:
-        return f"; did you mean {near[0]!r}?"
-    first, more = sorted(names)[:MOST_NAMES], len(names) - MOST_NAMES
-    return f"; known: {', '.join(first)}{f' and {more} more' if more > 0 else ''}"
-
-
 def _an(kind: str) -> str:
     return ("an " if kind[0] in "aeiou" else "a ") + kind
 
@@ -266,7 +260,7 @@ class Operation:
             raise ContractError(f"{text!r} is no {cls.kind}: write NAME or NAME(parameter=number)")
         kind = cls.catalogue.get(match[1]) or cls.catalogue.get(cls.aliases.get(match[1], ""))
         if kind is None:
-            raise ContractError(f"unknown {cls.kind} {match[1]!r}{nearest(match[1], cls.catalogue)}")
+            raise ContractError(f"unknown {cls.kind} {match[1]!r}; {nearest(match[1], cls.catalogue, MOST_NAMES)}")
         return made(kind, match[2] or "")
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from gradagree.arithmetics.dual import Dual, slope_of
 from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference.losses.reduction import _EntryByEntry
 
 QUANTITIES = ("value", "slope", "second")
 
@@ -18,7 +19,7 @@ def is_rows(function: Activation | ErrorFunction) -> bool:
     """Whether an example is a row of several numbers that belong together."""
     if isinstance(function, Activation):
         return function.along_last_axis
-    return not hasattr(function, "_entry") or function.width(1) != 1 or function.targets == "simplex"
+    return not isinstance(function, _EntryByEntry) or function.width(1) != 1 or function.targets == "simplex"
 
 
 def summed(error: ErrorFunction) -> ErrorFunction:
@@ -65,7 +66,7 @@ def of_rows(activation: Activation, quantity: str, ks: tuple[int, ...], js: tupl
 
 def of_error(error: ErrorFunction, quantity: str, js: tuple[int, ...] | None) -> Callable[..., Any]:
     def value(o: Any, t: Any) -> Any:
-        return error._entry(o, t) if hasattr(error, "_entry") else error.value(o[:, None], t[:, None])
+        return error._term(o, t) if isinstance(error, _EntryByEntry) else error.value(o[:, None], t[:, None])
 
     def slope(o: Any, t: Any) -> Any:
         found = error.sensitivity(o, t)

@@ -41,20 +41,32 @@ class MaximumZero(Relu):
         return jax.numpy.maximum(p, 0)
 
 
-class LeakyRelu(Activation):
+class _Leaky(Activation):
+    """A(p) = p where p > 0, else slope p."""
+
+    @property
+    def _slope(self) -> Any:
+        raise NotImplementedError
+
+    @property
+    def kinks(self) -> tuple[float, ...]:
+        return () if float(self._slope) == 1 else (0.0,)
+
+    def value(self, p: Any) -> Any:
+        return np.where(p > 0, p, self._slope * p)
+
+    def derivative(self, p: Any) -> Any:
+        return np.where(p > 0, 1.0, self._slope)
+
+
+class LeakyRelu(_Leaky):
     """A(p) = p where p > 0, else negative_slope p."""
 
     negative_slope: float = 0.01
 
     @property
-    def kinks(self) -> tuple[float, ...]:
-        return () if self.negative_slope == 1 else (0.0,)
-
-    def value(self, p: Any) -> Any:
-        return np.where(p > 0, p, self.negative_slope * p)
-
-    def derivative(self, p: Any) -> Any:
-        return np.where(p > 0, 1.0, self.negative_slope)
+    def _slope(self) -> float:
+        return self.negative_slope
 
     def torch(self, p, torch):
         return torch.nn.functional.leaky_relu(p, negative_slope=self.negative_slope)
@@ -151,20 +163,14 @@ class Relu6(_Clipped):
         return jax.nn.relu6(p)
 
 
-class Prelu(Activation):
+class Prelu(_Leaky):
     """A(p) = p where p > 0, else a p, where a is a weight."""
 
     a: Weight = Weight(0.25)
 
     @property
-    def kinks(self) -> tuple[float, ...]:
-        return () if float(self.a) == 1 else (0.0,)
-
-    def value(self, p: Any) -> Any:
-        return np.where(p > 0, p, self.a * p)
-
-    def derivative(self, p: Any) -> Any:
-        return np.where(p > 0, 1.0, self.a)
+    def _slope(self) -> Any:
+        return self.a
 
     def by_a(self, p: Any) -> Any:
         return np.where(p > 0, 0.0, p)
@@ -226,25 +232,15 @@ class Threshold(Activation):
         return jax.numpy.where(p > self.threshold, p, self.to)
 
 
-class Rrelu(Activation):
+class Rrelu(_Leaky):
     """A(p) = p where p > 0, else (lower + upper)/2 p: the randomised leaky relu in evaluation mode."""
 
     lower: float = 0.125
     upper: float = 0.375
 
     @property
-    def kinks(self) -> tuple[float, ...]:
-        return () if self._slope == 1 else (0.0,)
-
-    @property
     def _slope(self) -> float:
         return (self.lower + self.upper) / 2
-
-    def value(self, p: Any) -> Any:
-        return np.where(p > 0, p, self._slope * p)
-
-    def derivative(self, p: Any) -> Any:
-        return np.where(p > 0, 1.0, self._slope)
 
     def torch(self, p, torch):
         return torch.nn.functional.rrelu(p, lower=self.lower, upper=self.upper, training=False)
@@ -305,8 +301,8 @@ class SparsePlus(Activation):
         return jax.nn.sparse_plus(p)
 
 
-class Hardshrink(Activation):
-    """A(p) = p where |p| > lambd, else 0; at both ends the value jumps."""
+class _Shrink(Activation):
+    """A(p) = 0 within [-lambd, lambd]; outside, its derivative is 1."""
 
     lambd: float = 0.5
 
@@ -314,11 +310,15 @@ class Hardshrink(Activation):
     def kinks(self) -> tuple[float, ...]:
         return (-self.lambd, self.lambd)
 
-    def value(self, p: Any) -> Any:
-        return np.where(np.abs(p) > self.lambd, p, 0.0)
-
     def derivative(self, p: Any) -> Any:
         return np.where(np.abs(p) > self.lambd, 1.0, 0.0)
+
+
+class Hardshrink(_Shrink):
+    """A(p) = p where |p| > lambd, else 0; at both ends the value jumps."""
+
+    def value(self, p: Any) -> Any:
+        return np.where(np.abs(p) > self.lambd, p, 0.0)
 
     def torch(self, p, torch):
         return torch.nn.functional.hardshrink(p, lambd=self.lambd)
@@ -327,20 +327,11 @@ class Hardshrink(Activation):
         return jax.numpy.where(abs(p) > self.lambd, p, 0.0)
 
 
-class Softshrink(Activation):
+class Softshrink(_Shrink):
     """A(p) = p - lambd where p > lambd, p + lambd where p < -lambd, else 0."""
-
-    lambd: float = 0.5
-
-    @property
-    def kinks(self) -> tuple[float, ...]:
-        return (-self.lambd, self.lambd)
 
     def value(self, p: Any) -> Any:
         return np.where(p > self.lambd, p - self.lambd, np.where(p < -self.lambd, p + self.lambd, 0.0))
-
-    def derivative(self, p: Any) -> Any:
-        return np.where(np.abs(p) > self.lambd, 1.0, 0.0)
 
     def torch(self, p, torch):
         return torch.nn.functional.softshrink(p, lambd=self.lambd)

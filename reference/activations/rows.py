@@ -196,18 +196,26 @@ def mean(x: Any) -> Any:
     return np.mean(x, axis=-1, keepdims=True)
 
 
-class LayerNorm(Activation):
-    """A_i(p) = (p_i - m) / sqrt(v + eps), with the mean m and the variance v = mean((p - m)^2) of p."""
+class _Scaled(Activation):
+    """A(p) = d r, with d made of p, and r, one number for each example, the reciprocal of the length of d."""
 
     eps: float = 2.0**-16
+
+    def _scaled(self, p: Any) -> tuple[Any, Any]:
+        """A(p) and r."""
+        raise NotImplementedError
+
+    def value(self, p: Any) -> Any:
+        return self._scaled(p)[0]
+
+
+class LayerNorm(_Scaled):
+    """A_i(p) = (p_i - m) / sqrt(v + eps), with the mean m and the variance v = mean((p - m)^2) of p."""
 
     def _scaled(self, p: Any) -> tuple[Any, Any]:
         d = p - mean(p)
         r = 1 / np.sqrt(mean(d**2) + self.eps)
         return d * r, r
-
-    def value(self, p: Any) -> Any:
-        return self._scaled(p)[0]
 
     def vjp(self, p: Any, delta_a: Any) -> Any:
         # delta_p_i = (delta_a_i - mean(delta_a) - A_i mean(A delta_a)) / sqrt(v + eps)
@@ -240,17 +248,12 @@ class Standardize(LayerNorm):
         return jax.nn.standardize(p, axis=-1, epsilon=self.eps)
 
 
-class RmsNorm(Activation):
+class RmsNorm(_Scaled):
     """A_i(p) = p_i / sqrt(mean(p^2) + eps)."""
-
-    eps: float = 2.0**-16
 
     def _scaled(self, p: Any) -> tuple[Any, Any]:
         r = 1 / np.sqrt(mean(p**2) + self.eps)
         return p * r, r
-
-    def value(self, p: Any) -> Any:
-        return self._scaled(p)[0]
 
     def vjp(self, p: Any, delta_a: Any) -> Any:
         # delta_p_i = (delta_a_i - A_i mean(A delta_a)) / sqrt(mean(p^2) + eps)

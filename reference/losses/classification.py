@@ -141,7 +141,7 @@ class SoftCrossEntropy(_ExampleByExample):
         smooth = t * (1 - self.label_smoothing) + self.label_smoothing / t.shape[-1] if self.label_smoothing else t
         return np.asarray(self.weight) * smooth
 
-    def _example(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         z = o - np.max(o, axis=-1, keepdims=True)
         return np.sum(self._y(t) * (np.log(along(np.exp(z))) - z), axis=-1)
 
@@ -172,7 +172,7 @@ class PolyCrossEntropy(_ExampleByExample):
     targets = "simplex"
     epsilon: float = 2.0
 
-    def _example(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         return np.sum(t * (log_sum_exp(o) - o + self.epsilon * (1 - softmax(o))), axis=-1)
 
     def _slope(self, o: Any, t: Any) -> Any:
@@ -203,7 +203,7 @@ class BinaryCrossEntropyOnLogits(_EntryByEntry):
     weight: float | tuple[float, ...] = 1.0
     pos_weight: float | tuple[float, ...] = 1.0
 
-    def _entry(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         yes = np.asarray(self.pos_weight) * t
         return np.asarray(self.weight) * (yes * np.logaddexp(-o, 0) + (1 - t) * np.logaddexp(o, 0))
 
@@ -234,7 +234,7 @@ class BinaryCrossEntropy(_EntryByEntry):
     domain = "unit"
     weight: float | tuple[float, ...] = 1.0
 
-    def _entry(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         return -np.asarray(self.weight) * np.log(np.where(t > 0.5, o, 1 - o))
 
     def _slope(self, o: Any, t: Any) -> Any:
@@ -264,7 +264,7 @@ class SigmoidFocal(_EntryByEntry):
     def _weight(self, t: Any) -> Any:
         return np.where(t > 0.5, self.alpha, 1 - self.alpha) if self.alpha >= 0 else 1.0
 
-    def _entry(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         z = (2 * t - 1) * o
         return self._weight(t) * expit(-z) ** self.gamma * np.logaddexp(-z, 0)
 
@@ -297,7 +297,7 @@ class BinarySparsemax(_EntryByEntry):
 
     targets = "bits"
 
-    def _entry(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         z = (1 - 2 * t) * o
         return np.where(z <= -1, 0.0, np.where(z >= 1, z, (z + 1) ** 2 / 4))
 
@@ -332,7 +332,7 @@ class MulticlassSparsemax(_ExampleByExample):
         tau = (along(in_support * o) - 1) / along(in_support)
         return np.maximum(o - tau, 0)
 
-    def _example(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         q = self._sparsemax(o)
         z = o - along(np.where(one_hot(t, o.shape[-1]), o, 0.0))
         return np.sum(q * z, axis=-1) + 0.5 * (1 - np.sum(q**2, axis=-1))

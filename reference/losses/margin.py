@@ -18,7 +18,7 @@ class SoftMargin(_EntryByEntry):
 
     targets = "signs"
 
-    def _entry(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         return np.logaddexp(-t * o, 0)
 
     def _slope(self, o: Any, t: Any) -> Any:
@@ -38,7 +38,7 @@ class Hinge(_EntryByEntry):
     targets = "signs"
     margin: float = 1.0
 
-    def _entry(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         return np.maximum(self.margin - t * o, 0)
 
     def _slope(self, o: Any, t: Any) -> Any:
@@ -65,7 +65,7 @@ class Perceptron(_EntryByEntry):
 
     targets = "signs"
 
-    def _entry(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         return np.maximum(-t * o, 0)
 
     def _slope(self, o: Any, t: Any) -> Any:
@@ -93,7 +93,7 @@ class HingeEmbedding(_EntryByEntry):
     targets = "signs"
     margin: float = 1.0
 
-    def _entry(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         return np.where(t > 0, o, np.maximum(self.margin - o, 0))
 
     def _slope(self, o: Any, t: Any) -> Any:
@@ -124,7 +124,7 @@ class MarginRanking(_EntryByEntry):
         half = o.shape[-1] // 2
         return self.margin - t * (o[..., :half] - o[..., half:])
 
-    def _entry(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         return np.maximum(self._gap(o, t), 0)
 
     def sensitivity(self, o: Any, t: Any) -> Any:
@@ -165,7 +165,7 @@ class _LargestScore(_ExampleByExample):
         exceeded = np.sum(np.where((gap < 0) & others, 1.0, 0.0), axis=-1)
         return np.where(exceeded < 0.5, 1.0, 0.0)
 
-    def _example(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         scores = o + self._margins(one_hot(t, o.shape[-1]))
         return np.max(scores, axis=-1) - np.sum(np.where(one_hot(t, o.shape[-1]), o, 0.0), axis=-1)
 
@@ -236,7 +236,7 @@ class MultiMargin(_ExampleByExample):
         w = along(np.where(right, np.asarray(self.weight), 0.0))
         return np.where(right, 0.0, np.maximum(self.margin - own + o, 0)), w
 
-    def _example(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         gaps, w = self._gaps(o, t)
         return np.sum(w * gaps**self.p, axis=-1) / o.shape[-1]
 
@@ -276,7 +276,7 @@ class MultilabelMargin(_ExampleByExample):
         right = t > 0.5
         return 1 - o[..., :, None] + o[..., None, :], right[..., :, None] & ~right[..., None, :]
 
-    def _example(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         gap, counts = self._pairs(o, t)
         return np.sum(np.where(counts, np.maximum(gap, 0), 0.0), axis=(-2, -1)) / o.shape[-1]
 
@@ -312,7 +312,7 @@ class MultilabelSoftMargin(_ExampleByExample):
     targets = "bits"
     weight: float | tuple[float, ...] = 1.0
 
-    def _example(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         e = t * np.logaddexp(-o, 0) + (1 - t) * np.logaddexp(o, 0)
         return np.sum(np.asarray(self.weight) * e, axis=-1) / o.shape[-1]
 
@@ -340,7 +340,7 @@ class _Triplet(_ExampleByExample):
         """margin + d(x, y) - d(x, z), the last axis kept."""
         raise NotImplementedError
 
-    def _example(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         return np.maximum(self._gap(o), 0)[..., 0]
 
     def kink(self, o: Any, t: Any) -> Any:

@@ -196,7 +196,7 @@ class BinaryDice(_ExampleByExample):
         both, P, T = (along(x) for x in (p * t, p, t))
         return overlap(both, P, T, self.smooth)
 
-    def _example(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         return (1 - self._overlap(expit(o), t)[0])[..., 0]
 
     def _slope(self, o: Any, t: Any) -> Any:

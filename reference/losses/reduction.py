@@ -6,7 +6,7 @@ entry to entry.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -55,33 +55,31 @@ class _Reduced(ErrorFunction):
         return e.mean() if self.reduction == "mean" else e.sum()
 
 
-class _EntryByEntry(_Reduced):
-    """E over all entries of e(o_i, t_i): a subclass gives ``_entry`` and its slope by o, ``_slope``."""
+class _Separable(_Reduced):
+    """E over terms e(o, t): a subclass gives ``_term`` and its derivative by every output, ``_slope``."""
 
-    def _entry(self, o: Any, t: Any) -> Any:
+    _axes: ClassVar[int]
+
+    def _term(self, o: Any, t: Any) -> Any:
         raise NotImplementedError
 
     def _slope(self, o: Any, t: Any) -> Any:
         raise NotImplementedError
 
     def value(self, o: Any, t: Any) -> Any:
-        return total(self._entry(o, t), self.reduction, 2)
+        return total(self._term(o, t), self.reduction, self._axes)
 
     def sensitivity(self, o: Any, t: Any) -> Any:
-        return counted(of_kind(self._slope(o, t), o), self.reduction, o.shape[-2:])
+        return counted(of_kind(self._slope(o, t), o), self.reduction, o.shape[-2:][: self._axes])
 
 
-class _ExampleByExample(_Reduced):
-    """E over all examples of e(o, t): a subclass gives ``_example`` and its slope by every output, ``_slope``."""
+class _EntryByEntry(_Separable):
+    """A term for each entry: e(o_i, t_i)."""
 
-    def _example(self, o: Any, t: Any) -> Any:
-        raise NotImplementedError
+    _axes = 2
 
-    def _slope(self, o: Any, t: Any) -> Any:
-        raise NotImplementedError
 
-    def value(self, o: Any, t: Any) -> Any:
-        return total(self._example(o, t), self.reduction, 1)
+class _ExampleByExample(_Separable):
+    """A term for each example."""
 
-    def sensitivity(self, o: Any, t: Any) -> Any:
-        return counted(of_kind(self._slope(o, t), o), self.reduction, o.shape[-2:-1])
+    _axes = 1

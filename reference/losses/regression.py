@@ -41,7 +41,7 @@ class MeanSquared(_EntryByEntry):
 
     name = "mse"
 
-    def _entry(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         return (o - t) ** 2
 
     def _slope(self, o: Any, t: Any) -> Any:
@@ -62,7 +62,7 @@ class Absolute(_EntryByEntry):
 
     reduction: Reduction = "sum"
 
-    def _entry(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         return np.abs(o - t)
 
     def _slope(self, o: Any, t: Any) -> Any:
@@ -83,7 +83,7 @@ class Huber(_EntryByEntry):
 
     delta: float = 1.0
 
-    def _entry(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         d = np.abs(o - t)
         return np.where(d <= self.delta, 0.5 * d**2, self.delta * (d - 0.5 * self.delta))
 
@@ -108,7 +108,7 @@ class Huber(_EntryByEntry):
 class HalfSquared(_EntryByEntry):
     """E = mean_i (o_i - t_i)^2 / 2."""
 
-    def _entry(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         return 0.5 * (o - t) ** 2
 
     def _slope(self, o: Any, t: Any) -> Any:
@@ -130,7 +130,7 @@ class SmoothL1(_EntryByEntry):
     name = "smooth_l1"
     beta: float = 1.0
 
-    def _entry(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         d = np.abs(o - t)
         return np.where(d < self.beta, 0.5 * d**2 / self.beta, d - 0.5 * self.beta)
 
@@ -151,7 +151,7 @@ class SmoothL1(_EntryByEntry):
 class LogCosh(_EntryByEntry):
     """E = mean_i log cosh(o_i - t_i)."""
 
-    def _entry(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         return np.logaddexp(o - t, t - o) - LOG_2
 
     def _slope(self, o: Any, t: Any) -> Any:
@@ -172,7 +172,7 @@ class Quantile(_EntryByEntry):
 
     q: float = 0.75
 
-    def _entry(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         d = t - o
         return np.maximum(self.q * d, (self.q - 1) * d)
 
@@ -212,7 +212,7 @@ class GaussianNll(_EntryByEntry):
         half = o.shape[-1] // 2
         return o[..., :half], np.maximum(o[..., half:], self.eps)
 
-    def _entry(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         m, v = self._halves(o)
         return 0.5 * (np.log(v) + (m - t) ** 2 / v) + (HALF_LOG_2_PI if self.full else 0.0)
 
@@ -242,7 +242,7 @@ class PoissonNll(_EntryByEntry):
     targets = "positive"
     full: bool = False
 
-    def _entry(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         return np.exp(o) - t * o + (stirling(t) if self.full else 0.0)
 
     def _slope(self, o: Any, t: Any) -> Any:
@@ -264,7 +264,7 @@ class PoissonNllOfRates(_EntryByEntry):
     full: bool = False
     eps: float = 1e-8
 
-    def _entry(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         return o - t * np.log(o + self.eps) + (stirling(t) if self.full else 0.0)
 
     def _slope(self, o: Any, t: Any) -> Any:

@@ -41,7 +41,7 @@ class CosineEmbedding(_Pairs):
         lengths = np.sqrt(xx * yy)
         return along(x * y) / lengths, lengths, xx, yy
 
-    def _example(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         cos = self._cos(o)[0]
         return np.where(t > 0, 1 - cos, np.maximum(cos - self.margin, 0))[..., 0]
 
@@ -83,7 +83,7 @@ class CosineDistance(_ExampleByExample):
         oo, tt = (np.sqrt(np.maximum(along(x**2), self.eps)) for x in (o, t))
         return o / oo, t / tt, oo
 
-    def _example(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         u, v, _ = self._parts(o, t)
         return 1 - np.sum(u * v, axis=-1)
 
@@ -113,7 +113,7 @@ class PairwiseDistance(_ExampleByExample):
 
     eps: float = 2.0**-20
 
-    def _example(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         return np.sqrt(np.sum((o - t + self.eps) ** 2, axis=-1))
 
     def _slope(self, o: Any, t: Any) -> Any:
@@ -227,11 +227,11 @@ class KlDiv(_EntryByEntry):
     domain = "log_simplex"
     reduction: Literal["mean", "sum", "none", "batchmean"] = "batchmean"  # type: ignore[assignment]
 
-    def _entry(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         return x_log_x(t) - t * o
 
     def value(self, o: Any, t: Any) -> Any:
-        e = self._entry(o, t)
+        e = self._term(o, t)
         if self.reduction == "batchmean":
             return np.sum(e, axis=(-2, -1)) / float(o.shape[-2])
         return total(e, self.reduction, 2)
@@ -265,7 +265,7 @@ class KlDivOfLogs(KlDiv):
 
     targets = "real"
 
-    def _entry(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         return np.exp(t) * (t - o)
 
     def _shares(self, t: Any) -> Any:
@@ -287,7 +287,7 @@ class GeneralizedKl(_EntryByEntry):
 
     targets = "positive"
 
-    def _entry(self, o: Any, t: Any) -> Any:
+    def _term(self, o: Any, t: Any) -> Any:
         return x_log_x(t) - t * o + np.exp(o) - t
 
     def _slope(self, o: Any, t: Any) -> Any:

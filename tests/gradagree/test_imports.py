@@ -18,7 +18,7 @@ RUN = ["run", "--ext", str(FAKE), *OPTIONS.split()]
 HEAVY = {"torch", "jax", "jaxlib", "numpy", "scipy", "flint", "ml_dtypes", "sklearn"}
 FRAMEWORKS = {"torch", "jax", "jaxlib"}
 MAY_IMPORT = {
-    "reference": {"gradagree.reference"},
+    "reference": {"gradagree.reference", "gradagree.errors"},
     "adapters": {"gradagree.reference", "gradagree.adapters"},
     "gradagree": {"gradagree"},
 }
