@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gradagree.adapters.assembling import assembled
+from gradagree.adapters.modes import DEFAULT, Error, Mode, with_records
 from gradagree.adapters.own_weights import own_weights
 from gradagree.adapters.problem import Answer, Problem, Unsupported, nothing, too_many
 from gradagree.adapters.programs import Architecture, Program, Programs
@@ -22,28 +23,26 @@ from gradagree.adapters.pushing import along, pushed
 from gradagree.reference import Activation, ContractError, ErrorFunction
 from gradagree.reference.contract import made_again, spelling_names
 
-Error = Callable[[list[Any], Any], tuple[Any, list[Any]]]
-"""From (leaves, targets) to (E, what the taps saw)."""
-Mode = Callable[[Error, Sequence[bool]], Callable[[list[Any], Any], Any]]
-
 
 class Adapter:
     """One framework. A subclass gives its name, ``modes``, and the methods that are not implemented here.
 
-    A mode is a function from an error to its gradient: ``mode(error, per_example)(leaves, targets)`` returns
-    ``(E, aux), gradients`` for an ``error(leaves, targets)`` that returns ``E, aux``. Leaves and gradients are lists of
-    the framework's arrays; per_example says which leaves have one row for each example.
+    A value of ``modes`` is a `Mode`, or its gradient function alone: ``gradient(error, per_example)(leaves, targets)``
+    returns ``(E, aux), gradients`` for an ``error(leaves, targets)`` that returns ``E, aux``. Leaves and gradients are
+    lists of the framework's arrays; per_example says which leaves have one row for each example.
     """
 
     name: ClassVar[str]
     install: ClassVar[str]
-    modes: ClassVar[dict[str, Mode]]
-    untapped: ClassVar[frozenset[str]] = frozenset()
-    """Forward modes: they hand on tangents in place of sensitivities, and are judged end to end first."""
-    compiled: ClassVar[frozenset[str]] = frozenset()
-    """Modes whose compiler may use a number before it is rounded to be stored."""
-    each_alone: ClassVar[frozenset[str]] = frozenset({"vmap"})
-    """Modes that store each example's own gradient, and add them up."""
+    modes: ClassVar[dict[str, Any]]
+    training: ClassVar[str | None] = None
+    """The mode that trains. Without it, the framework trains only where it is named, in its first mode."""
+    libraries: ClassVar[tuple[str, ...]] = ()
+    """Libraries of the framework that functions may be spelled with; a survey checks them too."""
+    position: ClassVar[int] = 99
+    """The place of the framework in figures and in training."""
+    survey_processes: ClassVar[int] = 1
+    """Processes of a survey: more for a framework that computes or compiles for longer than others."""
     spellings: ClassVar[dict[str, Callable[..., Any]]] = {}
     """Forms of functions that do not spell it, by their names: called with the function, and its operands."""
     catalogue: ClassVar[dict[str, type[Adapter]]] = {}
@@ -53,6 +52,7 @@ class Adapter:
         for part in ("name", "install", "modes"):
             if not hasattr(cls, part):
                 raise ContractError(f"{cls.__name__} has no {part}: an adapter gives name, install and modes")
+        cls.modes = with_records(cls)
         taken = Adapter.catalogue.get(cls.name)
         if taken is not None and taken.__module__ != cls.__module__ and not made_again(taken, cls):
             raise ContractError(
@@ -60,6 +60,22 @@ class Adapter:
             )
         Adapter.catalogue[cls.name] = cls
         spelling_names.add(cls.name)
+
+    @classmethod
+    def trains(cls) -> bool:
+        """Whether it trains without being named."""
+        return vars(cls).get("training") is not None
+
+    @classmethod
+    def training_mode(cls) -> str:
+        """The mode that trains, and is checked along the way."""
+        return cls.training if cls.training in cls.modes else next(iter(cls.modes))
+
+    @classmethod
+    def mode(cls, name: str) -> Mode:
+        """The record of "framework:mode"; the default traits for one that is not known."""
+        framework, _, mode = name.partition(":")
+        return cls.catalogue[framework].modes.get(mode, DEFAULT) if framework in cls.catalogue else DEFAULT
 
     def __init__(self) -> None:
         """Import the framework. Raises ImportError where it is not installed."""
@@ -144,7 +160,7 @@ class Adapter:
 
     def answers(self, problem: Problem, mode: str) -> tuple[Answer, Answer]:
         """The gradient with taps, and the gradient without them; forward mode's are the tangents on the way."""
-        if mode in self.untapped:
+        if self.modes[mode].forward:
             if too_many(problem):
                 answer = along(self, problem)
                 return answer, answer
@@ -154,7 +170,7 @@ class Adapter:
 
     def _answer(self, problem: Problem, mode: str, taps: bool) -> Answer:
         leaves, targets, zeros = self.operands(problem)
-        gradient = self.programs(mode, Architecture.of(problem, mode in self.each_alone), taps)
+        gradient = self.programs(mode, Architecture.of(problem, self.modes[mode].per_example), taps)
         started = time.perf_counter()
         (E, inputs), gradients, sensitivities = gradient(leaves, targets, zeros if taps else [])
         ordinary = slice(1, len(leaves) - len(own_weights(problem.activations)))

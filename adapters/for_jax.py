@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.adapters.adapter import Adapter, Error
+from gradagree.adapters.adapter import Adapter
 from gradagree.adapters.cache import cache_folder
+from gradagree.adapters.modes import Error, Mode
 from gradagree.adapters.packed import Packed
 from gradagree.adapters.problem import Answer, Problem, Unsupported
 
@@ -98,9 +99,17 @@ class ForJax(Adapter):
 
     name = "jax"
     install = "pip install 'gradagree[jax]'"
-    modes = {"grad": grad, "jit": jit, "vmap": vmap, "forward": forward, "packed": packed}
-    untapped = frozenset({"forward"})
-    compiled = frozenset({"jit", "packed"})
+    modes = {
+        "grad": Mode(grad, compiles=True),
+        "jit": Mode(jit, fused=True, compiles=True),
+        "vmap": Mode(vmap, per_example=True, compiles=True, by_default=False),
+        "forward": Mode(forward, forward=True, compiles=True, by_default=False),
+        "packed": Mode(packed, fused=True),
+    }
+    training = "jit"
+    position = 2
+    survey_processes = 2
+    libraries = ("optax",)
 
     def __init__(self) -> None:
         os.environ.setdefault("JAX_PLATFORMS", "cpu")

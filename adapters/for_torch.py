@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,10 +10,40 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.adapters.adapter import Adapter, Error
-from gradagree.adapters.admitting import admitting
+from gradagree.adapters.adapter import Adapter
+from gradagree.adapters.modes import Error, Gradient, Mode
 from gradagree.adapters.problem import Unsupported
 from gradagree.adapters.programs import MOST, Program
+
+NOT_SUPPORTED = (
+    "we do not yet support",
+    "we don't support vmap",
+    "does not support it because",
+    "is not implemented",
+    "data-dependent control flow",
+    "it must override the setup_context",
+)
+"""What torch's own messages say of a limit of a mode."""
+
+
+def admitted(gradient_of: Gradient) -> Gradient:
+    """The same, where a function that torch itself says it does not support raises Unsupported: no crash."""
+
+    @functools.wraps(gradient_of)
+    def made(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
+        gradient = gradient_of(error, per_example)
+
+        def run(leaves: list[Any], targets: Any) -> Any:
+            try:
+                return gradient(leaves, targets)
+            except RuntimeError as wrong:
+                if not any(phrase in str(wrong) for phrase in NOT_SUPPORTED):
+                    raise
+                raise Unsupported(f"torch: {str(wrong).splitlines()[0]}") from wrong
+
+        return run
+
+    return made
 
 
 def backward(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
@@ -44,7 +75,7 @@ def grad(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
     return gradient
 
 
-@admitting
+@admitted
 def vmap(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
     """``torch.func.vmap(torch.func.grad)``: the gradient of each example alone, summed."""
     from torch import func
@@ -62,7 +93,7 @@ def vmap(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
     return gradient
 
 
-@admitting
+@admitted
 def forward(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
     """``torch.func.jacfwd``: forward mode, one tangent for each coordinate; beyond 256 weights, eight directions."""
     from torch import func
@@ -103,9 +134,16 @@ class ForTorch(Adapter):
 
     name = "torch"
     install = "pip install 'gradagree[torch]'"
-    modes = {"backward": backward, "grad": grad, "vmap": vmap, "forward": forward, "compile": compiled}
-    untapped = frozenset({"forward"})
-    compiled = frozenset({"compile"})
+    modes = {
+        "backward": Mode(backward),
+        "grad": Mode(grad),
+        "vmap": Mode(vmap, per_example=True),
+        "forward": Mode(forward, forward=True),
+        "compile": Mode(compiled, fused=True, compiles=True, by_default=False, slow=True),
+    }
+    training = "backward"
+    position = 1
+    survey_processes = 2
 
     def __init__(self) -> None:
         import torch

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from gradagree import wire
+from gradagree.adapters import Adapter
 from gradagree.arithmetics.model import FORMATS
 from gradagree.arithmetics.quanta import rounded_to
 from gradagree.casefile import CASES, kept_file, write_case
@@ -30,9 +31,12 @@ from gradagree.reference.training import Stop, Trained, Weights, train
 from gradagree.responses import Absent, Failure, failures
 from gradagree.verdict import Record
 
-MODES = {"torch": "backward", "jax": "jit"}
-"""The mode in which each framework trains and is judged."""
 TRAIN = "train.json"
+
+
+def training_mode(framework: str) -> str:
+    """The mode in which a framework trains and is checked."""
+    return Adapter.catalogue[framework].training_mode()
 
 
 @dataclass
@@ -96,7 +100,7 @@ class Course:
 
     def _by_framework(self, process: FrameworkProcess, rounds: int) -> None:
         """The framework's own training, for as many rounds as by hand."""
-        name, mode = process.framework, MODES[process.framework]
+        name, mode = process.framework, training_mode(process.framework)
         if isinstance(process.hello, Absent):
             self.stopped[name] = process.hello.reason
             return
@@ -120,7 +124,7 @@ class Course:
 
     def _judged(self, process: FrameworkProcess, folder: Path) -> Any:
         """The record of every checkpoint in every dtype, on the pair that is polled next."""
-        framework, mode = Framework.of(process.framework, process.hello), MODES[process.framework]
+        framework, mode = Framework.of(process.framework, process.hello), training_mode(process.framework)
         for number, (steps, weights) in enumerate(self.checkpoints):
             pair = self._next_pair(steps)
             for dtype in DTYPES:

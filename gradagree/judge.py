@@ -45,9 +45,8 @@ class Framework:
     def model(self, dtype: str, mode: str) -> Model:
         """The model of a correct program in one of the framework's modes."""
         if (dtype, mode) not in self._of_modes:
-            adapter = Adapter.catalogue.get(self.name, Adapter)
-            fused, each_alone = mode in adapter.compiled, mode in adapter.each_alone
-            self._of_modes[dtype, mode] = replace(self.models[dtype], fused=fused, each_alone=each_alone)
+            record = Adapter.mode(f"{self.name}:{mode}")
+            self._of_modes[dtype, mode] = replace(self.models[dtype], fused=record.fused, each_alone=record.per_example)
         return self._of_modes[dtype, mode]
 
 

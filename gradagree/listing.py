@@ -33,7 +33,7 @@ def _rows(what: str) -> list[tuple[str, ...]]:
         return [(name, *_installed(name, kind.install), *_origin(kind)) for name, kind in Adapter.catalogue.items()]
     if what == "modes":
         modes = ((name, kind.modes.items()) for name, kind in Adapter.catalogue.items())
-        return [(f"{name}:{mode}", summary(way)) for name, ways in modes for mode, way in ways]
+        return [(f"{name}:{mode}", summary(way.gradient)) for name, ways in modes for mode, way in ways]
     from gradagree.datasets import DATASETS
     from gradagree.drawing import REGIMES
 

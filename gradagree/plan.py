@@ -26,11 +26,6 @@ PROFILES: dict[str, dict[str, Any]] = {
 }
 """What stands in for the options that are not given; ci is the default."""
 
-SLOW = frozenset({"jax:grad", "jax:jit", "jax:vmap", "jax:forward", "torch:compile"})
-"""Modes that trace or compile anew for every shape: they see the architectures that come back."""
-LATER = frozenset({"jax:vmap", "jax:forward", "torch:compile"})
-"""Modes that are only asked by name, or with all."""
-
 DTYPES = ("float64", "float32")
 MOST_CASES = 10**9
 
@@ -166,8 +161,8 @@ def _modes(frameworks: str | None, modes: str | None) -> dict[str, int]:
     names = _names("--frameworks", frameworks, Adapter.catalogue, ",".join(Adapter.catalogue))
     offered = [f"{name}:{mode}" for name in names for mode in Adapter.catalogue[name].modes]
     if modes is None or modes == "all":
-        wanted = [name for name in offered if modes == "all" or name not in LATER]
-        return {name: ONE_IN if name in SLOW else 1 for name in wanted}
+        wanted = [name for name in offered if modes == "all" or Adapter.mode(name).by_default]
+        return {name: ONE_IN if Adapter.mode(name).compiles else 1 for name in wanted}
     chosen: dict[str, int] = {}
     for part in _split("--modes", modes):
         found = [name for name in offered if part in (name, name.partition(":")[2])]

@@ -15,7 +15,7 @@ from gradagree.cases import Case
 from gradagree.declared import load_all, project_file, settings
 from gradagree.errors import UsageError
 from gradagree.extensions import file_of, is_ours
-from gradagree.plan import SLOW, Plan
+from gradagree.plan import Plan
 from gradagree.proof import prove
 from gradagree.pytest_plugin import PROCESSES
 from gradagree.pytest_records import RECORDS, judged
@@ -79,14 +79,14 @@ class Block(pytest.Item):
         self.function, self.number, self.settings = function, number, settings
         self.framework, _, self.mode = mode.partition(":")
         self.add_marker("gradagree")
-        if mode in SLOW:
+        if Adapter.mode(mode).compiles:
             self.add_marker("gradagree_slow")
 
     def cases(self) -> list[tuple[int, Case]]:
         """Numbered cases, the same for every framework and mode."""
         plan, (_, count) = self.settings.plan, BLOCKS[self.settings.profile]
         start = self.number * count
-        count = max(1, count // SLOW_PART) if f"{self.framework}:{self.mode}" in SLOW else count
+        count = max(1, count // SLOW_PART) if Adapter.mode(f"{self.framework}:{self.mode}").compiles else count
         activations = [self.function] if isinstance(self.function, Activation) else None
         errors = [self.function] if isinstance(self.function, ErrorFunction) else None
         cases = draw(count, plan.seed, plan.dtypes, activations, errors, plan.regimes, start=start)

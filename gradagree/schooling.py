@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gradagree.adapters import Adapter
 from gradagree.campaign import describe, environment
-from gradagree.course import MODES, Course
+from gradagree.course import Course
 from gradagree.errors import UsageError, nearest
 from gradagree.journal import Journal
 from gradagree.lessons import lesson
@@ -49,10 +50,11 @@ def course_of(
         raise UsageError(f"--low-enough {low_enough:g}: give an error of at least 0")
     if seed < 0:
         raise UsageError(f"--seed {seed}: give a whole number of at least 0")
-    names = list(MODES) if frameworks is None else [name.strip() for name in frameworks.split(",")]
+    usual = [kind.name for kind in sorted(Adapter.catalogue.values(), key=lambda kind: kind.position) if kind.trains()]
+    names = usual if frameworks is None else [name.strip() for name in frameworks.split(",")]
     for name in names:
-        if name not in MODES:
-            raise UsageError(f"--frameworks: {name!r} does not train here; {nearest(name, MODES)}")
+        if name not in Adapter.catalogue:
+            raise UsageError(f"--frameworks: {name!r} does not train here; {nearest(name, usual)}")
     stochastic = way == "stochastic"
     rounds = rounds or chosen.rounds
     stop = Stop(low_enough, patience, rounds, seconds)

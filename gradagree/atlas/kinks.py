@@ -12,7 +12,7 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 
-from gradagree.adapters import Answer
+from gradagree.adapters import Adapter, Answer
 from gradagree.arithmetics.model import FORMATS
 from gradagree.cases import Arrays, Case
 from gradagree.kinks import SLOPES, error_slope, one_sided
@@ -28,8 +28,6 @@ OUTPUTS = (1, 2, 3, 4, 5, 6)
 DTYPES = ("float64", "float32")
 NEAR = 2.0**-12
 """Relatively: what is nearer to a slope is that slope; how accurate it is, is another question."""
-SLOW = ("torch:compile",)
-"""Modes that are asked only by name."""
 
 
 class Convention(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,7 +122,7 @@ def conventions(
     for name in plan.frameworks:
         with FrameworkProcess(name, extensions) as process:
             for one in cases:
-                asked = [mode for mode in plan.asked(name, 0) if modes or f"{name}:{mode}" not in SLOW]
+                asked = [mode for mode in plan.asked(name, 0) if modes or not Adapter.mode(f"{name}:{mode}").slow]
                 hello = process.hello
                 if isinstance(hello, Absent):
                     return

@@ -10,6 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from gradagree.adapters import Adapter
 from gradagree.files import write_text
 from gradagree.journal import read_meta, read_records
 from gradagree.report.figures import STYLES, Line, chart, sample
@@ -142,7 +143,6 @@ def facts(training: Training) -> Iterator[tuple[str, str]]:
 
 PAGE = "train.html"
 MOST_CURVES, MOST_STRETCHES, MOST_FINDINGS, MOST_ROUNDS = len(STYLES), 200, 50, 12
-KNOWN_STYLES = {BY_HAND: STYLES[0], "torch": STYLES[1], "jax": STYLES[2]}
 
 
 def write_training(folder: Path) -> Path:
@@ -221,7 +221,9 @@ def _curves(training: Training) -> dict[str, Any]:
 
 def _styles(curves: Sequence[Curve]) -> dict[str, str]:
     """Everyone's style: the same on every page for those who are known, for the others what these leave."""
-    known = {curve.name: KNOWN_STYLES[curve.name] for curve in curves if curve.name in KNOWN_STYLES}
+    places = {BY_HAND: 0} | {name: kind.position for name, kind in Adapter.catalogue.items()}
+    drawn = [curve.name for curve in curves if places.get(curve.name, len(STYLES)) < len(STYLES)]
+    known = {name: STYLES[places[name]] for name in drawn}
     free = [style for style in reversed(STYLES) if style not in known.values()]
     return known | dict(zip((curve.name for curve in curves if curve.name not in known), free, strict=False))
 

@@ -110,7 +110,7 @@ def test_that_importing_the_adapters_imports_no_framework() -> None:
 
 def test_that_the_catalogue_has_it() -> None:
     assert Adapter.catalogue["torch"] is ForTorch
-    assert ForTorch.modes["backward"] is backward
+    assert ForTorch.modes["backward"].gradient is backward
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")

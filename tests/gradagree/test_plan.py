@@ -13,12 +13,14 @@ from gradagree.arithmetics.model import FORMATS
 from gradagree.cases import Case
 from gradagree.drawing import REGIMES, STANDARD
 from gradagree.errors import UsageError
-from gradagree.plan import LATER, PROFILES, SLOW, Plan
+from gradagree.plan import PROFILES, Plan
 from gradagree.reference.activations import Elu, Relu
 from gradagree.reference.errors import Huber, SumOfSquares
 from gradagree.returning import ONE_IN
 
 OURS = ("torch", "jax")
+COMPILING = {"jax:grad", "jax:jit", "jax:vmap", "jax:forward", "torch:compile"}
+BY_NAME = {"jax:vmap", "jax:forward", "torch:compile"}
 BARE = [mode for name in OURS for mode in Adapter.catalogue[name].modes]
 OFFERED = [f"{name}:{mode}" for name in OURS for mode in Adapter.catalogue[name].modes]
 
@@ -85,7 +87,7 @@ def test_that_without_options_the_profile_for_ci_is_planned() -> None:
     plan = Plan.make()
     assert (plan.cases, plan.seed, plan.dtypes, plan.regimes) == (200, 0, ("float64", "float32"), STANDARD)
     assert plan == Plan.make(profile="ci")
-    assert plan.modes == {name: ONE_IN if name in SLOW else 1 for name in OFFERED if name not in LATER}
+    assert plan.modes == {name: ONE_IN if name in COMPILING else 1 for name in OFFERED if name not in BY_NAME}
     assert plan.activations is plan.errors is None
 
 
@@ -98,7 +100,11 @@ def test_that_an_option_goes_before_the_profile(profile: str) -> None:
 
 def test_that_all_stands_for_all() -> None:
     plan = Plan.make(frameworks="all", modes="all", dtypes="all", activations="all", errors="all")
-    assert plan.modes == {name: ONE_IN if name in SLOW else 1 for name in OFFERED} == Plan.make(profile="nightly").modes
+    assert (
+        plan.modes
+        == {name: ONE_IN if name in COMPILING else 1 for name in OFFERED}
+        == Plan.make(profile="nightly").modes
+    )
     assert plan.dtypes == tuple(FORMATS)
     assert plan.activations is plan.errors is None
     assert set(Plan.make(regimes="all").regimes) == {*REGIMES, "diabetes", "digits"}

@@ -1,0 +1,73 @@
+"""Modes: the ways of a framework to a gradient, one record each.
+
+Everything that depends on a mode (plans, models of arithmetic, surveys, training, figures, generated scripts) reads its
+record; there is no other table of modes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+Error = Callable[[list[Any], Any], tuple[Any, list[Any]]]
+"""From (leaves, targets) to (E, auxiliary arrays)."""
+Gradient = Callable[[Error, Sequence[bool]], Callable[[list[Any], Any], Any]]
+"""From (error, per_example) to a function from (leaves, targets) to ((E, auxiliary arrays), gradients)."""
+
+
+@dataclass(frozen=True)
+class Mode:
+    """One way to a gradient.
+
+    Args:
+        gradient: ``gradient(error, per_example)(leaves, targets)`` returns ``(E, aux), gradients`` for an
+            ``error(leaves, targets)`` that returns ``E, aux``. per_example says which leaves have one row per example.
+        forward: Forward mode: its taps are tangents, and it is checked end to end first.
+        fused: A compiler may use a number before it is rounded to be stored.
+        per_example: The gradient of each example is stored before they are summed.
+        compiles: It traces or compiles anew for every architecture, so it runs on the cases of recurring ones only.
+        by_default: It runs without being named.
+        slow: A program takes seconds to compile: a survey leaves the mode to its nightly profile.
+        source: Its lines in a generated script (`gradagree.reproduce.source`); a mode without them gets no script.
+    """
+
+    gradient: Gradient
+    forward: bool = False
+    fused: bool = False
+    per_example: bool = False
+    compiles: bool = False
+    by_default: bool = True
+    slow: bool = False
+    source: str = ""
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.gradient(*arguments)
+
+
+DEFAULT = Mode(lambda error, per_example: error)
+"""The traits of a mode that is not known."""
+PER_EXAMPLE = frozenset({"vmap"})
+"""Names of modes given as plain functions that store the gradient of each example."""
+
+
+def with_records(cls: Any) -> dict[str, Mode]:
+    """The modes of an adapter class, where a plain function stands for a record.
+
+    It takes the traits of the mode of that name of a base class, or else those that the class names in ``untapped``
+    (forward modes), ``compiled`` (fused ones) and ``each_alone`` (per-example ones).
+    """
+    return {name: mode if isinstance(mode, Mode) else _record(cls, name, mode) for name, mode in cls.modes.items()}
+
+
+def _record(cls: Any, name: str, gradient: Gradient) -> Mode:
+    inherited = [base.modes[name] for base in cls.__mro__[1:] if name in getattr(base, "modes", {})]
+    mode = replace(inherited[0], gradient=gradient, source="") if inherited else Mode(gradient)
+    traits = {
+        trait: name in getattr(cls, names)
+        for trait, names in (("forward", "untapped"), ("fused", "compiled"), ("per_example", "each_alone"))
+        if hasattr(cls, names)
+    }
+    if not inherited and "per_example" not in traits:
+        traits["per_example"] = name in PER_EXAMPLE
+    return replace(mode, **traits)
