@@ -51,7 +51,7 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 @click.version_option(package_name="gradagree", message="%(version)s")
 @click.pass_context
 def commands(context: click.Context) -> None:
-    """Is this gradient right? Backpropagation derived by hand judges PyTorch and JAX, box by box."""
+    """Check gradients of PyTorch and JAX against a hand-written reference, with computed tolerances."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
@@ -60,14 +60,26 @@ def commands(context: click.Context) -> None:
 @click.argument("case", metavar="ID|FILE")
 @choices
 @extensions
-@click.option("--dir", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Results folder of an alias.")
-@click.option("--script", is_flag=False, flag_value="", metavar="[FILE]", help="Write a stand-alone script of it.")
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Results folder in which to look up a six-digit ID (default: the latest run).",
+)
+@click.option(
+    "--script",
+    is_flag=False,
+    flag_value="",
+    metavar="[FILE]",
+    help="Write a stand-alone script that shows the worst verdict (default: none; FILE is optional).",
+)
 def replay(
     case: str, frameworks: str | None, modes: str | None, ext: tuple[str, ...], folder: Path | None, script: str | None
 ) -> int:
-    """Check one case again and show every box.
+    """Check one case again and show every operation.
 
-    ID is a case's text, or its six digits within a results folder; FILE is a case file.
+    ID is the text of a case, or its six digits within a results folder; FILE is a case file.
     """
     from gradagree.declared import files, load_all
     from gradagree.plan import Plan
@@ -98,13 +110,15 @@ def _write_script(case: Case, records: Sequence[Record], target: Path | None, ex
 
 @commands.command()
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="By default the first folder.")
-@click.option("--strict", is_flag=True, help="Lost digits (inaccurate) fail too.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder for the reports (default: the first DIR)."
+)
+@click.option("--strict", is_flag=True, help="Also exit with 1 for inaccurate gradients (default: they pass).")
 @known_option
 def report(folders: tuple[Path, ...], out: Path | None, strict: bool, known: str | None) -> int:
-    """Write the reports of one results folder anew, or of several as one.
+    """Write the reports of one results folder again, or of several joined into one.
 
-    Of a folder that only holds results folders, write the index page.
+    For a folder that only contains results folders, write an index page.
     """
     from gradagree.journal import META
     from gradagree.known import find_known

@@ -13,17 +13,27 @@ from gradagree.errors import UsageError, check_target
 @click.command()
 @click.argument("before", metavar="A", type=click.Path(path_type=Path))
 @click.argument("after", metavar="[B]", required=False, type=click.Path(path_type=Path))
-@click.option("--gate", is_flag=True, help="End with 1 on a regression.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Write compare.md and compare.html there.")
-@click.option("--extract", type=click.Path(path_type=Path), metavar="FILE", help="Write a small baseline of A, no B.")
+@click.option("--gate", is_flag=True, help="Exit with 1 on a regression (default: exit with 0).")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder for compare.md and compare.html (default: print only).",
+)
+@click.option(
+    "--extract",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write a small baseline of A to FILE instead of comparing.",
+)
 @known_option
 def compare(
     before: Path, after: Path | None, gate: bool, out: Path | None, extract: Path | None, known: str | None
 ) -> int:
     """Compare two results folders: A before, B after a change.
 
-    Each may be an extract too, made with --extract. With --gate, a new disagreement that is not known, lost coverage,
-    and accuracy or sharpness lost beyond the noise end with exit code 1.
+    A and B may also be baselines made with --extract. With --gate, a new failure that is not a known difference, lost
+    coverage, and accuracy or relative tolerance lost beyond the noise are regressions: the exit code is 1.
     """
     from rich.console import Console
 

@@ -14,7 +14,7 @@ LISTS = ("activations", "errors", "frameworks", "modes", "regimes")
 @click.argument("what", metavar="|".join(LISTS))
 @extensions
 def list_(what: str, ext: tuple[str, ...]) -> int:
-    """List what there is."""
+    """List the activations, loss functions, frameworks, modes or input distributions that can be named in options."""
     from gradagree.declared import load_all
     from gradagree.listing import print_list
 

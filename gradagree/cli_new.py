@@ -20,9 +20,9 @@ KINDS = ("activation", "error")
 @click.argument("kind", metavar="activation|error")
 @click.argument("name")
 def new(kind: str, name: str) -> int:
-    """Write NAME.py, an activation or error function to start from.
+    """Write NAME.py, a template of an activation or loss function.
 
-    The file lies in the current folder and already passes; put your own formulas in.
+    The file is written to the current folder and passes as it is; put in your own formulas.
     """
     if kind not in KINDS:
         raise UsageError(f"new {kind!r}: {nearest(kind, KINDS)}")

@@ -10,13 +10,13 @@ import click
 
 def known_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """--known."""
-    text = "Accepted differences; by default the project's gradagree-known.toml. none: none are."
+    text = "File of known differences (default: the project's gradagree-known.toml; 'none' disables it)."
     return click.option("--known", metavar="FILE", help=text)(command)
 
 
 def ending_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """--known and --shrink, which `Ending.of` takes out of the options."""
-    text = "Seconds to make failing cases small; 0: none are."
+    text = "Time budget for shrinking failing cases (0 disables shrinking)."
     return known_option(
         click.option("--shrink", type=float, default=20.0, show_default=True, metavar="SECONDS", help=text)(command)
     )
@@ -25,5 +25,9 @@ def ending_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def extensions(command: Callable[..., Any]) -> Callable[..., Any]:
     """--ext."""
     return click.option(
-        "--ext", "ext", multiple=True, metavar="FILE", help="A Python file with your own functions; loading it runs it."
+        "--ext",
+        "ext",
+        multiple=True,
+        metavar="FILE",
+        help="Python file that defines your own functions or adapters; it is executed (default: none).",
     )(command)

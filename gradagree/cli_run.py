@@ -24,36 +24,69 @@ ALONGSIDE = ("resume", "ext", "budget", "workers", "scheduler", "known", "shrink
 
 def choices(command: Callable[..., Any]) -> Callable[..., Any]:
     """--frameworks and --modes."""
-    for name, text in (("modes", "Modes, all, or FRAMEWORK:MODE."), ("frameworks", "Frameworks to compare.")):
-        command = click.option(f"--{name}", metavar="LIST", help=text)(command)
-    return command
+    modes = "Gradient modes to check: MODE, FRAMEWORK:MODE or all (default: all but the slowest to compile)."
+    command = click.option("--modes", metavar="LIST", help=modes)(command)
+    frameworks = "Frameworks to check (default: all that gradagree knows)."
+    return click.option("--frameworks", metavar="LIST", help=frameworks)(command)
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Which cases, and how they are asked."""
+    """All options of run."""
     for option in reversed(OPTIONS):
         command = option(command)
     return command
 
 
 OPTIONS = (
-    click.option("--cases", type=int, metavar="N", help="Random architectures, each in every dtype."),
-    click.option("--seed", type=int, default=0, show_default=True, metavar="S", help="Which ones."),
+    click.option(
+        "--cases",
+        type=int,
+        metavar="N",
+        help="Number of random architectures, each checked in every dtype (default: 40 quick, 200 ci, 2000 nightly).",
+    ),
+    click.option(
+        "--seed", type=int, default=0, show_default=True, metavar="S", help="Seed of the random architectures."
+    ),
     choices,
-    click.option("--dtypes", metavar="LIST", help="By default float64,float32."),
-    click.option("--activations", metavar="LIST", help="By default all, or those of --ext."),
-    click.option("--errors", metavar="LIST", help="Error functions; likewise."),
-    click.option("--regimes", metavar="LIST", help="By default ordinary,grid,zeros; data sets too."),
-    click.option("--profile", default="ci", show_default=True, metavar="NAME", help="quick, ci or nightly."),
+    click.option("--dtypes", metavar="LIST", help="Dtypes to check (default: float64,float32)."),
+    click.option("--activations", metavar="LIST", help="Activations to draw from (default: all, or those of --ext)."),
+    click.option("--errors", metavar="LIST", help="Loss functions to draw from (default: all, or those of --ext)."),
+    click.option(
+        "--regimes",
+        metavar="LIST",
+        help="Input distributions and data sets (default: ordinary,grid,zeros; nightly: all).",
+    ),
+    click.option(
+        "--profile", default="ci", show_default=True, metavar="NAME", help="Size of the run: quick, ci or nightly."
+    ),
     extensions,
     ending_options,
-    click.option("--budget", type=float, metavar="SECONDS", help="Begin no case after so long."),
-    click.option("--workers", type=int, metavar="N", help="Processes per framework; by default half as many as cores."),
-    click.option("--scheduler", metavar="tcp://...", help="Have a dask.distributed cluster do it."),
-    click.option("--shard", metavar="I/N", help="The I-th of N parts of the same cases; report joins them."),
-    click.option("--resume", type=click.Path(path_type=Path), metavar="DIR", help="Go on with a run that was stopped."),
-    click.option("--strict", is_flag=True, help="Lost digits (inaccurate) fail too."),
-    click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="By default reports/run-DATE-TIME."),
+    click.option(
+        "--budget", type=float, metavar="SECONDS", help="Start no new case after this time (default: no limit)."
+    ),
+    click.option(
+        "--workers", type=int, metavar="N", help="Worker processes per framework (default: half the number of cores)."
+    ),
+    click.option(
+        "--scheduler",
+        metavar="tcp://...",
+        help="Address of a dask.distributed scheduler that runs the cases (default: run locally).",
+    ),
+    click.option(
+        "--shard",
+        metavar="I/N",
+        help="Run only part I of N of the cases; gradagree report joins the parts (default: 1/1).",
+    ),
+    click.option(
+        "--resume",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Results folder of a stopped run to continue (default: start a new run).",
+    ),
+    click.option("--strict", is_flag=True, help="Also exit with 1 for inaccurate gradients (default: they pass)."),
+    click.option(
+        "--out", type=click.Path(path_type=Path), metavar="DIR", help="Results folder (default: reports/run-DATE-TIME)."
+    ),
 )
 
 
@@ -66,7 +99,8 @@ def run(
 ) -> int:  # fmt: skip
     """Cross-check gradients on random architectures and write a report.
 
-    Every LIST is separated by commas; "all" stands for all.
+    Draws random networks, computes their gradients with each framework and mode, and checks every operation against
+    the reference. A LIST is separated by commas; "all" selects everything.
     """
     from gradagree import campaign
     from gradagree.declared import files

@@ -13,21 +13,29 @@ from gradagree.errors import UsageError
 
 
 @click.command()
-@click.option("--profile", default="quick", show_default=True, metavar="NAME", help="quick, ci or nightly.")
-@click.option("--activations", metavar="LIST", help="By default all, or those of --ext.")
-@click.option("--errors", metavar="LIST", help="Error functions; likewise.")
-@click.option("--frameworks", metavar="LIST", help="Frameworks to ask; optax, too.")
-@click.option("--modes", metavar="LIST", help="By default those of the profile.")
-@click.option("--dtypes", metavar="LIST", help="By default those of the profile.")
-@click.option("--kinks", is_flag=True, help="Only what each framework answers where a slope jumps.")
-@click.option("--ext", multiple=True, metavar="FILE", help="A Python file with your own functions; loading it runs it.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Where to write; by default reports/run-DATE-survey."
+    "--profile", default="quick", show_default=True, metavar="NAME", help="Size of the survey: quick, ci or nightly."
+)
+@click.option("--activations", metavar="LIST", help="Activations to survey (default: all, or those of --ext).")
+@click.option("--errors", metavar="LIST", help="Loss functions to survey (default: all, or those of --ext).")
+@click.option("--frameworks", metavar="LIST", help="Frameworks and libraries to survey (default: all).")
+@click.option("--modes", metavar="LIST", help="Modes to survey (default: those of the profile).")
+@click.option("--dtypes", metavar="LIST", help="Dtypes to survey (default: those of the profile).")
+@click.option("--kinks", is_flag=True, help="Only list the derivative that each framework returns at kinks.")
+@click.option(
+    "--ext",
+    multiple=True,
+    metavar="FILE",
+    help="Python file that defines your own functions; it is executed (default: none).",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Results folder (default: reports/run-DATE-survey)."
 )
 def survey(kinks: bool, ext: tuple[str, ...], out: Path | None, **options: Any) -> int:
-    """Look at every function alone, point by point, against proof.
+    """Measure the error of every function on a grid of inputs, against proved values.
 
-    Ends with 0 whatever is found; with --kinks, with 1 if an answer lies outside the slopes on both sides of a kink.
+    The exit code is 0 whatever is found; with --kinks, it is 1 if a derivative at a kink lies outside the interval
+    between the one-sided derivatives.
     """
     if kinks:
         return _kinks(ext, out, **options)

@@ -12,22 +12,43 @@ import click
 
 @click.command()
 @click.argument("dataset", default="diabetes", metavar="[diabetes|digits]")
-@click.option("--frameworks", metavar="LIST", help="Frameworks to train beside the hand-written network.")
-@click.option("--way", default="stochastic", show_default=True, metavar="NAME", help="stochastic or full (batch).")
-@click.option("--rate", type=float, metavar="R", help="Each weight changes by -R times its partial derivative.")
-@click.option("--rounds", type=int, metavar="N", help="Rounds at most; a round polls as many pairs as there are.")
-@click.option("--low-enough", type=float, default=0.0, metavar="E", help="Stop at this error.")
-@click.option("--patience", type=int, metavar="N", help="Stop after so many rounds without a new lowest error.")
-@click.option("--seconds", type=float, metavar="S", help="Stop after so long.")
-@click.option("--every", type=int, metavar="K", help="Judge the frameworks after every K steps.")
-@click.option("--seed", type=int, default=0, show_default=True, metavar="S", help="Initial weights and polled pairs.")
-@click.option("--strict", is_flag=True, help="Lost digits (inaccurate) fail too.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="By default reports/run-DATE-TIME.")
+@click.option(
+    "--frameworks", metavar="LIST", help="Frameworks to train beside the reference (default: all that can train)."
+)
+@click.option(
+    "--way",
+    default="stochastic",
+    show_default=True,
+    metavar="NAME",
+    help="Gradient descent: stochastic (one example a step) or full (batch).",
+)
+@click.option("--rate", type=float, metavar="R", help="Learning rate (default: that of the data set).")
+@click.option("--rounds", type=int, metavar="N", help="Maximum number of epochs (default: that of the data set).")
+@click.option(
+    "--low-enough", type=float, default=0.0, show_default=True, metavar="E", help="Stop when the loss is at most E."
+)
+@click.option(
+    "--patience", type=int, metavar="N", help="Stop after N epochs without a new lowest loss (default: no such limit)."
+)
+@click.option("--seconds", type=float, metavar="S", help="Stop after S seconds (default: no limit).")
+@click.option("--every", type=int, metavar="K", help="Check the gradients every K steps (default: 8 times in all).")
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    metavar="S",
+    help="Seed of the initial weights and of the sampled examples.",
+)
+@click.option("--strict", is_flag=True, help="Also exit with 1 for inaccurate gradients (default: they pass).")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Results folder (default: reports/run-DATE-TIME)."
+)
 def train(out: Path | None, strict: bool, **options: Any) -> int:
-    """Train by hand, by torch and by jax side by side, and judge them along the way.
+    """Train the reference and the frameworks side by side, and check their gradients along the way.
 
-    All start from the same weights and see the same polled pairs. The default is the diabetes data, on which the
-    10-4-6-8-4 network decides; the other is digits.
+    All start from the same weights and see the same examples. The data set is diabetes (default; a 10-4-6-8-4
+    network) or digits.
     """
     from gradagree import campaign, schooling
     from gradagree.declared import load_installed

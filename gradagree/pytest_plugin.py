@@ -36,10 +36,18 @@ REFUSED = {
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("gradagree", "is this gradient right?")
     add = group.addoption
-    add("--gradagree", action="store_true", help="cross-check the functions and adapters of this project")
-    add("--gradagree-profile", metavar="NAME", help="how much: quick (the default), ci or nightly")
-    add("--gradagree-seed", metavar="S", type=int, help="which random networks (by default 0)")
-    add("--gradagree-report", metavar="DIR", help="write gradagree's reports of this test run into DIR")
+    add(
+        "--gradagree",
+        action="store_true",
+        help="check the gradients of this project's own functions and adapters (default: off)",
+    )
+    add("--gradagree-profile", metavar="NAME", help="size of the run: quick, ci or nightly (default: quick)")
+    add("--gradagree-seed", metavar="S", type=int, help="seed of the random networks (default: 0)")
+    add(
+        "--gradagree-report",
+        metavar="DIR",
+        help="write gradagree's reports of this test run to DIR (default: write none)",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
