@@ -17,7 +17,7 @@ from benchmarks.montecarlo import Sampled
 from gradagree.arithmetics.model import Model, model
 from gradagree.arithmetics.variance import Variance
 from gradagree.cases import Arrays, Case
-from gradagree.checker.statistical import ProbableActivation, ProbableError
+from gradagree.checker.statistical import ActivationVariance, LossVariance
 from gradagree.drawing import Source
 from gradagree.reference import backpropagate, network
 
@@ -40,8 +40,8 @@ def fresh(regime: str, seed: int, dtype: str) -> Case:
 
 def backpropagated(case: Case, arrays: Arrays, stored: Any, probable: bool) -> Iterator[Any]:
     """The outermost sensitivity and every gradient, on arrays that `stored` makes."""
-    activations: Any = [ProbableActivation(a) for a in case.activations] if probable else case.activations
-    error: Any = ProbableError(case.error) if probable else case.error
+    activations: Any = [ActivationVariance(a) for a in case.activations] if probable else case.activations
+    error: Any = LossVariance(case.error) if probable else case.error
     targets = arrays.targets if case.error.targets == "classes" else stored(arrays.targets)
     weights = [stored(w) for w in arrays.weights]
     biases = [None if b is None else stored(b) for b in arrays.biases]

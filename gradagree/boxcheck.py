@@ -18,9 +18,10 @@ from gradagree.adapters import Answer
 from gradagree.arithmetics.model import Model
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.cases import Arrays, Case
+from gradagree.checker.allowances import ToleranceOptions
 from gradagree.checker.filter import clear
 from gradagree.checker.filter_operands import Given
-from gradagree.comparison import Comparison, Part, Tolerant, compare
+from gradagree.comparison import Comparison, Part, compare
 from gradagree.errorcheck import ErrorCheck
 from gradagree.kinks import at_kinks
 from gradagree.malformed import malformed
@@ -78,7 +79,7 @@ class BoxCheck:
         self.plain_p = answer.inputs[number - 1]
         self.kinks = at_kinks(box.activation, self.plain_p)
         self.cleared: dict[Part, Comparison] = {}
-        self._gradients: dict[Tolerant, Gradient] = {}
+        self._gradients: dict[ToleranceOptions, Gradient] = {}
 
     @functools.cached_property
     def entries(self) -> int:
@@ -105,8 +106,8 @@ class BoxCheck:
     def rounded(self) -> Box:
         return rounded_box(self.box, self.model)
 
-    def judged(self, how: Tolerant) -> Box:
-        return replace(self.rounded, activation=how.activation(self.box.activation))
+    def judged(self, how: ToleranceOptions) -> Box:
+        return replace(self.rounded, activation=how.bounds(self.box.activation))
 
     def forward(self) -> Comparison:
         """c."""
@@ -132,18 +133,18 @@ class BoxCheck:
             given_own = own[place] if place < len(own) else None
             yield compare(self.number, f"d{name}", given_own, lambda how: self.pulled_own(how)[name])  # noqa: B023
 
-    def pulled_own(self, how: Tolerant) -> Any:
+    def pulled_own(self, how: ToleranceOptions) -> Any:
         """The gradients of what the activation has of its own."""
         rules = self.model.outwards
         return self.judged(how).pull_own(self.p.modelled(rules), self.delta_c.modelled(rules))
 
-    def sensitivity(self, how: Tolerant) -> Rounded:
+    def sensitivity(self, how: ToleranceOptions) -> Rounded:
         """delta_p."""
         with np.errstate(all="ignore"):
             delta_p: Rounded = self.judged(how).sensitivity(self.p, self.delta_c)
         return delta_p
 
-    def gradient(self, how: Tolerant) -> Gradient:
+    def gradient(self, how: ToleranceOptions) -> Gradient:
         """dw and db."""
         if how not in self._gradients:
             with np.errstate(all="ignore"):
@@ -177,6 +178,6 @@ def rounded_box(box: Box, model: Model) -> Box:
     return replace(box, w=w, b=b)
 
 
-def judged_box(box: Box, how: Tolerant, model: Model) -> Box:
+def judged_box(box: Box, how: ToleranceOptions, model: Model) -> Box:
     """The box on rounded arrays, its activation with the radii of any correct formula."""
-    return replace(rounded_box(box, model), activation=how.activation(box.activation))
+    return replace(rounded_box(box, model), activation=how.bounds(box.activation))

@@ -11,7 +11,7 @@ import numpy as np
 
 from gradagree.arithmetics.model import Format
 from gradagree.arithmetics.rounded import Rounded
-from gradagree.checker.allowances import JudgedError, judged_activation
+from gradagree.checker.allowances import ToleranceOptions
 from gradagree.kinks import OWN, SLOPES, Kinks
 from gradagree.verdict import Verdict
 
@@ -48,25 +48,10 @@ class Comparison:
         return self.part not in ("c", "E", "w", "b")
 
 
-@dataclass(frozen=True)
-class Tolerant:
-    """How to judge a box: with the natural scale or not, with which slope at kinks, and with dual slopes or not."""
-
-    natural: bool = False
-    slope: str | None = None
-    formed: bool = False
-
-    def activation(self, activation: Any) -> Any:
-        return judged_activation(activation, self.natural, self.slope, self.formed)
-
-    def error(self, error: Any) -> Any:
-        return JudgedError(error, self.natural, self.slope, self.formed)
-
-
 ERROR_BOX = "error"
 """The error box, where others have a number."""
 CHOSEN = " slope at "
-Expect = Callable[[Tolerant], Rounded]
+Expect = Callable[[ToleranceOptions], Rounded]
 
 
 def compare(box: int | str, part: Part, observed: Any, expect: Expect, kinks: Kinks | None = None) -> Comparison:
@@ -86,11 +71,11 @@ def compare(box: int | str, part: Part, observed: Any, expect: Expect, kinks: Ki
 
 
 def _compare(box: int | str, part: Part, observed: Any, expect: Expect, kinks: Kinks | None) -> Comparison:
-    for how in (Tolerant(), Tolerant(formed=True))[: 2 if part == "delta_p" else 1]:
+    for how in (ToleranceOptions(), ToleranceOptions(ad_forms=True))[: 2 if part == "delta_p" else 1]:
         tight = classify(box, part, observed, expect(how))
         if not tight.verdict.fails:
             return tight
-    natural = classify(box, part, observed, expect(Tolerant(natural=True, formed=True)))
+    natural = classify(box, part, observed, expect(ToleranceOptions(conditioning=True, ad_forms=True)))
     if not natural.verdict.fails:
         return inaccurate(natural, tight) if natural.verdict is Verdict.AGREE else natural
     if kinks:
@@ -108,7 +93,7 @@ def conventional(
     box: int | str, part: Part, observed: np.ndarray, expect: Expect, kinks: Kinks
 ) -> tuple[Comparison, str]:
     """With one legitimate slope at each kink, where one explains all entries on it; and which ones."""
-    expected, chosen = expect(Tolerant(natural=True, formed=True)), []
+    expected, chosen = expect(ToleranceOptions(conditioning=True, ad_forms=True)), []
     value, radius = expected.value.copy(), expected.radius.copy()
     for name, on in kinks.items():
         for slope, other in explaining(observed, expect, on).items():
@@ -126,7 +111,7 @@ def explaining(observed: np.ndarray, expect: Expect, on: np.ndarray) -> dict[str
     found = {}
     with np.errstate(all="ignore"):
         for slope in SLOPES:
-            other = expect(Tolerant(natural=True, slope=slope, formed=True))
+            other = expect(ToleranceOptions(conditioning=True, one_sided=slope, ad_forms=True))
             open = ~np.isfinite(other.value) | ~np.isfinite(other.radius)
             near = np.abs(observed - other.value) <= other.radius
             if ((observed == other.value) | near | open)[on].all():

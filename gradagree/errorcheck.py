@@ -11,8 +11,9 @@ import numpy as np
 from gradagree.adapters import Answer
 from gradagree.arithmetics.model import Model
 from gradagree.arithmetics.rounded import Rounded
+from gradagree.checker.allowances import ToleranceOptions
 from gradagree.checker.filter_operands import QuickError
-from gradagree.comparison import ERROR_BOX, Claim, Comparison, Part, Tolerant, compare
+from gradagree.comparison import ERROR_BOX, Claim, Comparison, Part, compare
 from gradagree.kinks import error_kinks
 from gradagree.reference import ErrorBox, ErrorFunction
 
@@ -49,7 +50,7 @@ class ErrorCheck:
         observed = np.asarray(self.answer.E)
         return self.cleared.get("E") or compare(ERROR_BOX, "E", observed, lambda how: self.value(how, self.o))
 
-    def value(self, how: Tolerant, o: Rounded) -> Rounded:
+    def value(self, how: ToleranceOptions, o: Rounded) -> Rounded:
         """E; where it is added up from each example's own, stored share, with what storing these costs."""
         E: Rounded = self.box(how)(o)
         if not self.model.each_alone:
@@ -57,6 +58,6 @@ class ErrorCheck:
         lost = self.model.u * np.abs(E.value) + o.shape[0] * self.model.quantum
         return E.widened(np.where((E.value == 0) & (E.radius == 0), 0.0, lost))
 
-    def box(self, how: Tolerant) -> ErrorBox:
+    def box(self, how: ToleranceOptions) -> ErrorBox:
         t: Any = self.plain_targets
-        return ErrorBox(how.error(self.error), t if self.error.targets == "classes" else Rounded.stored(t, self.model))
+        return ErrorBox(how.bounds(self.error), t if self.error.targets == "classes" else Rounded.stored(t, self.model))

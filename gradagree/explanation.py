@@ -56,7 +56,7 @@ def _activations(case: Case, arrays: Arrays, answer: Answer, found: Comparison, 
         return Box(activation, box.w, box.b, box.inside).weigh(p)
 
     def expect(activation: Activation) -> Expect:
-        return lambda how: dataclasses.replace(held, activation=how.activation(activation)).weigh(handed)
+        return lambda how: dataclasses.replace(held, activation=how.bounds(activation)).weigh(handed)
 
     others = (a for a in neighbours(box.activation) if a.width(n) == box.activation.width(n))
     return _named(others, found, observed, plain, expect)
@@ -71,7 +71,7 @@ def _errors(case: Case, arrays: Arrays, answer: Answer, found: Comparison, model
         return other.value(o, arrays.targets)
 
     def expect(other: ErrorFunction) -> Expect:
-        return lambda how: ErrorBox(how.error(other), t)(handed)
+        return lambda how: ErrorBox(how.bounds(other), t)(handed)
 
     kinds = (e for e in neighbours(error) if e.targets == error.targets)
     others = (e for e in kinds if e.width(o.shape[1]) == error.width(o.shape[1]))

@@ -20,13 +20,20 @@ from gradagree.arithmetics.model import Model
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.boxcheck import BoxCheck, case_boxes
 from gradagree.cases import Arrays, Case
-from gradagree.checker.allowances import JudgedActivation, finite, overflow, underflow, wider
-from gradagree.comparison import ERROR_BOX, Comparison, Tolerant, classify
+from gradagree.checker.allowances import (
+    ActivationBounds,
+    ToleranceOptions,
+    enclosing_radius,
+    finite,
+    overflow,
+    underflow,
+)
+from gradagree.comparison import ERROR_BOX, Comparison, classify
 from gradagree.errorcheck import ErrorCheck
 from gradagree.kinks import error_slope, one_sided
 from gradagree.tangents import Moved, moved, push, pushed_own, weighed
 
-WIDEST = Tolerant(natural=True, formed=True)
+WIDEST = ToleranceOptions(conditioning=True, ad_forms=True)
 
 
 class ForwardCheck:
@@ -76,8 +83,8 @@ class TangentCheck(BoxCheck):
     """One box on the framework's own p and p'."""
 
     @functools.cached_property
-    def activation(self) -> JudgedActivation:
-        judged: JudgedActivation = WIDEST.activation(self.box.activation)
+    def activation(self) -> ActivationBounds:
+        judged: ActivationBounds = WIDEST.bounds(self.box.activation)
         return judged
 
     @functools.cached_property
@@ -145,7 +152,7 @@ class Sizes:
 
 def either(rounded: Rounded, formed: Rounded) -> np.ndarray:
     """The radius that encloses both; infinite where a number that is formed may not fit the dtype."""
-    return np.where(np.isinf(formed.radius), np.inf, wider(rounded, formed))
+    return np.where(np.isinf(formed.radius), np.inf, enclosing_radius(rounded, formed))
 
 
 def placed(which: Sequence[int], found: Comparison) -> Comparison:

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradagree.arithmetics.ball import Ball, precision
 from gradagree.arithmetics.dual import Dual, slope_of
-from gradagree.checker.allowances import finite, second
+from gradagree.checker.allowances import finite, second_derivative
 from gradagree.drawing import Source
 from gradagree.errors import UsageError
 from gradagree.proof_error_kinks import prove_error_kinks
@@ -47,7 +47,7 @@ def _prove_activation(activation: Activation) -> None:
     for name in ("value", "derivative"):
         _check_shape(activation, name, getattr(activation, name)(p), p)
     _check_numbers(activation, p)
-    scale = finite(np.abs(activation.derivative(p)) + np.abs(p * second(activation, p)))
+    scale = finite(np.abs(activation.derivative(p)) + np.abs(p * second_derivative(activation, p)))
     with precision(BITS):
         balls = Ball.exact(p)
         claimed, formed = balls._lift(activation.derivative(balls)), activation.value(Dual.variable(balls))

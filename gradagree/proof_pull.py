@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gradagree.arithmetics.ball import Ball, precision
-from gradagree.checker.derivative_forms import formed_pull
+from gradagree.checker.derivative_forms import ad_vjp
 from gradagree.errors import UsageError
 from gradagree.proving import compare
 from gradagree.reference import Activation
@@ -26,7 +26,7 @@ def prove_pull(activation: Activation, points: np.ndarray) -> np.ndarray:
             raise UsageError(f"{activation}: {name} returns shape {shape} for {n} numbers; it must be {expected}")
     with precision(BITS):
         balls, delta = Ball.exact(p), Ball.exact(delta_a)
-        true = balls._lift(formed_pull(activation, balls, delta))
+        true = balls._lift(ad_vjp(activation, balls, delta))
         claimed = balls._lift(activation.vjp(balls, delta))
         size = np.max(np.abs(pulled), axis=-1, keepdims=True) + np.max(np.abs(delta_a), axis=-1, keepdims=True) / n
         scale = np.broadcast_to(size, p.shape).ravel()

@@ -11,7 +11,7 @@ from gradagree.adapters.own_weights import by_box
 from gradagree.adapters.problem import pushed_along
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.cases import Arrays, Case, problem_of
-from gradagree.checker.derivative_forms import along, rows
+from gradagree.checker.derivative_forms import jacobian, jvp
 from gradagree.reference import Box
 
 
@@ -41,8 +41,8 @@ def push(activation: Any, p: Any, tangents: Any) -> Any:
     """A'(p) p' of each tangent; along the last axis sum_i dA_j/dp_i p'_i. None where there are too many numbers."""
     if not activation.along_last_axis:
         return activation.derivative(p) * tangents
-    partials = rows(activation, p)
-    return None if partials is None else np.stack([along(partials, tangent) for tangent in tangents])
+    partials = jacobian(activation, p)
+    return None if partials is None else np.stack([jvp(partials, tangent) for tangent in tangents])
 
 
 def pushed_own(activation: Any, p: Any, own: Sequence[np.ndarray]) -> Any:

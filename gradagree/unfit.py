@@ -11,12 +11,13 @@ from gradagree.adapters import Answer
 from gradagree.arithmetics.model import Model
 from gradagree.boxcheck import BoxCheck, case_boxes
 from gradagree.cases import Arrays, Case
-from gradagree.comparison import Comparison, Tolerant
+from gradagree.checker.allowances import ToleranceOptions
+from gradagree.comparison import Comparison
 from gradagree.errorcheck import ErrorCheck
 from gradagree.reference import backpropagate
 from gradagree.verdict import Verdict
 
-WIDEST = Tolerant(natural=True, formed=True)
+WIDEST = ToleranceOptions(conditioning=True, ad_forms=True)
 
 
 def excused(case: Case, arrays: Arrays, model: Model, comparisons: Sequence[Comparison]) -> list[Comparison]:

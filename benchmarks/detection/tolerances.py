@@ -11,10 +11,10 @@ from gradagree.adapters import Answer
 from gradagree.arithmetics.model import Model
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.boxcheck import BoxCheck, case_boxes
-from gradagree.comparison import Tolerant
+from gradagree.checker.allowances import ToleranceOptions
 from gradagree.reference import ErrorBox
 
-LENIENT = Tolerant(natural=True, formed=True)
+LENIENT = ToleranceOptions(conditioning=True, ad_forms=True)
 
 
 def times_tolerance(tool: Gradagree, network: Network, fault: Fault) -> float:

@@ -1,7 +1,12 @@
-"""Derivatives as automatic differentiation may evaluate them, with bounds on their rounding errors."""
+"""Derivatives as automatic differentiation may evaluate them, with bounds on their rounding errors.
+
+Everything here runs on any arithmetic: float64 numbers give derivatives, rounded numbers their error bounds, balls
+their exact values. Derivatives in all directions are evaluated at once, one direction an entry of a first axis.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,129 +18,121 @@ from gradagree.arithmetics.on_the_way import slopes_on_the_way
 from gradagree.arithmetics.rounded import SHORT, Rounded
 from gradagree.reference import Activation, ErrorFunction
 
-SLOPE = 0.7071067811865476
+SEED = 0.7071067811865476
+"""A tangent that has all its bits: no product with it is exact, as none is with the cotangent in a program."""
 STEPS = 2
-"""Roundings more than in the reference's own form, where a framework takes a slope in more steps."""
+"""Roundings more than in the reference's own form, where a framework takes a derivative in more steps."""
 LARGEST = 1 << 22
-"""Numbers in the arrays that hold every direction at once; beyond, this is not worked out."""
+"""Entries that an array of all directions may have; beyond, it is not computed."""
 
 
-def formed_sensitivity(error: ErrorFunction, o: Any, t: Any) -> Any:
-    """dE/do from dual numbers over o's own arithmetic: one direction for each output, each example alone.
+def unit_tangents(x: Any, width: int | None = None) -> np.ndarray | None:
+    """The unit vectors of a last axis of this width (x's own by default), for x of shape (..., n).
 
-    Where the error function couples the examples, one direction for each output of each. None where there are too many.
+    The result has shape (width, ..., width); None if an array of all directions would be too large.
     """
-    if o.shape[0] * o.shape[1] ** 2 > LARGEST:
+    n = x.shape[-1]
+    width = n if width is None else width
+    shape = (width, *x.shape[:-1])
+    if math.prod(shape) * max(width, n) > LARGEST:
+        return None
+    eye = np.eye(width).reshape(width, *[1] * (x.ndim - 1), width)
+    return np.broadcast_to(eye, (*shape, width))
+
+
+# Activations along the last axis: a_j = A_j(p).
+
+
+def jacobian(activation: Activation, x: Any) -> Any:
+    """dA_j/dp_i by the activation's vjp, of shape (outputs j, ..., inputs i); None if it is too large."""
+    units = unit_tangents(x, activation.width(x.shape[-1]) or 0)
+    if units is None:
+        return None
+    return activation.vjp(np.broadcast_to(x, (len(units), *x.shape)), x._lift(units) if hasattr(x, "_lift") else units)
+
+
+def jvp(partials: Any, tangent: Any) -> Any:
+    """sum_i dA_j/dp_i p'_i, from a `jacobian`."""
+    return np.moveaxis(np.sum(partials * tangent, axis=-1), 0, -1)
+
+
+def ad_vjp(activation: Activation, p: Any, delta_a: Any) -> Any:
+    """delta_p from the derivatives of A alone, by dual numbers over p's own arithmetic; None if too large."""
+    units = unit_tangents(p)
+    if units is None:
+        return None
+    # delta_p_i = sum_j dA_j/dp_i delta_a_j
+    partials = p._lift(slope_of(activation.value(Dual(p[None], p._lift(units)))))
+    return np.broadcast_to(np.moveaxis(np.sum(partials * delta_a, axis=-1), 0, -1), p.shape)
+
+
+# Elementwise activations: a = A(p).
+
+
+def ad_derivative(activation: Activation, p: Rounded) -> Rounded:
+    """A'(p) by dual numbers.
+
+    Each derivative of a library function is rounded `STEPS` times more, for example (d + d y) (1 - y) for d (1 - y^2),
+    which is how jax evaluates the derivative of tanh. The error bound of A' itself covers other formulas of the last.
+    """
+    seed = np.ldexp(np.rint(np.ldexp(SEED, bits := min(p.model.format.precision, SHORT))), -bits)
+    tangent = Rounded.stored(np.full(p.shape, seed), p.model)
+    with slopes_on_the_way(STEPS) as seen:
+        found = p._lift(seen.alone(slope_of(activation.value(Dual(p, tangent)))))
+    return Rounded(found.value / seed, found.radius / seed * OUTWARD, p.model)
+
+
+# Losses: E(o, t), summed over examples and outputs.
+
+
+def ad_loss_gradient(error: ErrorFunction, o: Any, t: Any) -> Any:
+    """dE/do by dual numbers over o's own arithmetic; None if an array of all directions would be too large.
+
+    One direction an output, all examples at once; where the loss couples the examples, one direction an entry.
+    """
+    alone = o[:, None, :]
+    units = unit_tangents(alone)
+    if units is None:
         return None
     try:
         counts = share(error, o.shape[0])
     except Unsupported:
-        return _coupled(error, o, t)
-    everywhere, directions = _each_alone(o)
+        return _coupled_loss_gradient(error, o, t)
     with slopes_on_the_way(merges=True):
-        E = error.value(Dual(everywhere, o._lift(directions)), t[:, None])
+        E = error.value(Dual(alone[None], o._lift(units)), t[:, None])
     return np.broadcast_to((o._lift(slope_of(E)) * counts).T, o.shape)
 
 
-def reach(error: ErrorFunction, o: np.ndarray, t: Any) -> np.ndarray:
-    """How fast the fastest intermediate of E changes with each output, each example alone; 1 where there are too many.
-
-    What the sensitivity of an intermediate loses to underflow on the way outwards is multiplied by as much.
-    """
-    most = np.ones(o.shape)
-    if o.shape[0] * o.shape[1] ** 2 > LARGEST:
-        return most
-    with np.errstate(all="ignore"), slopes_on_the_way() as seen:
-        error.value(Dual(*_each_alone(o)), t[:, None])
-    for slope in seen.all:
-        if np.shape(slope)[:2] == most.T.shape:
-            size = np.abs(np.reshape(slope, (*most.T.shape, -1)))
-            most = np.fmax(most, np.fmax.reduce(size, axis=-1, initial=0.0).T)
-    return most
+def _coupled_loss_gradient(error: ErrorFunction, o: Any, t: Any) -> Any:
+    units = unit_tangents(o.reshape(-1))
+    if units is None:
+        return None
+    with slopes_on_the_way(merges=True):
+        found = o._lift(slope_of(error.value(Dual(o[None], o._lift(units.reshape(-1, *o.shape))), t)))
+    return np.broadcast_to(found, (o.size,)).reshape(o.shape)
 
 
-def reach_of(activation: Activation, p: np.ndarray) -> np.ndarray:
-    """How fast the fastest intermediate of A changes with p, likewise."""
+# How much the intermediates of a function amplify what their cotangents lose to underflow.
+
+
+def gain(activation: Activation, p: np.ndarray) -> np.ndarray:
+    """The largest derivative by p of any intermediate of A(p), at least 1."""
     with np.errstate(all="ignore"), slopes_on_the_way() as seen:
         activation.value(Dual.variable(p))
     sizes = [np.abs(slope) for slope in seen.all if np.shape(slope) == p.shape]
     return np.asarray(np.fmax.reduce([np.ones(p.shape), *sizes]))
 
 
-def _each_alone(o: Any) -> tuple[Any, np.ndarray]:
-    """Every example (1, examples, 1, outputs), and for each output (outputs, examples, 1, outputs) its direction."""
-    examples, outputs = o.shape
-    directions = np.broadcast_to(np.eye(outputs)[:, None, None, :], (outputs, examples, 1, outputs))
-    return o[None, :, None, :], directions
-
-
-def _coupled(error: ErrorFunction, o: Any, t: Any) -> Any:
-    """One direction for each output of each example."""
-    if o.size**2 > LARGEST:
-        return None
-    directions = np.eye(o.size).reshape(o.size, *o.shape)
-    with slopes_on_the_way(merges=True):
-        formed = o._lift(slope_of(error.value(Dual(o[None], o._lift(directions)), t)))
-    return np.broadcast_to(formed, (o.size,)).reshape(o.shape)
-
-
-def formed_derivative(activation: Activation, p: Rounded) -> Rounded:
-    """A'(p) as automatic differentiation of A may form it.
-
-    The dual numbers start with a slope that has all its bits, for no product with it is exact, as none is with the
-    sensitivity that comes in. Each slope of a function on the way is rounded `STEPS` times more, as (d + d y) (1 - y)
-    for d (1 - y^2), jax's slope of tanh; what any formula may differ at the end is allowed for there.
-    """
-    seed = np.ldexp(np.rint(np.ldexp(SLOPE, bits := min(p.model.format.precision, SHORT))), -bits)
-    start = Rounded.stored(np.full(p.shape, seed), p.model)
-    with slopes_on_the_way(STEPS) as seen:
-        formed = p._lift(seen.alone(slope_of(activation.value(Dual(p, start)))))
-    return Rounded(formed.value / seed, formed.radius / seed * OUTWARD, p.model)
-
-
-LARGEST = 1 << 22
-"""Numbers in the arrays that hold every direction at once; beyond, nothing is worked out."""
-
-
-def each_way(x: Any, width: int) -> tuple[Any, Any]:
-    """x (..., n) repeated for each direction of the last axis of that width, and the directions; None if too many."""
-    shape = (width, *x.shape[:-1])
-    if int(np.prod(shape)) * max(width, x.shape[-1]) > LARGEST:
-        return None, None
-    eye = np.eye(width).reshape(width, *[1] * (x.ndim - 1), width)
-    return np.broadcast_to(x, (*shape, x.shape[-1])), np.broadcast_to(eye, (*shape, width))
-
-
-def rows(activation: Activation, x: Any) -> Any:
-    """dA_j/dp_i as (outputs j, ..., inputs i); None where there are too many numbers."""
-    everywhere, unit = each_way(x, activation.width(x.shape[-1]) or 0)
-    return None if unit is None else activation.vjp(everywhere, unit if isinstance(x, np.ndarray) else x._lift(unit))
-
-
-def along(partials: Any, tangent: Any) -> Any:
-    """sum_i dA_j/dp_i p'_i, from what `rows` gives."""
-    return np.moveaxis(np.sum(partials * tangent, axis=-1), 0, -1)
-
-
-def value_change(activation: Activation, x: np.ndarray) -> Any:
-    """sum_i |dA_j/dp_i p_i|: how much each A_j changes when every p_i changes by its own size."""
-    found = rows(activation, x)
-    return 0.0 if found is None else np.moveaxis(np.sum(np.abs(found * x), axis=-1), 0, -1)
-
-
-def pull_change(activation: Activation, x: np.ndarray, delta_a: np.ndarray) -> Any:
-    """sum_k |d(delta_p_i)/dp_k p_k|, likewise of the sensitivity."""
-    _, unit = each_way(x, x.shape[-1])
-    if unit is None:
-        return 0.0
-    change = slope_of(activation.vjp(Dual(x[None], unit), delta_a[None]))
-    return np.sum(np.abs(change) * np.moveaxis(np.abs(x), -1, 0)[..., None], axis=0)
-
-
-def formed_pull(activation: Activation, p: Any, delta_a: Any) -> Any:
-    """delta_p from the value alone, by dual numbers over p's own arithmetic; None where there are too many numbers."""
-    _, unit = each_way(p, p.shape[-1])
-    if unit is None:
-        return None
-    slope = p._lift(slope_of(activation.value(Dual(p[None], p._lift(unit)))))
-    return np.broadcast_to(np.moveaxis(np.sum(slope * delta_a, axis=-1), 0, -1), p.shape)
+def loss_gain(error: ErrorFunction, o: np.ndarray, t: Any) -> np.ndarray:
+    """The largest derivative by each output of any intermediate of E, each example alone; 1 if there are too many."""
+    alone, most = o[:, None, :], np.ones(o.shape)
+    units = unit_tangents(alone)
+    if units is None:
+        return most
+    with np.errstate(all="ignore"), slopes_on_the_way() as seen:
+        error.value(Dual(alone[None], units), t[:, None])
+    for slope in seen.all:
+        if np.shape(slope)[:2] == most.T.shape:
+            size = np.abs(np.reshape(slope, (*most.T.shape, -1)))
+            most = np.fmax(most, np.fmax.reduce(size, axis=-1, initial=0.0).T)
+    return most

@@ -17,7 +17,7 @@ import numpy as np
 from gradagree.arithmetics import quanta
 from gradagree.arithmetics.model import Model
 from gradagree.arithmetics.rounded import Rounded
-from gradagree.checker.allowances import JudgedActivation
+from gradagree.checker.allowances import ActivationBounds, ToleranceOptions
 from gradagree.checker.batching import Ragged, joined, lowest_bits
 from gradagree.comparison import ERROR_BOX, SAFE, Claim, Part
 from gradagree.kinks import Kinks
@@ -86,7 +86,7 @@ def radii(activation: Activation, model: Model) -> tuple[np.ndarray, np.ndarray]
     widths = np.ldexp(np.full(CELLS, 1 / CELLS), np.arange(LOWEST, HIGHEST)[:, None]).ravel()
     points = edges[:, None] + widths[:, None] * SAMPLES
     both = np.concatenate([np.zeros((1, SAMPLES.size)), points, -points])
-    judged, p = JudgedActivation(activation, formed=True), Rounded.stored(both, model)
+    judged, p = ActivationBounds(activation, ToleranceOptions(ad_forms=True)), Rounded.stored(both, model)
     found = (judged.value(p).radius, judged.derivative(p).radius)
     value, slope = (np.append(np.where(np.isfinite(x), x, np.nan).min(axis=-1), np.nan) for x in found)
     return value, slope
@@ -146,10 +146,10 @@ def within(one: Given, part: str, found: np.ndarray) -> tuple[np.ndarray, np.nda
     """
     equal = one.p.shape[-1] < 2 or (one.p == one.p[..., :1]).all(axis=-1).any()
     surely = not equal and always_rounds(one.activation, one.model)[part]
-    return found, one.model.formula * one.model.u * np.abs(found) * (surely or unheld(found, one.model))
+    return found, one.model.formula * one.model.u * np.abs(found) * (surely or not_representable(found, one.model))
 
 
-def unheld(x: np.ndarray, model: Model) -> np.ndarray:
+def not_representable(x: np.ndarray, model: Model) -> np.ndarray:
     """Where x is no number of the dtype, so that whoever stores it rounds."""
     scaled = np.ldexp(np.frexp(x)[0], model.format.precision)
     return np.asarray(scaled != np.rint(scaled))
@@ -300,7 +300,7 @@ class QuickError:
     def _claim(self, part: Part, observed: np.ndarray, value: np.ndarray) -> Claim | None:
         if observed.shape != value.shape or not value.size or not self._small:
             return None
-        rounds = self._always_rounds[part] or unheld(value, self.model)
+        rounds = self._always_rounds[part] or not_representable(value, self.model)
         radius = SAFE * self.model.formula * self.model.u * np.abs(value) * rounds
         return Claim(ERROR_BOX, part, observed, value, radius, self.model.format)
 

@@ -20,8 +20,18 @@ from gradagree.arithmetics.rounded import Rounded
 from gradagree.arithmetics.variance import DEVIATIONS, Variance, blocks
 from gradagree.arithmetics.variance_products import factors, may_overflow, stored_sum
 from gradagree.cases import Arrays, Case, problem_of
-from gradagree.checker.allowances import finite, largest_sensitivity, largest_up_to, product, second, values_of
-from gradagree.checker.derivative_forms import along, formed_sensitivity, pull_change, rows, value_change
+from gradagree.checker.allowances import (
+    conditioning_scale,
+    derivative_change,
+    finite,
+    is_identity,
+    loss_scale,
+    parameter_change,
+    value_change,
+    values_of,
+    vjp_change,
+)
+from gradagree.checker.derivative_forms import ad_loss_gradient, jacobian, jvp
 from gradagree.comparison import Comparison, Part, Tile, index
 from gradagree.kinks import at_kinks, error_slope, one_sided
 from gradagree.reference import Activation, Box, ErrorFunction, network
@@ -42,11 +52,11 @@ def probable(case: Case, arrays: Arrays, answer: Answer, model: Model) -> list[C
     return _probable(case, arrays, answer, model, True) if any(c.verdict.fails for c in found) else found
 
 
-def _probable(case: Case, arrays: Arrays, answer: Answer, model: Model, formed: bool) -> list[Comparison]:
+def _probable(case: Case, arrays: Arrays, answer: Answer, model: Model, ad_forms: bool) -> list[Comparison]:
     with np.errstate(all="ignore"):
         if answer.along:
-            return [_slopes(case, arrays, answer, model, formed)]
-        network = list(boxes(_network(case, arrays, model, Variance.stored, formed)))
+            return [_slopes(case, arrays, answer, model, ad_forms)]
+        network = list(boxes(_network(case, arrays, model, Variance.stored, ad_forms)))
         inputs = [Variance.stored(arrays.inputs, model)]
         for box in network:
             inputs.append(box.weigh(inputs[-1]))
@@ -93,7 +103,7 @@ class Outer:
         return gradient
 
 
-def _slopes(case: Case, arrays: Arrays, answer: Answer, model: Model, formed: bool) -> Comparison:
+def _slopes(case: Case, arrays: Arrays, answer: Answer, model: Model, ad_forms: bool) -> Comparison:
     """The slope of E along each direction, in dual numbers over variance arithmetic: forward mode's own roundings.
 
     All directions at once, on a first axis of the tangents, where the network is small.
@@ -105,7 +115,7 @@ def _slopes(case: Case, arrays: Arrays, answer: Answer, model: Model, formed: bo
     for direction in many:
         tangents = iter(direction)
         pushed = lambda x, model: Dual(Variance.stored(x, model), Variance.stored(next(tangents), model))  # noqa: B023, E731
-        E = _network(case, arrays, model, pushed, formed)(Variance.stored(arrays.inputs, model))
+        E = _network(case, arrays, model, pushed, ad_forms)(Variance.stored(arrays.inputs, model))
         slopes.append(E.slope)
     value, variance = (
         np.hstack([np.ravel(getattr(slope, part)) for slope in slopes]) for part in ("value", "variance")
@@ -113,13 +123,13 @@ def _slopes(case: Case, arrays: Arrays, answer: Answer, model: Model, formed: bo
     return _compare("error", "E'", np.array(answer.along), Variance(value, variance, model))
 
 
-def _network(case: Case, arrays: Arrays, model: Model, stored: Any, formed: bool = False) -> Box:
+def _network(case: Case, arrays: Arrays, model: Model, stored: Any, ad_forms: bool = False) -> Box:
     """The boxes on arrays that `stored` makes of the weights, and then of the biases."""
     targets = arrays.targets if case.error.targets == "classes" else Variance.stored(arrays.targets, model)
     weights = [stored(w, model) for w in arrays.weights]
     biases = [None if b is None else stored(b, model) for b in arrays.biases]
-    activations: list[Any] = [probable_activation(a, lambda own: stored(own, model)) for a in case.activations]
-    judge: Any = ProbableError(case.error, formed)
+    activations: list[Any] = [ActivationVariance.of(a, lambda own: stored(own, model)) for a in case.activations]
+    judge: Any = LossVariance(case.error, ad_forms)
     return network(activations, weights, biases, judge, targets)
 
 
@@ -181,42 +191,21 @@ def _tile(expected: Variance, observed: np.ndarray, start: int, dull: bool = Fal
 
 
 @dataclass(frozen=True)
-class ProbableError:
-    """An error function in variance arithmetic, or in dual numbers over it."""
+class ActivationVariance:
+    """An activation in variance arithmetic, with the errors of other formulas; tangents are those of its parameters.
 
-    error: ErrorFunction
-    formed: bool = False
-
-    def value(self, o: Any, t: Any) -> Any:
-        if isinstance(o, Dual):
-            return Dual(self.error.value(o.value, t), np.sum(self.sensitivity(o.value, t) * o.slope, axis=(-2, -1)))
-        return self.error.value(o, t)
-
-    def sensitivity(self, o: Variance, t: Any) -> Any:
-        """dE/do, with other formulas' errors, u (|s| + S), those of E's own if formed, and its jump on a kink."""
-        s, plain = o._lift(self.error.sensitivity(o, t)), values_of(t)
-        scale = np.abs(s.value) + largest_sensitivity(self.error, o.value, plain)
-        s = s.widened(o.model.u * finite(scale) * (s.variance > 0))
-        if self.formed:
-            given = plain if self.error.targets == "classes" else Rounded.stored(plain, o.model)
-            formed = formed_sensitivity(self.error, Rounded.stored(o.value, o.model), given)
-            s = s if formed is None else s.widened(np.nan_to_num(formed.radius / DEVIATIONS, posinf=0.0))
-        kinked = self.error.kink(o.value, plain)
-        if not np.any(kinked):
-            return s
-        left, right = (error_slope(self.error, o.value, plain, side) for side in ("left", "right"))
-        return s.widened(np.where(kinked, right - left, 0.0))
-
-
-@dataclass(frozen=True)
-class ProbableActivation:
-    """An activation in variance arithmetic, with other formulas' errors: u (|A| + |p A'|), u (|A'| + |p A''| + S).
-
-    tangents holds the tangents of its own weights where dual numbers are pushed forward.
+    Each result y has a rounding error of u (|y| + its change for a relative change of p + S) more.
     """
 
     activation: Activation
     tangents: dict[str, Variance] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, activation: Activation, stored: Callable[[np.ndarray], Any]) -> ActivationVariance:
+        """With tangents where `stored` makes Dual numbers of the parameters."""
+        numbers = {name: np.asarray(getattr(activation, name), np.float64) for name in activation.own_weights}
+        duals = {name: x for name, given in numbers.items() if isinstance(x := stored(given), Dual)}
+        return cls(activation, {name: over_examples(x.slope, x.value.ndim) for name, x in duals.items()})
 
     @property
     def own_weights(self) -> tuple[str, ...]:
@@ -226,78 +215,93 @@ class ProbableActivation:
         return self.activation.shared_along(name)
 
     def value(self, p: Any) -> Any:
+        """A(p); of a Dual p, or with parameters that have tangents, a Dual number."""
         if not isinstance(p, Dual) and not self.tangents:
-            return self.value_of(p)
+            return self._value(p)
         x = p if isinstance(p, Dual) else Dual(p, p._lift(np.zeros(p.shape)))
-        slope = self.push(x.value, x.slope)
+        slope = self._jvp(x.value, x.slope)
         for name, tangent in self.tangents.items():
             slope = slope + self.by(name, x.value) * tangent
-        return Dual(self.value_of(x.value), slope)
+        return Dual(self._value(x.value), slope)
 
-    def value_of(self, p: Variance) -> Variance:
+    def _value(self, p: Variance) -> Variance:
         a = self.activation.value(p)
-        return p if a is p else self.widened(a, p, lambda x: product(x, self.activation.derivative(x)))
-
-    def push(self, p: Variance, tangent: Variance) -> Any:
-        """The slope of A(p) along a tangent."""
-        return self.derivative(p) * tangent
+        # u (|A_j| + sum_i |dA_j/dp_i p_i|)
+        return p if is_identity(a, p) else other_formulas(p._lift(a), value_change(self.activation, p.value))
 
     def derivative(self, p: Variance) -> Variance:
-        """A'(p), with what automatic differentiation of A may lose, and with the jump of A' on a kink."""
-
-        def change(x: np.ndarray) -> Any:
-            return product(x, second(self.activation, x)) + largest_up_to(self.activation, "derivative", x)
-
+        """A'(p), elementwise, with the errors of automatic differentiation, and with its jump at kinks."""
         x = p.value
-        slope = self.widened(self.activation.derivative(p), p, change)
-        formed = p._lift(slope_of(self.activation.value(Dual.variable(p))))
-        slope = slope.widened(np.nan_to_num(formed.deviation, posinf=0.0))
+        # u (|A'| + |p A''| + S)
+        change = derivative_change(self.activation, x) + conditioning_scale(self.activation, "derivative", x)
+        slope = other_formulas(p._lift(self.activation.derivative(p)), change)
+        form = p._lift(slope_of(self.activation.value(Dual.variable(p))))
+        slope = slope.widened(np.nan_to_num(form.deviation, posinf=0.0))
         if not at_kinks(self.activation, x):
             return slope
         left, right = (one_sided(self.activation, x, side) for side in ("left", "right"))
         return slope.widened(np.where(np.isin(x, self.activation.kinks), right - left, 0.0))
 
-    def by(self, name: str, p: Variance) -> Variance:
-        """dA/da of one of its own weights."""
-        by = self.activation.by
-        return self.widened(by(name, p), p, lambda x: product(x, slope_of(by(name, Dual.variable(x)))))
-
     def vjp(self, p: Variance, delta_a: Variance) -> Any:
-        return self.derivative(p) * delta_a
+        """delta_p."""
+        if not self.activation.along_last_axis:
+            # delta_p = A'(p) delta_a
+            return self.derivative(p) * delta_a
+        # u (|delta_p_i| + sum_k |d(delta_p_i)/dp_k p_k|)
+        change = vjp_change(self.activation, p.value, delta_a.value)
+        return other_formulas(p._lift(self.activation.vjp(p, delta_a)), change)
 
-    def widened(self, a: Any, p: Variance, change: Callable[[np.ndarray], Any]) -> Variance:
-        """With an error of u (|a| + its change for a change of p) more, where there is one."""
-        a = p._lift(a)
-        return a.widened(p.model.u * finite(np.abs(a.value) + change(p.value)) * (a.variance > 0))
-
-
-@dataclass(frozen=True)
-class ProbableVector(ProbableActivation):
-    """An activation with a vjp of its own."""
-
-    def value_of(self, p: Variance) -> Variance:
-        a = self.activation.value(p)
-        return p if a is p else self.widened(a, p, lambda x: value_change(self.activation, x))
-
-    def push(self, p: Variance, tangent: Variance) -> Any:
-        """The tangent's product with each row of dA_j/dp_i; of several tangents, on a first axis, each by itself."""
-        partials = rows(self.activation, p)
+    def _jvp(self, p: Variance, tangent: Variance) -> Any:
+        """a'; the tangent may hold several, on a first axis."""
+        if not self.activation.along_last_axis:
+            # a' = A'(p) p'
+            return self.derivative(p) * tangent
+        # a'_j = sum_i dA_j/dp_i p'_i
+        partials = jacobian(self.activation, p)
         if tangent.ndim > p.ndim:
-            return np.stack([along(partials, one) for one in tangent])
-        return along(partials, tangent)
+            return np.stack([jvp(partials, one) for one in tangent])
+        return jvp(partials, tangent)
 
-    def vjp(self, p: Variance, delta_a: Variance) -> Any:
-        found = self.activation.vjp(p, delta_a)
-        return self.widened(found, p, lambda x: pull_change(self.activation, x, delta_a.value))
-
-
-def probable_activation(activation: Activation, tangent: Callable[[np.ndarray], Any]) -> ProbableActivation:
-    """tangent makes Dual numbers of an own weight's number, or plain ones."""
-    pushed = {name: tangent(np.asarray(getattr(activation, name), dtype=np.float64)) for name in activation.own_weights}
-    tangents = {name: over_examples(x.slope, x.value.ndim) for name, x in pushed.items() if isinstance(x, Dual)}
-    return (ProbableVector if activation.along_last_axis else ProbableActivation)(activation, tangents)
+    def by(self, name: str, p: Variance) -> Variance:
+        """dA/da of a parameter a."""
+        change = parameter_change(self.activation, name, p.value)
+        return other_formulas(p._lift(self.activation.by(name, p)), change)
 
 
 def over_examples(tangent: Variance, ndim: int) -> Any:
-    """An own weight's tangent; several, on a first axis, in a shape that goes with p's examples and numbers."""
+    """A parameter's tangent; several, on a first axis, in a shape that broadcasts with p's examples and entries."""
     return np.expand_dims(tangent, tuple(range(1, 3 - ndim))) if tangent.ndim > ndim else tangent  # type: ignore[call-overload]
+
+
+@dataclass(frozen=True)
+class LossVariance:
+    """A loss in variance arithmetic, or in dual numbers over it, with the errors of other formulas."""
+
+    error: ErrorFunction
+    ad_forms: bool = False
+
+    def value(self, o: Any, t: Any) -> Any:
+        """E(o, t)."""
+        if isinstance(o, Dual):
+            return Dual(self.error.value(o.value, t), np.sum(self.sensitivity(o.value, t) * o.slope, axis=(-2, -1)))
+        return self.error.value(o, t)
+
+    def sensitivity(self, o: Variance, t: Any) -> Any:
+        """dE/do, with the errors of automatic differentiation if ad_forms, and with its jump at kinks."""
+        plain = values_of(t)
+        # u (|s| + S)
+        s = other_formulas(o._lift(self.error.sensitivity(o, t)), loss_scale(self.error, o.value, plain))
+        if self.ad_forms:
+            given = plain if self.error.targets == "classes" else Rounded.stored(plain, o.model)
+            form = ad_loss_gradient(self.error, Rounded.stored(o.value, o.model), given)
+            s = s if form is None else s.widened(np.nan_to_num(form.radius / DEVIATIONS, posinf=0.0))
+        kinked = self.error.kink(o.value, plain)
+        if not np.any(kinked):
+            return s
+        left, right = (error_slope(self.error, o.value, plain, side) for side in ("left", "right"))
+        return s.widened(np.where(kinked, right - left, 0.0))
+
+
+def other_formulas(y: Variance, change: Any) -> Variance:
+    """y with a rounding error of u (|y| + change) more, where it is rounded at all."""
+    return y.widened(y.model.u * finite(np.abs(y.value) + change) * (y.variance > 0))

@@ -21,7 +21,8 @@ from gradagree.adapters import Answer
 from gradagree.arithmetics import Ball, Rounded, model as model_module, quanta, rounded, rounded_functions, rounded_sums
 from gradagree.arithmetics.ball import precision
 from gradagree.arithmetics.model import model
-from gradagree.comparison import Comparison, Tolerant
+from gradagree.checker.allowances import ToleranceOptions
+from gradagree.comparison import Comparison
 from gradagree.drawing import REGIMES, Source
 from gradagree.reference import Box, backpropagate
 from gradagree.verdict import Verdict
@@ -79,7 +80,7 @@ def judged(case: Case, answer: Answer) -> list[Part]:
     seen = []
 
     def spy(box: Any, part: Any, observed: Any, expect: Any, kinks: Any = None) -> Comparison:
-        seen.append(Part(box, part, expect(Tolerant()), np.asarray(observed)))
+        seen.append(Part(box, part, expect(ToleranceOptions()), np.asarray(observed)))
         return Comparison(box, part, Verdict.AGREE)
 
     patch = mock.patch.object

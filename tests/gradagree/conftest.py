@@ -16,7 +16,8 @@ from gradagree.arithmetics.model import FORMATS, model
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.boxcheck import case_boxes, check, judged_box
 from gradagree.cases import Arrays
-from gradagree.comparison import Comparison, Tolerant
+from gradagree.checker.allowances import ToleranceOptions
+from gradagree.comparison import Comparison
 from gradagree.judge import Framework, judge
 from gradagree.reference import Activation, ErrorBox, ErrorFunction
 from gradagree.responses import Response
@@ -152,11 +153,11 @@ class Bench:
 
     def tolerance(self, case: Case, answer: Answer, box: int | str, part: str) -> np.ndarray:
         """What the box check allows to each entry, natural scale included; infinity where the entry is open."""
-        how, rules, arrays = Tolerant(natural=True, formed=True), model(case.dtype), case.arrays()
+        how, rules, arrays = ToleranceOptions(conditioning=True, ad_forms=True), model(case.dtype), case.arrays()
         p = Rounded.stored(answer.inputs[-1 if box == "error" else int(box) - 1], rules)
         if box == "error":
             targets = arrays.targets if case.error.targets == "classes" else Rounded.stored(arrays.targets, rules)
-            error = ErrorBox(how.error(case.error), targets)
+            error = ErrorBox(how.bounds(case.error), targets)
             expected = error(p) if part == "E" else error.pull(p)
         else:
             judged = judged_box(case_boxes(case, arrays)[int(box) - 1], how, rules)

@@ -13,7 +13,8 @@ from gradagree import Case
 from gradagree.arithmetics.model import model
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.cases import Arrays
-from gradagree.comparison import Comparison, Tolerant, classify, compare
+from gradagree.checker.allowances import ToleranceOptions
+from gradagree.comparison import Comparison, classify, compare
 from gradagree.verdict import Verdict
 
 RULES = model("float32")
@@ -105,7 +106,7 @@ def test_that_another_shape_disagrees_and_is_named() -> None:
 
 
 def test_that_the_natural_scale_is_tried_second_and_what_it_explains_is_inaccurate() -> None:
-    radii = {Tolerant(): 0.5, Tolerant(natural=True, formed=True): 2.0}
+    radii = {ToleranceOptions(): 0.5, ToleranceOptions(conditioning=True, ad_forms=True): 2.0}
     verdicts = []
     for observed in (8.5, 9.0, 11.0):
         found = compare(1, "dw", np.array([observed]), lambda how: Rounded([8.0], [radii[how]], RULES))

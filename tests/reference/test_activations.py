@@ -13,7 +13,7 @@ import pytest
 from gradagree.arithmetics import Ball, Dual, Rounded
 from gradagree.arithmetics.ball import lift
 from gradagree.arithmetics.model import model
-from gradagree.checker.allowances import judged_activation
+from gradagree.checker.allowances import ToleranceOptions
 from gradagree.reference import Activation, activations
 
 pytestmark = pytest.mark.usefixtures("working_precision")
@@ -189,8 +189,10 @@ def strays(activation: Activation, framework: str, reference: Activation) -> np.
     own = {name: make(np.asarray(getattr(activation, name), np.float32)) for name in activation.own_weights}
     spelled = getattr(activation.holding(**own), framework)(make(points.astype(np.float32)), module)
     observed = np.asarray(spelled, dtype=np.float64)
-    expected = judged_activation(reference, True, None, True).value(
-        Rounded.stored(points, model("float32", flushes=True))
+    expected = (
+        ToleranceOptions(conditioning=True, ad_forms=True)
+        .bounds(reference)
+        .value(Rounded.stored(points, model("float32", flushes=True)))
     )
     return points[~(np.abs(observed - expected.value) <= expected.radius)]
 

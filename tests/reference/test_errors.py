@@ -13,7 +13,7 @@ import pytest
 from gradagree.arithmetics import Ball, Dual, Rounded
 from gradagree.arithmetics.ball import lift
 from gradagree.arithmetics.model import model
-from gradagree.checker.allowances import JudgedError
+from gradagree.checker.allowances import ToleranceOptions
 from gradagree.reference import ErrorFunction, errors
 from gradagree.reference.samples import inside
 
@@ -254,7 +254,7 @@ def strays(error: ErrorFunction, framework: str, reference: ErrorFunction) -> bo
     o, t = outputs(error, 0.25).astype(np.float32).astype(float), targets(error)
     as_held = t if error.targets == "classes" else t.astype(np.float32)
     observed = getattr(error, framework)(make(o.astype(np.float32)), make(as_held), module)
-    expected = JudgedError(reference, natural=True).value(Rounded.stored(o, model("float32")), t)
+    expected = ToleranceOptions(conditioning=True).bounds(reference).value(Rounded.stored(o, model("float32")), t)
     return bool(not abs(float(observed) - expected.value) <= expected.radius)
 
 

@@ -13,8 +13,8 @@ import pytest
 from gradagree.arithmetics import Ball, Rounded
 from gradagree.arithmetics.ball import lift
 from gradagree.arithmetics.model import model
-from gradagree.checker.allowances import judged_activation
-from gradagree.checker.derivative_forms import formed_pull
+from gradagree.checker.allowances import ToleranceOptions
+from gradagree.checker.derivative_forms import ad_vjp
 from gradagree.reference import Activation, activations
 
 pytestmark = pytest.mark.usefixtures("working_precision")
@@ -62,7 +62,7 @@ def sensitivities(activation: Any, p: np.ndarray) -> np.ndarray:
 def wrong_vjps(activation: Any, p: np.ndarray) -> list[tuple[int, ...]]:
     """The entries of vjp that are not proved to be the transposed slope of the value, to half of the bits."""
     delta = sensitivities(activation, p)
-    sharp, found = flint.arb(2) ** (-BITS // 2), lift(formed_pull(activation, Ball.exact(p), Ball.exact(delta)))
+    sharp, found = flint.arb(2) ** (-BITS // 2), lift(ad_vjp(activation, Ball.exact(p), Ball.exact(delta)))
     pulled = lift(activation.vjp(Ball.exact(p), Ball.exact(delta))).balls
     return [k for k in np.ndindex(p.shape) if not (pulled[k].overlaps(found.balls[k]) and pulled[k].rad() < sharp)]
 
@@ -116,7 +116,7 @@ def test_that_the_spelling_computes_the_same_function(activation: Activation, fr
     spelled = getattr(activation.holding(**own), framework)(make(p.astype(np.float32)), module)
     observed = np.asarray(spelled, dtype=np.float64)
     rules = model("float32", flushes=True)
-    expected = judged_activation(activation, True, None, True).value(Rounded.stored(p, rules))
+    expected = ToleranceOptions(conditioning=True, ad_forms=True).bounds(activation).value(Rounded.stored(p, rules))
     assert (np.abs(observed - expected.value) <= expected.radius).all()
     doubled = np.abs(2 * observed - expected.value) <= expected.radius
     assert not doubled[expected.value != 0].all(), "and twice as much is outside"

@@ -11,12 +11,13 @@ from scipy.special import erfc, expit, log_ndtr, ndtr
 
 from gradagree.arithmetics.model import model
 from gradagree.arithmetics.rounded import Rounded
-from gradagree.checker.allowances import TABLE, JudgedActivation, JudgedError, judged_activation, largest_up_to
+from gradagree.checker.allowances import TABLE, ToleranceOptions, conditioning_scale
 from gradagree.proof import examples
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.activations import Identity, Tanh
 
 F = np.float32
+CONDITIONED = ToleranceOptions(conditioning=True)
 RULES = {dtype: model(dtype) for dtype in ("float64", "float32")}
 CLASSIC = (
     "elu", "gelu", "gelu_tanh", "hardtanh", "id", "leaky_relu", "relu", "sigmoid", "silu", "softplus", "softsign",
@@ -82,7 +83,7 @@ def test_that_other_formulas_in_float32_stay_within_the_natural_radius(name: str
         found = np.asarray(spelled(p.astype(F)))
     assert found.dtype == F
     finite = np.isfinite(found)
-    judged = JudgedActivation(Activation.named(name), natural=True).value(Rounded.stored(p, RULES["float32"]))
+    judged = CONDITIONED.bounds(Activation.named(name)).value(Rounded.stored(p, RULES["float32"]))
     assert finite.mean() > 0.5
     assert within(found, judged)[finite].all(), p[finite & ~within(found, judged)]
 
@@ -94,7 +95,11 @@ def test_that_other_derivatives_in_float32_stay_within_the_natural_radius(name: 
     with np.errstate(all="ignore"):
         found = np.asarray(spelled(p.astype(F)))
     assert found.dtype == F
-    judged = JudgedActivation(Activation.named(name), natural=True).derivative(Rounded.stored(p, RULES["float32"]))
+    judged = (
+        ToleranceOptions(conditioning=True)
+        .bounds(Activation.named(name))
+        .derivative(Rounded.stored(p, RULES["float32"]))
+    )
     off_kinks = ~np.isin(p, Activation.named(name).kinks) & np.isfinite(found)
     assert within(found, judged)[off_kinks].all(), p[off_kinks & ~within(found, judged)]
 
@@ -104,7 +109,7 @@ def test_that_other_derivatives_in_float32_stay_within_the_natural_radius(name: 
 @pytest.mark.parametrize("part", ["value", "derivative"])
 def test_that_a_formula_wrong_by_a_thousandth_is_outside(name: str, dtype: str, part: str) -> None:
     p = points(7, reach=3)
-    judged = getattr(JudgedActivation(Activation.named(name), natural=True), part)(Rounded.stored(p, RULES[dtype]))
+    judged = getattr(CONDITIONED.bounds(Activation.named(name)), part)(Rounded.stored(p, RULES[dtype]))
     wrong = judged.value * (1 + 2.0**-10)
     large = np.abs(judged.value) > np.max(np.abs(judged.value)) / 8
     assert large.any()
@@ -116,7 +121,7 @@ def test_that_a_formula_wrong_by_a_thousandth_is_outside(name: str, dtype: str, 
 def test_that_the_natural_scale_only_widens_and_moves_no_centre(name: str, dtype: str) -> None:
     activation, p = Activation.named(name), Rounded.stored(points(3), RULES[dtype])
     for part in ("value", "derivative"):
-        tight, natural = (getattr(JudgedActivation(activation, wide), part)(p) for wide in (False, True))
+        tight, natural = (getattr(ToleranceOptions(wide).bounds(activation), part)(p) for wide in (False, True))
         assert np.all(np.abs(getattr(activation, part)(p.value) - tight.value) <= tight.radius)
         assert np.array_equal(tight.value, natural.value)
         assert np.all(natural.radius >= tight.radius)
@@ -125,8 +130,8 @@ def test_that_the_natural_scale_only_widens_and_moves_no_centre(name: str, dtype
 
 def test_that_the_identity_hands_on_the_very_array_and_its_slope_is_exact() -> None:
     p = Rounded.stored(points(1), RULES["float32"])
-    assert JudgedActivation(Identity()).value(p) is p
-    assert not JudgedActivation(Identity(), natural=True).derivative(p).radius.any()
+    assert ToleranceOptions().bounds(Identity()).value(p) is p
+    assert not CONDITIONED.bounds(Identity()).derivative(p).radius.any()
 
 
 def test_that_an_activation_with_its_own_vjp_is_asked() -> None:
@@ -136,9 +141,9 @@ def test_that_an_activation_with_its_own_vjp_is_asked() -> None:
 
     p = Rounded.stored(points(1), RULES["float64"])
     delta = Rounded.stored(points(2), RULES["float64"])
-    assert np.array_equal(judged_activation(_Pulling(), False, None, True).vjp(p, delta).value, 3 * delta.value)
+    assert np.array_equal(ToleranceOptions(ad_forms=True).bounds(_Pulling()).vjp(p, delta).value, 3 * delta.value)
     assert np.array_equal(
-        judged_activation(Tanh(), False, None, True).vjp(p, delta).value, Tanh().derivative(p.value) * delta.value
+        ToleranceOptions(ad_forms=True).bounds(Tanh()).vjp(p, delta).value, Tanh().derivative(p.value) * delta.value
     )
 
 
@@ -148,7 +153,7 @@ def test_that_the_natural_scale_is_the_largest_size_on_the_way_from_zero(name: s
     activation = Activation.named(name)
     function = getattr(activation, part)
     for x in (*points(2, (20,)), 0.0, 2.0**22, -(2.0**22)):
-        scale = float(largest_up_to(activation, part, np.array([x]))[0])
+        scale = float(conditioning_scale(activation, part, np.array([x]))[0])
         way = np.sign(x) * TABLE[abs(x) >= TABLE]
         with np.errstate(over="ignore"):
             assert scale >= np.max(np.abs(np.broadcast_to(function(way), way.shape)), initial=0)
@@ -165,7 +170,8 @@ def test_that_errors_too_are_only_widened_by_the_natural_scale(name: str, dtype:
     stored = t if error.targets == "classes" else Rounded.stored(t, RULES[dtype])
     for part in ("value", "sensitivity"):
         tight, natural = (
-            getattr(JudgedError(error, wide), part)(Rounded.stored(o, RULES[dtype]), stored) for wide in (False, True)
+            getattr(ToleranceOptions(wide).bounds(error), part)(Rounded.stored(o, RULES[dtype]), stored)
+            for wide in (False, True)
         )
         right = getattr(error, part)(o, t)
         assert np.array_equal(tight.value, right)

@@ -9,7 +9,7 @@ import pytest
 
 from gradagree.arithmetics.model import FORMULA, model
 from gradagree.arithmetics.rounded import Rounded
-from gradagree.checker.allowances import JudgedActivation
+from gradagree.checker.allowances import ToleranceOptions
 from gradagree.kinks import SLOPES, at_kinks, error_kinks, error_slope, one_sided
 from gradagree.reference import Activation, ErrorFunction
 
@@ -33,7 +33,7 @@ def test_that_a_slope_is_chosen_at_the_kinks_and_nothing_is_said_elsewhere(name:
     numbers.flat[4 : 4 + len(activation.kinks)] = activation.kinks
     p = Rounded.stored(numbers, RULES["float32"])
     kinked = np.isin(p.value, activation.kinks)
-    chosen = JudgedActivation(activation, slope=slope).derivative(p)
+    chosen = ToleranceOptions(one_sided=slope).bounds(activation).derivative(p)
     assert kinked.any()
     assert np.isnan(chosen.radius[~kinked]).all()
     assert np.array_equal(chosen.value[kinked], one_sided(activation, p.value, slope)[kinked])

@@ -12,9 +12,9 @@ from gradagree.arithmetics.model import model
 from gradagree.arithmetics.quanta import rounded_to
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.cases import Case, problem_of
-from gradagree.checker.allowances import second
-from gradagree.checker.derivative_forms import STEPS, formed_sensitivity
-from gradagree.comparison import ERROR_BOX, Tolerant, compare
+from gradagree.checker.allowances import ToleranceOptions, second_derivative
+from gradagree.checker.derivative_forms import STEPS, ad_loss_gradient
+from gradagree.comparison import ERROR_BOX, compare
 from gradagree.reference import Activation, ErrorBox, ErrorFunction
 from gradagree.reference.samples import inside
 from gradagree.verdict import Verdict
@@ -29,7 +29,7 @@ def test_that_the_slope_of_the_value_overlaps_the_sensitivity(name: str, seed: i
     arrays, rules = case.arrays(), model("float32")
     o = Rounded.stored(inside(case.error.domain, arrays.inputs @ arrays.weights[0]), rules)
     targets = arrays.targets if case.error.targets == "classes" else Rounded.stored(arrays.targets, rules)
-    formed, own = formed_sensitivity(case.error, o, targets), o._lift(case.error.sensitivity(o, targets))
+    formed, own = ad_loss_gradient(case.error, o, targets), o._lift(case.error.sensitivity(o, targets))
     assert formed is not None
     if name == "multiclass_hinge":
         assert np.isnan(formed.radius).all(), "the largest of rounded scores is open, and nothing is said"
@@ -43,12 +43,12 @@ def test_that_digits_which_the_usual_formula_loses_are_no_finding_and_twice_as_m
     o, t = np.full((1, 1), 30.0), Rounded.stored(np.zeros((1, 1)), rules)
 
     def verdict(lost: float) -> Verdict:
-        def expect(how: Tolerant) -> Rounded:
-            return ErrorBox(how.error(error), t).pull(Rounded.stored(o, rules))
+        def expect(how: ToleranceOptions) -> Rounded:
+            return ErrorBox(how.bounds(error), t).pull(Rounded.stored(o, rules))
 
         return compare(ERROR_BOX, "delta_p", np.full((1, 1), 1.0 - lost * rules.u), expect).verdict
 
-    formed = formed_sensitivity(error, Rounded.stored(o, rules), t)
+    formed = ad_loss_gradient(error, Rounded.stored(o, rules), t)
     assert formed is not None
     reach = float(formed.radius[0, 0]) / rules.u
     assert verdict(reach / 2) is Verdict.AGREE
@@ -71,11 +71,11 @@ class _Coupled(ErrorFunction):
 def test_that_an_error_function_which_couples_examples_is_formed_entry_by_entry_while_it_is_small() -> None:
     assert "_Coupled" not in ErrorFunction.catalogue
     o, rules = np.arange(6.0).reshape(3, 2), model("float32")
-    formed = formed_sensitivity(_Coupled(), Rounded.stored(o, rules), np.zeros((3, 2)))
+    formed = ad_loss_gradient(_Coupled(), Rounded.stored(o, rules), np.zeros((3, 2)))
     assert formed is not None
     assert (np.abs(formed.value - _Coupled().sensitivity(o, 0)) <= formed.radius).all()
     large = np.ones((64, 64))
-    assert formed_sensitivity(_Coupled(), Rounded.stored(large, rules), large) is None
+    assert ad_loss_gradient(_Coupled(), Rounded.stored(large, rules), large) is None
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
@@ -92,7 +92,7 @@ def test_that_a_slope_that_is_taken_in_more_steps_is_enclosed(dtype: str, monkey
     within = []
     for steps in (STEPS, 0):
         monkeypatch.setattr("gradagree.checker.derivative_forms.STEPS", steps)
-        judged = Tolerant(natural=True, formed=True).activation(Activation.named("tanhshrink"))
+        judged = ToleranceOptions(conditioning=True, ad_forms=True).bounds(Activation.named("tanhshrink"))
         expected = judged.vjp(Rounded.stored(p, rules), Rounded.stored(d, rules))
         within.append(bool((np.abs(formed - expected.value) <= expected.radius).all()))
     assert within == [True, False]
@@ -108,8 +108,8 @@ def test_that_slopes_are_allowed_what_their_own_steps_round_and_no_more(dtype: s
     """Not what a slope of 1 on the way would: 2 u of it is most of leaky_relu's 0.01 in bfloat16."""
     rules, activation = model(dtype), Activation.named(name)
     p = rounded_to(np.linspace(-3, 3, 1001), rules.format.precision)
-    slope = Tolerant(formed=True).activation(activation).derivative(Rounded.stored(p, rules))
-    scale = np.abs(slope.value) + np.abs(p * second(activation, p))
+    slope = ToleranceOptions(ad_forms=True).bounds(activation).derivative(Rounded.stored(p, rules))
+    scale = np.abs(slope.value) + np.abs(p * second_derivative(activation, p))
     assert (slope.radius <= SHARP[dtype] * rules.u * scale).all()
 
 
@@ -134,7 +134,7 @@ def test_that_what_comes_back_along_several_paths_is_added_up_with_their_roundin
     observed = adapter.back(o.grad)
 
     def found() -> Verdict:
-        box = lambda how: ErrorBox(how.error(case.error), arrays.targets).pull(Rounded.stored(stored, rules))  # noqa: E731
+        box = lambda how: ErrorBox(how.bounds(case.error), arrays.targets).pull(Rounded.stored(stored, rules))  # noqa: E731
         return compare(ERROR_BOX, "delta_p", observed, box).verdict
 
     assert not found().fails
@@ -157,7 +157,7 @@ def test_that_what_underflows_is_lost_as_often_as_what_it_is_multiplied_with(mon
     p, delta, rules = np.float16([10.921875]), np.float16([0.0031728744506835938]), model("float16")
     y = 1 + p * p
     formed = (delta / y * 3 * p * p - delta * (1 / (y * y)) * p**3 * (2 * p)).astype(np.float64)
-    judged = Tolerant(natural=True, formed=True).activation(_Cubic())
+    judged = ToleranceOptions(conditioning=True, ad_forms=True).bounds(_Cubic())
 
     def within(part: float) -> bool:
         expected = judged.vjp(Rounded.stored(p, rules), Rounded.stored(delta, rules))
@@ -165,5 +165,5 @@ def test_that_what_underflows_is_lost_as_often_as_what_it_is_multiplied_with(mon
 
     assert within(1)
     assert not within(0.25)
-    monkeypatch.setattr("gradagree.checker.allowances.reach_of", lambda activation, p: np.ones(p.shape))
+    monkeypatch.setattr("gradagree.checker.allowances.gain", lambda activation, p: np.ones(p.shape))
     assert not within(1)

@@ -15,10 +15,10 @@ from gradagree.arithmetics.model import FORMATS, model
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.boxcheck import BoxCheck, case_boxes
 from gradagree.cases import problem_of
-from gradagree.checker.allowances import JudgedActivation
+from gradagree.checker.allowances import ToleranceOptions
 from gradagree.checker.filter import clear
 from gradagree.checker.filter_operands import cells, radii
-from gradagree.comparison import Comparison, Tolerant, compare
+from gradagree.comparison import Comparison, compare
 from gradagree.drawing import REGIMES
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.verdict import Verdict
@@ -105,7 +105,7 @@ def test_that_an_entry_moved_past_its_tolerance_is_never_cleared(torch: ForTorch
     for case in draw(6, seed, [dtype], errors=ERRORS, regimes=["ordinary", "grid"]):
         for one in boxes_of(torch, case):
             for part, observed, quick, expect in arrays_of(one):
-                certain = expect(Tolerant(formed=True))
+                certain = expect(ToleranceOptions(ad_forms=True))
                 tolerance = certain.radius
                 if quick is None or not np.isfinite(tolerance).all():
                     continue
@@ -134,7 +134,7 @@ def test_that_a_number_that_is_not_finite_is_never_cleared(torch: ForTorch) -> N
 def test_that_the_table_holds_the_radii_of_rounded_arithmetic(name: str, dtype: str) -> None:
     activation, rules = Activation.named(name), model(dtype)
     p = np.concatenate([[0.0], np.geomspace(2.0**-8, 2.0**4, 200), -np.geomspace(2.0**-8, 2.0**4, 200)])
-    judged = JudgedActivation(activation, formed=True)
+    judged = ToleranceOptions(ad_forms=True).bounds(activation)
     stored = Rounded.stored(p, rules)
     for table, radius in zip(
         radii(activation, rules), (judged.value(stored).radius, judged.derivative(stored).radius), strict=True

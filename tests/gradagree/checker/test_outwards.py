@@ -50,7 +50,7 @@ def record(asked: tuple[Adapter, Framework], spec: str, mode: str = "packed") ->
 def test_that_a_softmax_whose_sums_are_of_16_bits_is_not_accused(
     jax: tuple[ForJax, Framework], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gradagree.checker.allowances.formed_anyhow", lambda x, form, spread: form(x))
+    monkeypatch.setattr("gradagree.checker.allowances.ad_derivative_with_fallback", lambda x, form, spread: form(x))
     assert not record(jax, ADDED_UP).verdict.fails
     monkeypatch.setattr(Model, "outwards", property(lambda rules: rules))
     accused = record(jax, ADDED_UP)

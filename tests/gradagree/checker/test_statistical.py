@@ -171,7 +171,7 @@ def test_that_what_an_errors_own_formula_loses_is_no_suspicion(torch_and_models:
         warnings.simplefilter("ignore", DeprecationWarning)
         answer = adapter.answers(problem_of(case, case.arrays()), "forward")[1]
     assert worst(case, answer, models["float64"]).verdict in HONEST
-    monkeypatch.setattr("gradagree.checker.statistical.formed_sensitivity", lambda *_: None)
+    monkeypatch.setattr("gradagree.checker.statistical.ad_loss_gradient", lambda *_: None)
     assert worst(case, answer, models["float64"]).verdict is Verdict.SUSPECT
 
 

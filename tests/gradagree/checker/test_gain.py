@@ -10,7 +10,7 @@ import pytest
 from gradagree import Case
 from gradagree.arithmetics.on_the_way import OnTheWay
 from gradagree.cases import Arrays
-from gradagree.checker.derivative_forms import reach
+from gradagree.checker.derivative_forms import loss_gain
 from gradagree.reference import ErrorFunction
 from gradagree.verdict import Verdict
 
@@ -20,7 +20,7 @@ RATE, TARGET = 2.0**-10, 2.0**-15
 def test_that_the_fastest_intermediate_is_found_and_not_the_sensitivity() -> None:
     error = ErrorFunction.named("poisson_nll_of_rates")
     o, t = np.array([[RATE, 1.0]]), np.array([[TARGET, TARGET]])
-    found = reach(error, o, t)
+    found = loss_gain(error, o, t)
     assert found[0, 0] >= 1 / (RATE + error.eps)
     assert found[0, 1] < 2
     assert np.all(np.abs(error.sensitivity(o, t)) < 2)
