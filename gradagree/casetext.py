@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
+from typing import NamedTuple
 
 from gradagree.errors import UsageError
 from gradagree.reference import Activation
@@ -24,6 +26,58 @@ def split_outside_parentheses(text: str, separator: str) -> list[str]:
 
 def shorten(text: str, length: int = 80) -> str:
     return text if len(text) <= length else text[: length - 3] + "..."
+
+
+class CaseText(NamedTuple):
+    """The parts of a case text, read without knowing its functions; without parts where it is no case text.
+
+    runs holds the activations with the number of consecutive operations that each stands for.
+    """
+
+    parts: tuple[str, ...] = ()
+    runs: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def widths(self) -> list[str]:
+        return self.parts[0].split("-") if self.parts else []
+
+    @property
+    def activations(self) -> list[str]:
+        """Every activation once."""
+        return list(dict.fromkeys(name for name, _ in self.runs))
+
+    @property
+    def depth(self) -> int:
+        return sum(count for _, count in self.runs)
+
+    @property
+    def error(self) -> str:
+        return self.parts[2] if self.parts else ""
+
+    @property
+    def dtype(self) -> str:
+        return self.parts[4] if self.parts else ""
+
+    @property
+    def regime(self) -> str:
+        return self.parts[5] if self.parts else ""
+
+    def with_dtype(self, dtype: str) -> str:
+        """The text with another dtype."""
+        return ":".join([*self.parts[:4], dtype, *self.parts[5:]])
+
+
+@functools.lru_cache(maxsize=4096)
+def split_case(text: str) -> CaseText:
+    """Split a case text into its parts, without validation."""
+    parts = split_outside_parentheses(text, ":")
+    if len(parts) != 7:
+        return CaseText()
+    found = [
+        re.fullmatch(r"(.*?)(?:\*([1-9]\d{0,3}))?", part, re.DOTALL)
+        for part in split_outside_parentheses(parts[1], ",")
+    ]
+    return CaseText(tuple(parts), tuple((match[1], int(match[2] or 1)) for match in found if match is not None))
 
 
 def parsed_widths(text: str) -> tuple[tuple[int, ...], tuple[bool, ...]]:

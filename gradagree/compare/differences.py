@@ -11,10 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
+from gradagree.casetext import split_case
 from gradagree.compare.side import Judged, Key, Side
 from gradagree.known import Entry
 from gradagree.report.findings import Cause, cause_of
-from gradagree.report.matrix import Column, parts_of
+from gradagree.report.matrix import Column
 from gradagree.report.text import named
 from gradagree.verdict import ORDER, Record, Verdict
 
@@ -106,7 +107,7 @@ def _groups(pairs: Iterable[Pair]) -> dict[tuple[Column, str], Group]:
         key, _, judged = pair
         group = groups[key.column, judged.dtype]
         group[""].append(pair)
-        parts = parts_of(key.spec)
+        parts = split_case(key.spec)
         for function in dict.fromkeys([*parts.activations, *filter(None, [parts.error])]):
             group[function].append(pair)
     return groups
@@ -201,7 +202,7 @@ def _functions(side: Side) -> dict[Column, set[str]]:
     found: dict[Column, set[str]] = {}
     for key, judged in side.judged.items():
         if judges(judged):
-            parts = parts_of(key.spec)
+            parts = split_case(key.spec)
             found.setdefault(key.column, set()).update(parts.activations, filter(None, [parts.error]))
     return found
 

@@ -15,9 +15,10 @@ import msgspec
 from gradagree.arithmetics.model import FORMATS
 from gradagree.casefile import CASES, kept_file, told, write_case
 from gradagree.cases import Case
+from gradagree.casetext import split_case
 from gradagree.files import make_folder, write_text
 from gradagree.known import ANY, Entry, matches
-from gradagree.report.matrix import Column, parts_of
+from gradagree.report.matrix import Column
 from gradagree.report.text import named, quoted, value_of, visible
 from gradagree.verdict import ORDER, Record, Verdict
 
@@ -201,7 +202,7 @@ class Accepted:
 
 
 def _functions(record: Record) -> list[str]:
-    parts = parts_of(record.spec)
+    parts = split_case(record.spec)
     return list(dict.fromkeys(filter(None, (*parts.activations, parts.error, record.function))))
 
 

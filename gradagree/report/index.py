@@ -14,8 +14,8 @@ from gradagree.journal import META, read_meta, read_records
 from gradagree.report.html import asset, rendered
 from gradagree.report.summary import summarize
 from gradagree.report.text import named, visible
-from gradagree.report.training import told
-from gradagree.report.training_data import TRAIN, judge_along, read_training, tally
+from gradagree.report.training import sentence
+from gradagree.report.training_data import TRAIN, outcomes_along, read_training, tally
 from gradagree.verdict import Verdict
 
 INDEX = "index.html"
@@ -69,10 +69,10 @@ def _readable(folder: Path, name: str, links: tuple[tuple[str, str], ...]) -> Ca
         summary = summarize(meta, read_records(folder))
         return Card("Agreement run", name, summary.sentence, started, summary.counts, links)
     training = read_training(folder)
-    judged = judge_along(training, read_records(folder))
-    counts = dict(tally(judged))
+    outcomes = outcomes_along(training, read_records(folder))
+    counts = dict(tally(outcomes))
     title = f"Training on {training.dataset}" if training.dataset else "Training"
-    return Card(title, name, told(training, judged), started, counts, links)
+    return Card(title, name, sentence(training, outcomes), started, counts, links)
 
 
 def _links(folder: Path) -> Iterator[tuple[str, str]]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import math
-import re
 from collections import Counter
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
-from gradagree.casetext import split_outside_parentheses
+from gradagree.casetext import CaseText, split_case
 from gradagree.report.text import named, shown_number, visible
 from gradagree.verdict import Record, Verdict, worst
 
@@ -147,30 +145,6 @@ class Column(NamedTuple):
         return f"{self.framework} {self.mode}".strip()
 
 
-class Parts(NamedTuple):
-    """What a case's text says: its different activations, error function, regime, and number of boxes."""
-
-    activations: tuple[str, ...] = ()
-    error: str = ""
-    regime: str = ""
-    depth: int = 0
-
-
-@functools.lru_cache(maxsize=4096)
-def parts_of(spec: str) -> Parts:
-    """The parts of a case's text, read without knowing its functions; empty where it is no such text."""
-    pieces = split_outside_parentheses(spec, ":")
-    if len(pieces) != 7:
-        return Parts()
-    depth = 0
-    names: dict[str, None] = {}
-    for piece in split_outside_parentheses(pieces[1], ","):
-        match = re.fullmatch(r"(.*?)(?:\*([1-9]\d{0,3}))?", piece, re.DOTALL)
-        name, times = (match[1], int(match[2] or 1)) if match else (piece, 1)
-        depth, names[name] = depth + times, None
-    return Parts(tuple(names), pieces[2], pieces[5], min(depth, DEEPEST))
-
-
 def depth_label(depth: int) -> str:
     """``3 boxes``, ``20+ boxes``; a question mark where the case's text does not say."""
     if not depth:
@@ -236,14 +210,14 @@ class Matrix:
 
 def rows_of(record: Record) -> Iterator[tuple[str, str]]:
     """The rows that a record counts for, each a group and a name."""
-    parts = parts_of(record.spec)
+    parts = split_case(record.spec)
     yield from _functions(record, parts)
     yield DTYPE, record.dtype
     if parts.regime:
         yield REGIME, parts.regime
 
 
-def _functions(record: Record, parts: Parts) -> Iterator[tuple[str, str]]:
+def _functions(record: Record, parts: CaseText) -> Iterator[tuple[str, str]]:
     if record.function and record.verdict in CHARGED:
         is_error = record.box == "error" or (
             record.function == parts.error and record.function not in parts.activations

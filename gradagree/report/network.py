@@ -9,8 +9,7 @@ from itertools import groupby
 
 from markupsafe import Markup
 
-from gradagree.casetext import shorten, split_outside_parentheses
-from gradagree.report.matrix import parts_of
+from gradagree.casetext import shorten, split_case
 from gradagree.report.text import brief, counted, visible
 from gradagree.report.training_data import Numbers, Training
 from gradagree.verdict import Record, Verdict
@@ -91,12 +90,12 @@ def guilty_box(record: Record) -> Markup | None:
 
 def stations(record: Record) -> list[Station]:
     """What the picture shows, from the outermost box to the error box."""
-    parts = parts_of(record.spec)
-    if not parts.activations:
+    parts = split_case(record.spec)
+    if not parts.runs:
         return []
-    names, widths = list(_names(record.spec)), record.spec.partition(":")[0].split("-")
+    names = [visible(name) for name, count in parts.runs for _ in range(min(count, 1000))]
     here = len(names) if record.box == "error" else record.box - 1 if isinstance(record.box, int) else -1
-    units = [f" · {visible(width.rstrip('b'))} unit{'s' * (width.rstrip('b') != '1')}" for width in widths]
+    units = [f" · {visible(width.rstrip('b'))} unit{'s' * (width.rstrip('b') != '1')}" for width in parts.widths]
     units += [""] * len(names)
     found = [(f"box {k + 1}{units[k]}", name, k == here) for k, name in enumerate(names)]
     kept, shown = _kept(len(found), min(here, len(found) - 1)), list[Station]()
@@ -104,15 +103,6 @@ def stations(record: Record) -> list[Station]:
         places = list(group)
         shown += [("\u22ef", f"{len(places):,} more", False)] if gap else [found[k] for k in places]
     return [*shown, ("error box", visible(parts.error), here == len(names))]
-
-
-def _names(spec: str) -> Sequence[str]:
-    """The activation of each box."""
-    names: list[str] = []
-    for piece in split_outside_parentheses(split_outside_parentheses(spec, ":")[1], ","):
-        name, star, times = piece.rpartition("*")
-        names += [visible(name)] * min(int(times), 1000) if star and times.isdigit() else [visible(piece)]
-    return names
 
 
 def _kept(count: int, here: int) -> set[int]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gradagree.arithmetics.model import FORMATS
-from gradagree.casetext import split_outside_parentheses
+from gradagree.casetext import split_case
 from gradagree.report.text import named, value_of, visible
 from gradagree.verdict import ORDER, Record, Verdict
 
@@ -51,11 +51,11 @@ class Rows:
 
 def stem_of(record: Record) -> tuple[str, str]:
     """The case's text with a hole for its dtype, and the dtype's short name that fills it."""
-    pieces = split_outside_parentheses(record.spec, ":")
     known = FORMATS.get(record.dtype)
     whole = record.spec.isprintable() and len(record.spec) <= SPEC
-    if whole and len(pieces) == 7 and known is not None and pieces[4] == known.short:
-        return ":".join([*pieces[:4], HOLE, *pieces[5:]]), known.short
+    text = split_case(record.spec)
+    if whole and known is not None and text.dtype == known.short:
+        return text.with_dtype(HOLE), known.short
     return visible(record.spec, SPEC), ""
 
 

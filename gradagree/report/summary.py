@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from gradagree.arithmetics.model import FORMATS
+from gradagree.casetext import split_case
 from gradagree.conventions import CONVENTION
 from gradagree.known import Entry, known_of
 from gradagree.report.findings import Accepted, Cause, Findings, Small
-from gradagree.report.matrix import Blocks, Column, Groups, Matrix, Names, Spread, parts_of
+from gradagree.report.matrix import DEEPEST, Blocks, Column, Groups, Matrix, Names, Spread
 from gradagree.report.provenance import mapping, not_installed, planned
 from gradagree.report.rows import Rows
 from gradagree.report.text import counted, joined, named, shown_number, value_of, visible
@@ -227,7 +228,7 @@ class Summary:
         if record.sharpness is not None:
             sharpness = value_of(record.sharpness)
             self.sharpness.setdefault(dtype, Spread()).add(sharpness)
-            self.by_depth.setdefault((dtype, parts_of(record.spec).depth), Spread()).add(sharpness)
+            self.by_depth.setdefault((dtype, min(split_case(record.spec).depth, DEEPEST)), Spread()).add(sharpness)
         self.shares.setdefault(dtype, Share()).add(record.share)
 
     def _explain(self, record: Record, column: Column, entry: Entry | None) -> None:

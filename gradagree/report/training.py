@@ -21,15 +21,11 @@ from gradagree.report.summary import PHRASES, Summary, summarize
 from gradagree.report.text import DASH, brief, counted, joined, replay, shown_number
 from gradagree.report.training_data import (
     BY_HAND,
-    GRADIENT,
-    UPDATE,
-    Cell,
+    CheckpointOutcomes,
     Curve,
-    Judged,
-    Place,
     Training,
-    judge_along,
-    places,
+    columns_of,
+    outcomes_along,
     read_training,
     stretches,
     tally,
@@ -43,9 +39,9 @@ POLLED, FULL = "stochastic", "full"
 WAYS = {POLLED: "stochastic, one polled pair a step", FULL: "full batch, all pairs a step"}
 
 
-def told(training: Training, judged: Sequence[Judged]) -> str:
+def sentence(training: Training, found: Sequence[CheckpointOutcomes]) -> str:
     """Who trained, what the network decides now, and whether what was judged along the way agrees."""
-    return f"{_trained(training)}; {_along(judged)}."
+    return f"{_trained(training)}; {_along(found)}."
 
 
 def _trained(training: Training) -> str:
@@ -83,22 +79,21 @@ def _each(found: dict[str, str]) -> str:
     return joined([f"{what} ({joined(names)})" for what, names in owners.items()])
 
 
-def _along(judged: Sequence[Judged]) -> str:
-    counts = {what: tally(judged, what) for what in (GRADIENT, UPDATE)}
-    things = [what for what, found in counts.items() if any(verdict.compared for verdict in found)]
-    both = Counter({verdict: n for verdict, n in tally(judged).items() if verdict.compared})
-    total, failing = both.total(), {verdict: both[verdict] for verdict in Verdict if verdict.fails and both[verdict]}
+def _along(found: Sequence[CheckpointOutcomes]) -> str:
+    counts = Counter({verdict: n for verdict, n in tally(found).items() if verdict.compared})
+    total = counts.total()
+    failing = {verdict: counts[verdict] for verdict in Verdict if verdict.fails and counts[verdict]}
     if not total:
         return "no gradient was judged along the way"
-    where = f"{joined([what if total == 1 else what + 's' for what in things])} judged along the way"
-    others = [f"{shown_number(both[verdict])} {phrase}" for verdict, phrase in PHRASES.items() if both[verdict]]
+    where = f"{'gradient' if total == 1 else 'gradients'} judged along the way"
+    others = [f"{shown_number(counts[verdict])} {phrase}" for verdict, phrase in PHRASES.items() if counts[verdict]]
     if failing:
         n = sum(failing.values())
         words = joined([f"{shown_number(count)} {verdict}" for verdict, count in failing.items()])
         rest = f"; of the other {shown_number(total - n)}, {joined(others)}" if others else ""
         verb = "does" if n == 1 else "do"
         return f"{shown_number(n)} of {shown_number(total)} {where} {verb} not agree ({words}){rest}"
-    if both[Verdict.AGREE] == total:
+    if counts[Verdict.AGREE] == total:
         return f"the {where} agrees" if total == 1 else f"all {shown_number(total)} {where} agree"
     return f"of {shown_number(total)} {where} {joined(others)}"
 
@@ -157,32 +152,27 @@ def write_training(folder: Path) -> Path:
 
 def answer(training: Training, records: Sequence[Record]) -> str:
     """The training's answer in one sentence."""
-    return told(training, judge_along(training, records))
+    return sentence(training, outcomes_along(training, records))
 
 
 def page(training: Training, meta: dict[str, Any], records: Sequence[Record]) -> str:
     """The whole page as text."""
-    judged, summary = judge_along(training, records), summarize(meta, records)
+    outcomes, summary = outcomes_along(training, records), summarize(meta, records)
     values = {
-        "training": training, "facts": list(facts(training)), "answer": told(training, judged),
-        **_curves(training), **_verdicts(judged, summary), **_network(training),
+        "training": training, "facts": list(facts(training)), "answer": sentence(training, outcomes),
+        **_curves(training), **_verdicts(outcomes, summary), **_network(training),
         "probes_failed": failed_probes(meta), "not_installed": not_installed(meta), "runs": runs_of(meta),
     }  # fmt: skip
     return rendered("train.html.j2", values, asset("report.css") + asset("train.css"))
 
 
-def _verdicts(judged: Sequence[Judged], summary: Summary) -> dict[str, Any]:
-    """What was judged along the way, as a sum of counts and by stretches of checkpoints."""
-    counts, found, findings = tally(judged), stretches(judged), list(summary.findings)
+def _verdicts(found: Sequence[CheckpointOutcomes], summary: Summary) -> dict[str, Any]:
+    """The verdicts of all checkpoints: counts, and a row for each stretch of equal ones."""
+    counts, rows, findings = tally(found), stretches(found), list(summary.findings)
     by_verdict = {verdict: counts[verdict] for verdict in Verdict if counts[verdict]}
-
-    def cells(stretch: Any) -> list[Cell | None]:
-        return [stretch.cell(Place(column, what)) for column, theirs in header.items() for what in theirs]
-
-    header = places(judged)
     return {
-        "counts": by_verdict, "total": counts.total(), "header": header, "cells": cells,
-        "stretches": found[:MOST_STRETCHES], "stretches_unshown": len(found[MOST_STRETCHES:]),
+        "counts": by_verdict, "total": counts.total(), "columns": columns_of(found),
+        "stretches": rows[:MOST_STRETCHES], "stretches_unshown": len(rows[MOST_STRETCHES:]),
         "findings": findings[:MOST_FINDINGS], "findings_unshown": len(findings[MOST_FINDINGS:]),
         "replay": replay, "exit_code": exit_code(by_verdict, summary.strict),
     }  # fmt: skip

@@ -4,29 +4,84 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, NamedTuple
+
+import msgspec
 
 from gradagree.errors import UsageError
 from gradagree.report.matrix import Column
-from gradagree.report.provenance import mapping
 from gradagree.report.text import counted, named, shown_number, value_of, visible
 from gradagree.verdict import Record, Verdict
 
 TRAIN = "train.json"
 BY_HAND = "reference"
-TEXTS, COUNTS = ("dataset", "error", "rate", "way"), ("pairs", "held_out", "steps", "every")
+Count = Annotated[int, msgspec.Meta(ge=0)]
 Numbers = tuple[float, ...]
-"""NaN stands for what is no number."""
+"""NaN stands for a missing number."""
+Stored = tuple[float | str | None, ...]
+"""Numbers as a file holds them: text where they are not finite, null where they are missing."""
+
+
+class CurveEntry(msgspec.Struct):
+    """The entry of one trainer in ``curves``, by round."""
+
+    error: Stored = ()
+    accuracy: Stored = ()
+
+
+class CheckpointEntry(msgspec.Struct):
+    """An entry of ``checkpoints``; verdicts are keyed by ``framework:mode``."""
+
+    step: Count | None = None
+    round: Count | None = None
+    spec: str = ""
+    verdicts: dict[str, Verdict] = {}
+
+
+class ExampleEntry(msgspec.Struct):
+    """The entry ``example`` of ``network``."""
+
+    inputs: tuple[Stored, ...] = ()
+    sensitivities: tuple[Stored, ...] = ()
+    target: Stored = ()
+    decision: Count | None = None
+    right: Count | None = None
+
+
+class NetworkEntry(msgspec.Struct):
+    """The entry ``network``."""
+
+    weights: tuple[tuple[Stored, ...], ...] = ()
+    example: ExampleEntry | None = None
+
+
+class TrainingFile(msgspec.Struct):
+    """The whole of train.json."""
+
+    dataset: str = ""
+    widths: tuple[int | str, ...] = ()
+    activations: tuple[str, ...] = ()
+    error: str = ""
+    biases: bool | None = None
+    rate: float | str = ""
+    way: str = ""
+    pairs: Count | None = None
+    held_out: Count | None = None
+    steps: Count | None = None
+    every: Count | None = None
+    stopped: dict[str, str] = {}
+    curves: dict[str, CurveEntry] = {}
+    checkpoints: tuple[CheckpointEntry, ...] = ()
+    network: NetworkEntry | None = None
 
 
 @dataclass(frozen=True)
 class Curve:
-    """The error and the accuracy on held-out examples of one who trained, by round, and why that training ended."""
+    """The loss and the held-out accuracy of one trainer by round, and why its training stopped."""
 
     name: str
     errors: Numbers
@@ -44,20 +99,19 @@ class Curve:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where gradients and weight updates were judged; step and round are None where that is not known."""
+    """A step at which gradients were checked; step and round are None where they are not known."""
 
     step: int | None
     round: int | None
     spec: str
     verdicts: dict[Column, Verdict]
-    updates: dict[Column, Verdict]
 
 
 @dataclass(frozen=True)
 class Example:
-    """One example in the trained network: each box's current input and sensitivity, the error box's last.
+    """One example in the trained network: the input and cotangent of each operation, the loss last.
 
-    weights[k][i][j] leads from unit i of box k to unit j of the next; a box without weights has none.
+    weights[k][i][j] leads from unit i of operation k to unit j of the next; one without weights has no entries.
     """
 
     weights: tuple[tuple[Numbers, ...], ...]
@@ -70,7 +124,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Training:
-    """A training. Texts are as they are shown; None and the empty text stand for what is not told."""
+    """A training. Texts are ready to be shown; None and the empty text stand for what the file does not say."""
 
     dataset: str
     widths: tuple[str, ...]
@@ -97,119 +151,82 @@ def read_training(folder: Path) -> Training:
     """The folder's training. Raises UsageError where there is none, or it cannot be read."""
     path = folder / TRAIN
     try:
+        # the loss of a training that diverged is written as NaN or Infinity, which msgspec's own decoder refuses
         found = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(found, dict):
-            raise ValueError("it holds no JSON object")
-        return _training(found)
+        return _training(msgspec.convert(found, TrainingFile))
     except FileNotFoundError:
         raise UsageError(f"{folder} holds no training: it has no {TRAIN}") from None
-    except (OSError, ValueError, RecursionError) as wrong:
+    except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as wrong:
         raise UsageError(f"{path} cannot be read: {wrong}") from None
 
 
-def _training(found: dict[str, Any]) -> Training:
-    dataset, error, rate, way = (named(found[key]) if found.get(key) else "" for key in TEXTS)
-    pairs, held_out, steps, every = (_count(found.get(key)) for key in COUNTS)
-    biases = found.get("biases")
+def _training(file: TrainingFile) -> Training:
     return Training(
-        dataset=dataset, error=error, rate=rate, way=way, pairs=pairs, held_out=held_out, steps=steps, every=every,
-        widths=tuple(named(width) for width in _list(found.get("widths"))),
-        activations=tuple(named(name) for name in _list(found.get("activations"))),
-        biases=biases if isinstance(biases, bool) else None,
-        curves=tuple(_curves(found)),
-        checkpoints=tuple(_checkpoint(mapping(one)) for one in _list(found.get("checkpoints"))),
-        example=_example(mapping(found.get("network"))),
+        dataset=named(file.dataset), error=named(file.error), rate=named(file.rate or ""), way=named(file.way),
+        pairs=file.pairs, held_out=file.held_out, steps=file.steps, every=file.every, biases=file.biases,
+        widths=tuple(map(named, file.widths)), activations=tuple(map(named, file.activations)),
+        curves=_curves(file), checkpoints=tuple(map(_checkpoint, file.checkpoints)), example=_example(file.network),
     )  # fmt: skip
 
 
-def _curves(found: dict[str, Any]) -> Iterator[Curve]:
-    """Everyone who trained, also one of whom only the reason to stop is there; the derivation first."""
-    curves, stopped = mapping(found.get("curves")), mapping(found.get("stopped"))
-    for name in sorted(dict.fromkeys([*curves, *stopped]), key=lambda name: name != BY_HAND):
-        curve = mapping(curves.get(name))
-        reason = visible(stopped[name]) if stopped.get(name) else ""
-        yield Curve(named(name), _numbers(curve.get("error")), _numbers(curve.get("accuracy")), reason)
+def _curves(file: TrainingFile) -> tuple[Curve, ...]:
+    """All trainers, also those of which only the reason to stop is known; the derivation first."""
+    names = sorted(dict.fromkeys([*file.curves, *file.stopped]), key=lambda name: name != BY_HAND)
+    entries = {name: file.curves.get(name, CurveEntry()) for name in names}
+    return tuple(
+        Curve(named(name), _numbers(entry.error), _numbers(entry.accuracy), visible(file.stopped.get(name, "")))
+        for name, entry in entries.items()
+    )
 
 
-def _checkpoint(found: dict[str, Any]) -> Checkpoint:
-    return Checkpoint(
-        _count(found.get("step")), _count(found.get("round")), str(found.get("spec") or ""),
-        _verdicts(found.get("verdicts")), _verdicts(found.get("update")),
-    )  # fmt: skip
+def _checkpoint(entry: CheckpointEntry) -> Checkpoint:
+    columns = {name: name.partition(":") for name in entry.verdicts}
+    verdicts = {Column(named(columns[name][0]), named(columns[name][2])): v for name, v in entry.verdicts.items()}
+    return Checkpoint(entry.step, entry.round, entry.spec, verdicts)
 
 
-def _verdicts(found: Any) -> dict[Column, Verdict]:
-    """By framework and mode. Raises ValueError for a word that is no verdict."""
-    split = {name: name.partition(":") for name in mapping(found)}
-    return {
-        Column(named(split[name][0]), named(split[name][2])): Verdict(verdict)
-        for name, verdict in mapping(found).items()
-    }
-
-
-def _example(found: dict[str, Any]) -> Example | None:
-    one = mapping(found.get("example"))
-    inputs = _rows(one.get("inputs"))
-    if not any(inputs):
+def _example(network: NetworkEntry | None) -> Example | None:
+    if network is None or network.example is None or not any(network.example.inputs):
         return None
-    weights = tuple(_rows(w) for w in _list(found.get("weights")))
+    one = network.example
     return Example(
-        weights, inputs, _rows(one.get("sensitivities")), _numbers(one.get("target")),
-        _count(one.get("decision")), _count(one.get("right")),
+        tuple(_rows(w) for w in network.weights), _rows(one.inputs), _rows(one.sensitivities), _numbers(one.target),
+        one.decision, one.right,
     )  # fmt: skip
 
 
-def _list(found: Any) -> list[Any]:
-    return found if isinstance(found, list) else []
+def _rows(stored: Iterable[Stored]) -> tuple[Numbers, ...]:
+    return tuple(map(_numbers, stored))
 
 
-def _rows(found: Any) -> tuple[Numbers, ...]:
-    return tuple(_numbers(row) for row in _list(found))
+def _numbers(stored: Stored) -> Numbers:
+    return tuple(map(value_of, stored))
 
 
-def _numbers(found: Any) -> Numbers:
-    known = (int, float, str)
-    return tuple(value_of(x) if isinstance(x, known) else math.nan for x in _list(found))
-
-
-def _count(found: Any) -> int | None:
-    return found if isinstance(found, int) and not isinstance(found, bool) and found >= 0 else None
-
-
-GRADIENT, UPDATE = "gradient", "update"
-
-
-class Place(NamedTuple):
-    """Whose, and which of the two: the gradient, or the change of the weights."""
-
-    column: Column
-    what: str
-
-
-class Cell(NamedTuple):
-    """A verdict, and the distance over the tolerance where a record tells it."""
+class Outcome(NamedTuple):
+    """A verdict, and the distance over the tolerance where a record holds it."""
 
     verdict: Verdict
     ratio: float | None = None
 
 
-class Judged(NamedTuple):
-    """A checkpoint with all that was judged there."""
+class CheckpointOutcomes(NamedTuple):
+    """A checkpoint with the outcome of each framework and mode."""
 
     checkpoint: Checkpoint
-    cells: dict[Place, Cell]
+    outcomes: dict[Column, Outcome]
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """Consecutive checkpoints with the same verdicts; a ratio is the largest of them."""
+    """Consecutive checkpoints with the same verdicts; its ratio is the largest of theirs."""
 
-    members: tuple[Judged, ...]
+    members: tuple[CheckpointOutcomes, ...]
 
     @property
     def name(self) -> str:
         """``step 0``, ``steps 0 to 20,500``."""
-        steps = [judged.checkpoint.step for judged in self.members]
+        steps = [member.checkpoint.step for member in self.members]
         if steps[0] is None or steps[-1] is None:
             return "step not known"
         if len(steps) == 1:
@@ -220,51 +237,44 @@ class Stretch:
     def extent(self) -> str:
         return counted(len(self.members), "checkpoint")
 
-    def cell(self, place: Place) -> Cell | None:
-        cells = [judged.cells[place] for judged in self.members if place in judged.cells]
-        ratios = [cell.ratio for cell in cells if cell.ratio is not None]
+    def outcome(self, column: Column) -> Outcome | None:
+        outcomes = [member.outcomes[column] for member in self.members if column in member.outcomes]
+        ratios = [outcome.ratio for outcome in outcomes if outcome.ratio is not None]
         worst = max(ratios, key=lambda ratio: (ratio != ratio, ratio), default=None)
-        return Cell(cells[0].verdict, worst) if cells else None
+        return Outcome(outcomes[0].verdict, worst) if outcomes else None
 
 
-def judge_along(training: Training, records: Iterable[Record]) -> list[Judged]:
-    """All checkpoints in order; records found at none of them come last, at a step that is not known.
+def outcomes_along(training: Training, records: Iterable[Record]) -> list[CheckpointOutcomes]:
+    """All checkpoints in order; records of no checkpoint come last, at an unknown step.
 
-    Where a record tells the verdict of a gradient, that verdict counts.
+    Where a record holds the verdict of a gradient, that verdict counts.
     """
-    by_spec: dict[str, dict[Place, Cell]] = {}
+    by_spec: dict[str, dict[Column, Outcome]] = {}
     for record in records:
-        place = Place(Column(named(record.framework), named(record.mode)), GRADIENT)
+        column = Column(named(record.framework), named(record.mode))
         ratio = None if record.ratio is None else value_of(record.ratio)
-        by_spec.setdefault(record.spec, {})[place] = Cell(record.verdict, ratio)
-    judged = []
+        by_spec.setdefault(record.spec, {})[column] = Outcome(record.verdict, ratio)
+    found = []
     for checkpoint in training.checkpoints:
-        told = {Place(column, GRADIENT): Cell(verdict) for column, verdict in checkpoint.verdicts.items()}
-        updates = {Place(column, UPDATE): Cell(verdict) for column, verdict in checkpoint.updates.items()}
-        judged.append(Judged(checkpoint, told | by_spec.pop(checkpoint.spec, {}) | updates))
-    spare = [Judged(Checkpoint(None, None, spec, {}, {}), cells) for spec, cells in by_spec.items()]
-    return judged + spare
+        stored = {column: Outcome(verdict) for column, verdict in checkpoint.verdicts.items()}
+        found.append(CheckpointOutcomes(checkpoint, stored | by_spec.pop(checkpoint.spec, {})))
+    return found + [CheckpointOutcomes(Checkpoint(None, None, spec, {}), rest) for spec, rest in by_spec.items()]
 
 
-def stretches(judged: Sequence[Judged]) -> list[Stretch]:
-    """The checkpoints, gathered while all verdicts stay the same; a step that is not known never joins one that is."""
+def stretches(found: Sequence[CheckpointOutcomes]) -> list[Stretch]:
+    """Checkpoints grouped while all verdicts stay the same; an unknown step never joins a known one."""
 
-    def state(one: Judged) -> tuple[bool, dict[Place, Verdict]]:
-        return one.checkpoint.step is None, {place: cell.verdict for place, cell in one.cells.items()}
+    def state(one: CheckpointOutcomes) -> tuple[bool, dict[Column, Verdict]]:
+        return one.checkpoint.step is None, {column: outcome.verdict for column, outcome in one.outcomes.items()}
 
-    return [Stretch(tuple(members)) for _, members in itertools.groupby(judged, state)]
-
-
-def places(judged: Sequence[Judged]) -> dict[Column, list[str]]:
-    """What was judged of each framework and mode, in the order in which it first comes."""
-    found: dict[Column, dict[str, None]] = {}
-    for one in judged:
-        for place in one.cells:
-            found.setdefault(place.column, {})[place.what] = None
-    return {column: sorted(what) for column, what in found.items()}
+    return [Stretch(tuple(members)) for _, members in itertools.groupby(found, state)]
 
 
-def tally(judged: Iterable[Judged], what: str | None = None) -> Counter[Verdict]:
-    """How many gradients and updates, or how many of one of them, have each verdict."""
-    cells = (item for one in judged for item in one.cells.items())
-    return Counter(cell.verdict for place, cell in cells if what in (None, place.what))
+def columns_of(found: Iterable[CheckpointOutcomes]) -> list[Column]:
+    """Every framework and mode that was checked, in the order in which it first comes."""
+    return list(dict.fromkeys(column for one in found for column in one.outcomes))
+
+
+def tally(found: Iterable[CheckpointOutcomes]) -> Counter[Verdict]:
+    """How many gradients have each verdict."""
+    return Counter(outcome.verdict for one in found for outcome in one.outcomes.values())

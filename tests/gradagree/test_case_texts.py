@@ -12,6 +12,7 @@ from hypothesis import given, strategies as st
 
 from gradagree import drawing
 from gradagree.cases import Case
+from gradagree.casetext import split_case
 from gradagree.drawing import Source
 from gradagree.errors import UsageError
 from gradagree.reference.activations import Identity
@@ -166,3 +167,22 @@ def test_that_numbers_that_would_fill_the_memory_are_refused_before_they_are_dra
     monkeypatch.setattr(drawing.Source, "integers", integers)
     with pytest.raises(UsageError):
         Case.parse(text).arrays()
+
+
+def test_that_a_case_text_is_split_without_knowing_its_functions() -> None:
+    text = "2-3b:id,odd(a=1,b=2)*2,<b>*x:my_error(c=3):n1:f64:grid:s0"
+    found = split_case(text)
+    assert found.runs == (("id", 1), ("odd(a=1,b=2)", 2), ("<b>*x", 1))
+    assert found.activations == ["id", "odd(a=1,b=2)", "<b>*x"]
+    assert (found.widths, found.error, found.dtype, found.regime, found.depth) == (
+        ["2", "3b"], "my_error(c=3)", "f64", "grid", 4
+    )  # fmt: skip
+    assert found.with_dtype("f64") == text
+    assert found.with_dtype("bf16") == text.replace("f64", "bf16")
+
+
+def test_that_what_is_no_case_text_has_no_parts() -> None:
+    found = split_case("no case")
+    assert (found.widths, found.activations, found.error, found.dtype, found.regime, found.depth) == (
+        [], [], "", "", "", 0
+    )  # fmt: skip

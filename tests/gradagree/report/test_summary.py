@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from gradagree.casetext import split_case
 from gradagree.report import Summary, summarize
 from gradagree.report.findings import cause_of
-from gradagree.report.matrix import ACTIVATION, DTYPE, ERROR, MOST_COLUMNS, OTHERS, REGIME, UNKNOWN, Column, parts_of
+from gradagree.report.matrix import ACTIVATION, DTYPE, ERROR, MOST_COLUMNS, OTHERS, REGIME, UNKNOWN, Column
 from gradagree.verdict import ORDER, Record, Verdict, exit_code
 
 SPEC = "2-3-3-1:id,tanh*2,relu:sse:n8:f64:grid:s7"
@@ -78,12 +79,6 @@ def test_that_a_cell_tells_its_worst_verdict_and_all_other_failures() -> None:
     assert (cell.verdict, cell.share) == (Verdict.VALUE_DIFFERS, "1 of 8, 1 more fail")
 
 
-def test_that_a_cases_text_is_read_without_its_functions() -> None:
-    parts = parts_of("2-3b:id,odd(a=1,b=2)*2,<b>*x:my_error(c=3):n1:f64:grid:s0")
-    assert parts == (("id", "odd(a=1,b=2)", "<b>*x"), "my_error(c=3)", "grid", 4)
-    assert parts_of("no case") == ((), "", "", 0)
-
-
 def test_that_a_finding_gathers_one_cause_and_shows_its_largest_ratio(every_verdict: list[Record]) -> None:
     loud = [r for r in every_verdict if r.verdict.fails or r.verdict is Verdict.INACCURATE]
     summary = summarize({}, every_verdict)
@@ -118,7 +113,7 @@ def test_that_sharpness_is_kept_by_dtype_and_depth(make: Callable[..., list[Reco
     records = make(cases=30)
     summary = summarize({}, records)
     assert {name: spread.total for name, spread in summary.sharpness.items()} == Counter(r.dtype for r in records)
-    depths = Counter((r.dtype, parts_of(r.spec).depth) for r in records)
+    depths = Counter((r.dtype, split_case(r.spec).depth) for r in records)
     assert {key: spread.total for key, spread in summary.by_depth.items()} == depths
 
 

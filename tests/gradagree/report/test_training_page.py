@@ -95,14 +95,6 @@ def test_that_a_checkpoint_that_disagrees_has_a_row_and_a_command_of_its_own(
     assert f"gradagree replay '{found['checkpoints'][2]['spec']}'" in words(page)
 
 
-def test_that_updates_are_shown_beside_the_gradients(written: Write, train: Any, make: Any) -> None:
-    records = make(cases=1, columns=[("torch", "2", "backward")])
-    found = train(records)
-    found["checkpoints"][1]["update"] = {"torch:backward": "disagree"}
-    table = rows(written(found, records), "verdicts")
-    assert [row[2] for row in table[:2]] == ["not judged", "✗ disagree"]
-
-
 def test_that_a_record_at_no_checkpoint_is_not_lost(written: Write, train: Any, make: Any) -> None:
     records = make(cases=1)
     page = written(train(), records)
@@ -116,7 +108,7 @@ def test_that_no_checkpoints_are_told(written: Write, train: Any) -> None:
     assert "No gradient was judged." in words(page)
 
 
-@pytest.mark.parametrize("found", [{}, {"curves": None, "checkpoints": 3, "network": [], "widths": {}, "stopped": 1}])
+@pytest.mark.parametrize("found", [{}, {"curves": {}, "checkpoints": [], "network": {}, "widths": [], "stopped": {}}])
 def test_that_nothing_told_is_a_page_of_nothing(written: Write, found: dict[str, Any]) -> None:
     page = written(found, meta={})
     assert answer(page) == "Nothing was trained; no gradient was judged along the way."
@@ -170,7 +162,7 @@ def test_that_hostile_names_stay_text(
     found |= {"dataset": names[0], "widths": names, "activations": names[1:3], "error": names[3], "way": names[4]}
     found["curves"] = dict.fromkeys(names, found["curves"]["jax"])
     found["stopped"] = {name: name for name in names}
-    found["checkpoints"][0]["update"] = dict.fromkeys(names, "agree")
+    found["checkpoints"][0]["verdicts"] = dict.fromkeys(names, "agree")
     page = written(found, hostile, hostile_meta)
     wild = Text(page)
     assert {tag for tag, _ in wild.tags} - {tag for tag, _ in tame.tags} <= {"ul", "li"}
