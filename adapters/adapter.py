@@ -59,7 +59,7 @@ class Adapter:
                 f"{cls.__name__}: the name {cls.name!r} is taken by {taken.__module__}.{taken.__name__}"
             )
         Adapter.catalogue[cls.name] = cls
-        spelling_names.add(cls.name)
+        spelling_names.update({cls.name, *cls.libraries})
 
     @classmethod
     def trains(cls) -> bool:

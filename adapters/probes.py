@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 
 from gradagree.adapters.adapter import Adapter
+from gradagree.adapters.formats import FORMATS
 
 LANES = 64
 """Probes are as long as any vector unit, so that vectorised loops are what is measured."""
-SIGNIFICAND = {"float64": 52, "float32": 23, "float16": 10, "bfloat16": 7}
-MIN_EXPONENT = {"float64": -1022, "float32": -126, "float16": -14, "bfloat16": -126}
 NARROW = ("float32", "float64")
 
 
@@ -41,7 +40,7 @@ def _flushes(adapter: Adapter, dtype: str, compiled: bool) -> bool:
 
     Large products take other ways through a library than small ones.
     """
-    smallest = 2.0 ** MIN_EXPONENT[dtype]
+    smallest = FORMATS[dtype].smallest_normal
     lanes, square = (LANES,), (LANES, LANES)
     times: tuple[tuple[Any, tuple[int, ...], float], ...] = (
         (lambda x, y: x * y, lanes, 1.0),
@@ -57,7 +56,7 @@ def _flushes(adapter: Adapter, dtype: str, compiled: bool) -> bool:
 
 def _reassociates(adapter: Adapter, dtype: str, compiled: bool) -> bool:
     """Whether (x + y) - y is taken for x although x is lost in y, or NaN for a number."""
-    one, big = np.full(LANES, 1.0), np.full(LANES, 2.0 ** (SIGNIFICAND[dtype] + 2))
+    one, big = np.full(LANES, 1.0), np.full(LANES, 2.0 ** (FORMATS[dtype].precision + 1))
     lost = _run(adapter, dtype, compiled, lambda x, y: (x + y) - y, one, big)
     zero, infinity = np.zeros(LANES), np.full(LANES, np.inf)
     undefined = _run(adapter, dtype, compiled, lambda x, y: x * y, zero, infinity)
@@ -66,7 +65,7 @@ def _reassociates(adapter: Adapter, dtype: str, compiled: bool) -> bool:
 
 def _keeps_every_bit(adapter: Adapter, dtype: str, compiled: bool) -> bool:
     """Whether a product with 1 keeps the last bit: no narrower format in between, such as TF32 or 32 bits for 64."""
-    last = 1 + 2.0 ** -SIGNIFICAND[dtype]
+    last = 1 + 2 * FORMATS[dtype].u
     product = _run(adapter, dtype, compiled, lambda x, y: x @ y, np.full((LANES, 1), last), np.ones((1, LANES)))
     return bool(np.all(product == last))
 
@@ -113,6 +112,6 @@ def _biases(adapter: Adapter, dtype: str) -> str:
 def _narrowest(dtype: str, survives: Callable[[float], bool]) -> str:
     """The narrowest format wider than 16 bits whose last bit survives in 1 + tail - 1, else the dtype."""
     for wide in NARROW if dtype in ("float16", "bfloat16") else ():
-        if survives(2.0 ** -SIGNIFICAND[wide]):
+        if survives(2 * FORMATS[wide].u):
             return wide
     return dtype

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,6 +19,22 @@ DIRECTIONS = 8
 
 class Unsupported(Exception):
     """The framework or mode cannot express what is asked; the message says why and what to add."""
+
+
+class Backend(Protocol):
+    """What programs need of an adapter."""
+
+    @property
+    def modes(self) -> dict[str, Any]: ...
+    def array(self, x: np.ndarray, dtype: str) -> Any: ...
+    def back(self, x: Any) -> np.ndarray: ...
+    def spelling(self, function: Activation | ErrorFunction) -> Callable[..., Any]: ...
+    def operands(self, problem: Problem) -> tuple[list[Any], Any, list[Any]]: ...
+    def error_of(self, architecture: Any) -> Callable[..., Any]: ...
+    def tapped(self, mode: str, error: Callable[..., Any]) -> Callable[..., Any]: ...
+    def slope(self, function: Callable[[list[Any]], Any], leaves: list[Any], tangents: list[Any]) -> Any: ...
+    def jacobian(self, function: Callable[[list[Any]], Any], leaves: list[Any]) -> Any: ...
+    def forget(self) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gradagree.adapters.forward_pass import Tap, forward
 from gradagree.adapters.own_weights import holding
-from gradagree.adapters.problem import Problem, share
+from gradagree.adapters.problem import Backend, Problem, share
 from gradagree.reference import Activation, ErrorFunction
-
-if TYPE_CHECKING:
-    from gradagree.adapters.adapter import Adapter
 
 MOST = 32
 """Programs from which on a new architecture drops the old ones; eager jax's caches grow by some 100 MiB with each."""
@@ -44,7 +41,7 @@ class Architecture:
             share(problem.error, examples) if each_alone else None,
         )  # fmt: skip
 
-    def error_in(self, adapter: Adapter) -> Callable[[list[Any], Any, Tap], Any]:
+    def error_in(self, adapter: Backend) -> Callable[[list[Any], Any, Tap], Any]:
         """The error as a function of (leaves, targets, tap), in the framework's own spellings.
 
         Raises Unsupported where a function has none.
@@ -65,7 +62,7 @@ class Architecture:
 class Programs:
     """The programs that an adapter made last."""
 
-    def __init__(self, adapter: Adapter) -> None:
+    def __init__(self, adapter: Backend) -> None:
         self.adapter = adapter
         self._made: dict[tuple[str, Architecture, bool], Program] = {}
 

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from gradagree.adapters.problem import Answer, Problem, directions, nothing, owned
+from gradagree.adapters.problem import Answer, Backend, Problem, directions, nothing, owned
 from gradagree.adapters.programs import Architecture
-
-if TYPE_CHECKING:
-    from gradagree.adapters.adapter import Adapter
 
 ROOM = 1 << 20
 """Numbers that all tangents may have together; beyond, those of the inputs are left out."""
 
 
-def watched(adapter: Adapter, problem: Problem, targets: Any) -> Callable[[list[Any]], list[Any]]:
+def watched(adapter: Backend, problem: Problem, targets: Any) -> Callable[[list[Any]], list[Any]]:
     """From the leaves to E and each box's c."""
     error = adapter.error_of(Architecture.of(problem))
 
@@ -34,7 +31,7 @@ def watched(adapter: Adapter, problem: Problem, targets: Any) -> Callable[[list[
     return program
 
 
-def along(adapter: Adapter, problem: Problem) -> Answer:
+def along(adapter: Backend, problem: Problem) -> Answer:
     """In a few directions; the inputs stay where they are."""
     leaves, targets, _ = adapter.operands(problem)
     program = watched(adapter, problem, targets)
@@ -49,7 +46,7 @@ def along(adapter: Adapter, problem: Problem) -> Answer:
     return _answer(problem, [adapter.back(x) for x in pairs[0][0]], slopes, seconds)
 
 
-def pushed(adapter: Adapter, problem: Problem) -> Answer:
+def pushed(adapter: Backend, problem: Problem) -> Answer:
     """In every coordinate of the weights, and of the inputs where there is room."""
     leaves, targets, _ = adapter.operands(problem)
     program = watched(adapter, problem, targets)

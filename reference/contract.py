@@ -28,8 +28,8 @@ TARGETS = ("real", "bits", "signs", "classes", "simplex", "positive")
 """Kinds of targets: any number; 0 or 1; -1 or 1; the number of the right class; probabilities; numbers above 0."""
 DOMAINS = ("real", "positive", "unit", "simplex", "log_simplex")
 """Any number; above 0; between 0 and 1; probabilities along the last axis; their logarithms."""
-spelling_names: set[str] = {"torch", "jax", "optax"}
-"""Methods that hold a spelling in a framework, or a library of jax; each adapter adds its name."""
+spelling_names: set[str] = set()
+"""Names of frameworks and of their libraries, which methods may bear; each adapter adds its own."""
 
 
 class ContractError(TypeError):
@@ -132,6 +132,11 @@ def made_again(taken: type, cls: type) -> bool:
     return files[0] is not None and files[0] == files[1] and taken.__qualname__ == cls.__qualname__
 
 
+def _is_implementation(name: str, method: Any) -> bool:
+    """True for an implementation in a framework, such as ``torch(p, torch)``: a parameter has the method's own name."""
+    return inspect.isfunction(method) and name in inspect.signature(method).parameters
+
+
 def check_methods(cls: type[Operation], known: Set[str]) -> None:
     """Every public method and attribute is a part of the contract; the required ones are there."""
     for name in vars(cls):
@@ -140,6 +145,7 @@ def check_methods(cls: type[Operation], known: Set[str]) -> None:
             or name in known
             or name == "name"
             or (name == "pull" and "vjp" in known)
+            or _is_implementation(name, vars(cls)[name])
             or name in inspect.get_annotations(cls)
         ):
             continue
