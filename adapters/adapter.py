@@ -151,6 +151,10 @@ class Adapter:
         """The error as a function of (leaves, targets, tap). Raises Unsupported."""
         return architecture.error_in(self)
 
+    def pointwise(self) -> Any:
+        """Values and derivatives of single functions for a survey, a `Pointwise`; None if there are none."""
+        return None
+
     def forget(self) -> None:
         """Drop what the framework keeps of programs that are no longer used."""
 

@@ -141,6 +141,11 @@ class ForJax(Adapter):
     def apply(self, function: Callable[..., Any], arrays: Sequence[Any], compiled: bool) -> Any:
         return (self.framework.jit(function) if compiled else function)(*arrays)
 
+    def pointwise(self) -> Any:
+        from gradagree.adapters.pointwise_jax import OfJax
+
+        return OfJax()
+
     def forget(self) -> None:
         self.framework.clear_caches()
 

@@ -166,6 +166,11 @@ class ForTorch(Adapter):
         plain = self.framework.from_numpy(x.copy())
         return plain if x.dtype.kind == "i" else plain.to(getattr(self.framework, dtype)).requires_grad_()
 
+    def pointwise(self) -> Any:
+        from gradagree.adapters.pointwise_torch import OfTorch
+
+        return OfTorch()
+
     def constant(self, x: np.ndarray, dtype: str) -> Any:
         return self.array(x, dtype).detach()
 

@@ -8,7 +8,6 @@ Hessian (rows, inputs, inputs). Points and constants (targets) are the framework
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -75,9 +74,6 @@ def unreduced(function: Any) -> Any:
     return alone
 
 
-def takes(adapter: Adapter) -> str:
-    """Where the framework's own points are at home: torch or jax. Raises Unsupported for any other."""
-    for kind in inspect.getmro(type(adapter)):
-        if vars(kind).get("name") in ("torch", "jax"):
-            return str(vars(kind)["name"])
-    raise Unsupported(f"{adapter.name}: no survey of single functions is written for it")
+def library_frameworks() -> dict[str, str]:
+    """The framework of each library that functions may be implemented with."""
+    return {library: name for name, adapter in Adapter.catalogue.items() for library in adapter.libraries}

@@ -29,8 +29,8 @@ from gradagree.cases import problem_of
 from gradagree.cli import code
 from gradagree.journal import read_records
 from gradagree.plan import Plan
-from gradagree.process import FrameworkProcess
 from gradagree.responses import handshake, respond
+from gradagree.runner.process import FrameworkProcess
 
 FAKE = str(Path(__file__).parents[1] / "tests" / "gradagree" / "numpy_fake.py")
 OPTIONS = {"seed": 3, "dtypes": "float32", "activations": "tanh,relu", "errors": "sse,mse"}
@@ -172,8 +172,8 @@ class InThread(FrameworkProcess):
     def start(self) -> Any:
         self._adapter = Adapter.catalogue[self.framework]()
         with self._adapter.settings():
-            self.hello = handshake(self._adapter)
-        return self.hello
+            self.handshake = handshake(self._adapter)
+        return self.handshake
 
     def ask_all(self, asked: Any) -> Iterator[tuple[int, Any]]:
         with self._adapter.settings():

@@ -15,7 +15,7 @@ from gradagree.cases import Case, problem_of
 from gradagree.checker.statistical import probable
 from gradagree.judge import Framework
 from gradagree.reference import backpropagate
-from gradagree.worker import greeting
+from gradagree.runner.worker import handshake
 
 CASES = (
     "20-20-20-10:id,tanh,relu:mse:n32:f32:ordinary:s1",
@@ -42,7 +42,7 @@ def best(work: Callable[[], object]) -> float:
 def main() -> None:
     adapter = ForTorch()
     with adapter.settings():
-        rules = Framework.of("torch", greeting(adapter)).model("float32", "backward")
+        rules = Framework.of("torch", handshake(adapter)).model("float32", "backward")
         print(f"{'weights':>9}  {'reference':>10}  {'box check':>9}  {'in blocks':>9}  {'variance':>9}")
         for spec in CASES:
             case = Case.parse(spec)

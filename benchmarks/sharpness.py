@@ -9,7 +9,7 @@ from gradagree.architectures import Source
 from gradagree.arithmetics.model import model
 from gradagree.boxcheck import check
 from gradagree.cases import Case, problem_of
-from gradagree.worker import greeting
+from gradagree.runner.worker import handshake
 
 DEPTHS = (1, 2, 3, 5, 10, 20)
 DTYPES = ("float64", "float32")
@@ -32,7 +32,7 @@ def networks(depth: int, dtype: str) -> list[Case]:
 
 def sharpness(adapter: ForTorch, dtype: str, depth: int) -> list[float]:
     """The tolerance over the largest entry of every gradient array of every box."""
-    probes = greeting(adapter).probes[dtype]
+    probes = handshake(adapter).probes[dtype]
     rules = model(dtype, probes["accumulator"], probes["flushes"])
     found = []
     for case in networks(depth, dtype):

@@ -21,11 +21,11 @@ from gradagree.drivers import records
 from gradagree.errors import UsageError
 from gradagree.journal import Journal, read_meta
 from gradagree.plan import Plan
-from gradagree.process import FrameworkProcess
 from gradagree.proof import prove
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.responses import Absent, Ready
 from gradagree.resuming import Done, check_version, plan_of, recover, told, versions
+from gradagree.runner.process import FrameworkProcess
 from gradagree.sharding import WHOLE
 from gradagree.verdict import SCHEMA, Record
 
@@ -80,8 +80,8 @@ def _started(meta: dict[str, Any]) -> Callable[[str, Ready | Absent], None]:
     """Keeps what a framework says of itself. Raises UsageError where the run was begun with another version."""
     known = versions(meta)
 
-    def started(name: str, hello: Ready | Absent) -> None:
-        found = describe(hello)
+    def started(name: str, handshake: Ready | Absent) -> None:
+        found = describe(handshake)
         check_version(name, known.get(name), found["version"])
         meta["frameworks"][name] = found
 
@@ -121,11 +121,17 @@ def resumed(folder: Path, ext: Sequence[str]) -> tuple[Plan, bool]:
     return plan_of(meta, folder, named), meta.get("strict") is True
 
 
-def describe(hello: Ready | Absent) -> dict[str, Any]:
+def describe(handshake: Ready | Absent) -> dict[str, Any]:
     """What ``meta.json`` says of a framework."""
-    if isinstance(hello, Absent):
-        return {"installed": False, "version": "", "device": "", "reason": hello.reason, "probes": {}}
-    return {"installed": True, "version": hello.version, "device": hello.device, "reason": "", "probes": hello.probes}
+    if isinstance(handshake, Absent):
+        return {"installed": False, "version": "", "device": "", "reason": handshake.reason, "probes": {}}
+    return {
+        "installed": True,
+        "version": handshake.version,
+        "device": handshake.device,
+        "reason": "",
+        "probes": handshake.probes,
+    }
 
 
 def _meta(plan: Plan, command: str, strict: bool, extensions: Sequence[str]) -> dict[str, Any]:

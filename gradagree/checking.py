@@ -141,17 +141,17 @@ def _with(case: Case, thing: Any) -> Case:
 def _answers(name: str, plan: Plan) -> Iterator[Record]:
     """The records of one framework."""
     adapter: Adapter | None
-    hello: Ready | Absent
+    handshake: Ready | Absent
     try:
-        adapter, hello = _adapter(name)
+        adapter, handshake = _adapter(name)
     except ImportError as missing:
-        adapter, hello = None, Absent(f"not installed ({missing}): {Adapter.catalogue[name].install}")
-    framework = Framework.of(name, hello)
+        adapter, handshake = None, Absent(f"not installed ({missing}): {Adapter.catalogue[name].install}")
+    framework = Framework.of(name, handshake)
     for number, case in plan.drawn():
         arrays = case.arrays()
         for mode in plan.asked(name, number):
             if adapter is None:
-                answer: Any = Failure(mode, Verdict.ABSENT, hello.reason if isinstance(hello, Absent) else "")
+                answer: Any = Failure(mode, Verdict.ABSENT, handshake.reason if isinstance(handshake, Absent) else "")
             else:
                 with adapter.settings():
                     answer = respond(adapter, problem_of(case, arrays), mode)

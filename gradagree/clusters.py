@@ -17,9 +17,9 @@ from gradagree.handing import Unit, Units
 from gradagree.judge import Asked, Framework, failed_probes
 from gradagree.judging import Judge
 from gradagree.plan import Plan
-from gradagree.process import FrameworkProcess
 from gradagree.responses import Absent, Ready, failures
 from gradagree.resuming import Done
+from gradagree.runner.process import FrameworkProcess
 from gradagree.verdict import Record
 
 CONNECTING = 10
@@ -44,15 +44,15 @@ def work(framework: str, extensions: tuple[str, ...], asked: list[tuple[int, str
             _processes[key].start()
         process, judge = _processes[key], Judge()
         unit = [(index, case, case.arrays(), modes) for index, case, modes in _parsed(asked)]
-        about = Framework.of(framework, process.hello)
-        if isinstance(process.hello, Absent):
+        about = Framework.of(framework, process.handshake)
+        if isinstance(process.handshake, Absent):
             answers: Any = [
-                (place, answer) for place, one in enumerate(unit) for answer in failures(process.hello, one[3])
+                (place, answer) for place, one in enumerate(unit) for answer in failures(process.handshake, one[3])
             ]
         else:
             answers = process.ask_all([(case, arrays, modes) for _, case, arrays, modes in unit])
         given = [Asked(unit[place][1], unit[place][2], about, answer, unit[place][0]) for place, answer in answers]
-        return msgspec.json.encode(process.hello), [msgspec.json.encode(record) for record in judge(given)]
+        return msgspec.json.encode(process.handshake), [msgspec.json.encode(record) for record in judge(given)]
 
 
 def _parsed(asked: list[tuple[int, str, list[str]]]) -> Iterator[tuple[int, Case, list[str]]]:
@@ -85,8 +85,8 @@ def records(
         while running:
             future = next(pool)
             name = running.pop(future)
-            hello, made = _result(future)
-            for record in (*_greeted(name, hello, said, plan, started), *made):
+            handshake, made = _result(future)
+            for record in (*_greeted(name, handshake, said, plan, started), *made):
                 if not done.has_probe(record):
                     done.see(record)
                     yield record
@@ -124,7 +124,7 @@ def _sent(unit: Unit) -> list[tuple[int, str, list[str]]]:
 
 def _result(future: Any) -> tuple[Ready | Absent, list[Record]]:
     try:
-        hello, lines = future.result()
+        handshake, lines = future.result()
     except UsageError:
         raise
     except Exception as wrong:
@@ -132,20 +132,20 @@ def _result(future: Any) -> tuple[Ready | Absent, list[Record]]:
         raise UsageError(
             f"the cluster lost a unit of cases ({type(wrong).__name__}: {said}); go on with --resume"
         ) from wrong
-    return _hello.decode(hello), [_record.decode(line) for line in lines]
+    return _hello.decode(handshake), [_record.decode(line) for line in lines]
 
 
 def _greeted(
-    name: str, hello: Ready | Absent, said: dict[str, Ready | Absent], plan: Plan,
+    name: str, handshake: Ready | Absent, said: dict[str, Ready | Absent], plan: Plan,
     started: Callable[[str, Any], None],
 ) -> list[Record]:  # fmt: skip
     """What a framework's first answer tells of it. Raises UsageError where workers have different versions of it."""
     if name not in said:
-        said[name] = hello
-        started(name, hello)
-        probes = (failed_probes(name, hello, dtype) for dtype in plan.dtypes if isinstance(hello, Ready))
+        said[name] = handshake
+        started(name, handshake)
+        probes = (failed_probes(name, handshake, dtype) for dtype in plan.dtypes if isinstance(handshake, Ready))
         return [record for record in probes if record is not None]
-    first, now = (one.version if isinstance(one, Ready) else "none" for one in (said[name], hello))
+    first, now = (one.version if isinstance(one, Ready) else "none" for one in (said[name], handshake))
     if first != now:
         raise UsageError(f"the cluster's workers have several versions of {name}: {first} and {now}")
     return []

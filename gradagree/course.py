@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from gradagree import wire
 from gradagree.adapters import Adapter
 from gradagree.arithmetics.model import FORMATS
 from gradagree.arithmetics.quanta import rounded_to
@@ -26,9 +25,10 @@ from gradagree.journal import Journal
 from gradagree.judge import Framework, judge
 from gradagree.lessons import Lesson, Pairs, picture
 from gradagree.plan import DTYPES
-from gradagree.process import FrameworkProcess
 from gradagree.reference.training import Stop, Trained, Weights, train
 from gradagree.responses import Absent, Failure, failures
+from gradagree.runner import protocol
+from gradagree.runner.process import FrameworkProcess
 from gradagree.verdict import Record
 
 TRAIN = "train.json"
@@ -68,7 +68,7 @@ class Course:
         trained = self._by_hand()
         for name in self.frameworks:
             with FrameworkProcess(name) as process:
-                described(name, process.hello)
+                described(name, process.handshake)
                 self._by_framework(process, len(trained.errors) - 1)
                 for record in self._judged(process, journal.folder):
                     journal.append(record)
@@ -101,8 +101,8 @@ class Course:
     def _by_framework(self, process: FrameworkProcess, rounds: int) -> None:
         """The framework's own training, for as many rounds as by hand."""
         name, mode = process.framework, training_mode(process.framework)
-        if isinstance(process.hello, Absent):
-            self.stopped[name] = process.hello.reason
+        if isinstance(process.handshake, Absent):
+            self.stopped[name] = process.handshake.reason
             return
         case, arrays = self._case(self.lesson.weights(self.seed), "float64", self.learn.p, self.learn.t)
         polled = [self._poll(k) if self.stochastic else [] for k in range(rounds)]
@@ -114,7 +114,7 @@ class Course:
         n = len(arrays.weights)
         ways = [self.lesson.weights(self.seed)]
         for weights in answer.rounds:
-            unpacked = [wire.unpack(x) for x in weights]
+            unpacked = [protocol.unpack(x) for x in weights]
             ways.append(Weights(tuple(unpacked[:n]), tuple(unpacked[n:]) if self.lesson.biased else (None,) * n))
         net, pairs = self.lesson.network, self.learn
         self.curves[name] = {
@@ -124,15 +124,15 @@ class Course:
 
     def _judged(self, process: FrameworkProcess, folder: Path) -> Any:
         """The record of every checkpoint in every dtype, on the pair that is polled next."""
-        framework, mode = Framework.of(process.framework, process.hello), training_mode(process.framework)
+        framework, mode = Framework.of(process.framework, process.handshake), training_mode(process.framework)
         for number, (steps, weights) in enumerate(self.checkpoints):
             pair = self._next_pair(steps)
             for dtype in DTYPES:
                 case, arrays = self._case(weights, dtype, self.learn.p[pair], self.learn.t[pair])
                 write_case(case, kept_file(folder, case))
                 answers: Any = process.ask(case, arrays, [mode], self.rate)
-                if isinstance(process.hello, Absent):
-                    answers = failures(process.hello, [mode])
+                if isinstance(process.handshake, Absent):
+                    answers = failures(process.handshake, [mode])
                 for answer in answers:
                     record = judge(case, arrays, framework, answer, number, self.rate)
                     verdicts = self.verdicts.setdefault((steps, case.spec), {})

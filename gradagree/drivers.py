@@ -14,9 +14,9 @@ from gradagree.handing import Unit, Units
 from gradagree.judge import Asked, Framework, failed_probes
 from gradagree.judging import Judge
 from gradagree.plan import Plan
-from gradagree.process import FrameworkProcess
 from gradagree.responses import Absent, Failure, Ready, failures
 from gradagree.resuming import Done
+from gradagree.runner.process import FrameworkProcess
 from gradagree.verdict import Record
 
 WAITING = 32
@@ -72,23 +72,23 @@ class Driver:
             self.process.close()
 
     def _drive(self) -> None:
-        name, hello = self.process.framework, self.process.hello
+        name, handshake = self.process.framework, self.process.handshake
         if self.started is not None:
-            self.started(name, hello)
-        if self.first and isinstance(hello, Ready):
-            for failed in (failed_probes(name, hello, dtype) for dtype in self.plan.dtypes):
+            self.started(name, handshake)
+        if self.first and isinstance(handshake, Ready):
+            for failed in (failed_probes(name, handshake, dtype) for dtype in self.plan.dtypes):
                 if failed is not None:
                     self.replies.put(failed)
-        framework = Framework.of(name, hello)
+        framework = Framework.of(name, handshake)
         while not self._over() and (unit := self.units.take()) is not None:
-            self._ask(framework, hello, unit)
+            self._ask(framework, handshake, unit)
             self.replies.put(Settled())
 
-    def _ask(self, framework: Framework, hello: Any, unit: Unit) -> None:
+    def _ask(self, framework: Framework, handshake: Any, unit: Unit) -> None:
         """One unit; no further case of it is begun after the end."""
         asked = [(case, case.arrays(), modes) for _, case, modes in unit]
-        absent = isinstance(hello, Absent)
-        answers = _refused(hello, unit) if absent else self.process.ask_all(asked)
+        absent = isinstance(handshake, Absent)
+        answers = _refused(handshake, unit) if absent else self.process.ask_all(asked)
         with contextlib.closing(answers):
             last = 0
             for place, answer in answers:
@@ -104,8 +104,8 @@ class Driver:
         return self.deadline is not None and time.monotonic() > self.deadline
 
 
-def _refused(hello: Any, unit: Unit) -> Generator[tuple[int, Failure]]:
-    return ((place, answer) for place, (_, _, modes) in enumerate(unit) for answer in failures(hello, modes))
+def _refused(handshake: Any, unit: Unit) -> Generator[tuple[int, Failure]]:
+    return ((place, answer) for place, (_, _, modes) in enumerate(unit) for answer in failures(handshake, modes))
 
 
 def records(

@@ -16,7 +16,7 @@ from gradagree.errors import UsageError
 from gradagree.files import write_text
 from gradagree.journal import META, read_meta
 from gradagree.known import Entry, find_known
-from gradagree.process import FrameworkProcess
+from gradagree.runner.process import FrameworkProcess
 
 
 @dataclass(frozen=True)

@@ -35,12 +35,12 @@ class Framework:
     _of_modes: dict[tuple[str, str], Model] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
-    def of(cls, name: str, hello: Ready | Absent) -> Framework:
-        if isinstance(hello, Absent):
+    def of(cls, name: str, handshake: Ready | Absent) -> Framework:
+        if isinstance(handshake, Absent):
             return cls(name, "", "cpu", {})
         measured = ("accumulator", "flushes", "biases")
-        models = {d: model(d, *(probes[name] for name in measured)) for d, probes in hello.probes.items()}
-        return cls(name, hello.version, hello.device, models)
+        models = {d: model(d, *(probes[name] for name in measured)) for d, probes in handshake.probes.items()}
+        return cls(name, handshake.version, handshake.device, models)
 
     def model(self, dtype: str, mode: str) -> Model:
         """The model of a correct program in one of the framework's modes."""
@@ -159,15 +159,15 @@ def failed(case: Case, arrays: Arrays, framework: Framework, reply: Failure) -> 
     return {"verdict": Verdict(reply.verdict), "reason": reply.reason}
 
 
-def failed_probes(framework: str, hello: Ready, dtype: str) -> Record | None:
+def failed_probes(framework: str, handshake: Ready, dtype: str) -> Record | None:
     """A finding about the framework itself: it does not compute with the dtype's own numbers. None if it does."""
-    found = hello.probes[dtype]
+    found = handshake.probes[dtype]
     reasons = [reason for name, (good, reason) in PROBES.items() if found[name] is not good]
     if not reasons:
         return None
     return Record(
-        case="000000", spec=f"probe:{dtype}", sha256="", framework=framework, version=hello.version, mode="probe",
-        device=hello.device, dtype=dtype, verdict=Verdict.DISAGREE, reason="; ".join(reasons),
+        case="000000", spec=f"probe:{dtype}", sha256="", framework=framework, version=handshake.version, mode="probe",
+        device=handshake.device, dtype=dtype, verdict=Verdict.DISAGREE, reason="; ".join(reasons),
     )  # fmt: skip
 
 

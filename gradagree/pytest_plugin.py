@@ -16,7 +16,7 @@ from gradagree.pytest_records import RECORDS, Processes, Reporter, judged, keep
 
 if TYPE_CHECKING:
     from gradagree.cases import Case
-    from gradagree.process import FrameworkProcess
+    from gradagree.runner.process import FrameworkProcess
     from gradagree.verdict import Record
 
 

@@ -13,7 +13,7 @@ import pytest
 
 if TYPE_CHECKING:
     from gradagree.cases import Case
-    from gradagree.process import FrameworkProcess
+    from gradagree.runner.process import FrameworkProcess
     from gradagree.verdict import Record
 
 Kept = list[tuple[str, str, str]]
@@ -30,7 +30,7 @@ class Processes:
 
     def __call__(self, name: str) -> FrameworkProcess:
         from gradagree.declared import files, load_all
-        from gradagree.process import FrameworkProcess
+        from gradagree.runner.process import FrameworkProcess
 
         if name not in self._started:
             load_all(())
@@ -53,29 +53,29 @@ def judged(process: FrameworkProcess, mode: str, cases: Sequence[tuple[int, Case
     from gradagree.responses import Absent
     from gradagree.verdict import format_failure
 
-    hello = json.dumps(describe(process.hello))
-    if isinstance(process.hello, Absent):
-        kept.append((process.framework, hello, ""))
-        (pytest.fail if process.hello.broken else pytest.skip)(f"{process.framework}: {process.hello.reason}")
-    framework = Framework.of(process.framework, process.hello)
+    handshake = json.dumps(describe(process.handshake))
+    if isinstance(process.handshake, Absent):
+        kept.append((process.framework, handshake, ""))
+        (pytest.fail if process.handshake.broken else pytest.skip)(f"{process.framework}: {process.handshake.reason}")
+    framework = Framework.of(process.framework, process.handshake)
     asked = [(case, case.arrays(), [mode]) for _, case in cases]
     records = []
     answers = process.ask_all(asked)
     given = [Asked(cases[k][1], asked[k][1], framework, answer, cases[k][0]) for k, answer in answers]
     for record in judge_all(given):
         records.append(record)
-        keep(kept, record, hello)
+        keep(kept, record, handshake)
     failing = [record for record in records if record.verdict.fails]
     if failing:
         pytest.fail("\n".join(format_failure(record) for record in failing), pytrace=False)
     return records
 
 
-def keep(kept: Kept, record: Record, hello: str) -> None:
+def keep(kept: Kept, record: Record, handshake: str) -> None:
     """Keep a record for the report, with what its framework said of itself."""
     import msgspec
 
-    kept.append((record.framework, hello, msgspec.json.encode(record).decode()))
+    kept.append((record.framework, handshake, msgspec.json.encode(record).decode()))
 
 
 class Reporter:
@@ -99,8 +99,8 @@ class Reporter:
 
         from gradagree.verdict import Record
 
-        for framework, hello, record in getattr(report, "gradagree", []):
-            self.frameworks[framework] = json.loads(hello)
+        for framework, handshake, record in getattr(report, "gradagree", []):
+            self.frameworks[framework] = json.loads(handshake)
             if record:
                 self.journal.append(msgspec.json.decode(record, type=Record))
 

@@ -16,8 +16,8 @@ from gradagree.errors import UsageError, is_file
 from gradagree.journal import RESULTS, read_records
 from gradagree.judge import Framework, compared, judge
 from gradagree.plan import Plan
-from gradagree.process import FrameworkProcess
 from gradagree.responses import Absent, Response, failures
+from gradagree.runner.process import FrameworkProcess
 from gradagree.verdict import Record
 
 
@@ -50,11 +50,11 @@ def replay(case: Case, plan: Plan, extensions: Sequence[str] = ()) -> Iterator[R
     arrays = case.arrays()
     for name in plan.frameworks:
         with FrameworkProcess(name, extensions) as process:
-            framework = Framework.of(name, process.hello)
+            framework = Framework.of(name, process.handshake)
             modes = plan.asked(name, 0)
             answers = process.ask(case, arrays, modes)
-            if isinstance(process.hello, Absent):
-                answers = failures(process.hello, modes)
+            if isinstance(process.handshake, Absent):
+                answers = failures(process.handshake, modes)
             for answer in answers:
                 comparisons: Sequence[Comparison] = ()
                 if isinstance(answer, Response):

@@ -17,12 +17,13 @@ from gradagree.verdict import Verdict
 
 
 class Ready(msgspec.Struct, tag=True, frozen=True):
-    """The framework is imported; what the probes found, by dtype."""
+    """The framework is imported. Results of the probes by dtype, modes of single functions by quantity."""
 
     version: str
     device: str
     modes: list[str]
     probes: dict[str, dict[str, Any]]
+    pointwise: dict[str, list[str]] = {}
 
 
 class Absent(msgspec.Struct, tag=True, frozen=True):
@@ -33,7 +34,7 @@ class Absent(msgspec.Struct, tag=True, frozen=True):
 
 
 class Failure(msgspec.Struct, tag=True, frozen=True):
-    """No gradient in this mode; a verdict's word and the reason."""
+    """No result in this mode: the name of a verdict (in a survey also raised or unasked), and the reason."""
 
     mode: str
     verdict: str

@@ -76,8 +76,8 @@ def attend(course: Course, folder: Path, command: str, strict: bool, progress: C
     with Journal(folder) as journal:
         journal.meta(meta)
 
-        def described(name: str, hello: Any) -> None:
-            meta["frameworks"][name] = describe(hello)
+        def described(name: str, handshake: Any) -> None:
+            meta["frameworks"][name] = describe(handshake)
 
         try:
             return course.run(journal, progress, described)

@@ -19,8 +19,8 @@ from benchmarks.detection.networks import Network, error_of, planted
 from benchmarks.detection.planting import InAutograd, InJax, InJaxForward, InTorch, Planting, _Adapted
 from gradagree.cases import problem_of
 from gradagree.judge import Framework, judge
+from gradagree.runner.worker import answer, handshake
 from gradagree.verdict import Record, Verdict
-from gradagree.worker import answer, greeting
 
 TUNED = Path(__file__).with_name("tuned.json")
 LENGTHY = "_run_slow_mode_and_get_error"
@@ -66,7 +66,7 @@ class Gradagree(Tool):
         super().__init__(f"gradagree, {framework.name}", framework)
         self.mode = next(iter(framework.adapter.modes))
         with framework.adapter.settings():
-            self.measured = Framework.of(framework.name, greeting(framework.adapter))
+            self.measured = Framework.of(framework.name, handshake(framework.adapter))
 
     def judge(self, network: Network, fault: Fault) -> Finding:
         liar = planted(self.framework, network, fault)

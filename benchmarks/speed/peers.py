@@ -22,7 +22,7 @@ from gradagree.boxcheck import check
 from gradagree.cases import Case, problem_of
 from gradagree.checker.statistical import probable
 from gradagree.judge import Asked, Framework, judge_all
-from gradagree.worker import answer, greeting
+from gradagree.runner.worker import answer, handshake
 
 PEERS = {
     144: "10-4-6-8-4:id,tanh*3:sse:n8:f64:ordinary:s93",
@@ -71,7 +71,7 @@ def contest(weights: int, rounds: int) -> dict[str, Any]:
 
 def verdict(adapter: Adapter, case: Case, mode: str, networks: int = 1) -> Callable[[], None]:
     """gradagree, in this process; of several networks of one shape, as a run has them judged."""
-    framework = Framework.of(adapter.name, greeting(adapter))
+    framework = Framework.of(adapter.name, handshake(adapter))
     given = [(one, one.arrays()) for one in (case, *(replace(case, seed=seed) for seed in range(networks - 1)))]
     problems = [problem_of(*each) for each in given]
 
@@ -174,7 +174,7 @@ def one_size(case: Case, rounds: int) -> dict[str, Any]:
     with torch.settings(), jax.settings():
         arrays = case.arrays()
         tapped, untapped = torch.answers(problem_of(case, arrays), "backward")
-        rules = Framework.of("torch", greeting(torch)).model(case.dtype, "backward")
+        rules = Framework.of("torch", handshake(torch)).model(case.dtype, "backward")
         contests = {
             "torch": own_pass(torch, case, "backward"),
             "jax": own_pass(jax, case, "jit"),

@@ -13,7 +13,6 @@ from gradagree.atlas.classes import CLASSES, Code, Severity
 from gradagree.atlas.finding import PREFERRED, Finding, copies, rank
 from gradagree.atlas.hitting import Hit
 from gradagree.atlas.looking import Look, looked
-from gradagree.atlas.messages import Question
 from gradagree.atlas.numbers import ulp
 from gradagree.atlas.proved import Truth, prove_at
 from gradagree.atlas.shown import in_lengths, plain, shape_example
@@ -21,12 +20,13 @@ from gradagree.atlas.sides import limits
 from gradagree.atlas.spelled import DOCUMENTED, called
 from gradagree.atlas.store import bridge
 from gradagree.atlas.subject import Subject
+from gradagree.runner.protocol import PointwiseRequest
 
 ACCURACY = (Code.NO_DIGIT, Code.ZERO, Code.DIGITS, Code.INACCURATE, Code.CANCELLED)
 """Classes of one cause, lost digits; the worst one gives the name."""
 TRIES = 8
 
-Ask = Callable[[str, Question], "Future[Any]"] | None
+Ask = Callable[[str, PointwiseRequest], "Future[Any]"] | None
 """How to ask a framework once more; None takes its first answer."""
 Answers = list[Any]
 """Arrays, or futures of what comes back: in the hit's mode, and in the other one that it has."""
@@ -111,7 +111,7 @@ def repeated(hit: Hit, ask: Ask) -> Answers:
     if ask is None:
         return [hit.whole, hit.other_whole] if hit.other else [hit.whole]
     subject = hit.subject.at(np.zeros(copies(hit.subject.points), dtype=int))
-    return [ask(hit.framework, subject.question(hit.quantity, mode)) for mode in (hit.mode, hit.other) if mode]
+    return [ask(hit.framework, subject.request(hit.quantity, mode)) for mode in (hit.mode, hit.other) if mode]
 
 
 def example_of(hit: Hit, look: Look, given: float) -> dict[str, Any]:

@@ -17,9 +17,9 @@ from gradagree.arithmetics.model import FORMATS
 from gradagree.cases import Arrays, Case
 from gradagree.kinks import SLOPES, error_slope, one_sided
 from gradagree.plan import Plan
-from gradagree.process import FrameworkProcess
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.responses import Absent, Failure, Response
+from gradagree.runner.process import FrameworkProcess
 
 SEEDS = 200
 JUMP = 2.0**-10
@@ -123,11 +123,11 @@ def conventions(
         with FrameworkProcess(name, extensions) as process:
             for one in cases:
                 asked = [mode for mode in plan.asked(name, 0) if modes or not Adapter.mode(f"{name}:{mode}").slow]
-                hello = process.hello
-                if isinstance(hello, Absent):
+                handshake = process.handshake
+                if isinstance(handshake, Absent):
                     return
                 for reply in process.ask(one.case, one.case.arrays(), asked):
-                    yield _row(name, hello.version, one, reply)
+                    yield _row(name, handshake.version, one, reply)
 
 
 def _row(framework: str, version: str, one: Met, reply: Response | Failure) -> Convention:

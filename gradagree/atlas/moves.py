@@ -9,11 +9,11 @@ import numpy as np
 
 from gradagree.atlas.formulas import QUANTITIES
 from gradagree.atlas.hitting import Hit
-from gradagree.atlas.messages import Hello
 from gradagree.atlas.places import chosen, moved, windows
 from gradagree.atlas.profiles import Survey
 from gradagree.atlas.proved import Truth
 from gradagree.atlas.subject import Subject
+from gradagree.responses import Ready
 
 Asked = dict[tuple[str, str, str], "Future[Any] | None"]
 """By library, quantity and mode; None is not asked."""
@@ -34,13 +34,13 @@ JAX_WINDOWS = ((5, 6), (11, 18), (100, 137))
 """jax compiles anew for each length; one with whole vectors and a rest is enough where no row is summed."""
 
 
-def moves_of(subject: Subject, plan: Survey, processes: Any, here: dict[str, Hello]) -> Moves:
+def moves_of(subject: Subject, plan: Survey, processes: Any, here: dict[str, Ready]) -> Moves:
     """Some of the points asked in windows."""
     found: Moves = {}
     if subject.unfit or subject.is_wide:
         return found
     some = subject.at(chosen(subject))
-    for name, hello in here.items():
+    for name, handshake in here.items():
         if not speaks(name, subject):
             continue
         in_torch = name == "torch"
@@ -51,9 +51,9 @@ def moves_of(subject: Subject, plan: Survey, processes: Any, here: dict[str, Hel
         asked = tuple((a, b) for a, b in asked if b <= len(some.points))
         wanted = ("eager", "backward", "forward", "reverse-reverse", "compile") if in_torch else ("jit",)
         for quantity in QUANTITIES[: 3 if in_torch and subject.ks is None else 2]:
-            for mode in hello.modes[quantity]:
+            for mode in handshake.pointwise[quantity]:
                 if mode in wanted and plan.asks(name, mode, subject.function):
-                    parts = processes[name].ask(some.question(quantity, mode, asked))
+                    parts = processes[name].submit(some.request(quantity, mode, asked))
                     found[name, quantity, mode] = (asked, parts)
     return found
 

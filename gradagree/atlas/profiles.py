@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gradagree.adapters import Adapter
+from gradagree.adapters.pointwise import library_frameworks
 from gradagree.arithmetics.model import FORMATS
-from gradagree.atlas.asker import LIBRARIES
 from gradagree.atlas.variants import variants
 from gradagree.casetext import split_outside_parentheses
 from gradagree.errors import UsageError, nearest
@@ -71,7 +71,7 @@ class Survey:
         functions = _functions(activations, errors, own)
         if chosen.parameters:
             functions = list(dict.fromkeys([*functions, *(one for f in functions for one in variants(f))]))
-        libraries = _names("--frameworks", frameworks, [*Adapter.catalogue, *LIBRARIES])
+        libraries = _names("--frameworks", frameworks, [*Adapter.catalogue, *library_frameworks()])
         wanted = _names("--dtypes", dtypes, list(FORMATS)) if dtypes else chosen.dtypes
         return cls(tuple(functions), tuple(libraries), tuple(wanted), _modes(modes, libraries, chosen), chosen)
 
@@ -98,7 +98,8 @@ MODES = {
 def _modes(text: str | None, libraries: Sequence[str], profile: Profile) -> tuple[str, ...] | None:
     if text is None:
         return profile.modes
-    offered = [f"{name}:{mode}" for name in libraries for mode in MODES.get(LIBRARIES.get(name, name), ())]
+    frameworks = library_frameworks()
+    offered = [f"{name}:{mode}" for name in libraries for mode in MODES.get(frameworks.get(name, name), ())]
     if text == "all":
         return tuple(offered)
     bare = [name.partition(":")[2] for name in offered]

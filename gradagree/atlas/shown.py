@@ -9,7 +9,7 @@ import numpy as np
 
 from gradagree.atlas.finding import COPIES
 from gradagree.atlas.hitting import Hit
-from gradagree.atlas.messages import Question
+from gradagree.runner.protocol import PointwiseRequest
 
 LENGTHS = (COPIES, 1, 7, 4096)
 """Beside the length of the vector in which it was seen."""
@@ -35,11 +35,11 @@ def lengths_of(hit: Hit) -> list[int]:
     return list(dict.fromkeys([place_of(hit.other)[1], *(n for n in LENGTHS if n * width <= MOST)]))
 
 
-def in_lengths(hit: Hit) -> Question:
+def in_lengths(hit: Hit) -> PointwiseRequest:
     """The input's copies, in vectors of several lengths."""
     lengths = lengths_of(hit)
     subject = hit.subject.at(np.zeros(max(lengths), dtype=int))
-    return subject.question(hit.quantity, hit.mode, tuple((0, n) for n in lengths))
+    return subject.request(hit.quantity, hit.mode, tuple((0, n) for n in lengths))
 
 
 def shape_example(hit: Hit, asked: list[Any]) -> dict[str, Any] | None:

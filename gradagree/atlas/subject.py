@@ -15,11 +15,11 @@ from gradagree.arithmetics.ball import Ball
 from gradagree.arithmetics.model import FORMATS
 from gradagree.atlas.formulas import formula, is_rows
 from gradagree.atlas.legit import Sides, simplest
-from gradagree.atlas.messages import Question
 from gradagree.atlas.numbers import rounded_to
 from gradagree.atlas.points import numbers, pairs
 from gradagree.atlas.rows import LOGITS, WIDER, WIDEST, rows, wide
 from gradagree.reference import Activation, ErrorFunction
+from gradagree.runner import protocol
 
 WIDEST_ROWS = "widest rows"
 
@@ -118,11 +118,11 @@ class Subject:
         """Targets as formulas on balls take them."""
         return self.targets if self.targets is None or self.classes else Ball.exact(self.targets)
 
-    def question(self, quantity: str, mode: str, windows: Any = None) -> Question:
-        return Question(
-            self.kind, str(self.function), self.dtype, quantity, mode, self.points, self.constants, self.ks, self.js,
-            windows,
-        )  # fmt: skip
+    def request(self, quantity: str, mode: str, windows: Any = None) -> protocol.PointwiseRequest:
+        points, *constants = map(protocol.pack, (self.points, *self.constants))
+        return protocol.PointwiseRequest(
+            self.kind, str(self.function), self.dtype, quantity, mode, points, constants, self.ks, self.js, windows
+        )
 
     @functools.cached_property
     def sides(self) -> dict[str, Sides]:

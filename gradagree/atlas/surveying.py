@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.atlas.asking import AskedProcess
 from gradagree.atlas.conventions import AtKink, at_kinks
 from gradagree.atlas.curves import Curve, curve
 from gradagree.atlas.finding import Finding
@@ -20,14 +19,18 @@ from gradagree.atlas.formulas import QUANTITIES
 from gradagree.atlas.hitting import Hit, differing, hits
 from gradagree.atlas.joining import joined
 from gradagree.atlas.looking import Look, Row, looked, row
-from gradagree.atlas.messages import Failure, Hello, Question
 from gradagree.atlas.moves import Asked, Moves, moves_judged, moves_of, speaks
 from gradagree.atlas.profiles import Survey
 from gradagree.atlas.store import truth_of
 from gradagree.atlas.subject import Subject
+from gradagree.responses import Absent, Failure, Ready
+from gradagree.runner.process import FrameworkProcess, RequestQueue
+from gradagree.runner.protocol import PointwiseRequest
 
 PROCESSES = {"jax": 2, "torch": 2}
 """Of those that compute or compile for longer than the others, which would be waited for."""
+REQUEST_LIMIT = 600.0
+"""Seconds for one result."""
 AHEAD = 6
 """Subjects that are asked before the first of them is judged."""
 
@@ -52,16 +55,18 @@ def surveyed(
     found = Surveyed()
     with ExitStack() as stack:
         processes = {
-            name: [stack.enter_context(AskedProcess(name, extensions)) for _ in range(PROCESSES.get(name, 1))]
+            name: [stack.enter_context(started(name, extensions)) for _ in range(PROCESSES.get(name, 1))]
             for name in plan.libraries
         }
-        hellos = {name: theirs[0].hello for name, theirs in processes.items()}
-        for name, hello in hellos.items():
-            if isinstance(hello, Failure):
-                found.absent[name] = hello.reason
+        here: dict[str, Ready] = {}
+        for name, theirs in processes.items():
+            handshake = theirs[0].handshake
+            if isinstance(handshake, Absent):
+                found.absent[name] = handshake.reason
+            elif not handshake.pointwise:
+                found.absent[name] = "its adapter evaluates no single functions"
             else:
-                found.versions[name] = hello.version
-        here = {name: hello for name, hello in hellos.items() if isinstance(hello, Hello)}
+                found.versions[name], here[name] = handshake.version, handshake
         seen: list[Hit] = []
         for subject, asked, moves in ahead(plan, processes, here):
             progress(f"{subject.function} {subject.dtype}")
@@ -69,16 +74,18 @@ def surveyed(
                 seen += judged(subject, quantity, asked, moves, found)
         progress("the findings")
         turns = cycle(range(max(PROCESSES.values())))
-        ask = (
-            (lambda name, question: in_turn(processes[name], next(turns), question)) if plan.profile.thorough else None
-        )
+        ask = (lambda name, request: in_turn(processes[name], next(turns), request)) if plan.profile.thorough else None
         with np.errstate(all="ignore"):
             found.findings, found.unshown = joined(seen, found.versions, ask)
     return found
 
 
-def in_turn(processes: Sequence[AskedProcess], turn: int, question: Question) -> Future[Any]:
-    return processes[turn % len(processes)].ask(question)
+def started(library: str, extensions: Sequence[str]) -> RequestQueue:
+    return RequestQueue(FrameworkProcess(library, extensions, limit=REQUEST_LIMIT))
+
+
+def in_turn(processes: Sequence[RequestQueue], turn: int, request: PointwiseRequest) -> Future[Any]:
+    return processes[turn % len(processes)].submit(request)
 
 
 def subjects(plan: Survey) -> Iterator[Subject]:
@@ -90,7 +97,7 @@ def subjects(plan: Survey) -> Iterator[Subject]:
 
 
 def ahead(
-    plan: Survey, processes: dict[str, list[AskedProcess]], here: dict[str, Hello]
+    plan: Survey, processes: dict[str, list[RequestQueue]], here: dict[str, Ready]
 ) -> Iterator[tuple[Subject, Asked, Moves]]:
     """Each subject with its answers to come; some of them are asked before they are needed."""
     waiting: deque[tuple[Subject, Asked, Moves]] = deque()
@@ -102,12 +109,12 @@ def ahead(
     yield from waiting
 
 
-def asked_of(subject: Subject, plan: Survey, processes: Any, here: dict[str, Hello]) -> Asked:
+def asked_of(subject: Subject, plan: Survey, processes: Any, here: dict[str, Ready]) -> Asked:
     return {
-        (name, quantity, mode): processes[name].ask(subject.question(quantity, mode))
+        (name, quantity, mode): processes[name].submit(subject.request(quantity, mode))
         if plan.asks(name, mode, subject.function) and not subject.unfit else None
-        for name, hello in here.items()
-        for quantity in QUANTITIES for mode in hello.modes[quantity] if speaks(name, subject, mode)
+        for name, handshake in here.items()
+        for quantity in QUANTITIES for mode in handshake.pointwise[quantity] if speaks(name, subject, mode)
     }  # fmt: skip
 
 
@@ -116,7 +123,7 @@ def judged(subject: Subject, quantity: str, asked: Asked, moves: Moves, found: S
     """All answers about one quantity: a row for each mode, curves, and hits."""
     if subject.unfit:
         unasked = [(library, mode) for library, its, mode in asked if its == quantity]
-        why = Failure("unasked", subject.unfit)
+        why = Failure("", "unasked", subject.unfit)
         found.rows += [failed(subject, quantity, *one, why, found.versions[one[0]]) for one in unasked]
         return []
     truth = truth_of(subject, quantity)
@@ -124,9 +131,9 @@ def judged(subject: Subject, quantity: str, asked: Asked, moves: Moves, found: S
     for (library, its, mode), future in asked.items():
         if its != quantity:
             continue
-        answer = Failure("unasked", "") if future is None else future.result()
+        answer = Failure(mode, "unasked", "") if future is None else future.result()
         if isinstance(answer, np.ndarray) and answer.size != truth.high.size:
-            answer = Failure("unsupported", "it gives one number for all points")
+            answer = Failure(mode, "unsupported", "it gives one number for all points")
         if isinstance(answer, Failure):
             found.rows.append(failed(subject, quantity, library, mode, answer, found.versions[library]))
             continue
@@ -154,5 +161,5 @@ def looked_again(before: Sequence[Look], mode: str, answer: np.ndarray) -> Look 
 def failed(subject: Subject, quantity: str, library: str, mode: str, answer: Failure, version: str) -> Row:
     return Row(
         function=str(subject.function), framework=library, version=version, mode=mode, dtype=subject.dtype,
-        quantity=quantity, status=answer.word, reason=answer.reason, inputs=subject.inputs,
+        quantity=quantity, status=answer.verdict, reason=answer.reason, inputs=subject.inputs,
     )  # fmt: skip

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from gradagree.atlas.finding import Finding
-from gradagree.process import ONE_THREAD
+from gradagree.runner.process import ONE_THREAD
 
 LIMIT = 300.0
 """Seconds for one program."""

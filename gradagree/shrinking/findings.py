@@ -10,11 +10,11 @@ from gradagree.cases import Case
 from gradagree.errors import UsageError
 from gradagree.journal import read_meta, read_records
 from gradagree.known import known_of
-from gradagree.process import FrameworkProcess
 from gradagree.replay import with_arrays
 from gradagree.report.findings import Accepted, Cause, Finding, Findings, write_small
 from gradagree.report.matrix import Column
 from gradagree.report.text import visible
+from gradagree.runner.process import FrameworkProcess
 from gradagree.shrinking.search import INSTALL, can_shrink, shrink
 from gradagree.shrinking.whole import Asked
 from gradagree.verdict import Record

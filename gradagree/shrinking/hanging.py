@@ -12,8 +12,8 @@ import time
 from collections.abc import Iterator
 
 from gradagree.cases import Case
-from gradagree.process import FrameworkProcess
 from gradagree.responses import Response
+from gradagree.runner.process import FrameworkProcess
 from gradagree.shrinking.whole import Asked
 
 LEAST, FACTOR = 1.0, 10.0

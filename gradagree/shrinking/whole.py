@@ -17,9 +17,9 @@ from gradagree.cases import Arrays, Case
 from gradagree.comparison import ERROR_BOX
 from gradagree.conviction import InternalError
 from gradagree.judge import Framework, judge
-from gradagree.process import FrameworkProcess
 from gradagree.report.findings import words_of
 from gradagree.responses import Absent, Failure, Response, failures
+from gradagree.runner.process import FrameworkProcess
 from gradagree.verdict import Record, Verdict
 
 HALF = 0.5
@@ -33,8 +33,8 @@ class Asked:
     mode: str
 
     def answer(self, case: Case, arrays: Arrays) -> Response | Failure:
-        if isinstance(self.process.hello, Absent):
-            return next(failures(self.process.hello, [self.mode]))
+        if isinstance(self.process.handshake, Absent):
+            return next(failures(self.process.handshake, [self.mode]))
         return next(iter(list(self.process.ask(case, arrays, [self.mode]))))
 
     def record(self, case: Case, arrays: Arrays) -> Record | None:
@@ -43,7 +43,7 @@ class Asked:
 
     def judged(self, case: Case, arrays: Arrays, answer: Response | Failure) -> Record | None:
         """The record of an answer to a case; likewise."""
-        framework = Framework.of(self.process.framework, self.process.hello)
+        framework = Framework.of(self.process.framework, self.process.handshake)
         try:
             with np.errstate(all="ignore"):
                 return judge(case, arrays, framework, answer)

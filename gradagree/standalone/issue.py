@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from gradagree.cases import Case
 from gradagree.files import write_text
-from gradagree.process import ONE_THREAD, FrameworkProcess
 from gradagree.report.text import exact, prose, visible
+from gradagree.runner.process import ONE_THREAD, FrameworkProcess
 from gradagree.shrinking import Asked, can_shrink, shrink
 from gradagree.shrinking.cuts import numbers_in
 from gradagree.standalone.script import headline, script

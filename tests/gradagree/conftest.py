@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradagree import Case, draw, wire
+from gradagree import Case, draw
 from gradagree.adapters import Answer
 from gradagree.arithmetics.model import FORMATS, model
 from gradagree.arithmetics.rounded import Rounded
@@ -21,6 +21,7 @@ from gradagree.comparison import Comparison
 from gradagree.judge import Framework, judge
 from gradagree.reference import Activation, ErrorBox, ErrorFunction
 from gradagree.responses import Response
+from gradagree.runner import protocol
 from gradagree.verdict import Record
 
 CLASSIC = [
@@ -121,7 +122,7 @@ class Bench:
 
     def received(self, answer: Answer) -> Answer:
         """The answer after the journey between two processes: float64 arrays."""
-        return wire.unpack_answer(wire.pack_answer(answer))
+        return protocol.unpack_answer(protocol.pack_answer(answer))
 
     def failing(self, case: Case, answer: Answer) -> list[tuple[int | str, str]]:
         """(box, part) of every comparison that fails."""

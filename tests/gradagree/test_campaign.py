@@ -19,7 +19,7 @@ from gradagree.campaign import execute, prepare
 from gradagree.drivers import keeping, records
 from gradagree.journal import read_meta, read_records
 from gradagree.plan import Plan
-from gradagree.process import FrameworkProcess
+from gradagree.runner.process import FrameworkProcess
 from gradagree.verdict import Record, Verdict
 
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")

@@ -20,9 +20,9 @@ from gradagree.drivers import records
 from gradagree.errors import UsageError
 from gradagree.journal import read_meta, read_records
 from gradagree.plan import Plan
-from gradagree.process import FrameworkProcess
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.activations import Tanh
+from gradagree.runner.process import FrameworkProcess
 from gradagree.verdict import Record
 
 LIMIT = 20
@@ -150,7 +150,7 @@ def test_that_an_error_of_our_own_while_an_answer_is_judged_comes_out(
 
 
 def test_that_an_error_in_what_is_told_of_a_framework_comes_out(fake: str, processes: list[FrameworkProcess]) -> None:
-    def told(name: str, hello: Any) -> None:
+    def told(name: str, handshake: Any) -> None:
         raise LookupError(name)
 
     with pytest.raises(LookupError, match="numpy_fake"):

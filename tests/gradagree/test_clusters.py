@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from gradagree.journal import read_records
-from gradagree.process import ONE_THREAD
+from gradagree.runner.process import ONE_THREAD
 from gradagree.verdict import Record
 
 pytest.importorskip("distributed")

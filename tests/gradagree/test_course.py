@@ -15,9 +15,9 @@ from gradagree.course import Course
 from gradagree.errors import UsageError
 from gradagree.journal import read_meta, read_records
 from gradagree.lessons import LESSONS, lesson
-from gradagree.process import FrameworkProcess
 from gradagree.replay import find
 from gradagree.responses import Response
+from gradagree.runner.process import FrameworkProcess
 from gradagree.schooling import attend, course_of
 from gradagree.verdict import Verdict
 

@@ -63,7 +63,7 @@ def test_that_without_the_option_nothing_is_added_and_nothing_heavy_is_imported(
     project.makepyfile(
         test_own="""
         import sys
-        def test_own(): assert not {"numpy", "torch", "jax", "msgspec", "gradagree.wire"} & {*sys.modules}
+        def test_own(): assert not {"numpy", "torch", "jax", "msgspec", "gradagree.runner.protocol"} & {*sys.modules}
     """
     )
     run(project).assert_outcomes(passed=1)

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from gradagree.journal import read_meta, read_records
-from gradagree.process import ONE_THREAD
+from gradagree.runner.process import ONE_THREAD
 from gradagree.verdict import Record
 
 FAKE = str(Path(__file__).parent / "numpy_fake.py")

@@ -17,12 +17,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from gradagree import wire
 from gradagree.adapters import Answer
 from gradagree.architectures import draw
 from gradagree.arithmetics.model import FORMATS, model
 from gradagree.cases import Case, problem_of
 from gradagree.judge import Framework, judge
+from gradagree.runner import protocol
 from gradagree.verdict import Verdict
 
 KEPT = Path(__file__).with_name("verdict-vectors.json")
@@ -36,8 +36,8 @@ def vectors() -> list[dict[str, Any]]:
 
 
 def verdict_of(case: Case, told: Any) -> Verdict:
-    answered = msgspec.convert(told, wire.Answered)
-    return judge(case, case.arrays(), FRAMEWORK, wire.unpack_response(answered)).verdict
+    answered = msgspec.convert(told, protocol.Answered)
+    return judge(case, case.arrays(), FRAMEWORK, protocol.unpack_response(answered)).verdict
 
 
 @pytest.mark.parametrize("vector", vectors(), ids=lambda vector: vector["case"])
@@ -97,7 +97,7 @@ def made() -> Iterator[dict[str, Any]]:
         except (RuntimeError, TypeError, ValueError):
             continue
         given = fault(tapped) if number % 3 else fault(untapped), fault(untapped)
-        told = wire.Answered("backward", *(wire.pack_answer(replace(one, seconds=0.0)) for one in given))
+        told = protocol.Answered("backward", *(protocol.pack_answer(replace(one, seconds=0.0)) for one in given))
         answered = msgspec.to_builtins(told)
         verdict = verdict_of(case, answered)
         kind = str(verdict), case.dtype, case.regime

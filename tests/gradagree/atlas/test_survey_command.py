@@ -176,8 +176,8 @@ def test_that_a_folder_that_cannot_be_written_is_one_line_before_the_long_work(
 def test_that_a_framework_that_is_not_there_is_said_so(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gradagree.atlas.messages import Failure
+    from gradagree.responses import Absent
 
-    monkeypatch.setattr(surveying.AskedProcess, "hello", Failure("absent", "not installed (No module)"))
+    monkeypatch.setattr(surveying.RequestQueue, "handshake", Absent("not installed (No module)"))
     assert cli.code(["survey", "--frameworks", "torch", "--activations", "relu", "--out", str(tmp_path / "o")]) == 5
     assert "not installed" in capsys.readouterr().err

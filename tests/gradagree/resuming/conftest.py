@@ -33,7 +33,7 @@ class InThread:
 
     def __init__(self, framework: str, extensions: Sequence[str] = ()) -> None:
         self.framework = framework
-        self._adapter, self.hello = adapter(framework)
+        self._adapter, self.handshake = adapter(framework)
 
     def ask_all(self, asked: Sequence[Any]) -> Iterator[tuple[int, Any]]:
         for place, (case, arrays, modes) in enumerate(asked):

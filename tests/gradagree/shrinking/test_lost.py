@@ -12,7 +12,7 @@ import pytest
 from gradagree.adapters import Adapter
 from gradagree.cases import Case
 from gradagree.extensions import load
-from gradagree.process import FrameworkProcess
+from gradagree.runner.process import FrameworkProcess
 from gradagree.shrinking import Asked, Shrunk, hanging, shrink
 from gradagree.shrinking.cuts import numbers_in
 from gradagree.verdict import Record, Verdict

@@ -37,7 +37,7 @@ class Lying:
 
     def __init__(self, bench: Any, function: str, step: str, lie: Callable[..., Any]) -> None:
         self.bench, self.function, self.step, self.lie, self.asks = bench, function, step, lie, 0
-        self.hello = Ready("1", "cpu", ["backward"], {})
+        self.handshake = Ready("1", "cpu", ["backward"], {})
 
     def ask(self, case: Case, arrays: Any, modes: list[str]) -> Iterator[Any]:
         self.asks += 1
@@ -58,7 +58,7 @@ class Silent(Lying):
 
 
 def shrunk(monkeypatch: pytest.MonkeyPatch, lying: Lying, spec: str, seconds: float = SECONDS) -> Any:
-    monkeypatch.setattr(Framework, "of", lambda name, hello: lying.bench.framework)
+    monkeypatch.setattr(Framework, "of", lambda name, handshake: lying.bench.framework)
     case, asked = Case.parse(spec), Asked(lying, "backward")  # type: ignore[arg-type]
     record = asked.record(case, case.arrays())
     assert record is not None
@@ -115,7 +115,7 @@ def test_that_past_the_deadline_no_further_case_is_asked(bench: Any, monkeypatch
 
 
 def test_that_what_fails_in_another_way_is_not_the_same(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Framework, "of", lambda name, hello: bench.framework)
+    monkeypatch.setattr(Framework, "of", lambda name, handshake: bench.framework)
     case = Case.parse(SPEC.format("f64", 1))
     asked = Asked(Lying(bench, "sigmoid", "delta_p", off), "backward")  # type: ignore[arg-type]
     record = asked.record(case, case.arrays())

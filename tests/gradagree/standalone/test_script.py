@@ -18,8 +18,8 @@ from gradagree.architectures import draw
 from gradagree.cases import Case
 from gradagree.errors import UsageError
 from gradagree.extensions import load
-from gradagree.process import FrameworkProcess
 from gradagree.reference import Activation, ErrorFunction
+from gradagree.runner.process import FrameworkProcess
 from gradagree.shrinking import Asked
 from gradagree.standalone import script as standalone_script
 from gradagree.standalone.script import script

@@ -19,11 +19,11 @@ from gradagree.campaign import prepare
 from gradagree.cases import Case
 from gradagree.drivers import records
 from gradagree.plan import Plan
-from gradagree.process import PATIENCE, START_PATIENCE, FrameworkProcess
 from gradagree.responses import Failure, Response
+from gradagree.runner.process import MAX_EXTERNAL_KILLS, MAX_EXTERNAL_KILLS_AT_START, FrameworkProcess
 from gradagree.verdict import Record, Verdict
 
-FAKE = Path(__file__).parent / "numpy_fake.py"
+FAKE = Path(__file__).parents[1] / "numpy_fake.py"
 RIGHT = {Verdict.AGREE, Verdict.CONVENTION, Verdict.UNDECIDED, Verdict.INACCURATE, Verdict.OUT_OF_RANGE}
 LIMIT, MEMORY = 2.0, 1 << 28
 CASE = Case.parse("3-4b-2:id,tanh*2:sse:n5:f64:ordinary:s0")
@@ -76,7 +76,7 @@ def killing(found: Iterator[Record], made: list[FrameworkProcess], seed: int) ->
     """
     dice, kills = random.Random(seed), Counter[int]()
     for record in found:
-        running = [one for one in made if one._process is not None and kills[id(one)] < PATIENCE - 1]
+        running = [one for one in made if one._process is not None and kills[id(one)] < MAX_EXTERNAL_KILLS - 1]
         if running and dice.random() < 0.2:
             chosen = dice.choice(running)
             kills[id(chosen)] += 1
@@ -158,7 +158,7 @@ def test_that_a_case_which_is_killed_whenever_it_is_asked_is_to_blame_itself() -
         first, second = process.ask(CASE, arrays, ["killed", "right"])
     assert first == Failure("killed", Verdict.CRASHED, "SIGKILL")
     assert isinstance(second, Response)
-    assert launched == PATIENCE
+    assert launched == MAX_EXTERNAL_KILLS
 
 
 def killed_at_starts(process: FrameworkProcess, count: int) -> list[int]:
@@ -179,22 +179,22 @@ def test_that_no_question_is_to_blame_for_starts_that_others_end() -> None:
     arrays = CASE.arrays()
     with FrameworkProcess("numpy_fake", [str(FAKE)]) as process:
         process.stop()
-        launched = killed_at_starts(process, START_PATIENCE - 1)
+        launched = killed_at_starts(process, MAX_EXTERNAL_KILLS_AT_START - 1)
         (answer,) = process.ask(CASE, arrays, ["right"])
     assert isinstance(answer, Response), answer
-    assert len(launched) == START_PATIENCE > PATIENCE
+    assert len(launched) == MAX_EXTERNAL_KILLS_AT_START > MAX_EXTERNAL_KILLS
 
 
 def test_that_a_process_whose_every_start_is_ended_is_tried_once_more_for_each_question_and_no_oftener() -> None:
     arrays = CASE.arrays()
     with FrameworkProcess("numpy_fake", [str(FAKE)]) as process:
         process.stop()
-        launched = killed_at_starts(process, START_PATIENCE + 2)
+        launched = killed_at_starts(process, MAX_EXTERNAL_KILLS_AT_START + 2)
         answers = list(process.ask(CASE, arrays, ["right"] * 5))
     reason = "its process did not start: SIGKILL"
     assert answers[:3] == [Failure("right", Verdict.CRASHED, reason)] * 3
     assert all(isinstance(answer, Response) for answer in answers[3:])
-    assert len(launched) == START_PATIENCE + 3
+    assert len(launched) == MAX_EXTERNAL_KILLS_AT_START + 3
 
 
 def test_that_a_process_which_took_too_much_between_questions_is_replaced_without_blame(
@@ -205,7 +205,7 @@ def test_that_a_process_which_took_too_much_between_questions_is_replaced_withou
         list(process.ask(CASE, arrays, ["right"]))
         first = process._process
         assert first is not None
-        monkeypatch.setattr("gradagree.process.resident", lambda pid: process.memory + (pid == first.pid))
+        monkeypatch.setattr("gradagree.runner.process.resident_memory", lambda pid: process.memory + (pid == first.pid))
         (answer,) = process.ask(CASE, arrays, ["right"])
         assert isinstance(answer, Response)
         assert first.poll() is not None

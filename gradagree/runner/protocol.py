@@ -1,4 +1,4 @@
-"""Messages between the parent and a framework's process: length, then MessagePack; arrays as their bytes."""
+"""Messages between the parent and a worker process: length, then MessagePack; arrays as their bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gradagree.responses import Absent, Failure, Ready, Response
 HEADER = struct.Struct("<Q")
 LONGEST = 1 << 34
 MARK = b"\f"
-"""On a process's standard error: what comes now was said after the last message."""
+"""On a worker's standard error: what follows was written after the last message."""
 
 
 class Array(msgspec.Struct, array_like=True, frozen=True):
@@ -27,7 +27,7 @@ class Array(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Ask(msgspec.Struct, tag=True, frozen=True):
-    """To a process: the gradient of this case, in these modes, one answer for each."""
+    """To a worker: the gradient of this case, in these modes, one answer for each."""
 
     spec: str
     inputs: Array
@@ -39,7 +39,7 @@ class Ask(msgspec.Struct, tag=True, frozen=True):
 
 
 class Train(msgspec.Struct, tag=True, frozen=True):
-    """To a process: train from these weights, in this mode, on the pairs polled, round by round."""
+    """To a worker: train from these weights, in this mode, on the pairs polled, round by round."""
 
     ask: Ask
     rate: float
@@ -47,10 +47,36 @@ class Train(msgspec.Struct, tag=True, frozen=True):
 
 
 class Trained(msgspec.Struct, tag=True, frozen=True):
-    """From a process: all weights, and then all biases, after each round."""
+    """From a worker: all weights, and then all biases, after each round."""
 
     mode: str
     rounds: list[list[Array]]
+
+
+class PointwiseRequest(msgspec.Struct, tag=True, frozen=True):
+    """To a worker: one quantity (value, slope or second) of one function in one mode.
+
+    outputs are the entries that are differentiated and inputs those differentiated by; None for an elementwise
+    function. windows, if any, are (start, stop) of the points: each is evaluated alone, and the results are joined.
+    """
+
+    kind: str
+    function: str
+    dtype: str
+    quantity: str
+    mode: str
+    points: Array
+    constants: list[Array] = []
+    outputs: tuple[int, ...] | None = None
+    inputs: tuple[int, ...] | None = None
+    windows: tuple[tuple[int, int], ...] | None = None
+
+
+class PointwiseResult(msgspec.Struct, tag=True, frozen=True):
+    """From a worker: the values or derivatives at all points."""
+
+    mode: str
+    values: Array
 
 
 class Given(msgspec.Struct, array_like=True, frozen=True):
@@ -69,14 +95,15 @@ class Given(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Answered(msgspec.Struct, tag=True, frozen=True):
-    """From a process: the gradient in one mode, with taps and without."""
+    """From a worker: the gradient in one mode, with taps and without."""
 
     mode: str
     tapped: Given
     untapped: Given
 
 
-Message = Ask | Train | Ready | Absent | Answered | Trained | Failure
+Result = Answered | Trained | PointwiseResult | Failure
+Message = Ask | Train | PointwiseRequest | Ready | Absent | Result
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 

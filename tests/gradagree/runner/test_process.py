@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from gradagree import process, wire
 from gradagree.arithmetics.model import FORMATS
 from gradagree.cases import Arrays, Case
-from gradagree.process import ONE_THREAD, FrameworkProcess
 from gradagree.responses import Absent, Failure, Ready
+from gradagree.runner import process, protocol
+from gradagree.runner.process import ONE_THREAD, FrameworkProcess
 
-FAKE = str(Path(__file__).parent / "numpy_fake.py")
+FAKE = str(Path(__file__).parents[1] / "numpy_fake.py")
 CASE = Case.parse("3-4b-2:id,tanh*2:sse:n5:f32:ordinary:s1")
 PROC = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system has no /proc to look into")
 
@@ -52,22 +52,22 @@ def alive(number: int) -> bool:
 def test_that_a_framework_says_its_version_its_modes_and_what_the_probes_found(fake: FrameworkProcess) -> None:
     import numpy as np
 
-    hello = fake.hello
-    assert isinstance(hello, Ready)
-    assert (hello.version, hello.device) == (np.__version__, "cpu")
-    assert "right" in hello.modes
-    assert set(hello.probes) == set(FORMATS)
-    assert {frozenset(probes) for probes in hello.probes.values()} == {
+    handshake = fake.handshake
+    assert isinstance(handshake, Ready)
+    assert (handshake.version, handshake.device) == (np.__version__, "cpu")
+    assert "right" in handshake.modes
+    assert set(handshake.probes) == set(FORMATS)
+    assert {frozenset(probes) for probes in handshake.probes.values()} == {
         frozenset({"accumulator", "biases", "flushes", "fast_math", "exact"})
     }
 
 
 def test_that_a_framework_that_is_not_installed_is_absent_with_the_line_to_type() -> None:
     with FrameworkProcess("not_here", [FAKE]) as absent:
-        assert absent.hello == Absent("not installed (No module named 'not_here'): pip install not-here")
+        assert absent.handshake == Absent("not installed (No module named 'not_here'): pip install not-here")
     with FrameworkProcess("torch") as ours:
-        if isinstance(ours.hello, Absent):
-            assert ours.hello.reason.endswith(": pip install 'gradagree[torch]'")
+        if isinstance(ours.handshake, Absent):
+            assert ours.handshake.reason.endswith(": pip install 'gradagree[torch]'")
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_that_a_framework_that_is_not_installed_is_absent_with_the_line_to_type(
 )
 def test_that_a_process_that_dies_at_its_start_says_how(name: str, reason: str, arrays: Arrays) -> None:
     with FrameworkProcess(name, [FAKE]) as dead:
-        assert dead.hello == Absent(f"its process did not start: {reason}", broken=True)
+        assert dead.handshake == Absent(f"its process did not start: {reason}", broken=True)
         (answer,) = dead.ask(CASE, arrays, ["right"])
         assert isinstance(answer, Failure)
 
@@ -84,8 +84,8 @@ def test_that_a_process_whose_start_never_ends_is_ended(monkeypatch: pytest.Monk
     monkeypatch.setattr(process, "START_LIMIT", 3)
     begun = time.monotonic()
     with FrameworkProcess("slow", [FAKE]) as slow:
-        assert isinstance(slow.hello, Absent)
-        assert slow.hello.reason == "its process did not start: no answer within 3 seconds"
+        assert isinstance(slow.handshake, Absent)
+        assert slow.handshake.reason == "its process did not start: no answer within 3 seconds"
         assert slow._process is None
     assert time.monotonic() - begun < 30
 
@@ -135,11 +135,11 @@ def test_that_a_process_has_one_thread_for_its_sums(fake: FrameworkProcess) -> N
 
 
 def test_that_a_process_ends_when_its_questions_do() -> None:
-    command = [sys.executable, "-m", "gradagree.worker", "numpy_fake", FAKE]
+    command = [sys.executable, "-m", "gradagree.runner.worker", "numpy_fake", FAKE]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=True)
     length = int.from_bytes(done.stdout[:8], "little")
     assert len(done.stdout) == 8 + length
-    assert isinstance(wire._decoder.decode(done.stdout[8:]), Ready)
+    assert isinstance(protocol._decoder.decode(done.stdout[8:]), Ready)
 
 
 @pytest.mark.parametrize("name", ["random", "msgspec"])
@@ -149,7 +149,7 @@ def test_that_a_file_in_the_current_folder_is_not_taken_for_a_module(
     (tmp_path / f"{name}.py").write_text("raise RuntimeError('not the module that was meant')\n")
     monkeypatch.chdir(tmp_path)
     with FrameworkProcess("numpy_fake", [FAKE]) as running:
-        assert isinstance(running.hello, Ready)
+        assert isinstance(running.handshake, Ready)
 
 
 def test_that_what_a_child_of_the_process_holds_open_keeps_no_one_waiting(arrays: Arrays) -> None:

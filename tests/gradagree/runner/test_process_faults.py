@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from gradagree.cases import Arrays, Case
-from gradagree.process import FrameworkProcess
 from gradagree.reference import backpropagate
 from gradagree.responses import Failure, Response
+from gradagree.runner.process import FrameworkProcess
 from gradagree.verdict import Verdict
 
-FAKE = str(Path(__file__).parent / "numpy_fake.py")
+FAKE = str(Path(__file__).parents[1] / "numpy_fake.py")
 CASE = Case.parse("3-4b-2:id,tanh*2:sse:n5:f64:ordinary:s1")
 FAULTS = {
     "segfault": (Verdict.CRASHED, "SIGSEGV"),

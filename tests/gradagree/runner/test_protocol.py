@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as np_st
 
-from gradagree import wire
 from gradagree.adapters import Answer
 from gradagree.cases import Case
 from gradagree.reference import ErrorFunction
 from gradagree.responses import Absent, Failure, Ready
+from gradagree.runner import protocol
 
 SHAPES = np_st.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)
 ARRAYS = np_st.arrays(np.float64, SHAPES) | np_st.arrays(np.int64, SHAPES)
@@ -30,10 +30,10 @@ MESSAGES = st.one_of(
 )  # fmt: skip
 
 
-def sent(*messages: wire.Message) -> io.BytesIO:
+def sent(*messages: protocol.Message) -> io.BytesIO:
     stream = io.BytesIO()
     for message in messages:
-        wire.write(stream, message)
+        protocol.write(stream, message)
     stream.seek(0)
     return stream
 
@@ -48,64 +48,64 @@ def bits(x: Any) -> Any:
 
 @given(ARRAYS)
 def test_that_an_array_arrives_with_every_bit(x: np.ndarray) -> None:
-    assert bits(wire.unpack(wire.pack(x))) == bits(x)
+    assert bits(protocol.unpack(protocol.pack(x))) == bits(x)
 
 
 @given(ARRAYS, st.sampled_from(["<", ">"]), st.booleans())
 def test_that_an_array_of_any_layout_and_byte_order_arrives(x: np.ndarray, order: str, turned: bool) -> None:
     other = x.astype(x.dtype.newbyteorder(order))
     other = other.T if turned else np.asfortranarray(other)
-    arrived = wire.unpack(wire.pack(other))
+    arrived = protocol.unpack(protocol.pack(other))
     assert arrived.shape == other.shape
     assert np.array_equal(arrived, other, equal_nan=x.dtype.kind == "f")
 
 
 def test_that_no_array_arrives_as_none() -> None:
-    assert wire.unpack(wire.pack(None)) is None
+    assert protocol.unpack(protocol.pack(None)) is None
 
 
 @pytest.mark.parametrize("error", list(ErrorFunction.catalogue))
 def test_that_the_arrays_of_a_case_arrive_with_every_bit(error: str) -> None:
     case = Case.parse(f"3-4b-6:id,tanh*2:{error}:n5:f32:ordinary:s1")
     arrays = case.arrays()
-    asked = wire.read(sent(wire.pack_arrays(case.spec, arrays, ["one", "two"])))
-    assert isinstance(asked, wire.Ask)
+    asked = protocol.read(sent(protocol.pack_arrays(case.spec, arrays, ["one", "two"])))
+    assert isinstance(asked, protocol.Ask)
     assert (asked.spec, asked.modes) == (case.spec, ["one", "two"])
-    assert wire.unpack_arrays(asked).sha256 == arrays.sha256
+    assert protocol.unpack_arrays(asked).sha256 == arrays.sha256
 
 
 @given(st.floats(), st.lists(FLOATS), st.lists(FLOATS), st.lists(st.none() | FLOATS), st.lists(st.none() | FLOATS))
 def test_that_an_answer_arrives_with_every_bit(E: float, inputs: Any, deltas: Any, weights: Any, biases: Any) -> None:
     answer = Answer(E, tuple(inputs), tuple(deltas), tuple(weights), tuple(biases), 0.25)
-    given_answer = wire.pack_answer(answer)
-    read = wire.read(sent(wire.Answered("mode", given_answer, given_answer)))
-    assert isinstance(read, wire.Answered)
+    given_answer = protocol.pack_answer(answer)
+    read = protocol.read(sent(protocol.Answered("mode", given_answer, given_answer)))
+    assert isinstance(read, protocol.Answered)
     for part in (read.tapped, read.untapped):
-        arrived = wire.unpack_answer(part)
+        arrived = protocol.unpack_answer(part)
         assert struct.pack("<d", arrived.E) == struct.pack("<d", E)
         for name in ("inputs", "sensitivities", "weights", "biases"):
             assert list(map(bits, getattr(arrived, name))) == list(map(bits, getattr(answer, name)))
 
 
 @given(st.lists(MESSAGES, max_size=5))
-def test_that_messages_arrive_one_by_one_and_then_the_end(messages: list[wire.Message]) -> None:
+def test_that_messages_arrive_one_by_one_and_then_the_end(messages: list[protocol.Message]) -> None:
     stream = sent(*messages)
-    assert [wire.read(stream) for _ in messages] == messages
-    assert wire.read(stream) is None
+    assert [protocol.read(stream) for _ in messages] == messages
+    assert protocol.read(stream) is None
 
 
 @given(MESSAGES, st.integers(0))
-def test_that_a_message_cut_short_is_the_end(message: wire.Message, length: int) -> None:
+def test_that_a_message_cut_short_is_the_end(message: protocol.Message, length: int) -> None:
     whole = sent(message).getvalue()
-    assert wire.read(io.BytesIO(whole[: length % len(whole)])) is None
+    assert protocol.read(io.BytesIO(whole[: length % len(whole)])) is None
 
 
 def message_or_end(stream: io.BytesIO) -> None:
     try:
-        read = wire.read(stream)
+        read = protocol.read(stream)
     except ValueError:
         return
-    assert read is None or isinstance(read, wire.Message)
+    assert read is None or isinstance(read, protocol.Message)
 
 
 @given(st.binary())
@@ -116,7 +116,7 @@ def test_that_bytes_that_are_no_message_are_an_end_or_a_value_error(data: bytes)
 
 @given(MESSAGES, st.integers(0), st.integers(0, 7))
 def test_that_a_message_with_a_flipped_bit_is_one_of_ours_an_end_or_a_value_error(
-    message: wire.Message, place: int, bit: int
+    message: protocol.Message, place: int, bit: int
 ) -> None:
     data = bytearray(sent(message).getvalue())
     data[place % len(data)] ^= 1 << bit
@@ -126,14 +126,14 @@ def test_that_a_message_with_a_flipped_bit_is_one_of_ours_an_end_or_a_value_erro
 @pytest.mark.parametrize("data", [b"", b"\xc0", b"\x81\xa4type\xa3Ask", b"\x91" * 10**6], ids=len)
 def test_that_a_framed_text_that_is_no_message_is_a_value_error(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
-        wire.read(framed(data))
+        protocol.read(framed(data))
 
 
 def test_that_an_impossible_length_is_refused_before_anything_is_read() -> None:
     with pytest.raises(ValueError, match=r"^a message of 18,446,744,073,709,551,615 bytes$"):
-        wire.read(io.BytesIO(b"\xff" * 100))
+        protocol.read(io.BytesIO(b"\xff" * 100))
 
 
 def test_that_an_array_whose_bytes_do_not_fit_its_shape_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="cannot reshape"):
-        wire.unpack(wire.Array(False, (3, 4), bytes(8)))
+        protocol.unpack(protocol.Array(False, (3, 4), bytes(8)))

@@ -1,0 +1,1 @@
+"""Runs: plans, supervised worker processes, and results folders."""

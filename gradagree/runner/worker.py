@@ -1,0 +1,223 @@
+"""The worker process of one framework: ``python -m gradagree.runner.worker FRAMEWORK [EXTENSION]...``.
+
+It reads requests from what was its standard input and writes results to what was its standard output; what a framework
+prints goes to standard error. It ends when its input ends, and soon after its parent does. FRAMEWORK may also be a
+library on top of a framework, which a survey evaluates.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import select
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+import numpy as np
+
+from gradagree.adapters import Adapter, Unsupported, course
+from gradagree.adapters.pointwise import Function, by_itself, by_library, library_frameworks
+from gradagree.cases import Case, problem_of
+from gradagree.declared import load_installed
+from gradagree.extensions import load
+from gradagree.reference import Activation, ErrorFunction
+from gradagree.responses import Absent, Failure, Ready, failure, first_line, handshake, respond
+from gradagree.runner import protocol
+from gradagree.verdict import Verdict
+
+GRACE = 5.0
+"""Seconds that a worker whose parent has ended has for the requests that it has read."""
+QUANTITIES = ("value", "slope", "second")
+REVERSE_MODES = ("backward", "grad", "jit", "compile", "reverse-reverse", "forward-reverse")
+"""Modes that differentiate a sum over all points as well."""
+KINDS: dict[str, Any] = {"activation": Activation, "error": ErrorFunction}
+
+
+def main(arguments: Sequence[str]) -> None:
+    requests, results = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    end_with_parent(requests.fileno())
+    prefer_for_oom_kill()
+    warnings.simplefilter("ignore")
+    name, *extensions = arguments
+    load_installed()
+    load(extensions)
+    framework = library_frameworks().get(name, name)
+    library = name if name != framework else None
+    kind = Adapter.catalogue[framework]
+    try:
+        adapter = kind()
+        functions = SingleFunctions(adapter, library)
+    except ImportError as missing:
+        protocol.write(results, Absent(f"not installed ({missing}): {kind.install}"))
+        return
+    with adapter.settings():
+        send(results, functions.handshake())
+        serve(adapter, functions, requests, results)
+
+
+def serve(adapter: Adapter, functions: SingleFunctions, requests: IO[bytes], results: IO[bytes]) -> None:
+    """Answer requests until they end."""
+    while (request := protocol.read(requests)) is not None:
+        if isinstance(request, protocol.Train):
+            send(results, train(adapter, request))
+        elif isinstance(request, protocol.PointwiseRequest):
+            send(results, evaluate(functions, request))
+        elif isinstance(request, protocol.Ask):
+            problem = problem_of(Case.parse(request.spec), protocol.unpack_arrays(request), request.rate)
+            for mode in request.modes:
+                found = respond(adapter, problem, mode)
+                send(results, found if isinstance(found, Failure) else protocol.pack_response(found))
+
+
+def send(results: IO[bytes], message: protocol.Message) -> None:
+    """Send a message; what is on standard error until then belongs to it."""
+    os.write(2, protocol.MARK)
+    protocol.write(results, message)
+
+
+def train(adapter: Adapter, request: protocol.Train) -> protocol.Message:
+    """The weights round by round, or why there are none."""
+    (mode,) = request.ask.modes
+    problem = problem_of(Case.parse(request.ask.spec), protocol.unpack_arrays(request.ask))
+    try:
+        rounds = course(adapter, problem, mode, request.rate, request.rounds)
+        return protocol.Trained(mode, [[protocol.pack(x) for x in weights] for weights in rounds])
+    except Exception as wrong:  # noqa: BLE001  (whatever a framework raises is a result too)
+        return failure(mode, wrong)
+
+
+def evaluate(functions: SingleFunctions, request: protocol.PointwiseRequest) -> protocol.Message:
+    """A value or derivative of a single function, or why there is none."""
+    try:
+        return protocol.PointwiseResult(request.mode, protocol.pack(functions.evaluate(request)))
+    except (Unsupported, NotImplementedError) as wrong:
+        return Failure(request.mode, Verdict.UNSUPPORTED, first_line(str(wrong), 200))
+    except Exception as wrong:  # noqa: BLE001  (whatever a framework raises is a result too)
+        return Failure(request.mode, "raised", f"{type(wrong).__name__}: {first_line(str(wrong), 200)}")
+
+
+class SingleFunctions:
+    """Evaluates single functions of a framework, or of a library on top of it, as a survey requests them.
+
+    The last function is kept: what was compiled for it serves the next request. Raises ImportError where the library is
+    not installed.
+    """
+
+    def __init__(self, adapter: Adapter, library: str | None = None) -> None:
+        self.adapter = adapter
+        self.library = library
+        self._module = None if library is None else importlib.import_module(library)
+        self._pointwise = adapter.pointwise()
+        self._last: tuple[Any, Function | None] = (None, None)
+        self._is_sum = False
+
+    def handshake(self) -> Ready:
+        """The framework's handshake with the modes of each quantity; a library has no others, and no probes."""
+        pointwise = self._pointwise
+        modes = {} if pointwise is None else {name: list(pointwise.ways(name)) for name in QUANTITIES}
+        if self._module is None:
+            return msgspec.structs.replace(handshake(self.adapter), pointwise=modes)
+        version = f"{self._module.__version__} ({self.adapter.name} {self.adapter.version})"
+        return Ready(version, self.adapter.device, [], {}, modes)
+
+    def evaluate(self, request: protocol.PointwiseRequest) -> np.ndarray:
+        """The quantity at all points. Raises Unsupported, or whatever the framework raises."""
+        if self._pointwise is None:
+            raise Unsupported(f"{self.adapter.name} evaluates no single functions")
+        f = self._function(request)
+        points, *constants = (protocol.unpack(x) for x in (request.points, *request.constants))
+        count = len(points)
+        if request.windows is None and self._pointwise.pads:
+            points, *constants = padded(points, *constants)
+        way = self._pointwise.ways(request.quantity)[request.mode]
+        if self._is_sum and (request.quantity == "value" or request.mode not in REVERSE_MODES):
+            raise Unsupported("it gives one number for all points")
+
+        def part(start: int, stop: int) -> np.ndarray:
+            x = self.adapter.array(points[start:stop], request.dtype)
+            theirs = tuple(self.adapter.constant(c[start:stop], request.dtype) for c in constants)
+            return joined(lambda k, j: self.adapter.back(way(f, x, theirs, k, j)), request)
+
+        if request.windows is None:
+            return part(0, len(points))[:count]
+        return np.concatenate([part(start, stop) for start, stop in request.windows])
+
+    def _function(self, request: protocol.PointwiseRequest) -> Function:
+        key = (request.kind, request.function, request.dtype)
+        last, implementation = self._last
+        if implementation is None or last != key:
+            function = KINDS[request.kind].named(request.function)
+            if self.library is None:
+                implementation = by_itself(function, self.adapter, request.dtype)
+            else:
+                implementation = by_library(function, self.adapter, self.library)
+            self._last = (key, implementation)
+            self._is_sum = request.kind == "error" and not hasattr(function, "_gathered")
+        return implementation
+
+
+def padded(*arrays: np.ndarray) -> list[np.ndarray]:
+    """Arrays with the last row repeated until their length is a power of 4, for which a framework may have compiled.
+
+    Powers of 4, because compiling takes much longer than computing.
+    """
+    count = len(arrays[0])
+    length = next(1 << k for k in range(0, 64, 2) if 1 << k >= count)
+    rows = np.minimum(np.arange(length), count - 1)
+    return [x[rows] for x in arrays]
+
+
+def joined(part: Callable[[Any, Any], np.ndarray], request: protocol.PointwiseRequest) -> np.ndarray:
+    """One array of its parts: an output k in reverse mode gives all inputs, an input j in forward mode all outputs.
+
+    Losses of one row, of which there are several where entries have losses of their own, are summed. Second derivatives
+    are those of the first output, by each input.
+    """
+    inputs = request.inputs
+    outputs = request.outputs if request.kind == "activation" or request.outputs is None else (None,)
+    if outputs is None or inputs is None or request.quantity == "value":
+        return part(None, None)
+    if request.quantity == "second":
+        return np.stack([part(outputs[0], j) for j in inputs], axis=1)
+    if request.mode == "forward":
+        columns = [part(None, j) for j in inputs]
+        if request.kind == "error":
+            columns = [y.reshape(len(y), -1).sum(axis=1)[:, None] for y in columns]
+        return np.stack(columns, axis=-1)
+    return np.stack([part(k, None) for k in outputs], axis=1)
+
+
+def end_with_parent(descriptor: int) -> None:
+    """Once nobody can write to this pipe any more, kill this process and its children, whatever they are computing."""
+    if hasattr(select, "poll"):
+        threading.Thread(target=_watch, args=(descriptor,), daemon=True).start()
+
+
+def _watch(descriptor: int) -> None:
+    pipe = select.poll()
+    pipe.register(descriptor, 0)
+    pipe.poll()
+    time.sleep(GRACE)
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def prefer_for_oom_kill() -> None:
+    """If the machine runs out of memory, the system kills this process first, not the one that writes the results."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
