@@ -27,11 +27,27 @@ def draw(
     regimes: Sequence[str] = STANDARD,
     start: int = 0,
 ) -> Iterator[Case]:
-    """So many random architectures, each in every dtype: 1 to 6 boxes, widths to 64, up to 32 examples.
+    """Draw random architectures: 1 to 6 layers of width up to 64, up to 32 examples. The same seed draws the same ones.
 
-    Regimes take turns; the first case of a data set is its classic network. Activations and error functions default to
-    the whole catalogue. The outermost box takes the inputs as they are (identity activation). One in ten has an
-    architecture that comes back with other numbers (`gradagree.returning`).
+    The first activation is the identity, so that the first layer takes the inputs as they are. The first case of a data
+    set is its classic network. One architecture in ten is drawn again later, with other numbers.
+
+    Args:
+        cases: Number of architectures.
+        seed: Seed of the architectures and their numbers.
+        dtypes: Each architecture is drawn once for each of these.
+        activations: Activations to draw from; by default the whole catalogue.
+        errors: Error functions to draw from; by default the whole catalogue.
+        regimes: Input distributions, which take turns.
+        start: Number of the first architecture; those before it are left out.
+
+    Returns:
+        An iterator over ``cases`` times the number of dtypes cases.
+
+    Example:
+        >>> from gradagree import draw
+        >>> [case.dtype for case in draw(2, seed=7)]
+        ['float64', 'float32', 'float64', 'float32']
     """
     functions = _whole(Activation.catalogue) if activations is None else list(activations)
     judges = _whole(ErrorFunction.catalogue) if errors is None else list(errors)

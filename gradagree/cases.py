@@ -78,7 +78,32 @@ class Arrays:
 
 @dataclass(frozen=True)
 class Case:
-    """One network with its data: everything that a gradient depends on."""
+    """A network with its data: everything that a gradient depends on.
+
+    The canonical text `spec` makes it again, bit for bit.
+
+    Args:
+        widths: Number of inputs, then the width of each layer.
+        activations: One for each layer, applied to its input; one more is an output activation.
+        error: The loss.
+        batch: Number of examples.
+        dtype: ``float64``, ``float32``, ``float16`` or ``bfloat16``.
+        regime: Input distribution that the arrays are drawn from, or a data set.
+        seed: Seed of the arrays, or twelve hexadecimal digits that name explicit arrays.
+        biases: For each layer, whether it has a bias; by default none has.
+        explicit: The arrays, where they are not drawn.
+
+    Raises:
+        UsageError: The widths, activations, loss and number of examples do not fit together.
+
+    Example:
+        >>> from gradagree import Case
+        >>> case = Case.parse("10-4-6-8-4:id,tanh*3:sse:n8:f32:grid:s93")
+        >>> case.widths, case.dtype, case.size
+        ((10, 4, 6, 8, 4), 'float32', 144)
+        >>> case.arrays().inputs.shape
+        (8, 10)
+    """
 
     widths: tuple[int, ...]
     activations: tuple[Activation, ...]

@@ -45,14 +45,31 @@ def check(
     modes: str | None = "all",
     dtypes: Sequence[str] = DTYPES,
 ) -> list[Record]:
-    """The records of a cross-check of one thing, in this process; none of them fails.
+    """Check the gradients of a function, or of a case, in this process. There is no tolerance to choose.
 
-    thing is an activation or error function (an instance, or a class with defaults), a case (or its text), or a
-    framework's own function, given with the reference that it should agree with and the framework's name:
-    ``check(my_gelu, Gelu(), frameworks="torch")``. Frameworks and modes are lists separated by commas.
+    Args:
+        thing: An activation or error function (an instance, or a class that is used with its defaults), a case (or its
+            text), or a framework's own function, such as one that you wrote in PyTorch.
+        reference: For a framework's own function, the activation or error function that it should agree with.
+        frameworks: Names separated by commas, such as ``"torch,jax"``; by default all. For a framework's own function,
+            the framework that it belongs to.
+        modes: Gradient modes separated by commas, such as ``"backward,compile"``, or ``"all"``.
+        dtypes: The dtypes to check functions in. A case has its own.
 
-    Raises Disagreement (an AssertionError) with the verdicts, and UsageError where a derivative does not match its
-    value or nothing can be compared.
+    Returns:
+        One record for each case, framework and mode; none of them fails.
+
+    Raises:
+        Disagreement: A verdict fails; it is an ``AssertionError`` that shows every failing record.
+        UsageError: A derivative of the reference does not match its value, or nothing could be compared.
+
+    Example:
+        >>> import torch
+        >>> from gradagree import check
+        >>> from gradagree.reference.activations import Gelu
+        >>> records = check(torch.nn.functional.gelu, Gelu(), frameworks="torch", modes="backward")
+        >>> {record.verdict.value for record in records}
+        {'agree'}
     """
     load_all(())
     plan = Plan.of(_cases(_function(thing, reference, frameworks), dtypes), frameworks, modes)
@@ -69,9 +86,28 @@ def check(
 
 
 def run(*, out: str | Path | None = None, ext: Sequence[str] = (), workers: int | None = None, **options: Any) -> Any:
-    """The records of a run with the command line's options; with ``out``, its reports are written there too.
+    """Check gradients on random architectures, as ``gradagree run`` does.
 
-    ``run(cases=100, seed=7, frameworks="torch", dtypes="float32")``. Raises UsageError for options that do not fit.
+    Each framework runs in processes of its own.
+
+    Args:
+        out: Results folder to write records and reports to; by default nothing is written.
+        ext: Python files that define your own functions or adapters.
+        workers: Worker processes for each framework; by default half the number of cores.
+        options: Those of the command line: ``cases``, ``seed``, ``frameworks``, ``modes``, ``dtypes``,
+            ``activations``, ``errors``, ``regimes``, ``profile``, ``shard``; lists are separated by commas.
+
+    Returns:
+        A list of records, one for each case, framework and mode.
+
+    Raises:
+        UsageError: An option does not fit, or a derivative of the reference does not match its value.
+
+    Example:
+        >>> from gradagree import run
+        >>> records = run(cases=1, frameworks="torch", modes="backward", activations="tanh", errors="sse", workers=1)
+        >>> sorted((record.dtype, record.verdict.value) for record in records)
+        [('float32', 'agree'), ('float64', 'agree')]
     """
     from gradagree import campaign
     from gradagree.drivers import records

@@ -19,7 +19,7 @@ from gradagree.boxcheck import case_boxes, rounded_box
 from gradagree.cases import Arrays, Case
 from gradagree.comparison import ERROR_BOX, Comparison, Expect, compare
 from gradagree.reference import Activation, Box, ErrorBox, ErrorFunction
-from gradagree.reference.contract import ContractError, choices
+from gradagree.reference.parameters import ContractError, choices
 from gradagree.verdict import Verdict
 
 Function = TypeVar("Function", Activation, ErrorFunction)

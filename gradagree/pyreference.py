@@ -8,6 +8,7 @@ import importlib
 import inspect
 import itertools
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import indent
@@ -40,6 +41,7 @@ ELSEWHERE = {
     "activations": "The module of all activations: [what each framework spells](coverage.md).",
     "errors": "The module of all error functions: [likewise](coverage.md).",
 }
+SECTIONS = ("Args", "Returns", "Raises", "Example")
 SIMPLE = (type(None), bool, int, float, str, tuple)
 
 
@@ -163,7 +165,26 @@ def _default(value: Any) -> str:
 
 
 def _prose(said: str) -> str:
-    """A docstring as Markdown: its code as it is, and nothing else that could be taken for a sign."""
+    """A docstring as Markdown: prose, lists of arguments and exceptions, and examples as code."""
+    shown, section = [], ""
+    for part in re.split(rf"^({'|'.join(SECTIONS)}):\n", said, flags=re.MULTILINE):
+        if part in SECTIONS:
+            section = part
+        elif section == "Example":
+            shown.append(f"```python\n{textwrap.dedent(part).strip()}\n```")
+        elif section in ("Args", "Raises"):
+            entries = re.findall(r"^(\w+): ((?:.+\n?)(?: +.+\n?)*)", textwrap.dedent(part), re.MULTILINE)
+            listed = "\n".join(f"- `{name}`: {_escaped(' '.join(text.split()))}" for name, text in entries)
+            shown.append(f"{section}:\n\n{listed}")
+        elif section:
+            shown.append(f"{section}: {_escaped(' '.join(part.split()))}")
+        else:
+            shown.append(_escaped(part).strip())
+    return "\n\n".join(shown)
+
+
+def _escaped(said: str) -> str:
+    """Text as Markdown: its code as it is, and nothing else that could be taken for a sign."""
     parts = re.split(r"(``.+?``|`.+?`)", said)
     escaped = [re.sub(r"([*_<\[\]])", r"\\\1", part) for part in parts[::2]]
     code = [f"`{part.strip('`')}`" for part in parts[1::2]]

@@ -101,7 +101,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
 
 @pytest.fixture(scope="session")
 def gradagree_processes(pytestconfig: pytest.Config) -> Callable[[str], FrameworkProcess]:
-    """The process of a framework by name, started when first asked for and kept for the session."""
+    """From the name of a framework its process, which is started at the first call and kept for the session."""
     return pytestconfig.stash[PROCESSES]
 
 
@@ -109,9 +109,14 @@ def gradagree_processes(pytestconfig: pytest.Config) -> Callable[[str], Framewor
 def gradagree_block(
     request: pytest.FixtureRequest, gradagree_processes: Callable[[str], FrameworkProcess]
 ) -> Callable[[str, str, Sequence[tuple[int, Case]]], list[Record]]:
-    """A function (framework, mode, numbered cases) that judges them and keeps the records for the report.
+    """A function of framework, mode and numbered cases that checks them in a process of the framework.
 
-    It skips the test, with the reason, where the framework is not installed, and fails it where a verdict does.
+    It returns the records, and keeps them for the report of the test run. It skips the test, with the reason, if the
+    framework is not installed, and fails it if a verdict fails.
+
+    Example:
+        >>> def test_one_case(gradagree_block):
+        ...     gradagree_block("torch", "backward", [(0, Case.parse("2-3:tanh:sse:n4:f32:grid:s1"))])
     """
 
     def block(framework: str, mode: str, cases: Sequence[tuple[int, Case]]) -> list[Record]:
@@ -123,8 +128,13 @@ def gradagree_block(
 
 @pytest.fixture
 def gradagree_check(request: pytest.FixtureRequest) -> Callable[..., list[Record]]:
-    """`gradagree.check`, whose records are kept for the report: of an activation, an error function, a case, or a
-    framework's function with its reference. It fails the test where a verdict does, or where nothing can be compared.
+    """`gradagree.check` as a fixture: it fails the test if a verdict fails or nothing can be compared.
+
+    Its records are kept for the report of the test run. The arguments and the returned records are those of `check`.
+
+    Example:
+        >>> def test_my_gelu(gradagree_check):
+        ...     gradagree_check(my_gelu, Gelu(), frameworks="torch")
     """
 
     def check(thing: Any, reference: Any = None, **options: Any) -> list[Record]:

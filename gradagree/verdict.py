@@ -14,7 +14,13 @@ SCHEMA = 1
 
 
 class Verdict(enum.StrEnum):
-    """What a comparison comes to, the worst first."""
+    """The verdict on one gradient, the worst first.
+
+    Example:
+        >>> from gradagree import Verdict
+        >>> Verdict("disagree").fails, Verdict.AGREE.fails
+        (True, False)
+    """
 
     CRASHED = "crashed"
     TIMEOUT = "timeout"
@@ -91,14 +97,36 @@ def exit_code(counts: dict[Verdict, int], strict: bool = False) -> int:
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
-    """One case x framework x mode.
+    """The result for one case, framework and mode: a line of results.jsonl.
 
-    ratio is the largest |observed - expected| / tolerance; sharpness the largest tolerance over the largest entry, over
-    all gradient arrays; share the share of gradient entries that are larger than their tolerance or exactly zero.
-    expected (proved by ball arithmetic in a finding), observed and tolerance are hexadecimal floats; like the others,
-    they are "nan", "inf" or "-inf" where not finite. box counts from 1 at the inputs, or is "error"; function is that
-    box's activation or error function. index is the number of the case in its run, case its six-digit alias. slopes are
-    those that explain what the framework gave at each kink that it met, where not all of them do.
+    Numbers that are not finite are the strings "nan", "inf" and "-inf".
+
+    Args:
+        schema: Version of the record's fields.
+        index: Number of the case in its run.
+        case: Six-digit alias of the case.
+        spec: Canonical text of the case.
+        sha256: Hash of the arrays of the case.
+        framework: Name of the framework.
+        version: Version of the framework.
+        mode: Name of the gradient mode.
+        device: Device that computed the gradient.
+        dtype: Dtype of the case.
+        verdict: The verdict.
+        ratio: Largest |observed - expected| / worst-case error bound.
+        probable_ratio: Largest |observed - expected| / probabilistic error bound, end to end.
+        sharpness: Relative tolerance: the largest error bound over the largest entry, the worst of all gradient arrays.
+        share: Share of gradient entries that are larger than their error bound, or exactly zero.
+        box: Number of the faulty operation, from 1 at the inputs, or "error" for the loss.
+        function: Activation or error function of that operation.
+        entry: Name and index of the entry that is farthest off.
+        expected: Its exact value (proved by ball arithmetic in a finding), a hexadecimal float.
+        expected_radius: Proved radius of the exact value, a hexadecimal float.
+        observed: What the framework returned, a hexadecimal float.
+        tolerance: Error bound of the entry, a hexadecimal float.
+        reason: Explanation of the verdict.
+        seconds: Time that the framework took.
+        slopes: For each kink that was met, the one-sided derivatives that explain the result, unless all of them do.
     """
 
     schema: int = SCHEMA
@@ -129,7 +157,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Fa
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What is unique to a record within a run."""
+        """Canonical text, framework and mode, which are unique within a run."""
         return (self.spec, self.framework, self.mode)
 
 

@@ -11,9 +11,11 @@ from gradagree.reference.boxes import (
 )
 from gradagree.reference.contract import (
     Activation as Activation,
-    ContractError as ContractError,
     ErrorFunction as ErrorFunction,
     Operation as Operation,
+)
+from gradagree.reference.parameters import (
+    ContractError as ContractError,
     Weight as Weight,
     Weights as Weights,
 )

@@ -127,9 +127,21 @@ class Box:
 def network(
     activations: Sequence[Activation], weights: Sequence[Any], biases: Sequence[Any], error: ErrorFunction, t: Any
 ) -> Box:
-    """Boxes within boxes, built from the inside out; the three sequences run from the outermost box inwards.
+    """Build boxes within boxes, from the inside out; the three sequences run from the outermost box inwards.
 
-    An activation more than there are weights is an output activation: a box without weights. A bias may be None.
+    Args:
+        activations: Activation of each box; one more than there are weights is an output activation, a box without
+            weights.
+        weights: Weights w of each box, of shape (..., n, m).
+        biases: Bias b of each box, of shape (..., m), or None.
+        error: Error function of the innermost box.
+        t: Targets, of shape (..., examples, outputs), or (..., examples) where they are class numbers.
+
+    Returns:
+        The outermost box.
+
+    Raises:
+        ValueError: The numbers of activations, weights and biases do not fit together.
     """
     if not len(weights) == len(biases) <= len(activations) <= len(weights) + 1 or not activations:
         raise ValueError(
@@ -153,7 +165,25 @@ def boxes(outermost: Box | ErrorBox) -> Iterator[Box]:
 
 
 def backpropagate(outermost: Box, p: Any) -> Answer:
-    """E, the sensitivity at every box, and every dE/dw and dE/db, at the input p, for a network of any depth."""
+    """Backpropagate through a network of any depth.
+
+    Args:
+        outermost: The network, as from `network`.
+        p: Input of the outermost box, of shape (..., examples, n).
+
+    Returns:
+        E, the sensitivity of every box, and every dE/dw and dE/db.
+
+    Example:
+        >>> import numpy as np
+        >>> from gradagree.reference import backpropagate, network
+        >>> from gradagree.reference.activations import Identity
+        >>> from gradagree.reference.errors import SumOfSquares
+        >>> w, p, t = np.array([[2.0], [1.0]]), np.array([[1.0, 3.0]]), np.array([[4.0]])
+        >>> answer = backpropagate(network([Identity()], [w], [None], SumOfSquares(), t), p)
+        >>> float(answer.E), answer.gradients[0].w.tolist(), answer.delta_p.tolist()
+        (1.0, [[2.0], [6.0]], [[4.0, 2.0]])
+    """
     with _room_for(sum(1 for _ in boxes(outermost))):
         return outermost.answer(p)
 

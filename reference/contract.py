@@ -7,21 +7,17 @@ import dataclasses
 import difflib
 import functools
 import inspect
-import math
 import re
 import sys
-import typing
 import warnings
 from collections.abc import Set
-from typing import Any, ClassVar, Literal, Self, dataclass_transform
+from typing import Any, ClassVar, Self, dataclass_transform
 
 import numpy as np
 
 from gradagree.errors import nearest
+from gradagree.reference.parameters import ContractError, Weight, Weights, checked, made, text_of
 
-Reduction = Literal["mean", "sum", "none"]
-"""Over the errors of all entries, or examples; "none" is contracted with fixed weights."""
-PLAIN = (bool, int, float, str)
 MOST_NAMES = 12
 """So many names are told in a message."""
 TARGETS = ("real", "bits", "signs", "classes", "simplex", "positive")
@@ -30,87 +26,6 @@ DOMAINS = ("real", "positive", "unit", "simplex", "log_simplex")
 """Any number; above 0; between 0 and 1; probabilities along the last axis; their logarithms."""
 spelling_names: set[str] = set()
 """Names of frameworks and of their libraries, which methods may bear; each adapter adds its own."""
-
-
-class ContractError(TypeError):
-    """A class does not keep the contract of an activation or error function."""
-
-
-class Weight(float):
-    """A parameter with a gradient, shared by all entries: ``a: Weight = Weight(0.25)``."""
-
-
-class Weights(tuple[float, ...]):
-    """Parameters with gradients, one for each number of an example: ``a: Weights = Weights((0.25, 0.5))``."""
-
-    __slots__ = ()
-
-
-@functools.lru_cache(maxsize=4096)
-def made(kind: type[Operation], text: str) -> Any:
-    """The function with the parameters of a text; the same text gives the same one, for functions do not change."""
-    return kind(**parameters(kind, text))
-
-
-def parameters(made: type[Operation], text: str) -> dict[str, Any]:
-    """``a=1,b=2.5,weight=(0.5,2.0)`` as keyword arguments of the types of the fields' defaults."""
-    fields = {field.name: field for field in dataclasses.fields(made)}  # type: ignore[arg-type]
-    given: dict[str, Any] = {}
-    for part in filter(None, (part.strip() for part in re.split(r",(?![^(]*\))", text))):
-        key, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals or key not in fields:
-            raise ContractError(f"{made.name} has no parameter {key!r}; it has: {', '.join(fields) or 'none'}")
-        many = value.startswith("(") and value.endswith(")")
-        texts = filter(None, value.strip("()").split(",")) if many else [value]
-        numbers = [_read(made, key, one.strip(), 0.0 if many else fields[key].default) for one in texts]
-        given[key] = tuple(numbers) if many else numbers[0]
-    return given
-
-
-def _read(made: type[Operation], key: str, text: str, default: Any) -> Any:
-    truths = {"True": True, "False": False}
-    default = 0.0 if isinstance(default, tuple) else default
-    try:
-        value = truths[text] if isinstance(default, bool) else type(default)(text)
-    except (ValueError, KeyError):
-        raise ContractError(f"{made.name}: {key}={text!r} is no {type(default).__name__.lower()}") from None
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ContractError(f"{made.name}: {key}={text} is not finite")
-    return value
-
-
-def checked(made: type[Operation], field: dataclasses.Field[Any], value: Any) -> Any:
-    """A parameter's value with the type of its default; a tuple, where there may be one, of float.
-
-    Raises ContractError for a value that is none of the choices, and for a tuple in place of a number.
-    """
-    kind: Any = type(field.default)
-    if issubclass(kind, tuple) or "tuple" in str(field.type):
-        many = isinstance(value, tuple | list) or getattr(value, "ndim", 0) == 1
-        if issubclass(kind, tuple) and not many:
-            raise ContractError(f"{made.name}: {field.name} is one number for each entry: ({value},...)")
-        return (kind if kind is Weights else tuple)(float(x) for x in value) if many else float(value)
-    if isinstance(value, tuple | list):
-        raise ContractError(f"{made.name}: {field.name} is one {kind.__name__.lower()}, not {len(value)} of them")
-    allowed = choices(typing.cast("Any", made)).get(field.name)
-    if allowed and value not in allowed:
-        raise ContractError(f"{made.name}: {field.name}={value!r} is none of {', '.join(map(str, allowed))}")
-    return kind(value) if kind in PLAIN or kind is Weight else value
-
-
-@functools.cache
-def choices(made: Any) -> dict[str, tuple[Any, ...]]:
-    """The values of each parameter whose type is a Literal."""
-    try:
-        hints = typing.get_type_hints(made)
-    except NameError:
-        return {}
-    return {name: typing.get_args(hint) for name, hint in hints.items() if typing.get_origin(hint) is Literal}
-
-
-def text_of(value: Any) -> str:
-    """A parameter's value, without spaces."""
-    return f"({','.join(map(str, value))})" if isinstance(value, tuple) else str(value)
 
 
 def check_name(cls: type[Operation]) -> None:
@@ -194,10 +109,19 @@ def _rename_pull(cls: Any) -> None:
 
 @dataclass_transform(frozen_default=True)
 class Operation:
-    """A function of one or more arrays, with its vjp, its parameters and a canonical text.
+    """A function of one or more arrays, with its vjp (vector-Jacobian product), its parameters and a canonical text.
 
-    Activation and ErrorFunction are its kinds. A subclass of a kind is registered in the kind's ``catalogue`` by its
-    name, and becomes a frozen dataclass whose fields are its parameters.
+    `Activation` and `ErrorFunction` are its kinds; subclass one of them. A subclass is registered in the ``catalogue``
+    of its kind by its ``name`` (by default the class name in snake case), and becomes a frozen dataclass whose fields
+    are the parameters. It is refused with a `ContractError` if a method is misspelled or missing, if a parameter has no
+    default, or if the name is taken.
+
+    Example:
+        >>> from gradagree.reference.activations import LeakyRelu
+        >>> LeakyRelu(negative_slope=0.25)
+        LeakyRelu(negative_slope=0.25)
+        >>> str(LeakyRelu(negative_slope=0.25))
+        'leaky_relu(negative_slope=0.25)'
     """
 
     catalogue: ClassVar[dict[str, Any]]
@@ -238,28 +162,64 @@ class Operation:
         return self.name + (f"({','.join(changed)})" if changed else "")
 
     def value(self, *args: Any, **kwargs: Any) -> Any:
-        """The value at the given inputs."""
+        """The value at the given inputs.
+
+        Args:
+            args: Input arrays: ``p`` for an activation, ``o`` and ``t`` for an error function.
+            kwargs: None so far.
+
+        Returns:
+            The value, an array of the same kind.
+        """
         raise NotImplementedError
 
     def vjp(self, *args: Any, **kwargs: Any) -> Any:
-        """The cotangent of the first input, at the given inputs and cotangent of the value."""
+        """The vector-Jacobian product: the cotangent of the first input.
+
+        Args:
+            args: The inputs and, for an activation, the cotangent of the value. The cotangent of a loss is 1.
+            kwargs: None so far.
+
+        Returns:
+            The cotangent of the first input, in its shape.
+        """
         raise NotImplementedError
 
     def width(self, n: int) -> int | None:
-        """How many numbers belong to n of them; None where n do not fit. A tuple has one number for each of the n."""
+        """The number of outputs of an activation, or of targets of an error function, for n inputs.
+
+        Args:
+            n: Length of the last axis of the first input.
+
+        Returns:
+            The length of the last axis of the value (of the targets); by default n. None if n is not allowed, as where
+            a parameter is a tuple with one number for each entry, and there are not n of them.
+        """
         given = [getattr(self, field.name) for field in dataclasses.fields(self)]  # type: ignore[arg-type]
         return None if any(isinstance(x, tuple) and len(x) not in (0, n) for x in given) else n
 
     @classmethod
     def summary(cls) -> str:
-        """The first line of the docstring."""
+        """The first line of the docstring, which is the formula."""
         return (inspect.getdoc(cls) or "").split("\n")[0]
 
     @classmethod
     def named(cls, text: str) -> Self:
-        """The function that a canonical text stands for: ``tanh``, ``leaky_relu(negative_slope=0.25)``.
+        """The function that a canonical text stands for.
 
-        Raises ContractError, naming the nearest function, for an unknown name, and for parameters that do not fit.
+        Args:
+            text: A name, with parameters in parentheses where they are not at their defaults.
+
+        Returns:
+            An instance of the registered class.
+
+        Raises:
+            ContractError: The name is unknown (the message has the nearest one), or a parameter does not fit.
+
+        Example:
+            >>> from gradagree import Activation
+            >>> Activation.named("leaky_relu(negative_slope=0.25)")
+            LeakyRelu(negative_slope=0.25)
         """
         match = re.fullmatch(r"\s*(\w+)\s*(?:\((.*)\))?\s*", text)
         if match is None:
@@ -271,20 +231,41 @@ class Operation:
 
 
 class Activation(Operation):
-    """a = A(p), entry by entry, with its derivative and its spelling in each framework.
+    """An activation a = A(p): its value and derivative in NumPy, and its implementation in each framework.
 
-    A subclass gives ``value(p)`` and ``derivative(p)`` in NumPy (any shape; p and the answer have the same one), its
-    parameters as fields with defaults, and one method for each framework, named after it: ``torch(p, torch)``,
-    ``jax(p, jax)``. Where A' jumps, ``kinks`` lists the points. ``second(p)`` may give A''.
+    A subclass defines:
 
-    One that works along the last axis gives ``vjp(p, delta_a)`` in place of ``derivative``, and, where it does not
-    keep the number of entries, ``width(n)``: how many come out of n, or None where n are not allowed.
+    - ``value(p)`` and ``derivative(p)`` in NumPy, for p of any shape; the results have the shape of p. The formulas
+      also run on error bounds and intervals, so they use NumPy functions only, and no ``if`` on entries of p.
+    - its parameters, as fields with defaults: ``alpha: float = 1.0``.
+    - one method for each framework, named after it: ``torch(p, torch)``, ``jax(p, jax)``.
+    - ``kinks``, the points where the derivative jumps; by default none. ``second(p)`` may give the second derivative.
 
-    A field of type `Weight` is a weight of the activation itself, shared by all entries: ``a: Weight = Weight(0.25)``;
-    of `Weights`, one for each number of an example, whose activation gives ``vjp``. It has ``by_a(p)``: dA/da. A
-    spelling finds the framework's own array, without axes or of one, in ``self.a``.
+    An activation along the last axis (softmax) defines ``vjp(p, delta_a)`` in place of ``derivative`` and, if it
+    changes the length of that axis, ``width(n)``.
 
-    ``domain`` says which p the formula is for, ``range`` what it gives (each one of `DOMAINS`).
+    A parameter with a gradient of its own is a field of type `Weight` (one number for all entries) or `Weights` (one
+    for each number of an example; such an activation defines ``vjp``). For ``a: Weight = Weight(0.25)`` the subclass
+    also defines ``by_a(p)``, which is dA/da; an implementation finds the framework's array in ``self.a``.
+
+    ``domain`` says for which p the formula holds, ``range`` where the values lie (each one of ``real``, ``positive``,
+    ``unit``, ``simplex`` and ``log_simplex``).
+
+    Example:
+        >>> import numpy as np
+        >>> from gradagree import Activation, check
+        >>> class Cube(Activation):
+        ...     '''A(p) = p^3.'''
+        ...     def value(self, p):
+        ...         return p**3
+        ...     def derivative(self, p):
+        ...         return 3 * p**2
+        ...     def torch(self, p, torch):
+        ...         return p**3
+        >>> Cube().vjp(np.array([[1.0, 2.0]]), np.array([[1.0, 0.5]])).tolist()
+        [[3.0, 6.0]]
+        >>> {record.verdict.value for record in check(Cube, frameworks="torch", modes="backward")}
+        {'agree'}
     """
 
     catalogue: ClassVar[dict[str, type[Activation]]] = {}
@@ -301,15 +282,40 @@ class Activation(Operation):
         return ()
 
     def value(self, p: Any) -> Any:
-        """A(p)."""
+        """A(p).
+
+        Args:
+            p: Input, an array of any shape; the examples of one along the last axis are its rows.
+
+        Returns:
+            The value, in the shape of p; for one along the last axis, that axis has `width` entries.
+        """
         raise NotImplementedError
 
     def derivative(self, p: Any) -> Any:
-        """A'(p)."""
+        """A'(p), the derivative of each entry of the value by its own entry of p.
+
+        Args:
+            p: Input, an array of any shape.
+
+        Returns:
+            The derivative, in the shape of p.
+        """
         raise NotImplementedError
 
     def vjp(self, p: Any, delta_a: Any) -> Any:
-        """delta_p = A'(p) delta_a; for one along the last axis, delta_p_i = sum_j dA_j/dp_i delta_a_j."""
+        """The vector-Jacobian product: delta_p_i = sum_j dA_j/dp_i delta_a_j.
+
+        By default delta_p = A'(p) delta_a, entry by entry. A class may define it by its former name, ``pull``, which is
+        deprecated.
+
+        Args:
+            p: Input, of shape (..., examples, n).
+            delta_a: Cotangent of the value, in the shape of the value.
+
+        Returns:
+            The cotangent of p, in the shape of p.
+        """
         return self.derivative(p) * delta_a
 
     pull = vjp
@@ -341,13 +347,35 @@ class Activation(Operation):
 
 
 class ErrorFunction(Operation):
-    """E = E(o, t), with the sensitivity of the error box.
+    """A loss E = E(o, t): its value and gradient in NumPy, and its implementation in each framework.
 
-    A subclass gives ``value(o, t)``, summed over the last two axes (examples, outputs), and ``sensitivity(o, t)``, of
-    the shape of o. ``targets`` says what t holds (one of `TARGETS`), ``domain`` what o must be (one of `DOMAINS`), and
-    ``width(n)`` how many targets an example with n outputs has, or None where n outputs are not allowed.
+    A subclass defines:
 
-    Where the slope jumps, ``kink(o, t)`` is true (``kinks(o, t)`` may name several kinds); ``across(o, t)`` leads off.
+    - ``value(o, t)``, reduced over the last two axes (examples, outputs), and ``sensitivity(o, t)``, which is dE/do in
+      the shape of o. The formulas use NumPy functions only, as those of an `Activation`.
+    - its parameters, as fields with defaults: ``delta: float = 1.0``.
+    - one method for each framework, named after it: ``torch(o, t, torch)``, ``jax(o, t, jax)``.
+    - ``targets``, what t holds: ``real`` (the default), ``bits``, ``signs``, ``classes``, ``simplex``, ``positive``.
+    - ``domain``, what o must be, as for an `Activation`.
+    - ``width(n)``, how many targets an example with n outputs has, or None if n outputs are not allowed.
+    - where the gradient jumps: ``kink(o, t)``, true at kinks (``kinks(o, t)`` may name several kinds), and
+      ``across(o, t)``, a direction that crosses them.
+
+    Example:
+        >>> import numpy as np
+        >>> from gradagree import ErrorFunction, check
+        >>> class SumOfFourths(ErrorFunction):
+        ...     '''E = sum_i (o_i - t_i)^4.'''
+        ...     def value(self, o, t):
+        ...         return np.sum((o - t) ** 4, axis=(-2, -1))
+        ...     def sensitivity(self, o, t):
+        ...         return 4 * (o - t) ** 3
+        ...     def torch(self, o, t, torch):
+        ...         return torch.sum((o - t) ** 4)
+        >>> SumOfFourths().vjp(np.array([[1.0, 2.0]]), np.array([[0.0, 0.0]])).tolist()
+        [[4.0, 32.0]]
+        >>> {record.verdict.value for record in check(SumOfFourths, frameworks="torch", modes="backward")}
+        {'agree'}
     """
 
     catalogue: ClassVar[dict[str, type[ErrorFunction]]] = {}
@@ -359,21 +387,61 @@ class ErrorFunction(Operation):
     domain: ClassVar[str] = "real"
 
     def value(self, o: Any, t: Any) -> Any:
-        """E(o, t), a number for each network."""
+        """E(o, t), reduced over the last two axes.
+
+        Args:
+            o: Outputs, of shape (..., examples, outputs).
+            t: Targets, of shape (..., examples, width), or (..., examples) where they are class numbers.
+
+        Returns:
+            The loss, of shape (...).
+        """
         raise NotImplementedError
 
     def sensitivity(self, o: Any, t: Any) -> Any:
-        """dE/do."""
+        """dE/do, the gradient of the loss by the outputs.
+
+        Args:
+            o: Outputs, of shape (..., examples, outputs).
+            t: Targets, as for `value`.
+
+        Returns:
+            The gradient, in the shape of o.
+        """
         raise NotImplementedError
 
     def vjp(self, o: Any, t: Any) -> Any:
-        """dE/do: the cotangent of E is 1."""
+        """dE/do: the vector-Jacobian product at cotangent 1.
+
+        Args:
+            o: Outputs, of shape (..., examples, outputs).
+            t: Targets, as for `value`.
+
+        Returns:
+            The cotangent of o, in the shape of o.
+        """
         return self.sensitivity(o, t)
 
     def kink(self, o: Any, t: Any) -> Any:
-        """True where the slope of E jumps; by default nowhere."""
+        """Where the gradient of E jumps; by default nowhere.
+
+        Args:
+            o: Outputs, of shape (..., examples, outputs).
+            t: Targets, as for `value`.
+
+        Returns:
+            Booleans in the shape of o.
+        """
         return o != o
 
     def across(self, o: Any, t: Any) -> Any:
-        """A direction in which every kink is crossed; by default all outputs grow."""
+        """A direction that crosses every kink; by default all outputs grow.
+
+        Args:
+            o: Outputs, of shape (..., examples, outputs).
+            t: Targets, as for `value`.
+
+        Returns:
+            The direction, in the shape of o.
+        """
         return np.ones_like(o)

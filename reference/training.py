@@ -126,10 +126,33 @@ def train(
     watch: Callable[[int, Weights, float], None] = lambda rounds, weights, E: None,
     each: Callable[[int, Weights], None] = lambda steps, weights: None,
 ) -> Trained:
-    """Train until a stop rule holds, which is reported.
+    """Train by steepest descent until a stop rule holds.
 
-    poll(round) gives the pairs of a round in their order; without it, each round is one full-batch step. watch is told
-    the number of rounds done, the weights, and the error over all pairs; each the number of steps and the weights.
+    Args:
+        net: The activations and the error function.
+        weights: Weights and biases to start from.
+        p: Inputs, of shape (examples, n).
+        t: Targets, of shape (examples, outputs), or (examples,) where they are class numbers.
+        rate: Learning rate: a weight changes by -rate times its partial derivative.
+        stop: When to stop.
+        poll: From the number of a round, the examples of its steps, in order; without it, each round is one step on
+            all examples.
+        watch: Called before the first round and after each with the number of rounds done, the weights, and the error
+            over all examples.
+        each: Called after each step with the number of steps done and the weights.
+
+    Returns:
+        The weights at the end, the errors, the number of steps, and why training ended.
+
+    Example:
+        >>> import numpy as np
+        >>> from gradagree.reference.activations import Identity
+        >>> from gradagree.reference.errors import SumOfSquares
+        >>> from gradagree.reference.training import Network, Stop, Weights, train
+        >>> net, start = Network((Identity(),), SumOfSquares()), Weights((np.array([[0.0]]),), (None,))
+        >>> found = train(net, start, np.array([[1.0]]), np.array([[2.0]]), rate=0.25, stop=Stop(rounds=3))
+        >>> found.errors, found.weights.w[0].tolist(), found.reason
+        ((4.0, 1.0, 0.25, 0.0625), [[1.75]], 'out of rounds: 3')
     """
     begun, steps, full = time.monotonic(), 0, full_step(net, p, t, rate)
     errors: list[float] = []

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.reference.contract import Activation, Weight, Weights
+from gradagree.reference.contract import Activation
+from gradagree.reference.parameters import Weight, Weights
 
 SELU_ALPHA = 1.6732632423543772848170429916717
 SELU_SCALE = 1.0507009873554804934193349852946

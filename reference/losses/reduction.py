@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from gradagree.reference.contract import ErrorFunction, Reduction
+from gradagree.reference.contract import ErrorFunction
+from gradagree.reference.parameters import Reduction
 
 EIGHTHS = 8
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.reference.contract import ErrorFunction, Reduction
+from gradagree.reference.contract import ErrorFunction
 from gradagree.reference.losses.reduction import _EntryByEntry, counted
+from gradagree.reference.parameters import Reduction
 
 EXAMPLES_AND_OUTPUTS = (-2, -1)
 LOG_2 = float(np.log(2.0))

@@ -15,7 +15,7 @@ from gradagree.errors import UsageError
 from gradagree.proof import prove
 from gradagree.reference import ContractError, backpropagate
 from gradagree.reference.activations import Prelu, PreluByColumn
-from gradagree.reference.contract import Weights
+from gradagree.reference.parameters import Weights
 from gradagree.verdict import Verdict
 
 SLOPES = (0.5, -1.25, 3.0, 0.0)

@@ -1,0 +1,96 @@
+"""Parameters of activations and error functions: their kinds, and their canonical text, which is read back exactly."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import re
+import typing
+from typing import Any, Literal
+
+Reduction = Literal["mean", "sum", "none"]
+"""Over the errors of all entries, or examples; "none" is contracted with fixed weights."""
+
+PLAIN = (bool, int, float, str)
+
+
+class ContractError(TypeError):
+    """A class does not keep the contract of an activation or error function."""
+
+
+class Weight(float):
+    """A parameter with a gradient, shared by all entries: ``a: Weight = Weight(0.25)``."""
+
+
+class Weights(tuple[float, ...]):
+    """Parameters with gradients, one for each number of an example: ``a: Weights = Weights((0.25, 0.5))``."""
+
+    __slots__ = ()
+
+
+@functools.lru_cache(maxsize=4096)
+def made(kind: type[Any], text: str) -> Any:
+    """The function with the parameters of a text; the same text gives the same one, for functions do not change."""
+    return kind(**parameters(kind, text))
+
+
+def parameters(made: type[Any], text: str) -> dict[str, Any]:
+    """``a=1,b=2.5,weight=(0.5,2.0)`` as keyword arguments of the types of the fields' defaults."""
+    fields = {field.name: field for field in dataclasses.fields(made)}
+    given: dict[str, Any] = {}
+    for part in filter(None, (part.strip() for part in re.split(r",(?![^(]*\))", text))):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or key not in fields:
+            raise ContractError(f"{made.name} has no parameter {key!r}; it has: {', '.join(fields) or 'none'}")
+        many = value.startswith("(") and value.endswith(")")
+        texts = filter(None, value.strip("()").split(",")) if many else [value]
+        numbers = [_read(made, key, one.strip(), 0.0 if many else fields[key].default) for one in texts]
+        given[key] = tuple(numbers) if many else numbers[0]
+    return given
+
+
+def _read(made: type[Any], key: str, text: str, default: Any) -> Any:
+    truths = {"True": True, "False": False}
+    default = 0.0 if isinstance(default, tuple) else default
+    try:
+        value = truths[text] if isinstance(default, bool) else type(default)(text)
+    except (ValueError, KeyError):
+        raise ContractError(f"{made.name}: {key}={text!r} is no {type(default).__name__.lower()}") from None
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ContractError(f"{made.name}: {key}={text} is not finite")
+    return value
+
+
+def checked(made: type[Any], field: dataclasses.Field[Any], value: Any) -> Any:
+    """A parameter's value with the type of its default; a tuple, where there may be one, of float.
+
+    Raises ContractError for a value that is none of the choices, and for a tuple in place of a number.
+    """
+    kind: Any = type(field.default)
+    if issubclass(kind, tuple) or "tuple" in str(field.type):
+        many = isinstance(value, tuple | list) or getattr(value, "ndim", 0) == 1
+        if issubclass(kind, tuple) and not many:
+            raise ContractError(f"{made.name}: {field.name} is one number for each entry: ({value},...)")
+        return (kind if kind is Weights else tuple)(float(x) for x in value) if many else float(value)
+    if isinstance(value, tuple | list):
+        raise ContractError(f"{made.name}: {field.name} is one {kind.__name__.lower()}, not {len(value)} of them")
+    allowed = choices(typing.cast("Any", made)).get(field.name)
+    if allowed and value not in allowed:
+        raise ContractError(f"{made.name}: {field.name}={value!r} is none of {', '.join(map(str, allowed))}")
+    return kind(value) if kind in PLAIN or kind is Weight else value
+
+
+@functools.cache
+def choices(made: Any) -> dict[str, tuple[Any, ...]]:
+    """The values of each parameter whose type is a Literal."""
+    try:
+        hints = typing.get_type_hints(made)
+    except NameError:
+        return {}
+    return {name: typing.get_args(hint) for name, hint in hints.items() if typing.get_origin(hint) is Literal}
+
+
+def text_of(value: Any) -> str:
+    """A parameter's value, without spaces."""
+    return f"({','.join(map(str, value))})" if isinstance(value, tuple) else str(value)
