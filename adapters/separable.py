@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradagree.reference import ErrorFunction
-from gradagree.reference.samples import allowed_width, inside, some_targets
+from gradagree.reference.samples import allowed_width, as_targets, inside, some_targets
 
 ROWS = 64
 EXAMPLES = 3
@@ -65,8 +65,7 @@ def _spread(error: ErrorFunction, width: int) -> tuple[np.ndarray, np.ndarray]:
     k = np.arange(ROWS * width).reshape(ROWS, width)
     fractions = (k * 0.6180339887498949) % 1, (k * 0.41421356237309515) % 1
     o, t = (8 * fraction - 4 for fraction in fractions)
-    kinds = {"real": t, "bits": np.sign(t) / 2 + 0.5, "signs": np.sign(t), "positive": np.abs(t) + 0.125}
-    return inside(error.domain, o), kinds[error.targets]
+    return inside(error.domain, o), as_targets(error.targets, t)
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:

@@ -21,9 +21,9 @@ from gradagree.cases import Arrays, Case
 from gradagree.checker.allowances import ToleranceOptions
 from gradagree.checker.filter import clear
 from gradagree.checker.filter_operands import Given
+from gradagree.checker.kinks import at_kinks
 from gradagree.comparison import Comparison, Part, compare
 from gradagree.errorcheck import ErrorCheck
-from gradagree.kinks import at_kinks
 from gradagree.malformed import malformed
 from gradagree.reference import Box
 from gradagree.reference.boxes import Gradient

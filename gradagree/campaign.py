@@ -16,12 +16,12 @@ from typing import Any
 
 from gradagree import clusters
 from gradagree.casetext import shorten
+from gradagree.checker.proofs import prove
 from gradagree.declared import files, load_all
 from gradagree.drivers import records
 from gradagree.errors import UsageError
 from gradagree.journal import Journal, read_meta
 from gradagree.plan import Plan
-from gradagree.proof import prove
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.responses import Absent, Ready
 from gradagree.resuming import Done, check_version, plan_of, recover, told, versions

@@ -262,5 +262,7 @@ def _drawn(case: Case) -> Arrays:
         inputs = draw(source, (case.batch, case.widths[0]), form, "inputs")
         inputs = above_zero(inputs) if "positive" in [a.domain for a in case.activations[:2]] else inputs
         shape = target_shape(case.error, case.batch, case.outputs)
-        targets = drawn_targets(case.error.targets, shape, case.outputs, source, draw, form)
+        targets = drawn_targets(
+            case.error.targets, shape, case.outputs, source, lambda: draw(source, shape, form, "targets")
+        )
     return Arrays(tuple(weights), tuple(biases), inputs, targets)

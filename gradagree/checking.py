@@ -14,13 +14,13 @@ from typing import Any
 
 from gradagree.adapters import Adapter
 from gradagree.cases import Case, problem_of
-from gradagree.conventions import Conventions
+from gradagree.checker.kinks import Conventions
+from gradagree.checker.proofs import prove
 from gradagree.declared import files, load_all
 from gradagree.errors import UsageError
 from gradagree.judge import Framework, judge
 from gradagree.pairing import chained, fitting_widths, output_activations
 from gradagree.plan import DTYPES, Plan
-from gradagree.proof import prove
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.responses import Absent, Failure, Ready, handshake, respond
 from gradagree.verdict import Record, Verdict, format_failure

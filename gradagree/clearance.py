@@ -14,7 +14,7 @@ from gradagree.cases import Arrays, Case, problem_of
 from gradagree.comparison import Comparison
 from gradagree.conviction import convicted
 from gradagree.forwardcheck import ForwardCheck
-from gradagree.truth import Truth
+from gradagree.truth import Enclosure
 from gradagree.verdict import Verdict
 
 TOGETHER = 1 << 20
@@ -36,7 +36,7 @@ class Clearance:
 
     def __call__(
         self, comparisons: Sequence[Comparison]
-    ) -> tuple[list[Comparison], tuple[Comparison, Truth | None] | None]:
+    ) -> tuple[list[Comparison], tuple[Comparison, Enclosure | None] | None]:
         """The comparisons, and the box that is guilty with what is true there, or None.
 
         What is suspect, undecided or out of range end to end is as its boxes are, in all its directions, if the very
@@ -68,7 +68,7 @@ class Clearance:
         for start in range(0, len(directions), together):
             yield from check.along(directions[start : start + together])
 
-    def _guilty(self, found: Comparison) -> tuple[Comparison, Truth | None] | None:
+    def _guilty(self, found: Comparison) -> tuple[Comparison, Enclosure | None] | None:
         if not found.verdict.fails:
             return None
         _, guilty, proof = convicted(self.case, self.arrays, self.tapped, [found])

@@ -12,7 +12,7 @@ import numpy as np
 from gradagree.arithmetics.model import Format
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.checker.allowances import ToleranceOptions
-from gradagree.kinks import OWN, SLOPES, Kinks
+from gradagree.checker.kinks import OWN, SLOPES, Kinks
 from gradagree.verdict import Verdict
 
 Part = str

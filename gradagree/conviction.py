@@ -9,7 +9,7 @@ from dataclasses import replace
 from gradagree.adapters import Answer
 from gradagree.cases import Arrays, Case
 from gradagree.comparison import Comparison
-from gradagree.truth import Truth, truth
+from gradagree.truth import Enclosure, truth
 from gradagree.verdict import ORDER, Verdict
 
 
@@ -19,7 +19,7 @@ class InternalError(Exception):
 
 def convicted(
     case: Case, arrays: Arrays, answer: Answer, comparisons: Sequence[Comparison]
-) -> tuple[list[Comparison], Comparison, Truth | None]:
+) -> tuple[list[Comparison], Comparison, Enclosure | None]:
     """All comparisons, the worst of them, and, where that is a finding, what is true there.
 
     A framework is accused only where the truth is far from it too: what is past the tolerance of the reference but not
@@ -36,7 +36,7 @@ def convicted(
         judged[place] = _by_truth(found, proof)
 
 
-def _proof(case: Case, arrays: Arrays, answer: Answer, found: Comparison) -> Truth | None:
+def _proof(case: Case, arrays: Arrays, answer: Answer, found: Comparison) -> Enclosure | None:
     """What is true at a finding's worst entry; None of what is no finding, or names no entry."""
     if not (found.verdict.fails or found.verdict is Verdict.INACCURATE):
         return None
@@ -45,13 +45,13 @@ def _proof(case: Case, arrays: Arrays, answer: Answer, found: Comparison) -> Tru
     return truth(case, arrays, answer, found.box, found.part, found.index)
 
 
-def _guilty(found: Comparison, proof: Truth) -> bool:
+def _guilty(found: Comparison, proof: Enclosure) -> bool:
     if found.verdict not in (Verdict.DISAGREE, Verdict.VALUE_DIFFERS) or not math.isfinite(found.tolerance):
         return True
     return not abs(found.observed - proof.value) + proof.radius <= found.tolerance
 
 
-def _acquit_reference(case: Case, found: Comparison, proof: Truth) -> None:
+def _acquit_reference(case: Case, found: Comparison, proof: Enclosure) -> None:
     """The reference may be off by its own rounding, which is a part of the tolerance."""
     if not abs(found.expected - proof.value) - proof.radius <= found.tolerance:
         raise InternalError(
@@ -60,7 +60,7 @@ def _acquit_reference(case: Case, found: Comparison, proof: Truth) -> None:
         )
 
 
-def _by_truth(found: Comparison, proof: Truth) -> Comparison:
+def _by_truth(found: Comparison, proof: Enclosure) -> Comparison:
     """Within the tolerance of the truth; undecided where the check ended there, or the tolerance says nothing."""
     decided = found.verdict is Verdict.DISAGREE and found.sharpness < 1
     ratio = (abs(found.observed - proof.value) + proof.radius) / found.tolerance

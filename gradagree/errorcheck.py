@@ -13,8 +13,8 @@ from gradagree.arithmetics.model import Model
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.checker.allowances import ToleranceOptions
 from gradagree.checker.filter_operands import QuickError
+from gradagree.checker.kinks import error_kinks
 from gradagree.comparison import ERROR_BOX, Claim, Comparison, Part, compare
-from gradagree.kinks import error_kinks
 from gradagree.reference import ErrorBox, ErrorFunction
 
 

@@ -28,9 +28,9 @@ from gradagree.checker.allowances import (
     overflow,
     underflow,
 )
+from gradagree.checker.kinks import error_slope, one_sided
 from gradagree.comparison import ERROR_BOX, Comparison, classify
 from gradagree.errorcheck import ErrorCheck
-from gradagree.kinks import error_slope, one_sided
 from gradagree.tangents import Moved, moved, push, pushed_own, weighed
 
 WIDEST = ToleranceOptions(conditioning=True, ad_forms=True)

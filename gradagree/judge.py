@@ -19,7 +19,7 @@ from gradagree.explanation import explained
 from gradagree.malformed import malformed
 from gradagree.recorded import sharpness, slopes_of, untapped, without_taps, worst
 from gradagree.responses import Absent, Failure, Ready, Response
-from gradagree.truth import Truth
+from gradagree.truth import Enclosure
 from gradagree.unfit import excused, unknown
 from gradagree.verdict import Record, Verdict
 
@@ -145,7 +145,7 @@ def compared(case: Case, arrays: Arrays, tapped: Answer, untapped: Answer, rules
 
 def end_to_end(
     case: Case, arrays: Arrays, tapped: Answer, untapped: Answer, rules: Model
-) -> tuple[list[Comparison], tuple[Comparison, Truth | None] | None]:
+) -> tuple[list[Comparison], tuple[Comparison, Enclosure | None] | None]:
     """The probable check, and the box that is guilty of what it suspects, with what is true there, or None."""
     found, guilty = Clearance(case, arrays, tapped, untapped, rules)(probable(case, arrays, untapped, rules))
     return excused(case, arrays, rules, found), guilty

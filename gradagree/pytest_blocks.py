@@ -12,11 +12,11 @@ import pytest
 from gradagree.adapters import Adapter
 from gradagree.architectures import draw
 from gradagree.cases import Case
+from gradagree.checker.proofs import prove
 from gradagree.declared import load_all, project_file, settings
 from gradagree.errors import UsageError
 from gradagree.extensions import file_of, is_ours
 from gradagree.plan import Plan
-from gradagree.proof import prove
 from gradagree.pytest_plugin import PROCESSES
 from gradagree.pytest_records import RECORDS, judged
 from gradagree.reference import Activation, ErrorFunction

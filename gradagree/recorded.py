@@ -7,9 +7,9 @@ from typing import Any
 
 from gradagree.adapters import Answer
 from gradagree.cases import Case
+from gradagree.checker.kinks import OWN, SLOPES
 from gradagree.comparison import ERROR_BOX, Comparison
-from gradagree.kinks import OWN, SLOPES
-from gradagree.truth import Truth
+from gradagree.truth import Enclosure
 from gradagree.verdict import ORDER, Verdict, hexadecimal, number
 
 
@@ -23,7 +23,7 @@ def sharpness(comparisons: Sequence[Comparison]) -> dict[str, Any]:
     }
 
 
-def worst(case: Case, comparisons: Sequence[Comparison], found: Comparison, proof: Truth | None) -> dict[str, Any]:
+def worst(case: Case, comparisons: Sequence[Comparison], found: Comparison, proof: Enclosure | None) -> dict[str, Any]:
     """The worst comparison; where it is a finding, what is expected there is proved."""
     expected, radius = (found.expected, None) if proof is None else (proof.value, proof.radius)
     same = [c for c in comparisons if c.verdict is found.verdict and c.reason]

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from gradagree.kinks import OWN, SLOPES
-from gradagree.verdict import SCHEMA, Record, Verdict
+from gradagree.checker.kinks import OWN, SLOPES
+from gradagree.verdict import CONVENTION, SCHEMA, Record, Verdict
 
 ADDRESS = f"urn:gradagree:record:{SCHEMA}"
 HEXADECIMAL = r"^(-?0x[01](\.[0-9a-f]{1,13})?p[+-][0-9]{1,4}|nan|-?inf)$"
@@ -17,7 +17,7 @@ MEANINGS = {
     "schema": "version of this schema",
     "index": "the number of the case in its run",
     "case": "six digits that stand for the case within a results folder",
-    "spec": "the case's canonical text; for findings about several cases or a framework, convention:... or probe:...",
+    "spec": f"the case's canonical text; for findings about several cases or a framework, {CONVENTION}... or probe:...",
     "sha256": "of all arrays of the case; empty where there are none",
     "framework": "torch, jax, or an adapter of the user's",
     "version": "the framework's",

@@ -11,14 +11,13 @@ from gradagree.casefile import kept_file, read_case
 from gradagree.cases import Case
 from gradagree.casetext import shorten
 from gradagree.comparison import Comparison
-from gradagree.conventions import CONVENTION
 from gradagree.errors import UsageError, is_file
 from gradagree.journal import RESULTS, read_records
 from gradagree.judge import Framework, compared, judge
 from gradagree.plan import Plan
 from gradagree.responses import Absent, Response, failures
 from gradagree.runner.process import FrameworkProcess
-from gradagree.verdict import Record
+from gradagree.verdict import CONVENTION, Record
 
 
 class Replayed(NamedTuple):

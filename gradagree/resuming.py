@@ -14,14 +14,14 @@ import msgspec
 
 from gradagree.adapters import Adapter
 from gradagree.arithmetics.model import FORMATS
-from gradagree.conventions import CONVENTION, Conventions
+from gradagree.checker.kinks import Conventions
 from gradagree.datasets import regimes
 from gradagree.errors import UsageError
 from gradagree.journal import META, Journal, read_lines
 from gradagree.plan import MOST_CASES, Plan
 from gradagree.reference import Activation, ContractError, ErrorFunction
 from gradagree.sharding import Shard
-from gradagree.verdict import SCHEMA, Record
+from gradagree.verdict import CONVENTION, SCHEMA, Record
 
 PAGE = 1 << 12
 PROBE = "probe:"

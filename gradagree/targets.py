@@ -7,15 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.arithmetics.model import Format
 from gradagree.drawing import Source
 
 SHARES = 16
 """Probabilities are multiples of 1/16, which every dtype holds."""
 LEAST = 0.25
 """Stands for zero where numbers must be above it."""
-
-Draw = Callable[..., np.ndarray]
 
 
 def above_zero(x: Any) -> Any:
@@ -24,17 +21,16 @@ def above_zero(x: Any) -> Any:
 
 
 def drawn_targets(
-    kind: str, shape: tuple[int, ...], classes: int, source: Source, draw: Draw, form: Format
+    kind: str, shape: tuple[int, ...], classes: int, source: Source, draw: Callable[[], np.ndarray]
 ) -> np.ndarray:
-    """Targets of a kind and shape; class numbers are below `classes`."""
+    """Targets of a kind and shape. Class numbers are below `classes`; draw gives real numbers of that shape."""
     if kind == "classes":
         return source.integers(classes, shape)
     if kind in ("bits", "signs"):
-        bits = source.integers(2, shape).astype(np.float64)
-        return bits if kind == "bits" else 2 * bits - 1
+        return from_bits(kind, source.integers(2, shape).astype(np.float64))
     if kind == "simplex":
         return shares(source, shape)
-    drawn = np.asarray(draw(source, shape, form, "targets"))
+    drawn = np.asarray(draw())
     return np.asarray(above_zero(drawn)) if kind == "positive" else drawn
 
 
@@ -48,7 +44,11 @@ def from_decisions(kind: str, decisions: np.ndarray, outputs: int) -> np.ndarray
     """The numbers of the right decisions as targets of that kind: for all but classes, 1 at the right one."""
     if kind == "classes":
         return decisions
-    right = (decisions[:, None] == np.arange(outputs)).astype(np.float64)
+    return from_bits(kind, (decisions[:, None] == np.arange(outputs)).astype(np.float64))
+
+
+def from_bits(kind: str, bits: np.ndarray) -> np.ndarray:
+    """Zeros and ones as targets of a kind other than classes."""
     if kind == "signs":
-        return 2 * right - 1
-    return np.asarray(above_zero(right)) if kind == "positive" else right
+        return 2 * bits - 1
+    return np.asarray(above_zero(bits)) if kind == "positive" else bits

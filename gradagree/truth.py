@@ -9,18 +9,17 @@ import flint
 import numpy as np
 
 from gradagree.adapters import Answer
-from gradagree.arithmetics.ball import Ball, precision
+from gradagree.arithmetics.ball import LADDER, Ball, is_narrow, precision
 from gradagree.cases import Arrays, Case
 from gradagree.reference import Box, ErrorBox
 from gradagree.tangents import Moved, moved, push, pushed_own, weighed
 
-FIRST_BITS, MOST_BITS = 128, 4096
 ENOUGH_BITS = 64
 """Stop when the relative radius is below 2^-64, eleven bits beyond float64."""
 
 
 @dataclass(frozen=True)
-class Truth:
+class Enclosure:
     """The float64 number next to the true one, and a proved bound on the distance between the two."""
 
     value: float
@@ -29,29 +28,27 @@ class Truth:
 
 def truth(
     case: Case, arrays: Arrays, answer: Answer, box: int | str, part: str, index: tuple[int, ...]
-) -> Truth | None:
+) -> Enclosure | None:
     """The entry of c, E, delta_p, dw or db that a box should give on the framework's own numbers.
 
     None where ball arithmetic cannot tell (the entry is not finite).
     """
-    bits = FIRST_BITS
-    while bits <= MOST_BITS:
+    for bits in LADDER:
         with precision(bits):
             ball = _entry(case, arrays, answer, box, part, index)
             if not ball.is_finite():
                 return None
-            if bits == MOST_BITS or ball.rad() == 0 or ball.rel_accuracy_bits() >= ENOUGH_BITS:
+            if bits == LADDER[-1] or is_narrow(ball, ENOUGH_BITS):
                 return _rounded(ball)
-        bits *= 2
     return None
 
 
-def _rounded(ball: flint.arb) -> Truth:
+def _rounded(ball: flint.arb) -> Enclosure:
     value = float(ball.mid())
     if not np.isfinite(value):
-        return Truth(value, np.inf)
+        return Enclosure(value, np.inf)
     off = abs(ball - flint.arb(value)).upper()
-    return Truth(value, 0.0 if off == 0 else float(np.nextafter(float(off), np.inf)))
+    return Enclosure(value, 0.0 if off == 0 else float(np.nextafter(float(off), np.inf)))
 
 
 def _entry(case: Case, arrays: Arrays, answer: Answer, box: int | str, part: str, index: tuple[int, ...]) -> flint.arb:

@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 
 SCHEMA = 1
+CONVENTION = "convention:"
+"""Prefix of `Record.spec` in records about one kink in all cases of a run, in place of a case's text."""
 
 
 class Verdict(enum.StrEnum):

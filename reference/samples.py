@@ -48,3 +48,9 @@ def some_targets(error: ErrorFunction, examples: int, outputs: int) -> np.ndarra
         return np.full(k.shape, 1 / max(width, 1))
     kinds = {"real": k % 2.0, "bits": k % 2.0, "signs": 1 - 2.0 * (k % 2), "positive": k % 2 + 0.5}
     return np.asarray(kinds[error.targets])
+
+
+def as_targets(kind: str, x: np.ndarray) -> np.ndarray:
+    """Real numbers x as targets of a kind, entry by entry; for kinds in which an entry is a target by itself."""
+    kinds = {"real": x, "bits": (x > 0) * 1.0, "signs": np.sign(x), "positive": inside("positive", x)}
+    return np.asarray(kinds[kind])

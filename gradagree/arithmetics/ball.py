@@ -12,6 +12,9 @@ import numpy as np
 
 from gradagree.arithmetics.duck import Duck, Rules
 
+LADDER = tuple(128 << step for step in range(6))
+"""The precisions in bits, from 128 to 4096, at which an enclosure is computed until it is narrow enough."""
+
 
 @contextlib.contextmanager
 def precision(bits: int) -> Iterator[None]:
@@ -22,6 +25,11 @@ def precision(bits: int) -> Iterator[None]:
         yield
     finally:
         flint.ctx.prec = before
+
+
+def is_narrow(ball: flint.arb, bits: int) -> bool:
+    """Whether a ball is exact, or its radius at most about 2^-bits of its middle."""
+    return bool(ball.rad() == 0 or ball.rel_accuracy_bits() >= bits)
 
 
 class Ball(Duck):

@@ -8,7 +8,7 @@ from typing import Any
 import flint
 import numpy as np
 
-from gradagree.arithmetics.ball import Ball
+from gradagree.arithmetics.ball import Ball, is_narrow
 from gradagree.arithmetics.model import FORMATS, Format
 from gradagree.atlas.numbers import rounded_to
 
@@ -63,7 +63,7 @@ def _read(ball: Any, outward: bool) -> tuple[float, float, float, float, bool]:
         return math.nan, math.nan, math.nan, 0.0, False
     lower, upper, high = ball.lower(), ball.upper(), float(ball.mid())
     ends = [_nudged(lower, -math.inf), _nudged(upper, math.inf)] if outward else [float(lower), float(upper)]
-    narrow = ball.rad() == 0 or ball.rel_accuracy_bits() >= ENOUGH
+    narrow = is_narrow(ball, ENOUGH)
     return ends[0], ends[1], high, float((ball - high).mid()) if math.isfinite(high) else 0.0, narrow
 
 

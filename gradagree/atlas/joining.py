@@ -14,7 +14,7 @@ from gradagree.atlas.finding import PREFERRED, Finding, copies, rank
 from gradagree.atlas.hitting import Hit
 from gradagree.atlas.looking import Look, looked
 from gradagree.atlas.numbers import ulp
-from gradagree.atlas.proved import Truth, prove_at
+from gradagree.atlas.proved import ExactValues, prove_at
 from gradagree.atlas.shown import in_lengths, plain, shape_example
 from gradagree.atlas.sides import limits
 from gradagree.atlas.spelled import DOCUMENTED, called
@@ -100,7 +100,7 @@ def again(hit: Hit, asked: Answers) -> dict[str, Any] | None:
     return example_of(hit, look, given)
 
 
-def known_at(truth: Truth, hit: Hit) -> bool:
+def known_at(truth: ExactValues, hit: Hit) -> bool:
     return hit.code == Code.NAN_LOST or bool(truth.known[hit.place])
 
 

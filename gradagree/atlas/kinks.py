@@ -15,7 +15,7 @@ import numpy as np
 from gradagree.adapters import Adapter, Answer
 from gradagree.arithmetics.model import FORMATS
 from gradagree.cases import Arrays, Case
-from gradagree.kinks import SLOPES, error_slope, one_sided
+from gradagree.checker.kinks import SLOPES, error_slope, one_sided
 from gradagree.plan import Plan
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.responses import Absent, Failure, Response

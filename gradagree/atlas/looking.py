@@ -14,7 +14,7 @@ from gradagree.atlas.legit import MOST, Sides
 from gradagree.atlas.measure import FEW, Measured, measured, natural
 from gradagree.atlas.numbers import underflow
 from gradagree.atlas.points import kinks_of
-from gradagree.atlas.proved import Truth
+from gradagree.atlas.proved import ExactValues
 from gradagree.atlas.subject import WIDEST_ROWS, Subject
 
 BAD = (Code.NO_DIGIT, Code.ZERO, Code.SIGN, Code.NONFINITE)
@@ -55,11 +55,11 @@ class Look:
     framework: str
     mode: str
     given: np.ndarray
-    truth: Truth
+    truth: ExactValues
     found: Measured
 
 
-def looked(subject: Subject, quantity: str, framework: str, mode: str, given: np.ndarray, truth: Truth) -> Look:
+def looked(subject: Subject, quantity: str, framework: str, mode: str, given: np.ndarray, truth: ExactValues) -> Look:
     """The answer, measured; what is legitimate at jumps is forgiven."""
     given = np.reshape(given, truth.high.shape)
     found = measured(
@@ -77,7 +77,7 @@ def looked(subject: Subject, quantity: str, framework: str, mode: str, given: np
     return Look(subject, quantity, framework, mode, given, truth, found)
 
 
-def around(subject: Subject, quantity: str, rows: np.ndarray, truth: Truth) -> Sides:
+def around(subject: Subject, quantity: str, rows: np.ndarray, truth: ExactValues) -> Sides:
     """What is legitimate at these points; kept with the subject."""
     sides = subject.sides.setdefault(quantity, Sides.of(truth.high.shape))
     fresh = rows[~sides.looked[rows]]

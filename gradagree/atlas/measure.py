@@ -10,7 +10,7 @@ import numpy as np
 from gradagree.arithmetics.model import FORMATS, Format
 from gradagree.atlas.classes import Code
 from gradagree.atlas.numbers import ulp, underflow
-from gradagree.atlas.proved import Truth
+from gradagree.atlas.proved import ExactValues
 
 FEW = 16
 """Errors below so many ulp are no news."""
@@ -27,7 +27,7 @@ class Measured:
 
 
 def measured(
-    given: np.ndarray, truth: Truth, points: np.ndarray, dtype: str, second: bool = False, targets: Any = None,
+    given: np.ndarray, truth: ExactValues, points: np.ndarray, dtype: str, second: bool = False, targets: Any = None,
     masks: bool = False,
 ) -> Measured:  # fmt: skip
     """The first axis is that of the points; targets are given where only the difference matters.
@@ -78,7 +78,7 @@ def flushed(rows: np.ndarray, form: Format) -> np.ndarray:
 ROUNDED = (Code.INACCURATE, Code.DIGITS, Code.NO_DIGIT, Code.ZERO, Code.SIGN)
 
 
-def graded(g: np.ndarray, truth: Truth, error: np.ndarray, ulps: np.ndarray, form: Format) -> np.ndarray:
+def graded(g: np.ndarray, truth: ExactValues, error: np.ndarray, ulps: np.ndarray, form: Format) -> np.ndarray:
     """How many digits are lost, where both are finite and the error is beyond underflow."""
     lost, size = underflow(form), np.abs(truth.high)
     beyond = np.isfinite(error) & (error > lost)
@@ -91,7 +91,7 @@ def graded(g: np.ndarray, truth: Truth, error: np.ndarray, ulps: np.ndarray, for
     return codes
 
 
-def small_beside(error: np.ndarray, truth: Truth, points: np.ndarray, form: Format) -> np.ndarray:
+def small_beside(error: np.ndarray, truth: ExactValues, points: np.ndarray, form: Format) -> np.ndarray:
     """Where the error is small beside the largest truth nearby, and that passes zero; or beside rows of its size."""
     if truth.high.ndim > 2 or (points.ndim == 2 and points.shape[1] > 1):
         largest = natural(truth, points, 0)
@@ -109,7 +109,7 @@ def small_beside(error: np.ndarray, truth: Truth, points: np.ndarray, form: Form
 REACH = 5
 
 
-def natural(truth: Truth, points: np.ndarray, reach: int = REACH) -> np.ndarray:
+def natural(truth: ExactValues, points: np.ndarray, reach: int = REACH) -> np.ndarray:
     """For each point the largest truth among all points of its size, down to so many binades below."""
     size = np.abs(points).reshape(len(points), -1).max(axis=1)
     _, exponent = np.frexp(np.where(np.isfinite(size), size, 0.0))

@@ -11,7 +11,7 @@ from gradagree.atlas.formulas import QUANTITIES
 from gradagree.atlas.hitting import Hit
 from gradagree.atlas.places import chosen, moved, windows
 from gradagree.atlas.profiles import Survey
-from gradagree.atlas.proved import Truth
+from gradagree.atlas.proved import ExactValues
 from gradagree.atlas.subject import Subject
 from gradagree.responses import Ready
 
@@ -58,7 +58,7 @@ def moves_of(subject: Subject, plan: Survey, processes: Any, here: dict[str, Rea
     return found
 
 
-def moves_judged(subject: Subject, quantity: str, truth: Truth, asked: Asked, moves: Moves) -> list[Hit]:
+def moves_judged(subject: Subject, quantity: str, truth: ExactValues, asked: Asked, moves: Moves) -> list[Hit]:
     """Where an answer in a window is another one than among all points."""
     theirs = {key: move for key, move in moves.items() if key[1] == quantity and asked.get(key) is not None}
     if not theirs:
@@ -74,5 +74,5 @@ def moves_judged(subject: Subject, quantity: str, truth: Truth, asked: Asked, mo
     return seen
 
 
-def at(truth: Truth, places: np.ndarray) -> Truth:
-    return Truth(*(getattr(truth, name)[places] for name in ("high", "low", "nearest", "known")))
+def at(truth: ExactValues, places: np.ndarray) -> ExactValues:
+    return ExactValues(*(getattr(truth, name)[places] for name in ("high", "low", "nearest", "known")))

@@ -12,7 +12,7 @@ from gradagree.atlas.classes import Code
 from gradagree.atlas.hitting import Hit
 from gradagree.atlas.numbers import ulp
 from gradagree.atlas.points import kinks_of
-from gradagree.atlas.proved import Truth
+from gradagree.atlas.proved import ExactValues
 from gradagree.atlas.subject import Subject
 
 POINTS = 509
@@ -67,7 +67,7 @@ def moved(
     whole: np.ndarray,
     parts: np.ndarray,
     asked: Any,
-    truth: Truth,
+    truth: ExactValues,
 ) -> Iterator[Hit]:
     """The hit of the simplest point whose answer in some window has other bits than among all; NaN has its own."""
     places = np.concatenate([np.arange(start, stop) for start, stop in asked])
@@ -83,7 +83,7 @@ def moved(
 
 def _hit(
     subject: Subject, quantity: str, framework: str, mode: str, region: str, apart: np.ndarray, places: np.ndarray,
-    whole: np.ndarray, parts: np.ndarray, asked: Any, truth: Truth,
+    whole: np.ndarray, parts: np.ndarray, asked: Any, truth: ExactValues,
 ) -> Hit:  # fmt: skip
     lengths = np.concatenate([np.full(stop - start, stop - start) for start, stop in asked])
     offsets = np.concatenate([np.arange(stop - start) for start, stop in asked])

@@ -18,13 +18,12 @@ from typing import Any
 import flint
 import numpy as np
 
-from gradagree.arithmetics.ball import Ball, precision
+from gradagree.arithmetics.ball import LADDER, Ball, precision
 from gradagree.arithmetics.model import FORMATS, Format, model
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.atlas.ends import ends_of, read
 from gradagree.atlas.numbers import rounded_to, ulp
 
-LADDER = (128, 320, 1280, 4096)
 BLOCKS = (2048, 128, 16)
 SHARP = 1 / 16
 """A radius in float64 is good enough if it is below this share of an ulp."""
@@ -35,7 +34,7 @@ Formula = Callable[..., Any]
 
 
 @dataclass(frozen=True)
-class Truth:
+class ExactValues:
     """The true number as high + low, its correctly rounded value, and where both are known.
 
     known is 0 where nothing is proved, 1 by float64 with a radius, 2 by balls, 3 by balls on all sides of a point at
@@ -48,13 +47,15 @@ class Truth:
     known: np.ndarray
 
 
-def prove(formula: Formula, points: np.ndarray, targets: np.ndarray | None, dtype: str, exact: bool = False) -> Truth:
+def prove(
+    formula: Formula, points: np.ndarray, targets: np.ndarray | None, dtype: str, exact: bool = False
+) -> ExactValues:
     """The truth at every point (first axis). exact says that targets are class numbers."""
     form = FORMATS[dtype]
     with np.errstate(all="ignore"):
         shape = np.shape(formula(*operands(points[:1], targets, slice(0, 1), lambda x: x, exact)))[1:]
         high, low = np.zeros((len(points), *shape)), np.zeros((len(points), *shape))
-        made = Truth(high, low, np.full(high.shape, np.nan), np.zeros(high.shape, dtype=np.int8))
+        made = ExactValues(high, low, np.full(high.shape, np.nan), np.zeros(high.shape, dtype=np.int8))
         if dtype != "float64":
             _by_float64(made, formula, points, targets, form, exact)
         if points.ndim == 1 and targets is None:
@@ -65,12 +66,12 @@ def prove(formula: Formula, points: np.ndarray, targets: np.ndarray | None, dtyp
 
 def prove_at(
     formula: Formula, points: np.ndarray, targets: np.ndarray | None, dtype: str, exact: bool = False
-) -> Truth:
+) -> ExactValues:
     """The same by balls alone."""
     with np.errstate(all="ignore"):
         shape = np.shape(formula(*operands(points[:1], targets, slice(0, 1), lambda x: x, exact)))[1:]
         zero = np.zeros((len(points), *shape))
-        made = Truth(zero, zero.copy(), np.full(zero.shape, np.nan), np.zeros(zero.shape, dtype=np.int8))
+        made = ExactValues(zero, zero.copy(), np.full(zero.shape, np.nan), np.zeros(zero.shape, dtype=np.int8))
         _by_balls(made, formula, points, targets, FORMATS[dtype], exact)
     return made
 
@@ -81,7 +82,7 @@ def operands(points: Any, targets: Any, rows: Any, make: Callable[[Any], Any], e
     return make(points), targets[rows] if exact else make(targets[rows])
 
 
-def _by_float64(made: Truth, formula: Formula, points: Any, targets: Any, form: Format, exact: bool) -> None:
+def _by_float64(made: ExactValues, formula: Formula, points: Any, targets: Any, form: Format, exact: bool) -> None:
     ours = model("float64")
     found = formula(*operands(points, targets, slice(None), lambda x: Rounded.stored(x, ours), exact))
     value, radius = (found.value, found.radius) if isinstance(found, Rounded) else (np.asarray(found), 0.0)
@@ -93,12 +94,12 @@ def _by_float64(made: Truth, formula: Formula, points: Any, targets: Any, form: 
     _settle(made, settled, value, 0.0, lower, 1)
 
 
-def _settle(made: Truth, where: np.ndarray, high: Any, low: Any, nearest: Any, known: int) -> None:
+def _settle(made: ExactValues, where: np.ndarray, high: Any, low: Any, nearest: Any, known: int) -> None:
     for part, x in ((made.high, high), (made.low, low), (made.nearest, nearest), (made.known, known)):
         part[where] = np.broadcast_to(x, where.shape)[where]
 
 
-def _by_blocks(made: Truth, formula: Formula, points: np.ndarray, form: Format) -> None:
+def _by_blocks(made: ExactValues, formula: Formula, points: np.ndarray, form: Format) -> None:
     """Balls around many neighbouring points that are still open."""
     for size in BLOCKS:
         open = np.flatnonzero((made.known == 0) & np.isfinite(points))
@@ -129,7 +130,7 @@ def finite_or_0(x: float) -> float:
     return x if np.isfinite(x) else 0.0
 
 
-def _by_balls(made: Truth, formula: Formula, points: Any, targets: Any, form: Format, exact: bool) -> None:
+def _by_balls(made: ExactValues, formula: Formula, points: Any, targets: Any, form: Format, exact: bool) -> None:
     """Point by point, at one precision after the other."""
     told = ~np.isnan(points).reshape(len(points), -1).any(axis=1)
     for bits in LADDER:

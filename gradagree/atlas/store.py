@@ -16,7 +16,7 @@ import numpy as np
 
 from gradagree.adapters.cache import cache_folder
 from gradagree.arithmetics.model import FORMATS
-from gradagree.atlas.proved import Truth, prove
+from gradagree.atlas.proved import ExactValues, prove
 from gradagree.atlas.sides import limits
 from gradagree.atlas.subject import Subject
 
@@ -28,13 +28,13 @@ MOST_OPEN = 400
 """Points that are looked at from all sides."""
 
 
-def truth_of(subject: Subject, quantity: str) -> Truth:
+def truth_of(subject: Subject, quantity: str) -> ExactValues:
     """The truth of one quantity at the subject's points, from the disk if it was proved before."""
     kept = cache_folder(FOLDER)
     path = None if kept is None else kept / f"{key(subject, quantity)}.npz"
     if path is not None:
         with contextlib.suppress(OSError, ValueError, KeyError, EOFError), np.load(path) as found:
-            return Truth(*(found[name] for name in ("high", "low", "nearest", "known")))
+            return ExactValues(*(found[name] for name in ("high", "low", "nearest", "known")))
     truth = prove(subject.formula(quantity), subject.points, subject.targets, subject.dtype, subject.classes)
     bridge(subject, quantity, truth)
     if path is not None:
@@ -43,7 +43,7 @@ def truth_of(subject: Subject, quantity: str) -> Truth:
     return truth
 
 
-def bridge(subject: Subject, quantity: str, truth: Truth) -> None:
+def bridge(subject: Subject, quantity: str, truth: ExactValues) -> None:
     """Where the formula itself has no answer, as at a tie: what is true on all its sides (known 3)."""
     finite = np.isfinite(subject.points).reshape(len(subject.points), -1).all(axis=1)
     rows = np.flatnonzero((truth.known == 0).reshape(len(finite), -1).any(axis=1) & finite)
@@ -58,7 +58,7 @@ def bridge(subject: Subject, quantity: str, truth: Truth) -> None:
         part[rows] = np.where(open, x, part[rows])
 
 
-def written(path: Path, truth: Truth) -> None:
+def written(path: Path, truth: ExactValues) -> None:
     """All at once, so that two surveys may run beside each other."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:

@@ -30,7 +30,7 @@ from gradagree.checker.derivative_forms import (
     loss_gain,
     unit_tangents,
 )
-from gradagree.kinks import error_slope, one_sided
+from gradagree.checker.kinks import error_slope, one_sided
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.samples import inside, neutral
 

@@ -15,9 +15,9 @@ import numpy as np
 from gradagree.arithmetics.model import FORMATS, Model
 from gradagree.checker.batching import Ragged, lowest_bits
 from gradagree.checker.filter_operands import Given, Operands, exact_below, pulled, transposed
+from gradagree.checker.kinks import OWN, SLOPES, Kinks, one_sided
 from gradagree.comparison import SAFE, Claim, Comparison, Part, Tile, passing, settled
 from gradagree.errorcheck import ErrorCheck
-from gradagree.kinks import OWN, SLOPES, Kinks, one_sided
 from gradagree.reference import Activation
 
 TILE = 1 << 16

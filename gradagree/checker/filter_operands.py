@@ -19,8 +19,8 @@ from gradagree.arithmetics.model import Model
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.checker.allowances import ActivationBounds, ToleranceOptions
 from gradagree.checker.batching import Ragged, joined, lowest_bits
+from gradagree.checker.kinks import Kinks
 from gradagree.comparison import ERROR_BOX, SAFE, Claim, Part
-from gradagree.kinks import Kinks
 from gradagree.reference import Activation, Box, ErrorFunction
 from gradagree.reference.samples import allowed_width, inside, some_targets
 

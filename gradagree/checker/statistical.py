@@ -32,8 +32,8 @@ from gradagree.checker.allowances import (
     vjp_change,
 )
 from gradagree.checker.derivative_forms import ad_loss_gradient, jacobian, jvp
+from gradagree.checker.kinks import at_kinks, error_slope, one_sided
 from gradagree.comparison import Comparison, Part, Tile, index
-from gradagree.kinks import at_kinks, error_slope, one_sided
 from gradagree.reference import Activation, Box, ErrorFunction, network
 from gradagree.reference.boxes import Gradient, boxes
 from gradagree.summation import added_up

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gradagree.conventions import CONVENTION, Conventions
+from gradagree.checker.kinks import Conventions
 from gradagree.errors import UsageError
 from gradagree.journal import read_meta, read_records
 from gradagree.report.text import named, visible
 from gradagree.sharding import Shard
-from gradagree.verdict import Record, Verdict
+from gradagree.verdict import CONVENTION, Record, Verdict
 
 MOST_TOLD = 20
 

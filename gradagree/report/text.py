@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from gradagree.casetext import shorten
-from gradagree.conventions import CONVENTION
-from gradagree.verdict import Record, Verdict, plain
+from gradagree.verdict import CONVENTION, Record, Verdict, plain
 
 NAME, REASON, SPEC = 80, 600, 2000
 """The longest name, reason and case text that a report shows in full."""

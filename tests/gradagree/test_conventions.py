@@ -10,8 +10,8 @@ import pytest
 
 from gradagree import Case, Record, Verdict, check
 from gradagree.cases import Arrays
+from gradagree.checker.kinks import Conventions
 from gradagree.checking import Disagreement
-from gradagree.conventions import Conventions
 from gradagree.reference.activations import Relu
 
 RELU = "relu: p = 0"

@@ -13,7 +13,7 @@ from gradagree.comparison import Comparison
 from gradagree.conviction import InternalError, convicted
 from gradagree.reference.activations import Identity, Tanh
 from gradagree.reference.errors import SumOfSquares
-from gradagree.truth import Truth
+from gradagree.truth import Enclosure
 from gradagree.verdict import Verdict
 
 
@@ -91,7 +91,7 @@ def test_that_a_reference_past_the_tolerance_of_the_truth_is_convicted(monkeypat
 
 def convicted_of(true: float, sharpness: float, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The reference at 1, the framework 1.125 tolerances above it, and the truth as many as said."""
-    monkeypatch.setattr("gradagree.conviction.truth", lambda *_: Truth(1 + true * STEP, STEP / 16))
+    monkeypatch.setattr("gradagree.conviction.truth", lambda *_: Enclosure(1 + true * STEP, STEP / 16))
     past = Comparison(2, "dw", Verdict.DISAGREE, 1.125, (0, 0), 1.0, 1 + 1.125 * STEP, STEP, sharpness, entries=4)
     case = Case((3, 2), (Tanh(),), SumOfSquares(), 4, "float64", seed=1)
     return convicted(case, case.arrays(), None, [past, Comparison(1, "dw", Verdict.AGREE, 0.99)])  # type: ignore[arg-type]

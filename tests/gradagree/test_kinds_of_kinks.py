@@ -7,7 +7,7 @@ import pytest
 
 from gradagree import Case, check
 from gradagree.cases import Arrays
-from gradagree.kinks import beside, error_kinks, error_slope
+from gradagree.checker.kinks import beside, error_kinks, error_slope
 from gradagree.reference.errors import PairwiseDistance, TripletMargin, TripletMarginOfSquares
 from gradagree.verdict import Verdict
 

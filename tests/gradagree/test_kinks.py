@@ -15,8 +15,8 @@ from gradagree import Case
 from gradagree.arithmetics.model import model
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.cases import Arrays
+from gradagree.checker.kinks import OWN, SLOPES, error_slope, one_sided
 from gradagree.comparison import compare, explaining
-from gradagree.kinks import OWN, SLOPES, error_slope, one_sided
 from gradagree.reference import Activation
 from gradagree.verdict import Verdict
 

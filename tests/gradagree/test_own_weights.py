@@ -10,9 +10,9 @@ import pytest
 
 from gradagree import Activation, Case, check
 from gradagree.adapters.own_weights import by_box
+from gradagree.checker.proofs import prove
 from gradagree.checking import Disagreement
 from gradagree.errors import UsageError
-from gradagree.proof import prove
 from gradagree.reference import ContractError, backpropagate
 from gradagree.reference.activations import Prelu, PreluByColumn
 from gradagree.reference.parameters import Weights

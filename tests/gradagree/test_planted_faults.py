@@ -14,7 +14,7 @@ import pytest
 
 from gradagree import Case
 from gradagree.adapters import Answer
-from gradagree.kinks import SLOPES, one_sided
+from gradagree.checker.kinks import SLOPES, one_sided
 from gradagree.reference import Activation
 from gradagree.reference.activations import Gelu, GeluTanh, Identity
 from gradagree.verdict import plain

@@ -9,8 +9,8 @@ import pytest
 
 from gradagree import Activation, ErrorFunction
 from gradagree.arithmetics.dual import Dual
+from gradagree.checker.proofs import examples, prove
 from gradagree.errors import UsageError
-from gradagree.proof import examples, prove
 from gradagree.reference.activations import Elu, Gelu, LeakyRelu, Sigmoid, Softplus, Tanh
 from gradagree.reference.errors import MeanSquared, SumOfSquares
 

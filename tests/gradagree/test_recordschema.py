@@ -14,8 +14,8 @@ import pytest
 from gradagree.adapters import Adapter
 from gradagree.campaign import execute
 from gradagree.cases import Case
+from gradagree.checker.kinks import OWN, SLOPES
 from gradagree.extensions import load
-from gradagree.kinks import OWN, SLOPES
 from gradagree.plan import Plan
 from gradagree.recordschema import MEANINGS, record_schema, text
 from gradagree.verdict import Record, Verdict

@@ -14,7 +14,7 @@ import numpy as np
 from gradagree import Case
 from gradagree.arithmetics.ball import precision
 from gradagree.cases import Arrays
-from gradagree.truth import ENOUGH_BITS, Truth, truth
+from gradagree.truth import ENOUGH_BITS, Enclosure, truth
 
 DIGITS = 80
 LINEAR = "3-4b-2:id,relu:sse:n3:f64:ordinary:s1"
@@ -34,7 +34,7 @@ def test_that_precision_is_raised_until_a_cancellation_is_settled(bench: Any) ->
     big, tiny = 2.0**900, 2.0**-900
     arrays = Arrays((np.array([[1.0], [1.0], [1.0]]),), (None,), np.array([[big, tiny, -big]]), np.zeros((1, 1)))
     case = Case.of(Case.parse("3-1:id:sse:n1:f64:ordinary:s0"), arrays)
-    assert truth(case, arrays, bench.answer(case), 1, "c", (0, 0)) == Truth(tiny, 0.0)
+    assert truth(case, arrays, bench.answer(case), 1, "c", (0, 0)) == Enclosure(tiny, 0.0)
 
 
 def test_that_a_sum_that_is_exactly_nothing_is_zero_without_radius(bench: Any) -> None:
@@ -42,7 +42,7 @@ def test_that_a_sum_that_is_exactly_nothing_is_zero_without_radius(bench: Any) -
         Case.parse("2-1:id:sse:n1:f64:ordinary:s0"),
         Arrays((np.array([[1.0], [-1.0]]),), (None,), np.array([[2.0**-300, 2.0**-300]]), np.zeros((1, 1))),
     )
-    assert truth(case, case.arrays(), bench.answer(case), 1, "c", (0, 0)) == Truth(0.0, 0.0)
+    assert truth(case, case.arrays(), bench.answer(case), 1, "c", (0, 0)) == Enclosure(0.0, 0.0)
 
 
 def test_that_a_truth_too_small_for_any_float_keeps_a_radius(bench: Any) -> None:

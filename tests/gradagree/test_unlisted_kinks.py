@@ -10,15 +10,21 @@ import pytest
 from gradagree import Activation, ErrorFunction
 from gradagree.arithmetics.ball import Ball, lift
 from gradagree.arithmetics.dual import Dual, slope_of
+from gradagree.checker.kink_search import (
+    WAY,
+    jumps,
+    lines,
+    prove_error_kinks,
+    prove_kinks,
+    unlisted_error_kinks,
+    unlisted_kinks,
+)
+from gradagree.checker.proofs import examples, prove
 from gradagree.drawing import Source
 from gradagree.errors import UsageError
-from gradagree.proof import examples, prove
-from gradagree.proof_error_kinks import WAY, lines, prove_error_kinks, unlisted_error_kinks
-from gradagree.proof_kinks import prove_kinks, unlisted_kinks
 from gradagree.reference.activations import Hardtanh, LeakyRelu, Relu, Softplus, Tanh
 from gradagree.reference.errors import PairwiseDistance, SmoothL1, TripletMargin
 from gradagree.reference.samples import allowed_width
-from gradagree.unlisted import jumps
 
 ACTIVATIONS = [kind() for kind in Activation.catalogue.values()]
 ENTRYWISE = [activation for activation in ACTIVATIONS if not activation.along_last_axis]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gradagree.arithmetics import Ball
-from gradagree.proof_error_kinks import unlisted_error_kinks
+from gradagree.checker.kink_search import unlisted_error_kinks
 from gradagree.reference import ErrorFunction
 from gradagree.reference.errors import Ntxent
 

@@ -12,7 +12,7 @@ import pytest
 from gradagree import ErrorFunction, cli
 from gradagree.atlas.kinks import DTYPES, Convention, conventions, met
 from gradagree.atlas.table import markdown, write
-from gradagree.kinks import at_kinks, error_kinks
+from gradagree.checker.kinks import at_kinks, error_kinks
 from gradagree.reference import Activation
 
 LIAR = """

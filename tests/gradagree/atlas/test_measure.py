@@ -15,7 +15,7 @@ from gradagree.atlas.looking import looked, nearby, row
 from gradagree.atlas.measure import FEW, measured, windowed, windowed_signs
 from gradagree.atlas.numbers import ulp
 from gradagree.atlas.points import kinks_of, thresholds
-from gradagree.atlas.proved import Truth, prove_at
+from gradagree.atlas.proved import ExactValues, prove_at
 from gradagree.atlas.store import truth_of
 from gradagree.atlas.subject import Subject
 from gradagree.reference import Activation, ErrorFunction
@@ -24,9 +24,9 @@ from gradagree.reference.samples import allowed_width, some_targets
 FORM = FORMATS["float32"]
 
 
-def truth(*numbers: float) -> Truth:
+def truth(*numbers: float) -> ExactValues:
     high = np.array(numbers)
-    return Truth(high, np.zeros(len(high)), high.copy(), np.full(len(high), 2))
+    return ExactValues(high, np.zeros(len(high)), high.copy(), np.full(len(high), 2))
 
 
 def code(given: float, true: float, point: float = 1.0, dtype: str = "float32") -> Code:
@@ -72,7 +72,7 @@ def test_that_nan_at_a_mask_of_logits_is_a_class_of_its_own(
 
 
 def test_that_nothing_is_said_where_nothing_is_proved() -> None:
-    unknown = Truth(np.zeros(2), np.zeros(2), np.full(2, math.nan), np.zeros(2))
+    unknown = ExactValues(np.zeros(2), np.zeros(2), np.full(2, math.nan), np.zeros(2))
     found = measured(np.array([5.0, math.nan]), unknown, np.array([1.0, 2.0]), "float32")
     assert not found.codes.any()
     assert np.isnan(found.ulps).all()

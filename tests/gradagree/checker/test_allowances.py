@@ -12,7 +12,7 @@ from scipy.special import erfc, expit, log_ndtr, ndtr
 from gradagree.arithmetics.model import model
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.checker.allowances import TABLE, ToleranceOptions, conditioning_scale
-from gradagree.proof import examples
+from gradagree.checker.proofs import examples
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.activations import Identity, Tanh
 

@@ -10,7 +10,7 @@ import pytest
 from gradagree.arithmetics.model import FORMULA, model
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.checker.allowances import ToleranceOptions
-from gradagree.kinks import SLOPES, at_kinks, error_kinks, error_slope, one_sided
+from gradagree.checker.kinks import SLOPES, at_kinks, error_kinks, error_slope, one_sided
 from gradagree.reference import Activation, ErrorFunction
 
 F = np.float32

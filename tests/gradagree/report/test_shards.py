@@ -12,13 +12,13 @@ import msgspec
 import pytest
 
 from gradagree import campaign
+from gradagree.checker.kinks import Conventions
 from gradagree.cli import code
-from gradagree.conventions import CONVENTION, Conventions
 from gradagree.journal import Journal
 from gradagree.plan import Plan
 from gradagree.report import write_reports
 from gradagree.report.provenance import merged_meta, records_of
-from gradagree.verdict import Record, Verdict
+from gradagree.verdict import CONVENTION, Record, Verdict
 
 CASES, SHARDS = 60, 3
 Make = Callable[..., Path]

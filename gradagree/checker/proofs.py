@@ -1,27 +1,41 @@
-"""Before any framework is asked: does a derivative match its value, and are its kinks listed? By ball arithmetic."""
+"""Proofs in ball arithmetic, before any framework runs: derivatives match their values, and all kinks are listed."""
 
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gradagree.arithmetics.ball import Ball, precision
 from gradagree.arithmetics.dual import Dual, slope_of
+from gradagree.arithmetics.model import FORMULA, OWN
 from gradagree.checker.allowances import finite, second_derivative
+from gradagree.checker.derivative_forms import ad_vjp
+from gradagree.checker.kink_search import prove_error_kinks, prove_kinks
 from gradagree.drawing import Source
 from gradagree.errors import UsageError
-from gradagree.proof_error_kinks import prove_error_kinks
-from gradagree.proof_kinks import prove_kinks
-from gradagree.proof_pull import prove_pull
-from gradagree.proving import WHOLE, compare, told
+from gradagree.extensions import file_of, line_in
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.samples import allowed_width, inside
-from gradagree.targets import shares
+from gradagree.targets import drawn_targets
 
 POINTS = 64
 BITS = 256
+WIDTHS = (*range(6, 16), *range(1, 6))
+ROWS = 4
+WHOLE = "write it with NumPy's functions on whole arrays, such as np.tanh and np.where"
+HINTS = {
+    "truth value of an array": "write np.where(condition, this, that) in place of if, and np.maximum in place of max",
+    "converted to Python scalars": f"{WHOLE}, not math's",
+    "converted to a scalar": WHOLE,
+    "setting an array element": WHOLE,
+    "float() argument": WHOLE,
+    "read-only": WHOLE,
+    "item assignment": WHOLE,
+}
+"""What to do about errors that formulas for single numbers raise."""
 
 
 def prove(function: Activation | ErrorFunction) -> None:
@@ -32,12 +46,12 @@ def prove(function: Activation | ErrorFunction) -> None:
     except UsageError:
         raise
     except Exception as wrong:
-        raise UsageError(f"{function}: {told(wrong, type(function))}") from wrong
+        raise UsageError(f"{function}: {_explain(wrong, type(function))}") from wrong
 
 
 def _prove_activation(activation: Activation) -> None:
     if activation.along_last_axis:
-        p = prove_pull(activation, _points(activation))
+        p = _prove_pull(activation, _points(activation))
         for name in activation.own_weights:
             with precision(BITS):
                 _prove_own(activation, name, p, Ball.exact(p))
@@ -54,7 +68,7 @@ def _prove_activation(activation: Activation) -> None:
         if isinstance(formed, np.ndarray):
             raise UsageError(f"{activation}: value leaves the arrays that it is given: {WHOLE}, not entry by entry")
         true = slope_of(formed)
-        compare(activation, "derivative", "p", p, claimed, balls._lift(true), scale)
+        _compare(activation, "derivative", "p", p, claimed, balls._lift(true), scale)
         for name in activation.own_weights:
             _prove_own(activation, name, p, balls)
     _check_pickle(activation)
@@ -68,7 +82,7 @@ def _prove_own(activation: Activation, name: str, p: np.ndarray, balls: Ball) ->
     own = Dual(Ball.exact(numbers), Ball.exact(np.ones(numbers.shape)))
     true = balls._lift(slope_of(activation.holding(**{name: own}).value(balls))).ravel()
     claimed, scale = balls._lift(activation.by(name, balls)).ravel(), np.abs(activation.by(name, p)) + np.abs(p)
-    compare(activation, f"by_{name}", "p", p.ravel(), claimed, true, scale.ravel())
+    _compare(activation, f"by_{name}", "p", p.ravel(), claimed, true, scale.ravel())
 
 
 def _prove_error(error: ErrorFunction) -> None:
@@ -88,9 +102,67 @@ def _prove_error(error: ErrorFunction) -> None:
             found = slope_of(error.value(Dual(balls, balls._lift(along.reshape(o.shape))), targets))
             slopes.append(balls._lift(found).balls[()])
         scale = np.full(o.size, np.max(np.abs(claimed_plain)))
-        compare(error, "sensitivity", "o", o.ravel(), Ball(claimed), Ball(np.array(slopes, dtype=object)), scale)
+        _compare(error, "sensitivity", "o", o.ravel(), Ball(claimed), Ball(np.array(slopes, dtype=object)), scale)
     _check_pickle(error)
     prove_error_kinks(error, o, t)
+
+
+def _prove_pull(activation: Activation, points: np.ndarray) -> np.ndarray:
+    """The examples p that were tried; raises UsageError where vjp is not the transposed slope of value."""
+    n, outputs = _widths(activation)
+    p = points[: ROWS * n].reshape(-1, n)
+    delta_a = np.resize(points[::-1], (len(p), outputs))
+    value, pulled = activation.value(p), activation.vjp(p, delta_a)
+    for name, shape, expected in (("value", value.shape, delta_a.shape), ("vjp", pulled.shape, p.shape)):
+        if shape != expected:
+            raise UsageError(f"{activation}: {name} returns shape {shape} for {n} numbers; it must be {expected}")
+    with precision(BITS):
+        balls, delta = Ball.exact(p), Ball.exact(delta_a)
+        true = balls._lift(ad_vjp(activation, balls, delta))
+        claimed = balls._lift(activation.vjp(balls, delta))
+        size = np.max(np.abs(pulled), axis=-1, keepdims=True) + np.max(np.abs(delta_a), axis=-1, keepdims=True) / n
+        scale = np.broadcast_to(size, p.shape).ravel()
+        _compare(activation, "vjp", "p", p.ravel(), claimed.reshape(-1), true.reshape(-1), scale)
+    return p
+
+
+def _widths(activation: Activation) -> tuple[int, int]:
+    """A number of inputs that is allowed, and how many outputs belong to it."""
+    lengths = tuple(len(x) for x in vars(activation).values() if isinstance(x, tuple))
+    for n in (*lengths, *WIDTHS):
+        if n and (outputs := activation.width(n)):
+            return n, outputs
+    raise UsageError(f"{activation}: width allows none of 1 to {max(WIDTHS)} inputs")
+
+
+def _compare(
+    function: Any, name: str, variable: str, x: np.ndarray, claimed: Ball, true: Ball, scale: np.ndarray
+) -> None:
+    """Raises UsageError at the first point that differs; constants are rounded to float64, so a few roundings may."""
+    gap = abs(claimed - true)
+    allowed = FORMULA * OWN * scale
+    for i in range(x.size):
+        distance = gap.balls[i]
+        if true.balls[i].is_finite() and not claimed.balls[i].is_finite():
+            raise UsageError(
+                f"{function}: {name} is not finite at {variable} = {float(x[i])!r}, where the slope of value is "
+                f"{float(true.middle[i])!r}; correct {name}"
+            )
+        if distance.is_finite() and float(distance.lower()) > allowed[i]:
+            raise UsageError(
+                f"{function}: {name} does not match value: at {variable} = {float(x[i])!r} it gives "
+                f"{float(claimed.middle[i])!r}, but the slope of value is {float(true.middle[i])!r} (proved); "
+                f"correct {name}, or value"
+            )
+
+
+def _explain(wrong: Exception, kind: type) -> str:
+    """An exception that a formula raised, with its line where the class is from a file, and what to write instead."""
+    file = file_of(kind)
+    where = "" if file is None else line_in(wrong, Path(file))
+    first = str(wrong).partition("\n")[0]
+    hint = next((f"; {hint}" for part, hint in HINTS.items() if part in first), "")
+    return f"{type(wrong).__name__} in its formula{where}: {first}{hint}"
 
 
 def _points(activation: Activation) -> np.ndarray:
@@ -106,16 +178,8 @@ def examples(error: ErrorFunction, batch: int = 3, outputs: int = 4) -> tuple[np
     outputs = allowed_width(error, outputs)
     source = Source(f"examples {error}")
     o = inside(error.domain, source.dyadic((batch, outputs), 20, 1))
-    if error.targets == "classes":
-        return o, source.integers(outputs, (batch,))
-    shape = (batch, error.width(outputs) or 0)
-    if error.targets in ("bits", "signs"):
-        bits = source.integers(2, shape).astype(np.float64)
-        return o, bits if error.targets == "bits" else 2 * bits - 1
-    if error.targets == "simplex":
-        return o, shares(source, shape)
-    t = source.dyadic(shape, 20, 1)
-    return o, np.abs(t) if error.targets == "positive" else t
+    shape = (batch,) if error.targets == "classes" else (batch, error.width(outputs) or 0)
+    return o, drawn_targets(error.targets, shape, outputs, source, lambda: source.dyadic(shape, 20, 1))
 
 
 def _check_shape(function: Any, name: str, found: Any, given: np.ndarray) -> None:

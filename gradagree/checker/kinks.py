@@ -1,18 +1,20 @@
-"""Where numbers lie on kinks exactly, and the legitimate slopes there."""
+"""Kinks: where numbers lie on them, the admissible slopes there, and whether one slope explains a whole run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from gradagree.reference import Activation, ErrorFunction
+from gradagree.verdict import CONVENTION, Record, Verdict
 
 Kinks = dict[str, np.ndarray]
 """For each kink, by name, where numbers lie on it."""
 SLOPES = ("left", "right", "mean", "zero")
-"""The legitimate slopes at a kink, in the order in which they are tried."""
+"""The admissible slopes at a kink, in the order in which they are tried."""
 OWN = "reference"
 """The reference's own slope there, where it is none of these: equal shares for several outputs that tie."""
 
@@ -74,3 +76,51 @@ def shifts(x: np.ndarray, across: np.ndarray) -> Iterator[tuple[np.ndarray, np.n
             next_to = np.where(across == 0, x, np.nextafter(x, np.copysign(np.inf, across)))
             yield next_to, next_to
         yield x + step * np.sign(across), x + 2 * step * np.sign(across)
+
+
+Place = tuple[str, str, str]
+"""Framework, mode, and which kink of which function."""
+
+
+@dataclass
+class Occurrence:
+    """The number of records with one set of slopes, and the first of them."""
+
+    count: int
+    first: Record
+
+
+@dataclass
+class Conventions:
+    """The slopes of the records so far: one slope for each kink, framework and mode must explain a whole run.
+
+    A record lists the admissible slopes that explain its gradient at each kink (`Record.slopes`). Each of them is
+    right; the left one in one record and the right one in another is not. The table grows with the number of
+    functions, not of records.
+    """
+
+    seen: dict[Place, dict[tuple[str, ...], Occurrence]] = field(default_factory=dict)
+
+    def see(self, record: Record) -> None:
+        for place, slopes in record.slopes.items():
+            sets = self.seen.setdefault((record.framework, record.mode, place), {})
+            found = sets.setdefault(tuple(slopes), Occurrence(0, record))
+            found.count += 1
+            found.first = min(found.first, record, key=lambda r: (r.index, r.spec))
+
+    def findings(self) -> Iterator[Record]:
+        """A record for each kink that no one slope explains everywhere."""
+        for (framework, mode, place), sets in sorted(self.seen.items()):
+            if set.intersection(*map(set, sets)):
+                continue
+            parts = [
+                f"{' or '.join(slopes) or 'no slope'} in {found.count} (first {found.first.spec})"
+                for slopes, found in sorted(sets.items())
+            ]
+            rare = min(sets.values(), key=lambda found: (found.count, found.first.index)).first
+            yield Record(
+                case=rare.case, spec=f"{CONVENTION}{place}", sha256="", framework=framework, version=rare.version,
+                mode=mode, device=rare.device, dtype=rare.dtype, verdict=Verdict.DISAGREE,
+                function=place.partition(":")[0],
+                reason=f"no one slope at the kink explains all records: {'; '.join(parts)}",
+            )  # fmt: skip

@@ -1,0 +1,227 @@
+"""A search for kinks that a function does not list: points where the slope of its value jumps.
+
+The slope is evaluated at the ends of many small intervals, in ball arithmetic. An interval over which it changes as in
+a jump is cut again and again, and the part that keeps the larger change is kept. The change of a smooth slope vanishes
+with the interval; that of a jump stays, however short the interval is. So a smooth function is never accused, unless
+its slope turns within 2^-1000 of an interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import flint
+import numpy as np
+from scipy.special import expit
+
+from gradagree.arithmetics.ball import Ball, lift, precision
+from gradagree.arithmetics.dual import Dual, slope_of
+from gradagree.arithmetics.trilean import split
+from gradagree.drawing import Source
+from gradagree.errors import UsageError
+from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference.activations.rows import log_sum_exp, softmax
+
+BITS = 256
+LEVELS = (24, 64, 512, 1024)
+"""So many times an interval is cut before its change is compared with that of the level before."""
+LEAST = flint.arb(2) ** -60
+"""A smaller change than this part of the largest slope is none in float64."""
+OFF_CENTRE = flint.arb("0.4375")
+"""Where an interval is cut: not in its middle, which may be a kink itself."""
+
+Slope = Callable[[Ball], Any]
+Listed = Callable[[Ball], bool]
+
+
+@dataclass(frozen=True)
+class Jump:
+    """An interval, as short as float64 can tell and far shorter, and the slopes at its ends."""
+
+    start: flint.arb
+    end: flint.arb
+    left: flint.arb
+    right: flint.arb
+
+    @property
+    def between(self) -> Ball:
+        """A ball that holds the whole interval, and the kink."""
+        return Ball(self.start.union(self.end))
+
+    @property
+    def place(self) -> float:
+        """The number of fewest decimals in the interval, or the one next to it."""
+        near, whole = float(self.start.mid()), self.start.union(self.end)
+        short = (float(f"{near:.{decimals}f}") for decimals in range(18))
+        return next((x for x in short if whole.contains(x)), near) + 0.0
+
+
+def side_by_side(ends: np.ndarray, listed: tuple[float, ...] = ()) -> np.ndarray:
+    """(starts, ends) of the intervals between points, without the kinks listed and 2^-40 to both sides of them."""
+    for kink in listed:
+        margin = 2.0**-40 * max(abs(kink), 1.0)
+        ends = np.concatenate([ends[np.abs(ends - kink) > margin], [kink - margin, kink + margin]])
+    ends = np.unique(ends)
+    pairs = np.stack([ends[:-1], ends[1:]])
+    return pairs[:, ~np.any([(pairs[0] < kink) & (kink < pairs[1]) for kink in (*listed, np.inf)], axis=0)]
+
+
+def jumps(slope: Slope, intervals: np.ndarray, listed: Listed = lambda between: False) -> Iterator[Jump]:
+    """The jumps of a slope in (starts, ends) of intervals, at the most one in each, unless its interval is listed."""
+    starts, lengths = intervals[0], intervals[1] - intervals[0]
+    with precision(BITS), np.errstate(all="ignore"):
+        cuts = [Ball.exact(starts + part * lengths) for part in (0.0, float(OFF_CENTRE), 1.0)]
+        slopes = [lift(slope(x)).balls for x in cuts]
+        size = max((abs(x).upper() for part in slopes for x in part if x.is_finite()), default=flint.arb(0))
+        found = [k for k in range(len(starts)) if suspicious([part[k] for part in slopes], size * LEAST)]
+    for k in found:
+        jump = narrowed(slope, cuts[0].balls[k], cuts[2].balls[k], slopes[0][k], slopes[2][k], listed)
+        if jump is not None:
+            yield jump
+
+
+def suspicious(slopes: Sequence[flint.arb], least: flint.arb) -> bool:
+    """Whether most of the change, which is not too small to be seen, is in one part of the interval."""
+    left, middle, right = slopes
+    parts = abs(middle - left), abs(right - middle)
+    if not all(part.is_finite() and part.rad() < least for part in parts) or parts[0] + parts[1] < least:
+        return False
+    return bool(max(parts[0] / OFF_CENTRE, parts[1] / (1 - OFF_CENTRE)) > (parts[0] + parts[1]) * flint.arb("1.25"))
+
+
+def narrowed(
+    slope: Slope, start: flint.arb, end: flint.arb, left: flint.arb, right: flint.arb, listed: Listed
+) -> Jump | None:
+    """The jump between two points, or None where the change of the slope vanishes, or grows, with their distance."""
+    before = None
+    for level in range(1, LEVELS[-1] + 1):
+        last = next(last for last in LEVELS if level <= last)
+        with precision(last + 64):
+            cut = (start + (end - start) * OFF_CENTRE).mid()
+        with precision(BITS + 2 * last):
+            at = lift(slope(Ball(np.array([cut], dtype=object)))).balls[0]
+            if not at.is_finite():
+                return None
+            if abs(at - left) >= abs(right - at):
+                end, right = cut, at
+            else:
+                start, left = cut, at
+            change = abs(right - left)
+            if level in LEVELS:
+                if not change > 0 or (before is not None and not before / 2 < change < before * 2):
+                    return None
+                if level == LEVELS[1] and listed(Ball(start.union(end))):
+                    return None
+                before = change
+    return Jump(start, end, left, right)
+
+
+NEAR = np.linspace(-20, 20, 1281) + 2.0**-10
+FAR = np.geomspace(20, 1024, 65) + 2.0**-10
+
+
+def prove_kinks(activation: Activation) -> None:
+    """Raises UsageError, naming the point and both slopes, where A' jumps and ``kinks`` does not say so."""
+    for found in unlisted_kinks(activation):
+        at, left, right = found.place, *(float(x.mid()) for x in (found.left, found.right))
+        listed = ", ".join(f"{kink!r}" for kink in activation.kinks) or "none"
+        raise UsageError(
+            f"{activation}: an unlisted kink: at p = {at!r} the slope of value jumps from {left!r} to {right!r} "
+            f"(proved), and kinks has {listed}; add {at!r} to kinks"
+        )
+
+
+def unlisted_kinks(activation: Activation) -> Iterator[Jump]:
+    """The jumps of A' between -1024 and 1024 that are no kinks of the activation."""
+    ends = np.concatenate([-FAR[::-1], NEAR, FAR])
+    if activation.domain != "real":
+        ends = ends[ends > 0] if activation.domain == "positive" else np.linspace(0, 1, 257)[1:-1] + 2.0**-20
+    yield from jumps(lambda p: slope_of(activation.value(Dual.variable(p))), side_by_side(ends, activation.kinks))
+
+
+WAY = side_by_side(np.linspace(-4, 4, 97) + 2.0**-10)
+INTO = {
+    "real": lambda x: x, "positive": np.exp, "unit": expit, "simplex": softmax,
+    "log_simplex": lambda x: x - log_sum_exp(x),
+}  # fmt: skip
+"""From real numbers into each domain, without a kink of its own."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """Outputs o(x + s along) or, if it leads through the targets, targets t(x + s along), for numbers s.
+
+    The slope is that of E in the direction `across` of the outputs (of x, where o depends on s).
+    """
+
+    error: ErrorFunction
+    x: np.ndarray
+    t: Any
+    along: np.ndarray
+    across: np.ndarray
+    of_targets: bool = False
+
+    def at(self, s: Ball) -> tuple[Any, Any, Any]:
+        """(x, o, t) for each s."""
+        moved = Ball.exact(self.t if self.of_targets else self.x) + s[:, None, None] * self.along
+        x = Ball.exact(np.broadcast_to(self.x, (len(s), *self.x.shape))) if self.of_targets else moved
+        t = INTO[self.error.targets](moved) if self.of_targets else exact(self.error, self.t)
+        return x, INTO[self.error.domain](x), t
+
+    def slope(self, s: Ball) -> Any:
+        x, _, t = self.at(s)
+        pushed = Dual(x, lift(np.broadcast_to(self.across, x.shape)))
+        return slope_of(self.error.value(INTO[self.error.domain](pushed), t))
+
+    def marked(self, between: Ball) -> bool:
+        """Whether ``kink`` is true, or may be, within the interval; true where it has no rule for numbers in balls."""
+        if type(self.error).kink is ErrorFunction.kink:
+            return False
+        _, o, t = self.at(between.reshape(1))
+        try:
+            true, open = split(self.error.kink(o, t))
+        except Exception:  # noqa: BLE001  (nothing is known then, and nobody is accused)
+            return True
+        return bool(np.any(true | open))
+
+
+def prove_error_kinks(error: ErrorFunction, o: np.ndarray, t: Any) -> None:
+    """Raises UsageError, naming the place and both slopes, where the slope jumps and ``kink`` is false."""
+    for line, found in unlisted_error_kinks(error, o.shape, t):
+        left, right = (float(x.mid()) for x in (found.left, found.right))
+        _, o, targets = line.at(found.between.reshape(1))
+        where = f"o = {numbers(o)[0]} and t = {numbers(targets)}"
+        raise UsageError(
+            f"{error}: an unlisted kink: the slope of value jumps from {left!r} to {right!r} (proved) at {where}, "
+            "where kink(o, t) is false; make it true wherever the slope jumps"
+        )
+
+
+def unlisted_error_kinks(error: ErrorFunction, shape: tuple[int, ...], t: Any) -> Iterator[tuple[Line, Jump]]:
+    """The jumps on a few lines through outputs and targets at which ``kink`` is certainly false."""
+    for line in lines(error, shape, t):
+        for found in jumps(line.slope, WAY, line.marked):
+            yield line, found
+
+
+def lines(error: ErrorFunction, shape: tuple[int, ...], t: Any) -> Iterator[Line]:
+    """Along each output of one example, along all outputs at once, and along all targets where they are no labels."""
+    source = Source(f"lines {error}")
+    x, across = (source.dyadic(shape, 20, 1) for _ in range(2))
+    for k in range(shape[1]):
+        along = np.zeros(shape)
+        along[0, k] = 1.0
+        yield Line(error, x, t, along, along)
+    yield Line(error, x, t, across, across)
+    if error.targets in INTO and t.size:
+        yield Line(error, x, source.dyadic(t.shape, 20, 1), source.dyadic(t.shape, 20, 1), across, of_targets=True)
+
+
+def exact(error: ErrorFunction, t: Any) -> Any:
+    return t if error.targets == "classes" else Ball.exact(t)
+
+
+def numbers(x: Any) -> list[Any]:
+    return np.asarray(x.middle if isinstance(x, Ball) else x).tolist()
