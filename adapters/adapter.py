@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gradagree.adapters.assembling import assembled
-from gradagree.adapters.modes import DEFAULT, Error, Mode, with_records
+from gradagree.adapters.modes import DEFAULT, Error, Mode, ScriptText, with_records
 from gradagree.adapters.own_weights import own_weights
 from gradagree.adapters.problem import Answer, Problem, Unsupported, nothing, too_many
 from gradagree.adapters.programs import Architecture, Program, Programs
@@ -39,6 +39,8 @@ class Adapter:
     """The mode that trains. Without it, the framework trains only where it is named, in its first mode."""
     libraries: ClassVar[tuple[str, ...]] = ()
     """Libraries of the framework that functions may be spelled with; a survey checks them too."""
+    script: ClassVar[ScriptText | None] = None
+    """Source text that generated scripts share; without it there are none."""
     position: ClassVar[int] = 99
     """The place of the framework in figures and in training."""
     survey_processes: ClassVar[int] = 1

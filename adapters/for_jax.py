@@ -12,7 +12,7 @@ import numpy as np
 
 from gradagree.adapters.adapter import Adapter
 from gradagree.adapters.cache import cache_folder
-from gradagree.adapters.modes import Error, Mode
+from gradagree.adapters.modes import Error, Mode, ScriptText
 from gradagree.adapters.packed import Packed
 from gradagree.adapters.problem import Answer, Problem, Unsupported
 
@@ -94,18 +94,47 @@ def cache(version: str) -> dict[str, Any]:
     }
 
 
+REVERSE_SOURCE = "jax.value_and_grad(error, tuple(range(len(leaves))), has_aux=True)"
+JIT_SOURCE = f"(E, handed), gradients = jax.jit({REVERSE_SOURCE})(*leaves, target)"
+"""For ``packed`` too: its programs need gradagree; compiled as a whole, a script uses the same derivatives."""
+VMAP_SOURCE = """\
+def alone(*leaves_and_target):
+    E, handed = error(*(x[None] if own else x for x, own in zip(leaves_and_target, each + [True])))
+    return E{scale}, handed
+
+
+each = {each}
+one_by_one = jax.value_and_grad(alone, tuple(range(len(leaves))), has_aux=True)
+mapped = jax.vmap(one_by_one, tuple(0 if own else None for own in each + [True]))
+(E, handed), gradients = mapped(*leaves, target)
+E, handed = E.sum(), [c[:, 0] for c in handed]
+gradients = [x if own else x.sum(0) for x, own in zip(gradients, each)]"""
+FORWARD_SOURCE = (
+    "E, handed = error(*leaves, target)\n"
+    "gradients = jax.jacfwd(lambda *leaves: error(*leaves, target)[0], tuple(range(len(leaves))))(*leaves)"
+)
+
+
 class ForJax(Adapter):
     """jax.Array on the CPU."""
 
     name = "jax"
     install = "pip install 'gradagree[jax]'"
     modes = {
-        "grad": Mode(grad, compiles=True),
-        "jit": Mode(jit, fused=True, compiles=True),
-        "vmap": Mode(vmap, per_example=True, compiles=True, by_default=False),
-        "forward": Mode(forward, forward=True, compiles=True, by_default=False),
-        "packed": Mode(packed, fused=True),
+        "grad": Mode(grad, compiles=True, source=f"(E, handed), gradients = {REVERSE_SOURCE}(*leaves, target)"),
+        "jit": Mode(jit, fused=True, compiles=True, source=JIT_SOURCE),
+        "vmap": Mode(vmap, per_example=True, compiles=True, by_default=False, source=VMAP_SOURCE),
+        "forward": Mode(forward, forward=True, compiles=True, by_default=False, source=FORWARD_SOURCE),
+        "packed": Mode(packed, fused=True, source=JIT_SOURCE),
     }
+    script = ScriptText(
+        settings=(
+            'jax.config.update("jax_enable_x64", True)\njax.config.update("jax_default_matmul_precision", "highest")'
+        ),
+        leaves='leaves = [jax.numpy.array(x, dtype="{dtype}") for x in arrays]',
+        target="target = jax.numpy.array(target{to})",
+        target_dtype=', dtype="{dtype}"',
+    )
     training = "jit"
     position = 2
     survey_processes = 2

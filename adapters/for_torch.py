@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gradagree.adapters.adapter import Adapter
-from gradagree.adapters.modes import Error, Gradient, Mode
+from gradagree.adapters.modes import Error, Gradient, Mode, ScriptText
 from gradagree.adapters.problem import Unsupported
 from gradagree.adapters.programs import MOST, Program
 
@@ -129,18 +129,47 @@ def compiled(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
     return gradient
 
 
+EAGER_SOURCE = "E, handed = error(*leaves, target)\n"
+REVERSE_SOURCE = "gradients = torch.autograd.grad(E, leaves, allow_unused=True, materialize_grads=True)"
+VMAP_SOURCE = """\
+def alone(*leaves_and_target):
+    E, handed = error(*(x[None] if own else x for x, own in zip(leaves_and_target, each + [True])))
+    return E{scale}, handed
+
+
+each = {each}
+one_by_one = torch.func.grad_and_value(alone, tuple(range(len(leaves))), has_aux=True)
+mapped = torch.func.vmap(one_by_one, tuple(0 if own else None for own in each + [True]))
+gradients, (E, handed) = mapped(*leaves, target)
+E, handed = E.sum(), [c[:, 0] for c in handed]
+gradients = [x if own else x.sum(0) for x, own in zip(gradients, each)]"""
+FORWARD_SOURCE = (
+    "gradients = torch.func.jacfwd(lambda *leaves: error(*leaves, target)[0], tuple(range(len(leaves))))(*leaves)"
+)
+COMPILED_SOURCE = "E, handed = torch.compile(error, fullgraph=True, dynamic=False)(*leaves, target)\n"
+
+
 class ForTorch(Adapter):
     """torch.Tensor on the CPU."""
 
     name = "torch"
     install = "pip install 'gradagree[torch]'"
     modes = {
-        "backward": Mode(backward),
-        "grad": Mode(grad),
-        "vmap": Mode(vmap, per_example=True),
-        "forward": Mode(forward, forward=True),
-        "compile": Mode(compiled, fused=True, compiles=True, by_default=False, slow=True),
+        "backward": Mode(backward, source=EAGER_SOURCE + "E.backward()\ngradients = [x.grad for x in leaves]"),
+        "grad": Mode(grad, source=EAGER_SOURCE + REVERSE_SOURCE),
+        "vmap": Mode(vmap, per_example=True, source=VMAP_SOURCE),
+        "forward": Mode(forward, forward=True, source=EAGER_SOURCE + FORWARD_SOURCE),
+        "compile": Mode(
+            compiled, fused=True, compiles=True, by_default=False, slow=True, source=COMPILED_SOURCE + REVERSE_SOURCE
+        ),
     }
+    script = ScriptText(
+        settings='torch.set_num_threads(1)\ntorch.set_float32_matmul_precision("highest")',
+        leaves="leaves = [torch.from_numpy(x).to(torch.{dtype}).requires_grad_() for x in arrays]",
+        target="target = torch.from_numpy(target){to}",
+        target_dtype=".to(torch.{dtype})",
+        detached=".detach()",
+    )
     training = "backward"
     position = 1
     survey_processes = 2

@@ -29,7 +29,7 @@ class Mode:
         compiles: It traces or compiles anew for every architecture, so it runs on the cases of recurring ones only.
         by_default: It runs without being named.
         slow: A program takes seconds to compile: a survey leaves the mode to its nightly profile.
-        source: Its lines in a generated script (`gradagree.reproduce.source`); a mode without them gets no script.
+        source: Its lines in a generated script (`ScriptText`); a mode without them gets no script.
     """
 
     gradient: Gradient
@@ -43,6 +43,23 @@ class Mode:
 
     def __call__(self, *arguments: Any) -> Any:
         return self.gradient(*arguments)
+
+
+@dataclass(frozen=True)
+class ScriptText:
+    """Source text of generated scripts that all modes of a framework share; ``{dtype}`` stands for the dtype.
+
+    A script of a case defines ``error(*leaves, target)``, which returns E and what each box passes on, and ``arrays``:
+    the input, the weights, the biases, the activations' parameters, and zeros that are added to what each box passes
+    on. The source of a mode ends with ``E``, ``handed`` and ``gradients``, in the order of the leaves; ``{each}`` in it
+    stands for per_example and ``{scale}`` for the weight of one example.
+    """
+
+    settings: str
+    leaves: str
+    target: str
+    target_dtype: str
+    detached: str = ""
 
 
 DEFAULT = Mode(lambda error, per_example: error)

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradagree.adapters import share
+from gradagree.adapters import Adapter, share
+from gradagree.adapters.modes import ScriptText
 from gradagree.cases import Case
 from gradagree.comparison import ERROR_BOX
-from gradagree.errors import UsageError
+from gradagree.errors import UsageError, nearest
 from gradagree.report.text import exact, visible
 from gradagree.standalone.literals import number, written
-from gradagree.standalone.modes import SETTINGS, way
 from gradagree.standalone.spelled import Code
 from gradagree.verdict import Record, Verdict, plain
 
@@ -63,6 +63,17 @@ def script(case: Case, record: Record) -> str:
     return Script(case, record).text()
 
 
+def script_text(framework: str, mode: str) -> ScriptText:
+    """What the scripts of a framework share. Raises UsageError for a mode that has no source."""
+    offered = {f"{name}:{m}" for name, kind in Adapter.catalogue.items() for m, r in kind.modes.items() if r.source}
+    text = Adapter.catalogue[framework].script if framework in Adapter.catalogue else None
+    if text is None or f"{framework}:{mode}" not in offered:
+        raise UsageError(
+            f"--script: no script is known for {framework}:{mode}; {nearest(f'{framework}:{mode}', offered)}"
+        )
+    return text
+
+
 @dataclass
 class Script:
     """Writes the script of one case and record."""
@@ -72,10 +83,12 @@ class Script:
 
     def text(self) -> str:
         framework, mode = self.record.framework, self.record.mode
-        lines, code = way(framework, mode), Code(framework)
+        text = script_text(framework, mode)
+        lines, code = Adapter.mode(f"{framework}:{mode}").source, Code(framework)
         network = list(self.network(code))
-        settings, leaves, target, to = (part.replace("{dtype}", self.case.dtype) for part in SETTINGS[framework])
-        scale = share(self.case.error, self.case.batch) if mode == "vmap" else 1.0
+        parts = text.settings, text.leaves, text.target, text.target_dtype
+        settings, leaves, target, to = (part.replace("{dtype}", self.case.dtype) for part in parts)
+        scale = share(self.case.error, self.case.batch) if Adapter.mode(f"{framework}:{mode}").per_example else 1.0
         lines = lines.replace("{scale}", "" if scale == 1 else f" * {scale!r}").replace("{each}", repr(self.each()))
         asked = "\n".join([
             leaves, target.replace("{to}", "" if self.case.error.targets == "classes" else to), lines,
@@ -182,7 +195,7 @@ class Script:
         part, box = part_of(self.record), self.record.box
         index = re.findall(r"\[[\d, ]+\]", self.record.entry or "")
         place = index[0] if index else ""
-        value = ".detach()" if self.record.framework == "torch" else ""
+        value = script_text(self.record.framework, self.record.mode).detached
         if part == "E":
             return f"E{value}"
         if part == "E'":
