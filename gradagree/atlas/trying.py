@@ -1,8 +1,8 @@
-"""Each finding's program is run: a finding that its own program does not show is none.
+"""Runs stand-alone programs: one script with its output, or many programs of which only the success matters.
 
-The programs of one framework run one after the other in a few processes, ``python -m gradagree.atlas.trying``, each of
-which says that it is ready, reads its own as a JSON list and answers each with a line. Where one dies, that program has
-shown nothing, and the next one goes on.
+Many programs of one framework run one after another in a few processes, ``python -m`` of this module. Each process
+writes that it is ready, reads its programs as a JSON list and answers each with a line. If it dies, the program that it
+was running has failed, and another process runs the rest.
 """
 
 from __future__ import annotations
@@ -19,100 +19,123 @@ import threading
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
 
-from gradagree.atlas.finding import Finding
 from gradagree.runner.process import ONE_THREAD
 
-LIMIT = 300.0
+PROGRAM_LIMIT = 300.0
 """Seconds for one program."""
-SHARE = 200
-"""Programs of one process at most: it takes a second or two to start."""
-FORGET = 150
-"""Programs after which jax forgets what it compiled, for that fills the memory."""
-RESULTS = "shown", "not shown"
+PROGRAMS_PER_PROCESS = 200
+"""A process takes a second or two to start."""
+CLEAR_CACHES_AFTER = 150
+"""Programs after which jax's compiled programs are dropped, because they fill the memory."""
+SUCCESS, FAILURE = "success", "failure"
 
 
-def shows(findings: Sequence[Finding]) -> list[bool]:
-    """Whether each finding's program ran to its end, which it does where what it asserts holds."""
-    found = [False] * len(findings)
-    shares = shared(findings)
+class Output(NamedTuple):
+    """What a script printed (with its standard error, if it ended in an unusual way), and its exit code."""
+
+    text: str
+    code: int
+
+
+def run_script(path: Path) -> Output:
+    """Run one script in a process of its own."""
+    command = [sys.executable, str(path)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PROGRAM_LIMIT, env=environment())
+    except subprocess.TimeoutExpired:
+        return Output(f"no answer within {PROGRAM_LIMIT:g} seconds", 1)
+    unusual = done.returncode not in (0, 1) or not done.stdout
+    return Output((done.stdout + (done.stderr if unusual else "")).strip(), done.returncode)
+
+
+def run_programs(programs: Sequence[tuple[str, str]]) -> list[bool]:
+    """Whether each program, given as (framework, source), ran to its end without an error."""
+    succeeded = [False] * len(programs)
+    shares = split_by_framework([framework for framework, _ in programs])
     if not shares:
-        return found
+        return succeeded
     with ThreadPoolExecutor(min(len(shares), os.cpu_count() or 1)) as pool:
-        programs = [[findings[place].reproducer for place in share] for share in shares]
-        for share, shown in zip(shares, pool.map(tried, programs), strict=True):
-            for place, one in zip(share, shown, strict=True):
-                found[place] = one
-    return found
+        sources = [[programs[index][1] for index in share] for share in shares]
+        for share, results in zip(shares, pool.map(_run_share, sources), strict=True):
+            for index, result in zip(share, results, strict=True):
+                succeeded[index] = result
+    return succeeded
 
 
-def shared(findings: Sequence[Finding]) -> list[list[int]]:
-    """The places of each process's findings: those of one framework, neighbours together, in turn with the others'."""
-    places: dict[str, list[int]] = {}
-    for place, finding in enumerate(findings):
-        places.setdefault(finding.framework, []).append(place)
-    parts = [[theirs[k : k + SHARE] for k in range(0, len(theirs), SHARE)] for theirs in places.values()]
+def split_by_framework(frameworks: Sequence[str]) -> list[list[int]]:
+    """The indices for each process: neighbours of one framework together, the frameworks in turn."""
+    indices: dict[str, list[int]] = {}
+    for index, framework in enumerate(frameworks):
+        indices.setdefault(framework, []).append(index)
+    n = PROGRAMS_PER_PROCESS
+    parts = [[these[k : k + n] for k in range(0, len(these), n)] for these in indices.values()]
     return [share for turn in itertools.zip_longest(*parts) for share in turn if share is not None]
 
 
-def tried(programs: Sequence[str]) -> list[bool]:
-    """One framework's programs."""
-    shown: list[bool] = []
-    while len(shown) < len(programs):
-        lines = run(programs[len(shown) :])
-        shown += [line == RESULTS[0] for line in lines]
-        if len(shown) < len(programs):
-            shown.append(False)
-    return shown
+def _run_share(sources: Sequence[str]) -> list[bool]:
+    results: list[bool] = []
+    while len(results) < len(sources):
+        lines = _run_in_process(sources[len(results) :])
+        results += [line == SUCCESS for line in lines]
+        if len(results) < len(sources):
+            results.append(False)
+    return results
 
 
-def run(programs: Sequence[str]) -> list[str]:
-    """What a process says of the programs, one after the other, as far as it came."""
+def _run_in_process(sources: Sequence[str]) -> list[str]:
+    """The lines that a process answers, as far as it gets."""
     lines: list[str] = []
     with (
         tempfile.TemporaryDirectory() as folder,
         subprocess.Popen(
-            [sys.executable, "-P", "-m", "gradagree.atlas.trying"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, text=True, cwd=folder, env={**os.environ, **ONE_THREAD},
+            [sys.executable, "-P", "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True, cwd=folder, env=environment(),
         ) as process,
     ):  # fmt: skip
         assert process.stdin is not None
         assert process.stdout is not None
         with contextlib.suppress(OSError), process.stdin as stream:
-            json.dump(list(programs), stream)
+            json.dump(list(sources), stream)
         process.stdout.readline()
-        while len(lines) < len(programs):
-            late = threading.Timer(LIMIT, process.kill)
-            late.start()
+        while len(lines) < len(sources):
+            timer = threading.Timer(PROGRAM_LIMIT, process.kill)
+            timer.start()
             line = process.stdout.readline()
-            late.cancel()
+            timer.cancel()
             if not line:
                 break
-            lines += [line.strip()] if line.strip() in RESULTS else []
+            lines += [line.strip()] if line.strip() in (SUCCESS, FAILURE) else []
         process.kill()
     return lines
 
 
-def outcome(program: str) -> str:
+def environment() -> dict[str, str]:
+    return {**os.environ, **ONE_THREAD}
+
+
+def _outcome(source: str) -> str:
     with contextlib.redirect_stdout(io.StringIO()):
         try:
-            exec(program, {"__name__": "program"})
-        except Exception:  # noqa: BLE001
-            return RESULTS[1]
-    return RESULTS[0]
+            exec(source, {"__name__": "program"})
+        except Exception:  # noqa: BLE001  (a program may raise anything)
+            return FAILURE
+    return SUCCESS
 
 
-def told(line: str) -> None:
+def _write_line(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 
 def main() -> None:
     warnings.simplefilter("ignore")
-    told("ready")
-    for turn, program in enumerate(json.load(sys.stdin), 1):
-        told(outcome(program))
-        if turn % FORGET == 0 and "jax" in sys.modules:
+    _write_line("ready")
+    for count, source in enumerate(json.load(sys.stdin), 1):
+        _write_line(_outcome(source))
+        if count % CLEAR_CACHES_AFTER == 0 and "jax" in sys.modules:
             sys.modules["jax"].clear_caches()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import platform
 from collections import Counter
 from pathlib import Path
@@ -17,7 +18,7 @@ from gradagree.atlas.paging import function_page, overview
 from gradagree.atlas.profiles import Survey
 from gradagree.atlas.reproduce import reproducer
 from gradagree.atlas.surveying import Surveyed
-from gradagree.atlas.trying import shows
+from gradagree.atlas.trying import run_programs
 from gradagree.files import make_folder, unwritable, write_text
 from gradagree.reference import Activation, ErrorFunction
 
@@ -52,7 +53,8 @@ def with_reproducers(found: Surveyed, tried: bool = False) -> None:
         made.append(msgspec.structs.replace(finding, reproducer=program))
     found.findings = made
     if tried:
-        found.findings = [one for one, shown in zip(made, shows(made), strict=True) if shown]
+        shown = run_programs([(one.framework, one.reproducer) for one in made])
+        found.findings = list(itertools.compress(made, shown))
         found.unshown += len(made) - len(found.findings)
 
 

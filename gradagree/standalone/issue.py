@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from gradagree.atlas.trying import run_script
 from gradagree.cases import Case
 from gradagree.files import write_text
 from gradagree.report.text import exact, prose, visible
-from gradagree.runner.process import ONE_THREAD, FrameworkProcess
+from gradagree.runner.process import FrameworkProcess
 from gradagree.shrinking import Asked, can_shrink, shrink
 from gradagree.shrinking.cuts import numbers_in
 from gradagree.standalone.script import headline, script
@@ -21,7 +20,7 @@ from gradagree.verdict import ORDER, Record, plain
 
 SMALL = 24
 """So many numbers need not be made fewer."""
-SECONDS, LIMIT = 20.0, 300.0
+SECONDS = 20.0
 
 
 class Written(NamedTuple):
@@ -46,25 +45,10 @@ def write_script(case: Case, records: Sequence[Record], path: Path | None, exten
     text = script(case, record)
     place = path or Path(f"gradagree-{case.alias}-{record.framework}-{record.mode}.py")
     write_text(place, text)
-    said, ended = tried(place)
+    said, ended = run_script(place)
     issue = place.with_suffix(".md")
     write_text(issue, issue_text(record, text, said))
     return Written(place, issue, said, ended)
-
-
-def tried(path: Path) -> tuple[str, int]:
-    """What the script says, and the code that it ends with."""
-    import os
-
-    try:
-        done = subprocess.run(
-            [sys.executable, str(path)], capture_output=True, text=True, timeout=LIMIT, env={**os.environ, **ONE_THREAD}
-        )
-    except subprocess.TimeoutExpired:
-        return f"no answer within {LIMIT:g} seconds", 1
-    return (
-        done.stdout + (done.stderr if done.returncode not in (0, 1) or not done.stdout else "")
-    ).strip(), done.returncode
 
 
 def issue_text(record: Record, text: str, said: str) -> str:

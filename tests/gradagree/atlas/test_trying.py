@@ -7,13 +7,17 @@ import pytest
 from gradagree.atlas import trying
 from gradagree.atlas.finding import Finding
 from gradagree.atlas.surveying import Surveyed
-from gradagree.atlas.trying import shows
+from gradagree.atlas.trying import run_programs
 
 RIGHT, WRONG = "assert 1 + 1 == 2", "assert 1 + 1 == 3"
 ENDINGS = {
     "raises": "raise ValueError(3)", "dies": "import os\nos._exit(3)", "is no program": "def (",
-    "leaves": "raise SystemExit(0)", "lies": "print('shown')\nassert False",
+    "leaves": "raise SystemExit(0)", "lies": "print('success')\nassert False",
 }  # fmt: skip
+
+
+def program(source: str, framework: str = "torch") -> tuple[str, str]:
+    return framework, source
 
 
 def finding(program: str, framework: str = "torch") -> Finding:
@@ -25,28 +29,32 @@ def finding(program: str, framework: str = "torch") -> Finding:
 
 
 def test_that_programs_of_several_frameworks_are_told_apart() -> None:
-    some = [finding(RIGHT), finding(WRONG, "jax"), finding(RIGHT, "jax"), finding(WRONG), finding(RIGHT)]
-    assert shows(some) == [True, False, True, False, True]
-    assert shows([]) == []
+    some = [program(RIGHT), program(WRONG, "jax"), program(RIGHT, "jax"), program(WRONG), program(RIGHT)]
+    assert run_programs(some) == [True, False, True, False, True]
+    assert run_programs([]) == []
 
 
 def test_that_many_programs_are_shared_among_processes_each_one_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    some = [finding((RIGHT, WRONG)[place % 3 == 0], ("torch", "jax")[place > 3]) for place in range(7)]
-    monkeypatch.setattr(trying, "SHARE", 2)
-    assert trying.shared(some) == [[0, 1], [4, 5], [2, 3], [6]]
-    assert shows(some) == [place % 3 != 0 for place in range(7)]
+    some = [program((RIGHT, WRONG)[place % 3 == 0], ("torch", "jax")[place > 3]) for place in range(7)]
+    monkeypatch.setattr(trying, "PROGRAMS_PER_PROCESS", 2)
+    assert trying.split_by_framework([framework for framework, _ in some]) == [[0, 1], [4, 5], [2, 3], [6]]
+    assert run_programs(some) == [place % 3 != 0 for place in range(7)]
 
 
 def test_that_what_does_not_come_to_its_end_shows_nothing_and_the_next_one_goes_on() -> None:
-    some = [finding(program) for ending in ENDINGS.values() for program in (ending, RIGHT)]
-    assert shows(some) == [False, True] * len(ENDINGS)
+    some = [program(source) for ending in ENDINGS.values() for source in (ending, RIGHT)]
+    assert run_programs(some) == [False, True] * len(ENDINGS)
 
 
 def test_that_a_program_that_takes_too_long_shows_nothing_and_takes_nothing_from_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(trying, "LIMIT", 3.0)
-    assert shows([finding(RIGHT), finding("import time\ntime.sleep(3600)"), finding(RIGHT)]) == [True, False, True]
+    monkeypatch.setattr(trying, "PROGRAM_LIMIT", 3.0)
+    assert run_programs([program(RIGHT), program("import time\ntime.sleep(3600)"), program(RIGHT)]) == [
+        True,
+        False,
+        True,
+    ]
 
 
 def test_that_a_finding_that_its_program_does_not_show_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
