@@ -112,3 +112,14 @@ def test_that_the_workflow_gates_and_keeps_the_pages() -> None:
     steps = ("actions/checkout@", "setup-python@", "gradagree run", "--gate", "GITHUB_STEP_SUMMARY", "upload-artifact@")
     for needed in steps:
         assert needed in workflow
+
+
+def test_that_the_first_example_of_the_readme_prints_what_it_shows() -> None:
+    code, shown = blocks(ROOT / "README.md", "python")[0], blocks(ROOT / "README.md", "text")[0].strip()
+    with pytest.raises(AssertionError) as caught:
+        exec(compile(code, "README.md", "exec"), {})
+    printed = str(caught.value)
+    # The version, and the last digits of what is observed, are those of the installed framework.
+    parts = re.split(r"(?<=^torch )\S+|(?<=observed )\S+", shown)
+    assert re.match(r"\S+".join(map(re.escape, parts)), printed)
+    exec(compile(code.replace("1 + x * s", "1 + x * (1 - s)"), "README.md", "exec"), {})
