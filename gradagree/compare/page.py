@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from rich.console import Console
 from rich.text import Text
@@ -15,21 +14,17 @@ from gradagree.compare.side import Side
 from gradagree.files import make_folder, write_text
 from gradagree.report.console import STYLES, Printer
 from gradagree.report.html import asset, rendered
-from gradagree.report.text import DASH, code, counted, joined, named, prose, replay, shown_number, table, visible
+from gradagree.report.markdown import section
+from gradagree.report.sections import Span, Table, number
+from gradagree.report.text import DASH, counted, joined, named, prose, replay, shown_number, visible
 from gradagree.verdict import Verdict
 
-MOST_ROWS = 200
-
-
-class Table(NamedTuple):
-    """One section: heading, what is said where it is empty or beside it, head, and rows; loud: it fails the gate."""
-
-    name: str
-    words: str
-    head: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-    loud: list[bool]
-    further: int = 0
+MOST_ROWS, MOST_LINES = 200, 12
+SHOWN_BY = "shown by"
+NOISE = (
+    "Accuracy or sharpness moved where the median factor of the cases lies apart from 1, and apart from the factor of "
+    "the cases without that function; less than one unit in the last place of the observed number is no move."
+)
 
 
 def headline(found: Differences) -> str:
@@ -60,63 +55,67 @@ def _name(found: Differences, which: str) -> str:
 
 def tables(found: Differences) -> Iterator[Table]:
     """Every section, those that fail a gate first."""
-    yield _changes("New disagreements", "None.", found.new, "before", [change.regresses for change in found.new])
+    yield _changes("New disagreements", "None.", found.new, "before")
     yield _losses(found)
     yield _moves(found)
     yield _turns(found)
-    yield _changes("Gone", "No disagreement of the first run is gone.", found.gone, "now", [False] * len(found.gone))
+    yield _changes("Gone", "No disagreement of the first run is gone.", found.gone, "now")
 
 
-def _changes(name: str, words: str, changes: list[Change], other: str, loud: list[bool]) -> Table:
-    head = ("verdict", "framework", "where", "dtype", "records", other, "shown by")
-    rows = [_change(change) for change in changes[:MOST_ROWS]]
-    return Table(name, "" if changes else words, head, rows, loud[:MOST_ROWS], max(0, len(changes) - MOST_ROWS))
+def _section(name: str, words: str, head: tuple[str, ...], rows: Sequence[tuple[Span, ...]]) -> Table:
+    return Table(name, head, rows[:MOST_ROWS], words, max(0, len(rows) - MOST_ROWS))
 
 
-def _change(change: Change) -> tuple[str, ...]:
+def _changes(name: str, words: str, changes: list[Change], other: str) -> Table:
+    head = ("verdict", "framework", "where", "dtype", "records", other, SHOWN_BY)
+    rows = [_change(change, other == "before" and change.regresses) for change in changes]
+    return _section(name, "" if changes else words, head, rows)
+
+
+def _change(change: Change, regresses: bool) -> tuple[Span, ...]:
     cause = change.cause
     where = " ".join(named(part) for part in (cause.function, cause.part) if part) or DASH
     known = "" if change.known is None else f", known: {visible(change.known.reason, 200)}"
     return (
-        f"{cause.verdict.symbol} {cause.verdict}{known}", f"{named(cause.framework)} {named(change.mode)}", where,
-        named(cause.dtype), shown_number(change.count), change.was, replay(change.example),
+        Span(f"{cause.verdict}{known}", cause.verdict.symbol, "bad" if regresses else ""),
+        Span(f"{named(cause.framework)} {named(change.mode)}"), Span(where), Span(named(cause.dtype)),
+        number(change.count), Span(change.was), Span(replay(change.example), code=True),
     )  # fmt: skip
 
 
 def _losses(found: Differences) -> Table:
-    rows, loud = [], []
-    for loss in found.losses[:MOST_ROWS]:
-        verdict = next((f"{v.symbol} {v}" for v in Verdict if v == loss.what), f"{DASH} {loss.what}")
+    rows = []
+    for loss in found.losses:
+        symbol = next((v.symbol for v in Verdict if v == loss.what), DASH)
         note = f"{shown_number(loss.gained)} the other way" if loss.gained else ""
         note += "; no more than chance" * loss.by_chance
         functions = ", ".join(loss.functions[:12]) + ", ..." * (len(loss.functions) > 12)
         rows.append((
-            loss.column.words, verdict, shown_number(loss.count), note.removeprefix("; ") or DASH,
-            visible(functions, 400) or DASH, visible(loss.example, 400),
+            Span(loss.column.words, tone="" if loss.by_chance else "bad"), Span(str(loss.what), symbol),
+            number(loss.count), Span(note.removeprefix("; ") or DASH), Span(visible(functions, 400) or DASH),
+            Span(visible(loss.example, 400), code=True),
         ))  # fmt: skip
-        loud.append(not loss.by_chance)
-    head = ("framework", "now", "records", "note", "functions not judged any more", "for example")
+    head = ("framework", "now", "records", "note", "functions no longer judged", "for example")
     words = "" if rows else "Everything that was judged in the first run is judged in the second."
     words += f" {counted(found.gained, 'further record')} judged in the second alone." if found.gained else ""
     for side in (found.before, found.after):
         if side.left_out:
             words += f" The extract {named(side.name)} leaves out {counted(side.left_out, 'record')}."
-    return Table("Coverage lost", words.strip(), head, rows, loud, max(0, len(found.losses) - MOST_ROWS))
+    return _section("Coverage lost", words.strip(), head, rows)
 
 
 def _moves(found: Differences) -> Table:
-    rows = [_move(move) for move in found.moves[:MOST_ROWS]]
     head = ("what", "framework", "dtype", "function", "cases", "factor", "median within", "other cases within")
-    words = "" if rows else "Nothing moved by more than the other cases do."
-    loud = [move.worse for move in found.moves[:MOST_ROWS]]
-    return Table("Accuracy and sharpness", words, head, rows, loud, max(0, len(found.moves) - MOST_ROWS))
+    words = "" if found.moves else "Nothing moved by more than the other cases do."
+    return _section("Accuracy and sharpness", words, head, list(map(_move, found.moves)))
 
 
-def _move(move: Move) -> tuple[str, ...]:
+def _move(move: Move) -> tuple[Span, ...]:
     what = ("less" if move.worse else "more") + (" accurate" if move.what == ACCURACY else " sharp")
     return (
-        what, move.column.words, named(move.dtype), named(move.function) or "all",
-        shown_number(move.cases), f"{move.factor:.3g}", _between(move.between), _between(move.noise),
+        Span(what, tone="bad" if move.worse else ""), Span(move.column.words), Span(named(move.dtype)),
+        Span(named(move.function) or "all"), number(move.cases), Span(f"{move.factor:.3g}"),
+        Span(_between(move.between)), Span(_between(move.noise)),
     )  # fmt: skip
 
 
@@ -126,22 +125,28 @@ def _between(interval: Interval) -> str:
 
 
 def _turns(found: Differences) -> Table:
-    rows = [(turn.column.words, visible(turn.place), turn.before, turn.after) for turn in found.turns[:MOST_ROWS]]
+    rows = [
+        (Span(turn.column.words), Span(visible(turn.place)), Span(turn.before), Span(turn.after))
+        for turn in found.turns
+    ]
     words = "" if rows else "No framework takes another slope at a kink than before."
-    head = ("framework", "kink", "slope before", "slope now")
-    return Table("Conventions", words, head, rows, [False] * len(rows), max(0, len(found.turns) - MOST_ROWS))
+    return _section("Conventions", words, ("framework", "kink", "slope before", "slope now"), rows)
 
 
-MOST_LINES = 12
-CODE = ("shown by", "for example")
-NOISE = (
-    "Accuracy or sharpness moved where the median factor of the cases lies apart from 1, and apart from the factor of "
-    "the cases without that function; less than one unit in the last place of the observed number is no move."
-)
+def facts(before: Side, after: Side) -> Table:
+    """What the meta data of the two runs say, side by side."""
+    rows = [("results", [named(before.name), named(after.name)])]
+    for framework in dict.fromkeys([*before.versions, *after.versions]):
+        rows.append((named(framework), [named(side.versions.get(framework, DASH)) for side in (before, after)]))
+    for name in dict.fromkeys([*before.facts, *after.facts]):
+        rows.append((named(name), [visible(side.facts.get(name, DASH), 400) for side in (before, after)]))
+    head = ("of", "first", "second")
+    spans = [(Span(word), *(Span(value, code=True) for value in values)) for word, values in rows]
+    return Table("The two runs", head, spans, NOISE, unit="facts")
 
 
 def write_comparison(found: Differences, folder: Path) -> list[Path]:
-    """compare.md and compare.html, written into a folder."""
+    """Write compare.md and compare.html into a folder, and return their paths."""
     make_folder(folder)
     paths = [folder / "compare.md", folder / "compare.html"]
     write_text(paths[0], document(found))
@@ -151,70 +156,33 @@ def write_comparison(found: Differences, folder: Path) -> list[Path]:
 
 def document(found: Differences) -> str:
     """The whole text, in GitHub's Markdown."""
-    return "\n".join(_lines(found))
-
-
-def _lines(found: Differences) -> Iterator[str]:
-    yield "# gradagree comparison\n"
-    yield f"**{prose(headline(found))}**"
-    for one in tables(found):
-        yield f"\n## {one.name}"
-        if one.words:
-            yield f"\n{prose(one.words)}"
-        if one.rows:
-            yield from table(one.head, (_row(one, row) for row in one.rows), "rows")
-        if one.further:
-            yield f"\n{counted(one.further, 'further row')}."
-    yield f"\n{NOISE}"
-    yield "\n## The two runs"
-    words, rows = ("", "first", "second"), list(facts(found.before, found.after))
-    yield from table(words, ([prose(word), code(one), code(other)] for word, one, other in rows), "facts")
-    yield ""
-
-
-def _row(one: Table, row: tuple[str, ...]) -> list[str]:
-    return [_code(cell) if name in CODE else prose(cell) for name, cell in zip(one.head, row, strict=True)]
-
-
-def _code(cell: str) -> str:
-    """A command of any length, as code."""
-    escaped = "".join(c if c.isalnum() or c == " " else f"&#{ord(c)};" for c in cell)
-    return f"<code>{escaped}</code>"
-
-
-def facts(before: Side, after: Side) -> Iterator[tuple[str, str, str]]:
-    """What each run says of itself, side by side."""
-    yield "results", named(before.name), named(after.name)
-    for framework in dict.fromkeys([*before.versions, *after.versions]):
-        yield named(framework), named(before.versions.get(framework, "–")), named(after.versions.get(framework, "–"))
-    for name in dict.fromkeys([*before.facts, *after.facts]):
-        yield named(name), visible(before.facts.get(name, "–"), 400), visible(after.facts.get(name, "–"), 400)
+    lines = ["# gradagree comparison\n", f"**{prose(headline(found))}**"]
+    for one in (*tables(found), facts(found.before, found.after)):
+        lines += section(one)
+    return "\n".join([*lines, ""])
 
 
 def page(found: Differences) -> str:
     """The whole page as text."""
     values = {
-        "found": found, "headline": headline(found), "tables": list(tables(found)), "code": CODE, "noise": NOISE,
-        "facts": list(facts(found.before, found.after)),
+        "found": found, "headline": headline(found), "tables": [*tables(found), facts(found.before, found.after)],
     }  # fmt: skip
     return rendered("compare.html.j2", values, asset("report.css"))
 
 
 def print_comparison(found: Differences, console: Console) -> None:
-    """The answer, and the first rows of each table that has any."""
-    say = Printer(console)
-    say.line(Text(headline(found), style=STYLES["bad"] if found.regressions else "bold"))
+    """Print the answer, and the first rows of each table that has any."""
+    printer = Printer(console)
+    printer.line(Text(headline(found), style=STYLES["bad"] if found.regressions else "bold"))
     for one in tables(found):
         if not one.rows:
             continue
-        say.line(Text(one.name, style="bold"))
-        kept = [place for place, name in enumerate(one.head) if name != "shown by"]
-        rows = [[Text(one.head[place]) for place in kept]]
-        for row, loud in zip(one.rows[:MOST_LINES], one.loud, strict=False):
-            rows.append([Text(visible(row[place], 60), style=STYLES["bad"] if loud else "") for place in kept])
-        say.table(rows)
-        further = len(one.rows) - MOST_LINES + one.further
+        printer.line(Text(one.name, style="bold"))
+        kept = [place for place, name in enumerate(one.head) if name != SHOWN_BY]
+        rows = [[row[k]._replace(text=visible(row[k].text, 60)) for k in kept] for row in one.rows[:MOST_LINES]]
+        printer.table(one._replace(head=tuple(one.head[k] for k in kept), rows=rows))
+        further = len(one.rows) - MOST_LINES + one.left_out
         if further > 0:
-            say.line(Text(f"{counted(further, 'further row')} in the pages written with --out.", style="dim"))
-        if "shown by" in one.head and one.rows:
-            say.line(Text(one.rows[0][one.head.index("shown by")]), whole=True)
+            printer.line(Text(f"{counted(further, 'further row')} in the pages written with --out.", style="dim"))
+        if SHOWN_BY in one.head:
+            printer.line(Text(one.rows[0][one.head.index(SHOWN_BY)].text), whole=True)

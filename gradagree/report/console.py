@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Self
 
+import rich.table
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
 from gradagree.cases import Case
 from gradagree.comparison import Comparison
 from gradagree.replay import Replayed
-from gradagree.report.findings import Finding, Small, Standing, numbers
-from gradagree.report.matrix import ACTIVATION, Cell
+from gradagree.report import sections
+from gradagree.report.findings import Standing
+from gradagree.report.matrix import ACTIVATION
 from gradagree.report.provenance import failed_probes
+from gradagree.report.sections import FindingSection, Span, Table
 from gradagree.report.summary import Summary
-from gradagree.report.text import brief, counted, exact, named, replay, tone, visible
+from gradagree.report.text import DASH, counted, tone, visible
 from gradagree.verdict import Record, Verdict, exit_code, plain
 
 MOST_FINDINGS, MOST_ROWS = 5, 40
@@ -30,24 +32,27 @@ STYLES = {"bad": "bold red", "doubtful": "yellow", "good": "green", "none": "dim
 
 
 def print_summary(summary: Summary, console: Console, folder: Path) -> None:
-    """The answer, who agrees on what, how sharply it was asked, the worst findings, and where the report lies."""
-    say = Printer(console)
-    say.line(Text(summary.sentence, style="bold red" if summary.failing else "bold"))
+    """Print the answer, who agrees on what, known differences, tolerances, and the worst findings."""
+    printer = Printer(console)
+    printer.line(Text(summary.sentence, style="bold red" if summary.failing else "bold"))
     for line in failed_probes(summary.meta):
-        say.line(Text(f"✗ probe failed: {line}", style="bold red"))
-    for table in _matrix(summary, console.width):
-        say.table(table)
+        printer.line(Text(f"✗ probe failed: {line}", style="bold red"))
+    rows = summary.matrix.merged(ACTIVATION)
+    frameworks = list(dict.fromkeys(column.framework for column in summary.columns))
+    at_once = max((console.width - NAME_WIDTH) // CELL_WIDTH, 1)
+    for start in range(0, len(frameworks) if rows else 0, at_once):
+        printer.table(sections.merged_matrix(rows, frameworks[start : start + at_once], MOST_ROWS))
     for one in summary.accepted.standings():
-        _known(say, one)
+        _known(printer, one)
     if summary.sharpness:
-        say.table(_sharpness(summary))
+        printer.table(sections.sharpness(summary, "tolerance over largest entry"))
     findings = list(summary.findings)
     for finding in findings[:MOST_FINDINGS]:
-        _finding(say, finding, summary.extensions, summary.small.get(finding.cause))
+        _finding(printer, sections.section_of(finding, summary))
     further = len(findings) - MOST_FINDINGS
     if further > 0:
-        say.line(Text(f"{counted(further, 'further cause')} in the report.", style="dim"))
-    say.line(Text(f"Report: {visible(folder / 'report.html', 1000)}"), whole=True)
+        printer.line(Text(f"{counted(further, 'further cause')} in the report.", style="dim"))
+    printer.line(Text(f"Report: {visible(folder / 'report.html', 1000)}"), whole=True)
 
 
 class Printer:
@@ -68,49 +73,24 @@ class Printer:
         self.console.print(self.text(text), soft_wrap=whole, highlight=False)
         self.console.print()
 
-    def table(self, rows: Sequence[Sequence[Text]]) -> None:
-        """The first row is the header."""
-        table = Table(box=box.SIMPLE_HEAD if self.signs else box.ASCII2, pad_edge=False, show_edge=False)
-        for name in rows[0]:
-            table.add_column(self.text(name), overflow="fold")
-        for row in rows[1:]:
-            table.add_row(*(self.text(cell) for cell in row))
+    def table(self, section: Table) -> None:
+        """The rows of a section; a row whose first cell is bad is wholly bad."""
+        table = rich.table.Table(box=box.SIMPLE_HEAD if self.signs else box.ASCII2, pad_edge=False, show_edge=False)
+        for name in section.head:
+            table.add_column(self.text(Text(name)), overflow="fold")
+        for row in section.rows:
+            bad = row[0].tone == "bad"
+            table.add_row(*(self.text(_text(span, "bad" if bad else span.tone)) for span in row))
         self.console.print(table, highlight=False)
         self.console.print()
 
 
+def _text(span: Span, tone: str) -> Text:
+    return Text(span.plain, style=STYLES.get(tone, ""))
+
+
 def style(verdict: Verdict) -> str:
     return STYLES[tone(verdict)]
-
-
-def _matrix(summary: Summary, width: int) -> Iterator[list[list[Text]]]:
-    """Activations against frameworks, in as many tables as the width asks for."""
-    rows = summary.matrix.merged(ACTIVATION)
-    frameworks = list(dict.fromkeys(column.framework for column in summary.columns))
-    at_once = max((width - NAME_WIDTH) // CELL_WIDTH, 1)
-    for start in range(0, len(frameworks) if rows else 0, at_once):
-        some = frameworks[start : start + at_once]
-        table = [[Text("activation"), *(Text(framework) for framework in some)]]
-        for name, cells in sorted(rows.items())[:MOST_ROWS]:
-            table.append([Text(name), *(_cell(cells.get(framework)) for framework in some)])
-        if len(rows) > MOST_ROWS:
-            table.append([Text(f"{len(rows) - MOST_ROWS} more", style="dim")])
-        yield table
-
-
-def _cell(cell: Cell | None) -> Text:
-    if cell is None:
-        return Text("not run", style="dim")
-    return Text(f"{cell.verdict.symbol} {cell.verdict} {cell.share.replace(' of ', '/')}", style=style(cell.verdict))
-
-
-def _sharpness(summary: Summary) -> list[list[Text]]:
-    table = [[Text(word) for word in ("tolerance over largest entry", "5 %", "median", "95 %")]]
-    for name in summary.dtypes:
-        if name in summary.sharpness:
-            quantiles = (summary.sharpness[name].quantile(q) for q in (0.05, 0.5, 0.95))
-            table.append([Text(name), *(Text(f"{x:.2g}") for x in quantiles)])
-    return table
 
 
 def _known(say: Printer, one: Standing) -> None:
@@ -122,30 +102,23 @@ def _known(say: Printer, one: Standing) -> None:
     say.line(Text(words + remedy, style=STYLES["bad" if spent else "none"]))
 
 
-def _finding(say: Printer, finding: Finding, extensions: Sequence[str], small: Small | None) -> None:
-    cause, example = finding.cause, finding.example
-    names = [
-        named(finding.words),
-        *map(named, filter(None, (cause.function, cause.part, cause.dtype))),
-    ]
-    known = "" if finding.accepted is None else " (known)"
-    head = f"{cause.verdict.symbol} {cause.verdict}{known}  {' · '.join(names)}  {counted(finding.count, 'record')}"
-    lines = [Text(head, style=style(cause.verdict) if finding.accepted is None else "dim")]
-    if example.expected is not None or example.observed is not None:
-        place = ", ".join([f"box {named(example.box)}"] * (example.box is not None) + [named(example.entry or "")])
-        lines.append(
-            Text(f"  {place.strip(', ')}: {brief(example.ratio)} times the tolerance {brief(example.tolerance)}")
-        )
-        lines.append(Text(f"  expected {exact(example.expected, example.dtype)}"))
-        lines.append(Text(f"  observed {exact(example.observed, example.dtype)}"))
-    if example.reason:
-        lines.append(Text(f"  {visible(example.reason, 300)}"))
-    if small is not None:
-        arrays = ", ".join(f"{name} {inside}" for name, inside in numbers(small))
-        lines.append(Text(visible(f"  smallest case {small.record.spec.rpartition(':')[0]}: {arrays}", 300)))
+def _finding(printer: Printer, one: FindingSection) -> None:
+    known = " (known)" if one.accepted else ""
+    head = f"{one.verdict.symbol} {one.verdict}{known}  {' · '.join(one.names)}  {one.records}"
+    lines = [Text(head, style="dim" if one.accepted else style(one.verdict))]
+    if one.compared:
+        place = ", ".join([f"box {one.box}"] * bool(one.box) + [one.entry])
+        lines.append(Text(f"  {place.strip(', ')}: {one.ratio or DASH} times the tolerance {one.tolerance}"))
+        lines.append(Text(f"  expected {one.expected}"))
+        lines.append(Text(f"  observed {one.observed}"))
+    if one.reason:
+        lines.append(Text(f"  {visible(one.reason, 300)}"))
+    if one.small is not None:
+        arrays = ", ".join(f"{name} {inside}" for name, inside in one.small.arrays)
+        lines.append(Text(visible(f"  smallest case {one.small.spec.rpartition(':')[0]}: {arrays}", 300)))
     for line in lines:
-        say.console.print(say.text(line), highlight=False)
-    say.line(Text(f"  {replay(example, extensions)}"), whole=True)
+        printer.console.print(printer.text(line), highlight=False)
+    printer.line(Text(f"  {one.command}"), whole=True)
 
 
 class Progress:
@@ -202,8 +175,8 @@ def _comparison(record: Record) -> str:
     )
 
 
-def _boxes(case: Case, comparisons: Sequence[Comparison]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
+def _boxes(case: Case, comparisons: Sequence[Comparison]) -> rich.table.Table:
+    table = rich.table.Table(box=None, pad_edge=False, header_style="dim")
     for name in ("box", "function", "array", "verdict"):
         table.add_column(name)
     for name in ("distance / tolerance", "tolerance / largest"):

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
+from gradagree.report import sections
 from gradagree.report.figures import Interval, Panel, histograms, intervals
-from gradagree.report.findings import Finding, numbers
-from gradagree.report.matrix import GROUPS, Column, depth_label
+from gradagree.report.matrix import GROUPS, depth_label
 from gradagree.report.network import guilty_box
-from gradagree.report.provenance import failed_probes, not_installed, runs_of
+from gradagree.report.provenance import failed_probes, runs_of
 from gradagree.report.rows import MOST, embedded
 from gradagree.report.summary import Summary
-from gradagree.report.text import brief, counted, exact, named, replay, shown_number, tone, visible
+from gradagree.report.text import brief, counted, exact, named, shown_number, tone, visible
 from gradagree.verdict import ORDER, Verdict
 
 FILTERS = {f.__name__: f for f in (brief, counted, exact, named, shown_number, visible)}
@@ -59,43 +58,22 @@ def equation(counts: dict[Verdict, int]) -> list[tuple[Verdict, int]]:
 
 
 MOST_FINDINGS = 200
-QUANTILES = (0.05, 0.5, 0.95)
 
 
 def page(summary: Summary) -> str:
     """The whole page as text."""
-    findings, heads = list(summary.findings), header(list(summary.columns))
+    findings, heads = list(summary.findings), sections.columns_by_framework(summary.columns)
     values = {
-        "summary": summary, "standings": list(summary.accepted.standings()), "groups": GROUPS, "header": heads,
-        "columns": [column for _, theirs in heads for column in theirs], "findings": findings[:MOST_FINDINGS],
-        "unshown": findings[MOST_FINDINGS:], "parted": parted,
-        "replay": partial(replay, extensions=summary.extensions),
-        "probes_failed": failed_probes(summary.meta), "not_installed": not_installed(summary.meta),
-        "guilty_box": guilty_box, "numbers": numbers,
-        "runs": runs_of(summary.meta), "exit_code": summary.exit, "figures": figures(summary), "quantiles": QUANTILES,
+        "summary": summary, "groups": GROUPS, "header": heads,
+        "columns": [column for _, theirs in heads for column in theirs],
+        "findings": [(sections.section_of(one, summary), guilty_box(one.example)) for one in findings[:MOST_FINDINGS]],
+        "unshown": findings[MOST_FINDINGS:], "known": sections.known_differences(summary),
+        "conventions": sections.conventions(summary), "not_judged": sections.not_judged(summary),
+        "probes_failed": failed_probes(summary.meta), "quantiles": sections.QUANTILES,
+        "runs": runs_of(summary.meta), "exit_code": summary.exit, "figures": figures(summary),
         "most": MOST, "payload": None if summary.rows.dropped else Markup(embedded(summary.rows.payload())),
     }  # fmt: skip
     return rendered("report.html.j2", values, asset("report.css"), asset("report.js"))
-
-
-def header(columns: Sequence[Column]) -> list[tuple[str, list[Column]]]:
-    """Frameworks, each with its columns, in the order of the records."""
-    frameworks: dict[str, list[Column]] = {}
-    for column in columns:
-        frameworks.setdefault(column.framework, []).append(column)
-    return list(frameworks.items())
-
-
-def parted(finding: Finding) -> tuple[str, str]:
-    """The observed number's digits, cut where it departs from the expected one."""
-    expected, observed = (
-        exact(number, finding.example.dtype) for number in (finding.example.expected, finding.example.observed)
-    )
-    same = 0
-    if expected.partition("e")[2] == observed.partition("e")[2]:
-        while same < min(len(expected), len(observed)) and expected[same] == observed[same]:
-            same += 1
-    return observed[:same], observed[same:]
 
 
 def figures(summary: Summary) -> dict[str, Markup]:

@@ -4,24 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gradagree.report.findings import Finding, Small, numbers
-from gradagree.report.matrix import GROUPS, Cell, Column
-from gradagree.report.provenance import failed_probes, not_installed, runs_of
+from gradagree.report import sections
+from gradagree.report.provenance import failed_probes, runs_of
+from gradagree.report.sections import FindingSection, SmallCase, Span, Table
 from gradagree.report.summary import Summary
-from gradagree.report.text import (
-    brief,
-    code as code,
-    counted,
-    exact,
-    fitting,
-    prose as prose,
-    replay,
-    shown_number,
-    table,
-    verdict_word,
-    visible,
-)
-from gradagree.verdict import ORDER
+from gradagree.report.text import ROOM, code, code_span, counted, fitting, prose, table, verdict_word
 
 ROOM_FOR_FINDINGS = 240_000
 ROOM_FOR_KNOWN = 40_000
@@ -30,8 +17,43 @@ ROOM_FOR_PROBES = 20_000
 
 def document(summary: Summary) -> str:
     """The whole text, in GitHub's Markdown; under 900 kB whatever the records hold."""
-    sections = (_answer, _findings, _known, _counts, _matrix, _sharpness, _conventions, _dropped, _provenance)
-    return "\n".join(line for section in sections for line in section(summary))
+    return "\n".join(_lines(summary))
+
+
+def _lines(summary: Summary) -> Iterator[str]:
+    yield from _answer(summary)
+    yield from _findings(summary)
+    known = sections.known_differences(summary)
+    if known.rows:
+        yield from section(known, ROOM_FOR_KNOWN)
+    yield from section(sections.counts(summary))
+    for one in (sections.matrix(summary), sections.sharpness(summary), *_last_tables(summary)):
+        if one.rows:
+            yield from section(one)
+    yield from _provenance(summary)
+
+
+def _last_tables(summary: Summary) -> Iterator[Table]:
+    yield sections.conventions(summary)
+    yield sections.not_judged(summary)
+
+
+def section(one: Table, room: int = ROOM) -> Iterator[str]:
+    """Heading, words and table of a section."""
+    yield f"\n## {one.name}"
+    if one.words:
+        yield f"\n{prose(one.words)}"
+    if one.rows:
+        yield from table(list(map(prose, one.head)), ([span(s) for s in row] for row in one.rows), one.unit, room)
+    if one.further:
+        yield f"\n{one.further}"
+
+
+def span(one: Span) -> str:
+    if one.code:
+        return code_span(one.plain)
+    words = f"{one.symbol} {prose(one.text)}".strip()
+    return f"**{words}**" if one.tone == "bad" else words
 
 
 def _answer(summary: Summary) -> Iterator[str]:
@@ -46,136 +68,49 @@ def _findings(summary: Summary) -> Iterator[str]:
     yield "\n## Findings"
     if not len(summary.findings):
         yield "\nNone." if summary.compared else "\nNone: nothing was compared."
-    yield from fitting((_finding(finding, summary) for finding in summary.findings), "causes", ROOM_FOR_FINDINGS)
+    found = (finding(sections.section_of(one, summary)) for one in summary.findings)
+    yield from fitting(found, "causes", ROOM_FOR_FINDINGS)
     if summary.findings.further:
         yield f"\n{counted(summary.findings.further, 'further record')} of other causes in results.jsonl."
 
 
-def _finding(finding: Finding, summary: Summary) -> str:
-    cause, example = finding.cause, finding.example
-    names = [code(name) for name in (finding.words, cause.function, cause.part, cause.dtype) if name]
-    known = finding.accepted
-    word = verdict_word(cause.verdict) if known is None else f"{cause.verdict.symbol} {cause.verdict}, known"
-    lines = [f"\n### {word} {' · '.join(names)}, {counted(finding.count, 'record')}\n"]
-    lines += [f"Known: {prose(visible(known.reason))}\n"] if known is not None else []
-    lines.append(prose(visible(example.reason or cause.verdict.meaning)) + "\n")
-    if example.expected is not None or example.observed is not None:
-        radius = "" if example.expected_radius is None else f" ± {brief(example.expected_radius)}"
-        lines.append(f"- expected {exact(example.expected, example.dtype)}{radius}")
-        lines.append(f"- observed {exact(example.observed, example.dtype)}")
-        lines.append(f"- tolerance {brief(example.tolerance)}, distance {brief(finding.distance)}")
-    place = [f"box {code(example.box)}"] * (example.box is not None) + [f"entry {code(example.entry)}"] * bool(
-        example.entry
-    )
-    place += [f"{brief(example.ratio)} times the tolerance"] * (example.ratio is not None)
-    lines.append(f"- {', '.join([*place, f'version {code(example.version)}'])}")
-    lines.append(f"\n```sh\n{replay(example, summary.extensions)}\n```")
-    small = summary.small.get(cause)
-    return "\n".join(lines + ([] if small is None else list(_small(small))))
+def finding(one: FindingSection) -> str:
+    word = f"{one.verdict.symbol} {one.verdict}, known" if one.accepted else verdict_word(one.verdict)
+    lines = [f"\n### {word} {' · '.join(map(code, one.names))}, {one.records}\n"]
+    lines += [f"Known: {prose(one.known)}\n"] if one.accepted else []
+    lines.append(prose(one.reason or one.verdict.meaning) + "\n")
+    if one.compared:
+        lines.append(f"- expected {one.expected}{one.radius and f' ± {one.radius}'}")
+        lines.append(f"- observed {one.observed}")
+        lines.append(f"- tolerance {one.tolerance}, distance {one.distance}")
+    place = [f"box {code(one.box)}"] * bool(one.box) + [f"entry {code(one.entry)}"] * bool(one.entry)
+    place += [f"{one.ratio} times the tolerance"] * bool(one.ratio)
+    lines.append(f"- {', '.join([*place, f'version {code(one.version)}'])}")
+    lines.append(f"\n```sh\n{one.command}\n```")
+    return "\n".join(lines + ([] if one.small is None else list(_small(one.small))))
 
 
-def _small(small: Small) -> Iterator[str]:
+def _small(small: SmallCase) -> Iterator[str]:
     """The smallest case, and its numbers."""
-    record = small.record
-    told = ""
-    if record.expected is not None:
-        told = f": expected {exact(record.expected, record.dtype)}, observed {exact(record.observed, record.dtype)}"
-    arrays = "; ".join(f"{prose(name)} {prose(inside)}" for name, inside in numbers(small))
-    yield f"\nThe smallest case that fails in the same way{told}. {code(record.spec)}, {arrays}"
+    outcome = f": expected {small.expected}, observed {small.observed}" if small.expected else ""
+    arrays = "; ".join(f"{prose(name)} {prose(inside)}" for name, inside in small.arrays)
+    yield f"\nThe smallest case that fails in the same way{outcome}. {code(small.spec)}, {arrays}"
     yield f"\n```sh\n{small.command}\n```"
 
 
-def _known(summary: Summary) -> Iterator[str]:
-    rows = [
-        [
-            f"**✗ {prose(one.state)}**" if one.expired or one.stale else prose(one.state),
-            code(one.entry.words), shown_number(one.covered), prose(visible(one.entry.reason)),
-            code(one.entry.link), str(one.entry.expiry or "–"),
-        ]
-        for one in summary.accepted.standings()
-    ]  # fmt: skip
-    if rows:
-        yield "\n## Known differences"
-        yield from table(
-            ["state", "difference", "records", "reason", "link", "expiry"], rows, "known differences", ROOM_FOR_KNOWN
-        )
-
-
-def _counts(summary: Summary) -> Iterator[str]:
-    yield "\n## Counts"
-    rows = [[verdict_word(verdict), shown_number(n), verdict.meaning] for verdict, n in summary.unknown.items()]
-    for verdict, n in sorted(summary.accepted.verdicts.items(), key=lambda item: ORDER[item[0]]):
-        rows.append([f"{verdict.symbol} {verdict}, known", shown_number(n), "accepted, with a reason"])
-    yield from table(["verdict", "records", "meaning"], [*rows, ["**all**", shown_number(summary.total), ""]], "rows")
-
-
-def _matrix(summary: Summary) -> Iterator[str]:
-    columns = list(summary.columns)
-    rows = (
-        [code(name), *(_cell(cells, column) for column in columns)]
-        for group in GROUPS
-        for name, cells in sorted(summary.matrix.cells[group].items())
-    )
-    if columns:
-        yield "\n## Matrix\n"
-        yield "Each cell: the worst verdict and how many have it; a failure counts for the guilty function alone."
-        yield from table(["", *(code(column) for column in columns)], rows, "rows")
-
-
-def _cell(cells: dict[Column, Cell], column: Column) -> str:
-    return f"{verdict_word(cells[column].verdict)} {cells[column].share}" if column in cells else "not run"
-
-
-def _sharpness(summary: Summary) -> Iterator[str]:
-    rows = [
-        [code(name), *(f"{summary.sharpness[name].quantile(q):.2g}" for q in (0.05, 0.5, 0.95))]
-        for name in summary.dtypes
-        if name in summary.sharpness
-    ]
-    if rows:
-        yield "\n## Sharpness: tolerance over the largest entry"
-        yield from table(["dtype", "5 %", "median", "95 %"], rows, "rows")
-
-
-def _conventions(summary: Summary) -> Iterator[str]:
-    if summary.conventions.total:
-        groups = summary.conventions.most_first()
-        rows = ([code(g.function), code(g.column.words), prose(g.reason), shown_number(n)] for g, n in groups)
-        yield "\n## Conventions"
-        yield from table(["function", "framework", "slope", "records"], rows, "conventions")
-
-
-def _dropped(summary: Summary) -> Iterator[str]:
-    rows = [
-        [verdict_word(group.verdict), code(group.column.words), prose(group.reason), shown_number(n)]
-        for group, n in summary.dropped.most_first()
-    ]
-    rows += [["? not recorded", code(name), "planned", shown_number(n)] for name, n in summary.missing.items()]
-    rows += [["– absent", code(name), prose(reason), "–"] for name, reason in not_installed(summary.meta).items()]
-    if rows:
-        yield "\n## Not judged"
-        yield from table(["verdict", "framework", "why", "records"], rows, "reasons")
-
-
 def _provenance(summary: Summary) -> Iterator[str]:
-    facts = [[prose(word), code(what)] for run in runs_of(summary.meta) for word, what in run.facts + run.frameworks]
+    runs = runs_of(summary.meta)
+    facts = [[prose(word), code(what)] for run in runs for word, what in run.facts + run.frameworks]
     yield "\n## Provenance"
     yield from table(["", ""], [*facts, ["exit code", str(summary.exit)]], "facts")
     probes = [
-        [
-            code(p.framework),
-            code(p.dtype),
-            code(p.accumulator),
-            code(p.biases),
-            *(_flag(x) for x in (p.flushes, p.fast_math, p.exact)),
-        ]
-        for run in runs_of(summary.meta)
+        [*map(code, (p.framework, p.dtype, p.accumulator, p.biases)), *map(_flag, (p.flushes, p.fast_math, p.exact))]
+        for run in runs
         for p in run.probes
     ]
+    head = ["framework", "dtype", "sums in", "biases in", "flushes", "fast math", "exact"]
     if probes:
-        yield from table(
-            ["framework", "dtype", "sums in", "biases in", "flushes", "fast math", "exact"], probes, "probes"
-        )
+        yield from table(head, probes, "probes")
     yield ""
 
 

@@ -107,7 +107,11 @@ def prose(text: str) -> str:
 
 def code(text: object) -> str:
     """Text set as code, whatever it holds; also inside a table."""
-    words = named(text)
+    return code_span(named(text))
+
+
+def code_span(words: str) -> str:
+    """Text of any length set as code."""
     if PLAIN_CODE.fullmatch(words):
         return f"`{words}`"
     return f"<code>{re.sub(r'[^A-Za-z0-9 ]', _entity, words)}</code>" if words else "–"

@@ -1,0 +1,239 @@
+"""Sections of a report as data: tables and findings, rendered by console, Markdown and HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from gradagree.report.findings import Finding, Small, numbers
+from gradagree.report.matrix import GROUPS, Cell, Column
+from gradagree.report.provenance import not_installed
+from gradagree.report.summary import Summary
+from gradagree.report.text import DASH, brief, counted, exact, named, replay, shown_number, tone, visible
+from gradagree.verdict import ORDER, Verdict
+
+QUANTILES = (0.05, 0.5, 0.95)
+NOT_RUN = "not run"
+
+
+class Span(NamedTuple):
+    """The text of a table cell. tone is bad, doubtful, good or none where it is a verdict or a state."""
+
+    text: str
+    symbol: str = ""
+    tone: str = ""
+    code: bool = False
+
+    @property
+    def plain(self) -> str:
+        return f"{self.symbol} {self.text}".strip()
+
+
+class Table(NamedTuple):
+    """A section with a table. words introduces it; without rows, words says why."""
+
+    name: str
+    head: tuple[str, ...]
+    rows: Sequence[Sequence[Span]]
+    words: str = ""
+    left_out: int = 0
+    noun: str = "further row"
+    unit: str = "rows"
+
+    @property
+    def further(self) -> str:
+        """``3 further rows.``, where rows are left out."""
+        return f"{counted(self.left_out, self.noun)}." if self.left_out else ""
+
+
+class SmallCase(NamedTuple):
+    """The smallest case of a finding; outcome is ("entry", expected, radius, observed) where it has one."""
+
+    spec: str
+    entry: str
+    expected: str
+    radius: str
+    observed: str
+    arrays: Sequence[tuple[str, str]]
+    command: str
+
+
+class FindingSection(NamedTuple):
+    """All that is shown of one finding; texts that it lacks are empty, numbers that it lacks are dashes."""
+
+    verdict: Verdict
+    known: str
+    names: Sequence[str]
+    records: str
+    reason: str
+    compared: bool
+    expected: str
+    radius: str
+    observed: str
+    changed: int
+    distance: str
+    ratio: str
+    tolerance: str
+    box: str
+    function: str
+    entry: str
+    framework: str
+    version: str
+    device: str
+    sharpness: str
+    command: str
+    small: SmallCase | None
+
+    @property
+    def accepted(self) -> bool:
+        return bool(self.known)
+
+
+def code(text: object) -> Span:
+    return Span(named(text), code=True)
+
+
+def number(count: int) -> Span:
+    return Span(shown_number(count))
+
+
+def verdict_span(verdict: Verdict, more: str = "") -> Span:
+    return Span(f"{verdict}{more}", verdict.symbol, tone(verdict))
+
+
+def section_of(finding: Finding, summary: Summary) -> FindingSection:
+    """The finding with its example, and the smallest case of the same cause."""
+    cause, example, known = finding.cause, finding.example, finding.accepted
+    names = [finding.words, *filter(None, (cause.function, cause.part, cause.dtype))]
+    expected, observed = (exact(x, example.dtype) for x in (example.expected, example.observed))
+    small = summary.small.get(cause)
+    return FindingSection(
+        cause.verdict, "" if known is None else visible(known.reason), list(map(named, names)),
+        counted(finding.count, "record"), visible(example.reason),
+        example.expected is not None or example.observed is not None,
+        expected, _optional(example.expected_radius), observed, _common_digits(expected, observed),
+        brief(finding.distance), _optional(example.ratio), brief(example.tolerance),
+        "" if example.box is None else named(example.box), named(example.function or ""), named(example.entry or ""),
+        named(example.framework), named(example.version), named(example.device), _optional(example.sharpness),
+        replay(example, summary.extensions), None if small is None else _small(small),
+    )  # fmt: skip
+
+
+def _small(small: Small) -> SmallCase:
+    record = small.record
+    expected, observed = (exact(x, record.dtype) for x in (record.expected, record.observed))
+    return SmallCase(
+        visible(record.spec), named(record.entry or ""), "" if record.expected is None else expected,
+        _optional(record.expected_radius), observed, numbers(small), small.command,
+    )  # fmt: skip
+
+
+def _optional(x: float | str | None) -> str:
+    return "" if x is None else brief(x)
+
+
+def _common_digits(expected: str, observed: str) -> int:
+    """How many leading characters two numbers of the same exponent share."""
+    if expected.partition("e")[2] != observed.partition("e")[2]:
+        return 0
+    same = 0
+    while same < min(len(expected), len(observed)) and expected[same] == observed[same]:
+        same += 1
+    return same
+
+
+def known_differences(summary: Summary) -> Table:
+    """Every known difference and its state; those that fail the run have a cross."""
+    rows = []
+    for one in summary.accepted.standings():
+        state = Span(visible(one.state), "✗", "bad") if one.expired or one.stale else Span(visible(one.state))
+        link = code(one.entry.link) if one.entry.link else Span(DASH)
+        reason, expiry = Span(visible(one.entry.reason)), Span(str(one.entry.expiry or DASH))
+        rows.append((state, code(one.entry.words), number(one.covered), reason, link, expiry))
+    head = ("state", "difference", "records", "reason", "link", "expiry")
+    return Table("Known differences", head, rows, unit="known differences")
+
+
+def counts(summary: Summary) -> Table:
+    """Every verdict with its number of records and its meaning."""
+    rows = [(verdict_span(v), number(n), Span(v.meaning)) for v, n in summary.unknown.items()]
+    for verdict, n in sorted(summary.accepted.verdicts.items(), key=lambda item: ORDER[item[0]]):
+        rows.append((Span(f"{verdict}, known", verdict.symbol), number(n), Span("accepted, with a reason")))
+    return Table("Counts", ("verdict", "records", "meaning"), [*rows, (Span("all"), number(summary.total), Span(""))])
+
+
+def matrix(summary: Summary) -> Table:
+    """Functions, dtypes and regimes against frameworks and modes."""
+    columns = list(summary.columns)
+    rows = [
+        (code(name), *(cell_span(cells.get(column)) for column in columns))
+        for group in GROUPS
+        for name, cells in sorted(summary.matrix.cells[group].items())
+    ]
+    words = "Each cell: the worst verdict and how many have it; a failure counts for the faulty function alone."
+    return Table("Matrix", ("", *(str(column) for column in columns)), rows, words)
+
+
+def merged_matrix(rows: Mapping[str, Mapping[str, Cell]], frameworks: Sequence[str], most: int) -> Table:
+    """The first activations against frameworks, all modes of a framework counted together."""
+    shown = [
+        (Span(name), *(cell_span(cells.get(framework), short=True) for framework in frameworks))
+        for name, cells in sorted(rows.items())[:most]
+    ]
+    more = [(Span(f"{len(rows) - most} more", tone="none"),)] * (len(rows) > most)
+    return Table("Matrix", ("activation", *frameworks), [*shown, *more])
+
+
+def cell_span(cell: Cell | None, short: bool = False) -> Span:
+    if cell is None:
+        return Span(NOT_RUN, tone="none")
+    return verdict_span(cell.verdict, f" {cell.share.replace(' of ', '/') if short else cell.share}")
+
+
+def sharpness(summary: Summary, first: str = "dtype") -> Table:
+    """Quantiles of the tolerance over the largest entry, by dtype."""
+    rows = [
+        (Span(name), *(Span(f"{summary.sharpness[name].quantile(q):.2g}") for q in QUANTILES))
+        for name in summary.dtypes
+        if name in summary.sharpness
+    ]
+    return Table("Sharpness: tolerance over the largest entry", (first, "5 %", "median", "95 %"), rows)
+
+
+def conventions(summary: Summary) -> Table:
+    """Slopes at kinks that differ from the derivation's, and who takes them."""
+    rows = [
+        (code(group.function), code(group.column.words), Span(group.reason), number(n))
+        for group, n in summary.conventions.most_first()
+    ]
+    words = "At a kink several slopes are admissible. These differ from the derivation's, and are not wrong."
+    return Table(
+        "Conventions", ("function", "framework", "slope", "records"), rows, words if rows else "None.",
+        summary.conventions.further, "further record", "conventions",
+    )  # fmt: skip
+
+
+def not_judged(summary: Summary) -> Table:
+    """Records without a verdict on a gradient, planned records that are missing, and absent frameworks."""
+    rows = [
+        (verdict_span(group.verdict), code(group.column.words), Span(group.reason), number(n))
+        for group, n in summary.dropped.most_first()
+    ]
+    for name, n in summary.missing.items():
+        words = "planned, but the run has no record of it"
+        rows.append((Span("not recorded", "?", "doubtful"), code(name.replace(":", " ")), Span(words), number(n)))
+    for name, reason in not_installed(summary.meta).items():
+        rows.append((Span("absent", DASH, "none"), code(name), Span(reason), Span(DASH)))
+    return Table(
+        "Not judged", ("verdict", "framework", "why", "records"), rows,
+        "" if rows else "Nothing: every planned record was judged.",
+        summary.dropped.further, "further record", "reasons",
+    )  # fmt: skip
+
+
+def columns_by_framework(columns: Iterable[Column]) -> list[tuple[str, list[Column]]]:
+    """Frameworks, each with its columns, in the order of the records."""
+    frameworks: dict[str, list[Column]] = {}
+    for column in columns:
+        frameworks.setdefault(column.framework, []).append(column)
+    return list(frameworks.items())
