@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -139,25 +140,21 @@ def classify(box: int | str, part: Part, observed: np.ndarray | None, expected: 
     if value.size == 0:
         return Comparison(box, part, Verdict.AGREE)
     with np.errstate(all="ignore"):
-        radius = np.where(np.abs(value) + radius > expected.model.format.largest, np.inf, radius)
-        distance = np.abs(observed - value)
-        ratio = np.where(distance > 0, distance / radius, 0.0)
+        radius = within_range(np.abs(value), radius, expected.model.format)
+        ratio = error_ratios(observed, value, np.where(np.isnan(value), np.nan, radius))
+        (found,) = extremes(ratio, observed, value, np.abs(value), radius, [value.shape])
     same = (observed == value) | (np.isnan(observed) & np.isnan(value))
-    ratio = np.where(same, 0.0, np.where(np.isnan(distance), np.inf, ratio))
     open = (~np.isfinite(radius) | ~np.isfinite(value)) & ~same
-    ratio = np.where(open, 0.0, ratio)
-    place = int(np.argmax(ratio))
-    verdict, sharpness = _verdict(observed, value, radius, ratio, open, same)
+    verdict, sharpness = _verdict(observed, radius, found, open, same)
     return Comparison(
-        box, part, verdict, float(ratio.flat[place]), tuple(int(i) for i in np.unravel_index(place, value.shape)),
-        float(value.flat[place]), float(observed.flat[place]), float(radius.flat[place]), sharpness,
-        int(np.sum((np.abs(value) > radius) | (radius == 0))), value.size,
+        box, part, verdict, found.ratio, found.place, found.expected, found.observed, found.tolerance, sharpness,
+        found.sharp, value.size,
     )  # fmt: skip
 
 
-def _verdict(observed: Any, value: Any, radius: Any, ratio: Any, open: Any, same: Any) -> tuple[Verdict, float]:
+def _verdict(observed: Any, radius: Any, found: Extremes, open: Any, same: Any) -> tuple[Verdict, float]:
     """The array's verdict, and its tolerance over its largest entry."""
-    size, tolerance = float(np.max(np.abs(value))), float(np.max(radius))
+    size, tolerance = found.largest, found.largest_tolerance
     sharpness = math.inf
     if tolerance == 0:
         sharpness = 0.0
@@ -165,7 +162,7 @@ def _verdict(observed: Any, value: Any, radius: Any, ratio: Any, open: Any, same
         sharpness = tolerance / size
     if np.any(~np.isfinite(observed) & ~open & ~same):
         return Verdict.NONFINITE, sharpness
-    if np.any(ratio > 1):
+    if found.ratio > 1:
         return Verdict.DISAGREE, sharpness
     if np.isinf(radius).any():
         return Verdict.OUT_OF_RANGE, math.inf
@@ -174,50 +171,68 @@ def _verdict(observed: Any, value: Any, radius: Any, ratio: Any, open: Any, same
     return Verdict.AGREE, sharpness
 
 
-SAFE = 1 - 2.0**-8
-"""Keeps a tolerance below the one that it stands for, whatever float32 rounds."""
-DULL = 0.99
-"""A sharpness from here on is left to the box check, which says what it means."""
+# The worst entries of arrays: one comparison for rounded numbers, for variances and for the filter.
 
 
-class Claim(NamedTuple):
-    """That an array is value within radius; nothing says whether all entries are 0 because a factor of each is."""
+class Extremes(NamedTuple):
+    """An array's worst entry, its largest entry and tolerance, and the number of entries above their tolerance."""
 
-    box: int | str
-    part: Part
-    observed: np.ndarray
-    value: np.ndarray
-    radius: np.ndarray
-    format: Format
-    nothing: Callable[[], bool] = lambda: False
-    slopes: Mapping[str, frozenset[str]] = {}
+    ratio: float
+    place: tuple[int, ...]
+    expected: float
+    observed: float
+    tolerance: float
+    largest: float
+    largest_tolerance: float
+    sharp: int
+
+    def below(self, row: int) -> Extremes:
+        """The same of an array whose first row is this row of a larger one."""
+        return self._replace(place=(row + self.place[0], *self.place[1:])) if self.place else self
 
 
-def settled(claims: Sequence[Claim]) -> list[Comparison | None]:
-    """The comparison for each claim all of whose entries hold, if it is of the ordinary kind; None for the others.
+def error_ratios(observed: Any, center: Any, radius: Any) -> np.ndarray:
+    """|observed - center| / radius: 0 where they are equal or the radius is not finite, infinite for other NaN."""
+    ratio = np.asarray(np.abs(observed - center))
+    np.divide(ratio, radius, out=ratio, where=ratio != 0)
+    if not np.max(ratio, initial=0.0) < np.inf:
+        ratio = np.where((observed == center) | ~np.isfinite(radius), 0.0, np.where(np.isnan(ratio), np.inf, ratio))
+    return ratio
 
-    All entries are looked at in one go: a call of NumPy's costs as much as a small array.
+
+def within_range(size: Any, radius: Any, format: Format) -> Any:
+    """The radius, infinite where a number of this size within it may overflow the format."""
+    if np.max(size, initial=0.0) + np.max(radius, initial=0.0) <= format.largest:
+        return radius
+    return np.where(size + radius > format.largest, np.inf, radius)
+
+
+def extremes(
+    ratio: Any, observed: Any, center: Any, size: Any, radius: Any, shapes: Sequence[tuple[int, ...]], sharp: Any = None
+) -> list[Extremes]:
+    """The extremes of each of these shapes, whose entries the arrays hold one after the other.
+
+    All entries are processed in one go: a NumPy call costs as much as a small array.
     """
-    if not claims:
-        return []
-    observed, value, radius = (np.concatenate([x.ravel() for x in xs]) for xs in list(zip(*claims, strict=True))[2:5])
-    size, ratio = np.abs(value), np.abs(observed - value)
-    ratio = np.divide(ratio, radius, out=np.zeros(ratio.shape), where=ratio != 0)
-    ends = np.cumsum([claim.value.size for claim in claims])
-    starts = np.concatenate([[0], ends[:-1]])
-    ratios, largest, tolerance = (np.maximum.reduceat(x, starts).tolist() for x in (ratio, size, radius))
-    sharp = np.add.reduceat((size > radius) | (radius == 0), starts, dtype=np.int64).tolist()
-    found: list[Comparison | None] = []
-    for k, (claim, start, end) in enumerate(zip(claims, starts.tolist(), ends.tolist(), strict=True)):
-        if not ratios[k] <= 1:
-            found.append(None)
-            continue
+    sharp = (size > radius) | (radius == 0) if sharp is None else sharp
+    ratio, observed, center, size, radius, sharp = map(np.ravel, (ratio, observed, center, size, radius, sharp))
+    starts = [0, *itertools.accumulate(map(math.prod, shapes))]
+    ratios, largest, tolerances = (np.maximum.reduceat(x, starts[:-1]).tolist() for x in (ratio, size, radius))
+    counts = np.add.reduceat(sharp, starts[:-1], dtype=np.int64).tolist()
+    found = []
+    for k, (start, end, shape) in enumerate(zip(starts, starts[1:], shapes, strict=False)):
         place = int(ratio[start:end].argmax())
-        expected, seen, allowed = (float(x[start + place]) for x in (value, observed, radius))
-        at = index(place, claim.value.shape)
-        tile = Tile(ratios[k], at, expected, seen, allowed, largest[k], tolerance[k], sharp[k])
-        found.append(passing(claim, [tile], end - start))
+        expected, seen, allowed = (float(x[start + place]) for x in (center, observed, radius))
+        at = index(place, shape)
+        found.append(Extremes(ratios[k], at, expected, seen, allowed, largest[k], tolerances[k], counts[k]))
     return found
+
+
+def merged(tiles: Sequence[Extremes]) -> Extremes:
+    """The extremes of an array from those of its tiles."""
+    worst = max(tiles, key=lambda tile: tile.ratio)
+    largest, tolerance = (float(np.max([getattr(x, name) for x in tiles])) for name in ("largest", "largest_tolerance"))
+    return worst._replace(largest=largest, largest_tolerance=tolerance, sharp=sum(tile.sharp for tile in tiles))
 
 
 def index(place: int, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -227,42 +242,51 @@ def index(place: int, shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(i) for i in np.unravel_index(place, shape))
 
 
-class Tile(NamedTuple):
-    """What is kept of some rows of an array: the worst entry, the largest entry and tolerance, how many are sharp."""
+# The filter's bounds.
 
-    ratio: float
-    place: tuple[int, ...]
-    expected: float
-    observed: float
-    allowed: float
-    largest: float
-    tolerance: float
-    sharp: int
+SAFE = 1 - 2.0**-8
+"""Keeps a tolerance below the one that it stands for, whatever float32 rounds."""
+BLUNT = 0.99
+"""From this relative tolerance on the full check decides, which says what it means."""
 
-    @classmethod
-    def of(cls, observed: Any, value: Any, size: np.ndarray, radius: np.ndarray, start: int) -> Tile | None:
-        """None unless every entry passes; start is the number of the first row."""
-        ratio = np.abs(observed - value)
-        ratio /= np.maximum(radius, np.finfo(radius.dtype).smallest_subnormal)
-        place = int(np.argmax(ratio))
-        if not ratio.flat[place] <= 1:
+
+class Bound(NamedTuple):
+    """An observed array that is right if it lies within radius of center.
+
+    is_structural_zero says whether all its entries are 0 because each is a product with a factor 0.
+    """
+
+    box: int | str
+    part: Part
+    observed: np.ndarray
+    center: np.ndarray
+    radius: np.ndarray
+    format: Format
+    is_structural_zero: Callable[[], bool] = lambda: False
+    slopes: Mapping[str, frozenset[str]] = {}
+
+    def accept(self, found: Extremes) -> Comparison | None:
+        """The comparison of the array if every entry lies within the bound and nothing else needs the full check."""
+        if not found.ratio <= 1:
             return None
-        first, *rest = index(place, value.shape)
-        return cls(
-            float(ratio.flat[place]), (start + first, *rest),
-            float(value.flat[place]), float(observed.flat[place]), float(radius.flat[place]),
-            float(np.max(size)), float(np.max(radius)), int(np.count_nonzero((size > radius) | (radius == 0))),
+        largest, tolerance = found.largest, found.largest_tolerance
+        blunt = not tolerance < BLUNT * largest and not (largest == tolerance == 0 and self.is_structural_zero())
+        if blunt or not largest + tolerance < self.format.largest / 2:
+            return None
+        return Comparison(
+            self.box, self.part, Verdict.AGREE, found.ratio, found.place, found.expected, found.observed,
+            found.tolerance, tolerance / largest if largest else 0.0, found.sharp, self.observed.size,
+            slopes=self.slopes,
         )  # fmt: skip
 
 
-def passing(claim: Claim, tiles: Sequence[Tile], entries: int) -> Comparison | None:
-    """The comparison of an array whose entries all pass, if it is of the ordinary kind."""
-    largest, tolerance = max(tile.largest for tile in tiles), max(tile.tolerance for tile in tiles)
-    dull = not tolerance < DULL * largest and not (largest == tolerance == 0 and claim.nothing())
-    if dull or not largest + tolerance < claim.format.largest / 2:
-        return None
-    worst = max(tiles, key=lambda tile: tile.ratio)
-    return Comparison(
-        claim.box, claim.part, Verdict.AGREE, worst.ratio, worst.place, worst.expected, worst.observed, worst.allowed,
-        tolerance / largest if largest else 0.0, sum(tile.sharp for tile in tiles), entries, slopes=claim.slopes,
-    )  # fmt: skip
+def accepted(bounds: Sequence[Bound]) -> list[Comparison | None]:
+    """The comparison for each bound that accepts its array; None for the others."""
+    if not bounds:
+        return []
+    observed, center, radius = (
+        np.concatenate([getattr(bound, name).ravel() for bound in bounds]) for name in ("observed", "center", "radius")
+    )
+    ratio, shapes = error_ratios(observed, center, radius), [bound.center.shape for bound in bounds]
+    found = extremes(ratio, observed, center, np.abs(center), radius, shapes)
+    return [bound.accept(each) for bound, each in zip(bounds, found, strict=True)]

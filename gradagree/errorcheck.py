@@ -14,7 +14,7 @@ from gradagree.arithmetics.rounded import Rounded
 from gradagree.checker.allowances import ToleranceOptions
 from gradagree.checker.filter_operands import QuickError
 from gradagree.checker.kinks import error_kinks
-from gradagree.comparison import ERROR_BOX, Claim, Comparison, Part, compare
+from gradagree.comparison import ERROR_BOX, Bound, Comparison, Part, compare
 from gradagree.reference import ErrorBox, ErrorFunction
 
 
@@ -27,7 +27,7 @@ class ErrorCheck:
         self.kinks = error_kinks(error, self.plain_o, targets)
         self.cleared: dict[Part, Comparison] = {}
 
-    def claims(self) -> Iterator[Claim | None]:
+    def claims(self) -> Iterator[Bound | None]:
         """What the quick tests claim of E and of its sensitivity."""
         quick = QuickError(self.error, self.plain_o, self.plain_targets, self.model)
         yield quick.E(self.answer.E)

@@ -16,13 +16,23 @@ from gradagree.arithmetics.model import FORMATS, Model
 from gradagree.checker.batching import Ragged, lowest_bits
 from gradagree.checker.filter_operands import Given, Operands, exact_below, pulled, transposed
 from gradagree.checker.kinks import OWN, SLOPES, Kinks, one_sided
-from gradagree.comparison import SAFE, Claim, Comparison, Part, Tile, passing, settled
+from gradagree.comparison import (
+    SAFE,
+    Bound,
+    Comparison,
+    Extremes,
+    Part,
+    accepted,
+    error_ratios,
+    extremes,
+    merged,
+)
 from gradagree.errorcheck import ErrorCheck
 from gradagree.reference import Activation
 
 TILE = 1 << 16
 """Entries of a gradient that are worked on together."""
-Found = Iterator[tuple[Given, Claim | Comparison]]
+Found = Iterator[tuple[Given, Bound | Comparison]]
 
 
 def claims(boxes: Sequence[Given]) -> Found:
@@ -62,7 +72,7 @@ def delta_p(on: Operands) -> Found:
     yield from through_slopes(on, Ragged.of(delta_a.views[:n]), Ragged.of(inner.views[:n]))
     for one, *sensitivity in zip(on.boxes[n:], delta_a.views[n:], inner.views[n:], strict=True):
         if not one.kinks:
-            yield one, one.claim("delta_p", *pulled(one, *sensitivity))
+            yield one, one.bound("delta_p", *pulled(one, *sensitivity))
 
 
 def through_slopes(on: Operands, delta_a: Ragged, inner: Ragged) -> Found:
@@ -78,7 +88,7 @@ def through_slopes(on: Operands, delta_a: Ragged, inner: Ragged) -> Found:
         given = (one.kinks, one.p, one.delta_p, pulled_back, around)
         slopes = explained(one.activation, one.model, *given) if one.kinks else {}
         if slopes is not None:
-            yield one, one.claim("delta_p", expected, allowed, slopes)
+            yield one, one.bound("delta_p", expected, allowed, slopes)
 
 
 def dw(on: Operands) -> Found:
@@ -107,7 +117,8 @@ def tiled(one: Given, a: Any, factor: Any, delta_c: Any, size: Any, exact: float
     In float32 but for a float64 framework.
     """
     assert one.dw is not None
-    u, rows, tiles = one.model.u, max(1, TILE // delta_c.shape[1]), []
+    u, rows = one.model.u, max(1, TILE // delta_c.shape[1])
+    tiles: list[Extremes] = []
     wide = u < FORMATS["float32"].u
     for start in range(0, a.shape[1], rows):
         tile = slice(start, start + rows)
@@ -117,11 +128,12 @@ def tiled(one: Given, a: Any, factor: Any, delta_c: Any, size: Any, exact: float
         radius += bound
         radius *= bound > exact
         radius *= SAFE
-        found = Tile.of(one.dw[tile], value, entries, radius, start)
-        if found is None:
+        ratio = error_ratios(one.dw[tile], value, radius)
+        (found,) = extremes(ratio, one.dw[tile], value, entries, radius, [value.shape])
+        if not found.ratio <= 1:
             return None
-        tiles.append(found)
-    return passing(one.claim("dw", value, radius), tiles, one.dw.size)
+        tiles.append(found.below(start))
+    return one.bound("dw", value, radius).accept(merged(tiles))
 
 
 def db(on: Operands) -> Found:
@@ -140,7 +152,7 @@ def db(on: Operands) -> Found:
 
 def claimed(boxes: Sequence[Given], part: Part, value: Ragged, radius: np.ndarray) -> Found:
     for one, expected, allowed in zip(boxes, value.views, value.like(radius).views, strict=True):
-        yield one, one.claim(part, expected, allowed)
+        yield one, one.bound(part, expected, allowed)
 
 
 DOUBT = 16
@@ -204,11 +216,11 @@ def portions(boxes: Sequence[BoxCheck]) -> Iterator[list[BoxCheck]]:
         yield some
 
 
-def settle(found: Iterable[tuple[dict[Part, Comparison], Claim | Comparison]]) -> None:
+def settle(found: Iterable[tuple[dict[Part, Comparison], Bound | Comparison]]) -> None:
     """Keep what passes."""
     found = list(found)
-    passed = iter(settled([claim for _, claim in found if isinstance(claim, Claim)]))
+    passed = iter(accepted([claim for _, claim in found if isinstance(claim, Bound)]))
     for cleared, claim in found:
-        comparison = next(passed) if isinstance(claim, Claim) else claim
+        comparison = next(passed) if isinstance(claim, Bound) else claim
         if comparison is not None:
             cleared[comparison.part] = comparison

@@ -20,7 +20,7 @@ from gradagree.arithmetics.rounded import Rounded
 from gradagree.checker.allowances import ActivationBounds, ToleranceOptions
 from gradagree.checker.batching import Ragged, joined, lowest_bits
 from gradagree.checker.kinks import Kinks
-from gradagree.comparison import ERROR_BOX, SAFE, Claim, Part
+from gradagree.comparison import ERROR_BOX, SAFE, Bound, Part
 from gradagree.reference import Activation, Box, ErrorFunction
 from gradagree.reference.samples import allowed_width, inside, some_targets
 
@@ -44,10 +44,10 @@ class Given:
     def activation(self) -> Activation:
         return self.box.activation
 
-    def claim(self, part: Part, value: Any, radius: Any, slopes: Any = None) -> Claim:
+    def bound(self, part: Part, value: Any, radius: Any, slopes: Any = None) -> Bound:
         """That the framework's own array is value within radius."""
-        observed, nothing = getattr(self, part), getattr(self, f"no_{part}")
-        return Claim(self.number, part, observed, value, SAFE * radius, self.model.format, nothing, slopes or {})
+        observed, zero = getattr(self, part), getattr(self, f"no_{part}")
+        return Bound(self.number, part, observed, value, SAFE * radius, self.model.format, zero, slopes or {})
 
     def no_c(self) -> bool:
         """Whether each product in c has a factor 0, and there is no bias."""
@@ -289,20 +289,20 @@ class QuickError:
     def __init__(self, error: ErrorFunction, o: np.ndarray, t: np.ndarray, model: Model) -> None:
         self.error, self.o, self.t, self.model = error, o, t, model
 
-    def E(self, observed: float) -> Claim | None:
+    def E(self, observed: float) -> Bound | None:
         """E, within 8 u |E| where it is rounded."""
-        return self._claim("E", np.asarray(observed), np.asarray(self.error.value(self.o, self.t)))
+        return self._bound("E", np.asarray(observed), np.asarray(self.error.value(self.o, self.t)))
 
-    def delta_p(self, observed: np.ndarray) -> Claim | None:
+    def delta_p(self, observed: np.ndarray) -> Bound | None:
         """dE/do, within 8 u |dE/do| where it is rounded."""
-        return self._claim("delta_p", observed, np.asarray(self.error.sensitivity(self.o, self.t)))
+        return self._bound("delta_p", observed, np.asarray(self.error.sensitivity(self.o, self.t)))
 
-    def _claim(self, part: Part, observed: np.ndarray, value: np.ndarray) -> Claim | None:
+    def _bound(self, part: Part, observed: np.ndarray, value: np.ndarray) -> Bound | None:
         if observed.shape != value.shape or not value.size or not self._small:
             return None
         rounds = self._always_rounds[part] or not_representable(value, self.model)
         radius = SAFE * self.model.formula * self.model.u * np.abs(value) * rounds
-        return Claim(ERROR_BOX, part, observed, value, radius, self.model.format)
+        return Bound(ERROR_BOX, part, observed, value, radius, self.model.format)
 
     @functools.cached_property
     def _small(self) -> bool:

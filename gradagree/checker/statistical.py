@@ -33,7 +33,7 @@ from gradagree.checker.allowances import (
 )
 from gradagree.checker.derivative_forms import ad_loss_gradient, jacobian, jvp
 from gradagree.checker.kinks import at_kinks, error_slope, one_sided
-from gradagree.comparison import Comparison, Part, Tile, index
+from gradagree.comparison import Comparison, Extremes, Part, error_ratios, extremes, merged, within_range
 from gradagree.reference import Activation, Box, ErrorFunction, network
 from gradagree.reference.boxes import Gradient, boxes
 from gradagree.summation import added_up
@@ -140,54 +140,41 @@ def _compare(box: int | str, part: Part, observed: np.ndarray | None, expected: 
         reason = "is missing" if observed is None else f"has shape {observed.shape}, not {shape}"
         return Comparison(box, part, Verdict.SUSPECT, math.inf, reason=reason)
     with np.errstate(all="ignore"):
-        found = _tiles(expected, observed)
-        size, largest = (float(np.max([getattr(tile, name) for tile in found])) for name in ("largest", "tolerance"))
+        parts = _extremes(expected, observed)
+        found = merged(parts)
+        size, largest = found.largest, found.largest_tolerance
         sharpness = 0.0 if size == 0 and largest <= expected.nothing else float(np.divide(largest, size))
         undecided = not math.isfinite(largest) or not sharpness < 1
         if undecided:
-            found = _tiles(expected, observed, dull=True)
-    worst = max(found, key=lambda tile: tile.ratio)
+            parts = _extremes(expected, observed, blunt=True)
+            found = merged(parts)
     passed = Verdict.UNDECIDED if undecided else Verdict.AGREE
-    if any(math.isinf(tile.tolerance) for tile in found):
+    if any(math.isinf(part.largest_tolerance) for part in parts):
         passed = Verdict.OUT_OF_RANGE
     return Comparison(
-        box, part, Verdict.SUSPECT if worst.ratio > 1 else passed, worst.ratio, worst.place,
-        worst.expected, worst.observed, worst.allowed, sharpness, sum(tile.sharp for tile in found), observed.size,
+        box, part, Verdict.SUSPECT if found.ratio > 1 else passed, found.ratio, found.place, found.expected,
+        found.observed, found.tolerance, sharpness, found.sharp, observed.size,
     )  # fmt: skip
 
 
-def _tiles(expected: Variance | Outer, observed: np.ndarray, dull: bool = False) -> list[Tile]:
-    return [_tile(expected[rows], observed[rows], getattr(rows, "start", 0), dull) for rows in blocks(observed)]
+def _extremes(expected: Variance | Outer, observed: np.ndarray, blunt: bool = False) -> list[Extremes]:
+    """Some rows at a time.
 
-
-def _tile(expected: Variance, observed: np.ndarray, start: int, dull: bool = False) -> Tile:
-    """start is the number of the first row.
-
-    Of an array that is dull, an entry that may be off by as much as it is makes no suspect: errors so large do not
-    simply add up, as variance has them do.
+    With blunt, an entry that may be off by as much as it is large is not suspect: errors so large do not simply add
+    up, as the variance assumes.
     """
-    value, tolerance = expected.value, expected.tolerance
-    sizes, room = np.abs(value), expected.model.format.largest
-    size, largest = float(np.maximum.reduce(sizes, axis=None)), float(np.maximum.reduce(tolerance, axis=None))
-    if not size + largest <= room:
-        tolerance = np.where(sizes + tolerance > room, np.inf, tolerance)
-        largest = float(np.max(tolerance))
-    ratio = np.asarray(observed - value)
-    np.abs(ratio, out=ratio)
-    ratio /= tolerance
-    if not np.isfinite(np.max(ratio)) or not math.isfinite(largest):
-        ratio = np.where(observed == value, 0.0, np.where(np.isnan(ratio), np.inf, ratio))
-        ratio = np.where(np.isfinite(tolerance), ratio, 0.0)
-    if dull:
-        vague = np.isfinite(observed) & (tolerance >= np.abs(value))
-        ratio = np.where(vague, np.minimum(ratio, 1.0), ratio)
-    place = int(np.argmax(ratio))
-    at = index(place, value.shape)
-    return Tile(
-        float(ratio.flat[place]), (start + at[0], *at[1:]) if at else (), float(value.flat[place]),
-        float(observed.flat[place]), float(tolerance.flat[place]), size, largest,
-        int(np.count_nonzero(sizes > tolerance)),
-    )  # fmt: skip
+    found = []
+    for rows in blocks(observed):
+        part, seen = expected[rows], observed[rows]
+        value, size = part.value, np.abs(part.value)
+        tolerance = within_range(size, part.tolerance, part.model.format)
+        ratio = error_ratios(seen, value, tolerance)
+        if blunt:
+            vague = np.isfinite(seen) & (tolerance >= size)
+            ratio = np.where(vague, np.minimum(ratio, 1.0), ratio)
+        (tile,) = extremes(ratio, seen, value, size, tolerance, [value.shape], sharp=size > tolerance)
+        found.append(tile.below(getattr(rows, "start", 0)))
+    return found
 
 
 @dataclass(frozen=True)
