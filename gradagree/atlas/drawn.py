@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from gradagree.arithmetics.model import FORMATS
-from gradagree.atlas.curves import BINS, DECADES, PER_DECADE, Curve
-from gradagree.report.figures import power
+from gradagree.atlas.curves import BINS, DECADES, Curve
+from gradagree.report.figures import power, share
 
 WIDTH, HEIGHT = 520, 190
 LEFT, RIGHT, TOP, BOTTOM = 46, 8, 24, 26
@@ -48,15 +48,14 @@ def place_of(x: float) -> float:
     """The bin of an input, in parts."""
     if x == 0:
         return BINS
-    decades = min(max((math.log10(abs(x)) - DECADES[0]) * PER_DECADE, 0), BINS)
-    return BINS + math.copysign(decades, x)
+    return BINS + math.copysign(BINS * share(math.log10(abs(x)), *DECADES), x)
 
 
 def height_of(ulps: float | str, top: float) -> int:
     if isinstance(ulps, str):
         return TOP + 4
-    share = max(math.log2(max(ulps, LOWEST) / LOWEST), 0) / top
-    return round(HEIGHT - BOTTOM - share * (HEIGHT - BOTTOM - TOP - 12))
+    up = max(math.log2(max(ulps, LOWEST) / LOWEST), 0) / top
+    return round(HEIGHT - BOTTOM - up * (HEIGHT - BOTTOM - TOP - 12))
 
 
 DECADES_SHOWN = [(s * 10.0**d, ("−" if s < 0 else "") + power(d)) for s in (-1, 1) for d in (-4, -2, 0, 2)] + [
@@ -103,7 +102,6 @@ def line(curve: Curve, top: float) -> Markup:
     """Steps from bin to bin; a gap where nothing is known."""
     path: list[str] = []
     last: int | None = None
-    start = 0
     for k, ulps in enumerate([*curve.worst, -1.0]):
         now = None if ulps == -1 else height_of(ulps, top)
         if now == last:
@@ -112,7 +110,6 @@ def line(curve: Curve, top: float) -> Markup:
             path.append(f"H{across(k):g}")
         if now is not None:
             path.append(f"V{now}" if last is not None else f"M{across(k):g} {now}")
-        last, start = now, k
-    del start
+        last = now
     known = curve.framework if curve.framework in ORDER else "other"
     return Markup('<path class="curve {}" d="{}"/>').format(known, "".join(path))

@@ -23,6 +23,18 @@ MOST_DECADES = 6
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
+def share(x: float, low: float, high: float) -> float:
+    """Where x lies between low and high, from 0 to 1; the nearer end for what lies beyond, the middle of nothing."""
+    size = high / 2 - low / 2
+    return min(max((x / 2 - low / 2) / size, 0.0), 1.0) if size > 0 else 0.5
+
+
+def decades(low: int, high: int, most: int) -> list[int]:
+    """Powers of ten between low and high at equal distances, about as many as most."""
+    step = -(-max(high - low, 1) // most)
+    return [decade for decade in range(low, high + 1) if decade % step == 0]
+
+
 @dataclass(frozen=True)
 class Axis:
     """Powers of ten from low to high across the figure, with room for 0 and for what is not finite."""
@@ -35,8 +47,7 @@ class Axis:
     def at(self, exponent: float) -> float:
         """Where 10^exponent lies, from the left; the nearer end for what is beyond an end."""
         start, end = LEFT + SIDE * self.zeros, WIDTH - RIGHT - SIDE * self.infinite
-        place = (min(max(exponent, self.low), self.high) - self.low) / (self.high - self.low)
-        return round(start + place * (end - start), 1)
+        return round(start + share(exponent, self.low, self.high) * (end - start), 1)
 
     def place(self, x: float) -> float:
         """Where the number x lies, 0 and infinity in the room beside the axis."""
@@ -45,8 +56,7 @@ class Axis:
         return self.at(math.log10(x)) if math.isfinite(x) else WIDTH - RIGHT - 9
 
     def ticks(self) -> list[int]:
-        step = -(-(self.high - self.low) // MOST_DECADES)
-        return [decade for decade in range(self.low, self.high + 1) if decade % step == 0]
+        return decades(self.low, self.high, MOST_DECADES)
 
 
 def axis_for(exponents: Sequence[float], zeros: bool, infinite: bool) -> Axis:
@@ -104,8 +114,7 @@ class Scale:
 
     def at(self, x: float) -> float:
         """Where x lies, from 0 at the low end to 1 at the high end."""
-        size = self.high / 2 - self.low / 2
-        return min(max((x / 2 - self.low / 2) / size, 0.0), 1.0) if size > 0 else 0.5
+        return share(x, self.low, self.high)
 
     def ticks(self) -> list[tuple[float, str]]:
         """Numbers to stand at the axis, and how they are written."""
@@ -130,8 +139,7 @@ class Logarithmic(Scale):
 
     def ticks(self) -> list[tuple[float, str]]:
         low, high = max(math.ceil(self.low), SMALLEST), min(math.floor(self.high), LARGEST)
-        step = math.ceil(max(high - low, 1) / MOST_STEPS)
-        found = [(10.0**decade, power(decade)) for decade in range(low, high + 1) if decade % step == 0]
+        found = [(10.0**decade, power(decade)) for decade in decades(low, high, MOST_STEPS)]
         if high - low < FEW_DECADES:
             numbers = [one * 10.0**decade for decade in range(max(low - 1, SMALLEST), high + 1) for one in ONES]
             found = [(x, f"{x:g}") for x in numbers if self.low <= math.log10(x) <= self.high]
