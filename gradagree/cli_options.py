@@ -15,7 +15,7 @@ def known_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def ending_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--known and --shrink, which `Ending.of` takes out of the options."""
+    """--known and --shrink."""
     text = "Time budget for shrinking failing cases (0 disables shrinking)."
     return known_option(
         click.option("--shrink", type=float, default=20.0, show_default=True, metavar="SECONDS", help=text)(command)

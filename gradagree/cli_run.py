@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import math
 import shlex
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,9 @@ from gradagree.cli_options import ending_options, extensions
 from gradagree.errors import UsageError
 
 if TYPE_CHECKING:
+    from gradagree.known import Entry
     from gradagree.plan import Plan
+    from gradagree.runner.process import FrameworkProcess
 
 ALONGSIDE = ("resume", "ext", "budget", "workers", "scheduler", "known", "shrink")
 """Options that make no other records."""
@@ -105,12 +109,12 @@ def run(
     from gradagree import campaign
     from gradagree.declared import files
     from gradagree.drivers import keeping
-    from gradagree.finishing import Ending
+    from gradagree.report import report_results
     from gradagree.report.console import Progress
     from gradagree.signals import draining
 
     _check(workers, budget)
-    ending = Ending.of(asked)
+    known, seconds = _ending(asked.pop("known"), asked.pop("shrink"))
     if resume is None:
         plan, folder = campaign.prepare(ext, asked), out or campaign.default_folder()
     else:
@@ -123,7 +127,11 @@ def run(
                 strict=strict, budget=budget, progress=progress, resume=resume is not None, draining=stop,
                 scheduler=scheduler, kept=kept,
             )  # fmt: skip
-        status = ending.finish(folder, strict, None if interrupted else files(ext), kept)
+        if known is not None:
+            _keep_known(folder, known)
+        if not interrupted:
+            _shrink(folder, seconds, files(ext), kept)
+        status = report_results([folder], folder, strict)
     if interrupted:
         again = ["gradagree", "run", "--resume", str(folder), *(word for file in ext for word in ("--ext", file))]
         click.echo(f"gradagree: interrupted; go on with: {shlex.join(again)}", err=True)
@@ -135,6 +143,37 @@ def _check(workers: int | None, budget: float | None) -> None:
         raise UsageError(f"--workers {workers}: give a whole number of at least 1")
     if budget is not None and not 0 < budget < math.inf:
         raise UsageError(f"--budget {budget:g}: give a number of seconds above 0")
+
+
+def _ending(known: str | None, shrink: float) -> tuple[Sequence[Entry] | None, float]:
+    """The accepted differences and the seconds for shrinking. Raises UsageError where an option is wrong."""
+    from gradagree.known import find_known
+
+    if not 0 <= shrink < math.inf:
+        raise UsageError(f"--shrink {shrink:g}: give a number of seconds, or 0 to shrink nothing")
+    return find_known(known), shrink
+
+
+def _keep_known(folder: Path, known: Sequence[Entry]) -> None:
+    """Keep the accepted differences in ``meta.json``, so that every later report of the folder shows them."""
+    from gradagree.files import write_text
+    from gradagree.journal import META, read_meta
+
+    meta = {**read_meta(folder), "known": [entry.told() for entry in known]}
+    write_text(folder / META, json.dumps(meta, indent=2, sort_keys=True) + "\n")
+
+
+def _shrink(folder: Path, seconds: float, extensions: Sequence[str], kept: dict[str, FrameworkProcess]) -> None:
+    """Shrink the failing cases of a run; kept holds worker processes that need not be started again."""
+    from rich.console import Console
+
+    from gradagree.shrinking import shrink_findings
+
+    if not seconds:
+        return
+    console = Console(stderr=True)
+    with console.status("shrinking failing cases") if console.is_terminal else contextlib.nullcontext():
+        shrink_findings(folder, seconds, extensions, lambda text: click.echo(text, err=True), kept)
 
 
 def _begun(context: click.Context, folder: Path, ext: tuple[str, ...]) -> tuple[Plan, bool]:
