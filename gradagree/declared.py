@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 
 from gradagree.adapters import Adapter
 from gradagree.errors import UsageError, is_file, nearest
-from gradagree.extensions import file_of, functions_of, guarded, load
+from gradagree.extensions import functions_of, guarded, load
 from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference.contract import file_of
 
 NAME = "pyproject.toml"
 SETTINGS = {"seed": int, "profile": str, "frameworks": str, "modes": str, "dtypes": str, "regimes": str}

@@ -18,6 +18,7 @@ from gradagree.adapters import Adapter
 from gradagree.casetext import shorten
 from gradagree.errors import UsageError, is_file
 from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference.contract import file_of, line_in
 
 LIMIT = 60.0
 """Seconds that a file may take to load, a framework's import included."""
@@ -74,11 +75,6 @@ def is_ours(kind: type) -> bool:
     return kind.__module__.startswith("gradagree.")
 
 
-def file_of(kind: type) -> str | None:
-    """The file that a class was made in, or None where there is none."""
-    return getattr(sys.modules.get(kind.__module__), "__file__", None)
-
-
 @contextlib.contextmanager
 def guarded(told: str, module: str, path: Path | None = None) -> Iterator[None]:
     """Run somebody's code without what it prints. If it fails, forget the module, and raise UsageError in one line."""
@@ -116,19 +112,6 @@ def _forget(name: str) -> None:
     for catalogue in (Activation.catalogue, ErrorFunction.catalogue, Adapter.catalogue):
         for key in [key for key, kind in catalogue.items() if kind.__module__ == name]:
             del catalogue[key]
-
-
-def line_in(wrong: BaseException, path: Path) -> str:
-    """``, line 7``: the last line of the file that was running; nothing if none was."""
-    found = None
-    trace = wrong.__traceback__
-    while trace is not None:
-        if Path(trace.tb_frame.f_code.co_filename) == path:
-            found = trace.tb_lineno
-        trace = trace.tb_next
-    if isinstance(wrong, SyntaxError):
-        found = wrong.lineno
-    return "" if found is None else f", line {found}"
 
 
 def _first(wrong: BaseException) -> str:

@@ -52,7 +52,8 @@ def _parameters(kind: Any) -> str:
 
 def _origin(kind: type) -> tuple[str, ...]:
     """The file that a class is from, if it is not ours."""
-    from gradagree.extensions import file_of, is_ours
+    from gradagree.extensions import is_ours
+    from gradagree.reference.contract import file_of
 
     path = file_of(kind) or kind.__module__
     return () if is_ours(kind) else (f"from {path.removeprefix(f'{Path.cwd()}{os.sep}')}",)

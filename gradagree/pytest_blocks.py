@@ -15,11 +15,12 @@ from gradagree.cases import Case
 from gradagree.checker.proofs import prove
 from gradagree.declared import load_all, project_file, settings
 from gradagree.errors import UsageError
-from gradagree.extensions import file_of, is_ours
+from gradagree.extensions import is_ours
 from gradagree.plan import Plan
 from gradagree.pytest_plugin import PROCESSES
 from gradagree.pytest_records import RECORDS, judged
 from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference.contract import file_of
 
 BLOCKS = {"quick": (1, 4), "ci": (2, 12), "nightly": (8, 25)}
 """Blocks for each function, framework and mode, and architectures in each."""

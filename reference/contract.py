@@ -11,6 +11,7 @@ import re
 import sys
 import warnings
 from collections.abc import Set
+from pathlib import Path
 from typing import Any, ClassVar, Self, dataclass_transform
 
 import numpy as np
@@ -445,3 +446,21 @@ class ErrorFunction(Operation):
             The direction, in the shape of o.
         """
         return np.ones_like(o)
+
+
+def file_of(kind: type) -> str | None:
+    """The file that a class was made in, or None where there is none."""
+    return getattr(sys.modules.get(kind.__module__), "__file__", None)
+
+
+def line_in(wrong: BaseException, path: Path) -> str:
+    """``, line 7``: the last line of the file that ran when an exception was raised; empty if none did."""
+    found = None
+    trace = wrong.__traceback__
+    while trace is not None:
+        if Path(trace.tb_frame.f_code.co_filename) == path:
+            found = trace.tb_lineno
+        trace = trace.tb_next
+    if isinstance(wrong, SyntaxError):
+        found = wrong.lineno
+    return "" if found is None else f", line {found}"

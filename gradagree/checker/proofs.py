@@ -16,8 +16,8 @@ from gradagree.checker.derivative_forms import ad_vjp
 from gradagree.checker.kink_search import prove_error_kinks, prove_kinks
 from gradagree.drawing import Source
 from gradagree.errors import UsageError
-from gradagree.extensions import file_of, line_in
 from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference.contract import file_of, line_in
 from gradagree.reference.samples import allowed_width, inside
 from gradagree.targets import drawn_targets
 
