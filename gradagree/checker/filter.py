@@ -1,8 +1,9 @@
-"""Cheap sound tests first: what passes them passes the box check; what does not is judged there.
+"""The filter: fast sufficient tests, as in floating-point filters, before rounded arithmetic.
 
-Boxes are looked at together, those of many networks too. The radii of A(p) and A'(p) are those of rounded arithmetic at
-points next to p, from a table; sums are bounded by one product of sizes in float32; underflow is not allowed for, and
-where sums may be exact there is no tolerance.
+What the filter accepts, rounded arithmetic accepts; everything else is left to it. Operations of many networks are
+processed together. The radii of A(p) and A'(p) are those of rounded arithmetic at points next to p, from a table; sums
+are bounded by one product of sizes in float32; underflow is not allowed for, and where sums may be exact there is no
+tolerance.
 """
 
 from __future__ import annotations
@@ -156,9 +157,9 @@ def claimed(boxes: Sequence[Given], part: Part, value: Ragged, radius: np.ndarra
 
 
 DOUBT = 16
-"""What is so many tolerances away is no rounding."""
+"""A difference of more tolerances than this is not rounding."""
 LOST = 2.0**32
-"""Nor is what is so many of the smallest normal numbers away lost by underflow."""
+"""A difference of more of the smallest normal numbers than this is not underflow."""
 
 
 def explained(

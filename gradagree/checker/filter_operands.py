@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -27,7 +27,7 @@ from gradagree.reference.samples import allowed_width, inside, some_targets
 
 @dataclass(frozen=True, eq=False)
 class Given:
-    """One box, with the framework's own p, c, delta_p and delta_c; gradients are None that are not to be looked at."""
+    """One operation with the framework's own p, c, delta_p and delta_c; a gradient is None if the filter skips it."""
 
     number: int
     box: Box
@@ -57,7 +57,7 @@ class Given:
         return not (w.any() and np.any(self.activation.value(self.p)))
 
     def no_delta_p(self) -> bool:
-        """Whether nothing comes from inside, or nothing is handed on: by w, or by the slope."""
+        """True if the incoming cotangent, the weights, or the local derivative are all zero."""
         w = self.box.w
         if self.no_db() or (w is not None and not w.any()):
             return True
@@ -68,7 +68,7 @@ class Given:
         return self.no_db() or not np.any(self.activation.value(self.p))
 
     def no_db(self) -> bool:
-        """Whether nothing inside changes."""
+        """True if the incoming cotangent is zero."""
         return not self.delta_c.any()
 
 
@@ -150,25 +150,53 @@ def within(one: Given, part: str, found: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def not_representable(x: np.ndarray, model: Model) -> np.ndarray:
-    """Where x is no number of the dtype, so that whoever stores it rounds."""
+    """The entries that are not representable in the format."""
     scaled = np.ldexp(np.frexp(x)[0], model.format.precision)
     return np.asarray(scaled != np.rint(scaled))
 
 
 @functools.lru_cache(maxsize=256)
 def always_rounds(activation: Activation, model: Model) -> dict[str, bool]:
-    """Whether no entry of A(p) and of delta_p is ever exact but 0, not even where p is as round as can be."""
-    found = {"value": True, "vjp": True}
-    try:
+    """Whether no entry of A(p) and of delta_p is ever exact but 0, not even for the roundest p."""
+
+    def samples() -> Iterator[dict[str, Any]]:
         for p in round_rows(activation):
             stored: Any = Rounded.stored(p, model)
-            with np.errstate(all="ignore"):
-                a = activation.value(stored)
-                delta_a = Rounded.stored(1.0 + np.arange(a.shape[-1]) * np.ones(a.shape), model)
-                answers = {"value": a, "vjp": activation.vjp(stored, delta_a)}
-            found = {part: found[part] and rounds(x) for part, x in answers.items()}
+            a = activation.value(stored)
+            delta_a = Rounded.stored(1.0 + np.arange(a.shape[-1]) * np.ones(a.shape), model)
+            yield {"value": a, "vjp": activation.vjp(stored, delta_a)}
+
+    return round_in_all(("value", "vjp"), samples())
+
+
+@functools.lru_cache(maxsize=1024)
+def loss_always_rounds(error: ErrorFunction, model: Model, few_examples: bool, few_outputs: bool) -> dict[Part, bool]:
+    """Whether no entry of E and of dE/do is ever exact but 0, not even for the roundest numbers.
+
+    few: whether their number is a power of two, by which a division may be exact.
+    """
+
+    def samples() -> Iterator[dict[Part, Any]]:
+        examples, outputs = 4 if few_examples else 5, allowed_width(error, 4 if few_outputs else 5)
+        t = some_targets(error, examples, outputs)
+        given: Any = t if error.targets == "classes" else Rounded.stored(t, model)
+        ramp = np.arange(examples * outputs).reshape(examples, outputs) / 4 - outputs / 2
+        for o in (np.zeros(ramp.shape), ramp):
+            stored = Rounded.stored(inside(error.domain, o), model)
+            yield {"E": error.value(stored, given), "delta_p": error.sensitivity(stored, given)}
+
+    return round_in_all(("E", "delta_p"), samples())
+
+
+def round_in_all(parts: tuple[str, ...], samples: Iterator[dict[str, Any]]) -> dict[str, bool]:
+    """For each part whether all its entries but zeros are rounded in every sample; False if one is out of domain."""
+    found = dict.fromkeys(parts, True)
+    try:
+        with np.errstate(all="ignore"):
+            for answers in samples:
+                found = {part: found[part] and rounds(x) for part, x in answers.items()}
     except ValueError:
-        return {"value": False, "vjp": False}
+        return dict.fromkeys(parts, False)
     return found
 
 
@@ -314,25 +342,3 @@ class QuickError:
     @functools.cached_property
     def _always_rounds(self) -> dict[Part, bool]:
         return loss_always_rounds(self.error, self.model, *(n & (n - 1) == 0 for n in self.o.shape))
-
-
-@functools.lru_cache(maxsize=1024)
-def loss_always_rounds(error: ErrorFunction, model: Model, few_examples: bool, few_outputs: bool) -> dict[Part, bool]:
-    """Whether no part of E, and of dE/do, is ever exact but 0: not even for the roundest numbers.
-
-    few: whether their number is a power of two, by which a division may be exact.
-    """
-    try:
-        examples, outputs = 4 if few_examples else 5, allowed_width(error, 4 if few_outputs else 5)
-        t = some_targets(error, examples, outputs)
-        given: Any = t if error.targets == "classes" else Rounded.stored(t, model)
-        found = {"E": True, "delta_p": True}
-        ramp = np.arange(examples * outputs).reshape(examples, outputs) / 4 - outputs / 2
-        for o in (np.zeros(ramp.shape), ramp):
-            stored = Rounded.stored(inside(error.domain, o), model)
-            with np.errstate(all="ignore"):
-                parts = {"E": error.value(stored, given), "delta_p": error.sensitivity(stored, given)}
-            found = {part: found[part] and rounds(x) for part, x in parts.items()}
-    except ValueError:
-        return {"E": False, "delta_p": False}
-    return found

@@ -1,7 +1,7 @@
-"""The probable check: a whole gradient at once, against the reference run end to end in variance arithmetic.
+"""The statistical check: a gradient end to end against the reference in variance arithmetic.
 
-A bound carried through a network is vacuous after a few boxes; the variance of the rounding errors is not. It is a
-trigger, not a proof: it judges what the taps might disturb.
+A worst-case bound carried through a network is vacuous after a few operations; the variance of the rounding errors is
+not. The check is a trigger, not a proof: it covers what the taps might disturb.
 """
 
 from __future__ import annotations
