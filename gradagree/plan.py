@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,15 +19,56 @@ from gradagree.reference import Activation, ContractError, ErrorFunction
 from gradagree.returning import ONE_IN, returns
 from gradagree.sharding import TOGETHER, WHOLE, Shard, chunks, size, units
 
-PROFILES: dict[str, dict[str, Any]] = {
-    "quick": {"cases": 40},
-    "ci": {"cases": 200},
-    "nightly": {"cases": 2000, "modes": "all", "regimes": tuple(REGIMES)},
-}
-"""What stands in for the options that are not given; ci is the default."""
-
 DTYPES = ("float64", "float32")
 MOST_CASES = 10**9
+SURVEY_MODES = (
+    "torch:eager", "torch:backward", "torch:forward", "torch:reverse-reverse", "torch:forward-reverse",
+    "jax:jit", "jax:reverse-reverse", "optax:jit", "optax:reverse-reverse",
+)  # fmt: skip
+"""Modes of a quick survey; other parameters than the defaults are measured in these modes only, but by nightly."""
+
+
+@dataclass(frozen=True)
+class SurveyProfile:
+    """Extent of a survey. density and narrow: points in an ordinary binade for wide dtypes and for 16 bits, 0 for all.
+
+    thorough: each example is computed once more, its program is run, and jax computes other lengths; slow: compilers
+    that take seconds, and rows that take gigabytes.
+    """
+
+    dtypes: tuple[str, ...]
+    density: int
+    narrow: int
+    parameters: bool
+    turns: int
+    modes: tuple[str, ...] | None
+    thorough: bool = True
+    slow: bool = False
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Values of the options that are not given.
+
+    blocks and block_cases are for pytest: blocks for each function, framework and mode, and architectures in each.
+    """
+
+    cases: int
+    blocks: int
+    block_cases: int
+    survey: SurveyProfile
+    modes: str | None = None
+    regimes: tuple[str, ...] = STANDARD
+
+
+PROFILES = {
+    "quick": Profile(40, 1, 4, SurveyProfile(("float32", "float16"), 8, 16, False, 2, SURVEY_MODES, thorough=False)),
+    "ci": Profile(200, 2, 12, SurveyProfile(tuple(FORMATS), 32, 0, True, 2, None)),
+    "nightly": Profile(
+        2000, 8, 25, SurveyProfile(tuple(FORMATS), 128, 0, True, 6, None, slow=True), "all", tuple(REGIMES)
+    ),
+}
+"""The one table of profiles: of runs, surveys and pytest."""
 
 
 @dataclass(frozen=True)
@@ -60,22 +101,19 @@ class Plan:
         shard: str | None = None,
     ) -> Plan:
         """The plan that options stand for, each a comma-separated list as on the command line. Raises UsageError."""
-        if profile not in PROFILES:
-            raise UsageError(f"--profile: unknown profile {profile!r}; {nearest(profile, PROFILES)}")
-        standard = PROFILES[profile]
-        cases = standard["cases"] if cases is None else cases
+        standard = profile_named(profile)
+        cases = standard.cases if cases is None else cases
         if not 1 <= cases <= MOST_CASES:
             raise UsageError(f"--cases {cases}: give a whole number from 1 to {MOST_CASES}")
-        if seed < 0:
-            raise UsageError(f"--seed {seed}: give a whole number of at least 0")
+        check_seed(seed)
         return cls(
             cases=cases,
             seed=seed,
-            dtypes=_names("--dtypes", dtypes, FORMATS, ",".join(DTYPES)),
-            regimes=_names("--regimes", regimes, known_regimes(), ",".join(standard.get("regimes", STANDARD))),
-            activations=_functions("--activations", activations, Activation),
-            errors=_functions("--errors", errors, ErrorFunction),
-            modes=_modes(frameworks, modes or standard.get("modes")),
+            dtypes=parse_names("--dtypes", dtypes, FORMATS, DTYPES),
+            regimes=parse_names("--regimes", regimes, known_regimes(), standard.regimes),
+            activations=_own_or_named("--activations", activations, Activation),
+            errors=_own_or_named("--errors", errors, ErrorFunction),
+            modes=_modes(frameworks, modes or standard.modes),
             shard=_shard(shard, cases),
         )
 
@@ -131,40 +169,61 @@ def _shard(text: str | None, cases: int) -> Shard:
     return shard
 
 
-def _names(option: str, text: str | None, known: Any, standard: str) -> tuple[str, ...]:
-    """The names in a comma-separated list, each once; "all" stands for all."""
-    wanted = list(known) if text == "all" else _split(option, standard if text is None else text)
+def profile_named(name: str) -> Profile:
+    """The profile of that name. Raises UsageError."""
+    if name not in PROFILES:
+        raise UsageError(f"--profile: unknown profile {name!r}; {nearest(name, PROFILES)}")
+    return PROFILES[name]
+
+
+def check_seed(seed: int) -> None:
+    """Raises UsageError for a negative seed."""
+    if seed < 0:
+        raise UsageError(f"--seed {seed}: give a whole number of at least 0")
+
+
+def parse_names(
+    option: str, text: str | None, known: Collection[str], default: Collection[str] | None = None
+) -> tuple[str, ...]:
+    """The names in a comma-separated list, each once; "all" stands for all, None for the default, if any, or all."""
+    if text is None:
+        return tuple(dict.fromkeys(known if default is None else default))
+    wanted = list(known) if text == "all" else parse_list(option, text)
     for name in wanted:
         if name not in known:
             raise UsageError(f"{option}: unknown name {name!r}; {nearest(name, known)}")
     return tuple(dict.fromkeys(wanted))
 
 
-def _split(option: str, text: str) -> list[str]:
+def parse_list(option: str, text: str) -> list[str]:
+    """The parts of a list that is separated by commas outside parentheses. Raises UsageError for an empty part."""
     parts = [part.strip() for part in split_outside_parentheses(text, ",")]
     if not all(parts):
         raise UsageError(f"{option} {text!r}: give names separated by commas")
     return parts
 
 
-def _functions(option: str, text: str | None, kind: Any) -> Any:
-    if text is None or text == "all":
-        return None
+def _own_or_named(option: str, text: str | None, kind: Any) -> Any:
+    return None if text is None or text == "all" else parse_functions(option, text, kind)
+
+
+def parse_functions(option: str, text: str, kind: Any) -> tuple[Any, ...]:
+    """The activations or error functions that a comma-separated list names. Raises UsageError."""
     try:
-        return tuple(kind.named(part) for part in _split(option, text))
+        return tuple(kind.named(part) for part in parse_list(option, text))
     except ContractError as wrong:
         raise UsageError(f"{option}: {wrong}") from None
 
 
 def _modes(frameworks: str | None, modes: str | None) -> dict[str, int]:
     """framework:mode and its share; a mode that is named is for every case."""
-    names = _names("--frameworks", frameworks, Adapter.catalogue, ",".join(Adapter.catalogue))
+    names = parse_names("--frameworks", frameworks, Adapter.catalogue)
     offered = [f"{name}:{mode}" for name in names for mode in Adapter.catalogue[name].modes]
     if modes is None or modes == "all":
         wanted = [name for name in offered if modes == "all" or Adapter.mode(name).by_default]
         return {name: ONE_IN if Adapter.mode(name).compiles else 1 for name in wanted}
     chosen: dict[str, int] = {}
-    for part in _split("--modes", modes):
+    for part in parse_list("--modes", modes):
         found = [name for name in offered if part in (name, name.partition(":")[2])]
         if not found:
             known = {*offered, *(name.partition(":")[2] for name in offered)}

@@ -16,14 +16,12 @@ from gradagree.checker.proofs import prove
 from gradagree.declared import load_all, project_file, settings
 from gradagree.errors import UsageError
 from gradagree.extensions import is_ours
-from gradagree.plan import Plan
+from gradagree.plan import PROFILES, Plan
 from gradagree.pytest_plugin import PROCESSES
 from gradagree.pytest_records import RECORDS, judged
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.contract import file_of
 
-BLOCKS = {"quick": (1, 4), "ci": (2, 12), "nightly": (8, 25)}
-"""Blocks for each function, framework and mode, and architectures in each."""
 SLOW_PART = 4
 """Where every shape is compiled anew, one architecture in so many."""
 EVERYTHING = "all"
@@ -85,7 +83,7 @@ class Block(pytest.Item):
 
     def cases(self) -> list[tuple[int, Case]]:
         """Numbered cases, the same for every framework and mode."""
-        plan, (_, count) = self.settings.plan, BLOCKS[self.settings.profile]
+        plan, count = self.settings.plan, PROFILES[self.settings.profile].block_cases
         start = self.number * count
         count = max(1, count // SLOW_PART) if Adapter.mode(f"{self.framework}:{self.mode}").compiles else count
         activations = [self.function] if isinstance(self.function, Activation) else None
@@ -118,7 +116,7 @@ class Project(pytest.File):
 
     def _blocks(self, function: Any, subject: str, modes: list[str], settings: Settings) -> Iterator[pytest.Item]:
         for mode in modes:
-            for number in range(BLOCKS[settings.profile][0]):
+            for number in range(PROFILES[settings.profile].blocks):
                 name = f"{subject}[{mode.replace(':', '-')}-b{number:03d}]"
                 options = {"function": function, "mode": mode, "number": number, "settings": settings}
                 yield Block.from_parent(self, name=name, **options)

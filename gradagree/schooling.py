@@ -14,7 +14,7 @@ from gradagree.course import Course
 from gradagree.errors import UsageError, nearest
 from gradagree.journal import Journal
 from gradagree.lessons import lesson
-from gradagree.plan import DTYPES
+from gradagree.plan import DTYPES, check_seed, parse_list
 from gradagree.reference.training import Stop, Trained
 from gradagree.verdict import Record
 
@@ -48,10 +48,9 @@ def course_of(
             raise UsageError(f"--{option} {number:g}: give a number above 0")
     if not (math.isfinite(low_enough) and low_enough >= 0):
         raise UsageError(f"--low-enough {low_enough:g}: give an error of at least 0")
-    if seed < 0:
-        raise UsageError(f"--seed {seed}: give a whole number of at least 0")
+    check_seed(seed)
     usual = [kind.name for kind in sorted(Adapter.catalogue.values(), key=lambda kind: kind.position) if kind.trains()]
-    names = usual if frameworks is None else [name.strip() for name in frameworks.split(",")]
+    names = usual if frameworks is None else parse_list("--frameworks", frameworks)
     for name in names:
         if name not in Adapter.catalogue:
             raise UsageError(f"--frameworks: {name!r} does not train here; {nearest(name, usual)}")

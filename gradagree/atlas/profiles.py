@@ -9,43 +9,13 @@ from gradagree.adapters import Adapter
 from gradagree.adapters.pointwise import library_frameworks
 from gradagree.arithmetics.model import FORMATS
 from gradagree.atlas.variants import variants
-from gradagree.casetext import split_outside_parentheses
 from gradagree.errors import UsageError, nearest
-from gradagree.reference import Activation, ContractError, ErrorFunction
+from gradagree.plan import SURVEY_MODES, SurveyProfile, parse_functions, parse_list, parse_names, profile_named
+from gradagree.reference import Activation, ErrorFunction
 
 Function = Activation | ErrorFunction
-QUICK_MODES = (
-    "torch:eager", "torch:backward", "torch:forward", "torch:reverse-reverse", "torch:forward-reverse",
-    "jax:jit", "jax:reverse-reverse", "optax:jit", "optax:reverse-reverse",
-)  # fmt: skip
-"""Other parameters than the defaults are looked at in these modes only, but by nightly."""
 SLOW = ("torch:compile",)
 """Modes that only nightly asks for, or who names them."""
-
-
-@dataclass(frozen=True)
-class Profile:
-    """density and narrow are the points in an ordinary binade for wide dtypes and 16 bits, 0 for all numbers.
-
-    thorough: each example is asked once more, its program is run, and jax is asked for other lengths; slow: compilers
-    that take seconds, and rows that take gigabytes.
-    """
-
-    dtypes: tuple[str, ...]
-    density: int
-    narrow: int
-    parameters: bool
-    turns: int
-    modes: tuple[str, ...] | None
-    thorough: bool = True
-    slow: bool = False
-
-
-PROFILES = {
-    "quick": Profile(("float32", "float16"), 8, 16, False, 2, QUICK_MODES, thorough=False),
-    "ci": Profile(tuple(FORMATS), 32, 0, True, 2, None),
-    "nightly": Profile(tuple(FORMATS), 128, 0, True, 6, None, slow=True),
-}
 
 
 @dataclass(frozen=True)
@@ -56,7 +26,7 @@ class Survey:
     libraries: tuple[str, ...]
     dtypes: tuple[str, ...]
     modes: tuple[str, ...] | None
-    profile: Profile
+    profile: SurveyProfile
 
     @classmethod
     def make(
@@ -65,15 +35,13 @@ class Survey:
         own: Sequence[type[Function]] = (),
     ) -> Survey:  # fmt: skip
         """What options stand for, each a comma-separated list. Raises UsageError, naming what is unknown."""
-        if profile not in PROFILES:
-            raise UsageError(f"--profile: unknown profile {profile!r}; {nearest(profile, PROFILES)}")
-        chosen = PROFILES[profile]
+        chosen = profile_named(profile).survey
         functions = _functions(activations, errors, own)
         if chosen.parameters:
             functions = list(dict.fromkeys([*functions, *(one for f in functions for one in variants(f))]))
-        libraries = _names("--frameworks", frameworks, [*Adapter.catalogue, *library_frameworks()])
-        wanted = _names("--dtypes", dtypes, list(FORMATS)) if dtypes else chosen.dtypes
-        return cls(tuple(functions), tuple(libraries), tuple(wanted), _modes(modes, libraries, chosen), chosen)
+        libraries = parse_names("--frameworks", frameworks, [*Adapter.catalogue, *library_frameworks()])
+        wanted = parse_names("--dtypes", dtypes, list(FORMATS)) if dtypes else chosen.dtypes
+        return cls(tuple(functions), libraries, wanted, _modes(modes, libraries, chosen), chosen)
 
     def density(self, dtype: str) -> int:
         return self.profile.narrow if FORMATS[dtype].precision <= 11 else self.profile.density
@@ -85,7 +53,7 @@ class Survey:
         if self.profile.slow:
             return True
         usual = str(function) == function.name or library not in MODES
-        return f"{library}:{mode}" not in SLOW if usual else f"{library}:{mode}" in QUICK_MODES
+        return f"{library}:{mode}" not in SLOW if usual else f"{library}:{mode}" in SURVEY_MODES
 
 
 MODES = {
@@ -95,7 +63,7 @@ MODES = {
 }  # fmt: skip
 
 
-def _modes(text: str | None, libraries: Sequence[str], profile: Profile) -> tuple[str, ...] | None:
+def _modes(text: str | None, libraries: Sequence[str], profile: SurveyProfile) -> tuple[str, ...] | None:
     if text is None:
         return profile.modes
     frameworks = library_frameworks()
@@ -103,21 +71,11 @@ def _modes(text: str | None, libraries: Sequence[str], profile: Profile) -> tupl
     if text == "all":
         return tuple(offered)
     bare = [name.partition(":")[2] for name in offered]
-    parts = [part.strip() for part in text.split(",")]
+    parts = parse_list("--modes", text)
     for part in parts:
         if part not in offered and part not in bare:
             raise UsageError(f"--modes: no mode {part!r} in {', '.join(libraries)}; {nearest(part, {*offered, *bare})}")
     return tuple(parts)
-
-
-def _names(option: str, text: str | None, known: Sequence[str]) -> list[str]:
-    if text is None or text == "all":
-        return list(known)
-    wanted = [part.strip() for part in text.split(",")]
-    for name in wanted:
-        if name not in known:
-            raise UsageError(f"{option}: unknown name {name!r}; {nearest(name, known)}")
-    return list(dict.fromkeys(wanted))
 
 
 def _functions(activations: str | None, errors: str | None, own: Sequence[type[Function]]) -> list[Function]:
@@ -129,10 +87,7 @@ def _functions(activations: str | None, errors: str | None, own: Sequence[type[F
         if text == "all":
             found += _all(kind)
         elif text is not None and text != "none":
-            try:
-                found += [kind.named(part.strip()) for part in split_outside_parentheses(text, ",")]
-            except ContractError as wrong:
-                raise UsageError(f"{option}: {wrong}") from None
+            found += parse_functions(option, text, kind)
     if not found:
         raise UsageError("survey: name an activation or an error function")
     return found

@@ -93,7 +93,7 @@ def test_that_without_options_the_profile_for_ci_is_planned() -> None:
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_that_an_option_goes_before_the_profile(profile: str) -> None:
-    assert Plan.make(profile=profile).cases == PROFILES[profile]["cases"]
+    assert Plan.make(profile=profile).cases == PROFILES[profile].cases
     plan = Plan.make(profile=profile, cases=3, modes="jax:jit")
     assert (plan.cases, plan.modes) == (3, {"jax:jit": 1})
 
