@@ -264,7 +264,7 @@ TIMES = {
     "platform",
     "machine",
 }
-TIMES |= {"fingerprint", "folder", "path", "memory", "workers"}
+TIMES |= {"fingerprint", "folder", "path", "memory", "workers", "extensions"}
 WORDING = {"reason", "note", "reproducer", "stopped", "message", "title", "description", "code", "script"}
 """Fields of which only the presence is compared."""
 
@@ -321,7 +321,7 @@ def options_of(text: str) -> set[str]:
     """The usage line, each command, and each option with its metavar."""
     usage = re.findall(r"^Usage: .*", text, re.MULTILINE)
     options = re.findall(r"^  (-.*?)(?:  .*)?$", text, re.MULTILINE)
-    return {*usage, *options, *commands_of(text), *re.findall(r"\[default: [^\]]*\]", " ".join(text.split()))}
+    return {*usage, *options, *commands_of(text)}
 
 
 def compare_lists(old: str, new: str) -> Iterator[str]:
@@ -360,6 +360,7 @@ class _Text(HTMLParser):
         super().__init__()
         self.pieces: list[str] = []
         self.hidden = 0
+        self.seconds = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
         self.hidden += tag in {"script", "style"}
@@ -368,8 +369,10 @@ class _Text(HTMLParser):
         self.hidden -= tag in {"script", "style"}
 
     def handle_data(self, data: str) -> None:
-        if not self.hidden:
-            self.pieces.append(data)
+        if not self.hidden and data.strip():
+            if not self.seconds:
+                self.pieces.append(data)
+            self.seconds = data.strip() == "seconds"
 
 
 def tokens_of(text: str) -> list[str]:
@@ -382,7 +385,8 @@ def tokens_of(text: str) -> list[str]:
         pieces = re.findall(r'(?:tests|failures|errors|skipped)="\d+"|(?:<testcase [^>]*name|type)="([^"]*)"', text)
         pieces += re.findall(r'(?:tests|failures|errors|skipped)="(\d+)"', text)
     else:
-        pieces = [piece for line in text.splitlines() for piece in line.split("|")]
+        lines = [line for line in text.splitlines() if not line.startswith("| seconds |")]
+        pieces = [piece for line in lines for piece in line.split("|")]
     found = []
     for piece in pieces:
         verdict = VERDICT.match(piece.strip())
