@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradagree.adapters.assembling import by_node
 from gradagree.adapters.own_weights import holding, own_weights
 from gradagree.adapters.padding import copied, padded
-from gradagree.adapters.problem import Answer, Problem, Unsupported
+from gradagree.adapters.problem import Answer, Problem, Unsupported, parameters
 from gradagree.adapters.programs import crowded
 from gradagree.adapters.separable import Adding, adding, probe, separable
 from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference.graph import INPUTS, parameter_name
 
 if TYPE_CHECKING:
     from gradagree.adapters.adapter import Adapter
@@ -46,16 +48,21 @@ class Packed:
             inside.append(self.activated(activation, whole[-1], problem.dtype))
             whole.append(inside[-1] if w is None else self.weighted(inside[-1], w, b, problem.dtype))
         E, delta = self.error(problem, whole[-1])
-        outwards: list[Any] = [(delta, None, None, ())]
-        for (activation, w, b), p, a in zip(reversed(boxes(problem)), whole[-2::-1], reversed(inside), strict=True):
-            dw, db = None, None
+        deltas: list[Any] = [delta]
+        gradients: dict[str, Any] = {}
+        for k in range(len(inside), 0, -1):
+            (activation, w, b), p, a = boxes(problem)[k - 1], whole[k - 1], inside[k - 1]
+            found: dict[str, Any] = {}
             if w is not None:
-                delta, dw, db = self.weights_pulled(a, w, b, delta, problem.dtype)
+                delta, found["w"], found["b"] = self.weights_pulled(a, w, b, delta, problem.dtype)
             delta, *own = self.pulled(activation, p, delta, problem.dtype)
-            outwards.append((delta, dw, db, tuple(own)))
+            found |= dict(zip(activation.own_weights, own, strict=True))
+            gradients |= {parameter_name(k, name): x for name, x in found.items() if x is not None}
+            deltas.append(delta)
         seconds = time.perf_counter() - started
-        sensitivities, weights, biases, activations = zip(*reversed(outwards), strict=True)
-        return Answer(E, tuple(whole), sensitivities, weights[:-1], biases[:-1], seconds, activations=activations[:-1])
+        values, cotangents = ({INPUTS: xs[0], **by_node(xs[1:])} for xs in (whole, deltas[::-1]))
+        ordered = {name: gradients[name] for name in parameters(problem)}
+        return Answer(E, values, cotangents, ordered, seconds)
 
     def activated(self, activation: Activation, p: np.ndarray, dtype: str) -> np.ndarray:
         """a = A(p), (examples, width)."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
 from gradagree.adapters.own_weights import own_weights
 from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference.graph import INPUTS, parameter_names
 from gradagree.reference.samples import allowed_width, inside, some_targets
 
 MOST_COORDINATES = 256
@@ -53,34 +54,38 @@ class Problem:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a framework gave for one problem in one mode, as float64 arrays.
+    """What a framework gave for one problem in one mode: float64 arrays by the names of `gradagree.reference.graph`.
 
-    inputs[k] is the current input p of box k + 1, the last one the output o; sensitivities[k] belongs to inputs[k]
-    (without taps: only the outermost). weights[k] and biases[k] are dE/dw and dE/db of box k + 1, or None.
+    values holds the inputs and, with taps, the value of every node but the loss, in topological order; cotangents those
+    of the same values (without taps: of the inputs only), gradients those of the parameters.
 
     Where only some directions were asked for, along holds the slope of E in each of them, and the gradients are
-    missing. Where a rate was given, updated holds all weights, and then all biases that there are, after one step of
-    the framework's own steepest descent. activations[k] holds dE/da of what the activation of box k + 1 has of its own.
+    missing. Where a rate was given, updated holds the weights and biases after one step of the framework's own steepest
+    descent.
 
-    Forward mode's taps are tangents: tangents[k] (directions, examples, outputs) are those of inputs[k + 1], and along
-    the slopes of E, in the directions that `pushed_along` makes of as many.
+    Forward mode's taps are tangents of the nodes' values, (directions, examples, outputs), and along the slopes of E,
+    in the directions that `pushed_along` makes of as many.
     """
 
     E: float
-    inputs: tuple[np.ndarray, ...]
-    sensitivities: tuple[np.ndarray, ...]
-    weights: tuple[np.ndarray | None, ...]
-    biases: tuple[np.ndarray | None, ...]
+    values: Mapping[str, np.ndarray] = field(default_factory=dict)
+    cotangents: Mapping[str, np.ndarray] = field(default_factory=dict)
+    gradients: Mapping[str, np.ndarray] = field(default_factory=dict)
     seconds: float = 0.0
     along: tuple[float, ...] = ()
-    updated: tuple[np.ndarray, ...] = ()
-    activations: tuple[tuple[np.ndarray, ...], ...] = ()
-    tangents: tuple[np.ndarray, ...] = ()
+    updated: Mapping[str, np.ndarray] = field(default_factory=dict)
+    tangents: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def tapped(self) -> bool:
-        """Whether it holds each box's input and sensitivity."""
-        return len(self.inputs) > 1 and not self.tangents
+        """Whether it holds every node's value and cotangent."""
+        return len(self.values) > 1 and not self.tangents
+
+
+def parameters(problem: Problem) -> dict[str, np.ndarray]:
+    """All parameters by name: all weights, then all biases that there are, then those of activations."""
+    names = parameter_names(problem.activations, [b is not None for b in problem.biases])
+    return dict(zip(names, owned(problem), strict=True))
 
 
 def coordinates(problem: Problem) -> int:
@@ -117,26 +122,28 @@ def directions(problem: Problem) -> list[list[np.ndarray]]:
     return made
 
 
-def pushed_along(problem: Problem, number: int, which: Sequence[int]) -> list[np.ndarray]:
-    """Some of so many directions, on a first axis, of the inputs and of each of `owned`.
+def pushed_along(problem: Problem, number: int, which: Sequence[int]) -> dict[str, np.ndarray]:
+    """Some of so many directions, on a first axis, of the inputs and of each parameter, by name.
 
     Of eight, where there are too many coordinates, they are `directions`; else they are coordinates, those of the
     inputs first unless there is only room for the others. Raises ValueError for another number.
     """
-    leaves = [problem.inputs, *owned(problem)]
+    names, leaves = [INPUTS, *parameters(problem)], [problem.inputs, *owned(problem)]
     if too_many(problem):
         if number != DIRECTIONS:
             raise ValueError(f"{number} directions, not {DIRECTIONS}")
         still = [np.zeros(problem.inputs.shape)]
         chosen = [[*still, *direction] for direction in directions(problem)]
-        return [np.stack(some) for some in zip(*(chosen[k] for k in which), strict=True)]
+        stacked = [np.stack(some) for some in zip(*(chosen[k] for k in which), strict=True)]
+        return dict(zip(names, stacked, strict=False))  # no direction: no array
     everything, first = sum(x.size for x in leaves), problem.inputs.size
     if number not in (everything, everything - first):
         raise ValueError(f"{number} directions for {everything - first} weights and {first} inputs")
     unit = np.zeros((len(which), everything))
     unit[np.arange(len(which)), np.asarray(which, dtype=np.int64) + everything - number] = 1.0
     ends = np.cumsum([x.size for x in leaves])
-    return [part.reshape(-1, *x.shape) for part, x in zip(np.split(unit, ends[:-1], axis=1), leaves, strict=True)]
+    parts = zip(names, np.split(unit, ends[:-1], axis=1), leaves, strict=True)
+    return {name: part.reshape(-1, *x.shape) for name, part, x in parts}
 
 
 def share(error: ErrorFunction, examples: int) -> float:

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from gradagree.adapters.assembling import by_node
 from gradagree.adapters.problem import Answer, Backend, Problem, directions, nothing, owned
 from gradagree.adapters.programs import Architecture
+from gradagree.reference.graph import INPUTS
 
 ROOM = 1 << 20
 """Numbers that all tangents may have together; beyond, those of the inputs are left out."""
@@ -66,6 +68,6 @@ def _lined(shape: tuple[int, ...], slopes: Iterable[np.ndarray]) -> np.ndarray:
 
 def _answer(problem: Problem, found: list[np.ndarray], slopes: list[np.ndarray], seconds: float) -> Answer:
     E, *inside = found
-    inputs = (np.asarray(problem.inputs, dtype=np.float64), *inside)
+    values = {INPUTS: np.asarray(problem.inputs, dtype=np.float64), **by_node(inside)}
     slope, *tangents = slopes
-    return Answer(float(E), inputs, (), (), (), seconds, tuple(slope.tolist()), tangents=tuple(tangents))
+    return Answer(float(E), values, seconds=seconds, along=tuple(slope.tolist()), tangents=by_node(tangents))

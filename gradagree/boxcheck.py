@@ -8,7 +8,7 @@ and db of the framework's own p and delta_c. So rounding does not compound, and 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +27,7 @@ from gradagree.errorcheck import ErrorCheck
 from gradagree.malformed import malformed
 from gradagree.reference import Box
 from gradagree.reference.boxes import Gradient
+from gradagree.reference.graph import INPUTS, Node, parameter_name
 from gradagree.summation import added_up
 from gradagree.verdict import Verdict
 
@@ -49,10 +50,11 @@ class NetworkCheck:
 
     def __init__(self, case: Case, arrays: Arrays, answer: Answer, model: Model) -> None:
         self.answer = answer
-        pairs = zip(answer.sensitivities, answer.inputs, strict=False)
+        pairs = ((delta, answer.values[name]) for name, delta in answer.cotangents.items() if name in answer.values)
         self.well_formed = malformed(case, arrays, answer) is None and all(delta.shape == p.shape for delta, p in pairs)
-        self.boxes = [BoxCheck(k, box, answer, model) for k, box in enumerate(case_boxes(case, arrays), 1)]
-        self.error = ErrorCheck(case.error, arrays.targets, answer, model)
+        *inner, loss = case.nodes(arrays)
+        self.boxes = [BoxCheck(node, answer, model) for node in inner]
+        self.error = ErrorCheck(loss, answer, model)
 
     def comparisons(self) -> Iterator[Comparison]:
         """In the derivation's order; a value that differs is the last one."""
@@ -66,7 +68,8 @@ class NetworkCheck:
             if found.verdict is Verdict.VALUE_DIFFERS:
                 return
         for one in reversed(self.boxes):
-            if self.answer.sensitivities[one.number].shape != self.answer.inputs[one.number].shape:
+            name = one.node.output
+            if self.answer.cotangents[name].shape != self.answer.values[name].shape:
                 return
             yield from one.outwards()
 
@@ -74,9 +77,10 @@ class NetworkCheck:
 class BoxCheck:
     """One box on the framework's own p and delta_c; rounded arithmetic only where the quick tests do not clear it."""
 
-    def __init__(self, number: int, box: Box, answer: Answer, model: Model) -> None:
-        self.number, self.box, self.answer, self.model = number, box, answer, model
-        self.plain_p = answer.inputs[number - 1]
+    def __init__(self, node: Node, answer: Answer, model: Model) -> None:
+        assert isinstance(node.operation, Box)
+        self.node, self.number, self.box, self.answer, self.model = node, node.name, node.operation, answer, model
+        box, self.plain_p = self.box, answer.values[node.input]
         self.kinks = at_kinks(box.activation, self.plain_p)
         self.cleared: dict[Part, Comparison] = {}
         self._gradients: dict[ToleranceOptions, Gradient] = {}
@@ -88,19 +92,25 @@ class BoxCheck:
     @functools.cached_property
     def given(self) -> Given:
         """The box for the quick tests; gradients of another shape are left to the box check."""
-        k, box, answer = self.number, self.box, self.answer
-        owned = ((box.w, answer.weights[k - 1]), (box.b, answer.biases[k - 1]))
+        node, box, answer = self.node, self.box, self.answer
+        owned = ((box.w, self.given_gradient("w")), (box.b, self.given_gradient("b")))
         dw, db = (x if own is not None and x is not None and x.shape == own.shape else None for own, x in owned)
-        arrays = (self.plain_p, answer.inputs[k], answer.sensitivities[k - 1], answer.sensitivities[k], dw, db)
-        return Given(k, box, self.model, self.kinks, *arrays)
+        cotangents = (answer.cotangents[node.input], answer.cotangents[node.output])
+        return Given(
+            node.name, box, self.model, self.kinks, self.plain_p, answer.values[node.output], *cotangents, dw, db
+        )
+
+    def given_gradient(self, name: str) -> np.ndarray | None:
+        """The framework's own gradient of one of the operation's parameters; None if there is none."""
+        return self.answer.gradients.get(self.node.parameters.get(name, ""))
 
     @functools.cached_property
     def p(self) -> Rounded:
-        return (Rounded.stored if self.number == 1 else Rounded.handed)(self.plain_p, self.model)
+        return (Rounded.stored if self.node.input == INPUTS else Rounded.handed)(self.plain_p, self.model)
 
     @functools.cached_property
     def delta_c(self) -> Rounded:
-        return Rounded.handed(self.answer.sensitivities[self.number], self.model)
+        return Rounded.handed(self.answer.cotangents[self.node.output], self.model)
 
     @functools.cached_property
     def rounded(self) -> Box:
@@ -111,27 +121,23 @@ class BoxCheck:
 
     def forward(self) -> Comparison:
         """c."""
-        observed = self.answer.inputs[self.number]
+        observed = self.answer.values[self.node.output]
         return self.cleared.get("c") or compare(self.number, "c", observed, lambda how: self.judged(how).weigh(self.p))
 
     def outwards(self) -> Iterator[Comparison]:
         """delta_p, dw and db."""
-        observed = self.answer.sensitivities[self.number - 1]
+        observed = self.answer.cotangents[self.node.input]
         found = self.cleared.get("delta_p")
         yield found or compare(self.number, "delta_p", observed, self.sensitivity, self.kinks)
-        gradients: tuple[tuple[Part, Any, Any], ...] = (
-            ("dw", self.box.w, self.answer.weights), ("db", self.box.b, self.answer.biases),
-        )  # fmt: skip
-        for place, (part, owned, given) in enumerate(gradients):
-            if owned is not None:
-                observed = given[self.number - 1]
-                found = self.cleared.get(part)
-                yield found or compare(self.number, part, observed, lambda how: self.gradient(how)[place])  # noqa: B023
+        for name in self.node.parameters:
+            found = self.cleared.get(f"d{name}")
+            yield found or compare(self.number, f"d{name}", self.given_gradient(name), self.expected(name))
 
-        for place, name in enumerate(self.box.activation.own_weights):
-            own = (*self.answer.activations[self.number - 1 : self.number], ())[0]
-            given_own = own[place] if place < len(own) else None
-            yield compare(self.number, f"d{name}", given_own, lambda how: self.pulled_own(how)[name])  # noqa: B023
+    def expected(self, name: str) -> Callable[[ToleranceOptions], Any]:
+        """The gradient of one of the operation's parameters."""
+        if name in Gradient._fields:
+            return lambda how: getattr(self.gradient(how), name)
+        return lambda how: self.pulled_own(how)[name]
 
     def pulled_own(self, how: ToleranceOptions) -> Any:
         """The gradients of what the activation has of its own."""
@@ -155,14 +161,17 @@ class BoxCheck:
 
 def check_update(arrays: Arrays, answer: Answer, rate: float, model: Model) -> Iterator[Comparison]:
     """One step of steepest descent from the framework's own gradient: w - rate dE/dw, b - rate dE/db."""
-    owned = [(k, "w", w, answer.weights[k - 1]) for k, w in enumerate(arrays.weights, 1)]
-    owned += [(k, "b", b, answer.biases[k - 1]) for k, b in enumerate(arrays.biases, 1) if b is not None]
-    after = (*answer.updated, *[None] * len(owned))
-    for (k, part, before, gradient), updated in zip(owned, after, strict=False):
-        if gradient is not None:
-            step = Rounded.constant(rate, model) * Rounded.stored(gradient, model)
+    layers = [
+        (k, part, array)
+        for part, arrays in (("w", arrays.weights), ("b", arrays.biases))
+        for k, array in enumerate(arrays, 1)
+    ]
+    for k, part, before in layers:
+        name = parameter_name(k, part)
+        if before is not None and name in answer.gradients:
+            step = Rounded.constant(rate, model) * Rounded.stored(answer.gradients[name], model)
             expected = Rounded.stored(before, model) - step
-            yield compare(k, part, updated, lambda how: expected)  # noqa: B023
+            yield compare(k, part, answer.updated.get(name), lambda how: expected)  # noqa: B023
 
 
 def case_boxes(case: Case, arrays: Arrays) -> list[Box]:
@@ -176,8 +185,3 @@ def rounded_box(box: Box, model: Model) -> Box:
     """The box on rounded arrays, its weights as the framework holds them."""
     w, b = (None if x is None else Rounded.stored(x, model) for x in (box.w, box.b))
     return replace(box, w=w, b=b)
-
-
-def judged_box(box: Box, how: ToleranceOptions, model: Model) -> Box:
-    """The box on rounded arrays, its activation with the radii of any correct formula."""
-    return replace(rounded_box(box, model), activation=how.bounds(box.activation))

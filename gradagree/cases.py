@@ -15,7 +15,7 @@ import hashlib
 import itertools
 import operator
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -35,6 +35,7 @@ from gradagree.datasets import DATASETS, regimes
 from gradagree.drawing import REGIMES, Source, ordinary
 from gradagree.errors import UsageError, nearest
 from gradagree.reference import Activation, Box, ContractError, ErrorFunction, network
+from gradagree.reference.graph import Node, nodes, parameter_names, value_name
 from gradagree.shapes import box_outputs, outputs, target_shape, weight_shapes
 from gradagree.targets import above_zero, drawn_targets
 
@@ -64,6 +65,13 @@ class Arrays:
             yield f"w{k}", w
             if b is not None:
                 yield f"b{k}", b
+
+    @classmethod
+    def of(cls, named: Mapping[str, np.ndarray]) -> Self:
+        """The arrays from what `named` gives."""
+        layers = range(1, 1 + sum(name.startswith("w") for name in named))
+        weights, biases = tuple(named[f"w{k}"] for k in layers), tuple(named.get(f"b{k}") for k in layers)
+        return cls(weights, biases, named["inputs"], named["targets"])
 
     @functools.cached_property
     def sha256(self) -> str:
@@ -158,6 +166,16 @@ class Case:
         """(n, m) of each box's weights."""
         return weight_shapes(self.widths, self.activations)
 
+    @functools.cached_property
+    def value_names(self) -> tuple[str, ...]:
+        """The names of the inputs and of the value of every node but the loss, in topological order."""
+        return tuple(value_name(k) for k in range(self.depth + 1))
+
+    @functools.cached_property
+    def parameter_names(self) -> tuple[str, ...]:
+        """The names of all parameters."""
+        return tuple(parameter_names(self.activations, self.biases))
+
     @property
     def outputs(self) -> int:
         """The number of outputs o of an example."""
@@ -199,6 +217,10 @@ class Case:
     def network(self, arrays: Arrays) -> Box:
         """The boxes of the reference."""
         return network(self.activations, arrays.weights, arrays.biases, self.error, arrays.targets)
+
+    def nodes(self, arrays: Arrays) -> list[Node]:
+        """The nodes of the network in topological order, the loss last."""
+        return nodes(self.network(arrays))
 
 
 def problem_of(case: Case, arrays: Arrays, rate: float | None = None) -> Problem:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from gradagree.adapters import Answer
-from gradagree.adapters.problem import owned
+from gradagree.adapters.problem import parameters
 from gradagree.arithmetics.model import Model
 from gradagree.cases import Arrays, Case, problem_of
-from gradagree.comparison import Comparison
+from gradagree.comparison import Comparison, array_name, derivative
 from gradagree.conviction import convicted
 from gradagree.forwardcheck import ForwardCheck
+from gradagree.reference.graph import INPUTS
 from gradagree.truth import Enclosure
 from gradagree.verdict import Verdict
 
@@ -88,37 +90,15 @@ class Clearance:
         if open.part == "E'":
             return 0, len(self.tapped.along)
         problem = problem_of(self.case, self.arrays)
-        sizes = [x.size for x in (problem.inputs, *owned(problem))]
+        leaves = {INPUTS: problem.inputs, **parameters(problem)}
+        sizes = [x.size for x in leaves.values()]
         ends = np.cumsum([0, *sizes]) - (sum(sizes) - len(self.tapped.along))
-        leaf = self._leaf(open)
-        return int(ends[leaf]), sizes[leaf]
+        place = list(leaves).index(array_name(open.box, open.part))
+        return int(ends[place]), sizes[place]
 
-    def _leaf(self, open: Comparison) -> int:
-        """The place of what was differentiated by among the inputs and all that is owned."""
-        if open.part == "delta_p":
-            return 0
-        box, biased = int(open.box), [b is not None for b in self.arrays.biases]
-        if open.part == "dw":
-            return box
-        if open.part == "db":
-            return len(self.arrays.weights) + sum(biased[:box])
-        before = [name for activation in self.case.activations[: box - 1] for name in activation.own_weights]
-        own = self.case.activations[box - 1].own_weights.index(open.part.removeprefix("d"))
-        return 1 + len(self.arrays.weights) + sum(biased) + len(before) + own
-
-    def _numbers(self, open: Comparison) -> np.ndarray:
+    def _numbers(self, open: Comparison) -> Any:
         """What was judged."""
-        answer, box = self.untapped, open.box
-        if open.part == "E'":
-            return np.asarray(answer.along)
-        if open.part == "delta_p":
-            return answer.sensitivities[0]
-        k = int(box) - 1
-        own = (answer.weights[k], answer.biases[k])
-        if open.part in ("dw", "db"):
-            return np.asarray(own[open.part == "db"])
-        names = self.case.activations[k].own_weights
-        return answer.activations[k][names.index(open.part.removeprefix("d"))]
+        return self.untapped.along if open.part == "E'" else derivative(self.untapped, open.box, open.part)
 
     def _same(self, open: Comparison) -> bool:
         """Whether its numbers are those that came out with taps, bit for bit."""

@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gradagree.adapters import Answer
 from gradagree.arithmetics.model import Format
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.checker.allowances import ToleranceOptions
 from gradagree.checker.kinks import OWN, SLOPES, Kinks
+from gradagree.reference.graph import LOSS_NODE, parameter_name, value_name
 from gradagree.verdict import Verdict
 
 Part = str
@@ -49,8 +51,20 @@ class Comparison:
         return self.part not in ("c", "E", "w", "b")
 
 
-ERROR_BOX = "error"
+ERROR_BOX = LOSS_NODE
 """The error box, where others have a number."""
+
+
+def array_name(box: int | str, part: Part) -> str:
+    """The name of the value or parameter whose derivative (delta_p, dw, db, ...) a part of a box is."""
+    return value_name(int(box) - 1) if part == "delta_p" else parameter_name(int(box), part.removeprefix("d"))
+
+
+def derivative(answer: Answer, box: int | str, part: Part) -> np.ndarray | None:
+    """The framework's own delta_p, dw, db, ... of a box; None if it gave none."""
+    return (answer.cotangents if part == "delta_p" else answer.gradients).get(array_name(box, part))
+
+
 CHOSEN = " slope at "
 Expect = Callable[[ToleranceOptions], Rounded]
 

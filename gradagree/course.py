@@ -114,8 +114,8 @@ class Course:
         n = len(arrays.weights)
         ways = [self.lesson.weights(self.seed)]
         for weights in answer.rounds:
-            unpacked = [protocol.unpack(x) for x in weights]
-            ways.append(Weights(tuple(unpacked[:n]), tuple(unpacked[n:]) if self.lesson.biased else (None,) * n))
+            found = protocol.unpack_all(weights)
+            ways.append(Weights(*(tuple(found.get(f"{name}{k}") for k in range(1, n + 1)) for name in "wb")))
         net, pairs = self.lesson.network, self.learn
         self.curves[name] = {
             "error": [float(net.boxes(way, pairs.t)(pairs.p)) for way in ways],

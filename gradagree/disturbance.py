@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from gradagree.adapters import Answer
-from gradagree.comparison import Comparison
+from gradagree.comparison import Comparison, derivative
 
 
 def same_bits(x: Answer, y: Answer) -> bool:
@@ -19,29 +18,16 @@ def same_bits(x: Answer, y: Answer) -> bool:
 
 def gradients(answer: Answer) -> list[np.ndarray]:
     """E, the outermost sensitivity and every gradient."""
-    return [
-        np.asarray(answer.E),
-        *answer.sensitivities[:1],
-        *(x for x in (*answer.weights, *answer.biases) if x is not None),
-        *(x for own in answer.activations for x in own),
-    ]
+    return [np.asarray(answer.E), *list(answer.cotangents.values())[:1], *answer.gradients.values()]
 
 
 def disturbed(comparisons: Sequence[Comparison], tapped: Answer, untapped: Answer) -> list[Comparison]:
     """Those of arrays that differ in some bit without taps; what the others are, the box check has told."""
 
-    def parts(answer: Answer, one: Comparison) -> Sequence[Any]:
-        if one.part == "E":
-            return [answer.E]
-        if one.part == "delta_p":
-            return answer.sensitivities[:1]
-        place = int(one.box) - 1
-        if one.part in ("dw", "db"):
-            return [(answer.weights if one.part == "dw" else answer.biases)[place]]
-        return [own for one_box in answer.activations[place : place + 1] for own in one_box]
-
     def same(one: Comparison) -> bool:
-        pairs = zip(parts(tapped, one), parts(untapped, one), strict=True)
-        return all(np.array_equal(x, y, equal_nan=True) for x, y in pairs)
+        if one.part == "E":
+            return np.array_equal(tapped.E, untapped.E, equal_nan=True)
+        x, y = (derivative(answer, one.box, one.part) for answer in (tapped, untapped))
+        return x is y if x is None or y is None else np.array_equal(x, y, equal_nan=True)
 
     return [one for one in comparisons if not same(one)]

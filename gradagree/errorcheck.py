@@ -15,16 +15,19 @@ from gradagree.checker.allowances import ToleranceOptions
 from gradagree.checker.filter_operands import QuickError
 from gradagree.checker.kinks import error_kinks
 from gradagree.comparison import ERROR_BOX, Bound, Comparison, Part, compare
-from gradagree.reference import ErrorBox, ErrorFunction
+from gradagree.reference import ErrorBox
+from gradagree.reference.graph import Node
 
 
 class ErrorCheck:
     """The error box, given the framework's own o; rounded arithmetic only where the quick tests do not clear it."""
 
-    def __init__(self, error: ErrorFunction, targets: np.ndarray, answer: Answer, model: Model) -> None:
-        self.error, self.plain_targets, self.answer, self.model = error, targets, answer, model
-        self.plain_o = answer.inputs[-1]
-        self.kinks = error_kinks(error, self.plain_o, targets)
+    def __init__(self, node: Node, answer: Answer, model: Model) -> None:
+        assert isinstance(node.operation, ErrorBox)
+        self.node, self.answer, self.model = node, answer, model
+        self.error, self.plain_targets = node.operation.error, node.operation.t
+        self.plain_o = answer.values[node.input]
+        self.kinks = error_kinks(self.error, self.plain_o, self.plain_targets)
         self.cleared: dict[Part, Comparison] = {}
 
     def claims(self) -> Iterator[Bound | None]:
@@ -32,7 +35,7 @@ class ErrorCheck:
         quick = QuickError(self.error, self.plain_o, self.plain_targets, self.model)
         yield quick.E(self.answer.E)
         if not self.kinks:
-            yield quick.delta_p(self.answer.sensitivities[-1])
+            yield quick.delta_p(self.answer.cotangents[self.node.input])
 
     @functools.cached_property
     def o(self) -> Rounded:
@@ -41,7 +44,7 @@ class ErrorCheck:
     def both(self) -> Iterator[Comparison]:
         """E, and delta_p."""
         yield self.E()
-        o, observed = self.o, self.answer.sensitivities[-1]
+        o, observed = self.o, self.answer.cotangents[self.node.input]
         yield self.cleared.get("delta_p") or compare(
             ERROR_BOX, "delta_p", observed, lambda how: self.box(how).pull(o), self.kinks
         )

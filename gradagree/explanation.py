@@ -15,10 +15,11 @@ import numpy as np
 from gradagree.adapters import Answer
 from gradagree.arithmetics.model import Model
 from gradagree.arithmetics.rounded import Rounded
-from gradagree.boxcheck import case_boxes, rounded_box
+from gradagree.boxcheck import rounded_box
 from gradagree.cases import Arrays, Case
 from gradagree.comparison import ERROR_BOX, Comparison, Expect, compare
 from gradagree.reference import Activation, Box, ErrorBox, ErrorFunction
+from gradagree.reference.graph import INPUTS
 from gradagree.reference.parameters import ContractError, choices
 from gradagree.verdict import Verdict
 
@@ -48,9 +49,11 @@ def explained(
 
 def _activations(case: Case, arrays: Arrays, answer: Answer, found: Comparison, model: Model) -> str:
     k = int(found.box)
-    box, p, observed = case_boxes(case, arrays)[k - 1], answer.inputs[k - 1], answer.inputs[k]
+    node = case.nodes(arrays)[k - 1]
+    box, p, observed = node.operation, answer.values[node.input], answer.values[node.output]
+    assert isinstance(box, Box)
     held, n = rounded_box(box, model), p.shape[1]
-    handed = (Rounded.stored if k == 1 else Rounded.handed)(p, model)
+    handed = (Rounded.stored if node.input == INPUTS else Rounded.handed)(p, model)
 
     def plain(activation: Activation) -> Any:
         return Box(activation, box.w, box.b, box.inside).weigh(p)
@@ -63,7 +66,7 @@ def _activations(case: Case, arrays: Arrays, answer: Answer, found: Comparison, 
 
 
 def _errors(case: Case, arrays: Arrays, answer: Answer, found: Comparison, model: Model) -> str:
-    error, o, observed = case.error, answer.inputs[-1], np.asarray(answer.E)
+    error, o, observed = case.error, answer.values[case.nodes(arrays)[-1].input], np.asarray(answer.E)
     t = arrays.targets if error.targets == "classes" else Rounded.stored(arrays.targets, model)
     handed = Rounded.handed(o, model)
 

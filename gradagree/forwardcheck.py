@@ -18,7 +18,7 @@ from gradagree.adapters import Answer
 from gradagree.arithmetics.dual import Dual, slope_of
 from gradagree.arithmetics.model import Model
 from gradagree.arithmetics.rounded import Rounded
-from gradagree.boxcheck import BoxCheck, case_boxes
+from gradagree.boxcheck import BoxCheck
 from gradagree.cases import Arrays, Case
 from gradagree.checker.allowances import (
     ActivationBounds,
@@ -31,7 +31,8 @@ from gradagree.checker.allowances import (
 from gradagree.checker.kinks import error_slope, one_sided
 from gradagree.comparison import ERROR_BOX, Comparison, classify
 from gradagree.errorcheck import ErrorCheck
-from gradagree.tangents import Moved, moved, push, pushed_own, weighed
+from gradagree.reference.graph import INPUTS
+from gradagree.tangents import Moved, moved, parameter_tangents, push, pushed_own, weighed
 
 WIDEST = ToleranceOptions(conditioning=True, ad_forms=True)
 
@@ -41,8 +42,9 @@ class ForwardCheck:
 
     def __init__(self, case: Case, arrays: Arrays, answer: Answer, model: Model) -> None:
         self.case, self.arrays, self.answer, self.model = case, arrays, answer, model
-        self.boxes = [TangentCheck(k, box, answer, model) for k, box in enumerate(case_boxes(case, arrays), 1)]
-        self.error = ErrorCheck(case.error, arrays.targets, answer, model)
+        *inner, loss = case.nodes(arrays)
+        self.boxes = [TangentCheck(node, answer, model) for node in inner]
+        self.error = ErrorCheck(loss, answer, model)
 
     @functools.cached_property
     def values(self) -> list[Comparison]:
@@ -51,10 +53,13 @@ class ForwardCheck:
 
     def along(self, which: Sequence[int]) -> Iterator[Comparison]:
         """Each c', and E', in some of the directions; an index begins with the direction's number."""
-        given, changes = moved(self.case, self.arrays, len(self.answer.along), which)
-        for one, own, tangents in zip(self.boxes, changes, self.answer.tangents, strict=True):
-            observed = tangents[list(which)]
-            yield placed(which, classify(one.number, "c'", observed, one.pushed(given, own)))
+        changes = moved(self.case, self.arrays, len(self.answer.along), which)
+        given = changes[INPUTS]
+        for one in self.boxes:
+            observed = self.answer.tangents[one.node.output][list(which)]
+            yield placed(
+                which, classify(one.number, "c'", observed, one.pushed(given, parameter_tangents(one.node, changes)))
+            )
             given = observed
         slopes = np.array(self.answer.along)[list(which)]
         yield placed(which, classify(ERROR_BOX, "E'", slopes, self._pushed_error(given)))
@@ -103,7 +108,7 @@ class TangentCheck(BoxCheck):
 
     def pushed(self, given: np.ndarray, changes: Moved) -> Rounded:
         """c' of tangents p'."""
-        tangents = (Rounded.stored if self.number == 1 else Rounded.handed)(given, self.model)
+        tangents = (Rounded.stored if self.node.input == INPUTS else Rounded.handed)(given, self.model)
         with np.errstate(all="ignore"):
             if self.box.activation.along_last_axis:
                 change: Any = self._along_rows(tangents)

@@ -95,8 +95,8 @@ class Opened:
             return
         self.answer, self.untapped = reply.tapped, reply.untapped
         wrong = malformed(case, arrays, self.answer) or malformed(case, arrays, self.untapped)
-        if wrong is None and self.answer.tapped and len(self.answer.sensitivities) != len(self.answer.inputs):
-            wrong = f"{len(self.answer.inputs)} inputs but {len(self.answer.sensitivities)} sensitivities"
+        if wrong is None and self.answer.tapped and len(self.answer.cotangents) != len(self.answer.values):
+            wrong = f"{len(self.answer.values)} inputs but {len(self.answer.cotangents)} sensitivities"
         if wrong is not None:
             self.fields = {"verdict": Verdict.CRASHED, "reason": f"its answer is malformed: {wrong}"}
             return

@@ -19,15 +19,16 @@ def malformed(case: Case, arrays: Arrays, answer: Answer) -> str | None:
     boxes, examples = case.depth, arrays.inputs.shape[0]
     if answer.along:
         return wrong_tangents(case, arrays, answer)
-    counts = {"gradients of weights": len(answer.weights), "gradients of biases": len(answer.biases)}
-    for name, count in counts.items():
-        if count != boxes:
-            return f"{count} {name} for {boxes} boxes"
-    if len(answer.sensitivities) not in (1, boxes + 1):
-        return f"{len(answer.sensitivities)} sensitivities for {boxes} boxes and the error box"
-    if len(answer.inputs) not in (1, boxes + 1):
-        return f"{len(answer.inputs)} inputs for {boxes} boxes and the error box"
-    for k, (p, width) in enumerate(zip(answer.inputs, (*case.widths, case.outputs), strict=False)):
+    names = list(case.value_names)
+    unknown = [name for name in (*answer.values, *answer.cotangents) if name not in names]
+    unknown += [name for name in answer.gradients if name not in case.parameter_names]
+    if unknown:
+        return f"it holds {unknown[0]!r}, which the network does not have"
+    if list(answer.cotangents) not in (names[:1], names):
+        return f"{len(answer.cotangents)} sensitivities for {boxes} boxes and the error box"
+    if list(answer.values) not in (names[:1], names):
+        return f"{len(answer.values)} inputs for {boxes} boxes and the error box"
+    for k, (p, width) in enumerate(zip(answer.values.values(), (*case.widths, case.outputs), strict=False)):
         if p.shape != (examples, width):
             name = f"the c of box {k} ({case.activations[k - 1]})" if k else "the input of box 1"
             return f"{name} has shape {p.shape}, not {(examples, width)}"
@@ -44,7 +45,7 @@ def wrong_tangents(case: Case, arrays: Arrays, answer: Answer) -> str | None:
     except ValueError as wrong:
         return str(wrong)
     shapes = [(examples, width) for width in (*case.widths, case.outputs)][: case.depth + 1]
-    found = [p.shape for p in answer.inputs], [x.shape for x in answer.tangents]
+    found = [p.shape for p in answer.values.values()], [x.shape for x in answer.tangents.values()]
     if found != (shapes, [(len(answer.along), *shape) for shape in shapes[1:]]):
         return f"tangents of shapes {found[1]} and inputs of shapes {found[0]}, not as the boxes have them"
     return None

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradagree.adapters.own_weights import by_box
 from gradagree.adapters.problem import pushed_along
 from gradagree.arithmetics.rounded import Rounded
 from gradagree.cases import Arrays, Case, problem_of
 from gradagree.checker.derivative_forms import jacobian, jvp
 from gradagree.reference import Box
+from gradagree.reference.graph import Node
 
 
 class Moved(NamedTuple):
@@ -26,15 +26,15 @@ class Moved(NamedTuple):
     own: Sequence[np.ndarray]
 
 
-def moved(case: Case, arrays: Arrays, number: int, which: Sequence[int]) -> tuple[np.ndarray, list[Moved]]:
-    """Some of so many directions that a framework pushed along: the tangents of the inputs, and of each box."""
-    first, *leaves = pushed_along(problem_of(case, arrays), number, which)
-    n, boxes = len(arrays.weights), len(case.activations)
-    spare = [None] * (boxes - n)
-    later = iter(leaves[n:])
-    biases = [None if b is None else next(later) for b in arrays.biases]
-    own = by_box(case.activations, leaves)
-    return first, [Moved(*one) for one in zip([*leaves[:n], *spare], [*biases, *spare], own, strict=True)]
+def moved(case: Case, arrays: Arrays, number: int, which: Sequence[int]) -> dict[str, np.ndarray]:
+    """Some of so many directions that a framework pushed along: the tangents of the inputs and parameters by name."""
+    return pushed_along(problem_of(case, arrays), number, which)
+
+
+def parameter_tangents(node: Node, tangents: Mapping[str, np.ndarray]) -> Moved:
+    """Those of one node's parameters."""
+    named = {own: tangents[name] for own, name in node.parameters.items()}
+    return Moved(named.pop("w", None), named.pop("b", None), tuple(named.values()))
 
 
 def push(activation: Any, p: Any, tangents: Any) -> Any:

@@ -12,7 +12,8 @@ from gradagree.adapters import Answer
 from gradagree.arithmetics.ball import LADDER, Ball, is_narrow, precision
 from gradagree.cases import Arrays, Case
 from gradagree.reference import Box, ErrorBox
-from gradagree.tangents import Moved, moved, push, pushed_own, weighed
+from gradagree.reference.graph import INPUTS
+from gradagree.tangents import Moved, moved, parameter_tangents, push, pushed_own, weighed
 
 ENOUGH_BITS = 64
 """Stop when the relative radius is below 2^-64, eleven bits beyond float64."""
@@ -54,26 +55,30 @@ def _rounded(ball: flint.arb) -> Enclosure:
 def _entry(case: Case, arrays: Arrays, answer: Answer, box: int | str, part: str, index: tuple[int, ...]) -> flint.arb:
     if part.endswith("'"):
         return _tangent(case, arrays, answer, box, index)
+    nodes = case.nodes(arrays)
     if not isinstance(box, int):
         inner = ErrorBox(case.error, _targets(case, arrays))
-        o = Ball.exact(answer.inputs[-1])
+        o = Ball.exact(answer.values[nodes[-1].input])
         return _ball(inner(o) if part == "E" else inner.pull(o), index)
-    outer = _boxes(case, arrays)[box - 1]
-    return _of_box(outer, part, index, answer.inputs[box - 1], answer.sensitivities[box:] or (None,))
+    node = nodes[box - 1]
+    assert isinstance(node.operation, Box)
+    return _of_box(node.operation, part, index, answer.values[node.input], answer.cotangents.get(node.output))
 
 
 def _tangent(case: Case, arrays: Arrays, answer: Answer, box: int | str, index: tuple[int, ...]) -> flint.arb:
     """An entry of c' or E', whose index begins with the direction's number."""
     which, *entry = index
-    given, changes = moved(case, arrays, len(answer.along), [which])
-    tangents = [Ball.exact(x) for x in (given, *(tangent[[which]] for tangent in answer.tangents))]
+    nodes, changes = case.nodes(arrays), moved(case, arrays, len(answer.along), [which])
+    node = nodes[-1] if not isinstance(box, int) else nodes[box - 1]
+    tangent = Ball.exact(changes[INPUTS] if node.input == INPUTS else answer.tangents[node.input][[which]])
     if not isinstance(box, int):
-        slope = ErrorBox(case.error, _targets(case, arrays)).pull(Ball.exact(answer.inputs[-1]))
-        return _ball(np.sum(slope * tangents[-1], axis=(-2, -1)), (0,))
+        slope = ErrorBox(case.error, _targets(case, arrays)).pull(Ball.exact(answer.values[node.input]))
+        return _ball(np.sum(slope * tangent, axis=(-2, -1)), (0,))
     row, column = entry
-    outer, (w, b, own) = _boxes(case, arrays)[box - 1], changes[box - 1]
-    p = Ball.exact(answer.inputs[box - 1][row : row + 1])
-    change = push(outer.activation, p, tangents[box - 1][:, row : row + 1])
+    outer, (w, b, own) = node.operation, parameter_tangents(node, changes)
+    assert isinstance(outer, Box)
+    p = Ball.exact(answer.values[node.input][row : row + 1])
+    change = push(outer.activation, p, tangent[:, row : row + 1])
     change = change + pushed_own(outer.activation, p, own) if own else change
     if outer.w is None:
         return _ball(change, (0, 0, column))
@@ -83,7 +88,7 @@ def _tangent(case: Case, arrays: Arrays, answer: Answer, box: int | str, index: 
     return _ball(weighed(exact, outer.activation.value(p), change, only, Ball.exact), (0, 0, 0))
 
 
-def _of_box(box: Box, part: str, index: tuple[int, ...], p: np.ndarray, deltas: tuple[Any, ...]) -> flint.arb:
+def _of_box(box: Box, part: str, index: tuple[int, ...], p: np.ndarray, delta_c: Any) -> flint.arb:
     """Only the rows and columns that the entry depends on are worked out."""
     w = None if box.w is None else Ball.exact(box.w)
     b = None if box.b is None else Ball.exact(box.b)
@@ -94,7 +99,6 @@ def _of_box(box: Box, part: str, index: tuple[int, ...], p: np.ndarray, deltas: 
             box.activation, None if w is None else w[:, columns], None if b is None else b[columns], box.inside
         )
         return _ball(narrow.weigh(Ball.exact(p[row : row + 1])), (0, column if w is None else 0))
-    delta_c = deltas[0]
     if part == "delta_p":
         row, entry = index
         pulled, _ = Box(box.activation, w, None, box.inside).pull(
@@ -110,12 +114,6 @@ def _of_box(box: Box, part: str, index: tuple[int, ...], p: np.ndarray, deltas: 
         return _ball(part_of_delta.sum(axis=-2), (0,))
     values = box.activation.value(Ball.exact(p))
     return _ball(np.swapaxes(values, -1, -2)[index[0] : index[0] + 1] @ part_of_delta, (0, 0))
-
-
-def _boxes(case: Case, arrays: Arrays) -> list[Box]:
-    from gradagree.boxcheck import case_boxes
-
-    return case_boxes(case, arrays)
 
 
 def _targets(case: Case, arrays: Arrays) -> Any:

@@ -9,12 +9,13 @@ import numpy as np
 
 from gradagree.adapters import Answer
 from gradagree.arithmetics.model import Model
-from gradagree.boxcheck import BoxCheck, case_boxes
+from gradagree.boxcheck import BoxCheck
 from gradagree.cases import Arrays, Case
 from gradagree.checker.allowances import ToleranceOptions
 from gradagree.comparison import Comparison
 from gradagree.errorcheck import ErrorCheck
-from gradagree.reference import backpropagate
+from gradagree.reference import Box, backpropagate
+from gradagree.reference.graph import INPUTS, Node
 from gradagree.verdict import Verdict
 
 WIDEST = ToleranceOptions(conditioning=True, ad_forms=True)
@@ -46,21 +47,22 @@ def unknown(case: Case, arrays: Arrays, model: Model) -> Verdict | None:
 
 def _radii(case: Case, arrays: Arrays, model: Model) -> Iterator[np.ndarray]:
     """The radii of all that the box check expects of the reference's own answer."""
-    answer = _reference(case, arrays)
-    for k, box in enumerate(case_boxes(case, arrays), 1):
-        one = BoxCheck(k, box, answer, model)
+    nodes = case.nodes(arrays)
+    answer = _reference(case, arrays, nodes)
+    for node in nodes[:-1]:
+        one = BoxCheck(node, answer, model)
         yield one.judged(WIDEST).weigh(one.p).radius
         yield one.sensitivity(WIDEST).radius
-    error = ErrorCheck(case.error, arrays.targets, answer, model)
+    error = ErrorCheck(nodes[-1], answer, model)
     yield error.value(WIDEST, error.o).radius
     yield error.box(WIDEST).pull(error.o).radius
 
 
-def _reference(case: Case, arrays: Arrays) -> Answer:
-    inputs = [arrays.inputs]
+def _reference(case: Case, arrays: Arrays, nodes: Sequence[Node]) -> Answer:
+    values = {INPUTS: arrays.inputs}
     with np.errstate(all="ignore"):
-        for box in case_boxes(case, arrays):
-            inputs.append(box.weigh(inputs[-1]))
+        for node in nodes[:-1]:
+            assert isinstance(node.operation, Box)
+            values[node.output] = node.operation.weigh(values[node.input])
         found = backpropagate(case.network(arrays), arrays.inputs)
-    weights, biases = zip(*found.gradients, strict=True)
-    return Answer(float(found.E), tuple(inputs), found.sensitivities, weights, biases)
+    return Answer(float(found.E), values, dict(zip(values, found.sensitivities, strict=True)))

@@ -16,6 +16,7 @@ from gradagree.adapters import Answer
 from gradagree.architectures import Source
 from gradagree.arithmetics.model import FORMATS
 from gradagree.cases import Arrays, Case, problem_of
+from gradagree.comparison import derivative
 
 DEPTHS = (1, 2, 5, 10, 20)
 SIZES = (10, 100, 1_000, 10_000, 100_000)
@@ -70,10 +71,10 @@ class Network:
         torch, k = in_torch(), int(self.site.box)
         now = answer(torch, self, None)
         x = self.arrays
-        step = [w + RATE * dw for w, dw in zip(x.weights, now.weights, strict=True)]
+        step = [w + RATE * now.gradients[f"w{j}"] for j, w in enumerate(x.weights, 1)]
         earlier = tuple(torch.adapter.back(torch.adapter.array(w, self.case.dtype)) for w in step)
         case = Case.of(self.case, Arrays(earlier, x.biases, x.inputs, x.targets))
-        return np.asarray(answer(torch, Network(case, self.site), None).weights[k - 1])
+        return np.asarray(answer(torch, Network(case, self.site), None).gradients[f"w{k}"])
 
 
 @lru_cache(maxsize=1)
@@ -157,10 +158,10 @@ def answer(framework: _Adapted, network: Network, fault: Fault | None) -> Answer
 def part(given: Answer, site: Site, name: str) -> np.ndarray:
     """One part of the guilty box's answer."""
     if site.box == "error":
-        return given.sensitivities[-1]
-    k = int(site.box) - 1
-    found = {"delta_p": given.sensitivities, "dw": given.weights, "db": given.biases}[name][k]
-    return np.asarray(found)
+        return [*given.cotangents.values()][-1]
+    found = derivative(given, int(site.box), name)
+    assert found is not None
+    return found
 
 
 def change(network: Network, fault: Fault) -> tuple[float, np.ndarray]:

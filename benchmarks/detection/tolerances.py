@@ -10,7 +10,7 @@ from benchmarks.detection.peers import Gradagree
 from gradagree.adapters import Answer
 from gradagree.arithmetics.model import Model
 from gradagree.arithmetics.rounded import Rounded
-from gradagree.boxcheck import BoxCheck, case_boxes
+from gradagree.boxcheck import BoxCheck
 from gradagree.checker.allowances import ToleranceOptions
 from gradagree.reference import ErrorBox
 
@@ -31,9 +31,9 @@ def tolerance(network: Network, right: Answer, name: str, model: Model) -> np.nd
     """What the box check allows to each entry of one part of the guilty box's answer, the natural scale included."""
     site, arrays, case = network.site, network.arrays, network.case
     if site.box == "error":
-        o, targets = Rounded.handed(right.inputs[-1], model), Rounded.stored(arrays.targets, model)
+        o, targets = Rounded.handed([*right.values.values()][-1], model), Rounded.stored(arrays.targets, model)
         return ErrorBox(LENIENT.error(case.error), targets).pull(o).radius
     k = int(site.box)
-    one = BoxCheck(k, case_boxes(case, arrays)[k - 1], right, model)
+    one = BoxCheck(case.nodes(arrays)[k - 1], right, model)
     delta_p, gradient = one.sensitivity(LENIENT), one.gradient(LENIENT)
     return {"delta_p": delta_p, "dw": gradient.w, "db": gradient.b}[name].radius

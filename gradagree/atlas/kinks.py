@@ -18,6 +18,7 @@ from gradagree.cases import Arrays, Case
 from gradagree.checker.kinks import SLOPES, error_slope, one_sided
 from gradagree.plan import Plan
 from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference.graph import parameter_name
 from gradagree.responses import Absent, Failure, Response
 from gradagree.runner.process import FrameworkProcess
 
@@ -155,5 +156,4 @@ def _row(framework: str, version: str, one: Met, reply: Response | Failure) -> C
 
 def sensitivity(one: Met, answer: Answer) -> np.ndarray:
     """What the framework gives at the kink: the bias's gradient, for there is one example, and p = 0 w + b or x + b."""
-    (bias, *_) = answer.biases
-    return np.reshape(np.asarray(bias), one.on.shape)
+    return np.reshape(answer.gradients[parameter_name(1, "b")], one.on.shape)

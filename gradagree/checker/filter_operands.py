@@ -29,7 +29,7 @@ from gradagree.reference.samples import allowed_width, inside, some_targets
 class Given:
     """One operation with the framework's own p, c, delta_p and delta_c; a gradient is None if the filter skips it."""
 
-    number: int
+    number: int | str
     box: Box
     model: Model
     kinks: Kinks

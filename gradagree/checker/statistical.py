@@ -7,7 +7,7 @@ not. The check is a trigger, not a proof: it covers what the taps might disturb.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,7 @@ from gradagree.checker.kinks import at_kinks, error_slope, one_sided
 from gradagree.comparison import Comparison, Extremes, Part, error_ratios, extremes, merged, within_range
 from gradagree.reference import Activation, Box, ErrorFunction, network
 from gradagree.reference.boxes import Gradient, boxes
+from gradagree.reference.graph import INPUTS, parameter_name
 from gradagree.summation import added_up
 from gradagree.verdict import Verdict
 
@@ -64,24 +65,27 @@ def _probable(case: Case, arrays: Arrays, answer: Answer, model: Model, ad_forms
         delta = inner.pull(inputs[-1])
         found: list[Comparison] = []
         for k in range(len(network), 0, -1):
-            found += _of_box(k, network[k - 1], inputs[k - 1], delta, answer)
+            found += _of_box(k, network[k - 1], inputs[k - 1], delta, answer.gradients)
             delta = network[k - 1].sensitivity(inputs[k - 1], delta)
-        found.append(_compare(1, "delta_p", answer.sensitivities[0], delta))
+        found.append(_compare(1, "delta_p", answer.cotangents[INPUTS], delta))
         found.append(_compare("error", "E", np.asarray(answer.E), inner(inputs[-1])))
     return found[::-1]
 
 
-def _of_box(number: int, box: Box, p: Any, delta_c: Any, answer: Answer) -> Iterator[Comparison]:
+def _of_box(number: int, box: Box, p: Any, delta_c: Any, given: Mapping[str, np.ndarray]) -> Iterator[Comparison]:
     """The gradients of one box; that of many weights is nowhere kept."""
-    k = number - 1
-    for place, (name, own) in reversed(list(enumerate(box.pull_own(p, delta_c).items()))):
-        given = answer.activations[k] if k < len(answer.activations) else ()
-        yield _compare(number, f"d{name}", given[place] if place < len(given) else None, own)
+    for name, own in reversed(box.pull_own(p, delta_c).items()):
+        yield _compare(number, f"d{name}", given.get(parameter_name(number, name)), own)
     if box.b is not None:
-        yield _compare(number, "db", answer.biases[k], added_up(Gradient(None, np.sum(delta_c, axis=-2)), p, delta_c).b)
+        yield _compare(
+            number,
+            "db",
+            given.get(parameter_name(number, "b")),
+            added_up(Gradient(None, np.sum(delta_c, axis=-2)), p, delta_c).b,
+        )
     if box.w is not None:
         a = p._lift(box.activation.value(p))
-        yield _compare(number, "dw", answer.weights[k], Outer(a, delta_c))
+        yield _compare(number, "dw", given.get(parameter_name(number, "w")), Outer(a, delta_c))
 
 
 class Outer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from typing import IO, Any
 
 import msgspec
@@ -30,10 +31,7 @@ class Ask(msgspec.Struct, tag=True, frozen=True):
     """To a worker: the gradient of this case, in these modes, one answer for each."""
 
     spec: str
-    inputs: Array
-    targets: Array
-    weights: list[Array]
-    biases: list[Array | None]
+    arrays: dict[str, Array]
     modes: list[str]
     rate: float | None = None
 
@@ -47,10 +45,10 @@ class Train(msgspec.Struct, tag=True, frozen=True):
 
 
 class Trained(msgspec.Struct, tag=True, frozen=True):
-    """From a worker: all weights, and then all biases, after each round."""
+    """From a worker: all weights and biases by name, after each round."""
 
     mode: str
-    rounds: list[list[Array]]
+    rounds: list[dict[str, Array]]
 
 
 class PointwiseRequest(msgspec.Struct, tag=True, frozen=True):
@@ -80,18 +78,16 @@ class PointwiseResult(msgspec.Struct, tag=True, frozen=True):
 
 
 class Given(msgspec.Struct, array_like=True, frozen=True):
-    """A framework's answer."""
+    """A framework's answer, its arrays by name."""
 
     E: float
-    inputs: list[Array]
-    sensitivities: list[Array]
-    weights: list[Array | None]
-    biases: list[Array | None]
+    values: dict[str, Array]
+    cotangents: dict[str, Array]
+    gradients: dict[str, Array]
     seconds: float
     along: list[float]
-    updated: list[Array]
-    activations: list[list[Array]] = []
-    tangents: list[Array] = []
+    updated: dict[str, Array]
+    tangents: dict[str, Array]
 
 
 class Answered(msgspec.Struct, tag=True, frozen=True):
@@ -145,14 +141,20 @@ def unpack(x: Array | None) -> Any:
     return np.frombuffer(x.data, dtype="<i8" if x.integers else "<f8").reshape(x.shape)
 
 
+def pack_all(arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:
+    return {name: pack(x) for name, x in arrays.items()}
+
+
+def unpack_all(arrays: Mapping[str, Array]) -> dict[str, np.ndarray]:
+    return {name: unpack(x) for name, x in arrays.items()}
+
+
 def pack_arrays(spec: str, arrays: Arrays, modes: list[str], rate: float | None = None) -> Ask:
-    weights, biases = ([pack(x) for x in xs] for xs in (arrays.weights, arrays.biases))
-    return Ask(spec, pack(arrays.inputs), pack(arrays.targets), weights, biases, modes, rate)
+    return Ask(spec, pack_all(dict(arrays.named())), modes, rate)
 
 
 def unpack_arrays(ask: Ask) -> Arrays:
-    weights, biases = (tuple(unpack(x) for x in xs) for xs in (ask.weights, ask.biases))
-    return Arrays(weights, biases, unpack(ask.inputs), unpack(ask.targets))
+    return Arrays.of(unpack_all(ask.arrays))
 
 
 def pack_response(response: Response) -> Answered:
@@ -164,36 +166,14 @@ def unpack_response(message: Answered) -> Response:
 
 
 def pack_answer(answer: Answer) -> Given:
-    inputs, sensitivities, weights, biases = (
-        [pack(x) for x in xs] for xs in (answer.inputs, answer.sensitivities, answer.weights, answer.biases)
-    )
     return Given(
-        answer.E,
-        inputs,
-        sensitivities,
-        weights,
-        biases,
-        answer.seconds,
-        list(answer.along),
-        [pack(x) for x in answer.updated],
-        [[pack(x) for x in own] for own in answer.activations],
-        [pack(x) for x in answer.tangents],
-    )
+        answer.E, pack_all(answer.values), pack_all(answer.cotangents), pack_all(answer.gradients), answer.seconds,
+        list(answer.along), pack_all(answer.updated), pack_all(answer.tangents),
+    )  # fmt: skip
 
 
 def unpack_answer(given: Given) -> Answer:
-    inputs, sensitivities, weights, biases = (
-        tuple(unpack(x) for x in xs) for xs in (given.inputs, given.sensitivities, given.weights, given.biases)
-    )
     return Answer(
-        given.E,
-        inputs,
-        sensitivities,
-        weights,
-        biases,
-        given.seconds,
-        tuple(given.along),
-        tuple(unpack(x) for x in given.updated),
-        tuple(tuple(unpack(x) for x in own) for own in given.activations),
-        tuple(unpack(x) for x in given.tangents),
-    )
+        given.E, unpack_all(given.values), unpack_all(given.cotangents), unpack_all(given.gradients), given.seconds,
+        tuple(given.along), unpack_all(given.updated), unpack_all(given.tangents),
+    )  # fmt: skip

@@ -113,8 +113,8 @@ def whole_of(case: Case, record: Record, answer: Response | Failure) -> Whole:
     arrays = case.arrays()
     if isinstance(answer, Response):
         tapped = answer.tapped
-        if tapped.tapped and len(tapped.sensitivities) == len(tapped.inputs) == case.depth + 1:
-            return Whole(case, arrays, tapped.inputs, tapped.sensitivities, record)
+        if tapped.tapped and len(tapped.cotangents) == len(tapped.values) == case.depth + 1:
+            return Whole(case, arrays, tuple(tapped.values.values()), tuple(tapped.cotangents.values()), record)
     precision, inputs = FORMATS[case.dtype].precision, [arrays.inputs]
     with np.errstate(all="ignore"):
         for box in case_boxes(case, arrays):

@@ -10,6 +10,7 @@ import pytest
 
 from gradagree import Case
 from gradagree.adapters import Adapter, Answer, Problem, Unsupported
+from gradagree.adapters.problem import parameters
 from gradagree.arithmetics.model import model
 from gradagree.boxcheck import check
 from gradagree.disturbance import same_bits
@@ -65,19 +66,19 @@ def test_that_answers_have_the_shapes_that_are_documented(
     for mode in TAPPED[adapter.name]:
         tapped, untapped = adapter.answers(given, mode)
         assert isinstance(tapped.E, float)
-        assert [p.shape for p in tapped.inputs] == [(count, width) for width in widths]
-        assert [d.shape for d in tapped.sensitivities] == [(count, width) for width in widths]
-        assert [d.shape for d in untapped.sensitivities] == [(count, widths[0])]
-        assert len(untapped.inputs) == 1
+        assert [p.shape for p in tapped.values.values()] == [(count, width) for width in widths]
+        assert [d.shape for d in tapped.cotangents.values()] == [(count, width) for width in widths]
+        assert [d.shape for d in untapped.cotangents.values()] == [(count, widths[0])]
+        assert len(untapped.values) == 1
         for answer in (tapped, untapped):
-            assert shapes(answer.weights) == [*shapes(given.weights), *[None] * (depth - len(given.weights))]
-            assert shapes(answer.biases) == [*shapes(given.biases), *[None] * (depth - len(given.weights))]
-            assert all(x.dtype == np.float64 for x in (*answer.inputs, *answer.sensitivities) if x is not None)
+            assert {name: x.shape for name, x in answer.gradients.items()} == shapes(given)
+            arrays = (*answer.values.values(), *answer.cotangents.values(), *answer.gradients.values())
+            assert all(x.dtype == np.float64 for x in arrays)
             assert answer.seconds > 0
 
 
-def shapes(arrays: Any) -> list[tuple[int, ...] | None]:
-    return [None if x is None else x.shape for x in arrays]
+def shapes(given: Problem) -> dict[str, tuple[int, ...]]:
+    return {name: x.shape for name, x in parameters(given).items()}
 
 
 def test_that_taps_do_not_change_a_bit_of_the_gradient(adapter: Adapter, problem: Callable[..., Problem]) -> None:
@@ -102,11 +103,11 @@ def test_that_the_gradient_of_what_the_error_does_not_depend_on_is_zero_and_not_
     given = problem(spec, activations=(Tanh(), _Deaf()))
     for mode in TAPPED[adapter.name]:
         for answer in adapter.answers(given, mode):
-            assert not np.any(answer.weights[0])
-            assert not np.any(answer.biases[0])
-            assert not np.any(answer.sensitivities[0])
-            assert shapes(answer.weights) == shapes(given.weights)
-            assert np.any(answer.biases[1])
+            assert not np.any(answer.gradients["w1"])
+            assert not np.any(answer.gradients["b1"])
+            assert not np.any(answer.cotangents["inputs"])
+            assert {name: x.shape for name, x in answer.gradients.items()} == shapes(given)
+            assert np.any(answer.gradients["b2"])
 
 
 @pytest.mark.parametrize(

@@ -78,16 +78,16 @@ def test_that_compiled_answers_pass_the_box_check(problem: Callable[..., Problem
         tapped, untapped = adapter.answers(problem(SPEC), "jit")
     found = list(check(case, case.arrays(), tapped, model("float64", flushes=True)))
     assert not [one for one in found if one.verdict.fails]
-    assert len(tapped.sensitivities) == 3
-    assert len(untapped.sensitivities) == 1
+    assert len(tapped.cotangents) == 3
+    assert len(untapped.cotangents) == 1
 
 
 def test_that_the_sensitivity_of_a_box_is_the_gradient_at_its_current_input(problem: Callable[..., Problem]) -> None:
     given, adapter = problem(SPEC), ForJax()
     with adapter.settings():
         tapped, _ = adapter.answers(given, "grad")
-        slope = jax.grad(lambda p: jax.numpy.sum((jax.numpy.tanh(p) - given.targets) ** 2))(tapped.inputs[1])
-    assert np.array_equal(tapped.sensitivities[1], np.asarray(slope))
+        slope = jax.grad(lambda p: jax.numpy.sum((jax.numpy.tanh(p) - given.targets) ** 2))(tapped.values["c1"])
+    assert np.array_equal(tapped.cotangents["c1"], np.asarray(slope))
 
 
 def test_that_a_function_is_compiled_if_asked() -> None:

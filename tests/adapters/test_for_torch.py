@@ -84,18 +84,18 @@ def test_that_a_function_is_applied_without_gradients() -> None:
 def test_that_the_sensitivity_of_a_box_is_the_gradient_at_its_current_input(problem: Callable[..., Problem]) -> None:
     given = problem("2-3-2:id,tanh:sse:n3:f64:ordinary:s4")
     tapped, _ = ForTorch().answers(given, "backward")
-    p = torch.from_numpy(tapped.inputs[1]).requires_grad_()
+    p = torch.from_numpy(tapped.values["c1"]).requires_grad_()
     o = torch.tanh(p) @ torch.from_numpy(given.weights[1])
     torch.nn.functional.mse_loss(o, torch.from_numpy(given.targets), reduction="sum").backward()
-    assert np.array_equal(tapped.inputs[2], o.detach().numpy())
-    assert np.array_equal(tapped.sensitivities[1], p.grad.numpy())
+    assert np.array_equal(tapped.values["c2"], o.detach().numpy())
+    assert np.array_equal(tapped.cotangents["c1"], p.grad.numpy())
 
 
 def test_that_gradients_do_not_pile_up_over_calls(problem: Callable[..., Problem]) -> None:
     given, adapter = problem("2-3b-2:id,tanh:sse:n3:f64:ordinary:s4"), ForTorch()
     first, second = (adapter.answers(given, "backward")[1] for _ in range(2))
-    assert np.any(first.weights[0])
-    assert np.array_equal(first.weights[0], second.weights[0])
+    assert np.any(first.gradients["w1"])
+    assert np.array_equal(first.gradients["w1"], second.gradients["w1"])
 
 
 def test_that_importing_the_adapters_imports_no_framework() -> None:
@@ -160,7 +160,7 @@ def test_that_a_function_whose_python_asks_for_numbers_is_compiled_in_pieces(pro
     """As ``torch.compile`` does for its users: ``gaussian_nll_loss`` asks whether a variance is negative."""
     case = Case.parse("2-4b:id,exp:gaussian_nll:n3:f64:ordinary:s1")
     tapped, untapped = ForTorch().answers(problem(case.spec), "compile")
-    assert np.any(tapped.weights[0])
+    assert np.any(tapped.gradients["w1"])
     rules, arrays = model("float64"), case.arrays()
     found = [*check(case, arrays, tapped, rules), *probable(case, arrays, untapped, rules)]
     assert {one.verdict for one in found} == {Verdict.AGREE}

@@ -66,11 +66,13 @@ def test_that_forward_mode_gives_every_coordinate_of_a_small_network(
     case = Case.parse(CASE)
     pushed, answer = adapter.answers(problem(CASE), "forward")
     assert (answer.tapped, pushed.tapped) == (False, False)
-    assert [w.shape for w in answer.weights if w is not None] == [(2, 3), (3, 2)]
-    assert (answer.along, answer.tangents) == ((), ())
-    whole = [answer.sensitivities[0], *answer.weights, *(b for b in answer.biases if b is not None)]
+    assert [answer.gradients[name].shape for name in ("w1", "w2")] == [(2, 3), (3, 2)]
+    assert (answer.along, answer.tangents) == ((), {})
+    whole = [answer.cotangents["inputs"], *answer.gradients.values()]
     assert pushed.along == tuple(np.concatenate([np.ravel(x) for x in whole]))
-    assert [x.shape for x in pushed.tangents] == [(len(pushed.along), *c.shape) for c in pushed.inputs[1:]]
+    assert [x.shape for x in pushed.tangents.values()] == [
+        (len(pushed.along), *c.shape) for c in [*pushed.values.values()][1:]
+    ]
     found = probable(case, case.arrays(), answer, model("float64"))
     assert max(one.ratio for one in found) <= 1
     assert {one.part for one in found} == {"E", "delta_p", "dw", "db"}
@@ -82,9 +84,11 @@ def test_that_forward_mode_gives_slopes_along_directions_of_a_large_network(
     case, given = Case.parse(LARGE), problem(LARGE)
     assert coordinates(given) > MOST_COORDINATES
     answer, _ = adapter.answers(given, "forward")
-    assert (answer.sensitivities, answer.weights, answer.biases) == ((), (), ())
+    assert (answer.cotangents, answer.gradients) == ({}, {})
     assert len(answer.along) == len(directions(given))
-    assert [x.shape for x in answer.tangents] == [(len(answer.along), *c.shape) for c in answer.inputs[1:]]
+    assert [x.shape for x in answer.tangents.values()] == [
+        (len(answer.along), *c.shape) for c in [*answer.values.values()][1:]
+    ]
     assert not answer.tapped
     (found,) = probable(case, case.arrays(), answer, model("float64"))
     assert (found.part, found.ratio <= 1, found.entries) == ("E'", True, len(answer.along))
@@ -96,7 +100,7 @@ def test_that_a_slope_along_a_direction_is_the_sum_over_the_gradient(
     case, given = Case.parse(LARGE), problem(LARGE)
     answer = adapter.answers(given, "forward")[0]
     gradient = adapter.answers(given, next(iter(adapter.modes)))[1]
-    parts = [*gradient.weights, *(b for b in gradient.biases if b is not None)]
+    parts = [*gradient.gradients.values()]
     slopes = [float(sum(np.sum(d * g) for d, g in zip(way, parts, strict=True))) for way in directions(given)]
     for along, fails in ((slopes, False), (slopes[::-1], True), ([-slope for slope in slopes], True)):
         (found,) = probable(case, case.arrays(), replace(answer, along=tuple(along)), model("float64"))
@@ -151,7 +155,7 @@ def test_that_a_step_of_steepest_descent_is_right_and_one_of_another_rate_is_fou
     adapter: Adapter, problem: Callable[..., Problem]
 ) -> None:
     case, rules, mode = Case.parse(CASE), model("float64"), next(iter(adapter.modes))
-    assert adapter.answers(problem(CASE), mode)[0].updated == ()
+    assert adapter.answers(problem(CASE), mode)[0].updated == {}
     answer = adapter.answers(problem(CASE, rate=RATE), mode)[0]
     found = list(check_update(case.arrays(), answer, RATE, rules))
     assert [one.entry.split("[")[0] for one in found] == ["w", "w", "b"]
@@ -174,8 +178,8 @@ def test_that_a_course_of_training_takes_the_steps_that_backpropagation_takes(
                 CASE, weights=weights, biases=biases, inputs=given.inputs[pair], targets=given.targets[pair], rate=RATE
             )
             updated = adapter.answers(one, mode)[1].updated
-            weights, biases = list(updated[:2]), [updated[2], None]
-        assert all(np.array_equal(x, y) for x, y in zip(after, [*weights, biases[0]], strict=True))
+            weights, biases = [updated["w1"], updated["w2"]], [updated["b1"], None]
+        assert all(np.array_equal(x, y) for x, y in zip(after.values(), [*weights, biases[0]], strict=True))
 
 
 def test_that_the_compiled_mode_passes_the_box_check_where_there_is_a_compiler(problem: Callable[..., Problem]) -> None:

@@ -67,5 +67,5 @@ def test_that_a_call_leaves_the_problem_as_it_was_and_inputs_come_back_unchanged
         (given.inputs, given.targets, *given.weights), (before.inputs, before.targets, *before.weights), strict=True
     ):
         assert np.array_equal(one, other)
-    assert np.array_equal(tapped.inputs[0], before.inputs)
-    assert np.array_equal(untapped.inputs[0], before.inputs)
+    assert np.array_equal(tapped.values["inputs"], before.inputs)
+    assert np.array_equal(untapped.values["inputs"], before.inputs)

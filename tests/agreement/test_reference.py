@@ -63,16 +63,18 @@ def cases(regime: str, block: int) -> Iterator[Case]:
 def answered(case: Case) -> Answer:
     """What the reference gives on plain arrays, told as a framework would tell it."""
     arrays = case.arrays()
-    box: Any = case.network(arrays)
-    inputs = [arrays.inputs]
+    values, (*inner, _) = {"inputs": arrays.inputs}, case.nodes(arrays)
     with np.errstate(all="ignore"):
-        found = backpropagate(box, inputs[0])
-        while isinstance(box, Box):
-            inputs.append(box.weigh(inputs[-1]))
-            box = box.inside
-    weights, biases = zip(*found.gradients, strict=True)
-    own = tuple(tuple(map(np.asarray, gradients.values())) for gradients in found.activations)
-    return Answer(float(found.E), tuple(inputs), found.sensitivities, weights, biases, activations=own)
+        found = backpropagate(case.network(arrays), arrays.inputs)
+        for node in inner:
+            assert isinstance(node.operation, Box)
+            values[node.output] = node.operation.weigh(values[node.input])
+    gradients = {}
+    for node, gradient, own in zip(inner, found.gradients, found.activations, strict=True):
+        gradients |= {
+            name: np.asarray(({"w": gradient.w, "b": gradient.b} | own)[part]) for part, name in node.parameters.items()
+        }
+    return Answer(float(found.E), values, dict(zip(values, found.sensitivities, strict=True)), gradients)
 
 
 def judged(case: Case, answer: Answer) -> list[Part]:

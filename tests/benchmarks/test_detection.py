@@ -42,7 +42,7 @@ def on_grid(detection: Any, fault: Any, kinked: bool) -> Any:
         torch = detection.networks.in_torch()
         if not fault.linear:
             network = replace(network, site=replace(site, before=network.before))
-        p = detection.networks.answer(torch, network, None).inputs[1]
+        p = detection.networks.answer(torch, network, None).values["c1"]
         if bool(np.any(p == 0)) is kinked and detection.networks.change(network, fault)[0] > 0:
             return network
     raise ValueError(f"no network for {fault.name}")

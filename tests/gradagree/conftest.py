@@ -14,12 +14,13 @@ from gradagree import Case, draw
 from gradagree.adapters import Answer
 from gradagree.arithmetics.model import FORMATS, model
 from gradagree.arithmetics.rounded import Rounded
-from gradagree.boxcheck import case_boxes, check, judged_box
+from gradagree.boxcheck import case_boxes, check, rounded_box
 from gradagree.cases import Arrays
 from gradagree.checker.allowances import ToleranceOptions
 from gradagree.comparison import Comparison
 from gradagree.judge import Framework, judge
 from gradagree.reference import Activation, ErrorBox, ErrorFunction
+from gradagree.reference.graph import value_name
 from gradagree.responses import Response
 from gradagree.runner import protocol
 from gradagree.verdict import Record
@@ -80,8 +81,12 @@ class ByHand:
         self.step("error", "delta_p", case.error.sensitivity(error.p, error.t), error)
         for k in range(case.depth, 0, -1):
             self._pull(k, at[k - 1], at[k].delta_p)
-        sensitivities, weights, biases = zip(*((box.delta_p, box.dw, box.db) for box in at[:-1]), strict=True)
-        return Answer(float(E), tuple(box.p for box in at), (*sensitivities, error.delta_p), weights, biases)
+        gradients = {f"w{k}": box.dw for k, box in enumerate(at[:-1], 1)}
+        gradients |= {f"b{k}": box.db for k, box in enumerate(at[:-1], 1)}
+        values, cotangents = (
+            {value_name(k): getattr(box, part) for k, box in enumerate(at)} for part in ("p", "delta_p")
+        )
+        return Answer(float(E), values, cotangents, {name: x for name, x in gradients.items() if x is not None})
 
     def _forward(self, k: int, at: SimpleNamespace) -> np.ndarray:
         a = self.step(k, "value", at.activation.value(at.p), at)
@@ -130,7 +135,9 @@ class Bench:
 
     def untapped(self, answer: Answer) -> Answer:
         """What is left of an answer without taps."""
-        return replace(answer, inputs=answer.inputs[:1], sensitivities=answer.sensitivities[:1])
+        return replace(
+            answer, **{field: {"inputs": getattr(answer, field)["inputs"]} for field in ("values", "cotangents")}
+        )
 
     def judged(self, case: Case, tapped: Answer, untapped: Answer | None = None) -> Record:
         """The record, after the journey between two processes."""
@@ -140,32 +147,35 @@ class Bench:
     def part(self, answer: Answer, box: int | str, part: str) -> np.ndarray:
         """One array of an answer."""
         if box == "error":
-            return np.asarray(answer.E) if part == "E" else answer.sensitivities[-1]
-        places = {"c": (answer.inputs, 0), "delta_p": (answer.sensitivities, 1), "dw": (answer.weights, 1)}
-        arrays, shift = places.get(part, (answer.biases, 1))
-        return np.asarray(arrays[int(box) - shift])
+            return np.asarray(answer.E) if part == "E" else [*answer.cotangents.values()][-1]
+        field, name = self.place(box, part)
+        return np.asarray(getattr(answer, field)[name])
 
     def with_part(self, answer: Answer, box: int, part: str, array: Any) -> Answer:
         """The same answer with another array in one place."""
-        name = {"c": "inputs", "delta_p": "sensitivities", "dw": "weights", "db": "biases"}[part]
-        arrays = list(getattr(answer, name))
-        arrays[box - (part != "c")] = array
-        return replace(answer, **{name: tuple(arrays)})
+        field, name = self.place(box, part)
+        return replace(answer, **{field: getattr(answer, field) | {name: array}})
+
+    def place(self, box: int | str, part: str) -> tuple[str, str]:
+        """The field of an answer that holds a part of a box, and its name there."""
+        places = {"c": ("values", value_name(int(box))), "delta_p": ("cotangents", value_name(int(box) - 1))}
+        return places.get(part, ("gradients", f"{part[1:]}{box}"))
 
     def tolerance(self, case: Case, answer: Answer, box: int | str, part: str) -> np.ndarray:
         """What the box check allows to each entry, natural scale included; infinity where the entry is open."""
         how, rules, arrays = ToleranceOptions(conditioning=True, ad_forms=True), model(case.dtype), case.arrays()
-        p = Rounded.stored(answer.inputs[-1 if box == "error" else int(box) - 1], rules)
+        p = Rounded.stored([*answer.values.values()][-1 if box == "error" else int(box) - 1], rules)
         if box == "error":
             targets = arrays.targets if case.error.targets == "classes" else Rounded.stored(arrays.targets, rules)
             error = ErrorBox(how.bounds(case.error), targets)
             expected = error(p) if part == "E" else error.pull(p)
         else:
-            judged = judged_box(case_boxes(case, arrays)[int(box) - 1], how, rules)
+            held = rounded_box(case_boxes(case, arrays)[int(box) - 1], rules)
+            judged = replace(held, activation=how.bounds(held.activation))
             if part == "c":
                 expected = judged.weigh(p)
             else:
-                delta_p, gradient = judged.pull(p, Rounded.stored(answer.sensitivities[int(box)], rules))
+                delta_p, gradient = judged.pull(p, Rounded.stored(answer.cotangents[f"c{box}"], rules))
                 expected = {"delta_p": delta_p, "dw": gradient.w, "db": gradient.b}[part]
         return np.where(np.isnan(expected.radius), np.inf, expected.radius)
 
@@ -173,9 +183,9 @@ class Bench:
         """Which entries lie on a kink, where several slopes are legitimate."""
         on = np.zeros(self.part(answer, box, part).shape, dtype=bool)
         if part == "delta_p" and box == "error":
-            return on | case.error.kink(answer.inputs[-1], case.arrays().targets)
+            return on | case.error.kink([*answer.values.values()][-1], case.arrays().targets)
         if part == "delta_p":
-            on |= np.isin(answer.inputs[int(box) - 1], case.activations[int(box) - 1].kinks)
+            on |= np.isin(answer.values[value_name(int(box) - 1)], case.activations[int(box) - 1].kinks)
         return on
 
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from gradagree.adapters import Adapter, Answer, Problem
 from gradagree.reference import backpropagate, network
+from gradagree.reference.graph import nodes
 
 FOREVER = 3600
 
@@ -100,28 +101,28 @@ def raises(answer: Answer) -> Answer:
 
 def shapes(answer: Answer) -> Answer:
     """Every gradient transposed."""
-    return replace(answer, weights=tuple(None if w is None else w.T for w in answer.weights))
+    return replace(answer, gradients={name: x.T for name, x in answer.gradients.items()})
 
 
 def flat(answer: Answer) -> Answer:
     """Current inputs without their axes."""
-    return replace(answer, inputs=tuple(p.ravel() for p in answer.inputs))
+    return replace(answer, values={name: p.ravel() for name, p in answer.values.items()})
 
 
 def none(answer: Answer) -> Answer:
     """No gradients at all."""
-    return Answer(answer.E, (), (), (), ())
+    return Answer(answer.E)
 
 
 def infinite(answer: Answer) -> Answer:
     """NaN and infinities where numbers should be."""
-    return replace(answer, E=float("inf"), weights=tuple(None if w is None else w * np.nan for w in answer.weights))
+    weights = {name: x * np.nan for name, x in answer.gradients.items() if name.startswith("w")}
+    return replace(answer, E=float("inf"), gradients={**answer.gradients, **weights})
 
 
 def wrong(answer: Answer) -> Answer:
     """The outermost box's weights' gradient a little too large."""
-    outermost, *inner = answer.weights
-    return replace(answer, weights=(None if outermost is None else outermost * (1 + 1e-3), *inner))
+    return replace(answer, gradients={**answer.gradients, "w1": answer.gradients["w1"] * (1 + 1e-3)})
 
 
 def leaves(answer: Answer) -> Answer:
@@ -150,7 +151,7 @@ def killed(answer: Answer) -> Answer:
 
 def fated(answer: Answer) -> Answer:
     """What fate has for these very inputs."""
-    return FATES.get(fate(answer.inputs[0]), right)(answer)
+    return FATES.get(fate(answer.values["inputs"]), right)(answer)
 
 
 def fate(inputs: np.ndarray) -> str:
@@ -192,7 +193,7 @@ class NumpyFake(Adapter):
 
     def answers(self, problem: Problem, mode: str) -> tuple[Answer, Answer]:
         answer = self.modes[mode](self._by_hand(problem))
-        return answer, replace(answer, sensitivities=answer.sensitivities[:1])
+        return answer, replace(answer, cotangents={"inputs": answer.cotangents["inputs"]})
 
     def _by_hand(self, problem: Problem) -> Answer:
         """What the reference gives on arrays of the problem's dtype."""
@@ -202,17 +203,15 @@ class NumpyFake(Adapter):
 
         weights, biases = ([made(x) for x in xs] for xs in (problem.weights, problem.biases))
         box: Any = network(problem.activations, weights, biases, problem.error, made(problem.targets))
-        p = made(problem.inputs)
-        found, inputs = backpropagate(box, p), [p]
-        for _ in problem.activations:
-            inputs.append(box.weigh(inputs[-1]))
-            box = box.inside
-        own = tuple(tuple(map(self.back, weights.values())) for weights in found.activations)
-        gradients = [[None if x is None else self.back(x) for x in pair] for pair in found.gradients]
-        return Answer(
-            float(found.E), tuple(map(self.back, inputs)), tuple(map(self.back, found.sensitivities)),
-            tuple(w for w, _ in gradients), tuple(b for _, b in gradients), 0.0, activations=own,
-        )  # fmt: skip
+        found, values = backpropagate(box, made(problem.inputs)), {"inputs": made(problem.inputs)}
+        gradients: dict[str, Any] = {}
+        for node, gradient, own in zip(nodes(box), found.gradients, found.activations, strict=False):
+            operation: Any = node.operation
+            values[node.output] = operation.weigh(values[node.input])
+            parts = gradient._asdict() | own
+            gradients |= {name: self.back(parts[part]) for part, name in node.parameters.items()}
+        cotangents = dict(zip(values, map(self.back, found.sensitivities), strict=True))
+        return Answer(float(found.E), {name: self.back(p) for name, p in values.items()}, cotangents, gradients)
 
 
 class NotHere(NumpyFake):

@@ -78,7 +78,7 @@ class Lying(FrameworkProcess):
     def ask(self, *args: Any, **options: Any) -> Any:
         for answer in super().ask(*args, **options):
             assert isinstance(answer, Response)
-            updated = tuple(x * (1 + 1e-9) for x in answer.tapped.updated)
+            updated = {name: x * (1 + 1e-9) for name, x in answer.tapped.updated.items()}
             yield answer._replace(tapped=replace(answer.tapped, updated=updated))
 
 

@@ -107,11 +107,10 @@ def test_that_every_tangent_of_torchs_passes(torch: tuple[ForTorch, Framework], 
 @pytest.mark.parametrize("box", [1, 2])
 def test_that_a_wrong_tangent_is_found_in_its_box_and_proved(given: Given, spec: str, dtype: str, box: int) -> None:
     case, arrays, pushed, _, model = given(spec.format(dtype))
-    place = np.unravel_index(np.argmax(np.abs(pushed.tangents[box - 1])), pushed.tangents[box - 1].shape)
-    wrong = pushed.tangents[box - 1].copy()
+    place = np.unravel_index(np.argmax(np.abs(pushed.tangents[f"c{box}"])), pushed.tangents[f"c{box}"].shape)
+    wrong = pushed.tangents[f"c{box}"].copy()
     wrong[place] *= 1 + VISIBLE[dtype]
-    tangents = tuple(wrong if k == box - 1 else x for k, x in enumerate(pushed.tangents))
-    lying = replace(pushed, tangents=tangents)
+    lying = replace(pushed, tangents={**pushed.tangents, f"c{box}": wrong})
     which = int(place[0])
     first = next(one for one in ForwardCheck(case, arrays, lying, model).along([which]) if one.verdict.fails)
     assert (first.box, first.part, first.index) == (box, "c'", tuple(map(int, place)))
@@ -157,9 +156,9 @@ def test_that_a_suspect_is_cleared_only_if_the_same_numbers_came_out_without_tap
         [replace(suspect, box="error", part="E", index=())]
     )
     assert cleared.verdict is Verdict.AGREE
-    other = replace(untapped, weights=(untapped.weights[0] * (1 + 2.0**-50), *untapped.weights[1:]))
+    other = replace(untapped, gradients={**untapped.gradients, "w1": untapped.gradients["w1"] * (1 + 2.0**-50)})
     assert Clearance(case, arrays, pushed, other, model)([suspect])[0] == [suspect]
-    without = replace(pushed, tangents=())
+    without = replace(pushed, tangents={})
     assert Clearance(case, arrays, without, untapped, model)([suspect])[0] == [suspect]
     monkeypatch.setattr("gradagree.adapters.pushing.ROOM", 1)
     inputs = replace(suspect, part="delta_p")
@@ -195,7 +194,8 @@ def test_that_directions_of_large_networks_are_looked_at_one_by_one(
 
 def test_that_a_gradient_that_is_missing_or_of_another_shape_stays_suspect(given: Given) -> None:
     case, arrays, pushed, untapped, model = given(OWN)
-    for wrong in (replace(untapped, activations=()), replace(untapped, sensitivities=(np.zeros((1, 1)),))):
+    ordinary = {name: x for name, x in untapped.gradients.items() if not name.startswith("box")}
+    for wrong in (replace(untapped, gradients=ordinary), replace(untapped, cotangents={"inputs": np.zeros((1, 1))})):
         comparisons = probable(case, arrays, wrong, model)
         told = [one for one in comparisons if one.reason]
         assert {one.verdict for one in told} == {Verdict.SUSPECT}
@@ -235,7 +235,7 @@ def test_that_infinity_times_a_weight_that_does_not_change_is_no_finding(
 ) -> None:
     case, arrays, answered = asked(torch[0], spec)
     assert isinstance(answered, Response)
-    assert np.isnan(answered.tapped.tangents[2][0]).any()
+    assert np.isnan(answered.tapped.tangents["c3"][0]).any()
     assert judge(case, arrays, torch[1], answered).verdict in (Verdict.OUT_OF_RANGE, Verdict.UNDECIDED)
 
 
@@ -249,12 +249,17 @@ def test_that_what_is_undecided_end_to_end_may_be_decided_box_by_box(
     assert judge(case, arrays, torch[1], answered).verdict is Verdict.UNDECIDED
 
 
+def without(arrays: Any) -> dict[str, np.ndarray]:
+    """All but the first."""
+    return dict(list(arrays.items())[1:])
+
+
 def test_that_tangents_of_other_shapes_are_malformed(given: Given, torch: tuple[ForTorch, Framework]) -> None:
     case, arrays, pushed, untapped, _ = given(OWN)
     for wrong, says in (
         (replace(pushed, along=pushed.along[1:]), "48 directions for 40 weights and 9 inputs"),
-        (replace(pushed, tangents=pushed.tangents[1:]), "tangents of shapes"),
-        (replace(pushed, inputs=pushed.inputs[1:]), "and inputs of shapes"),
+        (replace(pushed, tangents=without(pushed.tangents)), "tangents of shapes"),
+        (replace(pushed, values=without(pushed.values)), "and inputs of shapes"),
     ):
         record = judge(case, arrays, torch[1], Response("forward", wrong, untapped))
         assert record.verdict is Verdict.CRASHED

@@ -188,7 +188,7 @@ def test_that_entries_on_a_kink_without_sensitivity_do_not_choose_the_slope(benc
     t.flat[0] = case.activations[1].value(x.inputs).flat[0]
     case = Case.of(case, Arrays(x.weights, x.biases, x.inputs, t))
     answer = bench.answer(case, {(2, "slope"): told(dict.fromkeys(case.activations[1].kinks, "right"))})
-    assert answer.sensitivities[2].flat[0] == 0
+    assert answer.cotangents["c2"].flat[0] == 0
     assert bench.failing(case, answer) == []
 
 

@@ -74,5 +74,5 @@ def test_that_a_malformed_answer_is_told_with_the_activation_of_its_box(bench: A
     case = Case.parse("2-3:id,tanh:sse:n4:f32:grid:s1")
     answer = bench.answer(case)
     assert malformed(case, case.arrays(), answer) is None
-    short = replace(answer, inputs=(*answer.inputs[:2], answer.inputs[2][:, :1]))
+    short = replace(answer, values={**answer.values, "c2": answer.values["c2"][:, :1]})
     assert malformed(case, case.arrays(), short) == "the c of box 2 (tanh) has shape (4, 1), not (4, 3)"

@@ -87,7 +87,7 @@ def test_that_torch_with_a_wrong_derivative_is_caught(bench: Any, fault: Activat
         assert bench.failing(put(case, _Faulty()), honest) == [], f"false alarm: {case}"
         guilty = put(case, fault)
         lying, untapped = torch_answers(guilty)
-        gap = np.abs(lying.sensitivities[1] - honest.sensitivities[1])
+        gap = np.abs(lying.cotangents["c1"] - honest.cotangents["c1"])
         if np.any(gap > 2 * bench.tolerance(guilty, honest, 2, "delta_p")):
             decided += 1
             assert bench.failing(guilty, lying) == [(2, "delta_p")]
@@ -117,7 +117,7 @@ def test_that_another_function_is_told_by_its_value(
         assert not bench.judged(put(large, right), honest, untapped).verdict.fails, f"false alarm: {case}"
         guilty = put(large, wrong)
         lying, untapped = torch_answers(guilty)
-        if np.any(np.abs(lying.inputs[2] - honest.inputs[2]) > 2 * bench.tolerance(guilty, honest, 2, "c")):
+        if np.any(np.abs(lying.values["c2"] - honest.values["c2"]) > 2 * bench.tolerance(guilty, honest, 2, "c")):
             decided += 1
             record = bench.judged(guilty, lying, untapped)
             assert (record.verdict, record.box, record.function) == (Verdict.VALUE_DIFFERS, 2, right.name)

@@ -125,7 +125,7 @@ def test_that_digits_that_only_the_natural_scale_explains_are_inaccurate_and_pro
     case, answer, record = losing(through_exp, bench)
     assert (record.verdict, record.box, record.function) == (Verdict.INACCURATE, 2, "elu")
     index = tuple(int(i) for i in (record.entry or "").removeprefix("c[").removesuffix("]").split(","))
-    assert plain(record.observed) == answer.inputs[2][index]
+    assert plain(record.observed) == answer.values["c2"][index]
     proof = truth(case, case.arrays(), answer, 2, "c", index)
     assert proof is not None
     assert (plain(record.expected), plain(record.expected_radius)) == (proof.value, proof.radius)

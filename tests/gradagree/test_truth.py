@@ -61,8 +61,8 @@ class Exactly:
         if box == "error":
             return self.error(part, index)
         k, arrays = int(box), self.case.arrays()
-        p, w = self.numbers(self.answer.inputs[k - 1]), [*arrays.weights, None][k - 1]
-        delta = self.numbers(self.answer.sensitivities[k])
+        p, w = self.numbers([*self.answer.values.values()][k - 1]), [*arrays.weights, None][k - 1]
+        delta = self.numbers(self.answer.cotangents[f"c{k}"])
         zero = self.make(0)
         if part == "db":
             return sum((row[index[0]] for row in delta), zero)
@@ -84,7 +84,7 @@ class Exactly:
 
     def error(self, part: str, index: tuple[int, ...]) -> Any:
         """E or its sensitivity for the sum and the mean of squares and the absolute error."""
-        o, t = self.numbers(self.answer.inputs[-1]), self.numbers(self.case.arrays().targets)
+        o, t = self.numbers([*self.answer.values.values()][-1]), self.numbers(self.case.arrays().targets)
         gaps = [[x - y for x, y in zip(*rows, strict=True)] for rows in zip(o, t, strict=True)]
         name, count = self.case.error.name, len(gaps) * len(gaps[0])
         if part == "E":

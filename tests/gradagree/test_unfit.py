@@ -149,7 +149,7 @@ def test_that_a_mean_of_likelihoods_may_overflow_before_it_is_divided(torch: Ask
 def test_that_a_spelling_of_ours_normalises_16_bits_with_more(torch: Asked) -> None:
     case = Case.parse(STANDARDIZED)
     tapped, _ = torch[0].answers(problem_of(case, case.arrays()), "backward")
-    assert all(np.isfinite(delta).all() for delta in tapped.sensitivities[1:])
+    assert all(np.isfinite(delta).all() for delta in [*tapped.cotangents.values()][1:])
 
 
 def test_that_what_is_formed_of_stored_outputs_counts_where_two_may_be_the_largest(

@@ -22,6 +22,7 @@ from gradagree.architectures import draw
 from gradagree.arithmetics.model import FORMATS, model
 from gradagree.cases import Case, problem_of
 from gradagree.judge import Framework, judge
+from gradagree.responses import Response
 from gradagree.runner import protocol
 from gradagree.verdict import Verdict
 
@@ -35,9 +36,52 @@ def vectors() -> list[dict[str, Any]]:
     return json.loads(KEPT.read_text(encoding="utf-8"))["vectors"] if KEPT.exists() else []
 
 
+class Kept(msgspec.Struct, array_like=True):
+    """An answer as the file has it: what belongs to one box after the other, and None where a box has no such array."""
+
+    E: float
+    inputs: list[protocol.Array]
+    sensitivities: list[protocol.Array]
+    weights: list[protocol.Array | None]
+    biases: list[protocol.Array | None]
+    seconds: float
+    along: list[float]
+    updated: list[protocol.Array] = []
+    activations: list[list[protocol.Array]] = []
+    tangents: list[protocol.Array] = []
+
+    @classmethod
+    def of(cls, case: Case, answer: Answer) -> Kept:
+        boxes = range(1, case.depth + 1)
+        given = {name: protocol.pack(x) for name, x in answer.gradients.items()}
+        weights, biases = ([given.get(f"{letter}{k}") for k in boxes] for letter in "wb")
+        own = [[given[f"box {k} {name}"] for name in a.own_weights] for k, a in enumerate(case.activations, 1)]
+        values, cotangents = ([protocol.pack(x) for x in xs.values()] for xs in (answer.values, answer.cotangents))
+        return cls(answer.E, values, cotangents, weights, biases, 0.0, [], [], own, [])
+
+    def answer(self, case: Case) -> Answer:
+        values, cotangents = (
+            {name: protocol.unpack(x) for name, x in zip(case.value_names, xs, strict=False)}
+            for xs in (self.inputs, self.sensitivities)
+        )
+        gradients = {f"w{k}": w for k, w in enumerate(self.weights, 1)}
+        gradients |= {f"b{k}": b for k, b in enumerate(self.biases, 1)}
+        for k, (activation, own) in enumerate(zip(case.activations, self.activations, strict=False), 1):
+            gradients |= {f"box {k} {name}": x for name, x in zip(activation.own_weights, own, strict=True)}
+        given = {name: protocol.unpack(x) for name, x in gradients.items() if x is not None}
+        return Answer(self.E, values, cotangents, given)
+
+
+class Answered(msgspec.Struct, tag=True):
+    mode: str
+    tapped: Kept
+    untapped: Kept
+
+
 def verdict_of(case: Case, told: Any) -> Verdict:
-    answered = msgspec.convert(told, protocol.Answered)
-    return judge(case, case.arrays(), FRAMEWORK, protocol.unpack_response(answered)).verdict
+    answered = msgspec.convert(told, Answered)
+    response = Response(answered.mode, answered.tapped.answer(case), answered.untapped.answer(case))
+    return judge(case, case.arrays(), FRAMEWORK, response).verdict
 
 
 @pytest.mark.parametrize("vector", vectors(), ids=lambda vector: vector["case"])
@@ -64,19 +108,20 @@ def test_that_another_answer_would_get_another_verdict() -> None:
 
 def larger(answer: Answer) -> Answer:
     """The outermost weights' gradient, off by a thousandth."""
-    first, *rest = answer.weights
-    return replace(answer, weights=(None if first is None else first * 1.001, *rest))
+    return replace(answer, gradients={**answer.gradients, "w1": answer.gradients["w1"] * 1.001})
 
 
 def shifted(answer: Answer) -> Answer:
     """What the innermost box hands inwards, off by one."""
-    return replace(answer, inputs=(*answer.inputs[:-1], answer.inputs[-1] + 1)) if answer.tapped else answer
+    if not answer.tapped:
+        return answer
+    *_, (name, o) = answer.values.items()
+    return replace(answer, values={**answer.values, name: o + 1})
 
 
 def lost(answer: Answer) -> Answer:
     """NaN in the outermost weights' gradient."""
-    first, *rest = answer.weights
-    return replace(answer, weights=(None if first is None else first * np.nan, *rest))
+    return replace(answer, gradients={**answer.gradients, "w1": answer.gradients["w1"] * np.nan})
 
 
 FAULTS: tuple[Callable[[Answer], Answer], ...] = (lambda answer: answer, lambda answer: answer, larger, shifted, lost)
@@ -97,7 +142,7 @@ def made() -> Iterator[dict[str, Any]]:
         except (RuntimeError, TypeError, ValueError):
             continue
         given = fault(tapped) if number % 3 else fault(untapped), fault(untapped)
-        told = protocol.Answered("backward", *(protocol.pack_answer(replace(one, seconds=0.0)) for one in given))
+        told = Answered("backward", *(Kept.of(case, one) for one in given))
         answered = msgspec.to_builtins(told)
         verdict = verdict_of(case, answered)
         kind = str(verdict), case.dtype, case.regime

@@ -125,7 +125,7 @@ def test_that_what_comes_back_along_several_paths_is_added_up_with_their_roundin
     torch = pytest.importorskip("torch")
     case, adapter = Case.parse(spec), ForTorch()
     arrays, rules = case.arrays(), model(case.dtype)
-    stored = adapter.answers(problem_of(case, arrays), "backward")[0].inputs[-1]
+    stored = [*adapter.answers(problem_of(case, arrays), "backward")[0].values.values()][-1]
     o, t = adapter.array(stored, case.dtype), torch.as_tensor(arrays.targets)
     in_support = (torch.relu(o[..., None, :] - o[..., :, None]).sum(-1) < 1).to(o.dtype)
     q = torch.relu(o - ((in_support * o).sum(-1, keepdim=True) - 1) / in_support.sum(-1, keepdim=True))

@@ -13,7 +13,7 @@ from gradagree import Case, draw
 from gradagree.adapters import ForTorch
 from gradagree.arithmetics.model import FORMATS, model
 from gradagree.arithmetics.rounded import Rounded
-from gradagree.boxcheck import BoxCheck, case_boxes
+from gradagree.boxcheck import BoxCheck
 from gradagree.cases import problem_of
 from gradagree.checker.allowances import ToleranceOptions
 from gradagree.checker.filter import clear
@@ -32,27 +32,25 @@ each_dtype = pytest.mark.parametrize("dtype", FORMATS)
 
 def arrays_of(one: BoxCheck) -> Iterator[tuple[str, Any, Comparison | None, Any]]:
     """(part, what was observed, what the quick test says, what rounded arithmetic expects) of one box."""
-    k, answer = one.number, one.answer
-    yield "c", answer.inputs[k], cleared(one, "c", answer.inputs[k]), lambda how: one.judged(how).weigh(one.p)
-    observed = answer.sensitivities[k - 1]
+    answer = one.answer
+    c = answer.values[one.node.output]
+    yield "c", c, cleared(one, "c", c), lambda how: one.judged(how).weigh(one.p)
+    observed = answer.cotangents[one.node.input]
     if not one.kinks:
         yield "delta_p", observed, cleared(one, "delta_p", observed), one.sensitivity
-    for place, (part, own) in enumerate((("dw", answer.weights[k - 1]), ("db", answer.biases[k - 1]))):
+    for place, (part, own) in enumerate((("dw", one.given_gradient("w")), ("db", one.given_gradient("b")))):
         if own is not None:
             yield part, own, cleared(one, part, own), lambda how: one.gradient(how)[place]  # noqa: B023
 
 
 def cleared(one: BoxCheck, part: str, observed: Any) -> Comparison | None:
     """What the quick test says of one part, were this observed."""
-    k, answer = one.number, one.answer
-    put = lambda arrays, place: (*arrays[:place], observed, *arrays[place + 1 :])  # noqa: E731
-    field, place = {
-        "c": ("inputs", k),
-        "delta_p": ("sensitivities", k - 1),
-        "dw": ("weights", k - 1),
-        "db": ("biases", k - 1),
-    }[part]
-    again = BoxCheck(k, one.box, replace(answer, **{field: put(getattr(answer, field), place)}), one.model)
+    answer = one.answer
+    node = one.node
+    field, name = {"c": ("values", node.output), "delta_p": ("cotangents", node.input)}.get(
+        part, ("gradients", node.parameters.get(part[1:], ""))
+    )
+    again = BoxCheck(node, replace(answer, **{field: {**getattr(answer, field), name: observed}}), one.model)
     clear([again])
     return again.cleared.get(part)
 
@@ -68,8 +66,8 @@ def boxes_of(torch: ForTorch, case: Case) -> Iterator[BoxCheck]:
     """The boxes on torch's own numbers; its bfloat16 products flush subnormals."""
     arrays, rules = case.arrays(), model(case.dtype, flushes=case.dtype == "bfloat16")
     answer, _ = torch.answers(problem_of(case, arrays), "backward")
-    for k, box in enumerate(case_boxes(case, arrays), 1):
-        yield BoxCheck(k, box, answer, rules)
+    for node in case.nodes(arrays)[:-1]:
+        yield BoxCheck(node, answer, rules)
 
 
 @each_dtype
@@ -153,11 +151,11 @@ def test_that_beyond_the_table_nothing_is_cleared() -> None:
 def test_that_a_sum_that_is_exact_has_no_tolerance(torch: ForTorch) -> None:
     case = Case.parse("3-4-2:id*2:sse:n5:f32:grid:s1")
     for one in boxes_of(torch, case):
-        observed = one.answer.inputs[one.number]
+        observed = one.answer.values[one.node.output]
         for part, seen, quick, _ in arrays_of(one):
             assert quick is not None, part
             assert quick.ratio == 0
             assert seen.shape
-        off = replace(one.answer).inputs[one.number] + 2.0**-40
+        off = one.answer.values[one.node.output] + 2.0**-40
         assert cleared(one, "c", observed) is not None
         assert cleared(one, "c", off) is None

@@ -20,6 +20,7 @@ from gradagree.checker.filter_operands import always_rounds
 from gradagree.judge import Asked, Framework, judge, judge_all
 from gradagree.reference import Activation
 from gradagree.reference.boxes import Box
+from gradagree.reference.graph import Node
 from gradagree.responses import Failure, Response, handshake
 from gradagree.verdict import Verdict
 
@@ -37,7 +38,7 @@ def asked(cases: int, dtypes: list[str]) -> list[Asked]:
             except (Unsupported, NotImplementedError):
                 continue
             if number % 5 == 0:
-                tapped = replace(tapped, weights=(tapped.weights[0] * 1.25, *tapped.weights[1:]))
+                tapped = replace(tapped, gradients={**tapped.gradients, "w1": tapped.gradients["w1"] * 1.25})
             reply: Any = Response("backward", tapped, untapped)
             found.append(Asked(case, arrays, framework, reply, number))
     refused = Failure("backward", str(Verdict.TIMEOUT), "no answer")
@@ -60,8 +61,9 @@ def box(activation: str, p: np.ndarray, w: np.ndarray | None, **other: np.ndarra
     c = made.weigh(p)
     delta_c = np.linspace(0.3, 1.7, c.size).reshape(c.shape)
     found = {"c": c, "delta_p": made.sensitivity(p, delta_c), "dw": made.gradient(p, delta_c).w} | other
-    answer = Answer(0.0, (p, found["c"]), (found["delta_p"], delta_c), (found["dw"],), (None,))
-    return BoxCheck(1, made, answer, model("float64"))
+    values, cotangents = {"inputs": p, "c1": found["c"]}, {"inputs": found["delta_p"], "c1": delta_c}
+    node = Node(1, made, "inputs", "c1", {} if w is None else {"w": "w1"})
+    return BoxCheck(node, Answer(0.0, values, cotangents, {"w1": found["dw"]}), model("float64"))
 
 
 def cleared(one: BoxCheck) -> set[str]:
@@ -77,7 +79,7 @@ W = np.random.default_rng(1).normal(size=(4, 3))
 def test_that_rows_are_cleared_within_a_rounding_and_not_beyond(name: str) -> None:
     right = box(name, UNEQUAL, W)
     assert cleared(right) == {"c", "delta_p", "dw"}
-    delta_p = right.answer.sensitivities[0]
+    delta_p = right.answer.cotangents["inputs"]
     assert "delta_p" in cleared(box(name, UNEQUAL, W, delta_p=np.nextafter(delta_p, np.inf)))
     assert "delta_p" not in cleared(box(name, UNEQUAL, W, delta_p=delta_p * (1 + 2.0**-40)))
 
@@ -86,7 +88,7 @@ def test_that_a_row_of_equal_numbers_has_no_tolerance_for_it_may_be_exact() -> N
     equal = np.array([[0.5, 0.5, 0.5, 0.5], [0.1, 0.7, -0.3, 0.2]])
     right = box("softmax", equal, None)
     assert "delta_p" in cleared(right)
-    off = np.nextafter(right.answer.sensitivities[0], np.inf)
+    off = np.nextafter(right.answer.cotangents["inputs"], np.inf)
     assert "delta_p" not in cleared(box("softmax", equal, None, delta_p=off))
     near = np.nextafter(box("softmax", UNEQUAL, None).given.delta_p, np.inf)
     assert "delta_p" in cleared(box("softmax", UNEQUAL, None, delta_p=near))
@@ -113,7 +115,7 @@ def test_that_zeros_for_want_of_a_factor_are_cleared_and_nothing_beside_them() -
 def test_that_sums_that_cancel_to_zero_are_not_taken_for_nothing() -> None:
     cancelling = np.array([[0.5], [0.25], [-0.5], [-0.25]]) * np.ones(3)
     p = np.tile(np.array([[0.5, 0.75, 0.5, 0.75]]), (2, 1))
-    assert not np.any(box("id", p, cancelling).answer.inputs[1])
+    assert not np.any(box("id", p, cancelling).answer.values["c1"])
     assert "c" not in cleared(box("id", p, cancelling))
 
 

@@ -65,7 +65,7 @@ def drawn(bench: Any, dtype: str, regime: str, count: int = CASES, seed: int = 3
 
 def on_a_kink(case: Case, bench: Any) -> bool:
     """Whether some number lies on a kink, where the framework's slope may be another legitimate one."""
-    inputs = bench.answer(case).inputs
+    inputs = [*bench.answer(case).values.values()]
     kinked = [np.isin(p, f.kinks).any() for p, f in zip(inputs, case.activations, strict=False)]
     return any(kinked) or bool(np.any(case.error.kink(inputs[-1], case.arrays().targets)))
 
@@ -130,11 +130,13 @@ def test_that_the_centre_is_the_references_own_answer(bench: Any, dtype: str) ->
     for case in drawn(bench, dtype, "ordinary", 10):
         arrays = case.arrays()
         right = backpropagate(case.network(arrays), arrays.inputs)
-        weights, biases = zip(*right.gradients, strict=True)
-        activations = tuple(tuple(own.values()) for own in right.activations)
-        own = Answer(
-            float(right.E), (arrays.inputs,), right.sensitivities[:1], weights, biases, activations=activations
-        )
+        each = zip(case.nodes(arrays), right.gradients, right.activations, strict=False)
+        gradients = {
+            name: (gradient._asdict() | own)[part]
+            for node, gradient, own in each
+            for part, name in node.parameters.items()
+        }
+        own = Answer(float(right.E), {"inputs": arrays.inputs}, {"inputs": right.delta_p}, gradients)
         found = probable(case, arrays, own, bench.framework.models[dtype])
         assert {comparison.ratio for comparison in found} == {0.0}
         assert len(found) == 2 + len(arrays.weights) + sum(case.biases)

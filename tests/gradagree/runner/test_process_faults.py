@@ -45,12 +45,15 @@ def assert_right(answer: Response | Failure, case: Case, arrays: Arrays) -> None
     assert isinstance(answer, Response), answer
     given, expected = answer.tapped, backpropagate(case.network(arrays), arrays.inputs)
     assert expected.E == given.E
-    pairs = [*zip(expected.sensitivities, given.sensitivities, strict=True)]
-    pairs += [*zip([gradient.w for gradient in expected.gradients], given.weights, strict=True)]
-    pairs += [*zip([gradient.b for gradient in expected.gradients], given.biases, strict=True)]
-    for one, other in pairs:
-        assert (one is None) == (other is None)
-        assert one is None or np.array_equal(one, other)
+    gradients = {
+        name: gradient._asdict()[part]
+        for node, gradient in zip(case.nodes(arrays), expected.gradients, strict=False)
+        for part, name in node.parameters.items()
+    }
+    assert given.gradients.keys() == gradients.keys()
+    pairs = [*zip(expected.sensitivities, given.cotangents.values(), strict=True)]
+    pairs += [(gradients[name], x) for name, x in given.gradients.items()]
+    assert all(np.array_equal(one, other) for one, other in pairs)
 
 
 @pytest.mark.parametrize("fault", FAULTS)

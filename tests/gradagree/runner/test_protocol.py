@@ -74,17 +74,22 @@ def test_that_the_arrays_of_a_case_arrive_with_every_bit(error: str) -> None:
     assert protocol.unpack_arrays(asked).sha256 == arrays.sha256
 
 
-@given(st.floats(), st.lists(FLOATS), st.lists(FLOATS), st.lists(st.none() | FLOATS), st.lists(st.none() | FLOATS))
-def test_that_an_answer_arrives_with_every_bit(E: float, inputs: Any, deltas: Any, weights: Any, biases: Any) -> None:
-    answer = Answer(E, tuple(inputs), tuple(deltas), tuple(weights), tuple(biases), 0.25)
+NAMED = st.dictionaries(st.text(), FLOATS)
+
+
+@given(st.floats(), NAMED, NAMED, NAMED, NAMED)
+def test_that_an_answer_arrives_with_every_bit(E: float, values: Any, deltas: Any, gradients: Any, other: Any) -> None:
+    answer = Answer(E, values, deltas, gradients, 0.25, updated=other, tangents=other)
     given_answer = protocol.pack_answer(answer)
     read = protocol.read(sent(protocol.Answered("mode", given_answer, given_answer)))
     assert isinstance(read, protocol.Answered)
     for part in (read.tapped, read.untapped):
         arrived = protocol.unpack_answer(part)
         assert struct.pack("<d", arrived.E) == struct.pack("<d", E)
-        for name in ("inputs", "sensitivities", "weights", "biases"):
-            assert list(map(bits, getattr(arrived, name))) == list(map(bits, getattr(answer, name)))
+        for name in ("values", "cotangents", "gradients", "updated", "tangents"):
+            sent_arrays, found = getattr(answer, name), getattr(arrived, name)
+            assert list(found) == list(sent_arrays)
+            assert [bits(x) for x in found.values()] == [bits(x) for x in sent_arrays.values()]
 
 
 @given(st.lists(MESSAGES, max_size=5))
