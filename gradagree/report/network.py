@@ -14,41 +14,58 @@ from gradagree.report.text import brief, counted, visible
 from gradagree.report.training_data import Numbers, Training
 from gradagree.verdict import Record, Verdict
 
-UNIT, COLUMN, STRIP = 32, 124, 26
-"""From unit to unit, from border to border, and the room for a line of text at a box's top and bottom."""
-LEFT, SIDE, ERROR = 34, 12, 170
-"""Room left of the inputs, between right borders, and the width of the error box."""
-RADIUS = 12.5
+UNIT, RADIUS = 32, 12.5
+"""From unit to unit, and the radius of one."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One box: its current input enters through the left border, where its units lie."""
+    """One operation: its input enters through the left border, where its units lie."""
 
     x: float
     y: float
     width: float
     height: float
-    units: tuple[int, ...]
+    units: tuple[int, ...] = ()
 
     def place(self, k: int) -> float:
         """Where the k-th of the units drawn lies, from the top."""
         return self.y + self.height / 2 + UNIT * (k - (len(self.units) - 1) / 2)
 
 
+@dataclass(frozen=True)
+class Nesting:
+    """Distances between nested frames: room at the left, from left border to left border, between right borders, at
+    the top and bottom of each frame, and the width of the innermost."""
+
+    left: float
+    step: float
+    side: float
+    strip: float
+    innermost: float
+
+    def frames(self, heights: Sequence[float], units: Sequence[tuple[int, ...]]) -> list[Frame]:
+        """Frames around contents of these heights, each within the one before it, about a common middle line."""
+        height, outer = 0.0, []
+        for content in reversed(heights):
+            height = max(height, content) + 2 * self.strip
+            outer.append(height)
+        outer.reverse()
+        found = []
+        for k, drawn in enumerate(units):
+            width = self.innermost + (len(units) - 1 - k) * (self.step + self.side)
+            x, y = self.left + self.step * k, 1 + (outer[0] - outer[k]) / 2
+            found.append(Frame(x, y, width, outer[k], drawn))
+        return found
+
+
+NETWORK = Nesting(left=34, step=124, side=12, strip=26, innermost=170)
+FAULT = Nesting(left=1, step=118, side=7, strip=6, innermost=140)
+
+
 def frames(units: Sequence[tuple[int, ...]]) -> list[Frame]:
-    """Frames that hold these units, each within the one before it, about a common middle line."""
-    height, heights = 0.0, []
-    for drawn in reversed(units):
-        height = max(height, UNIT * len(drawn)) + 2 * STRIP
-        heights.append(height)
-    heights.reverse()
-    found = []
-    for k, drawn in enumerate(units):
-        inner = len(units) - 1 - k
-        width = COLUMN * inner + ERROR + SIDE * inner
-        found.append(Frame(LEFT + COLUMN * k, 1 + (heights[0] - heights[k]) / 2, width, heights[k], drawn))
-    return found
+    """Frames that hold these units."""
+    return NETWORK.frames([UNIT * len(drawn) for drawn in units], units)
 
 
 def chosen(numbers: Sequence[float], most: int, always: Collection[int] = ()) -> tuple[int, ...]:
@@ -61,8 +78,8 @@ def chosen(numbers: Sequence[float], most: int, always: Collection[int] = ()) ->
     return tuple(sorted(sorted(range(len(numbers)), key=rank)[:most]))
 
 
-STEP, ERROR, SIDE, TOP, BAND = 118, 140, 7, 6, 46
-"""From left border to left border, the width of the error box, room at the right, and above, and for the text."""
+BAND = 44
+"""Height of two lines of text."""
 MOST = 6
 """Boxes drawn; of a deeper network those around the guilty one, the first, and the last."""
 Station = tuple[str, str, bool]
@@ -74,16 +91,16 @@ def guilty_box(record: Record) -> Markup | None:
     found = stations(record)
     if record.verdict is Verdict.SUSPECT or not any(loud for _, _, loud in found):
         return None
-    count = len(found)
-    width, height = STEP * (count - 1) + ERROR + SIDE * (count - 1) + 2, BAND + 2 * TOP * count
-    drawn = [_frame(k, count, width, height, station) for k, station in enumerate(found)]
+    drawn = FAULT.frames([BAND] * len(found), [()] * len(found))
+    width, height = f"{drawn[0].width + 2:g}", f"{drawn[0].height + 2:g}"
+    parts = [_frame(*one, one[0] is drawn[-1]) for one in zip(drawn, found, strict=True)]
     words = ", ".join(f"{first} {second}{' (guilty)' * loud}" for first, second, loud in found)
     head = Markup(
         '<svg class="network" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img" aria-label="{words}">'
     )
     return (
         head.format(w=width, h=height, words=f"Boxes from outside to inside: {words}")
-        + Markup("").join(drawn)
+        + Markup("").join(parts)
         + Markup("</svg>")
     )
 
@@ -111,24 +128,18 @@ def _kept(count: int, here: int) -> set[int]:
     return {k for k in (0, here - 1, here, here + 1, count - 1) if 0 <= k < count}
 
 
-def _frame(k: int, count: int, width: float, height: float, station: Station) -> Markup:
+def _frame(frame: Frame, station: Station, innermost: bool) -> Markup:
     first, second, loud = station
-    x, y = 1 + STEP * k, 1 + TOP * k
-    shape = Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}" rx="3"/>').format(
-        "guilty" if loud else "frame", x, y, width - x - 1 - SIDE * k, height - 2 * y
+    shape = Markup('<rect class="{}" x="{:g}" y="{:g}" width="{:g}" height="{:g}" rx="3"/>').format(
+        "guilty" if loud else "frame", frame.x, frame.y, frame.width, frame.height
     )
-    text = Markup('<text class="{}" x="{}" y="{}">{}</text>')
-    middle = height / 2
-    sign = "\u2717 " if loud else ""
+    text = Markup('<text class="{}" x="{:g}" y="{:g}">{}</text>')
+    x, middle = frame.x + 8, frame.y + frame.height / 2
+    label = "\u2717 " * loud + shorten(second, 15 if innermost else 12)
     return (
         shape
-        + text.format("small", x + 8, middle - 5, first)
-        + text.format(
-            "loud" if loud else "name",
-            x + 8,
-            middle + 12,
-            sign + shorten(second, 15 if k == count - 1 else 12),
-        )
+        + text.format("small", x, middle - 5, first)
+        + text.format("loud" if loud else "name", x, middle + 12, label)
     )
 
 

@@ -186,3 +186,10 @@ def test_that_units_lie_apart_from_each_other_and_within_their_box(units: list[i
 def test_that_what_is_no_number_counts_as_the_largest() -> None:
     assert chosen([1.0, math.nan, -3.0, 2.0], 2) == (1, 2)
     assert chosen([1.0, 5.0, -3.0, 2.0], 2, always=[0]) == (0, 1)
+
+
+def test_that_the_innermost_frame_has_room_for_its_outcomes() -> None:
+    (inner,) = frames([(0, 1)])
+    assert (inner.x, inner.width) == (34, 170)
+    outer, inner = frames([(0,), (0, 1)])
+    assert (inner.x - outer.x, outer.x + outer.width - inner.x - inner.width) == (124, 12)
