@@ -15,13 +15,16 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gradagree.adapters.assembling import assembled
-from gradagree.adapters.modes import DEFAULT, Error, Mode, ScriptText, with_records
+from gradagree.adapters.modes import DEFAULT, Error, Mode, PointwiseMode, ScriptText, with_records
 from gradagree.adapters.own_weights import own_weights
 from gradagree.adapters.problem import Answer, Problem, Unsupported, nothing, too_many
 from gradagree.adapters.programs import Architecture, Program, Programs
 from gradagree.adapters.pushing import along, pushed
 from gradagree.reference import Activation, ContractError, ErrorFunction
 from gradagree.reference.contract import made_again, spelling_names
+
+UNPLACED = 99
+"""The position of a framework that has none."""
 
 
 class Adapter:
@@ -41,8 +44,12 @@ class Adapter:
     """Libraries of the framework that functions may be spelled with; a survey checks them too."""
     script: ClassVar[ScriptText | None] = None
     """Source text that generated scripts share; without it there are none."""
-    position: ClassVar[int] = 99
+    position: ClassVar[int] = UNPLACED
     """The place of the framework in figures and in training."""
+    pointwise_modes: ClassVar[dict[str, dict[str, PointwiseMode]]] = {}
+    """Ways of a survey, by "value", "slope" and "second"; by default values and the slopes of all reverse modes."""
+    compiles_lengths: ClassVar[bool] = False
+    """Whether a survey compiles anew for each number of points, so that it evaluates few numbers of them."""
     survey_processes: ClassVar[int] = 1
     """Processes of a survey: more for a framework that computes or compiles for longer than others."""
     spellings: ClassVar[dict[str, Callable[..., Any]]] = {}
@@ -62,6 +69,12 @@ class Adapter:
             )
         Adapter.catalogue[cls.name] = cls
         spelling_names.update({cls.name, *cls.libraries})
+
+    @classmethod
+    def survey_modes(cls) -> dict[str, dict[str, PointwiseMode]]:
+        """The ways of a survey, by quantity."""
+        slopes = {name: PointwiseMode(sums=True, quick=True) for name, mode in cls.modes.items() if not mode.forward}
+        return cls.pointwise_modes or {"value": {"eager": PointwiseMode(quick=True)}, "slope": slopes, "second": {}}
 
     @classmethod
     def trains(cls) -> bool:
@@ -154,8 +167,14 @@ class Adapter:
         return architecture.error_in(self)
 
     def pointwise(self) -> Any:
-        """Values and derivatives of single functions for a survey, a `Pointwise`; None if there are none."""
-        return None
+        """Values and derivatives of single functions for a survey, a `Pointwise`."""
+        from gradagree.adapters.pointwise import OfModes
+
+        return OfModes(self)
+
+    def sum(self, x: Any) -> Any:
+        """The sum of all entries, as the framework's own number."""
+        return x.sum()
 
     def forget(self) -> None:
         """Drop what the framework keeps of programs that are no longer used."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from gradagree.adapters.adapter import Adapter
 from gradagree.adapters.cache import cache_folder
-from gradagree.adapters.modes import Error, Mode, ScriptText
+from gradagree.adapters.modes import Error, Mode, PointwiseMode, ScriptText
 from gradagree.adapters.packed import Packed
 from gradagree.adapters.problem import Answer, Problem, Unsupported
 
@@ -138,6 +138,25 @@ class ForJax(Adapter):
     training = "jit"
     position = 2
     survey_processes = 2
+    compiles_lengths = True
+    pointwise_modes = {
+        "value": {
+            "eager": PointwiseMode(),
+            "jit": PointwiseMode(lengths=True, quick=True),
+            "vmap": PointwiseMode(),
+        },
+        "slope": {
+            "grad": PointwiseMode(sums=True),
+            "jit": PointwiseMode(sums=True, lengths=True, quick=True),
+            "vmap": PointwiseMode(),
+            "forward": PointwiseMode(),
+        },
+        "second": {
+            "reverse-reverse": PointwiseMode(sums=True, quick=True),
+            "forward-reverse": PointwiseMode(sums=True),
+            "reverse-forward": PointwiseMode(),
+        },
+    }
     libraries = ("optax",)
 
     def __init__(self) -> None:

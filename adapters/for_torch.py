@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gradagree.adapters.adapter import Adapter
-from gradagree.adapters.modes import Error, Gradient, Mode, ScriptText
+from gradagree.adapters.modes import Error, Gradient, Mode, PointwiseMode, ScriptText
 from gradagree.adapters.problem import Unsupported
 from gradagree.adapters.programs import MOST, Program
 
@@ -173,6 +173,25 @@ class ForTorch(Adapter):
     training = "backward"
     position = 1
     survey_processes = 2
+    pointwise_modes = {
+        "value": {
+            "eager": PointwiseMode(lengths=True, quick=True),
+            "vmap": PointwiseMode(),
+            "compile": PointwiseMode(lengths=True, slow=True),
+        },
+        "slope": {
+            "backward": PointwiseMode(sums=True, lengths=True, quick=True),
+            "grad": PointwiseMode(sums=True),
+            "vmap": PointwiseMode(),
+            "forward": PointwiseMode(lengths=True, quick=True),
+            "compile": PointwiseMode(sums=True, lengths=True, slow=True),
+        },
+        "second": {
+            "reverse-reverse": PointwiseMode(sums=True, lengths=True, quick=True),
+            "forward-reverse": PointwiseMode(sums=True, quick=True),
+            "reverse-forward": PointwiseMode(),
+        },
+    }
 
     def __init__(self) -> None:
         import torch

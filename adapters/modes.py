@@ -46,6 +46,25 @@ class Mode:
 
 
 @dataclass(frozen=True)
+class PointwiseMode:
+    """One way of a survey to the values or derivatives of a single function.
+
+    Args:
+        sums: It differentiates the sum over all points, so that a function with one value for all has a result.
+        lengths: The survey evaluates it on vectors of other lengths too, and compares.
+        quick: The quick profile evaluates it, and others evaluate it for functions at other parameters too.
+        slow: Only the nightly profile evaluates it.
+        source: Its lines in a reproducer, which end with ``found``.
+    """
+
+    sums: bool = False
+    lengths: bool = False
+    quick: bool = False
+    slow: bool = False
+    source: str = ""
+
+
+@dataclass(frozen=True)
 class ScriptText:
     """Source text of generated scripts that all modes of a framework share; ``{dtype}`` stands for the dtype.
 

@@ -8,10 +8,12 @@ Hessian (rows, inputs, inputs). Points and constants (targets) are the framework
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from gradagree.adapters.adapter import Adapter
+from gradagree.adapters.modes import Mode, PointwiseMode
 from gradagree.adapters.problem import Unsupported
 from gradagree.reference import Activation, ErrorFunction
 
@@ -29,6 +31,27 @@ class Pointwise:
 
     def ways(self, quantity: str) -> dict[str, Function]:
         return {"value": self.values, "slope": self.slopes, "second": self.seconds}[quantity]
+
+
+class OfModes(Pointwise):
+    """Values, and slopes by the adapter's own reverse modes, for a framework that gives no other ways."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        self.values = {"eager": lambda f, x, constants, k=None, j=None: f(x, *constants)}
+        slopes = adapter.survey_modes()["slope"]
+        self.slopes = {name: functools.partial(slope, adapter, adapter.modes[name]) for name in slopes}
+        self.seconds = {}
+
+
+def slope(adapter: Adapter, mode: Mode, f: Function, x: Any, constants: Any, k: Any = None, j: Any = None) -> Any:
+    """The gradient of the sum of f over all points, or of its output k."""
+
+    def error(leaves: list[Any], targets: Any) -> Any:
+        y = f(leaves[0], *targets)
+        return adapter.sum(y if k is None else y[..., k]), []
+
+    _, (gradient,) = mode.gradient(error, [True])([x], constants)
+    return gradient
 
 
 def by_itself(function: Activation | ErrorFunction, adapter: Adapter, dtype: str) -> Function:
@@ -72,6 +95,17 @@ def unreduced(function: Any) -> Any:
     object.__setattr__(alone, "reduction", "none")
     object.__setattr__(alone, "_gathered", lambda e, asarray: e)
     return alone
+
+
+def pointwise_mode(library: str, mode: str) -> PointwiseMode:
+    """The traits of a way of a framework, or of a library of one; a mode of slopes goes before one of values."""
+    ways = Adapter.catalogue[library_frameworks().get(library, library)].survey_modes()
+    return next(theirs[mode] for theirs in (ways["slope"], ways["value"], ways["second"]) if mode in theirs)
+
+
+def pointwise_names(library: str) -> list[str]:
+    ways = Adapter.catalogue[library_frameworks().get(library, library)].survey_modes()
+    return [mode for theirs in ways.values() for mode in theirs]
 
 
 def library_frameworks() -> dict[str, str]:

@@ -21,19 +21,14 @@ from gradagree.sharding import TOGETHER, WHOLE, Shard, chunks, size, units
 
 DTYPES = ("float64", "float32")
 MOST_CASES = 10**9
-SURVEY_MODES = (
-    "torch:eager", "torch:backward", "torch:forward", "torch:reverse-reverse", "torch:forward-reverse",
-    "jax:jit", "jax:reverse-reverse", "optax:jit", "optax:reverse-reverse",
-)  # fmt: skip
-"""Modes of a quick survey; other parameters than the defaults are measured in these modes only, but by nightly."""
 
 
 @dataclass(frozen=True)
 class SurveyProfile:
     """Extent of a survey. density and narrow: points in an ordinary binade for wide dtypes and for 16 bits, 0 for all.
 
-    thorough: each example is computed once more, its program is run, and jax computes other lengths; slow: compilers
-    that take seconds, and rows that take gigabytes.
+    quick: quick modes only. thorough: each example is computed once more, its program is run, and frameworks that compile
+    for each length compute other lengths. slow: compilers that take seconds, and rows that take gigabytes.
     """
 
     dtypes: tuple[str, ...]
@@ -41,7 +36,7 @@ class SurveyProfile:
     narrow: int
     parameters: bool
     turns: int
-    modes: tuple[str, ...] | None
+    quick: bool = False
     thorough: bool = True
     slow: bool = False
 
@@ -62,11 +57,9 @@ class Profile:
 
 
 PROFILES = {
-    "quick": Profile(40, 1, 4, SurveyProfile(("float32", "float16"), 8, 16, False, 2, SURVEY_MODES, thorough=False)),
-    "ci": Profile(200, 2, 12, SurveyProfile(tuple(FORMATS), 32, 0, True, 2, None)),
-    "nightly": Profile(
-        2000, 8, 25, SurveyProfile(tuple(FORMATS), 128, 0, True, 6, None, slow=True), "all", tuple(REGIMES)
-    ),
+    "quick": Profile(40, 1, 4, SurveyProfile(("float32", "float16"), 8, 16, False, 2, quick=True, thorough=False)),
+    "ci": Profile(200, 2, 12, SurveyProfile(tuple(FORMATS), 32, 0, True, 2)),
+    "nightly": Profile(2000, 8, 25, SurveyProfile(tuple(FORMATS), 128, 0, True, 6, slow=True), "all", tuple(REGIMES)),
 }
 """The one table of profiles: of runs, surveys and pytest."""
 

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from gradagree.adapters import Adapter
+from gradagree.adapters.adapter import UNPLACED
+from gradagree.adapters.pointwise import library_frameworks
 from gradagree.arithmetics.model import FORMATS
 from gradagree.atlas.curves import BINS, DECADES, Curve
 from gradagree.report.figures import power, share
@@ -15,22 +18,25 @@ WIDTH, HEIGHT = 520, 190
 LEFT, RIGHT, TOP, BOTTOM = 46, 8, 24, 26
 LOWEST = 0.25
 """ulp; smaller errors lie on the floor."""
-ORDER = ("torch", "jax", "optax")
 
 
 def panel(dtype: str, curves: Sequence[Curve], kinks: Sequence[float]) -> Markup:
     """One panel; infinity and NaN are drawn at the top, on a line of their own."""
     top = math.log2(2.0 ** (FORMATS[dtype].precision + 2) / LOWEST)
     parts = [frame(dtype, top), *(kink_at(kink) for kink in kinks)]
-    parts += [
-        line(curve, top)
-        for curve in sorted(curves, key=lambda c: ORDER.index(c.framework) if c.framework in ORDER else 9)
-    ]
+    parts += [line(curve, top) for curve in sorted(curves, key=lambda c: place(c.framework))]
     words = "; ".join(f"{c.framework} {c.mode}: {described(c)}" for c in curves)
     whole = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>')
     return whole.format(
         WIDTH, HEIGHT, f"{dtype}: worst error in ulp against the input. {words}", Markup("").join(parts)
     )
+
+
+def place(library: str) -> int:
+    """The place of a framework in figures; libraries come after all frameworks that have one."""
+    if library in Adapter.catalogue:
+        return Adapter.catalogue[library].position
+    return UNPLACED - 1 if library in library_frameworks() else UNPLACED
 
 
 def described(curve: Curve) -> str:
@@ -111,5 +117,5 @@ def line(curve: Curve, top: float) -> Markup:
         if now is not None:
             path.append(f"V{now}" if last is not None else f"M{across(k):g} {now}")
         last = now
-    known = curve.framework if curve.framework in ORDER else "other"
+    known = curve.framework if place(curve.framework) < UNPLACED else "other"
     return Markup('<path class="curve {}" d="{}"/>').format(known, "".join(path))

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from gradagree.adapters import Adapter
+from gradagree.adapters.pointwise import library_frameworks, pointwise_mode
 from gradagree.atlas.formulas import QUANTITIES
 from gradagree.atlas.hitting import Hit
 from gradagree.atlas.places import chosen, moved, windows
@@ -25,13 +27,13 @@ def speaks(library: str, subject: Subject, mode: str = "") -> bool:
     """A library that is no framework is asked about what it spells; of wide rows there is no whole Jacobian."""
     if subject.is_wide and mode == "forward":
         return False
-    return library != "optax" or hasattr(subject.function, "optax")
+    return library in Adapter.catalogue or hasattr(subject.function, library)
 
 
 ALONE = (*((k, k + 1) for k in range(3, 480, 40)), (7, 9), (11, 18), (20, 53))
 """Rows, whose lengths are those of the functions themselves."""
-JAX_WINDOWS = ((5, 6), (11, 18), (100, 137))
-"""jax compiles anew for each length; one with whole vectors and a rest is enough where no row is summed."""
+FEW_WINDOWS = ((5, 6), (11, 18), (100, 137))
+"""For a framework that compiles for each length; one with whole vectors and a rest is enough if no row is summed."""
 
 
 def moves_of(subject: Subject, plan: Survey, processes: Any, here: dict[str, Ready]) -> Moves:
@@ -43,16 +45,15 @@ def moves_of(subject: Subject, plan: Survey, processes: Any, here: dict[str, Rea
     for name, handshake in here.items():
         if not speaks(name, subject):
             continue
-        in_torch = name == "torch"
-        if not in_torch and (not plan.profile.thorough or str(subject.function) != subject.function.name):
+        few = Adapter.catalogue[library_frameworks().get(name, name)].compiles_lengths
+        if few and (not plan.profile.thorough or str(subject.function) != subject.function.name):
             continue
-        asked = windows(len(some.points), plan.profile.turns) if in_torch and subject.ks is None else ALONE
-        asked = asked if in_torch else JAX_WINDOWS[-1 if subject.ks is None else 0 :]
+        asked = windows(len(some.points), plan.profile.turns) if not few and subject.ks is None else ALONE
+        asked = FEW_WINDOWS[-1 if subject.ks is None else 0 :] if few else asked
         asked = tuple((a, b) for a, b in asked if b <= len(some.points))
-        wanted = ("eager", "backward", "forward", "reverse-reverse", "compile") if in_torch else ("jit",)
-        for quantity in QUANTITIES[: 3 if in_torch and subject.ks is None else 2]:
+        for quantity in QUANTITIES[: 3 if not few and subject.ks is None else 2]:
             for mode in handshake.pointwise[quantity]:
-                if mode in wanted and plan.asks(name, mode, subject.function):
+                if pointwise_mode(name, mode).lengths and plan.asks(name, mode, subject.function):
                     parts = processes[name].submit(some.request(quantity, mode, asked))
                     found[name, quantity, mode] = (asked, parts)
     return found

@@ -6,16 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gradagree.adapters import Adapter
-from gradagree.adapters.pointwise import library_frameworks
+from gradagree.adapters.pointwise import library_frameworks, pointwise_mode, pointwise_names
 from gradagree.arithmetics.model import FORMATS
 from gradagree.atlas.variants import variants
 from gradagree.errors import UsageError, nearest
-from gradagree.plan import SURVEY_MODES, SurveyProfile, parse_functions, parse_list, parse_names, profile_named
+from gradagree.plan import SurveyProfile, parse_functions, parse_list, parse_names, profile_named
 from gradagree.reference import Activation, ErrorFunction
 
 Function = Activation | ErrorFunction
-SLOW = ("torch:compile",)
-"""Modes that only nightly asks for, or who names them."""
 
 
 @dataclass(frozen=True)
@@ -52,22 +50,17 @@ class Survey:
             return f"{library}:{mode}" in self.modes or mode in self.modes
         if self.profile.slow:
             return True
-        usual = str(function) == function.name or library not in MODES
-        return f"{library}:{mode}" not in SLOW if usual else f"{library}:{mode}" in SURVEY_MODES
-
-
-MODES = {
-    "torch": ("eager", "vmap", "compile", "backward", "grad", "forward", "reverse-reverse", "forward-reverse",
-              "reverse-forward"),
-    "jax": ("eager", "jit", "vmap", "grad", "forward", "reverse-reverse", "forward-reverse", "reverse-forward"),
-}  # fmt: skip
+        way = pointwise_mode(library, mode)
+        usual = str(function) == function.name or library not in Adapter.catalogue
+        return not way.slow if usual else way.quick
 
 
 def _modes(text: str | None, libraries: Sequence[str], profile: SurveyProfile) -> tuple[str, ...] | None:
+    if text is None and not profile.quick:
+        return None
+    offered = list(dict.fromkeys(f"{name}:{mode}" for name in libraries for mode in pointwise_names(name)))
     if text is None:
-        return profile.modes
-    frameworks = library_frameworks()
-    offered = [f"{name}:{mode}" for name in libraries for mode in MODES.get(frameworks.get(name, name), ())]
+        return tuple(name for name in offered if pointwise_mode(*name.split(":")).quick)
     if text == "all":
         return tuple(offered)
     bare = [name.partition(":")[2] for name in offered]

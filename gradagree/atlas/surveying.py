@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from gradagree.adapters import Adapter
 from gradagree.atlas.conventions import AtKink, at_kinks
 from gradagree.atlas.curves import Curve, curve
 from gradagree.atlas.finding import Finding
@@ -27,8 +28,6 @@ from gradagree.responses import Absent, Failure, Ready
 from gradagree.runner.process import FrameworkProcess, RequestQueue
 from gradagree.runner.protocol import PointwiseRequest
 
-PROCESSES = {"jax": 2, "torch": 2}
-"""Of those that compute or compile for longer than the others, which would be waited for."""
 REQUEST_LIMIT = 600.0
 """Seconds for one result."""
 AHEAD = 6
@@ -55,7 +54,7 @@ def surveyed(
     found = Surveyed()
     with ExitStack() as stack:
         processes = {
-            name: [stack.enter_context(started(name, extensions)) for _ in range(PROCESSES.get(name, 1))]
+            name: [stack.enter_context(started(name, extensions)) for _ in range(process_count(name))]
             for name in plan.libraries
         }
         here: dict[str, Ready] = {}
@@ -73,11 +72,15 @@ def surveyed(
             for quantity in QUANTITIES:
                 seen += judged(subject, quantity, asked, moves, found)
         progress("the findings")
-        turns = cycle(range(max(PROCESSES.values())))
+        turns = cycle(range(max(map(len, processes.values()))))
         ask = (lambda name, request: in_turn(processes[name], next(turns), request)) if plan.profile.thorough else None
         with np.errstate(all="ignore"):
             found.findings, found.unshown = joined(seen, found.versions, ask)
     return found
+
+
+def process_count(library: str) -> int:
+    return Adapter.catalogue[library].survey_processes if library in Adapter.catalogue else 1
 
 
 def started(library: str, extensions: Sequence[str]) -> RequestQueue:

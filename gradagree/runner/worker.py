@@ -36,8 +36,6 @@ from gradagree.verdict import Verdict
 GRACE = 5.0
 """Seconds that a worker whose parent has ended has for the requests that it has read."""
 QUANTITIES = ("value", "slope", "second")
-REVERSE_MODES = ("backward", "grad", "jit", "compile", "reverse-reverse", "forward-reverse")
-"""Modes that differentiate a sum over all points as well."""
 KINDS: dict[str, Any] = {"activation": Activation, "error": ErrorFunction}
 
 
@@ -140,7 +138,9 @@ class SingleFunctions:
         if request.windows is None and self._pointwise.pads:
             points, *constants = padded(points, *constants)
         way = self._pointwise.ways(request.quantity)[request.mode]
-        if self._is_sum and (request.quantity == "value" or request.mode not in REVERSE_MODES):
+        if self._is_sum and (
+            request.quantity == "value" or not self.adapter.survey_modes()[request.quantity][request.mode].sums
+        ):
             raise Unsupported("it gives one number for all points")
 
         def part(start: int, stop: int) -> np.ndarray:
