@@ -134,6 +134,14 @@ class ForJax(Adapter):
         leaves='leaves = [jax.numpy.array(x, dtype="{dtype}") for x in arrays]',
         target="target = jax.numpy.array(target{to})",
         target_dtype=', dtype="{dtype}"',
+        setup="jax.config.update('jax_enable_x64', True)",
+        tensor="jax.numpy.array({}, dtype={!r})",
+        parameter="jax.numpy.asarray({}, p.dtype)",
+        scalar="float({})",
+        ones="along = jax.numpy.ones_like(x)",
+        unit="along = jax.numpy.zeros_like(x).at[..., {}].set(1)",
+        output_ones="out = jax.numpy.ones_like(f(x, *t))",
+        output_unit="out = jax.numpy.zeros_like(f(x, *t)).at{}.set(1)",
     )
     training = "jit"
     position = 2
@@ -141,20 +149,55 @@ class ForJax(Adapter):
     compiles_lengths = True
     pointwise_modes = {
         "value": {
-            "eager": PointwiseMode(),
-            "jit": PointwiseMode(lengths=True, quick=True),
-            "vmap": PointwiseMode(),
+            "eager": PointwiseMode(source="found = f(x, *t)"),
+            "jit": PointwiseMode(lengths=True, quick=True, source="found = jax.jit(f)(x, *t)"),
+            "vmap": PointwiseMode(
+                source=("found = jax.jit(jax.vmap(lambda row, *ts: f(row[None], *(t[None] for t in ts))[0]))(x, *t)")
+            ),
         },
         "slope": {
-            "grad": PointwiseMode(sums=True),
-            "jit": PointwiseMode(sums=True, lengths=True, quick=True),
-            "vmap": PointwiseMode(),
-            "forward": PointwiseMode(),
+            "grad": PointwiseMode(
+                sums=True, source=("slope = lambda x: jax.vjp(lambda x: f(x, *t), x)[1](out)[0]\nfound = slope(x)")
+            ),
+            "jit": PointwiseMode(
+                sums=True,
+                lengths=True,
+                quick=True,
+                source=("slope = lambda x: jax.vjp(lambda x: f(x, *t), x)[1](out)[0]\nfound = jax.jit(slope)(x)"),
+            ),
+            "vmap": PointwiseMode(
+                source=(
+                    "alone = lambda x, out, *ts: "
+                    "jax.vjp(lambda x: f(x, *(t[None] for t in ts)), x[None])[1](out[None])[0][0]\n"
+                    "found = jax.jit(jax.vmap(alone))(x, out, *t)"
+                )
+            ),
+            "forward": PointwiseMode(
+                source="found = jax.jit(lambda x: jax.jvp(lambda x: f(x, *t), (x,), (along,))[1])(x)"
+            ),
         },
         "second": {
-            "reverse-reverse": PointwiseMode(sums=True, quick=True),
-            "forward-reverse": PointwiseMode(sums=True),
-            "reverse-forward": PointwiseMode(),
+            "reverse-reverse": PointwiseMode(
+                sums=True,
+                quick=True,
+                source=(
+                    "slope = lambda x: jax.vjp(lambda x: f(x, *t), x)[1](out)[0]\n"
+                    "found = jax.jit(lambda x: jax.vjp(slope, x)[1](along)[0])(x)"
+                ),
+            ),
+            "forward-reverse": PointwiseMode(
+                sums=True,
+                source=(
+                    "slope = lambda x: jax.vjp(lambda x: f(x, *t), x)[1](out)[0]\n"
+                    "found = jax.jit(lambda x: jax.jvp(slope, (x,), (along,))[1])(x)"
+                ),
+            ),
+            "reverse-forward": PointwiseMode(
+                source=(
+                    "ahead = lambda x: jax.jvp(lambda x: f(x, *t), (x,), (along,))[1]\n"
+                    "found = jax.jit(lambda x: jax.vjp(ahead, x)[1](out)[0])(x)"
+                )
+            ),
         },
     }
     libraries = ("optax",)

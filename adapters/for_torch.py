@@ -168,28 +168,82 @@ class ForTorch(Adapter):
         leaves="leaves = [torch.from_numpy(x).to(torch.{dtype}).requires_grad_() for x in arrays]",
         target="target = torch.from_numpy(target){to}",
         target_dtype=".to(torch.{dtype})",
+        setup="",
+        tensor="torch.tensor({}, dtype=torch.{})",
+        parameter="torch.tensor({}, dtype=p.dtype)",
+        scalar="{}.item()",
+        ones="along = torch.ones_like(x.detach())",
+        unit="along = torch.zeros_like(x.detach())\nalong[..., {}] = 1",
         detached=".detach()",
+        requires_gradient=".requires_grad_()",
     )
     training = "backward"
     position = 1
     survey_processes = 2
     pointwise_modes = {
         "value": {
-            "eager": PointwiseMode(lengths=True, quick=True),
-            "vmap": PointwiseMode(),
-            "compile": PointwiseMode(lengths=True, slow=True),
+            "eager": PointwiseMode(lengths=True, quick=True, source="found = f(x, *t)"),
+            "vmap": PointwiseMode(
+                source=("found = torch.func.vmap(lambda row, *ts: f(row[None], *(t[None] for t in ts))[0])(x, *t)")
+            ),
+            "compile": PointwiseMode(lengths=True, slow=True, source="found = torch.compile(f, dynamic=True)(x, *t)"),
         },
         "slope": {
-            "backward": PointwiseMode(sums=True, lengths=True, quick=True),
-            "grad": PointwiseMode(sums=True),
-            "vmap": PointwiseMode(),
-            "forward": PointwiseMode(lengths=True, quick=True),
-            "compile": PointwiseMode(sums=True, lengths=True, slow=True),
+            "backward": PointwiseMode(
+                sums=True,
+                lengths=True,
+                quick=True,
+                source=("y = f(x, *t){k}\ny.backward(torch.ones_like(y))\nfound = x.grad"),
+            ),
+            "grad": PointwiseMode(
+                sums=True, source=("y = f(x, *t){k}\nfound = torch.autograd.grad(y, x, torch.ones_like(y))[0]")
+            ),
+            "vmap": PointwiseMode(
+                source=(
+                    "alone = lambda row, *ts: f(row[None], *(t[None] for t in ts)){k}.sum()\n"
+                    "found = torch.func.vmap(torch.func.grad(alone))(x.detach(), *t)"
+                )
+            ),
+            "forward": PointwiseMode(
+                lengths=True,
+                quick=True,
+                source="found = torch.func.jvp(lambda x: f(x, *t), (x.detach(),), (along,))[1]",
+            ),
+            "compile": PointwiseMode(
+                sums=True,
+                lengths=True,
+                slow=True,
+                source=(
+                    "y = torch.compile(f, dynamic=True)(x, *t){k}\n"
+                    "found = torch.autograd.grad(y, x, torch.ones_like(y))[0]"
+                ),
+            ),
         },
         "second": {
-            "reverse-reverse": PointwiseMode(sums=True, lengths=True, quick=True),
-            "forward-reverse": PointwiseMode(sums=True, quick=True),
-            "reverse-forward": PointwiseMode(),
+            "reverse-reverse": PointwiseMode(
+                sums=True,
+                lengths=True,
+                quick=True,
+                source=(
+                    "y = f(x, *t){k}\n"
+                    "g = torch.autograd.grad(y, x, torch.ones_like(y), create_graph=True)[0]{j}\n"
+                    "found = torch.autograd.grad(g, x, torch.ones_like(g))[0]"
+                ),
+            ),
+            "forward-reverse": PointwiseMode(
+                sums=True,
+                quick=True,
+                source=(
+                    "slope = torch.func.grad(lambda x: f(x, *t){k}.sum())\n"
+                    "found = torch.func.jvp(slope, (x.detach(),), (along,))[1]"
+                ),
+            ),
+            "reverse-forward": PointwiseMode(
+                source=(
+                    "slope = lambda x: torch.func.jvp(lambda x: f(x, *t), (x,), (along,))[1]{k}.sum()\n"
+                    "found = torch.func.grad(slope)(x.detach())"
+                )
+            ),
         },
     }
 

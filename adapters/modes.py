@@ -72,13 +72,26 @@ class ScriptText:
     the input, the weights, the biases, the activations' parameters, and zeros that are added to what each box passes
     on. The source of a mode ends with ``E``, ``handed`` and ``gradients``, in the order of the leaves; ``{each}`` in it
     stands for per_example and ``{scale}`` for the weight of one example.
+
+    A reproducer of a survey defines ``f(x, *t)``; the source of its mode ends with ``found``. ``{k}`` and ``{j}`` in it
+    index an output and an input; ``along`` and ``out`` are directions of inputs and outputs. setup follows the imports,
+    tensor makes an array of a list, parameter one of a parameter, and scalar a Python number of an entry of ``found``.
     """
 
     settings: str
     leaves: str
     target: str
     target_dtype: str
+    setup: str
+    tensor: str
+    parameter: str
+    scalar: str
+    ones: str
+    unit: str
     detached: str = ""
+    requires_gradient: str = ""
+    output_ones: str = ""
+    output_unit: str = ""
 
 
 DEFAULT = Mode(lambda error, per_example: error)

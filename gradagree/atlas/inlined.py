@@ -9,20 +9,19 @@ import sys
 import textwrap
 from typing import Any
 
-from gradagree.adapters.pointwise import unreduced
+from gradagree.adapters.pointwise import library_frameworks, unreduced
 from gradagree.reference import Activation, ErrorFunction
 
 PLAIN = (bool, int, float, str)
 BUILTIN = ("abs", "float", "len", "range", "sum", "max", "min", "slice", "tuple", "int", "bool", "list", "zip", "iter")
 
 
-def inlined(function: Activation | ErrorFunction, library: str) -> str:
+def inlined(function: Activation | ErrorFunction, library: str, maker: str) -> str:
     """``def f(p): return torch.tanh(p)``, with all that it needs but the library's own import."""
     function = unreduced(function)
     method = inspect.getattr_static(type(function), library)
     tree = parsed(method)
     own = list(getattr(function, "own_weights", ()))
-    maker = {"torch": "torch.tensor({}, dtype=p.dtype)"}.get(library, "jax.numpy.asarray({}, p.dtype)")
     replaced = Inline(function, own, maker).visit(tree)
     if any(isinstance(node, ast.Name) and node.id == "self" for node in ast.walk(replaced)):
         return as_class(function, library)
@@ -132,6 +131,7 @@ def as_class(function: Any, library: str) -> str:
     lines = ["class F:", *fields, *(textwrap.indent(text, "    ") for text in methods.values())]
     lines.append("    def _gathered(self, e, asarray): return e")
     operands = "p" if isinstance(function, Activation) else "o, t"
-    frameworks = {"optax": "optax, jax"}.get(library, library)
+    framework = library_frameworks().get(library, library)
+    frameworks = ", ".join(dict.fromkeys([library, framework]))
     lines.append(f"def f({operands}): return F().{library}({operands}, {frameworks})")
     return with_needs("\n".join(lines), trees, sys.modules[type_of(function, library).__module__])

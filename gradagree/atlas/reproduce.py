@@ -4,58 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+from gradagree.adapters import Adapter
+from gradagree.adapters.modes import ScriptText
+from gradagree.adapters.pointwise import library_frameworks
 from gradagree.atlas.finding import Finding, copies
 from gradagree.atlas.formulas import is_rows
 from gradagree.atlas.inlined import inlined, runs
 from gradagree.atlas.shown import place_of
-from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference import Activation, ContractError, ErrorFunction
 
 SHORT = 12
-IMPORTS = {
-    "torch": "import torch", "jax": "import jax\njax.config.update('jax_enable_x64', True)",
-    "optax": "import jax\nimport optax\njax.config.update('jax_enable_x64', True)",
-}  # fmt: skip
-TORCH = {
-    "eager": "f(x, *t)", "compile": "torch.compile(f, dynamic=True)(x, *t)",
-    "vmap": "torch.func.vmap(lambda row, *ts: f(row[None], *(t[None] for t in ts))[0])(x, *t)",
-}  # fmt: skip
-TORCH_SLOPES = {
-    "backward": "y = f(x, *t){k}\ny.backward(torch.ones_like(y))\nfound = x.grad",
-    "grad": "y = f(x, *t){k}\nfound = torch.autograd.grad(y, x, torch.ones_like(y))[0]",
-    "compile": "y = torch.compile(f, dynamic=True)(x, *t){k}\nfound = torch.autograd.grad(y, x, torch.ones_like(y))[0]",
-    "vmap": "alone = lambda row, *ts: f(row[None], *(t[None] for t in ts)){k}.sum()\n"
-            "found = torch.func.vmap(torch.func.grad(alone))(x.detach(), *t)",
-    "forward": "found = torch.func.jvp(lambda x: f(x, *t), (x.detach(),), (along,))[1]",
-    "reverse-reverse": "y = f(x, *t){k}\ng = torch.autograd.grad(y, x, torch.ones_like(y), create_graph=True)[0]{j}\n"
-                       "found = torch.autograd.grad(g, x, torch.ones_like(g))[0]",
-    "forward-reverse": "slope = torch.func.grad(lambda x: f(x, *t){k}.sum())\n"
-                       "found = torch.func.jvp(slope, (x.detach(),), (along,))[1]",
-    "reverse-forward": "slope = lambda x: torch.func.jvp(lambda x: f(x, *t), (x,), (along,))[1]{k}.sum()\n"
-                       "found = torch.func.grad(slope)(x.detach())",
-}  # fmt: skip
-SLOPE = "slope = lambda x: jax.vjp(lambda x: f(x, *t), x)[1](out)[0]\n"
-JAX = {
-    "eager": "found = f(x, *t)", "jit": "found = jax.jit(f)(x, *t)",
-    "vmap": "found = jax.jit(jax.vmap(lambda row, *ts: f(row[None], *(t[None] for t in ts))[0]))(x, *t)",
-}  # fmt: skip
-JAX_SLOPES = {
-    "grad": SLOPE + "found = slope(x)", "jit": SLOPE + "found = jax.jit(slope)(x)",
-    "vmap": "alone = lambda x, out, *ts: jax.vjp(lambda x: f(x, *(t[None] for t in ts)), x[None])[1](out[None])[0][0]\n"
-            "found = jax.jit(jax.vmap(alone))(x, out, *t)",
-    "forward": "found = jax.jit(lambda x: jax.jvp(lambda x: f(x, *t), (x,), (along,))[1])(x)",
-}  # fmt: skip
-JAX_SECONDS = {
-    "reverse-reverse": SLOPE + "found = jax.jit(lambda x: jax.vjp(slope, x)[1](along)[0])(x)",
-    "forward-reverse": SLOPE + "found = jax.jit(lambda x: jax.jvp(slope, (x,), (along,))[1])(x)",
-    "reverse-forward": "ahead = lambda x: jax.jvp(lambda x: f(x, *t), (x,), (along,))[1]\n"
-                       "found = jax.jit(lambda x: jax.vjp(ahead, x)[1](out)[0])(x)",
-}  # fmt: skip
 
 
 def reproducer(finding: Finding, function: Activation | ErrorFunction) -> str:
     """The program."""
     example = finding.example
-    lines = [IMPORTS[finding.framework], inlined(function, finding.framework)]
+    names = dict.fromkeys([framework_of(finding.framework), finding.framework])
+    lines = [*(f"import {name}" for name in names), *filter(None, [script_text(finding.framework).setup])]
+    lines.append(inlined(function, finding.framework, script_text(finding.framework).parameter))
     if "window" in example:
         lines += moved(finding, function)
     else:
@@ -79,12 +45,12 @@ def listed(numbers: Any) -> str:
 
 def operands(finding: Finding, function: Any, times: int) -> list[str]:
     """x, t and the direction, in so many copies."""
-    example, in_torch = finding.example, finding.framework == "torch"
+    example, text = finding.example, script_text(finding.framework)
     row = listed(example["input"])
     flat = isinstance(function, Activation) and not is_rows(function)
     values = f"{row} * {times}" if flat else f"[{row}] * {times}"
-    make = "torch.tensor({}, dtype=torch.{})" if in_torch else "jax.numpy.array({}, dtype={!r})"
-    lines = [f"x = {make.format(values, example['dtype'])}" + ".requires_grad_()" * in_torch]
+    make = text.tensor
+    lines = [f"x = {make.format(values, example['dtype'])}{text.requires_gradient}"]
     if example["target"] is None:
         lines.append("t = ()")
     elif getattr(function, "targets", "") == "classes":
@@ -111,38 +77,39 @@ def index(finding: Finding, function: Any) -> tuple[str, str, int | None, str]:
 
 def asked(finding: Finding, function: Any, mode: str, name: str) -> list[str]:
     """The answer in one mode, under a name."""
-    in_torch = finding.framework == "torch"
+    text = script_text(finding.framework)
     k, j, along, place = index(finding, function)
-    if finding.quantity == "value":
-        text = f"found = {TORCH[mode]}" if in_torch else JAX[mode]
-    elif in_torch:
-        text = TORCH_SLOPES[mode]
-    else:
-        text = (JAX_SLOPES if finding.quantity == "slope" else JAX_SECONDS)[mode]
-    lines = tangents(text, along, k, in_torch)
+    ways = Adapter.catalogue[framework_of(finding.framework)].survey_modes()
+    source = ways[finding.quantity][mode].source
+    lines = directions(source, along, k, text)
     if mode == "forward" and is_rows(function) and isinstance(function, Activation):
         place = f"[0][{finding.example['entry'][0]}]"
     elif mode == "forward" and is_rows(function):
         place = "[0].sum()"
-    lines += text.replace("{k}", k).replace("{j}", j).split("\n")
-    return [*lines, f"{name} = found{place}.item()" if in_torch else f"{name} = float(found{place})"]
+    lines += source.replace("{k}", k).replace("{j}", j).split("\n")
+    return [*lines, f"{name} = {text.scalar.format(f'found{place}')}"]
 
 
-def tangents(text: str, along: int | None, k: str, in_torch: bool) -> list[str]:
-    """The directions that the program uses."""
+def directions(source: str, along: int | None, k: str, text: ScriptText) -> list[str]:
+    """The directions that a source uses."""
     lines: list[str] = []
-    if "along" in text and in_torch:
-        lines.append(f"along = torch.{'ones' if along is None else 'zeros'}_like(x.detach())")
-        lines += [] if along is None else [f"along[..., {along}] = 1"]
-    elif "along" in text:
-        like = "jax.numpy.{}_like(x)"
-        lines.append(
-            "along = " + (like.format("ones") if along is None else like.format("zeros") + f".at[..., {along}].set(1)")
-        )
-    if "out" in text and not in_torch:
-        like = "jax.numpy.{}_like(f(x, *t))"
-        lines.append("out = " + (like.format("zeros") + f".at{k}.set(1)" if k else like.format("ones")))
+    if "along" in source:
+        lines.append(text.ones if along is None else text.unit.format(along))
+    if "out" in source and text.output_ones:
+        lines.append(text.output_unit.format(k) if k else text.output_ones)
     return lines
+
+
+def framework_of(library: str) -> str:
+    return library_frameworks().get(library, library)
+
+
+def script_text(library: str) -> ScriptText:
+    """What reproducers of a framework share. Raises ContractError for an adapter without source text."""
+    text = Adapter.catalogue[framework_of(library)].script
+    if text is None:
+        raise ContractError(f"{library}: its adapter gives no source text for programs")
+    return text
 
 
 def moved(finding: Finding, function: Any) -> list[str]:
