@@ -27,8 +27,8 @@ MOST_CASES = 10**9
 class SurveyProfile:
     """Extent of a survey. density and narrow: points in an ordinary binade for wide dtypes and for 16 bits, 0 for all.
 
-    quick: quick modes only. thorough: each example is computed once more, its program is run, and frameworks that compile
-    for each length compute other lengths. slow: compilers that take seconds, and rows that take gigabytes.
+    quick: quick modes only. thorough: each example is computed once more, its program is run, and frameworks that
+    compile for each length compute other lengths. slow: compilers that take seconds, and rows that take gigabytes.
     """
 
     dtypes: tuple[str, ...]
