@@ -8,20 +8,39 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
 
-from gradagree.adapters.assembling import assembled
 from gradagree.adapters.modes import DEFAULT, Error, Mode, PointwiseMode, ScriptText, with_records
-from gradagree.adapters.own_weights import own_weights
-from gradagree.adapters.problem import Answer, Problem, Unsupported, nothing, too_many
-from gradagree.adapters.programs import Architecture, Program, Programs
-from gradagree.adapters.pushing import along, pushed
+from gradagree.adapters.problem import Answer, Problem, Unsupported, by_node, nothing, own_weights, parameters, too_many
+from gradagree.adapters.programs import Architecture, Program, Programs, along, pushed
 from gradagree.reference import Activation, ContractError, ErrorFunction
 from gradagree.reference.contract import made_again, spelling_names
+from gradagree.reference.graph import INPUTS
+
+# From a framework's arrays to its answer
+# ---------------------------------------
+
+
+def assembled(
+    back: Callable[[Any], np.ndarray], problem: Problem, E: Any, values: Sequence[Any], gradients: Sequence[Any],
+    cotangents: Sequence[Any], updated: Sequence[Any], seconds: float,
+) -> Answer:  # fmt: skip
+    """The answer, from the gradients in the leaves' order; back makes a framework's array one of NumPy."""
+    outermost, *read = [back(x) for x in gradients]
+    names = list(parameters(problem))
+    return Answer(
+        float(back(E)),
+        {INPUTS: np.asarray(problem.inputs, dtype=np.float64), **by_node([back(c) for c in values])},
+        {INPUTS: outermost, **by_node([back(delta) for delta in cotangents])},
+        dict(zip(names, read, strict=True)),
+        seconds,
+        updated=dict(zip(names, [back(x) for x in updated], strict=False)),
+    )
+
 
 UNPLACED = 99
 """The position of a framework that has none."""
@@ -228,3 +247,44 @@ def watching(error: Callable[..., Any], n: int) -> Error:
         return error(everything[:n], targets, tap), watched
 
     return watched_error
+
+
+# The course of a framework's own training: its gradients and its steps, in the order of the pairs polled
+# -------------------------------------------------------------------------------------------------------
+
+
+def course(
+    adapter: Adapter, problem: Problem, mode: str, rate: float, rounds: Iterable[Sequence[int]]
+) -> Iterator[dict[str, np.ndarray]]:
+    """All weights and biases by name, after each round of stochastic backpropagation on the pairs polled.
+
+    A round without pairs is one step on all of them. What the activations have of their own stays as it is.
+    """
+    leaves, targets, _ = adapter.operands(problem)
+    error = adapter.error_of(Architecture.of(problem))
+    per_example = [k == 0 for k in range(len(leaves))]
+    gradient = adapter.modes[mode](lambda leaves, targets: (error(leaves, targets, lambda c: c), []), per_example)
+    own = len(leaves) - len(own_weights(problem.activations))
+    names = parameters(problem)
+    inputs, weights, own_leaves = leaves[0], leaves[1:own], leaves[own:]
+    for polled in rounds:
+        for pair in [slice(k, k + 1) for k in polled] or [slice(None)]:
+            _, gradients = gradient([inputs[pair], *weights, *own_leaves], targets[pair])
+            weights = adapter.update(weights, gradients[1:own], rate)
+        yield {name: adapter.back(x) for name, x in zip(names, weights, strict=False)}
+
+
+def library_frameworks() -> dict[str, str]:
+    """The framework of each library that functions may be implemented with."""
+    return {library: name for name, adapter in Adapter.catalogue.items() for library in adapter.libraries}
+
+
+def pointwise_mode(library: str, mode: str) -> PointwiseMode:
+    """The traits of a way of a framework, or of a library of one; a mode of slopes goes before one of values."""
+    ways = Adapter.catalogue[library_frameworks().get(library, library)].survey_modes()
+    return next(theirs[mode] for theirs in (ways["slope"], ways["value"], ways["second"]) if mode in theirs)
+
+
+def pointwise_names(library: str) -> list[str]:
+    ways = Adapter.catalogue[library_frameworks().get(library, library)].survey_modes()
+    return [mode for theirs in ways.values() for mode in theirs]

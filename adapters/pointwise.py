@@ -12,10 +12,10 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from gradagree.adapters.adapter import Adapter
-from gradagree.adapters.modes import Mode, PointwiseMode
+from gradagree.adapters.modes import Mode
 from gradagree.adapters.problem import Unsupported
 from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference.losses.reduction import _EntryByEntry
 
 Function = Callable[..., Any]
 
@@ -36,14 +36,14 @@ class Pointwise:
 class OfModes(Pointwise):
     """Values, and slopes by the adapter's own reverse modes, for a framework that gives no other ways."""
 
-    def __init__(self, adapter: Adapter) -> None:
+    def __init__(self, adapter: Any) -> None:
         self.values = {"eager": lambda f, x, constants, k=None, j=None: f(x, *constants)}
         slopes = adapter.survey_modes()["slope"]
         self.slopes = {name: functools.partial(slope, adapter, adapter.modes[name]) for name in slopes}
         self.seconds = {}
 
 
-def slope(adapter: Adapter, mode: Mode, f: Function, x: Any, constants: Any, k: Any = None, j: Any = None) -> Any:
+def slope(adapter: Any, mode: Mode, f: Function, x: Any, constants: Any, k: Any = None, j: Any = None) -> Any:
     """The gradient of the sum of f over all points, or of its output k."""
 
     def error(leaves: list[Any], targets: Any) -> Any:
@@ -54,7 +54,7 @@ def slope(adapter: Adapter, mode: Mode, f: Function, x: Any, constants: Any, k: 
     return gradient
 
 
-def by_itself(function: Activation | ErrorFunction, adapter: Adapter, dtype: str) -> Function:
+def by_itself(function: Activation | ErrorFunction, adapter: Any, dtype: str) -> Function:
     """The framework's own form of a function, entry by entry or row by row: nothing is summed.
 
     Raises Unsupported where the class does not spell it.
@@ -69,7 +69,7 @@ def by_itself(function: Activation | ErrorFunction, adapter: Adapter, dtype: str
     return adapter.spelling(unreduced(function))
 
 
-def by_library(function: ErrorFunction, adapter: Adapter, library: str) -> Function:
+def by_library(function: ErrorFunction, adapter: Any, library: str) -> Function:
     """The form that a library of the framework gives: ``optax(o, t, optax, jax)``. Raises Unsupported."""
     import importlib
 
@@ -97,17 +97,8 @@ def unreduced(function: Any) -> Any:
     return alone
 
 
-def pointwise_mode(library: str, mode: str) -> PointwiseMode:
-    """The traits of a way of a framework, or of a library of one; a mode of slopes goes before one of values."""
-    ways = Adapter.catalogue[library_frameworks().get(library, library)].survey_modes()
-    return next(theirs[mode] for theirs in (ways["slope"], ways["value"], ways["second"]) if mode in theirs)
-
-
-def pointwise_names(library: str) -> list[str]:
-    ways = Adapter.catalogue[library_frameworks().get(library, library)].survey_modes()
-    return [mode for theirs in ways.values() for mode in theirs]
-
-
-def library_frameworks() -> dict[str, str]:
-    """The framework of each library that functions may be implemented with."""
-    return {library: name for name, adapter in Adapter.catalogue.items() for library in adapter.libraries}
+def is_rows(function: Activation | ErrorFunction) -> bool:
+    """Whether an example is a row of several numbers that belong together."""
+    if isinstance(function, Activation):
+        return function.along_last_axis
+    return not isinstance(function, _EntryByEntry) or function.width(1) != 1 or function.targets == "simplex"

@@ -8,10 +8,30 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gradagree.adapters.own_weights import own_weights
 from gradagree.reference import Activation, ErrorFunction
-from gradagree.reference.graph import INPUTS, parameter_names
+from gradagree.reference.graph import INPUTS, parameter_names, value_name
 from gradagree.reference.samples import allowed_width, inside, some_targets
+
+# The weights that activations have of their own: one leaf for each, behind the weights and biases
+# ------------------------------------------------------------------------------------------------
+
+
+def own_weights(activations: Sequence[Activation]) -> list[np.ndarray]:
+    """Their numbers, each an array without axes or of one, from the outermost box inwards."""
+    return [np.asarray(getattr(a, name), dtype=np.float64) for a in activations for name in a.own_weights]
+
+
+def by_box(activations: Sequence[Activation], leaves: Sequence[Any]) -> tuple[tuple[Any, ...], ...]:
+    """The leaves of each box; the last ones are those of own weights."""
+    rest = iter(leaves[len(leaves) - sum(len(a.own_weights) for a in activations) :])
+    return tuple(tuple(next(rest) for _ in a.own_weights) for a in activations)
+
+
+def holding(activations: Sequence[Activation], leaves: Sequence[Any]) -> list[Activation]:
+    """The activations with the framework's arrays in place of their own weights' numbers."""
+    each = zip(activations, by_box(activations, leaves), strict=True)
+    return [a.holding(**dict(zip(a.own_weights, arrays, strict=True))) if arrays else a for a, arrays in each]
+
 
 MOST_COORDINATES = 256
 """Forward mode pushes one tangent for each weight and input up to so many weights; beyond, one for each direction."""
@@ -161,3 +181,8 @@ def share(error: ErrorFunction, examples: int) -> float:
         if abs(together - factor * alone) <= o.size * np.finfo(np.float64).eps * abs(alone):
             return counts
     raise Unsupported(f"{error} couples the examples of a batch: no example has a gradient of its own")
+
+
+def by_node(arrays: Sequence[Any]) -> dict[str, Any]:
+    """What belongs to the values of a chain's nodes, by their names."""
+    return {value_name(k): x for k, x in enumerate(arrays, 1)}

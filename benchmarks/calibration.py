@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.montecarlo import Sampled
-from gradagree.arithmetics.model import Model, model
-from gradagree.arithmetics.variance import Variance
-from gradagree.cases import Arrays, Case
+from gradagree.arithmetic.model import Model, model
+from gradagree.arithmetic.variance import Variance
+from gradagree.cases.case import Arrays, Case
+from gradagree.cases.regimes import Source
 from gradagree.checker.statistical import ActivationVariance, LossVariance
-from gradagree.drawing import Source
 from gradagree.reference import backpropagate, network
 
 FUNCTIONS = ("tanh", "sigmoid", "relu", "elu", "softplus", "gelu", "leaky_relu", "hardtanh", "silu", "softsign")

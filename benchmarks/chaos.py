@@ -22,15 +22,15 @@ from typing import Any
 
 import msgspec
 
-from gradagree import drivers
 from gradagree.adapters import Adapter
-from gradagree.campaign import prepare
-from gradagree.cases import problem_of
-from gradagree.cli import code
-from gradagree.journal import read_records
-from gradagree.plan import Plan
-from gradagree.responses import handshake, respond
+from gradagree.cases.case import problem_of
+from gradagree.checker.response import handshake, respond
+from gradagree.cli.main import code
+from gradagree.runner import scheduler as drivers
+from gradagree.runner.campaign import prepare
+from gradagree.runner.options import Plan
 from gradagree.runner.process import FrameworkProcess
+from gradagree.runner.results import read_records
 
 FAKE = str(Path(__file__).parents[1] / "tests" / "gradagree" / "numpy_fake.py")
 OPTIONS = {"seed": 3, "dtypes": "float32", "activations": "tanh,relu", "errors": "sse,mse"}

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gradagree.adapters.for_torch import ForTorch
-from gradagree.boxcheck import check, checked
-from gradagree.cases import Case, problem_of
+from gradagree.cases.case import Case, problem_of
+from gradagree.checker.judge import Framework
+from gradagree.checker.reverse import check, checked
 from gradagree.checker.statistical import probable
-from gradagree.judge import Framework
 from gradagree.reference import backpropagate
 from gradagree.runner.worker import handshake
 

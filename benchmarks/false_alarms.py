@@ -15,15 +15,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from gradagree import draw
-from gradagree.arithmetics.model import FORMATS
-from gradagree.campaign import default_workers, execute
-from gradagree.cases import Case
-from gradagree.drawing import REGIMES
-from gradagree.drivers import records
+from gradagree.arithmetic.model import FORMATS
+from gradagree.cases.case import Case
+from gradagree.cases.random import fitting_widths, output_activations
+from gradagree.cases.regimes import REGIMES
 from gradagree.errors import UsageError
-from gradagree.pairing import fitting_widths, output_activations
-from gradagree.plan import Plan
 from gradagree.reference import Activation, ErrorFunction
+from gradagree.runner.campaign import default_workers, execute
+from gradagree.runner.options import Plan
+from gradagree.runner.scheduler import records
 
 OTHER = 31
 EXAMPLES = 4

@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy import special
 
-from gradagree.arithmetics.duck import Duck, Rules
-from gradagree.arithmetics.model import Model
-from gradagree.arithmetics.rounded import COMPARISONS
+from gradagree.arithmetic.duck import Duck, Rules
+from gradagree.arithmetic.model import Model
+from gradagree.arithmetic.rounded import COMPARISONS
 
 
 class Sampled(Duck):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from gradagree.adapters.for_torch import ForTorch
-from gradagree.architectures import Source
-from gradagree.arithmetics.model import model
-from gradagree.boxcheck import check
-from gradagree.cases import Case, problem_of
+from gradagree.arithmetic.model import model
+from gradagree.cases.case import Case, problem_of
+from gradagree.cases.random import Source
+from gradagree.checker.reverse import check
 from gradagree.runner.worker import handshake
 
 DEPTHS = (1, 2, 3, 5, 10, 20)

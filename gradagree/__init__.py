@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gradagree.adapters import Adapter as Adapter
-    from gradagree.architectures import draw as draw
-    from gradagree.cases import Case as Case
+    from gradagree.cases.case import Case as Case
+    from gradagree.cases.random import draw as draw
+    from gradagree.checker.verdict import Record as Record, Verdict as Verdict
     from gradagree.reference import Activation as Activation, ErrorFunction as ErrorFunction, Operation as Operation
-    from gradagree.verdict import Record as Record, Verdict as Verdict
 
 _HOMES = {
     "Activation": "gradagree.reference",
     "Adapter": "gradagree.adapters",
-    "Case": "gradagree.cases",
+    "Case": "gradagree.cases.case",
     "ErrorFunction": "gradagree.reference",
     "Operation": "gradagree.reference",
-    "Record": "gradagree.verdict",
-    "Verdict": "gradagree.verdict",
-    "check": "gradagree.checking",
-    "draw": "gradagree.architectures",
-    "run": "gradagree.checking",
-    "survey": "gradagree.atlas.from_python",
+    "Record": "gradagree.checker.verdict",
+    "Verdict": "gradagree.checker.verdict",
+    "check": "gradagree.api",
+    "draw": "gradagree.cases.random",
+    "run": "gradagree.api",
+    "survey": "gradagree.api",
 }
 
 __all__ = [

@@ -1,5 +1,5 @@
 """``python -m gradagree``."""
 
-from gradagree.cli import main
+from gradagree.cli.main import main
 
 main()

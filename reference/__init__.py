@@ -1,6 +1,5 @@
 """The answer by hand: boxes, activations, error functions."""
 
-from gradagree.reference import activations as activations, errors as errors
 from gradagree.reference.boxes import (
     Answer as Answer,
     Box as Box,
@@ -14,8 +13,4 @@ from gradagree.reference.contract import (
     ErrorFunction as ErrorFunction,
     Operation as Operation,
 )
-from gradagree.reference.parameters import (
-    ContractError as ContractError,
-    Weight as Weight,
-    Weights as Weights,
-)
+from gradagree.reference.parameters import ContractError as ContractError, Weight as Weight, Weights as Weights

@@ -30,10 +30,10 @@ LISTS = ("activations", "errors", "frameworks", "modes", "regimes")
 RUN = ("run", "--seed", "2026", "--dtypes", DTYPES, "--shrink", "0", "--known", "none", "--workers", "1")
 SURVEYED = ("--activations=relu,tanh,softmax", "--errors=huber", "--frameworks=torch")
 GENERATORS = {
-    "command-line.md": ("gradagree.clireference", "tools.command_page"),
-    "coverage.md": ("gradagree.coverage", "tools.coverage"),
-    "python.md": ("gradagree.pyreference", "tools.python_page"),
-    "record.schema.json": ("gradagree.recordschema", "tools.record_schema"),
+    "command-line.md": ("tools.command_page", "tools.command_page"),
+    "coverage.md": ("tools.coverage", "tools.coverage"),
+    "python.md": ("tools.python_page", "tools.python_page"),
+    "record.schema.json": ("tools.record_schema", "tools.record_schema"),
 }
 """Each page of docs/ and the modules that print it, of which the first one that exists does."""
 

@@ -18,7 +18,7 @@ from benchmarks.detection.networks import DEPTHS, SIZES, Place
 from benchmarks.detection.page import page
 from benchmarks.detection.peers import TOOLS, TUNED
 from benchmarks.detection.versions import versions
-from gradagree.arithmetics.model import FORMATS
+from gradagree.arithmetic.model import FORMATS
 
 ROOT = Path(__file__).parents[2]
 RESULTS, PAGE = ROOT / "reports" / "detection.json", ROOT / "docs" / "detection.md"

@@ -13,10 +13,10 @@ import numpy as np
 from benchmarks.detection.faults import Fault, Site, control
 from benchmarks.detection.planting import InTorch, Planting, _Adapted
 from gradagree.adapters import Answer
-from gradagree.architectures import Source
-from gradagree.arithmetics.model import FORMATS
-from gradagree.cases import Arrays, Case, problem_of
-from gradagree.comparison import derivative
+from gradagree.arithmetic.model import FORMATS
+from gradagree.cases.case import Arrays, Case, problem_of
+from gradagree.cases.random import Source
+from gradagree.checker.comparison import derivative
 
 DEPTHS = (1, 2, 5, 10, 20)
 SIZES = (10, 100, 1_000, 10_000, 100_000)

@@ -17,10 +17,10 @@ import numpy as np
 from benchmarks.detection.faults import Fault
 from benchmarks.detection.networks import Network, error_of, planted
 from benchmarks.detection.planting import InAutograd, InJax, InJaxForward, InTorch, Planting, _Adapted
-from gradagree.cases import problem_of
-from gradagree.judge import Framework, judge
+from gradagree.cases.case import problem_of
+from gradagree.checker.judge import Framework, judge
+from gradagree.checker.verdict import Record, Verdict
 from gradagree.runner.worker import answer, handshake
-from gradagree.verdict import Record, Verdict
 
 TUNED = Path(__file__).with_name("tuned.json")
 LENGTHY = "_run_slow_mode_and_get_error"

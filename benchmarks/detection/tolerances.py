@@ -8,10 +8,10 @@ from benchmarks.detection.faults import Fault, control
 from benchmarks.detection.networks import Network, answer, part
 from benchmarks.detection.peers import Gradagree
 from gradagree.adapters import Answer
-from gradagree.arithmetics.model import Model
-from gradagree.arithmetics.rounded import Rounded
-from gradagree.boxcheck import BoxCheck
+from gradagree.arithmetic.model import Model
+from gradagree.arithmetic.rounded import Rounded
 from gradagree.checker.allowances import ToleranceOptions
+from gradagree.checker.reverse import BoxCheck
 from gradagree.reference import ErrorBox
 
 LENIENT = ToleranceOptions(conditioning=True, ad_forms=True)

@@ -19,7 +19,7 @@ from benchmarks.detection.measure import smallest
 from benchmarks.detection.networks import Network, Place, drawn
 from benchmarks.detection.peers import TUNABLE, TUNED, Peer
 from benchmarks.detection.versions import versions
-from gradagree.arithmetics.model import FORMATS
+from gradagree.arithmetic.model import FORMATS
 
 POOL = (
     *(Place("size", value) for value in (10, 100, 1_000)), *(Place("depth", value) for value in (1, 2, 5, 10, 20)),

@@ -18,10 +18,10 @@ from gradagree.adapters import Adapter
 from gradagree.adapters.for_jax import ForJax
 from gradagree.adapters.for_torch import ForTorch
 from gradagree.adapters.programs import Architecture
-from gradagree.boxcheck import check
-from gradagree.cases import Case, problem_of
+from gradagree.cases.case import Case, problem_of
+from gradagree.checker.judge import Asked, Framework, judge_all
+from gradagree.checker.reverse import check
 from gradagree.checker.statistical import probable
-from gradagree.judge import Asked, Framework, judge_all
 from gradagree.runner.worker import answer, handshake
 
 PEERS = {

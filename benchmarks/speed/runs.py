@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.speed import bare
 from benchmarks.speed.timing import Timed, process, turns
-from gradagree.plan import Plan
+from gradagree.runner.options import Plan
 
 ONLY = {"activations": ",".join(bare.FUNCTIONS), "errors": ",".join(bare.ERRORS)}
 BOTH = "torch:backward,jax:packed"

@@ -1,7 +1,7 @@
 """Error bounds that hold for any correct formula of a function, not only for the reference's own.
 
 An activation or a loss runs on rounded arrays. To the radius of the reference's own formula the bounds add what the
-model of a correct program (`gradagree.arithmetics.model`) allows other formulas and, as an option, the conditioning
+model of a correct program (`gradagree.arithmetic.model`) allows other formulas and, as an option, the conditioning
 scale: digits that a correct but inaccurate formula may lose. The model's term for a result y = f(x) is
 
     8 u (|y| + sum_i |dy/dx_i x_i| + S),
@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.arithmetics.dual import Dual, slope_of
-from gradagree.arithmetics.model import FORMULA, NARROW, Model
-from gradagree.arithmetics.rounded import Rounded
+from gradagree.arithmetic.dual import Dual, slope_of
+from gradagree.arithmetic.model import FORMULA, NARROW, Model
+from gradagree.arithmetic.rounded import Rounded
 from gradagree.checker.derivative_forms import (
     ad_derivative,
     ad_loss_gradient,

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 
 from gradagree.adapters import Unsupported, share
-from gradagree.arithmetics.dual import Dual, slope_of
-from gradagree.arithmetics.model import OUTWARD
-from gradagree.arithmetics.on_the_way import slopes_on_the_way
-from gradagree.arithmetics.rounded import SHORT, Rounded
+from gradagree.arithmetic.dual import Dual, slope_of, slopes_on_the_way
+from gradagree.arithmetic.model import OUTWARD
+from gradagree.arithmetic.rounded import SHORT, Rounded
 from gradagree.reference import Activation, ErrorFunction
 
 SEED = 0.7071067811865476

@@ -9,15 +9,13 @@ tolerance.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from gradagree.arithmetics.model import FORMATS, Model
+from gradagree.arithmetic.model import FORMATS, Model
 from gradagree.checker.batching import Ragged, lowest_bits
-from gradagree.checker.filter_operands import Given, Operands, exact_below, pulled, transposed
-from gradagree.checker.kinks import OWN, SLOPES, Kinks, one_sided
-from gradagree.comparison import (
+from gradagree.checker.comparison import (
     SAFE,
     Bound,
     Comparison,
@@ -28,7 +26,8 @@ from gradagree.comparison import (
     extremes,
     merged,
 )
-from gradagree.errorcheck import ErrorCheck
+from gradagree.checker.filter_operands import Given, Operands, exact_below, pulled, transposed
+from gradagree.checker.kinks import OWN, SLOPES, Kinks, one_sided
 from gradagree.reference import Activation
 
 TILE = 1 << 16
@@ -186,35 +185,6 @@ def _explains(slope: Any, model: Model, observed: Any, delta_a: Any, radius: Any
     if np.all((off == 0) | (off <= SAFE * tolerance)):
         return True
     return False if np.any(off > DOUBT * tolerance + LOST * model.format.smallest_normal) else None
-
-
-if TYPE_CHECKING:
-    from gradagree.boxcheck import BoxCheck
-
-
-PORTION = 1 << 15
-"""Entries of weights and inputs that are looked at together."""
-
-
-def clear(boxes: Sequence[BoxCheck], errors: Sequence[ErrorCheck] = ()) -> None:
-    """Look at all boxes and error boxes; each keeps what passes."""
-    with np.errstate(all="ignore"):
-        for some in portions(boxes):
-            cleared = {one.given: one.cleared for one in some}
-            settle((cleared[one], claim) for one, claim in claims(list(cleared)))
-        settle((error.cleared, claim) for error in errors for claim in error.claims() if claim is not None)
-
-
-def portions(boxes: Sequence[BoxCheck]) -> Iterator[list[BoxCheck]]:
-    """Boxes of so many weights together as a processor keeps at hand."""
-    some: list[BoxCheck] = []
-    for one in boxes:
-        some.append(one)
-        if sum(box.entries for box in some) > PORTION:
-            yield some
-            some = []
-    if some:
-        yield some
 
 
 def settle(found: Iterable[tuple[dict[Part, Comparison], Bound | Comparison]]) -> None:

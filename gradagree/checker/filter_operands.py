@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradagree.arithmetics import quanta
-from gradagree.arithmetics.model import Model
-from gradagree.arithmetics.rounded import Rounded
+from gradagree.arithmetic import exactness as quanta
+from gradagree.arithmetic.model import Model
+from gradagree.arithmetic.rounded import Rounded
 from gradagree.checker.allowances import ActivationBounds, ToleranceOptions
 from gradagree.checker.batching import Ragged, joined, lowest_bits
+from gradagree.checker.comparison import ERROR_BOX, SAFE, Bound, Part
 from gradagree.checker.kinks import Kinks
-from gradagree.comparison import ERROR_BOX, SAFE, Bound, Part
 from gradagree.reference import Activation, Box, ErrorFunction
 from gradagree.reference.samples import allowed_width, inside, some_targets
 

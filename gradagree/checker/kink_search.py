@@ -16,10 +16,10 @@ import flint
 import numpy as np
 from scipy.special import expit
 
-from gradagree.arithmetics.ball import Ball, lift, precision
-from gradagree.arithmetics.dual import Dual, slope_of
-from gradagree.arithmetics.trilean import split
-from gradagree.drawing import Source
+from gradagree.arithmetic.ball import Ball, lift, precision
+from gradagree.arithmetic.dual import Dual, slope_of
+from gradagree.arithmetic.three_valued import split
+from gradagree.cases.regimes import Source
 from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.activations.rows import log_sum_exp, softmax

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from gradagree.checker.verdict import CONVENTION, Record, Verdict
 from gradagree.reference import Activation, ErrorFunction
-from gradagree.verdict import CONVENTION, Record, Verdict
 
 Kinks = dict[str, np.ndarray]
 """For each kink, by name, where numbers lie on it."""

@@ -8,18 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.arithmetics.ball import Ball, precision
-from gradagree.arithmetics.dual import Dual, slope_of
-from gradagree.arithmetics.model import FORMULA, OWN
+from gradagree.arithmetic.ball import Ball, precision
+from gradagree.arithmetic.dual import Dual, slope_of
+from gradagree.arithmetic.model import FORMULA, OWN
+from gradagree.cases.regimes import Source, drawn_targets
 from gradagree.checker.allowances import finite, second_derivative
 from gradagree.checker.derivative_forms import ad_vjp
 from gradagree.checker.kink_search import prove_error_kinks, prove_kinks
-from gradagree.drawing import Source
 from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.contract import file_of, line_in
 from gradagree.reference.samples import allowed_width, inside
-from gradagree.targets import drawn_targets
 
 POINTS = 64
 BITS = 256

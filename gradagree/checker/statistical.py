@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 
 from gradagree.adapters import Answer, directions
-from gradagree.arithmetics.dual import Dual, slope_of
-from gradagree.arithmetics.model import Model
-from gradagree.arithmetics.rounded import Rounded
-from gradagree.arithmetics.variance import DEVIATIONS, Variance, blocks
-from gradagree.arithmetics.variance_products import factors, may_overflow, stored_sum
-from gradagree.cases import Arrays, Case, problem_of
+from gradagree.arithmetic.dual import Dual, slope_of
+from gradagree.arithmetic.model import Model
+from gradagree.arithmetic.rounded import Rounded
+from gradagree.arithmetic.variance import DEVIATIONS, Variance, blocks, factors, may_overflow, stored_sum
+from gradagree.cases.case import Arrays, Case, problem_of
 from gradagree.checker.allowances import (
     conditioning_scale,
     derivative_change,
@@ -31,14 +30,14 @@ from gradagree.checker.allowances import (
     values_of,
     vjp_change,
 )
+from gradagree.checker.comparison import Comparison, Extremes, Part, error_ratios, extremes, merged, within_range
 from gradagree.checker.derivative_forms import ad_loss_gradient, jacobian, jvp
 from gradagree.checker.kinks import at_kinks, error_slope, one_sided
-from gradagree.comparison import Comparison, Extremes, Part, error_ratios, extremes, merged, within_range
+from gradagree.checker.reverse import added_up
+from gradagree.checker.verdict import Verdict
 from gradagree.reference import Activation, Box, ErrorFunction, network
 from gradagree.reference.boxes import Gradient, boxes
 from gradagree.reference.graph import INPUTS, parameter_name
-from gradagree.summation import added_up
-from gradagree.verdict import Verdict
 
 TOGETHER = 1 << 16
 """Weights up to which all directions are pushed forward together."""

@@ -11,13 +11,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
-from gradagree.casetext import split_case
+from gradagree.cases.text import split_case
+from gradagree.checker.verdict import ORDER, Record, Verdict
 from gradagree.compare.side import Judged, Key, Side
-from gradagree.known import Entry
 from gradagree.report.findings import Cause, cause_of
 from gradagree.report.matrix import Column
 from gradagree.report.text import named
-from gradagree.verdict import ORDER, Record, Verdict
+from gradagree.runner.known import Entry
 
 
 class Interval(NamedTuple):

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from gradagree.checker.verdict import Verdict
 from gradagree.compare.differences import ACCURACY, Change, Differences, Interval, Move
 from gradagree.compare.side import Side
 from gradagree.files import make_folder, write_text
@@ -17,7 +18,6 @@ from gradagree.report.html import asset, rendered
 from gradagree.report.markdown import section
 from gradagree.report.sections import Span, Table, number
 from gradagree.report.text import DASH, counted, joined, named, prose, replay, shown_number, visible
-from gradagree.verdict import Verdict
 
 MOST_ROWS, MOST_LINES = 200, 12
 SHOWN_BY = "shown by"

@@ -11,17 +11,17 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gradagree.arithmetics.model import FORMATS
+from gradagree.arithmetic.model import FORMATS
+from gradagree.checker.verdict import ORDER, Record, Verdict
 from gradagree.errors import UsageError, is_file
 from gradagree.files import write_text
-from gradagree.journal import read_meta, read_records
-from gradagree.known import Entry, known_of
 from gradagree.report.findings import Accepted
 from gradagree.report.matrix import Column
 from gradagree.report.provenance import mapping
 from gradagree.report.rows import short_number
 from gradagree.report.text import named, value_of, visible
-from gradagree.verdict import ORDER, Record, Verdict
+from gradagree.runner.known import Entry, known_of
+from gradagree.runner.results import read_meta, read_records
 
 Place = tuple[str, str, str]
 """Framework, mode, and which kink of which function."""

@@ -8,8 +8,6 @@ from pathlib import Path
 from rich.console import Console
 
 from gradagree.files import make_folder, write_text
-from gradagree.journal import read_meta
-from gradagree.known import Entry, find_known
 from gradagree.report.console import print_summary as print_summary
 from gradagree.report.findings import read_small
 from gradagree.report.html import page
@@ -19,6 +17,8 @@ from gradagree.report.markdown import document
 from gradagree.report.provenance import merged_meta, records_of
 from gradagree.report.summary import Summary as Summary, summarize as summarize
 from gradagree.report.training import write_training as write_training
+from gradagree.runner.known import Entry, find_known
+from gradagree.runner.results import read_meta
 
 
 def write_reports(folder: Path, sources: Sequence[Path] | None = None, known: Sequence[Entry] | None = None) -> Summary:

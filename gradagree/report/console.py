@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from gradagree.cases import Case
-from gradagree.comparison import Comparison
-from gradagree.replay import Replayed
+from gradagree.cases.case import Case
+from gradagree.checker.comparison import Comparison
+from gradagree.checker.verdict import Record, Verdict, exit_code, plain
 from gradagree.report import sections
 from gradagree.report.findings import Standing
 from gradagree.report.matrix import ACTIVATION
@@ -23,7 +23,7 @@ from gradagree.report.provenance import failed_probes
 from gradagree.report.sections import FindingSection, Span, Table
 from gradagree.report.summary import Summary
 from gradagree.report.text import DASH, counted, tone, visible
-from gradagree.verdict import Record, Verdict, exit_code, plain
+from gradagree.runner.replay import Replayed
 
 MOST_FINDINGS, MOST_ROWS = 5, 40
 NAME_WIDTH, CELL_WIDTH = 24, 24

@@ -12,15 +12,15 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gradagree.arithmetics.model import FORMATS
-from gradagree.casefile import CASES, kept_file, told, write_case
-from gradagree.cases import Case
-from gradagree.casetext import split_case
+from gradagree.arithmetic.model import FORMATS
+from gradagree.cases.case import Case
+from gradagree.cases.file import CASES, kept_file, told, write_case
+from gradagree.cases.text import split_case
+from gradagree.checker.verdict import ORDER, Record, Verdict
 from gradagree.files import make_folder, write_text
-from gradagree.known import ANY, Entry, matches
 from gradagree.report.matrix import Column
 from gradagree.report.text import named, quoted, value_of, visible
-from gradagree.verdict import ORDER, Record, Verdict
+from gradagree.runner.known import ANY, Entry, matches
 
 MOST_MODES, MOST_WORDS = 5, 80
 ROOM = 1000

@@ -11,6 +11,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from gradagree.checker.verdict import ORDER, Verdict
 from gradagree.report import sections
 from gradagree.report.figures import Interval, Panel, histograms, intervals
 from gradagree.report.matrix import GROUPS, depth_label
@@ -19,7 +20,6 @@ from gradagree.report.provenance import failed_probes, runs_of
 from gradagree.report.rows import MOST, embedded
 from gradagree.report.summary import Summary
 from gradagree.report.text import brief, counted, exact, named, shown_number, tone, visible
-from gradagree.verdict import ORDER, Verdict
 
 FILTERS = {f.__name__: f for f in (brief, counted, exact, named, shown_number, visible)}
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from gradagree.checker.verdict import Verdict
 from gradagree.errors import UsageError
 from gradagree.files import write_text
-from gradagree.journal import META, read_meta, read_records
 from gradagree.report.html import asset, rendered
 from gradagree.report.summary import summarize
 from gradagree.report.text import named, visible
 from gradagree.report.training import sentence
 from gradagree.report.training_data import TRAIN, outcomes_along, read_training, tally
-from gradagree.verdict import Verdict
+from gradagree.runner.results import META, read_meta, read_records
 
 INDEX = "index.html"
 PAGES = {"train.html": "the training", "report.html": "the report"}

@@ -6,11 +6,11 @@ import io
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
+from gradagree.checker.verdict import ORDER, Record
 from gradagree.report.findings import Standing
 from gradagree.report.matrix import Block, Column
 from gradagree.report.summary import Summary
 from gradagree.report.text import brief, counted, exact, named, replay, visible
-from gradagree.verdict import ORDER, Record
 
 
 def suites(summary: Summary) -> str:
@@ -55,7 +55,7 @@ def _known(root: ET.Element, standings: Sequence[Standing]) -> None:
     suite.set("time", "0.000")
     for one in standings:
         case = ET.SubElement(
-            suite, "testcase", name=visible(one.entry.words), classname="gradagree.known", time="0.000"
+            suite, "testcase", name=visible(one.entry.words), classname="gradagree.runner.known", time="0.000"
         )
         if one.expired or one.stale:
             ET.SubElement(case, "failure", type="known", message=visible(one.state)).text = visible(one.entry.reason)

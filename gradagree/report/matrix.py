@@ -8,9 +8,9 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
-from gradagree.casetext import CaseText, split_case
+from gradagree.cases.text import CaseText, split_case
+from gradagree.checker.verdict import Record, Verdict, worst
 from gradagree.report.text import named, shown_number, visible
-from gradagree.verdict import Record, Verdict, worst
 
 OTHERS = "(others)"
 Key = TypeVar("Key", bound=Hashable)

@@ -9,10 +9,10 @@ from itertools import groupby
 
 from markupsafe import Markup
 
-from gradagree.casetext import shorten, split_case
+from gradagree.cases.text import shorten, split_case
+from gradagree.checker.verdict import Record, Verdict
 from gradagree.report.text import brief, counted, visible
 from gradagree.report.training_data import Numbers, Training
-from gradagree.verdict import Record, Verdict
 
 UNIT, RADIUS = 32, 12.5
 """From unit to unit, and the radius of one."""

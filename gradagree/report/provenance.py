@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gradagree.checker.kinks import Conventions
+from gradagree.checker.verdict import CONVENTION, Record, Verdict
 from gradagree.errors import UsageError
-from gradagree.journal import read_meta, read_records
 from gradagree.report.text import named, visible
-from gradagree.sharding import Shard
-from gradagree.verdict import CONVENTION, Record, Verdict
+from gradagree.runner.results import read_meta, read_records
+from gradagree.runner.shards import Shard
 
 MOST_TOLD = 20
 

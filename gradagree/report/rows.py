@@ -7,10 +7,10 @@ import operator
 from dataclasses import dataclass, field
 from typing import Any
 
-from gradagree.arithmetics.model import FORMATS
-from gradagree.casetext import split_case
+from gradagree.arithmetic.model import FORMATS
+from gradagree.cases.text import split_case
+from gradagree.checker.verdict import ORDER, Record, Verdict
 from gradagree.report.text import named, value_of, visible
-from gradagree.verdict import ORDER, Record, Verdict
 
 MOST = 50_000
 """Beyond so many records the page leaves the table out."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from gradagree.checker.verdict import ORDER, Verdict
 from gradagree.report.findings import Finding, Small, numbers
 from gradagree.report.matrix import GROUPS, Cell, Column
 from gradagree.report.provenance import not_installed
 from gradagree.report.summary import Summary
 from gradagree.report.text import DASH, brief, counted, exact, named, replay, shown_number, tone, visible
-from gradagree.verdict import ORDER, Verdict
 
 QUANTILES = (0.05, 0.5, 0.95)
 NOT_RUN = "not run"

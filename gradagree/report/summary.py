@@ -7,15 +7,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from gradagree.arithmetics.model import FORMATS
-from gradagree.casetext import split_case
-from gradagree.known import Entry, known_of
+from gradagree.arithmetic.model import FORMATS
+from gradagree.cases.text import split_case
+from gradagree.checker.verdict import CONVENTION, Record, Verdict, exit_code
 from gradagree.report.findings import Accepted, Cause, Findings, Small
 from gradagree.report.matrix import DEEPEST, Blocks, Column, Groups, Matrix, Names, Spread
 from gradagree.report.provenance import mapping, not_installed, planned
 from gradagree.report.rows import Rows
 from gradagree.report.text import counted, joined, named, shown_number, value_of, visible
-from gradagree.verdict import CONVENTION, Record, Verdict, exit_code
+from gradagree.runner.known import Entry, known_of
 
 MOST_NAMED, MOST_FRAMEWORKS = 3, 12
 BY_HAND = "backpropagation by hand"

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from gradagree.casetext import shorten
-from gradagree.verdict import CONVENTION, Record, Verdict, plain
+from gradagree.cases.text import shorten
+from gradagree.checker.verdict import CONVENTION, Record, Verdict, plain
 
 NAME, REASON, SPEC = 80, 600, 2000
 """The longest name, reason and case text that a report shows in full."""

@@ -11,8 +11,8 @@ from typing import Any
 from markupsafe import Markup
 
 from gradagree.adapters import Adapter
+from gradagree.checker.verdict import Record, Verdict, exit_code
 from gradagree.files import write_text
-from gradagree.journal import read_meta, read_records
 from gradagree.report.figures import STYLES, Line, chart, sample
 from gradagree.report.html import asset, rendered
 from gradagree.report.network import MOST_BOXES, layers, legend, picture, tables
@@ -30,7 +30,7 @@ from gradagree.report.training_data import (
     stretches,
     tally,
 )
-from gradagree.verdict import Record, Verdict, exit_code
+from gradagree.runner.results import read_meta, read_records
 
 EXAMPLES = {"diabetes": "patient", "digits": "digit"}
 """What one example of a data set is called."""

@@ -12,10 +12,10 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
+from gradagree.checker.verdict import Record, Verdict
 from gradagree.errors import UsageError
 from gradagree.report.matrix import Column
 from gradagree.report.text import counted, named, shown_number, value_of, visible
-from gradagree.verdict import Record, Verdict
 
 TRAIN = "train.json"
 BY_HAND = "reference"

@@ -27,10 +27,10 @@ from typing import IO, Any, Self
 
 import numpy as np
 
-from gradagree.cases import Arrays, Case
-from gradagree.responses import Absent, Failure, Ready, Response
+from gradagree.cases.case import Arrays, Case
+from gradagree.checker.response import Absent, Failure, Ready, Response
+from gradagree.checker.verdict import Verdict
 from gradagree.runner import protocol
-from gradagree.verdict import Verdict
 
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",

@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 
 from gradagree.adapters import Answer
-from gradagree.cases import Arrays
-from gradagree.responses import Absent, Failure, Ready, Response
+from gradagree.cases.case import Arrays
+from gradagree.checker.response import Absent, Failure, Ready, Response
 
 HEADER = struct.Struct("<Q")
 LONGEST = 1 << 34

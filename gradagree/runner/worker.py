@@ -24,14 +24,14 @@ import msgspec
 import numpy as np
 
 from gradagree.adapters import Adapter, Unsupported, course
-from gradagree.adapters.pointwise import Function, by_itself, by_library, library_frameworks
-from gradagree.cases import Case, problem_of
-from gradagree.declared import load_installed
-from gradagree.extensions import load
+from gradagree.adapters.adapter import library_frameworks
+from gradagree.adapters.pointwise import Function, by_itself, by_library
+from gradagree.cases.case import Case, problem_of
+from gradagree.checker.response import Absent, Failure, Ready, failure, first_line, handshake, respond
+from gradagree.checker.verdict import Verdict
 from gradagree.reference import Activation, ErrorFunction
-from gradagree.responses import Absent, Failure, Ready, failure, first_line, handshake, respond
 from gradagree.runner import protocol
-from gradagree.verdict import Verdict
+from gradagree.runner.extensions import load, load_installed
 
 GRACE = 5.0
 """Seconds that a worker whose parent has ended has for the requests that it has read."""

@@ -26,12 +26,7 @@ from gradagree.reference.losses.margin import (
     TripletMargin,
     TripletMarginOfSquares,
 )
-from gradagree.reference.losses.overlap import (
-    BinaryDice,
-    Dice,
-    DiceOfProbabilities,
-    GeneralizedDice,
-)
+from gradagree.reference.losses.overlap import BinaryDice, Dice, DiceOfProbabilities, GeneralizedDice
 from gradagree.reference.losses.regression import (
     Absolute,
     GaussianNll,

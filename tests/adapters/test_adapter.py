@@ -11,9 +11,9 @@ import pytest
 from gradagree import Case
 from gradagree.adapters import Adapter, Answer, Problem, Unsupported
 from gradagree.adapters.problem import parameters
-from gradagree.arithmetics.model import model
-from gradagree.boxcheck import check
-from gradagree.disturbance import same_bits
+from gradagree.arithmetic.model import model
+from gradagree.checker.answers import same_bits
+from gradagree.checker.reverse import check
 from gradagree.reference import contract
 from gradagree.reference.activations import Tanh
 from gradagree.reference.errors import SumOfSquares

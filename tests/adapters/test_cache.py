@@ -9,9 +9,9 @@ import pytest
 
 from gradagree.adapters.cache import cache_folder
 from gradagree.adapters.for_jax import cache
-from gradagree.atlas.store import truth_of
-from gradagree.atlas.subject import Subject
 from gradagree.reference import Activation
+from gradagree.surveys.cache import truth_of
+from gradagree.surveys.subject import Subject
 
 
 def use_both() -> None:

@@ -11,8 +11,8 @@ import pytest
 from gradagree import Case
 from gradagree.adapters import Adapter, ForJax, Problem
 from gradagree.adapters.for_jax import grad, jit
-from gradagree.arithmetics.model import model
-from gradagree.boxcheck import check
+from gradagree.arithmetic.model import model
+from gradagree.checker.reverse import check
 
 jax: Any = pytest.importorskip("jax")
 

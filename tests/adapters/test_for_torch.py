@@ -13,12 +13,12 @@ import pytest
 from gradagree.adapters import Adapter, ForTorch, Problem, Unsupported
 from gradagree.adapters.for_torch import backward, compiled, gradient_at
 from gradagree.adapters.programs import MOST
-from gradagree.arithmetics.model import model
-from gradagree.boxcheck import check
-from gradagree.cases import Case
+from gradagree.arithmetic.model import model
+from gradagree.cases.case import Case
+from gradagree.checker.reverse import check
 from gradagree.checker.statistical import probable
+from gradagree.checker.verdict import Verdict
 from gradagree.reference.activations import Tanh
-from gradagree.verdict import Verdict
 
 torch: Any = pytest.importorskip("torch")
 
@@ -142,7 +142,7 @@ def test_that_a_process_that_compiles_nothing_never_imports_the_compiler() -> No
     program = f"""
 import sys
 from gradagree.adapters import ForTorch
-from gradagree.cases import Case, problem_of
+from gradagree.cases.case import Case, problem_of
 adapter = ForTorch()
 for width in range(1, {MOST} + 3):
     case = Case.parse(f"2-{{width}}-2:id,tanh:sse:n1:f64:grid:s1")

@@ -13,8 +13,8 @@ import pytest
 from gradagree import Case
 from gradagree.adapters import Adapter, ForTorch, Problem, Unsupported, course, directions
 from gradagree.adapters.problem import MOST_COORDINATES, coordinates, share
-from gradagree.arithmetics.model import model
-from gradagree.boxcheck import check, check_update
+from gradagree.arithmetic.model import model
+from gradagree.checker.reverse import check, check_update
 from gradagree.checker.statistical import probable
 from gradagree.reference import ErrorFunction
 from gradagree.reference.errors import SumOfSquares

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gradagree.adapters import Adapter, Problem
-from gradagree.arithmetics.model import FORMATS
+from gradagree.arithmetic.model import FORMATS
 
 TYPES = {"float64": np.float64, "float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
 SMALL = "2-3b-2:id,tanh:sse:n3:f32:ordinary:s4"

@@ -11,11 +11,10 @@ import pytest
 
 from gradagree import Case
 from gradagree.adapters import ForJax, Problem, Unsupported
-from gradagree.adapters.packed import EXAMPLES, WIDTH
-from gradagree.adapters.padding import copied, padded
+from gradagree.adapters.jax_packed import EXAMPLES_PACKED as EXAMPLES, WIDTH, copied, padded
 from gradagree.adapters.programs import crowded
-from gradagree.arithmetics.model import model
-from gradagree.boxcheck import check
+from gradagree.arithmetic.model import model
+from gradagree.checker.reverse import check
 from gradagree.reference import ErrorFunction
 from gradagree.reference.activations import Tanh
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gradagree.adapters import Adapter, probe
-from gradagree.arithmetics.model import FORMATS
+from gradagree.arithmetic.model import FORMATS
 
 TYPES = {"float64": np.float64, "float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
 SUMS = {"float64": "float64", "float32": "float32", "float16": "float32", "bfloat16": "float32"}

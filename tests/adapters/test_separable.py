@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradagree.adapters.separable import Adding, adding, separable
+from gradagree.adapters.jax_packed import Adding, adding, separable
 from gradagree.reference import ErrorFunction
 from gradagree.reference.samples import allowed_width, inside
 

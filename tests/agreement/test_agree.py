@@ -6,9 +6,9 @@ import zlib
 import pytest
 
 from gradagree.adapters import Adapter
-from gradagree.architectures import draw
-from gradagree.drawing import REGIMES
-from gradagree.plan import DTYPES
+from gradagree.cases.random import draw
+from gradagree.cases.regimes import REGIMES
+from gradagree.runner.options import DTYPES
 
 SEED = 2026
 KNOWN = {"torch": frozenset({"hardsigmoid", "bce", "soft_margin"})}

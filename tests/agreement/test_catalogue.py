@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from gradagree import Case
-from gradagree.checking import Disagreement, _with, check
+from gradagree.api import Disagreement, _with, check
+from gradagree.checker.verdict import plain
 from gradagree.reference import Activation, ErrorFunction
-from gradagree.verdict import plain
 
 ROUNDED_SIXTH = ("hardsigmoid", "torch", "float64")
 """torch multiplies by 1/6 in float32 in the backward pass of hardsigmoid, whatever the dtype."""
@@ -74,7 +74,7 @@ def test_that_optax_agrees_with_the_catalogue(error: ErrorFunction, numbers: str
     import jax
     import optax
 
-    from gradagree.checking import spelled
+    from gradagree.api import spelled
 
     by_optax = spelled(error, "jax", lambda o, t: error.optax(o, t, optax, jax))  # type: ignore[attr-defined]
     if (error.name, numbers) == WIDENED:

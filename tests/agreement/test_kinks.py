@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gradagree.cases import Arrays, Case
+from gradagree.cases.case import Arrays, Case
 
 KINKED = ("relu", "leaky_relu", "leaky_relu(negative_slope=0.25)", "elu(alpha=0.5)", "hardtanh")
 DEPTH = 6

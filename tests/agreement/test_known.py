@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from gradagree import Case, Record, check
-from gradagree.cases import Arrays
-from gradagree.checking import Disagreement
-from gradagree.verdict import Verdict, plain
+from gradagree.api import Disagreement
+from gradagree.cases.case import Arrays
+from gradagree.checker.verdict import Verdict, plain
 
 
 def judged(case: Case) -> Record:

@@ -16,16 +16,25 @@ import flint
 import numpy as np
 import pytest
 
-from gradagree import Case, boxcheck, draw, truth as proofs
+from gradagree import Case, draw
 from gradagree.adapters import Answer
-from gradagree.arithmetics import Ball, Rounded, model as model_module, quanta, rounded, rounded_functions, rounded_sums
-from gradagree.arithmetics.ball import precision
-from gradagree.arithmetics.model import model
+from gradagree.arithmetic import (
+    Ball,
+    Rounded,
+    exactness as quanta,
+    model as model_module,
+    rounded,
+    rounded_library as rounded_functions,
+    rounded_rules as rounded_sums,
+)
+from gradagree.arithmetic.ball import precision
+from gradagree.arithmetic.model import model
+from gradagree.cases.regimes import REGIMES, Source
+from gradagree.checker import exact as proofs, reverse as boxcheck
 from gradagree.checker.allowances import ToleranceOptions
-from gradagree.comparison import Comparison
-from gradagree.drawing import REGIMES, Source
+from gradagree.checker.comparison import Comparison
+from gradagree.checker.verdict import Verdict
 from gradagree.reference import Box, backpropagate
-from gradagree.verdict import Verdict
 
 SEED, BLOCKS, CASES, MOST_NUMBERS, MOST_EXAMPLES = 20260, 4, 84, 300, 8
 PRECISIONS = (128, 512, 4096)

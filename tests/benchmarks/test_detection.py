@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradagree.cases import Case, problem_of
+from gradagree.cases.case import Case, problem_of
 
 ROOT = Path(__file__).parents[2]
 MODULES = ("faults", "measure", "networks", "page", "peers", "planting", "tolerances")

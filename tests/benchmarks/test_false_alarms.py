@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from benchmarks.false_alarms import catalogue, everywhere
-from gradagree.arithmetics.model import FORMATS
-from gradagree.drawing import REGIMES
+from gradagree.arithmetic.model import FORMATS
+from gradagree.cases.regimes import REGIMES
 from gradagree.reference import Activation, ErrorFunction
 
 

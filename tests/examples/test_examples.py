@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from gradagree import Activation, Adapter, ErrorFunction, check
-from gradagree.checking import Disagreement, _adapter
-from gradagree.cli import code
-from gradagree.extensions import load
-from gradagree.journal import read_records
-from gradagree.verdict import Verdict
+from gradagree.api import Disagreement, _adapter
+from gradagree.checker.verdict import Verdict
+from gradagree.cli.main import code
+from gradagree.runner.extensions import load
+from gradagree.runner.results import read_records
 
 FOLDER = Path(__file__).parents[2] / "examples"
 FILES = sorted(path.name for path in FOLDER.glob("*.py"))

@@ -12,18 +12,18 @@ import pytest
 
 from gradagree import Case, draw
 from gradagree.adapters import Answer
-from gradagree.arithmetics.model import FORMATS, model
-from gradagree.arithmetics.rounded import Rounded
-from gradagree.boxcheck import case_boxes, check, rounded_box
-from gradagree.cases import Arrays
+from gradagree.arithmetic.model import FORMATS, model
+from gradagree.arithmetic.rounded import Rounded
+from gradagree.cases.case import Arrays
 from gradagree.checker.allowances import ToleranceOptions
-from gradagree.comparison import Comparison
-from gradagree.judge import Framework, judge
+from gradagree.checker.comparison import Comparison
+from gradagree.checker.judge import Framework, judge
+from gradagree.checker.response import Response
+from gradagree.checker.reverse import case_boxes, check, rounded_box
+from gradagree.checker.verdict import Record
 from gradagree.reference import Activation, ErrorBox, ErrorFunction
 from gradagree.reference.graph import value_name
-from gradagree.responses import Response
 from gradagree.runner import protocol
-from gradagree.verdict import Record
 
 CLASSIC = [
     Activation.named(name)

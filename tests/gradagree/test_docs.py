@@ -10,11 +10,11 @@ from pathlib import Path
 import click
 import pytest
 
-from gradagree import clireference
-from gradagree.cli import commands
-from gradagree.known import read_known
-from gradagree.recordschema import MEANINGS
-from gradagree.verdict import Verdict
+from gradagree.checker.verdict import Verdict
+from gradagree.cli.main import commands
+from gradagree.runner.known import read_known
+from tools import command_page as clireference
+from tools.record_schema import MEANINGS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -54,7 +54,7 @@ def test_that_every_page_is_named_in_the_index() -> None:
 
 
 def test_that_the_page_on_the_command_line_is_as_the_code_makes_it() -> None:
-    remedy = "python -m gradagree.clireference > docs/command-line.md"
+    remedy = "python -m tools.command_page > docs/command-line.md"
     assert (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8") == clireference.text(), remedy
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import gradagree
-from gradagree.pyreference import HOMES, names
 from gradagree.reference import Activation, ErrorFunction, training
+from tools.python_page import HOMES, names
 
 PUBLIC = {f"{home}.{name}": getattr(importlib.import_module(home), name) for home in HOMES for name in names(home)}
 PUBLIC["gradagree.reference.training.train"] = training.train

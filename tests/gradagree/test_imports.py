@@ -44,11 +44,11 @@ def needs(name: str) -> pytest.MarkDecorator:
         "import gradagree",
         "import gradagree; dir(gradagree)",
         "import gradagree.pytest_plugin",
-        "from gradagree.cli import code; assert code(['--help']) == 0",
-        "from gradagree.cli import code; assert code(['run', '--help']) == 0",
-        "from gradagree.cli import code; assert code(['new', '--help']) == 0",
-        "from gradagree.cli import code; assert code(['--version']) == 0",
-        "from gradagree.cli import code; assert code(['ryn']) == 2",
+        "from gradagree.cli.main import code; assert code(['--help']) == 0",
+        "from gradagree.cli.main import code; assert code(['run', '--help']) == 0",
+        "from gradagree.cli.main import code; assert code(['new', '--help']) == 0",
+        "from gradagree.cli.main import code; assert code(['--version']) == 0",
+        "from gradagree.cli.main import code; assert code(['ryn']) == 2",
     ],
 )
 def test_that_importing_and_asking_for_help_load_nothing_heavy(code: str) -> None:
@@ -59,7 +59,7 @@ def test_that_importing_and_asking_for_help_load_nothing_heavy(code: str) -> Non
     ("code", "expected"),
     [
         ("import gradagree; gradagree.Case", "numpy"),
-        ("from gradagree.cli import code; code(['list', 'activations'])", "numpy"),
+        ("from gradagree.cli.main import code; code(['list', 'activations'])", "numpy"),
         pytest.param("from gradagree.adapters import ForTorch; ForTorch()", "torch", marks=needs("torch")),
         pytest.param("from gradagree.adapters import ForJax; ForJax()", "jax", marks=needs("jax")),
     ],
@@ -72,8 +72,8 @@ def test_that_what_is_loaded_would_be_seen(code: str, expected: str) -> None:
     "code",
     [
         "import gradagree; [getattr(gradagree, name) for name in gradagree.__all__]",
-        "from gradagree.cli import code; [code(['list', what]) for what in ('frameworks', 'modes', 'regimes')]",
-        f"from gradagree.cli import code; code({RUN!r})",
+        "from gradagree.cli.main import code; [code(['list', what]) for what in ('frameworks', 'modes', 'regimes')]",
+        f"from gradagree.cli.main import code; code({RUN!r})",
     ],
 )
 def test_that_the_process_that_judges_never_loads_a_framework(code: str, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_that_arrows_go_one_way(package: str) -> None:
 @pytest.mark.parametrize(
     ("package", "line"),
     [
-        ("reference", "from gradagree.adapters import Adapter"), ("reference", "import gradagree.cases"),
+        ("reference", "from gradagree.adapters import Adapter"), ("reference", "import gradagree.cases.case"),
         ("reference", "from gradagree import Case"), ("adapters", "from gradagree.errors import UsageError"),
         ("adapters", "import gradagree"), ("gradagree", "import reference"), ("gradagree", "from adapters import x"),
         ("reference", "from . import boxes"), ("reference", "from gradagree.reference_of_ours import x"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from gradagree.cli import commands
+from gradagree.cli.main import commands
 
 ROOT = Path(__file__).parents[2]
 MADE = {

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gradagree.arithmetics.ball import precision
+from gradagree.arithmetic.ball import precision
 
 
 @pytest.fixture

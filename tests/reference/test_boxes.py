@@ -11,8 +11,8 @@ import flint
 import numpy as np
 import pytest
 
-from gradagree.arithmetics import Ball, Dual
-from gradagree.arithmetics.ball import lift, precision
+from gradagree.arithmetic import Ball, Dual
+from gradagree.arithmetic.ball import lift, precision
 from gradagree.reference import Activation, Box, ErrorBox, Gradient, backpropagate, errors, network
 from gradagree.reference.boxes import boxes
 

@@ -6,7 +6,7 @@ import flint
 import numpy as np
 import pytest
 
-from gradagree.arithmetics import Ball
+from gradagree.arithmetic import Ball
 from gradagree.checker.kink_search import unlisted_error_kinks
 from gradagree.reference import ErrorFunction
 from gradagree.reference.errors import Ntxent

@@ -10,9 +10,9 @@ import flint
 import numpy as np
 import pytest
 
-from gradagree.arithmetics import Ball, Dual, Rounded
-from gradagree.arithmetics.ball import lift
-from gradagree.arithmetics.model import model
+from gradagree.arithmetic import Ball, Dual, Rounded
+from gradagree.arithmetic.ball import lift
+from gradagree.arithmetic.model import model
 from gradagree.checker.allowances import ToleranceOptions
 from gradagree.reference import ErrorFunction, errors
 from gradagree.reference.samples import inside

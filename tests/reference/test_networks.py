@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradagree.arithmetics import Ball, Rounded
-from gradagree.arithmetics.ball import precision
-from gradagree.arithmetics.model import model
+from gradagree.arithmetic import Ball, Rounded
+from gradagree.arithmetic.ball import precision
+from gradagree.arithmetic.model import model
 from gradagree.reference import Answer, Box, ErrorBox, backpropagate, network
 from gradagree.reference.activations import Identity, Relu, Sigmoid, Tanh
 from gradagree.reference.boxes import boxes

@@ -10,9 +10,9 @@ import flint
 import numpy as np
 import pytest
 
-from gradagree.arithmetics import Ball, Rounded
-from gradagree.arithmetics.ball import lift
-from gradagree.arithmetics.model import model
+from gradagree.arithmetic import Ball, Rounded
+from gradagree.arithmetic.ball import lift
+from gradagree.arithmetic.model import model
 from gradagree.checker.allowances import ToleranceOptions
 from gradagree.checker.derivative_forms import ad_vjp
 from gradagree.reference import Activation, activations

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.special import erfc, expit, log_ndtr, ndtr
 
-from gradagree.arithmetics.model import model
-from gradagree.arithmetics.rounded import Rounded
+from gradagree.arithmetic.model import model
+from gradagree.arithmetic.rounded import Rounded
 from gradagree.checker.allowances import TABLE, ToleranceOptions, conditioning_scale
 from gradagree.checker.proofs import examples
 from gradagree.reference import Activation, ErrorFunction

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradagree.arithmetics.model import FORMULA, model
-from gradagree.arithmetics.rounded import Rounded
+from gradagree.arithmetic.model import FORMULA, model
+from gradagree.arithmetic.rounded import Rounded
 from gradagree.checker.allowances import ToleranceOptions
 from gradagree.checker.kinks import SLOPES, at_kinks, error_kinks, error_slope, one_sided
 from gradagree.reference import Activation, ErrorFunction

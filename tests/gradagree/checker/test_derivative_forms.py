@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from gradagree.adapters import ForTorch
-from gradagree.arithmetics.model import model
-from gradagree.arithmetics.quanta import rounded_to
-from gradagree.arithmetics.rounded import Rounded
-from gradagree.cases import Case, problem_of
+from gradagree.arithmetic.exactness import rounded_to
+from gradagree.arithmetic.model import model
+from gradagree.arithmetic.rounded import Rounded
+from gradagree.cases.case import Case, problem_of
 from gradagree.checker.allowances import ToleranceOptions, second_derivative
+from gradagree.checker.comparison import ERROR_BOX, compare
 from gradagree.checker.derivative_forms import STEPS, ad_loss_gradient
-from gradagree.comparison import ERROR_BOX, compare
+from gradagree.checker.verdict import Verdict
 from gradagree.reference import Activation, ErrorBox, ErrorFunction
 from gradagree.reference.samples import inside
-from gradagree.verdict import Verdict
 
 ERRORS = [name for name, kind in ErrorFunction.catalogue.items() if kind.__module__.startswith("gradagree.")]
 
@@ -138,7 +138,7 @@ def test_that_what_comes_back_along_several_paths_is_added_up_with_their_roundin
         return compare(ERROR_BOX, "delta_p", observed, box).verdict
 
     assert not found().fails
-    monkeypatch.setattr("gradagree.arithmetics.dual.merged", lambda slope, x, y: slope)
+    monkeypatch.setattr("gradagree.arithmetic.dual.merged", lambda slope, x, y: slope)
     assert found().fails
 
 

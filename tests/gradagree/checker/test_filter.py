@@ -11,17 +11,16 @@ import pytest
 
 from gradagree import Case, draw
 from gradagree.adapters import ForTorch
-from gradagree.arithmetics.model import FORMATS, model
-from gradagree.arithmetics.rounded import Rounded
-from gradagree.boxcheck import BoxCheck
-from gradagree.cases import problem_of
+from gradagree.arithmetic.model import FORMATS, model
+from gradagree.arithmetic.rounded import Rounded
+from gradagree.cases.case import problem_of
+from gradagree.cases.regimes import REGIMES
 from gradagree.checker.allowances import ToleranceOptions
-from gradagree.checker.filter import clear
+from gradagree.checker.comparison import Comparison, compare
 from gradagree.checker.filter_operands import cells, radii
-from gradagree.comparison import Comparison, compare
-from gradagree.drawing import REGIMES
+from gradagree.checker.reverse import BoxCheck, clear
+from gradagree.checker.verdict import Verdict
 from gradagree.reference import Activation, ErrorFunction
-from gradagree.verdict import Verdict
 
 PASSES = (Verdict.AGREE, Verdict.UNDECIDED, Verdict.OUT_OF_RANGE)
 ERRORS = [ErrorFunction.named(name) for name in ("sse", "mse", "huber", "bce_logits", "cross_entropy")]

@@ -10,19 +10,18 @@ import pytest
 
 from gradagree import draw
 from gradagree.adapters import Answer, ForTorch, Unsupported
-from gradagree.arithmetics import quanta
-from gradagree.arithmetics.model import FORMATS, model
-from gradagree.boxcheck import BoxCheck
-from gradagree.cases import problem_of
+from gradagree.arithmetic import exactness as quanta
+from gradagree.arithmetic.model import FORMATS, model
+from gradagree.cases.case import problem_of
 from gradagree.checker.batching import FEW, Ragged, lowest_bits
-from gradagree.checker.filter import clear
 from gradagree.checker.filter_operands import always_rounds
-from gradagree.judge import Asked, Framework, judge, judge_all
+from gradagree.checker.judge import Asked, Framework, judge, judge_all
+from gradagree.checker.response import Failure, Response, handshake
+from gradagree.checker.reverse import BoxCheck, clear
+from gradagree.checker.verdict import Verdict
 from gradagree.reference import Activation
 from gradagree.reference.boxes import Box
 from gradagree.reference.graph import Node
-from gradagree.responses import Failure, Response, handshake
-from gradagree.verdict import Verdict
 
 
 def asked(cases: int, dtypes: list[str]) -> list[Asked]:

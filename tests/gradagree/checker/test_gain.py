@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from gradagree import Case
-from gradagree.arithmetics.on_the_way import OnTheWay
-from gradagree.cases import Arrays
+from gradagree.arithmetic.dual import OnTheWay
+from gradagree.cases.case import Arrays
 from gradagree.checker.derivative_forms import loss_gain
+from gradagree.checker.verdict import Verdict
 from gradagree.reference import ErrorFunction
-from gradagree.verdict import Verdict
 
 RATE, TARGET = 2.0**-10, 2.0**-15
 

@@ -8,11 +8,11 @@ import pytest
 
 from gradagree import Case, Record
 from gradagree.adapters import Adapter, ForJax, ForTorch
-from gradagree.arithmetics.model import Model
-from gradagree.cases import problem_of
-from gradagree.judge import Framework, judge
-from gradagree.responses import handshake, respond
-from gradagree.verdict import Verdict
+from gradagree.arithmetic.model import Model
+from gradagree.cases.case import problem_of
+from gradagree.checker.judge import Framework, judge
+from gradagree.checker.response import handshake, respond
+from gradagree.checker.verdict import Verdict
 
 ADDED_UP = "16-5-8-48:id,tanhshrink,maximum_zero,softmin:dice_of_probabilities:n16:f16:ordinary:s995656939"
 MULTIPLIED = "48-16-4-24-5:id,glu,cos,gelu_tanh:sse:n8:f16:mixed:s854814216"
@@ -72,6 +72,6 @@ def test_that_tangents_below_the_normal_numbers_make_no_suspect(
     torch: tuple[ForTorch, Framework], spec: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not record(torch, spec, "forward").verdict.fails
-    monkeypatch.setattr("gradagree.clearance.ForwardCheck.along", lambda self, which: iter(()))
-    monkeypatch.setattr("gradagree.clearance.Clearance._same", lambda self, suspect: False)
+    monkeypatch.setattr("gradagree.checker.forward.ForwardCheck.along", lambda self, which: iter(()))
+    monkeypatch.setattr("gradagree.checker.forward.Clearance._same", lambda self, suspect: False)
     assert record(torch, spec, "forward").verdict is Verdict.SUSPECT

@@ -13,18 +13,18 @@ import pytest
 
 from gradagree import Case
 from gradagree.adapters import Adapter, Answer, ForTorch
-from gradagree.arithmetics import variance, variance_functions, variance_products
-from gradagree.arithmetics.model import FORMATS, Model, model
-from gradagree.arithmetics.repetition import repeated, repeats
-from gradagree.cases import problem_of
+from gradagree.arithmetic import variance, variance as variance_products, variance_rules as variance_functions
+from gradagree.arithmetic.model import FORMATS, Model, model
+from gradagree.arithmetic.variance import repeated, repeats
+from gradagree.cases.case import problem_of
+from gradagree.cases.datasets import DATASETS, regimes
 from gradagree.checker import statistical
+from gradagree.checker.comparison import Comparison
+from gradagree.checker.judge import Framework
+from gradagree.checker.response import handshake
 from gradagree.checker.statistical import _compare, probable
-from gradagree.comparison import Comparison
-from gradagree.datasets import DATASETS, regimes
-from gradagree.judge import Framework
+from gradagree.checker.verdict import Verdict
 from gradagree.reference import backpropagate
-from gradagree.responses import handshake
-from gradagree.verdict import Verdict
 
 CASES = 40
 NUDGE = 1 + 1e-3

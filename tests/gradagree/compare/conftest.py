@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from gradagree.checker.verdict import Record, Verdict
 from gradagree.compare import Side
-from gradagree.verdict import Record, Verdict
 
 FUNCTIONS = ("tanh", "relu", "gelu", "silu", "elu")
 Make = Callable[..., list[Record]]

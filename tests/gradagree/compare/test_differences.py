@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from gradagree.checker.verdict import Record, Verdict
 from gradagree.compare import Differences, Side, compare_runs
-from gradagree.known import Entry
-from gradagree.verdict import Record, Verdict
+from gradagree.runner.known import Entry
 
 FAILS: dict[str, Any] = {"verdict": Verdict.DISAGREE, "function": "tanh", "box": 2, "entry": "dw[0,0]", "ratio": 7.0}
 Change = Callable[[Record], dict[str, Any]]

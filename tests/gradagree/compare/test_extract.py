@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from gradagree.checker.verdict import Verdict
 from gradagree.compare import Side, compare_runs, read_side, write_extract
 from gradagree.errors import UsageError
-from gradagree.verdict import Verdict
 
 
 def odd(record: Any) -> dict[str, Any]:

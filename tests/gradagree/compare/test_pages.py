@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from gradagree.cli import code
+from gradagree.checker.verdict import Record, Verdict
+from gradagree.cli.main import code
 from gradagree.compare import Differences, compare_runs
 from gradagree.compare.page import document, headline, page, tables
-from gradagree.verdict import Record, Verdict
 
 HOSTILE = (
     "<img src=x onerror=alert(1)>",

@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from gradagree import campaign
 from gradagree.adapters import Adapter
-from gradagree.cli import code
+from gradagree.checker.verdict import Record, Verdict
+from gradagree.cli.main import code
 from gradagree.errors import UsageError
-from gradagree.extensions import _limited
-from gradagree.journal import Journal
-from gradagree.plan import Plan
 from gradagree.reference import Activation, ErrorFunction
-from gradagree.resuming import told
-from gradagree.verdict import Record, Verdict
+from gradagree.runner import campaign
+from gradagree.runner.extensions import _limited
+from gradagree.runner.options import Plan
+from gradagree.runner.results import Journal
+from gradagree.runner.resume import told
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.just("../../../x\0\n\x1b[2J"),

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from gradagree import declared, extensions
-from gradagree.casefile import read_case, write_case
-from gradagree.cases import Case
-from gradagree.extensions import load
-from gradagree.journal import read_meta, read_records
-from gradagree.known import read_known
-from gradagree.plan import Plan
+from gradagree.cases.case import Case
+from gradagree.cases.file import read_case, write_case
 from gradagree.report.provenance import merged_meta
-from gradagree.resuming import plan_of
+from gradagree.runner import extensions, extensions as declared
+from gradagree.runner.extensions import load
+from gradagree.runner.known import read_known
+from gradagree.runner.options import Plan
+from gradagree.runner.results import read_meta, read_records
+from gradagree.runner.resume import plan_of
 
 CASE = "10-4b-6-8-4:id,tanh*2,elu(alpha=0.5):sse:n8:f32:grid:s93"
 TOML = '[project]\nname = "x"\n[tool.gradagree]\next = []\nseed = 3\nmodes = "torch:backward"\n'

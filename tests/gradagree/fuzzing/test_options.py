@@ -12,12 +12,12 @@ import pytest
 from _pytest.config.argparsing import Parser
 from hypothesis import strategies as st
 
-from gradagree import campaign, replay
-from gradagree.atlas import kinks, surveying
 from gradagree.errors import UsageError
-from gradagree.pytest_blocks import Settings
 from gradagree.pytest_plugin import pytest_addoption
-from gradagree.pytest_records import Reporter
+from gradagree.pytest_plugin.items import Settings
+from gradagree.pytest_plugin.records import Reporter
+from gradagree.runner import campaign, replay
+from gradagree.surveys import kinks, survey as surveying
 
 RUN = (
     "cases", "seed", "frameworks", "modes", "dtypes", "activations", "errors", "regimes", "profile", "ext", "budget",

@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from gradagree.checker.verdict import Record
 from gradagree.errors import UsageError
-from gradagree.journal import Journal
 from gradagree.report import write_reports
-from gradagree.verdict import Record
+from gradagree.runner.results import Journal
 
 FIELDS = [name for name in Record.__struct_fields__ if name not in ("verdict", "slopes", "schema", "index")]
 HOSTILE = [

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gradagree.verdict import Record, Verdict
+from gradagree.checker.verdict import Record, Verdict
 
 ACTIVATIONS = (
     "tanh", "sigmoid", "relu", "leaky_relu(negative_slope=0.25)", "elu", "softplus", "silu", "gelu", "gelu_tanh",

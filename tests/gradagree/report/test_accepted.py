@@ -13,12 +13,12 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from gradagree.known import Entry
+from gradagree.checker.verdict import Record, Verdict
 from gradagree.report import print_summary, summarize
 from gradagree.report.html import page
 from gradagree.report.junit import suites
 from gradagree.report.markdown import document
-from gradagree.verdict import Record, Verdict
+from gradagree.runner.known import Entry
 
 SPEC = "2-3-1:id,tanh,relu:sse:n8:f64:grid:s7"
 WRITERS: list[Callable[[Any], str]] = [page, document, suites]

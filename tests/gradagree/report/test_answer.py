@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from gradagree.checker.verdict import Record, Verdict
 from gradagree.report import summarize
-from gradagree.verdict import Record, Verdict
 
 
 def records(**counts: int) -> list[Record]:

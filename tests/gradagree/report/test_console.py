@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from gradagree.checker.verdict import Record, Verdict
 from gradagree.report import print_summary, summarize
 from gradagree.report.text import replay
-from gradagree.verdict import Record, Verdict
 
 FOLDER = Path("reports") / "run-1"
 

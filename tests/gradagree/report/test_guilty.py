@@ -11,13 +11,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from gradagree.cases import Case
+from gradagree.cases.case import Case
+from gradagree.checker.verdict import Record, Verdict
 from gradagree.report import summarize, write_reports
 from gradagree.report.findings import Small, cause_of, numbers, read_small, write_small
 from gradagree.report.html import page
 from gradagree.report.markdown import document
 from gradagree.report.network import MOST, guilty_box, stations
-from gradagree.verdict import Record, Verdict
 
 HOSTILE = ("<img src=x onerror=alert(1)>", "\"'><script>alert(1)</script>", 'it\'s "quoted"', "\x1b[31m\n")
 

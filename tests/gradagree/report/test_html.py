@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from gradagree.checker.verdict import ORDER, Record, Verdict
 from gradagree.report import summarize
 from gradagree.report.html import page
 from gradagree.report.text import exact, replay, shown_number, visible
-from gradagree.verdict import ORDER, Record, Verdict
 
 
 class Page(HTMLParser):

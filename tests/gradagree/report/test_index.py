@@ -11,11 +11,11 @@ from urllib.parse import unquote
 
 import pytest
 
+from gradagree.checker.verdict import Verdict
 from gradagree.errors import UsageError
 from gradagree.report import summarize, write_reports
 from gradagree.report.index import write_index
 from gradagree.report.training import write_training
-from gradagree.verdict import Verdict
 
 Folder = Callable[..., Path]
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from gradagree.checker.verdict import Record, Verdict
 from gradagree.report import summarize
 from gradagree.report.junit import suites
 from gradagree.report.matrix import MOST_FAILURES, SIZE
 from gradagree.report.text import exact, visible
-from gradagree.verdict import Record, Verdict
 
 
 def parsed(records: list[Record], meta: dict[str, Any] | None = None) -> ET.Element:

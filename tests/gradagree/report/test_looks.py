@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
+from gradagree.checker.verdict import Record, Verdict
 from gradagree.report import summarize
 from gradagree.report.html import asset, page
-from gradagree.verdict import Record, Verdict
 
 ENOUGH_CONTRAST = 4.5
 LIMIT = 3_000_000

@@ -8,10 +8,10 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from gradagree.checker.verdict import Record, Verdict
 from gradagree.report import summarize
 from gradagree.report.markdown import code, document, prose
 from gradagree.report.text import replay, shown_number, visible
-from gradagree.verdict import Record, Verdict
 
 LIMIT = 900_000
 

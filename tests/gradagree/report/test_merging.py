@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from gradagree.checker.verdict import Record, Verdict
 from gradagree.errors import UsageError
 from gradagree.report import summarize, write_reports
-from gradagree.verdict import Record, Verdict
 
 Write = Callable[..., Path]
 

@@ -11,14 +11,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from gradagree import campaign
 from gradagree.checker.kinks import Conventions
-from gradagree.cli import code
-from gradagree.journal import Journal
-from gradagree.plan import Plan
+from gradagree.checker.verdict import CONVENTION, Record, Verdict
+from gradagree.cli.main import code
 from gradagree.report import write_reports
 from gradagree.report.provenance import merged_meta, records_of
-from gradagree.verdict import CONVENTION, Record, Verdict
+from gradagree.runner import campaign
+from gradagree.runner.options import Plan
+from gradagree.runner.results import Journal
 
 CASES, SHARDS = 60, 3
 Make = Callable[..., Path]

@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from gradagree.casetext import split_case
+from gradagree.cases.text import split_case
+from gradagree.checker.verdict import ORDER, Record, Verdict, exit_code
 from gradagree.report import Summary, summarize
 from gradagree.report.findings import cause_of
 from gradagree.report.matrix import ACTIVATION, DTYPE, ERROR, MOST_COLUMNS, OTHERS, REGIME, UNKNOWN, Column
-from gradagree.verdict import ORDER, Record, Verdict, exit_code
 
 SPEC = "2-3-3-1:id,tanh*2,relu:sse:n8:f64:grid:s7"
 JIT = Column("jax", "jit")

@@ -13,15 +13,15 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from gradagree.cases import Case
+from gradagree.cases.case import Case
+from gradagree.checker.verdict import Record, Verdict
 from gradagree.compare import compare_runs, read_side
 from gradagree.compare.page import document as comparison
-from gradagree.replay import Replayed
 from gradagree.report import print_summary, summarize
 from gradagree.report.console import print_replay
 from gradagree.report.html import page
 from gradagree.report.markdown import document
-from gradagree.verdict import Record, Verdict
+from gradagree.runner.replay import Replayed
 
 CASE = "3-1:id,tanh:sse:n2:f64:grid:s1"
 

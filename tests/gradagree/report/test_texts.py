@@ -6,8 +6,8 @@ import shlex
 
 import pytest
 
+from gradagree.checker.verdict import Record, Verdict
 from gradagree.report.text import brief, counted, exact, joined, quoted, replay, visible
-from gradagree.verdict import Record, Verdict
 
 MADE = {"case": "012345", "sha256": "", "framework": "torch", "version": "", "mode": "backward", "dtype": "float64"}
 

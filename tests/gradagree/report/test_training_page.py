@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from gradagree.checker.verdict import Record, Verdict
 from gradagree.report.html import policy
 from gradagree.report.text import visible
 from gradagree.report.training import write_training
-from gradagree.verdict import Record, Verdict
 
 Write = Callable[..., str]
 

@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from gradagree.checker.verdict import Verdict
 from gradagree.errors import UsageError
 from gradagree.report.training import answer, trouble, write_training
 from gradagree.report.training_data import Training, read_training
-from gradagree.verdict import Verdict
 
 Read = Callable[..., Training]
 

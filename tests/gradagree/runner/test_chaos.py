@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from gradagree import drivers
 from gradagree.adapters import Adapter
-from gradagree.campaign import prepare
-from gradagree.cases import Case
-from gradagree.drivers import records
-from gradagree.plan import Plan
-from gradagree.responses import Failure, Response
+from gradagree.cases.case import Case
+from gradagree.checker.response import Failure, Response
+from gradagree.checker.verdict import Record, Verdict
+from gradagree.runner import scheduler as drivers
+from gradagree.runner.campaign import prepare
+from gradagree.runner.options import Plan
 from gradagree.runner.process import MAX_EXTERNAL_KILLS, MAX_EXTERNAL_KILLS_AT_START, FrameworkProcess
-from gradagree.verdict import Record, Verdict
+from gradagree.runner.scheduler import records
 
 FAKE = Path(__file__).parents[1] / "numpy_fake.py"
 RIGHT = {Verdict.AGREE, Verdict.CONVENTION, Verdict.UNDECIDED, Verdict.INACCURATE, Verdict.OUT_OF_RANGE}

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradagree.responses import Failure, Ready
+from gradagree.checker.response import Failure, Ready
+from gradagree.checker.verdict import Verdict
 from gradagree.runner import process as supervised, protocol
 from gradagree.runner.process import MAX_EXTERNAL_KILLS, FrameworkProcess, RequestQueue
-from gradagree.verdict import Verdict
 
 FAKE = str(Path(__file__).parents[1] / "numpy_fake.py")
 ADAPTER = """

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from gradagree.arithmetics.model import FORMATS
-from gradagree.cases import Arrays, Case
-from gradagree.responses import Absent, Failure, Ready
+from gradagree.arithmetic.model import FORMATS
+from gradagree.cases.case import Arrays, Case
+from gradagree.checker.response import Absent, Failure, Ready
 from gradagree.runner import process, protocol
 from gradagree.runner.process import ONE_THREAD, FrameworkProcess
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradagree.cases import Arrays, Case
+from gradagree.cases.case import Arrays, Case
+from gradagree.checker.response import Failure, Response
+from gradagree.checker.verdict import Verdict
 from gradagree.reference import backpropagate
-from gradagree.responses import Failure, Response
 from gradagree.runner.process import FrameworkProcess
-from gradagree.verdict import Verdict
 
 FAKE = str(Path(__file__).parents[1] / "numpy_fake.py")
 CASE = Case.parse("3-4b-2:id,tanh*2:sse:n5:f64:ordinary:s1")

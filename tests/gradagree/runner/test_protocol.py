@@ -12,9 +12,9 @@ from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as np_st
 
 from gradagree.adapters import Answer
-from gradagree.cases import Case
+from gradagree.cases.case import Case
+from gradagree.checker.response import Absent, Failure, Ready
 from gradagree.reference import ErrorFunction
-from gradagree.responses import Absent, Failure, Ready
 from gradagree.runner import protocol
 
 SHAPES = np_st.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)

@@ -1,0 +1,257 @@
+"""Check, run, survey from Python."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from gradagree.adapters import Adapter
+from gradagree.cases.case import Case, problem_of
+from gradagree.cases.random import chained, fitting_widths, output_activations
+from gradagree.checker.judge import Framework, judge
+from gradagree.checker.kinks import Conventions
+from gradagree.checker.proofs import prove
+from gradagree.checker.response import Absent, Failure, Ready, handshake, respond
+from gradagree.checker.verdict import Record, Verdict, format_failure
+from gradagree.errors import UsageError
+from gradagree.reference import Activation, ErrorFunction
+from gradagree.runner.extensions import files, load_all
+from gradagree.runner.options import DTYPES, Plan
+from gradagree.surveys.pages import prepared, with_reproducers, written
+from gradagree.surveys.plan import Survey
+from gradagree.surveys.survey import Surveyed, surveyed
+
+# `check` and `run`: from Python what the command line does
+# ---------------------------------------------------------
+
+
+SHAPES = ("1-1", "3-5b-2", "4-8b-6b-3")
+REGIMES = ("ordinary", "grid", "zeros")
+
+
+class Disagreement(AssertionError):
+    """A framework's gradient is not right; `records` holds every record of the check."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        super().__init__("\n".join(format_failure(record) for record in records if record.verdict.fails))
+        self.records = list(records)
+
+
+def check(
+    thing: Any,
+    reference: Activation | ErrorFunction | None = None,
+    *,
+    frameworks: str | None = None,
+    modes: str | None = "all",
+    dtypes: Sequence[str] = DTYPES,
+) -> list[Record]:
+    """Check the gradients of a function, or of a case, in this process. There is no tolerance to choose.
+
+    Args:
+        thing: An activation or error function (an instance, or a class that is used with its defaults), a case (or its
+            text), or a framework's own function, such as one that you wrote in PyTorch.
+        reference: For a framework's own function, the activation or error function that it should agree with.
+        frameworks: Names separated by commas, such as ``"torch,jax"``; by default all. For a framework's own function,
+            the framework that it belongs to.
+        modes: Gradient modes separated by commas, such as ``"backward,compile"``, or ``"all"``.
+        dtypes: The dtypes to check functions in. A case has its own.
+
+    Returns:
+        One record for each case, framework and mode; none of them fails.
+
+    Raises:
+        Disagreement: A verdict fails; it is an ``AssertionError`` that shows every failing record.
+        UsageError: A derivative of the reference does not match its value, or nothing could be compared.
+
+    Example:
+        >>> import torch
+        >>> from gradagree import check
+        >>> from gradagree.reference.activations import Gelu
+        >>> records = check(torch.nn.functional.gelu, Gelu(), frameworks="torch", modes="backward")
+        >>> {record.verdict.value for record in records}
+        {'agree'}
+    """
+    load_all(())
+    plan = Plan.of(_cases(_function(thing, reference, frameworks), dtypes), frameworks, modes)
+    records, conventions = [], Conventions()
+    for record in (one for name in plan.frameworks for one in _answers(name, plan)):
+        records.append(record)
+        conventions.see(record)
+    records += conventions.findings()
+    if any(record.verdict.fails for record in records):
+        raise Disagreement(records)
+    if not any(record.verdict.compared for record in records):
+        raise UsageError(f"nothing was compared: {'; '.join(dict.fromkeys(record.reason for record in records))}")
+    return records
+
+
+def run(*, out: str | Path | None = None, ext: Sequence[str] = (), workers: int | None = None, **options: Any) -> Any:
+    """Check gradients on random architectures, as ``gradagree run`` does.
+
+    Each framework runs in processes of its own.
+
+    Args:
+        out: Results folder to write records and reports to; by default nothing is written.
+        ext: Python files that define your own functions or adapters.
+        workers: Worker processes for each framework; by default half the number of cores.
+        options: Those of the command line: ``cases``, ``seed``, ``frameworks``, ``modes``, ``dtypes``,
+            ``activations``, ``errors``, ``regimes``, ``profile``, ``shard``; lists are separated by commas.
+
+    Returns:
+        A list of records, one for each case, framework and mode.
+
+    Raises:
+        UsageError: An option does not fit, or a derivative of the reference does not match its value.
+
+    Example:
+        >>> from gradagree import run
+        >>> records = run(cases=1, frameworks="torch", modes="backward", activations="tanh", errors="sse", workers=1)
+        >>> sorted((record.dtype, record.verdict.value) for record in records)
+        [('float32', 'agree'), ('float64', 'agree')]
+    """
+    from gradagree.report import write_reports
+    from gradagree.runner import campaign
+    from gradagree.runner.results import read_records
+    from gradagree.runner.scheduler import records
+
+    plan = campaign.prepare(ext, options)
+    workers = workers or campaign.default_workers()
+    if out is None:
+        return list(records(plan, files(ext), workers))
+    campaign.execute(plan, Path(out), extensions=files(ext), workers=workers, command=f"gradagree.run(**{options!r})")
+    write_reports(Path(out))
+    return list(read_records(Path(out)))
+
+
+def _function(thing: Any, reference: Activation | ErrorFunction | None, frameworks: str | None) -> Any:
+    """The activation, error function or case that a thing stands for, its derivative proved."""
+    if isinstance(thing, str):
+        return Case.parse(thing)
+    if isinstance(thing, type) and issubclass(thing, Activation | ErrorFunction):
+        thing = thing()
+    if reference is not None:
+        if frameworks not in Adapter.catalogue:
+            raise UsageError(f'say whose function it is: frameworks="torch", or one of {", ".join(Adapter.catalogue)}')
+        prove(reference)
+        return spelled(reference, frameworks, thing)
+    if isinstance(thing, Activation | ErrorFunction):
+        prove(thing)
+    elif not isinstance(thing, Case):
+        raise UsageError(f"cannot check {thing!r}: give an activation, error function, case, or function and reference")
+    return thing
+
+
+def spelled(reference: Activation | ErrorFunction, framework: str, function: Callable[..., Any]) -> Any:
+    """The reference with another spelling in one framework, which is not registered."""
+    method = lambda _self, *operands: function(*operands[:-1])  # noqa: E731
+    kind = type(f"_{type(reference).__name__}", (type(reference),), {framework: method})
+    return kind(**{field.name: getattr(reference, field.name) for field in dataclasses.fields(reference)})
+
+
+def _cases(thing: Any, dtypes: Sequence[str]) -> list[Case]:
+    """Small networks with the function, in every regime and dtype."""
+    if isinstance(thing, Case):
+        return [thing]
+    cases = []
+    for shape in SHAPES:
+        for regime in REGIMES:
+            for dtype in dtypes:
+                model = Case.parse(f"{shape}:id*{shape.count('-')}:sse:n4:f64:{regime}:s1")
+                cases.append(_with(dataclasses.replace(model, dtype=dtype), thing))
+    return cases
+
+
+def _with(case: Case, thing: Any) -> Case:
+    """The thing in every place where it can be, among functions and widths that fit it."""
+    error, activations = case.error, (case.activations[0], *[thing] * len(case.activations))
+    widths = case.widths
+    if isinstance(thing, ErrorFunction):
+        error, widths = thing, (*widths[:-1], max(widths[-1], 2))
+        out = [] if error.domain == "real" else output_activations(error, [])
+        activations = (*case.activations, *out)
+    activations = chained(activations)
+    widths = fitting_widths(widths, activations, error)
+    return dataclasses.replace(case, error=error, activations=activations, widths=widths)
+
+
+def _answers(name: str, plan: Plan) -> Iterator[Record]:
+    """The records of one framework."""
+    adapter: Adapter | None
+    handshake: Ready | Absent
+    try:
+        adapter, handshake = _adapter(name)
+    except ImportError as missing:
+        adapter, handshake = None, Absent(f"not installed ({missing}): {Adapter.catalogue[name].install}")
+    framework = Framework.of(name, handshake)
+    for number, case in plan.drawn():
+        arrays = case.arrays()
+        for mode in plan.asked(name, number):
+            if adapter is None:
+                answer: Any = Failure(mode, Verdict.ABSENT, handshake.reason if isinstance(handshake, Absent) else "")
+            else:
+                with adapter.settings():
+                    answer = respond(adapter, problem_of(case, arrays), mode)
+            yield judge(case, arrays, framework, answer, number)
+
+
+def described(name: str) -> dict[str, Any]:
+    """What the framework in this process says of itself, as ``meta.json`` keeps it."""
+    from gradagree.runner.campaign import describe
+
+    try:
+        return describe(_adapter(name)[1])
+    except ImportError as missing:
+        return describe(Absent(f"not installed ({missing}): {Adapter.catalogue[name].install}"))
+
+
+@functools.cache
+def _adapter(name: str) -> tuple[Adapter, Ready]:
+    """The framework in this process, probed once."""
+    adapter = Adapter.catalogue[name]()
+    with adapter.settings():
+        return adapter, handshake(adapter)
+
+
+# `gradagree.survey`: from Python what the command line does
+# ----------------------------------------------------------
+
+
+def survey(
+    *,
+    out: str | Path | None = None,
+    ext: Sequence[str] = (),
+    progress: Callable[[str], Any] = lambda text: None,
+    **options: Any,
+) -> Surveyed:
+    """Measure the error of each function on a grid of inputs against proved values, as ``gradagree survey`` does.
+
+    Args:
+        out: Folder to write the pages to; by default nothing is written.
+        ext: Python files that define your own functions or adapters.
+        progress: Called with a line of text for each function and dtype.
+        options: Those of the command line: ``profile``, ``activations``, ``errors``, ``frameworks``, ``modes``,
+            ``dtypes``; lists are separated by commas.
+
+    Returns:
+        The survey; its ``findings`` are the worst first, each with a program that reproduces it.
+
+    Raises:
+        UsageError: An option does not fit, or the folder cannot be written.
+
+    Example:
+        >>> from gradagree import survey
+        >>> found = survey(activations="id", errors="sse", frameworks="torch", modes="backward", dtypes="float16")
+        >>> [(finding.function, finding.kind, finding.severity) for finding in found.findings]
+        [('id', 'NaN lost', 'low')]
+    """
+    plan = Survey.make(own=load_all(ext).named, **options)
+    folder = None if out is None else prepared(Path(out))
+    found = surveyed(plan, files(ext), progress)
+    with_reproducers(found, plan.profile.thorough)
+    if folder is not None and found.versions:
+        profile = options.get("profile", "quick")
+        written(found, plan, profile, folder, f"gradagree.survey(**{options!r})")
+    return found

@@ -1,0 +1,334 @@
+"""Forward-mode duals, partial derivatives, recorded tangents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from scipy import special
+
+from gradagree.arithmetic.duck import Duck, NoRule, Rules
+from gradagree.arithmetic.rounded import COMPARISONS, Rounded
+from gradagree.arithmetic.structural import order_and_ties
+from gradagree.arithmetic.three_valued import split
+
+# Derivatives of library functions, as automatic differentiation computes them
+# ----------------------------------------------------------------------------
+
+
+TWO_OVER_ROOT_PI = float(2 / np.sqrt(np.pi))
+ROOT_PI = float(np.sqrt(np.pi))
+ROOT_2_PI = float(np.sqrt(2 * np.pi))
+LOG_2, LOG_10 = float(np.log(2)), float(np.log(10))
+
+
+def at_zero(x: Any, limit: float, slope: Callable[[Any], Any]) -> Any:
+    """A derivative whose formula divides by x, and its limit at x = 0."""
+    return np.where(x == 0, limit, slope(np.where(x == 0, 1.0, x)))
+
+
+STEPS = (np.ceil, np.floor, np.rint, np.sign, np.trunc)
+"""Functions with derivative 0 that jump."""
+
+SLOPES: dict[Any, Callable[[Any, Any], Any]] = {
+    np.absolute: lambda x, y: np.sign(x),
+    np.arccos: lambda x, y: -1 / np.sqrt(1 - x**2),
+    np.arccosh: lambda x, y: 1 / np.sqrt((x - 1) * (x + 1)),
+    np.arcsin: lambda x, y: 1 / np.sqrt(1 - x**2),
+    np.arcsinh: lambda x, y: 1 / np.sqrt(1 + x**2),
+    np.arctan: lambda x, y: 1 / (1 + x**2),
+    np.arctanh: lambda x, y: 1 / (1 - x**2),
+    np.cbrt: lambda x, y: 1 / (3 * y**2),
+    np.cos: lambda x, y: -np.sin(x),
+    np.cosh: lambda x, y: np.sinh(x),
+    np.exp: lambda x, y: y,
+    np.exp2: lambda x, y: LOG_2 * y,
+    np.expm1: lambda x, y: y + 1,
+    np.log: lambda x, y: 1 / x,
+    np.log10: lambda x, y: 1 / (LOG_10 * x),
+    np.log1p: lambda x, y: 1 / (1 + x),
+    np.log2: lambda x, y: 1 / (LOG_2 * x),
+    np.negative: lambda x, y: -1.0,
+    np.reciprocal: lambda x, y: -(y**2),
+    np.sin: lambda x, y: np.cos(x),
+    np.sinc: lambda x, y: at_zero(x, 0.0, lambda x: (np.cos(np.pi * x) - y) / x),
+    np.sinh: lambda x, y: np.cosh(x),
+    np.sqrt: lambda x, y: 0.5 / y,
+    np.square: lambda x, y: 2 * x,
+    np.tan: lambda x, y: 1 + y**2,
+    np.tanh: lambda x, y: 1 - y**2,
+    special.digamma: lambda x, y: special.zeta(2.0, x),
+    special.erf: lambda x, y: TWO_OVER_ROOT_PI * np.exp(-(x**2)),
+    special.erfc: lambda x, y: -TWO_OVER_ROOT_PI * np.exp(-(x**2)),
+    special.erfcinv: lambda x, y: -0.5 * (ROOT_PI * np.exp(y**2)),
+    special.erfcx: lambda x, y: 2 * x * y - TWO_OVER_ROOT_PI,
+    special.erfinv: lambda x, y: 0.5 * (ROOT_PI * np.exp(y**2)),
+    special.expit: lambda x, y: y * (1 - y),
+    special.exprel: lambda x, y: at_zero(x, 0.5, lambda x: (np.exp(x) - y) / x),
+    special.gamma: lambda x, y: y * special.digamma(x),
+    special.gammaln: lambda x, y: special.digamma(x),
+    special.i0: lambda x, y: special.i1(x),
+    special.i0e: lambda x, y: special.i1e(x) - np.sign(x) * y,
+    special.i1: lambda x, y: at_zero(x, 0.5, lambda x: special.i0(x) - y / x),
+    special.i1e: lambda x, y: at_zero(x, 0.5, lambda x: special.i0e(x) - y * (np.sign(x) + 1 / x)),
+    special.log_expit: lambda x, y: special.expit(-x),
+    special.log_ndtr: lambda x, y: np.exp(-0.5 * x**2 - y) / ROOT_2_PI,
+    special.logit: lambda x, y: 1 / (x * (1 - x)),
+    special.ndtr: lambda x, y: np.exp(-0.5 * x**2) / ROOT_2_PI,
+    special.ndtri: lambda x, y: ROOT_2_PI * np.exp(0.5 * y**2),
+    **{f: lambda x, y: 0.0 for f in STEPS},
+}
+"""dy/dx from the input x and the output y."""
+
+PARTIALS: dict[Any, tuple[Callable[[Any, Any, Any], Any], Callable[[Any, Any, Any], Any]]] = {
+    np.arctan2: (lambda x, y, z: y / (x**2 + y**2), lambda x, y, z: -x / (x**2 + y**2)),
+    np.hypot: (lambda x, y, z: x / z, lambda x, y, z: y / z),
+    np.logaddexp: (lambda x, y, z: np.exp(x - z), lambda x, y, z: np.exp(y - z)),
+    np.power: (lambda x, y, z: y * x ** (y - 1), lambda x, y, z: z * np.log(x)),
+    special.xlog1py: (lambda x, y, z: np.log1p(y), lambda x, y, z: x / (1 + y)),
+    special.xlogy: (lambda x, y, z: np.log(y), lambda x, y, z: x / y),
+}
+"""dz/dx and dz/dy from the inputs x and y and the output z."""
+
+
+# Records intermediate tangents of dual arithmetic, and the extra roundings that another program may make there
+# -------------------------------------------------------------------------------------------------------------
+
+
+class OnTheWay:
+    """The tangents of all dual numbers created; `more` counts the extra roundings of each function's derivative."""
+
+    now: ClassVar[OnTheWay | None] = None
+
+    def __init__(self, more: float, merges: bool) -> None:
+        self.more, self.merges = more, merges
+        self.all: list[Any] = []
+        self._functions: list[tuple[Rounded, Rounded]] = []
+
+    def widened(self, slope: Any) -> Any:
+        """The derivative of a function with its extra roundings, where it is rounded at all."""
+        if not self.more or not isinstance(slope, Rounded):
+            return slope
+        size = np.where(slope.radius > 0, np.abs(slope.value), 0.0)
+        wider = slope.widened(self.more * slope.model.u * size)
+        self._functions.append((wider, slope))
+        return wider
+
+    def merged(self, slope: Any, x: Any, y: Any) -> Any:
+        """A sum of two tangents, with the rounding of a sum that adds further terms to the larger one first."""
+        if not self.merges or not isinstance(slope, Rounded):
+            return slope
+        smaller = np.minimum(*(np.abs(getattr(part, "value", part)) for part in (x, y)))
+        return slope.widened(slope.model.u * smaller) if smaller.any() else slope
+
+    def alone(self, slope: Any) -> Any:
+        """The derivative of a function without its extra roundings; other tangents unchanged."""
+        return next((plain for wider, plain in self._functions if wider is slope), slope)
+
+
+@contextmanager
+def slopes_on_the_way(more: float = 0, merges: bool = False) -> Iterator[OnTheWay]:
+    """Record the tangent of every intermediate value.
+
+    `more`: extra roundings of each function's derivative, which a framework may compute in other steps. `merges`: where
+    tangents are added, reverse mode may have added further terms to the larger one first.
+    """
+    before = OnTheWay.now
+    OnTheWay.now = seen = OnTheWay(more, merges)
+    try:
+        yield seen
+    finally:
+        OnTheWay.now = before
+
+
+def of_function(slope: Any) -> Any:
+    """Mark a tangent as the derivative of a library function."""
+    return slope if OnTheWay.now is None else OnTheWay.now.widened(slope)
+
+
+def merged(slope: Any, x: Any, y: Any) -> Any:
+    """Mark a tangent as the sum of two."""
+    return slope if OnTheWay.now is None else OnTheWay.now.merged(slope, x, y)
+
+
+# Dual arithmetic: a value and its tangent, by the rules that frameworks use
+# --------------------------------------------------------------------------
+
+
+class Dual(Duck):
+    """value + slope e, with e^2 = 0. Both have one shape, except that one value may serve many tangents."""
+
+    __slots__ = ("slope", "value")
+    arithmetic = "dual"
+    rules: ClassVar[Rules] = {}
+    rank = 2
+
+    def __init__(self, value: Any, slope: Any) -> None:
+        self.value = value
+        self.slope = slope
+        if OnTheWay.now is not None:
+            OnTheWay.now.all.append(slope)
+
+    @classmethod
+    def variable(cls, p: Any) -> Self:
+        """The independent variable p: its tangent is 1 in every entry."""
+        ones = np.ones(np.shape(p))
+        return cls(p, p._lift(ones) if isinstance(p, Duck) else ones)
+
+    def _parts(self) -> tuple[Any, ...]:
+        shapes = np.shape(self.value), np.shape(self.slope)
+        if shapes[0] != shapes[1] and len(shapes[0]) == len(shapes[1]):
+            return np.broadcast_to(self.value, np.broadcast_shapes(*shapes)), self.slope
+        return self.value, self.slope
+
+    def _like(self, *parts: Any) -> Self:
+        return type(self)(*parts)
+
+    def __getitem__(self, index: Any) -> Self:
+        behind = isinstance(index, tuple) and len(index) > 0 and index[0] is Ellipsis
+        if behind and all(isinstance(place, slice | int) or place is None for place in index[1:]):
+            return self._like(self.value[index], self.slope[index])
+        return super().__getitem__(index)
+
+    def _lift(self, x: Any) -> Dual:
+        return lift(x)
+
+
+def lift(x: Any) -> Dual:
+    return x if isinstance(x, Dual) else Dual(x, np.zeros(np.shape(x)))
+
+
+def slope_of(x: Any) -> Any:
+    """The tangent of a dual array; zero for a constant."""
+    return lift(x).slope
+
+
+def unary(f: Callable[[Any], Any], slope: Callable[[Any, Any], Any]) -> Callable[[Dual], Dual]:
+    def rule(x: Dual) -> Dual:
+        y = f(x.value)
+        return Dual(y, of_function(slope(x.value, y) * x.slope))
+
+    return rule
+
+
+def binary(f: Callable[[Any, Any], Any], partials: Any) -> Callable[[Any, Any], Dual]:
+    """A function of two operands: the tangent sums over the operands that are not constant."""
+
+    def rule(x: Any, y: Any) -> Dual:
+        plain = [operand.value if isinstance(operand, Dual) else operand for operand in (x, y)]
+        z = f(*plain)
+        pairs = zip((x, y), partials, strict=True)
+        slopes = [partial(*plain, z) * made.slope for made, partial in pairs if isinstance(made, Dual)]
+        return Dual(z, of_function(sum(slopes)))
+
+    return rule
+
+
+def linear(f: Callable[..., Any]) -> Callable[..., Dual]:
+    """Linear functions, applied to value and tangent."""
+
+    def rule(x: Dual, axis: Any = None, keepdims: bool = False) -> Dual:
+        names = {"axis": axis, **({"keepdims": True} if keepdims else {})}
+        return x.map(f, **names) if axis is None else Dual(f(x.value, **names), f(x.slope, **names))
+
+    return rule
+
+
+def add(x: Any, y: Any) -> Dual:
+    x, y = lift(x), lift(y)
+    return Dual(x.value + y.value, merged(x.slope + y.slope, x.slope, y.slope))
+
+
+def subtract(x: Any, y: Any) -> Dual:
+    x, y = lift(x), lift(y)
+    return Dual(x.value - y.value, merged(x.slope - y.slope, x.slope, y.slope))
+
+
+def product(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Dual]:
+    def rule(x: Any, y: Any) -> Dual:
+        x, y = lift(x), lift(y)
+        parts = f(x.slope, y.value), f(x.value, y.slope)
+        return Dual(f(x.value, y.value), merged(parts[0] + parts[1], *parts))
+
+    return rule
+
+
+def divide(x: Any, y: Any) -> Dual:
+    x, y = lift(x), lift(y)
+    z = x.value / y.value
+    if OnTheWay.now is not None:  # a framework may multiply -x y' by 1 / y^2
+        OnTheWay.now.all.append(x.value * y.slope)
+    return Dual(z, x.slope / y.value - z / y.value * y.slope)
+
+
+def power(x: Any, n: Any) -> Dual:
+    if isinstance(n, Duck) or np.ndim(n):
+        return binary(np.power, PARTIALS[np.power])(x, n)
+    if n == 0:
+        return Dual(x.value**0, np.zeros(np.shape(x)))
+    return Dual(x.value**n, (x.slope if n == 1 else n * x.value ** (n - 1) * x.slope))
+
+
+def zeta(s: Any, x: Any) -> Dual:
+    """Hurwitz zeta function of x; its derivative is -s zeta(s + 1, x)."""
+    if isinstance(s, Duck):
+        raise NoRule("dual arithmetic supports zeta(s, x) only for ordinary numbers s")
+    return unary(lambda x: special.zeta(s, x), lambda x, y: -s * special.zeta(s + 1, x))(x)
+
+
+def where(condition: Any, x: Any, y: Any) -> Dual:
+    x, y = lift(x), lift(y)
+    return Dual(np.where(condition, x.value, y.value), np.where(condition, x.slope, y.slope))
+
+
+def maximum(x: Any, y: Any) -> Dual:
+    """The tangent of the larger one; NaN at a certain tie of different tangents, where there is no derivative."""
+    x, y = lift(x), lift(y)
+    slope = np.where(x.value > y.value, x.slope, y.slope)
+    tie, open = split((x.value == y.value) & (x.slope != y.slope))
+    return Dual(np.maximum(x.value, y.value), np.where(tie & ~open, np.nan, slope))
+
+
+def minimum(x: Any, y: Any) -> Dual:
+    return -maximum(-x, -y)
+
+
+def largest(x: Dual, axis: Any = None, keepdims: bool = False) -> Dual:
+    value = np.max(x.value, axis=axis, keepdims=True)
+    first = np.where(x.value == value, x.slope, 0.0)
+    count = np.sum(np.where(x.value == value, 1.0, 0.0), axis=axis, keepdims=True)
+    slope = np.sum(first, axis=axis, keepdims=True) / count
+    return Dual(value, slope) if keepdims else Dual(np.squeeze(value, axis), np.squeeze(slope, axis))
+
+
+def sort(x: Dual, axis: int = -1) -> Dual:
+    """The tangents in the order of the values; NaN for equal values."""
+    parts = x._parts()
+    order, tied = order_and_ties(parts[0], axis)
+    value, slope = (np.take_along_axis(part, order, axis=axis) for part in parts)
+    return Dual(value, np.where(tied, np.nan, slope))
+
+
+def log_sum_exp(x: Dual, axis: Any = None, keepdims: bool = False) -> Dual:
+    z = np.logaddexp.reduce(x.value, axis=axis, keepdims=True)
+    found = Dual(z, np.sum(np.exp(x.value - z) * x.slope, axis=axis, keepdims=True))
+    return found if keepdims else np.squeeze(found, axis)  # type: ignore[call-overload]
+
+
+def on_values(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Functions without a derivative: truth values and indices."""
+    return lambda *xs, **kwargs: f(*(lift(x).value for x in xs), **kwargs)
+
+
+WITHOUT_DERIVATIVE = (*COMPARISONS, np.isfinite, np.isinf, np.isnan, np.signbit, np.argmax, np.argmin, np.argsort)
+
+Dual.rules.update({
+    np.add: add, np.subtract: subtract, np.multiply: product(np.multiply), np.matmul: product(np.matmul),
+    np.divide: divide, np.positive: lambda x: x, np.maximum: maximum, np.minimum: minimum, np.where: where,
+    np.sum: linear(np.sum), np.mean: linear(np.mean), np.cumsum: linear(np.cumsum), np.max: largest, np.sort: sort,
+    special.logsumexp: log_sum_exp, special.zeta: zeta, np.fabs: unary(np.absolute, SLOPES[np.absolute]),
+    **{f: unary(f, slope) for f, slope in SLOPES.items()}, **{f: binary(f, pair) for f, pair in PARTIALS.items()},
+    **{f: on_values(f) for f in WITHOUT_DERIVATIVE}, np.power: power,
+})  # fmt: skip

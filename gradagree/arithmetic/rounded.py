@@ -1,0 +1,190 @@
+"""Rounded arithmetic: a value with a running error bound that covers every correct program in the framework's dtype.
+
+The value is the reference's float64 result. The radius grows by the rounding model (`gradagree.arithmetic.model`), by
+the radii of the operands, and by the reference's own rounding. An infinite radius means that a number may overflow the
+dtype, NaN that nothing is known.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from gradagree.arithmetic import exactness as quanta
+from gradagree.arithmetic.duck import Duck, Rules
+from gradagree.arithmetic.model import DIVISION, OUTWARD, OWN, Model
+
+COMPARISONS: tuple[Any, ...] = (np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal)
+
+SHORT = 45
+"""A float64 constant with more significant bits than this stands for a number that is not representable."""
+SMALLEST = 2.0**-1074
+"""Underflow error of each product in the computation of a radius, for formats with the exponent range of float64."""
+
+
+class Rounded(Duck):
+    """value +- radius, entry by entry; all values are exact multiples of 2^q unless q is `quanta.NONE`."""
+
+    __slots__ = ("model", "q", "radius", "value")
+    arithmetic = "rounded"
+    rules: ClassVar[Rules] = {}
+
+    def __init__(self, value: Any, radius: Any, model: Model, q: float = quanta.NONE) -> None:
+        self.value = np.asarray(value, dtype=np.float64)
+        radius = np.asarray(radius, dtype=np.float64)
+        self.radius = radius if radius.shape == self.value.shape else np.broadcast_to(radius, self.value.shape)
+        self.model = model
+        self.q = q if q == quanta.NONE or not self.radius.any() else quanta.NONE
+
+    @classmethod
+    def stored(cls, x: Any, model: Model) -> Self:
+        """Stored numbers of the dtype: exact, except for subnormals that the program may flush to zero."""
+        x = np.asarray(x, dtype=np.float64)
+        flushed = np.where(model.flushes & (np.abs(x) < model.format.smallest_normal), np.abs(x), 0.0)
+        return cls(x, flushed, model, quanta.lowest_bit(x))
+
+    @classmethod
+    def handed(cls, x: Any, model: Model) -> Self:
+        """A value passed from one operation to the next: as stored, but a fused program may use it before rounding.
+
+        Nothing is known of results computed from NaN.
+        """
+        stored = cls.stored(x, model)
+        radius, q = stored.radius, stored.q
+        if model.fused:
+            with np.errstate(invalid="ignore"):
+                radius, q = np.maximum(radius, model.excess * np.abs(stored.value)), quanta.NONE
+        return cls(stored.value, np.where(np.isnan(stored.value), np.nan, radius), model, q)
+
+    @classmethod
+    def constant(cls, x: Any, model: Model) -> Self:
+        """Constants of a formula: radius u |c| where they are not representable in the dtype."""
+        if type(x) in (int, float):
+            return constant(cls, float(x).hex(), model)
+        return cls.constants(np.asarray(x, dtype=np.float64), model)
+
+    @classmethod
+    def constants(cls, x: np.ndarray, model: Model) -> Self:
+        """`constant` for an array."""
+        scaled = np.ldexp(np.frexp(x)[0], min(model.format.precision, SHORT))
+        radius = np.where(scaled == np.rint(scaled), 0.0, np.abs(x) * (model.u + OWN))
+        form = model.format
+        radius = np.where(np.abs(x) > form.largest, np.inf, radius)
+        tiny = (np.abs(x) < form.smallest_normal) & (x != 0) & (model.flushes | (np.abs(x) % form.smallest != 0))
+        radius = np.where(tiny, np.maximum(radius, np.abs(x) + form.smallest), radius)
+        return cls(x, radius, model, quanta.lowest_bit(x))
+
+    def _parts(self) -> tuple[Any, ...]:
+        return (self.value, self.radius)
+
+    def _like(self, *parts: Any) -> Self:
+        value, radius = parts
+        return type(self)(value, radius, self.model, self.q)
+
+    def _lift(self, x: Any) -> Rounded:
+        return x if isinstance(x, Rounded) else Rounded.constant(x, self.model)
+
+    def _join(self, function: Any, arrays: Any, axis: int = 0) -> Self:
+        lifted = [self._lift(array) for array in arrays]
+        q = min(array.q for array in lifted)
+        value, radius = (function([getattr(a, part) for a in lifted], axis=axis) for part in ("value", "radius"))
+        return type(self)(value, radius, self.model, q)
+
+    def modelled(self, model: Model) -> Rounded:
+        """The same numbers under another rounding model from here on."""
+        return Rounded(self.value, self.radius, model, self.q)
+
+    def of_terms(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Error bound for rounding each term x_i y_j of the sum that gave this product."""
+        return np.asarray(self.model.u * (np.swapaxes(x, -1, -2) @ y))
+
+    def widened(self, by: Any) -> Rounded:
+        """The same values with radii enlarged by `by`."""
+        return Rounded(self.value, (self.radius + by) * OUTWARD, self.model)
+
+
+@functools.lru_cache(maxsize=4096)
+def constant(kind: type[Any], text: str, model: Model) -> Any:
+    """A constant of a formula, cached by its hexadecimal text, which distinguishes 0 from -0."""
+    return kind.constants(np.asarray(float.fromhex(text)), model)
+
+
+def may_overflow(*arrays: Rounded) -> bool:
+    """True if some number may overflow the dtype."""
+    return any(bool(np.isinf(array.radius).any()) for array in arrays)
+
+
+def lift_all(*xs: Any) -> tuple[Rounded, ...]:
+    """All operands as rounded arrays, with the model of the first rounded one."""
+    known = next(x for x in xs if isinstance(x, Rounded))
+    return tuple(known._lift(x) for x in xs)
+
+
+def result(
+    value: Any, spread: Any, model: Model, q: float = quanta.NONE, roundings: float = 1, keep: Any = False
+) -> Rounded:
+    """The result of one operation: the propagated radii (`spread`) plus its own rounding error unless it is exact.
+
+    keep marks entries that are exact for another reason (such as a sum with zero).
+    """
+    size = np.abs(value) + spread
+    rounding = np.where(quanta.exact(size, q, model) | keep, 0.0, roundings * (model.u + OWN) * size + model.quantum)
+    return finish(value, spread + rounding, model, q)
+
+
+def finish(value: Any, radius: Any, model: Model, q: float = quanta.NONE) -> Rounded:
+    """The result with its radius enlarged for its own rounding; infinite where the number may overflow."""
+    size = np.abs(value) + radius
+    return Rounded(value, np.where(size > model.format.largest, np.inf, radius * OUTWARD), model, q)
+
+
+def keep_infinite(spread: Any, x: Rounded, y: Rounded) -> Any:
+    """If an operand may overflow, so may the result: infinite radius instead of NaN, which means unknown."""
+    if may_overflow(x, y):
+        return np.where(np.isnan(spread), np.inf, spread)
+    return spread
+
+
+def is_zero(x: Rounded) -> Any:
+    return (x.value == 0) & (x.radius == 0)
+
+
+def is_one(x: Rounded) -> Any:
+    """True where the program holds 1 or -1 exactly, because no other representable number is that close."""
+    return (np.abs(x.value) == 1) & (x.radius < x.model.u / 8)
+
+
+def add(x: Any, y: Any, sign: int = 1) -> Rounded:
+    x, y = lift_all(x, y)
+    value, spread = x.value + sign * y.value, x.radius + y.radius
+    exact = is_zero(x) | is_zero(y) | ((value == 0) & (spread == 0))
+    return result(value, spread, x.model, min(x.q, y.q), keep=exact)
+
+
+def subtract(x: Any, y: Any) -> Rounded:
+    return add(x, y, -1)
+
+
+def multiply(x: Any, y: Any) -> Rounded:
+    x, y = lift_all(x, y)
+    spread = keep_infinite(np.abs(x.value) * y.radius + np.abs(y.value) * x.radius + x.radius * y.radius, x, y)
+    zero = is_zero(x) | is_zero(y)
+    if x.model.format.smallest == SMALLEST:
+        spread = spread + 2 * SMALLEST * (((x.radius != 0) | (y.radius != 0)) & ~zero)
+    exact = zero | is_one(x) | is_one(y)
+    return result(x.value * y.value, spread, x.model, quanta.times(x.q, y.q), keep=exact)
+
+
+def divide(x: Any, y: Any) -> Rounded:
+    x, y = lift_all(x, y)
+    value = x.value / y.value
+    least = np.abs(y.value) - y.radius
+    spread = keep_infinite(np.where(least > 0, x.radius / least + np.abs(value) * (y.radius / least), np.nan), x, y)
+    spread = spread + np.where(is_zero(x), 0.0, x.model.quantum)
+    return result(value, spread, x.model, roundings=DIVISION, keep=(is_zero(x) & (least > 0)) | is_one(y))
+
+
+def negative(x: Rounded) -> Rounded:
+    return Rounded(-x.value, x.radius, x.model, x.q)

@@ -1,0 +1,266 @@
+"""Library functions: measured errors, saturation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from gradagree.arithmetic import exactness as quanta
+from gradagree.arithmetic.duck import Duck, NoRule
+from gradagree.arithmetic.model import LIBRARY, OUTWARD, OWN, Model
+from gradagree.arithmetic.rounded import Rounded, add, divide, is_one, is_zero, lift_all, multiply, result, subtract
+
+# Errors of library functions in correct programs: one record a function, measured on CPU in torch and jax
+# --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Library:
+    """The errors of a function, in multiples of `LIBRARY` u, and its turning points.
+
+    forward: relative to the result. backward: relative to the argument (for steep functions, where its rounding
+    matters). absolute: in u of the accumulator. narrow: the same, in 16-bit formats only. half: replaces forward in
+    16-bit formats, in u. accuracy: relative error of an algorithm with a fixed number of digits in every format.
+    slope: a bound on |f'| for arguments of at least a given magnitude, used instead of turns. domain: True for ends
+    between which the function is known. peak: an intermediate that overflows before the result does, as a function of
+    the argument's magnitude.
+    """
+
+    turns: tuple[float, ...] = ()
+    forward: float = 1
+    backward: float = 0
+    absolute: float = 0
+    narrow: float = 0
+    accuracy: float = 0
+    half: float = 2
+    slope: Callable[[Any], Any] | None = None
+    domain: Callable[[Any, Any], Any] | None = None
+    peak: Callable[[Any], Any] | None = None
+
+
+def between_poles(low: Any, high: Any) -> Any:
+    """True if no pole of tan lies between the ends, with a margin."""
+    margin = 2.0**-50 * (np.abs(low) + np.abs(high))
+    return (low == high) | (np.rint((low - margin) / np.pi) == np.rint((high + margin) / np.pi))
+
+
+LOWEST_GAMMA = 1.4616321449683623
+HIGHEST_I1E = 1.5451272579925426
+PLAIN, STEEP, COMPOSED = Library(), Library(backward=1), Library(half=4)
+ZETA = Library(domain=lambda low, high: low > 0)
+
+ACCURATE = (np.arctan, np.cbrt, np.exp, np.log, np.sqrt, np.tanh, special.exprel, special.ndtri)
+IN_STEPS = (
+    np.arccos, np.arccosh, np.arcsin, np.arcsinh, np.expm1, np.log10, np.log2, special.expit, special.log_expit,
+)  # fmt: skip
+CLIMBING = (
+    np.exp2, special.erfc, special.erfcinv, special.erfcx, special.logit, special.ndtr,
+)  # fmt: skip
+
+FUNCTIONS: dict[Any, Library] = {
+    **dict.fromkeys(ACCURATE, PLAIN), **dict.fromkeys(IN_STEPS, COMPOSED), **dict.fromkeys(CLIMBING, STEEP),
+    **dict.fromkeys((np.cos, np.sin), Library(slope=np.ones_like)),
+    np.arctanh: Library(accuracy=2.0**-45, half=4),
+    np.cosh: Library(turns=(0.0,), backward=1, peak=np.exp),
+    np.log1p: Library(accuracy=2.0**-44),
+    np.sinc: Library(slope=lambda size: 2 / np.maximum(size, 1.4), backward=1, half=4, peak=lambda size: np.pi * size),
+    np.sinh: Library(backward=1, peak=np.exp),
+    np.tan: Library(domain=between_poles),
+    special.digamma: Library(backward=2, domain=lambda low, high: low > 0),
+    special.erf: Library(narrow=1),
+    **dict.fromkeys((special.erfinv, special.log_ndtr), Library(forward=2, backward=1)),
+    special.gammaln: Library((LOWEST_GAMMA,), backward=1, absolute=4, domain=lambda low, high: low > 0),
+    special.i0: Library((0.0,), half=4, peak=np.exp),
+    special.i0e: Library((0.0,)),
+    special.i1: Library(forward=2, half=4, peak=np.exp),
+    special.i1e: Library((-HIGHEST_I1E, HIGHEST_I1E), forward=2),
+}  # fmt: skip
+"""Measured, in u of the result, or absolute where a value is near 0:
+
+half       at every number of 16 bits: 1, and 3 where XLA rounds its formula's steps (log2, expit, arccosh)
+backward   XLA's exp2, sinh and cosh raise e to a rounded power (716 in float64); so do erfc and ndtr; zeros of logit
+forward    i1 and i1e: 19 where two series meet, near 7.7; erfinv: 34 in XLA; log_ndtr: 13, compiled by Inductor
+absolute   gammaln: 35 in size near 1 and 2, by XLA's sum of large terms that cancel
+narrow     erf: 3.4 of float32 in size, by torch's polynomial for vectors of bfloat16
+accuracy   XLA's log1p in float64: 241 just above -0.4142; arctanh through it: 147
+peak       e^x overflows in sinh, cosh, i0 and i1 before it is halved or scaled; pi x in sinc
+"""
+
+
+# Functions with a limit of magnitude 1: where the exact value is within u/16 of it, every library returns the limit
+# --------------------------------------------------------------------------------------------------------------
+
+
+SATURATED = 1 / 16
+"""In u."""
+TAIL_OUTWARD = 1 + 2.0**-40
+SMALLEST = 5e-324
+"""A distance is enlarged for its own rounding in float64."""
+
+TAILS: dict[Any, Any] = {
+    np.tanh: lambda size: 2 * special.expit(-2 * size),
+    special.erf: special.erfc,
+    special.expit: lambda x: special.expit(-x),
+}
+"""The distance of f(x) from its limit; for odd functions, as a function of |x|."""
+
+
+def tail_of(f: Any, x: np.ndarray, radius: np.ndarray, model: Model) -> tuple[Any, Any]:
+    """(distance from the limit; the limit, or 0 where not saturated). The limit is None if no entry is saturated."""
+    odd = f is not special.expit
+    size = (np.abs(x) if odd else x) - radius
+    tail = TAILS[f](size) * TAIL_OUTWARD + SMALLEST
+    saturated = tail < SATURATED * model.u
+    if not np.any(saturated):
+        return tail, None
+    return tail, np.where(saturated, np.sign(x) if odd else 1.0, 0.0)
+
+
+# Rules of rounded arithmetic for powers and library functions
+# ------------------------------------------------------------
+
+
+def integer_power(x: Rounded, n: Any) -> Rounded:
+    """x^n for integers n >= 0."""
+    size = np.abs(x.value)
+    spread = (size + x.radius) ** n - size**n
+    value = x.value**n
+    q = quanta.NONE if np.ndim(n) else n * x.q if n else 0.0
+    roundings = np.where(np.equal(n, 2), 1, LIBRARY)
+    spread = np.where(x.radius != 0, spread + LIBRARY * OWN * np.abs(value), 0.0)
+    return result(value, spread, x.model, q, roundings, is_zero(x) | is_one(x))  # type: ignore[arg-type]
+
+
+def power(x: Any, y: Any) -> Rounded:
+    if not isinstance(y, Rounded) and np.all(np.equal(y, np.rint(y))):
+        if np.all(np.greater_equal(y, 0)):
+            return integer_power(x, y if np.ndim(y) else int(y))
+        if not np.ndim(y):
+            return divide(1.0, integer_power(x, -int(y)))
+    x, y = lift_all(x, y)
+    return exp(multiply(y, log(x)))
+
+
+def square(x: Rounded) -> Rounded:
+    return integer_power(x, 2)
+
+
+def library(f: Callable[[Any], Any], made: Library) -> Callable[[Rounded], Rounded]:
+    """The rule of a library function: its range within the radius, plus the library's own error."""
+
+    def rule(x: Rounded) -> Rounded:
+        model, value, radius = x.model, f(x.value), x.radius
+        if made.backward:
+            radius = radius + LIBRARY * made.backward * (model.u + OWN) * np.abs(x.value)
+        low, high = x.value - radius, x.value + radius
+        if made.slope is None:
+            spread = propagated(f, x.value, radius, made.turns)
+        else:
+            spread = made.slope(np.maximum(np.abs(x.value) - radius, 0.0)) * radius
+        if made.domain is not None:
+            spread = np.where(made.domain(low, high), spread, np.nan)
+        if made.peak is not None:
+            spread = np.where(made.peak(np.maximum(np.abs(low), np.abs(high))) > model.format.largest, np.inf, spread)
+        answer = with_library_error(value, spread, model, is_zero(x) & (value == 0), made)
+        return snap_to_limit(f, x, answer) if f in TAILS else answer
+
+    return rule
+
+
+def with_library_error(value: Any, spread: Any, model: Model, is_exact_zero: Any, made: Library = PLAIN) -> Rounded:
+    """The result with the library's own error, and the smallest normal number where it may underflow."""
+    least = model.format.smallest_normal
+    more = np.where(np.abs(value) < least, least, 0.0) + LIBRARY * made.absolute * (model.accumulator.u + OWN)
+    if model.narrow:
+        more = more + LIBRARY * made.narrow * model.accumulator.u
+    if made.accuracy:
+        more = more + made.accuracy * np.abs(value)
+    return result(
+        value,
+        spread + np.where(is_exact_zero, 0.0, more),
+        model,
+        roundings=made.half if model.narrow else LIBRARY * made.forward,
+        keep=is_exact_zero,
+    )
+
+
+def propagated(f: Callable[[Any], Any], x: np.ndarray, radius: np.ndarray, turns: tuple[float, ...] = ()) -> Any:
+    """The largest distance of f from f(x) within the radius: at the ends and at the turning points."""
+    if not radius.any():
+        return 0.0
+    value = f(x)
+    low, high = (np.nextafter(x + side * radius, side * np.inf) for side in (-1, 1))
+    ends = [f(low), f(high), *(f(np.minimum(np.maximum(turn, low), high)) for turn in turns)]
+    reach = np.maximum.reduce([np.abs(end - value) for end in ends])
+    largest = np.maximum.reduce([np.abs(end) for end in ends])
+    return np.where(radius != 0, reach + 2 * LIBRARY * OWN * largest, 0.0)
+
+
+def snap_to_limit(f: Callable[[Any], Any], x: Rounded, answer: Rounded) -> Rounded:
+    """Where the exact value is next to a limit of magnitude 1, programs return the limit; the error is the distance."""
+    tail, limit = tail_of(f, x.value, x.radius, x.model)
+    if limit is None:
+        return answer
+    return Rounded(np.where(limit != 0, limit, answer.value), np.where(limit != 0, tail, answer.radius), x.model)
+
+
+exp, log, gammaln = (library(f, FUNCTIONS[f]) for f in (np.exp, np.log, special.gammaln))
+
+
+def gamma(x: Any) -> Rounded:
+    """exp(gammaln(x)), as XLA computes it for x > 0: absolute errors of the logarithm become relative ones."""
+    return exp(gammaln(x))
+
+
+def zeta(s: Any, x: Any) -> Rounded:
+    """Hurwitz's zeta function of x > 0."""
+    if isinstance(s, Duck):
+        raise NoRule("rounded arithmetic supports zeta(s, x) only for ordinary numbers s")
+    return library(lambda x: special.zeta(s, x), ZETA)(x)
+
+
+def hypot(x: Any, y: Any) -> Rounded:
+    x, y = lift_all(x, y)
+    return with_library_error(
+        np.hypot(x.value, y.value), np.hypot(x.radius, y.radius), x.model, is_zero(x) & is_zero(y), COMPOSED
+    )
+
+
+def arctan2(x: Any, y: Any) -> Rounded:
+    """The angle changes by at most arcsin(radius / distance); any angle where the point may lie on the branch cut.
+
+    Where the distance is within the radius but the point stays on one side of the cut, it changes by less than pi.
+    """
+    x, y = lift_all(x, y)
+    value, reach, distance = np.arctan2(x.value, y.value), np.hypot(x.radius, y.radius), np.hypot(x.value, y.value)
+    moved = np.where(reach * OUTWARD < distance, np.arcsin(np.minimum(reach / distance * OUTWARD, 1.0)), np.pi)
+    cut = ~(np.abs(x.value) > x.radius) & ~(y.value > y.radius)
+    spread = np.where(cut, np.abs(value) + np.pi, np.where(reach == 0, 0.0, moved + LIBRARY * OWN))
+    return with_library_error(value, spread, x.model, is_zero(x) & (y.value > y.radius), COMPOSED)
+
+
+def logaddexp(x: Any, y: Any) -> Rounded:
+    """The usual formula is max + log1p(exp(-|x - y|)), which rounds the difference; wide formats may round max, too."""
+    x, y = lift_all(x, y)
+    value = np.logaddexp(x.value, y.value)
+    upper = np.logaddexp(x.value + x.radius, y.value + y.radius) - value
+    lower = value - np.logaddexp(x.value - x.radius, y.value - y.radius)
+    gap, narrow = np.abs(x.value - y.value), x.model.narrow
+    each = PLAIN.half if narrow else LIBRARY
+    formula = np.where(np.isfinite(gap), (gap + 2 * each) * np.exp(-gap), 0.0)
+    if not narrow:
+        formula = formula + np.abs(np.maximum(x.value, y.value))
+    inherited = np.where(x.radius + y.radius != 0, np.maximum(upper, lower), 0.0)
+    return result(value, inherited + (x.model.u + OWN) * formula, x.model, roundings=each)
+
+
+Rounded.rules.update({
+    np.add: add, np.subtract: subtract, np.multiply: multiply, np.divide: divide, np.power: power, np.square: square,
+    np.reciprocal: lambda x: divide(1.0, x), np.logaddexp: logaddexp, np.hypot: hypot, np.arctan2: arctan2,
+    special.gamma: gamma, special.zeta: zeta,
+    **{f: library(f, made) for f, made in FUNCTIONS.items()},
+})  # fmt: skip

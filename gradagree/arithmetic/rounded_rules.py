@@ -1,0 +1,318 @@
+"""Choices, reductions, sums, products."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from gradagree.arithmetic import exactness as quanta
+from gradagree.arithmetic.duck import Duck, NoRule
+from gradagree.arithmetic.model import OUTWARD, OWN, Model
+from gradagree.arithmetic.rounded import (
+    COMPARISONS,
+    Rounded,
+    divide,
+    finish,
+    is_one,
+    is_zero,
+    keep_infinite,
+    lift_all,
+    negative,
+    result,
+)
+from gradagree.arithmetic.structural import log_sum_exp
+from gradagree.arithmetic.three_valued import Trilean, split
+
+# Rules of rounded arithmetic that never round: absolute value, extremes, sorting, steps, comparisons, where
+# ----------------------------------------------------------------------------------------------------------
+
+
+def hull(x: Rounded, q: float, value: Any, lower: Any, upper: Any) -> Rounded:
+    """The interval from lower to upper as value and radius."""
+    return Rounded(value, np.maximum(upper - value, value - lower) * OUTWARD, x.model, q)
+
+
+def absolute(x: Rounded) -> Rounded:
+    return Rounded(np.abs(x.value), x.radius, x.model, x.q)
+
+
+def maximum(x: Any, y: Any) -> Rounded:
+    x, y = lift_all(x, y)
+    value = np.maximum(x.value, y.value)
+    lower, upper = (np.maximum(x.value + side * x.radius, y.value + side * y.radius) for side in (-1, 1))
+    return hull(x, min(x.q, y.q), value, lower, upper)
+
+
+def minimum(x: Any, y: Any) -> Rounded:
+    x, y = lift_all(x, y)
+    return negative(maximum(negative(x), negative(y)))
+
+
+def extreme(pick: Callable[..., Any]) -> Callable[..., Rounded]:
+    def rule(x: Rounded, axis: Any = None, keepdims: bool = False) -> Rounded:
+        ends = (x.value, x.value - x.radius, x.value + x.radius)
+        return hull(x, x.q, *(pick(end, axis=axis, keepdims=keepdims) for end in ends))
+
+    return rule
+
+
+def sort(x: Rounded, axis: int = -1) -> Rounded:
+    """The k-th smallest number lies between the k-th smallest lower end and the k-th smallest upper end."""
+    return hull(x, x.q, *(np.sort(end, axis=axis) for end in (x.value, x.value - x.radius, x.value + x.radius)))
+
+
+def step(f: Callable[[Any], Any]) -> Callable[[Rounded], Rounded]:
+    """Nondecreasing functions with integer values."""
+
+    def rule(x: Rounded) -> Rounded:
+        lower, upper = (np.nextafter(x.value + side * x.radius, side * np.inf) for side in (-1, 1))
+        known = x.radius == 0
+        ends = (f(np.where(known, x.value, end)) for end in (lower, upper))
+        return hull(x, max(x.q, 0.0), f(x.value), *ends)
+
+    return rule
+
+
+def sign(x: Rounded) -> Rounded:
+    open = ~(np.abs(x.value) > x.radius) & (x.radius != 0)
+    return Rounded(np.sign(x.value), np.where(open, 1 + np.abs(np.sign(x.value)), 0.0), x.model, 0)
+
+
+def where(condition: Any, x: Any, y: Any) -> Rounded:
+    """x or y; the hull of both where the condition is open."""
+    true, open = split(condition)
+    x, y = lift_all(x, y)
+    value, radius = np.where(true, x.value, y.value), np.where(true, x.radius, y.radius)
+    if open.any():
+        hull = (np.abs(x.value - y.value) + np.maximum(x.radius, y.radius)) * OUTWARD
+        radius = np.where(open, hull, radius)
+    return Rounded(value, radius, x.model, min(x.q, y.q))
+
+
+def compare(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Decided where the difference exceeds the radii, or where both are exact."""
+
+    def rule(x: Any, y: Any) -> Any:
+        x, y = lift_all(x, y)
+        reach = x.radius + y.radius
+        return decided_or_open(f(x.value, y.value), (reach != 0) & ~(np.abs(x.value - y.value) > reach), x)
+
+    return rule
+
+
+def decided_or_open(answer: Any, open: Any, x: Rounded) -> Any:
+    return Trilean(answer, open, x._lift) if np.any(open) else answer
+
+
+def classify(f: Callable[[Any], Any]) -> Callable[[Rounded], Any]:
+    """isfinite, isinf, isnan: open where a number may overflow the dtype or is unknown."""
+    return lambda x: decided_or_open(f(x.value), ~np.isfinite(x.radius), x)
+
+
+def signbit(x: Rounded) -> Any:
+    """Also open for zeros, which may have either sign."""
+    return decided_or_open(np.signbit(x.value), ~(np.abs(x.value) > x.radius), x)
+
+
+Rounded.rules.update({
+    np.negative: negative, np.positive: lambda x: x, np.absolute: absolute, np.fabs: absolute, np.sign: sign,
+    np.maximum: maximum, np.minimum: minimum, np.max: extreme(np.max), np.min: extreme(np.min), np.sort: sort,
+    np.where: where, np.signbit: signbit, **{f: compare(f) for f in COMPARISONS},
+    **{f: step(f) for f in (np.ceil, np.floor, np.rint, np.trunc)},
+    **{f: classify(f) for f in (np.isfinite, np.isinf, np.isnan)},
+})  # fmt: skip
+
+
+# Sums and matrix products of rounded arrays, in any order, accumulated in the program's accumulator format
+# ---------------------------------------------------------------------------------------------------------
+
+
+def total(x: Rounded, axis: Any = None, keepdims: bool = False) -> Rounded:
+    value = np.sum(x.value, axis=axis, keepdims=keepdims)
+    spread = np.sum(x.radius, axis=axis, keepdims=keepdims)
+    size = np.sum(np.abs(x.value), axis=axis, keepdims=keepdims) + spread
+    return sum_of_terms(value, spread, size, x.size // max(value.size, 1), x.q, x.model)
+
+
+def sum_of_terms(
+    value: Any, spread: Any, size: Any, terms: int, q: float, model: Model, all_zero: Any = None
+) -> Rounded:
+    """A sum of terms, in any order, whose magnitudes sum to `size`: u_out |v| + n u_acc size + reference error.
+
+    all_zero marks sums whose terms are all zero; by default those of size 0.
+    """
+    partial = terms * ((model.accumulator.u + OWN) * size + model.quantum)
+    rounding = partial + model.u * (np.abs(value) + spread + partial)
+    safe = quanta.exact(size, q, model, accumulated=True) | (size == 0 if all_zero is None else all_zero)
+    radius = np.where(size > model.format.largest, np.inf, spread + np.where(safe, 0.0, rounding))
+    return finish(value, radius, model, q)
+
+
+def mean(x: Rounded, axis: Any = None, keepdims: bool = False) -> Rounded:
+    added = total(x, axis, keepdims)
+    return divide(added, float(x.size // max(added.size, 1)))
+
+
+def matmul(x: Any, y: Any) -> Rounded:
+    x, y = lift_all(x, y)
+    model, terms = x.model, x.shape[-1]
+    x_size, y_size = np.abs(x.value), np.abs(y.value)
+    size = x_size @ y_size
+    spread: Any = np.zeros_like(size)
+    if x.radius.any():
+        spread = spread + x.radius @ y_size
+    if y.radius.any():
+        spread = spread + (x_size + x.radius) @ y.radius
+    spread = keep_infinite(spread, x, y)
+    return sum_of_terms(
+        x.value @ y.value,
+        spread * (1 + terms * OWN),
+        (size + spread) * (1 + terms * OWN),
+        terms,
+        quanta.times(x.q, y.q),
+        model,
+        quanta.zeros_alone(x_size, y_size) if quanta.may_underflow(x_size, y_size) else None,
+    )
+
+
+# Rules of rounded arithmetic along axes: sums, products and cumulative ones, in any order
+# ----------------------------------------------------------------------------------------
+
+
+Fold = Callable[[Any], Any]
+
+
+def running_total(x: Rounded, axis: int | None = None) -> Rounded:
+    """np.cumsum: each partial sum is stored, so each may have been rounded to the dtype."""
+    value, spread, sizes, terms = (
+        np.cumsum(part, axis=axis) for part in (x.value, x.radius, np.abs(x.value), np.ones(x.shape))
+    )
+    model, size = x.model, sizes + spread
+    exact = quanta.exact(size, x.q, model) | (size == 0)
+    spread = spread + np.where(exact, 0.0, terms * ((model.u + OWN) * size + model.quantum))
+    return finish(value, np.where(size > model.format.largest, np.inf, spread), model, x.q)
+
+
+def products(x: Rounded, multiplied: Fold, added: Fold) -> Rounded:
+    """n factors in any order: relative error (1 + u)^n - 1, plus underflow of partial products times the rest."""
+    model, size = x.model, np.abs(x.value) + x.radius
+    whole, grown, terms = multiplied(size), multiplied(np.maximum(size, 1.0)), added(np.ones(x.shape))
+    q = float(x.q * (np.max(terms) if x.q < 0 else 1)) if terms.size else 0.0
+    exact = quanta.exact(whole, q, model) | (multiplied(np.where(is_zero(x), 0.0, 1.0)) == 0)
+    exact = exact | (added(np.where(is_one(x), 0.0, 1.0)) <= 1)
+    spread = np.zeros_like(whole)
+    if x.radius.any():
+        spread = keep_infinite(whole - multiplied(np.abs(x.value)) + 2 * terms * OWN * whole, x, x)
+    spread = spread + np.where(exact, 0.0, terms * model.quantum * grown)
+    spread = np.where(grown > model.format.largest, np.inf, spread)
+    roundings: Any = np.expm1(terms * np.log1p(model.u + OWN)) / (model.u + OWN)
+    return result(multiplied(x.value), spread, model, q, roundings, exact)
+
+
+def product(x: Rounded, axis: Any = None, keepdims: bool = False) -> Rounded:
+    folds = (functools.partial(fold, axis=axis, keepdims=keepdims) for fold in (np.prod, np.sum))
+    return products(x, *folds)
+
+
+def running_product(x: Rounded, axis: int | None = None) -> Rounded:
+    """np.cumprod."""
+    return products(x, *(functools.partial(fold, axis=axis) for fold in (np.cumprod, np.cumsum)))
+
+
+def log_sum(x: Rounded, axis: Any = None, keepdims: bool = False) -> Rounded:
+    """logsumexp shifted by the largest central value; the shift of another program does not matter."""
+    largest = Rounded(np.max(x.value, axis=axis, keepdims=True), 0.0, x.model)
+    return log_sum_exp(x, largest, axis, keepdims)
+
+
+Rounded.rules.update({
+    np.matmul: matmul, np.sum: total, np.mean: mean, np.cumsum: running_total, np.prod: product,
+    np.cumprod: running_product, special.logsumexp: log_sum,
+})  # fmt: skip
+
+
+# Contractions written as matrix products: dot, inner, outer, tensordot, einsum
+# -----------------------------------------------------------------------------
+
+
+def tensordot(x: Any, y: Any, axes: Any = 2) -> Any:
+    """sum over pairs of axes of x and y: one matrix product."""
+    pairs = (range(-axes, 0), range(axes)) if isinstance(axes, int) else axes
+    x_axes, y_axes = ([int(k) % np.ndim(z) for k in np.ravel(own)] for z, own in zip((x, y), pairs, strict=True))
+    x_kept, y_kept = ([k for k in range(np.ndim(z)) if k not in own] for z, own in ((x, x_axes), (y, y_axes)))
+    terms = math.prod(np.shape(x)[k] for k in x_axes)
+    left = np.reshape(np.transpose(x, (*x_kept, *x_axes)), (-1, terms))
+    right = np.reshape(np.transpose(y, (*y_axes, *y_kept)), (terms, -1))
+    return np.reshape(left @ right, [*(np.shape(x)[k] for k in x_kept), *(np.shape(y)[k] for k in y_kept)])
+
+
+def dot(x: Any, y: Any) -> Any:
+    """sum over the last axis of x and the last but one of y."""
+    if not (np.ndim(x) and np.ndim(y)):
+        return x * y
+    return tensordot(x, y, ([-1], [-1 if np.ndim(y) == 1 else -2]))
+
+
+def inner(x: Any, y: Any) -> Any:
+    """sum over the last axes."""
+    return tensordot(x, y, ([-1], [-1])) if np.ndim(x) and np.ndim(y) else x * y
+
+
+def vecdot(x: Any, y: Any, axis: int = -1) -> Any:
+    """sum_i x_i y_i along an axis; the other axes broadcast."""
+    x, y = (np.moveaxis(z, axis, -1) for z in np.broadcast_arrays(x, y))
+    return (x[..., None, :] @ y[..., :, None])[..., 0, 0]
+
+
+def einsum(subscripts: str, *operands: Any) -> Any:
+    """np.einsum of one or two arrays, such as "bij,bjk->bik"."""
+    names, out = parse_subscripts(subscripts, len(operands))
+    summed = []
+    for k, (x, own) in enumerate(zip(operands, names, strict=True)):
+        others = out + "".join(names[:k] + names[k + 1 :])
+        alone = tuple(place for place, letter in enumerate(own) if letter not in others)
+        summed.append(np.sum(x, axis=alone) if alone else x)
+        names[k] = "".join(letter for letter in own if letter in others)
+    if len(summed) == 1:
+        return np.transpose(summed[0], [names[0].index(letter) for letter in out])
+    return contract(summed, names, out)
+
+
+def parse_subscripts(subscripts: Any, operands: int) -> tuple[list[str], str]:
+    """The axis letters of each operand and those of the result."""
+    if not isinstance(subscripts, str) or "." in subscripts or operands > 2:
+        raise NoRule("np.einsum supports one or two arrays and no ellipsis here; write it as several products")
+    given, arrow, out = subscripts.replace(" ", "").partition("->")
+    names = given.split(",")
+    if not arrow:
+        out = "".join(sorted(letter for letter in set(given) - {","} if given.count(letter) == 1))
+    if any(len(set(own)) < len(own) for own in names):
+        raise NoRule("np.einsum does not support a repeated letter within one array here; write np.diagonal")
+    return names, out
+
+
+def contract(operands: list[Any], names: list[str], out: str) -> Any:
+    """A batched matrix product; the batch axes are those of both operands that the result keeps."""
+    x, y = operands
+    length = {letter: np.shape(z)[k] for z, own in zip(operands, names, strict=True) for k, letter in enumerate(own)}
+    both = [letter for letter in names[0] if letter in names[1] and letter in out]
+    terms = [letter for letter in names[0] if letter in names[1] and letter not in out]
+    x_own, y_own = ([letter for letter in own if letter not in both + terms] for own in names)
+    sizes = [math.prod(length[letter] for letter in group) for group in (both, x_own, terms, y_own)]
+    left = np.reshape(np.transpose(x, [names[0].index(a) for a in both + x_own + terms]), sizes[:3])
+    right = np.reshape(np.transpose(y, [names[1].index(a) for a in both + terms + y_own]), (sizes[0], *sizes[2:]))
+    found = np.reshape(left @ right if terms else left * right, [length[a] for a in both + x_own + y_own])
+    return np.transpose(found, [(both + x_own + y_own).index(a) for a in out])
+
+
+Duck.derived.update({
+    np.tensordot: tensordot, np.dot: dot, np.inner: inner, np.einsum: einsum,
+    np.outer: lambda x, y: np.ravel(x)[:, None] * np.ravel(y), np.vdot: lambda x, y: inner(np.ravel(x), np.ravel(y)),
+    np.trace: lambda x, offset=0, axis1=0, axis2=1: np.sum(np.diagonal(x, offset, axis1, axis2), axis=-1),
+    **{getattr(np, name): vecdot for name in ("vecdot",) if hasattr(np, name)},
+})  # fmt: skip

@@ -1,0 +1,108 @@
+"""True, false, open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from gradagree.arithmetic.duck import Duck, Rules
+
+# Three-valued logic: comparisons of numbers known within a radius are true, false or open (undecided)
+# ----------------------------------------------------------------------------------------------------
+
+
+class Trilean(Duck):
+    """Truth values: ``true`` holds for the central values; ``open`` marks entries where the opposite is possible."""
+
+    __slots__ = ("lift", "open", "true")
+    arithmetic = "three-valued"
+    rules: ClassVar[Rules] = {}
+    rank = 0
+
+    def __init__(self, true: Any, open: Any, lift: Callable[[Any], Any]) -> None:
+        """lift turns a number into an array of the arithmetic that was compared."""
+        self.true = np.asarray(true, dtype=bool)
+        self.open = np.asarray(open, dtype=bool)
+        self.lift = lift
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if ufunc in self.rules:
+            return super().__array_ufunc__(ufunc, method, *inputs, **kwargs)
+        numbers = (_where(x, 1.0, 0.0) if isinstance(x, Trilean) else x for x in inputs)
+        return getattr(ufunc, method)(*numbers, **kwargs)
+
+    def _parts(self) -> tuple[Any, ...]:
+        return (self.true, self.open)
+
+    def _like(self, *parts: Any) -> Self:
+        true, open = parts
+        return type(self)(true, open, self.lift)
+
+
+def split(x: Any) -> tuple[Any, Any]:
+    """(true, open) of a Trilean or of an ordinary boolean array."""
+    if isinstance(x, Trilean):
+        return x.true, x.open
+    truth = np.asarray(x, dtype=bool)
+    return truth, np.zeros(truth.shape, dtype=bool)
+
+
+def _join(decides: bool) -> Callable[[Any, Any], Trilean]:
+    """A certain False decides ``and``, a certain True decides ``or``."""
+
+    def rule(x: Any, y: Any) -> Trilean:
+        (x_true, x_open), (y_true, y_open) = split(x), split(y)
+        settled = (~x_open & (x_true == decides)) | (~y_open & (y_true == decides))
+        true = (x_true | y_true) if decides else (x_true & y_true)
+        lift = x.lift if isinstance(x, Trilean) else y.lift
+        return Trilean(np.where(settled, decides, true), (x_open | y_open) & ~settled, lift)
+
+    return rule
+
+
+def _not(x: Trilean) -> Trilean:
+    return Trilean(~x.true, x.open, x.lift)
+
+
+def _where(condition: Trilean, x: Any, y: Any) -> Any:
+    """np.where by the rule of the arithmetic of x or y, or of the comparison itself."""
+    known = next((z for z in (x, y) if isinstance(z, Duck)), None)
+    if known is None:
+        known = x = condition.lift(x)
+    return known.rules[np.where](condition, x, y)
+
+
+Trilean.rules.update({
+    np.bitwise_and: _join(False),
+    np.logical_and: _join(False),
+    np.bitwise_or: _join(True),
+    np.logical_or: _join(True),
+    np.invert: _not,
+    np.logical_not: _not,
+    np.where: _where,
+})  # fmt: skip
+
+
+# Rules of three-valued logic along axes: counts, any, all
+# --------------------------------------------------------
+
+
+def of_numbers(f: Callable[..., Any]) -> Callable[..., Any]:
+    """A reduction of the numbers 1 (true) and 0 (false)."""
+    return lambda x, axis=None, keepdims=False: f(+x, axis=axis, keepdims=keepdims)
+
+
+def any_true(x: Trilean, axis: Any = None, keepdims: bool = False) -> Trilean:
+    """Decided by one certain True, or where no entry is open."""
+    true, certain, open = (np.any(part, axis=axis, keepdims=keepdims) for part in (x.true, x.true & ~x.open, x.open))
+    return Trilean(true, open & ~certain, x.lift)
+
+
+def all_true(x: Trilean, axis: Any = None, keepdims: bool = False) -> Trilean:
+    return ~any_true(~x, axis, keepdims)
+
+
+Trilean.rules.update({f: of_numbers(f) for f in (np.sum, np.mean, np.max, np.min)})
+Trilean.rules.update({np.any: any_true, np.all: all_true, np.count_nonzero: Trilean.rules[np.sum]})

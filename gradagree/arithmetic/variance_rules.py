@@ -1,0 +1,272 @@
+"""Its rules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from gradagree.arithmetic.dual import PARTIALS, SLOPES, STEPS
+from gradagree.arithmetic.duck import Duck, NoRule
+from gradagree.arithmetic.model import FORMATS
+from gradagree.arithmetic.rounded import COMPARISONS, Rounded
+from gradagree.arithmetic.rounded_library import FUNCTIONS, PLAIN, TAILS, Library, tail_of
+from gradagree.arithmetic.structural import log_sum_exp
+from gradagree.arithmetic.three_valued import Trilean, split
+from gradagree.arithmetic.variance import (
+    DEVIATIONS,
+    Variance,
+    lift_all,
+    matmul,
+    repeated,
+    repeats,
+    rounding,
+    sum_of_terms,
+)
+
+# Rules of variance arithmetic: propagated errors and the rounding of each operation
+# ----------------------------------------------------------------------------------
+
+
+LIBRARY_DEVIATIONS = 2
+"""Standard deviation of the error of a library function, in u."""
+
+
+def add(x: Any, y: Any, sign: int = 1) -> Variance:
+    x, y = lift_all(x, y)
+    value = x.value + sign * y.value
+    return Variance(value, x.variance + y.variance + rounding(value, x.model), x.model)
+
+
+def multiply(x: Any, y: Any) -> Variance:
+    x, y = lift_all(x, y)
+    value = x.value * y.value
+    variance = x.value**2 * y.variance + (y.value**2 + y.variance) * x.variance + rounding(value, x.model)
+    return Variance(value, variance, x.model)
+
+
+def divide(x: Any, y: Any) -> Variance:
+    x, y = lift_all(x, y)
+    value = x.value / y.value
+    return Variance(value, (x.variance + value**2 * y.variance) / y.value**2 + 2 * rounding(value, x.model), x.model)
+
+
+def function(f: Callable[[Any], Any], slope: Callable[[Any, Any], Any]) -> Callable[[Variance], Variance]:
+    def rule(x: Variance) -> Variance:
+        value = f(x.value)
+        own = np.square(LIBRARY_DEVIATIONS * x.model.u * value)
+        own = np.where(np.abs(value) < x.model.format.smallest_normal, np.square(value), own)
+        if f in TAILS:
+            tail, limit = tail_of(f, x.value, DEVIATIONS * x.deviation, x.model)
+            own = own if limit is None else np.where(limit != 0, np.square(tail), own)
+        return Variance(value, slope(x.value, value) ** 2 * x.variance + own, x.model)
+
+    return rule
+
+
+def exactly(f: Callable[[Any], Any]) -> Callable[[Variance], Variance]:
+    """Functions without an error of their own, with derivative 1 or -1."""
+    return lambda x: Variance(f(x.value), x.variance, x.model)
+
+
+def sign(x: Variance) -> Variance:
+    open = ~(np.abs(x.value) > DEVIATIONS * x.deviation)
+    return Variance(np.sign(x.value), np.where(open, 1.0, 0.0), x.model)
+
+
+def may_be_equal(x: Variance, y: Variance) -> Any:
+    """True where a comparison is open: within `DEVIATIONS` standard deviations, or where these are unknown."""
+    return ~(np.abs(x.value - y.value) > DEVIATIONS * np.sqrt(x.variance + y.variance))
+
+
+def larger(x: Any, y: Any) -> Variance:
+    x, y = lift_all(x, y)
+    open = may_be_equal(x, y)
+    variance = np.where(open, np.maximum(x.variance, y.variance), np.where(x.value >= y.value, x.variance, y.variance))
+    return Variance(np.maximum(x.value, y.value), variance, x.model)
+
+
+def power_of_number(x: Any, n: Any) -> Variance:
+    if isinstance(n, Variance):
+        return Variance.rules[np.exp](multiply(n, Variance.rules[np.log](lift_all(x, n)[0])))
+    slope = n * x.value ** (n - 1) if n else 0.0
+    value = x.value**n
+    return Variance(value, slope**2 * x.variance + n * rounding(value, x.model), x.model)
+
+
+def logaddexp(x: Any, y: Any) -> Variance:
+    x, y = lift_all(x, y)
+    value = np.logaddexp(x.value, y.value)
+    inherited = np.exp(2 * (x.value - value)) * x.variance + np.exp(2 * (y.value - value)) * y.variance
+    own = np.square(LIBRARY_DEVIATIONS * x.model.u * value) + np.square(x.model.u * np.maximum(x.value, y.value))
+    return Variance(value, inherited + own, x.model)
+
+
+def total(x: Variance, axis: Any = None, keepdims: bool = False) -> Variance:
+    value, inherited, squares = (
+        np.sum(part, axis=axis, keepdims=keepdims) for part in (x.value, x.variance, x.value**2)
+    )
+    axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    whole = axis == (-2, -1)
+    together = math.prod((repeated if whole else repeats)(x, one) for one in axes)
+    return sum_of_terms(value, together * inherited, squares, x.size // max(value.size, 1), x.model)
+
+
+def mean(x: Variance, axis: Any = None, keepdims: bool = False) -> Variance:
+    added = total(x, axis, keepdims)
+    return divide(added, float(x.size // max(added.size, 1)))
+
+
+def largest(x: Variance, axis: Any = None, keepdims: bool = False) -> Variance:
+    value, variance = (np.max(part, axis=axis, keepdims=keepdims) for part in (x.value, x.variance))
+    return Variance(value, variance, x.model)
+
+
+def where(condition: Any, x: Any, y: Any) -> Variance:
+    true, open = split(condition)
+    x, y = lift_all(x, y)
+    either = np.square(x.value - y.value) + np.maximum(x.variance, y.variance)
+    variance = np.where(open, either, np.where(true, x.variance, y.variance))
+    return Variance(np.where(true, x.value, y.value), variance, x.model)
+
+
+def compare(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def rule(x: Any, y: Any) -> Any:
+        x, y = lift_all(x, y)
+        open = may_be_equal(x, y)
+        answer = f(x.value, y.value)
+        return Trilean(answer, open, x._lift) if open.any() else answer
+
+    return rule
+
+
+Variance.rules.update({
+    np.add: add, np.subtract: lambda x, y: add(x, y, -1), np.multiply: multiply, np.divide: divide,
+    np.power: power_of_number,
+    **{f: function(f, slope) for f, slope in SLOPES.items()},
+    np.negative: exactly(np.negative), np.positive: exactly(np.positive), np.absolute: exactly(np.abs), np.sign: sign,
+    np.fabs: exactly(np.abs), np.maximum: larger, np.minimum: lambda x, y: -larger(-x, -y), np.logaddexp: logaddexp,
+    np.matmul: matmul, np.sum: total, np.mean: mean, np.max: largest, np.where: where,
+    **{f: compare(f) for f in COMPARISONS},
+})  # fmt: skip
+
+
+# Rules of variance arithmetic beyond first-order propagation: steps, sorting, cumulative sums, steep functions
+# -------------------------------------------------------------------------------------------------------------
+
+
+def reach(x: Variance) -> np.ndarray:
+    return np.asarray(DEVIATIONS * x.deviation)
+
+
+def step(f: Callable[[Any], Any]) -> Callable[[Variance], Variance]:
+    """No error, or all jumps within reach."""
+
+    def rule(x: Variance) -> Variance:
+        value, lower, upper = (f(x.value + side * reach(x)) for side in (0, -1, 1))
+        return Variance(value, np.square(np.maximum(upper - value, value - lower)), x.model)
+
+    return rule
+
+
+def library(f: Callable[[Any], Any], made: Library) -> Callable[[Variance], Variance]:
+    """A function with a library error of more than a few u, or one that overflows before its result does."""
+    plain = function(f, SLOPES[f])
+
+    def rule(x: Variance) -> Variance:
+        found, model, size = plain(x), x.model, np.abs(x.value)
+        value = found.value
+        slope = SLOPES[f](x.value, value) if made.slope is None else made.slope(size)
+        steep = made.backward * np.abs(size * slope) + (made.forward - 1) * np.abs(value)
+        absolute = made.absolute + made.narrow * (model.format.precision < FORMATS["float32"].precision)
+        own = LIBRARY_DEVIATIONS * (model.u * steep + model.accumulator.u * absolute)
+        own = np.where(np.isfinite(own), own, 0.0) + made.accuracy * np.abs(value) / DEVIATIONS
+        if made.peak is not None:
+            own = np.where(made.peak(size) > model.format.largest, np.inf, own)
+        return found.widened(own)
+
+    return rule
+
+
+def binary(f: Callable[[Any, Any], Any], partials: Any) -> Callable[[Any, Any], Variance]:
+    """A function of two operands; an exact operand contributes nothing, whatever the partial derivative."""
+
+    def rule(x: Any, y: Any) -> Variance:
+        x, y = lift_all(x, y)
+        value = f(x.value, y.value)
+        slopes = (partial(x.value, y.value, value) for partial in partials)
+        variance = sum(np.where(z.variance == 0, 0.0, s**2 * z.variance) for z, s in zip((x, y), slopes, strict=True))
+        own = np.square(LIBRARY_DEVIATIONS * x.model.u * value) + rounding(value, x.model)
+        return Variance(value, variance + own, x.model)
+
+    return rule
+
+
+def arctan2(x: Any, y: Any) -> Variance:
+    """Where the point may lie on the cut, the angle may be any."""
+    x, y = lift_all(x, y)
+    cut = (np.abs(x.value) <= reach(x)) & (y.value <= reach(y))
+    return binary(np.arctan2, PARTIALS[np.arctan2])(x, y).widened(np.where(cut, 2 * np.pi, 0.0))
+
+
+def power(x: Any, n: Any) -> Variance:
+    if not isinstance(n, Duck) and not np.ndim(n):
+        return power_of_number(x, n)
+    return binary(np.power, PARTIALS[np.power])(x, n)
+
+
+def zeta(s: Any, x: Any) -> Variance:
+    if isinstance(s, Duck):
+        raise NoRule("variance arithmetic supports zeta(s, x) only for ordinary numbers s")
+    return function(lambda x: special.zeta(s, x), lambda x, y: -s * special.zeta(s + 1, x))(x)
+
+
+def gamma(x: Variance) -> Any:
+    """Up to its sign exp(log |gamma|), as XLA forms it."""
+    return np.exp(special.gammaln(x)) * np.where(special.gamma(x.value) < 0, -1.0, 1.0)
+
+
+def running_total(x: Variance, axis: int | None = None) -> Variance:
+    """np.cumsum: each partial sum is stored."""
+    value = np.cumsum(x.value, axis=axis)
+    added = np.cumsum(x.variance, axis=axis) + np.cumsum(rounding(value, x.model), axis=axis)
+    return Variance(value, added, x.model)
+
+
+def sort(x: Variance, axis: int = -1) -> Variance:
+    """np.sort: numbers that may change places are nearly equal."""
+    order = np.argsort(x.value, axis=axis, kind="stable")
+    return x.map(np.take_along_axis, order, axis=axis)
+
+
+def as_rounded(x: Variance) -> Rounded:
+    """The numbers with their reach as a radius, to decide their order."""
+    return Rounded(x.value, reach(x), x.model)
+
+
+def log_sum(x: Variance, axis: Any = None, keepdims: bool = False) -> Variance:
+    largest = Variance(np.max(x.value, axis=axis, keepdims=True), 0.0, x.model)
+    return log_sum_exp(x, largest, axis, keepdims)
+
+
+def apply_to(f: Callable[..., Any], about: Callable[[Variance], Any]) -> Callable[..., Any]:
+    """Functions whose results are indices or truth values."""
+    return lambda x, *args, **kwargs: f(about(x), *args, **kwargs)
+
+
+def signbit(x: Variance) -> Any:
+    open = np.abs(x.value) <= reach(x)
+    return Trilean(np.signbit(x.value), open, x._lift) if open.any() else np.signbit(x.value)
+
+
+Variance.rules.update({
+    **{f: library(f, made) for f, made in FUNCTIONS.items() if made != PLAIN},
+    **{f: step(f) for f in STEPS if f is not np.sign},
+    **{f: apply_to(f, as_rounded) for f in (np.argmax, np.argmin, np.argsort)},
+    **{f: apply_to(f, lambda x: x.value) for f in (np.isfinite, np.isinf, np.isnan)},
+    np.arctan2: arctan2, np.hypot: binary(np.hypot, PARTIALS[np.hypot]), np.power: power, np.signbit: signbit,
+    special.gamma: gamma, np.sort: sort, np.cumsum: running_total, special.logsumexp: log_sum, special.zeta: zeta,
+})  # fmt: skip

@@ -1,0 +1,318 @@
+"""Case and Arrays: data, shapes, validation."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+import operator
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import numpy as np
+
+from gradagree.adapters import Problem
+from gradagree.arithmetic.model import FORMATS
+from gradagree.cases.datasets import DATASETS, regimes
+from gradagree.cases.regimes import REGIMES, Source, above_zero, drawn_targets, ordinary
+from gradagree.cases.text import (
+    parsed_activations,
+    parsed_count,
+    parsed_seed,
+    parsed_widths,
+    shorten,
+    split_outside_parentheses,
+)
+from gradagree.errors import UsageError, nearest
+from gradagree.reference import Activation, Box, ContractError, ErrorFunction, network
+from gradagree.reference.graph import Node, nodes, parameter_names, value_name
+
+# The shapes that follow from a case's widths: an activation along the last axis may change the number of entries
+# --------------------------------------------------------------------------------------------------------------
+
+
+def box_outputs(widths: Sequence[int], activations: Sequence[Activation]) -> list[int]:
+    """How many numbers each activation makes of the box's input. Raises UsageError where they do not fit."""
+    inputs = [*widths, widths[-1]][: len(activations)]
+    made = []
+    for k, (activation, n) in enumerate(zip(activations, inputs, strict=True), 1):
+        width = activation.width(n)
+        if not width:
+            raise UsageError(f"box {k}: {activation} does not take an input of {n} numbers; choose another width")
+        made.append(width)
+    return made
+
+
+def weight_shapes(widths: Sequence[int], activations: Sequence[Activation]) -> tuple[tuple[int, int], ...]:
+    """(n, m) of each box's weights."""
+    return tuple(zip(box_outputs(widths, activations), widths[1:], strict=False))
+
+
+def outputs(widths: Sequence[int], activations: Sequence[Activation]) -> int:
+    """How many outputs o an example has."""
+    return box_outputs(widths, activations)[-1] if len(activations) == len(widths) else widths[-1]
+
+
+def target_shape(error: ErrorFunction, examples: int, n: int) -> tuple[int, ...]:
+    """The shape of the targets of so many examples with n outputs. Raises UsageError where n outputs do not fit."""
+    width = error.width(n)
+    if width is None:
+        raise UsageError(f"{error} does not take {n} outputs; choose another width, or parameters of that length")
+    return (examples,) if error.targets == "classes" else (examples, width)
+
+
+# Cases: an architecture, its data and a dtype, all in one line of text that makes them again bit for bit
+# -------------------------------------------------------------------------------------------------------
+
+
+DTYPES = {form.short: name for name, form in FORMATS.items()}
+LONGEST = 100_000
+MOST_NUMBERS = 2 * 10**8
+GRAMMAR = "WIDTHS:ACTIVATIONS:ERROR:nEXAMPLES:DTYPE:REGIME:sSEED, for example 10-4-6-8-4:id,tanh*3:sse:n8:f32:grid:s93"
+
+
+@dataclass(frozen=True, eq=False)
+class Arrays:
+    """The numbers of one case: weights[k] (n, m), biases[k] (m,) or None, inputs (examples, n), targets.
+
+    All are float64 arrays whose entries are numbers of the case's dtype; class targets are int64.
+    """
+
+    weights: tuple[np.ndarray, ...]
+    biases: tuple[np.ndarray | None, ...]
+    inputs: np.ndarray
+    targets: np.ndarray
+
+    def named(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Every array with its name: inputs, targets, w1, b1, w2, ..."""
+        yield "inputs", self.inputs
+        yield "targets", self.targets
+        for k, (w, b) in enumerate(zip(self.weights, self.biases, strict=True), 1):
+            yield f"w{k}", w
+            if b is not None:
+                yield f"b{k}", b
+
+    @classmethod
+    def of(cls, named: Mapping[str, np.ndarray]) -> Self:
+        """The arrays from what `named` gives."""
+        layers = range(1, 1 + sum(name.startswith("w") for name in named))
+        weights, biases = tuple(named[f"w{k}"] for k in layers), tuple(named.get(f"b{k}") for k in layers)
+        return cls(weights, biases, named["inputs"], named["targets"])
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Over name, shape and little-endian bytes of every array."""
+        digest = hashlib.sha256()
+        for name, array in self.named():
+            kind = "<i8" if array.dtype.kind == "i" else "<f8"
+            digest.update(f"{name}{list(array.shape)}{kind}".encode())
+            digest.update(np.ascontiguousarray(array, dtype=kind).tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network with its data: everything that a gradient depends on.
+
+    The canonical text `spec` makes it again, bit for bit.
+
+    Args:
+        widths: Number of inputs, then the width of each layer.
+        activations: One for each layer, applied to its input; one more is an output activation.
+        error: The loss.
+        batch: Number of examples.
+        dtype: ``float64``, ``float32``, ``float16`` or ``bfloat16``.
+        regime: Input distribution that the arrays are drawn from, or a data set.
+        seed: Seed of the arrays, or twelve hexadecimal digits that name explicit arrays.
+        biases: For each layer, whether it has a bias; by default none has.
+        explicit: The arrays, where they are not drawn.
+
+    Raises:
+        UsageError: The widths, activations, loss and number of examples do not fit together.
+
+    Example:
+        >>> from gradagree import Case
+        >>> case = Case.parse("10-4-6-8-4:id,tanh*3:sse:n8:f32:grid:s93")
+        >>> case.widths, case.dtype, case.size
+        ((10, 4, 6, 8, 4), 'float32', 144)
+        >>> case.arrays().inputs.shape
+        (8, 10)
+    """
+
+    widths: tuple[int, ...]
+    activations: tuple[Activation, ...]
+    error: ErrorFunction
+    batch: int
+    dtype: str
+    regime: str = "ordinary"
+    seed: int | str = 0
+    biases: tuple[bool, ...] = ()
+    explicit: Arrays | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.seed, str):
+            object.__setattr__(self, "seed", operator.index(self.seed))
+        if not self.biases:
+            object.__setattr__(self, "biases", (False,) * (len(self.widths) - 1))
+        _validate(self)
+
+    @functools.cached_property
+    def spec(self) -> str:
+        """The canonical text."""
+        widths = "-".join(
+            f"{width}{'b' if biased else ''}" for width, biased in zip(self.widths, (False, *self.biases), strict=True)
+        )
+        runs = [(name, len(list(group))) for name, group in itertools.groupby(map(str, self.activations))]
+        activations = ",".join(name + (f"*{count}" if count > 1 else "") for name, count in runs)
+        seed = f"s{self.seed}" if isinstance(self.seed, int) else f"@{self.seed}"
+        form = FORMATS[self.dtype].short
+        return f"{widths}:{activations}:{self.error}:n{self.batch}:{form}:{self.regime}:{seed}"
+
+    def __str__(self) -> str:
+        return self.spec
+
+    @property
+    def alias(self) -> str:
+        """Six digits that name the case within a results folder."""
+        return f"{int(hashlib.sha256(self.spec.encode()).hexdigest(), 16) % 1_000_000:06d}"
+
+    @property
+    def depth(self) -> int:
+        """The number of boxes, without the error box."""
+        return len(self.activations)
+
+    @property
+    def size(self) -> int:
+        """The number of weights and biases, the activations' own included."""
+        own = sum(len(activation.own_weights) for activation in self.activations)
+        return own + sum(n * m + m * biased for (n, m), biased in zip(self.shapes, self.biases, strict=True))
+
+    @functools.cached_property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """(n, m) of each box's weights."""
+        return weight_shapes(self.widths, self.activations)
+
+    @functools.cached_property
+    def value_names(self) -> tuple[str, ...]:
+        """The names of the inputs and of the value of every node but the loss, in topological order."""
+        return tuple(value_name(k) for k in range(self.depth + 1))
+
+    @functools.cached_property
+    def parameter_names(self) -> tuple[str, ...]:
+        """The names of all parameters."""
+        return tuple(parameter_names(self.activations, self.biases))
+
+    @property
+    def outputs(self) -> int:
+        """The number of outputs o of an example."""
+        return outputs(self.widths, self.activations)
+
+    @classmethod
+    def parse(cls, text: str, explicit: Arrays | None = None) -> Self:
+        """The case that a canonical text stands for. Raises UsageError, saying which part does not fit and why."""
+        if len(text) > LONGEST:
+            raise UsageError(f"{shorten(text)!r} is no case: it has {len(text):,} characters")
+        parts = split_outside_parentheses(text.strip(), ":")
+        if len(parts) != 7:
+            raise UsageError(f"{shorten(text)!r} is no case: write {GRAMMAR}")
+        widths, activations, error, batch, dtype, regime, seed = parts
+        if dtype not in DTYPES:
+            raise UsageError(f"unknown dtype {shorten(dtype)!r} in a case; {nearest(dtype, DTYPES)}")
+        numbers, biases = parsed_widths(widths)
+        try:
+            return cls(
+                numbers, parsed_activations(activations), ErrorFunction.named(error),
+                parsed_count(batch, "n", "examples"), DTYPES[dtype], regime, parsed_seed(seed), biases, explicit,
+            )  # fmt: skip
+        except ContractError as wrong:
+            raise UsageError(str(wrong)) from None
+
+    @classmethod
+    def of(cls, case: Case, arrays: Arrays) -> Case:
+        """The same architecture with explicit arrays in place of the seed."""
+        return replace(case, regime="explicit", seed=arrays.sha256[:12], explicit=arrays)
+
+    def arrays(self) -> Arrays:
+        """The numbers, made from the text alone, or the explicit ones."""
+        if self.explicit is not None:
+            return self.explicit
+        if isinstance(self.seed, str):
+            raise UsageError(f"{self.spec}: its arrays are not at hand; name the case file that holds them")
+        return _drawn(self)
+
+    def network(self, arrays: Arrays) -> Box:
+        """The boxes of the reference."""
+        return network(self.activations, arrays.weights, arrays.biases, self.error, arrays.targets)
+
+    def nodes(self, arrays: Arrays) -> list[Node]:
+        """The nodes of the network in topological order, the loss last."""
+        return nodes(self.network(arrays))
+
+
+def problem_of(case: Case, arrays: Arrays, rate: float | None = None) -> Problem:
+    """What an adapter is given for a case; with a rate, to make one step of steepest descent as well."""
+    numbers = (arrays.weights, arrays.biases, arrays.inputs, arrays.targets)
+    return Problem(case.activations, case.error, *numbers, case.dtype, rate)
+
+
+def _validate(case: Case) -> None:
+    """Raises UsageError, naming the part that does not fit and what would."""
+    weights = len(case.widths) - 1
+    if not weights <= len(case.activations) <= weights + 1:
+        raise UsageError(
+            f"{weights} weight matrices need {weights} activations, or one more for an output activation; "
+            f"there are {len(case.activations)}"
+        )
+    if len(case.biases) != weights:
+        raise UsageError(f"{weights} weight matrices need as many yes or no for biases; there are {len(case.biases)}")
+    if any(width < 1 for width in case.widths) or case.batch < 1:
+        raise UsageError(f"widths {case.widths} and {case.batch} examples: each must be at least 1")
+    if isinstance(case.seed, int) and not 0 <= case.seed < 10**18:
+        raise UsageError(f"seed {case.seed}: give a whole number from 0, of at most 18 digits")
+    if isinstance(case.seed, str) and not re.fullmatch("[0-9a-f]{12}", case.seed):
+        raise UsageError(f"{shorten(case.seed)!r} is no hash of arrays: twelve hexadecimal digits")
+    _check_shapes(case)
+    if case.dtype not in FORMATS:
+        raise UsageError(f"unknown dtype {case.dtype!r}; {nearest(case.dtype, FORMATS)}")
+    _check_regime(case)
+
+
+def _check_shapes(case: Case) -> None:
+    box_outputs(case.widths, case.activations)
+    target_shape(case.error, case.batch, case.outputs)
+    numbers = case.size + case.batch * sum(case.widths)
+    if numbers > MOST_NUMBERS:
+        raise UsageError(f"{numbers:,} numbers are more than {MOST_NUMBERS:,}: choose smaller widths or fewer examples")
+
+
+def _check_regime(case: Case) -> None:
+    """Raises UsageError for an unknown regime, and for a data set that does not fit the case."""
+    explicit = case.regime == "explicit" and isinstance(case.seed, str)
+    if case.regime not in REGIMES and case.regime not in DATASETS and not explicit:
+        raise UsageError(f"unknown regime {case.regime!r}; {nearest(case.regime, regimes())}")
+    if case.regime in DATASETS:
+        DATASETS[case.regime].check(case.widths[0], case.outputs, case.error)
+
+
+def _drawn(case: Case) -> Arrays:
+    """The arrays of a case, drawn from its text. Inputs of an activation with a positive domain are positive."""
+    source = Source(case.spec)
+    draw, form = REGIMES.get(case.regime, ordinary), FORMATS[case.dtype]
+    weights = [draw(source, shape, form, "weights") for shape in case.shapes]
+    pairs = zip(case.shapes, case.biases, strict=True)
+    biases = [draw(source, (m,), form, "biases") if biased else None for (_, m), biased in pairs]
+    for k, activation in enumerate(case.activations[1:]):
+        if activation.domain == "positive":
+            weights[k], biases[k] = above_zero(weights[k]), above_zero(biases[k])
+    if case.regime in DATASETS:
+        inputs, targets = DATASETS[case.regime].sample(source, case.batch, case.error.targets, case.dtype)
+    else:
+        inputs = draw(source, (case.batch, case.widths[0]), form, "inputs")
+        inputs = above_zero(inputs) if "positive" in [a.domain for a in case.activations[:2]] else inputs
+        shape = target_shape(case.error, case.batch, case.outputs)
+        targets = drawn_targets(
+            case.error.targets, shape, case.outputs, source, lambda: draw(source, shape, form, "targets")
+        )
+    return Arrays(tuple(weights), tuple(biases), inputs, targets)

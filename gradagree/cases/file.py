@@ -1,0 +1,135 @@
+"""A case with explicit arrays in a file of its own: JSON text whose numbers are hexadecimal floats."""
+
+from __future__ import annotations
+
+import json
+import re
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gradagree.arithmetic.exactness import rounded_to
+from gradagree.arithmetic.model import FORMATS
+from gradagree.cases.case import Arrays, Case, target_shape
+from gradagree.cases.regimes import whole_steps
+from gradagree.errors import UsageError, in_one_line
+from gradagree.files import write_text
+
+CASES = "cases"
+"""The folder of case files within a results folder."""
+LARGEST_FILE = 1 << 30
+
+
+def kept_file(folder: Path, case: Case) -> Path:
+    """Where a results folder keeps a case with explicit arrays."""
+    return folder / CASES / f"{case.seed}.{FORMATS[case.dtype].short}.json"
+
+
+def write_case(case: Case, path: Path) -> None:
+    """Write the case's text and its arrays. Raises UsageError where the file cannot be written."""
+    arrays = {name: told(array) for name, array in case.arrays().named()}
+    write_text(path, json.dumps({"spec": case.spec, "arrays": arrays}, indent=1) + "\n")
+
+
+def read_case(path: Path) -> Case:
+    """The case in a file. Raises UsageError, saying what is wrong, for anything that is not one."""
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise UsageError(f"{path} is no case file: it is larger than {LARGEST_FILE >> 20} MiB")
+        found = json.loads(path.read_text(encoding="utf-8"))
+        spec, named = found["spec"], found["arrays"]
+        return _assemble(str(spec), {str(name): _named(str(name), array) for name, array in named.items()})
+    except OSError as wrong:
+        raise UsageError(f"{path} cannot be read: {wrong.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as wrong:
+        raise UsageError(f"{path} is no case file: {type(wrong).__name__}: {in_one_line(str(wrong))}") from None
+
+
+def told(array: np.ndarray) -> dict[str, Any]:
+    """An array as a case file holds it."""
+    integers = array.dtype.kind == "i"
+    return {"shape": list(array.shape), "values": [int(x) if integers else float(x).hex() for x in array.ravel()]}
+
+
+def _named(name: str, told: Any) -> np.ndarray:
+    try:
+        return _array(told)
+    except (ValueError, KeyError, TypeError, OverflowError) as wrong:
+        raise ValueError(f"{name}: {wrong}") from None
+
+
+def _array(told: dict[str, Any]) -> np.ndarray:
+    values = told["values"]
+    if any(type(x) is int for x in values):
+        made = np.array([_whole(x) for x in values], dtype=np.int64)
+    else:
+        made = np.array([_exact(x) for x in values], dtype=np.float64)
+    return made.reshape([int(n) for n in told["shape"]])
+
+
+def _whole(x: Any) -> int:
+    if type(x) is not int:
+        raise ValueError(f"{x!r} among whole numbers")
+    return x
+
+
+def _exact(text: Any) -> float:
+    """A hexadecimal float, nan or inf, of which nothing is rounded away."""
+    match = HEXADECIMAL.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no hexadecimal float such as 0x1.8p+1")
+    value = float.fromhex(text)
+    if match[1] is not None:
+        digits, exponent = match[1].replace(".", ""), int(match[2])
+        exact = int(digits, 16) * Fraction(2) ** (exponent - 4 * (len(digits) - 1))
+        if exact != abs(Fraction(value)):
+            raise ValueError(f"{text!r} is no number of float64")
+    return value
+
+
+HEXADECIMAL = re.compile(r"-?(?:0x([01](?:\.[0-9a-f]{1,13})?)p([+-]?\d{1,4})|nan|inf)")
+
+
+def _assemble(spec: str, named: dict[str, np.ndarray]) -> Case:
+    case = Case.parse(spec)
+    count = len(case.widths) - 1
+    weights = tuple(named.pop(f"w{k}") for k in range(1, count + 1))
+    biases = tuple(named.pop(f"b{k}") if biased else None for k, biased in enumerate(case.biases, 1))
+    arrays = Arrays(weights, biases, named.pop("inputs"), named.pop("targets"))
+    if named:
+        raise ValueError(f"arrays that no box has: {', '.join(sorted(named))}")
+    check_arrays(case, arrays)
+    return Case.of(case, arrays)
+
+
+def check_arrays(case: Case, arrays: Arrays) -> None:
+    """Shapes that fit the widths, and numbers that the dtype holds exactly."""
+    shapes: dict[str, tuple[int, ...]] = {
+        "inputs": (case.batch, case.widths[0]),
+        "targets": target_shape(case.error, case.batch, case.outputs),
+    }
+    for k, (n, m) in enumerate(case.shapes, 1):
+        shapes |= {f"w{k}": (n, m), f"b{k}": (m,)}
+    classes = case.error.targets == "classes"
+    for name, array in arrays.named():
+        if array.shape != shapes[name]:
+            raise ValueError(f"{name} has shape {array.shape}; the case has {shapes[name]}")
+        whole = array.dtype.kind == "i"
+        if classes and name == "targets":
+            if not whole or not np.isin(array, np.arange(case.outputs)).all():
+                raise ValueError(f"targets must be class numbers from 0 to {case.outputs - 1}")
+        elif whole:
+            raise ValueError(f"{name} must hold hexadecimal floats")
+        elif not np.array_equal(_held(array, case.dtype), array, equal_nan=True):
+            raise ValueError(f"{name} holds numbers that {case.dtype} does not have")
+
+
+def _held(array: np.ndarray, dtype: str) -> np.ndarray:
+    """The numbers rounded to the dtype's precision, or to its smallest steps; NaN where they are too large."""
+    form = FORMATS[dtype]
+    rounded = rounded_to(array, form.precision)
+    subnormal = np.abs(array) < form.smallest_normal
+    held = np.where(subnormal, whole_steps(np.where(subnormal, array, 0.0), form), rounded)
+    return np.where(np.isfinite(array) & (np.abs(held) > form.largest), np.nan, held)

@@ -1,0 +1,251 @@
+"""Random architectures that fit together."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from gradagree.cases.case import Case
+from gradagree.cases.datasets import DATASETS
+from gradagree.cases.regimes import STANDARD, Source
+from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference.samples import allowed_width, inside, some_targets
+
+# What may stand behind what: domains, ranges and widths of activations and error functions
+# -----------------------------------------------------------------------------------------
+
+
+ROOM = 64
+"""Up to this width a box is made wider for something to be seen."""
+EXAMPLES = 32
+"""A batch that is large enough to see what an error function does with so many outputs."""
+SEEN = 2.0**-8
+"""The least of a sensitivity of 1 that is to come through."""
+LOST = 2.0**-16
+"""An error's slope, of all examples together, that is no more than what is left where all cancels."""
+
+INSIDE = {
+    "real": ("real", "positive", "unit", "simplex", "log_simplex"),
+    "positive": ("positive", "unit", "simplex"),
+    "unit": ("unit", "simplex"),
+    "simplex": ("simplex",),
+    "log_simplex": ("log_simplex",),
+}
+"""The ranges that lie inside each domain."""
+
+DOMAIN_ACTIVATIONS = {"positive": "softplus", "unit": "sigmoid", "simplex": "softmax", "log_simplex": "log_softmax"}
+"""The activation that leads into a domain where nothing else is asked for."""
+
+
+def fits(activation: Activation, domain: str) -> bool:
+    """Whether what the activation gives lies inside the domain."""
+    return activation.range in INSIDE[domain]
+
+
+def output_activations(error: ErrorFunction, functions: Sequence[Activation]) -> list[Activation]:
+    """Those that lead into the error function's domain, of these or, where there are none, the standard one."""
+    found = [f for f in functions if fits(f, error.domain) and f.domain == "real" and (f.width(12) or 0) == 12]
+    return found or [Activation.named(DOMAIN_ACTIVATIONS[error.domain])]
+
+
+def chained(activations: Sequence[Activation]) -> tuple[Activation, ...]:
+    """With a standard activation before each one of restricted domain, unless what is before it gives such numbers.
+
+    The inputs themselves are drawn inside the domain where they lead to such an activation.
+    """
+    chain = list(activations)
+    for k in range(len(chain) - 1, 1, -1):
+        if not fits(chain[k - 1], chain[k].domain):
+            chain[k - 1] = Activation.named(DOMAIN_ACTIVATIONS[chain[k].domain])
+    return tuple(chain)
+
+
+def keeps_widths(activation: Activation, widths: Sequence[int]) -> bool:
+    """Whether it gives as many numbers as it takes."""
+    return all(activation.width(n) == n for n in widths)
+
+
+def pairs(out: Activation, error: ErrorFunction) -> bool:
+    """Whether some number of entries makes the output activation give outputs that the error function takes."""
+    return any((o := out.width(n)) and _enough(error, o) for n in range(1, 65))
+
+
+@functools.lru_cache(maxsize=1024)
+def telling(activation: Activation, n: int) -> bool:
+    """Whether a sensitivity comes through n entries: one number brought to length 1 does not change with its size."""
+    p = inside(activation.domain, np.cumsum(np.linspace(0.5, 1, n))[None] - 1)
+    delta_a = np.ones((1, activation.width(n) or 0)) * [[1, -0.5, 0.25][k % 3] for k in range(activation.width(n) or 0)]
+    with np.errstate(all="ignore"):
+        return bool(np.any(np.abs(activation.vjp(p, delta_a)) > SEEN))
+
+
+@functools.lru_cache(maxsize=4096)
+def lively(error: ErrorFunction, examples: int, outputs: int) -> bool:
+    """Whether so many examples have an error, and it has a slope: some compare two of one class, or directions."""
+    waves = np.cos(np.arange(1.0, 1 + examples * outputs)).reshape(examples, outputs)
+    o = inside(error.domain, waves + np.sign(waves) / 4)
+    t = some_targets(error, examples, outputs)
+    with np.errstate(all="ignore"):
+        slope = np.abs(error.sensitivity(o, t)) * o.size
+        return bool(np.all(np.isfinite(error.value(o, t))) and np.any(slope > LOST))
+
+
+def enough_examples(examples: int, outputs: int, error: ErrorFunction, batches: Sequence[int]) -> int:
+    """So many examples, or the next larger batch that is lively whatever is drawn; the largest where none is."""
+    more = sorted(n for n in {*batches, examples} if n >= examples)
+    return next((n for n in more if lively(error, n, outputs)), more[-1])
+
+
+def _enough(error: ErrorFunction, outputs: int) -> bool:
+    classes = error.targets == "classes"
+    return outputs >= 1 + classes and error.width(outputs) is not None and lively(error, EXAMPLES, outputs)
+
+
+def fitting_widths(widths: Sequence[int], activations: Sequence[Activation], error: ErrorFunction) -> tuple[int, ...]:
+    """The widths, each raised until the activation behind it, and the error function, take it and something is seen."""
+    fitting = list(widths)
+    for k, activation in enumerate(activations[: len(widths)]):
+        fitting[k] = allowed_width(activation, fitting[k])
+        while activation.along_last_axis and fitting[k] < ROOM and not telling(activation, fitting[k]):
+            fitting[k] = allowed_width(activation, fitting[k] + 1)
+    out = activations[-1] if len(activations) == len(widths) else Activation.named("id")
+    for n in (*range(fitting[-1], fitting[-1] + 64), allowed_width(error, 1)):
+        if (o := out.width(n)) and _enough(error, o):
+            return (*fitting[:-1], n)
+    return tuple(fitting)
+
+
+# Which cases share an architecture, so that what is compiled for one serves several
+# ----------------------------------------------------------------------------------
+
+
+ONE_IN = 10
+"""One case in so many has an architecture that comes back."""
+
+
+def group(i: int) -> tuple[int, int]:
+    """The group of case i, from 1 on, and the case's place in it, from 0 on."""
+    k = (ONE_IN + math.isqrt(ONE_IN**2 + 8 * ONE_IN * i)) // (2 * ONE_IN)
+    return k, i - _start(k)
+
+
+def returns(i: int) -> bool:
+    """Whether case i has its group's architecture."""
+    k, place = group(i)
+    return place < k
+
+
+def returning(cases: int) -> int:
+    """How many of so many cases have an architecture that comes back: at least a tenth."""
+    k, place = group(cases)
+    return k * (k - 1) // 2 + min(place, k)
+
+
+def _start(k: int) -> int:
+    return ONE_IN * k * (k - 1) // 2
+
+
+# Random architectures: case number i of a seed is the same whatever else is drawn
+# --------------------------------------------------------------------------------
+
+
+WIDTHS = (1, 2, 3, 4, 5, 6, 8, 8, 10, 12, 16, 16, 24, 32, 48, 64)
+BATCHES = (1, 2, 3, 4, 8, 8, 16, 32)
+MOST_BOXES = 6
+ROOM_FOR_SEEDS = 10**9
+
+
+def draw(
+    cases: int,
+    seed: int = 0,
+    dtypes: Sequence[str] = ("float64", "float32"),
+    activations: Sequence[Activation] | None = None,
+    errors: Sequence[ErrorFunction] | None = None,
+    regimes: Sequence[str] = STANDARD,
+    start: int = 0,
+) -> Iterator[Case]:
+    """Draw random architectures: 1 to 6 layers of width up to 64, up to 32 examples. The same seed draws the same ones.
+
+    The first activation is the identity, so that the first layer takes the inputs as they are. The first case of a data
+    set is its classic network. One architecture in ten is drawn again later, with other numbers.
+
+    Args:
+        cases: Number of architectures.
+        seed: Seed of the architectures and their numbers.
+        dtypes: Each architecture is drawn once for each of these.
+        activations: Activations to draw from; by default the whole catalogue.
+        errors: Error functions to draw from; by default the whole catalogue.
+        regimes: Input distributions, which take turns.
+        start: Number of the first architecture; those before it are left out.
+
+    Returns:
+        An iterator over ``cases`` times the number of dtypes cases.
+
+    Example:
+        >>> from gradagree import draw
+        >>> [case.dtype for case in draw(2, seed=7)]
+        ['float64', 'float32', 'float64', 'float32']
+    """
+    functions = _whole(Activation.catalogue) if activations is None else list(activations)
+    judges = _whole(ErrorFunction.catalogue) if errors is None else list(errors)
+    for i in range(start, start + cases):
+        own, source, turn = _sources(seed, i)
+        regime = regimes[turn % len(regimes)]
+        error, batch, number = source.choice(judges), source.choice(BATCHES), int(own.integers(ROOM_FOR_SEEDS))
+        widths, biases = _shape(source, regime, first=i < len(regimes))
+        if regime in DATASETS:
+            kept = [f for f in functions if keeps_widths(f, widths)] or [Activation.named("id")]
+            error = error if error.width(widths[-1]) == widths[-1] else ErrorFunction.named("sse")
+            chosen = _activations(source, kept, len(widths) - 1, error, least=1 if activations is None else 2)
+        else:
+            chosen = _activations(source, functions, len(widths) - 1, error, least=1 if activations is None else 2)
+            widths = fitting_widths(widths, chosen, error)
+        outputs = (chosen[-1].width(widths[-1]) or 0) if len(chosen) == len(widths) else widths[-1]
+        batch = enough_examples(batch, outputs, error, BATCHES)
+        for dtype in dtypes:
+            yield Case(widths, chosen, error, batch, dtype, regime, number, biases)
+
+
+def _sources(seed: int, i: int) -> tuple[Source, Source, int]:
+    """What the numbers of case i are drawn from, what its architecture is drawn from, and its turn among regimes."""
+    own = Source(f"architecture {seed} {i}")
+    if not returns(i):
+        return own, own, i
+    return own, Source(f"architecture {seed} of group {group(i)[0]}"), returning(i)
+
+
+def _whole(catalogue: Any) -> list[Any]:
+    """Every function with its defaults, by name."""
+    return [catalogue[name]() for name in sorted(catalogue)]
+
+
+def _shape(source: Source, regime: str, first: bool) -> tuple[tuple[int, ...], tuple[bool, ...]]:
+    """Widths, and which boxes have biases."""
+    depth = 1 + int(source.integers(MOST_BOXES))
+    widths = tuple(source.choice(WIDTHS) for _ in range(depth + 1))
+    biased = bool(source.integers(2))
+    if regime in DATASETS:
+        data = DATASETS[regime]
+        widths = data.classic if first else (data.inputs, *widths[1:-1], data.decisions)
+    return widths, (biased,) * (len(widths) - 1)
+
+
+def _activations(
+    source: Source, functions: Sequence[Activation], weights: int, error: ErrorFunction, least: int
+) -> tuple[Activation, ...]:
+    """Identity on the inputs, then one for each box; in one network of four an output activation too.
+
+    least 2 sees to it that every network has one of the functions. Where the error function or an activation is for
+    some numbers only, what is before it gives such numbers.
+    """
+    boxes = max(least, weights + (int(source.integers(4)) == 0))
+    chosen = [source.choice(functions) for _ in range(boxes - 1)]
+    if error.domain != "real":
+        chosen = [*chosen[: weights - 1], source.choice(output_activations(error, functions))]
+    elif len(chosen) == weights and not pairs(chosen[-1], error):
+        chosen[-1] = Activation.named("id")
+    return chained((Activation.named("id"), *chosen))

@@ -1,0 +1,113 @@
+"""Shape and same-bits checks of an answer."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+
+from gradagree.adapters import Adapter, Answer, Problem
+from gradagree.adapters.problem import holding, own_weights, pushed_along
+from gradagree.cases.case import Arrays, Case, problem_of
+from gradagree.checker.comparison import Comparison, derivative
+from gradagree.reference import Activation
+from gradagree.reference.samples import neutral
+
+# Whether an answer has the parts that a case asks for, and a spelling the shape, before any number is looked at
+# --------------------------------------------------------------------------------------------------------------
+
+
+def malformed(case: Case, arrays: Arrays, answer: Answer) -> str | None:
+    """What is wrong with the parts of an answer, or None; the shapes of gradients are judged as numbers are."""
+    boxes, examples = case.depth, arrays.inputs.shape[0]
+    if answer.along:
+        return wrong_tangents(case, arrays, answer)
+    names = list(case.value_names)
+    unknown = [name for name in (*answer.values, *answer.cotangents) if name not in names]
+    unknown += [name for name in answer.gradients if name not in case.parameter_names]
+    if unknown:
+        return f"it holds {unknown[0]!r}, which the network does not have"
+    if list(answer.cotangents) not in (names[:1], names):
+        return f"{len(answer.cotangents)} sensitivities for {boxes} boxes and the error box"
+    if list(answer.values) not in (names[:1], names):
+        return f"{len(answer.values)} inputs for {boxes} boxes and the error box"
+    for k, (p, width) in enumerate(zip(answer.values.values(), (*case.widths, case.outputs), strict=False)):
+        if p.shape != (examples, width):
+            name = f"the c of box {k} ({case.activations[k - 1]})" if k else "the input of box 1"
+            return f"{name} has shape {p.shape}, not {(examples, width)}"
+    return None
+
+
+def wrong_tangents(case: Case, arrays: Arrays, answer: Answer) -> str | None:
+    """Likewise of forward mode's tangents, where it gives them."""
+    if not answer.tangents:
+        return None
+    problem, examples = problem_of(case, arrays), arrays.inputs.shape[0]
+    try:
+        pushed_along(problem, len(answer.along), [])
+    except ValueError as wrong:
+        return str(wrong)
+    shapes = [(examples, width) for width in (*case.widths, case.outputs)][: case.depth + 1]
+    found = [p.shape for p in answer.values.values()], [x.shape for x in answer.tangents.values()]
+    if found != (shapes, [(len(answer.along), *shape) for shape in shapes[1:]]):
+        return f"tangents of shapes {found[1]} and inputs of shapes {found[0]}, not as the boxes have them"
+    return None
+
+
+def misshapen(adapter: Adapter, problem: Problem) -> str | None:
+    """Which activation's spelling returns nothing, or another shape than the activation, or None.
+
+    That of an output activation, or one that NumPy's rules stretch, may pass through all steps unseen.
+    """
+    n = problem.inputs.shape[1]
+    for k, activation in enumerate(problem.activations):
+        if not type(activation).__module__.startswith("gradagree.reference"):
+            wrong = wrong_shape(adapter, activation, problem.inputs.shape[0], n, problem.dtype)
+            if wrong is not None:
+                return wrong
+        n = problem.weights[k].shape[1] if k < len(problem.weights) else activation.width(n) or 0
+    return None
+
+
+@functools.lru_cache(maxsize=1024)
+def wrong_shape(adapter: Adapter, activation: Activation, examples: int, n: int, dtype: str) -> str | None:
+    """What a spelling returns for so many examples of n numbers each, if it is wrong."""
+    p, shape = neutral(activation.domain, np.zeros((examples, n))), (examples, activation.width(n) or 0)
+    try:
+        (held,) = holding([activation], [adapter.constant(x, dtype) for x in own_weights([activation])])
+        a = adapter.spelling(held)(adapter.constant(p, dtype))
+    except Exception:  # noqa: BLE001  (what it raises is told already)
+        return None
+    told = f"{type(activation).__name__}.{adapter.name} returns"
+    if a is None:
+        return f"{told} nothing: end it with `return` and the formula"
+    found = tuple(getattr(a, "shape", () if isinstance(a, int | float) else shape))
+    return None if found == shape else f"{told} shape {found} for p of shape {p.shape}; it must be {shape}"
+
+
+# Whether taps have changed the gradient: the same one is asked for without them
+# ------------------------------------------------------------------------------
+
+
+def same_bits(x: Answer, y: Answer) -> bool:
+    """Whether two answers have the same E, outermost sensitivity and gradients (zeros of either sign are the same)."""
+    pairs = zip(gradients(x), gradients(y), strict=True)
+    return all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
+
+
+def gradients(answer: Answer) -> list[np.ndarray]:
+    """E, the outermost sensitivity and every gradient."""
+    return [np.asarray(answer.E), *list(answer.cotangents.values())[:1], *answer.gradients.values()]
+
+
+def disturbed(comparisons: Sequence[Comparison], tapped: Answer, untapped: Answer) -> list[Comparison]:
+    """Those of arrays that differ in some bit without taps; what the others are, the box check has told."""
+
+    def same(one: Comparison) -> bool:
+        if one.part == "E":
+            return np.array_equal(tapped.E, untapped.E, equal_nan=True)
+        x, y = (derivative(answer, one.box, one.part) for answer in (tapped, untapped))
+        return x is y if x is None or y is None else np.array_equal(x, y, equal_nan=True)
+
+    return [one for one in comparisons if not same(one)]

@@ -1,0 +1,306 @@
+"""How an array compares with what was expected: its verdict, its worst entry, and how sharp the tolerance was."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gradagree.adapters import Answer
+from gradagree.arithmetic.model import Format
+from gradagree.arithmetic.rounded import Rounded
+from gradagree.checker.allowances import ToleranceOptions
+from gradagree.checker.kinks import OWN, SLOPES, Kinks
+from gradagree.checker.verdict import Verdict
+from gradagree.reference.graph import LOSS_NODE, parameter_name, value_name
+
+Part = str
+"""c, E, delta_p, dw, db, w, b, tangents c' and E', and d and its name for a weight that an activation has."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One array of one box: how it compares, its worst entry, and how sharp the tolerance was."""
+
+    box: int | str
+    part: Part
+    verdict: Verdict
+    ratio: float = 0.0
+    index: tuple[int, ...] = ()
+    expected: float = math.nan
+    observed: float = math.nan
+    tolerance: float = math.nan
+    sharpness: float = 0.0
+    sharp: int = 0
+    entries: int = 0
+    reason: str = ""
+    slopes: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Which legitimate slopes explain what was observed at each kink that was met."""
+
+    @property
+    def entry(self) -> str:
+        """For example ``dw[2,0]``."""
+        return self.part + (f"[{','.join(map(str, self.index))}]" if self.index else "")
+
+    @property
+    def is_gradient(self) -> bool:
+        return self.part not in ("c", "E", "w", "b")
+
+
+ERROR_BOX = LOSS_NODE
+"""The error box, where others have a number."""
+
+
+def array_name(box: int | str, part: Part) -> str:
+    """The name of the value or parameter whose derivative (delta_p, dw, db, ...) a part of a box is."""
+    return value_name(int(box) - 1) if part == "delta_p" else parameter_name(int(box), part.removeprefix("d"))
+
+
+def derivative(answer: Answer, box: int | str, part: Part) -> np.ndarray | None:
+    """The framework's own delta_p, dw, db, ... of a box; None if it gave none."""
+    return (answer.cotangents if part == "delta_p" else answer.gradients).get(array_name(box, part))
+
+
+CHOSEN = " slope at "
+Expect = Callable[[ToleranceOptions], Rounded]
+
+
+def compare(box: int | str, part: Part, observed: Any, expect: Expect, kinks: Kinks | None = None) -> Comparison:
+    """First without the natural scale, then with it, then with each legitimate slope at the kinks.
+
+    What automatic differentiation of a function may form is only worked out where it is needed. An array that is
+    undecided, or out of range, says nothing of a kink at which no slope explains it.
+    """
+    found = _compare(box, part, observed, expect, kinks)
+    if not kinks or found.verdict.fails:
+        return found
+    own = () if CHOSEN in found.reason else (OWN,)
+    vague = found.verdict in (Verdict.UNDECIDED, Verdict.OUT_OF_RANGE)
+    told = {name: explaining(observed, expect, on) for name, on in kinks.items()}
+    slopes = {name: frozenset([*how, *own]) for name, how in told.items() if how or not vague}
+    return replace(found, slopes=slopes)
+
+
+def _compare(box: int | str, part: Part, observed: Any, expect: Expect, kinks: Kinks | None) -> Comparison:
+    for how in (ToleranceOptions(), ToleranceOptions(ad_forms=True))[: 2 if part == "delta_p" else 1]:
+        tight = classify(box, part, observed, expect(how))
+        if not tight.verdict.fails:
+            return tight
+    natural = classify(box, part, observed, expect(ToleranceOptions(conditioning=True, ad_forms=True)))
+    if not natural.verdict.fails:
+        return inaccurate(natural, tight) if natural.verdict is Verdict.AGREE else natural
+    if kinks:
+        other, reason = conventional(box, part, observed, expect, kinks)
+        if not other.verdict.fails:
+            agrees = other.verdict is Verdict.AGREE
+            return replace(other, verdict=Verdict.CONVENTION if agrees else other.verdict, reason=reason)
+        natural = other if reason else natural
+    if part in ("c", "E") and natural.verdict is Verdict.DISAGREE:
+        return replace(natural, verdict=Verdict.VALUE_DIFFERS)
+    return natural
+
+
+def conventional(
+    box: int | str, part: Part, observed: np.ndarray, expect: Expect, kinks: Kinks
+) -> tuple[Comparison, str]:
+    """With one legitimate slope at each kink, where one explains all entries on it; and which ones."""
+    expected, chosen = expect(ToleranceOptions(conditioning=True, ad_forms=True)), []
+    value, radius = expected.value.copy(), expected.radius.copy()
+    for name, on in kinks.items():
+        for slope, other in explaining(observed, expect, on).items():
+            value[on], radius[on] = other.value[on], other.radius[on]
+            chosen.append(f"{slope}{CHOSEN}{name}")
+            break
+    return classify(box, part, observed, Rounded(value, radius, expected.model)), ", ".join(chosen)
+
+
+def explaining(observed: np.ndarray, expect: Expect, on: np.ndarray) -> dict[str, Rounded]:
+    """The legitimate slopes that explain all entries on a kink, with what is expected by each.
+
+    Entries of which nothing is known, such as what becomes of NaN, speak against none.
+    """
+    found = {}
+    with np.errstate(all="ignore"):
+        for slope in SLOPES:
+            other = expect(ToleranceOptions(conditioning=True, one_sided=slope, ad_forms=True))
+            open = ~np.isfinite(other.value) | ~np.isfinite(other.radius)
+            near = np.abs(observed - other.value) <= other.radius
+            if ((observed == other.value) | near | open)[on].all():
+                found[slope] = other
+    return found
+
+
+def inaccurate(natural: Comparison, tight: Comparison) -> Comparison:
+    """Right within the natural scale only: the entry that lost digits, with the tolerance that it passed."""
+    lost = abs(tight.observed - tight.expected) / tight.tolerance if tight.tolerance else math.inf
+    return replace(
+        natural, verdict=Verdict.INACCURATE, index=tight.index, expected=tight.expected, observed=tight.observed,
+        reason=f"{lost:.3g} times what the formula's own rounding may lose",
+    )  # fmt: skip
+
+
+def classify(box: int | str, part: Part, observed: np.ndarray | None, expected: Rounded) -> Comparison:
+    """Compare one array entry by entry with its tolerance."""
+    value, radius = expected.value, expected.radius
+    if observed is None:
+        return Comparison(box, part, Verdict.DISAGREE, math.inf, reason="is missing", entries=value.size)
+    if observed.shape != value.shape:
+        shapes = f"has shape {observed.shape}, expected {value.shape}"
+        return Comparison(box, part, Verdict.DISAGREE, math.inf, reason=shapes, entries=value.size)
+    if value.size == 0:
+        return Comparison(box, part, Verdict.AGREE)
+    with np.errstate(all="ignore"):
+        radius = within_range(np.abs(value), radius, expected.model.format)
+        ratio = error_ratios(observed, value, np.where(np.isnan(value), np.nan, radius))
+        (found,) = extremes(ratio, observed, value, np.abs(value), radius, [value.shape])
+    same = (observed == value) | (np.isnan(observed) & np.isnan(value))
+    open = (~np.isfinite(radius) | ~np.isfinite(value)) & ~same
+    verdict, sharpness = _verdict(observed, radius, found, open, same)
+    return Comparison(
+        box, part, verdict, found.ratio, found.place, found.expected, found.observed, found.tolerance, sharpness,
+        found.sharp, value.size,
+    )  # fmt: skip
+
+
+def _verdict(observed: Any, radius: Any, found: Extremes, open: Any, same: Any) -> tuple[Verdict, float]:
+    """The array's verdict, and its tolerance over its largest entry."""
+    size, tolerance = found.largest, found.largest_tolerance
+    sharpness = math.inf
+    if tolerance == 0:
+        sharpness = 0.0
+    elif size > 0 and math.isfinite(tolerance):
+        sharpness = tolerance / size
+    if np.any(~np.isfinite(observed) & ~open & ~same):
+        return Verdict.NONFINITE, sharpness
+    if found.ratio > 1:
+        return Verdict.DISAGREE, sharpness
+    if np.isinf(radius).any():
+        return Verdict.OUT_OF_RANGE, math.inf
+    if open.any() or not sharpness < 1:
+        return Verdict.UNDECIDED, math.inf if math.isnan(sharpness) else sharpness
+    return Verdict.AGREE, sharpness
+
+
+# The worst entries of arrays: one comparison for rounded numbers, for variances and for the filter.
+
+
+class Extremes(NamedTuple):
+    """An array's worst entry, its largest entry and tolerance, and the number of entries above their tolerance."""
+
+    ratio: float
+    place: tuple[int, ...]
+    expected: float
+    observed: float
+    tolerance: float
+    largest: float
+    largest_tolerance: float
+    sharp: int
+
+    def below(self, row: int) -> Extremes:
+        """The same of an array whose first row is this row of a larger one."""
+        return self._replace(place=(row + self.place[0], *self.place[1:])) if self.place else self
+
+
+def error_ratios(observed: Any, center: Any, radius: Any) -> np.ndarray:
+    """|observed - center| / radius: 0 where they are equal or the radius is not finite, infinite for other NaN."""
+    ratio = np.asarray(np.abs(observed - center))
+    np.divide(ratio, radius, out=ratio, where=ratio != 0)
+    if not np.max(ratio, initial=0.0) < np.inf:
+        ratio = np.where((observed == center) | ~np.isfinite(radius), 0.0, np.where(np.isnan(ratio), np.inf, ratio))
+    return ratio
+
+
+def within_range(size: Any, radius: Any, format: Format) -> Any:
+    """The radius, infinite where a number of this size within it may overflow the format."""
+    if np.max(size, initial=0.0) + np.max(radius, initial=0.0) <= format.largest:
+        return radius
+    return np.where(size + radius > format.largest, np.inf, radius)
+
+
+def extremes(
+    ratio: Any, observed: Any, center: Any, size: Any, radius: Any, shapes: Sequence[tuple[int, ...]], sharp: Any = None
+) -> list[Extremes]:
+    """The extremes of each of these shapes, whose entries the arrays hold one after the other.
+
+    All entries are processed in one go: a NumPy call costs as much as a small array.
+    """
+    sharp = (size > radius) | (radius == 0) if sharp is None else sharp
+    ratio, observed, center, size, radius, sharp = map(np.ravel, (ratio, observed, center, size, radius, sharp))
+    starts = [0, *itertools.accumulate(map(math.prod, shapes))]
+    ratios, largest, tolerances = (np.maximum.reduceat(x, starts[:-1]).tolist() for x in (ratio, size, radius))
+    counts = np.add.reduceat(sharp, starts[:-1], dtype=np.int64).tolist()
+    found = []
+    for k, (start, end, shape) in enumerate(zip(starts, starts[1:], shapes, strict=False)):
+        place = int(ratio[start:end].argmax())
+        expected, seen, allowed = (float(x[start + place]) for x in (center, observed, radius))
+        at = index(place, shape)
+        found.append(Extremes(ratios[k], at, expected, seen, allowed, largest[k], tolerances[k], counts[k]))
+    return found
+
+
+def merged(tiles: Sequence[Extremes]) -> Extremes:
+    """The extremes of an array from those of its tiles."""
+    worst = max(tiles, key=lambda tile: tile.ratio)
+    largest, tolerance = (float(np.max([getattr(x, name) for x in tiles])) for name in ("largest", "largest_tolerance"))
+    return worst._replace(largest=largest, largest_tolerance=tolerance, sharp=sum(tile.sharp for tile in tiles))
+
+
+def index(place: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The index of an entry by its place in a flat array."""
+    if len(shape) == 2:
+        return divmod(place, shape[1])
+    return tuple(int(i) for i in np.unravel_index(place, shape))
+
+
+# The filter's bounds.
+
+SAFE = 1 - 2.0**-8
+"""Keeps a tolerance below the one that it stands for, whatever float32 rounds."""
+BLUNT = 0.99
+"""From this relative tolerance on the full check decides, which says what it means."""
+
+
+class Bound(NamedTuple):
+    """An observed array that is right if it lies within radius of center.
+
+    is_structural_zero says whether all its entries are 0 because each is a product with a factor 0.
+    """
+
+    box: int | str
+    part: Part
+    observed: np.ndarray
+    center: np.ndarray
+    radius: np.ndarray
+    format: Format
+    is_structural_zero: Callable[[], bool] = lambda: False
+    slopes: Mapping[str, frozenset[str]] = {}
+
+    def accept(self, found: Extremes) -> Comparison | None:
+        """The comparison of the array if every entry lies within the bound and nothing else needs the full check."""
+        if not found.ratio <= 1:
+            return None
+        largest, tolerance = found.largest, found.largest_tolerance
+        blunt = not tolerance < BLUNT * largest and not (largest == tolerance == 0 and self.is_structural_zero())
+        if blunt or not largest + tolerance < self.format.largest / 2:
+            return None
+        return Comparison(
+            self.box, self.part, Verdict.AGREE, found.ratio, found.place, found.expected, found.observed,
+            found.tolerance, tolerance / largest if largest else 0.0, found.sharp, self.observed.size,
+            slopes=self.slopes,
+        )  # fmt: skip
+
+
+def accepted(bounds: Sequence[Bound]) -> list[Comparison | None]:
+    """The comparison for each bound that accepts its array; None for the others."""
+    if not bounds:
+        return []
+    observed, center, radius = (
+        np.concatenate([getattr(bound, name).ravel() for bound in bounds]) for name in ("observed", "center", "radius")
+    )
+    ratio, shapes = error_ratios(observed, center, radius), [bound.center.shape for bound in bounds]
+    found = extremes(ratio, observed, center, np.abs(center), radius, shapes)
+    return [bound.accept(each) for bound, each in zip(bounds, found, strict=True)]

@@ -1,0 +1,144 @@
+"""Which other function a framework computes, where a value is not that of the function asked for.
+
+Two frameworks' defaults may define different functions under one name: the two forms of GELU, softplus with and without
+a threshold, means and sums. Where another function of the catalogue explains every entry, it is named.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from gradagree.adapters import Answer
+from gradagree.arithmetic.model import Model
+from gradagree.arithmetic.rounded import Rounded
+from gradagree.cases.case import Arrays, Case
+from gradagree.checker.comparison import ERROR_BOX, Comparison, Expect, compare
+from gradagree.checker.reverse import rounded_box
+from gradagree.checker.verdict import Verdict
+from gradagree.reference import Activation, Box, ErrorBox, ErrorFunction
+from gradagree.reference.graph import INPUTS
+from gradagree.reference.parameters import ContractError, choices
+
+Function = TypeVar("Function", Activation, ErrorFunction)
+NUMBERS = (0.0, 0.01, 0.1, 0.125, 0.2, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
+"""Values that parameters often have; their negatives too."""
+MOST = 3
+"""So many functions are named; more explain nothing."""
+
+
+def explained(
+    case: Case, arrays: Arrays, answer: Answer, comparisons: Sequence[Comparison], model: Model
+) -> dict[str, Any]:
+    """A record's reason, ``gelu: the value is that of gelu_tanh``, where a value differs and others explain it."""
+    found = next((c for c in comparisons if c.verdict is Verdict.VALUE_DIFFERS), None)
+    if found is None:
+        return {}
+    with np.errstate(all="ignore"):
+        if found.box == ERROR_BOX:
+            asked: Any = case.error
+            told = _errors(case, arrays, answer, found, model)
+        else:
+            asked = case.activations[int(found.box) - 1]
+            told = _activations(case, arrays, answer, found, model)
+    return {"reason": f"{asked}: {told}"} if told else {}
+
+
+def _activations(case: Case, arrays: Arrays, answer: Answer, found: Comparison, model: Model) -> str:
+    k = int(found.box)
+    node = case.nodes(arrays)[k - 1]
+    box, p, observed = node.operation, answer.values[node.input], answer.values[node.output]
+    assert isinstance(box, Box)
+    held, n = rounded_box(box, model), p.shape[1]
+    handed = (Rounded.stored if node.input == INPUTS else Rounded.handed)(p, model)
+
+    def plain(activation: Activation) -> Any:
+        return Box(activation, box.w, box.b, box.inside).weigh(p)
+
+    def expect(activation: Activation) -> Expect:
+        return lambda how: dataclasses.replace(held, activation=how.bounds(activation)).weigh(handed)
+
+    others = (a for a in neighbours(box.activation) if a.width(n) == box.activation.width(n))
+    return _named(others, found, observed, plain, expect)
+
+
+def _errors(case: Case, arrays: Arrays, answer: Answer, found: Comparison, model: Model) -> str:
+    error, o, observed = case.error, answer.values[case.nodes(arrays)[-1].input], np.asarray(answer.E)
+    t = arrays.targets if error.targets == "classes" else Rounded.stored(arrays.targets, model)
+    handed = Rounded.handed(o, model)
+
+    def plain(other: ErrorFunction) -> Any:
+        return other.value(o, arrays.targets)
+
+    def expect(other: ErrorFunction) -> Expect:
+        return lambda how: ErrorBox(how.bounds(other), t)(handed)
+
+    kinds = (e for e in neighbours(error) if e.targets == error.targets)
+    others = (e for e in kinds if e.width(o.shape[1]) == error.width(o.shape[1]))
+    return _named(others, found, observed, plain, expect) or _multiple(o.shape, observed, expect(error))
+
+
+def _named(
+    others: Iterator[Function], found: Comparison, observed: np.ndarray, plain: Callable[[Function], Any],
+    expect: Callable[[Function], Expect],
+) -> str:  # fmt: skip
+    """The functions that explain all entries, of those that are nearer to the worst one than what was asked for."""
+    explaining = []
+    for other in others:
+        try:
+            near = abs(np.asarray(plain(other))[found.index] - found.observed) < abs(found.expected - found.observed)
+            if near and compare(found.box, found.part, observed, expect(other)).verdict in RIGHT:
+                explaining.append(str(other))
+        except Exception:  # noqa: BLE001  (a function that does not take these numbers explains nothing)
+            continue
+    return f"the value is that of {' or '.join(explaining)}" if 0 < len(explaining) <= MOST else ""
+
+
+RIGHT = (Verdict.AGREE, Verdict.INACCURATE)
+
+
+def _multiple(shape: tuple[int, ...], observed: np.ndarray, expect: Expect) -> str:
+    """Whether E is a multiple or a part, as sums are of means over other axes."""
+    examples, outputs = shape
+    counts = {2: "", examples * outputs: "entries", outputs: "outputs", examples: "examples"}
+    for count, what in counts.items():
+        there_are = f", and there are {count} {what}" if what else ""
+        if count > 1 and compare(ERROR_BOX, "E", observed * float(count), expect).verdict in RIGHT:
+            why = f"{there_are}: a mean is taken for a sum" if what else ""
+            return f"the value is 1/{count} of what it should be{why}"
+        if count > 1 and compare(ERROR_BOX, "E", observed / float(count), expect).verdict in RIGHT:
+            why = f"{there_are}: a sum is taken for a mean" if what else ""
+            return f"the value is {count} times what it should be{why}"
+    return ""
+
+
+def neighbours(function: Function) -> Iterator[Function]:
+    """The function with one parameter changed, and all others of the catalogue."""
+    kind = type(function)
+    for field in dataclasses.fields(function):
+        for value in _values(function, field):
+            try:
+                yield dataclasses.replace(function, **{field.name: value})
+            except ContractError:
+                continue
+    for other in function.catalogue.values():
+        if other is not kind:
+            yield other()
+
+
+def _values(function: Any, field: Any) -> Iterator[Any]:
+    """Other values of a parameter."""
+    kind: Any = type(function)
+    now, default = getattr(function, field.name), field.default
+    if isinstance(default, bool):
+        found: tuple[Any, ...] = (True, False)
+    elif isinstance(default, int):
+        found = (now - 1, now + 1)
+    elif isinstance(default, float):
+        found = (default, *NUMBERS, *(-x for x in NUMBERS[1:]))
+    else:
+        found = choices(kind).get(field.name, ())
+    return (value for value in dict.fromkeys(found) if value != now)

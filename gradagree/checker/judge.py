@@ -1,0 +1,291 @@
+"""From an answer to a Record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace as replace_of_structs
+
+from gradagree.adapters import Adapter, Answer
+from gradagree.arithmetic.model import Model, model
+from gradagree.cases.case import Arrays, Case
+from gradagree.checker.answers import disturbed, malformed, same_bits
+from gradagree.checker.comparison import ERROR_BOX, Comparison
+from gradagree.checker.exact import Enclosure, InternalError as InternalError, convicted
+from gradagree.checker.explain import explained
+from gradagree.checker.forward import Clearance
+from gradagree.checker.kinks import OWN, SLOPES
+from gradagree.checker.range import excused, unknown
+from gradagree.checker.response import Absent, Failure, Ready, Response
+from gradagree.checker.reverse import check, check_update, checked
+from gradagree.checker.statistical import probable
+from gradagree.checker.verdict import ORDER, Record, Verdict, hexadecimal, number
+
+# What a record says of the comparisons behind it
+# -----------------------------------------------
+
+
+def sharpness(comparisons: Sequence[Comparison]) -> dict[str, Any]:
+    checked = [c for c in comparisons if c.is_gradient] or list(comparisons)
+    entries = sum(c.entries for c in checked)
+    return {
+        "sharpness": number(max(c.sharpness for c in checked)),
+        "share": sum(c.sharp for c in checked) / entries if entries else 0.0,
+        "ratio": number(max(c.ratio for c in comparisons)),
+    }
+
+
+def worst(case: Case, comparisons: Sequence[Comparison], found: Comparison, proof: Enclosure | None) -> dict[str, Any]:
+    """The worst comparison; where it is a finding, what is expected there is proved."""
+    expected, radius = (found.expected, None) if proof is None else (proof.value, proof.radius)
+    same = [c for c in comparisons if c.verdict is found.verdict and c.reason]
+    reasons = [f"{function_name(case, c.box)}: {c.reason}" for c in same]
+    proved = {"expected": hexadecimal(expected), "expected_radius": hexadecimal(radius)}
+    return {"verdict": found.verdict, **told(case, found), **proved, "reason": "; ".join(dict.fromkeys(reasons))}
+
+
+def slopes_of(case: Case, comparisons: Sequence[Comparison]) -> dict[str, list[str]]:
+    """For each kink, the slopes that explain every box with that function, unless all do."""
+    found: dict[str, set[str]] = {}
+    for c in comparisons:
+        for name, slopes in c.slopes.items():
+            place = f"{function_name(case, c.box)}: {name}"
+            found[place] = found.get(place, {*SLOPES, OWN}) & slopes
+    return {place: sorted(slopes) for place, slopes in found.items() if len(slopes) <= len(SLOPES)}
+
+
+def untapped(case: Case, comparisons: Sequence[Comparison], tapped: Verdict) -> dict[str, Any]:
+    """The gradient without taps differs in some bit from the one with taps, whose verdict is given: is it probable?"""
+    found = max(comparisons, key=lambda c: c.ratio)
+    if found.verdict is not Verdict.SUSPECT:
+        return {"probable_ratio": number(found.ratio)}
+    vague = tapped in (Verdict.UNDECIDED, Verdict.OUT_OF_RANGE)
+    said = f"is {tapped.value} in the box check" if vague else "passes the box check"
+    reason = f"only without taps: the same gradient with taps {said}"
+    return {"verdict": Verdict.SUSPECT, "probable_ratio": number(found.ratio), **told(case, found), "reason": reason}
+
+
+def without_taps(case: Case, comparisons: Sequence[Comparison], answer: Answer) -> dict[str, Any]:
+    """The verdict on forward mode."""
+    found = min(comparisons, key=lambda c: (ORDER[c.verdict], -c.ratio))
+    how = f"along {len(answer.along)} directions" if answer.along else "every coordinate"
+    reason = f"{how}, judged {found.reason or 'end to end by the probable tolerance'}"
+    return {"verdict": found.verdict, "probable_ratio": number(found.ratio), **told(case, found), "reason": reason}
+
+
+def told(case: Case, found: Comparison) -> dict[str, Any]:
+    """Where it is, and the numbers."""
+    return {
+        "box": found.box, "function": function_name(case, found.box), "entry": found.entry,
+        "expected": hexadecimal(found.expected), "expected_radius": None,
+        "observed": hexadecimal(found.observed), "tolerance": hexadecimal(found.tolerance),
+    }  # fmt: skip
+
+
+def function_name(case: Case, box: int | str) -> str:
+    """The activation of a box, or the error function, as canonical text."""
+    return str(case.error if box == ERROR_BOX else case.activations[int(box) - 1])
+
+
+# From a framework's answer to one record: the worst of all comparisons, with its proof
+# -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Framework:
+    """What judging needs to know of a framework's process."""
+
+    name: str
+    version: str
+    device: str
+    models: dict[str, Model]
+    _of_modes: dict[tuple[str, str], Model] = field(default_factory=dict, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, name: str, handshake: Ready | Absent) -> Framework:
+        if isinstance(handshake, Absent):
+            return cls(name, "", "cpu", {})
+        measured = ("accumulator", "flushes", "biases")
+        models = {d: model(d, *(probes[name] for name in measured)) for d, probes in handshake.probes.items()}
+        return cls(name, handshake.version, handshake.device, models)
+
+    def model(self, dtype: str, mode: str) -> Model:
+        """The model of a correct program in one of the framework's modes."""
+        if (dtype, mode) not in self._of_modes:
+            record = Adapter.mode(f"{self.name}:{mode}")
+            self._of_modes[dtype, mode] = replace(self.models[dtype], fused=record.fused, each_alone=record.per_example)
+        return self._of_modes[dtype, mode]
+
+
+class Asked(NamedTuple):
+    """A framework's answer to a case in one mode; with a rate, after one step of steepest descent too."""
+
+    case: Case
+    arrays: Arrays
+    framework: Framework
+    reply: Response | Failure
+    number: int = 0
+    rate: float | None = None
+
+
+def judge(
+    case: Case,
+    arrays: Arrays,
+    framework: Framework,
+    reply: Response | Failure,
+    index: int = 0,
+    rate: float | None = None,
+) -> Record:
+    """The record of one case x framework x mode; with a rate, of one step of steepest descent too.
+
+    Raises InternalError where the reference is proved wrong.
+    """
+    return next(judge_all([Asked(case, arrays, framework, reply, index, rate)]))
+
+
+def judge_all(asked: Sequence[Asked]) -> Iterator[Record]:
+    """The records of all, in their order; what is cheap is looked at together. Raises InternalError."""
+    opened = [Opened(one) for one in asked]
+    comparisons = checked(one.given for one in opened if one.tapped)
+    return (one.record(next(comparisons) if one.tapped else iter(())) for one in opened)
+
+
+class Opened:
+    """An answer taken out of its message, unless it is none or malformed."""
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked, self.tapped = asked, False
+        self.fields: dict[str, Any] = {}
+        case, arrays, framework, reply = asked[:4]
+        if isinstance(reply, Failure):
+            self.fields = failed(case, arrays, framework, reply)
+            return
+        self.answer, self.untapped = reply.tapped, reply.untapped
+        wrong = malformed(case, arrays, self.answer) or malformed(case, arrays, self.untapped)
+        if wrong is None and self.answer.tapped and len(self.answer.cotangents) != len(self.answer.values):
+            wrong = f"{len(self.answer.values)} inputs but {len(self.answer.cotangents)} sensitivities"
+        if wrong is not None:
+            self.fields = {"verdict": Verdict.CRASHED, "reason": f"its answer is malformed: {wrong}"}
+            return
+        self.rules, self.tapped = framework.model(case.dtype, reply.mode), self.answer.tapped
+
+    @property
+    def given(self) -> tuple[Case, Arrays, Answer, Model]:
+        return self.asked.case, self.asked.arrays, self.answer, self.rules
+
+    def record(self, comparisons: Iterator[Comparison]) -> Record:
+        """The record; comparisons are those of the box check, where there are taps."""
+        case, arrays, framework, reply, number, _ = self.asked
+        fields = self.fields or self._judged(comparisons)
+        return Record(
+            index=number, case=case.alias, spec=case.spec, sha256=arrays.sha256, framework=framework.name,
+            version=framework.version, mode=reply.mode, device=framework.device, dtype=case.dtype, **fields,
+        )  # fmt: skip
+
+    def _judged(self, boxed: Iterator[Comparison]) -> dict[str, Any]:
+        case, arrays, answer, rules = self.given
+        comparisons, guilty = [*boxed], None
+        if not self.tapped:
+            comparisons, guilty = end_to_end(case, arrays, answer, self.untapped, rules)
+        if self.asked.rate is not None:
+            comparisons += check_update(arrays, answer, self.asked.rate, rules)
+        if not self.tapped:
+            fields = {**sharpness(comparisons), "seconds": self.untapped.seconds}
+            fields |= without_taps(case, comparisons, self.untapped)
+            return fields if guilty is None else fields | worst(case, [guilty[0]], *guilty)
+        comparisons, found, proof = convicted(case, arrays, answer, comparisons)
+        fields = {**sharpness(comparisons), "seconds": self.untapped.seconds}
+        fields |= worst(case, comparisons, found, proof)
+        fields |= {"slopes": slopes_of(case, comparisons), **explained(case, arrays, answer, comparisons, rules)}
+        if not fields["verdict"].fails and not same_bits(answer, self.untapped):
+            others = disturbed(probable(case, arrays, self.untapped, rules), answer, self.untapped)
+            fields |= untapped(case, excused(case, arrays, rules, others), fields["verdict"])
+        return fields
+
+
+def compared(case: Case, arrays: Arrays, tapped: Answer, untapped: Answer, rules: Model) -> list[Comparison]:
+    """Every comparison behind a record: the box check, or the probable check of forward mode."""
+    if tapped.tapped:
+        return list(check(case, arrays, tapped, rules))
+    return end_to_end(case, arrays, tapped, untapped, rules)[0]
+
+
+def end_to_end(
+    case: Case, arrays: Arrays, tapped: Answer, untapped: Answer, rules: Model
+) -> tuple[list[Comparison], tuple[Comparison, Enclosure | None] | None]:
+    """The probable check, and the box that is guilty of what it suspects, with what is true there, or None."""
+    found, guilty = Clearance(case, arrays, tapped, untapped, rules)(probable(case, arrays, untapped, rules))
+    return excused(case, arrays, rules, found), guilty
+
+
+def failed(case: Case, arrays: Arrays, framework: Framework, reply: Failure) -> dict[str, Any]:
+    """The verdict and its reason; a framework may refuse numbers that do not fit the dtype."""
+    refused = reply.verdict == Verdict.CRASHED and reply.reason.startswith("raised ")
+    if refused and (unknown(case, arrays, framework.model(case.dtype, reply.mode)) is not None):
+        return {"verdict": Verdict.OUT_OF_RANGE, "reason": f"an intermediate may not fit the dtype; {reply.reason}"}
+    return {"verdict": Verdict(reply.verdict), "reason": reply.reason}
+
+
+def failed_probes(framework: str, handshake: Ready, dtype: str) -> Record | None:
+    """A finding about the framework itself: it does not compute with the dtype's own numbers. None if it does."""
+    found = handshake.probes[dtype]
+    reasons = [reason for name, (good, reason) in PROBES.items() if found[name] is not good]
+    if not reasons:
+        return None
+    return Record(
+        case="000000", spec=f"probe:{dtype}", sha256="", framework=framework, version=handshake.version, mode="probe",
+        device=handshake.device, dtype=dtype, verdict=Verdict.DISAGREE, reason="; ".join(reasons),
+    )  # fmt: skip
+
+
+PROBES = {
+    "exact": (True, "a product with 1 loses the last bit: a narrower format is used in between"),
+    "fast_math": (False, "fast-math: (x + y) - y is taken for x, or 0 times infinity for a number"),
+}
+
+
+# Judging answers in their order: the same numbers twice are judged once
+# ----------------------------------------------------------------------
+
+
+class Last(NamedTuple):
+    """What a framework answered last, and where the record of it is."""
+
+    case: Case
+    model: Model
+    answer: Response
+    record: list[Record]
+
+
+class Judge:
+    """Judges answers in the order in which they come; remembers each framework's last one.
+
+    Two modes of a framework (``backward`` and ``grad``) often give the very same bits, which one check covers.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[str, Last] = {}
+
+    def __call__(self, answers: Sequence[Asked]) -> Iterator[Record]:
+        """The records of some answers, which are looked at together."""
+        places = [self._place(asked) for asked in answers]
+        made = judge_all([asked for asked, (known, _) in zip(answers, places, strict=True) if not known])
+        for asked, (known, record) in zip(answers, places, strict=True):
+            if known and isinstance(asked.reply, Response):
+                yield replace_of_structs(record[0], mode=asked.reply.mode, seconds=asked.reply.untapped.seconds)
+            else:
+                record.append(next(made))
+                yield record[0]
+
+    def _place(self, asked: Asked) -> tuple[bool, list[Record]]:
+        """Whether the framework's last answer was the same, and the place of the record."""
+        case, _, framework, answer = asked[:4]
+        if isinstance(answer, Failure):
+            return False, []
+        model, last = framework.model(case.dtype, answer.mode), self._last.get(framework.name)
+        if last is not None and (last.case, last.model) == (case, model) and last.answer.same_bits(answer):
+            return True, last.record
+        self._last[framework.name] = Last(case, model, answer, [])
+        return False, self._last[framework.name].record

@@ -1,0 +1,258 @@
+"""Commands, exit codes; list, replay, report."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import functools
+import io
+import os
+import platform
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gradagree.cli.compare import compare
+from gradagree.cli.new import new
+from gradagree.cli.options import extensions, known_option
+from gradagree.cli.run import choices, run
+from gradagree.cli.survey import survey
+from gradagree.cli.train import train
+from gradagree.errors import UsageError, check_target, in_one_line, nearest
+
+if TYPE_CHECKING:
+    from gradagree.cases.case import Case
+    from gradagree.checker.verdict import Record
+
+
+# The list command
+# ----------------
+
+
+LISTS = ("activations", "errors", "frameworks", "modes", "regimes")
+
+
+@click.command(name="list")
+@click.argument("what", metavar="|".join(LISTS))
+@extensions
+def list_(what: str, ext: tuple[str, ...]) -> int:
+    """List the activations, loss functions, frameworks, modes or input distributions that can be named in options."""
+    from gradagree.runner.extensions import load_all
+
+    if what not in LISTS:
+        raise UsageError(f"list {what!r}: {nearest(what, LISTS)}")
+    load_all(ext)
+    print_list(what)
+    return 0
+
+
+# The command line: run, train, replay, report, compare, survey, list, new
+# ------------------------------------------------------------------------
+
+
+class Commands(click.Group):
+    """Offers the nearest command for one that does not exist."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in self.commands:
+            raise UsageError(f"no command {args[0]!r}; {nearest(args[0], self.commands)}")
+        return super().resolve_command(ctx, args)
+
+
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
+"""What the place where something is to be written is to blame for."""
+HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(cls=Commands, invoke_without_command=True, context_settings=HELP)
+@click.version_option(package_name="gradagree", message="%(version)s")
+@click.pass_context
+def commands(context: click.Context) -> None:
+    """Check gradients of PyTorch and JAX against a hand-written reference, with computed tolerances."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@commands.command()
+@click.argument("case", metavar="ID|FILE")
+@choices
+@extensions
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Results folder in which to look up a six-digit ID (default: the latest run).",
+)
+@click.option(
+    "--script",
+    is_flag=False,
+    flag_value="",
+    metavar="[FILE]",
+    help="Write a stand-alone script that shows the worst verdict (default: none; FILE is optional).",
+)
+def replay(
+    case: str, frameworks: str | None, modes: str | None, ext: tuple[str, ...], folder: Path | None, script: str | None
+) -> int:
+    """Check one case again and show every operation.
+
+    ID is the text of a case, or its six digits within a results folder; FILE is a case file.
+    """
+    from gradagree.report.console import print_replay
+    from gradagree.runner.extensions import files, load_all
+    from gradagree.runner.options import Plan
+    from gradagree.runner.replay import find, replay as replayed
+
+    load_all(ext)
+    target = check_target("--script", script, ".py") if script else None
+    found = find(case, folder)
+    results = list(replayed(found, Plan.of([found], frameworks, modes or "all"), files(ext)))
+    status = print_replay(found, results)
+    if script is not None:
+        _write_script(found, [result.record for result in results], target, files(ext))
+    return status
+
+
+def _write_script(case: Case, records: Sequence[Record], target: Path | None, extensions: Sequence[str]) -> None:
+    """Write a stand-alone script of the worst record, and print what it prints."""
+    from gradagree.reproduce import write_script
+
+    written = write_script(case, records, target, extensions)
+    if written is None:
+        click.echo("\nNo script is written: nothing is wrong.")
+        return
+    click.echo(f"\nScript: {written.script}\nIssue: {written.issue}")
+    click.echo(f"The script ends with {written.ended} and says:\n{written.said}")
+
+
+@commands.command()
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder for the reports (default: the first DIR)."
+)
+@click.option("--strict", is_flag=True, help="Also exit with 1 for inaccurate gradients (default: they pass).")
+@known_option
+def report(folders: tuple[Path, ...], out: Path | None, strict: bool, known: str | None) -> int:
+    """Write the reports of one results folder again, or of several joined into one.
+
+    For a folder that only contains results folders, write an index page.
+    """
+    from gradagree.report import report_results, write_index
+    from gradagree.runner.known import find_known
+    from gradagree.runner.results import META
+
+    if len(folders) == 1 and out is None and not (folders[0] / META).exists() and any(folders[0].glob(f"*/{META}")):
+        click.echo(f"Index: {write_index(folders[0])}")
+        return 0
+    return report_results(list(folders), out or folders[0], strict, find_known(known))
+
+
+commands.add_command(run)
+commands.add_command(train)
+commands.add_command(list_)
+commands.add_command(compare)
+commands.add_command(new)
+commands.add_command(survey)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and end with its exit code."""
+    sys.exit(code(arguments))
+
+
+def code(arguments: list[str] | None = None) -> int:
+    """The exit code of a command line; every error is one line on standard error."""
+    say = functools.partial(click.echo, err=True)
+    try:
+        return commands.main(arguments, prog_name="gradagree", standalone_mode=False) or 0
+    except UsageError as wrong:
+        say(f"gradagree: {in_one_line(str(wrong))}")
+        return 2
+    except click.ClickException as wrong:
+        say(f"gradagree: {in_one_line(wrong.format_message())}")
+        return 2
+    except BrokenPipeError:
+        _say_no_more()
+        return 0
+    except (KeyboardInterrupt, click.Abort):
+        say("gradagree: interrupted")
+        return 130
+    except Exception as wrong:  # noqa: BLE001  (an error of our own is reported as one)
+        if isinstance(wrong, OSError) and wrong.errno in UNWRITABLE:
+            _say_no_more()
+            say(f"gradagree: cannot write {in_one_line(str(wrong.filename or 'what it says'))}: {wrong.strerror}")
+            return 2
+        traceback.print_exc()
+        say(f"gradagree: internal error, please report it: {wrong}")
+        return 3
+
+
+def _say_no_more() -> None:
+    """What is still on its way to standard output goes nowhere."""
+    with contextlib.suppress(io.UnsupportedOperation):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+# `gradagree list`: what there is, without what judges it, so that it starts fast
+# -------------------------------------------------------------------------------
+
+
+def print_list(what: str) -> None:
+    """activations, errors, frameworks, modes or regimes, one a line, with what they are."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for row in _rows(what):
+        table.add_row(*(Text(cell) for cell in row))
+    Console(soft_wrap=True).print(table)
+
+
+def _rows(what: str) -> list[tuple[str, ...]]:
+    from gradagree.adapters import Adapter
+    from gradagree.reference import Activation, ErrorFunction
+
+    if what in ("activations", "errors"):
+        kinds: Any = (Activation if what == "activations" else ErrorFunction).catalogue
+        return [(kind.name, _parameters(kind), kind.summary(), *_origin(kind)) for kind in kinds.values()]
+    if what == "frameworks":
+        return [(name, *_installed(name, kind.install), *_origin(kind)) for name, kind in Adapter.catalogue.items()]
+    if what == "modes":
+        modes = ((name, kind.modes.items()) for name, kind in Adapter.catalogue.items())
+        return [(f"{name}:{mode}", summary(way.gradient)) for name, ways in modes for mode, way in ways]
+    from gradagree.cases.datasets import DATASETS
+    from gradagree.cases.regimes import REGIMES
+
+    loaders = {name: data.load for name, data in DATASETS.items()}
+    return [(name, summary(made)) for name, made in (REGIMES | loaders).items()]
+
+
+def summary(function: Any) -> str:
+    """The first line of a docstring, without its marks for code."""
+    return (function.__doc__ or "").strip().split("\n")[0].replace("``", "")
+
+
+def _parameters(kind: Any) -> str:
+    return ", ".join(f"{field.name}={field.default!r}" for field in dataclasses.fields(kind))
+
+
+def _origin(kind: type) -> tuple[str, ...]:
+    """The file that a class is from, if it is not ours."""
+    from gradagree.reference.contract import file_of
+    from gradagree.runner.extensions import is_ours
+
+    path = file_of(kind) or kind.__module__
+    return () if is_ours(kind) else (f"from {path.removeprefix(f'{Path.cwd()}{os.sep}')}",)
+
+
+def _installed(name: str, install: str) -> tuple[str, str]:
+    try:
+        return "installed", metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed", f"{install}  (Python {platform.python_version()})"

@@ -1,0 +1,82 @@
+"""The new command: a file with a function of one's own, which already passes."""
+
+from __future__ import annotations
+
+import importlib.util
+import keyword
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gradagree.errors import UsageError, nearest
+
+KINDS = ("activation", "error")
+
+
+@click.command()
+@click.argument("kind", metavar="activation|error")
+@click.argument("name")
+def new(kind: str, name: str) -> int:
+    """Write NAME.py, a template of an activation or loss function.
+
+    The file is written to the current folder and passes as it is; put in your own formulas.
+    """
+    if kind not in KINDS:
+        raise UsageError(f"new {kind!r}: {nearest(kind, KINDS)}")
+    _check(name)
+    path = Path(f"{name}.py")
+    if path.exists() or path.is_symlink():
+        raise UsageError(f"{path} is there already: choose another name, or remove the file")
+    _check_free(kind, name)
+    words = name if re.search("[A-Z]", name) else name.replace("_", " ").title().replace(" ", "")
+    title = words[0].upper() + words[1:]
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(_filled(f"new-{kind}.py.j2", name=name, kind=title, named=_snake(title) != name))
+    except OSError as wrong:
+        raise UsageError(f"cannot write {path}: {wrong.strerror}; choose another folder") from wrong
+    click.echo(f"{path} has {title}, which passes as it is. Put your own formulas in, and judge them with")
+    click.echo(f"  gradagree run --ext {path} --cases 20")
+    click.echo(
+        f"""  python -c "from gradagree import check; from {name} import {title}; check({title}, modes='grad')\""""
+    )
+    return 0
+
+
+def _check(name: str) -> None:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", name) or keyword.iskeyword(name):
+        raise UsageError(
+            f"{name[:80]!r} cannot be the name of a file and a class: write a letter, then letters, digits and "
+            "underscores, for example my_swish"
+        )
+
+
+def _check_free(kind: str, name: str) -> None:
+    """Raises UsageError for the name of a function that there is, or of a module that the file would hide."""
+    from gradagree.reference import Activation, ErrorFunction
+    from gradagree.runner.extensions import load_installed
+
+    load_installed()
+    catalogue: dict[str, Any] = Activation.catalogue if kind == "activation" else ErrorFunction.catalogue
+    names = {**catalogue, "activation": Activation, "error_function": ErrorFunction}
+    taken = names.get(name) or names.get(_snake(name))
+    if taken is not None:
+        raise UsageError(f"the name {name!r} is taken by {taken.__module__}.{taken.__name__}: choose another")
+    if name in {*sys.stdlib_module_names, *sys.modules} or importlib.util.find_spec(name) is not None:
+        raise UsageError(f"there is a Python module {name!r}, which {name}.py would hide: choose another name")
+
+
+def _snake(name: str) -> str:
+    """The name that a class of this name goes by."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def _filled(template: str, **words: Any) -> str:
+    import jinja2
+
+    loader = jinja2.PackageLoader("gradagree", "templates")
+    made = jinja2.Environment(loader=loader, keep_trailing_newline=True, trim_blocks=True)
+    return made.get_template(template).render(**words)

@@ -1,0 +1,94 @@
+"""The command line: survey."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gradagree.errors import UsageError
+
+
+@click.command()
+@click.option(
+    "--profile", default="quick", show_default=True, metavar="NAME", help="Size of the survey: quick, ci or nightly."
+)
+@click.option("--activations", metavar="LIST", help="Activations to survey (default: all, or those of --ext).")
+@click.option("--errors", metavar="LIST", help="Loss functions to survey (default: all, or those of --ext).")
+@click.option("--frameworks", metavar="LIST", help="Frameworks and libraries to survey (default: all).")
+@click.option("--modes", metavar="LIST", help="Modes to survey (default: those of the profile).")
+@click.option("--dtypes", metavar="LIST", help="Dtypes to survey (default: those of the profile).")
+@click.option("--kinks", is_flag=True, help="Only list the derivative that each framework returns at kinks.")
+@click.option(
+    "--ext",
+    multiple=True,
+    metavar="FILE",
+    help="Python file that defines your own functions; it is executed (default: none).",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Results folder (default: reports/run-DATE-survey)."
+)
+def survey(kinks: bool, ext: tuple[str, ...], out: Path | None, **options: Any) -> int:
+    """Measure the error of every function on a grid of inputs, against proved values.
+
+    The exit code is 0 whatever is found; with --kinks, it is 1 if a derivative at a kink lies outside the interval
+    between the one-sided derivatives.
+    """
+    if kinks:
+        return _kinks(ext, out, **options)
+    return _survey(ext, out, **options)
+
+
+def _survey(ext: tuple[str, ...], out: Path | None, **options: Any) -> int:
+    from gradagree.runner.campaign import default_folder
+    from gradagree.runner.extensions import files, load_all
+    from gradagree.surveys.pages import Counting, nothing, prepared, summary, with_reproducers, written
+    from gradagree.surveys.plan import Survey
+    from gradagree.surveys.survey import surveyed
+
+    own = load_all(ext).named
+    plan = Survey.make(own=own, **options)
+    folder = prepared(out or default_folder().with_name(f"{default_folder().name}-survey"))
+    with Counting(len(plan.functions) * len(plan.dtypes)) as counting:
+        found = surveyed(plan, files(ext), counting.step)
+        with_reproducers(found, plan.profile.thorough)
+    if not found.versions:
+        click.echo(f"gradagree: {nothing(found)}", err=True)
+        return 5
+    path = written(found, plan, options["profile"], folder, shlex.join(["gradagree", *sys.argv[1:]]))
+    summary(found)
+    click.echo(f"Written: {path}")
+    return 0
+
+
+def _kinks(ext: tuple[str, ...], out: Path | None, **options: Any) -> int:
+    from rich.console import Console
+
+    from gradagree.runner.extensions import files, load_all
+    from gradagree.runner.options import Plan
+    from gradagree.surveys.kinks import DTYPES, conventions, terminal, write
+    from gradagree.surveys.pages import prepared
+    from gradagree.surveys.plan import Survey
+
+    own = load_all(ext).named
+    frameworks, modes = options["frameworks"], options["modes"]
+    named = [options[name] for name in ("activations", "errors") if options[name]]
+    checked = Survey.make(**{**options, "modes": None, "frameworks": None, "own": own})
+    Plan.of([], frameworks, modes or "all")
+    if out is not None:
+        prepared(out)
+    functions = list(checked.functions) if named else None
+    dtypes = checked.dtypes if options["dtypes"] else DTYPES
+    rows = list(conventions(functions, frameworks, modes, files(ext), dtypes))
+    if not rows:
+        raise UsageError(
+            "survey: nothing to show: no framework that was asked for is installed, or no function has a kink"
+        )
+    Console().print(terminal(rows))
+    if out is not None:
+        for path in write(rows, out):
+            click.echo(f"Written: {path}")
+    return 1 if any(row.finding for row in rows) else 0

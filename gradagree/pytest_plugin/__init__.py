@@ -1,0 +1,160 @@
+"""The pytest plugin: ``pytest --gradagree`` cross-checks a project's own functions and adapters; fixtures for tests.
+
+It imports nothing of gradagree's own work until it is asked for something. Reports are written by the process that
+controls the run, from records that travel with the test reports, so that they are complete under pytest-xdist too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gradagree.pytest_plugin.records import PROCESSES, RECORDS, Processes, Reporter, judged, keep
+
+if TYPE_CHECKING:
+    from gradagree.cases.case import Case
+    from gradagree.checker.verdict import Record
+    from gradagree.runner.process import FrameworkProcess
+
+
+MARKERS = (
+    "gradagree: a cross-check of a framework's gradients with backpropagation by hand",
+    "gradagree_slow: one in a mode that compiles or traces anew for every shape of array",
+)
+REFUSED = {
+    "loadgroup": "it hangs when a worker dies",
+    "loadscope": "it drops tests when a worker dies",
+    "loadfile": "it drops tests when a worker dies",
+    "each": "every worker would run every test, and each verdict would count several times",
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("gradagree", "is this gradient right?")
+    add = group.addoption
+    add(
+        "--gradagree",
+        action="store_true",
+        help="check the gradients of this project's own functions and adapters (default: off)",
+    )
+    add("--gradagree-profile", metavar="NAME", help="size of the run: quick, ci or nightly (default: quick)")
+    add("--gradagree-seed", metavar="S", type=int, help="seed of the random networks (default: 0)")
+    add(
+        "--gradagree-report",
+        metavar="DIR",
+        help="write gradagree's reports of this test run to DIR (default: write none)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
+    config.stash[PROCESSES] = Processes()
+    folder = config.getoption("--gradagree-report")
+    dist = getattr(config.option, "dist", "no")
+    if (folder or config.getoption("--gradagree")) and dist in REFUSED:
+        raise pytest.UsageError(f"--dist {dist} with gradagree: {REFUSED[dist]}; use --dist load or worksteal")
+    if config.getoption("--gradagree"):
+        from gradagree.pytest_plugin.items import Settings, joining
+
+        config.args = joining(config.args, Settings.of(config))
+    if folder and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Reporter(Path(folder)), "gradagree-reporter")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if PROCESSES in config.stash:
+        config.stash[PROCESSES].close()
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Versions, profile and seed."""
+    if not config.getoption("--gradagree"):
+        return None
+    from gradagree.pytest_plugin.items import Settings
+
+    return Settings.of(config).header()
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """The project's own cross-checks, where its pyproject.toml is."""
+    if file_path.name != "pyproject.toml" or not parent.config.getoption("--gradagree"):
+        return None
+    from gradagree.pytest_plugin.items import Project
+    from gradagree.runner.extensions import project_file
+
+    return Project.from_parent(parent, path=file_path) if file_path == project_file() else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Let the records of a test travel with its report."""
+    report = yield
+    if report.when == "call":
+        report.gradagree = item.stash.get(RECORDS, [])
+    return report
+
+
+@pytest.fixture(scope="session")
+def gradagree_processes(pytestconfig: pytest.Config) -> Callable[[str], FrameworkProcess]:
+    """From the name of a framework its process, which is started at the first call and kept for the session."""
+    return pytestconfig.stash[PROCESSES]
+
+
+@pytest.fixture
+def gradagree_block(
+    request: pytest.FixtureRequest, gradagree_processes: Callable[[str], FrameworkProcess]
+) -> Callable[[str, str, Sequence[tuple[int, Case]]], list[Record]]:
+    """A function of framework, mode and numbered cases that checks them in a process of the framework.
+
+    It returns the records, and keeps them for the report of the test run. It skips the test, with the reason, if the
+    framework is not installed, and fails it if a verdict fails.
+
+    Example:
+        >>> def test_one_case(gradagree_block):
+        ...     gradagree_block("torch", "backward", [(0, Case.parse("2-3:tanh:sse:n4:f32:grid:s1"))])
+    """
+
+    def block(framework: str, mode: str, cases: Sequence[tuple[int, Case]]) -> list[Record]:
+        __tracebackhide__ = True
+        return judged(gradagree_processes(framework), mode, cases, request.node.stash.setdefault(RECORDS, []))
+
+    return block
+
+
+@pytest.fixture
+def gradagree_check(request: pytest.FixtureRequest) -> Callable[..., list[Record]]:
+    """`gradagree.check` as a fixture: it fails the test if a verdict fails or nothing can be compared.
+
+    Its records are kept for the report of the test run. The arguments and the returned records are those of `check`.
+
+    Example:
+        >>> def test_my_gelu(gradagree_check):
+        ...     gradagree_check(my_gelu, Gelu(), frameworks="torch")
+    """
+
+    def check(thing: Any, reference: Any = None, **options: Any) -> list[Record]:
+        __tracebackhide__ = True
+        import json
+
+        from gradagree import api as checking
+        from gradagree.errors import UsageError
+
+        failure, records = None, []
+        try:
+            records = checking.check(thing, reference, **options)
+        except checking.Disagreement as wrong:
+            failure, records = str(wrong), wrong.records
+        except UsageError as wrong:
+            failure = str(wrong)
+        kept = request.node.stash.setdefault(RECORDS, [])
+        for record in records:
+            keep(kept, record, json.dumps(checking.described(record.framework)))
+        if failure is not None:
+            pytest.fail(failure, pytrace=False)
+        return records
+
+    return check

@@ -1,0 +1,148 @@
+"""What ``pytest --gradagree`` collects: a project's functions and adapters, in blocks of random networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from gradagree.adapters import Adapter
+from gradagree.cases.case import Case
+from gradagree.cases.random import draw
+from gradagree.checker.proofs import prove
+from gradagree.errors import UsageError
+from gradagree.pytest_plugin.records import PROCESSES, RECORDS, judged
+from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference.contract import file_of
+from gradagree.runner.extensions import is_ours, load_all, project_file, settings
+from gradagree.runner.options import PROFILES, Plan
+
+SLOW_PART = 4
+"""Where every shape is compiled anew, one architecture in so many."""
+EVERYTHING = "all"
+
+
+class Settings(NamedTuple):
+    """How much is checked: of the command line, else of [tool.gradagree]."""
+
+    profile: str
+    plan: Plan
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> Settings:
+        """Raises pytest.UsageError for what does not exist."""
+        try:
+            load_all(())
+            chosen = {"profile": "quick", "seed": 0, **settings()}
+            for name in ("profile", "seed"):
+                given = config.getoption(f"--gradagree-{name}")
+                chosen |= {} if given is None else {name: given}
+            return cls(chosen["profile"], Plan.make(**chosen))
+        except UsageError as wrong:
+            raise pytest.UsageError(f"--gradagree: {wrong}") from None
+
+    def header(self) -> str:
+        names = ("gradagree", "numpy", *(name for name in self.plan.frameworks if is_ours(Adapter.catalogue[name])))
+        told = ", ".join(filter(None, map(_version, names)))
+        return f"gradagree: {told}; profile {self.profile}, seed {self.plan.seed}"
+
+
+class Derivative(pytest.Item):
+    """A function's derivative is the slope of its value: asked before any framework is."""
+
+    def __init__(self, *, function: Any, **options: Any) -> None:
+        super().__init__(**options)
+        self.function = function
+        self.add_marker("gradagree")
+
+    def runtest(self) -> None:
+        try:
+            prove(self.function)
+        except UsageError as wrong:
+            pytest.fail(str(wrong), pytrace=False)
+
+    def reportinfo(self) -> tuple[Path | str, int | None, str]:
+        return file_of(type(self.function)) or "gradagree", None, self.name
+
+
+class Block(pytest.Item):
+    """So many random networks with a function in them, or with those of the whole catalogue, in one mode."""
+
+    def __init__(self, *, function: Any, mode: str, number: int, settings: Settings, **options: Any) -> None:
+        super().__init__(**options)
+        self.function, self.number, self.settings = function, number, settings
+        self.framework, _, self.mode = mode.partition(":")
+        self.add_marker("gradagree")
+        if Adapter.mode(mode).compiles:
+            self.add_marker("gradagree_slow")
+
+    def cases(self) -> list[tuple[int, Case]]:
+        """Numbered cases, the same for every framework and mode."""
+        plan, count = self.settings.plan, PROFILES[self.settings.profile].block_cases
+        start = self.number * count
+        count = max(1, count // SLOW_PART) if Adapter.mode(f"{self.framework}:{self.mode}").compiles else count
+        activations = [self.function] if isinstance(self.function, Activation) else None
+        errors = [self.function] if isinstance(self.function, ErrorFunction) else None
+        cases = draw(count, plan.seed, plan.dtypes, activations, errors, plan.regimes, start=start)
+        return list(enumerate(cases, start * len(plan.dtypes)))
+
+    def runtest(self) -> None:
+        process = self.config.stash[PROCESSES](self.framework)
+        records = judged(process, self.mode, self.cases(), self.stash.setdefault(RECORDS, []))
+        if not any(record.verdict.compared for record in records):
+            pytest.skip(f"nothing was compared: {'; '.join(dict.fromkeys(record.reason for record in records))}")
+
+    def reportinfo(self) -> tuple[Path | str, int | None, str]:
+        kind = Adapter.catalogue[self.framework] if self.function is None else type(self.function)
+        return file_of(kind) or "gradagree", None, self.name
+
+
+class Project(pytest.File):
+    """The pyproject.toml of a project, which stands for its functions and adapters."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """For each function its derivative and its blocks; for each adapter, blocks with the whole catalogue."""
+        settings = Settings.of(self.config)
+        for function in own_functions():
+            yield Derivative.from_parent(self, name=f"{function.name}[derivative]", function=function)
+            yield from self._blocks(function, function.name, list(settings.plan.modes), settings)
+        own = [mode for mode in settings.plan.modes if mode.partition(":")[0] in own_adapters(settings.plan)]
+        yield from self._blocks(None, EVERYTHING, own, settings)
+
+    def _blocks(self, function: Any, subject: str, modes: list[str], settings: Settings) -> Iterator[pytest.Item]:
+        for mode in modes:
+            for number in range(PROFILES[settings.profile].blocks):
+                name = f"{subject}[{mode.replace(':', '-')}-b{number:03d}]"
+                options = {"function": function, "mode": mode, "number": number, "settings": settings}
+                yield Block.from_parent(self, name=name, **options)
+
+
+def own_functions() -> list[Any]:
+    loaded = load_all(())
+    return [kind() for kind in sorted({*loaded.named, *loaded.installed}, key=lambda kind: kind.name)]
+
+
+def own_adapters(plan: Plan) -> list[str]:
+    return [name for name in plan.frameworks if not is_ours(Adapter.catalogue[name])]
+
+
+def joining(arguments: list[str], settings: Settings) -> list[str]:
+    """What to collect, with the project itself if it is not named. Raises pytest.UsageError where there is nothing."""
+    path = project_file()
+    if path is None or not (own_functions() or own_adapters(settings.plan)):
+        raise pytest.UsageError(
+            "--gradagree: this project names no activation, error function or adapter of its own; write "
+            '[tool.gradagree] ext = ["FILE.py"] into pyproject.toml'
+        )
+    named = any(Path(argument.partition("::")[0]).absolute() == path for argument in arguments)
+    return arguments if named else [*arguments, str(path)]
+
+
+def _version(name: str) -> str:
+    try:
+        return f"{name} {metadata.version(name)}"
+    except metadata.PackageNotFoundError:
+        return ""

@@ -1,0 +1,128 @@
+"""Records of a pytest run: made by a framework's process, kept with the test, written by the controller."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from gradagree.cases.case import Case
+    from gradagree.checker.verdict import Record
+    from gradagree.runner.process import FrameworkProcess
+
+Kept = list[tuple[str, str, str]]
+"""(framework, what it said of itself, record), the last two as JSON."""
+RECORDS: pytest.StashKey[Kept] = pytest.StashKey()
+"""On a test: what it found."""
+
+
+class Processes:
+    """The process of a framework by name, started when first asked for and kept for the session."""
+
+    def __init__(self) -> None:
+        self._started: dict[str, FrameworkProcess] = {}
+
+    def __call__(self, name: str) -> FrameworkProcess:
+        from gradagree.runner.extensions import files, load_all
+        from gradagree.runner.process import FrameworkProcess
+
+        if name not in self._started:
+            load_all(())
+            self._started[name] = FrameworkProcess(name, files(()))
+            self._started[name].start()
+        return self._started[name]
+
+    def close(self) -> None:
+        for process in self._started.values():
+            process.close()
+
+
+def judged(process: FrameworkProcess, mode: str, cases: Sequence[tuple[int, Case]], kept: Kept) -> list[Record]:
+    """The records of numbered cases in one mode, which are kept too. Skips the test where the framework is not
+    installed, with the reason, and fails it where a verdict does.
+    """
+    __tracebackhide__ = True
+    from gradagree.checker.judge import Asked, Framework, judge_all
+    from gradagree.checker.response import Absent
+    from gradagree.checker.verdict import format_failure
+    from gradagree.runner.campaign import describe
+
+    handshake = json.dumps(describe(process.handshake))
+    if isinstance(process.handshake, Absent):
+        kept.append((process.framework, handshake, ""))
+        (pytest.fail if process.handshake.broken else pytest.skip)(f"{process.framework}: {process.handshake.reason}")
+    framework = Framework.of(process.framework, process.handshake)
+    asked = [(case, case.arrays(), [mode]) for _, case in cases]
+    records = []
+    answers = process.ask_all(asked)
+    given = [Asked(cases[k][1], asked[k][1], framework, answer, cases[k][0]) for k, answer in answers]
+    for record in judge_all(given):
+        records.append(record)
+        keep(kept, record, handshake)
+    failing = [record for record in records if record.verdict.fails]
+    if failing:
+        pytest.fail("\n".join(format_failure(record) for record in failing), pytrace=False)
+    return records
+
+
+def keep(kept: Kept, record: Record, handshake: str) -> None:
+    """Keep a record for the report, with what its framework said of itself."""
+    import msgspec
+
+    kept.append((record.framework, handshake, msgspec.json.encode(record).decode()))
+
+
+class Reporter:
+    """Writes records as test reports come in, and gradagree's reports at the end."""
+
+    def __init__(self, folder: Path) -> None:
+        from gradagree.errors import UsageError
+        from gradagree.runner.known import find_known
+        from gradagree.runner.results import Journal
+
+        try:
+            self.known = find_known(None)
+            self.journal = Journal(folder)
+        except UsageError as wrong:
+            raise pytest.UsageError(f"--gradagree-report: {wrong}") from None
+        self.folder = folder
+        self.frameworks: dict[str, Any] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        import msgspec
+
+        from gradagree.checker.verdict import Record
+
+        for framework, handshake, record in getattr(report, "gradagree", []):
+            self.frameworks[framework] = json.loads(handshake)
+            if record:
+                self.journal.append(msgspec.json.decode(record, type=Record))
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        from gradagree.errors import UsageError
+        from gradagree.report import write_reports
+        from gradagree.runner.campaign import environment
+
+        command = shlex.join(["pytest", *sys.argv[1:]])
+        terminalreporter.section("gradagree")
+        try:
+            self.journal.meta({**environment(command), "frameworks": self.frameworks})
+            self.journal.sync()
+            summary = write_reports(self.folder, known=self.known)
+        except UsageError as wrong:
+            terminalreporter.write_line(f"no report: {wrong}")
+            return
+        terminalreporter.write_line(summary.sentence)
+        terminalreporter.write_line(f"report: {self.folder / 'report.html'}")
+
+    def pytest_unconfigure(self) -> None:
+        self.journal.close()
+
+
+PROCESSES: pytest.StashKey[Processes] = pytest.StashKey()

@@ -1,0 +1,5 @@
+"""Findings as scripts of their own, to paste into an issue."""
+
+from __future__ import annotations
+
+from gradagree.reproduce.run import Written as Written, write_script as write_script

@@ -1,0 +1,141 @@
+"""A finding as a program that stands alone: it needs the framework, and NumPy at most, and ends with an assertion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gradagree.adapters import Adapter
+from gradagree.adapters.adapter import library_frameworks
+from gradagree.adapters.modes import ScriptText
+from gradagree.adapters.pointwise import is_rows
+from gradagree.reference import Activation, ContractError, ErrorFunction
+from gradagree.reproduce.finding import Finding, copies, place_of
+from gradagree.reproduce.source import inlined, runs
+
+SHORT = 12
+
+
+def reproducer(finding: Finding, function: Activation | ErrorFunction) -> str:
+    """The program."""
+    example = finding.example
+    names = dict.fromkeys([framework_of(finding.framework), finding.framework])
+    lines = [*(f"import {name}" for name in names), *filter(None, [script_text(finding.framework).setup])]
+    lines.append(inlined(function, finding.framework, script_text(finding.framework).parameter))
+    if "window" in example:
+        lines += moved(finding, function)
+    else:
+        lines += operands(finding, function, copies(example["input"]))
+        lines += asked(finding, function, example["mode"], "given")
+        if "other_mode" in example:
+            lines += asked(finding, function, example["other_mode"], "other")
+    return "\n".join([*lines, *compared(finding)]) + "\n"
+
+
+def number(x: Any) -> str:
+    return f"float('{x}')" if isinstance(x, str) else repr(x)
+
+
+def listed(numbers: Any) -> str:
+    """A list of numbers as Python has it; long ones by how often each number follows upon itself."""
+    if len(numbers) <= SHORT:
+        return f"[{', '.join(number(x) for x in numbers)}]"
+    return "(" + " + ".join(f"[{number(x)}] * {count}" for x, count in runs(numbers)) + ")"
+
+
+def operands(finding: Finding, function: Any, times: int) -> list[str]:
+    """x, t and the direction, in so many copies."""
+    example, text = finding.example, script_text(finding.framework)
+    row = listed(example["input"])
+    flat = isinstance(function, Activation) and not is_rows(function)
+    values = f"{row} * {times}" if flat else f"[{row}] * {times}"
+    make = text.tensor
+    lines = [f"x = {make.format(values, example['dtype'])}{text.requires_gradient}"]
+    if example["target"] is None:
+        lines.append("t = ()")
+    elif getattr(function, "targets", "") == "classes":
+        right = int(example["target"][0])
+        lines.append(f"t = ({make.format(f'[{right}] * {times}', 'int64')},)")
+    else:
+        rows = make.format(f"[{listed(example['target'])}] * {times}", example["dtype"])
+        lines.append(f"t = ({rows},)")
+    return lines
+
+
+def index(finding: Finding, function: Any) -> tuple[str, str, int | None, str]:
+    """What stands for the output k and the input j, the input that a tangent is along, and where the answer lies."""
+    entry = finding.example["entry"]
+    if not is_rows(function):
+        return "", "", None, "".join(f"[{k}]" for k in [0, *entry])
+    k, j = (0, entry[0]) if finding.quantity == "second" else (entry[0] if entry else 0, None)
+    vector = isinstance(function, Activation)
+    picked = f"[..., {k}]" if vector and finding.quantity != "value" else ""
+    along = entry[-1] if finding.quantity == "slope" else j
+    place = [0, *entry] if finding.quantity == "value" else [0, entry[-1]]
+    return picked, f"[..., {j}]" if j is not None else "", along, "".join(f"[{one}]" for one in place)
+
+
+def asked(finding: Finding, function: Any, mode: str, name: str) -> list[str]:
+    """The answer in one mode, under a name."""
+    text = script_text(finding.framework)
+    k, j, along, place = index(finding, function)
+    ways = Adapter.catalogue[framework_of(finding.framework)].survey_modes()
+    source = ways[finding.quantity][mode].source
+    lines = directions(source, along, k, text)
+    if mode == "forward" and is_rows(function) and isinstance(function, Activation):
+        place = f"[0][{finding.example['entry'][0]}]"
+    elif mode == "forward" and is_rows(function):
+        place = "[0].sum()"
+    lines += source.replace("{k}", k).replace("{j}", j).split("\n")
+    return [*lines, f"{name} = {text.scalar.format(f'found{place}')}"]
+
+
+def directions(source: str, along: int | None, k: str, text: ScriptText) -> list[str]:
+    """The directions that a source uses."""
+    lines: list[str] = []
+    if "along" in source:
+        lines.append(text.ones if along is None else text.unit.format(along))
+    if "out" in source and text.output_ones:
+        lines.append(text.output_unit.format(k) if k else text.output_ones)
+    return lines
+
+
+def framework_of(library: str) -> str:
+    return library_frameworks().get(library, library)
+
+
+def script_text(library: str) -> ScriptText:
+    """What reproducers of a framework share. Raises ContractError for an adapter without source text."""
+    text = Adapter.catalogue[framework_of(library)].script
+    if text is None:
+        raise ContractError(f"{library}: its adapter gives no source text for programs")
+    return text
+
+
+def moved(finding: Finding, function: Any) -> list[str]:
+    """The answers at both places."""
+    lines: list[str] = []
+    for name, at in (("other", "beside"), ("given", "window")):
+        entry, length = place_of(finding.example[at])
+        lines += [*operands(finding, function, length), *asked(finding, function, finding.example["mode"], name)]
+        lines[-1] = lines[-1].replace("found[0]", f"found[{entry}]", 1)
+    return lines
+
+
+def compared(finding: Finding) -> list[str]:
+    """What is printed, and what must hold."""
+    example = finding.example
+    given, true = example["given"], example["true"]
+    if "window" in example:
+        return [f"print({example['window']!r}, given, {example['beside']!r}, other)",
+                "assert given != other and (given == given or other == other)"]  # fmt: skip
+    if "other_mode" in example:
+        told = f"print({example['mode']!r}, given, {example['other_mode']!r}, other, 'true', {number(true)})"
+        numbers = [x for x in (given, example["other_given"]) if not isinstance(x, str)]
+        gap = repr(abs(numbers[0] - numbers[1]) / 2) if len(numbers) == 2 else "1e308"
+        return [told, f"assert not abs(given - other) <= {gap}"]
+    told = f"print('given', given, 'true', {number(true)})"
+    if isinstance(true, str):
+        return [told, "assert given == given" if true == "nan" else "assert given != given"]
+    if isinstance(given, str):
+        return [told, f"assert not abs(given - {number(true)}) < float('inf')"]
+    return [told, f"assert abs(given - {number(true)}) > {abs(given - true) / 2!r}"]

@@ -1,0 +1,224 @@
+"""What a run does: which cases, in which modes of which frameworks."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gradagree.adapters import Adapter
+from gradagree.arithmetic.model import FORMATS
+from gradagree.cases.case import Case
+from gradagree.cases.datasets import regimes as known_regimes
+from gradagree.cases.random import ONE_IN, draw, returns
+from gradagree.cases.regimes import REGIMES, STANDARD
+from gradagree.cases.text import split_outside_parentheses
+from gradagree.errors import UsageError, nearest
+from gradagree.reference import Activation, ContractError, ErrorFunction
+from gradagree.runner.shards import TOGETHER, WHOLE, Shard, chunks, size, units
+
+DTYPES = ("float64", "float32")
+MOST_CASES = 10**9
+
+
+@dataclass(frozen=True)
+class SurveyProfile:
+    """Extent of a survey. density and narrow: points in an ordinary binade for wide dtypes and for 16 bits, 0 for all.
+
+    quick: quick modes only. thorough: each example is computed once more, its program is run, and frameworks that
+    compile for each length compute other lengths. slow: compilers that take seconds, and rows that take gigabytes.
+    """
+
+    dtypes: tuple[str, ...]
+    density: int
+    narrow: int
+    parameters: bool
+    turns: int
+    quick: bool = False
+    thorough: bool = True
+    slow: bool = False
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Values of the options that are not given.
+
+    blocks and block_cases are for pytest: blocks for each function, framework and mode, and architectures in each.
+    """
+
+    cases: int
+    blocks: int
+    block_cases: int
+    survey: SurveyProfile
+    modes: str | None = None
+    regimes: tuple[str, ...] = STANDARD
+
+
+PROFILES = {
+    "quick": Profile(40, 1, 4, SurveyProfile(("float32", "float16"), 8, 16, False, 2, quick=True, thorough=False)),
+    "ci": Profile(200, 2, 12, SurveyProfile(tuple(FORMATS), 32, 0, True, 2)),
+    "nightly": Profile(2000, 8, 25, SurveyProfile(tuple(FORMATS), 128, 0, True, 6, slow=True), "all", tuple(REGIMES)),
+}
+"""The one table of profiles: of runs, surveys and pytest."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Cases and modes of a run. modes maps "framework:mode" to 1, or to `ONE_IN` for one case in so many."""
+
+    cases: int = 200
+    seed: int = 0
+    dtypes: tuple[str, ...] = DTYPES
+    regimes: tuple[str, ...] = STANDARD
+    activations: tuple[Activation, ...] | None = None
+    errors: tuple[ErrorFunction, ...] | None = None
+    modes: dict[str, int] = field(default_factory=dict)
+    given: tuple[Case, ...] | None = None
+    shard: Shard = WHOLE
+
+    @classmethod
+    def make(
+        cls,
+        *,
+        cases: int | None = None,
+        seed: int = 0,
+        frameworks: str | None = None,
+        modes: str | None = None,
+        dtypes: str | None = None,
+        activations: str | None = None,
+        errors: str | None = None,
+        regimes: str | None = None,
+        profile: str = "ci",
+        shard: str | None = None,
+    ) -> Plan:
+        """The plan that options stand for, each a comma-separated list as on the command line. Raises UsageError."""
+        standard = profile_named(profile)
+        cases = standard.cases if cases is None else cases
+        if not 1 <= cases <= MOST_CASES:
+            raise UsageError(f"--cases {cases}: give a whole number from 1 to {MOST_CASES}")
+        check_seed(seed)
+        return cls(
+            cases=cases,
+            seed=seed,
+            dtypes=parse_names("--dtypes", dtypes, FORMATS, DTYPES),
+            regimes=parse_names("--regimes", regimes, known_regimes(), standard.regimes),
+            activations=_own_or_named("--activations", activations, Activation),
+            errors=_own_or_named("--errors", errors, ErrorFunction),
+            modes=_modes(frameworks, modes or standard.modes),
+            shard=_shard(shard, cases),
+        )
+
+    @classmethod
+    def of(cls, cases: Sequence[Case], frameworks: str | None = None, modes: str | None = "all") -> Plan:
+        """The plan to look at these very cases."""
+        return replace(cls(cases=len(cases), modes=_modes(frameworks, modes)), given=tuple(cases))
+
+    def drawn(self) -> Iterator[tuple[int, Case]]:
+        """Every case of the shard with its number in the whole."""
+        return itertools.chain.from_iterable(self._together())
+
+    def _together(self) -> Iterator[list[tuple[int, Case]]]:
+        """The cases that are handed over together."""
+        if self.given is not None:
+            numbered = list(enumerate(self.given))
+            yield from (numbered[k : k + TOGETHER] for k in range(0, len(numbered), TOGETHER))
+            return
+        for numbers in chunks(self.cases, self.shard):
+            functions = self.activations, self.errors
+            drawn = draw(len(numbers), self.seed, self.dtypes, *functions, self.regimes, start=numbers.start)
+            yield list(enumerate(drawn, numbers.start * len(self.dtypes)))
+
+    def asked(self, framework: str, index: int) -> list[str]:
+        """The framework's modes that case number index is for."""
+        exact = self.given is not None or returns(index // len(self.dtypes))
+        pairs = ((name.partition(":"), share) for name, share in self.modes.items())
+        return [mode for (owner, _, mode), share in pairs if owner == framework and (exact or share == 1)]
+
+    def units(self, framework: str) -> Iterator[list[tuple[int, Case, list[str]]]]:
+        """Numbers, cases and modes of a framework, some together: those of one architecture next to one another."""
+        for together in self._together():
+            asked = ((number, case, self.asked(framework, number)) for number, case in together)
+            if unit := sorted((one for one in asked if one[2]), key=lambda one: one[1].dtype):
+                yield unit
+
+    @property
+    def frameworks(self) -> list[str]:
+        return list(dict.fromkeys(name.partition(":")[0] for name in self.modes))
+
+    def counts(self) -> dict[str, int]:
+        """How many records each framework:mode is planned to have."""
+        if self.given is not None:
+            return dict.fromkeys(self.modes, self.cases)
+        every, some = size(self.cases, self.shard)
+        return {name: (every if share == 1 else some) * len(self.dtypes) for name, share in self.modes.items()}
+
+
+def _shard(text: str | None, cases: int) -> Shard:
+    shard = WHOLE if text is None else Shard.parse(text)
+    if shard.of > units(cases):
+        raise UsageError(f"--shard {shard}: {cases} cases are handed out in {units(cases)} units: no more shards")
+    return shard
+
+
+def profile_named(name: str) -> Profile:
+    """The profile of that name. Raises UsageError."""
+    if name not in PROFILES:
+        raise UsageError(f"--profile: unknown profile {name!r}; {nearest(name, PROFILES)}")
+    return PROFILES[name]
+
+
+def check_seed(seed: int) -> None:
+    """Raises UsageError for a negative seed."""
+    if seed < 0:
+        raise UsageError(f"--seed {seed}: give a whole number of at least 0")
+
+
+def parse_names(
+    option: str, text: str | None, known: Collection[str], default: Collection[str] | None = None
+) -> tuple[str, ...]:
+    """The names in a comma-separated list, each once; "all" stands for all, None for the default, if any, or all."""
+    if text is None:
+        return tuple(dict.fromkeys(known if default is None else default))
+    wanted = list(known) if text == "all" else parse_list(option, text)
+    for name in wanted:
+        if name not in known:
+            raise UsageError(f"{option}: unknown name {name!r}; {nearest(name, known)}")
+    return tuple(dict.fromkeys(wanted))
+
+
+def parse_list(option: str, text: str) -> list[str]:
+    """The parts of a list that is separated by commas outside parentheses. Raises UsageError for an empty part."""
+    parts = [part.strip() for part in split_outside_parentheses(text, ",")]
+    if not all(parts):
+        raise UsageError(f"{option} {text!r}: give names separated by commas")
+    return parts
+
+
+def _own_or_named(option: str, text: str | None, kind: Any) -> Any:
+    return None if text is None or text == "all" else parse_functions(option, text, kind)
+
+
+def parse_functions(option: str, text: str, kind: Any) -> tuple[Any, ...]:
+    """The activations or error functions that a comma-separated list names. Raises UsageError."""
+    try:
+        return tuple(kind.named(part) for part in parse_list(option, text))
+    except ContractError as wrong:
+        raise UsageError(f"{option}: {wrong}") from None
+
+
+def _modes(frameworks: str | None, modes: str | None) -> dict[str, int]:
+    """framework:mode and its share; a mode that is named is for every case."""
+    names = parse_names("--frameworks", frameworks, Adapter.catalogue)
+    offered = [f"{name}:{mode}" for name in names for mode in Adapter.catalogue[name].modes]
+    if modes is None or modes == "all":
+        wanted = [name for name in offered if modes == "all" or Adapter.mode(name).by_default]
+        return {name: ONE_IN if Adapter.mode(name).compiles else 1 for name in wanted}
+    chosen: dict[str, int] = {}
+    for part in parse_list("--modes", modes):
+        found = [name for name in offered if part in (name, name.partition(":")[2])]
+        if not found:
+            known = {*offered, *(name.partition(":")[2] for name in offered)}
+            raise UsageError(f"--modes: no mode {part!r} in {', '.join(names)}; {nearest(part, known)}")
+        chosen |= dict.fromkeys(found, 1)
+    return chosen

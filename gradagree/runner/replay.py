@@ -1,0 +1,88 @@
+"""One case again, in every mode asked: what each box makes of the framework's own numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from gradagree.cases.case import Case
+from gradagree.cases.file import kept_file, read_case
+from gradagree.cases.text import shorten
+from gradagree.checker.comparison import Comparison
+from gradagree.checker.judge import Framework, compared, judge
+from gradagree.checker.response import Absent, Response, failures
+from gradagree.checker.verdict import CONVENTION, Record
+from gradagree.errors import UsageError, is_file
+from gradagree.runner.options import Plan
+from gradagree.runner.process import FrameworkProcess
+from gradagree.runner.results import RESULTS, read_records
+
+
+class Replayed(NamedTuple):
+    """One framework's mode: the record, and every comparison behind it in the derivation's order."""
+
+    record: Record
+    comparisons: Sequence[Comparison]
+
+
+def find(text: str, folder: Path | None = None) -> Case:
+    """The case that a text stands for: its canonical text, the name of a case file, or an alias within a folder.
+
+    Raises UsageError, saying what to write, for anything else.
+    """
+    if re.fullmatch(r"\d{6}", text):
+        return _by_alias(text, folder or _newest_folder())
+    if text.count(":") >= 6:
+        case = Case.parse(text)
+        return with_arrays(case, folder or _newest_folder()) if isinstance(case.seed, str) else case
+    if is_file(text):
+        return read_case(Path(text))
+    if ":" in text:
+        return Case.parse(text)
+    raise UsageError(f"{shorten(text)!r} is neither a case, nor a case file, nor a six-digit alias")
+
+
+def replay(case: Case, plan: Plan, extensions: Sequence[str] = ()) -> Iterator[Replayed]:
+    """Ask every framework of the plan, in every mode."""
+    arrays = case.arrays()
+    for name in plan.frameworks:
+        with FrameworkProcess(name, extensions) as process:
+            framework = Framework.of(name, process.handshake)
+            modes = plan.asked(name, 0)
+            answers = process.ask(case, arrays, modes)
+            if isinstance(process.handshake, Absent):
+                answers = failures(process.handshake, modes)
+            for answer in answers:
+                comparisons: Sequence[Comparison] = ()
+                if isinstance(answer, Response):
+                    rules = framework.model(case.dtype, answer.mode)
+                    comparisons = compared(case, arrays, answer.tapped, answer.untapped, rules)
+                yield Replayed(judge(case, arrays, framework, answer), comparisons)
+
+
+def _by_alias(alias: str, folder: Path) -> Case:
+    found = dict.fromkeys(record.spec for record in read_records(folder) if record.case == alias)
+    specs = [spec for spec in found if not spec.startswith(CONVENTION)]
+    if not specs:
+        raise UsageError(f"no case {alias} in {folder}; name another results folder with --dir")
+    if len(specs) > 1:
+        raise UsageError(f"{alias} stands for {len(specs)} cases in {folder}; write one out: {' or '.join(specs)}")
+    return with_arrays(Case.parse(specs[0]), folder)
+
+
+def with_arrays(case: Case, folder: Path) -> Case:
+    """The case with its explicit arrays, where the folder keeps them."""
+    kept = kept_file(folder, case)
+    return read_case(kept) if isinstance(case.seed, str) and kept.is_file() else case
+
+
+def _newest_folder() -> Path:
+    """The current folder if it holds results, else the newest run below reports/."""
+    if Path(RESULTS).exists():
+        return Path()
+    runs = sorted(Path("reports").glob(f"run-*/{RESULTS}"), key=lambda path: path.stat().st_mtime)
+    if not runs:
+        raise UsageError("an alias stands for a case of a results folder: name the folder with --dir")
+    return runs[-1].parent

@@ -1,5 +1,0 @@
-"""Findings as scripts of their own, to paste into an issue."""
-
-from __future__ import annotations
-
-from gradagree.standalone.issue import Written as Written, write_script as write_script

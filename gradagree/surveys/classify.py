@@ -1,0 +1,261 @@
+"""Ulp errors, error classes, regions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+from gradagree.arithmetic.model import FORMATS, Format
+from gradagree.surveys.points import ulp, underflow
+from gradagree.surveys.truth import ExactValues
+
+# What can be wrong with an answer at one point: the classes, what each means, and how bad it is
+# ----------------------------------------------------------------------------------------------
+
+
+class Severity(IntEnum):
+    """How loudly a finding is told; the higher the worse."""
+
+    NOTE = 0
+    LOW = 1
+    MEDIUM = 2
+    HIGH = 3
+
+
+class Code(IntEnum):
+    """The class of an answer; of several the last one holds."""
+
+    RIGHT = 0
+    CANCELLED = 1
+    INACCURATE = 2
+    DIGITS = 3
+    NO_DIGIT = 4
+    ZERO = 5
+    SIGN = 6
+    NONFINITE = 7
+    KINK = 8
+    JUMP = 9
+    INFINITY = 10
+    NAN_LOST = 11
+    OVERFLOW = 12
+    MODES = 13
+    SHAPE = 14
+    MASK = 15
+
+
+@dataclass(frozen=True)
+class Class:
+    """A name for people, how bad it is, and its definition."""
+
+    name: str
+    severity: Severity
+    definition: str
+
+
+CLASSES: dict[Code, Class] = {
+    Code.NONFINITE: Class(
+        "not finite", Severity.HIGH, "NaN or infinity, where the input is finite and the truth is a number of the dtype"
+    ),
+    Code.SIGN: Class("wrong sign", Severity.HIGH, "the sign is wrong, and both numbers are beyond underflow"),
+    Code.NO_DIGIT: Class("no correct digit", Severity.HIGH, "the error is at least half of the truth"),
+    Code.KINK: Class(
+        "outside the slopes", Severity.HIGH, "at a kink: neither between the one-sided derivatives, nor 0"
+    ),
+    Code.JUMP: Class("outside the jump", Severity.HIGH, "where the value jumps: neither of both sides, nor between"),
+    Code.MASK: Class(
+        "not finite at a mask", Severity.MEDIUM,
+        "logits, some of them masked by -infinity: NaN or infinity, where the truth is a number of the dtype",
+    ),
+    Code.SHAPE: Class(
+        "depends on shape", Severity.MEDIUM, "the same input has another answer alone, or at another place of a vector"
+    ),
+    Code.MODES: Class(
+        "modes differ", Severity.MEDIUM,
+        "a mode departs from the framework's first one in half the digits or more, or at a kink; one of both is right",
+    ),
+    Code.ZERO: Class(
+        "early zero", Severity.MEDIUM, "0, where the truth is 64 times the size at which underflow begins, or more"
+    ),
+    Code.DIGITS: Class("half the digits", Severity.MEDIUM, "the error is 2^(precision/2) ulp or more"),
+    Code.INACCURATE: Class("inaccurate", Severity.LOW, "the error is 16 ulp or more"),
+    Code.CANCELLED: Class(
+        "ill-conditioned", Severity.LOW,
+        "16 ulp or more, but an input within 8 units of the last place (of its size; of 1 for error functions) "
+        "has it; or it is small beside the function's size nearby, where that passes zero",
+    ),
+    Code.INFINITY: Class(
+        "at infinity", Severity.LOW,
+        "an input is infinite: the answer is not the one that all numbers from 2^1100 to 2^1101 have",
+    ),
+    Code.NAN_LOST: Class("NaN lost", Severity.LOW, "the input is NaN and the answer is a number"),
+    Code.OVERFLOW: Class("NaN for infinity", Severity.LOW, "NaN, where the truth is beyond the dtype's largest number"),
+}  # fmt: skip
+"""The worst first."""
+
+
+def table() -> str:
+    """The classes as a table in Markdown."""
+    lines = ["| class | severity | means |", "| --- | --- | --- |"]
+    lines += [f"| {one.name} | {one.severity.name.lower()} | {one.definition} |" for one in CLASSES.values()]
+    return "\n".join(lines) + "\n"
+
+
+# How far answers are from the truth, in ulp, and which class each point belongs to
+# ---------------------------------------------------------------------------------
+
+
+FEW = 16
+"""Errors below so many ulp are no news."""
+NEARBY = 1 / 8
+"""Relatively: inputs that are so near belong together where a function passes zero."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """At every point: the error in ulp (NaN where nothing is proved, or not finite), and the class."""
+
+    ulps: np.ndarray
+    codes: np.ndarray
+
+
+def measured(
+    given: np.ndarray, truth: ExactValues, points: np.ndarray, dtype: str, second: bool = False, targets: Any = None,
+    masks: bool = False,
+) -> Measured:  # fmt: skip
+    """The first axis is that of the points; targets are given where only the difference matters.
+    masks says that -infinity stands for an entry that does not count.
+
+    A second derivative of NaN may be any number, for most are 0 everywhere.
+    """
+    form = FORMATS[dtype]
+    g = np.reshape(given, truth.high.shape)
+    known, finite = truth.known > 0, np.isfinite(truth.nearest)
+    with np.errstate(all="ignore"):
+        error = np.abs((g - truth.high) - truth.low)
+        error = np.where(known & finite, error, np.nan)
+        ulps = error / ulp(truth.high, form)
+        codes = graded(g, truth, error, ulps, form)
+        rounded = np.isin(codes, ROUNDED)
+        if rounded.any():
+            codes[rounded & small_beside(error, truth, points, form)] = Code.CANCELLED
+    unlike = known & finite & ~np.isfinite(g) & (np.abs(truth.nearest) <= form.largest * (1 - FEW * form.u))
+    codes[unlike] = Code.NONFINITE
+    codes[known & ~finite & np.isnan(g)] = Code.OVERFLOW
+    rows = points.reshape(len(points), -1)
+    codes[(np.isinf(rows).any(axis=1)).reshape(-1, *[1] * (codes.ndim - 1)) & (codes != 0)] = Code.INFINITY
+    if masks:
+        codes[unlike & masked(rows).reshape(-1, *[1] * (codes.ndim - 1))] = Code.MASK
+    lost = np.isnan(rows).any(axis=1) if rows.shape[1] == 1 and not second else np.zeros(len(rows), dtype=bool)
+    codes[lost.reshape(-1, *[1] * (codes.ndim - 1)) & ~np.isnan(g)] = Code.NAN_LOST
+    codes[
+        flushed(rows if targets is None else np.concatenate([rows, rows - targets], axis=1), form).reshape(
+            -1, *[1] * (codes.ndim - 1)
+        )
+        & (codes > 0)
+    ] = Code.RIGHT
+    return Measured(ulps, codes)
+
+
+def masked(rows: np.ndarray) -> np.ndarray:
+    """Rows of numbers, but that some entries are -infinity."""
+    return (rows == -np.inf).any(axis=1) & np.isfinite(rows).any(axis=1) & (rows < np.inf).all(axis=1)
+
+
+def flushed(rows: np.ndarray, form: Format) -> np.ndarray:
+    """Where an input, or a difference, is so small that underflow may take it for 0: nothing is said there."""
+    with np.errstate(all="ignore"):
+        return ((rows != 0) & (np.abs(rows) < underflow(form))).any(axis=1)
+
+
+ROUNDED = (Code.INACCURATE, Code.DIGITS, Code.NO_DIGIT, Code.ZERO, Code.SIGN)
+
+
+def graded(g: np.ndarray, truth: ExactValues, error: np.ndarray, ulps: np.ndarray, form: Format) -> np.ndarray:
+    """How many digits are lost, where both are finite and the error is beyond underflow."""
+    lost, size = underflow(form), np.abs(truth.high)
+    beyond = np.isfinite(error) & (error > lost)
+    codes = np.zeros(g.shape, dtype=np.int8)
+    codes[beyond & (ulps >= FEW)] = Code.INACCURATE
+    codes[beyond & (ulps >= 2.0 ** (form.precision / 2)) & (ulps >= FEW)] = Code.DIGITS
+    codes[beyond & (error >= size / 2)] = Code.NO_DIGIT
+    codes[beyond & (g == 0) & (size > lost)] = Code.ZERO
+    codes[beyond & (np.sign(g) * np.sign(truth.high) < 0) & (np.abs(g) > lost) & (size > lost)] = Code.SIGN
+    return codes
+
+
+def small_beside(error: np.ndarray, truth: ExactValues, points: np.ndarray, form: Format) -> np.ndarray:
+    """Where the error is small beside the largest truth nearby, and that passes zero; or beside rows of its size."""
+    if truth.high.ndim > 2 or (points.ndim == 2 and points.shape[1] > 1):
+        largest = natural(truth, points, 0)
+        return error <= 4 * FEW * form.u * largest.reshape(-1, *[1] * (error.ndim - 1))
+    x, y = points.ravel(), np.where(truth.known > 0, truth.high, 0.0).ravel()
+    order = np.argsort(np.abs(x) * np.sign(x), kind="stable")
+    place = np.empty(len(x), dtype=int)
+    place[order] = np.arange(len(x))
+    low = np.searchsorted(x[order], x - NEARBY * np.abs(x), "left")
+    high = np.searchsorted(x[order], x + NEARBY * np.abs(x), "right")
+    scale, turns = windowed(np.abs(y[order]), low, high), windowed_signs(np.sign(y[order]), low, high)
+    return ((error.ravel() <= FEW * form.u * scale) & turns).reshape(error.shape)
+
+
+REACH = 5
+
+
+def natural(truth: ExactValues, points: np.ndarray, reach: int = REACH) -> np.ndarray:
+    """For each point the largest truth among all points of its size, down to so many binades below."""
+    size = np.abs(points).reshape(len(points), -1).max(axis=1)
+    _, exponent = np.frexp(np.where(np.isfinite(size), size, 0.0))
+    true = np.where((truth.known > 0) & np.isfinite(truth.nearest), np.abs(truth.high), 0.0)
+    place = exponent - exponent.min() + reach
+    largest = np.zeros(place.max() + 1)
+    np.maximum.at(largest, place, true.reshape(len(true), -1).max(axis=1))
+    found = [largest[place - k] for k in range(reach + 1)]
+    return np.asarray(np.maximum.reduce(found))
+
+
+def windowed(y: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """The largest of y in each window, by a table of powers of two."""
+    table = [y]
+    while (1 << len(table)) <= len(y):
+        half = 1 << (len(table) - 1)
+        table.append(np.maximum(table[-1][:-half], table[-1][half:]))
+    width = np.maximum(high - low, 1)
+    level = np.floor(np.log2(width)).astype(int)
+    found = np.zeros(len(low))
+    for k, row in enumerate(table):
+        here = level == k
+        last = len(row) - 1
+        found[here] = np.maximum(row[np.clip(low[here], 0, last)], row[np.clip(high[here] - (1 << k), 0, last)])
+    return found
+
+
+def windowed_signs(signs: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Where a window holds both signs."""
+    plus, minus = (np.concatenate([[0], np.cumsum(signs == side)]) for side in (1, -1))
+    high = np.maximum(high, low)
+    return (plus[high] > plus[low]) & (minus[high] > minus[low])
+
+
+# Regions of inputs, in which the same cause is at work: zero, tiny, ordinary, huge, infinite, NaN
+# ------------------------------------------------------------------------------------------------
+
+
+ORDER = ("zero", "tiny", "ordinary", "huge", "infinite", "nan")
+"""tiny: the square underflows; huge: twice the square of the largest entry overflows."""
+
+
+def region_of(points: np.ndarray, dtype: str) -> np.ndarray:
+    """The region of each point or row, as its place in `ORDER`."""
+    form = FORMATS[dtype]
+    size = np.abs(points).reshape(len(points), -1).max(axis=1)
+    found = np.full(len(points), 2)
+    found[size < math.sqrt(form.smallest_normal)] = 1
+    found[size == 0] = 0
+    found[size > math.sqrt(form.largest / 2)] = 3
+    found[np.isinf(size)] = 4
+    found[np.isnan(size)] = 5
+    return found

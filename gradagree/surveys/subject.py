@@ -1,0 +1,227 @@
+"""One function in one dtype at its points."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradagree.adapters import Unsupported, share
+from gradagree.adapters.pointwise import is_rows
+from gradagree.arithmetic.ball import Ball
+from gradagree.arithmetic.dual import Dual, slope_of
+from gradagree.arithmetic.model import FORMATS
+from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference.losses.reduction import _EntryByEntry
+from gradagree.runner import protocol
+from gradagree.surveys.neighbourhood import Sides, simplest
+from gradagree.surveys.points import LOGITS, WIDER, WIDEST, numbers, pairs, rounded_to, rows, wide
+
+# The reference's own value, slope and second derivative of one function, on any arithmetic's arrays
+# --------------------------------------------------------------------------------------------------
+
+
+QUANTITIES = ("value", "slope", "second")
+
+
+def summed(error: ErrorFunction) -> ErrorFunction:
+    """The error function whose sensitivity does not depend on how many examples there are."""
+    if any(field.name == "reduction" for field in dataclasses.fields(error)):
+        return dataclasses.replace(error, reduction="sum")  # type: ignore[call-arg]
+    return error
+
+
+def formula(
+    function: Activation | ErrorFunction, quantity: str, ks: tuple[int, ...] | None, js: tuple[int, ...] | None
+) -> Callable[..., Any]:
+    """The quantity as a function of (points, targets), in the shape that frameworks are asked for it."""
+    if isinstance(function, Activation):
+        return of_rows(function, quantity, ks or (), js or ()) if is_rows(function) else of_entries(function, quantity)
+    return of_error(summed(function), quantity, js)
+
+
+def of_entries(activation: Activation, quantity: str) -> Callable[..., Any]:
+    if quantity != "second":
+        return getattr(activation, {"value": "value", "slope": "derivative"}[quantity])
+
+    def second(p: Any) -> Any:
+        return slope_of(activation.derivative(Dual.variable(p)))
+
+    return getattr(activation, "second", second)
+
+
+def of_rows(activation: Activation, quantity: str, ks: tuple[int, ...], js: tuple[int, ...]) -> Callable[..., Any]:
+    def unit(p: Any, k: int, n: int) -> Any:
+        return of_kind(p, np.broadcast_to((np.arange(n) == k) * 1.0, (p.shape[0], n)))
+
+    def slope(p: Any) -> Any:
+        m = activation.width(p.shape[-1]) or 0
+        return np.stack([activation.vjp(p, unit(p, k, m)) for k in ks], axis=1)
+
+    def second(p: Any) -> Any:
+        n, m = p.shape[-1], activation.width(p.shape[-1]) or 0
+        along = [activation.vjp(Dual(p, unit(p, j, n)), unit(p, ks[0], m)) for j in js]
+        return np.stack([lifted(p, slope_of(x)) for x in along], axis=1)
+
+    return {"value": activation.value, "slope": slope, "second": second}[quantity]
+
+
+def of_error(error: ErrorFunction, quantity: str, js: tuple[int, ...] | None) -> Callable[..., Any]:
+    def value(o: Any, t: Any) -> Any:
+        return error._term(o, t) if isinstance(error, _EntryByEntry) else error.value(o[:, None], t[:, None])
+
+    def slope(o: Any, t: Any) -> Any:
+        found = error.sensitivity(o, t)
+        return found if js is None else found[:, None]
+
+    def second(o: Any, t: Any) -> Any:
+        found = []
+        for j in js or (0,):
+            along = np.broadcast_to((np.arange(o.shape[-1]) == j) * 1.0, o.shape)
+            found.append(lifted(o, slope_of(error.sensitivity(Dual(o, of_kind(o, along)), t))))
+        return found[0] if js is None else np.stack(found, axis=1)
+
+    return {"value": value, "slope": slope, "second": second}[quantity]
+
+
+def of_kind(like: Any, x: Any) -> Any:
+    """x as an array of the other's arithmetic."""
+    return x if isinstance(like, np.ndarray) or not isinstance(x, np.ndarray | float | int) else like._lift(x)
+
+
+def lifted(like: Any, x: Any) -> Any:
+    """Likewise, in the other's shape: a slope that is a constant is one for each entry."""
+    return of_kind(like, np.broadcast_to(x, like.shape) if isinstance(x, np.ndarray | float | int) else x)
+
+
+# One function in one dtype, with the points at which it is looked at
+# -------------------------------------------------------------------
+
+
+WIDEST_ROWS = "widest rows"
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """points (N,), or (N, n) rows; targets (N, width), or (N,) class numbers, or None."""
+
+    function: Activation | ErrorFunction
+    dtype: str
+    points: np.ndarray
+    targets: np.ndarray | None = None
+    ks: tuple[int, ...] | None = None
+    js: tuple[int, ...] | None = None
+
+    @classmethod
+    def of(cls, function: Activation | ErrorFunction, dtype: str, density: int) -> Subject:
+        """The function at its points; density as in `points.numbers`."""
+        with np.errstate(all="ignore"):
+            if not is_rows(function):
+                if isinstance(function, Activation):
+                    return cls(function, dtype, numbers(function, dtype, density))
+                return cls(function, dtype, *pairs(function, dtype, density))
+            x, targets = rows(function, dtype, density)
+        n = x.shape[1]
+        m = (function.width(n) or 1) if isinstance(function, Activation) else 1
+        return cls(function, dtype, x, targets, tuple(range(m)), tuple(range(n)))
+
+    @classmethod
+    def wide(cls, function: Activation | ErrorFunction, dtype: str, widest: bool = True) -> Iterator[Subject]:
+        """The function at wide rows, of whose Jacobians one row and of whose Hessians one column is looked at.
+
+        The widest, which take gigabytes, only if asked, and where the dtype cannot count their entries.
+        """
+        for least in (WIDER, WIDEST) if widest and FORMATS[dtype].largest < WIDEST else (WIDER,):
+            made = wide(function, least) if is_rows(function) else None
+            if made is not None:
+                yield cls(function, dtype, *made, (0,), (0,))
+
+    @property
+    def is_wide(self) -> bool:
+        return self.points.ndim == 2 and self.points.shape[1] >= WIDER
+
+    @property
+    def inputs(self) -> str:
+        """Which inputs these are, where they are not the usual ones."""
+        return (WIDEST_ROWS if self.points.shape[1] >= WIDEST else "wide rows") if self.is_wide else ""
+
+    @property
+    def kind(self) -> str:
+        return "activation" if isinstance(self.function, Activation) else "error"
+
+    @property
+    def classes(self) -> bool:
+        """Whether targets are class numbers."""
+        return getattr(self.function, "targets", "") == "classes"
+
+    @property
+    def constants(self) -> tuple[np.ndarray, ...]:
+        return () if self.targets is None else (self.targets,)
+
+    @property
+    def masks(self) -> bool:
+        """Whether an output of -infinity is one that does not count; such functions are smooth."""
+        return self.function.name in LOGITS
+
+    @property
+    def differences(self) -> np.ndarray | None:
+        """Targets that outputs are compared with, entry by entry."""
+        t = self.targets
+        real = getattr(self.function, "targets", "") == "real" and t is not None and t.shape == self.points.shape
+        return t if real else None
+
+    @property
+    def unfit(self) -> str:
+        """Why it is not asked in the dtype: a parameter is lost there, or examples hang together; or nothing."""
+        if isinstance(self.function, ErrorFunction):
+            try:
+                share(self.function, 2)
+            except Unsupported as coupled:
+                return str(coupled)
+        form = FORMATS[self.dtype]
+        for name, value in vars(self.function).items():
+            if (
+                isinstance(value, float)
+                and value
+                and abs(rounded_to(np.asarray(value), form) - value) > form.u * abs(value)
+            ):
+                return f"{name}={value:g} is no number of {self.dtype}"
+        return ""
+
+    def formula(self, quantity: str) -> Callable[..., Any]:
+        return formula(self.function, quantity, self.ks, self.js)
+
+    def ball_targets(self) -> Any:
+        """Targets as formulas on balls take them."""
+        return self.targets if self.targets is None or self.classes else Ball.exact(self.targets)
+
+    def request(self, quantity: str, mode: str, windows: Any = None) -> protocol.PointwiseRequest:
+        points, *constants = map(protocol.pack, (self.points, *self.constants))
+        return protocol.PointwiseRequest(
+            self.kind, str(self.function), self.dtype, quantity, mode, points, constants, self.ks, self.js, windows
+        )
+
+    @functools.cached_property
+    def sides(self) -> dict[str, Sides]:
+        """What was found on the sides of doubted points, by quantity."""
+        return {}
+
+    def at(self, places: Any) -> Subject:
+        """The same function at some of the points."""
+        targets = None if self.targets is None else self.targets[places]
+        return dataclasses.replace(self, points=self.points[places], targets=targets)
+
+    @functools.cached_property
+    def order(self) -> np.ndarray:
+        """The points' places, the simplest points first; of equal ones those with the simplest targets."""
+        rank = np.empty(len(self.points), dtype=int)
+        rank[simplest(self.points)] = np.arange(len(self.points))
+        if self.targets is not None and self.targets.size and not self.classes:
+            by_target = np.empty(len(self.points), dtype=int)
+            by_target[simplest(self.targets)] = np.arange(len(self.points))
+            rank = rank + by_target
+        return np.argsort(rank, kind="stable")

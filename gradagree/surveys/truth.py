@@ -1,0 +1,205 @@
+"""True values by intervals and balls."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import flint
+import numpy as np
+
+from gradagree.arithmetic.ball import LADDER, Ball, is_narrow, precision
+from gradagree.arithmetic.model import FORMATS, Format, model
+from gradagree.arithmetic.rounded import Rounded
+from gradagree.surveys.points import rounded_to, ulp
+
+# Balls read in a format: both ends rounded to it, or the middle of a narrow ball
+# -------------------------------------------------------------------------------
+
+
+ENOUGH = 100
+"""Bits of a narrow ball."""
+
+
+def ends_of(found: Any, count: int, form: Format) -> tuple[list[float], list[float]]:
+    """Both ends of each ball, rounded to the format; NaN and 0 where there are none."""
+    if not isinstance(found, Ball):
+        plain = rounded_to(np.broadcast_to(np.asarray(found, dtype=float), (count,)), form)
+        return list(plain), list(plain)
+    balls = np.broadcast_to(found.balls, (count,))
+    return [_end(ball, form, "lower") for ball in balls], [_end(ball, form, "upper") for ball in balls]
+
+
+def _end(ball: Any, form: Format, side: str) -> float:
+    if ball.is_nan() or not ball.is_finite():
+        return float("nan")
+    end = getattr(ball, side)()
+    if abs(end) > flint.arb(form.largest) * 2:
+        return float("inf") if end > 0 else float("-inf")
+    if abs(end) < flint.arb(form.smallest) / 2:
+        return 0.0
+    if form.precision == FORMATS["float64"].precision:
+        return float(end)
+    return float(rounded_to(np.asarray(_nudged(end, math.inf if side == "upper" else -math.inf)), form))
+
+
+def _nudged(end: Any, far: float) -> float:
+    """A float64 on the far side of the end."""
+    x = float(end)
+    return x if flint.arb(x) == end else math.nextafter(x, far)
+
+
+def read(balls: np.ndarray, form: Format) -> tuple[np.ndarray, ...]:
+    """high, low, nearest, and 1 where a ball is narrow enough, else 0."""
+    wide = form.precision == FORMATS["float64"].precision
+    told = READ(balls, not wide)
+    lower, upper, middle, rest = (np.asarray(part, dtype=np.float64) for part in told[:4])
+    lower, upper = rounded_to(lower, form), rounded_to(upper, form)
+    same = lower == upper
+    known = same | np.asarray(told[4], dtype=bool)
+    nearest = np.where(same, upper, np.where(np.isfinite(middle), middle, upper))
+    finite = known & np.isfinite(np.where(same, upper, middle))
+    return np.where(finite, middle, 0.0), np.where(finite, rest, 0.0), nearest, known.astype(np.int8)
+
+
+def _read(ball: Any, outward: bool) -> tuple[float, float, float, float, bool]:
+    """Both ends as float64 (on their far sides, if wanted), the middle, what float64 loses of it; if it is narrow."""
+    if not ball.is_finite():
+        return math.nan, math.nan, math.nan, 0.0, False
+    lower, upper, high = ball.lower(), ball.upper(), float(ball.mid())
+    ends = [_nudged(lower, -math.inf), _nudged(upper, math.inf)] if outward else [float(lower), float(upper)]
+    narrow = is_narrow(ball, ENOUGH)
+    return ends[0], ends[1], high, float((ball - high).mid()) if math.isfinite(high) else 0.0, narrow
+
+
+READ = np.frompyfunc(_read, 2, 5)
+
+
+# What is true at many points, proved in two stages
+# -------------------------------------------------
+
+
+BLOCKS = (2048, 128, 16)
+SHARP = 1 / 16
+"""A radius in float64 is good enough if it is below this share of an ulp."""
+FAR = flint.arb(2) ** 1100, flint.arb(2) ** 1101
+"""What stands for infinity: all numbers between these."""
+
+Formula = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class ExactValues:
+    """The true number as high + low, its correctly rounded value, and where both are known.
+
+    known is 0 where nothing is proved, 1 by float64 with a radius, 2 by balls, 3 by balls on all sides of a point at
+    which the formula has no answer.
+    """
+
+    high: np.ndarray
+    low: np.ndarray
+    nearest: np.ndarray
+    known: np.ndarray
+
+
+def prove(
+    formula: Formula, points: np.ndarray, targets: np.ndarray | None, dtype: str, exact: bool = False
+) -> ExactValues:
+    """The truth at every point (first axis). exact says that targets are class numbers."""
+    form = FORMATS[dtype]
+    with np.errstate(all="ignore"):
+        shape = np.shape(formula(*operands(points[:1], targets, slice(0, 1), lambda x: x, exact)))[1:]
+        high, low = np.zeros((len(points), *shape)), np.zeros((len(points), *shape))
+        made = ExactValues(high, low, np.full(high.shape, np.nan), np.zeros(high.shape, dtype=np.int8))
+        if dtype != "float64":
+            _by_float64(made, formula, points, targets, form, exact)
+        if points.ndim == 1 and targets is None:
+            _by_blocks(made, formula, points, form)
+        _by_balls(made, formula, points, targets, form, exact)
+    return made
+
+
+def prove_at(
+    formula: Formula, points: np.ndarray, targets: np.ndarray | None, dtype: str, exact: bool = False
+) -> ExactValues:
+    """The same by balls alone."""
+    with np.errstate(all="ignore"):
+        shape = np.shape(formula(*operands(points[:1], targets, slice(0, 1), lambda x: x, exact)))[1:]
+        zero = np.zeros((len(points), *shape))
+        made = ExactValues(zero, zero.copy(), np.full(zero.shape, np.nan), np.zeros(zero.shape, dtype=np.int8))
+        _by_balls(made, formula, points, targets, FORMATS[dtype], exact)
+    return made
+
+
+def operands(points: Any, targets: Any, rows: Any, make: Callable[[Any], Any], exact: bool) -> tuple[Any, ...]:
+    if targets is None:
+        return (make(points),)
+    return make(points), targets[rows] if exact else make(targets[rows])
+
+
+def _by_float64(made: ExactValues, formula: Formula, points: Any, targets: Any, form: Format, exact: bool) -> None:
+    ours = model("float64")
+    found = formula(*operands(points, targets, slice(None), lambda x: Rounded.stored(x, ours), exact))
+    value, radius = (found.value, found.radius) if isinstance(found, Rounded) else (np.asarray(found), 0.0)
+    value, radius = np.broadcast_to(value, made.high.shape), np.broadcast_to(radius, made.high.shape)
+    lower, upper = rounded_to(value - radius, form), rounded_to(value + radius, form)
+    settled = np.isfinite(value) & (lower == upper) & (radius <= SHARP * ulp(value, form))
+    finite = np.isfinite(points).reshape(len(points), -1).all(axis=1)
+    settled &= finite.reshape(-1, *[1] * (settled.ndim - 1))
+    _settle(made, settled, value, 0.0, lower, 1)
+
+
+def _settle(made: ExactValues, where: np.ndarray, high: Any, low: Any, nearest: Any, known: int) -> None:
+    for part, x in ((made.high, high), (made.low, low), (made.nearest, nearest), (made.known, known)):
+        part[where] = np.broadcast_to(x, where.shape)[where]
+
+
+def _by_blocks(made: ExactValues, formula: Formula, points: np.ndarray, form: Format) -> None:
+    """Balls around many neighbouring points that are still open."""
+    for size in BLOCKS:
+        open = np.flatnonzero((made.known == 0) & np.isfinite(points))
+        open = open[np.argsort(points[open], kind="stable")]
+        blocks = [open[start : start + size] for start in range(0, len(open), size)]
+        if not blocks:
+            return
+        with precision(LADDER[0]):
+            ends = [flint.arb(float(points[b[0]])).union(flint.arb(float(points[b[-1]]))) for b in blocks]
+            found = formula(Ball(np.array(ends, dtype=object)))
+            lower, upper = ends_of(found, len(blocks), form)
+        for block, low, high in zip(blocks, lower, upper, strict=True):
+            if low == high:
+                made.high[block], made.nearest[block], made.known[block] = finite_or_0(low), low, 2
+
+
+def balled(x: Any) -> Ball:
+    """Numbers as they are; infinity as all numbers from 2^1100 to 2^1101."""
+    made = Ball.exact(x)
+    for sign in (1, -1):
+        where = np.asarray(x) == sign * np.inf
+        if where.any():
+            made.balls[where] = sign * FAR[0].union(FAR[1])
+    return made
+
+
+def finite_or_0(x: float) -> float:
+    return x if np.isfinite(x) else 0.0
+
+
+def _by_balls(made: ExactValues, formula: Formula, points: Any, targets: Any, form: Format, exact: bool) -> None:
+    """Point by point, at one precision after the other."""
+    told = ~np.isnan(points).reshape(len(points), -1).any(axis=1)
+    for bits in LADDER:
+        open = np.flatnonzero((made.known == 0).reshape(len(points), -1).any(axis=1) & told)
+        if not len(open):
+            return
+        with precision(bits):
+            found = formula(*operands(points[open], targets, open, balled, exact))
+            balls = found.balls if isinstance(found, Ball) else Ball.exact(found).balls
+            balls = np.broadcast_to(balls, (len(open), *made.high.shape[1:]))
+            high, low, nearest, known = read(balls, form)
+        fresh = np.zeros(made.known.shape, dtype=bool)
+        fresh[open] = (known > 0) & (made.known[open] == 0)
+        new = (known > 0) & (made.known[open] == 0)
+        made.high[fresh], made.low[fresh], made.nearest[fresh], made.known[fresh] = high[new], low[new], nearest[new], 2

@@ -1,0 +1,1 @@
+"""Training runs by the reference and by frameworks, compared along the way."""

@@ -1,0 +1,362 @@
+"""Training by hand and by framework, judged along the way."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gradagree.adapters import Adapter
+from gradagree.arithmetic.exactness import rounded_to
+from gradagree.arithmetic.model import FORMATS
+from gradagree.cases.case import Arrays, Case
+from gradagree.cases.datasets import DATASETS
+from gradagree.cases.file import CASES, kept_file, write_case
+from gradagree.cases.regimes import Source, from_decisions, inverse_root
+from gradagree.checker.judge import Framework, judge
+from gradagree.checker.response import Absent, Failure, failures
+from gradagree.checker.verdict import Record
+from gradagree.errors import UsageError, nearest
+from gradagree.files import make_folder, write_text
+from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference.training import Network, Stop, Trained, Weights, decisions, train
+from gradagree.runner import protocol
+from gradagree.runner.campaign import describe, environment
+from gradagree.runner.options import DTYPES, check_seed, parse_list
+from gradagree.runner.process import FrameworkProcess
+from gradagree.runner.results import Journal
+
+# What the train command trains: a data set, the network that decides on it, and how fast it learns
+# -------------------------------------------------------------------------------------------------
+
+
+BITS = 16
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Inputs p (pairs, n), targets t of the error function's kind, and the number of each right decision."""
+
+    p: np.ndarray
+    t: np.ndarray
+    right: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.p)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A network and the data that it learns from; held_out pairs are kept to see how well it decides."""
+
+    dataset: str
+    widths: tuple[int, ...]
+    activations: tuple[str, ...]
+    error: str
+    biased: bool
+    rate: float
+    rounds: int
+    held_out: int
+
+    @property
+    def network(self) -> Network:
+        functions = tuple(Activation.named(name) for name in self.activations)
+        return Network(functions, ErrorFunction.named(self.error))
+
+    def data(self) -> tuple[Pairs, Pairs]:
+        """The pairs to learn from, and those held out. Raises UsageError where scikit-learn is not installed."""
+        p, right = DATASETS[self.dataset].load()
+        t = from_decisions(self.network.error.targets, right, self.widths[-1])
+        cut = len(p) - self.held_out
+        return Pairs(p[:cut], t[:cut], right[:cut]), Pairs(p[cut:], t[cut:], right[cut:])
+
+    def weights(self, seed: int) -> Weights:
+        """Small random initial weights, within (fan-in)^(-1/2); biases zero."""
+        source = Source(f"weights {self.dataset} {seed}")
+        pairs = list(zip(self.widths, self.widths[1:], strict=False))
+        w = tuple(source.dyadic((n, m), BITS, inverse_root(n)) for n, m in pairs)
+        return Weights(w, tuple(np.zeros(m) if self.biased else None for _, m in pairs))
+
+    def polled(self, seed: int, number: int, pairs: int) -> list[int]:
+        """The pairs of a round, polled at random, as many as there are."""
+        polled: list[int] = Source(f"polled {self.dataset} {seed} {number}").integers(pairs, (pairs,)).tolist()
+        return polled
+
+    def accuracy(self, weights: Weights, pairs: Pairs) -> float:
+        """The share of right decisions."""
+        return float(np.mean(decisions(self.network.output(weights, pairs.p)) == pairs.right))
+
+
+LESSONS = {
+    "diabetes": Lesson("diabetes", (10, 4, 6, 8, 4), ("id", "tanh", "tanh", "tanh"), "sse", False, 2.0**-7, 30, 100),
+    "digits": Lesson("digits", (64, 32, 10), ("id", "tanh"), "cross_entropy", True, 2.0**-4, 8, 500),
+}
+
+
+def lesson(name: str) -> Lesson:
+    """The lesson of a data set. Raises UsageError for an unknown one."""
+    if name not in LESSONS:
+        raise UsageError(f"no data set {name!r} to train on; {nearest(name, LESSONS)}")
+    return LESSONS[name]
+
+
+def picture(lesson: Lesson, weights: Weights, held: Pairs) -> dict[str, Any]:
+    """A trained network on the first pair held out: its weights, and every box's current input and sensitivity."""
+    net, pair = lesson.network, slice(0, 1)
+    box: Any = net.boxes(weights, held.t[pair])
+    inputs, deltas = [held.p[pair]], box.answer(held.p[pair]).sensitivities
+    for _ in net.activations:
+        inputs.append(box.weigh(inputs[-1]))
+        box = box.inside
+    example = {
+        "inputs": [p[0].tolist() for p in inputs],
+        "sensitivities": [delta[0].tolist() for delta in deltas],
+        "target": np.atleast_1d(held.t[0]).tolist(),
+        "decision": int(np.argmax(inputs[-1][0])),
+        "right": int(held.right[0]),
+    }
+    biases = [None if b is None else b.tolist() for b in weights.b]
+    return {"weights": [w.tolist() for w in weights.w], "biases": biases, "example": example}
+
+
+# A training run: by hand, and by each framework from the same weights and the same polled pairs
+# ----------------------------------------------------------------------------------------------
+
+
+TRAIN = "train.json"
+
+
+def training_mode(framework: str) -> str:
+    """The mode in which a framework trains and is checked."""
+    return Adapter.catalogue[framework].training_mode()
+
+
+@dataclass
+class Course:
+    """One training run. every says after how many steps the frameworks are judged."""
+
+    lesson: Lesson
+    seed: int
+    stop: Stop
+    rate: float
+    every: int
+    frameworks: list[str]
+    stochastic: bool = True
+    learn: Pairs = field(init=False)
+    held: Pairs = field(init=False)
+    checkpoints: list[tuple[int, Weights]] = field(default_factory=list)
+    curves: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    stopped: dict[str, str] = field(default_factory=dict)
+    verdicts: dict[tuple[int, str], dict[str, str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.learn, self.held = self.lesson.data()
+
+    def run(
+        self, journal: Journal, progress: Callable[[Record], None], described: Callable[[str, Any], None]
+    ) -> Trained:
+        """Train by hand, then by every framework, then judge the checkpoints."""
+        make_folder(journal.folder / CASES)
+        trained = self._by_hand()
+        for name in self.frameworks:
+            with FrameworkProcess(name) as process:
+                described(name, process.handshake)
+                self._by_framework(process, len(trained.errors) - 1)
+                for record in self._judged(process, journal.folder):
+                    journal.append(record)
+                    progress(record)
+        write_text(journal.folder / TRAIN, json.dumps(self._told(trained), indent=1) + "\n")
+        return trained
+
+    def _by_hand(self) -> Trained:
+        begun = self.lesson.weights(self.seed)
+        self.checkpoints = [(0, begun)]
+        curve = self.curves["reference"] = {"error": [], "accuracy": []}
+
+        def watch(_round: int, weights: Weights, E: float) -> None:
+            curve["error"].append(E)
+            curve["accuracy"].append(self.lesson.accuracy(weights, self.held))
+
+        def each(steps: int, weights: Weights) -> None:
+            if steps % self.every == 0:
+                self.checkpoints.append((steps, weights))
+
+        poll = self._poll if self.stochastic else None
+        net, pairs = self.lesson.network, self.learn
+        trained = train(net, begun, pairs.p, pairs.t, self.rate, self.stop, poll, watch, each)
+        self.stopped["reference"] = trained.reason
+        return trained
+
+    def _poll(self, number: int) -> list[int]:
+        return self.lesson.polled(self.seed, number, len(self.learn))
+
+    def _by_framework(self, process: FrameworkProcess, rounds: int) -> None:
+        """The framework's own training, for as many rounds as by hand."""
+        name, mode = process.framework, training_mode(process.framework)
+        if isinstance(process.handshake, Absent):
+            self.stopped[name] = process.handshake.reason
+            return
+        case, arrays = self._case(self.lesson.weights(self.seed), "float64", self.learn.p, self.learn.t)
+        polled = [self._poll(k) if self.stochastic else [] for k in range(rounds)]
+        answer = process.train(case, arrays, mode, self.rate, polled)
+        if isinstance(answer, Failure):
+            self.stopped[name] = f"{answer.verdict}: {answer.reason}"
+            return
+        self.stopped[name] = f"as many rounds as by hand: {rounds}"
+        n = len(arrays.weights)
+        ways = [self.lesson.weights(self.seed)]
+        for weights in answer.rounds:
+            found = protocol.unpack_all(weights)
+            ways.append(Weights(*(tuple(found.get(f"{name}{k}") for k in range(1, n + 1)) for name in "wb")))
+        net, pairs = self.lesson.network, self.learn
+        self.curves[name] = {
+            "error": [float(net.boxes(way, pairs.t)(pairs.p)) for way in ways],
+            "accuracy": [self.lesson.accuracy(way, self.held) for way in ways],
+        }
+
+    def _judged(self, process: FrameworkProcess, folder: Path) -> Any:
+        """The record of every checkpoint in every dtype, on the pair that is polled next."""
+        framework, mode = Framework.of(process.framework, process.handshake), training_mode(process.framework)
+        for number, (steps, weights) in enumerate(self.checkpoints):
+            pair = self._next_pair(steps)
+            for dtype in DTYPES:
+                case, arrays = self._case(weights, dtype, self.learn.p[pair], self.learn.t[pair])
+                write_case(case, kept_file(folder, case))
+                answers: Any = process.ask(case, arrays, [mode], self.rate)
+                if isinstance(process.handshake, Absent):
+                    answers = failures(process.handshake, [mode])
+                for answer in answers:
+                    record = judge(case, arrays, framework, answer, number, self.rate)
+                    verdicts = self.verdicts.setdefault((steps, case.spec), {})
+                    verdicts[f"{process.framework}:{mode}"] = str(record.verdict)
+                    yield record
+
+    def _next_pair(self, steps: int) -> slice:
+        if not self.stochastic:
+            return slice(None)
+        number, place = divmod(steps, len(self.learn))
+        k = self._poll(number)[place]
+        return slice(k, k + 1)
+
+    def _case(self, weights: Weights, dtype: str, p: np.ndarray, t: np.ndarray) -> tuple[Case, Arrays]:
+        """The numbers as the dtype holds them, and the case that they make."""
+        bits = FORMATS[dtype].precision
+
+        def held(x: Any) -> Any:
+            return None if x is None else rounded_to(x, bits)
+
+        classes = t.dtype.kind == "i"
+        arrays = Arrays(tuple(map(held, weights.w)), tuple(map(held, weights.b)), held(p), t if classes else held(t))
+        net = self.lesson.network
+        biases = (self.lesson.biased,) * (len(self.lesson.widths) - 1)
+        digest = arrays.sha256[:12]
+        return Case(
+            self.lesson.widths, net.activations, net.error, len(p), dtype, "explicit", digest, biases, arrays
+        ), arrays
+
+    def _told(self, trained: Trained) -> dict[str, Any]:
+        """``train.json``."""
+        lesson = self.lesson
+        return {
+            "schema": 1,
+            "dataset": lesson.dataset,
+            "widths": lesson.widths,
+            "activations": lesson.activations,
+            "error": lesson.error,
+            "biases": lesson.biased,
+            "rate": self.rate,
+            "way": "stochastic" if self.stochastic else "full",
+            "pairs": len(self.learn),
+            "held_out": len(self.held),
+            "steps": trained.steps,
+            "every": self.every,
+            "stopped": self.stopped,
+            "curves": self.curves,
+            "checkpoints": self._checkpoints(),
+            "network": picture(lesson, trained.weights, self.held),
+        }
+
+    def _checkpoints(self) -> list[dict[str, Any]]:
+        """Every judgement: after how many steps and rounds, of which case, and each framework's verdict."""
+        told = []
+        for (steps, spec), verdicts in self.verdicts.items():
+            number = steps // len(self.learn) if self.stochastic else steps
+            told.append({"step": steps, "round": number, "spec": spec, "verdicts": verdicts})
+        return told
+
+
+# From the train command's options to a training run in a results folder
+# ----------------------------------------------------------------------
+
+
+WAYS = ("stochastic", "full")
+CHECKPOINTS = 8
+"""How often to judge, about, if the user does not say."""
+
+
+def course_of(
+    *,
+    dataset: str,
+    frameworks: str | None = None,
+    way: str = "stochastic",
+    rate: float | None = None,
+    rounds: int | None = None,
+    low_enough: float = 0.0,
+    patience: int | None = None,
+    seconds: float | None = None,
+    every: int | None = None,
+    seed: int = 0,
+) -> Course:
+    """The training run that options stand for. Raises UsageError, naming the option that does not fit."""
+    chosen = lesson(dataset)
+    if way not in WAYS:
+        raise UsageError(f"--way: unknown name {way!r}; {nearest(way, WAYS)}")
+    for option, value in (("rounds", rounds), ("patience", patience), ("every", every)):
+        if value is not None and value < 1:
+            raise UsageError(f"--{option} {value}: give a whole number of at least 1")
+    for option, number in (("rate", rate), ("seconds", seconds)):
+        if number is not None and not (math.isfinite(number) and number > 0):
+            raise UsageError(f"--{option} {number:g}: give a number above 0")
+    if not (math.isfinite(low_enough) and low_enough >= 0):
+        raise UsageError(f"--low-enough {low_enough:g}: give an error of at least 0")
+    check_seed(seed)
+    usual = [kind.name for kind in sorted(Adapter.catalogue.values(), key=lambda kind: kind.position) if kind.trains()]
+    names = usual if frameworks is None else parse_list("--frameworks", frameworks)
+    for name in names:
+        if name not in Adapter.catalogue:
+            raise UsageError(f"--frameworks: {name!r} does not train here; {nearest(name, usual)}")
+    stochastic = way == "stochastic"
+    rounds = rounds or chosen.rounds
+    stop = Stop(low_enough, patience, rounds, seconds)
+    pairs = len(chosen.data()[0])
+    steps = every or max(1, rounds * (pairs if stochastic else 1) // CHECKPOINTS)
+    return Course(chosen, seed, stop, rate or chosen.rate, steps, names, stochastic)
+
+
+def attend(course: Course, folder: Path, command: str, strict: bool, progress: Callable[[Record], None]) -> Trained:
+    """Run a course into a results folder: its records, ``meta.json`` and ``train.json``."""
+    begun = time.monotonic()
+    meta: dict[str, Any] = {
+        **environment(command),
+        "seed": course.seed,
+        "strict": strict,
+        "options": {"dtypes": list(DTYPES), "regimes": [course.lesson.dataset]},
+        "frameworks": {},
+    }
+    with Journal(folder) as journal:
+        journal.meta(meta)
+
+        def described(name: str, handshake: Any) -> None:
+            meta["frameworks"][name] = describe(handshake)
+
+        try:
+            return course.run(journal, progress, described)
+        finally:
+            meta["seconds"] = round(time.monotonic() - begun, 3)
+            journal.meta(meta)

@@ -1,0 +1,97 @@
+"""Weights that activations have of their own, one for all entries or one for each column, in every arithmetic."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradagree import Activation, Case, check
+from gradagree.adapters.problem import by_box
+from gradagree.api import Disagreement
+from gradagree.checker.proofs import prove
+from gradagree.checker.verdict import Verdict
+from gradagree.errors import UsageError
+from gradagree.reference import ContractError, backpropagate
+from gradagree.reference.activations import Prelu, PreluByColumn
+from gradagree.reference.parameters import Weights
+
+SLOPES = (0.5, -1.25, 3.0, 0.0)
+MODES = {"torch": "backward,grad,vmap,forward", "jax": "grad,jit,vmap,forward"}
+
+
+def gradient(activation: Any, p: np.ndarray) -> Any:
+    """dE/da for one box of weights 1, 2, ... and the sum of squares."""
+    case = Case.parse("4-2:id:sse:n3:f64:ordinary:s1")
+    x = case.arrays()
+    box = Case.parse("4-2:id:sse:n3:f64:ordinary:s1").network(x)
+    box = type(box)(activation, x.weights[0], None, box.inside)
+    return backpropagate(box, p).activations[0]["a"]
+
+
+def test_that_the_gradients_of_equal_slopes_add_up_to_that_of_a_shared_one() -> None:
+    p = np.arange(-6.0, 6.0).reshape(3, 4) / 4
+    each, shared = gradient(PreluByColumn(a=(0.25,) * 4), p), gradient(Prelu(a=0.25), p)
+    assert each.shape == (4,)
+    assert np.count_nonzero(each) == 4
+    assert abs(each.sum() - shared) <= 4 * np.spacing(np.abs(each).sum())
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("framework", MODES)
+def test_that_slopes_of_columns_agree_in_every_mode(framework: str) -> None:
+    pytest.importorskip(framework)
+    records = check(PreluByColumn(a=SLOPES), frameworks=framework, modes=MODES[framework])
+    assert {record.mode for record in records} == set(MODES[framework].split(","))
+    assert {record.verdict for record in records} <= {Verdict.AGREE, Verdict.UNDECIDED}
+
+
+class _Lost(PreluByColumn):
+    """The slopes' gradient stops at the second column."""
+
+    def torch(self, p: Any, torch: Any) -> Any:
+        a = torch.cat([self.a[:1], self.a[1:2].detach(), self.a[2:]])
+        return torch.nn.functional.prelu(p, a)
+
+
+def test_that_a_slope_without_its_gradient_is_found_and_named() -> None:
+    pytest.importorskip("torch")
+    with pytest.raises(Disagreement) as caught:
+        check(_Lost(a=SLOPES), frameworks="torch", modes="backward", dtypes=["float64"])
+    failing = [record for record in caught.value.records if record.verdict.fails]
+    assert {record.entry for record in failing} == {"da[1]"}
+
+
+class _Wrong(PreluByColumn):
+    def by_a(self, p: Any) -> Any:
+        return np.where(p > 0, 0.0, -p)
+
+
+def test_that_a_wrong_derivative_by_the_slopes_is_found_before_any_framework_is_asked() -> None:
+    with pytest.raises(UsageError, match=r"by_a does not match value: at p = "):
+        prove(_Wrong())
+
+
+def test_that_the_slopes_make_a_text_that_is_read_back() -> None:
+    made = PreluByColumn(a=SLOPES)
+    assert str(made) == "prelu_by_column(a=(0.5,-1.25,3.0,0.0))"
+    assert Activation.named(str(made)) == made == pickle.loads(pickle.dumps(made))
+    assert isinstance(made.a, Weights)
+    assert (made.width(4), made.width(3)) == (4, None)
+    with pytest.raises(ContractError, match="a is one number for each entry"):
+        PreluByColumn(a=0.5)  # type: ignore[arg-type]
+
+
+def test_that_leaves_are_told_apart_without_a_look_at_the_numbers() -> None:
+    """A compiler traces this, and cannot make NumPy's arrays of what an activation holds."""
+
+    class Unseen:
+        own_weights = ("a", "b")
+
+        def __getattr__(self, name: str) -> None:
+            raise AssertionError(name)
+
+    given: Any = [Unseen(), Unseen()]
+    assert by_box(given, [0, 1, 2, 3, 4, 5]) == ((2, 3), (4, 5))

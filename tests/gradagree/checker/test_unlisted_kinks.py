@@ -1,0 +1,207 @@
+"""Kinks that a function does not list are found, by their place; a smooth function is never accused, however steep."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradagree import Activation, ErrorFunction
+from gradagree.arithmetic.ball import Ball, lift
+from gradagree.arithmetic.dual import Dual, slope_of
+from gradagree.cases.regimes import Source
+from gradagree.checker.kink_search import (
+    WAY,
+    jumps,
+    lines,
+    prove_error_kinks,
+    prove_kinks,
+    unlisted_error_kinks,
+    unlisted_kinks,
+)
+from gradagree.checker.proofs import examples, prove
+from gradagree.errors import UsageError
+from gradagree.reference.activations import Hardtanh, LeakyRelu, Relu, Softplus, Tanh
+from gradagree.reference.errors import PairwiseDistance, SmoothL1, TripletMargin
+from gradagree.reference.samples import allowed_width
+
+ACTIVATIONS = [kind() for kind in Activation.catalogue.values()]
+ENTRYWISE = [activation for activation in ACTIVATIONS if not activation.along_last_axis]
+ERRORS = [kind() for kind in ErrorFunction.catalogue.values()]
+PARAMETERS = [
+    "huber(delta=0.1)",
+    "quantile(q=0.25)",
+    "hinge(margin=0.5)",
+    "triplet_margin(swap=True)",
+    "multi_margin(p=2)",
+]
+BENT = "prelu_by_column"
+"""Its columns bend at 0, where it says which slope it has; kinks are listed for functions entry by entry."""
+FAR = "ntxent"
+"""Its kinks are outputs far shorter than any here, and it has a test of its own."""
+KINKED = [error for error in ERRORS if type(error).kink is not ErrorFunction.kink and error.name != FAR]
+
+
+@pytest.mark.parametrize("activation", ENTRYWISE, ids=str)
+def test_that_the_kinks_of_the_catalogue_are_complete(activation: Activation) -> None:
+    assert list(unlisted_kinks(activation)) == []
+
+
+@pytest.mark.parametrize("activation", [a for a in ACTIVATIONS if a.along_last_axis and a.name != BENT], ids=str)
+def test_that_activations_along_the_last_axis_have_no_kinks(activation: Activation) -> None:
+    source = Source(f"line {activation}")
+    x, along = (source.dyadic((1, allowed_width(activation, 6)), 20, 1) for _ in range(2))
+    weights = source.dyadic((activation.width(x.shape[1]) or 0,), 20, 1)
+
+    def slope(s: Ball) -> Any:
+        moved = Ball.exact(x) + s[:, None] * along
+        pushed = slope_of(activation.value(Dual(moved, lift(np.broadcast_to(along, moved.shape)))))
+        return np.sum(pushed * weights, axis=-1)
+
+    assert list(jumps(slope, WAY)) == []
+
+
+@pytest.mark.parametrize("error", [*ERRORS, *map(ErrorFunction.named, PARAMETERS)], ids=str)
+@pytest.mark.parametrize("outputs", [1, 4])
+def test_that_the_kinks_of_error_functions_are_complete_in_outputs_and_targets(
+    error: ErrorFunction, outputs: int
+) -> None:
+    o, t = examples(error, 2, max(outputs, 1 + (error.targets == "classes")))
+    assert list(unlisted_error_kinks(error, o.shape, t)) == []
+
+
+def without(function: Any, name: str, forgotten: Any) -> Any:
+    """The function with a part forgotten."""
+    kind = type(function)
+    return type(f"_{kind.__name__}", (kind,), {name: forgotten})()
+
+
+@pytest.mark.parametrize("activation", [a for a in ENTRYWISE if a.kinks], ids=str)
+def test_that_forgotten_kinks_are_all_found_at_their_places(activation: Activation) -> None:
+    found = [jump.place for jump in unlisted_kinks(without(activation, "kinks", ()))]
+    assert found == list(activation.kinks)
+
+
+@pytest.mark.parametrize("error", KINKED, ids=str)
+def test_that_an_error_function_that_marks_no_kink_is_told(error: ErrorFunction) -> None:
+    outputs = 1 if isinstance(error, PairwiseDistance) else 4
+    o, t = examples(error, 2, outputs)
+    assert next(unlisted_error_kinks(without(error, "kink", ErrorFunction.kink), o.shape, t), None) is not None
+
+
+class _WithoutTie(TripletMargin):
+    def kink(self, o: Any, t: Any) -> Any:
+        return super().kinks(o, t)["the margin"]
+
+
+def test_that_one_of_several_kinds_of_kinks_is_missed() -> None:
+    o, t = examples(TripletMargin(), 2, 9)
+    line, jump = next(unlisted_error_kinks(_WithoutTie(swap=True), o.shape, t))
+    _, far, other = _WithoutTie(swap=True)._squares(line.at(jump.between.reshape(1))[1])
+    assert np.any(np.abs((far - other).middle) <= (far - other).radius)
+
+
+def test_that_lines_lead_through_outputs_and_targets() -> None:
+    error = ErrorFunction.named("absolute")
+    o, t = examples(error, 2, 4)
+    jumping = {
+        line.of_targets for line, _ in unlisted_error_kinks(without(error, "kink", ErrorFunction.kink), o.shape, t)
+    }
+    assert jumping == {False, True}
+    assert len(list(lines(error, o.shape, t))) == o.shape[1] + 2
+
+
+class _Forgotten(Relu):
+    kinks = ()
+
+
+class _Third(Activation):
+    name = "_third"
+
+    def value(self, p: Any) -> Any:
+        return np.maximum(3 * p - 1, 0)
+
+    def derivative(self, p: Any) -> Any:
+        return np.where(3 * p > 1, 3.0, 0.0)
+
+
+class _Misplaced(_Third):
+    name = "_misplaced"
+    kinks = (0.3333,)
+
+
+class _Slight(Tanh):
+    def value(self, p: Any) -> Any:
+        return np.tanh(p) + np.abs(p - 0.3) / 32
+
+    def derivative(self, p: Any) -> Any:
+        return 1 - np.tanh(p) ** 2 + np.sign(p - 0.3) / 32
+
+
+def test_that_the_message_names_place_and_slopes_and_says_what_to_do() -> None:
+    with pytest.raises(UsageError) as caught:
+        prove(_Forgotten())
+    assert str(caught.value) == (
+        "relu: an unlisted kink: at p = 0.0 the slope of value jumps from 0.0 to 1.0 (proved), and kinks has none; "
+        "add 0.0 to kinks"
+    )
+
+
+@pytest.mark.parametrize(("activation", "place"), [(_Third(), 1 / 3), (_Misplaced(), 1 / 3), (_Slight(), 0.3)], ids=str)
+def test_that_a_kink_anywhere_is_found_where_it_is(activation: Activation, place: float) -> None:
+    (jump,) = unlisted_kinks(activation)
+    assert jump.place == place
+    with pytest.raises(UsageError, match=f"add {place!r} to kinks"):
+        prove_kinks(activation)
+
+
+def test_that_a_kink_that_is_forgotten_beside_others_is_told_with_those_listed() -> None:
+    with pytest.raises(UsageError, match=r"at p = 1\.0 .* kinks has -1\.0; add 1\.0 to kinks"):
+        prove_kinks(without(Hardtanh(), "kinks", (-1.0,)))
+
+
+def test_that_an_unmarked_kink_of_an_error_function_is_told_with_its_place() -> None:
+    error = without(ErrorFunction.named("absolute"), "kink", ErrorFunction.kink)
+    message = r"from -1\.0 to 1\.0 \(proved\) at o = \[\[.* and t = \[\[.*, where kink\(o, t\) is false; make it true"
+    with pytest.raises(UsageError, match=f"absolute: an unlisted kink: the slope of value jumps {message}"):
+        prove_error_kinks(error, *examples(error, 2, 4))
+
+
+class _Steep(Activation):
+    """A(p) = tanh(2^steepness p)."""
+
+    name = "_steep"
+    steepness: int = 10
+
+    def value(self, p: Any) -> Any:
+        return np.tanh(2.0**self.steepness * p)
+
+    def derivative(self, p: Any) -> Any:
+        return 2.0**self.steepness * (1 - np.tanh(2.0**self.steepness * p) ** 2)
+
+
+class _Root(Activation):
+    """A(p) = p^(1/3), whose slope is infinite at 0, from both sides."""
+
+    name = "_root"
+
+    def value(self, p: Any) -> Any:
+        return np.cbrt(p)
+
+    def derivative(self, p: Any) -> Any:
+        return 1 / (3 * np.cbrt(p) ** 2)
+
+
+SMOOTH = [_Steep(), _Steep(steepness=60), _Steep(steepness=600), Softplus(beta=1e200), LeakyRelu(1.0), _Root()]
+
+
+@pytest.mark.parametrize("activation", SMOOTH, ids=str)
+def test_that_a_smooth_function_is_not_accused_however_steep(activation: Activation) -> None:
+    assert list(unlisted_kinks(activation)) == []
+
+
+def test_that_an_error_function_that_bends_within_a_short_way_is_not_accused() -> None:
+    error = SmoothL1(beta=2.0**-200)
+    o, t = examples(error, 2, 4)
+    assert list(unlisted_error_kinks(error, o.shape, t)) == []

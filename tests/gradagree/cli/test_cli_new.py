@@ -1,0 +1,125 @@
+"""The new command: what it writes already passes, and what it refuses."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gradagree import Activation, ErrorFunction
+from gradagree.cli.main import code
+from gradagree.runner.campaign import prepare
+
+NAMES = {
+    "bent": "Bent",
+    "two_words": "TwoWords",
+    "swish_2": "Swish2",
+    "Bent": "Bent",
+    "twoWords": "TwoWords",
+    "a_": "A",
+}
+
+
+@pytest.fixture(autouse=True)
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An empty folder, and catalogues that are as before after the test."""
+    monkeypatch.chdir(tmp_path)
+    for base in (Activation, ErrorFunction):
+        monkeypatch.setattr(base, "catalogue", dict(base.catalogue))
+    yield
+    for name in [name for name in sys.modules if name.startswith("gradagree_extension_")]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    def run(*typed: str) -> str:
+        ended, said = code(["new", *typed]), capsys.readouterr()
+        assert (ended, said.out, said.err.count("\n")) == (2, "", 1)
+        return said.err.removeprefix("gradagree: ").rstrip("\n")
+
+    return run
+
+
+@pytest.mark.parametrize("kind", ["activation", "error"])
+@pytest.mark.parametrize("name", NAMES)
+def test_that_what_is_written_is_proved_under_its_name(kind: str, name: str) -> None:
+    assert code(["new", kind, name]) == 0
+    plan = prepare([f"{name}.py"], {"cases": 1})
+    (made,) = (plan.activations if kind == "activation" else plan.errors) or ()
+    assert (str(made), type(made).__name__) == (name, NAMES[name])
+    assert type(made).summary()
+    assert {path.name for path in Path().iterdir()} - {"__pycache__"} == {f"{name}.py"}
+
+
+@pytest.mark.parametrize("kind", ["activation", "error"])
+def test_that_the_two_commands_that_are_told_pass(kind: str, capfd: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    assert code(["new", kind, "bent"]) == 0
+    told = [shlex.split(line) for line in capfd.readouterr().out.splitlines() if line.startswith("  ")]
+    assert [command[0] for command in told] == ["gradagree", "python"]
+    assert code([*told[0][1:-1], "1", "--modes", "backward", "--workers", "1", "--out", "results"]) == 0
+    script = told[1][-1].replace("modes=", "frameworks='torch', modes=")
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "2x", "a-b", "_hidden", "größe", "lambda", "None", "../a", "a.py", "a" * 65, "a b"]
+)
+def test_that_a_name_that_cannot_be_one_is_refused(name: str, refused: Any) -> None:
+    says = "cannot be the name of a file and a class: write a letter, then letters, digits and underscores"
+    assert says in refused("activation", name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "says"),
+    [
+        (
+            "activation",
+            "tanh",
+            "the name 'tanh' is taken by gradagree.reference.activations.smooth.Tanh: choose another",
+        ),
+        (
+            "activation",
+            "Tanh",
+            "the name 'Tanh' is taken by gradagree.reference.activations.smooth.Tanh: choose another",
+        ),
+        (
+            "error",
+            "sse",
+            "the name 'sse' is taken by gradagree.reference.losses.regression.SumOfSquares: choose another",
+        ),
+        ("error", "Activation", "the name 'Activation' is taken by gradagree.reference.contract.Activation: choose"),
+        ("activation", "random", "there is a Python module 'random', which random.py would hide: choose another name"),
+        ("error", "numpy", "there is a Python module 'numpy', which numpy.py would hide: choose another name"),
+        ("activaton", "bent", "new 'activaton': did you mean 'activation'?"),
+    ],
+)
+def test_that_a_name_that_is_taken_is_refused_and_by_whom(kind: str, name: str, says: str, refused: Any) -> None:
+    assert refused(kind, name).startswith(says)
+    assert list(Path().iterdir()) == []
+
+
+def test_that_a_name_may_be_one_of_the_other_kind() -> None:
+    assert code(["new", "activation", "sse"]) == code(["new", "error", "tanh"]) == 0
+
+
+@pytest.mark.parametrize("there", ["file", "folder", "dangling link"])
+def test_that_nothing_is_overwritten(there: str, refused: Any) -> None:
+    path = Path("bent.py")
+    {"file": path.touch, "folder": path.mkdir, "dangling link": lambda: path.symlink_to("nowhere")}[there]()
+    assert refused("activation", "bent") == "bent.py is there already: choose another name, or remove the file"
+    assert not path.is_file() or path.read_text() == ""
+
+
+def test_that_a_folder_that_cannot_be_written_is_told(refused: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "open", full)
+    assert refused("activation", "bent") == "cannot write bent.py: No space left on device; choose another folder"

@@ -1,0 +1,109 @@
+"""Runs of frameworks in NumPy that answer at once: begun, stopped, and gone on with."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+import pytest
+
+from gradagree.adapters import Adapter
+from gradagree.cases.case import problem_of
+from gradagree.checker import judge as judging
+from gradagree.checker.response import Ready, handshake, respond
+from gradagree.checker.verdict import Record
+from gradagree.runner import campaign, scheduler as drivers
+from gradagree.runner.options import Plan
+from gradagree.runner.results import read_records
+
+
+@functools.cache
+def adapter(name: str) -> tuple[Adapter, Ready]:
+    made = Adapter.catalogue[name]()
+    return made, handshake(made)
+
+
+class InThread:
+    """Stands in for a framework's process."""
+
+    def __init__(self, framework: str, extensions: Sequence[str] = ()) -> None:
+        self.framework = framework
+        self._adapter, self.handshake = adapter(framework)
+
+    def ask_all(self, asked: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        for place, (case, arrays, modes) in enumerate(asked):
+            for mode in modes:
+                yield place, respond(self._adapter, problem_of(case, arrays), mode)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Runs with the functions and frameworks of one file."""
+
+    file: str
+
+    def planned(self, cases: int, **options: Any) -> Plan:
+        return campaign.prepare([self.file], {
+            "cases": cases, "seed": 7, "frameworks": "numpy_fake", "modes": "right,wrong,raises", "dtypes": "float32",
+            "activations": "tanh", "errors": "sse", **options,
+        })  # fmt: skip
+
+    def execute(self, plan: Plan, folder: Path, workers: int = 1, **options: Any) -> bool:
+        return campaign.execute(plan, folder, extensions=[self.file], workers=workers, **options)
+
+    def kept(self, folder: Path) -> list[Record]:
+        records = (msgspec.structs.replace(record, seconds=0.0) for record in read_records(folder))
+        return sorted(records, key=lambda record: (record.key, record.index))
+
+    def go_on(self, folder: Path, **options: Any) -> bool:
+        plan, strict = campaign.resumed(folder, [self.file])
+        return self.execute(plan, folder, strict=strict, resume=True, **options)
+
+    def stopped_after(self, count: int, folder: Path, plan: Plan) -> None:
+        """A run that is drained after so many records."""
+        seen: list[Record] = []
+        stop = threading.Event()
+
+        def progress(record: Record) -> None:
+            seen.append(record)
+            if len(seen) == count:
+                stop.set()
+
+        assert self.execute(plan, folder, progress=progress, draining=stop) is True
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
+    """Frameworks in NumPy that answer at once; what is judged once is not judged again."""
+    monkeypatch.setattr(Adapter, "catalogue", dict(Adapter.catalogue))
+    monkeypatch.setattr(drivers, "FrameworkProcess", InThread)
+    judge_all = judging.judge_all
+
+    @functools.cache
+    def remembered(spec: str, mode: str, index: int) -> dict[str, Record]:
+        return {}
+
+    def judged(asked: Any) -> Iterator[Record]:
+        for one in asked:
+            known = remembered(one.case.spec, one.reply.mode, one.number)
+            if one.framework.name not in known:
+                (known[one.framework.name],) = judge_all([one])
+            yield known[one.framework.name]
+
+    monkeypatch.setattr(judging, "judge_all", judged)
+    return Runs(str(shutil.copy(Path(__file__).parents[1] / "numpy_fake.py", tmp_path / "numpy_fake.py")))

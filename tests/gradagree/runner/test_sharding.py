@@ -1,0 +1,79 @@
+"""Shards are a partition: every unit is in one of them, and groups that share an architecture are whole units."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given, strategies as st
+
+from gradagree.cases.random import group, returning, returns
+from gradagree.errors import UsageError
+from gradagree.runner.options import Plan
+from gradagree.runner.shards import TOGETHER, WHOLE, Shard, chunks, size, units
+
+CASES = st.integers(1, 5000)
+SHARDS = st.integers(1, 60)
+
+
+@given(CASES, SHARDS)
+def test_that_every_case_is_in_one_shard_and_none_in_two(cases: int, of: int) -> None:
+    found = [list(itertools.chain(*chunks(cases, Shard(number, of)))) for number in range(1, of + 1)]
+    assert sorted(itertools.chain(*found)) == list(range(cases))
+
+
+@given(CASES, SHARDS)
+def test_that_sizes_are_those_of_the_cases_counted(cases: int, of: int) -> None:
+    for number in {1, (of + 1) // 2, of}:
+        shard = Shard(number, of)
+        own = list(itertools.chain(*chunks(cases, shard)))
+        assert size(cases, shard) == (len(own), sum(map(returns, own)))
+    assert size(cases, WHOLE) == (cases, returning(cases))
+    assert units(cases) == len(list(chunks(cases, WHOLE)))
+
+
+@given(CASES)
+def test_that_a_unit_is_small_and_of_one_group_and_kind(cases: int) -> None:
+    for unit in chunks(cases, WHOLE):
+        assert 0 < len(unit) <= TOGETHER
+        assert len({(group(i)[0], returns(i)) for i in unit}) == 1
+
+
+@given(CASES, st.data())
+def test_that_no_shard_is_empty_and_all_have_about_as_many_units(cases: int, data: st.DataObject) -> None:
+    of = data.draw(st.integers(1, units(cases)))
+    counts = {len(list(chunks(cases, Shard(number, of)))) for number in range(1, of + 1)}
+    assert min(counts) >= 1
+    assert max(counts) - min(counts) <= 1
+
+
+def test_that_shards_have_the_very_cases_and_numbers_of_the_whole() -> None:
+    options = {"cases": 60, "seed": 3, "frameworks": "torch", "activations": "tanh,relu", "errors": "sse"}
+    whole = {number: case.spec for number, case in Plan.make(**options).drawn()}
+    shards = [Plan.make(**options, shard=f"{k}/4") for k in range(1, 5)]
+    found = [(number, case.spec) for plan in shards for number, case in plan.drawn()]
+    assert sorted(found) == sorted(whole.items())
+    for plan in shards:
+        own = [number for number, _ in plan.drawn()]
+        asked = [mode for number in own for mode in plan.asked("torch", number)]
+        assert {f"torch:{mode}": asked.count(mode) for mode in dict.fromkeys(asked)} == plan.counts()
+
+
+def test_that_a_shard_of_a_thousand_million_cases_is_found_at_once() -> None:
+    shard = Shard(777, 100_000)
+    assert 9_000 < size(10**9, shard)[0] < 11_000
+    first = next(chunks(10**9, shard))
+    assert first.start == min(i for i in itertools.chain(*itertools.islice(chunks(10**9, shard), 20)))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1", "0/3", "4/3", "1/0", "-1/3", "1/3/5", "a/b", "1/9999999", "١/٣", " 1/3", "1/3\n"]
+)
+def test_that_what_is_no_shard_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"^--shard .*: write I/N with 1 <= I <= N <= 1000000, for example 2/8$"):
+        Shard.parse(text)
+
+
+def test_that_more_shards_than_units_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"^--shard 1/50: 10 cases are handed out in 2 units: no more shards$"):
+        Plan.make(cases=10, shard="1/50")

@@ -1,0 +1,206 @@
+"""Each class is given where its definition says, and nowhere else."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from gradagree.arithmetic.model import FORMATS
+from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference.samples import allowed_width, some_targets
+from gradagree.surveys.cache import truth_of
+from gradagree.surveys.classify import CLASSES, FEW, Code, measured, windowed, windowed_signs
+from gradagree.surveys.hits import differing, hits, looked, nearby, row
+from gradagree.surveys.neighbourhood import around
+from gradagree.surveys.points import kinks_of, thresholds, ulp
+from gradagree.surveys.subject import Subject
+from gradagree.surveys.truth import ExactValues, prove_at
+
+FORM = FORMATS["float32"]
+
+
+def truth(*numbers: float) -> ExactValues:
+    high = np.array(numbers)
+    return ExactValues(high, np.zeros(len(high)), high.copy(), np.full(len(high), 2))
+
+
+def code(given: float, true: float, point: float = 1.0, dtype: str = "float32") -> Code:
+    points = np.array([point, 3.0])
+    return Code(int(measured(np.array([given, 1.0]), truth(true, 1.0), points, dtype).codes[0]))
+
+
+U = 2.0**-23
+CASES = [
+    (1.0, 1.0, Code.RIGHT), (1 + 15 * U, 1.0, Code.RIGHT), (1 + 17 * U, 1.0, Code.INACCURATE),
+    (1 + 4097 * U, 1.0, Code.DIGITS), (1.5, 1.0, Code.NO_DIGIT), (0.0, 1e-20, Code.ZERO), (0.0, 1e-37, Code.RIGHT),
+    (-1.0, 1.0, Code.SIGN), (math.nan, 1.0, Code.NONFINITE), (math.inf, 1.0, Code.NONFINITE),
+    (math.inf, FORM.largest, Code.RIGHT), (math.inf, math.inf, Code.RIGHT), (math.nan, math.inf, Code.OVERFLOW),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "true", "expected"), CASES)
+def test_that_an_answer_has_the_class_of_its_definition(given: float, true: float, expected: Code) -> None:
+    assert code(given, true) == expected
+
+
+def test_that_infinite_and_missing_inputs_have_classes_of_their_own() -> None:
+    assert code(math.nan, 1.0, point=math.inf) == Code.INFINITY
+    assert code(0.5, 0.0, point=math.nan) == Code.NAN_LOST
+    assert code(math.nan, 0.0, point=2.0**-130) == Code.RIGHT
+    assert code(math.nan, 0.0, point=2.0**-16, dtype="float16") == Code.NONFINITE
+
+
+MASKED = [
+    ((-math.inf, 0.0, 1.0), True, Code.MASK), ((-math.inf, 0.0, 1.0), False, Code.INFINITY),
+    ((math.inf, 0.0, 1.0), True, Code.INFINITY), ((-math.inf, -math.inf, -math.inf), True, Code.INFINITY),
+    ((-math.inf, math.nan, 1.0), True, Code.INFINITY), ((-1.0, 0.0, 1.0), True, Code.NONFINITE),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("row", "masks", "expected"), MASKED)
+def test_that_nan_at_a_mask_of_logits_is_a_class_of_its_own(
+    row: tuple[float, ...], masks: bool, expected: Code
+) -> None:
+    found = measured(np.array([math.nan]), truth(1.0), np.array([row]), "float32", masks=masks)
+    assert found.codes.tolist() == [expected]
+    assert not measured(np.array([1.0]), truth(1.0), np.array([row]), "float32", masks=masks).codes.any()
+
+
+def test_that_nothing_is_said_where_nothing_is_proved() -> None:
+    unknown = ExactValues(np.zeros(2), np.zeros(2), np.full(2, math.nan), np.zeros(2))
+    found = measured(np.array([5.0, math.nan]), unknown, np.array([1.0, 2.0]), "float32")
+    assert not found.codes.any()
+    assert np.isnan(found.ulps).all()
+
+
+def test_that_an_error_that_is_small_beside_its_neighbours_at_a_root_is_a_cancellation() -> None:
+    points = np.array([0.95, 1.0, 1.05])
+    found = measured(np.array([-1.0, 20 * U * 2.0**-8, 1.0]), truth(-1.0, 1e-8, 1.0), points, "float32")
+    assert found.codes.tolist() == [0, Code.CANCELLED, 0]
+    far = measured(
+        np.array([-1.0, 20 * U * 2.0**-8, 1.0]), truth(-1.0, 1e-8, 1.0), np.array([-9.0, 1.0, 9.0]), "float32"
+    )
+    assert far.codes.tolist() == [0, Code.DIGITS, 0]
+
+
+def test_that_every_class_has_a_definition() -> None:
+    assert {*Code} - {Code.RIGHT} == set(CLASSES)
+    assert len({one.name for one in CLASSES.values()}) == len(CLASSES)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_that_windows_are_searched_whole(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    y = random.normal(size=200)
+    low = random.integers(0, 190, 50)
+    high = low + random.integers(1, 10, 50)
+    assert windowed(np.abs(y), low, high).tolist() == [np.abs(y[a:b]).max() for a, b in zip(low, high, strict=True)]
+    both = [(y[a:b] > 0).any() and (y[a:b] < 0).any() for a, b in zip(low, high, strict=True)]
+    assert windowed_signs(np.sign(y), low, high).tolist() == both
+
+
+def subject(name: str, dtype: str = "float32") -> Subject:
+    return Subject.of(Activation.named(name), dtype, 8)
+
+
+@pytest.mark.parametrize(("slope", "expected"), [(0.0, 0), (1.0, 0), (0.5, 0), (1.5, Code.KINK), (-0.25, Code.KINK)])
+def test_that_at_a_kink_anything_between_the_slopes_is_right_and_nothing_else(slope: float, expected: int) -> None:
+    relu = subject("relu")
+    true = truth_of(relu, "slope")
+    given = np.where(relu.points == 0, slope, true.high)
+    found = looked(relu, "slope", "torch", "backward", given, true)
+    assert set(found.found.codes[relu.points == 0].tolist()) == {expected}
+
+
+def test_that_beside_a_kink_the_other_slope_is_wrong() -> None:
+    relu = subject("relu")
+    true = truth_of(relu, "slope")
+    given = np.where(relu.points == 2.0**-20, 0.0, true.high)
+    (hit,) = [one for one in hits(looked(relu, "slope", "torch", "backward", given, true)) if one.region == "ordinary"]
+    assert (hit.code, hit.given, hit.true) == (Code.ZERO, 0.0, 1.0)
+    assert hit.subject.points.tolist() == [2.0**-20]
+
+
+def test_that_at_a_jump_of_the_second_derivative_both_sides_are_right() -> None:
+    elu = subject("elu")
+    true = truth_of(elu, "second")
+    for number, expected in ((0.0, 0), (1.0, 0), (2.0, Code.KINK)):
+        given = np.where(elu.points == 0, number, true.high)
+        found = looked(elu, "second", "jax", "jit", given, true)
+        assert set(found.found.codes[elu.points == 0].tolist()) == {expected}
+
+
+TIES = [((0.0, 0.0, 2.0**-376), (-1.0, 0.5, 0.5)), ((2.0**560, 2.0**560, 0.0), (-0.5, 0.5, 0.0))]
+
+
+@pytest.mark.parametrize(("row", "answer"), TIES)
+def test_that_a_tie_within_a_few_units_is_an_ill_conditioned_input_although_a_side_has_no_answer(
+    row: tuple[float, ...], answer: tuple[float, ...]
+) -> None:
+    x, t = np.array([row]), np.array([0])
+    subject = Subject(ErrorFunction.named("multiclass_hinge"), "float64", x, t, (0,), (0, 1, 2))
+    true = prove_at(subject.formula("slope"), x, t, "float64", exact=True)
+    codes = looked(subject, "slope", "jax", "jit", np.array(answer), true).found.codes
+    assert set(codes[codes != 0].tolist()) == {Code.CANCELLED}
+    far = looked(subject, "slope", "jax", "jit", np.array(answer) + 3.0, true).found.codes
+    assert (far > Code.CANCELLED).all()
+
+
+@pytest.mark.parametrize("name", [name for name, kind in ErrorFunction.catalogue.items() if hasattr(kind, "kinks")])
+def test_that_an_error_function_with_several_kinds_of_kinks_is_looked_at(name: str) -> None:
+    function = ErrorFunction.named(name)
+    assert kinks_of(function) == ()
+    x = np.array([np.linspace(-1.5, 2.0, allowed_width(function, 3))])
+    subject = Subject(function, "float32", x, some_targets(function, 1, x.shape[1]), (0,), tuple(range(x.shape[1])))
+    true = prove_at(subject.formula("slope"), x, subject.targets, "float32")
+    codes = looked(subject, "slope", "jax", "jit", true.high + 100.0, true).found.codes
+    assert (codes > Code.CANCELLED).all()
+    assert thresholds(function)
+
+
+def test_that_what_float64_says_of_wide_rows_nearby_lies_within_what_balls_say() -> None:
+    for name, x in (("softmax", (2.0, 0.0, 1.0)), ("layer_norm", (1.0, 3.0, 2.0))):
+        subject = Subject(Activation.named(name), "float32", np.array([x]), None, (0, 1, 2), (0, 1, 2))
+        balls = around(subject.formula("slope"), subject.points, None, FORM, 0.0)
+        (low, high), (lowest, highest) = nearby(subject, "slope"), balls
+        slack = FORM.u * (highest - lowest).max()
+        assert (low < high).all()
+        assert (lowest - slack <= low).all()
+        assert (high <= highest + slack).all()
+
+
+def test_that_modes_that_differ_at_a_kink_are_a_hit_although_both_are_right() -> None:
+    relu = subject("relu")
+    true = truth_of(relu, "slope")
+    one, other = (
+        looked(relu, "slope", "torch", mode, np.where(relu.points == 0, number, true.high), true)
+        for mode, number in (("backward", 0.0), ("forward", 1.0))
+    )
+    assert [hit.code for hit in differing([one, other])] == [Code.MODES]
+    assert not list(differing([one, one]))
+
+
+def test_that_a_row_counts_every_point_once() -> None:
+    gelu = subject("gelu")
+    true = truth_of(gelu, "slope")
+    given = np.where(gelu.points < -6, 0.0, true.high)
+    found = row(looked(gelu, "slope", "torch", "backward", given, true), "2")
+    assert found.points == len(gelu.points)
+    assert found.proved == (true.known > 0).sum()
+    assert set(found.classes) == {"early zero", "NaN lost"} - ({"NaN lost"} if np.isnan(true.high[-1]) else set())
+    low, high = found.no_digit
+    assert low < high < -6
+
+
+def test_that_a_planted_error_is_told_in_ulp() -> None:
+    gelu = subject("gelu")
+    true = truth_of(gelu, "slope")
+    place = int(np.flatnonzero(gelu.points == 3.0)[0])
+    given = true.nearest.copy()
+    given[place] += 40 * ulp(true.high, FORM)[place]
+    found = row(looked(gelu, "slope", "torch", "backward", given, true), "2")
+    assert abs(float(found.worst_ulp) - 40) <= 0.5
+    assert found.worst_at == [3.0]
+    assert FEW < 40

@@ -1,0 +1,132 @@
+"""What is called true is true: both stages against an independent computation, and against each other."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from pathlib import Path
+
+import flint
+import numpy as np
+import pytest
+
+from gradagree.arithmetic.ball import precision
+from gradagree.arithmetic.model import FORMATS
+from gradagree.reference import Activation, ErrorFunction
+from gradagree.surveys import cache as store
+from gradagree.surveys.points import rounded_to
+from gradagree.surveys.subject import Subject, formula
+from gradagree.surveys.truth import prove, prove_at
+
+HALVES = ("float16", "bfloat16")
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("name", ["tanh", "gelu", "elu", "softplus"])
+def test_that_float64_with_a_radius_and_balls_prove_the_same(name: str, dtype: str) -> None:
+    subject = Subject.of(Activation.named(name), dtype, 8)
+    some = subject.at(np.arange(0, len(subject.points), 7))
+    for quantity in ("value", "slope", "second"):
+        both = prove(some.formula(quantity), some.points, None, dtype)
+        balls = prove_at(some.formula(quantity), some.points, None, dtype)
+        known = (both.known > 0) & (balls.known > 0)
+        assert known.sum() > 0.9 * len(known)
+        assert 1 in both.known
+        assert set(balls.known[known].tolist()) == {2}
+        assert np.array_equal(both.nearest[known], balls.nearest[known])
+
+
+def test_that_the_truth_of_tanhs_slope_is_known_where_float64_says_zero() -> None:
+    points = np.array([20.0, 300.0, -40.0])
+    found = prove(formula(Activation.named("tanh"), "slope", None, None), points, None, "float64")
+    for x, high, low in zip(points, found.high, found.low, strict=True):
+        with precision(2000):
+            gap = abs(1 / flint.arb(float(x)).cosh() ** 2 - flint.arb(float(high)) - flint.arb(float(low)))
+            assert gap < flint.arb(float(high)) * 2.0**-60
+
+
+def test_that_infinity_has_the_limit() -> None:
+    points = np.array([math.inf, -math.inf, math.nan])
+    found = prove(formula(Activation.named("gelu"), "slope", None, None), points, None, "float32")
+    assert found.nearest[:2].tolist() == [1.0, 0.0]
+    assert found.known.tolist()[2] == 0
+
+
+def test_that_what_overflows_is_infinite() -> None:
+    found = prove(formula(Activation.named("exp"), "value", None, None), np.array([12.0, 11.0]), None, "float16")
+    assert found.nearest.tolist() == [math.inf, float(rounded_to(np.exp(11.0), FORMATS["float16"]))]
+
+
+def test_that_nothing_is_claimed_outside_the_domain() -> None:
+    found = prove(formula(Activation.named("log"), "value", None, None), np.array([0.0, 1.0]), None, "float32")
+    assert found.known[0] == 0
+    assert found.nearest[1] == 0
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "log_cosh", "gaussian_nll", "triplet_margin"])
+def test_that_second_derivatives_are_the_slopes_of_the_first(name: str) -> None:
+    subject = Subject.of(ErrorFunction.named(name), "float64", 8)
+    size = np.abs(subject.points).max(axis=1)
+    some = subject.at(np.flatnonzero((size < 8) & (size > 0.1))[:40:3])
+    step = 2.0**-20
+    second = prove(some.formula("second"), some.points, some.targets, "float64", some.classes)
+    j = 0
+    moved = some.points + step * (np.arange(some.points.shape[1]) == j)
+    here, there = (
+        prove(some.formula("slope"), x, some.targets, "float64", some.classes).high for x in (some.points, moved)
+    )
+    differences = ((there - here) / step).reshape(len(some.points), -1)
+    claimed = second.high.reshape(len(some.points), -1)[:, : some.points.shape[1]]
+    known = second.known.reshape(len(some.points), -1)[:, : some.points.shape[1]] > 0
+    scale = np.abs(second.high).max() + np.abs(here).max()
+    close = np.abs(differences - claimed) <= 2.0**-10 * scale
+    assert np.mean(close[known]) > 0.9
+
+
+def test_that_a_truth_is_kept_on_disk_and_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADAGREE_CACHE", str(tmp_path / "kept"))
+    subject = Subject.of(Activation.named("tanh"), "float16", 8)
+    first = store.truth_of(subject, "slope")
+    (path,) = (tmp_path / "kept" / "truth").glob("*.npz")
+    monkeypatch.setattr(store, "prove", lambda *_: pytest.fail("it is on disk"))
+    again = store.truth_of(subject, "slope")
+    assert np.array_equal(first.nearest, again.nearest, equal_nan=True)
+    path.write_bytes(b"damaged")
+    monkeypatch.undo()
+    monkeypatch.setenv("GRADAGREE_CACHE", str(tmp_path / "kept"))
+    assert np.array_equal(store.truth_of(subject, "slope").nearest, first.nearest, equal_nan=True)
+
+
+def test_that_other_points_and_parameters_have_other_keys() -> None:
+    one, other = (Subject.of(Activation.named(text), "float16", 8) for text in ("elu", "elu(alpha=2.0)"))
+    keys = {
+        store.key(one, "slope"),
+        store.key(other, "slope"),
+        store.key(one, "value"),
+        store.key(one.at([1]), "slope"),
+    }
+    assert len(keys) == 4
+
+
+FINGERPRINT = "b78eed207d7e3ab4d4036da0a4bfccb227dfdffd0ca6d578eecec9b329fb826e"
+FUNCTIONS = (
+    "celu", "elu", "erf", "gelu", "gelu_tanh", "hardshrink", "log_softmax", "logsumexp", "mish", "normalize", "relu",
+    "selu", "sigmoid", "softmax", "softplus", "softsign", "tanh", "bce", "cross_entropy", "gaussian_nll",
+    "huber", "kl_div", "poisson_nll", "sse",
+)  # fmt: skip
+
+
+def test_that_exact_values_change_only_with_the_version_of_their_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If this fails after a change of results, increase `store.RULES` and write down the new fingerprint."""
+    monkeypatch.setenv("GRADAGREE_CACHE", "off")
+    digest = hashlib.sha256()
+    for name in FUNCTIONS:
+        kind = Activation if name in Activation.catalogue else ErrorFunction
+        for dtype in ("float16", "float64"):
+            subject = Subject.of(kind.catalogue[name](), dtype, 2)
+            some = subject.at(np.concatenate([subject.order[:24], subject.order[24 :: len(subject.order) // 24]]))
+            for quantity in ("value", "slope", "second"):
+                exact = store.truth_of(some, quantity)
+                nearest = np.where(np.isnan(exact.nearest), np.nan, exact.nearest + 0.0)
+                digest.update(exact.known.tobytes() + nearest.tobytes())
+    assert (store.RULES, digest.hexdigest()) == (1, FINGERPRINT)

@@ -1,0 +1,97 @@
+"""What depends on a vector's length is shown by copies of one input, or it is not told."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from gradagree.reference import Activation
+from gradagree.reproduce.finding import place_of
+from gradagree.surveys.cache import truth_of
+from gradagree.surveys.classify import Code
+from gradagree.surveys.hits import Hit
+from gradagree.surveys.shape_dependence import chosen, in_lengths, moved, shape_example, windows
+from gradagree.surveys.subject import Subject
+
+
+@pytest.fixture(autouse=True)
+def _no_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADAGREE_CACHE", "off")
+
+
+ELU = Subject.of(Activation.named("elu"), "float32", 8)
+
+
+def hit_of(answer: Callable[[np.ndarray, int], np.ndarray]) -> list[Hit]:
+    """The hits of a framework that answers (points, length of the vector) so."""
+    some = ELU.at(chosen(ELU))
+    asked = windows(len(some.points), 2)
+    whole = answer(some.points, len(ELU.points))
+    parts = np.concatenate([answer(some.points[a:b], b - a) for a, b in asked])
+    return list(moved(some, "value", "torch", "eager", whole, parts, asked, truth_of(some, "value")))
+
+
+def tail(x: np.ndarray, n: int) -> np.ndarray:
+    """The last n % 8 entries are doubled, and NaN is a number there."""
+    last = np.arange(len(x)) >= n - n % 8
+    return np.where(last, np.where(np.isnan(x), 1.0, 2 * x), x)
+
+
+def test_that_an_answer_that_does_not_depend_on_the_length_is_no_hit() -> None:
+    assert hit_of(lambda x, n: x * 2) == []
+
+
+def test_that_nan_in_a_tail_is_a_hit_beside_that_of_numbers() -> None:
+    found = {hit.region: hit for hit in hit_of(tail)}
+    assert set(found) == {"ordinary", "nan"}
+    assert all(hit.code == Code.SHAPE for hit in found.values())
+    assert np.isnan(found["nan"].subject.points).all()
+    assert math.isnan(found["nan"].true)
+    only = hit_of(lambda x, n: np.where(np.isnan(x), np.where(n < 8, 1.0, x), x))
+    assert [hit.region for hit in only] == ["nan"]
+
+
+def test_that_kinks_zeros_and_nan_are_among_the_points_that_are_moved() -> None:
+    x = ELU.points[chosen(ELU)]
+    assert np.isnan(x).any()
+    assert (x == 0).sum() == 2
+    assert len(x) == len(np.unique(x)) + 1
+
+
+def test_that_two_entries_of_copies_that_differ_are_the_example() -> None:
+    (hit, *_) = hit_of(tail)
+    question = in_lengths(hit)
+    assert question.windows is not None
+    assert len(np.unique(question.points)) == 1
+    answer = np.concatenate([tail(question.points[a:b], b - a) for a, b in question.windows])
+    example = shape_example(hit, [answer])
+    assert example is not None
+    for name, given in (("window", "given"), ("beside", "other_given")):
+        entry, length = place_of(example[name])
+        x = np.full(length, example["input"][0])
+        assert tail(x, length)[entry] == example[given]
+    assert example["given"] != example["other_given"]
+
+
+def test_that_copies_that_all_have_one_answer_show_nothing() -> None:
+    (hit, *_) = hit_of(tail)
+    question = in_lengths(hit)
+    assert question.windows is not None
+    count = sum(b - a for a, b in question.windows)
+    assert shape_example(hit, [np.ones(count)]) is None
+    assert shape_example(hit, [np.full(count, np.nan)]) is None
+    assert shape_example(hit, ["no array"]) is None
+    assert shape_example(dataclasses.replace(hit, beside=2.0), []) is not None
+
+
+def test_that_there_are_fewer_copies_of_wide_rows() -> None:
+    narrow, wide = (Subject.of(Activation.named(name), "float16", 8) for name in ("elu", "softmax"))
+    rows = dataclasses.replace(wide, points=np.zeros((2, 65_539), dtype=wide.points.dtype))
+    told = [dataclasses.replace(hit_of(tail)[0], subject=subject) for subject in (narrow, rows)]
+    short, long = (sum(b - a for a, b in in_lengths(hit).windows) for hit in told[::-1])
+    assert long > 4096
+    assert short * 65_539 < 3 << 20

@@ -1,0 +1,183 @@
+"""The command: what it writes, that it finds what is planted, and that mistakes are one line before the long work."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gradagree.cli import main as cli
+from gradagree.reference import Activation
+from gradagree.surveys import survey as surveying
+
+pytestmark = pytest.mark.skipif(
+    not __import__("importlib.util").util.find_spec("torch"), reason="torch is not installed"
+)
+
+LIAR = '''
+from gradagree import Activation
+import numpy as np
+
+class Crooked(Activation):
+    """A(p) = tanh p, which torch is made to differentiate wrongly in four ways."""
+
+    def value(self, p):
+        return np.tanh(p)
+
+    def derivative(self, p):
+        return 1 - np.tanh(p) ** 2
+
+    def torch(self, p, torch):
+        class Lie(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, p):
+                ctx.save_for_backward(p)
+                return p.tanh()
+
+            @staticmethod
+            def backward(ctx, delta_a):
+                (p,) = ctx.saved_tensors
+                slope = 1 - p.tanh() ** 2
+                slope = torch.where(p == 2, slope * 1.001, slope)
+                slope = torch.where(p == 0.5, -slope, slope)
+                slope = torch.where(p == 1, torch.full_like(p, float("nan")), slope)
+                if len(p) == 7:
+                    slope = slope * 1.25
+                return delta_a * slope
+
+        return Lie.apply(p)
+'''
+OPTIONS = ["survey", "--frameworks", "torch", "--modes", "backward,eager", "--dtypes", "float32"]
+
+
+@pytest.fixture(autouse=True)
+def _no_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADAGREE_CACHE", "off")
+
+
+def findings(folder: Path) -> list[dict[str, Any]]:
+    return json.loads((folder / "findings.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="module")
+def crooked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a survey of a function that torch is made to differentiate wrongly writes."""
+    folder = tmp_path_factory.mktemp("crooked")
+    (folder / "crooked.py").write_text(LIAR, encoding="utf-8")
+    status = cli.code([*OPTIONS, "--ext", str(folder / "crooked.py"), "--out", str(folder / "out")])
+    Activation.catalogue.pop("crooked", None)
+    assert status == 0
+    return folder / "out"
+
+
+@pytest.mark.parametrize(
+    ("kind", "point"),
+    [("not finite", 1.0), ("wrong sign", 0.5), ("half the digits", 2.0), ("depends on shape", None)],
+)
+def test_that_each_planted_fault_is_found_with_the_input_that_shows_it(
+    crooked: Path, kind: str, point: float | None
+) -> None:
+    theirs = [one for one in findings(crooked) if one["quantity"] == "slope"]
+    named = [
+        one for one in theirs if one["kind"] == kind or (kind == "half the digits" and one["region"] == "ordinary")
+    ]
+    assert named
+    if kind in ("not finite", "wrong sign"):
+        assert [one["example"]["input"] for one in named if one["kind"] == kind] == [[point]]
+    if point is None:
+        assert "of 7" in named[0]["example"]["window"]
+
+
+def test_that_pages_and_rows_are_written(crooked: Path) -> None:
+    rows = [json.loads(line) for line in (crooked / "atlas.jsonl").read_text().splitlines()]
+    measured = [row for row in rows if row.get("status", "measured") == "measured"]
+    assert {(row["quantity"], row["mode"]) for row in measured} == {("value", "eager"), ("slope", "backward")}
+    assert len(rows) == len({(row["mode"], row["quantity"]) for row in rows})
+    page = html.unescape((crooked / "functions" / "crooked.html").read_text(encoding="utf-8"))
+    index = (crooked / "index.html").read_text(encoding="utf-8")
+    assert "<svg" in page
+    assert "default-src 'none'" in page
+    assert 'href="functions/crooked.html"' in index
+    assert "http" not in index.replace("http-equiv", "")
+
+
+def test_that_the_survey_of_torch_finds_what_is_known_of_soft_margin_and_its_programs_show_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    options = "--frameworks torch --errors soft_margin,bce --activations prelu,gelu --out"
+    assert cli.code(["survey", *options.split(), str(out)]) == 0
+    found = findings(out)
+    kinds = {(one["function"], one["quantity"], one["kind"]) for one in found}
+    assert ("soft_margin", "slope", "not finite") in kinds
+    assert ("prelu", "slope", "modes differ") in kinds
+    assert ("gelu", "value", "early zero") in kinds or ("gelu", "value", "no correct digit") in kinds
+    programs = [one["reproducer"] for one in found if one["severity"] in ("high", "medium")]
+    assert len(programs) > 3
+    script = tmp_path / "all.py"
+    script.write_text("\n".join(f"exec({program!r}, {{}})" for program in programs), encoding="utf-8")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=300, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "import gradagree" not in "".join(programs)
+    assert "findings" in capsys.readouterr().out
+
+
+def test_that_a_program_fails_where_the_framework_is_right(crooked: Path) -> None:
+    (one, *_) = (one for one in findings(crooked) if one["kind"] == "wrong sign")
+    program = one["reproducer"].replace("torch.where(p == 0.5, -slope, slope)", "slope")
+    assert "class Lie" in program
+    with pytest.raises(AssertionError):
+        exec(program, {})
+
+
+MISTAKES = [
+    (["--activations", "tanhh"], "did you mean 'tanh'"), (["--errors", "mze"], "mse"),
+    (["--frameworks", "torhc"], "did you mean 'torch'"), (["--modes", "backwards"], "did you mean"),
+    (["--dtypes", "float8"], "unknown name 'float8'"), (["--profile", "slow"], "unknown profile"),
+    (["--activations", "elu(alpha=x)"], "alpha"), (["--ext", "missing.py"], "missing.py"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kinks", [[], ["--kinks"]], ids=["survey", "kinks"])
+@pytest.mark.parametrize(("options", "told"), MISTAKES, ids=[" ".join(options) for options, _ in MISTAKES])
+def test_that_a_mistake_is_one_line_before_the_long_work(
+    options: list[str], told: str, kinks: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(surveying, "surveyed", lambda *_: pytest.fail("it began"))
+    assert cli.code(["survey", *kinks, *options]) == 2
+    said = capsys.readouterr().err
+    assert told in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize("kinks", [[], ["--kinks"]], ids=["survey", "kinks"])
+@pytest.mark.parametrize("place", ["file", "file/inside", "sealed/inside"])
+def test_that_a_folder_that_cannot_be_written_is_one_line_before_the_long_work(
+    place: str, kinks: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if place.startswith("sealed") and os.geteuid() == 0:
+        pytest.skip("nothing is sealed for root")
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    (tmp_path / "sealed").mkdir(mode=0o500)
+    monkeypatch.setattr(surveying, "surveyed", lambda *_: pytest.fail("it began"))
+    assert cli.code(["survey", *kinks, "--out", str(tmp_path / place)]) == 2
+    said = capsys.readouterr().err
+    assert "cannot write" in said
+    assert len(said.splitlines()) == 1
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_that_a_framework_that_is_not_there_is_said_so(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gradagree.checker.response import Absent
+
+    monkeypatch.setattr(surveying.RequestQueue, "handshake", Absent("not installed (No module)"))
+    assert cli.code(["survey", "--frameworks", "torch", "--activations", "relu", "--out", str(tmp_path / "o")]) == 5
+    assert "not installed" in capsys.readouterr().err

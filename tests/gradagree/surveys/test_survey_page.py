@@ -1,0 +1,20 @@
+"""The documentation of the survey has the classes as the code has them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gradagree.surveys.classify import CLASSES, table
+
+PAGE = Path(__file__).parents[3] / "docs" / "survey.md"
+
+
+def test_that_the_page_has_the_table_of_classes() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    _, _, rest = text.partition("<!-- classes -->\n")
+    assert rest.partition("<!-- end -->")[0] == table()
+
+
+def test_that_the_table_has_every_class_once() -> None:
+    lines = table().splitlines()[2:]
+    assert [line.split(" | ")[0].removeprefix("| ") for line in lines] == [one.name for one in CLASSES.values()]

@@ -1,0 +1,117 @@
+"""A training run: side by side, judged along the way, with everything to see it again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradagree.checker.response import Response
+from gradagree.checker.verdict import Verdict
+from gradagree.errors import UsageError
+from gradagree.runner.process import FrameworkProcess
+from gradagree.runner.replay import find
+from gradagree.runner.results import read_meta, read_records
+from gradagree.train.train import LESSONS, Course, attend, course_of, lesson
+
+pytest.importorskip("sklearn")
+
+
+def attended(folder: Path, **options: Any) -> Course:
+    course = course_of(**{"dataset": "diabetes", "frameworks": "torch", "rounds": 1, "every": 150, **options})
+    attend(course, folder, "gradagree train", False, lambda record: None)
+    return course
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_that_a_lesson_starts_small_and_learns_more_than_chance(name: str) -> None:
+    own = lesson(name)
+    learn, held = own.data()
+    assert len(held) == own.held_out
+    assert all(np.abs(w).max() < 1 for w in own.weights(0).w)
+    assert sorted(set(own.polled(0, 1, len(learn)))) != own.polled(0, 1, len(learn))
+    assert own.polled(0, 1, len(learn)) != own.polled(0, 2, len(learn))
+
+
+def test_that_the_digits_network_decides_nine_of_ten_held_out_digits_right(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    course = attended(tmp_path, dataset="digits", rounds=8, every=10_000)
+    assert min(course.curves[name]["accuracy"][-1] for name in ("reference", "torch")) >= 0.9
+
+
+def test_that_torch_sees_the_same_pairs_from_the_same_weights(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    course = attended(tmp_path)
+    by_hand, by_torch = (course.curves[name]["error"] for name in ("reference", "torch"))
+    assert by_hand[0] == by_torch[0]
+    assert len(by_hand) == len(by_torch) == 2
+    other = attended(tmp_path / "other", seed=1)
+    assert abs(by_hand[1] - by_torch[1]) < abs(by_hand[1] - other.curves["torch"]["error"][1])
+
+
+def test_that_every_checkpoint_has_a_record_in_every_dtype_that_can_be_seen_again(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    course = attended(tmp_path)
+    records = list(read_records(tmp_path))
+    assert [steps for steps, _ in course.checkpoints] == [0, 150, 300]
+    assert [record.dtype for record in records] == ["float64", "float32"] * 3
+    assert {record.verdict for record in records} == {Verdict.AGREE}
+    for record in records:
+        case = find(record.spec, tmp_path)
+        assert (case.spec, case.arrays().sha256) == (record.spec, record.sha256)
+    told = json.loads((tmp_path / "train.json").read_text())
+    assert [point["spec"] for point in told["checkpoints"]] == [record.spec for record in records]
+    assert [point["verdicts"] for point in told["checkpoints"]] == [{"torch:backward": "agree"}] * 6
+    assert read_meta(tmp_path)["frameworks"]["torch"]["installed"]
+
+
+class Lying(FrameworkProcess):
+    """Its steps are a little too long."""
+
+    def ask(self, *args: Any, **options: Any) -> Any:
+        for answer in super().ask(*args, **options):
+            assert isinstance(answer, Response)
+            updated = {name: x * (1 + 1e-9) for name, x in answer.tapped.updated.items()}
+            yield answer._replace(tapped=replace(answer.tapped, updated=updated))
+
+
+def test_that_a_step_of_another_length_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setattr("gradagree.train.train.FrameworkProcess", Lying)
+    attended(tmp_path, every=10_000)
+    found = {record.dtype: (record.verdict, (record.entry or "")[:2]) for record in read_records(tmp_path)}
+    assert found["float64"] == (Verdict.DISAGREE, "w[")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dataset": "diabetis"}, "no data set 'diabetis' to train on; did you mean 'diabetes'?"),
+        ({"way": "ful"}, "--way: unknown name 'ful'; did you mean 'full'?"),
+        ({"rounds": 0}, "--rounds 0: give a whole number of at least 1"),
+        ({"every": -1}, "--every -1: give a whole number of at least 1"),
+        ({"rate": float("nan")}, "--rate nan: give a number above 0"),
+        ({"seconds": 0.0}, "--seconds 0: give a number above 0"),
+        ({"low_enough": float("nan")}, "--low-enough nan: give an error of at least 0"),
+        ({"low_enough": -1.0}, "--low-enough -1: give an error of at least 0"),
+        ({"seed": -1}, "--seed -1: give a whole number of at least 0"),
+        ({"frameworks": "tensorflow"}, "--frameworks: 'tensorflow' does not train here; known: jax, torch"),
+    ],
+)
+def test_that_an_option_that_does_not_fit_is_named(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        course_of(**{"dataset": "diabetes", **options})
+    assert str(refused.value) == message
+
+
+def test_that_full_batch_training_judges_all_pairs_at_once(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    course = attended(tmp_path, way="full", rounds=2, every=2, rate=2.0**-12)
+    assert dataclasses.is_dataclass(course)
+    assert {record.spec.split(":")[3] for record in read_records(tmp_path)} == {"n342"}
+    assert {record.verdict for record in read_records(tmp_path)} == {Verdict.AGREE}

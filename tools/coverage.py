@@ -1,0 +1,329 @@
+"""Docs/coverage.md from a data file."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from gradagree.reference import Activation, ErrorFunction
+
+# What is said of every name in torch's listings (`tools.coverage`)
+# -----------------------------------------------------------------
+
+
+TORCH_FUNCTIONAL = """
+celu: celu
+elu: elu
+gelu: gelu
+glu: glu
+gumbel_softmax: gumbel_softmax
+hardshrink: hardshrink
+hardsigmoid: hardsigmoid
+hardswish: hardswish
+hardtanh: hardtanh
+layer_norm: layer_norm
+leaky_relu: leaky_relu
+log_softmax: log_softmax
+logsigmoid: log_sigmoid
+mish: mish
+normalize: normalize
+prelu: prelu
+relu: relu
+relu6: relu6
+rms_norm: rms_norm
+rrelu: rrelu
+selu: selu
+sigmoid: sigmoid
+silu: silu
+softmax: softmax
+softmin: softmin
+softplus: softplus_threshold
+softshrink: softshrink
+softsign: softsign
+tanh: tanh
+tanhshrink: tanhshrink
+threshold: threshold
+dropout: dropout
+celu_: same as celu
+elu_: same as elu
+hardtanh_: same as hardtanh
+leaky_relu_: same as leaky_relu
+relu_: same as relu
+rrelu_: same as rrelu
+selu_: same as selu
+threshold_: same as threshold
+alpha_dropout dropout1d dropout2d dropout3d feature_alpha_dropout: same as dropout
+binary_cross_entropy: bce
+binary_cross_entropy_with_logits: bce_logits
+cosine_embedding_loss: cosine_embedding
+cosine_similarity: cosine_distance
+cross_entropy: cross_entropy
+gaussian_nll_loss: gaussian_nll
+hinge_embedding_loss: hinge_embedding
+huber_loss: huber
+kl_div: kl_div
+l1_loss: absolute
+margin_ranking_loss: margin_ranking
+mse_loss: mse
+multi_margin_loss: multi_margin
+multilabel_margin_loss: multilabel_margin
+multilabel_soft_margin_loss: multilabel_soft_margin
+nll_loss: nll
+pairwise_distance: pairwise_distance
+poisson_nll_loss: poisson_nll
+smooth_l1_loss: smooth_l1
+soft_margin_loss: soft_margin
+triplet_margin_loss: triplet_margin
+triplet_margin_with_distance_loss: same as triplet_margin_loss
+ctc_loss: not covered: its sum over alignments is a recursion over time; a box of sequences will have it
+linear_cross_entropy: not covered: a box and cross_entropy in one, for which the network has two boxes
+linear: not covered: it is a box's c = a w + b, and checked in every case
+pdist: not covered: distances between the examples of a batch, none of which is an error alone
+batch_norm group_norm instance_norm local_response_norm: not covered: normalises over examples or channels
+adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool1d_with_indices \
+adaptive_max_pool2d adaptive_max_pool2d_with_indices adaptive_max_pool3d adaptive_max_pool3d_with_indices avg_pool1d \
+avg_pool2d avg_pool3d fractional_max_pool2d fractional_max_pool2d_with_indices fractional_max_pool3d \
+fractional_max_pool3d_with_indices lp_pool1d lp_pool2d lp_pool3d max_pool1d max_pool1d_with_indices max_pool2d \
+max_pool2d_with_indices max_pool3d max_pool3d_with_indices max_unpool1d max_unpool2d max_unpool3d: not covered: pooling
+conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d conv_transpose3d: not covered: convolution
+embedding embedding_bag: not covered: embedding, a box of its own
+bilinear: not covered: a box of its own with two inputs
+multi_head_attention_forward scaled_dot_product_attention: not covered: attention
+affine_grid channel_shuffle fold grid_sample interpolate native_channel_shuffle pad pixel_shuffle pixel_unshuffle \
+unfold upsample upsample_bilinear upsample_nearest: not covered: moves or interpolates images
+grouped_mm scaled_grouped_mm scaled_mm: not covered: matrix products of other formats
+one_hot: not covered: not differentiable
+assert_int_or_pair boolean_dispatch handle_torch_function has_torch_function has_torch_function_unary \
+has_torch_function_variadic: not covered: a helper, no function of numbers
+"""
+
+TORCH_NN = """
+CELU: celu
+ELU: elu
+GELU: gelu
+GLU: glu
+Hardshrink: hardshrink
+Hardsigmoid: hardsigmoid
+Hardswish: hardswish
+Hardtanh: hardtanh
+LeakyReLU: leaky_relu
+LogSigmoid: log_sigmoid
+LogSoftmax: log_softmax
+Mish: mish
+PReLU: prelu
+RReLU: rrelu
+ReLU: relu
+ReLU6: relu6
+SELU: selu
+SiLU: silu
+Sigmoid: sigmoid
+Softmax: softmax
+Softmin: softmin
+Softplus: softplus_threshold
+Softshrink: softshrink
+Softsign: softsign
+Tanh: tanh
+Tanhshrink: tanhshrink
+Threshold: threshold
+Dropout: dropout
+AlphaDropout Dropout1d Dropout2d Dropout3d FeatureAlphaDropout: same as Dropout
+Softmax2d: same as Softmax
+BCELoss: bce
+BCEWithLogitsLoss: bce_logits
+CosineEmbeddingLoss: cosine_embedding
+CosineSimilarity: cosine_distance
+CrossEntropyLoss: cross_entropy
+GaussianNLLLoss: gaussian_nll
+HingeEmbeddingLoss: hinge_embedding
+HuberLoss: huber
+KLDivLoss: kl_div
+L1Loss: absolute
+MSELoss: mse
+MarginRankingLoss: margin_ranking
+MultiLabelMarginLoss: multilabel_margin
+MultiLabelSoftMarginLoss: multilabel_soft_margin
+MultiMarginLoss: multi_margin
+NLLLoss: nll
+PairwiseDistance: pairwise_distance
+PoissonNLLLoss: poisson_nll
+SmoothL1Loss: smooth_l1
+SoftMarginLoss: soft_margin
+TripletMarginLoss: triplet_margin
+NLLLoss2d: same as NLLLoss
+TripletMarginWithDistanceLoss: same as TripletMarginLoss
+CTCLoss: not covered: its sum over alignments is a recursion over time; a box of sequences will have it
+LinearCrossEntropyLoss: not covered: a box and cross_entropy in one, for which the network has two boxes
+AdaptiveLogSoftmaxWithLoss: not covered: a small network of its own, with weights for clusters of classes
+MultiheadAttention: not covered: attention
+"""
+
+
+# What is said of every name in the frameworks' listings: ``NAME...: FUNCTION``, ``same as NAME``, or ``not covered``
+# --------------------------------------------------------------------------------------------------------------
+
+
+JAX_NN = """
+celu: celu
+elu: elu
+gelu: gelu_tanh
+glu: glu
+hard_sigmoid: hardsigmoid
+hard_swish: hardswish
+hard_tanh: hardtanh
+identity: id
+leaky_relu: leaky_relu
+log1mexp: log1mexp
+log_sigmoid: log_sigmoid
+log_softmax: log_softmax
+logmeanexp: logmeanexp
+logsumexp: logsumexp
+mish: mish
+relu: relu
+relu6: relu6
+selu: selu
+sigmoid: sigmoid
+silu: silu
+soft_sign: softsign
+softmax: softmax
+softplus: softplus
+sparse_plus: sparse_plus
+sparse_sigmoid: sparse_sigmoid
+squareplus: squareplus
+standardize: standardize
+tanh: tanh
+hard_silu: same as hard_swish
+swish: same as silu
+dot_product_attention: not covered: attention
+get_scaled_dot_general_config scaled_dot_general scaled_matmul: not covered: matrix products of other formats
+one_hot: not covered: not differentiable
+"""
+
+OPTAX = """
+binary_dice_loss: binary_dice
+cosine_distance: cosine_distance
+dice_loss: dice
+generalized_kl_divergence: generalized_kl
+hinge_loss: hinge
+huber_loss: huber
+kl_divergence: kl_div
+kl_divergence_with_log_targets: kl_div_of_logs
+l2_loss: half_squared
+log_cosh: log_cosh
+multiclass_generalized_dice_loss: generalized_dice
+multiclass_hinge_loss: multiclass_hinge
+multiclass_perceptron_loss: multiclass_perceptron
+multiclass_sparsemax_loss: multiclass_sparsemax
+ntxent: ntxent
+perceptron_loss: perceptron
+poly_loss_cross_entropy: poly_cross_entropy
+sigmoid_binary_cross_entropy: bce_logits
+sigmoid_focal_loss: sigmoid_focal
+softmax_cross_entropy: soft_cross_entropy
+softmax_cross_entropy_with_integer_labels: cross_entropy
+sparsemax_loss: binary_sparsemax
+squared_error: mse
+triplet_margin_loss: triplet_margin_of_squares
+convex_kl_divergence: same as generalized_kl_divergence
+cosine_similarity: same as cosine_distance
+ranking_softmax_loss safe_softmax_cross_entropy: same as softmax_cross_entropy
+smooth_labels: not covered: it prepares targets; soft_cross_entropy has it as label_smoothing
+make_fenchel_young_loss: not covered: it makes error functions of a user's own function
+ctc_loss ctc_loss_with_forward_probs: not covered: its sum over alignments is a recursion over time; a box of \
+sequences will have it
+"""
+
+ACCOUNTS = {
+    "torch.nn.functional": TORCH_FUNCTIONAL, "torch.nn": TORCH_NN, "jax.nn": JAX_NN, "optax.losses": OPTAX,
+}  # fmt: skip
+
+
+# The account of coverage: what is said of every name that the frameworks list. ``python -m tools.coverage``
+# ----------------------------------------------------------------------------------------------------------
+
+
+HOMES = ("activation", "adaptive", "distance", "dropout", "linear_cross_entropy", "loss")
+SAME, LEFT = "same as ", "not covered: "
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One name, and what is said of it."""
+
+    name: str
+    said: str
+
+    @property
+    def status(self) -> str:
+        """covered, same as, or not covered."""
+        return next((mark.rstrip(": ") for mark in (SAME, LEFT) if self.said.startswith(mark)), "covered")
+
+
+def account(library: str) -> dict[str, Entry]:
+    """Every name of a library that something is said of."""
+    entries: dict[str, Entry] = {}
+    for line in ACCOUNTS[library].replace("\\\n", "").strip().splitlines():
+        names, _, said = line.partition(": ")
+        entries |= {name: Entry(name, said) for name in names.split()}
+    return entries
+
+
+def listed(library: str) -> list[str]:
+    """The functions, or the activations and losses among the modules, that the installed library lists.
+
+    Raises ImportError where it is not installed.
+    """
+    module, counts = importlib.import_module(library), is_module if library == "torch.nn" else is_function
+    return sorted(name for name in dir(module) if not name.startswith("_") and counts(getattr(module, name)))
+
+
+def is_function(thing: Any) -> bool:
+    """A function, or what jax has made of one."""
+    return inspect.isroutine(thing) or (
+        callable(thing) and hasattr(thing, "__wrapped__") and not inspect.isclass(thing)
+    )
+
+
+def is_module(thing: Any) -> bool:
+    """An activation, error function, dropout or distance among the classes of torch.nn, by where it is defined."""
+    return inspect.isclass(thing) and thing.__module__.rpartition(".")[2] in HOMES
+
+
+def unaccounted(library: str) -> list[str]:
+    """The names that the installed library lists and nothing is said of."""
+    return [name for name in listed(library) if name not in account(library)]
+
+
+def summary(entry: Entry) -> str:
+    """The formula of the function that covers a name."""
+    kind: Any = Activation if entry.said in Activation.catalogue else ErrorFunction
+    return str(kind.named(entry.said).summary())
+
+
+def page() -> str:
+    """``docs/coverage.md``."""
+    lines = ["# Coverage", "", "What gradagree says of every activation and error function that the frameworks list."]
+    lines += ["This page is made by `python -m tools.coverage > docs/coverage.md`."]
+    for library in ACCOUNTS:
+        entries = account(library).values()
+        counts = Counter(entry.status for entry in entries)
+        told = ", ".join(f"{counts[status]} {status}" for status in ("covered", "same as", "not covered"))
+        lines += ["", f"## {library}", "", f"{len(entries)} names: {told}.", ""]
+        lines += ["| name | | formula or reason |", "| --- | --- | --- |"]
+        lines += [_row(entry) for entry in sorted(entries, key=lambda entry: entry.name.lower())]
+    return "\n".join(lines) + "\n"
+
+
+def _row(entry: Entry) -> str:
+    if entry.status == "covered":
+        return f"| `{entry.name}` | covered by `{entry.said}` | {summary(entry).replace('|', chr(92) + '|')} |"
+    if entry.status == "same as":
+        return f"| `{entry.name}` | same as `{entry.said.removeprefix(SAME)}` | |"
+    return f"| `{entry.name}` | not covered | {entry.said.removeprefix(LEFT)} |"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
