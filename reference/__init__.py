@@ -1,7 +1,7 @@
 """The answer by hand: boxes, activations, error functions."""
 
 from gradagree.reference.boxes import (
-    Answer as Answer,
+    Backpropagation as Backpropagation,
     Box as Box,
     ErrorBox as ErrorBox,
     Gradient as Gradient,

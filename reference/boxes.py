@@ -29,7 +29,7 @@ class Gradient(NamedTuple):
     b: Any
 
 
-class Answer(NamedTuple):
+class Backpropagation(NamedTuple):
     """A box's answer to its current input: E, its own sensitivity and all those inside it, and the gradients.
 
     activations holds, for each box, dE/da of its activation's own weights, by name.
@@ -61,8 +61,8 @@ class ErrorBox:
         """delta_o = dE/do."""
         return self.error.sensitivity(o, self.t)
 
-    def answer(self, o: Any) -> Answer:
-        return Answer(self(o), (self.pull(o),), ())
+    def answer(self, o: Any) -> Backpropagation:
+        return Backpropagation(self(o), (self.pull(o),), ())
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,11 +117,13 @@ class Box:
             p, box = box.weigh(p), box.inside
         return box(p)
 
-    def answer(self, p: Any) -> Answer:
+    def answer(self, p: Any) -> Backpropagation:
         inner = self.inside.answer(self.weigh(p))
         delta_p, gradient = self.pull(p, inner.delta_p)
         own = self.pull_own(p, inner.delta_p)
-        return Answer(inner.E, (delta_p, *inner.sensitivities), (gradient, *inner.gradients), (own, *inner.activations))
+        return Backpropagation(
+            inner.E, (delta_p, *inner.sensitivities), (gradient, *inner.gradients), (own, *inner.activations)
+        )
 
 
 def network(
@@ -164,7 +166,7 @@ def boxes(outermost: Box | ErrorBox) -> Iterator[Box]:
         box = box.inside
 
 
-def backpropagate(outermost: Box, p: Any) -> Answer:
+def backpropagate(outermost: Box, p: Any) -> Backpropagation:
     """Backpropagate through a network of any depth.
 
     Args:

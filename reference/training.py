@@ -17,19 +17,19 @@ from gradagree.reference.boxes import Box, Gradient, backpropagate, network
 from gradagree.reference.contract import Activation, ErrorFunction
 
 
-class Weights(NamedTuple):
+class NetworkWeights(NamedTuple):
     """All weights and biases, from the outermost box inwards; a bias may be None."""
 
     w: tuple[Any, ...]
     b: tuple[Any, ...]
 
-    def changed(self, gradients: Sequence[Gradient], rate: float) -> Weights:
+    def changed(self, gradients: Sequence[Gradient], rate: float) -> NetworkWeights:
         """Each weight changed in proportion to its partial derivative."""
         # w_ij - rate dE/dw_ij
         w = tuple(w - rate * gradient.w for w, gradient in zip(self.w, gradients, strict=False))
         # b_j - rate dE/db_j
         b = tuple(None if b is None else b - rate * g.b for b, g in zip(self.b, gradients, strict=False))
-        return Weights(w, b)
+        return NetworkWeights(w, b)
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class Network:
     activations: tuple[Activation, ...]
     error: ErrorFunction
 
-    def boxes(self, weights: Weights, t: Any) -> Box:
+    def boxes(self, weights: NetworkWeights, t: Any) -> Box:
         return network(self.activations, weights.w, weights.b, self.error, t)
 
-    def output(self, weights: Weights, p: Any) -> Any:
+    def output(self, weights: NetworkWeights, p: Any) -> Any:
         """The output o for the inputs p, of shape (examples, outputs)."""
         box: Any = self.boxes(weights, None)
         while isinstance(box, Box):
@@ -87,27 +87,27 @@ class Stop:
 class Trained(NamedTuple):
     """How a training went: the weights at its end, the error before it and after each round, and why it ended."""
 
-    weights: Weights
+    weights: NetworkWeights
     errors: tuple[float, ...]
     steps: int
     reason: str
 
 
-Step = Callable[[Weights, int], Weights]
+Step = Callable[[NetworkWeights, int], NetworkWeights]
 
 
 def full_step(net: Network, p: Any, t: Any, rate: float) -> Step:
     """Steepest descent: one step against the gradient over all pairs."""
 
-    def step(weights: Weights, _round: int) -> Weights:
+    def step(weights: NetworkWeights, _round: int) -> NetworkWeights:
         return weights.changed(backpropagate(net.boxes(weights, t), p).gradients, rate)
 
     return step
 
 
 def polled_steps(
-    net: Network, weights: Weights, p: Any, t: Any, rate: float, polled: Iterable[int]
-) -> Iterator[Weights]:
+    net: Network, weights: NetworkWeights, p: Any, t: Any, rate: float, polled: Iterable[int]
+) -> Iterator[NetworkWeights]:
     """Stochastic backpropagation: the weights after each step, on the pairs polled."""
     for k in polled:
         gradients = backpropagate(net.boxes(weights, t[k : k + 1]), p[k : k + 1]).gradients
@@ -117,14 +117,14 @@ def polled_steps(
 
 def train(
     net: Network,
-    weights: Weights,
+    weights: NetworkWeights,
     p: Any,
     t: Any,
     rate: float,
     stop: Stop,
     poll: Callable[[int], Iterable[int]] | None = None,
-    watch: Callable[[int, Weights, float], None] = lambda rounds, weights, E: None,
-    each: Callable[[int, Weights], None] = lambda steps, weights: None,
+    watch: Callable[[int, NetworkWeights, float], None] = lambda rounds, weights, E: None,
+    each: Callable[[int, NetworkWeights], None] = lambda steps, weights: None,
 ) -> Trained:
     """Train by steepest descent until a stop rule holds.
 

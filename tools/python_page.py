@@ -36,7 +36,7 @@ FORMER = ("pull",)
 CHOSEN = {"gradagree.api": ["Disagreement"], "gradagree.errors": ["UsageError"]}
 """Of these modules only so much is public."""
 WIDTH = 100
-PLUGIN = Path(__file__).with_name("pytest_plugin.py")
+PLUGIN = Path(__file__).parents[1] / "gradagree" / "pytest_plugin" / "__init__.py"
 ELSEWHERE = {
     "activations": "The module of all activations: [what each framework spells](coverage.md).",
     "errors": "The module of all error functions: [likewise](coverage.md).",

@@ -7,12 +7,19 @@ followed, so that a module has the name that it is imported by: gradagree.refere
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 PACKAGE = "gradagree"
 LINKED = ("reference", "adapters")
 """Folders on top that are subpackages of `PACKAGE`."""
+
+
+LAYERS: tuple[str | Sequence[str], ...] = (
+    "errors", "files", "reference", "adapters", "arithmetic", "cases", "checker", "runner", "report", "compare",
+    "shrink", "reproduce", "surveys", "train", "api", ("cli", "pytest_plugin"),
+)  # fmt: skip
+"""The packages and modules right under `PACKAGE`, lowest first: each imports only from those before it."""
 
 
 def modules(root: Path) -> dict[str, Path]:
@@ -120,3 +127,8 @@ def class_names(root: Path) -> dict[str, list[str]]:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 found.setdefault(node.name, []).append(name)
     return found
+
+
+def shadowing(root: Path, functions: Iterable[str]) -> list[str]:
+    """The packages and modules right under `PACKAGE` with the name of one of its public functions."""
+    return sorted(name for name in modules(root) if name.count(".") == 1 and name.split(".")[1] in set(functions))

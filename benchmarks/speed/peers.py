@@ -19,7 +19,7 @@ from gradagree.adapters.for_jax import ForJax
 from gradagree.adapters.for_torch import ForTorch
 from gradagree.adapters.programs import Architecture
 from gradagree.cases.case import Case, problem_of
-from gradagree.checker.judge import Asked, Framework, judge_all
+from gradagree.checker.judge import Framework, JudgeRequest, judge_all
 from gradagree.checker.reverse import check
 from gradagree.checker.statistical import probable
 from gradagree.runner.worker import answer, handshake
@@ -77,7 +77,7 @@ def verdict(adapter: Adapter, case: Case, mode: str, networks: int = 1) -> Calla
 
     def run() -> None:
         answers = [answer(adapter, problem, mode) for problem in problems]
-        records = judge_all([Asked(*each, framework, found) for each, found in zip(given, answers, strict=True)])
+        records = judge_all([JudgeRequest(*each, framework, found) for each, found in zip(given, answers, strict=True)])
         wrong = [record for record in records if record.verdict != "agree"]
         if wrong:
             raise AssertionError(wrong)

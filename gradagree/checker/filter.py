@@ -26,16 +26,16 @@ from gradagree.checker.comparison import (
     extremes,
     merged,
 )
-from gradagree.checker.filter_operands import Given, Operands, exact_below, pulled, transposed
+from gradagree.checker.filter_operands import NodeArrays, Operands, exact_below, pulled, transposed
 from gradagree.checker.kinks import OWN, SLOPES, Kinks, one_sided
 from gradagree.reference import Activation
 
 TILE = 1 << 16
 """Entries of a gradient that are worked on together."""
-Found = Iterator[tuple[Given, Bound | Comparison]]
+Found = Iterator[tuple[NodeArrays, Bound | Comparison]]
 
 
-def claims(boxes: Sequence[Given]) -> Found:
+def claims(boxes: Sequence[NodeArrays]) -> Found:
     """What is claimed of each c, delta_p, dw and db; nothing where the quick tests have nothing to say."""
     if boxes:
         on = Operands(boxes)
@@ -111,7 +111,7 @@ def dw(on: Operands) -> Found:
         yield from claimed(boxes, "dw", value, radius * (bound > value.spread(exact)))
 
 
-def tiled(one: Given, a: Any, factor: Any, delta_c: Any, size: Any, exact: float) -> Comparison | None:
+def tiled(one: NodeArrays, a: Any, factor: Any, delta_c: Any, size: Any, exact: float) -> Comparison | None:
     """Some rows at a time: their radii (u |v| and the bound, where not exact), and their sizes.
 
     In float32 but for a float64 framework.
@@ -150,7 +150,7 @@ def db(on: Operands) -> Found:
     yield from claimed(boxes, "db", value, radius * (bound > value.spread(exact)))
 
 
-def claimed(boxes: Sequence[Given], part: Part, value: Ragged, radius: np.ndarray) -> Found:
+def claimed(boxes: Sequence[NodeArrays], part: Part, value: Ragged, radius: np.ndarray) -> Found:
     for one, expected, allowed in zip(boxes, value.views, value.like(radius).views, strict=True):
         yield one, one.bound(part, expected, allowed)
 

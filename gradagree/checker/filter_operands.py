@@ -26,7 +26,7 @@ from gradagree.reference.samples import allowed_width, inside, some_targets
 
 
 @dataclass(frozen=True, eq=False)
-class Given:
+class NodeArrays:
     """One operation with the framework's own p, c, delta_p and delta_c; a gradient is None if the filter skips it."""
 
     number: int | str
@@ -110,7 +110,7 @@ class Entries(NamedTuple):
     slope_radius: np.ndarray
 
     @classmethod
-    def of(cls, group: Sequence[Given]) -> Entries:
+    def of(cls, group: Sequence[NodeArrays]) -> Entries:
         """Of boxes that have one activation and one model."""
         activation = group[0].activation
         p = joined([one.p.ravel() for one in group])[None]
@@ -119,12 +119,12 @@ class Entries(NamedTuple):
         return cls(a[0], tables[0][place[0]], slope[0], tables[1][place[0]])
 
 
-def along_rows(one: Given) -> tuple[np.ndarray, np.ndarray]:
+def along_rows(one: NodeArrays) -> tuple[np.ndarray, np.ndarray]:
     """A(p) of whole rows, within 8 u |A| where it is rounded."""
     return within(one, "value", np.asarray(one.activation.value(one.p)))
 
 
-def pulled(one: Given, delta_a: np.ndarray, inner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def pulled(one: NodeArrays, delta_a: np.ndarray, inner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """delta_p of whole rows, within 8 u |delta_p| where it is rounded, and what becomes of delta_a within inner.
 
     delta_p is linear in delta_a, so that any error within inner, such as one of alternating signs, is pulled as it is.
@@ -139,7 +139,7 @@ def pulled(one: Given, delta_a: np.ndarray, inner: np.ndarray) -> tuple[np.ndarr
     return found, radius + np.maximum(one_way, other)
 
 
-def within(one: Given, part: str, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def within(one: NodeArrays, part: str, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The numbers, and 8 u of each where it must have been rounded.
 
     It must where it is no number of the dtype; and where nothing is ever exact, but for rows of equal numbers.
@@ -229,8 +229,8 @@ class Operands:
     `slope_radius` those of A'(p) of the entrywise ones, all laid end to end.
     """
 
-    def __init__(self, boxes: Iterable[Given]) -> None:
-        groups: dict[Any, list[Given]] = {}
+    def __init__(self, boxes: Iterable[NodeArrays]) -> None:
+        groups: dict[Any, list[NodeArrays]] = {}
         for one in boxes:
             groups.setdefault((one.activation.along_last_axis, one.activation, id(one.model)), []).append(one)
         entrywise, rows = ([group for key, group in groups.items() if key[0] is along] for along in (False, True))

@@ -119,7 +119,7 @@ class Framework:
         return self._of_modes[dtype, mode]
 
 
-class Asked(NamedTuple):
+class JudgeRequest(NamedTuple):
     """A framework's answer to a case in one mode; with a rate, after one step of steepest descent too."""
 
     case: Case
@@ -142,10 +142,10 @@ def judge(
 
     Raises InternalError where the reference is proved wrong.
     """
-    return next(judge_all([Asked(case, arrays, framework, reply, index, rate)]))
+    return next(judge_all([JudgeRequest(case, arrays, framework, reply, index, rate)]))
 
 
-def judge_all(asked: Sequence[Asked]) -> Iterator[Record]:
+def judge_all(asked: Sequence[JudgeRequest]) -> Iterator[Record]:
     """The records of all, in their order; what is cheap is looked at together. Raises InternalError."""
     opened = [Opened(one) for one in asked]
     comparisons = checked(one.given for one in opened if one.tapped)
@@ -155,7 +155,7 @@ def judge_all(asked: Sequence[Asked]) -> Iterator[Record]:
 class Opened:
     """An answer taken out of its message, unless it is none or malformed."""
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: JudgeRequest) -> None:
         self.asked, self.tapped = asked, False
         self.fields: dict[str, Any] = {}
         case, arrays, framework, reply = asked[:4]
@@ -268,7 +268,7 @@ class Judge:
     def __init__(self) -> None:
         self._last: dict[str, Last] = {}
 
-    def __call__(self, answers: Sequence[Asked]) -> Iterator[Record]:
+    def __call__(self, answers: Sequence[JudgeRequest]) -> Iterator[Record]:
         """The records of some answers, which are looked at together."""
         places = [self._place(asked) for asked in answers]
         made = judge_all([asked for asked, (known, _) in zip(answers, places, strict=True) if not known])
@@ -279,7 +279,7 @@ class Judge:
                 record.append(next(made))
                 yield record[0]
 
-    def _place(self, asked: Asked) -> tuple[bool, list[Record]]:
+    def _place(self, asked: JudgeRequest) -> tuple[bool, list[Record]]:
         """Whether the framework's last answer was the same, and the place of the record."""
         case, _, framework, answer = asked[:4]
         if isinstance(answer, Failure):

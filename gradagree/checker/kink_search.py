@@ -150,7 +150,7 @@ INTO = {
 
 
 @dataclass(frozen=True)
-class Line:
+class SearchLine:
     """Outputs o(x + s along) or, if it leads through the targets, targets t(x + s along), for numbers s.
 
     The slope is that of E in the direction `across` of the outputs (of x, where o depends on s).
@@ -199,24 +199,26 @@ def prove_error_kinks(error: ErrorFunction, o: np.ndarray, t: Any) -> None:
         )
 
 
-def unlisted_error_kinks(error: ErrorFunction, shape: tuple[int, ...], t: Any) -> Iterator[tuple[Line, Jump]]:
+def unlisted_error_kinks(error: ErrorFunction, shape: tuple[int, ...], t: Any) -> Iterator[tuple[SearchLine, Jump]]:
     """The jumps on a few lines through outputs and targets at which ``kink`` is certainly false."""
     for line in lines(error, shape, t):
         for found in jumps(line.slope, WAY, line.marked):
             yield line, found
 
 
-def lines(error: ErrorFunction, shape: tuple[int, ...], t: Any) -> Iterator[Line]:
+def lines(error: ErrorFunction, shape: tuple[int, ...], t: Any) -> Iterator[SearchLine]:
     """Along each output of one example, along all outputs at once, and along all targets where they are no labels."""
     source = Source(f"lines {error}")
     x, across = (source.dyadic(shape, 20, 1) for _ in range(2))
     for k in range(shape[1]):
         along = np.zeros(shape)
         along[0, k] = 1.0
-        yield Line(error, x, t, along, along)
-    yield Line(error, x, t, across, across)
+        yield SearchLine(error, x, t, along, along)
+    yield SearchLine(error, x, t, across, across)
     if error.targets in INTO and t.size:
-        yield Line(error, x, source.dyadic(t.shape, 20, 1), source.dyadic(t.shape, 20, 1), across, of_targets=True)
+        yield SearchLine(
+            error, x, source.dyadic(t.shape, 20, 1), source.dyadic(t.shape, 20, 1), across, of_targets=True
+        )
 
 
 def exact(error: ErrorFunction, t: Any) -> Any:

@@ -17,7 +17,7 @@ from gradagree.checker.allowances import ToleranceOptions
 from gradagree.checker.answers import malformed
 from gradagree.checker.comparison import ERROR_BOX, Bound, Comparison, Part, compare
 from gradagree.checker.filter import claims, settle
-from gradagree.checker.filter_operands import Given, QuickError
+from gradagree.checker.filter_operands import NodeArrays, QuickError
 from gradagree.checker.kinks import at_kinks, error_kinks
 from gradagree.checker.verdict import Verdict
 from gradagree.reference import Box, ErrorBox
@@ -155,13 +155,13 @@ class BoxCheck:
         return self.plain_p.size + (0 if self.box.w is None else self.box.w.size)
 
     @functools.cached_property
-    def given(self) -> Given:
+    def given(self) -> NodeArrays:
         """The box for the quick tests; gradients of another shape are left to the box check."""
         node, box, answer = self.node, self.box, self.answer
         owned = ((box.w, self.given_gradient("w")), (box.b, self.given_gradient("b")))
         dw, db = (x if own is not None and x is not None and x.shape == own.shape else None for own, x in owned)
         cotangents = (answer.cotangents[node.input], answer.cotangents[node.output])
-        return Given(
+        return NodeArrays(
             node.name, box, self.model, self.kinks, self.plain_p, answer.values[node.output], *cotangents, dw, db
         )
 

@@ -77,6 +77,6 @@ def _snake(name: str) -> str:
 def _filled(template: str, **words: Any) -> str:
     import jinja2
 
-    loader = jinja2.PackageLoader("gradagree", "templates")
+    loader = jinja2.PackageLoader("gradagree.cli", "templates")
     made = jinja2.Environment(loader=loader, keep_trailing_newline=True, trim_blocks=True)
     return made.get_template(template).render(**words)

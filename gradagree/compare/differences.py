@@ -20,27 +20,27 @@ from gradagree.report.text import named
 from gradagree.runner.known import Entry
 
 
-class Interval(NamedTuple):
+class MedianInterval(NamedTuple):
     """Where a median lies."""
 
     low: float
     high: float
 
-    def apart(self, other: Interval) -> bool:
+    def apart(self, other: MedianInterval) -> bool:
         return self.low > other.high or self.high < other.low
 
 
-NOTHING = Interval(0.0, 0.0)
+NOTHING = MedianInterval(0.0, 0.0)
 
 
-def surrounding(moves: Sequence[float], level: float) -> Interval:
+def surrounding(moves: Sequence[float], level: float) -> MedianInterval:
     """Where the median of the moves' distribution lies, except with probability `level`; without bounds for too few."""
     n = len(moves)
     k = places(n, level)
     if not k:
-        return Interval(-math.inf, math.inf)
+        return MedianInterval(-math.inf, math.inf)
     ordered = np.sort(np.asarray(moves, dtype=np.float64))
-    return Interval(float(ordered[k - 1]), float(ordered[n - k]))
+    return MedianInterval(float(ordered[k - 1]), float(ordered[n - k]))
 
 
 def places(n: int, level: float) -> int:
@@ -72,8 +72,8 @@ class Move(NamedTuple):
     function: str
     cases: int
     factor: float
-    between: Interval
-    noise: Interval
+    between: MedianInterval
+    noise: MedianInterval
 
     @property
     def worse(self) -> bool:

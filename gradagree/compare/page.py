@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gradagree.checker.verdict import Verdict
-from gradagree.compare.differences import ACCURACY, Change, Differences, Interval, Move
+from gradagree.compare.differences import ACCURACY, Change, Differences, MedianInterval, Move
 from gradagree.compare.side import Side
 from gradagree.files import make_folder, write_text
 from gradagree.report.console import STYLES, Printer
@@ -119,7 +119,7 @@ def _move(move: Move) -> tuple[Span, ...]:
     )  # fmt: skip
 
 
-def _between(interval: Interval) -> str:
+def _between(interval: MedianInterval) -> str:
     low, high = (math.inf if x > 1000 else 2.0**x for x in interval)
     return f"{low:.3g} to {high:.3g}"
 

@@ -68,7 +68,7 @@ class Derivative(pytest.Item):
         return file_of(type(self.function)) or "gradagree", None, self.name
 
 
-class Block(pytest.Item):
+class NetworksItem(pytest.Item):
     """So many random networks with a function in them, or with those of the whole catalogue, in one mode."""
 
     def __init__(self, *, function: Any, mode: str, number: int, settings: Settings, **options: Any) -> None:
@@ -117,7 +117,7 @@ class Project(pytest.File):
             for number in range(PROFILES[settings.profile].blocks):
                 name = f"{subject}[{mode.replace(':', '-')}-b{number:03d}]"
                 options = {"function": function, "mode": mode, "number": number, "settings": settings}
-                yield Block.from_parent(self, name=name, **options)
+                yield NetworksItem.from_parent(self, name=name, **options)
 
 
 def own_functions() -> list[Any]:

@@ -48,7 +48,7 @@ def judged(process: FrameworkProcess, mode: str, cases: Sequence[tuple[int, Case
     installed, with the reason, and fails it where a verdict does.
     """
     __tracebackhide__ = True
-    from gradagree.checker.judge import Asked, Framework, judge_all
+    from gradagree.checker.judge import Framework, JudgeRequest, judge_all
     from gradagree.checker.response import Absent
     from gradagree.checker.verdict import format_failure
     from gradagree.runner.campaign import describe
@@ -61,7 +61,7 @@ def judged(process: FrameworkProcess, mode: str, cases: Sequence[tuple[int, Case
     asked = [(case, case.arrays(), [mode]) for _, case in cases]
     records = []
     answers = process.ask_all(asked)
-    given = [Asked(cases[k][1], asked[k][1], framework, answer, cases[k][0]) for k, answer in answers]
+    given = [JudgeRequest(cases[k][1], asked[k][1], framework, answer, cases[k][0]) for k, answer in answers]
     for record in judge_all(given):
         records.append(record)
         keep(kept, record, handshake)

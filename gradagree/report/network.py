@@ -314,7 +314,7 @@ MOST_ROWS, MOST_WEIGHTS, MOST_TABLES = 128, 16, 40
 
 
 @dataclass(frozen=True)
-class Table:
+class NodeTable:
     """A box: for each unit p, delta and the weights that lead inwards."""
 
     title: str
@@ -323,12 +323,12 @@ class Table:
     left_out: str = ""
 
 
-def tables(training: Training) -> list[Table]:
+def tables(training: Training) -> list[NodeTable]:
     """From the outermost box to the error box, what is too much left out, and said to be."""
     return [_table(layer, training) for layer in layers(training)[-MOST_TABLES:]]
 
 
-def _table(layer: Layer, training: Training) -> Table:
+def _table(layer: Layer, training: Training) -> NodeTable:
     width = max((len(row) for row in layer.w), default=0)
     shown = min(width, MOST_WEIGHTS)
     target = training.example.target if training.example and layer.title.startswith("error box") else ()
@@ -339,4 +339,4 @@ def _table(layer: Layer, training: Training) -> Table:
         rows.append((str(i), *map(brief, [*numbers, *(layer.weight(i, j) for j in range(shown))])))
     cut = [f"{len(layer.p) - MOST_ROWS} further units"] * (len(layer.p) > MOST_ROWS)
     cut += [f"the weights to {width - shown} further units"] * (width > shown)
-    return Table(layer.title, tuple(head), tuple(rows), " and ".join(cut))
+    return NodeTable(layer.title, tuple(head), tuple(rows), " and ".join(cut))

@@ -142,7 +142,7 @@ MOST_GROUPS, MOST_DTYPES, MOST_VERSIONS = 500, 16, 64
 UNJUDGED = (Verdict.UNDECIDED, Verdict.OUT_OF_RANGE)
 
 
-class Convention(NamedTuple):
+class ConventionRow(NamedTuple):
     """A legitimate slope at a kink, and who takes it."""
 
     function: str
@@ -191,7 +191,7 @@ class Summary:
     by_depth: dict[tuple[str, int], Spread] = field(default_factory=dict)
     shares: dict[str, Share] = field(default_factory=dict)
     findings: Findings = field(default_factory=Findings)
-    conventions: Groups[Convention] = field(default_factory=lambda: Groups(MOST_GROUPS))
+    conventions: Groups[ConventionRow] = field(default_factory=lambda: Groups(MOST_GROUPS))
     dropped: Groups[Dropped] = field(default_factory=lambda: Groups(MOST_GROUPS))
     blocks: Blocks = field(default_factory=Blocks)
     rows: Rows = field(default_factory=Rows)
@@ -235,7 +235,7 @@ class Summary:
         if verdict.fails or verdict is Verdict.INACCURATE:
             self.findings.add(record, entry)
         elif verdict is Verdict.CONVENTION:
-            self.conventions.add(Convention(named(record.function or "?"), column, reason))
+            self.conventions.add(ConventionRow(named(record.function or "?"), column, reason))
         elif verdict in UNJUDGED or not verdict.compared:
             self.dropped.add(Dropped(verdict, column, reason))
 

@@ -22,7 +22,7 @@ from gradagree.report.text import DASH, brief, counted, joined, replay, shown_nu
 from gradagree.report.training_data import (
     BY_HAND,
     CheckpointOutcomes,
-    Curve,
+    LossCurve,
     Training,
     columns_of,
     outcomes_along,
@@ -58,7 +58,7 @@ def _trained(training: Training) -> str:
     return f"Trained {joined(names)}{same}, {network} {_decides(training, curves)}{lost}"
 
 
-def _decides(training: Training, curves: Sequence[Curve]) -> str:
+def _decides(training: Training, curves: Sequence[LossCurve]) -> str:
     """``decides 45 % of 100 held-out patients right``, or the error it comes to where no accuracy is told."""
     right = {curve.label: percent(last(curve.accuracies)) for curve in curves if curve.accuracies}
     if right:
@@ -107,7 +107,7 @@ def percent(share: float | None) -> str:
     return brief(None) if share is None else f"{brief(100 * share)} %"
 
 
-def trouble(curve: Curve) -> str | None:
+def trouble(curve: LossCurve) -> str | None:
     """Which errors are no number, or None where all are."""
     broken = [k for k, error in enumerate(curve.errors) if not math.isfinite(error)]
     if not broken:
@@ -209,7 +209,7 @@ def _curves(training: Training) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _styles(curves: Sequence[Curve]) -> dict[str, str]:
+def _styles(curves: Sequence[LossCurve]) -> dict[str, str]:
     """Everyone's style: the same on every page for those who are known, for the others what these leave."""
     places = {BY_HAND: 0} | {name: kind.position for name, kind in Adapter.catalogue.items()}
     drawn = [curve.name for curve in curves if places.get(curve.name, len(STYLES)) < len(STYLES)]
@@ -218,7 +218,7 @@ def _styles(curves: Sequence[Curve]) -> dict[str, str]:
     return known | dict(zip((curve.name for curve in curves if curve.name not in known), free, strict=False))
 
 
-def _end(curve: Curve) -> tuple[str, str, str, str, str]:
+def _end(curve: LossCurve) -> tuple[str, str, str, str, str]:
     """Who, how many rounds, the last error and accuracy, and why the training ended."""
     trained = bool(curve.errors or curve.accuracies)
     rounds = shown_number(curve.rounds) if trained else DASH
@@ -226,7 +226,7 @@ def _end(curve: Curve) -> tuple[str, str, str, str, str]:
     return curve.label, rounds, error, percent(last(curve.accuracies)), curve.stopped or "not told"
 
 
-def _rounds(curves: Sequence[Curve]) -> list[tuple[str, list[str]]]:
+def _rounds(curves: Sequence[LossCurve]) -> list[tuple[str, list[str]]]:
     """A dozen rounds with everyone's error and accuracy."""
     most = max((curve.rounds for curve in curves), default=0)
     chosen = sorted({round(most * k / (MOST_ROUNDS - 1)) for k in range(MOST_ROUNDS)}) if curves else []

@@ -80,7 +80,7 @@ class TrainingFile(msgspec.Struct):
 
 
 @dataclass(frozen=True)
-class Curve:
+class LossCurve:
     """The loss and the held-out accuracy of one trainer by round, and why its training stopped."""
 
     name: str
@@ -137,7 +137,7 @@ class Training:
     held_out: int | None
     steps: int | None
     every: int | None
-    curves: tuple[Curve, ...]
+    curves: tuple[LossCurve, ...]
     checkpoints: tuple[Checkpoint, ...]
     example: Example | None
 
@@ -169,12 +169,12 @@ def _training(file: TrainingFile) -> Training:
     )  # fmt: skip
 
 
-def _curves(file: TrainingFile) -> tuple[Curve, ...]:
+def _curves(file: TrainingFile) -> tuple[LossCurve, ...]:
     """All trainers, also those of which only the reason to stop is known; the derivation first."""
     names = sorted(dict.fromkeys([*file.curves, *file.stopped]), key=lambda name: name != BY_HAND)
     entries = {name: file.curves.get(name, CurveEntry()) for name in names}
     return tuple(
-        Curve(named(name), _numbers(entry.error), _numbers(entry.accuracy), visible(file.stopped.get(name, "")))
+        LossCurve(named(name), _numbers(entry.error), _numbers(entry.accuracy), visible(file.stopped.get(name, "")))
         for name, entry in entries.items()
     )
 

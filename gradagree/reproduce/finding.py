@@ -15,7 +15,7 @@ def copies(row: Any) -> int:
     return COPIES if np.size(row) < LONG else 2
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
+class SurveyFinding(msgspec.Struct, frozen=True, kw_only=True):
     """What one framework gives that is not true: where, how bad, and the example that shows it."""
 
     framework: str

@@ -25,7 +25,7 @@ from gradagree.files import write_text
 from gradagree.report.text import exact, prose, visible
 from gradagree.reproduce.script import headline, script
 from gradagree.runner.process import ONE_THREAD, FrameworkProcess
-from gradagree.shrink import Asked, can_shrink, shrink
+from gradagree.shrink import ModeProcess, can_shrink, shrink
 from gradagree.shrink.cut import numbers_in
 
 # Runs stand-alone programs: one script with its output, or many programs of which only the success matters
@@ -177,7 +177,7 @@ def write_script(case: Case, records: Sequence[Record], path: Path | None, exten
     record = min(loud, key=lambda r: ORDER[r.verdict])
     if numbers_in(case) > SMALL and can_shrink():
         with FrameworkProcess(record.framework, extensions) as process:
-            small = shrink(case, record, Asked(process, record.mode), SECONDS)
+            small = shrink(case, record, ModeProcess(process, record.mode), SECONDS)
         case, record = small or (case, record)
     text = script(case, record)
     place = path or Path(f"gradagree-{case.alias}-{record.framework}-{record.mode}.py")

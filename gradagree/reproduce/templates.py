@@ -9,13 +9,13 @@ from gradagree.adapters.adapter import library_frameworks
 from gradagree.adapters.modes import ScriptText
 from gradagree.adapters.pointwise import is_rows
 from gradagree.reference import Activation, ContractError, ErrorFunction
-from gradagree.reproduce.finding import Finding, copies, place_of
+from gradagree.reproduce.finding import SurveyFinding, copies, place_of
 from gradagree.reproduce.source import inlined, runs
 
 SHORT = 12
 
 
-def reproducer(finding: Finding, function: Activation | ErrorFunction) -> str:
+def reproducer(finding: SurveyFinding, function: Activation | ErrorFunction) -> str:
     """The program."""
     example = finding.example
     names = dict.fromkeys([framework_of(finding.framework), finding.framework])
@@ -42,7 +42,7 @@ def listed(numbers: Any) -> str:
     return "(" + " + ".join(f"[{number(x)}] * {count}" for x, count in runs(numbers)) + ")"
 
 
-def operands(finding: Finding, function: Any, times: int) -> list[str]:
+def operands(finding: SurveyFinding, function: Any, times: int) -> list[str]:
     """x, t and the direction, in so many copies."""
     example, text = finding.example, script_text(finding.framework)
     row = listed(example["input"])
@@ -61,7 +61,7 @@ def operands(finding: Finding, function: Any, times: int) -> list[str]:
     return lines
 
 
-def index(finding: Finding, function: Any) -> tuple[str, str, int | None, str]:
+def index(finding: SurveyFinding, function: Any) -> tuple[str, str, int | None, str]:
     """What stands for the output k and the input j, the input that a tangent is along, and where the answer lies."""
     entry = finding.example["entry"]
     if not is_rows(function):
@@ -74,7 +74,7 @@ def index(finding: Finding, function: Any) -> tuple[str, str, int | None, str]:
     return picked, f"[..., {j}]" if j is not None else "", along, "".join(f"[{one}]" for one in place)
 
 
-def asked(finding: Finding, function: Any, mode: str, name: str) -> list[str]:
+def asked(finding: SurveyFinding, function: Any, mode: str, name: str) -> list[str]:
     """The answer in one mode, under a name."""
     text = script_text(finding.framework)
     k, j, along, place = index(finding, function)
@@ -111,7 +111,7 @@ def script_text(library: str) -> ScriptText:
     return text
 
 
-def moved(finding: Finding, function: Any) -> list[str]:
+def moved(finding: SurveyFinding, function: Any) -> list[str]:
     """The answers at both places."""
     lines: list[str] = []
     for name, at in (("other", "beside"), ("given", "window")):
@@ -121,7 +121,7 @@ def moved(finding: Finding, function: Any) -> list[str]:
     return lines
 
 
-def compared(finding: Finding) -> list[str]:
+def compared(finding: SurveyFinding) -> list[str]:
     """What is printed, and what must hold."""
     example = finding.example
     given, true = example["given"], example["true"]

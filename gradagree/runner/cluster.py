@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from gradagree.cases.case import Case
-from gradagree.checker.judge import Asked, Framework, Judge, failed_probes
+from gradagree.checker.judge import Framework, Judge, JudgeRequest, failed_probes
 from gradagree.checker.response import Absent, Ready, failures
 from gradagree.checker.verdict import Record
 from gradagree.errors import UsageError
@@ -50,7 +50,9 @@ def work(framework: str, extensions: tuple[str, ...], asked: list[tuple[int, str
             ]
         else:
             answers = process.ask_all([(case, arrays, modes) for _, case, arrays, modes in unit])
-        given = [Asked(unit[place][1], unit[place][2], about, answer, unit[place][0]) for place, answer in answers]
+        given = [
+            JudgeRequest(unit[place][1], unit[place][2], about, answer, unit[place][0]) for place, answer in answers
+        ]
         return msgspec.json.encode(process.handshake), [msgspec.json.encode(record) for record in judge(given)]
 
 

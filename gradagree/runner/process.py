@@ -113,7 +113,7 @@ class FrameworkProcess:
 
     def train(
         self, case: Case, arrays: Arrays, mode: str, rate: float, rounds: list[list[int]]
-    ) -> protocol.Trained | Failure:
+    ) -> protocol.TrainResult | Failure:
         """The framework's own training from the case's weights, on its inputs and targets."""
         request = protocol.Train(protocol.pack_arrays(case.spec, arrays, [mode]), rate, rounds)
         return self._result(request, mode)

@@ -44,7 +44,7 @@ class Train(msgspec.Struct, tag=True, frozen=True):
     rounds: list[list[int]]
 
 
-class Trained(msgspec.Struct, tag=True, frozen=True):
+class TrainResult(msgspec.Struct, tag=True, frozen=True):
     """From a worker: all weights and biases by name, after each round."""
 
     mode: str
@@ -77,7 +77,7 @@ class PointwiseResult(msgspec.Struct, tag=True, frozen=True):
     values: Array
 
 
-class Given(msgspec.Struct, array_like=True, frozen=True):
+class AnswerMessage(msgspec.Struct, array_like=True, frozen=True):
     """A framework's answer, its arrays by name."""
 
     E: float
@@ -94,11 +94,11 @@ class Answered(msgspec.Struct, tag=True, frozen=True):
     """From a worker: the gradient in one mode, with taps and without."""
 
     mode: str
-    tapped: Given
-    untapped: Given
+    tapped: AnswerMessage
+    untapped: AnswerMessage
 
 
-Result = Answered | Trained | PointwiseResult | Failure
+Result = Answered | TrainResult | PointwiseResult | Failure
 Message = Ask | Train | PointwiseRequest | Ready | Absent | Result
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
@@ -165,14 +165,14 @@ def unpack_response(message: Answered) -> Response:
     return Response(message.mode, unpack_answer(message.tapped), unpack_answer(message.untapped))
 
 
-def pack_answer(answer: Answer) -> Given:
-    return Given(
+def pack_answer(answer: Answer) -> AnswerMessage:
+    return AnswerMessage(
         answer.E, pack_all(answer.values), pack_all(answer.cotangents), pack_all(answer.gradients), answer.seconds,
         list(answer.along), pack_all(answer.updated), pack_all(answer.tangents),
     )  # fmt: skip
 
 
-def unpack_answer(given: Given) -> Answer:
+def unpack_answer(given: AnswerMessage) -> Answer:
     return Answer(
         given.E, unpack_all(given.values), unpack_all(given.cotangents), unpack_all(given.gradients), given.seconds,
         tuple(given.along), unpack_all(given.updated), unpack_all(given.tangents),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from gradagree.cases.case import Case
-from gradagree.checker.judge import Asked, Framework, Judge, failed_probes
+from gradagree.checker.judge import Framework, Judge, JudgeRequest, failed_probes
 from gradagree.checker.response import Absent, Failure, Ready, failures
 from gradagree.checker.verdict import Record
 from gradagree.runner.options import Plan
@@ -65,7 +65,7 @@ class Ended(NamedTuple):
     wrong: BaseException | None
 
 
-Message = Asked | Record | Settled | Ended
+Message = JudgeRequest | Record | Settled | Ended
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Driver:
                     break
                 last = place
                 number, case, _ = unit[place]
-                self.replies.put(Asked(case, asked[place][1], framework, answer, number))
+                self.replies.put(JudgeRequest(case, asked[place][1], framework, answer, number))
 
     def _over(self) -> bool:
         if self.stopped.is_set() or self.draining.is_set():
@@ -204,11 +204,11 @@ def _judged(
         with contextlib.suppress(queue.Empty):
             while len(waiting) < WAITING:
                 waiting.append(replies.get_nowait())
-        records = judge([message for message in waiting if isinstance(message, Asked)])
+        records = judge([message for message in waiting if isinstance(message, JudgeRequest)])
         for message in waiting:
             if isinstance(message, Record):
                 yield message
-            elif isinstance(message, Asked):
+            elif isinstance(message, JudgeRequest):
                 yield next(records)
             elif isinstance(message, Settled):
                 settled()

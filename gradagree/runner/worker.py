@@ -89,7 +89,7 @@ def train(adapter: Adapter, request: protocol.Train) -> protocol.Message:
     problem = problem_of(Case.parse(request.ask.spec), protocol.unpack_arrays(request.ask))
     try:
         rounds = course(adapter, problem, mode, request.rate, request.rounds)
-        return protocol.Trained(mode, [protocol.pack_all(weights) for weights in rounds])
+        return protocol.TrainResult(mode, [protocol.pack_all(weights) for weights in rounds])
     except Exception as wrong:  # noqa: BLE001  (whatever a framework raises is a result too)
         return failure(mode, wrong)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gradagree.report.findings import Small as Small, read_small as read_small
-from gradagree.shrink.context import Asked as Asked
+from gradagree.shrink.context import ModeProcess as ModeProcess
 from gradagree.shrink.search import (
     INSTALL as INSTALL,
     Shrunk as Shrunk,

@@ -29,7 +29,7 @@ HALF = 0.5
 
 
 @dataclass(frozen=True)
-class Asked:
+class ModeProcess:
     """One mode of one framework, in its own process."""
 
     process: FrameworkProcess
@@ -148,7 +148,7 @@ def waiting(process: FrameworkProcess, limit: float) -> Iterator[None]:
         process.limit = usual
 
 
-def hurried(asked: Asked, seconds: float) -> float | None:
+def hurried(asked: ModeProcess, seconds: float) -> float | None:
     """The limit to shrink with, in seconds; None where there is no time for it."""
     plain, most = Case.parse(PLAIN), seconds / TURNS
     if most < LEAST:

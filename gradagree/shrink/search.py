@@ -20,7 +20,7 @@ from gradagree.runner.known import known_of
 from gradagree.runner.process import FrameworkProcess
 from gradagree.runner.replay import with_arrays
 from gradagree.runner.results import read_meta, read_records
-from gradagree.shrink.context import CONFIRMED, Asked, Whole, hurried, waiting, whole_of
+from gradagree.shrink.context import CONFIRMED, ModeProcess, Whole, hurried, waiting, whole_of
 from gradagree.shrink.cut import Draw, coarse, cut, numbers_in
 
 # The smallest case that fails in the same way, by Hypothesis's shrinker over whole numbers that say what stays
@@ -46,7 +46,7 @@ def can_shrink() -> bool:
     return importlib.util.find_spec("hypothesis") is not None
 
 
-def shrink(case: Case, record: Record, asked: Asked, seconds: float) -> Shrunk | None:
+def shrink(case: Case, record: Record, asked: ModeProcess, seconds: float) -> Shrunk | None:
     """The smallest case found in so many seconds; None where nothing smaller fails in the same way."""
     begun = time.monotonic()
     if record.verdict is not Verdict.TIMEOUT:
@@ -62,7 +62,7 @@ def shrink(case: Case, record: Record, asked: Asked, seconds: float) -> Shrunk |
     return Shrunk(found.case, again) if again is not None and again.verdict is Verdict.TIMEOUT else None
 
 
-def _smallest(case: Case, record: Record, asked: Asked, deadline: float) -> Shrunk | None:
+def _smallest(case: Case, record: Record, asked: ModeProcess, deadline: float) -> Shrunk | None:
     answer = asked.answer(case, case.arrays())
     whole = whole_of(case, record, answer)
     if not whole.same(asked.judged(case, whole.arrays, answer)):
@@ -76,7 +76,7 @@ def _smallest(case: Case, record: Record, asked: Asked, deadline: float) -> Shru
     return found
 
 
-def _cut(whole: Whole, asked: Asked, deadline: float) -> Shrunk | None:
+def _cut(whole: Whole, asked: ModeProcess, deadline: float) -> Shrunk | None:
     return Search(whole, asked, deadline, lambda draw: cut(whole, whole.guilty, draw)).smallest()
 
 
@@ -85,7 +85,7 @@ class Search:
     """Tries what `make` builds of chosen numbers; every try is remembered, and past the deadline none is made."""
 
     whole: Whole
-    asked: Asked
+    asked: ModeProcess
     deadline: float
     make: Callable[[Draw], Case]
     tried: dict[Choices, Shrunk | None] = field(default_factory=dict)
@@ -219,7 +219,7 @@ def _shrunk(
             example = finding.example
             try:
                 case = with_arrays(Case.parse(example.spec), folder)
-                shrunk = shrink(case, example, Asked(process, example.mode), share)
+                shrunk = shrink(case, example, ModeProcess(process, example.mode), share)
             except UsageError:
                 continue
             except Exception as wrong:  # noqa: BLE001  (a run's report must not fail because a finding stays large)

@@ -26,7 +26,7 @@ class Severity(IntEnum):
     HIGH = 3
 
 
-class Code(IntEnum):
+class ErrorCode(IntEnum):
     """The class of an answer; of several the last one holds."""
 
     RIGHT = 0
@@ -56,43 +56,47 @@ class Class:
     definition: str
 
 
-CLASSES: dict[Code, Class] = {
-    Code.NONFINITE: Class(
+CLASSES: dict[ErrorCode, Class] = {
+    ErrorCode.NONFINITE: Class(
         "not finite", Severity.HIGH, "NaN or infinity, where the input is finite and the truth is a number of the dtype"
     ),
-    Code.SIGN: Class("wrong sign", Severity.HIGH, "the sign is wrong, and both numbers are beyond underflow"),
-    Code.NO_DIGIT: Class("no correct digit", Severity.HIGH, "the error is at least half of the truth"),
-    Code.KINK: Class(
+    ErrorCode.SIGN: Class("wrong sign", Severity.HIGH, "the sign is wrong, and both numbers are beyond underflow"),
+    ErrorCode.NO_DIGIT: Class("no correct digit", Severity.HIGH, "the error is at least half of the truth"),
+    ErrorCode.KINK: Class(
         "outside the slopes", Severity.HIGH, "at a kink: neither between the one-sided derivatives, nor 0"
     ),
-    Code.JUMP: Class("outside the jump", Severity.HIGH, "where the value jumps: neither of both sides, nor between"),
-    Code.MASK: Class(
+    ErrorCode.JUMP: Class(
+        "outside the jump", Severity.HIGH, "where the value jumps: neither of both sides, nor between"
+    ),
+    ErrorCode.MASK: Class(
         "not finite at a mask", Severity.MEDIUM,
         "logits, some of them masked by -infinity: NaN or infinity, where the truth is a number of the dtype",
     ),
-    Code.SHAPE: Class(
+    ErrorCode.SHAPE: Class(
         "depends on shape", Severity.MEDIUM, "the same input has another answer alone, or at another place of a vector"
     ),
-    Code.MODES: Class(
+    ErrorCode.MODES: Class(
         "modes differ", Severity.MEDIUM,
         "a mode departs from the framework's first one in half the digits or more, or at a kink; one of both is right",
     ),
-    Code.ZERO: Class(
+    ErrorCode.ZERO: Class(
         "early zero", Severity.MEDIUM, "0, where the truth is 64 times the size at which underflow begins, or more"
     ),
-    Code.DIGITS: Class("half the digits", Severity.MEDIUM, "the error is 2^(precision/2) ulp or more"),
-    Code.INACCURATE: Class("inaccurate", Severity.LOW, "the error is 16 ulp or more"),
-    Code.CANCELLED: Class(
+    ErrorCode.DIGITS: Class("half the digits", Severity.MEDIUM, "the error is 2^(precision/2) ulp or more"),
+    ErrorCode.INACCURATE: Class("inaccurate", Severity.LOW, "the error is 16 ulp or more"),
+    ErrorCode.CANCELLED: Class(
         "ill-conditioned", Severity.LOW,
         "16 ulp or more, but an input within 8 units of the last place (of its size; of 1 for error functions) "
         "has it; or it is small beside the function's size nearby, where that passes zero",
     ),
-    Code.INFINITY: Class(
+    ErrorCode.INFINITY: Class(
         "at infinity", Severity.LOW,
         "an input is infinite: the answer is not the one that all numbers from 2^1100 to 2^1101 have",
     ),
-    Code.NAN_LOST: Class("NaN lost", Severity.LOW, "the input is NaN and the answer is a number"),
-    Code.OVERFLOW: Class("NaN for infinity", Severity.LOW, "NaN, where the truth is beyond the dtype's largest number"),
+    ErrorCode.NAN_LOST: Class("NaN lost", Severity.LOW, "the input is NaN and the answer is a number"),
+    ErrorCode.OVERFLOW: Class(
+        "NaN for infinity", Severity.LOW, "NaN, where the truth is beyond the dtype's largest number"
+    ),
 }  # fmt: skip
 """The worst first."""
 
@@ -141,22 +145,22 @@ def measured(
         codes = graded(g, truth, error, ulps, form)
         rounded = np.isin(codes, ROUNDED)
         if rounded.any():
-            codes[rounded & small_beside(error, truth, points, form)] = Code.CANCELLED
+            codes[rounded & small_beside(error, truth, points, form)] = ErrorCode.CANCELLED
     unlike = known & finite & ~np.isfinite(g) & (np.abs(truth.nearest) <= form.largest * (1 - FEW * form.u))
-    codes[unlike] = Code.NONFINITE
-    codes[known & ~finite & np.isnan(g)] = Code.OVERFLOW
+    codes[unlike] = ErrorCode.NONFINITE
+    codes[known & ~finite & np.isnan(g)] = ErrorCode.OVERFLOW
     rows = points.reshape(len(points), -1)
-    codes[(np.isinf(rows).any(axis=1)).reshape(-1, *[1] * (codes.ndim - 1)) & (codes != 0)] = Code.INFINITY
+    codes[(np.isinf(rows).any(axis=1)).reshape(-1, *[1] * (codes.ndim - 1)) & (codes != 0)] = ErrorCode.INFINITY
     if masks:
-        codes[unlike & masked(rows).reshape(-1, *[1] * (codes.ndim - 1))] = Code.MASK
+        codes[unlike & masked(rows).reshape(-1, *[1] * (codes.ndim - 1))] = ErrorCode.MASK
     lost = np.isnan(rows).any(axis=1) if rows.shape[1] == 1 and not second else np.zeros(len(rows), dtype=bool)
-    codes[lost.reshape(-1, *[1] * (codes.ndim - 1)) & ~np.isnan(g)] = Code.NAN_LOST
+    codes[lost.reshape(-1, *[1] * (codes.ndim - 1)) & ~np.isnan(g)] = ErrorCode.NAN_LOST
     codes[
         flushed(rows if targets is None else np.concatenate([rows, rows - targets], axis=1), form).reshape(
             -1, *[1] * (codes.ndim - 1)
         )
         & (codes > 0)
-    ] = Code.RIGHT
+    ] = ErrorCode.RIGHT
     return Measured(ulps, codes)
 
 
@@ -171,7 +175,7 @@ def flushed(rows: np.ndarray, form: Format) -> np.ndarray:
         return ((rows != 0) & (np.abs(rows) < underflow(form))).any(axis=1)
 
 
-ROUNDED = (Code.INACCURATE, Code.DIGITS, Code.NO_DIGIT, Code.ZERO, Code.SIGN)
+ROUNDED = (ErrorCode.INACCURATE, ErrorCode.DIGITS, ErrorCode.NO_DIGIT, ErrorCode.ZERO, ErrorCode.SIGN)
 
 
 def graded(g: np.ndarray, truth: ExactValues, error: np.ndarray, ulps: np.ndarray, form: Format) -> np.ndarray:
@@ -179,11 +183,11 @@ def graded(g: np.ndarray, truth: ExactValues, error: np.ndarray, ulps: np.ndarra
     lost, size = underflow(form), np.abs(truth.high)
     beyond = np.isfinite(error) & (error > lost)
     codes = np.zeros(g.shape, dtype=np.int8)
-    codes[beyond & (ulps >= FEW)] = Code.INACCURATE
-    codes[beyond & (ulps >= 2.0 ** (form.precision / 2)) & (ulps >= FEW)] = Code.DIGITS
-    codes[beyond & (error >= size / 2)] = Code.NO_DIGIT
-    codes[beyond & (g == 0) & (size > lost)] = Code.ZERO
-    codes[beyond & (np.sign(g) * np.sign(truth.high) < 0) & (np.abs(g) > lost) & (size > lost)] = Code.SIGN
+    codes[beyond & (ulps >= FEW)] = ErrorCode.INACCURATE
+    codes[beyond & (ulps >= 2.0 ** (form.precision / 2)) & (ulps >= FEW)] = ErrorCode.DIGITS
+    codes[beyond & (error >= size / 2)] = ErrorCode.NO_DIGIT
+    codes[beyond & (g == 0) & (size > lost)] = ErrorCode.ZERO
+    codes[beyond & (np.sign(g) * np.sign(truth.high) < 0) & (np.abs(g) > lost) & (size > lost)] = ErrorCode.SIGN
     return codes
 
 

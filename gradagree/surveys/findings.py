@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from gradagree.arithmetic.model import FORMATS
-from gradagree.reproduce.finding import Finding, copies
+from gradagree.reproduce.finding import SurveyFinding, copies
 from gradagree.reproduce.source import DOCUMENTED, called
 from gradagree.runner.protocol import PointwiseRequest
 from gradagree.surveys.cache import bridge
-from gradagree.surveys.classify import CLASSES, Code, Severity
+from gradagree.surveys.classify import CLASSES, ErrorCode, Severity
 from gradagree.surveys.hits import Hit, Look, looked
 from gradagree.surveys.neighbourhood import limits
 from gradagree.surveys.points import ulp
@@ -29,7 +29,7 @@ PREFERRED = ("float32", "float64", "float16", "bfloat16")
 """Examples are told in the first of these that there is."""
 
 
-def rank(finding: Finding) -> tuple[Any, ...]:
+def rank(finding: SurveyFinding) -> tuple[Any, ...]:
     severity = -Severity[finding.severity.upper()]
     wide = min(PREFERRED.index(dtype) for dtype in finding.dtypes) // 2
     quantity = ("slope", "value", "second").index(finding.quantity)
@@ -45,7 +45,7 @@ def rank(finding: Finding) -> tuple[Any, ...]:
 # --------------------------------------------------------------------------------------------------------------
 
 
-ACCURACY = (Code.NO_DIGIT, Code.ZERO, Code.DIGITS, Code.INACCURATE, Code.CANCELLED)
+ACCURACY = (ErrorCode.NO_DIGIT, ErrorCode.ZERO, ErrorCode.DIGITS, ErrorCode.INACCURATE, ErrorCode.CANCELLED)
 """Classes of one cause, lost digits; the worst one gives the name."""
 TRIES = 8
 
@@ -61,7 +61,7 @@ def cause(hit: Hit) -> tuple[str, ...]:
     return hit.framework, hit.subject.function.name, hit.quantity, group, hit.region
 
 
-def joined(hits: Iterable[Hit], versions: dict[str, str], ask: Ask) -> tuple[list[Finding], int]:
+def joined(hits: Iterable[Hit], versions: dict[str, str], ask: Ask) -> tuple[list[SurveyFinding], int]:
     """The findings, the worst first, and how many could not be shown again or proved."""
     causes: dict[tuple[str, ...], list[Hit]] = {}
     for hit in hits:
@@ -76,7 +76,7 @@ def joined(hits: Iterable[Hit], versions: dict[str, str], ask: Ask) -> tuple[lis
     return sorted(found, key=rank), lost
 
 
-def badness(code: Code) -> int:
+def badness(code: ErrorCode) -> int:
     return list(CLASSES)[::-1].index(code)
 
 
@@ -88,7 +88,7 @@ def telling(hit: Hit) -> tuple[Any, ...]:
 
 def shown(
     members: Sequence[Hit], some: Sequence[Hit], versions: dict[str, str], ask: Ask, first: Answers
-) -> Finding | None:
+) -> SurveyFinding | None:
     """The finding, if one of some examples shows it again and is proved; the first of them was asked ahead."""
     for k, hit in enumerate(some):
         example = again(hit, repeated(hit, ask) if k else first)
@@ -99,7 +99,7 @@ def shown(
 
 def again(hit: Hit, asked: Answers) -> dict[str, Any] | None:
     """The example, asked once more among copies of itself and judged by balls; None if it is another class then."""
-    if hit.code == Code.SHAPE:
+    if hit.code == ErrorCode.SHAPE:
         return shape_example(hit, asked)
     answers = [one.result() if isinstance(one, Future) else one for one in asked]
     if not all(isinstance(answer, np.ndarray) for answer in answers):
@@ -111,9 +111,9 @@ def again(hit: Hit, asked: Answers) -> dict[str, Any] | None:
     if not known_at(truth, hit):
         return None
     look = looked(hit.subject, hit.quantity, hit.framework, hit.mode, answers[0], truth)
-    code = Code(int(look.found.codes[hit.place]))
+    code = ErrorCode(int(look.found.codes[hit.place]))
     given = float(look.given[hit.place])
-    if hit.code == Code.MODES:
+    if hit.code == ErrorCode.MODES:
         other = float(np.reshape(answers[1], truth.high.shape)[hit.place])
         if given == other or (np.isnan(given) and np.isnan(other)):
             return None
@@ -124,12 +124,12 @@ def again(hit: Hit, asked: Answers) -> dict[str, Any] | None:
 
 
 def known_at(truth: ExactValues, hit: Hit) -> bool:
-    return hit.code == Code.NAN_LOST or bool(truth.known[hit.place])
+    return hit.code == ErrorCode.NAN_LOST or bool(truth.known[hit.place])
 
 
 def repeated(hit: Hit, ask: Ask) -> Answers:
     """The answers in the hit's modes among copies of its input."""
-    if hit.code == Code.SHAPE:
+    if hit.code == ErrorCode.SHAPE:
         return [] if ask is None else [ask(hit.framework, in_lengths(hit))]
     if ask is None:
         return [hit.whole, hit.other_whole] if hit.other else [hit.whole]
@@ -147,7 +147,7 @@ def example_of(hit: Hit, look: Look, given: float) -> dict[str, Any]:
         "input": plain(np.ravel(subject.points[0])),
         "target": None if subject.targets is None else plain(np.ravel(subject.targets[0])),
         "entry": list(hit.place[1:]), "given": plain(given),
-        "true": "nan" if hit.code == Code.NAN_LOST else plain(nearest if np.isinf(nearest) else high),
+        "true": "nan" if hit.code == ErrorCode.NAN_LOST else plain(nearest if np.isinf(nearest) else high),
         "ulps": plain(abs(given - high) / float(ulp(np.asarray(high), FORMATS[subject.dtype]))),
     }  # fmt: skip
 
@@ -166,12 +166,12 @@ def ends(hit: Hit) -> dict[str, Any]:
 
 def serious(hit: Hit, members: Sequence[Hit]) -> bool:
     """Whether a class that is of high severity is: the error is large, or not only inputs beyond 2^63 are concerned."""
-    if hit.code in (Code.NO_DIGIT, Code.SIGN):
+    if hit.code in (ErrorCode.NO_DIGIT, ErrorCode.SIGN):
         return any(h.gross for h in members)
     return hit.region != "huge" or any(h.subject.dtype == "float16" for h in members)
 
 
-def told(hit: Hit, members: Sequence[Hit], versions: dict[str, str], example: dict[str, Any]) -> Finding:
+def told(hit: Hit, members: Sequence[Hit], versions: dict[str, str], example: dict[str, Any]) -> SurveyFinding:
     name = hit.subject.function.name
     calls, own = called(hit.subject.function, hit.framework)
     ranges: dict[str, list[float | str]] = {}
@@ -188,7 +188,7 @@ def told(hit: Hit, members: Sequence[Hit], versions: dict[str, str], example: di
         severity = Severity.NOTE
     elif not own or not serious(hit, members):
         severity = min(severity, Severity.MEDIUM)
-    return Finding(
+    return SurveyFinding(
         framework=hit.framework, version=versions[hit.framework], function=name,
         variants=sorted({str(h.subject.function) for h in members}), calls=calls, own=own, quantity=hit.quantity,
         kind=CLASSES[hit.code].name, severity=severity.name.lower(), region=hit.region,

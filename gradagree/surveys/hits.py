@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from gradagree.arithmetic.model import FORMATS, FORMULA
-from gradagree.surveys.classify import CLASSES, FEW, ORDER, Code, Measured, flushed, measured, natural, region_of
+from gradagree.surveys.classify import CLASSES, FEW, ORDER, ErrorCode, Measured, flushed, measured, natural, region_of
 from gradagree.surveys.neighbourhood import MOST, Sides
 from gradagree.surveys.points import kinks_of, ulp, underflow
 from gradagree.surveys.subject import WIDEST_ROWS, Subject
@@ -20,7 +20,7 @@ from gradagree.surveys.truth import ExactValues
 # ----------------------------------------------------------------------------
 
 
-BAD = (Code.NO_DIGIT, Code.ZERO, Code.SIGN, Code.NONFINITE)
+BAD = (ErrorCode.NO_DIGIT, ErrorCode.ZERO, ErrorCode.SIGN, ErrorCode.NONFINITE)
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,15 +68,15 @@ def looked(subject: Subject, quantity: str, framework: str, mode: str, given: np
     found = measured(
         given, truth, subject.points, subject.dtype, quantity == "second", subject.differences, subject.masks
     )
-    doubted = (found.codes != 0) & (found.codes < Code.INFINITY) & np.isfinite(given)
+    doubted = (found.codes != 0) & (found.codes < ErrorCode.INFINITY) & np.isfinite(given)
     rows = np.flatnonzero(doubted.reshape(len(doubted), -1).any(axis=1))
     sides = around(subject, quantity, rows, truth)
     form = FORMATS[subject.dtype]
-    worse = Code.JUMP if quantity == "value" else Code.KINK
+    worse = ErrorCode.JUMP if quantity == "value" else ErrorCode.KINK
     inside = sides.inside(given, form)
     found.codes[doubted & sides.jumps] = worse
-    found.codes[doubted & sides.nearby(given, doubted, form)] = Code.CANCELLED
-    found.codes[doubted & inside] = Code.RIGHT
+    found.codes[doubted & sides.nearby(given, doubted, form)] = ErrorCode.CANCELLED
+    found.codes[doubted & inside] = ErrorCode.RIGHT
     return Look(subject, quantity, framework, mode, given, truth, found)
 
 
@@ -125,7 +125,7 @@ def row(look: Look, version: str) -> Row:
     worst = np.unravel_index(np.argmax(np.where(finite, ulps, -1.0)), ulps.shape)
     median = np.median(ulps[finite]) if finite.any() else 0.0
     place = [told(x) for x in np.ravel(look.subject.points[worst[0]])[:FEW]]
-    counts = {CLASSES[Code(c)].name: int((look.found.codes == c).sum()) for c in np.unique(look.found.codes) if c}
+    counts = {CLASSES[ErrorCode(c)].name: int((look.found.codes == c).sum()) for c in np.unique(look.found.codes) if c}
     return Row(
         function=str(look.subject.function), framework=look.framework, version=version, mode=look.mode,
         dtype=look.subject.dtype, quantity=look.quantity, inputs=look.subject.inputs,
@@ -174,7 +174,7 @@ class Hit:
     quantity: str
     framework: str
     mode: str
-    code: Code
+    code: ErrorCode
     region: str
     count: int
     low: float
@@ -205,10 +205,12 @@ def hits(look: Look) -> Iterator[Hit]:
         here[rows[regions == name]] = True
         for code in np.unique(codes[here]):
             if code:
-                yield _hit(look, Code(code), ORDER[name], here & (codes == code))
+                yield _hit(look, ErrorCode(code), ORDER[name], here & (codes == code))
 
 
-def _hit(look: Look, code: Code, region: str, where: np.ndarray, other: Look | None = None, gap: Any = None) -> Hit:
+def _hit(
+    look: Look, code: ErrorCode, region: str, where: np.ndarray, other: Look | None = None, gap: Any = None
+) -> Hit:
     """The simplest of the points."""
     with np.errstate(all="ignore"):
         error = np.abs(look.given - look.truth.high)
@@ -254,7 +256,7 @@ def differing(looks: Sequence[Look]) -> Iterator[Hit]:
             for name in np.unique(regions):
                 here = np.zeros(apart.shape, dtype=bool)
                 here[hit[regions == name]] = True
-                yield _hit(look, Code.MODES, ORDER[name], apart & here, first, gap)
+                yield _hit(look, ErrorCode.MODES, ORDER[name], apart & here, first, gap)
 
 
 # The error in ulp along the input, in bins of a signed logarithmic axis: what a page draws
@@ -268,7 +270,7 @@ BINS = int((DECADES[1] - DECADES[0]) * PER_DECADE)
 EDGES = 10 ** np.linspace(*DECADES, BINS + 1)
 
 
-class Curve(msgspec.Struct, frozen=True):
+class ErrorCurve(msgspec.Struct, frozen=True):
     """The worst error in each bin, from the most negative input to the largest; -1 for none, "inf" for NaN."""
 
     function: str
@@ -279,7 +281,7 @@ class Curve(msgspec.Struct, frozen=True):
     worst: list[float | str]
 
 
-def curve(look: Look) -> Iterator[Curve]:
+def curve(look: Look) -> Iterator[ErrorCurve]:
     """One curve for a function of one number at its defaults."""
     subject = look.subject
     if str(subject.function) != subject.function.name or (subject.points.ndim > 1 and subject.points.shape[1] > 1):
@@ -298,4 +300,4 @@ def curve(look: Look) -> Iterator[Curve]:
     usable = ~np.isnan(ulps) & np.isfinite(x)
     np.maximum.at(worst, place[usable], ulps[usable])
     told: list[float | str] = [float(f"{y:.3g}") if np.isfinite(y) else "inf" for y in worst]
-    yield Curve(subject.function.name, look.framework, subject.dtype, look.quantity, look.mode, told)
+    yield ErrorCurve(subject.function.name, look.framework, subject.dtype, look.quantity, look.mode, told)

@@ -23,12 +23,12 @@ from gradagree.files import make_folder, unwritable, write_text
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.report.figures import power, share
 from gradagree.report.html import asset, rendered
-from gradagree.reproduce.finding import Finding
+from gradagree.reproduce.finding import SurveyFinding
 from gradagree.reproduce.run import run_programs
 from gradagree.reproduce.source import called, runs
 from gradagree.reproduce.templates import reproducer
 from gradagree.surveys.classify import CLASSES
-from gradagree.surveys.hits import BINS, DECADES, Curve, Row
+from gradagree.surveys.hits import BINS, DECADES, ErrorCurve, Row
 from gradagree.surveys.kinks import gathered
 from gradagree.surveys.plan import Survey
 from gradagree.surveys.points import kinks_of
@@ -44,7 +44,7 @@ LOWEST = 0.25
 """ulp; smaller errors lie on the floor."""
 
 
-def panel(dtype: str, curves: Sequence[Curve], kinks: Sequence[float]) -> Markup:
+def panel(dtype: str, curves: Sequence[ErrorCurve], kinks: Sequence[float]) -> Markup:
     """One panel; infinity and NaN are drawn at the top, on a line of their own."""
     top = math.log2(2.0 ** (FORMATS[dtype].precision + 2) / LOWEST)
     parts = [frame(dtype, top), *(kink_at(kink) for kink in kinks)]
@@ -63,7 +63,7 @@ def place(library: str) -> int:
     return UNPLACED - 1 if library in library_frameworks() else UNPLACED
 
 
-def described(curve: Curve) -> str:
+def described(curve: ErrorCurve) -> str:
     finite = [x for x in curve.worst if not isinstance(x, str)]
     text = f"at most {max(finite, default=0):.3g} ulp"
     return text + (", not finite in places" if "inf" in curve.worst else "")
@@ -128,7 +128,7 @@ def kink_at(kink: float) -> Markup:
     )
 
 
-def line(curve: Curve, top: float) -> Markup:
+def line(curve: ErrorCurve, top: float) -> Markup:
     """Steps from bin to bin; a gap where nothing is known."""
     path: list[str] = []
     last: int | None = None
@@ -197,7 +197,8 @@ def matrix(
 
 
 def function_page(
-    name: str, rows: Sequence[Row], findings: Sequence[Finding], curves: Sequence[Curve], conventions: Sequence[Any],
+    name: str, rows: Sequence[Row], findings: Sequence[SurveyFinding], curves: Sequence[ErrorCurve],
+    conventions: Sequence[Any],
     about: dict[str, Any],
 ) -> str:  # fmt: skip
     """functions/NAME.html."""
@@ -228,7 +229,7 @@ def alike(rows: Sequence[Row]) -> list[tuple[Row, list[str]]]:
     return list(found.values())
 
 
-def panels(quantity: str, curves: Sequence[Curve], kinks: Sequence[float]) -> list[Markup]:
+def panels(quantity: str, curves: Sequence[ErrorCurve], kinks: Sequence[float]) -> list[Markup]:
     return [
         panel(dtype, theirs, kinks)
         for dtype in FORMATS
@@ -273,7 +274,7 @@ def listing(found: Surveyed, about: dict[str, Any]) -> str:
     return first + "\n".join(lines) + "\n"
 
 
-def line_listing(finding: Finding) -> str:
+def line_listing(finding: SurveyFinding) -> str:
     e = finding.example
     where = f"`{e['function']}` at {text(e['input'], 8)}" + (f", target {text(e['target'], 8)}" if e["target"] else "")
     where += f", {e['dtype']} {e['mode']}"
@@ -311,7 +312,7 @@ def prepared(folder: Path) -> Path:
 
 def with_reproducers(found: Surveyed, tried: bool = False) -> None:
     """Give each finding its program; if they are tried, those that do not show theirs are left out."""
-    made: list[Finding] = []
+    made: list[SurveyFinding] = []
     for finding in found.findings:
         text = finding.example["function"]
         kind: Any = Activation if finding.function in Activation.catalogue else ErrorFunction
@@ -358,7 +359,7 @@ def lean(row: Any) -> dict[str, Any]:
     return {key: value for key, value in told.items() if value not in ("", [], {}) or key in ("function", "mode")}
 
 
-def short(finding: Finding) -> Finding:
+def short(finding: SurveyFinding) -> SurveyFinding:
     """With long rows as pairs: a number, and how often it follows upon itself."""
     example = finding.example
     long = {key: runs(row) for key in ("input", "target") if len(row := example[key] or ()) > LONG}

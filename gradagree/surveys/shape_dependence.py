@@ -14,7 +14,7 @@ from gradagree.arithmetic.model import FORMATS
 from gradagree.checker.response import Ready
 from gradagree.reproduce.finding import COPIES, place_of
 from gradagree.runner.protocol import PointwiseRequest
-from gradagree.surveys.classify import Code
+from gradagree.surveys.classify import ErrorCode
 from gradagree.surveys.hits import Hit
 from gradagree.surveys.plan import Survey
 from gradagree.surveys.points import kinks_of, ulp
@@ -112,7 +112,7 @@ def _hit(
     x = subject.points[np.unique(places[apart.reshape(len(apart), -1).any(axis=1)])]
     x = x[~np.isnan(x)] if not np.isnan(x).all() else np.zeros(1)
     return Hit(
-        subject.at(slice(first, first + 1)), quantity, framework, mode, Code.SHAPE, region, int(apart.sum()),
+        subject.at(slice(first, first + 1)), quantity, framework, mode, ErrorCode.SHAPE, region, int(apart.sum()),
         float(x.min()), float(x.max()), (0, *entry), float(parts[(best, *entry)]), true,
         float(most.max()), f"entry {int(offsets[best])} of {int(lengths[best])}", float(whole[(first, *entry)]),
         whole=whole[first : first + 1].copy(),

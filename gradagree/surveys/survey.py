@@ -14,12 +14,12 @@ import numpy as np
 
 from gradagree.adapters import Adapter
 from gradagree.checker.response import Absent, Failure, Ready
-from gradagree.reproduce.finding import Finding
+from gradagree.reproduce.finding import SurveyFinding
 from gradagree.runner.process import FrameworkProcess, RequestQueue
 from gradagree.runner.protocol import PointwiseRequest
 from gradagree.surveys.cache import truth_of
 from gradagree.surveys.findings import joined
-from gradagree.surveys.hits import Curve, Hit, Look, Row, curve, differing, hits, looked, row
+from gradagree.surveys.hits import ErrorCurve, Hit, Look, Row, curve, differing, hits, looked, row
 from gradagree.surveys.kinks import AtKink, at_kinks
 from gradagree.surveys.plan import Survey
 from gradagree.surveys.shape_dependence import Asked, Moves, moves_judged, moves_of, speaks
@@ -36,8 +36,8 @@ class Surveyed:
     """All rows, the findings, the worst first, and curves for the pages."""
 
     rows: list[Row] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
-    curves: list[Curve] = field(default_factory=list)
+    findings: list[SurveyFinding] = field(default_factory=list)
+    curves: list[ErrorCurve] = field(default_factory=list)
     conventions: list[AtKink] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)

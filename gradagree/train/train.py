@@ -25,7 +25,7 @@ from gradagree.checker.verdict import Record
 from gradagree.errors import UsageError, nearest
 from gradagree.files import make_folder, write_text
 from gradagree.reference import Activation, ErrorFunction
-from gradagree.reference.training import Network, Stop, Trained, Weights, decisions, train
+from gradagree.reference.training import Network, NetworkWeights, Stop, Trained, decisions, train
 from gradagree.runner import protocol
 from gradagree.runner.campaign import describe, environment
 from gradagree.runner.options import DTYPES, check_seed, parse_list
@@ -76,19 +76,19 @@ class Lesson:
         cut = len(p) - self.held_out
         return Pairs(p[:cut], t[:cut], right[:cut]), Pairs(p[cut:], t[cut:], right[cut:])
 
-    def weights(self, seed: int) -> Weights:
+    def weights(self, seed: int) -> NetworkWeights:
         """Small random initial weights, within (fan-in)^(-1/2); biases zero."""
         source = Source(f"weights {self.dataset} {seed}")
         pairs = list(zip(self.widths, self.widths[1:], strict=False))
         w = tuple(source.dyadic((n, m), BITS, inverse_root(n)) for n, m in pairs)
-        return Weights(w, tuple(np.zeros(m) if self.biased else None for _, m in pairs))
+        return NetworkWeights(w, tuple(np.zeros(m) if self.biased else None for _, m in pairs))
 
     def polled(self, seed: int, number: int, pairs: int) -> list[int]:
         """The pairs of a round, polled at random, as many as there are."""
         polled: list[int] = Source(f"polled {self.dataset} {seed} {number}").integers(pairs, (pairs,)).tolist()
         return polled
 
-    def accuracy(self, weights: Weights, pairs: Pairs) -> float:
+    def accuracy(self, weights: NetworkWeights, pairs: Pairs) -> float:
         """The share of right decisions."""
         return float(np.mean(decisions(self.network.output(weights, pairs.p)) == pairs.right))
 
@@ -106,7 +106,7 @@ def lesson(name: str) -> Lesson:
     return LESSONS[name]
 
 
-def picture(lesson: Lesson, weights: Weights, held: Pairs) -> dict[str, Any]:
+def picture(lesson: Lesson, weights: NetworkWeights, held: Pairs) -> dict[str, Any]:
     """A trained network on the first pair held out: its weights, and every box's current input and sensitivity."""
     net, pair = lesson.network, slice(0, 1)
     box: Any = net.boxes(weights, held.t[pair])
@@ -150,7 +150,7 @@ class Course:
     stochastic: bool = True
     learn: Pairs = field(init=False)
     held: Pairs = field(init=False)
-    checkpoints: list[tuple[int, Weights]] = field(default_factory=list)
+    checkpoints: list[tuple[int, NetworkWeights]] = field(default_factory=list)
     curves: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     stopped: dict[str, str] = field(default_factory=dict)
     verdicts: dict[tuple[int, str], dict[str, str]] = field(default_factory=dict)
@@ -179,11 +179,11 @@ class Course:
         self.checkpoints = [(0, begun)]
         curve = self.curves["reference"] = {"error": [], "accuracy": []}
 
-        def watch(_round: int, weights: Weights, E: float) -> None:
+        def watch(_round: int, weights: NetworkWeights, E: float) -> None:
             curve["error"].append(E)
             curve["accuracy"].append(self.lesson.accuracy(weights, self.held))
 
-        def each(steps: int, weights: Weights) -> None:
+        def each(steps: int, weights: NetworkWeights) -> None:
             if steps % self.every == 0:
                 self.checkpoints.append((steps, weights))
 
@@ -213,7 +213,7 @@ class Course:
         ways = [self.lesson.weights(self.seed)]
         for weights in answer.rounds:
             found = protocol.unpack_all(weights)
-            ways.append(Weights(*(tuple(found.get(f"{name}{k}") for k in range(1, n + 1)) for name in "wb")))
+            ways.append(NetworkWeights(*(tuple(found.get(f"{name}{k}") for k in range(1, n + 1)) for name in "wb")))
         net, pairs = self.lesson.network, self.learn
         self.curves[name] = {
             "error": [float(net.boxes(way, pairs.t)(pairs.p)) for way in ways],
@@ -244,7 +244,7 @@ class Course:
         k = self._poll(number)[place]
         return slice(k, k + 1)
 
-    def _case(self, weights: Weights, dtype: str, p: np.ndarray, t: np.ndarray) -> tuple[Case, Arrays]:
+    def _case(self, weights: NetworkWeights, dtype: str, p: np.ndarray, t: np.ndarray) -> tuple[Case, Arrays]:
         """The numbers as the dtype holds them, and the case that they make."""
         bits = FORMATS[dtype].precision
 

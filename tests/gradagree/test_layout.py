@@ -36,7 +36,7 @@ def functions(source: str) -> Iterator[tuple[str, int]]:
 
 
 def test_that_there_are_files_and_none_is_counted_twice() -> None:
-    assert {path.parent.name for path in FILES} >= {"reference", "adapters", "gradagree", "arithmetics", "report"}
+    assert {path.parent.name for path in FILES} >= {"reference", "adapters", "gradagree", "arithmetic", "report"}
     assert len({path.resolve() for path in FILES}) == len(FILES)
 
 

@@ -13,7 +13,7 @@ import pytest
 from gradagree.arithmetic import Ball, Rounded
 from gradagree.arithmetic.ball import precision
 from gradagree.arithmetic.model import model
-from gradagree.reference import Answer, Box, ErrorBox, backpropagate, network
+from gradagree.reference import Backpropagation, Box, ErrorBox, backpropagate, network
 from gradagree.reference.activations import Identity, Relu, Sigmoid, Tanh
 from gradagree.reference.boxes import boxes
 from gradagree.reference.errors import Absolute, SumOfSquares
@@ -40,7 +40,7 @@ def numbers(seed: int, *leading: int) -> tuple[list[np.ndarray], list[np.ndarray
     return weights, biases, quarters(seed + 20, *leading, 5, 2), quarters(seed + 30, *leading, 5, 3)
 
 
-def arrays(answer: Answer) -> list[Any]:
+def arrays(answer: Backpropagation) -> list[Any]:
     """All that an answer holds, in a fixed order."""
     return [answer.E, *answer.sensitivities, *(part for gradient in answer.gradients for part in gradient)]
 

@@ -8,7 +8,7 @@ import pytest
 from gradagree.reference import backpropagate
 from gradagree.reference.activations import Identity, Relu, Tanh
 from gradagree.reference.errors import SumOfSquares
-from gradagree.reference.training import Network, Stop, Weights, decisions, polled_steps, train
+from gradagree.reference.training import Network, NetworkWeights, Stop, decisions, polled_steps, train
 
 NET = Network((Identity(), Tanh()), SumOfSquares())
 LINEAR = Network((Identity(),), SumOfSquares())
@@ -18,15 +18,15 @@ def numbers(seed: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(-8, 9, shape) / 8
 
 
-def problem(seed: int, pairs: int = 6) -> tuple[Weights, np.ndarray, np.ndarray]:
-    weights = Weights((numbers(seed, 3, 4), numbers(seed + 1, 4, 2)), (numbers(seed + 2, 4), None))
+def problem(seed: int, pairs: int = 6) -> tuple[NetworkWeights, np.ndarray, np.ndarray]:
+    weights = NetworkWeights((numbers(seed, 3, 4), numbers(seed + 1, 4, 2)), (numbers(seed + 2, 4), None))
     return weights, numbers(seed + 3, pairs, 3), numbers(seed + 4, pairs, 2)
 
 
 def test_that_one_step_on_one_weight_is_the_one_worked_out_by_hand() -> None:
     # E = (p w - t)^2 with p = 2, w = 3, t = 5: dE/dw = 2 (6 - 5) 2 = 4, so that w becomes 3 - 4/8 = 2.5 and o = t.
     p, t = np.array([[2.0]]), np.array([[5.0]])
-    trained = train(LINEAR, Weights((np.array([[3.0]]),), (None,)), p, t, 1 / 8, Stop(rounds=5))
+    trained = train(LINEAR, NetworkWeights((np.array([[3.0]]),), (None,)), p, t, 1 / 8, Stop(rounds=5))
     assert trained.errors == (1.0, 0.0)
     assert trained.weights.w[0] == 2.5
     assert (trained.steps, trained.reason) == (1, "the error is zero")
@@ -79,7 +79,7 @@ def test_that_the_rule_that_stopped_it_is_reported(stop: Stop, rate: float, reas
 
 
 def test_that_a_rate_that_is_too_large_is_reported_as_such() -> None:
-    weights = Weights((np.full((2, 2), 2.0),), (None,))
+    weights = NetworkWeights((np.full((2, 2), 2.0),), (None,))
     relu = Network((Relu(),), SumOfSquares())
     with np.errstate(all="ignore"):
         trained = train(relu, weights, np.ones((1, 2)), np.zeros((1, 2)), 1e200, Stop(rounds=9))

@@ -13,7 +13,7 @@ import pytest
 from gradagree.arithmetic import Ball, Rounded
 from gradagree.arithmetic.ball import precision
 from gradagree.arithmetic.model import model
-from gradagree.reference import Answer, Box, backpropagate, network
+from gradagree.reference import Backpropagation, Box, backpropagate, network
 from gradagree.reference.activations import Identity, Relu, Tanh
 from gradagree.reference.errors import SumOfSquares
 
@@ -102,7 +102,7 @@ def by_hand() -> dict[str, Any]:
     return {"E": V * V + (1 + V) * (1 + V) + 1 + 0.25, "deltas": deltas, "w": w}
 
 
-def classic(weights: list[np.ndarray], x: Any, t: Any, arithmetic: Any = Ball.exact) -> tuple[Answer, Box]:
+def classic(weights: list[np.ndarray], x: Any, t: Any, arithmetic: Any = Ball.exact) -> tuple[Backpropagation, Box]:
     """10-4-6-8-4: identity, tanh, tanh, tanh, without biases, sum of squares."""
     activations = [Identity(), Tanh(), Tanh(), Tanh()]
     box = network(activations, [arithmetic(w) for w in weights], [None] * 4, SumOfSquares(), np.atleast_2d(t))

@@ -15,7 +15,7 @@ from gradagree.arithmetic.model import FORMATS, model
 from gradagree.cases.case import problem_of
 from gradagree.checker.batching import FEW, Ragged, lowest_bits
 from gradagree.checker.filter_operands import always_rounds
-from gradagree.checker.judge import Asked, Framework, judge, judge_all
+from gradagree.checker.judge import Framework, JudgeRequest, judge, judge_all
 from gradagree.checker.response import Failure, Response, handshake
 from gradagree.checker.reverse import BoxCheck, clear
 from gradagree.checker.verdict import Verdict
@@ -24,7 +24,7 @@ from gradagree.reference.boxes import Box
 from gradagree.reference.graph import Node
 
 
-def asked(cases: int, dtypes: list[str]) -> list[Asked]:
+def asked(cases: int, dtypes: list[str]) -> list[JudgeRequest]:
     """torch's answers, every fifth of them with a gradient that is off; one is refused."""
     adapter = ForTorch()
     with adapter.settings():
@@ -39,7 +39,7 @@ def asked(cases: int, dtypes: list[str]) -> list[Asked]:
             if number % 5 == 0:
                 tapped = replace(tapped, gradients={**tapped.gradients, "w1": tapped.gradients["w1"] * 1.25})
             reply: Any = Response("backward", tapped, untapped)
-            found.append(Asked(case, arrays, framework, reply, number))
+            found.append(JudgeRequest(case, arrays, framework, reply, number))
     refused = Failure("backward", str(Verdict.TIMEOUT), "no answer")
     return [*found[:7], found[0]._replace(reply=refused), *found[7:]]
 

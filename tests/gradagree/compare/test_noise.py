@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import pytest
 
-from gradagree.compare.differences import NOTHING, Interval, more_lost_than_gained, places, surrounding
+from gradagree.compare.differences import NOTHING, MedianInterval, more_lost_than_gained, places, surrounding
 
 
 def fewer_than(k: int, n: int) -> Fraction:
@@ -25,9 +25,9 @@ def test_that_the_place_is_the_largest_that_keeps_the_level(n: int, level: float
 
 
 def test_that_too_few_cases_say_nothing() -> None:
-    assert surrounding([5.0] * 3, 2.0**-10) == Interval(-math.inf, math.inf)
+    assert surrounding([5.0] * 3, 2.0**-10) == MedianInterval(-math.inf, math.inf)
     assert not surrounding([5.0] * 3, 2.0**-10).apart(NOTHING)
-    assert surrounding([5.0] * 30, 2.0**-10) == Interval(5, 5)
+    assert surrounding([5.0] * 30, 2.0**-10) == MedianInterval(5, 5)
 
 
 def test_that_infinite_moves_have_their_place() -> None:

@@ -11,7 +11,7 @@ from gradagree.arithmetic.model import FORMATS
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.samples import allowed_width, some_targets
 from gradagree.surveys.cache import truth_of
-from gradagree.surveys.classify import CLASSES, FEW, Code, measured, windowed, windowed_signs
+from gradagree.surveys.classify import CLASSES, FEW, ErrorCode, measured, windowed, windowed_signs
 from gradagree.surveys.hits import differing, hits, looked, nearby, row
 from gradagree.surveys.neighbourhood import around
 from gradagree.surveys.points import kinks_of, thresholds, ulp
@@ -26,42 +26,44 @@ def truth(*numbers: float) -> ExactValues:
     return ExactValues(high, np.zeros(len(high)), high.copy(), np.full(len(high), 2))
 
 
-def code(given: float, true: float, point: float = 1.0, dtype: str = "float32") -> Code:
+def code(given: float, true: float, point: float = 1.0, dtype: str = "float32") -> ErrorCode:
     points = np.array([point, 3.0])
-    return Code(int(measured(np.array([given, 1.0]), truth(true, 1.0), points, dtype).codes[0]))
+    return ErrorCode(int(measured(np.array([given, 1.0]), truth(true, 1.0), points, dtype).codes[0]))
 
 
 U = 2.0**-23
 CASES = [
-    (1.0, 1.0, Code.RIGHT), (1 + 15 * U, 1.0, Code.RIGHT), (1 + 17 * U, 1.0, Code.INACCURATE),
-    (1 + 4097 * U, 1.0, Code.DIGITS), (1.5, 1.0, Code.NO_DIGIT), (0.0, 1e-20, Code.ZERO), (0.0, 1e-37, Code.RIGHT),
-    (-1.0, 1.0, Code.SIGN), (math.nan, 1.0, Code.NONFINITE), (math.inf, 1.0, Code.NONFINITE),
-    (math.inf, FORM.largest, Code.RIGHT), (math.inf, math.inf, Code.RIGHT), (math.nan, math.inf, Code.OVERFLOW),
+    (1.0, 1.0, ErrorCode.RIGHT), (1 + 15 * U, 1.0, ErrorCode.RIGHT), (1 + 17 * U, 1.0, ErrorCode.INACCURATE),
+    (1 + 4097 * U, 1.0, ErrorCode.DIGITS), (1.5, 1.0, ErrorCode.NO_DIGIT), (0.0, 1e-20, ErrorCode.ZERO),
+    (0.0, 1e-37, ErrorCode.RIGHT),
+    (-1.0, 1.0, ErrorCode.SIGN), (math.nan, 1.0, ErrorCode.NONFINITE), (math.inf, 1.0, ErrorCode.NONFINITE),
+    (math.inf, FORM.largest, ErrorCode.RIGHT), (math.inf, math.inf, ErrorCode.RIGHT),
+    (math.nan, math.inf, ErrorCode.OVERFLOW),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("given", "true", "expected"), CASES)
-def test_that_an_answer_has_the_class_of_its_definition(given: float, true: float, expected: Code) -> None:
+def test_that_an_answer_has_the_class_of_its_definition(given: float, true: float, expected: ErrorCode) -> None:
     assert code(given, true) == expected
 
 
 def test_that_infinite_and_missing_inputs_have_classes_of_their_own() -> None:
-    assert code(math.nan, 1.0, point=math.inf) == Code.INFINITY
-    assert code(0.5, 0.0, point=math.nan) == Code.NAN_LOST
-    assert code(math.nan, 0.0, point=2.0**-130) == Code.RIGHT
-    assert code(math.nan, 0.0, point=2.0**-16, dtype="float16") == Code.NONFINITE
+    assert code(math.nan, 1.0, point=math.inf) == ErrorCode.INFINITY
+    assert code(0.5, 0.0, point=math.nan) == ErrorCode.NAN_LOST
+    assert code(math.nan, 0.0, point=2.0**-130) == ErrorCode.RIGHT
+    assert code(math.nan, 0.0, point=2.0**-16, dtype="float16") == ErrorCode.NONFINITE
 
 
 MASKED = [
-    ((-math.inf, 0.0, 1.0), True, Code.MASK), ((-math.inf, 0.0, 1.0), False, Code.INFINITY),
-    ((math.inf, 0.0, 1.0), True, Code.INFINITY), ((-math.inf, -math.inf, -math.inf), True, Code.INFINITY),
-    ((-math.inf, math.nan, 1.0), True, Code.INFINITY), ((-1.0, 0.0, 1.0), True, Code.NONFINITE),
+    ((-math.inf, 0.0, 1.0), True, ErrorCode.MASK), ((-math.inf, 0.0, 1.0), False, ErrorCode.INFINITY),
+    ((math.inf, 0.0, 1.0), True, ErrorCode.INFINITY), ((-math.inf, -math.inf, -math.inf), True, ErrorCode.INFINITY),
+    ((-math.inf, math.nan, 1.0), True, ErrorCode.INFINITY), ((-1.0, 0.0, 1.0), True, ErrorCode.NONFINITE),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("row", "masks", "expected"), MASKED)
 def test_that_nan_at_a_mask_of_logits_is_a_class_of_its_own(
-    row: tuple[float, ...], masks: bool, expected: Code
+    row: tuple[float, ...], masks: bool, expected: ErrorCode
 ) -> None:
     found = measured(np.array([math.nan]), truth(1.0), np.array([row]), "float32", masks=masks)
     assert found.codes.tolist() == [expected]
@@ -78,15 +80,15 @@ def test_that_nothing_is_said_where_nothing_is_proved() -> None:
 def test_that_an_error_that_is_small_beside_its_neighbours_at_a_root_is_a_cancellation() -> None:
     points = np.array([0.95, 1.0, 1.05])
     found = measured(np.array([-1.0, 20 * U * 2.0**-8, 1.0]), truth(-1.0, 1e-8, 1.0), points, "float32")
-    assert found.codes.tolist() == [0, Code.CANCELLED, 0]
+    assert found.codes.tolist() == [0, ErrorCode.CANCELLED, 0]
     far = measured(
         np.array([-1.0, 20 * U * 2.0**-8, 1.0]), truth(-1.0, 1e-8, 1.0), np.array([-9.0, 1.0, 9.0]), "float32"
     )
-    assert far.codes.tolist() == [0, Code.DIGITS, 0]
+    assert far.codes.tolist() == [0, ErrorCode.DIGITS, 0]
 
 
 def test_that_every_class_has_a_definition() -> None:
-    assert {*Code} - {Code.RIGHT} == set(CLASSES)
+    assert {*ErrorCode} - {ErrorCode.RIGHT} == set(CLASSES)
     assert len({one.name for one in CLASSES.values()}) == len(CLASSES)
 
 
@@ -105,7 +107,9 @@ def subject(name: str, dtype: str = "float32") -> Subject:
     return Subject.of(Activation.named(name), dtype, 8)
 
 
-@pytest.mark.parametrize(("slope", "expected"), [(0.0, 0), (1.0, 0), (0.5, 0), (1.5, Code.KINK), (-0.25, Code.KINK)])
+@pytest.mark.parametrize(
+    ("slope", "expected"), [(0.0, 0), (1.0, 0), (0.5, 0), (1.5, ErrorCode.KINK), (-0.25, ErrorCode.KINK)]
+)
 def test_that_at_a_kink_anything_between_the_slopes_is_right_and_nothing_else(slope: float, expected: int) -> None:
     relu = subject("relu")
     true = truth_of(relu, "slope")
@@ -119,14 +123,14 @@ def test_that_beside_a_kink_the_other_slope_is_wrong() -> None:
     true = truth_of(relu, "slope")
     given = np.where(relu.points == 2.0**-20, 0.0, true.high)
     (hit,) = [one for one in hits(looked(relu, "slope", "torch", "backward", given, true)) if one.region == "ordinary"]
-    assert (hit.code, hit.given, hit.true) == (Code.ZERO, 0.0, 1.0)
+    assert (hit.code, hit.given, hit.true) == (ErrorCode.ZERO, 0.0, 1.0)
     assert hit.subject.points.tolist() == [2.0**-20]
 
 
 def test_that_at_a_jump_of_the_second_derivative_both_sides_are_right() -> None:
     elu = subject("elu")
     true = truth_of(elu, "second")
-    for number, expected in ((0.0, 0), (1.0, 0), (2.0, Code.KINK)):
+    for number, expected in ((0.0, 0), (1.0, 0), (2.0, ErrorCode.KINK)):
         given = np.where(elu.points == 0, number, true.high)
         found = looked(elu, "second", "jax", "jit", given, true)
         assert set(found.found.codes[elu.points == 0].tolist()) == {expected}
@@ -143,9 +147,9 @@ def test_that_a_tie_within_a_few_units_is_an_ill_conditioned_input_although_a_si
     subject = Subject(ErrorFunction.named("multiclass_hinge"), "float64", x, t, (0,), (0, 1, 2))
     true = prove_at(subject.formula("slope"), x, t, "float64", exact=True)
     codes = looked(subject, "slope", "jax", "jit", np.array(answer), true).found.codes
-    assert set(codes[codes != 0].tolist()) == {Code.CANCELLED}
+    assert set(codes[codes != 0].tolist()) == {ErrorCode.CANCELLED}
     far = looked(subject, "slope", "jax", "jit", np.array(answer) + 3.0, true).found.codes
-    assert (far > Code.CANCELLED).all()
+    assert (far > ErrorCode.CANCELLED).all()
 
 
 @pytest.mark.parametrize("name", [name for name, kind in ErrorFunction.catalogue.items() if hasattr(kind, "kinks")])
@@ -156,7 +160,7 @@ def test_that_an_error_function_with_several_kinds_of_kinks_is_looked_at(name: s
     subject = Subject(function, "float32", x, some_targets(function, 1, x.shape[1]), (0,), tuple(range(x.shape[1])))
     true = prove_at(subject.formula("slope"), x, subject.targets, "float32")
     codes = looked(subject, "slope", "jax", "jit", true.high + 100.0, true).found.codes
-    assert (codes > Code.CANCELLED).all()
+    assert (codes > ErrorCode.CANCELLED).all()
     assert thresholds(function)
 
 
@@ -178,7 +182,7 @@ def test_that_modes_that_differ_at_a_kink_are_a_hit_although_both_are_right() ->
         looked(relu, "slope", "torch", mode, np.where(relu.points == 0, number, true.high), true)
         for mode, number in (("backward", 0.0), ("forward", 1.0))
     )
-    assert [hit.code for hit in differing([one, other])] == [Code.MODES]
+    assert [hit.code for hit in differing([one, other])] == [ErrorCode.MODES]
     assert not list(differing([one, one]))
 
 

@@ -12,7 +12,7 @@ import pytest
 from gradagree.reference import Activation
 from gradagree.reproduce.finding import place_of
 from gradagree.surveys.cache import truth_of
-from gradagree.surveys.classify import Code
+from gradagree.surveys.classify import ErrorCode
 from gradagree.surveys.hits import Hit
 from gradagree.surveys.shape_dependence import chosen, in_lengths, moved, shape_example, windows
 from gradagree.surveys.subject import Subject
@@ -48,7 +48,7 @@ def test_that_an_answer_that_does_not_depend_on_the_length_is_no_hit() -> None:
 def test_that_nan_in_a_tail_is_a_hit_beside_that_of_numbers() -> None:
     found = {hit.region: hit for hit in hit_of(tail)}
     assert set(found) == {"ordinary", "nan"}
-    assert all(hit.code == Code.SHAPE for hit in found.values())
+    assert all(hit.code == ErrorCode.SHAPE for hit in found.values())
     assert np.isnan(found["nan"].subject.points).all()
     assert math.isnan(found["nan"].true)
     only = hit_of(lambda x, n: np.where(np.isnan(x), np.where(n < 8, 1.0, x), x))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gradagree.reproduce import run as trying
-from gradagree.reproduce.finding import Finding
+from gradagree.reproduce.finding import SurveyFinding
 from gradagree.reproduce.run import run_programs
 from gradagree.surveys.survey import Surveyed
 
@@ -20,8 +20,8 @@ def program(source: str, framework: str = "torch") -> tuple[str, str]:
     return framework, source
 
 
-def finding(program: str, framework: str = "torch") -> Finding:
-    return Finding(
+def finding(program: str, framework: str = "torch") -> SurveyFinding:
+    return SurveyFinding(
         framework=framework, version="1", function="relu", variants=[], calls="", own=True, quantity="slope",
         kind="wrong sign", severity="high", region="ordinary", modes=[], dtypes=["float32"], ranges={}, count=1,
         example={"function": "relu"}, reproducer=program,
