@@ -20,9 +20,9 @@ from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.runner.extensions import files, load_all
 from gradagree.runner.options import DTYPES, Plan
-from gradagree.surveys.pages import prepared, with_reproducers, written
-from gradagree.surveys.plan import Survey
-from gradagree.surveys.survey import Surveyed, surveyed
+from gradagree.surveys.pages import add_reproducers, prepare_folder, write_survey
+from gradagree.surveys.plan import SurveyPlan
+from gradagree.surveys.survey import SurveyResult, run_survey
 
 # `check` and `run`: from Python what the command line does
 # ---------------------------------------------------------
@@ -225,7 +225,7 @@ def survey(
     ext: Sequence[str] = (),
     progress: Callable[[str], Any] = lambda text: None,
     **options: Any,
-) -> Surveyed:
+) -> SurveyResult:
     """Measure the error of each function on a grid of inputs against proved values, as ``gradagree survey`` does.
 
     Args:
@@ -247,11 +247,11 @@ def survey(
         >>> [(finding.function, finding.kind, finding.severity) for finding in found.findings]
         [('id', 'NaN lost', 'low')]
     """
-    plan = Survey.make(own=load_all(ext).named, **options)
-    folder = None if out is None else prepared(Path(out))
-    found = surveyed(plan, files(ext), progress)
-    with_reproducers(found, plan.profile.thorough)
+    plan = SurveyPlan.make(own=load_all(ext).named, **options)
+    folder = None if out is None else prepare_folder(Path(out))
+    found = run_survey(plan, files(ext), progress)
+    add_reproducers(found, plan.profile.thorough)
     if folder is not None and found.versions:
         profile = options.get("profile", "quick")
-        written(found, plan, profile, folder, f"gradagree.survey(**{options!r})")
+        write_survey(found, plan, profile, folder, f"gradagree.survey(**{options!r})")
     return found

@@ -45,21 +45,28 @@ def survey(kinks: bool, ext: tuple[str, ...], out: Path | None, **options: Any) 
 def _survey(ext: tuple[str, ...], out: Path | None, **options: Any) -> int:
     from gradagree.runner.campaign import default_folder
     from gradagree.runner.extensions import files, load_all
-    from gradagree.surveys.pages import Counting, nothing, prepared, summary, with_reproducers, written
-    from gradagree.surveys.plan import Survey
-    from gradagree.surveys.survey import surveyed
+    from gradagree.surveys.pages import (
+        SurveyProgress,
+        add_reproducers,
+        no_framework_message,
+        prepare_folder,
+        print_summary,
+        write_survey,
+    )
+    from gradagree.surveys.plan import SurveyPlan
+    from gradagree.surveys.survey import run_survey
 
     own = load_all(ext).named
-    plan = Survey.make(own=own, **options)
-    folder = prepared(out or default_folder().with_name(f"{default_folder().name}-survey"))
-    with Counting(len(plan.functions) * len(plan.dtypes)) as counting:
-        found = surveyed(plan, files(ext), counting.step)
-        with_reproducers(found, plan.profile.thorough)
+    plan = SurveyPlan.make(own=own, **options)
+    folder = prepare_folder(out or default_folder().with_name(f"{default_folder().name}-survey"))
+    with SurveyProgress(len(plan.functions) * len(plan.dtypes)) as counting:
+        found = run_survey(plan, files(ext), counting.step)
+        add_reproducers(found, plan.profile.thorough)
     if not found.versions:
-        click.echo(f"gradagree: {nothing(found)}", err=True)
+        click.echo(f"gradagree: {no_framework_message(found)}", err=True)
         return 5
-    path = written(found, plan, options["profile"], folder, shlex.join(["gradagree", *sys.argv[1:]]))
-    summary(found)
+    path = write_survey(found, plan, options["profile"], folder, shlex.join(["gradagree", *sys.argv[1:]]))
+    print_summary(found)
     click.echo(f"Written: {path}")
     return 0
 
@@ -69,17 +76,17 @@ def _kinks(ext: tuple[str, ...], out: Path | None, **options: Any) -> int:
 
     from gradagree.runner.extensions import files, load_all
     from gradagree.runner.options import Plan
-    from gradagree.surveys.kinks import DTYPES, conventions, terminal, write
-    from gradagree.surveys.pages import prepared
-    from gradagree.surveys.plan import Survey
+    from gradagree.surveys.kinks import DTYPES, conventions, terminal_table, write_conventions
+    from gradagree.surveys.pages import prepare_folder
+    from gradagree.surveys.plan import SurveyPlan
 
     own = load_all(ext).named
     frameworks, modes = options["frameworks"], options["modes"]
     named = [options[name] for name in ("activations", "errors") if options[name]]
-    checked = Survey.make(**{**options, "modes": None, "frameworks": None, "own": own})
+    checked = SurveyPlan.make(**{**options, "modes": None, "frameworks": None, "own": own})
     Plan.of([], frameworks, modes or "all")
     if out is not None:
-        prepared(out)
+        prepare_folder(out)
     functions = list(checked.functions) if named else None
     dtypes = checked.dtypes if options["dtypes"] else DTYPES
     rows = list(conventions(functions, frameworks, modes, files(ext), dtypes))
@@ -87,8 +94,8 @@ def _kinks(ext: tuple[str, ...], out: Path | None, **options: Any) -> int:
         raise UsageError(
             "survey: nothing to show: no framework that was asked for is installed, or no function has a kink"
         )
-    Console().print(terminal(rows))
+    Console().print(terminal_table(rows))
     if out is not None:
-        for path in write(rows, out):
+        for path in write_conventions(rows, out):
             click.echo(f"Written: {path}")
     return 1 if any(row.finding for row in rows) else 0

@@ -16,49 +16,51 @@ import numpy as np
 
 from gradagree.adapters.cache import cache_folder
 from gradagree.arithmetic.model import FORMATS
-from gradagree.surveys.neighbourhood import limits
+from gradagree.surveys.exact import ExactValues, compute_exact_values
+from gradagree.surveys.neighbourhood import range_of_limits
 from gradagree.surveys.subject import Subject
-from gradagree.surveys.truth import ExactValues, prove
 
 FOLDER = "truth"
 RULES = 1
 """Version of the rules by which exact values are proved. Increase it with every change of a result: old entries of the
 cache are then no longer used. A test compares results with a fingerprint of this version."""
-MOST_OPEN = 400
+MAX_UNKNOWN = 400
 """Points that are looked at from all sides."""
 
 
-def truth_of(subject: Subject, quantity: str) -> ExactValues:
+def cached_exact_values(subject: Subject, quantity: str) -> ExactValues:
     """The truth of one quantity at the subject's points, from the disk if it was proved before."""
     kept = cache_folder(FOLDER)
-    path = None if kept is None else kept / f"{key(subject, quantity)}.npz"
+    path = None if kept is None else kept / f"{entry_key(subject, quantity)}.npz"
     if path is not None:
         with contextlib.suppress(OSError, ValueError, KeyError, EOFError), np.load(path) as found:
             return ExactValues(*(found[name] for name in ("high", "low", "nearest", "known")))
-    truth = prove(subject.formula(quantity), subject.points, subject.targets, subject.dtype, subject.classes)
-    bridge(subject, quantity, truth)
+    truth = compute_exact_values(
+        subject.formula(quantity), subject.points, subject.targets, subject.dtype, subject.classes
+    )
+    fill_from_limits(subject, quantity, truth)
     if path is not None:
         with contextlib.suppress(OSError):
-            written(path, truth)
+            write_entry(path, truth)
     return truth
 
 
-def bridge(subject: Subject, quantity: str, truth: ExactValues) -> None:
+def fill_from_limits(subject: Subject, quantity: str, truth: ExactValues) -> None:
     """Where the formula itself has no answer, as at a tie: what is true on all its sides (known 3)."""
     finite = np.isfinite(subject.points).reshape(len(subject.points), -1).all(axis=1)
     rows = np.flatnonzero((truth.known == 0).reshape(len(finite), -1).any(axis=1) & finite)
-    rows = subject.order[np.isin(subject.order, rows)][:MOST_OPEN]
+    rows = subject.order[np.isin(subject.order, rows)][:MAX_UNKNOWN]
     if not len(rows):
         return
     some, form = subject.at(rows), FORMATS[subject.dtype]
-    low, high = limits(some.formula(quantity), some.points, some.ball_targets(), form)
+    low, high = range_of_limits(some.formula(quantity), some.points, some.ball_targets(), form)
     low, high = (np.broadcast_to(x, truth.high[rows].shape) for x in (low, high))
     open = (truth.known[rows] == 0) & np.isfinite(low)
     for part, x in ((truth.high, low), (truth.nearest, low), (truth.known, np.full(low.shape, 3))):
         part[rows] = np.where(open, x, part[rows])
 
 
-def written(path: Path, truth: ExactValues) -> None:
+def write_entry(path: Path, truth: ExactValues) -> None:
     """All at once, so that two surveys may run beside each other."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
@@ -66,14 +68,14 @@ def written(path: Path, truth: ExactValues) -> None:
     os.replace(file.name, path)
 
 
-def key(subject: Subject, quantity: str) -> str:
+def entry_key(subject: Subject, quantity: str) -> str:
     """A hash of the function and its source, the version of the rules, the dtype and every point."""
     rules = f"{RULES} {flint.__version__}"
     text = f"{rules} {subject.function!r} {subject.dtype} {quantity} {subject.ks} {subject.js}"
     found = hashlib.sha256(text.encode())
     for kind in type(subject.function).__mro__:
         if kind is not object:
-            found.update(source(kind.__module__).encode())
+            found.update(module_source(kind.__module__).encode())
     for x in (subject.points, *subject.constants):
         found.update(f"{x.shape} {x.dtype}".encode())
         found.update(np.ascontiguousarray(x).tobytes())
@@ -81,7 +83,7 @@ def key(subject: Subject, quantity: str) -> str:
 
 
 @functools.cache
-def source(module: str) -> str:
+def module_source(module: str) -> str:
     """The text of a module; its name where there is no text."""
     try:
         return inspect.getsource(sys.modules[module])

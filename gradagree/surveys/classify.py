@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from gradagree.arithmetic.model import FORMATS, Format
-from gradagree.surveys.points import ulp, underflow
-from gradagree.surveys.truth import ExactValues
+from gradagree.surveys.exact import ExactValues
+from gradagree.surveys.points import ulp, underflow_threshold
 
 # What can be wrong with an answer at one point: the classes, what each means, and how bad it is
 # ----------------------------------------------------------------------------------------------
@@ -48,7 +48,7 @@ class ErrorCode(IntEnum):
 
 
 @dataclass(frozen=True)
-class Class:
+class ErrorClass:
     """A name for people, how bad it is, and its definition."""
 
     name: str
@@ -56,52 +56,52 @@ class Class:
     definition: str
 
 
-CLASSES: dict[ErrorCode, Class] = {
-    ErrorCode.NONFINITE: Class(
+CLASSES: dict[ErrorCode, ErrorClass] = {
+    ErrorCode.NONFINITE: ErrorClass(
         "not finite", Severity.HIGH, "NaN or infinity, where the input is finite and the truth is a number of the dtype"
     ),
-    ErrorCode.SIGN: Class("wrong sign", Severity.HIGH, "the sign is wrong, and both numbers are beyond underflow"),
-    ErrorCode.NO_DIGIT: Class("no correct digit", Severity.HIGH, "the error is at least half of the truth"),
-    ErrorCode.KINK: Class(
+    ErrorCode.SIGN: ErrorClass("wrong sign", Severity.HIGH, "the sign is wrong, and both numbers are beyond underflow"),
+    ErrorCode.NO_DIGIT: ErrorClass("no correct digit", Severity.HIGH, "the error is at least half of the truth"),
+    ErrorCode.KINK: ErrorClass(
         "outside the slopes", Severity.HIGH, "at a kink: neither between the one-sided derivatives, nor 0"
     ),
-    ErrorCode.JUMP: Class(
+    ErrorCode.JUMP: ErrorClass(
         "outside the jump", Severity.HIGH, "where the value jumps: neither of both sides, nor between"
     ),
-    ErrorCode.MASK: Class(
+    ErrorCode.MASK: ErrorClass(
         "not finite at a mask", Severity.MEDIUM,
         "logits, some of them masked by -infinity: NaN or infinity, where the truth is a number of the dtype",
     ),
-    ErrorCode.SHAPE: Class(
+    ErrorCode.SHAPE: ErrorClass(
         "depends on shape", Severity.MEDIUM, "the same input has another answer alone, or at another place of a vector"
     ),
-    ErrorCode.MODES: Class(
+    ErrorCode.MODES: ErrorClass(
         "modes differ", Severity.MEDIUM,
         "a mode departs from the framework's first one in half the digits or more, or at a kink; one of both is right",
     ),
-    ErrorCode.ZERO: Class(
+    ErrorCode.ZERO: ErrorClass(
         "early zero", Severity.MEDIUM, "0, where the truth is 64 times the size at which underflow begins, or more"
     ),
-    ErrorCode.DIGITS: Class("half the digits", Severity.MEDIUM, "the error is 2^(precision/2) ulp or more"),
-    ErrorCode.INACCURATE: Class("inaccurate", Severity.LOW, "the error is 16 ulp or more"),
-    ErrorCode.CANCELLED: Class(
+    ErrorCode.DIGITS: ErrorClass("half the digits", Severity.MEDIUM, "the error is 2^(precision/2) ulp or more"),
+    ErrorCode.INACCURATE: ErrorClass("inaccurate", Severity.LOW, "the error is 16 ulp or more"),
+    ErrorCode.CANCELLED: ErrorClass(
         "ill-conditioned", Severity.LOW,
         "16 ulp or more, but an input within 8 units of the last place (of its size; of 1 for error functions) "
         "has it; or it is small beside the function's size nearby, where that passes zero",
     ),
-    ErrorCode.INFINITY: Class(
+    ErrorCode.INFINITY: ErrorClass(
         "at infinity", Severity.LOW,
         "an input is infinite: the answer is not the one that all numbers from 2^1100 to 2^1101 have",
     ),
-    ErrorCode.NAN_LOST: Class("NaN lost", Severity.LOW, "the input is NaN and the answer is a number"),
-    ErrorCode.OVERFLOW: Class(
+    ErrorCode.NAN_LOST: ErrorClass("NaN lost", Severity.LOW, "the input is NaN and the answer is a number"),
+    ErrorCode.OVERFLOW: ErrorClass(
         "NaN for infinity", Severity.LOW, "NaN, where the truth is beyond the dtype's largest number"
     ),
 }  # fmt: skip
 """The worst first."""
 
 
-def table() -> str:
+def markdown_table() -> str:
     """The classes as a table in Markdown."""
     lines = ["| class | severity | means |", "| --- | --- | --- |"]
     lines += [f"| {one.name} | {one.severity.name.lower()} | {one.definition} |" for one in CLASSES.values()]
@@ -112,24 +112,24 @@ def table() -> str:
 # ---------------------------------------------------------------------------------
 
 
-FEW = 16
+ACCEPTED_ULPS = 16
 """Errors below so many ulp are no news."""
-NEARBY = 1 / 8
+RELATIVE_WINDOW = 1 / 8
 """Relatively: inputs that are so near belong together where a function passes zero."""
 
 
 @dataclass(frozen=True)
-class Measured:
+class PointErrors:
     """At every point: the error in ulp (NaN where nothing is proved, or not finite), and the class."""
 
     ulps: np.ndarray
     codes: np.ndarray
 
 
-def measured(
+def classify_errors(
     given: np.ndarray, truth: ExactValues, points: np.ndarray, dtype: str, second: bool = False, targets: Any = None,
     masks: bool = False,
-) -> Measured:  # fmt: skip
+) -> PointErrors:  # fmt: skip
     """The first axis is that of the points; targets are given where only the difference matters.
     masks says that -infinity stands for an entry that does not count.
 
@@ -142,74 +142,74 @@ def measured(
         error = np.abs((g - truth.high) - truth.low)
         error = np.where(known & finite, error, np.nan)
         ulps = error / ulp(truth.high, form)
-        codes = graded(g, truth, error, ulps, form)
-        rounded = np.isin(codes, ROUNDED)
+        codes = grade_digits(g, truth, error, ulps, form)
+        rounded = np.isin(codes, ROUNDING_CODES)
         if rounded.any():
-            codes[rounded & small_beside(error, truth, points, form)] = ErrorCode.CANCELLED
-    unlike = known & finite & ~np.isfinite(g) & (np.abs(truth.nearest) <= form.largest * (1 - FEW * form.u))
+            codes[rounded & is_cancellation(error, truth, points, form)] = ErrorCode.CANCELLED
+    unlike = known & finite & ~np.isfinite(g) & (np.abs(truth.nearest) <= form.largest * (1 - ACCEPTED_ULPS * form.u))
     codes[unlike] = ErrorCode.NONFINITE
     codes[known & ~finite & np.isnan(g)] = ErrorCode.OVERFLOW
     rows = points.reshape(len(points), -1)
     codes[(np.isinf(rows).any(axis=1)).reshape(-1, *[1] * (codes.ndim - 1)) & (codes != 0)] = ErrorCode.INFINITY
     if masks:
-        codes[unlike & masked(rows).reshape(-1, *[1] * (codes.ndim - 1))] = ErrorCode.MASK
+        codes[unlike & are_masked(rows).reshape(-1, *[1] * (codes.ndim - 1))] = ErrorCode.MASK
     lost = np.isnan(rows).any(axis=1) if rows.shape[1] == 1 and not second else np.zeros(len(rows), dtype=bool)
     codes[lost.reshape(-1, *[1] * (codes.ndim - 1)) & ~np.isnan(g)] = ErrorCode.NAN_LOST
     codes[
-        flushed(rows if targets is None else np.concatenate([rows, rows - targets], axis=1), form).reshape(
+        may_underflow(rows if targets is None else np.concatenate([rows, rows - targets], axis=1), form).reshape(
             -1, *[1] * (codes.ndim - 1)
         )
         & (codes > 0)
     ] = ErrorCode.RIGHT
-    return Measured(ulps, codes)
+    return PointErrors(ulps, codes)
 
 
-def masked(rows: np.ndarray) -> np.ndarray:
+def are_masked(rows: np.ndarray) -> np.ndarray:
     """Rows of numbers, but that some entries are -infinity."""
     return (rows == -np.inf).any(axis=1) & np.isfinite(rows).any(axis=1) & (rows < np.inf).all(axis=1)
 
 
-def flushed(rows: np.ndarray, form: Format) -> np.ndarray:
+def may_underflow(rows: np.ndarray, form: Format) -> np.ndarray:
     """Where an input, or a difference, is so small that underflow may take it for 0: nothing is said there."""
     with np.errstate(all="ignore"):
-        return ((rows != 0) & (np.abs(rows) < underflow(form))).any(axis=1)
+        return ((rows != 0) & (np.abs(rows) < underflow_threshold(form))).any(axis=1)
 
 
-ROUNDED = (ErrorCode.INACCURATE, ErrorCode.DIGITS, ErrorCode.NO_DIGIT, ErrorCode.ZERO, ErrorCode.SIGN)
+ROUNDING_CODES = (ErrorCode.INACCURATE, ErrorCode.DIGITS, ErrorCode.NO_DIGIT, ErrorCode.ZERO, ErrorCode.SIGN)
 
 
-def graded(g: np.ndarray, truth: ExactValues, error: np.ndarray, ulps: np.ndarray, form: Format) -> np.ndarray:
+def grade_digits(g: np.ndarray, truth: ExactValues, error: np.ndarray, ulps: np.ndarray, form: Format) -> np.ndarray:
     """How many digits are lost, where both are finite and the error is beyond underflow."""
-    lost, size = underflow(form), np.abs(truth.high)
+    lost, size = underflow_threshold(form), np.abs(truth.high)
     beyond = np.isfinite(error) & (error > lost)
     codes = np.zeros(g.shape, dtype=np.int8)
-    codes[beyond & (ulps >= FEW)] = ErrorCode.INACCURATE
-    codes[beyond & (ulps >= 2.0 ** (form.precision / 2)) & (ulps >= FEW)] = ErrorCode.DIGITS
+    codes[beyond & (ulps >= ACCEPTED_ULPS)] = ErrorCode.INACCURATE
+    codes[beyond & (ulps >= 2.0 ** (form.precision / 2)) & (ulps >= ACCEPTED_ULPS)] = ErrorCode.DIGITS
     codes[beyond & (error >= size / 2)] = ErrorCode.NO_DIGIT
     codes[beyond & (g == 0) & (size > lost)] = ErrorCode.ZERO
     codes[beyond & (np.sign(g) * np.sign(truth.high) < 0) & (np.abs(g) > lost) & (size > lost)] = ErrorCode.SIGN
     return codes
 
 
-def small_beside(error: np.ndarray, truth: ExactValues, points: np.ndarray, form: Format) -> np.ndarray:
+def is_cancellation(error: np.ndarray, truth: ExactValues, points: np.ndarray, form: Format) -> np.ndarray:
     """Where the error is small beside the largest truth nearby, and that passes zero; or beside rows of its size."""
     if truth.high.ndim > 2 or (points.ndim == 2 and points.shape[1] > 1):
-        largest = natural(truth, points, 0)
-        return error <= 4 * FEW * form.u * largest.reshape(-1, *[1] * (error.ndim - 1))
+        largest = largest_at_similar_size(truth, points, 0)
+        return error <= 4 * ACCEPTED_ULPS * form.u * largest.reshape(-1, *[1] * (error.ndim - 1))
     x, y = points.ravel(), np.where(truth.known > 0, truth.high, 0.0).ravel()
     order = np.argsort(np.abs(x) * np.sign(x), kind="stable")
     place = np.empty(len(x), dtype=int)
     place[order] = np.arange(len(x))
-    low = np.searchsorted(x[order], x - NEARBY * np.abs(x), "left")
-    high = np.searchsorted(x[order], x + NEARBY * np.abs(x), "right")
-    scale, turns = windowed(np.abs(y[order]), low, high), windowed_signs(np.sign(y[order]), low, high)
-    return ((error.ravel() <= FEW * form.u * scale) & turns).reshape(error.shape)
+    low = np.searchsorted(x[order], x - RELATIVE_WINDOW * np.abs(x), "left")
+    high = np.searchsorted(x[order], x + RELATIVE_WINDOW * np.abs(x), "right")
+    scale, turns = window_maximum(np.abs(y[order]), low, high), window_has_both_signs(np.sign(y[order]), low, high)
+    return ((error.ravel() <= ACCEPTED_ULPS * form.u * scale) & turns).reshape(error.shape)
 
 
-REACH = 5
+BINADES_BELOW = 5
 
 
-def natural(truth: ExactValues, points: np.ndarray, reach: int = REACH) -> np.ndarray:
+def largest_at_similar_size(truth: ExactValues, points: np.ndarray, reach: int = BINADES_BELOW) -> np.ndarray:
     """For each point the largest truth among all points of its size, down to so many binades below."""
     size = np.abs(points).reshape(len(points), -1).max(axis=1)
     _, exponent = np.frexp(np.where(np.isfinite(size), size, 0.0))
@@ -221,7 +221,7 @@ def natural(truth: ExactValues, points: np.ndarray, reach: int = REACH) -> np.nd
     return np.asarray(np.maximum.reduce(found))
 
 
-def windowed(y: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+def window_maximum(y: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """The largest of y in each window, by a table of powers of two."""
     table = [y]
     while (1 << len(table)) <= len(y):
@@ -237,7 +237,7 @@ def windowed(y: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     return found
 
 
-def windowed_signs(signs: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+def window_has_both_signs(signs: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Where a window holds both signs."""
     plus, minus = (np.concatenate([[0], np.cumsum(signs == side)]) for side in (1, -1))
     high = np.maximum(high, low)
@@ -248,11 +248,11 @@ def windowed_signs(signs: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.n
 # ------------------------------------------------------------------------------------------------
 
 
-ORDER = ("zero", "tiny", "ordinary", "huge", "infinite", "nan")
+REGIONS = ("zero", "tiny", "ordinary", "huge", "infinite", "nan")
 """tiny: the square underflows; huge: twice the square of the largest entry overflows."""
 
 
-def region_of(points: np.ndarray, dtype: str) -> np.ndarray:
+def region_indices(points: np.ndarray, dtype: str) -> np.ndarray:
     """The region of each point or row, as its place in `ORDER`."""
     form = FORMATS[dtype]
     size = np.abs(points).reshape(len(points), -1).max(axis=1)

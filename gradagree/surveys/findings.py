@@ -12,14 +12,14 @@ from gradagree.arithmetic.model import FORMATS
 from gradagree.reproduce.finding import SurveyFinding, copies
 from gradagree.reproduce.source import DOCUMENTED, called
 from gradagree.runner.protocol import PointwiseRequest
-from gradagree.surveys.cache import bridge
+from gradagree.surveys.cache import fill_from_limits
 from gradagree.surveys.classify import CLASSES, ErrorCode, Severity
-from gradagree.surveys.hits import Hit, Look, looked
-from gradagree.surveys.neighbourhood import limits
+from gradagree.surveys.exact import ExactValues, exact_values_by_balls
+from gradagree.surveys.measurements import Deviation, Measurement, measure
+from gradagree.surveys.neighbourhood import range_of_limits
 from gradagree.surveys.points import ulp
-from gradagree.surveys.shape_dependence import in_lengths, plain, shape_example
+from gradagree.surveys.shape_dependence import json_value, request_in_lengths, shape_example
 from gradagree.surveys.subject import Subject
-from gradagree.surveys.truth import ExactValues, prove_at
 
 # A finding, and which of two is the worse
 # ----------------------------------------
@@ -29,7 +29,7 @@ PREFERRED = ("float32", "float64", "float16", "bfloat16")
 """Examples are told in the first of these that there is."""
 
 
-def rank(finding: SurveyFinding) -> tuple[Any, ...]:
+def finding_rank(finding: SurveyFinding) -> tuple[Any, ...]:
     severity = -Severity[finding.severity.upper()]
     wide = min(PREFERRED.index(dtype) for dtype in finding.dtypes) // 2
     quantity = ("slope", "value", "second").index(finding.quantity)
@@ -47,57 +47,59 @@ def rank(finding: SurveyFinding) -> tuple[Any, ...]:
 
 ACCURACY = (ErrorCode.NO_DIGIT, ErrorCode.ZERO, ErrorCode.DIGITS, ErrorCode.INACCURATE, ErrorCode.CANCELLED)
 """Classes of one cause, lost digits; the worst one gives the name."""
-TRIES = 8
+MAX_EXAMPLES = 8
 
-Ask = Callable[[str, PointwiseRequest], "Future[Any]"] | None
+Submit = Callable[[str, PointwiseRequest], "Future[Any]"] | None
 """How to ask a framework once more; None takes its first answer."""
-Answers = list[Any]
+Results = list[Any]
 """Arrays, or futures of what comes back: in the hit's mode, and in the other one that it has."""
 
 
-def cause(hit: Hit) -> tuple[str, ...]:
+def cause(hit: Deviation) -> tuple[str, ...]:
     """What hits of one finding have in common."""
     group = "accuracy" if hit.code in ACCURACY else CLASSES[hit.code].name
     return hit.framework, hit.subject.function.name, hit.quantity, group, hit.region
 
 
-def joined(hits: Iterable[Hit], versions: dict[str, str], ask: Ask) -> tuple[list[SurveyFinding], int]:
+def join_deviations(
+    hits: Iterable[Deviation], versions: dict[str, str], ask: Submit
+) -> tuple[list[SurveyFinding], int]:
     """The findings, the worst first, and how many could not be shown again or proved."""
-    causes: dict[tuple[str, ...], list[Hit]] = {}
+    causes: dict[tuple[str, ...], list[Deviation]] = {}
     for hit in hits:
         causes.setdefault(cause(hit), []).append(hit)
-    ordered = [sorted(members, key=telling)[:TRIES] for members in causes.values()]
-    first = [repeated(hits[0], ask) for hits in ordered]
+    ordered = [sorted(members, key=example_priority)[:MAX_EXAMPLES] for members in causes.values()]
+    first = [repeat_request(hits[0], ask) for hits in ordered]
     found, lost = [], 0
     for members, some, answers in zip(causes.values(), ordered, first, strict=True):
-        told = shown(members, some, versions, ask, answers)
+        told = first_confirmed(members, some, versions, ask, answers)
         lost += told is None
         found += [] if told is None else [told]
-    return sorted(found, key=rank), lost
+    return sorted(found, key=finding_rank), lost
 
 
-def badness(code: ErrorCode) -> int:
+def class_rank(code: ErrorCode) -> int:
     return list(CLASSES)[::-1].index(code)
 
 
-def telling(hit: Hit) -> tuple[Any, ...]:
+def example_priority(hit: Deviation) -> tuple[Any, ...]:
     """The worst first; then functions at their defaults, and the usual dtypes."""
     function = hit.subject.function
-    return -badness(hit.code), not hit.gross, str(function) != function.name, PREFERRED.index(hit.subject.dtype)
+    return -class_rank(hit.code), not hit.gross, str(function) != function.name, PREFERRED.index(hit.subject.dtype)
 
 
-def shown(
-    members: Sequence[Hit], some: Sequence[Hit], versions: dict[str, str], ask: Ask, first: Answers
+def first_confirmed(
+    members: Sequence[Deviation], some: Sequence[Deviation], versions: dict[str, str], ask: Submit, first: Results
 ) -> SurveyFinding | None:
     """The finding, if one of some examples shows it again and is proved; the first of them was asked ahead."""
     for k, hit in enumerate(some):
-        example = again(hit, repeated(hit, ask) if k else first)
+        example = confirm(hit, repeat_request(hit, ask) if k else first)
         if example is not None:
-            return told(hit, members, versions, example)
+            return make_finding(hit, members, versions, example)
     return None
 
 
-def again(hit: Hit, asked: Answers) -> dict[str, Any] | None:
+def confirm(hit: Deviation, asked: Results) -> dict[str, Any] | None:
     """The example, asked once more among copies of itself and judged by balls; None if it is another class then."""
     if hit.code == ErrorCode.SHAPE:
         return shape_example(hit, asked)
@@ -106,87 +108,91 @@ def again(hit: Hit, asked: Answers) -> dict[str, Any] | None:
         return None
     answers = [answer[:1] for answer in answers]
     formula = hit.subject.formula(hit.quantity)
-    truth = prove_at(formula, hit.subject.points, hit.subject.targets, hit.subject.dtype, hit.subject.classes)
-    bridge(hit.subject, hit.quantity, truth)
-    if not known_at(truth, hit):
+    truth = exact_values_by_balls(
+        formula, hit.subject.points, hit.subject.targets, hit.subject.dtype, hit.subject.classes
+    )
+    fill_from_limits(hit.subject, hit.quantity, truth)
+    if not is_known(truth, hit):
         return None
-    look = looked(hit.subject, hit.quantity, hit.framework, hit.mode, answers[0], truth)
+    look = measure(hit.subject, hit.quantity, hit.framework, hit.mode, answers[0], truth)
     code = ErrorCode(int(look.found.codes[hit.place]))
     given = float(look.given[hit.place])
     if hit.code == ErrorCode.MODES:
         other = float(np.reshape(answers[1], truth.high.shape)[hit.place])
         if given == other or (np.isnan(given) and np.isnan(other)):
             return None
-        return example_of(hit, look, given) | {"other_mode": hit.other, "other_given": plain(other)}
+        return describe_example(hit, look, given) | {"other_mode": hit.other, "other_given": json_value(other)}
     if code != hit.code:
         return None
-    return example_of(hit, look, given)
+    return describe_example(hit, look, given)
 
 
-def known_at(truth: ExactValues, hit: Hit) -> bool:
+def is_known(truth: ExactValues, hit: Deviation) -> bool:
     return hit.code == ErrorCode.NAN_LOST or bool(truth.known[hit.place])
 
 
-def repeated(hit: Hit, ask: Ask) -> Answers:
+def repeat_request(hit: Deviation, ask: Submit) -> Results:
     """The answers in the hit's modes among copies of its input."""
     if hit.code == ErrorCode.SHAPE:
-        return [] if ask is None else [ask(hit.framework, in_lengths(hit))]
+        return [] if ask is None else [ask(hit.framework, request_in_lengths(hit))]
     if ask is None:
         return [hit.whole, hit.other_whole] if hit.other else [hit.whole]
     subject = hit.subject.at(np.zeros(copies(hit.subject.points), dtype=int))
     return [ask(hit.framework, subject.request(hit.quantity, mode)) for mode in (hit.mode, hit.other) if mode]
 
 
-def example_of(hit: Hit, look: Look, given: float) -> dict[str, Any]:
+def describe_example(hit: Deviation, look: Measurement, given: float) -> dict[str, Any]:
     truth = look.truth
     high, nearest = float(truth.high[hit.place]), float(truth.nearest[hit.place])
     subject: Subject = hit.subject
-    between = ends(hit) if truth.known[hit.place] == OF_SIDES else {}
+    between = interval_of_limits(hit) if truth.known[hit.place] == FROM_LIMITS else {}
     return between | {
         "function": str(subject.function), "dtype": subject.dtype, "mode": hit.mode,
-        "input": plain(np.ravel(subject.points[0])),
-        "target": None if subject.targets is None else plain(np.ravel(subject.targets[0])),
-        "entry": list(hit.place[1:]), "given": plain(given),
-        "true": "nan" if hit.code == ErrorCode.NAN_LOST else plain(nearest if np.isinf(nearest) else high),
-        "ulps": plain(abs(given - high) / float(ulp(np.asarray(high), FORMATS[subject.dtype]))),
+        "input": json_value(np.ravel(subject.points[0])),
+        "target": None if subject.targets is None else json_value(np.ravel(subject.targets[0])),
+        "entry": list(hit.place[1:]), "given": json_value(given),
+        "true": "nan" if hit.code == ErrorCode.NAN_LOST else json_value(nearest if np.isinf(nearest) else high),
+        "ulps": json_value(abs(given - high) / float(ulp(np.asarray(high), FORMATS[subject.dtype]))),
     }  # fmt: skip
 
 
-OF_SIDES = 3
+FROM_LIMITS = 3
 """Where a truth is known from the sides of the point alone."""
 
 
-def ends(hit: Hit) -> dict[str, Any]:
+def interval_of_limits(hit: Deviation) -> dict[str, Any]:
     """What is true on the sides: from where to where."""
     s = hit.subject
-    low, high = limits(s.formula(hit.quantity), s.points, s.ball_targets(), FORMATS[s.dtype])
+    low, high = range_of_limits(s.formula(hit.quantity), s.points, s.ball_targets(), FORMATS[s.dtype])
     found = [float(x[hit.place]) for x in (low, high)]
     return {"between": found} if found[0] < found[1] else {}
 
 
-def serious(hit: Hit, members: Sequence[Hit]) -> bool:
+def is_serious(hit: Deviation, members: Sequence[Deviation]) -> bool:
     """Whether a class that is of high severity is: the error is large, or not only inputs beyond 2^63 are concerned."""
     if hit.code in (ErrorCode.NO_DIGIT, ErrorCode.SIGN):
         return any(h.gross for h in members)
     return hit.region != "huge" or any(h.subject.dtype == "float16" for h in members)
 
 
-def told(hit: Hit, members: Sequence[Hit], versions: dict[str, str], example: dict[str, Any]) -> SurveyFinding:
+def make_finding(
+    hit: Deviation, members: Sequence[Deviation], versions: dict[str, str], example: dict[str, Any]
+) -> SurveyFinding:
     name = hit.subject.function.name
     calls, own = called(hit.subject.function, hit.framework)
     ranges: dict[str, list[float | str]] = {}
     for dtype in sorted({h.subject.dtype for h in members}, key=PREFERRED.index):
         theirs = [h for h in members if h.subject.dtype == dtype]
         ranges[dtype] = [
-            plain(min(h.low for h in theirs)),
-            plain(max(h.high for h in theirs)),
+            json_value(min(h.low for h in theirs)),
+            json_value(max(h.high for h in theirs)),
             max(h.count for h in theirs),
         ]
     severity = CLASSES[hit.code].severity
     note = DOCUMENTED.get((hit.framework, name, hit.quantity), "")
     if note:
         severity = Severity.NOTE
-    elif not own or not serious(hit, members):
+    elif not own or not is_serious(hit, members):
         severity = min(severity, Severity.MEDIUM)
     return SurveyFinding(
         framework=hit.framework, version=versions[hit.framework], function=name,

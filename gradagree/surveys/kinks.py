@@ -19,18 +19,18 @@ from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.graph import parameter_name
 from gradagree.runner.options import Plan
 from gradagree.runner.process import FrameworkProcess
-from gradagree.surveys.hits import Look
+from gradagree.surveys.measurements import Measurement
 
 # What each framework answers at every kink of every function: the table of conventions
 # -------------------------------------------------------------------------------------
 
 
 SEEDS = 200
-JUMP = 2.0**-10
+SMALLEST_JUMP = 2.0**-10
 """A smaller jump of an error function's slope is none to look at."""
 OUTPUTS = (1, 2, 3, 4, 5, 6)
 DTYPES = ("float64", "float32")
-NEAR = 2.0**-12
+RELATIVE_TOLERANCE = 2.0**-12
 """Relatively: what is nearer to a slope is that slope; how accurate it is, is another question."""
 
 
@@ -60,7 +60,7 @@ class Convention(msgspec.Struct, frozen=True, kw_only=True):
         return ", ".join(self.slopes) or self.reason or str(self.given)
 
 
-class Met(msgspec.Struct, frozen=True):
+class KinkCase(msgspec.Struct, frozen=True):
     """A case that meets a kink: where, the sensitivity by each slope, and how often it is the slope itself."""
 
     case: Case
@@ -71,14 +71,16 @@ class Met(msgspec.Struct, frozen=True):
     times: float = 1.0
 
 
-def met(functions: Iterable[Activation | ErrorFunction], dtype: str) -> Iterator[Met]:
+def kink_cases(functions: Iterable[Activation | ErrorFunction], dtype: str) -> Iterator[KinkCase]:
     """A case for every kink of the functions that a number of the dtype lies on."""
     for function in functions:
         with np.errstate(all="ignore"):
-            yield from _activation(function, dtype) if isinstance(function, Activation) else _error(function, dtype)
+            yield from (
+                _activation_cases(function, dtype) if isinstance(function, Activation) else _loss_cases(function, dtype)
+            )
 
 
-def _activation(activation: Activation, dtype: str) -> Iterator[Met]:
+def _activation_cases(activation: Activation, dtype: str) -> Iterator[KinkCase]:
     for kink in activation.kinks:
         p = np.array([[kink]])
         if float(kink) != float(np.asarray(kink, dtype=np.float32)) and dtype != "float64":
@@ -90,10 +92,10 @@ def _activation(activation: Activation, dtype: str) -> Iterator[Met]:
         delta_a = 2 * (activation.value(p) - t)
         expected = {slope: one_sided(activation, p, slope) * delta_a for slope in SLOPES}
         on = np.ones((1, 1), dtype=bool)
-        yield Met(Case.of(case, arrays), activation, f"p = {kink:g}", on, expected, float(delta_a.item()))
+        yield KinkCase(Case.of(case, arrays), activation, f"p = {kink:g}", on, expected, float(delta_a.item()))
 
 
-def _error(error: ErrorFunction, dtype: str) -> Iterator[Met]:
+def _loss_cases(error: ErrorFunction, dtype: str) -> Iterator[KinkCase]:
     for outputs in (n for n in OUTPUTS if error.width(n) is not None):
         for seed in range(SEEDS):
             case = Case.parse(f"1-{outputs}b:id:{error}:n1:{FORMATS[dtype].short}:grid:s{seed}")
@@ -104,10 +106,10 @@ def _error(error: ErrorFunction, dtype: str) -> Iterator[Met]:
             if not on.any():
                 continue
             expected = {slope: error_slope(error, o, drawn.targets, slope) for slope in SLOPES}
-            on = on & (np.abs(expected["left"] - expected["right"]) > JUMP)
+            on = on & (np.abs(expected["left"] - expected["right"]) > SMALLEST_JUMP)
             if on.any():
                 arrays = replace(drawn, weights=(np.zeros((1, outputs)),), inputs=np.zeros((1, 1)))
-                yield Met(Case.of(case, arrays), error, "the kink", on, expected)
+                yield KinkCase(Case.of(case, arrays), error, "the kink", on, expected)
                 return
 
 
@@ -121,7 +123,7 @@ def conventions(
     """The table, row by row; by default of the whole catalogue, in every mode that does not compile case by case."""
     if functions is None:
         functions = [kind.catalogue[name]() for kind in (Activation, ErrorFunction) for name in sorted(kind.catalogue)]
-    cases = [one for dtype in dtypes for one in met(functions, dtype)]
+    cases = [one for dtype in dtypes for one in kink_cases(functions, dtype)]
     plan = Plan.of([one.case for one in cases], frameworks, modes or "all")
     for name in plan.frameworks:
         with FrameworkProcess(name, extensions) as process:
@@ -131,10 +133,10 @@ def conventions(
                 if isinstance(handshake, Absent):
                     return
                 for reply in process.ask(one.case, one.case.arrays(), asked):
-                    yield _row(name, handshake.version, one, reply)
+                    yield _convention(name, handshake.version, one, reply)
 
 
-def _row(framework: str, version: str, one: Met, reply: Response | Failure) -> Convention:
+def _convention(framework: str, version: str, one: KinkCase, reply: Response | Failure) -> Convention:
     place = int(np.argmax(one.on))
     left, right = (float(one.expected[side].flat[place]) / one.times for side in ("left", "right"))
     known = {
@@ -143,21 +145,23 @@ def _row(framework: str, version: str, one: Met, reply: Response | Failure) -> C
     }  # fmt: skip
     if isinstance(reply, Failure):
         return Convention(**known, slopes=[], given="", reason=f"{reply.verdict}: {reply.reason}")  # type: ignore[arg-type]
-    given = sensitivity(one, reply.untapped)
+    given = cotangent_at_kink(one, reply.untapped)
     slopes = [
         slope
         for slope, expected in one.expected.items()
-        if np.all((np.abs(given - expected) <= NEAR * np.maximum(np.abs(given), np.abs(expected)))[one.on])
+        if np.all(
+            (np.abs(given - expected) <= RELATIVE_TOLERANCE * np.maximum(np.abs(given), np.abs(expected)))[one.on]
+        )
     ]
     low, high = (side(*(one.expected[name] for name in ("left", "right"))) for side in (np.minimum, np.maximum))
-    slack = NEAR * np.maximum(np.abs(low), np.abs(high))
+    slack = RELATIVE_TOLERANCE * np.maximum(np.abs(low), np.abs(high))
     between = np.all(((low - slack <= given) & (given <= high + slack))[one.on])
     number = float(given.flat[place]) / one.times
     told = number if np.isfinite(number) else str(number)
     return Convention(**known, slopes=slopes, given=told, finding=not slopes and not between)  # type: ignore[arg-type]
 
 
-def sensitivity(one: Met, answer: Answer) -> np.ndarray:
+def cotangent_at_kink(one: KinkCase, answer: Answer) -> np.ndarray:
     """What the framework gives at the kink: the bias's gradient, for there is one example, and p = 0 w + b or x + b."""
     return np.reshape(answer.gradients[parameter_name(1, "b")], one.on.shape)
 
@@ -166,7 +170,7 @@ def sensitivity(one: Met, answer: Answer) -> np.ndarray:
 # -----------------------------------------------------------------------------
 
 
-class AtKink(msgspec.Struct, frozen=True):
+class KinkDerivative(msgspec.Struct, frozen=True):
     """The derivative that was given at one kink, and the slopes on both sides."""
 
     function: str
@@ -179,7 +183,7 @@ class AtKink(msgspec.Struct, frozen=True):
     dtypes: list[str]
 
 
-def at_kinks(look: Look) -> Iterable[AtKink]:
+def kink_derivatives(look: Measurement) -> Iterable[KinkDerivative]:
     """One for each kink that is a number of the dtype."""
     subject = look.subject
     function = subject.function
@@ -191,12 +195,14 @@ def at_kinks(look: Look) -> Iterable[AtKink]:
             left, right = (float(function.derivative(np.nextafter(float(kink), side * np.inf))) for side in (-1, 1))
             given = float(look.given[where[0]])
             told = given if np.isfinite(given) else str(given)
-            yield AtKink(str(function), look.framework, float(kink), told, left, right, [look.mode], [subject.dtype])
+            yield KinkDerivative(
+                str(function), look.framework, float(kink), told, left, right, [look.mode], [subject.dtype]
+            )
 
 
-def gathered(rows: Iterable[AtKink]) -> list[AtKink]:
+def merge_derivatives(rows: Iterable[KinkDerivative]) -> list[KinkDerivative]:
     """Those that are the same number in several modes and dtypes as one."""
-    found: dict[tuple[object, ...], AtKink] = {}
+    found: dict[tuple[object, ...], KinkDerivative] = {}
     for row in rows:
         key = (row.function, row.framework, row.kink, row.given)
         before = found.get(key)
@@ -230,52 +236,52 @@ def cells(rows: Sequence[Convention]) -> dict[tuple[str, str, str], dict[str, li
         column = found.setdefault((row.function, row.kink, ""), {})
         column.setdefault(f"{row.framework}:{row.mode}", []).append(row)
     return {
-        (function, kink, jump(next(iter(columns.values()))[0])): columns
+        (function, kink, one_sided_text(next(iter(columns.values()))[0])): columns
         for (function, kink, _), columns in found.items()
     }
 
 
-def jump(row: Convention) -> str:
+def one_sided_text(row: Convention) -> str:
     """For example ``0 | 1``: the slopes from both sides."""
     return f"{row.left:.3g} | {row.right:.3g}"
 
 
-def columns(rows: Sequence[Convention]) -> list[str]:
+def column_names(rows: Sequence[Convention]) -> list[str]:
     return list(dict.fromkeys(f"{row.framework}:{row.mode}" for row in rows))
 
 
-def words(rows: Sequence[Convention], between: str, bold: str = "") -> str:
+def cell_text(rows: Sequence[Convention], between: str, bold: str = "") -> str:
     """One word if all dtypes agree, else one for each dtype."""
-    told = {row.dtype: f"{bold}{said(row)}{bold}" if row.finding else said(row) for row in rows}
+    told = {row.dtype: f"{bold}{label(row)}{bold}" if row.finding else label(row) for row in rows}
     if len(set(told.values())) <= 1:
         return next(iter(told.values()), "")
     return between.join(f"{dtype}: {word}" for dtype, word in told.items())
 
 
-def said(row: Convention) -> str:
+def label(row: Convention) -> str:
     return row.word.partition(":")[0] if row.reason else row.word
 
 
 def markdown(rows: Sequence[Convention]) -> str:
     """The page."""
-    names = columns(rows)
+    names = column_names(rows)
     versions = dict.fromkeys(f"{row.framework} {row.version}" for row in rows)
     head = ["function", "kink", "left \\| right", *names]
     lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
     for (function, kink, slopes), found in cells(rows).items():
-        told = [words(found.get(name, []), "<br>", "**") for name in names]
+        told = [cell_text(found.get(name, []), "<br>", "**") for name in names]
         lines.append(" | ".join(["| `" + function + "`", kink, slopes.replace("|", "\\|"), *told]) + " |")
     return f"{INTRODUCTION}Versions: {', '.join(versions)}.\n\n" + "\n".join(lines) + "\n"
 
 
-def terminal(rows: Sequence[Convention]) -> Table:
-    table = Table(*("function", "kink", "left | right", *columns(rows)), box=None, pad_edge=False)
+def terminal_table(rows: Sequence[Convention]) -> Table:
+    table = Table(*("function", "kink", "left | right", *column_names(rows)), box=None, pad_edge=False)
     for (function, kink, slopes), found in cells(rows).items():
-        table.add_row(function, kink, slopes, *(words(found.get(name, []), "\n") for name in columns(rows)))
+        table.add_row(function, kink, slopes, *(cell_text(found.get(name, []), "\n") for name in column_names(rows)))
     return table
 
 
-def write(rows: Sequence[Convention], folder: Path) -> tuple[Path, Path]:
+def write_conventions(rows: Sequence[Convention], folder: Path) -> tuple[Path, Path]:
     """conventions.md and conventions.json in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     page, data = folder / "conventions.md", folder / "conventions.json"

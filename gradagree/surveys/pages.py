@@ -28,11 +28,11 @@ from gradagree.reproduce.run import run_programs
 from gradagree.reproduce.source import called, runs
 from gradagree.reproduce.templates import reproducer
 from gradagree.surveys.classify import CLASSES
-from gradagree.surveys.hits import BINS, DECADES, ErrorCurve, Row
-from gradagree.surveys.kinks import gathered
-from gradagree.surveys.plan import Survey
+from gradagree.surveys.kinks import merge_derivatives
+from gradagree.surveys.measurements import BINS, DECADES, ErrorCurve, SurveyRow
+from gradagree.surveys.plan import SurveyPlan
 from gradagree.surveys.points import kinks_of
-from gradagree.surveys.survey import Surveyed
+from gradagree.surveys.survey import SurveyResult
 
 # The error in ulp against the input, as SVG: a signed logarithmic axis, one line for each framework
 # --------------------------------------------------------------------------------------------------
@@ -44,61 +44,61 @@ LOWEST = 0.25
 """ulp; smaller errors lie on the floor."""
 
 
-def panel(dtype: str, curves: Sequence[ErrorCurve], kinks: Sequence[float]) -> Markup:
+def draw_panel(dtype: str, curves: Sequence[ErrorCurve], kinks: Sequence[float]) -> Markup:
     """One panel; infinity and NaN are drawn at the top, on a line of their own."""
     top = math.log2(2.0 ** (FORMATS[dtype].precision + 2) / LOWEST)
-    parts = [frame(dtype, top), *(kink_at(kink) for kink in kinks)]
-    parts += [line(curve, top) for curve in sorted(curves, key=lambda c: place(c.framework))]
-    words = "; ".join(f"{c.framework} {c.mode}: {described(c)}" for c in curves)
+    parts = [draw_frame(dtype, top), *(draw_kink(kink) for kink in kinks)]
+    parts += [draw_curve(curve, top) for curve in sorted(curves, key=lambda c: position(c.framework))]
+    words = "; ".join(f"{c.framework} {c.mode}: {describe_curve(c)}" for c in curves)
     whole = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>')
     return whole.format(
         WIDTH, HEIGHT, f"{dtype}: worst error in ulp against the input. {words}", Markup("").join(parts)
     )
 
 
-def place(library: str) -> int:
+def position(library: str) -> int:
     """The place of a framework in figures; libraries come after all frameworks that have one."""
     if library in Adapter.catalogue:
         return Adapter.catalogue[library].position
     return UNPLACED - 1 if library in library_frameworks() else UNPLACED
 
 
-def described(curve: ErrorCurve) -> str:
+def describe_curve(curve: ErrorCurve) -> str:
     finite = [x for x in curve.worst if not isinstance(x, str)]
     text = f"at most {max(finite, default=0):.3g} ulp"
     return text + (", not finite in places" if "inf" in curve.worst else "")
 
 
-def across(place: float) -> float:
+def x_of_bin(place: float) -> float:
     """From the left, for a place in bins."""
     return round(LEFT + (WIDTH - LEFT - RIGHT) * place / (2 * BINS), 1)
 
 
-def place_of(x: float) -> float:
+def bin_of(x: float) -> float:
     """The bin of an input, in parts."""
     if x == 0:
         return BINS
     return BINS + math.copysign(BINS * share(math.log10(abs(x)), *DECADES), x)
 
 
-def height_of(ulps: float | str, top: float) -> int:
+def y_of(ulps: float | str, top: float) -> int:
     if isinstance(ulps, str):
         return TOP + 4
     up = max(math.log2(max(ulps, LOWEST) / LOWEST), 0) / top
     return round(HEIGHT - BOTTOM - up * (HEIGHT - BOTTOM - TOP - 12))
 
 
-DECADES_SHOWN = [(s * 10.0**d, ("−" if s < 0 else "") + power(d)) for s in (-1, 1) for d in (-4, -2, 0, 2)] + [
+DECADE_TICKS = [(s * 10.0**d, ("−" if s < 0 else "") + power(d)) for s in (-1, 1) for d in (-4, -2, 0, 2)] + [
     (0.0, "0")
 ]
 
 
-def frame(dtype: str, top: float) -> Markup:
+def draw_frame(dtype: str, top: float) -> Markup:
     """The dtype's name, faint lines, and the numbers at both axes."""
     floor = HEIGHT - BOTTOM
     tick, grid = Markup('<text x="{}" y="{}">{}</text>'), Markup("M{} {}{}{}")
-    across_it = [(across(place_of(x)), name) for x, name in DECADES_SHOWN]
-    heights = [(height_of(y, top), power(round(math.log10(y)))) for y in ulps_shown(dtype)]
+    across_it = [(x_of_bin(bin_of(x)), name) for x, name in DECADE_TICKS]
+    heights = [(y_of(y, top), power(round(math.log10(y)))) for y in ulp_ticks(dtype)]
     lines = [grid.format(x, TOP, "V", floor) for x, _ in across_it]
     lines += [grid.format(LEFT, y, "H", WIDTH - RIGHT) for y, _ in heights]
     below = [tick.format(x, floor + 15, name) for x, name in across_it]
@@ -113,7 +113,7 @@ def frame(dtype: str, top: float) -> Markup:
     return Markup("").join(parts)
 
 
-def ulps_shown(dtype: str) -> list[float]:
+def ulp_ticks(dtype: str) -> list[float]:
     """1 and a few powers of ten, up to all of the dtype's digits."""
     step = 10.0 ** max(1, round(FORMATS[dtype].precision * math.log10(2) / 4))
     shown = [1.0]
@@ -122,26 +122,26 @@ def ulps_shown(dtype: str) -> list[float]:
     return shown
 
 
-def kink_at(kink: float) -> Markup:
+def draw_kink(kink: float) -> Markup:
     return Markup('<line class="kink" x1="{x}" y1="{}" x2="{x}" y2="{}"/>').format(
-        TOP, HEIGHT - BOTTOM, x=across(place_of(kink))
+        TOP, HEIGHT - BOTTOM, x=x_of_bin(bin_of(kink))
     )
 
 
-def line(curve: ErrorCurve, top: float) -> Markup:
+def draw_curve(curve: ErrorCurve, top: float) -> Markup:
     """Steps from bin to bin; a gap where nothing is known."""
     path: list[str] = []
     last: int | None = None
     for k, ulps in enumerate([*curve.worst, -1.0]):
-        now = None if ulps == -1 else height_of(ulps, top)
+        now = None if ulps == -1 else y_of(ulps, top)
         if now == last:
             continue
         if last is not None:
-            path.append(f"H{across(k):g}")
+            path.append(f"H{x_of_bin(k):g}")
         if now is not None:
-            path.append(f"V{now}" if last is not None else f"M{across(k):g} {now}")
+            path.append(f"V{now}" if last is not None else f"M{x_of_bin(k):g} {now}")
         last = now
-    known = curve.framework if place(curve.framework) < UNPLACED else "other"
+    known = curve.framework if position(curve.framework) < UNPLACED else "other"
     return Markup('<path class="curve {}" d="{}"/>').format(known, "".join(path))
 
 
@@ -151,8 +151,8 @@ def line(curve: ErrorCurve, top: float) -> Markup:
 
 QUANTITIES = {"slope": "The derivative", "value": "The value", "second": "The second derivative"}
 SEVERITIES = ("high", "medium", "low", "note")
-MOST_SHOWN = 12
-LISTED = 400
+MAX_NUMBERS = 12
+MAX_ON_OVERVIEW = 400
 """Findings on the overview; the rest are on the functions' pages."""
 
 
@@ -161,9 +161,9 @@ def style() -> str:
     return asset("report.css").partition("\n.note {")[0] + "\n" + asset("atlas.css")
 
 
-def overview(found: Surveyed, functions: Sequence[Any], about: dict[str, Any]) -> str:
+def overview(found: SurveyResult, functions: Sequence[Any], about: dict[str, Any]) -> str:
     """index.html: what was looked at, the findings, the worst first, and a table of all functions."""
-    shown = [finding for finding in found.findings if finding.severity in ("high", "medium")][:LISTED]
+    shown = [finding for finding in found.findings if finding.severity in ("high", "medium")][:MAX_ON_OVERVIEW]
     columns = [(name, dtype) for name in found.versions for dtype in FORMATS if any(
         row.framework == name and row.dtype == dtype and row.status == "measured" for row in found.rows)]  # fmt: skip
     values = {
@@ -171,13 +171,13 @@ def overview(found: Surveyed, functions: Sequence[Any], about: dict[str, Any]) -
         "columns": columns,
         "severities": Counter(f.severity for f in found.findings), "matrix": matrix(found, functions, columns),
         "classes": list(CLASSES.values()), "order": SEVERITIES, "statuses": Counter(row.status for row in found.rows),
-        "text": text,
+        "text": format_value,
     }  # fmt: skip
     return rendered("atlas.html.j2", values, style())
 
 
 def matrix(
-    found: Surveyed, functions: Sequence[Any], columns: Sequence[tuple[str, str]]
+    found: SurveyResult, functions: Sequence[Any], columns: Sequence[tuple[str, str]]
 ) -> list[tuple[str, str, list[Any]]]:
     """For each function, in each framework and dtype: the worst class of the derivative, and the worst error."""
     names = list(dict.fromkeys(function.name for function in functions))
@@ -197,7 +197,7 @@ def matrix(
 
 
 def function_page(
-    name: str, rows: Sequence[Row], findings: Sequence[SurveyFinding], curves: Sequence[ErrorCurve],
+    name: str, rows: Sequence[SurveyRow], findings: Sequence[SurveyFinding], curves: Sequence[ErrorCurve],
     conventions: Sequence[Any],
     about: dict[str, Any],
 ) -> str:  # fmt: skip
@@ -205,46 +205,48 @@ def function_page(
     kind = Activation.catalogue.get(name) or ErrorFunction.catalogue[name]
     function = kind()
     kinks = kinks_of(function)
-    figures = [(words, panels(quantity, curves, kinks)) for quantity, words in QUANTITIES.items()]
+    figures = [(words, draw_panels(quantity, curves, kinks)) for quantity, words in QUANTITIES.items()]
     frameworks = list(dict.fromkeys(row.framework for row in rows))
     failed = [row for row in rows if row.status not in ("measured", "unasked")]
     values = {
         "name": name, "function": function, "summary": function.summary(), "kinks": kinks,
         "figures": [f for f in figures if f[1]],
         "findings": list(enumerate(findings, 1)),
-        "rows": alike([row for row in rows if row.status == "measured" and row.function == name]),
+        "rows": merge_modes([row for row in rows if row.status == "measured" and row.function == name]),
         "others": Counter((row.framework, row.mode, row.quantity, row.status, row.reason) for row in failed),
         "calls": [(framework, *called(function, framework)) for framework in frameworks], "conventions": conventions,
-        "about": about, "text": text,
+        "about": about, "text": format_value,
     }  # fmt: skip
     return rendered("atlas-function.html.j2", values, style())
 
 
-def alike(rows: Sequence[Row]) -> list[tuple[Row, list[str]]]:
+def merge_modes(rows: Sequence[SurveyRow]) -> list[tuple[SurveyRow, list[str]]]:
     """Rows that say the same of several modes, as one, with the modes."""
-    found: dict[tuple[Any, ...], tuple[Row, list[str]]] = {}
+    found: dict[tuple[Any, ...], tuple[SurveyRow, list[str]]] = {}
     for row in rows:
         measures = (row.framework, row.dtype, row.quantity, row.inputs, row.worst_ulp, row.median_ulp, str(row.classes))
         found.setdefault(measures, (row, []))[1].append(row.mode)
     return list(found.values())
 
 
-def panels(quantity: str, curves: Sequence[ErrorCurve], kinks: Sequence[float]) -> list[Markup]:
+def draw_panels(quantity: str, curves: Sequence[ErrorCurve], kinks: Sequence[float]) -> list[Markup]:
     return [
-        panel(dtype, theirs, kinks)
+        draw_panel(dtype, theirs, kinks)
         for dtype in FORMATS
         if (theirs := [curve for curve in curves if curve.dtype == dtype and curve.quantity == quantity])
     ]
 
 
-def text(x: Any, digits: int = 6) -> str:
+def format_value(x: Any, digits: int = 6) -> str:
     """A number, a row of numbers, or nothing, as people read it."""
     if x is None:
         return ""
     if isinstance(x, list | tuple):
-        if len(x) > MOST_SHOWN:
-            return " and ".join(f"{count} times {text(one, digits)}" for one, count in runs(x))
-        return text(x[0], digits) if len(x) == 1 else "(" + ", ".join(text(one, digits) for one in x) + ")"
+        if len(x) > MAX_NUMBERS:
+            return " and ".join(f"{count} times {format_value(one, digits)}" for one, count in runs(x))
+        return (
+            format_value(x[0], digits) if len(x) == 1 else "(" + ", ".join(format_value(one, digits) for one in x) + ")"
+        )
     if isinstance(x, str):
         return {"inf": "∞", "-inf": "−∞", "nan": "NaN"}.get(x, x)
     if x == float("inf"):
@@ -256,11 +258,11 @@ def text(x: Any, digits: int = 6) -> str:
 # ----------------------------------------------------
 
 
-HEAD = ("severity", "what", "function", "calls", "of", "modes", "dtypes", "example", "gives", "true")
-TOLD = ("high", "medium", "note")
+COLUMNS = ("severity", "what", "function", "calls", "of", "modes", "dtypes", "example", "gives", "true")
+LISTED_SEVERITIES = ("high", "medium", "note")
 
 
-def listing(found: Surveyed, about: dict[str, Any]) -> str:
+def findings_markdown(found: SurveyResult, about: dict[str, Any]) -> str:
     """findings.md: those of high and medium severity, and notes."""
     versions = ", ".join(f"{name} {version}" for name, version in found.versions.items())
     counts = Counter(finding.severity for finding in found.findings)
@@ -269,21 +271,27 @@ def listing(found: Surveyed, about: dict[str, Any]) -> str:
         f"# What the survey found\n\n{versions}; profile {about['profile']}; {told}. Each is proved by ball arithmetic;"
         " `findings.json` has a program that shows it, and [the page](../../docs/survey.md) says what is meant.\n\n"
     )
-    lines = [f"| {' | '.join(HEAD)} |", f"|{' --- |' * len(HEAD)}"]
-    lines += [line_listing(finding) for finding in found.findings if finding.severity in TOLD]
+    lines = [f"| {' | '.join(COLUMNS)} |", f"|{' --- |' * len(COLUMNS)}"]
+    lines += [finding_line(finding) for finding in found.findings if finding.severity in LISTED_SEVERITIES]
     return first + "\n".join(lines) + "\n"
 
 
-def line_listing(finding: SurveyFinding) -> str:
+def finding_line(finding: SurveyFinding) -> str:
     e = finding.example
-    where = f"`{e['function']}` at {text(e['input'], 8)}" + (f", target {text(e['target'], 8)}" if e["target"] else "")
+    where = f"`{e['function']}` at {format_value(e['input'], 8)}" + (
+        f", target {format_value(e['target'], 8)}" if e["target"] else ""
+    )
     where += f", {e['dtype']} {e['mode']}"
-    other = f" ({e.get('beside') or e.get('other_mode')}: {text(e['other_given'], 8)})" if "other_given" in e else ""
+    other = (
+        f" ({e.get('beside') or e.get('other_mode')}: {format_value(e['other_given'], 8)})"
+        if "other_given" in e
+        else ""
+    )
     cells = (
         finding.severity, finding.kind + (f" ({finding.note})" if finding.note else ""), finding.function,
         f"`{finding.calls}`", finding.quantity, ", ".join(finding.modes), ", ".join(finding.dtypes), where,
-        text(e["given"], 8) + (f" ({e['window']})" if "window" in e else "") + other,
-        " to ".join(text(x, 8) for x in e.get("between", [e["true"]])),
+        format_value(e["given"], 8) + (f" ({e['window']})" if "window" in e else "") + other,
+        " to ".join(format_value(x, 8) for x in e.get("between", [e["true"]])),
     )  # fmt: skip
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
@@ -292,13 +300,13 @@ def line_listing(finding: SurveyFinding) -> str:
 # -------------------------------------------------------------------------------------------------------------
 
 
-ROWS, FINDINGS, META, INDEX = "atlas.jsonl", "findings.json", "survey.json", "index.html"
-LISTING = "findings.md"
-LONG = 16
+ROWS_FILE, FINDINGS_FILE, META_FILE, INDEX_FILE = "atlas.jsonl", "findings.json", "survey.json", "index.html"
+LISTING_FILE = "findings.md"
+LONG_ROW = 16
 """Entries."""
 
 
-def prepared(folder: Path) -> Path:
+def prepare_folder(folder: Path) -> Path:
     """The folder, made and tried. Raises UsageError where nothing can be written there."""
     make_folder(folder)
     trial = folder / ".gradagree"
@@ -310,7 +318,7 @@ def prepared(folder: Path) -> Path:
     return folder
 
 
-def with_reproducers(found: Surveyed, tried: bool = False) -> None:
+def add_reproducers(found: SurveyResult, tried: bool = False) -> None:
     """Give each finding its program; if they are tried, those that do not show theirs are left out."""
     made: list[SurveyFinding] = []
     for finding in found.findings:
@@ -328,7 +336,7 @@ def with_reproducers(found: Surveyed, tried: bool = False) -> None:
         found.unshown += len(made) - len(found.findings)
 
 
-def written(found: Surveyed, plan: Survey, profile: str, folder: Path, command: str) -> Path:
+def write_survey(found: SurveyResult, plan: SurveyPlan, profile: str, folder: Path, command: str) -> Path:
     """The overview's path."""
     about = {
         "profile": profile, "machine": f"{platform.machine()} {platform.system()}", "command": command,
@@ -339,43 +347,45 @@ def written(found: Surveyed, plan: Survey, profile: str, folder: Path, command: 
     encode = msgspec.json.Encoder().encode
     try:
         make_folder(folder / "functions")
-        with (folder / ROWS).open("wb") as file:
-            file.writelines(encode(lean(row)) + b"\n" for row in found.rows)
-        (folder / FINDINGS).write_bytes(b"[\n" + b",\n".join(encode(short(one)) for one in found.findings) + b"\n]\n")
-        (folder / META).write_bytes(msgspec.json.format(encode(about), indent=1) + b"\n")
+        with (folder / ROWS_FILE).open("wb") as file:
+            file.writelines(encode(compact_row(row)) + b"\n" for row in found.rows)
+        (folder / FINDINGS_FILE).write_bytes(
+            b"[\n" + b",\n".join(encode(compact_finding(one)) for one in found.findings) + b"\n]\n"
+        )
+        (folder / META_FILE).write_bytes(msgspec.json.format(encode(about), indent=1) + b"\n")
     except OSError as wrong:
         raise unwritable(folder, wrong) from None
-    write_text(folder / LISTING, listing(found, about))
-    write_text(folder / INDEX, overview(found, plan.functions, about))
+    write_text(folder / LISTING_FILE, findings_markdown(found, about))
+    write_text(folder / INDEX_FILE, overview(found, plan.functions, about))
     for name in dict.fromkeys(function.name for function in plan.functions):
         write_text(folder / "functions" / f"{name}.html", page(name, found, about))
-    return folder / INDEX
+    return folder / INDEX_FILE
 
 
-def lean(row: Any) -> dict[str, Any]:
+def compact_row(row: Any) -> dict[str, Any]:
     """A row without what it has nothing to say about, and without the version, which is in survey.json."""
     told = msgspec.to_builtins(row)
     del told["version"]
     return {key: value for key, value in told.items() if value not in ("", [], {}) or key in ("function", "mode")}
 
 
-def short(finding: SurveyFinding) -> SurveyFinding:
+def compact_finding(finding: SurveyFinding) -> SurveyFinding:
     """With long rows as pairs: a number, and how often it follows upon itself."""
     example = finding.example
-    long = {key: runs(row) for key in ("input", "target") if len(row := example[key] or ()) > LONG}
+    long = {key: runs(row) for key in ("input", "target") if len(row := example[key] or ()) > LONG_ROW}
     return msgspec.structs.replace(finding, example={**example, **long}) if long else finding
 
 
-def page(name: str, found: Surveyed, about: dict[str, Any]) -> str:
+def page(name: str, found: SurveyResult, about: dict[str, Any]) -> str:
     return function_page(
         name, [row for row in found.rows if row.function.partition("(")[0] == name],
         [finding for finding in found.findings if finding.function == name],
         [curve for curve in found.curves if curve.function == name],
-        [row for row in gathered(found.conventions) if row.function == name], about,
+        [row for row in merge_derivatives(found.conventions) if row.function == name], about,
     )  # fmt: skip
 
 
-def nothing(found: Surveyed) -> str:
+def no_framework_message(found: SurveyResult) -> str:
     """What to say where no framework answered."""
     told = "; ".join(f"{name}: {reason}" for name, reason in found.absent.items())
     return f"survey: no framework that was asked for is installed ({told})"
@@ -385,10 +395,10 @@ def nothing(found: Surveyed) -> str:
 # ----------------------------------------------------------
 
 
-SHOWN = 12
+MAX_PRINTED = 12
 
 
-class Counting:
+class SurveyProgress:
     """A bar on standard error, where that is a terminal."""
 
     def __init__(self, total: int) -> None:
@@ -409,7 +419,7 @@ class Counting:
         self._progress.stop()
 
 
-def summary(found: Surveyed) -> None:
+def print_summary(found: SurveyResult) -> None:
     """Counts, and the worst findings, a line each."""
     console = Console()
     counts = Counter(finding.severity for finding in found.findings)
@@ -420,10 +430,12 @@ def summary(found: Surveyed) -> None:
     )
     for name, reason in found.absent.items():
         console.print(f"{name}: {reason}", highlight=False)
-    for finding in found.findings[:SHOWN]:
+    for finding in found.findings[:MAX_PRINTED]:
         e = finding.example
-        where = f"{e['function']} at {text(e['input'])}" + (f", target {text(e['target'])}" if e["target"] else "")
+        where = f"{e['function']} at {format_value(e['input'])}" + (
+            f", target {format_value(e['target'])}" if e["target"] else ""
+        )
         line = f"{finding.kind}: {finding.framework}, {finding.quantity} of {where}, {e['dtype']} {e['mode']}: "
-        console.print(Text(line + f"gives {text(e['given'])}, true is {text(e['true'])}"))
-    if len(found.findings) > SHOWN:
-        console.print(f"... and {len(found.findings) - SHOWN} more", highlight=False)
+        console.print(Text(line + f"gives {format_value(e['given'])}, true is {format_value(e['true'])}"))
+    if len(found.findings) > MAX_PRINTED:
+        console.print(f"... and {len(found.findings) - MAX_PRINTED} more", highlight=False)

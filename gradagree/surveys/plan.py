@@ -16,7 +16,7 @@ from gradagree.runner.options import SurveyProfile, parse_functions, parse_list,
 # -------------------------------------------------------------------------------------
 
 
-ACTIVATIONS = """
+ACTIVATION_VARIANTS = """
 celu(alpha=0.5) celu(alpha=2.0) clip(low=0.0,high=6.0) elu(alpha=0.5) elu(alpha=2.0) elu(alpha=-1.0)
 gumbel_softmax(tau=0.125) gumbel_softmax(tau=4.0) hardshrink(lambd=0.0) hardshrink(lambd=2.0)
 hardtanh(min_val=-2.0,max_val=3.0) hardtanh(min_val=0.0,max_val=1.0) layer_norm(eps=0.0)
@@ -27,7 +27,7 @@ softplus_threshold(beta=2.0) softplus_threshold(threshold=1.0) softplus_threshol
 softshrink(lambd=0.0) softshrink(lambd=2.0) squareplus(b=0.0) squareplus(b=1.0) squareplus(b=0.0625)
 threshold(threshold=1.0,to=20.0) threshold(threshold=0.5,to=0.5) threshold(threshold=-1.0,to=0.0)
 """
-ERRORS = """
+LOSS_VARIANTS = """
 bce_logits(pos_weight=3.0) bce_logits(weight=0.5) bce(weight=2.0) binary_sparsemax cosine_distance(eps=0.0)
 cosine_embedding(margin=0.5) cross_entropy(label_smoothing=0.125) cross_entropy(weight=(0.0,1.0,2.0))
 cross_entropy(ignore_index=0) gaussian_nll(full=True) gaussian_nll(eps=0.25) hinge(margin=0.5)
@@ -48,7 +48,7 @@ def variants(function: Activation | ErrorFunction) -> list[Activation | ErrorFun
     """The function, if it is at its defaults with its listed parameters, else alone."""
     if str(function) != function.name:
         return [function]
-    texts = ACTIVATIONS if isinstance(function, Activation) else ERRORS
+    texts = ACTIVATION_VARIANTS if isinstance(function, Activation) else LOSS_VARIANTS
     kind = Activation if isinstance(function, Activation) else ErrorFunction
     listed = [text for text in texts.split() if text.partition("(")[0] == function.name]
     return list(dict.fromkeys([function, *(kind.named(text) for text in listed)]))
@@ -62,7 +62,7 @@ Function = Activation | ErrorFunction
 
 
 @dataclass(frozen=True)
-class Survey:
+class SurveyPlan:
     """Functions with their parameters, libraries (frameworks, and optax), dtypes, and the modes that are wanted."""
 
     functions: tuple[Function, ...]
@@ -76,7 +76,7 @@ class Survey:
         cls, *, profile: str = "quick", activations: str | None = None, errors: str | None = None,
         frameworks: str | None = None, modes: str | None = None, dtypes: str | None = None,
         own: Sequence[type[Function]] = (),
-    ) -> Survey:  # fmt: skip
+    ) -> SurveyPlan:  # fmt: skip
         """What options stand for, each a comma-separated list. Raises UsageError, naming what is unknown."""
         chosen = profile_named(profile).survey
         functions = _functions(activations, errors, own)

@@ -16,9 +16,9 @@ from gradagree.reference.samples import allowed_width
 # ------------------------------------------------------------------------------------------------
 
 
-KEEPS_SUBNORMALS = ("float16",)
+WITH_SUBNORMALS = ("float16",)
 """In the other dtypes XLA, and torch in places, takes subnormal numbers for 0."""
-LOST = 64
+UNDERFLOW_FACTOR = 64
 """Factor by which an intermediate that underflows may be multiplied later."""
 
 
@@ -31,7 +31,7 @@ def ulp(x: np.ndarray, form: Format) -> np.ndarray:
     return np.asarray(np.ldexp(1.0, power))
 
 
-def rounded_to(x: np.ndarray, form: Format) -> np.ndarray:
+def round_to_format(x: np.ndarray, form: Format) -> np.ndarray:
     """The nearest number of the format, the even one of two; infinity beyond the largest."""
     x = np.asarray(x, dtype=np.float64)
     if form.precision == FORMATS["float64"].precision:
@@ -42,9 +42,9 @@ def rounded_to(x: np.ndarray, form: Format) -> np.ndarray:
     return np.where(np.abs(y) > form.largest, np.copysign(np.inf, y), y)
 
 
-def underflow(form: Format) -> float:
+def underflow_threshold(form: Format) -> float:
     """Below this size zero, or any such number, may stand for any other."""
-    return LOST * (form.smallest if form.name in KEEPS_SUBNORMALS else form.smallest_normal)
+    return UNDERFLOW_FACTOR * (form.smallest if form.name in WITH_SUBNORMALS else form.smallest_normal)
 
 
 # Where functions are looked at: every 16-bit number, or a grid over all binades, dense where functions turn
@@ -52,20 +52,22 @@ def underflow(form: Format) -> float:
 
 
 SPECIAL = (0.0, -0.0, math.inf, -math.inf, math.nan)
-TURNS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0, 20.0, 64.0, 100.0)
+COMMON_THRESHOLDS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0, 20.0, 64.0, 100.0)
 """Round numbers, near which many functions have a kink, a threshold or a turn."""
 NEIGHBOURS = 4
-ORDINARY = (-12, 12)
+DENSE_BINADES = (-12, 12)
 """Binades that most inputs lie in; the grid is dense there."""
 
 
-def numbers(function: Activation | ErrorFunction, dtype: str, density: int) -> np.ndarray:
+def input_numbers(function: Activation | ErrorFunction, dtype: str, density: int) -> np.ndarray:
     """Points inside the function's domain, with its edges: +-0 and NaN come first, the others in order.
 
     density is the number of points in an ordinary binade, and 0 means all numbers of a 16-bit dtype.
     """
     form = FORMATS[dtype]
-    found = every(form) if density == 0 and form.precision <= 11 else grid(form, density or 64, thresholds(function))
+    found = (
+        all_numbers(form) if density == 0 and form.precision <= 11 else grid(form, density or 64, thresholds(function))
+    )
     if function.domain == "positive":
         found = found[~(found < 0)]
     elif function.domain == "unit":
@@ -74,7 +76,7 @@ def numbers(function: Activation | ErrorFunction, dtype: str, density: int) -> n
     return np.concatenate([first, np.unique(found[~np.isnan(found) & (found != 0)])])
 
 
-def every(form: Format) -> np.ndarray:
+def all_numbers(form: Format) -> np.ndarray:
     """All finite numbers of a 16-bit format, and the infinities."""
     mantissa = 1 << (form.precision - 1)
     fractions = 1 + np.arange(mantissa) / mantissa
@@ -92,10 +94,10 @@ def kinks_of(function: Activation | ErrorFunction) -> tuple[float, ...]:
 def thresholds(function: Activation | ErrorFunction) -> list[float]:
     """The function's kinks and parameters, and where functions of its kind turn."""
     given = [x for x in vars(function).values() if isinstance(x, int | float) and not isinstance(x, bool)]
-    return sorted({*TURNS, *map(float, given), *kinks_of(function)})
+    return sorted({*COMMON_THRESHOLDS, *map(float, given), *kinks_of(function)})
 
 
-def edges(form: Format) -> list[float]:
+def format_edges(form: Format) -> list[float]:
     """Largest, smallest normal, subnormals, 1/eps, their roots, and where exp overflows or underflows."""
     log_largest, log_smallest = math.log(form.largest), -math.log(form.smallest)
     found = [form.largest, form.smallest_normal, form.smallest, 2 / (2 * form.u), form.u, math.sqrt(form.largest)]
@@ -110,19 +112,19 @@ def grid(form: Format, density: int, special: Iterable[float]) -> np.ndarray:
     sparse = max(2, density // 16)
     parts = []
     for exponent in range(form.emin - form.precision + 1, form.emax + 1):
-        count = density if ORDINARY[0] <= exponent < ORDINARY[1] else sparse
+        count = density if DENSE_BINADES[0] <= exponent < DENSE_BINADES[1] else sparse
         step = 1 if count == density or form.emax < 200 else 4
         if exponent % step == 0:
             fractions = 1 + (np.arange(count) + (exponent % 7) / 7 * (np.arange(count) > 0)) / count
             parts.append(np.ldexp(fractions, exponent))
     near = []
-    for x in (*special, *edges(form)):
+    for x in (*special, *format_edges(form)):
         if not 0 <= abs(x) <= form.largest:
             continue
-        centre = float(rounded_to(np.asarray(abs(x)), form))
+        centre = float(round_to_format(np.asarray(abs(x)), form))
         near.append(neighbours(centre, form))
         near.append(centre / 2 * (1 + np.arange(-16, 17) / 128))
-    positive = rounded_to(np.concatenate([*parts, *near, [math.inf]]), form)
+    positive = round_to_format(np.concatenate([*parts, *near, [math.inf]]), form)
     return np.unique(np.concatenate([-positive, positive]))
 
 
@@ -132,12 +134,12 @@ def neighbours(x: float, form: Format) -> np.ndarray:
     for side in (-math.inf, math.inf):
         one = x
         for _ in range(NEIGHBOURS):
-            one = next_to(one, side, form)
+            one = next_number(one, side, form)
             found.append(one)
     return np.array(found)
 
 
-def next_to(x: float, towards: float, form: Format) -> float:
+def next_number(x: float, towards: float, form: Format) -> float:
     """The next number of the format."""
     if not math.isfinite(x):
         return x
@@ -147,7 +149,7 @@ def next_to(x: float, towards: float, form: Format) -> float:
     below = math.copysign(step, towards)
     if abs(x) == math.ldexp(0.5, exponent) and x != 0 and (x > 0) != (towards > 0):
         below = math.copysign(max(step / 2, form.smallest), towards)
-    return float(rounded_to(np.asarray(x + below), form))
+    return float(round_to_format(np.asarray(x + below), form))
 
 
 REAL_TARGETS = (0.0, 1.0, -2.5, 0.1875)
@@ -157,20 +159,20 @@ TARGETS: dict[str, tuple[float, ...]] = {
 }  # fmt: skip
 
 
-def pairs(error: ErrorFunction, dtype: str, density: int) -> tuple[np.ndarray, np.ndarray]:
+def output_target_pairs(error: ErrorFunction, dtype: str, density: int) -> tuple[np.ndarray, np.ndarray]:
     """Outputs and targets of an error function that works entry by entry, each (N, 1).
 
     Every output meets every target of the function's kind; real targets are met where both are equal or nearly so too.
     """
     form = FORMATS[dtype]
-    o = numbers(error, dtype, density)
+    o = input_numbers(error, dtype, density)
     targets = TARGETS[error.targets]
     os, ts = [np.tile(o, len(targets))], [np.repeat(targets, len(o))]
     if error.targets == "real":
         some = o[np.isfinite(o)][:: max(1, len(o) // 512)]
         for shift in (0, 1, -3):
             os.append(some)
-            ts.append(rounded_to(some + shift * form.u * np.abs(some), form))
+            ts.append(round_to_format(some + shift * form.u * np.abs(some), form))
     return np.concatenate(os)[:, None], np.concatenate(ts)[:, None]
 
 
@@ -178,7 +180,7 @@ def pairs(error: ErrorFunction, dtype: str, density: int) -> tuple[np.ndarray, n
 # --------------------------------------------------------------------------------------------------------------
 
 
-SHAPES: dict[int, tuple[tuple[float, ...], ...]] = {
+PATTERNS: dict[int, tuple[tuple[float, ...], ...]] = {
     2: ((1, 1), (1, 0), (0, 1), (1, -1), (1, 0.5), (-1, -1), (1, 1.0009765625), (0, 0), (-1, 0)),
     3: ((1, 1, 1), (1, 0, 0), (0, 0, 1), (1, 1, 0), (1, -1, 0), (1, 0.5, 0.25), (-1, -1, -1), (-1, 0, 0), (0, 1, 1),
         (1, 2, 3), (1, 0.875, 0.75), (-1, 1, 1), (0, 0, 0)),
@@ -188,80 +190,80 @@ SHAPES: dict[int, tuple[tuple[float, ...], ...]] = {
         (0, 0, 0, 0, 0, 0), (1, 0, 0, 1, 1, 1), (1, -1, 0.5, 0.25, 0, 1)),
 }  # fmt: skip
 """Directions of rows; each is taken in many sizes."""
-RANDOM = 24
+RANDOM_ROWS = 24
 
 
-def width_of(function: Activation | ErrorFunction) -> int:
+def row_width(function: Activation | ErrorFunction) -> int:
     """How many numbers a row has: 3 where that is allowed."""
     return allowed_width(function, 4 if getattr(function, "targets", "") == "real" and function.width(3) is None else 3)
 
 
-def rows(function: Activation | ErrorFunction, dtype: str, density: int) -> tuple[np.ndarray, np.ndarray | None]:
+def input_rows(function: Activation | ErrorFunction, dtype: str, density: int) -> tuple[np.ndarray, np.ndarray | None]:
     """Rows (R, n) inside the function's domain, and targets for error functions: (R,) classes, or (R, width)."""
-    form, n = FORMATS[dtype], width_of(function)
-    x = np.concatenate([shaped(n, form, density), offset(n, form), drawn(function, n, form)])
+    form, n = FORMATS[dtype], row_width(function)
+    x = np.concatenate([pattern_rows(n, form, density), offset_rows(n, form), random_rows(function, n, form)])
     if isinstance(function, Activation):
-        return np.concatenate([x, masked(x, n)]), None
+        return np.concatenate([x, masked_rows(x, n)]), None
     if function.domain == "positive":
         x = x[(x > 0).all(axis=1)]
     x = x[np.isfinite(x).all(axis=1)]
-    return met(function, np.concatenate([x, masked(x, n)]) if function.name in LOGITS else x, n)
+    return with_targets(function, np.concatenate([x, masked_rows(x, n)]) if function.name in LOGITS else x, n)
 
 
-def sizes(form: Format, density: int) -> np.ndarray:
+def row_sizes(form: Format, density: int) -> np.ndarray:
     """From the smallest numbers to the largest, dense in the ordinary ones."""
     step = 3 if density >= 32 or density == 0 else 9
     powers = np.ldexp(1.0, np.arange(form.emin - 2, form.emax + 1, step if form.emax < 200 else 8 * step))
     ordinary = np.array([0.5, 1, 2, 3, 4, 6, 8, 10, 12, 16, 17, 20, 24, 32, 40, 64, 80, 90, 100, 104, 128, 200, 256])
     ends = [form.largest, math.sqrt(form.largest), 1.5 * math.sqrt(form.largest), math.log(form.largest), 300.0, 750.0]
-    return np.unique(rounded_to(np.concatenate([powers, ordinary, ends, [1e-3, 1e-5, 1 / 64]]), form))
+    return np.unique(round_to_format(np.concatenate([powers, ordinary, ends, [1e-3, 1e-5, 1 / 64]]), form))
 
 
-def shaped(n: int, form: Format, density: int) -> np.ndarray:
-    shapes = np.array(SHAPES.get(n, ((1.0,) * n, (1.0,) + (0.0,) * (n - 1), tuple(range(n)))))
+def pattern_rows(n: int, form: Format, density: int) -> np.ndarray:
+    shapes = np.array(PATTERNS.get(n, ((1.0,) * n, (1.0,) + (0.0,) * (n - 1), tuple(range(n)))))
     with np.errstate(over="ignore"):
-        found = rounded_to((sizes(form, density)[:, None, None] * shapes).reshape(-1, n), form)
+        found = round_to_format((row_sizes(form, density)[:, None, None] * shapes).reshape(-1, n), form)
     return np.unique(found[np.isfinite(found).all(axis=1)], axis=0)
 
 
-def offset(n: int, form: Format) -> np.ndarray:
+def offset_rows(n: int, form: Format) -> np.ndarray:
     """Small differences on a large common number, which squares and exponentials lose."""
     found = []
     for size in (1.0, 16.0, 100.0, 1000.0, 30000.0, 1 / form.u / 4):
         for k in range(1, 4):
             found.append(size + size * 4 * form.u * k * np.arange(n))
-    return rounded_to(np.array(found), form)
+    return round_to_format(np.array(found), form)
 
 
-def drawn(function: Activation | ErrorFunction, n: int, form: Format) -> np.ndarray:
+def random_rows(function: Activation | ErrorFunction, n: int, form: Format) -> np.ndarray:
     """Ordinary rows, the same in every run."""
     source = Source(f"survey {function} {form.name}")
-    rows = np.concatenate([source.dyadic((RANDOM // 3, n), min(form.precision, 16), e) for e in (0, 2, 4)])
+    rows = np.concatenate([source.dyadic((RANDOM_ROWS // 3, n), min(form.precision, 16), e) for e in (0, 2, 4)])
     return np.abs(rows) if function.domain == "positive" else rows
 
 
-WIDER, WIDEST = 1027, 65_539
+WIDE, WIDEST = 1027, 65_539
 """Entries of wide rows; float16 has no number as large as the second, which sums of ones reach."""
-PAIRED = ("multiclass_perceptron", "multiclass_hinge", "multilabel_margin", "multiclass_sparsemax")
+QUADRATIC = ("multiclass_perceptron", "multiclass_hinge", "multilabel_margin", "multiclass_sparsemax")
 """Functions of all pairs of entries; wide rows would take too long to prove."""
-SMOOTH = ("layer_norm", "rms_norm", "standardize", "logmeanexp", "softmin")
+SMOOTH_ROWS = ("layer_norm", "rms_norm", "standardize", "logmeanexp", "softmin")
 """With the functions of logits, those without kinks: on the widest rows no sides are looked at."""
-HEADS = {
-    WIDER: ((0.0, 0.0), (1.0, 1.0), (100.0, 100.0), (1.0, 0.0), (10.0, 0.0), (20.0, 0.0), (1000.0, 0.0), (-1000.0, 0.0),
+WIDE_VALUES = {
+    WIDE: ((0.0, 0.0), (1.0, 1.0), (100.0, 100.0), (1.0, 0.0), (10.0, 0.0), (20.0, 0.0), (1000.0, 0.0), (-1000.0, 0.0),
             (30000.0, 0.0), (0.0, 16.0), (256.0, 256.0)),
     WIDEST: ((1.0, 1.0), (16.0, 0.0)),
 }  # fmt: skip
 """Of wide rows: the first entry, and all the others."""
 
 
-def wide(function: Activation | ErrorFunction, least: int = WIDER) -> tuple[np.ndarray, np.ndarray | None] | None:
+def wide_rows(function: Activation | ErrorFunction, least: int = WIDE) -> tuple[np.ndarray, np.ndarray | None] | None:
     """Rows of so many entries or some more, and their targets; None for functions that have none."""
     n = next((m for m in range(least, least + 6) if function.width(m) is not None), None)
-    if n is None or function.name in PAIRED or function.domain != "real":
+    if n is None or function.name in QUADRATIC or function.domain != "real":
         return None
-    if least == WIDEST and function.name not in (*LOGITS, *SMOOTH):
+    if least == WIDEST and function.name not in (*LOGITS, *SMOOTH_ROWS):
         return None
-    found = np.array([[a] + [b] * (n - 1) for a, b in HEADS[least]])
+    found = np.array([[a] + [b] * (n - 1) for a, b in WIDE_VALUES[least]])
     if isinstance(function, Activation):
         return found, None
     if function.targets == "classes":
@@ -276,28 +278,28 @@ LOGITS = ("softmax", "log_softmax", "logsumexp", "gumbel_softmax", "cross_entrop
 """Functions of logits, which may be masked by -infinity."""
 
 
-def masked(x: np.ndarray, n: int) -> np.ndarray:
+def masked_rows(x: np.ndarray, n: int) -> np.ndarray:
     """Some of the rows with one entry masked by -infinity."""
     some = x[:: max(1, len(x) // 16)].copy()
     some[np.arange(len(some)), np.arange(len(some)) % n] = -math.inf
     return some
 
 
-def met(error: ErrorFunction, x: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+def with_targets(error: ErrorFunction, x: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Each row with several targets."""
     if error.targets == "classes":
         return np.tile(x, (n, 1)), np.repeat(np.arange(n), len(x))
     width = error.width(n) or 0
     if width == 0:
         return x, np.zeros((len(x), 0))
-    choices = np.array(targets(error.targets, width))
+    choices = np.array(row_targets(error.targets, width))
     os, ts = np.tile(x, (len(choices), 1)), np.repeat(choices, len(x), axis=0)
     if error.targets == "real" and width == n:
         return np.concatenate([os, x]), np.concatenate([ts, x])
     return os, ts
 
 
-def targets(kind: str, width: int) -> list[list[float]]:
+def row_targets(kind: str, width: int) -> list[list[float]]:
     """A few targets of each kind."""
     first, ramp = [1.0] + [0.0] * (width - 1), [k / 2 for k in range(width)]
     if kind == "simplex":

@@ -15,39 +15,39 @@ from gradagree.checker.response import Ready
 from gradagree.reproduce.finding import COPIES, place_of
 from gradagree.runner.protocol import PointwiseRequest
 from gradagree.surveys.classify import ErrorCode
-from gradagree.surveys.hits import Hit
-from gradagree.surveys.plan import Survey
+from gradagree.surveys.exact import ExactValues
+from gradagree.surveys.measurements import Deviation
+from gradagree.surveys.plan import SurveyPlan
 from gradagree.surveys.points import kinks_of, ulp
 from gradagree.surveys.subject import QUANTITIES, Subject
-from gradagree.surveys.truth import ExactValues
 
 # Whether an answer depends on where in a vector its input stands, and on how long the vector is
 # ----------------------------------------------------------------------------------------------
 
 
-POINTS = 509
+SAMPLE_SIZE = 509
 """A prime number, so that windows begin everywhere."""
-MIXING = 197
+STRIDE = 197
 """Prime, so that each window holds inputs of all sizes."""
 LENGTHS = range(1, 68)
-ORDINARY = (2.0**-14, 2.0**9)
-MOST_SPECIAL = 40
+ORDINARY_SIZES = (2.0**-14, 2.0**9)
+MAX_SPECIAL = 40
 
 
-def chosen(subject: Subject) -> np.ndarray:
+def sample_points(subject: Subject) -> np.ndarray:
     """Some of the points: those of ordinary size, evenly, and some of the others; mixed."""
     size = np.abs(subject.points).reshape(len(subject.points), -1).max(axis=1)
-    ordinary = (size >= ORDINARY[0]) & (size <= ORDINARY[1])
+    ordinary = (size >= ORDINARY_SIZES[0]) & (size <= ORDINARY_SIZES[1])
     parts = [np.flatnonzero(ordinary), np.flatnonzero(~ordinary)]
-    counts = (POINTS - 80, 80)
+    counts = (SAMPLE_SIZE - 80, 80)
     found = np.unique(np.concatenate(
         [part[np.unique(np.linspace(0, len(part) - 1, count).astype(int))] if len(part) else part
-         for part, count in zip(parts, counts, strict=True)] + [special(subject)]
+         for part, count in zip(parts, counts, strict=True)] + [special_points(subject)]
     ))  # fmt: skip
-    return found[np.arange(len(found)) * MIXING % len(found)] if len(found) % MIXING else found
+    return found[np.arange(len(found)) * STRIDE % len(found)] if len(found) % STRIDE else found
 
 
-def special(subject: Subject) -> np.ndarray:
+def special_points(subject: Subject) -> np.ndarray:
     """Where vectors' ends are known to be treated otherwise: NaN, 0, the kinks and their neighbours."""
     x = subject.points.reshape(len(subject.points), -1)
     if x.shape[1] > 1:
@@ -55,7 +55,7 @@ def special(subject: Subject) -> np.ndarray:
     near = np.isnan(x[:, 0]) | (x[:, 0] == 0)
     for kink in kinks_of(subject.function):
         near |= np.abs(x[:, 0] - kink) <= ulp(np.asarray(float(kink)), FORMATS[subject.dtype])
-    return np.flatnonzero(near)[:MOST_SPECIAL]
+    return np.flatnonzero(near)[:MAX_SPECIAL]
 
 
 def windows(count: int, turns: int) -> tuple[tuple[int, int], ...]:
@@ -69,7 +69,7 @@ def windows(count: int, turns: int) -> tuple[tuple[int, int], ...]:
     return tuple(found)
 
 
-def moved(
+def shape_deviations(
     subject: Subject,
     quantity: str,
     framework: str,
@@ -78,7 +78,7 @@ def moved(
     parts: np.ndarray,
     asked: Any,
     truth: ExactValues,
-) -> Iterator[Hit]:
+) -> Iterator[Deviation]:
     """The hit of the simplest point whose answer in some window has other bits than among all; NaN has its own."""
     places = np.concatenate([np.arange(start, stop) for start, stop in asked])
     whole = np.reshape(whole, truth.high.shape)
@@ -88,13 +88,15 @@ def moved(
     for region, here in (("ordinary", np.isfinite(inputs).all(axis=1)), ("nan", np.isnan(inputs).any(axis=1))):
         where = apart & here.reshape(-1, *[1] * (apart.ndim - 1))
         if where.any():
-            yield _hit(subject, quantity, framework, mode, region, where, places, whole, parts, asked, truth)
+            yield _shape_deviation(
+                subject, quantity, framework, mode, region, where, places, whole, parts, asked, truth
+            )
 
 
-def _hit(
+def _shape_deviation(
     subject: Subject, quantity: str, framework: str, mode: str, region: str, apart: np.ndarray, places: np.ndarray,
     whole: np.ndarray, parts: np.ndarray, asked: Any, truth: ExactValues,
-) -> Hit:  # fmt: skip
+) -> Deviation:  # fmt: skip
     lengths = np.concatenate([np.full(stop - start, stop - start) for start, stop in asked])
     offsets = np.concatenate([np.arange(stop - start) for start, stop in asked])
     with np.errstate(all="ignore"):
@@ -111,7 +113,7 @@ def _hit(
     true = float(truth.high[(first, *entry)]) if truth.known[(first, *entry)] else float("nan")
     x = subject.points[np.unique(places[apart.reshape(len(apart), -1).any(axis=1)])]
     x = x[~np.isnan(x)] if not np.isnan(x).all() else np.zeros(1)
-    return Hit(
+    return Deviation(
         subject.at(slice(first, first + 1)), quantity, framework, mode, ErrorCode.SHAPE, region, int(apart.sum()),
         float(x.min()), float(x.max()), (0, *entry), float(parts[(best, *entry)]), true,
         float(most.max()), f"entry {int(offsets[best])} of {int(lengths[best])}", float(whole[(first, *entry)]),
@@ -123,38 +125,38 @@ def _hit(
 # ------------------------------------------------------------------------------------------------------
 
 
-Asked = dict[tuple[str, str, str], "Future[Any] | None"]
+PendingResults = dict[tuple[str, str, str], "Future[Any] | None"]
 """By library, quantity and mode; None is not asked."""
-Moves = dict[tuple[str, str, str], tuple[Any, "Future[Any]"]]
+PendingWindows = dict[tuple[str, str, str], tuple[Any, "Future[Any]"]]
 """By library, quantity and mode: the windows, and the answers in them."""
 
 
-def speaks(library: str, subject: Subject, mode: str = "") -> bool:
+def supports(library: str, subject: Subject, mode: str = "") -> bool:
     """A library that is no framework is asked about what it spells; of wide rows there is no whole Jacobian."""
     if subject.is_wide and mode == "forward":
         return False
     return library in Adapter.catalogue or hasattr(subject.function, library)
 
 
-ALONE = (*((k, k + 1) for k in range(3, 480, 40)), (7, 9), (11, 18), (20, 53))
+ROW_WINDOWS = (*((k, k + 1) for k in range(3, 480, 40)), (7, 9), (11, 18), (20, 53))
 """Rows, whose lengths are those of the functions themselves."""
 FEW_WINDOWS = ((5, 6), (11, 18), (100, 137))
 """For a framework that compiles for each length; one with whole vectors and a rest is enough if no row is summed."""
 
 
-def moves_of(subject: Subject, plan: Survey, processes: Any, here: dict[str, Ready]) -> Moves:
+def submit_windows(subject: Subject, plan: SurveyPlan, processes: Any, here: dict[str, Ready]) -> PendingWindows:
     """Some of the points asked in windows."""
-    found: Moves = {}
+    found: PendingWindows = {}
     if subject.unfit or subject.is_wide:
         return found
-    some = subject.at(chosen(subject))
+    some = subject.at(sample_points(subject))
     for name, handshake in here.items():
-        if not speaks(name, subject):
+        if not supports(name, subject):
             continue
         few = Adapter.catalogue[library_frameworks().get(name, name)].compiles_lengths
         if few and (not plan.profile.thorough or str(subject.function) != subject.function.name):
             continue
-        asked = windows(len(some.points), plan.profile.turns) if not few and subject.ks is None else ALONE
+        asked = windows(len(some.points), plan.profile.turns) if not few and subject.ks is None else ROW_WINDOWS
         asked = FEW_WINDOWS[-1 if subject.ks is None else 0 :] if few else asked
         asked = tuple((a, b) for a, b in asked if b <= len(some.points))
         for quantity in QUANTITIES[: 3 if not few and subject.ks is None else 2]:
@@ -165,23 +167,25 @@ def moves_of(subject: Subject, plan: Survey, processes: Any, here: dict[str, Rea
     return found
 
 
-def moves_judged(subject: Subject, quantity: str, truth: ExactValues, asked: Asked, moves: Moves) -> list[Hit]:
+def window_deviations(
+    subject: Subject, quantity: str, truth: ExactValues, asked: PendingResults, moves: PendingWindows
+) -> list[Deviation]:
     """Where an answer in a window is another one than among all points."""
     theirs = {key: move for key, move in moves.items() if key[1] == quantity and asked.get(key) is not None}
     if not theirs:
         return []
-    seen: list[Hit] = []
-    places = chosen(subject)
-    some, true = subject.at(places), at(truth, places)
+    seen: list[Deviation] = []
+    places = sample_points(subject)
+    some, true = subject.at(places), exact_values_at(truth, places)
     for (library, _, mode), (asked_for, parts) in theirs.items():
         whole, other = asked[library, quantity, mode].result(), parts.result()  # type: ignore[union-attr]
         if isinstance(whole, np.ndarray) and isinstance(other, np.ndarray) and whole.size == truth.high.size:
             whole = np.reshape(whole, truth.high.shape)[places]
-            seen += moved(some, quantity, library, mode, whole, other, asked_for, true)
+            seen += shape_deviations(some, quantity, library, mode, whole, other, asked_for, true)
     return seen
 
 
-def at(truth: ExactValues, places: np.ndarray) -> ExactValues:
+def exact_values_at(truth: ExactValues, places: np.ndarray) -> ExactValues:
     return ExactValues(*(getattr(truth, name)[places] for name in ("high", "low", "nearest", "known")))
 
 
@@ -189,46 +193,47 @@ def at(truth: ExactValues, places: np.ndarray) -> ExactValues:
 # ------------------------------------------------------------------------------------------------------------
 
 
-LENGTHS_SHOWN = (COPIES, 1, 7, 4096)
+EXAMPLE_LENGTHS = (COPIES, 1, 7, 4096)
 """Beside the length of the vector in which it was seen."""
-MOST = 1 << 20
+MAX_NUMBERS = 1 << 20
 """Numbers in the longest of them: of wide rows there are fewer copies."""
 
 
-def plain(x: Any) -> Any:
+def json_value(x: Any) -> Any:
     """Numbers as JSON has them."""
     if isinstance(x, np.ndarray):
-        return [plain(one) for one in x.tolist()]
+        return [json_value(one) for one in x.tolist()]
     return x if isinstance(x, int) or np.isfinite(x) else str(x)
 
 
-def lengths_of(hit: Hit) -> list[int]:
+def example_lengths(hit: Deviation) -> list[int]:
     width = hit.subject.points[0].size
-    return list(dict.fromkeys([place_of(hit.other)[1], *(n for n in LENGTHS_SHOWN if n * width <= MOST)]))
+    return list(dict.fromkeys([place_of(hit.other)[1], *(n for n in EXAMPLE_LENGTHS if n * width <= MAX_NUMBERS)]))
 
 
-def in_lengths(hit: Hit) -> PointwiseRequest:
+def request_in_lengths(hit: Deviation) -> PointwiseRequest:
     """The input's copies, in vectors of several lengths."""
-    lengths = lengths_of(hit)
+    lengths = example_lengths(hit)
     subject = hit.subject.at(np.zeros(max(lengths), dtype=int))
     return subject.request(hit.quantity, hit.mode, tuple((0, n) for n in lengths))
 
 
-def shape_example(hit: Hit, asked: list[Any]) -> dict[str, Any] | None:
+def shape_example(hit: Deviation, asked: list[Any]) -> dict[str, Any] | None:
     """The example: two entries of vectors of copies; as it was seen, if nobody was asked; None if all are the same."""
     seen = {
-        "dtype": hit.subject.dtype, "mode": hit.mode, "input": plain(np.ravel(hit.subject.points[0])),
-        "entry": list(hit.place[1:]), "given": plain(hit.given), "other_given": plain(hit.beside), "window": hit.other,
-        "beside": f"entry 0 of {COPIES}", "true": plain(hit.true), "function": str(hit.subject.function),
-        "ulps": plain(hit.worst_ulp),
-        "target": None if hit.subject.targets is None else plain(np.ravel(hit.subject.targets[0])),
+        "dtype": hit.subject.dtype, "mode": hit.mode, "input": json_value(np.ravel(hit.subject.points[0])),
+        "entry": list(hit.place[1:]), "given": json_value(hit.given),
+        "other_given": json_value(hit.beside), "window": hit.other,
+        "beside": f"entry 0 of {COPIES}", "true": json_value(hit.true), "function": str(hit.subject.function),
+        "ulps": json_value(hit.worst_ulp),
+        "target": None if hit.subject.targets is None else json_value(np.ravel(hit.subject.targets[0])),
     }  # fmt: skip
     if not asked:
         return seen
     answer = asked[0].result() if isinstance(asked[0], Future) else asked[0]
     if not isinstance(answer, np.ndarray):
         return None
-    lengths = lengths_of(hit)
+    lengths = example_lengths(hit)
     entry: tuple[Any, ...] = (slice(None), *hit.place[1:])
     values = np.reshape(answer, (sum(lengths), *hit.whole.shape[1:]))[entry]
     places = [f"entry {k} of {n}" for n in lengths for k in range(n)]
@@ -236,6 +241,6 @@ def shape_example(hit: Hit, asked: list[Any]) -> dict[str, Any] | None:
         apart = (values != values[first]) & ~(np.isnan(values) & np.isnan(values[first]))
         if apart.any():
             other = int(np.argmax(apart))
-            numbers = {"given": plain(float(values[first])), "other_given": plain(float(values[other]))}
+            numbers = {"given": json_value(float(values[first])), "other_given": json_value(float(values[other]))}
             return {**seen, **numbers, "window": places[first], "beside": places[other]}
     return None

@@ -18,8 +18,17 @@ from gradagree.arithmetic.model import FORMATS
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.losses.reduction import _EntryByEntry
 from gradagree.runner import protocol
-from gradagree.surveys.neighbourhood import Sides, simplest
-from gradagree.surveys.points import LOGITS, WIDER, WIDEST, numbers, pairs, rounded_to, rows, wide
+from gradagree.surveys.neighbourhood import Sides, order_by_simplicity
+from gradagree.surveys.points import (
+    LOGITS,
+    WIDE,
+    WIDEST,
+    input_numbers,
+    input_rows,
+    output_target_pairs,
+    round_to_format,
+    wide_rows,
+)
 
 # The reference's own value, slope and second derivative of one function, on any arithmetic's arrays
 # --------------------------------------------------------------------------------------------------
@@ -28,7 +37,7 @@ from gradagree.surveys.points import LOGITS, WIDER, WIDEST, numbers, pairs, roun
 QUANTITIES = ("value", "slope", "second")
 
 
-def summed(error: ErrorFunction) -> ErrorFunction:
+def with_sum_reduction(error: ErrorFunction) -> ErrorFunction:
     """The error function whose sensitivity does not depend on how many examples there are."""
     if any(field.name == "reduction" for field in dataclasses.fields(error)):
         return dataclasses.replace(error, reduction="sum")  # type: ignore[call-arg]
@@ -40,11 +49,15 @@ def formula(
 ) -> Callable[..., Any]:
     """The quantity as a function of (points, targets), in the shape that frameworks are asked for it."""
     if isinstance(function, Activation):
-        return of_rows(function, quantity, ks or (), js or ()) if is_rows(function) else of_entries(function, quantity)
-    return of_error(summed(function), quantity, js)
+        return (
+            row_formula(function, quantity, ks or (), js or ())
+            if is_rows(function)
+            else elementwise_formula(function, quantity)
+        )
+    return loss_formula(with_sum_reduction(function), quantity, js)
 
 
-def of_entries(activation: Activation, quantity: str) -> Callable[..., Any]:
+def elementwise_formula(activation: Activation, quantity: str) -> Callable[..., Any]:
     if quantity != "second":
         return getattr(activation, {"value": "value", "slope": "derivative"}[quantity])
 
@@ -54,9 +67,9 @@ def of_entries(activation: Activation, quantity: str) -> Callable[..., Any]:
     return getattr(activation, "second", second)
 
 
-def of_rows(activation: Activation, quantity: str, ks: tuple[int, ...], js: tuple[int, ...]) -> Callable[..., Any]:
+def row_formula(activation: Activation, quantity: str, ks: tuple[int, ...], js: tuple[int, ...]) -> Callable[..., Any]:
     def unit(p: Any, k: int, n: int) -> Any:
-        return of_kind(p, np.broadcast_to((np.arange(n) == k) * 1.0, (p.shape[0], n)))
+        return lift(p, np.broadcast_to((np.arange(n) == k) * 1.0, (p.shape[0], n)))
 
     def slope(p: Any) -> Any:
         m = activation.width(p.shape[-1]) or 0
@@ -65,12 +78,12 @@ def of_rows(activation: Activation, quantity: str, ks: tuple[int, ...], js: tupl
     def second(p: Any) -> Any:
         n, m = p.shape[-1], activation.width(p.shape[-1]) or 0
         along = [activation.vjp(Dual(p, unit(p, j, n)), unit(p, ks[0], m)) for j in js]
-        return np.stack([lifted(p, slope_of(x)) for x in along], axis=1)
+        return np.stack([lift_to_shape(p, slope_of(x)) for x in along], axis=1)
 
     return {"value": activation.value, "slope": slope, "second": second}[quantity]
 
 
-def of_error(error: ErrorFunction, quantity: str, js: tuple[int, ...] | None) -> Callable[..., Any]:
+def loss_formula(error: ErrorFunction, quantity: str, js: tuple[int, ...] | None) -> Callable[..., Any]:
     def value(o: Any, t: Any) -> Any:
         return error._term(o, t) if isinstance(error, _EntryByEntry) else error.value(o[:, None], t[:, None])
 
@@ -82,20 +95,20 @@ def of_error(error: ErrorFunction, quantity: str, js: tuple[int, ...] | None) ->
         found = []
         for j in js or (0,):
             along = np.broadcast_to((np.arange(o.shape[-1]) == j) * 1.0, o.shape)
-            found.append(lifted(o, slope_of(error.sensitivity(Dual(o, of_kind(o, along)), t))))
+            found.append(lift_to_shape(o, slope_of(error.sensitivity(Dual(o, lift(o, along)), t))))
         return found[0] if js is None else np.stack(found, axis=1)
 
     return {"value": value, "slope": slope, "second": second}[quantity]
 
 
-def of_kind(like: Any, x: Any) -> Any:
+def lift(like: Any, x: Any) -> Any:
     """x as an array of the other's arithmetic."""
     return x if isinstance(like, np.ndarray) or not isinstance(x, np.ndarray | float | int) else like._lift(x)
 
 
-def lifted(like: Any, x: Any) -> Any:
+def lift_to_shape(like: Any, x: Any) -> Any:
     """Likewise, in the other's shape: a slope that is a constant is one for each entry."""
-    return of_kind(like, np.broadcast_to(x, like.shape) if isinstance(x, np.ndarray | float | int) else x)
+    return lift(like, np.broadcast_to(x, like.shape) if isinstance(x, np.ndarray | float | int) else x)
 
 
 # One function in one dtype, with the points at which it is looked at
@@ -122,9 +135,9 @@ class Subject:
         with np.errstate(all="ignore"):
             if not is_rows(function):
                 if isinstance(function, Activation):
-                    return cls(function, dtype, numbers(function, dtype, density))
-                return cls(function, dtype, *pairs(function, dtype, density))
-            x, targets = rows(function, dtype, density)
+                    return cls(function, dtype, input_numbers(function, dtype, density))
+                return cls(function, dtype, *output_target_pairs(function, dtype, density))
+            x, targets = input_rows(function, dtype, density)
         n = x.shape[1]
         m = (function.width(n) or 1) if isinstance(function, Activation) else 1
         return cls(function, dtype, x, targets, tuple(range(m)), tuple(range(n)))
@@ -135,14 +148,14 @@ class Subject:
 
         The widest, which take gigabytes, only if asked, and where the dtype cannot count their entries.
         """
-        for least in (WIDER, WIDEST) if widest and FORMATS[dtype].largest < WIDEST else (WIDER,):
-            made = wide(function, least) if is_rows(function) else None
+        for least in (WIDE, WIDEST) if widest and FORMATS[dtype].largest < WIDEST else (WIDE,):
+            made = wide_rows(function, least) if is_rows(function) else None
             if made is not None:
                 yield cls(function, dtype, *made, (0,), (0,))
 
     @property
     def is_wide(self) -> bool:
-        return self.points.ndim == 2 and self.points.shape[1] >= WIDER
+        return self.points.ndim == 2 and self.points.shape[1] >= WIDE
 
     @property
     def inputs(self) -> str:
@@ -187,7 +200,7 @@ class Subject:
             if (
                 isinstance(value, float)
                 and value
-                and abs(rounded_to(np.asarray(value), form) - value) > form.u * abs(value)
+                and abs(round_to_format(np.asarray(value), form) - value) > form.u * abs(value)
             ):
                 return f"{name}={value:g} is no number of {self.dtype}"
         return ""
@@ -219,9 +232,9 @@ class Subject:
     def order(self) -> np.ndarray:
         """The points' places, the simplest points first; of equal ones those with the simplest targets."""
         rank = np.empty(len(self.points), dtype=int)
-        rank[simplest(self.points)] = np.arange(len(self.points))
+        rank[order_by_simplicity(self.points)] = np.arange(len(self.points))
         if self.targets is not None and self.targets.size and not self.classes:
             by_target = np.empty(len(self.points), dtype=int)
-            by_target[simplest(self.targets)] = np.arange(len(self.points))
+            by_target[order_by_simplicity(self.targets)] = np.arange(len(self.points))
             rank = rank + by_target
         return np.argsort(rank, kind="stable")

@@ -10,13 +10,13 @@ import pytest
 from gradagree.adapters.cache import cache_folder
 from gradagree.adapters.for_jax import cache
 from gradagree.reference import Activation
-from gradagree.surveys.cache import truth_of
+from gradagree.surveys.cache import cached_exact_values
 from gradagree.surveys.subject import Subject
 
 
 def use_both() -> None:
     cache("1.2")
-    truth_of(Subject(Activation.named("tanh"), "float16", np.array([0.5])), "value")
+    cached_exact_values(Subject(Activation.named("tanh"), "float16", np.array([0.5])), "value")
 
 
 @pytest.mark.parametrize("word", ["off", "OFF", "0", "no", "none", "false", "False", "", " "])

@@ -62,7 +62,7 @@ def test_that_options_of_a_run_are_answered(
 def test_that_options_and_files_of_a_survey_are_answered(
     fuzz: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(surveying, "surveyed", accepted)
+    monkeypatch.setattr(surveying, "run_survey", accepted)
     monkeypatch.setattr(kinks, "conventions", accepted)
     numbers = iter(range(10**6))
 

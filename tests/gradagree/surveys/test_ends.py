@@ -10,8 +10,8 @@ import pytest
 
 from gradagree.arithmetic.ball import precision
 from gradagree.arithmetic.model import FORMATS
-from gradagree.surveys.points import rounded_to
-from gradagree.surveys.truth import read
+from gradagree.surveys.exact import round_balls
+from gradagree.surveys.points import round_to_format
 
 ONE = flint.arb(1)
 TINY = ONE / 2**200
@@ -20,7 +20,7 @@ TINY = ONE / 2**200
 def told(ball: flint.arb, dtype: str) -> tuple[float, float, float, int]:
     """high, low, nearest, known."""
     with precision(320):
-        high, low, nearest, known = read(np.array([ball], dtype=object), FORMATS[dtype])
+        high, low, nearest, known = round_balls(np.array([ball], dtype=object), FORMATS[dtype])
     return float(high[0]), float(low[0]), float(nearest[0]), int(known[0])
 
 
@@ -63,4 +63,4 @@ def test_that_high_and_low_together_are_the_middle(seed: int) -> None:
             high, low, nearest, known = told(ball, "float32")
             assert known == 1
             assert abs(ball - high - low) < abs(ball) / 2**100
-        assert nearest == float(rounded_to(np.asarray(x / y), FORMATS["float32"]))
+        assert nearest == float(round_to_format(np.asarray(x / y), FORMATS["float32"]))

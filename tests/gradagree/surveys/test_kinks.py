@@ -13,7 +13,7 @@ from gradagree import ErrorFunction
 from gradagree.checker.kinks import at_kinks, error_kinks
 from gradagree.cli import main as cli
 from gradagree.reference import Activation
-from gradagree.surveys.kinks import DTYPES, Convention, conventions, markdown, met, write
+from gradagree.surveys.kinks import DTYPES, Convention, conventions, kink_cases, markdown, write_conventions
 
 LIAR = """
 from gradagree import Activation
@@ -51,7 +51,7 @@ def catalogue() -> list[Any]:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_that_every_case_meets_its_kink(dtype: str) -> None:
-    found = list(met(catalogue(), dtype))
+    found = list(kink_cases(catalogue(), dtype))
     for one in found:
         arrays = one.case.arrays()
         p = arrays.inputs @ arrays.weights[0] + arrays.biases[0]
@@ -63,7 +63,7 @@ def test_that_every_case_meets_its_kink(dtype: str) -> None:
 
 
 def test_that_no_kink_of_an_activation_is_left_out() -> None:
-    met_there = [(str(one.function), one.kink) for one in met(catalogue(), "float64")]
+    met_there = [(str(one.function), one.kink) for one in kink_cases(catalogue(), "float64")]
     listed = [(name, f"p = {kink:g}") for name in sorted(Activation.catalogue) for kink in Activation.named(name).kinks]
     assert [pair for pair in met_there if pair[1] != "the kink"] == listed
 
@@ -112,6 +112,6 @@ def test_that_a_page_names_both_dtypes_where_they_differ(tmp_path: Path) -> None
         for dtype, slope in (("float64", "left"), ("float32", "right"))
     ]  # fmt: skip
     assert "float64: left<br>float32: right" in markdown(made)
-    page, data = write(made, tmp_path / "new")
+    page, data = write_conventions(made, tmp_path / "new")
     assert page.is_file()
     assert len(json.loads(data.read_text())) == 2

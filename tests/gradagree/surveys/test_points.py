@@ -10,8 +10,17 @@ import pytest
 
 from gradagree.arithmetic.model import FORMATS
 from gradagree.reference import Activation, ErrorFunction
-from gradagree.surveys.neighbourhood import simplest
-from gradagree.surveys.points import neighbours, next_to, numbers, pairs, rounded_to, rows, thresholds, ulp
+from gradagree.surveys.neighbourhood import order_by_simplicity
+from gradagree.surveys.points import (
+    input_numbers,
+    input_rows,
+    neighbours,
+    next_number,
+    output_target_pairs,
+    round_to_format,
+    thresholds,
+    ulp,
+)
 from gradagree.surveys.subject import Subject
 
 HALVES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
@@ -23,7 +32,7 @@ def test_that_all_65536_numbers_of_16_bits_are_met(dtype: str) -> None:
     with np.errstate(invalid="ignore"):
         bits = np.arange(1 << 16, dtype=np.uint16).view(HALVES[dtype]).astype(np.float64)
     expected = np.unique(bits[~np.isnan(bits)])
-    found = numbers(GELU, dtype, 0)
+    found = input_numbers(GELU, dtype, 0)
     assert np.array_equal(np.unique(found[~np.isnan(found)]), expected)
     assert np.isnan(found).sum() == 1
     assert {math.copysign(1, x) for x in found[found == 0]} == {1.0, -1.0}
@@ -32,9 +41,9 @@ def test_that_all_65536_numbers_of_16_bits_are_met(dtype: str) -> None:
 @pytest.mark.parametrize("dtype", FORMATS)
 def test_that_a_grid_meets_every_binade_and_every_edge(dtype: str) -> None:
     form = FORMATS[dtype]
-    found = numbers(GELU, dtype, 16)
+    found = input_numbers(GELU, dtype, 16)
     finite = found[np.isfinite(found)]
-    assert np.array_equal(rounded_to(finite, form), finite)
+    assert np.array_equal(round_to_format(finite, form), finite)
     edges = [form.largest, form.smallest_normal, form.smallest, math.inf, 0.0, *thresholds(GELU)]
     assert {*edges, *(-x for x in edges)} <= set(found)
     step = 4 if dtype == "float64" else 1
@@ -44,9 +53,9 @@ def test_that_a_grid_meets_every_binade_and_every_edge(dtype: str) -> None:
 
 @pytest.mark.parametrize("name", ["sqrt", "log"])
 def test_that_a_domain_is_kept(name: str) -> None:
-    found = numbers(Activation.named(name), "float32", 16)
+    found = input_numbers(Activation.named(name), "float32", 16)
     assert not (found < 0).any()
-    o, _ = pairs(BCE, "float32", 16)
+    o, _ = output_target_pairs(BCE, "float32", 16)
     assert ((o >= 0) & (o <= 1)).all()
 
 
@@ -54,8 +63,8 @@ def test_that_neighbours_are_those_of_numpy() -> None:
     for x in (1.0, 0.0, 2.0**-126, 1.5, 3.0):
         up = float(np.nextafter(np.float32(x), np.float32(np.inf)))
         down = float(np.nextafter(np.float32(x), np.float32(-np.inf)))
-        assert next_to(x, math.inf, FORMATS["float32"]) == up
-        assert next_to(x, -math.inf, FORMATS["float32"]) == down
+        assert next_number(x, math.inf, FORMATS["float32"]) == up
+        assert next_number(x, -math.inf, FORMATS["float32"]) == down
         assert {up, down, x} <= set(neighbours(x, FORMATS["float32"]))
 
 
@@ -64,18 +73,20 @@ def test_that_neighbours_are_those_of_numpy() -> None:
 def test_that_rounding_is_that_of_the_dtype(dtype: str, seed: int) -> None:
     x = np.random.default_rng(seed).normal(size=1000) * 2.0 ** np.random.default_rng(seed).integers(-20, 12, 1000)
     wide = x.astype(np.float32).astype(np.float64)
-    assert np.array_equal(rounded_to(wide, FORMATS[dtype]), wide.astype(np.float32).astype(HALVES[dtype]).astype(float))
+    assert np.array_equal(
+        round_to_format(wide, FORMATS[dtype]), wide.astype(np.float32).astype(HALVES[dtype]).astype(float)
+    )
 
 
 def test_that_beyond_the_largest_number_is_infinity() -> None:
     form = FORMATS["float16"]
-    assert rounded_to(np.array([65519.0, 65520.0, -1e9]), form).tolist() == [65504.0, math.inf, -math.inf]
+    assert round_to_format(np.array([65519.0, 65520.0, -1e9]), form).tolist() == [65504.0, math.inf, -math.inf]
     assert ulp(np.array([1.0, form.smallest, 0.0]), form).tolist() == [2.0**-10, form.smallest, form.smallest]
 
 
 @pytest.mark.parametrize("dtype", FORMATS)
 def test_that_rows_hold_ties_masks_and_one_huge_entry(dtype: str) -> None:
-    found, targets = rows(Activation.named("softmax"), dtype, 8)
+    found, targets = input_rows(Activation.named("softmax"), dtype, 8)
     assert targets is None
     finite = found[np.isfinite(found).all(axis=1)]
     assert (found == -math.inf).any()
@@ -86,13 +97,13 @@ def test_that_rows_hold_ties_masks_and_one_huge_entry(dtype: str) -> None:
 
 @pytest.mark.parametrize("name", ["cross_entropy", "soft_cross_entropy"])
 def test_that_logits_of_error_functions_are_masked_and_other_outputs_are_not(name: str) -> None:
-    found, targets = rows(ErrorFunction.named(name), "float32", 8)
+    found, targets = input_rows(ErrorFunction.named(name), "float32", 8)
     assert targets is not None
     masked = np.isneginf(found).any(axis=1)
     assert masked.any()
     assert np.isfinite(found[masked]).any(axis=1).all()
     assert len(targets) == len(found)
-    other, _ = rows(ErrorFunction.named("cosine_distance"), "float32", 8)
+    other, _ = input_rows(ErrorFunction.named("cosine_distance"), "float32", 8)
     assert np.isfinite(other).all()
 
 
@@ -109,7 +120,7 @@ def test_that_the_widest_rows_have_more_entries_than_the_dtype_can_count(dtype: 
 
 
 def test_that_every_row_meets_every_class() -> None:
-    found, targets = rows(CROSS, "float32", 8)
+    found, targets = input_rows(CROSS, "float32", 8)
     assert targets is not None
     assert set(targets.tolist()) == {0, 1, 2}
     assert len(found) == len(targets)
@@ -117,4 +128,4 @@ def test_that_every_row_meets_every_class() -> None:
 
 def test_that_the_simplest_number_is_the_roundest() -> None:
     x = np.array([1.25, 1.0, 0.1, 64.0, 3.0])
-    assert x[simplest(x)].tolist() == [1.0, 3.0, 64.0, 1.25, 0.1]
+    assert x[order_by_simplicity(x)].tolist() == [1.0, 3.0, 64.0, 1.25, 0.1]

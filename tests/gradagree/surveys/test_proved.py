@@ -14,9 +14,9 @@ from gradagree.arithmetic.ball import precision
 from gradagree.arithmetic.model import FORMATS
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.surveys import cache as store
-from gradagree.surveys.points import rounded_to
+from gradagree.surveys.exact import compute_exact_values, exact_values_by_balls
+from gradagree.surveys.points import round_to_format
 from gradagree.surveys.subject import Subject, formula
-from gradagree.surveys.truth import prove, prove_at
 
 HALVES = ("float16", "bfloat16")
 
@@ -27,8 +27,8 @@ def test_that_float64_with_a_radius_and_balls_prove_the_same(name: str, dtype: s
     subject = Subject.of(Activation.named(name), dtype, 8)
     some = subject.at(np.arange(0, len(subject.points), 7))
     for quantity in ("value", "slope", "second"):
-        both = prove(some.formula(quantity), some.points, None, dtype)
-        balls = prove_at(some.formula(quantity), some.points, None, dtype)
+        both = compute_exact_values(some.formula(quantity), some.points, None, dtype)
+        balls = exact_values_by_balls(some.formula(quantity), some.points, None, dtype)
         known = (both.known > 0) & (balls.known > 0)
         assert known.sum() > 0.9 * len(known)
         assert 1 in both.known
@@ -38,7 +38,7 @@ def test_that_float64_with_a_radius_and_balls_prove_the_same(name: str, dtype: s
 
 def test_that_the_truth_of_tanhs_slope_is_known_where_float64_says_zero() -> None:
     points = np.array([20.0, 300.0, -40.0])
-    found = prove(formula(Activation.named("tanh"), "slope", None, None), points, None, "float64")
+    found = compute_exact_values(formula(Activation.named("tanh"), "slope", None, None), points, None, "float64")
     for x, high, low in zip(points, found.high, found.low, strict=True):
         with precision(2000):
             gap = abs(1 / flint.arb(float(x)).cosh() ** 2 - flint.arb(float(high)) - flint.arb(float(low)))
@@ -47,18 +47,22 @@ def test_that_the_truth_of_tanhs_slope_is_known_where_float64_says_zero() -> Non
 
 def test_that_infinity_has_the_limit() -> None:
     points = np.array([math.inf, -math.inf, math.nan])
-    found = prove(formula(Activation.named("gelu"), "slope", None, None), points, None, "float32")
+    found = compute_exact_values(formula(Activation.named("gelu"), "slope", None, None), points, None, "float32")
     assert found.nearest[:2].tolist() == [1.0, 0.0]
     assert found.known.tolist()[2] == 0
 
 
 def test_that_what_overflows_is_infinite() -> None:
-    found = prove(formula(Activation.named("exp"), "value", None, None), np.array([12.0, 11.0]), None, "float16")
-    assert found.nearest.tolist() == [math.inf, float(rounded_to(np.exp(11.0), FORMATS["float16"]))]
+    found = compute_exact_values(
+        formula(Activation.named("exp"), "value", None, None), np.array([12.0, 11.0]), None, "float16"
+    )
+    assert found.nearest.tolist() == [math.inf, float(round_to_format(np.exp(11.0), FORMATS["float16"]))]
 
 
 def test_that_nothing_is_claimed_outside_the_domain() -> None:
-    found = prove(formula(Activation.named("log"), "value", None, None), np.array([0.0, 1.0]), None, "float32")
+    found = compute_exact_values(
+        formula(Activation.named("log"), "value", None, None), np.array([0.0, 1.0]), None, "float32"
+    )
     assert found.known[0] == 0
     assert found.nearest[1] == 0
 
@@ -69,11 +73,12 @@ def test_that_second_derivatives_are_the_slopes_of_the_first(name: str) -> None:
     size = np.abs(subject.points).max(axis=1)
     some = subject.at(np.flatnonzero((size < 8) & (size > 0.1))[:40:3])
     step = 2.0**-20
-    second = prove(some.formula("second"), some.points, some.targets, "float64", some.classes)
+    second = compute_exact_values(some.formula("second"), some.points, some.targets, "float64", some.classes)
     j = 0
     moved = some.points + step * (np.arange(some.points.shape[1]) == j)
     here, there = (
-        prove(some.formula("slope"), x, some.targets, "float64", some.classes).high for x in (some.points, moved)
+        compute_exact_values(some.formula("slope"), x, some.targets, "float64", some.classes).high
+        for x in (some.points, moved)
     )
     differences = ((there - here) / step).reshape(len(some.points), -1)
     claimed = second.high.reshape(len(some.points), -1)[:, : some.points.shape[1]]
@@ -86,24 +91,24 @@ def test_that_second_derivatives_are_the_slopes_of_the_first(name: str) -> None:
 def test_that_a_truth_is_kept_on_disk_and_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRADAGREE_CACHE", str(tmp_path / "kept"))
     subject = Subject.of(Activation.named("tanh"), "float16", 8)
-    first = store.truth_of(subject, "slope")
+    first = store.cached_exact_values(subject, "slope")
     (path,) = (tmp_path / "kept" / "truth").glob("*.npz")
-    monkeypatch.setattr(store, "prove", lambda *_: pytest.fail("it is on disk"))
-    again = store.truth_of(subject, "slope")
+    monkeypatch.setattr(store, "compute_exact_values", lambda *_: pytest.fail("it is on disk"))
+    again = store.cached_exact_values(subject, "slope")
     assert np.array_equal(first.nearest, again.nearest, equal_nan=True)
     path.write_bytes(b"damaged")
     monkeypatch.undo()
     monkeypatch.setenv("GRADAGREE_CACHE", str(tmp_path / "kept"))
-    assert np.array_equal(store.truth_of(subject, "slope").nearest, first.nearest, equal_nan=True)
+    assert np.array_equal(store.cached_exact_values(subject, "slope").nearest, first.nearest, equal_nan=True)
 
 
 def test_that_other_points_and_parameters_have_other_keys() -> None:
     one, other = (Subject.of(Activation.named(text), "float16", 8) for text in ("elu", "elu(alpha=2.0)"))
     keys = {
-        store.key(one, "slope"),
-        store.key(other, "slope"),
-        store.key(one, "value"),
-        store.key(one.at([1]), "slope"),
+        store.entry_key(one, "slope"),
+        store.entry_key(other, "slope"),
+        store.entry_key(one, "value"),
+        store.entry_key(one.at([1]), "slope"),
     }
     assert len(keys) == 4
 
@@ -126,7 +131,7 @@ def test_that_exact_values_change_only_with_the_version_of_their_rules(monkeypat
             subject = Subject.of(kind.catalogue[name](), dtype, 2)
             some = subject.at(np.concatenate([subject.order[:24], subject.order[24 :: len(subject.order) // 24]]))
             for quantity in ("value", "slope", "second"):
-                exact = store.truth_of(some, quantity)
+                exact = store.cached_exact_values(some, quantity)
                 nearest = np.where(np.isnan(exact.nearest), np.nan, exact.nearest + 0.0)
                 digest.update(exact.known.tobytes() + nearest.tobytes())
     assert (store.RULES, digest.hexdigest()) == (1, FINGERPRINT)

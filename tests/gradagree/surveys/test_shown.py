@@ -11,10 +11,17 @@ import pytest
 
 from gradagree.reference import Activation
 from gradagree.reproduce.finding import place_of
-from gradagree.surveys.cache import truth_of
+from gradagree.runner import protocol
+from gradagree.surveys.cache import cached_exact_values
 from gradagree.surveys.classify import ErrorCode
-from gradagree.surveys.hits import Hit
-from gradagree.surveys.shape_dependence import chosen, in_lengths, moved, shape_example, windows
+from gradagree.surveys.measurements import Deviation
+from gradagree.surveys.shape_dependence import (
+    request_in_lengths,
+    sample_points,
+    shape_deviations,
+    shape_example,
+    windows,
+)
 from gradagree.surveys.subject import Subject
 
 
@@ -26,13 +33,15 @@ def _no_store(monkeypatch: pytest.MonkeyPatch) -> None:
 ELU = Subject.of(Activation.named("elu"), "float32", 8)
 
 
-def hit_of(answer: Callable[[np.ndarray, int], np.ndarray]) -> list[Hit]:
+def hit_of(answer: Callable[[np.ndarray, int], np.ndarray]) -> list[Deviation]:
     """The hits of a framework that answers (points, length of the vector) so."""
-    some = ELU.at(chosen(ELU))
+    some = ELU.at(sample_points(ELU))
     asked = windows(len(some.points), 2)
     whole = answer(some.points, len(ELU.points))
     parts = np.concatenate([answer(some.points[a:b], b - a) for a, b in asked])
-    return list(moved(some, "value", "torch", "eager", whole, parts, asked, truth_of(some, "value")))
+    return list(
+        shape_deviations(some, "value", "torch", "eager", whole, parts, asked, cached_exact_values(some, "value"))
+    )
 
 
 def tail(x: np.ndarray, n: int) -> np.ndarray:
@@ -56,7 +65,7 @@ def test_that_nan_in_a_tail_is_a_hit_beside_that_of_numbers() -> None:
 
 
 def test_that_kinks_zeros_and_nan_are_among_the_points_that_are_moved() -> None:
-    x = ELU.points[chosen(ELU)]
+    x = ELU.points[sample_points(ELU)]
     assert np.isnan(x).any()
     assert (x == 0).sum() == 2
     assert len(x) == len(np.unique(x)) + 1
@@ -64,10 +73,11 @@ def test_that_kinks_zeros_and_nan_are_among_the_points_that_are_moved() -> None:
 
 def test_that_two_entries_of_copies_that_differ_are_the_example() -> None:
     (hit, *_) = hit_of(tail)
-    question = in_lengths(hit)
+    question = request_in_lengths(hit)
     assert question.windows is not None
-    assert len(np.unique(question.points)) == 1
-    answer = np.concatenate([tail(question.points[a:b], b - a) for a, b in question.windows])
+    points = protocol.unpack(question.points)
+    assert len(np.unique(points)) == 1
+    answer = np.concatenate([tail(points[a:b], b - a) for a, b in question.windows])
     example = shape_example(hit, [answer])
     assert example is not None
     for name, given in (("window", "given"), ("beside", "other_given")):
@@ -79,7 +89,7 @@ def test_that_two_entries_of_copies_that_differ_are_the_example() -> None:
 
 def test_that_copies_that_all_have_one_answer_show_nothing() -> None:
     (hit, *_) = hit_of(tail)
-    question = in_lengths(hit)
+    question = request_in_lengths(hit)
     assert question.windows is not None
     count = sum(b - a for a, b in question.windows)
     assert shape_example(hit, [np.ones(count)]) is None
@@ -92,6 +102,6 @@ def test_that_there_are_fewer_copies_of_wide_rows() -> None:
     narrow, wide = (Subject.of(Activation.named(name), "float16", 8) for name in ("elu", "softmax"))
     rows = dataclasses.replace(wide, points=np.zeros((2, 65_539), dtype=wide.points.dtype))
     told = [dataclasses.replace(hit_of(tail)[0], subject=subject) for subject in (narrow, rows)]
-    short, long = (sum(b - a for a, b in in_lengths(hit).windows) for hit in told[::-1])
+    short, long = (sum(b - a for a, b in request_in_lengths(hit).windows) for hit in told[::-1])
     assert long > 4096
     assert short * 65_539 < 3 << 20

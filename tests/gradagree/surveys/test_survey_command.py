@@ -149,7 +149,7 @@ MISTAKES = [
 def test_that_a_mistake_is_one_line_before_the_long_work(
     options: list[str], told: str, kinks: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(surveying, "surveyed", lambda *_: pytest.fail("it began"))
+    monkeypatch.setattr(surveying, "run_survey", lambda *_: pytest.fail("it began"))
     assert cli.code(["survey", *kinks, *options]) == 2
     said = capsys.readouterr().err
     assert told in said
@@ -165,7 +165,7 @@ def test_that_a_folder_that_cannot_be_written_is_one_line_before_the_long_work(
         pytest.skip("nothing is sealed for root")
     (tmp_path / "file").write_text("mine", encoding="utf-8")
     (tmp_path / "sealed").mkdir(mode=0o500)
-    monkeypatch.setattr(surveying, "surveyed", lambda *_: pytest.fail("it began"))
+    monkeypatch.setattr(surveying, "run_survey", lambda *_: pytest.fail("it began"))
     assert cli.code(["survey", *kinks, "--out", str(tmp_path / place)]) == 2
     said = capsys.readouterr().err
     assert "cannot write" in said

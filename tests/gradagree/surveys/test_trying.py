@@ -7,7 +7,7 @@ import pytest
 from gradagree.reproduce import run as trying
 from gradagree.reproduce.finding import SurveyFinding
 from gradagree.reproduce.run import run_programs
-from gradagree.surveys.survey import Surveyed
+from gradagree.surveys.survey import SurveyResult
 
 RIGHT, WRONG = "assert 1 + 1 == 2", "assert 1 + 1 == 3"
 ENDINGS = {
@@ -62,10 +62,10 @@ def test_that_a_finding_that_its_program_does_not_show_is_left_out(monkeypatch: 
 
     programs = iter([RIGHT, WRONG])
     monkeypatch.setattr(writing, "reproducer", lambda *_: next(programs))
-    found = Surveyed(findings=[finding(""), finding("")])
-    writing.with_reproducers(found, tried=True)
+    found = SurveyResult(findings=[finding(""), finding("")])
+    writing.add_reproducers(found, tried=True)
     assert [one.reproducer for one in found.findings] == [RIGHT]
     assert found.unshown == 1
     programs = iter([RIGHT, WRONG])
-    writing.with_reproducers(both := Surveyed(findings=[finding(""), finding("")]))
+    writing.add_reproducers(both := SurveyResult(findings=[finding(""), finding("")]))
     assert len(both.findings) == 2

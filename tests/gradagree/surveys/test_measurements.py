@@ -10,13 +10,20 @@ import pytest
 from gradagree.arithmetic.model import FORMATS
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.samples import allowed_width, some_targets
-from gradagree.surveys.cache import truth_of
-from gradagree.surveys.classify import CLASSES, FEW, ErrorCode, measured, windowed, windowed_signs
-from gradagree.surveys.hits import differing, hits, looked, nearby, row
-from gradagree.surveys.neighbourhood import around
+from gradagree.surveys.cache import cached_exact_values
+from gradagree.surveys.classify import (
+    ACCEPTED_ULPS,
+    CLASSES,
+    ErrorCode,
+    classify_errors,
+    window_has_both_signs,
+    window_maximum,
+)
+from gradagree.surveys.exact import ExactValues, exact_values_by_balls
+from gradagree.surveys.measurements import deviations, measure, mode_deviations, nearby_range_by_float64, survey_row
+from gradagree.surveys.neighbourhood import nearby_range
 from gradagree.surveys.points import kinks_of, thresholds, ulp
 from gradagree.surveys.subject import Subject
-from gradagree.surveys.truth import ExactValues, prove_at
 
 FORM = FORMATS["float32"]
 
@@ -28,7 +35,7 @@ def truth(*numbers: float) -> ExactValues:
 
 def code(given: float, true: float, point: float = 1.0, dtype: str = "float32") -> ErrorCode:
     points = np.array([point, 3.0])
-    return ErrorCode(int(measured(np.array([given, 1.0]), truth(true, 1.0), points, dtype).codes[0]))
+    return ErrorCode(int(classify_errors(np.array([given, 1.0]), truth(true, 1.0), points, dtype).codes[0]))
 
 
 U = 2.0**-23
@@ -65,23 +72,23 @@ MASKED = [
 def test_that_nan_at_a_mask_of_logits_is_a_class_of_its_own(
     row: tuple[float, ...], masks: bool, expected: ErrorCode
 ) -> None:
-    found = measured(np.array([math.nan]), truth(1.0), np.array([row]), "float32", masks=masks)
+    found = classify_errors(np.array([math.nan]), truth(1.0), np.array([row]), "float32", masks=masks)
     assert found.codes.tolist() == [expected]
-    assert not measured(np.array([1.0]), truth(1.0), np.array([row]), "float32", masks=masks).codes.any()
+    assert not classify_errors(np.array([1.0]), truth(1.0), np.array([row]), "float32", masks=masks).codes.any()
 
 
 def test_that_nothing_is_said_where_nothing_is_proved() -> None:
     unknown = ExactValues(np.zeros(2), np.zeros(2), np.full(2, math.nan), np.zeros(2))
-    found = measured(np.array([5.0, math.nan]), unknown, np.array([1.0, 2.0]), "float32")
+    found = classify_errors(np.array([5.0, math.nan]), unknown, np.array([1.0, 2.0]), "float32")
     assert not found.codes.any()
     assert np.isnan(found.ulps).all()
 
 
 def test_that_an_error_that_is_small_beside_its_neighbours_at_a_root_is_a_cancellation() -> None:
     points = np.array([0.95, 1.0, 1.05])
-    found = measured(np.array([-1.0, 20 * U * 2.0**-8, 1.0]), truth(-1.0, 1e-8, 1.0), points, "float32")
+    found = classify_errors(np.array([-1.0, 20 * U * 2.0**-8, 1.0]), truth(-1.0, 1e-8, 1.0), points, "float32")
     assert found.codes.tolist() == [0, ErrorCode.CANCELLED, 0]
-    far = measured(
+    far = classify_errors(
         np.array([-1.0, 20 * U * 2.0**-8, 1.0]), truth(-1.0, 1e-8, 1.0), np.array([-9.0, 1.0, 9.0]), "float32"
     )
     assert far.codes.tolist() == [0, ErrorCode.DIGITS, 0]
@@ -98,9 +105,11 @@ def test_that_windows_are_searched_whole(seed: int) -> None:
     y = random.normal(size=200)
     low = random.integers(0, 190, 50)
     high = low + random.integers(1, 10, 50)
-    assert windowed(np.abs(y), low, high).tolist() == [np.abs(y[a:b]).max() for a, b in zip(low, high, strict=True)]
+    assert window_maximum(np.abs(y), low, high).tolist() == [
+        np.abs(y[a:b]).max() for a, b in zip(low, high, strict=True)
+    ]
     both = [(y[a:b] > 0).any() and (y[a:b] < 0).any() for a, b in zip(low, high, strict=True)]
-    assert windowed_signs(np.sign(y), low, high).tolist() == both
+    assert window_has_both_signs(np.sign(y), low, high).tolist() == both
 
 
 def subject(name: str, dtype: str = "float32") -> Subject:
@@ -112,27 +121,29 @@ def subject(name: str, dtype: str = "float32") -> Subject:
 )
 def test_that_at_a_kink_anything_between_the_slopes_is_right_and_nothing_else(slope: float, expected: int) -> None:
     relu = subject("relu")
-    true = truth_of(relu, "slope")
+    true = cached_exact_values(relu, "slope")
     given = np.where(relu.points == 0, slope, true.high)
-    found = looked(relu, "slope", "torch", "backward", given, true)
+    found = measure(relu, "slope", "torch", "backward", given, true)
     assert set(found.found.codes[relu.points == 0].tolist()) == {expected}
 
 
 def test_that_beside_a_kink_the_other_slope_is_wrong() -> None:
     relu = subject("relu")
-    true = truth_of(relu, "slope")
+    true = cached_exact_values(relu, "slope")
     given = np.where(relu.points == 2.0**-20, 0.0, true.high)
-    (hit,) = [one for one in hits(looked(relu, "slope", "torch", "backward", given, true)) if one.region == "ordinary"]
+    (hit,) = [
+        one for one in deviations(measure(relu, "slope", "torch", "backward", given, true)) if one.region == "ordinary"
+    ]
     assert (hit.code, hit.given, hit.true) == (ErrorCode.ZERO, 0.0, 1.0)
     assert hit.subject.points.tolist() == [2.0**-20]
 
 
 def test_that_at_a_jump_of_the_second_derivative_both_sides_are_right() -> None:
     elu = subject("elu")
-    true = truth_of(elu, "second")
+    true = cached_exact_values(elu, "second")
     for number, expected in ((0.0, 0), (1.0, 0), (2.0, ErrorCode.KINK)):
         given = np.where(elu.points == 0, number, true.high)
-        found = looked(elu, "second", "jax", "jit", given, true)
+        found = measure(elu, "second", "jax", "jit", given, true)
         assert set(found.found.codes[elu.points == 0].tolist()) == {expected}
 
 
@@ -145,10 +156,10 @@ def test_that_a_tie_within_a_few_units_is_an_ill_conditioned_input_although_a_si
 ) -> None:
     x, t = np.array([row]), np.array([0])
     subject = Subject(ErrorFunction.named("multiclass_hinge"), "float64", x, t, (0,), (0, 1, 2))
-    true = prove_at(subject.formula("slope"), x, t, "float64", exact=True)
-    codes = looked(subject, "slope", "jax", "jit", np.array(answer), true).found.codes
+    true = exact_values_by_balls(subject.formula("slope"), x, t, "float64", exact=True)
+    codes = measure(subject, "slope", "jax", "jit", np.array(answer), true).found.codes
     assert set(codes[codes != 0].tolist()) == {ErrorCode.CANCELLED}
-    far = looked(subject, "slope", "jax", "jit", np.array(answer) + 3.0, true).found.codes
+    far = measure(subject, "slope", "jax", "jit", np.array(answer) + 3.0, true).found.codes
     assert (far > ErrorCode.CANCELLED).all()
 
 
@@ -158,8 +169,8 @@ def test_that_an_error_function_with_several_kinds_of_kinks_is_looked_at(name: s
     assert kinks_of(function) == ()
     x = np.array([np.linspace(-1.5, 2.0, allowed_width(function, 3))])
     subject = Subject(function, "float32", x, some_targets(function, 1, x.shape[1]), (0,), tuple(range(x.shape[1])))
-    true = prove_at(subject.formula("slope"), x, subject.targets, "float32")
-    codes = looked(subject, "slope", "jax", "jit", true.high + 100.0, true).found.codes
+    true = exact_values_by_balls(subject.formula("slope"), x, subject.targets, "float32")
+    codes = measure(subject, "slope", "jax", "jit", true.high + 100.0, true).found.codes
     assert (codes > ErrorCode.CANCELLED).all()
     assert thresholds(function)
 
@@ -167,8 +178,8 @@ def test_that_an_error_function_with_several_kinds_of_kinks_is_looked_at(name: s
 def test_that_what_float64_says_of_wide_rows_nearby_lies_within_what_balls_say() -> None:
     for name, x in (("softmax", (2.0, 0.0, 1.0)), ("layer_norm", (1.0, 3.0, 2.0))):
         subject = Subject(Activation.named(name), "float32", np.array([x]), None, (0, 1, 2), (0, 1, 2))
-        balls = around(subject.formula("slope"), subject.points, None, FORM, 0.0)
-        (low, high), (lowest, highest) = nearby(subject, "slope"), balls
+        balls = nearby_range(subject.formula("slope"), subject.points, None, FORM, 0.0)
+        (low, high), (lowest, highest) = nearby_range_by_float64(subject, "slope"), balls
         slack = FORM.u * (highest - lowest).max()
         assert (low < high).all()
         assert (lowest - slack <= low).all()
@@ -177,20 +188,20 @@ def test_that_what_float64_says_of_wide_rows_nearby_lies_within_what_balls_say()
 
 def test_that_modes_that_differ_at_a_kink_are_a_hit_although_both_are_right() -> None:
     relu = subject("relu")
-    true = truth_of(relu, "slope")
+    true = cached_exact_values(relu, "slope")
     one, other = (
-        looked(relu, "slope", "torch", mode, np.where(relu.points == 0, number, true.high), true)
+        measure(relu, "slope", "torch", mode, np.where(relu.points == 0, number, true.high), true)
         for mode, number in (("backward", 0.0), ("forward", 1.0))
     )
-    assert [hit.code for hit in differing([one, other])] == [ErrorCode.MODES]
-    assert not list(differing([one, one]))
+    assert [hit.code for hit in mode_deviations([one, other])] == [ErrorCode.MODES]
+    assert not list(mode_deviations([one, one]))
 
 
 def test_that_a_row_counts_every_point_once() -> None:
     gelu = subject("gelu")
-    true = truth_of(gelu, "slope")
+    true = cached_exact_values(gelu, "slope")
     given = np.where(gelu.points < -6, 0.0, true.high)
-    found = row(looked(gelu, "slope", "torch", "backward", given, true), "2")
+    found = survey_row(measure(gelu, "slope", "torch", "backward", given, true), "2")
     assert found.points == len(gelu.points)
     assert found.proved == (true.known > 0).sum()
     assert set(found.classes) == {"early zero", "NaN lost"} - ({"NaN lost"} if np.isnan(true.high[-1]) else set())
@@ -200,11 +211,11 @@ def test_that_a_row_counts_every_point_once() -> None:
 
 def test_that_a_planted_error_is_told_in_ulp() -> None:
     gelu = subject("gelu")
-    true = truth_of(gelu, "slope")
+    true = cached_exact_values(gelu, "slope")
     place = int(np.flatnonzero(gelu.points == 3.0)[0])
     given = true.nearest.copy()
     given[place] += 40 * ulp(true.high, FORM)[place]
-    found = row(looked(gelu, "slope", "torch", "backward", given, true), "2")
+    found = survey_row(measure(gelu, "slope", "torch", "backward", given, true), "2")
     assert abs(float(found.worst_ulp) - 40) <= 0.5
     assert found.worst_at == [3.0]
-    assert FEW < 40
+    assert ACCEPTED_ULPS < 40

@@ -13,26 +13,26 @@ import numpy as np
 from gradagree.arithmetic.ball import LADDER, Ball, is_narrow, precision
 from gradagree.arithmetic.model import FORMATS, Format, model
 from gradagree.arithmetic.rounded import Rounded
-from gradagree.surveys.points import rounded_to, ulp
+from gradagree.surveys.points import round_to_format, ulp
 
 # Balls read in a format: both ends rounded to it, or the middle of a narrow ball
 # -------------------------------------------------------------------------------
 
 
-ENOUGH = 100
+NARROW_BITS = 100
 """Bits of a narrow ball."""
 
 
-def ends_of(found: Any, count: int, form: Format) -> tuple[list[float], list[float]]:
+def rounded_ends(found: Any, count: int, form: Format) -> tuple[list[float], list[float]]:
     """Both ends of each ball, rounded to the format; NaN and 0 where there are none."""
     if not isinstance(found, Ball):
-        plain = rounded_to(np.broadcast_to(np.asarray(found, dtype=float), (count,)), form)
+        plain = round_to_format(np.broadcast_to(np.asarray(found, dtype=float), (count,)), form)
         return list(plain), list(plain)
     balls = np.broadcast_to(found.balls, (count,))
-    return [_end(ball, form, "lower") for ball in balls], [_end(ball, form, "upper") for ball in balls]
+    return [_rounded_end(ball, form, "lower") for ball in balls], [_rounded_end(ball, form, "upper") for ball in balls]
 
 
-def _end(ball: Any, form: Format, side: str) -> float:
+def _rounded_end(ball: Any, form: Format, side: str) -> float:
     if ball.is_nan() or not ball.is_finite():
         return float("nan")
     end = getattr(ball, side)()
@@ -42,21 +42,21 @@ def _end(ball: Any, form: Format, side: str) -> float:
         return 0.0
     if form.precision == FORMATS["float64"].precision:
         return float(end)
-    return float(rounded_to(np.asarray(_nudged(end, math.inf if side == "upper" else -math.inf)), form))
+    return float(round_to_format(np.asarray(_outward_float(end, math.inf if side == "upper" else -math.inf)), form))
 
 
-def _nudged(end: Any, far: float) -> float:
+def _outward_float(end: Any, far: float) -> float:
     """A float64 on the far side of the end."""
     x = float(end)
     return x if flint.arb(x) == end else math.nextafter(x, far)
 
 
-def read(balls: np.ndarray, form: Format) -> tuple[np.ndarray, ...]:
+def round_balls(balls: np.ndarray, form: Format) -> tuple[np.ndarray, ...]:
     """high, low, nearest, and 1 where a ball is narrow enough, else 0."""
     wide = form.precision == FORMATS["float64"].precision
-    told = READ(balls, not wide)
+    told = _BALL_PARTS(balls, not wide)
     lower, upper, middle, rest = (np.asarray(part, dtype=np.float64) for part in told[:4])
-    lower, upper = rounded_to(lower, form), rounded_to(upper, form)
+    lower, upper = round_to_format(lower, form), round_to_format(upper, form)
     same = lower == upper
     known = same | np.asarray(told[4], dtype=bool)
     nearest = np.where(same, upper, np.where(np.isfinite(middle), middle, upper))
@@ -64,27 +64,29 @@ def read(balls: np.ndarray, form: Format) -> tuple[np.ndarray, ...]:
     return np.where(finite, middle, 0.0), np.where(finite, rest, 0.0), nearest, known.astype(np.int8)
 
 
-def _read(ball: Any, outward: bool) -> tuple[float, float, float, float, bool]:
+def _ball_parts(ball: Any, outward: bool) -> tuple[float, float, float, float, bool]:
     """Both ends as float64 (on their far sides, if wanted), the middle, what float64 loses of it; if it is narrow."""
     if not ball.is_finite():
         return math.nan, math.nan, math.nan, 0.0, False
     lower, upper, high = ball.lower(), ball.upper(), float(ball.mid())
-    ends = [_nudged(lower, -math.inf), _nudged(upper, math.inf)] if outward else [float(lower), float(upper)]
-    narrow = is_narrow(ball, ENOUGH)
+    ends = (
+        [_outward_float(lower, -math.inf), _outward_float(upper, math.inf)] if outward else [float(lower), float(upper)]
+    )
+    narrow = is_narrow(ball, NARROW_BITS)
     return ends[0], ends[1], high, float((ball - high).mid()) if math.isfinite(high) else 0.0, narrow
 
 
-READ = np.frompyfunc(_read, 2, 5)
+_BALL_PARTS = np.frompyfunc(_ball_parts, 2, 5)
 
 
 # What is true at many points, proved in two stages
 # -------------------------------------------------
 
 
-BLOCKS = (2048, 128, 16)
-SHARP = 1 / 16
+BLOCK_SIZES = (2048, 128, 16)
+MAX_RADIUS_ULPS = 1 / 16
 """A radius in float64 is good enough if it is below this share of an ulp."""
-FAR = flint.arb(2) ** 1100, flint.arb(2) ** 1101
+INFINITE_RANGE = flint.arb(2) ** 1100, flint.arb(2) ** 1101
 """What stands for infinity: all numbers between these."""
 
 Formula = Callable[..., Any]
@@ -104,7 +106,7 @@ class ExactValues:
     known: np.ndarray
 
 
-def prove(
+def compute_exact_values(
     formula: Formula, points: np.ndarray, targets: np.ndarray | None, dtype: str, exact: bool = False
 ) -> ExactValues:
     """The truth at every point (first axis). exact says that targets are class numbers."""
@@ -121,7 +123,7 @@ def prove(
     return made
 
 
-def prove_at(
+def exact_values_by_balls(
     formula: Formula, points: np.ndarray, targets: np.ndarray | None, dtype: str, exact: bool = False
 ) -> ExactValues:
     """The same by balls alone."""
@@ -144,21 +146,21 @@ def _by_float64(made: ExactValues, formula: Formula, points: Any, targets: Any, 
     found = formula(*operands(points, targets, slice(None), lambda x: Rounded.stored(x, ours), exact))
     value, radius = (found.value, found.radius) if isinstance(found, Rounded) else (np.asarray(found), 0.0)
     value, radius = np.broadcast_to(value, made.high.shape), np.broadcast_to(radius, made.high.shape)
-    lower, upper = rounded_to(value - radius, form), rounded_to(value + radius, form)
-    settled = np.isfinite(value) & (lower == upper) & (radius <= SHARP * ulp(value, form))
+    lower, upper = round_to_format(value - radius, form), round_to_format(value + radius, form)
+    settled = np.isfinite(value) & (lower == upper) & (radius <= MAX_RADIUS_ULPS * ulp(value, form))
     finite = np.isfinite(points).reshape(len(points), -1).all(axis=1)
     settled &= finite.reshape(-1, *[1] * (settled.ndim - 1))
-    _settle(made, settled, value, 0.0, lower, 1)
+    _store(made, settled, value, 0.0, lower, 1)
 
 
-def _settle(made: ExactValues, where: np.ndarray, high: Any, low: Any, nearest: Any, known: int) -> None:
+def _store(made: ExactValues, where: np.ndarray, high: Any, low: Any, nearest: Any, known: int) -> None:
     for part, x in ((made.high, high), (made.low, low), (made.nearest, nearest), (made.known, known)):
         part[where] = np.broadcast_to(x, where.shape)[where]
 
 
 def _by_blocks(made: ExactValues, formula: Formula, points: np.ndarray, form: Format) -> None:
     """Balls around many neighbouring points that are still open."""
-    for size in BLOCKS:
+    for size in BLOCK_SIZES:
         open = np.flatnonzero((made.known == 0) & np.isfinite(points))
         open = open[np.argsort(points[open], kind="stable")]
         blocks = [open[start : start + size] for start in range(0, len(open), size)]
@@ -167,23 +169,23 @@ def _by_blocks(made: ExactValues, formula: Formula, points: np.ndarray, form: Fo
         with precision(LADDER[0]):
             ends = [flint.arb(float(points[b[0]])).union(flint.arb(float(points[b[-1]]))) for b in blocks]
             found = formula(Ball(np.array(ends, dtype=object)))
-            lower, upper = ends_of(found, len(blocks), form)
+            lower, upper = rounded_ends(found, len(blocks), form)
         for block, low, high in zip(blocks, lower, upper, strict=True):
             if low == high:
-                made.high[block], made.nearest[block], made.known[block] = finite_or_0(low), low, 2
+                made.high[block], made.nearest[block], made.known[block] = finite_or_zero(low), low, 2
 
 
-def balled(x: Any) -> Ball:
+def to_balls(x: Any) -> Ball:
     """Numbers as they are; infinity as all numbers from 2^1100 to 2^1101."""
     made = Ball.exact(x)
     for sign in (1, -1):
         where = np.asarray(x) == sign * np.inf
         if where.any():
-            made.balls[where] = sign * FAR[0].union(FAR[1])
+            made.balls[where] = sign * INFINITE_RANGE[0].union(INFINITE_RANGE[1])
     return made
 
 
-def finite_or_0(x: float) -> float:
+def finite_or_zero(x: float) -> float:
     return x if np.isfinite(x) else 0.0
 
 
@@ -195,10 +197,10 @@ def _by_balls(made: ExactValues, formula: Formula, points: Any, targets: Any, fo
         if not len(open):
             return
         with precision(bits):
-            found = formula(*operands(points[open], targets, open, balled, exact))
+            found = formula(*operands(points[open], targets, open, to_balls, exact))
             balls = found.balls if isinstance(found, Ball) else Ball.exact(found).balls
             balls = np.broadcast_to(balls, (len(open), *made.high.shape[1:]))
-            high, low, nearest, known = read(balls, form)
+            high, low, nearest, known = round_balls(balls, form)
         fresh = np.zeros(made.known.shape, dtype=bool)
         fresh[open] = (known > 0) & (made.known[open] == 0)
         new = (known > 0) & (made.known[open] == 0)
