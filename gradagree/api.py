@@ -13,7 +13,7 @@ from gradagree.cases.case import Case, problem_of
 from gradagree.cases.random import chained, fitting_widths, output_activations
 from gradagree.checker.judge import Framework, judge
 from gradagree.checker.kinks import Conventions
-from gradagree.checker.proofs import prove
+from gradagree.checker.proofs import prove_derivatives
 from gradagree.checker.response import Absent, Failure, Ready, handshake, respond
 from gradagree.checker.verdict import Record, Verdict, format_failure
 from gradagree.errors import UsageError
@@ -135,10 +135,10 @@ def _function(thing: Any, reference: Activation | ErrorFunction | None, framewor
     if reference is not None:
         if frameworks not in Adapter.catalogue:
             raise UsageError(f'say whose function it is: frameworks="torch", or one of {", ".join(Adapter.catalogue)}')
-        prove(reference)
+        prove_derivatives(reference)
         return spelled(reference, frameworks, thing)
     if isinstance(thing, Activation | ErrorFunction):
-        prove(thing)
+        prove_derivatives(thing)
     elif not isinstance(thing, Case):
         raise UsageError(f"cannot check {thing!r}: give an activation, error function, case, or function and reference")
     return thing

@@ -21,7 +21,7 @@ from gradagree.adapters.programs import Architecture
 from gradagree.cases.case import Case, problem_of
 from gradagree.checker.judge import Framework, JudgeRequest, judge_all
 from gradagree.checker.reverse import check
-from gradagree.checker.statistical import probable
+from gradagree.checker.statistical import compare_statistically
 from gradagree.runner.worker import answer, handshake
 
 PEERS = {
@@ -179,7 +179,7 @@ def one_size(case: Case, rounds: int) -> dict[str, Any]:
             "torch": own_pass(torch, case, "backward"),
             "jax": own_pass(jax, case, "jit"),
             "box check": lambda: list(check(case, arrays, tapped, rules)),
-            "variance": lambda: probable(case, arrays, untapped, rules),
+            "variance": lambda: compare_statistically(case, arrays, untapped, rules),
         }
         times = turns(contests, rounds)
     return {

@@ -30,7 +30,7 @@ from gradagree.checker.derivative_forms import (
     loss_gain,
     unit_tangents,
 )
-from gradagree.checker.kinks import error_slope, one_sided
+from gradagree.checker.kinks import one_sided_derivative, one_sided_loss_gradient
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.samples import inside, neutral
 
@@ -78,7 +78,7 @@ class ActivationBounds:
             scale = np.abs(a.value) + value_change(self.activation, p.value)
             if self.options.conditioning:
                 scale = scale + value_scale(self.activation, p.value)
-        return within_model(a, scale)
+        return with_model_radius(a, scale)
 
     def derivative(self, p: Rounded) -> Rounded:
         """A'(p) of an elementwise activation."""
@@ -92,7 +92,7 @@ class ActivationBounds:
             scale = np.abs(found.value) + derivative_change(self.activation, x)
             if self.options.conditioning:
                 scale = scale + conditioning_scale(self.activation, "derivative", x)
-        return within_model(enclosing(found, form), scale)
+        return with_model_radius(enclose(found, form), scale)
 
     def vjp(self, p: Rounded, delta_a: Rounded) -> Rounded:
         """delta_p."""
@@ -109,12 +109,12 @@ class ActivationBounds:
             scale = np.abs(found.value) + vjp_change(self.activation, x, d)
             if self.options.conditioning:
                 scale = scale + vjp_scale(self.activation, x, d)
-            bound, lost = within_model(enclosing(found, *forms), scale), np.zeros(())
+            bound, lost = with_model_radius(enclose(found, *forms), scale), np.zeros(())
             if self.options.conditioning:
                 # what products of delta_a with factors of dA_j/dp_i may lose to overflow and underflow
                 size, reach = (np.max(s, axis=-1, keepdims=True) for s in (np.abs(d) + delta_a.radius, np.abs(x)))
-                bound = bound.widened(overflow(size * np.maximum(1.0, reach), bound.radius, p.model))
-                lost = finite(underflow(scale, np.sum(x**2, axis=-1, keepdims=True), p.model))
+                bound = bound.widened(overflow_allowance(size * np.maximum(1.0, reach), bound.radius, p.model))
+                lost = finite_or_zero(underflow_allowance(scale, np.sum(x**2, axis=-1, keepdims=True), p.model))
             return bound.widened(np.where(bound.radius != 0, lost, 0.0))
 
     def times(self, derivative: Rounded, p: Rounded, factor: Rounded) -> Rounded:
@@ -125,9 +125,11 @@ class ActivationBounds:
         size = (np.abs(factor.value) + factor.radius) * np.maximum(1.0, np.abs(p.value))
         rounds = getattr(self.activation.derivative(p), "radius", 0.0)
         scale = conditioning_scale(self.activation, "derivative", p.value)
-        chain = underflow(scale, p.value**2, p.model) + NARROW * p.model.quantum * gain(self.activation, p.value)
+        chain = underflow_allowance(scale, p.value**2, p.model) + NARROW * p.model.quantum * gain(
+            self.activation, p.value
+        )
         lost = np.where(rounds != 0, chain, 0.0)
-        return product.widened(lost + overflow(size, rounds, p.model))
+        return product.widened(lost + overflow_allowance(size, rounds, p.model))
 
     def by(self, name: str, p: Rounded) -> Rounded:
         """dA/da of a parameter a."""
@@ -138,10 +140,10 @@ class ActivationBounds:
             form = p._lift(slope_of(self.activation.holding(**{name: variable}).value(p)))
             # 8 u (|dA/da| + |p d(dA/da)/dp|)
             scale = np.abs(found.value) + parameter_change(self.activation, name, p.value)
-        return within_model(enclosing(found, form), scale)
+        return with_model_radius(enclose(found, form), scale)
 
     def _one_sided(self, p: Rounded, side: str) -> Rounded:
-        slope = one_sided(self.activation, p.value, side)
+        slope = one_sided_derivative(self.activation, p.value, side)
         margin = p.model.formula * p.model.u * np.abs(slope)
         kinked = np.isin(p.value, np.asarray(self.activation.kinks, dtype=np.float64))
         return Rounded(slope, np.where(kinked, margin, np.nan), p.model)
@@ -171,7 +173,7 @@ class LossBounds:
                 start = neutral(self.error.domain, x)
                 scale = scale + np.abs(self.error.value(start, plain))
                 scale = scale + np.sum(np.abs(x - start) * loss_scale(self.error, x, plain), axis=(-2, -1))
-        return within_model(e, scale)
+        return with_model_radius(e, scale)
 
     def sensitivity(self, o: Rounded, t: Any) -> Rounded:
         """s = dE/do."""
@@ -187,14 +189,14 @@ class LossBounds:
             if self.options.conditioning:
                 scale = scale + loss_scale(self.error, x, plain)
             form = self._ad_form(o, t, found.radius) if self.options.ad_forms else None
-            bound = enclosing(found, form)
+            bound = enclose(found, form)
             if not self.options.conditioning:
-                return within_model(bound, scale)
+                return with_model_radius(bound, scale)
             infinite = np.where(_overflowing(x, form), np.inf, bound.radius)
-            bound = within_model(Rounded(bound.value, infinite, o.model), scale)
-            lost = underflow(scale, np.sum(x**2, axis=-1, keepdims=True), o.model)
+            bound = with_model_radius(Rounded(bound.value, infinite, o.model), scale)
+            lost = underflow_allowance(scale, np.sum(x**2, axis=-1, keepdims=True), o.model)
             lost = lost + NARROW * o.model.quantum * loss_gain(self.error, x, plain)
-            return bound.widened(np.where(bound.radius != 0, finite(lost), 0.0))
+            return bound.widened(np.where(bound.radius != 0, finite_or_zero(lost), 0.0))
 
     def _ad_form(self, o: Rounded, t: Any, spread: np.ndarray) -> Rounded | None:
         return ad_derivative_with_fallback(o, lambda o: ad_loss_gradient(self.error, o, t), spread)
@@ -202,7 +204,7 @@ class LossBounds:
     def _one_sided(self, o: Rounded, t: Any, side: str) -> Rounded:
         """The derivative at the kinks, within its change over one rounding; NaN elsewhere."""
         plain = values_of(t)
-        slope = error_slope(self.error, o.value, plain, side)
+        slope = one_sided_loss_gradient(self.error, o.value, plain, side)
         margin = o.model.formula * o.model.u * np.abs(slope) + o.model.quantum
         with np.errstate(all="ignore"):
             margin = margin + o._lift(self.error.sensitivity(o, t)).radius
@@ -218,13 +220,13 @@ def _overflowing(o: np.ndarray, form: Rounded | None) -> Any:
 # Enclosures.
 
 
-def within_model(found: Rounded, scale: Any) -> Rounded:
+def with_model_radius(found: Rounded, scale: Any) -> Rounded:
     """Within 8 u of a scale more, where the reference's own formula rounds at all."""
     model = found.model
-    return found.widened(np.where(found.radius != 0, model.formula * model.u * finite(scale), 0.0))
+    return found.widened(np.where(found.radius != 0, model.formula * model.u * finite_or_zero(scale), 0.0))
 
 
-def enclosing(found: Rounded, *forms: Rounded | None) -> Rounded:
+def enclose(found: Rounded, *forms: Rounded | None) -> Rounded:
     """The smallest enclosure of the same center that holds every usable form as well."""
     for form in forms:
         if form is not None:
@@ -265,17 +267,17 @@ def values_of(t: Any) -> Any:
     return getattr(t, "value", t)
 
 
-def finite(scale: Any) -> np.ndarray:
+def finite_or_zero(scale: Any) -> np.ndarray:
     """0 for a scale that could not be computed (no derivative at a tie)."""
     return np.nan_to_num(scale, nan=0.0, posinf=np.inf)
 
 
-def overflow(size: np.ndarray, rounds: Any, model: Model) -> np.ndarray:
+def overflow_allowance(size: np.ndarray, rounds: Any, model: Model) -> np.ndarray:
     """Infinite where 2 p delta_a, an intermediate of some programs, may overflow although delta_p does not."""
     return np.where((rounds != 0) & (2 * size > model.format.largest), np.inf, 0.0)
 
 
-def underflow(scale: Any, squares: Any, model: Model) -> Any:
+def underflow_allowance(scale: Any, squares: Any, model: Model) -> Any:
     """What a chain of products may lose to underflow, where its factors are as large as S and p^2."""
     return FORMULA * model.quantum * np.maximum(1.0, scale) * np.maximum(1.0, squares)
 
@@ -326,12 +328,12 @@ def vjp_change(activation: Activation, x: np.ndarray, delta_a: np.ndarray) -> An
 def loss_gradient_change(error: ErrorFunction, x: np.ndarray, t: Any) -> np.ndarray:
     """The change of dE/do along o or along |o|, whichever is larger."""
     along = [np.abs(slope_of(error.sensitivity(Dual(x, way), t))) for way in (x, np.abs(x))]
-    return finite(np.broadcast_to(np.maximum(*along), x.shape))
+    return finite_or_zero(np.broadcast_to(np.maximum(*along), x.shape))
 
 
 # The conditioning scale S: how large a result gets on the way from 0 to the input.
 
-TABLE = np.concatenate([np.arange(0, 16, 1 / 64), np.geomspace(16, 2.0**20, 512)])
+CONDITIONING_POINTS = np.concatenate([np.arange(0, 16, 1 / 64), np.geomspace(16, 2.0**20, 512)])
 FRACTIONS = np.arange(9) / 8
 
 
@@ -339,15 +341,15 @@ def value_scale(activation: Activation, x: np.ndarray) -> Any:
     """S of A(p): the largest |A| on the way from 0 to p."""
     if not activation.along_last_axis:
         return conditioning_scale(activation, "value", x)
-    return np.fmax.reduce([np.abs(activation.value(point)) for point in _way(activation, x)])
+    return np.fmax.reduce([np.abs(activation.value(point)) for point in _points_between(activation, x)])
 
 
 def vjp_scale(activation: Activation, x: np.ndarray, delta_a: np.ndarray) -> Any:
     """S of delta_p, along the last axis: the largest sum_j |dA_j/dp_i delta_a_j| on the way from 0 to p."""
-    return np.fmax.reduce([_abs_vjp(activation, point, delta_a) for point in _way(activation, x)])
+    return np.fmax.reduce([_abs_vjp(activation, point, delta_a) for point in _points_between(activation, x)])
 
 
-def _way(activation: Activation, x: np.ndarray) -> list[np.ndarray]:
+def _points_between(activation: Activation, x: np.ndarray) -> list[np.ndarray]:
     return [inside(activation.domain, f * x) if f == 0 else f * x for f in FRACTIONS]
 
 
@@ -363,7 +365,7 @@ def conditioning_scale(activation: Activation, part: str, x: np.ndarray) -> np.n
     table = conditioning_table(activation, part)
     with np.errstate(all="ignore"):
         here = np.abs(getattr(activation, part)(x))
-        place = np.minimum(np.searchsorted(TABLE, np.abs(x)), len(TABLE) - 1)
+        place = np.minimum(np.searchsorted(CONDITIONING_POINTS, np.abs(x)), len(CONDITIONING_POINTS) - 1)
     return np.fmax(here, np.where(x < 0, table[0][place], table[1][place]))
 
 
@@ -372,10 +374,12 @@ def conditioning_table(activation: Activation, part: str) -> tuple[np.ndarray, n
     """The running maximum away from 0, for negative and for positive p."""
     function: Callable[[Any], Any] = getattr(activation, part)
     with np.errstate(all="ignore"):
-        sizes = [np.abs(np.broadcast_to(function(side * TABLE), TABLE.shape)) for side in (-1, 1)]
+        sizes = [
+            np.abs(np.broadcast_to(function(side * CONDITIONING_POINTS), CONDITIONING_POINTS.shape)) for side in (-1, 1)
+        ]
     negative, positive = (np.fmax.accumulate(np.where(np.isfinite(size), size, 0.0)) for size in sizes)
     if part == "value":
-        one = np.searchsorted(TABLE, 1.0)
+        one = np.searchsorted(CONDITIONING_POINTS, 1.0)
         floor = max(negative[one], positive[one])
         return np.maximum(negative, floor), np.maximum(positive, floor)
     return negative, positive

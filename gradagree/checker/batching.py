@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-FEW = 64
-PLACES = np.arange(1, FEW + 1) * (5**0.5 - 1) / 2 % 1
+SAMPLED = 64
+PLACES = np.arange(1, SAMPLED + 1) * (5**0.5 - 1) / 2 % 1
 """So many entries of each array, in all its rows and columns, tell of which power of two its entries are multiples."""
 Shapes = Sequence[tuple[int, ...]]
 
@@ -31,7 +31,7 @@ class Ragged:
     @classmethod
     def of(cls, arrays: Iterable[np.ndarray]) -> Ragged:
         arrays = list(arrays)
-        return cls(joined([x.ravel() for x in arrays]), [x.shape for x in arrays])
+        return cls(concatenate([x.ravel() for x in arrays]), [x.shape for x in arrays])
 
     @classmethod
     def sizes_of(cls, arrays: Iterable[np.ndarray]) -> Ragged:
@@ -67,7 +67,7 @@ class Ragged:
         return np.repeat(np.array(numbers, dtype=np.float64), self.sizes)
 
 
-def joined(arrays: Sequence[Any]) -> np.ndarray:
+def concatenate(arrays: Sequence[Any]) -> np.ndarray:
     """One flat array after the other; a single one as it is."""
     if len(arrays) == 1:
         return np.asarray(arrays[0])
@@ -80,10 +80,10 @@ def lowest_bits(arrays: Sequence[np.ndarray]) -> list[float]:
     >>> lowest_bits([np.array([0.75, -3.0]), np.zeros(2)])
     [-2.0, inf]
     """
-    few = [x.ravel() if x.size <= FEW else x.ravel()[(PLACES * x.size).astype(np.int64)] for x in arrays]
+    few = [x.ravel() if x.size <= SAMPLED else x.ravel()[(PLACES * x.size).astype(np.int64)] for x in arrays]
     if not few:
         return []
-    flat = joined(few)
+    flat = concatenate(few)
     mantissa, exponent = np.frexp(flat)
     with np.errstate(invalid="ignore"):
         whole = np.ldexp(mantissa, 53).astype(np.int64)

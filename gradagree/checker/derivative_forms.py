@@ -19,9 +19,9 @@ from gradagree.reference import Activation, ErrorFunction
 
 SEED = 0.7071067811865476
 """A tangent that has all its bits: no product with it is exact, as none is with the cotangent in a program."""
-STEPS = 2
+EXTRA_ROUNDINGS = 2
 """Roundings more than in the reference's own form, where a framework takes a derivative in more steps."""
-LARGEST = 1 << 22
+MAX_ENTRIES = 1 << 22
 """Entries that an array of all directions may have; beyond, it is not computed."""
 
 
@@ -33,7 +33,7 @@ def unit_tangents(x: Any, width: int | None = None) -> np.ndarray | None:
     n = x.shape[-1]
     width = n if width is None else width
     shape = (width, *x.shape[:-1])
-    if math.prod(shape) * max(width, n) > LARGEST:
+    if math.prod(shape) * max(width, n) > MAX_ENTRIES:
         return None
     eye = np.eye(width).reshape(width, *[1] * (x.ndim - 1), width)
     return np.broadcast_to(eye, (*shape, width))
@@ -76,7 +76,7 @@ def ad_derivative(activation: Activation, p: Rounded) -> Rounded:
     """
     seed = np.ldexp(np.rint(np.ldexp(SEED, bits := min(p.model.format.precision, SHORT))), -bits)
     tangent = Rounded.stored(np.full(p.shape, seed), p.model)
-    with slopes_on_the_way(STEPS) as seen:
+    with slopes_on_the_way(EXTRA_ROUNDINGS) as seen:
         found = p._lift(seen.alone(slope_of(activation.value(Dual(p, tangent)))))
     return Rounded(found.value / seed, found.radius / seed * OUTWARD, p.model)
 

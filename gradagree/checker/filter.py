@@ -26,24 +26,24 @@ from gradagree.checker.comparison import (
     extremes,
     merged,
 )
-from gradagree.checker.filter_operands import NodeArrays, Operands, exact_below, pulled, transposed
-from gradagree.checker.kinks import OWN, SLOPES, Kinks, one_sided
+from gradagree.checker.filter_operands import NodeArrays, Operands, exact_below, row_vjp, transpose
+from gradagree.checker.kinks import OWN, SLOPES, Kinks, one_sided_derivative
 from gradagree.reference import Activation
 
 TILE = 1 << 16
 """Entries of a gradient that are worked on together."""
-Found = Iterator[tuple[NodeArrays, Bound | Comparison]]
+NodeBounds = Iterator[tuple[NodeArrays, Bound | Comparison]]
 
 
-def claims(boxes: Sequence[NodeArrays]) -> Found:
+def node_bounds(boxes: Sequence[NodeArrays]) -> NodeBounds:
     """What is claimed of each c, delta_p, dw and db; nothing where the quick tests have nothing to say."""
     if boxes:
         on = Operands(boxes)
-        for part in (c, delta_p, dw, db):
+        for part in (pre_activation_bounds, cotangent_bounds, weight_gradient_bounds, bias_gradient_bounds):
             yield from part(on)
 
 
-def c(on: Operands) -> Found:
+def pre_activation_bounds(on: Operands) -> NodeBounds:
     """c = A(p) w + b."""
     terms, lowest = on.terms(0), on.products("a", "w")
     dot = Ragged.products(on.a.views, on.w)
@@ -59,23 +59,23 @@ def c(on: Operands) -> Found:
         added, rounds = dot.flat + b.flat, (dot.flat != 0) & (b.flat != 0)
         radius = (radius + u * np.abs(added) * rounds) * (size > dot.spread(on.exact(terms, lowest)))
         dot = dot.like(added)
-    return claimed(on.boxes, "c", dot, radius)
+    return to_bounds(on.boxes, "c", dot, radius)
 
 
-def delta_p(on: Operands) -> Found:
+def cotangent_bounds(on: Operands) -> NodeBounds:
     """delta_p = A'(p) (delta_c w^T), with the slopes that explain it on kinks."""
     terms, n = on.terms(1), on.entrywise
-    delta_a = Ragged.products(on.delta_c.views, transposed(on.w))
-    bound = Ragged.products(on.factor(on.delta_sizes, 0.0, terms).views, transposed(on.w_sizes)).flat
+    delta_a = Ragged.products(on.delta_c.views, transpose(on.w))
+    bound = Ragged.products(on.factor(on.delta_sizes, 0.0, terms).views, transpose(on.w_sizes)).flat
     inexact = bound > delta_a.spread(on.exact(terms, on.products("delta_c", "w")))
     inner = delta_a.like((bound + delta_a.spread(on.weighing) * np.abs(delta_a.flat)) * inexact)
-    yield from through_slopes(on, Ragged.of(delta_a.views[:n]), Ragged.of(inner.views[:n]))
+    yield from elementwise_cotangent_bounds(on, Ragged.of(delta_a.views[:n]), Ragged.of(inner.views[:n]))
     for one, *sensitivity in zip(on.boxes[n:], delta_a.views[n:], inner.views[n:], strict=True):
         if not one.kinks:
-            yield one, one.bound("delta_p", *pulled(one, *sensitivity))
+            yield one, one.bound("delta_p", *row_vjp(one, *sensitivity))
 
 
-def through_slopes(on: Operands, delta_a: Ragged, inner: Ragged) -> Found:
+def elementwise_cotangent_bounds(on: Operands, delta_a: Ragged, inner: Ragged) -> NodeBounds:
     """Of the boxes whose activation works on entries; inner is the radius of delta_a."""
     boxes = on.boxes[: on.entrywise]
     value = delta_a.like(on.slope * delta_a.flat)
@@ -86,12 +86,12 @@ def through_slopes(on: Operands, delta_a: Ragged, inner: Ragged) -> Found:
         boxes, value.views, delta_a.views, inner.views, radius.views, strict=True
     ):
         given = (one.kinks, one.p, one.delta_p, pulled_back, around)
-        slopes = explained(one.activation, one.model, *given) if one.kinks else {}
+        slopes = slopes_at_kinks(one.activation, one.model, *given) if one.kinks else {}
         if slopes is not None:
             yield one, one.bound("delta_p", expected, allowed, slopes)
 
 
-def dw(on: Operands) -> Found:
+def weight_gradient_bounds(on: Operands) -> NodeBounds:
     """dE/dw = A(p)^T delta_c; a large one some rows at a time."""
     examples = [one.p.shape[0] for one in on.boxes]
     factor = on.factor(on.sizes, on.value_radius, examples)
@@ -99,19 +99,19 @@ def dw(on: Operands) -> Found:
     operands = list(zip(on.boxes, on.a.views, factor.views, on.delta_c.views, on.delta_sizes.views, exact, strict=True))
     for one, *numbers in operands:
         if one.dw is not None and one.dw.size > TILE:
-            found = tiled(one, *numbers)
+            found = compare_in_tiles(one, *numbers)
             if found is not None:
                 yield one, found
     small = [each for each in operands if each[0].dw is not None and each[0].dw.size <= TILE]
     if small:
         boxes, a, factors, delta_c, sizes, exact = map(list, zip(*small, strict=True))
-        value = Ragged.products(transposed(a), delta_c)
-        bound = Ragged.products(transposed(factors), sizes).flat
+        value = Ragged.products(transpose(a), delta_c)
+        bound = Ragged.products(transpose(factors), sizes).flat
         radius = bound + value.spread([one.model.u for one in boxes]) * np.abs(value.flat)
-        yield from claimed(boxes, "dw", value, radius * (bound > value.spread(exact)))
+        yield from to_bounds(boxes, "dw", value, radius * (bound > value.spread(exact)))
 
 
-def tiled(one: NodeArrays, a: Any, factor: Any, delta_c: Any, size: Any, exact: float) -> Comparison | None:
+def compare_in_tiles(one: NodeArrays, a: Any, factor: Any, delta_c: Any, size: Any, exact: float) -> Comparison | None:
     """Some rows at a time: their radii (u |v| and the bound, where not exact), and their sizes.
 
     In float32 but for a float64 framework.
@@ -136,7 +136,7 @@ def tiled(one: NodeArrays, a: Any, factor: Any, delta_c: Any, size: Any, exact: 
     return one.bound("dw", value, radius).accept(merged(tiles))
 
 
-def db(on: Operands) -> Found:
+def bias_gradient_bounds(on: Operands) -> NodeBounds:
     """dE/db = the sum of delta_c over the examples."""
     boxes = [one for one in on.boxes if one.db is not None]
     if not boxes:
@@ -147,21 +147,21 @@ def db(on: Operands) -> Found:
     lowest = lowest_bits([one.delta_c for one in boxes])
     exact = [exact_below(one.model, one.p.shape[0], q) for one, q in zip(boxes, lowest, strict=True)]
     radius = bound + value.spread([one.model.u for one in boxes]) * np.abs(value.flat)
-    yield from claimed(boxes, "db", value, radius * (bound > value.spread(exact)))
+    yield from to_bounds(boxes, "db", value, radius * (bound > value.spread(exact)))
 
 
-def claimed(boxes: Sequence[NodeArrays], part: Part, value: Ragged, radius: np.ndarray) -> Found:
+def to_bounds(boxes: Sequence[NodeArrays], part: Part, value: Ragged, radius: np.ndarray) -> NodeBounds:
     for one, expected, allowed in zip(boxes, value.views, value.like(radius).views, strict=True):
         yield one, one.bound(part, expected, allowed)
 
 
-DOUBT = 16
+MAX_ROUNDING = 16
 """A difference of more tolerances than this is not rounding."""
-LOST = 2.0**32
+MAX_UNDERFLOW = 2.0**32
 """A difference of more of the smallest normal numbers than this is not underflow."""
 
 
-def explained(
+def slopes_at_kinks(
     activation: Activation, model: Model, kinks: Kinks, p: Any, observed: Any, delta_a: Any, radius: Any
 ) -> dict[str, frozenset[str]] | None:
     """The slopes that explain all entries on each kink, given delta_a within its radius; None where it is not plain.
@@ -171,7 +171,7 @@ def explained(
     found = {}
     for name, on in kinks.items():
         here = [np.broadcast_to(x, on.shape)[on] for x in (observed, delta_a, radius)]
-        plain = {slope: _explains(one_sided(activation, p[on], slope), model, *here) for slope in SLOPES}
+        plain = {slope: _explains(one_sided_derivative(activation, p[on], slope), model, *here) for slope in SLOPES}
         if None in plain.values():
             return None
         found[name] = frozenset([OWN, *(slope for slope, yes in plain.items() if yes)])
@@ -184,10 +184,10 @@ def _explains(slope: Any, model: Model, observed: Any, delta_a: Any, radius: Any
     off = np.abs(observed - value)
     if np.all((off == 0) | (off <= SAFE * tolerance)):
         return True
-    return False if np.any(off > DOUBT * tolerance + LOST * model.format.smallest_normal) else None
+    return False if np.any(off > MAX_ROUNDING * tolerance + MAX_UNDERFLOW * model.format.smallest_normal) else None
 
 
-def settle(found: Iterable[tuple[dict[Part, Comparison], Bound | Comparison]]) -> None:
+def store_accepted(found: Iterable[tuple[dict[Part, Comparison], Bound | Comparison]]) -> None:
     """Keep what passes."""
     found = list(found)
     passed = iter(accepted([claim for _, claim in found if isinstance(claim, Bound)]))

@@ -18,7 +18,7 @@ from gradagree.arithmetic import exactness as quanta
 from gradagree.arithmetic.model import Model
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.checker.allowances import ActivationBounds, ToleranceOptions
-from gradagree.checker.batching import Ragged, joined, lowest_bits
+from gradagree.checker.batching import Ragged, concatenate, lowest_bits
 from gradagree.checker.comparison import ERROR_BOX, SAFE, Bound, Part
 from gradagree.checker.kinks import Kinks
 from gradagree.reference import Activation, Box, ErrorFunction
@@ -72,36 +72,40 @@ class NodeArrays:
         return not self.delta_c.any()
 
 
-LOWEST, HIGHEST = -64, 16
+LOWEST_BINADE, HIGHEST_BINADE = -64, 16
 """Binades of p that the tables cover."""
-CELLS = 16
+CELLS_PER_BINADE = 16
 """In each binade."""
-SAMPLES = np.array([0.0, 0.5, 1 - 2.0**-20])
+CELL_SAMPLES = np.array([0.0, 0.5, 1 - 2.0**-20])
 
 
 @functools.lru_cache(maxsize=256)
-def radii(activation: Activation, model: Model) -> tuple[np.ndarray, np.ndarray]:
+def tabulated_radii(activation: Activation, model: Model) -> tuple[np.ndarray, np.ndarray]:
     """The radii of A(p) and of A'(p) by `cells`: at zero, the smallest of several points in each cell, and NaN."""
-    edges = np.ldexp(1 + np.arange(CELLS) / CELLS, np.arange(LOWEST, HIGHEST)[:, None]).ravel()
-    widths = np.ldexp(np.full(CELLS, 1 / CELLS), np.arange(LOWEST, HIGHEST)[:, None]).ravel()
-    points = edges[:, None] + widths[:, None] * SAMPLES
-    both = np.concatenate([np.zeros((1, SAMPLES.size)), points, -points])
+    edges = np.ldexp(
+        1 + np.arange(CELLS_PER_BINADE) / CELLS_PER_BINADE, np.arange(LOWEST_BINADE, HIGHEST_BINADE)[:, None]
+    ).ravel()
+    widths = np.ldexp(
+        np.full(CELLS_PER_BINADE, 1 / CELLS_PER_BINADE), np.arange(LOWEST_BINADE, HIGHEST_BINADE)[:, None]
+    ).ravel()
+    points = edges[:, None] + widths[:, None] * CELL_SAMPLES
+    both = np.concatenate([np.zeros((1, CELL_SAMPLES.size)), points, -points])
     judged, p = ActivationBounds(activation, ToleranceOptions(ad_forms=True)), Rounded.stored(both, model)
     found = (judged.value(p).radius, judged.derivative(p).radius)
     value, slope = (np.append(np.where(np.isfinite(x), x, np.nan).min(axis=-1), np.nan) for x in found)
     return value, slope
 
 
-def cells(p: np.ndarray) -> np.ndarray:
+def table_cells(p: np.ndarray) -> np.ndarray:
     """The place of each p in the tables."""
     bits = np.ascontiguousarray(p).view(np.int64)
-    place = ((bits & 0x7FFF_FFFF_FFFF_FFFF) >> 48) - ((LOWEST + 1023) << 4)
-    size = (HIGHEST - LOWEST) * CELLS
+    place = ((bits & 0x7FFF_FFFF_FFFF_FFFF) >> 48) - ((LOWEST_BINADE + 1023) << 4)
+    size = (HIGHEST_BINADE - LOWEST_BINADE) * CELLS_PER_BINADE
     inside = place + 1 + np.where(bits < 0, size, 0)
     return np.where(p == 0, 0, np.where((place >= 0) & (place < size), inside, 2 * size + 1))
 
 
-class Entries(NamedTuple):
+class ElementwiseValues(NamedTuple):
     """A(p) and A'(p) of all entries of some boxes, with their radii."""
 
     a: np.ndarray
@@ -110,27 +114,27 @@ class Entries(NamedTuple):
     slope_radius: np.ndarray
 
     @classmethod
-    def of(cls, group: Sequence[NodeArrays]) -> Entries:
+    def of(cls, group: Sequence[NodeArrays]) -> ElementwiseValues:
         """Of boxes that have one activation and one model."""
         activation = group[0].activation
-        p = joined([one.p.ravel() for one in group])[None]
-        place, tables = cells(p), radii(activation, group[0].model)
+        p = concatenate([one.p.ravel() for one in group])[None]
+        place, tables = table_cells(p), tabulated_radii(activation, group[0].model)
         a, slope = (np.broadcast_to(x, p.shape) for x in (activation.value(p), activation.derivative(p)))
         return cls(a[0], tables[0][place[0]], slope[0], tables[1][place[0]])
 
 
-def along_rows(one: NodeArrays) -> tuple[np.ndarray, np.ndarray]:
+def row_values(one: NodeArrays) -> tuple[np.ndarray, np.ndarray]:
     """A(p) of whole rows, within 8 u |A| where it is rounded."""
-    return within(one, "value", np.asarray(one.activation.value(one.p)))
+    return with_radius(one, "value", np.asarray(one.activation.value(one.p)))
 
 
-def pulled(one: NodeArrays, delta_a: np.ndarray, inner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def row_vjp(one: NodeArrays, delta_a: np.ndarray, inner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """delta_p of whole rows, within 8 u |delta_p| where it is rounded, and what becomes of delta_a within inner.
 
     delta_p is linear in delta_a, so that any error within inner, such as one of alternating signs, is pulled as it is.
     """
     vjp = one.activation.vjp
-    found, radius = within(one, "vjp", np.asarray(vjp(one.p, delta_a)))
+    found, radius = with_radius(one, "vjp", np.asarray(vjp(one.p, delta_a)))
     if not inner.any():
         return found, radius
     place = np.arange(delta_a.shape[-1])
@@ -139,7 +143,7 @@ def pulled(one: NodeArrays, delta_a: np.ndarray, inner: np.ndarray) -> tuple[np.
     return found, radius + np.maximum(one_way, other)
 
 
-def within(one: NodeArrays, part: str, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def with_radius(one: NodeArrays, part: str, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The numbers, and 8 u of each where it must have been rounded.
 
     It must where it is no number of the dtype; and where nothing is ever exact, but for rows of equal numbers.
@@ -166,7 +170,7 @@ def always_rounds(activation: Activation, model: Model) -> dict[str, bool]:
             delta_a = Rounded.stored(1.0 + np.arange(a.shape[-1]) * np.ones(a.shape), model)
             yield {"value": a, "vjp": activation.vjp(stored, delta_a)}
 
-    return round_in_all(("value", "vjp"), samples())
+    return all_samples_rounded(("value", "vjp"), samples())
 
 
 @functools.lru_cache(maxsize=1024)
@@ -185,22 +189,22 @@ def loss_always_rounds(error: ErrorFunction, model: Model, few_examples: bool, f
             stored = Rounded.stored(inside(error.domain, o), model)
             yield {"E": error.value(stored, given), "delta_p": error.sensitivity(stored, given)}
 
-    return round_in_all(("E", "delta_p"), samples())
+    return all_samples_rounded(("E", "delta_p"), samples())
 
 
-def round_in_all(parts: tuple[str, ...], samples: Iterator[dict[str, Any]]) -> dict[str, bool]:
+def all_samples_rounded(parts: tuple[str, ...], samples: Iterator[dict[str, Any]]) -> dict[str, bool]:
     """For each part whether all its entries but zeros are rounded in every sample; False if one is out of domain."""
     found = dict.fromkeys(parts, True)
     try:
         with np.errstate(all="ignore"):
             for answers in samples:
-                found = {part: found[part] and rounds(x) for part, x in answers.items()}
+                found = {part: found[part] and all_rounded(x) for part, x in answers.items()}
     except ValueError:
         return dict.fromkeys(parts, False)
     return found
 
 
-def rounds(x: Any) -> bool:
+def all_rounded(x: Any) -> bool:
     """Whether all entries but zeros have a radius."""
     return bool(np.all((getattr(x, "radius", 0.0) != 0) | (getattr(x, "value", x) == 0)))
 
@@ -236,13 +240,13 @@ class Operands:
         entrywise, rows = ([group for key, group in groups.items() if key[0] is along] for along in (False, True))
         self.boxes = list(itertools.chain(*entrywise, *rows))
         self.entrywise = sum(map(len, entrywise))
-        found = [Entries.of(group) for group in entrywise]
-        alone = [along_rows(one) for one in self.boxes[self.entrywise :]]
+        found = [ElementwiseValues.of(group) for group in entrywise]
+        alone = [row_values(one) for one in self.boxes[self.entrywise :]]
         shapes = [*(one.p.shape for one in self.boxes[: self.entrywise]), *(a.shape for a, _ in alone)]
-        self.a = Ragged(joined([*(x.a for x in found), *(a.ravel() for a, _ in alone)]), shapes)
-        self.value_radius = joined([*(x.value_radius for x in found), *(radius.ravel() for _, radius in alone)])
+        self.a = Ragged(concatenate([*(x.a for x in found), *(a.ravel() for a, _ in alone)]), shapes)
+        self.value_radius = concatenate([*(x.value_radius for x in found), *(radius.ravel() for _, radius in alone)])
         self.slope, self.slope_radius = (
-            joined([getattr(x, part) for x in found]) for part in ("slope", "slope_radius")
+            concatenate([getattr(x, part) for x in found]) for part in ("slope", "slope_radius")
         )
 
     @functools.cached_property
@@ -307,11 +311,11 @@ def exact_below(model: Model, terms: int, lowest: float) -> float:
     return quanta.largest_exact(lowest, model.format) * terms * model.accumulator.u
 
 
-def transposed(arrays: Sequence[np.ndarray | None]) -> list[Any]:
+def transpose(arrays: Sequence[np.ndarray | None]) -> list[Any]:
     return [None if x is None else x.T for x in arrays]
 
 
-class QuickError:
+class LossArrays:
     """The error box with the framework's own o; t are the targets as ordinary numbers."""
 
     def __init__(self, error: ErrorFunction, o: np.ndarray, t: np.ndarray, model: Model) -> None:

@@ -19,13 +19,13 @@ from gradagree.checker.allowances import (
     ActivationBounds,
     ToleranceOptions,
     enclosing_radius,
-    finite,
-    overflow,
-    underflow,
+    finite_or_zero,
+    overflow_allowance,
+    underflow_allowance,
 )
 from gradagree.checker.comparison import ERROR_BOX, Comparison, array_name, classify, derivative
 from gradagree.checker.exact import Enclosure, convicted
-from gradagree.checker.kinks import error_slope, one_sided
+from gradagree.checker.kinks import one_sided_derivative, one_sided_loss_gradient
 from gradagree.checker.reverse import BoxCheck, ErrorCheck
 from gradagree.checker.tangents import Moved, moved, parameter_tangents, push, pushed_own, weighed
 from gradagree.checker.verdict import Verdict
@@ -71,8 +71,8 @@ class ForwardCheck:
         found: Rounded = self.error.box(WIDEST).pull(self.error.o)
         o, t = self.error.plain_o, self.error.plain_targets
         for on in self.error.kinks.values():
-            left, right = (error_slope(self.case.error, o, t, side) for side in ("left", "right"))
-            found = found.widened(np.where(on, finite(np.abs(right - left)), 0.0))
+            left, right = (one_sided_loss_gradient(self.case.error, o, t, side) for side in ("left", "right"))
+            found = found.widened(np.where(on, finite_or_zero(np.abs(right - left)), 0.0))
         return found
 
     def _pushed_error(self, given: np.ndarray) -> Rounded:
@@ -103,7 +103,7 @@ class TangentCheck(BoxCheck):
         """A'(p), on kinks with the whole jump."""
         found = self.activation.derivative(self.p)
         for on in self.kinks.values():
-            left, right = (one_sided(self.box.activation, self.plain_p, side) for side in ("left", "right"))
+            left, right = (one_sided_derivative(self.box.activation, self.plain_p, side) for side in ("left", "right"))
             found = found.widened(np.where(on, np.abs(right - left), 0.0))
         return found
 
@@ -134,13 +134,17 @@ class TangentCheck(BoxCheck):
         if change is None:
             return formed
         sizes = push(Sizes(activation), plain, np.abs(tangents.value))
-        lost = underflow(sizes, np.sum(plain**2, axis=-1, keepdims=True), self.model)
+        lost = underflow_allowance(sizes, np.sum(plain**2, axis=-1, keepdims=True), self.model)
         beside = [push(activation, np.nextafter(plain, side), tangents.value) for side in (-np.inf, np.inf)]
-        change = change.widened(finite(np.abs(beside[1] - beside[0])))
+        change = change.widened(finite_or_zero(np.abs(beside[1] - beside[0])))
         radius = either(change, formed)
         whole = np.sum(np.abs(tangents.value) + tangents.radius, axis=-1, keepdims=True)
         largest = whole * np.maximum(1.0, np.max(np.abs(plain), axis=-1, keepdims=True))
-        allowed = self.model.formula * self.model.u * finite(sizes) + finite(lost) + overflow(largest, 1.0, self.model)
+        allowed = (
+            self.model.formula * self.model.u * finite_or_zero(sizes)
+            + finite_or_zero(lost)
+            + overflow_allowance(largest, 1.0, self.model)
+        )
         return Rounded(change.value, radius, self.model).widened(np.where(radius != 0, allowed, 0.0))
 
 

@@ -20,7 +20,7 @@ from gradagree.checker.kinks import OWN, SLOPES
 from gradagree.checker.range import excused, unknown
 from gradagree.checker.response import Absent, Failure, Ready, Response
 from gradagree.checker.reverse import check, check_update, checked
-from gradagree.checker.statistical import probable
+from gradagree.checker.statistical import compare_statistically
 from gradagree.checker.verdict import ORDER, Record, Verdict, hexadecimal, number
 
 # What a record says of the comparisons behind it
@@ -200,7 +200,7 @@ class Opened:
         fields |= worst(case, comparisons, found, proof)
         fields |= {"slopes": slopes_of(case, comparisons), **explained(case, arrays, answer, comparisons, rules)}
         if not fields["verdict"].fails and not same_bits(answer, self.untapped):
-            others = disturbed(probable(case, arrays, self.untapped, rules), answer, self.untapped)
+            others = disturbed(compare_statistically(case, arrays, self.untapped, rules), answer, self.untapped)
             fields |= untapped(case, excused(case, arrays, rules, others), fields["verdict"])
         return fields
 
@@ -216,7 +216,9 @@ def end_to_end(
     case: Case, arrays: Arrays, tapped: Answer, untapped: Answer, rules: Model
 ) -> tuple[list[Comparison], tuple[Comparison, Enclosure | None] | None]:
     """The probable check, and the box that is guilty of what it suspects, with what is true there, or None."""
-    found, guilty = Clearance(case, arrays, tapped, untapped, rules)(probable(case, arrays, untapped, rules))
+    found, guilty = Clearance(case, arrays, tapped, untapped, rules)(
+        compare_statistically(case, arrays, untapped, rules)
+    )
     return excused(case, arrays, rules, found), guilty
 
 

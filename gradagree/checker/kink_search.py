@@ -27,9 +27,9 @@ from gradagree.reference.activations.rows import log_sum_exp, softmax
 BITS = 256
 LEVELS = (24, 64, 512, 1024)
 """So many times an interval is cut before its change is compared with that of the level before."""
-LEAST = flint.arb(2) ** -60
+MIN_CHANGE = flint.arb(2) ** -60
 """A smaller change than this part of the largest slope is none in float64."""
-OFF_CENTRE = flint.arb("0.4375")
+CUT = flint.arb("0.4375")
 """Where an interval is cut: not in its middle, which may be a kink itself."""
 
 Slope = Callable[[Ball], Any]
@@ -58,7 +58,7 @@ class Jump:
         return next((x for x in short if whole.contains(x)), near) + 0.0
 
 
-def side_by_side(ends: np.ndarray, listed: tuple[float, ...] = ()) -> np.ndarray:
+def adjacent_intervals(ends: np.ndarray, listed: tuple[float, ...] = ()) -> np.ndarray:
     """(starts, ends) of the intervals between points, without the kinks listed and 2^-40 to both sides of them."""
     for kink in listed:
         margin = 2.0**-40 * max(abs(kink), 1.0)
@@ -68,30 +68,30 @@ def side_by_side(ends: np.ndarray, listed: tuple[float, ...] = ()) -> np.ndarray
     return pairs[:, ~np.any([(pairs[0] < kink) & (kink < pairs[1]) for kink in (*listed, np.inf)], axis=0)]
 
 
-def jumps(slope: Slope, intervals: np.ndarray, listed: Listed = lambda between: False) -> Iterator[Jump]:
+def find_jumps(slope: Slope, intervals: np.ndarray, listed: Listed = lambda between: False) -> Iterator[Jump]:
     """The jumps of a slope in (starts, ends) of intervals, at the most one in each, unless its interval is listed."""
     starts, lengths = intervals[0], intervals[1] - intervals[0]
     with precision(BITS), np.errstate(all="ignore"):
-        cuts = [Ball.exact(starts + part * lengths) for part in (0.0, float(OFF_CENTRE), 1.0)]
+        cuts = [Ball.exact(starts + part * lengths) for part in (0.0, float(CUT), 1.0)]
         slopes = [lift(slope(x)).balls for x in cuts]
         size = max((abs(x).upper() for part in slopes for x in part if x.is_finite()), default=flint.arb(0))
-        found = [k for k in range(len(starts)) if suspicious([part[k] for part in slopes], size * LEAST)]
+        found = [k for k in range(len(starts)) if may_jump([part[k] for part in slopes], size * MIN_CHANGE)]
     for k in found:
-        jump = narrowed(slope, cuts[0].balls[k], cuts[2].balls[k], slopes[0][k], slopes[2][k], listed)
+        jump = bisect_jump(slope, cuts[0].balls[k], cuts[2].balls[k], slopes[0][k], slopes[2][k], listed)
         if jump is not None:
             yield jump
 
 
-def suspicious(slopes: Sequence[flint.arb], least: flint.arb) -> bool:
+def may_jump(slopes: Sequence[flint.arb], least: flint.arb) -> bool:
     """Whether most of the change, which is not too small to be seen, is in one part of the interval."""
     left, middle, right = slopes
     parts = abs(middle - left), abs(right - middle)
     if not all(part.is_finite() and part.rad() < least for part in parts) or parts[0] + parts[1] < least:
         return False
-    return bool(max(parts[0] / OFF_CENTRE, parts[1] / (1 - OFF_CENTRE)) > (parts[0] + parts[1]) * flint.arb("1.25"))
+    return bool(max(parts[0] / CUT, parts[1] / (1 - CUT)) > (parts[0] + parts[1]) * flint.arb("1.25"))
 
 
-def narrowed(
+def bisect_jump(
     slope: Slope, start: flint.arb, end: flint.arb, left: flint.arb, right: flint.arb, listed: Listed
 ) -> Jump | None:
     """The jump between two points, or None where the change of the slope vanishes, or grows, with their distance."""
@@ -99,7 +99,7 @@ def narrowed(
     for level in range(1, LEVELS[-1] + 1):
         last = next(last for last in LEVELS if level <= last)
         with precision(last + 64):
-            cut = (start + (end - start) * OFF_CENTRE).mid()
+            cut = (start + (end - start) * CUT).mid()
         with precision(BITS + 2 * last):
             at = lift(slope(Ball(np.array([cut], dtype=object)))).balls[0]
             if not at.is_finite():
@@ -138,11 +138,13 @@ def unlisted_kinks(activation: Activation) -> Iterator[Jump]:
     ends = np.concatenate([-FAR[::-1], NEAR, FAR])
     if activation.domain != "real":
         ends = ends[ends > 0] if activation.domain == "positive" else np.linspace(0, 1, 257)[1:-1] + 2.0**-20
-    yield from jumps(lambda p: slope_of(activation.value(Dual.variable(p))), side_by_side(ends, activation.kinks))
+    yield from find_jumps(
+        lambda p: slope_of(activation.value(Dual.variable(p))), adjacent_intervals(ends, activation.kinks)
+    )
 
 
-WAY = side_by_side(np.linspace(-4, 4, 97) + 2.0**-10)
-INTO = {
+INTERVALS = adjacent_intervals(np.linspace(-4, 4, 97) + 2.0**-10)
+TO_DOMAIN = {
     "real": lambda x: x, "positive": np.exp, "unit": expit, "simplex": softmax,
     "log_simplex": lambda x: x - log_sum_exp(x),
 }  # fmt: skip
@@ -167,13 +169,13 @@ class SearchLine:
         """(x, o, t) for each s."""
         moved = Ball.exact(self.t if self.of_targets else self.x) + s[:, None, None] * self.along
         x = Ball.exact(np.broadcast_to(self.x, (len(s), *self.x.shape))) if self.of_targets else moved
-        t = INTO[self.error.targets](moved) if self.of_targets else exact(self.error, self.t)
-        return x, INTO[self.error.domain](x), t
+        t = TO_DOMAIN[self.error.targets](moved) if self.of_targets else exact_targets(self.error, self.t)
+        return x, TO_DOMAIN[self.error.domain](x), t
 
     def slope(self, s: Ball) -> Any:
         x, _, t = self.at(s)
         pushed = Dual(x, lift(np.broadcast_to(self.across, x.shape)))
-        return slope_of(self.error.value(INTO[self.error.domain](pushed), t))
+        return slope_of(self.error.value(TO_DOMAIN[self.error.domain](pushed), t))
 
     def marked(self, between: Ball) -> bool:
         """Whether ``kink`` is true, or may be, within the interval; true where it has no rule for numbers in balls."""
@@ -187,26 +189,26 @@ class SearchLine:
         return bool(np.any(true | open))
 
 
-def prove_error_kinks(error: ErrorFunction, o: np.ndarray, t: Any) -> None:
+def prove_loss_kinks(error: ErrorFunction, o: np.ndarray, t: Any) -> None:
     """Raises UsageError, naming the place and both slopes, where the slope jumps and ``kink`` is false."""
-    for line, found in unlisted_error_kinks(error, o.shape, t):
+    for line, found in unlisted_loss_kinks(error, o.shape, t):
         left, right = (float(x.mid()) for x in (found.left, found.right))
         _, o, targets = line.at(found.between.reshape(1))
-        where = f"o = {numbers(o)[0]} and t = {numbers(targets)}"
+        where = f"o = {midpoints(o)[0]} and t = {midpoints(targets)}"
         raise UsageError(
             f"{error}: an unlisted kink: the slope of value jumps from {left!r} to {right!r} (proved) at {where}, "
             "where kink(o, t) is false; make it true wherever the slope jumps"
         )
 
 
-def unlisted_error_kinks(error: ErrorFunction, shape: tuple[int, ...], t: Any) -> Iterator[tuple[SearchLine, Jump]]:
+def unlisted_loss_kinks(error: ErrorFunction, shape: tuple[int, ...], t: Any) -> Iterator[tuple[SearchLine, Jump]]:
     """The jumps on a few lines through outputs and targets at which ``kink`` is certainly false."""
-    for line in lines(error, shape, t):
-        for found in jumps(line.slope, WAY, line.marked):
+    for line in search_lines(error, shape, t):
+        for found in find_jumps(line.slope, INTERVALS, line.marked):
             yield line, found
 
 
-def lines(error: ErrorFunction, shape: tuple[int, ...], t: Any) -> Iterator[SearchLine]:
+def search_lines(error: ErrorFunction, shape: tuple[int, ...], t: Any) -> Iterator[SearchLine]:
     """Along each output of one example, along all outputs at once, and along all targets where they are no labels."""
     source = Source(f"lines {error}")
     x, across = (source.dyadic(shape, 20, 1) for _ in range(2))
@@ -215,15 +217,15 @@ def lines(error: ErrorFunction, shape: tuple[int, ...], t: Any) -> Iterator[Sear
         along[0, k] = 1.0
         yield SearchLine(error, x, t, along, along)
     yield SearchLine(error, x, t, across, across)
-    if error.targets in INTO and t.size:
+    if error.targets in TO_DOMAIN and t.size:
         yield SearchLine(
             error, x, source.dyadic(t.shape, 20, 1), source.dyadic(t.shape, 20, 1), across, of_targets=True
         )
 
 
-def exact(error: ErrorFunction, t: Any) -> Any:
+def exact_targets(error: ErrorFunction, t: Any) -> Any:
     return t if error.targets == "classes" else Ball.exact(t)
 
 
-def numbers(x: Any) -> list[Any]:
+def midpoints(x: Any) -> list[Any]:
     return np.asarray(x.middle if isinstance(x, Ball) else x).tolist()

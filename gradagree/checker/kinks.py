@@ -18,17 +18,17 @@ SLOPES = ("left", "right", "mean", "zero")
 OWN = "reference"
 """The reference's own slope there, where it is none of these: equal shares for several outputs that tie."""
 
-STEPS = [2.0**-k for k in range(520, 0, -40)]
+STEP_SIZES = [2.0**-k for k in range(520, 0, -40)]
 """The last one is seen beside numbers that are not above 2^12; its square is lost beside 1."""
 
 
-def at_kinks(activation: Activation, x: np.ndarray) -> Kinks:
+def activation_kinks(activation: Activation, x: np.ndarray) -> Kinks:
     """For each kink that some p lies on exactly: its name, and where."""
     found = {f"p = {kink:g}": x == kink for kink in activation.kinks}
     return {name: where for name, where in found.items() if where.any()}
 
 
-def error_kinks(error: ErrorFunction, x: np.ndarray, t: Any) -> Kinks:
+def loss_kinks(error: ErrorFunction, x: np.ndarray, t: Any) -> Kinks:
     """Likewise for an error function."""
     with np.errstate(all="ignore"):
         kinds = error.kinks(x, t) if hasattr(error, "kinks") else {"the kink": error.kink(x, t)}
@@ -36,24 +36,24 @@ def error_kinks(error: ErrorFunction, x: np.ndarray, t: Any) -> Kinks:
     return {name: on for name, on in found.items() if on.any()}
 
 
-def one_sided(activation: Activation, x: np.ndarray, slope: str) -> Any:
+def one_sided_derivative(activation: Activation, x: np.ndarray, slope: str) -> Any:
     """The slope of that name: from the left, from the right, their mean, or 0."""
-    return named_slope(slope, x.shape, lambda side: activation.derivative(np.nextafter(x, side * np.inf)))
+    return evaluate_slope(slope, x.shape, lambda side: activation.derivative(np.nextafter(x, side * np.inf)))
 
 
-def error_slope(error: ErrorFunction, x: np.ndarray, t: Any, slope: str) -> Any:
+def one_sided_loss_gradient(error: ErrorFunction, x: np.ndarray, t: Any, slope: str) -> Any:
     """Likewise of an error function, to both sides of its kinks."""
-    return named_slope(slope, x.shape, lambda side: beside(error, x, t, side))
+    return evaluate_slope(slope, x.shape, lambda side: loss_gradient_beside(error, x, t, side))
 
 
-def named_slope(name: str, shape: tuple[int, ...], of_side: Callable[[int], Any]) -> Any:
+def evaluate_slope(name: str, shape: tuple[int, ...], of_side: Callable[[int], Any]) -> Any:
     """One of `SLOPES`, from the slopes of the sides -1 and 1; no side is looked at for nothing."""
     if name == "mean":
         return (of_side(-1) + of_side(1)) / 2
     return np.zeros(shape) if name == "zero" else of_side(-1 if name == "left" else 1)
 
 
-def beside(error: ErrorFunction, x: np.ndarray, t: Any, side: int) -> Any:
+def loss_gradient_beside(error: ErrorFunction, x: np.ndarray, t: Any, side: int) -> Any:
     """The slope off the kink, by the smallest of `shifts` that leaves it: of two as long as each other, 2 s(h) - s(2h).
 
     What is near a kink but not on it stays on its side, if it can.
@@ -71,14 +71,14 @@ def beside(error: ErrorFunction, x: np.ndarray, t: Any, side: int) -> Any:
 
 def shifts(x: np.ndarray, across: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """x one step and two steps across a kink: of `STEPS`, and, before the longest, of one rounding of each number."""
-    for step in STEPS:
-        if step == STEPS[-1]:
+    for step in STEP_SIZES:
+        if step == STEP_SIZES[-1]:
             next_to = np.where(across == 0, x, np.nextafter(x, np.copysign(np.inf, across)))
             yield next_to, next_to
         yield x + step * np.sign(across), x + 2 * step * np.sign(across)
 
 
-Place = tuple[str, str, str]
+KinkId = tuple[str, str, str]
 """Framework, mode, and which kink of which function."""
 
 
@@ -99,7 +99,7 @@ class Conventions:
     functions, not of records.
     """
 
-    seen: dict[Place, dict[tuple[str, ...], Occurrence]] = field(default_factory=dict)
+    seen: dict[KinkId, dict[tuple[str, ...], Occurrence]] = field(default_factory=dict)
 
     def see(self, record: Record) -> None:
         for place, slopes in record.slopes.items():

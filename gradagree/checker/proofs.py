@@ -12,9 +12,9 @@ from gradagree.arithmetic.ball import Ball, precision
 from gradagree.arithmetic.dual import Dual, slope_of
 from gradagree.arithmetic.model import FORMULA, OWN
 from gradagree.cases.regimes import Source, drawn_targets
-from gradagree.checker.allowances import finite, second_derivative
+from gradagree.checker.allowances import finite_or_zero, second_derivative
 from gradagree.checker.derivative_forms import ad_vjp
-from gradagree.checker.kink_search import prove_error_kinks, prove_kinks
+from gradagree.checker.kink_search import prove_kinks, prove_loss_kinks
 from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.contract import file_of, line_in
@@ -24,24 +24,24 @@ POINTS = 64
 BITS = 256
 WIDTHS = (*range(6, 16), *range(1, 6))
 ROWS = 4
-WHOLE = "write it with NumPy's functions on whole arrays, such as np.tanh and np.where"
+USE_NUMPY = "write it with NumPy's functions on whole arrays, such as np.tanh and np.where"
 HINTS = {
     "truth value of an array": "write np.where(condition, this, that) in place of if, and np.maximum in place of max",
-    "converted to Python scalars": f"{WHOLE}, not math's",
-    "converted to a scalar": WHOLE,
-    "setting an array element": WHOLE,
-    "float() argument": WHOLE,
-    "read-only": WHOLE,
-    "item assignment": WHOLE,
+    "converted to Python scalars": f"{USE_NUMPY}, not math's",
+    "converted to a scalar": USE_NUMPY,
+    "setting an array element": USE_NUMPY,
+    "float() argument": USE_NUMPY,
+    "read-only": USE_NUMPY,
+    "item assignment": USE_NUMPY,
 }
 """What to do about errors that formulas for single numbers raise."""
 
 
-def prove(function: Activation | ErrorFunction) -> None:
+def prove_derivatives(function: Activation | ErrorFunction) -> None:
     """Raises UsageError, naming a point, what the derivative gives and the value's true slope there, if they differ."""
     try:
         with np.errstate(all="ignore"):
-            _prove_activation(function) if isinstance(function, Activation) else _prove_error(function)
+            _prove_activation(function) if isinstance(function, Activation) else _prove_loss(function)
     except UsageError:
         raise
     except Exception as wrong:
@@ -50,31 +50,31 @@ def prove(function: Activation | ErrorFunction) -> None:
 
 def _prove_activation(activation: Activation) -> None:
     if activation.along_last_axis:
-        p = _prove_pull(activation, _points(activation))
+        p = _prove_vjp(activation, _points(activation))
         for name in activation.own_weights:
             with precision(BITS):
-                _prove_own(activation, name, p, Ball.exact(p))
+                _prove_parameter_gradient(activation, name, p, Ball.exact(p))
         _check_pickle(activation)
         return
     p = _points(activation)
     for name in ("value", "derivative"):
         _check_shape(activation, name, getattr(activation, name)(p), p)
     _check_numbers(activation, p)
-    scale = finite(np.abs(activation.derivative(p)) + np.abs(p * second_derivative(activation, p)))
+    scale = finite_or_zero(np.abs(activation.derivative(p)) + np.abs(p * second_derivative(activation, p)))
     with precision(BITS):
         balls = Ball.exact(p)
         claimed, formed = balls._lift(activation.derivative(balls)), activation.value(Dual.variable(balls))
         if isinstance(formed, np.ndarray):
-            raise UsageError(f"{activation}: value leaves the arrays that it is given: {WHOLE}, not entry by entry")
+            raise UsageError(f"{activation}: value leaves the arrays that it is given: {USE_NUMPY}, not entry by entry")
         true = slope_of(formed)
         _compare(activation, "derivative", "p", p, claimed, balls._lift(true), scale)
         for name in activation.own_weights:
-            _prove_own(activation, name, p, balls)
+            _prove_parameter_gradient(activation, name, p, balls)
     _check_pickle(activation)
     prove_kinks(activation)
 
 
-def _prove_own(activation: Activation, name: str, p: np.ndarray, balls: Ball) -> None:
+def _prove_parameter_gradient(activation: Activation, name: str, p: np.ndarray, balls: Ball) -> None:
     """dA/da against the slope of A when a changes."""
     _check_shape(activation, f"by_{name}", activation.by(name, p), p)
     numbers = np.asarray(getattr(activation, name), dtype=np.float64)
@@ -84,9 +84,9 @@ def _prove_own(activation: Activation, name: str, p: np.ndarray, balls: Ball) ->
     _compare(activation, f"by_{name}", "p", p.ravel(), claimed, true, scale.ravel())
 
 
-def _prove_error(error: ErrorFunction) -> None:
+def _prove_loss(error: ErrorFunction) -> None:
     """Each entry of one small batch, by the slope of E in that direction."""
-    o, t = examples(error)
+    o, t = sample_batch(error)
     claimed_plain = error.sensitivity(o, t)
     _check_shape(error, "sensitivity", claimed_plain, o)
     _check_sums(error, o, t)
@@ -103,10 +103,10 @@ def _prove_error(error: ErrorFunction) -> None:
         scale = np.full(o.size, np.max(np.abs(claimed_plain)))
         _compare(error, "sensitivity", "o", o.ravel(), Ball(claimed), Ball(np.array(slopes, dtype=object)), scale)
     _check_pickle(error)
-    prove_error_kinks(error, o, t)
+    prove_loss_kinks(error, o, t)
 
 
-def _prove_pull(activation: Activation, points: np.ndarray) -> np.ndarray:
+def _prove_vjp(activation: Activation, points: np.ndarray) -> np.ndarray:
     """The examples p that were tried; raises UsageError where vjp is not the transposed slope of value."""
     n, outputs = _widths(activation)
     p = points[: ROWS * n].reshape(-1, n)
@@ -172,7 +172,7 @@ def _points(activation: Activation) -> np.ndarray:
     return p[~np.isin(p, activation.kinks)]
 
 
-def examples(error: ErrorFunction, batch: int = 3, outputs: int = 4) -> tuple[np.ndarray, np.ndarray]:
+def sample_batch(error: ErrorFunction, batch: int = 3, outputs: int = 4) -> tuple[np.ndarray, np.ndarray]:
     """A small batch of outputs inside the domain, and targets of the right kind."""
     outputs = allowed_width(error, outputs)
     source = Source(f"examples {error}")

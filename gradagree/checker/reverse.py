@@ -16,9 +16,9 @@ from gradagree.cases.case import Arrays, Case
 from gradagree.checker.allowances import ToleranceOptions
 from gradagree.checker.answers import malformed
 from gradagree.checker.comparison import ERROR_BOX, Bound, Comparison, Part, compare
-from gradagree.checker.filter import claims, settle
-from gradagree.checker.filter_operands import NodeArrays, QuickError
-from gradagree.checker.kinks import at_kinks, error_kinks
+from gradagree.checker.filter import node_bounds, store_accepted
+from gradagree.checker.filter_operands import LossArrays, NodeArrays
+from gradagree.checker.kinks import activation_kinks, loss_kinks
 from gradagree.checker.verdict import Verdict
 from gradagree.reference import Box, ErrorBox
 from gradagree.reference.boxes import Gradient
@@ -36,12 +36,12 @@ class ErrorCheck:
         self.node, self.answer, self.model = node, answer, model
         self.error, self.plain_targets = node.operation.error, node.operation.t
         self.plain_o = answer.values[node.input]
-        self.kinks = error_kinks(self.error, self.plain_o, self.plain_targets)
+        self.kinks = loss_kinks(self.error, self.plain_o, self.plain_targets)
         self.cleared: dict[Part, Comparison] = {}
 
     def claims(self) -> Iterator[Bound | None]:
         """What the quick tests claim of E and of its sensitivity."""
-        quick = QuickError(self.error, self.plain_o, self.plain_targets, self.model)
+        quick = LossArrays(self.error, self.plain_o, self.plain_targets, self.model)
         yield quick.E(self.answer.E)
         if not self.kinks:
             yield quick.delta_p(self.answer.cotangents[self.node.input])
@@ -146,7 +146,7 @@ class BoxCheck:
         assert isinstance(node.operation, Box)
         self.node, self.number, self.box, self.answer, self.model = node, node.name, node.operation, answer, model
         box, self.plain_p = self.box, answer.values[node.input]
-        self.kinks = at_kinks(box.activation, self.plain_p)
+        self.kinks = activation_kinks(box.activation, self.plain_p)
         self.cleared: dict[Part, Comparison] = {}
         self._gradients: dict[ToleranceOptions, Gradient] = {}
 
@@ -233,8 +233,8 @@ def clear(boxes: Sequence[BoxCheck], errors: Sequence[ErrorCheck] = ()) -> None:
     with np.errstate(all="ignore"):
         for some in portions(boxes):
             cleared = {one.given: one.cleared for one in some}
-            settle((cleared[one], claim) for one, claim in claims(list(cleared)))
-        settle((error.cleared, claim) for error in errors for claim in error.claims() if claim is not None)
+            store_accepted((cleared[one], claim) for one, claim in node_bounds(list(cleared)))
+        store_accepted((error.cleared, claim) for error in errors for claim in error.claims() if claim is not None)
 
 
 def portions(boxes: Sequence[BoxCheck]) -> Iterator[list[BoxCheck]]:

@@ -22,7 +22,7 @@ from gradagree.cases.case import Arrays, Case, problem_of
 from gradagree.checker.allowances import (
     conditioning_scale,
     derivative_change,
-    finite,
+    finite_or_zero,
     is_identity,
     loss_scale,
     parameter_change,
@@ -32,30 +32,30 @@ from gradagree.checker.allowances import (
 )
 from gradagree.checker.comparison import Comparison, Extremes, Part, error_ratios, extremes, merged, within_range
 from gradagree.checker.derivative_forms import ad_loss_gradient, jacobian, jvp
-from gradagree.checker.kinks import at_kinks, error_slope, one_sided
+from gradagree.checker.kinks import activation_kinks, one_sided_derivative, one_sided_loss_gradient
 from gradagree.checker.reverse import added_up
 from gradagree.checker.verdict import Verdict
 from gradagree.reference import Activation, Box, ErrorFunction, network
 from gradagree.reference.boxes import Gradient, boxes
 from gradagree.reference.graph import INPUTS, parameter_name
 
-TOGETHER = 1 << 16
+MAX_STACKED_WEIGHTS = 1 << 16
 """Weights up to which all directions are pushed forward together."""
 
 
-def probable(case: Case, arrays: Arrays, answer: Answer, model: Model) -> list[Comparison]:
+def compare_statistically(case: Case, arrays: Arrays, answer: Answer, model: Model) -> list[Comparison]:
     """E, the outermost delta_p and every gradient (or the slopes along directions) against the variance arithmetic.
 
     What automatic differentiation of E may form is only worked out where something is suspect without it.
     """
-    found = _probable(case, arrays, answer, model, False)
-    return _probable(case, arrays, answer, model, True) if any(c.verdict.fails for c in found) else found
+    found = _compare_all(case, arrays, answer, model, False)
+    return _compare_all(case, arrays, answer, model, True) if any(c.verdict.fails for c in found) else found
 
 
-def _probable(case: Case, arrays: Arrays, answer: Answer, model: Model, ad_forms: bool) -> list[Comparison]:
+def _compare_all(case: Case, arrays: Arrays, answer: Answer, model: Model, ad_forms: bool) -> list[Comparison]:
     with np.errstate(all="ignore"):
         if answer.along:
-            return [_slopes(case, arrays, answer, model, ad_forms)]
+            return [_compare_directional(case, arrays, answer, model, ad_forms)]
         network = list(boxes(_network(case, arrays, model, Variance.stored, ad_forms)))
         inputs = [Variance.stored(arrays.inputs, model)]
         for box in network:
@@ -64,19 +64,21 @@ def _probable(case: Case, arrays: Arrays, answer: Answer, model: Model, ad_forms
         delta = inner.pull(inputs[-1])
         found: list[Comparison] = []
         for k in range(len(network), 0, -1):
-            found += _of_box(k, network[k - 1], inputs[k - 1], delta, answer.gradients)
+            found += _compare_gradients(k, network[k - 1], inputs[k - 1], delta, answer.gradients)
             delta = network[k - 1].sensitivity(inputs[k - 1], delta)
-        found.append(_compare(1, "delta_p", answer.cotangents[INPUTS], delta))
-        found.append(_compare("error", "E", np.asarray(answer.E), inner(inputs[-1])))
+        found.append(_compare_array(1, "delta_p", answer.cotangents[INPUTS], delta))
+        found.append(_compare_array("error", "E", np.asarray(answer.E), inner(inputs[-1])))
     return found[::-1]
 
 
-def _of_box(number: int, box: Box, p: Any, delta_c: Any, given: Mapping[str, np.ndarray]) -> Iterator[Comparison]:
+def _compare_gradients(
+    number: int, box: Box, p: Any, delta_c: Any, given: Mapping[str, np.ndarray]
+) -> Iterator[Comparison]:
     """The gradients of one box; that of many weights is nowhere kept."""
     for name, own in reversed(box.pull_own(p, delta_c).items()):
-        yield _compare(number, f"d{name}", given.get(parameter_name(number, name)), own)
+        yield _compare_array(number, f"d{name}", given.get(parameter_name(number, name)), own)
     if box.b is not None:
-        yield _compare(
+        yield _compare_array(
             number,
             "db",
             given.get(parameter_name(number, "b")),
@@ -84,10 +86,10 @@ def _of_box(number: int, box: Box, p: Any, delta_c: Any, given: Mapping[str, np.
         )
     if box.w is not None:
         a = p._lift(box.activation.value(p))
-        yield _compare(number, "dw", given.get(parameter_name(number, "w")), Outer(a, delta_c))
+        yield _compare_array(number, "dw", given.get(parameter_name(number, "w")), OuterProduct(a, delta_c))
 
 
-class Outer:
+class OuterProduct:
     """dE/dw, with what the mode's way of adding up costs, made some rows at a time when they are asked for."""
 
     def __init__(self, a: Variance, delta_c: Variance) -> None:
@@ -106,13 +108,13 @@ class Outer:
         return gradient
 
 
-def _slopes(case: Case, arrays: Arrays, answer: Answer, model: Model, ad_forms: bool) -> Comparison:
+def _compare_directional(case: Case, arrays: Arrays, answer: Answer, model: Model, ad_forms: bool) -> Comparison:
     """The slope of E along each direction, in dual numbers over variance arithmetic: forward mode's own roundings.
 
     All directions at once, on a first axis of the tangents, where the network is small.
     """
     many = directions(problem_of(case, arrays))
-    if case.size <= TOGETHER:
+    if case.size <= MAX_STACKED_WEIGHTS:
         many = [[np.stack(tangents) for tangents in zip(*many, strict=True)]]
     slopes = []
     for direction in many:
@@ -123,7 +125,7 @@ def _slopes(case: Case, arrays: Arrays, answer: Answer, model: Model, ad_forms: 
     value, variance = (
         np.hstack([np.ravel(getattr(slope, part)) for slope in slopes]) for part in ("value", "variance")
     )
-    return _compare("error", "E'", np.array(answer.along), Variance(value, variance, model))
+    return _compare_array("error", "E'", np.array(answer.along), Variance(value, variance, model))
 
 
 def _network(case: Case, arrays: Arrays, model: Model, stored: Any, ad_forms: bool = False) -> Box:
@@ -136,7 +138,9 @@ def _network(case: Case, arrays: Arrays, model: Model, stored: Any, ad_forms: bo
     return network(activations, weights, biases, judge, targets)
 
 
-def _compare(box: int | str, part: Part, observed: np.ndarray | None, expected: Variance | Outer) -> Comparison:
+def _compare_array(
+    box: int | str, part: Part, observed: np.ndarray | None, expected: Variance | OuterProduct
+) -> Comparison:
     """One array against its probable tolerance, some rows at a time."""
     shape = expected.shape
     if observed is None or observed.shape != shape:
@@ -160,7 +164,7 @@ def _compare(box: int | str, part: Part, observed: np.ndarray | None, expected: 
     )  # fmt: skip
 
 
-def _extremes(expected: Variance | Outer, observed: np.ndarray, blunt: bool = False) -> list[Extremes]:
+def _extremes(expected: Variance | OuterProduct, observed: np.ndarray, blunt: bool = False) -> list[Extremes]:
     """Some rows at a time.
 
     With blunt, an entry that may be off by as much as it is large is not suspect: errors so large do not simply add
@@ -195,7 +199,7 @@ class ActivationVariance:
         """With tangents where `stored` makes Dual numbers of the parameters."""
         numbers = {name: np.asarray(getattr(activation, name), np.float64) for name in activation.own_weights}
         duals = {name: x for name, given in numbers.items() if isinstance(x := stored(given), Dual)}
-        return cls(activation, {name: over_examples(x.slope, x.value.ndim) for name, x in duals.items()})
+        return cls(activation, {name: broadcast_tangent(x.slope, x.value.ndim) for name, x in duals.items()})
 
     @property
     def own_weights(self) -> tuple[str, ...]:
@@ -217,19 +221,19 @@ class ActivationVariance:
     def _value(self, p: Variance) -> Variance:
         a = self.activation.value(p)
         # u (|A_j| + sum_i |dA_j/dp_i p_i|)
-        return p if is_identity(a, p) else other_formulas(p._lift(a), value_change(self.activation, p.value))
+        return p if is_identity(a, p) else with_formula_error(p._lift(a), value_change(self.activation, p.value))
 
     def derivative(self, p: Variance) -> Variance:
         """A'(p), elementwise, with the errors of automatic differentiation, and with its jump at kinks."""
         x = p.value
         # u (|A'| + |p A''| + S)
         change = derivative_change(self.activation, x) + conditioning_scale(self.activation, "derivative", x)
-        slope = other_formulas(p._lift(self.activation.derivative(p)), change)
+        slope = with_formula_error(p._lift(self.activation.derivative(p)), change)
         form = p._lift(slope_of(self.activation.value(Dual.variable(p))))
         slope = slope.widened(np.nan_to_num(form.deviation, posinf=0.0))
-        if not at_kinks(self.activation, x):
+        if not activation_kinks(self.activation, x):
             return slope
-        left, right = (one_sided(self.activation, x, side) for side in ("left", "right"))
+        left, right = (one_sided_derivative(self.activation, x, side) for side in ("left", "right"))
         return slope.widened(np.where(np.isin(x, self.activation.kinks), right - left, 0.0))
 
     def vjp(self, p: Variance, delta_a: Variance) -> Any:
@@ -239,7 +243,7 @@ class ActivationVariance:
             return self.derivative(p) * delta_a
         # u (|delta_p_i| + sum_k |d(delta_p_i)/dp_k p_k|)
         change = vjp_change(self.activation, p.value, delta_a.value)
-        return other_formulas(p._lift(self.activation.vjp(p, delta_a)), change)
+        return with_formula_error(p._lift(self.activation.vjp(p, delta_a)), change)
 
     def _jvp(self, p: Variance, tangent: Variance) -> Any:
         """a'; the tangent may hold several, on a first axis."""
@@ -255,10 +259,10 @@ class ActivationVariance:
     def by(self, name: str, p: Variance) -> Variance:
         """dA/da of a parameter a."""
         change = parameter_change(self.activation, name, p.value)
-        return other_formulas(p._lift(self.activation.by(name, p)), change)
+        return with_formula_error(p._lift(self.activation.by(name, p)), change)
 
 
-def over_examples(tangent: Variance, ndim: int) -> Any:
+def broadcast_tangent(tangent: Variance, ndim: int) -> Any:
     """A parameter's tangent; several, on a first axis, in a shape that broadcasts with p's examples and entries."""
     return np.expand_dims(tangent, tuple(range(1, 3 - ndim))) if tangent.ndim > ndim else tangent  # type: ignore[call-overload]
 
@@ -280,7 +284,7 @@ class LossVariance:
         """dE/do, with the errors of automatic differentiation if ad_forms, and with its jump at kinks."""
         plain = values_of(t)
         # u (|s| + S)
-        s = other_formulas(o._lift(self.error.sensitivity(o, t)), loss_scale(self.error, o.value, plain))
+        s = with_formula_error(o._lift(self.error.sensitivity(o, t)), loss_scale(self.error, o.value, plain))
         if self.ad_forms:
             given = plain if self.error.targets == "classes" else Rounded.stored(plain, o.model)
             form = ad_loss_gradient(self.error, Rounded.stored(o.value, o.model), given)
@@ -288,10 +292,10 @@ class LossVariance:
         kinked = self.error.kink(o.value, plain)
         if not np.any(kinked):
             return s
-        left, right = (error_slope(self.error, o.value, plain, side) for side in ("left", "right"))
+        left, right = (one_sided_loss_gradient(self.error, o.value, plain, side) for side in ("left", "right"))
         return s.widened(np.where(kinked, right - left, 0.0))
 
 
-def other_formulas(y: Variance, change: Any) -> Variance:
+def with_formula_error(y: Variance, change: Any) -> Variance:
     """y with a rounding error of u (|y| + change) more, where it is rounded at all."""
-    return y.widened(y.model.u * finite(np.abs(y.value) + change) * (y.variance > 0))
+    return y.widened(y.model.u * finite_or_zero(np.abs(y.value) + change) * (y.variance > 0))

@@ -12,7 +12,7 @@ import pytest
 from gradagree.adapters import Adapter
 from gradagree.cases.case import Case
 from gradagree.cases.random import draw
-from gradagree.checker.proofs import prove
+from gradagree.checker.proofs import prove_derivatives
 from gradagree.errors import UsageError
 from gradagree.pytest_plugin.records import PROCESSES, RECORDS, judged
 from gradagree.reference import Activation, ErrorFunction
@@ -60,7 +60,7 @@ class Derivative(pytest.Item):
 
     def runtest(self) -> None:
         try:
-            prove(self.function)
+            prove_derivatives(self.function)
         except UsageError as wrong:
             pytest.fail(str(wrong), pytrace=False)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gradagree.cases.text import shorten
-from gradagree.checker.proofs import prove
+from gradagree.checker.proofs import prove_derivatives
 from gradagree.checker.response import Absent, Ready
 from gradagree.checker.verdict import SCHEMA, Record
 from gradagree.errors import UsageError
@@ -100,7 +100,7 @@ def prepare(extensions: Sequence[str], options: dict[str, Any]) -> Plan:
     """
     loaded = load_all(extensions)
     for kind in (*loaded.named, *loaded.installed):
-        prove(kind())
+        prove_derivatives(kind())
     for option, base in (("activations", Activation), ("errors", ErrorFunction)):
         added = [kind.name for kind in loaded.named if issubclass(kind, base)]
         if added and options.get(option) is None:
@@ -108,7 +108,7 @@ def prepare(extensions: Sequence[str], options: dict[str, Any]) -> Plan:
     plan = Plan.make(**options)
     chosen: list[Activation | ErrorFunction] = [*(plan.activations or ()), *(plan.errors or ())]
     for function in chosen:
-        prove(function)
+        prove_derivatives(function)
     return plan
 
 

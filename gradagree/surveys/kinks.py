@@ -13,7 +13,7 @@ from rich.table import Table
 from gradagree.adapters import Adapter, Answer
 from gradagree.arithmetic.model import FORMATS
 from gradagree.cases.case import Arrays, Case
-from gradagree.checker.kinks import SLOPES, error_slope, one_sided
+from gradagree.checker.kinks import SLOPES, one_sided_derivative, one_sided_loss_gradient
 from gradagree.checker.response import Absent, Failure, Response
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.graph import parameter_name
@@ -90,7 +90,7 @@ def _activation_cases(activation: Activation, dtype: str) -> Iterator[KinkCase]:
         case = Case.parse(f"1-1b:id,{activation}:sse:n1:{FORMATS[dtype].short}:ordinary:s0")
         arrays = Arrays((np.ones((1, 1)),), (np.zeros(1),), p, t)
         delta_a = 2 * (activation.value(p) - t)
-        expected = {slope: one_sided(activation, p, slope) * delta_a for slope in SLOPES}
+        expected = {slope: one_sided_derivative(activation, p, slope) * delta_a for slope in SLOPES}
         on = np.ones((1, 1), dtype=bool)
         yield KinkCase(Case.of(case, arrays), activation, f"p = {kink:g}", on, expected, float(delta_a.item()))
 
@@ -105,7 +105,7 @@ def _loss_cases(error: ErrorFunction, dtype: str) -> Iterator[KinkCase]:
             on = np.broadcast_to(error.kink(o, drawn.targets), o.shape)
             if not on.any():
                 continue
-            expected = {slope: error_slope(error, o, drawn.targets, slope) for slope in SLOPES}
+            expected = {slope: one_sided_loss_gradient(error, o, drawn.targets, slope) for slope in SLOPES}
             on = on & (np.abs(expected["left"] - expected["right"]) > SMALLEST_JUMP)
             if on.any():
                 arrays = replace(drawn, weights=(np.zeros((1, outputs)),), inputs=np.zeros((1, 1)))

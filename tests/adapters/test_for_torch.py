@@ -16,7 +16,7 @@ from gradagree.adapters.programs import MOST
 from gradagree.arithmetic.model import model
 from gradagree.cases.case import Case
 from gradagree.checker.reverse import check
-from gradagree.checker.statistical import probable
+from gradagree.checker.statistical import compare_statistically
 from gradagree.checker.verdict import Verdict
 from gradagree.reference.activations import Tanh
 
@@ -162,7 +162,7 @@ def test_that_a_function_whose_python_asks_for_numbers_is_compiled_in_pieces(pro
     tapped, untapped = ForTorch().answers(problem(case.spec), "compile")
     assert np.any(tapped.gradients["w1"])
     rules, arrays = model("float64"), case.arrays()
-    found = [*check(case, arrays, tapped, rules), *probable(case, arrays, untapped, rules)]
+    found = [*check(case, arrays, tapped, rules), *compare_statistically(case, arrays, untapped, rules)]
     assert {one.verdict for one in found} == {Verdict.AGREE}
 
 

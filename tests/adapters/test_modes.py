@@ -15,7 +15,7 @@ from gradagree.adapters import Adapter, ForTorch, Problem, Unsupported, course, 
 from gradagree.adapters.problem import MOST_COORDINATES, coordinates, share
 from gradagree.arithmetic.model import model
 from gradagree.checker.reverse import check, check_update
-from gradagree.checker.statistical import probable
+from gradagree.checker.statistical import compare_statistically
 from gradagree.reference import ErrorFunction
 from gradagree.reference.errors import SumOfSquares
 
@@ -54,7 +54,10 @@ def test_that_tapped_modes_pass_the_box_check_with_taps_and_the_probable_check_w
     case, rules = Case.parse(CASE), model("float64", flushes=adapter.name == "jax")
     for mode in sorted(set(BY_HAND) & set(adapter.modes)):
         tapped, untapped = adapter.answers(problem(CASE), mode)
-        found = [*check(case, case.arrays(), tapped, rules), *probable(case, case.arrays(), untapped, rules)]
+        found = [
+            *check(case, case.arrays(), tapped, rules),
+            *compare_statistically(case, case.arrays(), untapped, rules),
+        ]
         assert (tapped.tapped, untapped.tapped) == (True, False)
         assert not [one for one in found if one.verdict.fails], mode
         assert len(found) == 9 + 5
@@ -73,7 +76,7 @@ def test_that_forward_mode_gives_every_coordinate_of_a_small_network(
     assert [x.shape for x in pushed.tangents.values()] == [
         (len(pushed.along), *c.shape) for c in [*pushed.values.values()][1:]
     ]
-    found = probable(case, case.arrays(), answer, model("float64"))
+    found = compare_statistically(case, case.arrays(), answer, model("float64"))
     assert max(one.ratio for one in found) <= 1
     assert {one.part for one in found} == {"E", "delta_p", "dw", "db"}
 
@@ -90,7 +93,7 @@ def test_that_forward_mode_gives_slopes_along_directions_of_a_large_network(
         (len(answer.along), *c.shape) for c in [*answer.values.values()][1:]
     ]
     assert not answer.tapped
-    (found,) = probable(case, case.arrays(), answer, model("float64"))
+    (found,) = compare_statistically(case, case.arrays(), answer, model("float64"))
     assert (found.part, found.ratio <= 1, found.entries) == ("E'", True, len(answer.along))
 
 
@@ -103,7 +106,7 @@ def test_that_a_slope_along_a_direction_is_the_sum_over_the_gradient(
     parts = [*gradient.gradients.values()]
     slopes = [float(sum(np.sum(d * g) for d, g in zip(way, parts, strict=True))) for way in directions(given)]
     for along, fails in ((slopes, False), (slopes[::-1], True), ([-slope for slope in slopes], True)):
-        (found,) = probable(case, case.arrays(), replace(answer, along=tuple(along)), model("float64"))
+        (found,) = compare_statistically(case, case.arrays(), replace(answer, along=tuple(along)), model("float64"))
         assert found.verdict.fails == fails
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gradagree.arithmetic import Ball
-from gradagree.checker.kink_search import unlisted_error_kinks
+from gradagree.checker.kink_search import unlisted_loss_kinks
 from gradagree.reference import ErrorFunction
 from gradagree.reference.errors import Ntxent
 
@@ -74,5 +74,5 @@ def test_that_no_pair_is_the_same_to_jax_and_to_optax() -> None:
 
 def test_that_outputs_as_short_as_the_least_length_are_kinks_and_all_there_are() -> None:
     o, t = np.array([[1.0, 0.5], [-0.5, 1.0], [1.0, 1.0]]), np.array([0, 1, 0])
-    assert list(unlisted_error_kinks(Ntxent(temperature=1.0, eps=4.0), o.shape, t)) == []
-    assert next(unlisted_error_kinks(_Forgotten(temperature=1.0, eps=4.0), o.shape, t), None) is not None
+    assert list(unlisted_loss_kinks(Ntxent(temperature=1.0, eps=4.0), o.shape, t)) == []
+    assert next(unlisted_loss_kinks(_Forgotten(temperature=1.0, eps=4.0), o.shape, t), None) is not None

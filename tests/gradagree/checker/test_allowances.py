@@ -11,8 +11,8 @@ from scipy.special import erfc, expit, log_ndtr, ndtr
 
 from gradagree.arithmetic.model import model
 from gradagree.arithmetic.rounded import Rounded
-from gradagree.checker.allowances import TABLE, ToleranceOptions, conditioning_scale
-from gradagree.checker.proofs import examples
+from gradagree.checker.allowances import CONDITIONING_POINTS, ToleranceOptions, conditioning_scale
+from gradagree.checker.proofs import sample_batch
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.activations import Identity, Tanh
 
@@ -154,7 +154,7 @@ def test_that_the_natural_scale_is_the_largest_size_on_the_way_from_zero(name: s
     function = getattr(activation, part)
     for x in (*points(2, (20,)), 0.0, 2.0**22, -(2.0**22)):
         scale = float(conditioning_scale(activation, part, np.array([x]))[0])
-        way = np.sign(x) * TABLE[abs(x) >= TABLE]
+        way = np.sign(x) * CONDITIONING_POINTS[abs(x) >= CONDITIONING_POINTS]
         with np.errstate(over="ignore"):
             assert scale >= np.max(np.abs(np.broadcast_to(function(way), way.shape)), initial=0)
             assert scale >= np.abs(function(np.array([x])))[0]
@@ -166,7 +166,7 @@ def test_that_the_natural_scale_is_the_largest_size_on_the_way_from_zero(name: s
 @pytest.mark.parametrize("dtype", RULES)
 def test_that_errors_too_are_only_widened_by_the_natural_scale(name: str, dtype: str) -> None:
     error = ErrorFunction.named(name)
-    o, t = examples(error)
+    o, t = sample_batch(error)
     stored = t if error.targets == "classes" else Rounded.stored(t, RULES[dtype])
     for part in ("value", "sensitivity"):
         tight, natural = (

@@ -10,7 +10,7 @@ import pytest
 from gradagree.arithmetic.model import FORMULA, model
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.checker.allowances import ToleranceOptions
-from gradagree.checker.kinks import SLOPES, at_kinks, error_kinks, error_slope, one_sided
+from gradagree.checker.kinks import SLOPES, activation_kinks, loss_kinks, one_sided_derivative, one_sided_loss_gradient
 from gradagree.reference import Activation, ErrorFunction
 
 F = np.float32
@@ -36,7 +36,7 @@ def test_that_a_slope_is_chosen_at_the_kinks_and_nothing_is_said_elsewhere(name:
     chosen = ToleranceOptions(one_sided=slope).bounds(activation).derivative(p)
     assert kinked.any()
     assert np.isnan(chosen.radius[~kinked]).all()
-    assert np.array_equal(chosen.value[kinked], one_sided(activation, p.value, slope)[kinked])
+    assert np.array_equal(chosen.value[kinked], one_sided_derivative(activation, p.value, slope)[kinked])
     assert np.array_equal(chosen.radius[kinked], FORMULA * RULES["float32"].u * np.abs(chosen.value[kinked]))
 
 
@@ -52,17 +52,17 @@ def test_that_a_slope_is_chosen_at_the_kinks_and_nothing_is_said_elsewhere(name:
 )
 def test_that_the_slopes_at_a_kink_are_those_on_its_two_sides(name: str, kink: float, slopes: Any) -> None:
     activation = Activation.named(name)
-    assert tuple(float(one_sided(activation, np.array([kink]), slope)[0]) for slope in SLOPES) == slopes
-    assert at_kinks(activation, np.array([kink, 0.7]))[f"p = {kink:g}"].tolist() == [True, False]
-    assert at_kinks(activation, np.array([0.7, -0.3])) == {}
+    assert tuple(float(one_sided_derivative(activation, np.array([kink]), slope)[0]) for slope in SLOPES) == slopes
+    assert activation_kinks(activation, np.array([kink, 0.7]))[f"p = {kink:g}"].tolist() == [True, False]
+    assert activation_kinks(activation, np.array([0.7, -0.3])) == {}
 
 
 def test_that_the_slopes_of_the_absolute_error_are_those_on_its_two_sides() -> None:
     error, o, t = ErrorFunction.named("absolute"), np.array([[1.5, 2.0]]), np.array([[1.5, 0.0]])
-    assert [error_slope(error, o, t, slope)[0, 0] for slope in SLOPES] == [-1.0, 1.0, 0.0, 0.0]
-    assert error_kinks(error, o, t)["the kink"].tolist() == [[True, False]]
-    assert error_kinks(error, o, t - 1) == {}
-    assert error_kinks(ErrorFunction.named("sse"), o, t) == {}
+    assert [one_sided_loss_gradient(error, o, t, slope)[0, 0] for slope in SLOPES] == [-1.0, 1.0, 0.0, 0.0]
+    assert loss_kinks(error, o, t)["the kink"].tolist() == [[True, False]]
+    assert loss_kinks(error, o, t - 1) == {}
+    assert loss_kinks(ErrorFunction.named("sse"), o, t) == {}
 
 
 def test_that_an_output_which_does_not_move_across_the_kink_stays_where_it_is_without_a_warning() -> None:
@@ -70,6 +70,6 @@ def test_that_an_output_which_does_not_move_across_the_kink_stays_where_it_is_wi
     error = ErrorFunction.named("triplet_margin(swap=True)")
     o, t = np.ones((1, 6)), np.zeros((1, 0))
     assert error.across(o, t).tolist() == [[1.0, 1.0, 0.0, 0.0, 0.0, 0.0]]
-    left, right, mean = (error_slope(error, o, t, slope) for slope in SLOPES[:3])
+    left, right, mean = (one_sided_loss_gradient(error, o, t, slope) for slope in SLOPES[:3])
     assert not np.array_equal(left, right)
     assert np.array_equal(mean, (left + right) / 2)

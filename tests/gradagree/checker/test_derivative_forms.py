@@ -14,7 +14,7 @@ from gradagree.arithmetic.rounded import Rounded
 from gradagree.cases.case import Case, problem_of
 from gradagree.checker.allowances import ToleranceOptions, second_derivative
 from gradagree.checker.comparison import ERROR_BOX, compare
-from gradagree.checker.derivative_forms import STEPS, ad_loss_gradient
+from gradagree.checker.derivative_forms import EXTRA_ROUNDINGS, ad_loss_gradient
 from gradagree.checker.verdict import Verdict
 from gradagree.reference import Activation, ErrorBox, ErrorFunction
 from gradagree.reference.samples import inside
@@ -90,8 +90,8 @@ def test_that_a_slope_that_is_taken_in_more_steps_is_enclosed(dtype: str, monkey
     y = stored(np.tanh(p))
     formed = stored(d - stored(stored(d + stored(d * y)) * stored(1 - y)))
     within = []
-    for steps in (STEPS, 0):
-        monkeypatch.setattr("gradagree.checker.derivative_forms.STEPS", steps)
+    for steps in (EXTRA_ROUNDINGS, 0):
+        monkeypatch.setattr("gradagree.checker.derivative_forms.EXTRA_ROUNDINGS", steps)
         judged = ToleranceOptions(conditioning=True, ad_forms=True).bounds(Activation.named("tanhshrink"))
         expected = judged.vjp(Rounded.stored(p, rules), Rounded.stored(d, rules))
         within.append(bool((np.abs(formed - expected.value) <= expected.radius).all()))

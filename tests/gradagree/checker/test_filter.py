@@ -17,7 +17,7 @@ from gradagree.cases.case import problem_of
 from gradagree.cases.regimes import REGIMES
 from gradagree.checker.allowances import ToleranceOptions
 from gradagree.checker.comparison import Comparison, compare
-from gradagree.checker.filter_operands import cells, radii
+from gradagree.checker.filter_operands import table_cells, tabulated_radii
 from gradagree.checker.reverse import BoxCheck, clear
 from gradagree.checker.verdict import Verdict
 from gradagree.reference import Activation, ErrorFunction
@@ -134,17 +134,17 @@ def test_that_the_table_holds_the_radii_of_rounded_arithmetic(name: str, dtype: 
     judged = ToleranceOptions(ad_forms=True).bounds(activation)
     stored = Rounded.stored(p, rules)
     for table, radius in zip(
-        radii(activation, rules), (judged.value(stored).radius, judged.derivative(stored).radius), strict=True
+        tabulated_radii(activation, rules), (judged.value(stored).radius, judged.derivative(stored).radius), strict=True
     ):
-        found = table[cells(p)]
+        found = table[table_cells(p)]
         assert np.all((found <= 2 * radius) | np.isnan(found))
         assert np.median(found[radius > 0] / radius[radius > 0]) > 1 / 2 if radius.any() else not found.any()
 
 
 def test_that_beyond_the_table_nothing_is_cleared() -> None:
-    table, _ = radii(Activation.named("tanh"), model("float64"))
-    assert np.isnan(table[cells(np.array([2.0**16, -(2.0**40), 2.0**-65, np.inf]))]).all()
-    assert table[cells(np.array([0.0, -0.0]))].tolist() == [0.0, 0.0]
+    table, _ = tabulated_radii(Activation.named("tanh"), model("float64"))
+    assert np.isnan(table[table_cells(np.array([2.0**16, -(2.0**40), 2.0**-65, np.inf]))]).all()
+    assert table[table_cells(np.array([0.0, -0.0]))].tolist() == [0.0, 0.0]
 
 
 def test_that_a_sum_that_is_exact_has_no_tolerance(torch: ForTorch) -> None:

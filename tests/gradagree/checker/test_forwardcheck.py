@@ -19,7 +19,7 @@ from gradagree.checker.exact import truth
 from gradagree.checker.forward import Clearance, ForwardCheck
 from gradagree.checker.judge import Framework, judge
 from gradagree.checker.response import Response, handshake, respond
-from gradagree.checker.statistical import probable
+from gradagree.checker.statistical import compare_statistically
 from gradagree.checker.verdict import Verdict
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.samples import allowed_width
@@ -195,7 +195,7 @@ def test_that_a_gradient_that_is_missing_or_of_another_shape_stays_suspect(given
     case, arrays, pushed, untapped, model = given(OWN)
     ordinary = {name: x for name, x in untapped.gradients.items() if not name.startswith("box")}
     for wrong in (replace(untapped, gradients=ordinary), replace(untapped, cotangents={"inputs": np.zeros((1, 1))})):
-        comparisons = probable(case, arrays, wrong, model)
+        comparisons = compare_statistically(case, arrays, wrong, model)
         told = [one for one in comparisons if one.reason]
         assert {one.verdict for one in told} == {Verdict.SUSPECT}
         judged, guilty = Clearance(case, arrays, pushed, wrong, model)(comparisons)

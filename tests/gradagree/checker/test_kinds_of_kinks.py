@@ -7,7 +7,7 @@ import pytest
 
 from gradagree import Case, check
 from gradagree.cases.case import Arrays
-from gradagree.checker.kinks import beside, error_kinks, error_slope
+from gradagree.checker.kinks import loss_gradient_beside, loss_kinks, one_sided_loss_gradient
 from gradagree.checker.verdict import Verdict
 from gradagree.reference.errors import PairwiseDistance, TripletMargin, TripletMarginOfSquares
 
@@ -21,16 +21,16 @@ def test_that_each_kind_of_kink_has_its_name_and_place() -> None:
     plain = TripletMargin(eps=0.0)
     swapping = TripletMargin(eps=0.0, swap=True)
     at_margin, equal, apart = [[0.0, 0.0, 1.0]], [[0.0, 2.0, 1.0]], [[0.0, 3.0, 2.0]]
-    assert list(error_kinks(swapping, np.array([[0.5, 0.5, 0.75]]), NONE)) == ["a distance of 0"]
-    assert list(error_kinks(swapping, np.array(equal), NONE)) == ["equal distances"]
-    assert list(error_kinks(plain, np.array(equal), NONE)) == []
-    assert list(error_kinks(plain, np.array(at_margin), NONE)) == ["the margin"]
-    assert list(error_kinks(swapping, np.array(apart), NONE)) == []
+    assert list(loss_kinks(swapping, np.array([[0.5, 0.5, 0.75]]), NONE)) == ["a distance of 0"]
+    assert list(loss_kinks(swapping, np.array(equal), NONE)) == ["equal distances"]
+    assert list(loss_kinks(plain, np.array(equal), NONE)) == []
+    assert list(loss_kinks(plain, np.array(at_margin), NONE)) == ["the margin"]
+    assert list(loss_kinks(swapping, np.array(apart), NONE)) == []
 
 
 def test_that_a_step_that_other_numbers_absorb_is_made_longer() -> None:
     o = np.zeros((1, 6))
-    left, right, mean = (error_slope(SWAPPING, o, NONE, slope) for slope in ("left", "right", "mean"))
+    left, right, mean = (one_sided_loss_gradient(SWAPPING, o, NONE, slope) for slope in ("left", "right", "mean"))
     assert (left != right).any()
     np.testing.assert_array_equal(mean, (left + right) / 2)
     near = np.sqrt(2.0) / 2
@@ -40,7 +40,7 @@ def test_that_a_step_that_other_numbers_absorb_is_made_longer() -> None:
 
 def test_that_a_step_that_leads_off_stays_one_rounding() -> None:
     error, o, t = PairwiseDistance(eps=0.0), np.array([[1.0]]), np.array([[1.0]])
-    assert [float(beside(error, o, t, side).item()) for side in (-1, 1)] == [-1.0, 1.0]
+    assert [float(loss_gradient_beside(error, o, t, side).item()) for side in (-1, 1)] == [-1.0, 1.0]
 
 
 def test_that_a_distance_of_zero_is_a_kink_of_slope_zero() -> None:
@@ -64,7 +64,7 @@ def test_that_kinks_of_two_kinds_may_have_two_slopes(framework: str) -> None:
     o = np.array([[0.0, -0.25, 1.25], [0.0, 2.0, 1.0]])
     case = Case.parse("3-3:id:triplet_margin(eps=0.0,swap=True):n2:f64:ordinary:s1")
     case = Case.of(case, Arrays((np.eye(3),), (None,), o, np.zeros((2, 0))))
-    assert list(error_kinks(case.error, o, case.arrays().targets)) == ["the margin", "equal distances"]
+    assert list(loss_kinks(case.error, o, case.arrays().targets)) == ["the margin", "equal distances"]
     (record,) = check(case, frameworks=framework, modes=MODES[framework])
     assert not record.verdict.fails
 

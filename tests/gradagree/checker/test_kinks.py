@@ -16,7 +16,7 @@ from gradagree.arithmetic.model import model
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.cases.case import Arrays
 from gradagree.checker.comparison import compare, explaining
-from gradagree.checker.kinks import OWN, SLOPES, error_slope, one_sided
+from gradagree.checker.kinks import OWN, SLOPES, one_sided_derivative, one_sided_loss_gradient
 from gradagree.checker.verdict import Verdict
 from gradagree.reference import Activation
 
@@ -48,7 +48,7 @@ def told(slopes: Mapping[float, str]) -> Any:
 
     def lie(right: np.ndarray, at: SimpleNamespace) -> np.ndarray:
         for kink, name in slopes.items():
-            right = np.where(at.p == kink, one_sided(at.activation, at.p, name), right)
+            right = np.where(at.p == kink, one_sided_derivative(at.activation, at.p, name), right)
         return right
 
     return lie
@@ -71,7 +71,7 @@ def test_that_a_legitimate_slope_is_a_convention_and_the_references_own_agrees(
     case = on_the_kinks(name, dtype)
     activation, kinks = case.activations[1], case.activations[1].kinks
     own = {kink: activation.derivative(np.array([kink])) for kink in kinks}
-    other = [kink for kink in kinks if own[kink] != one_sided(activation, np.array([kink]), slope)]
+    other = [kink for kink in kinks if own[kink] != one_sided_derivative(activation, np.array([kink]), slope)]
     found = delta_p(bench, case, told(dict.fromkeys(kinks, slope)))
     assert found.verdict is (Verdict.CONVENTION if other else Verdict.AGREE)
     assert all(f"slope at p = {kink:g}" in found.reason for kink in other)
@@ -94,7 +94,7 @@ def test_that_a_mix_of_slopes_at_one_kink_disagrees(bench: Any, name: str, one: 
     case = on_the_kinks(name, dtype)
     kink = case.activations[1].kinks[0]
     first = np.arange(12).reshape(3, 4, order="F") == 0
-    slopes = [one_sided(case.activations[1], np.array([kink]), slope)[0] for slope in (one, other)]
+    slopes = [one_sided_derivative(case.activations[1], np.array([kink]), slope)[0] for slope in (one, other)]
 
     def mixed(right: np.ndarray, at: SimpleNamespace) -> np.ndarray:
         return np.where(at.p == kink, np.where(first, *slopes), right)
@@ -108,10 +108,12 @@ def test_that_a_mix_of_slopes_at_one_kink_disagrees(bench: Any, name: str, one: 
 def test_that_different_kinks_may_have_different_slopes(bench: Any, low: str, high: str, dtype: str) -> None:
     case = on_the_kinks("hardtanh", dtype)
     found = delta_p(bench, case, told({-1.0: low, 1.0: high}))
-    own = all(one_sided(case.activations[1], np.array([k]), s)[0] == 0 for k, s in ((-1.0, low), (1.0, high)))
+    own = all(
+        one_sided_derivative(case.activations[1], np.array([k]), s)[0] == 0 for k, s in ((-1.0, low), (1.0, high))
+    )
     assert found.verdict is (Verdict.AGREE if own else Verdict.CONVENTION)
     for kink, slope in ((-1, low), (1, high)):
-        if one_sided(case.activations[1], np.array([float(kink)]), slope)[0] != 0:
+        if one_sided_derivative(case.activations[1], np.array([float(kink)]), slope)[0] != 0:
             assert f"{slope} slope at p = {kink}" in found.reason
 
 
@@ -138,7 +140,7 @@ def error_case(dtype: str) -> Case:
 @pytest.mark.parametrize("slope", SLOPES)
 def test_that_an_error_function_may_have_any_legitimate_slope_at_its_kink(bench: Any, slope: str, dtype: str) -> None:
     case = error_case(dtype)
-    lie = lambda right, at: np.where(at.p == at.t, error_slope(case.error, at.p, at.t, slope), right)  # noqa: E731
+    lie = lambda right, at: np.where(at.p == at.t, one_sided_loss_gradient(case.error, at.p, at.t, slope), right)  # noqa: E731
     (found,) = (
         c
         for c in bench.compared(case, bench.answer(case, {("error", "delta_p"): lie}))

@@ -61,7 +61,7 @@ def test_that_a_product_past_the_range_on_the_way_is_out_of_range(
     jax: tuple[ForJax, Framework], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not record(jax, MULTIPLIED).verdict.fails
-    monkeypatch.setattr("gradagree.checker.allowances.overflow", lambda size, rounds, rules: 0.0)
+    monkeypatch.setattr("gradagree.checker.allowances.overflow_allowance", lambda size, rounds, rules: 0.0)
     accused = record(jax, MULTIPLIED)
     assert (accused.verdict, accused.function) == (Verdict.NONFINITE, "glu")
 

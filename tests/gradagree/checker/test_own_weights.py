@@ -11,7 +11,7 @@ import pytest
 from gradagree import Activation, Case, check
 from gradagree.adapters.problem import by_box
 from gradagree.api import Disagreement
-from gradagree.checker.proofs import prove
+from gradagree.checker.proofs import prove_derivatives
 from gradagree.checker.verdict import Verdict
 from gradagree.errors import UsageError
 from gradagree.reference import ContractError, backpropagate
@@ -71,7 +71,7 @@ class _Wrong(PreluByColumn):
 
 def test_that_a_wrong_derivative_by_the_slopes_is_found_before_any_framework_is_asked() -> None:
     with pytest.raises(UsageError, match=r"by_a does not match value: at p = "):
-        prove(_Wrong())
+        prove_derivatives(_Wrong())
 
 
 def test_that_the_slopes_make_a_text_that_is_read_back() -> None:

@@ -13,7 +13,7 @@ from gradagree import Case
 from gradagree.adapters import Answer
 from gradagree.arithmetic.model import model
 from gradagree.cases.case import Arrays
-from gradagree.checker.statistical import probable
+from gradagree.checker.statistical import compare_statistically
 from gradagree.checker.verdict import Verdict, plain
 
 TRIALS = 12
@@ -25,7 +25,9 @@ each_seed = pytest.mark.parametrize("seed", range(3))
 def probable_tolerance(bench: Any, case: Case, answer: Answer, part: str, middle: np.ndarray) -> float:
     """Of the middle entry of one array of the outermost box: there the answer is made infinitely wrong."""
     spoiled = bench.with_part(answer, 1, part, np.where(middle, np.inf, bench.part(answer, 1, part)))
-    found = max(probable(case, case.arrays(), spoiled, model(case.dtype)), key=lambda comparison: comparison.ratio)
+    found = max(
+        compare_statistically(case, case.arrays(), spoiled, model(case.dtype)), key=lambda comparison: comparison.ratio
+    )
     assert np.isinf(found.observed)
     return found.tolerance
 

@@ -9,7 +9,7 @@ import pytest
 
 from gradagree import Activation, ErrorFunction
 from gradagree.arithmetic.dual import Dual
-from gradagree.checker.proofs import examples, prove
+from gradagree.checker.proofs import prove_derivatives, sample_batch
 from gradagree.errors import UsageError
 from gradagree.reference.activations import Elu, Gelu, LeakyRelu, Sigmoid, Softplus, Tanh
 from gradagree.reference.errors import MeanSquared, SumOfSquares
@@ -30,12 +30,12 @@ def catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("kind", [*Activation.catalogue.values(), *ErrorFunction.catalogue.values()])
 def test_that_the_catalogue_is_proved(kind: Any) -> None:
-    prove(kind())
+    prove_derivatives(kind())
 
 
 @pytest.mark.parametrize("function", PARAMETERS, ids=str)
 def test_that_functions_with_other_parameters_are_proved(function: Any) -> None:
-    prove(function)
+    prove_derivatives(function)
 
 
 def nudged(kind: type[Any], method: str, by: float) -> Any:
@@ -52,7 +52,7 @@ def test_that_a_derivative_that_is_off_by_a_little_is_found(kind: type[Activatio
     with pytest.raises(
         UsageError, match=rf"{derived} does not match value: at p = .* but the slope of value is .*\(proved\)"
     ):
-        prove(nudged(kind, derived if method == "derivative" else method, by))
+        prove_derivatives(nudged(kind, derived if method == "derivative" else method, by))
 
 
 @pytest.mark.parametrize("kind", ErrorFunction.catalogue.values(), ids=str)
@@ -62,7 +62,7 @@ def test_that_a_sensitivity_that_is_off_by_a_little_is_found(kind: type[ErrorFun
     with pytest.raises(
         UsageError, match=r"sensitivity does not match value: at o = .* but the slope of value is .*\(proved\)"
     ):
-        prove(nudged(kind, method, by))
+        prove_derivatives(nudged(kind, method, by))
 
 
 def test_that_rounded_constants_are_no_reason_to_complain() -> None:
@@ -74,9 +74,9 @@ def test_that_rounded_constants_are_no_reason_to_complain() -> None:
             return (1 - np.tanh(p / 10) ** 2) / 10
 
     with pytest.raises(UsageError, match="cannot be sent"):
-        prove(_Scaled())
+        prove_derivatives(_Scaled())
     with pytest.raises(UsageError, match="does not match"):
-        prove(nudged(_Scaled, "derivative", TINY))
+        prove_derivatives(nudged(_Scaled, "derivative", TINY))
 
 
 class _OneSided(Gelu):
@@ -111,12 +111,12 @@ class _WithoutTarget(SumOfSquares):
 @pytest.mark.parametrize("function", [_OneSided(), _Far(), _Swapped(), _SummedNotMeant(), _WithoutTarget()], ids=repr)
 def test_that_a_mistake_anywhere_is_found(function: Any) -> None:
     with pytest.raises(UsageError, match="does not match value"):
-        prove(function)
+        prove_derivatives(function)
 
 
 def test_that_what_is_wrong_is_told_with_a_point_and_two_numbers() -> None:
     with pytest.raises(UsageError) as caught:
-        prove(nudged(Tanh, "derivative", 1.0))
+        prove_derivatives(nudged(Tanh, "derivative", 1.0))
     words = str(caught.value).split()
     p, given, true = (float(words[words.index(before) + 1].strip(",")) for before in ("=", "gives", "is"))
     assert given == 2 * (1 - np.tanh(p) ** 2) or abs(given - 2 * true) <= np.spacing(given)
@@ -127,7 +127,7 @@ def test_that_what_is_wrong_is_told_with_a_point_and_two_numbers() -> None:
 @pytest.mark.parametrize("name", ErrorFunction.catalogue)
 def test_that_examples_have_targets_of_the_right_kind_and_lie_on_no_kink(name: str) -> None:
     error = ErrorFunction.named(name)
-    o, t = examples(error)
+    o, t = sample_batch(error)
     assert t.shape == ((3,) if error.targets == "classes" else (3, error.width(o.shape[1])))
     assert not np.any(error.kink(o, t))
     if error.targets == "bits":

@@ -10,7 +10,7 @@ import pytest
 from scipy.special import expit
 
 from gradagree import Activation, ErrorFunction
-from gradagree.checker.proofs import prove
+from gradagree.checker.proofs import prove_derivatives
 from gradagree.errors import UsageError
 from gradagree.reference.activations import Sigmoid, Tanh
 from gradagree.reference.errors import SumOfSquares
@@ -58,7 +58,7 @@ class _SensitivityOfSum(SumOfSquares):
 )
 def test_that_another_shape_is_told(function: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        prove(function)
+        prove_derivatives(function)
 
 
 class _Branched(Tanh):
@@ -83,7 +83,7 @@ class _Misspelled(Tanh):
 )
 def test_that_a_formula_that_fails_is_named_with_its_error(function: Any, message: str) -> None:
     with pytest.raises(UsageError, match=rf"tanh: (\w*Error|NoRule) in its formula, line \d+: .*{message}") as caught:
-        prove(function)
+        prove_derivatives(function)
     assert caught.value.__cause__ is not None
 
 
@@ -100,7 +100,7 @@ class _Infinite(Sigmoid):
 @pytest.mark.parametrize("function", [_Undefined(), _Infinite()], ids=repr)
 def test_that_a_derivative_that_is_not_finite_where_the_slope_is_is_found(function: Any) -> None:
     with pytest.raises(UsageError, match=r"derivative is not finite at p = .*where the slope of value is"):
-        prove(function)
+        prove_derivatives(function)
 
 
 def test_that_a_function_that_cannot_travel_is_refused() -> None:
@@ -112,7 +112,7 @@ def test_that_a_function_that_cannot_travel_is_refused() -> None:
             return 2 * np.ones_like(p)
 
     with pytest.raises(UsageError, match="local cannot be sent to another process"):
-        prove(Local())
+        prove_derivatives(Local())
 
 
 class _Changing(Tanh):
@@ -122,7 +122,7 @@ class _Changing(Tanh):
 
 def test_that_a_function_that_arrives_as_another_is_refused() -> None:
     with pytest.raises(UsageError, match="a copy sent to another process is not equal to it"):
-        prove(_Changing())
+        prove_derivatives(_Changing())
 
 
 class _Scalar(Tanh):
@@ -195,7 +195,7 @@ WHOLE = r"write it with NumPy's functions on whole arrays, such as np.tanh and n
 )
 def test_that_a_message_says_what_to_do(function: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
-        prove(function)
+        prove_derivatives(function)
     assert "\n" not in str(caught.value)
 
 
@@ -212,4 +212,4 @@ def test_that_a_function_that_cannot_travel_is_told_how_it_could() -> None:
     with pytest.raises(
         UsageError, match=r"write its class at the left margin of its file, with parameters that are num"
     ):
-        prove(Held())
+        prove_derivatives(Held())

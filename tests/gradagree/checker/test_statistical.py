@@ -22,7 +22,7 @@ from gradagree.checker import statistical
 from gradagree.checker.comparison import Comparison
 from gradagree.checker.judge import Framework
 from gradagree.checker.response import handshake
-from gradagree.checker.statistical import _compare, probable
+from gradagree.checker.statistical import _compare_array, compare_statistically
 from gradagree.checker.verdict import Verdict
 from gradagree.reference import backpropagate
 
@@ -54,7 +54,7 @@ def ask(torch_and_models: Any) -> Any:
 
 
 def worst(case: Case, answer: Answer, model: Model) -> Comparison:
-    return max(probable(case, case.arrays(), answer, model), key=lambda found: found.ratio)
+    return max(compare_statistically(case, case.arrays(), answer, model), key=lambda found: found.ratio)
 
 
 def drawn(bench: Any, dtype: str, regime: str, count: int = CASES, seed: int = 3) -> Iterator[Case]:
@@ -105,7 +105,9 @@ def test_that_a_thousandth_is_found_in_float32_and_its_place_named(bench: Any, a
         answer, model = ask(case)
         box = 1 if part == "delta_p" else len(case.widths) - 1
         name = "error" if part == "E" else box
-        (size,) = (c for c in probable(case, case.arrays(), answer, model) if (c.box, c.part) == (name, part))
+        (size,) = (
+            c for c in compare_statistically(case, case.arrays(), answer, model) if (c.box, c.part) == (name, part)
+        )
         if size.sharpness < (NUDGE - 1) / 2:
             found += 1
             outlier = worst(case, spoiled(bench, answer, box, part, lambda x: x * NUDGE), model)
@@ -137,7 +139,7 @@ def test_that_the_centre_is_the_references_own_answer(bench: Any, dtype: str) ->
             for part, name in node.parameters.items()
         }
         own = Answer(float(right.E), {"inputs": arrays.inputs}, {"inputs": right.delta_p}, gradients)
-        found = probable(case, arrays, own, bench.framework.models[dtype])
+        found = compare_statistically(case, arrays, own, bench.framework.models[dtype])
         assert {comparison.ratio for comparison in found} == {0.0}
         assert len(found) == 2 + len(arrays.weights) + sum(case.biases)
 
@@ -186,7 +188,7 @@ def test_that_an_array_of_which_no_digit_is_known_makes_no_suspect(
 ) -> None:
     value = np.array([[2.0, 3.0]])
     expected = variance.Variance(value, np.full((1, 2), deviation**2), torch_and_models[1]["float64"])
-    assert _compare(1, "dw", np.array([[2.0, observed]]), expected).verdict is verdict
+    assert _compare_array(1, "dw", np.array([[2.0, observed]]), expected).verdict is verdict
 
 
 OWN = "prelu_by_column(a=(0.5,0.25,0.125,0.5,0.25,0.125,0.5,0.25,0.125,0.5,0.25,0.125))"
@@ -205,11 +207,11 @@ def test_that_directions_pushed_together_have_the_slopes_of_each_by_itself(
         answer, _ = adapter.answers(problem_of(case, arrays), "forward")
     assert len(answer.along) == 8
     seen: list[Any] = []
-    kept = statistical._compare
-    monkeypatch.setattr(statistical, "_compare", lambda *given: seen.append(given[3]) or kept(*given))
-    for together in (0, statistical.TOGETHER):
-        monkeypatch.setattr(statistical, "TOGETHER", together)
-        (found,) = probable(case, arrays, answer, models["float64"])
+    kept = statistical._compare_array
+    monkeypatch.setattr(statistical, "_compare_array", lambda *given: seen.append(given[3]) or kept(*given))
+    for together in (0, statistical.MAX_STACKED_WEIGHTS):
+        monkeypatch.setattr(statistical, "MAX_STACKED_WEIGHTS", together)
+        (found,) = compare_statistically(case, arrays, answer, models["float64"])
         assert found.verdict is Verdict.AGREE
     alone, stacked = seen
     assert (np.abs(stacked.value - alone.value) <= alone.tolerance).all()

@@ -170,7 +170,7 @@ def test_that_a_kink_is_left_by_the_smallest_step_that_leaves_it(
 ) -> None:
     found = record(torch, spec, "backward")
     assert (found.verdict, found.slopes["cosine_embedding: the kink"]) == (Verdict.CONVENTION, ["right"])
-    monkeypatch.setattr("gradagree.checker.kinks.STEPS", [2.0**-40])
+    monkeypatch.setattr("gradagree.checker.kinks.STEP_SIZES", [2.0**-40])
     assert record(torch, spec, "backward").verdict is Verdict.DISAGREE
 
 
@@ -182,5 +182,5 @@ def test_that_rows_of_nan_say_nothing_of_the_slope_at_a_kink(torch: Asked) -> No
 def test_that_what_is_near_a_kink_stays_on_its_side(jax: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     found = record(jax, NEAR, "grad")
     assert (found.verdict, found.slopes["multilabel_margin: the kink"]) == (Verdict.CONVENTION, ["mean"])
-    monkeypatch.setattr("gradagree.checker.kinks.STEPS", [2.0**-40])
+    monkeypatch.setattr("gradagree.checker.kinks.STEP_SIZES", [2.0**-40])
     assert record(jax, NEAR, "grad").verdict is Verdict.DISAGREE

@@ -12,15 +12,15 @@ from gradagree.arithmetic.ball import Ball, lift
 from gradagree.arithmetic.dual import Dual, slope_of
 from gradagree.cases.regimes import Source
 from gradagree.checker.kink_search import (
-    WAY,
-    jumps,
-    lines,
-    prove_error_kinks,
+    INTERVALS,
+    find_jumps,
     prove_kinks,
-    unlisted_error_kinks,
+    prove_loss_kinks,
+    search_lines,
     unlisted_kinks,
+    unlisted_loss_kinks,
 )
-from gradagree.checker.proofs import examples, prove
+from gradagree.checker.proofs import prove_derivatives, sample_batch
 from gradagree.errors import UsageError
 from gradagree.reference.activations import Hardtanh, LeakyRelu, Relu, Softplus, Tanh
 from gradagree.reference.errors import PairwiseDistance, SmoothL1, TripletMargin
@@ -59,7 +59,7 @@ def test_that_activations_along_the_last_axis_have_no_kinks(activation: Activati
         pushed = slope_of(activation.value(Dual(moved, lift(np.broadcast_to(along, moved.shape)))))
         return np.sum(pushed * weights, axis=-1)
 
-    assert list(jumps(slope, WAY)) == []
+    assert list(find_jumps(slope, INTERVALS)) == []
 
 
 @pytest.mark.parametrize("error", [*ERRORS, *map(ErrorFunction.named, PARAMETERS)], ids=str)
@@ -67,8 +67,8 @@ def test_that_activations_along_the_last_axis_have_no_kinks(activation: Activati
 def test_that_the_kinks_of_error_functions_are_complete_in_outputs_and_targets(
     error: ErrorFunction, outputs: int
 ) -> None:
-    o, t = examples(error, 2, max(outputs, 1 + (error.targets == "classes")))
-    assert list(unlisted_error_kinks(error, o.shape, t)) == []
+    o, t = sample_batch(error, 2, max(outputs, 1 + (error.targets == "classes")))
+    assert list(unlisted_loss_kinks(error, o.shape, t)) == []
 
 
 def without(function: Any, name: str, forgotten: Any) -> Any:
@@ -86,8 +86,8 @@ def test_that_forgotten_kinks_are_all_found_at_their_places(activation: Activati
 @pytest.mark.parametrize("error", KINKED, ids=str)
 def test_that_an_error_function_that_marks_no_kink_is_told(error: ErrorFunction) -> None:
     outputs = 1 if isinstance(error, PairwiseDistance) else 4
-    o, t = examples(error, 2, outputs)
-    assert next(unlisted_error_kinks(without(error, "kink", ErrorFunction.kink), o.shape, t), None) is not None
+    o, t = sample_batch(error, 2, outputs)
+    assert next(unlisted_loss_kinks(without(error, "kink", ErrorFunction.kink), o.shape, t), None) is not None
 
 
 class _WithoutTie(TripletMargin):
@@ -96,20 +96,20 @@ class _WithoutTie(TripletMargin):
 
 
 def test_that_one_of_several_kinds_of_kinks_is_missed() -> None:
-    o, t = examples(TripletMargin(), 2, 9)
-    line, jump = next(unlisted_error_kinks(_WithoutTie(swap=True), o.shape, t))
+    o, t = sample_batch(TripletMargin(), 2, 9)
+    line, jump = next(unlisted_loss_kinks(_WithoutTie(swap=True), o.shape, t))
     _, far, other = _WithoutTie(swap=True)._squares(line.at(jump.between.reshape(1))[1])
     assert np.any(np.abs((far - other).middle) <= (far - other).radius)
 
 
 def test_that_lines_lead_through_outputs_and_targets() -> None:
     error = ErrorFunction.named("absolute")
-    o, t = examples(error, 2, 4)
+    o, t = sample_batch(error, 2, 4)
     jumping = {
-        line.of_targets for line, _ in unlisted_error_kinks(without(error, "kink", ErrorFunction.kink), o.shape, t)
+        line.of_targets for line, _ in unlisted_loss_kinks(without(error, "kink", ErrorFunction.kink), o.shape, t)
     }
     assert jumping == {False, True}
-    assert len(list(lines(error, o.shape, t))) == o.shape[1] + 2
+    assert len(list(search_lines(error, o.shape, t))) == o.shape[1] + 2
 
 
 class _Forgotten(Relu):
@@ -141,7 +141,7 @@ class _Slight(Tanh):
 
 def test_that_the_message_names_place_and_slopes_and_says_what_to_do() -> None:
     with pytest.raises(UsageError) as caught:
-        prove(_Forgotten())
+        prove_derivatives(_Forgotten())
     assert str(caught.value) == (
         "relu: an unlisted kink: at p = 0.0 the slope of value jumps from 0.0 to 1.0 (proved), and kinks has none; "
         "add 0.0 to kinks"
@@ -165,7 +165,7 @@ def test_that_an_unmarked_kink_of_an_error_function_is_told_with_its_place() -> 
     error = without(ErrorFunction.named("absolute"), "kink", ErrorFunction.kink)
     message = r"from -1\.0 to 1\.0 \(proved\) at o = \[\[.* and t = \[\[.*, where kink\(o, t\) is false; make it true"
     with pytest.raises(UsageError, match=f"absolute: an unlisted kink: the slope of value jumps {message}"):
-        prove_error_kinks(error, *examples(error, 2, 4))
+        prove_loss_kinks(error, *sample_batch(error, 2, 4))
 
 
 class _Steep(Activation):
@@ -203,5 +203,5 @@ def test_that_a_smooth_function_is_not_accused_however_steep(activation: Activat
 
 def test_that_an_error_function_that_bends_within_a_short_way_is_not_accused() -> None:
     error = SmoothL1(beta=2.0**-200)
-    o, t = examples(error, 2, 4)
-    assert list(unlisted_error_kinks(error, o.shape, t)) == []
+    o, t = sample_batch(error, 2, 4)
+    assert list(unlisted_loss_kinks(error, o.shape, t)) == []

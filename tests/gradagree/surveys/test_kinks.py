@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gradagree import ErrorFunction
-from gradagree.checker.kinks import at_kinks, error_kinks
+from gradagree.checker.kinks import activation_kinks, loss_kinks
 from gradagree.cli import main as cli
 from gradagree.reference import Activation
 from gradagree.surveys.kinks import DTYPES, Convention, conventions, kink_cases, markdown, write_conventions
@@ -56,9 +56,9 @@ def test_that_every_case_meets_its_kink(dtype: str) -> None:
         arrays = one.case.arrays()
         p = arrays.inputs @ arrays.weights[0] + arrays.biases[0]
         if isinstance(one.function, Activation):
-            assert one.kink in at_kinks(one.function, p)
+            assert one.kink in activation_kinks(one.function, p)
         else:
-            assert np.all(error_kinks(one.function, p, arrays.targets)["the kink"][one.on])
+            assert np.all(loss_kinks(one.function, p, arrays.targets)["the kink"][one.on])
         assert np.all(one.expected["left"][one.on] != one.expected["right"][one.on])
 
 
