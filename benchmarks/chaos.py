@@ -62,7 +62,7 @@ def workers(options: argparse.Namespace) -> None:
     """So many kills, evenly spread over the records, at random moments."""
     plan = planned(options.cases)
     begun, busy = time.perf_counter(), processor()
-    calm = {record.index: record.verdict for record in drivers.records(plan, [FAKE], options.workers)}
+    calm = {record.index: record.verdict for record in drivers.run_plan(plan, [FAKE], options.workers)}
     alone, alone_busy = time.perf_counter() - begun, processor() - busy
     made: list[FrameworkProcess] = []
 
@@ -74,7 +74,7 @@ def workers(options: argparse.Namespace) -> None:
     drivers.FrameworkProcess = Watched  # type: ignore[misc]
     begun, busy, dice = time.perf_counter(), processor(), random.Random(options.seed)
     kills, wrong, found = 0, 0, Counter[int]()
-    for count, record in enumerate(drivers.records(plan, [FAKE], options.workers), 1):
+    for count, record in enumerate(drivers.run_plan(plan, [FAKE], options.workers), 1):
         found[record.index] += 1
         if record.verdict is not calm[record.index]:
             wrong += 1
@@ -188,7 +188,7 @@ def isolation(options: argparse.Namespace) -> None:
     seconds: dict[str, list[float]] = {"process": [], "thread": []}
     for name, kind in (("thread", InThread), ("process", FrameworkProcess)) * 2:
         drivers.FrameworkProcess = kind  # type: ignore[misc]
-        found = drivers.records(plan, workers=1)
+        found = drivers.run_plan(plan, workers=1)
         next(found)
         begun = time.perf_counter()
         count = sum(1 for _ in found)

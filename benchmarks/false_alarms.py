@@ -23,7 +23,7 @@ from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.runner.campaign import default_workers, execute
 from gradagree.runner.options import Plan
-from gradagree.runner.scheduler import records
+from gradagree.runner.scheduler import run_plan
 
 OTHER = 31
 EXAMPLES = 4
@@ -83,7 +83,7 @@ def main() -> None:
     except UsageError as wrong:
         parser.error(str(wrong))
     counts: collections.Counter[str] = collections.Counter()
-    for record in records(plan, workers=default_workers()):
+    for record in run_plan(plan, workers=default_workers()):
         counts[f"{record.framework} {record.mode} {record.dtype} {record.verdict}"] += 1
         if record.verdict.fails or record.verdict == "inaccurate":
             print(record)

@@ -18,7 +18,7 @@ from gradagree.checker.response import Absent, Failure, Ready, handshake, respon
 from gradagree.checker.verdict import Record, Verdict, format_failure
 from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction
-from gradagree.runner.extensions import files, load_all
+from gradagree.runner.extensions import extension_files, load_all
 from gradagree.runner.options import DTYPES, Plan
 from gradagree.surveys.pages import add_reproducers, prepare_folder, write_survey
 from gradagree.surveys.plan import SurveyPlan
@@ -115,13 +115,15 @@ def run(*, out: str | Path | None = None, ext: Sequence[str] = (), workers: int 
     from gradagree.report import write_reports
     from gradagree.runner import campaign
     from gradagree.runner.results import read_records
-    from gradagree.runner.scheduler import records
+    from gradagree.runner.scheduler import run_plan
 
     plan = campaign.prepare(ext, options)
     workers = workers or campaign.default_workers()
     if out is None:
-        return list(records(plan, files(ext), workers))
-    campaign.execute(plan, Path(out), extensions=files(ext), workers=workers, command=f"gradagree.run(**{options!r})")
+        return list(run_plan(plan, extension_files(ext), workers))
+    campaign.execute(
+        plan, Path(out), extensions=extension_files(ext), workers=workers, command=f"gradagree.run(**{options!r})"
+    )
     write_reports(Path(out))
     return list(read_records(Path(out)))
 
@@ -186,9 +188,9 @@ def _answers(name: str, plan: Plan) -> Iterator[Record]:
     except ImportError as missing:
         adapter, handshake = None, Absent(f"not installed ({missing}): {Adapter.catalogue[name].install}")
     framework = Framework.of(name, handshake)
-    for number, case in plan.drawn():
+    for number, case in plan.draw_cases():
         arrays = case.arrays()
-        for mode in plan.asked(name, number):
+        for mode in plan.modes_of(name, number):
             if adapter is None:
                 answer: Any = Failure(mode, Verdict.ABSENT, handshake.reason if isinstance(handshake, Absent) else "")
             else:
@@ -199,12 +201,12 @@ def _answers(name: str, plan: Plan) -> Iterator[Record]:
 
 def described(name: str) -> dict[str, Any]:
     """What the framework in this process says of itself, as ``meta.json`` keeps it."""
-    from gradagree.runner.campaign import describe
+    from gradagree.runner.campaign import describe_framework
 
     try:
-        return describe(_adapter(name)[1])
+        return describe_framework(_adapter(name)[1])
     except ImportError as missing:
-        return describe(Absent(f"not installed ({missing}): {Adapter.catalogue[name].install}"))
+        return describe_framework(Absent(f"not installed ({missing}): {Adapter.catalogue[name].install}"))
 
 
 @functools.cache
@@ -249,7 +251,7 @@ def survey(
     """
     plan = SurveyPlan.make(own=load_all(ext).named, **options)
     folder = None if out is None else prepare_folder(Path(out))
-    found = run_survey(plan, files(ext), progress)
+    found = run_survey(plan, extension_files(ext), progress)
     add_reproducers(found, plan.profile.thorough)
     if folder is not None and found.versions:
         profile = options.get("profile", "quick")

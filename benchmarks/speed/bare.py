@@ -19,8 +19,8 @@ ERRORS = ("sse", "mse", "cross_entropy", "bce_logits")
 def written(plan: Any, framework: str, mode: str, path: Path) -> int:
     """Write the cases that one mode of a framework is asked, with their numbers; how many there are."""
     cases, arrays = [], {}
-    for number, case in plan.drawn():
-        if mode in plan.asked(framework, number):
+    for number, case in plan.draw_cases():
+        if mode in plan.modes_of(framework, number):
             numbers = case.arrays()
             k = len(cases)
             arrays |= {f"{k} inputs": numbers.inputs, f"{k} targets": numbers.targets}

@@ -108,17 +108,17 @@ def replay(
     ID is the text of a case, or its six digits within a results folder; FILE is a case file.
     """
     from gradagree.report.console import print_replay
-    from gradagree.runner.extensions import files, load_all
+    from gradagree.runner.extensions import extension_files, load_all
     from gradagree.runner.options import Plan
-    from gradagree.runner.replay import find, replay as replayed
+    from gradagree.runner.replay import find_case, replay as replayed
 
     load_all(ext)
     target = check_target("--script", script, ".py") if script else None
-    found = find(case, folder)
-    results = list(replayed(found, Plan.of([found], frameworks, modes or "all"), files(ext)))
+    found = find_case(case, folder)
+    results = list(replayed(found, Plan.of([found], frameworks, modes or "all"), extension_files(ext)))
     status = print_replay(found, results)
     if script is not None:
-        _write_script(found, [result.record for result in results], target, files(ext))
+        _write_script(found, [result.record for result in results], target, extension_files(ext))
     return status
 
 
@@ -245,10 +245,10 @@ def _parameters(kind: Any) -> str:
 def _origin(kind: type) -> tuple[str, ...]:
     """The file that a class is from, if it is not ours."""
     from gradagree.reference.contract import file_of
-    from gradagree.runner.extensions import is_ours
+    from gradagree.runner.extensions import is_builtin
 
     path = file_of(kind) or kind.__module__
-    return () if is_ours(kind) else (f"from {path.removeprefix(f'{Path.cwd()}{os.sep}')}",)
+    return () if is_builtin(kind) else (f"from {path.removeprefix(f'{Path.cwd()}{os.sep}')}",)
 
 
 def _installed(name: str, install: str) -> tuple[str, str]:

@@ -109,9 +109,9 @@ def run(
     from gradagree.report import report_results
     from gradagree.report.console import Progress
     from gradagree.runner import campaign
-    from gradagree.runner.campaign import draining
-    from gradagree.runner.extensions import files
-    from gradagree.runner.scheduler import keeping
+    from gradagree.runner.campaign import drain_on_signal
+    from gradagree.runner.extensions import extension_files
+    from gradagree.runner.scheduler import process_pool
 
     _check(workers, budget)
     known, seconds = _ending(asked.pop("known"), asked.pop("shrink"))
@@ -120,17 +120,17 @@ def run(
     else:
         (plan, strict), folder = _begun(context, resume, ext), resume
     stop = threading.Event()
-    with keeping() as kept:
-        with Progress(sum(plan.counts().values())) as progress, draining(stop):
+    with process_pool() as kept:
+        with Progress(sum(plan.counts().values())) as progress, drain_on_signal(stop):
             interrupted = campaign.execute(
-                plan, folder, extensions=files(ext), workers=workers, command=shlex.join(["gradagree", *sys.argv[1:]]),
-                strict=strict, budget=budget, progress=progress, resume=resume is not None, draining=stop,
-                scheduler=scheduler, kept=kept,
+                plan, folder, extensions=extension_files(ext), workers=workers,
+                command=shlex.join(["gradagree", *sys.argv[1:]]), strict=strict, budget=budget, progress=progress,
+                resume=resume is not None, draining=stop, scheduler=scheduler, kept=kept,
             )  # fmt: skip
         if known is not None:
             _keep_known(folder, known)
         if not interrupted:
-            _shrink(folder, seconds, files(ext), kept)
+            _shrink(folder, seconds, extension_files(ext), kept)
         status = report_results([folder], folder, strict)
     if interrupted:
         again = ["gradagree", "run", "--resume", str(folder), *(word for file in ext for word in ("--ext", file))]
@@ -159,7 +159,7 @@ def _keep_known(folder: Path, known: Sequence[Entry]) -> None:
     from gradagree.files import write_text
     from gradagree.runner.results import META, read_meta
 
-    meta = {**read_meta(folder), "known": [entry.told() for entry in known]}
+    meta = {**read_meta(folder), "known": [entry.to_json() for entry in known]}
     write_text(folder / META, json.dumps(meta, indent=2, sort_keys=True) + "\n")
 
 
@@ -180,14 +180,14 @@ def _begun(context: click.Context, folder: Path, ext: tuple[str, ...]) -> tuple[
     """The plan of a run that is gone on with, and whether it is strict. Files that it used must be named once more:
     what a results folder says makes no code run.
     """
-    from gradagree.runner.campaign import resumed
+    from gradagree.runner.campaign import resume_plan
     from gradagree.runner.results import META
 
     source = context.get_parameter_source
     given = [name for name in context.params if name not in ALONGSIDE and source(name) is not _default()]
     if given:
         raise UsageError(f"--resume goes on with the options of {folder / META}: leave out --{', --'.join(given)}")
-    return resumed(folder, ext)
+    return resume_plan(folder, ext)
 
 
 def _default() -> Any:

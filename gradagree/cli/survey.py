@@ -44,7 +44,7 @@ def survey(kinks: bool, ext: tuple[str, ...], out: Path | None, **options: Any) 
 
 def _survey(ext: tuple[str, ...], out: Path | None, **options: Any) -> int:
     from gradagree.runner.campaign import default_folder
-    from gradagree.runner.extensions import files, load_all
+    from gradagree.runner.extensions import extension_files, load_all
     from gradagree.surveys.pages import (
         SurveyProgress,
         add_reproducers,
@@ -60,7 +60,7 @@ def _survey(ext: tuple[str, ...], out: Path | None, **options: Any) -> int:
     plan = SurveyPlan.make(own=own, **options)
     folder = prepare_folder(out or default_folder().with_name(f"{default_folder().name}-survey"))
     with SurveyProgress(len(plan.functions) * len(plan.dtypes)) as counting:
-        found = run_survey(plan, files(ext), counting.step)
+        found = run_survey(plan, extension_files(ext), counting.step)
         add_reproducers(found, plan.profile.thorough)
     if not found.versions:
         click.echo(f"gradagree: {no_framework_message(found)}", err=True)
@@ -74,7 +74,7 @@ def _survey(ext: tuple[str, ...], out: Path | None, **options: Any) -> int:
 def _kinks(ext: tuple[str, ...], out: Path | None, **options: Any) -> int:
     from rich.console import Console
 
-    from gradagree.runner.extensions import files, load_all
+    from gradagree.runner.extensions import extension_files, load_all
     from gradagree.runner.options import Plan
     from gradagree.surveys.kinks import DTYPES, conventions, terminal_table, write_conventions
     from gradagree.surveys.pages import prepare_folder
@@ -89,7 +89,7 @@ def _kinks(ext: tuple[str, ...], out: Path | None, **options: Any) -> int:
         prepare_folder(out)
     functions = list(checked.functions) if named else None
     dtypes = checked.dtypes if options["dtypes"] else DTYPES
-    rows = list(conventions(functions, frameworks, modes, files(ext), dtypes))
+    rows = list(conventions(functions, frameworks, modes, extension_files(ext), dtypes))
     if not rows:
         raise UsageError(
             "survey: nothing to show: no framework that was asked for is installed, or no function has a kink"

@@ -58,10 +58,10 @@ def train(out: Path | None, strict: bool, **options: Any) -> int:
     from gradagree.train import train as schooling
 
     load_installed()
-    course = schooling.course_of(**options)
+    course = schooling.parse_training_run(**options)
     folder, known = out or campaign.default_folder(), find_known(None)
     with Progress(0) as progress:
-        trained = schooling.attend(course, folder, shlex.join(["gradagree", *sys.argv[1:]]), strict, progress)
+        trained = schooling.run_training(course, folder, shlex.join(["gradagree", *sys.argv[1:]]), strict, progress)
     click.echo(f"{trained.steps:,} steps by hand; {trained.reason}")
     status = report_results([folder], folder, strict, known)
     click.echo(f"Training: {write_training(folder)}")

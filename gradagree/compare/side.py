@@ -20,7 +20,7 @@ from gradagree.report.matrix import Column
 from gradagree.report.provenance import mapping
 from gradagree.report.rows import short_number
 from gradagree.report.text import named, value_of, visible
-from gradagree.runner.known import Entry, known_of
+from gradagree.runner.known import Entry, decode_known
 from gradagree.runner.results import read_meta, read_records
 
 Place = tuple[str, str, str]
@@ -116,7 +116,7 @@ def read_side(path: Path, known: Sequence[Entry] | None = None) -> Side:
     meta = read_meta(path)
     side = Side(str(path), facts=dict(facts(meta)), strict=meta.get("strict") is True)
     if known is None:
-        known = known_of(meta.get("known"))
+        known = decode_known(meta.get("known"))
     accepted = Accepted(known)
     for record in read_records(path):
         side.add(record, accepted.see(record, Column(record.framework, record.mode)))

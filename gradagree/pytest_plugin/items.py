@@ -17,7 +17,7 @@ from gradagree.errors import UsageError
 from gradagree.pytest_plugin.records import PROCESSES, RECORDS, judged
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.contract import file_of
-from gradagree.runner.extensions import is_ours, load_all, project_file, settings
+from gradagree.runner.extensions import is_builtin, load_all, project_file, settings
 from gradagree.runner.options import PROFILES, Plan
 
 SLOW_PART = 4
@@ -45,7 +45,7 @@ class Settings(NamedTuple):
             raise pytest.UsageError(f"--gradagree: {wrong}") from None
 
     def header(self) -> str:
-        names = ("gradagree", "numpy", *(name for name in self.plan.frameworks if is_ours(Adapter.catalogue[name])))
+        names = ("gradagree", "numpy", *(name for name in self.plan.frameworks if is_builtin(Adapter.catalogue[name])))
         told = ", ".join(filter(None, map(_version, names)))
         return f"gradagree: {told}; profile {self.profile}, seed {self.plan.seed}"
 
@@ -126,7 +126,7 @@ def own_functions() -> list[Any]:
 
 
 def own_adapters(plan: Plan) -> list[str]:
-    return [name for name in plan.frameworks if not is_ours(Adapter.catalogue[name])]
+    return [name for name in plan.frameworks if not is_builtin(Adapter.catalogue[name])]
 
 
 def joining(arguments: list[str], settings: Settings) -> list[str]:

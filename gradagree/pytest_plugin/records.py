@@ -29,12 +29,12 @@ class Processes:
         self._started: dict[str, FrameworkProcess] = {}
 
     def __call__(self, name: str) -> FrameworkProcess:
-        from gradagree.runner.extensions import files, load_all
+        from gradagree.runner.extensions import extension_files, load_all
         from gradagree.runner.process import FrameworkProcess
 
         if name not in self._started:
             load_all(())
-            self._started[name] = FrameworkProcess(name, files(()))
+            self._started[name] = FrameworkProcess(name, extension_files(()))
             self._started[name].start()
         return self._started[name]
 
@@ -51,9 +51,9 @@ def judged(process: FrameworkProcess, mode: str, cases: Sequence[tuple[int, Case
     from gradagree.checker.judge import Framework, JudgeRequest, judge_all
     from gradagree.checker.response import Absent
     from gradagree.checker.verdict import format_failure
-    from gradagree.runner.campaign import describe
+    from gradagree.runner.campaign import describe_framework
 
-    handshake = json.dumps(describe(process.handshake))
+    handshake = json.dumps(describe_framework(process.handshake))
     if isinstance(process.handshake, Absent):
         kept.append((process.framework, handshake, ""))
         (pytest.fail if process.handshake.broken else pytest.skip)(f"{process.framework}: {process.handshake.reason}")
@@ -112,7 +112,7 @@ class Reporter:
         command = shlex.join(["pytest", *sys.argv[1:]])
         terminalreporter.section("gradagree")
         try:
-            self.journal.meta({**environment(command), "frameworks": self.frameworks})
+            self.journal.write_meta({**environment(command), "frameworks": self.frameworks})
             self.journal.sync()
             summary = write_reports(self.folder, known=self.known)
         except UsageError as wrong:

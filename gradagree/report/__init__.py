@@ -31,7 +31,7 @@ def write_reports(folder: Path, sources: Sequence[Path] | None = None, known: Se
     folders = list(sources) if sources else [folder]
     meta = merged_meta([read_meta(source) for source in folders])
     if known is not None:
-        meta = {**meta, "known": [entry.told() for entry in known]}
+        meta = {**meta, "known": [entry.to_json() for entry in known]}
     summary = summarize(meta, records_of(folders))
     summary.small = read_small(folders)
     make_folder(folder)

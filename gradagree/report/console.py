@@ -23,7 +23,7 @@ from gradagree.report.provenance import failed_probes
 from gradagree.report.sections import FindingSection, Span, Table
 from gradagree.report.summary import Summary
 from gradagree.report.text import DASH, counted, tone, visible
-from gradagree.runner.replay import Replayed
+from gradagree.runner.replay import ReplayResult
 
 MOST_FINDINGS, MOST_ROWS = 5, 40
 NAME_WIDTH, CELL_WIDTH = 24, 24
@@ -96,7 +96,7 @@ def style(verdict: Verdict) -> str:
 def _known(say: Printer, one: Standing) -> None:
     """One line for each known difference, and why it fails the run where it does."""
     spent = one.expired or one.stale
-    words = f"{'✗' if spent else '·'} {visible(one.entry.words)}: {visible(one.state)}"
+    words = f"{'✗' if spent else '·'} {visible(one.entry.label)}: {visible(one.state)}"
     words += f" in {counted(one.covered, 'record')}" if one.covered else ""
     remedy = " (remove the entry, or correct it)" if one.stale else ""
     say.line(Text(words + remedy, style=STYLES["bad" if spent else "none"]))
@@ -144,7 +144,7 @@ class Progress:
         self._bar.stop()
 
 
-def print_replay(case: Case, replayed: Iterable[Replayed]) -> int:
+def print_replay(case: Case, replayed: Iterable[ReplayResult]) -> int:
     """Print every framework and mode with its operations. Returns the exit code of their verdicts."""
     console = Console()
     console.print(Text(case.spec, style="bold"), soft_wrap=True)

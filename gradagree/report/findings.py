@@ -176,7 +176,7 @@ class Accepted:
         """Places of the entries that are about records of this framework, mode, dtype and version."""
         kind = (record.framework, record.mode, record.dtype, record.version)
         if kind not in self._kinds:
-            found = [place for place, entry in enumerate(self.entries) if entry.concerns(*kind)]
+            found = [place for place, entry in enumerate(self.entries) if entry.applies_to(*kind)]
             if len(self._kinds) >= MOST_KINDS:
                 return found
             self._kinds[kind] = found

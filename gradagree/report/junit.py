@@ -55,7 +55,7 @@ def _known(root: ET.Element, standings: Sequence[Standing]) -> None:
     suite.set("time", "0.000")
     for one in standings:
         case = ET.SubElement(
-            suite, "testcase", name=visible(one.entry.words), classname="gradagree.runner.known", time="0.000"
+            suite, "testcase", name=visible(one.entry.label), classname="gradagree.runner.known", time="0.000"
         )
         if one.expired or one.stale:
             ET.SubElement(case, "failure", type="known", message=visible(one.state)).text = visible(one.entry.reason)

@@ -149,7 +149,7 @@ def known_differences(summary: Summary) -> Table:
         state = Span(visible(one.state), "✗", "bad") if one.expired or one.stale else Span(visible(one.state))
         link = code(one.entry.link) if one.entry.link else Span(DASH)
         reason, expiry = Span(visible(one.entry.reason)), Span(str(one.entry.expiry or DASH))
-        rows.append((state, code(one.entry.words), number(one.covered), reason, link, expiry))
+        rows.append((state, code(one.entry.label), number(one.covered), reason, link, expiry))
     head = ("state", "difference", "records", "reason", "link", "expiry")
     return Table("Known differences", head, rows, unit="known differences")
 

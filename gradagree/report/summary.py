@@ -15,7 +15,7 @@ from gradagree.report.matrix import DEEPEST, Blocks, Column, Groups, Matrix, Nam
 from gradagree.report.provenance import mapping, not_installed, planned
 from gradagree.report.rows import Rows
 from gradagree.report.text import counted, joined, named, shown_number, value_of, visible
-from gradagree.runner.known import Entry, known_of
+from gradagree.runner.known import Entry, decode_known
 
 MOST_NAMED, MOST_FRAMEWORKS = 3, 12
 BY_HAND = "backpropagation by hand"
@@ -201,7 +201,7 @@ class Summary:
 
     def __post_init__(self) -> None:
         self.blocks.strict = self.strict
-        self.accepted.entries = known_of(self.meta.get("known"))
+        self.accepted.entries = decode_known(self.meta.get("known"))
 
     def add(self, record: Record) -> None:
         column = self.matrix.column(record)

@@ -22,13 +22,20 @@ from gradagree.checker.verdict import SCHEMA, Record
 from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.runner import cluster as clusters
-from gradagree.runner.extensions import files, load_all
+from gradagree.runner.extensions import extension_files, load_all
 from gradagree.runner.options import Plan
 from gradagree.runner.process import FrameworkProcess
 from gradagree.runner.results import Journal, read_meta
-from gradagree.runner.resume import Done, check_version, plan_of, recover, told, versions
-from gradagree.runner.scheduler import records
-from gradagree.runner.shards import WHOLE
+from gradagree.runner.resume import (
+    CompletedRecords,
+    check_version,
+    decode_plan,
+    encode_plan,
+    recorded_versions,
+    recover,
+)
+from gradagree.runner.scheduler import run_plan
+from gradagree.runner.shards import UNSHARDED
 
 # A run: draw the cases, ask the frameworks in their own processes, judge every answer, write it down at once
 # -----------------------------------------------------------------------------------------------------------
@@ -54,16 +61,16 @@ def execute(
     """
     begun = time.monotonic()
     with Journal(folder, resume) as journal:
-        done = recover(journal, plan) if resume else Done()
+        done = recover(journal, plan) if resume else CompletedRecords()
         meta = read_meta(folder) if resume else _meta(plan, command, strict, extensions)
         seconds = float(before) if isinstance(before := meta.get("seconds"), int | float) else 0.0
-        journal.meta(meta)
+        journal.write_meta(meta)
         deadline = None if budget is None else begun + budget
-        rest = (_started(meta), deadline, done, journal.sync, draining)
+        rest = (_record_handshake(meta), deadline, done, journal.sync, draining)
         if scheduler is None:
-            made = records(plan, extensions, workers or default_workers(), *rest, kept)
+            made = run_plan(plan, extensions, workers or default_workers(), *rest, kept)
         else:
-            made = clusters.records(scheduler, plan, extensions, *rest)
+            made = clusters.run_plan(scheduler, plan, extensions, *rest)
         try:
             with contextlib.closing(made):
                 for record in made:
@@ -76,16 +83,16 @@ def execute(
             return True
         finally:
             meta["seconds"] = round(seconds + time.monotonic() - begun, 3)
-            journal.meta(meta)
+            journal.write_meta(meta)
     return draining is not None and draining.is_set()
 
 
-def _started(meta: dict[str, Any]) -> Callable[[str, Ready | Absent], None]:
+def _record_handshake(meta: dict[str, Any]) -> Callable[[str, Ready | Absent], None]:
     """Keeps what a framework says of itself. Raises UsageError where the run was begun with another version."""
-    known = versions(meta)
+    known = recorded_versions(meta)
 
     def started(name: str, handshake: Ready | Absent) -> None:
-        found = describe(handshake)
+        found = describe_framework(handshake)
         check_version(name, known.get(name), found["version"])
         meta["frameworks"][name] = found
 
@@ -112,20 +119,20 @@ def prepare(extensions: Sequence[str], options: dict[str, Any]) -> Plan:
     return plan
 
 
-def resumed(folder: Path, ext: Sequence[str]) -> tuple[Plan, bool]:
+def resume_plan(folder: Path, ext: Sequence[str]) -> tuple[Plan, bool]:
     """The plan of a run that was begun in a folder, and whether it is strict.
 
     Raises UsageError where it was begun with other files than those of ext and of pyproject.toml.
     """
     load_all(ext)
-    meta, named = read_meta(folder), [str(Path(file).resolve()) for file in files(ext)]
+    meta, named = read_meta(folder), [str(Path(file).resolve()) for file in extension_files(ext)]
     if meta.get("extensions") != named:
         had = shorten(str(meta.get("extensions")), 300)
         raise UsageError(f"{folder} was begun with the files {had}: name the same with --ext, and no others")
-    return plan_of(meta, folder, named), meta.get("strict") is True
+    return decode_plan(meta, folder, named), meta.get("strict") is True
 
 
-def describe(handshake: Ready | Absent) -> dict[str, Any]:
+def describe_framework(handshake: Ready | Absent) -> dict[str, Any]:
     """What ``meta.json`` says of a framework."""
     if isinstance(handshake, Absent):
         return {"installed": False, "version": "", "device": "", "reason": handshake.reason, "probes": {}}
@@ -147,10 +154,10 @@ def _meta(plan: Plan, command: str, strict: bool, extensions: Sequence[str]) -> 
         "cases": plan.cases,
         "strict": strict,
         "extensions": [str(Path(file).resolve()) for file in extensions],
-        "resume": told(plan, extensions),
+        "resume": encode_plan(plan, extensions),
         "options": {"dtypes": list(plan.dtypes), "regimes": list(plan.regimes), **chosen},
         "plan": plan.counts(),
-        **({} if plan.shard.of == 1 else {"shard": str(plan.shard), "whole": replace(plan, shard=WHOLE).counts()}),
+        **({} if plan.shard.of == 1 else {"shard": str(plan.shard), "whole": replace(plan, shard=UNSHARDED).counts()}),
         "frameworks": {},
     }
 
@@ -181,11 +188,11 @@ def default_folder() -> Path:
 
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-FIRST = b"\ngradagree: stopping; what is being computed is still judged (once more: stop at once)\n"
+STOP_MESSAGE = b"\ngradagree: stopping; what is being computed is still judged (once more: stop at once)\n"
 
 
 @contextlib.contextmanager
-def draining(stop: threading.Event) -> Iterator[None]:
+def drain_on_signal(stop: threading.Event) -> Iterator[None]:
     """The first SIGINT or SIGTERM sets the event; the next one raises KeyboardInterrupt.
 
     Only the main thread is told of signals: elsewhere the event stays as it is.
@@ -196,7 +203,7 @@ def draining(stop: threading.Event) -> Iterator[None]:
             raise KeyboardInterrupt
         stop.set()
         with contextlib.suppress(OSError):
-            os.write(2, FIRST)
+            os.write(2, STOP_MESSAGE)
 
     if threading.current_thread() is not threading.main_thread():
         yield

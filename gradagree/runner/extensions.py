@@ -27,16 +27,16 @@ from gradagree.reference.contract import file_of, line_in
 # ---------------------------------------------------------------------------------------------
 
 
-LIMIT = 60.0
+LOAD_LIMIT = 60.0
 """Seconds that a file may take to load, a framework's import included."""
 
 
 def load(files: Iterable[str], origin: str = "--ext") -> list[ModuleType]:
     """Run each file once. Raises UsageError, naming origin, file, line and reason, for one that cannot be loaded."""
-    return [_load(Path(file).resolve(), f"{origin} {ending(str(file))}") for file in files]
+    return [_load(Path(file).resolve(), f"{origin} {shorten_path(str(file))}") for file in files]
 
 
-def ending(path: str, length: int = 160) -> str:
+def shorten_path(path: str, length: int = 160) -> str:
     """A path; of a long one the end, which holds the file's name."""
     fits = len(path) <= length or len(Path(path).name) > length
     return shorten(path, length) if fits else f"...{path[3 - length :]}"
@@ -48,45 +48,45 @@ def _load(path: Path, told: str) -> ModuleType:
         return sys.modules[name]
     if not is_file(path):
         raise UsageError(f"{told}: there is no such file")
-    if (imported := _imported(path)) is not None:
+    if (imported := _find_imported(path)) is not None:
         return imported
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise UsageError(f"{told}: not a Python file; its name must end in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    with guarded(told, name, path):
+    with guard_loading(told, name, path):
         spec.loader.exec_module(module)
     return module
 
 
-def _imported(path: Path) -> ModuleType | None:
+def _find_imported(path: Path) -> ModuleType | None:
     """The module that has been made from the file already, by a test that imports it or as the script itself."""
     modules = [module for module in list(sys.modules.values()) if isinstance(module, ModuleType)]
     names = ((module, ModuleType.__getattribute__(module, "__dict__")) for module in modules)
     return next((module for module, names in names if names.get("__file__") == str(path)), None)
 
 
-def functions_of(modules: Sequence[ModuleType]) -> list[Any]:
+def find_functions(modules: Sequence[ModuleType]) -> list[Any]:
     """The activations and error functions that were made in the modules, or are names in them; never those of ours."""
     files = {module.__file__ for module in modules}
     named = [value for module in modules for value in vars(module).values() if isinstance(value, type)]
     return [
         kind for catalogue in (Activation.catalogue, ErrorFunction.catalogue) for kind in catalogue.values()
-        if not is_ours(kind) and (file_of(kind) in files or kind in named)
+        if not is_builtin(kind) and (file_of(kind) in files or kind in named)
     ]  # fmt: skip
 
 
-def is_ours(kind: type) -> bool:
+def is_builtin(kind: type) -> bool:
     """Whether a class comes with gradagree."""
     return kind.__module__.startswith("gradagree.")
 
 
 @contextlib.contextmanager
-def guarded(told: str, module: str, path: Path | None = None) -> Iterator[None]:
+def guard_loading(told: str, module: str, path: Path | None = None) -> Iterator[None]:
     """Run somebody's code without what it prints. If it fails, forget the module, and raise UsageError in one line."""
     try:
-        with contextlib.redirect_stdout(io.StringIO()), _limited(LIMIT):
+        with contextlib.redirect_stdout(io.StringIO()), _time_limit(LOAD_LIMIT):
             yield
     except (Exception, SystemExit) as wrong:
         _forget(module)
@@ -95,7 +95,7 @@ def guarded(told: str, module: str, path: Path | None = None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _limited(seconds: float) -> Iterator[None]:
+def _time_limit(seconds: float) -> Iterator[None]:
     """Raises TimeoutError in what runs longer, where signals can tell: on the main thread of a POSIX system."""
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
@@ -151,16 +151,16 @@ def load_all(ext: Sequence[str]) -> Loaded:
     Raises UsageError, naming the file or entry point and the reason, for one that cannot be loaded.
     """
     installed = load_installed()
-    origin, declared = _declared()
+    origin, declared = _declared_files()
     project, given = load(declared, origin), load(ext)
     for module in (*project, *given):
         _check_use(module)
-    return Loaded(functions_of(given) or ([] if ext else functions_of(project)), installed)
+    return Loaded(find_functions(given) or ([] if ext else find_functions(project)), installed)
 
 
-def files(ext: Sequence[str]) -> list[str]:
+def extension_files(ext: Sequence[str]) -> list[str]:
     """Every file of functions as an absolute path: those that pyproject.toml names, then those of --ext."""
-    return list(dict.fromkeys([*_declared()[1], *(str(Path(file).resolve()) for file in ext)]))
+    return list(dict.fromkeys([*_declared_files()[1], *(str(Path(file).resolve()) for file in ext)]))
 
 
 @functools.cache
@@ -169,29 +169,29 @@ def load_installed() -> list[Any]:
     found: list[Any] = []
     for group in GROUPS:
         for entry in metadata.entry_points(group=group):
-            found += _entered(entry)
+            found += _load_entry_point(entry)
     return found
 
 
 def _check_use(module: ModuleType) -> None:
     adapters = [kind for kind in Adapter.catalogue.values() if file_of(kind) == module.__file__]
-    if not functions_of([module]) and not adapters:
+    if not find_functions([module]) and not adapters:
         raise UsageError(
             f"{module.__file__}: no activation, error function or adapter in it: write class Name(Activation), and no "
             "underscore before the name"
         )
 
 
-def _entered(entry: metadata.EntryPoint) -> list[Any]:
+def _load_entry_point(entry: metadata.EntryPoint) -> list[Any]:
     package = f" of {entry.dist.name} {entry.dist.version}" if entry.dist is not None else ""
     told = f"entry point {entry.name!r}{package} ({entry.group} = {entry.value!r})"
-    with guarded(told, entry.module):
+    with guard_loading(told, entry.module):
         thing = entry.load()
     kinds, wanted = GROUPS[entry.group]
     if isinstance(thing, type) and issubclass(thing, kinds):
         return [] if issubclass(thing, Adapter) else [thing]
     if isinstance(thing, ModuleType) and Adapter not in kinds:
-        if functions := functions_of([thing]):
+        if functions := find_functions([thing]):
             return functions
         raise UsageError(f"{told}: the module has no activation and no error function; correct or remove the package")
     raise UsageError(f"{told}: it is {thing!r}, not {wanted}; correct or remove the package")
@@ -203,7 +203,7 @@ def settings() -> dict[str, Any]:
     return {key: table[key] for key in SETTINGS if key in table}
 
 
-def _declared() -> tuple[str, list[str]]:
+def _declared_files() -> tuple[str, list[str]]:
     """What to call the place, and the absolute paths of the files that it names."""
     path, table = _table()
     if path is None:

@@ -30,7 +30,7 @@ from gradagree.errors import UsageError, is_file, nearest
 NAME = "gradagree-known.toml"
 ANY = "*"
 NONE = "none"
-NEEDED = ("framework", "function", "class", "reason")
+REQUIRED = ("framework", "function", "class", "reason")
 OPTIONAL = ("mode", "dtype", "version", "link", "expiry")
 CLASSES = tuple(str(verdict) for verdict in Verdict if verdict.fails or verdict is Verdict.INACCURATE)
 
@@ -53,12 +53,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return SpecifierSet(self.version, prereleases=True)
 
     @property
-    def words(self) -> str:
+    def label(self) -> str:
         """``torch 2.13.* backward hardsigmoid float64 disagree``."""
         parts = (self.framework, self.version, self.mode, self.function, self.dtype, self.verdict)
         return " ".join(part for part in parts if part)
 
-    def concerns(self, framework: str, mode: str, dtype: str, version: str) -> bool:
+    def applies_to(self, framework: str, mode: str, dtype: str, version: str) -> bool:
         """Whether it is about records of this kind; a version that cannot be read lies in no range."""
         if framework != self.framework or self.mode not in ("", mode) or self.dtype not in ("", dtype):
             return False
@@ -74,7 +74,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def expired(self, today: datetime.date) -> bool:
         return self.expiry is not None and self.expiry < today
 
-    def told(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """What ``meta.json`` keeps of it."""
         return dict(msgspec.to_builtins(self))
 
@@ -118,10 +118,10 @@ def read_known(path: Path) -> list[Entry]:
     entries = told.get("known", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise UsageError(f"{path}: begin each entry with [[known]], in double brackets")
-    return [_entry(entry, f"{path}, entry {place}") for place, entry in enumerate(entries, 1)]
+    return [_decode_entry(entry, f"{path}, entry {place}") for place, entry in enumerate(entries, 1)]
 
 
-def known_of(found: Any) -> list[Entry]:
+def decode_known(found: Any) -> list[Entry]:
     """The entries that a ``meta.json`` keeps, as far as they can be read."""
     entries = []
     for one in found if isinstance(found, list) else []:
@@ -134,11 +134,11 @@ def known_of(found: Any) -> list[Entry]:
     return entries
 
 
-def _entry(told: dict[str, Any], where: str) -> Entry:
+def _decode_entry(told: dict[str, Any], where: str) -> Entry:
     for key in told:
-        if key not in NEEDED + OPTIONAL:
-            raise UsageError(f"{where}: unknown key {shorten(key)!r}; {nearest(key, NEEDED + OPTIONAL)}")
-    for key in NEEDED:
+        if key not in REQUIRED + OPTIONAL:
+            raise UsageError(f"{where}: unknown key {shorten(key)!r}; {nearest(key, REQUIRED + OPTIONAL)}")
+    for key in REQUIRED:
         if key not in told:
             raise UsageError(f"{where}: {key} is missing; write {EXAMPLES[key]}")
     for key, value in told.items():

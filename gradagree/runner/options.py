@@ -16,10 +16,10 @@ from gradagree.cases.regimes import REGIMES, STANDARD
 from gradagree.cases.text import split_outside_parentheses
 from gradagree.errors import UsageError, nearest
 from gradagree.reference import Activation, ContractError, ErrorFunction
-from gradagree.runner.shards import TOGETHER, WHOLE, Shard, chunks, size, units
+from gradagree.runner.shards import UNIT_SIZE, UNSHARDED, Shard, count_architectures, count_units, unit_ranges
 
 DTYPES = ("float64", "float32")
-MOST_CASES = 10**9
+MAX_CASES = 10**9
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ class Plan:
     activations: tuple[Activation, ...] | None = None
     errors: tuple[ErrorFunction, ...] | None = None
     modes: dict[str, int] = field(default_factory=dict)
-    given: tuple[Case, ...] | None = None
-    shard: Shard = WHOLE
+    explicit: tuple[Case, ...] | None = None
+    shard: Shard = UNSHARDED
 
     @classmethod
     def make(
@@ -93,18 +93,18 @@ class Plan:
         shard: str | None = None,
     ) -> Plan:
         """The plan that options stand for, each a comma-separated list as on the command line. Raises UsageError."""
-        standard = profile_named(profile)
+        standard = find_profile(profile)
         cases = standard.cases if cases is None else cases
-        if not 1 <= cases <= MOST_CASES:
-            raise UsageError(f"--cases {cases}: give a whole number from 1 to {MOST_CASES}")
+        if not 1 <= cases <= MAX_CASES:
+            raise UsageError(f"--cases {cases}: give a whole number from 1 to {MAX_CASES}")
         check_seed(seed)
         return cls(
             cases=cases,
             seed=seed,
             dtypes=parse_names("--dtypes", dtypes, FORMATS, DTYPES),
             regimes=parse_names("--regimes", regimes, known_regimes(), standard.regimes),
-            activations=_own_or_named("--activations", activations, Activation),
-            errors=_own_or_named("--errors", errors, ErrorFunction),
+            activations=_parse_optional_functions("--activations", activations, Activation),
+            errors=_parse_optional_functions("--errors", errors, ErrorFunction),
             modes=_modes(frameworks, modes or standard.modes),
             shard=_shard(shard, cases),
         )
@@ -112,33 +112,33 @@ class Plan:
     @classmethod
     def of(cls, cases: Sequence[Case], frameworks: str | None = None, modes: str | None = "all") -> Plan:
         """The plan to look at these very cases."""
-        return replace(cls(cases=len(cases), modes=_modes(frameworks, modes)), given=tuple(cases))
+        return replace(cls(cases=len(cases), modes=_modes(frameworks, modes)), explicit=tuple(cases))
 
-    def drawn(self) -> Iterator[tuple[int, Case]]:
+    def draw_cases(self) -> Iterator[tuple[int, Case]]:
         """Every case of the shard with its number in the whole."""
-        return itertools.chain.from_iterable(self._together())
+        return itertools.chain.from_iterable(self._units())
 
-    def _together(self) -> Iterator[list[tuple[int, Case]]]:
+    def _units(self) -> Iterator[list[tuple[int, Case]]]:
         """The cases that are handed over together."""
-        if self.given is not None:
-            numbered = list(enumerate(self.given))
-            yield from (numbered[k : k + TOGETHER] for k in range(0, len(numbered), TOGETHER))
+        if self.explicit is not None:
+            numbered = list(enumerate(self.explicit))
+            yield from (numbered[k : k + UNIT_SIZE] for k in range(0, len(numbered), UNIT_SIZE))
             return
-        for numbers in chunks(self.cases, self.shard):
+        for numbers in unit_ranges(self.cases, self.shard):
             functions = self.activations, self.errors
             drawn = draw(len(numbers), self.seed, self.dtypes, *functions, self.regimes, start=numbers.start)
             yield list(enumerate(drawn, numbers.start * len(self.dtypes)))
 
-    def asked(self, framework: str, index: int) -> list[str]:
+    def modes_of(self, framework: str, index: int) -> list[str]:
         """The framework's modes that case number index is for."""
-        exact = self.given is not None or returns(index // len(self.dtypes))
+        exact = self.explicit is not None or returns(index // len(self.dtypes))
         pairs = ((name.partition(":"), share) for name, share in self.modes.items())
         return [mode for (owner, _, mode), share in pairs if owner == framework and (exact or share == 1)]
 
     def units(self, framework: str) -> Iterator[list[tuple[int, Case, list[str]]]]:
         """Numbers, cases and modes of a framework, some together: those of one architecture next to one another."""
-        for together in self._together():
-            asked = ((number, case, self.asked(framework, number)) for number, case in together)
+        for together in self._units():
+            asked = ((number, case, self.modes_of(framework, number)) for number, case in together)
             if unit := sorted((one for one in asked if one[2]), key=lambda one: one[1].dtype):
                 yield unit
 
@@ -148,20 +148,20 @@ class Plan:
 
     def counts(self) -> dict[str, int]:
         """How many records each framework:mode is planned to have."""
-        if self.given is not None:
+        if self.explicit is not None:
             return dict.fromkeys(self.modes, self.cases)
-        every, some = size(self.cases, self.shard)
+        every, some = count_architectures(self.cases, self.shard)
         return {name: (every if share == 1 else some) * len(self.dtypes) for name, share in self.modes.items()}
 
 
 def _shard(text: str | None, cases: int) -> Shard:
-    shard = WHOLE if text is None else Shard.parse(text)
-    if shard.of > units(cases):
-        raise UsageError(f"--shard {shard}: {cases} cases are handed out in {units(cases)} units: no more shards")
+    shard = UNSHARDED if text is None else Shard.parse(text)
+    if shard.of > count_units(cases):
+        raise UsageError(f"--shard {shard}: {cases} cases are handed out in {count_units(cases)} units: no more shards")
     return shard
 
 
-def profile_named(name: str) -> Profile:
+def find_profile(name: str) -> Profile:
     """The profile of that name. Raises UsageError."""
     if name not in PROFILES:
         raise UsageError(f"--profile: unknown profile {name!r}; {nearest(name, PROFILES)}")
@@ -195,7 +195,7 @@ def parse_list(option: str, text: str) -> list[str]:
     return parts
 
 
-def _own_or_named(option: str, text: str | None, kind: Any) -> Any:
+def _parse_optional_functions(option: str, text: str | None, kind: Any) -> Any:
     return None if text is None or text == "all" else parse_functions(option, text, kind)
 
 

@@ -115,7 +115,7 @@ class FrameworkProcess:
         self, case: Case, arrays: Arrays, mode: str, rate: float, rounds: list[list[int]]
     ) -> protocol.TrainResult | Failure:
         """The framework's own training from the case's weights, on its inputs and targets."""
-        request = protocol.Train(protocol.pack_arrays(case.spec, arrays, [mode]), rate, rounds)
+        request = protocol.TrainRequest(protocol.pack_arrays(case.spec, arrays, [mode]), rate, rounds)
         return self._result(request, mode)
 
     def evaluate(self, request: protocol.PointwiseRequest) -> np.ndarray | Failure:

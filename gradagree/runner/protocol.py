@@ -14,7 +14,7 @@ from gradagree.cases.case import Arrays
 from gradagree.checker.response import Absent, Failure, Ready, Response
 
 HEADER = struct.Struct("<Q")
-LONGEST = 1 << 34
+MAX_MESSAGE_BYTES = 1 << 34
 MARK = b"\f"
 """On a worker's standard error: what follows was written after the last message."""
 
@@ -27,7 +27,7 @@ class Array(msgspec.Struct, array_like=True, frozen=True):
     data: bytes
 
 
-class Ask(msgspec.Struct, tag=True, frozen=True):
+class GradientRequest(msgspec.Struct, tag=True, frozen=True):
     """To a worker: the gradient of this case, in these modes, one answer for each."""
 
     spec: str
@@ -36,10 +36,10 @@ class Ask(msgspec.Struct, tag=True, frozen=True):
     rate: float | None = None
 
 
-class Train(msgspec.Struct, tag=True, frozen=True):
+class TrainRequest(msgspec.Struct, tag=True, frozen=True):
     """To a worker: train from these weights, in this mode, on the pairs polled, round by round."""
 
-    ask: Ask
+    ask: GradientRequest
     rate: float
     rounds: list[list[int]]
 
@@ -77,7 +77,7 @@ class PointwiseResult(msgspec.Struct, tag=True, frozen=True):
     values: Array
 
 
-class AnswerMessage(msgspec.Struct, array_like=True, frozen=True):
+class PackedAnswer(msgspec.Struct, array_like=True, frozen=True):
     """A framework's answer, its arrays by name."""
 
     E: float
@@ -90,16 +90,16 @@ class AnswerMessage(msgspec.Struct, array_like=True, frozen=True):
     tangents: dict[str, Array]
 
 
-class Answered(msgspec.Struct, tag=True, frozen=True):
+class GradientResult(msgspec.Struct, tag=True, frozen=True):
     """From a worker: the gradient in one mode, with taps and without."""
 
     mode: str
-    tapped: AnswerMessage
-    untapped: AnswerMessage
+    tapped: PackedAnswer
+    untapped: PackedAnswer
 
 
-Result = Answered | TrainResult | PointwiseResult | Failure
-Message = Ask | Train | PointwiseRequest | Ready | Absent | Result
+Result = GradientResult | TrainResult | PointwiseResult | Failure
+Message = GradientRequest | TrainRequest | PointwiseRequest | Ready | Absent | Result
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 
@@ -117,7 +117,7 @@ def read(stream: IO[bytes]) -> Message | None:
     if len(header) < HEADER.size:
         return None
     (length,) = HEADER.unpack(header)
-    if length > LONGEST:
+    if length > MAX_MESSAGE_BYTES:
         raise ValueError(f"a message of {length:,} bytes")
     data = stream.read(length)
     if len(data) < length:
@@ -149,30 +149,30 @@ def unpack_all(arrays: Mapping[str, Array]) -> dict[str, np.ndarray]:
     return {name: unpack(x) for name, x in arrays.items()}
 
 
-def pack_arrays(spec: str, arrays: Arrays, modes: list[str], rate: float | None = None) -> Ask:
-    return Ask(spec, pack_all(dict(arrays.named())), modes, rate)
+def pack_arrays(spec: str, arrays: Arrays, modes: list[str], rate: float | None = None) -> GradientRequest:
+    return GradientRequest(spec, pack_all(dict(arrays.named())), modes, rate)
 
 
-def unpack_arrays(ask: Ask) -> Arrays:
+def unpack_arrays(ask: GradientRequest) -> Arrays:
     return Arrays.of(unpack_all(ask.arrays))
 
 
-def pack_response(response: Response) -> Answered:
-    return Answered(response.mode, pack_answer(response.tapped), pack_answer(response.untapped))
+def pack_response(response: Response) -> GradientResult:
+    return GradientResult(response.mode, pack_answer(response.tapped), pack_answer(response.untapped))
 
 
-def unpack_response(message: Answered) -> Response:
+def unpack_response(message: GradientResult) -> Response:
     return Response(message.mode, unpack_answer(message.tapped), unpack_answer(message.untapped))
 
 
-def pack_answer(answer: Answer) -> AnswerMessage:
-    return AnswerMessage(
+def pack_answer(answer: Answer) -> PackedAnswer:
+    return PackedAnswer(
         answer.E, pack_all(answer.values), pack_all(answer.cotangents), pack_all(answer.gradients), answer.seconds,
         list(answer.along), pack_all(answer.updated), pack_all(answer.tangents),
     )  # fmt: skip
 
 
-def unpack_answer(given: AnswerMessage) -> Answer:
+def unpack_answer(given: PackedAnswer) -> Answer:
     return Answer(
         given.E, unpack_all(given.values), unpack_all(given.cotangents), unpack_all(given.gradients), given.seconds,
         tuple(given.along), unpack_all(given.updated), unpack_all(given.tangents),

@@ -20,20 +20,20 @@ from gradagree.runner.process import FrameworkProcess
 from gradagree.runner.results import RESULTS, read_records
 
 
-class Replayed(NamedTuple):
+class ReplayResult(NamedTuple):
     """One framework's mode: the record, and every comparison behind it in the derivation's order."""
 
     record: Record
     comparisons: Sequence[Comparison]
 
 
-def find(text: str, folder: Path | None = None) -> Case:
+def find_case(text: str, folder: Path | None = None) -> Case:
     """The case that a text stands for: its canonical text, the name of a case file, or an alias within a folder.
 
     Raises UsageError, saying what to write, for anything else.
     """
     if re.fullmatch(r"\d{6}", text):
-        return _by_alias(text, folder or _newest_folder())
+        return _find_by_alias(text, folder or _newest_folder())
     if text.count(":") >= 6:
         case = Case.parse(text)
         return with_arrays(case, folder or _newest_folder()) if isinstance(case.seed, str) else case
@@ -44,13 +44,13 @@ def find(text: str, folder: Path | None = None) -> Case:
     raise UsageError(f"{shorten(text)!r} is neither a case, nor a case file, nor a six-digit alias")
 
 
-def replay(case: Case, plan: Plan, extensions: Sequence[str] = ()) -> Iterator[Replayed]:
+def replay(case: Case, plan: Plan, extensions: Sequence[str] = ()) -> Iterator[ReplayResult]:
     """Ask every framework of the plan, in every mode."""
     arrays = case.arrays()
     for name in plan.frameworks:
         with FrameworkProcess(name, extensions) as process:
             framework = Framework.of(name, process.handshake)
-            modes = plan.asked(name, 0)
+            modes = plan.modes_of(name, 0)
             answers = process.ask(case, arrays, modes)
             if isinstance(process.handshake, Absent):
                 answers = failures(process.handshake, modes)
@@ -59,10 +59,10 @@ def replay(case: Case, plan: Plan, extensions: Sequence[str] = ()) -> Iterator[R
                 if isinstance(answer, Response):
                     rules = framework.model(case.dtype, answer.mode)
                     comparisons = compared(case, arrays, answer.tapped, answer.untapped, rules)
-                yield Replayed(judge(case, arrays, framework, answer), comparisons)
+                yield ReplayResult(judge(case, arrays, framework, answer), comparisons)
 
 
-def _by_alias(alias: str, folder: Path) -> Case:
+def _find_by_alias(alias: str, folder: Path) -> Case:
     found = dict.fromkeys(record.spec for record in read_records(folder) if record.case == alias)
     specs = [spec for spec in found if not spec.startswith(CONVENTION)]
     if not specs:

@@ -67,7 +67,7 @@ class Lock:
 
 
 RESULTS, META = "results.jsonl", "meta.json"
-OURS = (RESULTS, META, "report.html", "report.md", "junit.xml", "train.json", "train.html", "shrunk.jsonl")
+OUTPUT_FILES = (RESULTS, META, "report.html", "report.md", "junit.xml", "train.json", "train.html", "shrunk.jsonl")
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Record)
@@ -91,7 +91,7 @@ class Journal:
             raise unwritable(folder, wrong) from None
         try:
             if not resume:
-                _keep_earlier(folder)
+                _archive_earlier(folder)
             self._file = os.open(
                 folder / RESULTS, os.O_WRONLY | os.O_APPEND | (NO_LINK if resume else os.O_CREAT), 0o644
             )
@@ -119,14 +119,14 @@ class Journal:
         if gone:
             raise UsageError(f"{self.folder / RESULTS} was removed while the run wrote to it: the run has ended")
 
-    def cut(self, length: int) -> None:
+    def truncate(self, length: int) -> None:
         """Drop what is behind so many bytes."""
         try:
             os.truncate(self._file, length)
         except OSError as wrong:
             raise unwritable(self.folder, wrong) from None
 
-    def meta(self, meta: dict[str, Any]) -> None:
+    def write_meta(self, meta: dict[str, Any]) -> None:
         """Write ``meta.json`` anew, all at once."""
         write_text(self.folder / META, json.dumps(meta, indent=2, sort_keys=True) + "\n")
 
@@ -184,7 +184,7 @@ def read_lines(folder: Path) -> Iterator[tuple[Record, int]]:
                 raise UsageError(f"{path}, line {line_number}, is no record: {wrong}") from None
 
 
-def _keep_earlier(folder: Path) -> None:
+def _archive_earlier(folder: Path) -> None:
     if not (folder / RESULTS).exists():
         return
     count = 1
@@ -192,6 +192,6 @@ def _keep_earlier(folder: Path) -> None:
         count += 1
     kept = folder / f"earlier-{count}"
     kept.mkdir()
-    for name in OURS:
+    for name in OUTPUT_FILES:
         if (folder / name).is_file():
             os.replace(folder / name, kept / name)

@@ -19,34 +19,34 @@ from gradagree.checker.kinks import Conventions
 from gradagree.checker.verdict import CONVENTION, SCHEMA, Record
 from gradagree.errors import UsageError
 from gradagree.reference import Activation, ContractError, ErrorFunction
-from gradagree.runner.options import MOST_CASES, Plan
+from gradagree.runner.options import MAX_CASES, Plan
 from gradagree.runner.results import META, Journal, read_lines
 from gradagree.runner.shards import Shard
 
-PAGE = 1 << 12
+PAGE_SIZE = 1 << 12
 PROBE = "probe:"
 
 
-class Done:
+class CompletedRecords:
     """Which answers have a record: one bit each, in pages that are made where there are some."""
 
     def __init__(self) -> None:
         self.conventions = Conventions()
         self.count = 0
-        self._pages: defaultdict[tuple[str, str, int], bytearray] = defaultdict(lambda: bytearray(PAGE // 8))
+        self._pages: defaultdict[tuple[str, str, int], bytearray] = defaultdict(lambda: bytearray(PAGE_SIZE // 8))
         self._probes: set[tuple[str, str]] = set()
 
-    def see(self, record: Record) -> None:
+    def add(self, record: Record) -> None:
         self.conventions.see(record)
         if record.spec.startswith(PROBE):
             self._probes.add((record.framework, record.spec))
             return
-        page, place = divmod(record.index, PAGE)
+        page, place = divmod(record.index, PAGE_SIZE)
         self._pages[record.framework, record.mode, page][place // 8] |= 1 << place % 8
         self.count += 1
 
     def has(self, framework: str, mode: str, index: int) -> bool:
-        page, place = divmod(index, PAGE)
+        page, place = divmod(index, PAGE_SIZE)
         found = self._pages.get((framework, mode, page))
         return found is not None and bool(found[place // 8] >> place % 8 & 1)
 
@@ -54,21 +54,21 @@ class Done:
         return (record.framework, record.spec) in self._probes
 
 
-def recover(journal: Journal, plan: Plan) -> Done:
+def recover(journal: Journal, plan: Plan) -> CompletedRecords:
     """What a journal holds. A torn last line is dropped, and what was concluded from all records, to be concluded anew.
 
     Raises UsageError where a line is damaged, or a record is none of the plan's.
     """
-    done, end = Done(), 0
+    done, end = CompletedRecords(), 0
     for record, line_end in read_lines(journal.folder):
         if record.spec.startswith(CONVENTION):
             continue
         known = f"{record.framework}:{record.mode}" in plan.modes and 0 <= record.index < plan.cases * len(plan.dtypes)
         if not known and not record.spec.startswith(PROBE):
             raise UsageError(f"{journal.folder} holds records that its {META} does not ask for: run it anew")
-        done.see(record)
+        done.add(record)
         end = line_end
-    journal.cut(end)
+    journal.truncate(end)
     return done
 
 
@@ -86,9 +86,9 @@ class Told(msgspec.Struct, forbid_unknown_fields=True):
     fingerprint: str
 
 
-def told(plan: Plan, extensions: Sequence[str]) -> dict[str, Any] | None:
+def encode_plan(plan: Plan, extensions: Sequence[str]) -> dict[str, Any] | None:
     """What makes the plan again; None for one of explicit cases."""
-    if plan.given is not None:
+    if plan.explicit is not None:
         return None
     activations, errors = (
         None if these is None else [str(f) for f in these] for these in (plan.activations, plan.errors)
@@ -112,7 +112,7 @@ def fingerprint(plan: Plan, extensions: Sequence[str]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def plan_of(meta: dict[str, Any], folder: Path, extensions: Sequence[str]) -> Plan:
+def decode_plan(meta: dict[str, Any], folder: Path, extensions: Sequence[str]) -> Plan:
     """The plan that a run's ``meta.json`` tells of. Raises UsageError where it is none, or was another's."""
     path = folder / META
     try:
@@ -122,7 +122,7 @@ def plan_of(meta: dict[str, Any], folder: Path, extensions: Sequence[str]) -> Pl
     offered = {f"{name}:{mode}" for name, kind in Adapter.catalogue.items() for mode in kind.modes}
     named = (kept.dtypes, FORMATS), (kept.regimes, regimes()), ([name for name, _ in kept.modes], offered)
     unknown = [name for names, known in named for name in names if name not in known]
-    if unknown or not (0 < kept.cases <= MOST_CASES and kept.seed >= 0 and kept.dtypes and kept.regimes):
+    if unknown or not (0 < kept.cases <= MAX_CASES and kept.seed >= 0 and kept.dtypes and kept.regimes):
         raise UsageError(f"{path}: there is nothing to go on with: {(unknown or ['a number out of range'])[0][:80]!r}")
     try:
         activations = None if kept.activations is None else tuple(map(Activation.named, kept.activations))
@@ -138,7 +138,7 @@ def plan_of(meta: dict[str, Any], folder: Path, extensions: Sequence[str]) -> Pl
     return plan
 
 
-def versions(meta: dict[str, Any]) -> dict[str, str]:
+def recorded_versions(meta: dict[str, Any]) -> dict[str, str]:
     """The version that each framework had when a run was begun."""
     found = meta.get("frameworks")
     if not isinstance(found, dict):

@@ -16,30 +16,30 @@ from gradagree.checker.response import Absent, Failure, Ready, failures
 from gradagree.checker.verdict import Record
 from gradagree.runner.options import Plan
 from gradagree.runner.process import FrameworkProcess
-from gradagree.runner.resume import Done
+from gradagree.runner.resume import CompletedRecords
 
 # Handing out the cases of a framework to its processes, without those that have their records already
 # ----------------------------------------------------------------------------------------------------
 
 
-Unit = list[tuple[int, Case, list[str]]]
+WorkUnit = list[tuple[int, Case, list[str]]]
 """Numbers, cases and modes."""
 
 
-class Units:
+class WorkQueue:
     """The cases of one framework, in units for its processes to take."""
 
-    def __init__(self, plan: Plan, framework: str, done: Done) -> None:
-        self._units = (left for unit in plan.units(framework) if (left := _left(unit, framework, done)))
+    def __init__(self, plan: Plan, framework: str, done: CompletedRecords) -> None:
+        self._units = (left for unit in plan.units(framework) if (left := _remaining(unit, framework, done)))
         self._lock = threading.Lock()
 
-    def take(self) -> Unit | None:
+    def take(self) -> WorkUnit | None:
         """The next unit: numbers, cases and modes; None when all are taken."""
         with self._lock:
             return next(self._units, None)
 
 
-def _left(unit: Unit, framework: str, done: Done) -> Unit:
+def _remaining(unit: WorkUnit, framework: str, done: CompletedRecords) -> WorkUnit:
     """What of a unit has no record yet."""
     left = ((i, case, [mode for mode in modes if not done.has(framework, mode, i)]) for i, case, modes in unit)
     return [one for one in left if one[2]]
@@ -49,23 +49,23 @@ def _left(unit: Unit, framework: str, done: Done) -> Unit:
 # --------------------------------------------------------------------------------------------------------
 
 
-WAITING = 32
+MAX_PENDING = 32
 """How many answers may wait to be judged."""
-LOOK, GRACE = 0.5, 10.0
+STOP_POLL, DRAIN_LIMIT = 0.5, 10.0
 """Seconds between two looks at whether to stop, and for which an answer is then still waited for."""
 
 
-class Settled(NamedTuple):
+class UnitDone(NamedTuple):
     """A unit is through."""
 
 
-class Ended(NamedTuple):
+class DriverDone(NamedTuple):
     """A framework's thread is through, or failed with an error of our own."""
 
     wrong: BaseException | None
 
 
-Message = JudgeRequest | Record | Settled | Ended
+Message = JudgeRequest | Record | UnitDone | DriverDone
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Driver:
 
     plan: Plan
     process: FrameworkProcess
-    units: Units
+    units: WorkQueue
     first: bool
     replies: queue.Queue[Message]
     started: Callable[[str, Any], None] | None
@@ -94,7 +94,7 @@ class Driver:
                     stack.pop_all()
         except BaseException as error:  # noqa: BLE001  (handed to the thread that judges, which raises it)
             wrong = error
-        self.replies.put(Ended(wrong))
+        self.replies.put(DriverDone(wrong))
 
     def stop(self) -> None:
         self.stopped.set()
@@ -112,13 +112,13 @@ class Driver:
         framework = Framework.of(name, handshake)
         while not self._over() and (unit := self.units.take()) is not None:
             self._ask(framework, handshake, unit)
-            self.replies.put(Settled())
+            self.replies.put(UnitDone())
 
-    def _ask(self, framework: Framework, handshake: Any, unit: Unit) -> None:
+    def _ask(self, framework: Framework, handshake: Any, unit: WorkUnit) -> None:
         """One unit; no further case of it is begun after the end."""
         asked = [(case, case.arrays(), modes) for _, case, modes in unit]
         absent = isinstance(handshake, Absent)
-        answers = _refused(handshake, unit) if absent else self.process.ask_all(asked)
+        answers = _absent_failures(handshake, unit) if absent else self.process.ask_all(asked)
         with contextlib.closing(answers):
             last = 0
             for place, answer in answers:
@@ -134,17 +134,17 @@ class Driver:
         return self.deadline is not None and time.monotonic() > self.deadline
 
 
-def _refused(handshake: Any, unit: Unit) -> Generator[tuple[int, Failure]]:
+def _absent_failures(handshake: Any, unit: WorkUnit) -> Generator[tuple[int, Failure]]:
     return ((place, answer) for place, (_, _, modes) in enumerate(unit) for answer in failures(handshake, modes))
 
 
-def records(
+def run_plan(
     plan: Plan,
     extensions: Sequence[str] = (),
     workers: int = 1,
     started: Callable[[str, Any], None] | None = None,
     deadline: float | None = None,
-    done: Done | None = None,
+    done: CompletedRecords | None = None,
     settled: Callable[[], None] = lambda: None,
     draining: threading.Event | None = None,
     kept: dict[str, FrameworkProcess] | None = None,
@@ -156,30 +156,30 @@ def records(
     draining, no further case is begun. Who stops listening ends the processes, but for one of each framework where
     there is something to keep it in.
     """
-    replies: queue.Queue[Message] = queue.Queue(WAITING)
-    done, draining = done or Done(), draining or threading.Event()
+    replies: queue.Queue[Message] = queue.Queue(MAX_PENDING)
+    done, draining = done or CompletedRecords(), draining or threading.Event()
     drivers = [
         Driver(plan, FrameworkProcess(name, extensions), units, turn == 0, replies, started, deadline, draining, kept)
-        for name, units in ((name, Units(plan, name, done)) for name in plan.frameworks)
+        for name, units in ((name, WorkQueue(plan, name, done)) for name in plan.frameworks)
         for turn in range(workers)
     ]
     threads = [threading.Thread(target=driver.run, daemon=True) for driver in drivers]
     for thread in threads:
         thread.start()
     try:
-        for record in _judged(replies, len(drivers), settled, draining):
+        for record in _judge_responses(replies, len(drivers), settled, draining):
             if not done.has_probe(record):
-                done.see(record)
+                done.add(record)
                 yield record
         yield from done.conventions.findings()
     finally:
         for driver in drivers:
             driver.stop()
-        _drain(threads, replies)
+        _join(threads, replies)
 
 
 @contextlib.contextmanager
-def keeping() -> Iterator[dict[str, FrameworkProcess]]:
+def process_pool() -> Iterator[dict[str, FrameworkProcess]]:
     """Something to keep processes in; those that are still there at the end are ended."""
     kept: dict[str, FrameworkProcess] = {}
     try:
@@ -189,20 +189,20 @@ def keeping() -> Iterator[dict[str, FrameworkProcess]]:
             process.close()
 
 
-def _judged(
+def _judge_responses(
     replies: queue.Queue[Message], running: int, settled: Callable[[], None], draining: threading.Event
 ) -> Iterator[Record]:
     judge, late = Judge(), 0.0
     while running:
         try:
-            waiting = [replies.get(timeout=LOOK)]
+            waiting = [replies.get(timeout=STOP_POLL)]
         except queue.Empty:
-            late += LOOK * draining.is_set()
-            if late > GRACE:
+            late += STOP_POLL * draining.is_set()
+            if late > DRAIN_LIMIT:
                 return
             continue
         with contextlib.suppress(queue.Empty):
-            while len(waiting) < WAITING:
+            while len(waiting) < MAX_PENDING:
                 waiting.append(replies.get_nowait())
         records = judge([message for message in waiting if isinstance(message, JudgeRequest)])
         for message in waiting:
@@ -210,7 +210,7 @@ def _judged(
                 yield message
             elif isinstance(message, JudgeRequest):
                 yield next(records)
-            elif isinstance(message, Settled):
+            elif isinstance(message, UnitDone):
                 settled()
             else:
                 running -= 1
@@ -218,7 +218,7 @@ def _judged(
                     raise message.wrong
 
 
-def _drain(threads: list[threading.Thread], replies: queue.Queue[Message]) -> None:
+def _join(threads: list[threading.Thread], replies: queue.Queue[Message]) -> None:
     """Let the threads come to their end, whatever still waits."""
     while any(thread.is_alive() for thread in threads):
         try:

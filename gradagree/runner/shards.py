@@ -9,9 +9,9 @@ from typing import NamedTuple, Self
 from gradagree.cases.random import ONE_IN
 from gradagree.errors import UsageError
 
-TOGETHER = 16
+UNIT_SIZE = 16
 """So many architectures at the most are handed to a framework's process together."""
-MOST_SHARDS = 10**6
+MAX_SHARDS = 10**6
 
 
 class Shard(NamedTuple):
@@ -25,8 +25,8 @@ class Shard(NamedTuple):
         """The shard that ``I/N`` stands for. Raises UsageError."""
         match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
         number, of = map(int, match.groups()) if match else (0, 0)
-        if not 1 <= number <= of <= MOST_SHARDS:
-            raise UsageError(f"--shard {text[:40]!r}: write I/N with 1 <= I <= N <= {MOST_SHARDS}, for example 2/8")
+        if not 1 <= number <= of <= MAX_SHARDS:
+            raise UsageError(f"--shard {text[:40]!r}: write I/N with 1 <= I <= N <= {MAX_SHARDS}, for example 2/8")
         return cls(number, of)
 
     def __str__(self) -> str:
@@ -37,10 +37,10 @@ class Shard(NamedTuple):
         return (self.number - 1 - turn) % self.of
 
 
-WHOLE = Shard()
+UNSHARDED = Shard()
 
 
-def parts(cases: int) -> Iterator[tuple[range, bool]]:
+def case_groups(cases: int) -> Iterator[tuple[range, bool]]:
     """Each group's numbers with one architecture (True), and its others; see `gradagree.cases.random`."""
     start, k = 0, 1
     while start < cases:
@@ -50,31 +50,31 @@ def parts(cases: int) -> Iterator[tuple[range, bool]]:
         start, k = start + ONE_IN * k, k + 1
 
 
-def chunks(cases: int, shard: Shard) -> Iterator[range]:
+def unit_ranges(cases: int, shard: Shard) -> Iterator[range]:
     """The numbers of a shard's architectures, unit by unit: no unit holds both those that come back and others."""
     turn = 0
-    for part, _ in parts(cases):
+    for part, _ in case_groups(cases):
         count = _count(part)
         for unit in range(shard.first(turn), count, shard.of):
-            yield part[unit * TOGETHER : (unit + 1) * TOGETHER]
+            yield part[unit * UNIT_SIZE : (unit + 1) * UNIT_SIZE]
         turn += count
 
 
-def size(cases: int, shard: Shard) -> tuple[int, int]:
+def count_architectures(cases: int, shard: Shard) -> tuple[int, int]:
     """How many architectures a shard has, and how many of them come back."""
     turn, total, returning = 0, 0, 0
-    for part, returns in parts(cases):
+    for part, returns in case_groups(cases):
         count = _count(part)
         own = range(shard.first(turn), count, shard.of)
-        architectures = len(own) * TOGETHER - (count * TOGETHER - len(part)) * (count - 1 in own)
+        architectures = len(own) * UNIT_SIZE - (count * UNIT_SIZE - len(part)) * (count - 1 in own)
         total, returning, turn = total + architectures, returning + architectures * returns, turn + count
     return total, returning
 
 
-def units(cases: int) -> int:
+def count_units(cases: int) -> int:
     """How many units so many architectures make: there can be as many shards."""
-    return sum(_count(part) for part, _ in parts(cases))
+    return sum(_count(part) for part, _ in case_groups(cases))
 
 
 def _count(part: range) -> int:
-    return -(-len(part) // TOGETHER)
+    return -(-len(part) // UNIT_SIZE)

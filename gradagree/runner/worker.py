@@ -66,11 +66,11 @@ def main(arguments: Sequence[str]) -> None:
 def serve(adapter: Adapter, functions: SingleFunctions, requests: IO[bytes], results: IO[bytes]) -> None:
     """Answer requests until they end."""
     while (request := protocol.read(requests)) is not None:
-        if isinstance(request, protocol.Train):
+        if isinstance(request, protocol.TrainRequest):
             send(results, train(adapter, request))
         elif isinstance(request, protocol.PointwiseRequest):
             send(results, evaluate(functions, request))
-        elif isinstance(request, protocol.Ask):
+        elif isinstance(request, protocol.GradientRequest):
             problem = problem_of(Case.parse(request.spec), protocol.unpack_arrays(request), request.rate)
             for mode in request.modes:
                 found = respond(adapter, problem, mode)
@@ -83,7 +83,7 @@ def send(results: IO[bytes], message: protocol.Message) -> None:
     protocol.write(results, message)
 
 
-def train(adapter: Adapter, request: protocol.Train) -> protocol.Message:
+def train(adapter: Adapter, request: protocol.TrainRequest) -> protocol.Message:
     """The weights round by round, or why there are none."""
     (mode,) = request.ask.modes
     problem = problem_of(Case.parse(request.ask.spec), protocol.unpack_arrays(request.ask))

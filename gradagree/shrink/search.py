@@ -16,7 +16,7 @@ from gradagree.reference import ContractError
 from gradagree.report.findings import Accepted, Cause, Finding, Findings, write_small
 from gradagree.report.matrix import Column
 from gradagree.report.text import visible
-from gradagree.runner.known import known_of
+from gradagree.runner.known import decode_known
 from gradagree.runner.process import FrameworkProcess
 from gradagree.runner.replay import with_arrays
 from gradagree.runner.results import read_meta, read_records
@@ -187,7 +187,7 @@ def shrink_findings(
 
 def _findings(folder: Path) -> Iterator[Finding]:
     """Those that show one case's gradient, and are not known."""
-    accepted, findings = Accepted(known_of(read_meta(folder).get("known"))), Findings()
+    accepted, findings = Accepted(decode_known(read_meta(folder).get("known"))), Findings()
     for record in read_records(folder):
         if record.verdict.fails or record.verdict is record.verdict.INACCURATE:
             findings.add(record, accepted.see(record, Column(record.framework, record.mode)))

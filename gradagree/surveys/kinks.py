@@ -128,7 +128,7 @@ def conventions(
     for name in plan.frameworks:
         with FrameworkProcess(name, extensions) as process:
             for one in cases:
-                asked = [mode for mode in plan.asked(name, 0) if modes or not Adapter.mode(f"{name}:{mode}").slow]
+                asked = [mode for mode in plan.modes_of(name, 0) if modes or not Adapter.mode(f"{name}:{mode}").slow]
                 handshake = process.handshake
                 if isinstance(handshake, Absent):
                     return

@@ -10,7 +10,7 @@ from gradagree.adapters.adapter import library_frameworks, pointwise_mode, point
 from gradagree.arithmetic.model import FORMATS
 from gradagree.errors import UsageError, nearest
 from gradagree.reference import Activation, ErrorFunction
-from gradagree.runner.options import SurveyProfile, parse_functions, parse_list, parse_names, profile_named
+from gradagree.runner.options import SurveyProfile, find_profile, parse_functions, parse_list, parse_names
 
 # With which parameters the catalogue's functions are looked at, besides their defaults
 # -------------------------------------------------------------------------------------
@@ -78,7 +78,7 @@ class SurveyPlan:
         own: Sequence[type[Function]] = (),
     ) -> SurveyPlan:  # fmt: skip
         """What options stand for, each a comma-separated list. Raises UsageError, naming what is unknown."""
-        chosen = profile_named(profile).survey
+        chosen = find_profile(profile).survey
         functions = _functions(activations, errors, own)
         if chosen.parameters:
             functions = list(dict.fromkeys([*functions, *(one for f in functions for one in variants(f))]))

@@ -27,7 +27,7 @@ from gradagree.files import make_folder, write_text
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.training import Network, NetworkWeights, Stop, Trained, decisions, train
 from gradagree.runner import protocol
-from gradagree.runner.campaign import describe, environment
+from gradagree.runner.campaign import describe_framework, environment
 from gradagree.runner.options import DTYPES, check_seed, parse_list
 from gradagree.runner.process import FrameworkProcess
 from gradagree.runner.results import Journal
@@ -40,7 +40,7 @@ BITS = 16
 
 
 @dataclass(frozen=True)
-class Pairs:
+class Examples:
     """Inputs p (pairs, n), targets t of the error function's kind, and the number of each right decision."""
 
     p: np.ndarray
@@ -52,7 +52,7 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingConfig:
     """A network and the data that it learns from; held_out pairs are kept to see how well it decides."""
 
     dataset: str
@@ -69,12 +69,12 @@ class Lesson:
         functions = tuple(Activation.named(name) for name in self.activations)
         return Network(functions, ErrorFunction.named(self.error))
 
-    def data(self) -> tuple[Pairs, Pairs]:
+    def data(self) -> tuple[Examples, Examples]:
         """The pairs to learn from, and those held out. Raises UsageError where scikit-learn is not installed."""
         p, right = DATASETS[self.dataset].load()
         t = from_decisions(self.network.error.targets, right, self.widths[-1])
         cut = len(p) - self.held_out
-        return Pairs(p[:cut], t[:cut], right[:cut]), Pairs(p[cut:], t[cut:], right[cut:])
+        return Examples(p[:cut], t[:cut], right[:cut]), Examples(p[cut:], t[cut:], right[cut:])
 
     def weights(self, seed: int) -> NetworkWeights:
         """Small random initial weights, within (fan-in)^(-1/2); biases zero."""
@@ -83,30 +83,32 @@ class Lesson:
         w = tuple(source.dyadic((n, m), BITS, inverse_root(n)) for n, m in pairs)
         return NetworkWeights(w, tuple(np.zeros(m) if self.biased else None for _, m in pairs))
 
-    def polled(self, seed: int, number: int, pairs: int) -> list[int]:
+    def sample_epoch(self, seed: int, number: int, pairs: int) -> list[int]:
         """The pairs of a round, polled at random, as many as there are."""
         polled: list[int] = Source(f"polled {self.dataset} {seed} {number}").integers(pairs, (pairs,)).tolist()
         return polled
 
-    def accuracy(self, weights: NetworkWeights, pairs: Pairs) -> float:
+    def accuracy(self, weights: NetworkWeights, pairs: Examples) -> float:
         """The share of right decisions."""
         return float(np.mean(decisions(self.network.output(weights, pairs.p)) == pairs.right))
 
 
-LESSONS = {
-    "diabetes": Lesson("diabetes", (10, 4, 6, 8, 4), ("id", "tanh", "tanh", "tanh"), "sse", False, 2.0**-7, 30, 100),
-    "digits": Lesson("digits", (64, 32, 10), ("id", "tanh"), "cross_entropy", True, 2.0**-4, 8, 500),
+CONFIGS = {
+    "diabetes": TrainingConfig(
+        "diabetes", (10, 4, 6, 8, 4), ("id", "tanh", "tanh", "tanh"), "sse", False, 2.0**-7, 30, 100
+    ),
+    "digits": TrainingConfig("digits", (64, 32, 10), ("id", "tanh"), "cross_entropy", True, 2.0**-4, 8, 500),
 }
 
 
-def lesson(name: str) -> Lesson:
+def find_config(name: str) -> TrainingConfig:
     """The lesson of a data set. Raises UsageError for an unknown one."""
-    if name not in LESSONS:
-        raise UsageError(f"no data set {name!r} to train on; {nearest(name, LESSONS)}")
-    return LESSONS[name]
+    if name not in CONFIGS:
+        raise UsageError(f"no data set {name!r} to train on; {nearest(name, CONFIGS)}")
+    return CONFIGS[name]
 
 
-def picture(lesson: Lesson, weights: NetworkWeights, held: Pairs) -> dict[str, Any]:
+def network_example(lesson: TrainingConfig, weights: NetworkWeights, held: Examples) -> dict[str, Any]:
     """A trained network on the first pair held out: its weights, and every box's current input and sensitivity."""
     net, pair = lesson.network, slice(0, 1)
     box: Any = net.boxes(weights, held.t[pair])
@@ -129,7 +131,7 @@ def picture(lesson: Lesson, weights: NetworkWeights, held: Pairs) -> dict[str, A
 # ----------------------------------------------------------------------------------------------
 
 
-TRAIN = "train.json"
+TRAIN_FILE = "train.json"
 
 
 def training_mode(framework: str) -> str:
@@ -138,18 +140,18 @@ def training_mode(framework: str) -> str:
 
 
 @dataclass
-class Course:
+class TrainingRun:
     """One training run. every says after how many steps the frameworks are judged."""
 
-    lesson: Lesson
+    lesson: TrainingConfig
     seed: int
     stop: Stop
     rate: float
     every: int
     frameworks: list[str]
     stochastic: bool = True
-    learn: Pairs = field(init=False)
-    held: Pairs = field(init=False)
+    learn: Examples = field(init=False)
+    held: Examples = field(init=False)
     checkpoints: list[tuple[int, NetworkWeights]] = field(default_factory=list)
     curves: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     stopped: dict[str, str] = field(default_factory=dict)
@@ -171,7 +173,7 @@ class Course:
                 for record in self._judged(process, journal.folder):
                     journal.append(record)
                     progress(record)
-        write_text(journal.folder / TRAIN, json.dumps(self._told(trained), indent=1) + "\n")
+        write_text(journal.folder / TRAIN_FILE, json.dumps(self._told(trained), indent=1) + "\n")
         return trained
 
     def _by_hand(self) -> Trained:
@@ -194,7 +196,7 @@ class Course:
         return trained
 
     def _poll(self, number: int) -> list[int]:
-        return self.lesson.polled(self.seed, number, len(self.learn))
+        return self.lesson.sample_epoch(self.seed, number, len(self.learn))
 
     def _by_framework(self, process: FrameworkProcess, rounds: int) -> None:
         """The framework's own training, for as many rounds as by hand."""
@@ -279,7 +281,7 @@ class Course:
             "stopped": self.stopped,
             "curves": self.curves,
             "checkpoints": self._checkpoints(),
-            "network": picture(lesson, trained.weights, self.held),
+            "network": network_example(lesson, trained.weights, self.held),
         }
 
     def _checkpoints(self) -> list[dict[str, Any]]:
@@ -300,7 +302,7 @@ CHECKPOINTS = 8
 """How often to judge, about, if the user does not say."""
 
 
-def course_of(
+def parse_training_run(
     *,
     dataset: str,
     frameworks: str | None = None,
@@ -312,9 +314,9 @@ def course_of(
     seconds: float | None = None,
     every: int | None = None,
     seed: int = 0,
-) -> Course:
+) -> TrainingRun:
     """The training run that options stand for. Raises UsageError, naming the option that does not fit."""
-    chosen = lesson(dataset)
+    chosen = find_config(dataset)
     if way not in WAYS:
         raise UsageError(f"--way: unknown name {way!r}; {nearest(way, WAYS)}")
     for option, value in (("rounds", rounds), ("patience", patience), ("every", every)):
@@ -336,10 +338,12 @@ def course_of(
     stop = Stop(low_enough, patience, rounds, seconds)
     pairs = len(chosen.data()[0])
     steps = every or max(1, rounds * (pairs if stochastic else 1) // CHECKPOINTS)
-    return Course(chosen, seed, stop, rate or chosen.rate, steps, names, stochastic)
+    return TrainingRun(chosen, seed, stop, rate or chosen.rate, steps, names, stochastic)
 
 
-def attend(course: Course, folder: Path, command: str, strict: bool, progress: Callable[[Record], None]) -> Trained:
+def run_training(
+    course: TrainingRun, folder: Path, command: str, strict: bool, progress: Callable[[Record], None]
+) -> Trained:
     """Run a course into a results folder: its records, ``meta.json`` and ``train.json``."""
     begun = time.monotonic()
     meta: dict[str, Any] = {
@@ -350,13 +354,13 @@ def attend(course: Course, folder: Path, command: str, strict: bool, progress: C
         "frameworks": {},
     }
     with Journal(folder) as journal:
-        journal.meta(meta)
+        journal.write_meta(meta)
 
         def described(name: str, handshake: Any) -> None:
-            meta["frameworks"][name] = describe(handshake)
+            meta["frameworks"][name] = describe_framework(handshake)
 
         try:
             return course.run(journal, progress, described)
         finally:
             meta["seconds"] = round(time.monotonic() - begun, 3)
-            journal.meta(meta)
+            journal.write_meta(meta)

@@ -95,7 +95,7 @@ def test_that_lost_digits_fail_where_the_run_is_strict(say: Say, tmp_path: Path)
     folder = tmp_path / "results"
     told = {"case": "000001", "spec": GOOD, "sha256": "0" * 64, "framework": "f", "version": "1", "mode": "m"}
     with Journal(folder) as journal:
-        journal.meta({})
+        journal.write_meta({})
         journal.append(Record(**told, dtype="float64", verdict=Verdict.INACCURATE, box=1, entry="dw[0,0]"))
     assert say("report", folder).code == 0
     assert say("report", folder, "--strict").code == 1

@@ -18,10 +18,10 @@ from gradagree.cli.main import code
 from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.runner import campaign
-from gradagree.runner.extensions import _limited
+from gradagree.runner.extensions import _time_limit
 from gradagree.runner.options import Plan
 from gradagree.runner.results import Journal
-from gradagree.runner.resume import told
+from gradagree.runner.resume import encode_plan
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.just("../../../x\0\n\x1b[2J"),
@@ -75,7 +75,7 @@ class Fuzz:
         )  # fmt: skip
         @given(pieces)
         def tried(piece: Any) -> None:
-            with _limited(self.patience):
+            with _time_limit(self.patience):
                 said = complaint(attempt, piece)
             counts[said is not None] += 1
             assert said is None or len(said.splitlines()) == 1
@@ -143,12 +143,12 @@ def results(tmp_path: Path) -> Path:
     folder = tmp_path / "run"
     plan = Plan.make(cases=3, frameworks="torch", modes="backward", activations="tanh")
     with Journal(folder) as journal:
-        journal.meta({
+        journal.write_meta({
             **campaign.environment("gradagree run"), "seed": 0, "cases": 3, "strict": False, "extensions": [],
-            "plan": plan.counts(), "resume": told(plan, []), "options": {"dtypes": ["float64"]}, "shard": "1/2",
+            "plan": plan.counts(), "resume": encode_plan(plan, []), "options": {"dtypes": ["float64"]}, "shard": "1/2",
             "frameworks": {"torch": {"installed": True, "version": "2", "probes": {"float32": {"exact": True}}}},
         })  # fmt: skip
-        for index, case in plan.drawn():
+        for index, case in plan.draw_cases():
             record = Record(
                 index=index, case=case.alias, spec=case.spec, sha256="0" * 64, framework="torch", version="2",
                 mode="backward", dtype=case.dtype, verdict=Verdict.DISAGREE, ratio=1.5, box=1, entry="dw[0,0]",

@@ -19,7 +19,7 @@ from gradagree.runner.extensions import load
 from gradagree.runner.known import read_known
 from gradagree.runner.options import Plan
 from gradagree.runner.results import read_meta, read_records
-from gradagree.runner.resume import plan_of
+from gradagree.runner.resume import decode_plan
 
 CASE = "10-4b-6-8-4:id,tanh*2,elu(alpha=0.5):sse:n8:f32:grid:s93"
 TOML = '[project]\nname = "x"\n[tool.gradagree]\next = []\nseed = 3\nmodes = "torch:backward"\n'
@@ -81,7 +81,7 @@ def test_that_damaged_meta_files_make_no_plan(fuzz: Any, results: Path) -> None:
         path.write_bytes(piece if isinstance(piece, bytes) else json.dumps({"resume": piece}).encode())
         meta = read_meta(results)
         merged_meta([meta, meta])
-        plan_of(meta, results, [])
+        decode_plan(meta, results, [])
 
     fuzz.refused("meta", fuzz.damaged(good) | fuzz.grafted(resume), attempt)
 

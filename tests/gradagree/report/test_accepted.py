@@ -36,7 +36,7 @@ def record(verdict: Verdict = Verdict.DISAGREE, **changes: Any) -> Record:
 def known(**changes: Any) -> dict[str, Any]:
     plain = {"framework": "jax", "function": "tanh", "class": "disagree", "reason": REASON}
     entry = msgspec.convert(plain | changes, Entry)
-    return {"known": [entry.told()]}
+    return {"known": [entry.to_json()]}
 
 
 def test_that_a_known_difference_does_not_fail_and_an_unknown_one_beside_it_does() -> None:

@@ -45,8 +45,8 @@ def make(tmp_path: Path) -> Make:
         })  # fmt: skip
         conventions, folder = Conventions(), tmp_path / name
         with Journal(folder) as journal:
-            journal.meta({**campaign._meta(plan, "gradagree run", False, []), "seconds": 1.0})
-            for index, case in plan.drawn():
+            journal.write_meta({**campaign._meta(plan, "gradagree run", False, []), "seconds": 1.0})
+            for index, case in plan.draw_cases():
                 record = judged(index, case.spec, case.dtype)
                 record = record if bent else msgspec.structs.replace(record, slopes={})
                 conventions.see(record)

@@ -21,7 +21,7 @@ from gradagree.report import print_summary, summarize
 from gradagree.report.console import print_replay
 from gradagree.report.html import page
 from gradagree.report.markdown import document
-from gradagree.runner.replay import Replayed
+from gradagree.runner.replay import ReplayResult
 
 CASE = "3-1:id,tanh:sse:n2:f64:grid:s1"
 
@@ -40,7 +40,7 @@ def test_that_terminal_pages_and_replay_show_the_same_symbol(
     terminal = Console(file=io.StringIO(), width=200)
     print_summary(summary, terminal, Path("out"))
     html = page(summary)
-    print_replay(Case.parse(CASE), [Replayed(record, ())])
+    print_replay(Case.parse(CASE), [ReplayResult(record, ())])
     assert re.findall(rf"[^\w\s] {verdict}", terminal.file.getvalue())[0] == expected
     assert re.findall(rf"[^\w\s] {verdict}", document(summary))[0] == expected
     assert f'<span aria-hidden="true">{verdict.symbol}</span> {verdict}</span>' in html

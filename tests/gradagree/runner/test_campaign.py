@@ -20,7 +20,7 @@ from gradagree.runner.campaign import execute, prepare
 from gradagree.runner.options import Plan
 from gradagree.runner.process import FrameworkProcess
 from gradagree.runner.results import read_meta, read_records
-from gradagree.runner.scheduler import keeping, records
+from gradagree.runner.scheduler import process_pool, run_plan
 
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
 EXPECTED = {
@@ -69,9 +69,9 @@ def keys(plan: Plan) -> Counter[tuple[str, str, str]]:
     """What a record is wanted for."""
     return Counter(
         (case.spec, name, mode)
-        for index, case in plan.drawn()
+        for index, case in plan.draw_cases()
         for name in plan.frameworks
-        for mode in plan.asked(name, index)
+        for mode in plan.modes_of(name, index)
     )
 
 
@@ -99,15 +99,15 @@ def test_that_an_answer_of_the_wrong_parts_is_a_record_too(
     mode: str, fake: str, processes: list[FrameworkProcess]
 ) -> None:
     plan = planned(fake, "numpy_fake", f"right,{mode}", cases=1)
-    made = list(records(plan, [fake]))
+    made = list(run_plan(plan, [fake]))
     assert Counter(record.key for record in made) == keys(plan)
     assert all(record.verdict.fails for record in made if record.mode == mode)
 
 
 def test_that_every_record_is_of_the_case_that_its_text_makes(fake: str, processes: list[FrameworkProcess]) -> None:
     plan = planned(fake, "numpy_fake", "right,segfault", cases=3, dtypes="float16,float32")
-    cases = dict(plan.drawn())
-    for record in records(plan, [fake]):
+    cases = dict(plan.draw_cases())
+    for record in run_plan(plan, [fake]):
         case = cases[record.index]
         assert (record.spec, record.case, record.dtype) == (case.spec, case.alias, case.dtype)
         assert record.sha256 == case.arrays().sha256
@@ -118,7 +118,7 @@ def test_that_any_number_of_workers_makes_the_same_records_but_for_seconds(
     workers: int, fake: str, processes: list[FrameworkProcess]
 ) -> None:
     plan = planned(fake, "numpy_fake", "right,raises,wrong", cases=3)
-    once, again = (without_seconds(list(records(plan, [fake], n))) for n in (1, workers))
+    once, again = (without_seconds(list(run_plan(plan, [fake], n))) for n in (1, workers))
     assert once == again
     assert Counter(record.key for record in again) == keys(plan)
 
@@ -126,7 +126,7 @@ def test_that_any_number_of_workers_makes_the_same_records_but_for_seconds(
 @needs_torch
 def test_that_two_runs_with_torch_make_the_same_records_but_for_seconds(processes: list[FrameworkProcess]) -> None:
     plan = Plan.make(cases=6, seed=3, frameworks="torch", modes="backward")
-    once, again = (without_seconds(list(records(plan, workers=n))) for n in (1, 2))
+    once, again = (without_seconds(list(run_plan(plan, workers=n))) for n in (1, 2))
     assert once == again
     assert Counter(record.key for record in once) == keys(plan)
     assert not any(record.verdict.fails for record in once)
@@ -162,8 +162,8 @@ def test_that_one_process_of_each_framework_is_kept_for_what_comes_next(
     fake: str, tmp_path: Path, processes: list[FrameworkProcess]
 ) -> None:
     plan = planned(fake, "numpy_fake", "right", cases=2)
-    ((_, case), *_) = plan.drawn()
-    with keeping() as kept:
+    ((_, case), *_) = plan.draw_cases()
+    with process_pool() as kept:
         execute(plan, tmp_path / "run", extensions=[fake], workers=2, kept=kept)
         assert kept == {"numpy_fake": processes[0]}
         assert [process._process is None for process in processes] == [False, True]

@@ -25,7 +25,7 @@ from gradagree.runner.campaign import default_folder, default_workers, execute, 
 from gradagree.runner.options import Plan
 from gradagree.runner.process import FrameworkProcess
 from gradagree.runner.results import read_meta, read_records
-from gradagree.runner.scheduler import records
+from gradagree.runner.scheduler import run_plan
 
 LIMIT = 20
 FUNCTIONS = """
@@ -156,7 +156,7 @@ def test_that_an_error_in_what_is_told_of_a_framework_comes_out(fake: str, proce
         raise LookupError(name)
 
     with pytest.raises(LookupError, match="numpy_fake"):
-        list(records(planned(fake), [fake], started=told))
+        list(run_plan(planned(fake), [fake], started=told))
 
 
 def test_that_past_its_budget_no_case_is_begun(fake: str, tmp_path: Path, processes: list[FrameworkProcess]) -> None:
@@ -171,7 +171,7 @@ def test_that_a_budget_stops_between_cases_and_never_within_one(
 ) -> None:
     plan, ticks = planned(fake), iter(range(1000))
     monkeypatch.setattr(campaign.time, "monotonic", lambda: next(ticks))
-    found = Counter(record.spec for record in records(plan, [fake], deadline=2))
+    found = Counter(record.spec for record in run_plan(plan, [fake], deadline=2))
     assert 0 < len(found) < plan.cases * len(plan.dtypes)
     assert set(found.values()) == {2}
 

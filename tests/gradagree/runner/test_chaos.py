@@ -21,7 +21,7 @@ from gradagree.runner import scheduler as drivers
 from gradagree.runner.campaign import prepare
 from gradagree.runner.options import Plan
 from gradagree.runner.process import MAX_EXTERNAL_KILLS, MAX_EXTERNAL_KILLS_AT_START, FrameworkProcess
-from gradagree.runner.scheduler import records
+from gradagree.runner.scheduler import run_plan
 
 FAKE = Path(__file__).parents[1] / "numpy_fake.py"
 RIGHT = {Verdict.AGREE, Verdict.CONVENTION, Verdict.UNDECIDED, Verdict.INACCURATE, Verdict.OUT_OF_RANGE}
@@ -91,7 +91,7 @@ def planned(file: str, modes: str, cases: int) -> Plan:
 
 def assert_one_each(plan: Plan, made: list[Record]) -> None:
     (name,) = plan.frameworks
-    wanted = Counter((i, mode) for i, _ in plan.drawn() for mode in plan.asked(name, i))
+    wanted = Counter((i, mode) for i, _ in plan.draw_cases() for mode in plan.modes_of(name, i))
     assert Counter((record.index, record.mode) for record in made) == wanted
 
 
@@ -119,8 +119,8 @@ def test_that_a_run_among_the_lost_judges_the_innocent_rightly(
     workers: int, fake: Any, file: str, made: list[FrameworkProcess]
 ) -> None:
     plan = planned(file, "fated,right", 24)
-    fates = {i: fake.fate(case.arrays().inputs) for i, case in plan.drawn()}
-    found = list(records(plan, [file], workers))
+    fates = {i: fake.fate(case.arrays().inputs) for i, case in plan.draw_cases()}
+    found = list(run_plan(plan, [file], workers))
     assert_one_each(plan, found)
     for record in found:
         met = fates[record.index] if record.mode == "fated" else "right"
@@ -135,7 +135,7 @@ def test_that_a_storm_of_kills_changes_no_verdict(
     plan, launches = planned(file, "right,raises", 120), []
     launch = FrameworkProcess._launch
     monkeypatch.setattr(FrameworkProcess, "_launch", lambda self: launches.append(self) or launch(self))
-    found = list(killing(records(plan, [file], 2), made, seed))
+    found = list(killing(run_plan(plan, [file], 2), made, seed))
     assert_one_each(plan, found)
     assert len(launches) > 2
     for record in found:

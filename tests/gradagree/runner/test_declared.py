@@ -17,7 +17,7 @@ from gradagree.checker.verdict import Verdict
 from gradagree.cli.main import code
 from gradagree.errors import UsageError
 from gradagree.runner import campaign, extensions as declared
-from gradagree.runner.extensions import files, load, load_all, load_installed
+from gradagree.runner.extensions import extension_files, load, load_all, load_installed
 from gradagree.runner.results import read_meta, read_records
 
 BENT = """import numpy as np
@@ -97,7 +97,7 @@ def test_that_files_are_found_from_any_folder_below_and_are_relative_to_the_proj
     Path(below).mkdir(parents=True, exist_ok=True)
     monkeypatch.chdir(below)
     assert [kind.name for kind in load_all(()).named] == ["bent"]
-    assert files(()) == [str(tmp_path / "own" / "bent.py")]
+    assert extension_files(()) == [str(tmp_path / "own" / "bent.py")]
 
 
 def test_that_the_nearest_project_alone_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +105,7 @@ def test_that_the_nearest_project_alone_counts(monkeypatch: pytest.MonkeyPatch) 
     Path("inner").mkdir()
     (Path("inner") / "pyproject.toml").write_text("[project]\nname = 'inner'\n")
     monkeypatch.chdir("inner")
-    assert files(()) == []
+    assert extension_files(()) == []
     assert load_all(()).named == []
 
 
@@ -121,7 +121,7 @@ def test_that_functions_of_ext_come_before_those_of_the_project() -> None:
     other = bent("Other", "other.py")
     assert [kind.name for kind in load_all([other]).named] == ["other"]
     assert {"bent", "other"} <= set(Activation.catalogue)
-    assert [Path(file).name for file in files([other])] == ["bent.py", "other.py"]
+    assert [Path(file).name for file in extension_files([other])] == ["bent.py", "other.py"]
     assert [kind.name for kind in load_all(["bent.py"]).named] == ["bent"]
 
 

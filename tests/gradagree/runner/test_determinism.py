@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from gradagree.checker.verdict import Record
-from gradagree.runner.campaign import execute, resumed
+from gradagree.runner.campaign import execute, resume_plan
 from gradagree.runner.options import Plan
 from gradagree.runner.results import read_records
 
@@ -52,7 +52,7 @@ def stopped_and_resumed(options: dict[str, Any], folder: Path, counts: Sequence[
             if len(seen) == count:
                 stop.set()
 
-        begun = plan if turn == 0 else resumed(folder, [])[0]
+        begun = plan if turn == 0 else resume_plan(folder, [])[0]
         assert execute(begun, folder, workers=1, progress=progress, draining=stop, resume=turn > 0) is stop.is_set()
     return folder
 
@@ -70,5 +70,5 @@ def test_that_records_do_not_depend_on_how_a_run_is_cut_up(options: dict[str, An
 
 def test_that_another_seed_makes_other_records() -> None:
     """What the test above compares can differ."""
-    specs = [[case.spec for _, case in Plan.make(cases=4, seed=seed, dtypes="float32").drawn()] for seed in (2, 3)]
+    specs = [[case.spec for _, case in Plan.make(cases=4, seed=seed, dtypes="float32").draw_cases()] for seed in (2, 3)]
     assert specs[0] != specs[1]

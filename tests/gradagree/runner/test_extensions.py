@@ -185,14 +185,14 @@ def test_that_files_after_a_bad_one_are_not_run(file: Any) -> None:
 
 
 def test_that_a_file_that_loops_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gradagree.runner.extensions.LIMIT", 0.2)
+    monkeypatch.setattr("gradagree.runner.extensions.LOAD_LIMIT", 0.2)
     (tmp_path / "loops.py").write_text("import time\nwhile True:\n    time.sleep(0.01)\n")
     with pytest.raises(UsageError, match=r"loops.py, line [23]: TimeoutError: not loaded within 0.2 seconds"):
         load([str(tmp_path / "loops.py")])
 
 
 def test_that_the_limit_ends_with_the_loading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gradagree.runner.extensions.LIMIT", 0.2)
+    monkeypatch.setattr("gradagree.runner.extensions.LOAD_LIMIT", 0.2)
     (tmp_path / "brief.py").write_text("made = 1\n")
     assert load([str(tmp_path / "brief.py")])[0].made == 1
     time.sleep(0.3)

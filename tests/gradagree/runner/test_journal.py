@@ -30,7 +30,7 @@ def written(folder: Path, count: int = 3) -> list[Record]:
     """A results folder with so many records."""
     records = [record(index) for index in range(count)]
     with Journal(folder) as open_journal:
-        open_journal.meta({"cases": count})
+        open_journal.write_meta({"cases": count})
         for one in records:
             open_journal.append(one)
     return records
@@ -165,7 +165,7 @@ def test_that_a_full_disk_is_a_usage_error(tmp_path: Path) -> None:
 
 def test_that_meta_is_the_old_or_the_new_one_whatever_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     open_journal = Journal(tmp_path)
-    open_journal.meta({"seconds": 1})
+    open_journal.write_meta({"seconds": 1})
 
     def full_disk(path: Path, text: str, **_: Any) -> None:
         with path.open("w") as file:
@@ -173,7 +173,7 @@ def test_that_meta_is_the_old_or_the_new_one_whatever_happens(tmp_path: Path, mo
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full_disk)
-    assert "No space left on device" in complaint(lambda: open_journal.meta({"seconds": 2}))
+    assert "No space left on device" in complaint(lambda: open_journal.write_meta({"seconds": 2}))
     open_journal.close()
     assert read_meta(tmp_path) == {"seconds": 1}
 

@@ -9,7 +9,7 @@ import pytest
 
 from gradagree.checker.verdict import Verdict
 from gradagree.errors import UsageError
-from gradagree.runner.known import NAME, Entry, find_known, known_of, read_known
+from gradagree.runner.known import NAME, Entry, decode_known, find_known, read_known
 
 GOOD = '[[known]]\nframework = "torch"\nfunction = "gelu"\nclass = "disagree"\nreason = "r"\n'
 
@@ -32,7 +32,7 @@ def test_that_an_entry_is_read_whole() -> None:
         framework="torch", function="gelu", verdict=Verdict.DISAGREE, reason="r", mode="grad", dtype="float32",
         version=">=2,<3", link="https://x", expiry=datetime.date(2030, 1, 31),
     )  # fmt: skip
-    assert known_of([entry.told()]) == [entry]
+    assert decode_known([entry.to_json()]) == [entry]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def entry(**narrower: str) -> Entry:
 def test_that_an_entry_is_about_what_it_names(
     narrower: dict[str, str], kind: tuple[str, str, str, str], expected: bool
 ) -> None:
-    assert entry(**narrower).concerns(*kind) is expected
+    assert entry(**narrower).applies_to(*kind) is expected
 
 
 def test_that_a_function_is_named_with_its_parameters_or_without() -> None:
@@ -119,6 +119,6 @@ def test_that_a_function_is_named_with_its_parameters_or_without() -> None:
 
 
 def test_that_entries_of_a_meta_that_cannot_be_read_are_left_out() -> None:
-    good = entry().told()
-    assert known_of([good, {}, 3, good | {"version": "two"}, good | {"class": "fine"}]) == [entry()]
-    assert known_of(None) == known_of("text") == []
+    good = entry().to_json()
+    assert decode_known([good, {}, 3, good | {"version": "two"}, good | {"class": "fine"}]) == [entry()]
+    assert decode_known(None) == decode_known("text") == []

@@ -123,9 +123,9 @@ def asked(plan: Plan) -> list[tuple[Case, str]]:
     """Every case x framework:mode of a plan."""
     return [
         (case, f"{framework}:{mode}")
-        for index, case in plan.drawn()
+        for index, case in plan.draw_cases()
         for framework in plan.frameworks
-        for mode in plan.asked(framework, index)
+        for mode in plan.modes_of(framework, index)
     ]
 
 
@@ -172,5 +172,5 @@ def test_that_cases_which_are_given_are_asked_in_every_mode() -> None:
 
 def test_that_the_same_plan_draws_the_same_cases_again() -> None:
     plan = Plan.make(cases=5, seed=4)
-    assert [case.spec for _, case in plan.drawn()] == [case.spec for _, case in plan.drawn()]
-    assert [index for index, _ in plan.drawn()] == list(range(10))
+    assert [case.spec for _, case in plan.draw_cases()] == [case.spec for _, case in plan.draw_cases()]
+    assert [index for index, _ in plan.draw_cases()] == list(range(10))

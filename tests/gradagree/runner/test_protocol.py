@@ -69,7 +69,7 @@ def test_that_the_arrays_of_a_case_arrive_with_every_bit(error: str) -> None:
     case = Case.parse(f"3-4b-6:id,tanh*2:{error}:n5:f32:ordinary:s1")
     arrays = case.arrays()
     asked = protocol.read(sent(protocol.pack_arrays(case.spec, arrays, ["one", "two"])))
-    assert isinstance(asked, protocol.Ask)
+    assert isinstance(asked, protocol.GradientRequest)
     assert (asked.spec, asked.modes) == (case.spec, ["one", "two"])
     assert protocol.unpack_arrays(asked).sha256 == arrays.sha256
 
@@ -81,8 +81,8 @@ NAMED = st.dictionaries(st.text(), FLOATS)
 def test_that_an_answer_arrives_with_every_bit(E: float, values: Any, deltas: Any, gradients: Any, other: Any) -> None:
     answer = Answer(E, values, deltas, gradients, 0.25, updated=other, tangents=other)
     given_answer = protocol.pack_answer(answer)
-    read = protocol.read(sent(protocol.Answered("mode", given_answer, given_answer)))
-    assert isinstance(read, protocol.Answered)
+    read = protocol.read(sent(protocol.GradientResult("mode", given_answer, given_answer)))
+    assert isinstance(read, protocol.GradientResult)
     for part in (read.tapped, read.untapped):
         arrived = protocol.unpack_answer(part)
         assert struct.pack("<d", arrived.E) == struct.pack("<d", E)

@@ -16,7 +16,7 @@ from gradagree.errors import UsageError
 from gradagree.report.console import print_replay
 from gradagree.runner.extensions import load
 from gradagree.runner.options import Plan
-from gradagree.runner.replay import Replayed, find, replay
+from gradagree.runner.replay import ReplayResult, find_case, replay
 from gradagree.runner.results import Journal
 
 FAKE = Path(__file__).parents[1] / "numpy_fake.py"
@@ -48,24 +48,24 @@ def results(folder: Path, cases: list[Case]) -> Path:
 
 def complaint(text: str, folder: Path | None = None) -> str:
     with pytest.raises(UsageError) as caught:
-        find(text, folder)
+        find_case(text, folder)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 def test_that_a_text_stands_for_its_case() -> None:
-    assert find(CASES[1].spec) == CASES[1]
+    assert find_case(CASES[1].spec) == CASES[1]
 
 
 def test_that_a_file_stands_for_the_case_in_it() -> None:
     write_case(CASES[1], Path("case.json"))
-    assert find("case.json").arrays().sha256 == CASES[1].arrays().sha256
-    assert find(str(Path("case.json").resolve())) == find("case.json")
+    assert find_case("case.json").arrays().sha256 == CASES[1].arrays().sha256
+    assert find_case(str(Path("case.json").resolve())) == find_case("case.json")
 
 
 def test_that_an_alias_stands_for_a_case_of_the_folder_that_is_named() -> None:
     results(Path("one"), CASES[:2])
-    assert find(CASES[1].alias, Path("one")) == CASES[1]
+    assert find_case(CASES[1].alias, Path("one")) == CASES[1]
     assert (
         complaint(CASES[2].alias, Path("one"))
         == f"no case {CASES[2].alias} in one; name another results folder with --dir"
@@ -84,10 +84,10 @@ def test_that_without_a_folder_the_newest_run_is_searched_and_the_current_folder
     for place, case in enumerate(CASES[:2]):
         file = results(Path("reports") / f"run-{1 - place}", [case]) / "results.jsonl"
         os.utime(file, (1000 + place, 1000 + place))
-    assert find(CASES[1].alias) == CASES[1]
+    assert find_case(CASES[1].alias) == CASES[1]
     assert "no case" in complaint(CASES[0].alias)
     results(Path(), [CASES[2]])
-    assert find(CASES[2].alias) == CASES[2]
+    assert find_case(CASES[2].alias) == CASES[2]
     assert "no case" in complaint(CASES[1].alias)
 
 
@@ -110,7 +110,7 @@ def test_that_a_text_that_stands_for_nothing_is_refused(text: str, says: str) ->
     assert complaint(text).startswith(says)
 
 
-def replayed(fake: str, modes: str, frameworks: str = "numpy_fake") -> list[Replayed]:
+def replayed(fake: str, modes: str, frameworks: str = "numpy_fake") -> list[ReplayResult]:
     return list(replay(CASES[0], Plan.of(CASES[:1], frameworks, modes), [fake]))
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 from gradagree.cases.random import group, returning, returns
 from gradagree.errors import UsageError
 from gradagree.runner.options import Plan
-from gradagree.runner.shards import TOGETHER, WHOLE, Shard, chunks, size, units
+from gradagree.runner.shards import UNIT_SIZE, UNSHARDED, Shard, count_architectures, count_units, unit_ranges
 
 CASES = st.integers(1, 5000)
 SHARDS = st.integers(1, 60)
@@ -18,7 +18,7 @@ SHARDS = st.integers(1, 60)
 
 @given(CASES, SHARDS)
 def test_that_every_case_is_in_one_shard_and_none_in_two(cases: int, of: int) -> None:
-    found = [list(itertools.chain(*chunks(cases, Shard(number, of)))) for number in range(1, of + 1)]
+    found = [list(itertools.chain(*unit_ranges(cases, Shard(number, of)))) for number in range(1, of + 1)]
     assert sorted(itertools.chain(*found)) == list(range(cases))
 
 
@@ -26,44 +26,44 @@ def test_that_every_case_is_in_one_shard_and_none_in_two(cases: int, of: int) ->
 def test_that_sizes_are_those_of_the_cases_counted(cases: int, of: int) -> None:
     for number in {1, (of + 1) // 2, of}:
         shard = Shard(number, of)
-        own = list(itertools.chain(*chunks(cases, shard)))
-        assert size(cases, shard) == (len(own), sum(map(returns, own)))
-    assert size(cases, WHOLE) == (cases, returning(cases))
-    assert units(cases) == len(list(chunks(cases, WHOLE)))
+        own = list(itertools.chain(*unit_ranges(cases, shard)))
+        assert count_architectures(cases, shard) == (len(own), sum(map(returns, own)))
+    assert count_architectures(cases, UNSHARDED) == (cases, returning(cases))
+    assert count_units(cases) == len(list(unit_ranges(cases, UNSHARDED)))
 
 
 @given(CASES)
 def test_that_a_unit_is_small_and_of_one_group_and_kind(cases: int) -> None:
-    for unit in chunks(cases, WHOLE):
-        assert 0 < len(unit) <= TOGETHER
+    for unit in unit_ranges(cases, UNSHARDED):
+        assert 0 < len(unit) <= UNIT_SIZE
         assert len({(group(i)[0], returns(i)) for i in unit}) == 1
 
 
 @given(CASES, st.data())
 def test_that_no_shard_is_empty_and_all_have_about_as_many_units(cases: int, data: st.DataObject) -> None:
-    of = data.draw(st.integers(1, units(cases)))
-    counts = {len(list(chunks(cases, Shard(number, of)))) for number in range(1, of + 1)}
+    of = data.draw(st.integers(1, count_units(cases)))
+    counts = {len(list(unit_ranges(cases, Shard(number, of)))) for number in range(1, of + 1)}
     assert min(counts) >= 1
     assert max(counts) - min(counts) <= 1
 
 
 def test_that_shards_have_the_very_cases_and_numbers_of_the_whole() -> None:
     options = {"cases": 60, "seed": 3, "frameworks": "torch", "activations": "tanh,relu", "errors": "sse"}
-    whole = {number: case.spec for number, case in Plan.make(**options).drawn()}
+    whole = {number: case.spec for number, case in Plan.make(**options).draw_cases()}
     shards = [Plan.make(**options, shard=f"{k}/4") for k in range(1, 5)]
-    found = [(number, case.spec) for plan in shards for number, case in plan.drawn()]
+    found = [(number, case.spec) for plan in shards for number, case in plan.draw_cases()]
     assert sorted(found) == sorted(whole.items())
     for plan in shards:
-        own = [number for number, _ in plan.drawn()]
-        asked = [mode for number in own for mode in plan.asked("torch", number)]
+        own = [number for number, _ in plan.draw_cases()]
+        asked = [mode for number in own for mode in plan.modes_of("torch", number)]
         assert {f"torch:{mode}": asked.count(mode) for mode in dict.fromkeys(asked)} == plan.counts()
 
 
 def test_that_a_shard_of_a_thousand_million_cases_is_found_at_once() -> None:
     shard = Shard(777, 100_000)
-    assert 9_000 < size(10**9, shard)[0] < 11_000
-    first = next(chunks(10**9, shard))
-    assert first.start == min(i for i in itertools.chain(*itertools.islice(chunks(10**9, shard), 20)))
+    assert 9_000 < count_architectures(10**9, shard)[0] < 11_000
+    first = next(unit_ranges(10**9, shard))
+    assert first.start == min(i for i in itertools.chain(*itertools.islice(unit_ranges(10**9, shard), 20)))
 
 
 @pytest.mark.parametrize(

@@ -15,27 +15,27 @@ from gradagree.checker.response import Response
 from gradagree.checker.verdict import Verdict
 from gradagree.errors import UsageError
 from gradagree.runner.process import FrameworkProcess
-from gradagree.runner.replay import find
+from gradagree.runner.replay import find_case
 from gradagree.runner.results import read_meta, read_records
-from gradagree.train.train import LESSONS, Course, attend, course_of, lesson
+from gradagree.train.train import CONFIGS, TrainingRun, find_config, parse_training_run, run_training
 
 pytest.importorskip("sklearn")
 
 
-def attended(folder: Path, **options: Any) -> Course:
-    course = course_of(**{"dataset": "diabetes", "frameworks": "torch", "rounds": 1, "every": 150, **options})
-    attend(course, folder, "gradagree train", False, lambda record: None)
+def attended(folder: Path, **options: Any) -> TrainingRun:
+    course = parse_training_run(**{"dataset": "diabetes", "frameworks": "torch", "rounds": 1, "every": 150, **options})
+    run_training(course, folder, "gradagree train", False, lambda record: None)
     return course
 
 
-@pytest.mark.parametrize("name", LESSONS)
+@pytest.mark.parametrize("name", CONFIGS)
 def test_that_a_lesson_starts_small_and_learns_more_than_chance(name: str) -> None:
-    own = lesson(name)
+    own = find_config(name)
     learn, held = own.data()
     assert len(held) == own.held_out
     assert all(np.abs(w).max() < 1 for w in own.weights(0).w)
-    assert sorted(set(own.polled(0, 1, len(learn)))) != own.polled(0, 1, len(learn))
-    assert own.polled(0, 1, len(learn)) != own.polled(0, 2, len(learn))
+    assert sorted(set(own.sample_epoch(0, 1, len(learn)))) != own.sample_epoch(0, 1, len(learn))
+    assert own.sample_epoch(0, 1, len(learn)) != own.sample_epoch(0, 2, len(learn))
 
 
 def test_that_the_digits_network_decides_nine_of_ten_held_out_digits_right(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_that_every_checkpoint_has_a_record_in_every_dtype_that_can_be_seen_agai
     assert [record.dtype for record in records] == ["float64", "float32"] * 3
     assert {record.verdict for record in records} == {Verdict.AGREE}
     for record in records:
-        case = find(record.spec, tmp_path)
+        case = find_case(record.spec, tmp_path)
         assert (case.spec, case.arrays().sha256) == (record.spec, record.sha256)
     told = json.loads((tmp_path / "train.json").read_text())
     assert [point["spec"] for point in told["checkpoints"]] == [record.spec for record in records]
@@ -105,7 +105,7 @@ def test_that_a_step_of_another_length_is_found(tmp_path: Path, monkeypatch: pyt
 )
 def test_that_an_option_that_does_not_fit_is_named(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError) as refused:
-        course_of(**{"dataset": "diabetes", **options})
+        parse_training_run(**{"dataset": "diabetes", **options})
     assert str(refused.value) == message
 
 

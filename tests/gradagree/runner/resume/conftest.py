@@ -71,7 +71,7 @@ class Runs:
         return sorted(records, key=lambda record: (record.key, record.index))
 
     def go_on(self, folder: Path, **options: Any) -> bool:
-        plan, strict = campaign.resumed(folder, [self.file])
+        plan, strict = campaign.resume_plan(folder, [self.file])
         return self.execute(plan, folder, strict=strict, resume=True, **options)
 
     def stopped_after(self, count: int, folder: Path, plan: Plan) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from gradagree.checker import judge as judging
 from gradagree.checker.verdict import Record, Verdict
-from gradagree.runner.campaign import resumed
+from gradagree.runner.campaign import resume_plan
 from gradagree.runner.results import read_meta
 
 
@@ -97,7 +97,7 @@ def test_that_a_shard_goes_on_as_the_shard_that_it_is(runs: Any, tmp_path: Path)
     plan = runs.planned(40, shard="2/3", regimes="grid")
     runs.execute(plan, tmp_path / "whole", strict=True)
     runs.stopped_after(4, tmp_path / "stopped", plan)
-    plan_again, _ = resumed(tmp_path / "stopped", [runs.file])
+    plan_again, _ = resume_plan(tmp_path / "stopped", [runs.file])
     assert plan_again == plan
     runs.go_on(tmp_path / "stopped")
     assert runs.kept(tmp_path / "stopped") == runs.kept(tmp_path / "whole")

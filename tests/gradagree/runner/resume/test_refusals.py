@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from gradagree.errors import UsageError
-from gradagree.runner.campaign import execute, resumed
+from gradagree.runner.campaign import execute, resume_plan
 
 
 def complaint(folder: Path, *files: str) -> str:
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
     def go() -> None:
-        plan, _ = resumed(folder, files)
+        plan, _ = resume_plan(folder, files)
         execute(plan, folder, extensions=files, workers=1, resume=True)
 
     with pytest.raises(UsageError) as caught:
