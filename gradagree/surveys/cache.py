@@ -15,7 +15,6 @@ import flint
 import numpy as np
 
 from gradagree.adapters.cache import cache_folder
-from gradagree.arithmetic.model import FORMATS
 from gradagree.surveys.exact import ExactValues, compute_exact_values
 from gradagree.surveys.neighbourhood import range_of_limits
 from gradagree.surveys.subject import Subject
@@ -35,36 +34,36 @@ def cached_exact_values(subject: Subject, quantity: str) -> ExactValues:
     if path is not None:
         with contextlib.suppress(OSError, ValueError, KeyError, EOFError), np.load(path) as found:
             return ExactValues(*(found[name] for name in ("high", "low", "nearest", "known")))
-    truth = compute_exact_values(
+    exact = compute_exact_values(
         subject.formula(quantity), subject.points, subject.targets, subject.dtype, subject.classes
     )
-    fill_from_limits(subject, quantity, truth)
+    fill_from_limits(subject, quantity, exact)
     if path is not None:
         with contextlib.suppress(OSError):
-            write_entry(path, truth)
-    return truth
+            write_entry(path, exact)
+    return exact
 
 
-def fill_from_limits(subject: Subject, quantity: str, truth: ExactValues) -> None:
+def fill_from_limits(subject: Subject, quantity: str, exact: ExactValues) -> None:
     """Where the formula itself has no answer, as at a tie: what is true on all its sides (known 3)."""
     finite = np.isfinite(subject.points).reshape(len(subject.points), -1).all(axis=1)
-    rows = np.flatnonzero((truth.known == 0).reshape(len(finite), -1).any(axis=1) & finite)
+    rows = np.flatnonzero((exact.known == 0).reshape(len(finite), -1).any(axis=1) & finite)
     rows = subject.order[np.isin(subject.order, rows)][:MAX_UNKNOWN]
     if not len(rows):
         return
-    some, form = subject.at(rows), FORMATS[subject.dtype]
-    low, high = range_of_limits(some.formula(quantity), some.points, some.ball_targets(), form)
-    low, high = (np.broadcast_to(x, truth.high[rows].shape) for x in (low, high))
-    open = (truth.known[rows] == 0) & np.isfinite(low)
-    for part, x in ((truth.high, low), (truth.nearest, low), (truth.known, np.full(low.shape, 3))):
+    some = subject.at(rows)
+    low, high = range_of_limits(some, quantity)
+    low, high = (np.broadcast_to(x, exact.high[rows].shape) for x in (low, high))
+    open = (exact.known[rows] == 0) & np.isfinite(low)
+    for part, x in ((exact.high, low), (exact.nearest, low), (exact.known, np.full(low.shape, 3))):
         part[rows] = np.where(open, x, part[rows])
 
 
-def write_entry(path: Path, truth: ExactValues) -> None:
+def write_entry(path: Path, exact: ExactValues) -> None:
     """All at once, so that two surveys may run beside each other."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-        np.savez(file, high=truth.high, low=truth.low, nearest=truth.nearest, known=truth.known)
+        np.savez(file, high=exact.high, low=exact.low, nearest=exact.nearest, known=exact.known)
     os.replace(file.name, path)
 
 

@@ -127,7 +127,7 @@ class PointErrors:
 
 
 def classify_errors(
-    given: np.ndarray, truth: ExactValues, points: np.ndarray, dtype: str, second: bool = False, targets: Any = None,
+    observed: np.ndarray, exact: ExactValues, points: np.ndarray, dtype: str, second: bool = False, targets: Any = None,
     masks: bool = False,
 ) -> PointErrors:  # fmt: skip
     """The first axis is that of the points; targets are given where only the difference matters.
@@ -136,17 +136,17 @@ def classify_errors(
     A second derivative of NaN may be any number, for most are 0 everywhere.
     """
     form = FORMATS[dtype]
-    g = np.reshape(given, truth.high.shape)
-    known, finite = truth.known > 0, np.isfinite(truth.nearest)
+    g = np.reshape(observed, exact.high.shape)
+    known, finite = exact.known > 0, np.isfinite(exact.nearest)
     with np.errstate(all="ignore"):
-        error = np.abs((g - truth.high) - truth.low)
+        error = np.abs((g - exact.high) - exact.low)
         error = np.where(known & finite, error, np.nan)
-        ulps = error / ulp(truth.high, form)
-        codes = grade_digits(g, truth, error, ulps, form)
+        ulps = error / ulp(exact.high, form)
+        codes = grade_digits(g, exact, error, ulps, form)
         rounded = np.isin(codes, ROUNDING_CODES)
         if rounded.any():
-            codes[rounded & is_cancellation(error, truth, points, form)] = ErrorCode.CANCELLED
-    unlike = known & finite & ~np.isfinite(g) & (np.abs(truth.nearest) <= form.largest * (1 - ACCEPTED_ULPS * form.u))
+            codes[rounded & is_cancellation(error, exact, points, form)] = ErrorCode.CANCELLED
+    unlike = known & finite & ~np.isfinite(g) & (np.abs(exact.nearest) <= form.largest * (1 - ACCEPTED_ULPS * form.u))
     codes[unlike] = ErrorCode.NONFINITE
     codes[known & ~finite & np.isnan(g)] = ErrorCode.OVERFLOW
     rows = points.reshape(len(points), -1)
@@ -178,25 +178,25 @@ def may_underflow(rows: np.ndarray, form: Format) -> np.ndarray:
 ROUNDING_CODES = (ErrorCode.INACCURATE, ErrorCode.DIGITS, ErrorCode.NO_DIGIT, ErrorCode.ZERO, ErrorCode.SIGN)
 
 
-def grade_digits(g: np.ndarray, truth: ExactValues, error: np.ndarray, ulps: np.ndarray, form: Format) -> np.ndarray:
+def grade_digits(g: np.ndarray, exact: ExactValues, error: np.ndarray, ulps: np.ndarray, form: Format) -> np.ndarray:
     """How many digits are lost, where both are finite and the error is beyond underflow."""
-    lost, size = underflow_threshold(form), np.abs(truth.high)
+    lost, size = underflow_threshold(form), np.abs(exact.high)
     beyond = np.isfinite(error) & (error > lost)
     codes = np.zeros(g.shape, dtype=np.int8)
     codes[beyond & (ulps >= ACCEPTED_ULPS)] = ErrorCode.INACCURATE
     codes[beyond & (ulps >= 2.0 ** (form.precision / 2)) & (ulps >= ACCEPTED_ULPS)] = ErrorCode.DIGITS
     codes[beyond & (error >= size / 2)] = ErrorCode.NO_DIGIT
     codes[beyond & (g == 0) & (size > lost)] = ErrorCode.ZERO
-    codes[beyond & (np.sign(g) * np.sign(truth.high) < 0) & (np.abs(g) > lost) & (size > lost)] = ErrorCode.SIGN
+    codes[beyond & (np.sign(g) * np.sign(exact.high) < 0) & (np.abs(g) > lost) & (size > lost)] = ErrorCode.SIGN
     return codes
 
 
-def is_cancellation(error: np.ndarray, truth: ExactValues, points: np.ndarray, form: Format) -> np.ndarray:
+def is_cancellation(error: np.ndarray, exact: ExactValues, points: np.ndarray, form: Format) -> np.ndarray:
     """Where the error is small beside the largest truth nearby, and that passes zero; or beside rows of its size."""
-    if truth.high.ndim > 2 or (points.ndim == 2 and points.shape[1] > 1):
-        largest = largest_at_similar_size(truth, points, 0)
+    if exact.high.ndim > 2 or (points.ndim == 2 and points.shape[1] > 1):
+        largest = largest_at_similar_size(exact, points, 0)
         return error <= 4 * ACCEPTED_ULPS * form.u * largest.reshape(-1, *[1] * (error.ndim - 1))
-    x, y = points.ravel(), np.where(truth.known > 0, truth.high, 0.0).ravel()
+    x, y = points.ravel(), np.where(exact.known > 0, exact.high, 0.0).ravel()
     order = np.argsort(np.abs(x) * np.sign(x), kind="stable")
     place = np.empty(len(x), dtype=int)
     place[order] = np.arange(len(x))
@@ -209,11 +209,11 @@ def is_cancellation(error: np.ndarray, truth: ExactValues, points: np.ndarray, f
 BINADES_BELOW = 5
 
 
-def largest_at_similar_size(truth: ExactValues, points: np.ndarray, reach: int = BINADES_BELOW) -> np.ndarray:
+def largest_at_similar_size(exact: ExactValues, points: np.ndarray, reach: int = BINADES_BELOW) -> np.ndarray:
     """For each point the largest truth among all points of its size, down to so many binades below."""
     size = np.abs(points).reshape(len(points), -1).max(axis=1)
     _, exponent = np.frexp(np.where(np.isfinite(size), size, 0.0))
-    true = np.where((truth.known > 0) & np.isfinite(truth.nearest), np.abs(truth.high), 0.0)
+    true = np.where((exact.known > 0) & np.isfinite(exact.nearest), np.abs(exact.high), 0.0)
     place = exponent - exponent.min() + reach
     largest = np.zeros(place.max() + 1)
     np.maximum.at(largest, place, true.reshape(len(true), -1).max(axis=1))

@@ -107,43 +107,45 @@ class ExactValues:
 
 
 def compute_exact_values(
-    formula: Formula, points: np.ndarray, targets: np.ndarray | None, dtype: str, exact: bool = False
+    formula: Formula, points: np.ndarray, targets: np.ndarray | None, dtype: str, class_targets: bool = False
 ) -> ExactValues:
     """The truth at every point (first axis). exact says that targets are class numbers."""
     form = FORMATS[dtype]
     with np.errstate(all="ignore"):
-        shape = np.shape(formula(*operands(points[:1], targets, slice(0, 1), lambda x: x, exact)))[1:]
+        shape = np.shape(formula(*operands(points[:1], targets, slice(0, 1), lambda x: x, class_targets)))[1:]
         high, low = np.zeros((len(points), *shape)), np.zeros((len(points), *shape))
         made = ExactValues(high, low, np.full(high.shape, np.nan), np.zeros(high.shape, dtype=np.int8))
         if dtype != "float64":
-            _by_float64(made, formula, points, targets, form, exact)
+            _by_float64(made, formula, points, targets, form, class_targets)
         if points.ndim == 1 and targets is None:
             _by_blocks(made, formula, points, form)
-        _by_balls(made, formula, points, targets, form, exact)
+        _by_balls(made, formula, points, targets, form, class_targets)
     return made
 
 
 def exact_values_by_balls(
-    formula: Formula, points: np.ndarray, targets: np.ndarray | None, dtype: str, exact: bool = False
+    formula: Formula, points: np.ndarray, targets: np.ndarray | None, dtype: str, class_targets: bool = False
 ) -> ExactValues:
     """The same by balls alone."""
     with np.errstate(all="ignore"):
-        shape = np.shape(formula(*operands(points[:1], targets, slice(0, 1), lambda x: x, exact)))[1:]
+        shape = np.shape(formula(*operands(points[:1], targets, slice(0, 1), lambda x: x, class_targets)))[1:]
         zero = np.zeros((len(points), *shape))
         made = ExactValues(zero, zero.copy(), np.full(zero.shape, np.nan), np.zeros(zero.shape, dtype=np.int8))
-        _by_balls(made, formula, points, targets, FORMATS[dtype], exact)
+        _by_balls(made, formula, points, targets, FORMATS[dtype], class_targets)
     return made
 
 
-def operands(points: Any, targets: Any, rows: Any, make: Callable[[Any], Any], exact: bool) -> tuple[Any, ...]:
+def operands(points: Any, targets: Any, rows: Any, make: Callable[[Any], Any], class_targets: bool) -> tuple[Any, ...]:
     if targets is None:
         return (make(points),)
-    return make(points), targets[rows] if exact else make(targets[rows])
+    return make(points), targets[rows] if class_targets else make(targets[rows])
 
 
-def _by_float64(made: ExactValues, formula: Formula, points: Any, targets: Any, form: Format, exact: bool) -> None:
+def _by_float64(
+    made: ExactValues, formula: Formula, points: Any, targets: Any, form: Format, class_targets: bool
+) -> None:
     ours = model("float64")
-    found = formula(*operands(points, targets, slice(None), lambda x: Rounded.stored(x, ours), exact))
+    found = formula(*operands(points, targets, slice(None), lambda x: Rounded.stored(x, ours), class_targets))
     value, radius = (found.value, found.radius) if isinstance(found, Rounded) else (np.asarray(found), 0.0)
     value, radius = np.broadcast_to(value, made.high.shape), np.broadcast_to(radius, made.high.shape)
     lower, upper = round_to_format(value - radius, form), round_to_format(value + radius, form)
@@ -189,7 +191,9 @@ def finite_or_zero(x: float) -> float:
     return x if np.isfinite(x) else 0.0
 
 
-def _by_balls(made: ExactValues, formula: Formula, points: Any, targets: Any, form: Format, exact: bool) -> None:
+def _by_balls(
+    made: ExactValues, formula: Formula, points: Any, targets: Any, form: Format, class_targets: bool
+) -> None:
     """Point by point, at one precision after the other."""
     told = ~np.isnan(points).reshape(len(points), -1).any(axis=1)
     for bits in LADDER:
@@ -197,7 +201,7 @@ def _by_balls(made: ExactValues, formula: Formula, points: Any, targets: Any, fo
         if not len(open):
             return
         with precision(bits):
-            found = formula(*operands(points[open], targets, open, to_balls, exact))
+            found = formula(*operands(points[open], targets, open, to_balls, class_targets))
             balls = found.balls if isinstance(found, Ball) else Ball.exact(found).balls
             balls = np.broadcast_to(balls, (len(open), *made.high.shape[1:]))
             high, low, nearest, known = round_balls(balls, form)

@@ -183,20 +183,27 @@ class KinkDerivative(msgspec.Struct, frozen=True):
     dtypes: list[str]
 
 
-def kink_derivatives(look: Measurement) -> Iterable[KinkDerivative]:
+def kink_derivatives(measurement: Measurement) -> Iterable[KinkDerivative]:
     """One for each kink that is a number of the dtype."""
-    subject = look.subject
+    subject = measurement.subject
     function = subject.function
-    if look.quantity != "slope" or not isinstance(function, Activation) or subject.points.ndim > 1:
+    if measurement.quantity != "slope" or not isinstance(function, Activation) or subject.points.ndim > 1:
         return
     for kink in function.kinks:
         where = np.flatnonzero(subject.points == kink)
         if len(where):
             left, right = (float(function.derivative(np.nextafter(float(kink), side * np.inf))) for side in (-1, 1))
-            given = float(look.given[where[0]])
+            given = float(measurement.observed[where[0]])
             told = given if np.isfinite(given) else str(given)
             yield KinkDerivative(
-                str(function), look.framework, float(kink), told, left, right, [look.mode], [subject.dtype]
+                str(function),
+                measurement.framework,
+                float(kink),
+                told,
+                left,
+                right,
+                [measurement.mode],
+                [subject.dtype],
             )
 
 

@@ -89,8 +89,8 @@ class SurveyPlan:
     def density(self, dtype: str) -> int:
         return self.profile.narrow if FORMATS[dtype].precision <= 11 else self.profile.density
 
-    def asks(self, library: str, mode: str, function: Function) -> bool:
-        """Whether a mode of a library is looked at."""
+    def includes(self, library: str, mode: str, function: Function) -> bool:
+        """Whether a mode of a library is surveyed."""
         if self.modes is not None:
             return f"{library}:{mode}" in self.modes or mode in self.modes
         if self.profile.slow:

@@ -152,6 +152,16 @@ def next_number(x: float, towards: float, form: Format) -> float:
     return float(round_to_format(np.asarray(x + below), form))
 
 
+def order_by_simplicity(x: np.ndarray) -> np.ndarray:
+    """Indices that sort the rows of x: fewest significant bits first, then sizes nearest to 1."""
+    rows = np.where(np.isfinite(x), x, 0.0).reshape(len(x), -1)
+    mantissa, exponent = np.frexp(rows)
+    scaled = np.ldexp(np.abs(mantissa), 53).astype(np.int64)
+    bits = np.where(scaled == 0, 0, 53 - np.log2(np.where(scaled == 0, 1, scaled & -scaled)))
+    far = np.where(rows == 0, 0, np.abs(exponent - 1))
+    return np.lexsort((far.sum(axis=1), (4 * bits + far).sum(axis=1)))
+
+
 REAL_TARGETS = (0.0, 1.0, -2.5, 0.1875)
 TARGETS: dict[str, tuple[float, ...]] = {
     "bits": (0.0, 1.0), "signs": (-1.0, 1.0), "positive": (0.0, 0.5, 1.0, 3.0, 96.0),

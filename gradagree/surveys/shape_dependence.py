@@ -74,34 +74,34 @@ def shape_deviations(
     quantity: str,
     framework: str,
     mode: str,
-    whole: np.ndarray,
+    values: np.ndarray,
     parts: np.ndarray,
     asked: Any,
-    truth: ExactValues,
+    exact: ExactValues,
 ) -> Iterator[Deviation]:
     """The hit of the simplest point whose answer in some window has other bits than among all; NaN has its own."""
     places = np.concatenate([np.arange(start, stop) for start, stop in asked])
-    whole = np.reshape(whole, truth.high.shape)
-    parts = np.reshape(parts, (len(places), *whole.shape[1:]))
-    apart = (parts != whole[places]) & ~(np.isnan(parts) & np.isnan(whole[places]))
+    values = np.reshape(values, exact.high.shape)
+    parts = np.reshape(parts, (len(places), *values.shape[1:]))
+    apart = (parts != values[places]) & ~(np.isnan(parts) & np.isnan(values[places]))
     inputs = subject.points.reshape(len(subject.points), -1)[places]
     for region, here in (("ordinary", np.isfinite(inputs).all(axis=1)), ("nan", np.isnan(inputs).any(axis=1))):
         where = apart & here.reshape(-1, *[1] * (apart.ndim - 1))
         if where.any():
             yield _shape_deviation(
-                subject, quantity, framework, mode, region, where, places, whole, parts, asked, truth
+                subject, quantity, framework, mode, region, where, places, values, parts, asked, exact
             )
 
 
 def _shape_deviation(
     subject: Subject, quantity: str, framework: str, mode: str, region: str, apart: np.ndarray, places: np.ndarray,
-    whole: np.ndarray, parts: np.ndarray, asked: Any, truth: ExactValues,
+    values: np.ndarray, parts: np.ndarray, asked: Any, exact: ExactValues,
 ) -> Deviation:  # fmt: skip
     lengths = np.concatenate([np.full(stop - start, stop - start) for start, stop in asked])
     offsets = np.concatenate([np.arange(stop - start) for start, stop in asked])
     with np.errstate(all="ignore"):
-        larger = np.fmax(np.abs(parts), np.abs(whole[places]))
-        gap = np.abs(parts - whole[places]) / ulp(larger, FORMATS[subject.dtype])
+        larger = np.fmax(np.abs(parts), np.abs(values[places]))
+        gap = np.abs(parts - values[places]) / ulp(larger, FORMATS[subject.dtype])
     gap = np.where(apart, np.where(np.isfinite(gap), gap, np.inf), 0.0)
     most = gap.reshape(len(gap), -1).max(axis=1)
     rank = np.empty(len(subject.points), dtype=int)
@@ -110,14 +110,14 @@ def _shape_deviation(
     best = worst[np.argmin(rank[places[worst]])]
     entry = tuple(map(int, np.argwhere(apart[best])[0])) if apart.ndim > 1 else ()
     first = int(places[best])
-    true = float(truth.high[(first, *entry)]) if truth.known[(first, *entry)] else float("nan")
+    exact_there = float(exact.high[(first, *entry)]) if exact.known[(first, *entry)] else float("nan")
     x = subject.points[np.unique(places[apart.reshape(len(apart), -1).any(axis=1)])]
     x = x[~np.isnan(x)] if not np.isnan(x).all() else np.zeros(1)
     return Deviation(
         subject.at(slice(first, first + 1)), quantity, framework, mode, ErrorCode.SHAPE, region, int(apart.sum()),
-        float(x.min()), float(x.max()), (0, *entry), float(parts[(best, *entry)]), true,
-        float(most.max()), f"entry {int(offsets[best])} of {int(lengths[best])}", float(whole[(first, *entry)]),
-        whole=whole[first : first + 1].copy(),
+        float(x.min()), float(x.max()), (0, *entry), float(parts[(best, *entry)]), exact_there,
+        float(most.max()), f"entry {int(offsets[best])} of {int(lengths[best])}", float(values[(first, *entry)]),
+        values=values[first : first + 1].copy(),
     )  # fmt: skip
 
 
@@ -147,7 +147,7 @@ FEW_WINDOWS = ((5, 6), (11, 18), (100, 137))
 def submit_windows(subject: Subject, plan: SurveyPlan, processes: Any, here: dict[str, Ready]) -> PendingWindows:
     """Some of the points asked in windows."""
     found: PendingWindows = {}
-    if subject.unfit or subject.is_wide:
+    if subject.unsupported_reason or subject.is_wide:
         return found
     some = subject.at(sample_points(subject))
     for name, handshake in here.items():
@@ -161,14 +161,14 @@ def submit_windows(subject: Subject, plan: SurveyPlan, processes: Any, here: dic
         asked = tuple((a, b) for a, b in asked if b <= len(some.points))
         for quantity in QUANTITIES[: 3 if not few and subject.ks is None else 2]:
             for mode in handshake.pointwise[quantity]:
-                if pointwise_mode(name, mode).lengths and plan.asks(name, mode, subject.function):
+                if pointwise_mode(name, mode).lengths and plan.includes(name, mode, subject.function):
                     parts = processes[name].submit(some.request(quantity, mode, asked))
                     found[name, quantity, mode] = (asked, parts)
     return found
 
 
 def window_deviations(
-    subject: Subject, quantity: str, truth: ExactValues, asked: PendingResults, moves: PendingWindows
+    subject: Subject, quantity: str, exact: ExactValues, asked: PendingResults, moves: PendingWindows
 ) -> list[Deviation]:
     """Where an answer in a window is another one than among all points."""
     theirs = {key: move for key, move in moves.items() if key[1] == quantity and asked.get(key) is not None}
@@ -176,17 +176,17 @@ def window_deviations(
         return []
     seen: list[Deviation] = []
     places = sample_points(subject)
-    some, true = subject.at(places), exact_values_at(truth, places)
+    some, exact_there = subject.at(places), exact_values_at(exact, places)
     for (library, _, mode), (asked_for, parts) in theirs.items():
-        whole, other = asked[library, quantity, mode].result(), parts.result()  # type: ignore[union-attr]
-        if isinstance(whole, np.ndarray) and isinstance(other, np.ndarray) and whole.size == truth.high.size:
-            whole = np.reshape(whole, truth.high.shape)[places]
-            seen += shape_deviations(some, quantity, library, mode, whole, other, asked_for, true)
+        values, other = asked[library, quantity, mode].result(), parts.result()  # type: ignore[union-attr]
+        if isinstance(values, np.ndarray) and isinstance(other, np.ndarray) and values.size == exact.high.size:
+            values = np.reshape(values, exact.high.shape)[places]
+            seen += shape_deviations(some, quantity, library, mode, values, other, asked_for, exact_there)
     return seen
 
 
-def exact_values_at(truth: ExactValues, places: np.ndarray) -> ExactValues:
-    return ExactValues(*(getattr(truth, name)[places] for name in ("high", "low", "nearest", "known")))
+def exact_values_at(exact: ExactValues, places: np.ndarray) -> ExactValues:
+    return ExactValues(*(getattr(exact, name)[places] for name in ("high", "low", "nearest", "known")))
 
 
 # An answer that depends on a vector's length, shown by copies of one input: two entries that are not the same
@@ -206,38 +206,42 @@ def json_value(x: Any) -> Any:
     return x if isinstance(x, int) or np.isfinite(x) else str(x)
 
 
-def example_lengths(hit: Deviation) -> list[int]:
-    width = hit.subject.points[0].size
-    return list(dict.fromkeys([place_of(hit.other)[1], *(n for n in EXAMPLE_LENGTHS if n * width <= MAX_NUMBERS)]))
+def example_lengths(deviation: Deviation) -> list[int]:
+    width = deviation.subject.points[0].size
+    return list(
+        dict.fromkeys([place_of(deviation.other)[1], *(n for n in EXAMPLE_LENGTHS if n * width <= MAX_NUMBERS)])
+    )
 
 
-def request_in_lengths(hit: Deviation) -> PointwiseRequest:
+def request_in_lengths(deviation: Deviation) -> PointwiseRequest:
     """The input's copies, in vectors of several lengths."""
-    lengths = example_lengths(hit)
-    subject = hit.subject.at(np.zeros(max(lengths), dtype=int))
-    return subject.request(hit.quantity, hit.mode, tuple((0, n) for n in lengths))
+    lengths = example_lengths(deviation)
+    subject = deviation.subject.at(np.zeros(max(lengths), dtype=int))
+    return subject.request(deviation.quantity, deviation.mode, tuple((0, n) for n in lengths))
 
 
-def shape_example(hit: Deviation, asked: list[Any]) -> dict[str, Any] | None:
+def shape_example(deviation: Deviation, asked: list[Any]) -> dict[str, Any] | None:
     """The example: two entries of vectors of copies; as it was seen, if nobody was asked; None if all are the same."""
     seen = {
-        "dtype": hit.subject.dtype, "mode": hit.mode, "input": json_value(np.ravel(hit.subject.points[0])),
-        "entry": list(hit.place[1:]), "given": json_value(hit.given),
-        "other_given": json_value(hit.beside), "window": hit.other,
-        "beside": f"entry 0 of {COPIES}", "true": json_value(hit.true), "function": str(hit.subject.function),
-        "ulps": json_value(hit.worst_ulp),
-        "target": None if hit.subject.targets is None else json_value(np.ravel(hit.subject.targets[0])),
+        "dtype": deviation.subject.dtype, "mode": deviation.mode,
+        "input": json_value(np.ravel(deviation.subject.points[0])),
+        "entry": list(deviation.index[1:]), "given": json_value(deviation.observed),
+        "other_given": json_value(deviation.other_observed), "window": deviation.other,
+        "beside": f"entry 0 of {COPIES}", "true": json_value(deviation.exact),
+        "function": str(deviation.subject.function),
+        "ulps": json_value(deviation.worst_ulp),
+        "target": None if deviation.subject.targets is None else json_value(np.ravel(deviation.subject.targets[0])),
     }  # fmt: skip
     if not asked:
         return seen
     answer = asked[0].result() if isinstance(asked[0], Future) else asked[0]
     if not isinstance(answer, np.ndarray):
         return None
-    lengths = example_lengths(hit)
-    entry: tuple[Any, ...] = (slice(None), *hit.place[1:])
-    values = np.reshape(answer, (sum(lengths), *hit.whole.shape[1:]))[entry]
+    lengths = example_lengths(deviation)
+    entry: tuple[Any, ...] = (slice(None), *deviation.index[1:])
+    values = np.reshape(answer, (sum(lengths), *deviation.values.shape[1:]))[entry]
     places = [f"entry {k} of {n}" for n in lengths for k in range(n)]
-    for first in (places.index(hit.other), 0):
+    for first in (places.index(deviation.other), 0):
         apart = (values != values[first]) & ~(np.isnan(values) & np.isnan(values[first]))
         if apart.any():
             other = int(np.argmax(apart))

@@ -18,13 +18,13 @@ from gradagree.arithmetic.model import FORMATS
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.losses.reduction import _EntryByEntry
 from gradagree.runner import protocol
-from gradagree.surveys.neighbourhood import Sides, order_by_simplicity
 from gradagree.surveys.points import (
     LOGITS,
     WIDE,
     WIDEST,
     input_numbers,
     input_rows,
+    order_by_simplicity,
     output_target_pairs,
     round_to_format,
     wide_rows,
@@ -188,8 +188,8 @@ class Subject:
         return t if real else None
 
     @property
-    def unfit(self) -> str:
-        """Why it is not asked in the dtype: a parameter is lost there, or examples hang together; or nothing."""
+    def unsupported_reason(self) -> str:
+        """Why the function is not surveyed in the dtype: a parameter is not representable, or it couples examples."""
         if isinstance(self.function, ErrorFunction):
             try:
                 share(self.function, 2)
@@ -217,11 +217,6 @@ class Subject:
         return protocol.PointwiseRequest(
             self.kind, str(self.function), self.dtype, quantity, mode, points, constants, self.ks, self.js, windows
         )
-
-    @functools.cached_property
-    def sides(self) -> dict[str, Sides]:
-        """What was found on the sides of doubted points, by quantity."""
-        return {}
 
     def at(self, places: Any) -> Subject:
         """The same function at some of the points."""

@@ -1,4 +1,4 @@
-"""The survey: every function alone, in every dtype, quantity, framework and mode, against proof."""
+"""The survey: every function alone, in every dtype, quantity, framework and mode, against exact values."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from gradagree.surveys.measurements import (
     mode_deviations,
     survey_row,
 )
+from gradagree.surveys.neighbourhood import Neighbourhood
 from gradagree.surveys.plan import SurveyPlan
 from gradagree.surveys.shape_dependence import (
     PendingResults,
@@ -42,14 +43,18 @@ from gradagree.surveys.shape_dependence import (
 from gradagree.surveys.subject import QUANTITIES, Subject
 
 REQUEST_LIMIT = 600.0
-"""Seconds for one result."""
+"""Time limit in seconds for one result."""
 MAX_AHEAD = 6
-"""Subjects that are asked before the first of them is judged."""
+"""Subjects whose results are computed while an earlier one is measured."""
 
 
 @dataclass
 class SurveyResult:
-    """All rows, the findings, the worst first, and curves for the pages."""
+    """Rows, findings (the worst first), error curves for the pages, and derivatives at kinks.
+
+    absent names each library that was not surveyed, with the reason; unshown counts findings that could not be
+    reproduced.
+    """
 
     rows: list[SurveyRow] = field(default_factory=list)
     findings: list[SurveyFinding] = field(default_factory=list)
@@ -63,37 +68,37 @@ class SurveyResult:
 def run_survey(
     plan: SurveyPlan, extensions: Sequence[str] = (), progress: Callable[[str], Any] = lambda text: None
 ) -> SurveyResult:
-    """Ask, prove, measure and join. Libraries that are not installed are named in `absent`."""
-    found = SurveyResult()
+    """Compute the results of all libraries, measure their errors and join the deviations to findings."""
+    result = SurveyResult()
     with ExitStack() as stack:
-        processes = {
+        queues = {
             name: [stack.enter_context(start_process(name, extensions)) for _ in range(process_count(name))]
             for name in plan.libraries
         }
-        here: dict[str, Ready] = {}
-        for name, theirs in processes.items():
-            handshake = theirs[0].handshake
+        ready: dict[str, Ready] = {}
+        for name, some in queues.items():
+            handshake = some[0].handshake
             if isinstance(handshake, Absent):
-                found.absent[name] = handshake.reason
+                result.absent[name] = handshake.reason
             elif not handshake.pointwise:
-                found.absent[name] = "its adapter evaluates no single functions"
+                result.absent[name] = "its adapter evaluates no single functions"
             else:
-                found.versions[name], here[name] = handshake.version, handshake
+                result.versions[name], ready[name] = handshake.version, handshake
         seen: list[Deviation] = []
-        for subject, asked, moves in submit_ahead(plan, processes, here):
+        for subject, pending, windows in submit_ahead(plan, queues, ready):
             progress(f"{subject.function} {subject.dtype}")
             for quantity in QUANTITIES:
-                seen += measure_quantity(subject, quantity, asked, moves, found)
+                seen += measure_quantity(subject, quantity, pending, windows, result)
         progress("the findings")
-        turns = cycle(range(max(map(len, processes.values()))))
-        ask = (
-            (lambda name, request: submit_in_turn(processes[name], next(turns), request))
-            if plan.profile.thorough
-            else None
-        )
+        turns = cycle(range(max(map(len, queues.values()))))
+
+        def submit(library: str, request: PointwiseRequest) -> Future[Any]:
+            return queues[library][next(turns) % len(queues[library])].submit(request)
+
         with np.errstate(all="ignore"):
-            found.findings, found.unshown = join_deviations(seen, found.versions, ask)
-    return found
+            found = join_deviations(seen, result.versions, submit if plan.profile.thorough else None)
+    result.findings, result.unshown = found
+    return result
 
 
 def process_count(library: str) -> int:
@@ -102,10 +107,6 @@ def process_count(library: str) -> int:
 
 def start_process(library: str, extensions: Sequence[str]) -> RequestQueue:
     return RequestQueue(FrameworkProcess(library, extensions, limit=REQUEST_LIMIT))
-
-
-def submit_in_turn(processes: Sequence[RequestQueue], turn: int, request: PointwiseRequest) -> Future[Any]:
-    return processes[turn % len(processes)].submit(request)
 
 
 def subjects(plan: SurveyPlan) -> Iterator[Subject]:
@@ -117,73 +118,73 @@ def subjects(plan: SurveyPlan) -> Iterator[Subject]:
 
 
 def submit_ahead(
-    plan: SurveyPlan, processes: dict[str, list[RequestQueue]], here: dict[str, Ready]
+    plan: SurveyPlan, queues: dict[str, list[RequestQueue]], ready: dict[str, Ready]
 ) -> Iterator[tuple[Subject, PendingResults, PendingWindows]]:
-    """Each subject with its answers to come; some of them are asked before they are needed."""
+    """Each subject with its pending results; those of the next subjects are submitted already."""
     waiting: deque[tuple[Subject, PendingResults, PendingWindows]] = deque()
     for turn, subject in enumerate(subjects(plan)):
-        theirs = {name: some[turn % len(some)] for name, some in processes.items()}
-        waiting.append(
-            (subject, submit_requests(subject, plan, theirs, here), submit_windows(subject, plan, theirs, here))
-        )
+        queue = {name: some[turn % len(some)] for name, some in queues.items()}
+        pending, windows = submit_requests(subject, plan, queue, ready), submit_windows(subject, plan, queue, ready)
+        waiting.append((subject, pending, windows))
         if len(waiting) > MAX_AHEAD:
             yield waiting.popleft()
     yield from waiting
 
 
-def submit_requests(subject: Subject, plan: SurveyPlan, processes: Any, here: dict[str, Ready]) -> PendingResults:
+def submit_requests(
+    subject: Subject, plan: SurveyPlan, queue: dict[str, RequestQueue], ready: dict[str, Ready]
+) -> PendingResults:
     return {
-        (name, quantity, mode): processes[name].submit(subject.request(quantity, mode))
-        if plan.asks(name, mode, subject.function) and not subject.unfit else None
-        for name, handshake in here.items()
+        (name, quantity, mode): queue[name].submit(subject.request(quantity, mode))
+        if plan.includes(name, mode, subject.function) and not subject.unsupported_reason else None
+        for name, handshake in ready.items()
         for quantity in QUANTITIES for mode in handshake.pointwise[quantity] if supports(name, subject, mode)
     }  # fmt: skip
 
 
 @np.errstate(all="ignore")
 def measure_quantity(
-    subject: Subject, quantity: str, asked: PendingResults, moves: PendingWindows, found: SurveyResult
+    subject: Subject, quantity: str, pending: PendingResults, windows: PendingWindows, result: SurveyResult
 ) -> list[Deviation]:
-    """All answers about one quantity: a row for each mode, curves, and hits."""
-    if subject.unfit:
-        unasked = [(library, mode) for library, its, mode in asked if its == quantity]
-        why = Failure("", "unasked", subject.unfit)
-        found.rows += [failure_row(subject, quantity, *one, why, found.versions[one[0]]) for one in unasked]
+    """The deviations of all results of one quantity; rows, curves and derivatives at kinks are added to the result."""
+    results = {(library, mode): future for (library, its, mode), future in pending.items() if its == quantity}
+    if subject.unsupported_reason:
+        failure = Failure("", "unasked", subject.unsupported_reason)
+        result.rows += [failure_row(subject, quantity, *one, failure, result.versions[one[0]]) for one in results]
         return []
-    truth = cached_exact_values(subject, quantity)
-    looks: dict[str, list[Measurement]] = {}
-    for (library, its, mode), future in asked.items():
-        if its != quantity:
+    exact = cached_exact_values(subject, quantity)
+    neighbourhood = Neighbourhood(subject, quantity, exact)
+    measurements: dict[str, list[Measurement]] = {}
+    for (library, mode), future in results.items():
+        observed = Failure(mode, "unasked", "") if future is None else future.result()
+        if isinstance(observed, np.ndarray) and observed.size != exact.high.size:
+            observed = Failure(mode, "unsupported", "it gives one number for all points")
+        if isinstance(observed, Failure):
+            result.rows.append(failure_row(subject, quantity, library, mode, observed, result.versions[library]))
             continue
-        answer = Failure(mode, "unasked", "") if future is None else future.result()
-        if isinstance(answer, np.ndarray) and answer.size != truth.high.size:
-            answer = Failure(mode, "unsupported", "it gives one number for all points")
-        if isinstance(answer, Failure):
-            found.rows.append(failure_row(subject, quantity, library, mode, answer, found.versions[library]))
-            continue
-        look = reuse_measurement(looks.get(library, []), mode, answer) or measure(
-            subject, quantity, library, mode, answer, truth
+        measurement = reuse_measurement(measurements.get(library, []), mode, observed) or measure(
+            subject, quantity, library, mode, observed, exact, neighbourhood
         )
-        found.rows.append(survey_row(look, found.versions[library]))
-        found.conventions += kink_derivatives(look)
-        looks.setdefault(library, []).append(look)
-    seen = [hit for theirs in looks.values() for look in theirs for hit in deviations(look)]
-    for theirs in looks.values():
-        seen += mode_deviations(theirs)
-        found.curves += error_curves(theirs[0])
-    return seen + window_deviations(subject, quantity, truth, asked, moves)
+        result.rows.append(survey_row(measurement, result.versions[library]))
+        result.conventions += kink_derivatives(measurement)
+        measurements.setdefault(library, []).append(measurement)
+    seen = [one for some in measurements.values() for measurement in some for one in deviations(measurement)]
+    for some in measurements.values():
+        seen += mode_deviations(some)
+        result.curves += error_curves(some[0])
+    return seen + window_deviations(subject, quantity, exact, pending, windows)
 
 
-def reuse_measurement(before: Sequence[Measurement], mode: str, answer: np.ndarray) -> Measurement | None:
-    """An earlier look at the very same numbers."""
-    for look in before:
-        if np.array_equal(look.given, np.reshape(answer, look.given.shape), equal_nan=True):
-            return replace(look, mode=mode)
+def reuse_measurement(before: Sequence[Measurement], mode: str, observed: np.ndarray) -> Measurement | None:
+    """The measurement of an earlier mode with exactly the same numbers."""
+    for measurement in before:
+        if np.array_equal(measurement.observed, np.reshape(observed, measurement.observed.shape), equal_nan=True):
+            return replace(measurement, mode=mode)
     return None
 
 
-def failure_row(subject: Subject, quantity: str, library: str, mode: str, answer: Failure, version: str) -> SurveyRow:
+def failure_row(subject: Subject, quantity: str, library: str, mode: str, failure: Failure, version: str) -> SurveyRow:
     return SurveyRow(
         function=str(subject.function), framework=library, version=version, mode=mode, dtype=subject.dtype,
-        quantity=quantity, status=answer.verdict, reason=answer.reason, inputs=subject.inputs,
+        quantity=quantity, status=failure.verdict, reason=failure.reason, inputs=subject.inputs,
     )  # fmt: skip

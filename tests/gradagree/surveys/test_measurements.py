@@ -20,8 +20,8 @@ from gradagree.surveys.classify import (
     window_maximum,
 )
 from gradagree.surveys.exact import ExactValues, exact_values_by_balls
-from gradagree.surveys.measurements import deviations, measure, mode_deviations, nearby_range_by_float64, survey_row
-from gradagree.surveys.neighbourhood import nearby_range
+from gradagree.surveys.measurements import deviations, measure, mode_deviations, survey_row
+from gradagree.surveys.neighbourhood import nearby_range_by_balls, nearby_range_by_float64
 from gradagree.surveys.points import kinks_of, thresholds, ulp
 from gradagree.surveys.subject import Subject
 
@@ -124,18 +124,18 @@ def test_that_at_a_kink_anything_between_the_slopes_is_right_and_nothing_else(sl
     true = cached_exact_values(relu, "slope")
     given = np.where(relu.points == 0, slope, true.high)
     found = measure(relu, "slope", "torch", "backward", given, true)
-    assert set(found.found.codes[relu.points == 0].tolist()) == {expected}
+    assert set(found.errors.codes[relu.points == 0].tolist()) == {expected}
 
 
 def test_that_beside_a_kink_the_other_slope_is_wrong() -> None:
     relu = subject("relu")
     true = cached_exact_values(relu, "slope")
     given = np.where(relu.points == 2.0**-20, 0.0, true.high)
-    (hit,) = [
+    (deviation,) = [
         one for one in deviations(measure(relu, "slope", "torch", "backward", given, true)) if one.region == "ordinary"
     ]
-    assert (hit.code, hit.given, hit.true) == (ErrorCode.ZERO, 0.0, 1.0)
-    assert hit.subject.points.tolist() == [2.0**-20]
+    assert (deviation.code, deviation.observed, deviation.exact) == (ErrorCode.ZERO, 0.0, 1.0)
+    assert deviation.subject.points.tolist() == [2.0**-20]
 
 
 def test_that_at_a_jump_of_the_second_derivative_both_sides_are_right() -> None:
@@ -144,7 +144,7 @@ def test_that_at_a_jump_of_the_second_derivative_both_sides_are_right() -> None:
     for number, expected in ((0.0, 0), (1.0, 0), (2.0, ErrorCode.KINK)):
         given = np.where(elu.points == 0, number, true.high)
         found = measure(elu, "second", "jax", "jit", given, true)
-        assert set(found.found.codes[elu.points == 0].tolist()) == {expected}
+        assert set(found.errors.codes[elu.points == 0].tolist()) == {expected}
 
 
 TIES = [((0.0, 0.0, 2.0**-376), (-1.0, 0.5, 0.5)), ((2.0**560, 2.0**560, 0.0), (-0.5, 0.5, 0.0))]
@@ -156,10 +156,10 @@ def test_that_a_tie_within_a_few_units_is_an_ill_conditioned_input_although_a_si
 ) -> None:
     x, t = np.array([row]), np.array([0])
     subject = Subject(ErrorFunction.named("multiclass_hinge"), "float64", x, t, (0,), (0, 1, 2))
-    true = exact_values_by_balls(subject.formula("slope"), x, t, "float64", exact=True)
-    codes = measure(subject, "slope", "jax", "jit", np.array(answer), true).found.codes
+    true = exact_values_by_balls(subject.formula("slope"), x, t, "float64", class_targets=True)
+    codes = measure(subject, "slope", "jax", "jit", np.array(answer), true).errors.codes
     assert set(codes[codes != 0].tolist()) == {ErrorCode.CANCELLED}
-    far = measure(subject, "slope", "jax", "jit", np.array(answer) + 3.0, true).found.codes
+    far = measure(subject, "slope", "jax", "jit", np.array(answer) + 3.0, true).errors.codes
     assert (far > ErrorCode.CANCELLED).all()
 
 
@@ -170,7 +170,7 @@ def test_that_an_error_function_with_several_kinds_of_kinks_is_looked_at(name: s
     x = np.array([np.linspace(-1.5, 2.0, allowed_width(function, 3))])
     subject = Subject(function, "float32", x, some_targets(function, 1, x.shape[1]), (0,), tuple(range(x.shape[1])))
     true = exact_values_by_balls(subject.formula("slope"), x, subject.targets, "float32")
-    codes = measure(subject, "slope", "jax", "jit", true.high + 100.0, true).found.codes
+    codes = measure(subject, "slope", "jax", "jit", true.high + 100.0, true).errors.codes
     assert (codes > ErrorCode.CANCELLED).all()
     assert thresholds(function)
 
@@ -178,7 +178,7 @@ def test_that_an_error_function_with_several_kinds_of_kinks_is_looked_at(name: s
 def test_that_what_float64_says_of_wide_rows_nearby_lies_within_what_balls_say() -> None:
     for name, x in (("softmax", (2.0, 0.0, 1.0)), ("layer_norm", (1.0, 3.0, 2.0))):
         subject = Subject(Activation.named(name), "float32", np.array([x]), None, (0, 1, 2), (0, 1, 2))
-        balls = nearby_range(subject.formula("slope"), subject.points, None, FORM, 0.0)
+        balls = nearby_range_by_balls(subject, "slope")
         (low, high), (lowest, highest) = nearby_range_by_float64(subject, "slope"), balls
         slack = FORM.u * (highest - lowest).max()
         assert (low < high).all()
@@ -193,7 +193,7 @@ def test_that_modes_that_differ_at_a_kink_are_a_hit_although_both_are_right() ->
         measure(relu, "slope", "torch", mode, np.where(relu.points == 0, number, true.high), true)
         for mode, number in (("backward", 0.0), ("forward", 1.0))
     )
-    assert [hit.code for hit in mode_deviations([one, other])] == [ErrorCode.MODES]
+    assert [deviation.code for deviation in mode_deviations([one, other])] == [ErrorCode.MODES]
     assert not list(mode_deviations([one, one]))
 
 

@@ -10,12 +10,12 @@ import pytest
 
 from gradagree.arithmetic.model import FORMATS
 from gradagree.reference import Activation, ErrorFunction
-from gradagree.surveys.neighbourhood import order_by_simplicity
 from gradagree.surveys.points import (
     input_numbers,
     input_rows,
     neighbours,
     next_number,
+    order_by_simplicity,
     output_target_pairs,
     round_to_format,
     thresholds,

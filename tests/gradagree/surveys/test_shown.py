@@ -55,13 +55,13 @@ def test_that_an_answer_that_does_not_depend_on_the_length_is_no_hit() -> None:
 
 
 def test_that_nan_in_a_tail_is_a_hit_beside_that_of_numbers() -> None:
-    found = {hit.region: hit for hit in hit_of(tail)}
+    found = {deviation.region: deviation for deviation in hit_of(tail)}
     assert set(found) == {"ordinary", "nan"}
-    assert all(hit.code == ErrorCode.SHAPE for hit in found.values())
+    assert all(deviation.code == ErrorCode.SHAPE for deviation in found.values())
     assert np.isnan(found["nan"].subject.points).all()
-    assert math.isnan(found["nan"].true)
+    assert math.isnan(found["nan"].exact)
     only = hit_of(lambda x, n: np.where(np.isnan(x), np.where(n < 8, 1.0, x), x))
-    assert [hit.region for hit in only] == ["nan"]
+    assert [deviation.region for deviation in only] == ["nan"]
 
 
 def test_that_kinks_zeros_and_nan_are_among_the_points_that_are_moved() -> None:
@@ -72,13 +72,13 @@ def test_that_kinks_zeros_and_nan_are_among_the_points_that_are_moved() -> None:
 
 
 def test_that_two_entries_of_copies_that_differ_are_the_example() -> None:
-    (hit, *_) = hit_of(tail)
-    question = request_in_lengths(hit)
+    (deviation, *_) = hit_of(tail)
+    question = request_in_lengths(deviation)
     assert question.windows is not None
     points = protocol.unpack(question.points)
     assert len(np.unique(points)) == 1
     answer = np.concatenate([tail(points[a:b], b - a) for a, b in question.windows])
-    example = shape_example(hit, [answer])
+    example = shape_example(deviation, [answer])
     assert example is not None
     for name, given in (("window", "given"), ("beside", "other_given")):
         entry, length = place_of(example[name])
@@ -88,20 +88,20 @@ def test_that_two_entries_of_copies_that_differ_are_the_example() -> None:
 
 
 def test_that_copies_that_all_have_one_answer_show_nothing() -> None:
-    (hit, *_) = hit_of(tail)
-    question = request_in_lengths(hit)
+    (deviation, *_) = hit_of(tail)
+    question = request_in_lengths(deviation)
     assert question.windows is not None
     count = sum(b - a for a, b in question.windows)
-    assert shape_example(hit, [np.ones(count)]) is None
-    assert shape_example(hit, [np.full(count, np.nan)]) is None
-    assert shape_example(hit, ["no array"]) is None
-    assert shape_example(dataclasses.replace(hit, beside=2.0), []) is not None
+    assert shape_example(deviation, [np.ones(count)]) is None
+    assert shape_example(deviation, [np.full(count, np.nan)]) is None
+    assert shape_example(deviation, ["no array"]) is None
+    assert shape_example(dataclasses.replace(deviation, other_observed=2.0), []) is not None
 
 
 def test_that_there_are_fewer_copies_of_wide_rows() -> None:
     narrow, wide = (Subject.of(Activation.named(name), "float16", 8) for name in ("elu", "softmax"))
     rows = dataclasses.replace(wide, points=np.zeros((2, 65_539), dtype=wide.points.dtype))
     told = [dataclasses.replace(hit_of(tail)[0], subject=subject) for subject in (narrow, rows)]
-    short, long = (sum(b - a for a, b in request_in_lengths(hit).windows) for hit in told[::-1])
+    short, long = (sum(b - a for a, b in request_in_lengths(deviation).windows) for deviation in told[::-1])
     assert long > 4096
     assert short * 65_539 < 3 << 20
