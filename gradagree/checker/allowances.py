@@ -39,9 +39,8 @@ from gradagree.reference.samples import inside, neutral
 class ToleranceOptions:
     """What a tolerance allows beyond the model of a correct program.
 
-    conditioning: the conditioning scale as well. one_sided: at kinks the derivative of that name (one of
-    `kinks.SLOPES`); all other entries are undecided. ad_forms: derivatives as automatic differentiation may evaluate
-    them.
+    conditioning: add the conditioning scale. one_sided: at kinks use the derivative of this name (one of
+    `kinks.SLOPES`); all other entries are undecided. ad_forms: include derivatives as AD may evaluate them.
     """
 
     conditioning: bool = False
@@ -111,14 +110,14 @@ class ActivationBounds:
                 scale = scale + vjp_scale(self.activation, x, d)
             bound, lost = with_model_radius(enclose(found, *forms), scale), np.zeros(())
             if self.options.conditioning:
-                # what products of delta_a with factors of dA_j/dp_i may lose to overflow and underflow
+                # products of delta_a with factors of dA_j/dp_i may overflow and underflow
                 size, reach = (np.max(s, axis=-1, keepdims=True) for s in (np.abs(d) + delta_a.radius, np.abs(x)))
                 bound = bound.widened(overflow_allowance(size * np.maximum(1.0, reach), bound.radius, p.model))
                 lost = finite_or_zero(underflow_allowance(scale, np.sum(x**2, axis=-1, keepdims=True), p.model))
             return bound.widened(np.where(bound.radius != 0, lost, 0.0))
 
     def times(self, derivative: Rounded, p: Rounded, factor: Rounded) -> Rounded:
-        """A'(p) delta_a, or A'(p) p'; with conditioning, with what products with factors of A'(p) may lose."""
+        """A'(p) delta_a, or A'(p) p'; with conditioning, plus overflow and underflow with factors of A'(p)."""
         product: Any = derivative * factor
         if not self.options.conditioning:
             return product
@@ -149,7 +148,7 @@ class ActivationBounds:
         return Rounded(slope, np.where(kinked, margin, np.nan), p.model)
 
     def _vjp_forms(self, p: Rounded, delta_a: Rounded, spread: np.ndarray) -> list[Rounded | None]:
-        """delta_p as AD computes it, and by way of the rounded A(p) where the activation has a formula for that."""
+        """delta_p as AD computes it, and from the rounded A(p) where the activation has such a formula."""
         form = ad_derivative_with_fallback(p, lambda p: ad_vjp(self.activation, p, delta_a), spread)
         by_value = getattr(self.activation, "_by_value", None)
         return [form, None if by_value is None else p._lift(by_value(p, delta_a))]
@@ -221,13 +220,13 @@ def _overflowing(o: np.ndarray, form: Rounded | None) -> Any:
 
 
 def with_model_radius(found: Rounded, scale: Any) -> Rounded:
-    """Within 8 u of a scale more, where the reference's own formula rounds at all."""
+    """Widened by 8 u scale, where the reference's own formula rounds at all."""
     model = found.model
     return found.widened(np.where(found.radius != 0, model.formula * model.u * finite_or_zero(scale), 0.0))
 
 
 def enclose(found: Rounded, *forms: Rounded | None) -> Rounded:
-    """The smallest enclosure of the same center that holds every usable form as well."""
+    """The smallest enclosure with the same center that also contains every usable form."""
     for form in forms:
         if form is not None:
             found = Rounded(found.value, enclosing_radius(found, form), found.model)
@@ -246,7 +245,7 @@ def enclosing_radius(found: Rounded, form: Rounded) -> np.ndarray:
 def ad_derivative_with_fallback(
     x: Rounded, form: Callable[[Rounded], Rounded | None], spread: np.ndarray
 ) -> Rounded | None:
-    """form(x), the derivative as AD evaluates it; at possible ties, form of the stored values, with spread added."""
+    """form(x), the derivative as AD evaluates it; at possible ties, form of the stored values with `spread` added."""
     found = form(x)
     if found is None or not (np.isnan(found.radius) & (x.radius > 0)).any():
         return found
@@ -273,12 +272,12 @@ def finite_or_zero(scale: Any) -> np.ndarray:
 
 
 def overflow_allowance(size: np.ndarray, rounds: Any, model: Model) -> np.ndarray:
-    """Infinite where 2 p delta_a, an intermediate of some programs, may overflow although delta_p does not."""
+    """Infinite where 2 p delta_a, an intermediate in some programs, may overflow although delta_p does not."""
     return np.where((rounds != 0) & (2 * size > model.format.largest), np.inf, 0.0)
 
 
 def underflow_allowance(scale: Any, squares: Any, model: Model) -> Any:
-    """What a chain of products may lose to underflow, where its factors are as large as S and p^2."""
+    """The underflow error of a chain of products with factors as large as S and p^2."""
     return FORMULA * model.quantum * np.maximum(1.0, scale) * np.maximum(1.0, squares)
 
 
@@ -331,21 +330,21 @@ def loss_gradient_change(error: ErrorFunction, x: np.ndarray, t: Any) -> np.ndar
     return finite_or_zero(np.broadcast_to(np.maximum(*along), x.shape))
 
 
-# The conditioning scale S: how large a result gets on the way from 0 to the input.
+# The conditioning scale S: the largest absolute value of a result between 0 and the input.
 
 CONDITIONING_POINTS = np.concatenate([np.arange(0, 16, 1 / 64), np.geomspace(16, 2.0**20, 512)])
 FRACTIONS = np.arange(9) / 8
 
 
 def value_scale(activation: Activation, x: np.ndarray) -> Any:
-    """S of A(p): the largest |A| on the way from 0 to p."""
+    """S of A(p): the largest |A| between 0 and p."""
     if not activation.along_last_axis:
         return conditioning_scale(activation, "value", x)
     return np.fmax.reduce([np.abs(activation.value(point)) for point in _points_between(activation, x)])
 
 
 def vjp_scale(activation: Activation, x: np.ndarray, delta_a: np.ndarray) -> Any:
-    """S of delta_p, along the last axis: the largest sum_j |dA_j/dp_i delta_a_j| on the way from 0 to p."""
+    """S of delta_p, along the last axis: the largest sum_j |dA_j/dp_i delta_a_j| between 0 and p."""
     return np.fmax.reduce([_abs_vjp(activation, point, delta_a) for point in _points_between(activation, x)])
 
 
@@ -361,7 +360,7 @@ def _abs_vjp(activation: Activation, x: np.ndarray, delta_a: np.ndarray) -> Any:
 
 
 def conditioning_scale(activation: Activation, part: str, x: np.ndarray) -> np.ndarray:
-    """S: the largest size of an elementwise A (on [-1, 1] too) or of A' on [0, p]; beyond the table, at p itself."""
+    """S of an elementwise A or A': the largest absolute value on [0, p] (of A also on [-1, 1]); past the table, at p."""
     table = conditioning_table(activation, part)
     with np.errstate(all="ignore"):
         here = np.abs(getattr(activation, part)(x))
@@ -386,8 +385,8 @@ def conditioning_table(activation: Activation, part: str) -> tuple[np.ndarray, n
 
 
 def loss_scale(error: ErrorFunction, o: np.ndarray, t: Any) -> np.ndarray:
-    """S of dE/do: its largest entry in the example, on the way from the middle of the domain to o."""
+    """S of dE/do: the largest absolute entry of the example between the middle of the domain and o."""
     start = neutral(error.domain, o)
-    way = [np.abs(error.sensitivity(start + f * (o - start), t)) for f in FRACTIONS]
-    sizes = [np.max(size, axis=-1, keepdims=True) for size in way]
+    gradients = [np.abs(error.sensitivity(start + f * (o - start), t)) for f in FRACTIONS]
+    sizes = [np.max(size, axis=-1, keepdims=True) for size in gradients]
     return np.broadcast_to(np.max(sizes, axis=0), o.shape)

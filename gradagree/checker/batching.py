@@ -1,6 +1,6 @@
-"""Arrays of several shapes laid end to end: worked on all at once, or each by itself.
+"""Arrays of several shapes in one flat array, processed together or one by one.
 
-A NumPy call costs as much as some hundred entries, so many small arrays are best worked on together.
+A NumPy call costs as much as some hundred entries, so many small arrays are best processed together.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import numpy as np
 
 SAMPLED = 64
 PLACES = np.arange(1, SAMPLED + 1) * (5**0.5 - 1) / 2 % 1
-"""So many entries of each array, in all its rows and columns, tell of which power of two its entries are multiples."""
+"""Positions of the sampled entries as fractions of an array's size, spread over all rows and columns."""
 Shapes = Sequence[tuple[int, ...]]
 
 
 class Ragged:
-    """Arrays one after the other in `flat`; `views` are the arrays."""
+    """Arrays of several shapes: `flat` holds their entries one after the other, `views` are the arrays."""
 
     def __init__(self, flat: np.ndarray, shapes: Shapes) -> None:
         self.flat, self.shapes = flat, shapes
@@ -35,7 +35,7 @@ class Ragged:
 
     @classmethod
     def sizes_of(cls, arrays: Iterable[np.ndarray]) -> Ragged:
-        """|x| of each, in float32."""
+        """The absolute values of each array, in float32."""
         arrays = list(arrays)
         narrow = np.empty(sum(x.size for x in arrays), np.float32)
         if arrays:
@@ -44,7 +44,7 @@ class Ragged:
 
     @classmethod
     def products(cls, xs: Iterable[np.ndarray], ys: Iterable[np.ndarray | None]) -> Ragged:
-        """x @ y of each two; x where there is no y."""
+        """x @ y of each pair; x where y is None."""
         pairs = list(zip(xs, ys, strict=True))
         shapes = [x.shape if y is None else (x.shape[0], y.shape[1]) for x, y in pairs]
         kind = np.result_type(*(x.dtype for x, _ in pairs), np.float32)
@@ -57,25 +57,25 @@ class Ragged:
         return found
 
     def like(self, flat: np.ndarray) -> Ragged:
-        """Other numbers in the same shapes."""
+        """Other entries in the same shapes."""
         return Ragged(flat, self.shapes)
 
     def spread(self, numbers: Sequence[float]) -> Any:
-        """One number for each array, repeated for each of its entries; one for all, if they are the same."""
+        """One number an array, repeated for each of its entries; a scalar if all numbers are equal."""
         if numbers and min(numbers) == max(numbers):
             return numbers[0]
         return np.repeat(np.array(numbers, dtype=np.float64), self.sizes)
 
 
 def concatenate(arrays: Sequence[Any]) -> np.ndarray:
-    """One flat array after the other; a single one as it is."""
+    """Flat arrays concatenated; a single one is returned without a copy."""
     if len(arrays) == 1:
         return np.asarray(arrays[0])
     return np.concatenate(arrays) if arrays else np.empty(0)
 
 
 def lowest_bits(arrays: Sequence[np.ndarray]) -> list[float]:
-    """For each array a bound from above on `quanta.lowest_bit`, from some of its entries, all over it.
+    """An upper bound on `exactness.lowest_bit` of each array, from a sample of its entries.
 
     >>> lowest_bits([np.array([0.75, -3.0]), np.zeros(2)])
     [-2.0, inf]
@@ -86,8 +86,8 @@ def lowest_bits(arrays: Sequence[np.ndarray]) -> list[float]:
     flat = concatenate(few)
     mantissa, exponent = np.frexp(flat)
     with np.errstate(invalid="ignore"):
-        whole = np.ldexp(mantissa, 53).astype(np.int64)
-    lowest = exponent + np.frexp((whole & -whole).astype(np.float64))[1] - 54.0
+        integer = np.ldexp(mantissa, 53).astype(np.int64)
+    lowest = exponent + np.frexp((integer & -integer).astype(np.float64))[1] - 54.0
     lowest = np.where(flat == 0, np.inf, np.where(np.isfinite(flat), lowest, -np.inf))
     starts = np.cumsum([0, *(x.size for x in few[:-1])])
     return [float(low) for low in np.minimum.reduceat(lowest, starts)]

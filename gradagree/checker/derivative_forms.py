@@ -18,11 +18,11 @@ from gradagree.arithmetic.rounded import SHORT, Rounded
 from gradagree.reference import Activation, ErrorFunction
 
 SEED = 0.7071067811865476
-"""A tangent that has all its bits: no product with it is exact, as none is with the cotangent in a program."""
+"""A tangent with all its bits set, so that no product with it is exact, as with the cotangents of a real program."""
 EXTRA_ROUNDINGS = 2
-"""Roundings more than in the reference's own form, where a framework takes a derivative in more steps."""
+"""Roundings in addition to those of the reference's formula, where a framework computes a derivative in more steps."""
 MAX_ENTRIES = 1 << 22
-"""Entries that an array of all directions may have; beyond, it is not computed."""
+"""Largest number of entries of an array of all directions; beyond, it is not computed."""
 
 
 def unit_tangents(x: Any, width: int | None = None) -> np.ndarray | None:
@@ -51,7 +51,7 @@ def jacobian(activation: Activation, x: Any) -> Any:
 
 
 def jvp(partials: Any, tangent: Any) -> Any:
-    """sum_i dA_j/dp_i p'_i, from a `jacobian`."""
+    """sum_i dA_j/dp_i p'_i, from the result of `jacobian`."""
     return np.moveaxis(np.sum(partials * tangent, axis=-1), 0, -1)
 
 
@@ -87,7 +87,7 @@ def ad_derivative(activation: Activation, p: Rounded) -> Rounded:
 def ad_loss_gradient(error: ErrorFunction, o: Any, t: Any) -> Any:
     """dE/do by dual numbers over o's own arithmetic; None if an array of all directions would be too large.
 
-    One direction an output, all examples at once; where the loss couples the examples, one direction an entry.
+    One direction for each output, all examples at once; if the loss couples the examples, one for each entry.
     """
     alone = o[:, None, :]
     units = unit_tangents(alone)
@@ -111,7 +111,7 @@ def _coupled_loss_gradient(error: ErrorFunction, o: Any, t: Any) -> Any:
     return np.broadcast_to(found, (o.size,)).reshape(o.shape)
 
 
-# How much the intermediates of a function amplify what their cotangents lose to underflow.
+# How much the intermediates of a function amplify the underflow errors of their cotangents.
 
 
 def gain(activation: Activation, p: np.ndarray) -> np.ndarray:

@@ -1,9 +1,9 @@
 """The filter: fast sufficient tests, as in floating-point filters, before rounded arithmetic.
 
-What the filter accepts, rounded arithmetic accepts; everything else is left to it. Operations of many networks are
-processed together. The radii of A(p) and A'(p) are those of rounded arithmetic at points next to p, from a table; sums
-are bounded by one product of sizes in float32; underflow is not allowed for, and where sums may be exact there is no
-tolerance.
+What the filter accepts, rounded arithmetic accepts; everything else is passed on to it. Operations of many networks are
+processed together. The radii of A(p) and A'(p) come from a table of those of rounded arithmetic at points next to p; a
+sum is bounded by one product of absolute values in float32; underflow is not allowed for, and a sum that may be exact
+has tolerance 0.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from gradagree.checker.kinks import OWN, SLOPES, Kinks, one_sided_derivative
 from gradagree.reference import Activation
 
 TILE = 1 << 16
-"""Entries of a gradient that are worked on together."""
+"""Entries of a gradient that are processed together."""
 NodeBounds = Iterator[tuple[NodeArrays, Bound | Comparison]]
 
 
 def node_bounds(boxes: Sequence[NodeArrays]) -> NodeBounds:
-    """What is claimed of each c, delta_p, dw and db; nothing where the quick tests have nothing to say."""
+    """The bounds of each node's c, delta_p, dw and db, where the filter has one; of a large dw, its comparison."""
     if boxes:
         on = Operands(boxes)
         for part in (pre_activation_bounds, cotangent_bounds, weight_gradient_bounds, bias_gradient_bounds):
@@ -48,7 +48,7 @@ def pre_activation_bounds(on: Operands) -> NodeBounds:
     terms, lowest = on.terms(0), on.products("a", "w")
     dot = Ragged.products(on.a.views, on.w)
     size = Ragged.products(on.factor(on.sizes, on.value_radius, terms).views, on.w_sizes).flat
-    u = dot.spread(on.weighing)
+    u = dot.spread(on.weight_roundoff)
     radius = (size + u * np.abs(dot.flat)) * (size > dot.spread(on.exact(terms, lowest)))
     if any(one.box.b is not None for one in on.boxes):
         b = dot.like(np.zeros(dot.flat.size))
@@ -63,36 +63,36 @@ def pre_activation_bounds(on: Operands) -> NodeBounds:
 
 
 def cotangent_bounds(on: Operands) -> NodeBounds:
-    """delta_p = A'(p) (delta_c w^T), with the slopes that explain it on kinks."""
-    terms, n = on.terms(1), on.entrywise
+    """delta_p = A'(p) (delta_c w^T), with the slopes that explain it at kinks."""
+    terms, n = on.terms(1), on.elementwise
     delta_a = Ragged.products(on.delta_c.views, transpose(on.w))
     bound = Ragged.products(on.factor(on.delta_sizes, 0.0, terms).views, transpose(on.w_sizes)).flat
     inexact = bound > delta_a.spread(on.exact(terms, on.products("delta_c", "w")))
-    inner = delta_a.like((bound + delta_a.spread(on.weighing) * np.abs(delta_a.flat)) * inexact)
+    inner = delta_a.like((bound + delta_a.spread(on.weight_roundoff) * np.abs(delta_a.flat)) * inexact)
     yield from elementwise_cotangent_bounds(on, Ragged.of(delta_a.views[:n]), Ragged.of(inner.views[:n]))
-    for one, *sensitivity in zip(on.boxes[n:], delta_a.views[n:], inner.views[n:], strict=True):
+    for one, *cotangent in zip(on.boxes[n:], delta_a.views[n:], inner.views[n:], strict=True):
         if not one.kinks:
-            yield one, one.bound("delta_p", *row_vjp(one, *sensitivity))
+            yield one, one.bound("delta_p", *row_vjp(one, *cotangent))
 
 
 def elementwise_cotangent_bounds(on: Operands, delta_a: Ragged, inner: Ragged) -> NodeBounds:
-    """Of the boxes whose activation works on entries; inner is the radius of delta_a."""
-    boxes = on.boxes[: on.entrywise]
+    """delta_p of the nodes with an elementwise activation; inner is the radius of delta_a."""
+    boxes = on.boxes[: on.elementwise]
     value = delta_a.like(on.slope * delta_a.flat)
     radius = np.abs(on.slope) * inner.flat + on.slope_radius * (np.abs(delta_a.flat) + inner.flat)
     u = value.spread([one.model.u for one in boxes])
     radius = value.like(radius + (on.slope_radius > 0) * u * np.abs(value.flat))
-    for one, expected, pulled_back, around, allowed in zip(
+    for one, expected, cotangent, around, allowed in zip(
         boxes, value.views, delta_a.views, inner.views, radius.views, strict=True
     ):
-        given = (one.kinks, one.p, one.delta_p, pulled_back, around)
+        given = (one.kinks, one.p, one.delta_p, cotangent, around)
         slopes = slopes_at_kinks(one.activation, one.model, *given) if one.kinks else {}
         if slopes is not None:
             yield one, one.bound("delta_p", expected, allowed, slopes)
 
 
 def weight_gradient_bounds(on: Operands) -> NodeBounds:
-    """dE/dw = A(p)^T delta_c; a large one some rows at a time."""
+    """dE/dw = A(p)^T delta_c; a large one is compared a block of rows at a time."""
     examples = [one.p.shape[0] for one in on.boxes]
     factor = on.factor(on.sizes, on.value_radius, examples)
     exact = on.exact(examples, on.products("a", "delta_c"))
@@ -112,9 +112,9 @@ def weight_gradient_bounds(on: Operands) -> NodeBounds:
 
 
 def compare_in_tiles(one: NodeArrays, a: Any, factor: Any, delta_c: Any, size: Any, exact: float) -> Comparison | None:
-    """Some rows at a time: their radii (u |v| and the bound, where not exact), and their sizes.
+    """Compare dE/dw a block of rows at a time; None if an entry exceeds its radius u |v| + bound (0 where exact).
 
-    In float32 but for a float64 framework.
+    Absolute values are float32, except for a float64 framework.
     """
     assert one.dw is not None
     u, rows = one.model.u, max(1, TILE // delta_c.shape[1])
@@ -156,25 +156,26 @@ def to_bounds(boxes: Sequence[NodeArrays], part: Part, value: Ragged, radius: np
 
 
 MAX_ROUNDING = 16
-"""A difference of more tolerances than this is not rounding."""
+"""In tolerances: a larger difference is not due to rounding."""
 MAX_UNDERFLOW = 2.0**32
-"""A difference of more of the smallest normal numbers than this is not underflow."""
+"""In smallest normal numbers: a larger difference is not due to underflow."""
 
 
 def slopes_at_kinks(
     activation: Activation, model: Model, kinks: Kinks, p: Any, observed: Any, delta_a: Any, radius: Any
 ) -> dict[str, frozenset[str]] | None:
-    """The slopes that explain all entries on each kink, given delta_a within its radius; None where it is not plain.
+    """The slopes that explain all entries on each kink, given delta_a within its radius; None if a slope is undecided.
 
-    A slope explains if every entry is as near as its own and delta_a's rounding allow, and does not if one is far off.
+    A slope explains a kink if every entry is within the rounding errors of the slope and of delta_a, and does not if
+    one entry is far off.
     """
     found = {}
     for name, on in kinks.items():
         here = [np.broadcast_to(x, on.shape)[on] for x in (observed, delta_a, radius)]
-        plain = {slope: _explains(one_sided_derivative(activation, p[on], slope), model, *here) for slope in SLOPES}
-        if None in plain.values():
+        explains = {slope: _explains(one_sided_derivative(activation, p[on], slope), model, *here) for slope in SLOPES}
+        if None in explains.values():
             return None
-        found[name] = frozenset([OWN, *(slope for slope, yes in plain.items() if yes)])
+        found[name] = frozenset([OWN, *(slope for slope, yes in explains.items() if yes)])
     return found
 
 
@@ -188,10 +189,10 @@ def _explains(slope: Any, model: Model, observed: Any, delta_a: Any, radius: Any
 
 
 def store_accepted(found: Iterable[tuple[dict[Part, Comparison], Bound | Comparison]]) -> None:
-    """Keep what passes."""
+    """Store the comparison of each accepted array in the dictionary of its node."""
     found = list(found)
-    passed = iter(accepted([claim for _, claim in found if isinstance(claim, Bound)]))
-    for cleared, claim in found:
-        comparison = next(passed) if isinstance(claim, Bound) else claim
+    passed = iter(accepted([bound for _, bound in found if isinstance(bound, Bound)]))
+    for store, bound in found:
+        comparison = next(passed) if isinstance(bound, Bound) else bound
         if comparison is not None:
-            cleared[comparison.part] = comparison
+            store[comparison.part] = comparison

@@ -1,6 +1,6 @@
-"""Operands of the filter: one operation's arrays, laid end to end with others, and tabulated radii.
+"""Operands of the filter: the arrays of many nodes in flat arrays, with tabulated radii.
 
-No radius here is larger than the one that rounded arithmetic gives.
+No radius here is larger than that of rounded arithmetic.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ class NodeArrays:
         return self.box.activation
 
     def bound(self, part: Part, value: Any, radius: Any, slopes: Any = None) -> Bound:
-        """That the framework's own array is value within radius."""
+        """The bound that the framework's array of this part lies within radius of value."""
         observed, zero = getattr(self, part), getattr(self, f"no_{part}")
         return Bound(self.number, part, observed, value, SAFE * radius, self.model.format, zero, slopes or {})
 
     def no_c(self) -> bool:
-        """Whether each product in c has a factor 0, and there is no bias."""
+        """True if each product in c has a factor 0, and there is no bias."""
         w, b = self.box.w, self.box.b
         if w is None or (b is not None and b.any()):
             return False
@@ -64,7 +64,7 @@ class NodeArrays:
         return not self.activation.along_last_axis and not np.any(self.activation.derivative(self.p))
 
     def no_dw(self) -> bool:
-        """Whether a factor of each product is 0."""
+        """True if each product in dE/dw has a factor 0."""
         return self.no_db() or not np.any(self.activation.value(self.p))
 
     def no_db(self) -> bool:
@@ -75,13 +75,16 @@ class NodeArrays:
 LOWEST_BINADE, HIGHEST_BINADE = -64, 16
 """Binades of p that the tables cover."""
 CELLS_PER_BINADE = 16
-"""In each binade."""
+"""Cells of the tables in each binade."""
 CELL_SAMPLES = np.array([0.0, 0.5, 1 - 2.0**-20])
 
 
 @functools.lru_cache(maxsize=256)
 def tabulated_radii(activation: Activation, model: Model) -> tuple[np.ndarray, np.ndarray]:
-    """The radii of A(p) and of A'(p) by `cells`: at zero, the smallest of several points in each cell, and NaN."""
+    """The radii of A(p) and of A'(p), one for each of `table_cells`.
+
+    First the radius at 0, then the smallest at several points of each cell; last NaN, for p outside the table.
+    """
     edges = np.ldexp(
         1 + np.arange(CELLS_PER_BINADE) / CELLS_PER_BINADE, np.arange(LOWEST_BINADE, HIGHEST_BINADE)[:, None]
     ).ravel()
@@ -90,14 +93,14 @@ def tabulated_radii(activation: Activation, model: Model) -> tuple[np.ndarray, n
     ).ravel()
     points = edges[:, None] + widths[:, None] * CELL_SAMPLES
     both = np.concatenate([np.zeros((1, CELL_SAMPLES.size)), points, -points])
-    judged, p = ActivationBounds(activation, ToleranceOptions(ad_forms=True)), Rounded.stored(both, model)
-    found = (judged.value(p).radius, judged.derivative(p).radius)
+    bounds, p = ActivationBounds(activation, ToleranceOptions(ad_forms=True)), Rounded.stored(both, model)
+    found = (bounds.value(p).radius, bounds.derivative(p).radius)
     value, slope = (np.append(np.where(np.isfinite(x), x, np.nan).min(axis=-1), np.nan) for x in found)
     return value, slope
 
 
 def table_cells(p: np.ndarray) -> np.ndarray:
-    """The place of each p in the tables."""
+    """The index of each p in the tables."""
     bits = np.ascontiguousarray(p).view(np.int64)
     place = ((bits & 0x7FFF_FFFF_FFFF_FFFF) >> 48) - ((LOWEST_BINADE + 1023) << 4)
     size = (HIGHEST_BINADE - LOWEST_BINADE) * CELLS_PER_BINADE
@@ -106,7 +109,7 @@ def table_cells(p: np.ndarray) -> np.ndarray:
 
 
 class ElementwiseValues(NamedTuple):
-    """A(p) and A'(p) of all entries of some boxes, with their radii."""
+    """A(p) and A'(p) of all entries of some nodes, with their radii."""
 
     a: np.ndarray
     value_radius: np.ndarray
@@ -115,7 +118,7 @@ class ElementwiseValues(NamedTuple):
 
     @classmethod
     def of(cls, group: Sequence[NodeArrays]) -> ElementwiseValues:
-        """Of boxes that have one activation and one model."""
+        """For nodes with the same activation and the same model."""
         activation = group[0].activation
         p = concatenate([one.p.ravel() for one in group])[None]
         place, tables = table_cells(p), tabulated_radii(activation, group[0].model)
@@ -124,14 +127,14 @@ class ElementwiseValues(NamedTuple):
 
 
 def row_values(one: NodeArrays) -> tuple[np.ndarray, np.ndarray]:
-    """A(p) of whole rows, within 8 u |A| where it is rounded."""
+    """A(p) of an activation along the last axis, within 8 u |A| where it is rounded."""
     return with_radius(one, "value", np.asarray(one.activation.value(one.p)))
 
 
 def row_vjp(one: NodeArrays, delta_a: np.ndarray, inner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """delta_p of whole rows, within 8 u |delta_p| where it is rounded, and what becomes of delta_a within inner.
+    """delta_p of an activation along the last axis, within 8 u |delta_p| where it is rounded, and delta_a's error.
 
-    delta_p is linear in delta_a, so that any error within inner, such as one of alternating signs, is pulled as it is.
+    delta_p is linear in delta_a, so the vjp of any error within inner, such as one of alternating signs, may occur.
     """
     vjp = one.activation.vjp
     found, radius = with_radius(one, "vjp", np.asarray(vjp(one.p, delta_a)))
@@ -146,7 +149,8 @@ def row_vjp(one: NodeArrays, delta_a: np.ndarray, inner: np.ndarray) -> tuple[np
 def with_radius(one: NodeArrays, part: str, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The numbers, and 8 u of each where it must have been rounded.
 
-    It must where it is no number of the dtype; and where nothing is ever exact, but for rows of equal numbers.
+    It must where it is not representable in the dtype; and for a function that never returns exact numbers, unless a
+    row holds equal numbers.
     """
     equal = one.p.shape[-1] < 2 or (one.p == one.p[..., :1]).all(axis=-1).any()
     surely = not equal and always_rounds(one.activation, one.model)[part]
@@ -161,7 +165,7 @@ def not_representable(x: np.ndarray, model: Model) -> np.ndarray:
 
 @functools.lru_cache(maxsize=256)
 def always_rounds(activation: Activation, model: Model) -> dict[str, bool]:
-    """Whether no entry of A(p) and of delta_p is ever exact but 0, not even for the roundest p."""
+    """True if A(p), or delta_p, has no exact entries but 0, even for p with few bits."""
 
     def samples() -> Iterator[dict[str, Any]]:
         for p in round_rows(activation):
@@ -175,9 +179,9 @@ def always_rounds(activation: Activation, model: Model) -> dict[str, bool]:
 
 @functools.lru_cache(maxsize=1024)
 def loss_always_rounds(error: ErrorFunction, model: Model, few_examples: bool, few_outputs: bool) -> dict[Part, bool]:
-    """Whether no entry of E and of dE/do is ever exact but 0, not even for the roundest numbers.
+    """True if E, or dE/do, has no exact entries but 0, even for numbers with few bits.
 
-    few: whether their number is a power of two, by which a division may be exact.
+    few_examples, few_outputs: whether their number is a power of two, by which a division may be exact.
     """
 
     def samples() -> Iterator[dict[Part, Any]]:
@@ -193,7 +197,7 @@ def loss_always_rounds(error: ErrorFunction, model: Model, few_examples: bool, f
 
 
 def all_samples_rounded(parts: tuple[str, ...], samples: Iterator[dict[str, Any]]) -> dict[str, bool]:
-    """For each part whether all its entries but zeros are rounded in every sample; False if one is out of domain."""
+    """For each part, True if its nonzero entries are rounded in every sample; False if one is out of domain."""
     found = dict.fromkeys(parts, True)
     try:
         with np.errstate(all="ignore"):
@@ -205,12 +209,12 @@ def all_samples_rounded(parts: tuple[str, ...], samples: Iterator[dict[str, Any]
 
 
 def all_rounded(x: Any) -> bool:
-    """Whether all entries but zeros have a radius."""
+    """True if all nonzero entries have a radius."""
     return bool(np.all((getattr(x, "radius", 0.0) != 0) | (getattr(x, "value", x) == 0)))
 
 
 def round_rows(activation: Activation) -> list[np.ndarray]:
-    """Rows of few and round numbers, not all equal: those of one 1, of two, of signs, and of quarters."""
+    """Short rows of numbers with few bits, not all equal: unit vectors, signs, twice these, and quarters."""
     found = []
     for least in (2, 3, 4, 5):
         n = allowed_width(activation, least)
@@ -223,26 +227,26 @@ def round_rows(activation: Activation) -> list[np.ndarray]:
 
 NO_WEIGHTS = np.zeros((1, 1))
 NEVER = -1.0
-"""No bound is as small: what is no sum of products is not exact for being small."""
+"""Less than any bound: without a sum of products, a small result need not be exact."""
 
 
 class Operands:
-    """Boxes, each activation's one after the other, first those whose activation works on entries; and their numbers.
+    """Nodes grouped by activation, elementwise ones first, and their arrays.
 
-    `entrywise` is the number of those; `a` are the activations, `value_radius` their radii, `slope` and
-    `slope_radius` those of A'(p) of the entrywise ones, all laid end to end.
+    `elementwise` is the number of nodes with an elementwise activation; `a` holds A(p) of all nodes, `value_radius`
+    its radii, `slope` and `slope_radius` those of A'(p) of the elementwise ones, all in flat arrays.
     """
 
     def __init__(self, boxes: Iterable[NodeArrays]) -> None:
         groups: dict[Any, list[NodeArrays]] = {}
         for one in boxes:
             groups.setdefault((one.activation.along_last_axis, one.activation, id(one.model)), []).append(one)
-        entrywise, rows = ([group for key, group in groups.items() if key[0] is along] for along in (False, True))
-        self.boxes = list(itertools.chain(*entrywise, *rows))
-        self.entrywise = sum(map(len, entrywise))
-        found = [ElementwiseValues.of(group) for group in entrywise]
-        alone = [row_values(one) for one in self.boxes[self.entrywise :]]
-        shapes = [*(one.p.shape for one in self.boxes[: self.entrywise]), *(a.shape for a, _ in alone)]
+        elementwise, rows = ([group for key, group in groups.items() if key[0] is along] for along in (False, True))
+        self.boxes = list(itertools.chain(*elementwise, *rows))
+        self.elementwise = sum(map(len, elementwise))
+        found = [ElementwiseValues.of(group) for group in elementwise]
+        alone = [row_values(one) for one in self.boxes[self.elementwise :]]
+        shapes = [*(one.p.shape for one in self.boxes[: self.elementwise]), *(a.shape for a, _ in alone)]
         self.a = Ragged(concatenate([*(x.a for x in found), *(a.ravel() for a, _ in alone)]), shapes)
         self.value_radius = concatenate([*(x.value_radius for x in found), *(radius.ravel() for _, radius in alone)])
         self.slope, self.slope_radius = (
@@ -274,40 +278,43 @@ class Operands:
         return Ragged.sizes_of(one.delta_c for one in self.boxes)
 
     @functools.cached_property
-    def weighing(self) -> list[float]:
-        """u of each box that has weights, 0 of the others."""
+    def weight_roundoff(self) -> list[float]:
+        """u of each node with weights, 0 of the others."""
         return [0.0 if one.box.w is None else one.model.u for one in self.boxes]
 
     @functools.cached_property
     def lowest(self) -> dict[str, list[float]]:
-        """The exponent of which all entries of a, w or delta_c are multiples, as far as some of them tell."""
+        """Upper bounds on the exponents q for which all entries of a, w or delta_c are multiples of 2^q."""
         w = lowest_bits([NO_WEIGHTS if w is None else w for w in self.w])
         return {"a": lowest_bits(self.a.views), "w": w, "delta_c": lowest_bits(self.delta_c.views)}
 
     def products(self, x: str, y: str) -> list[float]:
-        """Likewise of their products."""
+        """The same exponents, for the products of two of them."""
         return [quanta.times(*both) for both in zip(self.lowest[x], self.lowest[y], strict=True)]
 
     def terms(self, axis: int) -> list[int]:
-        """How many terms a sum over an axis of w has; 0 without weights."""
+        """The number of terms of a sum over an axis of w; 0 without weights."""
         return [0 if w is None else w.shape[axis] for w in self.w]
 
     def gains(self, terms: Sequence[int]) -> list[float]:
-        """What sums of so many terms may gain, over the sum of the sizes."""
+        """The rounding error of sums with these numbers of terms, relative to the sum of absolute values."""
         return [SAFE * n * one.model.accumulator.u for n, one in zip(terms, self.boxes, strict=True)]
 
     def factor(self, size: Ragged, radius: Any, terms: Sequence[int]) -> Ragged:
-        """What factors of such sizes, within radius, add to sums of so many terms, over the other factors' sizes."""
+        """The error that a factor adds to sums of products, relative to the absolute value of the other factor.
+
+        size and radius are those of the factor, terms the numbers of terms of the sums.
+        """
         return size.like(np.asarray(radius + size.spread(self.gains(terms)) * size.flat).astype(np.float32))
 
     def exact(self, terms: Sequence[int], lowest: Sequence[float]) -> list[float]:
-        """For each box the bound up to which a sum of so many multiples of 2^lowest may be exact."""
+        """For each node the bound up to which a sum of multiples of 2^lowest may be exact."""
         each = zip(self.boxes, terms, lowest, strict=True)
         return [exact_below(one.model, n, q) if n else NEVER for one, n, q in each]
 
 
 def exact_below(model: Model, terms: int, lowest: float) -> float:
-    """Up to this bound a sum of so many multiples of 2^lowest may be exact."""
+    """The bound up to which a sum of this number of multiples of 2^lowest may be exact."""
     return quanta.largest_exact(lowest, model.format) * terms * model.accumulator.u
 
 
@@ -316,7 +323,7 @@ def transpose(arrays: Sequence[np.ndarray | None]) -> list[Any]:
 
 
 class LossArrays:
-    """The error box with the framework's own o; t are the targets as ordinary numbers."""
+    """The loss node with the framework's own outputs o; t are the targets as float64 numbers or classes."""
 
     def __init__(self, error: ErrorFunction, o: np.ndarray, t: np.ndarray, model: Model) -> None:
         self.error, self.o, self.t, self.model = error, o, t, model
@@ -338,7 +345,7 @@ class LossArrays:
 
     @functools.cached_property
     def _small(self) -> bool:
-        """Whether squares, their sums and exponentials of these numbers lie within the dtype's range."""
+        """True if squares of these numbers, sums of squares and exponentials lie within the dtype's range."""
         largest = max((float(np.max(np.abs(x), initial=0.0)) for x in (self.o, self.t)), default=0.0)
         room = self.model.format.largest
         return largest < math.log(room) / 2 and (1 + largest) ** 2 * self.o.size < room

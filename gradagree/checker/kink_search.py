@@ -1,9 +1,9 @@
-"""A search for kinks that a function does not list: points where the slope of its value jumps.
+"""A search for kinks that a function does not list: points where the derivative of its value jumps.
 
-The slope is evaluated at the ends of many small intervals, in ball arithmetic. An interval over which it changes as in
-a jump is cut again and again, and the part that keeps the larger change is kept. The change of a smooth slope vanishes
-with the interval; that of a jump stays, however short the interval is. So a smooth function is never accused, unless
-its slope turns within 2^-1000 of an interval.
+The derivative is evaluated at the ends of many small intervals, in ball arithmetic. An interval over which it changes
+as in a jump is bisected repeatedly, and the part with the larger change is kept. The change of a continuous derivative
+vanishes with the interval; that of a jump remains. So a smooth function is not reported, unless its derivative changes
+within 2^-1000 of an interval.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from gradagree.reference.activations.rows import log_sum_exp, softmax
 
 BITS = 256
 LEVELS = (24, 64, 512, 1024)
-"""So many times an interval is cut before its change is compared with that of the level before."""
+"""Numbers of bisections after which the change is compared with that of the level before."""
 MIN_CHANGE = flint.arb(2) ** -60
-"""A smaller change than this part of the largest slope is none in float64."""
+"""Relative to the largest derivative: a smaller change is invisible in float64."""
 CUT = flint.arb("0.4375")
 """Where an interval is cut: not in its middle, which may be a kink itself."""
 
@@ -38,7 +38,7 @@ Listed = Callable[[Ball], bool]
 
 @dataclass(frozen=True)
 class Jump:
-    """An interval, as short as float64 can tell and far shorter, and the slopes at its ends."""
+    """An interval far shorter than the spacing of float64, and the derivatives at its ends."""
 
     start: flint.arb
     end: flint.arb
@@ -47,19 +47,19 @@ class Jump:
 
     @property
     def between(self) -> Ball:
-        """A ball that holds the whole interval, and the kink."""
+        """A ball that contains the interval, and the kink."""
         return Ball(self.start.union(self.end))
 
     @property
     def place(self) -> float:
-        """The number of fewest decimals in the interval, or the one next to it."""
-        near, whole = float(self.start.mid()), self.start.union(self.end)
+        """The number with the fewest decimals in the interval, or else the float64 next to it."""
+        near, interval = float(self.start.mid()), self.start.union(self.end)
         short = (float(f"{near:.{decimals}f}") for decimals in range(18))
-        return next((x for x in short if whole.contains(x)), near) + 0.0
+        return next((x for x in short if interval.contains(x)), near) + 0.0
 
 
 def adjacent_intervals(ends: np.ndarray, listed: tuple[float, ...] = ()) -> np.ndarray:
-    """(starts, ends) of the intervals between points, without the kinks listed and 2^-40 to both sides of them."""
+    """(starts, ends) of the intervals between points, leaving out 2^-40 on both sides of each listed kink."""
     for kink in listed:
         margin = 2.0**-40 * max(abs(kink), 1.0)
         ends = np.concatenate([ends[np.abs(ends - kink) > margin], [kink - margin, kink + margin]])
@@ -69,7 +69,7 @@ def adjacent_intervals(ends: np.ndarray, listed: tuple[float, ...] = ()) -> np.n
 
 
 def find_jumps(slope: Slope, intervals: np.ndarray, listed: Listed = lambda between: False) -> Iterator[Jump]:
-    """The jumps of a slope in (starts, ends) of intervals, at the most one in each, unless its interval is listed."""
+    """The jumps of a derivative, at most one in each of the intervals (starts, ends), unless it is listed."""
     starts, lengths = intervals[0], intervals[1] - intervals[0]
     with precision(BITS), np.errstate(all="ignore"):
         cuts = [Ball.exact(starts + part * lengths) for part in (0.0, float(CUT), 1.0)]
@@ -83,7 +83,7 @@ def find_jumps(slope: Slope, intervals: np.ndarray, listed: Listed = lambda betw
 
 
 def may_jump(slopes: Sequence[flint.arb], least: flint.arb) -> bool:
-    """Whether most of the change, which is not too small to be seen, is in one part of the interval."""
+    """True if the change is visible and most of it is in one part of the interval."""
     left, middle, right = slopes
     parts = abs(middle - left), abs(right - middle)
     if not all(part.is_finite() and part.rad() < least for part in parts) or parts[0] + parts[1] < least:
@@ -94,7 +94,7 @@ def may_jump(slopes: Sequence[flint.arb], least: flint.arb) -> bool:
 def bisect_jump(
     slope: Slope, start: flint.arb, end: flint.arb, left: flint.arb, right: flint.arb, listed: Listed
 ) -> Jump | None:
-    """The jump between two points, or None where the change of the slope vanishes, or grows, with their distance."""
+    """The jump between two points, or None if the change of the derivative vanishes, or grows, with their distance."""
     before = None
     for level in range(1, LEVELS[-1] + 1):
         last = next(last for last in LEVELS if level <= last)
@@ -123,18 +123,18 @@ FAR = np.geomspace(20, 1024, 65) + 2.0**-10
 
 
 def prove_kinks(activation: Activation) -> None:
-    """Raises UsageError, naming the point and both slopes, where A' jumps and ``kinks`` does not say so."""
+    """Raises UsageError, with the point and both derivatives, where A' jumps and ``kinks`` does not list it."""
     for found in unlisted_kinks(activation):
         at, left, right = found.place, *(float(x.mid()) for x in (found.left, found.right))
         listed = ", ".join(f"{kink!r}" for kink in activation.kinks) or "none"
         raise UsageError(
-            f"{activation}: an unlisted kink: at p = {at!r} the slope of value jumps from {left!r} to {right!r} "
+            f"{activation}: an unlisted kink: at p = {at!r} the derivative of value jumps from {left!r} to {right!r} "
             f"(proved), and kinks has {listed}; add {at!r} to kinks"
         )
 
 
 def unlisted_kinks(activation: Activation) -> Iterator[Jump]:
-    """The jumps of A' between -1024 and 1024 that are no kinks of the activation."""
+    """The jumps of A' between -1024 and 1024 that are not in the activation's kinks."""
     ends = np.concatenate([-FAR[::-1], NEAR, FAR])
     if activation.domain != "real":
         ends = ends[ends > 0] if activation.domain == "positive" else np.linspace(0, 1, 257)[1:-1] + 2.0**-20
@@ -148,14 +148,14 @@ TO_DOMAIN = {
     "real": lambda x: x, "positive": np.exp, "unit": expit, "simplex": softmax,
     "log_simplex": lambda x: x - log_sum_exp(x),
 }  # fmt: skip
-"""From real numbers into each domain, without a kink of its own."""
+"""Smooth maps from the real numbers into each domain."""
 
 
 @dataclass(frozen=True)
 class SearchLine:
-    """Outputs o(x + s along) or, if it leads through the targets, targets t(x + s along), for numbers s.
+    """A line of outputs o(x + s along) or, with `of_targets`, of targets t(x + s along), for numbers s.
 
-    The slope is that of E in the direction `across` of the outputs (of x, where o depends on s).
+    Its slope is the derivative of E in the direction `across` of the outputs (of x, if o depends on s).
     """
 
     error: ErrorFunction
@@ -174,42 +174,42 @@ class SearchLine:
 
     def slope(self, s: Ball) -> Any:
         x, _, t = self.at(s)
-        pushed = Dual(x, lift(np.broadcast_to(self.across, x.shape)))
-        return slope_of(self.error.value(TO_DOMAIN[self.error.domain](pushed), t))
+        dual = Dual(x, lift(np.broadcast_to(self.across, x.shape)))
+        return slope_of(self.error.value(TO_DOMAIN[self.error.domain](dual), t))
 
-    def marked(self, between: Ball) -> bool:
-        """Whether ``kink`` is true, or may be, within the interval; true where it has no rule for numbers in balls."""
+    def is_marked(self, between: Ball) -> bool:
+        """True if ``kink`` may be true within the interval, or cannot be evaluated in ball arithmetic."""
         if type(self.error).kink is ErrorFunction.kink:
             return False
         _, o, t = self.at(between.reshape(1))
         try:
             true, open = split(self.error.kink(o, t))
-        except Exception:  # noqa: BLE001  (nothing is known then, and nobody is accused)
+        except Exception:  # noqa: BLE001  (then nothing is known, and nothing is reported)
             return True
         return bool(np.any(true | open))
 
 
 def prove_loss_kinks(error: ErrorFunction, o: np.ndarray, t: Any) -> None:
-    """Raises UsageError, naming the place and both slopes, where the slope jumps and ``kink`` is false."""
+    """Raises UsageError, with the outputs, targets and both derivatives, where dE/do jumps and ``kink`` is false."""
     for line, found in unlisted_loss_kinks(error, o.shape, t):
         left, right = (float(x.mid()) for x in (found.left, found.right))
         _, o, targets = line.at(found.between.reshape(1))
         where = f"o = {midpoints(o)[0]} and t = {midpoints(targets)}"
         raise UsageError(
-            f"{error}: an unlisted kink: the slope of value jumps from {left!r} to {right!r} (proved) at {where}, "
-            "where kink(o, t) is false; make it true wherever the slope jumps"
+            f"{error}: an unlisted kink: the derivative of value jumps from {left!r} to {right!r} (proved) at {where}, "
+            "where kink(o, t) is false; make it true wherever the derivative jumps"
         )
 
 
 def unlisted_loss_kinks(error: ErrorFunction, shape: tuple[int, ...], t: Any) -> Iterator[tuple[SearchLine, Jump]]:
-    """The jumps on a few lines through outputs and targets at which ``kink`` is certainly false."""
+    """The jumps on a few lines through outputs and targets at which ``kink`` is provably false."""
     for line in search_lines(error, shape, t):
-        for found in find_jumps(line.slope, INTERVALS, line.marked):
+        for found in find_jumps(line.slope, INTERVALS, line.is_marked):
             yield line, found
 
 
 def search_lines(error: ErrorFunction, shape: tuple[int, ...], t: Any) -> Iterator[SearchLine]:
-    """Along each output of one example, along all outputs at once, and along all targets where they are no labels."""
+    """Along each output of one example, along all outputs at once, and along all targets unless they are classes."""
     source = Source(f"lines {error}")
     x, across = (source.dyadic(shape, 20, 1) for _ in range(2))
     for k in range(shape[1]):

@@ -1,4 +1,4 @@
-"""Kinks: where numbers lie on them, the admissible slopes there, and whether one slope explains a whole run."""
+"""Kinks: the entries on them, the admissible slopes there, and whether one slope explains all records of a run."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from gradagree.checker.verdict import CONVENTION, Record, Verdict
 from gradagree.reference import Activation, ErrorFunction
 
 Kinks = dict[str, np.ndarray]
-"""For each kink, by name, where numbers lie on it."""
+"""For each kink, by name, a mask of the entries that lie on it."""
 SLOPES = ("left", "right", "mean", "zero")
 """The admissible slopes at a kink, in the order in which they are tried."""
 OWN = "reference"
-"""The reference's own slope there, where it is none of these: equal shares for several outputs that tie."""
+"""The reference's slope at a kink, where it is none of these: equal shares for outputs that tie."""
 
 STEP_SIZES = [2.0**-k for k in range(520, 0, -40)]
-"""The last one is seen beside numbers that are not above 2^12; its square is lost beside 1."""
+"""The last step changes numbers up to 2^12; its square vanishes beside 1."""
 
 
 def activation_kinks(activation: Activation, x: np.ndarray) -> Kinks:
-    """For each kink that some p lies on exactly: its name, and where."""
+    """The kinks of an elementwise activation on which an entry of x lies exactly."""
     found = {f"p = {kink:g}": x == kink for kink in activation.kinks}
     return {name: where for name, where in found.items() if where.any()}
 
 
 def loss_kinks(error: ErrorFunction, x: np.ndarray, t: Any) -> Kinks:
-    """Likewise for an error function."""
+    """The kinks of a loss on which an output lies."""
     with np.errstate(all="ignore"):
         kinds = error.kinks(x, t) if hasattr(error, "kinks") else {"the kink": error.kink(x, t)}
         found = {name: np.broadcast_to(on, x.shape) & np.isfinite(x) for name, on in kinds.items()}
@@ -37,26 +37,26 @@ def loss_kinks(error: ErrorFunction, x: np.ndarray, t: Any) -> Kinks:
 
 
 def one_sided_derivative(activation: Activation, x: np.ndarray, slope: str) -> Any:
-    """The slope of that name: from the left, from the right, their mean, or 0."""
+    """A'(x) by the slope of this name: from the left, from the right, their mean, or 0."""
     return evaluate_slope(slope, x.shape, lambda side: activation.derivative(np.nextafter(x, side * np.inf)))
 
 
 def one_sided_loss_gradient(error: ErrorFunction, x: np.ndarray, t: Any, slope: str) -> Any:
-    """Likewise of an error function, to both sides of its kinks."""
+    """dE/do by the slope of this name, at the kinks of a loss."""
     return evaluate_slope(slope, x.shape, lambda side: loss_gradient_beside(error, x, t, side))
 
 
 def evaluate_slope(name: str, shape: tuple[int, ...], of_side: Callable[[int], Any]) -> Any:
-    """One of `SLOPES`, from the slopes of the sides -1 and 1; no side is looked at for nothing."""
+    """One of `SLOPES`, from the slopes of the sides -1 and 1; only the sides that are needed are evaluated."""
     if name == "mean":
         return (of_side(-1) + of_side(1)) / 2
     return np.zeros(shape) if name == "zero" else of_side(-1 if name == "left" else 1)
 
 
 def loss_gradient_beside(error: ErrorFunction, x: np.ndarray, t: Any, side: int) -> Any:
-    """The slope off the kink, by the smallest of `shifts` that leaves it: of two as long as each other, 2 s(h) - s(2h).
+    """dE/do on one side of the kink, extrapolated by 2 s(h) - s(2h) from the smallest of `shifts` that leaves the kink.
 
-    What is near a kink but not on it stays on its side, if it can.
+    Entries near a kink but not on it stay on their side, if possible.
     """
     across = side * np.broadcast_to(error.across(x, t), x.shape)
     slope, on = error.sensitivity(x, t), np.broadcast_to(error.kink(x, t), x.shape)
@@ -70,7 +70,7 @@ def loss_gradient_beside(error: ErrorFunction, x: np.ndarray, t: Any, side: int)
 
 
 def shifts(x: np.ndarray, across: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """x one step and two steps across a kink: of `STEPS`, and, before the longest, of one rounding of each number."""
+    """x one and two steps across a kink, for each of `STEP_SIZES`; before the longest, for one ulp of each number."""
     for step in STEP_SIZES:
         if step == STEP_SIZES[-1]:
             next_to = np.where(across == 0, x, np.nextafter(x, np.copysign(np.inf, across)))
@@ -79,7 +79,7 @@ def shifts(x: np.ndarray, across: np.ndarray) -> Iterator[tuple[np.ndarray, np.n
 
 
 KinkId = tuple[str, str, str]
-"""Framework, mode, and which kink of which function."""
+"""Framework, mode, and a kink of a function by name."""
 
 
 @dataclass
@@ -92,10 +92,10 @@ class Occurrence:
 
 @dataclass
 class Conventions:
-    """The slopes of the records so far: one slope for each kink, framework and mode must explain a whole run.
+    """The slopes of the records so far: for each kink, framework and mode one slope must explain all records of a run.
 
     A record lists the admissible slopes that explain its gradient at each kink (`Record.slopes`). Each of them is
-    right; the left one in one record and the right one in another is not. The table grows with the number of
+    correct, but the left one in one record and the right one in another is not. The table grows with the number of
     functions, not of records.
     """
 
@@ -109,7 +109,7 @@ class Conventions:
             found.first = min(found.first, record, key=lambda r: (r.index, r.spec))
 
     def findings(self) -> Iterator[Record]:
-        """A record for each kink that no one slope explains everywhere."""
+        """A record for each kink at which no single slope explains all records."""
         for (framework, mode, place), sets in sorted(self.seen.items()):
             if set.intersection(*map(set, sets)):
                 continue

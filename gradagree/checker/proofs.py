@@ -1,4 +1,4 @@
-"""Proofs in ball arithmetic, before any framework runs: derivatives match their values, and all kinks are listed."""
+"""Proofs in ball arithmetic, before any framework runs: each derivative matches its value, and all kinks are listed."""
 
 from __future__ import annotations
 
@@ -34,11 +34,16 @@ HINTS = {
     "read-only": USE_NUMPY,
     "item assignment": USE_NUMPY,
 }
-"""What to do about errors that formulas for single numbers raise."""
+"""Hints by exception message, for formulas that only work on single numbers."""
 
 
 def prove_derivatives(function: Activation | ErrorFunction) -> None:
-    """Raises UsageError, naming a point, what the derivative gives and the value's true slope there, if they differ."""
+    """Prove that a function's derivatives match its value and that its kinks are listed.
+
+    Raises:
+        UsageError: they differ at a point; the message has the point, the derivative and the exact derivative of value
+            there. Or a kink is unlisted, or a formula fails, has the wrong shape or cannot be pickled.
+    """
     try:
         with np.errstate(all="ignore"):
             _prove_activation(function) if isinstance(function, Activation) else _prove_loss(function)
@@ -63,11 +68,10 @@ def _prove_activation(activation: Activation) -> None:
     scale = finite_or_zero(np.abs(activation.derivative(p)) + np.abs(p * second_derivative(activation, p)))
     with precision(BITS):
         balls = Ball.exact(p)
-        claimed, formed = balls._lift(activation.derivative(balls)), activation.value(Dual.variable(balls))
-        if isinstance(formed, np.ndarray):
-            raise UsageError(f"{activation}: value leaves the arrays that it is given: {USE_NUMPY}, not entry by entry")
-        true = slope_of(formed)
-        _compare(activation, "derivative", "p", p, claimed, balls._lift(true), scale)
+        claimed, dual = balls._lift(activation.derivative(balls)), activation.value(Dual.variable(balls))
+        if isinstance(dual, np.ndarray):
+            raise UsageError(f"{activation}: value returns an array of single numbers: {USE_NUMPY}, not entry by entry")
+        _compare(activation, "derivative", "p", p, claimed, balls._lift(slope_of(dual)), scale)
         for name in activation.own_weights:
             _prove_parameter_gradient(activation, name, p, balls)
     _check_pickle(activation)
@@ -75,17 +79,17 @@ def _prove_activation(activation: Activation) -> None:
 
 
 def _prove_parameter_gradient(activation: Activation, name: str, p: np.ndarray, balls: Ball) -> None:
-    """dA/da against the slope of A when a changes."""
+    """dA/da against the derivative of A by dual numbers in a."""
     _check_shape(activation, f"by_{name}", activation.by(name, p), p)
     numbers = np.asarray(getattr(activation, name), dtype=np.float64)
-    own = Dual(Ball.exact(numbers), Ball.exact(np.ones(numbers.shape)))
-    true = balls._lift(slope_of(activation.holding(**{name: own}).value(balls))).ravel()
+    parameter = Dual(Ball.exact(numbers), Ball.exact(np.ones(numbers.shape)))
+    true = balls._lift(slope_of(activation.holding(**{name: parameter}).value(balls))).ravel()
     claimed, scale = balls._lift(activation.by(name, balls)).ravel(), np.abs(activation.by(name, p)) + np.abs(p)
     _compare(activation, f"by_{name}", "p", p.ravel(), claimed, true, scale.ravel())
 
 
 def _prove_loss(error: ErrorFunction) -> None:
-    """Each entry of one small batch, by the slope of E in that direction."""
+    """dE/do of one small batch, entry by entry, against the derivative of E in that direction."""
     o, t = sample_batch(error)
     claimed_plain = error.sensitivity(o, t)
     _check_shape(error, "sensitivity", claimed_plain, o)
@@ -107,56 +111,56 @@ def _prove_loss(error: ErrorFunction) -> None:
 
 
 def _prove_vjp(activation: Activation, points: np.ndarray) -> np.ndarray:
-    """The examples p that were tried; raises UsageError where vjp is not the transposed slope of value."""
+    """The inputs p of the proof; raises UsageError where vjp is not the transposed Jacobian of value."""
     n, outputs = _widths(activation)
     p = points[: ROWS * n].reshape(-1, n)
     delta_a = np.resize(points[::-1], (len(p), outputs))
-    value, pulled = activation.value(p), activation.vjp(p, delta_a)
-    for name, shape, expected in (("value", value.shape, delta_a.shape), ("vjp", pulled.shape, p.shape)):
+    value, delta_p = activation.value(p), activation.vjp(p, delta_a)
+    for name, shape, expected in (("value", value.shape, delta_a.shape), ("vjp", delta_p.shape, p.shape)):
         if shape != expected:
             raise UsageError(f"{activation}: {name} returns shape {shape} for {n} numbers; it must be {expected}")
     with precision(BITS):
         balls, delta = Ball.exact(p), Ball.exact(delta_a)
         true = balls._lift(ad_vjp(activation, balls, delta))
         claimed = balls._lift(activation.vjp(balls, delta))
-        size = np.max(np.abs(pulled), axis=-1, keepdims=True) + np.max(np.abs(delta_a), axis=-1, keepdims=True) / n
+        size = np.max(np.abs(delta_p), axis=-1, keepdims=True) + np.max(np.abs(delta_a), axis=-1, keepdims=True) / n
         scale = np.broadcast_to(size, p.shape).ravel()
         _compare(activation, "vjp", "p", p.ravel(), claimed.reshape(-1), true.reshape(-1), scale)
     return p
 
 
 def _widths(activation: Activation) -> tuple[int, int]:
-    """A number of inputs that is allowed, and how many outputs belong to it."""
+    """An allowed number of inputs, and the number of outputs for it."""
     lengths = tuple(len(x) for x in vars(activation).values() if isinstance(x, tuple))
     for n in (*lengths, *WIDTHS):
         if n and (outputs := activation.width(n)):
             return n, outputs
-    raise UsageError(f"{activation}: width allows none of 1 to {max(WIDTHS)} inputs")
+    raise UsageError(f"{activation}: width accepts no number of inputs from 1 to {max(WIDTHS)}")
 
 
 def _compare(
     function: Any, name: str, variable: str, x: np.ndarray, claimed: Ball, true: Ball, scale: np.ndarray
 ) -> None:
-    """Raises UsageError at the first point that differs; constants are rounded to float64, so a few roundings may."""
+    """Raises UsageError at the first point that differs by more than constants rounded to float64 explain."""
     gap = abs(claimed - true)
     allowed = FORMULA * OWN * scale
     for i in range(x.size):
         distance = gap.balls[i]
         if true.balls[i].is_finite() and not claimed.balls[i].is_finite():
             raise UsageError(
-                f"{function}: {name} is not finite at {variable} = {float(x[i])!r}, where the slope of value is "
+                f"{function}: {name} is not finite at {variable} = {float(x[i])!r}, where the derivative of value is "
                 f"{float(true.middle[i])!r}; correct {name}"
             )
         if distance.is_finite() and float(distance.lower()) > allowed[i]:
             raise UsageError(
                 f"{function}: {name} does not match value: at {variable} = {float(x[i])!r} it gives "
-                f"{float(claimed.middle[i])!r}, but the slope of value is {float(true.middle[i])!r} (proved); "
+                f"{float(claimed.middle[i])!r}, but the derivative of value is {float(true.middle[i])!r} (proved); "
                 f"correct {name}, or value"
             )
 
 
 def _explain(wrong: Exception, kind: type) -> str:
-    """An exception that a formula raised, with its line where the class is from a file, and what to write instead."""
+    """The message for an exception in a formula: its line, if the class is from a file, and what to write instead."""
     file = file_of(kind)
     where = "" if file is None else line_in(wrong, Path(file))
     first = str(wrong).partition("\n")[0]
@@ -173,7 +177,7 @@ def _points(activation: Activation) -> np.ndarray:
 
 
 def sample_batch(error: ErrorFunction, batch: int = 3, outputs: int = 4) -> tuple[np.ndarray, np.ndarray]:
-    """A small batch of outputs inside the domain, and targets of the right kind."""
+    """A small batch of outputs inside the loss's domain, and targets of its kind."""
     outputs = allowed_width(error, outputs)
     source = Source(f"examples {error}")
     o = inside(error.domain, source.dyadic((batch, outputs), 20, 1))
@@ -197,13 +201,13 @@ def _check_shape(function: Any, name: str, found: Any, given: np.ndarray) -> Non
 def _check_numbers(activation: Activation, p: np.ndarray) -> None:
     for x in p[np.isnan(activation.value(p))]:
         raise UsageError(
-            f"{activation}: value is NaN at p = {float(x)!r}: correct it, or say which p it is for, "
+            f"{activation}: value is NaN at p = {float(x)!r}: correct value, or set the domain of p, "
             'for example domain = "positive"'
         )
 
 
 def _check_sums(error: ErrorFunction, o: np.ndarray, t: np.ndarray) -> None:
-    """The value of one network is a number, of two networks two numbers."""
+    """The value must be one number for one network, and two for two networks."""
     for networks in ((), (2,)):
         outputs, targets = (np.broadcast_to(x, (*networks, *x.shape)) for x in (o, t))
         if np.shape(found := error.value(outputs, targets)) != networks:

@@ -1,7 +1,7 @@
 """The statistical check: a gradient end to end against the reference in variance arithmetic.
 
 A worst-case bound carried through a network is vacuous after a few operations; the variance of the rounding errors is
-not. The check is a trigger, not a proof: it covers what the taps might disturb.
+not. The check is a trigger, not a proof: it covers gradients computed without taps, which taps might change.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ from gradagree.reference.boxes import Gradient, boxes
 from gradagree.reference.graph import INPUTS, parameter_name
 
 MAX_STACKED_WEIGHTS = 1 << 16
-"""Weights up to which all directions are pushed forward together."""
+"""Number of weights up to which the jvps of all directions are computed together."""
 
 
 def compare_statistically(case: Case, arrays: Arrays, answer: Answer, model: Model) -> list[Comparison]:
-    """E, the outermost delta_p and every gradient (or the slopes along directions) against the variance arithmetic.
+    """Compare E, the cotangent of the inputs and every gradient (or directional derivative) with variance arithmetic.
 
-    What automatic differentiation of E may form is only worked out where something is suspect without it.
+    The derivatives of E as AD may evaluate them are only computed where an array is suspect without them.
     """
     found = _compare_all(case, arrays, answer, model, False)
     return _compare_all(case, arrays, answer, model, True) if any(c.verdict.fails for c in found) else found
@@ -74,7 +74,7 @@ def _compare_all(case: Case, arrays: Arrays, answer: Answer, model: Model, ad_fo
 def _compare_gradients(
     number: int, box: Box, p: Any, delta_c: Any, given: Mapping[str, np.ndarray]
 ) -> Iterator[Comparison]:
-    """The gradients of one box; that of many weights is nowhere kept."""
+    """The gradients of one node; that of the weights is never stored as a whole."""
     for name, own in reversed(box.pull_own(p, delta_c).items()):
         yield _compare_array(number, f"d{name}", given.get(parameter_name(number, name)), own)
     if box.b is not None:
@@ -90,7 +90,7 @@ def _compare_gradients(
 
 
 class OuterProduct:
-    """dE/dw, with what the mode's way of adding up costs, made some rows at a time when they are asked for."""
+    """dE/dw = A(p)^T delta_c with the errors of the mode's summation; indexing computes a block of rows."""
 
     def __init__(self, a: Variance, delta_c: Variance) -> None:
         self.a, self.delta_c = a, delta_c
@@ -109,9 +109,9 @@ class OuterProduct:
 
 
 def _compare_directional(case: Case, arrays: Arrays, answer: Answer, model: Model, ad_forms: bool) -> Comparison:
-    """The slope of E along each direction, in dual numbers over variance arithmetic: forward mode's own roundings.
+    """The derivative of E along each direction, by dual numbers over variance arithmetic: forward mode's own roundings.
 
-    All directions at once, on a first axis of the tangents, where the network is small.
+    In a small network all directions are computed at once, on a first axis of the tangents.
     """
     many = directions(problem_of(case, arrays))
     if case.size <= MAX_STACKED_WEIGHTS:
@@ -119,8 +119,8 @@ def _compare_directional(case: Case, arrays: Arrays, answer: Answer, model: Mode
     slopes = []
     for direction in many:
         tangents = iter(direction)
-        pushed = lambda x, model: Dual(Variance.stored(x, model), Variance.stored(next(tangents), model))  # noqa: B023, E731
-        E = _network(case, arrays, model, pushed, ad_forms)(Variance.stored(arrays.inputs, model))
+        dual = lambda x, model: Dual(Variance.stored(x, model), Variance.stored(next(tangents), model))  # noqa: B023, E731
+        E = _network(case, arrays, model, dual, ad_forms)(Variance.stored(arrays.inputs, model))
         slopes.append(E.slope)
     value, variance = (
         np.hstack([np.ravel(getattr(slope, part)) for slope in slopes]) for part in ("value", "variance")
@@ -129,19 +129,19 @@ def _compare_directional(case: Case, arrays: Arrays, answer: Answer, model: Mode
 
 
 def _network(case: Case, arrays: Arrays, model: Model, stored: Any, ad_forms: bool = False) -> Box:
-    """The boxes on arrays that `stored` makes of the weights, and then of the biases."""
+    """The reference network; `stored` converts the weights, and then the biases, to its arithmetic."""
     targets = arrays.targets if case.error.targets == "classes" else Variance.stored(arrays.targets, model)
     weights = [stored(w, model) for w in arrays.weights]
     biases = [None if b is None else stored(b, model) for b in arrays.biases]
     activations: list[Any] = [ActivationVariance.of(a, lambda own: stored(own, model)) for a in case.activations]
-    judge: Any = LossVariance(case.error, ad_forms)
-    return network(activations, weights, biases, judge, targets)
+    loss: Any = LossVariance(case.error, ad_forms)
+    return network(activations, weights, biases, loss, targets)
 
 
 def _compare_array(
     box: int | str, part: Part, observed: np.ndarray | None, expected: Variance | OuterProduct
 ) -> Comparison:
-    """One array against its probable tolerance, some rows at a time."""
+    """Compare one array with its probabilistic tolerance, a block of rows at a time."""
     shape = expected.shape
     if observed is None or observed.shape != shape:
         reason = "is missing" if observed is None else f"has shape {observed.shape}, not {shape}"
@@ -165,10 +165,10 @@ def _compare_array(
 
 
 def _extremes(expected: Variance | OuterProduct, observed: np.ndarray, blunt: bool = False) -> list[Extremes]:
-    """Some rows at a time.
+    """The extremes of each block of rows.
 
-    With blunt, an entry that may be off by as much as it is large is not suspect: errors so large do not simply add
-    up, as the variance assumes.
+    With blunt, an entry whose tolerance is at least its absolute value is not suspect: errors this large are not
+    additive, as the variance assumes.
     """
     found = []
     for rows in blocks(observed):
@@ -188,7 +188,7 @@ def _extremes(expected: Variance | OuterProduct, observed: np.ndarray, blunt: bo
 class ActivationVariance:
     """An activation in variance arithmetic, with the errors of other formulas; tangents are those of its parameters.
 
-    Each result y has a rounding error of u (|y| + its change for a relative change of p + S) more.
+    To each result y a rounding error of u (|y| + y's change for a relative change of p + S) is added.
     """
 
     activation: Activation
@@ -196,7 +196,7 @@ class ActivationVariance:
 
     @classmethod
     def of(cls, activation: Activation, stored: Callable[[np.ndarray], Any]) -> ActivationVariance:
-        """With tangents where `stored` makes Dual numbers of the parameters."""
+        """With tangents if `stored` converts the parameters to Dual numbers."""
         numbers = {name: np.asarray(getattr(activation, name), np.float64) for name in activation.own_weights}
         duals = {name: x for name, given in numbers.items() if isinstance(x := stored(given), Dual)}
         return cls(activation, {name: broadcast_tangent(x.slope, x.value.ndim) for name, x in duals.items()})
@@ -209,7 +209,7 @@ class ActivationVariance:
         return self.activation.shared_along(name)
 
     def value(self, p: Any) -> Any:
-        """A(p); of a Dual p, or with parameters that have tangents, a Dual number."""
+        """A(p); a Dual number if p is one or a parameter has a tangent."""
         if not isinstance(p, Dual) and not self.tangents:
             return self._value(p)
         x = p if isinstance(p, Dual) else Dual(p, p._lift(np.zeros(p.shape)))
@@ -224,7 +224,7 @@ class ActivationVariance:
         return p if is_identity(a, p) else with_formula_error(p._lift(a), value_change(self.activation, p.value))
 
     def derivative(self, p: Variance) -> Variance:
-        """A'(p), elementwise, with the errors of automatic differentiation, and with its jump at kinks."""
+        """A'(p) of an elementwise activation, with the errors of AD and with its jump at kinks."""
         x = p.value
         # u (|A'| + |p A''| + S)
         change = derivative_change(self.activation, x) + conditioning_scale(self.activation, "derivative", x)
@@ -246,7 +246,7 @@ class ActivationVariance:
         return with_formula_error(p._lift(self.activation.vjp(p, delta_a)), change)
 
     def _jvp(self, p: Variance, tangent: Variance) -> Any:
-        """a'; the tangent may hold several, on a first axis."""
+        """a', the tangent of A(p); several tangents may lie on a first axis."""
         if not self.activation.along_last_axis:
             # a' = A'(p) p'
             return self.derivative(p) * tangent
@@ -263,7 +263,7 @@ class ActivationVariance:
 
 
 def broadcast_tangent(tangent: Variance, ndim: int) -> Any:
-    """A parameter's tangent; several, on a first axis, in a shape that broadcasts with p's examples and entries."""
+    """A parameter's tangent; several on a first axis get a shape that broadcasts with p's examples and entries."""
     return np.expand_dims(tangent, tuple(range(1, 3 - ndim))) if tangent.ndim > ndim else tangent  # type: ignore[call-overload]
 
 
@@ -297,5 +297,5 @@ class LossVariance:
 
 
 def with_formula_error(y: Variance, change: Any) -> Variance:
-    """y with a rounding error of u (|y| + change) more, where it is rounded at all."""
+    """y with an additional rounding error of u (|y| + change), where y is rounded at all."""
     return y.widened(y.model.u * finite_or_zero(np.abs(y.value) + change) * (y.variance > 0))

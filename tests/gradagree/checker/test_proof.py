@@ -50,7 +50,7 @@ def nudged(kind: type[Any], method: str, by: float) -> Any:
 def test_that_a_derivative_that_is_off_by_a_little_is_found(kind: type[Activation], method: str, by: float) -> None:
     derived = "vjp" if kind().along_last_axis else "derivative"
     with pytest.raises(
-        UsageError, match=rf"{derived} does not match value: at p = .* but the slope of value is .*\(proved\)"
+        UsageError, match=rf"{derived} does not match value: at p = .* but the derivative of value is .*\(proved\)"
     ):
         prove_derivatives(nudged(kind, derived if method == "derivative" else method, by))
 
@@ -60,7 +60,7 @@ def test_that_a_derivative_that_is_off_by_a_little_is_found(kind: type[Activatio
 @pytest.mark.parametrize("method", ["value", "sensitivity"])
 def test_that_a_sensitivity_that_is_off_by_a_little_is_found(kind: type[ErrorFunction], method: str, by: float) -> None:
     with pytest.raises(
-        UsageError, match=r"sensitivity does not match value: at o = .* but the slope of value is .*\(proved\)"
+        UsageError, match=r"sensitivity does not match value: at o = .* but the derivative of value is .*\(proved\)"
     ):
         prove_derivatives(nudged(kind, method, by))
 

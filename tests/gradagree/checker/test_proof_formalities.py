@@ -99,7 +99,7 @@ class _Infinite(Sigmoid):
 
 @pytest.mark.parametrize("function", [_Undefined(), _Infinite()], ids=repr)
 def test_that_a_derivative_that_is_not_finite_where_the_slope_is_is_found(function: Any) -> None:
-    with pytest.raises(UsageError, match=r"derivative is not finite at p = .*where the slope of value is"):
+    with pytest.raises(UsageError, match=r"derivative is not finite at p = .*where the derivative of value is"):
         prove_derivatives(function)
 
 
@@ -174,7 +174,7 @@ WHOLE = r"write it with NumPy's functions on whole arrays, such as np.tanh and n
         (_Scalar(), r"must work entry by entry on arrays of any shape; a constant is 1\.0 \* np\.ones_like\(p\)$"),
         (_Nothing(), r"tanh: value returns nothing, not an array: end it with `return` and the formula"),
         (_Listed(), r"tanh: value returns a list, not an array: end it with `return` and the formula"),
-        (_Logarithm(), r"tanh: value is NaN at p = -\d.*: correct it, or say which p it is for, for example domain ="),
+        (_Logarithm(), r"tanh: value is NaN at p = -\d.*: correct value, or set the domain of p, for example domain ="),
         (
             _Branched(),
             r"line \d+: .*; write np\.where\(condition, this, that\) in place of if, and np\.maximum in place",
@@ -182,14 +182,17 @@ WHOLE = r"write it with NumPy's functions on whole arrays, such as np.tanh and n
         (_Mathematical(), rf"tanh: TypeError in its formula, line \d+: .*; {WHOLE}, not math's"),
         (
             _Looped(),
-            rf"tanh: (value leaves the arrays that it is given: {WHOLE}|\w+ in its formula, line \d+: .*write)",
+            rf"tanh: (value returns an array of single numbers: {WHOLE}|\w+ in its formula, line \d+: .*write)",
         ),
-        (_Apart(), rf"tanh: (value leaves the arrays that it is given: {WHOLE}|\w+ in its formula, line \d+: .*write)"),
+        (_Apart(), rf"tanh: (value returns an array of single numbers: {WHOLE}|\w+ in its formula, line \d+: .*write)"),
         (
             _Everything(),
             r"sse: value has shape \(\) for outputs of shape \(2, 3, 4\); .*: np\.sum\(\.\.\., axis=\(-2, -1\)\)",
         ),
-        (_Undefined(), r"derivative is not finite at p = -\d.*, where the slope of value is \d.*; correct derivative"),
+        (
+            _Undefined(),
+            r"derivative is not finite at p = -\d.*, where the derivative of value is \d.*; correct derivative",
+        ),
     ],
     ids=repr,
 )

@@ -143,8 +143,8 @@ def test_that_the_message_names_place_and_slopes_and_says_what_to_do() -> None:
     with pytest.raises(UsageError) as caught:
         prove_derivatives(_Forgotten())
     assert str(caught.value) == (
-        "relu: an unlisted kink: at p = 0.0 the slope of value jumps from 0.0 to 1.0 (proved), and kinks has none; "
-        "add 0.0 to kinks"
+        "relu: an unlisted kink: at p = 0.0 the derivative of value jumps from 0.0 to 1.0 (proved), "
+        "and kinks has none; add 0.0 to kinks"
     )
 
 
@@ -164,7 +164,7 @@ def test_that_a_kink_that_is_forgotten_beside_others_is_told_with_those_listed()
 def test_that_an_unmarked_kink_of_an_error_function_is_told_with_its_place() -> None:
     error = without(ErrorFunction.named("absolute"), "kink", ErrorFunction.kink)
     message = r"from -1\.0 to 1\.0 \(proved\) at o = \[\[.* and t = \[\[.*, where kink\(o, t\) is false; make it true"
-    with pytest.raises(UsageError, match=f"absolute: an unlisted kink: the slope of value jumps {message}"):
+    with pytest.raises(UsageError, match=f"absolute: an unlisted kink: the derivative of value jumps {message}"):
         prove_loss_kinks(error, *sample_batch(error, 2, 4))
 
 

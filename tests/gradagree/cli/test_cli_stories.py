@@ -100,7 +100,7 @@ def assert_refused(result: tuple[int, str, list[Record]], says: str) -> None:
 def test_that_a_wrong_derivative_is_refused_with_a_point_where_it_is_wrong(run: Run) -> None:
     wrong = BENT.replace("np.tanh(p) ** 2", "np.tanh(p)") + TORCH + JAX
     number = r"-?\d+\.\d+(e-\d+)?"
-    says = f"at p = {number} it gives {number}, but the slope of value is {number} .*"
+    says = f"at p = {number} it gives {number}, but the derivative of value is {number} .*"
     assert_refused(run(wrong), f"bent: derivative does not match value: {says}")
 
 
