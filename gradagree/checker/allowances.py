@@ -360,7 +360,7 @@ def _abs_vjp(activation: Activation, x: np.ndarray, delta_a: np.ndarray) -> Any:
 
 
 def conditioning_scale(activation: Activation, part: str, x: np.ndarray) -> np.ndarray:
-    """S of an elementwise A or A': the largest absolute value on [0, p] (of A also on [-1, 1]); past the table, at p."""
+    """S of an elementwise A or A': its maximum on [0, p] (of A also on [-1, 1]); past the table, at p."""
     table = conditioning_table(activation, part)
     with np.errstate(all="ignore"):
         here = np.abs(getattr(activation, part)(x))
