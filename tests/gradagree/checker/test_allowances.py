@@ -1,4 +1,4 @@
-"""What the model allows to other formulas, the natural scale, and the slopes at kinks."""
+"""Error bounds of activations and losses: other formulas, and the conditioning scale."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def within(found: np.ndarray, expected: Rounded) -> np.ndarray:
 
 @spellings(OTHER_VALUES)
 @pytest.mark.parametrize("seed", range(3))
-def test_that_other_formulas_in_float32_stay_within_the_natural_radius(name: str, spelled: Any, seed: int) -> None:
+def test_that_other_formulas_in_float32_stay_within_the_bounds(name: str, spelled: Any, seed: int) -> None:
     p = points(seed)
     with np.errstate(all="ignore"):
         found = np.asarray(spelled(p.astype(F)))
@@ -90,7 +90,7 @@ def test_that_other_formulas_in_float32_stay_within_the_natural_radius(name: str
 
 @spellings(OTHER_SLOPES)
 @pytest.mark.parametrize("seed", range(3))
-def test_that_other_derivatives_in_float32_stay_within_the_natural_radius(name: str, spelled: Any, seed: int) -> None:
+def test_that_other_derivatives_in_float32_stay_within_the_bounds(name: str, spelled: Any, seed: int) -> None:
     p = points(seed)
     with np.errstate(all="ignore"):
         found = np.asarray(spelled(p.astype(F)))
@@ -118,7 +118,7 @@ def test_that_a_formula_wrong_by_a_thousandth_is_outside(name: str, dtype: str, 
 
 @pytest.mark.parametrize("name", CLASSIC)
 @pytest.mark.parametrize("dtype", RULES)
-def test_that_the_natural_scale_only_widens_and_moves_no_centre(name: str, dtype: str) -> None:
+def test_that_the_conditioning_scale_widens_and_moves_no_center(name: str, dtype: str) -> None:
     activation, p = Activation.named(name), Rounded.stored(points(3), RULES[dtype])
     for part in ("value", "derivative"):
         tight, natural = (getattr(ToleranceOptions(wide).bounds(activation), part)(p) for wide in (False, True))
@@ -128,13 +128,13 @@ def test_that_the_natural_scale_only_widens_and_moves_no_centre(name: str, dtype
         assert np.all((natural.radius > 0) == (tight.radius > 0)), "what is exact needs no scale"
 
 
-def test_that_the_identity_hands_on_the_very_array_and_its_slope_is_exact() -> None:
+def test_that_the_identity_returns_its_input_and_its_derivative_is_exact() -> None:
     p = Rounded.stored(points(1), RULES["float32"])
     assert ToleranceOptions().bounds(Identity()).value(p) is p
     assert not CONDITIONED.bounds(Identity()).derivative(p).radius.any()
 
 
-def test_that_an_activation_with_its_own_vjp_is_asked() -> None:
+def test_that_an_activations_own_vjp_is_used() -> None:
     class _Pulling(Tanh):
         def vjp(self, p: Any, delta_a: Any) -> Any:
             return 3 * delta_a
@@ -149,7 +149,9 @@ def test_that_an_activation_with_its_own_vjp_is_asked() -> None:
 
 @pytest.mark.parametrize("name", CLASSIC)
 @pytest.mark.parametrize("part", ["value", "derivative"])
-def test_that_the_natural_scale_is_the_largest_size_on_the_way_from_zero(name: str, part: str) -> None:
+def test_that_the_conditioning_scale_is_the_largest_absolute_value_between_zero_and_the_input(
+    name: str, part: str
+) -> None:
     activation = Activation.named(name)
     function = getattr(activation, part)
     for x in (*points(2, (20,)), 0.0, 2.0**22, -(2.0**22)):
@@ -164,7 +166,7 @@ def test_that_the_natural_scale_is_the_largest_size_on_the_way_from_zero(name: s
 
 @pytest.mark.parametrize("name", CLASSIC_ERRORS)
 @pytest.mark.parametrize("dtype", RULES)
-def test_that_errors_too_are_only_widened_by_the_natural_scale(name: str, dtype: str) -> None:
+def test_that_the_conditioning_scale_only_widens_the_bounds_of_losses(name: str, dtype: str) -> None:
     error = ErrorFunction.named(name)
     o, t = sample_batch(error)
     stored = t if error.targets == "classes" else Rounded.stored(t, RULES[dtype])

@@ -1,4 +1,4 @@
-"""What automatic differentiation may form of an error function: enclosed, and used only where it is needed."""
+"""Derivatives as AD evaluates them are enclosed, and used only where they are needed; gains of intermediates."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from gradagree.adapters import ForTorch
+from gradagree.arithmetic.dual import OnTheWay
 from gradagree.arithmetic.exactness import rounded_to
 from gradagree.arithmetic.model import model
 from gradagree.arithmetic.rounded import Rounded
-from gradagree.cases.case import Case, problem_of
+from gradagree.cases.case import Arrays, Case, problem_of
 from gradagree.checker.allowances import ToleranceOptions, second_derivative
 from gradagree.checker.comparison import ERROR_BOX, compare
-from gradagree.checker.derivative_forms import EXTRA_ROUNDINGS, ad_loss_gradient
+from gradagree.checker.derivative_forms import EXTRA_ROUNDINGS, ad_loss_gradient, loss_gain
 from gradagree.checker.verdict import Verdict
 from gradagree.reference import Activation, ErrorBox, ErrorFunction
 from gradagree.reference.samples import inside
@@ -24,7 +25,7 @@ ERRORS = [name for name, kind in ErrorFunction.catalogue.items() if kind.__modul
 
 @pytest.mark.parametrize("name", ERRORS)
 @pytest.mark.parametrize("seed", range(3))
-def test_that_the_slope_of_the_value_overlaps_the_sensitivity(name: str, seed: int) -> None:
+def test_that_the_ad_gradient_of_a_loss_overlaps_its_own_gradient(name: str, seed: int) -> None:
     case = Case.parse(f"3-6:id:{name}:n5:f32:ordinary:s{seed}")
     arrays, rules = case.arrays(), model("float32")
     o = Rounded.stored(inside(case.error.domain, arrays.inputs @ arrays.weights[0]), rules)
@@ -37,7 +38,7 @@ def test_that_the_slope_of_the_value_overlaps_the_sensitivity(name: str, seed: i
     assert (np.abs(formed.value - own.value) <= formed.radius + own.radius).all()
 
 
-def test_that_digits_which_the_usual_formula_loses_are_no_finding_and_twice_as_many_are() -> None:
+def test_that_digits_lost_by_the_usual_formula_are_accepted_and_twice_the_error_is_not() -> None:
     """exp(o - log(1 + exp(o))) rounds a difference of numbers of size o = 30: a few times u |o| of its value."""
     error, rules = ErrorFunction.named("bce_logits"), model("float32")
     o, t = np.full((1, 1), 30.0), Rounded.stored(np.zeros((1, 1)), rules)
@@ -68,7 +69,7 @@ class _Coupled(ErrorFunction):
         return 2 * np.sum(o, axis=(-2, -1), keepdims=True) * np.ones_like(o)
 
 
-def test_that_an_error_function_which_couples_examples_is_formed_entry_by_entry_while_it_is_small() -> None:
+def test_that_the_gradient_of_a_small_loss_coupling_examples_is_evaluated_entry_by_entry() -> None:
     assert "_Coupled" not in ErrorFunction.catalogue
     o, rules = np.arange(6.0).reshape(3, 2), model("float32")
     formed = ad_loss_gradient(_Coupled(), Rounded.stored(o, rules), np.zeros((3, 2)))
@@ -79,7 +80,7 @@ def test_that_an_error_function_which_couples_examples_is_formed_entry_by_entry_
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_that_a_slope_that_is_taken_in_more_steps_is_enclosed(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_that_a_derivative_computed_in_more_steps_is_enclosed(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """d - (d + d y) (1 - y) for p - tanh p, each step rounded: so jax forms it, and all digits cancel near 0."""
     rules = model(dtype)
 
@@ -104,7 +105,7 @@ SHARP = {"bfloat16": 14, "float32": 64, "float64": 130}
 
 @pytest.mark.parametrize("dtype", SHARP)
 @pytest.mark.parametrize("name", ["leaky_relu", "erf", "softplus", "exp"])
-def test_that_slopes_are_allowed_what_their_own_steps_round_and_no_more(dtype: str, name: str) -> None:
+def test_that_derivatives_are_allowed_the_roundings_of_their_steps_and_no_more(dtype: str, name: str) -> None:
     """Not what a slope of 1 on the way would: 2 u of it is most of leaky_relu's 0.01 in bfloat16."""
     rules, activation = model(dtype), Activation.named(name)
     p = rounded_to(np.linspace(-3, 3, 1001), rules.format.precision)
@@ -120,7 +121,7 @@ def test_that_slopes_are_allowed_what_their_own_steps_round_and_no_more(dtype: s
         "2-8-3:id,softplus_threshold:multiclass_sparsemax:n3:f64:saturated:s493123093",
     ],
 )
-def test_that_what_comes_back_along_several_paths_is_added_up_with_their_roundings(spec: str, monkeypatch: Any) -> None:
+def test_that_cotangents_of_several_paths_are_summed_with_their_roundings(spec: str, monkeypatch: Any) -> None:
     """Reverse mode begins with 1 + 72 where the slopes of the paths are 1 + 72 - 72, and the last two exact."""
     torch = pytest.importorskip("torch")
     case, adapter = Case.parse(spec), ForTorch()
@@ -152,7 +153,7 @@ class _Cubic(Activation):
         return p**2 * (3 + p**2) / (1 + p**2) ** 2
 
 
-def test_that_what_underflows_is_lost_as_often_as_what_it_is_multiplied_with(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_that_the_underflow_allowance_grows_with_the_factors_of_a_product(monkeypatch: pytest.MonkeyPatch) -> None:
     """jax's quotient rule: delta / y^2 holds two bits of float16 where it is multiplied with p^3 2 p = 28,000."""
     p, delta, rules = np.float16([10.921875]), np.float16([0.0031728744506835938]), model("float16")
     y = 1 + p * p
@@ -167,3 +168,38 @@ def test_that_what_underflows_is_lost_as_often_as_what_it_is_multiplied_with(mon
     assert not within(0.25)
     monkeypatch.setattr("gradagree.checker.allowances.gain", lambda activation, p: np.ones(p.shape))
     assert not within(1)
+
+
+RATE, TARGET = 2.0**-10, 2.0**-15
+
+
+def test_that_the_gain_is_the_largest_derivative_of_an_intermediate() -> None:
+    error = ErrorFunction.named("poisson_nll_of_rates")
+    o, t = np.array([[RATE, 1.0]]), np.array([[TARGET, TARGET]])
+    found = loss_gain(error, o, t)
+    assert found[0, 0] >= 1 / (RATE + error.eps)
+    assert found[0, 1] < 2
+    assert np.all(np.abs(error.sensitivity(o, t)) < 2)
+    assert OnTheWay.now is None
+
+
+@pytest.mark.parametrize(("lost", "fails"), [(1.0, False), (16.0, True)])
+def test_that_a_term_lost_to_underflow_is_accepted_and_a_larger_one_is_not(
+    bench: Any, lost: float, fails: bool
+) -> None:
+    n = 32
+    case = Case.parse(f"{n}-{n}:id:poisson_nll_of_rates:n{n}:f16:ordinary:s0")
+    x, t = np.full((n, n), 1.0), np.full((n, n), 2.0)
+    x[0, 0], t[0, 0] = RATE, TARGET
+    case = Case.of(case, Arrays((np.eye(n),), (None,), x, t))
+    term = t[0, 0] / (RATE * n * n)
+
+    def lie(right: np.ndarray, at: Any) -> np.ndarray:
+        right = right.copy()
+        right[0, 0] += lost * term
+        return right
+
+    found = bench.compared(case, bench.answer(case, {("error", "delta_p"): lie}))
+    (one,) = (c for c in found if (c.box, c.part) == ("error", "delta_p"))
+    assert one.verdict.fails is fails, one
+    assert one.verdict is (Verdict.DISAGREE if fails else Verdict.INACCURATE)

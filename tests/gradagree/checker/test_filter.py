@@ -1,4 +1,4 @@
-"""What the quick tests clear, rounded arithmetic clears too; and most of what is right is cleared."""
+"""What the filter accepts, rounded arithmetic accepts too; and the filter accepts most correct arrays."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from gradagree.reference import Activation, ErrorFunction
 PASSES = (Verdict.AGREE, Verdict.UNDECIDED, Verdict.OUT_OF_RANGE)
 ERRORS = [ErrorFunction.named(name) for name in ("sse", "mse", "huber", "bce_logits", "cross_entropy")]
 FAR = 4
-"""In tolerances: beside a number with few bits the quick test's tolerance may be larger than its own."""
+"""In tolerances: next to a number with few bits the filter's tolerance may be larger than that of the number."""
 each_dtype = pytest.mark.parametrize("dtype", FORMATS)
 
 
 def arrays_of(one: BoxCheck) -> Iterator[tuple[str, Any, Comparison | None, Any]]:
-    """(part, what was observed, what the quick test says, what rounded arithmetic expects) of one box."""
+    """(part, observed array, the filter's comparison, the array expected by rounded arithmetic) of one node."""
     answer = one.answer
     c = answer.values[one.node.output]
     yield "c", c, cleared(one, "c", c), lambda how: one.judged(how).weigh(one.p)
@@ -43,7 +43,7 @@ def arrays_of(one: BoxCheck) -> Iterator[tuple[str, Any, Comparison | None, Any]
 
 
 def cleared(one: BoxCheck, part: str, observed: Any) -> Comparison | None:
-    """What the quick test says of one part, were this observed."""
+    """The filter's comparison of one part with this observed array; None if it is not accepted."""
     answer = one.answer
     node = one.node
     field, name = {"c": ("values", node.output), "delta_p": ("cotangents", node.input)}.get(
@@ -71,7 +71,9 @@ def boxes_of(torch: ForTorch, case: Case) -> Iterator[BoxCheck]:
 
 @each_dtype
 @pytest.mark.parametrize("regime", REGIMES)
-def test_that_what_is_cleared_is_within_the_certain_tolerance(torch: ForTorch, dtype: str, regime: str) -> None:
+def test_that_what_the_filter_accepts_is_within_the_worst_case_tolerance(
+    torch: ForTorch, dtype: str, regime: str
+) -> None:
     passed = 0
     for case in draw(12, 5, [dtype], errors=ERRORS, regimes=[regime]):
         for one in boxes_of(torch, case):
@@ -85,7 +87,7 @@ def test_that_what_is_cleared_is_within_the_certain_tolerance(torch: ForTorch, d
 
 
 @each_dtype
-def test_that_most_of_what_is_right_is_cleared(torch: ForTorch, dtype: str) -> None:
+def test_that_the_filter_accepts_most_correct_arrays(torch: ForTorch, dtype: str) -> None:
     found = [
         quick is not None
         for case in draw(10, 3, [dtype], errors=ERRORS, regimes=["ordinary"])
@@ -97,7 +99,7 @@ def test_that_most_of_what_is_right_is_cleared(torch: ForTorch, dtype: str) -> N
 
 @each_dtype
 @pytest.mark.parametrize("seed", range(3))
-def test_that_an_entry_moved_past_its_tolerance_is_never_cleared(torch: ForTorch, dtype: str, seed: int) -> None:
+def test_that_an_entry_moved_past_its_tolerance_is_never_accepted(torch: ForTorch, dtype: str, seed: int) -> None:
     moved = 0
     for case in draw(6, seed, [dtype], errors=ERRORS, regimes=["ordinary", "grid"]):
         for one in boxes_of(torch, case):
@@ -115,7 +117,7 @@ def test_that_an_entry_moved_past_its_tolerance_is_never_cleared(torch: ForTorch
     assert moved > 0
 
 
-def test_that_a_number_that_is_not_finite_is_never_cleared(torch: ForTorch) -> None:
+def test_that_a_non_finite_entry_is_never_accepted(torch: ForTorch) -> None:
     case = Case.parse("3-4-2:id,tanh:sse:n5:f32:ordinary:s1")
     for one in boxes_of(torch, case):
         for part, observed, quick, _ in arrays_of(one):
@@ -141,13 +143,13 @@ def test_that_the_table_holds_the_radii_of_rounded_arithmetic(name: str, dtype: 
         assert np.median(found[radius > 0] / radius[radius > 0]) > 1 / 2 if radius.any() else not found.any()
 
 
-def test_that_beyond_the_table_nothing_is_cleared() -> None:
+def test_that_nothing_is_accepted_outside_the_table() -> None:
     table, _ = tabulated_radii(Activation.named("tanh"), model("float64"))
     assert np.isnan(table[table_cells(np.array([2.0**16, -(2.0**40), 2.0**-65, np.inf]))]).all()
     assert table[table_cells(np.array([0.0, -0.0]))].tolist() == [0.0, 0.0]
 
 
-def test_that_a_sum_that_is_exact_has_no_tolerance(torch: ForTorch) -> None:
+def test_that_an_exact_sum_has_no_tolerance(torch: ForTorch) -> None:
     case = Case.parse("3-4-2:id*2:sse:n5:f32:grid:s1")
     for one in boxes_of(torch, case):
         observed = one.answer.values[one.node.output]

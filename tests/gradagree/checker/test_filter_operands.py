@@ -1,4 +1,4 @@
-"""Boxes looked at together are judged as each is alone; rows and zeros are cleared only where that is beyond doubt."""
+"""Nodes are compared together as each is alone; rows and zeros are accepted only where that is certain."""
 
 from __future__ import annotations
 

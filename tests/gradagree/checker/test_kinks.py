@@ -1,4 +1,4 @@
-"""Kinks: a legitimate slope is a convention if it is the same at all entries of a kink; others, and mixes, disagree."""
+"""Kinks: one admissible slope at all entries of a kink is a convention; other slopes, and mixes, disagree."""
 
 from __future__ import annotations
 
@@ -11,14 +11,27 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradagree import Case
-from gradagree.arithmetic.model import model
+from gradagree import Case, Record, check
+from gradagree.api import Disagreement
+from gradagree.arithmetic.model import FORMULA, model
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.cases.case import Arrays
+from gradagree.checker.allowances import ToleranceOptions
 from gradagree.checker.comparison import compare, explaining
-from gradagree.checker.kinks import OWN, SLOPES, one_sided_derivative, one_sided_loss_gradient
+from gradagree.checker.kinks import (
+    OWN,
+    SLOPES,
+    Conventions,
+    activation_kinks,
+    loss_gradient_beside,
+    loss_kinks,
+    one_sided_derivative,
+    one_sided_loss_gradient,
+)
 from gradagree.checker.verdict import Verdict
-from gradagree.reference import Activation
+from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference.activations import Relu
+from gradagree.reference.errors import PairwiseDistance, TripletMargin, TripletMarginOfSquares
 
 KINKED = (
     "relu",
@@ -65,7 +78,7 @@ def delta_p(bench: Any, case: Case, lie: Any) -> Any:
 @each_dtype
 @each_function
 @pytest.mark.parametrize("slope", SLOPES)
-def test_that_a_legitimate_slope_is_a_convention_and_the_references_own_agrees(
+def test_that_an_admissible_slope_is_a_convention_and_the_references_own_agrees(
     bench: Any, name: str, slope: str, dtype: str
 ) -> None:
     case = on_the_kinks(name, dtype)
@@ -79,7 +92,7 @@ def test_that_a_legitimate_slope_is_a_convention_and_the_references_own_agrees(
 
 @each_dtype
 @each_function
-def test_that_an_illegitimate_slope_disagrees(bench: Any, name: str, dtype: str) -> None:
+def test_that_an_inadmissible_slope_disagrees(bench: Any, name: str, dtype: str) -> None:
     case = on_the_kinks(name, dtype)
     for kink in case.activations[1].kinks:
         found = delta_p(bench, case, lambda right, at, kink=kink: np.where(at.p == kink, ILLEGITIMATE, right))
@@ -138,7 +151,7 @@ def error_case(dtype: str) -> Case:
 
 @each_dtype
 @pytest.mark.parametrize("slope", SLOPES)
-def test_that_an_error_function_may_have_any_legitimate_slope_at_its_kink(bench: Any, slope: str, dtype: str) -> None:
+def test_that_a_loss_may_have_any_admissible_slope_at_its_kink(bench: Any, slope: str, dtype: str) -> None:
     case = error_case(dtype)
     lie = lambda right, at: np.where(at.p == at.t, one_sided_loss_gradient(case.error, at.p, at.t, slope), right)  # noqa: E731
     (found,) = (
@@ -151,7 +164,7 @@ def test_that_an_error_function_may_have_any_legitimate_slope_at_its_kink(bench:
 
 
 @each_dtype
-def test_that_an_error_function_with_another_slope_at_its_kink_disagrees(bench: Any, dtype: str) -> None:
+def test_that_a_loss_with_another_slope_at_its_kink_disagrees(bench: Any, dtype: str) -> None:
     case = error_case(dtype)
     lie = lambda right, at: np.where(at.p == at.t, ILLEGITIMATE, right)  # noqa: E731
     assert bench.failing(case, bench.answer(case, {("error", "delta_p"): lie})) == [("error", "delta_p")]
@@ -166,7 +179,7 @@ def test_that_the_record_of_a_convention_names_function_and_slope_and_does_not_f
 
 
 @each_dtype
-def test_that_a_convention_beside_a_number_past_the_range_is_no_finding(bench: Any, dtype: str) -> None:
+def test_that_a_convention_beside_an_overflow_is_not_reported(bench: Any, dtype: str) -> None:
     top = float(np.finfo({"f64": np.float64, "f32": np.float32}[dtype]).max)
     w = np.array([[1.0, 1.0], [top, top]])
     case = Case.parse(f"2-2-2:id,relu:absolute:n1:{dtype}:ordinary:s0")
@@ -183,7 +196,7 @@ def test_that_a_convention_beside_a_number_past_the_range_is_no_finding(bench: A
 
 @each_dtype
 @each_function
-def test_that_entries_on_a_kink_without_sensitivity_do_not_choose_the_slope(bench: Any, name: str, dtype: str) -> None:
+def test_that_entries_on_a_kink_with_zero_cotangent_do_not_choose_the_slope(bench: Any, name: str, dtype: str) -> None:
     case = on_the_kinks(name, dtype)
     x = case.arrays()
     t = x.targets.copy()
@@ -195,10 +208,222 @@ def test_that_entries_on_a_kink_without_sensitivity_do_not_choose_the_slope(benc
 
 
 @pytest.mark.parametrize("observed", [math.nan, 5.0])
-def test_that_an_entry_of_which_nothing_is_known_speaks_against_no_slope(observed: float) -> None:
+def test_that_an_undecided_entry_rules_out_no_slope(observed: float) -> None:
     value, radius = np.array([[math.nan, 1.0]]), np.array([[math.nan, 0.0]])
     expect = lambda how: Rounded(value, radius, model("float64"))  # noqa: E731
     found = compare(2, "delta_p", np.array([[observed, 1.0]]), expect, {"p = 0": np.array([[True, False]])})
     assert found.slopes == {"p = 0": {*SLOPES, OWN}}
     wrong = explaining(np.array([[observed, 2.0]]), expect, np.array([[True, True]]))
     assert not wrong
+
+
+MODES = {"torch": "backward", "jax": "grad"}
+NONE = np.zeros((1, 0))
+SWAPPING = TripletMargin(swap=True)
+EPS = SWAPPING.eps
+
+
+def test_that_each_kind_of_kink_has_a_name_and_a_mask() -> None:
+    plain = TripletMargin(eps=0.0)
+    swapping = TripletMargin(eps=0.0, swap=True)
+    at_margin, equal, apart = [[0.0, 0.0, 1.0]], [[0.0, 2.0, 1.0]], [[0.0, 3.0, 2.0]]
+    assert list(loss_kinks(swapping, np.array([[0.5, 0.5, 0.75]]), NONE)) == ["a distance of 0"]
+    assert list(loss_kinks(swapping, np.array(equal), NONE)) == ["equal distances"]
+    assert list(loss_kinks(plain, np.array(equal), NONE)) == []
+    assert list(loss_kinks(plain, np.array(at_margin), NONE)) == ["the margin"]
+    assert list(loss_kinks(swapping, np.array(apart), NONE)) == []
+
+
+def test_that_a_step_absorbed_by_other_numbers_is_lengthened() -> None:
+    o = np.zeros((1, 6))
+    left, right, mean = (one_sided_loss_gradient(SWAPPING, o, NONE, slope) for slope in ("left", "right", "mean"))
+    assert (left != right).any()
+    np.testing.assert_array_equal(mean, (left + right) / 2)
+    near = np.sqrt(2.0) / 2
+    halves = np.array([[near / 2, near / 2, -1.5 * near, -1.5 * near, near, near]])
+    assert np.all(np.abs(mean - halves) <= 8 * np.spacing(1.5))
+
+
+def test_that_a_step_that_leaves_the_kink_stays_one_ulp() -> None:
+    error, o, t = PairwiseDistance(eps=0.0), np.array([[1.0]]), np.array([[1.0]])
+    assert [float(loss_gradient_beside(error, o, t, side).item()) for side in (-1, 1)] == [-1.0, 1.0]
+
+
+def test_that_a_distance_of_zero_is_a_kink_with_slope_zero() -> None:
+    error = PairwiseDistance()
+    o = np.array([[0.5 - EPS, 0.25 - EPS], [1.0, 0.0]])
+    t = np.array([[0.5, 0.25], [1.0, 0.5]])
+    assert error.kink(o, t).tolist() == [[True, True], [False, False]]
+    assert error.sensitivity(o, t)[0].tolist() == [0.0, 0.0]
+    assert np.isfinite(error.sensitivity(o, t)).all()
+
+
+def test_that_the_margin_of_triplets_of_squares_is_a_kink() -> None:
+    error = TripletMarginOfSquares(eps=0.0, margin=1.0)
+    assert error.kink(np.array([[0.0, 1.0, 2.0]]), NONE).all()
+    assert not error.kink(np.array([[0.0, 1.0, 2.5]]), NONE).any()
+
+
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+def test_that_kinks_of_two_kinds_may_have_two_slopes(framework: str) -> None:
+    pytest.importorskip(framework)
+    o = np.array([[0.0, -0.25, 1.25], [0.0, 2.0, 1.0]])
+    case = Case.parse("3-3:id:triplet_margin(eps=0.0,swap=True):n2:f64:ordinary:s1")
+    case = Case.of(case, Arrays((np.eye(3),), (None,), o, np.zeros((2, 0))))
+    assert list(loss_kinks(case.error, o, case.arrays().targets)) == ["the margin", "equal distances"]
+    (record,) = check(case, frameworks=framework, modes=MODES[framework])
+    assert not record.verdict.fails
+
+
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+def test_that_swapped_triplets_agree_at_all_their_kinks(framework: str) -> None:
+    pytest.importorskip(framework)
+    records = check(SWAPPING, frameworks=framework, modes=MODES[framework])
+    assert {record.verdict for record in records} <= {Verdict.AGREE, Verdict.CONVENTION, Verdict.UNDECIDED}
+    assert any(Verdict.AGREE is record.verdict for record in records)
+
+
+RELU = "relu: p = 0"
+
+
+def record(index: int, slopes: dict[str, list[str]], mode: str = "backward") -> Record:
+    return Record(
+        index=index, case=f"{index:06d}", spec=f"case {index}", sha256="0" * 64, framework="torch", version="2",
+        mode=mode, dtype="float32", verdict=Verdict.AGREE, slopes=slopes,
+    )  # fmt: skip
+
+
+def findings(*records: Record) -> list[Record]:
+    conventions = Conventions()
+    for one in records:
+        conventions.see(one)
+    return list(conventions.findings())
+
+
+def test_that_one_slope_over_a_run_is_not_reported() -> None:
+    assert findings(record(0, {RELU: ["left", "zero"]}), record(1, {RELU: ["left"]}), record(2, {})) == []
+
+
+def test_that_two_slopes_of_one_kink_are_reported_with_both_names() -> None:
+    (found,) = findings(record(0, {RELU: ["left"]}), record(1, {RELU: ["right"]}), record(2, {RELU: ["left"]}))
+    assert (found.verdict, found.spec, found.function) == (Verdict.DISAGREE, f"convention:{RELU}", "relu")
+    assert "left in 2 (first case 0)" in found.reason
+    assert "right in 1 (first case 1)" in found.reason
+    assert found.case == "000001", "the rarer one is shown"
+
+
+def test_that_sets_without_a_common_slope_are_reported_though_each_pair_has_one() -> None:
+    sets = (["left", "mean"], ["mean", "zero"], ["left", "zero"])
+    for pair in itertools.combinations(sets, 2):
+        assert findings(*(record(i, {RELU: slopes}) for i, slopes in enumerate(pair))) == []
+    assert len(findings(*(record(i, {RELU: slopes}) for i, slopes in enumerate(sets)))) == 1
+
+
+def test_that_modes_and_kinks_each_have_a_convention_of_their_own() -> None:
+    left, right = {RELU: ["left"]}, {RELU: ["right"]}
+    assert findings(record(0, left, "backward"), record(1, right, "vmap")) == []
+    assert findings(record(0, left), record(1, {"hardtanh: p = 1": ["right"]})) == []
+
+
+def test_that_the_order_of_the_records_makes_no_difference() -> None:
+    records = [record(i, {RELU: ["left"] if i % 3 else ["right"]}) for i in range(5)]
+    assert len({tuple(findings(*order)[0].reason for _ in "1") for order in itertools.permutations(records)}) == 1
+
+
+def _fickle(p: Any) -> Any:
+    """relu, whose slope at 0 is 1 for one unit and 0 for more."""
+    import torch
+
+    class Fickle(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, p: Any) -> Any:
+            ctx.save_for_backward(p)
+            return torch.relu(p)
+
+        @staticmethod
+        def backward(ctx: Any, delta_a: Any) -> Any:
+            (p,) = ctx.saved_tensors
+            return delta_a * ((p > 0) | ((p == 0) & (p.shape[-1] == 1)))
+
+    return Fickle.apply(p)
+
+
+def on_the_kink(examples: int) -> Case:
+    case = Case.parse(f"1-1-1:id,relu:sse:n{examples}:f64:grid:s1")
+    one = np.ones((1, 1))
+    return Case.of(case, Arrays((one, one), (None, None), np.zeros((examples, 1)), np.full((examples, 1), 2.0)))
+
+
+def test_that_a_function_that_changes_its_slope_between_cases_is_found(gradagree_block: Any) -> None:
+    slopes = [gradagree_block("torch", "backward", [(0, on_the_kink(n))])[0].slopes for n in (1, 3)]
+    assert slopes == [{RELU: ["left", "reference", "zero"]}] * 2
+    with pytest.raises(Disagreement, match="no one slope at the kink explains all records"):
+        check(_fickle, Relu(), frameworks="torch", modes="backward", dtypes=("float64",))
+
+
+def test_that_a_correct_function_keeps_its_slope() -> None:
+    records = check(Relu(), frameworks="torch", modes="backward", dtypes=("float64",))
+    met = [one.slopes for one in records if one.slopes]
+    assert met == [{RELU: ["left", "reference", "zero"]}] * len(met) != []
+
+
+F = np.float32
+RULES = {dtype: model(dtype) for dtype in ("float64", "float32")}
+
+
+def points(seed: int, shape: tuple[int, ...] = (40, 5), reach: int = 6) -> np.ndarray:
+    """Numbers of float32 near and far, a few of them on kinks."""
+    source = np.random.default_rng(seed)
+    x = source.normal(size=shape) * 2.0 ** source.integers(-20, reach - 2, shape)
+    x.flat[:4] = 0.0, 1.0, -1.0, -0.0
+    return np.clip(x, -(2.0**reach), 2.0**reach).astype(F).astype(np.float64)
+
+
+@pytest.mark.parametrize("name", [name for name in Activation.catalogue if Activation.named(name).kinks])
+@pytest.mark.parametrize("slope", SLOPES)
+def test_that_a_slope_applies_at_the_kinks_and_other_entries_are_undecided(name: str, slope: str) -> None:
+    activation = Activation.named(name)
+    numbers = points(5)
+    numbers.flat[4 : 4 + len(activation.kinks)] = activation.kinks
+    p = Rounded.stored(numbers, RULES["float32"])
+    kinked = np.isin(p.value, activation.kinks)
+    chosen = ToleranceOptions(one_sided=slope).bounds(activation).derivative(p)
+    assert kinked.any()
+    assert np.isnan(chosen.radius[~kinked]).all()
+    assert np.array_equal(chosen.value[kinked], one_sided_derivative(activation, p.value, slope)[kinked])
+    assert np.array_equal(chosen.radius[kinked], FORMULA * RULES["float32"].u * np.abs(chosen.value[kinked]))
+
+
+@pytest.mark.parametrize(
+    ("name", "kink", "slopes"),
+    [
+        ("relu", 0.0, (0, 1, 0.5, 0)),
+        ("leaky_relu(negative_slope=0.25)", 0.0, (0.25, 1, 0.625, 0)),
+        ("elu(alpha=2.0)", 0.0, (2, 1, 1.5, 0)),
+        ("hardtanh", -1.0, (0, 1, 0.5, 0)),
+        ("hardtanh", 1.0, (1, 0, 0.5, 0)),
+    ],
+)
+def test_that_the_slopes_at_a_kink_are_those_on_its_two_sides(name: str, kink: float, slopes: Any) -> None:
+    activation = Activation.named(name)
+    assert tuple(float(one_sided_derivative(activation, np.array([kink]), slope)[0]) for slope in SLOPES) == slopes
+    assert activation_kinks(activation, np.array([kink, 0.7]))[f"p = {kink:g}"].tolist() == [True, False]
+    assert activation_kinks(activation, np.array([0.7, -0.3])) == {}
+
+
+def test_that_the_slopes_of_the_absolute_error_are_those_on_its_two_sides() -> None:
+    error, o, t = ErrorFunction.named("absolute"), np.array([[1.5, 2.0]]), np.array([[1.5, 0.0]])
+    assert [one_sided_loss_gradient(error, o, t, slope)[0, 0] for slope in SLOPES] == [-1.0, 1.0, 0.0, 0.0]
+    assert loss_kinks(error, o, t)["the kink"].tolist() == [[True, False]]
+    assert loss_kinks(error, o, t - 1) == {}
+    assert loss_kinks(ErrorFunction.named("sse"), o, t) == {}
+
+
+def test_that_an_output_which_does_not_move_across_the_kink_stays_where_it_is_without_a_warning() -> None:
+    """Of a triplet whose distances tie only the anchor moves, to the left of which the far one is the smaller."""
+    error = ErrorFunction.named("triplet_margin(swap=True)")
+    o, t = np.ones((1, 6)), np.zeros((1, 0))
+    assert error.across(o, t).tolist() == [[1.0, 1.0, 0.0, 0.0, 0.0, 0.0]]
+    left, right, mean = (one_sided_loss_gradient(error, o, t, slope) for slope in SLOPES[:3])
+    assert not np.array_equal(left, right)
+    assert np.array_equal(mean, (left + right) / 2)

@@ -1,4 +1,4 @@
-"""The probable tolerance covers honest frameworks, finds small faults end to end, and can fail."""
+"""The probabilistic tolerance covers correct frameworks, finds small errors end to end, and can fail."""
 
 from __future__ import annotations
 
@@ -72,7 +72,9 @@ def on_a_kink(case: Case, bench: Any) -> bool:
 
 @each_dtype
 @each_regime
-def test_that_honest_gradients_are_probable(bench: Any, ask: Any, dtype: str, regime: str) -> None:
+def test_that_correct_gradients_are_within_the_probabilistic_tolerance(
+    bench: Any, ask: Any, dtype: str, regime: str
+) -> None:
     checked = 0
     for case in drawn(bench, dtype, regime):
         found = worst(case, *ask(case))
@@ -84,7 +86,9 @@ def test_that_honest_gradients_are_probable(bench: Any, ask: Any, dtype: str, re
 
 
 @each_dtype
-def test_that_even_the_smallest_networks_gradients_are_probable(bench: Any, ask: Any, dtype: str) -> None:
+def test_that_gradients_of_the_smallest_networks_are_within_the_probabilistic_tolerance(
+    bench: Any, ask: Any, dtype: str
+) -> None:
     errors = ("sse", "bce_logits", "cross_entropy")
     for activation, error, seed in itertools.product(bench.classic, errors, range(3)):
         case = Case.parse(f"1-2:{activation},{activation}:{error}:n1:f{dtype[-2:]}:ordinary:s{seed}")
@@ -98,7 +102,7 @@ def spoiled(bench: Any, answer: Answer, box: int, part: str, spoil: Any) -> Answ
 
 
 @pytest.mark.parametrize("part", ["E", "delta_p", "dw", "db"])
-def test_that_a_thousandth_is_found_in_float32_and_its_place_named(bench: Any, ask: Any, part: str) -> None:
+def test_that_an_error_of_a_thousandth_is_found_in_float32_and_located(bench: Any, ask: Any, part: str) -> None:
     found = 0
     cases = [case for case in drawn(bench, "float32", "ordinary", 3 * CASES) if any(case.biases)]
     for case in cases:
@@ -117,7 +121,7 @@ def test_that_a_thousandth_is_found_in_float32_and_its_place_named(bench: Any, a
 
 
 @each_dtype
-def test_that_a_tolerance_of_a_hundredth_of_a_deviation_would_not_cover_honest_gradients(
+def test_that_a_hundredth_of_a_deviation_would_not_cover_correct_gradients(
     bench: Any, ask: Any, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (variance, variance_functions):
@@ -128,7 +132,7 @@ def test_that_a_tolerance_of_a_hundredth_of_a_deviation_would_not_cover_honest_g
 
 
 @each_dtype
-def test_that_the_centre_is_the_references_own_answer(bench: Any, dtype: str) -> None:
+def test_that_the_center_is_the_references_result(bench: Any, dtype: str) -> None:
     for case in drawn(bench, dtype, "ordinary", 10):
         arrays = case.arrays()
         right = backpropagate(case.network(arrays), arrays.inputs)
@@ -146,7 +150,7 @@ def test_that_the_centre_is_the_references_own_answer(bench: Any, dtype: str) ->
 
 @pytest.mark.parametrize("part", ["E", "delta_p", "dw", "db"])
 @pytest.mark.parametrize("lie", [np.nan, np.inf, -np.inf])
-def test_that_what_is_not_finite_is_improbable(bench: Any, lie: float, part: str) -> None:
+def test_that_a_non_finite_entry_is_suspect(bench: Any, lie: float, part: str) -> None:
     case = Case.parse("3-4b-2:id,tanh:sse:n3:f32:ordinary:s1")
     answer = bench.untapped(bench.answer(case))
     last = lambda x: np.where(np.arange(x.size).reshape(x.shape) == x.size - 1, lie, x)  # noqa: E731
@@ -168,7 +172,7 @@ def test_that_the_worst_entry_is_shown_with_its_numbers(bench: Any) -> None:
     assert outlier.entries == wrong.size
 
 
-def test_that_what_an_errors_own_formula_loses_is_no_suspicion(torch_and_models: Any, monkeypatch: Any) -> None:
+def test_that_digits_lost_by_a_losss_own_formula_are_not_suspect(torch_and_models: Any, monkeypatch: Any) -> None:
     adapter, models = torch_and_models
     case = Case.parse("8-5-6:id,relu6:log_cosh:n8:f64:tiny:s69263747")
     with adapter.settings(), warnings.catch_warnings():
@@ -183,7 +187,7 @@ def test_that_what_an_errors_own_formula_loses_is_no_suspicion(torch_and_models:
     ("deviation", "observed", "verdict"),
     [(100.0, 1e6, Verdict.UNDECIDED), (100.0, np.nan, Verdict.SUSPECT), (1e-3, 1e6, Verdict.SUSPECT)],
 )
-def test_that_an_array_of_which_no_digit_is_known_makes_no_suspect(
+def test_that_an_array_without_known_digits_is_not_suspect(
     deviation: float, observed: float, verdict: Verdict, torch_and_models: Any
 ) -> None:
     value = np.array([[2.0, 3.0]])
@@ -195,7 +199,7 @@ OWN = "prelu_by_column(a=(0.5,0.25,0.125,0.5,0.25,0.125,0.5,0.25,0.125,0.5,0.25,
 
 
 @pytest.mark.parametrize("activations", ["id,tanh*2", "id,softmax,gelu", f"id,prelu,{OWN}", "id,glu,relu"])
-def test_that_directions_pushed_together_have_the_slopes_of_each_by_itself(
+def test_that_jvps_computed_together_equal_those_computed_one_by_one(
     torch_and_models: Any, monkeypatch: Any, activations: str
 ) -> None:
     adapter, models = torch_and_models
@@ -226,7 +230,7 @@ def test_that_equal_columns_of_one_direction_are_counted_although_other_directio
     assert repeats(both, -1) == 1
 
 
-def test_that_rows_which_the_dtype_cannot_tell_apart_are_counted_as_equal() -> None:
+def test_that_rows_equal_in_the_dtype_are_counted_as_equal() -> None:
     rows = np.array([[1.0, 2.0], [1.0 + 1e-12, 2.0 - 1e-12], [3.0, 4.0]])
     found = {dtype: repeats(variance.Variance(rows, 1e-40, model(dtype)), 0) for dtype in ("float64", "float32")}
     assert found == {"float64": 1, "float32": 2}
@@ -239,7 +243,7 @@ def test_that_rows_without_errors_are_not_counted() -> None:
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (4, 2, 3)])
-def test_that_a_product_whose_partial_sums_may_overflow_is_so_of_several_matrices_too(shape: tuple[int, ...]) -> None:
+def test_that_overflow_of_partial_sums_is_detected_in_stacked_matrices(shape: tuple[int, ...]) -> None:
     x = variance.Variance(np.full(shape, 300.0), 1e-6, model("float16"))
     y = variance.Variance(np.array([[100.0, 1.0], [100.0, 1.0], [-200.0, 1.0]]), 0.0, model("float16"))
     assert np.isinf((x @ y).variance[..., 0]).all()

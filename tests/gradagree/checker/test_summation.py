@@ -1,4 +1,4 @@
-"""How gradients of single examples are added up is allowed for where it is done so, and nowhere else."""
+"""The summation of per-example gradients is allowed for in the modes that use it, and nowhere else."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def numbers(name: str, dtype: str, width: int) -> np.ndarray:
 
 
 @short
-def test_that_terms_stored_one_by_one_are_covered_and_were_not_before(dtype: str) -> None:
+def test_that_terms_stored_one_by_one_are_covered_only_with_their_summation(dtype: str) -> None:
     a, delta = numbers("a", dtype, 8), numbers("delta", dtype, 6)
     rules, kind = replace(model(dtype), each_alone=True), KINDS[dtype]
     terms = (a[:, :, None] * delta[:, None, :]).astype(kind).astype(np.float32)
@@ -37,7 +37,7 @@ def test_that_terms_stored_one_by_one_are_covered_and_were_not_before(dtype: str
 
 
 @short
-def test_that_a_bias_summed_in_its_own_format_is_covered_and_was_not_before(dtype: str) -> None:
+def test_that_a_bias_summed_in_its_own_format_is_covered_only_with_its_summation(dtype: str) -> None:
     delta, kind = numbers("delta", dtype, 6), KINDS[dtype]
     total = np.zeros(6, dtype=kind)
     for row in delta.astype(kind):
@@ -51,7 +51,7 @@ def test_that_a_bias_summed_in_its_own_format_is_covered_and_was_not_before(dtyp
 
 
 @short
-def test_that_variance_grows_likewise(dtype: str) -> None:
+def test_that_the_variance_grows_with_the_summation(dtype: str) -> None:
     a, delta = numbers("a", dtype, 8), numbers("delta", dtype, 6)
     rules = replace(model(dtype, biases=dtype), each_alone=True)
     stored = Variance.stored(delta, rules)

@@ -1,4 +1,4 @@
-"""Kinks that a function does not list are found, by their place; a smooth function is never accused, however steep."""
+"""Unlisted kinks are found with their place; a smooth function is never reported, however steep."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_that_forgotten_kinks_are_all_found_at_their_places(activation: Activati
 
 
 @pytest.mark.parametrize("error", KINKED, ids=str)
-def test_that_an_error_function_that_marks_no_kink_is_told(error: ErrorFunction) -> None:
+def test_that_a_loss_without_a_kink_rule_is_reported(error: ErrorFunction) -> None:
     outputs = 1 if isinstance(error, PairwiseDistance) else 4
     o, t = sample_batch(error, 2, outputs)
     assert next(unlisted_loss_kinks(without(error, "kink", ErrorFunction.kink), o.shape, t), None) is not None
@@ -139,7 +139,7 @@ class _Slight(Tanh):
         return 1 - np.tanh(p) ** 2 + np.sign(p - 0.3) / 32
 
 
-def test_that_the_message_names_place_and_slopes_and_says_what_to_do() -> None:
+def test_that_the_message_has_the_point_both_derivatives_and_a_remedy() -> None:
     with pytest.raises(UsageError) as caught:
         prove_derivatives(_Forgotten())
     assert str(caught.value) == (
@@ -149,19 +149,19 @@ def test_that_the_message_names_place_and_slopes_and_says_what_to_do() -> None:
 
 
 @pytest.mark.parametrize(("activation", "place"), [(_Third(), 1 / 3), (_Misplaced(), 1 / 3), (_Slight(), 0.3)], ids=str)
-def test_that_a_kink_anywhere_is_found_where_it_is(activation: Activation, place: float) -> None:
+def test_that_a_kink_is_found_at_its_exact_point(activation: Activation, place: float) -> None:
     (jump,) = unlisted_kinks(activation)
     assert jump.place == place
     with pytest.raises(UsageError, match=f"add {place!r} to kinks"):
         prove_kinks(activation)
 
 
-def test_that_a_kink_that_is_forgotten_beside_others_is_told_with_those_listed() -> None:
+def test_that_the_message_for_an_unlisted_kink_has_the_listed_ones() -> None:
     with pytest.raises(UsageError, match=r"at p = 1\.0 .* kinks has -1\.0; add 1\.0 to kinks"):
         prove_kinks(without(Hardtanh(), "kinks", (-1.0,)))
 
 
-def test_that_an_unmarked_kink_of_an_error_function_is_told_with_its_place() -> None:
+def test_that_an_unmarked_kink_of_a_loss_is_reported_with_its_place() -> None:
     error = without(ErrorFunction.named("absolute"), "kink", ErrorFunction.kink)
     message = r"from -1\.0 to 1\.0 \(proved\) at o = \[\[.* and t = \[\[.*, where kink\(o, t\) is false; make it true"
     with pytest.raises(UsageError, match=f"absolute: an unlisted kink: the derivative of value jumps {message}"):
@@ -197,11 +197,11 @@ SMOOTH = [_Steep(), _Steep(steepness=60), _Steep(steepness=600), Softplus(beta=1
 
 
 @pytest.mark.parametrize("activation", SMOOTH, ids=str)
-def test_that_a_smooth_function_is_not_accused_however_steep(activation: Activation) -> None:
+def test_that_a_smooth_function_is_not_reported_however_steep(activation: Activation) -> None:
     assert list(unlisted_kinks(activation)) == []
 
 
-def test_that_an_error_function_that_bends_within_a_short_way_is_not_accused() -> None:
+def test_that_a_loss_that_bends_within_a_short_interval_is_not_reported() -> None:
     error = SmoothL1(beta=2.0**-200)
     o, t = sample_batch(error, 2, 4)
     assert list(unlisted_loss_kinks(error, o.shape, t)) == []
