@@ -21,14 +21,14 @@ from gradagree.surveys.subject import Subject
 
 FOLDER = "truth"
 RULES = 1
-"""Version of the rules by which exact values are proved. Increase it with every change of a result: old entries of the
-cache are then no longer used. A test compares results with a fingerprint of this version."""
+"""Version of the rules by which exact values are computed. Increase it with every change of a result: entries of other
+versions are not used. A test compares results with a fingerprint of this version."""
 MAX_UNKNOWN = 400
-"""Points that are looked at from all sides."""
+"""Undefined points for which one-sided limits are evaluated, the simplest first."""
 
 
 def cached_exact_values(subject: Subject, quantity: str) -> ExactValues:
-    """The truth of one quantity at the subject's points, from the disk if it was proved before."""
+    """Exact values of one quantity at the subject's points, from the cache on disk if they are there."""
     kept = cache_folder(FOLDER)
     path = None if kept is None else kept / f"{entry_key(subject, quantity)}.npz"
     if path is not None:
@@ -45,7 +45,7 @@ def cached_exact_values(subject: Subject, quantity: str) -> ExactValues:
 
 
 def fill_from_limits(subject: Subject, quantity: str, exact: ExactValues) -> None:
-    """Where the formula itself has no answer, as at a tie: what is true on all its sides (known 3)."""
+    """Replace unknown values, as at a tie, by the smallest one-sided limit (known 3)."""
     finite = np.isfinite(subject.points).reshape(len(subject.points), -1).all(axis=1)
     rows = np.flatnonzero((exact.known == 0).reshape(len(finite), -1).any(axis=1) & finite)
     rows = subject.order[np.isin(subject.order, rows)][:MAX_UNKNOWN]
@@ -60,7 +60,7 @@ def fill_from_limits(subject: Subject, quantity: str, exact: ExactValues) -> Non
 
 
 def write_entry(path: Path, exact: ExactValues) -> None:
-    """All at once, so that two surveys may run beside each other."""
+    """Write and rename, so that surveys that run at the same time see complete files only."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
         np.savez(file, high=exact.high, low=exact.low, nearest=exact.nearest, known=exact.known)

@@ -13,12 +13,12 @@ from gradagree.arithmetic.model import FORMATS, Format
 from gradagree.surveys.exact import ExactValues
 from gradagree.surveys.points import ulp, underflow_threshold
 
-# What can be wrong with an answer at one point: the classes, what each means, and how bad it is
-# ----------------------------------------------------------------------------------------------
+# Error classes
+# -------------
 
 
 class Severity(IntEnum):
-    """How loudly a finding is told; the higher the worse."""
+    """Severity of a finding; higher is worse."""
 
     NOTE = 0
     LOW = 1
@@ -27,7 +27,7 @@ class Severity(IntEnum):
 
 
 class ErrorCode(IntEnum):
-    """The class of an answer; of several the last one holds."""
+    """Error class of a value; where several apply, the last one counts."""
 
     RIGHT = 0
     CANCELLED = 1
@@ -49,7 +49,7 @@ class ErrorCode(IntEnum):
 
 @dataclass(frozen=True)
 class ErrorClass:
-    """A name for people, how bad it is, and its definition."""
+    """Name, severity and definition of an error class, as reports show them."""
 
     name: str
     severity: Severity
@@ -98,7 +98,7 @@ CLASSES: dict[ErrorCode, ErrorClass] = {
         "NaN for infinity", Severity.LOW, "NaN, where the truth is beyond the dtype's largest number"
     ),
 }  # fmt: skip
-"""The worst first."""
+"""Error classes, the worst first."""
 
 
 def markdown_table() -> str:
@@ -108,19 +108,19 @@ def markdown_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-# How far answers are from the truth, in ulp, and which class each point belongs to
-# ---------------------------------------------------------------------------------
+# Errors in ulps
+# --------------
 
 
 ACCEPTED_ULPS = 16
-"""Errors below so many ulp are no news."""
+"""Errors below this many ulps are accepted."""
 RELATIVE_WINDOW = 1 / 8
-"""Relatively: inputs that are so near belong together where a function passes zero."""
+"""Relative distance of the inputs that are compared where a function passes zero."""
 
 
 @dataclass(frozen=True)
 class PointErrors:
-    """At every point: the error in ulp (NaN where nothing is proved, or not finite), and the class."""
+    """At every point: the error in ulps (NaN where the exact value is unknown or not finite), and its `ErrorCode`."""
 
     ulps: np.ndarray
     codes: np.ndarray
@@ -130,10 +130,16 @@ def classify_errors(
     observed: np.ndarray, exact: ExactValues, points: np.ndarray, dtype: str, second: bool = False, targets: Any = None,
     masks: bool = False,
 ) -> PointErrors:  # fmt: skip
-    """The first axis is that of the points; targets are given where only the difference matters.
-    masks says that -infinity stands for an entry that does not count.
+    """Classify observed values at all points (first axis).
 
-    A second derivative of NaN may be any number, for most are 0 everywhere.
+    Args:
+        observed: values of a framework, with as many entries as the exact values.
+        exact: exact values at the points.
+        points: (N,), or (N, n) rows.
+        dtype: format of the observed values.
+        second: True for second derivatives, which may be any number at NaN, as most are 0 everywhere.
+        targets: targets of the points' shape, where only the difference matters; else None.
+        masks: True if an entry of -infinity is masked out.
     """
     form = FORMATS[dtype]
     g = np.reshape(observed, exact.high.shape)
@@ -165,12 +171,12 @@ def classify_errors(
 
 
 def are_masked(rows: np.ndarray) -> np.ndarray:
-    """Rows of numbers, but that some entries are -infinity."""
+    """Rows of finite numbers and at least one -infinity."""
     return (rows == -np.inf).any(axis=1) & np.isfinite(rows).any(axis=1) & (rows < np.inf).all(axis=1)
 
 
 def may_underflow(rows: np.ndarray, form: Format) -> np.ndarray:
-    """Where an input, or a difference, is so small that underflow may take it for 0: nothing is said there."""
+    """Where an input, or a difference, may underflow to 0; such points are not classified."""
     with np.errstate(all="ignore"):
         return ((rows != 0) & (np.abs(rows) < underflow_threshold(form))).any(axis=1)
 
@@ -179,7 +185,7 @@ ROUNDING_CODES = (ErrorCode.INACCURATE, ErrorCode.DIGITS, ErrorCode.NO_DIGIT, Er
 
 
 def grade_digits(g: np.ndarray, exact: ExactValues, error: np.ndarray, ulps: np.ndarray, form: Format) -> np.ndarray:
-    """How many digits are lost, where both are finite and the error is beyond underflow."""
+    """Error codes by lost digits, where both values are finite and the error exceeds the underflow threshold."""
     lost, size = underflow_threshold(form), np.abs(exact.high)
     beyond = np.isfinite(error) & (error > lost)
     codes = np.zeros(g.shape, dtype=np.int8)
@@ -192,7 +198,7 @@ def grade_digits(g: np.ndarray, exact: ExactValues, error: np.ndarray, ulps: np.
 
 
 def is_cancellation(error: np.ndarray, exact: ExactValues, points: np.ndarray, form: Format) -> np.ndarray:
-    """Where the error is small beside the largest truth nearby, and that passes zero; or beside rows of its size."""
+    """Where the error is small relative to nearby exact values that change sign, or to those of rows of its size."""
     if exact.high.ndim > 2 or (points.ndim == 2 and points.shape[1] > 1):
         largest = largest_at_similar_size(exact, points, 0)
         return error <= 4 * ACCEPTED_ULPS * form.u * largest.reshape(-1, *[1] * (error.ndim - 1))
@@ -210,7 +216,7 @@ BINADES_BELOW = 5
 
 
 def largest_at_similar_size(exact: ExactValues, points: np.ndarray, reach: int = BINADES_BELOW) -> np.ndarray:
-    """For each point the largest truth among all points of its size, down to so many binades below."""
+    """For each point, the largest exact value among all points of its binade and of `reach` binades below."""
     size = np.abs(points).reshape(len(points), -1).max(axis=1)
     _, exponent = np.frexp(np.where(np.isfinite(size), size, 0.0))
     true = np.where((exact.known > 0) & np.isfinite(exact.nearest), np.abs(exact.high), 0.0)
@@ -222,7 +228,7 @@ def largest_at_similar_size(exact: ExactValues, points: np.ndarray, reach: int =
 
 
 def window_maximum(y: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """The largest of y in each window, by a table of powers of two."""
+    """Maximum of y in each window [low, high), by a sparse table."""
     table = [y]
     while (1 << len(table)) <= len(y):
         half = 1 << (len(table) - 1)
@@ -238,14 +244,14 @@ def window_maximum(y: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarr
 
 
 def window_has_both_signs(signs: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Where a window holds both signs."""
+    """Where a window contains both signs."""
     plus, minus = (np.concatenate([[0], np.cumsum(signs == side)]) for side in (1, -1))
     high = np.maximum(high, low)
     return (plus[high] > plus[low]) & (minus[high] > minus[low])
 
 
-# Regions of inputs, in which the same cause is at work: zero, tiny, ordinary, huge, infinite, NaN
-# ------------------------------------------------------------------------------------------------
+# Regions of inputs
+# -----------------
 
 
 REGIONS = ("zero", "tiny", "ordinary", "huge", "infinite", "nan")
@@ -253,7 +259,7 @@ REGIONS = ("zero", "tiny", "ordinary", "huge", "infinite", "nan")
 
 
 def region_indices(points: np.ndarray, dtype: str) -> np.ndarray:
-    """The region of each point or row, as its place in `ORDER`."""
+    """Index in `REGIONS` of each point or row."""
     form = FORMATS[dtype]
     size = np.abs(points).reshape(len(points), -1).max(axis=1)
     found = np.full(len(points), 2)

@@ -1,4 +1,4 @@
-"""True values by intervals and balls."""
+"""Exact values: enclosures in float64 with error bounds, and in ball arithmetic."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from gradagree.arithmetic.model import FORMATS, Format, model
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.surveys.points import round_to_format, ulp
 
-# Balls read in a format: both ends rounded to it, or the middle of a narrow ball
-# -------------------------------------------------------------------------------
+# Rounding balls to a format
+# --------------------------
 
 
 NARROW_BITS = 100
-"""Bits of a narrow ball."""
+"""A ball is narrow if its midpoint has this many correct bits."""
 
 
 def rounded_ends(found: Any, count: int, form: Format) -> tuple[list[float], list[float]]:
-    """Both ends of each ball, rounded to the format; NaN and 0 where there are none."""
+    """Both ends of each ball, rounded to the format; NaN for a ball that is not finite."""
     if not isinstance(found, Ball):
         plain = round_to_format(np.broadcast_to(np.asarray(found, dtype=float), (count,)), form)
         return list(plain), list(plain)
@@ -46,26 +46,26 @@ def _rounded_end(ball: Any, form: Format, side: str) -> float:
 
 
 def _outward_float(end: Any, far: float) -> float:
-    """A float64 on the far side of the end."""
+    """The float64 nearest to an end of a ball, or its neighbour towards `far` if it is not exact."""
     x = float(end)
     return x if flint.arb(x) == end else math.nextafter(x, far)
 
 
 def round_balls(balls: np.ndarray, form: Format) -> tuple[np.ndarray, ...]:
-    """high, low, nearest, and 1 where a ball is narrow enough, else 0."""
+    """high, low and nearest as in `ExactValues`, and 1 where a ball determines the rounded value, else 0."""
     wide = form.precision == FORMATS["float64"].precision
-    told = _BALL_PARTS(balls, not wide)
-    lower, upper, middle, rest = (np.asarray(part, dtype=np.float64) for part in told[:4])
+    parts = _BALL_PARTS(balls, not wide)
+    lower, upper, middle, rest = (np.asarray(part, dtype=np.float64) for part in parts[:4])
     lower, upper = round_to_format(lower, form), round_to_format(upper, form)
     same = lower == upper
-    known = same | np.asarray(told[4], dtype=bool)
+    known = same | np.asarray(parts[4], dtype=bool)
     nearest = np.where(same, upper, np.where(np.isfinite(middle), middle, upper))
     finite = known & np.isfinite(np.where(same, upper, middle))
     return np.where(finite, middle, 0.0), np.where(finite, rest, 0.0), nearest, known.astype(np.int8)
 
 
 def _ball_parts(ball: Any, outward: bool) -> tuple[float, float, float, float, bool]:
-    """Both ends as float64 (on their far sides, if wanted), the middle, what float64 loses of it; if it is narrow."""
+    """Both ends as float64 (rounded outward on request), midpoint, its rounding error, and whether it is narrow."""
     if not ball.is_finite():
         return math.nan, math.nan, math.nan, 0.0, False
     lower, upper, high = ball.lower(), ball.upper(), float(ball.mid())
@@ -79,25 +79,25 @@ def _ball_parts(ball: Any, outward: bool) -> tuple[float, float, float, float, b
 _BALL_PARTS = np.frompyfunc(_ball_parts, 2, 5)
 
 
-# What is true at many points, proved in two stages
-# -------------------------------------------------
+# Exact values at many points
+# ---------------------------
 
 
 BLOCK_SIZES = (2048, 128, 16)
 MAX_RADIUS_ULPS = 1 / 16
-"""A radius in float64 is good enough if it is below this share of an ulp."""
+"""Largest error bound, in ulps, with which a float64 value is accepted."""
 INFINITE_RANGE = flint.arb(2) ** 1100, flint.arb(2) ** 1101
-"""What stands for infinity: all numbers between these."""
+"""The interval that stands for an infinite input."""
 
 Formula = Callable[..., Any]
 
 
 @dataclass(frozen=True)
 class ExactValues:
-    """The true number as high + low, its correctly rounded value, and where both are known.
+    """The exact value as high + low, its correctly rounded value (nearest), and where both are known.
 
-    known is 0 where nothing is proved, 1 by float64 with a radius, 2 by balls, 3 by balls on all sides of a point at
-    which the formula has no answer.
+    known is 0 where no enclosure is narrow enough, 1 by float64 with an error bound, 2 by balls, 3 by the one-sided
+    limits at a point where the formula itself is undefined.
     """
 
     high: np.ndarray
@@ -105,11 +105,23 @@ class ExactValues:
     nearest: np.ndarray
     known: np.ndarray
 
+    def at(self, places: Any) -> ExactValues:
+        """The exact values of some of the points."""
+        return ExactValues(self.high[places], self.low[places], self.nearest[places], self.known[places])
+
 
 def compute_exact_values(
     formula: Formula, points: np.ndarray, targets: np.ndarray | None, dtype: str, class_targets: bool = False
 ) -> ExactValues:
-    """The truth at every point (first axis). exact says that targets are class numbers."""
+    """Exact values of a formula at every point (first axis), by the cheapest method that determines them.
+
+    Args:
+        formula: function of points, and of targets if there are any, on any arithmetic's arrays.
+        points: (N,), or (N, n) rows.
+        targets: (N, width), (N,) class numbers, or None.
+        dtype: the format of `ExactValues.nearest`.
+        class_targets: True if targets are class numbers, which are never converted to an arithmetic.
+    """
     form = FORMATS[dtype]
     with np.errstate(all="ignore"):
         shape = np.shape(formula(*operands(points[:1], targets, slice(0, 1), lambda x: x, class_targets)))[1:]
@@ -126,7 +138,7 @@ def compute_exact_values(
 def exact_values_by_balls(
     formula: Formula, points: np.ndarray, targets: np.ndarray | None, dtype: str, class_targets: bool = False
 ) -> ExactValues:
-    """The same by balls alone."""
+    """`compute_exact_values` in ball arithmetic alone."""
     with np.errstate(all="ignore"):
         shape = np.shape(formula(*operands(points[:1], targets, slice(0, 1), lambda x: x, class_targets)))[1:]
         zero = np.zeros((len(points), *shape))
@@ -161,7 +173,7 @@ def _store(made: ExactValues, where: np.ndarray, high: Any, low: Any, nearest: A
 
 
 def _by_blocks(made: ExactValues, formula: Formula, points: np.ndarray, form: Format) -> None:
-    """Balls around many neighbouring points that are still open."""
+    """One ball for a block of neighbouring points that are undecided."""
     for size in BLOCK_SIZES:
         open = np.flatnonzero((made.known == 0) & np.isfinite(points))
         open = open[np.argsort(points[open], kind="stable")]
@@ -178,7 +190,7 @@ def _by_blocks(made: ExactValues, formula: Formula, points: np.ndarray, form: Fo
 
 
 def to_balls(x: Any) -> Ball:
-    """Numbers as they are; infinity as all numbers from 2^1100 to 2^1101."""
+    """Exact balls; an infinity becomes the interval from 2^1100 to 2^1101 with its sign."""
     made = Ball.exact(x)
     for sign in (1, -1):
         where = np.asarray(x) == sign * np.inf
@@ -194,10 +206,10 @@ def finite_or_zero(x: float) -> float:
 def _by_balls(
     made: ExactValues, formula: Formula, points: Any, targets: Any, form: Format, class_targets: bool
 ) -> None:
-    """Point by point, at one precision after the other."""
-    told = ~np.isnan(points).reshape(len(points), -1).any(axis=1)
+    """A ball for each point, at increasing precisions."""
+    numeric = ~np.isnan(points).reshape(len(points), -1).any(axis=1)
     for bits in LADDER:
-        open = np.flatnonzero((made.known == 0).reshape(len(points), -1).any(axis=1) & told)
+        open = np.flatnonzero((made.known == 0).reshape(len(points), -1).any(axis=1) & numeric)
         if not len(open):
             return
         with precision(bits):

@@ -1,4 +1,4 @@
-"""Hits of one cause joined, shown and proved."""
+"""Findings: deviations of one cause, confirmed by a second computation and ball arithmetic."""
 
 from __future__ import annotations
 
@@ -15,18 +15,14 @@ from gradagree.runner.protocol import PointwiseRequest
 from gradagree.surveys.cache import fill_from_limits
 from gradagree.surveys.classify import CLASSES, ErrorCode, Severity
 from gradagree.surveys.exact import ExactValues, exact_values_by_balls
-from gradagree.surveys.measurements import Deviation, Measurement, measure
+from gradagree.surveys.measurements import Deviation, Measurement, json_value, measure
 from gradagree.surveys.neighbourhood import range_of_limits
 from gradagree.surveys.points import ulp
-from gradagree.surveys.shape_dependence import json_value, request_in_lengths, shape_example
+from gradagree.surveys.shape_dependence import request_in_lengths, shape_example
 from gradagree.surveys.subject import Subject
 
-# A finding, and which of two is the worse
-# ----------------------------------------
-
-
 PREFERRED = ("float32", "float64", "float16", "bfloat16")
-"""Examples are told in the first of these that there is."""
+"""Dtypes in the order in which examples are chosen."""
 
 
 def finding_rank(finding: SurveyFinding) -> tuple[Any, ...]:
@@ -41,41 +37,37 @@ def finding_rank(finding: SurveyFinding) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-# Findings: hits of one cause joined, told by the simplest input that shows it, asked once more and proved by balls
-# --------------------------------------------------------------------------------------------------------------
-
-
 ACCURACY = (ErrorCode.NO_DIGIT, ErrorCode.ZERO, ErrorCode.DIGITS, ErrorCode.INACCURATE, ErrorCode.CANCELLED)
-"""Classes of one cause, lost digits; the worst one gives the name."""
+"""Error classes with one cause, lost digits; the worst one names the finding."""
 MAX_EXAMPLES = 8
 
 Submit = Callable[[str, PointwiseRequest], "Future[Any]"] | None
-"""How to ask a framework once more; None takes its first answer."""
+"""Submits a request to a library a second time; None to rely on its first result."""
 Results = list[Any]
-"""Arrays, or futures of what comes back: in the hit's mode, and in the other one that it has."""
+"""Arrays or their futures: in the deviation's mode, and in the mode that it is compared with."""
 
 
 def cause(deviation: Deviation) -> tuple[str, ...]:
-    """What hits of one finding have in common."""
+    """What the deviations of one finding have in common."""
     group = "accuracy" if deviation.code in ACCURACY else CLASSES[deviation.code].name
     return deviation.framework, deviation.subject.function.name, deviation.quantity, group, deviation.region
 
 
 def join_deviations(
-    deviations: Iterable[Deviation], versions: dict[str, str], ask: Submit
+    deviations: Iterable[Deviation], versions: dict[str, str], submit: Submit
 ) -> tuple[list[SurveyFinding], int]:
-    """The findings, the worst first, and how many could not be shown again or proved."""
+    """The findings, the worst first, and the number of those that could not be confirmed."""
     causes: dict[tuple[str, ...], list[Deviation]] = {}
     for deviation in deviations:
         causes.setdefault(cause(deviation), []).append(deviation)
     ordered = [sorted(members, key=example_priority)[:MAX_EXAMPLES] for members in causes.values()]
-    first = [repeat_request(deviations[0], ask) for deviations in ordered]
-    found, lost = [], 0
-    for members, some, answers in zip(causes.values(), ordered, first, strict=True):
-        told = first_confirmed(members, some, versions, ask, answers)
-        lost += told is None
-        found += [] if told is None else [told]
-    return sorted(found, key=finding_rank), lost
+    first = [repeat_request(some[0], submit) for some in ordered]
+    found, unconfirmed = [], 0
+    for members, some, results in zip(causes.values(), ordered, first, strict=True):
+        finding = first_confirmed(members, some, versions, submit, results)
+        unconfirmed += finding is None
+        found += [] if finding is None else [finding]
+    return sorted(found, key=finding_rank), unconfirmed
 
 
 def class_rank(code: ErrorCode) -> int:
@@ -83,7 +75,7 @@ def class_rank(code: ErrorCode) -> int:
 
 
 def example_priority(deviation: Deviation) -> tuple[Any, ...]:
-    """The worst first; then functions at their defaults, and the usual dtypes."""
+    """Sort key: the worst class first, then default parameters, then the usual dtypes."""
     function = deviation.subject.function
     return (
         -class_rank(deviation.code),
@@ -94,42 +86,39 @@ def example_priority(deviation: Deviation) -> tuple[Any, ...]:
 
 
 def first_confirmed(
-    members: Sequence[Deviation], some: Sequence[Deviation], versions: dict[str, str], ask: Submit, first: Results
+    members: Sequence[Deviation], some: Sequence[Deviation], versions: dict[str, str], submit: Submit, first: Results
 ) -> SurveyFinding | None:
-    """The finding, if one of some examples shows it again and is proved; the first of them was asked ahead."""
+    """The finding with the first of these examples that is confirmed; the first one was requested already."""
     for k, deviation in enumerate(some):
-        example = confirm(deviation, repeat_request(deviation, ask) if k else first)
+        example = confirm(deviation, repeat_request(deviation, submit) if k else first)
         if example is not None:
             return make_finding(deviation, members, versions, example)
     return None
 
 
-def confirm(deviation: Deviation, asked: Results) -> dict[str, Any] | None:
-    """The example, asked once more among copies of itself and judged by balls; None if it is another class then."""
+def confirm(deviation: Deviation, results: Results) -> dict[str, Any] | None:
+    """The example, if the repeated results have the same error class against exact values by balls; else None."""
     if deviation.code == ErrorCode.SHAPE:
-        return shape_example(deviation, asked)
-    answers = [one.result() if isinstance(one, Future) else one for one in asked]
-    if not all(isinstance(answer, np.ndarray) for answer in answers):
+        return shape_example(deviation, results)
+    arrays = [one.result() if isinstance(one, Future) else one for one in results]
+    if not all(isinstance(one, np.ndarray) for one in arrays):
         return None
-    answers = [answer[:1] for answer in answers]
-    formula = deviation.subject.formula(deviation.quantity)
-    exact = exact_values_by_balls(
-        formula, deviation.subject.points, deviation.subject.targets, deviation.subject.dtype, deviation.subject.classes
-    )
-    fill_from_limits(deviation.subject, deviation.quantity, exact)
+    arrays = [one[:1] for one in arrays]
+    subject, quantity = deviation.subject, deviation.quantity
+    formula = subject.formula(quantity)
+    exact = exact_values_by_balls(formula, subject.points, subject.targets, subject.dtype, subject.classes)
+    fill_from_limits(subject, quantity, exact)
     if not is_known(exact, deviation):
         return None
-    measurement = measure(deviation.subject, deviation.quantity, deviation.framework, deviation.mode, answers[0], exact)
+    measurement = measure(subject, quantity, deviation.framework, deviation.mode, arrays[0], exact)
     code = ErrorCode(int(measurement.errors.codes[deviation.index]))
     observed = float(measurement.observed[deviation.index])
     if deviation.code == ErrorCode.MODES:
-        other = float(np.reshape(answers[1], exact.high.shape)[deviation.index])
+        other = float(np.reshape(arrays[1], exact.high.shape)[deviation.index])
         if observed == other or (np.isnan(observed) and np.isnan(other)):
             return None
-        return describe_example(deviation, measurement, observed) | {
-            "other_mode": deviation.other,
-            "other_given": json_value(other),
-        }
+        example = describe_example(deviation, measurement, observed)
+        return example | {"other_mode": deviation.other, "other_given": json_value(other)}
     if code != deviation.code:
         return None
     return describe_example(deviation, measurement, observed)
@@ -139,15 +128,15 @@ def is_known(exact: ExactValues, deviation: Deviation) -> bool:
     return deviation.code == ErrorCode.NAN_LOST or bool(exact.known[deviation.index])
 
 
-def repeat_request(deviation: Deviation, ask: Submit) -> Results:
-    """The answers in the hit's modes among copies of its input."""
+def repeat_request(deviation: Deviation, submit: Submit) -> Results:
+    """The results of the deviation's modes for copies of its input."""
     if deviation.code == ErrorCode.SHAPE:
-        return [] if ask is None else [ask(deviation.framework, request_in_lengths(deviation))]
-    if ask is None:
+        return [] if submit is None else [submit(deviation.framework, request_in_lengths(deviation))]
+    if submit is None:
         return [deviation.values, deviation.other_values] if deviation.other else [deviation.values]
     subject = deviation.subject.at(np.zeros(copies(deviation.subject.points), dtype=int))
     return [
-        ask(deviation.framework, subject.request(deviation.quantity, mode))
+        submit(deviation.framework, subject.request(deviation.quantity, mode))
         for mode in (deviation.mode, deviation.other)
         if mode
     ]
@@ -169,18 +158,18 @@ def describe_example(deviation: Deviation, measurement: Measurement, observed: f
 
 
 FROM_LIMITS = 3
-"""Where a truth is known from the sides of the point alone."""
+"""`ExactValues.known` where only the one-sided limits are known."""
 
 
 def interval_of_limits(deviation: Deviation) -> dict[str, Any]:
-    """What is true on the sides: from where to where."""
+    """The interval between the one-sided limits, if they differ."""
     low, high = range_of_limits(deviation.subject, deviation.quantity)
     found = [float(x[deviation.index]) for x in (low, high)]
     return {"between": found} if found[0] < found[1] else {}
 
 
 def is_serious(deviation: Deviation, members: Sequence[Deviation]) -> bool:
-    """Whether a class that is of high severity is: the error is large, or not only inputs beyond 2^63 are concerned."""
+    """Whether the severity of the class applies: the error is large, or inputs other than huge ones are affected."""
     if deviation.code in (ErrorCode.NO_DIGIT, ErrorCode.SIGN):
         return any(h.gross for h in members)
     return deviation.region != "huge" or any(h.subject.dtype == "float16" for h in members)
@@ -193,12 +182,9 @@ def make_finding(
     calls, own = called(deviation.subject.function, deviation.framework)
     ranges: dict[str, list[float | str]] = {}
     for dtype in sorted({h.subject.dtype for h in members}, key=PREFERRED.index):
-        theirs = [h for h in members if h.subject.dtype == dtype]
-        ranges[dtype] = [
-            json_value(min(h.low for h in theirs)),
-            json_value(max(h.high for h in theirs)),
-            max(h.count for h in theirs),
-        ]
+        same = [one for one in members if one.subject.dtype == dtype]
+        low, high = json_value(min(one.low for one in same)), json_value(max(one.high for one in same))
+        ranges[dtype] = [low, high, max(one.count for one in same)]
     severity = CLASSES[deviation.code].severity
     note = DOCUMENTED.get((deviation.framework, name, deviation.quantity), "")
     if note:

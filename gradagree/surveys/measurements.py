@@ -1,4 +1,4 @@
-"""Measured answers, flagged points, curves."""
+"""Measured results of a framework: rows of the survey, deviations, error curves."""
 
 from __future__ import annotations
 
@@ -26,15 +26,17 @@ from gradagree.surveys.neighbourhood import Neighbourhood
 from gradagree.surveys.points import ulp, underflow_threshold
 from gradagree.surveys.subject import Subject
 
-# What one framework's mode gives at every point of a subject, measured: a row
-# ----------------------------------------------------------------------------
+# Measurements and survey rows
+# ----------------------------
 
 
+SHOWN_ENTRIES = 16
+"""Entries of an input that a row shows."""
 NO_CORRECT_DIGIT = (ErrorCode.NO_DIGIT, ErrorCode.ZERO, ErrorCode.SIGN, ErrorCode.NONFINITE)
 
 
 class SurveyRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One function in one framework, mode and dtype: how far from the truth, and how many points of each class.
+    """One quantity of a function in one framework, mode and dtype: largest errors, and points of each error class.
 
     status is measured, or unsupported, raised, crashed, absent or unasked, with the reason.
     """
@@ -61,7 +63,7 @@ class SurveyRow(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Measurement:
-    """An answer that was measured."""
+    """One result of a framework and its errors."""
 
     subject: Subject
     quantity: str
@@ -95,41 +97,38 @@ def measure(
 
 
 def survey_row(measurement: Measurement, version: str) -> SurveyRow:
-    """The measures of one answer."""
-    ulps, known = measurement.errors.ulps, measurement.exact.known > 0
+    """Summary of one measurement."""
+    subject, exact, errors = measurement.subject, measurement.exact, measurement.errors
+    ulps = errors.ulps
     finite = np.isfinite(ulps)
     with np.errstate(all="ignore"):
-        error = np.where(finite, np.abs(measurement.observed - measurement.exact.high), np.nan)
-        sized = np.abs(measurement.exact.high) > underflow_threshold(FORMATS[measurement.subject.dtype])
-        relative = np.where(sized, error / np.abs(measurement.exact.high), np.nan)
+        error = np.where(finite, np.abs(measurement.observed - exact.high), np.nan)
+        is_normal = np.abs(exact.high) > underflow_threshold(FORMATS[subject.dtype])
+        relative = np.where(is_normal, error / np.abs(exact.high), np.nan)
     worst = np.unravel_index(np.argmax(np.where(finite, ulps, -1.0)), ulps.shape)
-    median = np.median(ulps[finite]) if finite.any() else 0.0
-    index = [json_number(x) for x in np.ravel(measurement.subject.points[worst[0]])[:ACCEPTED_ULPS]]
-    counts = {
-        CLASSES[ErrorCode(c)].name: int((measurement.errors.codes == c).sum())
-        for c in np.unique(measurement.errors.codes)
-        if c
-    }
     return SurveyRow(
-        function=str(measurement.subject.function), framework=measurement.framework, version=version,
-        mode=measurement.mode,
-        dtype=measurement.subject.dtype, quantity=measurement.quantity, inputs=measurement.subject.inputs,
-        points=ulps.size, proved=int(known.sum()),
-        worst_ulp=json_number(np.nanmax(ulps, initial=0.0)), worst_at=index, median_ulp=json_number(median),
-        worst_relative=json_number(np.nanmax(relative, initial=0.0)),
-        worst_absolute=json_number(np.nanmax(error, initial=0.0)),
-        no_digit=widest_range_without_digit(measurement), classes=counts,
+        function=str(subject.function), framework=measurement.framework, version=version, mode=measurement.mode,
+        dtype=subject.dtype, quantity=measurement.quantity, inputs=subject.inputs,
+        points=ulps.size, proved=int((exact.known > 0).sum()),
+        worst_ulp=json_value(np.nanmax(ulps, initial=0.0)),
+        worst_at=[json_value(x) for x in np.ravel(subject.points[worst[0]])[:SHOWN_ENTRIES]],
+        median_ulp=json_value(np.median(ulps[finite]) if finite.any() else 0.0),
+        worst_relative=json_value(np.nanmax(relative, initial=0.0)),
+        worst_absolute=json_value(np.nanmax(error, initial=0.0)),
+        no_digit=widest_range_without_digit(measurement),
+        classes={CLASSES[ErrorCode(c)].name: int((errors.codes == c).sum()) for c in np.unique(errors.codes) if c},
     )  # fmt: skip
 
 
-def json_number(x: Any) -> float | str:
-    """A number as JSON has it; NaN and infinity as texts."""
-    x = float(x)
-    return x if np.isfinite(x) else str(x)
+def json_value(x: Any) -> Any:
+    """A number or an array for JSON; NaN and infinities as strings."""
+    if isinstance(x, np.ndarray):
+        return [json_value(one) for one in x.tolist()]
+    return x if isinstance(x, int) else float(x) if np.isfinite(x) else str(float(x))
 
 
 def widest_range_without_digit(measurement: Measurement) -> list[float]:
-    """The widest range of inputs in a row, in binades, of which no answer has a correct digit; [] if there is none."""
+    """Widest interval of consecutive inputs, in binades, where no value has a correct digit; [] if there is none."""
     points = measurement.subject.points
     if points.ndim > 1 and points.shape[1] > 1:
         return []
@@ -148,13 +147,13 @@ def widest_range_without_digit(measurement: Measurement) -> list[float]:
     return best[1]
 
 
-# Points of one class, in one region of inputs: what findings are joined from
-# ---------------------------------------------------------------------------
+# Deviations
+# ----------
 
 
 @dataclass(frozen=True)
 class Deviation:
-    """Points of one class in one region: how many, from where to where, and the simplest and the worst of them."""
+    """Points of one error class in one region of inputs: their number and range, the simplest one, the worst error."""
 
     subject: Subject = field(repr=False)
     quantity: str
@@ -170,17 +169,17 @@ class Deviation:
     exact: float
     worst_ulp: float
     other: str = ""
-    """The mode, or the window, that this one differs from."""
+    """The mode, or the entry of a vector, with which the value is compared."""
     other_observed: float = float("nan")
     gross: bool = False
-    """The error is 1/64 or more of what the function gives on inputs from 1/32 of this size on."""
+    """True if an error is at least 1/64 of the function's size at inputs of similar size."""
     values: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False)
     other_values: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False)
-    """All entries at that point, and in the other mode."""
+    """All entries at that point, in this mode and in the other one."""
 
 
 def deviations(measurement: Measurement) -> Iterator[Deviation]:
-    """One for each class and region that there is."""
+    """One deviation for each error class and region that occurs."""
     codes, subject = measurement.errors.codes, measurement.subject
     if not codes.any():
         return
@@ -195,45 +194,39 @@ def deviations(measurement: Measurement) -> Iterator[Deviation]:
 
 
 def _deviation(
-    measurement: Measurement,
-    code: ErrorCode,
-    region: str,
-    where: np.ndarray,
-    other: Measurement | None = None,
+    measurement: Measurement, code: ErrorCode, region: str, where: np.ndarray, other: Measurement | None = None,
     gap: Any = None,
-) -> Deviation:
-    """The simplest of the points."""
+) -> Deviation:  # fmt: skip
+    """The deviation of the points in `where`, represented by the simplest of them."""
+    subject, observed, exact = measurement.subject, measurement.observed, measurement.exact
     with np.errstate(all="ignore"):
-        error = np.abs(measurement.observed - measurement.exact.high)
-        scale = largest_at_similar_size(measurement.exact, measurement.subject.points).reshape(
-            -1, *[1] * (where.ndim - 1)
-        )
-        gross: np.ndarray = np.asarray(where & (error >= scale / 64))
-    x = measurement.subject.points[np.unique(np.argwhere(where)[:, 0])]
-    telling = gross if gross.any() else where
-    order = measurement.subject.order
-    first = order[np.isin(order, np.argwhere(telling)[:, 0])][0]
-    index = (int(first), *map(int, np.argwhere(telling[first])[0])) if where.ndim > 1 else (int(first),)
-    with np.errstate(all="ignore"):
+        scale = largest_at_similar_size(exact, subject.points).reshape(-1, *[1] * (where.ndim - 1))
+        gross: np.ndarray = np.asarray(where & (np.abs(observed - exact.high) >= scale / 64))
         worst = measurement.errors.ulps[where] if gap is None else gap[where]
     finite = worst[np.isfinite(worst)]
+    x = subject.points[np.unique(np.argwhere(where)[:, 0])]
+    candidates = gross if gross.any() else where
+    first = int(subject.order[np.isin(subject.order, np.argwhere(candidates)[:, 0])][0])
+    entry = tuple(map(int, np.argwhere(candidates[first])[0])) if where.ndim > 1 else ()
+    index = (first, *entry)
+    row = slice(first, first + 1)
     return Deviation(
-        measurement.subject.at(slice(first, first + 1)), measurement.quantity, measurement.framework, measurement.mode,
-        code, region,
-        int(where.sum()), float(np.min(x)), float(np.max(x)), (0, *index[1:]), float(measurement.observed[index]),
-        float(measurement.exact.high[index]),
-        float(finite.max()) if len(finite) else float("inf"), "" if other is None else other.mode,
-        float("nan") if other is None else float(other.observed[index]), bool(gross.any()),
-        measurement.observed[first : first + 1].copy(),
-        (measurement if other is None else other).observed[first : first + 1].copy(),
+        subject=subject.at(row), quantity=measurement.quantity, framework=measurement.framework, mode=measurement.mode,
+        code=code, region=region, count=int(where.sum()), low=float(np.min(x)), high=float(np.max(x)),
+        index=(0, *entry), observed=float(observed[index]), exact=float(exact.high[index]),
+        worst_ulp=float(finite.max()) if len(finite) else float("inf"),
+        other="" if other is None else other.mode,
+        other_observed=float("nan") if other is None else float(other.observed[index]),
+        gross=bool(gross.any()), values=observed[row].copy(),
+        other_values=(measurement if other is None else other).observed[row].copy(),
     )  # fmt: skip
 
 
-def mode_deviations(looks: Sequence[Measurement]) -> Iterator[Deviation]:
-    """Where a mode departs from the first one in half the digits, or at a kink, and one of both is right."""
-    if not looks:
+def mode_deviations(measurements: Sequence[Measurement]) -> Iterator[Deviation]:
+    """Where a mode differs from the first one in half the digits, or at a kink, and one of them is correct."""
+    if not measurements:
         return
-    first, *others = looks
+    first, *others = measurements
     form = FORMATS[first.subject.dtype]
     inputs = first.subject.points.reshape(len(first.subject.points), -1)
     finite = np.isfinite(inputs).all(axis=1) & ~may_underflow(inputs, form)
@@ -241,34 +234,33 @@ def mode_deviations(looks: Sequence[Measurement]) -> Iterator[Deviation]:
         a, b = first.observed, measurement.observed
         with np.errstate(all="ignore"):
             gap: np.ndarray = np.abs(a - b) / ulp(np.fmax(np.abs(a), np.abs(b)), form)
-            apart: np.ndarray = (gap >= max(ACCEPTED_ULPS, 2.0 ** (form.precision / 2))) & (
-                np.abs(a - b) > underflow_threshold(form)
-            )
+            apart: np.ndarray = gap >= max(ACCEPTED_ULPS, 2.0 ** (form.precision / 2))
+            apart = apart & (np.abs(a - b) > underflow_threshold(form))
         apart = np.asarray(apart | (np.isfinite(a) != np.isfinite(b))) & (first.exact.known > 0)
         apart &= (first.errors.codes == 0) | (measurement.errors.codes == 0)
         apart &= finite.reshape(-1, *[1] * (apart.ndim - 1))
         if apart.any():
-            deviation = np.flatnonzero(apart.reshape(len(apart), -1).any(axis=1))
-            regions = region_indices(measurement.subject.points[deviation], measurement.subject.dtype)
+            rows = np.flatnonzero(apart.reshape(len(apart), -1).any(axis=1))
+            regions = region_indices(measurement.subject.points[rows], measurement.subject.dtype)
             for name in np.unique(regions):
                 here = np.zeros(apart.shape, dtype=bool)
-                here[deviation[regions == name]] = True
+                here[rows[regions == name]] = True
                 yield _deviation(measurement, ErrorCode.MODES, REGIONS[name], apart & here, first, gap)
 
 
-# The error in ulp along the input, in bins of a signed logarithmic axis: what a page draws
-# -----------------------------------------------------------------------------------------
+# Error curves
+# ------------
 
 
 DECADES = (-6.0, 4.0)
 PER_DECADE = 6
 BINS = int((DECADES[1] - DECADES[0]) * PER_DECADE)
-"""On each side; smaller and larger inputs are in the outermost bins."""
+"""Bins for each sign; smaller and larger inputs are in the outermost bins."""
 EDGES = 10 ** np.linspace(*DECADES, BINS + 1)
 
 
 class ErrorCurve(msgspec.Struct, frozen=True):
-    """The worst error in each bin, from the most negative input to the largest; -1 for none, "inf" for NaN."""
+    """Largest error in ulps in each bin, from the most negative input on; -1 if there is none, "inf" for NaN."""
 
     function: str
     framework: str
@@ -279,30 +271,23 @@ class ErrorCurve(msgspec.Struct, frozen=True):
 
 
 def error_curves(measurement: Measurement) -> Iterator[ErrorCurve]:
-    """One curve for a function of one number at its defaults."""
+    """The curve of an elementwise function with default parameters; nothing for others."""
     subject = measurement.subject
     if str(subject.function) != subject.function.name or (subject.points.ndim > 1 and subject.points.shape[1] > 1):
         return
-    x = subject.points.ravel()
+    x, exact = subject.points.ravel(), measurement.exact
+    errors, codes = measurement.errors.ulps, measurement.errors.codes
     with np.errstate(all="ignore"):
-        bad = (
-            (measurement.exact.known > 0) & np.isfinite(measurement.exact.nearest) & ~np.isfinite(measurement.observed)
-        )
-        ulps = np.where(
-            bad,
-            np.inf,
-            np.where(
-                measurement.errors.codes.reshape(bad.shape) == 0,
-                np.fmin(measurement.errors.ulps, 16),
-                measurement.errors.ulps,
-            ),
-        ).ravel()
+        bad = (exact.known > 0) & np.isfinite(exact.nearest) & ~np.isfinite(measurement.observed)
+        accepted = np.where(codes.reshape(bad.shape) == 0, np.fmin(errors, ACCEPTED_ULPS), errors)
+        ulps = np.where(bad, np.inf, accepted).ravel()
         index = np.clip(np.searchsorted(EDGES, np.abs(x)) - 1, 0, BINS - 1)
     index = np.where(x < 0, BINS - 1 - index, BINS + index)
-    worst = np.full(2 * BINS, -1.0)
+    largest = np.full(2 * BINS, -1.0)
     usable = ~np.isnan(ulps) & np.isfinite(x)
-    np.maximum.at(worst, index[usable], ulps[usable])
-    told: list[float | str] = [float(f"{y:.3g}") if np.isfinite(y) else "inf" for y in worst]
+    np.maximum.at(largest, index[usable], ulps[usable])
+    worst: list[float | str] = [float(f"{y:.3g}") if np.isfinite(y) else "inf" for y in largest]
     yield ErrorCurve(
-        subject.function.name, measurement.framework, subject.dtype, measurement.quantity, measurement.mode, told
-    )
+        function=subject.function.name, framework=measurement.framework, dtype=subject.dtype,
+        quantity=measurement.quantity, mode=measurement.mode, worst=worst,
+    )  # fmt: skip
