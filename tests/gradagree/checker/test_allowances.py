@@ -83,9 +83,9 @@ def test_that_other_formulas_in_float32_stay_within_the_bounds(name: str, spelle
         found = np.asarray(spelled(p.astype(F)))
     assert found.dtype == F
     finite = np.isfinite(found)
-    judged = CONDITIONED.bounds(Activation.named(name)).value(Rounded.stored(p, RULES["float32"]))
+    bounds = CONDITIONED.bounds(Activation.named(name)).value(Rounded.stored(p, RULES["float32"]))
     assert finite.mean() > 0.5
-    assert within(found, judged)[finite].all(), p[finite & ~within(found, judged)]
+    assert within(found, bounds)[finite].all(), p[finite & ~within(found, bounds)]
 
 
 @spellings(OTHER_SLOPES)
@@ -95,13 +95,13 @@ def test_that_other_derivatives_in_float32_stay_within_the_bounds(name: str, spe
     with np.errstate(all="ignore"):
         found = np.asarray(spelled(p.astype(F)))
     assert found.dtype == F
-    judged = (
+    bounds = (
         ToleranceOptions(conditioning=True)
         .bounds(Activation.named(name))
         .derivative(Rounded.stored(p, RULES["float32"]))
     )
     off_kinks = ~np.isin(p, Activation.named(name).kinks) & np.isfinite(found)
-    assert within(found, judged)[off_kinks].all(), p[off_kinks & ~within(found, judged)]
+    assert within(found, bounds)[off_kinks].all(), p[off_kinks & ~within(found, bounds)]
 
 
 @pytest.mark.parametrize("name", SMOOTH)
@@ -109,11 +109,11 @@ def test_that_other_derivatives_in_float32_stay_within_the_bounds(name: str, spe
 @pytest.mark.parametrize("part", ["value", "derivative"])
 def test_that_a_formula_wrong_by_a_thousandth_is_outside(name: str, dtype: str, part: str) -> None:
     p = points(7, reach=3)
-    judged = getattr(CONDITIONED.bounds(Activation.named(name)), part)(Rounded.stored(p, RULES[dtype]))
-    wrong = judged.value * (1 + 2.0**-10)
-    large = np.abs(judged.value) > np.max(np.abs(judged.value)) / 8
+    bounds = getattr(CONDITIONED.bounds(Activation.named(name)), part)(Rounded.stored(p, RULES[dtype]))
+    wrong = bounds.value * (1 + 2.0**-10)
+    large = np.abs(bounds.value) > np.max(np.abs(bounds.value)) / 8
     assert large.any()
-    assert not within(wrong, judged)[large].any()
+    assert not within(wrong, bounds)[large].any()
 
 
 @pytest.mark.parametrize("name", CLASSIC)

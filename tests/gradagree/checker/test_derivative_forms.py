@@ -93,8 +93,8 @@ def test_that_a_derivative_computed_in_more_steps_is_enclosed(dtype: str, monkey
     within = []
     for steps in (EXTRA_ROUNDINGS, 0):
         monkeypatch.setattr("gradagree.checker.derivative_forms.EXTRA_ROUNDINGS", steps)
-        judged = ToleranceOptions(conditioning=True, ad_forms=True).bounds(Activation.named("tanhshrink"))
-        expected = judged.vjp(Rounded.stored(p, rules), Rounded.stored(d, rules))
+        bounds = ToleranceOptions(conditioning=True, ad_forms=True).bounds(Activation.named("tanhshrink"))
+        expected = bounds.vjp(Rounded.stored(p, rules), Rounded.stored(d, rules))
         within.append(bool((np.abs(formed - expected.value) <= expected.radius).all()))
     assert within == [True, False]
 
@@ -158,10 +158,10 @@ def test_that_the_underflow_allowance_grows_with_the_factors_of_a_product(monkey
     p, delta, rules = np.float16([10.921875]), np.float16([0.0031728744506835938]), model("float16")
     y = 1 + p * p
     formed = (delta / y * 3 * p * p - delta * (1 / (y * y)) * p**3 * (2 * p)).astype(np.float64)
-    judged = ToleranceOptions(conditioning=True, ad_forms=True).bounds(_Cubic())
+    bounds = ToleranceOptions(conditioning=True, ad_forms=True).bounds(_Cubic())
 
     def within(part: float) -> bool:
-        expected = judged.vjp(Rounded.stored(p, rules), Rounded.stored(delta, rules))
+        expected = bounds.vjp(Rounded.stored(p, rules), Rounded.stored(delta, rules))
         return bool((np.abs(part * formed - expected.value) <= expected.radius).all())
 
     assert within(1)

@@ -33,16 +33,16 @@ def arrays_of(one: BoxCheck) -> Iterator[tuple[str, Any, Comparison | None, Any]
     """(part, observed array, the filter's comparison, the array expected by rounded arithmetic) of one node."""
     answer = one.answer
     c = answer.values[one.node.output]
-    yield "c", c, cleared(one, "c", c), lambda how: one.judged(how).weigh(one.p)
+    yield "c", c, accepted_by_filter(one, "c", c), lambda how: one.judged(how).weigh(one.p)
     observed = answer.cotangents[one.node.input]
     if not one.kinks:
-        yield "delta_p", observed, cleared(one, "delta_p", observed), one.sensitivity
+        yield "delta_p", observed, accepted_by_filter(one, "delta_p", observed), one.sensitivity
     for place, (part, own) in enumerate((("dw", one.given_gradient("w")), ("db", one.given_gradient("b")))):
         if own is not None:
-            yield part, own, cleared(one, part, own), lambda how: one.gradient(how)[place]  # noqa: B023
+            yield part, own, accepted_by_filter(one, part, own), lambda how: one.gradient(how)[place]  # noqa: B023
 
 
-def cleared(one: BoxCheck, part: str, observed: Any) -> Comparison | None:
+def accepted_by_filter(one: BoxCheck, part: str, observed: Any) -> Comparison | None:
     """The filter's comparison of one part with this observed array; None if it is not accepted."""
     answer = one.answer
     node = one.node
@@ -62,7 +62,7 @@ def torch() -> Iterator[ForTorch]:
 
 
 def boxes_of(torch: ForTorch, case: Case) -> Iterator[BoxCheck]:
-    """The boxes on torch's own numbers; its bfloat16 products flush subnormals."""
+    """The operations on torch's own numbers; its bfloat16 products flush subnormals."""
     arrays, rules = case.arrays(), model(case.dtype, flushes=case.dtype == "bfloat16")
     answer, _ = torch.answers(problem_of(case, arrays), "backward")
     for node in case.nodes(arrays)[:-1]:
@@ -77,8 +77,8 @@ def test_that_what_the_filter_accepts_is_within_the_worst_case_tolerance(
     passed = 0
     for case in draw(12, 5, [dtype], errors=ERRORS, regimes=[regime]):
         for one in boxes_of(torch, case):
-            for part, observed, quick, expect in arrays_of(one):
-                if quick is not None:
+            for part, observed, accepted, expect in arrays_of(one):
+                if accepted is not None:
                     passed += 1
                     with np.errstate(all="ignore"):
                         full = compare(one.number, part, observed, expect)  # type: ignore[arg-type]
@@ -89,10 +89,10 @@ def test_that_what_the_filter_accepts_is_within_the_worst_case_tolerance(
 @each_dtype
 def test_that_the_filter_accepts_most_correct_arrays(torch: ForTorch, dtype: str) -> None:
     found = [
-        quick is not None
+        accepted is not None
         for case in draw(10, 3, [dtype], errors=ERRORS, regimes=["ordinary"])
         for one in boxes_of(torch, case)
-        for _, _, quick, _ in arrays_of(one)
+        for _, _, accepted, _ in arrays_of(one)
     ]
     assert sum(found) > len(found) / 2
 
@@ -103,16 +103,16 @@ def test_that_an_entry_moved_past_its_tolerance_is_never_accepted(torch: ForTorc
     moved = 0
     for case in draw(6, seed, [dtype], errors=ERRORS, regimes=["ordinary", "grid"]):
         for one in boxes_of(torch, case):
-            for part, observed, quick, expect in arrays_of(one):
+            for part, observed, accepted, expect in arrays_of(one):
                 certain = expect(ToleranceOptions(ad_forms=True))
                 tolerance = certain.radius
-                if quick is None or not np.isfinite(tolerance).all():
+                if accepted is None or not np.isfinite(tolerance).all():
                     continue
                 place = (seed,) * observed.ndim if min(observed.shape) > seed else (0,) * observed.ndim
                 wrong = observed.copy()
                 past = certain.value[place] + FAR * tolerance[place]
                 wrong[place] = max(np.nextafter(past, np.inf), past + FORMATS[dtype].smallest_normal)
-                assert cleared(one, part, wrong) is None, f"{case}: box {one.number}, {part}"
+                assert accepted_by_filter(one, part, wrong) is None, f"{case}: box {one.number}, {part}"
                 moved += 1
     assert moved > 0
 
@@ -120,12 +120,12 @@ def test_that_an_entry_moved_past_its_tolerance_is_never_accepted(torch: ForTorc
 def test_that_a_non_finite_entry_is_never_accepted(torch: ForTorch) -> None:
     case = Case.parse("3-4-2:id,tanh:sse:n5:f32:ordinary:s1")
     for one in boxes_of(torch, case):
-        for part, observed, quick, _ in arrays_of(one):
-            assert quick is not None
+        for part, observed, accepted, _ in arrays_of(one):
+            assert accepted is not None
             for bad in (np.nan, np.inf, -np.inf):
                 wrong = observed.copy()
                 wrong.flat[0] = bad
-                assert cleared(one, part, wrong) is None
+                assert accepted_by_filter(one, part, wrong) is None
 
 
 @each_dtype
@@ -133,10 +133,10 @@ def test_that_a_non_finite_entry_is_never_accepted(torch: ForTorch) -> None:
 def test_that_the_table_holds_the_radii_of_rounded_arithmetic(name: str, dtype: str) -> None:
     activation, rules = Activation.named(name), model(dtype)
     p = np.concatenate([[0.0], np.geomspace(2.0**-8, 2.0**4, 200), -np.geomspace(2.0**-8, 2.0**4, 200)])
-    judged = ToleranceOptions(ad_forms=True).bounds(activation)
+    bounds = ToleranceOptions(ad_forms=True).bounds(activation)
     stored = Rounded.stored(p, rules)
     for table, radius in zip(
-        tabulated_radii(activation, rules), (judged.value(stored).radius, judged.derivative(stored).radius), strict=True
+        tabulated_radii(activation, rules), (bounds.value(stored).radius, bounds.derivative(stored).radius), strict=True
     ):
         found = table[table_cells(p)]
         assert np.all((found <= 2 * radius) | np.isnan(found))
@@ -153,10 +153,10 @@ def test_that_an_exact_sum_has_no_tolerance(torch: ForTorch) -> None:
     case = Case.parse("3-4-2:id*2:sse:n5:f32:grid:s1")
     for one in boxes_of(torch, case):
         observed = one.answer.values[one.node.output]
-        for part, seen, quick, _ in arrays_of(one):
-            assert quick is not None, part
-            assert quick.ratio == 0
+        for part, seen, accepted, _ in arrays_of(one):
+            assert accepted is not None, part
+            assert accepted.ratio == 0
             assert seen.shape
         off = one.answer.values[one.node.output] + 2.0**-40
-        assert cleared(one, "c", observed) is not None
-        assert cleared(one, "c", off) is None
+        assert accepted_by_filter(one, "c", observed) is not None
+        assert accepted_by_filter(one, "c", off) is None

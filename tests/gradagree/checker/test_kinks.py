@@ -68,7 +68,7 @@ def told(slopes: Mapping[float, str]) -> Any:
 
 
 def delta_p(bench: Any, case: Case, lie: Any) -> Any:
-    """The comparison of the sensitivity of the box with the kinks; all others agree."""
+    """The comparison of the cotangent at the node with the kinks; all others agree."""
     found = bench.compared(case, bench.answer(case, {(2, "slope"): lie}))
     (one,) = (c for c in found if (c.box, c.part) == (2, "delta_p"))
     assert {c.verdict for c in found if c is not one} == {Verdict.AGREE}

@@ -64,7 +64,7 @@ def drawn(bench: Any, dtype: str, regime: str, count: int = CASES, seed: int = 3
 
 
 def on_a_kink(case: Case, bench: Any) -> bool:
-    """Whether some number lies on a kink, where the framework's slope may be another legitimate one."""
+    """True if a number lies on a kink, where the framework may use another admissible slope."""
     inputs = [*bench.answer(case).values.values()]
     kinked = [np.isin(p, f.kinks).any() for p, f in zip(inputs, case.activations, strict=False)]
     return any(kinked) or bool(np.any(case.error.kink(inputs[-1], case.arrays().targets)))
