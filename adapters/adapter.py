@@ -18,7 +18,7 @@ from gradagree.adapters.modes import DEFAULT, Error, Mode, PointwiseMode, Script
 from gradagree.adapters.problem import Answer, Problem, Unsupported, by_node, nothing, own_weights, parameters, too_many
 from gradagree.adapters.programs import Architecture, Program, Programs, along, pushed
 from gradagree.reference import Activation, ContractError, ErrorFunction
-from gradagree.reference.contract import made_again, spelling_names
+from gradagree.reference.contract import implementation_names, is_redefinition
 from gradagree.reference.graph import INPUTS
 
 # From a framework's arrays to its answer
@@ -82,12 +82,12 @@ class Adapter:
                 raise ContractError(f"{cls.__name__} has no {part}: an adapter gives name, install and modes")
         cls.modes = with_records(cls)
         taken = Adapter.catalogue.get(cls.name)
-        if taken is not None and taken.__module__ != cls.__module__ and not made_again(taken, cls):
+        if taken is not None and taken.__module__ != cls.__module__ and not is_redefinition(taken, cls):
             raise ContractError(
                 f"{cls.__name__}: the name {cls.name!r} is taken by {taken.__module__}.{taken.__name__}"
             )
         Adapter.catalogue[cls.name] = cls
-        spelling_names.update({cls.name, *cls.libraries})
+        implementation_names.update({cls.name, *cls.libraries})
 
     @classmethod
     def survey_modes(cls) -> dict[str, dict[str, PointwiseMode]]:

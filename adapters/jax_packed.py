@@ -13,7 +13,7 @@ from gradagree.adapters.problem import Answer, Problem, Unsupported, by_node, ho
 from gradagree.adapters.programs import crowded
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.graph import INPUTS, parameter_name
-from gradagree.reference.samples import allowed_width, as_targets, inside, some_targets
+from gradagree.reference.samples import allowed_width, as_targets, some_targets, to_domain
 
 if TYPE_CHECKING:
     from gradagree.adapters.adapter import Adapter
@@ -59,7 +59,7 @@ class Adding(NamedTuple):
 def probe(error: ErrorFunction) -> tuple[np.ndarray, np.ndarray]:
     """A few outputs and targets, (3, outputs): what a form of the error function is asked on, to see how it adds up."""
     outputs = allowed_width(error, 4)
-    o = inside(error.domain, np.arange(EXAMPLES * outputs).reshape(EXAMPLES, outputs) / 4 - 1)
+    o = to_domain(error.domain, np.arange(EXAMPLES * outputs).reshape(EXAMPLES, outputs) / 4 - 1)
     return o, some_targets(error, EXAMPLES, outputs)
 
 
@@ -94,7 +94,7 @@ def _spread(error: ErrorFunction, width: int) -> tuple[np.ndarray, np.ndarray]:
     k = np.arange(ROWS * width).reshape(ROWS, width)
     fractions = (k * 0.6180339887498949) % 1, (k * 0.41421356237309515) % 1
     o, t = (8 * fraction - 4 for fraction in fractions)
-    return inside(error.domain, o), as_targets(error.targets, t)
+    return to_domain(error.domain, o), as_targets(error.targets, t)
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.graph import INPUTS, parameter_names, value_name
-from gradagree.reference.samples import allowed_width, inside, some_targets
+from gradagree.reference.samples import allowed_width, some_targets, to_domain
 
 # The weights that activations have of their own: one leaf for each, behind the weights and biases
 # ------------------------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ def share(error: ErrorFunction, examples: int) -> float:
     Raises Unsupported for an error function that couples the examples of a batch.
     """
     n, outputs = 3, allowed_width(error, 4)
-    o = inside(error.domain, np.arange(n * outputs).reshape(n, outputs) / 4 - 1)
+    o = to_domain(error.domain, np.arange(n * outputs).reshape(n, outputs) / 4 - 1)
     t = some_targets(error, n, outputs)
     with np.errstate(all="ignore"):
         alone = sum(float(error.value(o[k : k + 1], t[k : k + 1])) for k in range(n))

@@ -1,4 +1,4 @@
-"""The answer by hand: boxes, activations, error functions."""
+"""The reference: backpropagation, activations and losses in NumPy."""
 
 from gradagree.reference.boxes import (
     Backpropagation as Backpropagation,

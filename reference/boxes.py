@@ -1,8 +1,9 @@
-"""Backpropagation as boxes within boxes.
+"""Backpropagation through nested boxes.
 
-A box is given its current input p, activates it, weighs it, and hands the result c to the box inside. The innermost box
-is the error box: it is given the output o and answers with the error E. A box's sensitivity is the derivative of E with
-respect to its input; each box makes its own from that of the box inside it, and hands it outwards.
+A box receives its current input p, applies its activation and its affine map, and passes the result c to the box inside
+(in other terms: a layer with all that follows it; p is the primal input). The innermost box is the error box: it
+receives the output o and returns the loss E. A box's sensitivity (cotangent) is the derivative of E with respect to its
+input; each box computes its own from that of the box inside it, and returns it outwards.
 
 Shapes: p (..., examples, n), w (..., n, m), b (..., m), c and delta_c (..., examples, m).
 """
@@ -23,16 +24,25 @@ FRAMES_PER_BOX = 2
 
 
 class Gradient(NamedTuple):
-    """dE/dw and dE/db of one box; None where the box has no such weights."""
+    """Gradients of one box.
+
+    Attributes:
+        w: dE/dw, of shape (..., n, m), or None if the box has no weights.
+        b: dE/db, of shape (..., m), or None if the box has no bias.
+    """
 
     w: Any
     b: Any
 
 
 class Backpropagation(NamedTuple):
-    """A box's answer to its current input: E, its own sensitivity and all those inside it, and the gradients.
+    """Result of backpropagation through a box and all boxes inside it, from the outermost inwards.
 
-    activations holds, for each box, dE/da of its activation's own weights, by name.
+    Attributes:
+        E: The loss, of shape (...).
+        sensitivities: The sensitivity of each box in the shape of its input, and of the error box.
+        gradients: dE/dw and dE/db of each box.
+        activations: For each box, the gradients of its activation's parameters, by name.
     """
 
     E: Any
@@ -48,7 +58,12 @@ class Backpropagation(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ErrorBox:
-    """The innermost box: given the output o, it answers with the error E."""
+    """The innermost box: from the output o it computes the loss E.
+
+    Attributes:
+        error: The loss.
+        t: Targets, of shape (..., examples, outputs), or (..., examples) if they are class numbers.
+    """
 
     error: ErrorFunction
     t: Any
@@ -67,7 +82,14 @@ class ErrorBox:
 
 @dataclass(frozen=True, eq=False)
 class Box:
-    """c = A(p) w + b, handed to the box inside. Without w and b, c = A(p)."""
+    """c = A(p) w + b, passed to the box inside; without w and b, c = A(p).
+
+    Attributes:
+        activation: The activation A.
+        w: Weights, of shape (..., n, m), or None.
+        b: Bias, of shape (..., m), or None.
+        inside: The box that c is passed to.
+    """
 
     activation: Activation
     w: Any
@@ -75,7 +97,7 @@ class Box:
     inside: Box | ErrorBox
 
     def weigh(self, p: Any) -> Any:
-        """What the box hands inwards."""
+        """c, the input of the box inside."""
         # c = A(p) w + b
         c = self.activation.value(p)
         if self.w is not None:
@@ -83,12 +105,12 @@ class Box:
         return c if self.b is None else c + np.expand_dims(self.b, -2)
 
     def delta_a(self, delta_c: Any) -> Any:
-        """The sensitivity of what is weighed."""
+        """The sensitivity of a = A(p)."""
         # sum_j w_ij delta_c_j
         return delta_c if self.w is None else delta_c @ np.swapaxes(self.w, -1, -2)
 
-    def pull_own(self, p: Any, delta_c: Any) -> dict[str, Any]:
-        """dE/da of each of the activation's own weights."""
+    def parameter_gradients(self, p: Any, delta_c: Any) -> dict[str, Any]:
+        """The gradient of each parameter of the activation, by name."""
         # dE/da = sum_i (dA/da)(p_i) delta_a_i, and dE/da_i = (dA/da)(p_i) delta_a_i where each entry has its own
         own, delta_a = self.activation, self.delta_a(delta_c)
         return {a: np.sum(own.by(a, p) * delta_a, axis=own.shared_along(a)) for a in own.own_weights}
@@ -107,7 +129,7 @@ class Box:
         return Gradient(w, b)
 
     def pull(self, p: Any, delta_c: Any) -> tuple[Any, Gradient]:
-        """The box's sensitivity and gradient, from the sensitivity of the box inside."""
+        """The vjp of the box: its sensitivity and gradient, from the sensitivity of the box inside."""
         return self.sensitivity(p, delta_c), self.gradient(p, delta_c)
 
     def __call__(self, p: Any) -> Any:
@@ -120,7 +142,7 @@ class Box:
     def answer(self, p: Any) -> Backpropagation:
         inner = self.inside.answer(self.weigh(p))
         delta_p, gradient = self.pull(p, inner.delta_p)
-        own = self.pull_own(p, inner.delta_p)
+        own = self.parameter_gradients(p, inner.delta_p)
         return Backpropagation(
             inner.E, (delta_p, *inner.sensitivities), (gradient, *inner.gradients), (own, *inner.activations)
         )
@@ -129,15 +151,15 @@ class Box:
 def network(
     activations: Sequence[Activation], weights: Sequence[Any], biases: Sequence[Any], error: ErrorFunction, t: Any
 ) -> Box:
-    """Build boxes within boxes, from the inside out; the three sequences run from the outermost box inwards.
+    """Build nested boxes; the three sequences run from the outermost box inwards.
 
     Args:
-        activations: Activation of each box; one more than there are weights is an output activation, a box without
-            weights.
+        activations: Activation of each box; if there is one more than weights, the last is an output activation, a box
+            without weights.
         weights: Weights w of each box, of shape (..., n, m).
         biases: Bias b of each box, of shape (..., m), or None.
-        error: Error function of the innermost box.
-        t: Targets, of shape (..., examples, outputs), or (..., examples) where they are class numbers.
+        error: Loss, computed by the innermost box.
+        t: Targets, of shape (..., examples, outputs), or (..., examples) if they are class numbers.
 
     Returns:
         The outermost box.
@@ -159,7 +181,7 @@ def network(
 
 
 def boxes(outermost: Box | ErrorBox) -> Iterator[Box]:
-    """The boxes from the outermost inwards, without the error box."""
+    """Iterate over the boxes from the outermost inwards, without the error box."""
     box = outermost
     while isinstance(box, Box):
         yield box
@@ -192,7 +214,7 @@ def backpropagate(outermost: Box, p: Any) -> Backpropagation:
 
 @contextlib.contextmanager
 def _room_for(depth: int) -> Iterator[None]:
-    """Allow one recursion per box, however many there are."""
+    """Raise the recursion limit, so that networks of any depth fit on the stack."""
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(before + FRAMES_PER_BOX * depth)
     try:

@@ -1,4 +1,4 @@
-"""What activations and error functions are: registration, parameters, and the canonical text of a function."""
+"""Base classes of activations and losses: registration, parameters, and the canonical text of a function."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from typing import Any, ClassVar, Self, dataclass_transform
 import numpy as np
 
 from gradagree.errors import nearest
-from gradagree.reference.parameters import ContractError, Weight, Weights, checked, made, text_of
+from gradagree.reference.parameters import ContractError, Weight, Weights, convert, instantiate, text_of
 
-MOST_NAMES = 12
-"""So many names are told in a message."""
+MAX_SUGGESTIONS = 12
+"""The largest number of known names that an error message lists."""
 TARGETS = ("real", "bits", "signs", "classes", "simplex", "positive")
 """Kinds of targets: any number; 0 or 1; -1 or 1; the number of the right class; probabilities; numbers above 0."""
 DOMAINS = ("real", "positive", "unit", "simplex", "log_simplex")
-"""Any number; above 0; between 0 and 1; probabilities along the last axis; their logarithms."""
-spelling_names: set[str] = set()
-"""Names of frameworks and of their libraries, which methods may bear; each adapter adds its own."""
+"""Domains: any number; above 0; between 0 and 1; probabilities along the last axis; their logarithms."""
+implementation_names: set[str] = set()
+"""Names of frameworks and their libraries, allowed as method names; each adapter adds its own."""
 
 
 def check_name(cls: type[Operation]) -> None:
     taken = cls.catalogue.get(cls.name)
     if not re.fullmatch(r"[A-Za-z_]\w*", cls.name):
         raise ContractError(f"{cls.__name__}: the name {cls.name!r} must be letters, digits and underscores")
-    if taken is not None and not made_again(taken, cls):
+    if taken is not None and not is_redefinition(taken, cls):
         raise ContractError(
             f"{cls.__name__}: the name {cls.name!r} is taken by {taken.__module__}.{taken.__name__}; "
             f'set another with name = "..."'
         )
 
 
-def made_again(taken: type, cls: type) -> bool:
-    """Whether it is the same class: of a notebook that was changed, or of a file that goes by two module names."""
+def is_redefinition(taken: type, cls: type) -> bool:
+    """True if a class is defined again: in an edited notebook, or in a file imported under two module names."""
     if taken.__module__ == cls.__module__:
         return cls.__module__ == "__main__"
     files = [getattr(sys.modules.get(kind.__module__), "__file__", None) for kind in (taken, cls)]
@@ -54,7 +54,7 @@ def _is_implementation(name: str, method: Any) -> bool:
 
 
 def check_methods(cls: type[Operation], known: Set[str]) -> None:
-    """Every public method and attribute is a part of the contract; the required ones are there."""
+    """Raise ContractError if a public method or attribute is unknown, or a required one is missing."""
     for name in vars(cls):
         if (
             name.startswith("_")
@@ -97,7 +97,7 @@ def _an(kind: str) -> str:
 
 
 def _rename_pull(cls: Any) -> None:
-    """A class may define or call `vjp` by its former name, `pull`."""
+    """Let a class define or call `vjp` by its former name, `pull`."""
     if "vjp" not in cls.optional:
         return
     if "pull" in vars(cls):
@@ -143,15 +143,15 @@ class Operation:
         if "name" not in cls.__dict__:
             cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
         check_name(cls)
-        check_methods(cls, cls.required | cls.optional | spelling_names)
+        check_methods(cls, cls.required | cls.optional | implementation_names)
         check_parameters(cls)
         dataclasses.dataclass(frozen=True)(cls)
         cls.catalogue[cls.name] = cls
 
     def __post_init__(self) -> None:
-        """Parameters take the type of their default, so that equal ones have one text. Raises ContractError."""
+        """Convert parameters to the type of their default, so that equal values have one text. Raises ContractError."""
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
-            object.__setattr__(self, field.name, checked(type(self), field, getattr(self, field.name)))
+            object.__setattr__(self, field.name, convert(type(self), field, getattr(self, field.name)))
 
     def __str__(self) -> str:
         """Canonical text without parameters at their defaults: ``tanh``, ``leaky_relu(negative_slope=0.25)``."""
@@ -206,7 +206,7 @@ class Operation:
 
     @classmethod
     def named(cls, text: str) -> Self:
-        """The function that a canonical text stands for.
+        """Create the function that a canonical text describes.
 
         Args:
             text: A name, with parameters in parentheses where they are not at their defaults.
@@ -227,8 +227,8 @@ class Operation:
             raise ContractError(f"{text!r} is no {cls.kind}: write NAME or NAME(parameter=number)")
         kind = cls.catalogue.get(match[1]) or cls.catalogue.get(cls.aliases.get(match[1], ""))
         if kind is None:
-            raise ContractError(f"unknown {cls.kind} {match[1]!r}; {nearest(match[1], cls.catalogue, MOST_NAMES)}")
-        return made(kind, match[2] or "")
+            raise ContractError(f"unknown {cls.kind} {match[1]!r}; {nearest(match[1], cls.catalogue, MAX_SUGGESTIONS)}")
+        return instantiate(kind, match[2] or "")
 
 
 class Activation(Operation):
@@ -323,24 +323,46 @@ class Activation(Operation):
 
     @functools.cached_property
     def along_last_axis(self) -> bool:
-        """Whether it has a vjp of its own."""
+        """True if the activation works along the last axis, that is, defines its own `vjp`."""
         return type(self).vjp is not Activation.vjp
 
     @functools.cached_property
     def own_weights(self) -> tuple[str, ...]:
-        """The names of its fields of type `Weight` or `Weights`."""
+        """The names of the parameters with a gradient: the fields of type `Weight` or `Weights`."""
         return tuple(f.name for f in dataclasses.fields(self) if isinstance(f.default, Weight | Weights))
 
     def shared_along(self, name: str) -> tuple[int, ...]:
-        """The axes of p along which the weight of that name is the same."""
+        """The axes of p that share one value of a parameter.
+
+        Args:
+            name: Name of a field of type `Weight` or `Weights`.
+
+        Returns:
+            (-2, -1), examples and entries, for a `Weight`; (-2,), examples only, for `Weights`.
+        """
         return (-2,) if isinstance(getattr(type(self), name), Weights) else (-2, -1)
 
     def by(self, name: str, p: Any) -> Any:
-        """The derivative of A(p) by the weight of that name."""
+        """The derivative of A(p) by a parameter.
+
+        Args:
+            name: Name of a field of type `Weight` or `Weights`.
+            p: Input, an array of any shape.
+
+        Returns:
+            dA/dname, in the shape of p.
+        """
         return getattr(self, f"by_{name}")(p)
 
     def holding(self, **weights: Any) -> Self:
-        """A copy that computes with these arrays in place of its own weights' numbers."""
+        """A copy that computes with the given arrays in place of its parameters' numbers.
+
+        Args:
+            weights: Arrays by the name of the parameter (fields of type `Weight` or `Weights`).
+
+        Returns:
+            The copy; its canonical text is undefined.
+        """
         held = copy.copy(self)
         for name, array in weights.items():
             object.__setattr__(held, name, array)
@@ -449,12 +471,12 @@ class ErrorFunction(Operation):
 
 
 def file_of(kind: type) -> str | None:
-    """The file that a class was made in, or None where there is none."""
+    """The file that defines a class, or None if there is none."""
     return getattr(sys.modules.get(kind.__module__), "__file__", None)
 
 
 def line_in(wrong: BaseException, path: Path) -> str:
-    """``, line 7``: the last line of the file that ran when an exception was raised; empty if none did."""
+    """``, line 7``: the innermost line of the file in a traceback, or an empty string if the file is not in it."""
     found = None
     trace = wrong.__traceback__
     while trace is not None:

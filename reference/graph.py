@@ -1,4 +1,4 @@
-"""A network as nodes that are connected by named values; a chain of dense layers is the only kind so far."""
+"""A network as a graph of nodes with named values; so far the graph is a chain of dense layers."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from gradagree.reference.contract import Activation
 
 INPUTS, LOSS = "inputs", "E"
 LOSS_NODE = "error"
-"""The name of the node that computes the loss; the others are numbered from 1 at the inputs."""
+"""The name of the loss node; the other nodes are numbered from 1, starting at the inputs."""
 
 
 class Node(NamedTuple):
-    """One operation, its name in records, and the names of the arrays that it takes and gives.
+    """An operation, its name in records, and the names of its input and output arrays.
 
-    parameters holds the name of each parameter's array by the operation's own name for it: {"w": "w1", "b": "b1"}.
+    parameters maps the operation's name of each parameter to the name of its array: {"w": "w1", "b": "b1"}.
     """
 
     name: int | str
@@ -38,17 +38,17 @@ def nodes(outermost: Box) -> list[Node]:
 
 
 def value_name(k: int) -> str:
-    """The name of what node k of a chain computes; 0 stands for the inputs."""
+    """The name of the output of node k of a chain; 0 stands for the inputs."""
     return f"c{k}" if k else INPUTS
 
 
 def parameter_name(k: int, name: str) -> str:
-    """The name of a parameter of node k: w1, b1, or ``box 1 alpha`` for one of its activation's own."""
+    """The name of a parameter of node k: w1, b1, or ``box 1 alpha`` for a parameter of its activation."""
     return f"{name}{k}" if name in ("w", "b") else f"box {k} {name}"
 
 
 def parameter_names(activations: Sequence[Activation], biased: Sequence[bool]) -> list[str]:
-    """The names of all parameters in the order of `Problem`: all weights, all biases, those of activations."""
+    """The names of all parameters in the order of `Problem`: weights, biases, parameters of activations."""
     layers = range(1, len(biased) + 1)
     return [
         *(parameter_name(k, "w") for k in layers),

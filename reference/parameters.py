@@ -1,4 +1,4 @@
-"""Parameters of activations and error functions: their kinds, and their canonical text, which is read back exactly."""
+"""Parameters of activations and losses: their types, and their canonical text, which parses back to equal values."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import typing
 from typing import Any, Literal
 
 Reduction = Literal["mean", "sum", "none"]
-"""Over the errors of all entries, or examples; "none" is contracted with fixed weights."""
+"""How the losses of entries or examples are reduced; "none" is contracted with fixed weights."""
 
 PLAIN = (bool, int, float, str)
 
 
 class ContractError(TypeError):
-    """A class does not keep the contract of an activation or error function."""
+    """A class does not follow the interface of `Activation` or `ErrorFunction`, or a parameter is invalid."""
 
 
 class Weight(float):
@@ -30,13 +30,13 @@ class Weights(tuple[float, ...]):
 
 
 @functools.lru_cache(maxsize=4096)
-def made(kind: type[Any], text: str) -> Any:
-    """The function with the parameters of a text; the same text gives the same one, for functions do not change."""
+def instantiate(kind: type[Any], text: str) -> Any:
+    """Create a function from the text of its parameters. Instances are immutable, so that equal texts share one."""
     return kind(**parameters(kind, text))
 
 
 def parameters(made: type[Any], text: str) -> dict[str, Any]:
-    """``a=1,b=2.5,weight=(0.5,2.0)`` as keyword arguments of the types of the fields' defaults."""
+    """Parse ``a=1,b=2.5,weight=(0.5,2.0)`` into keyword arguments with the types of the fields' defaults."""
     fields = {field.name: field for field in dataclasses.fields(made)}
     given: dict[str, Any] = {}
     for part in filter(None, (part.strip() for part in re.split(r",(?![^(]*\))", text))):
@@ -62,10 +62,10 @@ def _read(made: type[Any], key: str, text: str, default: Any) -> Any:
     return value
 
 
-def checked(made: type[Any], field: dataclasses.Field[Any], value: Any) -> Any:
-    """A parameter's value with the type of its default; a tuple, where there may be one, of float.
+def convert(made: type[Any], field: dataclasses.Field[Any], value: Any) -> Any:
+    """Convert the value of a parameter to the type of its default, or to a tuple of float where the field allows one.
 
-    Raises ContractError for a value that is none of the choices, and for a tuple in place of a number.
+    Raises ContractError if the value is not one of the choices, or a tuple is given in place of a number.
     """
     kind: Any = type(field.default)
     if issubclass(kind, tuple) or "tuple" in str(field.type):
@@ -83,7 +83,7 @@ def checked(made: type[Any], field: dataclasses.Field[Any], value: Any) -> Any:
 
 @functools.cache
 def choices(made: Any) -> dict[str, tuple[Any, ...]]:
-    """The values of each parameter whose type is a Literal."""
+    """The allowed values of each parameter whose type is a Literal."""
     try:
         hints = typing.get_type_hints(made)
     except NameError:
@@ -92,5 +92,5 @@ def choices(made: Any) -> dict[str, tuple[Any, ...]]:
 
 
 def text_of(value: Any) -> str:
-    """A parameter's value, without spaces."""
+    """The canonical text of a parameter's value, without spaces."""
     return f"({','.join(map(str, value))})" if isinstance(value, tuple) else str(value)

@@ -1,4 +1,4 @@
-"""Small numbers inside the domains: where a function can be looked at without a case."""
+"""Sample inputs and targets inside the domain of a function, for checks without a case."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from gradagree.reference.contract import ErrorFunction
 
 
-def inside(domain: str, x: Any) -> Any:
-    """Real numbers x moved into a domain, entry by entry or row by row."""
+def to_domain(domain: str, x: Any) -> Any:
+    """Map real numbers x into a domain, entry by entry or row by row."""
     if domain == "real":
         return x
     y = 0.5 + x / (1 + np.abs(x)) / 2
@@ -22,24 +22,24 @@ def inside(domain: str, x: Any) -> Any:
     return simplex if domain == "simplex" else np.log(simplex)
 
 
-def neutral(domain: str, x: Any) -> Any:
-    """The plain middle of a domain: 0, 1, 1/2, or n equal probabilities, in the shape of x."""
+def midpoint(domain: str, x: Any) -> Any:
+    """The midpoint of a domain in the shape of x: 0, 1, 1/2, or n equal probabilities."""
     n = x.shape[-1] if np.ndim(x) else 1
     middle = {"real": 0.0, "positive": 1.0, "unit": 0.5, "simplex": 1 / n, "log_simplex": -np.log(n)}
     return np.full(np.shape(x), middle[domain])
 
 
 def allowed_width(function: Any, least: int) -> int:
-    """The smallest width of at least this that the function takes; else that of its tuples. Raises ValueError."""
+    """The smallest width >= least that the function accepts, else the length of its tuples. Raises ValueError."""
     tuples = sorted({len(value) for value in vars(function).values() if isinstance(value, tuple)} - {0})
     for n in (*range(least, least + 64), *tuples):
         if function.width(n) is not None:
             return n
-    raise ValueError(f"{function} takes no width from {least} to {least + 63}")
+    raise ValueError(f"{function} accepts no width from {least} to {least + 63}")
 
 
 def some_targets(error: ErrorFunction, examples: int, outputs: int) -> np.ndarray:
-    """Targets of the error function's kind, each example with others."""
+    """Targets of the kind that the loss expects, different for each example."""
     if error.targets == "classes":
         return np.arange(examples) % outputs
     width = error.width(outputs) or 0
@@ -51,6 +51,6 @@ def some_targets(error: ErrorFunction, examples: int, outputs: int) -> np.ndarra
 
 
 def as_targets(kind: str, x: np.ndarray) -> np.ndarray:
-    """Real numbers x as targets of a kind, entry by entry; for kinds in which an entry is a target by itself."""
-    kinds = {"real": x, "bits": (x > 0) * 1.0, "signs": np.sign(x), "positive": inside("positive", x)}
+    """Map real numbers x to targets of an elementwise kind (real, bits, signs or positive)."""
+    kinds = {"real": x, "bits": (x > 0) * 1.0, "signs": np.sign(x), "positive": to_domain("positive", x)}
     return np.asarray(kinds[kind])

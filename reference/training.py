@@ -1,7 +1,8 @@
-"""Training as derived: change each weight in proportion to its partial derivative, again and again.
+"""Training by steepest descent: each step changes each weight in proportion to its partial derivative.
 
-Stochastic backpropagation takes one randomly polled pair a step; full-batch steepest descent takes all pairs at once. A
-round is as many polled pairs as there are, or one full step. After each round the error over all pairs is looked at.
+Stochastic backpropagation uses one randomly sampled pair in each step; full-batch steepest descent uses all pairs. A
+round is one step for each pair in the data set, sampled with replacement, or one full-batch step. The stop rules are
+evaluated after each round, on the loss over all pairs.
 """
 
 from __future__ import annotations
@@ -18,13 +19,26 @@ from gradagree.reference.contract import Activation, ErrorFunction
 
 
 class NetworkWeights(NamedTuple):
-    """All weights and biases, from the outermost box inwards; a bias may be None."""
+    """All weights and biases of a network.
+
+    Attributes:
+        w: NetworkWeights of each box, from the outermost inwards, of shape (n, m).
+        b: Biases of each box, of shape (m,), or None.
+    """
 
     w: tuple[Any, ...]
     b: tuple[Any, ...]
 
     def changed(self, gradients: Sequence[Gradient], rate: float) -> NetworkWeights:
-        """Each weight changed in proportion to its partial derivative."""
+        """Take one step of steepest descent.
+
+        Args:
+            gradients: dE/dw and dE/db of each box, from the outermost inwards.
+            rate: Learning rate.
+
+        Returns:
+            The weights w - rate dE/dw and biases b - rate dE/db.
+        """
         # w_ij - rate dE/dw_ij
         w = tuple(w - rate * gradient.w for w, gradient in zip(self.w, gradients, strict=False))
         # b_j - rate dE/db_j
@@ -34,7 +48,12 @@ class NetworkWeights(NamedTuple):
 
 @dataclass(frozen=True)
 class Network:
-    """What training does not change: the activations and the error function."""
+    """The fixed parts of a network: its activations and its loss.
+
+    Attributes:
+        activations: Activation of each box, from the outermost inwards.
+        error: The loss.
+    """
 
     activations: tuple[Activation, ...]
     error: ErrorFunction
@@ -43,7 +62,15 @@ class Network:
         return network(self.activations, weights.w, weights.b, self.error, t)
 
     def output(self, weights: NetworkWeights, p: Any) -> Any:
-        """The output o for the inputs p, of shape (examples, outputs)."""
+        """The forward pass.
+
+        Args:
+            weights: NetworkWeights and biases of each box.
+            p: Inputs, of shape (examples, n).
+
+        Returns:
+            The outputs o, of shape (examples, outputs).
+        """
         box: Any = self.boxes(weights, None)
         while isinstance(box, Box):
             p, box = box.weigh(p), box.inside
@@ -51,15 +78,19 @@ class Network:
 
 
 def decisions(o: Any) -> Any:
-    """The decision of each example: the number of the largest output; the first one of a tie."""
+    """The predicted class of each example: the index of the largest output, the first one in a tie."""
     return np.argmax(o, axis=-1)
 
 
 @dataclass(frozen=True)
 class Stop:
-    """When training ends: the first of these rules that holds after a round.
+    """Stop rules; training ends after the first round in which one of them holds.
 
-    low_enough is an error; patience so many rounds without a new lowest error; seconds are of wall time.
+    Attributes:
+        low_enough: Stop if the loss is at most this.
+        patience: Stop after this number of rounds without a new lowest loss; None disables the rule.
+        rounds: The largest number of rounds.
+        seconds: The largest duration, in seconds of wall time; None disables the rule.
     """
 
     low_enough: float = 0.0
@@ -68,7 +99,15 @@ class Stop:
     seconds: float | None = None
 
     def reason(self, errors: Sequence[float], begun: float) -> str | None:
-        """Why training ends after these rounds' errors, or None if it goes on."""
+        """The reason to stop, or None to continue.
+
+        Args:
+            errors: The loss before training and after each round.
+            begun: `time.monotonic` at the start.
+
+        Returns:
+            One phrase that describes the rule that holds, or None.
+        """
         if errors[-1] == 0:
             return "the error is zero"
         if errors[-1] <= self.low_enough:
@@ -85,7 +124,14 @@ class Stop:
 
 
 class Trained(NamedTuple):
-    """How a training went: the weights at its end, the error before it and after each round, and why it ended."""
+    """Result of a training run.
+
+    Attributes:
+        weights: NetworkWeights and biases at the end.
+        errors: The loss before training and after each round.
+        steps: Number of steps.
+        reason: Why training ended.
+    """
 
     weights: NetworkWeights
     errors: tuple[float, ...]
@@ -97,7 +143,7 @@ Step = Callable[[NetworkWeights, int], NetworkWeights]
 
 
 def full_step(net: Network, p: Any, t: Any, rate: float) -> Step:
-    """Steepest descent: one step against the gradient over all pairs."""
+    """A step function that uses the gradient over all pairs."""
 
     def step(weights: NetworkWeights, _round: int) -> NetworkWeights:
         return weights.changed(backpropagate(net.boxes(weights, t), p).gradients, rate)
@@ -105,11 +151,11 @@ def full_step(net: Network, p: Any, t: Any, rate: float) -> Step:
     return step
 
 
-def polled_steps(
-    net: Network, weights: NetworkWeights, p: Any, t: Any, rate: float, polled: Iterable[int]
+def sampled_steps(
+    net: Network, weights: NetworkWeights, p: Any, t: Any, rate: float, sampled: Iterable[int]
 ) -> Iterator[NetworkWeights]:
-    """Stochastic backpropagation: the weights after each step, on the pairs polled."""
-    for k in polled:
+    """Yield the weights after each step of stochastic backpropagation on the sampled pairs."""
+    for k in sampled:
         gradients = backpropagate(net.boxes(weights, t[k : k + 1]), p[k : k + 1]).gradients
         weights = weights.changed(gradients, rate)
         yield weights
@@ -122,21 +168,21 @@ def train(
     t: Any,
     rate: float,
     stop: Stop,
-    poll: Callable[[int], Iterable[int]] | None = None,
+    sample: Callable[[int], Iterable[int]] | None = None,
     watch: Callable[[int, NetworkWeights, float], None] = lambda rounds, weights, E: None,
     each: Callable[[int, NetworkWeights], None] = lambda steps, weights: None,
 ) -> Trained:
     """Train by steepest descent until a stop rule holds.
 
     Args:
-        net: The activations and the error function.
-        weights: Weights and biases to start from.
+        net: The activations and the loss.
+        weights: NetworkWeights and biases to start from.
         p: Inputs, of shape (examples, n).
         t: Targets, of shape (examples, outputs), or (examples,) where they are class numbers.
         rate: Learning rate: a weight changes by -rate times its partial derivative.
         stop: When to stop.
-        poll: From the number of a round, the examples of its steps, in order; without it, each round is one step on
-            all examples.
+        sample: Returns, for the number of a round, the index of the example of each step, in order; by default, each
+            round is one step on all examples.
         watch: Called before the first round and after each with the number of rounds done, the weights, and the error
             over all examples.
         each: Called after each step with the number of steps done and the weights.
@@ -148,8 +194,8 @@ def train(
         >>> import numpy as np
         >>> from gradagree.reference.activations import Identity
         >>> from gradagree.reference.errors import SumOfSquares
-        >>> from gradagree.reference.training import Network, Stop, Weights, train
-        >>> net, start = Network((Identity(),), SumOfSquares()), Weights((np.array([[0.0]]),), (None,))
+        >>> from gradagree.reference.training import Network, Stop, NetworkWeights, train
+        >>> net, start = Network((Identity(),), SumOfSquares()), NetworkWeights((np.array([[0.0]]),), (None,))
         >>> found = train(net, start, np.array([[1.0]]), np.array([[2.0]]), rate=0.25, stop=Stop(rounds=3))
         >>> found.errors, found.weights.w[0].tolist(), found.reason
         ((4.0, 1.0, 0.25, 0.0625), [[1.75]], 'out of rounds: 3')
@@ -162,10 +208,10 @@ def train(
         reason = stop.reason(errors, begun)
         if reason is not None:
             return Trained(weights, tuple(errors), steps, reason)
-        if poll is None:
+        if sample is None:
             weights, steps = full(weights, steps), steps + 1
             each(steps, weights)
             continue
-        for changed in polled_steps(net, weights, p, t, rate, poll(len(errors) - 1)):
+        for changed in sampled_steps(net, weights, p, t, rate, sample(len(errors) - 1)):
             weights, steps = changed, steps + 1
             each(steps, weights)

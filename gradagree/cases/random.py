@@ -13,7 +13,7 @@ from gradagree.cases.case import Case
 from gradagree.cases.datasets import DATASETS
 from gradagree.cases.regimes import STANDARD, Source
 from gradagree.reference import Activation, ErrorFunction
-from gradagree.reference.samples import allowed_width, inside, some_targets
+from gradagree.reference.samples import allowed_width, some_targets, to_domain
 
 # What may stand behind what: domains, ranges and widths of activations and error functions
 # -----------------------------------------------------------------------------------------
@@ -77,7 +77,7 @@ def pairs(out: Activation, error: ErrorFunction) -> bool:
 @functools.lru_cache(maxsize=1024)
 def telling(activation: Activation, n: int) -> bool:
     """Whether a sensitivity comes through n entries: one number brought to length 1 does not change with its size."""
-    p = inside(activation.domain, np.cumsum(np.linspace(0.5, 1, n))[None] - 1)
+    p = to_domain(activation.domain, np.cumsum(np.linspace(0.5, 1, n))[None] - 1)
     delta_a = np.ones((1, activation.width(n) or 0)) * [[1, -0.5, 0.25][k % 3] for k in range(activation.width(n) or 0)]
     with np.errstate(all="ignore"):
         return bool(np.any(np.abs(activation.vjp(p, delta_a)) > SEEN))
@@ -87,7 +87,7 @@ def telling(activation: Activation, n: int) -> bool:
 def lively(error: ErrorFunction, examples: int, outputs: int) -> bool:
     """Whether so many examples have an error, and it has a slope: some compare two of one class, or directions."""
     waves = np.cos(np.arange(1.0, 1 + examples * outputs)).reshape(examples, outputs)
-    o = inside(error.domain, waves + np.sign(waves) / 4)
+    o = to_domain(error.domain, waves + np.sign(waves) / 4)
     t = some_targets(error, examples, outputs)
     with np.errstate(all="ignore"):
         slope = np.abs(error.sensitivity(o, t)) * o.size

@@ -32,7 +32,7 @@ from gradagree.checker.derivative_forms import (
 )
 from gradagree.checker.kinks import one_sided_derivative, one_sided_loss_gradient
 from gradagree.reference import Activation, ErrorFunction
-from gradagree.reference.samples import inside, neutral
+from gradagree.reference.samples import midpoint, to_domain
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ class LossBounds:
             # 8 u (|E| + sum_i |o_i s_i| + |E(start)| + sum_i |o_i - start_i| S_i)
             scale = np.abs(e.value) + np.sum(abs_product(x, self.error.sensitivity(x, plain)), axis=(-2, -1))
             if self.options.conditioning:
-                start = neutral(self.error.domain, x)
+                start = midpoint(self.error.domain, x)
                 scale = scale + np.abs(self.error.value(start, plain))
                 scale = scale + np.sum(np.abs(x - start) * loss_scale(self.error, x, plain), axis=(-2, -1))
         return with_model_radius(e, scale)
@@ -349,7 +349,7 @@ def vjp_scale(activation: Activation, x: np.ndarray, delta_a: np.ndarray) -> Any
 
 
 def _points_between(activation: Activation, x: np.ndarray) -> list[np.ndarray]:
-    return [inside(activation.domain, f * x) if f == 0 else f * x for f in FRACTIONS]
+    return [to_domain(activation.domain, f * x) if f == 0 else f * x for f in FRACTIONS]
 
 
 def _abs_vjp(activation: Activation, x: np.ndarray, delta_a: np.ndarray) -> Any:
@@ -386,7 +386,7 @@ def conditioning_table(activation: Activation, part: str) -> tuple[np.ndarray, n
 
 def loss_scale(error: ErrorFunction, o: np.ndarray, t: Any) -> np.ndarray:
     """S of dE/do: the largest absolute entry of the example between the middle of the domain and o."""
-    start = neutral(error.domain, o)
+    start = midpoint(error.domain, o)
     gradients = [np.abs(error.sensitivity(start + f * (o - start), t)) for f in FRACTIONS]
     sizes = [np.max(size, axis=-1, keepdims=True) for size in gradients]
     return np.broadcast_to(np.max(sizes, axis=0), o.shape)

@@ -12,7 +12,7 @@ from gradagree.adapters.problem import holding, own_weights, pushed_along
 from gradagree.cases.case import Arrays, Case, problem_of
 from gradagree.checker.comparison import Comparison, derivative
 from gradagree.reference import Activation
-from gradagree.reference.samples import neutral
+from gradagree.reference.samples import midpoint
 
 # Whether an answer has the parts that a case asks for, and a spelling the shape, before any number is looked at
 # --------------------------------------------------------------------------------------------------------------
@@ -73,7 +73,7 @@ def misshapen(adapter: Adapter, problem: Problem) -> str | None:
 @functools.lru_cache(maxsize=1024)
 def wrong_shape(adapter: Adapter, activation: Activation, examples: int, n: int, dtype: str) -> str | None:
     """What a spelling returns for so many examples of n numbers each, if it is wrong."""
-    p, shape = neutral(activation.domain, np.zeros((examples, n))), (examples, activation.width(n) or 0)
+    p, shape = midpoint(activation.domain, np.zeros((examples, n))), (examples, activation.width(n) or 0)
     try:
         (held,) = holding([activation], [adapter.constant(x, dtype) for x in own_weights([activation])])
         a = adapter.spelling(held)(adapter.constant(p, dtype))

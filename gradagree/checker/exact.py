@@ -114,7 +114,7 @@ def _of_box(box: Box, part: str, index: tuple[int, ...], p: np.ndarray, delta_c:
         )
         return _ball(pulled, (0, entry))
     if part.removeprefix("d") in box.activation.own_weights:
-        own = Box(box.activation, w, None, box.inside).pull_own(Ball.exact(p), Ball.exact(delta_c))
+        own = Box(box.activation, w, None, box.inside).parameter_gradients(Ball.exact(p), Ball.exact(delta_c))
         return _ball(own[part.removeprefix("d")], index)
     column = index[-1]
     part_of_delta = Ball.exact(delta_c[:, column : column + 1])

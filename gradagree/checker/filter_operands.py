@@ -22,7 +22,7 @@ from gradagree.checker.batching import Ragged, concatenate, lowest_bits
 from gradagree.checker.comparison import ERROR_BOX, SAFE, Bound, Part
 from gradagree.checker.kinks import Kinks
 from gradagree.reference import Activation, Box, ErrorFunction
-from gradagree.reference.samples import allowed_width, inside, some_targets
+from gradagree.reference.samples import allowed_width, some_targets, to_domain
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +190,7 @@ def loss_always_rounds(error: ErrorFunction, model: Model, few_examples: bool, f
         given: Any = t if error.targets == "classes" else Rounded.stored(t, model)
         ramp = np.arange(examples * outputs).reshape(examples, outputs) / 4 - outputs / 2
         for o in (np.zeros(ramp.shape), ramp):
-            stored = Rounded.stored(inside(error.domain, o), model)
+            stored = Rounded.stored(to_domain(error.domain, o), model)
             yield {"E": error.value(stored, given), "delta_p": error.sensitivity(stored, given)}
 
     return all_samples_rounded(("E", "delta_p"), samples())
@@ -221,7 +221,7 @@ def round_rows(activation: Activation) -> list[np.ndarray]:
         if n > 1:
             signs = np.where(np.arange(n) % 2, 1.0, -1.0)
             quarters = np.arange(3 * n).reshape(3, n) / 4 - n / 2
-            found.append(inside(activation.domain, np.vstack([np.eye(n), -np.eye(n), signs, 2 * signs, quarters])))
+            found.append(to_domain(activation.domain, np.vstack([np.eye(n), -np.eye(n), signs, 2 * signs, quarters])))
     return found
 
 

@@ -18,7 +18,7 @@ from gradagree.checker.kink_search import prove_kinks, prove_loss_kinks
 from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.contract import file_of, line_in
-from gradagree.reference.samples import allowed_width, inside
+from gradagree.reference.samples import allowed_width, to_domain
 
 POINTS = 64
 BITS = 256
@@ -180,7 +180,7 @@ def sample_batch(error: ErrorFunction, batch: int = 3, outputs: int = 4) -> tupl
     """A small batch of outputs inside the loss's domain, and targets of its kind."""
     outputs = allowed_width(error, outputs)
     source = Source(f"examples {error}")
-    o = inside(error.domain, source.dyadic((batch, outputs), 20, 1))
+    o = to_domain(error.domain, source.dyadic((batch, outputs), 20, 1))
     shape = (batch,) if error.targets == "classes" else (batch, error.width(outputs) or 0)
     return o, drawn_targets(error.targets, shape, outputs, source, lambda: source.dyadic(shape, 20, 1))
 

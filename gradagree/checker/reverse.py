@@ -207,7 +207,7 @@ class BoxCheck:
     def pulled_own(self, how: ToleranceOptions) -> Any:
         """The gradients of what the activation has of its own."""
         rules = self.model.outwards
-        return self.judged(how).pull_own(self.p.modelled(rules), self.delta_c.modelled(rules))
+        return self.judged(how).parameter_gradients(self.p.modelled(rules), self.delta_c.modelled(rules))
 
     def sensitivity(self, how: ToleranceOptions) -> Rounded:
         """delta_p."""

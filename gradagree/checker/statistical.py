@@ -75,7 +75,7 @@ def _compare_gradients(
     number: int, box: Box, p: Any, delta_c: Any, given: Mapping[str, np.ndarray]
 ) -> Iterator[Comparison]:
     """The gradients of one node; that of the weights is never stored as a whole."""
-    for name, own in reversed(box.pull_own(p, delta_c).items()):
+    for name, own in reversed(box.parameter_gradients(p, delta_c).items()):
         yield _compare_array(number, f"d{name}", given.get(parameter_name(number, name)), own)
     if box.b is not None:
         yield _compare_array(

@@ -1,7 +1,7 @@
-"""How the errors of single entries or examples become one number, and what each counts for in it.
+"""Reduce the losses of entries or examples to one number.
 
-The reduction "none" gives no number, so its array is contracted with fixed weights, multiples of 1/8 that differ from
-entry to entry.
+The reduction "none" returns an array, which is contracted with fixed weights: multiples of 1/8 that differ from entry
+to entry.
 """
 
 from __future__ import annotations
@@ -17,38 +17,38 @@ EIGHTHS = 8
 
 
 def of_kind(x: Any, like: Any) -> Any:
-    """The numbers x as an array of the other's kind, so that what is done to them later is done in its arithmetic."""
+    """Convert x to the array type of like, so that later operations use its arithmetic."""
     return np.where(True, x, like)
 
 
 def fixed_weights(shape: tuple[int, ...]) -> np.ndarray:
-    """(1 + (5 k + 3 j) mod 8) / 8 for entry j of example k, or j = 0 where there is one error for each example."""
+    """(1 + (5 k + 3 j) mod 8) / 8 for entry j of example k; j = 0 if there is one loss for each example."""
     k, j = np.indices((*shape, 1)[:2])
     return (1 + (5 * k + 3 * j) % EIGHTHS).reshape(shape) / EIGHTHS
 
 
 def total(e: Any, reduction: str, axes: int) -> Any:
-    """The error of arrays of errors (..., examples, outputs), or with one axis (..., examples)."""
+    """Reduce losses of shape (..., examples, outputs) for axes = 2, or (..., examples) for axes = 1."""
     axis = tuple(range(-axes, 0))
     if reduction == "mean":
         return np.mean(e, axis=axis)
     return np.sum(e if reduction == "sum" else e * fixed_weights(e.shape[-axes:]), axis=axis)
 
 
-def counted(slope: Any, reduction: str, shape: tuple[int, ...]) -> Any:
-    """Each error's slope times what the error counts for, where errors have this shape without leading axes."""
+def counted(derivative: Any, reduction: str, shape: tuple[int, ...]) -> Any:
+    """Multiply the derivative of each loss by its weight in the reduction; shape is without leading axes."""
     if reduction == "mean":
-        return slope / int(np.prod(shape))
-    return slope if reduction == "sum" else slope * fixed_weights((*shape, 1)[:2]).reshape((*shape, 1)[:2])
+        return derivative / int(np.prod(shape))
+    return derivative if reduction == "sum" else derivative * fixed_weights((*shape, 1)[:2]).reshape((*shape, 1)[:2])
 
 
 class _Reduced(ErrorFunction):
-    """An error function with a reduction."""
+    """A loss with a reduction."""
 
     reduction: Reduction = "mean"
 
     def _gathered(self, e: Any, asarray: Any) -> Any:
-        """A framework's errors, already reduced or not, as one number; asarray makes its arrays."""
+        """Reduce a framework's losses to one number, unless they are reduced already; asarray creates its arrays."""
         if self.reduction == "none":
             return (e * asarray(fixed_weights(e.shape), dtype=e.dtype)).sum()
         if e.ndim == 0:

@@ -50,9 +50,9 @@ class _Deaf(Tanh):
 def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What a test registers is gone after it."""
     monkeypatch.setattr(Adapter, "catalogue", dict(Adapter.catalogue))
-    before = set(contract.spelling_names)
+    before = set(contract.implementation_names)
     yield
-    contract.spelling_names.intersection_update(before)
+    contract.implementation_names.intersection_update(before)
 
 
 @pytest.mark.parametrize("spec", [SMALL, "2-2:id,sigmoid:cross_entropy:n1:f64:ordinary:s4"])
@@ -146,7 +146,7 @@ def test_that_an_adapter_registers_itself_and_its_spelling(registry: None) -> No
         modes = {}
 
     assert Adapter.catalogue["abacus"] is ForAbacus
-    assert "abacus" in contract.spelling_names
+    assert "abacus" in contract.implementation_names
     adapter = ForAbacus()
     for call in (
         lambda: adapter.array(np.ones(1), "float64"),

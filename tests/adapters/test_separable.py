@@ -9,7 +9,7 @@ import pytest
 
 from gradagree.adapters.jax_packed import Adding, adding, separable
 from gradagree.reference import ErrorFunction
-from gradagree.reference.samples import allowed_width, inside
+from gradagree.reference.samples import allowed_width, to_domain
 
 WHOLE_ROWS = (
     "binary_dice", "cosine_distance", "cosine_embedding", "cross_entropy", "dice", "dice_of_probabilities",
@@ -33,7 +33,7 @@ def test_that_entries_make_up_every_error_but_those_of_whole_rows(name: str) -> 
     error = ErrorFunction.named(name)
     width = allowed_width(error, 5)
     draws = np.random.default_rng(1)
-    o = inside(error.domain, draws.normal(size=(1, width)))
+    o = to_domain(error.domain, draws.normal(size=(1, width)))
     t = {"bits": draws.integers(0, 2, (1, width)), "signs": 1 - 2 * draws.integers(0, 2, (1, width))}.get(
         error.targets, draws.uniform(0.5, 1.5, (1, width))
     )

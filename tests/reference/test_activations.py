@@ -110,7 +110,7 @@ def is_continuous(value: Callable[[Any], Any], at: float) -> bool:
 
 
 @each(VARIANTS)
-def test_that_the_derivative_is_the_slope_of_the_value(activation: Activation) -> None:
+def test_that_the_derivative_matches_a_finite_difference_of_the_value(activation: Activation) -> None:
     points = dyadic_points(activation)
     assert points.size > 120
     assert wrong_slopes(activation, points).size == 0
@@ -137,7 +137,7 @@ def test_that_a_derivative_that_proves_nothing_does_not_pass() -> None:
 
 
 @each(VARIANTS)
-def test_that_the_kinks_are_the_points_of_the_grid_where_the_slope_jumps(activation: Activation) -> None:
+def test_that_the_kinks_are_the_points_of_the_grid_where_the_derivative_jumps(activation: Activation) -> None:
     assert jumps(activation) == activation.kinks
 
 
@@ -175,7 +175,7 @@ def test_that_value_and_derivative_keep_the_shape_and_the_input(activation: Acti
 
 
 @each(VARIANTS)
-def test_that_vjp_is_the_derivative_times_the_sensitivity(activation: Activation) -> None:
+def test_that_vjp_is_the_derivative_times_the_cotangent(activation: Activation) -> None:
     p = within(activation, GRID + 1 / 16)
     delta_a = GRID[: p.size] * 0.5
     np.testing.assert_array_equal(activation.vjp(p, delta_a), activation.derivative(p) * delta_a)
@@ -199,12 +199,12 @@ def strays(activation: Activation, framework: str, reference: Activation) -> np.
 
 @each(VARIANTS)
 @pytest.mark.parametrize("framework", ["torch", "jax"])
-def test_that_the_spelling_computes_the_same_function(activation: Activation, framework: str) -> None:
+def test_that_the_implementation_computes_the_same_function(activation: Activation, framework: str) -> None:
     assert strays(activation, framework, activation).size == 0
 
 
 @pytest.mark.parametrize("framework", ["torch", "jax"])
-def test_that_a_spelling_of_another_default_is_found(framework: str) -> None:
+def test_that_an_implementation_of_another_default_is_found(framework: str) -> None:
     assert strays(activations.Gelu(), framework, activations.GeluTanh()).size > 0
     assert strays(activations.Elu(alpha=0.25), framework, activations.Elu()).size > 0
 

@@ -79,7 +79,7 @@ def wrong(box: Box, p: Ball) -> set[str]:
 
 @pytest.mark.parametrize("name", [name for name in NETWORKS if "cross_entropy" not in name])
 @pytest.mark.parametrize("seed", [1, 2])
-def test_that_every_sensitivity_and_gradient_is_the_slope_of_the_error(name: str, seed: int) -> None:
+def test_that_every_cotangent_and_gradient_is_the_derivative_of_the_loss(name: str, seed: int) -> None:
     assert [wrong(box, p) for box, p in chain(name, seed)] == [set()] * len(NETWORKS[name][0])
 
 

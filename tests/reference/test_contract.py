@@ -91,10 +91,10 @@ def test_that_helpers_and_every_known_method_are_accepted() -> None:
     assert make("Fine", {**ACTIVATION, **extra, "kinks": (0.0, 1.0)})().kinks == (0.0, 1.0)
 
 
-def test_that_a_new_framework_makes_its_spelling_a_known_method(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_that_a_new_framework_makes_its_implementation_a_known_method(monkeypatch: pytest.MonkeyPatch) -> None:
     members = {**ACTIVATION, "warp": method}
     assert "Odd.warp is no part" in refusal("Odd", members)
-    monkeypatch.setattr(contract_module, "spelling_names", {*contract_module.spelling_names, "warp"})
+    monkeypatch.setattr(contract_module, "implementation_names", {*contract_module.implementation_names, "warp"})
     assert make("Fine", members)
 
 
@@ -191,7 +191,7 @@ def test_that_a_class_with_pull_works_as_one_with_vjp_and_warns() -> None:
     assert np.array_equal(made.pull(p, delta), made.vjp(p, delta))
 
 
-def test_that_a_class_with_vjp_does_not_warn_and_answers_to_pull() -> None:
+def test_that_a_class_with_vjp_does_not_warn_and_also_accepts_pull() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
 

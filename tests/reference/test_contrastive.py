@@ -51,7 +51,7 @@ def test_that_an_example_alone_in_its_class_is_a_contrast_to_others_only() -> No
 
 
 @pytest.mark.parametrize("n", [1, 4])
-def test_that_no_pair_at_all_is_no_number_and_has_no_slope(n: int) -> None:
+def test_that_no_pair_at_all_is_no_number_and_has_no_derivative(n: int) -> None:
     torch = pytest.importorskip("torch")
     o, t = AXES[:n], ALONE[:n]
     assert np.isnan(Ntxent().value(o, t))

@@ -15,7 +15,7 @@ from gradagree.arithmetic.ball import lift
 from gradagree.arithmetic.model import model
 from gradagree.checker.allowances import ToleranceOptions
 from gradagree.reference import ErrorFunction, errors
-from gradagree.reference.samples import inside
+from gradagree.reference.samples import to_domain
 
 pytestmark = pytest.mark.usefixtures("working_precision")
 BITS = 600
@@ -91,7 +91,7 @@ def each(made: list[ErrorFunction]) -> Any:
 def outputs(error: Any, scale: float = 1.0) -> np.ndarray:
     """Twelve different odd multiples of 1/16, large and small, so that no two are equal and no one is a target."""
     odd = np.array([1, -3, 21, -47, 5, 77, -11, -33, 15, 2, -19, 63])
-    return inside(error.domain, (2 * odd + 1).reshape(OF_PAIRS.get(error.name, SHAPE)) / 16 * scale)
+    return to_domain(error.domain, (2 * odd + 1).reshape(OF_PAIRS.get(error.name, SHAPE)) / 16 * scale)
 
 
 def targets(error: Any) -> np.ndarray:
@@ -134,13 +134,13 @@ def wrong_entries(error: Any, o: np.ndarray) -> list[tuple[int, int]]:
 
 @each(VARIANTS)
 @pytest.mark.parametrize("scale", [2.0**-40, 2.0**-4, 1.0, 2.0**10])
-def test_that_the_sensitivity_is_the_slope_of_the_value(error: ErrorFunction, scale: float) -> None:
+def test_that_the_gradient_is_the_derivative_of_the_value(error: ErrorFunction, scale: float) -> None:
     assert wrong_entries(error, outputs(error, scale)) == []
 
 
 @each(VARIANTS)
 @pytest.mark.parametrize("factor", [1 + 1e-9, -1.0, 0.5, OUTPUTS / EXAMPLES])
-def test_that_a_sensitivity_times_a_wrong_factor_is_found(error: ErrorFunction, factor: float) -> None:
+def test_that_a_gradient_times_a_wrong_factor_is_found(error: ErrorFunction, factor: float) -> None:
     planted = Planted(error, lambda o, t: error.sensitivity(o, t) * factor)
     o = outputs(error, 2.0**-4)
     s, kinked = error.sensitivity(o, targets(error)), np.broadcast_to(error.kink(o, targets(error)), o.shape)
@@ -151,7 +151,7 @@ def test_that_a_sensitivity_times_a_wrong_factor_is_found(error: ErrorFunction, 
 
 @each(DEFAULTS)
 @pytest.mark.parametrize("entry", [(0, 0), (1, 3)], ids=str)
-def test_that_a_sensitivity_wrong_in_one_entry_is_found_there(error: ErrorFunction, entry: tuple[int, int]) -> None:
+def test_that_a_gradient_wrong_in_one_entry_is_found_there(error: ErrorFunction, entry: tuple[int, int]) -> None:
     here = np.zeros(OF_PAIRS.get(error.name, SHAPE))
     here[entry] = 2.0**-70
     planted = Planted(error, lambda o, t: error.sensitivity(o, t) + here)
@@ -174,11 +174,11 @@ def on_kinks(error: Any, t: np.ndarray) -> np.ndarray:
     alike = error.targets == "real" and t.shape == SHAPE
     o = np.zeros(SHAPE) + (t if alike else 0.0)
     o[1] += np.array([-1.0, 1.0, 0.375, -0.375, 0.5, -0.5])
-    return inside(error.domain, o)
+    return to_domain(error.domain, o)
 
 
 @each([made for made in VARIANTS if not isinstance(made, TOGETHER)])
-def test_that_kink_marks_the_outputs_where_the_slope_jumps(error: ErrorFunction) -> None:
+def test_that_kink_marks_the_outputs_where_the_derivative_jumps(error: ErrorFunction) -> None:
     t = targets(error)
     o = on_kinks(error, t)
     marked = np.broadcast_to(error.kink(o, t), SHAPE)
@@ -261,12 +261,12 @@ def strays(error: ErrorFunction, framework: str, reference: ErrorFunction) -> bo
 @pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
 @each(VARIANTS)
 @pytest.mark.parametrize("framework", ["torch", "jax"])
-def test_that_the_spelling_computes_the_same_error(error: ErrorFunction, framework: str) -> None:
+def test_that_the_implementation_computes_the_same_error(error: ErrorFunction, framework: str) -> None:
     assert not strays(error, framework, error)
 
 
 @pytest.mark.parametrize("framework", ["torch", "jax"])
-def test_that_a_spelling_of_another_error_is_found(framework: str) -> None:
+def test_that_an_implementation_of_another_error_is_found(framework: str) -> None:
     assert strays(errors.MeanSquared(), framework, errors.SumOfSquares())
     assert strays(errors.Huber(delta=0.375), framework, errors.Huber())
 

@@ -8,7 +8,7 @@ import pytest
 from gradagree.reference import backpropagate
 from gradagree.reference.activations import Identity, Relu, Tanh
 from gradagree.reference.errors import SumOfSquares
-from gradagree.reference.training import Network, NetworkWeights, Stop, decisions, polled_steps, train
+from gradagree.reference.training import Network, NetworkWeights, Stop, decisions, sampled_steps, train
 
 NET = Network((Identity(), Tanh()), SumOfSquares())
 LINEAR = Network((Identity(),), SumOfSquares())
@@ -33,9 +33,9 @@ def test_that_one_step_on_one_weight_is_the_one_worked_out_by_hand() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_that_a_polled_step_changes_each_weight_in_proportion_to_its_partial_derivative(seed: int) -> None:
+def test_that_a_sampled_step_changes_each_weight_in_proportion_to_its_partial_derivative(seed: int) -> None:
     weights, p, t = problem(seed)
-    for k, changed in zip([2, 0], polled_steps(NET, weights, p, t, 0.25, [2, 0]), strict=True):
+    for k, changed in zip([2, 0], sampled_steps(NET, weights, p, t, 0.25, [2, 0]), strict=True):
         gradients = backpropagate(NET.boxes(weights, t[k : k + 1]), p[k : k + 1]).gradients
         for w, after, gradient in zip(weights.w, changed.w, gradients, strict=True):
             np.testing.assert_array_equal(after, w - 0.25 * gradient.w)
@@ -48,7 +48,7 @@ def test_that_a_polled_step_changes_each_weight_in_proportion_to_its_partial_der
 def test_that_full_batch_descent_is_the_sum_of_the_steps_of_all_pairs(seed: int) -> None:
     weights, p, t = problem(seed)
     together = train(NET, weights, p, t, 0.25, Stop(rounds=1)).weights
-    alone = [next(polled_steps(NET, weights, p, t, 0.25, [k])) for k in range(len(p))]
+    alone = [next(sampled_steps(NET, weights, p, t, 0.25, [k])) for k in range(len(p))]
     exact = summed(weights.w[0], [one.w[0] for one in alone])
     scale = np.sum([np.abs(one.w[0]) + np.abs(weights.w[0]) for one in alone], axis=0)
     assert (np.abs(together.w[0] - exact) <= 4 * len(p) * np.finfo(float).eps * scale).all()
@@ -98,7 +98,7 @@ def test_that_watch_and_each_see_every_round_and_every_step() -> None:
     assert steps == [1, 2, 3, 4, 5, 6]
 
 
-def test_that_polled_pairs_are_taken_in_their_order() -> None:
+def test_that_sampled_pairs_are_used_in_their_order() -> None:
     weights, p, t = problem(4)
     ways = [train(NET, weights, p, t, 0.25, Stop(rounds=1), lambda _, o=order: o).weights for order in ([0, 1], [1, 0])]
     assert not np.array_equal(ways[0].w[0], ways[1].w[0])

@@ -69,7 +69,7 @@ def wrong_vjps(activation: Any, p: np.ndarray) -> list[tuple[int, ...]]:
 
 @each(VARIANTS)
 @pytest.mark.parametrize("seed", range(5))
-def test_that_vjp_is_the_transposed_slope_of_the_value(activation: Activation, seed: int) -> None:
+def test_that_vjp_is_the_transposed_jacobian_times_the_cotangent(activation: Activation, seed: int) -> None:
     assert wrong_vjps(activation, rows(seed)) == []
 
 
@@ -108,7 +108,7 @@ def test_that_odd_widths_have_no_halves() -> None:
 
 @each(VARIANTS)
 @pytest.mark.parametrize("framework", ["torch", "jax"])
-def test_that_the_spelling_computes_the_same_function(activation: Activation, framework: str) -> None:
+def test_that_the_implementation_computes_the_same_function(activation: Activation, framework: str) -> None:
     module = pytest.importorskip(framework)
     make = module.tensor if framework == "torch" else module.numpy.asarray
     p = rows(5)

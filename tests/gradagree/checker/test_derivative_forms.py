@@ -18,7 +18,7 @@ from gradagree.checker.comparison import ERROR_BOX, compare
 from gradagree.checker.derivative_forms import EXTRA_ROUNDINGS, ad_loss_gradient, loss_gain
 from gradagree.checker.verdict import Verdict
 from gradagree.reference import Activation, ErrorBox, ErrorFunction
-from gradagree.reference.samples import inside
+from gradagree.reference.samples import to_domain
 
 ERRORS = [name for name, kind in ErrorFunction.catalogue.items() if kind.__module__.startswith("gradagree.")]
 
@@ -28,7 +28,7 @@ ERRORS = [name for name, kind in ErrorFunction.catalogue.items() if kind.__modul
 def test_that_the_ad_gradient_of_a_loss_overlaps_its_own_gradient(name: str, seed: int) -> None:
     case = Case.parse(f"3-6:id:{name}:n5:f32:ordinary:s{seed}")
     arrays, rules = case.arrays(), model("float32")
-    o = Rounded.stored(inside(case.error.domain, arrays.inputs @ arrays.weights[0]), rules)
+    o = Rounded.stored(to_domain(case.error.domain, arrays.inputs @ arrays.weights[0]), rules)
     targets = arrays.targets if case.error.targets == "classes" else Rounded.stored(arrays.targets, rules)
     formed, own = ad_loss_gradient(case.error, o, targets), o._lift(case.error.sensitivity(o, targets))
     assert formed is not None
