@@ -92,7 +92,7 @@ def _kinks(ext: tuple[str, ...], out: Path | None, **options: Any) -> int:
     rows = list(conventions(functions, frameworks, modes, extension_files(ext), dtypes))
     if not rows:
         raise UsageError(
-            "survey: nothing to show: no framework that was asked for is installed, or no function has a kink"
+            "survey: nothing to list: no selected framework is installed, or no selected function has a kink"
         )
     Console().print(terminal_table(rows))
     if out is not None:

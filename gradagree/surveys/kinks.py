@@ -1,4 +1,4 @@
-"""Table of conventions."""
+"""Conventions: the derivative that each framework returns at each kink."""
 
 from __future__ import annotations
 
@@ -19,26 +19,22 @@ from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.graph import parameter_name
 from gradagree.runner.options import Plan
 from gradagree.runner.process import FrameworkProcess
-from gradagree.surveys.measurements import Measurement
-
-# What each framework answers at every kink of every function: the table of conventions
-# -------------------------------------------------------------------------------------
-
+from gradagree.surveys.measurements import Measurement, json_value
 
 SEEDS = 200
 SMALLEST_JUMP = 2.0**-10
-"""A smaller jump of an error function's slope is none to look at."""
+"""Kinks of loss functions with a smaller jump of the derivative are left out."""
 OUTPUTS = (1, 2, 3, 4, 5, 6)
 DTYPES = ("float64", "float32")
 RELATIVE_TOLERANCE = 2.0**-12
-"""Relatively: what is nearer to a slope is that slope; how accurate it is, is another question."""
+"""Relative distance within which a returned derivative counts as equal to one of `SLOPES`."""
 
 
 class Convention(msgspec.Struct, frozen=True, kw_only=True):
-    """What one framework's mode gives at one kink: the slopes that explain it, or else what it is.
+    """The derivative that a mode returns at a kink, and the admissible derivatives (`SLOPES`) that it equals.
 
-    left and right are the one-sided slopes, and given the framework's, at the first number on the kink. finding says
-    that it is none of the legitimate slopes, nor anything between the one-sided ones.
+    left and right are the one-sided derivatives, and given is the mode's, at the first entry on the kink. finding is
+    True if it is neither admissible nor between the one-sided derivatives.
     """
 
     framework: str
@@ -56,12 +52,16 @@ class Convention(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def word(self) -> str:
-        """left, right, mean or zero where it is one of them, "left, zero" where they are the same; else the number."""
+        """The equal derivatives by name, as "left, zero"; if there are none, the reason or the number."""
         return ", ".join(self.slopes) or self.reason or str(self.given)
 
 
 class KinkCase(msgspec.Struct, frozen=True):
-    """A case that meets a kink: where, the sensitivity by each slope, and how often it is the slope itself."""
+    """A case with entries on a kink.
+
+    on is True for the entries on it, expected the cotangent there for each of `SLOPES`, and times the incoming
+    cotangent, by which the derivative is multiplied.
+    """
 
     case: Case
     function: Activation | ErrorFunction
@@ -72,12 +72,13 @@ class KinkCase(msgspec.Struct, frozen=True):
 
 
 def kink_cases(functions: Iterable[Activation | ErrorFunction], dtype: str) -> Iterator[KinkCase]:
-    """A case for every kink of the functions that a number of the dtype lies on."""
+    """A case for every kink of the functions that is representable in the dtype."""
     for function in functions:
         with np.errstate(all="ignore"):
-            yield from (
-                _activation_cases(function, dtype) if isinstance(function, Activation) else _loss_cases(function, dtype)
-            )
+            if isinstance(function, Activation):
+                yield from _activation_cases(function, dtype)
+            else:
+                yield from _loss_cases(function, dtype)
 
 
 def _activation_cases(activation: Activation, dtype: str) -> Iterator[KinkCase]:
@@ -120,7 +121,15 @@ def conventions(
     extensions: Sequence[str] = (),
     dtypes: Sequence[str] = DTYPES,
 ) -> Iterator[Convention]:
-    """The table, row by row; by default of the whole catalogue, in every mode that does not compile case by case."""
+    """The derivatives at kinks, a row for each kink, mode and dtype.
+
+    Args:
+        functions: functions to list; by default all of the catalogue.
+        frameworks: comma-separated names; by default all.
+        modes: comma-separated names; by default all that do not compile each case slowly.
+        extensions: Python files that define further functions.
+        dtypes: dtypes to list.
+    """
     if functions is None:
         functions = [kind.catalogue[name]() for kind in (Activation, ErrorFunction) for name in sorted(kind.catalogue)]
     cases = [one for dtype in dtypes for one in kink_cases(functions, dtype)]
@@ -128,50 +137,47 @@ def conventions(
     for name in plan.frameworks:
         with FrameworkProcess(name, extensions) as process:
             for one in cases:
-                asked = [mode for mode in plan.modes_of(name, 0) if modes or not Adapter.mode(f"{name}:{mode}").slow]
+                chosen = [mode for mode in plan.modes_of(name, 0) if modes or not Adapter.mode(f"{name}:{mode}").slow]
                 handshake = process.handshake
                 if isinstance(handshake, Absent):
                     return
-                for reply in process.ask(one.case, one.case.arrays(), asked):
-                    yield _convention(name, handshake.version, one, reply)
+                for response in process.ask(one.case, one.case.arrays(), chosen):
+                    yield _convention(name, handshake.version, one, response)
 
 
-def _convention(framework: str, version: str, one: KinkCase, reply: Response | Failure) -> Convention:
-    place = int(np.argmax(one.on))
-    left, right = (float(one.expected[side].flat[place]) / one.times for side in ("left", "right"))
+def _convention(framework: str, version: str, one: KinkCase, response: Response | Failure) -> Convention:
+    first = int(np.argmax(one.on))
+    left, right = (float(one.expected[side].flat[first]) / one.times for side in ("left", "right"))
     known = {
-        "framework": framework, "version": version, "mode": reply.mode, "dtype": one.case.dtype,
+        "framework": framework, "version": version, "mode": response.mode, "dtype": one.case.dtype,
         "function": str(one.function), "kink": one.kink, "left": left, "right": right,
     }  # fmt: skip
-    if isinstance(reply, Failure):
-        return Convention(**known, slopes=[], given="", reason=f"{reply.verdict}: {reply.reason}")  # type: ignore[arg-type]
-    given = cotangent_at_kink(one, reply.untapped)
-    slopes = [
-        slope
-        for slope, expected in one.expected.items()
-        if np.all(
-            (np.abs(given - expected) <= RELATIVE_TOLERANCE * np.maximum(np.abs(given), np.abs(expected)))[one.on]
-        )
-    ]
+    if isinstance(response, Failure):
+        return Convention(**known, slopes=[], given="", reason=f"{response.verdict}: {response.reason}")  # type: ignore[arg-type]
+    given = cotangent_at_kink(one, response.untapped)
+    slopes = [slope for slope, expected in one.expected.items() if np.all(is_near(given, expected)[one.on])]
     low, high = (side(*(one.expected[name] for name in ("left", "right"))) for side in (np.minimum, np.maximum))
     slack = RELATIVE_TOLERANCE * np.maximum(np.abs(low), np.abs(high))
     between = np.all(((low - slack <= given) & (given <= high + slack))[one.on])
-    number = float(given.flat[place]) / one.times
-    told = number if np.isfinite(number) else str(number)
-    return Convention(**known, slopes=slopes, given=told, finding=not slopes and not between)  # type: ignore[arg-type]
+    number = json_value(float(given.flat[first]) / one.times)
+    return Convention(**known, slopes=slopes, given=number, finding=not slopes and not between)  # type: ignore[arg-type]
+
+
+def is_near(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.asarray(np.abs(x - y) <= RELATIVE_TOLERANCE * np.maximum(np.abs(x), np.abs(y)))
 
 
 def cotangent_at_kink(one: KinkCase, answer: Answer) -> np.ndarray:
-    """What the framework gives at the kink: the bias's gradient, for there is one example, and p = 0 w + b or x + b."""
+    """The cotangent at the kink: the gradient of the bias, as p = 0 w + b or x + b and there is one example."""
     return np.reshape(answer.gradients[parameter_name(1, "b")], one.on.shape)
 
 
-# What frameworks answer at the kinks of a function of one number: for its page
-# -----------------------------------------------------------------------------
+# Derivatives at the kinks of elementwise functions, for their pages
+# ------------------------------------------------------------------
 
 
 class KinkDerivative(msgspec.Struct, frozen=True):
-    """The derivative that was given at one kink, and the slopes on both sides."""
+    """The derivative that modes of a framework return at a kink, and the one-sided derivatives."""
 
     function: str
     framework: str
@@ -184,7 +190,7 @@ class KinkDerivative(msgspec.Struct, frozen=True):
 
 
 def kink_derivatives(measurement: Measurement) -> Iterable[KinkDerivative]:
-    """One for each kink that is a number of the dtype."""
+    """The derivatives of a measurement at each kink that is among its points."""
     subject = measurement.subject
     function = subject.function
     if measurement.quantity != "slope" or not isinstance(function, Activation) or subject.points.ndim > 1:
@@ -192,38 +198,28 @@ def kink_derivatives(measurement: Measurement) -> Iterable[KinkDerivative]:
     for kink in function.kinks:
         where = np.flatnonzero(subject.points == kink)
         if len(where):
-            left, right = (float(function.derivative(np.nextafter(float(kink), side * np.inf))) for side in (-1, 1))
-            given = float(measurement.observed[where[0]])
-            told = given if np.isfinite(given) else str(given)
+            p = np.asarray(float(kink))
+            left, right = (float(one_sided_derivative(function, p, side)) for side in ("left", "right"))
             yield KinkDerivative(
-                str(function),
-                measurement.framework,
-                float(kink),
-                told,
-                left,
-                right,
-                [measurement.mode],
-                [subject.dtype],
-            )
+                function=str(function), framework=measurement.framework, kink=float(kink),
+                given=json_value(float(measurement.observed[where[0]])), left=left, right=right,
+                modes=[measurement.mode], dtypes=[subject.dtype],
+            )  # fmt: skip
 
 
 def merge_derivatives(rows: Iterable[KinkDerivative]) -> list[KinkDerivative]:
-    """Those that are the same number in several modes and dtypes as one."""
+    """Rows with the same derivative joined to one, with all their modes and dtypes."""
     found: dict[tuple[object, ...], KinkDerivative] = {}
     for row in rows:
         key = (row.function, row.framework, row.kink, row.given)
-        before = found.get(key)
-        if before is None:
-            found[key] = row
-        else:
-            for name in ("modes", "dtypes"):
-                theirs = getattr(before, name)
-                theirs += [x for x in getattr(row, name) if x not in theirs]
+        before = found.get(key, row)
+        modes, dtypes = dict.fromkeys(before.modes + row.modes), dict.fromkeys(before.dtypes + row.dtypes)
+        found[key] = msgspec.structs.replace(before, modes=list(modes), dtypes=list(dtypes))
     return list(found.values())
 
 
-# The table of conventions as text: Markdown for a page, JSON for programs, a table for the terminal
-# --------------------------------------------------------------------------------------------------
+# The table of conventions in Markdown, in JSON and for the terminal
+# ------------------------------------------------------------------
 
 
 INTRODUCTION = """# What each framework answers at kinks
@@ -237,7 +233,7 @@ the dtypes differ; a number is an answer that is none of the four. **In bold: ou
 
 
 def cells(rows: Sequence[Convention]) -> dict[tuple[str, str, str], dict[str, list[Convention]]]:
-    """The rows by function, kink and its slopes, and then by framework:mode."""
+    """The rows by (function, kink, one-sided derivatives), and then by framework:mode."""
     found: dict[tuple[str, str, str], dict[str, list[Convention]]] = {}
     for row in rows:
         column = found.setdefault((row.function, row.kink, ""), {})
@@ -249,7 +245,7 @@ def cells(rows: Sequence[Convention]) -> dict[tuple[str, str, str], dict[str, li
 
 
 def one_sided_text(row: Convention) -> str:
-    """For example ``0 | 1``: the slopes from both sides."""
+    """The one-sided derivatives, as ``0 | 1``."""
     return f"{row.left:.3g} | {row.right:.3g}"
 
 
@@ -258,11 +254,11 @@ def column_names(rows: Sequence[Convention]) -> list[str]:
 
 
 def cell_text(rows: Sequence[Convention], between: str, bold: str = "") -> str:
-    """One word if all dtypes agree, else one for each dtype."""
-    told = {row.dtype: f"{bold}{label(row)}{bold}" if row.finding else label(row) for row in rows}
-    if len(set(told.values())) <= 1:
-        return next(iter(told.values()), "")
-    return between.join(f"{dtype}: {word}" for dtype, word in told.items())
+    """One label if all dtypes agree, else one for each dtype."""
+    labels = {row.dtype: f"{bold}{label(row)}{bold}" if row.finding else label(row) for row in rows}
+    if len(set(labels.values())) <= 1:
+        return next(iter(labels.values()), "")
+    return between.join(f"{dtype}: {word}" for dtype, word in labels.items())
 
 
 def label(row: Convention) -> str:
@@ -270,14 +266,14 @@ def label(row: Convention) -> str:
 
 
 def markdown(rows: Sequence[Convention]) -> str:
-    """The page."""
+    """The table of conventions as a page in Markdown."""
     names = column_names(rows)
     versions = dict.fromkeys(f"{row.framework} {row.version}" for row in rows)
     head = ["function", "kink", "left \\| right", *names]
     lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
     for (function, kink, slopes), found in cells(rows).items():
-        told = [cell_text(found.get(name, []), "<br>", "**") for name in names]
-        lines.append(" | ".join(["| `" + function + "`", kink, slopes.replace("|", "\\|"), *told]) + " |")
+        texts = [cell_text(found.get(name, []), "<br>", "**") for name in names]
+        lines.append(" | ".join(["| `" + function + "`", kink, slopes.replace("|", "\\|"), *texts]) + " |")
     return f"{INTRODUCTION}Versions: {', '.join(versions)}.\n\n" + "\n".join(lines) + "\n"
 
 
@@ -289,7 +285,7 @@ def terminal_table(rows: Sequence[Convention]) -> Table:
 
 
 def write_conventions(rows: Sequence[Convention], folder: Path) -> tuple[Path, Path]:
-    """conventions.md and conventions.json in the folder."""
+    """Write conventions.md and conventions.json, and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     page, data = folder / "conventions.md", folder / "conventions.json"
     page.write_text(markdown(rows), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Atlas pages and files."""
+"""Files, pages and terminal output of a survey."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ from gradagree.surveys.plan import SurveyPlan
 from gradagree.surveys.points import kinks_of
 from gradagree.surveys.survey import SurveyResult
 
-# The error in ulp against the input, as SVG: a signed logarithmic axis, one line for each framework
-# --------------------------------------------------------------------------------------------------
+# Error curves in SVG: error in ulps against the input, on a signed logarithmic axis
+# ---------------------------------------------------------------------------------
 
 
 WIDTH, HEIGHT = 520, 190
 LEFT, RIGHT, TOP, BOTTOM = 46, 8, 24, 26
 LOWEST = 0.25
-"""ulp; smaller errors lie on the floor."""
+"""Lower end of the error axis in ulps."""
 
 
 def draw_panel(dtype: str, curves: Sequence[ErrorCurve], kinks: Sequence[float]) -> Markup:
-    """One panel; infinity and NaN are drawn at the top, on a line of their own."""
+    """The curves of one dtype; infinity and NaN are drawn on a separate line at the top."""
     top = math.log2(2.0 ** (FORMATS[dtype].precision + 2) / LOWEST)
     parts = [draw_frame(dtype, top), *(draw_kink(kink) for kink in kinks)]
     parts += [draw_curve(curve, top) for curve in sorted(curves, key=lambda c: position(c.framework))]
@@ -57,7 +57,7 @@ def draw_panel(dtype: str, curves: Sequence[ErrorCurve], kinks: Sequence[float])
 
 
 def position(library: str) -> int:
-    """The place of a framework in figures; libraries come after all frameworks that have one."""
+    """Sort key of a framework in figures; libraries come after the frameworks that define a position."""
     if library in Adapter.catalogue:
         return Adapter.catalogue[library].position
     return UNPLACED - 1 if library in library_frameworks() else UNPLACED
@@ -70,12 +70,12 @@ def describe_curve(curve: ErrorCurve) -> str:
 
 
 def x_of_bin(place: float) -> float:
-    """From the left, for a place in bins."""
+    """The x coordinate of a position in bins."""
     return round(LEFT + (WIDTH - LEFT - RIGHT) * place / (2 * BINS), 1)
 
 
 def bin_of(x: float) -> float:
-    """The bin of an input, in parts."""
+    """The position of an input in bins, not rounded."""
     if x == 0:
         return BINS
     return BINS + math.copysign(BINS * share(math.log10(abs(x)), *DECADES), x)
@@ -94,7 +94,7 @@ DECADE_TICKS = [(s * 10.0**d, ("−" if s < 0 else "") + power(d)) for s in (-1,
 
 
 def draw_frame(dtype: str, top: float) -> Markup:
-    """The dtype's name, faint lines, and the numbers at both axes."""
+    """Label, grid lines and tick labels of a panel."""
     floor = HEIGHT - BOTTOM
     tick, grid = Markup('<text x="{}" y="{}">{}</text>'), Markup("M{} {}{}{}")
     across_it = [(x_of_bin(bin_of(x)), name) for x, name in DECADE_TICKS]
@@ -114,7 +114,7 @@ def draw_frame(dtype: str, top: float) -> Markup:
 
 
 def ulp_ticks(dtype: str) -> list[float]:
-    """1 and a few powers of ten, up to all of the dtype's digits."""
+    """Ticks of the error axis: 1 and some powers of ten, up to the dtype's precision."""
     step = 10.0 ** max(1, round(FORMATS[dtype].precision * math.log10(2) / 4))
     shown = [1.0]
     while shown[-1] * step <= 2.0 ** FORMATS[dtype].precision:
@@ -129,7 +129,7 @@ def draw_kink(kink: float) -> Markup:
 
 
 def draw_curve(curve: ErrorCurve, top: float) -> Markup:
-    """Steps from bin to bin; a gap where nothing is known."""
+    """A curve as steps from bin to bin, with a gap where a bin has no value."""
     path: list[str] = []
     last: int | None = None
     for k, ulps in enumerate([*curve.worst, -1.0]):
@@ -145,24 +145,24 @@ def draw_curve(curve: ErrorCurve, top: float) -> Markup:
     return Markup('<path class="curve {}" d="{}"/>').format(known, "".join(path))
 
 
-# The atlas as pages: an overview with the findings, and a page for each function
-# -------------------------------------------------------------------------------
+# Pages: an overview with the findings, and a page for each function
+# ------------------------------------------------------------------
 
 
 QUANTITIES = {"slope": "The derivative", "value": "The value", "second": "The second derivative"}
 SEVERITIES = ("high", "medium", "low", "note")
 MAX_NUMBERS = 12
 MAX_ON_OVERVIEW = 400
-"""Findings on the overview; the rest are on the functions' pages."""
+"""Findings on the overview; the others are on the functions' pages."""
 
 
 def style() -> str:
-    """The reports' style, without what only they have, and the atlas's own."""
+    """The common part of the reports' style sheet, and that of the survey."""
     return asset("report.css").partition("\n.note {")[0] + "\n" + asset("atlas.css")
 
 
 def overview(found: SurveyResult, functions: Sequence[Any], about: dict[str, Any]) -> str:
-    """index.html: what was looked at, the findings, the worst first, and a table of all functions."""
+    """index.html: the extent of the survey, findings (the worst first), and a table of all functions."""
     shown = [finding for finding in found.findings if finding.severity in ("high", "medium")][:MAX_ON_OVERVIEW]
     columns = [(name, dtype) for name in found.versions for dtype in FORMATS if any(
         row.framework == name and row.dtype == dtype and row.status == "measured" for row in found.rows)]  # fmt: skip
@@ -179,7 +179,7 @@ def overview(found: SurveyResult, functions: Sequence[Any], about: dict[str, Any
 def matrix(
     found: SurveyResult, functions: Sequence[Any], columns: Sequence[tuple[str, str]]
 ) -> list[tuple[str, str, list[Any]]]:
-    """For each function, in each framework and dtype: the worst class of the derivative, and the worst error."""
+    """For each function, in each framework and dtype: worst error class and largest error of the derivative."""
     names = list(dict.fromkeys(function.name for function in functions))
     worst: dict[tuple[str, str, str], tuple[int, str, float]] = {}
     severity = {one.name: int(one.severity) for one in CLASSES.values()}
@@ -221,7 +221,7 @@ def function_page(
 
 
 def merge_modes(rows: Sequence[SurveyRow]) -> list[tuple[SurveyRow, list[str]]]:
-    """Rows that say the same of several modes, as one, with the modes."""
+    """Rows with the same measurements in several modes joined to one, each with its modes."""
     found: dict[tuple[Any, ...], tuple[SurveyRow, list[str]]] = {}
     for row in rows:
         measures = (row.framework, row.dtype, row.quantity, row.inputs, row.worst_ulp, row.median_ulp, str(row.classes))
@@ -238,7 +238,7 @@ def draw_panels(quantity: str, curves: Sequence[ErrorCurve], kinks: Sequence[flo
 
 
 def format_value(x: Any, digits: int = 6) -> str:
-    """A number, a row of numbers, or nothing, as people read it."""
+    """A number or a list of numbers as text; "" for None."""
     if x is None:
         return ""
     if isinstance(x, list | tuple):
@@ -254,8 +254,8 @@ def format_value(x: Any, digits: int = 6) -> str:
     return f"{x:.{digits}g}".replace("-", "−") if isinstance(x, float) else str(x)
 
 
-# The findings as a table in Markdown, the worst first
-# ----------------------------------------------------
+# The table of findings in Markdown
+# ---------------------------------
 
 
 COLUMNS = ("severity", "what", "function", "calls", "of", "modes", "dtypes", "example", "gives", "true")
@@ -263,13 +263,14 @@ LISTED_SEVERITIES = ("high", "medium", "note")
 
 
 def findings_markdown(found: SurveyResult, about: dict[str, Any]) -> str:
-    """findings.md: those of high and medium severity, and notes."""
+    """findings.md: findings of high and medium severity, and notes."""
     versions = ", ".join(f"{name} {version}" for name, version in found.versions.items())
     counts = Counter(finding.severity for finding in found.findings)
-    told = ", ".join(f"{count} {severity}" for severity, count in counts.items())
+    severities = ", ".join(f"{count} {severity}" for severity, count in counts.items())
     first = (
-        f"# What the survey found\n\n{versions}; profile {about['profile']}; {told}. Each is proved by ball arithmetic;"
-        " `findings.json` has a program that shows it, and [the page](../../docs/survey.md) says what is meant.\n\n"
+        f"# What the survey found\n\n{versions}; profile {about['profile']}; {severities}. "
+        "Each is proved by ball arithmetic; `findings.json` has a program that shows it, and "
+        "[the page](../../docs/survey.md) says what is meant.\n\n"
     )
     lines = [f"| {' | '.join(COLUMNS)} |", f"|{' --- |' * len(COLUMNS)}"]
     lines += [finding_line(finding) for finding in found.findings if finding.severity in LISTED_SEVERITIES]
@@ -296,18 +297,18 @@ def finding_line(finding: SurveyFinding) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-# A survey's folder: atlas.jsonl, findings.json and .md, survey.json, the overview and a page for each function
-# -------------------------------------------------------------------------------------------------------------
+# The results folder: atlas.jsonl, findings.json, findings.md, survey.json and the pages
+# --------------------------------------------------------------------------------------
 
 
 ROWS_FILE, FINDINGS_FILE, META_FILE, INDEX_FILE = "atlas.jsonl", "findings.json", "survey.json", "index.html"
 LISTING_FILE = "findings.md"
 LONG_ROW = 16
-"""Entries."""
+"""Longer rows are written as pairs of a number and its count."""
 
 
 def prepare_folder(folder: Path) -> Path:
-    """The folder, made and tried. Raises UsageError where nothing can be written there."""
+    """Create the folder. Raises UsageError if no file can be written there."""
     make_folder(folder)
     trial = folder / ".gradagree"
     try:
@@ -319,7 +320,7 @@ def prepare_folder(folder: Path) -> Path:
 
 
 def add_reproducers(found: SurveyResult, tried: bool = False) -> None:
-    """Give each finding its program; if they are tried, those that do not show theirs are left out."""
+    """Give each finding its program; with `tried`, drop the findings that their programs do not reproduce."""
     made: list[SurveyFinding] = []
     for finding in found.findings:
         text = finding.example["function"]
@@ -337,7 +338,7 @@ def add_reproducers(found: SurveyResult, tried: bool = False) -> None:
 
 
 def write_survey(found: SurveyResult, plan: SurveyPlan, profile: str, folder: Path, command: str) -> Path:
-    """The overview's path."""
+    """Write the results folder, and return the path of the overview."""
     about = {
         "profile": profile, "machine": f"{platform.machine()} {platform.system()}", "command": command,
         "versions": found.versions, "absent": found.absent, "dtypes": list(plan.dtypes), "rows": len(found.rows),
@@ -363,14 +364,14 @@ def write_survey(found: SurveyResult, plan: SurveyPlan, profile: str, folder: Pa
 
 
 def compact_row(row: Any) -> dict[str, Any]:
-    """A row without what it has nothing to say about, and without the version, which is in survey.json."""
-    told = msgspec.to_builtins(row)
-    del told["version"]
-    return {key: value for key, value in told.items() if value not in ("", [], {}) or key in ("function", "mode")}
+    """A row without its empty fields, and without the version, which is in survey.json."""
+    fields = msgspec.to_builtins(row)
+    del fields["version"]
+    return {key: value for key, value in fields.items() if value not in ("", [], {}) or key in ("function", "mode")}
 
 
 def compact_finding(finding: SurveyFinding) -> SurveyFinding:
-    """With long rows as pairs: a number, and how often it follows upon itself."""
+    """A finding with long rows as pairs of a number and the times that it is repeated."""
     example = finding.example
     long = {key: runs(row) for key in ("input", "target") if len(row := example[key] or ()) > LONG_ROW}
     return msgspec.structs.replace(finding, example={**example, **long}) if long else finding
@@ -386,20 +387,20 @@ def page(name: str, found: SurveyResult, about: dict[str, Any]) -> str:
 
 
 def no_framework_message(found: SurveyResult) -> str:
-    """What to say where no framework answered."""
-    told = "; ".join(f"{name}: {reason}" for name, reason in found.absent.items())
-    return f"survey: no framework that was asked for is installed ({told})"
+    """The message for a survey without any framework."""
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in found.absent.items())
+    return f"survey: none of the selected frameworks is available ({reasons})"
 
 
-# A survey on the terminal: how far it is, and what it found
-# ----------------------------------------------------------
+# Terminal output
+# ---------------
 
 
 MAX_PRINTED = 12
 
 
 class SurveyProgress:
-    """A bar on standard error, where that is a terminal."""
+    """A progress bar on standard error, if that is a terminal."""
 
     def __init__(self, total: int) -> None:
         columns = (BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
@@ -407,7 +408,7 @@ class SurveyProgress:
         self._task = self._progress.add_task("", total=total)
 
     def step(self, what: str) -> None:
-        """One function in one dtype is being judged."""
+        """Advance by one function in one dtype."""
         self._progress.update(self._task, advance=1, description=what)
 
     def __enter__(self) -> Self:
@@ -420,13 +421,14 @@ class SurveyProgress:
 
 
 def print_summary(found: SurveyResult) -> None:
-    """Counts, and the worst findings, a line each."""
+    """Print the number of rows and findings, and a line for each of the worst findings."""
     console = Console()
     counts = Counter(finding.severity for finding in found.findings)
-    told = ", ".join(f"{counts[name]} {name}" for name in ("high", "medium", "low", "note") if counts[name])
+    severities = ", ".join(f"{counts[name]} {name}" for name in ("high", "medium", "low", "note") if counts[name])
     versions = ", ".join(f"{name} {version}" for name, version in found.versions.items())
     console.print(
-        f"{len(found.rows):,} rows; {len(found.findings)} findings ({told or 'none'}) in {versions}", highlight=False
+        f"{len(found.rows):,} rows; {len(found.findings)} findings ({severities or 'none'}) in {versions}",
+        highlight=False,
     )
     for name, reason in found.absent.items():
         console.print(f"{name}: {reason}", highlight=False)

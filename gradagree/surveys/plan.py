@@ -1,4 +1,4 @@
-"""Functions, parameters, modes, density."""
+"""Plan of a survey: functions and their parameters, libraries, dtypes and modes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from gradagree.errors import UsageError, nearest
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.runner.options import SurveyProfile, find_profile, parse_functions, parse_list, parse_names
 
-# With which parameters the catalogue's functions are looked at, besides their defaults
-# -------------------------------------------------------------------------------------
+# Parameters, besides the defaults
+# --------------------------------
 
 
 ACTIVATION_VARIANTS = """
@@ -45,7 +45,7 @@ triplet_margin_of_squares(eps=0.0)
 
 
 def variants(function: Activation | ErrorFunction) -> list[Activation | ErrorFunction]:
-    """The function, if it is at its defaults with its listed parameters, else alone."""
+    """The function; with default parameters, its listed variants too."""
     if str(function) != function.name:
         return [function]
     texts = ACTIVATION_VARIANTS if isinstance(function, Activation) else LOSS_VARIANTS
@@ -54,8 +54,8 @@ def variants(function: Activation | ErrorFunction) -> list[Activation | ErrorFun
     return list(dict.fromkeys([function, *(kind.named(text) for text in listed)]))
 
 
-# What a survey looks at: functions, frameworks, modes, dtypes, and how closely
-# -----------------------------------------------------------------------------
+# The plan
+# --------
 
 
 Function = Activation | ErrorFunction
@@ -63,7 +63,7 @@ Function = Activation | ErrorFunction
 
 @dataclass(frozen=True)
 class SurveyPlan:
-    """Functions with their parameters, libraries (frameworks, and optax), dtypes, and the modes that are wanted."""
+    """Functions with their parameters, libraries (frameworks, and optax), dtypes and selected modes of a survey."""
 
     functions: tuple[Function, ...]
     libraries: tuple[str, ...]
@@ -77,7 +77,7 @@ class SurveyPlan:
         frameworks: str | None = None, modes: str | None = None, dtypes: str | None = None,
         own: Sequence[type[Function]] = (),
     ) -> SurveyPlan:  # fmt: skip
-        """What options stand for, each a comma-separated list. Raises UsageError, naming what is unknown."""
+        """The plan of these options, each a comma-separated list. Raises UsageError for an unknown name."""
         chosen = find_profile(profile).survey
         functions = _functions(activations, errors, own)
         if chosen.parameters:
@@ -117,7 +117,7 @@ def _modes(text: str | None, libraries: Sequence[str], profile: SurveyProfile) -
 
 
 def _functions(activations: str | None, errors: str | None, own: Sequence[type[Function]]) -> list[Function]:
-    """Those that are named; of a kind that is not named all, but none if the other kind is named."""
+    """The named functions; all, or the user's own, if neither option is given."""
     if activations is None and errors is None:
         return [kind() for kind in own] if own else [*_all(Activation), *_all(ErrorFunction)]
     found: list[Function] = []
@@ -127,7 +127,7 @@ def _functions(activations: str | None, errors: str | None, own: Sequence[type[F
         elif text is not None and text != "none":
             found += parse_functions(option, text, kind)
     if not found:
-        raise UsageError("survey: name an activation or an error function")
+        raise UsageError("survey: select at least one function with --activations or --errors")
     return found
 
 

@@ -1,4 +1,4 @@
-"""Grids of inputs; rows; rounding."""
+"""Inputs of a survey: grids of numbers, rows and targets, and rounding to a format."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from gradagree.cases.regimes import Source
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.samples import allowed_width
 
-# Numbers of a dtype: rounding to it, the distance between neighbours, and what underflow may cost
-# ------------------------------------------------------------------------------------------------
+# Numbers of a format
+# -------------------
 
 
 WITH_SUBNORMALS = ("float16",)
-"""In the other dtypes XLA, and torch in places, takes subnormal numbers for 0."""
+"""Formats whose subnormal numbers are kept; in the others XLA, and torch in places, flushes them to 0."""
 UNDERFLOW_FACTOR = 64
-"""Factor by which an intermediate that underflows may be multiplied later."""
+"""Largest factor by which an intermediate result that underflows may be multiplied later."""
 
 
 def ulp(x: np.ndarray, form: Format) -> np.ndarray:
@@ -43,20 +43,20 @@ def round_to_format(x: np.ndarray, form: Format) -> np.ndarray:
 
 
 def underflow_threshold(form: Format) -> float:
-    """Below this size zero, or any such number, may stand for any other."""
+    """Numbers below this size are not distinguished from each other and from 0."""
     return UNDERFLOW_FACTOR * (form.smallest if form.name in WITH_SUBNORMALS else form.smallest_normal)
 
 
-# Where functions are looked at: every 16-bit number, or a grid over all binades, dense where functions turn
-# ----------------------------------------------------------------------------------------------------------
+# Inputs of elementwise functions: every 16-bit number, or a grid over all binades
+# -------------------------------------------------------------------------------
 
 
 SPECIAL = (0.0, -0.0, math.inf, -math.inf, math.nan)
 COMMON_THRESHOLDS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0, 20.0, 64.0, 100.0)
-"""Round numbers, near which many functions have a kink, a threshold or a turn."""
+"""Numbers near which many functions have a kink, a threshold or an extremum."""
 NEIGHBOURS = 4
 DENSE_BINADES = (-12, 12)
-"""Binades that most inputs lie in; the grid is dense there."""
+"""Exponents of the binades in which the grid is dense."""
 
 
 def input_numbers(function: Activation | ErrorFunction, dtype: str, density: int) -> np.ndarray:
@@ -87,12 +87,12 @@ def all_numbers(form: Format) -> np.ndarray:
 
 
 def kinks_of(function: Activation | ErrorFunction) -> tuple[float, ...]:
-    """The numbers at which the slope jumps; those of an error function are pairs."""
+    """The kinks of an activation; () for loss functions, whose kinks are pairs of an output and a target."""
     return tuple(function.kinks) if isinstance(function, Activation) else ()
 
 
 def thresholds(function: Activation | ErrorFunction) -> list[float]:
-    """The function's kinks and parameters, and where functions of its kind turn."""
+    """The function's kinks and parameters, and `COMMON_THRESHOLDS`."""
     given = [x for x in vars(function).values() if isinstance(x, int | float) and not isinstance(x, bool)]
     return sorted({*COMMON_THRESHOLDS, *map(float, given), *kinks_of(function)})
 
@@ -108,7 +108,7 @@ def format_edges(form: Format) -> list[float]:
 
 
 def grid(form: Format, density: int, special: Iterable[float]) -> np.ndarray:
-    """Some numbers in each binade, many in the ordinary ones, all neighbours of the edges and thresholds."""
+    """Numbers in each binade, many in the dense ones, and the neighbours of edges and of `special` numbers."""
     sparse = max(2, density // 16)
     parts = []
     for exponent in range(form.emin - form.precision + 1, form.emax + 1):
@@ -199,12 +199,12 @@ PATTERNS: dict[int, tuple[tuple[float, ...], ...]] = {
     6: ((1, 1, 1, 1, 1, 1), (1, 0, 0, 0, 0, 0), (0, 0, 1, 0, 0, 0), (1, 0, 1, 0, 0, 1), (1, 0.5, 1, 0.5, 0, 0),
         (0, 0, 0, 0, 0, 0), (1, 0, 0, 1, 1, 1), (1, -1, 0.5, 0.25, 0, 1)),
 }  # fmt: skip
-"""Directions of rows; each is taken in many sizes."""
+"""Rows up to a factor; each is scaled to many sizes."""
 RANDOM_ROWS = 24
 
 
 def row_width(function: Activation | ErrorFunction) -> int:
-    """How many numbers a row has: 3 where that is allowed."""
+    """The number of entries in a row: 3 if the function allows it."""
     return allowed_width(function, 4 if getattr(function, "targets", "") == "real" and function.width(3) is None else 3)
 
 
@@ -221,7 +221,7 @@ def input_rows(function: Activation | ErrorFunction, dtype: str, density: int) -
 
 
 def row_sizes(form: Format, density: int) -> np.ndarray:
-    """From the smallest numbers to the largest, dense in the ordinary ones."""
+    """Factors of `PATTERNS`, from the smallest numbers to the largest."""
     step = 3 if density >= 32 or density == 0 else 9
     powers = np.ldexp(1.0, np.arange(form.emin - 2, form.emax + 1, step if form.emax < 200 else 8 * step))
     ordinary = np.array([0.5, 1, 2, 3, 4, 6, 8, 10, 12, 16, 17, 20, 24, 32, 40, 64, 80, 90, 100, 104, 128, 200, 256])
@@ -237,7 +237,7 @@ def pattern_rows(n: int, form: Format, density: int) -> np.ndarray:
 
 
 def offset_rows(n: int, form: Format) -> np.ndarray:
-    """Small differences on a large common number, which squares and exponentials lose."""
+    """Rows with small differences and a large mean, which cancel in squares and exponentials."""
     found = []
     for size in (1.0, 16.0, 100.0, 1000.0, 30000.0, 1 / form.u / 4):
         for k in range(1, 4):
@@ -246,28 +246,28 @@ def offset_rows(n: int, form: Format) -> np.ndarray:
 
 
 def random_rows(function: Activation | ErrorFunction, n: int, form: Format) -> np.ndarray:
-    """Ordinary rows, the same in every run."""
+    """Random rows of ordinary size, the same in every run."""
     source = Source(f"survey {function} {form.name}")
     rows = np.concatenate([source.dyadic((RANDOM_ROWS // 3, n), min(form.precision, 16), e) for e in (0, 2, 4)])
     return np.abs(rows) if function.domain == "positive" else rows
 
 
 WIDE, WIDEST = 1027, 65_539
-"""Entries of wide rows; float16 has no number as large as the second, which sums of ones reach."""
+"""Least number of entries of wide rows; a sum of WIDEST ones overflows in float16."""
 QUADRATIC = ("multiclass_perceptron", "multiclass_hinge", "multilabel_margin", "multiclass_sparsemax")
-"""Functions of all pairs of entries; wide rows would take too long to prove."""
+"""Functions of all pairs of entries, whose exact values of wide rows would take too long."""
 SMOOTH_ROWS = ("layer_norm", "rms_norm", "standardize", "logmeanexp", "softmin")
-"""With the functions of logits, those without kinks: on the widest rows no sides are looked at."""
+"""Functions of rows without kinks, besides `LOGITS`; only these have the widest rows."""
 WIDE_VALUES = {
     WIDE: ((0.0, 0.0), (1.0, 1.0), (100.0, 100.0), (1.0, 0.0), (10.0, 0.0), (20.0, 0.0), (1000.0, 0.0), (-1000.0, 0.0),
             (30000.0, 0.0), (0.0, 16.0), (256.0, 256.0)),
     WIDEST: ((1.0, 1.0), (16.0, 0.0)),
 }  # fmt: skip
-"""Of wide rows: the first entry, and all the others."""
+"""Wide rows as their first entry and the value of all others."""
 
 
 def wide_rows(function: Activation | ErrorFunction, least: int = WIDE) -> tuple[np.ndarray, np.ndarray | None] | None:
-    """Rows of so many entries or some more, and their targets; None for functions that have none."""
+    """Rows of at least this many entries, and their targets; None if the function has no such rows."""
     n = next((m for m in range(least, least + 6) if function.width(m) is not None), None)
     if n is None or function.name in QUADRATIC or function.domain != "real":
         return None
@@ -289,7 +289,7 @@ LOGITS = ("softmax", "log_softmax", "logsumexp", "gumbel_softmax", "cross_entrop
 
 
 def masked_rows(x: np.ndarray, n: int) -> np.ndarray:
-    """Some of the rows with one entry masked by -infinity."""
+    """A selection of the rows, each with one entry masked by -infinity."""
     some = x[:: max(1, len(x) // 16)].copy()
     some[np.arange(len(some)), np.arange(len(some)) % n] = -math.inf
     return some
@@ -310,7 +310,7 @@ def with_targets(error: ErrorFunction, x: np.ndarray, n: int) -> tuple[np.ndarra
 
 
 def row_targets(kind: str, width: int) -> list[list[float]]:
-    """A few targets of each kind."""
+    """Targets of each kind for rows of this width."""
     first, ramp = [1.0] + [0.0] * (width - 1), [k / 2 for k in range(width)]
     if kind == "simplex":
         return [first, [1 / 4] * (width - 1) + [1 - (width - 1) / 4], first[::-1]]

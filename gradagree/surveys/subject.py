@@ -1,4 +1,4 @@
-"""One function in one dtype at its points."""
+"""A function in one dtype with the points at which it is surveyed."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from gradagree.surveys.points import (
     wide_rows,
 )
 
-# The reference's own value, slope and second derivative of one function, on any arithmetic's arrays
-# --------------------------------------------------------------------------------------------------
+# Formulas of the reference: value, derivative and second derivative on any arithmetic's arrays
+# ---------------------------------------------------------------------------------------------
 
 
 QUANTITIES = ("value", "slope", "second")
 
 
 def with_sum_reduction(error: ErrorFunction) -> ErrorFunction:
-    """The error function whose sensitivity does not depend on how many examples there are."""
+    """The loss function with sum reduction, whose cotangent does not depend on the number of examples."""
     if any(field.name == "reduction" for field in dataclasses.fields(error)):
         return dataclasses.replace(error, reduction="sum")  # type: ignore[call-arg]
     return error
@@ -47,7 +47,7 @@ def with_sum_reduction(error: ErrorFunction) -> ErrorFunction:
 def formula(
     function: Activation | ErrorFunction, quantity: str, ks: tuple[int, ...] | None, js: tuple[int, ...] | None
 ) -> Callable[..., Any]:
-    """The quantity as a function of (points, targets), in the shape that frameworks are asked for it."""
+    """The quantity as a function of (points, targets), in the shape that adapters return."""
     if isinstance(function, Activation):
         return (
             row_formula(function, quantity, ks or (), js or ())
@@ -102,17 +102,17 @@ def loss_formula(error: ErrorFunction, quantity: str, js: tuple[int, ...] | None
 
 
 def lift(like: Any, x: Any) -> Any:
-    """x as an array of the other's arithmetic."""
+    """x as an array of the arithmetic of `like`."""
     return x if isinstance(like, np.ndarray) or not isinstance(x, np.ndarray | float | int) else like._lift(x)
 
 
 def lift_to_shape(like: Any, x: Any) -> Any:
-    """Likewise, in the other's shape: a slope that is a constant is one for each entry."""
+    """x as an array of the arithmetic and the shape of `like`; a constant derivative is repeated."""
     return lift(like, np.broadcast_to(x, like.shape) if isinstance(x, np.ndarray | float | int) else x)
 
 
-# One function in one dtype, with the points at which it is looked at
-# -------------------------------------------------------------------
+# Subjects
+# --------
 
 
 WIDEST_ROWS = "widest rows"
@@ -120,7 +120,11 @@ WIDEST_ROWS = "widest rows"
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """points (N,), or (N, n) rows; targets (N, width), or (N,) class numbers, or None."""
+    """A function in one dtype at its points.
+
+    points are (N,), or (N, n) rows; targets are (N, width), (N,) class numbers, or None. For functions of rows, ks are
+    the outputs whose derivatives are computed, and js the inputs of second derivatives.
+    """
 
     function: Activation | ErrorFunction
     dtype: str
@@ -131,7 +135,7 @@ class Subject:
 
     @classmethod
     def of(cls, function: Activation | ErrorFunction, dtype: str, density: int) -> Subject:
-        """The function at its points; density as in `points.numbers`."""
+        """The function at its points; density as in `points.input_numbers`."""
         with np.errstate(all="ignore"):
             if not is_rows(function):
                 if isinstance(function, Activation):
@@ -144,9 +148,9 @@ class Subject:
 
     @classmethod
     def wide(cls, function: Activation | ErrorFunction, dtype: str, widest: bool = True) -> Iterator[Subject]:
-        """The function at wide rows, of whose Jacobians one row and of whose Hessians one column is looked at.
+        """The function at wide rows, with one row of each Jacobian and one column of each Hessian.
 
-        The widest, which take gigabytes, only if asked, and where the dtype cannot count their entries.
+        The widest rows, which take gigabytes, are included on request and in dtypes that cannot count their entries.
         """
         for least in (WIDE, WIDEST) if widest and FORMATS[dtype].largest < WIDEST else (WIDE,):
             made = wide_rows(function, least) if is_rows(function) else None
@@ -159,7 +163,7 @@ class Subject:
 
     @property
     def inputs(self) -> str:
-        """Which inputs these are, where they are not the usual ones."""
+        """The kind of inputs as rows of the survey name it; "" for the usual ones."""
         return (WIDEST_ROWS if self.points.shape[1] >= WIDEST else "wide rows") if self.is_wide else ""
 
     @property
@@ -177,12 +181,12 @@ class Subject:
 
     @property
     def masks(self) -> bool:
-        """Whether an output of -infinity is one that does not count; such functions are smooth."""
+        """Whether an entry of -infinity is masked out; such functions are smooth."""
         return self.function.name in LOGITS
 
     @property
     def differences(self) -> np.ndarray | None:
-        """Targets that outputs are compared with, entry by entry."""
+        """Targets that are subtracted from outputs entry by entry; None if there are none."""
         t = self.targets
         real = getattr(self.function, "targets", "") == "real" and t is not None and t.shape == self.points.shape
         return t if real else None
@@ -219,13 +223,13 @@ class Subject:
         )
 
     def at(self, places: Any) -> Subject:
-        """The same function at some of the points."""
+        """The function at some of the points."""
         targets = None if self.targets is None else self.targets[places]
         return dataclasses.replace(self, points=self.points[places], targets=targets)
 
     @functools.cached_property
     def order(self) -> np.ndarray:
-        """The points' places, the simplest points first; of equal ones those with the simplest targets."""
+        """Indices of the points, the simplest first, with the simplicity of their targets."""
         rank = np.empty(len(self.points), dtype=int)
         rank[order_by_simplicity(self.points)] = np.arange(len(self.points))
         if self.targets is not None and self.targets.size and not self.classes:
