@@ -223,7 +223,7 @@ def test_that_a_sum_of_tangents_that_does_not_fit_is_no_finding(
 ) -> None:
     case, arrays, answered = asked(torch[0], SUMS)
     assert judge(case, arrays, torch[1], answered).verdict is Verdict.OUT_OF_RANGE
-    monkeypatch.setattr("gradagree.checker.forward.overflow", lambda size, rounds, rules: 0.0)
+    monkeypatch.setattr("gradagree.checker.forward.overflow_allowance", lambda size, rounds, rules: 0.0)
     accused = judge(case, arrays, torch[1], answered)
     assert (accused.verdict, accused.function) == (Verdict.NONFINITE, "log_softmax")
 
