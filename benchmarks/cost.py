@@ -12,10 +12,10 @@ from dataclasses import replace
 from gradagree.adapters.for_torch import ForTorch
 from gradagree.cases.case import Case, problem_of
 from gradagree.checker.judge import Framework
+from gradagree.checker.response import handshake
 from gradagree.checker.reverse import check, checked
 from gradagree.checker.statistical import compare_statistically
 from gradagree.reference import backpropagate
-from gradagree.runner.worker import handshake
 
 CASES = (
     "20-20-20-10:id,tanh,relu:mse:n32:f32:ordinary:s1",

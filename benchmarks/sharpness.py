@@ -8,8 +8,8 @@ from gradagree.adapters.for_torch import ForTorch
 from gradagree.arithmetic.model import model
 from gradagree.cases.case import Case, problem_of
 from gradagree.cases.random import Source
+from gradagree.checker.response import handshake
 from gradagree.checker.reverse import check
-from gradagree.runner.worker import handshake
 
 DEPTHS = (1, 2, 3, 5, 10, 20)
 DTYPES = ("float64", "float32")

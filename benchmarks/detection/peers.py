@@ -19,8 +19,8 @@ from benchmarks.detection.networks import Network, error_of, planted
 from benchmarks.detection.planting import InAutograd, InJax, InJaxForward, InTorch, Planting, _Adapted
 from gradagree.cases.case import problem_of
 from gradagree.checker.judge import Framework, judge
+from gradagree.checker.response import handshake, respond
 from gradagree.checker.verdict import Record, Verdict
-from gradagree.runner.worker import answer, handshake
 
 TUNED = Path(__file__).with_name("tuned.json")
 LENGTHY = "_run_slow_mode_and_get_error"
@@ -71,7 +71,7 @@ class Gradagree(Tool):
     def judge(self, network: Network, fault: Fault) -> Finding:
         liar = planted(self.framework, network, fault)
         with liar.settings():
-            reply = answer(liar, problem_of(network.case, network.arrays), self.mode)
+            reply = respond(liar, problem_of(network.case, network.arrays), self.mode)
         record = judge(network.case, network.arrays, self.measured, reply)
         if record.verdict is Verdict.CRASHED:
             raise RuntimeError(f"{network.case.spec}: {record.reason}")

@@ -32,7 +32,7 @@ def tolerance(network: Network, right: Answer, name: str, model: Model) -> np.nd
     site, arrays, case = network.site, network.arrays, network.case
     if site.box == "error":
         o, targets = Rounded.handed([*right.values.values()][-1], model), Rounded.stored(arrays.targets, model)
-        return ErrorBox(LENIENT.error(case.error), targets).pull(o).radius
+        return ErrorBox(LENIENT.bounds(case.error), targets).pull(o).radius
     k = int(site.box)
     one = BoxCheck(case.nodes(arrays)[k - 1], right, model)
     delta_p, gradient = one.sensitivity(LENIENT), one.gradient(LENIENT)

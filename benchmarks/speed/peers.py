@@ -20,9 +20,9 @@ from gradagree.adapters.for_torch import ForTorch
 from gradagree.adapters.programs import Architecture
 from gradagree.cases.case import Case, problem_of
 from gradagree.checker.judge import Framework, JudgeRequest, judge_all
+from gradagree.checker.response import handshake, respond
 from gradagree.checker.reverse import check
 from gradagree.checker.statistical import compare_statistically
-from gradagree.runner.worker import answer, handshake
 
 PEERS = {
     144: "10-4-6-8-4:id,tanh*3:sse:n8:f64:ordinary:s93",
@@ -76,7 +76,7 @@ def verdict(adapter: Adapter, case: Case, mode: str, networks: int = 1) -> Calla
     problems = [problem_of(*each) for each in given]
 
     def run() -> None:
-        answers = [answer(adapter, problem, mode) for problem in problems]
+        answers = [respond(adapter, problem, mode) for problem in problems]
         records = judge_all([JudgeRequest(*each, framework, found) for each, found in zip(given, answers, strict=True)])
         wrong = [record for record in records if record.verdict != "agree"]
         if wrong:

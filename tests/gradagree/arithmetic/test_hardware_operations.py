@@ -166,7 +166,7 @@ WEAKER: dict[str, tuple[Weaken, str, str]] = {
     "all ones": (constant("is_one", lambda x: np.abs(np.abs(x.value) - 1) < 0.5), "numpy", "float32"),
     "all zeros": (constant("is_zero", lambda x: np.abs(x.value) < 0.5), "numpy", "float64"),
     "exact constants": (attribute(Rounded, "constant", lambda x, rules: Rounded(x, 0.0, rules)), "jax", "float32"),
-    "no overflow": (changed("finished", finite), "torch", "float16"),
+    "no overflow": (changed("finish", finite), "torch", "float16"),
     "comparisons decided": (rule(*COMPARISONS, weaker=decided), "torch", "float32"),
     **{f"no first radius in {f.__name__}": (rule(f, weaker=without_radius(0)), "numpy", "float32") for f in BINARY},
     **{f"no second radius in {f.__name__}": (rule(f, weaker=without_radius(1)), "torch", "float64") for f in BINARY},

@@ -106,4 +106,4 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
             yield known[one.framework.name]
 
     monkeypatch.setattr(judging, "judge_all", judged)
-    return Runs(str(shutil.copy(Path(__file__).parents[1] / "numpy_fake.py", tmp_path / "numpy_fake.py")))
+    return Runs(str(shutil.copy(Path(__file__).parents[2] / "numpy_fake.py", tmp_path / "numpy_fake.py")))
