@@ -134,7 +134,7 @@ def run(
         status = report_results([folder], folder, strict)
     if interrupted:
         again = ["gradagree", "run", "--resume", str(folder), *(word for file in ext for word in ("--ext", file))]
-        click.echo(f"gradagree: interrupted; go on with: {shlex.join(again)}", err=True)
+        click.echo(f"gradagree: interrupted; continue with: {shlex.join(again)}", err=True)
     return 130 if interrupted else status
 
 

@@ -1,4 +1,4 @@
-"""A run from plan to results folder, signals, end."""
+"""A run: from a plan to a results folder. The first Ctrl-C or SIGTERM drains it, the second aborts it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gradagree.checker.response import Absent, Ready
 from gradagree.checker.verdict import SCHEMA, Record
 from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction
-from gradagree.runner import cluster as clusters
+from gradagree.runner import cluster
 from gradagree.runner.extensions import extension_files, load_all
 from gradagree.runner.options import Plan
 from gradagree.runner.process import FrameworkProcess
@@ -37,12 +37,9 @@ from gradagree.runner.resume import (
 from gradagree.runner.scheduler import run_plan
 from gradagree.runner.shards import UNSHARDED
 
-# A run: draw the cases, ask the frameworks in their own processes, judge every answer, write it down at once
-# -----------------------------------------------------------------------------------------------------------
-
 
 def default_workers() -> int:
-    """Processes for each framework, so that with two frameworks each core has one."""
+    """Worker processes of each framework: half of the cores, so that two frameworks use them all."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, cores // 2)
 
@@ -53,27 +50,42 @@ def execute(
     resume: bool = False, draining: threading.Event | None = None, scheduler: str | None = None,
     kept: dict[str, FrameworkProcess] | None = None,
 ) -> bool:  # fmt: skip
-    """Run a plan into a results folder: every record is written as it comes, and ``meta.json`` at the start and the
-    end. With resume, the folder holds the beginning of this very run, and what it has is not asked again. A process
-    of each framework is left in kept, where that is given.
+    """Run a plan into a results folder.
 
-    Returns whether it was interrupted (KeyboardInterrupt, or draining was set); what was written until then stays.
+    Each record is written as it comes, ``meta.json`` at the start and at the end.
+
+    Args:
+        plan: cases and modes.
+        folder: results folder.
+        extensions: files of the user's functions and adapters.
+        workers: worker processes of each framework; `default_workers` if None.
+        command: command line, for ``meta.json``.
+        strict: whether inaccurate gradients fail, for ``meta.json``.
+        budget: seconds after which no case is started.
+        progress: called with each record.
+        resume: whether the folder holds a stopped run of this plan; its records are not computed again.
+        draining: when set, no further case is started.
+        scheduler: address of a dask.distributed scheduler; None runs on this machine.
+        kept: receives one running worker process of each framework.
+
+    Returns:
+        Whether the run was interrupted, by KeyboardInterrupt or `draining`. Records written until then stay.
     """
-    begun = time.monotonic()
+    start = time.monotonic()
     with Journal(folder, resume) as journal:
         done = recover(journal, plan) if resume else CompletedRecords()
         meta = read_meta(folder) if resume else _meta(plan, command, strict, extensions)
         seconds = float(before) if isinstance(before := meta.get("seconds"), int | float) else 0.0
         journal.write_meta(meta)
-        deadline = None if budget is None else begun + budget
-        rest = (_record_handshake(meta), deadline, done, journal.sync, draining)
+        deadline = None if budget is None else start + budget
+        common = (_record_handshake(meta), deadline, done, journal.sync, draining)
         if scheduler is None:
-            made = run_plan(plan, extensions, workers or default_workers(), *rest, kept)
+            records = run_plan(plan, extensions, workers or default_workers(), *common, kept)
         else:
-            made = clusters.run_plan(scheduler, plan, extensions, *rest)
+            records = cluster.run_plan(scheduler, plan, extensions, *common)
         try:
-            with contextlib.closing(made):
-                for record in made:
+            with contextlib.closing(records):
+                for record in records:
                     journal.append(record)
                     progress(record)
             journal.sync()
@@ -82,28 +94,31 @@ def execute(
                 raise
             return True
         finally:
-            meta["seconds"] = round(seconds + time.monotonic() - begun, 3)
+            meta["seconds"] = round(seconds + time.monotonic() - start, 3)
             journal.write_meta(meta)
     return draining is not None and draining.is_set()
 
 
 def _record_handshake(meta: dict[str, Any]) -> Callable[[str, Ready | Absent], None]:
-    """Keeps what a framework says of itself. Raises UsageError where the run was begun with another version."""
-    known = recorded_versions(meta)
+    """A callback that stores the handshake of a framework in ``meta.json``'s dict.
+
+    It raises UsageError if a resumed run was started with another version.
+    """
+    recorded = recorded_versions(meta)
 
     def started(name: str, handshake: Ready | Absent) -> None:
-        found = describe_framework(handshake)
-        check_version(name, known.get(name), found["version"])
-        meta["frameworks"][name] = found
+        description = describe_framework(handshake)
+        check_version(name, recorded.get(name), description["version"])
+        meta["frameworks"][name] = description
 
     return started
 
 
 def prepare(extensions: Sequence[str], options: dict[str, Any]) -> Plan:
-    """Load what is not ours, make the plan, and prove every derivative of theirs before any framework is asked.
+    """Load extensions, make the plan, and verify the derivatives of all functions before any framework is started.
 
-    Functions of the files that the user names take the place of the catalogue, unless the options name others; those
-    of installed packages join it.
+    Functions from the user's files replace the catalogue, unless the options name functions; those from installed
+    packages are added to it. Raises UsageError for an invalid option or a wrong derivative.
     """
     loaded = load_all(extensions)
     for kind in (*loaded.named, *loaded.installed):
@@ -120,20 +135,20 @@ def prepare(extensions: Sequence[str], options: dict[str, Any]) -> Plan:
 
 
 def resume_plan(folder: Path, ext: Sequence[str]) -> tuple[Plan, bool]:
-    """The plan of a run that was begun in a folder, and whether it is strict.
+    """The plan of the stopped run in a folder, and whether it is strict.
 
-    Raises UsageError where it was begun with other files than those of ext and of pyproject.toml.
+    Raises UsageError if it was started with other extension files than those of ext and pyproject.toml.
     """
     load_all(ext)
     meta, named = read_meta(folder), [str(Path(file).resolve()) for file in extension_files(ext)]
     if meta.get("extensions") != named:
-        had = shorten(str(meta.get("extensions")), 300)
-        raise UsageError(f"{folder} was begun with the files {had}: name the same with --ext, and no others")
+        before = shorten(str(meta.get("extensions")), 300)
+        raise UsageError(f"{folder} was started with the files {before}; give exactly these with --ext")
     return decode_plan(meta, folder, named), meta.get("strict") is True
 
 
 def describe_framework(handshake: Ready | Absent) -> dict[str, Any]:
-    """What ``meta.json`` says of a framework."""
+    """The entry of a framework in ``meta.json``."""
     if isinstance(handshake, Absent):
         return {"installed": False, "version": "", "device": "", "reason": handshake.reason, "probes": {}}
     return {
@@ -147,7 +162,7 @@ def describe_framework(handshake: Ready | Absent) -> dict[str, Any]:
 
 def _meta(plan: Plan, command: str, strict: bool, extensions: Sequence[str]) -> dict[str, Any]:
     names = {"activations": plan.activations, "errors": plan.errors}
-    chosen = {name: None if these is None else [str(f) for f in these] for name, these in names.items()}
+    chosen = {name: None if functions is None else [str(f) for f in functions] for name, functions in names.items()}
     return {
         **environment(command),
         "seed": plan.seed,
@@ -163,7 +178,7 @@ def _meta(plan: Plan, command: str, strict: bool, extensions: Sequence[str]) -> 
 
 
 def environment(command: str) -> dict[str, Any]:
-    """What ``meta.json`` says of any run: when, where, by which command and versions."""
+    """The part of ``meta.json`` that all commands write: time, platform, command and versions."""
     return {
         "schema": SCHEMA,
         "gradagree": metadata.version("gradagree"),
@@ -179,26 +194,22 @@ def environment(command: str) -> dict[str, Any]:
 
 
 def default_folder() -> Path:
-    """reports/run-DATE-TIME, below the current folder."""
+    """reports/run-DATE-TIME."""
     return Path("reports") / f"run-{datetime.datetime.now():%Y%m%d-%H%M%S}"
 
 
-# What Ctrl-C and SIGTERM do to a run: the first drains it, the second ends it
-# ----------------------------------------------------------------------------
-
-
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-STOP_MESSAGE = b"\ngradagree: stopping; what is being computed is still judged (once more: stop at once)\n"
+STOP_MESSAGE = b"\ngradagree: finishing the running cases; press Ctrl-C again to abort\n"
 
 
 @contextlib.contextmanager
 def drain_on_signal(stop: threading.Event) -> Iterator[None]:
     """The first SIGINT or SIGTERM sets the event; the next one raises KeyboardInterrupt.
 
-    Only the main thread is told of signals: elsewhere the event stays as it is.
+    Does nothing outside the main thread, the only one that receives signals.
     """
 
-    def told(*_: object) -> None:
+    def handle(*_: object) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
@@ -208,7 +219,7 @@ def drain_on_signal(stop: threading.Event) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, told) for number in SIGNALS}
+    before = {number: signal.signal(number, handle) for number in SIGNALS}
     try:
         yield
     finally:

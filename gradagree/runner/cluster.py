@@ -1,4 +1,4 @@
-"""Units of cases on the workers of a dask.distributed cluster that is there; each worker keeps processes of its own."""
+"""Scheduler of a run on an existing dask.distributed cluster, whose workers keep framework processes of their own."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from gradagree.runner.resume import CompletedRecords
 from gradagree.runner.scheduler import WorkQueue, WorkUnit
 
 CONNECT_TIMEOUT = 10
-"""Seconds for the scheduler to answer."""
+"""Seconds to connect to the scheduler."""
 UNITS_PER_THREAD = 3
-"""Units that wait for each thread of the cluster."""
+"""Work units submitted in advance for each thread of the cluster."""
 EncodedResult = tuple[bytes, list[bytes]]
-"""What a framework said of itself, and records; both as text."""
+"""A framework's handshake and the records of a work unit, each as JSON."""
 _handshake_decoder = msgspec.json.Decoder(Ready | Absent)
 _record_decoder = msgspec.json.Decoder(Record)
 _processes: dict[tuple[str, ...], FrameworkProcess] = {}
 _lock = threading.Lock()
 
 
-def run_unit(framework: str, extensions: tuple[str, ...], asked: list[tuple[int, str, list[str]]]) -> EncodedResult:
-    """On a worker of the cluster: ask its own process of the framework, and judge what it answers."""
+def run_unit(framework: str, extensions: tuple[str, ...], encoded: list[tuple[int, str, list[str]]]) -> EncodedResult:
+    """Compute and judge one work unit; runs on a worker of the cluster, with the worker's own framework process."""
     with _lock:
         load_all(extensions)
         key = (framework, *extensions)
@@ -42,58 +42,58 @@ def run_unit(framework: str, extensions: tuple[str, ...], asked: list[tuple[int,
             _processes[key] = FrameworkProcess(framework, extensions)
             _processes[key].start()
         process, judge = _processes[key], Judge()
-        unit = [(index, case, case.arrays(), modes) for index, case, modes in _decode_unit(asked)]
-        about = Framework.of(framework, process.handshake)
+        unit = [(index, case, case.arrays(), modes) for index, case, modes in _decode_unit(encoded)]
+        info = Framework.of(framework, process.handshake)
         if isinstance(process.handshake, Absent):
-            answers: Any = [
-                (place, answer) for place, one in enumerate(unit) for answer in failures(process.handshake, one[3])
+            responses: Any = [
+                (k, failure)
+                for k, (_, _, _, modes) in enumerate(unit)
+                for failure in failures(process.handshake, modes)
             ]
         else:
-            answers = process.ask_all([(case, arrays, modes) for _, case, arrays, modes in unit])
-        given = [
-            JudgeRequest(unit[place][1], unit[place][2], about, answer, unit[place][0]) for place, answer in answers
-        ]
-        return msgspec.json.encode(process.handshake), [msgspec.json.encode(record) for record in judge(given)]
+            responses = process.ask_all([(case, arrays, modes) for _, case, arrays, modes in unit])
+        requests = [JudgeRequest(unit[k][1], unit[k][2], info, response, unit[k][0]) for k, response in responses]
+        return msgspec.json.encode(process.handshake), [msgspec.json.encode(record) for record in judge(requests)]
 
 
-def _decode_unit(asked: list[tuple[int, str, list[str]]]) -> Iterator[tuple[int, Case, list[str]]]:
-    return ((index, Case.parse(spec), modes) for index, spec, modes in asked)
+def _decode_unit(encoded: list[tuple[int, str, list[str]]]) -> Iterator[tuple[int, Case, list[str]]]:
+    return ((index, Case.parse(spec), modes) for index, spec, modes in encoded)
 
 
 def run_plan(
     scheduler: str, plan: Plan, extensions: Sequence[str], started: Callable[[str, Any], None], deadline: float | None,
-    done: CompletedRecords, settled: Callable[[], None], draining: threading.Event | None,
+    done: CompletedRecords, unit_done: Callable[[], None], draining: threading.Event | None,
 ) -> Generator[Record]:  # fmt: skip
-    """Every record of a plan that is not done, as the cluster gives them; as `gradagree.runner.scheduler.run_plan`.
+    """The records of a plan that are not in `done`, as they come; see `gradagree.runner.scheduler.run_plan`.
 
-    A unit whose worker dies is given to another. Raises UsageError where the cluster cannot be reached, or its workers
-    have several versions of a framework.
+    A unit whose worker dies runs on another one. Raises UsageError if the cluster cannot be reached, or if its workers
+    have different versions of a framework.
     """
     client, as_completed = _connect(scheduler)
     units = ((name, unit) for name in plan.frameworks for unit in iter(WorkQueue(plan, name, done).take, None))
-    said: dict[str, Ready | Absent] = {}
+    handshakes: dict[str, Ready | Absent] = {}
     running: dict[Any, str] = {}
     pool = as_completed()
 
-    def hand_out(count: int) -> None:
+    def submit(count: int) -> None:
         for name, unit in itertools.islice(units, count):
             future = client.submit(run_unit, name, tuple(extensions), _encode_unit(unit), pure=False)
             running[future] = name
             pool.add(future)
 
     try:
-        hand_out(UNITS_PER_THREAD * max(1, sum(client.nthreads().values())))
+        submit(UNITS_PER_THREAD * max(1, sum(client.nthreads().values())))
         while running:
             future = next(pool)
             name = running.pop(future)
-            handshake, made = _decode_result(future)
-            for record in (*_probe_records(name, handshake, said, plan, started), *made):
+            handshake, judged = _decode_result(future)
+            for record in (*_probe_records(name, handshake, handshakes, plan, started), *judged):
                 if not done.has_probe(record):
                     done.add(record)
                     yield record
-            settled()
+            unit_done()
             if not _is_over(deadline, draining):
-                hand_out(1)
+                submit(1)
         yield from done.conventions.findings()
     finally:
         client.cancel(list(running))
@@ -101,13 +101,13 @@ def run_plan(
 
 
 def _is_over(deadline: float | None, draining: threading.Event | None) -> bool:
-    """Whether no further unit is to be handed out."""
+    """Whether to submit no further unit."""
     late = deadline is not None and time.monotonic() > deadline
     return late or (draining is not None and draining.is_set())
 
 
 def _connect(scheduler: str) -> tuple[Any, Any]:
-    """A client of the cluster, and what its answers come by."""
+    """A client of the cluster, and dask's `as_completed`."""
     try:
         from distributed import Client, as_completed
     except ImportError:
@@ -115,8 +115,8 @@ def _connect(scheduler: str) -> tuple[Any, Any]:
     try:
         return Client(scheduler, timeout=CONNECT_TIMEOUT), as_completed
     except (OSError, ValueError, TypeError) as wrong:
-        said = next(iter(str(wrong).splitlines()), type(wrong).__name__)
-        raise UsageError(f"--scheduler {scheduler[:200]}: there is no cluster: {said}") from None
+        reason = next(iter(str(wrong).splitlines()), type(wrong).__name__)
+        raise UsageError(f"--scheduler {scheduler[:200]}: cannot connect to a cluster: {reason}") from None
 
 
 def _encode_unit(unit: WorkUnit) -> list[tuple[int, str, list[str]]]:
@@ -129,24 +129,29 @@ def _decode_result(future: Any) -> tuple[Ready | Absent, list[Record]]:
     except UsageError:
         raise
     except Exception as wrong:
-        said = next(iter(str(wrong).splitlines()), "")
+        reason = next(iter(str(wrong).splitlines()), "")
         raise UsageError(
-            f"the cluster lost a unit of cases ({type(wrong).__name__}: {said}); go on with --resume"
+            f"the cluster lost a unit of cases ({type(wrong).__name__}: {reason}); continue with --resume"
         ) from wrong
     return _handshake_decoder.decode(handshake), [_record_decoder.decode(line) for line in lines]
 
 
 def _probe_records(
-    name: str, handshake: Ready | Absent, said: dict[str, Ready | Absent], plan: Plan,
+    name: str, handshake: Ready | Absent, handshakes: dict[str, Ready | Absent], plan: Plan,
     started: Callable[[str, Any], None],
 ) -> list[Record]:  # fmt: skip
-    """What a framework's first answer tells of it. Raises UsageError where workers have different versions of it."""
-    if name not in said:
-        said[name] = handshake
+    """The failed probes in a framework's first handshake.
+
+    Raises UsageError if a later handshake has another version of the framework.
+    """
+    if name not in handshakes:
+        handshakes[name] = handshake
         started(name, handshake)
         probes = (failed_probes(name, handshake, dtype) for dtype in plan.dtypes if isinstance(handshake, Ready))
         return [record for record in probes if record is not None]
-    first, now = (one.version if isinstance(one, Ready) else "none" for one in (said[name], handshake))
-    if first != now:
-        raise UsageError(f"the cluster's workers have several versions of {name}: {first} and {now}")
+    first, current = (one.version if isinstance(one, Ready) else "none" for one in (handshakes[name], handshake))
+    if first != current:
+        raise UsageError(
+            f"the cluster's workers have several versions of {name}, {first} and {current}; install the same on all"
+        )
     return []

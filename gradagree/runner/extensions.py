@@ -1,4 +1,7 @@
-"""User files, pyproject, entry points."""
+"""Extensions: functions and adapters from --ext files, the user's pyproject.toml, and installed packages.
+
+A file is loaded by running it.
+"""
 
 from __future__ import annotations
 
@@ -23,52 +26,48 @@ from gradagree.errors import UsageError, is_file, nearest
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.contract import file_of, line_in
 
-# Files of a user's own activations, error functions and adapters. Loading a file is running it
-# ---------------------------------------------------------------------------------------------
-
-
 LOAD_LIMIT = 60.0
-"""Seconds that a file may take to load, a framework's import included."""
+"""Seconds to load a file, including the import of a framework."""
 
 
 def load(files: Iterable[str], origin: str = "--ext") -> list[ModuleType]:
-    """Run each file once. Raises UsageError, naming origin, file, line and reason, for one that cannot be loaded."""
+    """Run each file once. Raises UsageError with origin, file, line and reason if one cannot be loaded."""
     return [_load(Path(file).resolve(), f"{origin} {shorten_path(str(file))}") for file in files]
 
 
 def shorten_path(path: str, length: int = 160) -> str:
-    """A path; of a long one the end, which holds the file's name."""
+    """A path; the end of a long one, which has the name of the file."""
     fits = len(path) <= length or len(Path(path).name) > length
     return shorten(path, length) if fits else f"...{path[3 - length :]}"
 
 
-def _load(path: Path, told: str) -> ModuleType:
+def _load(path: Path, source: str) -> ModuleType:
     name = f"gradagree_extension_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}_{path.stem}"
     if name in sys.modules:
         return sys.modules[name]
     if not is_file(path):
-        raise UsageError(f"{told}: there is no such file")
+        raise UsageError(f"{source}: no such file")
     if (imported := _find_imported(path)) is not None:
         return imported
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise UsageError(f"{told}: not a Python file; its name must end in .py")
+        raise UsageError(f"{source}: not a Python file; its name must end in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    with guard_loading(told, name, path):
+    with guard_loading(source, name, path):
         spec.loader.exec_module(module)
     return module
 
 
 def _find_imported(path: Path) -> ModuleType | None:
-    """The module that has been made from the file already, by a test that imports it or as the script itself."""
+    """The module that was already loaded from the file, by an import or as the main script."""
     modules = [module for module in list(sys.modules.values()) if isinstance(module, ModuleType)]
     names = ((module, ModuleType.__getattribute__(module, "__dict__")) for module in modules)
     return next((module for module, names in names if names.get("__file__") == str(path)), None)
 
 
 def find_functions(modules: Sequence[ModuleType]) -> list[Any]:
-    """The activations and error functions that were made in the modules, or are names in them; never those of ours."""
+    """The activations and error functions that the modules define or import, except gradagree's own."""
     files = {module.__file__ for module in modules}
     named = [value for module in modules for value in vars(module).values() if isinstance(value, type)]
     return [
@@ -78,31 +77,31 @@ def find_functions(modules: Sequence[ModuleType]) -> list[Any]:
 
 
 def is_builtin(kind: type) -> bool:
-    """Whether a class comes with gradagree."""
+    """Whether a class is part of gradagree."""
     return kind.__module__.startswith("gradagree.")
 
 
 @contextlib.contextmanager
-def guard_loading(told: str, module: str, path: Path | None = None) -> Iterator[None]:
-    """Run somebody's code without what it prints. If it fails, forget the module, and raise UsageError in one line."""
+def guard_loading(source: str, module: str, path: Path | None = None) -> Iterator[None]:
+    """Suppress the output of loading; if it fails, unregister the module and raise UsageError in one line."""
     try:
         with contextlib.redirect_stdout(io.StringIO()), _time_limit(LOAD_LIMIT):
             yield
     except (Exception, SystemExit) as wrong:
         _forget(module)
         where = line_in(wrong, path) if path else ""
-        raise UsageError(f"{told}{where}: {type(wrong).__name__}: {_first(wrong)}") from wrong
+        raise UsageError(f"{source}{where}: {type(wrong).__name__}: {_first(wrong)}") from wrong
 
 
 @contextlib.contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
-    """Raises TimeoutError in what runs longer, where signals can tell: on the main thread of a POSIX system."""
+    """Raises TimeoutError after this time; only on the main thread of a POSIX system, where signals work."""
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def late(*_: object) -> None:
-        raise TimeoutError(f"not loaded within {seconds:g} seconds; a file of functions only defines them")
+        raise TimeoutError(f"not loaded within {seconds:g} seconds; the file should only define functions")
 
     before = signal.signal(signal.SIGALRM, late)
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -114,7 +113,7 @@ def _time_limit(seconds: float) -> Iterator[None]:
 
 
 def _forget(name: str) -> None:
-    """Undo what a file that failed has registered, so that it can be mended and loaded again."""
+    """Undo the registrations of a file that failed, so that it can be corrected and loaded again."""
     sys.modules.pop(name, None)
     for catalogue in (Activation.catalogue, ErrorFunction.catalogue, Adapter.catalogue):
         for key in [key for key, kind in catalogue.items() if kind.__module__ == name]:
@@ -123,10 +122,6 @@ def _forget(name: str) -> None:
 
 def _first(wrong: BaseException) -> str:
     return next(iter(str(wrong).splitlines()), "")
-
-
-# Functions and adapters that are not ours: of --ext, of the user's pyproject.toml, and of installed packages
-# -----------------------------------------------------------------------------------------------------------
 
 
 NAME = "pyproject.toml"
@@ -139,33 +134,33 @@ GROUPS: dict[str, tuple[tuple[type, ...], str]] = {
 
 
 class Loaded(NamedTuple):
-    """Activations and error functions: those of the files that the user named, and those of installed packages."""
+    """Activations and error functions from the user's files, and from installed packages."""
 
     named: list[Any]
     installed: list[Any]
 
 
 def load_all(ext: Sequence[str]) -> Loaded:
-    """Load what there is. The functions of --ext come before those that pyproject.toml names.
+    """Load all extensions. Functions from --ext replace those from pyproject.toml.
 
-    Raises UsageError, naming the file or entry point and the reason, for one that cannot be loaded.
+    Raises UsageError with the file or entry point and the reason if one cannot be loaded.
     """
     installed = load_installed()
     origin, declared = _declared_files()
-    project, given = load(declared, origin), load(ext)
-    for module in (*project, *given):
+    project, named = load(declared, origin), load(ext)
+    for module in (*project, *named):
         _check_use(module)
-    return Loaded(find_functions(given) or ([] if ext else find_functions(project)), installed)
+    return Loaded(find_functions(named) or ([] if ext else find_functions(project)), installed)
 
 
 def extension_files(ext: Sequence[str]) -> list[str]:
-    """Every file of functions as an absolute path: those that pyproject.toml names, then those of --ext."""
+    """Absolute paths of all extension files: those in pyproject.toml, then those of --ext."""
     return list(dict.fromkeys([*_declared_files()[1], *(str(Path(file).resolve()) for file in ext)]))
 
 
 @functools.cache
 def load_installed() -> list[Any]:
-    """Load every entry point, once in a process, and return its activations and error functions."""
+    """The activations and error functions of all entry points, loaded once per process."""
     found: list[Any] = []
     for group in GROUPS:
         for entry in metadata.entry_points(group=group):
@@ -177,15 +172,15 @@ def _check_use(module: ModuleType) -> None:
     adapters = [kind for kind in Adapter.catalogue.values() if file_of(kind) == module.__file__]
     if not find_functions([module]) and not adapters:
         raise UsageError(
-            f"{module.__file__}: no activation, error function or adapter in it: write class Name(Activation), and no "
-            "underscore before the name"
+            f"{module.__file__}: no activation, error function or adapter found; define class Name(Activation), with "
+            "no underscore before the name"
         )
 
 
 def _load_entry_point(entry: metadata.EntryPoint) -> list[Any]:
     package = f" of {entry.dist.name} {entry.dist.version}" if entry.dist is not None else ""
-    told = f"entry point {entry.name!r}{package} ({entry.group} = {entry.value!r})"
-    with guard_loading(told, entry.module):
+    source = f"entry point {entry.name!r}{package} ({entry.group} = {entry.value!r})"
+    with guard_loading(source, entry.module):
         thing = entry.load()
     kinds, wanted = GROUPS[entry.group]
     if isinstance(thing, type) and issubclass(thing, kinds):
@@ -193,18 +188,18 @@ def _load_entry_point(entry: metadata.EntryPoint) -> list[Any]:
     if isinstance(thing, ModuleType) and Adapter not in kinds:
         if functions := find_functions([thing]):
             return functions
-        raise UsageError(f"{told}: the module has no activation and no error function; correct or remove the package")
-    raise UsageError(f"{told}: it is {thing!r}, not {wanted}; correct or remove the package")
+        raise UsageError(f"{source}: the module has no activation and no error function; correct or remove the package")
+    raise UsageError(f"{source}: it is {thing!r}, not {wanted}; correct or remove the package")
 
 
 def settings() -> dict[str, Any]:
-    """What pyproject.toml says of the checks that pytest collects: profile, seed, frameworks, modes and so on."""
+    """The settings in pyproject.toml for checks that pytest collects: profile, seed, frameworks, modes and so on."""
     _, table = _table()
     return {key: table[key] for key in SETTINGS if key in table}
 
 
 def _declared_files() -> tuple[str, list[str]]:
-    """What to call the place, and the absolute paths of the files that it names."""
+    """Name of the setting for messages, and the absolute paths of its files."""
     path, table = _table()
     if path is None:
         return "", []
@@ -221,7 +216,7 @@ def project_file() -> Path | None:
 
 
 def _table() -> tuple[Path | None, dict[str, Any]]:
-    """The nearest pyproject.toml, and its [tool.gradagree]."""
+    """The nearest pyproject.toml, and its table [tool.gradagree]."""
     path = project_file()
     if path is None:
         return None, {}

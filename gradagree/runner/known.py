@@ -6,8 +6,8 @@
     class = "disagree"
     reason = "its backward pass multiplies by 1/6 rounded to float32"
 
-An entry may narrow itself by mode, dtype and version, give a link, and expire. What it does not name it is about in
-every form; ``function = "*"`` is every function, and findings that name none.
+An entry can be restricted by mode, dtype and version; without a restriction it applies to all. It can have a link and
+an expiry date. ``function = "*"`` stands for every function and for findings that name no function.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CLASSES = tuple(str(verdict) for verdict in Verdict if verdict.fails or verdict 
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """One accepted difference. An empty text stands for every mode, dtype or version."""
+    """One accepted difference. An empty mode, dtype or version stands for all."""
 
     framework: str
     function: str
@@ -59,7 +59,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return " ".join(part for part in parts if part)
 
     def applies_to(self, framework: str, mode: str, dtype: str, version: str) -> bool:
-        """Whether it is about records of this kind; a version that cannot be read lies in no range."""
+        """Whether it applies to records of this kind; a version that cannot be parsed is in no range."""
         if framework != self.framework or self.mode not in ("", mode) or self.dtype not in ("", dtype):
             return False
         try:
@@ -68,34 +68,34 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             return False
 
     def names(self, function: str) -> bool:
-        """Whether a function, with its parameters or without, is the entry's."""
+        """Whether the entry names this function, with or without its parameters."""
         return self.function in (ANY, function, function.partition("(")[0])
 
     def expired(self, today: datetime.date) -> bool:
         return self.expiry is not None and self.expiry < today
 
     def to_json(self) -> dict[str, Any]:
-        """What ``meta.json`` keeps of it."""
+        """The entry as stored in ``meta.json``."""
         return dict(msgspec.to_builtins(self))
 
 
 def find_known(option: str | None) -> list[Entry] | None:
-    """The entries of the file that --known names, else of the project's own; None where there is neither.
+    """The entries of the file given by --known, or of the project's file; None if there is neither.
 
-    ``--known none`` leaves the project's file alone. Raises UsageError where a file is not what it should be.
+    ``--known none`` ignores the project's file. Raises UsageError for an invalid file.
     """
     if option == NONE:
         return []
     if option is not None:
         if not is_file(option):
-            raise UsageError(f"--known {shorten(option)}: there is no such file")
+            raise UsageError(f"--known {shorten(option)}: no such file")
         return read_known(Path(option))
     path = project_file(Path.cwd())
     return None if path is None else read_known(path)
 
 
 def project_file(here: Path) -> Path | None:
-    """The file in a folder or the nearest one above it, up to the one that holds a pyproject.toml or .git."""
+    """The file in the folder or its nearest parent, up to the one with a pyproject.toml or .git."""
     for folder in (here, *here.parents):
         if is_file(folder / NAME):
             return folder / NAME
@@ -105,56 +105,56 @@ def project_file(here: Path) -> Path | None:
 
 
 def read_known(path: Path) -> list[Entry]:
-    """The entries of a file. Raises UsageError, naming file, entry, and what to write."""
+    """The entries of a file. Raises UsageError that names the file, the entry and the correction."""
     try:
-        told = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as wrong:
         raise UsageError(f"{path} cannot be read: {wrong.strerror}") from None
     except (ValueError, RecursionError) as wrong:
-        raise UsageError(f"{path} is no TOML: {wrong}") from None
-    for key in told:
+        raise UsageError(f"{path} is not valid TOML: {wrong}") from None
+    for key in document:
         if key != "known":
-            raise UsageError(f"{path}: there is no table {shorten(key)!r}; begin each entry with [[known]]")
-    entries = told.get("known", [])
+            raise UsageError(f"{path}: unknown table {shorten(key)!r}; begin each entry with [[known]]")
+    entries = document.get("known", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise UsageError(f"{path}: begin each entry with [[known]], in double brackets")
     return [_decode_entry(entry, f"{path}, entry {place}") for place, entry in enumerate(entries, 1)]
 
 
 def decode_known(found: Any) -> list[Entry]:
-    """The entries that a ``meta.json`` keeps, as far as they can be read."""
+    """The valid entries among those in ``meta.json``."""
     entries = []
     for one in found if isinstance(found, list) else []:
         try:
             entry = msgspec.convert(one, Entry, strict=False)
-            entry.versions  # noqa: B018  (a range that cannot be read is found here)
+            entry.versions  # noqa: B018  (raises for an invalid range)
             entries.append(entry)
         except (msgspec.ValidationError, InvalidSpecifier):
             continue
     return entries
 
 
-def _decode_entry(told: dict[str, Any], where: str) -> Entry:
-    for key in told:
+def _decode_entry(table: dict[str, Any], where: str) -> Entry:
+    for key in table:
         if key not in REQUIRED + OPTIONAL:
             raise UsageError(f"{where}: unknown key {shorten(key)!r}; {nearest(key, REQUIRED + OPTIONAL)}")
     for key in REQUIRED:
-        if key not in told:
+        if key not in table:
             raise UsageError(f"{where}: {key} is missing; write {EXAMPLES[key]}")
-    for key, value in told.items():
+    for key, value in table.items():
         good = type(value) is datetime.date if key == "expiry" else isinstance(value, str) and value.strip()
         if not good:
             raise UsageError(f"{where}: {key} is {shorten(repr(value))}; write {EXAMPLES[key]}")
-    if told["class"] not in CLASSES:
-        raise UsageError(f"{where}: unknown class {shorten(told['class'])!r}; {nearest(told['class'], CLASSES)}")
+    if table["class"] not in CLASSES:
+        raise UsageError(f"{where}: unknown class {shorten(table['class'])!r}; {nearest(table['class'], CLASSES)}")
     try:
-        SpecifierSet(told.get("version", ""))
+        SpecifierSet(table.get("version", ""))
     except InvalidSpecifier:
         raise UsageError(
-            f"{where}: version {shorten(told['version'])!r} is no range of versions; write {EXAMPLES['version']}"
+            f"{where}: version {shorten(table['version'])!r} is not a range of versions; write {EXAMPLES['version']}"
         ) from None
-    _check_names(told, where)
-    return msgspec.convert(told, Entry)
+    _check_names(table, where)
+    return msgspec.convert(table, Entry)
 
 
 EXAMPLES = {
@@ -164,22 +164,22 @@ EXAMPLES = {
 }  # fmt: skip
 
 
-def _check_names(told: dict[str, Any], where: str) -> None:
-    """Names that gradagree knows, where it can know them all: those of dtypes, frameworks and their modes."""
+def _check_names(table: dict[str, Any], where: str) -> None:
+    """Raises UsageError for an unknown framework, dtype or mode."""
     from gradagree.adapters import Adapter
     from gradagree.arithmetic.model import FORMATS
 
     modes = {name: list(kind.modes) for name, kind in Adapter.catalogue.items()}
     known: dict[str, Sequence[str]] = {"framework": list(modes), "dtype": list(FORMATS)}
-    known["mode"] = [*modes.get(told["framework"], ()), "probe"]
+    known["mode"] = [*modes.get(table["framework"], ()), "probe"]
     for key, names in known.items():
-        if key in told and told[key] not in names:
-            raise UsageError(f"{where}: unknown {key} {shorten(told[key])!r}; {nearest(told[key], names)}")
+        if key in table and table[key] not in names:
+            raise UsageError(f"{where}: unknown {key} {shorten(table[key])!r}; {nearest(table[key], names)}")
 
 
 def matches(entry: Entry, record: Record, functions: Sequence[str]) -> bool:
-    """Whether the record, whose case has these functions, is the difference that the entry accepts."""
+    """Whether the entry accepts the record of a case with these functions."""
     if record.verdict is not entry.verdict:
         return False
-    guilty = [record.function] if record.function else functions
-    return entry.function == ANY or any(entry.names(function) for function in guilty)
+    candidates = [record.function] if record.function else functions
+    return entry.function == ANY or any(entry.names(function) for function in candidates)

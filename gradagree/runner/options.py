@@ -1,4 +1,4 @@
-"""What a run does: which cases, in which modes of which frameworks."""
+"""Options of runs, surveys, training and pytest: parsing of lists, profiles, and the plan of a run."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ MAX_CASES = 10**9
 
 @dataclass(frozen=True)
 class SurveyProfile:
-    """Extent of a survey. density and narrow: points in an ordinary binade for wide dtypes and for 16 bits, 0 for all.
+    """Extent of a survey. density and narrow: points per binade for wide dtypes and for 16-bit dtypes; 0 means all.
 
-    quick: quick modes only. thorough: each example is computed once more, its program is run, and frameworks that
-    compile for each length compute other lengths. slow: compilers that take seconds, and rows that take gigabytes.
+    quick: fast modes only. thorough: recompute each example, run its script, and vary the array length for frameworks
+    that compile for each length. slow: include modes that compile for seconds, and rows that need gigabytes.
     """
 
     dtypes: tuple[str, ...]
@@ -42,9 +42,9 @@ class SurveyProfile:
 
 @dataclass(frozen=True)
 class Profile:
-    """Values of the options that are not given.
+    """Defaults of options.
 
-    blocks and block_cases are for pytest: blocks for each function, framework and mode, and architectures in each.
+    For pytest: blocks per function, framework and mode; block_cases architectures in each block.
     """
 
     cases: int
@@ -60,12 +60,12 @@ PROFILES = {
     "ci": Profile(200, 2, 12, SurveyProfile(tuple(FORMATS), 32, 0, True, 2)),
     "nightly": Profile(2000, 8, 25, SurveyProfile(tuple(FORMATS), 128, 0, True, 6, slow=True), "all", tuple(REGIMES)),
 }
-"""The one table of profiles: of runs, surveys and pytest."""
+"""Profiles of runs, surveys and pytest."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Cases and modes of a run. modes maps "framework:mode" to 1, or to `ONE_IN` for one case in so many."""
+    """Cases and modes of a run. modes maps "framework:mode" to n: the mode computes every n-th case (1 or `ONE_IN`)."""
 
     cases: int = 200
     seed: int = 0
@@ -92,7 +92,7 @@ class Plan:
         profile: str = "ci",
         shard: str | None = None,
     ) -> Plan:
-        """The plan that options stand for, each a comma-separated list as on the command line. Raises UsageError."""
+        """The plan for options as on the command line, lists separated by commas. Raises UsageError."""
         standard = find_profile(profile)
         cases = standard.cases if cases is None else cases
         if not 1 <= cases <= MAX_CASES:
@@ -111,15 +111,15 @@ class Plan:
 
     @classmethod
     def of(cls, cases: Sequence[Case], frameworks: str | None = None, modes: str | None = "all") -> Plan:
-        """The plan to look at these very cases."""
+        """A plan of explicit cases."""
         return replace(cls(cases=len(cases), modes=_modes(frameworks, modes)), explicit=tuple(cases))
 
     def draw_cases(self) -> Iterator[tuple[int, Case]]:
-        """Every case of the shard with its number in the whole."""
+        """Every case of the shard, with its number in the complete plan."""
         return itertools.chain.from_iterable(self._units())
 
     def _units(self) -> Iterator[list[tuple[int, Case]]]:
-        """The cases that are handed over together."""
+        """The cases of each work unit, with their numbers."""
         if self.explicit is not None:
             numbered = list(enumerate(self.explicit))
             yield from (numbered[k : k + UNIT_SIZE] for k in range(0, len(numbered), UNIT_SIZE))
@@ -130,16 +130,16 @@ class Plan:
             yield list(enumerate(drawn, numbers.start * len(self.dtypes)))
 
     def modes_of(self, framework: str, index: int) -> list[str]:
-        """The framework's modes that case number index is for."""
+        """The framework's modes that compute case number index."""
         exact = self.explicit is not None or returns(index // len(self.dtypes))
         pairs = ((name.partition(":"), share) for name, share in self.modes.items())
         return [mode for (owner, _, mode), share in pairs if owner == framework and (exact or share == 1)]
 
     def units(self, framework: str) -> Iterator[list[tuple[int, Case, list[str]]]]:
-        """Numbers, cases and modes of a framework, some together: those of one architecture next to one another."""
-        for together in self._units():
-            asked = ((number, case, self.modes_of(framework, number)) for number, case in together)
-            if unit := sorted((one for one in asked if one[2]), key=lambda one: one[1].dtype):
+        """The work units of a framework, (index, case, modes) each; cases of one architecture are adjacent."""
+        for cases in self._units():
+            requests = ((index, case, self.modes_of(framework, index)) for index, case in cases)
+            if unit := sorted((one for one in requests if one[2]), key=lambda one: one[1].dtype):
                 yield unit
 
     @property
@@ -147,7 +147,7 @@ class Plan:
         return list(dict.fromkeys(name.partition(":")[0] for name in self.modes))
 
     def counts(self) -> dict[str, int]:
-        """How many records each framework:mode is planned to have."""
+        """Planned number of records of each framework:mode."""
         if self.explicit is not None:
             return dict.fromkeys(self.modes, self.cases)
         every, some = count_architectures(self.cases, self.shard)
@@ -157,7 +157,9 @@ class Plan:
 def _shard(text: str | None, cases: int) -> Shard:
     shard = UNSHARDED if text is None else Shard.parse(text)
     if shard.of > count_units(cases):
-        raise UsageError(f"--shard {shard}: {cases} cases are handed out in {count_units(cases)} units: no more shards")
+        raise UsageError(
+            f"--shard {shard}: {cases} cases make {count_units(cases)} work units; use at most as many shards"
+        )
     return shard
 
 
@@ -177,7 +179,7 @@ def check_seed(seed: int) -> None:
 def parse_names(
     option: str, text: str | None, known: Collection[str], default: Collection[str] | None = None
 ) -> tuple[str, ...]:
-    """The names in a comma-separated list, each once; "all" stands for all, None for the default, if any, or all."""
+    """The names in a comma-separated list, each once; "all" means all, None the default, or all without a default."""
     if text is None:
         return tuple(dict.fromkeys(known if default is None else default))
     wanted = list(known) if text == "all" else parse_list(option, text)
@@ -208,7 +210,7 @@ def parse_functions(option: str, text: str, kind: Any) -> tuple[Any, ...]:
 
 
 def _modes(frameworks: str | None, modes: str | None) -> dict[str, int]:
-    """framework:mode and its share; a mode that is named is for every case."""
+    """{framework:mode: n} as in `Plan.modes`; a mode that is named computes every case."""
     names = parse_names("--frameworks", frameworks, Adapter.catalogue)
     offered = [f"{name}:{mode}" for name in names for mode in Adapter.catalogue[name].modes]
     if modes is None or modes == "all":

@@ -1,11 +1,11 @@
 """Supervised worker processes: started, limited in time and memory, and restarted when they die.
 
-Each worker has private pipes, a thread for each end of them, and one thread for its own sums.
+Each worker has private pipes and one computing thread; the parent has a thread for each end of the pipes.
 
-The memory of a worker is watched from outside. A limit on addresses (``RLIMIT_AS``) does not serve: XLA reserves stacks
-and arenas by the number of cores (measured on two: 1.5 GB of addresses, 0.2 GB resident), and an allocation that fails
-makes a framework raise or abort in ways that look like faults of its own. So the parent reads the resident set a few
-times a second, which no framework can prevent, and kills a worker that holds too much.
+The parent limits the memory of a worker. A limit on its address space (``RLIMIT_AS``) fails: XLA reserves stacks
+and arenas in proportion to the number of cores (measured on two: 1.5 GB of addresses, 0.2 GB resident), and a failed
+allocation makes a framework raise or abort as if it had a bug. So the parent reads the resident set several times a
+second, which no framework can prevent, and kills a worker that exceeds the limit.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ MAX_STDERR_BYTES = 1 << 26
 POLL_INTERVAL = 0.1
 """Seconds between two checks of a worker's memory."""
 MEMORY_SHARE = 0.5
-"""Of the machine's memory, for one worker."""
+"""Share of the machine's memory that one worker may use."""
 MEMORY_LIMIT_FILE = Path("/sys/fs/cgroup/memory.max")
 EXIT_WAIT = 2.0
 """Seconds for a worker whose pipe is closed to exit."""
@@ -187,7 +187,7 @@ class FrameworkProcess:
             for mode in modes:
                 result = self._receive(self.limit)
                 if not isinstance(result, protocol.Result) or result.mode != mode:
-                    raise WorkerDied(Verdict.CRASHED, "answered something that was not asked")
+                    raise WorkerDied(Verdict.CRASHED, "sent a result that was not requested")
                 missing -= 1
                 yield result
         finally:
@@ -206,10 +206,10 @@ class FrameworkProcess:
                 self._check_limits()
         else:
             self.stop()
-            raise WorkerDied(Verdict.TIMEOUT, f"no answer within {limit:g} seconds")
+            raise WorkerDied(Verdict.TIMEOUT, f"no result within {limit:g} seconds")
         if isinstance(message, Exception):
             self.stop()
-            raise WorkerDied(Verdict.CRASHED, f"wrote something to its pipe that is no answer: {message}")
+            raise WorkerDied(Verdict.CRASHED, f"wrote invalid data to its pipe: {message}")
         if message is None:
             process = self._process
             death = WorkerDied(Verdict.CRASHED, "stopped") if process is None else exit_status(process, self._stderr)
@@ -218,13 +218,13 @@ class FrameworkProcess:
         return message
 
     def _check_limits(self) -> None:
-        """Kill the worker and raise WorkerDied if it holds too much memory; truncate what it wrote without end."""
+        """Kill the worker and raise WorkerDied if it holds too much memory; truncate a long standard error."""
         process = self._process
         if process is None:
             return
         if resident_memory(process.pid) > self.memory:
             self.stop()
-            raise WorkerDied(Verdict.CRASHED, f"took more than {self.memory / 2**30:.3g} GiB of memory")
+            raise WorkerDied(Verdict.CRASHED, f"used more than {self.memory / 2**30:.3g} GiB of memory")
         with contextlib.suppress(OSError, ValueError):
             if os.fstat(self._stderr.fileno()).st_size > MAX_STDERR_BYTES:
                 os.truncate(self._stderr.fileno(), 0)
@@ -238,7 +238,7 @@ class FrameworkProcess:
         self._stderr.close()
 
     def close(self) -> None:
-        """Kill the worker for good; whoever waits for a result gets a failure."""
+        """Kill the worker permanently; pending requests fail."""
         self._closed = True
         self.stop()
 

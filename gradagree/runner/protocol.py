@@ -16,7 +16,7 @@ from gradagree.checker.response import Absent, Failure, Ready, Response
 HEADER = struct.Struct("<Q")
 MAX_MESSAGE_BYTES = 1 << 34
 MARK = b"\f"
-"""On a worker's standard error: what follows was written after the last message."""
+"""Separator on a worker's standard error: the text after it was written after the last message."""
 
 
 class Array(msgspec.Struct, array_like=True, frozen=True):
@@ -28,7 +28,7 @@ class Array(msgspec.Struct, array_like=True, frozen=True):
 
 
 class GradientRequest(msgspec.Struct, tag=True, frozen=True):
-    """To a worker: the gradient of this case, in these modes, one answer for each."""
+    """To a worker: compute the gradient of a case in each mode; one result per mode."""
 
     spec: str
     arrays: dict[str, Array]
@@ -37,9 +37,9 @@ class GradientRequest(msgspec.Struct, tag=True, frozen=True):
 
 
 class TrainRequest(msgspec.Struct, tag=True, frozen=True):
-    """To a worker: train from these weights, in this mode, on the pairs polled, round by round."""
+    """To a worker: train from the weights of a case; `rounds` holds the sampled pairs of each round."""
 
-    ask: GradientRequest
+    case: GradientRequest
     rate: float
     rounds: list[list[int]]
 
@@ -52,7 +52,7 @@ class TrainResult(msgspec.Struct, tag=True, frozen=True):
 
 
 class PointwiseRequest(msgspec.Struct, tag=True, frozen=True):
-    """To a worker: one quantity (value, slope or second) of one function in one mode.
+    """To a worker: one quantity ("value", "slope" or "second") of one function in one mode.
 
     outputs are the entries that are differentiated and inputs those differentiated by; None for an elementwise
     function. windows, if any, are (start, stop) of the points: each is evaluated alone, and the results are joined.
@@ -78,7 +78,7 @@ class PointwiseResult(msgspec.Struct, tag=True, frozen=True):
 
 
 class PackedAnswer(msgspec.Struct, array_like=True, frozen=True):
-    """A framework's answer, its arrays by name."""
+    """A framework's answer, with its arrays packed, by name."""
 
     E: float
     values: dict[str, Array]
@@ -91,7 +91,7 @@ class PackedAnswer(msgspec.Struct, array_like=True, frozen=True):
 
 
 class GradientResult(msgspec.Struct, tag=True, frozen=True):
-    """From a worker: the gradient in one mode, with taps and without."""
+    """From a worker: the gradient in one mode, with taps and without taps."""
 
     mode: str
     tapped: PackedAnswer
@@ -112,7 +112,7 @@ def write(stream: IO[bytes], message: Message) -> None:
 
 
 def read(stream: IO[bytes]) -> Message | None:
-    """The next message; None at the end of the stream. Raises ValueError for anything that is no message."""
+    """The next message; None at the end of the stream. Raises ValueError for invalid data."""
     header = stream.read(HEADER.size)
     if len(header) < HEADER.size:
         return None
@@ -153,8 +153,8 @@ def pack_arrays(spec: str, arrays: Arrays, modes: list[str], rate: float | None 
     return GradientRequest(spec, pack_all(dict(arrays.named())), modes, rate)
 
 
-def unpack_arrays(ask: GradientRequest) -> Arrays:
-    return Arrays.of(unpack_all(ask.arrays))
+def unpack_arrays(request: GradientRequest) -> Arrays:
+    return Arrays.of(unpack_all(request.arrays))
 
 
 def pack_response(response: Response) -> GradientResult:
@@ -172,8 +172,8 @@ def pack_answer(answer: Answer) -> PackedAnswer:
     )  # fmt: skip
 
 
-def unpack_answer(given: PackedAnswer) -> Answer:
+def unpack_answer(packed: PackedAnswer) -> Answer:
     return Answer(
-        given.E, unpack_all(given.values), unpack_all(given.cotangents), unpack_all(given.gradients), given.seconds,
-        tuple(given.along), unpack_all(given.updated), unpack_all(given.tangents),
+        packed.E, unpack_all(packed.values), unpack_all(packed.cotangents), unpack_all(packed.gradients),
+        packed.seconds, tuple(packed.along), unpack_all(packed.updated), unpack_all(packed.tangents),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""One case again, in every mode asked: what each box makes of the framework's own numbers."""
+"""Replay of one case: every mode of the plan, with all comparisons behind the verdict."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from gradagree.runner.results import RESULTS, read_records
 
 
 class ReplayResult(NamedTuple):
-    """One framework's mode: the record, and every comparison behind it in the derivation's order."""
+    """The record of one mode, and its comparisons in the order of the derivation."""
 
     record: Record
     comparisons: Sequence[Comparison]
 
 
 def find_case(text: str, folder: Path | None = None) -> Case:
-    """The case that a text stands for: its canonical text, the name of a case file, or an alias within a folder.
+    """The case given by its canonical text, a case file, or a six-digit alias in a results folder.
 
-    Raises UsageError, saying what to write, for anything else.
+    Raises UsageError for anything else.
     """
     if re.fullmatch(r"\d{6}", text):
         return _find_by_alias(text, folder or _newest_folder())
@@ -41,25 +41,25 @@ def find_case(text: str, folder: Path | None = None) -> Case:
         return read_case(Path(text))
     if ":" in text:
         return Case.parse(text)
-    raise UsageError(f"{shorten(text)!r} is neither a case, nor a case file, nor a six-digit alias")
+    raise UsageError(f"{shorten(text)!r} is not a case, a case file, or a six-digit alias")
 
 
 def replay(case: Case, plan: Plan, extensions: Sequence[str] = ()) -> Iterator[ReplayResult]:
-    """Ask every framework of the plan, in every mode."""
+    """Compute and judge the case in every mode of the plan."""
     arrays = case.arrays()
     for name in plan.frameworks:
         with FrameworkProcess(name, extensions) as process:
             framework = Framework.of(name, process.handshake)
             modes = plan.modes_of(name, 0)
-            answers = process.ask(case, arrays, modes)
+            responses = process.ask(case, arrays, modes)
             if isinstance(process.handshake, Absent):
-                answers = failures(process.handshake, modes)
-            for answer in answers:
+                responses = failures(process.handshake, modes)
+            for response in responses:
                 comparisons: Sequence[Comparison] = ()
-                if isinstance(answer, Response):
-                    rules = framework.model(case.dtype, answer.mode)
-                    comparisons = compared(case, arrays, answer.tapped, answer.untapped, rules)
-                yield ReplayResult(judge(case, arrays, framework, answer), comparisons)
+                if isinstance(response, Response):
+                    rules = framework.model(case.dtype, response.mode)
+                    comparisons = compared(case, arrays, response.tapped, response.untapped, rules)
+                yield ReplayResult(judge(case, arrays, framework, response), comparisons)
 
 
 def _find_by_alias(alias: str, folder: Path) -> Case:
@@ -68,12 +68,14 @@ def _find_by_alias(alias: str, folder: Path) -> Case:
     if not specs:
         raise UsageError(f"no case {alias} in {folder}; name another results folder with --dir")
     if len(specs) > 1:
-        raise UsageError(f"{alias} stands for {len(specs)} cases in {folder}; write one out: {' or '.join(specs)}")
+        raise UsageError(
+            f"{alias} is the alias of {len(specs)} cases in {folder}; give one of them: {' or '.join(specs)}"
+        )
     return with_arrays(Case.parse(specs[0]), folder)
 
 
 def with_arrays(case: Case, folder: Path) -> Case:
-    """The case with its explicit arrays, where the folder keeps them."""
+    """The case with its explicit arrays, if the folder has them."""
     kept = kept_file(folder, case)
     return read_case(kept) if isinstance(case.seed, str) and kept.is_file() else case
 
@@ -84,5 +86,5 @@ def _newest_folder() -> Path:
         return Path()
     runs = sorted(Path("reports").glob(f"run-*/{RESULTS}"), key=lambda path: path.stat().st_mtime)
     if not runs:
-        raise UsageError("an alias stands for a case of a results folder: name the folder with --dir")
+        raise UsageError("an alias needs a results folder; give it with --dir")
     return runs[-1].parent

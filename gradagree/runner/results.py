@@ -1,4 +1,4 @@
-"""Results folder: records, meta, lock."""
+"""Results folder: ``results.jsonl`` with one record per line, ``meta.json`` about the run, and a lock."""
 
 from __future__ import annotations
 
@@ -15,17 +15,13 @@ from gradagree.checker.verdict import Record
 from gradagree.errors import UsageError
 from gradagree.files import make_folder, unwritable, write_text
 
-# One run at a time in a folder: a lock that ends with the process that holds it, however that ends
-# -------------------------------------------------------------------------------------------------
-
-
 LOCK = "run.lock"
 
 
 class Lock:
-    """Held from its making until `release`. The file says by which process; left behind by a dead one it is taken over.
+    """Lock of a folder, from construction to `release` or the end of the process. The file holds the process id.
 
-    Raises UsageError where another process holds it, and OSError where the folder cannot be written.
+    Raises UsageError if another process holds it, OSError if the folder cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -50,20 +46,16 @@ class Lock:
         os.write(self._file, f"{os.getpid()}\n".encode())
 
     def _is_mine(self) -> bool:
-        """Whether the file that is locked still is the one of that name; whoever ends takes it away."""
+        """Whether the locked file still has the name of the lock; a process that releases the lock deletes it."""
         try:
             return os.path.samestat(os.fstat(self._file), os.stat(self.path))
         except FileNotFoundError:
             return False
 
     def release(self) -> None:
-        """The file goes, and with it the lock."""
+        """Delete the file and release the lock."""
         self.path.unlink(missing_ok=True)
         os.close(self._file)
-
-
-# A results folder: ``results.jsonl``, one record a line, written as they come, and ``meta.json`` about the run
-# -------------------------------------------------------------------------------------------------------------
 
 
 RESULTS, META = "results.jsonl", "meta.json"
@@ -74,10 +66,10 @@ _decoder = msgspec.json.Decoder(Record)
 
 
 class Journal:
-    """Appends records to a folder's results, each handed to the system as it comes, and by `sync` to the disk.
+    """Appends records to a results folder, each written at once; `sync` flushes them to the disk.
 
-    A folder that holds an earlier run keeps it, moved into ``earlier-1``, ``earlier-2`` and so on, unless it is gone on
-    with. Raises UsageError where the folder cannot be written, or another process writes there.
+    The results of an earlier run are moved into ``earlier-1``, ``earlier-2`` and so on, unless that run is resumed.
+    Raises UsageError if the folder cannot be written, or if another process writes to it.
     """
 
     def __init__(self, folder: Path, resume: bool = False) -> None:
@@ -108,26 +100,26 @@ class Journal:
             raise unwritable(self.folder, wrong) from None
 
     def sync(self) -> None:
-        """See to it that what is written outlasts the machine. Raises UsageError where the file is no longer there."""
+        """Flush the records to the disk. Raises UsageError if the file was removed."""
         try:
             os.fsync(self._file)
-            gone = os.fstat(self._file).st_nlink == 0
+            removed = os.fstat(self._file).st_nlink == 0
         except OSError as wrong:
-            if wrong.errno == errno.EINVAL:  # a device or pipe in the place of the file
+            if wrong.errno == errno.EINVAL:  # the file is a device or a pipe
                 return
             raise unwritable(self.folder, wrong) from None
-        if gone:
-            raise UsageError(f"{self.folder / RESULTS} was removed while the run wrote to it: the run has ended")
+        if removed:
+            raise UsageError(f"{self.folder / RESULTS} was removed during the run; the run has stopped")
 
     def truncate(self, length: int) -> None:
-        """Drop what is behind so many bytes."""
+        """Cut the results after `length` bytes."""
         try:
             os.truncate(self._file, length)
         except OSError as wrong:
             raise unwritable(self.folder, wrong) from None
 
     def write_meta(self, meta: dict[str, Any]) -> None:
-        """Write ``meta.json`` anew, all at once."""
+        """Replace ``meta.json``, atomically."""
         write_text(self.folder / META, json.dumps(meta, indent=2, sort_keys=True) + "\n")
 
     def close(self) -> None:
@@ -146,33 +138,33 @@ class Journal:
 
 
 def read_meta(folder: Path) -> dict[str, Any]:
-    """What ``meta.json`` says. Raises UsageError where it is missing or damaged."""
+    """The content of ``meta.json``. Raises UsageError if it is missing or damaged."""
     try:
         meta = json.loads((folder / META).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UsageError(f"{folder} is no results folder: it has no {META}") from None
+        raise UsageError(f"{folder} is not a results folder: it has no {META}") from None
     except (OSError, ValueError, RecursionError) as wrong:
         raise UsageError(f"{folder / META} cannot be read: {wrong}") from None
     if not isinstance(meta, dict):
-        raise UsageError(f"{folder / META} cannot be read: it holds no JSON object")
+        raise UsageError(f"{folder / META} cannot be read: it is not a JSON object")
     return meta
 
 
 def read_records(folder: Path) -> Iterator[Record]:
-    """The records in the order in which they were written; a torn last line is left out.
+    """The records in the order of writing, without an incomplete last line.
 
-    Raises UsageError where there are none, or naming the line that is damaged.
+    Raises UsageError if the file is missing or a line is damaged.
     """
     return (record for record, _ in read_lines(folder))
 
 
 def read_lines(folder: Path) -> Iterator[tuple[Record, int]]:
-    """Every record, and where in the file its line ends."""
+    """Each record, and the offset in bytes of the end of its line."""
     path, end = folder / RESULTS, 0
     try:
         file = path.open("rb")
     except OSError as wrong:
-        raise UsageError(f"{folder} is no results folder: {path.name}: {wrong.strerror}") from None
+        raise UsageError(f"{folder} is not a results folder: {path.name}: {wrong.strerror}") from None
     with file:
         for line_number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
@@ -181,7 +173,7 @@ def read_lines(folder: Path) -> Iterator[tuple[Record, int]]:
             try:
                 yield _decoder.decode(line), end
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
-                raise UsageError(f"{path}, line {line_number}, is no record: {wrong}") from None
+                raise UsageError(f"{path}, line {line_number} is not a record: {wrong}") from None
 
 
 def _archive_earlier(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Going on with a run: its plan from ``meta.json``, and which of its records are there already."""
+"""Resuming a run: its plan, saved in ``meta.json``, and the records that exist already."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PROBE = "probe:"
 
 
 class CompletedRecords:
-    """Which answers have a record: one bit each, in pages that are made where there are some."""
+    """The (framework, mode, index) that have a record: one bit each, in pages allocated on first use."""
 
     def __init__(self) -> None:
         self.conventions = Conventions()
@@ -41,23 +41,24 @@ class CompletedRecords:
         if record.spec.startswith(PROBE):
             self._probes.add((record.framework, record.spec))
             return
-        page, place = divmod(record.index, PAGE_SIZE)
-        self._pages[record.framework, record.mode, page][place // 8] |= 1 << place % 8
+        page, bit = divmod(record.index, PAGE_SIZE)
+        self._pages[record.framework, record.mode, page][bit // 8] |= 1 << bit % 8
         self.count += 1
 
     def has(self, framework: str, mode: str, index: int) -> bool:
-        page, place = divmod(index, PAGE_SIZE)
-        found = self._pages.get((framework, mode, page))
-        return found is not None and bool(found[place // 8] >> place % 8 & 1)
+        page, bit = divmod(index, PAGE_SIZE)
+        bits = self._pages.get((framework, mode, page))
+        return bits is not None and bool(bits[bit // 8] >> bit % 8 & 1)
 
     def has_probe(self, record: Record) -> bool:
         return (record.framework, record.spec) in self._probes
 
 
 def recover(journal: Journal, plan: Plan) -> CompletedRecords:
-    """What a journal holds. A torn last line is dropped, and what was concluded from all records, to be concluded anew.
+    """The records in a results folder.
 
-    Raises UsageError where a line is damaged, or a record is none of the plan's.
+    Cuts off an incomplete last line and the findings about conventions, which the end of the run derives again from all
+    records. Raises UsageError if a line is damaged or a record does not belong to the plan.
     """
     done, end = CompletedRecords(), 0
     for record, line_end in read_lines(journal.folder):
@@ -65,15 +66,15 @@ def recover(journal: Journal, plan: Plan) -> CompletedRecords:
             continue
         known = f"{record.framework}:{record.mode}" in plan.modes and 0 <= record.index < plan.cases * len(plan.dtypes)
         if not known and not record.spec.startswith(PROBE):
-            raise UsageError(f"{journal.folder} holds records that its {META} does not ask for: run it anew")
+            raise UsageError(f"{journal.folder} holds records that are not in the plan of its {META}; start a new run")
         done.add(record)
         end = line_end
     journal.truncate(end)
     return done
 
 
-class Told(msgspec.Struct, forbid_unknown_fields=True):
-    """A plan as ``meta.json`` keeps it."""
+class SavedPlan(msgspec.Struct, forbid_unknown_fields=True):
+    """A plan as ``meta.json`` stores it, under "resume"."""
 
     cases: int
     seed: int
@@ -87,59 +88,62 @@ class Told(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def encode_plan(plan: Plan, extensions: Sequence[str]) -> dict[str, Any] | None:
-    """What makes the plan again; None for one of explicit cases."""
+    """The plan for ``meta.json``; None if its cases were given explicitly."""
     if plan.explicit is not None:
         return None
     activations, errors = (
-        None if these is None else [str(f) for f in these] for these in (plan.activations, plan.errors)
+        None if chosen is None else [str(f) for f in chosen] for chosen in (plan.activations, plan.errors)
     )
-    made = Told(
+    saved = SavedPlan(
         plan.cases, plan.seed, list(plan.dtypes), list(plan.regimes), activations, errors, list(plan.modes.items()),
         str(plan.shard), fingerprint(plan, extensions),
     )  # fmt: skip
-    return msgspec.to_builtins(made)
+    return msgspec.to_builtins(saved)
 
 
 def fingerprint(plan: Plan, extensions: Sequence[str]) -> str:
-    """What is the same for two plans whose records can stand side by side, two shards of one run for example."""
+    """Hash of everything that determines the records; equal for the shards of one run."""
     functions = [
         sorted(catalogue) if chosen is None else [str(f) for f in chosen]
         for chosen, catalogue in ((plan.activations, Activation.catalogue), (plan.errors, ErrorFunction.catalogue))
     ]
     files = [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in extensions]
-    made = [plan.cases, plan.seed, plan.dtypes, plan.regimes, functions, list(plan.modes.items()), files]
-    text = json.dumps([SCHEMA, metadata.version("gradagree"), *made])
+    fields = [plan.cases, plan.seed, plan.dtypes, plan.regimes, functions, list(plan.modes.items()), files]
+    text = json.dumps([SCHEMA, metadata.version("gradagree"), *fields])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def decode_plan(meta: dict[str, Any], folder: Path, extensions: Sequence[str]) -> Plan:
-    """The plan that a run's ``meta.json`` tells of. Raises UsageError where it is none, or was another's."""
+    """The plan of a run, from its ``meta.json``.
+
+    Raises UsageError if there is none, or if the version of gradagree or a function has changed since.
+    """
     path = folder / META
     try:
-        kept = msgspec.convert(meta.get("resume"), Told)
+        saved = msgspec.convert(meta.get("resume"), SavedPlan)
     except msgspec.ValidationError as wrong:
-        raise UsageError(f"{path}: there is nothing to go on with: {wrong}") from None
+        raise UsageError(f"{path}: cannot resume: {wrong}") from None
     offered = {f"{name}:{mode}" for name, kind in Adapter.catalogue.items() for mode in kind.modes}
-    named = (kept.dtypes, FORMATS), (kept.regimes, regimes()), ([name for name, _ in kept.modes], offered)
+    named = (saved.dtypes, FORMATS), (saved.regimes, regimes()), ([name for name, _ in saved.modes], offered)
     unknown = [name for names, known in named for name in names if name not in known]
-    if unknown or not (0 < kept.cases <= MAX_CASES and kept.seed >= 0 and kept.dtypes and kept.regimes):
-        raise UsageError(f"{path}: there is nothing to go on with: {(unknown or ['a number out of range'])[0][:80]!r}")
+    if unknown or not (0 < saved.cases <= MAX_CASES and saved.seed >= 0 and saved.dtypes and saved.regimes):
+        raise UsageError(f"{path}: cannot resume: invalid value {(unknown or ['number out of range'])[0][:80]!r}")
     try:
-        activations = None if kept.activations is None else tuple(map(Activation.named, kept.activations))
-        errors = None if kept.errors is None else tuple(map(ErrorFunction.named, kept.errors))
+        activations = None if saved.activations is None else tuple(map(Activation.named, saved.activations))
+        errors = None if saved.errors is None else tuple(map(ErrorFunction.named, saved.errors))
     except ContractError as wrong:
         raise UsageError(f"{path}: {wrong}") from None
     plan = Plan(
-        kept.cases, kept.seed, tuple(kept.dtypes), tuple(kept.regimes), activations, errors,
-        dict(kept.modes), shard=Shard.parse(kept.shard),
+        saved.cases, saved.seed, tuple(saved.dtypes), tuple(saved.regimes), activations, errors,
+        dict(saved.modes), shard=Shard.parse(saved.shard),
     )  # fmt: skip
-    if fingerprint(plan, extensions) != kept.fingerprint:
-        raise UsageError(f"{folder} was begun with another version of gradagree, or with other functions: run it anew")
+    if fingerprint(plan, extensions) != saved.fingerprint:
+        raise UsageError(f"{folder} was started with another version of gradagree or other functions; start a new run")
     return plan
 
 
 def recorded_versions(meta: dict[str, Any]) -> dict[str, str]:
-    """The version that each framework had when a run was begun."""
+    """The version of each framework at the start of a run."""
     found = meta.get("frameworks")
     if not isinstance(found, dict):
         meta["frameworks"] = found = {}
@@ -147,7 +151,7 @@ def recorded_versions(meta: dict[str, Any]) -> dict[str, str]:
 
 
 def check_version(name: str, before: str | None, now: str) -> None:
-    """Raises UsageError where a run would go on with another version."""
+    """Raises UsageError if the version of a framework has changed since the start of the run."""
     if before is not None and before != now:
-        had, has = (f"{name} {version}" if version else f"no {name}" for version in (before, now))
-        raise UsageError(f"the run was begun with {had}, and here is {has}: run it anew")
+        then, current = (f"{name} {version}" if version else f"no {name}" for version in (before, now))
+        raise UsageError(f"the run was started with {then}, but {current} is installed; start a new run")

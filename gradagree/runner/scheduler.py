@@ -1,4 +1,7 @@
-"""Threads, units of work, results as they come."""
+"""Scheduler of a run on this machine: worker processes, a thread for each, and the records as they come.
+
+Each thread takes work units and puts the responses into one queue; the calling thread judges them in batches.
+"""
 
 from __future__ import annotations
 
@@ -18,51 +21,43 @@ from gradagree.runner.options import Plan
 from gradagree.runner.process import FrameworkProcess
 from gradagree.runner.resume import CompletedRecords
 
-# Handing out the cases of a framework to its processes, without those that have their records already
-# ----------------------------------------------------------------------------------------------------
-
-
 WorkUnit = list[tuple[int, Case, list[str]]]
-"""Numbers, cases and modes."""
+"""(index, case, modes) of the cases that a worker computes together."""
 
 
 class WorkQueue:
-    """The cases of one framework, in units for its processes to take."""
+    """The cases of one framework that have no record yet, in work units. Its threads share one queue."""
 
     def __init__(self, plan: Plan, framework: str, done: CompletedRecords) -> None:
-        self._units = (left for unit in plan.units(framework) if (left := _remaining(unit, framework, done)))
+        self._units = (rest for unit in plan.units(framework) if (rest := _remaining(unit, framework, done)))
         self._lock = threading.Lock()
 
     def take(self) -> WorkUnit | None:
-        """The next unit: numbers, cases and modes; None when all are taken."""
+        """The next unit; None when all are taken."""
         with self._lock:
             return next(self._units, None)
 
 
 def _remaining(unit: WorkUnit, framework: str, done: CompletedRecords) -> WorkUnit:
-    """What of a unit has no record yet."""
-    left = ((i, case, [mode for mode in modes if not done.has(framework, mode, i)]) for i, case, modes in unit)
-    return [one for one in left if one[2]]
-
-
-# The frameworks' processes at work: one thread drives each, and hands every answer to the one that judges
-# --------------------------------------------------------------------------------------------------------
+    """The cases and modes of a unit that have no record yet."""
+    missing = ((i, case, [mode for mode in modes if not done.has(framework, mode, i)]) for i, case, modes in unit)
+    return [(i, case, modes) for i, case, modes in missing if modes]
 
 
 MAX_PENDING = 32
-"""How many answers may wait to be judged."""
+"""Maximum number of responses that wait to be judged."""
 STOP_POLL, DRAIN_LIMIT = 0.5, 10.0
-"""Seconds between two looks at whether to stop, and for which an answer is then still waited for."""
+"""Seconds between two checks for a request to stop, and seconds that running cases then have to finish."""
 
 
 class UnitDone(NamedTuple):
-    """A unit is through."""
+    """All cases of a work unit are finished."""
 
 
 class DriverDone(NamedTuple):
-    """A framework's thread is through, or failed with an error of our own."""
+    """A thread has ended; `error` is an exception of gradagree itself, if one ended it."""
 
-    wrong: BaseException | None
+    error: BaseException | None
 
 
 Message = JudgeRequest | Record | UnitDone | DriverDone
@@ -70,13 +65,16 @@ Message = JudgeRequest | Record | UnitDone | DriverDone
 
 @dataclass(frozen=True)
 class Driver:
-    """One process of a framework, which takes units until there are no more; a first one may be kept after that."""
+    """The thread of one worker process: takes units until there are none left.
+
+    The first worker of a framework reports the failed probes. It is put into `kept`, if given, instead of being closed.
+    """
 
     plan: Plan
     process: FrameworkProcess
     units: WorkQueue
     first: bool
-    replies: queue.Queue[Message]
+    messages: queue.Queue[Message]
     started: Callable[[str, Any], None] | None
     deadline: float | None
     draining: threading.Event
@@ -84,7 +82,7 @@ class Driver:
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
-        wrong: BaseException | None = None
+        failure: BaseException | None = None
         try:
             with contextlib.ExitStack() as stack:
                 stack.enter_context(self.process)
@@ -92,9 +90,9 @@ class Driver:
                 if self.first and self.kept is not None:
                     self.kept[self.process.framework] = self.process
                     stack.pop_all()
-        except BaseException as error:  # noqa: BLE001  (handed to the thread that judges, which raises it)
-            wrong = error
-        self.replies.put(DriverDone(wrong))
+        except BaseException as error:  # noqa: BLE001  (the thread that judges raises it)
+            failure = error
+        self.messages.put(DriverDone(failure))
 
     def stop(self) -> None:
         self.stopped.set()
@@ -108,34 +106,35 @@ class Driver:
         if self.first and isinstance(handshake, Ready):
             for failed in (failed_probes(name, handshake, dtype) for dtype in self.plan.dtypes):
                 if failed is not None:
-                    self.replies.put(failed)
+                    self.messages.put(failed)
         framework = Framework.of(name, handshake)
-        while not self._over() and (unit := self.units.take()) is not None:
-            self._ask(framework, handshake, unit)
-            self.replies.put(UnitDone())
+        while not self._is_over() and (unit := self.units.take()) is not None:
+            self._compute(framework, handshake, unit)
+            self.messages.put(UnitDone())
 
-    def _ask(self, framework: Framework, handshake: Any, unit: WorkUnit) -> None:
-        """One unit; no further case of it is begun after the end."""
-        asked = [(case, case.arrays(), modes) for _, case, modes in unit]
+    def _compute(self, framework: Framework, handshake: Any, unit: WorkUnit) -> None:
+        """Compute one unit; after the deadline no further case of it is started."""
+        requests = [(case, case.arrays(), modes) for _, case, modes in unit]
         absent = isinstance(handshake, Absent)
-        answers = _absent_failures(handshake, unit) if absent else self.process.ask_all(asked)
-        with contextlib.closing(answers):
+        responses = _absent_failures(handshake, unit) if absent else self.process.ask_all(requests)
+        with contextlib.closing(responses):
             last = 0
-            for place, answer in answers:
-                if place != last and self._over():
+            for position, response in responses:
+                if position != last and self._is_over():
                     break
-                last = place
-                number, case, _ = unit[place]
-                self.replies.put(JudgeRequest(case, asked[place][1], framework, answer, number))
+                last = position
+                index, case, _ = unit[position]
+                self.messages.put(JudgeRequest(case, requests[position][1], framework, response, index))
 
-    def _over(self) -> bool:
+    def _is_over(self) -> bool:
         if self.stopped.is_set() or self.draining.is_set():
             return True
         return self.deadline is not None and time.monotonic() > self.deadline
 
 
 def _absent_failures(handshake: Any, unit: WorkUnit) -> Generator[tuple[int, Failure]]:
-    return ((place, answer) for place, (_, _, modes) in enumerate(unit) for answer in failures(handshake, modes))
+    """(position in the unit, failure) for each mode of each case, where the framework is not installed."""
+    return ((k, failure) for k, (_, _, modes) in enumerate(unit) for failure in failures(handshake, modes))
 
 
 def run_plan(
@@ -145,29 +144,35 @@ def run_plan(
     started: Callable[[str, Any], None] | None = None,
     deadline: float | None = None,
     done: CompletedRecords | None = None,
-    settled: Callable[[], None] = lambda: None,
+    unit_done: Callable[[], None] = lambda: None,
     draining: threading.Event | None = None,
     kept: dict[str, FrameworkProcess] | None = None,
 ) -> Generator[Record]:
-    """Every record of a plan that is not done, as it comes. started is told what each framework said of itself, settled
-    that a unit is through.
+    """The records of a plan that are not in `done`, as they come.
 
-    Each framework has `workers` processes, which share its cases. Past the deadline (of time.monotonic), and when
-    draining, no further case is begun. Who stops listening ends the processes, but for one of each framework where
-    there is something to keep it in.
+    Args:
+        plan: cases and modes.
+        extensions: files of the user's functions and adapters, loaded in each worker.
+        workers: worker processes of each framework; they share its cases.
+        started: called with the name and the handshake of a framework for each of its workers.
+        deadline: time of `time.monotonic` after which no case is started.
+        done: records that exist already; new ones are added.
+        unit_done: called after each work unit.
+        draining: when set, no further case is started.
+        kept: receives one worker process of each framework, still running; the others are closed at the end.
     """
-    replies: queue.Queue[Message] = queue.Queue(MAX_PENDING)
+    messages: queue.Queue[Message] = queue.Queue(MAX_PENDING)
     done, draining = done or CompletedRecords(), draining or threading.Event()
     drivers = [
-        Driver(plan, FrameworkProcess(name, extensions), units, turn == 0, replies, started, deadline, draining, kept)
+        Driver(plan, FrameworkProcess(name, extensions), units, k == 0, messages, started, deadline, draining, kept)
         for name, units in ((name, WorkQueue(plan, name, done)) for name in plan.frameworks)
-        for turn in range(workers)
+        for k in range(workers)
     ]
     threads = [threading.Thread(target=driver.run, daemon=True) for driver in drivers]
     for thread in threads:
         thread.start()
     try:
-        for record in _judge_responses(replies, len(drivers), settled, draining):
+        for record in _judge_responses(messages, len(drivers), unit_done, draining):
             if not done.has_probe(record):
                 done.add(record)
                 yield record
@@ -175,12 +180,12 @@ def run_plan(
     finally:
         for driver in drivers:
             driver.stop()
-        _join(threads, replies)
+        _join(threads, messages)
 
 
 @contextlib.contextmanager
 def process_pool() -> Iterator[dict[str, FrameworkProcess]]:
-    """Something to keep processes in; those that are still there at the end are ended."""
+    """A dict for worker processes to be reused after a run; those in it at the end are closed."""
     kept: dict[str, FrameworkProcess] = {}
     try:
         yield kept
@@ -190,38 +195,39 @@ def process_pool() -> Iterator[dict[str, FrameworkProcess]]:
 
 
 def _judge_responses(
-    replies: queue.Queue[Message], running: int, settled: Callable[[], None], draining: threading.Event
+    messages: queue.Queue[Message], running: int, unit_done: Callable[[], None], draining: threading.Event
 ) -> Iterator[Record]:
-    judge, late = Judge(), 0.0
+    """The records in the order of the messages, judged in batches of what has arrived."""
+    judge, waited = Judge(), 0.0
     while running:
         try:
-            waiting = [replies.get(timeout=STOP_POLL)]
+            batch = [messages.get(timeout=STOP_POLL)]
         except queue.Empty:
-            late += STOP_POLL * draining.is_set()
-            if late > DRAIN_LIMIT:
+            waited += STOP_POLL * draining.is_set()
+            if waited > DRAIN_LIMIT:
                 return
             continue
         with contextlib.suppress(queue.Empty):
-            while len(waiting) < MAX_PENDING:
-                waiting.append(replies.get_nowait())
-        records = judge([message for message in waiting if isinstance(message, JudgeRequest)])
-        for message in waiting:
+            while len(batch) < MAX_PENDING:
+                batch.append(messages.get_nowait())
+        records = judge([message for message in batch if isinstance(message, JudgeRequest)])
+        for message in batch:
             if isinstance(message, Record):
                 yield message
             elif isinstance(message, JudgeRequest):
                 yield next(records)
             elif isinstance(message, UnitDone):
-                settled()
+                unit_done()
             else:
                 running -= 1
-                if message.wrong is not None:
-                    raise message.wrong
+                if message.error is not None:
+                    raise message.error
 
 
-def _join(threads: list[threading.Thread], replies: queue.Queue[Message]) -> None:
-    """Let the threads come to their end, whatever still waits."""
+def _join(threads: list[threading.Thread], messages: queue.Queue[Message]) -> None:
+    """Wait for the threads to end; empties the queue, so that none blocks on it."""
     while any(thread.is_alive() for thread in threads):
         try:
-            replies.get(timeout=0.05)
+            messages.get(timeout=0.05)
         except queue.Empty:
             continue

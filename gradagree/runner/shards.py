@@ -1,4 +1,4 @@
-"""Which architectures are handed over together, and which of them a shard has: arithmetic, no case is drawn for it."""
+"""Work units and shards of a plan, computed from the number of architectures alone: no case is drawn."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from gradagree.cases.random import ONE_IN
 from gradagree.errors import UsageError
 
 UNIT_SIZE = 16
-"""So many architectures at the most are handed to a framework's process together."""
+"""Maximum number of architectures in a work unit."""
 MAX_SHARDS = 10**6
 
 
 class Shard(NamedTuple):
-    """Every N-th unit of a plan, the I-th first."""
+    """Every N-th work unit of a plan, starting with the I-th."""
 
     number: int = 1
     of: int = 1
@@ -33,7 +33,7 @@ class Shard(NamedTuple):
         return f"{self.number}/{self.of}"
 
     def first(self, turn: int) -> int:
-        """How many units behind unit number turn its next one comes."""
+        """Offset from unit number `turn` to the shard's next unit."""
         return (self.number - 1 - turn) % self.of
 
 
@@ -41,7 +41,7 @@ UNSHARDED = Shard()
 
 
 def case_groups(cases: int) -> Iterator[tuple[range, bool]]:
-    """Each group's numbers with one architecture (True), and its others; see `gradagree.cases.random`."""
+    """For each group, the numbers that share one architecture (True), and the others; see `gradagree.cases.random`."""
     start, k = 0, 1
     while start < cases:
         yield range(start, min(start + k, cases)), True
@@ -51,7 +51,7 @@ def case_groups(cases: int) -> Iterator[tuple[range, bool]]:
 
 
 def unit_ranges(cases: int, shard: Shard) -> Iterator[range]:
-    """The numbers of a shard's architectures, unit by unit: no unit holds both those that come back and others."""
+    """The numbers of a shard's architectures, by work unit; no unit mixes returning architectures with others."""
     turn = 0
     for part, _ in case_groups(cases):
         count = _count(part)
@@ -61,7 +61,7 @@ def unit_ranges(cases: int, shard: Shard) -> Iterator[range]:
 
 
 def count_architectures(cases: int, shard: Shard) -> tuple[int, int]:
-    """How many architectures a shard has, and how many of them come back."""
+    """Number of architectures in a shard, and how many of them return."""
     turn, total, returning = 0, 0, 0
     for part, returns in case_groups(cases):
         count = _count(part)
@@ -72,7 +72,7 @@ def count_architectures(cases: int, shard: Shard) -> tuple[int, int]:
 
 
 def count_units(cases: int) -> int:
-    """How many units so many architectures make: there can be as many shards."""
+    """Number of work units, which is also the maximum number of shards."""
     return sum(_count(part) for part, _ in case_groups(cases))
 
 

@@ -1,7 +1,7 @@
 """The worker process of one framework: ``python -m gradagree.runner.worker FRAMEWORK [EXTENSION]...``.
 
-It reads requests from what was its standard input and writes results to what was its standard output; what a framework
-prints goes to standard error. It ends when its input ends, and soon after its parent does. FRAMEWORK may also be a
+It reads requests from its original standard input and writes results to its original standard output; what a framework
+prints goes to standard error. It exits when its input ends, and soon after its parent exits. FRAMEWORK may also be a
 library on top of a framework, which a survey evaluates.
 """
 
@@ -34,7 +34,7 @@ from gradagree.runner import protocol
 from gradagree.runner.extensions import load, load_installed
 
 GRACE = 5.0
-"""Seconds that a worker whose parent has ended has for the requests that it has read."""
+"""Seconds that a worker whose parent has exited has to finish the requests it has read."""
 QUANTITIES = ("value", "slope", "second")
 KINDS: dict[str, Any] = {"activation": Activation, "error": ErrorFunction}
 
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def serve(adapter: Adapter, functions: SingleFunctions, requests: IO[bytes], results: IO[bytes]) -> None:
-    """Answer requests until they end."""
+    """Compute the result of each request until the stream ends."""
     while (request := protocol.read(requests)) is not None:
         if isinstance(request, protocol.TrainRequest):
             send(results, train(adapter, request))
@@ -78,37 +78,37 @@ def serve(adapter: Adapter, functions: SingleFunctions, requests: IO[bytes], res
 
 
 def send(results: IO[bytes], message: protocol.Message) -> None:
-    """Send a message; what is on standard error until then belongs to it."""
+    """Send a message, and mark on standard error that it was sent."""
     os.write(2, protocol.MARK)
     protocol.write(results, message)
 
 
 def train(adapter: Adapter, request: protocol.TrainRequest) -> protocol.Message:
-    """The weights round by round, or why there are none."""
-    (mode,) = request.ask.modes
-    problem = problem_of(Case.parse(request.ask.spec), protocol.unpack_arrays(request.ask))
+    """The weights after each round, or a failure."""
+    (mode,) = request.case.modes
+    problem = problem_of(Case.parse(request.case.spec), protocol.unpack_arrays(request.case))
     try:
         rounds = course(adapter, problem, mode, request.rate, request.rounds)
         return protocol.TrainResult(mode, [protocol.pack_all(weights) for weights in rounds])
-    except Exception as wrong:  # noqa: BLE001  (whatever a framework raises is a result too)
+    except Exception as wrong:  # noqa: BLE001  (anything that a framework raises is a result)
         return failure(mode, wrong)
 
 
 def evaluate(functions: SingleFunctions, request: protocol.PointwiseRequest) -> protocol.Message:
-    """A value or derivative of a single function, or why there is none."""
+    """A value or derivative of a single function, or a failure."""
     try:
         return protocol.PointwiseResult(request.mode, protocol.pack(functions.evaluate(request)))
     except (Unsupported, NotImplementedError) as wrong:
         return Failure(request.mode, Verdict.UNSUPPORTED, first_line(str(wrong), 200))
-    except Exception as wrong:  # noqa: BLE001  (whatever a framework raises is a result too)
+    except Exception as wrong:  # noqa: BLE001  (anything that a framework raises is a result)
         return Failure(request.mode, "raised", f"{type(wrong).__name__}: {first_line(str(wrong), 200)}")
 
 
 class SingleFunctions:
     """Evaluates single functions of a framework, or of a library on top of it, as a survey requests them.
 
-    The last function is kept: what was compiled for it serves the next request. Raises ImportError where the library is
-    not installed.
+    The last function is cached, and with it what was compiled for it. Raises ImportError if the library is not
+    installed.
     """
 
     def __init__(self, adapter: Adapter, library: str | None = None) -> None:
@@ -120,7 +120,7 @@ class SingleFunctions:
         self._is_sum = False
 
     def handshake(self) -> Ready:
-        """The framework's handshake with the modes of each quantity; a library has no others, and no probes."""
+        """The framework's handshake with the modes of each quantity; a library has only these modes, and no probes."""
         pointwise = self._pointwise
         modes = {} if pointwise is None else {name: list(pointwise.ways(name)) for name in QUANTITIES}
         if self._module is None:
@@ -131,7 +131,7 @@ class SingleFunctions:
     def evaluate(self, request: protocol.PointwiseRequest) -> np.ndarray:
         """The quantity at all points. Raises Unsupported, or whatever the framework raises."""
         if self._pointwise is None:
-            raise Unsupported(f"{self.adapter.name} evaluates no single functions")
+            raise Unsupported(f"{self.adapter.name} does not evaluate single functions")
         f = self._function(request)
         points, *constants = (protocol.unpack(x) for x in (request.points, *request.constants))
         count = len(points)
@@ -145,8 +145,8 @@ class SingleFunctions:
 
         def part(start: int, stop: int) -> np.ndarray:
             x = self.adapter.array(points[start:stop], request.dtype)
-            theirs = tuple(self.adapter.constant(c[start:stop], request.dtype) for c in constants)
-            return joined(lambda k, j: self.adapter.back(way(f, x, theirs, k, j)), request)
+            native = tuple(self.adapter.constant(c[start:stop], request.dtype) for c in constants)
+            return joined(lambda k, j: self.adapter.back(way(f, x, native, k, j)), request)
 
         if request.windows is None:
             return part(0, len(points))[:count]
@@ -167,9 +167,9 @@ class SingleFunctions:
 
 
 def padded(*arrays: np.ndarray) -> list[np.ndarray]:
-    """Arrays with the last row repeated until their length is a power of 4, for which a framework may have compiled.
+    """Arrays padded with their last row to a length that is a power of 4.
 
-    Powers of 4, because compiling takes much longer than computing.
+    A framework compiles for each length; few lengths are faster, since compiling takes much longer than computing.
     """
     count = len(arrays[0])
     length = next(1 << k for k in range(0, 64, 2) if 1 << k >= count)
@@ -178,10 +178,10 @@ def padded(*arrays: np.ndarray) -> list[np.ndarray]:
 
 
 def joined(part: Callable[[Any, Any], np.ndarray], request: protocol.PointwiseRequest) -> np.ndarray:
-    """One array of its parts: an output k in reverse mode gives all inputs, an input j in forward mode all outputs.
+    """The Jacobian from its parts: rows (one output k) in reverse mode, columns (one input j) in forward mode.
 
-    Losses of one row, of which there are several where entries have losses of their own, are summed. Second derivatives
-    are those of the first output, by each input.
+    A loss with one value per entry is summed over each row. Second derivatives are those of the first output, with
+    respect to each input.
     """
     inputs = request.inputs
     outputs = request.outputs if request.kind == "activation" or request.outputs is None else (None,)
@@ -198,7 +198,7 @@ def joined(part: Callable[[Any, Any], np.ndarray], request: protocol.PointwiseRe
 
 
 def end_with_parent(descriptor: int) -> None:
-    """Once nobody can write to this pipe any more, kill this process and its children, whatever they are computing."""
+    """Kill this process and its children once the writing end of the pipe is closed, even during a computation."""
     if hasattr(select, "poll"):
         threading.Thread(target=_watch, args=(descriptor,), daemon=True).start()
 
@@ -214,7 +214,7 @@ def _watch(descriptor: int) -> None:
 
 
 def prefer_for_oom_kill() -> None:
-    """If the machine runs out of memory, the system kills this process first, not the one that writes the results."""
+    """If the machine runs out of memory, the system kills this process first, not its parent, which writes results."""
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
 

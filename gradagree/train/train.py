@@ -32,10 +32,6 @@ from gradagree.runner.options import DTYPES, check_seed, parse_list
 from gradagree.runner.process import FrameworkProcess
 from gradagree.runner.results import Journal
 
-# What the train command trains: a data set, the network that decides on it, and how fast it learns
-# -------------------------------------------------------------------------------------------------
-
-
 BITS = 16
 
 
@@ -125,10 +121,6 @@ def network_example(lesson: TrainingConfig, weights: NetworkWeights, held: Examp
     }
     biases = [None if b is None else b.tolist() for b in weights.b]
     return {"weights": [w.tolist() for w in weights.w], "biases": biases, "example": example}
-
-
-# A training run: by hand, and by each framework from the same weights and the same polled pairs
-# ----------------------------------------------------------------------------------------------
 
 
 TRAIN_FILE = "train.json"
@@ -291,10 +283,6 @@ class TrainingRun:
             number = steps // len(self.learn) if self.stochastic else steps
             told.append({"step": steps, "round": number, "spec": spec, "verdicts": verdicts})
         return told
-
-
-# From the train command's options to a training run in a results folder
-# ----------------------------------------------------------------------
 
 
 WAYS = ("stochastic", "full")

@@ -182,7 +182,7 @@ def test_that_other_ways_to_distribute_are_refused(dist: str, option: list[str],
         ([], {"modes": '"backwards"'}, "--modes: no mode 'backwards' in numpy_fake; *"),
         ([], {"seed": '"1"'}, "*: [[]tool.gradagree] seed is '1'; write a whole number"),
         ([], {"sead": "1"}, "*: [[]tool.gradagree] has no key 'sead'; did you mean 'seed'?"),
-        ([], {"ext": '["none.py"]'}, "*: [[]tool.gradagree] ext *none.py: there is no such file"),
+        ([], {"ext": '["none.py"]'}, "*: [[]tool.gradagree] ext *none.py: no such file"),
         ([], {"ext": "[]", "frameworks": '"torch"', "modes": '"all"'}, "this project names no activation, *"),
     ],
 )

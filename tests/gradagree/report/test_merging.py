@@ -74,5 +74,5 @@ def test_that_a_framework_is_installed_if_it_was_in_any_run(tmp_path: Path, run_
 
 
 def test_that_a_folder_without_results_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no results folder"):
+    with pytest.raises(UsageError, match="not a results folder"):
         write_reports(tmp_path)

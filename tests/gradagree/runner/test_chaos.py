@@ -29,9 +29,9 @@ LIMIT, MEMORY = 2.0, 1 << 28
 CASE = Case.parse("3-4b-2:id,tanh*2:sse:n5:f64:ordinary:s0")
 ENDS = {
     "segfault": "SIGSEGV", "abort": "SIGABRT: the last word", "exits": "exit code 1: leaving", "leaves": "exit code 0",
-    "garbage": "wrote something to its pipe that is no answer: ", "hungry": "took more than 0.25 GiB of memory",
-    "unframed": "wrote something to its pipe that is no answer: ",
-    "deaf": "no answer within 2 seconds", "sleep": "no answer within 2 seconds",
+    "garbage": "wrote invalid data to its pipe: ", "hungry": "used more than 0.25 GiB of memory",
+    "unframed": "wrote invalid data to its pipe: ",
+    "deaf": "no result within 2 seconds", "sleep": "no result within 2 seconds",
 }  # fmt: skip
 
 

@@ -86,5 +86,5 @@ def test_that_a_cluster_that_is_not_there_is_told_in_one_line(address: str, tmp_
     process = run(tmp_path / "run", "--scheduler", address)
     shown, said = process.communicate(timeout=LIMIT)
     assert (process.returncode, shown) == (2, "")
-    assert said.splitlines()[-1].startswith(f"gradagree: --scheduler {address}: there is no cluster: "), said
+    assert said.splitlines()[-1].startswith(f"gradagree: --scheduler {address}: cannot connect to a cluster: "), said
     assert "Traceback" not in said

@@ -149,7 +149,7 @@ def test_that_a_class_of_another_file_does_not_take_a_name() -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ('ext = ["none.py"]', "[tool.gradagree] ext PATH/none.py: there is no such file"),
+        ('ext = ["none.py"]', "[tool.gradagree] ext PATH/none.py: no such file"),
         ('ext = ["broken.py"]', "[tool.gradagree] ext PATH/broken.py, line 1: ZeroDivisionError: division by zero"),
         ('ext = "bent.py"', "[tool.gradagree] ext is 'bent.py'; write a list of files, ext = [\"swish.py\"]"),
         ("ext = [1]", "[tool.gradagree] ext is [1]; write a list of files"),
@@ -170,7 +170,7 @@ def test_that_a_project_that_cannot_be_followed_is_refused_in_one_line(
 
 def test_that_a_file_without_a_function_is_refused() -> None:
     Path("swish.py").write_text("class Swish:\n    def value(self, p):\n        return p\n")
-    with pytest.raises(UsageError, match=r"swish.py: no activation, error function or adapter in it: write class Name"):
+    with pytest.raises(UsageError, match=r"swish.py: no activation, error function or adapter found; define class"):
         load_all(["swish.py"])
 
 

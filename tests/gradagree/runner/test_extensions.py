@@ -152,9 +152,9 @@ def test_that_a_bad_file_leaves_no_module_behind(bad: str, file: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("none.py", "--ext none.py: there is no such file"),
-        ("", "--ext : there is no such file"),
-        ("folder.py", "--ext folder.py: there is no such file"),
+        ("none.py", "--ext none.py: no such file"),
+        ("", "--ext : no such file"),
+        ("folder.py", "--ext folder.py: no such file"),
         ("mine.txt", "--ext mine.txt: not a Python file; its name must end in .py"),
         ("mine", "--ext mine: not a Python file; its name must end in .py"),
         ("n" * 300 + ".py", "--ext nnn"),

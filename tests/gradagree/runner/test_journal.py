@@ -98,14 +98,14 @@ def test_that_a_damaged_line_is_named(tmp_path: Path, damage: str) -> None:
     path.write_bytes(path.read_bytes() + DAMAGES[damage] + b"\n" + msgspec.json.encode(record(9)) + b"\n")
     read = read_records(tmp_path)
     assert [next(read) for _ in records] == records
-    assert complaint(lambda: next(read)).startswith(f"{path}, line 4, is no record: ")
+    assert complaint(lambda: next(read)).startswith(f"{path}, line 4 is not a record: ")
 
 
 def test_that_a_folder_without_results_is_refused(tmp_path: Path) -> None:
     assert complaint(lambda: list(read_records(tmp_path))).startswith(
-        f"{tmp_path} is no results folder: results.jsonl: "
+        f"{tmp_path} is not a results folder: results.jsonl: "
     )
-    assert complaint(lambda: read_meta(tmp_path)) == f"{tmp_path} is no results folder: it has no meta.json"
+    assert complaint(lambda: read_meta(tmp_path)) == f"{tmp_path} is not a results folder: it has no meta.json"
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"3", b"{", b"\xff", b"[" * 10**6, b'{"a":' * 10**6])

@@ -38,8 +38,8 @@ def test_that_an_entry_is_read_whole() -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("[[known]\n", "is no TOML: "),
-        ("\n[[knwon]]\n", ": there is no table 'knwon'; begin each entry with [[known]]"),
+        ("[[known]\n", "is not valid TOML: "),
+        ("\n[[knwon]]\n", ": unknown table 'knwon'; begin each entry with [[known]]"),
         ("[known]\na = 1\n", ": begin each entry with [[known]], in double brackets"),
         ("known = [1]\n", ": begin each entry with [[known]], in double brackets"),
         (GOOD + "[[known]]\n", ', entry 2: framework is missing; write framework = "torch"'),
@@ -51,7 +51,7 @@ def test_that_an_entry_is_read_whole() -> None:
         (GOOD.replace("disagree", "agree"), ", entry 1: unknown class 'agree'; did you mean 'disagree'?"),
         (GOOD + 'mode = "backwards"', ", entry 1: unknown mode 'backwards'; did you mean 'backward'?"),
         (GOOD + 'dtype = "float31"', ", entry 1: unknown dtype 'float31'; did you mean 'float32'?"),
-        (GOOD + 'version = "two"', ", entry 1: version 'two' is no range of versions; write version = "),
+        (GOOD + 'version = "two"', ", entry 1: version 'two' is not a range of versions; write version = "),
         (GOOD + 'expiry = "soon"', ", entry 1: expiry is 'soon'; write expiry = 2027-06-30"),
         (GOOD + "expiry = 2027-06-30T10:00:00", ", entry 1: expiry is datetime.datetime("),
     ],
@@ -66,7 +66,7 @@ def test_that_a_file_with_a_mistake_is_answered_with_file_entry_and_what_to_writ
 
 
 def test_that_a_file_that_is_named_must_be_there() -> None:
-    with pytest.raises(UsageError, match=r"^--known none\.toml: there is no such file$"):
+    with pytest.raises(UsageError, match=r"^--known none\.toml: no such file$"):
         find_known("none.toml")
 
 

@@ -97,5 +97,5 @@ def test_that_kills_from_outside_are_borne_and_a_late_result_costs_its_request_a
     with FrameworkProcess("own_adapter", extensions, limit=2) as process:
         assert process.evaluate(request("killed")) == Failure("killed", Verdict.CRASHED, "SIGKILL")
         assert len(launches) == MAX_EXTERNAL_KILLS
-        assert process.evaluate(request("late")) == Failure("late", Verdict.TIMEOUT, "no answer within 2 seconds")
+        assert process.evaluate(request("late")) == Failure("late", Verdict.TIMEOUT, "no result within 2 seconds")
         assert isinstance(process.evaluate(request()), np.ndarray)

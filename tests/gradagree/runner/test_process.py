@@ -85,7 +85,7 @@ def test_that_a_process_whose_start_never_ends_is_ended(monkeypatch: pytest.Monk
     begun = time.monotonic()
     with FrameworkProcess("slow", [FAKE]) as slow:
         assert isinstance(slow.handshake, Absent)
-        assert slow.handshake.reason == "its process did not start: no answer within 3 seconds"
+        assert slow.handshake.reason == "its process did not start: no result within 3 seconds"
         assert slow._process is None
     assert time.monotonic() - begun < 30
 

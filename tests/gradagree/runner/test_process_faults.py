@@ -22,10 +22,10 @@ FAULTS = {
     "segfault": (Verdict.CRASHED, "SIGSEGV"),
     "abort": (Verdict.CRASHED, "SIGABRT: the last word"),
     "exits": (Verdict.CRASHED, "exit code 1: leaving"),
-    "garbage": (Verdict.CRASHED, "wrote something to its pipe that is no answer: a message of 18,446,744,073,"),
-    "unframed": (Verdict.CRASHED, "wrote something to its pipe that is no answer: "),
+    "garbage": (Verdict.CRASHED, "wrote invalid data to its pipe: a message of 18,446,744,073,"),
+    "unframed": (Verdict.CRASHED, "wrote invalid data to its pipe: "),
     "raises": (Verdict.CRASHED, "raised RuntimeError: expected scalar type Float"),
-    "sleep": (Verdict.TIMEOUT, "no answer within 3 seconds"),
+    "sleep": (Verdict.TIMEOUT, "no result within 3 seconds"),
 }  # fmt: skip
 
 

@@ -94,11 +94,11 @@ def test_that_without_a_folder_the_newest_run_is_searched_and_the_current_folder
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "'' is neither a case, nor a case file, nor a six-digit alias"),
-        ("nonsense", "'nonsense' is neither a case, nor a case file, nor a six-digit alias"),
+        ("", "'' is not a case, a case file, or a six-digit alias"),
+        ("nonsense", "'nonsense' is not a case, a case file, or a six-digit alias"),
         ("12345", "'12345' is neither"),
         ("1234567", "'1234567' is neither"),
-        ("000000", "an alias stands for a case of a results folder: name the folder with --dir"),
+        ("000000", "an alias needs a results folder; give it with --dir"),
         ("2-3:id", "'2-3:id' is no case: write WIDTHS:"),
         ("2-3:id:sse:n1:f64:grid:s1:", "'2-3:id:sse:n1:f64:grid:s1:' is no case: write WIDTHS:"),
         ("folder", "'folder' is neither"),

@@ -1,4 +1,4 @@
-"""Signals to a run from outside: the first drains it, the second ends it, and after any the run can be gone on with."""
+"""Signals to a run from outside: the first drains it, the second aborts it; the run can be resumed after either."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 def start(
     folder: Path, *words: str, modes: str = "right,raises", room: int = resource.RLIM_INFINITY
 ) -> subprocess.Popen[str]:
-    """The command line in a process of its own, whose files may have so many bytes."""
+    """Start the command line in a process whose files are limited to `room` bytes."""
     options = words or ("--out", str(folder), *OPTIONS.split(), "--modes", modes)
     command = [sys.executable, "-m", "gradagree", "run", "--workers", "1", "--ext", FAKE, *options]
     environment = {**os.environ, **ONE_THREAD}
@@ -46,7 +46,7 @@ def start(
 
 
 def wait_for(folder: Path, count: int) -> None:
-    """Until so many records are written."""
+    """Wait until `count` records are written."""
     for _ in range(int(LIMIT / 0.02)):
         if (folder / "results.jsonl").exists() and (folder / "results.jsonl").read_bytes().count(b"\n") >= count:
             return
@@ -60,13 +60,13 @@ def kept(folder: Path) -> list[Record]:
 
 
 def workers_of(process: int) -> list[int]:
-    """The processes that a process has started."""
+    """The child processes of a process."""
     children = Path(f"/proc/{process}/task").glob("*/children")
     return [int(number) for path in children for number in path.read_text().split()]
 
 
 def alive(number: int) -> bool:
-    """Whether a process still runs; one that only waits to be counted does not."""
+    """Whether a process still runs; a zombie does not."""
     try:
         return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -75,7 +75,7 @@ def alive(number: int) -> bool:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
-    """What an undisturbed run leaves."""
+    """The records of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
     _, said = start(folder).communicate(timeout=LIMIT)
     assert "Traceback" not in said.replace("RuntimeError", "")
@@ -83,7 +83,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-def test_that_the_first_signal_drains_the_run_and_says_how_to_go_on(
+def test_that_the_first_signal_drains_the_run_and_prints_how_to_resume_it(
     number: signal.Signals, tmp_path: Path, whole: list[Record]
 ) -> None:
     folder = tmp_path / "run"
@@ -92,8 +92,10 @@ def test_that_the_first_signal_drains_the_run_and_says_how_to_go_on(
     process.send_signal(number)
     shown, said = process.communicate(timeout=LIMIT)
     assert process.returncode == 130
-    assert "gradagree: stopping; what is being computed is still judged" in said
-    assert said.splitlines()[-1] == f"gradagree: interrupted; go on with: gradagree run --resume {folder} --ext {FAKE}"
+    assert "gradagree: finishing the running cases; press Ctrl-C again to abort" in said
+    assert (
+        said.splitlines()[-1] == f"gradagree: interrupted; continue with: gradagree run --resume {folder} --ext {FAKE}"
+    )
     assert "incomplete" in " ".join(shown.split())
     assert {"report.html", "report.md", "junit.xml"} <= {path.name for path in folder.iterdir()}
     assert 5 <= len(kept(folder)) < len(whole)
@@ -101,7 +103,7 @@ def test_that_the_first_signal_drains_the_run_and_says_how_to_go_on(
     assert kept(folder) == whole
 
 
-def test_that_the_second_signal_ends_the_run_at_once(tmp_path: Path) -> None:
+def test_that_the_second_signal_aborts_the_run(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     process = start(folder, modes="right,sleep")
     wait_for(folder, 1)
@@ -118,7 +120,7 @@ def test_that_the_second_signal_ends_the_run_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_that_a_run_killed_at_random_points_ends_with_the_same_records(
+def test_that_a_run_killed_and_resumed_at_random_points_has_the_same_records(
     seed: int, tmp_path: Path, whole: list[Record]
 ) -> None:
     dice, folder = random.Random(seed), tmp_path / "run"
@@ -161,9 +163,7 @@ def test_that_a_second_run_into_the_folder_is_refused_in_one_line(tmp_path: Path
     assert said == f"gradagree: {folder} is being written by process {process.pid}: wait, or choose another --out\n"
 
 
-def test_that_a_run_without_room_ends_in_one_line_and_goes_on_where_there_is_some(
-    tmp_path: Path, whole: list[Record]
-) -> None:
+def test_that_a_run_on_a_full_disk_ends_with_one_line_and_can_be_resumed(tmp_path: Path, whole: list[Record]) -> None:
     folder = tmp_path / "run"
     process = start(folder, room=16_000)
     shown, said = process.communicate(timeout=LIMIT)

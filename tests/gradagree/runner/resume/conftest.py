@@ -1,4 +1,4 @@
-"""Runs of frameworks in NumPy that answer at once: begun, stopped, and gone on with."""
+"""Runs of fast frameworks in NumPy: started, stopped and resumed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gradagree.cases.case import problem_of
 from gradagree.checker import judge as judging
 from gradagree.checker.response import Ready, handshake, respond
 from gradagree.checker.verdict import Record
-from gradagree.runner import campaign, scheduler as drivers
+from gradagree.runner import campaign, scheduler
 from gradagree.runner.options import Plan
 from gradagree.runner.results import read_records
 
@@ -30,14 +30,14 @@ def adapter(name: str) -> tuple[Adapter, Ready]:
 
 
 class InThread:
-    """Stands in for a framework's process."""
+    """Replaces a framework process by calls in the same process."""
 
     def __init__(self, framework: str, extensions: Sequence[str] = ()) -> None:
         self.framework = framework
         self._adapter, self.handshake = adapter(framework)
 
-    def ask_all(self, asked: Sequence[Any]) -> Iterator[tuple[int, Any]]:
-        for place, (case, arrays, modes) in enumerate(asked):
+    def ask_all(self, requests: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        for place, (case, arrays, modes) in enumerate(requests):
             for mode in modes:
                 yield place, respond(self._adapter, problem_of(case, arrays), mode)
 
@@ -70,12 +70,12 @@ class Runs:
         records = (msgspec.structs.replace(record, seconds=0.0) for record in read_records(folder))
         return sorted(records, key=lambda record: (record.key, record.index))
 
-    def go_on(self, folder: Path, **options: Any) -> bool:
+    def resume(self, folder: Path, **options: Any) -> bool:
         plan, strict = campaign.resume_plan(folder, [self.file])
         return self.execute(plan, folder, strict=strict, resume=True, **options)
 
     def stopped_after(self, count: int, folder: Path, plan: Plan) -> None:
-        """A run that is drained after so many records."""
+        """A run that is drained after `count` records."""
         seen: list[Record] = []
         stop = threading.Event()
 
@@ -89,17 +89,17 @@ class Runs:
 
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
-    """Frameworks in NumPy that answer at once; what is judged once is not judged again."""
+    """Fast frameworks in NumPy; each result is judged once and cached."""
     monkeypatch.setattr(Adapter, "catalogue", dict(Adapter.catalogue))
-    monkeypatch.setattr(drivers, "FrameworkProcess", InThread)
+    monkeypatch.setattr(scheduler, "FrameworkProcess", InThread)
     judge_all = judging.judge_all
 
     @functools.cache
     def remembered(spec: str, mode: str, index: int) -> dict[str, Record]:
         return {}
 
-    def judged(asked: Any) -> Iterator[Record]:
-        for one in asked:
+    def judged(requests: Any) -> Iterator[Record]:
+        for one in requests:
             known = remembered(one.case.spec, one.reply.mode, one.number)
             if one.framework.name not in known:
                 (known[one.framework.name],) = judge_all([one])

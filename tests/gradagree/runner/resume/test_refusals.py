@@ -1,4 +1,4 @@
-"""What is no beginning of the run that is to go on is refused in one line, and stays as it was."""
+"""A folder that cannot be resumed is refused with one line and stays unchanged."""
 
 from __future__ import annotations
 
@@ -38,17 +38,18 @@ def test_that_another_version_of_a_framework_is_refused(runs: Any, tmp_path: Pat
     changed(tmp_path, lambda meta: meta["frameworks"]["numpy_fake"].update(version="0.0"))
     for _ in range(2):
         with pytest.raises(
-            UsageError, match=r"^the run was begun with numpy_fake 0\.0, and here is numpy_fake .*: run it"
+            UsageError,
+            match=r"^the run was started with numpy_fake 0\.0, but numpy_fake .* is installed; start a new run",
         ):
-            runs.go_on(tmp_path)
+            runs.resume(tmp_path)
 
 
-def test_that_files_are_run_only_if_they_are_named_once_more(runs: Any, tmp_path: Path) -> None:
+def test_that_the_same_extension_files_must_be_given_again(runs: Any, tmp_path: Path) -> None:
     runs.stopped_after(3, tmp_path / "run", runs.planned(4))
     said = complaint(tmp_path / "run")
-    assert said == f"{tmp_path / 'run'} was begun with the files {[runs.file]}: name the same with --ext, and no others"
+    assert said == f"{tmp_path / 'run'} was started with the files {[runs.file]}; give exactly these with --ext"
     Path(runs.file).write_text(Path(runs.file).read_text() + "\n# changed\n")
-    assert "another version of gradagree, or with other functions" in complaint(tmp_path / "run", runs.file)
+    assert "another version of gradagree or other functions" in complaint(tmp_path / "run", runs.file)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_that_files_are_run_only_if_they_are_named_once_more(runs: Any, tmp_path
         {"activations": ["tahn"]}, {"errors": ["sse("]}, {"fingerprint": ""}, {"cases": 5}, {"shard": "\n1/1"},
     ],
 )  # fmt: skip
-def test_that_a_meta_file_that_tells_of_no_plan_is_refused(resume: Any, runs: Any, tmp_path: Path) -> None:
+def test_that_a_meta_file_without_a_valid_plan_is_refused(resume: Any, runs: Any, tmp_path: Path) -> None:
     runs.stopped_after(3, tmp_path / "run", runs.planned(4))
     changed(
         tmp_path / "run",
@@ -77,7 +78,7 @@ def test_that_records_of_another_run_are_refused(field: dict[str, Any], runs: An
     first = json.loads(path.read_bytes().splitlines()[0])
     path.write_bytes(json.dumps({**first, **field}).encode() + b"\n" + path.read_bytes())
     assert complaint(tmp_path / "run", runs.file).endswith(
-        "holds records that its meta.json does not ask for: run it anew"
+        "holds records that are not in the plan of its meta.json; start a new run"
     )
 
 
@@ -86,4 +87,4 @@ def test_that_a_damaged_line_in_the_middle_is_named_and_kept(runs: Any, tmp_path
     path = tmp_path / "run" / "results.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([lines[0], lines[1][:50] + b"\n", *lines[2:]]))
-    assert "line 2, is no record" in complaint(tmp_path / "run", runs.file)
+    assert "line 2 is not a record" in complaint(tmp_path / "run", runs.file)

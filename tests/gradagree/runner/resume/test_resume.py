@@ -1,4 +1,4 @@
-"""A run that was stopped anywhere goes on, and ends with the records of one that never was."""
+"""A run that is stopped anywhere and resumed has the same records as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ def test_that_a_run_cut_off_at_any_byte_ends_with_the_same_records(runs: Any, tm
     near = {length for end in ends for length in range(end - 2, end + 3) if 0 <= length <= len(content)}
     for length in sorted({*near, *range(0, len(content), 97)}):
         (folder / "results.jsonl").write_bytes(content[:length])
-        assert runs.go_on(folder) is False
+        assert runs.resume(folder) is False
         assert runs.kept(folder) == whole, length
 
 
 @pytest.mark.parametrize("tail", [b"\0" * 500, b'{"schema"', b"\xff\xfe", b'{"case": "\0\0'])
-def test_that_what_a_power_cut_leaves_at_the_end_is_dropped(tail: bytes, runs: Any, tmp_path: Path) -> None:
+def test_that_an_incomplete_last_line_is_dropped(tail: bytes, runs: Any, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     runs.execute(runs.planned(2), folder)
     whole, path = runs.kept(folder), folder / "results.jsonl"
     first = path.read_bytes().splitlines(keepends=True)[0]
     path.write_bytes(first + tail)
-    runs.go_on(folder)
+    runs.resume(folder)
     assert runs.kept(folder) == whole
 
 
@@ -57,28 +57,28 @@ def test_that_a_run_stopped_again_and_again_ends_with_the_same_records(seed: int
             if left[0] <= 0:
                 stop.set()
 
-        runs.go_on(folder, progress=progress, draining=stop)
+        runs.resume(folder, progress=progress, draining=stop)
         sizes.append(len(runs.kept(folder)))
     assert len(sizes) > 2
     assert runs.kept(folder) == runs.kept(tmp_path / "whole")
 
 
-def test_that_no_case_is_asked_again(runs: Any, tmp_path: Path) -> None:
+def test_that_no_case_is_computed_again(runs: Any, tmp_path: Path) -> None:
     plan = runs.planned(10)
     runs.stopped_after(7, tmp_path, plan)
     before, again = runs.kept(tmp_path), []
-    runs.go_on(tmp_path, progress=again.append)
+    runs.resume(tmp_path, progress=again.append)
     assert {(r.index, r.mode) for r in again} & {(r.index, r.mode) for r in before} == set()
     assert len(before) + len(again) == sum(plan.counts().values())
 
 
-def test_that_what_all_records_tell_together_is_told_once(
+def test_that_a_finding_from_all_records_is_reported_once(
     runs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judge_all = judging.judge_all
 
-    def left_or_right(asked: Any) -> Iterator[Record]:
-        for record in judge_all(asked):
+    def left_or_right(requests: Any) -> Iterator[Record]:
+        for record in judge_all(requests):
             side = "left" if record.index % 2 else "right"
             yield msgspec.structs.replace(record, slopes={"bent:0": [side]})
 
@@ -87,19 +87,19 @@ def test_that_what_all_records_tell_together_is_told_once(
     runs.execute(plan, tmp_path / "whole")
     runs.stopped_after(5, tmp_path / "stopped", plan)
     assert [r.spec for r in runs.kept(tmp_path / "stopped")].count("convention:bent:0") == 1
-    runs.go_on(tmp_path / "stopped")
+    runs.resume(tmp_path / "stopped")
     assert runs.kept(tmp_path / "stopped") == runs.kept(tmp_path / "whole")
-    (told,) = (r for r in runs.kept(tmp_path / "whole") if r.spec.startswith("convention:"))
-    assert told.verdict is Verdict.DISAGREE
+    (finding,) = (r for r in runs.kept(tmp_path / "whole") if r.spec.startswith("convention:"))
+    assert finding.verdict is Verdict.DISAGREE
 
 
-def test_that_a_shard_goes_on_as_the_shard_that_it_is(runs: Any, tmp_path: Path) -> None:
+def test_that_a_shard_is_resumed_as_the_same_shard(runs: Any, tmp_path: Path) -> None:
     plan = runs.planned(40, shard="2/3", regimes="grid")
     runs.execute(plan, tmp_path / "whole", strict=True)
     runs.stopped_after(4, tmp_path / "stopped", plan)
     plan_again, _ = resume_plan(tmp_path / "stopped", [runs.file])
     assert plan_again == plan
-    runs.go_on(tmp_path / "stopped")
+    runs.resume(tmp_path / "stopped")
     assert runs.kept(tmp_path / "stopped") == runs.kept(tmp_path / "whole")
 
 
@@ -107,6 +107,6 @@ def test_that_seconds_add_up_and_meta_keeps_its_command(runs: Any, tmp_path: Pat
     runs.stopped_after(3, tmp_path, runs.planned(4))
     meta = json.loads((tmp_path / "meta.json").read_text())
     (tmp_path / "meta.json").write_text(json.dumps({**meta, "seconds": 1000.0, "command": "the first"}))
-    runs.go_on(tmp_path)
+    runs.resume(tmp_path)
     assert read_meta(tmp_path)["seconds"] > 1000
     assert read_meta(tmp_path)["command"] == "the first"

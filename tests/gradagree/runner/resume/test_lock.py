@@ -1,4 +1,4 @@
-"""One run at a time writes to a folder, and is told where the folder cannot be written any more."""
+"""Only one run at a time writes to a folder."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def test_that_a_lock_that_a_dead_process_left_is_taken_over(runs: Any, tmp_path:
     assert len(runs.kept(tmp_path)) == 6
 
 
-def test_that_a_folder_removed_while_the_run_writes_is_told(runs: Any, tmp_path: Path) -> None:
+def test_that_a_folder_removed_during_the_run_is_reported(runs: Any, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    with pytest.raises(UsageError, match=r"^cannot write |was removed while the run wrote to it"):
+    with pytest.raises(UsageError, match=r"^cannot write |was removed during the run"):
         runs.execute(
             runs.planned(40), folder,
             progress=lambda record: shutil.rmtree(folder, ignore_errors=True),

@@ -75,5 +75,5 @@ def test_that_what_is_no_shard_is_refused(text: str) -> None:
 
 
 def test_that_more_shards_than_units_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"^--shard 1/50: 10 cases are handed out in 2 units: no more shards$"):
+    with pytest.raises(UsageError, match=r"^--shard 1/50: 10 cases make 2 work units; use at most as many shards$"):
         Plan.make(cases=10, shard="1/50")
