@@ -55,14 +55,16 @@ def train(out: Path | None, strict: bool, **options: Any) -> int:
     from gradagree.runner import campaign
     from gradagree.runner.extensions import load_installed
     from gradagree.runner.known import find_known
-    from gradagree.train import train as schooling
+    from gradagree.train import train as training_runs
 
     load_installed()
-    course = schooling.parse_training_run(**options)
+    training = training_runs.parse_training_run(**options)
     folder, known = out or campaign.default_folder(), find_known(None)
     with Progress(0) as progress:
-        trained = schooling.run_training(course, folder, shlex.join(["gradagree", *sys.argv[1:]]), strict, progress)
-    click.echo(f"{trained.steps:,} steps by hand; {trained.reason}")
+        trained = training_runs.run_training(
+            training, folder, shlex.join(["gradagree", *sys.argv[1:]]), strict, progress
+        )
+    click.echo(f"{trained.steps:,} steps by the reference; {trained.reason}")
     status = report_results([folder], folder, strict, known)
     click.echo(f"Training: {write_training(folder)}")
     return status

@@ -1,4 +1,4 @@
-"""Training by hand and by framework, judged along the way."""
+"""Training runs: the reference and each framework from the same weights, with gradient checks along the way."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ BITS = 16
 
 @dataclass(frozen=True)
 class Examples:
-    """Inputs p (pairs, n), targets t of the error function's kind, and the number of each right decision."""
+    """Inputs p (examples, n), targets t of the loss's kind, and the index of each correct class."""
 
     p: np.ndarray
     t: np.ndarray
@@ -49,7 +49,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """A network and the data that it learns from; held_out pairs are kept to see how well it decides."""
+    """A data set and the network trained on it; `held_out` examples are not trained on and measure its accuracy."""
 
     dataset: str
     widths: tuple[int, ...]
@@ -66,26 +66,26 @@ class TrainingConfig:
         return Network(functions, ErrorFunction.named(self.error))
 
     def data(self) -> tuple[Examples, Examples]:
-        """The pairs to learn from, and those held out. Raises UsageError where scikit-learn is not installed."""
+        """The training examples and the held-out ones. Raises UsageError if scikit-learn is not installed."""
         p, right = DATASETS[self.dataset].load()
         t = from_decisions(self.network.error.targets, right, self.widths[-1])
         cut = len(p) - self.held_out
         return Examples(p[:cut], t[:cut], right[:cut]), Examples(p[cut:], t[cut:], right[cut:])
 
     def weights(self, seed: int) -> NetworkWeights:
-        """Small random initial weights, within (fan-in)^(-1/2); biases zero."""
+        """Random initial weights of magnitude at most (fan-in)^(-1/2); biases are zero."""
         source = Source(f"weights {self.dataset} {seed}")
         pairs = list(zip(self.widths, self.widths[1:], strict=False))
         w = tuple(source.dyadic((n, m), BITS, inverse_root(n)) for n, m in pairs)
         return NetworkWeights(w, tuple(np.zeros(m) if self.biased else None for _, m in pairs))
 
     def sample_epoch(self, seed: int, number: int, pairs: int) -> list[int]:
-        """The pairs of a round, polled at random, as many as there are."""
-        polled: list[int] = Source(f"polled {self.dataset} {seed} {number}").integers(pairs, (pairs,)).tolist()
-        return polled
+        """Indices of one epoch, drawn with replacement."""
+        indices: list[int] = Source(f"polled {self.dataset} {seed} {number}").integers(pairs, (pairs,)).tolist()
+        return indices
 
     def accuracy(self, weights: NetworkWeights, pairs: Examples) -> float:
-        """The share of right decisions."""
+        """Share of correctly classified examples."""
         return float(np.mean(decisions(self.network.output(weights, pairs.p)) == pairs.right))
 
 
@@ -98,15 +98,15 @@ CONFIGS = {
 
 
 def find_config(name: str) -> TrainingConfig:
-    """The lesson of a data set. Raises UsageError for an unknown one."""
+    """The configuration for a data set. Raises UsageError for an unknown one."""
     if name not in CONFIGS:
         raise UsageError(f"no data set {name!r} to train on; {nearest(name, CONFIGS)}")
     return CONFIGS[name]
 
 
-def network_example(lesson: TrainingConfig, weights: NetworkWeights, held: Examples) -> dict[str, Any]:
-    """A trained network on the first pair held out: its weights, and every box's current input and sensitivity."""
-    net, pair = lesson.network, slice(0, 1)
+def network_example(config: TrainingConfig, weights: NetworkWeights, held: Examples) -> dict[str, Any]:
+    """A trained network on the first held-out example: its weights, and the input and cotangent of every operation."""
+    net, pair = config.network, slice(0, 1)
     box: Any = net.boxes(weights, held.t[pair])
     inputs, deltas = [held.p[pair]], box.answer(held.p[pair]).sensitivities
     for _ in net.activations:
@@ -127,15 +127,15 @@ TRAIN_FILE = "train.json"
 
 
 def training_mode(framework: str) -> str:
-    """The mode in which a framework trains and is checked."""
+    """The mode in which a framework is trained and checked."""
     return Adapter.catalogue[framework].training_mode()
 
 
 @dataclass
 class TrainingRun:
-    """One training run. every says after how many steps the frameworks are judged."""
+    """One training run; the frameworks' gradients are checked every `every` steps."""
 
-    lesson: TrainingConfig
+    config: TrainingConfig
     seed: int
     stop: Stop
     rate: float
@@ -150,72 +150,74 @@ class TrainingRun:
     verdicts: dict[tuple[int, str], dict[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.learn, self.held = self.lesson.data()
+        self.learn, self.held = self.config.data()
 
     def run(
         self, journal: Journal, progress: Callable[[Record], None], described: Callable[[str, Any], None]
     ) -> Trained:
-        """Train by hand, then by every framework, then judge the checkpoints."""
+        """Train the reference, then each framework, and check its gradients at the checkpoints."""
         make_folder(journal.folder / CASES)
-        trained = self._by_hand()
+        trained = self._train_reference()
         for name in self.frameworks:
             with FrameworkProcess(name) as process:
                 described(name, process.handshake)
-                self._by_framework(process, len(trained.errors) - 1)
-                for record in self._judged(process, journal.folder):
+                self._train_framework(process, len(trained.errors) - 1)
+                for record in self._check(process, journal.folder):
                     journal.append(record)
                     progress(record)
-        write_text(journal.folder / TRAIN_FILE, json.dumps(self._told(trained), indent=1) + "\n")
+        write_text(journal.folder / TRAIN_FILE, json.dumps(self._to_json(trained), indent=1) + "\n")
         return trained
 
-    def _by_hand(self) -> Trained:
-        begun = self.lesson.weights(self.seed)
-        self.checkpoints = [(0, begun)]
+    def _train_reference(self) -> Trained:
+        initial = self.config.weights(self.seed)
+        self.checkpoints = [(0, initial)]
         curve = self.curves["reference"] = {"error": [], "accuracy": []}
 
         def watch(_round: int, weights: NetworkWeights, E: float) -> None:
             curve["error"].append(E)
-            curve["accuracy"].append(self.lesson.accuracy(weights, self.held))
+            curve["accuracy"].append(self.config.accuracy(weights, self.held))
 
         def each(steps: int, weights: NetworkWeights) -> None:
             if steps % self.every == 0:
                 self.checkpoints.append((steps, weights))
 
-        poll = self._poll if self.stochastic else None
-        net, pairs = self.lesson.network, self.learn
-        trained = train(net, begun, pairs.p, pairs.t, self.rate, self.stop, poll, watch, each)
+        sample = self._sample_epoch if self.stochastic else None
+        net, pairs = self.config.network, self.learn
+        trained = train(net, initial, pairs.p, pairs.t, self.rate, self.stop, sample, watch, each)
         self.stopped["reference"] = trained.reason
         return trained
 
-    def _poll(self, number: int) -> list[int]:
-        return self.lesson.sample_epoch(self.seed, number, len(self.learn))
+    def _sample_epoch(self, number: int) -> list[int]:
+        return self.config.sample_epoch(self.seed, number, len(self.learn))
 
-    def _by_framework(self, process: FrameworkProcess, rounds: int) -> None:
-        """The framework's own training, for as many rounds as by hand."""
+    def _train_framework(self, process: FrameworkProcess, rounds: int) -> None:
+        """Train the framework for the same number of epochs as the reference."""
         name, mode = process.framework, training_mode(process.framework)
         if isinstance(process.handshake, Absent):
             self.stopped[name] = process.handshake.reason
             return
-        case, arrays = self._case(self.lesson.weights(self.seed), "float64", self.learn.p, self.learn.t)
-        polled = [self._poll(k) if self.stochastic else [] for k in range(rounds)]
-        answer = process.train(case, arrays, mode, self.rate, polled)
+        case, arrays = self._case(self.config.weights(self.seed), "float64", self.learn.p, self.learn.t)
+        epochs = [self._sample_epoch(k) if self.stochastic else [] for k in range(rounds)]
+        answer = process.train(case, arrays, mode, self.rate, epochs)
         if isinstance(answer, Failure):
             self.stopped[name] = f"{answer.verdict}: {answer.reason}"
             return
-        self.stopped[name] = f"as many rounds as by hand: {rounds}"
+        self.stopped[name] = f"same number of epochs as the reference: {rounds}"
         n = len(arrays.weights)
-        ways = [self.lesson.weights(self.seed)]
+        trajectory = [self.config.weights(self.seed)]
         for weights in answer.rounds:
             found = protocol.unpack_all(weights)
-            ways.append(NetworkWeights(*(tuple(found.get(f"{name}{k}") for k in range(1, n + 1)) for name in "wb")))
-        net, pairs = self.lesson.network, self.learn
+            trajectory.append(
+                NetworkWeights(*(tuple(found.get(f"{name}{k}") for k in range(1, n + 1)) for name in "wb"))
+            )
+        net, pairs = self.config.network, self.learn
         self.curves[name] = {
-            "error": [float(net.boxes(way, pairs.t)(pairs.p)) for way in ways],
-            "accuracy": [self.lesson.accuracy(way, self.held) for way in ways],
+            "error": [float(net.boxes(weights, pairs.t)(pairs.p)) for weights in trajectory],
+            "accuracy": [self.config.accuracy(weights, self.held) for weights in trajectory],
         }
 
-    def _judged(self, process: FrameworkProcess, folder: Path) -> Any:
-        """The record of every checkpoint in every dtype, on the pair that is polled next."""
+    def _check(self, process: FrameworkProcess, folder: Path) -> Any:
+        """The record of each checkpoint in each dtype, on the example that is sampled next."""
         framework, mode = Framework.of(process.framework, process.handshake), training_mode(process.framework)
         for number, (steps, weights) in enumerate(self.checkpoints):
             pair = self._next_pair(steps)
@@ -235,35 +237,37 @@ class TrainingRun:
         if not self.stochastic:
             return slice(None)
         number, place = divmod(steps, len(self.learn))
-        k = self._poll(number)[place]
+        k = self._sample_epoch(number)[place]
         return slice(k, k + 1)
 
     def _case(self, weights: NetworkWeights, dtype: str, p: np.ndarray, t: np.ndarray) -> tuple[Case, Arrays]:
-        """The numbers as the dtype holds them, and the case that they make."""
+        """The case and its arrays, rounded to the dtype."""
         bits = FORMATS[dtype].precision
 
-        def held(x: Any) -> Any:
+        def rounded(x: Any) -> Any:
             return None if x is None else rounded_to(x, bits)
 
         classes = t.dtype.kind == "i"
-        arrays = Arrays(tuple(map(held, weights.w)), tuple(map(held, weights.b)), held(p), t if classes else held(t))
-        net = self.lesson.network
-        biases = (self.lesson.biased,) * (len(self.lesson.widths) - 1)
+        arrays = Arrays(
+            tuple(map(rounded, weights.w)), tuple(map(rounded, weights.b)), rounded(p), t if classes else rounded(t)
+        )
+        net = self.config.network
+        biases = (self.config.biased,) * (len(self.config.widths) - 1)
         digest = arrays.sha256[:12]
         return Case(
-            self.lesson.widths, net.activations, net.error, len(p), dtype, "explicit", digest, biases, arrays
+            self.config.widths, net.activations, net.error, len(p), dtype, "explicit", digest, biases, arrays
         ), arrays
 
-    def _told(self, trained: Trained) -> dict[str, Any]:
+    def _to_json(self, trained: Trained) -> dict[str, Any]:
         """``train.json``."""
-        lesson = self.lesson
+        config = self.config
         return {
             "schema": 1,
-            "dataset": lesson.dataset,
-            "widths": lesson.widths,
-            "activations": lesson.activations,
-            "error": lesson.error,
-            "biases": lesson.biased,
+            "dataset": config.dataset,
+            "widths": config.widths,
+            "activations": config.activations,
+            "error": config.error,
+            "biases": config.biased,
             "rate": self.rate,
             "way": "stochastic" if self.stochastic else "full",
             "pairs": len(self.learn),
@@ -273,21 +277,21 @@ class TrainingRun:
             "stopped": self.stopped,
             "curves": self.curves,
             "checkpoints": self._checkpoints(),
-            "network": network_example(lesson, trained.weights, self.held),
+            "network": network_example(config, trained.weights, self.held),
         }
 
     def _checkpoints(self) -> list[dict[str, Any]]:
-        """Every judgement: after how many steps and rounds, of which case, and each framework's verdict."""
-        told = []
+        """Each check: step, epoch, case, and the verdict of each framework."""
+        checkpoints = []
         for (steps, spec), verdicts in self.verdicts.items():
             number = steps // len(self.learn) if self.stochastic else steps
-            told.append({"step": steps, "round": number, "spec": spec, "verdicts": verdicts})
-        return told
+            checkpoints.append({"step": steps, "round": number, "spec": spec, "verdicts": verdicts})
+        return checkpoints
 
 
 WAYS = ("stochastic", "full")
 CHECKPOINTS = 8
-"""How often to judge, about, if the user does not say."""
+"""Default number of gradient checks in a run, approximately."""
 
 
 def parse_training_run(
@@ -303,7 +307,7 @@ def parse_training_run(
     every: int | None = None,
     seed: int = 0,
 ) -> TrainingRun:
-    """The training run that options stand for. Raises UsageError, naming the option that does not fit."""
+    """The training run for the options of the command. Raises UsageError that names the invalid option."""
     chosen = find_config(dataset)
     if way not in WAYS:
         raise UsageError(f"--way: unknown name {way!r}; {nearest(way, WAYS)}")
@@ -320,7 +324,7 @@ def parse_training_run(
     names = usual if frameworks is None else parse_list("--frameworks", frameworks)
     for name in names:
         if name not in Adapter.catalogue:
-            raise UsageError(f"--frameworks: {name!r} does not train here; {nearest(name, usual)}")
+            raise UsageError(f"--frameworks: {name!r} cannot be trained; {nearest(name, usual)}")
     stochastic = way == "stochastic"
     rounds = rounds or chosen.rounds
     stop = Stop(low_enough, patience, rounds, seconds)
@@ -330,15 +334,15 @@ def parse_training_run(
 
 
 def run_training(
-    course: TrainingRun, folder: Path, command: str, strict: bool, progress: Callable[[Record], None]
+    training: TrainingRun, folder: Path, command: str, strict: bool, progress: Callable[[Record], None]
 ) -> Trained:
-    """Run a course into a results folder: its records, ``meta.json`` and ``train.json``."""
-    begun = time.monotonic()
+    """Execute a training run into a results folder: its records, ``meta.json`` and ``train.json``."""
+    start = time.monotonic()
     meta: dict[str, Any] = {
         **environment(command),
-        "seed": course.seed,
+        "seed": training.seed,
         "strict": strict,
-        "options": {"dtypes": list(DTYPES), "regimes": [course.lesson.dataset]},
+        "options": {"dtypes": list(DTYPES), "regimes": [training.config.dataset]},
         "frameworks": {},
     }
     with Journal(folder) as journal:
@@ -348,7 +352,7 @@ def run_training(
             meta["frameworks"][name] = describe_framework(handshake)
 
         try:
-            return course.run(journal, progress, described)
+            return training.run(journal, progress, described)
         finally:
-            meta["seconds"] = round(time.monotonic() - begun, 3)
+            meta["seconds"] = round(time.monotonic() - start, 3)
             journal.write_meta(meta)

@@ -1,4 +1,4 @@
-"""A training run: side by side, judged along the way, with everything to see it again."""
+"""Training runs: frameworks beside the reference, checked along the way, and reproducible."""
 
 from __future__ import annotations
 
@@ -22,14 +22,16 @@ from gradagree.train.train import CONFIGS, TrainingRun, find_config, parse_train
 pytest.importorskip("sklearn")
 
 
-def attended(folder: Path, **options: Any) -> TrainingRun:
-    course = parse_training_run(**{"dataset": "diabetes", "frameworks": "torch", "rounds": 1, "every": 150, **options})
-    run_training(course, folder, "gradagree train", False, lambda record: None)
-    return course
+def trained(folder: Path, **options: Any) -> TrainingRun:
+    training = parse_training_run(
+        **{"dataset": "diabetes", "frameworks": "torch", "rounds": 1, "every": 150, **options}
+    )
+    run_training(training, folder, "gradagree train", False, lambda record: None)
+    return training
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_that_a_lesson_starts_small_and_learns_more_than_chance(name: str) -> None:
+def test_that_initial_weights_are_small_and_epochs_are_sampled_at_random(name: str) -> None:
     own = find_config(name)
     learn, held = own.data()
     assert len(held) == own.held_out
@@ -40,25 +42,25 @@ def test_that_a_lesson_starts_small_and_learns_more_than_chance(name: str) -> No
 
 def test_that_the_digits_network_decides_nine_of_ten_held_out_digits_right(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    course = attended(tmp_path, dataset="digits", rounds=8, every=10_000)
-    assert min(course.curves[name]["accuracy"][-1] for name in ("reference", "torch")) >= 0.9
+    training = trained(tmp_path, dataset="digits", rounds=8, every=10_000)
+    assert min(training.curves[name]["accuracy"][-1] for name in ("reference", "torch")) >= 0.9
 
 
 def test_that_torch_sees_the_same_pairs_from_the_same_weights(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    course = attended(tmp_path)
-    by_hand, by_torch = (course.curves[name]["error"] for name in ("reference", "torch"))
+    training = trained(tmp_path)
+    by_hand, by_torch = (training.curves[name]["error"] for name in ("reference", "torch"))
     assert by_hand[0] == by_torch[0]
     assert len(by_hand) == len(by_torch) == 2
-    other = attended(tmp_path / "other", seed=1)
+    other = trained(tmp_path / "other", seed=1)
     assert abs(by_hand[1] - by_torch[1]) < abs(by_hand[1] - other.curves["torch"]["error"][1])
 
 
 def test_that_every_checkpoint_has_a_record_in_every_dtype_that_can_be_seen_again(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    course = attended(tmp_path)
+    training = trained(tmp_path)
     records = list(read_records(tmp_path))
-    assert [steps for steps, _ in course.checkpoints] == [0, 150, 300]
+    assert [steps for steps, _ in training.checkpoints] == [0, 150, 300]
     assert [record.dtype for record in records] == ["float64", "float32"] * 3
     assert {record.verdict for record in records} == {Verdict.AGREE}
     for record in records:
@@ -83,7 +85,7 @@ class Lying(FrameworkProcess):
 def test_that_a_step_of_another_length_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
     monkeypatch.setattr("gradagree.train.train.FrameworkProcess", Lying)
-    attended(tmp_path, every=10_000)
+    trained(tmp_path, every=10_000)
     found = {record.dtype: (record.verdict, (record.entry or "")[:2]) for record in read_records(tmp_path)}
     assert found["float64"] == (Verdict.DISAGREE, "w[")
 
@@ -100,7 +102,7 @@ def test_that_a_step_of_another_length_is_found(tmp_path: Path, monkeypatch: pyt
         ({"low_enough": float("nan")}, "--low-enough nan: give an error of at least 0"),
         ({"low_enough": -1.0}, "--low-enough -1: give an error of at least 0"),
         ({"seed": -1}, "--seed -1: give a whole number of at least 0"),
-        ({"frameworks": "tensorflow"}, "--frameworks: 'tensorflow' does not train here; known: jax, torch"),
+        ({"frameworks": "tensorflow"}, "--frameworks: 'tensorflow' cannot be trained; known: jax, torch"),
     ],
 )
 def test_that_an_option_that_does_not_fit_is_named(options: dict[str, Any], message: str) -> None:
@@ -111,7 +113,7 @@ def test_that_an_option_that_does_not_fit_is_named(options: dict[str, Any], mess
 
 def test_that_full_batch_training_judges_all_pairs_at_once(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    course = attended(tmp_path, way="full", rounds=2, every=2, rate=2.0**-12)
-    assert dataclasses.is_dataclass(course)
+    training = trained(tmp_path, way="full", rounds=2, every=2, rate=2.0**-12)
+    assert dataclasses.is_dataclass(training)
     assert {record.spec.split(":")[3] for record in read_records(tmp_path)} == {"n342"}
     assert {record.verdict for record in read_records(tmp_path)} == {Verdict.AGREE}
