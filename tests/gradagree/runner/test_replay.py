@@ -96,16 +96,16 @@ def test_that_without_a_folder_the_newest_run_is_searched_and_the_current_folder
     [
         ("", "'' is not a case, a case file, or a six-digit alias"),
         ("nonsense", "'nonsense' is not a case, a case file, or a six-digit alias"),
-        ("12345", "'12345' is neither"),
-        ("1234567", "'1234567' is neither"),
+        ("12345", "'12345' is not a case"),
+        ("1234567", "'1234567' is not a case"),
         ("000000", "an alias needs a results folder; give it with --dir"),
         ("2-3:id", "'2-3:id' is no case: write WIDTHS:"),
         ("2-3:id:sse:n1:f64:grid:s1:", "'2-3:id:sse:n1:f64:grid:s1:' is no case: write WIDTHS:"),
-        ("folder", "'folder' is neither"),
+        ("folder", "'folder' is not a case"),
         ("n" * 300, "'nnn"),
     ],
 )
-def test_that_a_text_that_stands_for_nothing_is_refused(text: str, says: str) -> None:
+def test_that_a_text_that_names_no_case_is_refused(text: str, says: str) -> None:
     Path("folder").mkdir()
     assert complaint(text).startswith(says)
 
