@@ -114,7 +114,8 @@ def test_that_a_fault_changes_one_part_of_one_box(detection: Any) -> None:
         assert fault.error_box or {at for at in changed if at[1] != 1} == {(fault.part, 2)}
         for (part, _), site in sites.items():
             assert np.array_equal(networks.part(right, site, part), networks.part(plain, site, part))
-        assert all(np.array_equal(x, y) for x, y in zip(right.inputs, wrong.inputs, strict=True))
+        assert right.values.keys() == wrong.values.keys()
+        assert all(np.array_equal(x, wrong.values[name]) for name, x in right.values.items())
 
 
 def test_that_the_smallest_level_that_is_found_is_told(detection: Any) -> None:
