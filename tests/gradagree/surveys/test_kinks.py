@@ -1,4 +1,4 @@
-"""The table of conventions names what a framework gives at every kink, and finds what is no slope at all."""
+"""The table of conventions has a row for every kink, and inadmissible derivatives are findings."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def catalogue() -> list[Any]:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_that_every_case_meets_its_kink(dtype: str) -> None:
+def test_that_every_case_has_an_entry_on_its_kink(dtype: str) -> None:
     found = list(kink_cases(catalogue(), dtype))
     for one in found:
         arrays = one.case.arrays()
@@ -74,7 +74,7 @@ def rows(names: list[str], **options: Any) -> dict[tuple[str, str, str], Convent
     return {(row.function, row.kink, row.mode): row for row in found}
 
 
-def test_that_torch_takes_the_left_slope_of_relu_and_the_mean_of_abs() -> None:
+def test_that_torch_returns_the_left_derivative_of_relu_and_the_mean_of_abs() -> None:
     found = rows(["relu", "abs", "leaky_relu"])
     assert found["relu", "p = 0", "backward"].slopes == ["left", "zero"]
     assert found["abs", "p = 0", "backward"].slopes == ["mean", "zero"]
@@ -84,7 +84,7 @@ def test_that_torch_takes_the_left_slope_of_relu_and_the_mean_of_abs() -> None:
 
 
 @pytest.mark.parametrize(("slope", "finding"), [("0.5", False), ("1.0", False), ("1.5", True), ("float('nan')", True)])
-def test_that_what_lies_outside_the_one_sided_slopes_is_a_finding(
+def test_that_a_derivative_outside_the_one_sided_derivatives_is_a_finding(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], slope: str, finding: bool
 ) -> None:
     (tmp_path / "bent.py").write_text(LIAR.format(slope=slope), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Each class is given where its definition says, and nowhere else."""
+"""Error classes follow their definitions, and deviations are found at planted errors."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ CASES = [
 
 
 @pytest.mark.parametrize(("given", "true", "expected"), CASES)
-def test_that_an_answer_has_the_class_of_its_definition(given: float, true: float, expected: ErrorCode) -> None:
+def test_that_a_value_has_the_error_class_of_its_definition(given: float, true: float, expected: ErrorCode) -> None:
     assert code(given, true) == expected
 
 
-def test_that_infinite_and_missing_inputs_have_classes_of_their_own() -> None:
+def test_that_infinite_and_nan_inputs_have_their_own_error_classes() -> None:
     assert code(math.nan, 1.0, point=math.inf) == ErrorCode.INFINITY
     assert code(0.5, 0.0, point=math.nan) == ErrorCode.NAN_LOST
     assert code(math.nan, 0.0, point=2.0**-130) == ErrorCode.RIGHT
@@ -69,7 +69,7 @@ MASKED = [
 
 
 @pytest.mark.parametrize(("row", "masks", "expected"), MASKED)
-def test_that_nan_at_a_mask_of_logits_is_a_class_of_its_own(
+def test_that_nan_at_a_mask_of_logits_has_its_own_error_class(
     row: tuple[float, ...], masks: bool, expected: ErrorCode
 ) -> None:
     found = classify_errors(np.array([math.nan]), truth(1.0), np.array([row]), "float32", masks=masks)
@@ -77,14 +77,14 @@ def test_that_nan_at_a_mask_of_logits_is_a_class_of_its_own(
     assert not classify_errors(np.array([1.0]), truth(1.0), np.array([row]), "float32", masks=masks).codes.any()
 
 
-def test_that_nothing_is_said_where_nothing_is_proved() -> None:
+def test_that_points_without_exact_values_are_not_classified() -> None:
     unknown = ExactValues(np.zeros(2), np.zeros(2), np.full(2, math.nan), np.zeros(2))
     found = classify_errors(np.array([5.0, math.nan]), unknown, np.array([1.0, 2.0]), "float32")
     assert not found.codes.any()
     assert np.isnan(found.ulps).all()
 
 
-def test_that_an_error_that_is_small_beside_its_neighbours_at_a_root_is_a_cancellation() -> None:
+def test_that_an_error_at_a_root_that_is_small_relative_to_nearby_values_is_ill_conditioned() -> None:
     points = np.array([0.95, 1.0, 1.05])
     found = classify_errors(np.array([-1.0, 20 * U * 2.0**-8, 1.0]), truth(-1.0, 1e-8, 1.0), points, "float32")
     assert found.codes.tolist() == [0, ErrorCode.CANCELLED, 0]
@@ -100,7 +100,7 @@ def test_that_every_class_has_a_definition() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_that_windows_are_searched_whole(seed: int) -> None:
+def test_that_window_maxima_and_signs_cover_the_full_window(seed: int) -> None:
     random = np.random.default_rng(seed)
     y = random.normal(size=200)
     low = random.integers(0, 190, 50)
@@ -119,7 +119,9 @@ def subject(name: str, dtype: str = "float32") -> Subject:
 @pytest.mark.parametrize(
     ("slope", "expected"), [(0.0, 0), (1.0, 0), (0.5, 0), (1.5, ErrorCode.KINK), (-0.25, ErrorCode.KINK)]
 )
-def test_that_at_a_kink_anything_between_the_slopes_is_right_and_nothing_else(slope: float, expected: int) -> None:
+def test_that_at_a_kink_exactly_the_values_between_the_one_sided_derivatives_are_correct(
+    slope: float, expected: int
+) -> None:
     relu = subject("relu")
     true = cached_exact_values(relu, "slope")
     given = np.where(relu.points == 0, slope, true.high)
@@ -127,7 +129,7 @@ def test_that_at_a_kink_anything_between_the_slopes_is_right_and_nothing_else(sl
     assert set(found.errors.codes[relu.points == 0].tolist()) == {expected}
 
 
-def test_that_beside_a_kink_the_other_slope_is_wrong() -> None:
+def test_that_beside_a_kink_the_derivative_of_the_other_side_is_wrong() -> None:
     relu = subject("relu")
     true = cached_exact_values(relu, "slope")
     given = np.where(relu.points == 2.0**-20, 0.0, true.high)
@@ -138,7 +140,7 @@ def test_that_beside_a_kink_the_other_slope_is_wrong() -> None:
     assert deviation.subject.points.tolist() == [2.0**-20]
 
 
-def test_that_at_a_jump_of_the_second_derivative_both_sides_are_right() -> None:
+def test_that_at_a_jump_of_the_second_derivative_both_limits_are_correct() -> None:
     elu = subject("elu")
     true = cached_exact_values(elu, "second")
     for number, expected in ((0.0, 0), (1.0, 0), (2.0, ErrorCode.KINK)):
@@ -151,7 +153,7 @@ TIES = [((0.0, 0.0, 2.0**-376), (-1.0, 0.5, 0.5)), ((2.0**560, 2.0**560, 0.0), (
 
 
 @pytest.mark.parametrize(("row", "answer"), TIES)
-def test_that_a_tie_within_a_few_units_is_an_ill_conditioned_input_although_a_side_has_no_answer(
+def test_that_an_input_near_a_tie_is_ill_conditioned_although_a_one_sided_limit_is_undefined(
     row: tuple[float, ...], answer: tuple[float, ...]
 ) -> None:
     x, t = np.array([row]), np.array([0])
@@ -164,7 +166,7 @@ def test_that_a_tie_within_a_few_units_is_an_ill_conditioned_input_although_a_si
 
 
 @pytest.mark.parametrize("name", [name for name, kind in ErrorFunction.catalogue.items() if hasattr(kind, "kinks")])
-def test_that_an_error_function_with_several_kinds_of_kinks_is_looked_at(name: str) -> None:
+def test_that_a_loss_with_several_kinds_of_kinks_is_classified(name: str) -> None:
     function = ErrorFunction.named(name)
     assert kinks_of(function) == ()
     x = np.array([np.linspace(-1.5, 2.0, allowed_width(function, 3))])
@@ -175,7 +177,7 @@ def test_that_an_error_function_with_several_kinds_of_kinks_is_looked_at(name: s
     assert thresholds(function)
 
 
-def test_that_what_float64_says_of_wide_rows_nearby_lies_within_what_balls_say() -> None:
+def test_that_the_nearby_range_by_float64_lies_within_the_one_by_balls() -> None:
     for name, x in (("softmax", (2.0, 0.0, 1.0)), ("layer_norm", (1.0, 3.0, 2.0))):
         subject = Subject(Activation.named(name), "float32", np.array([x]), None, (0, 1, 2), (0, 1, 2))
         balls = nearby_range_by_balls(subject, "slope")
@@ -186,7 +188,7 @@ def test_that_what_float64_says_of_wide_rows_nearby_lies_within_what_balls_say()
         assert (high <= highest + slack).all()
 
 
-def test_that_modes_that_differ_at_a_kink_are_a_hit_although_both_are_right() -> None:
+def test_that_modes_that_differ_at_a_kink_are_a_deviation_although_both_are_correct() -> None:
     relu = subject("relu")
     true = cached_exact_values(relu, "slope")
     one, other = (
@@ -209,7 +211,7 @@ def test_that_a_row_counts_every_point_once() -> None:
     assert low < high < -6
 
 
-def test_that_a_planted_error_is_told_in_ulp() -> None:
+def test_that_a_planted_error_is_measured_in_ulps() -> None:
     gelu = subject("gelu")
     true = cached_exact_values(gelu, "slope")
     place = int(np.flatnonzero(gelu.points == 3.0)[0])

@@ -1,4 +1,4 @@
-"""Points lie everywhere that matters, and are numbers of their dtype."""
+"""Inputs cover binades, edges and special rows, and are numbers of their dtype."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GELU, CROSS, BCE = Activation.named("gelu"), ErrorFunction.named("cross_entropy"
 
 
 @pytest.mark.parametrize("dtype", HALVES)
-def test_that_all_65536_numbers_of_16_bits_are_met(dtype: str) -> None:
+def test_that_all_65536_numbers_of_16_bits_are_inputs(dtype: str) -> None:
     with np.errstate(invalid="ignore"):
         bits = np.arange(1 << 16, dtype=np.uint16).view(HALVES[dtype]).astype(np.float64)
     expected = np.unique(bits[~np.isnan(bits)])
@@ -39,7 +39,7 @@ def test_that_all_65536_numbers_of_16_bits_are_met(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", FORMATS)
-def test_that_a_grid_meets_every_binade_and_every_edge(dtype: str) -> None:
+def test_that_a_grid_contains_every_binade_and_every_edge(dtype: str) -> None:
     form = FORMATS[dtype]
     found = input_numbers(GELU, dtype, 16)
     finite = found[np.isfinite(found)]
@@ -52,14 +52,14 @@ def test_that_a_grid_meets_every_binade_and_every_edge(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["sqrt", "log"])
-def test_that_a_domain_is_kept(name: str) -> None:
+def test_that_inputs_lie_in_the_domain(name: str) -> None:
     found = input_numbers(Activation.named(name), "float32", 16)
     assert not (found < 0).any()
     o, _ = output_target_pairs(BCE, "float32", 16)
     assert ((o >= 0) & (o <= 1)).all()
 
 
-def test_that_neighbours_are_those_of_numpy() -> None:
+def test_that_neighbours_equal_nextafter_of_numpy() -> None:
     for x in (1.0, 0.0, 2.0**-126, 1.5, 3.0):
         up = float(np.nextafter(np.float32(x), np.float32(np.inf)))
         down = float(np.nextafter(np.float32(x), np.float32(-np.inf)))
@@ -78,7 +78,7 @@ def test_that_rounding_is_that_of_the_dtype(dtype: str, seed: int) -> None:
     )
 
 
-def test_that_beyond_the_largest_number_is_infinity() -> None:
+def test_that_numbers_beyond_the_largest_round_to_infinity() -> None:
     form = FORMATS["float16"]
     assert round_to_format(np.array([65519.0, 65520.0, -1e9]), form).tolist() == [65504.0, math.inf, -math.inf]
     assert ulp(np.array([1.0, form.smallest, 0.0]), form).tolist() == [2.0**-10, form.smallest, form.smallest]
@@ -119,13 +119,13 @@ def test_that_the_widest_rows_have_more_entries_than_the_dtype_can_count(dtype: 
     assert narrower == [1027]
 
 
-def test_that_every_row_meets_every_class() -> None:
+def test_that_every_row_is_combined_with_every_class() -> None:
     found, targets = input_rows(CROSS, "float32", 8)
     assert targets is not None
     assert set(targets.tolist()) == {0, 1, 2}
     assert len(found) == len(targets)
 
 
-def test_that_the_simplest_number_is_the_roundest() -> None:
+def test_that_simple_numbers_have_few_significant_bits() -> None:
     x = np.array([1.25, 1.0, 0.1, 64.0, 3.0])
     assert x[order_by_simplicity(x)].tolist() == [1.0, 3.0, 64.0, 1.25, 0.1]

@@ -1,4 +1,4 @@
-"""What the survey asks about, and what it leaves out with a reason."""
+"""Functions that cannot be surveyed point by point are left out with a reason."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from gradagree.surveys.subject import Subject
 
 
 @pytest.mark.parametrize("name", ["ntxent", "generalized_dice"])
-def test_that_what_couples_examples_has_no_point_of_its_own(name: str) -> None:
+def test_that_losses_that_couple_examples_are_not_surveyed(name: str) -> None:
     assert "couples the examples" in Subject.of(ErrorFunction.named(name), "float64", 8).unsupported_reason
     assert Subject.of(ErrorFunction.named("mse"), "float64", 8).unsupported_reason == ""

@@ -1,4 +1,4 @@
-"""What is called true is true: both stages against an independent computation, and against each other."""
+"""Exact values agree with an independent computation, and both methods with each other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from gradagree.arithmetic.ball import precision
 from gradagree.arithmetic.model import FORMATS
 from gradagree.reference import Activation, ErrorFunction
-from gradagree.surveys import cache as store
+from gradagree.surveys import cache
 from gradagree.surveys.exact import compute_exact_values, exact_values_by_balls
 from gradagree.surveys.points import round_to_format
 from gradagree.surveys.subject import Subject, formula
@@ -23,7 +23,7 @@ HALVES = ("float16", "bfloat16")
 
 @pytest.mark.parametrize("dtype", HALVES)
 @pytest.mark.parametrize("name", ["tanh", "gelu", "elu", "softplus"])
-def test_that_float64_with_a_radius_and_balls_prove_the_same(name: str, dtype: str) -> None:
+def test_that_float64_with_error_bounds_and_balls_agree(name: str, dtype: str) -> None:
     subject = Subject.of(Activation.named(name), dtype, 8)
     some = subject.at(np.arange(0, len(subject.points), 7))
     for quantity in ("value", "slope", "second"):
@@ -36,7 +36,7 @@ def test_that_float64_with_a_radius_and_balls_prove_the_same(name: str, dtype: s
         assert np.array_equal(both.nearest[known], balls.nearest[known])
 
 
-def test_that_the_truth_of_tanhs_slope_is_known_where_float64_says_zero() -> None:
+def test_that_the_derivative_of_tanh_is_known_where_float64_underflows() -> None:
     points = np.array([20.0, 300.0, -40.0])
     found = compute_exact_values(formula(Activation.named("tanh"), "slope", None, None), points, None, "float64")
     for x, high, low in zip(points, found.high, found.low, strict=True):
@@ -52,14 +52,14 @@ def test_that_infinity_has_the_limit() -> None:
     assert found.known.tolist()[2] == 0
 
 
-def test_that_what_overflows_is_infinite() -> None:
+def test_that_an_exact_value_beyond_the_dtype_rounds_to_infinity() -> None:
     found = compute_exact_values(
         formula(Activation.named("exp"), "value", None, None), np.array([12.0, 11.0]), None, "float16"
     )
     assert found.nearest.tolist() == [math.inf, float(round_to_format(np.exp(11.0), FORMATS["float16"]))]
 
 
-def test_that_nothing_is_claimed_outside_the_domain() -> None:
+def test_that_values_outside_the_domain_are_unknown() -> None:
     found = compute_exact_values(
         formula(Activation.named("log"), "value", None, None), np.array([0.0, 1.0]), None, "float32"
     )
@@ -68,7 +68,7 @@ def test_that_nothing_is_claimed_outside_the_domain() -> None:
 
 
 @pytest.mark.parametrize("name", ["cross_entropy", "log_cosh", "gaussian_nll", "triplet_margin"])
-def test_that_second_derivatives_are_the_slopes_of_the_first(name: str) -> None:
+def test_that_second_derivatives_are_the_derivatives_of_the_first(name: str) -> None:
     subject = Subject.of(ErrorFunction.named(name), "float64", 8)
     size = np.abs(subject.points).max(axis=1)
     some = subject.at(np.flatnonzero((size < 8) & (size > 0.1))[:40:3])
@@ -88,27 +88,27 @@ def test_that_second_derivatives_are_the_slopes_of_the_first(name: str) -> None:
     assert np.mean(close[known]) > 0.9
 
 
-def test_that_a_truth_is_kept_on_disk_and_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_that_exact_values_are_cached_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRADAGREE_CACHE", str(tmp_path / "kept"))
     subject = Subject.of(Activation.named("tanh"), "float16", 8)
-    first = store.cached_exact_values(subject, "slope")
+    first = cache.cached_exact_values(subject, "slope")
     (path,) = (tmp_path / "kept" / "truth").glob("*.npz")
-    monkeypatch.setattr(store, "compute_exact_values", lambda *_: pytest.fail("it is on disk"))
-    again = store.cached_exact_values(subject, "slope")
+    monkeypatch.setattr(cache, "compute_exact_values", lambda *_: pytest.fail("it is in the cache"))
+    again = cache.cached_exact_values(subject, "slope")
     assert np.array_equal(first.nearest, again.nearest, equal_nan=True)
     path.write_bytes(b"damaged")
     monkeypatch.undo()
     monkeypatch.setenv("GRADAGREE_CACHE", str(tmp_path / "kept"))
-    assert np.array_equal(store.cached_exact_values(subject, "slope").nearest, first.nearest, equal_nan=True)
+    assert np.array_equal(cache.cached_exact_values(subject, "slope").nearest, first.nearest, equal_nan=True)
 
 
-def test_that_other_points_and_parameters_have_other_keys() -> None:
+def test_that_cache_keys_depend_on_points_and_parameters() -> None:
     one, other = (Subject.of(Activation.named(text), "float16", 8) for text in ("elu", "elu(alpha=2.0)"))
     keys = {
-        store.entry_key(one, "slope"),
-        store.entry_key(other, "slope"),
-        store.entry_key(one, "value"),
-        store.entry_key(one.at([1]), "slope"),
+        cache.entry_key(one, "slope"),
+        cache.entry_key(other, "slope"),
+        cache.entry_key(one, "value"),
+        cache.entry_key(one.at([1]), "slope"),
     }
     assert len(keys) == 4
 
@@ -122,7 +122,7 @@ FUNCTIONS = (
 
 
 def test_that_exact_values_change_only_with_the_version_of_their_rules(monkeypatch: pytest.MonkeyPatch) -> None:
-    """If this fails after a change of results, increase `store.RULES` and write down the new fingerprint."""
+    """If this fails after a change of results, increase `cache.RULES` and write down the new fingerprint."""
     monkeypatch.setenv("GRADAGREE_CACHE", "off")
     digest = hashlib.sha256()
     for name in FUNCTIONS:
@@ -131,7 +131,7 @@ def test_that_exact_values_change_only_with_the_version_of_their_rules(monkeypat
             subject = Subject.of(kind.catalogue[name](), dtype, 2)
             some = subject.at(np.concatenate([subject.order[:24], subject.order[24 :: len(subject.order) // 24]]))
             for quantity in ("value", "slope", "second"):
-                exact = store.cached_exact_values(some, quantity)
+                exact = cache.cached_exact_values(some, quantity)
                 nearest = np.where(np.isnan(exact.nearest), np.nan, exact.nearest + 0.0)
                 digest.update(exact.known.tobytes() + nearest.tobytes())
-    assert (store.RULES, digest.hexdigest()) == (1, FINGERPRINT)
+    assert (cache.RULES, digest.hexdigest()) == (1, FINGERPRINT)

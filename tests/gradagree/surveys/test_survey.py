@@ -1,4 +1,4 @@
-"""The command: what it writes, that it finds what is planted, and that mistakes are one line before the long work."""
+"""The command writes its files, finds planted faults, and reports wrong options in one line at once."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def crooked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("kind", "point"),
     [("not finite", 1.0), ("wrong sign", 0.5), ("half the digits", 2.0), ("depends on shape", None)],
 )
-def test_that_each_planted_fault_is_found_with_the_input_that_shows_it(
+def test_that_each_planted_fault_is_found_with_an_input_that_reproduces_it(
     crooked: Path, kind: str, point: float | None
 ) -> None:
     theirs = [one for one in findings(crooked) if one["quantity"] == "slope"]
@@ -107,7 +107,7 @@ def test_that_pages_and_rows_are_written(crooked: Path) -> None:
     assert "http" not in index.replace("http-equiv", "")
 
 
-def test_that_the_survey_of_torch_finds_what_is_known_of_soft_margin_and_its_programs_show_it(
+def test_that_the_known_fault_of_soft_margin_in_torch_is_found_and_reproduced(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
@@ -128,7 +128,7 @@ def test_that_the_survey_of_torch_finds_what_is_known_of_soft_margin_and_its_pro
     assert "findings" in capsys.readouterr().out
 
 
-def test_that_a_program_fails_where_the_framework_is_right(crooked: Path) -> None:
+def test_that_a_program_fails_if_the_framework_is_correct(crooked: Path) -> None:
     (one, *_) = (one for one in findings(crooked) if one["kind"] == "wrong sign")
     program = one["reproducer"].replace("torch.where(p == 0.5, -slope, slope)", "slope")
     assert "class Lie" in program
@@ -146,10 +146,10 @@ MISTAKES = [
 
 @pytest.mark.parametrize("kinks", [[], ["--kinks"]], ids=["survey", "kinks"])
 @pytest.mark.parametrize(("options", "told"), MISTAKES, ids=[" ".join(options) for options, _ in MISTAKES])
-def test_that_a_mistake_is_one_line_before_the_long_work(
+def test_that_a_wrong_option_is_reported_in_one_line_before_the_survey_starts(
     options: list[str], told: str, kinks: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(surveying, "run_survey", lambda *_: pytest.fail("it began"))
+    monkeypatch.setattr(surveying, "run_survey", lambda *_: pytest.fail("the survey started"))
     assert cli.code(["survey", *kinks, *options]) == 2
     said = capsys.readouterr().err
     assert told in said
@@ -158,14 +158,14 @@ def test_that_a_mistake_is_one_line_before_the_long_work(
 
 @pytest.mark.parametrize("kinks", [[], ["--kinks"]], ids=["survey", "kinks"])
 @pytest.mark.parametrize("place", ["file", "file/inside", "sealed/inside"])
-def test_that_a_folder_that_cannot_be_written_is_one_line_before_the_long_work(
+def test_that_a_read_only_folder_is_reported_in_one_line_before_the_survey_starts(
     place: str, kinks: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if place.startswith("sealed") and os.geteuid() == 0:
         pytest.skip("nothing is sealed for root")
     (tmp_path / "file").write_text("mine", encoding="utf-8")
     (tmp_path / "sealed").mkdir(mode=0o500)
-    monkeypatch.setattr(surveying, "run_survey", lambda *_: pytest.fail("it began"))
+    monkeypatch.setattr(surveying, "run_survey", lambda *_: pytest.fail("the survey started"))
     assert cli.code(["survey", *kinks, "--out", str(tmp_path / place)]) == 2
     said = capsys.readouterr().err
     assert "cannot write" in said
@@ -173,7 +173,7 @@ def test_that_a_folder_that_cannot_be_written_is_one_line_before_the_long_work(
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_that_a_framework_that_is_not_there_is_said_so(
+def test_that_a_missing_framework_is_reported(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from gradagree.checker.response import Absent

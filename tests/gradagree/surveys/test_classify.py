@@ -1,4 +1,4 @@
-"""The documentation of the survey has the classes as the code has them."""
+"""The documentation of the survey lists the error classes as the code defines them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The published survey is whole: every function has its row in every dtype, framework and mode, and counts add up."""
+"""The published survey is complete: a row for every function, dtype, framework and mode; counts add up."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_that_every_function_dtype_framework_and_mode_has_its_row(
     assert missing(rows[1:], about) != []
 
 
-def test_that_no_row_is_there_twice(rows: list[dict[str, Any]]) -> None:
+def test_that_rows_are_unique(rows: list[dict[str, Any]]) -> None:
     names = ("function", "dtype", "framework", "quantity", "mode", "inputs")
     assert max(Counter(tuple(row.get(name, "") for name in names) for row in rows).values()) == 1
 

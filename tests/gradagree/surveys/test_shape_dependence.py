@@ -1,4 +1,4 @@
-"""What depends on a vector's length is shown by copies of one input, or it is not told."""
+"""A dependence on the length of a vector is shown by copies of one input."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _no_store(monkeypatch: pytest.MonkeyPatch) -> None:
 ELU = Subject.of(Activation.named("elu"), "float32", 8)
 
 
-def hit_of(answer: Callable[[np.ndarray, int], np.ndarray]) -> list[Deviation]:
+def deviations_of(answer: Callable[[np.ndarray, int], np.ndarray]) -> list[Deviation]:
     """The hits of a framework that answers (points, length of the vector) so."""
     some = ELU.at(sample_points(ELU))
     asked = windows(len(some.points), 2)
@@ -50,21 +50,21 @@ def tail(x: np.ndarray, n: int) -> np.ndarray:
     return np.where(last, np.where(np.isnan(x), 1.0, 2 * x), x)
 
 
-def test_that_an_answer_that_does_not_depend_on_the_length_is_no_hit() -> None:
-    assert hit_of(lambda x, n: x * 2) == []
+def test_that_a_value_that_does_not_depend_on_the_length_is_no_deviation() -> None:
+    assert deviations_of(lambda x, n: x * 2) == []
 
 
-def test_that_nan_in_a_tail_is_a_hit_beside_that_of_numbers() -> None:
-    found = {deviation.region: deviation for deviation in hit_of(tail)}
+def test_that_nan_in_a_tail_is_a_separate_deviation() -> None:
+    found = {deviation.region: deviation for deviation in deviations_of(tail)}
     assert set(found) == {"ordinary", "nan"}
     assert all(deviation.code == ErrorCode.SHAPE for deviation in found.values())
     assert np.isnan(found["nan"].subject.points).all()
     assert math.isnan(found["nan"].exact)
-    only = hit_of(lambda x, n: np.where(np.isnan(x), np.where(n < 8, 1.0, x), x))
+    only = deviations_of(lambda x, n: np.where(np.isnan(x), np.where(n < 8, 1.0, x), x))
     assert [deviation.region for deviation in only] == ["nan"]
 
 
-def test_that_kinks_zeros_and_nan_are_among_the_points_that_are_moved() -> None:
+def test_that_kinks_zeros_and_nan_are_in_the_sample() -> None:
     x = ELU.points[sample_points(ELU)]
     assert np.isnan(x).any()
     assert (x == 0).sum() == 2
@@ -72,12 +72,12 @@ def test_that_kinks_zeros_and_nan_are_among_the_points_that_are_moved() -> None:
 
 
 def test_that_two_entries_of_copies_that_differ_are_the_example() -> None:
-    (deviation, *_) = hit_of(tail)
-    question = request_in_lengths(deviation)
-    assert question.windows is not None
-    points = protocol.unpack(question.points)
+    (deviation, *_) = deviations_of(tail)
+    request = request_in_lengths(deviation)
+    assert request.windows is not None
+    points = protocol.unpack(request.points)
     assert len(np.unique(points)) == 1
-    answer = np.concatenate([tail(points[a:b], b - a) for a, b in question.windows])
+    answer = np.concatenate([tail(points[a:b], b - a) for a, b in request.windows])
     example = shape_example(deviation, [answer])
     assert example is not None
     for name, given in (("window", "given"), ("beside", "other_given")):
@@ -87,11 +87,11 @@ def test_that_two_entries_of_copies_that_differ_are_the_example() -> None:
     assert example["given"] != example["other_given"]
 
 
-def test_that_copies_that_all_have_one_answer_show_nothing() -> None:
-    (deviation, *_) = hit_of(tail)
-    question = request_in_lengths(deviation)
-    assert question.windows is not None
-    count = sum(b - a for a, b in question.windows)
+def test_that_copies_with_equal_values_give_no_example() -> None:
+    (deviation, *_) = deviations_of(tail)
+    request = request_in_lengths(deviation)
+    assert request.windows is not None
+    count = sum(b - a for a, b in request.windows)
     assert shape_example(deviation, [np.ones(count)]) is None
     assert shape_example(deviation, [np.full(count, np.nan)]) is None
     assert shape_example(deviation, ["no array"]) is None
@@ -101,7 +101,7 @@ def test_that_copies_that_all_have_one_answer_show_nothing() -> None:
 def test_that_there_are_fewer_copies_of_wide_rows() -> None:
     narrow, wide = (Subject.of(Activation.named(name), "float16", 8) for name in ("elu", "softmax"))
     rows = dataclasses.replace(wide, points=np.zeros((2, 65_539), dtype=wide.points.dtype))
-    told = [dataclasses.replace(hit_of(tail)[0], subject=subject) for subject in (narrow, rows)]
-    short, long = (sum(b - a for a, b in request_in_lengths(deviation).windows) for deviation in told[::-1])
+    narrow_and_wide = [dataclasses.replace(deviations_of(tail)[0], subject=subject) for subject in (narrow, rows)]
+    short, long = (sum(b - a for a, b in request_in_lengths(deviation).windows) for deviation in narrow_and_wide[::-1])
     assert long > 4096
     assert short * 65_539 < 3 << 20

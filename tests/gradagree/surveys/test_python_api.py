@@ -1,4 +1,4 @@
-"""The survey from Python: findings with their programs, pages where they are asked for."""
+"""The survey from Python: findings with their programs, pages on request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import gradagree
 from gradagree.errors import UsageError
 
 
-def test_that_findings_come_with_programs_and_pages_where_they_are_asked_for(tmp_path: Path) -> None:
+def test_that_findings_have_programs_and_pages_on_request(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     found = gradagree.survey(
         out=tmp_path / "here", activations="hardsigmoid", errors="sse", frameworks="torch", modes="backward",
@@ -23,6 +23,6 @@ def test_that_findings_come_with_programs_and_pages_where_they_are_asked_for(tmp
     assert (tmp_path / "here" / "index.html").exists()
 
 
-def test_that_an_unknown_option_is_told_before_anything_is_asked() -> None:
+def test_that_an_unknown_option_is_reported_before_any_request() -> None:
     with pytest.raises(UsageError, match="unknown"):
         gradagree.survey(activations="nosuch")
