@@ -4,7 +4,7 @@ A framework is imported inside its own adapter, and only when that is made: an a
 matter to those who use another.
 """
 
-from gradagree.adapters.adapter import Adapter as Adapter, course as course
+from gradagree.adapters.adapter import Adapter as Adapter, training_steps as training_steps
 from gradagree.adapters.for_jax import ForJax as ForJax
 from gradagree.adapters.for_torch import ForTorch as ForTorch
 from gradagree.adapters.probes import probe as probe
@@ -13,5 +13,5 @@ from gradagree.adapters.problem import (
     Problem as Problem,
     Unsupported as Unsupported,
     directions as directions,
-    share as share,
+    example_weight as example_weight,
 )

@@ -14,9 +14,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from gradagree.adapters.modes import DEFAULT, Error, Mode, PointwiseMode, ScriptText, with_records
-from gradagree.adapters.problem import Answer, Problem, Unsupported, by_node, nothing, own_weights, parameters, too_many
-from gradagree.adapters.programs import Architecture, Program, Programs, along, pushed
+from gradagree.adapters.modes import DEFAULT, Error, Mode, PointwiseMode, ScriptText, mode_records
+from gradagree.adapters.problem import (
+    Answer,
+    Problem,
+    Unsupported,
+    activation_parameters,
+    by_node,
+    parameters,
+    tap_zeros,
+    uses_directions,
+)
+from gradagree.adapters.programs import Architecture, Program, Programs, forward_in_coordinates, forward_in_directions
 from gradagree.reference import Activation, ContractError, ErrorFunction
 from gradagree.reference.contract import implementation_names, is_redefinition
 from gradagree.reference.graph import INPUTS
@@ -25,7 +34,7 @@ from gradagree.reference.graph import INPUTS
 # ---------------------------------------
 
 
-def assembled(
+def build_answer(
     back: Callable[[Any], np.ndarray], problem: Problem, E: Any, values: Sequence[Any], gradients: Sequence[Any],
     cotangents: Sequence[Any], updated: Sequence[Any], seconds: float,
 ) -> Answer:  # fmt: skip
@@ -42,7 +51,7 @@ def assembled(
     )
 
 
-UNPLACED = 99
+LAST_POSITION = 99
 """The position of a framework that has none."""
 
 
@@ -63,7 +72,7 @@ class Adapter:
     """Libraries of the framework that functions may be spelled with; a survey checks them too."""
     script: ClassVar[ScriptText | None] = None
     """Source text that generated scripts share; without it there are none."""
-    position: ClassVar[int] = UNPLACED
+    position: ClassVar[int] = LAST_POSITION
     """The place of the framework in figures and in training."""
     pointwise_modes: ClassVar[dict[str, dict[str, PointwiseMode]]] = {}
     """Ways of a survey, by "value", "slope" and "second"; by default values and the slopes of all reverse modes."""
@@ -80,7 +89,7 @@ class Adapter:
         for part in ("name", "install", "modes"):
             if not hasattr(cls, part):
                 raise ContractError(f"{cls.__name__} has no {part}: an adapter gives name, install and modes")
-        cls.modes = with_records(cls)
+        cls.modes = mode_records(cls)
         taken = Adapter.catalogue.get(cls.name)
         if taken is not None and taken.__module__ != cls.__module__ and not is_redefinition(taken, cls):
             raise ContractError(
@@ -174,7 +183,7 @@ class Adapter:
         def program(leaves: list[Any], targets: Any, zeros: list[Any]) -> Any:
             n = len(leaves)
             if n not in made:
-                made[n] = self.modes[mode](watching(error, n), [k == 0 or k >= n for k in range(n + len(zeros))])
+                made[n] = self.modes[mode](with_taps(error, n), [k == 0 or k >= n for k in range(n + len(zeros))])
             found, gradients = made[n]([*leaves, *zeros], targets)
             return found, gradients[:n], gradients[n:]
 
@@ -187,9 +196,9 @@ class Adapter:
 
     def pointwise(self) -> Any:
         """Values and derivatives of single functions for a survey, a `Pointwise`."""
-        from gradagree.adapters.pointwise import OfModes
+        from gradagree.adapters.pointwise import PointwiseByMode
 
-        return OfModes(self)
+        return PointwiseByMode(self)
 
     def sum(self, x: Any) -> Any:
         """The sum of all entries, as the framework's own number."""
@@ -205,11 +214,13 @@ class Adapter:
     def answers(self, problem: Problem, mode: str) -> tuple[Answer, Answer]:
         """The gradient with taps, and the gradient without them; forward mode's are the tangents on the way."""
         if self.modes[mode].forward:
-            if too_many(problem):
-                answer = along(self, problem)
+            if uses_directions(problem):
+                answer = forward_in_directions(self, problem)
                 return answer, answer
             untapped = self._answer(problem, mode, False)
-            return untapped if type(self).jacobian is Adapter.jacobian else pushed(self, problem), untapped
+            return untapped if type(self).jacobian is Adapter.jacobian else forward_in_coordinates(
+                self, problem
+            ), untapped
         return self._answer(problem, mode, True), self._answer(problem, mode, False)
 
     def _answer(self, problem: Problem, mode: str, taps: bool) -> Answer:
@@ -217,10 +228,10 @@ class Adapter:
         gradient = self.programs(mode, Architecture.of(problem, self.modes[mode].per_example), taps)
         started = time.perf_counter()
         (E, inputs), gradients, sensitivities = gradient(leaves, targets, zeros if taps else [])
-        ordinary = slice(1, len(leaves) - len(own_weights(problem.activations)))
+        ordinary = slice(1, len(leaves) - len(activation_parameters(problem.activations)))
         updated = () if problem.rate is None else self.update(leaves[ordinary], gradients[ordinary], problem.rate)
         seconds = time.perf_counter() - started
-        return assembled(self.back, problem, E, inputs, gradients, sensitivities, updated, seconds)
+        return build_answer(self.back, problem, E, inputs, gradients, sensitivities, updated, seconds)
 
     def operands(self, problem: Problem) -> tuple[list[Any], Any, list[Any]]:
         """The leaves, the targets, and zeros for the taps, as the framework's arrays.
@@ -228,12 +239,12 @@ class Adapter:
         The leaves are the inputs, all weights, all biases that there are, and what the activations have of their own.
         """
         arrays = [problem.inputs, *problem.weights, *(b for b in problem.biases if b is not None)]
-        arrays += own_weights(problem.activations)
-        leaves, taps = ([self.array(x, problem.dtype) for x in xs] for xs in (arrays, nothing(problem)))
+        arrays += activation_parameters(problem.activations)
+        leaves, taps = ([self.array(x, problem.dtype) for x in xs] for xs in (arrays, tap_zeros(problem)))
         return leaves, self.constant(problem.targets, problem.dtype), taps
 
 
-def watching(error: Callable[..., Any], n: int) -> Error:
+def with_taps(error: Callable[..., Any], n: int) -> Error:
     """The error of n leaves and then zeros, each added to a box's c, with each c."""
 
     def watched_error(everything: list[Any], targets: Any) -> Any:
@@ -253,7 +264,7 @@ def watching(error: Callable[..., Any], n: int) -> Error:
 # -------------------------------------------------------------------------------------------------------
 
 
-def course(
+def training_steps(
     adapter: Adapter, problem: Problem, mode: str, rate: float, rounds: Iterable[Sequence[int]]
 ) -> Iterator[dict[str, np.ndarray]]:
     """All weights and biases by name, after each round of stochastic backpropagation on the pairs polled.
@@ -264,7 +275,7 @@ def course(
     error = adapter.error_of(Architecture.of(problem))
     per_example = [k == 0 for k in range(len(leaves))]
     gradient = adapter.modes[mode](lambda leaves, targets: (error(leaves, targets, lambda c: c), []), per_example)
-    own = len(leaves) - len(own_weights(problem.activations))
+    own = len(leaves) - len(activation_parameters(problem.activations))
     names = parameters(problem)
     inputs, weights, own_leaves = leaves[0], leaves[1:own], leaves[own:]
     for polled in rounds:

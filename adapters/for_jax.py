@@ -54,7 +54,7 @@ def forward(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
     import jax
 
     def gradient(leaves: list[Any], targets: Any) -> Any:
-        with admitted():
+        with unsupported_forward_mode():
             return error(leaves, targets), jax.jacfwd(lambda leaves: error(leaves, targets)[0])(leaves)
 
     return gradient
@@ -66,7 +66,7 @@ def packed(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
 
 
 @contextmanager
-def admitted() -> Iterator[None]:
+def unsupported_forward_mode() -> Iterator[None]:
     """A function that has no forward mode, for it has a backward pass of its own, is Unsupported there, not a crash."""
     try:
         yield
@@ -235,7 +235,7 @@ class ForJax(Adapter):
 
     def pointwise(self) -> Any:
 
-        return OfJax()
+        return JaxPointwise()
 
     def forget(self) -> None:
         self.framework.clear_caches()
@@ -252,11 +252,11 @@ class ForJax(Adapter):
         return answer, answer
 
     def slope(self, function: Callable[[list[Any]], Any], leaves: list[Any], tangents: list[Any]) -> Any:
-        with admitted():
+        with unsupported_forward_mode():
             return self.framework.jvp(function, (leaves,), (tangents,))
 
     def jacobian(self, function: Callable[[list[Any]], Any], leaves: list[Any]) -> Any:
-        with admitted():
+        with unsupported_forward_mode():
             return self.framework.jacfwd(function)(leaves)
 
 
@@ -279,7 +279,7 @@ def direction(shape: Any, dtype: Any, k: int | None) -> Any:
     return jax.numpy.asarray(made, dtype)
 
 
-def slope_of(f: Any, x: Any, constants: Any, out: Any) -> Any:
+def vjp(f: Any, x: Any, constants: Any, out: Any) -> Any:
     """dy/dx times the direction out, summed over y."""
     import jax
 
@@ -297,14 +297,14 @@ def value_vmap(f: Any, x: Any, constants: Any, out: Any, along: Any) -> Any:
 
 
 def pointwise_grad(f: Any, x: Any, constants: Any, out: Any, along: Any) -> Any:
-    return slope_of(f, x, constants, out)
+    return vjp(f, x, constants, out)
 
 
 def pointwise_vmap(f: Any, x: Any, constants: Any, out: Any, along: Any) -> Any:
     import jax
 
     def alone(row: Any, out: Any, *cs: Any) -> Any:
-        return slope_of(f, row[None], [c[None] for c in cs], out[None])[0]
+        return vjp(f, row[None], [c[None] for c in cs], out[None])[0]
 
     return jax.vmap(alone)(x, out, *constants) if out.ndim else pointwise_grad(f, x, constants, out, along)
 
@@ -318,13 +318,13 @@ def pointwise_forward(f: Any, x: Any, constants: Any, out: Any, along: Any) -> A
 def reverse_reverse(f: Any, x: Any, constants: Any, out: Any, along: Any) -> Any:
     import jax
 
-    return jax.vjp(lambda x: slope_of(f, x, constants, out), x)[1](along)[0]
+    return jax.vjp(lambda x: vjp(f, x, constants, out), x)[1](along)[0]
 
 
 def forward_reverse(f: Any, x: Any, constants: Any, out: Any, along: Any) -> Any:
     import jax
 
-    return jax.jvp(lambda x: slope_of(f, x, constants, out), (x,), (along,))[1]
+    return jax.jvp(lambda x: vjp(f, x, constants, out), (x,), (along,))[1]
 
 
 def reverse_forward(f: Any, x: Any, constants: Any, out: Any, along: Any) -> Any:
@@ -333,7 +333,7 @@ def reverse_forward(f: Any, x: Any, constants: Any, out: Any, along: Any) -> Any
     return jax.vjp(lambda x: pointwise_forward(f, x, constants, out, along), x)[1](out)[0]
 
 
-class OfJax(Pointwise):
+class JaxPointwise(Pointwise):
     """jax: each way by its name. All but the first are compiled as a whole."""
 
     pads = True

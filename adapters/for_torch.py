@@ -14,7 +14,7 @@ from gradagree.adapters.adapter import Adapter
 from gradagree.adapters.modes import Error, Gradient, Mode, PointwiseMode, ScriptText
 from gradagree.adapters.pointwise import Pointwise
 from gradagree.adapters.problem import Unsupported
-from gradagree.adapters.programs import MOST, Program
+from gradagree.adapters.programs import MAX_PROGRAMS, Program
 
 NOT_SUPPORTED = (
     "we do not yet support",
@@ -27,7 +27,7 @@ NOT_SUPPORTED = (
 """What torch's own messages say of a limit of a mode."""
 
 
-def admitted(gradient_of: Gradient) -> Gradient:
+def unsupported_transforms(gradient_of: Gradient) -> Gradient:
     """The same, where a function that torch itself says it does not support raises Unsupported: no crash."""
 
     @functools.wraps(gradient_of)
@@ -76,7 +76,7 @@ def grad(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
     return gradient
 
 
-@admitted
+@unsupported_transforms
 def vmap(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
     """``torch.func.vmap(torch.func.grad)``: the gradient of each example alone, summed."""
     from torch import func
@@ -94,7 +94,7 @@ def vmap(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
     return gradient
 
 
-@admitted
+@unsupported_transforms
 def forward(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
     """``torch.func.jacfwd``: forward mode, one tangent for each coordinate; beyond 256 weights, eight directions."""
     from torch import func
@@ -112,7 +112,7 @@ def compiled(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
     """
     import torch
 
-    torch._dynamo.config.recompile_limit = MOST
+    torch._dynamo.config.recompile_limit = MAX_PROGRAMS
     broken = (torch._dynamo.exc.Unsupported, torch._dynamo.exc.UserError)
     programs = [torch.compile(error, fullgraph=whole, dynamic=False) for whole in (True, False)]
 
@@ -271,7 +271,7 @@ class ForTorch(Adapter):
 
     def pointwise(self) -> Any:
 
-        return OfTorch()
+        return TorchPointwise()
 
     def constant(self, x: np.ndarray, dtype: str) -> Any:
         return self.array(x, dtype).detach()
@@ -301,7 +301,7 @@ class ForTorch(Adapter):
 
     def tapped(self, mode: str, error: Callable[..., Any]) -> Program:
         """In ``backward`` by retained gradients, which leave the graph as it is."""
-        return retaining(error) if mode == "backward" else super().tapped(mode, error)
+        return retain_cotangents(error) if mode == "backward" else super().tapped(mode, error)
 
     def forget(self) -> None:
         """Only the compiler keeps anything; it is not imported for this."""
@@ -309,7 +309,7 @@ class ForTorch(Adapter):
             self.framework.compiler.reset()
 
 
-def retaining(error: Callable[..., Any]) -> Program:
+def retain_cotangents(error: Callable[..., Any]) -> Program:
     """``E.backward()``, after which each box's c still has its gradient."""
 
     def program(leaves: list[Any], targets: Any, _: list[Any]) -> Any:
@@ -338,7 +338,7 @@ def output(y: Any, k: int | None) -> Any:
     return y if k is None or y.ndim < 2 else y[..., k]
 
 
-def pulled(y: Any, x: Any, keep: bool = False) -> Any:
+def vjp_of_ones(y: Any, x: Any, keep: bool = False) -> Any:
     """dy/dx summed over y, by ones."""
     import torch
 
@@ -374,7 +374,7 @@ def value_vmap(f: Any, x: Any, constants: Any, k: Any = None, j: Any = None) -> 
 
 def pointwise_grad(f: Any, x: Any, constants: Any, k: Any = None, j: Any = None) -> Any:
     x = leaf(x)
-    return pulled(output(f(x, *constants), k), x)
+    return vjp_of_ones(output(f(x, *constants), k), x)
 
 
 def pointwise_backward(f: Any, x: Any, constants: Any, k: Any = None, j: Any = None) -> Any:
@@ -410,8 +410,8 @@ def solid(x: Any) -> Any:
 
 def reverse_reverse(f: Any, x: Any, constants: Any, k: Any = None, j: Any = None) -> Any:
     x = leaf(x)
-    slope = pulled(output(f(x, *constants), k), x, keep=True)
-    return pulled(slope if j is None else slope[..., j], x)
+    slope = vjp_of_ones(output(f(x, *constants), k), x, keep=True)
+    return vjp_of_ones(slope if j is None else slope[..., j], x)
 
 
 def slope_of(f: Any, constants: Any, k: Any) -> Callable[[Any], Any]:
@@ -439,7 +439,7 @@ def reverse_forward(f: Any, x: Any, constants: Any, k: Any = None, j: Any = None
     return func.grad(slope)(x)
 
 
-class OfTorch(Pointwise):
+class TorchPointwise(Pointwise):
     """torch, with its compiler asked for one graph for any number of points."""
 
     def __init__(self) -> None:

@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from gradagree.adapters.problem import Answer, Problem, Unsupported, by_node, holding, own_weights, parameters
-from gradagree.adapters.programs import crowded
+from gradagree.adapters.problem import (
+    Answer,
+    Problem,
+    Unsupported,
+    activation_parameters,
+    by_node,
+    parameters,
+    with_parameters,
+)
+from gradagree.adapters.programs import near_mapping_limit
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.graph import INPUTS, parameter_name
 from gradagree.reference.samples import allowed_width, as_targets, some_targets, to_domain
@@ -23,14 +31,14 @@ if TYPE_CHECKING:
 # -----------------------------------
 
 
-def padded(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def pad_with_zeros(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """x in the corner of zeros."""
     whole = np.zeros(shape)
     whole[tuple(slice(0, n) for n in x.shape)] = x
     return whole
 
 
-def copied(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def pad_with_edges(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """x in the corner of copies of its edges: inside whatever x is inside of."""
     return np.asarray(x[np.ix_(*(np.minimum(np.arange(m), n - 1) for m, n in zip(shape, x.shape, strict=True)))])
 
@@ -41,11 +49,11 @@ def copied(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 ROWS = 64
 EXAMPLES = 3
-ROUNDED = 64
+MAX_ROUNDINGS = 64
 """Roundings that a sum of few terms may have. It decides how a case is asked, and never what its answer is worth."""
 
 
-class Adding(NamedTuple):
+class LossReduction(NamedTuple):
     """How a framework's own form adds up examples, and the entries of a row: "sum", "mean", or None for neither."""
 
     examples: str | None
@@ -56,26 +64,28 @@ class Adding(NamedTuple):
         return (examples if self.examples == "mean" else 1) ** -1.0 * (entries if self.entries == "mean" else 1) ** -1.0
 
 
-def probe(error: ErrorFunction) -> tuple[np.ndarray, np.ndarray]:
+def sample_operands(error: ErrorFunction) -> tuple[np.ndarray, np.ndarray]:
     """A few outputs and targets, (3, outputs): what a form of the error function is asked on, to see how it adds up."""
     outputs = allowed_width(error, 4)
     o = to_domain(error.domain, np.arange(EXAMPLES * outputs).reshape(EXAMPLES, outputs) / 4 - 1)
     return o, some_targets(error, EXAMPLES, outputs)
 
 
-def adding(whole: Any, examples: Any, entries: Any = None) -> Adding:
+def loss_reduction(whole: Any, examples: Any, entries: Any = None) -> LossReduction:
     """From E of all, of each example alone, and of each entry alone where that has a meaning."""
-    return Adding(_made_of(whole, examples), None if entries is None else _made_of(examples, np.asarray(entries).T))
+    return LossReduction(
+        _reduction(whole, examples), None if entries is None else _reduction(examples, np.asarray(entries).T)
+    )
 
 
-def _made_of(whole: Any, parts: Any) -> str | None:
+def _reduction(whole: Any, parts: Any) -> str | None:
     total, count = np.sum(parts, axis=0), len(parts)
     ways = {"sum": total, "mean": total / count}
     return next((name for name, value in ways.items() if _same(np.asarray(whole), value) and np.any(value)), None)
 
 
 @functools.lru_cache(maxsize=1024)
-def separable(error: ErrorFunction, outputs: int) -> bool:
+def is_separable(error: ErrorFunction, outputs: int) -> bool:
     """Whether a row of so many outputs is a sum, or a mean, of what its entries have of their own."""
     if error.targets in ("classes", "simplex") or error.domain in ("simplex", "log_simplex") or error.width(1) != 1:
         return False
@@ -85,7 +95,7 @@ def separable(error: ErrorFunction, outputs: int) -> bool:
     o, t = _spread(error, width)
     alone = o[..., None, None], t[..., None, None]
     slope, slopes = error.sensitivity(o[:, None], t[:, None])[:, 0], error.sensitivity(*alone)[..., 0, 0]
-    way = _made_of(error.value(o[:, None], t[:, None]), error.value(*alone).T)
+    way = _reduction(error.value(o[:, None], t[:, None]), error.value(*alone).T)
     return way is not None and bool(slopes.any()) and _same(slope, slopes / (width if way == "mean" else 1))
 
 
@@ -99,14 +109,14 @@ def _spread(error: ErrorFunction, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:
     """Equal but for what rounding a short sum may change; what is no sum differs by much more than that."""
-    return bool(np.all(np.abs(a - b) <= ROUNDED * np.finfo(np.float64).eps * (np.abs(a) + np.abs(b) + 1)))
+    return bool(np.all(np.abs(a - b) <= MAX_ROUNDINGS * np.finfo(np.float64).eps * (np.abs(a) + np.abs(b) + 1)))
 
 
 # jax's ``packed`` mode: every box alone, in programs that serve all architectures
 # --------------------------------------------------------------------------------
 
 
-EXAMPLES_PACKED, WIDTH = 32, 80
+MAX_EXAMPLES, MAX_WIDTH = 32, 80
 """The shape that everything is padded to."""
 
 
@@ -116,21 +126,21 @@ class Packed:
     def __init__(self, adapter: Adapter) -> None:
         self.adapter, self.jax = adapter, adapter.framework
         self._made: dict[Any, Any] = {}
-        self._adding: dict[ErrorFunction, Adding] = {}
+        self._adding: dict[ErrorFunction, LossReduction] = {}
 
     def answer(self, problem: Problem) -> Answer:
         """The gradient, with taps. Raises Unsupported for what does not fit."""
-        fits(problem)
+        check_size(problem)
         started = time.perf_counter()
         whole, inside = [np.asarray(problem.inputs, dtype=np.float64)], []
-        for activation, w, b in boxes(problem):
+        for activation, w, b in nodes(problem):
             inside.append(self.activated(activation, whole[-1], problem.dtype))
             whole.append(inside[-1] if w is None else self.weighted(inside[-1], w, b, problem.dtype))
         E, delta = self.error(problem, whole[-1])
         deltas: list[Any] = [delta]
         gradients: dict[str, Any] = {}
         for k in range(len(inside), 0, -1):
-            (activation, w, b), p, a = boxes(problem)[k - 1], whole[k - 1], inside[k - 1]
+            (activation, w, b), p, a = nodes(problem)[k - 1], whole[k - 1], inside[k - 1]
             found: dict[str, Any] = {}
             if w is not None:
                 delta, found["w"], found["b"] = self.weights_pulled(a, w, b, delta, problem.dtype)
@@ -154,26 +164,28 @@ class Packed:
     def _activation(self, activation: Activation, p: np.ndarray, delta: np.ndarray | None, dtype: str) -> Any:
         """A(p), and what delta, or 0, is pulled back to; what is added copies the first row, and has no delta."""
         (n, width), rows = p.shape, activation.along_last_axis
-        outputs, room = activation.width(width) or 0, width if rows else WIDTH
-        own = own_weights([activation])
-        numbers = [copied(p, (EXAMPLES_PACKED, room)), *(copied(x, (room,) * x.ndim) for x in own)]
-        sensitivity = padded(
-            np.zeros((n, outputs)) if delta is None else delta, (EXAMPLES_PACKED, outputs if rows else WIDTH)
+        outputs, room = activation.width(width) or 0, width if rows else MAX_WIDTH
+        own = activation_parameters([activation])
+        numbers = [pad_with_edges(p, (MAX_EXAMPLES, room)), *(pad_with_edges(x, (room,) * x.ndim) for x in own)]
+        sensitivity = pad_with_zeros(
+            np.zeros((n, outputs)) if delta is None else delta, (MAX_EXAMPLES, outputs if rows else MAX_WIDTH)
         )
-        program = self._program((activation, rows and width), lambda: both(self.jax, self._spelled(activation)))
+        program = self._program(
+            (activation, rows and width), lambda: value_and_vjp(self.jax, self._function(activation))
+        )
         a, delta_p, *slopes = program(*(self.adapter.array(x, dtype) for x in (*numbers, sensitivity)))
         back = self.adapter.back
         taken = (back(slope)[tuple(slice(k) for k in x.shape)] for slope, x in zip(slopes, own, strict=True))
         return [back(a)[:n, :outputs], back(delta_p)[:n, :width], *taken]
 
-    def _spelled(self, activation: Activation) -> Callable[..., Any]:
+    def _function(self, activation: Activation) -> Callable[..., Any]:
         """A of p, and of what it has of its own."""
-        return lambda *leaves: self.adapter.spelling(holding([activation], leaves)[0])(leaves[0])
+        return lambda *leaves: self.adapter.spelling(with_parameters([activation], leaves)[0])(leaves[0])
 
     def _program(self, key: Any, make: Callable[[], Any]) -> Any:
         """Compiled once; jax keeps a form of it for each dtype and shape."""
         if key not in self._made:
-            if crowded():
+            if near_mapping_limit():
                 self._made.clear()
                 self.adapter.forget()
             self._made[key] = self.jax.jit(make())
@@ -190,10 +202,12 @@ class Packed:
 
     def _weights(self, a: np.ndarray, w: np.ndarray, b: np.ndarray | None, delta: Any, dtype: str) -> Any:
         n, inputs, outputs = *a.shape, w.shape[1]
-        shapes = (EXAMPLES_PACKED, WIDTH), (WIDTH, WIDTH), (WIDTH,), (EXAMPLES_PACKED, WIDTH)
+        shapes = (MAX_EXAMPLES, MAX_WIDTH), (MAX_WIDTH, MAX_WIDTH), (MAX_WIDTH,), (MAX_EXAMPLES, MAX_WIDTH)
         numbers = (a, w, np.zeros(outputs) if b is None else b, delta)
-        operands = [self.adapter.array(padded(x, shape), dtype) for x, shape in zip(numbers, shapes, strict=True)]
-        affine = self._program("affine", lambda: both(self.jax, lambda a, w, b: a @ w + b))
+        operands = [
+            self.adapter.array(pad_with_zeros(x, shape), dtype) for x, shape in zip(numbers, shapes, strict=True)
+        ]
+        affine = self._program("affine", lambda: value_and_vjp(self.jax, lambda a, w, b: a @ w + b))
         c, delta_a, dw, db = (self.adapter.back(x) for x in affine(*operands))
         return c[:n, :outputs], delta_a[:n, :inputs], dw[:inputs, :outputs], None if b is None else db[:outputs]
 
@@ -202,39 +216,43 @@ class Packed:
         error, dtype, t, (n, width) = problem.error, problem.dtype, problem.targets, o.shape
         way = self.adding(error)
         if way.examples is None:
-            return self._judged(error, o, t, np.ones(()), None, dtype)
-        by_entries = way.entries is not None and separable(error, width)
-        room = (EXAMPLES_PACKED, WIDTH if by_entries else width)
-        targets = copied(t, room if by_entries else (EXAMPLES_PACKED, *t.shape[1:]))
-        there = padded(np.ones((n, width) if by_entries else n), room[: 1 + by_entries])
+            return self._loss(error, o, t, np.ones(()), None, dtype)
+        by_entries = way.entries is not None and is_separable(error, width)
+        room = (MAX_EXAMPLES, MAX_WIDTH if by_entries else width)
+        targets = pad_with_edges(t, room if by_entries else (MAX_EXAMPLES, *t.shape[1:]))
+        there = pad_with_zeros(np.ones((n, width) if by_entries else n), room[: 1 + by_entries])
         parts = n * width if by_entries else n
         counts = way.counts(n, width if by_entries else 1)
-        E, delta = self._judged(error, copied(o, room), targets, there, counts * parts if counts < 1 else None, dtype)
+        E, delta = self._loss(
+            error, pad_with_edges(o, room), targets, there, counts * parts if counts < 1 else None, dtype
+        )
         return E, delta[:n, :width]
 
-    def adding(self, error: ErrorFunction) -> Adding:
+    def adding(self, error: ErrorFunction) -> LossReduction:
         """How the framework's own form adds up, from what it gives; a form that adds up wrongly is not put right."""
         if error not in self._adding:
-            o, t = probe(error)
+            o, t = sample_operands(error)
             function = self.adapter.spelling(error)
-            depths = range(3 if separable(error, o.shape[1]) else 2)
-            each = self.jax.jit(lambda o, t: [alone(self.jax, function, depth)(o, t) for depth in depths])
+            depths = range(3 if is_separable(error, o.shape[1]) else 2)
+            each = self.jax.jit(lambda o, t: [map_leading_axes(self.jax, function, depth)(o, t) for depth in depths])
             found = each(self.adapter.array(o, "float64"), self.adapter.constant(t, "float64"))
-            self._adding[error] = adding(*(self.adapter.back(E) for E in found))
+            self._adding[error] = loss_reduction(*(self.adapter.back(E) for E in found))
         return self._adding[error]
 
-    def _judged(
+    def _loss(
         self, error: ErrorFunction, o: np.ndarray, t: np.ndarray, there: np.ndarray, times: float | None, dtype: str
     ) -> tuple[float, np.ndarray]:
         """(E, delta_o) of all, examples, or their entries, that are there: their sum, or so many times their mean."""
         key = error, there.ndim, times is None, None if there.ndim == 2 else o.shape
-        program = self._program(key, lambda: summed(self.jax, self.adapter.spelling(error), there.ndim, times is None))
+        program = self._program(
+            key, lambda: reduced_value_and_grad(self.jax, self.adapter.spelling(error), there.ndim, times is None)
+        )
         numbers = (t, there, np.array(1.0 if times is None else times))
         E, delta = program(self.adapter.array(o, dtype), *(self.adapter.constant(x, dtype) for x in numbers))
         return float(self.adapter.back(E)), self.adapter.back(delta)
 
 
-def alone(jax: Any, function: Callable[..., Any], depth: int) -> Callable[..., Any]:
+def map_leading_axes(jax: Any, function: Callable[..., Any], depth: int) -> Callable[..., Any]:
     """E of each index of the first so many axes alone."""
 
     def of_one(o: Any, t: Any) -> Any:
@@ -245,9 +263,9 @@ def alone(jax: Any, function: Callable[..., Any], depth: int) -> Callable[..., A
     return of_one
 
 
-def summed(jax: Any, function: Callable[..., Any], depth: int, plain: bool) -> Callable[..., Any]:
+def reduced_value_and_grad(jax: Any, function: Callable[..., Any], depth: int, plain: bool) -> Callable[..., Any]:
     """E and delta_o of (o, t, there, times): the plain sum, or so many times the mean, over the first so many axes."""
-    each, added = alone(jax, function, depth), jax.numpy.sum if plain else jax.numpy.mean
+    each, added = map_leading_axes(jax, function, depth), jax.numpy.sum if plain else jax.numpy.mean
 
     def value_and_grad(o: Any, t: Any, there: Any, times: Any) -> tuple[Any, Any]:
         return jax.value_and_grad(lambda o: added(each(o, t), where=there != 0) * times)(o)
@@ -255,7 +273,7 @@ def summed(jax: Any, function: Callable[..., Any], depth: int, plain: bool) -> C
     return value_and_grad
 
 
-def both(jax: Any, function: Callable[..., Any]) -> Callable[..., Any]:
+def value_and_vjp(jax: Any, function: Callable[..., Any]) -> Callable[..., Any]:
     """What a function of arrays gives, and what its sensitivity, the last operand, is pulled back to."""
 
     def value_and_pull(*operands: Any) -> tuple[Any, ...]:
@@ -265,15 +283,15 @@ def both(jax: Any, function: Callable[..., Any]) -> Callable[..., Any]:
     return value_and_pull
 
 
-def boxes(problem: Problem) -> list[Any]:
+def nodes(problem: Problem) -> list[Any]:
     """(activation, w, b) of each box; an activation of the output has neither w nor b."""
     spare = [None] * (len(problem.activations) - len(problem.weights))
     return list(zip(problem.activations, [*problem.weights, *spare], [*problem.biases, *spare], strict=True))
 
 
-def fits(problem: Problem) -> None:
+def check_size(problem: Problem) -> None:
     """Raises Unsupported."""
     widths = [problem.inputs.shape[1], *(w.shape[1] for w in problem.weights)]
     n = problem.inputs.shape[0]
-    if n > EXAMPLES_PACKED or max(widths) > WIDTH:
-        raise Unsupported(f"packed: {n} examples, up to {max(widths)} wide; it holds {EXAMPLES_PACKED} and {WIDTH}")
+    if n > MAX_EXAMPLES or max(widths) > MAX_WIDTH:
+        raise Unsupported(f"packed: {n} examples, up to {max(widths)} wide; it holds {MAX_EXAMPLES} and {MAX_WIDTH}")

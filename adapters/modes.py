@@ -100,7 +100,7 @@ PER_EXAMPLE = frozenset({"vmap"})
 """Names of modes given as plain functions that store the gradient of each example."""
 
 
-def with_records(cls: Any) -> dict[str, Mode]:
+def mode_records(cls: Any) -> dict[str, Mode]:
     """The modes of an adapter class, where a plain function stands for a record.
 
     It takes the traits of the mode of that name of a base class, or else those that the class names in ``untapped``

@@ -33,17 +33,19 @@ class Pointwise:
         return {"value": self.values, "slope": self.slopes, "second": self.seconds}[quantity]
 
 
-class OfModes(Pointwise):
+class PointwiseByMode(Pointwise):
     """Values, and slopes by the adapter's own reverse modes, for a framework that gives no other ways."""
 
     def __init__(self, adapter: Any) -> None:
         self.values = {"eager": lambda f, x, constants, k=None, j=None: f(x, *constants)}
         slopes = adapter.survey_modes()["slope"]
-        self.slopes = {name: functools.partial(slope, adapter, adapter.modes[name]) for name in slopes}
+        self.slopes = {name: functools.partial(derivative_in_mode, adapter, adapter.modes[name]) for name in slopes}
         self.seconds = {}
 
 
-def slope(adapter: Any, mode: Mode, f: Function, x: Any, constants: Any, k: Any = None, j: Any = None) -> Any:
+def derivative_in_mode(
+    adapter: Any, mode: Mode, f: Function, x: Any, constants: Any, k: Any = None, j: Any = None
+) -> Any:
     """The gradient of the sum of f over all points, or of its output k."""
 
     def error(leaves: list[Any], targets: Any) -> Any:
@@ -54,7 +56,7 @@ def slope(adapter: Any, mode: Mode, f: Function, x: Any, constants: Any, k: Any 
     return gradient
 
 
-def by_itself(function: Activation | ErrorFunction, adapter: Any, dtype: str) -> Function:
+def framework_implementation(function: Activation | ErrorFunction, adapter: Any, dtype: str) -> Function:
     """The framework's own form of a function, entry by entry or row by row: nothing is summed.
 
     Raises Unsupported where the class does not spell it.
@@ -69,7 +71,7 @@ def by_itself(function: Activation | ErrorFunction, adapter: Any, dtype: str) ->
     return adapter.spelling(unreduced(function))
 
 
-def by_library(function: ErrorFunction, adapter: Any, library: str) -> Function:
+def library_implementation(function: ErrorFunction, adapter: Any, library: str) -> Function:
     """The form that a library of the framework gives: ``optax(o, t, optax, jax)``. Raises Unsupported."""
     import importlib
 

@@ -16,24 +16,24 @@ from gradagree.reference.samples import allowed_width, some_targets, to_domain
 # ------------------------------------------------------------------------------------------------
 
 
-def own_weights(activations: Sequence[Activation]) -> list[np.ndarray]:
+def activation_parameters(activations: Sequence[Activation]) -> list[np.ndarray]:
     """Their numbers, each an array without axes or of one, from the outermost box inwards."""
     return [np.asarray(getattr(a, name), dtype=np.float64) for a in activations for name in a.own_weights]
 
 
-def by_box(activations: Sequence[Activation], leaves: Sequence[Any]) -> tuple[tuple[Any, ...], ...]:
+def parameters_by_node(activations: Sequence[Activation], leaves: Sequence[Any]) -> tuple[tuple[Any, ...], ...]:
     """The leaves of each box; the last ones are those of own weights."""
     rest = iter(leaves[len(leaves) - sum(len(a.own_weights) for a in activations) :])
     return tuple(tuple(next(rest) for _ in a.own_weights) for a in activations)
 
 
-def holding(activations: Sequence[Activation], leaves: Sequence[Any]) -> list[Activation]:
+def with_parameters(activations: Sequence[Activation], leaves: Sequence[Any]) -> list[Activation]:
     """The activations with the framework's arrays in place of their own weights' numbers."""
-    each = zip(activations, by_box(activations, leaves), strict=True)
+    each = zip(activations, parameters_by_node(activations, leaves), strict=True)
     return [a.holding(**dict(zip(a.own_weights, arrays, strict=True))) if arrays else a for a, arrays in each]
 
 
-MOST_COORDINATES = 256
+MAX_COORDINATES = 256
 """Forward mode pushes one tangent for each weight and input up to so many weights; beyond, one for each direction."""
 DIRECTIONS = 8
 
@@ -105,25 +105,29 @@ class Answer:
 def parameters(problem: Problem) -> dict[str, np.ndarray]:
     """All parameters by name: all weights, then all biases that there are, then those of activations."""
     names = parameter_names(problem.activations, [b is not None for b in problem.biases])
-    return dict(zip(names, owned(problem), strict=True))
+    return dict(zip(names, parameter_arrays(problem), strict=True))
 
 
 def coordinates(problem: Problem) -> int:
     """The number of weights and biases, the activations' own included."""
-    return sum(x.size for x in owned(problem))
+    return sum(x.size for x in parameter_arrays(problem))
 
 
-def too_many(problem: Problem) -> bool:
+def uses_directions(problem: Problem) -> bool:
     """Whether forward mode asks for some directions only."""
-    return coordinates(problem) > MOST_COORDINATES
+    return coordinates(problem) > MAX_COORDINATES
 
 
-def owned(problem: Problem) -> list[np.ndarray]:
+def parameter_arrays(problem: Problem) -> list[np.ndarray]:
     """All weights, then all biases that there are, then what the activations have of their own."""
-    return [*problem.weights, *(b for b in problem.biases if b is not None), *own_weights(problem.activations)]
+    return [
+        *problem.weights,
+        *(b for b in problem.biases if b is not None),
+        *activation_parameters(problem.activations),
+    ]
 
 
-def nothing(problem: Problem) -> list[np.ndarray]:
+def tap_zeros(problem: Problem) -> list[np.ndarray]:
     """Zeros in the shape of each box's c."""
     widths = [problem.inputs.shape[1], *(w.shape[1] for w in problem.weights)]
     for activation in problem.activations[len(problem.weights) :]:
@@ -133,7 +137,7 @@ def nothing(problem: Problem) -> list[np.ndarray]:
 
 def directions(problem: Problem) -> list[list[np.ndarray]]:
     """`DIRECTIONS` directions in the space of all weights and biases, in the leaves' order: coordinates 1 and -1."""
-    shapes = [x.shape for x in owned(problem)]
+    shapes = [x.shape for x in parameter_arrays(problem)]
     made = []
     for k in range(DIRECTIONS):
         bits = np.random.PCG64(k)
@@ -142,14 +146,14 @@ def directions(problem: Problem) -> list[list[np.ndarray]]:
     return made
 
 
-def pushed_along(problem: Problem, number: int, which: Sequence[int]) -> dict[str, np.ndarray]:
+def tangent_directions(problem: Problem, number: int, which: Sequence[int]) -> dict[str, np.ndarray]:
     """Some of so many directions, on a first axis, of the inputs and of each parameter, by name.
 
     Of eight, where there are too many coordinates, they are `directions`; else they are coordinates, those of the
     inputs first unless there is only room for the others. Raises ValueError for another number.
     """
-    names, leaves = [INPUTS, *parameters(problem)], [problem.inputs, *owned(problem)]
-    if too_many(problem):
+    names, leaves = [INPUTS, *parameters(problem)], [problem.inputs, *parameter_arrays(problem)]
+    if uses_directions(problem):
         if number != DIRECTIONS:
             raise ValueError(f"{number} directions, not {DIRECTIONS}")
         still = [np.zeros(problem.inputs.shape)]
@@ -166,7 +170,7 @@ def pushed_along(problem: Problem, number: int, which: Sequence[int]) -> dict[st
     return {name: part.reshape(-1, *x.shape) for name, part, x in parts}
 
 
-def share(error: ErrorFunction, examples: int) -> float:
+def example_weight(error: ErrorFunction, examples: int) -> float:
     """What one example's own error counts for in the error of so many: 1 for sums, 1/n for means.
 
     Raises Unsupported for an error function that couples the examples of a batch.

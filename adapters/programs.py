@@ -9,7 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.adapters.problem import Answer, Backend, Problem, by_node, directions, holding, nothing, owned, share
+from gradagree.adapters.problem import (
+    Answer,
+    Backend,
+    Problem,
+    by_node,
+    directions,
+    example_weight,
+    parameter_arrays,
+    tap_zeros,
+    with_parameters,
+)
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.graph import INPUTS
 
@@ -35,9 +45,9 @@ def forward(
     return p
 
 
-MOST = 32
+MAX_PROGRAMS = 32
 """Programs from which on a new architecture drops the old ones; eager jax's caches grow by some 100 MiB with each."""
-MAPPINGS = 40_000
+MAX_MAPPINGS = 40_000
 """Parts of memory that a process may have mapped before its programs are dropped; Linux allows it 65,530."""
 Program = Callable[[list[Any], Any, list[Any]], Any]
 """From (leaves, targets, zeros) to ((E, each box's c), gradients of the leaves, gradients at each c)."""
@@ -62,7 +72,7 @@ class Architecture:
         return cls(
             tuple(problem.activations), problem.error, (inputs, *(w.shape[1] for w in problem.weights)),
             tuple(b is not None for b in problem.biases), examples, problem.dtype,
-            share(problem.error, examples) if each_alone else None,
+            example_weight(problem.error, examples) if each_alone else None,
         )  # fmt: skip
 
     def error_in(self, adapter: Backend) -> Callable[[list[Any], Any, Tap], Any]:
@@ -75,7 +85,7 @@ class Architecture:
         judge, n = adapter.spelling(self.error), len(self.biased)
 
         def error(leaves: list[Any], targets: Any, tap: Tap) -> Any:
-            activations = [adapter.spelling(activation) for activation in holding(self.activations, leaves)]
+            activations = [adapter.spelling(activation) for activation in with_parameters(self.activations, leaves)]
             o = forward(activations, leaves[0], leaves[1 : 1 + n], leaves[1 + n :], self.biased, tap)
             E = judge(o, targets)
             return E if self.scale is None else E * self.scale
@@ -94,7 +104,7 @@ class Programs:
         """The program of an architecture in one mode, with taps or without. Raises Unsupported."""
         key = (mode, architecture, taps)
         if key not in self._made:
-            if len(self._made) >= MOST and architecture not in {known for _, known, _ in self._made}:
+            if len(self._made) >= MAX_PROGRAMS and architecture not in {known for _, known, _ in self._made}:
                 self._made.clear()
                 self.adapter.forget()
             error = self.adapter.error_of(architecture)
@@ -115,14 +125,14 @@ class Programs:
         return untapped
 
 
-def crowded() -> bool:
+def near_mapping_limit() -> bool:
     """Whether compiled programs take so many parts of memory that the system may soon refuse more of them.
 
     A program takes some ten for each dtype; the compiler ends the process where it is refused one.
     """
     try:
         with open("/proc/self/maps", "rb") as mappings:
-            return sum(1 for _ in mappings) > MAPPINGS
+            return sum(1 for _ in mappings) > MAX_MAPPINGS
     except OSError:
         return False
 
@@ -131,11 +141,11 @@ def crowded() -> bool:
 # ------------------------------------------------------------------------------------
 
 
-ROOM = 1 << 20
+MAX_TANGENTS = 1 << 20
 """Numbers that all tangents may have together; beyond, those of the inputs are left out."""
 
 
-def watched(adapter: Backend, problem: Problem, targets: Any) -> Callable[[list[Any]], list[Any]]:
+def error_and_values(adapter: Backend, problem: Problem, targets: Any) -> Callable[[list[Any]], list[Any]]:
     """From the leaves to E and each box's c."""
     error = adapter.error_of(Architecture.of(problem))
 
@@ -151,10 +161,10 @@ def watched(adapter: Backend, problem: Problem, targets: Any) -> Callable[[list[
     return program
 
 
-def along(adapter: Backend, problem: Problem) -> Answer:
+def forward_in_directions(adapter: Backend, problem: Problem) -> Answer:
     """In a few directions; the inputs stay where they are."""
     leaves, targets, _ = adapter.operands(problem)
-    program = watched(adapter, problem, targets)
+    program = error_and_values(adapter, problem, targets)
     still = adapter.array(np.zeros(problem.inputs.shape), problem.dtype)
     started = time.perf_counter()
     pairs = []
@@ -166,20 +176,26 @@ def along(adapter: Backend, problem: Problem) -> Answer:
     return _answer(problem, [adapter.back(x) for x in pairs[0][0]], slopes, seconds)
 
 
-def pushed(adapter: Backend, problem: Problem) -> Answer:
+def forward_in_coordinates(adapter: Backend, problem: Problem) -> Answer:
     """In every coordinate of the weights, and of the inputs where there is room."""
     leaves, targets, _ = adapter.operands(problem)
-    program = watched(adapter, problem, targets)
+    program = error_and_values(adapter, problem, targets)
     started = time.perf_counter()
     found, slopes = program(leaves), adapter.jacobian(program, leaves)
     seconds = time.perf_counter() - started
-    room = sum(x.size for x in nothing(problem)) * sum(x.size for x in (problem.inputs, *owned(problem))) <= ROOM
+    room = (
+        sum(x.size for x in tap_zeros(problem)) * sum(x.size for x in (problem.inputs, *parameter_arrays(problem)))
+        <= MAX_TANGENTS
+    )
     read = [adapter.back(x) for x in found]
-    lined = [_lined(x.shape, map(adapter.back, by if room else by[1:])) for x, by in zip(read, slopes, strict=True)]
+    lined = [
+        _stack_derivatives(x.shape, map(adapter.back, by if room else by[1:]))
+        for x, by in zip(read, slopes, strict=True)
+    ]
     return _answer(problem, read, lined, seconds)
 
 
-def _lined(shape: tuple[int, ...], slopes: Iterable[np.ndarray]) -> np.ndarray:
+def _stack_derivatives(shape: tuple[int, ...], slopes: Iterable[np.ndarray]) -> np.ndarray:
     """The derivatives of an array of that shape by some leaves, on one first axis."""
     return np.moveaxis(np.concatenate([x.reshape(*shape, -1) for x in slopes], axis=-1), -1, 0)
 

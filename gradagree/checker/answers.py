@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gradagree.adapters import Adapter, Answer, Problem
-from gradagree.adapters.problem import holding, own_weights, pushed_along
+from gradagree.adapters.problem import activation_parameters, tangent_directions, with_parameters
 from gradagree.cases.case import Arrays, Case, problem_of
 from gradagree.checker.comparison import Comparison, derivative
 from gradagree.reference import Activation
@@ -45,7 +45,7 @@ def wrong_tangents(case: Case, arrays: Arrays, answer: Answer) -> str | None:
         return None
     problem, examples = problem_of(case, arrays), arrays.inputs.shape[0]
     try:
-        pushed_along(problem, len(answer.along), [])
+        tangent_directions(problem, len(answer.along), [])
     except ValueError as wrong:
         return str(wrong)
     shapes = [(examples, width) for width in (*case.widths, case.outputs)][: case.depth + 1]
@@ -75,7 +75,9 @@ def wrong_shape(adapter: Adapter, activation: Activation, examples: int, n: int,
     """What a spelling returns for so many examples of n numbers each, if it is wrong."""
     p, shape = midpoint(activation.domain, np.zeros((examples, n))), (examples, activation.width(n) or 0)
     try:
-        (held,) = holding([activation], [adapter.constant(x, dtype) for x in own_weights([activation])])
+        (held,) = with_parameters(
+            [activation], [adapter.constant(x, dtype) for x in activation_parameters([activation])]
+        )
         a = adapter.spelling(held)(adapter.constant(p, dtype))
     except Exception:  # noqa: BLE001  (what it raises is told already)
         return None

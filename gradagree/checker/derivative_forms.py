@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.adapters import Unsupported, share
+from gradagree.adapters import Unsupported, example_weight
 from gradagree.arithmetic.dual import Dual, slope_of, slopes_on_the_way
 from gradagree.arithmetic.model import OUTWARD
 from gradagree.arithmetic.rounded import SHORT, Rounded
@@ -94,7 +94,7 @@ def ad_loss_gradient(error: ErrorFunction, o: Any, t: Any) -> Any:
     if units is None:
         return None
     try:
-        counts = share(error, o.shape[0])
+        counts = example_weight(error, o.shape[0])
     except Unsupported:
         return _coupled_loss_gradient(error, o, t)
     with slopes_on_the_way(merges=True):

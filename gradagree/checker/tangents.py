@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradagree.adapters.problem import pushed_along
+from gradagree.adapters.problem import tangent_directions
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.cases.case import Arrays, Case, problem_of
 from gradagree.checker.derivative_forms import jacobian, jvp
@@ -28,7 +28,7 @@ class Moved(NamedTuple):
 
 def moved(case: Case, arrays: Arrays, number: int, which: Sequence[int]) -> dict[str, np.ndarray]:
     """Some of so many directions that a framework pushed along: the tangents of the inputs and parameters by name."""
-    return pushed_along(problem_of(case, arrays), number, which)
+    return tangent_directions(problem_of(case, arrays), number, which)
 
 
 def parameter_tangents(node: Node, tangents: Mapping[str, np.ndarray]) -> Moved:

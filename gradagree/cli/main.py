@@ -131,7 +131,7 @@ def _write_script(case: Case, records: Sequence[Record], target: Path | None, ex
         click.echo("\nNo script is written: nothing is wrong.")
         return
     click.echo(f"\nScript: {written.script}\nIssue: {written.issue}")
-    click.echo(f"The script ends with {written.ended} and says:\n{written.said}")
+    click.echo(f"The script ends with {written.exit_code} and prints:\n{written.output}")
 
 
 @commands.command()

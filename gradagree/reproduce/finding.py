@@ -37,7 +37,7 @@ class SurveyFinding(msgspec.Struct, frozen=True, kw_only=True):
     reproducer: str = ""
 
 
-def place_of(window: str) -> tuple[int, int]:
+def parse_position(window: str) -> tuple[int, int]:
     """Entry and length, of ``entry 3 of 7``."""
     entry, length = window.removeprefix("entry ").split(" of ")
     return int(entry), int(length)

@@ -160,16 +160,18 @@ SMALL = 24
 SECONDS = 20.0
 
 
-class Written(NamedTuple):
-    """Where the script and the issue text lie, and what the script said and ended with."""
+class ScriptFiles(NamedTuple):
+    """Where the script and the issue text lie, and its output and exit code."""
 
     script: Path
     issue: Path
-    said: str
-    ended: int
+    output: str
+    exit_code: int
 
 
-def write_script(case: Case, records: Sequence[Record], path: Path | None, extensions: Sequence[str]) -> Written | None:
+def write_script(
+    case: Case, records: Sequence[Record], path: Path | None, extensions: Sequence[str]
+) -> ScriptFiles | None:
     """Write the worst of the records down, its case made small where that can be done; None where nothing is wrong."""
     loud = [r for r in records if r.verdict.fails or r.verdict is r.verdict.INACCURATE]
     if not loud:
@@ -182,13 +184,13 @@ def write_script(case: Case, records: Sequence[Record], path: Path | None, exten
     text = script(case, record)
     place = path or Path(f"gradagree-{case.alias}-{record.framework}-{record.mode}.py")
     write_text(place, text)
-    said, ended = run_script(place)
+    output, exit_code = run_script(place)
     issue = place.with_suffix(".md")
-    write_text(issue, issue_text(record, text, said))
-    return Written(place, issue, said, ended)
+    write_text(issue, issue_text(record, text, output))
+    return ScriptFiles(place, issue, output, exit_code)
 
 
-def issue_text(record: Record, text: str, said: str) -> str:
+def issue_text(record: Record, text: str, output: str) -> str:
     """What to paste into an issue, in GitHub's Markdown."""
     lines = [f"# {prose(headline(record))}", ""]
     if record.expected is not None:
@@ -207,7 +209,7 @@ def issue_text(record: Record, text: str, said: str) -> str:
         ]
     lines += [prose(visible(record.reason)), ""] * bool(record.reason)
     lines += ["To reproduce, with nothing but NumPy and the framework:", "", "````python", text.rstrip(), "````", ""]
-    lines += ["It prints:", "", "````text", visible_lines(said), "````", "", "Versions:", ""]
+    lines += ["It prints:", "", "````text", visible_lines(output), "````", "", "Versions:", ""]
     lines += [f"- {name} {version}" for name, version in versions(record)]
     return "\n".join([*lines, "", "Found by gradagree, which judges gradients by a derivation by hand.", ""])
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.adapters import Adapter, share
+from gradagree.adapters import Adapter, example_weight
 from gradagree.adapters.modes import ScriptText
 from gradagree.cases.case import Case
 from gradagree.checker.comparison import ERROR_BOX
@@ -26,12 +26,12 @@ from gradagree.reproduce.source import Code
 WIDTH = 110
 
 
-def number(stored: Any) -> str:
+def number_literal(stored: Any) -> str:
     x = plain(stored)
     return repr(x) if math.isfinite(x) else f'float("{x}")'
 
 
-def written(array: np.ndarray) -> str:
+def array_literal(array: np.ndarray) -> str:
     """``np.array([[...]])``, broken into lines; numbers are written exactly."""
     kind = ", dtype=np.int64" if array.dtype.kind == "i" else ""
     if array.ndim == 1:
@@ -118,7 +118,9 @@ class Script:
         network = list(self.network(code))
         parts = text.settings, text.leaves, text.target, text.target_dtype
         settings, leaves, target, to = (part.replace("{dtype}", self.case.dtype) for part in parts)
-        scale = share(self.case.error, self.case.batch) if Adapter.mode(f"{framework}:{mode}").per_example else 1.0
+        scale = (
+            example_weight(self.case.error, self.case.batch) if Adapter.mode(f"{framework}:{mode}").per_example else 1.0
+        )
         lines = lines.replace("{scale}", "" if scale == 1 else f" * {scale!r}").replace("{each}", repr(self.each()))
         asked = "\n".join([
             leaves, target.replace("{to}", "" if self.case.error.targets == "classes" else to), lines,
@@ -180,16 +182,16 @@ class Script:
         arrays = self.case.arrays()
         known = {f"w{k}": w for k, w in enumerate(arrays.weights, 1)}
         known |= {f"b{k}": b for k, b in enumerate(arrays.biases, 1) if b is not None}
-        yield f"p1 = {written(arrays.inputs)}"
+        yield f"p1 = {array_literal(arrays.inputs)}"
         for name, array in known.items():
-            yield f"{name} = {written(array)}"
+            yield f"{name} = {array_literal(array)}"
         for k, activation in enumerate(self.case.activations, 1):
             for name in activation.own_weights:
                 yield f"{name}{k} = np.array({np.asarray(getattr(activation, name), dtype=float).tolist()!r})"
         widths = [box.shape[-1] for box in self.handed()]
         for k, width in enumerate(widths, 1):
             yield f"tap{k} = np.zeros(({self.case.batch}, {width}))"
-        yield f"target = {written(arrays.targets)}"
+        yield f"target = {array_literal(arrays.targets)}"
         yield f"arrays = [{', '.join(self.names())}]"
 
     def handed(self) -> list[np.ndarray]:
@@ -210,7 +212,8 @@ class Script:
             return
         yield asked
         yield "\n".join([
-            f"expected = {number(self.record.expected)}  # {self.record.expected}", f"tolerance = {self.tolerance()}",
+            f"expected = {number_literal(self.record.expected)}  # {self.record.expected}",
+            f"tolerance = {self.tolerance()}",
             f"observed = float({self.observed()})", CHECK,
         ])  # fmt: skip
 
@@ -218,7 +221,7 @@ class Script:
         """What a correct program may be off by; where digits are lost, half of what is lost now."""
         if self.record.verdict is Verdict.INACCURATE:
             return repr(abs(plain(self.record.observed) - plain(self.record.expected)) / 2)
-        return number(self.record.tolerance)
+        return number_literal(self.record.tolerance)
 
     def observed(self) -> str:
         """Where the entry lies in what the mode gives."""

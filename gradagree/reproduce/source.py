@@ -57,7 +57,7 @@ class Code:
 
     def _write(self, function: Callable[..., Any], owner: Any, name: str) -> None:
         self.functions[name] = ""
-        tree = parsed(function)
+        tree = parse_function(function)
         tree.name, tree.decorator_list, tree.returns = name, [], None
         if isinstance(tree.body[0], ast.Expr) and isinstance(tree.body[0].value, ast.Constant) and len(tree.body) > 1:
             tree.body = tree.body[1:]
@@ -95,7 +95,7 @@ class Code:
                 raise UsageError(f"--script: {name}, which {tree.name} uses, cannot be written down")
 
 
-def parsed(function: Any) -> ast.FunctionDef:
+def parse_function(function: Any) -> ast.FunctionDef:
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
     except (OSError, TypeError, SyntaxError):
@@ -123,7 +123,7 @@ class Plain(ast.NodeTransformer):
         value = getattr(self.owner, node.attr, None)
         if isinstance(getattr(type(self.owner), node.attr, None), FunctionType):
             return ast.Name(self.code.method(self.owner, node.attr), ast.Load())
-        if not plain(value):
+        if not is_literal(value):
             raise UsageError(f"--script: {self.owner}.{node.attr}, which {self.name} uses, cannot be written down")
         return ast.parse(repr(value), mode="eval").body
 
@@ -131,8 +131,8 @@ class Plain(ast.NodeTransformer):
         return ast.arg(node.arg)
 
 
-def plain(value: Any) -> bool:
-    return value is None or isinstance(value, PLAIN) or (isinstance(value, tuple) and all(map(plain, value)))
+def is_literal(value: Any) -> bool:
+    return value is None or isinstance(value, PLAIN) or (isinstance(value, tuple) and all(map(is_literal, value)))
 
 
 # A function's spelling as text that stands alone: its parameters as numbers, and no reduction
@@ -143,7 +143,7 @@ PLAIN_INLINED = (bool, int, float, str)
 BUILTIN = ("abs", "float", "len", "range", "sum", "max", "min", "slice", "tuple", "int", "bool", "list", "zip", "iter")
 
 
-def inlined(function: Activation | ErrorFunction, library: str, maker: str) -> str:
+def inline(function: Activation | ErrorFunction, library: str, maker: str) -> str:
     """``def f(p): return torch.tanh(p)``, with all that it needs but the library's own import."""
     function = unreduced(function)
     method = inspect.getattr_static(type(function), library)
@@ -159,7 +159,7 @@ def inlined(function: Activation | ErrorFunction, library: str, maker: str) -> s
     text = ast.unparse(ast.fix_missing_locations(replaced))
     if len(body) == 1:
         text = text.replace(":\n    return", ": return", 1)
-    return with_needs(text, [replaced], sys.modules[type_of(function, library).__module__])
+    return with_dependencies(text, [replaced], sys.modules[defining_class(function, library).__module__])
 
 
 def parsed_inlined(method: Any) -> Any:
@@ -170,7 +170,7 @@ def is_text(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-def type_of(function: Any, name: str) -> type:
+def defining_class(function: Any, name: str) -> type:
     """The class that defines the attribute."""
     return next(kind for kind in type(function).__mro__ if name in vars(kind))
 
@@ -202,7 +202,7 @@ class Inline(ast.NodeTransformer):
         return ast.parse(repr(value)).body[0].value if plain else node  # type: ignore[attr-defined]
 
 
-def runs(numbers: Any) -> list[tuple[Any, int]]:
+def run_lengths(numbers: Any) -> list[tuple[Any, int]]:
     """Each number with how often it follows upon itself."""
     found: list[tuple[Any, int]] = []
     for x in numbers:
@@ -213,7 +213,7 @@ def runs(numbers: Any) -> list[tuple[Any, int]]:
     return found
 
 
-def with_needs(text: str, trees: list[Any], module: Any) -> str:
+def with_dependencies(text: str, trees: list[Any], module: Any) -> str:
     """The text after the constants, imports and functions of its module that it uses."""
     names = [n.id for tree in trees for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
     first: list[str] = []
@@ -225,12 +225,16 @@ def with_needs(text: str, trees: list[Any], module: Any) -> str:
             first.append(f"{name} = {value!r}")
         elif inspect.isfunction(value):
             first.append(
-                with_needs(bare(inspect.getsource(value)), [parsed_inlined(value)], sys.modules[value.__module__])
+                with_dependencies(
+                    without_annotations(inspect.getsource(value)),
+                    [parsed_inlined(value)],
+                    sys.modules[value.__module__],
+                )
             )
     return "\n".join(dict.fromkeys([*first, text]))
 
 
-def bare(source: str) -> str:
+def without_annotations(source: str) -> str:
     """Without its docstring and the types of its signature."""
     tree = ast.parse(textwrap.dedent(source))
     for node in ast.walk(tree):
@@ -254,7 +258,7 @@ def as_class(function: Any, library: str) -> str:
         if not inspect.isfunction(getter):
             continue
         tree = parsed_inlined(getter)
-        methods[name] = bare(inspect.getsource(getter))
+        methods[name] = without_annotations(inspect.getsource(getter))
         trees.append(tree)
         wanted += [n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)
                    and isinstance(n.value, ast.Name) and n.value.id == "self"]  # fmt: skip
@@ -267,7 +271,7 @@ def as_class(function: Any, library: str) -> str:
     framework = library_frameworks().get(library, library)
     frameworks = ", ".join(dict.fromkeys([library, framework]))
     lines.append(f"def f({operands}): return F().{library}({operands}, {frameworks})")
-    return with_needs("\n".join(lines), trees, sys.modules[type_of(function, library).__module__])
+    return with_dependencies("\n".join(lines), trees, sys.modules[defining_class(function, library).__module__])
 
 
 # Which function of a framework a spelling calls: its own, or a formula of several
@@ -284,13 +288,13 @@ DOCUMENTED = {
 """Where a framework says itself that it gives something else."""
 
 
-def called(function: Any, library: str) -> tuple[str, bool]:
+def library_call(function: Any, library: str) -> tuple[str, bool]:
     """What the spelling calls, and whether it is one function of the library's own."""
     method = getattr(type(function), library, None)
     if method is None:
         return "", False
     text = inspect.getsource(method).partition("\n")[2]
-    names = [full(name) for name in NAME.findall(text) if not name.endswith(PLUMBING) and name.count(".") > 0]
+    names = [full_name(name) for name in NAME.findall(text) if not name.endswith(PLUMBING) and name.count(".") > 0]
     names = list(dict.fromkeys(name for name in names if not name.endswith((".dtype", ".as_tensor"))))
     if len(names) == 1:
         arithmetic = re.search(r"[-+*/]\s*\(?[\w.]*\b[pot]\b|\b[pot]\b\s*[-+*/]", text)
@@ -299,6 +303,6 @@ def called(function: Any, library: str) -> tuple[str, bool]:
     return ("a formula of " + ", ".join(names) if names else "a formula"), library == "optax"
 
 
-def full(name: str) -> str:
+def full_name(name: str) -> str:
     head, _, rest = name.partition(".")
     return f"{SHORT.get(head, head)}.{rest}"

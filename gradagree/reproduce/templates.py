@@ -9,8 +9,8 @@ from gradagree.adapters.adapter import library_frameworks
 from gradagree.adapters.modes import ScriptText
 from gradagree.adapters.pointwise import is_rows
 from gradagree.reference import Activation, ContractError, ErrorFunction
-from gradagree.reproduce.finding import SurveyFinding, copies, place_of
-from gradagree.reproduce.source import inlined, runs
+from gradagree.reproduce.finding import SurveyFinding, copies, parse_position
+from gradagree.reproduce.source import inline, run_lengths
 
 SHORT = 12
 
@@ -20,32 +20,32 @@ def reproducer(finding: SurveyFinding, function: Activation | ErrorFunction) -> 
     example = finding.example
     names = dict.fromkeys([framework_of(finding.framework), finding.framework])
     lines = [*(f"import {name}" for name in names), *filter(None, [script_text(finding.framework).setup])]
-    lines.append(inlined(function, finding.framework, script_text(finding.framework).parameter))
+    lines.append(inline(function, finding.framework, script_text(finding.framework).parameter))
     if "window" in example:
-        lines += moved(finding, function)
+        lines += evaluate_both_positions(finding, function)
     else:
         lines += operands(finding, function, copies(example["input"]))
-        lines += asked(finding, function, example["mode"], "given")
+        lines += evaluate(finding, function, example["mode"], "given")
         if "other_mode" in example:
-            lines += asked(finding, function, example["other_mode"], "other")
-    return "\n".join([*lines, *compared(finding)]) + "\n"
+            lines += evaluate(finding, function, example["other_mode"], "other")
+    return "\n".join([*lines, *assertion(finding)]) + "\n"
 
 
-def number(x: Any) -> str:
+def number_literal(x: Any) -> str:
     return f"float('{x}')" if isinstance(x, str) else repr(x)
 
 
-def listed(numbers: Any) -> str:
+def list_literal(numbers: Any) -> str:
     """A list of numbers as Python has it; long ones by how often each number follows upon itself."""
     if len(numbers) <= SHORT:
-        return f"[{', '.join(number(x) for x in numbers)}]"
-    return "(" + " + ".join(f"[{number(x)}] * {count}" for x, count in runs(numbers)) + ")"
+        return f"[{', '.join(number_literal(x) for x in numbers)}]"
+    return "(" + " + ".join(f"[{number_literal(x)}] * {count}" for x, count in run_lengths(numbers)) + ")"
 
 
 def operands(finding: SurveyFinding, function: Any, times: int) -> list[str]:
     """x, t and the direction, in so many copies."""
     example, text = finding.example, script_text(finding.framework)
-    row = listed(example["input"])
+    row = list_literal(example["input"])
     flat = isinstance(function, Activation) and not is_rows(function)
     values = f"{row} * {times}" if flat else f"[{row}] * {times}"
     make = text.tensor
@@ -56,7 +56,7 @@ def operands(finding: SurveyFinding, function: Any, times: int) -> list[str]:
         right = int(example["target"][0])
         lines.append(f"t = ({make.format(f'[{right}] * {times}', 'int64')},)")
     else:
-        rows = make.format(f"[{listed(example['target'])}] * {times}", example["dtype"])
+        rows = make.format(f"[{list_literal(example['target'])}] * {times}", example["dtype"])
         lines.append(f"t = ({rows},)")
     return lines
 
@@ -74,7 +74,7 @@ def index(finding: SurveyFinding, function: Any) -> tuple[str, str, int | None, 
     return picked, f"[..., {j}]" if j is not None else "", along, "".join(f"[{one}]" for one in place)
 
 
-def asked(finding: SurveyFinding, function: Any, mode: str, name: str) -> list[str]:
+def evaluate(finding: SurveyFinding, function: Any, mode: str, name: str) -> list[str]:
     """The answer in one mode, under a name."""
     text = script_text(finding.framework)
     k, j, along, place = index(finding, function)
@@ -111,17 +111,17 @@ def script_text(library: str) -> ScriptText:
     return text
 
 
-def moved(finding: SurveyFinding, function: Any) -> list[str]:
+def evaluate_both_positions(finding: SurveyFinding, function: Any) -> list[str]:
     """The answers at both places."""
     lines: list[str] = []
     for name, at in (("other", "beside"), ("given", "window")):
-        entry, length = place_of(finding.example[at])
-        lines += [*operands(finding, function, length), *asked(finding, function, finding.example["mode"], name)]
+        entry, length = parse_position(finding.example[at])
+        lines += [*operands(finding, function, length), *evaluate(finding, function, finding.example["mode"], name)]
         lines[-1] = lines[-1].replace("found[0]", f"found[{entry}]", 1)
     return lines
 
 
-def compared(finding: SurveyFinding) -> list[str]:
+def assertion(finding: SurveyFinding) -> list[str]:
     """What is printed, and what must hold."""
     example = finding.example
     given, true = example["given"], example["true"]
@@ -129,13 +129,13 @@ def compared(finding: SurveyFinding) -> list[str]:
         return [f"print({example['window']!r}, given, {example['beside']!r}, other)",
                 "assert given != other and (given == given or other == other)"]  # fmt: skip
     if "other_mode" in example:
-        told = f"print({example['mode']!r}, given, {example['other_mode']!r}, other, 'true', {number(true)})"
+        told = f"print({example['mode']!r}, given, {example['other_mode']!r}, other, 'true', {number_literal(true)})"
         numbers = [x for x in (given, example["other_given"]) if not isinstance(x, str)]
         gap = repr(abs(numbers[0] - numbers[1]) / 2) if len(numbers) == 2 else "1e308"
         return [told, f"assert not abs(given - other) <= {gap}"]
-    told = f"print('given', given, 'true', {number(true)})"
+    told = f"print('given', given, 'true', {number_literal(true)})"
     if isinstance(true, str):
         return [told, "assert given == given" if true == "nan" else "assert given != given"]
     if isinstance(given, str):
-        return [told, f"assert not abs(given - {number(true)}) < float('inf')"]
-    return [told, f"assert abs(given - {number(true)}) > {abs(given - true) / 2!r}"]
+        return [told, f"assert not abs(given - {number_literal(true)}) < float('inf')"]
+    return [told, f"assert abs(given - {number_literal(true)}) > {abs(given - true) / 2!r}"]

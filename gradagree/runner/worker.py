@@ -23,9 +23,9 @@ from typing import IO, Any
 import msgspec
 import numpy as np
 
-from gradagree.adapters import Adapter, Unsupported, course
+from gradagree.adapters import Adapter, Unsupported, training_steps
 from gradagree.adapters.adapter import library_frameworks
-from gradagree.adapters.pointwise import Function, by_itself, by_library
+from gradagree.adapters.pointwise import Function, framework_implementation, library_implementation
 from gradagree.cases.case import Case, problem_of
 from gradagree.checker.response import Absent, Failure, Ready, failure, first_line, handshake, respond
 from gradagree.checker.verdict import Verdict
@@ -88,7 +88,7 @@ def train(adapter: Adapter, request: protocol.TrainRequest) -> protocol.Message:
     (mode,) = request.case.modes
     problem = problem_of(Case.parse(request.case.spec), protocol.unpack_arrays(request.case))
     try:
-        rounds = course(adapter, problem, mode, request.rate, request.rounds)
+        rounds = training_steps(adapter, problem, mode, request.rate, request.rounds)
         return protocol.TrainResult(mode, [protocol.pack_all(weights) for weights in rounds])
     except Exception as wrong:  # noqa: BLE001  (anything that a framework raises is a result)
         return failure(mode, wrong)
@@ -158,9 +158,9 @@ class SingleFunctions:
         if implementation is None or last != key:
             function = KINDS[request.kind].named(request.function)
             if self.library is None:
-                implementation = by_itself(function, self.adapter, request.dtype)
+                implementation = framework_implementation(function, self.adapter, request.dtype)
             else:
-                implementation = by_library(function, self.adapter, self.library)
+                implementation = library_implementation(function, self.adapter, self.library)
             self._last = (key, implementation)
             self._is_sum = request.kind == "error" and not hasattr(function, "_gathered")
         return implementation

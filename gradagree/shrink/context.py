@@ -42,9 +42,9 @@ class ModeProcess:
 
     def record(self, case: Case, arrays: Arrays) -> Record | None:
         """The record of a case; None where the reference itself cannot be trusted on it."""
-        return self.judged(case, arrays, self.answer(case, arrays))
+        return self.compare(case, arrays, self.answer(case, arrays))
 
-    def judged(self, case: Case, arrays: Arrays, answer: Response | Failure) -> Record | None:
+    def compare(self, case: Case, arrays: Arrays, answer: Response | Failure) -> Record | None:
         """The record of an answer to a case; likewise."""
         framework = Framework.of(self.process.framework, self.process.handshake)
         try:
@@ -55,13 +55,13 @@ class ModeProcess:
 
 
 @dataclass(frozen=True)
-class Whole:
+class FailingCase:
     """The case, and p of each box and the output o (examples, units), and the sensitivity at each of them."""
 
     case: Case
     arrays: Arrays
     inputs: tuple[np.ndarray, ...]
-    sensitivities: tuple[np.ndarray, ...]
+    cotangents: tuple[np.ndarray, ...]
     record: Record
 
     @property
@@ -75,7 +75,7 @@ class Whole:
         return tuple(int(k) for k in inside.split(",") if k.strip().isdigit())
 
     @property
-    def guilty(self) -> int | None:
+    def location(self) -> int | None:
         """The number of the box, one more than there are boxes for the error box; None where no box is named.
 
         What was judged end to end tells where a difference shows, and not which box makes it.
@@ -97,11 +97,11 @@ class Whole:
         if found.verdict is Verdict.TIMEOUT:
             return True
         if found.verdict is Verdict.CRASHED:
-            return how(found.reason) == how(self.record.reason)
+            return failure_signature(found.reason) == failure_signature(self.record.reason)
         return (found.function, part_of(found)) == (self.record.function, self.part)
 
 
-def how(reason: str) -> str:
+def failure_signature(reason: str) -> str:
     """What was raised, without its numbers; of a process that died the signal or exit code, whatever it said last."""
     raised = reason.startswith("raised ")
     return words_of(reason) if raised else reason.partition(":")[0]
@@ -111,18 +111,18 @@ def part_of(record: Record) -> str:
     return (record.entry or "").partition("[")[0]
 
 
-def whole_of(case: Case, record: Record, answer: Response | Failure) -> Whole:
+def failing_case(case: Case, record: Record, answer: Response | Failure) -> FailingCase:
     """The case with the framework's own numbers, or where it tells none with the reference's."""
     arrays = case.arrays()
     if isinstance(answer, Response):
         tapped = answer.tapped
         if tapped.tapped and len(tapped.cotangents) == len(tapped.values) == case.depth + 1:
-            return Whole(case, arrays, tuple(tapped.values.values()), tuple(tapped.cotangents.values()), record)
+            return FailingCase(case, arrays, tuple(tapped.values.values()), tuple(tapped.cotangents.values()), record)
     precision, inputs = FORMATS[case.dtype].precision, [arrays.inputs]
     with np.errstate(all="ignore"):
         for box in case_boxes(case, arrays):
             inputs.append(rounded_to(np.asarray(box.weigh(inputs[-1])), precision))
-    return Whole(case, arrays, tuple(inputs), tuple(np.full_like(p, HALF) for p in inputs), record)
+    return FailingCase(case, arrays, tuple(inputs), tuple(np.full_like(p, HALF) for p in inputs), record)
 
 
 # Cases that never end, made small: how long to wait for an answer that does not come
@@ -139,7 +139,7 @@ PLAIN = "1-1:id:sse:n1:f64:grid:s1"
 
 
 @contextlib.contextmanager
-def waiting(process: FrameworkProcess, limit: float) -> Iterator[None]:
+def time_limit(process: FrameworkProcess, limit: float) -> Iterator[None]:
     """Wait no longer than that for an answer."""
     usual, process.limit = process.limit, min(process.limit, limit)
     try:
@@ -148,15 +148,15 @@ def waiting(process: FrameworkProcess, limit: float) -> Iterator[None]:
         process.limit = usual
 
 
-def hurried(asked: ModeProcess, seconds: float) -> float | None:
+def short_limit(process: ModeProcess, seconds: float) -> float | None:
     """The limit to shrink with, in seconds; None where there is no time for it."""
     plain, most = Case.parse(PLAIN), seconds / TURNS
     if most < LEAST:
         return None
-    begun = time.monotonic()
-    with waiting(asked.process, most):
-        answer = asked.answer(plain, plain.arrays())
+    started_at = time.monotonic()
+    with time_limit(process.process, most):
+        answer = process.answer(plain, plain.arrays())
     if not isinstance(answer, Response):
         return most
-    limit = max(LEAST, FACTOR * (time.monotonic() - begun))
+    limit = max(LEAST, FACTOR * (time.monotonic() - started_at))
     return limit if limit <= most else None

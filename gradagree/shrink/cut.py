@@ -1,6 +1,6 @@
 """Cutting a case down: what stays is said by whole numbers, 0 the simplest, the largest leaving all as it is.
 
-Structure: how many boxes stay outside and inside of the guilty one, the error function, the dtype, how many examples
+Structure: how many boxes stay outside and inside of the location one, the error function, the dtype, how many examples
 and units, which biases and activations. Numbers: how many significant bits of each stay.
 """
 
@@ -17,7 +17,7 @@ from gradagree.cases.case import Arrays, Case, target_shape
 from gradagree.cases.file import check_arrays
 from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction
-from gradagree.shrink.context import Whole
+from gradagree.shrink.context import FailingCase
 
 Draw = Callable[[int], int]
 """Chooses a whole number from 0 to the given one."""
@@ -28,15 +28,15 @@ PLAIN = "float64"
 class Cutter:
     """Cuts one case by what is drawn."""
 
-    whole: Whole
-    guilty: int | None
+    whole: FailingCase
+    location: int | None
     draw: Draw
 
     def cut(self) -> Case:
         """Raises UsageError, ValueError or IndexError where the parts that are left do not fit each other."""
         depth = self.whole.case.depth
         first, last = self.boxes()
-        keeps_error = self.draw(1) == 1 or (self.guilty or 0) > depth
+        keeps_error = self.draw(1) == 1 or (self.location or 0) > depth
         dtypes = list(dict.fromkeys([PLAIN, self.whole.case.dtype]))
         dtype = dtypes[self.draw(len(dtypes) - 1)]
         examples = self.ordered(self.whole.case.batch, self.place("example"))[
@@ -47,26 +47,26 @@ class Cutter:
         return self.assembled(first, last, dtype, examples, units, kept)
 
     def boxes(self) -> tuple[int, int]:
-        """The outermost and the innermost box that stay; those around the guilty one, where one is named."""
+        """The outermost and the innermost box that stay; those around the location one, where one is named."""
         depth = self.whole.case.depth
-        if self.guilty is None:
+        if self.location is None:
             first = depth - self.draw(depth - 1)
             return first, min(depth, first + self.draw(depth - 1))
-        outer = self.draw(self.guilty - 1)
-        inner = 0 if self.guilty > depth else self.draw(depth - self.guilty)
-        return self.guilty - outer, min(depth, self.guilty + inner)
+        outer = self.draw(self.location - 1)
+        inner = 0 if self.location > depth else self.draw(depth - self.location)
+        return self.location - outer, min(depth, self.location + inner)
 
     def units(self, box: int) -> np.ndarray:
-        """Which units of a box's input stay, the guilty one first where the order is free."""
+        """Which units of a box's input stay, the location one first where the order is free."""
         p = self.whole.inputs[box - 1]
         activations = self.whole.case.activations
         free = box > len(activations) or not activations[box - 1].along_last_axis
-        roles = {} if self.guilty is None else {self.guilty: "unit", self.guilty + 1: "output"}
+        roles = {} if self.location is None else {self.location: "unit", self.location + 1: "output"}
         place = self.place(roles[box]) if box in roles else None
         return self.ordered(p.shape[-1], place if free else None)[: 1 + self.draw(p.shape[-1] - 1)]
 
     def place(self, of: str) -> int | None:
-        """The example, the unit of the guilty box's input, or the unit that it hands inwards, of the worst entry."""
+        """The example, the unit of the location box's input, or the unit that it hands inwards, of the worst entry."""
         axes = {"delta_p": ("example", "unit"), "c": ("example", "output"), "dw": ("unit", "output"), "db": ("output",)}
         names = axes.get(self.whole.part, ())
         found = dict(zip(names, self.whole.index, strict=False)) if len(names) == len(self.whole.index) else {}
@@ -83,7 +83,7 @@ class Cutter:
         whole, case = self.whole, self.whole.case
         activations, weights, biases = [], [], []
         for k in range(first, last + 1):
-            plain = k != self.guilty and self.draw(1) == 0
+            plain = k != self.location and self.draw(1) == 0
             activation = Activation.named("id") if plain else case.activations[k - 1]
             activations.append(activation)
             if k > len(whole.arrays.weights):
@@ -103,9 +103,9 @@ class Cutter:
             error, targets = case.error, self.targets(examples, outputs)
         else:
             error, picked = ErrorFunction.named("sse"), np.ix_(examples, outputs)
-            targets = whole.inputs[last][picked] - whole.sensitivities[last][picked] / 2
+            targets = whole.inputs[last][picked] - whole.cotangents[last][picked] / 2
             targets = rounded_to(targets, FORMATS[dtype].precision)
-        return made(activations, error, dtype, Arrays(tuple(weights), tuple(biases), p, targets))
+        return build_case(activations, error, dtype, Arrays(tuple(weights), tuple(biases), p, targets))
 
     def through(self, activation: Activation, units: np.ndarray) -> np.ndarray:
         """The outputs that belong to these units, where no weights are between."""
@@ -128,20 +128,20 @@ class Cutter:
         return t
 
 
-def cut(whole: Whole, guilty: int | None, draw: Draw) -> Case:
+def cut(whole: FailingCase, location: int | None, draw: Draw) -> Case:
     """The case that is left. Raises UsageError, ValueError or IndexError where there is none."""
-    return Cutter(whole, guilty, draw).cut()
+    return Cutter(whole, location, draw).cut()
 
 
-def made(activations: list[Activation], error: ErrorFunction, dtype: str, arrays: Arrays) -> Case:
+def build_case(activations: list[Activation], error: ErrorFunction, dtype: str, arrays: Arrays) -> Case:
     widths = (arrays.weights[0].shape[0], *(w.shape[1] for w in arrays.weights))
     first = arrays.inputs.shape[-1]
     biased = tuple(b is not None for b in arrays.biases)
     case = Case((first, *widths[1:]), tuple(activations), error, len(arrays.inputs), dtype, biases=biased)
-    return checked(case, arrays)
+    return check_case(case, arrays)
 
 
-def checked(case: Case, arrays: Arrays) -> Case:
+def check_case(case: Case, arrays: Arrays) -> Case:
     if any(not np.isfinite(array).all() for _, array in arrays.named()):
         raise UsageError("numbers that are not finite")
     check_arrays(case, arrays)
@@ -153,22 +153,22 @@ def numbers_in(case: Case) -> int:
     return sum(array.size for _, array in case.arrays().named())
 
 
-def coarse(case: Case, draw: Draw) -> Case:
+def coarsen(case: Case, draw: Draw) -> Case:
     """The case with numbers of few significant bits: 0, 1 or -1, and so on up to all that there are."""
     precision = FORMATS[case.dtype].precision
 
     def rounded(x: np.ndarray) -> np.ndarray:
-        flat = [_coarse(v, draw, precision) for v in np.asarray(x).ravel()]
+        flat = [_coarsen(v, draw, precision) for v in np.asarray(x).ravel()]
         return np.array(flat, dtype=x.dtype).reshape(x.shape)
 
     arrays = case.arrays()
     weights = tuple(rounded(w) for w in arrays.weights)
     biases = tuple(None if b is None else rounded(b) for b in arrays.biases)
     changed = Arrays(weights, biases, rounded(arrays.inputs), rounded(arrays.targets))
-    return checked(replace(case, regime="ordinary", seed=0, explicit=None), changed)
+    return check_case(replace(case, regime="ordinary", seed=0, explicit=None), changed)
 
 
-def _coarse(x: np.generic, draw: Draw, precision: int) -> float | int:
+def _coarsen(x: np.generic, draw: Draw, precision: int) -> float | int:
     if isinstance(x, np.integer):
         return draw(int(x))
     value, bits = float(x), draw(precision + 1)

@@ -20,8 +20,8 @@ from gradagree.runner.known import decode_known
 from gradagree.runner.process import FrameworkProcess
 from gradagree.runner.replay import with_arrays
 from gradagree.runner.results import read_meta, read_records
-from gradagree.shrink.context import CONFIRMED, ModeProcess, Whole, hurried, waiting, whole_of
-from gradagree.shrink.cut import Draw, coarse, cut, numbers_in
+from gradagree.shrink.context import CONFIRMED, FailingCase, ModeProcess, failing_case, short_limit, time_limit
+from gradagree.shrink.cut import Draw, coarsen, cut, numbers_in
 
 # The smallest case that fails in the same way, by Hypothesis's shrinker over whole numbers that say what stays
 # -------------------------------------------------------------------------------------------------------------
@@ -46,46 +46,46 @@ def can_shrink() -> bool:
     return importlib.util.find_spec("hypothesis") is not None
 
 
-def shrink(case: Case, record: Record, asked: ModeProcess, seconds: float) -> Shrunk | None:
+def shrink(case: Case, record: Record, process: ModeProcess, seconds: float) -> Shrunk | None:
     """The smallest case found in so many seconds; None where nothing smaller fails in the same way."""
-    begun = time.monotonic()
+    started_at = time.monotonic()
     if record.verdict is not Verdict.TIMEOUT:
-        return _smallest(case, record, asked, begun + seconds)
-    if (limit := hurried(asked, seconds)) is None:
+        return _smallest(case, record, process, started_at + seconds)
+    if (limit := short_limit(process, seconds)) is None:
         return None
-    with waiting(asked.process, limit):
-        found = _smallest(case, record, asked, begun + seconds - CONFIRMED * limit)
+    with time_limit(process.process, limit):
+        found = _smallest(case, record, process, started_at + seconds - CONFIRMED * limit)
     if found is None:
         return None
-    with waiting(asked.process, CONFIRMED * limit):
-        again = asked.record(found.case, found.case.arrays())
+    with time_limit(process.process, CONFIRMED * limit):
+        again = process.record(found.case, found.case.arrays())
     return Shrunk(found.case, again) if again is not None and again.verdict is Verdict.TIMEOUT else None
 
 
-def _smallest(case: Case, record: Record, asked: ModeProcess, deadline: float) -> Shrunk | None:
-    answer = asked.answer(case, case.arrays())
-    whole = whole_of(case, record, answer)
-    if not whole.same(asked.judged(case, whole.arrays, answer)):
+def _smallest(case: Case, record: Record, process: ModeProcess, deadline: float) -> Shrunk | None:
+    answer = process.answer(case, case.arrays())
+    whole = failing_case(case, record, answer)
+    if not whole.same(process.compare(case, whole.arrays, answer)):
         return None
-    found = _cut(whole, asked, deadline)
-    if found is not None and whole.guilty is None:  # nobody knows which boxes are needed: once more, from there
-        found = _cut(whole_of(*found, asked.answer(found.case, found.case.arrays())), asked, deadline) or found
+    found = _cut(whole, process, deadline)
+    if found is not None and whole.location is None:  # nobody knows which boxes are needed: once more, from there
+        found = _cut(failing_case(*found, process.answer(found.case, found.case.arrays())), process, deadline) or found
     small = found.case if found is not None else case
     if numbers_in(small) <= MOST_NUMBERS:
-        found = Search(whole, asked, deadline, lambda draw: coarse(small, draw)).smallest() or found
+        found = Search(whole, process, deadline, lambda draw: coarsen(small, draw)).smallest() or found
     return found
 
 
-def _cut(whole: Whole, asked: ModeProcess, deadline: float) -> Shrunk | None:
-    return Search(whole, asked, deadline, lambda draw: cut(whole, whole.guilty, draw)).smallest()
+def _cut(whole: FailingCase, process: ModeProcess, deadline: float) -> Shrunk | None:
+    return Search(whole, process, deadline, lambda draw: cut(whole, whole.location, draw)).smallest()
 
 
 @dataclass
 class Search:
     """Tries what `make` builds of chosen numbers; every try is remembered, and past the deadline none is made."""
 
-    whole: Whole
-    asked: ModeProcess
+    whole: FailingCase
+    process: ModeProcess
     deadline: float
     make: Callable[[Draw], Case]
     tried: dict[Choices, Shrunk | None] = field(default_factory=dict)
@@ -116,13 +116,13 @@ class Search:
         if choices not in self.tried:
             if time.monotonic() > self.deadline:
                 return False
-            self.tried[choices] = self.judged(choices)
+            self.tried[choices] = self.attempt(choices)
         return self.tried[choices] is not None
 
-    def judged(self, choices: Choices) -> Shrunk | None:
+    def attempt(self, choices: Choices) -> Shrunk | None:
         given = iter(choices)
         case = self.built(lambda most: next(given))
-        record = None if case is None else self.asked.record(case, case.arrays())
+        record = None if case is None else self.process.record(case, case.arrays())
         return Shrunk(case, record) if case and record and self.whole.same(record) else None
 
     def found(self, first: Choices) -> Choices:
@@ -132,12 +132,12 @@ class Search:
 
         database = InMemoryExampleDatabase()
         database.save(NAME + b".secondary", choices_to_bytes(first))
-        how = settings(
+        options = settings(
             database=database, phases=(Phase.reuse, Phase.shrink), deadline=None, derandomize=False,
             suppress_health_check=list(HealthCheck),
         )  # fmt: skip
         try:
-            return find(self.strategy(), self.fails, settings=how, database_key=NAME)
+            return find(self.strategy(), self.fails, settings=options, database_key=NAME)
         except (errors.NoSuchExample, errors.Flaky, errors.Unsatisfiable):
             kept = [choices for choices, shrunk in self.tried.items() if shrunk is not None]
             return min(kept, key=lambda choices: (len(choices), choices))
@@ -212,9 +212,9 @@ def _shrunk(
             if process is None or process.framework != finding.cause.framework:
                 if process is not None:
                     process.close()
-                name, begun = finding.cause.framework, time.monotonic()
-                process = kept.pop(name, None) or started(name, extensions)
-                deadline += time.monotonic() - begun
+                name, started_at = finding.cause.framework, time.monotonic()
+                process = kept.pop(name, None) or start_process(name, extensions)
+                deadline += time.monotonic() - started_at
             share = (deadline - time.monotonic()) / left
             example = finding.example
             try:
@@ -232,7 +232,7 @@ def _shrunk(
             process.close()
 
 
-def started(framework: str, extensions: Sequence[str]) -> FrameworkProcess:
+def start_process(framework: str, extensions: Sequence[str]) -> FrameworkProcess:
     process = FrameworkProcess(framework, extensions)
     process.start()
     return process

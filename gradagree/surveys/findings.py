@@ -10,7 +10,7 @@ import numpy as np
 
 from gradagree.arithmetic.model import FORMATS
 from gradagree.reproduce.finding import SurveyFinding, copies
-from gradagree.reproduce.source import DOCUMENTED, called
+from gradagree.reproduce.source import DOCUMENTED, library_call
 from gradagree.runner.protocol import PointwiseRequest
 from gradagree.surveys.cache import fill_from_limits
 from gradagree.surveys.classify import CLASSES, ErrorCode, Severity
@@ -179,7 +179,7 @@ def make_finding(
     deviation: Deviation, members: Sequence[Deviation], versions: dict[str, str], example: dict[str, Any]
 ) -> SurveyFinding:
     name = deviation.subject.function.name
-    calls, own = called(deviation.subject.function, deviation.framework)
+    calls, own = library_call(deviation.subject.function, deviation.framework)
     ranges: dict[str, list[float | str]] = {}
     for dtype in sorted({h.subject.dtype for h in members}, key=PREFERRED.index):
         same = [one for one in members if one.subject.dtype == dtype]

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from gradagree.adapters import Adapter
-from gradagree.adapters.adapter import UNPLACED, library_frameworks
+from gradagree.adapters.adapter import LAST_POSITION, library_frameworks
 from gradagree.arithmetic.model import FORMATS
 from gradagree.files import make_folder, unwritable, write_text
 from gradagree.reference import Activation, ErrorFunction
@@ -25,7 +25,7 @@ from gradagree.report.figures import power, share
 from gradagree.report.html import asset, rendered
 from gradagree.reproduce.finding import SurveyFinding
 from gradagree.reproduce.run import run_programs
-from gradagree.reproduce.source import called, runs
+from gradagree.reproduce.source import library_call, run_lengths
 from gradagree.reproduce.templates import reproducer
 from gradagree.surveys.classify import CLASSES
 from gradagree.surveys.kinks import merge_derivatives
@@ -60,7 +60,7 @@ def position(library: str) -> int:
     """Sort key of a framework in figures; libraries come after the frameworks that define a position."""
     if library in Adapter.catalogue:
         return Adapter.catalogue[library].position
-    return UNPLACED - 1 if library in library_frameworks() else UNPLACED
+    return LAST_POSITION - 1 if library in library_frameworks() else LAST_POSITION
 
 
 def describe_curve(curve: ErrorCurve) -> str:
@@ -141,7 +141,7 @@ def draw_curve(curve: ErrorCurve, top: float) -> Markup:
         if now is not None:
             path.append(f"V{now}" if last is not None else f"M{x_of_bin(k):g} {now}")
         last = now
-    known = curve.framework if position(curve.framework) < UNPLACED else "other"
+    known = curve.framework if position(curve.framework) < LAST_POSITION else "other"
     return Markup('<path class="curve {}" d="{}"/>').format(known, "".join(path))
 
 
@@ -214,7 +214,8 @@ def function_page(
         "findings": list(enumerate(findings, 1)),
         "rows": merge_modes([row for row in rows if row.status == "measured" and row.function == name]),
         "others": Counter((row.framework, row.mode, row.quantity, row.status, row.reason) for row in failed),
-        "calls": [(framework, *called(function, framework)) for framework in frameworks], "conventions": conventions,
+        "calls": [(name, *library_call(function, name)) for name in frameworks],
+        "conventions": conventions,
         "about": about, "text": format_value,
     }  # fmt: skip
     return rendered("atlas-function.html.j2", values, style())
@@ -243,7 +244,7 @@ def format_value(x: Any, digits: int = 6) -> str:
         return ""
     if isinstance(x, list | tuple):
         if len(x) > MAX_NUMBERS:
-            return " and ".join(f"{count} times {format_value(one, digits)}" for one, count in runs(x))
+            return " and ".join(f"{count} times {format_value(one, digits)}" for one, count in run_lengths(x))
         return (
             format_value(x[0], digits) if len(x) == 1 else "(" + ", ".join(format_value(one, digits) for one in x) + ")"
         )
@@ -373,7 +374,7 @@ def compact_row(row: Any) -> dict[str, Any]:
 def compact_finding(finding: SurveyFinding) -> SurveyFinding:
     """A finding with long rows as pairs of a number and the times that it is repeated."""
     example = finding.example
-    long = {key: runs(row) for key in ("input", "target") if len(row := example[key] or ()) > LONG_ROW}
+    long = {key: run_lengths(row) for key in ("input", "target") if len(row := example[key] or ()) > LONG_ROW}
     return msgspec.structs.replace(finding, example={**example, **long}) if long else finding
 
 

@@ -12,7 +12,7 @@ from gradagree.adapters import Adapter
 from gradagree.adapters.adapter import library_frameworks, pointwise_mode
 from gradagree.arithmetic.model import FORMATS
 from gradagree.checker.response import Ready
-from gradagree.reproduce.finding import COPIES, place_of
+from gradagree.reproduce.finding import COPIES, parse_position
 from gradagree.runner.process import RequestQueue
 from gradagree.runner.protocol import PointwiseRequest
 from gradagree.surveys.classify import ErrorCode
@@ -206,7 +206,7 @@ MAX_NUMBERS = 1 << 20
 def example_lengths(deviation: Deviation) -> list[int]:
     width = deviation.subject.points[0].size
     return list(
-        dict.fromkeys([place_of(deviation.other)[1], *(n for n in EXAMPLE_LENGTHS if n * width <= MAX_NUMBERS)])
+        dict.fromkeys([parse_position(deviation.other)[1], *(n for n in EXAMPLE_LENGTHS if n * width <= MAX_NUMBERS)])
     )
 
 

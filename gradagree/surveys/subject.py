@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.adapters import Unsupported, share
+from gradagree.adapters import Unsupported, example_weight
 from gradagree.adapters.pointwise import is_rows
 from gradagree.arithmetic.ball import Ball
 from gradagree.arithmetic.dual import Dual, slope_of
@@ -196,7 +196,7 @@ class Subject:
         """Why the function is not surveyed in the dtype: a parameter is not representable, or it couples examples."""
         if isinstance(self.function, ErrorFunction):
             try:
-                share(self.function, 2)
+                example_weight(self.function, 2)
             except Unsupported as coupled:
                 return str(coupled)
         form = FORMATS[self.dtype]

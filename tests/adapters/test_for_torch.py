@@ -12,7 +12,7 @@ import pytest
 
 from gradagree.adapters import Adapter, ForTorch, Problem, Unsupported
 from gradagree.adapters.for_torch import backward, compiled, gradient_at
-from gradagree.adapters.programs import MOST
+from gradagree.adapters.programs import MAX_PROGRAMS
 from gradagree.arithmetic.model import model
 from gradagree.cases.case import Case
 from gradagree.checker.reverse import check
@@ -144,7 +144,7 @@ import sys
 from gradagree.adapters import ForTorch
 from gradagree.cases.case import Case, problem_of
 adapter = ForTorch()
-for width in range(1, {MOST} + 3):
+for width in range(1, {MAX_PROGRAMS} + 3):
     case = Case.parse(f"2-{{width}}-2:id,tanh:sse:n1:f64:grid:s1")
     adapter.answers(problem_of(case, case.arrays()), "backward")
 print('torch._dynamo' in sys.modules)

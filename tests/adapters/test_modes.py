@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from gradagree import Case
-from gradagree.adapters import Adapter, ForTorch, Problem, Unsupported, course, directions
-from gradagree.adapters.problem import MOST_COORDINATES, coordinates, share
+from gradagree.adapters import Adapter, ForTorch, Problem, Unsupported, directions, training_steps
+from gradagree.adapters.problem import MAX_COORDINATES, coordinates, example_weight
 from gradagree.arithmetic.model import model
 from gradagree.checker.reverse import check, check_update
 from gradagree.checker.statistical import compare_statistically
@@ -85,7 +85,7 @@ def test_that_forward_mode_gives_slopes_along_directions_of_a_large_network(
     adapter: Adapter, problem: Callable[..., Problem]
 ) -> None:
     case, given = Case.parse(LARGE), problem(LARGE)
-    assert coordinates(given) > MOST_COORDINATES
+    assert coordinates(given) > MAX_COORDINATES
     answer, _ = adapter.answers(given, "forward")
     assert (answer.cotangents, answer.gradients) == ({}, {})
     assert len(answer.along) == len(directions(given))
@@ -132,19 +132,19 @@ def test_that_the_share_of_an_example_is_one_for_sums_and_its_part_for_means(
     problem: Callable[..., Problem], name: str
 ) -> None:
     given = problem(CASE, error=ErrorFunction.named(name))
-    assert share(given.error, given.inputs.shape[0]) == (1.0 if name in ("sse", "absolute") else 1 / 3)
+    assert example_weight(given.error, given.inputs.shape[0]) == (1.0 if name in ("sse", "absolute") else 1 / 3)
 
 
 @pytest.mark.parametrize("name", [*COUPLED, "dice(together=True)"])
 def test_that_an_error_function_of_the_catalogue_that_couples_examples_gives_them_no_share(name: str) -> None:
     with pytest.raises(Unsupported, match="couples the examples of a batch"):
-        share(ErrorFunction.named(name), 3)
+        example_weight(ErrorFunction.named(name), 3)
 
 
 def test_that_an_example_that_an_error_function_ignores_is_asked_for_its_share_without_a_warning() -> None:
     ignoring = ErrorFunction.named("cross_entropy(ignore_index=0)")
     with warnings.catch_warnings(action="error"), pytest.raises(Unsupported):
-        share(ignoring, 3)
+        example_weight(ignoring, 3)
 
 
 def test_that_examples_that_are_coupled_have_no_gradients_of_their_own(
@@ -173,7 +173,7 @@ def test_that_a_course_of_training_takes_the_steps_that_backpropagation_takes(
 ) -> None:
     given, mode = problem(CASE), next(iter(adapter.modes))
     rounds = [(0, 2), ()]
-    found = list(course(adapter, given, mode, RATE, rounds))
+    found = list(training_steps(adapter, given, mode, RATE, rounds))
     weights, biases = list(given.weights), list(given.biases)
     for polled, after in zip(rounds, found, strict=True):
         for pair in [slice(k, k + 1) for k in polled] or [slice(None)]:

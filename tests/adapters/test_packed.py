@@ -11,8 +11,8 @@ import pytest
 
 from gradagree import Case
 from gradagree.adapters import ForJax, Problem, Unsupported
-from gradagree.adapters.jax_packed import EXAMPLES_PACKED as EXAMPLES, WIDTH, copied, padded
-from gradagree.adapters.programs import crowded
+from gradagree.adapters.jax_packed import MAX_EXAMPLES as EXAMPLES, MAX_WIDTH, pad_with_edges, pad_with_zeros
+from gradagree.adapters.programs import near_mapping_limit
 from gradagree.arithmetic.model import model
 from gradagree.checker.reverse import check
 from gradagree.reference import ErrorFunction
@@ -24,7 +24,7 @@ CASES = [
     "3-8-2:id,reciprocal,sigmoid:bce:n4:f64:ordinary:s2",
     "4-6b-5:id,softmax:cross_entropy:n6:f64:ordinary:s3",
     "4-6-6:id,glu,layer_norm:huber:n5:f32:zeros:s3",
-    f"{WIDTH}-{WIDTH}b-1:id,gelu:mse:n{EXAMPLES}:f64:ordinary:s5",
+    f"{MAX_WIDTH}-{MAX_WIDTH}b-1:id,gelu:mse:n{EXAMPLES}:f64:ordinary:s5",
     "4-3-2b:id,prelu_by_column,prelu:absolute:n5:f32:mixed:s6",
     "4-6:id,sigmoid:generalized_dice:n4:f64:ordinary:s7",
     "6-5b-6:id,log_softmax:nll:n9:f32:saturated:s8",
@@ -71,7 +71,7 @@ def test_that_a_wrong_derivative_is_found(jax: ForJax, problem: Callable[..., Pr
 @pytest.mark.parametrize(
     ("spec", "why"),
     [
-        (f"2-{WIDTH + 1}-2:id,tanh:mse:n3:f64:ordinary:s4", f"up to {WIDTH + 1} wide"),
+        (f"2-{MAX_WIDTH + 1}-2:id,tanh:mse:n3:f64:ordinary:s4", f"up to {MAX_WIDTH + 1} wide"),
         (f"2-3-2:id,tanh:mse:n{EXAMPLES + 1}:f64:ordinary:s4", f"{EXAMPLES + 1} examples"),
     ],
 )
@@ -83,11 +83,11 @@ def test_that_what_does_not_fit_is_said_not_to(
 
 
 def test_that_padding_is_zero() -> None:
-    whole = padded(np.ones((2, 3)), (4, 5))
+    whole = pad_with_zeros(np.ones((2, 3)), (4, 5))
     assert whole.sum() == 6
     assert whole[:2, :3].all()
-    assert copied(np.array([[1.0, 2.0]]), (2, 3)).tolist() == [[1, 2, 2], [1, 2, 2]]
-    assert copied(np.array(3.0), ()).tolist() == 3
+    assert pad_with_edges(np.array([[1.0, 2.0]]), (2, 3)).tolist() == [[1, 2, 2], [1, 2, 2]]
+    assert pad_with_edges(np.array(3.0), ()).tolist() == 3
 
 
 @pytest.mark.parametrize("wrong", ["sum", "examples", "entries"])
@@ -117,14 +117,14 @@ def _accused(jax: ForJax, case: Case, asked: Problem) -> list[Any]:
 def test_that_programs_are_dropped_before_a_process_has_too_many_parts_of_memory(
     jax: ForJax, problem: Callable[..., Problem], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert not crowded()
+    assert not near_mapping_limit()
     answered, other = (problem(f"2-3b-2:id,{name}:mse:n3:f64:ordinary:s4") for name in ("tanh", "celu(alpha=3.25)"))
     before, _ = jax.answers(answered, "packed")
     known = len(jax.packed._made)
     assert known > 1
-    monkeypatch.setattr("gradagree.adapters.programs.MAPPINGS", 1)
-    assert crowded() == Path("/proc/self/maps").exists()
+    monkeypatch.setattr("gradagree.adapters.programs.MAX_MAPPINGS", 1)
+    assert near_mapping_limit() == Path("/proc/self/maps").exists()
     jax.answers(other, "packed")
-    assert (len(jax.packed._made) < known) == crowded()
+    assert (len(jax.packed._made) < known) == near_mapping_limit()
     after, _ = jax.answers(answered, "packed")
     assert np.array_equal(before.gradients["w1"], after.gradients["w1"])

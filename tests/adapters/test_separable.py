@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradagree.adapters.jax_packed import Adding, adding, separable
+from gradagree.adapters.jax_packed import LossReduction, is_separable, loss_reduction
 from gradagree.reference import ErrorFunction
 from gradagree.reference.samples import allowed_width, to_domain
 
@@ -21,11 +21,11 @@ WHOLE_ROWS = (
 
 def test_that_sums_and_means_are_told_apart() -> None:
     parts = np.arange(6.0).reshape(2, 3) + 1
-    assert adding(parts.sum(), parts.sum(axis=1), parts) == ("sum", "sum")
-    assert adding(parts.mean(), parts.mean(axis=1), parts) == ("mean", "mean")
-    assert adding(parts.sum() + 1e-9, parts.sum(axis=1)) == (None, None)
-    assert Adding("mean", "sum").counts(4, 5) == 1 / 4
-    assert Adding("sum", "mean").counts(4, 5) == 1 / 5
+    assert loss_reduction(parts.sum(), parts.sum(axis=1), parts) == ("sum", "sum")
+    assert loss_reduction(parts.mean(), parts.mean(axis=1), parts) == ("mean", "mean")
+    assert loss_reduction(parts.sum() + 1e-9, parts.sum(axis=1)) == (None, None)
+    assert LossReduction("mean", "sum").counts(4, 5) == 1 / 4
+    assert LossReduction("sum", "mean").counts(4, 5) == 1 / 5
 
 
 @pytest.mark.parametrize("name", list(ErrorFunction.catalogue))
@@ -37,7 +37,7 @@ def test_that_entries_make_up_every_error_but_those_of_whole_rows(name: str) -> 
     t = {"bits": draws.integers(0, 2, (1, width)), "signs": 1 - 2 * draws.integers(0, 2, (1, width))}.get(
         error.targets, draws.uniform(0.5, 1.5, (1, width))
     )
-    assert separable(error, width) is (name not in WHOLE_ROWS)
+    assert is_separable(error, width) is (name not in WHOLE_ROWS)
     if name in WHOLE_ROWS:
         return
     alone: Any = [float(error.value(o[:, k : k + 1], t[:, k : k + 1])) for k in range(width)]
@@ -53,6 +53,6 @@ def test_that_a_pair_in_a_thousand_that_hangs_together_is_seen() -> None:
             return super().value(o, t) + 1e-9 * np.sum(o[..., :-1] * o[..., 1:], axis=(-1, -2))
 
     try:
-        assert not separable(_Neighbours(), 5)
+        assert not is_separable(_Neighbours(), 5)
     finally:
         ErrorFunction.catalogue.pop("neighbours", None)

@@ -12,7 +12,7 @@ import pytest
 
 from gradagree import Case
 from gradagree.adapters import Answer, ForTorch
-from gradagree.adapters.problem import owned
+from gradagree.adapters.problem import parameter_arrays
 from gradagree.cases.case import problem_of
 from gradagree.checker.comparison import Comparison
 from gradagree.checker.exact import truth
@@ -138,7 +138,9 @@ def test_that_the_directions_of_all_gradients_are_those_that_were_pushed(given: 
     parts = [(1, "delta_p"), (1, "dw"), (1, "db"), (2, "dw"), (3, "dw"), (3, "db"), (2, "da"), (3, "da")]
     suspects = [Comparison(box, part, Verdict.SUSPECT) for box, part in parts]
     seen = [which for one in suspects for which in clearance.directions(one)]
-    assert sorted(seen) == list(range(arrays.inputs.size + sum(x.size for x in owned(problem_of(case, arrays)))))
+    assert sorted(seen) == list(
+        range(arrays.inputs.size + sum(x.size for x in parameter_arrays(problem_of(case, arrays))))
+    )
     assert all(clearance._same(one) for one in suspects)
     worst = clearance.directions(Comparison(1, "dw", Verdict.SUSPECT, index=(1, 2)))
     assert (worst[0], len(worst)) == (arrays.inputs.size + 6, 12)
@@ -159,7 +161,7 @@ def test_that_a_suspect_is_cleared_only_if_the_same_numbers_came_out_without_tap
     assert Clearance(case, arrays, pushed, other, model)([suspect])[0] == [suspect]
     without = replace(pushed, tangents={})
     assert Clearance(case, arrays, without, untapped, model)([suspect])[0] == [suspect]
-    monkeypatch.setattr("gradagree.adapters.programs.ROOM", 1)
+    monkeypatch.setattr("gradagree.adapters.programs.MAX_TANGENTS", 1)
     inputs = replace(suspect, part="delta_p")
     _, _, pushed, untapped, _ = given(OWN)
     assert Clearance(case, arrays, pushed, untapped, model)([inputs])[0] == [inputs]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gradagree import Activation, Case, check
-from gradagree.adapters.problem import by_box
+from gradagree.adapters.problem import parameters_by_node
 from gradagree.api import Disagreement
 from gradagree.checker.proofs import prove_derivatives
 from gradagree.checker.verdict import Verdict
@@ -94,4 +94,4 @@ def test_that_leaves_are_told_apart_without_a_look_at_the_numbers() -> None:
             raise AssertionError(name)
 
     given: Any = [Unseen(), Unseen()]
-    assert by_box(given, [0, 1, 2, 3, 4, 5]) == ((2, 3), (4, 5))
+    assert parameters_by_node(given, [0, 1, 2, 3, 4, 5]) == ((2, 3), (4, 5))

@@ -52,7 +52,7 @@ def test_that_a_fault_becomes_a_small_script_that_shows_it_and_an_issue_that_hol
     ended, said, _ = typed("(1 + 2**-20)", "--script", "fault.py")
     script, issue = Path("fault.py").read_text(), Path("fault.md").read_text()
     assert ended == 1
-    assert "The script ends with 1 and says:" in said
+    assert "The script ends with 1 and prints:" in said
     assert "wrong: the distance is" in said
     assert script.strip() in issue
     assert issue.startswith("# torch")

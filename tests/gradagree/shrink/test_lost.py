@@ -14,7 +14,7 @@ from gradagree.cases.case import Case
 from gradagree.checker.verdict import Record, Verdict
 from gradagree.runner.extensions import load
 from gradagree.runner.process import FrameworkProcess
-from gradagree.shrink import Asked, Shrunk, context as hanging, shrink
+from gradagree.shrink import ModeProcess, Shrunk, context, shrink
 from gradagree.shrink.cut import numbers_in
 
 FAKE = Path(__file__).parents[1] / "numpy_fake.py"
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("hypothesis") is None, 
 @pytest.fixture
 def process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FrameworkProcess]:
     monkeypatch.setattr(Adapter, "catalogue", dict(Adapter.catalogue))
-    monkeypatch.setattr(hanging, "LEAST", 0.2)
+    monkeypatch.setattr(context, "LEAST", 0.2)
     file = tmp_path / "picky.py"
     file.write_text(FAKE.read_text() + PICKY)
     load([str(file)])
@@ -60,7 +60,7 @@ def assert_one_sigmoid_and_fewer_numbers(small: Shrunk | None) -> None:
 
 def test_that_a_case_that_hangs_is_made_small_long_before_its_limit(process: FrameworkProcess) -> None:
     begun, told = time.monotonic(), lost(Verdict.TIMEOUT, "sleep", "no answer within 300 seconds")
-    small = shrink(CASE, told, Asked(process, "sleep"), SECONDS)
+    small = shrink(CASE, told, ModeProcess(process, "sleep"), SECONDS)
     assert time.monotonic() - begun < LIMIT / 2
     assert_one_sigmoid_and_fewer_numbers(small)
     assert small is not None
@@ -71,7 +71,7 @@ def test_that_a_case_that_hangs_is_made_small_long_before_its_limit(process: Fra
 @pytest.mark.parametrize("mode", ["segfault", "abort", "exits"])
 def test_that_a_case_that_kills_its_process_is_made_small(mode: str, process: FrameworkProcess) -> None:
     how = {"segfault": "SIGSEGV: at 0xa1", "abort": "SIGABRT: said before", "exits": "exit code 1"}[mode]
-    small = shrink(CASE, lost(Verdict.CRASHED, mode, how), Asked(process, mode), SECONDS)
+    small = shrink(CASE, lost(Verdict.CRASHED, mode, how), ModeProcess(process, mode), SECONDS)
     assert_one_sigmoid_and_fewer_numbers(small)
     assert small is not None
     assert small.record.reason.startswith(how.partition(":")[0])
@@ -79,28 +79,28 @@ def test_that_a_case_that_kills_its_process_is_made_small(mode: str, process: Fr
 
 def test_that_another_way_to_die_is_another_failure(process: FrameworkProcess) -> None:
     told = lost(Verdict.CRASHED, "abort", "SIGSEGV: the last word")
-    assert shrink(CASE, told, Asked(process, "abort"), SECONDS) is None
+    assert shrink(CASE, told, ModeProcess(process, "abort"), SECONDS) is None
 
 
 def test_that_what_answers_is_no_case_that_hangs(process: FrameworkProcess) -> None:
     told = lost(Verdict.TIMEOUT, "right", "no answer within 300 seconds")
-    assert shrink(CASE, told, Asked(process, "right"), SECONDS) is None
+    assert shrink(CASE, told, ModeProcess(process, "right"), SECONDS) is None
 
 
 def test_that_what_is_only_slow_is_not_taken_for_what_hangs(
     process: FrameworkProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At the end it is waited for longer, and then answers."""
-    asked = Asked(process, "sleep")
-    told, answer = lost(Verdict.TIMEOUT, "sleep", "no answer within 300 seconds"), Asked.answer
+    asked = ModeProcess(process, "sleep")
+    told, answer = lost(Verdict.TIMEOUT, "sleep", "no answer within 300 seconds"), ModeProcess.answer
     limits: list[float] = []
 
-    def hangs_for_a_while(self: Asked, case: Case, arrays: object) -> object:
+    def hangs_for_a_while(self: ModeProcess, case: Case, arrays: object) -> object:
         limits.append(process.limit)
         slow = len(limits) > 1 and process.limit > 2 * min(limits)
-        return answer(Asked(process, "right") if slow or len(limits) == 1 else self, case, arrays)  # type: ignore[arg-type]
+        return answer(ModeProcess(process, "right") if slow or len(limits) == 1 else self, case, arrays)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Asked, "answer", hangs_for_a_while)
+    monkeypatch.setattr(ModeProcess, "answer", hangs_for_a_while)
     assert shrink(CASE, told, asked, SECONDS) is None
     assert len(limits) > 3
 
@@ -108,5 +108,5 @@ def test_that_what_is_only_slow_is_not_taken_for_what_hangs(
 def test_that_without_time_for_several_limits_nothing_is_tried(process: FrameworkProcess) -> None:
     begun = time.monotonic()
     told = lost(Verdict.TIMEOUT, "sleep", "no answer within 300 seconds")
-    assert shrink(CASE, told, Asked(process, "sleep"), 1.0) is None
+    assert shrink(CASE, told, ModeProcess(process, "sleep"), 1.0) is None
     assert time.monotonic() - begun < 1

@@ -18,9 +18,9 @@ from gradagree.checker.response import Failure, Ready, Response
 from gradagree.checker.verdict import Record, Verdict, plain
 from gradagree.errors import UsageError
 from gradagree.runner.extensions import load
-from gradagree.shrink import Asked, can_shrink, read_small, shrink, shrink_findings
-from gradagree.shrink.context import whole_of
-from gradagree.shrink.cut import coarse, cut, numbers_in
+from gradagree.shrink import ModeProcess, can_shrink, read_small, shrink, shrink_findings
+from gradagree.shrink.context import failing_case
+from gradagree.shrink.cut import coarsen, cut, numbers_in
 from gradagree.shrink.search import Search
 
 FAKE = Path(__file__).parents[1] / "numpy_fake.py"
@@ -59,7 +59,7 @@ class Silent(Lying):
 
 def shrunk(monkeypatch: pytest.MonkeyPatch, lying: Lying, spec: str, seconds: float = SECONDS) -> Any:
     monkeypatch.setattr(Framework, "of", lambda name, handshake: lying.bench.framework)
-    case, asked = Case.parse(spec), Asked(lying, "backward")  # type: ignore[arg-type]
+    case, asked = Case.parse(spec), ModeProcess(lying, "backward")  # type: ignore[arg-type]
     record = asked.record(case, case.arrays())
     assert record is not None
     assert record.verdict.fails
@@ -117,11 +117,11 @@ def test_that_past_the_deadline_no_further_case_is_asked(bench: Any, monkeypatch
 def test_that_what_fails_in_another_way_is_not_the_same(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Framework, "of", lambda name, handshake: bench.framework)
     case = Case.parse(SPEC.format("f64", 1))
-    asked = Asked(Lying(bench, "sigmoid", "delta_p", off), "backward")  # type: ignore[arg-type]
+    asked = ModeProcess(Lying(bench, "sigmoid", "delta_p", off), "backward")  # type: ignore[arg-type]
     record = asked.record(case, case.arrays())
-    whole = whole_of(case, record, asked.answer(case, case.arrays()))  # type: ignore[arg-type]
+    whole = failing_case(case, record, asked.answer(case, case.arrays()))  # type: ignore[arg-type]
     other = [
-        Asked(Lying(bench, name, step, lie), "backward").record(case, case.arrays())  # type: ignore[arg-type]
+        ModeProcess(Lying(bench, name, step, lie), "backward").record(case, case.arrays())  # type: ignore[arg-type]
         for name, step, lie in [("tanh", "delta_p", off), ("sigmoid", "dw", off), ("id", "c", off)]
     ]
     assert whole.same(record)
@@ -137,8 +137,8 @@ def test_that_every_cut_is_a_case_of_the_dtypes_own_numbers(seed: int, error: st
     case = Case.parse(f"6-9b-7-5b-4:id,tanh,glu,softplus,{out}:{error}:n6:f32:ordinary:s{seed}".replace("7-5b", "8-5b"))
     record = Record(case="", spec=case.spec, sha256="", framework="numpy", version="", mode="", dtype=case.dtype,
                     verdict=Verdict.DISAGREE, box=2, function="tanh", entry="delta_p[0,0]")  # fmt: skip
-    asked = Asked(Silent(bench, "", "", off), "backward")  # type: ignore[arg-type]
-    whole = whole_of(case, record, asked.answer(case, case.arrays()))
+    asked = ModeProcess(Silent(bench, "", "", off), "backward")  # type: ignore[arg-type]
+    whole = failing_case(case, record, asked.answer(case, case.arrays()))
     choose = {"least": lambda most: 0, "most": lambda most: most, "middle": lambda most: most // 2}[pick]
     for guilty in (None, *range(1, case.depth + 2)):
         try:
@@ -147,7 +147,7 @@ def test_that_every_cut_is_a_case_of_the_dtypes_own_numbers(seed: int, error: st
             assert pick == "least"
             continue
         assert numbers_in(left) <= numbers_in(case) + left.widths[0] ** 2
-        assert numbers_in(coarse(left, choose)) == numbers_in(left)
+        assert numbers_in(coarsen(left, choose)) == numbers_in(left)
         assert Case.parse(left.spec, left.explicit).spec == left.spec
         if pick == "most" and (guilty or 0) <= case.depth:
             assert left.arrays().sha256 == case.arrays().sha256
@@ -222,8 +222,8 @@ def test_that_functions_that_change_widths_are_cut_too(name: str, bench: Any) ->
     case = Case.parse(f"6-8-5-3:id,{name},tanh:sse:n4:f64:ordinary:s1")
     record = Record(case="", spec=case.spec, sha256="", framework="numpy", version="", mode="", dtype=case.dtype,
                     verdict=Verdict.DISAGREE, box=3, function="tanh", entry="delta_p[0,0]")  # fmt: skip
-    asked = Asked(Silent(bench, "", "", off), "backward")  # type: ignore[arg-type]
-    whole = whole_of(case, record, asked.answer(case, case.arrays()))
+    asked = ModeProcess(Silent(bench, "", "", off), "backward")  # type: ignore[arg-type]
+    whole = failing_case(case, record, asked.answer(case, case.arrays()))
     search = Search(whole, asked, time.monotonic() + SECONDS, lambda draw: cut(whole, 3, draw))
     assert search.largest() is not None
     assert search.built(lambda most: 0) is not None

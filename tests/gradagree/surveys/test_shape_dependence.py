@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gradagree.reference import Activation
-from gradagree.reproduce.finding import place_of
+from gradagree.reproduce.finding import parse_position
 from gradagree.runner import protocol
 from gradagree.surveys.cache import cached_exact_values
 from gradagree.surveys.classify import ErrorCode
@@ -81,7 +81,7 @@ def test_that_two_entries_of_copies_that_differ_are_the_example() -> None:
     example = shape_example(deviation, [answer])
     assert example is not None
     for name, given in (("window", "given"), ("beside", "other_given")):
-        entry, length = place_of(example[name])
+        entry, length = parse_position(example[name])
         x = np.full(length, example["input"][0])
         assert tail(x, length)[entry] == example[given]
     assert example["given"] != example["other_given"]
