@@ -18,7 +18,7 @@ from gradagree.checker.response import handshake, respond
 from gradagree.checker.verdict import Verdict
 from gradagree.reference import ErrorFunction
 
-Asked = tuple[Adapter, Framework]
+ModeProcess = tuple[Adapter, Framework]
 FORWARD = (
     "8-24b:id,squareplus:gaussian_nll:n16:f16:saturated:s595745863",
     "6-10b:id:generalized_kl:n8:bf16:mixed:s419110166",
@@ -53,21 +53,21 @@ quiet = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 @pytest.fixture(scope="module")
-def torch() -> Iterator[Asked]:
+def torch() -> Iterator[ModeProcess]:
     adapter = ForTorch()
     with adapter.settings():
         yield adapter, Framework.of("torch", handshake(adapter))
 
 
 @pytest.fixture(scope="module")
-def jax() -> Iterator[Asked]:
+def jax() -> Iterator[ModeProcess]:
     pytest.importorskip("jax")
     adapter = ForJax()
     with adapter.settings():
         yield adapter, Framework.of("jax", handshake(adapter))
 
 
-def record(asked: Asked, spec: str, mode: str) -> Record:
+def record(asked: ModeProcess, spec: str, mode: str) -> Record:
     adapter, framework = asked
     case = Case.parse(spec)
     arrays = case.arrays()
@@ -77,7 +77,7 @@ def record(asked: Asked, spec: str, mode: str) -> Record:
 @quiet
 @pytest.mark.parametrize("spec", FORWARD)
 def test_that_without_tangents_nan_is_suspect_only_where_all_numbers_are_known_to_fit(
-    torch: Asked, monkeypatch: pytest.MonkeyPatch, spec: str
+    torch: ModeProcess, monkeypatch: pytest.MonkeyPatch, spec: str
 ) -> None:
     monkeypatch.setattr(
         "gradagree.checker.forward.Clearance.__call__", lambda self, comparisons: ([*comparisons], None)
@@ -88,7 +88,7 @@ def test_that_without_tangents_nan_is_suspect_only_where_all_numbers_are_known_t
     assert record(torch, spec, "forward").verdict is Verdict.SUSPECT
 
 
-def test_that_a_framework_may_refuse_what_may_not_fit(torch: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_that_a_framework_may_refuse_what_may_not_fit(torch: ModeProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     assert record(torch, REFUSED, "backward").verdict is Verdict.OUT_OF_RANGE
     monkeypatch.setattr("gradagree.checker.judge.unknown", lambda *_: None)
     assert record(torch, REFUSED, "backward").verdict is Verdict.CRASHED
@@ -96,7 +96,7 @@ def test_that_a_framework_may_refuse_what_may_not_fit(torch: Asked, monkeypatch:
 
 @pytest.mark.parametrize(("spec", "accused"), [(ROW, Verdict.DISAGREE), (SQUARE, Verdict.NONFINITE)])
 def test_that_an_overflow_within_the_error_function_excuses_the_sensitivities_that_hang_on_it(
-    torch: Asked, monkeypatch: pytest.MonkeyPatch, spec: str, accused: Verdict
+    torch: ModeProcess, monkeypatch: pytest.MonkeyPatch, spec: str, accused: Verdict
 ) -> None:
     assert not record(torch, spec, "backward").verdict.fails
     monkeypatch.setattr("gradagree.checker.allowances._overflowing", lambda o, formed: False)
@@ -109,20 +109,20 @@ def test_that_a_tolerance_beyond_the_largest_number_means_out_of_range(radius: f
     assert classify(1, "delta_p", np.array([1.0, -np.inf]), expected).verdict is verdict
 
 
-def test_that_beside_a_tie_a_comparison_that_is_open_stays_open(jax: Asked) -> None:
+def test_that_beside_a_tie_a_comparison_that_is_open_stays_open(jax: ModeProcess) -> None:
     found = record(jax, TIES, "packed")
     assert found.verdict is Verdict.CONVENTION
     assert [slopes for place, slopes in found.slopes.items() if "multilabel_margin" in place] == [["mean"]]
 
 
 @pytest.mark.parametrize("spec", MEANS)
-def test_that_a_mean_of_tiny_squares_is_taken_as_jax_takes_it(jax: Asked, spec: str) -> None:
+def test_that_a_mean_of_tiny_squares_is_taken_as_jax_takes_it(jax: ModeProcess, spec: str) -> None:
     assert record(jax, spec, "packed").verdict in (Verdict.AGREE, Verdict.UNDECIDED)
 
 
 @pytest.mark.parametrize("name", ["huber", "smooth_l1"])
 @pytest.mark.parametrize("side", [1, -1])
-def test_that_a_spelling_of_ours_has_a_slope_where_a_difference_overflows(jax: Asked, name: str, side: int) -> None:
+def test_that_a_spelling_of_ours_has_a_slope_where_a_difference_overflows(jax: ModeProcess, name: str, side: int) -> None:
     error, framework = ErrorFunction.named(name), jax[0].framework
     o, t = (framework.numpy.array([[sign * side * 60000.0]], dtype="float16") for sign in (1, -1))
     assert np.isinf(o - t)
@@ -130,32 +130,32 @@ def test_that_a_spelling_of_ours_has_a_slope_where_a_difference_overflows(jax: A
 
 
 def test_that_without_taps_infinity_is_suspect_only_where_all_numbers_are_known_to_fit(
-    jax: Asked, monkeypatch: pytest.MonkeyPatch
+    jax: ModeProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not record(jax, RATES, "jit").verdict.fails
     monkeypatch.setattr("gradagree.checker.range.unknown", lambda *_: None)
     assert record(jax, RATES, "jit").verdict is Verdict.SUSPECT
 
 
-def test_that_an_array_of_which_nothing_is_known_says_nothing_of_the_slope_at_a_kink(torch: Asked) -> None:
+def test_that_an_array_of_which_nothing_is_known_says_nothing_of_the_slope_at_a_kink(torch: ModeProcess) -> None:
     for spec in VAGUE:
         found = record(torch, spec, "backward")
         assert (found.verdict, found.slopes) == (Verdict.UNDECIDED, {})
     assert record(torch, SURE, "backward").slopes["cosine_embedding: the kink"] == ["right"]
 
 
-def test_that_a_mean_of_likelihoods_may_overflow_before_it_is_divided(torch: Asked) -> None:
+def test_that_a_mean_of_likelihoods_may_overflow_before_it_is_divided(torch: ModeProcess) -> None:
     assert record(torch, LIKELIHOODS, "backward").verdict is Verdict.OUT_OF_RANGE
 
 
-def test_that_a_spelling_of_ours_normalises_16_bits_with_more(torch: Asked) -> None:
+def test_that_a_spelling_of_ours_normalises_16_bits_with_more(torch: ModeProcess) -> None:
     case = Case.parse(STANDARDIZED)
     tapped, _ = torch[0].answers(problem_of(case, case.arrays()), "backward")
     assert all(np.isfinite(delta).all() for delta in [*tapped.cotangents.values()][1:])
 
 
 def test_that_what_is_formed_of_stored_outputs_counts_where_two_may_be_the_largest(
-    jax: Asked, monkeypatch: pytest.MonkeyPatch
+    jax: ModeProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for spec in (DICE, LEAST):
         assert not record(jax, spec, "packed").verdict.fails
@@ -166,7 +166,7 @@ def test_that_what_is_formed_of_stored_outputs_counts_where_two_may_be_the_large
 
 @pytest.mark.parametrize("spec", FLAT)
 def test_that_a_kink_is_left_by_the_smallest_step_that_leaves_it(
-    torch: Asked, monkeypatch: pytest.MonkeyPatch, spec: str
+    torch: ModeProcess, monkeypatch: pytest.MonkeyPatch, spec: str
 ) -> None:
     found = record(torch, spec, "backward")
     assert (found.verdict, found.slopes["cosine_embedding: the kink"]) == (Verdict.CONVENTION, ["right"])
@@ -174,12 +174,12 @@ def test_that_a_kink_is_left_by_the_smallest_step_that_leaves_it(
     assert record(torch, spec, "backward").verdict is Verdict.DISAGREE
 
 
-def test_that_rows_of_nan_say_nothing_of_the_slope_at_a_kink(torch: Asked) -> None:
+def test_that_rows_of_nan_say_nothing_of_the_slope_at_a_kink(torch: ModeProcess) -> None:
     found = record(torch, NAN, "backward")
     assert (found.verdict, found.slopes) == (Verdict.UNDECIDED, {"cosine_embedding: the kink": ["right"]})
 
 
-def test_that_what_is_near_a_kink_stays_on_its_side(jax: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_that_what_is_near_a_kink_stays_on_its_side(jax: ModeProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     found = record(jax, NEAR, "grad")
     assert (found.verdict, found.slopes["multilabel_margin: the kink"]) == (Verdict.CONVENTION, ["mean"])
     monkeypatch.setattr("gradagree.checker.kinks.STEP_SIZES", [2.0**-40])

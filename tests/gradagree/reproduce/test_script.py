@@ -23,7 +23,7 @@ from gradagree.reproduce import script as standalone_script
 from gradagree.reproduce.script import script
 from gradagree.runner.extensions import load
 from gradagree.runner.process import FrameworkProcess
-from gradagree.shrink import Asked
+from gradagree.shrink import ModeProcess
 
 BLOCKED = Path(__file__).parent / "blocked.py"
 CASES = (
@@ -57,7 +57,7 @@ def seen(said: str) -> float:
 
 def records_of(framework: str, modes: Sequence[str], cases: Sequence[Case]) -> list[tuple[Case, Record]]:
     with FrameworkProcess(framework) as process:
-        found = [(case, Asked(process, mode).record(case, case.arrays())) for mode in modes for case in cases]
+        found = [(case, ModeProcess(process, mode).record(case, case.arrays())) for mode in modes for case in cases]
     return [(case, record) for case, record in found if record is not None and record.expected is not None]
 
 
