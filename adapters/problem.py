@@ -84,7 +84,7 @@ class Answer:
     descent.
 
     Forward mode's taps are tangents of the nodes' values, (directions, examples, outputs), and along the slopes of E,
-    in the directions that `pushed_along` makes of as many.
+    in the directions that `tangent_directions` returns for that number.
     """
 
     E: float

@@ -122,7 +122,9 @@ def test_that_a_mean_of_tiny_squares_is_taken_as_jax_takes_it(jax: ModeProcess, 
 
 @pytest.mark.parametrize("name", ["huber", "smooth_l1"])
 @pytest.mark.parametrize("side", [1, -1])
-def test_that_a_spelling_of_ours_has_a_slope_where_a_difference_overflows(jax: ModeProcess, name: str, side: int) -> None:
+def test_that_a_spelling_of_ours_has_a_slope_where_a_difference_overflows(
+    jax: ModeProcess, name: str, side: int
+) -> None:
     error, framework = ErrorFunction.named(name), jax[0].framework
     o, t = (framework.numpy.array([[sign * side * 60000.0]], dtype="float16") for sign in (1, -1))
     assert np.isinf(o - t)
