@@ -1,10 +1,10 @@
-"""An adapter for a framework that is not ours: tape, reverse mode in forty lines of NumPy, which this file holds too.
+"""An adapter for another framework: tape, reverse mode in forty lines of NumPy, which is part of this file.
 
     gradagree run --ext examples/adapter.py --frameworks tape --activations tanh,sigmoid,bump --errors sse --cases 20
 
-The adapter, ForTape, needs a name, arrays there (`array`) and back (`back`), and `modes`: functions that turn an error
-into its gradient. The forward pass, the taps and the probes are there already. A function with a method `tape` stands
-below the adapter.
+The adapter, ForTape, has a name, converts arrays (`array` and `back`), and has `modes`: functions that turn a loss into
+its gradient. The forward pass, the taps and the probes are inherited. An activation with a method `tape` follows the
+adapter.
 """
 
 import types
@@ -16,7 +16,7 @@ from gradagree import Activation, Adapter
 
 
 class Tensor:
-    """An array that knows what it was made from: pairs of a tensor and the rule that pulls a gradient back to it."""
+    """An array with its sources: pairs of a tensor and the vjp that returns the cotangent of that tensor."""
 
     def __init__(self, x, *made_from):
         self.x, self.made_from, self.gradient = x, made_from, np.zeros_like(x)
@@ -60,7 +60,7 @@ def sigmoid(p):
 
 
 def gradient_of(error, leaves):
-    """dE/dleaf for each leaf: every tensor hands its gradient on once all that came of it have done so."""
+    """dE/dleaf for each leaf: tensors propagate their gradients in reverse topological order."""
     order, seen = [], set()
 
     def visit(tensor):
@@ -73,8 +73,8 @@ def gradient_of(error, leaves):
     visit(error)
     error.gradient = np.ones_like(error.x)
     for tensor in reversed(order):
-        for source, pull in tensor.made_from:
-            source.gradient = source.gradient + pull(tensor.gradient)
+        for source, vjp in tensor.made_from:
+            source.gradient = source.gradient + vjp(tensor.gradient)
     return [leaf.gradient for leaf in leaves]
 
 
@@ -92,7 +92,7 @@ def backward(error, per_example):
 
 
 class ForTape(Adapter):
-    """Tape's tensors, and how it spells functions that do not know it."""
+    """Adapter of tape: its tensors, modes, and implementations of functions without a method `tape`."""
 
     name = "tape"
     install = "part of this file"
@@ -119,7 +119,7 @@ class ForTape(Adapter):
 
 
 class Bump(Activation):
-    """A(p) = 1 - tanh^2 p, with a spelling in tape: a function that knows the framework."""
+    """A(p) = 1 - tanh^2 p, with its own implementation in tape."""
 
     def value(self, p):
         return (1 - np.tanh(p)) * (1 + np.tanh(p))
