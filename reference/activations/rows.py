@@ -77,7 +77,7 @@ class Softmin(Activation):
 
 
 class GumbelSoftmax(Activation):
-    """A(p) = softmax((p + noise) / tau), with a given noise for each entry, or none."""
+    """A(p) = softmax((p + noise) / tau), with an optional fixed noise for each entry."""
 
     tau: float = 1.0
     noise: tuple[float, ...] = ()

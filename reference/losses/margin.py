@@ -149,7 +149,7 @@ class MarginRanking(_EntryByEntry):
 
 
 class _LargestScore(_ExampleByExample):
-    """max_c (o_c + m_c) - o_t; where several are the largest, each has an equal share of the slope."""
+    """max_c (o_c + m_c) - o_t; in a tie, each largest entry has an equal share of the derivative."""
 
     targets = "classes"
 

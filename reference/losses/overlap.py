@@ -35,7 +35,7 @@ def foreground(x: Any, ignore_background: bool) -> Any:
 
 
 def with_background(x: Any, ignore_background: bool) -> Any:
-    """With a slope of 0 for the background where that does not count."""
+    """The derivative, with 0 for the background if it is excluded."""
     return np.concatenate([0 * x[..., :1], x], axis=-1) if ignore_background else x
 
 

@@ -226,7 +226,7 @@ class GaussianNll(_EntryByEntry):
 
     def torch(self, o, t, torch):
         m, v = o.chunk(2, dim=-1)
-        # The function itself cannot be mapped over examples: it asks whether some variance is below 0.
+        # vmap cannot trace the function itself, which branches on whether a variance is below 0.
         e = torch.nn.functional.gaussian_nll_loss(m, t, v, full=self.full, eps=self.eps, reduction=self.reduction)
         return self._gathered(e, torch.as_tensor)
 

@@ -46,7 +46,7 @@ class CosineEmbedding(_Pairs):
         return np.where(t > 0, 1 - cos, np.maximum(cos - self.margin, 0))[..., 0]
 
     def _slope(self, o: Any, t: Any) -> Any:
-        # dcos/dx = y / (|x| |y|) - cos x / |x|^2, and likewise for y
+        # dcos/dx = y / (|x| |y|) - cos x / |x|^2, and the same with x and y swapped
         x, y = self._halves(o)
         cos, lengths, xx, yy = self._cos(o)
         slope = np.concatenate([y / lengths - cos * x / xx, x / lengths - cos * y / yy], axis=-1)
