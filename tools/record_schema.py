@@ -26,18 +26,18 @@ MEANINGS = {
     "dtype": "the format of the case's numbers",
     "verdict": "; ".join(f"{verdict}: {verdict.meaning}" for verdict in Verdict),
     "ratio": "the largest distance between observed and expected over its tolerance",
-    "probable_ratio": "likewise, end to end, with the probable tolerance",
+    "probable_ratio": "the same ratio, end to end, with the probabilistic tolerance",
     "sharpness": "the largest tolerance over the largest entry of its array",
     "share": "the share of gradient entries that are larger than their tolerance, or exactly zero",
-    "box": "the guilty box, 1 at the inputs, or error",
+    "box": "location of the faulty operation: a box number, 1 at the inputs, or error",
     "function": "that box's activation or error function",
-    "entry": "which number: c, E, delta_p, dw, db, or d and the name of an activation's own weight, with its place",
-    "expected": "proved by ball arithmetic in a finding",
-    "expected_radius": "the bound of that proof",
-    "observed": "what the framework gave",
-    "tolerance": "what a correct program may be off by",
+    "entry": "which number: c, E, delta_p, dw, db, or d and the name of an activation's parameter, with its index",
+    "expected": "the exact value, enclosed by ball arithmetic in a finding",
+    "expected_radius": "radius of that enclosure",
+    "observed": "the framework's value",
+    "tolerance": "largest error of a correct program",
     "reason": "in words; empty where there is nothing to add",
-    "seconds": "what the framework took",
+    "seconds": "computing time of the framework",
     "slopes": "for each kink that was met, the slopes that explain what the framework gave, unless all do",
 }
 NUMBERS = ("ratio", "probable_ratio", "sharpness")
@@ -46,7 +46,7 @@ PATTERNS = {"case": r"^[0-9]{6}$|^$", "sha256": r"^([0-9a-f]{64})?$", "spec": r"
 
 
 def record_schema() -> dict[str, Any]:
-    """The schema as JSON Schema 2020-12: what msgspec knows of a record, and what it does not."""
+    """The schema as JSON Schema 2020-12: msgspec's schema of a record, with descriptions and patterns."""
     schema = msgspec.json.schema(Record)
     found = schema["$defs"]["Record"]
     fields = found["properties"]
@@ -75,7 +75,7 @@ def record_schema() -> dict[str, Any]:
 
 
 def text() -> str:
-    """The schema as it is published."""
+    """The schema as published in docs."""
     return json.dumps(record_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
