@@ -190,7 +190,7 @@ def test_that_a_wrong_derivative_is_found_before_any_framework_is_asked(fake: st
     mine = tmp_path / "mine.py"
     mine.write_text(FUNCTIONS.replace("SLOPE", "3"))
     with pytest.raises(
-        UsageError, match=r"^bent: derivative does not match value: at p = \S+ it gives 2\.0, but the slope of"
+        UsageError, match=r"^bent: derivative does not match value: at p = \S+ it gives 2\.0, but the derivative of"
     ):
         prepare([str(mine)], {"activations": "tanh"})
 
