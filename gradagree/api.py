@@ -147,7 +147,7 @@ def _function(thing: Any, reference: Activation | ErrorFunction | None, framewor
 
 
 def spelled(reference: Activation | ErrorFunction, framework: str, function: Callable[..., Any]) -> Any:
-    """The reference with another spelling in one framework, which is not registered."""
+    """The reference with another implementation in one framework; it is not registered."""
     method = lambda _self, *operands: function(*operands[:-1])  # noqa: E731
     kind = type(f"_{type(reference).__name__}", (type(reference),), {framework: method})
     return kind(**{field.name: getattr(reference, field.name) for field in dataclasses.fields(reference)})
@@ -200,7 +200,7 @@ def _answers(name: str, plan: Plan) -> Iterator[Record]:
 
 
 def described(name: str) -> dict[str, Any]:
-    """What the framework in this process says of itself, as ``meta.json`` keeps it."""
+    """The description of the framework in this process, as in ``meta.json``."""
     from gradagree.runner.campaign import describe_framework
 
     try:

@@ -12,7 +12,7 @@ class UsageError(Exception):
 
 
 def is_file(name: str | Path) -> bool:
-    """Whether there is a file of that name; no, if it can be none."""
+    """True if there is a file of that name; False if the name is invalid."""
     try:
         return Path(name).is_file()
     except (OSError, ValueError):
@@ -36,7 +36,7 @@ def check_target(option: str, path: str | Path, suffix: str = "") -> Path:
 
 
 def nearest(name: str, names: Iterable[str], most: int | None = None) -> str:
-    """``did you mean 'tanh'?``, or the list of all names, at most so many, to end a message with."""
+    """The end of a message: ``did you mean 'tanh'?`` or the list of names, cut to a maximum."""
     names = sorted(names)
     near = difflib.get_close_matches(name[:100], names, 1)
     if near:

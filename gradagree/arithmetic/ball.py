@@ -28,7 +28,7 @@ def precision(bits: int) -> Iterator[None]:
 
 
 def is_narrow(ball: flint.arb, bits: int) -> bool:
-    """Whether a ball is exact, or its radius at most about 2^-bits of its middle."""
+    """True if a ball is exact or its radius at most about 2^-bits of its midpoint."""
     return bool(ball.rad() == 0 or ball.rel_accuracy_bits() >= bits)
 
 

@@ -225,7 +225,7 @@ def zeta(s: Any, x: Any) -> Variance:
 
 
 def gamma(x: Variance) -> Any:
-    """Up to its sign exp(log |gamma|), as XLA forms it."""
+    """exp(log |gamma|) with its sign, as XLA computes it."""
     return np.exp(special.gammaln(x)) * np.where(special.gamma(x.value) < 0, -1.0, 1.0)
 
 

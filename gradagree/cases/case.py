@@ -56,7 +56,7 @@ def outputs(widths: Sequence[int], activations: Sequence[Activation]) -> int:
 
 
 def target_shape(error: ErrorFunction, examples: int, n: int) -> tuple[int, ...]:
-    """The shape of the targets of so many examples with n outputs. Raises UsageError where n outputs do not fit."""
+    """The shape of the targets of `examples` examples with n outputs. Raises UsageError where n outputs do not fit."""
     width = error.width(n)
     if width is None:
         raise UsageError(f"{error} does not take {n} outputs; choose another width, or parameters of that length")

@@ -1,4 +1,4 @@
-"""A case with explicit arrays in a file of its own: JSON text whose numbers are hexadecimal floats."""
+"""Case files: a case with explicit arrays as JSON, with numbers as hexadecimal floats."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def write_case(case: Case, path: Path) -> None:
 
 
 def read_case(path: Path) -> Case:
-    """The case in a file. Raises UsageError, saying what is wrong, for anything that is not one."""
+    """Read a case file. Raises UsageError with the reason if it is not one."""
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise UsageError(f"{path} is no case file: it is larger than {LARGEST_FILE >> 20} MiB")

@@ -42,7 +42,7 @@ DOMAIN_ACTIVATIONS = {"positive": "softplus", "unit": "sigmoid", "simplex": "sof
 
 
 def fits(activation: Activation, domain: str) -> bool:
-    """Whether what the activation gives lies inside the domain."""
+    """True if the values of the activation lie inside the domain."""
     return activation.range in INSIDE[domain]
 
 
@@ -53,7 +53,7 @@ def output_activations(error: ErrorFunction, functions: Sequence[Activation]) ->
 
 
 def chained(activations: Sequence[Activation]) -> tuple[Activation, ...]:
-    """With a standard activation before each one of restricted domain, unless what is before it gives such numbers.
+    """Insert a standard activation before each one with a restricted domain whose input may lie outside it.
 
     The inputs themselves are drawn inside the domain where they lead to such an activation.
     """
@@ -65,18 +65,18 @@ def chained(activations: Sequence[Activation]) -> tuple[Activation, ...]:
 
 
 def keeps_widths(activation: Activation, widths: Sequence[int]) -> bool:
-    """Whether it gives as many numbers as it takes."""
+    """True if the activation has as many outputs as inputs."""
     return all(activation.width(n) == n for n in widths)
 
 
 def pairs(out: Activation, error: ErrorFunction) -> bool:
-    """Whether some number of entries makes the output activation give outputs that the error function takes."""
+    """True if for some width the outputs of the output activation fit the loss."""
     return any((o := out.width(n)) and _enough(error, o) for n in range(1, 65))
 
 
 @functools.lru_cache(maxsize=1024)
 def telling(activation: Activation, n: int) -> bool:
-    """Whether a sensitivity comes through n entries: one number brought to length 1 does not change with its size."""
+    """True if the vjp for n entries is not always zero: normalising a 1-vector, for example, has derivative zero."""
     p = to_domain(activation.domain, np.cumsum(np.linspace(0.5, 1, n))[None] - 1)
     delta_a = np.ones((1, activation.width(n) or 0)) * [[1, -0.5, 0.25][k % 3] for k in range(activation.width(n) or 0)]
     with np.errstate(all="ignore"):
@@ -85,7 +85,7 @@ def telling(activation: Activation, n: int) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def lively(error: ErrorFunction, examples: int, outputs: int) -> bool:
-    """Whether so many examples have an error, and it has a slope: some compare two of one class, or directions."""
+    """True if the loss of `examples` examples can have a nonzero gradient: some losses compare two of one class."""
     waves = np.cos(np.arange(1.0, 1 + examples * outputs)).reshape(examples, outputs)
     o = to_domain(error.domain, waves + np.sign(waves) / 4)
     t = some_targets(error, examples, outputs)
@@ -95,7 +95,7 @@ def lively(error: ErrorFunction, examples: int, outputs: int) -> bool:
 
 
 def enough_examples(examples: int, outputs: int, error: ErrorFunction, batches: Sequence[int]) -> int:
-    """So many examples, or the next larger batch that is lively whatever is drawn; the largest where none is."""
+    """The batch size, or the next larger one for which every draw has a nonzero gradient (else the largest)."""
     more = sorted(n for n in {*batches, examples} if n >= examples)
     return next((n for n in more if lively(error, n, outputs)), more[-1])
 
@@ -134,13 +134,13 @@ def group(i: int) -> tuple[int, int]:
 
 
 def returns(i: int) -> bool:
-    """Whether case i has its group's architecture."""
+    """True if case i has the architecture of its group."""
     k, place = group(i)
     return place < k
 
 
 def returning(cases: int) -> int:
-    """How many of so many cases have an architecture that comes back: at least a tenth."""
+    """The number of cases with a recurring architecture: at least a tenth."""
     k, place = group(cases)
     return k * (k - 1) // 2 + min(place, k)
 
@@ -237,10 +237,10 @@ def _shape(source: Source, regime: str, first: bool) -> tuple[tuple[int, ...], t
 def _activations(
     source: Source, functions: Sequence[Activation], weights: int, error: ErrorFunction, least: int
 ) -> tuple[Activation, ...]:
-    """Identity on the inputs, then one for each box; in one network of four an output activation too.
+    """Identity on the inputs, then one activation for each layer; in one network of four also an output activation.
 
-    least 2 sees to it that every network has one of the functions. Where the error function or an activation is for
-    some numbers only, what is before it gives such numbers.
+    With `least` 2, every network has one of the functions. Before a loss or an activation with a restricted domain
+    stands an activation whose values lie inside it.
     """
     boxes = max(least, weights + (int(source.integers(4)) == 0))
     chosen = [source.choice(functions) for _ in range(boxes - 1)]

@@ -45,7 +45,7 @@ class Source:
         return scaled.astype(np.int64).reshape(shape)
 
     def choice(self, things: Sequence[Any]) -> Any:
-        """One of the things, polled at random."""
+        """One of the things, drawn at random."""
         return things[int(self.integers(len(things)))]
 
     def dyadic(self, shape: tuple[int, ...], bits: int, exponent: int) -> np.ndarray:
@@ -83,7 +83,7 @@ def saturated(source: Source, shape: tuple[int, ...], form: Format, role: str) -
 
 
 def tiny(source: Source, shape: tuple[int, ...], form: Format, role: str) -> np.ndarray:
-    """Each array of an order of its own, between 1 and the smallest subnormal; weights stay ordinary."""
+    """Each array has an order of magnitude between 1 and the smallest subnormal number; weights stay ordinary."""
     drawn = ordinary(source, shape, form, role)
     if role == "weights":
         return drawn

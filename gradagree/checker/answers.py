@@ -1,4 +1,4 @@
-"""Shape and same-bits checks of an answer."""
+"""Checks of an answer's shapes, and comparison of answers bit for bit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gradagree.reference.samples import midpoint
 
 
 def malformed(case: Case, arrays: Arrays, answer: Answer) -> str | None:
-    """What is wrong with the parts of an answer, or None; the shapes of gradients are judged as numbers are."""
+    """The error in the arrays of an answer, or None; shapes of gradients are compared with their values."""
     boxes, examples = case.depth, arrays.inputs.shape[0]
     if answer.along:
         return wrong_tangents(case, arrays, answer)
@@ -56,9 +56,9 @@ def wrong_tangents(case: Case, arrays: Arrays, answer: Answer) -> str | None:
 
 
 def misshapen(adapter: Adapter, problem: Problem) -> str | None:
-    """Which activation's spelling returns nothing, or another shape than the activation, or None.
+    """The activation whose implementation returns nothing or another shape, as a message, or None.
 
-    That of an output activation, or one that NumPy's rules stretch, may pass through all steps unseen.
+    The wrong shape of an output activation, or one that broadcasts, may pass all other steps unnoticed.
     """
     n = problem.inputs.shape[1]
     for k, activation in enumerate(problem.activations):
@@ -72,7 +72,7 @@ def misshapen(adapter: Adapter, problem: Problem) -> str | None:
 
 @functools.lru_cache(maxsize=1024)
 def wrong_shape(adapter: Adapter, activation: Activation, examples: int, n: int, dtype: str) -> str | None:
-    """What a spelling returns for so many examples of n numbers each, if it is wrong."""
+    """The wrong result of an implementation for `examples` examples of n numbers each, or None."""
     p, shape = midpoint(activation.domain, np.zeros((examples, n))), (examples, activation.width(n) or 0)
     try:
         (held,) = with_parameters(
@@ -93,18 +93,18 @@ def wrong_shape(adapter: Adapter, activation: Activation, examples: int, n: int,
 
 
 def same_bits(x: Answer, y: Answer) -> bool:
-    """Whether two answers have the same E, outermost sensitivity and gradients (zeros of either sign are the same)."""
+    """True if two answers have the same loss, input cotangent and gradients (0 equals -0)."""
     pairs = zip(gradients(x), gradients(y), strict=True)
     return all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
 
 
 def gradients(answer: Answer) -> list[np.ndarray]:
-    """E, the outermost sensitivity and every gradient."""
+    """The loss, the cotangent of the inputs and every gradient."""
     return [np.asarray(answer.E), *list(answer.cotangents.values())[:1], *answer.gradients.values()]
 
 
 def disturbed(comparisons: Sequence[Comparison], tapped: Answer, untapped: Answer) -> list[Comparison]:
-    """Those of arrays that differ in some bit without taps; what the others are, the box check has told."""
+    """The arrays that differ in some bit without taps; the others are covered by the per-operation check."""
 
     def same(one: Comparison) -> bool:
         if one.part == "E":

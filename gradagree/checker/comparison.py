@@ -70,10 +70,10 @@ Expect = Callable[[ToleranceOptions], Rounded]
 
 
 def compare(box: int | str, part: Part, observed: Any, expect: Expect, kinks: Kinks | None = None) -> Comparison:
-    """First without the natural scale, then with it, then with each legitimate slope at the kinks.
+    """Compare without the conditioning scale, then with it, then with each one-sided derivative at the kinks.
 
-    What automatic differentiation of a function may form is only worked out where it is needed. An array that is
-    undecided, or out of range, says nothing of a kink at which no slope explains it.
+    Derivatives as automatic differentiation may compute them are evaluated only where they are needed. An array that is
+    undecided or out of range gives no information on a kink that no derivative explains.
     """
     found = _compare(box, part, observed, expect, kinks)
     if not kinks or found.verdict.fails:
@@ -107,7 +107,7 @@ def _compare(box: int | str, part: Part, observed: Any, expect: Expect, kinks: K
 def conventional(
     box: int | str, part: Part, observed: np.ndarray, expect: Expect, kinks: Kinks
 ) -> tuple[Comparison, str]:
-    """With one legitimate slope at each kink, where one explains all entries on it; and which ones."""
+    """Compare with one admissible derivative at each kink that explains all its entries; and their names."""
     expected, chosen = expect(ToleranceOptions(conditioning=True, ad_forms=True)), []
     value, radius = expected.value.copy(), expected.radius.copy()
     for name, on in kinks.items():
@@ -119,9 +119,9 @@ def conventional(
 
 
 def explaining(observed: np.ndarray, expect: Expect, on: np.ndarray) -> dict[str, Rounded]:
-    """The legitimate slopes that explain all entries on a kink, with what is expected by each.
+    """The admissible derivatives that explain all entries on a kink, with the expected array for each.
 
-    Entries of which nothing is known, such as what becomes of NaN, speak against none.
+    Entries of which nothing is known, such as results of NaN, contradict none.
     """
     found = {}
     with np.errstate(all="ignore"):
@@ -226,7 +226,7 @@ def extremes(
 ) -> list[Extremes]:
     """The extremes of each of these shapes, whose entries the arrays hold one after the other.
 
-    All entries are processed in one go: a NumPy call costs as much as a small array.
+    All entries are processed in one call: a NumPy call costs as much as a small array.
     """
     sharp = (size > radius) | (radius == 0) if sharp is None else sharp
     ratio, observed, center, size, radius, sharp = map(np.ravel, (ratio, observed, center, size, radius, sharp))
@@ -267,7 +267,7 @@ BLUNT = 0.99
 class Bound(NamedTuple):
     """An observed array that is right if it lies within radius of center.
 
-    is_structural_zero says whether all its entries are 0 because each is a product with a factor 0.
+    is_structural_zero: True if all its entries are 0 because each is a product with a factor 0.
     """
 
     box: int | str

@@ -144,10 +144,10 @@ class InternalError(Exception):
 def convicted(
     case: Case, arrays: Arrays, answer: Answer, comparisons: Sequence[Comparison]
 ) -> tuple[list[Comparison], Comparison, Enclosure | None]:
-    """All comparisons, the worst of them, and, where that is a finding, what is true there.
+    """All comparisons, the worst one and, if it is a finding, the exact value of its entry.
 
-    A framework is accused only where the truth is far from it too: what is past the tolerance of the reference but not
-    of the truth is judged by the truth. Raises InternalError where the reference is proved wrong.
+    A finding is confirmed only if the framework's value is also beyond the tolerance around the exact value; otherwise
+    the exact value decides. Raises InternalError where the reference is proved wrong.
     """
     judged = list(comparisons)
     while True:
@@ -161,7 +161,7 @@ def convicted(
 
 
 def _proof(case: Case, arrays: Arrays, answer: Answer, found: Comparison) -> Enclosure | None:
-    """What is true at a finding's worst entry; None of what is no finding, or names no entry."""
+    """The exact value of a finding's worst entry; None if there is no finding, or no entry."""
     if not (found.verdict.fails or found.verdict is Verdict.INACCURATE):
         return None
     if not (found.index or found.part == "E") and math.isnan(found.expected):
@@ -185,7 +185,7 @@ def _acquit_reference(case: Case, found: Comparison, proof: Enclosure) -> None:
 
 
 def _by_truth(found: Comparison, proof: Enclosure) -> Comparison:
-    """Within the tolerance of the truth; undecided where the check ended there, or the tolerance says nothing."""
+    """Within the tolerance around the exact value; undecided if the check ended there or the tolerance is too wide."""
     decided = found.verdict is Verdict.DISAGREE and found.sharpness < 1
     ratio = (abs(found.observed - proof.value) + proof.radius) / found.tolerance
     verdict = Verdict.AGREE if decided else Verdict.UNDECIDED

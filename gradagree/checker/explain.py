@@ -1,4 +1,4 @@
-"""Which other function a framework computes, where a value is not that of the function asked for.
+"""Which other function of the catalogue a framework computes, where a value differs from the requested one.
 
 Two frameworks' defaults may define different functions under one name: the two forms of GELU, softplus with and without
 a threshold, means and sums. Where another function of the catalogue explains every entry, it is named.
@@ -85,7 +85,7 @@ def _named(
     others: Iterator[Function], found: Comparison, observed: np.ndarray, plain: Callable[[Function], Any],
     expect: Callable[[Function], Expect],
 ) -> str:  # fmt: skip
-    """The functions that explain all entries, of those that are nearer to the worst one than what was asked for."""
+    """The functions that explain all entries, among those closer to the worst entry than the requested one."""
     explaining = []
     for other in others:
         try:
@@ -101,7 +101,7 @@ RIGHT = (Verdict.AGREE, Verdict.INACCURATE)
 
 
 def _multiple(shape: tuple[int, ...], observed: np.ndarray, expect: Expect) -> str:
-    """Whether E is a multiple or a part, as sums are of means over other axes."""
+    """True if the loss is a multiple or a fraction, as for sums and means over other axes."""
     examples, outputs = shape
     counts = {2: "", examples * outputs: "entries", outputs: "outputs", examples: "examples"}
     for count, what in counts.items():

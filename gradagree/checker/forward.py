@@ -39,7 +39,7 @@ WIDEST = ToleranceOptions(conditioning=True, ad_forms=True)
 
 
 class ForwardCheck:
-    """The box check of one answer with tangents."""
+    """The per-operation check of one answer with tangents."""
 
     def __init__(self, case: Case, arrays: Arrays, answer: Answer, model: Model) -> None:
         self.case, self.arrays, self.answer, self.model = case, arrays, answer, model
@@ -67,7 +67,7 @@ class ForwardCheck:
 
     @functools.cached_property
     def _sensitivity(self) -> Rounded:
-        """dE/do, on kinks with the whole jump."""
+        """dE/do; on kinks with the complete jump."""
         found: Rounded = self.error.box(WIDEST).pull(self.error.o)
         o, t = self.error.plain_o, self.error.plain_targets
         for on in self.error.kinks.values():
@@ -100,7 +100,7 @@ class TangentCheck(BoxCheck):
 
     @functools.cached_property
     def slope(self) -> Rounded:
-        """A'(p), on kinks with the whole jump."""
+        """A'(p); on kinks with the complete jump."""
         found = self.activation.derivative(self.p)
         for on in self.kinks.values():
             left, right = (one_sided_derivative(self.box.activation, self.plain_p, side) for side in ("left", "right"))
@@ -122,10 +122,10 @@ class TangentCheck(BoxCheck):
         return found
 
     def _along_rows(self, tangents: Rounded) -> Rounded:
-        """a' of whole rows from their derivatives and from what automatic differentiation of A may form.
+        """a' of rows, from their derivatives and from derivatives as automatic differentiation of A may compute them.
 
-        Within 8 u of sum_i |dA_j/dp_i p'_i|, and with the whole jump where a number's own slope has one; out of range
-        where sums of p' itself, with which a program may begin, may not fit.
+        Within 8 u of sum_i |dA_j/dp_i p'_i|, and with the complete jump at kinks; out of range where sums of p' itself,
+        with which a program may begin, may overflow.
         """
         activation, plain = self.box.activation, self.plain_p
         p: Any = self.p
@@ -149,7 +149,7 @@ class TangentCheck(BoxCheck):
 
 
 class Sizes:
-    """An activation along the last axis that answers with |dA_j/dp_i|."""
+    """An activation along the last axis that returns |dA_j/dp_i|."""
 
     along_last_axis = True
 
@@ -161,12 +161,12 @@ class Sizes:
 
 
 def either(rounded: Rounded, formed: Rounded) -> np.ndarray:
-    """The radius that encloses both; infinite where a number that is formed may not fit the dtype."""
+    """The radius that encloses both; infinite where an intermediate may overflow the dtype."""
     return np.where(np.isinf(formed.radius), np.inf, enclosing_radius(rounded, formed))
 
 
 def placed(which: Sequence[int], found: Comparison) -> Comparison:
-    """With the direction's number in place of its place among those that were looked at."""
+    """With the number of the direction instead of its index among the checked ones."""
     place, *rest = found.index or (0,)
     return replace(found, index=(which[place], *rest))
 
@@ -184,7 +184,7 @@ VAGUE = (Verdict.OUT_OF_RANGE, Verdict.UNDECIDED)
 
 @dataclass(frozen=True)
 class Clearance:
-    """One answer of forward mode, with tangents and without."""
+    """A forward-mode answer with tangents and one without."""
 
     case: Case
     arrays: Arrays
@@ -195,10 +195,10 @@ class Clearance:
     def __call__(
         self, comparisons: Sequence[Comparison]
     ) -> tuple[list[Comparison], tuple[Comparison, Enclosure | None] | None]:
-        """The comparisons, and the box that is guilty with what is true there, or None.
+        """The comparisons, and the faulty operation with the exact value there, or None.
 
-        What is suspect, undecided or out of range end to end is as its boxes are, in all its directions, if the very
-        same numbers came out without taps. Raises InternalError where the reference is proved wrong.
+        A suspect, undecided or out-of-range end-to-end result takes the verdict of its operations in all directions if
+        the run without taps gave the same bits. Raises InternalError where the reference is proved wrong.
         """
         judged = list(comparisons)
         if not self.tapped.tangents:
@@ -218,7 +218,7 @@ class Clearance:
         return judged, None
 
     def _boxes(self, check: ForwardCheck, open: Comparison) -> Iterator[Comparison]:
-        """The values on the way, and the tangents in all directions that the numbers were pushed along."""
+        """The intermediate values and their tangents in all directions."""
         directions = self.directions(open)
         if open.part == "E" or directions:
             yield from check.values
@@ -233,7 +233,7 @@ class Clearance:
         return (guilty, proof) if guilty.verdict.fails else None
 
     def directions(self, open: Comparison) -> list[int]:
-        """Those that the numbers of a comparison were pushed along, the worst one first; none if they were left out."""
+        """The directions of a comparison, the worst one first; none if they were left out."""
         if open.part == "E":
             return []
         first, size = self._place(open)
@@ -253,11 +253,11 @@ class Clearance:
         return int(ends[place]), sizes[place]
 
     def _numbers(self, open: Comparison) -> Any:
-        """What was judged."""
+        """The compared numbers."""
         return self.untapped.along if open.part == "E'" else derivative(self.untapped, open.box, open.part)
 
     def _same(self, open: Comparison) -> bool:
-        """Whether its numbers are those that came out with taps, bit for bit."""
+        """True if its numbers equal those of the run with taps, bit for bit."""
         if open.part == "E":
             return np.array_equal(self.tapped.E, self.untapped.E, equal_nan=True)
         first, size = self._place(open)

@@ -1,4 +1,4 @@
-"""From an answer to a Record."""
+"""From an answer of a framework to a Record."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def sharpness(comparisons: Sequence[Comparison]) -> dict[str, Any]:
 
 
 def worst(case: Case, comparisons: Sequence[Comparison], found: Comparison, proof: Enclosure | None) -> dict[str, Any]:
-    """The worst comparison; where it is a finding, what is expected there is proved."""
+    """The worst comparison; if it is a finding, its expected value is proved."""
     expected, radius = (found.expected, None) if proof is None else (proof.value, proof.radius)
     same = [c for c in comparisons if c.verdict is found.verdict and c.reason]
     reasons = [f"{function_name(case, c.box)}: {c.reason}" for c in same]
@@ -57,7 +57,7 @@ def slopes_of(case: Case, comparisons: Sequence[Comparison]) -> dict[str, list[s
 
 
 def untapped(case: Case, comparisons: Sequence[Comparison], tapped: Verdict) -> dict[str, Any]:
-    """The gradient without taps differs in some bit from the one with taps, whose verdict is given: is it probable?"""
+    """The gradient without taps differs in some bit from the one with taps: check it by the probabilistic bound."""
     found = max(comparisons, key=lambda c: c.ratio)
     if found.verdict is not Verdict.SUSPECT:
         return {"probable_ratio": number(found.ratio)}
@@ -120,7 +120,7 @@ class Framework:
 
 
 class JudgeRequest(NamedTuple):
-    """A framework's answer to a case in one mode; with a rate, after one step of steepest descent too."""
+    """A framework's answer to a case in one mode; with a rate, also after one step of steepest descent."""
 
     case: Case
     arrays: Arrays
@@ -146,14 +146,14 @@ def judge(
 
 
 def judge_all(asked: Sequence[JudgeRequest]) -> Iterator[Record]:
-    """The records of all, in their order; what is cheap is looked at together. Raises InternalError."""
+    """The records of all requests, in order; the filter processes them together. Raises InternalError."""
     opened = [Opened(one) for one in asked]
     comparisons = checked(one.given for one in opened if one.tapped)
     return (one.record(next(comparisons) if one.tapped else iter(())) for one in opened)
 
 
 class Opened:
-    """An answer taken out of its message, unless it is none or malformed."""
+    """The answer of a response, or the reason why there is none."""
 
     def __init__(self, asked: JudgeRequest) -> None:
         self.asked, self.tapped = asked, False
@@ -206,7 +206,7 @@ class Opened:
 
 
 def compared(case: Case, arrays: Arrays, tapped: Answer, untapped: Answer, rules: Model) -> list[Comparison]:
-    """Every comparison behind a record: the box check, or the probable check of forward mode."""
+    """Every comparison behind a record: the per-operation check, or the probabilistic check of forward mode."""
     if tapped.tapped:
         return list(check(case, arrays, tapped, rules))
     return end_to_end(case, arrays, tapped, untapped, rules)[0]
@@ -215,7 +215,7 @@ def compared(case: Case, arrays: Arrays, tapped: Answer, untapped: Answer, rules
 def end_to_end(
     case: Case, arrays: Arrays, tapped: Answer, untapped: Answer, rules: Model
 ) -> tuple[list[Comparison], tuple[Comparison, Enclosure | None] | None]:
-    """The probable check, and the box that is guilty of what it suspects, with what is true there, or None."""
+    """The probabilistic check, and the faulty operation behind a suspect with its exact value, or None."""
     found, guilty = Clearance(case, arrays, tapped, untapped, rules)(
         compare_statistically(case, arrays, untapped, rules)
     )
@@ -253,7 +253,7 @@ PROBES = {
 
 
 class Last(NamedTuple):
-    """What a framework answered last, and where the record of it is."""
+    """A framework's last answer and the index of its record."""
 
     case: Case
     model: Model
@@ -262,7 +262,7 @@ class Last(NamedTuple):
 
 
 class Judge:
-    """Judges answers in the order in which they come; remembers each framework's last one.
+    """Turns answers into records in order of arrival; remembers the last answer of each framework.
 
     Two modes of a framework (``backward`` and ``grad``) often give the very same bits, which one check covers.
     """
@@ -271,7 +271,7 @@ class Judge:
         self._last: dict[str, Last] = {}
 
     def __call__(self, answers: Sequence[JudgeRequest]) -> Iterator[Record]:
-        """The records of some answers, which are looked at together."""
+        """The records of several answers, processed together."""
         places = [self._place(asked) for asked in answers]
         made = judge_all([asked for asked, (known, _) in zip(answers, places, strict=True) if not known])
         for asked, (known, record) in zip(answers, places, strict=True):
@@ -282,7 +282,7 @@ class Judge:
                 yield record[0]
 
     def _place(self, asked: JudgeRequest) -> tuple[bool, list[Record]]:
-        """Whether the framework's last answer was the same, and the place of the record."""
+        """True if the framework's last answer was the same, and the index of its record."""
         case, _, framework, answer = asked[:4]
         if isinstance(answer, Failure):
             return False, []

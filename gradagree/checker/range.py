@@ -1,4 +1,4 @@
-"""Whether NaN or an infinity without taps may come of numbers that do not fit the dtype."""
+"""Can overflow in the dtype explain a non-finite result without taps?"""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def excused(case: Case, arrays: Arrays, model: Model, comparisons: Sequence[Comp
 
 
 def unknown(case: Case, arrays: Arrays, model: Model) -> Verdict | None:
-    """Whether some number of the network may not fit the dtype, or nothing is known of it."""
+    """True if some number of the network may overflow the dtype or is unknown."""
     with np.errstate(all="ignore"):
         radii = np.concatenate([np.ravel(radius) for radius in _radii(case, arrays, model)])
     if np.isfinite(radii).all():
@@ -45,7 +45,7 @@ def unknown(case: Case, arrays: Arrays, model: Model) -> Verdict | None:
 
 
 def _radii(case: Case, arrays: Arrays, model: Model) -> Iterator[np.ndarray]:
-    """The radii of all that the box check expects of the reference's own answer."""
+    """The radii of all arrays that the per-operation check expects for the reference's own answer."""
     nodes = case.nodes(arrays)
     answer = _reference(case, arrays, nodes)
     for node in nodes[:-1]:

@@ -1,4 +1,4 @@
-"""What a framework responds: what it says of itself, its gradient in one mode, or why there is none."""
+"""Responses of a framework: its description, its gradient in one mode, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ class Response(NamedTuple):
     untapped: Answer
 
     def same_bits(self, other: Response) -> bool:
-        """Whether another response holds the same numbers, whatever its mode and however long it took."""
+        """True if another response holds the same numbers; mode and time do not count."""
         return _same_bits(self.tapped, other.tapped) and _same_bits(self.untapped, other.untapped)
 
 
 def handshake(adapter: Adapter) -> Ready:
-    """What a framework says of itself, its probes included."""
+    """The description of a framework, with the results of the probes."""
     return Ready(
         adapter.version, adapter.device, list(adapter.modes), {dtype: probe(adapter, dtype) for dtype in FORMATS}
     )
@@ -94,7 +94,7 @@ def first_line(text: str, length: int = 300) -> str:
 
 
 def _stored(answer: Answer) -> Answer:
-    """The answer with contiguous float64 arrays (integers: int64), as it is after a journey between two processes."""
+    """The answer with contiguous float64 arrays (integers: int64), as after a transfer between processes."""
     return Answer(**{field.name: _contiguous(getattr(answer, field.name)) for field in dataclasses.fields(Answer)})
 
 

@@ -29,7 +29,7 @@ from gradagree.reference.graph import INPUTS, Node, parameter_name
 
 
 class ErrorCheck:
-    """The error box, given the framework's own o; rounded arithmetic only where the quick tests do not clear it."""
+    """The loss on the framework's own output o; rounded arithmetic runs only where the filter does not accept it."""
 
     def __init__(self, node: Node, answer: Answer, model: Model) -> None:
         assert isinstance(node.operation, ErrorBox)
@@ -40,7 +40,7 @@ class ErrorCheck:
         self.cleared: dict[Part, Comparison] = {}
 
     def claims(self) -> Iterator[Bound | None]:
-        """What the quick tests claim of E and of its sensitivity."""
+        """The filter's bounds for E and for the cotangent of the output."""
         quick = LossArrays(self.error, self.plain_o, self.plain_targets, self.model)
         yield quick.E(self.answer.E)
         if not self.kinks:
@@ -103,7 +103,7 @@ def check(case: Case, arrays: Arrays, answer: Answer, model: Model) -> Iterator[
 
 
 def checked(asked: Iterable[tuple[Case, Arrays, Answer, Model]]) -> Iterator[Iterator[Comparison]]:
-    """The comparisons of each; the quick tests of all are made together."""
+    """The comparisons of each request; the filter processes all of them together."""
     answers = [NetworkCheck(*each) for each in asked]
     sound = [answer for answer in answers if answer.well_formed]
     clear([one for answer in sound for one in answer.boxes], [answer.error for answer in sound])
@@ -111,7 +111,7 @@ def checked(asked: Iterable[tuple[Case, Arrays, Answer, Model]]) -> Iterator[Ite
 
 
 class NetworkCheck:
-    """The box check of one answer."""
+    """The per-operation check of one answer."""
 
     def __init__(self, case: Case, arrays: Arrays, answer: Answer, model: Model) -> None:
         self.answer = answer
@@ -140,7 +140,7 @@ class NetworkCheck:
 
 
 class BoxCheck:
-    """One box on the framework's own p and delta_c; rounded arithmetic only where the quick tests do not clear it."""
+    """One node on the framework's own p and delta_c; rounded arithmetic runs only where the filter does not accept."""
 
     def __init__(self, node: Node, answer: Answer, model: Model) -> None:
         assert isinstance(node.operation, Box)
@@ -156,7 +156,7 @@ class BoxCheck:
 
     @functools.cached_property
     def given(self) -> NodeArrays:
-        """The box for the quick tests; gradients of another shape are left to the box check."""
+        """The node's arrays for the filter; gradients of another shape are left to rounded arithmetic."""
         node, box, answer = self.node, self.box, self.answer
         owned = ((box.w, self.given_gradient("w")), (box.b, self.given_gradient("b")))
         dw, db = (x if own is not None and x is not None and x.shape == own.shape else None for own, x in owned)
@@ -205,7 +205,7 @@ class BoxCheck:
         return lambda how: self.pulled_own(how)[name]
 
     def pulled_own(self, how: ToleranceOptions) -> Any:
-        """The gradients of what the activation has of its own."""
+        """The gradients of the activation's parameters."""
         rules = self.model.outwards
         return self.judged(how).parameter_gradients(self.p.modelled(rules), self.delta_c.modelled(rules))
 
@@ -238,7 +238,7 @@ def clear(boxes: Sequence[BoxCheck], errors: Sequence[ErrorCheck] = ()) -> None:
 
 
 def portions(boxes: Sequence[BoxCheck]) -> Iterator[list[BoxCheck]]:
-    """Boxes of so many weights together as a processor keeps at hand."""
+    """Groups of nodes whose weights together fit a processor cache."""
     some: list[BoxCheck] = []
     for one in boxes:
         some.append(one)

@@ -74,7 +74,7 @@ def _compare_all(case: Case, arrays: Arrays, answer: Answer, model: Model, ad_fo
 def _compare_gradients(
     number: int, box: Box, p: Any, delta_c: Any, given: Mapping[str, np.ndarray]
 ) -> Iterator[Comparison]:
-    """The gradients of one node; that of the weights is never stored as a whole."""
+    """The gradients of one node; the expected gradient of the weights is never stored completely."""
     for name, own in reversed(box.parameter_gradients(p, delta_c).items()):
         yield _compare_array(number, f"d{name}", given.get(parameter_name(number, name)), own)
     if box.b is not None:

@@ -1,4 +1,4 @@
-"""The derivation inwards: how a change of p, w and b changes what a box hands on, in any arithmetic."""
+"""The jvp of one node in any arithmetic: how changes of p, w and b change its output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gradagree.reference.graph import Node
 
 
 class Moved(NamedTuple):
-    """The tangents of one box's weights, and of what its activation has of its own; None where it has no such.
+    """The tangents of one node's weights and of its activation's parameters; None where there are none.
 
     All have the directions on a first axis.
     """
@@ -27,7 +27,7 @@ class Moved(NamedTuple):
 
 
 def moved(case: Case, arrays: Arrays, number: int, which: Sequence[int]) -> dict[str, np.ndarray]:
-    """Some of so many directions that a framework pushed along: the tangents of the inputs and parameters by name."""
+    """Some of a framework's directions: the tangents of the inputs and parameters by name."""
     return tangent_directions(problem_of(case, arrays), number, which)
 
 
@@ -46,7 +46,7 @@ def push(activation: Any, p: Any, tangents: Any) -> Any:
 
 
 def pushed_own(activation: Any, p: Any, own: Sequence[np.ndarray]) -> Any:
-    """What changes of an activation's own weights make of A(p)."""
+    """The change of A(p) by changes of the activation's parameters."""
     each = zip(activation.own_weights, own, strict=True)
     return sum(activation.by(name, p) * np.expand_dims(x, tuple(range(1, 4 - x.ndim))) for name, x in each)
 

@@ -49,12 +49,12 @@ class Verdict(enum.StrEnum):
 
     @property
     def fails(self) -> bool:
-        """Whether a run with this verdict ends with exit code 1."""
+        """True if a run with this verdict ends with exit code 1."""
         return self in FAILURES
 
     @property
     def compared(self) -> bool:
-        """Whether numbers were compared at all."""
+        """True if numbers were compared at all."""
         return self not in (Verdict.UNSUPPORTED, Verdict.ABSENT)
 
 

@@ -1,4 +1,4 @@
-"""``gradagree run``: a campaign, whole or in shards, begun or gone on with."""
+"""``gradagree run``: a run or a shard of one, started or resumed."""
 
 from __future__ import annotations
 
@@ -177,8 +177,8 @@ def _shrink(folder: Path, seconds: float, extensions: Sequence[str], kept: dict[
 
 
 def _begun(context: click.Context, folder: Path, ext: tuple[str, ...]) -> tuple[Plan, bool]:
-    """The plan of a run that is gone on with, and whether it is strict. Files that it used must be named once more:
-    what a results folder says makes no code run.
+    """The plan of a run to resume, and whether it is strict. Files that it used must be named again: the contents of a
+    results folder never make code run.
     """
     from gradagree.runner.campaign import resume_plan
     from gradagree.runner.results import META

@@ -1,4 +1,4 @@
-"""Two runs side by side: what is new, what is gone, and what moved by more than its noise."""
+"""Comparison of two runs: new and resolved findings, and changes beyond the noise."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def places(n: int, level: float) -> int:
 
 
 def more_lost_than_gained(lost: int, gained: int, level: float) -> bool:
-    """Whether so many lost against so many gained are more than chance explains, were both equally likely."""
+    """True if more records were lost than gained than chance explains, if both were equally likely."""
     if not lost:
         return False
     return bool(special.bdtrc(lost - 1, lost + gained, 0.5) <= level)
@@ -152,7 +152,7 @@ OPEN = (Verdict.UNDECIDED, Verdict.OUT_OF_RANGE)
 
 @dataclass
 class Loss:
-    """Records that were judged in the first run and are not in the second; gained went the other way."""
+    """Records checked in the first run but not in the second; gained counts the opposite."""
 
     column: Column
     what: str
@@ -192,7 +192,7 @@ def losses_between(before: Side, after: Side, level: float) -> Iterator[Loss]:
 
 
 def _lost_functions(before: Side, after: Side) -> dict[Column, tuple[str, ...]]:
-    """Functions that were judged in a column, and are there no more."""
+    """Functions that were checked in a column before and are not any more."""
     was, now = _functions(before), _functions(after)
     lost = {column: tuple(sorted(names - now.get(column, set()))) for column, names in was.items()}
     return {column: names for column, names in lost.items() if names}
@@ -221,7 +221,7 @@ class Change:
 
     @property
     def regresses(self) -> bool:
-        """Whether it is news: not accepted, and of a mode that both runs ran."""
+        """True if it is new: not accepted, and in a mode that both runs ran."""
         return self.known is None and self.comparable
 
     @property
@@ -233,7 +233,7 @@ class Change:
 
 
 class Turn(NamedTuple):
-    """Another legitimate slope at a kink than before."""
+    """Another one-sided derivative at a kink than before."""
 
     column: Column
     place: str
@@ -312,7 +312,7 @@ def _gone(before: Side, after: Side) -> Iterator[tuple[Judged, str]]:
 
 
 def _gathered(found: Iterator[tuple[Judged, str]], columns: Collection[Column] | None = None) -> list[Change]:
-    """By cause, what is not known first, then the worst verdict first; columns are those of the first run."""
+    """By cause: unknown ones first, then the worst verdict first; columns are those of the first run."""
     changes: dict[tuple[Cause, str, Entry | None], Change] = {}
     for judged, other in found:
         assert judged.record is not None

@@ -28,7 +28,7 @@ NOISE = (
 
 
 def headline(found: Differences) -> str:
-    """The answer in one sentence."""
+    """The summary in one sentence."""
     names = f"{_name(found, 'before')} against {_name(found, 'after')}"
     if not found.matched:
         return f"{names}: nothing in common to compare; run both with the same cases, seed, frameworks and modes."
@@ -155,7 +155,7 @@ def write_comparison(found: Differences, folder: Path) -> list[Path]:
 
 
 def document(found: Differences) -> str:
-    """The whole text, in GitHub's Markdown."""
+    """The complete text in GitHub's Markdown."""
     lines = ["# gradagree comparison\n", f"**{prose(headline(found))}**"]
     for one in (*tables(found), facts(found.before, found.after)):
         lines += section(one)
@@ -163,7 +163,7 @@ def document(found: Differences) -> str:
 
 
 def page(found: Differences) -> str:
-    """The whole page as text."""
+    """The complete page as text."""
     values = {
         "found": found, "headline": headline(found), "tables": [*tables(found), facts(found.before, found.after)],
     }  # fmt: skip
@@ -171,7 +171,7 @@ def page(found: Differences) -> str:
 
 
 def print_comparison(found: Differences, console: Console) -> None:
-    """Print the answer, and the first rows of each table that has any."""
+    """Print the summary and the first rows of each table that is not empty."""
     printer = Printer(console)
     printer.line(Text(headline(found), style=STYLES["bad"] if found.regressions else "bold"))
     for one in tables(found):

@@ -40,8 +40,9 @@ class Key(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """What one record says. Numbers have three digits, as in an extract; step is one unit in the last place of the
-    entry that has the ratio, over its tolerance. record is kept for all that does not plainly agree."""
+    """The contents of one record. Numbers have three digits, as in an extract; step is one unit in the last
+    place of the entry with the ratio, over its tolerance. record is kept unless the verdict is `agree`.
+    """
 
     verdict: Verdict
     dtype: str
@@ -58,7 +59,7 @@ class Judged(NamedTuple):
 
 @dataclass
 class Side:
-    """A run: its name, what ``meta.json`` says of it, every record by its key, and the slopes taken at kinks."""
+    """A run: its name, ``meta.json``, every record by its key, and the derivatives at kinks."""
 
     name: str
     versions: dict[str, str] = field(default_factory=dict)
@@ -124,7 +125,7 @@ def read_side(path: Path, known: Sequence[Entry] | None = None) -> Side:
 
 
 def facts(meta: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """What tells two runs apart, beside the versions of the frameworks."""
+    """Properties that distinguish two runs, besides the versions of the frameworks."""
     for name in ("command", "started", "gradagree"):
         if meta.get(name):
             yield name, str(meta[name])
@@ -169,7 +170,7 @@ def _dumped(thing: Any) -> str:
 
 
 def _told(places: dict[tuple[str, str], int], key: Key, judged: Judged) -> list[Any]:
-    """Column, verdict, three numbers, and where it does not plainly agree what the record says."""
+    """Column, verdict, three numbers and, unless it agrees, the record."""
     place = places[key.framework, key.mode]
     numbers = [short_number(x) if x == x else None for x in (judged.ratio, judged.step, judged.sharpness)]
     told = [place, ORDER[judged.verdict], *numbers]

@@ -1,6 +1,6 @@
 """The pytest plugin: ``pytest --gradagree`` cross-checks a project's own functions and adapters; fixtures for tests.
 
-It imports nothing of gradagree's own work until it is asked for something. Reports are written by the process that
+It imports nothing else of gradagree until it is used. Reports are written by the process that
 controls the run, from records that travel with the test reports, so that they are complete under pytest-xdist too.
 """
 

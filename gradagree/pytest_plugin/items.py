@@ -51,7 +51,7 @@ class Settings(NamedTuple):
 
 
 class Derivative(pytest.Item):
-    """A function's derivative is the slope of its value: asked before any framework is."""
+    """The derivative of a function matches its value; checked before any framework runs."""
 
     def __init__(self, *, function: Any, **options: Any) -> None:
         super().__init__(**options)
@@ -69,7 +69,7 @@ class Derivative(pytest.Item):
 
 
 class NetworksItem(pytest.Item):
-    """So many random networks with a function in them, or with those of the whole catalogue, in one mode."""
+    """Random networks with one function, or with all of the catalogue, in one mode."""
 
     def __init__(self, *, function: Any, mode: str, number: int, settings: Settings, **options: Any) -> None:
         super().__init__(**options)
@@ -104,7 +104,7 @@ class Project(pytest.File):
     """The pyproject.toml of a project, which stands for its functions and adapters."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        """For each function its derivative and its blocks; for each adapter, blocks with the whole catalogue."""
+        """For each function its derivative and its networks; for each adapter, networks with all functions."""
         settings = Settings.of(self.config)
         for function in own_functions():
             yield Derivative.from_parent(self, name=f"{function.name}[derivative]", function=function)

@@ -23,7 +23,7 @@ RECORDS: pytest.StashKey[Kept] = pytest.StashKey()
 
 
 class Processes:
-    """The process of a framework by name, started when first asked for and kept for the session."""
+    """Worker processes by framework, started at first use and kept for the session."""
 
     def __init__(self) -> None:
         self._started: dict[str, FrameworkProcess] = {}
@@ -72,7 +72,7 @@ def judged(process: FrameworkProcess, mode: str, cases: Sequence[tuple[int, Case
 
 
 def keep(kept: Kept, record: Record, handshake: str) -> None:
-    """Keep a record for the report, with what its framework said of itself."""
+    """Keep a record for the report, with the description of its framework."""
     import msgspec
 
     kept.append((record.framework, handshake, msgspec.json.encode(record).decode()))

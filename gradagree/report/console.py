@@ -32,7 +32,7 @@ STYLES = {"bad": "bold red", "doubtful": "yellow", "good": "green", "none": "dim
 
 
 def print_summary(summary: Summary, console: Console, folder: Path) -> None:
-    """Print the answer, who agrees on what, known differences, tolerances, and the worst findings."""
+    """Print the summary sentence, the matrix, known differences, tolerances and the worst findings."""
     printer = Printer(console)
     printer.line(Text(summary.sentence, style="bold red" if summary.failing else "bold"))
     for line in failed_probes(summary.meta):
@@ -69,7 +69,7 @@ class Printer:
         return Text(plain, style=text.style)
 
     def line(self, text: Text, whole: bool = False) -> None:
-        """One line, and an empty one behind it; whole: never broken, so that it can be copied."""
+        """One line and an empty one; `whole`: never wrapped, so that it can be copied."""
         self.console.print(self.text(text), soft_wrap=whole, highlight=False)
         self.console.print()
 

@@ -37,7 +37,7 @@ def decades(low: int, high: int, most: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Axis:
-    """Powers of ten from low to high across the figure, with room for 0 and for what is not finite."""
+    """Powers of ten from low to high across the figure, with room for 0 and for non-finite values."""
 
     low: int
     high: int
@@ -45,7 +45,7 @@ class Axis:
     infinite: bool = False
 
     def at(self, exponent: float) -> float:
-        """Where 10^exponent lies, from the left; the nearer end for what is beyond an end."""
+        """The position of 10^exponent from the left, clipped to the ends."""
         start, end = LEFT + SIDE * self.zeros, WIDTH - RIGHT - SIDE * self.infinite
         return round(start + share(exponent, self.low, self.high) * (end - start), 1)
 
@@ -287,9 +287,9 @@ class Line(NamedTuple):
 
 
 def chart(title: str, lines: Sequence[Line], judged: Sequence[int] = (), percent: bool = False) -> Markup:
-    """All lines on common axes; below them a tick at each round in which gradients were judged.
+    """All lines on common axes; below them a tick at each round in which gradients were checked.
 
-    Numbers that are not finite interrupt a line; a cross stands on top where the first of them would be.
+    Non-finite values interrupt a line; a cross at the top marks the first of them.
     """
     scale = scale_for([x for line in lines for x in line.numbers], from_zero=percent)
     rounds = max([*(len(line.numbers) - 1 for line in lines), *judged, 1])
@@ -371,7 +371,7 @@ def _finite(numbers: Sequence[float]) -> Iterator[list[tuple[int, float]]]:
 
 
 def _thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
-    """At most so many points: of each group of neighbours the ends, the lowest and the highest."""
+    """A bounded number of points: of each group of neighbours the ends, the lowest and the highest."""
     size = -(-4 * len(points) // MOST_POINTS)
     if size <= 4:
         return points

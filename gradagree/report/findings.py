@@ -28,7 +28,7 @@ ROOM = 1000
 
 
 class Cause(NamedTuple):
-    """What records of one finding have in common, in whichever modes; reason tells errors that name no box apart."""
+    """The key of a finding, common to its records in all modes; reason separates failures without a location."""
 
     verdict: Verdict
     framework: str
@@ -145,7 +145,7 @@ class Standing(NamedTuple):
 
 @dataclass
 class Accepted:
-    """Takes records one by one, and tells which of them are known."""
+    """Matches records one by one with the known differences."""
 
     entries: Sequence[Entry] = ()
     today: datetime.date = field(default_factory=datetime.date.today)
@@ -211,9 +211,9 @@ MOST_NUMBERS = 40
 
 
 class Small(msgspec.Struct, frozen=True):
-    """One line: the cause, the case that showed it first, and the record and numbers of the small one.
+    """One line: the cause, the first case that showed it, and the record and arrays of the small case.
 
-    Numbers are hexadecimal floats, and whole numbers for classes.
+    Numbers are hexadecimal floats, and integers for classes.
     """
 
     cause: Cause

@@ -61,7 +61,7 @@ MOST_FINDINGS = 200
 
 
 def page(summary: Summary) -> str:
-    """The whole page as text."""
+    """The complete page as text."""
     findings, heads = list(summary.findings), sections.columns_by_framework(summary.columns)
     values = {
         "summary": summary, "groups": GROUPS, "header": heads,

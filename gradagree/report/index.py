@@ -1,4 +1,4 @@
-"""index.html: the results folders that lie in a folder, each with its answer and its pages."""
+"""index.html: the results folders in a folder, each with its summary sentence and its pages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PAGES = {"train.html": "the training", "report.html": "the report"}
 
 @dataclass(frozen=True)
 class Card:
-    """One results folder; sentence is its answer, or why it cannot be read."""
+    """One results folder; sentence is its summary, or the reason why it cannot be read."""
 
     title: str
     name: str

@@ -14,7 +14,7 @@ from gradagree.report.text import brief, counted, exact, named, replay, visible
 
 
 def suites(summary: Summary) -> str:
-    """The whole file as text."""
+    """The complete file as text."""
     root = ET.Element("testsuites", name="gradagree")
     for column in summary.blocks.columns():
         _suite(root, summary, column)

@@ -1,4 +1,4 @@
-"""report.md: the answer and the findings first, small enough for the summary of a CI job."""
+"""report.md: summary sentence and findings first, small enough for the summary of a CI job."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOM_FOR_PROBES = 20_000
 
 
 def document(summary: Summary) -> str:
-    """The whole text, in GitHub's Markdown; under 900 kB whatever the records hold."""
+    """The complete text in GitHub's Markdown, always below 900 kB."""
     return "\n".join(_lines(summary))
 
 

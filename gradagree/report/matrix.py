@@ -33,7 +33,7 @@ class Names:
 
 @dataclass
 class Groups(Generic[Key]):
-    """Counts by key; past the room for keys, what is new is only counted, in ``further``."""
+    """Counts by key; beyond a maximum of keys, new ones are only counted, in ``further``."""
 
     room: int
     counts: Counter[Key] = field(default_factory=Counter)
@@ -169,7 +169,7 @@ class Cell:
 
     @property
     def share(self) -> str:
-        """``3 of 600``, or only the number where all have the same verdict; other failures and known ones are told."""
+        """``3 of 600``, or only the number where all have the same verdict; names other failures and known ones."""
         ours = self.counts[self.verdict]
         failing = sum(n for verdict, n in self.counts.items() if verdict.fails)
         more = f", {shown_number(failing - ours)} more fail" if failing > ours else ""
@@ -239,7 +239,7 @@ DECIDED = frozenset({verdict for verdict in Verdict if verdict.fails}) | {
 
 
 class Place(NamedTuple):
-    """Which block: number counts from 0; None gathers what is beyond the room."""
+    """A block: number counts from 0; None collects those beyond the maximum."""
 
     column: Column
     number: int | None
@@ -264,7 +264,7 @@ class Block:
 
     @property
     def decided(self) -> bool:
-        """Whether any of its records says that a gradient is right or wrong."""
+        """True if one of its records decides that a gradient is right or wrong."""
         return not DECIDED.isdisjoint(self.counts)
 
 

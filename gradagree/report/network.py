@@ -69,7 +69,7 @@ def frames(units: Sequence[tuple[int, ...]]) -> list[Frame]:
 
 
 def chosen(numbers: Sequence[float], most: int, always: Collection[int] = ()) -> tuple[int, ...]:
-    """At most so many places, in their order: those given, then those of the largest numbers; NaN is the largest."""
+    """A bounded number of indices, in order: the given ones, then those of the largest values (NaN is the largest)."""
 
     def rank(place: int) -> tuple[bool, float]:
         x = abs(numbers[place])
@@ -87,7 +87,7 @@ Station = tuple[str, str, bool]
 
 
 def guilty_box(record: Record) -> Markup | None:
-    """The picture; None where the record accuses no box, as one that was judged end to end, or cannot be read."""
+    """The picture; None where the record names no location, as in an end-to-end check, or cannot be read."""
     found = stations(record)
     if record.verdict is Verdict.SUSPECT or not any(loud for _, _, loud in found):
         return None
@@ -151,7 +151,7 @@ ONE = Markup('<svg class="sample" viewBox="0 0 40 28" width="40" height="28" ari
 
 @dataclass(frozen=True)
 class Layer:
-    """One box: its current input p, its sensitivity delta, and its weights, none for the error box."""
+    """One node: its input p, its cotangent delta, and its weights (None for the loss)."""
 
     title: str
     p: Numbers
@@ -160,7 +160,7 @@ class Layer:
 
     @property
     def wide(self) -> bool:
-        """Whether it has more units than are drawn."""
+        """True if it has more units than are drawn."""
         return len(self.p) > MOST_UNITS
 
     def weight(self, i: int, j: int) -> float:
@@ -324,7 +324,7 @@ class NodeTable:
 
 
 def tables(training: Training) -> list[NodeTable]:
-    """From the outermost box to the error box, what is too much left out, and said to be."""
+    """From the first node to the loss; nodes that do not fit are left out, with a remark."""
     return [_table(layer, training) for layer in layers(training)[-MOST_TABLES:]]
 
 

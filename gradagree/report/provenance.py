@@ -19,7 +19,7 @@ MOST_TOLD = 20
 
 
 def run_of(meta: dict[str, Any]) -> str | None:
-    """What the shards of one run have in common; None for a run that is whole."""
+    """The key common to the shards of one run; None for a run without shards."""
     resume = meta.get("resume")
     found = resume.get("fingerprint") if isinstance(resume, dict) and shard_of(meta) is not None else None
     return found if isinstance(found, str) else None
@@ -39,7 +39,7 @@ def shared_runs(metas: Sequence[dict[str, Any]]) -> list[str | None]:
 
 
 def folded(metas: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One ``meta`` for all shards of a run: the plan of the whole, so that what is missing counts as missing."""
+    """One ``meta`` for all shards of a run, with the plan of the complete run, so that missing records count."""
     others: list[dict[str, Any]] = []
     runs: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for run, meta in zip(shared_runs(metas), metas, strict=True):
@@ -165,7 +165,7 @@ def not_installed(meta: dict[str, Any]) -> dict[str, str]:
 
 
 def planned(meta: dict[str, Any]) -> dict[str, int]:
-    """Records that each ``framework:mode`` was asked for."""
+    """The number of planned records of each ``framework:mode``."""
     plan = mapping(meta.get("plan"))
     return {named(name): count for name, count in plan.items() if isinstance(count, int) and count > 0}
 

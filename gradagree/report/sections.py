@@ -30,7 +30,7 @@ class Span(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A section with a table. words introduces it; without rows, words says why."""
+    """A section with a table. words introduces the table or says why there are no rows."""
 
     name: str
     head: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Everything that a report shows, gathered in one pass over the records, and the answer in a sentence."""
+"""The contents of a report, collected in one pass over the records, and the summary sentence."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ KNOWN = "known to differ"
 
 
 def sentence(summary: Summary) -> str:
-    """Who agrees with the hand derivation on how much, how sharply it was asked, and what is missing."""
+    """The summary sentence: agreement with the reference, relative tolerances, and what is missing."""
     if not summary.compared:
         return _nothing(summary) + _missing(summary) + "."
     answer = _failures(summary) if summary.failing else _agreement(summary)
@@ -77,7 +77,7 @@ def _agreement(summary: Summary) -> str:
 
 
 def _told(summary: Summary, verdicts: Iterable[Verdict]) -> str:
-    """``8 with digits lost and 7 undecided``: those of the verdicts that occur; known failures with what is open."""
+    """``8 with digits lost and 7 undecided``: the verdicts that occur; known failures stand with the undecided."""
     there = [verdict for verdict in verdicts if summary.verdicts[verdict]]
     words = [f"{shown_number(summary.verdicts[verdict])} {PHRASES[verdict]}" for verdict in there]
     known = summary.accepted.failing
@@ -143,7 +143,7 @@ UNJUDGED = (Verdict.UNDECIDED, Verdict.OUT_OF_RANGE)
 
 
 class ConventionRow(NamedTuple):
-    """A legitimate slope at a kink, and who takes it."""
+    """A one-sided derivative at a kink, and the modes that return it."""
 
     function: str
     column: Column
@@ -301,7 +301,7 @@ class Summary:
 
     @property
     def sentence(self) -> str:
-        """The answer in one sentence."""
+        """The summary in one sentence."""
         return sentence(self)
 
 

@@ -46,9 +46,9 @@ def _seen(c: str) -> str:
 
 
 def replay(record: Record, extensions: Sequence[str] = ()) -> str:
-    """The command that judges the record's case again, its text quoted for a shell; a very long one by its alias.
+    """The command that checks the case of a record again, quoted for a shell; a very long case by its alias.
 
-    A finding about several cases, which has no numbers of its own, is shown by one of them.
+    A finding about several cases is shown by one of them.
     """
     several = record.spec.startswith(CONVENTION)
     short = not several and record.spec.isprintable() and len(record.spec) <= SPEC

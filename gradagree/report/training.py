@@ -1,4 +1,4 @@
-"""The training page, train.html, and its answer in a sentence."""
+"""The training page, train.html, and its summary sentence."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ WAYS = {POLLED: "stochastic, one polled pair a step", FULL: "full batch, all pai
 
 
 def sentence(training: Training, found: Sequence[CheckpointOutcomes]) -> str:
-    """Who trained, what the network decides now, and whether what was judged along the way agrees."""
+    """The summary: trainers, accuracy of the trained network, and agreement of the checks along the way."""
     return f"{_trained(training)}; {_along(found)}."
 
 
@@ -59,7 +59,7 @@ def _trained(training: Training) -> str:
 
 
 def _decides(training: Training, curves: Sequence[LossCurve]) -> str:
-    """``decides 45 % of 100 held-out patients right``, or the error it comes to where no accuracy is told."""
+    """``decides 45 % of 100 held-out patients right``, or the final loss where there is no accuracy."""
     right = {curve.label: percent(last(curve.accuracies)) for curve in curves if curve.accuracies}
     if right:
         one = EXAMPLES.get(training.dataset, "example")
@@ -151,12 +151,12 @@ def write_training(folder: Path) -> Path:
 
 
 def answer(training: Training, records: Sequence[Record]) -> str:
-    """The training's answer in one sentence."""
+    """The training's summary in one sentence."""
     return sentence(training, outcomes_along(training, records))
 
 
 def page(training: Training, meta: dict[str, Any], records: Sequence[Record]) -> str:
-    """The whole page as text."""
+    """The complete page as text."""
     outcomes, summary = outcomes_along(training, records), summarize(meta, records)
     values = {
         "training": training, "facts": list(facts(training)), "answer": sentence(training, outcomes),

@@ -60,7 +60,7 @@ class NetworkEntry(msgspec.Struct):
 
 
 class TrainingFile(msgspec.Struct):
-    """The whole of train.json."""
+    """The contents of train.json."""
 
     dataset: str = ""
     widths: tuple[int | str, ...] = ()
