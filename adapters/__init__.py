@@ -1,7 +1,7 @@
-"""The frameworks' answers: one file for each framework.
+"""Adapters of frameworks: one file for each framework.
 
-A framework is imported inside its own adapter, and only when that is made: an absent, heavy or broken one must not
-matter to those who use another.
+A framework is imported inside its own adapter, when that is created, so that a missing, large or broken framework does
+not affect users of another.
 """
 
 from gradagree.adapters.adapter import Adapter as Adapter, training_steps as training_steps

@@ -1,7 +1,7 @@
-"""What an adapter is: one framework, its arrays, and its ways to a gradient.
+"""The adapter of a framework: its arrays and its modes of differentiation.
 
-A mode turns the error of the forward pass, which is written once for all frameworks, into its gradient. Taps hand out
-each box's current input and its sensitivity, and every gradient is computed without them too.
+A mode turns the loss of the forward pass, which is written once for all frameworks, into its gradient. Taps capture the
+value and the cotangent of each node; every gradient is also computed without taps.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def build_answer(
     back: Callable[[Any], np.ndarray], problem: Problem, E: Any, values: Sequence[Any], gradients: Sequence[Any],
     cotangents: Sequence[Any], updated: Sequence[Any], seconds: float,
 ) -> Answer:  # fmt: skip
-    """The answer, from the gradients in the leaves' order; back makes a framework's array one of NumPy."""
+    """The answer from gradients in the order of the leaves; back converts a framework's array to NumPy."""
     outermost, *read = [back(x) for x in gradients]
     names = list(parameters(problem))
     return Answer(
@@ -106,7 +106,7 @@ class Adapter:
 
     @classmethod
     def trains(cls) -> bool:
-        """Whether it trains without being named."""
+        """True if it trains by default."""
         return vars(cls).get("training") is not None
 
     @classmethod
@@ -165,7 +165,7 @@ class Adapter:
         return [w - rate * gradient for w, gradient in zip(weights, gradients, strict=True)]
 
     def spelling(self, function: Activation | ErrorFunction) -> Callable[..., Any]:
-        """The framework's own form of a function. Raises Unsupported where the class does not spell it."""
+        """The framework's implementation of a function. Raises Unsupported if the class has none."""
         method = getattr(function, self.name, None)
         if method is None and function.name in self.spellings:
             return functools.partial(self.spellings[function.name], function)

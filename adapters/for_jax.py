@@ -67,7 +67,7 @@ def packed(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
 
 @contextmanager
 def unsupported_forward_mode() -> Iterator[None]:
-    """A function that has no forward mode, for it has a backward pass of its own, is Unsupported there, not a crash."""
+    """A function with a custom backward pass has no forward mode: raise Unsupported instead of crashing."""
     try:
         yield
     except TypeError as wrong:
@@ -334,7 +334,7 @@ def reverse_forward(f: Any, x: Any, constants: Any, out: Any, along: Any) -> Any
 
 
 class JaxPointwise(Pointwise):
-    """jax: each way by its name. All but the first are compiled as a whole."""
+    """jax: the pointwise modes by name. All but the first are compiled."""
 
     pads = True
 

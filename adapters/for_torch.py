@@ -440,7 +440,7 @@ def reverse_forward(f: Any, x: Any, constants: Any, k: Any = None, j: Any = None
 
 
 class TorchPointwise(Pointwise):
-    """torch, with its compiler asked for one graph for any number of points."""
+    """torch; the compiler makes one graph for any number of points."""
 
     def __init__(self) -> None:
         self.values = {"eager": value, "vmap": value_vmap, "compile": self.value_compiled}

@@ -65,7 +65,7 @@ class LossReduction(NamedTuple):
 
 
 def sample_operands(error: ErrorFunction) -> tuple[np.ndarray, np.ndarray]:
-    """A few outputs and targets, (3, outputs): what a form of the error function is asked on, to see how it adds up."""
+    """A few outputs and targets, (3, outputs), on which the summation of a loss is probed."""
     outputs = allowed_width(error, 4)
     o = to_domain(error.domain, np.arange(EXAMPLES * outputs).reshape(EXAMPLES, outputs) / 4 - 1)
     return o, some_targets(error, EXAMPLES, outputs)
@@ -86,7 +86,7 @@ def _reduction(whole: Any, parts: Any) -> str | None:
 
 @functools.lru_cache(maxsize=1024)
 def is_separable(error: ErrorFunction, outputs: int) -> bool:
-    """Whether a row of so many outputs is a sum, or a mean, of what its entries have of their own."""
+    """True if the loss of a row of `outputs` entries is a sum or a mean of the losses of its entries."""
     if error.targets in ("classes", "simplex") or error.domain in ("simplex", "log_simplex") or error.width(1) != 1:
         return False
     width = allowed_width(error, 3)
@@ -108,7 +108,7 @@ def _spread(error: ErrorFunction, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:
-    """Equal but for what rounding a short sum may change; what is no sum differs by much more than that."""
+    """Equal up to the rounding of a short sum; losses that are no sum differ by much more."""
     return bool(np.all(np.abs(a - b) <= MAX_ROUNDINGS * np.finfo(np.float64).eps * (np.abs(a) + np.abs(b) + 1)))
 
 
@@ -158,7 +158,7 @@ class Packed:
         return self._activation(activation, p, None, dtype)[0]
 
     def pulled(self, activation: Activation, p: np.ndarray, delta: np.ndarray, dtype: str) -> list[np.ndarray]:
-        """delta_p of delta_a, and the gradients of what the activation has of its own."""
+        """delta_p from delta_a, and the gradients of the activation's parameters."""
         return self._activation(activation, p, delta, dtype)[1:]
 
     def _activation(self, activation: Activation, p: np.ndarray, delta: np.ndarray | None, dtype: str) -> Any:
@@ -179,7 +179,7 @@ class Packed:
         return [back(a)[:n, :outputs], back(delta_p)[:n, :width], *taken]
 
     def _function(self, activation: Activation) -> Callable[..., Any]:
-        """A of p, and of what it has of its own."""
+        """A as a function of p and of its parameters."""
         return lambda *leaves: self.adapter.spelling(with_parameters([activation], leaves)[0])(leaves[0])
 
     def _program(self, key: Any, make: Callable[[], Any]) -> Any:
@@ -274,7 +274,7 @@ def reduced_value_and_grad(jax: Any, function: Callable[..., Any], depth: int, p
 
 
 def value_and_vjp(jax: Any, function: Callable[..., Any]) -> Callable[..., Any]:
-    """What a function of arrays gives, and what its sensitivity, the last operand, is pulled back to."""
+    """The value of a function of arrays, and the vjp of the cotangent, the last operand."""
 
     def value_and_pull(*operands: Any) -> tuple[Any, ...]:
         value, pull = jax.vjp(function, *operands[:-1])

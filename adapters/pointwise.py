@@ -1,7 +1,7 @@
-"""One function alone on an array of points: its value, its slope and its second derivative, in every mode.
+"""A single function on an array of points: value, derivative and second derivative, in every mode.
 
 An elementwise function maps an array to one of its shape. Any other maps rows to rows: there `k` is the output that is
-differentiated and `j` the input, and the answer is the whole Jacobian (rows, outputs, inputs), or for one output the
+differentiated and `j` the input, and the result is the full Jacobian (rows, outputs, inputs), or for one output the
 Hessian (rows, inputs, inputs). Points and constants (targets) are the framework's arrays.
 """
 
@@ -57,9 +57,9 @@ def derivative_in_mode(
 
 
 def framework_implementation(function: Activation | ErrorFunction, adapter: Any, dtype: str) -> Function:
-    """The framework's own form of a function, entry by entry or row by row: nothing is summed.
+    """The framework's implementation of a function, entry by entry or row by row, without a sum.
 
-    Raises Unsupported where the class does not spell it.
+    Raises Unsupported if the class has none.
     """
     import numpy as np
 
@@ -100,7 +100,7 @@ def unreduced(function: Any) -> Any:
 
 
 def is_rows(function: Activation | ErrorFunction) -> bool:
-    """Whether an example is a row of several numbers that belong together."""
+    """True if an example is a row of several numbers."""
     if isinstance(function, Activation):
         return function.along_last_axis
     return not isinstance(function, _EntryByEntry) or function.width(1) != 1 or function.targets == "simplex"

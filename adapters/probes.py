@@ -1,7 +1,7 @@
-"""What a framework does with numbers on this machine, measured with its own ``+``, ``*`` and ``@``.
+"""The arithmetic of a framework on this machine, measured with its own ``+``, ``*`` and ``@``.
 
-Each probe has one right answer under IEEE 754 arithmetic in the dtype asked; flushing of subnormals is the one liberty
-that the model of a correct program allows, and only because it is measured.
+Each probe has one correct result under IEEE 754 arithmetic in the dtype. Flushing of subnormals is the only deviation
+that the rounding model allows, because it is measured.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def _run(adapter: Adapter, dtype: str, compiled: bool, function: Callable[..., A
 
 
 def _flushes(adapter: Adapter, dtype: str, compiled: bool) -> bool:
-    """Whether half of the smallest normal number is lost, as a result or as an operand, entry by entry or in products.
+    """True if half of the smallest normal number is flushed, as result or operand, elementwise or in products.
 
-    Large products take other ways through a library than small ones.
+    Large products use other kernels of a library than small ones.
     """
     smallest = FORMATS[dtype].smallest_normal
     lanes, square = (LANES,), (LANES, LANES)
@@ -55,7 +55,7 @@ def _flushes(adapter: Adapter, dtype: str, compiled: bool) -> bool:
 
 
 def _reassociates(adapter: Adapter, dtype: str, compiled: bool) -> bool:
-    """Whether (x + y) - y is taken for x although x is lost in y, or NaN for a number."""
+    """True if (x + y) - y is simplified to x although x is lost in y, or NaN is treated as a number."""
     one, big = np.full(LANES, 1.0), np.full(LANES, 2.0 ** (FORMATS[dtype].precision + 1))
     lost = _run(adapter, dtype, compiled, lambda x, y: (x + y) - y, one, big)
     zero, infinity = np.zeros(LANES), np.full(LANES, np.inf)
@@ -64,7 +64,7 @@ def _reassociates(adapter: Adapter, dtype: str, compiled: bool) -> bool:
 
 
 def _keeps_every_bit(adapter: Adapter, dtype: str, compiled: bool) -> bool:
-    """Whether a product with 1 keeps the last bit: no narrower format in between, such as TF32 or 32 bits for 64."""
+    """True if a product with 1 keeps the last bit: no narrower intermediate format such as TF32, or 32 bits for 64."""
     last = 1 + 2 * FORMATS[dtype].u
     product = _run(adapter, dtype, compiled, lambda x, y: x @ y, np.full((LANES, 1), last), np.ones((1, LANES)))
     return bool(np.all(product == last))
@@ -90,9 +90,9 @@ def _products(adapter: Adapter, dtype: str, compiled: bool, tail: float, rows: i
 
 
 def _biases(adapter: Adapter, dtype: str) -> str:
-    """The format that a bias's gradient is summed in: what an addition that was spread over rows adds up.
+    """The format in which the gradient of a bias is summed (the vjp of an addition broadcast over rows).
 
-    The dtype itself where a framework's first mode cannot be asked this: what cannot be measured is not assumed.
+    The dtype itself where the framework's first mode cannot measure it.
     """
 
     def survives(tail: float) -> bool:

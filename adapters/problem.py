@@ -1,4 +1,4 @@
-"""What an adapter is given, and what it answers."""
+"""The input and the result of an adapter."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def activation_parameters(activations: Sequence[Activation]) -> list[np.ndarray]
 
 
 def parameters_by_node(activations: Sequence[Activation], leaves: Sequence[Any]) -> tuple[tuple[Any, ...], ...]:
-    """The leaves of each box; the last ones are those of own weights."""
+    """The leaves of each node; the last ones are the activations' parameters."""
     rest = iter(leaves[len(leaves) - sum(len(a.own_weights) for a in activations) :])
     return tuple(tuple(next(rest) for _ in a.own_weights) for a in activations)
 
 
 def with_parameters(activations: Sequence[Activation], leaves: Sequence[Any]) -> list[Activation]:
-    """The activations with the framework's arrays in place of their own weights' numbers."""
+    """The activations with the framework's arrays as their parameters."""
     each = zip(activations, parameters_by_node(activations, leaves), strict=True)
     return [a.holding(**dict(zip(a.own_weights, arrays, strict=True))) if arrays else a for a, arrays in each]
 
@@ -114,7 +114,7 @@ def coordinates(problem: Problem) -> int:
 
 
 def uses_directions(problem: Problem) -> bool:
-    """Whether forward mode asks for some directions only."""
+    """True if forward mode uses a few directions instead of all coordinates."""
     return coordinates(problem) > MAX_COORDINATES
 
 
@@ -147,10 +147,10 @@ def directions(problem: Problem) -> list[list[np.ndarray]]:
 
 
 def tangent_directions(problem: Problem, number: int, which: Sequence[int]) -> dict[str, np.ndarray]:
-    """Some of so many directions, on a first axis, of the inputs and of each parameter, by name.
+    """Some of `number` directions, on a first axis, of the inputs and of each parameter, by name.
 
-    Of eight, where there are too many coordinates, they are `directions`; else they are coordinates, those of the
-    inputs first unless there is only room for the others. Raises ValueError for another number.
+    With too many coordinates they are the eight of `directions`; otherwise the coordinates, those of the inputs first
+    unless there is only room for the others. Raises ValueError for another number.
     """
     names, leaves = [INPUTS, *parameters(problem)], [problem.inputs, *parameter_arrays(problem)]
     if uses_directions(problem):
@@ -171,9 +171,9 @@ def tangent_directions(problem: Problem, number: int, which: Sequence[int]) -> d
 
 
 def example_weight(error: ErrorFunction, examples: int) -> float:
-    """What one example's own error counts for in the error of so many: 1 for sums, 1/n for means.
+    """The weight of one example's loss in the loss of the batch: 1 for sums, 1/n for means.
 
-    Raises Unsupported for an error function that couples the examples of a batch.
+    Raises Unsupported for a loss that couples the examples of a batch.
     """
     n, outputs = 3, allowed_width(error, 4)
     o = to_domain(error.domain, np.arange(n * outputs).reshape(n, outputs) / 4 - 1)

@@ -34,7 +34,7 @@ def forward(
     activations: Sequence[Callable[[Any], Any]], p: Any, weights: Sequence[Any], biases: Sequence[Any],
     biased: Sequence[bool], tap: Tap,
 ) -> Any:  # fmt: skip
-    """The output o: every box activates its current input, weighs it, and hands it inwards through a tap."""
+    """The output o: every node applies its activation and its affine map and passes the result through a tap."""
     given = iter(biases)
     for k, activation in enumerate(activations):
         c = activation(p)
@@ -76,7 +76,7 @@ class Architecture:
         )  # fmt: skip
 
     def error_in(self, adapter: Backend) -> Callable[[list[Any], Any, Tap], Any]:
-        """The error as a function of (leaves, targets, tap), in the framework's own spellings.
+        """The loss as a function of (leaves, targets, tap), by the framework's implementations.
 
         Raises Unsupported where a function has none.
         """
@@ -126,9 +126,9 @@ class Programs:
 
 
 def near_mapping_limit() -> bool:
-    """Whether compiled programs take so many parts of memory that the system may soon refuse more of them.
+    """True if compiled programs use so many memory mappings that the system may soon refuse more.
 
-    A program takes some ten for each dtype; the compiler ends the process where it is refused one.
+    A program uses about ten for each dtype; the compiler ends the process if a mapping is refused.
     """
     try:
         with open("/proc/self/maps", "rb") as mappings:

@@ -11,7 +11,7 @@ COPIES, LONG = 64, 4096
 
 
 def copies(row: Any) -> int:
-    """How often an input is asked at once: as many entries as any vector unit has; rows that are very long, twice."""
+    """Number of copies of an input in one request: as many as any vector unit has entries; two for very long rows."""
     return COPIES if np.size(row) < LONG else 2
 
 

@@ -60,7 +60,7 @@ def run_script(path: Path) -> Output:
 
 
 def run_programs(programs: Sequence[tuple[str, str]]) -> list[bool]:
-    """Whether each program, given as (framework, source), ran to its end without an error."""
+    """For each program (framework, source): True if it ended without an error."""
     succeeded = [False] * len(programs)
     shares = split_by_framework([framework for framework, _ in programs])
     if not shares:
@@ -94,7 +94,7 @@ def _run_share(sources: Sequence[str]) -> list[bool]:
 
 
 def _run_in_process(sources: Sequence[str]) -> list[str]:
-    """The lines that a process answers, as far as it gets."""
+    """The lines that a process prints until it ends."""
     lines: list[str] = []
     with (
         tempfile.TemporaryDirectory() as folder,

@@ -73,7 +73,7 @@ sys.exit(0 if right else 1)"""
 
 
 def headline(record: Record) -> str:
-    """``torch 2.13.0+cpu backward: the gradient of hardsigmoid``, and what is wrong with it."""
+    """``torch 2.13.0+cpu backward: the gradient of hardsigmoid`` and the kind of error."""
     what = "ends its process" if died(record) else WHAT.get(record.verdict, "is wrong")
     of = f"of {visible(record.function)} " if record.function else ""
     noun = "the value" if part_of(record) in ("c", "E") else "the gradient"
@@ -89,7 +89,7 @@ def part_of(record: Record) -> str:
 
 
 def script(case: Case, record: Record) -> str:
-    """The whole text. Raises UsageError for a framework, mode or function that no script can be written for."""
+    """The complete script. Raises UsageError for a framework, mode or function without script support."""
     return Script(case, record).text()
 
 
@@ -137,7 +137,7 @@ class Script:
 
     @property
     def lost(self) -> bool:
-        """Whether the process died, or hung: then a process of its own is needed to tell of it."""
+        """True if the process died or hung; then the script starts a process of its own."""
         return died(self.record) or self.record.verdict is Verdict.TIMEOUT
 
     def docstring(self) -> str:
@@ -218,7 +218,7 @@ class Script:
         ])  # fmt: skip
 
     def tolerance(self) -> str:
-        """What a correct program may be off by; where digits are lost, half of what is lost now."""
+        """The error allowed to a correct program; for lost digits, half of the observed error."""
         if self.record.verdict is Verdict.INACCURATE:
             return repr(abs(plain(self.record.observed) - plain(self.record.expected)) / 2)
         return number_literal(self.record.tolerance)

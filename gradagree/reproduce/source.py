@@ -1,4 +1,4 @@
-"""A spelling as stand-alone source (one AST inliner)."""
+"""The implementation of a function as stand-alone source."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Code:
     taken: dict[str, Any] = field(default_factory=dict)
 
     def name_for(self, function: Activation | ErrorFunction) -> str:
-        """The name of a function's plain form, which is written where it is not yet.
+        """The name of a function's plain form, which is added if it is missing.
 
-        It is called with the operands, and then the function's own weights. Raises UsageError where its code cannot be
-        written down.
+        It is called with the operands and then the function's parameters. Raises UsageError if its code cannot be
+        written.
         """
         for name, known in self.taken.items():
             if type(known) is type(function) and known == function:
@@ -247,7 +247,7 @@ def without_annotations(source: str) -> str:
 
 
 def as_class(function: Any, library: str) -> str:
-    """For a spelling that calls other methods of its class: the class with those methods."""
+    """For an implementation that calls other methods of its class: the class with these methods."""
     wanted, methods, trees = [library], {}, []
     while wanted:
         name = wanted.pop()
@@ -289,7 +289,7 @@ DOCUMENTED = {
 
 
 def library_call(function: Any, library: str) -> tuple[str, bool]:
-    """What the spelling calls, and whether it is one function of the library's own."""
+    """The name that the implementation calls, and True if it is one function of the library."""
     method = getattr(type(function), library, None)
     if method is None:
         return "", False

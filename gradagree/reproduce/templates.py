@@ -43,7 +43,7 @@ def list_literal(numbers: Any) -> str:
 
 
 def operands(finding: SurveyFinding, function: Any, times: int) -> list[str]:
-    """x, t and the direction, in so many copies."""
+    """x, t and the direction, repeated `times` times."""
     example, text = finding.example, script_text(finding.framework)
     row = list_literal(example["input"])
     flat = isinstance(function, Activation) and not is_rows(function)
@@ -62,7 +62,7 @@ def operands(finding: SurveyFinding, function: Any, times: int) -> list[str]:
 
 
 def index(finding: SurveyFinding, function: Any) -> tuple[str, str, int | None, str]:
-    """What stands for the output k and the input j, the input that a tangent is along, and where the answer lies."""
+    """Source of the output k and the input j, the input that the tangent is along, and the index of the result."""
     entry = finding.example["entry"]
     if not is_rows(function):
         return "", "", None, "".join(f"[{k}]" for k in [0, *entry])
@@ -75,7 +75,7 @@ def index(finding: SurveyFinding, function: Any) -> tuple[str, str, int | None, 
 
 
 def evaluate(finding: SurveyFinding, function: Any, mode: str, name: str) -> list[str]:
-    """The answer in one mode, under a name."""
+    """The result in one mode, bound to a name."""
     text = script_text(finding.framework)
     k, j, along, place = index(finding, function)
     ways = Adapter.catalogue[framework_of(finding.framework)].survey_modes()
@@ -112,7 +112,7 @@ def script_text(library: str) -> ScriptText:
 
 
 def evaluate_both_positions(finding: SurveyFinding, function: Any) -> list[str]:
-    """The answers at both places."""
+    """The results at both positions."""
     lines: list[str] = []
     for name, at in (("other", "beside"), ("given", "window")):
         entry, length = parse_position(finding.example[at])

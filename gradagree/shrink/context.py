@@ -45,7 +45,7 @@ class ModeProcess:
         return self.compare(case, arrays, self.answer(case, arrays))
 
     def compare(self, case: Case, arrays: Arrays, answer: Response | Failure) -> Record | None:
-        """The record of an answer to a case; likewise."""
+        """The record of an answer to a case."""
         framework = Framework.of(self.process.framework, self.process.handshake)
         try:
             with np.errstate(all="ignore"):
@@ -56,7 +56,7 @@ class ModeProcess:
 
 @dataclass(frozen=True)
 class FailingCase:
-    """The case, and p of each box and the output o (examples, units), and the sensitivity at each of them."""
+    """The case, the value of each node (examples, units), and its cotangent."""
 
     case: Case
     arrays: Arrays
@@ -76,9 +76,9 @@ class FailingCase:
 
     @property
     def location(self) -> int | None:
-        """The number of the box, one more than there are boxes for the error box; None where no box is named.
+        """The number of the faulty operation (the loss is the last one); None if no operation is named.
 
-        What was judged end to end tells where a difference shows, and not which box makes it.
+        An end-to-end check shows where a difference appears, not which operation causes it.
         """
         if self.record.verdict is Verdict.SUSPECT:
             return None
@@ -87,7 +87,7 @@ class FailingCase:
         return self.record.box if isinstance(self.record.box, int) else None
 
     def same(self, found: Record | None) -> bool:
-        """Whether a record fails in the same way as this case: verdict, function, and which array of its box."""
+        """True if a record fails in the same way as this case: verdict, function, and array of the operation."""
         if found is None or found.verdict is not self.record.verdict:
             return False
         if found.verdict is Verdict.SUSPECT:
@@ -102,7 +102,7 @@ class FailingCase:
 
 
 def failure_signature(reason: str) -> str:
-    """What was raised, without its numbers; of a process that died the signal or exit code, whatever it said last."""
+    """The exception without its numbers; for a process that died, the signal or exit code."""
     raised = reason.startswith("raised ")
     return words_of(reason) if raised else reason.partition(":")[0]
 
@@ -112,7 +112,7 @@ def part_of(record: Record) -> str:
 
 
 def failing_case(case: Case, record: Record, answer: Response | Failure) -> FailingCase:
-    """The case with the framework's own numbers, or where it tells none with the reference's."""
+    """The case with the framework's own numbers, or with the reference's if there are none."""
     arrays = case.arrays()
     if isinstance(answer, Response):
         tapped = answer.tapped
@@ -140,7 +140,7 @@ PLAIN = "1-1:id:sse:n1:f64:grid:s1"
 
 @contextlib.contextmanager
 def time_limit(process: FrameworkProcess, limit: float) -> Iterator[None]:
-    """Wait no longer than that for an answer."""
+    """Limit the time of a request."""
     usual, process.limit = process.limit, min(process.limit, limit)
     try:
         yield

@@ -1,7 +1,7 @@
-"""Cutting a case down: what stays is said by whole numbers, 0 the simplest, the largest leaving all as it is.
+"""Smaller cases, described by integers: 0 is the simplest, the largest leaves a part unchanged.
 
-Structure: how many boxes stay outside and inside of the location one, the error function, the dtype, how many examples
-and units, which biases and activations. Numbers: how many significant bits of each stay.
+Structure: how many operations stay before and after the faulty one, the loss, the dtype, how many examples and units,
+which biases and activations. Numbers: how many significant bits of each stay.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PLAIN = "float64"
 
 @dataclass
 class Cutter:
-    """Cuts one case by what is drawn."""
+    """Cuts one case by drawn integers."""
 
     whole: FailingCase
     location: int | None
@@ -66,7 +66,7 @@ class Cutter:
         return self.ordered(p.shape[-1], place if free else None)[: 1 + self.draw(p.shape[-1] - 1)]
 
     def place(self, of: str) -> int | None:
-        """The example, the unit of the location box's input, or the unit that it hands inwards, of the worst entry."""
+        """The example, the input unit or the output unit of the faulty operation at the worst entry."""
         axes = {"delta_p": ("example", "unit"), "c": ("example", "output"), "dw": ("unit", "output"), "db": ("output",)}
         names = axes.get(self.whole.part, ())
         found = dict(zip(names, self.whole.index, strict=False)) if len(names) == len(self.whole.index) else {}

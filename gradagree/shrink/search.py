@@ -42,12 +42,12 @@ class Shrunk(NamedTuple):
 
 
 def can_shrink() -> bool:
-    """Whether Hypothesis is installed."""
+    """True if Hypothesis is installed."""
     return importlib.util.find_spec("hypothesis") is not None
 
 
 def shrink(case: Case, record: Record, process: ModeProcess, seconds: float) -> Shrunk | None:
-    """The smallest case found in so many seconds; None where nothing smaller fails in the same way."""
+    """The smallest case found within the time limit; None if nothing smaller fails in the same way."""
     started_at = time.monotonic()
     if record.verdict is not Verdict.TIMEOUT:
         return _smallest(case, record, process, started_at + seconds)
@@ -112,7 +112,7 @@ class Search:
             return None
 
     def fails(self, choices: Choices) -> bool:
-        """Whether the case of these choices fails in the same way."""
+        """True if the case of these choices fails in the same way."""
         if choices not in self.tried:
             if time.monotonic() > self.deadline:
                 return False
@@ -171,10 +171,10 @@ def shrink_findings(
     folder: Path, seconds: float, extensions: Sequence[str] = (), say: Callable[[str], None] = lambda text: None,
     kept: dict[str, FrameworkProcess] | None = None,
 ) -> int:  # fmt: skip
-    """Make each finding of a results folder small, in so many seconds in all; how many were.
+    """Shrink each finding of a results folder within a total time limit; return the number of smaller cases.
 
-    Known differences, conventions and probes are left alone. say is told what cannot be done. Processes that are kept,
-    of the frameworks' names, are taken; others are started.
+    Known differences, conventions and probes are skipped. say receives messages. Running processes in `kept`, by
+    framework, are used; others are started.
     """
     findings = list(_findings(folder))[:MOST]
     if findings and not can_shrink():
