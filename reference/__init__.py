@@ -1,5 +1,6 @@
 """The reference: backpropagation, activations and losses in NumPy."""
 
+from gradagree.reference import activations as activations, errors as errors
 from gradagree.reference.boxes import (
     Backpropagation as Backpropagation,
     Box as Box,

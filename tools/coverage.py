@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from gradagree.reference import Activation, ErrorFunction, activations as _activations, errors as _errors  # noqa: F401  (their classes register)
+from gradagree.reference import Activation, ErrorFunction
 
 # What is said of every name in torch's listings (`tools.coverage`)
 # -----------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Can overflow in the dtype explain a non-finite result without taps?"""
+"""Range check: whether overflow in the dtype explains a non-finite result without taps."""
 
 from __future__ import annotations
 

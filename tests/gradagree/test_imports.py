@@ -153,3 +153,8 @@ def test_that_a_framework_is_imported_within_functions_only() -> None:
         top = [node for node in whole.body if isinstance(node, ast.Import | ast.ImportFrom)]
         names = {name.partition(".")[0] for node in top for _, name in imported(ast.unparse(node))}
         assert not names & FRAMEWORKS, path
+
+
+def test_that_importing_the_reference_fills_the_catalogue() -> None:
+    code = "from gradagree.reference import Activation, ErrorFunction; Activation.named('gelu'); ErrorFunction.named('bce')"
+    assert "numpy" in loaded_by(code)
