@@ -156,5 +156,5 @@ def test_that_a_framework_is_imported_within_functions_only() -> None:
 
 
 def test_that_importing_the_reference_fills_the_catalogue() -> None:
-    code = "from gradagree.reference import Activation, ErrorFunction; Activation.named('gelu'); ErrorFunction.named('bce')"
+    code = "from gradagree.reference import Activation as A, ErrorFunction as E; A.named('gelu'); E.named('bce')"
     assert "numpy" in loaded_by(code)
