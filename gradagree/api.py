@@ -1,4 +1,4 @@
-"""Check, run, survey from Python."""
+"""The Python interface of the commands: check, run and survey."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gradagree.adapters import Adapter
 from gradagree.cases.case import Case, problem_of
@@ -19,21 +19,19 @@ from gradagree.checker.verdict import Record, Verdict, format_failure
 from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.runner.extensions import extension_files, load_all
-from gradagree.runner.options import DTYPES, Plan
-from gradagree.surveys.pages import add_reproducers, prepare_folder, write_survey
-from gradagree.surveys.plan import SurveyPlan
-from gradagree.surveys.survey import SurveyResult, run_survey
+from gradagree.runner.options import DTYPES, Plan, check_limits
 
-# `check` and `run`: from Python what the command line does
-# ---------------------------------------------------------
-
+if TYPE_CHECKING:
+    from gradagree.report.summary import Summary
+    from gradagree.runner.process import FrameworkProcess
+    from gradagree.surveys.survey import SurveyResult
 
 SHAPES = ("1-1", "3-5b-2", "4-8b-6b-3")
 REGIMES = ("ordinary", "grid", "zeros")
 
 
 class Disagreement(AssertionError):
-    """A framework's gradient is not right; `records` holds every record of the check."""
+    """A framework's gradient is not right; `records` holds every record of the check, the passing ones too."""
 
     def __init__(self, records: Sequence[Record]) -> None:
         super().__init__("\n".join(format_failure(record) for record in records if record.verdict.fails))
@@ -75,9 +73,9 @@ def check(
         {'agree'}
     """
     load_all(())
-    plan = Plan.of(_cases(_function(thing, reference, frameworks), dtypes), frameworks, modes)
+    plan = Plan.of(_small_cases(_resolve(thing, reference, frameworks), dtypes), frameworks, modes)
     records, conventions = [], Conventions()
-    for record in (one for name in plan.frameworks for one in _answers(name, plan)):
+    for record in (one for name in plan.frameworks for one in _records_of(name, plan)):
         records.append(record)
         conventions.see(record)
     records += conventions.findings()
@@ -88,15 +86,26 @@ def check(
     return records
 
 
-def run(*, out: str | Path | None = None, ext: Sequence[str] = (), workers: int | None = None, **options: Any) -> Any:
+def run(
+    *,
+    out: str | Path | None = None,
+    ext: Sequence[str] = (),
+    workers: int | None = None,
+    known: str | None = None,
+    shrink: float = 0.0,
+    **options: Any,
+) -> list[Record]:
     """Check gradients on random architectures, as ``gradagree run`` does.
 
-    Each framework runs in processes of its own.
+    Each framework runs in its own processes.
 
     Args:
         out: Results folder to write records and reports to; by default nothing is written.
         ext: Python files that define your own functions or adapters.
         workers: Worker processes for each framework; by default half the number of cores.
+        known: File of known differences for the reports in `out`; by default the project's ``gradagree-known.toml``.
+            ``"none"`` disables it.
+        shrink: Seconds for shrinking failing cases, which needs `out`; by default none.
         options: Those of the command line: ``cases``, ``seed``, ``frameworks``, ``modes``, ``dtypes``,
             ``activations``, ``errors``, ``regimes``, ``profile``, ``shard``; lists are separated by commas.
 
@@ -104,7 +113,7 @@ def run(*, out: str | Path | None = None, ext: Sequence[str] = (), workers: int 
         A list of records, one for each case, framework and mode.
 
     Raises:
-        UsageError: An option does not fit, or a derivative of the reference does not match its value.
+        UsageError: An option is invalid, or a derivative of the reference does not match its value.
 
     Example:
         >>> from gradagree import run
@@ -112,24 +121,44 @@ def run(*, out: str | Path | None = None, ext: Sequence[str] = (), workers: int 
         >>> sorted((record.dtype, record.verdict.value) for record in records)
         [('float32', 'agree'), ('float64', 'agree')]
     """
-    from gradagree.report import write_reports
     from gradagree.runner import campaign
+    from gradagree.runner.known import find_known
     from gradagree.runner.results import read_records
-    from gradagree.runner.scheduler import run_plan
+    from gradagree.runner.scheduler import process_pool, run_plan
 
-    plan = campaign.prepare(ext, options)
-    workers = workers or campaign.default_workers()
+    check_limits(workers=workers, shrink=shrink)
+    plan, files = campaign.prepare(ext, options), extension_files(ext)
+    entries = find_known(known)
     if out is None:
-        return list(run_plan(plan, extension_files(ext), workers))
-    campaign.execute(
-        plan, Path(out), extensions=extension_files(ext), workers=workers, command=f"gradagree.run(**{options!r})"
-    )
-    write_reports(Path(out))
-    return list(read_records(Path(out)))
+        return list(run_plan(plan, files, workers or campaign.default_workers()))
+    folder = Path(out)
+    with process_pool() as kept:
+        campaign.execute(
+            plan, folder, extensions=files, workers=workers, command=f"gradagree.run(**{options!r})", known=entries,
+            kept=kept,
+        )  # fmt: skip
+        finish_run(folder, shrink, files, kept=kept)
+    return list(read_records(folder))
 
 
-def _function(thing: Any, reference: Activation | ErrorFunction | None, frameworks: str | None) -> Any:
-    """The activation, error function or case that a thing stands for, its derivative proved."""
+def finish_run(
+    folder: Path, shrink: float, extensions: Sequence[str] = (), notify: Callable[[str], None] = lambda text: None,
+    kept: dict[str, FrameworkProcess] | None = None,
+) -> Summary:  # fmt: skip
+    """Shrink the failing cases of a results folder for `shrink` seconds, and write its reports.
+
+    `notify` receives messages; `kept` are running worker processes by framework, which need not be started again.
+    """
+    from gradagree.report import write_reports
+    from gradagree.shrink import shrink_findings
+
+    if shrink:
+        shrink_findings(folder, shrink, extensions, notify, kept)
+    return write_reports(folder)
+
+
+def _resolve(thing: Any, reference: Activation | ErrorFunction | None, frameworks: str | None) -> Any:
+    """The activation, error function or case that an argument of `check` means, its derivative verified."""
     if isinstance(thing, str):
         return Case.parse(thing)
     if isinstance(thing, type) and issubclass(thing, Activation | ErrorFunction):
@@ -138,7 +167,7 @@ def _function(thing: Any, reference: Activation | ErrorFunction | None, framewor
         if frameworks not in Adapter.catalogue:
             raise UsageError(f'say whose function it is: frameworks="torch", or one of {", ".join(Adapter.catalogue)}')
         prove_derivatives(reference)
-        return spelled(reference, frameworks, thing)
+        return with_implementation(reference, frameworks, thing)
     if isinstance(thing, Activation | ErrorFunction):
         prove_derivatives(thing)
     elif not isinstance(thing, Case):
@@ -146,15 +175,15 @@ def _function(thing: Any, reference: Activation | ErrorFunction | None, framewor
     return thing
 
 
-def spelled(reference: Activation | ErrorFunction, framework: str, function: Callable[..., Any]) -> Any:
+def with_implementation(reference: Activation | ErrorFunction, framework: str, function: Callable[..., Any]) -> Any:
     """The reference with another implementation in one framework; it is not registered."""
     method = lambda _self, *operands: function(*operands[:-1])  # noqa: E731
     kind = type(f"_{type(reference).__name__}", (type(reference),), {framework: method})
     return kind(**{field.name: getattr(reference, field.name) for field in dataclasses.fields(reference)})
 
 
-def _cases(thing: Any, dtypes: Sequence[str]) -> list[Case]:
-    """Small networks with the function, in every regime and dtype."""
+def _small_cases(thing: Any, dtypes: Sequence[str]) -> list[Case]:
+    """Small networks with the function, in every input distribution and dtype."""
     if isinstance(thing, Case):
         return [thing]
     cases = []
@@ -162,12 +191,12 @@ def _cases(thing: Any, dtypes: Sequence[str]) -> list[Case]:
         for regime in REGIMES:
             for dtype in dtypes:
                 model = Case.parse(f"{shape}:id*{shape.count('-')}:sse:n4:f64:{regime}:s1")
-                cases.append(_with(dataclasses.replace(model, dtype=dtype), thing))
+                cases.append(_insert(dataclasses.replace(model, dtype=dtype), thing))
     return cases
 
 
-def _with(case: Case, thing: Any) -> Case:
-    """The thing in every place where it can be, among functions and widths that fit it."""
+def _insert(case: Case, thing: Any) -> Case:
+    """The case with the function at every position that admits it, among functions and widths that fit it."""
     error, activations = case.error, (case.activations[0], *[thing] * len(case.activations))
     widths = case.widths
     if isinstance(thing, ErrorFunction):
@@ -179,46 +208,37 @@ def _with(case: Case, thing: Any) -> Case:
     return dataclasses.replace(case, error=error, activations=activations, widths=widths)
 
 
-def _answers(name: str, plan: Plan) -> Iterator[Record]:
+def _records_of(name: str, plan: Plan) -> Iterator[Record]:
     """The records of one framework."""
-    adapter: Adapter | None
-    handshake: Ready | Absent
-    try:
-        adapter, handshake = _adapter(name)
-    except ImportError as missing:
-        adapter, handshake = None, Absent(f"not installed ({missing}): {Adapter.catalogue[name].install}")
-    framework = Framework.of(name, handshake)
+    adapter, ready = _probe(name)
+    framework = Framework.of(name, ready)
     for number, case in plan.draw_cases():
         arrays = case.arrays()
         for mode in plan.modes_of(name, number):
             if adapter is None:
-                answer: Any = Failure(mode, Verdict.ABSENT, handshake.reason if isinstance(handshake, Absent) else "")
+                response: Any = Failure(mode, Verdict.ABSENT, ready.reason if isinstance(ready, Absent) else "")
             else:
                 with adapter.settings():
-                    answer = respond(adapter, problem_of(case, arrays), mode)
-            yield judge(case, arrays, framework, answer, number)
+                    response = respond(adapter, problem_of(case, arrays), mode)
+            yield judge(case, arrays, framework, response, number)
 
 
-def described(name: str) -> dict[str, Any]:
-    """The description of the framework in this process, as in ``meta.json``."""
+def describe_installed(name: str) -> dict[str, Any]:
+    """The entry in ``meta.json`` of a framework as it is in this process."""
     from gradagree.runner.campaign import describe_framework
 
-    try:
-        return describe_framework(_adapter(name)[1])
-    except ImportError as missing:
-        return describe_framework(Absent(f"not installed ({missing}): {Adapter.catalogue[name].install}"))
+    return describe_framework(_probe(name)[1])
 
 
 @functools.cache
-def _adapter(name: str) -> tuple[Adapter, Ready]:
-    """The framework in this process, probed once."""
-    adapter = Adapter.catalogue[name]()
+def _probe(name: str) -> tuple[Adapter | None, Ready | Absent]:
+    """The framework in this process and its handshake; no adapter if it is not installed."""
+    try:
+        adapter = Adapter.catalogue[name]()
+    except ImportError as missing:
+        return None, Absent(f"not installed ({missing}): {Adapter.catalogue[name].install}")
     with adapter.settings():
         return adapter, handshake(adapter)
-
-
-# `gradagree.survey`: from Python what the command line does
-# ----------------------------------------------------------
 
 
 def survey(
@@ -241,7 +261,7 @@ def survey(
         The survey; its ``findings`` are the worst first, each with a program that reproduces it.
 
     Raises:
-        UsageError: An option does not fit, or the folder cannot be written.
+        UsageError: An option is invalid, or the folder cannot be written.
 
     Example:
         >>> from gradagree import survey
@@ -249,6 +269,10 @@ def survey(
         >>> [(finding.function, finding.kind, finding.severity) for finding in found.findings]
         [('id', 'NaN lost', 'low')]
     """
+    from gradagree.surveys.pages import add_reproducers, prepare_folder, write_survey
+    from gradagree.surveys.plan import SurveyPlan
+    from gradagree.surveys.survey import run_survey
+
     plan = SurveyPlan.make(own=load_all(ext).named, **options)
     folder = None if out is None else prepare_folder(Path(out))
     found = run_survey(plan, extension_files(ext), progress)

@@ -152,7 +152,7 @@ def gradagree_check(request: pytest.FixtureRequest) -> Callable[..., list[Record
             failure = str(wrong)
         kept = request.node.stash.setdefault(RECORDS, [])
         for record in records:
-            keep(kept, record, json.dumps(checking.described(record.framework)))
+            keep(kept, record, json.dumps(checking.describe_installed(record.framework)))
         if failure is not None:
             pytest.fail(failure, pytrace=False)
         return records

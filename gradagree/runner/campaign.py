@@ -23,6 +23,7 @@ from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.runner import cluster
 from gradagree.runner.extensions import extension_files, load_all
+from gradagree.runner.known import Entry
 from gradagree.runner.options import Plan
 from gradagree.runner.process import FrameworkProcess
 from gradagree.runner.results import Journal, read_meta
@@ -48,7 +49,7 @@ def execute(
     plan: Plan, folder: Path, *, extensions: Sequence[str] = (), workers: int | None = None, command: str = "",
     strict: bool = False, budget: float | None = None, progress: Callable[[Record], None] = lambda record: None,
     resume: bool = False, draining: threading.Event | None = None, scheduler: str | None = None,
-    kept: dict[str, FrameworkProcess] | None = None,
+    kept: dict[str, FrameworkProcess] | None = None, known: Sequence[Entry] | None = None,
 ) -> bool:  # fmt: skip
     """Run a plan into a results folder.
 
@@ -67,6 +68,7 @@ def execute(
         draining: when set, no further case is started.
         scheduler: address of a dask.distributed scheduler; None runs on this machine.
         kept: receives one running worker process of each framework.
+        known: accepted differences, for ``meta.json``, so that every later report of the folder shows them.
 
     Returns:
         Whether the run was interrupted, by KeyboardInterrupt or `draining`. Records written until then stay.
@@ -75,6 +77,8 @@ def execute(
     with Journal(folder, resume) as journal:
         done = recover(journal, plan) if resume else CompletedRecords()
         meta = read_meta(folder) if resume else _meta(plan, command, strict, extensions)
+        if known is not None:
+            meta["known"] = [entry.to_json() for entry in known]
         seconds = float(before) if isinstance(before := meta.get("seconds"), int | float) else 0.0
         journal.write_meta(meta)
         deadline = None if budget is None else start + budget

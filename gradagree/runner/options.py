@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -174,6 +175,16 @@ def check_seed(seed: int) -> None:
     """Raises UsageError for a negative seed."""
     if seed < 0:
         raise UsageError(f"--seed {seed}: give a whole number of at least 0")
+
+
+def check_limits(*, workers: int | None = None, budget: float | None = None, shrink: float = 0.0) -> None:
+    """Raises UsageError for a limit of a run that is out of range."""
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers {workers}: give a whole number of at least 1")
+    if budget is not None and not 0 < budget < math.inf:
+        raise UsageError(f"--budget {budget:g}: give a number of seconds above 0")
+    if not 0 <= shrink < math.inf:
+        raise UsageError(f"--shrink {shrink:g}: give a number of seconds, or 0 to shrink nothing")
 
 
 def parse_names(

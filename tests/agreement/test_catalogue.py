@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gradagree import Case
-from gradagree.api import Disagreement, _with, check
+from gradagree.api import Disagreement, _insert, check
 from gradagree.checker.verdict import plain
 from gradagree.reference import Activation, ErrorFunction
 
@@ -29,7 +29,7 @@ def small(function: Any, numbers: str) -> Case:
     """A small network with the function in every place where it can be."""
     dtype, regime = numbers.split(":")
     n = EXAMPLES.get(function.name, 3)
-    return _with(Case.parse(f"{SHAPE}:id*2:sse:n{n}:{dtype}:{regime}:s4"), function)
+    return _insert(Case.parse(f"{SHAPE}:id*2:sse:n{n}:{dtype}:{regime}:s4"), function)
 
 
 def checked(function: Any, framework: str, numbers: str) -> Any:
@@ -74,9 +74,9 @@ def test_that_optax_agrees_with_the_catalogue(error: ErrorFunction, numbers: str
     import jax
     import optax
 
-    from gradagree.api import spelled
+    from gradagree.api import with_implementation
 
-    by_optax = spelled(error, "jax", lambda o, t: error.optax(o, t, optax, jax))  # type: ignore[attr-defined]
+    by_optax = with_implementation(error, "jax", lambda o, t: error.optax(o, t, optax, jax))  # type: ignore[attr-defined]
     if (error.name, numbers) == WIDENED:
         with pytest.raises(Disagreement, match="Custom JVP rule"):
             check(small(by_optax, numbers), frameworks="jax", modes="jax:grad")

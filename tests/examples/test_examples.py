@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from gradagree import Activation, Adapter, ErrorFunction, check
-from gradagree.api import Disagreement, _adapter
+from gradagree.api import Disagreement, _probe
 from gradagree.checker.verdict import Verdict
 from gradagree.cli.main import code
 from gradagree.runner.extensions import load
@@ -117,7 +117,7 @@ def test_that_a_wrong_slope_in_the_fused_passes_is_found(monkeypatch: pytest.Mon
 
 def test_that_a_wrong_rule_of_the_tape_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded("adapter.py")
-    adapter, _ = _adapter("tape")
+    adapter, _ = _probe("tape")
     tensor = sys.modules[type(adapter).__module__].Tensor
     monkeypatch.setattr(adapter.framework, "tanh", lambda p: tensor(np.tanh(p.x), (p, lambda d: d)))
     with pytest.raises(Disagreement, match=r"tape 1\.0 backward: disagree"):

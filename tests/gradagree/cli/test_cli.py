@@ -10,14 +10,23 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from gradagree import run as run_from_python
 from gradagree.adapters import Adapter
 from gradagree.checker import judge as judging
 from gradagree.checker.verdict import Record, Verdict
 from gradagree.cli import main as cli
 from gradagree.cli.main import LISTS, code
+from gradagree.errors import UsageError
 from gradagree.runner import campaign
 from gradagree.runner.results import Journal, read_meta, read_records
 
+KNOWN = """\
+[[known]]
+framework = "numpy_fake"
+function = "*"
+class = "disagree"
+reason = "planted"
+"""
 GOOD = "3-4b-2:id,tanh*2:sse:n5:f64:ordinary:s1"
 
 
@@ -79,6 +88,25 @@ def test_that_a_run_ends_with_the_code_of_its_verdicts(
     }
     assert "results" in said.out
     assert "Traceback" not in said.error
+
+
+def test_that_a_run_without_known_differences_ignores_the_file_of_the_project(say: Say, fake: str) -> None:
+    Path("gradagree-known.toml").write_text(KNOWN)
+    assert say(*run_of(fake, "wrong")).code == 0
+    assert say(*run_of(fake, "wrong"), "--known", "none", "--out", "others").code == 1
+
+
+def test_that_a_run_from_python_writes_the_same_reports(fake: str) -> None:
+    Path("gradagree-known.toml").write_text(KNOWN)
+    options = {"ext": [fake], "frameworks": "numpy_fake", "modes": "wrong", "cases": 1, "workers": 1}
+    records = run_from_python(out="results", **options)
+    assert all(record.verdict.fails for record in records)
+    assert "planted" in Path("results/report.md").read_text()
+    assert [entry["reason"] for entry in read_meta(Path("results"))["known"]] == ["planted"]
+    run_from_python(out="others", known="none", **options)
+    assert read_meta(Path("others"))["known"] == []
+    with pytest.raises(UsageError, match="--workers 0: give a whole number of at least 1"):
+        run_from_python(out="others", **{**options, "workers": 0})
 
 
 @pytest.mark.parametrize(
