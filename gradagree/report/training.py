@@ -17,8 +17,9 @@ from gradagree.report.figures import STYLES, Line, chart, sample
 from gradagree.report.html import asset, rendered
 from gradagree.report.network import MOST_BOXES, layers, legend, picture, tables
 from gradagree.report.provenance import failed_probes, not_installed, runs_of
+from gradagree.report.sections import section_of
 from gradagree.report.summary import PHRASES, Summary, summarize
-from gradagree.report.text import DASH, brief, counted, joined, replay, shown_number
+from gradagree.report.text import DASH, brief, counted, joined, shown_number
 from gradagree.report.training_data import (
     BY_HAND,
     CheckpointOutcomes,
@@ -173,8 +174,8 @@ def _verdicts(found: Sequence[CheckpointOutcomes], summary: Summary) -> dict[str
     return {
         "counts": by_verdict, "total": counts.total(), "columns": columns_of(found),
         "stretches": rows[:MOST_STRETCHES], "stretches_unshown": len(rows[MOST_STRETCHES:]),
-        "findings": findings[:MOST_FINDINGS], "findings_unshown": len(findings[MOST_FINDINGS:]),
-        "replay": replay, "exit_code": exit_code(by_verdict, summary.strict),
+        "findings": [section_of(finding, summary) for finding in findings[:MOST_FINDINGS]],
+        "findings_unshown": len(findings[MOST_FINDINGS:]), "exit_code": exit_code(by_verdict, summary.strict),
     }  # fmt: skip
 
 
