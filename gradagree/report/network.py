@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from gradagree.cases.text import shorten, split_case
 from gradagree.checker.verdict import Record, Verdict
+from gradagree.reference.graph import parameter_name
 from gradagree.report.text import brief, counted, visible
 from gradagree.report.training_data import Numbers, Training
 
@@ -178,7 +179,7 @@ def layers(training: Training) -> list[Layer]:
         innermost = k == len(example.inputs) - 1
         names = (training.error,) if innermost else training.activations[k : k + 1]
         title = ": ".join(["error box" if innermost else f"box {k + 1}", *filter(None, names)])
-        w = example.weights[k] if k < len(example.weights) and not innermost else ()
+        w = example.parameters.get(parameter_name(k + 1, "w"), ()) if not innermost else ()
         found.append(Layer(title, p, delta, w))
     return found
 

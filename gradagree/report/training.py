@@ -1,4 +1,4 @@
-"""The training page, train.html, and its summary sentence."""
+"""The page of a training run, train.html, and its summary sentence."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gradagree.report.sections import section_of
 from gradagree.report.summary import PHRASES, Summary, summarize
 from gradagree.report.text import DASH, brief, counted, joined, shown_number
 from gradagree.report.training_data import (
-    BY_HAND,
+    REFERENCE,
     CheckpointOutcomes,
     LossCurve,
     Training,
@@ -34,44 +34,44 @@ from gradagree.report.training_data import (
 from gradagree.runner.results import read_meta, read_records
 
 EXAMPLES = {"diabetes": "patient", "digits": "digit"}
-"""What one example of a data set is called."""
+"""The noun for one example of a data set."""
 MOST_NAMED = 6
-POLLED, FULL = "stochastic", "full"
-WAYS = {POLLED: "stochastic, one polled pair a step", FULL: "full batch, all pairs a step"}
+STOCHASTIC, FULL = "stochastic", "full"
+WAYS = {STOCHASTIC: "stochastic, one sampled example per step", FULL: "full batch, all examples in each step"}
 
 
 def sentence(training: Training, found: Sequence[CheckpointOutcomes]) -> str:
     """The summary: trainers, accuracy of the trained network, and agreement of the checks along the way."""
-    return f"{_trained(training)}; {_along(found)}."
+    return f"{_training_clause(training)}; {_checks_clause(found)}."
 
 
-def _trained(training: Training) -> str:
+def _training_clause(training: Training) -> str:
     curves = [curve for curve in training.curves if curve.errors or curve.accuracies]
     if not curves:
         return "Nothing was trained"
-    names = [curve.label if curve.name == BY_HAND else f"by {curve.label}" for curve in curves]
-    names[MOST_NAMED:] = [f"by {len(names) - MOST_NAMED} more"] * (len(names) > MOST_NAMED)
-    pairs = "the same polled pairs" if training.way == POLLED else "the same pairs"
-    same = f" from the same weights and {pairs}" if len(curves) > 1 else ""
+    names = ["the reference" if curve.name == REFERENCE else curve.name for curve in curves]
+    names[MOST_NAMED:] = [f"{len(names) - MOST_NAMED} more"] * (len(names) > MOST_NAMED)
+    examples = "the same sampled examples" if training.way == STOCHASTIC else "the same examples"
+    same = f" from the same weights on {examples}" if len(curves) > 1 else ""
     network = f"the {training.network} network" if training.widths else "the network"
-    broken = [curve.label for curve in curves if curve.errors and not math.isfinite(curve.errors[-1])]
-    lost = f", but the error of {joined(broken[:MOST_NAMED])} is no number any more" if broken else ""
-    return f"Trained {joined(names)}{same}, {network} {_decides(training, curves)}{lost}"
+    broken = [curve.name for curve in curves if curve.errors and not math.isfinite(curve.errors[-1])]
+    diverged = f", but the loss of {joined(broken[:MOST_NAMED])} is no longer finite" if broken else ""
+    return f"Trained {joined(names)}{same}: {network} {_accuracy_clause(training, curves)}{diverged}"
 
 
-def _decides(training: Training, curves: Sequence[LossCurve]) -> str:
-    """``decides 45 % of 100 held-out patients right``, or the final loss where there is no accuracy."""
-    right = {curve.label: percent(last(curve.accuracies)) for curve in curves if curve.accuracies}
+def _accuracy_clause(training: Training, curves: Sequence[LossCurve]) -> str:
+    """``classifies 45 % of 100 held-out patients correctly``, or the final loss if there is no accuracy."""
+    right = {curve.name: percent(curve.accuracies[-1]) for curve in curves if curve.accuracies}
     if right:
         one = EXAMPLES.get(training.dataset, "example")
         many = f"held-out {one}s" if training.held_out is None else counted(training.held_out, f"held-out {one}")
-        return f"decides {_each(right)} of {many} right"
-    errors = {curve.label: brief(last(curve.errors)) for curve in curves}
-    return f"comes to an error of {_each(errors)} after {counted(max(curve.rounds for curve in curves), 'round')}"
+        return f"classifies {_each(right)} of {many} correctly"
+    errors = {curve.name: brief(curve.errors[-1]) for curve in curves}
+    return f"has a loss of {_each(errors)} after {counted(max(curve.rounds for curve in curves), 'round')}"
 
 
 def _each(found: dict[str, str]) -> str:
-    """One text where all have the same, else each with its owners' names."""
+    """One text if all are equal, otherwise each with the names that have it."""
     owners: dict[str, list[str]] = {}
     for name, what in list(found.items())[:MOST_NAMED]:
         owners.setdefault(what, []).append(name)
@@ -80,13 +80,13 @@ def _each(found: dict[str, str]) -> str:
     return joined([f"{what} ({joined(names)})" for what, names in owners.items()])
 
 
-def _along(found: Sequence[CheckpointOutcomes]) -> str:
+def _checks_clause(found: Sequence[CheckpointOutcomes]) -> str:
     counts = Counter({verdict: n for verdict, n in tally(found).items() if verdict.compared})
     total = counts.total()
     failing = {verdict: counts[verdict] for verdict in Verdict if verdict.fails and counts[verdict]}
     if not total:
-        return "no gradient was judged along the way"
-    where = f"{'gradient' if total == 1 else 'gradients'} judged along the way"
+        return "no gradient was checked along the way"
+    where = f"{'gradient' if total == 1 else 'gradients'} checked along the way"
     others = [f"{shown_number(counts[verdict])} {phrase}" for verdict, phrase in PHRASES.items() if counts[verdict]]
     if failing:
         n = sum(failing.values())
@@ -99,42 +99,38 @@ def _along(found: Sequence[CheckpointOutcomes]) -> str:
     return f"of {shown_number(total)} {where} {joined(others)}"
 
 
-def last(numbers: Sequence[float]) -> float | None:
-    return numbers[-1] if numbers else None
-
-
 def percent(share: float | None) -> str:
     """``45 %``; a dash for no number."""
     return brief(None) if share is None else f"{brief(100 * share)} %"
 
 
-def trouble(curve: LossCurve) -> str | None:
-    """Which errors are no number, or None where all are."""
+def loss_warning(curve: LossCurve) -> str | None:
+    """A message on the losses that are not finite, or None."""
     broken = [k for k, error in enumerate(curve.errors) if not math.isfinite(error)]
     if not broken:
         return None
     last_ones = len(broken) == len(curve.errors) - broken[0]
     where = f"from round {broken[0]} on" if last_ones else f"in {counted(len(broken), 'round')}, first in {broken[0]}"
-    return f"{curve.label}: the error is no finite number {where}"
+    return f"{curve.name}: the loss is not finite {where}"
 
 
 def facts(training: Training) -> Iterator[tuple[str, str]]:
-    """What was trained and how, as pairs of a word and what it was."""
+    """Label and value of each property of the training run."""
     data = [training.dataset] * bool(training.dataset)
-    data += [] if training.pairs is None else [f"{counted(training.pairs, 'pair')} to train on"]
+    data += [] if training.pairs is None else [counted(training.pairs, "training example")]
     data += [] if training.held_out is None else [f"{shown_number(training.held_out)} held out"]
     biases = {True: "with biases", False: "no biases", None: ""}[training.biases]
-    told = {
+    properties = {
         "data": ", ".join(data),
         "network": ", ".join(filter(None, [training.network, biases])),
         "activations": joined(training.activations, ", "),
-        "error function": training.error,
-        "way": WAYS.get(training.way, training.way),
-        "rate": training.rate,
+        "loss function": training.error,
+        "method": WAYS.get(training.way, training.way),
+        "learning rate": training.rate,
         "steps": "" if training.steps is None else shown_number(training.steps),
-        "judged": "" if training.every is None else f"every {counted(training.every, 'step')}",
+        "checked": "" if training.every is None else f"every {counted(training.every, 'step')}",
     }
-    yield from ((word, what) for word, what in told.items() if what)
+    yield from ((word, value) for word, value in properties.items() if value)
 
 
 PAGE = "train.html"
@@ -142,25 +138,20 @@ MOST_CURVES, MOST_STRETCHES, MOST_FINDINGS, MOST_ROUNDS = len(STYLES), 200, 50, 
 
 
 def write_training(folder: Path) -> Path:
-    """The path of train.html, written into a results folder that holds a training.
+    """Write train.html into the results folder of a training run, and return its path.
 
-    Raises UsageError where the folder holds no results or no training, or one of its files cannot be read.
+    Raises UsageError if the folder holds no results or no training run, or one of its files cannot be read.
     """
     path = folder / PAGE
     write_text(path, page(read_training(folder), read_meta(folder), list(read_records(folder))))
     return path
 
 
-def answer(training: Training, records: Sequence[Record]) -> str:
-    """The training's summary in one sentence."""
-    return sentence(training, outcomes_along(training, records))
-
-
 def page(training: Training, meta: dict[str, Any], records: Sequence[Record]) -> str:
     """The complete page as text."""
     outcomes, summary = outcomes_along(training, records), summarize(meta, records)
     values = {
-        "training": training, "facts": list(facts(training)), "answer": sentence(training, outcomes),
+        "training": training, "facts": list(facts(training)), "sentence": sentence(training, outcomes),
         **_curves(training), **_verdicts(outcomes, summary), **_network(training),
         "probes_failed": failed_probes(meta), "not_installed": not_installed(meta), "runs": runs_of(meta),
     }  # fmt: skip
@@ -168,7 +159,7 @@ def page(training: Training, meta: dict[str, Any], records: Sequence[Record]) ->
 
 
 def _verdicts(found: Sequence[CheckpointOutcomes], summary: Summary) -> dict[str, Any]:
-    """The verdicts of all checkpoints: counts, and a row for each stretch of equal ones."""
+    """The verdicts of all checkpoints: counts, and a row for each stretch of equal verdicts."""
     counts, rows, findings = tally(found), stretches(found), list(summary.findings)
     by_verdict = {verdict: counts[verdict] for verdict in Verdict if counts[verdict]}
     return {
@@ -188,31 +179,31 @@ def _network(training: Training) -> dict[str, Any]:
 
 
 def _curves(training: Training) -> dict[str, Any]:
-    """The figures of the curves, and the same in numbers."""
+    """The figures of the curves, and tables of their numbers."""
     curves = [curve for curve in training.curves if curve.errors or curve.accuracies]
     styles = _styles(curves[:MOST_CURVES])
     drawn = [(curve, styles[curve.name]) for curve in curves[:MOST_CURVES]]
     rounds = sorted({one.round for one in training.checkpoints if one.round is not None})
-    errors = [Line(curve.label, style, curve.errors) for curve, style in drawn if curve.errors]
+    errors = [Line(curve.name, style, curve.errors) for curve, style in drawn if curve.errors]
     accuracies = [
-        Line(curve.label, style, tuple(100 * x for x in curve.accuracies)) for curve, style in drawn if curve.accuracies
+        Line(curve.name, style, tuple(100 * x for x in curve.accuracies)) for curve, style in drawn if curve.accuracies
     ]
     figures: dict[str, Markup] = {}
     if errors:
-        figures["error"] = chart("Error over all pairs, by round", errors, rounds)
+        figures["error"] = chart("Loss over all training examples, by round", errors, rounds)
     if accuracies:
-        figures["accuracy"] = chart("Right decisions on held-out examples, by round", accuracies, percent=True)
+        figures["accuracy"] = chart("Accuracy on held-out examples, by round", accuracies, percent=True)
     return {
-        "figures": figures, "samples": [(sample(style), curve.label) for curve, style in drawn],
-        "undrawn": [curve.label for curve in curves[MOST_CURVES:]], "judged_rounds": rounds,
-        "troubles": list(filter(None, map(trouble, curves))), "ends": list(map(_end, training.curves)),
-        "labels": [curve.label for curve, _ in drawn], "rounds": list(_rounds([curve for curve, _ in drawn])),
+        "figures": figures, "samples": [(sample(style), curve.name) for curve, style in drawn],
+        "undrawn": [curve.name for curve in curves[MOST_CURVES:]], "checked_rounds": rounds,
+        "warnings": list(filter(None, map(loss_warning, curves))), "ends": list(map(_end, training.curves)),
+        "names": [curve.name for curve, _ in drawn], "rounds": list(_rounds([curve for curve, _ in drawn])),
     }  # fmt: skip
 
 
 def _styles(curves: Sequence[LossCurve]) -> dict[str, str]:
-    """Everyone's style: the same on every page for those who are known, for the others what these leave."""
-    places = {BY_HAND: 0} | {name: kind.position for name, kind in Adapter.catalogue.items()}
+    """Line style by name: fixed for the reference and known frameworks, a free one for the others."""
+    places = {REFERENCE: 0} | {name: kind.position for name, kind in Adapter.catalogue.items()}
     drawn = [curve.name for curve in curves if places.get(curve.name, len(STYLES)) < len(STYLES)]
     known = {name: STYLES[places[name]] for name in drawn}
     free = [style for style in reversed(STYLES) if style not in known.values()]
@@ -220,15 +211,21 @@ def _styles(curves: Sequence[LossCurve]) -> dict[str, str]:
 
 
 def _end(curve: LossCurve) -> tuple[str, str, str, str, str]:
-    """Who, how many rounds, the last error and accuracy, and why the training ended."""
+    """Name, number of rounds, last loss and accuracy, and the stop reason."""
     trained = bool(curve.errors or curve.accuracies)
     rounds = shown_number(curve.rounds) if trained else DASH
     error = DASH if not curve.errors else f"{curve.errors[-1]:.9g}"
-    return curve.label, rounds, error, percent(last(curve.accuracies)), curve.stopped or "not told"
+    return (
+        curve.name,
+        rounds,
+        error,
+        percent(curve.accuracies[-1] if curve.accuracies else None),
+        curve.stopped or "unknown",
+    )
 
 
 def _rounds(curves: Sequence[LossCurve]) -> list[tuple[str, list[str]]]:
-    """A dozen rounds with everyone's error and accuracy."""
+    """About a dozen rounds with the loss and accuracy of each curve."""
     most = max((curve.rounds for curve in curves), default=0)
     chosen = sorted({round(most * k / (MOST_ROUNDS - 1)) for k in range(MOST_ROUNDS)}) if curves else []
     rows = []

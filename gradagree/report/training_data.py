@@ -1,4 +1,4 @@
-"""The contents of train.json, and the verdicts along a training."""
+"""The contents of train.json, and the verdicts of the gradient checks along a training run."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ import msgspec
 
 from gradagree.checker.verdict import Record, Verdict
 from gradagree.errors import UsageError
+from gradagree.reference.graph import parameter_name
 from gradagree.report.matrix import Column
 from gradagree.report.text import counted, named, shown_number, value_of, visible
 
 TRAIN = "train.json"
-BY_HAND = "reference"
+REFERENCE = "reference"
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Numbers = tuple[float, ...]
 """NaN stands for a missing number."""
 Stored = tuple[float | str | None, ...]
-"""Numbers as a file holds them: text where they are not finite, null where they are missing."""
+"""Numbers in a file: text if not finite, null if missing."""
 
 
 class CurveEntry(msgspec.Struct):
@@ -89,17 +90,13 @@ class LossCurve:
     stopped: str = ""
 
     @property
-    def label(self) -> str:
-        return "by hand" if self.name == BY_HAND else self.name
-
-    @property
     def rounds(self) -> int:
         return max(len(self.errors), len(self.accuracies), 1) - 1
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A step at which gradients were checked; step and round are None where they are not known."""
+    """A step at which gradients were checked; step and round are None if unknown."""
 
     step: int | None
     round: int | None
@@ -111,10 +108,10 @@ class Checkpoint:
 class Example:
     """One example in the trained network: the input and cotangent of each operation, the loss last.
 
-    weights[k][i][j] leads from unit i of operation k to unit j of the next; one without weights has no entries.
+    parameters holds rows by name: entry [i][j] of ``w1`` leads from unit i of operation 1 to unit j of operation 2.
     """
 
-    weights: tuple[tuple[Numbers, ...], ...]
+    parameters: dict[str, tuple[Numbers, ...]]
     inputs: tuple[Numbers, ...]
     sensitivities: tuple[Numbers, ...]
     target: Numbers
@@ -124,7 +121,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Training:
-    """A training. Texts are ready to be shown; None and the empty text stand for what the file does not say."""
+    """A training run. Texts are ready for display; None or an empty text means that the file lacks the value."""
 
     dataset: str
     widths: tuple[str, ...]
@@ -148,14 +145,14 @@ class Training:
 
 
 def read_training(folder: Path) -> Training:
-    """The folder's training. Raises UsageError where there is none, or it cannot be read."""
+    """The training run of a results folder. Raises UsageError if there is none, or it cannot be read."""
     path = folder / TRAIN
     try:
         # the loss of a training that diverged is written as NaN or Infinity, which msgspec's own decoder refuses
         found = json.loads(path.read_text(encoding="utf-8"))
         return _training(msgspec.convert(found, TrainingFile))
     except FileNotFoundError:
-        raise UsageError(f"{folder} holds no training: it has no {TRAIN}") from None
+        raise UsageError(f"{folder} is not the results folder of a training run: it has no {TRAIN}") from None
     except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as wrong:
         raise UsageError(f"{path} cannot be read: {wrong}") from None
 
@@ -170,8 +167,8 @@ def _training(file: TrainingFile) -> Training:
 
 
 def _curves(file: TrainingFile) -> tuple[LossCurve, ...]:
-    """All trainers, also those of which only the reason to stop is known; the derivation first."""
-    names = sorted(dict.fromkeys([*file.curves, *file.stopped]), key=lambda name: name != BY_HAND)
+    """All trainers, also those of which only the stop reason is known; the reference first."""
+    names = sorted(dict.fromkeys([*file.curves, *file.stopped]), key=lambda name: name != REFERENCE)
     entries = {name: file.curves.get(name, CurveEntry()) for name in names}
     return tuple(
         LossCurve(named(name), _numbers(entry.error), _numbers(entry.accuracy), visible(file.stopped.get(name, "")))
@@ -189,10 +186,10 @@ def _example(network: NetworkEntry | None) -> Example | None:
     if network is None or network.example is None or not any(network.example.inputs):
         return None
     one = network.example
+    parameters = {parameter_name(k, "w"): _rows(w) for k, w in enumerate(network.weights, 1)}
     return Example(
-        tuple(_rows(w) for w in network.weights), _rows(one.inputs), _rows(one.sensitivities), _numbers(one.target),
-        one.decision, one.right,
-    )  # fmt: skip
+        parameters, _rows(one.inputs), _rows(one.sensitivities), _numbers(one.target), one.decision, one.right
+    )
 
 
 def _rows(stored: Iterable[Stored]) -> tuple[Numbers, ...]:
@@ -219,7 +216,7 @@ class CheckpointOutcomes(NamedTuple):
 
 @dataclass(frozen=True)
 class Stretch:
-    """Consecutive checkpoints with the same verdicts; its ratio is the largest of theirs."""
+    """Consecutive checkpoints with the same verdicts."""
 
     members: tuple[CheckpointOutcomes, ...]
 
@@ -228,7 +225,7 @@ class Stretch:
         """``step 0``, ``steps 0 to 20,500``."""
         steps = [member.checkpoint.step for member in self.members]
         if steps[0] is None or steps[-1] is None:
-            return "step not known"
+            return "unknown step"
         if len(steps) == 1:
             return f"step {shown_number(steps[0])}"
         return f"steps {shown_number(steps[0])} to {shown_number(steps[-1])}"
@@ -238,6 +235,7 @@ class Stretch:
         return counted(len(self.members), "checkpoint")
 
     def outcome(self, column: Column) -> Outcome | None:
+        """The common verdict with the largest ratio; None if the column was not checked."""
         outcomes = [member.outcomes[column] for member in self.members if column in member.outcomes]
         ratios = [outcome.ratio for outcome in outcomes if outcome.ratio is not None]
         worst = max(ratios, key=lambda ratio: (ratio != ratio, ratio), default=None)
@@ -245,9 +243,9 @@ class Stretch:
 
 
 def outcomes_along(training: Training, records: Iterable[Record]) -> list[CheckpointOutcomes]:
-    """All checkpoints in order; records of no checkpoint come last, at an unknown step.
+    """All checkpoints in order; records that belong to no checkpoint come last, at an unknown step.
 
-    Where a record holds the verdict of a gradient, that verdict counts.
+    The verdict of a record takes precedence over that of train.json.
     """
     by_spec: dict[str, dict[Column, Outcome]] = {}
     for record in records:
@@ -262,7 +260,7 @@ def outcomes_along(training: Training, records: Iterable[Record]) -> list[Checkp
 
 
 def stretches(found: Sequence[CheckpointOutcomes]) -> list[Stretch]:
-    """Checkpoints grouped while all verdicts stay the same; an unknown step never joins a known one."""
+    """Consecutive checkpoints with equal verdicts; unknown steps are grouped separately."""
 
     def state(one: CheckpointOutcomes) -> tuple[bool, dict[Column, Verdict]]:
         return one.checkpoint.step is None, {column: outcome.verdict for column, outcome in one.outcomes.items()}
@@ -271,10 +269,10 @@ def stretches(found: Sequence[CheckpointOutcomes]) -> list[Stretch]:
 
 
 def columns_of(found: Iterable[CheckpointOutcomes]) -> list[Column]:
-    """Every framework and mode that was checked, in the order in which it first comes."""
+    """Every framework and mode that was checked, in the order of first appearance."""
     return list(dict.fromkeys(column for one in found for column in one.outcomes))
 
 
 def tally(found: Iterable[CheckpointOutcomes]) -> Counter[Verdict]:
-    """How many gradients have each verdict."""
+    """The number of gradients with each verdict."""
     return Counter(outcome.verdict for one in found for outcome in one.outcomes.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from gradagree.checker.verdict import Record
 from gradagree.errors import UsageError, nearest
 from gradagree.files import make_folder, write_text
 from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference.graph import parameter_name
 from gradagree.reference.training import Network, NetworkWeights, Stop, Trained, decisions, train
 from gradagree.runner import protocol
 from gradagree.runner.campaign import describe_framework, environment
@@ -33,15 +34,16 @@ from gradagree.runner.process import FrameworkProcess
 from gradagree.runner.results import Journal
 
 BITS = 16
+"""Significant bits of an initial weight, so that float32 holds it exactly."""
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Inputs p (examples, n), targets t of the loss's kind, and the index of each correct class."""
+    """Inputs p (examples, n), targets t of the loss's kind, and the index of the correct class of each example."""
 
     p: np.ndarray
     t: np.ndarray
-    right: np.ndarray
+    labels: np.ndarray
 
     def __len__(self) -> int:
         return len(self.p)
@@ -67,10 +69,10 @@ class TrainingConfig:
 
     def data(self) -> tuple[Examples, Examples]:
         """The training examples and the held-out ones. Raises UsageError if scikit-learn is not installed."""
-        p, right = DATASETS[self.dataset].load()
-        t = from_decisions(self.network.error.targets, right, self.widths[-1])
+        p, labels = DATASETS[self.dataset].load()
+        t = from_decisions(self.network.error.targets, labels, self.widths[-1])
         cut = len(p) - self.held_out
-        return Examples(p[:cut], t[:cut], right[:cut]), Examples(p[cut:], t[cut:], right[cut:])
+        return Examples(p[:cut], t[:cut], labels[:cut]), Examples(p[cut:], t[cut:], labels[cut:])
 
     def weights(self, seed: int) -> NetworkWeights:
         """Random initial weights of magnitude at most (fan-in)^(-1/2); biases are zero."""
@@ -79,14 +81,20 @@ class TrainingConfig:
         w = tuple(source.dyadic((n, m), BITS, inverse_root(n)) for n, m in pairs)
         return NetworkWeights(w, tuple(np.zeros(m) if self.biased else None for _, m in pairs))
 
-    def sample_epoch(self, seed: int, number: int, pairs: int) -> list[int]:
-        """Indices of one epoch, drawn with replacement."""
-        indices: list[int] = Source(f"polled {self.dataset} {seed} {number}").integers(pairs, (pairs,)).tolist()
+    def weights_of(self, parameters: Mapping[str, np.ndarray]) -> NetworkWeights:
+        """The weights and biases among parameters by name; None for a bias that is missing."""
+        layers = range(1, len(self.widths))
+        w, b = (tuple(parameters.get(parameter_name(k, name)) for k in layers) for name in "wb")
+        return NetworkWeights(w, b)
+
+    def sample_epoch(self, seed: int, number: int, count: int) -> list[int]:
+        """Indices of the examples of one epoch, drawn with replacement from `count` examples."""
+        indices: list[int] = Source(f"polled {self.dataset} {seed} {number}").integers(count, (count,)).tolist()
         return indices
 
-    def accuracy(self, weights: NetworkWeights, pairs: Examples) -> float:
+    def accuracy(self, weights: NetworkWeights, examples: Examples) -> float:
         """Share of correctly classified examples."""
-        return float(np.mean(decisions(self.network.output(weights, pairs.p)) == pairs.right))
+        return float(np.mean(decisions(self.network.output(weights, examples.p)) == examples.labels))
 
 
 CONFIGS = {
@@ -104,20 +112,20 @@ def find_config(name: str) -> TrainingConfig:
     return CONFIGS[name]
 
 
-def network_example(config: TrainingConfig, weights: NetworkWeights, held: Examples) -> dict[str, Any]:
+def network_example(config: TrainingConfig, weights: NetworkWeights, held_out: Examples) -> dict[str, Any]:
     """A trained network on the first held-out example: its weights, and the input and cotangent of every operation."""
-    net, pair = config.network, slice(0, 1)
-    box: Any = net.boxes(weights, held.t[pair])
-    inputs, deltas = [held.p[pair]], box.answer(held.p[pair]).sensitivities
-    for _ in net.activations:
+    network, first = config.network, slice(0, 1)
+    box: Any = network.boxes(weights, held_out.t[first])
+    inputs, cotangents = [held_out.p[first]], box.answer(held_out.p[first]).sensitivities
+    for _ in network.activations:
         inputs.append(box.weigh(inputs[-1]))
         box = box.inside
     example = {
         "inputs": [p[0].tolist() for p in inputs],
-        "sensitivities": [delta[0].tolist() for delta in deltas],
-        "target": np.atleast_1d(held.t[0]).tolist(),
+        "sensitivities": [delta[0].tolist() for delta in cotangents],
+        "target": np.atleast_1d(held_out.t[0]).tolist(),
         "decision": int(np.argmax(inputs[-1][0])),
-        "right": int(held.right[0]),
+        "right": int(held_out.labels[0]),
     }
     biases = [None if b is None else b.tolist() for b in weights.b]
     return {"weights": [w.tolist() for w in weights.w], "biases": biases, "example": example}
@@ -142,25 +150,25 @@ class TrainingRun:
     every: int
     frameworks: list[str]
     stochastic: bool = True
-    learn: Examples = field(init=False)
-    held: Examples = field(init=False)
+    examples: Examples = field(init=False)
+    held_out: Examples = field(init=False)
     checkpoints: list[tuple[int, NetworkWeights]] = field(default_factory=list)
     curves: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     stopped: dict[str, str] = field(default_factory=dict)
     verdicts: dict[tuple[int, str], dict[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.learn, self.held = self.config.data()
+        self.examples, self.held_out = self.config.data()
 
     def run(
-        self, journal: Journal, progress: Callable[[Record], None], described: Callable[[str, Any], None]
+        self, journal: Journal, progress: Callable[[Record], None], record_handshake: Callable[[str, Any], None]
     ) -> Trained:
         """Train the reference, then each framework, and check its gradients at the checkpoints."""
         make_folder(journal.folder / CASES)
         trained = self._train_reference()
         for name in self.frameworks:
             with FrameworkProcess(name) as process:
-                described(name, process.handshake)
+                record_handshake(name, process.handshake)
                 self._train_framework(process, len(trained.errors) - 1)
                 for record in self._check(process, journal.folder):
                     journal.append(record)
@@ -173,22 +181,24 @@ class TrainingRun:
         self.checkpoints = [(0, initial)]
         curve = self.curves["reference"] = {"error": [], "accuracy": []}
 
-        def watch(_round: int, weights: NetworkWeights, E: float) -> None:
+        def record_epoch(_epoch: int, weights: NetworkWeights, E: float) -> None:
             curve["error"].append(E)
-            curve["accuracy"].append(self.config.accuracy(weights, self.held))
+            curve["accuracy"].append(self.config.accuracy(weights, self.held_out))
 
-        def each(steps: int, weights: NetworkWeights) -> None:
+        def keep_checkpoint(steps: int, weights: NetworkWeights) -> None:
             if steps % self.every == 0:
                 self.checkpoints.append((steps, weights))
 
         sample = self._sample_epoch if self.stochastic else None
-        net, pairs = self.config.network, self.learn
-        trained = train(net, initial, pairs.p, pairs.t, self.rate, self.stop, sample, watch, each)
+        trained = train(
+            self.config.network, initial, self.examples.p, self.examples.t, self.rate, self.stop, sample, record_epoch,
+            keep_checkpoint,
+        )  # fmt: skip
         self.stopped["reference"] = trained.reason
         return trained
 
     def _sample_epoch(self, number: int) -> list[int]:
-        return self.config.sample_epoch(self.seed, number, len(self.learn))
+        return self.config.sample_epoch(self.seed, number, len(self.examples))
 
     def _train_framework(self, process: FrameworkProcess, rounds: int) -> None:
         """Train the framework for the same number of epochs as the reference."""
@@ -196,60 +206,55 @@ class TrainingRun:
         if isinstance(process.handshake, Absent):
             self.stopped[name] = process.handshake.reason
             return
-        case, arrays = self._case(self.config.weights(self.seed), "float64", self.learn.p, self.learn.t)
+        case, arrays = self._case(self.config.weights(self.seed), "float64", self.examples.p, self.examples.t)
         epochs = [self._sample_epoch(k) if self.stochastic else [] for k in range(rounds)]
-        answer = process.train(case, arrays, mode, self.rate, epochs)
-        if isinstance(answer, Failure):
-            self.stopped[name] = f"{answer.verdict}: {answer.reason}"
+        response = process.train(case, arrays, mode, self.rate, epochs)
+        if isinstance(response, Failure):
+            self.stopped[name] = f"{response.verdict}: {response.reason}"
             return
         self.stopped[name] = f"same number of epochs as the reference: {rounds}"
-        n = len(arrays.weights)
         trajectory = [self.config.weights(self.seed)]
-        for weights in answer.rounds:
-            found = protocol.unpack_all(weights)
-            trajectory.append(
-                NetworkWeights(*(tuple(found.get(f"{name}{k}") for k in range(1, n + 1)) for name in "wb"))
-            )
-        net, pairs = self.config.network, self.learn
+        trajectory += [self.config.weights_of(protocol.unpack_all(packed)) for packed in response.rounds]
+        network, p, t = self.config.network, self.examples.p, self.examples.t
         self.curves[name] = {
-            "error": [float(net.boxes(weights, pairs.t)(pairs.p)) for weights in trajectory],
-            "accuracy": [self.config.accuracy(weights, self.held) for weights in trajectory],
+            "error": [float(network.boxes(weights, t)(p)) for weights in trajectory],
+            "accuracy": [self.config.accuracy(weights, self.held_out) for weights in trajectory],
         }
 
     def _check(self, process: FrameworkProcess, folder: Path) -> Any:
         """The record of each checkpoint in each dtype, on the example that is sampled next."""
         framework, mode = Framework.of(process.framework, process.handshake), training_mode(process.framework)
         for number, (steps, weights) in enumerate(self.checkpoints):
-            pair = self._next_pair(steps)
+            chosen = self._next_examples(steps)
             for dtype in DTYPES:
-                case, arrays = self._case(weights, dtype, self.learn.p[pair], self.learn.t[pair])
+                case, arrays = self._case(weights, dtype, self.examples.p[chosen], self.examples.t[chosen])
                 write_case(case, kept_file(folder, case))
-                answers: Any = process.ask(case, arrays, [mode], self.rate)
+                responses: Any = process.ask(case, arrays, [mode], self.rate)
                 if isinstance(process.handshake, Absent):
-                    answers = failures(process.handshake, [mode])
-                for answer in answers:
-                    record = judge(case, arrays, framework, answer, number, self.rate)
+                    responses = failures(process.handshake, [mode])
+                for response in responses:
+                    record = judge(case, arrays, framework, response, number, self.rate)
                     verdicts = self.verdicts.setdefault((steps, case.spec), {})
                     verdicts[f"{process.framework}:{mode}"] = str(record.verdict)
                     yield record
 
-    def _next_pair(self, steps: int) -> slice:
+    def _next_examples(self, steps: int) -> slice:
         if not self.stochastic:
             return slice(None)
-        number, place = divmod(steps, len(self.learn))
-        k = self._sample_epoch(number)[place]
+        epoch, step = divmod(steps, len(self.examples))
+        k = self._sample_epoch(epoch)[step]
         return slice(k, k + 1)
 
     def _case(self, weights: NetworkWeights, dtype: str, p: np.ndarray, t: np.ndarray) -> tuple[Case, Arrays]:
         """The case and its arrays, rounded to the dtype."""
         bits = FORMATS[dtype].precision
 
-        def rounded(x: Any) -> Any:
+        def store(x: Any) -> Any:
             return None if x is None else rounded_to(x, bits)
 
         classes = t.dtype.kind == "i"
         arrays = Arrays(
-            tuple(map(rounded, weights.w)), tuple(map(rounded, weights.b)), rounded(p), t if classes else rounded(t)
+            tuple(map(store, weights.w)), tuple(map(store, weights.b)), store(p), t if classes else store(t)
         )
         net = self.config.network
         biases = (self.config.biased,) * (len(self.config.widths) - 1)
@@ -270,21 +275,21 @@ class TrainingRun:
             "biases": config.biased,
             "rate": self.rate,
             "way": "stochastic" if self.stochastic else "full",
-            "pairs": len(self.learn),
-            "held_out": len(self.held),
+            "pairs": len(self.examples),
+            "held_out": len(self.held_out),
             "steps": trained.steps,
             "every": self.every,
             "stopped": self.stopped,
             "curves": self.curves,
             "checkpoints": self._checkpoints(),
-            "network": network_example(config, trained.weights, self.held),
+            "network": network_example(config, trained.weights, self.held_out),
         }
 
     def _checkpoints(self) -> list[dict[str, Any]]:
         """Each check: step, epoch, case, and the verdict of each framework."""
         checkpoints = []
         for (steps, spec), verdicts in self.verdicts.items():
-            number = steps // len(self.learn) if self.stochastic else steps
+            number = steps // len(self.examples) if self.stochastic else steps
             checkpoints.append({"step": steps, "round": number, "spec": spec, "verdicts": verdicts})
         return checkpoints
 
@@ -308,7 +313,7 @@ def parse_training_run(
     seed: int = 0,
 ) -> TrainingRun:
     """The training run for the options of the command. Raises UsageError that names the invalid option."""
-    chosen = find_config(dataset)
+    config = find_config(dataset)
     if way not in WAYS:
         raise UsageError(f"--way: unknown name {way!r}; {nearest(way, WAYS)}")
     for option, value in (("rounds", rounds), ("patience", patience), ("every", every)):
@@ -318,19 +323,21 @@ def parse_training_run(
         if number is not None and not (math.isfinite(number) and number > 0):
             raise UsageError(f"--{option} {number:g}: give a number above 0")
     if not (math.isfinite(low_enough) and low_enough >= 0):
-        raise UsageError(f"--low-enough {low_enough:g}: give an error of at least 0")
+        raise UsageError(f"--low-enough {low_enough:g}: give a loss of at least 0")
     check_seed(seed)
-    usual = [kind.name for kind in sorted(Adapter.catalogue.values(), key=lambda kind: kind.position) if kind.trains()]
-    names = usual if frameworks is None else parse_list("--frameworks", frameworks)
+    default = [
+        kind.name for kind in sorted(Adapter.catalogue.values(), key=lambda kind: kind.position) if kind.trains()
+    ]
+    names = default if frameworks is None else parse_list("--frameworks", frameworks)
     for name in names:
         if name not in Adapter.catalogue:
-            raise UsageError(f"--frameworks: {name!r} cannot be trained; {nearest(name, usual)}")
+            raise UsageError(f"--frameworks: {name!r} cannot be trained; {nearest(name, default)}")
     stochastic = way == "stochastic"
-    rounds = rounds or chosen.rounds
+    rounds = rounds or config.rounds
     stop = Stop(low_enough, patience, rounds, seconds)
-    pairs = len(chosen.data()[0])
-    steps = every or max(1, rounds * (pairs if stochastic else 1) // CHECKPOINTS)
-    return TrainingRun(chosen, seed, stop, rate or chosen.rate, steps, names, stochastic)
+    count = len(config.data()[0])
+    steps = every or max(1, rounds * (count if stochastic else 1) // CHECKPOINTS)
+    return TrainingRun(config, seed, stop, rate or config.rate, steps, names, stochastic)
 
 
 def run_training(
@@ -348,11 +355,11 @@ def run_training(
     with Journal(folder) as journal:
         journal.write_meta(meta)
 
-        def described(name: str, handshake: Any) -> None:
+        def record_handshake(name: str, handshake: Any) -> None:
             meta["frameworks"][name] = describe_framework(handshake)
 
         try:
-            return training.run(journal, progress, described)
+            return training.run(journal, progress, record_handshake)
         finally:
             meta["seconds"] = round(time.monotonic() - start, 3)
             journal.write_meta(meta)

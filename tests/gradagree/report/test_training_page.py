@@ -63,7 +63,7 @@ def rows(page: str, heading: str) -> list[list[str]]:
     return [[words(cell) for cell in re.findall(r"<t[hd].*?</t[hd]>", row, re.DOTALL)] for row in body.split("</tr>")]
 
 
-def test_that_each_training_tells_why_it_stopped(written: Write, train: Any) -> None:
+def test_that_each_training_run_has_its_stop_reason(written: Write, train: Any) -> None:
     found = train(rounds=7)
     found["stopped"]["jax"] = "the error no longer falls: not for 10 rounds"
     table = rows(written(found), "ends")
@@ -99,19 +99,19 @@ def test_that_a_record_at_no_checkpoint_is_not_lost(written: Write, train: Any, 
     records = make(cases=1)
     page = written(train(), records)
     assert f"all {len(records)} gradients" in answer(page)
-    assert rows(page, "verdicts")[0][0].startswith("step not known")
+    assert rows(page, "verdicts")[0][0].startswith("unknown step")
 
 
-def test_that_no_checkpoints_are_told(written: Write, train: Any) -> None:
+def test_that_a_page_without_checkpoints_says_so(written: Write, train: Any) -> None:
     page = written(train())
-    assert "no gradient was judged along the way" in answer(page)
-    assert "No gradient was judged." in words(page)
+    assert "no gradient was checked along the way" in answer(page)
+    assert "No gradient was checked." in words(page)
 
 
 @pytest.mark.parametrize("found", [{}, {"curves": {}, "checkpoints": [], "network": {}, "widths": [], "stopped": {}}])
-def test_that_nothing_told_is_a_page_of_nothing(written: Write, found: dict[str, Any]) -> None:
+def test_that_an_empty_file_gives_an_empty_page(written: Write, found: dict[str, Any]) -> None:
     page = written(found, meta={})
-    assert answer(page) == "Nothing was trained; no gradient was judged along the way."
+    assert answer(page) == "Nothing was trained; no gradient was checked along the way."
     assert "No example was recorded." in words(page)
 
 
@@ -131,12 +131,12 @@ def test_that_the_policy_allows_this_style_and_no_script(written: Write, train: 
 
 
 @pytest.mark.parametrize("gone", [["torch"], ["jax"], ["torch", "jax"], ["reference"]])
-def test_that_who_is_missing_is_neither_named_nor_drawn(written: Write, train: Any, gone: list[str]) -> None:
+def test_that_a_missing_framework_is_neither_named_nor_drawn(written: Write, train: Any, gone: list[str]) -> None:
     found = train()
     for name in gone:
         del found["curves"][name], found["stopped"][name]
     page = written(found, meta={})
-    known = {"reference": ("by hand", "band"), "torch": ("torch", "solid"), "jax": ("jax", "dashed")}
+    known = {"reference": ("reference", "band"), "torch": ("torch", "solid"), "jax": ("jax", "dashed")}
     left = [known[name] for name in found["curves"]]
     assert [row[0] for row in rows(page, "ends") if row] == [label for label, _ in left]
     assert set(re.findall(r'<path class="curve (\w+)"', page)) == {style for _, style in left}
@@ -150,7 +150,7 @@ def test_that_an_unknown_framework_is_drawn_in_a_style_of_its_own(written: Write
     figure = re.findall(r"<figure>(.*?)</figure>", page, re.DOTALL)[0]
     drawn = re.findall(r'<path class="curve (\w+)"', figure)
     assert len(drawn) == len(set(drawn)) == 5
-    assert "Not drawn, for want of room: more." in words(page)
+    assert "Not drawn, to keep the figure readable: more." in words(page)
 
 
 def test_that_hostile_names_stay_text(
@@ -171,11 +171,11 @@ def test_that_hostile_names_stay_text(
     assert page.replace("\n", "").replace("\u00a0", "").isprintable()
 
 
-def test_that_what_was_trained_and_on_what_is_told(written: Write, train: Any, meta: dict[str, Any]) -> None:
-    told = words(written(train()))
-    assert "data diabetes, 342 pairs to train on, 100 held out network 3-2-4, no biases activations id, tanh" in told
-    assert "rate 0.01 steps 20,520 judged every 500 steps" in told
-    assert meta["command"] in told
+def test_that_the_configuration_is_shown(written: Write, train: Any, meta: dict[str, Any]) -> None:
+    shown = words(written(train()))
+    assert "data diabetes, 342 training examples, 100 held out network 3-2-4, no biases activations id, tanh" in shown
+    assert "learning rate 0.01 steps 20,520 checked every 500 steps" in shown
+    assert meta["command"] in shown
 
 
 def test_that_curves_in_numbers_are_those_of_the_file(written: Write, train: Any) -> None:
