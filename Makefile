@@ -29,7 +29,7 @@ report-agreement: .venv/ready  ## a run, its report, and the baseline to compare
 	$(BIN)/gradagree run --profile ci --seed 2026 --out reports/agreement || [ $$? -eq 1 ]
 	$(BIN)/gradagree compare reports/agreement --extract reports/baseline.jsonl
 
-report-survey: .venv/ready  ## every function alone, and what frameworks answer at kinks
+report-survey: .venv/ready  ## every function alone, and derivatives at kinks
 	$(BIN)/gradagree survey --profile ci --out reports/survey
 	gzip --force --best --no-name reports/survey/atlas.jsonl reports/survey/findings.json
 	$(BIN)/gradagree survey --kinks --out docs || [ $$? -eq 1 ]

@@ -20,6 +20,7 @@ from gradagree.arithmetic.ball import Ball, lift, precision
 from gradagree.arithmetic.dual import Dual, slope_of
 from gradagree.arithmetic.three_valued import split
 from gradagree.cases.regimes import Source
+from gradagree.checker.kinks import has_kinks
 from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.activations.rows import log_sum_exp, softmax
@@ -179,7 +180,7 @@ class SearchLine:
 
     def is_marked(self, between: Ball) -> bool:
         """True if ``kink`` may be true within the interval, or cannot be evaluated in ball arithmetic."""
-        if type(self.error).kink is ErrorFunction.kink:
+        if not has_kinks(self.error):
             return False
         _, o, t = self.at(between.reshape(1))
         try:

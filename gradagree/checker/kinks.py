@@ -28,6 +28,11 @@ def activation_kinks(activation: Activation, x: np.ndarray) -> Kinks:
     return {name: where for name, where in found.items() if where.any()}
 
 
+def has_kinks(error: ErrorFunction) -> bool:
+    """True if a loss defines ``kink``."""
+    return type(error).kink is not ErrorFunction.kink
+
+
 def loss_kinks(error: ErrorFunction, x: np.ndarray, t: Any) -> Kinks:
     """The kinks of a loss on which an output lies."""
     with np.errstate(all="ignore"):

@@ -76,7 +76,8 @@ def _kinks(ext: tuple[str, ...], out: Path | None, **options: Any) -> int:
 
     from gradagree.runner.extensions import extension_files, load_all
     from gradagree.runner.options import Plan
-    from gradagree.surveys.kinks import DTYPES, conventions, terminal_table, write_conventions
+    from gradagree.surveys.convention_table import terminal_table, write_conventions
+    from gradagree.surveys.conventions import DTYPES, conventions
     from gradagree.surveys.pages import prepare_folder
     from gradagree.surveys.plan import SurveyPlan
 

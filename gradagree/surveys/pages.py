@@ -28,7 +28,7 @@ from gradagree.reproduce.run import run_programs
 from gradagree.reproduce.source import library_call, run_lengths
 from gradagree.reproduce.templates import reproducer
 from gradagree.surveys.classify import CLASSES
-from gradagree.surveys.kinks import merge_derivatives
+from gradagree.surveys.conventions import merge_derivatives
 from gradagree.surveys.measurements import BINS, DECADES, ErrorCurve, SurveyRow
 from gradagree.surveys.plan import SurveyPlan
 from gradagree.surveys.points import kinks_of

@@ -18,8 +18,8 @@ from gradagree.reproduce.finding import SurveyFinding
 from gradagree.runner.process import FrameworkProcess, RequestQueue
 from gradagree.runner.protocol import PointwiseRequest
 from gradagree.surveys.cache import cached_exact_values
+from gradagree.surveys.conventions import KinkDerivative, kink_derivatives
 from gradagree.surveys.findings import join_deviations
-from gradagree.surveys.kinks import KinkDerivative, kink_derivatives
 from gradagree.surveys.measurements import (
     Deviation,
     ErrorCurve,

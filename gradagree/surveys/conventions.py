@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import msgspec
 import numpy as np
-from rich.table import Table
 
-from gradagree.adapters import Adapter, Answer
+from gradagree.adapters import Adapter
 from gradagree.arithmetic.model import FORMATS
 from gradagree.cases.case import Arrays, Case
-from gradagree.checker.kinks import SLOPES, one_sided_derivative, one_sided_loss_gradient
+from gradagree.checker.kinks import SLOPES, has_kinks, one_sided_derivative, one_sided_loss_gradient
 from gradagree.checker.response import Absent, Failure, Response
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.graph import parameter_name
@@ -51,9 +49,9 @@ class Convention(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
     @property
-    def word(self) -> str:
-        """The equal derivatives by name, as "left, zero"; if there are none, the reason or the number."""
-        return ", ".join(self.slopes) or self.reason or str(self.given)
+    def label(self) -> str:
+        """The equal derivatives by name, as "left, zero"; if there are none, the verdict of a failure or the number."""
+        return ", ".join(self.slopes) or self.reason.partition(":")[0] or str(self.given)
 
 
 class KinkCase(msgspec.Struct, frozen=True):
@@ -97,6 +95,8 @@ def _activation_cases(activation: Activation, dtype: str) -> Iterator[KinkCase]:
 
 
 def _loss_cases(error: ErrorFunction, dtype: str) -> Iterator[KinkCase]:
+    if not has_kinks(error):
+        return
     for outputs in (n for n in OUTPUTS if error.width(n) is not None):
         for seed in range(SEEDS):
             case = Case.parse(f"1-{outputs}b:id:{error}:n1:{FORMATS[dtype].short}:grid:s{seed}")
@@ -121,7 +121,7 @@ def conventions(
     extensions: Sequence[str] = (),
     dtypes: Sequence[str] = DTYPES,
 ) -> Iterator[Convention]:
-    """The derivatives at kinks, a row for each kink, mode and dtype.
+    """The derivatives at kinks, a row for each kink, mode and dtype; absent frameworks have none.
 
     Args:
         functions: functions to list; by default all of the catalogue.
@@ -135,45 +135,48 @@ def conventions(
     cases = [one for dtype in dtypes for one in kink_cases(functions, dtype)]
     plan = Plan.of([one.case for one in cases], frameworks, modes or "all")
     for name in plan.frameworks:
+        selected = [mode for mode in plan.modes_of(name, 0) if modes or not Adapter.mode(f"{name}:{mode}").slow]
         with FrameworkProcess(name, extensions) as process:
+            handshake = process.handshake
+            if isinstance(handshake, Absent):
+                continue
             for one in cases:
-                chosen = [mode for mode in plan.modes_of(name, 0) if modes or not Adapter.mode(f"{name}:{mode}").slow]
-                handshake = process.handshake
-                if isinstance(handshake, Absent):
-                    return
-                for response in process.ask(one.case, one.case.arrays(), chosen):
-                    yield _convention(name, handshake.version, one, response)
+                for response in process.ask(one.case, one.case.arrays(), selected):
+                    yield case_convention(name, handshake.version, one, response)
 
 
-def _convention(framework: str, version: str, one: KinkCase, response: Response | Failure) -> Convention:
-    first = int(np.argmax(one.on))
-    left, right = (float(one.expected[side].flat[first]) / one.times for side in ("left", "right"))
-    known = {
-        "framework": framework, "version": version, "mode": response.mode, "dtype": one.case.dtype,
-        "function": str(one.function), "kink": one.kink, "left": left, "right": right,
-    }  # fmt: skip
+def case_convention(framework: str, version: str, one: KinkCase, response: Response | Failure) -> Convention:
+    """The convention of one mode's result for a case."""
+    expected = {slope: derivative[one.on] for slope, derivative in one.expected.items()}
+    row = Convention(
+        framework=framework, version=version, mode=response.mode, dtype=one.case.dtype, function=str(one.function),
+        kink=one.kink, left=float(expected["left"][0]) / one.times, right=float(expected["right"][0]) / one.times,
+        slopes=[], given="",
+    )  # fmt: skip
     if isinstance(response, Failure):
-        return Convention(**known, slopes=[], given="", reason=f"{response.verdict}: {response.reason}")  # type: ignore[arg-type]
-    given = cotangent_at_kink(one, response.untapped)
-    slopes = [slope for slope, expected in one.expected.items() if np.all(is_near(given, expected)[one.on])]
-    low, high = (side(*(one.expected[name] for name in ("left", "right"))) for side in (np.minimum, np.maximum))
+        return msgspec.structs.replace(row, reason=f"{response.verdict}: {response.reason}")
+    # The gradient of the bias is the cotangent at the kink: p = 0 w + b or x + b, and there is one example.
+    given = np.reshape(response.untapped.gradients[parameter_name(1, "b")], one.on.shape)[one.on]
+    slopes = equal_derivatives(given, expected)
+    return msgspec.structs.replace(
+        row, slopes=slopes, given=json_value(float(given[0]) / one.times),
+        finding=not slopes and not is_between_sides(given, expected),
+    )  # fmt: skip
+
+
+def equal_derivatives(given: np.ndarray, expected: Mapping[str, np.ndarray]) -> list[str]:
+    """The names of the admissible derivatives that equal the given one at all entries."""
+    return [
+        slope for slope, x in expected.items()
+        if np.all(np.abs(given - x) <= RELATIVE_TOLERANCE * np.maximum(np.abs(given), np.abs(x)))
+    ]  # fmt: skip
+
+
+def is_between_sides(given: np.ndarray, expected: Mapping[str, np.ndarray]) -> bool:
+    """True if the given derivative lies between the one-sided ones at all entries."""
+    low, high = (side(expected["left"], expected["right"]) for side in (np.minimum, np.maximum))
     slack = RELATIVE_TOLERANCE * np.maximum(np.abs(low), np.abs(high))
-    between = np.all(((low - slack <= given) & (given <= high + slack))[one.on])
-    number = json_value(float(given.flat[first]) / one.times)
-    return Convention(**known, slopes=slopes, given=number, finding=not slopes and not between)  # type: ignore[arg-type]
-
-
-def is_near(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.asarray(np.abs(x - y) <= RELATIVE_TOLERANCE * np.maximum(np.abs(x), np.abs(y)))
-
-
-def cotangent_at_kink(one: KinkCase, answer: Answer) -> np.ndarray:
-    """The cotangent at the kink: the gradient of the bias, as p = 0 w + b or x + b and there is one example."""
-    return np.reshape(answer.gradients[parameter_name(1, "b")], one.on.shape)
-
-
-# Derivatives at the kinks of elementwise functions, for their pages
-# ------------------------------------------------------------------
+    return bool(np.all((low - slack <= given) & (given <= high + slack)))
 
 
 class KinkDerivative(msgspec.Struct, frozen=True):
@@ -216,78 +219,3 @@ def merge_derivatives(rows: Iterable[KinkDerivative]) -> list[KinkDerivative]:
         modes, dtypes = dict.fromkeys(before.modes + row.modes), dict.fromkeys(before.dtypes + row.dtypes)
         found[key] = msgspec.structs.replace(before, modes=list(modes), dtypes=list(dtypes))
     return list(found.values())
-
-
-# The table of conventions in Markdown, in JSON and for the terminal
-# ------------------------------------------------------------------
-
-
-INTRODUCTION = """# What each framework answers at kinks
-
-Where a function's slope jumps, more than one answer is legitimate: the slope from the left, from the right, their mean,
-or 0. The table says which one each mode of each framework gives, measured in float64 and float32 by
-`gradagree survey --kinks`. Words that are joined by a comma are the same number there. A cell with two lines says that
-the dtypes differ; a number is an answer that is none of the four. **In bold: outside the one-sided slopes, a finding.**
-
-"""
-
-
-def cells(rows: Sequence[Convention]) -> dict[tuple[str, str, str], dict[str, list[Convention]]]:
-    """The rows by (function, kink, one-sided derivatives), and then by framework:mode."""
-    found: dict[tuple[str, str, str], dict[str, list[Convention]]] = {}
-    for row in rows:
-        column = found.setdefault((row.function, row.kink, ""), {})
-        column.setdefault(f"{row.framework}:{row.mode}", []).append(row)
-    return {
-        (function, kink, one_sided_text(next(iter(columns.values()))[0])): columns
-        for (function, kink, _), columns in found.items()
-    }
-
-
-def one_sided_text(row: Convention) -> str:
-    """The one-sided derivatives, as ``0 | 1``."""
-    return f"{row.left:.3g} | {row.right:.3g}"
-
-
-def column_names(rows: Sequence[Convention]) -> list[str]:
-    return list(dict.fromkeys(f"{row.framework}:{row.mode}" for row in rows))
-
-
-def cell_text(rows: Sequence[Convention], between: str, bold: str = "") -> str:
-    """One label if all dtypes agree, else one for each dtype."""
-    labels = {row.dtype: f"{bold}{label(row)}{bold}" if row.finding else label(row) for row in rows}
-    if len(set(labels.values())) <= 1:
-        return next(iter(labels.values()), "")
-    return between.join(f"{dtype}: {word}" for dtype, word in labels.items())
-
-
-def label(row: Convention) -> str:
-    return row.word.partition(":")[0] if row.reason else row.word
-
-
-def markdown(rows: Sequence[Convention]) -> str:
-    """The table of conventions as a page in Markdown."""
-    names = column_names(rows)
-    versions = dict.fromkeys(f"{row.framework} {row.version}" for row in rows)
-    head = ["function", "kink", "left \\| right", *names]
-    lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
-    for (function, kink, slopes), found in cells(rows).items():
-        texts = [cell_text(found.get(name, []), "<br>", "**") for name in names]
-        lines.append(" | ".join(["| `" + function + "`", kink, slopes.replace("|", "\\|"), *texts]) + " |")
-    return f"{INTRODUCTION}Versions: {', '.join(versions)}.\n\n" + "\n".join(lines) + "\n"
-
-
-def terminal_table(rows: Sequence[Convention]) -> Table:
-    table = Table(*("function", "kink", "left | right", *column_names(rows)), box=None, pad_edge=False)
-    for (function, kink, slopes), found in cells(rows).items():
-        table.add_row(function, kink, slopes, *(cell_text(found.get(name, []), "\n") for name in column_names(rows)))
-    return table
-
-
-def write_conventions(rows: Sequence[Convention], folder: Path) -> tuple[Path, Path]:
-    """Write conventions.md and conventions.json, and return their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    page, data = folder / "conventions.md", folder / "conventions.json"
-    page.write_text(markdown(rows), encoding="utf-8")
-    data.write_bytes(msgspec.json.format(msgspec.json.encode(list(rows)), indent=1) + b"\n")
-    return page, data
