@@ -175,7 +175,7 @@ class InThread(FrameworkProcess):
             self.handshake = handshake(self._adapter)
         return self.handshake
 
-    def ask_all(self, asked: Any) -> Iterator[tuple[int, Any]]:
+    def compute_all(self, asked: Any) -> Iterator[tuple[int, Any]]:
         with self._adapter.settings():
             for place, (case, arrays, modes) in enumerate(asked):
                 for mode in modes:

@@ -60,7 +60,7 @@ def judged(process: FrameworkProcess, mode: str, cases: Sequence[tuple[int, Case
     framework = Framework.of(process.framework, process.handshake)
     asked = [(case, case.arrays(), [mode]) for _, case in cases]
     records = []
-    answers = process.ask_all(asked)
+    answers = process.compute_all(asked)
     given = [JudgeRequest(cases[k][1], asked[k][1], framework, answer, cases[k][0]) for k, answer in answers]
     for record in judge_all(given):
         records.append(record)

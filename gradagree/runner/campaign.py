@@ -38,6 +38,9 @@ from gradagree.runner.resume import (
 from gradagree.runner.scheduler import run_plan
 from gradagree.runner.shards import UNSHARDED
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOP_MESSAGE = b"\ngradagree: finishing the running cases; press Ctrl-C again to abort\n"
+
 
 def default_workers() -> int:
     """Worker processes of each framework: half of the cores, so that two frameworks use them all."""
@@ -165,8 +168,7 @@ def describe_framework(handshake: Ready | Absent) -> dict[str, Any]:
 
 
 def _meta(plan: Plan, command: str, strict: bool, extensions: Sequence[str]) -> dict[str, Any]:
-    names = {"activations": plan.activations, "errors": plan.errors}
-    chosen = {name: None if functions is None else [str(f) for f in functions] for name, functions in names.items()}
+    options = plan.options()
     return {
         **environment(command),
         "seed": plan.seed,
@@ -174,7 +176,7 @@ def _meta(plan: Plan, command: str, strict: bool, extensions: Sequence[str]) -> 
         "strict": strict,
         "extensions": [str(Path(file).resolve()) for file in extensions],
         "resume": encode_plan(plan, extensions),
-        "options": {"dtypes": list(plan.dtypes), "regimes": list(plan.regimes), **chosen},
+        "options": {name: getattr(options, name) for name in ("dtypes", "regimes", "activations", "errors")},
         "plan": plan.counts(),
         **({} if plan.shard.of == 1 else {"shard": str(plan.shard), "whole": replace(plan, shard=UNSHARDED).counts()}),
         "frameworks": {},
@@ -200,10 +202,6 @@ def environment(command: str) -> dict[str, Any]:
 def default_folder() -> Path:
     """reports/run-DATE-TIME."""
     return Path("reports") / f"run-{datetime.datetime.now():%Y%m%d-%H%M%S}"
-
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-STOP_MESSAGE = b"\ngradagree: finishing the running cases; press Ctrl-C again to abort\n"
 
 
 @contextlib.contextmanager

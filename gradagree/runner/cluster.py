@@ -51,7 +51,7 @@ def run_unit(framework: str, extensions: tuple[str, ...], encoded: list[tuple[in
                 for failure in failures(process.handshake, modes)
             ]
         else:
-            responses = process.ask_all([(case, arrays, modes) for _, case, arrays, modes in unit])
+            responses = process.compute_all([(case, arrays, modes) for _, case, arrays, modes in unit])
         requests = [JudgeRequest(unit[k][1], unit[k][2], info, response, unit[k][0]) for k, response in responses]
         return msgspec.json.encode(process.handshake), [msgspec.json.encode(record) for record in judge(requests)]
 

@@ -28,17 +28,47 @@ from gradagree.reference.contract import file_of, line_in
 
 LOAD_LIMIT = 60.0
 """Seconds to load a file, including the import of a framework."""
+PROJECT_FILE = "pyproject.toml"
+SETTINGS = {"seed": int, "profile": str, "frameworks": str, "modes": str, "dtypes": str, "regimes": str}
+EXPECTED_VALUES = {int: "a whole number", str: 'text, names separated by commas, such as "torch,jax"'}
+ENTRY_POINT_GROUPS: dict[str, tuple[tuple[type, ...], str]] = {
+    "gradagree.activations": ((Activation, ErrorFunction), "an activation, an error function, or a module with some"),
+    "gradagree.adapters": ((Adapter,), "a subclass of gradagree.Adapter"),
+}
+
+
+class Loaded(NamedTuple):
+    """Activations and error functions from the user's files, and from installed packages."""
+
+    named: list[Any]
+    installed: list[Any]
+
+
+def load_all(ext: Sequence[str]) -> Loaded:
+    """Load all extensions. Functions from --ext replace those from pyproject.toml.
+
+    Raises UsageError with the file or entry point and the reason if one cannot be loaded.
+    """
+    installed = load_installed()
+    origin, declared = _declared_files()
+    project, named = load(declared, origin), load(ext)
+    for module in (*project, *named):
+        _check_use(module)
+    return Loaded(find_functions(named) or ([] if ext else find_functions(project)), installed)
+
+
+def _check_use(module: ModuleType) -> None:
+    adapters = [kind for kind in Adapter.catalogue.values() if file_of(kind) == module.__file__]
+    if not find_functions([module]) and not adapters:
+        raise UsageError(
+            f"{module.__file__}: no activation, error function or adapter found; define class Name(Activation), with "
+            "no underscore before the name"
+        )
 
 
 def load(files: Iterable[str], origin: str = "--ext") -> list[ModuleType]:
     """Run each file once. Raises UsageError with origin, file, line and reason if one cannot be loaded."""
     return [_load(Path(file).resolve(), f"{origin} {shorten_path(str(file))}") for file in files]
-
-
-def shorten_path(path: str, length: int = 160) -> str:
-    """A path; the end of a long one, which has the name of the file."""
-    fits = len(path) <= length or len(Path(path).name) > length
-    return shorten(path, length) if fits else f"...{path[3 - length :]}"
 
 
 def _load(path: Path, source: str) -> ModuleType:
@@ -66,21 +96,6 @@ def _find_imported(path: Path) -> ModuleType | None:
     return next((module for module, names in names if names.get("__file__") == str(path)), None)
 
 
-def find_functions(modules: Sequence[ModuleType]) -> list[Any]:
-    """The activations and error functions that the modules define or import, except gradagree's own."""
-    files = {module.__file__ for module in modules}
-    named = [value for module in modules for value in vars(module).values() if isinstance(value, type)]
-    return [
-        kind for catalogue in (Activation.catalogue, ErrorFunction.catalogue) for kind in catalogue.values()
-        if not is_builtin(kind) and (file_of(kind) in files or kind in named)
-    ]  # fmt: skip
-
-
-def is_builtin(kind: type) -> bool:
-    """Whether a class is part of gradagree."""
-    return kind.__module__.startswith("gradagree.")
-
-
 @contextlib.contextmanager
 def guard_loading(source: str, module: str, path: Path | None = None) -> Iterator[None]:
     """Suppress the output of loading; if it fails, unregister the module and raise UsageError in one line."""
@@ -90,7 +105,8 @@ def guard_loading(source: str, module: str, path: Path | None = None) -> Iterato
     except (Exception, SystemExit) as wrong:
         _forget(module)
         where = line_in(wrong, path) if path else ""
-        raise UsageError(f"{source}{where}: {type(wrong).__name__}: {_first(wrong)}") from wrong
+        reason = next(iter(str(wrong).splitlines()), "")
+        raise UsageError(f"{source}{where}: {type(wrong).__name__}: {reason}") from wrong
 
 
 @contextlib.contextmanager
@@ -120,61 +136,14 @@ def _forget(name: str) -> None:
             del catalogue[key]
 
 
-def _first(wrong: BaseException) -> str:
-    return next(iter(str(wrong).splitlines()), "")
-
-
-NAME = "pyproject.toml"
-SETTINGS = {"seed": int, "profile": str, "frameworks": str, "modes": str, "dtypes": str, "regimes": str}
-EXAMPLES = {int: "a whole number", str: 'text, names separated by commas, such as "torch,jax"'}
-GROUPS: dict[str, tuple[tuple[type, ...], str]] = {
-    "gradagree.activations": ((Activation, ErrorFunction), "an activation, an error function, or a module with some"),
-    "gradagree.adapters": ((Adapter,), "a subclass of gradagree.Adapter"),
-}
-
-
-class Loaded(NamedTuple):
-    """Activations and error functions from the user's files, and from installed packages."""
-
-    named: list[Any]
-    installed: list[Any]
-
-
-def load_all(ext: Sequence[str]) -> Loaded:
-    """Load all extensions. Functions from --ext replace those from pyproject.toml.
-
-    Raises UsageError with the file or entry point and the reason if one cannot be loaded.
-    """
-    installed = load_installed()
-    origin, declared = _declared_files()
-    project, named = load(declared, origin), load(ext)
-    for module in (*project, *named):
-        _check_use(module)
-    return Loaded(find_functions(named) or ([] if ext else find_functions(project)), installed)
-
-
-def extension_files(ext: Sequence[str]) -> list[str]:
-    """Absolute paths of all extension files: those in pyproject.toml, then those of --ext."""
-    return list(dict.fromkeys([*_declared_files()[1], *(str(Path(file).resolve()) for file in ext)]))
-
-
 @functools.cache
 def load_installed() -> list[Any]:
     """The activations and error functions of all entry points, loaded once per process."""
     found: list[Any] = []
-    for group in GROUPS:
+    for group in ENTRY_POINT_GROUPS:
         for entry in metadata.entry_points(group=group):
             found += _load_entry_point(entry)
     return found
-
-
-def _check_use(module: ModuleType) -> None:
-    adapters = [kind for kind in Adapter.catalogue.values() if file_of(kind) == module.__file__]
-    if not find_functions([module]) and not adapters:
-        raise UsageError(
-            f"{module.__file__}: no activation, error function or adapter found; define class Name(Activation), with "
-            "no underscore before the name"
-        )
 
 
 def _load_entry_point(entry: metadata.EntryPoint) -> list[Any]:
@@ -182,7 +151,7 @@ def _load_entry_point(entry: metadata.EntryPoint) -> list[Any]:
     source = f"entry point {entry.name!r}{package} ({entry.group} = {entry.value!r})"
     with guard_loading(source, entry.module):
         thing = entry.load()
-    kinds, wanted = GROUPS[entry.group]
+    kinds, wanted = ENTRY_POINT_GROUPS[entry.group]
     if isinstance(thing, type) and issubclass(thing, kinds):
         return [] if issubclass(thing, Adapter) else [thing]
     if isinstance(thing, ModuleType) and Adapter not in kinds:
@@ -192,10 +161,24 @@ def _load_entry_point(entry: metadata.EntryPoint) -> list[Any]:
     raise UsageError(f"{source}: it is {thing!r}, not {wanted}; correct or remove the package")
 
 
-def settings() -> dict[str, Any]:
-    """The settings in pyproject.toml for checks that pytest collects: profile, seed, frameworks, modes and so on."""
-    _, table = _table()
-    return {key: table[key] for key in SETTINGS if key in table}
+def find_functions(modules: Sequence[ModuleType]) -> list[Any]:
+    """The activations and error functions that the modules define or import, except gradagree's own."""
+    files = {module.__file__ for module in modules}
+    named = [value for module in modules for value in vars(module).values() if isinstance(value, type)]
+    return [
+        kind for catalogue in (Activation.catalogue, ErrorFunction.catalogue) for kind in catalogue.values()
+        if not is_builtin(kind) and (file_of(kind) in files or kind in named)
+    ]  # fmt: skip
+
+
+def is_builtin(kind: type) -> bool:
+    """Whether a class is part of gradagree."""
+    return kind.__module__.startswith("gradagree.")
+
+
+def extension_files(ext: Sequence[str]) -> list[str]:
+    """Absolute paths of all extension files: those in pyproject.toml, then those of --ext."""
+    return list(dict.fromkeys([*_declared_files()[1], *(str(Path(file).resolve()) for file in ext)]))
 
 
 def _declared_files() -> tuple[str, list[str]]:
@@ -209,10 +192,16 @@ def _declared_files() -> tuple[str, list[str]]:
     return f"{path}: [tool.gradagree] ext", [str((path.parent / file).resolve()) for file in ext]
 
 
+def settings() -> dict[str, Any]:
+    """The settings in pyproject.toml for checks that pytest collects: profile, seed, frameworks, modes and so on."""
+    _, table = _table()
+    return {key: table[key] for key in SETTINGS if key in table}
+
+
 def project_file() -> Path | None:
     """The nearest pyproject.toml."""
     here = Path.cwd()
-    return next((folder / NAME for folder in (here, *here.parents) if is_file(folder / NAME)), None)
+    return next((folder / PROJECT_FILE for folder in (here, *here.parents) if is_file(folder / PROJECT_FILE)), None)
 
 
 def _table() -> tuple[Path | None, dict[str, Any]]:
@@ -230,5 +219,13 @@ def _table() -> tuple[Path | None, dict[str, Any]]:
         if key not in known:
             raise UsageError(f"{path}: [tool.gradagree] has no key {key!r}; {nearest(key, known)}")
         if key in SETTINGS and type(table[key]) is not SETTINGS[key]:
-            raise UsageError(f"{path}: [tool.gradagree] {key} is {table[key]!r}; write {EXAMPLES[SETTINGS[key]]}")
+            raise UsageError(
+                f"{path}: [tool.gradagree] {key} is {table[key]!r}; write {EXPECTED_VALUES[SETTINGS[key]]}"
+            )
     return path, table
+
+
+def shorten_path(path: str, length: int = 160) -> str:
+    """A path; the end of a long one, which has the name of the file."""
+    fits = len(path) <= length or len(Path(path).name) > length
+    return shorten(path, length) if fits else f"...{path[3 - length :]}"

@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
+
 from gradagree.adapters import Adapter
 from gradagree.arithmetic.model import FORMATS
 from gradagree.cases.case import Case
@@ -64,6 +66,34 @@ PROFILES = {
 """Profiles of runs, surveys and pytest."""
 
 
+class PlanOptions(msgspec.Struct, forbid_unknown_fields=True):
+    """The options of a plan as text and numbers, as ``meta.json`` stores them; None means the catalogue."""
+
+    cases: int
+    seed: int
+    dtypes: list[str]
+    regimes: list[str]
+    activations: list[str] | None
+    errors: list[str] | None
+    modes: list[tuple[str, int]]
+    shard: str
+
+    def plan(self) -> Plan:
+        """The plan. Raises UsageError or ContractError for an invalid value."""
+        offered = {f"{name}:{mode}" for name, kind in Adapter.catalogue.items() for mode in kind.modes}
+        modes = [name for name, _ in self.modes]
+        names = (self.dtypes, FORMATS), (self.regimes, known_regimes()), (modes, offered)
+        invalid = [name for chosen, known in names for name in chosen if name not in known]
+        if invalid or not (0 < self.cases <= MAX_CASES and self.seed >= 0 and self.dtypes and self.regimes):
+            raise UsageError(f"invalid value {(invalid or ['number out of range'])[0][:80]!r}")
+        return Plan(
+            self.cases, self.seed, tuple(self.dtypes), tuple(self.regimes),
+            None if self.activations is None else tuple(map(Activation.named, self.activations)),
+            None if self.errors is None else tuple(map(ErrorFunction.named, self.errors)),
+            dict(self.modes), shard=Shard.parse(self.shard),
+        )  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Plan:
     """Cases and modes of a run. modes maps "framework:mode" to n: the mode computes every n-th case (1 or `ONE_IN`)."""
@@ -114,6 +144,16 @@ class Plan:
     def of(cls, cases: Sequence[Case], frameworks: str | None = None, modes: str | None = "all") -> Plan:
         """A plan of explicit cases."""
         return replace(cls(cases=len(cases), modes=_modes(frameworks, modes)), explicit=tuple(cases))
+
+    def options(self) -> PlanOptions:
+        """The options that make this plan, without its explicit cases."""
+        activations, errors = (
+            None if chosen is None else [str(f) for f in chosen] for chosen in (self.activations, self.errors)
+        )
+        return PlanOptions(
+            self.cases, self.seed, list(self.dtypes), list(self.regimes), activations, errors,
+            list(self.modes.items()), str(self.shard),
+        )  # fmt: skip
 
     def draw_cases(self) -> Iterator[tuple[int, Case]]:
         """Every case of the shard, with its number in the complete plan."""

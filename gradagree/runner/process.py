@@ -123,13 +123,13 @@ class FrameworkProcess:
         result = self._result(request, request.mode)
         return result if isinstance(result, Failure) else protocol.unpack(result.values)
 
-    def ask(
+    def compute(
         self, case: Case, arrays: Arrays, modes: Sequence[str], rate: float | None = None
     ) -> Iterator[Response | Failure]:
         """One result for each mode, in order."""
-        return (result for _, result in self.ask_all([(case, arrays, modes)], rate))
+        return (result for _, result in self.compute_all([(case, arrays, modes)], rate))
 
-    def ask_all(
+    def compute_all(
         self, cases: Sequence[tuple[Case, Arrays, Sequence[str]]], rate: float | None = None
     ) -> Generator[tuple[int, Response | Failure]]:
         """(index of a case, result) for each of its modes, in order.

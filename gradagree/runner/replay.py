@@ -51,7 +51,7 @@ def replay(case: Case, plan: Plan, extensions: Sequence[str] = ()) -> Iterator[R
         with FrameworkProcess(name, extensions) as process:
             framework = Framework.of(name, process.handshake)
             modes = plan.modes_of(name, 0)
-            responses = process.ask(case, arrays, modes)
+            responses = process.compute(case, arrays, modes)
             if isinstance(process.handshake, Absent):
                 responses = failures(process.handshake, modes)
             for response in responses:

@@ -15,7 +15,11 @@ from gradagree.checker.verdict import Record
 from gradagree.errors import UsageError
 from gradagree.files import make_folder, unwritable, write_text
 
-LOCK = "run.lock"
+RESULTS, META, LOCK = "results.jsonl", "meta.json", "run.lock"
+OUTPUT_FILES = (RESULTS, META, "report.html", "report.md", "junit.xml", "train.json", "train.html", "shrunk.jsonl")
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Record)
 
 
 class Lock:
@@ -29,7 +33,7 @@ class Lock:
 
         self.path = folder / LOCK
         while True:
-            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | NO_LINK, 0o644)
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as wrong:
@@ -56,13 +60,6 @@ class Lock:
         """Delete the file and release the lock."""
         self.path.unlink(missing_ok=True)
         os.close(self._file)
-
-
-RESULTS, META = "results.jsonl", "meta.json"
-OUTPUT_FILES = (RESULTS, META, "report.html", "report.md", "junit.xml", "train.json", "train.html", "shrunk.jsonl")
-NO_LINK = getattr(os, "O_NOFOLLOW", 0)
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Record)
 
 
 class Journal:

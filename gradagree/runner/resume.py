@@ -12,16 +12,12 @@ from typing import Any
 
 import msgspec
 
-from gradagree.adapters import Adapter
-from gradagree.arithmetic.model import FORMATS
-from gradagree.cases.datasets import regimes
 from gradagree.checker.kinks import Conventions
 from gradagree.checker.verdict import CONVENTION, SCHEMA, Record
 from gradagree.errors import UsageError
 from gradagree.reference import Activation, ContractError, ErrorFunction
-from gradagree.runner.options import MAX_CASES, Plan
+from gradagree.runner.options import Plan, PlanOptions
 from gradagree.runner.results import META, Journal, read_lines
-from gradagree.runner.shards import Shard
 
 PAGE_SIZE = 1 << 12
 PROBE = "probe:"
@@ -73,44 +69,12 @@ def recover(journal: Journal, plan: Plan) -> CompletedRecords:
     return done
 
 
-class SavedPlan(msgspec.Struct, forbid_unknown_fields=True):
-    """A plan as ``meta.json`` stores it, under "resume"."""
-
-    cases: int
-    seed: int
-    dtypes: list[str]
-    regimes: list[str]
-    activations: list[str] | None
-    errors: list[str] | None
-    modes: list[tuple[str, int]]
-    shard: str
-    fingerprint: str
-
-
 def encode_plan(plan: Plan, extensions: Sequence[str]) -> dict[str, Any] | None:
-    """The plan for ``meta.json``; None if its cases were given explicitly."""
+    """The entry "resume" of ``meta.json``: the plan's options and a fingerprint; None for explicit cases."""
     if plan.explicit is not None:
         return None
-    activations, errors = (
-        None if chosen is None else [str(f) for f in chosen] for chosen in (plan.activations, plan.errors)
-    )
-    saved = SavedPlan(
-        plan.cases, plan.seed, list(plan.dtypes), list(plan.regimes), activations, errors, list(plan.modes.items()),
-        str(plan.shard), fingerprint(plan, extensions),
-    )  # fmt: skip
-    return msgspec.to_builtins(saved)
-
-
-def fingerprint(plan: Plan, extensions: Sequence[str]) -> str:
-    """Hash of everything that determines the records; equal for the shards of one run."""
-    functions = [
-        sorted(catalogue) if chosen is None else [str(f) for f in chosen]
-        for chosen, catalogue in ((plan.activations, Activation.catalogue), (plan.errors, ErrorFunction.catalogue))
-    ]
-    files = [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in extensions]
-    fields = [plan.cases, plan.seed, plan.dtypes, plan.regimes, functions, list(plan.modes.items()), files]
-    text = json.dumps([SCHEMA, metadata.version("gradagree"), *fields])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    options = plan.options()
+    return {**msgspec.to_builtins(options), "fingerprint": fingerprint(options, extensions)}
 
 
 def decode_plan(meta: dict[str, Any], folder: Path, extensions: Sequence[str]) -> Plan:
@@ -118,28 +82,33 @@ def decode_plan(meta: dict[str, Any], folder: Path, extensions: Sequence[str]) -
 
     Raises UsageError if there is none, or if the version of gradagree or a function has changed since.
     """
-    path = folder / META
+    path, saved = folder / META, meta.get("resume")
     try:
-        saved = msgspec.convert(meta.get("resume"), SavedPlan)
+        fields = dict(msgspec.convert(saved, dict[str, Any]))
+        recorded = fields.pop("fingerprint", None)
+        options = msgspec.convert(fields, PlanOptions)
+        plan = options.plan()
     except msgspec.ValidationError as wrong:
         raise UsageError(f"{path}: cannot resume: {wrong}") from None
-    offered = {f"{name}:{mode}" for name, kind in Adapter.catalogue.items() for mode in kind.modes}
-    named = (saved.dtypes, FORMATS), (saved.regimes, regimes()), ([name for name, _ in saved.modes], offered)
-    unknown = [name for names, known in named for name in names if name not in known]
-    if unknown or not (0 < saved.cases <= MAX_CASES and saved.seed >= 0 and saved.dtypes and saved.regimes):
-        raise UsageError(f"{path}: cannot resume: invalid value {(unknown or ['number out of range'])[0][:80]!r}")
-    try:
-        activations = None if saved.activations is None else tuple(map(Activation.named, saved.activations))
-        errors = None if saved.errors is None else tuple(map(ErrorFunction.named, saved.errors))
-    except ContractError as wrong:
-        raise UsageError(f"{path}: {wrong}") from None
-    plan = Plan(
-        saved.cases, saved.seed, tuple(saved.dtypes), tuple(saved.regimes), activations, errors,
-        dict(saved.modes), shard=Shard.parse(saved.shard),
-    )  # fmt: skip
-    if fingerprint(plan, extensions) != saved.fingerprint:
+    except (UsageError, ContractError) as wrong:
+        raise UsageError(f"{path}: cannot resume: {wrong}") from None
+    if fingerprint(options, extensions) != recorded:
         raise UsageError(f"{folder} was started with another version of gradagree or other functions; start a new run")
     return plan
+
+
+def fingerprint(options: PlanOptions, extensions: Sequence[str]) -> str:
+    """Hash of everything that determines the records; equal for the shards of one run."""
+    functions = [
+        sorted(catalogue) if names is None else names
+        for names, catalogue in (
+            (options.activations, Activation.catalogue), (options.errors, ErrorFunction.catalogue),
+        )
+    ]  # fmt: skip
+    files = [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in extensions]
+    fields = [options.cases, options.seed, options.dtypes, options.regimes, functions, options.modes, files]
+    text = json.dumps([SCHEMA, metadata.version("gradagree"), *fields])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def recorded_versions(meta: dict[str, Any]) -> dict[str, str]:

@@ -21,6 +21,10 @@ from gradagree.runner.options import Plan
 from gradagree.runner.process import FrameworkProcess
 from gradagree.runner.resume import CompletedRecords
 
+MAX_PENDING = 32
+"""Maximum number of responses in the queue."""
+STOP_POLL, DRAIN_LIMIT = 0.5, 10.0
+"""Seconds between two checks for a request to stop, and seconds that running cases then have to finish."""
 WorkUnit = list[tuple[int, Case, list[str]]]
 """(index, case, modes) of the cases that a worker computes together."""
 
@@ -42,12 +46,6 @@ def _remaining(unit: WorkUnit, framework: str, done: CompletedRecords) -> WorkUn
     """The cases and modes of a unit that have no record yet."""
     missing = ((i, case, [mode for mode in modes if not done.has(framework, mode, i)]) for i, case, modes in unit)
     return [(i, case, modes) for i, case, modes in missing if modes]
-
-
-MAX_PENDING = 32
-"""Maximum number of responses that wait to be judged."""
-STOP_POLL, DRAIN_LIMIT = 0.5, 10.0
-"""Seconds between two checks for a request to stop, and seconds that running cases then have to finish."""
 
 
 class UnitDone(NamedTuple):
@@ -116,7 +114,7 @@ class Driver:
         """Compute one unit; after the deadline no further case of it is started."""
         requests = [(case, case.arrays(), modes) for _, case, modes in unit]
         absent = isinstance(handshake, Absent)
-        responses = _absent_failures(handshake, unit) if absent else self.process.ask_all(requests)
+        responses = _absent_failures(handshake, unit) if absent else self.process.compute_all(requests)
         with contextlib.closing(responses):
             last = 0
             for position, response in responses:

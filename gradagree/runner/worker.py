@@ -136,7 +136,7 @@ class SingleFunctions:
         points, *constants = (protocol.unpack(x) for x in (request.points, *request.constants))
         count = len(points)
         if request.windows is None and self._pointwise.pads:
-            points, *constants = padded(points, *constants)
+            points, *constants = pad_rows(points, *constants)
         way = self._pointwise.ways(request.quantity)[request.mode]
         if self._is_sum and (
             request.quantity == "value" or not self.adapter.survey_modes()[request.quantity][request.mode].sums
@@ -146,7 +146,7 @@ class SingleFunctions:
         def part(start: int, stop: int) -> np.ndarray:
             x = self.adapter.array(points[start:stop], request.dtype)
             native = tuple(self.adapter.constant(c[start:stop], request.dtype) for c in constants)
-            return joined(lambda k, j: self.adapter.back(way(f, x, native, k, j)), request)
+            return join_jacobian(lambda k, j: self.adapter.back(way(f, x, native, k, j)), request)
 
         if request.windows is None:
             return part(0, len(points))[:count]
@@ -166,7 +166,7 @@ class SingleFunctions:
         return implementation
 
 
-def padded(*arrays: np.ndarray) -> list[np.ndarray]:
+def pad_rows(*arrays: np.ndarray) -> list[np.ndarray]:
     """Arrays padded with their last row to a length that is a power of 4.
 
     A framework compiles for each length; few lengths are faster, since compiling takes much longer than computing.
@@ -177,7 +177,7 @@ def padded(*arrays: np.ndarray) -> list[np.ndarray]:
     return [x[rows] for x in arrays]
 
 
-def joined(part: Callable[[Any, Any], np.ndarray], request: protocol.PointwiseRequest) -> np.ndarray:
+def join_jacobian(part: Callable[[Any, Any], np.ndarray], request: protocol.PointwiseRequest) -> np.ndarray:
     """The Jacobian from its parts: rows (one output k) in reverse mode, columns (one input j) in forward mode.
 
     A loss with one value per entry is summed over each row. Second derivatives are those of the first output, with

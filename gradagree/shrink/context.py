@@ -38,7 +38,7 @@ class ModeProcess:
     def answer(self, case: Case, arrays: Arrays) -> Response | Failure:
         if isinstance(self.process.handshake, Absent):
             return next(failures(self.process.handshake, [self.mode]))
-        return next(iter(list(self.process.ask(case, arrays, [self.mode]))))
+        return next(iter(list(self.process.compute(case, arrays, [self.mode]))))
 
     def record(self, case: Case, arrays: Arrays) -> Record | None:
         """The record of a case; None where the reference itself cannot be trusted on it."""

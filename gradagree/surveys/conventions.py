@@ -141,7 +141,7 @@ def conventions(
             if isinstance(handshake, Absent):
                 continue
             for one in cases:
-                for response in process.ask(one.case, one.case.arrays(), selected):
+                for response in process.compute(one.case, one.case.arrays(), selected):
                     yield case_convention(name, handshake.version, one, response)
 
 

@@ -229,7 +229,7 @@ class TrainingRun:
             for dtype in DTYPES:
                 case, arrays = self._case(weights, dtype, self.examples.p[chosen], self.examples.t[chosen])
                 write_case(case, kept_file(folder, case))
-                responses: Any = process.ask(case, arrays, [mode], self.rate)
+                responses: Any = process.compute(case, arrays, [mode], self.rate)
                 if isinstance(process.handshake, Absent):
                     responses = failures(process.handshake, [mode])
                 for response in responses:

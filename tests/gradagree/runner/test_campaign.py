@@ -167,5 +167,5 @@ def test_that_one_process_of_each_framework_is_kept_for_what_comes_next(
         execute(plan, tmp_path / "run", extensions=[fake], workers=2, kept=kept)
         assert kept == {"numpy_fake": processes[0]}
         assert [process._process is None for process in processes] == [False, True]
-        assert next(processes[0].ask(case, case.arrays(), ["right"])).mode == "right"
+        assert next(processes[0].compute(case, case.arrays(), ["right"])).mode == "right"
     assert processes[0]._process is None

@@ -102,7 +102,7 @@ def test_that_in_a_unit_of_many_cases_each_meets_its_own_fate(fake: Any) -> None
     fates = [fake.fate(arrays.inputs) for _, arrays, _ in asked]
     assert {*fates} == {*fake.FATES, "right"} > {*ENDS}
     with FrameworkProcess("numpy_fake", [str(FAKE)], limit=LIMIT, memory=MEMORY) as process:
-        answers = list(process.ask_all(asked))
+        answers = list(process.compute_all(asked))
     assert [place for place, _ in answers] == [place for place in range(len(asked)) for _ in range(2)]
     for place, answer in answers:
         met = fates[place] if answer.mode == "fated" else "right"
@@ -155,7 +155,7 @@ def test_that_a_case_which_is_killed_whenever_it_is_asked_is_to_blame_itself() -
             launch()
 
         process._launch = counted  # type: ignore[method-assign]
-        first, second = process.ask(CASE, arrays, ["killed", "right"])
+        first, second = process.compute(CASE, arrays, ["killed", "right"])
     assert first == Failure("killed", Verdict.CRASHED, "SIGKILL")
     assert isinstance(second, Response)
     assert launched == MAX_EXTERNAL_KILLS
@@ -180,7 +180,7 @@ def test_that_no_question_is_to_blame_for_starts_that_others_end() -> None:
     with FrameworkProcess("numpy_fake", [str(FAKE)]) as process:
         process.stop()
         launched = killed_at_starts(process, MAX_EXTERNAL_KILLS_AT_START - 1)
-        (answer,) = process.ask(CASE, arrays, ["right"])
+        (answer,) = process.compute(CASE, arrays, ["right"])
     assert isinstance(answer, Response), answer
     assert len(launched) == MAX_EXTERNAL_KILLS_AT_START > MAX_EXTERNAL_KILLS
 
@@ -190,7 +190,7 @@ def test_that_a_process_whose_every_start_is_ended_is_tried_once_more_for_each_q
     with FrameworkProcess("numpy_fake", [str(FAKE)]) as process:
         process.stop()
         launched = killed_at_starts(process, MAX_EXTERNAL_KILLS_AT_START + 2)
-        answers = list(process.ask(CASE, arrays, ["right"] * 5))
+        answers = list(process.compute(CASE, arrays, ["right"] * 5))
     reason = "its process did not start: SIGKILL"
     assert answers[:3] == [Failure("right", Verdict.CRASHED, reason)] * 3
     assert all(isinstance(answer, Response) for answer in answers[3:])
@@ -202,10 +202,10 @@ def test_that_a_process_which_took_too_much_between_questions_is_replaced_withou
 ) -> None:
     arrays = CASE.arrays()
     with FrameworkProcess("numpy_fake", [str(FAKE)]) as process:
-        list(process.ask(CASE, arrays, ["right"]))
+        list(process.compute(CASE, arrays, ["right"]))
         first = process._process
         assert first is not None
         monkeypatch.setattr("gradagree.runner.process.resident_memory", lambda pid: process.memory + (pid == first.pid))
-        (answer,) = process.ask(CASE, arrays, ["right"])
+        (answer,) = process.compute(CASE, arrays, ["right"])
         assert isinstance(answer, Response)
         assert first.poll() is not None

@@ -76,7 +76,7 @@ def test_that_a_framework_that_is_not_installed_is_absent_with_the_line_to_type(
 def test_that_a_process_that_dies_at_its_start_says_how(name: str, reason: str, arrays: Arrays) -> None:
     with FrameworkProcess(name, [FAKE]) as dead:
         assert dead.handshake == Absent(f"its process did not start: {reason}", broken=True)
-        (answer,) = dead.ask(CASE, arrays, ["right"])
+        (answer,) = dead.compute(CASE, arrays, ["right"])
         assert isinstance(answer, Failure)
 
 
@@ -95,7 +95,7 @@ def test_that_a_stopped_process_is_gone_and_leaves_no_thread(arrays: Arrays) -> 
     with FrameworkProcess("numpy_fake", [FAKE]) as running:
         number = pid(running)
         assert alive(number)
-        list(running.ask(CASE, arrays, ["right"]))
+        list(running.compute(CASE, arrays, ["right"]))
     assert not alive(number)
     for thread in set(threading.enumerate()) - threads:
         thread.join(timeout=30)
@@ -106,7 +106,7 @@ def test_that_a_process_is_ended_in_the_middle_of_its_work(arrays: Arrays) -> No
     begun = time.monotonic()
     with FrameworkProcess("numpy_fake", [FAKE], limit=600) as busy:
         number = pid(busy)
-        answers = busy.ask(CASE, arrays, ["right", "sleep"])
+        answers = busy.compute(CASE, arrays, ["right", "sleep"])
         next(answers)
     assert not alive(number)
     assert time.monotonic() - begun < 60
@@ -123,7 +123,7 @@ def test_that_processes_leave_no_open_files_behind(arrays: Arrays) -> None:
     before = len(os.listdir("/proc/self/fd"))
     for mode in ("right", "segfault", "garbage"):
         with FrameworkProcess("numpy_fake", [FAKE]) as running:
-            list(running.ask(CASE, arrays, [mode, "right"]))
+            list(running.compute(CASE, arrays, [mode, "right"]))
     gc.collect()
     assert len(os.listdir("/proc/self/fd")) <= before  # what tests before left open may be closed meanwhile
 
@@ -155,7 +155,7 @@ def test_that_a_file_in_the_current_folder_is_not_taken_for_a_module(
 def test_that_what_a_child_of_the_process_holds_open_keeps_no_one_waiting(arrays: Arrays) -> None:
     begun = time.monotonic()
     with FrameworkProcess("numpy_fake", [FAKE], limit=1) as forking:
-        (answer,) = forking.ask(CASE, arrays, ["fork_and_die"])
+        (answer,) = forking.compute(CASE, arrays, ["fork_and_die"])
     assert isinstance(answer, Failure)
     # The child lives for ten seconds.
     assert time.monotonic() - begun < 8

@@ -59,7 +59,7 @@ def assert_right(answer: Response | Failure, case: Case, arrays: Arrays) -> None
 @pytest.mark.parametrize("fault", FAULTS)
 def test_that_a_fault_costs_its_own_mode_alone(fault: str, fake: FrameworkProcess, arrays: Arrays) -> None:
     modes = ["right", fault, "right", fault, fault, "right"]
-    answers = list(fake.ask(CASE, arrays, modes))
+    answers = list(fake.compute(CASE, arrays, modes))
     verdict, reason = FAULTS[fault]
     for mode, answer in zip(modes, answers, strict=True):
         assert answer.mode == mode
@@ -73,35 +73,35 @@ def test_that_a_fault_costs_its_own_mode_alone(fault: str, fake: FrameworkProces
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_that_the_next_case_gets_its_own_right_answer(fault: str, fake: FrameworkProcess, arrays: Arrays) -> None:
-    list(fake.ask(CASE, arrays, [fault]))
+    list(fake.compute(CASE, arrays, [fault]))
     other = replace(CASE, seed=2)
-    (answer,) = fake.ask(other, other.arrays(), ["right"])
+    (answer,) = fake.compute(other, other.arrays(), ["right"])
     assert_right(answer, other, other.arrays())
 
 
 def test_that_a_dead_process_is_replaced_and_a_living_one_kept(fake: FrameworkProcess, arrays: Arrays) -> None:
     numbers: list[Any] = []
     for modes in (["right"], ["raises"], ["right"], ["segfault", "right"], ["right"]):
-        list(fake.ask(CASE, arrays, modes))
+        list(fake.compute(CASE, arrays, modes))
         assert fake._process is not None
         numbers.append(fake._process.pid)
     assert numbers[0] == numbers[1] == numbers[2] != numbers[3] == numbers[4]
 
 
 def test_that_the_last_words_of_a_process_are_of_the_mode_that_died(fake: FrameworkProcess, arrays: Arrays) -> None:
-    _, died = fake.ask(CASE, arrays, ["raises", "segfault"])
+    _, died = fake.compute(CASE, arrays, ["raises", "segfault"])
     assert died == Failure("segfault", Verdict.CRASHED, "SIGSEGV")
 
 
 @pytest.mark.parametrize("mode", ["prints", "reads"])
 def test_that_standard_input_and_output_are_not_the_pipes(mode: str, fake: FrameworkProcess, arrays: Arrays) -> None:
     """Megabytes are printed, or all that there is is read."""
-    for answer in fake.ask(CASE, arrays, [mode, "right", mode, "right"]):
+    for answer in fake.compute(CASE, arrays, [mode, "right", mode, "right"]):
         assert_right(answer, CASE, arrays)
 
 
 def test_that_a_mode_that_does_not_exist_costs_itself_alone(fake: FrameworkProcess, arrays: Arrays) -> None:
-    unknown, right = fake.ask(CASE, arrays, ["unheard_of", "right"])
+    unknown, right = fake.compute(CASE, arrays, ["unheard_of", "right"])
     assert unknown == Failure("unheard_of", Verdict.CRASHED, "raised KeyError: 'unheard_of'")
     assert_right(right, CASE, arrays)
 
@@ -109,7 +109,7 @@ def test_that_a_mode_that_does_not_exist_costs_itself_alone(fake: FrameworkProce
 def test_that_a_case_larger_than_the_buffer_of_a_pipe_arrives(fake: FrameworkProcess) -> None:
     large = Case.parse("300-200b-300:id,tanh:cross_entropy:n64:f64:ordinary:s1")
     arrays = large.arrays()
-    for answer in fake.ask(large, arrays, ["right", "segfault", "right"]):
+    for answer in fake.compute(large, arrays, ["right", "segfault", "right"]):
         if answer.mode == "right":
             assert_right(answer, large, arrays)
 
@@ -117,9 +117,9 @@ def test_that_a_case_larger_than_the_buffer_of_a_pipe_arrives(fake: FrameworkPro
 def test_that_an_answer_which_no_one_took_is_not_taken_for_that_of_another_case(
     fake: FrameworkProcess, arrays: Arrays
 ) -> None:
-    answers = fake.ask(CASE, arrays, ["right", "right"])
+    answers = fake.compute(CASE, arrays, ["right", "right"])
     next(answers)
     answers.close()  # type: ignore[attr-defined]
     other = replace(CASE, seed=2)
-    (answer,) = fake.ask(other, other.arrays(), ["right"])
+    (answer,) = fake.compute(other, other.arrays(), ["right"])
     assert_right(answer, other, other.arrays())

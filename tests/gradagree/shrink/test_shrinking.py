@@ -39,7 +39,7 @@ class Lying:
         self.bench, self.function, self.step, self.lie, self.asks = bench, function, step, lie, 0
         self.handshake = Ready("1", "cpu", ["backward"], {})
 
-    def ask(self, case: Case, arrays: Any, modes: list[str]) -> Iterator[Any]:
+    def compute(self, case: Case, arrays: Any, modes: list[str]) -> Iterator[Any]:
         self.asks += 1
         names = [*map(str, case.activations), str(case.error)]
         lies = {
@@ -53,7 +53,7 @@ class Lying:
 class Silent(Lying):
     """A framework that only ever crashes."""
 
-    def ask(self, case: Case, arrays: Any, modes: list[str]) -> Iterator[Any]:
+    def compute(self, case: Case, arrays: Any, modes: list[str]) -> Iterator[Any]:
         yield Failure(modes[0], "crashed", "raised E: e")
 
 
@@ -233,8 +233,8 @@ def test_that_functions_that_change_widths_are_cut_too(name: str, bench: Any) ->
 class Untapped(Lying):
     """A lying framework whose mode has no taps."""
 
-    def ask(self, case: Case, arrays: Any, modes: list[str]) -> Iterator[Any]:
-        for answer in super().ask(case, arrays, modes):
+    def compute(self, case: Case, arrays: Any, modes: list[str]) -> Iterator[Any]:
+        for answer in super().compute(case, arrays, modes):
             told = self.bench.untapped(answer.tapped)
             yield Response(modes[0], told, told)
 
@@ -242,11 +242,11 @@ class Untapped(Lying):
 class Raising(Lying):
     """A framework that raises where it meets the function."""
 
-    def ask(self, case: Case, arrays: Any, modes: list[str]) -> Iterator[Any]:
+    def compute(self, case: Case, arrays: Any, modes: list[str]) -> Iterator[Any]:
         if self.function in map(str, case.activations):
             yield Failure(modes[0], "crashed", f"raised TypeError: {len(arrays.inputs)} rows")
         else:
-            yield from super().ask(case, arrays, modes)
+            yield from super().compute(case, arrays, modes)
 
 
 @pytest.mark.parametrize(("kind", "verdict"), [(Untapped, Verdict.SUSPECT), (Raising, Verdict.CRASHED)])

@@ -75,8 +75,8 @@ def test_that_every_checkpoint_has_a_record_in_every_dtype_that_can_be_seen_agai
 class LongSteps(FrameworkProcess):
     """Its steps are a little too long."""
 
-    def ask(self, *args: Any, **options: Any) -> Any:
-        for response in super().ask(*args, **options):
+    def compute(self, *args: Any, **options: Any) -> Any:
+        for response in super().compute(*args, **options):
             assert isinstance(response, Response)
             updated = {name: x * (1 + 1e-9) for name, x in response.tapped.updated.items()}
             yield response._replace(tapped=replace(response.tapped, updated=updated))

@@ -36,7 +36,7 @@ class InThread:
         self.framework = framework
         self._adapter, self.handshake = adapter(framework)
 
-    def ask_all(self, requests: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+    def compute_all(self, requests: Sequence[Any]) -> Iterator[tuple[int, Any]]:
         for place, (case, arrays, modes) in enumerate(requests):
             for mode in modes:
                 yield place, respond(self._adapter, problem_of(case, arrays), mode)
