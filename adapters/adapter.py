@@ -19,9 +19,7 @@ from gradagree.adapters.problem import (
     Answer,
     Problem,
     Unsupported,
-    activation_parameters,
     by_node,
-    parameters,
     tap_zeros,
     uses_directions,
 )
@@ -40,14 +38,13 @@ def build_answer(
 ) -> Answer:  # fmt: skip
     """The answer from gradients in the order of the leaves; back converts a framework's array to NumPy."""
     outermost, *read = [back(x) for x in gradients]
-    names = list(parameters(problem))
     return Answer(
         float(back(E)),
         {INPUTS: np.asarray(problem.inputs, dtype=np.float64), **by_node([back(c) for c in values])},
         {INPUTS: outermost, **by_node([back(delta) for delta in cotangents])},
-        dict(zip(names, read, strict=True)),
+        dict(zip(problem.parameters, read, strict=True)),
         seconds,
-        updated=dict(zip(names, [back(x) for x in updated], strict=False)),
+        updated=dict(zip(problem.trained, [back(x) for x in updated], strict=False)),
     )
 
 
@@ -228,8 +225,8 @@ class Adapter:
         gradient = self.programs(mode, Architecture.of(problem, self.modes[mode].per_example), taps)
         started = time.perf_counter()
         (E, inputs), gradients, sensitivities = gradient(leaves, targets, zeros if taps else [])
-        ordinary = slice(1, len(leaves) - len(activation_parameters(problem.activations)))
-        updated = () if problem.rate is None else self.update(leaves[ordinary], gradients[ordinary], problem.rate)
+        trained = slice(1, 1 + len(problem.trained))
+        updated = () if problem.rate is None else self.update(leaves[trained], gradients[trained], problem.rate)
         seconds = time.perf_counter() - started
         return build_answer(self.back, problem, E, inputs, gradients, sensitivities, updated, seconds)
 
@@ -238,8 +235,7 @@ class Adapter:
 
         The leaves are the inputs, all weights, all biases that there are, and what the activations have of their own.
         """
-        arrays = [problem.inputs, *problem.weights, *(b for b in problem.biases if b is not None)]
-        arrays += activation_parameters(problem.activations)
+        arrays = [problem.inputs, *problem.parameters.values()]
         leaves, taps = ([self.array(x, problem.dtype) for x in xs] for xs in (arrays, tap_zeros(problem)))
         return leaves, self.constant(problem.targets, problem.dtype), taps
 
@@ -275,14 +271,13 @@ def training_steps(
     error = adapter.error_of(Architecture.of(problem))
     per_example = [k == 0 for k in range(len(leaves))]
     gradient = adapter.modes[mode](lambda leaves, targets: (error(leaves, targets, lambda c: c), []), per_example)
-    own = len(leaves) - len(activation_parameters(problem.activations))
-    names = parameters(problem)
-    inputs, weights, own_leaves = leaves[0], leaves[1:own], leaves[own:]
+    end = 1 + len(problem.trained)
+    inputs, weights, constant = leaves[0], leaves[1:end], leaves[end:]
     for polled in rounds:
         for pair in [slice(k, k + 1) for k in polled] or [slice(None)]:
-            _, gradients = gradient([inputs[pair], *weights, *own_leaves], targets[pair])
-            weights = adapter.update(weights, gradients[1:own], rate)
-        yield {name: adapter.back(x) for name, x in zip(names, weights, strict=False)}
+            _, gradients = gradient([inputs[pair], *weights, *constant], targets[pair])
+            weights = adapter.update(weights, gradients[1:end], rate)
+        yield {name: adapter.back(x) for name, x in zip(problem.trained, weights, strict=True)}
 
 
 def library_frameworks() -> dict[str, str]:

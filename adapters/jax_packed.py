@@ -15,7 +15,6 @@ from gradagree.adapters.problem import (
     Unsupported,
     activation_parameters,
     by_node,
-    parameters,
     with_parameters,
 )
 from gradagree.adapters.programs import near_mapping_limit
@@ -150,7 +149,7 @@ class Packed:
             deltas.append(delta)
         seconds = time.perf_counter() - started
         values, cotangents = ({INPUTS: xs[0], **by_node(xs[1:])} for xs in (whole, deltas[::-1]))
-        ordered = {name: gradients[name] for name in parameters(problem)}
+        ordered = {name: gradients[name] for name in problem.parameters}
         return Answer(E, values, cotangents, ordered, seconds)
 
     def activated(self, activation: Activation, p: np.ndarray, dtype: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -9,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gradagree.reference import Activation, ErrorFunction
-from gradagree.reference.graph import INPUTS, parameter_names, value_name
+from gradagree.reference.graph import INPUTS, parameter_name, parameter_names, value_name
 from gradagree.reference.samples import allowed_width, some_targets, to_domain
 
 # The weights that activations have of their own: one leaf for each, behind the weights and biases
@@ -60,16 +61,69 @@ class Backend(Protocol):
 
 @dataclass(frozen=True)
 class Problem:
-    """A network with its numbers, as float64 (class targets int64) arrays of numbers that the dtype holds exactly."""
+    """A network with its data: the input of an adapter.
+
+    All arrays are float64 (class targets: int64), and the dtype represents their numbers exactly.
+
+    Attributes:
+        activations: Activation of each node, from the inputs to the loss.
+        error: The loss.
+        parameters: All parameters by name, in this order: weights ``w1``, ``w2``, ..., then the biases that there are,
+            ``b1``, ..., then the activations' parameters, such as ``box 2 a``.
+        inputs: Inputs, of shape (examples, n).
+        targets: Targets, of shape (examples, width), or (examples,) if they are class numbers.
+        dtype: Format to compute in, such as ``float32``.
+        rate: Learning rate of one step of steepest descent; None for no step.
+    """
 
     activations: Sequence[Activation]
     error: ErrorFunction
-    weights: Sequence[np.ndarray]
-    biases: Sequence[np.ndarray | None]
+    parameters: Mapping[str, np.ndarray]
     inputs: np.ndarray
     targets: np.ndarray
     dtype: str
     rate: float | None = None
+
+    @classmethod
+    def dense(
+        cls, activations: Sequence[Activation], error: ErrorFunction, weights: Sequence[np.ndarray],
+        biases: Sequence[np.ndarray | None], inputs: np.ndarray, targets: np.ndarray, dtype: str,
+        rate: float | None = None,
+    ) -> Problem:  # fmt: skip
+        """The problem of a network of dense layers.
+
+        Args:
+            activations: Activation of each layer; one more is an output activation.
+            error: The loss.
+            weights: Weights of each layer, of shape (n, m).
+            biases: Bias of each layer, of shape (m,), or None.
+            inputs: Inputs, of shape (examples, n).
+            targets: Targets.
+            dtype: Format to compute in.
+            rate: Learning rate, or None.
+
+        Returns:
+            The problem, with the parameters by name.
+        """
+        names = parameter_names(activations, [b is not None for b in biases])
+        arrays = [*weights, *(b for b in biases if b is not None), *activation_parameters(activations)]
+        return cls(activations, error, dict(zip(names, arrays, strict=True)), inputs, targets, dtype, rate)
+
+    @functools.cached_property
+    def weights(self) -> list[np.ndarray]:
+        """The weights of each layer."""
+        names = (parameter_name(k, "w") for k in range(1, len(self.activations) + 1))
+        return [self.parameters[name] for name in names if name in self.parameters]
+
+    @functools.cached_property
+    def biases(self) -> list[np.ndarray | None]:
+        """The bias of each layer, or None."""
+        return [self.parameters.get(parameter_name(k, "b")) for k in range(1, len(self.weights) + 1)]
+
+    @functools.cached_property
+    def trained(self) -> list[str]:
+        """The names of the weights and biases, which training changes, in the order of `parameters`."""
+        return list(self.parameters)[: len(self.weights) + sum(b is not None for b in self.biases)]
 
 
 @dataclass(frozen=True)
@@ -102,29 +156,14 @@ class Answer:
         return len(self.values) > 1 and not self.tangents
 
 
-def parameters(problem: Problem) -> dict[str, np.ndarray]:
-    """All parameters by name: all weights, then all biases that there are, then those of activations."""
-    names = parameter_names(problem.activations, [b is not None for b in problem.biases])
-    return dict(zip(names, parameter_arrays(problem), strict=True))
-
-
 def coordinates(problem: Problem) -> int:
-    """The number of weights and biases, the activations' own included."""
-    return sum(x.size for x in parameter_arrays(problem))
+    """The number of entries of all parameters."""
+    return sum(x.size for x in problem.parameters.values())
 
 
 def uses_directions(problem: Problem) -> bool:
     """True if forward mode uses a few directions instead of all coordinates."""
     return coordinates(problem) > MAX_COORDINATES
-
-
-def parameter_arrays(problem: Problem) -> list[np.ndarray]:
-    """All weights, then all biases that there are, then what the activations have of their own."""
-    return [
-        *problem.weights,
-        *(b for b in problem.biases if b is not None),
-        *activation_parameters(problem.activations),
-    ]
 
 
 def tap_zeros(problem: Problem) -> list[np.ndarray]:
@@ -137,7 +176,7 @@ def tap_zeros(problem: Problem) -> list[np.ndarray]:
 
 def directions(problem: Problem) -> list[list[np.ndarray]]:
     """`DIRECTIONS` directions in the space of all weights and biases, in the leaves' order: coordinates 1 and -1."""
-    shapes = [x.shape for x in parameter_arrays(problem)]
+    shapes = [x.shape for x in problem.parameters.values()]
     made = []
     for k in range(DIRECTIONS):
         bits = np.random.PCG64(k)
@@ -152,7 +191,7 @@ def tangent_directions(problem: Problem, number: int, which: Sequence[int]) -> d
     With too many coordinates they are the eight of `directions`; otherwise the coordinates, those of the inputs first
     unless there is only room for the others. Raises ValueError for another number.
     """
-    names, leaves = [INPUTS, *parameters(problem)], [problem.inputs, *parameter_arrays(problem)]
+    names, leaves = [INPUTS, *problem.parameters], [problem.inputs, *problem.parameters.values()]
     if uses_directions(problem):
         if number != DIRECTIONS:
             raise ValueError(f"{number} directions, not {DIRECTIONS}")

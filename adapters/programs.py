@@ -16,7 +16,6 @@ from gradagree.adapters.problem import (
     by_node,
     directions,
     example_weight,
-    parameter_arrays,
     tap_zeros,
     with_parameters,
 )
@@ -184,7 +183,7 @@ def forward_in_coordinates(adapter: Backend, problem: Problem) -> Answer:
     found, slopes = program(leaves), adapter.jacobian(program, leaves)
     seconds = time.perf_counter() - started
     room = (
-        sum(x.size for x in tap_zeros(problem)) * sum(x.size for x in (problem.inputs, *parameter_arrays(problem)))
+        sum(x.size for x in tap_zeros(problem)) * sum(x.size for x in (problem.inputs, *problem.parameters.values()))
         <= MAX_TANGENTS
     )
     read = [adapter.back(x) for x in found]

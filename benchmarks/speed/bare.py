@@ -108,7 +108,7 @@ def by_packed(data: Any, cases: list[dict[str, Any]]) -> None:
             x, weights, biases, t = numbers(data, k, case)
             activations = [Activation.named(name) for name in case["functions"]]
             error = ErrorFunction.named(case["error"])
-            adapter.packed.answer(Problem(activations, error, weights, biases, x, t, "float64"))
+            adapter.packed.answer(Problem.dense(activations, error, weights, biases, x, t, "float64"))
 
 
 if __name__ == "__main__":

@@ -254,7 +254,7 @@ class Case:
 def problem_of(case: Case, arrays: Arrays, rate: float | None = None) -> Problem:
     """What an adapter is given for a case; with a rate, to make one step of steepest descent as well."""
     numbers = (arrays.weights, arrays.biases, arrays.inputs, arrays.targets)
-    return Problem(case.activations, case.error, *numbers, case.dtype, rate)
+    return Problem.dense(case.activations, case.error, *numbers, case.dtype, rate)
 
 
 def _validate(case: Case) -> None:

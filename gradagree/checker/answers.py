@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 import numpy as np
 
-from gradagree.adapters import Adapter, Answer, Problem
-from gradagree.adapters.problem import activation_parameters, tangent_directions, with_parameters
+from gradagree.adapters import Answer
+from gradagree.adapters.problem import tangent_directions
 from gradagree.cases.case import Arrays, Case, problem_of
 from gradagree.checker.comparison import Comparison, derivative
-from gradagree.reference import Activation
-from gradagree.reference.samples import midpoint
-
-# Whether an answer has the parts that a case asks for, and a spelling the shape, before any number is looked at
-# --------------------------------------------------------------------------------------------------------------
 
 
 def malformed(case: Case, arrays: Arrays, answer: Answer) -> str | None:
@@ -53,39 +47,6 @@ def wrong_tangents(case: Case, arrays: Arrays, answer: Answer) -> str | None:
     if found != (shapes, [(len(answer.along), *shape) for shape in shapes[1:]]):
         return f"tangents of shapes {found[1]} and inputs of shapes {found[0]}, not as the boxes have them"
     return None
-
-
-def misshapen(adapter: Adapter, problem: Problem) -> str | None:
-    """The activation whose implementation returns nothing or another shape, as a message, or None.
-
-    The wrong shape of an output activation, or one that broadcasts, may pass all other steps unnoticed.
-    """
-    n = problem.inputs.shape[1]
-    for k, activation in enumerate(problem.activations):
-        if not type(activation).__module__.startswith("gradagree.reference"):
-            wrong = wrong_shape(adapter, activation, problem.inputs.shape[0], n, problem.dtype)
-            if wrong is not None:
-                return wrong
-        n = problem.weights[k].shape[1] if k < len(problem.weights) else activation.width(n) or 0
-    return None
-
-
-@functools.lru_cache(maxsize=1024)
-def wrong_shape(adapter: Adapter, activation: Activation, examples: int, n: int, dtype: str) -> str | None:
-    """The wrong result of an implementation for `examples` examples of n numbers each, or None."""
-    p, shape = midpoint(activation.domain, np.zeros((examples, n))), (examples, activation.width(n) or 0)
-    try:
-        (held,) = with_parameters(
-            [activation], [adapter.constant(x, dtype) for x in activation_parameters([activation])]
-        )
-        a = adapter.spelling(held)(adapter.constant(p, dtype))
-    except Exception:  # noqa: BLE001  (what it raises is told already)
-        return None
-    told = f"{type(activation).__name__}.{adapter.name} returns"
-    if a is None:
-        return f"{told} nothing: end it with `return` and the formula"
-    found = tuple(getattr(a, "shape", () if isinstance(a, int | float) else shape))
-    return None if found == shape else f"{told} shape {found} for p of shape {p.shape}; it must be {shape}"
 
 
 # Whether taps have changed the gradient: the same one is asked for without them

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from gradagree.adapters import Answer
-from gradagree.adapters.problem import parameters
 from gradagree.arithmetic.dual import Dual, slope_of
 from gradagree.arithmetic.model import Model
 from gradagree.arithmetic.rounded import Rounded
@@ -246,7 +245,7 @@ class Clearance:
         if open.part == "E'":
             return 0, len(self.tapped.along)
         problem = problem_of(self.case, self.arrays)
-        leaves = {INPUTS: problem.inputs, **parameters(problem)}
+        leaves = {INPUTS: problem.inputs, **problem.parameters}
         sizes = [x.size for x in leaves.values()]
         ends = np.cumsum([0, *sizes]) - (sum(sizes) - len(self.tapped.along))
         place = list(leaves).index(array_name(open.box, open.part))

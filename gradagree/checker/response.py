@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 
 from gradagree.adapters import Adapter, Answer, Problem, Unsupported, probe
+from gradagree.adapters.shapes import find_wrong_shape
 from gradagree.arithmetic.model import FORMATS
-from gradagree.checker.answers import misshapen
 from gradagree.checker.verdict import Verdict
 
 
@@ -70,10 +70,10 @@ def respond(adapter: Adapter, problem: Problem, mode: str) -> Response | Failure
     """Call the adapter; whatever it, the framework or a user's implementation raises becomes a `Failure`."""
     try:
         tapped, untapped = (_stored(answer) for answer in adapter.answers(problem, mode))
-        shape = misshapen(adapter, problem)
+        shape = find_wrong_shape(adapter, problem)
     except Exception as error:  # noqa: BLE001  (whatever a framework or a user's spelling raises is an answer too)
         found = failure(mode, error)
-        shape = misshapen(adapter, problem) if found.verdict == Verdict.CRASHED else None
+        shape = find_wrong_shape(adapter, problem) if found.verdict == Verdict.CRASHED else None
         return found if shape is None else Failure(mode, Verdict.CRASHED, shape)
     if shape is not None:
         return Failure(mode, Verdict.CRASHED, shape)

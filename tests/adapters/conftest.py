@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -31,13 +30,15 @@ def adapter(request: pytest.FixtureRequest) -> Iterator[Adapter]:
 
 @pytest.fixture
 def problem() -> Callable[..., Problem]:
-    """A case's text as a problem; further arguments take the place of its parts."""
+    """Make a problem from a case's text; further arguments of `Problem.dense` replace its parts."""
 
     def make(spec: str, **changes: Any) -> Problem:
         case = Case.parse(spec)
         x = case.arrays()
-        return replace(
-            Problem(case.activations, case.error, x.weights, x.biases, x.inputs, x.targets, case.dtype), **changes
-        )
+        parts = {
+            "activations": case.activations, "error": case.error, "weights": x.weights, "biases": x.biases,
+            "inputs": x.inputs, "targets": x.targets, "dtype": case.dtype,
+        }  # fmt: skip
+        return Problem.dense(**{**parts, **changes})
 
     return make

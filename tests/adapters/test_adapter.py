@@ -10,7 +10,6 @@ import pytest
 
 from gradagree import Case
 from gradagree.adapters import Adapter, Answer, Problem, Unsupported
-from gradagree.adapters.problem import parameters
 from gradagree.arithmetic.model import model
 from gradagree.checker.answers import same_bits
 from gradagree.checker.reverse import check
@@ -78,7 +77,7 @@ def test_that_answers_have_the_shapes_that_are_documented(
 
 
 def shapes(given: Problem) -> dict[str, tuple[int, ...]]:
-    return {name: x.shape for name, x in parameters(given).items()}
+    return {name: x.shape for name, x in given.parameters.items()}
 
 
 def test_that_taps_do_not_change_a_bit_of_the_gradient(adapter: Adapter, problem: Callable[..., Problem]) -> None:

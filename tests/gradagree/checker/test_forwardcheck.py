@@ -12,7 +12,6 @@ import pytest
 
 from gradagree import Case
 from gradagree.adapters import Answer, ForTorch
-from gradagree.adapters.problem import parameter_arrays
 from gradagree.cases.case import problem_of
 from gradagree.checker.comparison import Comparison
 from gradagree.checker.exact import truth
@@ -139,7 +138,7 @@ def test_that_the_directions_of_all_gradients_are_those_that_were_pushed(given: 
     suspects = [Comparison(box, part, Verdict.SUSPECT) for box, part in parts]
     seen = [which for one in suspects for which in clearance.directions(one)]
     assert sorted(seen) == list(
-        range(arrays.inputs.size + sum(x.size for x in parameter_arrays(problem_of(case, arrays))))
+        range(arrays.inputs.size + sum(x.size for x in problem_of(case, arrays).parameters.values()))
     )
     assert all(clearance._same(one) for one in suspects)
     worst = clearance.directions(Comparison(1, "dw", Verdict.SUSPECT, index=(1, 2)))

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from gradagree import Case
-from gradagree.adapters import Answer, ForTorch, Problem
-from gradagree.cases.case import Arrays
+from gradagree.adapters import Answer, ForTorch
+from gradagree.cases.case import Arrays, problem_of
 from gradagree.checker.verdict import Verdict
 from gradagree.reference import Activation
 from gradagree.reference.activations import Gelu, Softplus, Tanh
@@ -66,7 +66,7 @@ class _Thresholded(Softplus):
 def torch_answers(case: Case) -> tuple[Answer, Answer]:
     pytest.importorskip("torch")
     x, adapter = case.arrays(), ForTorch()
-    problem = Problem(case.activations, case.error, x.weights, x.biases, x.inputs, x.targets, case.dtype)
+    problem = problem_of(case, x)
     with adapter.settings():
         return adapter.answers(problem, "backward")
 

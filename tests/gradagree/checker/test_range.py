@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from gradagree import Case
-from gradagree.adapters import ForTorch, Problem
-from gradagree.cases.case import Arrays
+from gradagree.adapters import ForTorch
+from gradagree.cases.case import Arrays, problem_of
 from gradagree.checker.exact import truth
 from gradagree.checker.verdict import Verdict, exit_code, plain
 
@@ -101,7 +101,7 @@ def test_that_a_framework_that_overflows_where_it_must_is_not_accused(
     x, scale = small.arrays(), 2.0**exponent
     case = Case.of(small, Arrays(tuple(w * scale for w in x.weights), x.biases, x.inputs * scale, x.targets))
     x, adapter = case.arrays(), ForTorch()
-    problem = Problem(case.activations, case.error, x.weights, x.biases, x.inputs, x.targets, case.dtype)
+    problem = problem_of(case, x)
     with adapter.settings():
         tapped, untapped = adapter.answers(problem, "backward")
     assert not bench.judged(case, tapped, untapped).verdict.fails
