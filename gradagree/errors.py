@@ -1,4 +1,4 @@
-"""What can be wrong with what a person typed or wrote."""
+"""Errors in user input, and the messages for them."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ def is_file(name: str | Path) -> bool:
 
 
 def check_target(option: str, path: str | Path, suffix: str = "") -> Path:
-    """The path of a file that is to be written. Raises UsageError where it cannot be, or its name ends otherwise."""
-    told, path = f"{option} {str(path)[:200]}", Path(path)
+    """The path of a file to write. Raises UsageError if it cannot be written, or has another suffix."""
+    given, path = f"{option} {str(path)[:200]}", Path(path)
     if suffix and path.suffix != suffix:
-        raise UsageError(f"{told}: give a name that ends in {suffix}")
+        raise UsageError(f"{given}: give a name that ends in {suffix}")
     try:
-        there, folder = path.parent.is_dir(), path.is_dir()
-    except (OSError, ValueError) as wrong:
-        raise UsageError(f"{told}: {wrong}") from None
-    if folder or not there:
-        raise UsageError(
-            f"{told}: " + ("that is a folder; name a file" if folder else f"there is no folder {path.parent}")
-        )
+        parent_exists, is_folder = path.parent.is_dir(), path.is_dir()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{given}: {error}") from None
+    if is_folder:
+        raise UsageError(f"{given}: that is a folder; name a file")
+    if not parent_exists:
+        raise UsageError(f"{given}: there is no folder {path.parent}")
     return path
 
 
 def nearest(name: str, names: Iterable[str], most: int | None = None) -> str:
-    """The end of a message: ``did you mean 'tanh'?`` or the list of names, cut to a maximum."""
+    """The end of a message: ``did you mean 'tanh'?``, or the known names, at most `most` of them."""
     names = sorted(names)
     near = difflib.get_close_matches(name[:100], names, 1)
     if near:
@@ -46,6 +46,6 @@ def nearest(name: str, names: Iterable[str], most: int | None = None) -> str:
 
 
 def in_one_line(text: str) -> str:
-    """A message without what would move the cursor, whatever of a file it quotes."""
-    whole = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
-    return whole.encode("utf-8", "backslashreplace").decode()
+    """The message with line breaks and control characters escaped, whatever it quotes."""
+    escaped = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+    return escaped.encode("utf-8", "backslashreplace").decode()

@@ -15,30 +15,30 @@ HEXADECIMAL = r"^(-?0x[01](\.[0-9a-f]{1,13})?p[+-][0-9]{1,4}|nan|-?inf)$"
 NOT_FINITE = ["nan", "inf", "-inf"]
 MEANINGS = {
     "schema": "version of this schema",
-    "index": "the number of the case in its run",
-    "case": "six digits that stand for the case within a results folder",
-    "spec": f"the case's canonical text; for findings about several cases or a framework, {CONVENTION}... or probe:...",
-    "sha256": "of all arrays of the case; empty where there are none",
-    "framework": "torch, jax, or an adapter of the user's",
-    "version": "the framework's",
-    "mode": "the way in which the framework computed the gradient",
-    "device": "where it did",
-    "dtype": "the format of the case's numbers",
+    "index": "number of the case in its run",
+    "case": "six digits that identify the case within a results folder",
+    "spec": f"canonical text of the case; {CONVENTION}... or probe:... in findings about several cases or a framework",
+    "sha256": "hash of all arrays of the case, or empty",
+    "framework": "torch, jax, or the name of a user's adapter",
+    "version": "version of the framework",
+    "mode": "gradient mode",
+    "device": "device that computed the gradient",
+    "dtype": "format of the numbers of the case",
     "verdict": "; ".join(f"{verdict}: {verdict.meaning}" for verdict in Verdict),
-    "ratio": "the largest distance between observed and expected over its tolerance",
-    "probable_ratio": "the same ratio, end to end, with the probabilistic tolerance",
-    "sharpness": "the largest tolerance over the largest entry of its array",
-    "share": "the share of gradient entries that are larger than their tolerance, or exactly zero",
-    "box": "location of the faulty operation: a box number, 1 at the inputs, or error",
-    "function": "that box's activation or error function",
-    "entry": "which number: c, E, delta_p, dw, db, or d and the name of an activation's parameter, with its index",
-    "expected": "the exact value, enclosed by ball arithmetic in a finding",
-    "expected_radius": "radius of that enclosure",
-    "observed": "the framework's value",
-    "tolerance": "largest error of a correct program",
-    "reason": "in words; empty where there is nothing to add",
-    "seconds": "computing time of the framework",
-    "slopes": "for each kink that was met, the slopes that explain what the framework gave, unless all do",
+    "ratio": "largest error of an entry over its worst-case error bound",
+    "probable_ratio": "largest error of an entry over its probabilistic error bound, end to end",
+    "sharpness": "relative tolerance: the largest error bound over the largest entry of its array",
+    "share": "share of gradient entries that are larger than their error bound, or exactly zero",
+    "box": "number of the operation of the entry, 1 at the inputs, or error for the loss",
+    "function": "activation or error function of that operation",
+    "entry": "name and index of the entry: c, E, delta_p, dw, db, or d and the name of an activation's parameter",
+    "expected": "exact value, proved by ball arithmetic in a finding",
+    "expected_radius": "radius of its enclosure",
+    "observed": "result of the framework",
+    "tolerance": "error bound of a correct program",
+    "reason": "explanation, or empty",
+    "seconds": "time that the framework took, in seconds",
+    "slopes": "for each kink that was met, the one-sided derivatives that explain the result, unless all do",
 }
 NUMBERS = ("ratio", "probable_ratio", "sharpness")
 EXACT = ("expected", "expected_radius", "observed", "tolerance")
@@ -46,7 +46,7 @@ PATTERNS = {"case": r"^[0-9]{6}$|^$", "sha256": r"^([0-9a-f]{64})?$", "spec": r"
 
 
 def record_schema() -> dict[str, Any]:
-    """The schema as JSON Schema 2020-12: msgspec's schema of a record, with descriptions and patterns."""
+    """The schema as JSON Schema 2020-12: that of msgspec with descriptions and patterns."""
     schema = msgspec.json.schema(Record)
     found = schema["$defs"]["Record"]
     fields = found["properties"]

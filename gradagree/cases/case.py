@@ -211,7 +211,24 @@ class Case:
 
     @classmethod
     def parse(cls, text: str, explicit: Arrays | None = None) -> Self:
-        """The case that a canonical text stands for. Raises UsageError, saying which part does not fit and why."""
+        """Create the case that a canonical text describes.
+
+        Args:
+            text: ``WIDTHS:ACTIVATIONS:LOSS:nEXAMPLES:DTYPE:INPUTS:SEED``, such as
+                ``"3-4b-2:id,tanh:sse:n8:f32:ordinary:s1"``; ``b`` marks a layer with biases, ``tanh*3`` repeats.
+            explicit: The arrays of a case whose seed names explicit arrays.
+
+        Returns:
+            The case.
+
+        Raises:
+            UsageError: A part of the text is invalid; the message names it and says why.
+
+        Example:
+            >>> from gradagree import Case
+            >>> Case.parse("3-4b-2:id,tanh:sse:n8:f32:ordinary:s1").biases
+            (True, False)
+        """
         if len(text) > LONGEST:
             raise UsageError(f"{shorten(text)!r} is no case: it has {len(text):,} characters")
         parts = split_outside_parentheses(text.strip(), ":")
@@ -231,11 +248,40 @@ class Case:
 
     @classmethod
     def of(cls, case: Case, arrays: Arrays) -> Case:
-        """The same architecture with explicit arrays in place of the seed."""
+        """Create a case of the same architecture with explicit arrays in place of the seed.
+
+        Args:
+            case: The architecture.
+            arrays: Weights (n, m) and biases (m,) of each layer, inputs (examples, n) and targets; float64, with
+                entries that the dtype of the case can represent.
+
+        Returns:
+            The case; its text has the first digits of the hash of the arrays as seed.
+
+        Example:
+            >>> from gradagree import Case
+            >>> case = Case.parse("1-1:id:sse:n1:f64:grid:s1")
+            >>> Case.of(case, case.arrays()).regime
+            'explicit'
+        """
         return replace(case, regime="explicit", seed=arrays.sha256[:12], explicit=arrays)
 
     def arrays(self) -> Arrays:
-        """The numbers, made from the text alone, or the explicit ones."""
+        """Create the arrays of the case: drawn from the seed, or the explicit ones.
+
+        Returns:
+            Weights (n, m) and biases (m,) of each layer, inputs (examples, n) and targets; float64 arrays whose
+            entries the dtype of the case can represent.
+
+        Raises:
+            UsageError: The text names explicit arrays, which only a case file holds.
+
+        Example:
+            >>> from gradagree import Case
+            >>> arrays = Case.parse("3-4b-2:id,tanh:sse:n8:f32:ordinary:s1").arrays()
+            >>> arrays.inputs.shape, [w.shape for w in arrays.weights], arrays.biases[0].shape
+            ((8, 3), [(3, 4), (4, 2)], (4,))
+        """
         if self.explicit is not None:
             return self.explicit
         if isinstance(self.seed, str):

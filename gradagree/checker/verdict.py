@@ -16,12 +16,22 @@ CONVENTION = "convention:"
 
 
 class Verdict(enum.StrEnum):
-    """The verdict on one gradient, the worst first.
+    """The verdict on one gradient. Iteration gives the worst first.
+
+    Args:
+        value: Name of the verdict as in records, such as ``"disagree"``.
+
+    Raises:
+        ValueError: There is no verdict of this name.
 
     Example:
         >>> from gradagree import Verdict
         >>> Verdict("disagree").fails, Verdict.AGREE.fails
         (True, False)
+        >>> Verdict.UNDECIDED.symbol, Verdict.UNDECIDED.compared
+        ('?', True)
+        >>> Verdict.CONVENTION.meaning
+        'another admissible derivative at a kink'
     """
 
     CRASHED = "crashed"
@@ -40,11 +50,12 @@ class Verdict(enum.StrEnum):
 
     @property
     def meaning(self) -> str:
+        """What the verdict says about the gradient, in one clause."""
         return MEANINGS[self]
 
     @property
     def symbol(self) -> str:
-        """One character for the verdict, the same in the terminal and on all pages."""
+        """One character, the same in the terminal and on all pages; a cross for every verdict that fails."""
         return SYMBOLS.get(self, "✗")
 
     @property
@@ -54,7 +65,7 @@ class Verdict(enum.StrEnum):
 
     @property
     def compared(self) -> bool:
-        """True if numbers were compared at all."""
+        """True if numbers were compared: the framework is installed and implements the functions."""
         return self not in (Verdict.UNSUPPORTED, Verdict.ABSENT)
 
 
@@ -69,25 +80,26 @@ SYMBOLS = {
     Verdict.UNSUPPORTED: "–",
     Verdict.ABSENT: "–",
 }
-"""All others fail, and share a cross."""
+"""The other verdicts fail, and share a cross."""
 MEANINGS = {
     Verdict.CRASHED: "the process died, or the framework raised an error",
-    Verdict.TIMEOUT: "the process ran past its limit",
-    Verdict.VALUE_DIFFERS: "a box's value differs: another function is computed",
-    Verdict.NONFINITE: "NaN or infinity on one side only, where nothing may pass the dtype's range",
-    Verdict.DISAGREE: "past the certain tolerance: no rounding of an admissible formula explains it",
-    Verdict.SUSPECT: "past the probable tolerance, and no box check can clear or convict it",
-    Verdict.INACCURATE: "correct, but digits are lost: only the natural scale explains it",
-    Verdict.UNDECIDED: "the tolerance is as large as the layer's largest entry: passing would mean nothing",
-    Verdict.OUT_OF_RANGE: "an intermediate number, partial sums included, may not fit the dtype",
-    Verdict.CONVENTION: "another legitimate slope at a kink",
-    Verdict.AGREE: "checked and right",
-    Verdict.UNSUPPORTED: "the framework has no spelling for it",
+    Verdict.TIMEOUT: "the process exceeded its time limit",
+    Verdict.VALUE_DIFFERS: "the value of an operation differs: the framework computes another function",
+    Verdict.NONFINITE: "NaN or infinity on one side only, where no intermediate can leave the range of the dtype",
+    Verdict.DISAGREE: "the error exceeds the worst-case bound: no rounding of a correct formula explains it",
+    Verdict.SUSPECT: "the error exceeds the probabilistic bound; no per-operation check could confirm or refute it",
+    Verdict.INACCURATE: "the formula is correct, but cancellation loses digits",
+    Verdict.UNDECIDED: "the error bound is as large as the layer's largest entry: passing would mean nothing",
+    Verdict.OUT_OF_RANGE: "an intermediate, partial sums included, may overflow or underflow in the dtype",
+    Verdict.CONVENTION: "another admissible derivative at a kink",
+    Verdict.AGREE: "the gradient is right",
+    Verdict.UNSUPPORTED: "the framework has no implementation of the function",
     Verdict.ABSENT: "the framework is not installed",
 }
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """The worst of at least one verdict."""
     return min(verdicts, key=ORDER.__getitem__)
 
 
@@ -101,7 +113,7 @@ def exit_code(counts: dict[Verdict, int], strict: bool = False) -> int:
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """The result for one case, framework and mode: a line of results.jsonl.
 
-    Numbers that are not finite are the strings "nan", "inf" and "-inf".
+    Numbers that are not finite are the strings "nan", "inf" and "-inf". Fields without a value are None.
 
     Args:
         schema: Version of the record's fields.
@@ -119,16 +131,25 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Fa
         probable_ratio: Largest |observed - expected| / probabilistic error bound, end to end.
         sharpness: Relative tolerance: the largest error bound over the largest entry, the worst of all gradient arrays.
         share: Share of gradient entries that are larger than their error bound, or exactly zero.
-        box: Number of the faulty operation, from 1 at the inputs, or "error" for the loss.
+        box: Number of the operation of `entry`, the faulty one in a failure: from 1 at the inputs, or "error" for the
+            loss.
         function: Activation or error function of that operation.
-        entry: Name and index of the entry that is farthest off.
+        entry: Name and index of the entry with the largest error relative to its bound.
         expected: Its exact value (proved by ball arithmetic in a finding), a hexadecimal float.
         expected_radius: Proved radius of the exact value, a hexadecimal float.
         observed: What the framework returned, a hexadecimal float.
         tolerance: Error bound of the entry, a hexadecimal float.
         reason: Explanation of the verdict.
-        seconds: Time that the framework took.
+        seconds: Time that the framework took, in seconds.
         slopes: For each kink that was met, the one-sided derivatives that explain the result, unless all of them do.
+
+    Example:
+        >>> from gradagree import check
+        >>> (record,) = check("3-4b-2:id,tanh:sse:n8:f32:ordinary:s1", frameworks="torch", modes="backward")
+        >>> record.verdict.value, record.framework, record.dtype
+        ('agree', 'torch', 'float32')
+        >>> record.ratio < 1, record.sharpness < 1e-5
+        (True, True)
     """
 
     schema: int = SCHEMA
@@ -159,7 +180,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Fa
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """Canonical text, framework and mode, which are unique within a run."""
+        """Canonical text, framework and mode: unique within a run."""
         return (self.spec, self.framework, self.mode)
 
 
@@ -181,7 +202,7 @@ def plain(x: float | str | None) -> float:
 
 
 def format_failure(record: Record) -> str:
-    """Box, entry, expected, observed and tolerance of a failing record, and how to see it again."""
+    """The location, numbers and reason of a failing record, and the command that replays it."""
     where = "" if record.box is None else f" in box {record.box} ({record.function}), {record.entry}"
     numbers = ""
     if record.expected is not None:

@@ -43,9 +43,11 @@ def compare(
     from gradagree.runner.known import find_known
 
     if extract is not None:
-        return _extracted(before, after, extract)
+        return _write_baseline(before, after, extract)
     if after is None:
-        raise UsageError("compare: name a second results folder, or write a baseline of the first: --extract FILE")
+        raise UsageError(
+            "compare: name a second results folder, or use --extract FILE to write a baseline of the first"
+        )
     entries = find_known(known)
     if out is not None:
         make_folder(out)
@@ -57,14 +59,14 @@ def compare(
     return found.exit if gate or not found.matched else 0
 
 
-def _extracted(before: Path, after: Path | None, path: Path) -> int:
+def _write_baseline(before: Path, after: Path | None, path: Path) -> int:
     from gradagree.compare import read_side, write_extract
 
     if after is not None:
-        raise UsageError("compare --extract FILE writes a baseline of one results folder; leave out the second")
+        raise UsageError("compare --extract FILE writes a baseline of one results folder: name only one")
     check_target("--extract", path)
     side = read_side(before)
     left_out = write_extract(side, path)
-    rest = f"; {left_out:,} records are left out" if left_out else ""
-    click.echo(f"Extract: {path}, {len(side.judged):,} records, {path.stat().st_size / 1000:,.0f} kB{rest}")
+    omitted = f"; {left_out:,} records omitted" if left_out else ""
+    click.echo(f"Baseline: {path}, {len(side.judged):,} records, {path.stat().st_size / 1000:,.0f} kB{omitted}")
     return 0

@@ -1,11 +1,10 @@
-"""Commands, exit codes; list, replay, report."""
+"""The command line: all commands, and the exit code of each error."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import errno
-import functools
 import io
 import os
 import platform
@@ -23,7 +22,7 @@ from rich.text import Text
 
 from gradagree.cli.compare import compare
 from gradagree.cli.new import new
-from gradagree.cli.options import extensions, known_option
+from gradagree.cli.options import extensions, known_option, print_error
 from gradagree.cli.run import choices, run
 from gradagree.cli.survey import survey
 from gradagree.cli.train import train
@@ -32,11 +31,6 @@ from gradagree.errors import UsageError, check_target, in_one_line, nearest
 if TYPE_CHECKING:
     from gradagree.cases.case import Case
     from gradagree.checker.verdict import Record
-
-
-# The list command
-# ----------------
-
 
 LISTS = ("activations", "errors", "frameworks", "modes", "regimes")
 
@@ -55,12 +49,60 @@ def list_(what: str, ext: tuple[str, ...]) -> int:
     return 0
 
 
-# The command line: run, train, replay, report, compare, survey, list, new
-# ------------------------------------------------------------------------
+def print_list(what: str) -> None:
+    """Print activations, errors, frameworks, modes or regimes, one per line with a description."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for row in _rows(what):
+        table.add_row(*(Text(cell) for cell in row))
+    Console(soft_wrap=True).print(table)
+
+
+def _rows(what: str) -> list[tuple[str, ...]]:
+    from gradagree.adapters import Adapter
+    from gradagree.reference import Activation, ErrorFunction
+
+    if what in ("activations", "errors"):
+        kinds: Any = (Activation if what == "activations" else ErrorFunction).catalogue
+        return [(kind.name, _parameters(kind), kind.summary(), *_origin(kind)) for kind in kinds.values()]
+    if what == "frameworks":
+        return [(name, *_installed(name, kind.install), *_origin(kind)) for name, kind in Adapter.catalogue.items()]
+    if what == "modes":
+        modes = ((name, kind.modes.items()) for name, kind in Adapter.catalogue.items())
+        return [(f"{name}:{mode}", summary(one.gradient)) for name, offered in modes for mode, one in offered]
+    from gradagree.cases.datasets import DATASETS
+    from gradagree.cases.regimes import REGIMES
+
+    loaders = {name: data.load for name, data in DATASETS.items()}
+    return [(name, summary(function)) for name, function in (REGIMES | loaders).items()]
+
+
+def summary(function: Any) -> str:
+    """The first line of a docstring, without backticks."""
+    return (function.__doc__ or "").strip().split("\n")[0].replace("``", "")
+
+
+def _parameters(kind: Any) -> str:
+    return ", ".join(f"{field.name}={field.default!r}" for field in dataclasses.fields(kind))
+
+
+def _origin(kind: type) -> tuple[str, ...]:
+    """The file of a class that is not built in."""
+    from gradagree.reference.contract import file_of
+    from gradagree.runner.extensions import is_builtin
+
+    path = file_of(kind) or kind.__module__
+    return () if is_builtin(kind) else (f"from {path.removeprefix(f'{Path.cwd()}{os.sep}')}",)
+
+
+def _installed(name: str, install: str) -> tuple[str, str]:
+    try:
+        return "installed", metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed", f"{install}  (Python {platform.python_version()})"
 
 
 class Commands(click.Group):
-    """Offers the nearest command for one that does not exist."""
+    """A group whose error for an unknown command suggests the nearest one."""
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in self.commands:
@@ -69,7 +111,7 @@ class Commands(click.Group):
 
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
-"""What the place where something is to be written is to blame for."""
+"""Errors that mean that a file cannot be written where the user wants it."""
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -110,12 +152,12 @@ def replay(
     from gradagree.report.console import print_replay
     from gradagree.runner.extensions import extension_files, load_all
     from gradagree.runner.options import Plan
-    from gradagree.runner.replay import find_case, replay as replayed
+    from gradagree.runner.replay import find_case, replay as replay_case
 
     load_all(ext)
     target = check_target("--script", script, ".py") if script else None
     found = find_case(case, folder)
-    results = list(replayed(found, Plan.of([found], frameworks, modes or "all"), extension_files(ext)))
+    results = list(replay_case(found, Plan.of([found], frameworks, modes or "all"), extension_files(ext)))
     status = print_replay(found, results)
     if script is not None:
         _write_script(found, [result.record for result in results], target, extension_files(ext))
@@ -171,88 +213,31 @@ def main(arguments: list[str] | None = None) -> None:
 
 def code(arguments: list[str] | None = None) -> int:
     """The exit code of a command line; every error is one line on standard error."""
-    say = functools.partial(click.echo, err=True)
     try:
         return commands.main(arguments, prog_name="gradagree", standalone_mode=False) or 0
-    except UsageError as wrong:
-        say(f"gradagree: {in_one_line(str(wrong))}")
+    except UsageError as error:
+        print_error(f"gradagree: {in_one_line(str(error))}")
         return 2
-    except click.ClickException as wrong:
-        say(f"gradagree: {in_one_line(wrong.format_message())}")
+    except click.ClickException as error:
+        print_error(f"gradagree: {in_one_line(error.format_message())}")
         return 2
     except BrokenPipeError:
-        _say_no_more()
+        _discard_output()
         return 0
     except (KeyboardInterrupt, click.Abort):
-        say("gradagree: interrupted")
+        print_error("gradagree: interrupted")
         return 130
-    except Exception as wrong:  # noqa: BLE001  (an error of our own is reported as one)
-        if isinstance(wrong, OSError) and wrong.errno in UNWRITABLE:
-            _say_no_more()
-            say(f"gradagree: cannot write {in_one_line(str(wrong.filename or 'what it says'))}: {wrong.strerror}")
+    except Exception as error:  # noqa: BLE001  (reported as an internal error)
+        if isinstance(error, OSError) and error.errno in UNWRITABLE:
+            _discard_output()
+            print_error(f"gradagree: cannot write {in_one_line(str(error.filename or 'the output'))}: {error.strerror}")
             return 2
         traceback.print_exc()
-        say(f"gradagree: internal error, please report it: {wrong}")
+        print_error(f"gradagree: internal error, please report it: {error}")
         return 3
 
 
-def _say_no_more() -> None:
-    """What is still on its way to standard output goes nowhere."""
+def _discard_output() -> None:
+    """Send whatever is still buffered for standard output to the null device."""
     with contextlib.suppress(io.UnsupportedOperation):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-# `gradagree list`: what there is, without what judges it, so that it starts fast
-# -------------------------------------------------------------------------------
-
-
-def print_list(what: str) -> None:
-    """activations, errors, frameworks, modes or regimes, one a line, with what they are."""
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for row in _rows(what):
-        table.add_row(*(Text(cell) for cell in row))
-    Console(soft_wrap=True).print(table)
-
-
-def _rows(what: str) -> list[tuple[str, ...]]:
-    from gradagree.adapters import Adapter
-    from gradagree.reference import Activation, ErrorFunction
-
-    if what in ("activations", "errors"):
-        kinds: Any = (Activation if what == "activations" else ErrorFunction).catalogue
-        return [(kind.name, _parameters(kind), kind.summary(), *_origin(kind)) for kind in kinds.values()]
-    if what == "frameworks":
-        return [(name, *_installed(name, kind.install), *_origin(kind)) for name, kind in Adapter.catalogue.items()]
-    if what == "modes":
-        modes = ((name, kind.modes.items()) for name, kind in Adapter.catalogue.items())
-        return [(f"{name}:{mode}", summary(way.gradient)) for name, ways in modes for mode, way in ways]
-    from gradagree.cases.datasets import DATASETS
-    from gradagree.cases.regimes import REGIMES
-
-    loaders = {name: data.load for name, data in DATASETS.items()}
-    return [(name, summary(made)) for name, made in (REGIMES | loaders).items()]
-
-
-def summary(function: Any) -> str:
-    """The first line of a docstring, without its marks for code."""
-    return (function.__doc__ or "").strip().split("\n")[0].replace("``", "")
-
-
-def _parameters(kind: Any) -> str:
-    return ", ".join(f"{field.name}={field.default!r}" for field in dataclasses.fields(kind))
-
-
-def _origin(kind: type) -> tuple[str, ...]:
-    """The file that a class is from, if it is not ours."""
-    from gradagree.reference.contract import file_of
-    from gradagree.runner.extensions import is_builtin
-
-    path = file_of(kind) or kind.__module__
-    return () if is_builtin(kind) else (f"from {path.removeprefix(f'{Path.cwd()}{os.sep}')}",)
-
-
-def _installed(name: str, install: str) -> tuple[str, str]:
-    try:
-        return "installed", metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return "not installed", f"{install}  (Python {platform.python_version()})"

@@ -1,4 +1,4 @@
-"""The new command: a file with a function of one's own, which already passes."""
+"""The new command: write the template of an activation or loss function."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def new(kind: str, name: str) -> int:
     _check(name)
     path = Path(f"{name}.py")
     if path.exists() or path.is_symlink():
-        raise UsageError(f"{path} is there already: choose another name, or remove the file")
+        raise UsageError(f"{path} already exists: choose another name, or remove the file")
     _check_free(kind, name)
     words = name if re.search("[A-Z]", name) else name.replace("_", " ").title().replace(" ", "")
     title = words[0].upper() + words[1:]
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(_filled(f"new-{kind}.py.j2", name=name, kind=title, named=_snake(title) != name))
+            file.write(_render(f"new-{kind}.py.j2", name=name, kind=title, named=_snake(title) != name))
     except OSError as wrong:
         raise UsageError(f"cannot write {path}: {wrong.strerror}; choose another folder") from wrong
-    click.echo(f"{path} has {title}, which passes as it is. Put your own formulas in, and judge them with")
+    click.echo(f"{path} defines {title}, which passes as it is. Put in your own formulas, and check them with")
     click.echo(f"  gradagree run --ext {path} --cases 20")
     click.echo(
         f"""  python -c "from gradagree import check; from {name} import {title}; check({title}, modes='grad')\""""
@@ -55,7 +55,7 @@ def _check(name: str) -> None:
 
 
 def _check_free(kind: str, name: str) -> None:
-    """Raises UsageError for the name of a function that there is, or of a module that the file would hide."""
+    """Raises UsageError for the name of a function in the catalogue, or of a module that the file would hide."""
     from gradagree.reference import Activation, ErrorFunction
     from gradagree.runner.extensions import load_installed
 
@@ -66,17 +66,17 @@ def _check_free(kind: str, name: str) -> None:
     if taken is not None:
         raise UsageError(f"the name {name!r} is taken by {taken.__module__}.{taken.__name__}: choose another")
     if name in {*sys.stdlib_module_names, *sys.modules} or importlib.util.find_spec(name) is not None:
-        raise UsageError(f"there is a Python module {name!r}, which {name}.py would hide: choose another name")
+        raise UsageError(f"{name}.py would hide the Python module {name!r}: choose another name")
 
 
 def _snake(name: str) -> str:
-    """The name that a class of this name goes by."""
+    """The catalogue name of a class, in snake case."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
-def _filled(template: str, **words: Any) -> str:
+def _render(template: str, **words: Any) -> str:
     import jinja2
 
     loader = jinja2.PackageLoader("gradagree.cli", "templates")
-    made = jinja2.Environment(loader=loader, keep_trailing_newline=True, trim_blocks=True)
-    return made.get_template(template).render(**words)
+    environment = jinja2.Environment(loader=loader, keep_trailing_newline=True, trim_blocks=True)
+    return environment.get_template(template).render(**words)

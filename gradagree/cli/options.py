@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options that several commands share, and their messages on standard error."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+
+
+def print_error(text: str) -> None:
+    """Print a line on standard error."""
+    click.echo(text, err=True)
 
 
 def known_option(command: Callable[..., Any]) -> Callable[..., Any]:

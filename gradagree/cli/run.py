@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gradagree.cli.options import ending_options, extensions
+from gradagree.cli.options import ending_options, extensions, print_error
 from gradagree.errors import UsageError
 
 if TYPE_CHECKING:
@@ -129,11 +129,11 @@ def run(
                 scheduler=scheduler, kept=kept, known=entries,
             )  # fmt: skip
         with _status("shrinking failing cases") if shrink and not interrupted else contextlib.nullcontext():
-            summary = finish_run(folder, 0 if interrupted else shrink, files, _print_error, kept)
+            summary = finish_run(folder, 0 if interrupted else shrink, files, print_error, kept)
     print_summary(summary, Console(), folder)
     if interrupted:
         again = ["gradagree", "run", "--resume", str(folder), *(word for file in ext for word in ("--ext", file))]
-        _print_error(f"gradagree: interrupted; continue with: {shlex.join(again)}")
+        print_error(f"gradagree: interrupted; continue with: {shlex.join(again)}")
     return 130 if interrupted else summary.ended(strict)
 
 
@@ -143,10 +143,6 @@ def _status(text: str) -> contextlib.AbstractContextManager[Any]:
 
     console = Console(stderr=True)
     return console.status(text) if console.is_terminal else contextlib.nullcontext()
-
-
-def _print_error(text: str) -> None:
-    click.echo(text, err=True)
 
 
 def _resume(context: click.Context, folder: Path, ext: tuple[str, ...]) -> tuple[Plan, bool]:

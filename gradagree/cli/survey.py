@@ -1,4 +1,4 @@
-"""The command line: survey."""
+"""The survey command."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from gradagree.cli.options import print_error
 from gradagree.errors import UsageError
 
 
@@ -32,7 +33,7 @@ from gradagree.errors import UsageError
     "--out", type=click.Path(path_type=Path), metavar="DIR", help="Results folder (default: reports/run-DATE-survey)."
 )
 def survey(kinks: bool, ext: tuple[str, ...], out: Path | None, **options: Any) -> int:
-    """Measure the error of every function on a grid of inputs, against proved values.
+    """Measure the error of every function on a grid of inputs, against exact values.
 
     The exit code is 0 whatever is found; with --kinks, it is 1 if a derivative at a kink lies outside the interval
     between the one-sided derivatives.
@@ -63,7 +64,7 @@ def _survey(ext: tuple[str, ...], out: Path | None, **options: Any) -> int:
         found = run_survey(plan, extension_files(ext), counting.step)
         add_reproducers(found, plan.profile.thorough)
     if not found.versions:
-        click.echo(f"gradagree: {no_framework_message(found)}", err=True)
+        print_error(f"gradagree: {no_framework_message(found)}")
         return 5
     path = write_survey(found, plan, options["profile"], folder, shlex.join(["gradagree", *sys.argv[1:]]))
     print_summary(found)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gradagree.pytest_plugin.records import PROCESSES, RECORDS, Processes, Reporter, judged, keep
+from gradagree.pytest_plugin.records import PROCESSES, RECORDS, Processes, Reporter, check_cases, keep
 
 if TYPE_CHECKING:
     from gradagree.cases.case import Case
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 MARKERS = (
-    "gradagree: a cross-check of a framework's gradients with backpropagation by hand",
-    "gradagree_slow: one in a mode that compiles or traces anew for every shape of array",
+    "gradagree: a check of a framework's gradients against the reference",
+    "gradagree_slow: such a check in a mode that compiles or traces for every array shape",
 )
 REFUSED = {
     "loadgroup": "it hangs when a worker dies",
     "loadscope": "it drops tests when a worker dies",
     "loadfile": "it drops tests when a worker dies",
-    "each": "every worker would run every test, and each verdict would count several times",
+    "each": "every worker would run every test, and count each verdict again",
 }
 
 
@@ -58,9 +58,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if (folder or config.getoption("--gradagree")) and dist in REFUSED:
         raise pytest.UsageError(f"--dist {dist} with gradagree: {REFUSED[dist]}; use --dist load or worksteal")
     if config.getoption("--gradagree"):
-        from gradagree.pytest_plugin.items import Settings, joining
+        from gradagree.pytest_plugin.items import Settings, add_project
 
-        config.args = joining(config.args, Settings.of(config))
+        config.args = add_project(config.args, Settings.of(config))
     if folder and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Reporter(Path(folder)), "gradagree-reporter")
 
@@ -80,7 +80,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """The project's own cross-checks, where its pyproject.toml is."""
+    """Collect the tests of the project at its pyproject.toml."""
     if file_path.name != "pyproject.toml" or not parent.config.getoption("--gradagree"):
         return None
     from gradagree.pytest_plugin.items import Project
@@ -91,7 +91,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Let the records of a test travel with its report."""
+    """Attach the records of a test to its report."""
     report = yield
     if report.when == "call":
         report.gradagree = item.stash.get(RECORDS, [])
@@ -120,7 +120,7 @@ def gradagree_block(
 
     def block(framework: str, mode: str, cases: Sequence[tuple[int, Case]]) -> list[Record]:
         __tracebackhide__ = True
-        return judged(gradagree_processes(framework), mode, cases, request.node.stash.setdefault(RECORDS, []))
+        return check_cases(gradagree_processes(framework), mode, cases, request.node.stash.setdefault(RECORDS, []))
 
     return block
 

@@ -1,4 +1,4 @@
-"""What ``pytest --gradagree`` collects: a project's functions and adapters, in blocks of random networks."""
+"""The tests that ``pytest --gradagree`` collects: a project's functions and adapters, in blocks of random networks."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ from gradagree.cases.case import Case
 from gradagree.cases.random import draw
 from gradagree.checker.proofs import prove_derivatives
 from gradagree.errors import UsageError
-from gradagree.pytest_plugin.records import PROCESSES, RECORDS, judged
+from gradagree.pytest_plugin.records import PROCESSES, RECORDS, check_cases
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.contract import file_of
 from gradagree.runner.extensions import is_builtin, load_all, project_file, settings
 from gradagree.runner.options import PROFILES, Plan
 
 SLOW_PART = 4
-"""Where every shape is compiled anew, one architecture in so many."""
+"""In modes that compile for every shape, the number of architectures is divided by this."""
 EVERYTHING = "all"
 
 
 class Settings(NamedTuple):
-    """How much is checked: of the command line, else of [tool.gradagree]."""
+    """Extent of the checks, from the command line or [tool.gradagree]."""
 
     profile: str
     plan: Plan
 
     @classmethod
     def of(cls, config: pytest.Config) -> Settings:
-        """Raises pytest.UsageError for what does not exist."""
+        """Raises pytest.UsageError for an invalid option or setting."""
         try:
             load_all(())
             chosen = {"profile": "quick", "seed": 0, **settings()}
             for name in ("profile", "seed"):
-                given = config.getoption(f"--gradagree-{name}")
-                chosen |= {} if given is None else {name: given}
+                option = config.getoption(f"--gradagree-{name}")
+                chosen |= {} if option is None else {name: option}
             return cls(chosen["profile"], Plan.make(**chosen))
-        except UsageError as wrong:
-            raise pytest.UsageError(f"--gradagree: {wrong}") from None
+        except UsageError as error:
+            raise pytest.UsageError(f"--gradagree: {error}") from None
 
     def header(self) -> str:
         names = ("gradagree", "numpy", *(name for name in self.plan.frameworks if is_builtin(Adapter.catalogue[name])))
-        told = ", ".join(filter(None, map(_version, names)))
-        return f"gradagree: {told}; profile {self.profile}, seed {self.plan.seed}"
+        versions = ", ".join(filter(None, map(_version, names)))
+        return f"gradagree: {versions}; profile {self.profile}, seed {self.plan.seed}"
 
 
 class Derivative(pytest.Item):
-    """The derivative of a function matches its value; checked before any framework runs."""
+    """Checks that the derivative of a function matches its value; runs before any framework."""
 
     def __init__(self, *, function: Any, **options: Any) -> None:
         super().__init__(**options)
@@ -61,15 +61,15 @@ class Derivative(pytest.Item):
     def runtest(self) -> None:
         try:
             prove_derivatives(self.function)
-        except UsageError as wrong:
-            pytest.fail(str(wrong), pytrace=False)
+        except UsageError as error:
+            pytest.fail(str(error), pytrace=False)
 
     def reportinfo(self) -> tuple[Path | str, int | None, str]:
         return file_of(type(self.function)) or "gradagree", None, self.name
 
 
 class NetworksItem(pytest.Item):
-    """Random networks with one function, or with all of the catalogue, in one mode."""
+    """Checks random networks with one function, or with the whole catalogue, in one mode."""
 
     def __init__(self, *, function: Any, mode: str, number: int, settings: Settings, **options: Any) -> None:
         super().__init__(**options)
@@ -91,7 +91,7 @@ class NetworksItem(pytest.Item):
 
     def runtest(self) -> None:
         process = self.config.stash[PROCESSES](self.framework)
-        records = judged(process, self.mode, self.cases(), self.stash.setdefault(RECORDS, []))
+        records = check_cases(process, self.mode, self.cases(), self.stash.setdefault(RECORDS, []))
         if not any(record.verdict.compared for record in records):
             pytest.skip(f"nothing was compared: {'; '.join(dict.fromkeys(record.reason for record in records))}")
 
@@ -101,10 +101,10 @@ class NetworksItem(pytest.Item):
 
 
 class Project(pytest.File):
-    """The pyproject.toml of a project, which stands for its functions and adapters."""
+    """The pyproject.toml of a project; collects tests of its functions and adapters."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        """For each function its derivative and its networks; for each adapter, networks with all functions."""
+        """For each function its derivative and blocks of networks; for each adapter blocks with all functions."""
         settings = Settings.of(self.config)
         for function in own_functions():
             yield Derivative.from_parent(self, name=f"{function.name}[derivative]", function=function)
@@ -129,12 +129,12 @@ def own_adapters(plan: Plan) -> list[str]:
     return [name for name in plan.frameworks if not is_builtin(Adapter.catalogue[name])]
 
 
-def joining(arguments: list[str], settings: Settings) -> list[str]:
-    """What to collect, with the project itself if it is not named. Raises pytest.UsageError where there is nothing."""
+def add_project(arguments: list[str], settings: Settings) -> list[str]:
+    """The arguments, with the project file added if it is not named. Raises pytest.UsageError if it defines nothing."""
     path = project_file()
     if path is None or not (own_functions() or own_adapters(settings.plan)):
         raise pytest.UsageError(
-            "--gradagree: this project names no activation, error function or adapter of its own; write "
+            "--gradagree: this project defines no activation, error function or adapter; write "
             '[tool.gradagree] ext = ["FILE.py"] into pyproject.toml'
         )
     named = any(Path(argument.partition("::")[0]).absolute() == path for argument in arguments)

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from gradagree.runner.process import FrameworkProcess
 
 Kept = list[tuple[str, str, str]]
-"""(framework, what it said of itself, record), the last two as JSON."""
+"""(framework, its entry in meta.json, record), the last two as JSON."""
 RECORDS: pytest.StashKey[Kept] = pytest.StashKey()
-"""On a test: what it found."""
+"""The records of a test."""
+PROCESSES: pytest.StashKey[Processes] = pytest.StashKey()
+"""The worker processes of the session."""
 
 
 class Processes:
@@ -43,9 +45,10 @@ class Processes:
             process.close()
 
 
-def judged(process: FrameworkProcess, mode: str, cases: Sequence[tuple[int, Case]], kept: Kept) -> list[Record]:
-    """The records of numbered cases in one mode, which are kept too. Skips the test where the framework is not
-    installed, with the reason, and fails it where a verdict does.
+def check_cases(process: FrameworkProcess, mode: str, cases: Sequence[tuple[int, Case]], kept: Kept) -> list[Record]:
+    """Check numbered cases in one mode, and keep the records for the report.
+
+    Skips the test if the framework is not installed; fails it if a verdict fails.
     """
     __tracebackhide__ = True
     from gradagree.checker.judge import Framework, JudgeRequest, judge_all
@@ -58,12 +61,13 @@ def judged(process: FrameworkProcess, mode: str, cases: Sequence[tuple[int, Case
         kept.append((process.framework, handshake, ""))
         (pytest.fail if process.handshake.broken else pytest.skip)(f"{process.framework}: {process.handshake.reason}")
     framework = Framework.of(process.framework, process.handshake)
-    asked = [(case, case.arrays(), [mode]) for _, case in cases]
-    records = []
-    answers = process.compute_all(asked)
-    given = [JudgeRequest(cases[k][1], asked[k][1], framework, answer, cases[k][0]) for k, answer in answers]
-    for record in judge_all(given):
-        records.append(record)
+    requests = [(case, case.arrays(), [mode]) for _, case in cases]
+    responses = [
+        JudgeRequest(cases[k][1], requests[k][1], framework, response, cases[k][0])
+        for k, response in process.compute_all(requests)
+    ]
+    records = list(judge_all(responses))
+    for record in records:
         keep(kept, record, handshake)
     failing = [record for record in records if record.verdict.fails]
     if failing:
@@ -89,8 +93,8 @@ class Reporter:
         try:
             self.known = find_known(None)
             self.journal = Journal(folder)
-        except UsageError as wrong:
-            raise pytest.UsageError(f"--gradagree-report: {wrong}") from None
+        except UsageError as error:
+            raise pytest.UsageError(f"--gradagree-report: {error}") from None
         self.folder = folder
         self.frameworks: dict[str, Any] = {}
 
@@ -115,14 +119,11 @@ class Reporter:
             self.journal.write_meta({**environment(command), "frameworks": self.frameworks})
             self.journal.sync()
             summary = write_reports(self.folder, known=self.known)
-        except UsageError as wrong:
-            terminalreporter.write_line(f"no report: {wrong}")
+        except UsageError as error:
+            terminalreporter.write_line(f"no report: {error}")
             return
         terminalreporter.write_line(summary.sentence)
         terminalreporter.write_line(f"report: {self.folder / 'report.html'}")
 
     def pytest_unconfigure(self) -> None:
         self.journal.close()
-
-
-PROCESSES: pytest.StashKey[Processes] = pytest.StashKey()

@@ -1,4 +1,4 @@
-"""The new command: what it writes already passes, and what it refuses."""
+"""The new command: the template passes as it is, and invalid names are refused."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ def test_that_what_is_written_is_proved_under_its_name(kind: str, name: str) -> 
 
 
 @pytest.mark.parametrize("kind", ["activation", "error"])
-def test_that_the_two_commands_that_are_told_pass(kind: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_that_the_two_commands_in_the_message_pass(kind: str, capfd: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch")
     assert code(["new", kind, "bent"]) == 0
-    told = [shlex.split(line) for line in capfd.readouterr().out.splitlines() if line.startswith("  ")]
-    assert [command[0] for command in told] == ["gradagree", "python"]
-    assert code([*told[0][1:-1], "1", "--modes", "backward", "--workers", "1", "--out", "results"]) == 0
-    script = told[1][-1].replace("modes=", "frameworks='torch', modes=")
+    commands = [shlex.split(line) for line in capfd.readouterr().out.splitlines() if line.startswith("  ")]
+    assert [command[0] for command in commands] == ["gradagree", "python"]
+    assert code([*commands[0][1:-1], "1", "--modes", "backward", "--workers", "1", "--out", "results"]) == 0
+    script = commands[1][-1].replace("modes=", "frameworks='torch', modes=")
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
 
 
@@ -95,8 +95,8 @@ def test_that_a_name_that_cannot_be_one_is_refused(name: str, refused: Any) -> N
             "the name 'sse' is taken by gradagree.reference.losses.regression.SumOfSquares: choose another",
         ),
         ("error", "Activation", "the name 'Activation' is taken by gradagree.reference.contract.Activation: choose"),
-        ("activation", "random", "there is a Python module 'random', which random.py would hide: choose another name"),
-        ("error", "numpy", "there is a Python module 'numpy', which numpy.py would hide: choose another name"),
+        ("activation", "random", "random.py would hide the Python module 'random': choose another name"),
+        ("error", "numpy", "numpy.py would hide the Python module 'numpy': choose another name"),
         ("activaton", "bent", "new 'activaton': did you mean 'activation'?"),
     ],
 )
@@ -113,11 +113,11 @@ def test_that_a_name_may_be_one_of_the_other_kind() -> None:
 def test_that_nothing_is_overwritten(there: str, refused: Any) -> None:
     path = Path("bent.py")
     {"file": path.touch, "folder": path.mkdir, "dangling link": lambda: path.symlink_to("nowhere")}[there]()
-    assert refused("activation", "bent") == "bent.py is there already: choose another name, or remove the file"
+    assert refused("activation", "bent") == "bent.py already exists: choose another name, or remove the file"
     assert not path.is_file() or path.read_text() == ""
 
 
-def test_that_a_folder_that_cannot_be_written_is_told(refused: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_that_a_read_only_folder_is_an_error_in_one_line(refused: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any, **__: Any) -> Any:
         raise OSError(28, "No space left on device")
 

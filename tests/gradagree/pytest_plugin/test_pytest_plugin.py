@@ -183,7 +183,7 @@ def test_that_other_ways_to_distribute_are_refused(dist: str, option: list[str],
         ([], {"seed": '"1"'}, "*: [[]tool.gradagree] seed is '1'; write a whole number"),
         ([], {"sead": "1"}, "*: [[]tool.gradagree] has no key 'sead'; did you mean 'seed'?"),
         ([], {"ext": '["none.py"]'}, "*: [[]tool.gradagree] ext *none.py: no such file"),
-        ([], {"ext": "[]", "frameworks": '"torch"', "modes": '"all"'}, "this project names no activation, *"),
+        ([], {"ext": "[]", "frameworks": '"torch"', "modes": '"all"'}, "this project defines no activation, *"),
     ],
 )
 def test_that_what_is_asked_wrong_is_answered_in_one_line(
