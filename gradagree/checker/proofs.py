@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gradagree.arithmetic.ball import Ball, precision
+from gradagree.arithmetic.ball import Ball, lift, precision
 from gradagree.arithmetic.dual import Dual, slope_of
 from gradagree.arithmetic.model import FORMULA, OWN
 from gradagree.cases.regimes import Source, drawn_targets
@@ -37,6 +39,22 @@ HINTS = {
 """Hints by exception message, for formulas that only work on single numbers."""
 
 
+@dataclass(frozen=True)
+class DerivativeFormula:
+    """A formula that a function defines for a derivative of its value, and the same derivative by dual numbers.
+
+    x holds the points, stated and by_dual map balls of them to the derivative, and an error of `scale` times a few
+    units in the last place of float64 may come from rounded constants.
+    """
+
+    name: str
+    variable: str
+    x: np.ndarray
+    stated: Callable[[Ball], Any]
+    by_dual: Callable[[Ball], Any]
+    scale: np.ndarray
+
+
 def prove_derivatives(function: Activation | ErrorFunction) -> None:
     """Prove that a function's derivatives match its value and that its kinks are listed.
 
@@ -46,87 +64,119 @@ def prove_derivatives(function: Activation | ErrorFunction) -> None:
     """
     try:
         with np.errstate(all="ignore"):
-            _prove_activation(function) if isinstance(function, Activation) else _prove_loss(function)
+            for formula in derivative_formulas(function):
+                prove_formula(function, formula)
+            _check_pickle(function)
+            if isinstance(function, ErrorFunction):
+                prove_loss_kinks(function, *sample_batch(function))
+            elif not function.along_last_axis:
+                prove_kinks(function)
     except UsageError:
         raise
     except Exception as wrong:
         raise UsageError(f"{function}: {_explain(wrong, type(function))}") from wrong
 
 
-def _prove_activation(activation: Activation) -> None:
-    if activation.along_last_axis:
-        p = _prove_vjp(activation, _points(activation))
-        for name in activation.own_weights:
-            with precision(BITS):
-                _prove_parameter_gradient(activation, name, p, Ball.exact(p))
-        _check_pickle(activation)
+def prove_formula(function: Activation | ErrorFunction, formula: DerivativeFormula) -> None:
+    """Raises UsageError at the first point that differs by more than constants rounded to float64 explain."""
+    x, name, scale = formula.x.ravel(), formula.name, np.broadcast_to(formula.scale, formula.x.shape).ravel()
+    with precision(BITS):
+        balls = Ball.exact(formula.x)
+        stated, exact = (
+            Ball(np.broadcast_to(lift(derivative(balls)).balls, formula.x.shape).ravel())
+            for derivative in (formula.stated, formula.by_dual)
+        )
+        distances = abs(stated - exact).balls
+    for i, distance in enumerate(distances):
+        if exact.balls[i].is_finite() and not stated.balls[i].is_finite():
+            raise UsageError(
+                f"{function}: {name} is not finite at {formula.variable} = {float(x[i])!r}, where the derivative of "
+                f"value is {float(exact.middle[i])!r}; correct {name}"
+            )
+        if distance.is_finite() and float(distance.lower()) > FORMULA * OWN * scale[i]:
+            raise UsageError(
+                f"{function}: {name} does not match value: at {formula.variable} = {float(x[i])!r} it gives "
+                f"{float(stated.middle[i])!r}, but the derivative of value is {float(exact.middle[i])!r} (proved); "
+                f"correct {name}, or value"
+            )
+
+
+def derivative_formulas(function: Activation | ErrorFunction) -> Iterator[DerivativeFormula]:
+    """All derivatives that a function defines; raises UsageError where one has the wrong shape or is NaN."""
+    if isinstance(function, ErrorFunction):
+        yield _loss_formula(function)
         return
+    first = _vjp_formula(function) if function.along_last_axis else _elementwise_formula(function)
+    yield first
+    for name in function.own_weights:
+        yield _parameter_formula(function, name, first.x)
+
+
+def _elementwise_formula(activation: Activation) -> DerivativeFormula:
+    """A'(p) entry by entry."""
     p = _points(activation)
     for name in ("value", "derivative"):
         _check_shape(activation, name, getattr(activation, name)(p), p)
     _check_numbers(activation, p)
-    scale = finite_or_zero(np.abs(activation.derivative(p)) + np.abs(p * second_derivative(activation, p)))
-    with precision(BITS):
-        balls = Ball.exact(p)
-        claimed, dual = balls._lift(activation.derivative(balls)), activation.value(Dual.variable(balls))
+
+    def by_dual(balls: Ball) -> Any:
+        dual = activation.value(Dual.variable(balls))
         if isinstance(dual, np.ndarray):
             raise UsageError(f"{activation}: value returns an array of single numbers: {USE_NUMPY}, not entry by entry")
-        _compare(activation, "derivative", "p", p, claimed, balls._lift(slope_of(dual)), scale)
-        for name in activation.own_weights:
-            _prove_parameter_gradient(activation, name, p, balls)
-    _check_pickle(activation)
-    prove_kinks(activation)
+        return slope_of(dual)
+
+    scale = finite_or_zero(np.abs(activation.derivative(p)) + np.abs(p * second_derivative(activation, p)))
+    return DerivativeFormula("derivative", "p", p, activation.derivative, by_dual, scale)
 
 
-def _prove_parameter_gradient(activation: Activation, name: str, p: np.ndarray, balls: Ball) -> None:
-    """dA/da against the derivative of A by dual numbers in a."""
-    _check_shape(activation, f"by_{name}", activation.by(name, p), p)
-    numbers = np.asarray(getattr(activation, name), dtype=np.float64)
-    parameter = Dual(Ball.exact(numbers), Ball.exact(np.ones(numbers.shape)))
-    true = balls._lift(slope_of(activation.holding(**{name: parameter}).value(balls))).ravel()
-    claimed, scale = balls._lift(activation.by(name, balls)).ravel(), np.abs(activation.by(name, p)) + np.abs(p)
-    _compare(activation, f"by_{name}", "p", p.ravel(), claimed, true, scale.ravel())
-
-
-def _prove_loss(error: ErrorFunction) -> None:
-    """dE/do of one small batch, entry by entry, against the derivative of E in that direction."""
-    o, t = sample_batch(error)
-    claimed_plain = error.sensitivity(o, t)
-    _check_shape(error, "sensitivity", claimed_plain, o)
-    _check_sums(error, o, t)
-    with precision(BITS):
-        balls = Ball.exact(o)
-        targets = t if error.targets == "classes" else Ball.exact(t)
-        claimed = balls._lift(error.sensitivity(balls, targets)).balls.ravel()
-        slopes = []
-        for entry in range(o.size):
-            along = np.zeros(o.size)
-            along[entry] = 1.0
-            found = slope_of(error.value(Dual(balls, balls._lift(along.reshape(o.shape))), targets))
-            slopes.append(balls._lift(found).balls[()])
-        scale = np.full(o.size, np.max(np.abs(claimed_plain)))
-        _compare(error, "sensitivity", "o", o.ravel(), Ball(claimed), Ball(np.array(slopes, dtype=object)), scale)
-    _check_pickle(error)
-    prove_loss_kinks(error, o, t)
-
-
-def _prove_vjp(activation: Activation, points: np.ndarray) -> np.ndarray:
-    """The inputs p of the proof; raises UsageError where vjp is not the transposed Jacobian of value."""
+def _vjp_formula(activation: Activation) -> DerivativeFormula:
+    """delta_p = J^T delta_a for a few rows p, with the Jacobian J of value."""
     n, outputs = _widths(activation)
+    points = _points(activation)
     p = points[: ROWS * n].reshape(-1, n)
     delta_a = np.resize(points[::-1], (len(p), outputs))
     value, delta_p = activation.value(p), activation.vjp(p, delta_a)
     for name, shape, expected in (("value", value.shape, delta_a.shape), ("vjp", delta_p.shape, p.shape)):
         if shape != expected:
             raise UsageError(f"{activation}: {name} returns shape {shape} for {n} numbers; it must be {expected}")
-    with precision(BITS):
-        balls, delta = Ball.exact(p), Ball.exact(delta_a)
-        true = balls._lift(ad_vjp(activation, balls, delta))
-        claimed = balls._lift(activation.vjp(balls, delta))
-        size = np.max(np.abs(delta_p), axis=-1, keepdims=True) + np.max(np.abs(delta_a), axis=-1, keepdims=True) / n
-        scale = np.broadcast_to(size, p.shape).ravel()
-        _compare(activation, "vjp", "p", p.ravel(), claimed.reshape(-1), true.reshape(-1), scale)
-    return p
+    delta = Ball.exact(delta_a)
+    return DerivativeFormula(
+        name="vjp", variable="p", x=p,
+        stated=lambda balls: activation.vjp(balls, delta), by_dual=lambda balls: ad_vjp(activation, balls, delta),
+        scale=np.max(np.abs(delta_p), axis=-1, keepdims=True) + np.max(np.abs(delta_a), axis=-1, keepdims=True) / n,
+    )  # fmt: skip
+
+
+def _parameter_formula(activation: Activation, name: str, p: np.ndarray) -> DerivativeFormula:
+    """dA/da for a parameter a of an activation."""
+    stated = activation.by(name, p)
+    _check_shape(activation, f"by_{name}", stated, p)
+    parameter = Dual.variable(Ball.exact(getattr(activation, name)))
+    return DerivativeFormula(
+        name=f"by_{name}", variable="p", x=p,
+        stated=lambda balls: activation.by(name, balls),
+        by_dual=lambda balls: slope_of(activation.holding(**{name: parameter}).value(balls)),
+        scale=np.abs(stated) + np.abs(p),
+    )  # fmt: skip
+
+
+def _loss_formula(error: ErrorFunction) -> DerivativeFormula:
+    """dE/do for a small batch; by dual numbers the derivative of E in the direction of each entry."""
+    o, t = sample_batch(error)
+    gradient = error.sensitivity(o, t)
+    _check_shape(error, "sensitivity", gradient, o)
+    _check_sums(error, o, t)
+    targets = t if error.targets == "classes" else Ball.exact(t)
+
+    def by_dual(balls: Ball) -> Ball:
+        units = np.eye(o.size).reshape(o.size, *o.shape)
+        partials = [lift(slope_of(error.value(Dual(balls, Ball.exact(unit)), targets))).balls[()] for unit in units]
+        return Ball(np.array(partials, dtype=object).reshape(o.shape))
+
+    return DerivativeFormula(
+        name="sensitivity", variable="o", x=o,
+        stated=lambda balls: error.sensitivity(balls, targets), by_dual=by_dual, scale=np.max(np.abs(gradient)),
+    )  # fmt: skip
 
 
 def _widths(activation: Activation) -> tuple[int, int]:
@@ -136,27 +186,6 @@ def _widths(activation: Activation) -> tuple[int, int]:
         if n and (outputs := activation.width(n)):
             return n, outputs
     raise UsageError(f"{activation}: width accepts no number of inputs from 1 to {max(WIDTHS)}")
-
-
-def _compare(
-    function: Any, name: str, variable: str, x: np.ndarray, claimed: Ball, true: Ball, scale: np.ndarray
-) -> None:
-    """Raises UsageError at the first point that differs by more than constants rounded to float64 explain."""
-    gap = abs(claimed - true)
-    allowed = FORMULA * OWN * scale
-    for i in range(x.size):
-        distance = gap.balls[i]
-        if true.balls[i].is_finite() and not claimed.balls[i].is_finite():
-            raise UsageError(
-                f"{function}: {name} is not finite at {variable} = {float(x[i])!r}, where the derivative of value is "
-                f"{float(true.middle[i])!r}; correct {name}"
-            )
-        if distance.is_finite() and float(distance.lower()) > allowed[i]:
-            raise UsageError(
-                f"{function}: {name} does not match value: at {variable} = {float(x[i])!r} it gives "
-                f"{float(claimed.middle[i])!r}, but the derivative of value is {float(true.middle[i])!r} (proved); "
-                f"correct {name}, or value"
-            )
 
 
 def _explain(wrong: Exception, kind: type) -> str:
