@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from gradagree.adapters import Adapter
 from gradagree.cases.case import Case, problem_of
 from gradagree.cases.random import chained, fitting_widths, output_activations
+from gradagree.checker.conventions import Conventions
 from gradagree.checker.judge import Framework, judge
-from gradagree.checker.kinks import Conventions
 from gradagree.checker.proofs import prove_derivatives
 from gradagree.checker.response import Absent, Failure, Ready, handshake, respond
 from gradagree.checker.verdict import Record, Verdict, format_failure

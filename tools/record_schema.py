@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from gradagree.checker.kinks import OWN, SLOPES
+from gradagree.checker.kinks import ADMISSIBLE, FROM_REFERENCE
 from gradagree.checker.verdict import CONVENTION, SCHEMA, Record, Verdict
 
 ADDRESS = f"urn:gradagree:record:{SCHEMA}"
@@ -63,7 +63,7 @@ def record_schema() -> dict[str, Any]:
     fields["share"]["anyOf"] = [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "null"}]
     fields["slopes"]["additionalProperties"] = {
         "type": "array",
-        "items": {"enum": sorted([*SLOPES, OWN])},
+        "items": {"enum": sorted([*ADMISSIBLE, FROM_REFERENCE])},
         "uniqueItems": True,
     }
     verdict = {**schema["$defs"]["Verdict"], "description": MEANINGS["verdict"]}

@@ -40,7 +40,7 @@ class ToleranceOptions:
     """What a tolerance allows beyond the model of a correct program.
 
     conditioning: add the conditioning scale. one_sided: at kinks use the derivative of this name (one of
-    `kinks.SLOPES`); all other entries are undecided. ad_forms: include derivatives as AD may evaluate them.
+    `kinks.ADMISSIBLE`); all other entries are undecided. ad_forms: include derivatives as AD may evaluate them.
     """
 
     conditioning: bool = False

@@ -14,7 +14,7 @@ from gradagree.adapters import Answer
 from gradagree.arithmetic.model import Format
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.checker.allowances import ToleranceOptions
-from gradagree.checker.kinks import OWN, SLOPES, Kinks
+from gradagree.checker.kinks import ADMISSIBLE, FROM_REFERENCE, Kinks
 from gradagree.checker.verdict import Verdict
 from gradagree.reference.graph import LOSS_NODE, parameter_name, value_name
 
@@ -78,7 +78,7 @@ def compare(box: int | str, part: Part, observed: Any, expect: Expect, kinks: Ki
     found = _compare(box, part, observed, expect, kinks)
     if not kinks or found.verdict.fails:
         return found
-    own = () if CHOSEN in found.reason else (OWN,)
+    own = () if CHOSEN in found.reason else (FROM_REFERENCE,)
     vague = found.verdict in (Verdict.UNDECIDED, Verdict.OUT_OF_RANGE)
     told = {name: explaining(observed, expect, on) for name, on in kinks.items()}
     slopes = {name: frozenset([*how, *own]) for name, how in told.items() if how or not vague}
@@ -125,7 +125,7 @@ def explaining(observed: np.ndarray, expect: Expect, on: np.ndarray) -> dict[str
     """
     found = {}
     with np.errstate(all="ignore"):
-        for slope in SLOPES:
+        for slope in ADMISSIBLE:
             other = expect(ToleranceOptions(conditioning=True, one_sided=slope, ad_forms=True))
             open = ~np.isfinite(other.value) | ~np.isfinite(other.radius)
             near = np.abs(observed - other.value) <= other.radius

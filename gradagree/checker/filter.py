@@ -27,7 +27,7 @@ from gradagree.checker.comparison import (
     merged,
 )
 from gradagree.checker.filter_operands import NodeArrays, Operands, exact_below, row_vjp, transpose
-from gradagree.checker.kinks import OWN, SLOPES, Kinks, one_sided_derivative
+from gradagree.checker.kinks import ADMISSIBLE, FROM_REFERENCE, Kinks, one_sided_derivative
 from gradagree.reference import Activation
 
 TILE = 1 << 16
@@ -172,10 +172,12 @@ def slopes_at_kinks(
     found = {}
     for name, on in kinks.items():
         here = [np.broadcast_to(x, on.shape)[on] for x in (observed, delta_a, radius)]
-        explains = {slope: _explains(one_sided_derivative(activation, p[on], slope), model, *here) for slope in SLOPES}
+        explains = {
+            slope: _explains(one_sided_derivative(activation, p[on], slope), model, *here) for slope in ADMISSIBLE
+        }
         if None in explains.values():
             return None
-        found[name] = frozenset([OWN, *(slope for slope, yes in explains.items() if yes)])
+        found[name] = frozenset([FROM_REFERENCE, *(slope for slope, yes in explains.items() if yes)])
     return found
 
 

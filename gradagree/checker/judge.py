@@ -16,7 +16,7 @@ from gradagree.checker.comparison import ERROR_BOX, Comparison
 from gradagree.checker.exact import Enclosure, InternalError as InternalError, convicted
 from gradagree.checker.explain import explained
 from gradagree.checker.forward import Clearance
-from gradagree.checker.kinks import OWN, SLOPES
+from gradagree.checker.kinks import ADMISSIBLE, FROM_REFERENCE
 from gradagree.checker.range import excused, unknown
 from gradagree.checker.response import Absent, Failure, Ready, Response
 from gradagree.checker.reverse import check, check_update, checked
@@ -52,8 +52,8 @@ def slopes_of(case: Case, comparisons: Sequence[Comparison]) -> dict[str, list[s
     for c in comparisons:
         for name, slopes in c.slopes.items():
             place = f"{function_name(case, c.box)}: {name}"
-            found[place] = found.get(place, {*SLOPES, OWN}) & slopes
-    return {place: sorted(slopes) for place, slopes in found.items() if len(slopes) <= len(SLOPES)}
+            found[place] = found.get(place, {*ADMISSIBLE, FROM_REFERENCE}) & slopes
+    return {place: sorted(slopes) for place, slopes in found.items() if len(slopes) <= len(ADMISSIBLE)}
 
 
 def untapped(case: Case, comparisons: Sequence[Comparison], tapped: Verdict) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gradagree.checker.kinks import Conventions
+from gradagree.checker.conventions import Conventions
 from gradagree.checker.verdict import CONVENTION, Record, Verdict
 from gradagree.errors import UsageError
 from gradagree.report.text import named, visible

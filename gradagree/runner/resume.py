@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from gradagree.checker.kinks import Conventions
+from gradagree.checker.conventions import Conventions
 from gradagree.checker.verdict import CONVENTION, SCHEMA, Record
 from gradagree.errors import UsageError
 from gradagree.reference import Activation, ContractError, ErrorFunction

@@ -11,7 +11,7 @@ import numpy as np
 from gradagree.adapters import Adapter
 from gradagree.arithmetic.model import FORMATS
 from gradagree.cases.case import Arrays, Case
-from gradagree.checker.kinks import SLOPES, has_kinks, one_sided_derivative, one_sided_loss_gradient
+from gradagree.checker.kinks import ADMISSIBLE, has_kinks, one_sided_derivative, one_sided_loss_gradient
 from gradagree.checker.response import Absent, Failure, Response
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.graph import parameter_name
@@ -25,11 +25,11 @@ SMALLEST_JUMP = 2.0**-10
 OUTPUTS = (1, 2, 3, 4, 5, 6)
 DTYPES = ("float64", "float32")
 RELATIVE_TOLERANCE = 2.0**-12
-"""Relative distance within which a returned derivative counts as equal to one of `SLOPES`."""
+"""Relative distance within which a returned derivative counts as equal to one of `ADMISSIBLE`."""
 
 
 class Convention(msgspec.Struct, frozen=True, kw_only=True):
-    """The derivative that a mode returns at a kink, and the admissible derivatives (`SLOPES`) that it equals.
+    """The derivative that a mode returns at a kink, and the admissible derivatives (`ADMISSIBLE`) that it equals.
 
     left and right are the one-sided derivatives, and given is the mode's, at the first entry on the kink. finding is
     True if it is neither admissible nor between the one-sided derivatives.
@@ -57,7 +57,7 @@ class Convention(msgspec.Struct, frozen=True, kw_only=True):
 class KinkCase(msgspec.Struct, frozen=True):
     """A case with entries on a kink.
 
-    on is True for the entries on it, expected the cotangent there for each of `SLOPES`, and times the incoming
+    on is True for the entries on it, expected the cotangent there for each of `ADMISSIBLE`, and times the incoming
     cotangent, by which the derivative is multiplied.
     """
 
@@ -89,7 +89,7 @@ def _activation_cases(activation: Activation, dtype: str) -> Iterator[KinkCase]:
         case = Case.parse(f"1-1b:id,{activation}:sse:n1:{FORMATS[dtype].short}:ordinary:s0")
         arrays = Arrays((np.ones((1, 1)),), (np.zeros(1),), p, t)
         delta_a = 2 * (activation.value(p) - t)
-        expected = {slope: one_sided_derivative(activation, p, slope) * delta_a for slope in SLOPES}
+        expected = {slope: one_sided_derivative(activation, p, slope) * delta_a for slope in ADMISSIBLE}
         on = np.ones((1, 1), dtype=bool)
         yield KinkCase(Case.of(case, arrays), activation, f"p = {kink:g}", on, expected, float(delta_a.item()))
 
@@ -106,7 +106,7 @@ def _loss_cases(error: ErrorFunction, dtype: str) -> Iterator[KinkCase]:
             on = np.broadcast_to(error.kink(o, drawn.targets), o.shape)
             if not on.any():
                 continue
-            expected = {slope: one_sided_loss_gradient(error, o, drawn.targets, slope) for slope in SLOPES}
+            expected = {slope: one_sided_loss_gradient(error, o, drawn.targets, slope) for slope in ADMISSIBLE}
             on = on & (np.abs(expected["left"] - expected["right"]) > SMALLEST_JUMP)
             if on.any():
                 arrays = replace(drawn, weights=(np.zeros((1, outputs)),), inputs=np.zeros((1, 1)))

@@ -13,7 +13,7 @@ import pytest
 
 from gradagree.adapters import Adapter
 from gradagree.cases.case import Case
-from gradagree.checker.kinks import OWN, SLOPES
+from gradagree.checker.kinks import ADMISSIBLE, FROM_REFERENCE
 from gradagree.checker.verdict import Record, Verdict
 from gradagree.runner.campaign import execute
 from gradagree.runner.extensions import load
@@ -35,7 +35,9 @@ def test_that_it_is_a_schema_and_explains_every_field() -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
     assert set(schema["properties"]) == set(MEANINGS) == set(Record.__struct_fields__)
     assert sorted(schema["$defs"]["Verdict"]["enum"]) == sorted(Verdict)
-    assert schema["properties"]["slopes"]["additionalProperties"]["items"]["enum"] == sorted([*SLOPES, OWN])
+    assert schema["properties"]["slopes"]["additionalProperties"]["items"]["enum"] == sorted(
+        [*ADMISSIBLE, FROM_REFERENCE]
+    )
 
 
 def problems(lines: list[str]) -> list[str]:

@@ -14,7 +14,7 @@ import pytest
 
 from gradagree import Case
 from gradagree.adapters import Answer
-from gradagree.checker.kinks import SLOPES, one_sided_derivative
+from gradagree.checker.kinks import ADMISSIBLE, one_sided_derivative
 from gradagree.checker.verdict import plain
 from gradagree.reference import Activation
 from gradagree.reference.activations import Gelu, GeluTanh, Identity
@@ -151,7 +151,7 @@ def trials(bench: Any, fault: Fault, dtype: str, seed: int) -> Iterator[tuple[Ca
 
 def admissible(bench: Any, fault: Fault, case: Case, box: int | str) -> list[Answer]:
     """The honest answer, or one for each legitimate slope where the fault lies at a kink."""
-    slopes = SLOPES if fault.at_kink else ()
+    slopes = ADMISSIBLE if fault.at_kink else ()
     told = [
         lambda right, at, x=x: np.where(on_kink(at), one_sided_derivative(at.activation, at.p, x), right)
         for x in slopes

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gradagree.checker.kinks import Conventions
+from gradagree.checker.conventions import Conventions
 from gradagree.checker.verdict import CONVENTION, Record, Verdict
 from gradagree.cli.main import code
 from gradagree.report import write_reports
