@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import click
 
 from gradagree.cli.main import commands
+from tools.script import printer, start
 
 INTRODUCTION = """\
 # Command line
@@ -21,12 +22,12 @@ WIDTH = 100
 
 
 def text() -> str:
-    """The whole page, in Markdown."""
+    """The page in Markdown."""
     return "\n".join([INTRODUCTION, *_sections(commands, ("gradagree",))])
 
 
 def _sections(command: click.Command, names: tuple[str, ...]) -> Iterator[str]:
-    """A section with the help of each command, those of nested groups included."""
+    """A section with the help of each command, also of nested groups."""
     if isinstance(command, click.Group):
         for name, inner in sorted(command.commands.items()):
             yield from _sections(inner, (*names, name))
@@ -37,4 +38,4 @@ def _sections(command: click.Command, names: tuple[str, ...]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    click.echo(text(), nl=False)
+    start(printer(text, "Print docs/command-line.md."), "tools.command_page")

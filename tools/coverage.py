@@ -1,19 +1,15 @@
-"""Docs/coverage.md from a data file."""
+"""The page on coverage: python -m tools.coverage > docs/coverage.md."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 from gradagree.reference import Activation, ErrorFunction
-
-# What is said of every name in torch's listings (`tools.coverage`)
-# -----------------------------------------------------------------
-
+from tools.script import printer, start
 
 TORCH_FUNCTIONAL = """
 celu: celu
@@ -79,10 +75,10 @@ smooth_l1_loss: smooth_l1
 soft_margin_loss: soft_margin
 triplet_margin_loss: triplet_margin
 triplet_margin_with_distance_loss: same as triplet_margin_loss
-ctc_loss: not covered: its sum over alignments is a recursion over time; a box of sequences will have it
-linear_cross_entropy: not covered: a box and cross_entropy in one, for which the network has two boxes
-linear: not covered: it is a box's c = a w + b, and checked in every case
-pdist: not covered: distances between the examples of a batch, none of which is an error alone
+ctc_loss: not covered: its sum over alignments is a recursion over time; sequences are not supported yet
+linear_cross_entropy: not covered: an affine map and cross_entropy in one, which the network has as two operations
+linear: not covered: it is the affine map c = a w + b, which every case checks
+pdist: not covered: distances between the examples of a batch, not a loss by itself
 batch_norm group_norm instance_norm local_response_norm: not covered: normalises over examples or channels
 adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool1d_with_indices \
 adaptive_max_pool2d adaptive_max_pool2d_with_indices adaptive_max_pool3d adaptive_max_pool3d_with_indices avg_pool1d \
@@ -90,15 +86,15 @@ avg_pool2d avg_pool3d fractional_max_pool2d fractional_max_pool2d_with_indices f
 fractional_max_pool3d_with_indices lp_pool1d lp_pool2d lp_pool3d max_pool1d max_pool1d_with_indices max_pool2d \
 max_pool2d_with_indices max_pool3d max_pool3d_with_indices max_unpool1d max_unpool2d max_unpool3d: not covered: pooling
 conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d conv_transpose3d: not covered: convolution
-embedding embedding_bag: not covered: embedding, a box of its own
-bilinear: not covered: a box of its own with two inputs
+embedding embedding_bag: not covered: embedding, an operation that the network does not have
+bilinear: not covered: an operation with two inputs
 multi_head_attention_forward scaled_dot_product_attention: not covered: attention
 affine_grid channel_shuffle fold grid_sample interpolate native_channel_shuffle pad pixel_shuffle pixel_unshuffle \
 unfold upsample upsample_bilinear upsample_nearest: not covered: moves or interpolates images
 grouped_mm scaled_grouped_mm scaled_mm: not covered: matrix products of other formats
 one_hot: not covered: not differentiable
 assert_int_or_pair boolean_dispatch handle_torch_function has_torch_function has_torch_function_unary \
-has_torch_function_variadic: not covered: a helper, no function of numbers
+has_torch_function_variadic: not covered: a helper, not a function of numbers
 """
 
 TORCH_NN = """
@@ -155,15 +151,11 @@ SoftMarginLoss: soft_margin
 TripletMarginLoss: triplet_margin
 NLLLoss2d: same as NLLLoss
 TripletMarginWithDistanceLoss: same as TripletMarginLoss
-CTCLoss: not covered: its sum over alignments is a recursion over time; a box of sequences will have it
-LinearCrossEntropyLoss: not covered: a box and cross_entropy in one, for which the network has two boxes
-AdaptiveLogSoftmaxWithLoss: not covered: a small network of its own, with weights for clusters of classes
+CTCLoss: not covered: its sum over alignments is a recursion over time; sequences are not supported yet
+LinearCrossEntropyLoss: not covered: an affine map and cross_entropy in one, which the network has as two operations
+AdaptiveLogSoftmaxWithLoss: not covered: a small network with weights for clusters of classes
 MultiheadAttention: not covered: attention
 """
-
-
-# What is said of every name in the frameworks' listings: ``NAME...: FUNCTION``, ``same as NAME``, or ``not covered``
-# --------------------------------------------------------------------------------------------------------------
 
 
 JAX_NN = """
@@ -231,9 +223,9 @@ convex_kl_divergence: same as generalized_kl_divergence
 cosine_similarity: same as cosine_distance
 ranking_softmax_loss safe_softmax_cross_entropy: same as softmax_cross_entropy
 smooth_labels: not covered: it prepares targets; soft_cross_entropy has it as label_smoothing
-make_fenchel_young_loss: not covered: it makes error functions of a user's own function
-ctc_loss ctc_loss_with_forward_probs: not covered: its sum over alignments is a recursion over time; a box of \
-sequences will have it
+make_fenchel_young_loss: not covered: it builds loss functions from a user's function
+ctc_loss ctc_loss_with_forward_probs: not covered: its sum over alignments is a recursion over time; sequences are \
+not supported yet
 """
 
 ACCOUNTS = {
@@ -241,33 +233,29 @@ ACCOUNTS = {
 }  # fmt: skip
 
 
-# The account of coverage: what is said of every name that the frameworks list. ``python -m tools.coverage``
-# ----------------------------------------------------------------------------------------------------------
-
-
 HOMES = ("activation", "adaptive", "distance", "dropout", "linear_cross_entropy", "loss")
-SAME, LEFT = "same as ", "not covered: "
+SAME, NOT_COVERED = "same as ", "not covered: "
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One name, and what is said of it."""
+    """One name, and how it is covered."""
 
     name: str
-    said: str
+    coverage: str
 
     @property
     def status(self) -> str:
-        """covered, same as, or not covered."""
-        return next((mark.rstrip(": ") for mark in (SAME, LEFT) if self.said.startswith(mark)), "covered")
+        """``covered``, ``same as`` or ``not covered``."""
+        return next((mark.rstrip(": ") for mark in (SAME, NOT_COVERED) if self.coverage.startswith(mark)), "covered")
 
 
 def account(library: str) -> dict[str, Entry]:
-    """Every name of a library that something is said of."""
+    """The names of a library that have an entry here."""
     entries: dict[str, Entry] = {}
     for line in ACCOUNTS[library].replace("\\\n", "").strip().splitlines():
-        names, _, said = line.partition(": ")
-        entries |= {name: Entry(name, said) for name in names.split()}
+        names, _, covered_by = line.partition(": ")
+        entries |= {name: Entry(name, covered_by) for name in names.split()}
     return entries
 
 
@@ -281,37 +269,41 @@ def listed(library: str) -> list[str]:
 
 
 def is_function(thing: Any) -> bool:
-    """A function, or what jax has made of one."""
+    """True for a function, and for one that jax wraps."""
     return inspect.isroutine(thing) or (
         callable(thing) and hasattr(thing, "__wrapped__") and not inspect.isclass(thing)
     )
 
 
 def is_module(thing: Any) -> bool:
-    """An activation, error function, dropout or distance among the classes of torch.nn, by where it is defined."""
+    """True for an activation, loss, dropout or distance of torch.nn, according to the module that defines it."""
     return inspect.isclass(thing) and thing.__module__.rpartition(".")[2] in HOMES
 
 
 def unaccounted(library: str) -> list[str]:
-    """The names that the installed library lists and nothing is said of."""
+    """The names of the installed library that have no entry here."""
     return [name for name in listed(library) if name not in account(library)]
 
 
 def summary(entry: Entry) -> str:
     """The formula of the function that covers a name."""
-    kind: Any = Activation if entry.said in Activation.catalogue else ErrorFunction
-    return str(kind.named(entry.said).summary())
+    kind: Any = Activation if entry.coverage in Activation.catalogue else ErrorFunction
+    return str(kind.named(entry.coverage).summary())
 
 
 def page() -> str:
     """``docs/coverage.md``."""
-    lines = ["# Coverage", "", "What gradagree says of every activation and error function that the frameworks list."]
-    lines += ["This page is made by `python -m tools.coverage > docs/coverage.md`."]
+    lines = [
+        "# Coverage",
+        "",
+        "Coverage of every activation and loss function in the public modules of the frameworks.",
+    ]
+    lines += ["This page is generated by `python -m tools.coverage > docs/coverage.md`."]
     for library in ACCOUNTS:
         entries = account(library).values()
         counts = Counter(entry.status for entry in entries)
-        told = ", ".join(f"{counts[status]} {status}" for status in ("covered", "same as", "not covered"))
-        lines += ["", f"## {library}", "", f"{len(entries)} names: {told}.", ""]
+        totals = ", ".join(f"{counts[status]} {status}" for status in ("covered", "same as", "not covered"))
+        lines += ["", f"## {library}", "", f"{len(entries)} names: {totals}.", ""]
         lines += ["| name | | formula or reason |", "| --- | --- | --- |"]
         lines += [_row(entry) for entry in sorted(entries, key=lambda entry: entry.name.lower())]
     return "\n".join(lines) + "\n"
@@ -319,11 +311,11 @@ def page() -> str:
 
 def _row(entry: Entry) -> str:
     if entry.status == "covered":
-        return f"| `{entry.name}` | covered by `{entry.said}` | {summary(entry).replace('|', chr(92) + '|')} |"
+        return f"| `{entry.name}` | covered by `{entry.coverage}` | {summary(entry).replace('|', chr(92) + '|')} |"
     if entry.status == "same as":
-        return f"| `{entry.name}` | same as `{entry.said.removeprefix(SAME)}` | |"
-    return f"| `{entry.name}` | not covered | {entry.said.removeprefix(LEFT)} |"
+        return f"| `{entry.name}` | same as `{entry.coverage.removeprefix(SAME)}` | |"
+    return f"| `{entry.name}` | not covered | {entry.coverage.removeprefix(NOT_COVERED)} |"
 
 
 if __name__ == "__main__":
-    sys.stdout.write(page())
+    start(printer(page, "Print docs/coverage.md."), "tools.coverage")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from tools.script import start
 from tools.structure import LAYERS, class_names, cycles, imports, shadowing, upward
 
 PRODUCT, TESTS = ("reference", "adapters", "gradagree"), ("tests",)
@@ -30,11 +31,13 @@ def sizes(root: Path, folders: Iterable[str]) -> dict[str, int]:
 
 
 def lines(root: Path) -> Iterator[str]:
-    """The figures, one a line."""
+    """The figures, one per line."""
     for title, folders in (("product", PRODUCT), ("tests", TESTS)):
         found = sizes(root, folders)
-        largest = max(found, key=lambda name: found[name])
         yield f"{title}: {len(found):,} files, {sum(found.values()):,} lines"
+        if not found:
+            continue
+        largest = max(found, key=lambda name: found[name])
         yield f"{title}: median file {statistics.median(found.values()):g}, largest {found[largest]} ({largest})"
     edges, classes = imports(root), class_names(root)
     yield f"import cycles: {len(cycles(edges))}"
@@ -47,9 +50,11 @@ def lines(root: Path) -> Iterator[str]:
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=".")
 def main(folder: Path) -> None:
     """Print the figures of a checkout."""
+    if not sizes(folder, PRODUCT):
+        raise click.UsageError(f"{folder} is no checkout of gradagree: it has no Python files in {', '.join(PRODUCT)}")
     for line in lines(folder):
         click.echo(line)
 
 
 if __name__ == "__main__":
-    main()
+    start(main, "tools.figures")

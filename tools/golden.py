@@ -1,11 +1,11 @@
-"""Golden results: what the commands give, recorded once and compared after a change of the code.
+"""Golden results: the output of the commands, recorded once and compared after a change of the code.
 
-    python tools/golden.py record FOLDER [--quick]    # runs the gradagree that Python finds (PYTHONPATH)
-    python tools/golden.py compare OLD NEW            # one line a difference; exit code 1 if there is any
+    python -m tools.golden record FOLDER [--quick]    # runs the gradagree that Python finds (PYTHONPATH)
+    python -m tools.golden compare OLD NEW            # one line per difference; exit code 1 if there is any
 
-A recording holds runs (random cases and planted faults), a survey, training on both data sets, all pages, what
-`gradagree list` and every `--help` print, and the generated pages of docs/. Compared are verdicts, numbers, findings,
-names of options, and the numbers on pages. Times, versions, paths and the wording of messages and pages are not.
+A recording holds runs (random cases and planted faults), a survey, training on both data sets, all pages, the output
+of `gradagree list` and every `--help`, and the generated pages of docs/. Verdicts, numbers, findings, names of options, and
+the numbers on pages are compared. Times, versions, paths and the wording of messages and pages are not.
 """
 
 from __future__ import annotations
@@ -24,8 +24,11 @@ from typing import Any
 
 import click
 
+from tools.script import start
+
 DTYPES = "float64,float32,float16,bfloat16"
 FAST_MODES = "torch:backward,torch:vmap,torch:forward"
+RECORDING = "golden.json"
 LISTS = ("activations", "errors", "frameworks", "modes", "regimes")
 RUN = ("run", "--seed", "2026", "--dtypes", DTYPES, "--shrink", "0", "--known", "none", "--workers", "1")
 SURVEYED = ("--activations=relu,tanh,softmax", "--errors=huber", "--frameworks=torch")
@@ -95,9 +98,9 @@ class OneSided(Activation):
 '''
 
 
-@click.group()
+@click.group(no_args_is_help=False)
 def main() -> None:
-    """Record what the commands give, and compare two recordings."""
+    """Record the output of the commands, and compare two recordings."""
 
 
 # Recording
@@ -107,7 +110,9 @@ def main() -> None:
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--quick", is_flag=True, help="Few cases, fast modes and a small survey: under a minute.")
 def record(folder: Path, quick: bool) -> None:
-    """Run the commands and keep their results in FOLDER, which is emptied first."""
+    """Run the commands and keep their results in FOLDER; an old recording there is replaced."""
+    if folder.exists() and any(folder.iterdir()) and not (folder / RECORDING).exists():
+        raise click.UsageError(f"{folder} holds other files: name a new folder, or one with a recording to replace")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     codes = {}
@@ -121,7 +126,7 @@ def record(folder: Path, quick: bool) -> None:
     for name in commands_of((folder / "help.txt").read_text(encoding="utf-8")):
         codes[f"help {name}"] = _gradagree(folder, f"help-{name}", name, "--help")
     _record_pages(folder)
-    (folder / "golden.json").write_text(json.dumps({"quick": quick, "codes": codes}, indent=1) + "\n", encoding="utf-8")
+    (folder / RECORDING).write_text(json.dumps({"quick": quick, "codes": codes}, indent=1) + "\n", encoding="utf-8")
     shutil.rmtree(folder / "cache", ignore_errors=True)
 
 
@@ -192,6 +197,20 @@ def commands_of(text: str) -> list[str]:
 @click.option("--most", default=20, show_default=True, help="Differences shown of each file.")
 def compare(old: Path, new: Path, messages: bool, most: int) -> None:
     """Compare two recordings; exit code 1 if they differ."""
+    for folder in (old, new):
+        if not (folder / RECORDING).is_file():
+            raise click.UsageError(
+                f"{folder} holds no recording: write one with python -m tools.golden record {folder}"
+            )
+    try:
+        found = _print_differences(old, new, messages, most)
+    except (ValueError, KeyError, OSError) as error:
+        raise click.UsageError(f"a recording cannot be read: {type(error).__name__}: {error}") from error
+    click.echo(f"{found} differences" if found else "no differences")
+    sys.exit(1 if found else 0)
+
+
+def _print_differences(old: Path, new: Path, messages: bool, most: int) -> int:
     found = 0
     for name, differences in differences_of(old, new):
         found += len(differences)
@@ -202,8 +221,7 @@ def compare(old: Path, new: Path, messages: bool, most: int) -> None:
     if messages:
         for line in changed_messages(old, new):
             click.echo(f"(message) {line}")
-    click.echo(f"{found} differences" if found else "no differences")
-    sys.exit(1 if found else 0)
+    return found
 
 
 def differences_of(old: Path, new: Path) -> Iterator[tuple[str, list[str]]]:
@@ -407,4 +425,4 @@ def changed_messages(old: Path, new: Path) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    main()
+    start(main, "tools.golden")

@@ -9,6 +9,7 @@ import msgspec
 
 from gradagree.checker.kinks import ADMISSIBLE, FROM_REFERENCE
 from gradagree.checker.verdict import CONVENTION, SCHEMA, Record, Verdict
+from tools.script import printer, start
 
 ADDRESS = f"urn:gradagree:record:{SCHEMA}"
 HEXADECIMAL = r"^(-?0x[01](\.[0-9a-f]{1,13})?p[+-][0-9]{1,4}|nan|-?inf)$"
@@ -80,4 +81,4 @@ def text() -> str:
 
 
 if __name__ == "__main__":
-    print(text(), end="")  # noqa: T201
+    start(printer(text, "Print docs/record.schema.json."), "tools.record_schema")

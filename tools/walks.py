@@ -1,8 +1,8 @@
-"""How far a newcomer walks: files and functions that run for four everyday tasks, and the deepest stack of them.
+"""Files and functions that run for four everyday tasks, and the deepest stack of each.
 
     python -m tools.walks          # runs the gradagree that Python finds (PYTHONPATH)
 
-Each walk runs in a process of its own; counted are functions of the package in that process, workers excluded.
+Each task runs in its own process. Only functions of the package in that process count, not those of workers.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import tempfile
 from typing import Any
 
 import click
+
+from tools.script import start
 
 COUNT = """
 import json, os, sys, threading
@@ -79,7 +81,7 @@ def walk(code: str, folder: str) -> list[int]:
     done = subprocess.run([sys.executable, "-c", COUNT % code], cwd=folder, capture_output=True, text=True, check=False)
     found = [line for line in done.stdout.splitlines() if line.startswith("walk:")]
     if not found:
-        raise click.ClickException(done.stderr[-2000:])
+        raise click.ClickException(f"a walk failed: {done.stderr[-2000:]}")
     counts: Any = json.loads(found[0].removeprefix("walk:"))
     return list(counts)
 
@@ -94,4 +96,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main, "tools.walks")

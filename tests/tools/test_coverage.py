@@ -1,4 +1,4 @@
-"""Every name that an installed framework lists is accounted for, and the account is true."""
+"""Every public name of an installed framework has an entry, and the entries are right."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def needed(library: str) -> None:
 
 
 @pytest.mark.parametrize("library", ACCOUNTS)
-def test_that_every_name_of_an_installed_framework_is_accounted_for(library: str) -> None:
+def test_that_every_name_of_an_installed_framework_has_an_entry(library: str) -> None:
     needed(library)
     assert coverage.unaccounted(library) == []
 
 
 @pytest.mark.parametrize("library", ACCOUNTS)
-def test_that_a_name_of_which_nothing_is_said_is_named(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_that_a_name_without_an_entry_is_reported(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     needed(library)
     monkeypatch.setitem(ACCOUNTS, library, "relu: relu")
     missing = coverage.unaccounted(library)
@@ -35,26 +35,26 @@ def test_that_a_name_of_which_nothing_is_said_is_named(library: str, monkeypatch
 
 
 @pytest.mark.parametrize("library", ACCOUNTS)
-def test_that_what_covers_a_name_is_in_the_catalogue_and_what_is_the_same_is_accounted_for(library: str) -> None:
+def test_that_entries_refer_to_functions_and_names_that_exist(library: str) -> None:
     entries = coverage.account(library)
     for entry in entries.values():
         if entry.status == "covered":
-            assert (entry.said in Activation.catalogue) + (entry.said in ErrorFunction.catalogue) == 1
+            assert (entry.coverage in Activation.catalogue) + (entry.coverage in ErrorFunction.catalogue) == 1
         elif entry.status == "same as":
-            assert entries[entry.said.removeprefix(coverage.SAME)].status == "covered"
+            assert entries[entry.coverage.removeprefix(coverage.SAME)].status == "covered"
         else:
-            assert entry.said.startswith(coverage.LEFT)
-            assert len(entry.said) > len(coverage.LEFT)
+            assert entry.coverage.startswith(coverage.NOT_COVERED)
+            assert len(entry.coverage) > len(coverage.NOT_COVERED)
 
 
 @pytest.mark.parametrize("library", [name for name in ACCOUNTS if name != "optax.losses"])
-def test_that_a_covered_name_is_spelled_in_its_framework(library: str) -> None:
+def test_that_a_covered_name_has_an_implementation_in_its_framework(library: str) -> None:
     framework = library.partition(".")[0]
     for entry in coverage.account(library).values():
         if entry.status == "covered":
-            kind = Activation.catalogue.get(entry.said) or ErrorFunction.catalogue[entry.said]
+            kind = Activation.catalogue.get(entry.coverage) or ErrorFunction.catalogue[entry.coverage]
             assert hasattr(kind, framework), entry
 
 
-def test_that_the_page_is_that_of_the_account() -> None:
+def test_that_the_page_is_as_generated() -> None:
     assert PAGE.read_text(encoding="utf-8") == coverage.page()
