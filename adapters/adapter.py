@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
@@ -28,64 +29,101 @@ from gradagree.reference import Activation, ContractError, ErrorFunction
 from gradagree.reference.contract import implementation_names, is_redefinition
 from gradagree.reference.graph import INPUTS
 
-# From a framework's arrays to its answer
-# ---------------------------------------
-
-
-def build_answer(
-    back: Callable[[Any], np.ndarray], problem: Problem, E: Any, values: Sequence[Any], gradients: Sequence[Any],
-    cotangents: Sequence[Any], updated: Sequence[Any], seconds: float,
-) -> Answer:  # fmt: skip
-    """The answer from gradients in the order of the leaves; back converts a framework's array to NumPy."""
-    outermost, *read = [back(x) for x in gradients]
-    return Answer(
-        float(back(E)),
-        {INPUTS: np.asarray(problem.inputs, dtype=np.float64), **by_node([back(c) for c in values])},
-        {INPUTS: outermost, **by_node([back(delta) for delta in cotangents])},
-        dict(zip(problem.parameters, read, strict=True)),
-        seconds,
-        updated=dict(zip(problem.trained, [back(x) for x in updated], strict=False)),
-    )
-
-
 LAST_POSITION = 99
 """The position of a framework that has none."""
+FORMER_NAMES = {"spellings": "implementations", "spelling": "implementation", "slope": "jvp"}
 
 
 class Adapter:
-    """One framework. A subclass gives its name, ``modes``, and the methods that are not implemented here.
+    """One framework: its arrays, and its modes of differentiation.
 
-    A value of ``modes`` is a `Mode`, or its gradient function alone: ``gradient(error, per_example)(leaves, targets)``
-    returns ``(E, aux), gradients`` for an ``error(leaves, targets)`` that returns ``E, aux``. Leaves and gradients are
-    lists of the framework's arrays; per_example says which leaves have one row for each example.
+    A subclass defines ``name``, ``install``, ``modes``, and the methods `array`, `back` and `apply`; forward mode also
+    needs `jvp`, and `jacobian` for tangents of all coordinates. It is registered in ``catalogue`` by its name. The
+    framework's implementation of a function is a method of the function named after the framework, or an entry of
+    ``implementations``. The forward pass, taps, probes and training are inherited.
+
+    Attributes:
+        name: Name of the framework, and of the methods of functions that implement them in it.
+        install: Command that installs it.
+        modes: For each mode a `Mode`, or its gradient function alone: ``gradient(error, per_example)(leaves, targets)``
+            returns ``(E, aux), gradients`` for an ``error(leaves, targets)`` that returns ``E, aux``. Leaves and
+            gradients are lists of the framework's arrays; per_example tells which leaves have one row per example.
+        implementations: Implementations of functions without a method of that name, by the functions' names; they are
+            called with the function and its operands.
+        training: Mode that trains; without it, the framework trains only where it is named, in its first mode.
+        libraries: Libraries on top of the framework that implement functions; a survey evaluates them too.
+        script: Source text that generated scripts share; without it there are no scripts.
+        position: Place of the framework in figures and in training.
+        pointwise_modes: Modes of a survey, by "value", "slope" and "second"; by default values, and derivatives in all
+            reverse modes.
+        compiles_lengths: Whether a survey compiles for each number of points, so that it uses few numbers of them.
+        survey_processes: Processes of a survey: more for a framework that computes or compiles for longer than others.
+        catalogue: All adapters, by name.
+
+    Example:
+        The complex step, in NumPy: dE/dx is the imaginary part of E(x + ih) / h.
+
+        >>> import numpy as np
+        >>> from gradagree import Adapter
+        >>> from gradagree.adapters import Problem
+        >>> from gradagree.reference.activations import Identity
+        >>> from gradagree.reference.errors import SumOfSquares
+        >>> def complex_step(error, per_example, h=2.0**-100):
+        ...     def derivative(leaves, targets, k, index):
+        ...         moved = [x.astype(complex) for x in leaves]
+        ...         moved[k][index] += 1j * h
+        ...         return error(moved, targets)[0].imag / h
+        ...     def gradient(leaves, targets):
+        ...         gradients = [np.zeros(x.shape) for x in leaves]
+        ...         for k, x in enumerate(leaves):
+        ...             for index in np.ndindex(x.shape):
+        ...                 gradients[k][index] = derivative(leaves, targets, k, index)
+        ...         return error(leaves, targets), gradients
+        ...     return gradient
+        >>> class ForComplexStep(Adapter):
+        ...     name, install = "complex_step", "pip install numpy"
+        ...     modes = {"complex_step": complex_step}
+        ...     implementations = {
+        ...         "id": lambda function, p: p,
+        ...         "sse": lambda function, o, t: ((o - t) ** 2).sum(),
+        ...     }
+        ...     def __init__(self):
+        ...         self.framework = np
+        ...     def array(self, x, dtype):
+        ...         return x.astype(dtype)
+        ...     def back(self, x):
+        ...         return np.asarray(x, dtype=np.float64)
+        ...     def apply(self, function, arrays, compiled):
+        ...         return function(*arrays)
+        >>> w, p, t = np.array([[2.0], [1.0]]), np.array([[1.0, 3.0]]), np.array([[4.0]])
+        >>> problem = Problem.dense([Identity()], SumOfSquares(), [w], [None], p, t, "float64")
+        >>> tapped, untapped = ForComplexStep().answers(problem, "complex_step")
+        >>> untapped.E, untapped.gradients["w1"].tolist(), tapped.cotangents["c1"].tolist()
+        (1.0, [[2.0], [6.0]], [[2.0]])
     """
 
     name: ClassVar[str]
     install: ClassVar[str]
     modes: ClassVar[dict[str, Any]]
+    implementations: ClassVar[dict[str, Callable[..., Any]]] = {}
     training: ClassVar[str | None] = None
-    """The mode that trains. Without it, the framework trains only where it is named, in its first mode."""
     libraries: ClassVar[tuple[str, ...]] = ()
-    """Libraries of the framework that functions may be spelled with; a survey checks them too."""
     script: ClassVar[ScriptText | None] = None
-    """Source text that generated scripts share; without it there are none."""
     position: ClassVar[int] = LAST_POSITION
-    """The place of the framework in figures and in training."""
     pointwise_modes: ClassVar[dict[str, dict[str, PointwiseMode]]] = {}
-    """Ways of a survey, by "value", "slope" and "second"; by default values and the slopes of all reverse modes."""
     compiles_lengths: ClassVar[bool] = False
-    """Whether a survey compiles anew for each number of points, so that it evaluates few numbers of them."""
     survey_processes: ClassVar[int] = 1
-    """Processes of a survey: more for a framework that computes or compiles for longer than others."""
-    spellings: ClassVar[dict[str, Callable[..., Any]]] = {}
-    """Forms of functions that do not spell it, by their names: called with the function, and its operands."""
     catalogue: ClassVar[dict[str, type[Adapter]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for part in ("name", "install", "modes"):
             if not hasattr(cls, part):
-                raise ContractError(f"{cls.__name__} has no {part}: an adapter gives name, install and modes")
+                raise ContractError(f"{cls.__name__} has no {part}: an adapter defines name, install and modes")
+        for former, name in FORMER_NAMES.items():
+            if former in vars(cls):
+                warnings.warn(f"{cls.__name__}.{former} is now called {name}", DeprecationWarning, stacklevel=2)
+                setattr(cls, name, vars(cls)[former])
         cls.modes = mode_records(cls)
         taken = Adapter.catalogue.get(cls.name)
         if taken is not None and taken.__module__ != cls.__module__ and not is_redefinition(taken, cls):
@@ -97,9 +135,9 @@ class Adapter:
 
     @classmethod
     def survey_modes(cls) -> dict[str, dict[str, PointwiseMode]]:
-        """The ways of a survey, by quantity."""
-        slopes = {name: PointwiseMode(sums=True, quick=True) for name, mode in cls.modes.items() if not mode.forward}
-        return cls.pointwise_modes or {"value": {"eager": PointwiseMode(quick=True)}, "slope": slopes, "second": {}}
+        """The modes of a survey, by quantity: "value", "slope" and "second"."""
+        reverse = {name: PointwiseMode(sums=True, quick=True) for name, mode in cls.modes.items() if not mode.forward}
+        return cls.pointwise_modes or {"value": {"eager": PointwiseMode(quick=True)}, "slope": reverse, "second": {}}
 
     @classmethod
     def trains(cls) -> bool:
@@ -108,64 +146,148 @@ class Adapter:
 
     @classmethod
     def training_mode(cls) -> str:
-        """The mode that trains, and is checked along the way."""
+        """The mode that trains."""
         return cls.training if cls.training in cls.modes else next(iter(cls.modes))
 
     @classmethod
     def mode(cls, name: str) -> Mode:
-        """The record of "framework:mode"; the default traits for one that is not known."""
+        """The record of "framework:mode"; default traits for an unknown mode."""
         framework, _, mode = name.partition(":")
         return cls.catalogue[framework].modes.get(mode, DEFAULT) if framework in cls.catalogue else DEFAULT
 
     def __init__(self) -> None:
-        """Import the framework. Raises ImportError where it is not installed."""
+        """Import the framework and store it as ``self.framework``.
+
+        Raises:
+            ImportError: It is not installed.
+        """
         self.framework: Any = None
 
     def settings(self) -> AbstractContextManager[Any]:
-        """The precision and threads that the answers are given with; on leaving, what was set before."""
+        """A context in which the framework computes.
+
+        Returns:
+            A context manager that sets precision and threads, and restores them at the end; by default it sets nothing.
+        """
         return nullcontext()
 
     @property
     def version(self) -> str:
+        """The version of the framework; by default its ``__version__``."""
         return str(self.framework.__version__)
 
     @property
     def device(self) -> str:
+        """The device that computes; by default ``cpu``."""
         return "cpu"
 
     def array(self, x: np.ndarray, dtype: str) -> Any:
-        """x as the framework's array of that dtype, a copy; integers stay integers."""
+        """Convert to the framework's array that a gradient is computed for.
+
+        Args:
+            x: A float64 array, or an int64 array of class targets.
+            dtype: Format of the result, such as ``float32``; integers stay integers.
+
+        Returns:
+            A copy, the framework's array of that format.
+        """
         raise NotImplementedError
 
     def constant(self, x: np.ndarray, dtype: str) -> Any:
-        """Likewise, for numbers that nothing is differentiated by."""
+        """Convert to the framework's array that no gradient is computed for; by default, `array`.
+
+        Args:
+            x: A float64 or int64 array.
+            dtype: Format of the result.
+
+        Returns:
+            A copy, the framework's array of that format.
+        """
         return self.array(x, dtype)
 
     def back(self, x: Any) -> np.ndarray:
-        """The framework's array as a float64 array."""
+        """Convert from the framework's array, exactly.
+
+        Args:
+            x: The framework's array or number.
+
+        Returns:
+            A float64 array of the same shape.
+        """
         raise NotImplementedError
 
     def apply(self, function: Callable[..., Any], arrays: Sequence[Any], compiled: bool) -> Any:
-        """function(*arrays), through the framework's compiler if asked and if it has one."""
+        """Call a function, for the probes of the framework's arithmetic.
+
+        Args:
+            function: A function of the framework's arrays.
+            arrays: Its operands.
+            compiled: Whether to use the framework's compiler, if it has one.
+
+        Returns:
+            ``function(*arrays)``.
+        """
         raise NotImplementedError
 
-    def slope(self, function: Callable[[list[Any]], Any], leaves: list[Any], tangents: list[Any]) -> Any:
-        """What a function of the leaves gives, and its slopes along the tangents, in forward mode."""
+    def jvp(self, function: Callable[[list[Any]], Any], leaves: list[Any], tangents: list[Any]) -> Any:
+        """The Jacobian-vector product in forward mode, for networks with too many coordinates for `jacobian`.
+
+        Args:
+            function: A function from the list of leaves to a list of arrays.
+            leaves: The framework's arrays.
+            tangents: One tangent for each leaf, in its shape.
+
+        Returns:
+            The values of the function, and their tangents.
+
+        Raises:
+            Unsupported: A function has no forward mode.
+        """
         raise NotImplementedError
 
     def jacobian(self, function: Callable[[list[Any]], Any], leaves: list[Any]) -> Any:
-        """The derivatives of all that a function of the leaves gives by each leaf, in forward mode."""
+        """All derivatives of a function in forward mode. Without it, forward mode has no taps.
+
+        Args:
+            function: A function from the list of leaves to a list of arrays.
+            leaves: The framework's arrays.
+
+        Returns:
+            For each value of the function a list of its derivatives by each leaf, of shape (*value, *leaf).
+
+        Raises:
+            Unsupported: A function has no forward mode.
+        """
         raise NotImplementedError
 
     def update(self, weights: Sequence[Any], gradients: Sequence[Any], rate: float) -> list[Any]:
-        """The weights after one step of the framework's own steepest descent."""
+        """One step of steepest descent, by the framework's optimizer where it has one.
+
+        Args:
+            weights: The framework's arrays.
+            gradients: The gradient of each.
+            rate: Learning rate.
+
+        Returns:
+            The changed weights; the given ones stay as they are.
+        """
         return [w - rate * gradient for w, gradient in zip(weights, gradients, strict=True)]
 
-    def spelling(self, function: Activation | ErrorFunction) -> Callable[..., Any]:
-        """The framework's implementation of a function. Raises Unsupported if the class has none."""
+    def implementation(self, function: Activation | ErrorFunction) -> Callable[..., Any]:
+        """The framework's implementation of a function.
+
+        Args:
+            function: An activation or a loss.
+
+        Returns:
+            A function of the framework's arrays: of p for an activation, of o and t for a loss.
+
+        Raises:
+            Unsupported: The function has no method of the framework's name and no entry in ``implementations``.
+        """
         method = getattr(function, self.name, None)
-        if method is None and function.name in self.spellings:
-            return functools.partial(self.spellings[function.name], function)
+        if method is None and function.name in self.implementations:
+            return functools.partial(self.implementations[function.name], function)
         if method is None:
             operands = "p" if isinstance(function, Activation) else "o, t"
             kind = type(function).__name__
@@ -175,7 +297,15 @@ class Adapter:
         return lambda *operands: method(*operands, self.framework)
 
     def tapped(self, mode: str, error: Callable[..., Any]) -> Program:
-        """The program of error(leaves, targets, tap) with taps, by zeros[k] added to the c of box k + 1."""
+        """The program of a mode with taps; by default zeros are added to the value of each node.
+
+        Args:
+            mode: Name of a reverse mode.
+            error: The loss as a function of (leaves, targets, tap); it passes the value of each node to tap.
+
+        Returns:
+            A function of (leaves, targets, zeros) that returns ``(E, values), gradients, cotangents``.
+        """
 
         def program(leaves: list[Any], targets: Any, zeros: list[Any]) -> Any:
             n = len(leaves)
@@ -188,28 +318,49 @@ class Adapter:
         return program
 
     def error_of(self, architecture: Architecture) -> Callable[..., Any]:
-        """The error as a function of (leaves, targets, tap). Raises Unsupported."""
+        """The loss of a network in the framework.
+
+        Args:
+            architecture: The network without its numbers.
+
+        Returns:
+            A function of (leaves, targets, tap); the leaves are the inputs and all parameters.
+
+        Raises:
+            Unsupported: A function has no implementation.
+        """
         return architecture.error_in(self)
 
     def pointwise(self) -> Any:
-        """Values and derivatives of single functions for a survey, a `Pointwise`."""
+        """The modes of a survey of single functions, a `Pointwise`; by default the adapter's reverse modes."""
         from gradagree.adapters.pointwise import PointwiseByMode
 
         return PointwiseByMode(self)
 
     def sum(self, x: Any) -> Any:
-        """The sum of all entries, as the framework's own number."""
+        """The sum of all entries of the framework's array, as its own number or array without axes."""
         return x.sum()
 
     def forget(self) -> None:
-        """Drop what the framework keeps of programs that are no longer used."""
+        """Drop the framework's caches of programs; called when another architecture replaces old ones."""
 
     @functools.cached_property
     def programs(self) -> Programs:
         return Programs(self)
 
     def answers(self, problem: Problem, mode: str) -> tuple[Answer, Answer]:
-        """The gradient with taps, and the gradient without them; forward mode's are the tangents on the way."""
+        """Compute the gradient of a problem in one mode, with taps and without.
+
+        Args:
+            problem: The network with its data.
+            mode: Name of the mode.
+
+        Returns:
+            The answer with taps (in forward mode: with the tangents of all nodes), and the answer without.
+
+        Raises:
+            Unsupported: The framework or the mode cannot compute it.
+        """
         if self.modes[mode].forward:
             if uses_directions(problem):
                 answer = forward_in_directions(self, problem)
@@ -224,16 +375,20 @@ class Adapter:
         leaves, targets, zeros = self.operands(problem)
         gradient = self.programs(mode, Architecture.of(problem, self.modes[mode].per_example), taps)
         started = time.perf_counter()
-        (E, inputs), gradients, sensitivities = gradient(leaves, targets, zeros if taps else [])
+        (E, values), gradients, cotangents = gradient(leaves, targets, zeros if taps else [])
         trained = slice(1, 1 + len(problem.trained))
         updated = () if problem.rate is None else self.update(leaves[trained], gradients[trained], problem.rate)
         seconds = time.perf_counter() - started
-        return build_answer(self.back, problem, E, inputs, gradients, sensitivities, updated, seconds)
+        return build_answer(self.back, problem, E, values, gradients, cotangents, updated, seconds)
 
     def operands(self, problem: Problem) -> tuple[list[Any], Any, list[Any]]:
-        """The leaves, the targets, and zeros for the taps, as the framework's arrays.
+        """The framework's arrays of a problem.
 
-        The leaves are the inputs, all weights, all biases that there are, and what the activations have of their own.
+        Args:
+            problem: The network with its data.
+
+        Returns:
+            The leaves (the inputs and all parameters, in the problem's order), the targets, and zeros for the taps.
         """
         arrays = [problem.inputs, *problem.parameters.values()]
         leaves, taps = ([self.array(x, problem.dtype) for x in xs] for xs in (arrays, tap_zeros(problem)))
@@ -241,31 +396,43 @@ class Adapter:
 
 
 def with_taps(error: Callable[..., Any], n: int) -> Error:
-    """The error of n leaves and then zeros, each added to a box's c, with each c."""
+    """The loss of n leaves and of zeros, which are added to the values of the nodes; it returns the values too."""
 
-    def watched_error(everything: list[Any], targets: Any) -> Any:
-        added = iter(everything[n:])
-        watched: list[Any] = []
+    def tapped_error(operands: list[Any], targets: Any) -> Any:
+        zeros = iter(operands[n:])
+        values: list[Any] = []
 
         def tap(c: Any) -> Any:
-            watched.append(c + next(added))
-            return watched[-1]
+            values.append(c + next(zeros))
+            return values[-1]
 
-        return error(everything[:n], targets, tap), watched
+        return error(operands[:n], targets, tap), values
 
-    return watched_error
+    return tapped_error
 
 
-# The course of a framework's own training: its gradients and its steps, in the order of the pairs polled
-# -------------------------------------------------------------------------------------------------------
+def build_answer(
+    back: Callable[[Any], np.ndarray], problem: Problem, E: Any, values: Sequence[Any], gradients: Sequence[Any],
+    cotangents: Sequence[Any], updated: Sequence[Any], seconds: float,
+) -> Answer:  # fmt: skip
+    """The answer from gradients in the order of the leaves; back converts a framework's array to NumPy."""
+    of_inputs, *of_parameters = [back(x) for x in gradients]
+    return Answer(
+        float(back(E)),
+        {INPUTS: np.asarray(problem.inputs, dtype=np.float64), **by_node([back(c) for c in values])},
+        {INPUTS: of_inputs, **by_node([back(delta) for delta in cotangents])},
+        dict(zip(problem.parameters, of_parameters, strict=True)),
+        seconds,
+        updated=dict(zip(problem.trained, [back(x) for x in updated], strict=False)),
+    )
 
 
 def training_steps(
     adapter: Adapter, problem: Problem, mode: str, rate: float, rounds: Iterable[Sequence[int]]
 ) -> Iterator[dict[str, np.ndarray]]:
-    """All weights and biases by name, after each round of stochastic backpropagation on the pairs polled.
+    """All weights and biases by name, after each round of stochastic backpropagation on the sampled pairs.
 
-    A round without pairs is one step on all of them. What the activations have of their own stays as it is.
+    A round without pairs is one step on all of them. The parameters of activations stay constant.
     """
     leaves, targets, _ = adapter.operands(problem)
     error = adapter.error_of(Architecture.of(problem))
@@ -273,8 +440,8 @@ def training_steps(
     gradient = adapter.modes[mode](lambda leaves, targets: (error(leaves, targets, lambda c: c), []), per_example)
     end = 1 + len(problem.trained)
     inputs, weights, constant = leaves[0], leaves[1:end], leaves[end:]
-    for polled in rounds:
-        for pair in [slice(k, k + 1) for k in polled] or [slice(None)]:
+    for sampled in rounds:
+        for pair in [slice(k, k + 1) for k in sampled] or [slice(None)]:
             _, gradients = gradient([inputs[pair], *weights, *constant], targets[pair])
             weights = adapter.update(weights, gradients[1:end], rate)
         yield {name: adapter.back(x) for name, x in zip(problem.trained, weights, strict=True)}
@@ -286,11 +453,12 @@ def library_frameworks() -> dict[str, str]:
 
 
 def pointwise_mode(library: str, mode: str) -> PointwiseMode:
-    """The traits of a way of a framework, or of a library of one; a mode of slopes goes before one of values."""
-    ways = Adapter.catalogue[library_frameworks().get(library, library)].survey_modes()
-    return next(theirs[mode] for theirs in (ways["slope"], ways["value"], ways["second"]) if mode in theirs)
+    """The traits of a survey's mode of a framework or library; modes of derivatives are searched first."""
+    modes = Adapter.catalogue[library_frameworks().get(library, library)].survey_modes()
+    return next(modes[quantity][mode] for quantity in ("slope", "value", "second") if mode in modes[quantity])
 
 
 def pointwise_names(library: str) -> list[str]:
-    ways = Adapter.catalogue[library_frameworks().get(library, library)].survey_modes()
-    return [mode for theirs in ways.values() for mode in theirs]
+    """The names of all survey modes of a framework or library."""
+    modes = Adapter.catalogue[library_frameworks().get(library, library)].survey_modes()
+    return [mode for names in modes.values() for mode in names]

@@ -251,7 +251,7 @@ class ForJax(Adapter):
         answer = self.packed.answer(problem)
         return answer, answer
 
-    def slope(self, function: Callable[[list[Any]], Any], leaves: list[Any], tangents: list[Any]) -> Any:
+    def jvp(self, function: Callable[[list[Any]], Any], leaves: list[Any], tangents: list[Any]) -> Any:
         with unsupported_forward_mode():
             return self.framework.jvp(function, (leaves,), (tangents,))
 

@@ -283,7 +283,7 @@ class ForTorch(Adapter):
         with self.framework.no_grad():
             return function(*arrays)
 
-    def slope(self, function: Callable[[list[Any]], Any], leaves: list[Any], tangents: list[Any]) -> Any:
+    def jvp(self, function: Callable[[list[Any]], Any], leaves: list[Any], tangents: list[Any]) -> Any:
         return self.framework.func.jvp(function, (leaves,), (tangents,))
 
     def jacobian(self, function: Callable[[list[Any]], Any], leaves: list[Any]) -> Any:

@@ -179,7 +179,7 @@ class Packed:
 
     def _function(self, activation: Activation) -> Callable[..., Any]:
         """A as a function of p and of its parameters."""
-        return lambda *leaves: self.adapter.spelling(with_parameters([activation], leaves)[0])(leaves[0])
+        return lambda *leaves: self.adapter.implementation(with_parameters([activation], leaves)[0])(leaves[0])
 
     def _program(self, key: Any, make: Callable[[], Any]) -> Any:
         """Compiled once; jax keeps a form of it for each dtype and shape."""
@@ -231,7 +231,7 @@ class Packed:
         """How the framework's own form adds up, from what it gives; a form that adds up wrongly is not put right."""
         if error not in self._adding:
             o, t = sample_operands(error)
-            function = self.adapter.spelling(error)
+            function = self.adapter.implementation(error)
             depths = range(3 if is_separable(error, o.shape[1]) else 2)
             each = self.jax.jit(lambda o, t: [map_leading_axes(self.jax, function, depth)(o, t) for depth in depths])
             found = each(self.adapter.array(o, "float64"), self.adapter.constant(t, "float64"))
@@ -244,7 +244,7 @@ class Packed:
         """(E, delta_o) of all, examples, or their entries, that are there: their sum, or so many times their mean."""
         key = error, there.ndim, times is None, None if there.ndim == 2 else o.shape
         program = self._program(
-            key, lambda: reduced_value_and_grad(self.jax, self.adapter.spelling(error), there.ndim, times is None)
+            key, lambda: reduced_value_and_grad(self.jax, self.adapter.implementation(error), there.ndim, times is None)
         )
         numbers = (t, there, np.array(1.0 if times is None else times))
         E, delta = program(self.adapter.array(o, dtype), *(self.adapter.constant(x, dtype) for x in numbers))

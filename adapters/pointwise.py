@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import copy
 import functools
+import importlib
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from gradagree.adapters.modes import Mode
 from gradagree.adapters.problem import Unsupported
@@ -21,25 +24,32 @@ Function = Callable[..., Any]
 
 
 class Pointwise:
-    """A framework's ways: from (f, x, constants, directions) to an array. directions: pairs (k, j), or None."""
+    """A framework's modes of a survey: functions from (f, x, constants, k, j) to an array, by name.
+
+    Attributes:
+        values: Modes of values.
+        slopes: Modes of derivatives.
+        seconds: Modes of second derivatives.
+        pads: Whether it compiles for each number of points, so that a survey pads them to few lengths.
+    """
 
     values: dict[str, Function]
     slopes: dict[str, Function]
     seconds: dict[str, Function]
     pads: bool = False
-    """Whether it compiles anew for every number of points, so that round numbers are asked."""
 
-    def ways(self, quantity: str) -> dict[str, Function]:
+    def modes(self, quantity: str) -> dict[str, Function]:
+        """The modes of "value", "slope" or "second"."""
         return {"value": self.values, "slope": self.slopes, "second": self.seconds}[quantity]
 
 
 class PointwiseByMode(Pointwise):
-    """Values, and slopes by the adapter's own reverse modes, for a framework that gives no other ways."""
+    """The modes of an adapter that defines none for surveys: values, and derivatives in its own reverse modes."""
 
     def __init__(self, adapter: Any) -> None:
         self.values = {"eager": lambda f, x, constants, k=None, j=None: f(x, *constants)}
-        slopes = adapter.survey_modes()["slope"]
-        self.slopes = {name: functools.partial(derivative_in_mode, adapter, adapter.modes[name]) for name in slopes}
+        names = adapter.survey_modes()["slope"]
+        self.slopes = {name: functools.partial(derivative_in_mode, adapter, adapter.modes[name]) for name in names}
         self.seconds = {}
 
 
@@ -61,36 +71,32 @@ def framework_implementation(function: Activation | ErrorFunction, adapter: Any,
 
     Raises Unsupported if the class has none.
     """
-    import numpy as np
-
     if isinstance(function, Activation) and function.own_weights:
-        own = {
+        arrays = {
             name: adapter.constant(np.asarray(float(getattr(function, name))), dtype) for name in function.own_weights
         }
-        return adapter.spelling(function.holding(**own))
-    return adapter.spelling(unreduced(function))
+        return adapter.implementation(function.holding(**arrays))
+    return adapter.implementation(unreduced(function))
 
 
 def library_implementation(function: ErrorFunction, adapter: Any, library: str) -> Function:
-    """The form that a library of the framework gives: ``optax(o, t, optax, jax)``. Raises Unsupported."""
-    import importlib
-
+    """The implementation in a library on top of the framework: ``optax(o, t, optax, jax)``. Raises Unsupported."""
     method = getattr(unreduced(function), library, None)
     if method is None:
-        raise Unsupported(f"{function.name} is not spelled with {library}")
+        raise Unsupported(f"{function.name} has no implementation in {library}")
     module = importlib.import_module(library)
 
-    def applied(*operands: Any) -> Any:
+    def implementation(*operands: Any) -> Any:
         found = method(*operands, module, adapter.framework)
         if found is None:
             raise Unsupported(f"{library} has no {function} with these parameters")
         return found
 
-    return applied
+    return implementation
 
 
 def unreduced(function: Any) -> Any:
-    """An error function that gives the errors of single entries or examples, where it has a reduction."""
+    """A loss without its reduction: the losses of single entries or examples."""
     if isinstance(function, Activation) or not hasattr(function, "_gathered"):
         return function
     alone = copy.copy(function)

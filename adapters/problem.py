@@ -13,12 +13,17 @@ from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.graph import INPUTS, parameter_name, parameter_names, value_name
 from gradagree.reference.samples import allowed_width, some_targets, to_domain
 
-# The weights that activations have of their own: one leaf for each, behind the weights and biases
-# ------------------------------------------------------------------------------------------------
+MAX_COORDINATES = 256
+"""Forward mode has one tangent for each coordinate up to this number of parameters; beyond, one for each direction."""
+DIRECTIONS = 8
+
+
+class Unsupported(Exception):
+    """The framework or mode cannot compute the request; the message gives the reason and the remedy."""
 
 
 def activation_parameters(activations: Sequence[Activation]) -> list[np.ndarray]:
-    """Their numbers, each an array without axes or of one, from the outermost box inwards."""
+    """The parameters of activations, arrays of zero or one axes, in the order of the nodes."""
     return [np.asarray(getattr(a, name), dtype=np.float64) for a in activations for name in a.own_weights]
 
 
@@ -34,27 +39,18 @@ def with_parameters(activations: Sequence[Activation], leaves: Sequence[Any]) ->
     return [a.holding(**dict(zip(a.own_weights, arrays, strict=True))) if arrays else a for a, arrays in each]
 
 
-MAX_COORDINATES = 256
-"""Forward mode pushes one tangent for each weight and input up to so many weights; beyond, one for each direction."""
-DIRECTIONS = 8
-
-
-class Unsupported(Exception):
-    """The framework or mode cannot express what is asked; the message says why and what to add."""
-
-
 class Backend(Protocol):
-    """What programs need of an adapter."""
+    """The part of an adapter that programs use."""
 
     @property
     def modes(self) -> dict[str, Any]: ...
     def array(self, x: np.ndarray, dtype: str) -> Any: ...
     def back(self, x: Any) -> np.ndarray: ...
-    def spelling(self, function: Activation | ErrorFunction) -> Callable[..., Any]: ...
+    def implementation(self, function: Activation | ErrorFunction) -> Callable[..., Any]: ...
     def operands(self, problem: Problem) -> tuple[list[Any], Any, list[Any]]: ...
     def error_of(self, architecture: Any) -> Callable[..., Any]: ...
     def tapped(self, mode: str, error: Callable[..., Any]) -> Callable[..., Any]: ...
-    def slope(self, function: Callable[[list[Any]], Any], leaves: list[Any], tangents: list[Any]) -> Any: ...
+    def jvp(self, function: Callable[[list[Any]], Any], leaves: list[Any], tangents: list[Any]) -> Any: ...
     def jacobian(self, function: Callable[[list[Any]], Any], leaves: list[Any]) -> Any: ...
     def forget(self) -> None: ...
 
@@ -128,17 +124,17 @@ class Problem:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a framework gave for one problem in one mode: float64 arrays by the names of `gradagree.reference.graph`.
+    """The result of a framework for one problem in one mode: float64 arrays by name.
 
-    values holds the inputs and, with taps, the value of every node but the loss, in topological order; cotangents those
-    of the same values (without taps: of the inputs only), gradients those of the parameters.
-
-    Where only some directions were asked for, along holds the slope of E in each of them, and the gradients are
-    missing. Where a rate was given, updated holds the weights and biases after one step of the framework's own steepest
-    descent.
-
-    Forward mode's taps are tangents of the nodes' values, (directions, examples, outputs), and along the slopes of E,
-    in the directions that `tangent_directions` returns for that number.
+    Attributes:
+        E: The loss.
+        values: The inputs and, with taps, the value of every node but the loss, in topological order.
+        cotangents: The cotangents of ``values``; without taps, of the inputs only.
+        gradients: The gradients of the parameters; empty in forward mode along directions.
+        seconds: Duration of the computation.
+        along: In forward mode, the derivative of E along each direction of `tangent_directions`.
+        updated: The weights and biases after one step of the framework's steepest descent, if the problem has a rate.
+        tangents: In forward mode, the tangents of the nodes' values, of shape (directions, examples, outputs).
     """
 
     E: float
@@ -167,7 +163,7 @@ def uses_directions(problem: Problem) -> bool:
 
 
 def tap_zeros(problem: Problem) -> list[np.ndarray]:
-    """Zeros in the shape of each box's c."""
+    """Zeros in the shape of each node's value."""
     widths = [problem.inputs.shape[1], *(w.shape[1] for w in problem.weights)]
     for activation in problem.activations[len(problem.weights) :]:
         widths.append(activation.width(widths[-1]) or 0)
@@ -175,7 +171,7 @@ def tap_zeros(problem: Problem) -> list[np.ndarray]:
 
 
 def directions(problem: Problem) -> list[list[np.ndarray]]:
-    """`DIRECTIONS` directions in the space of all weights and biases, in the leaves' order: coordinates 1 and -1."""
+    """`DIRECTIONS` directions in the space of all parameters, in the problem's order: coordinates 1 and -1."""
     shapes = [x.shape for x in problem.parameters.values()]
     made = []
     for k in range(DIRECTIONS):
@@ -195,8 +191,8 @@ def tangent_directions(problem: Problem, number: int, which: Sequence[int]) -> d
     if uses_directions(problem):
         if number != DIRECTIONS:
             raise ValueError(f"{number} directions, not {DIRECTIONS}")
-        still = [np.zeros(problem.inputs.shape)]
-        chosen = [[*still, *direction] for direction in directions(problem)]
+        zeros = np.zeros(problem.inputs.shape)
+        chosen = [[zeros, *direction] for direction in directions(problem)]
         stacked = [np.stack(some) for some in zip(*(chosen[k] for k in which), strict=True)]
         return dict(zip(names, stacked, strict=False))  # no direction: no array
     everything, first = sum(x.size for x in leaves), problem.inputs.size
@@ -227,5 +223,5 @@ def example_weight(error: ErrorFunction, examples: int) -> float:
 
 
 def by_node(arrays: Sequence[Any]) -> dict[str, Any]:
-    """What belongs to the values of a chain's nodes, by their names."""
+    """Arrays of a chain's nodes, by the names of the nodes' values."""
     return {value_name(k): x for k, x in enumerate(arrays, 1)}

@@ -97,7 +97,7 @@ class ForTape(Adapter):
     name = "tape"
     install = "part of this file"
     modes = {"backward": backward}
-    spellings = {
+    implementations = {
         "id": lambda function, p: p,
         "tanh": lambda function, p: tape.tanh(p),
         "sigmoid": lambda function, p: tape.sigmoid(p),

@@ -117,8 +117,8 @@ def functions(source: Source, boxes: int, kinked: bool) -> str:
 def error_of(framework: Planting, network: Network, fault: Fault | None) -> Callable[..., Any]:
     """E as a function of (leaves, targets, tap), with the fault in its place; None is the framework itself."""
     case, site = network.case, network.site
-    activations = [framework.spelling(activation) for activation in case.activations]
-    judge = framework.spelling(case.error)
+    activations = [framework.implementation(activation) for activation in case.activations]
+    judge = framework.implementation(case.error)
 
     def error(leaves: list[Any], targets: Any, tap: Callable[[Any], Any]) -> Any:
         p, n = leaves[0], len(activations)

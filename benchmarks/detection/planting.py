@@ -37,7 +37,7 @@ class Planting(ABC):
         """The leaves (inputs, weights, biases) and the targets."""
 
     @abstractmethod
-    def spelling(self, function: Any) -> Function:
+    def implementation(self, function: Any) -> Function:
         """The framework's own form of an activation or error function."""
 
 
@@ -51,8 +51,8 @@ class _Adapted(Planting):
         leaves, targets, _ = self.adapter.operands(problem)
         return leaves, targets
 
-    def spelling(self, function: Any) -> Function:
-        return self.adapter.spelling(function)
+    def implementation(self, function: Any) -> Function:
+        return self.adapter.implementation(function)
 
 
 class InTorch(_Adapted):
@@ -150,7 +150,7 @@ class InAutograd(Planting):
         *leaves, targets = [np.asarray(x).astype(problem.dtype) for x in arrays]
         return leaves, targets
 
-    def spelling(self, function: Any) -> Function:
+    def implementation(self, function: Any) -> Function:
         np, erf = self.numpy, self.special.erf
         return {
             "id": lambda p: p,

@@ -122,7 +122,7 @@ class SingleFunctions:
     def handshake(self) -> Ready:
         """The framework's handshake with the modes of each quantity; a library has only these modes, and no probes."""
         pointwise = self._pointwise
-        modes = {} if pointwise is None else {name: list(pointwise.ways(name)) for name in QUANTITIES}
+        modes = {} if pointwise is None else {name: list(pointwise.modes(name)) for name in QUANTITIES}
         if self._module is None:
             return msgspec.structs.replace(handshake(self.adapter), pointwise=modes)
         version = f"{self._module.__version__} ({self.adapter.name} {self.adapter.version})"
@@ -137,16 +137,16 @@ class SingleFunctions:
         count = len(points)
         if request.windows is None and self._pointwise.pads:
             points, *constants = pad_rows(points, *constants)
-        way = self._pointwise.ways(request.quantity)[request.mode]
+        mode = self._pointwise.modes(request.quantity)[request.mode]
         if self._is_sum and (
             request.quantity == "value" or not self.adapter.survey_modes()[request.quantity][request.mode].sums
         ):
-            raise Unsupported("it gives one number for all points")
+            raise Unsupported("it returns one number for all points")
 
         def part(start: int, stop: int) -> np.ndarray:
             x = self.adapter.array(points[start:stop], request.dtype)
             native = tuple(self.adapter.constant(c[start:stop], request.dtype) for c in constants)
-            return join_jacobian(lambda k, j: self.adapter.back(way(f, x, native, k, j)), request)
+            return join_jacobian(lambda k, j: self.adapter.back(mode(f, x, native, k, j)), request)
 
         if request.windows is None:
             return part(0, len(points))[:count]

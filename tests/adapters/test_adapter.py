@@ -135,7 +135,7 @@ def test_that_a_spelling_is_handed_its_framework(adapter: Adapter) -> None:
 
         jax = torch
 
-    assert adapter.spelling(_Asks())(5) == (5, adapter.framework)
+    assert adapter.implementation(_Asks())(5) == (5, adapter.framework)
 
 
 def test_that_an_adapter_registers_itself_and_its_spelling(registry: None) -> None:
@@ -168,3 +168,15 @@ def test_that_version_device_and_installation_are_told(adapter: Adapter) -> None
     assert adapter.version == adapter.framework.__version__
     assert adapter.device == "cpu"
     assert adapter.install.startswith("pip install ")
+
+
+def test_that_an_adapter_may_define_former_names(registry: None) -> None:
+    with pytest.warns(DeprecationWarning, match="ForSlate.spellings is now called implementations"):
+
+        class ForSlate(Adapter):
+            name = "slate"
+            install = "take a slate"
+            modes = {}
+            spellings = {"tanh": lambda function, p: (function, p)}
+
+    assert ForSlate().implementation(Tanh())(5) == (Tanh(), 5)

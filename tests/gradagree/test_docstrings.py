@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import gradagree
+from gradagree.adapters import Adapter
 from gradagree.reference import Activation, ErrorFunction, training
 from tools.python_page import HOMES, names
 
@@ -25,9 +26,14 @@ EXAMPLES = [
     for test in doctest.DocTestFinder(recurse=True).find(thing, name)
     if test.examples
 ]
+ADAPTER_METHODS = (
+    "array", "constant", "back", "apply", "jvp", "jacobian", "update", "implementation", "tapped", "error_of",
+    "answers", "operands",
+)  # fmt: skip
 DESCRIBED = [
     *(getattr(gradagree, name) for name in ("check", "run", "survey", "draw", "Case", "Record")),
     *(getattr(Activation, name) for name in ("value", "derivative", "vjp", "width", "named")),
+    *(getattr(Adapter, name) for name in ADAPTER_METHODS),
     *(getattr(ErrorFunction, name) for name in ("value", "sensitivity", "vjp", "kink", "across")),
     PUBLIC["gradagree.reference.network"], PUBLIC["gradagree.reference.backpropagate"], training.train,
 ]  # fmt: skip
@@ -36,7 +42,7 @@ DESCRIBED = [
 @pytest.fixture(autouse=True)
 def catalogues_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """Classes of examples register themselves; they leave with the test."""
-    for base in (Activation, ErrorFunction):
+    for base in (Activation, ErrorFunction, Adapter):
         monkeypatch.setattr(base, "catalogue", dict(base.catalogue))
 
 
@@ -54,7 +60,7 @@ def test_that_an_example_with_another_result_fails() -> None:
     assert doctest.DocTestRunner().run(example, out=lambda text: None).failed == 1
 
 
-@pytest.mark.parametrize("name", sorted(set(gradagree.__all__) - {"Adapter"}))
+@pytest.mark.parametrize("name", sorted(gradagree.__all__))
 def test_that_every_public_name_but_data_has_an_example(name: str) -> None:
     assert name == "Record" or ">>> " in (inspect.getdoc(getattr(gradagree, name)) or "")
 

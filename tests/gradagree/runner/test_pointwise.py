@@ -40,7 +40,7 @@ class Single(Pointwise):
 
 class OwnAdapter(Adapter.catalogue["numpy_fake"]):
     name = "own_adapter"
-    spellings = {"tanh": lambda function, p: np.tanh(p)}
+    implementations = {"tanh": lambda function, p: np.tanh(p)}
 
     def pointwise(self):
         return Single()
