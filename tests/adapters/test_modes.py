@@ -1,4 +1,4 @@
-"""Each mode of the closed table gives the same gradient, within rounding, in the shapes that are documented."""
+"""Each mode gives the same gradient, within rounding, in the documented shapes; a plain function becomes a `Mode`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from gradagree import Case
-from gradagree.adapters import Adapter, ForTorch, Problem, Unsupported, directions, training_steps
+from gradagree.adapters import Adapter, ForJax, ForTorch, Problem, Unsupported, directions, training_steps
+from gradagree.adapters.modes import Mode
 from gradagree.adapters.problem import MAX_COORDINATES, coordinates, example_weight
 from gradagree.arithmetic.model import model
 from gradagree.checker.reverse import check, check_update
@@ -197,3 +198,55 @@ def test_that_the_compiled_mode_passes_the_box_check_where_there_is_a_compiler(p
     found = list(check(case, case.arrays(), tapped, model("float64")))
     assert not [one for one in found if one.verdict.fails]
     assert len(found) == 5
+
+
+@pytest.fixture
+def catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unregister the adapters of a test afterwards."""
+    monkeypatch.setattr(Adapter, "catalogue", dict(Adapter.catalogue))
+
+
+def gradient(error: Any, per_example: Any) -> Any:
+    """Reverse mode."""
+    return error, per_example
+
+
+def define_adapter(base: type[Adapter] = Adapter, **attributes: Any) -> type[Adapter]:
+    return type("ForMine", (base,), {"name": "mine_of_the_test", "install": "", **attributes})
+
+
+@pytest.mark.usefixtures("catalogue")
+def test_that_a_plain_function_becomes_a_record_with_the_traits_that_its_adapter_names() -> None:
+    names = dict.fromkeys(("plain", "ahead", "whole", "alone", "vmap"), gradient)
+    sets = {"untapped": frozenset({"ahead"}), "compiled": frozenset({"whole"}), "each_alone": frozenset({"alone"})}
+    assert define_adapter(modes=names, **sets).modes == {
+        "plain": Mode(gradient), "ahead": Mode(gradient, forward=True), "whole": Mode(gradient, fused=True),
+        "alone": Mode(gradient, per_example=True), "vmap": Mode(gradient),
+    }  # fmt: skip
+    assert define_adapter(modes=names).modes["vmap"] == Mode(gradient, per_example=True)
+
+
+@pytest.mark.usefixtures("catalogue")
+def test_that_a_replaced_function_keeps_the_traits_of_its_mode_but_not_its_source() -> None:
+    made = define_adapter(ForTorch, modes={"compile": gradient, "grad": gradient})
+    assert made.modes["compile"] == Mode(gradient, fused=True, compiles=True, by_default=False, slow=True)
+    assert made.modes["grad"] == Mode(gradient)
+
+
+@pytest.mark.usefixtures("catalogue")
+def test_that_a_record_is_called_like_its_function_and_found_by_its_full_name() -> None:
+    record = Mode(gradient, fused=True)
+    made = define_adapter(modes={"jit": record})
+    assert made.modes["jit"](1, 2) == (1, 2)
+    assert Adapter.mode("mine_of_the_test:jit") is record
+    assert Adapter.mode("jax:packed") is ForJax.modes["packed"]
+    assert not Adapter.mode("nobody:jit").fused
+
+
+@pytest.mark.usefixtures("catalogue")
+def test_that_a_framework_trains_in_its_own_mode_or_else_in_its_first_and_only_where_it_is_named() -> None:
+    assert (ForTorch.training_mode(), ForJax.training_mode()) == ("backward", "jit")
+    assert ForTorch.trains()
+    made = define_adapter(ForTorch, modes={"first": gradient, "second": gradient})
+    assert made.training_mode() == "first"
+    assert not made.trains()

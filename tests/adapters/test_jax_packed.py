@@ -1,4 +1,4 @@
-"""jax's packed mode: boxes padded to one shape give the numbers of the boxes themselves."""
+"""jax's packed mode: padded operations give the numbers of the operations; sums over entries are recognized."""
 
 from __future__ import annotations
 
@@ -11,12 +11,21 @@ import pytest
 
 from gradagree import Case
 from gradagree.adapters import ForJax, Problem, Unsupported
-from gradagree.adapters.jax_packed import MAX_EXAMPLES as EXAMPLES, MAX_WIDTH, pad_with_edges, pad_with_zeros
+from gradagree.adapters.jax_packed import (
+    MAX_EXAMPLES,
+    MAX_WIDTH,
+    LossReduction,
+    is_separable,
+    loss_reduction,
+    pad_with_edges,
+    pad_with_zeros,
+)
 from gradagree.adapters.programs import near_mapping_limit
 from gradagree.arithmetic.model import model
 from gradagree.checker.reverse import check
 from gradagree.reference import ErrorFunction
 from gradagree.reference.activations import Tanh
+from gradagree.reference.samples import allowed_width, to_domain
 
 CASES = [
     "2-3b-2:id,tanh:mse:n3:f64:ordinary:s4",
@@ -24,11 +33,19 @@ CASES = [
     "3-8-2:id,reciprocal,sigmoid:bce:n4:f64:ordinary:s2",
     "4-6b-5:id,softmax:cross_entropy:n6:f64:ordinary:s3",
     "4-6-6:id,glu,layer_norm:huber:n5:f32:zeros:s3",
-    f"{MAX_WIDTH}-{MAX_WIDTH}b-1:id,gelu:mse:n{EXAMPLES}:f64:ordinary:s5",
+    f"{MAX_WIDTH}-{MAX_WIDTH}b-1:id,gelu:mse:n{MAX_EXAMPLES}:f64:ordinary:s5",
     "4-3-2b:id,prelu_by_column,prelu:absolute:n5:f32:mixed:s6",
     "4-6:id,sigmoid:generalized_dice:n4:f64:ordinary:s7",
     "6-5b-6:id,log_softmax:nll:n9:f32:saturated:s8",
 ]
+
+
+WHOLE_ROWS = (
+    "binary_dice", "cosine_distance", "cosine_embedding", "cross_entropy", "dice", "dice_of_probabilities",
+    "gaussian_nll", "generalized_dice", "kl_div", "kl_div_of_logs", "margin_ranking", "multi_margin",
+    "multiclass_hinge", "multiclass_perceptron", "multiclass_sparsemax", "multilabel_margin", "nll", "ntxent",
+    "pairwise_distance", "poly_cross_entropy", "soft_cross_entropy", "triplet_margin", "triplet_margin_of_squares",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +89,7 @@ def test_that_a_wrong_derivative_is_found(jax: ForJax, problem: Callable[..., Pr
     ("spec", "why"),
     [
         (f"2-{MAX_WIDTH + 1}-2:id,tanh:mse:n3:f64:ordinary:s4", f"up to {MAX_WIDTH + 1} wide"),
-        (f"2-3-2:id,tanh:mse:n{EXAMPLES + 1}:f64:ordinary:s4", f"{EXAMPLES + 1} examples"),
+        (f"2-3-2:id,tanh:mse:n{MAX_EXAMPLES + 1}:f64:ordinary:s4", f"{MAX_EXAMPLES + 1} examples"),
     ],
 )
 def test_that_what_does_not_fit_is_said_not_to(
@@ -128,3 +145,42 @@ def test_that_programs_are_dropped_before_a_process_has_too_many_parts_of_memory
     assert (len(jax.packed._made) < known) == near_mapping_limit()
     after, _ = jax.answers(answered, "packed")
     assert np.array_equal(before.gradients["w1"], after.gradients["w1"])
+
+
+def test_that_sums_and_means_are_told_apart() -> None:
+    parts = np.arange(6.0).reshape(2, 3) + 1
+    assert loss_reduction(parts.sum(), parts.sum(axis=1), parts) == ("sum", "sum")
+    assert loss_reduction(parts.mean(), parts.mean(axis=1), parts) == ("mean", "mean")
+    assert loss_reduction(parts.sum() + 1e-9, parts.sum(axis=1)) == (None, None)
+    assert LossReduction("mean", "sum").counts(4, 5) == 1 / 4
+    assert LossReduction("sum", "mean").counts(4, 5) == 1 / 5
+
+
+@pytest.mark.parametrize("name", list(ErrorFunction.catalogue))
+def test_that_entries_make_up_every_error_but_those_of_whole_rows(name: str) -> None:
+    error = ErrorFunction.named(name)
+    width = allowed_width(error, 5)
+    draws = np.random.default_rng(1)
+    o = to_domain(error.domain, draws.normal(size=(1, width)))
+    t = {"bits": draws.integers(0, 2, (1, width)), "signs": 1 - 2 * draws.integers(0, 2, (1, width))}.get(
+        error.targets, draws.uniform(0.5, 1.5, (1, width))
+    )
+    assert is_separable(error, width) is (name not in WHOLE_ROWS)
+    if name in WHOLE_ROWS:
+        return
+    alone: Any = [float(error.value(o[:, k : k + 1], t[:, k : k + 1])) for k in range(width)]
+    ways = [pytest.approx(total, rel=width * np.finfo(float).eps) for total in (sum(alone), sum(alone) / width)]
+    assert float(error.value(o, t)) in ways
+
+
+def test_that_a_pair_in_a_thousand_that_hangs_together_is_seen() -> None:
+    class _Neighbours(type(ErrorFunction.named("sse"))):  # type: ignore[misc]
+        name = "neighbours"
+
+        def value(self, o: Any, t: Any) -> Any:
+            return super().value(o, t) + 1e-9 * np.sum(o[..., :-1] * o[..., 1:], axis=(-1, -2))
+
+    try:
+        assert not is_separable(_Neighbours(), 5)
+    finally:
+        ErrorFunction.catalogue.pop("neighbours", None)
