@@ -4,8 +4,8 @@
     python -m tools.golden compare OLD NEW            # one line per difference; exit code 1 if there is any
 
 A recording holds runs (random cases and planted faults), a survey, training on both data sets, all pages, the output
-of `gradagree list` and every `--help`, and the generated pages of docs/. Verdicts, numbers, findings, names of options, and
-the numbers on pages are compared. Times, versions, paths and the wording of messages and pages are not.
+of `gradagree list` and every `--help`, and the generated pages of docs/. Verdicts, numbers, findings, names of
+options, and the numbers on pages are compared. Times, versions, paths and the wording of messages and pages are not.
 """
 
 from __future__ import annotations
