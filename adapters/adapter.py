@@ -53,6 +53,7 @@ class Adapter:
         training: Mode that trains; without it, the framework trains only where it is named, in its first mode.
         libraries: Libraries on top of the framework that implement functions; a survey evaluates them too.
         script: Source text that generated scripts share; without it there are no scripts.
+        documented: Notes on differences that the framework documents, by (name of a function, quantity of a survey).
         position: Place of the framework in figures and in training.
         pointwise_modes: Modes of a survey, by "value", "slope" and "second"; by default values, and derivatives in all
             reverse modes.
@@ -109,6 +110,7 @@ class Adapter:
     training: ClassVar[str | None] = None
     libraries: ClassVar[tuple[str, ...]] = ()
     script: ClassVar[ScriptText | None] = None
+    documented: ClassVar[dict[tuple[str, str], str]] = {}
     position: ClassVar[int] = LAST_POSITION
     pointwise_modes: ClassVar[dict[str, dict[str, PointwiseMode]]] = {}
     compiles_lengths: ClassVar[bool] = False
@@ -452,13 +454,18 @@ def library_frameworks() -> dict[str, str]:
     return {library: name for name, adapter in Adapter.catalogue.items() for library in adapter.libraries}
 
 
+def framework_of(library: str) -> str:
+    """The framework that a library belongs to; a framework belongs to itself."""
+    return library_frameworks().get(library, library)
+
+
 def pointwise_mode(library: str, mode: str) -> PointwiseMode:
     """The traits of a survey's mode of a framework or library; modes of derivatives are searched first."""
-    modes = Adapter.catalogue[library_frameworks().get(library, library)].survey_modes()
+    modes = Adapter.catalogue[framework_of(library)].survey_modes()
     return next(modes[quantity][mode] for quantity in ("slope", "value", "second") if mode in modes[quantity])
 
 
 def pointwise_names(library: str) -> list[str]:
     """The names of all survey modes of a framework or library."""
-    modes = Adapter.catalogue[library_frameworks().get(library, library)].survey_modes()
+    modes = Adapter.catalogue[framework_of(library)].survey_modes()
     return [mode for names in modes.values() for mode in names]

@@ -96,22 +96,22 @@ def cache(version: str) -> dict[str, Any]:
 
 
 REVERSE_SOURCE = "jax.value_and_grad(error, tuple(range(len(leaves))), has_aux=True)"
-JIT_SOURCE = f"(E, handed), gradients = jax.jit({REVERSE_SOURCE})(*leaves, target)"
+JIT_SOURCE = f"(E, values), gradients = jax.jit({REVERSE_SOURCE})(*leaves, target)"
 """For ``packed`` too: its programs need gradagree; compiled as a whole, a script uses the same derivatives."""
 VMAP_SOURCE = """\
 def alone(*leaves_and_target):
-    E, handed = error(*(x[None] if own else x for x, own in zip(leaves_and_target, each + [True])))
-    return E{scale}, handed
+    E, values = error(*(x[None] if own else x for x, own in zip(leaves_and_target, each + [True])))
+    return E{scale}, values
 
 
 each = {each}
 one_by_one = jax.value_and_grad(alone, tuple(range(len(leaves))), has_aux=True)
 mapped = jax.vmap(one_by_one, tuple(0 if own else None for own in each + [True]))
-(E, handed), gradients = mapped(*leaves, target)
-E, handed = E.sum(), [c[:, 0] for c in handed]
+(E, values), gradients = mapped(*leaves, target)
+E, values = E.sum(), [c[:, 0] for c in values]
 gradients = [x if own else x.sum(0) for x, own in zip(gradients, each)]"""
 FORWARD_SOURCE = (
-    "E, handed = error(*leaves, target)\n"
+    "E, values = error(*leaves, target)\n"
     "gradients = jax.jacfwd(lambda *leaves: error(*leaves, target)[0], tuple(range(len(leaves))))(*leaves)"
 )
 
@@ -122,7 +122,7 @@ class ForJax(Adapter):
     name = "jax"
     install = "pip install 'gradagree[jax]'"
     modes = {
-        "grad": Mode(grad, compiles=True, source=f"(E, handed), gradients = {REVERSE_SOURCE}(*leaves, target)"),
+        "grad": Mode(grad, compiles=True, source=f"(E, values), gradients = {REVERSE_SOURCE}(*leaves, target)"),
         "jit": Mode(jit, fused=True, compiles=True, source=JIT_SOURCE),
         "vmap": Mode(vmap, per_example=True, compiles=True, by_default=False, source=VMAP_SOURCE),
         "forward": Mode(forward, forward=True, compiles=True, by_default=False, source=FORWARD_SOURCE),
@@ -143,6 +143,8 @@ class ForJax(Adapter):
         unit="along = jax.numpy.zeros_like(x).at[..., {}].set(1)",
         output_ones="out = jax.numpy.ones_like(f(x, *t))",
         output_unit="out = jax.numpy.zeros_like(f(x, *t)).at{}.set(1)",
+        modules={"jax": "jax", "optax": "optax", "jnp": "jax.numpy", "special": "jax.scipy.special"},
+        conversions=("asarray", "jax.numpy.array", "jax.numpy.sum", "split"),
     )
     training = "jit"
     position = 2

@@ -130,24 +130,24 @@ def compiled(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
     return gradient
 
 
-EAGER_SOURCE = "E, handed = error(*leaves, target)\n"
+EAGER_SOURCE = "E, values = error(*leaves, target)\n"
 REVERSE_SOURCE = "gradients = torch.autograd.grad(E, leaves, allow_unused=True, materialize_grads=True)"
 VMAP_SOURCE = """\
 def alone(*leaves_and_target):
-    E, handed = error(*(x[None] if own else x for x, own in zip(leaves_and_target, each + [True])))
-    return E{scale}, handed
+    E, values = error(*(x[None] if own else x for x, own in zip(leaves_and_target, each + [True])))
+    return E{scale}, values
 
 
 each = {each}
 one_by_one = torch.func.grad_and_value(alone, tuple(range(len(leaves))), has_aux=True)
 mapped = torch.func.vmap(one_by_one, tuple(0 if own else None for own in each + [True]))
-gradients, (E, handed) = mapped(*leaves, target)
-E, handed = E.sum(), [c[:, 0] for c in handed]
+gradients, (E, values) = mapped(*leaves, target)
+E, values = E.sum(), [c[:, 0] for c in values]
 gradients = [x if own else x.sum(0) for x, own in zip(gradients, each)]"""
 FORWARD_SOURCE = (
     "gradients = torch.func.jacfwd(lambda *leaves: error(*leaves, target)[0], tuple(range(len(leaves))))(*leaves)"
 )
-COMPILED_SOURCE = "E, handed = torch.compile(error, fullgraph=True, dynamic=False)(*leaves, target)\n"
+COMPILED_SOURCE = "E, values = torch.compile(error, fullgraph=True, dynamic=False)(*leaves, target)\n"
 
 
 class ForTorch(Adapter):
@@ -177,7 +177,10 @@ class ForTorch(Adapter):
         unit="along = torch.zeros_like(x.detach())\nalong[..., {}] = 1",
         detached=".detach()",
         requires_gradient=".requires_grad_()",
+        modules={"torch": "torch"},
+        conversions=("asarray", "as_tensor", "torch.tensor", "split"),
     )
+    documented = {("bce", "value"): "documented: the logarithm is clamped at -100"}
     training = "backward"
     position = 1
     survey_processes = 2

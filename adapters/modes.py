@@ -6,8 +6,8 @@ record; there is no other table of modes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 Error = Callable[[list[Any], Any], tuple[Any, list[Any]]]
@@ -68,14 +68,18 @@ class PointwiseMode:
 class ScriptText:
     """Source text of generated scripts that all modes of a framework share; ``{dtype}`` stands for the dtype.
 
-    A script of a case defines ``error(*leaves, target)``, which returns E and what each box passes on, and ``arrays``:
-    the input, the weights, the biases, the activations' parameters, and zeros that are added to what each box passes
-    on. The source of a mode ends with ``E``, ``handed`` and ``gradients``, in the order of the leaves; ``{each}`` in it
-    stands for per_example and ``{scale}`` for the weight of one example.
+    A script of a case defines ``error(*leaves, target)``, which returns E and the value of each node, and ``arrays``:
+    the inputs, the weights, the biases, the activations' parameters, and zeros that are added to the values of the
+    nodes. The source of a mode ends with ``E``, ``values`` and ``gradients``, in the order of the leaves; ``{each}`` in
+    it stands for per_example and ``{scale}`` for the weight of one example.
 
     A reproducer of a survey defines ``f(x, *t)``; the source of its mode ends with ``found``. ``{k}`` and ``{j}`` in it
     index an output and an input; ``along`` and ``out`` are directions of inputs and outputs. setup follows the imports,
     tensor makes an array of a list, parameter one of a parameter, and scalar a Python number of an entry of ``found``.
+
+    A survey names the framework's functions that an implementation calls: modules maps the names by which
+    implementations refer to modules to their full names, and conversions are endings of functions that only convert or
+    split arrays.
     """
 
     settings: str
@@ -92,6 +96,8 @@ class ScriptText:
     requires_gradient: str = ""
     output_ones: str = ""
     output_unit: str = ""
+    modules: Mapping[str, str] = field(default_factory=dict)
+    conversions: tuple[str, ...] = ()
 
 
 DEFAULT = Mode(lambda error, per_example: error)

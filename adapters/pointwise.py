@@ -21,6 +21,8 @@ from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.losses.reduction import _EntryByEntry
 
 Function = Callable[..., Any]
+REDUCTION = "_gathered"
+"""The method of a loss that reduces the losses of entries or examples to one number."""
 
 
 class Pointwise:
@@ -97,11 +99,11 @@ def library_implementation(function: ErrorFunction, adapter: Any, library: str) 
 
 def unreduced(function: Any) -> Any:
     """A loss without its reduction: the losses of single entries or examples."""
-    if isinstance(function, Activation) or not hasattr(function, "_gathered"):
+    if isinstance(function, Activation) or not hasattr(function, REDUCTION):
         return function
     alone = copy.copy(function)
     object.__setattr__(alone, "reduction", "none")
-    object.__setattr__(alone, "_gathered", lambda e, asarray: e)
+    object.__setattr__(alone, REDUCTION, lambda e, asarray: e)
     return alone
 
 

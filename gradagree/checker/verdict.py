@@ -201,6 +201,12 @@ def plain(x: float | str | None) -> float:
     return float.fromhex(x) if isinstance(x, str) else x
 
 
+def split_entry(entry: str | None) -> tuple[str, tuple[int, ...]]:
+    """The name and the index of `Record.entry`: ``dw[2,0]`` gives "dw" and (2, 0); None gives "" and ()."""
+    name, _, index = (entry or "").partition("[")
+    return name, tuple(int(k) for k in index.rstrip("]").split(",") if k)
+
+
 def format_failure(record: Record) -> str:
     """The location, numbers and reason of a failing record, and the command that replays it."""
     where = "" if record.box is None else f" in box {record.box} ({record.function}), {record.entry}"

@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-from gradagree.reproduce.run import ScriptFiles as ScriptFiles, write_script as write_script
+from gradagree.reproduce.issue import ScriptFiles as ScriptFiles, write_script as write_script

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from gradagree.adapters import Adapter
 from gradagree.arithmetic.model import FORMATS
 from gradagree.reproduce.finding import SurveyFinding, copies
-from gradagree.reproduce.source import DOCUMENTED, library_call
 from gradagree.runner.protocol import PointwiseRequest
 from gradagree.surveys.cache import fill_from_limits
+from gradagree.surveys.calls import library_call
 from gradagree.surveys.classify import CLASSES, ErrorCode, Severity
 from gradagree.surveys.exact import ExactValues, exact_values_by_balls
 from gradagree.surveys.measurements import Deviation, Measurement, json_value, measure
@@ -186,7 +187,8 @@ def make_finding(
         low, high = json_value(min(one.low for one in same)), json_value(max(one.high for one in same))
         ranges[dtype] = [low, high, max(one.count for one in same)]
     severity = CLASSES[deviation.code].severity
-    note = DOCUMENTED.get((deviation.framework, name, deviation.quantity), "")
+    adapter = Adapter.catalogue.get(deviation.framework)  # None for a library of a framework
+    note = adapter.documented.get((name, deviation.quantity), "") if adapter is not None else ""
     if note:
         severity = Severity.NOTE
     elif not own or not is_serious(deviation, members):

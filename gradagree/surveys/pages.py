@@ -19,14 +19,16 @@ from rich.text import Text
 from gradagree.adapters import Adapter
 from gradagree.adapters.adapter import LAST_POSITION, library_frameworks
 from gradagree.arithmetic.model import FORMATS
+from gradagree.errors import UsageError
 from gradagree.files import make_folder, unwritable, write_text
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.report.figures import power, share
 from gradagree.report.html import asset, rendered
 from gradagree.reproduce.finding import SurveyFinding
-from gradagree.reproduce.run import run_programs
-from gradagree.reproduce.source import library_call, run_lengths
-from gradagree.reproduce.templates import reproducer
+from gradagree.reproduce.literals import run_lengths
+from gradagree.reproduce.programs import run_programs
+from gradagree.reproduce.reproducer import format_reproducer
+from gradagree.surveys.calls import library_call
 from gradagree.surveys.classify import CLASSES
 from gradagree.surveys.conventions import merge_derivatives
 from gradagree.surveys.measurements import BINS, DECADES, ErrorCurve, SurveyRow
@@ -327,8 +329,8 @@ def add_reproducers(found: SurveyResult, tried: bool = False) -> None:
         text = finding.example["function"]
         kind: Any = Activation if finding.function in Activation.catalogue else ErrorFunction
         try:
-            program = reproducer(finding, kind.named(text))
-        except (OSError, TypeError, KeyError) as wrong:
+            program = format_reproducer(finding, kind.named(text))
+        except (OSError, TypeError, KeyError, UsageError) as wrong:
             program = f"# {text} has no source to show: {wrong}\n"
         made.append(msgspec.structs.replace(finding, reproducer=program))
     found.findings = made

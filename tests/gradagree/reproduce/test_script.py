@@ -20,7 +20,7 @@ from gradagree.checker.verdict import Record, Verdict, plain
 from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reproduce import script as standalone_script
-from gradagree.reproduce.script import script
+from gradagree.reproduce.script import format_script
 from gradagree.runner.extensions import load
 from gradagree.runner.process import FrameworkProcess
 from gradagree.shrink import ModeProcess
@@ -80,7 +80,7 @@ def assert_seen(framework: str, modes: Sequence[str], specs: Sequence[str], fold
     assert {record.mode for _, record in found} == set(modes)
     shifted = [(case, with_expected(record, plain(record.observed) + 2 * plain(record.tolerance) + 1))
                for case, record in found]  # fmt: skip
-    ended = run([script(case, record) for case, record in found + shifted], folder)
+    ended = run([format_script(case, record) for case, record in found + shifted], folder)
     assert [code for code, _ in ended] == [0] * len(found) + [1] * len(found)
     assert [seen(said) for _, said in ended] == [plain(record.observed) for _, record in found + shifted]
 
@@ -99,7 +99,7 @@ def test_that_functions_are_written_down_as_they_are(framework: str, tmp_path: P
     cases = [next(iter(draw(1, 1, ("float32",), a, e, ("ordinary",)))) for a, e in pairs]
     found = records_of(framework, ["backward" if framework == "torch" else "grad"], cases)
     assert len(found) > len(cases) / 2
-    ended = run([script(case, record) for case, record in found], tmp_path)
+    ended = run([format_script(case, record) for case, record in found], tmp_path)
     wrong = [
         (case.spec, code, said)
         for (case, record), (code, said) in zip(found, ended, strict=True)
@@ -118,7 +118,7 @@ def plain_record(**changes: object) -> Record:
 
 
 def test_that_a_script_is_a_few_dozen_lines() -> None:
-    text = script(Case.parse("2-2:id:sse:n1:f64:grid:s1"), plain_record(dtype="float64"))
+    text = format_script(Case.parse("2-2:id:sse:n1:f64:grid:s1"), plain_record(dtype="float64"))
     assert len(text.splitlines()) <= 5 * 12
     assert "gradagree" not in text
 
@@ -126,7 +126,7 @@ def test_that_a_script_is_a_few_dozen_lines() -> None:
 def test_that_a_crash_is_shown_by_whatever_is_raised(tmp_path: Path) -> None:
     needs("torch")
     crash = plain_record(verdict=Verdict.CRASHED, reason="raised E", entry=None, expected=None, observed=None)
-    text = script(Case.parse(CASES[0]), crash)
+    text = format_script(Case.parse(CASES[0]), crash)
     broken = text.replace("def error(", "def error(no_such_leaf, ")
     assert [code for code, _ in run([text, broken], tmp_path)] == [None, 1]
 
@@ -164,11 +164,11 @@ def test_that_the_script_of_a_case_without_an_answer_ends(
 ) -> None:
     needs("torch")
     monkeypatch.setattr(Activation, "catalogue", dict(Activation.catalogue))
-    monkeypatch.setattr("gradagree.reproduce.script.ALONE_LIMIT", 5 if "sleep" in fate else 60)
+    monkeypatch.setattr("gradagree.reproduce.script.SUBPROCESS_LIMIT", 5 if "sleep" in fate else 60)
     (tmp_path / "lost.py").write_text(LOST.replace("FATE", fate))
     load([str(tmp_path / "lost.py")])
     lost = plain_record(verdict=verdict, reason=reason, entry=None, expected=None, observed=None, box=None)
-    text = script(Case.parse("1-1:lost:sse:n1:f64:grid:s1"), lost)
+    text = format_script(Case.parse("1-1:lost:sse:n1:f64:grid:s1"), lost)
     (tmp_path / "script.py").write_text(text)
     done = subprocess.run([sys.executable, "-I", str(tmp_path / "script.py")], capture_output=True, text=True)
     assert (done.returncode, done.stdout.splitlines()[-1]) == (int(fate != "pass"), says), done.stderr
@@ -176,8 +176,8 @@ def test_that_the_script_of_a_case_without_an_answer_ends(
 
 @pytest.mark.parametrize("name", ['"""', "\\", "<img src=x onerror=alert(1)>", "\n\nimport os", "'); exit(3) #"])
 def test_that_hostile_texts_stay_text(name: str) -> None:
-    text = script(Case.parse(CASES[0]), plain_record(version=name, reason=name, function=name))
-    tame = ast.parse(script(Case.parse(CASES[0]), plain_record(version="1", reason="r", function="f")))
+    text = format_script(Case.parse(CASES[0]), plain_record(version=name, reason=name, function=name))
+    tame = ast.parse(format_script(Case.parse(CASES[0]), plain_record(version="1", reason="r", function="f")))
     tree = ast.parse(text)
     assert [ast.dump(node) for node in tree.body[1:]] == [ast.dump(node) for node in tame.body[1:]]
 
@@ -192,7 +192,7 @@ def test_that_hostile_texts_stay_text(name: str) -> None:
 )
 def test_that_what_cannot_be_written_is_refused(changes: dict[str, str], says: str) -> None:
     with pytest.raises(UsageError) as caught:
-        script(Case.parse(CASES[0]), plain_record(**changes))
+        format_script(Case.parse(CASES[0]), plain_record(**changes))
     assert str(caught.value).startswith(says)
 
 
@@ -201,8 +201,8 @@ def test_that_a_function_without_a_source_is_refused(monkeypatch: pytest.MonkeyP
     space: dict[str, object] = {"Activation": Activation}
     methods = ("value(self, p): return p", "derivative(self, p): return 1 + 0 * p", "torch(self, p, torch): return p")
     exec("class Conjured(Activation):\n" + "".join(f"    def {method}\n" for method in methods), space)
-    with pytest.raises(UsageError, match=r"source of Conjured\.torch is not at hand"):
-        script(Case.parse("2-2:conjured:sse:n1:f64:grid:s1"), plain_record(dtype="float64"))
+    with pytest.raises(UsageError, match=r"source of Conjured\.torch is not available"):
+        format_script(Case.parse("2-2:conjured:sse:n1:f64:grid:s1"), plain_record(dtype="float64"))
 
 
 def test_that_the_package_exports_no_module_as_a_function() -> None:

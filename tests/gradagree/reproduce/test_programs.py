@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gradagree.reproduce import run
+from gradagree.reproduce import programs
 from gradagree.reproduce.finding import SurveyFinding
-from gradagree.reproduce.run import run_programs
+from gradagree.reproduce.programs import run_programs
 from gradagree.surveys.survey import SurveyResult
 
 RIGHT, WRONG = "assert 1 + 1 == 2", "assert 1 + 1 == 3"
@@ -36,8 +36,8 @@ def test_that_programs_of_several_frameworks_run_separately() -> None:
 
 def test_that_many_programs_are_split_among_processes_without_repetition(monkeypatch: pytest.MonkeyPatch) -> None:
     some = [program((RIGHT, WRONG)[place % 3 == 0], ("torch", "jax")[place > 3]) for place in range(7)]
-    monkeypatch.setattr(run, "PROGRAMS_PER_PROCESS", 2)
-    assert run.split_by_framework([framework for framework, _ in some]) == [[0, 1], [4, 5], [2, 3], [6]]
+    monkeypatch.setattr(programs, "PROGRAMS_PER_PROCESS", 2)
+    assert programs.split_by_framework([framework for framework, _ in some]) == [[0, 1], [4, 5], [2, 3], [6]]
     assert run_programs(some) == [place % 3 != 0 for place in range(7)]
 
 
@@ -49,7 +49,7 @@ def test_that_a_program_that_does_not_finish_counts_as_failed_and_the_next_one_r
 def test_that_a_program_that_exceeds_its_time_limit_fails_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(run, "PROGRAM_LIMIT", 3.0)
+    monkeypatch.setattr(programs, "PROGRAM_LIMIT", 3.0)
     assert run_programs([program(RIGHT), program("import time\ntime.sleep(3600)"), program(RIGHT)]) == [
         True,
         False,
@@ -60,12 +60,12 @@ def test_that_a_program_that_exceeds_its_time_limit_fails_alone(
 def test_that_a_finding_that_its_program_does_not_reproduce_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     from gradagree.surveys import pages
 
-    programs = iter([RIGHT, WRONG])
-    monkeypatch.setattr(pages, "reproducer", lambda *_: next(programs))
+    sources = iter([RIGHT, WRONG])
+    monkeypatch.setattr(pages, "format_reproducer", lambda *_: next(sources))
     found = SurveyResult(findings=[finding(""), finding("")])
     pages.add_reproducers(found, tried=True)
     assert [one.reproducer for one in found.findings] == [RIGHT]
     assert found.unshown == 1
-    programs = iter([RIGHT, WRONG])
+    sources = iter([RIGHT, WRONG])
     pages.add_reproducers(both := SurveyResult(findings=[finding(""), finding("")]))
     assert len(both.findings) == 2

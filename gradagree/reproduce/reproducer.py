@@ -1,0 +1,104 @@
+"""A survey's finding as a stand-alone program, which needs the framework and ends with an assertion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gradagree.adapters import Adapter
+from gradagree.adapters.adapter import framework_of
+from gradagree.adapters.modes import ScriptText
+from gradagree.adapters.pointwise import is_rows, unreduced
+from gradagree.reference import Activation, ErrorFunction
+from gradagree.reproduce.finding import SurveyFinding, copies, parse_position
+from gradagree.reproduce.literals import list_literal, number_literal
+from gradagree.reproduce.source import SourceWriter, script_text
+
+
+def format_reproducer(finding: SurveyFinding, function: Activation | ErrorFunction) -> str:
+    """The program. Raises UsageError if there is no source for it."""
+    example, text = finding.example, script_text(finding.framework)
+    source = SourceWriter(finding.framework, text.parameter)
+    source.write(unreduced(function), "f")
+    modules = dict.fromkeys([framework_of(finding.framework), finding.framework])
+    lines = [*(f"import {name}" for name in modules), *filter(None, [text.setup]), *source.lines()]
+    if "window" in example:
+        for name, position in (("other", example["beside"]), ("given", example["window"])):
+            entry, length = parse_position(position)
+            lines += [*operands(finding, function, length), *evaluate(finding, function, example["mode"], name)]
+            lines[-1] = lines[-1].replace("found[0]", f"found[{entry}]", 1)
+    else:
+        lines += operands(finding, function, copies(example["input"]))
+        lines += evaluate(finding, function, example["mode"], "given")
+        if "other_mode" in example:
+            lines += evaluate(finding, function, example["other_mode"], "other")
+    return "\n".join([*lines, *assertion(example)]) + "\n"
+
+
+def operands(finding: SurveyFinding, function: Any, times: int) -> list[str]:
+    """The input x and the targets t, repeated `times` times."""
+    example, text = finding.example, script_text(finding.framework)
+    row = list_literal(example["input"])
+    flat = isinstance(function, Activation) and not is_rows(function)
+    values = f"{row} * {times}" if flat else f"[{row}] * {times}"
+    lines = [f"x = {text.tensor.format(values, example['dtype'])}{text.requires_gradient}"]
+    if example["target"] is None:
+        return [*lines, "t = ()"]
+    if getattr(function, "targets", "") == "classes":
+        target, dtype = str(int(example["target"][0])), "int64"
+    else:
+        target, dtype = list_literal(example["target"]), example["dtype"]
+    return [*lines, f"t = ({text.tensor.format(f'[{target}] * {times}', dtype)},)"]
+
+
+def index(finding: SurveyFinding, function: Any) -> tuple[str, str, int | None, str]:
+    """Source of the output k and the input j, the input that the tangent is along, and the index of the result."""
+    entry = finding.example["entry"]
+    if not is_rows(function):
+        return "", "", None, "".join(f"[{k}]" for k in [0, *entry])
+    k, j = (0, entry[0]) if finding.quantity == "second" else (entry[0] if entry else 0, None)
+    has_outputs = isinstance(function, Activation)
+    output = f"[..., {k}]" if has_outputs and finding.quantity != "value" else ""
+    along = entry[-1] if finding.quantity == "slope" else j
+    place = [0, *entry] if finding.quantity == "value" else [0, entry[-1]]
+    return output, f"[..., {j}]" if j is not None else "", along, "".join(f"[{i}]" for i in place)
+
+
+def evaluate(finding: SurveyFinding, function: Any, mode: str, name: str) -> list[str]:
+    """The result in one mode, bound to a name."""
+    text = script_text(finding.framework)
+    k, j, along, place = index(finding, function)
+    source = Adapter.catalogue[framework_of(finding.framework)].survey_modes()[finding.quantity][mode].source
+    if mode == "forward" and is_rows(function):
+        has_outputs = isinstance(function, Activation)
+        place = f"[0][{finding.example['entry'][0]}]" if has_outputs else "[0].sum()"
+    lines = [*directions(source, along, k, text), *source.replace("{k}", k).replace("{j}", j).split("\n")]
+    return [*lines, f"{name} = {text.scalar.format(f'found{place}')}"]
+
+
+def directions(source: str, along: int | None, k: str, text: ScriptText) -> list[str]:
+    """The directions that a source uses."""
+    lines: list[str] = []
+    if "along" in source:
+        lines.append(text.ones if along is None else text.unit.format(along))
+    if "out" in source and text.output_ones:
+        lines.append(text.output_unit.format(k) if k else text.output_ones)
+    return lines
+
+
+def assertion(example: dict[str, Any]) -> list[str]:
+    """Print the numbers, and assert what holds while the fault exists."""
+    given, true = example["given"], example["true"]
+    if "window" in example:
+        return [f"print({example['window']!r}, given, {example['beside']!r}, other)",
+                "assert given != other and (given == given or other == other)"]  # fmt: skip
+    if "other_mode" in example:
+        numbers = [x for x in (given, example["other_given"]) if not isinstance(x, str)]
+        gap = repr(abs(numbers[0] - numbers[1]) / 2) if len(numbers) == 2 else "1e308"
+        return [f"print({example['mode']!r}, given, {example['other_mode']!r}, other, 'true', {number_literal(true)})",
+                f"assert not abs(given - other) <= {gap}"]  # fmt: skip
+    shown = f"print('given', given, 'true', {number_literal(true)})"
+    if isinstance(true, str):
+        return [shown, "assert given == given" if true == "nan" else "assert given != given"]
+    if isinstance(given, str):
+        return [shown, f"assert not abs(given - {number_literal(true)}) < float('inf')"]
+    return [shown, f"assert abs(given - {number_literal(true)}) > {abs(given - true) / 2!r}"]
