@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gradagree.adapters import Adapter, example_weight
 from gradagree.adapters.modes import Mode, ScriptText
-from gradagree.adapters.problem import parameters, tap_zeros
+from gradagree.adapters.problem import tap_zeros
 from gradagree.cases.case import Case, problem_of
 from gradagree.checker.comparison import ERROR_BOX, array_name
 from gradagree.checker.verdict import Record, Verdict, plain, split_entry
@@ -142,7 +142,7 @@ class _Script:
         arrays = self.case.arrays()
         problem = problem_of(self.case, arrays)
         yield f"p1 = {array_literal(arrays.inputs)}"
-        for name, array in parameters(problem).items():
+        for name, array in problem.parameters.items():
             yield f"{self.variables[name]} = {array_literal(array)}"
         for node, zeros in zip(self.nodes, tap_zeros(problem), strict=True):
             yield f"{self.variables[node.output]} = np.zeros({zeros.shape})"
