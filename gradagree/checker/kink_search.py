@@ -32,9 +32,19 @@ MIN_CHANGE = flint.arb(2) ** -60
 """Relative to the largest derivative: a smaller change is invisible in float64."""
 CUT = flint.arb("0.4375")
 """Where an interval is cut: not in its middle, which may be a kink itself."""
+NEAR = np.linspace(-20, 20, 1281) + 2.0**-10
+FAR = np.geomspace(20, 1024, 65) + 2.0**-10
+"""Ends of the intervals that are searched for kinks of an activation: |p| up to 20, and beyond."""
+LINE_ENDS = np.linspace(-4, 4, 97) + 2.0**-10
+"""Ends of the intervals that are searched on each line for kinks of a loss."""
+TO_DOMAIN = {
+    "real": lambda x: x, "positive": np.exp, "unit": expit, "simplex": softmax,
+    "log_simplex": lambda x: x - log_sum_exp(x),
+}  # fmt: skip
+"""Smooth maps from the real numbers into each domain."""
 
-Slope = Callable[[Ball], Any]
-Listed = Callable[[Ball], bool]
+Derivative = Callable[[Ball], Any]
+IsListed = Callable[[Ball], bool]
 
 
 @dataclass(frozen=True)
@@ -47,12 +57,12 @@ class Jump:
     right: flint.arb
 
     @property
-    def between(self) -> Ball:
+    def interval(self) -> Ball:
         """A ball that contains the interval, and the kink."""
         return Ball(self.start.union(self.end))
 
     @property
-    def place(self) -> float:
+    def point(self) -> float:
         """The number with the fewest decimals in the interval, or else the float64 next to it."""
         near, interval = float(self.start.mid()), self.start.union(self.end)
         short = (float(f"{near:.{decimals}f}") for decimals in range(18))
@@ -69,23 +79,27 @@ def adjacent_intervals(ends: np.ndarray, listed: tuple[float, ...] = ()) -> np.n
     return pairs[:, ~np.any([(pairs[0] < kink) & (kink < pairs[1]) for kink in (*listed, np.inf)], axis=0)]
 
 
-def find_jumps(slope: Slope, intervals: np.ndarray, listed: Listed = lambda between: False) -> Iterator[Jump]:
+def find_jumps(
+    derivative: Derivative, intervals: np.ndarray, is_listed: IsListed = lambda interval: False
+) -> Iterator[Jump]:
     """The jumps of a derivative, at most one in each of the intervals (starts, ends), unless it is listed."""
     starts, lengths = intervals[0], intervals[1] - intervals[0]
     with precision(BITS), np.errstate(all="ignore"):
         cuts = [Ball.exact(starts + part * lengths) for part in (0.0, float(CUT), 1.0)]
-        slopes = [lift(slope(x)).balls for x in cuts]
-        size = max((abs(x).upper() for part in slopes for x in part if x.is_finite()), default=flint.arb(0))
-        found = [k for k in range(len(starts)) if may_jump([part[k] for part in slopes], size * MIN_CHANGE)]
+        derivatives = [lift(derivative(x)).balls for x in cuts]
+        size = max((abs(x).upper() for part in derivatives for x in part if x.is_finite()), default=flint.arb(0))
+        found = [k for k in range(len(starts)) if may_jump([part[k] for part in derivatives], size * MIN_CHANGE)]
     for k in found:
-        jump = bisect_jump(slope, cuts[0].balls[k], cuts[2].balls[k], slopes[0][k], slopes[2][k], listed)
+        jump = bisect_jump(
+            derivative, cuts[0].balls[k], cuts[2].balls[k], derivatives[0][k], derivatives[2][k], is_listed
+        )
         if jump is not None:
             yield jump
 
 
-def may_jump(slopes: Sequence[flint.arb], least: flint.arb) -> bool:
+def may_jump(derivatives: Sequence[flint.arb], least: flint.arb) -> bool:
     """True if the change is visible and most of it is in one part of the interval."""
-    left, middle, right = slopes
+    left, middle, right = derivatives
     parts = abs(middle - left), abs(right - middle)
     if not all(part.is_finite() and part.rad() < least for part in parts) or parts[0] + parts[1] < least:
         return False
@@ -93,7 +107,7 @@ def may_jump(slopes: Sequence[flint.arb], least: flint.arb) -> bool:
 
 
 def bisect_jump(
-    slope: Slope, start: flint.arb, end: flint.arb, left: flint.arb, right: flint.arb, listed: Listed
+    derivative: Derivative, start: flint.arb, end: flint.arb, left: flint.arb, right: flint.arb, is_listed: IsListed
 ) -> Jump | None:
     """The jump between two points, or None if the change of the derivative vanishes, or grows, with their distance."""
     before = None
@@ -102,31 +116,27 @@ def bisect_jump(
         with precision(last + 64):
             cut = (start + (end - start) * CUT).mid()
         with precision(BITS + 2 * last):
-            at = lift(slope(Ball(np.array([cut], dtype=object)))).balls[0]
-            if not at.is_finite():
+            middle = lift(derivative(Ball(np.array([cut], dtype=object)))).balls[0]
+            if not middle.is_finite():
                 return None
-            if abs(at - left) >= abs(right - at):
-                end, right = cut, at
+            if abs(middle - left) >= abs(right - middle):
+                end, right = cut, middle
             else:
-                start, left = cut, at
+                start, left = cut, middle
             change = abs(right - left)
             if level in LEVELS:
                 if not change > 0 or (before is not None and not before / 2 < change < before * 2):
                     return None
-                if level == LEVELS[1] and listed(Ball(start.union(end))):
+                if level == LEVELS[1] and is_listed(Ball(start.union(end))):
                     return None
                 before = change
     return Jump(start, end, left, right)
 
 
-NEAR = np.linspace(-20, 20, 1281) + 2.0**-10
-FAR = np.geomspace(20, 1024, 65) + 2.0**-10
-
-
 def prove_kinks(activation: Activation) -> None:
     """Raises UsageError, with the point and both derivatives, where A' jumps and ``kinks`` does not list it."""
     for found in unlisted_kinks(activation):
-        at, left, right = found.place, *(float(x.mid()) for x in (found.left, found.right))
+        at, left, right = found.point, *(float(x.mid()) for x in (found.left, found.right))
         listed = ", ".join(f"{kink!r}" for kink in activation.kinks) or "none"
         raise UsageError(
             f"{activation}: an unlisted kink: at p = {at!r} the derivative of value jumps from {left!r} to {right!r} "
@@ -144,19 +154,11 @@ def unlisted_kinks(activation: Activation) -> Iterator[Jump]:
     )
 
 
-INTERVALS = adjacent_intervals(np.linspace(-4, 4, 97) + 2.0**-10)
-TO_DOMAIN = {
-    "real": lambda x: x, "positive": np.exp, "unit": expit, "simplex": softmax,
-    "log_simplex": lambda x: x - log_sum_exp(x),
-}  # fmt: skip
-"""Smooth maps from the real numbers into each domain."""
-
-
 @dataclass(frozen=True)
 class SearchLine:
     """A line of outputs o(x + s along) or, with `of_targets`, of targets t(x + s along), for numbers s.
 
-    Its slope is the derivative of E in the direction `across` of the outputs (of x, if o depends on s).
+    `derivative` is that of E in the direction `across` of the outputs (of x, if o depends on s).
     """
 
     error: ErrorFunction
@@ -173,16 +175,16 @@ class SearchLine:
         t = TO_DOMAIN[self.error.targets](moved) if self.of_targets else exact_targets(self.error, self.t)
         return x, TO_DOMAIN[self.error.domain](x), t
 
-    def slope(self, s: Ball) -> Any:
+    def derivative(self, s: Ball) -> Any:
         x, _, t = self.at(s)
         dual = Dual(x, lift(np.broadcast_to(self.across, x.shape)))
         return slope_of(self.error.value(TO_DOMAIN[self.error.domain](dual), t))
 
-    def is_marked(self, between: Ball) -> bool:
+    def is_marked(self, interval: Ball) -> bool:
         """True if ``kink`` may be true within the interval, or cannot be evaluated in ball arithmetic."""
         if not has_kinks(self.error):
             return False
-        _, o, t = self.at(between.reshape(1))
+        _, o, t = self.at(interval.reshape(1))
         try:
             true, open = split(self.error.kink(o, t))
         except Exception:  # noqa: BLE001  (then nothing is known, and nothing is reported)
@@ -194,7 +196,7 @@ def prove_loss_kinks(error: ErrorFunction, o: np.ndarray, t: Any) -> None:
     """Raises UsageError, with the outputs, targets and both derivatives, where dE/do jumps and ``kink`` is false."""
     for line, found in unlisted_loss_kinks(error, o.shape, t):
         left, right = (float(x.mid()) for x in (found.left, found.right))
-        _, o, targets = line.at(found.between.reshape(1))
+        _, o, targets = line.at(found.interval.reshape(1))
         where = f"o = {midpoints(o)[0]} and t = {midpoints(targets)}"
         raise UsageError(
             f"{error}: an unlisted kink: the derivative of value jumps from {left!r} to {right!r} (proved) at {where}, "
@@ -204,8 +206,9 @@ def prove_loss_kinks(error: ErrorFunction, o: np.ndarray, t: Any) -> None:
 
 def unlisted_loss_kinks(error: ErrorFunction, shape: tuple[int, ...], t: Any) -> Iterator[tuple[SearchLine, Jump]]:
     """The jumps on a few lines through outputs and targets at which ``kink`` is provably false."""
+    intervals = adjacent_intervals(LINE_ENDS)
     for line in search_lines(error, shape, t):
-        for found in find_jumps(line.slope, INTERVALS, line.is_marked):
+        for found in find_jumps(line.derivative, intervals, line.is_marked):
             yield line, found
 
 

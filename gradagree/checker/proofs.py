@@ -16,7 +16,7 @@ from gradagree.arithmetic.model import FORMULA, OWN
 from gradagree.cases.regimes import Source, drawn_targets
 from gradagree.checker.allowances import finite_or_zero, second_derivative
 from gradagree.checker.derivative_forms import ad_vjp
-from gradagree.checker.kink_search import prove_kinks, prove_loss_kinks
+from gradagree.checker.kink_search import exact_targets, prove_kinks, prove_loss_kinks
 from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.contract import file_of, line_in
@@ -166,7 +166,7 @@ def _loss_formula(error: ErrorFunction) -> DerivativeFormula:
     gradient = error.sensitivity(o, t)
     _check_shape(error, "sensitivity", gradient, o)
     _check_sums(error, o, t)
-    targets = t if error.targets == "classes" else Ball.exact(t)
+    targets = exact_targets(error, t)
 
     def by_dual(balls: Ball) -> Ball:
         units = np.eye(o.size).reshape(o.size, *o.shape)

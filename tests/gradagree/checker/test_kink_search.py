@@ -1,4 +1,4 @@
-"""Unlisted kinks are found with their place; a smooth function is never reported, however steep."""
+"""Unlisted kinks are found at their points; a smooth function is never reported, however steep."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from gradagree.arithmetic.ball import Ball, lift
 from gradagree.arithmetic.dual import Dual, slope_of
 from gradagree.cases.regimes import Source
 from gradagree.checker.kink_search import (
-    INTERVALS,
+    LINE_ENDS,
+    adjacent_intervals,
     find_jumps,
     prove_kinks,
     prove_loss_kinks,
@@ -27,7 +28,7 @@ from gradagree.reference.errors import PairwiseDistance, SmoothL1, TripletMargin
 from gradagree.reference.samples import allowed_width
 
 ACTIVATIONS = [kind() for kind in Activation.catalogue.values()]
-ENTRYWISE = [activation for activation in ACTIVATIONS if not activation.along_last_axis]
+ELEMENTWISE = [activation for activation in ACTIVATIONS if not activation.along_last_axis]
 ERRORS = [kind() for kind in ErrorFunction.catalogue.values()]
 PARAMETERS = [
     "huber(delta=0.1)",
@@ -37,13 +38,13 @@ PARAMETERS = [
     "multi_margin(p=2)",
 ]
 BENT = "prelu_by_column"
-"""Its columns bend at 0, where it says which slope it has; kinks are listed for functions entry by entry."""
+"""Its columns have a kink at 0; kinks are listed for elementwise functions only."""
 FAR = "ntxent"
 """Its kinks are outputs far shorter than any here, and it has a test of its own."""
 KINKED = [error for error in ERRORS if type(error).kink is not ErrorFunction.kink and error.name != FAR]
 
 
-@pytest.mark.parametrize("activation", ENTRYWISE, ids=str)
+@pytest.mark.parametrize("activation", ELEMENTWISE, ids=str)
 def test_that_the_kinks_of_the_catalogue_are_complete(activation: Activation) -> None:
     assert list(unlisted_kinks(activation)) == []
 
@@ -54,12 +55,12 @@ def test_that_activations_along_the_last_axis_have_no_kinks(activation: Activati
     x, along = (source.dyadic((1, allowed_width(activation, 6)), 20, 1) for _ in range(2))
     weights = source.dyadic((activation.width(x.shape[1]) or 0,), 20, 1)
 
-    def slope(s: Ball) -> Any:
+    def derivative(s: Ball) -> Any:
         moved = Ball.exact(x) + s[:, None] * along
-        pushed = slope_of(activation.value(Dual(moved, lift(np.broadcast_to(along, moved.shape)))))
-        return np.sum(pushed * weights, axis=-1)
+        tangents = slope_of(activation.value(Dual(moved, lift(np.broadcast_to(along, moved.shape)))))
+        return np.sum(tangents * weights, axis=-1)
 
-    assert list(find_jumps(slope, INTERVALS)) == []
+    assert list(find_jumps(derivative, adjacent_intervals(LINE_ENDS))) == []
 
 
 @pytest.mark.parametrize("error", [*ERRORS, *map(ErrorFunction.named, PARAMETERS)], ids=str)
@@ -71,15 +72,15 @@ def test_that_the_kinks_of_error_functions_are_complete_in_outputs_and_targets(
     assert list(unlisted_loss_kinks(error, o.shape, t)) == []
 
 
-def without(function: Any, name: str, forgotten: Any) -> Any:
-    """The function with a part forgotten."""
+def without(function: Any, name: str, default: Any) -> Any:
+    """The function with one of its attributes left at its default."""
     kind = type(function)
-    return type(f"_{kind.__name__}", (kind,), {name: forgotten})()
+    return type(f"_{kind.__name__}", (kind,), {name: default})()
 
 
-@pytest.mark.parametrize("activation", [a for a in ENTRYWISE if a.kinks], ids=str)
-def test_that_forgotten_kinks_are_all_found_at_their_places(activation: Activation) -> None:
-    found = [jump.place for jump in unlisted_kinks(without(activation, "kinks", ()))]
+@pytest.mark.parametrize("activation", [a for a in ELEMENTWISE if a.kinks], ids=str)
+def test_that_all_unlisted_kinks_are_found_at_their_points(activation: Activation) -> None:
+    found = [jump.point for jump in unlisted_kinks(without(activation, "kinks", ()))]
     assert found == list(activation.kinks)
 
 
@@ -98,7 +99,7 @@ class _WithoutTie(TripletMargin):
 def test_that_one_of_several_kinds_of_kinks_is_missed() -> None:
     o, t = sample_batch(TripletMargin(), 2, 9)
     line, jump = next(unlisted_loss_kinks(_WithoutTie(swap=True), o.shape, t))
-    _, far, other = _WithoutTie(swap=True)._squares(line.at(jump.between.reshape(1))[1])
+    _, far, other = _WithoutTie(swap=True)._squares(line.at(jump.interval.reshape(1))[1])
     assert np.any(np.abs((far - other).middle) <= (far - other).radius)
 
 
@@ -112,7 +113,7 @@ def test_that_lines_lead_through_outputs_and_targets() -> None:
     assert len(list(search_lines(error, o.shape, t))) == o.shape[1] + 2
 
 
-class _Forgotten(Relu):
+class _Unlisted(Relu):
     kinks = ()
 
 
@@ -141,18 +142,18 @@ class _Slight(Tanh):
 
 def test_that_the_message_has_the_point_both_derivatives_and_a_remedy() -> None:
     with pytest.raises(UsageError) as caught:
-        prove_derivatives(_Forgotten())
+        prove_derivatives(_Unlisted())
     assert str(caught.value) == (
         "relu: an unlisted kink: at p = 0.0 the derivative of value jumps from 0.0 to 1.0 (proved), "
         "and kinks has none; add 0.0 to kinks"
     )
 
 
-@pytest.mark.parametrize(("activation", "place"), [(_Third(), 1 / 3), (_Misplaced(), 1 / 3), (_Slight(), 0.3)], ids=str)
-def test_that_a_kink_is_found_at_its_exact_point(activation: Activation, place: float) -> None:
+@pytest.mark.parametrize(("activation", "point"), [(_Third(), 1 / 3), (_Misplaced(), 1 / 3), (_Slight(), 0.3)], ids=str)
+def test_that_a_kink_is_found_at_its_exact_point(activation: Activation, point: float) -> None:
     (jump,) = unlisted_kinks(activation)
-    assert jump.place == place
-    with pytest.raises(UsageError, match=f"add {place!r} to kinks"):
+    assert jump.point == point
+    with pytest.raises(UsageError, match=f"add {point!r} to kinks"):
         prove_kinks(activation)
 
 
@@ -161,7 +162,7 @@ def test_that_the_message_for_an_unlisted_kink_has_the_listed_ones() -> None:
         prove_kinks(without(Hardtanh(), "kinks", (-1.0,)))
 
 
-def test_that_an_unmarked_kink_of_a_loss_is_reported_with_its_place() -> None:
+def test_that_an_unmarked_kink_of_a_loss_is_reported_with_its_point() -> None:
     error = without(ErrorFunction.named("absolute"), "kink", ErrorFunction.kink)
     message = r"from -1\.0 to 1\.0 \(proved\) at o = \[\[.* and t = \[\[.*, where kink\(o, t\) is false; make it true"
     with pytest.raises(UsageError, match=f"absolute: an unlisted kink: the derivative of value jumps {message}"):
@@ -182,7 +183,7 @@ class _Steep(Activation):
 
 
 class _Root(Activation):
-    """A(p) = p^(1/3), whose slope is infinite at 0, from both sides."""
+    """A(p) = p^(1/3), whose derivative is infinite at 0, from both sides."""
 
     name = "_root"
 
