@@ -54,3 +54,24 @@ def as_targets(kind: str, x: np.ndarray) -> np.ndarray:
     """Map real numbers x to targets of an elementwise kind (real, bits, signs or positive)."""
     kinds = {"real": x, "bits": (x > 0) * 1.0, "signs": np.sign(x), "positive": to_domain("positive", x)}
     return np.asarray(kinds[kind])
+
+
+TARGET_NUMBERS: dict[str, tuple[float, ...]] = {
+    "real": (0.0, 1.0, -2.5, 0.1875), "bits": (0.0, 1.0), "signs": (-1.0, 1.0), "positive": (0.0, 0.5, 1.0, 3.0, 96.0),
+    "simplex": (0.0, 0.25, 1.0),
+}  # fmt: skip
+"""Targets of each kind for losses that work entry by entry."""
+
+
+def target_rows(kind: str, width: int) -> list[list[float]]:
+    """Targets of a kind, each a row of this width, for losses that do not work entry by entry."""
+    first, ramp = [1.0] + [0.0] * (width - 1), [k / 2 for k in range(width)]
+    if kind == "simplex":
+        return [first, [1 / 4] * (width - 1) + [1 - (width - 1) / 4], first[::-1]]
+    if kind == "bits":
+        return [first, [0.0] * width, [1.0] * width]
+    if kind == "signs":
+        return [[1.0] * width, [-1.0] * width]
+    if kind == "positive":
+        return [[x + 0.5 for x in ramp]]
+    return [ramp, first, [0.0] * width]

@@ -34,9 +34,7 @@ def cached_exact_values(subject: Subject, quantity: str) -> ExactValues:
     if path is not None:
         with contextlib.suppress(OSError, ValueError, KeyError, EOFError), np.load(path) as found:
             return ExactValues(*(found[name] for name in ("high", "low", "nearest", "known")))
-    exact = compute_exact_values(
-        subject.formula(quantity), subject.points, subject.targets, subject.dtype, subject.classes
-    )
+    exact = compute_exact_values(subject, quantity)
     fill_from_limits(subject, quantity, exact)
     if path is not None:
         with contextlib.suppress(OSError):

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from gradagree.arithmetic.model import FORMATS, Format
+from gradagree.arithmetic.rounding import ulp
 from gradagree.surveys.exact import ExactValues
-from gradagree.surveys.points import ulp, underflow_threshold
+from gradagree.surveys.points import underflow_threshold
 
 # Error classes
 # -------------

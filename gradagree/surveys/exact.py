@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,8 @@ import numpy as np
 from gradagree.arithmetic.ball import LADDER, Ball, is_narrow, precision
 from gradagree.arithmetic.model import FORMATS, Format, model
 from gradagree.arithmetic.rounded import Rounded
-from gradagree.surveys.points import round_to_format, ulp
+from gradagree.arithmetic.rounding import round_to_format, ulp
+from gradagree.surveys.subject import Subject
 
 # Rounding balls to a format
 # --------------------------
@@ -89,8 +89,6 @@ MAX_RADIUS_ULPS = 1 / 16
 INFINITE_RANGE = flint.arb(2) ** 1100, flint.arb(2) ** 1101
 """The interval that stands for an infinite input."""
 
-Formula = Callable[..., Any]
-
 
 @dataclass(frozen=True)
 class ExactValues:
@@ -110,70 +108,41 @@ class ExactValues:
         return ExactValues(self.high[places], self.low[places], self.nearest[places], self.known[places])
 
 
-def compute_exact_values(
-    formula: Formula, points: np.ndarray, targets: np.ndarray | None, dtype: str, class_targets: bool = False
-) -> ExactValues:
-    """Exact values of a formula at every point (first axis), by the cheapest method that determines them.
+def compute_exact_values(subject: Subject, quantity: str, balls_only: bool = False) -> ExactValues:
+    """Exact values of a quantity at every point (first axis), by the cheapest method that determines them.
 
-    Args:
-        formula: function of points, and of targets if there are any, on any arithmetic's arrays.
-        points: (N,), or (N, n) rows.
-        targets: (N, width), (N,) class numbers, or None.
-        dtype: the format of `ExactValues.nearest`.
-        class_targets: True if targets are class numbers, which are never converted to an arithmetic.
+    With `balls_only`, all are computed in ball arithmetic, each alone.
     """
-    form = FORMATS[dtype]
+    form = FORMATS[subject.dtype]
     with np.errstate(all="ignore"):
-        shape = np.shape(formula(*operands(points[:1], targets, slice(0, 1), lambda x: x, class_targets)))[1:]
-        high, low = np.zeros((len(points), *shape)), np.zeros((len(points), *shape))
-        made = ExactValues(high, low, np.full(high.shape, np.nan), np.zeros(high.shape, dtype=np.int8))
-        if dtype != "float64":
-            _by_float64(made, formula, points, targets, form, class_targets)
-        if points.ndim == 1 and targets is None:
-            _by_blocks(made, formula, points, form)
-        _by_balls(made, formula, points, targets, form, class_targets)
+        first = subject.at(slice(0, 1))
+        shape = len(subject.points), *np.shape(first.evaluate(quantity, first.points))[1:]
+        made = ExactValues(np.zeros(shape), np.zeros(shape), np.full(shape, np.nan), np.zeros(shape, dtype=np.int8))
+        if subject.dtype != "float64" and not balls_only:
+            _by_float64(made, subject, quantity, form)
+        if subject.points.ndim == 1 and subject.targets is None and not balls_only:
+            _by_blocks(made, subject, quantity, form)
+        _by_balls(made, subject, quantity, form)
     return made
 
 
-def exact_values_by_balls(
-    formula: Formula, points: np.ndarray, targets: np.ndarray | None, dtype: str, class_targets: bool = False
-) -> ExactValues:
-    """`compute_exact_values` in ball arithmetic alone."""
-    with np.errstate(all="ignore"):
-        shape = np.shape(formula(*operands(points[:1], targets, slice(0, 1), lambda x: x, class_targets)))[1:]
-        zero = np.zeros((len(points), *shape))
-        made = ExactValues(zero, zero.copy(), np.full(zero.shape, np.nan), np.zeros(zero.shape, dtype=np.int8))
-        _by_balls(made, formula, points, targets, FORMATS[dtype], class_targets)
-    return made
-
-
-def operands(points: Any, targets: Any, rows: Any, make: Callable[[Any], Any], class_targets: bool) -> tuple[Any, ...]:
-    if targets is None:
-        return (make(points),)
-    return make(points), targets[rows] if class_targets else make(targets[rows])
-
-
-def _by_float64(
-    made: ExactValues, formula: Formula, points: Any, targets: Any, form: Format, class_targets: bool
-) -> None:
-    ours = model("float64")
-    found = formula(*operands(points, targets, slice(None), lambda x: Rounded.stored(x, ours), class_targets))
+def _by_float64(made: ExactValues, subject: Subject, quantity: str, form: Format) -> None:
+    """All points at once in float64, with error bounds."""
+    points, ours = subject.points, model("float64")
+    found = subject.evaluate(quantity, Rounded.stored(points, ours), lambda x: Rounded.stored(x, ours))
     value, radius = (found.value, found.radius) if isinstance(found, Rounded) else (np.asarray(found), 0.0)
     value, radius = np.broadcast_to(value, made.high.shape), np.broadcast_to(radius, made.high.shape)
     lower, upper = round_to_format(value - radius, form), round_to_format(value + radius, form)
-    settled = np.isfinite(value) & (lower == upper) & (radius <= MAX_RADIUS_ULPS * ulp(value, form))
+    known = np.isfinite(value) & (lower == upper) & (radius <= MAX_RADIUS_ULPS * ulp(value, form))
     finite = np.isfinite(points).reshape(len(points), -1).all(axis=1)
-    settled &= finite.reshape(-1, *[1] * (settled.ndim - 1))
-    _store(made, settled, value, 0.0, lower, 1)
+    known &= finite.reshape(-1, *[1] * (known.ndim - 1))
+    for part, x in ((made.high, value), (made.nearest, lower), (made.known, np.ones(known.shape))):
+        part[known] = x[known]
 
 
-def _store(made: ExactValues, where: np.ndarray, high: Any, low: Any, nearest: Any, known: int) -> None:
-    for part, x in ((made.high, high), (made.low, low), (made.nearest, nearest), (made.known, known)):
-        part[where] = np.broadcast_to(x, where.shape)[where]
-
-
-def _by_blocks(made: ExactValues, formula: Formula, points: np.ndarray, form: Format) -> None:
+def _by_blocks(made: ExactValues, subject: Subject, quantity: str, form: Format) -> None:
     """One ball for a block of neighbouring points that are undecided."""
+    points = subject.points
     for size in BLOCK_SIZES:
         open = np.flatnonzero((made.known == 0) & np.isfinite(points))
         open = open[np.argsort(points[open], kind="stable")]
@@ -182,7 +151,7 @@ def _by_blocks(made: ExactValues, formula: Formula, points: np.ndarray, form: Fo
             return
         with precision(LADDER[0]):
             ends = [flint.arb(float(points[b[0]])).union(flint.arb(float(points[b[-1]]))) for b in blocks]
-            found = formula(Ball(np.array(ends, dtype=object)))
+            found = subject.evaluate(quantity, Ball(np.array(ends, dtype=object)))
             lower, upper = rounded_ends(found, len(blocks), form)
         for block, low, high in zip(blocks, lower, upper, strict=True):
             if low == high:
@@ -203,17 +172,16 @@ def finite_or_zero(x: float) -> float:
     return x if np.isfinite(x) else 0.0
 
 
-def _by_balls(
-    made: ExactValues, formula: Formula, points: Any, targets: Any, form: Format, class_targets: bool
-) -> None:
+def _by_balls(made: ExactValues, subject: Subject, quantity: str, form: Format) -> None:
     """A ball for each point, at increasing precisions."""
+    points = subject.points
     numeric = ~np.isnan(points).reshape(len(points), -1).any(axis=1)
     for bits in LADDER:
         open = np.flatnonzero((made.known == 0).reshape(len(points), -1).any(axis=1) & numeric)
         if not len(open):
             return
         with precision(bits):
-            found = formula(*operands(points[open], targets, open, to_balls, class_targets))
+            found = subject.at(open).evaluate(quantity, to_balls(points[open]), to_balls)
             balls = found.balls if isinstance(found, Ball) else Ball.exact(found).balls
             balls = np.broadcast_to(balls, (len(open), *made.high.shape[1:]))
             high, low, nearest, known = round_balls(balls, form)

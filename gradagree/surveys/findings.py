@@ -10,15 +10,15 @@ import numpy as np
 
 from gradagree.adapters import Adapter
 from gradagree.arithmetic.model import FORMATS
+from gradagree.arithmetic.rounding import ulp
 from gradagree.reproduce.finding import SurveyFinding, copies
 from gradagree.runner.protocol import PointwiseRequest
 from gradagree.surveys.cache import fill_from_limits
 from gradagree.surveys.calls import library_call
 from gradagree.surveys.classify import CLASSES, ErrorCode, Severity
-from gradagree.surveys.exact import ExactValues, exact_values_by_balls
+from gradagree.surveys.exact import ExactValues, compute_exact_values
 from gradagree.surveys.measurements import Deviation, Measurement, json_value, measure
 from gradagree.surveys.neighbourhood import range_of_limits
-from gradagree.surveys.points import ulp
 from gradagree.surveys.shape_dependence import request_in_lengths, shape_example
 from gradagree.surveys.subject import Subject
 
@@ -106,8 +106,7 @@ def confirm(deviation: Deviation, results: Results) -> dict[str, Any] | None:
         return None
     arrays = [one[:1] for one in arrays]
     subject, quantity = deviation.subject, deviation.quantity
-    formula = subject.formula(quantity)
-    exact = exact_values_by_balls(formula, subject.points, subject.targets, subject.dtype, subject.classes)
+    exact = compute_exact_values(subject, quantity, balls_only=True)
     fill_from_limits(subject, quantity, exact)
     if not is_known(exact, deviation):
         return None

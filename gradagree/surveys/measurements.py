@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from gradagree.arithmetic.model import FORMATS
+from gradagree.arithmetic.rounding import ulp
 from gradagree.surveys.classify import (
     ACCEPTED_ULPS,
     CLASSES,
@@ -23,7 +24,7 @@ from gradagree.surveys.classify import (
 )
 from gradagree.surveys.exact import ExactValues
 from gradagree.surveys.neighbourhood import Neighbourhood
-from gradagree.surveys.points import ulp, underflow_threshold
+from gradagree.surveys.points import underflow_threshold
 from gradagree.surveys.subject import Subject
 
 # Measurements and survey rows

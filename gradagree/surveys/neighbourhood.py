@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import flint
 import numpy as np
 
 from gradagree.arithmetic.ball import Ball, precision
 from gradagree.arithmetic.model import FORMATS, FORMULA, Format
+from gradagree.arithmetic.rounding import round_to_format, ulp
 from gradagree.surveys.classify import largest_at_similar_size
-from gradagree.surveys.exact import ExactValues, Formula
-from gradagree.surveys.points import kinks_of, round_to_format, ulp
+from gradagree.surveys.exact import ExactValues
+from gradagree.surveys.points import kinks_of
 from gradagree.surveys.subject import WIDEST_ROWS, Subject
 
 ORDINARY_BITS = 320
@@ -70,10 +70,9 @@ class Neighbourhood:
         """One-sided limits at the points with these indices; scale is the function's size there."""
         subject = self._subject.at(rows)
         form = FORMATS[subject.dtype]
-        formula, targets = subject.formula(self._quantity), subject.ball_targets()
         with np.errstate(all="ignore"):
             beside = points_beside(subject.points, form, kinks_of(subject.function))
-            limits = [midpoints(formula, points, targets) for points in beside]
+            limits = [midpoints(subject, self._quantity, points) for points in beside]
             low, high = np.fmin.reduce(limits), np.fmax.reduce(limits)
             jumps = (high - low) > SLACK_ULPS * ulp(np.fmax(np.abs(low), np.abs(high)), form)
             jumps &= (high - low) > SMALLEST_JUMP * scale.reshape(-1, *[1] * (low.ndim - 1))
@@ -116,36 +115,35 @@ def nearby_range(subject: Subject, quantity: str) -> tuple[np.ndarray, np.ndarra
 
 def nearby_range_by_balls(subject: Subject, quantity: str) -> tuple[np.ndarray, np.ndarray]:
     """`nearby_range` in ball arithmetic."""
-    points, formula, targets = subject.points, subject.formula(quantity), subject.ball_targets()
+    points = subject.points
     with precision(ORDINARY_BITS), np.errstate(all="ignore"):
         least = 1.0 if subject.kind == "error" else 0.0
         size = np.maximum(np.abs(points).reshape(len(points), -1).max(axis=1), least)
         steps = np.array([flint.arb(float(FORMULA * FORMATS[subject.dtype].u * x)) for x in size], dtype=object)
         steps = np.broadcast_to(steps.reshape(-1, *[1] * (points.ndim - 1)), points.shape)
-        near = [midpoints(formula, shifted, targets) for shifted in shifted_points(points, steps)]
+        near = [midpoints(subject, quantity, shifted) for shifted in shifted_points(points, steps)]
         return np.fmin.reduce(near), np.fmax.reduce(near)
 
 
 def nearby_range_by_float64(subject: Subject, quantity: str) -> tuple[np.ndarray, np.ndarray]:
     """`nearby_range` of rows in float64."""
-    x, formula = subject.points, subject.formula(quantity)
+    x = subject.points
     size = np.maximum(np.abs(x).max(axis=1, keepdims=True), subject.kind == "error")
     step = FORMULA * FORMATS[subject.dtype].u * size
     signs = [np.ones(x.shape[1]), np.arange(x.shape[1]) == 0, 1 - 2.0 * (np.arange(x.shape[1]) % 2)]
     with np.errstate(all="ignore"):
         shifted = [x + side * step * sign for sign in signs for side in (1, -1)]
-        found = [formula(y) if subject.targets is None else formula(y, subject.targets) for y in shifted]
+        found = [subject.evaluate(quantity, y) for y in shifted]
     return np.fmin.reduce(found), np.fmax.reduce(found)
 
 
 def may_jump(subject: Subject, quantity: str) -> np.ndarray:
     """Where the enclosure of the quantity over a ball around the point is wider than an ulp."""
     points, form = subject.points, FORMATS[subject.dtype]
-    formula, targets = subject.formula(quantity), subject.ball_targets()
     with precision(ORDINARY_BITS), np.errstate(all="ignore"):
         steps = step_sizes(points, form, kinks_of(subject.function))
         balls = np.frompyfunc(lambda x, d: (x - d).union(x + d), 2, 1)(Ball.exact(points).balls, steps)
-        found = formula(Ball(balls)) if targets is None else formula(Ball(balls), targets)
+        found = subject.evaluate(quantity, Ball(balls), Ball.exact)
         if not isinstance(found, Ball):
             return np.zeros(len(points), dtype=bool)
         wide = ~(found.radius <= ulp(found.middle, form))
@@ -154,9 +152,9 @@ def may_jump(subject: Subject, quantity: str) -> np.ndarray:
 
 def range_of_limits(subject: Subject, quantity: str) -> tuple[np.ndarray, np.ndarray]:
     """The smallest and the largest one-sided limit at each point; NaN where one of them is not finite."""
-    form, formula, targets = FORMATS[subject.dtype], subject.formula(quantity), subject.ball_targets()
+    form = FORMATS[subject.dtype]
     with precision(bits_at_zero(form)), np.errstate(all="ignore"):
-        limits = [midpoints(formula, points, targets) for points in points_beside(subject.points, form, ())]
+        limits = [midpoints(subject, quantity, points) for points in points_beside(subject.points, form, ())]
         low, high = np.minimum.reduce(limits), np.maximum.reduce(limits)
     finite = np.isfinite(low) & np.isfinite(high) & (np.maximum(np.abs(low), np.abs(high)) <= form.largest)
     return np.where(finite, low, np.nan), np.where(finite, high, np.nan)
@@ -205,7 +203,7 @@ def shifted_points(points: np.ndarray, steps: np.ndarray) -> list[Ball]:
     return found
 
 
-def midpoints(formula: Formula, points: Ball, targets: Any) -> np.ndarray:
-    """Midpoints of the formula's balls; NaN where one is not finite."""
-    found = formula(points) if targets is None else formula(points, targets)
+def midpoints(subject: Subject, quantity: str, points: Ball) -> np.ndarray:
+    """Midpoints of the quantity's balls; NaN where one is not finite."""
+    found = subject.evaluate(quantity, points, Ball.exact)
     return found.middle if isinstance(found, Ball) else np.asarray(found, dtype=float)

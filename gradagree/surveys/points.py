@@ -8,9 +8,10 @@ from collections.abc import Iterable
 import numpy as np
 
 from gradagree.arithmetic.model import FORMATS, Format
+from gradagree.arithmetic.rounding import next_number, round_to_format
 from gradagree.cases.regimes import Source
 from gradagree.reference import Activation, ErrorFunction
-from gradagree.reference.samples import allowed_width
+from gradagree.reference.samples import TARGET_NUMBERS, allowed_width, target_rows
 
 # Numbers of a format
 # -------------------
@@ -20,26 +21,6 @@ WITH_SUBNORMALS = ("float16",)
 """Formats whose subnormal numbers are kept; in the others XLA, and torch in places, flushes them to 0."""
 UNDERFLOW_FACTOR = 64
 """Largest factor by which an intermediate result that underflows may be multiplied later."""
-
-
-def ulp(x: np.ndarray, form: Format) -> np.ndarray:
-    """The distance between neighbouring numbers of the format around |x|."""
-    _, exponent = np.frexp(np.where(np.isfinite(x), x, 1.0))
-    least = form.emin - form.precision + 1
-    exponent = np.where(x == 0, form.emin - form.precision, exponent)
-    power = np.clip(exponent - form.precision, least, form.emax - form.precision + 1)
-    return np.asarray(np.ldexp(1.0, power))
-
-
-def round_to_format(x: np.ndarray, form: Format) -> np.ndarray:
-    """The nearest number of the format, the even one of two; infinity beyond the largest."""
-    x = np.asarray(x, dtype=np.float64)
-    if form.precision == FORMATS["float64"].precision:
-        return x
-    with np.errstate(all="ignore"):
-        step = ulp(x, form)
-        y = np.where(np.isfinite(x), np.rint(x / step) * step, x)
-    return np.where(np.abs(y) > form.largest, np.copysign(np.inf, y), y)
 
 
 def underflow_threshold(form: Format) -> float:
@@ -139,19 +120,6 @@ def neighbours(x: float, form: Format) -> np.ndarray:
     return np.array(found)
 
 
-def next_number(x: float, towards: float, form: Format) -> float:
-    """The next number of the format."""
-    if not math.isfinite(x):
-        return x
-    _, exponent = math.frexp(x)
-    least = form.emin - form.precision + 1
-    step = form.smallest if x == 0 else math.ldexp(1.0, max(exponent - form.precision, least))
-    below = math.copysign(step, towards)
-    if abs(x) == math.ldexp(0.5, exponent) and x != 0 and (x > 0) != (towards > 0):
-        below = math.copysign(max(step / 2, form.smallest), towards)
-    return float(round_to_format(np.asarray(x + below), form))
-
-
 def order_by_simplicity(x: np.ndarray) -> np.ndarray:
     """Indices that sort the rows of x: fewest significant bits first, then sizes nearest to 1."""
     rows = np.where(np.isfinite(x), x, 0.0).reshape(len(x), -1)
@@ -162,13 +130,6 @@ def order_by_simplicity(x: np.ndarray) -> np.ndarray:
     return np.lexsort((far.sum(axis=1), (4 * bits + far).sum(axis=1)))
 
 
-REAL_TARGETS = (0.0, 1.0, -2.5, 0.1875)
-TARGETS: dict[str, tuple[float, ...]] = {
-    "bits": (0.0, 1.0), "signs": (-1.0, 1.0), "positive": (0.0, 0.5, 1.0, 3.0, 96.0),
-    "simplex": (0.0, 0.25, 1.0), "real": REAL_TARGETS,
-}  # fmt: skip
-
-
 def output_target_pairs(error: ErrorFunction, dtype: str, density: int) -> tuple[np.ndarray, np.ndarray]:
     """Outputs and targets of an error function that works entry by entry, each (N, 1).
 
@@ -176,7 +137,7 @@ def output_target_pairs(error: ErrorFunction, dtype: str, density: int) -> tuple
     """
     form = FORMATS[dtype]
     o = input_numbers(error, dtype, density)
-    targets = TARGETS[error.targets]
+    targets = TARGET_NUMBERS[error.targets]
     os, ts = [np.tile(o, len(targets))], [np.repeat(targets, len(o))]
     if error.targets == "real":
         some = o[np.isfinite(o)][:: max(1, len(o) // 512)]
@@ -302,22 +263,8 @@ def with_targets(error: ErrorFunction, x: np.ndarray, n: int) -> tuple[np.ndarra
     width = error.width(n) or 0
     if width == 0:
         return x, np.zeros((len(x), 0))
-    choices = np.array(row_targets(error.targets, width))
+    choices = np.array(target_rows(error.targets, width))
     os, ts = np.tile(x, (len(choices), 1)), np.repeat(choices, len(x), axis=0)
     if error.targets == "real" and width == n:
         return np.concatenate([os, x]), np.concatenate([ts, x])
     return os, ts
-
-
-def row_targets(kind: str, width: int) -> list[list[float]]:
-    """Targets of each kind for rows of this width."""
-    first, ramp = [1.0] + [0.0] * (width - 1), [k / 2 for k in range(width)]
-    if kind == "simplex":
-        return [first, [1 / 4] * (width - 1) + [1 - (width - 1) / 4], first[::-1]]
-    if kind == "bits":
-        return [first, [0.0] * width, [1.0] * width]
-    if kind == "signs":
-        return [[1.0] * width, [-1.0] * width]
-    if kind == "positive":
-        return [[x + 0.5 for x in ramp]]
-    return [ramp, first, [0.0] * width]

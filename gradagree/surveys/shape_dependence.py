@@ -11,6 +11,7 @@ import numpy as np
 from gradagree.adapters import Adapter
 from gradagree.adapters.adapter import library_frameworks, pointwise_mode
 from gradagree.arithmetic.model import FORMATS
+from gradagree.arithmetic.rounding import ulp
 from gradagree.checker.response import Ready
 from gradagree.reproduce.finding import COPIES, parse_position
 from gradagree.runner.process import RequestQueue
@@ -19,7 +20,7 @@ from gradagree.surveys.classify import ErrorCode
 from gradagree.surveys.exact import ExactValues
 from gradagree.surveys.measurements import Deviation, json_value
 from gradagree.surveys.plan import SurveyPlan
-from gradagree.surveys.points import kinks_of, ulp
+from gradagree.surveys.points import kinks_of
 from gradagree.surveys.subject import QUANTITIES, Subject
 
 # Windows of a sample of the points

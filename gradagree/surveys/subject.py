@@ -12,9 +12,9 @@ import numpy as np
 
 from gradagree.adapters import Unsupported, example_weight
 from gradagree.adapters.pointwise import is_rows
-from gradagree.arithmetic.ball import Ball
 from gradagree.arithmetic.dual import Dual, slope_of
 from gradagree.arithmetic.model import FORMATS
+from gradagree.arithmetic.rounding import round_to_format
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.losses.reduction import _EntryByEntry
 from gradagree.runner import protocol
@@ -26,7 +26,6 @@ from gradagree.surveys.points import (
     input_rows,
     order_by_simplicity,
     output_target_pairs,
-    round_to_format,
     wide_rows,
 )
 
@@ -212,9 +211,12 @@ class Subject:
     def formula(self, quantity: str) -> Callable[..., Any]:
         return formula(self.function, quantity, self.ks, self.js)
 
-    def ball_targets(self) -> Any:
-        """Targets as formulas on balls take them."""
-        return self.targets if self.targets is None or self.classes else Ball.exact(self.targets)
+    def evaluate(self, quantity: str, points: Any, convert: Callable[[Any], Any] = lambda x: x) -> Any:
+        """The quantity at points of any arithmetic, to which `convert` converts the targets unless they are classes."""
+        formula = self.formula(quantity)
+        if self.targets is None:
+            return formula(points)
+        return formula(points, self.targets if self.classes else convert(self.targets))
 
     def request(self, quantity: str, mode: str, windows: Any = None) -> protocol.PointwiseRequest:
         points, *constants = map(protocol.pack, (self.points, *self.constants))

@@ -10,8 +10,8 @@ import pytest
 
 from gradagree.arithmetic.ball import precision
 from gradagree.arithmetic.model import FORMATS
+from gradagree.arithmetic.rounding import round_to_format
 from gradagree.surveys.exact import round_balls
-from gradagree.surveys.points import round_to_format
 
 ONE = flint.arb(1)
 TINY = ONE / 2**200

@@ -122,7 +122,7 @@ class OneAbsent:
 
     def __exit__(self, *_: object) -> None: ...
 
-    def ask(self, case: Case, arrays: Arrays, modes: Sequence[str]) -> Iterator[Failure]:
+    def compute(self, case: Case, arrays: Arrays, modes: Sequence[str]) -> Iterator[Failure]:
         assert isinstance(self.handshake, Ready)
         return (Failure(mode, "crashed", "no reason") for mode in modes)
 

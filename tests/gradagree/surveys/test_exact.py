@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
 from pathlib import Path
@@ -12,11 +13,11 @@ import pytest
 
 from gradagree.arithmetic.ball import precision
 from gradagree.arithmetic.model import FORMATS
+from gradagree.arithmetic.rounding import round_to_format
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.surveys import cache
-from gradagree.surveys.exact import compute_exact_values, exact_values_by_balls
-from gradagree.surveys.points import round_to_format
-from gradagree.surveys.subject import Subject, formula
+from gradagree.surveys.exact import compute_exact_values
+from gradagree.surveys.subject import Subject
 
 HALVES = ("float16", "bfloat16")
 
@@ -27,8 +28,8 @@ def test_that_float64_with_error_bounds_and_balls_agree(name: str, dtype: str) -
     subject = Subject.of(Activation.named(name), dtype, 8)
     some = subject.at(np.arange(0, len(subject.points), 7))
     for quantity in ("value", "slope", "second"):
-        both = compute_exact_values(some.formula(quantity), some.points, None, dtype)
-        balls = exact_values_by_balls(some.formula(quantity), some.points, None, dtype)
+        both = compute_exact_values(some, quantity)
+        balls = compute_exact_values(some, quantity, balls_only=True)
         known = (both.known > 0) & (balls.known > 0)
         assert known.sum() > 0.9 * len(known)
         assert 1 in both.known
@@ -38,7 +39,7 @@ def test_that_float64_with_error_bounds_and_balls_agree(name: str, dtype: str) -
 
 def test_that_the_derivative_of_tanh_is_known_where_float64_underflows() -> None:
     points = np.array([20.0, 300.0, -40.0])
-    found = compute_exact_values(formula(Activation.named("tanh"), "slope", None, None), points, None, "float64")
+    found = compute_exact_values(Subject(Activation.named("tanh"), "float64", points), "slope")
     for x, high, low in zip(points, found.high, found.low, strict=True):
         with precision(2000):
             gap = abs(1 / flint.arb(float(x)).cosh() ** 2 - flint.arb(float(high)) - flint.arb(float(low)))
@@ -47,22 +48,18 @@ def test_that_the_derivative_of_tanh_is_known_where_float64_underflows() -> None
 
 def test_that_infinity_has_the_limit() -> None:
     points = np.array([math.inf, -math.inf, math.nan])
-    found = compute_exact_values(formula(Activation.named("gelu"), "slope", None, None), points, None, "float32")
+    found = compute_exact_values(Subject(Activation.named("gelu"), "float32", points), "slope")
     assert found.nearest[:2].tolist() == [1.0, 0.0]
     assert found.known.tolist()[2] == 0
 
 
 def test_that_an_exact_value_beyond_the_dtype_rounds_to_infinity() -> None:
-    found = compute_exact_values(
-        formula(Activation.named("exp"), "value", None, None), np.array([12.0, 11.0]), None, "float16"
-    )
+    found = compute_exact_values(Subject(Activation.named("exp"), "float16", np.array([12.0, 11.0])), "value")
     assert found.nearest.tolist() == [math.inf, float(round_to_format(np.exp(11.0), FORMATS["float16"]))]
 
 
 def test_that_values_outside_the_domain_are_unknown() -> None:
-    found = compute_exact_values(
-        formula(Activation.named("log"), "value", None, None), np.array([0.0, 1.0]), None, "float32"
-    )
+    found = compute_exact_values(Subject(Activation.named("log"), "float32", np.array([0.0, 1.0])), "value")
     assert found.known[0] == 0
     assert found.nearest[1] == 0
 
@@ -73,12 +70,11 @@ def test_that_second_derivatives_are_the_derivatives_of_the_first(name: str) -> 
     size = np.abs(subject.points).max(axis=1)
     some = subject.at(np.flatnonzero((size < 8) & (size > 0.1))[:40:3])
     step = 2.0**-20
-    second = compute_exact_values(some.formula("second"), some.points, some.targets, "float64", some.classes)
+    second = compute_exact_values(some, "second")
     j = 0
     moved = some.points + step * (np.arange(some.points.shape[1]) == j)
     here, there = (
-        compute_exact_values(some.formula("slope"), x, some.targets, "float64", some.classes).high
-        for x in (some.points, moved)
+        compute_exact_values(dataclasses.replace(some, points=x), "slope").high for x in (some.points, moved)
     )
     differences = ((there - here) / step).reshape(len(some.points), -1)
     claimed = second.high.reshape(len(some.points), -1)[:, : some.points.shape[1]]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gradagree.arithmetic.model import FORMATS
+from gradagree.arithmetic.rounding import ulp
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.samples import allowed_width, some_targets
 from gradagree.surveys.cache import cached_exact_values
@@ -19,10 +20,10 @@ from gradagree.surveys.classify import (
     window_has_both_signs,
     window_maximum,
 )
-from gradagree.surveys.exact import ExactValues, exact_values_by_balls
+from gradagree.surveys.exact import ExactValues, compute_exact_values
 from gradagree.surveys.measurements import deviations, measure, mode_deviations, survey_row
 from gradagree.surveys.neighbourhood import nearby_range_by_balls, nearby_range_by_float64
-from gradagree.surveys.points import kinks_of, thresholds, ulp
+from gradagree.surveys.points import kinks_of, thresholds
 from gradagree.surveys.subject import Subject
 
 FORM = FORMATS["float32"]
@@ -158,7 +159,7 @@ def test_that_an_input_near_a_tie_is_ill_conditioned_although_a_one_sided_limit_
 ) -> None:
     x, t = np.array([row]), np.array([0])
     subject = Subject(ErrorFunction.named("multiclass_hinge"), "float64", x, t, (0,), (0, 1, 2))
-    true = exact_values_by_balls(subject.formula("slope"), x, t, "float64", class_targets=True)
+    true = compute_exact_values(subject, "slope", balls_only=True)
     codes = measure(subject, "slope", "jax", "jit", np.array(answer), true).errors.codes
     assert set(codes[codes != 0].tolist()) == {ErrorCode.CANCELLED}
     far = measure(subject, "slope", "jax", "jit", np.array(answer) + 3.0, true).errors.codes
@@ -171,7 +172,7 @@ def test_that_a_loss_with_several_kinds_of_kinks_is_classified(name: str) -> Non
     assert kinks_of(function) == ()
     x = np.array([np.linspace(-1.5, 2.0, allowed_width(function, 3))])
     subject = Subject(function, "float32", x, some_targets(function, 1, x.shape[1]), (0,), tuple(range(x.shape[1])))
-    true = exact_values_by_balls(subject.formula("slope"), x, subject.targets, "float32")
+    true = compute_exact_values(subject, "slope", balls_only=True)
     codes = measure(subject, "slope", "jax", "jit", true.high + 100.0, true).errors.codes
     assert (codes > ErrorCode.CANCELLED).all()
     assert thresholds(function)

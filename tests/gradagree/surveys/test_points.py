@@ -9,19 +9,16 @@ import numpy as np
 import pytest
 
 from gradagree.arithmetic.model import FORMATS
+from gradagree.arithmetic.rounding import next_number, round_to_format
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.surveys.points import (
     input_numbers,
     input_rows,
     neighbours,
-    next_number,
     order_by_simplicity,
     output_target_pairs,
-    round_to_format,
     thresholds,
-    ulp,
 )
-from gradagree.surveys.subject import Subject
 
 HALVES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
 GELU, CROSS, BCE = Activation.named("gelu"), ErrorFunction.named("cross_entropy"), ErrorFunction.named("bce")
@@ -68,22 +65,6 @@ def test_that_neighbours_equal_nextafter_of_numpy() -> None:
         assert {up, down, x} <= set(neighbours(x, FORMATS["float32"]))
 
 
-@pytest.mark.parametrize("dtype", HALVES)
-@pytest.mark.parametrize("seed", range(3))
-def test_that_rounding_is_that_of_the_dtype(dtype: str, seed: int) -> None:
-    x = np.random.default_rng(seed).normal(size=1000) * 2.0 ** np.random.default_rng(seed).integers(-20, 12, 1000)
-    wide = x.astype(np.float32).astype(np.float64)
-    assert np.array_equal(
-        round_to_format(wide, FORMATS[dtype]), wide.astype(np.float32).astype(HALVES[dtype]).astype(float)
-    )
-
-
-def test_that_numbers_beyond_the_largest_round_to_infinity() -> None:
-    form = FORMATS["float16"]
-    assert round_to_format(np.array([65519.0, 65520.0, -1e9]), form).tolist() == [65504.0, math.inf, -math.inf]
-    assert ulp(np.array([1.0, form.smallest, 0.0]), form).tolist() == [2.0**-10, form.smallest, form.smallest]
-
-
 @pytest.mark.parametrize("dtype", FORMATS)
 def test_that_rows_hold_ties_masks_and_one_huge_entry(dtype: str) -> None:
     found, targets = input_rows(Activation.named("softmax"), dtype, 8)
@@ -105,18 +86,6 @@ def test_that_logits_of_error_functions_are_masked_and_other_outputs_are_not(nam
     assert len(targets) == len(found)
     other, _ = input_rows(ErrorFunction.named("cosine_distance"), "float32", 8)
     assert np.isfinite(other).all()
-
-
-@pytest.mark.parametrize("dtype", FORMATS)
-def test_that_the_widest_rows_have_more_entries_than_the_dtype_can_count(dtype: str) -> None:
-    widths = [subject.points.shape[1] for subject in Subject.wide(Activation.named("softmax"), dtype)]
-    assert (max(widths) > FORMATS[dtype].largest) == (dtype == "float16")
-    assert min(widths) == 1027
-    labels = [subject.inputs for subject in Subject.wide(Activation.named("softmax"), dtype)]
-    assert len(set(labels)) == len(labels)
-    assert not list(Subject.wide(Activation.named("tanh"), dtype))
-    narrower = [subject.points.shape[1] for subject in Subject.wide(Activation.named("softmax"), dtype, False)]
-    assert narrower == [1027]
 
 
 def test_that_every_row_is_combined_with_every_class() -> None:
