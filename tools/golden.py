@@ -343,7 +343,7 @@ def options_of(text: str) -> set[str]:
 
 
 def compare_lists(old: str, new: str) -> Iterator[str]:
-    """What is listed, without what is said about it."""
+    """Names in the lists; descriptions may differ."""
     yield from _only(*(set(re.findall(r"^(\S+)", text, re.MULTILINE)) for text in (old, new)))
 
 

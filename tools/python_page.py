@@ -51,8 +51,8 @@ def text() -> str:
     for home in HOMES:
         parts += [f"## {home}\n", f"{HOMES[home]}\n", *(part for name in names(home) for part in _entry(home, name))]
     parts += ["## pytest fixtures\n", "Fixtures of the [plugin](pytest.md), which is installed with the package.\n"]
-    for name, returns, said in fixtures():
-        parts.append(f"### {name}\n\n```python\n{name}: {returns}\n```\n\n{_prose(said)}\n")
+    for name, returns, docstring in fixtures():
+        parts.append(f"### {name}\n\n```python\n{name}: {returns}\n```\n\n{_prose(docstring)}\n")
     return "\n".join(parts)
 
 
@@ -82,27 +82,27 @@ def _entry(home: str, name: str) -> Iterator[str]:
         yield f"```python\n{'class ' * isinstance(thing, type)}{_signature(name, thing)}\n```\n"
     yield f"{_prose(inspect.getdoc(thing) or '')}\n"
     if isinstance(thing, type):
-        for _, shown, said in members(thing):
-            yield f"- `{shown}`" + (f": {indent(_prose(said), '  ').strip()}" if said else "")
+        for _, shown, text in members(thing):
+            yield f"- `{shown}`" + (f": {indent(_prose(text), '  ').strip()}" if text else "")
         yield ""
 
 
 def members(kind: type) -> list[tuple[str, str, str]]:
-    """(name, how it is used, what it says) of what a class has of its own, or of an ancestor that is not public."""
+    """(name, signature, docstring) of the members of a class, and of its ancestors that are not public."""
     if issubclass(kind, enum.Enum):
         return [(one.name, f'{one.name} = "{one.value}"', getattr(one, "meaning", "")) for one in kind]
     found: dict[str, tuple[str, str]] = {}
     public = {id(getattr(importlib.import_module(home), name)) for home in HOMES for name in names(home)}
     ours = [one for one in kind.__mro__ if one.__module__.startswith("gradagree")]
     for owner in (one for one in ours if one is kind or id(one) not in public):
-        said = _attribute_docs(owner)
+        docs = _attribute_docs(owner)
         for name in [*inspect.get_annotations(owner), *vars(owner)]:
             if not name.startswith("_") and name not in (*found, *FORMER):
-                found[name] = _member(owner, name, said.get(name, ""))
-    return [(name, *told) for name, told in found.items()]
+                found[name] = _member(owner, name, docs.get(name, ""))
+    return [(name, *member) for name, member in found.items()]
 
 
-def _member(owner: type, name: str, said: str) -> tuple[str, str]:
+def _member(owner: type, name: str, docstring: str) -> tuple[str, str]:
     value = inspect.getattr_static(owner, name, None)
     function = getattr(value, "__func__", value)
     if inspect.isfunction(function):
@@ -110,11 +110,11 @@ def _member(owner: type, name: str, said: str) -> tuple[str, str]:
     getter = getattr(value, "fget", None) or getattr(value, "func", None)
     if getter is not None:
         return name + _typed(inspect.get_annotations(getter).get("return", "Any"), ": "), inspect.getdoc(getter) or ""
-    return name + _typed(inspect.get_annotations(owner).get(name, type(value)), ": "), said
+    return name + _typed(inspect.get_annotations(owner).get(name, type(value)), ": "), docstring
 
 
 def _attribute_docs(owner: type) -> dict[str, str]:
-    """What stands in quotation marks below an attribute."""
+    """The docstring below each attribute."""
     try:
         body = ast.parse(inspect.getsource(owner)).body[0]
     except (OSError, SyntaxError, IndentationError):
@@ -152,9 +152,9 @@ def _signature(name: str, thing: Any, method: bool = False) -> str:
 def _typed(annotation: Any, sign: str) -> str:
     if annotation in (inspect.Parameter.empty, None, "None"):
         return ""
-    told = getattr(annotation, "__forward_arg__", annotation)
+    type_ = getattr(annotation, "__forward_arg__", annotation)
     return sign + re.sub(
-        r"\b(?:\w+\.)+(?=[A-Z])", "", told if isinstance(told, str) else inspect.formatannotation(told)
+        r"\b(?:\w+\.)+(?=[A-Z])", "", type_ if isinstance(type_, str) else inspect.formatannotation(type_)
     )
 
 
@@ -164,10 +164,10 @@ def _default(value: Any) -> str:
     return f" = {value!r}" if isinstance(value, SIMPLE) and "<" not in repr(value) else " = ..."
 
 
-def _prose(said: str) -> str:
+def _prose(docstring: str) -> str:
     """A docstring as Markdown: prose, lists of arguments and exceptions, and examples as code."""
     shown, section = [], ""
-    for part in re.split(rf"^({'|'.join(SECTIONS)}):\n", said, flags=re.MULTILINE):
+    for part in re.split(rf"^({'|'.join(SECTIONS)}):\n", docstring, flags=re.MULTILINE):
         if part in SECTIONS:
             section = part
         elif section == "Example":
@@ -183,16 +183,16 @@ def _prose(said: str) -> str:
     return "\n\n".join(shown)
 
 
-def _escaped(said: str) -> str:
-    """Text as Markdown: its code as it is, and nothing else that could be taken for a sign."""
-    parts = re.split(r"(``.+?``|`.+?`)", said)
+def _escaped(text: str) -> str:
+    """Text as Markdown, with special characters escaped outside of code."""
+    parts = re.split(r"(``.+?``|`.+?`)", text)
     escaped = [re.sub(r"([*_<\[\]])", r"\\\1", part) for part in parts[::2]]
     code = [f"`{part.strip('`')}`" for part in parts[1::2]]
     return "".join(one for pair in zip(escaped, [*code, ""], strict=True) for one in pair)
 
 
 def fixtures() -> Iterator[tuple[str, str, str]]:
-    """(name, type, what it says) of each fixture of the plugin."""
+    """(name, type, docstring) of each fixture of the plugin."""
     for node in ast.parse(PLUGIN.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.FunctionDef) and any("fixture" in ast.unparse(one) for one in node.decorator_list):
             yield node.name, ast.unparse(node.returns) if node.returns else "Any", ast.get_docstring(node) or ""

@@ -100,7 +100,21 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
 
 @pytest.fixture(scope="session")
 def gradagree_processes(pytestconfig: pytest.Config) -> Callable[[str], FrameworkProcess]:
-    """From the name of a framework its process, which is started at the first call and kept for the session."""
+    """A function that returns the worker process of a framework.
+
+    The process is started at the first call and kept for the session.
+
+    Args:
+        framework: Name of an adapter, such as ``"torch"``.
+
+    Returns:
+        The worker process; ``handshake`` has the version and the probes of the framework.
+
+    Example:
+        >>> def test_version(gradagree_processes):
+        ...     process = gradagree_processes("torch")
+        ...     assert process.handshake.version.startswith("2.")
+    """
     return pytestconfig.stash[PROCESSES]
 
 
@@ -108,14 +122,28 @@ def gradagree_processes(pytestconfig: pytest.Config) -> Callable[[str], Framewor
 def gradagree_block(
     request: pytest.FixtureRequest, gradagree_processes: Callable[[str], FrameworkProcess]
 ) -> Callable[[str, str, Sequence[tuple[int, Case]]], list[Record]]:
-    """A function of framework, mode and numbered cases that checks them in a process of the framework.
+    """A function that checks numbered cases in the worker process of a framework.
 
-    It returns the records, and keeps them for the report of the test run. It skips the test, with the reason, if the
-    framework is not installed, and fails it if a verdict fails.
+    It keeps the records for the report of the test run (``--gradagree-report``).
+
+    Args:
+        framework: Name of an adapter, such as ``"torch"``.
+        mode: One of its gradient modes, such as ``"backward"``.
+        cases: Pairs of a number, which becomes ``Record.index``, and a case.
+
+    Returns:
+        One record for each case.
+
+    Raises:
+        Failed: A verdict fails, or the worker process does not start; the test fails.
+        Skipped: The framework is not installed; the test is skipped with the reason.
 
     Example:
+        >>> from gradagree import Case
         >>> def test_one_case(gradagree_block):
-        ...     gradagree_block("torch", "backward", [(0, Case.parse("2-3:tanh:sse:n4:f32:grid:s1"))])
+        ...     case = Case.parse("2-3:tanh:sse:n4:f32:grid:s1")
+        ...     (record,) = gradagree_block("torch", "backward", [(0, case)])
+        ...     assert record.verdict.value == "agree"
     """
 
     def block(framework: str, mode: str, cases: Sequence[tuple[int, Case]]) -> list[Record]:
@@ -127,13 +155,26 @@ def gradagree_block(
 
 @pytest.fixture
 def gradagree_check(request: pytest.FixtureRequest) -> Callable[..., list[Record]]:
-    """`gradagree.check` as a fixture: it fails the test if a verdict fails or nothing can be compared.
+    """`gradagree.check` as a fixture.
 
-    Its records are kept for the report of the test run. The arguments and the returned records are those of `check`.
+    It keeps the records for the report of the test run (``--gradagree-report``).
+
+    Args:
+        thing: An activation, error function, case, or a framework's own function, as for `gradagree.check`.
+        reference: For a framework's own function, the activation or error function that it should agree with.
+        options: ``frameworks``, ``modes`` and ``dtypes``, as for `gradagree.check`.
+
+    Returns:
+        One record for each case, framework and mode; none of them fails.
+
+    Raises:
+        Failed: A verdict fails, nothing could be compared, or an argument is invalid; the test fails.
 
     Example:
-        >>> def test_my_gelu(gradagree_check):
-        ...     gradagree_check(my_gelu, Gelu(), frameworks="torch")
+        >>> import torch
+        >>> from gradagree.reference.activations import Gelu
+        >>> def test_gelu(gradagree_check):
+        ...     gradagree_check(torch.nn.functional.gelu, Gelu(), frameworks="torch", modes="backward")
     """
 
     def check(thing: Any, reference: Any = None, **options: Any) -> list[Record]:
@@ -146,10 +187,10 @@ def gradagree_check(request: pytest.FixtureRequest) -> Callable[..., list[Record
         failure, records = None, []
         try:
             records = checking.check(thing, reference, **options)
-        except checking.Disagreement as wrong:
-            failure, records = str(wrong), wrong.records
-        except UsageError as wrong:
-            failure = str(wrong)
+        except checking.Disagreement as disagreement:
+            failure, records = str(disagreement), disagreement.records
+        except UsageError as error:
+            failure = str(error)
         kept = request.node.stash.setdefault(RECORDS, [])
         for record in records:
             keep(kept, record, json.dumps(checking.describe_installed(record.framework)))

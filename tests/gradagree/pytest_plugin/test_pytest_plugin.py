@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from doctest import DocTestParser
 from pathlib import Path
 
 import pytest
 
 from gradagree.runner.results import read_meta, read_records
+from tools.python_page import fixtures
 
 pytest_plugins = ["pytester"]
 
@@ -59,7 +61,7 @@ def settings(project: pytest.Pytester, **changes: str) -> None:
     project.path.joinpath("pyproject.toml").write_text("\n".join(lines) + "\n")
 
 
-def test_that_without_the_option_nothing_is_added_and_nothing_heavy_is_imported(project: pytest.Pytester) -> None:
+def test_that_without_the_option_no_test_is_added_and_nothing_heavy_is_imported(project: pytest.Pytester) -> None:
     project.makepyfile(
         test_own="""
         import sys
@@ -120,7 +122,7 @@ def test_that_a_wrong_gradient_fails_with_box_entry_expected_observed_and_tolera
     assert any(record.verdict.fails for record in read_records(project.path / "out"))
 
 
-def test_that_a_derivative_that_is_no_slope_fails_by_itself(project: pytest.Pytester) -> None:
+def test_that_a_wrong_derivative_fails_by_itself(project: pytest.Pytester) -> None:
     project.path.joinpath("functions.py").write_text(FUNCTIONS.replace("SLOPE", "0.6"))
     result = run(project, "--gradagree", "-k", "derivative")
     result.assert_outcomes(failed=1, deselected=3)
@@ -137,7 +139,7 @@ def test_that_a_framework_that_is_not_installed_is_skipped_and_one_that_dies_fai
 
 
 @pytest.mark.parametrize("dist", ["load", "worksteal"])
-def test_that_the_report_is_whole_although_a_worker_dies(dist: str, project: pytest.Pytester) -> None:
+def test_that_the_report_is_complete_although_a_worker_dies(dist: str, project: pytest.Pytester) -> None:
     project.makepyfile(
         test_own="""
         import os, time
@@ -168,14 +170,14 @@ def test_that_workers_make_the_same_verdicts_as_one_process(project: pytest.Pyte
 
 @pytest.mark.parametrize("dist", ["loadgroup", "loadscope", "loadfile", "each"])
 @pytest.mark.parametrize("option", [["--gradagree"], ["--gradagree-report", "out"]])
-def test_that_other_ways_to_distribute_are_refused(dist: str, option: list[str], project: pytest.Pytester) -> None:
+def test_that_other_distribution_modes_are_an_error(dist: str, option: list[str], project: pytest.Pytester) -> None:
     result = run(project, "-n", "2", "--dist", dist, *option)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: --dist {dist} with gradagree: *; use --dist load or worksteal"])
 
 
 @pytest.mark.parametrize(
-    ("words", "table", "said"),
+    ("words", "table", "message"),
     [
         (["--gradagree-profile", "fast"], {}, "--profile: unknown profile 'fast'; known: ci, nightly, quick"),
         (["--gradagree-seed", "-1"], {}, "--seed -1: give a whole number of at least 0"),
@@ -186,17 +188,24 @@ def test_that_other_ways_to_distribute_are_refused(dist: str, option: list[str],
         ([], {"ext": "[]", "frameworks": '"torch"', "modes": '"all"'}, "this project defines no activation, *"),
     ],
 )
-def test_that_what_is_asked_wrong_is_answered_in_one_line(
-    words: list[str], table: dict[str, str], said: str, project: pytest.Pytester
+def test_that_bad_input_is_an_error_in_one_line(
+    words: list[str], table: dict[str, str], message: str, project: pytest.Pytester
 ) -> None:
     settings(project, **table)
     result = run(project, "--gradagree", *words)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: --gradagree: {said}"])
+    result.stderr.fnmatch_lines([f"ERROR: --gradagree: {message}"])
     assert "Traceback" not in result.stdout.str() + result.stderr.str()
 
 
-def test_that_the_fixture_checks_what_it_is_given_and_keeps_the_records(project: pytest.Pytester) -> None:
+def test_that_the_examples_of_the_fixtures_pass(project: pytest.Pytester) -> None:
+    pytest.importorskip("torch")
+    examples = [example for _, _, docstring in fixtures() for example in DocTestParser().get_examples(docstring)]
+    project.makepyfile(test_own="\n".join(example.source for example in examples))
+    run(project, "-p", "no:xdist").assert_outcomes(passed=3)
+
+
+def test_that_the_fixture_checks_its_argument_and_keeps_the_records(project: pytest.Pytester) -> None:
     settings(project, modes='"all"')
     project.makepyfile(
         test_own="""
