@@ -160,7 +160,7 @@ class Case:
 
     @functools.cached_property
     def spec(self) -> str:
-        """The canonical text."""
+        """The canonical text, which reproduces the case bit for bit on any platform."""
         widths = "-".join(
             f"{width}{'b' if biased else ''}" for width, biased in zip(self.widths, (False, *self.biases), strict=True)
         )
@@ -180,18 +180,18 @@ class Case:
 
     @property
     def depth(self) -> int:
-        """The number of boxes, without the error box."""
+        """The number of operations, without the loss."""
         return len(self.activations)
 
     @property
     def size(self) -> int:
-        """The number of weights and biases, the activations' own included."""
+        """The number of weights, biases and parameters of activations that have a gradient."""
         own = sum(len(activation.own_weights) for activation in self.activations)
         return own + sum(n * m + m * biased for (n, m), biased in zip(self.shapes, self.biases, strict=True))
 
     @functools.cached_property
     def shapes(self) -> tuple[tuple[int, int], ...]:
-        """(n, m) of each box's weights."""
+        """The shape (n, m) of the weights of each layer."""
         return weight_shapes(self.widths, self.activations)
 
     @functools.cached_property
@@ -206,7 +206,7 @@ class Case:
 
     @property
     def outputs(self) -> int:
-        """The number of outputs o of an example."""
+        """The number of outputs of one example."""
         return outputs(self.widths, self.activations)
 
     @classmethod
@@ -289,7 +289,7 @@ class Case:
         return _drawn(self)
 
     def network(self, arrays: Arrays) -> Box:
-        """The boxes of the reference."""
+        """The network of the reference with these arrays."""
         return network(self.activations, arrays.weights, arrays.biases, self.error, arrays.targets)
 
     def nodes(self, arrays: Arrays) -> list[Node]:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import gradagree
+from gradagree import Case
 from gradagree.adapters import Adapter
 from gradagree.reference import Activation, ErrorFunction, training
 from tools.python_page import HOMES, names
@@ -32,7 +33,9 @@ ADAPTER_METHODS = (
 )  # fmt: skip
 DESCRIBED = [
     *(getattr(gradagree, name) for name in ("check", "run", "survey", "draw", "Case", "Record")),
-    *(getattr(Activation, name) for name in ("value", "derivative", "vjp", "width", "named")),
+    *(getattr(Case, name) for name in ("parse", "of", "arrays")),
+    *(getattr(Activation, name) for name in (
+        "value", "derivative", "vjp", "width", "named", "by", "shared_along", "holding")),
     *(getattr(Adapter, name) for name in ADAPTER_METHODS),
     *(getattr(ErrorFunction, name) for name in ("value", "sensitivity", "vjp", "kink", "across")),
     PUBLIC["gradagree.reference.network"], PUBLIC["gradagree.reference.backpropagate"], training.train,
@@ -67,7 +70,7 @@ def test_that_every_public_name_but_data_has_an_example(name: str) -> None:
 
 @pytest.mark.parametrize("thing", DESCRIBED, ids=lambda thing: thing.__qualname__)
 def test_that_every_argument_is_described(thing: Any) -> None:
-    said = inspect.getdoc(thing) or ""
-    listed = re.findall(r"^    (\w+): ", said.partition("Args:\n")[2].partition("\n\n")[0], re.MULTILINE)
+    text = inspect.getdoc(thing) or ""
+    listed = re.findall(r"^    (\w+): ", text.partition("Args:\n")[2].partition("\n\n")[0], re.MULTILINE)
     assert listed == [name for name in inspect.signature(thing).parameters if name != "self"]
-    assert isinstance(thing, type) or "\nReturns:\n" in said
+    assert isinstance(thing, type) or "\nReturns:\n" in text
