@@ -449,6 +449,11 @@ def training_steps(
         yield {name: adapter.back(x) for name, x in zip(problem.trained, weights, strict=True)}
 
 
+def framework_names() -> list[str]:
+    """All frameworks, in the order of figures."""
+    return sorted(Adapter.catalogue, key=lambda name: Adapter.catalogue[name].position)
+
+
 def library_frameworks() -> dict[str, str]:
     """The framework of each library that functions may be implemented with."""
     return {library: name for name, adapter in Adapter.catalogue.items() for library in adapter.libraries}

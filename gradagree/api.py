@@ -165,7 +165,9 @@ def _resolve(thing: Any, reference: Activation | ErrorFunction | None, framework
         thing = thing()
     if reference is not None:
         if frameworks not in Adapter.catalogue:
-            raise UsageError(f'say whose function it is: frameworks="torch", or one of {", ".join(Adapter.catalogue)}')
+            raise UsageError(
+                f"name the framework of the function: frameworks= must be one of {', '.join(Adapter.catalogue)}"
+            )
         prove_derivatives(reference)
         return with_implementation(reference, frameworks, thing)
     if isinstance(thing, Activation | ErrorFunction):

@@ -30,7 +30,7 @@ LOAD_LIMIT = 60.0
 """Seconds to load a file, including the import of a framework."""
 PROJECT_FILE = "pyproject.toml"
 SETTINGS = {"seed": int, "profile": str, "frameworks": str, "modes": str, "dtypes": str, "regimes": str}
-EXPECTED_VALUES = {int: "a whole number", str: 'text, names separated by commas, such as "torch,jax"'}
+EXPECTED_VALUES = {int: "a whole number", str: 'text, such as names separated by commas: "float32,float64"'}
 ENTRY_POINT_GROUPS: dict[str, tuple[tuple[type, ...], str]] = {
     "gradagree.activations": ((Activation, ErrorFunction), "an activation, an error function, or a module with some"),
     "gradagree.adapters": ((Adapter,), "a subclass of gradagree.Adapter"),

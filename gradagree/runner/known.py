@@ -12,17 +12,21 @@ an expiry date. ``function = "*"`` stands for every function and for findings th
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import re
 import tomllib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
+from gradagree.adapters.adapter import Adapter, framework_names
+from gradagree.arithmetic.model import FORMATS
 from gradagree.cases.text import shorten
 from gradagree.checker.verdict import Record, Verdict
 from gradagree.errors import UsageError, is_file, nearest
@@ -30,9 +34,11 @@ from gradagree.errors import UsageError, is_file, nearest
 NAME = "gradagree-known.toml"
 ANY = "*"
 NONE = "none"
-REQUIRED = ("framework", "function", "class", "reason")
-OPTIONAL = ("mode", "dtype", "version", "link", "expiry")
 CLASSES = tuple(str(verdict) for verdict in Verdict if verdict.fails or verdict is Verdict.INACCURATE)
+DATES = (datetime.date, datetime.datetime, datetime.time)
+"""Types that TOML has, besides those of JSON."""
+Text = Annotated[str, msgspec.Meta(pattern=r"\S")]
+"""Text that is not blank."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -47,6 +53,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     version: str = ""
     link: str = ""
     expiry: datetime.date | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for an invalid range of versions."""
+        self.versions  # noqa: B018
 
     @cached_property
     def versions(self) -> SpecifierSet:
@@ -77,6 +87,18 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def to_json(self) -> dict[str, Any]:
         """The entry as stored in ``meta.json``."""
         return dict(msgspec.to_builtins(self))
+
+
+class _Table(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An entry as a file must have it."""
+
+    framework: Text
+    function: Text
+    reason: Text
+    mode: Text = ""
+    dtype: Text = ""
+    version: Text = ""
+    link: Text = ""
 
 
 def find_known(option: str | None) -> list[Entry] | None:
@@ -121,60 +143,57 @@ def read_known(path: Path) -> list[Entry]:
     return [_decode_entry(entry, f"{path}, entry {place}") for place, entry in enumerate(entries, 1)]
 
 
-def decode_known(found: Any) -> list[Entry]:
+def decode_known(stored: Any) -> list[Entry]:
     """The valid entries among those in ``meta.json``."""
     entries = []
-    for one in found if isinstance(found, list) else []:
-        try:
-            entry = msgspec.convert(one, Entry, strict=False)
-            entry.versions  # noqa: B018  (raises for an invalid range)
-            entries.append(entry)
-        except (msgspec.ValidationError, InvalidSpecifier):
-            continue
+    for entry in stored if isinstance(stored, list) else []:
+        with contextlib.suppress(msgspec.ValidationError):
+            entries.append(msgspec.convert(entry, Entry, strict=False))
     return entries
 
 
 def _decode_entry(table: dict[str, Any], where: str) -> Entry:
+    """The entry of a table of the file. Raises UsageError."""
+    examples, names = _examples(), _names(table.get("framework", ""))
     for key in table:
-        if key not in REQUIRED + OPTIONAL:
-            raise UsageError(f"{where}: unknown key {shorten(key)!r}; {nearest(key, REQUIRED + OPTIONAL)}")
-    for key in REQUIRED:
-        if key not in table:
-            raise UsageError(f"{where}: {key} is missing; write {EXAMPLES[key]}")
-    for key, value in table.items():
-        good = type(value) is datetime.date if key == "expiry" else isinstance(value, str) and value.strip()
-        if not good:
-            raise UsageError(f"{where}: {key} is {shorten(repr(value))}; write {EXAMPLES[key]}")
-    if table["class"] not in CLASSES:
-        raise UsageError(f"{where}: unknown class {shorten(table['class'])!r}; {nearest(table['class'], CLASSES)}")
+        if key not in examples:
+            raise UsageError(f"{where}: unknown key {shorten(key)!r}; {nearest(key, examples)}")
+    for key, known in names.items():
+        value = table.get(key)
+        if isinstance(value, str) and value.strip() and value not in known:
+            raise UsageError(f"{where}: unknown {key} {shorten(value)!r}; {nearest(value, known)}")
     try:
-        SpecifierSet(table.get("version", ""))
-    except InvalidSpecifier:
-        raise UsageError(
-            f"{where}: version {shorten(table['version'])!r} is not a range of versions; write {EXAMPLES['version']}"
-        ) from None
-    _check_names(table, where)
-    return msgspec.convert(table, Entry)
+        msgspec.convert(table, _Table, builtin_types=DATES)
+    except msgspec.ValidationError as wrong:
+        raise UsageError(f"{where}: {_correction(str(wrong), table, examples)}") from None
+    return msgspec.convert(table, Entry, builtin_types=DATES)
 
 
-EXAMPLES = {
-    "framework": 'framework = "torch"', "function": 'function = "gelu", or "*" for all', "class": 'class = "disagree"',
-    "reason": 'reason = "..."', "mode": 'mode = "backward"', "dtype": 'dtype = "float32"',
-    "version": 'version = ">=2.4,<2.14"', "link": 'link = "https://..."', "expiry": "expiry = 2027-06-30",
-}  # fmt: skip
+def _correction(message: str, table: dict[str, Any], examples: dict[str, str]) -> str:
+    """The key that msgspec's message is about, and what to write."""
+    if missing := re.search(r"missing required field `(\w+)`", message):
+        return f"{missing[1]} is missing; write {examples[missing[1]]}"
+    if wrong := re.search(r"at `\$\.(\w+)`$", message):
+        return f"{wrong[1]} is {shorten(repr(table[wrong[1]]))}; write {examples[wrong[1]]}"
+    version = shorten(table["version"])  # the only check of Entry itself
+    return f"version {version!r} is not a range of versions; write {examples['version']}"
 
 
-def _check_names(table: dict[str, Any], where: str) -> None:
-    """Raises UsageError for an unknown framework, dtype or mode."""
-    from gradagree.adapters import Adapter
-    from gradagree.arithmetic.model import FORMATS
+def _examples() -> dict[str, str]:
+    """How to write each key of an entry."""
+    return {
+        "framework": f'framework = "{framework_names()[0]}"', "function": 'function = "gelu", or "*" for all',
+        "class": 'class = "disagree"', "reason": 'reason = "..."', "mode": 'mode = "backward"',
+        "dtype": 'dtype = "float32"', "version": 'version = ">=2.4,<2.14"', "link": 'link = "https://..."',
+        "expiry": "expiry = 2027-06-30",
+    }  # fmt: skip
 
+
+def _names(framework: Any) -> dict[str, Sequence[str]]:
+    """The values that there are of some keys, for a framework."""
     modes = {name: list(kind.modes) for name, kind in Adapter.catalogue.items()}
-    known: dict[str, Sequence[str]] = {"framework": list(modes), "dtype": list(FORMATS)}
-    known["mode"] = [*modes.get(table["framework"], ()), "probe"]
-    for key, names in known.items():
-        if key in table and table[key] not in names:
-            raise UsageError(f"{where}: unknown {key} {shorten(table[key])!r}; {nearest(table[key], names)}")
+    of_framework = modes.get(framework, []) if isinstance(framework, str) else []
+    return {"class": CLASSES, "framework": list(modes), "dtype": list(FORMATS), "mode": [*of_framework, "probe"]}
 
 
 def matches(entry: Entry, record: Record, functions: Sequence[str]) -> bool:

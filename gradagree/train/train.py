@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from gradagree.adapters import Adapter
+from gradagree.adapters.adapter import framework_names
 from gradagree.arithmetic.exactness import rounded_to
 from gradagree.arithmetic.model import FORMATS
 from gradagree.cases.case import Arrays, Case
@@ -325,9 +326,7 @@ def parse_training_run(
     if not (math.isfinite(low_enough) and low_enough >= 0):
         raise UsageError(f"--low-enough {low_enough:g}: give a loss of at least 0")
     check_seed(seed)
-    default = [
-        kind.name for kind in sorted(Adapter.catalogue.values(), key=lambda kind: kind.position) if kind.trains()
-    ]
+    default = [name for name in framework_names() if Adapter.catalogue[name].trains()]
     names = default if frameworks is None else parse_list("--frameworks", frameworks)
     for name in names:
         if name not in Adapter.catalogue:
