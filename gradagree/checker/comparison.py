@@ -156,7 +156,7 @@ def classify(box: int | str, part: Part, observed: np.ndarray | None, expected: 
     with np.errstate(all="ignore"):
         radius = within_range(np.abs(value), radius, expected.model.format)
         ratio = error_ratios(observed, value, np.where(np.isnan(value), np.nan, radius))
-        (found,) = extremes(ratio, observed, value, np.abs(value), radius, [value.shape])
+        found = extremes(ratio, observed, value, np.abs(value), radius)
     same = (observed == value) | (np.isnan(observed) & np.isnan(value))
     open = (~np.isfinite(radius) | ~np.isfinite(value)) & ~same
     verdict, sharpness = _verdict(observed, radius, found, open, same)
@@ -207,9 +207,10 @@ class Extremes(NamedTuple):
 
 def error_ratios(observed: Any, center: Any, radius: Any) -> np.ndarray:
     """|observed - center| / radius: 0 where they are equal or the radius is not finite, infinite for other NaN."""
-    ratio = np.asarray(np.abs(observed - center))
+    ratio = np.asarray(observed - center)
+    np.abs(ratio, out=ratio)  # in place, as new memory for a large array takes longer than its subtraction
     np.divide(ratio, radius, out=ratio, where=ratio != 0)
-    if not np.max(ratio, initial=0.0) < np.inf:
+    if not np.maximum.reduce(ratio, axis=None) < np.inf:
         ratio = np.where((observed == center) | ~np.isfinite(radius), 0.0, np.where(np.isnan(ratio), np.inf, ratio))
     return ratio
 
@@ -221,25 +222,14 @@ def within_range(size: Any, radius: Any, format: Format) -> Any:
     return np.where(size + radius > format.largest, np.inf, radius)
 
 
-def extremes(
-    ratio: Any, observed: Any, center: Any, size: Any, radius: Any, shapes: Sequence[tuple[int, ...]], sharp: Any = None
-) -> list[Extremes]:
-    """The extremes of each of these shapes, whose entries the arrays hold one after the other.
-
-    All entries are processed in one call: a NumPy call costs as much as a small array.
-    """
+def extremes(ratio: Any, observed: Any, center: Any, size: Any, radius: Any, sharp: Any = None) -> Extremes:
+    """The extremes of one array; sharp are the entries above their tolerance, by default with those of tolerance 0."""
     sharp = (size > radius) | (radius == 0) if sharp is None else sharp
-    ratio, observed, center, size, radius, sharp = map(np.ravel, (ratio, observed, center, size, radius, sharp))
-    starts = [0, *itertools.accumulate(map(math.prod, shapes))]
-    ratios, largest, tolerances = (np.maximum.reduceat(x, starts[:-1]).tolist() for x in (ratio, size, radius))
-    counts = np.add.reduceat(sharp, starts[:-1], dtype=np.int64).tolist()
-    found = []
-    for k, (start, end, shape) in enumerate(zip(starts, starts[1:], shapes, strict=False)):
-        place = int(ratio[start:end].argmax())
-        expected, seen, allowed = (float(x[start + place]) for x in (center, observed, radius))
-        at = index(place, shape)
-        found.append(Extremes(ratios[k], at, expected, seen, allowed, largest[k], tolerances[k], counts[k]))
-    return found
+    place = int(ratio.argmax())
+    at = index(place, ratio.shape)
+    worst, expected, seen, allowed = (float(x[at]) for x in (ratio, center, observed, radius))
+    largest, tolerance = (float(np.maximum.reduce(x, axis=None)) for x in (size, radius))
+    return Extremes(worst, at, expected, seen, allowed, largest, tolerance, int(np.count_nonzero(sharp)))
 
 
 def merged(tiles: Sequence[Extremes]) -> Extremes:
@@ -295,12 +285,27 @@ class Bound(NamedTuple):
 
 
 def accepted(bounds: Sequence[Bound]) -> list[Comparison | None]:
-    """The comparison for each bound that accepts its array; None for the others."""
+    """The comparison for each bound that accepts its array; None for the others.
+
+    All entries are processed in one call: a NumPy call costs as much as a small array.
+    """
     if not bounds:
         return []
     observed, center, radius = (
         np.concatenate([getattr(bound, name).ravel() for bound in bounds]) for name in ("observed", "center", "radius")
     )
-    ratio, shapes = error_ratios(observed, center, radius), [bound.center.shape for bound in bounds]
-    found = extremes(ratio, observed, center, np.abs(center), radius, shapes)
-    return [bound.accept(each) for bound, each in zip(bounds, found, strict=True)]
+    ratio, size = error_ratios(observed, center, radius), np.abs(center)
+    starts = [0, *itertools.accumulate(bound.center.size for bound in bounds)]
+    ratios, largest, tolerances = (np.maximum.reduceat(x, starts[:-1]).tolist() for x in (ratio, size, radius))
+    sharp = np.add.reduceat((size > radius) | (radius == 0), starts[:-1], dtype=np.int64).tolist()
+    found: list[Comparison | None] = []
+    for k, (bound, start, end) in enumerate(zip(bounds, starts, starts[1:], strict=False)):
+        if not ratios[k] <= 1:
+            found.append(None)
+            continue
+        place = int(ratio[start:end].argmax())
+        expected, seen, allowed = (float(x[start + place]) for x in (center, observed, radius))
+        at = index(place, bound.center.shape)
+        extreme = Extremes(ratios[k], at, expected, seen, allowed, largest[k], tolerances[k], sharp[k])
+        found.append(bound.accept(extreme))
+    return found

@@ -129,7 +129,7 @@ def compare_in_tiles(one: NodeArrays, a: Any, factor: Any, delta_c: Any, size: A
         radius *= bound > exact
         radius *= SAFE
         ratio = error_ratios(one.dw[tile], value, radius)
-        (found,) = extremes(ratio, one.dw[tile], value, entries, radius, [value.shape])
+        found = extremes(ratio, one.dw[tile], value, entries, radius)
         if not found.ratio <= 1:
             return None
         tiles.append(found.below(start))

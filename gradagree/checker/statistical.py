@@ -179,7 +179,7 @@ def _extremes(expected: Variance | OuterProduct, observed: np.ndarray, blunt: bo
         if blunt:
             vague = np.isfinite(seen) & (tolerance >= size)
             ratio = np.where(vague, np.minimum(ratio, 1.0), ratio)
-        (tile,) = extremes(ratio, seen, value, size, tolerance, [value.shape], sharp=size > tolerance)
+        tile = extremes(ratio, seen, value, size, tolerance, sharp=size > tolerance)
         found.append(tile.below(getattr(rows, "start", 0)))
     return found
 
