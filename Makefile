@@ -5,8 +5,8 @@ export OMP_NUM_THREADS ?= 1
 
 .PHONY: run test lint docs reports report-agreement report-survey report-detection report-speed clean
 
-# Disagreements are what the report is for: finding some is no failure of `make run`.
-run: .venv/ready  ## train by hand and by torch and jax, check random architectures and real data, write one index page
+# A disagreement is a result of the report, not a failure of `make run`.
+run: .venv/ready  ## train the reference, torch and jax; check random networks and real data; write one index page
 	@out=reports/run-$$(date +%Y%m%d-%H%M%S); status=0; \
 	$(BIN)/gradagree train diabetes --out $$out/diabetes || status=$$?; \
 	$(BIN)/gradagree train digits --out $$out/digits || status=$$?; \
@@ -14,7 +14,7 @@ run: .venv/ready  ## train by hand and by torch and jax, check random architectu
 	found=$$?; [ $$found -le 1 ] || status=$$found; \
 	$(BIN)/gradagree report $$out || status=$$?; exit $$status
 
-test: .venv/ready  ## the tests, and the agreement suite among them
+test: .venv/ready  ## run the tests, including the agreement suite
 	$(BIN)/python -m pytest -n auto
 
 lint: .venv/ready  ## ruff and mypy
@@ -23,24 +23,24 @@ lint: .venv/ready  ## ruff and mypy
 	$(BIN)/mypy -p gradagree
 
 # Findings are what these reports are for. How long each takes: reports/README.md.
-reports: report-agreement report-survey report-detection report-speed  ## all published reports of the installed frameworks
+reports: report-agreement report-survey report-detection report-speed  ## build all published reports
 
-report-agreement: .venv/ready  ## a run, its report, and the baseline to compare the next ones with
+report-agreement: .venv/ready  ## a run, its report, and the baseline for later comparisons
 	$(BIN)/gradagree run --profile ci --seed 2026 --out reports/agreement || [ $$? -eq 1 ]
 	$(BIN)/gradagree compare reports/agreement --extract reports/baseline.jsonl
 
-report-survey: .venv/ready  ## every function alone, and derivatives at kinks
+report-survey: .venv/ready  ## the survey of each function, and derivatives at kinks
 	$(BIN)/gradagree survey --profile ci --out reports/survey
 	gzip --force --best --no-name reports/survey/atlas.jsonl reports/survey/findings.json
 	$(BIN)/gradagree survey --kinks --out docs || [ $$? -eq 1 ]
 
-report-detection: .venv/benchmarks  ## which planted faults are found; FLAGS=--quick for a first look
+report-detection: .venv/benchmarks  ## which planted faults are found; FLAGS=--quick is shorter
 	$(BIN)/python -m benchmarks.detection $(FLAGS)
 
-report-speed: .venv/benchmarks  ## how long a verdict takes; FLAGS=--quick for a first look
+report-speed: .venv/benchmarks  ## speed; FLAGS=--quick is shorter
 	$(BIN)/python -m benchmarks.speed $(FLAGS)
 
-docs: .venv/ready  ## the pages of docs/, warnings are errors
+docs: .venv/ready  ## build the pages of docs/; warnings are errors
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build
 

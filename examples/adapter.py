@@ -1,4 +1,4 @@
-"""An adapter for another framework: tape, reverse mode in forty lines of NumPy, which is part of this file.
+"""An adapter for another framework: tape, reverse mode in forty lines of NumPy, in this file.
 
     gradagree run --ext examples/adapter.py --frameworks tape --activations tanh,sigmoid,bump --errors sse --cases 20
 

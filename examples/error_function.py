@@ -1,4 +1,4 @@
-"""An error function of one's own: an output that is too large costs more than one that is too small.
+"""A user's loss function: an output that is too large costs more than one that is too small.
 
     gradagree run --ext examples/error_function.py --cases 20
 

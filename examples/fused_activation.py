@@ -1,9 +1,9 @@
-"""A fused activation: its own backward pass in torch (autograd.Function) and in jax (custom_vjp), judged by hand.
+"""A fused activation with a custom backward pass in torch (autograd.Function) and in jax (custom_vjp).
 
     gradagree run --ext examples/fused_activation.py --cases 20
 
-Fused functions keep what their backward pass needs and skip what it does not. That is where gradients go wrong, and
-where torch and jax take your word for it: here both keep p alone and compute the gate anew.
+A fused function stores only what its backward pass needs: here p, from which the backward pass computes the gate again.
+torch and jax do not check such a backward pass, so its gradient can be wrong.
 """
 
 import numpy as np
@@ -37,11 +37,11 @@ class FusedSiluTanh(Activation):
 
             @staticmethod
             def backward(context, delta_a):
-                return delta_a * _slope(*context.saved_tensors, torch.sigmoid, torch.tanh)
+                return delta_a * _derivative(*context.saved_tensors, torch.sigmoid, torch.tanh)
 
             @staticmethod
             def jvp(context, tangent):
-                return tangent * _slope(*context.saved_tensors, torch.sigmoid, torch.tanh)
+                return tangent * _derivative(*context.saved_tensors, torch.sigmoid, torch.tanh)
 
         return Fused.apply(p)
 
@@ -54,13 +54,13 @@ class FusedSiluTanh(Activation):
             return fused(p), p
 
         def backward(p, delta_a):
-            return (delta_a * _slope(p, jax.nn.sigmoid, jax.numpy.tanh),)
+            return (delta_a * _derivative(p, jax.nn.sigmoid, jax.numpy.tanh),)
 
         fused.defvjp(forward, backward)
         return fused(p)
 
 
-def _slope(p, sigmoid, tanh):
-    """What the fused backward passes compute."""
+def _derivative(p, sigmoid, tanh):
+    """The derivative, as the fused backward passes compute it."""
     s, y = sigmoid(p), tanh(p)
     return s * ((1 - s) * y + (1 - y * y))

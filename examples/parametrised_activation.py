@@ -1,9 +1,9 @@
-"""Activations with parameters: constants that a case names, and a weight that is learned, with a gradient of its own.
+"""Activations with parameters: constants in the text of a case, and a trainable weight with its own gradient.
 
     gradagree run --ext examples/parametrised_activation.py --cases 20
     gradagree run --ext examples/parametrised_activation.py --cases 20 --activations 'bent_line(low=0.5,knee=1.0)'
 
-The first judges both with their defaults, the second the one that is named, with these numbers.
+The first command checks both functions with their defaults, the second one function with the given parameters.
 """
 
 import numpy as np
@@ -36,7 +36,7 @@ class BentLine(Activation):
 
 
 class LearnedSine(Activation):
-    """A(p) = p + a sin p, where a is a weight: each framework's derivative by a is judged too."""
+    """A(p) = p + a sin p, where a is trainable: its gradient is checked, too."""
 
     a: Weight = Weight(0.5)
 

@@ -109,8 +109,8 @@ def test_that_a_fused_function_of_jax_has_no_forward_mode_and_the_record_says_so
 def test_that_a_wrong_slope_in_the_fused_passes_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
     module = loaded("fused_activation.py")
-    slope = module._slope
-    monkeypatch.setattr(module, "_slope", lambda *given: slope(*given) * (1 + 1e-9))
+    derivative = module._derivative
+    monkeypatch.setattr(module, "_derivative", lambda *given: derivative(*given) * (1 + 1e-9))
     with pytest.raises(Disagreement, match="fused_silu_tanh"):
         check(module.FusedSiluTanh, frameworks="torch", modes="backward", dtypes=("float64",))
 
