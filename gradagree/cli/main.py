@@ -22,8 +22,8 @@ from rich.text import Text
 
 from gradagree.cli.compare import compare
 from gradagree.cli.new import new
-from gradagree.cli.options import extensions, known_option, print_error
-from gradagree.cli.run import choices, run
+from gradagree.cli.options import extensions, known_option, print_error, selection_options
+from gradagree.cli.run import run
 from gradagree.cli.survey import survey
 from gradagree.cli.train import train
 from gradagree.errors import UsageError, check_target, in_one_line, nearest
@@ -126,7 +126,7 @@ def commands(context: click.Context) -> None:
 
 @commands.command()
 @click.argument("case", metavar="ID|FILE")
-@choices
+@selection_options
 @extensions
 @click.option(
     "--dir",

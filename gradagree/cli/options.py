@@ -1,7 +1,9 @@
-"""Options that several commands share, and their messages on standard error."""
+"""Options that several commands share, and what commands print about themselves."""
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -13,13 +15,18 @@ def print_error(text: str) -> None:
     click.echo(text, err=True)
 
 
+def command_line() -> str:
+    """The command that was typed, for ``meta.json``."""
+    return shlex.join(["gradagree", *sys.argv[1:]])
+
+
 def known_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """--known."""
     text = "File of known differences (default: the project's gradagree-known.toml; 'none' disables it)."
     return click.option("--known", metavar="FILE", help=text)(command)
 
 
-def ending_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def finish_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """--known and --shrink."""
     text = "Time budget for shrinking failing cases (0 disables shrinking)."
     return known_option(
@@ -36,3 +43,11 @@ def extensions(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="FILE",
         help="Python file that defines your own functions or adapters; it is executed (default: none).",
     )(command)
+
+
+def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--frameworks and --modes."""
+    modes = "Gradient modes to check: MODE, FRAMEWORK:MODE or all (default: all but the slowest to compile)."
+    command = click.option("--modes", metavar="LIST", help=modes)(command)
+    frameworks = "Frameworks to check (default: all that gradagree knows)."
+    return click.option("--frameworks", metavar="LIST", help=frameworks)(command)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gradagree.cli.options import ending_options, extensions, print_error
+from gradagree.cli.options import command_line, extensions, finish_options, print_error, selection_options
 from gradagree.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,14 +19,6 @@ if TYPE_CHECKING:
 
 ALONGSIDE = ("resume", "ext", "budget", "workers", "scheduler", "known", "shrink")
 """Options that do not change the records."""
-
-
-def choices(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--frameworks and --modes."""
-    modes = "Gradient modes to check: MODE, FRAMEWORK:MODE or all (default: all but the slowest to compile)."
-    command = click.option("--modes", metavar="LIST", help=modes)(command)
-    frameworks = "Frameworks to check (default: all that gradagree knows)."
-    return click.option("--frameworks", metavar="LIST", help=frameworks)(command)
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -47,7 +38,7 @@ OPTIONS = (
     click.option(
         "--seed", type=int, default=0, show_default=True, metavar="S", help="Seed of the random architectures."
     ),
-    choices,
+    selection_options,
     click.option("--dtypes", metavar="LIST", help="Dtypes to check (default: float64,float32)."),
     click.option("--activations", metavar="LIST", help="Activations to draw from (default: all, or those of --ext)."),
     click.option("--errors", metavar="LIST", help="Loss functions to draw from (default: all, or those of --ext)."),
@@ -60,7 +51,7 @@ OPTIONS = (
         "--profile", default="ci", show_default=True, metavar="NAME", help="Size of the run: quick, ci or nightly."
     ),
     extensions,
-    ending_options,
+    finish_options,
     click.option(
         "--budget", type=float, metavar="SECONDS", help="Start no new case after this time (default: no limit)."
     ),
@@ -124,7 +115,7 @@ def run(
     with process_pool() as kept:
         with Progress(sum(plan.counts().values())) as progress, drain_on_signal(stop):
             interrupted = campaign.execute(
-                plan, folder, extensions=files, workers=workers, command=shlex.join(["gradagree", *sys.argv[1:]]),
+                plan, folder, extensions=files, workers=workers, command=command_line(),
                 strict=strict, budget=budget, progress=progress, resume=resume is not None, draining=stop,
                 scheduler=scheduler, kept=kept, known=entries,
             )  # fmt: skip

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from gradagree.cli.options import print_error
+from gradagree.cli.options import command_line, print_error
 from gradagree.errors import UsageError
 
 
@@ -66,7 +64,7 @@ def _survey(ext: tuple[str, ...], out: Path | None, **options: Any) -> int:
     if not found.versions:
         print_error(f"gradagree: {no_framework_message(found)}")
         return 5
-    path = write_survey(found, plan, options["profile"], folder, shlex.join(["gradagree", *sys.argv[1:]]))
+    path = write_survey(found, plan, options["profile"], folder, command_line())
     print_summary(found)
     click.echo(f"Written: {path}")
     return 0

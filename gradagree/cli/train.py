@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
+
+from gradagree.cli.options import command_line
 
 
 @click.command()
@@ -61,9 +61,7 @@ def train(out: Path | None, strict: bool, **options: Any) -> int:
     training = training_runs.parse_training_run(**options)
     folder, known = out or campaign.default_folder(), find_known(None)
     with Progress(0) as progress:
-        trained = training_runs.run_training(
-            training, folder, shlex.join(["gradagree", *sys.argv[1:]]), strict, progress
-        )
+        trained = training_runs.run_training(training, folder, command_line(), strict, progress)
     click.echo(f"{trained.steps:,} steps by the reference; {trained.reason}")
     status = report_results([folder], folder, strict, known)
     click.echo(f"Training: {write_training(folder)}")

@@ -52,8 +52,8 @@ def needed(file: str) -> list[str]:
 
 
 def test_that_every_example_is_told_of_and_has_its_functions_checked() -> None:
-    told = (FOLDER / "README.md").read_text(encoding="utf-8")
-    assert set(FILES) == set(FUNCTIONS) == set(re.findall(r"\]\((\w+\.py)\)", told))
+    shown = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert set(FILES) == set(FUNCTIONS) == set(re.findall(r"\]\((\w+\.py)\)", shown))
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -13,7 +13,7 @@ import pytest
 from gradagree.checker.verdict import Verdict
 from gradagree.cli.main import commands
 from gradagree.runner.known import read_known
-from tools import command_page as clireference
+from tools import command_page
 from tools.record_schema import MEANINGS
 
 ROOT = Path(__file__).parents[2]
@@ -55,7 +55,7 @@ def test_that_every_page_is_named_in_the_index() -> None:
 
 def test_that_the_page_on_the_command_line_is_as_the_code_makes_it() -> None:
     remedy = "python -m tools.command_page > docs/command-line.md"
-    assert (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8") == clireference.text(), remedy
+    assert (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8") == command_page.text(), remedy
 
 
 @pytest.mark.parametrize("page", WRITTEN, ids=name_of)

@@ -29,15 +29,15 @@ BAD_INPUT = {
 }
 
 
-@pytest.mark.parametrize("typed", BAD_INPUT)
-def test_that_bad_input_is_one_line_and_exit_code_2(typed: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("line", BAD_INPUT)
+def test_that_bad_input_is_one_line_and_exit_code_2(line: str, tmp_path: Path) -> None:
     for name in ("empty", "full", "broken"):
         (tmp_path / name).mkdir()
     (tmp_path / "a.file").touch()
     (tmp_path / "full" / "notes.txt").write_text("mine", encoding="utf-8")
     for name in ("golden.json", "a.json"):
         (tmp_path / "broken" / name).write_text("{", encoding="utf-8")
-    name, *arguments = typed.split()
+    name, *arguments = line.split()
     done = subprocess.run(
         [sys.executable, "-m", f"tools.{name}", *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -48,7 +48,7 @@ def test_that_bad_input_is_one_line_and_exit_code_2(typed: str, tmp_path: Path) 
         check=False,
     )
     assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith(BAD_INPUT[typed])
+    assert done.stderr.startswith(BAD_INPUT[line])
     assert (done.stdout, done.stderr.count("\n")) == ("", 1)
     assert (tmp_path / "full" / "notes.txt").read_text(encoding="utf-8") == "mine"
 

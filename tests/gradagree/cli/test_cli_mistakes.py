@@ -1,4 +1,4 @@
-"""Everything that is typed wrong is answered in one line that says what to do."""
+"""Everything that is line wrong is answered in one line that message what to do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gradagree.cli.main import code
 
 GOOD = "3-4b-2:id,tanh*2:sse:n5:f64:ordinary:s1"
 LONG = "n" * 5000
-TYPED_WRONG = {
+INVALID = {
     "ryn": "no command 'ryn'; did you mean 'run'?",
     "--foo": "No such option",
     "run --foo": "No such option",
@@ -70,15 +70,15 @@ TYPED_WRONG = {
 }
 
 
-@pytest.mark.parametrize("typed", TYPED_WRONG, ids=lambda typed: typed[:60])
-def test_that_what_is_typed_wrong_is_answered_in_one_line(
-    typed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("line", INVALID, ids=lambda line: line[:60])
+def test_that_bad_input_is_an_error_in_one_line(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("a.file").write_text("no case")
-    ended = code(typed.split())
-    said = capsys.readouterr()
-    assert said.err.startswith(f"gradagree: {TYPED_WRONG[typed]}"), said.err
-    assert said.err.count("\n") == 1
-    assert (ended, said.out) == (2, "")
-    assert len(said.err) < 600 or LONG in typed
+    ended = code(line.split())
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"gradagree: {INVALID[line]}"), printed.err
+    assert printed.err.count("\n") == 1
+    assert (ended, printed.out) == (2, "")
+    assert len(printed.err) < 600 or LONG in line

@@ -37,18 +37,18 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    def run(*typed: str) -> str:
-        ended, said = code(["new", *typed]), capsys.readouterr()
-        assert (ended, said.out, said.err.count("\n")) == (2, "", 1)
-        return said.err.removeprefix("gradagree: ").rstrip("\n")
+def error_of(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    def run(*arguments: str) -> str:
+        ended, printed = code(["new", *arguments]), capsys.readouterr()
+        assert (ended, printed.out, printed.err.count("\n")) == (2, "", 1)
+        return printed.err.removeprefix("gradagree: ").rstrip("\n")
 
     return run
 
 
 @pytest.mark.parametrize("kind", ["activation", "error"])
 @pytest.mark.parametrize("name", NAMES)
-def test_that_what_is_written_is_proved_under_its_name(kind: str, name: str) -> None:
+def test_that_the_template_passes_under_its_name(kind: str, name: str) -> None:
     assert code(["new", kind, name]) == 0
     plan = prepare([f"{name}.py"], {"cases": 1})
     (made,) = (plan.activations if kind == "activation" else plan.errors) or ()
@@ -71,13 +71,13 @@ def test_that_the_two_commands_in_the_message_pass(kind: str, capfd: pytest.Capt
 @pytest.mark.parametrize(
     "name", ["", "2x", "a-b", "_hidden", "größe", "lambda", "None", "../a", "a.py", "a" * 65, "a b"]
 )
-def test_that_a_name_that_cannot_be_one_is_refused(name: str, refused: Any) -> None:
-    says = "cannot be the name of a file and a class: write a letter, then letters, digits and underscores"
-    assert says in refused("activation", name)
+def test_that_an_invalid_name_is_an_error(name: str, error_of: Any) -> None:
+    message = "cannot be the name of a file and a class: write a letter, then letters, digits and underscores"
+    assert message in error_of("activation", name)
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "says"),
+    ("kind", "name", "message"),
     [
         (
             "activation",
@@ -100,8 +100,8 @@ def test_that_a_name_that_cannot_be_one_is_refused(name: str, refused: Any) -> N
         ("activaton", "bent", "new 'activaton': did you mean 'activation'?"),
     ],
 )
-def test_that_a_name_that_is_taken_is_refused_and_by_whom(kind: str, name: str, says: str, refused: Any) -> None:
-    assert refused(kind, name).startswith(says)
+def test_that_a_name_in_use_is_an_error_that_names_its_owner(kind: str, name: str, message: str, error_of: Any) -> None:
+    assert error_of(kind, name).startswith(message)
     assert list(Path().iterdir()) == []
 
 
@@ -110,16 +110,16 @@ def test_that_a_name_may_be_one_of_the_other_kind() -> None:
 
 
 @pytest.mark.parametrize("there", ["file", "folder", "dangling link"])
-def test_that_nothing_is_overwritten(there: str, refused: Any) -> None:
+def test_that_nothing_is_overwritten(there: str, error_of: Any) -> None:
     path = Path("bent.py")
     {"file": path.touch, "folder": path.mkdir, "dangling link": lambda: path.symlink_to("nowhere")}[there]()
-    assert refused("activation", "bent") == "bent.py already exists: choose another name, or remove the file"
+    assert error_of("activation", "bent") == "bent.py already exists: choose another name, or remove the file"
     assert not path.is_file() or path.read_text() == ""
 
 
-def test_that_a_read_only_folder_is_an_error_in_one_line(refused: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_that_a_read_only_folder_is_an_error_in_one_line(error_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any, **__: Any) -> Any:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "open", full)
-    assert refused("activation", "bent") == "cannot write bent.py: No space left on device; choose another folder"
+    assert error_of("activation", "bent") == "cannot write bent.py: No space left on device; choose another folder"

@@ -53,8 +53,8 @@ def test_that_a_run_ends_with_the_code_of_its_verdicts(
 
 def test_that_a_mistake_is_one_line_on_standard_error(command: list[str], tmp_path: Path) -> None:
     done = ended([*command, "run", "--dtypes", "float31"], tmp_path)
-    says = "gradagree: --dtypes: unknown name 'float31'; did you mean 'float32'?\n"
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", says)
+    message = "gradagree: --dtypes: unknown name 'float31'; did you mean 'float32'?\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", message)
     assert list(tmp_path.iterdir()) == []
 
 

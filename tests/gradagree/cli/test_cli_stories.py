@@ -91,17 +91,17 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     return command
 
 
-def assert_refused(result: tuple[int, str, list[Record]], says: str) -> None:
+def assert_refused(result: tuple[int, str, list[Record]], message: str) -> None:
     ended, error, records = result
-    assert re.fullmatch(f"gradagree: {says}\n", error), error
+    assert re.fullmatch(f"gradagree: {message}\n", error), error
     assert (ended, records) == (2, [])
 
 
-def test_that_a_wrong_derivative_is_refused_with_a_point_where_it_is_wrong(run: Run) -> None:
+def test_that_a_wrong_derivative_is_an_error_with_a_point_where_it_is_wrong(run: Run) -> None:
     wrong = BENT.replace("np.tanh(p) ** 2", "np.tanh(p)") + TORCH + JAX
     number = r"-?\d+\.\d+(e-\d+)?"
-    says = f"at p = {number} it gives {number}, but the derivative of value is {number} .*"
-    assert_refused(run(wrong), f"bent: derivative does not match value: {says}")
+    message = f"at p = {number} it gives {number}, but the derivative of value is {number} .*"
+    assert_refused(run(wrong), f"bent: derivative does not match value: {message}")
 
 
 @needs_torch
@@ -137,7 +137,7 @@ def test_that_a_gate_that_is_detached_is_found(gate: str, expected: int, run: Ru
 
 @needs_torch
 @needs_jax
-def test_that_a_framework_without_a_spelling_is_a_row_with_the_line_to_add(run: Run) -> None:
+def test_that_a_framework_without_an_implementation_is_a_row_with_the_line_to_add(run: Run) -> None:
     ended, _, records = run(BENT + TORCH, "--cases", "1", "--modes", "backward,grad")
     assert ended == 0
     verdicts = {record.framework: record.verdict for record in records}
@@ -147,17 +147,17 @@ def test_that_a_framework_without_a_spelling_is_a_row_with_the_line_to_add(run: 
 
 
 @needs_jax
-def test_that_where_no_framework_has_a_spelling_nothing_was_compared(run: Run) -> None:
+def test_that_where_no_framework_has_an_implementation_nothing_was_compared(run: Run) -> None:
     ended, _, records = run(BENT + TORCH, "--cases", "1", "--frameworks", "jax", "--modes", "grad")
     assert (ended, {record.verdict for record in records}) == (5, {Verdict.UNSUPPORTED})
 
 
-def test_that_a_misspelled_method_is_refused_with_the_nearest(run: Run) -> None:
-    says = r"--ext mine.py, line 5: ContractError: Bent.trch is no part of an activation; did you mean 'torch'\? .*"
-    assert_refused(run(BENT + TORCH.replace("def torch", "def trch")), says)
+def test_that_a_misspelled_method_is_an_error_with_the_nearest_name(run: Run) -> None:
+    message = r"--ext mine.py, line 5: ContractError: Bent.trch is no part of an activation; did you mean 'torch'\? .*"
+    assert_refused(run(BENT + TORCH.replace("def torch", "def trch")), message)
 
 
-def test_that_a_file_that_raises_is_refused_with_its_line(run: Run) -> None:
+def test_that_a_file_that_raises_is_an_error_with_its_line(run: Run) -> None:
     result = run(f"{BENT}\n\ntable = {{}}\ntable['slope']\n")
     lines = len(f"{BENT}\n\ntable = {{}}\ntable['slope']".splitlines())
     assert_refused(result, f"--ext mine.py, line {lines}: KeyError: 'slope'")
@@ -165,10 +165,10 @@ def test_that_a_file_that_raises_is_refused_with_its_line(run: Run) -> None:
 
 @needs_torch
 @pytest.mark.parametrize("error", ["RuntimeError('torch is broken')", "SystemExit(3)"])
-def test_that_a_spelling_that_raises_is_a_crash_of_its_own_cases(error: str, run: Run) -> None:
-    spelled = f"\n    def torch(self, p, torch):\n        raise {error}\n"
+def test_that_an_implementation_that_raises_is_a_crash_of_its_own_cases(error: str, run: Run) -> None:
+    implementation = f"\n    def torch(self, p, torch):\n        raise {error}\n"
     options: Any = ("--cases", "2", "--frameworks", "torch", "--modes", "backward", "--dtypes", "float32")
-    ended, _, records = run(BENT + spelled, *options)
+    ended, _, records = run(BENT + implementation, *options)
     assert (ended, len(records)) == (1, 2)
     for record in records:
         assert record.verdict == (Verdict.CRASHED if "bent" in record.spec else Verdict.AGREE)
@@ -176,7 +176,7 @@ def test_that_a_spelling_that_raises_is_a_crash_of_its_own_cases(error: str, run
 
 @needs_torch
 @pytest.mark.parametrize(
-    ("spelled", "says"),
+    ("implementation", "message"),
     [
         ("return torch.tanh(p).sum()", r"Bent.torch returns shape \(\) for p of shape \(\d+, \d+\); it must be \("),
         (
@@ -186,10 +186,10 @@ def test_that_a_spelling_that_raises_is_a_crash_of_its_own_cases(error: str, run
         ("torch.tanh(p)", r"Bent.torch returns nothing: end it with `return` and the formula"),
     ],
 )
-def test_that_a_spelling_of_another_shape_is_named(spelled: str, says: str, run: Run) -> None:
-    ended, _, records = run(BENT + TORCH.replace("return torch.tanh(p)", spelled), *EXACTLY)
+def test_that_an_implementation_of_another_shape_is_named(implementation: str, message: str, run: Run) -> None:
+    ended, _, records = run(BENT + TORCH.replace("return torch.tanh(p)", implementation), *EXACTLY)
     assert ended == 1
     reasons = {str(record.reason) for record in records if record.verdict is Verdict.CRASHED}
-    named = {reason for reason in reasons if re.match(says, reason)}
+    named = {reason for reason in reasons if re.match(message, reason)}
     assert named
     assert {reason.partition(":")[0] for reason in reasons - named} <= {"its answer is malformed"}

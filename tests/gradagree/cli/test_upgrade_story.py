@@ -1,4 +1,4 @@
-"""The story of an upgrade as the docs tell it: baseline, change, gate, known entry, green again, entry gone."""
+"""The upgrade described in docs/upgrading.md: baseline, change, gate, known entry, green again, entry gone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gradagree.reference import Activation
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
 
-KERNEL = '''"""A kernel of one's own; its version is a number in a file."""
+KERNEL = '''"""A user's kernel; its version is a number in a file."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ class = "value-differs"
 reason = "the new kernel is off by 1e-3, see the upstream issue"
 """
 RUN = (
-    "run --cases 4 --frameworks torch --modes backward --regimes ordinary --workers 1 --shrink 5 --ext kernel.py --out"
+    "run --cases 4 --frameworks torch --modes backward --regimes ordinary --workers 1 --shrink 30 --ext kernel.py --out"
 )
 
 
@@ -53,35 +53,35 @@ def test_that_the_upgrade_story_holds(
     version = Path("version").resolve()
     Path("kernel.py").write_text(KERNEL.replace("FILE", repr(str(version))))
 
-    def typed(line: str) -> tuple[int, str]:
+    def execute(line: str) -> tuple[int, str]:
         ended = code(line.split())
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return ended, said.out
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.err
+        return ended, printed.out
 
     version.write_text("1.0")
-    assert typed(f"{RUN} old")[0] == 0
-    assert typed("compare old --extract baseline.jsonl")[0] == 0
-    assert typed(f"{RUN} same")[0] == 0
-    assert typed("compare baseline.jsonl same --gate")[0] == 0
+    assert execute(f"{RUN} old")[0] == 0
+    assert execute("compare old --extract baseline.jsonl")[0] == 0
+    assert execute(f"{RUN} same")[0] == 0
+    assert execute("compare baseline.jsonl same --gate")[0] == 0
 
     version.write_text("1.001")
-    ended, said = typed(f"{RUN} new")
+    ended, printed = execute(f"{RUN} new")
     assert ended == 1
     if importlib.util.find_spec("hypothesis") is not None:
-        assert "smallest case 1-1:kernel:sse:n1:f64:explicit:" in " ".join(said.split())
-    ended, said = typed("compare baseline.jsonl new --gate --out pages")
+        assert "smallest case 1-1:kernel:sse:n1:f64:explicit:" in " ".join(printed.split())
+    ended, printed = execute("compare baseline.jsonl new --gate --out pages")
     assert ended == 1
-    assert "a regression." in " ".join(said.split())
+    assert "a regression." in " ".join(printed.split())
 
     Path("gradagree-known.toml").write_text(KNOWN)
-    assert typed(f"{RUN} known")[0] == 0
-    assert typed("compare baseline.jsonl known --gate")[0] == 0
+    assert execute(f"{RUN} known")[0] == 0
+    assert execute("compare baseline.jsonl known --gate")[0] == 0
 
     version.write_text("1.0")
-    ended, said = typed(f"{RUN} mended")
+    ended, printed = execute(f"{RUN} mended")
     assert ended == 1
-    assert "stale" in said
+    assert "stale" in printed
     Path("gradagree-known.toml").unlink()
-    assert typed("report mended")[0] == 1
-    assert typed("report mended --known none")[0] == 0
+    assert execute("report mended")[0] == 1
+    assert execute("report mended --known none")[0] == 0

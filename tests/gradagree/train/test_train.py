@@ -105,10 +105,10 @@ def test_that_a_step_of_another_length_is_found(tmp_path: Path, monkeypatch: pyt
         ({"frameworks": "tensorflow"}, "--frameworks: 'tensorflow' cannot be trained; known: jax, torch"),
     ],
 )
-def test_that_an_option_that_does_not_fit_is_named(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(UsageError) as refused:
+def test_that_an_invalid_option_is_named(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as error:
         parse_training_run(**{"dataset": "diabetes", **options})
-    assert str(refused.value) == message
+    assert str(error.value) == message
 
 
 def test_that_full_batch_training_checks_all_examples_at_once(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import gradagree
-from tools import python_page as pyreference
+from tools import python_page
 from tools.python_page import FORMER, HOMES, fixtures, members, names
 
 PAGE = Path(__file__).parents[2] / "docs" / "python.md"
@@ -23,7 +23,7 @@ def page() -> str:
 
 
 def test_that_the_page_is_as_the_code_makes_it(page: str) -> None:
-    assert page == pyreference.text(), "python -m tools.python_page > docs/python.md"
+    assert page == python_page.text(), "python -m tools.python_page > docs/python.md"
 
 
 def public(home: str) -> set[str]:
@@ -61,7 +61,7 @@ def test_that_every_public_name_says_what_it_is(thing: Any) -> None:
 
 @pytest.mark.parametrize("kind", [gradagree.Case, gradagree.Activation, gradagree.Adapter, gradagree.Record])
 def test_that_every_public_method_is_shown_with_what_it_says(kind: type, page: str) -> None:
-    shown = {name: said for name, _, said in members(kind)}
+    shown = {name: docstring for name, _, docstring in members(kind)}
     methods = {name for name, value in vars(kind).items() if inspect.isfunction(value) and not name.startswith("_")}
     methods -= set(FORMER)
     assert methods <= set(shown)
@@ -72,16 +72,16 @@ def test_that_every_public_method_is_shown_with_what_it_says(kind: type, page: s
 
 
 def test_that_every_fixture_of_the_plugin_is_shown(page: str) -> None:
-    source = Path(pyreference.PLUGIN).read_text(encoding="utf-8")
+    source = Path(python_page.PLUGIN).read_text(encoding="utf-8")
     defined = re.findall(r"^@pytest\.fixture.*\ndef (\w+)\(", source, re.MULTILINE)
     assert sorted(defined) == sorted(name for name, _, _ in fixtures())
-    assert all(said for _, _, said in fixtures())
+    assert all(docstring for _, _, docstring in fixtures())
     assert [name for name in defined if f"\n### {name}\n" not in page] == []
 
 
 def test_that_signs_of_markdown_in_a_docstring_stay_signs() -> None:
-    said = pyreference._prose("o_i * t_i, [k], ``a*b_c`` and `x_y`")
-    assert said == r"o\_i \* t\_i, \[k\], `a*b_c` and `x_y`"
+    docstring = python_page._prose("o_i * t_i, [k], ``a*b_c`` and `x_y`")
+    assert docstring == r"o\_i \* t\_i, \[k\], `a*b_c` and `x_y`"
 
 
 def test_that_a_public_name_that_is_missing_would_be_seen(page: str, monkeypatch: pytest.MonkeyPatch) -> None:

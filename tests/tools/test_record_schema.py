@@ -77,7 +77,7 @@ def test_that_every_record_of_torch_is_as_the_schema_says(tmp_path: Path) -> Non
     ],
 )  # fmt: skip
 def test_that_a_record_that_is_none_is_found(field: str, value: Any) -> None:
-    told = {
+    fields = {
         "case": "000001",
         "spec": "s",
         "sha256": "",
@@ -86,7 +86,7 @@ def test_that_a_record_that_is_none_is_found(field: str, value: Any) -> None:
         "mode": "m",
         "dtype": "float64",
     }
-    good = json.loads(msgspec.json.encode(Record(**told, verdict=Verdict.AGREE)))
+    good = json.loads(msgspec.json.encode(Record(**fields, verdict=Verdict.AGREE)))
     assert problems([json.dumps(good)]) == []
     assert problems([json.dumps(good | {field: value})]) != []
     without = {name: given for name, given in good.items() if name != "verdict"}
