@@ -271,8 +271,8 @@ def survey(
         >>> [(finding.function, finding.kind, finding.severity) for finding in found.findings]
         [('id', 'NaN lost', 'low')]
     """
-    from gradagree.surveys.pages import add_reproducers, prepare_folder, write_survey
     from gradagree.surveys.plan import SurveyPlan
+    from gradagree.surveys.results import add_reproducers, prepare_folder, write_survey
     from gradagree.surveys.survey import run_survey
 
     plan = SurveyPlan.make(own=load_all(ext).named, **options)

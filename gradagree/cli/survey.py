@@ -44,16 +44,10 @@ def survey(kinks: bool, ext: tuple[str, ...], out: Path | None, **options: Any) 
 def _survey(ext: tuple[str, ...], out: Path | None, **options: Any) -> int:
     from gradagree.runner.campaign import default_folder
     from gradagree.runner.extensions import extension_files, load_all
-    from gradagree.surveys.pages import (
-        SurveyProgress,
-        add_reproducers,
-        no_framework_message,
-        prepare_folder,
-        print_summary,
-        write_survey,
-    )
     from gradagree.surveys.plan import SurveyPlan
+    from gradagree.surveys.results import add_reproducers, prepare_folder, write_survey
     from gradagree.surveys.survey import run_survey
+    from gradagree.surveys.terminal import SurveyProgress, no_framework_message, print_summary
 
     own = load_all(ext).named
     plan = SurveyPlan.make(own=own, **options)
@@ -77,8 +71,8 @@ def _kinks(ext: tuple[str, ...], out: Path | None, **options: Any) -> int:
     from gradagree.runner.options import Plan
     from gradagree.surveys.convention_table import terminal_table, write_conventions
     from gradagree.surveys.conventions import DTYPES, conventions
-    from gradagree.surveys.pages import prepare_folder
     from gradagree.surveys.plan import SurveyPlan
+    from gradagree.surveys.results import prepare_folder
 
     own = load_all(ext).named
     frameworks, modes = options["frameworks"], options["modes"]

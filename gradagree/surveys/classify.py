@@ -59,44 +59,45 @@ class ErrorClass:
 
 CLASSES: dict[ErrorCode, ErrorClass] = {
     ErrorCode.NONFINITE: ErrorClass(
-        "not finite", Severity.HIGH, "NaN or infinity, where the input is finite and the truth is a number of the dtype"
+        "not finite", Severity.HIGH, "NaN or infinity at a finite input whose exact value is a number of the dtype"
     ),
-    ErrorCode.SIGN: ErrorClass("wrong sign", Severity.HIGH, "the sign is wrong, and both numbers are beyond underflow"),
-    ErrorCode.NO_DIGIT: ErrorClass("no correct digit", Severity.HIGH, "the error is at least half of the truth"),
+    ErrorCode.SIGN: ErrorClass("wrong sign", Severity.HIGH, "the sign is wrong, and neither number is near underflow"),
+    ErrorCode.NO_DIGIT: ErrorClass("no correct digit", Severity.HIGH, "the error is at least half of the exact value"),
     ErrorCode.KINK: ErrorClass(
-        "outside the slopes", Severity.HIGH, "at a kink: neither between the one-sided derivatives, nor 0"
+        "outside the slopes", Severity.HIGH, "at a kink: not between the one-sided derivatives, and not 0"
     ),
     ErrorCode.JUMP: ErrorClass(
-        "outside the jump", Severity.HIGH, "where the value jumps: neither of both sides, nor between"
+        "outside the jump", Severity.HIGH, "where the value jumps: not between the one-sided limits"
     ),
     ErrorCode.MASK: ErrorClass(
         "not finite at a mask", Severity.MEDIUM,
-        "logits, some of them masked by -infinity: NaN or infinity, where the truth is a number of the dtype",
+        "NaN or infinity at logits of which some are masked by -infinity; the exact value is a number of the dtype",
     ),
     ErrorCode.SHAPE: ErrorClass(
-        "depends on shape", Severity.MEDIUM, "the same input has another answer alone, or at another place of a vector"
+        "depends on shape", Severity.MEDIUM,
+        "the same input has a different result alone or at another position of a vector"
     ),
     ErrorCode.MODES: ErrorClass(
         "modes differ", Severity.MEDIUM,
-        "a mode departs from the framework's first one in half the digits or more, or at a kink; one of both is right",
+        "the mode differs from the framework's first mode in half the digits or more, or at a kink; one of them is correct",
     ),
     ErrorCode.ZERO: ErrorClass(
-        "early zero", Severity.MEDIUM, "0, where the truth is 64 times the size at which underflow begins, or more"
+        "early zero", Severity.MEDIUM, "0 where the exact value is at least 64 times the size at which underflow begins"
     ),
     ErrorCode.DIGITS: ErrorClass("half the digits", Severity.MEDIUM, "the error is 2^(precision/2) ulp or more"),
     ErrorCode.INACCURATE: ErrorClass("inaccurate", Severity.LOW, "the error is 16 ulp or more"),
     ErrorCode.CANCELLED: ErrorClass(
         "ill-conditioned", Severity.LOW,
-        "16 ulp or more, but an input within 8 units of the last place (of its size; of 1 for error functions) "
-        "has it; or it is small beside the function's size nearby, where that passes zero",
+        "the error is 16 ulp or more, but the result is that of an input within 8 units in the last place (of 1, in "
+        "losses), or the error is small relative to values near a zero of the function",
     ),
     ErrorCode.INFINITY: ErrorClass(
         "at infinity", Severity.LOW,
-        "an input is infinite: the answer is not the one that all numbers from 2^1100 to 2^1101 have",
+        "an input is infinite, and the result is not that of all numbers from 2^1100 to 2^1101",
     ),
-    ErrorCode.NAN_LOST: ErrorClass("NaN lost", Severity.LOW, "the input is NaN and the answer is a number"),
+    ErrorCode.NAN_LOST: ErrorClass("NaN lost", Severity.LOW, "the input is NaN and the result is a number"),
     ErrorCode.OVERFLOW: ErrorClass(
-        "NaN for infinity", Severity.LOW, "NaN, where the truth is beyond the dtype's largest number"
+        "NaN for infinity", Severity.LOW, "NaN where the exact value exceeds the largest number of the dtype"
     ),
 }  # fmt: skip
 """Error classes, the worst first."""
@@ -104,7 +105,7 @@ CLASSES: dict[ErrorCode, ErrorClass] = {
 
 def markdown_table() -> str:
     """The classes as a table in Markdown."""
-    lines = ["| class | severity | means |", "| --- | --- | --- |"]
+    lines = ["| class | severity | definition |", "| --- | --- | --- |"]
     lines += [f"| {one.name} | {one.severity.name.lower()} | {one.definition} |" for one in CLASSES.values()]
     return "\n".join(lines) + "\n"
 

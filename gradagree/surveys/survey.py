@@ -19,14 +19,13 @@ from gradagree.runner.process import FrameworkProcess, RequestQueue
 from gradagree.runner.protocol import PointwiseRequest
 from gradagree.surveys.cache import cached_exact_values
 from gradagree.surveys.conventions import KinkDerivative, kink_derivatives
+from gradagree.surveys.curves import ErrorCurve, error_curves
 from gradagree.surveys.findings import join_deviations
 from gradagree.surveys.measurements import (
     Deviation,
-    ErrorCurve,
     Measurement,
     SurveyRow,
     deviations,
-    error_curves,
     measure,
     mode_deviations,
     survey_row,
