@@ -79,7 +79,7 @@ CLASSES: dict[ErrorCode, ErrorClass] = {
     ),
     ErrorCode.MODES: ErrorClass(
         "modes differ", Severity.MEDIUM,
-        "the mode differs from the framework's first mode in half the digits or more, or at a kink; one of them is correct",
+        "the mode differs from the framework's first one in half the digits or more, or at a kink; one is correct",
     ),
     ErrorCode.ZERO: ErrorClass(
         "early zero", Severity.MEDIUM, "0 where the exact value is at least 64 times the size at which underflow begins"
