@@ -1,12 +1,13 @@
 """Smaller cases, described by integers: 0 is the simplest, the largest leaves a part unchanged.
 
-Structure: how many operations stay before and after the faulty one, the loss, the dtype, how many examples and units,
-which biases and activations. Numbers: how many significant bits of each stay.
+Structure: the number of operations before and after the faulty one, the loss, the dtype, the number of examples and
+units, the biases and activations. Numbers: the significant bits of each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,110 +16,110 @@ from gradagree.arithmetic.exactness import rounded_to
 from gradagree.arithmetic.model import FORMATS
 from gradagree.cases.case import Arrays, Case, target_shape
 from gradagree.cases.file import check_arrays
+from gradagree.checker.verdict import split_entry
 from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction
-from gradagree.shrink.context import FailingCase
+from gradagree.reference.graph import INPUTS, parameter_name, value_name
+from gradagree.shrink.failing_case import FailingCase
 
 Draw = Callable[[int], int]
-"""Chooses a whole number from 0 to the given one."""
-PLAIN = "float64"
+"""Chooses an integer from 0 to the given one."""
+TARGETS = "targets"
+SIMPLE_DTYPE = "float64"
+AXES = {"delta_p": ("example", "unit"), "c": ("example", "output"), "dw": ("unit", "output"), "db": ("output",)}
+"""The axes of an operation's arrays, by their names in records."""
 
 
-@dataclass
-class Cutter:
-    """Cuts one case by drawn integers."""
+def cut(original: FailingCase, location: int | None, draw: Draw) -> Case:
+    """A smaller case. Raises UsageError, ValueError or IndexError if the remaining parts do not fit together."""
+    return _Cutter(original, location, draw).cut()
 
-    whole: FailingCase
+
+@dataclass(frozen=True)
+class _Cutter:
+    """Cuts one case by drawn integers; location is the number of the faulty node, if one is known."""
+
+    original: FailingCase
     location: int | None
     draw: Draw
 
     def cut(self) -> Case:
-        """Raises UsageError, ValueError or IndexError where the parts that are left do not fit each other."""
-        depth = self.whole.case.depth
-        first, last = self.boxes()
-        keeps_error = self.draw(1) == 1 or (self.location or 0) > depth
-        dtypes = list(dict.fromkeys([PLAIN, self.whole.case.dtype]))
+        case = self.original.case
+        first, last = self.nodes()
+        keeps_loss = self.draw(1) == 1 or (self.location or 0) > case.depth
+        dtypes = list(dict.fromkeys([SIMPLE_DTYPE, case.dtype]))
         dtype = dtypes[self.draw(len(dtypes) - 1)]
-        examples = self.ordered(self.whole.case.batch, self.place("example"))[
-            : 1 + self.draw(self.whole.case.batch - 1)
-        ]
+        examples = self.subset(case.batch, self.position("example"))
         units = [self.units(k) for k in range(first, last + 2)]
-        kept = keeps_error and last == depth
-        return self.assembled(first, last, dtype, examples, units, kept)
+        activations, arrays = self.layers(first, last, units)
+        inputs = self.original.values[value_name(first - 1)][np.ix_(examples, units[0])]
+        outputs = units[-1]
+        if activations and parameter_name(last, "w") not in self.arrays:
+            outputs = _output_units(activations[-1], units[-2])
+        if not arrays:
+            activations = activations or [Activation.named("id")]
+            arrays = {parameter_name(1, "w"): np.eye(activations[-1].width(inputs.shape[-1]) or 0)}
+        if keeps_loss and last == case.depth:
+            error, targets = case.error, self.targets(examples, outputs)
+        else:
+            error, targets = ErrorFunction.named("sse"), self.targets_of_squares(last, examples, outputs, dtype)
+        return _build_case(activations, error, dtype, arrays | {INPUTS: inputs, TARGETS: targets})
 
-    def boxes(self) -> tuple[int, int]:
-        """The outermost and the innermost box that stay; those around the location one, where one is named."""
-        depth = self.whole.case.depth
+    @functools.cached_property
+    def arrays(self) -> Mapping[str, np.ndarray]:
+        """The arrays of the original case, by name."""
+        return dict(self.original.arrays.named())
+
+    def nodes(self) -> tuple[int, int]:
+        """The first and the last node that stay; those around the faulty one, if it is known."""
+        depth = self.original.case.depth
         if self.location is None:
             first = depth - self.draw(depth - 1)
             return first, min(depth, first + self.draw(depth - 1))
-        outer = self.draw(self.location - 1)
-        inner = 0 if self.location > depth else self.draw(depth - self.location)
-        return self.location - outer, min(depth, self.location + inner)
+        before = self.draw(self.location - 1)
+        after = 0 if self.location > depth else self.draw(depth - self.location)
+        return self.location - before, min(depth, self.location + after)
 
-    def units(self, box: int) -> np.ndarray:
-        """Which units of a box's input stay, the location one first where the order is free."""
-        p = self.whole.inputs[box - 1]
-        activations = self.whole.case.activations
-        free = box > len(activations) or not activations[box - 1].along_last_axis
-        roles = {} if self.location is None else {self.location: "unit", self.location + 1: "output"}
-        place = self.place(roles[box]) if box in roles else None
-        return self.ordered(p.shape[-1], place if free else None)[: 1 + self.draw(p.shape[-1] - 1)]
+    def units(self, node: int) -> np.ndarray:
+        """The units of a node's input that stay, the worst one first where their order is free."""
+        case = self.original.case
+        width = self.original.values[value_name(node - 1)].shape[-1]
+        free = node > case.depth or not case.activations[node - 1].along_last_axis
+        axes = {} if self.location is None else {self.location: "unit", self.location + 1: "output"}
+        return self.subset(width, self.position(axes[node]) if free and node in axes else None)
 
-    def place(self, of: str) -> int | None:
-        """The example, the input unit or the output unit of the faulty operation at the worst entry."""
-        axes = {"delta_p": ("example", "unit"), "c": ("example", "output"), "dw": ("unit", "output"), "db": ("output",)}
-        names = axes.get(self.whole.part, ())
-        found = dict(zip(names, self.whole.index, strict=False)) if len(names) == len(self.whole.index) else {}
-        return found.get(of)
+    def position(self, axis: str) -> int | None:
+        """The example, the input unit or the output unit of the record's entry."""
+        array, index = split_entry(self.original.record.entry)
+        axes = AXES.get(array, ())
+        return dict(zip(axes, index, strict=True)).get(axis) if len(axes) == len(index) else None
 
-    @staticmethod
-    def ordered(n: int, first: int | None) -> np.ndarray:
+    def subset(self, n: int, first: int | None) -> np.ndarray:
+        """Some of n indices, in order but for the first one."""
         order = np.arange(n)
-        return order if first is None or first >= n else np.concatenate([[first], order[order != first]])
+        if first is not None and first < n:
+            order = np.concatenate([[first], order[order != first]])
+        return order[: 1 + self.draw(n - 1)]
 
-    def assembled(
-        self, first: int, last: int, dtype: str, examples: np.ndarray, units: list[np.ndarray], kept: bool
-    ) -> Case:
-        whole, case = self.whole, self.whole.case
-        activations, weights, biases = [], [], []
-        for k in range(first, last + 1):
-            plain = k != self.location and self.draw(1) == 0
-            activation = Activation.named("id") if plain else case.activations[k - 1]
+    def layers(self, first: int, last: int, units: list[np.ndarray]) -> tuple[list[Activation], dict[str, np.ndarray]]:
+        """The activations, and the weights and biases by their new names."""
+        activations: list[Activation] = []
+        arrays: dict[str, np.ndarray] = {}
+        for new, k in enumerate(range(first, last + 1), 1):
+            simple = k != self.location and self.draw(1) == 0
+            activation = Activation.named("id") if simple else self.original.case.activations[k - 1]
             activations.append(activation)
-            if k > len(whole.arrays.weights):
-                continue
-            rows, columns = units[k - first], units[k - first + 1]
-            weights.append(self.rows(activation, whole.arrays.weights[k - 1], rows)[:, columns])
-            b = whole.arrays.biases[k - 1]
-            biases.append(None if b is None or self.draw(1) == 0 else b[columns])
-        p = whole.inputs[first - 1][np.ix_(examples, units[0])]
-        outputs = units[-1]
-        if last > len(whole.arrays.weights) and activations:
-            outputs = self.through(activations[-1], units[-2])
-        if not weights:
-            activations = activations or [Activation.named("id")]
-            weights, biases = [np.eye(activations[-1].width(p.shape[-1]) or 0)], [None]
-        if kept:
-            error, targets = case.error, self.targets(examples, outputs)
-        else:
-            error, picked = ErrorFunction.named("sse"), np.ix_(examples, outputs)
-            targets = whole.inputs[last][picked] - whole.cotangents[last][picked] / 2
-            targets = rounded_to(targets, FORMATS[dtype].precision)
-        return build_case(activations, error, dtype, Arrays(tuple(weights), tuple(biases), p, targets))
-
-    def through(self, activation: Activation, units: np.ndarray) -> np.ndarray:
-        """The outputs that belong to these units, where no weights are between."""
-        return np.arange(activation.width(len(units)) or 0) if activation.along_last_axis else units
-
-    def rows(self, activation: Activation, w: np.ndarray, units: np.ndarray) -> np.ndarray:
-        """The rows of w that belong to what the activation makes of these units."""
-        if not activation.along_last_axis:
-            return w[units]
-        return w[: activation.width(len(units)) or 0]
+            w, b = (self.arrays.get(parameter_name(k, name)) for name in ("w", "b"))
+            rows, columns = units[new - 1], units[new]
+            if w is not None:
+                arrays[parameter_name(new, "w")] = w[_output_units(activation, rows)][:, columns]
+            if b is not None and self.draw(1) == 1:
+                arrays[parameter_name(new, "b")] = b[columns]
+        return activations, arrays
 
     def targets(self, examples: np.ndarray, outputs: np.ndarray) -> np.ndarray:
-        case, t = self.whole.case, self.whole.arrays.targets[examples]
+        """The targets of the original loss for these examples and outputs."""
+        case, t = self.original.case, self.original.arrays.targets[examples]
         if case.error.targets == "classes":
             return np.minimum(t, len(outputs) - 1)
         _, width = target_shape(case.error, len(examples), len(outputs))
@@ -127,21 +128,30 @@ class Cutter:
             t = np.concatenate([t[:, :1] + 1 - t.sum(axis=-1, keepdims=True), t[:, 1:]], axis=-1)
         return t
 
-
-def cut(whole: FailingCase, location: int | None, draw: Draw) -> Case:
-    """The case that is left. Raises UsageError, ValueError or IndexError where there is none."""
-    return Cutter(whole, location, draw).cut()
-
-
-def build_case(activations: list[Activation], error: ErrorFunction, dtype: str, arrays: Arrays) -> Case:
-    widths = (arrays.weights[0].shape[0], *(w.shape[1] for w in arrays.weights))
-    first = arrays.inputs.shape[-1]
-    biased = tuple(b is not None for b in arrays.biases)
-    case = Case((first, *widths[1:]), tuple(activations), error, len(arrays.inputs), dtype, biases=biased)
-    return check_case(case, arrays)
+    def targets_of_squares(self, node: int, examples: np.ndarray, outputs: np.ndarray, dtype: str) -> np.ndarray:
+        """Targets for which a sum of squares has the cotangent of a node's value: t = c - delta_c / 2."""
+        name, kept = value_name(node), np.ix_(examples, outputs)
+        targets = self.original.values[name][kept] - self.original.cotangents[name][kept] / 2
+        return rounded_to(targets, FORMATS[dtype].precision)
 
 
-def check_case(case: Case, arrays: Arrays) -> Case:
+def _output_units(activation: Activation, units: np.ndarray) -> np.ndarray:
+    """The outputs of an activation that belong to these units of its input."""
+    return np.arange(activation.width(len(units)) or 0) if activation.along_last_axis else units
+
+
+def _build_case(
+    activations: list[Activation], error: ErrorFunction, dtype: str, named: Mapping[str, np.ndarray]
+) -> Case:
+    arrays = Arrays.of(named)
+    examples, width = arrays.inputs.shape
+    biases = tuple(b is not None for b in arrays.biases)
+    widths = (width, *(w.shape[1] for w in arrays.weights))
+    return _with_arrays(Case(widths, tuple(activations), error, examples, dtype, biases=biases), arrays)
+
+
+def _with_arrays(case: Case, arrays: Arrays) -> Case:
+    """The case with other arrays. Raises UsageError or ValueError if they do not fit."""
     if any(not np.isfinite(array).all() for _, array in arrays.named()):
         raise UsageError("numbers that are not finite")
     check_arrays(case, arrays)
@@ -149,26 +159,24 @@ def check_case(case: Case, arrays: Arrays) -> Case:
 
 
 def numbers_in(case: Case) -> int:
-    """How many numbers a case has in all."""
+    """The number of entries of all arrays of a case."""
     return sum(array.size for _, array in case.arrays().named())
 
 
 def coarsen(case: Case, draw: Draw) -> Case:
-    """The case with numbers of few significant bits: 0, 1 or -1, and so on up to all that there are."""
-    precision = FORMATS[case.dtype].precision
-
-    def rounded(x: np.ndarray) -> np.ndarray:
-        flat = [_coarsen(v, draw, precision) for v in np.asarray(x).ravel()]
-        return np.array(flat, dtype=x.dtype).reshape(x.shape)
-
-    arrays = case.arrays()
-    weights = tuple(rounded(w) for w in arrays.weights)
-    biases = tuple(None if b is None else rounded(b) for b in arrays.biases)
-    changed = Arrays(weights, biases, rounded(arrays.inputs), rounded(arrays.targets))
-    return check_case(replace(case, regime="ordinary", seed=0, explicit=None), changed)
+    """The case with fewer significant bits: 0, 1 or -1, and so on up to all that there are."""
+    precision, arrays = FORMATS[case.dtype].precision, dict(case.arrays().named())
+    names = [*(name for name in case.parameter_names if name in arrays), INPUTS, TARGETS]
+    coarse = {name: _coarsen(arrays[name], draw, precision) for name in names}
+    return _with_arrays(replace(case, regime="ordinary", seed=0, explicit=None), Arrays.of(coarse))
 
 
-def _coarsen(x: np.generic, draw: Draw, precision: int) -> float | int:
+def _coarsen(array: np.ndarray, draw: Draw, precision: int) -> np.ndarray:
+    entries = [_coarsen_number(x, draw, precision) for x in np.asarray(array).ravel()]
+    return np.array(entries, dtype=array.dtype).reshape(array.shape)
+
+
+def _coarsen_number(x: np.generic, draw: Draw, precision: int) -> float | int:
     if isinstance(x, np.integer):
         return draw(int(x))
     value, bits = float(x), draw(precision + 1)

@@ -1,37 +1,35 @@
-"""Hypothesis search; all findings of a folder."""
+"""The smallest case that fails in the same way, found by Hypothesis's shrinker over the integers that describe it."""
 
 from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from gradagree.cases.case import Case
+from gradagree.checker.response import Response
 from gradagree.checker.verdict import Record, Verdict
 from gradagree.errors import UsageError
 from gradagree.reference import ContractError
-from gradagree.report.findings import Accepted, Cause, Finding, Findings, write_small
-from gradagree.report.matrix import Column
-from gradagree.report.text import visible
-from gradagree.runner.known import decode_known
-from gradagree.runner.process import FrameworkProcess
-from gradagree.runner.replay import with_arrays
-from gradagree.runner.results import read_meta, read_records
-from gradagree.shrink.context import CONFIRMED, FailingCase, ModeProcess, failing_case, short_limit, time_limit
 from gradagree.shrink.cut import Draw, coarsen, cut, numbers_in
-
-# The smallest case that fails in the same way, by Hypothesis's shrinker over whole numbers that say what stays
-# -------------------------------------------------------------------------------------------------------------
-
+from gradagree.shrink.failing_case import FailingCase, ModeProcess, failing_case
 
 INSTALL = "pip install 'gradagree[shrink]'"
 MOST_NUMBERS = 400
-"""So many numbers of a case are simplified one by one."""
-NAME = b"gradagree"
+"""A case with at most this many numbers has each of them simplified."""
+DATABASE_KEY = b"gradagree"
 Choices = tuple[int, ...]
+
+PLAIN = "1-1:id:sse:n1:f64:grid:s1"
+"""The case whose time sets the limits for cases that hang."""
+SHORTEST, FACTOR = 1.0, 10.0
+"""The limit for a smaller case: at least these seconds, and this multiple of the time of the plain case."""
+CONFIRMATION = 5.0
+"""Multiple of the limit after which the smallest case counts as hanging."""
+LIMITS = 10
+"""Number of limits that the time must suffice for."""
 
 
 class Shrunk(NamedTuple):
@@ -51,49 +49,63 @@ def shrink(case: Case, record: Record, process: ModeProcess, seconds: float) -> 
     started_at = time.monotonic()
     if record.verdict is not Verdict.TIMEOUT:
         return _smallest(case, record, process, started_at + seconds)
-    if (limit := short_limit(process, seconds)) is None:
+    if (limit := _short_limit(process, seconds)) is None:
         return None
-    with time_limit(process.process, limit):
-        found = _smallest(case, record, process, started_at + seconds - CONFIRMED * limit)
+    with process.time_limit(limit):
+        found = _smallest(case, record, process, started_at + seconds - CONFIRMATION * limit)
     if found is None:
         return None
-    with time_limit(process.process, CONFIRMED * limit):
+    with process.time_limit(CONFIRMATION * limit):
         again = process.record(found.case, found.case.arrays())
     return Shrunk(found.case, again) if again is not None and again.verdict is Verdict.TIMEOUT else None
 
 
+def _short_limit(process: ModeProcess, seconds: float) -> float | None:
+    """The time limit for an answer while a case that hangs is shrunk; None if there is too little time."""
+    plain, longest = Case.parse(PLAIN), seconds / LIMITS
+    if longest < SHORTEST:
+        return None
+    started_at = time.monotonic()
+    with process.time_limit(longest):
+        answer = process.answer(plain, plain.arrays())
+    if not isinstance(answer, Response):
+        return longest
+    limit = max(SHORTEST, FACTOR * (time.monotonic() - started_at))
+    return limit if limit <= longest else None
+
+
 def _smallest(case: Case, record: Record, process: ModeProcess, deadline: float) -> Shrunk | None:
     answer = process.answer(case, case.arrays())
-    whole = failing_case(case, record, answer)
-    if not whole.same(process.compare(case, whole.arrays, answer)):
+    original = failing_case(case, record, answer)
+    if not original.same(process.compare(case, original.arrays, answer)):
         return None
-    found = _cut(whole, process, deadline)
-    if found is not None and whole.location is None:  # nobody knows which boxes are needed: once more, from there
+    found = _cut(original, process, deadline)
+    if found is not None and original.location is None:  # which operations are needed is not known: cut once more
         found = _cut(failing_case(*found, process.answer(found.case, found.case.arrays())), process, deadline) or found
     small = found.case if found is not None else case
     if numbers_in(small) <= MOST_NUMBERS:
-        found = Search(whole, process, deadline, lambda draw: coarsen(small, draw)).smallest() or found
+        found = Search(original, process, deadline, lambda draw: coarsen(small, draw)).smallest() or found
     return found
 
 
-def _cut(whole: FailingCase, process: ModeProcess, deadline: float) -> Shrunk | None:
-    return Search(whole, process, deadline, lambda draw: cut(whole, whole.location, draw)).smallest()
+def _cut(original: FailingCase, process: ModeProcess, deadline: float) -> Shrunk | None:
+    return Search(original, process, deadline, lambda draw: cut(original, original.location, draw)).smallest()
 
 
 @dataclass
 class Search:
-    """Tries what `make` builds of chosen numbers; every try is remembered, and past the deadline none is made."""
+    """Searches among the cases that `make` builds from integers; each is tried once, and none after the deadline."""
 
-    whole: FailingCase
+    original: FailingCase
     process: ModeProcess
     deadline: float
     make: Callable[[Draw], Case]
     tried: dict[Choices, Shrunk | None] = field(default_factory=dict)
 
     def smallest(self) -> Shrunk | None:
-        """The last of ever smaller cases; None where not even the first one fails in the same way."""
-        first = self.largest()
-        return None if first is None or not self.fails(first) else self.tried[self.found(first)]
+        """The smallest case found; None if not even the largest one fails in the same way."""
+        largest = self.largest()
+        return None if largest is None or not self.fails(largest) else self.tried[self.minimize(largest)]
 
     def largest(self) -> Choices | None:
         """The choices that leave everything as it is."""
@@ -103,9 +115,10 @@ class Search:
             chosen.append(most)
             return most
 
-        return tuple(chosen) if self.built(draw) is not None else None
+        return tuple(chosen) if self.build(draw) is not None else None
 
-    def built(self, draw: Draw) -> Case | None:
+    def build(self, draw: Draw) -> Case | None:
+        """The case of these choices; None if there is none."""
         try:
             return self.make(draw)
         except (UsageError, ValueError, IndexError, ContractError):
@@ -120,119 +133,41 @@ class Search:
         return self.tried[choices] is not None
 
     def attempt(self, choices: Choices) -> Shrunk | None:
-        given = iter(choices)
-        case = self.built(lambda most: next(given))
+        values = iter(choices)
+        case = self.build(lambda most: next(values))
         record = None if case is None else self.process.record(case, case.arrays())
-        return Shrunk(case, record) if case and record and self.whole.same(record) else None
+        return Shrunk(case, record) if case and record and self.original.same(record) else None
 
-    def found(self, first: Choices) -> Choices:
-        """What Hypothesis's shrinker makes of the first choices, which it is given as an example found earlier."""
+    def minimize(self, choices: Choices) -> Choices:
+        """The choices that Hypothesis's shrinker reaches from these, which are stored as an earlier example."""
         from hypothesis import HealthCheck, Phase, errors, find, settings
         from hypothesis.database import InMemoryExampleDatabase, choices_to_bytes
 
         database = InMemoryExampleDatabase()
-        database.save(NAME + b".secondary", choices_to_bytes(first))
+        database.save(DATABASE_KEY + b".secondary", choices_to_bytes(choices))
         options = settings(
             database=database, phases=(Phase.reuse, Phase.shrink), deadline=None, derandomize=False,
             suppress_health_check=list(HealthCheck),
         )  # fmt: skip
         try:
-            return find(self.strategy(), self.fails, settings=options, database_key=NAME)
+            return find(self.strategy(), self.fails, settings=options, database_key=DATABASE_KEY)
         except (errors.NoSuchExample, errors.Flaky, errors.Unsatisfiable):
-            kept = [choices for choices, shrunk in self.tried.items() if shrunk is not None]
-            return min(kept, key=lambda choices: (len(choices), choices))
+            failing = [choices for choices, shrunk in self.tried.items() if shrunk is not None]
+            return min(failing, key=lambda choices: (len(choices), choices))
 
     def strategy(self) -> Any:
+        """The choices of a case, each from 0 to the largest that the case allows there."""
         from hypothesis import strategies
 
         @strategies.composite
         def choices(draw: Any) -> Choices:
             chosen: list[int] = []
 
-            def one(most: int) -> int:
+            def choose(most: int) -> int:
                 chosen.append(draw(strategies.integers(0, most)))
                 return chosen[-1]
 
-            self.built(one)
+            self.build(choose)
             return tuple(chosen)
 
         return choices()
-
-
-# The findings of a results folder made small, one case for each cause
-# --------------------------------------------------------------------
-
-
-MOST = 50
-"""Causes that are looked at, the worst first."""
-
-
-def shrink_findings(
-    folder: Path, seconds: float, extensions: Sequence[str] = (), say: Callable[[str], None] = lambda text: None,
-    kept: dict[str, FrameworkProcess] | None = None,
-) -> int:  # fmt: skip
-    """Shrink each finding of a results folder within a total time limit; return the number of smaller cases.
-
-    Known differences, conventions and probes are skipped. say receives messages. Running processes in `kept`, by
-    framework, are used; others are started.
-    """
-    findings = list(_findings(folder))[:MOST]
-    if findings and not can_shrink():
-        say(f"findings are not made small, for Hypothesis is not installed: {INSTALL}")
-        return 0
-    found = list(_shrunk(folder, findings, time.monotonic() + seconds, extensions, say, {} if kept is None else kept))
-    write_small(folder, found)
-    return len(found)
-
-
-def _findings(folder: Path) -> Iterator[Finding]:
-    """Those that show one case's gradient, and are not known."""
-    accepted, findings = Accepted(decode_known(read_meta(folder).get("known"))), Findings()
-    for record in read_records(folder):
-        if record.verdict.fails or record.verdict is record.verdict.INACCURATE:
-            findings.add(record, accepted.see(record, Column(record.framework, record.mode)))
-    for finding in findings:
-        if finding.accepted is None and finding.example.spec.count(":") >= 6:
-            yield finding
-
-
-def _shrunk(
-    folder: Path, findings: Sequence[Finding], deadline: float, extensions: Sequence[str], say: Callable[[str], None],
-    kept: dict[str, FrameworkProcess],
-) -> Iterator[tuple[Cause, str, Case, Record]]:  # fmt: skip
-    """Each gets its share of the time that is left; those of one framework follow each other, in one process.
-
-    What a process takes to start is not counted.
-    """
-    frameworks = list(dict.fromkeys(finding.cause.framework for finding in findings))
-    ordered = sorted(findings, key=lambda finding: frameworks.index(finding.cause.framework))
-    process: FrameworkProcess | None = None
-    try:
-        for left, finding in zip(range(len(ordered), 0, -1), ordered, strict=True):
-            if process is None or process.framework != finding.cause.framework:
-                if process is not None:
-                    process.close()
-                name, started_at = finding.cause.framework, time.monotonic()
-                process = kept.pop(name, None) or start_process(name, extensions)
-                deadline += time.monotonic() - started_at
-            share = (deadline - time.monotonic()) / left
-            example = finding.example
-            try:
-                case = with_arrays(Case.parse(example.spec), folder)
-                shrunk = shrink(case, example, ModeProcess(process, example.mode), share)
-            except UsageError:
-                continue
-            except Exception as wrong:  # noqa: BLE001  (a run's report must not fail because a finding stays large)
-                say(f"{visible(example.spec)} could not be made small: {type(wrong).__name__}: {visible(wrong, 200)}")
-                continue
-            if shrunk is not None:
-                yield finding.cause, example.spec, shrunk.case, shrunk.record
-    finally:
-        if process is not None:
-            process.close()
-
-
-def start_process(framework: str, extensions: Sequence[str]) -> FrameworkProcess:
-    process = FrameworkProcess(framework, extensions)
-    process.start()
-    return process

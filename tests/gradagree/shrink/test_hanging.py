@@ -1,4 +1,4 @@
-"""Cases that hang, and cases that kill their process, are made small in it too, within the time that there is."""
+"""Cases that hang or end their process are shrunk in the process, within the time limit."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from gradagree.cases.case import Case
 from gradagree.checker.verdict import Record, Verdict
 from gradagree.runner.extensions import load
 from gradagree.runner.process import FrameworkProcess
-from gradagree.shrink import ModeProcess, Shrunk, context, shrink
+from gradagree.shrink import ModeProcess, Shrunk, search, shrink
 from gradagree.shrink.cut import numbers_in
 
 FAKE = Path(__file__).parents[1] / "numpy_fake.py"
 PICKY = '''
 
 class Picky(NumpyFake):
-    """Answers with a fault, but only where there is a sigmoid."""
+    """Answers wrongly if there is a sigmoid."""
 
     name = "picky"
 
     def answers(self, problem: Problem, mode: str) -> tuple[Answer, Answer]:
-        met = any(str(activation) == "sigmoid" for activation in problem.activations)
-        return super().answers(problem, mode if met else "right")
+        faulty = any(str(activation) == "sigmoid" for activation in problem.activations)
+        return super().answers(problem, mode if faulty else "right")
 '''
 CASE = Case.parse("4-5b-3-2:id,sigmoid,tanh:mse:n3:f32:ordinary:s1")
 SECONDS, LIMIT = 12.0, 300.0
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("hypothesis") is None, 
 @pytest.fixture
 def process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FrameworkProcess]:
     monkeypatch.setattr(Adapter, "catalogue", dict(Adapter.catalogue))
-    monkeypatch.setattr(context, "LEAST", 0.2)
+    monkeypatch.setattr(search, "SHORTEST", 0.2)
     file = tmp_path / "picky.py"
     file.write_text(FAKE.read_text() + PICKY)
     load([str(file)])
@@ -45,7 +45,7 @@ def process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Framewo
         yield started
 
 
-def lost(verdict: Verdict, mode: str, reason: str) -> Record:
+def failing_record(verdict: Verdict, mode: str, reason: str) -> Record:
     return Record(
         case=CASE.alias, spec=CASE.spec, sha256="", framework="picky", version="", mode=mode, dtype=CASE.dtype,
         verdict=verdict, reason=reason,
@@ -58,10 +58,10 @@ def assert_one_sigmoid_and_fewer_numbers(small: Shrunk | None) -> None:
     assert numbers_in(small.case) < numbers_in(CASE)
 
 
-def test_that_a_case_that_hangs_is_made_small_long_before_its_limit(process: FrameworkProcess) -> None:
-    begun, told = time.monotonic(), lost(Verdict.TIMEOUT, "sleep", "no answer within 300 seconds")
-    small = shrink(CASE, told, ModeProcess(process, "sleep"), SECONDS)
-    assert time.monotonic() - begun < LIMIT / 2
+def test_that_a_case_that_hangs_is_shrunk_long_before_its_limit(process: FrameworkProcess) -> None:
+    started_at, record = time.monotonic(), failing_record(Verdict.TIMEOUT, "sleep", "no answer within 300 seconds")
+    small = shrink(CASE, record, ModeProcess(process, "sleep"), SECONDS)
+    assert time.monotonic() - started_at < LIMIT / 2
     assert_one_sigmoid_and_fewer_numbers(small)
     assert small is not None
     assert small.record.verdict is Verdict.TIMEOUT
@@ -69,30 +69,28 @@ def test_that_a_case_that_hangs_is_made_small_long_before_its_limit(process: Fra
 
 
 @pytest.mark.parametrize("mode", ["segfault", "abort", "exits"])
-def test_that_a_case_that_kills_its_process_is_made_small(mode: str, process: FrameworkProcess) -> None:
-    how = {"segfault": "SIGSEGV: at 0xa1", "abort": "SIGABRT: said before", "exits": "exit code 1"}[mode]
-    small = shrink(CASE, lost(Verdict.CRASHED, mode, how), ModeProcess(process, mode), SECONDS)
+def test_that_a_case_that_ends_its_process_is_shrunk(mode: str, process: FrameworkProcess) -> None:
+    reason = {"segfault": "SIGSEGV: at 0xa1", "abort": "SIGABRT: last line", "exits": "exit code 1"}[mode]
+    small = shrink(CASE, failing_record(Verdict.CRASHED, mode, reason), ModeProcess(process, mode), SECONDS)
     assert_one_sigmoid_and_fewer_numbers(small)
     assert small is not None
-    assert small.record.reason.startswith(how.partition(":")[0])
+    assert small.record.reason.startswith(reason.partition(":")[0])
 
 
-def test_that_another_way_to_die_is_another_failure(process: FrameworkProcess) -> None:
-    told = lost(Verdict.CRASHED, "abort", "SIGSEGV: the last word")
-    assert shrink(CASE, told, ModeProcess(process, "abort"), SECONDS) is None
+def test_that_another_signal_is_another_failure(process: FrameworkProcess) -> None:
+    record = failing_record(Verdict.CRASHED, "abort", "SIGSEGV: the last word")
+    assert shrink(CASE, record, ModeProcess(process, "abort"), SECONDS) is None
 
 
-def test_that_what_answers_is_no_case_that_hangs(process: FrameworkProcess) -> None:
-    told = lost(Verdict.TIMEOUT, "right", "no answer within 300 seconds")
-    assert shrink(CASE, told, ModeProcess(process, "right"), SECONDS) is None
+def test_that_a_case_with_an_answer_does_not_hang(process: FrameworkProcess) -> None:
+    record = failing_record(Verdict.TIMEOUT, "right", "no answer within 300 seconds")
+    assert shrink(CASE, record, ModeProcess(process, "right"), SECONDS) is None
 
 
-def test_that_what_is_only_slow_is_not_taken_for_what_hangs(
-    process: FrameworkProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """At the end it is waited for longer, and then answers."""
-    asked = ModeProcess(process, "sleep")
-    told, answer = lost(Verdict.TIMEOUT, "sleep", "no answer within 300 seconds"), ModeProcess.answer
+def test_that_a_slow_case_does_not_count_as_hanging(process: FrameworkProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the longer limit at the end it answers."""
+    sleeping = ModeProcess(process, "sleep")
+    record, answer = failing_record(Verdict.TIMEOUT, "sleep", "no answer within 300 seconds"), ModeProcess.answer
     limits: list[float] = []
 
     def hangs_for_a_while(self: ModeProcess, case: Case, arrays: object) -> object:
@@ -101,12 +99,12 @@ def test_that_what_is_only_slow_is_not_taken_for_what_hangs(
         return answer(ModeProcess(process, "right") if slow or len(limits) == 1 else self, case, arrays)  # type: ignore[arg-type]
 
     monkeypatch.setattr(ModeProcess, "answer", hangs_for_a_while)
-    assert shrink(CASE, told, asked, SECONDS) is None
+    assert shrink(CASE, record, sleeping, SECONDS) is None
     assert len(limits) > 3
 
 
 def test_that_without_time_for_several_limits_nothing_is_tried(process: FrameworkProcess) -> None:
-    begun = time.monotonic()
-    told = lost(Verdict.TIMEOUT, "sleep", "no answer within 300 seconds")
-    assert shrink(CASE, told, ModeProcess(process, "sleep"), 1.0) is None
-    assert time.monotonic() - begun < 1
+    started_at = time.monotonic()
+    record = failing_record(Verdict.TIMEOUT, "sleep", "no answer within 300 seconds")
+    assert shrink(CASE, record, ModeProcess(process, "sleep"), 1.0) is None
+    assert time.monotonic() - started_at < 1
