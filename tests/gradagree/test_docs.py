@@ -1,4 +1,4 @@
-"""The pages of docs: links lead somewhere, commands and examples hold, made pages are as the code makes them."""
+"""The pages of docs: links, commands and examples are valid, and generated pages are up to date."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 import click
 import pytest
 
-from gradagree.checker.verdict import Verdict
+from gradagree.checker.verdict import Record, Verdict
 from gradagree.cli.main import commands
+from gradagree.report import summarize
 from gradagree.runner.known import read_known
 from tools import command_page
 from tools.record_schema import MEANINGS
@@ -37,7 +38,7 @@ def blocks(page: Path, kind: str) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_that_every_link_leads_somewhere(page: Path) -> None:
+def test_that_the_target_of_every_link_exists(page: Path) -> None:
     links = re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]*`", "", page.read_text(encoding="utf-8")))
     for link in links:
         if not re.match(r"https?://", link):
@@ -53,7 +54,7 @@ def test_that_every_page_is_named_in_the_index() -> None:
     assert [page.stem for page in PAGES if page.stem != "index" and f"\n{page.stem}\n" not in tree] == []
 
 
-def test_that_the_page_on_the_command_line_is_as_the_code_makes_it() -> None:
+def test_that_the_page_on_the_command_line_is_up_to_date() -> None:
     remedy = "python -m tools.command_page > docs/command-line.md"
     assert (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8") == command_page.text(), remedy
 
@@ -84,7 +85,7 @@ def test_that_settings_that_are_shown_are_toml() -> None:
     assert shown
 
 
-def test_that_python_that_is_shown_compiles_and_the_class_is_complete() -> None:
+def test_that_python_code_on_pages_compiles_and_the_class_is_complete() -> None:
     text, *others = blocks(ROOT / "docs" / "extending.md", "python")
     for shown in (text, *others):
         compile(shown, "extending.md", "exec")
@@ -100,7 +101,7 @@ def test_that_every_line_of_the_derivation_is_a_line_of_the_reference() -> None:
     assert len(found) > 5
 
 
-def test_that_records_and_verdicts_are_told_whole() -> None:
+def test_that_every_field_and_verdict_is_documented() -> None:
     records, verdicts = ((ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("records", "verdicts"))
     assert [name for name in MEANINGS if f"| `{name}` |" not in records] == []
     rows = re.findall(r"^\| ([a-z, -]+) \|", verdicts.partition("(verdicts)=")[2], re.MULTILINE)
@@ -124,3 +125,30 @@ def test_that_the_first_example_of_the_readme_prints_what_it_shows() -> None:
     parts = re.split(r"(?<=^torch )\S+|(?<=observed )\S+", shown)
     assert re.match(r"\S+".join(map(re.escape, parts)), printed)
     exec(compile(code.replace("1 + x * s", "1 + x * (1 - s)"), "README.md", "exec"), {})
+
+
+COUNTS = {
+    "README.md": {
+        ("forward", "disagree"): 7, ("backward", "disagree"): 6, ("grad", "disagree"): 6, ("vmap", "disagree"): 6,
+        ("forward", "agree"): 1427, ("forward", "convention"): 36, ("forward", "undecided"): 28,
+    },
+    "docs/quick-start.md": {
+        ("backward", "disagree"): 2, ("grad", "disagree"): 2, ("vmap", "disagree"): 2, ("forward", "disagree"): 2,
+        ("forward", "agree"): 383, ("forward", "convention"): 21, ("forward", "undecided"): 4,
+    },
+}  # fmt: skip
+"""The numbers of records of the runs whose output the pages show, by mode and verdict."""
+
+
+@pytest.mark.parametrize("page", COUNTS)
+def test_that_the_summary_sentence_that_is_shown_is_worded_as_by_the_code(page: str) -> None:
+    records = [
+        Record(
+            case="1", spec=f"2-1:id:sse:n1:f64:grid:s{k}", sha256="", framework="torch", version="2", mode=mode,
+            dtype="float64", verdict=Verdict(verdict),
+        )
+        for (mode, verdict), count in COUNTS[page].items()
+        for k in range(count)
+    ]  # fmt: skip
+    text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+    assert summarize({}, records).sentence.removesuffix(".") + "; the median tolerance was " in text
