@@ -209,7 +209,7 @@ def error_ratios(observed: Any, center: Any, radius: Any) -> np.ndarray:
     """|observed - center| / radius: 0 where they are equal or the radius is not finite, infinite for other NaN."""
     ratio = np.asarray(observed - center)
     np.abs(ratio, out=ratio)  # in place, as new memory for a large array takes longer than its subtraction
-    np.divide(ratio, radius, out=ratio, where=ratio != 0)
+    np.divide(ratio, radius + (ratio == 0), out=ratio)  # 0 / 0 is 0; a mask takes longer
     if not np.maximum.reduce(ratio, axis=None) < np.inf:
         ratio = np.where((observed == center) | ~np.isfinite(radius), 0.0, np.where(np.isnan(ratio), np.inf, ratio))
     return ratio
