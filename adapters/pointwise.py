@@ -21,7 +21,7 @@ from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.losses.reduction import _EntryByEntry
 
 Function = Callable[..., Any]
-REDUCTION = "_gathered"
+REDUCTION = "_reduce"
 """The method of a loss that reduces the losses of entries or examples to one number."""
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from gradagree.reference.contract import Activation, ErrorFunction
 
 FRAMES_PER_BOX = 2
+"""Stack frames of the recursion for each box."""
 
 
 class Gradient(NamedTuple):
@@ -63,20 +64,43 @@ class ErrorBox:
     Attributes:
         error: The loss.
         t: Targets, of shape (..., examples, outputs), or (..., examples) if they are class numbers.
+
+    Example:
+        >>> import numpy as np
+        >>> from gradagree.reference.boxes import ErrorBox
+        >>> from gradagree.reference.losses import SumOfSquares
+        >>> box = ErrorBox(SumOfSquares(), np.array([[4.0]]))
+        >>> float(box(np.array([[5.0]]))), box.pull(np.array([[5.0]])).tolist()
+        (1.0, [[2.0]])
     """
 
     error: ErrorFunction
     t: Any
 
     def __call__(self, o: Any) -> Any:
-        """E(o)."""
+        """The loss E(o).
+
+        Args:
+            o: Outputs, of shape (..., examples, outputs).
+
+        Returns:
+            E, of shape (...).
+        """
         return self.error.value(o, self.t)
 
     def pull(self, o: Any) -> Any:
-        """delta_o = dE/do."""
+        """The sensitivity delta_o = dE/do.
+
+        Args:
+            o: Outputs, of shape (..., examples, outputs).
+
+        Returns:
+            delta_o, in the shape of o.
+        """
         return self.error.sensitivity(o, self.t)
 
     def answer(self, o: Any) -> Backpropagation:
+        """The loss and delta_o."""
         return Backpropagation(self(o), (self.pull(o),), ())
 
 
@@ -89,6 +113,17 @@ class Box:
         w: Weights, of shape (..., n, m), or None.
         b: Bias, of shape (..., m), or None.
         inside: The box that c is passed to.
+
+    Example:
+        >>> import numpy as np
+        >>> from gradagree.reference.activations import Identity
+        >>> from gradagree.reference.boxes import Box, ErrorBox
+        >>> from gradagree.reference.losses import SumOfSquares
+        >>> inner = ErrorBox(SumOfSquares(), np.array([[4.0]]))
+        >>> box = Box(Identity(), np.array([[2.0], [1.0]]), np.array([1.0]), inner)
+        >>> p = np.array([[1.0, 3.0]])
+        >>> box.weigh(p).tolist(), float(box(p)), box.answer(p).delta_p.tolist()
+        ([[6.0]], 4.0, [[8.0, 4.0]])
     """
 
     activation: Activation
@@ -97,7 +132,14 @@ class Box:
     inside: Box | ErrorBox
 
     def weigh(self, p: Any) -> Any:
-        """c, the input of the box inside."""
+        """The value c = A(p) w + b, which is the input of the box inside.
+
+        Args:
+            p: Current input, of shape (..., examples, n).
+
+        Returns:
+            c, of shape (..., examples, m).
+        """
         # c = A(p) w + b
         c = self.activation.value(p)
         if self.w is not None:
@@ -105,7 +147,7 @@ class Box:
         return c if self.b is None else c + np.expand_dims(self.b, -2)
 
     def delta_a(self, delta_c: Any) -> Any:
-        """The sensitivity of a = A(p)."""
+        """The sensitivity of a = A(p), of shape (..., examples, n)."""
         # sum_j w_ij delta_c_j
         return delta_c if self.w is None else delta_c @ np.swapaxes(self.w, -1, -2)
 
@@ -116,12 +158,20 @@ class Box:
         return {a: np.sum(own.by(a, p) * delta_a, axis=own.shared_along(a)) for a in own.own_weights}
 
     def sensitivity(self, p: Any, delta_c: Any) -> Any:
-        """The sensitivity of the current input."""
+        """The sensitivity of the current input, delta_p.
+
+        Args:
+            p: Current input, of shape (..., examples, n).
+            delta_c: Sensitivity of the box inside, of shape (..., examples, m).
+
+        Returns:
+            delta_p, in the shape of p.
+        """
         # delta_p_i = A'(p_i) sum_j w_ij delta_c_j
         return self.activation.vjp(p, self.delta_a(delta_c))
 
     def gradient(self, p: Any, delta_c: Any) -> Gradient:
-        """dE/dw and dE/db."""
+        """dE/dw and dE/db, from p and delta_c as for `sensitivity`."""
         # dE/dw_ij = A(p_i) delta_c_j
         w = None if self.w is None else np.swapaxes(self.activation.value(p), -1, -2) @ delta_c
         # dE/db_j = delta_c_j
@@ -129,7 +179,15 @@ class Box:
         return Gradient(w, b)
 
     def pull(self, p: Any, delta_c: Any) -> tuple[Any, Gradient]:
-        """The vjp of the box: its sensitivity and gradient, from the sensitivity of the box inside."""
+        """The vjp of the box.
+
+        Args:
+            p: Current input, of shape (..., examples, n).
+            delta_c: Sensitivity of the box inside, of shape (..., examples, m).
+
+        Returns:
+            delta_p, and the gradient (dE/dw, dE/db).
+        """
         return self.sensitivity(p, delta_c), self.gradient(p, delta_c)
 
     def __call__(self, p: Any) -> Any:
@@ -140,11 +198,12 @@ class Box:
         return box(p)
 
     def answer(self, p: Any) -> Backpropagation:
+        """The loss, and all sensitivities and gradients of this box and those inside it; `backpropagate` calls it."""
         inner = self.inside.answer(self.weigh(p))
         delta_p, gradient = self.pull(p, inner.delta_p)
-        own = self.parameter_gradients(p, inner.delta_p)
+        parameters = self.parameter_gradients(p, inner.delta_p)
         return Backpropagation(
-            inner.E, (delta_p, *inner.sensitivities), (gradient, *inner.gradients), (own, *inner.activations)
+            inner.E, (delta_p, *inner.sensitivities), (gradient, *inner.gradients), (parameters, *inner.activations)
         )
 
 

@@ -19,11 +19,19 @@ from gradagree.reference.contract import Activation, ErrorFunction
 
 
 class NetworkWeights(NamedTuple):
-    """All weights and biases of a network.
+    """All weights and biases of a network, from the outermost box inwards.
 
     Attributes:
-        w: NetworkWeights of each box, from the outermost inwards, of shape (n, m).
-        b: Biases of each box, of shape (m,), or None.
+        w: Weights of each box, of shape (n, m).
+        b: Bias of each box, of shape (m,), or None.
+
+    Example:
+        >>> import numpy as np
+        >>> from gradagree.reference import Gradient
+        >>> from gradagree.reference.training import NetworkWeights
+        >>> weights = NetworkWeights((np.array([[1.0]]),), (None,))
+        >>> weights.changed([Gradient(np.array([[4.0]]), None)], rate=0.5).w[0].tolist()
+        [[-1.0]]
     """
 
     w: tuple[Any, ...]
@@ -51,21 +59,39 @@ class Network:
     """The fixed parts of a network: its activations and its loss.
 
     Attributes:
-        activations: Activation of each box, from the outermost inwards.
+        activations: Activation of each box, from the outermost inwards; one more is an output activation.
         error: The loss.
+
+    Example:
+        >>> import numpy as np
+        >>> from gradagree.reference.activations import Identity
+        >>> from gradagree.reference.losses import SumOfSquares
+        >>> from gradagree.reference.training import Network, NetworkWeights
+        >>> weights = NetworkWeights((np.array([[2.0]]),), (np.array([1.0]),))
+        >>> Network((Identity(),), SumOfSquares()).output(weights, np.array([[3.0]])).tolist()
+        [[7.0]]
     """
 
     activations: tuple[Activation, ...]
     error: ErrorFunction
 
     def boxes(self, weights: NetworkWeights, t: Any) -> Box:
+        """The network as nested boxes.
+
+        Args:
+            weights: Weights and biases of each box.
+            t: Targets, of shape (examples, outputs), or (examples,) if they are class numbers.
+
+        Returns:
+            The outermost box.
+        """
         return network(self.activations, weights.w, weights.b, self.error, t)
 
     def output(self, weights: NetworkWeights, p: Any) -> Any:
         """The forward pass.
 
         Args:
-            weights: NetworkWeights and biases of each box.
+            weights: Weights and biases of each box.
             p: Inputs, of shape (examples, n).
 
         Returns:
@@ -91,6 +117,12 @@ class Stop:
         patience: Stop after this number of rounds without a new lowest loss; None disables the rule.
         rounds: The largest number of rounds.
         seconds: The largest duration, in seconds of wall time; None disables the rule.
+
+    Example:
+        >>> import time
+        >>> from gradagree.reference.training import Stop
+        >>> Stop(patience=2).reason([4.0, 1.0, 1.5, 1.25], time.monotonic())
+        'the error no longer falls: not for 2 rounds'
     """
 
     low_enough: float = 0.0
@@ -113,7 +145,7 @@ class Stop:
         if errors[-1] <= self.low_enough:
             return f"the error is low enough: {errors[-1]:.6g}, at most {self.low_enough:g}"
         if not np.isfinite(errors[-1]):
-            return "the error is no number any more: the rate is too large"
+            return "the error is not finite: the rate is too large"
         if self.patience is not None and len(errors) - 1 - int(np.argmin(errors)) >= self.patience:
             return f"the error no longer falls: not for {self.patience} rounds"
         if len(errors) - 1 >= self.rounds:
@@ -127,7 +159,7 @@ class Trained(NamedTuple):
     """Result of a training run.
 
     Attributes:
-        weights: NetworkWeights and biases at the end.
+        weights: Weights and biases at the end.
         errors: The loss before training and after each round.
         steps: Number of steps.
         reason: Why training ended.
@@ -176,19 +208,19 @@ def train(
 
     Args:
         net: The activations and the loss.
-        weights: NetworkWeights and biases to start from.
+        weights: Weights and biases to start from.
         p: Inputs, of shape (examples, n).
-        t: Targets, of shape (examples, outputs), or (examples,) where they are class numbers.
+        t: Targets, of shape (examples, outputs), or (examples,) if they are class numbers.
         rate: Learning rate: a weight changes by -rate times its partial derivative.
         stop: When to stop.
         sample: Returns, for the number of a round, the index of the example of each step, in order; by default, each
             round is one step on all examples.
-        watch: Called before the first round and after each with the number of rounds done, the weights, and the error
-            over all examples.
-        each: Called after each step with the number of steps done and the weights.
+        watch: Called before the first round and after each with the number of completed rounds, the weights, and the
+            loss over all examples.
+        each: Called after each step with the number of completed steps and the weights.
 
     Returns:
-        The weights at the end, the errors, the number of steps, and why training ended.
+        The weights at the end, the losses, the number of steps, and the reason to stop.
 
     Example:
         >>> import numpy as np

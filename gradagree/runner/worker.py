@@ -25,7 +25,7 @@ import numpy as np
 
 from gradagree.adapters import Adapter, Unsupported, training_steps
 from gradagree.adapters.adapter import library_frameworks
-from gradagree.adapters.pointwise import Function, framework_implementation, library_implementation
+from gradagree.adapters.pointwise import REDUCTION, Function, framework_implementation, library_implementation
 from gradagree.cases.case import Case, problem_of
 from gradagree.checker.response import Absent, Failure, Ready, failure, first_line, handshake, respond
 from gradagree.checker.verdict import Verdict
@@ -162,7 +162,7 @@ class SingleFunctions:
             else:
                 implementation = library_implementation(function, self.adapter, self.library)
             self._last = (key, implementation)
-            self._is_sum = request.kind == "error" and not hasattr(function, "_gathered")
+            self._is_sum = request.kind == "error" and not hasattr(function, REDUCTION)
         return implementation
 
 

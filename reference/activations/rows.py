@@ -33,7 +33,7 @@ def unit(d: Any, length: Any) -> Any:
     return np.where(zero, 0.0, d / np.where(zero, 1.0, length))
 
 
-def pulled_softmax(a: Any, delta_a: Any) -> Any:
+def softmax_vjp(a: Any, delta_a: Any) -> Any:
     """a_i (delta_a_i - sum_j a_j delta_a_j)."""
     return a * (delta_a - along(a * delta_a))
 
@@ -48,7 +48,7 @@ class Softmax(Activation):
 
     def vjp(self, p: Any, delta_a: Any) -> Any:
         # delta_p_i = A_i (delta_a_i - sum_j A_j delta_a_j)
-        return pulled_softmax(softmax(p), delta_a)
+        return softmax_vjp(softmax(p), delta_a)
 
     def torch(self, p, torch):
         return torch.nn.functional.softmax(p, dim=-1)
@@ -67,7 +67,7 @@ class Softmin(Activation):
 
     def vjp(self, p: Any, delta_a: Any) -> Any:
         # delta_p_i = -A_i (delta_a_i - sum_j A_j delta_a_j)
-        return -pulled_softmax(softmax(-p), delta_a)
+        return -softmax_vjp(softmax(-p), delta_a)
 
     def torch(self, p, torch):
         return torch.nn.functional.softmin(p, dim=-1)
@@ -91,7 +91,7 @@ class GumbelSoftmax(Activation):
 
     def vjp(self, p: Any, delta_a: Any) -> Any:
         # delta_p_i = A_i (delta_a_i - sum_j A_j delta_a_j) / tau
-        return pulled_softmax(self._softmax(p), delta_a) / self.tau
+        return softmax_vjp(self._softmax(p), delta_a) / self.tau
 
     def torch(self, p, torch):
         noise = torch.tensor(self.noise, dtype=p.dtype) if self.noise else 0.0
@@ -201,25 +201,25 @@ class _Scaled(Activation):
 
     eps: float = 2.0**-16
 
-    def _scaled(self, p: Any) -> tuple[Any, Any]:
+    def _scale(self, p: Any) -> tuple[Any, Any]:
         """A(p) and r."""
         raise NotImplementedError
 
     def value(self, p: Any) -> Any:
-        return self._scaled(p)[0]
+        return self._scale(p)[0]
 
 
 class LayerNorm(_Scaled):
     """A_i(p) = (p_i - m) / sqrt(v + eps), with the mean m and the variance v = mean((p - m)^2) of p."""
 
-    def _scaled(self, p: Any) -> tuple[Any, Any]:
+    def _scale(self, p: Any) -> tuple[Any, Any]:
         d = p - mean(p)
         r = 1 / np.sqrt(mean(d**2) + self.eps)
         return d * r, r
 
     def vjp(self, p: Any, delta_a: Any) -> Any:
         # delta_p_i = (delta_a_i - mean(delta_a) - A_i mean(A delta_a)) / sqrt(v + eps)
-        a, r = self._scaled(p)
+        a, r = self._scale(p)
         return r * (delta_a - mean(delta_a) - a * mean(a * delta_a))
 
     def torch(self, p, torch):
@@ -234,7 +234,7 @@ class LayerNorm(_Scaled):
 class Standardize(LayerNorm):
     """A_i(p) = (p_i - m) / sqrt(mean(p^2) - m^2 + eps): layer_norm as jax has it, which loses digits to a large m."""
 
-    def _scaled(self, p: Any) -> tuple[Any, Any]:
+    def _scale(self, p: Any) -> tuple[Any, Any]:
         m = mean(p)
         r = 1 / np.sqrt(mean(p**2) - m**2 + self.eps)
         return (p - m) * r, r
@@ -251,13 +251,13 @@ class Standardize(LayerNorm):
 class RmsNorm(_Scaled):
     """A_i(p) = p_i / sqrt(mean(p^2) + eps)."""
 
-    def _scaled(self, p: Any) -> tuple[Any, Any]:
+    def _scale(self, p: Any) -> tuple[Any, Any]:
         r = 1 / np.sqrt(mean(p**2) + self.eps)
         return p * r, r
 
     def vjp(self, p: Any, delta_a: Any) -> Any:
         # delta_p_i = (delta_a_i - A_i mean(A delta_a)) / sqrt(mean(p^2) + eps)
-        a, r = self._scaled(p)
+        a, r = self._scale(p)
         return r * (delta_a - a * mean(a * delta_a))
 
     def torch(self, p, torch):

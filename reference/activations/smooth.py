@@ -132,8 +132,8 @@ class GeluTanh(Activation):
 
     def derivative(self, p: Any) -> Any:
         y = self._tanh(p)
-        slope = ROOT_2_OVER_PI * (1 + 3 * (0.044715 * p**2))
-        return 0.5 * (1 + y) + p * 0.5 * (1 - y**2) * slope
+        derivative = ROOT_2_OVER_PI * (1 + 3 * (0.044715 * p**2))
+        return 0.5 * (1 + y) + p * 0.5 * (1 - y**2) * derivative
 
     def torch(self, p, torch):
         return torch.nn.functional.gelu(p, approximate="tanh")

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import expit
 
 from gradagree.reference.activations.rows import along, log_sum_exp, softmax
-from gradagree.reference.losses.reduction import _EntryByEntry, _ExampleByExample, _Reduced, counted, of_kind
+from gradagree.reference.losses.reduction import _EntryByEntry, _ExampleByExample, _Reduced, of_kind, scale_derivative
 
 
 def one_hot(t: Any, classes: int) -> Any:
@@ -28,7 +28,7 @@ class _Weighted(_Reduced):
         return 0.0
 
     def _weights(self, t: Any, classes: int) -> tuple[Any, Any]:
-        """y of every example and class, and what the sum over examples is divided by."""
+        """y of every example and class, and the divisor of the sum over examples."""
         right = one_hot(t, classes)
         w = np.broadcast_to(np.asarray(self.weight), (classes,))
         kept = (t != self.ignore_index)[..., None]
@@ -37,11 +37,11 @@ class _Weighted(_Reduced):
         return (1 - self._smoothing) * hard + smooth, np.sum(hard, axis=(-2, -1))
 
     def _y(self, o: Any, t: Any) -> tuple[Any, Any]:
-        """y, with what it counts for in E, and what all sums over examples are divided by."""
+        """y times its weight in E, and the divisor of all sums over examples."""
         y, total_weight = self._weights(t, o.shape[-1])
         if self.reduction == "mean":
             return y, total_weight
-        return counted(y, self.reduction, o.shape[-2:-1]), np.ones(total_weight.shape)
+        return scale_derivative(y, self.reduction, o.shape[-2:-1]), np.ones(total_weight.shape)
 
     def _likelihood(self, log_p: Any, t: Any) -> Any:
         """E from the logarithms of probabilities."""
@@ -60,7 +60,7 @@ class _Weighted(_Reduced):
         hard = jax.nn.one_hot(jnp.where(kept, t, 0), n, dtype=log_p.dtype) * w * kept[:, None]
         y = (1 - self._smoothing) * hard + self._smoothing / n * w * kept[:, None]
         e = -jnp.sum(y * log_p, axis=-1)
-        return jnp.sum(e) / jnp.sum(hard) if self.reduction == "mean" else self._gathered(e, jnp.asarray)
+        return jnp.sum(e) / jnp.sum(hard) if self.reduction == "mean" else self._reduce(e, jnp.asarray)
 
 
 class SoftmaxCrossEntropy(_Weighted):
@@ -91,7 +91,7 @@ class SoftmaxCrossEntropy(_Weighted):
         w = self._framework_weight(o, torch.tensor)
         options = {"ignore_index": self.ignore_index, "label_smoothing": self.label_smoothing}
         e = torch.nn.functional.cross_entropy(o, t, w, reduction=self.reduction, **options)
-        return self._gathered(e, torch.as_tensor)
+        return self._reduce(e, torch.as_tensor)
 
     def jax(self, o, t, jax):
         return self._jax_sum(jax.nn.log_softmax(o, axis=-1), t, jax)
@@ -100,7 +100,7 @@ class SoftmaxCrossEntropy(_Weighted):
         if (self.weight, self.ignore_index, self.label_smoothing) != (1.0, -100, 0.0):
             return None
         e = optax.softmax_cross_entropy_with_integer_labels(o, t)
-        return self._gathered(e, jax.numpy.asarray)
+        return self._reduce(e, jax.numpy.asarray)
 
 
 class Nll(_Weighted):
@@ -121,7 +121,7 @@ class Nll(_Weighted):
     def torch(self, o, t, torch):
         w = self._framework_weight(o, torch.tensor)
         e = torch.nn.functional.nll_loss(o, t, w, reduction=self.reduction, ignore_index=self.ignore_index)
-        return self._gathered(e, torch.as_tensor)
+        return self._reduce(e, torch.as_tensor)
 
     def jax(self, o, t, jax):
         return self._jax_sum(o, t, jax)
@@ -145,25 +145,25 @@ class SoftCrossEntropy(_ExampleByExample):
         z = o - np.max(o, axis=-1, keepdims=True)
         return np.sum(self._y(t) * (np.log(along(np.exp(z))) - z), axis=-1)
 
-    def _slope(self, o: Any, t: Any) -> Any:
+    def _derivative(self, o: Any, t: Any) -> Any:
         y = of_kind(self._y(t), o)
         return softmax(o) * along(y) - y
 
     def torch(self, o, t, torch):
         w = torch.tensor(np.broadcast_to(self.weight, o.shape[-1:]).astype(float), dtype=o.dtype)
         e = torch.nn.functional.cross_entropy(o, t, w, reduction=self.reduction, label_smoothing=self.label_smoothing)
-        return self._gathered(e, torch.as_tensor)
+        return self._reduce(e, torch.as_tensor)
 
     def jax(self, o, t, jax):
         y = (1 - self.label_smoothing) * t + self.label_smoothing / o.shape[-1]
         w = jax.numpy.asarray(self.weight, o.dtype)
-        return self._gathered(-jax.numpy.sum(w * y * jax.nn.log_softmax(o, axis=-1), axis=-1), jax.numpy.asarray)
+        return self._reduce(-jax.numpy.sum(w * y * jax.nn.log_softmax(o, axis=-1), axis=-1), jax.numpy.asarray)
 
     def optax(self, o, t, optax, jax):
         if self.weight != 1.0:
             return None
         e = optax.softmax_cross_entropy(o, optax.smooth_labels(t, self.label_smoothing))
-        return self._gathered(e, jax.numpy.asarray)
+        return self._reduce(e, jax.numpy.asarray)
 
 
 class PolyCrossEntropy(_ExampleByExample):
@@ -175,21 +175,21 @@ class PolyCrossEntropy(_ExampleByExample):
     def _term(self, o: Any, t: Any) -> Any:
         return np.sum(t * (log_sum_exp(o) - o + self.epsilon * (1 - softmax(o))), axis=-1)
 
-    def _slope(self, o: Any, t: Any) -> Any:
+    def _derivative(self, o: Any, t: Any) -> Any:
         p = softmax(o)
         return p * along(t) - t - self.epsilon * p * (t - along(t * p))
 
     def torch(self, o, t, torch):
         p, log_p = torch.softmax(o, dim=-1), torch.log_softmax(o, dim=-1)
-        return self._gathered((t * (self.epsilon * (1 - p) - log_p)).sum(-1), torch.as_tensor)
+        return self._reduce((t * (self.epsilon * (1 - p) - log_p)).sum(-1), torch.as_tensor)
 
     def jax(self, o, t, jax):
         p, log_p = jax.nn.softmax(o, axis=-1), jax.nn.log_softmax(o, axis=-1)
-        return self._gathered((t * (self.epsilon * (1 - p) - log_p)).sum(-1), jax.numpy.asarray)
+        return self._reduce((t * (self.epsilon * (1 - p) - log_p)).sum(-1), jax.numpy.asarray)
 
     def optax(self, o, t, optax, jax):
         e = optax.losses.poly_loss_cross_entropy(o, t, epsilon=self.epsilon)
-        return self._gathered(e, jax.numpy.asarray)
+        return self._reduce(e, jax.numpy.asarray)
 
 
 class BinaryCrossEntropyOnLogits(_EntryByEntry):
@@ -207,23 +207,23 @@ class BinaryCrossEntropyOnLogits(_EntryByEntry):
         yes = np.asarray(self.pos_weight) * t
         return np.asarray(self.weight) * (yes * np.logaddexp(-o, 0) + (1 - t) * np.logaddexp(o, 0))
 
-    def _slope(self, o: Any, t: Any) -> Any:
+    def _derivative(self, o: Any, t: Any) -> Any:
         yes = np.asarray(self.pos_weight) * t
         return np.asarray(self.weight) * ((1 - t + yes) * expit(o) - yes)
 
     def torch(self, o, t, torch):
         w, pos = (torch.as_tensor(x, dtype=o.dtype) for x in (self.weight, self.pos_weight))
         e = torch.nn.functional.binary_cross_entropy_with_logits(o, t, w, reduction=self.reduction, pos_weight=pos)
-        return self._gathered(e, torch.as_tensor)
+        return self._reduce(e, torch.as_tensor)
 
     def jax(self, o, t, jax):
         log_s, (w, pos) = jax.nn.log_sigmoid, (jax.numpy.asarray(x, o.dtype) for x in (self.weight, self.pos_weight))
-        return self._gathered(-w * (pos * t * log_s(o) + (1 - t) * log_s(-o)), jax.numpy.asarray)
+        return self._reduce(-w * (pos * t * log_s(o) + (1 - t) * log_s(-o)), jax.numpy.asarray)
 
     def optax(self, o, t, optax, jax):
         if (self.weight, self.pos_weight) != (1, 1):
             return None
-        return self._gathered(optax.sigmoid_binary_cross_entropy(o, t), jax.numpy.asarray)
+        return self._reduce(optax.sigmoid_binary_cross_entropy(o, t), jax.numpy.asarray)
 
 
 class BinaryCrossEntropy(_EntryByEntry):
@@ -237,18 +237,18 @@ class BinaryCrossEntropy(_EntryByEntry):
     def _term(self, o: Any, t: Any) -> Any:
         return -np.asarray(self.weight) * np.log(np.where(t > 0.5, o, 1 - o))
 
-    def _slope(self, o: Any, t: Any) -> Any:
+    def _derivative(self, o: Any, t: Any) -> Any:
         return np.asarray(self.weight) * np.where(t > 0.5, -1 / o, 1 / (1 - o))
 
     def torch(self, o, t, torch):
         # torch imports its compiler's shapes, and with them sympy, to spread a weight.
         w = None if self.weight == 1 else torch.as_tensor(self.weight, dtype=o.dtype)
         e = torch.nn.functional.binary_cross_entropy(o, t, w, reduction=self.reduction)
-        return self._gathered(e, torch.as_tensor)
+        return self._reduce(e, torch.as_tensor)
 
     def jax(self, o, t, jax):
         special, w = jax.scipy.special, jax.numpy.asarray(self.weight, o.dtype)
-        return self._gathered(-w * (special.xlogy(t, o) + special.xlog1py(1 - t, -o)), jax.numpy.asarray)
+        return self._reduce(-w * (special.xlogy(t, o) + special.xlog1py(1 - t, -o)), jax.numpy.asarray)
 
 
 class SigmoidFocal(_EntryByEntry):
@@ -268,7 +268,7 @@ class SigmoidFocal(_EntryByEntry):
         z = (2 * t - 1) * o
         return self._weight(t) * expit(-z) ** self.gamma * np.logaddexp(-z, 0)
 
-    def _slope(self, o: Any, t: Any) -> Any:
+    def _derivative(self, o: Any, t: Any) -> Any:
         sign = 2 * t - 1
         z = sign * o
         q = expit(-z)
@@ -278,18 +278,18 @@ class SigmoidFocal(_EntryByEntry):
         z = (2 * t - 1) * o
         e = torch.sigmoid(-z) ** self.gamma * torch.nn.functional.softplus(-z, threshold=64)
         a = self.alpha * t + (1 - self.alpha) * (1 - t) if self.alpha >= 0 else 1.0
-        return self._gathered(a * e, torch.as_tensor)
+        return self._reduce(a * e, torch.as_tensor)
 
     def jax(self, o, t, jax):
         z = (2 * t - 1) * o
         e = jax.nn.sigmoid(-z) ** self.gamma * jax.nn.softplus(-z)
         a = self.alpha * t + (1 - self.alpha) * (1 - t) if self.alpha >= 0 else 1.0
-        return self._gathered(a * e, jax.numpy.asarray)
+        return self._reduce(a * e, jax.numpy.asarray)
 
     def optax(self, o, t, optax, jax):
         alpha = self.alpha if self.alpha >= 0 else None
         e = optax.losses.sigmoid_focal_loss(o, t, alpha=alpha, gamma=self.gamma)
-        return self._gathered(e, jax.numpy.asarray)
+        return self._reduce(e, jax.numpy.asarray)
 
 
 class BinarySparsemax(_EntryByEntry):
@@ -301,20 +301,20 @@ class BinarySparsemax(_EntryByEntry):
         z = (1 - 2 * t) * o
         return np.where(z <= -1, 0.0, np.where(z >= 1, z, (z + 1) ** 2 / 4))
 
-    def _slope(self, o: Any, t: Any) -> Any:
+    def _derivative(self, o: Any, t: Any) -> Any:
         sign = 1 - 2 * t
         return sign * np.minimum(np.maximum((sign * o + 1) / 2, 0), 1)
 
     def torch(self, o, t, torch):
         z = (1 - 2 * t) * o
         e = torch.where(z <= -1, 0.0, torch.where(z >= 1, z, (z.clamp(-1, 1) + 1) ** 2 / 4))
-        return self._gathered(e, torch.as_tensor)
+        return self._reduce(e, torch.as_tensor)
 
     def jax(self, o, t, jax):
-        return self._gathered(jax.nn.sparse_plus((1 - 2 * t) * o), jax.numpy.asarray)
+        return self._reduce(jax.nn.sparse_plus((1 - 2 * t) * o), jax.numpy.asarray)
 
     def optax(self, o, t, optax, jax):
-        return self._gathered(optax.losses.sparsemax_loss(o, t.astype(bool)), jax.numpy.asarray)
+        return self._reduce(optax.losses.sparsemax_loss(o, t.astype(bool)), jax.numpy.asarray)
 
 
 class MulticlassSparsemax(_ExampleByExample):
@@ -337,19 +337,19 @@ class MulticlassSparsemax(_ExampleByExample):
         z = o - along(np.where(one_hot(t, o.shape[-1]), o, 0.0))
         return np.sum(q * z, axis=-1) + 0.5 * (1 - np.sum(q**2, axis=-1))
 
-    def _slope(self, o: Any, t: Any) -> Any:
+    def _derivative(self, o: Any, t: Any) -> Any:
         # dE/do_c = q_c - [c is t]
         return self._sparsemax(o) - np.where(one_hot(t, o.shape[-1]), 1.0, 0.0)
 
     # Frameworks: as the q_c add up to 1, E is c + sum_c q_c (o_c - o_t - c) + (1 - sum_c q_c^2)/2 for any constant c.
-    # With tau - o_t for c, what comes back to q_c is 0; with 0 it is tau - o_t, of which 16 bits hold too little.
+    # With c = tau - o_t the cotangent of q_c is 0; with c = 0 it is tau - o_t, which 16 bits cannot represent well.
     def torch(self, o, t, torch):
         above = torch.relu(o[..., None, :] - o[..., :, None]).sum(-1)
         in_support = (above < 1).to(o.dtype)
         tau = ((in_support * o).sum(-1, keepdim=True) - 1) / in_support.sum(-1, keepdim=True)
         q, z = torch.relu(o - tau), o - torch.gather(o, -1, t[..., None])
         c = (tau - torch.gather(o, -1, t[..., None])).detach()
-        return self._gathered(c[..., 0] + (q * (z - c)).sum(-1) + 0.5 * (1 - (q**2).sum(-1)), torch.as_tensor)
+        return self._reduce(c[..., 0] + (q * (z - c)).sum(-1) + 0.5 * (1 - (q**2).sum(-1)), torch.as_tensor)
 
     def jax(self, o, t, jax):
         jnp = jax.numpy
@@ -358,7 +358,7 @@ class MulticlassSparsemax(_ExampleByExample):
         tau = (jnp.sum(in_support * o, -1, keepdims=True) - 1) / jnp.sum(in_support, -1, keepdims=True)
         q, z = jnp.maximum(o - tau, 0), o - jnp.take_along_axis(o, t[..., None], axis=-1)
         c = jax.lax.stop_gradient(tau - jnp.take_along_axis(o, t[..., None], axis=-1))
-        return self._gathered(c[..., 0] + jnp.sum(q * (z - c), -1) + 0.5 * (1 - jnp.sum(q**2, -1)), jnp.asarray)
+        return self._reduce(c[..., 0] + jnp.sum(q * (z - c), -1) + 0.5 * (1 - jnp.sum(q**2, -1)), jnp.asarray)
 
     def optax(self, o, t, optax, jax):
-        return self._gathered(optax.losses.multiclass_sparsemax_loss(o, t), jax.numpy.asarray)
+        return self._reduce(optax.losses.multiclass_sparsemax_loss(o, t), jax.numpy.asarray)

@@ -10,7 +10,7 @@ from scipy.special import expit
 
 from gradagree.reference.activations.rows import along, unit
 from gradagree.reference.losses.classification import one_hot
-from gradagree.reference.losses.reduction import _EntryByEntry, _ExampleByExample, counted, of_kind
+from gradagree.reference.losses.reduction import _EntryByEntry, _ExampleByExample, of_kind, scale_derivative
 
 
 class SoftMargin(_EntryByEntry):
@@ -21,15 +21,15 @@ class SoftMargin(_EntryByEntry):
     def _term(self, o: Any, t: Any) -> Any:
         return np.logaddexp(-t * o, 0)
 
-    def _slope(self, o: Any, t: Any) -> Any:
+    def _derivative(self, o: Any, t: Any) -> Any:
         return -t * expit(-t * o)
 
     def torch(self, o, t, torch):
         e = torch.nn.functional.soft_margin_loss(o, t, reduction=self.reduction)
-        return self._gathered(e, torch.as_tensor)
+        return self._reduce(e, torch.as_tensor)
 
     def jax(self, o, t, jax):
-        return self._gathered(jax.nn.softplus(-t * o), jax.numpy.asarray)
+        return self._reduce(jax.nn.softplus(-t * o), jax.numpy.asarray)
 
 
 class Hinge(_EntryByEntry):
@@ -41,7 +41,7 @@ class Hinge(_EntryByEntry):
     def _term(self, o: Any, t: Any) -> Any:
         return np.maximum(self.margin - t * o, 0)
 
-    def _slope(self, o: Any, t: Any) -> Any:
+    def _derivative(self, o: Any, t: Any) -> Any:
         return np.where(t * o < self.margin, -t, 0.0)
 
     def kink(self, o: Any, t: Any) -> Any:
@@ -51,13 +51,13 @@ class Hinge(_EntryByEntry):
         return t + 0 * o
 
     def torch(self, o, t, torch):
-        return self._gathered(torch.clamp(self.margin - t * o, min=0), torch.as_tensor)
+        return self._reduce(torch.clamp(self.margin - t * o, min=0), torch.as_tensor)
 
     def jax(self, o, t, jax):
-        return self._gathered(jax.numpy.maximum(self.margin - t * o, 0), jax.numpy.asarray)
+        return self._reduce(jax.numpy.maximum(self.margin - t * o, 0), jax.numpy.asarray)
 
     def optax(self, o, t, optax, jax):
-        return self._gathered(optax.losses.hinge_loss(o, t), jax.numpy.asarray) if self.margin == 1 else None
+        return self._reduce(optax.losses.hinge_loss(o, t), jax.numpy.asarray) if self.margin == 1 else None
 
 
 class Perceptron(_EntryByEntry):
@@ -68,7 +68,7 @@ class Perceptron(_EntryByEntry):
     def _term(self, o: Any, t: Any) -> Any:
         return np.maximum(-t * o, 0)
 
-    def _slope(self, o: Any, t: Any) -> Any:
+    def _derivative(self, o: Any, t: Any) -> Any:
         return np.where(t * o < 0, -t, 0.0)
 
     def kink(self, o: Any, t: Any) -> Any:
@@ -78,13 +78,13 @@ class Perceptron(_EntryByEntry):
         return t + 0 * o
 
     def torch(self, o, t, torch):
-        return self._gathered(torch.relu(-t * o), torch.as_tensor)
+        return self._reduce(torch.relu(-t * o), torch.as_tensor)
 
     def jax(self, o, t, jax):
-        return self._gathered(jax.numpy.maximum(-t * o, 0), jax.numpy.asarray)
+        return self._reduce(jax.numpy.maximum(-t * o, 0), jax.numpy.asarray)
 
     def optax(self, o, t, optax, jax):
-        return self._gathered(optax.losses.perceptron_loss(o, t), jax.numpy.asarray)
+        return self._reduce(optax.losses.perceptron_loss(o, t), jax.numpy.asarray)
 
 
 class HingeEmbedding(_EntryByEntry):
@@ -96,7 +96,7 @@ class HingeEmbedding(_EntryByEntry):
     def _term(self, o: Any, t: Any) -> Any:
         return np.where(t > 0, o, np.maximum(self.margin - o, 0))
 
-    def _slope(self, o: Any, t: Any) -> Any:
+    def _derivative(self, o: Any, t: Any) -> Any:
         return np.where(t > 0, 1.0, np.where(o < self.margin, -1.0, 0.0))
 
     def kink(self, o: Any, t: Any) -> Any:
@@ -104,11 +104,11 @@ class HingeEmbedding(_EntryByEntry):
 
     def torch(self, o, t, torch):
         e = torch.nn.functional.hinge_embedding_loss(o, t, margin=self.margin, reduction=self.reduction)
-        return self._gathered(e, torch.as_tensor)
+        return self._reduce(e, torch.as_tensor)
 
     def jax(self, o, t, jax):
         e = jax.numpy.where(t > 0, o, jax.numpy.maximum(self.margin - o, 0))
-        return self._gathered(e, jax.numpy.asarray)
+        return self._reduce(e, jax.numpy.asarray)
 
 
 class MarginRanking(_EntryByEntry):
@@ -129,8 +129,8 @@ class MarginRanking(_EntryByEntry):
 
     def sensitivity(self, o: Any, t: Any) -> Any:
         gap = self._gap(o, t)
-        slope = counted(of_kind(np.where(gap > 0, -t, 0.0), gap), self.reduction, t.shape[-2:])
-        return np.concatenate([slope, -slope], axis=-1)
+        derivative = scale_derivative(of_kind(np.where(gap > 0, -t, 0.0), gap), self.reduction, t.shape[-2:])
+        return np.concatenate([derivative, -derivative], axis=-1)
 
     def kink(self, o: Any, t: Any) -> Any:
         return np.concatenate([self._gap(o, t)] * 2, axis=-1) == 0
@@ -141,11 +141,11 @@ class MarginRanking(_EntryByEntry):
     def torch(self, o, t, torch):
         x, y = o.chunk(2, dim=-1)
         e = torch.nn.functional.margin_ranking_loss(x, y, t, margin=self.margin, reduction=self.reduction)
-        return self._gathered(e, torch.as_tensor)
+        return self._reduce(e, torch.as_tensor)
 
     def jax(self, o, t, jax):
         x, y = jax.numpy.split(o, 2, axis=-1)
-        return self._gathered(jax.numpy.maximum(self.margin - t * (x - y), 0), jax.numpy.asarray)
+        return self._reduce(jax.numpy.maximum(self.margin - t * (x - y), 0), jax.numpy.asarray)
 
 
 class _LargestScore(_ExampleByExample):
@@ -169,7 +169,7 @@ class _LargestScore(_ExampleByExample):
         scores = o + self._margins(one_hot(t, o.shape[-1]))
         return np.max(scores, axis=-1) - np.sum(np.where(one_hot(t, o.shape[-1]), o, 0.0), axis=-1)
 
-    def _slope(self, o: Any, t: Any) -> Any:
+    def _derivative(self, o: Any, t: Any) -> Any:
         largest = self._largest(o, t)
         return largest / along(largest) - np.where(one_hot(t, o.shape[-1]), 1.0, 0.0)
 
@@ -189,14 +189,14 @@ class MulticlassPerceptron(_LargestScore):
 
     def torch(self, o, t, torch):
         right = torch.gather(o, -1, t[..., None])[..., 0]
-        return self._gathered(torch.amax(o, dim=-1) - right, torch.as_tensor)
+        return self._reduce(torch.amax(o, dim=-1) - right, torch.as_tensor)
 
     def jax(self, o, t, jax):
         right = jax.numpy.take_along_axis(o, t[..., None], axis=-1)[..., 0]
-        return self._gathered(jax.numpy.max(o, axis=-1) - right, jax.numpy.asarray)
+        return self._reduce(jax.numpy.max(o, axis=-1) - right, jax.numpy.asarray)
 
     def optax(self, o, t, optax, jax):
-        return self._gathered(optax.losses.multiclass_perceptron_loss(o, t), jax.numpy.asarray)
+        return self._reduce(optax.losses.multiclass_perceptron_loss(o, t), jax.numpy.asarray)
 
 
 class MulticlassHinge(_LargestScore):
@@ -208,14 +208,14 @@ class MulticlassHinge(_LargestScore):
     def torch(self, o, t, torch):
         right = torch.gather(o, -1, t[..., None])
         wrong = (torch.arange(o.shape[-1]) != t[..., None]).to(o.dtype)
-        return self._gathered(torch.amax(o + wrong, dim=-1) - right[..., 0], torch.as_tensor)
+        return self._reduce(torch.amax(o + wrong, dim=-1) - right[..., 0], torch.as_tensor)
 
     def jax(self, o, t, jax):
         hot = jax.nn.one_hot(t, o.shape[-1], dtype=o.dtype)
-        return self._gathered(jax.numpy.max(o + 1 - hot, axis=-1) - jax.numpy.sum(o * hot, -1), jax.numpy.asarray)
+        return self._reduce(jax.numpy.max(o + 1 - hot, axis=-1) - jax.numpy.sum(o * hot, -1), jax.numpy.asarray)
 
     def optax(self, o, t, optax, jax):
-        return self._gathered(optax.losses.multiclass_hinge_loss(o, t), jax.numpy.asarray)
+        return self._reduce(optax.losses.multiclass_hinge_loss(o, t), jax.numpy.asarray)
 
 
 class MultiMargin(_ExampleByExample):
@@ -240,7 +240,7 @@ class MultiMargin(_ExampleByExample):
         gaps, w = self._gaps(o, t)
         return np.sum(w * gaps**self.p, axis=-1) / o.shape[-1]
 
-    def _slope(self, o: Any, t: Any) -> Any:
+    def _derivative(self, o: Any, t: Any) -> Any:
         gaps, w = self._gaps(o, t)
         others = w * (np.where(gaps > 0, 1.0, 0.0) if self.p == 1 else 2 * gaps)
         return of_kind(others - np.where(one_hot(t, o.shape[-1]), along(others), 0.0), o) / o.shape[-1]
@@ -256,14 +256,14 @@ class MultiMargin(_ExampleByExample):
     def torch(self, o, t, torch):
         w = torch.tensor(np.broadcast_to(self.weight, o.shape[-1:]).astype(float), dtype=o.dtype)
         options = {"p": self.p, "margin": self.margin, "reduction": self.reduction}
-        return self._gathered(torch.nn.functional.multi_margin_loss(o, t, weight=w, **options), torch.as_tensor)
+        return self._reduce(torch.nn.functional.multi_margin_loss(o, t, weight=w, **options), torch.as_tensor)
 
     def jax(self, o, t, jax):
         jnp, hot = jax.numpy, jax.nn.one_hot(t, o.shape[-1], dtype=o.dtype)
         own = jnp.sum(o * hot, axis=-1, keepdims=True)
         w = jnp.sum(hot * jnp.asarray(self.weight, o.dtype), axis=-1) / o.shape[-1]
         gaps = (1 - hot) * jnp.maximum(self.margin - own + o, 0) ** self.p
-        return self._gathered(w * jnp.sum(gaps, axis=-1), jnp.asarray)
+        return self._reduce(w * jnp.sum(gaps, axis=-1), jnp.asarray)
 
 
 class MultilabelMargin(_ExampleByExample):
@@ -280,7 +280,7 @@ class MultilabelMargin(_ExampleByExample):
         gap, counts = self._pairs(o, t)
         return np.sum(np.where(counts, np.maximum(gap, 0), 0.0), axis=(-2, -1)) / o.shape[-1]
 
-    def _slope(self, o: Any, t: Any) -> Any:
+    def _derivative(self, o: Any, t: Any) -> Any:
         gap, counts = self._pairs(o, t)
         on = np.where(counts & (gap > 0), 1.0, 0.0)
         return of_kind(np.sum(on, axis=-2) - np.sum(on, axis=-1), o) / o.shape[-1]
@@ -297,13 +297,13 @@ class MultilabelMargin(_ExampleByExample):
         order = torch.argsort(t, dim=-1, descending=True, stable=True)
         numbers = torch.where(torch.gather(t, -1, order) > 0.5, order, -1)
         e = torch.nn.functional.multilabel_margin_loss(o, numbers, reduction=self.reduction)
-        return self._gathered(e, torch.as_tensor)
+        return self._reduce(e, torch.as_tensor)
 
     def jax(self, o, t, jax):
         jnp = jax.numpy
         counts = t[..., :, None] * (1 - t[..., None, :])
         gaps = counts * jnp.maximum(1 - o[..., :, None] + o[..., None, :], 0)
-        return self._gathered(jnp.sum(gaps, axis=(-2, -1)) / o.shape[-1], jnp.asarray)
+        return self._reduce(jnp.sum(gaps, axis=(-2, -1)) / o.shape[-1], jnp.asarray)
 
 
 class MultilabelSoftMargin(_ExampleByExample):
@@ -316,18 +316,18 @@ class MultilabelSoftMargin(_ExampleByExample):
         e = t * np.logaddexp(-o, 0) + (1 - t) * np.logaddexp(o, 0)
         return np.sum(np.asarray(self.weight) * e, axis=-1) / o.shape[-1]
 
-    def _slope(self, o: Any, t: Any) -> Any:
+    def _derivative(self, o: Any, t: Any) -> Any:
         return np.asarray(self.weight) * ((1 - t) * expit(o) - t * expit(-o)) / o.shape[-1]
 
     def torch(self, o, t, torch):
         w = torch.as_tensor(self.weight, dtype=o.dtype)
         e = torch.nn.functional.multilabel_soft_margin_loss(o, t, w, reduction=self.reduction)
-        return self._gathered(e, torch.as_tensor)
+        return self._reduce(e, torch.as_tensor)
 
     def jax(self, o, t, jax):
         log_s, w = jax.nn.log_sigmoid, jax.numpy.asarray(self.weight, o.dtype)
         e = -w * (t * log_s(o) + (1 - t) * log_s(-o))
-        return self._gathered(jax.numpy.sum(e, axis=-1) / o.shape[-1], jax.numpy.asarray)
+        return self._reduce(jax.numpy.sum(e, axis=-1) / o.shape[-1], jax.numpy.asarray)
 
 
 class _Triplet(_ExampleByExample):
@@ -375,13 +375,13 @@ class TripletMargin(_Triplet):
         near, far, other = (np.sqrt(square) for square in self._squares(o))
         return self.margin + near - (np.minimum(far, other) if self.swap else far)
 
-    def _slope(self, o: Any, t: Any) -> Any:
+    def _derivative(self, o: Any, t: Any) -> Any:
         squares = self._squares(o)
         near, far, other = (unit(d, np.sqrt(square)) for d, square in zip(self._differences(o), squares, strict=True))
         swapped = np.where(squares[2] < squares[1], 1.0, 0.0) if self.swap else 0.0
         kept = 1 - swapped
-        slope = [near - kept * far, -near - swapped * other, kept * far + swapped * other]
-        return np.where(self._gap(o) > 0, 1.0, 0.0) * np.concatenate(slope, axis=-1)
+        derivative = [near - kept * far, -near - swapped * other, kept * far + swapped * other]
+        return np.where(self._gap(o) > 0, 1.0, 0.0) * np.concatenate(derivative, axis=-1)
 
     def kinks(self, o: Any, t: Any) -> dict[str, Any]:
         near, far, other = self._squares(o)
@@ -396,14 +396,14 @@ class TripletMargin(_Triplet):
 
     def torch(self, o, t, torch):
         options = {"margin": self.margin, "eps": self.eps, "swap": self.swap, "reduction": self.reduction}
-        return self._gathered(torch.nn.functional.triplet_margin_loss(*o.chunk(3, -1), **options), torch.as_tensor)
+        return self._reduce(torch.nn.functional.triplet_margin_loss(*o.chunk(3, -1), **options), torch.as_tensor)
 
     def jax(self, o, t, jax):
         jnp = jax.numpy
         wide = o.astype(jnp.promote_types(o.dtype, "float32"))
         near, far, other = (jnp.sqrt(jnp.sum(d**2, axis=-1)) for d in self._differences(wide))
         far = jnp.minimum(far, other) if self.swap else far
-        return self._gathered(jnp.maximum(self.margin + near - far, 0), jnp.asarray).astype(o.dtype)
+        return self._reduce(jnp.maximum(self.margin + near - far, 0), jnp.asarray).astype(o.dtype)
 
 
 class TripletMarginOfSquares(_Triplet):
@@ -422,7 +422,7 @@ class TripletMarginOfSquares(_Triplet):
         _, _, r, s = self._parts(o)
         return self.margin + r - s
 
-    def _slope(self, o: Any, t: Any) -> Any:
+    def _derivative(self, o: Any, t: Any) -> Any:
         near, far, r, s = self._parts(o)
         near, far = near / r, far / s
         return np.where(self.margin + r - s > 0, 1.0, 0.0) * np.concatenate([near - far, -near, far], axis=-1)
@@ -430,15 +430,15 @@ class TripletMarginOfSquares(_Triplet):
     def torch(self, o, t, torch):
         x, y, z = o.to(torch.promote_types(o.dtype, torch.float32)).chunk(3, dim=-1)
         near, far = (torch.sqrt(((x - other) ** 2).sum(-1) + self.eps) for other in (y, z))
-        return self._gathered(torch.relu(self.margin + near - far), torch.as_tensor).to(o.dtype)
+        return self._reduce(torch.relu(self.margin + near - far), torch.as_tensor).to(o.dtype)
 
     def jax(self, o, t, jax):
         jnp = jax.numpy
         x, y, z = jnp.split(o.astype(jnp.promote_types(o.dtype, "float32")), 3, axis=-1)
         near, far = (jnp.sqrt(jnp.sum((x - other) ** 2, -1) + self.eps) for other in (y, z))
-        return self._gathered(jnp.maximum(self.margin + near - far, 0), jnp.asarray).astype(o.dtype)
+        return self._reduce(jnp.maximum(self.margin + near - far, 0), jnp.asarray).astype(o.dtype)
 
     def optax(self, o, t, optax, jax):
         thirds = jax.numpy.split(o, 3, axis=-1)
         e = optax.losses.triplet_margin_loss(*thirds, margin=self.margin, eps=self.eps)
-        return self._gathered(e, jax.numpy.asarray)
+        return self._reduce(e, jax.numpy.asarray)

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from gradagree.reference.activations.rows import along, pulled_softmax, softmax
+from gradagree.reference.activations.rows import along, softmax, softmax_vjp
 from gradagree.reference.contract import ErrorFunction
 from gradagree.reference.losses.classification import one_hot
-from gradagree.reference.losses.reduction import _ExampleByExample, _Reduced, counted, of_kind, total
+from gradagree.reference.losses.reduction import _ExampleByExample, _Reduced, of_kind, reduce_losses, scale_derivative
 
 
 def overlap(both: Any, P: Any, T: Any, smooth: float, alpha: float = 0.5, beta: float = 0.5) -> tuple[Any, Any]:
@@ -60,22 +60,24 @@ class _Overlap(_Reduced):
     def _of_probabilities(self, p: Any, t: Any) -> Any:
         # E = mean_c w_c (1 - q_c)
         q, _ = self._overlap(p, t)
-        return total(foreground(np.asarray(self.weight) * (1 - q), self.ignore_background), self.reduction, 2)
+        return reduce_losses(foreground(np.asarray(self.weight) * (1 - q), self.ignore_background), self.reduction, 2)
 
     def _by_probabilities(self, p: Any, t: Any) -> Any:
         # dE/dp_c = w_c (q_c (alpha + (1 - alpha - beta) t_c) - t_c) / D_c, where D_c is the denominator of q_c
         q, below = self._overlap(p, t)
-        slope = np.asarray(self.weight) * (q * (self.alpha + (1 - self.alpha - self.beta) * t) - t) / below
-        slope = foreground(slope, self.ignore_background)
-        rows = 1 if self.together else slope.shape[-2]
-        return with_background(counted(slope, self.reduction, (rows, slope.shape[-1])), self.ignore_background)
+        derivative = np.asarray(self.weight) * (q * (self.alpha + (1 - self.alpha - self.beta) * t) - t) / below
+        derivative = foreground(derivative, self.ignore_background)
+        rows = 1 if self.together else derivative.shape[-2]
+        return with_background(
+            scale_derivative(derivative, self.reduction, (rows, derivative.shape[-1])), self.ignore_background
+        )
 
-    def _spelled(self, p: Any, t: Any, asarray: Any) -> Any:
+    def _implementation(self, p: Any, t: Any, asarray: Any) -> Any:
         parts = p * t, self.alpha * p * (1 - t), self.beta * (1 - p) * t
         right, too_much, too_little = (x.sum(0)[None] if self.together else x for x in parts)
         q = tversky(right, too_much, too_little, self.smooth)
         e = asarray(self.weight, dtype=p.dtype) * (1 - q)
-        return self._gathered(foreground(e, self.ignore_background), asarray)
+        return self._reduce(foreground(e, self.ignore_background), asarray)
 
     def _by_optax(self, o: Any, t: Any, apply_softmax: bool, optax: Any, jax: Any) -> Any:
         jnp = jax.numpy
@@ -84,7 +86,7 @@ class _Overlap(_Reduced):
             smooth=self.smooth, alpha=self.alpha, beta=self.beta, apply_softmax=apply_softmax,
             reduction=self.reduction, ignore_background=self.ignore_background, axis=0 if self.together else None,
         )  # fmt: skip
-        return self._gathered(jnp.atleast_2d(e) if self.reduction == "none" else e, jnp.asarray)
+        return self._reduce(jnp.atleast_2d(e) if self.reduction == "none" else e, jnp.asarray)
 
 
 class Dice(_Overlap):
@@ -100,13 +102,13 @@ class Dice(_Overlap):
     def sensitivity(self, o: Any, t: Any) -> Any:
         # dE/do_c = p_c (dE/dp_c - sum_k p_k dE/dp_k)
         p = softmax(o)
-        return pulled_softmax(p, self._by_probabilities(p, t))
+        return softmax_vjp(p, self._by_probabilities(p, t))
 
     def torch(self, o, t, torch):
-        return self._spelled(torch.softmax(o, dim=-1), t, torch.as_tensor)
+        return self._implementation(torch.softmax(o, dim=-1), t, torch.as_tensor)
 
     def jax(self, o, t, jax):
-        return self._spelled(jax.nn.softmax(o, axis=-1), t, jax.numpy.asarray)
+        return self._implementation(jax.nn.softmax(o, axis=-1), t, jax.numpy.asarray)
 
     def optax(self, o, t, optax, jax):
         return self._by_optax(o, t, True, optax, jax)
@@ -124,10 +126,10 @@ class DiceOfProbabilities(_Overlap):
         return of_kind(self._by_probabilities(o, t), o)
 
     def torch(self, o, t, torch):
-        return self._spelled(o, t, torch.as_tensor)
+        return self._implementation(o, t, torch.as_tensor)
 
     def jax(self, o, t, jax):
-        return self._spelled(o, t, jax.numpy.asarray)
+        return self._implementation(o, t, jax.numpy.asarray)
 
     def optax(self, o, t, optax, jax):
         return self._by_optax(o, t, False, optax, jax)
@@ -161,21 +163,21 @@ class GeneralizedDice(ErrorFunction):
     def sensitivity(self, o: Any, t: Any) -> Any:
         # dE/dp_c = w_c (q_c / 2 - [c is t]) / D_c over their number, where D_c is the denominator of q_c
         p, hot, w, (q, below) = self._parts(o, t)
-        slope = foreground(w * (0.5 * q - hot) / below, self.ignore_background)
-        slope = counted(slope, "mean", slope.shape[-2:])
-        return pulled_softmax(p, with_background(slope, self.ignore_background))
+        derivative = foreground(w * (0.5 * q - hot) / below, self.ignore_background)
+        derivative = scale_derivative(derivative, "mean", derivative.shape[-2:])
+        return softmax_vjp(p, with_background(derivative, self.ignore_background))
 
-    def _spelled(self, p: Any, hot: Any) -> Any:
+    def _implementation(self, p: Any, hot: Any) -> Any:
         w = 1 / (hot.sum(0) ** 2 + self.eps)
         q = tversky(p * hot, 0.5 * p * (1 - hot), 0.5 * (1 - p) * hot, self.smooth)
         return foreground(w / w.mean() * (1 - q), self.ignore_background).mean()
 
     def torch(self, o, t, torch):
         hot = torch.nn.functional.one_hot(t, o.shape[-1]).to(o.dtype)
-        return self._spelled(torch.softmax(o, dim=-1), hot)
+        return self._implementation(torch.softmax(o, dim=-1), hot)
 
     def jax(self, o, t, jax):
-        return self._spelled(jax.nn.softmax(o, axis=-1), jax.nn.one_hot(t, o.shape[-1], dtype=o.dtype))
+        return self._implementation(jax.nn.softmax(o, axis=-1), jax.nn.one_hot(t, o.shape[-1], dtype=o.dtype))
 
     def optax(self, o, t, optax, jax):
         hot = jax.nn.one_hot(t, o.shape[-1], dtype=o.dtype)
@@ -199,7 +201,7 @@ class BinaryDice(_ExampleByExample):
     def _term(self, o: Any, t: Any) -> Any:
         return (1 - self._overlap(expit(o), t)[0])[..., 0]
 
-    def _slope(self, o: Any, t: Any) -> Any:
+    def _derivative(self, o: Any, t: Any) -> Any:
         # dE/do_i = (q / 2 - t_i) / D p_i (1 - p_i), where D is the denominator of q
         p = expit(o)
         q, below = self._overlap(p, t)
@@ -208,12 +210,12 @@ class BinaryDice(_ExampleByExample):
     def torch(self, o, t, torch):
         p = torch.sigmoid(o)
         q = tversky((p * t).sum(-1), 0.5 * (p * (1 - t)).sum(-1), 0.5 * ((1 - p) * t).sum(-1), self.smooth)
-        return self._gathered(1 - q, torch.as_tensor)
+        return self._reduce(1 - q, torch.as_tensor)
 
     def jax(self, o, t, jax):
         p = jax.nn.sigmoid(o)
         q = tversky((p * t).sum(-1), 0.5 * (p * (1 - t)).sum(-1), 0.5 * ((1 - p) * t).sum(-1), self.smooth)
-        return self._gathered(1 - q, jax.numpy.asarray)
+        return self._reduce(1 - q, jax.numpy.asarray)
 
     def optax(self, o, t, optax, jax):
-        return self._gathered(optax.losses.binary_dice_loss(o, t, smooth=self.smooth), jax.numpy.asarray)
+        return self._reduce(optax.losses.binary_dice_loss(o, t, smooth=self.smooth), jax.numpy.asarray)

@@ -27,7 +27,7 @@ def fixed_weights(shape: tuple[int, ...]) -> np.ndarray:
     return (1 + (5 * k + 3 * j) % EIGHTHS).reshape(shape) / EIGHTHS
 
 
-def total(e: Any, reduction: str, axes: int) -> Any:
+def reduce_losses(e: Any, reduction: str, axes: int) -> Any:
     """Reduce losses of shape (..., examples, outputs) for axes = 2, or (..., examples) for axes = 1."""
     axis = tuple(range(-axes, 0))
     if reduction == "mean":
@@ -35,7 +35,7 @@ def total(e: Any, reduction: str, axes: int) -> Any:
     return np.sum(e if reduction == "sum" else e * fixed_weights(e.shape[-axes:]), axis=axis)
 
 
-def counted(derivative: Any, reduction: str, shape: tuple[int, ...]) -> Any:
+def scale_derivative(derivative: Any, reduction: str, shape: tuple[int, ...]) -> Any:
     """Multiply the derivative of each loss by its weight in the reduction; shape is without leading axes."""
     if reduction == "mean":
         return derivative / int(np.prod(shape))
@@ -47,7 +47,7 @@ class _Reduced(ErrorFunction):
 
     reduction: Reduction = "mean"
 
-    def _gathered(self, e: Any, asarray: Any) -> Any:
+    def _reduce(self, e: Any, asarray: Any) -> Any:
         """Reduce a framework's losses to one number, unless they are reduced already; asarray creates its arrays."""
         if self.reduction == "none":
             return (e * asarray(fixed_weights(e.shape), dtype=e.dtype)).sum()
@@ -57,21 +57,21 @@ class _Reduced(ErrorFunction):
 
 
 class _Separable(_Reduced):
-    """E over terms e(o, t): a subclass gives ``_term`` and its derivative by every output, ``_slope``."""
+    """E over terms e(o, t): a subclass gives ``_term`` and its derivative by every output, ``_derivative``."""
 
     _axes: ClassVar[int]
 
     def _term(self, o: Any, t: Any) -> Any:
         raise NotImplementedError
 
-    def _slope(self, o: Any, t: Any) -> Any:
+    def _derivative(self, o: Any, t: Any) -> Any:
         raise NotImplementedError
 
     def value(self, o: Any, t: Any) -> Any:
-        return total(self._term(o, t), self.reduction, self._axes)
+        return reduce_losses(self._term(o, t), self.reduction, self._axes)
 
     def sensitivity(self, o: Any, t: Any) -> Any:
-        return counted(of_kind(self._slope(o, t), o), self.reduction, o.shape[-2:][: self._axes])
+        return scale_derivative(of_kind(self._derivative(o, t), o), self.reduction, o.shape[-2:][: self._axes])
 
 
 class _EntryByEntry(_Separable):

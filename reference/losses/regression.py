@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gradagree.reference.contract import ErrorFunction
-from gradagree.reference.losses.reduction import _EntryByEntry, counted
+from gradagree.reference.losses.reduction import _EntryByEntry, scale_derivative
 from gradagree.reference.parameters import Reduction
 
 EXAMPLES_AND_OUTPUTS = (-2, -1)
@@ -45,17 +45,17 @@ class MeanSquared(_EntryByEntry):
     def _term(self, o: Any, t: Any) -> Any:
         return (o - t) ** 2
 
-    def _slope(self, o: Any, t: Any) -> Any:
+    def _derivative(self, o: Any, t: Any) -> Any:
         return 2 * (o - t)
 
     def torch(self, o, t, torch):
-        return self._gathered(torch.nn.functional.mse_loss(o, t, reduction=self.reduction), torch.as_tensor)
+        return self._reduce(torch.nn.functional.mse_loss(o, t, reduction=self.reduction), torch.as_tensor)
 
     def jax(self, o, t, jax):
-        return self._gathered((o - t) ** 2, jax.numpy.asarray)
+        return self._reduce((o - t) ** 2, jax.numpy.asarray)
 
     def optax(self, o, t, optax, jax):
-        return self._gathered(optax.squared_error(o, t), jax.numpy.asarray)
+        return self._reduce(optax.squared_error(o, t), jax.numpy.asarray)
 
 
 class Absolute(_EntryByEntry):
@@ -66,17 +66,17 @@ class Absolute(_EntryByEntry):
     def _term(self, o: Any, t: Any) -> Any:
         return np.abs(o - t)
 
-    def _slope(self, o: Any, t: Any) -> Any:
+    def _derivative(self, o: Any, t: Any) -> Any:
         return np.sign(o - t)
 
     def kink(self, o: Any, t: Any) -> Any:
         return o == t
 
     def torch(self, o, t, torch):
-        return self._gathered(torch.nn.functional.l1_loss(o, t, reduction=self.reduction), torch.as_tensor)
+        return self._reduce(torch.nn.functional.l1_loss(o, t, reduction=self.reduction), torch.as_tensor)
 
     def jax(self, o, t, jax):
-        return self._gathered(jax.numpy.abs(o - t), jax.numpy.asarray)
+        return self._reduce(jax.numpy.abs(o - t), jax.numpy.asarray)
 
 
 class Huber(_EntryByEntry):
@@ -88,22 +88,22 @@ class Huber(_EntryByEntry):
         d = np.abs(o - t)
         return np.where(d <= self.delta, 0.5 * d**2, self.delta * (d - 0.5 * self.delta))
 
-    def _slope(self, o: Any, t: Any) -> Any:
+    def _derivative(self, o: Any, t: Any) -> Any:
         return np.minimum(np.maximum(o - t, -self.delta), self.delta)
 
     def torch(self, o, t, torch):
         e = torch.nn.functional.huber_loss(o, t, reduction=self.reduction, delta=self.delta)
-        return self._gathered(e, torch.as_tensor)
+        return self._reduce(e, torch.as_tensor)
 
     def jax(self, o, t, jax):
         jnp = jax.numpy
         d = jnp.abs(o - t)
         near = jnp.where(d <= self.delta, d, 0)
         e = jnp.where(d <= self.delta, 0.5 * near**2, self.delta * (d - 0.5 * self.delta))
-        return self._gathered(e, jnp.asarray)
+        return self._reduce(e, jnp.asarray)
 
     def optax(self, o, t, optax, jax):
-        return self._gathered(optax.huber_loss(o, t, delta=self.delta), jax.numpy.asarray)
+        return self._reduce(optax.huber_loss(o, t, delta=self.delta), jax.numpy.asarray)
 
 
 class HalfSquared(_EntryByEntry):
@@ -112,17 +112,17 @@ class HalfSquared(_EntryByEntry):
     def _term(self, o: Any, t: Any) -> Any:
         return 0.5 * (o - t) ** 2
 
-    def _slope(self, o: Any, t: Any) -> Any:
+    def _derivative(self, o: Any, t: Any) -> Any:
         return o - t
 
     def torch(self, o, t, torch):
-        return self._gathered(0.5 * (o - t) ** 2, torch.as_tensor)
+        return self._reduce(0.5 * (o - t) ** 2, torch.as_tensor)
 
     def jax(self, o, t, jax):
-        return self._gathered(0.5 * (o - t) ** 2, jax.numpy.asarray)
+        return self._reduce(0.5 * (o - t) ** 2, jax.numpy.asarray)
 
     def optax(self, o, t, optax, jax):
-        return self._gathered(optax.l2_loss(o, t), jax.numpy.asarray)
+        return self._reduce(optax.l2_loss(o, t), jax.numpy.asarray)
 
 
 class SmoothL1(_EntryByEntry):
@@ -135,18 +135,18 @@ class SmoothL1(_EntryByEntry):
         d = np.abs(o - t)
         return np.where(d < self.beta, 0.5 * d**2 / self.beta, d - 0.5 * self.beta)
 
-    def _slope(self, o: Any, t: Any) -> Any:
+    def _derivative(self, o: Any, t: Any) -> Any:
         return np.minimum(np.maximum((o - t) / self.beta, -1), 1)
 
     def torch(self, o, t, torch):
         e = torch.nn.functional.smooth_l1_loss(o, t, reduction=self.reduction, beta=self.beta)
-        return self._gathered(e, torch.as_tensor)
+        return self._reduce(e, torch.as_tensor)
 
     def jax(self, o, t, jax):
         d = jax.numpy.abs(o - t)
         near = jax.numpy.where(d < self.beta, d, 0)
         e = jax.numpy.where(d < self.beta, 0.5 * near**2 / self.beta, d - 0.5 * self.beta)
-        return self._gathered(e, jax.numpy.asarray)
+        return self._reduce(e, jax.numpy.asarray)
 
 
 class LogCosh(_EntryByEntry):
@@ -155,17 +155,17 @@ class LogCosh(_EntryByEntry):
     def _term(self, o: Any, t: Any) -> Any:
         return np.logaddexp(o - t, t - o) - LOG_2
 
-    def _slope(self, o: Any, t: Any) -> Any:
+    def _derivative(self, o: Any, t: Any) -> Any:
         return np.tanh(o - t)
 
     def torch(self, o, t, torch):
-        return self._gathered(torch.logaddexp(o - t, t - o) - LOG_2, torch.as_tensor)
+        return self._reduce(torch.logaddexp(o - t, t - o) - LOG_2, torch.as_tensor)
 
     def jax(self, o, t, jax):
-        return self._gathered(jax.numpy.logaddexp(o - t, t - o) - LOG_2, jax.numpy.asarray)
+        return self._reduce(jax.numpy.logaddexp(o - t, t - o) - LOG_2, jax.numpy.asarray)
 
     def optax(self, o, t, optax, jax):
-        return self._gathered(optax.log_cosh(o, t), jax.numpy.asarray)
+        return self._reduce(optax.log_cosh(o, t), jax.numpy.asarray)
 
 
 class Quantile(_EntryByEntry):
@@ -177,17 +177,17 @@ class Quantile(_EntryByEntry):
         d = t - o
         return np.maximum(self.q * d, (self.q - 1) * d)
 
-    def _slope(self, o: Any, t: Any) -> Any:
+    def _derivative(self, o: Any, t: Any) -> Any:
         return np.where(o > t, 1 - self.q, np.where(o < t, -self.q, 0.5 - self.q))
 
     def kink(self, o: Any, t: Any) -> Any:
         return o == t
 
     def torch(self, o, t, torch):
-        return self._gathered(torch.maximum(self.q * (t - o), (self.q - 1) * (t - o)), torch.as_tensor)
+        return self._reduce(torch.maximum(self.q * (t - o), (self.q - 1) * (t - o)), torch.as_tensor)
 
     def jax(self, o, t, jax):
-        return self._gathered(jax.numpy.maximum(self.q * (t - o), (self.q - 1) * (t - o)), jax.numpy.asarray)
+        return self._reduce(jax.numpy.maximum(self.q * (t - o), (self.q - 1) * (t - o)), jax.numpy.asarray)
 
 
 def stirling(t: Any) -> Any:
@@ -199,7 +199,7 @@ def stirling(t: Any) -> Any:
 class GaussianNll(_EntryByEntry):
     """E = mean_i (log v_i + (m_i - t_i)^2 / v_i) / 2, with the means m, the first half of o, and variances v, the rest.
 
-    full adds log(2 pi) / 2. Variances below eps count as eps, but for their slope.
+    full adds log(2 pi) / 2. Variances below eps count as eps, except in the derivative.
     """
 
     domain = "positive"
@@ -221,20 +221,22 @@ class GaussianNll(_EntryByEntry):
         # dE/dm = (m - t)/v        dE/dv = (1 - (m - t)^2/v) / (2 v)
         m, v = self._halves(o)
         d = (m - t) / v
-        halves = [counted(slope, self.reduction, t.shape[-2:]) for slope in (d, 0.5 * (1 / v - d**2))]
+        halves = [
+            scale_derivative(derivative, self.reduction, t.shape[-2:]) for derivative in (d, 0.5 * (1 / v - d**2))
+        ]
         return np.concatenate(halves, axis=-1)
 
     def torch(self, o, t, torch):
         m, v = o.chunk(2, dim=-1)
         # vmap cannot trace the function itself, which branches on whether a variance is below 0.
         e = torch.nn.functional.gaussian_nll_loss(m, t, v, full=self.full, eps=self.eps, reduction=self.reduction)
-        return self._gathered(e, torch.as_tensor)
+        return self._reduce(e, torch.as_tensor)
 
     def jax(self, o, t, jax):
         m, v = jax.numpy.split(o.astype(jax.numpy.promote_types(o.dtype, "float32")), 2, axis=-1)
         v = v + jax.lax.stop_gradient(jax.numpy.maximum(v, self.eps) - v)
         e = 0.5 * (jax.numpy.log(v) + (m - t) ** 2 / v) + (HALF_LOG_2_PI if self.full else 0.0)
-        return self._gathered(e, jax.numpy.asarray).astype(o.dtype)
+        return self._reduce(e, jax.numpy.asarray).astype(o.dtype)
 
 
 class PoissonNll(_EntryByEntry):
@@ -246,15 +248,15 @@ class PoissonNll(_EntryByEntry):
     def _term(self, o: Any, t: Any) -> Any:
         return np.exp(o) - t * o + (stirling(t) if self.full else 0.0)
 
-    def _slope(self, o: Any, t: Any) -> Any:
+    def _derivative(self, o: Any, t: Any) -> Any:
         return np.exp(o) - t
 
     def torch(self, o, t, torch):
         e = torch.nn.functional.poisson_nll_loss(o, t, log_input=True, full=self.full, reduction=self.reduction)
-        return self._gathered(e, torch.as_tensor)
+        return self._reduce(e, torch.as_tensor)
 
     def jax(self, o, t, jax):
-        return self._gathered(jax.numpy.exp(o) - t * o + (_stirling(t, jax) if self.full else 0.0), jax.numpy.asarray)
+        return self._reduce(jax.numpy.exp(o) - t * o + (_stirling(t, jax) if self.full else 0.0), jax.numpy.asarray)
 
 
 class PoissonNllOfRates(_EntryByEntry):
@@ -268,18 +270,18 @@ class PoissonNllOfRates(_EntryByEntry):
     def _term(self, o: Any, t: Any) -> Any:
         return o - t * np.log(o + self.eps) + (stirling(t) if self.full else 0.0)
 
-    def _slope(self, o: Any, t: Any) -> Any:
+    def _derivative(self, o: Any, t: Any) -> Any:
         return 1 - t / (o + self.eps)
 
     def torch(self, o, t, torch):
         e = torch.nn.functional.poisson_nll_loss(
             o, t, log_input=False, full=self.full, eps=self.eps, reduction=self.reduction
         )
-        return self._gathered(e, torch.as_tensor)
+        return self._reduce(e, torch.as_tensor)
 
     def jax(self, o, t, jax):
         e = o - t * jax.numpy.log(o + self.eps) + (_stirling(t, jax) if self.full else 0.0)
-        return self._gathered(e, jax.numpy.asarray)
+        return self._reduce(e, jax.numpy.asarray)
 
 
 def _stirling(t, jax):

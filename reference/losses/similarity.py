@@ -8,10 +8,16 @@ import numpy as np
 
 from gradagree.reference.activations.rows import along, unit
 from gradagree.reference.contract import ErrorFunction
-from gradagree.reference.losses.reduction import _EntryByEntry, _ExampleByExample, counted, of_kind, total
+from gradagree.reference.losses.reduction import (
+    _EntryByEntry,
+    _ExampleByExample,
+    of_kind,
+    reduce_losses,
+    scale_derivative,
+)
 
 EPSILON = float(np.float32(1e-12))
-"""What torch adds to the squared lengths in its cosine_embedding_loss."""
+"""The term that torch adds to the squared lengths in its cosine_embedding_loss."""
 
 
 class _Pairs(_ExampleByExample):
@@ -45,12 +51,12 @@ class CosineEmbedding(_Pairs):
         cos = self._cos(o)[0]
         return np.where(t > 0, 1 - cos, np.maximum(cos - self.margin, 0))[..., 0]
 
-    def _slope(self, o: Any, t: Any) -> Any:
+    def _derivative(self, o: Any, t: Any) -> Any:
         # dcos/dx = y / (|x| |y|) - cos x / |x|^2, and the same with x and y swapped
         x, y = self._halves(o)
         cos, lengths, xx, yy = self._cos(o)
-        slope = np.concatenate([y / lengths - cos * x / xx, x / lengths - cos * y / yy], axis=-1)
-        return np.where(t > 0, -1.0, np.where(cos > self.margin, 1.0, 0.0)) * slope
+        derivative = np.concatenate([y / lengths - cos * x / xx, x / lengths - cos * y / yy], axis=-1)
+        return np.where(t > 0, -1.0, np.where(cos > self.margin, 1.0, 0.0)) * derivative
 
     def kink(self, o: Any, t: Any) -> Any:
         at = (self._cos(o)[0] == self.margin) & (t < 0)
@@ -62,7 +68,7 @@ class CosineEmbedding(_Pairs):
     def torch(self, o, t, torch):
         x, y = o.chunk(2, dim=-1)
         options = {"margin": self.margin, "reduction": self.reduction}
-        return self._gathered(torch.nn.functional.cosine_embedding_loss(x, y, t[..., 0], **options), torch.as_tensor)
+        return self._reduce(torch.nn.functional.cosine_embedding_loss(x, y, t[..., 0], **options), torch.as_tensor)
 
     def jax(self, o, t, jax):
         jnp = jax.numpy
@@ -70,7 +76,7 @@ class CosineEmbedding(_Pairs):
         lengths = jnp.sqrt(jnp.sum(x**2, -1) + EPSILON) * jnp.sqrt(jnp.sum(y**2, -1) + EPSILON)
         cos = jnp.sum(x * y, -1) / lengths
         e = jnp.where(t[..., 0] > 0, 1 - cos, jnp.maximum(cos - self.margin, 0))
-        return self._gathered(e, jnp.asarray).astype(o.dtype)
+        return self._reduce(e, jnp.asarray).astype(o.dtype)
 
 
 class CosineDistance(_ExampleByExample):
@@ -87,7 +93,7 @@ class CosineDistance(_ExampleByExample):
         u, v, _ = self._parts(o, t)
         return 1 - np.sum(u * v, axis=-1)
 
-    def _slope(self, o: Any, t: Any) -> Any:
+    def _derivative(self, o: Any, t: Any) -> Any:
         # dE/do = (cos u - v) / |o|, and -v / sqrt(eps) where o is shorter
         u, v, length = self._parts(o, t)
         long = np.where(along(o**2) > self.eps, 1.0, 0.0)
@@ -96,16 +102,16 @@ class CosineDistance(_ExampleByExample):
     def torch(self, o, t, torch):
         x, y = (z.to(torch.promote_types(o.dtype, torch.float32)) for z in (o, t))
         xx, yy = (torch.sqrt(torch.clamp((z**2).sum(-1, keepdim=True), min=self.eps)) for z in (x, y))
-        return self._gathered(1 - ((x / xx) * (y / yy)).sum(-1), torch.as_tensor).to(o.dtype)
+        return self._reduce(1 - ((x / xx) * (y / yy)).sum(-1), torch.as_tensor).to(o.dtype)
 
     def jax(self, o, t, jax):
         jnp = jax.numpy
         x, y = (z.astype(jnp.promote_types(o.dtype, "float32")) for z in (o, t))
         xx, yy = (jnp.sqrt(jnp.maximum(jnp.sum(z**2, -1, keepdims=True), self.eps)) for z in (x, y))
-        return self._gathered(1 - jnp.sum((x / xx) * (y / yy), -1), jnp.asarray).astype(o.dtype)
+        return self._reduce(1 - jnp.sum((x / xx) * (y / yy), -1), jnp.asarray).astype(o.dtype)
 
     def optax(self, o, t, optax, jax):
-        return self._gathered(optax.cosine_distance(o, t, epsilon=self.eps), jax.numpy.asarray)
+        return self._reduce(optax.cosine_distance(o, t, epsilon=self.eps), jax.numpy.asarray)
 
 
 class PairwiseDistance(_ExampleByExample):
@@ -116,7 +122,7 @@ class PairwiseDistance(_ExampleByExample):
     def _term(self, o: Any, t: Any) -> Any:
         return np.sqrt(np.sum((o - t + self.eps) ** 2, axis=-1))
 
-    def _slope(self, o: Any, t: Any) -> Any:
+    def _derivative(self, o: Any, t: Any) -> Any:
         d = o - t + self.eps
         return unit(d, np.sqrt(along(d**2)))
 
@@ -124,12 +130,12 @@ class PairwiseDistance(_ExampleByExample):
         return np.broadcast_to(along((o - t + self.eps) ** 2) == 0, o.shape)
 
     def torch(self, o, t, torch):
-        return self._gathered(torch.nn.functional.pairwise_distance(o, t, eps=self.eps), torch.as_tensor)
+        return self._reduce(torch.nn.functional.pairwise_distance(o, t, eps=self.eps), torch.as_tensor)
 
     def jax(self, o, t, jax):
         x, y = (z.astype(jax.numpy.promote_types(o.dtype, "float32")) for z in (o, t))
         lengths = jax.numpy.sqrt(jax.numpy.sum((x - y + self.eps) ** 2, -1))
-        return self._gathered(lengths, jax.numpy.asarray).astype(o.dtype)
+        return self._reduce(lengths, jax.numpy.asarray).astype(o.dtype)
 
 
 class Ntxent(ErrorFunction):
@@ -234,27 +240,27 @@ class KlDiv(_EntryByEntry):
         e = self._term(o, t)
         if self.reduction == "batchmean":
             return np.sum(e, axis=(-2, -1)) / float(o.shape[-2])
-        return total(e, self.reduction, 2)
+        return reduce_losses(e, self.reduction, 2)
 
     def sensitivity(self, o: Any, t: Any) -> Any:
-        slope = of_kind(-self._shares(t), o)
+        derivative = of_kind(-self._shares(t), o)
         if self.reduction == "batchmean":
-            return slope / float(o.shape[-2])
-        return counted(slope, self.reduction, o.shape[-2:])
+            return derivative / float(o.shape[-2])
+        return scale_derivative(derivative, self.reduction, o.shape[-2:])
 
     def _shares(self, t: Any) -> Any:
         return t
 
     def torch(self, o, t, torch):
-        return self._gathered(torch.nn.functional.kl_div(o, t, reduction=self.reduction), torch.as_tensor)
+        return self._reduce(torch.nn.functional.kl_div(o, t, reduction=self.reduction), torch.as_tensor)
 
     def jax(self, o, t, jax):
-        return self._gathered_by_examples(jax.scipy.special.xlogy(t, t) - t * o, jax)
+        return self._reduce_by_examples(jax.scipy.special.xlogy(t, t) - t * o, jax)
 
-    def _gathered_by_examples(self, e, jax):
+    def _reduce_by_examples(self, e, jax):
         if self.reduction == "batchmean":
             return jax.numpy.sum(e) / e.shape[0]
-        return self._gathered(e, jax.numpy.asarray)
+        return self._reduce(e, jax.numpy.asarray)
 
     def optax(self, o, t, optax, jax):
         return optax.losses.kl_divergence(o, t).mean() if self.reduction == "batchmean" else None
@@ -273,10 +279,10 @@ class KlDivOfLogs(KlDiv):
 
     def torch(self, o, t, torch):
         e = torch.nn.functional.kl_div(o, t, reduction=self.reduction, log_target=True)
-        return self._gathered(e, torch.as_tensor)
+        return self._reduce(e, torch.as_tensor)
 
     def jax(self, o, t, jax):
-        return self._gathered_by_examples(jax.numpy.exp(t) * (t - o), jax)
+        return self._reduce_by_examples(jax.numpy.exp(t) * (t - o), jax)
 
     def optax(self, o, t, optax, jax):
         return optax.losses.kl_divergence_with_log_targets(o, t).mean() if self.reduction == "batchmean" else None
@@ -290,16 +296,16 @@ class GeneralizedKl(_EntryByEntry):
     def _term(self, o: Any, t: Any) -> Any:
         return x_log_x(t) - t * o + np.exp(o) - t
 
-    def _slope(self, o: Any, t: Any) -> Any:
+    def _derivative(self, o: Any, t: Any) -> Any:
         return np.exp(o) - t
 
     def torch(self, o, t, torch):
-        return self._gathered(torch.xlogy(t, t) - t * o + torch.exp(o) - t, torch.as_tensor)
+        return self._reduce(torch.xlogy(t, t) - t * o + torch.exp(o) - t, torch.as_tensor)
 
     def jax(self, o, t, jax):
         e = jax.scipy.special.xlogy(t, t) - t * o + jax.numpy.exp(o) - t
-        return self._gathered(e, jax.numpy.asarray)
+        return self._reduce(e, jax.numpy.asarray)
 
     def optax(self, o, t, optax, jax):
         e = optax.losses.generalized_kl_divergence(o[..., None], t[..., None])
-        return self._gathered(e, jax.numpy.asarray)
+        return self._reduce(e, jax.numpy.asarray)

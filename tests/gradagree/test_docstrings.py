@@ -19,7 +19,10 @@ from gradagree.reference import Activation, ErrorFunction, training
 from tools.python_page import HOMES, names
 
 PUBLIC = {f"{home}.{name}": getattr(importlib.import_module(home), name) for home in HOMES for name in names(home)}
-PUBLIC["gradagree.reference.training.train"] = training.train
+PUBLIC |= {
+    f"gradagree.reference.training.{thing.__name__}": thing
+    for thing in (training.train, training.Network, training.NetworkWeights, training.Stop)
+}
 EXAMPLES = [
     test
     for name, thing in PUBLIC.items()

@@ -1,4 +1,4 @@
-"""Every activation of the catalogue: its derivative, its kinks and its spellings against its value."""
+"""Every activation of the catalogue: its derivative, its kinks and its implementations against its value."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_that_vjp_is_the_derivative_times_the_cotangent(activation: Activation) 
 
 
 def strays(activation: Activation, framework: str, reference: Activation) -> np.ndarray:
-    """The points of the grid where the spelling is outside what a correct float32 program may compute."""
+    """The points of the grid where the implementation is outside what a correct float32 program may compute."""
     module = pytest.importorskip(framework)
     make = module.tensor if framework == "torch" else module.numpy.asarray
     points = within(activation, GRID)

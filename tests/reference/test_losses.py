@@ -1,4 +1,4 @@
-"""Every error function of the catalogue: its sensitivity, its kinks and its spellings against its value."""
+"""Every error function of the catalogue: its sensitivity, its kinks and its implementations against its value."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ def test_that_some_kink_is_marked_and_a_missing_mark_is_found() -> None:
 
 
 def expected_value(error: ErrorFunction, o: np.ndarray, t: np.ndarray) -> Any:
-    """E spelled out example by example, output by output, from its docstring, in ball arithmetic."""
+    """E by the formula of its docstring, example by example, output by output, in ball arithmetic."""
     arb, pairs = flint.arb, [(flint.arb(o[k]), k) for k in ENTRIES]
     if error.name == "cross_entropy":
         rows = [[arb(x) for x in row] for row in o]
@@ -248,7 +248,7 @@ def test_that_leading_axes_hold_one_network_each_and_inputs_are_unchanged(error:
 
 
 def strays(error: ErrorFunction, framework: str, reference: ErrorFunction) -> bool:
-    """Whether the spelling is outside what a correct float32 program may compute."""
+    """Whether the implementation is outside what a correct float32 program may compute."""
     module = pytest.importorskip(framework)
     make = module.tensor if framework == "torch" else module.numpy.asarray
     o, t = outputs(error, 0.25).astype(np.float32).astype(float), targets(error)

@@ -1,4 +1,4 @@
-"""The activations along the last axis: their vjp, their spellings and their shapes against their values."""
+"""The activations along the last axis: their vjp, their implementations and their shapes against their values."""
 
 from __future__ import annotations
 
@@ -113,8 +113,8 @@ def test_that_the_implementation_computes_the_same_function(activation: Activati
     make = module.tensor if framework == "torch" else module.numpy.asarray
     p = rows(5)
     own = {name: make(np.asarray(getattr(activation, name), np.float32)) for name in activation.own_weights}
-    spelled = getattr(activation.holding(**own), framework)(make(p.astype(np.float32)), module)
-    observed = np.asarray(spelled, dtype=np.float64)
+    implementation = getattr(activation.holding(**own), framework)(make(p.astype(np.float32)), module)
+    observed = np.asarray(implementation, dtype=np.float64)
     rules = model("float32", flushes=True)
     expected = ToleranceOptions(conditioning=True, ad_forms=True).bounds(activation).value(Rounded.stored(p, rules))
     assert (np.abs(observed - expected.value) <= expected.radius).all()

@@ -83,7 +83,7 @@ def test_that_a_rate_that_is_too_large_is_reported_as_such() -> None:
     relu = Network((Relu(),), SumOfSquares())
     with np.errstate(all="ignore"):
         trained = train(relu, weights, np.ones((1, 2)), np.zeros((1, 2)), 1e200, Stop(rounds=9))
-    assert trained.reason == "the error is no number any more: the rate is too large"
+    assert trained.reason == "the error is not finite: the rate is too large"
 
 
 def test_that_watch_and_each_see_every_round_and_every_step() -> None:
