@@ -1,6 +1,6 @@
 """Adapters of frameworks: one file for each framework.
 
-A framework is imported inside its own adapter, when that is created, so that a missing, large or broken framework does
+An adapter imports its framework when it is created, so that a missing, large or broken framework does
 not affect users of another.
 """
 

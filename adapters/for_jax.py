@@ -1,4 +1,4 @@
-"""JAX, on the CPU, one thread, with 64-bit numbers enabled. The framework is imported only when the adapter is made."""
+"""JAX, on the CPU, one thread, with 64-bit numbers enabled. The framework is imported when the adapter is created."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def grad(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
 
 
 def jit(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
-    """``jax.jit(jax.value_and_grad)``: reverse mode, compiled as a whole."""
+    """``jax.jit(jax.value_and_grad)``: reverse mode, compiled as one program."""
     import jax
 
     return jax.jit(grad(error, per_example))
 
 
 def vmap(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
-    """``jax.vmap(jax.value_and_grad)``: the gradient of each example alone, summed."""
+    """``jax.vmap(jax.value_and_grad)``: the gradients of single examples, summed."""
     import jax
 
     def alone(leaves: list[Any], target: Any) -> Any:
@@ -61,8 +61,8 @@ def forward(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
 
 
 def packed(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
-    """Each box alone in a padded program of its own (`gradagree.adapters.jax_packed`), which is made from no error."""
-    raise Unsupported("jax: packed works on whole problems; ask for its answers")
+    """One padded program for each operation (`gradagree.adapters.jax_packed`); it has no gradient function."""
+    raise Unsupported("jax: packed has no gradient function; call the adapter's method answers")
 
 
 @contextmanager
@@ -97,7 +97,7 @@ def cache(version: str) -> dict[str, Any]:
 
 REVERSE_SOURCE = "jax.value_and_grad(error, tuple(range(len(leaves))), has_aux=True)"
 JIT_SOURCE = f"(E, values), gradients = jax.jit({REVERSE_SOURCE})(*leaves, target)"
-"""For ``packed`` too: its programs need gradagree; compiled as a whole, a script uses the same derivatives."""
+"""For ``packed`` too: its programs need gradagree; a script compiled as one program uses the same derivatives."""
 VMAP_SOURCE = """\
 def alone(*leaves_and_target):
     E, values = error(*(x[None] if own else x for x, own in zip(leaves_and_target, each + [True])))
@@ -236,7 +236,6 @@ class ForJax(Adapter):
         return (self.framework.jit(function) if compiled else function)(*arrays)
 
     def pointwise(self) -> Any:
-
         return JaxPointwise()
 
     def forget(self) -> None:
@@ -247,7 +246,7 @@ class ForJax(Adapter):
         return Packed(self)
 
     def answers(self, problem: Problem, mode: str) -> tuple[Answer, Answer]:
-        """In ``packed`` twice the same: its boxes hand out p and delta_c whether they are looked at or not."""
+        """As in `Adapter`; ``packed`` returns one answer twice, since its operations always return cotangents."""
         if mode != "packed":
             return super().answers(problem, mode)
         answer = self.packed.answer(problem)
@@ -262,23 +261,18 @@ class ForJax(Adapter):
             return self.framework.jacfwd(function)(leaves)
 
 
-# Single functions in jax: operation by operation (eager, grad), and compiled as a whole (all others)
-# ---------------------------------------------------------------------------------------------------
-
-
-MOST = 60
-"""Functions after which what was compiled is forgotten, for it fills the memory."""
+MAX_FUNCTIONS = 60
+"""Number of functions after which jax's caches are cleared, since they fill the memory."""
 
 
 def direction(shape: Any, dtype: Any, k: int | None) -> Any:
-    """Ones, or 1 at the last axis's entry k and 0 elsewhere."""
+    """Ones, or 1 at entry k of the last axis and 0 elsewhere."""
     import jax
-    import numpy as np
 
-    made = np.ones(shape)
+    entries = np.ones(shape)
     if k is not None and len(shape) > 1:
-        made = np.broadcast_to(np.arange(shape[-1]) == k, shape)
-    return jax.numpy.asarray(made, dtype)
+        entries = np.broadcast_to(np.arange(shape[-1]) == k, shape)
+    return jax.numpy.asarray(entries, dtype)
 
 
 def vjp(f: Any, x: Any, constants: Any, out: Any) -> Any:
@@ -336,13 +330,13 @@ def reverse_forward(f: Any, x: Any, constants: Any, out: Any, along: Any) -> Any
 
 
 class JaxPointwise(Pointwise):
-    """jax: the pointwise modes by name. All but the first are compiled."""
+    """The survey modes of jax; all but ``eager`` and ``grad`` are compiled."""
 
     pads = True
 
     def __init__(self) -> None:
         self._function: Any = None
-        self._turns = 0
+        self._count = 0
         self._jits: dict[Any, Any] = {}
         eager, jit = self._eager, self._jit
         self.values = {"eager": eager(value), "jit": jit(value), "vmap": jit(value_vmap)}
@@ -357,27 +351,29 @@ class JaxPointwise(Pointwise):
             "reverse-forward": jit(reverse_forward),
         }  # fmt: skip
 
-    def _eager(self, way: Callable[..., Any]) -> Callable[..., Any]:
-        def asked(f: Any, x: Any, constants: Any, k: Any = None, j: Any = None) -> Any:
-            return way(f, x, constants, *directions(f, x, constants, k, j))
+    def _eager(self, mode: Callable[..., Any]) -> Callable[..., Any]:
+        """A mode of `Pointwise` from a function of (f, x, constants, out, along)."""
 
-        return asked
+        def evaluate(f: Any, x: Any, constants: Any, k: Any = None, j: Any = None) -> Any:
+            return mode(f, x, constants, *directions(f, x, constants, k, j))
 
-    def _jit(self, way: Callable[..., Any]) -> Callable[..., Any]:
-        """The same, compiled as a whole; once for each function."""
+        return evaluate
 
-        def asked(f: Any, x: Any, constants: Any, k: Any = None, j: Any = None) -> Any:
+    def _jit(self, mode: Callable[..., Any]) -> Callable[..., Any]:
+        """As `_eager`, compiled once for each function."""
+
+        def evaluate(f: Any, x: Any, constants: Any, k: Any = None, j: Any = None) -> Any:
             import jax
 
             if self._function is not f:
-                self._function, self._jits, self._turns = f, {}, self._turns + 1
-                if self._turns % MOST == 0:
+                self._function, self._jits, self._count = f, {}, self._count + 1
+                if self._count % MAX_FUNCTIONS == 0:
                     jax.clear_caches()
-            if way not in self._jits:
-                self._jits[way] = jax.jit(lambda x, out, along, *cs: way(f, x, cs, out, along))
-            return self._jits[way](x, *directions(f, x, constants, k, j), *constants)
+            if mode not in self._jits:
+                self._jits[mode] = jax.jit(lambda x, out, along, *cs: mode(f, x, cs, out, along))
+            return self._jits[mode](x, *directions(f, x, constants, k, j), *constants)
 
-        return asked
+        return evaluate
 
 
 def directions(f: Any, x: Any, constants: Any, k: Any, j: Any) -> tuple[Any, Any]:

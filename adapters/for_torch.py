@@ -1,4 +1,4 @@
-"""PyTorch, on the CPU, one thread. The framework is imported only when the adapter is made."""
+"""PyTorch, on the CPU, one thread. The framework is imported when the adapter is created."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ NOT_SUPPORTED = (
     "data-dependent control flow",
     "it must override the setup_context",
 )
-"""What torch's own messages say of a limit of a mode."""
+"""Phrases in torch's error messages about what a mode does not support."""
 
 
-def unsupported_transforms(gradient_of: Gradient) -> Gradient:
-    """The same, where a function that torch itself says it does not support raises Unsupported: no crash."""
+def with_unsupported(gradient_of: Gradient) -> Gradient:
+    """The gradient function, which raises Unsupported where torch reports that it does not support a function."""
 
     @functools.wraps(gradient_of)
-    def made(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
+    def checked(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
         gradient = gradient_of(error, per_example)
 
         def run(leaves: list[Any], targets: Any) -> Any:
@@ -44,7 +44,7 @@ def unsupported_transforms(gradient_of: Gradient) -> Gradient:
 
         return run
 
-    return made
+    return checked
 
 
 def backward(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
@@ -61,7 +61,7 @@ def backward(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
 
 
 def gradient_at(x: Any) -> Any:
-    """The gradient kept at x; none means that the error does not depend on x."""
+    """The gradient stored at x; zeros if the loss does not depend on x."""
     return x.new_zeros(x.shape) if x.grad is None else x.grad
 
 
@@ -76,9 +76,9 @@ def grad(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
     return gradient
 
 
-@unsupported_transforms
+@with_unsupported
 def vmap(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
-    """``torch.func.vmap(torch.func.grad)``: the gradient of each example alone, summed."""
+    """``torch.func.vmap(torch.func.grad)``: the gradients of single examples, summed."""
     from torch import func
 
     def alone(leaves: list[Any], target: Any) -> Any:
@@ -94,7 +94,7 @@ def vmap(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
     return gradient
 
 
-@unsupported_transforms
+@with_unsupported
 def forward(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
     """``torch.func.jacfwd``: forward mode, one tangent for each coordinate; beyond 256 weights, eight directions."""
     from torch import func
@@ -108,13 +108,13 @@ def forward(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
 def compiled(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
     """``torch.compile``: the forward and the backward pass compiled by TorchInductor, anew for every architecture.
 
-    As one graph, or in several where a function's own Python asks for numbers, as ``gaussian_nll_loss`` does.
+    One graph, or several if a function's Python code needs numbers, as in ``gaussian_nll_loss``.
     """
     import torch
 
     torch._dynamo.config.recompile_limit = MAX_PROGRAMS
     broken = (torch._dynamo.exc.Unsupported, torch._dynamo.exc.UserError)
-    programs = [torch.compile(error, fullgraph=whole, dynamic=False) for whole in (True, False)]
+    programs = [torch.compile(error, fullgraph=full, dynamic=False) for full in (True, False)]
 
     def gradient(leaves: list[Any], targets: Any) -> Any:
         try:
@@ -273,7 +273,6 @@ class ForTorch(Adapter):
         return plain if x.dtype.kind == "i" else plain.to(getattr(self.framework, dtype)).requires_grad_()
 
     def pointwise(self) -> Any:
-
         return TorchPointwise()
 
     def constant(self, x: np.ndarray, dtype: str) -> Any:
@@ -307,30 +306,26 @@ class ForTorch(Adapter):
         return retain_cotangents(error) if mode == "backward" else super().tapped(mode, error)
 
     def forget(self) -> None:
-        """Only the compiler keeps anything; it is not imported for this."""
+        """Reset the compiler, if it is imported; nothing else has caches."""
         if "torch._dynamo" in sys.modules:
             self.framework.compiler.reset()
 
 
 def retain_cotangents(error: Callable[..., Any]) -> Program:
-    """``E.backward()``, after which each box's c still has its gradient."""
+    """The program of ``E.backward()`` with the gradients of the nodes' values retained."""
 
     def program(leaves: list[Any], targets: Any, _: list[Any]) -> Any:
-        watched: list[Any] = []
+        values: list[Any] = []
 
         def tap(c: Any) -> Any:
             c.retain_grad()
-            watched.append(c)
+            values.append(c)
             return c
 
         (E, _), gradients = backward(lambda leaves, targets: (error(leaves, targets, tap), []), ())(leaves, targets)
-        return (E, watched), gradients, [gradient_at(c) for c in watched]
+        return (E, values), gradients, [gradient_at(c) for c in values]
 
     return program
-
-
-# Single functions in torch: eager, compiled, vmapped, forward and reverse, and one on top of the other
-# -----------------------------------------------------------------------------------------------------
 
 
 def leaf(x: Any) -> Any:
@@ -403,21 +398,21 @@ def pointwise_forward(f: Any, x: Any, constants: Any, k: Any = None, j: Any = No
     from torch import func
 
     x = x.detach()
-    return solid(func.jvp(lambda x: f(x, *constants), (x,), (tangent(x, j),))[1])
+    return materialize(func.jvp(lambda x: f(x, *constants), (x,), (tangent(x, j),))[1])
 
 
-def solid(x: Any) -> Any:
-    """Zeros that torch did not write down, written down."""
+def materialize(x: Any) -> Any:
+    """Replace torch's symbolic zeros by an array of zeros."""
     return x.new_zeros(x.shape) if x._is_zerotensor() else x
 
 
 def reverse_reverse(f: Any, x: Any, constants: Any, k: Any = None, j: Any = None) -> Any:
     x = leaf(x)
-    slope = vjp_of_ones(output(f(x, *constants), k), x, keep=True)
-    return vjp_of_ones(slope if j is None else slope[..., j], x)
+    derivative = vjp_of_ones(output(f(x, *constants), k), x, keep=True)
+    return vjp_of_ones(derivative if j is None else derivative[..., j], x)
 
 
-def slope_of(f: Any, constants: Any, k: Any) -> Callable[[Any], Any]:
+def derivative_of(f: Any, constants: Any, k: Any) -> Callable[[Any], Any]:
     from torch import func
 
     return func.grad(lambda x: output(f(x, *constants), k).sum())
@@ -427,7 +422,7 @@ def forward_reverse(f: Any, x: Any, constants: Any, k: Any = None, j: Any = None
     from torch import func
 
     x = x.detach()
-    return solid(func.jvp(slope_of(f, constants, k), (x,), (tangent(x, j),))[1])
+    return materialize(func.jvp(derivative_of(f, constants, k), (x,), (tangent(x, j),))[1])
 
 
 def reverse_forward(f: Any, x: Any, constants: Any, k: Any = None, j: Any = None) -> Any:
@@ -436,36 +431,36 @@ def reverse_forward(f: Any, x: Any, constants: Any, k: Any = None, j: Any = None
     x = x.detach()
     along = tangent(x, j)
 
-    def slope(x: Any) -> Any:
+    def derivative(x: Any) -> Any:
         return output(func.jvp(lambda x: f(x, *constants), (x,), (along,))[1], k).sum()
 
-    return func.grad(slope)(x)
+    return func.grad(derivative)(x)
 
 
 class TorchPointwise(Pointwise):
-    """torch; the compiler makes one graph for any number of points."""
+    """The survey modes of torch; the compiler makes one graph for any number of points."""
 
     def __init__(self) -> None:
         self.values = {"eager": value, "vmap": value_vmap, "compile": self.value_compiled}
         self.slopes = {
             "backward": pointwise_backward, "grad": pointwise_grad, "vmap": pointwise_vmap,
-            "forward": pointwise_forward, "compile": self.compiled,
+            "forward": pointwise_forward, "compile": self.derivative_compiled,
         }  # fmt: skip
         self.seconds = {
             "reverse-reverse": reverse_reverse, "forward-reverse": forward_reverse,
             "reverse-forward": reverse_forward,
         }  # fmt: skip
-        self._made: tuple[Any, Any] = (None, None)
+        self._program: tuple[Any, Any] = (None, None)
 
     def _compile(self, f: Any) -> Any:
         import torch
 
-        if self._made[0] is not f:
+        if self._program[0] is not f:
             torch.compiler.reset()
-            self._made = (f, torch.compile(f, fullgraph=True, dynamic=True))
-        return self._made[1]
+            self._program = (f, torch.compile(f, fullgraph=True, dynamic=True))
+        return self._program[1]
 
-    def compiled(self, f: Any, x: Any, constants: Any, k: Any = None, j: Any = None) -> Any:
+    def derivative_compiled(self, f: Any, x: Any, constants: Any, k: Any = None, j: Any = None) -> Any:
         return pointwise_grad(self._compile(f), x, constants, k)
 
     def value_compiled(self, f: Any, x: Any, constants: Any, k: Any = None, j: Any = None) -> Any:

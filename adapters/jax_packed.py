@@ -1,4 +1,8 @@
-"""Jax mode packed: padded per-operation programs."""
+"""jax's mode ``packed``: one compiled program for each operation serves all architectures.
+
+Its arrays are padded to one shape. A loss that is a sum or a mean over examples, or over entries, is computed for each
+of them and reduced.
+"""
 
 from __future__ import annotations
 
@@ -26,40 +30,34 @@ if TYPE_CHECKING:
     from gradagree.adapters.adapter import Adapter
 
 
-# Arrays in the corner of larger ones
-# -----------------------------------
+MAX_EXAMPLES, MAX_WIDTH = 32, 80
+"""The shape that arrays are padded to."""
+ROWS, EXAMPLES = 64, 3
+"""Rows and examples of the sample arrays on which the reduction of a loss is probed."""
+MAX_ROUNDINGS = 64
+"""Roundings of a sum of few terms. The limit selects a program; no verdict depends on it."""
 
 
 def pad_with_zeros(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """x in the corner of zeros."""
-    whole = np.zeros(shape)
-    whole[tuple(slice(0, n) for n in x.shape)] = x
-    return whole
+    """Pad x to a shape with zeros at the end of each axis."""
+    padded = np.zeros(shape)
+    padded[tuple(slice(0, n) for n in x.shape)] = x
+    return padded
 
 
 def pad_with_edges(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """x in the corner of copies of its edges: inside whatever x is inside of."""
+    """Pad x to a shape with copies of its last entries, which lie in the domain of x."""
     return np.asarray(x[np.ix_(*(np.minimum(np.arange(m), n - 1) for m, n in zip(shape, x.shape, strict=True)))])
 
 
-# Error functions that are a sum, or a mean, of what each entry has of its own
-# ----------------------------------------------------------------------------
-
-
-ROWS = 64
-EXAMPLES = 3
-MAX_ROUNDINGS = 64
-"""Roundings that a sum of few terms may have. It decides how a case is asked, and never what its answer is worth."""
-
-
 class LossReduction(NamedTuple):
-    """How a framework's own form adds up examples, and the entries of a row: "sum", "mean", or None for neither."""
+    """Reduction of a loss over examples, and over the entries of an example: "sum", "mean", or None for neither."""
 
     examples: str | None
     entries: str | None
 
-    def counts(self, examples: int, entries: int) -> float:
-        """What one entry's own error, or with 1 for entries one example's, counts for."""
+    def weight(self, examples: int, entries: int) -> float:
+        """The weight of the loss of one entry; with entries = 1, of one example."""
         return (examples if self.examples == "mean" else 1) ** -1.0 * (entries if self.entries == "mean" else 1) ** -1.0
 
 
@@ -70,17 +68,17 @@ def sample_operands(error: ErrorFunction) -> tuple[np.ndarray, np.ndarray]:
     return o, some_targets(error, EXAMPLES, outputs)
 
 
-def loss_reduction(whole: Any, examples: Any, entries: Any = None) -> LossReduction:
-    """From E of all, of each example alone, and of each entry alone where that has a meaning."""
+def loss_reduction(E: Any, examples: Any, entries: Any = None) -> LossReduction:
+    """The reduction, from the loss of all examples, of single examples, and of single entries where they have one."""
     return LossReduction(
-        _reduction(whole, examples), None if entries is None else _reduction(examples, np.asarray(entries).T)
+        _reduction(E, examples), None if entries is None else _reduction(examples, np.asarray(entries).T)
     )
 
 
-def _reduction(whole: Any, parts: Any) -> str | None:
+def _reduction(E: Any, parts: Any) -> str | None:
     total, count = np.sum(parts, axis=0), len(parts)
-    ways = {"sum": total, "mean": total / count}
-    return next((name for name, value in ways.items() if _same(np.asarray(whole), value) and np.any(value)), None)
+    reduced = {"sum": total, "mean": total / count}
+    return next((name for name, value in reduced.items() if _same(np.asarray(E), value) and np.any(value)), None)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -92,14 +90,16 @@ def is_separable(error: ErrorFunction, outputs: int) -> bool:
     if error.width(width) != width or error.width(outputs) != outputs:
         return False
     o, t = _spread(error, width)
-    alone = o[..., None, None], t[..., None, None]
-    slope, slopes = error.sensitivity(o[:, None], t[:, None])[:, 0], error.sensitivity(*alone)[..., 0, 0]
-    way = _reduction(error.value(o[:, None], t[:, None]), error.value(*alone).T)
-    return way is not None and bool(slopes.any()) and _same(slope, slopes / (width if way == "mean" else 1))
+    rows, entries = (o[:, None], t[:, None]), (o[..., None, None], t[..., None, None])
+    of_rows, of_entries = error.sensitivity(*rows)[:, 0], error.sensitivity(*entries)[..., 0, 0]
+    reduction = _reduction(error.value(*rows), error.value(*entries).T)
+    if reduction is None or not of_entries.any():
+        return False
+    return _same(of_rows, of_entries / (width if reduction == "mean" else 1))
 
 
 def _spread(error: ErrorFunction, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Outputs and targets all over their kinds, (rows, width); no entry goes with its neighbours."""
+    """Outputs and targets that spread over their domains, (rows, width); no entry correlates with its neighbours."""
     k = np.arange(ROWS * width).reshape(ROWS, width)
     fractions = (k * 0.6180339887498949) % 1, (k * 0.41421356237309515) % 1
     o, t = (8 * fraction - 4 for fraction in fractions)
@@ -107,152 +107,144 @@ def _spread(error: ErrorFunction, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:
-    """Equal up to the rounding of a short sum; losses that are no sum differ by much more."""
+    """True if equal up to the rounding of a short sum; losses that are not sums differ by much more."""
     return bool(np.all(np.abs(a - b) <= MAX_ROUNDINGS * np.finfo(np.float64).eps * (np.abs(a) + np.abs(b) + 1)))
 
 
-# jax's ``packed`` mode: every box alone, in programs that serve all architectures
-# --------------------------------------------------------------------------------
-
-
-MAX_EXAMPLES, MAX_WIDTH = 32, 80
-"""The shape that everything is padded to."""
-
-
 class Packed:
-    """The programs of one adapter, by function."""
+    """The mode ``packed`` of an adapter, with its programs by function."""
 
     def __init__(self, adapter: Adapter) -> None:
         self.adapter, self.jax = adapter, adapter.framework
-        self._made: dict[Any, Any] = {}
-        self._adding: dict[ErrorFunction, LossReduction] = {}
+        self._programs: dict[Any, Any] = {}
+        self._reductions: dict[ErrorFunction, LossReduction] = {}
 
     def answer(self, problem: Problem) -> Answer:
-        """The gradient, with taps. Raises Unsupported for what does not fit."""
+        """The gradient, with taps. Raises Unsupported if the arrays are too large."""
         check_size(problem)
         started = time.perf_counter()
-        whole, inside = [np.asarray(problem.inputs, dtype=np.float64)], []
+        inputs, activated = [np.asarray(problem.inputs, dtype=np.float64)], []
         for activation, w, b in nodes(problem):
-            inside.append(self.activated(activation, whole[-1], problem.dtype))
-            whole.append(inside[-1] if w is None else self.weighted(inside[-1], w, b, problem.dtype))
-        E, delta = self.error(problem, whole[-1])
+            activated.append(self.activation(activation, inputs[-1], problem.dtype))
+            inputs.append(activated[-1] if w is None else self.affine(activated[-1], w, b, problem.dtype))
+        E, delta = self.loss(problem, inputs[-1])
         deltas: list[Any] = [delta]
         gradients: dict[str, Any] = {}
-        for k in range(len(inside), 0, -1):
-            (activation, w, b), p, a = nodes(problem)[k - 1], whole[k - 1], inside[k - 1]
+        for k in range(len(activated), 0, -1):
+            (activation, w, b), p, a = nodes(problem)[k - 1], inputs[k - 1], activated[k - 1]
             found: dict[str, Any] = {}
             if w is not None:
-                delta, found["w"], found["b"] = self.weights_pulled(a, w, b, delta, problem.dtype)
-            delta, *own = self.pulled(activation, p, delta, problem.dtype)
-            found |= dict(zip(activation.own_weights, own, strict=True))
+                delta, found["w"], found["b"] = self.affine_vjp(a, w, b, delta, problem.dtype)
+            delta, *gradients_of_own = self.activation_vjp(activation, p, delta, problem.dtype)
+            found |= dict(zip(activation.own_weights, gradients_of_own, strict=True))
             gradients |= {parameter_name(k, name): x for name, x in found.items() if x is not None}
             deltas.append(delta)
         seconds = time.perf_counter() - started
-        values, cotangents = ({INPUTS: xs[0], **by_node(xs[1:])} for xs in (whole, deltas[::-1]))
+        values, cotangents = ({INPUTS: xs[0], **by_node(xs[1:])} for xs in (inputs, deltas[::-1]))
         ordered = {name: gradients[name] for name in problem.parameters}
         return Answer(E, values, cotangents, ordered, seconds)
 
-    def activated(self, activation: Activation, p: np.ndarray, dtype: str) -> np.ndarray:
+    def activation(self, activation: Activation, p: np.ndarray, dtype: str) -> np.ndarray:
         """a = A(p), (examples, width)."""
         return self._activation(activation, p, None, dtype)[0]
 
-    def pulled(self, activation: Activation, p: np.ndarray, delta: np.ndarray, dtype: str) -> list[np.ndarray]:
+    def activation_vjp(self, activation: Activation, p: np.ndarray, delta: np.ndarray, dtype: str) -> list[np.ndarray]:
         """delta_p from delta_a, and the gradients of the activation's parameters."""
         return self._activation(activation, p, delta, dtype)[1:]
 
     def _activation(self, activation: Activation, p: np.ndarray, delta: np.ndarray | None, dtype: str) -> Any:
-        """A(p), and what delta, or 0, is pulled back to; what is added copies the first row, and has no delta."""
+        """A(p), and the vjp of delta, or of 0. Padding copies the last entries of p; its delta is 0."""
         (n, width), rows = p.shape, activation.along_last_axis
         outputs, room = activation.width(width) or 0, width if rows else MAX_WIDTH
         own = activation_parameters([activation])
         numbers = [pad_with_edges(p, (MAX_EXAMPLES, room)), *(pad_with_edges(x, (room,) * x.ndim) for x in own)]
-        sensitivity = pad_with_zeros(
+        cotangent = pad_with_zeros(
             np.zeros((n, outputs)) if delta is None else delta, (MAX_EXAMPLES, outputs if rows else MAX_WIDTH)
         )
         program = self._program(
             (activation, rows and width), lambda: value_and_vjp(self.jax, self._function(activation))
         )
-        a, delta_p, *slopes = program(*(self.adapter.array(x, dtype) for x in (*numbers, sensitivity)))
+        a, delta_p, *gradients = program(*(self.adapter.array(x, dtype) for x in (*numbers, cotangent)))
         back = self.adapter.back
-        taken = (back(slope)[tuple(slice(k) for k in x.shape)] for slope, x in zip(slopes, own, strict=True))
-        return [back(a)[:n, :outputs], back(delta_p)[:n, :width], *taken]
+        of_own = (back(g)[tuple(slice(k) for k in x.shape)] for g, x in zip(gradients, own, strict=True))
+        return [back(a)[:n, :outputs], back(delta_p)[:n, :width], *of_own]
 
     def _function(self, activation: Activation) -> Callable[..., Any]:
         """A as a function of p and of its parameters."""
         return lambda *leaves: self.adapter.implementation(with_parameters([activation], leaves)[0])(leaves[0])
 
     def _program(self, key: Any, make: Callable[[], Any]) -> Any:
-        """Compiled once; jax keeps a form of it for each dtype and shape."""
-        if key not in self._made:
+        """The jitted program of a key; jax compiles it for each dtype and shape."""
+        if key not in self._programs:
             if near_mapping_limit():
-                self._made.clear()
+                self._programs.clear()
                 self.adapter.forget()
-            self._made[key] = self.jax.jit(make())
-        return self._made[key]
+            self._programs[key] = self.jax.jit(make())
+        return self._programs[key]
 
-    def weighted(self, a: np.ndarray, w: np.ndarray, b: np.ndarray | None, dtype: str) -> np.ndarray:
+    def affine(self, a: np.ndarray, w: np.ndarray, b: np.ndarray | None, dtype: str) -> np.ndarray:
         """c = a w + b."""
         zeros = np.zeros((len(a), w.shape[1]))
-        return self._weights(a, w, b, zeros, dtype)[0]
+        return self._affine(a, w, b, zeros, dtype)[0]
 
-    def weights_pulled(self, a: np.ndarray, w: np.ndarray, b: np.ndarray | None, delta: Any, dtype: str) -> Any:
+    def affine_vjp(self, a: np.ndarray, w: np.ndarray, b: np.ndarray | None, delta: Any, dtype: str) -> Any:
         """delta_a, dE/dw, and dE/db or None."""
-        return self._weights(a, w, b, delta, dtype)[1:]
+        return self._affine(a, w, b, delta, dtype)[1:]
 
-    def _weights(self, a: np.ndarray, w: np.ndarray, b: np.ndarray | None, delta: Any, dtype: str) -> Any:
+    def _affine(self, a: np.ndarray, w: np.ndarray, b: np.ndarray | None, delta: Any, dtype: str) -> Any:
         n, inputs, outputs = *a.shape, w.shape[1]
         shapes = (MAX_EXAMPLES, MAX_WIDTH), (MAX_WIDTH, MAX_WIDTH), (MAX_WIDTH,), (MAX_EXAMPLES, MAX_WIDTH)
         numbers = (a, w, np.zeros(outputs) if b is None else b, delta)
         operands = [
             self.adapter.array(pad_with_zeros(x, shape), dtype) for x, shape in zip(numbers, shapes, strict=True)
         ]
-        affine = self._program("affine", lambda: value_and_vjp(self.jax, lambda a, w, b: a @ w + b))
-        c, delta_a, dw, db = (self.adapter.back(x) for x in affine(*operands))
+        program = self._program("affine", lambda: value_and_vjp(self.jax, lambda a, w, b: a @ w + b))
+        c, delta_a, dw, db = (self.adapter.back(x) for x in program(*operands))
         return c[:n, :outputs], delta_a[:n, :inputs], dw[:inputs, :outputs], None if b is None else db[:outputs]
 
-    def error(self, problem: Problem, o: np.ndarray) -> tuple[float, np.ndarray]:
-        """(E, delta_o): of each entry, or each example, alone, and summed; of all at once where they hang together."""
+    def loss(self, problem: Problem, o: np.ndarray) -> tuple[float, np.ndarray]:
+        """(E, delta_o), reduced from single entries or single examples, or of all examples if the loss couples them."""
         error, dtype, t, (n, width) = problem.error, problem.dtype, problem.targets, o.shape
-        way = self.adding(error)
-        if way.examples is None:
+        reduction = self.reduction(error)
+        if reduction.examples is None:
             return self._loss(error, o, t, np.ones(()), None, dtype)
-        by_entries = way.entries is not None and is_separable(error, width)
+        by_entries = reduction.entries is not None and is_separable(error, width)
         room = (MAX_EXAMPLES, MAX_WIDTH if by_entries else width)
         targets = pad_with_edges(t, room if by_entries else (MAX_EXAMPLES, *t.shape[1:]))
-        there = pad_with_zeros(np.ones((n, width) if by_entries else n), room[: 1 + by_entries])
+        mask = pad_with_zeros(np.ones((n, width) if by_entries else n), room[: 1 + by_entries])
         parts = n * width if by_entries else n
-        counts = way.counts(n, width if by_entries else 1)
+        weight = reduction.weight(n, width if by_entries else 1)
         E, delta = self._loss(
-            error, pad_with_edges(o, room), targets, there, counts * parts if counts < 1 else None, dtype
+            error, pad_with_edges(o, room), targets, mask, weight * parts if weight < 1 else None, dtype
         )
         return E, delta[:n, :width]
 
-    def adding(self, error: ErrorFunction) -> LossReduction:
-        """How the framework's own form adds up, from what it gives; a form that adds up wrongly is not put right."""
-        if error not in self._adding:
+    def reduction(self, error: ErrorFunction) -> LossReduction:
+        """The reduction of the framework's implementation, probed on samples; a wrong one is not corrected."""
+        if error not in self._reductions:
             o, t = sample_operands(error)
             function = self.adapter.implementation(error)
             depths = range(3 if is_separable(error, o.shape[1]) else 2)
-            each = self.jax.jit(lambda o, t: [map_leading_axes(self.jax, function, depth)(o, t) for depth in depths])
-            found = each(self.adapter.array(o, "float64"), self.adapter.constant(t, "float64"))
-            self._adding[error] = loss_reduction(*(self.adapter.back(E) for E in found))
-        return self._adding[error]
+            probe = self.jax.jit(lambda o, t: [map_leading_axes(self.jax, function, depth)(o, t) for depth in depths])
+            found = probe(self.adapter.array(o, "float64"), self.adapter.constant(t, "float64"))
+            self._reductions[error] = loss_reduction(*(self.adapter.back(E) for E in found))
+        return self._reductions[error]
 
     def _loss(
-        self, error: ErrorFunction, o: np.ndarray, t: np.ndarray, there: np.ndarray, times: float | None, dtype: str
+        self, error: ErrorFunction, o: np.ndarray, t: np.ndarray, mask: np.ndarray, times: float | None, dtype: str
     ) -> tuple[float, np.ndarray]:
-        """(E, delta_o) of all, examples, or their entries, that are there: their sum, or so many times their mean."""
-        key = error, there.ndim, times is None, None if there.ndim == 2 else o.shape
+        """(E, delta_o): the sum of the losses in the mask, or `times` their mean. The mask's axes are those mapped."""
+        key = error, mask.ndim, times is None, None if mask.ndim == 2 else o.shape
         program = self._program(
-            key, lambda: reduced_value_and_grad(self.jax, self.adapter.implementation(error), there.ndim, times is None)
+            key, lambda: reduced_value_and_grad(self.jax, self.adapter.implementation(error), mask.ndim, times is None)
         )
-        numbers = (t, there, np.array(1.0 if times is None else times))
+        numbers = (t, mask, np.array(1.0 if times is None else times))
         E, delta = program(self.adapter.array(o, dtype), *(self.adapter.constant(x, dtype) for x in numbers))
         return float(self.adapter.back(E)), self.adapter.back(delta)
 
 
 def map_leading_axes(jax: Any, function: Callable[..., Any], depth: int) -> Callable[..., Any]:
-    """E of each index of the first so many axes alone."""
+    """The loss of each index of the first `depth` axes."""
 
     def of_one(o: Any, t: Any) -> Any:
         return function(o.reshape((1,) * depth + o.shape), t.reshape((1,) * depth + t.shape))
@@ -263,11 +255,11 @@ def map_leading_axes(jax: Any, function: Callable[..., Any], depth: int) -> Call
 
 
 def reduced_value_and_grad(jax: Any, function: Callable[..., Any], depth: int, plain: bool) -> Callable[..., Any]:
-    """E and delta_o of (o, t, there, times): the plain sum, or so many times the mean, over the first so many axes."""
-    each, added = map_leading_axes(jax, function, depth), jax.numpy.sum if plain else jax.numpy.mean
+    """E and delta_o of (o, t, mask, times): the plain sum, or `times` the mean, over the first `depth` axes."""
+    losses, reduce = map_leading_axes(jax, function, depth), jax.numpy.sum if plain else jax.numpy.mean
 
-    def value_and_grad(o: Any, t: Any, there: Any, times: Any) -> tuple[Any, Any]:
-        return jax.value_and_grad(lambda o: added(each(o, t), where=there != 0) * times)(o)
+    def value_and_grad(o: Any, t: Any, mask: Any, times: Any) -> tuple[Any, Any]:
+        return jax.value_and_grad(lambda o: reduce(losses(o, t), where=mask != 0) * times)(o)
 
     return value_and_grad
 
@@ -275,21 +267,21 @@ def reduced_value_and_grad(jax: Any, function: Callable[..., Any], depth: int, p
 def value_and_vjp(jax: Any, function: Callable[..., Any]) -> Callable[..., Any]:
     """The value of a function of arrays, and the vjp of the cotangent, the last operand."""
 
-    def value_and_pull(*operands: Any) -> tuple[Any, ...]:
-        value, pull = jax.vjp(function, *operands[:-1])
-        return value, *pull(operands[-1])
+    def evaluate(*operands: Any) -> tuple[Any, ...]:
+        value, vjp = jax.vjp(function, *operands[:-1])
+        return value, *vjp(operands[-1])
 
-    return value_and_pull
+    return evaluate
 
 
 def nodes(problem: Problem) -> list[Any]:
-    """(activation, w, b) of each box; an activation of the output has neither w nor b."""
+    """(activation, w, b) of each node; an output activation has neither w nor b."""
     spare = [None] * (len(problem.activations) - len(problem.weights))
     return list(zip(problem.activations, [*problem.weights, *spare], [*problem.biases, *spare], strict=True))
 
 
 def check_size(problem: Problem) -> None:
-    """Raises Unsupported."""
+    """Raises Unsupported if the arrays are larger than the padded shape."""
     widths = [problem.inputs.shape[1], *(w.shape[1] for w in problem.weights)]
     n = problem.inputs.shape[0]
     if n > MAX_EXAMPLES or max(widths) > MAX_WIDTH:

@@ -1,4 +1,4 @@
-"""Modes: the ways of a framework to a gradient, one record each.
+"""Modes: the methods of a framework to compute a gradient, one record each.
 
 Everything that depends on a mode (plans, models of arithmetic, surveys, training, figures, generated scripts) reads its
 record; there is no other table of modes.
@@ -18,11 +18,11 @@ Gradient = Callable[[Error, Sequence[bool]], Callable[[list[Any], Any], Any]]
 
 @dataclass(frozen=True)
 class Mode:
-    """One way to a gradient.
+    """One method to compute a gradient.
 
     Args:
         gradient: ``gradient(error, per_example)(leaves, targets)`` returns ``(E, aux), gradients`` for an
-            ``error(leaves, targets)`` that returns ``E, aux``. per_example says which leaves have one row per example.
+            ``error(leaves, targets)`` that returns ``E, aux``. per_example tells which leaves have one row per example.
         forward: Forward mode: its taps are tangents, and it is checked end to end first.
         fused: A compiler may use a number before it is rounded to be stored.
         per_example: The gradient of each example is stored before they are summed.
@@ -47,7 +47,7 @@ class Mode:
 
 @dataclass(frozen=True)
 class PointwiseMode:
-    """One way of a survey to the values or derivatives of a single function.
+    """One method of a survey to compute values or derivatives of a single function.
 
     Args:
         sums: It differentiates the sum over all points, so that a function with one value for all has a result.
@@ -101,7 +101,7 @@ class ScriptText:
 
 
 DEFAULT = Mode(lambda error, per_example: error)
-"""The traits of a mode that is not known."""
+"""The traits of an unknown mode."""
 PER_EXAMPLE = frozenset({"vmap"})
 """Names of modes given as plain functions that store the gradient of each example."""
 

@@ -68,10 +68,10 @@ def test_that_packed_boxes_pass_the_box_check(jax: ForJax, problem: Callable[...
 
 def test_that_one_program_serves_every_shape(jax: ForJax, problem: Callable[..., Problem]) -> None:
     jax.answers(problem("2-3b-2:id,tanh:mse:n3:f64:ordinary:s4"), "packed")
-    known = len(jax.packed._made)
+    known = len(jax.packed._programs)
     for spec in ("9-4-2:id,tanh:mse:n5:f64:ordinary:s4", "30-4b-7-2:id,tanh*2:mse:n1:f64:grid:s6"):
         jax.answers(problem(spec), "packed")
-    assert len(jax.packed._made) == known
+    assert len(jax.packed._programs) == known
 
 
 def test_that_a_wrong_derivative_is_found(jax: ForJax, problem: Callable[..., Problem]) -> None:
@@ -137,12 +137,12 @@ def test_that_programs_are_dropped_before_a_process_has_too_many_parts_of_memory
     assert not near_mapping_limit()
     answered, other = (problem(f"2-3b-2:id,{name}:mse:n3:f64:ordinary:s4") for name in ("tanh", "celu(alpha=3.25)"))
     before, _ = jax.answers(answered, "packed")
-    known = len(jax.packed._made)
+    known = len(jax.packed._programs)
     assert known > 1
     monkeypatch.setattr("gradagree.adapters.programs.MAX_MAPPINGS", 1)
     assert near_mapping_limit() == Path("/proc/self/maps").exists()
     jax.answers(other, "packed")
-    assert (len(jax.packed._made) < known) == near_mapping_limit()
+    assert (len(jax.packed._programs) < known) == near_mapping_limit()
     after, _ = jax.answers(answered, "packed")
     assert np.array_equal(before.gradients["w1"], after.gradients["w1"])
 
@@ -152,8 +152,8 @@ def test_that_sums_and_means_are_told_apart() -> None:
     assert loss_reduction(parts.sum(), parts.sum(axis=1), parts) == ("sum", "sum")
     assert loss_reduction(parts.mean(), parts.mean(axis=1), parts) == ("mean", "mean")
     assert loss_reduction(parts.sum() + 1e-9, parts.sum(axis=1)) == (None, None)
-    assert LossReduction("mean", "sum").counts(4, 5) == 1 / 4
-    assert LossReduction("sum", "mean").counts(4, 5) == 1 / 5
+    assert LossReduction("mean", "sum").weight(4, 5) == 1 / 4
+    assert LossReduction("sum", "mean").weight(4, 5) == 1 / 5
 
 
 @pytest.mark.parametrize("name", list(ErrorFunction.catalogue))
