@@ -14,9 +14,6 @@ from gradagree.arithmetic.rounding import ulp
 from gradagree.surveys.exact import ExactValues
 from gradagree.surveys.points import underflow_threshold
 
-# Error classes
-# -------------
-
 
 class Severity(IntEnum):
     """Severity of a finding; higher is worse."""
@@ -108,10 +105,6 @@ def markdown_table() -> str:
     lines = ["| class | severity | definition |", "| --- | --- | --- |"]
     lines += [f"| {one.name} | {one.severity.name.lower()} | {one.definition} |" for one in CLASSES.values()]
     return "\n".join(lines) + "\n"
-
-
-# Errors in ulps
-# --------------
 
 
 ACCEPTED_ULPS = 16
@@ -250,10 +243,6 @@ def window_has_both_signs(signs: np.ndarray, low: np.ndarray, high: np.ndarray) 
     plus, minus = (np.concatenate([[0], np.cumsum(signs == side)]) for side in (1, -1))
     high = np.maximum(high, low)
     return (plus[high] > plus[low]) & (minus[high] > minus[low])
-
-
-# Regions of inputs
-# -----------------
 
 
 REGIONS = ("zero", "tiny", "ordinary", "huge", "infinite", "nan")

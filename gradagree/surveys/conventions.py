@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -14,12 +13,14 @@ from gradagree.cases.case import Arrays, Case
 from gradagree.checker.kinks import ADMISSIBLE, has_kinks, one_sided_derivative, one_sided_loss_gradient
 from gradagree.checker.response import Absent, Failure, Response
 from gradagree.reference import Activation, ErrorFunction
-from gradagree.reference.graph import parameter_name
+from gradagree.reference.graph import INPUTS, parameter_name
 from gradagree.runner.options import Plan
 from gradagree.runner.process import FrameworkProcess
 from gradagree.surveys.measurements import Measurement, json_value
 
 SEEDS = 200
+"""Cases that are searched for one with an output on a kink."""
+WEIGHT, BIAS = parameter_name(1, "w"), parameter_name(1, "b")
 SMALLEST_JUMP = 2.0**-10
 """Kinks of loss functions with a smaller jump of the derivative are left out."""
 OUTPUTS = (1, 2, 3, 4, 5, 6)
@@ -87,7 +88,7 @@ def _activation_cases(activation: Activation, dtype: str) -> Iterator[KinkCase]:
         a = np.round(np.asarray(activation.value(p)) * 4) / 4
         t = a - np.where(np.abs(activation.value(p) - a) < 1 / 8, 1.0, 0.5)
         case = Case.parse(f"1-1b:id,{activation}:sse:n1:{FORMATS[dtype].short}:ordinary:s0")
-        arrays = Arrays((np.ones((1, 1)),), (np.zeros(1),), p, t)
+        arrays = Arrays.of({WEIGHT: np.ones((1, 1)), BIAS: np.zeros(1), INPUTS: p, "targets": t})
         delta_a = 2 * (activation.value(p) - t)
         expected = {slope: one_sided_derivative(activation, p, slope) * delta_a for slope in ADMISSIBLE}
         on = np.ones((1, 1), dtype=bool)
@@ -100,16 +101,15 @@ def _loss_cases(error: ErrorFunction, dtype: str) -> Iterator[KinkCase]:
     for outputs in (n for n in OUTPUTS if error.width(n) is not None):
         for seed in range(SEEDS):
             case = Case.parse(f"1-{outputs}b:id:{error}:n1:{FORMATS[dtype].short}:grid:s{seed}")
-            drawn = case.arrays()
-            bias = np.asarray(drawn.biases[0])
-            o = bias[None, :]
-            on = np.broadcast_to(error.kink(o, drawn.targets), o.shape)
+            drawn = dict(case.arrays().named())
+            o, targets = drawn[BIAS][None, :], drawn["targets"]
+            on = np.broadcast_to(error.kink(o, targets), o.shape)
             if not on.any():
                 continue
-            expected = {slope: one_sided_loss_gradient(error, o, drawn.targets, slope) for slope in ADMISSIBLE}
+            expected = {slope: one_sided_loss_gradient(error, o, targets, slope) for slope in ADMISSIBLE}
             on = on & (np.abs(expected["left"] - expected["right"]) > SMALLEST_JUMP)
             if on.any():
-                arrays = replace(drawn, weights=(np.zeros((1, outputs)),), inputs=np.zeros((1, 1)))
+                arrays = Arrays.of({**drawn, WEIGHT: np.zeros((1, outputs)), INPUTS: np.zeros((1, 1))})
                 yield KinkCase(Case.of(case, arrays), error, "the kink", on, expected)
                 return
 
@@ -156,7 +156,7 @@ def case_convention(framework: str, version: str, one: KinkCase, response: Respo
     if isinstance(response, Failure):
         return msgspec.structs.replace(row, reason=f"{response.verdict}: {response.reason}")
     # The gradient of the bias is the cotangent at the kink: p = 0 w + b or x + b, and there is one example.
-    given = np.reshape(response.untapped.gradients[parameter_name(1, "b")], one.on.shape)[one.on]
+    given = np.reshape(response.untapped.gradients[BIAS], one.on.shape)[one.on]
     slopes = equal_derivatives(given, expected)
     return msgspec.structs.replace(
         row, slopes=slopes, given=json_value(float(given[0]) / one.times),

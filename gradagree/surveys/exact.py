@@ -15,10 +15,6 @@ from gradagree.arithmetic.rounded import Rounded
 from gradagree.arithmetic.rounding import round_to_format, ulp
 from gradagree.surveys.subject import Subject
 
-# Rounding balls to a format
-# --------------------------
-
-
 NARROW_BITS = 100
 """A ball is narrow if its midpoint has this many correct bits."""
 
@@ -77,10 +73,6 @@ def _ball_parts(ball: Any, outward: bool) -> tuple[float, float, float, float, b
 
 
 _BALL_PARTS = np.frompyfunc(_ball_parts, 2, 5)
-
-
-# Exact values at many points
-# ---------------------------
 
 
 BLOCK_SIZES = (2048, 128, 16)

@@ -27,10 +27,6 @@ from gradagree.surveys.neighbourhood import Neighbourhood
 from gradagree.surveys.points import underflow_threshold
 from gradagree.surveys.subject import Subject
 
-# Measurements and survey rows
-# ----------------------------
-
-
 SHOWN_ENTRIES = 16
 """Entries of an input that a row shows."""
 NO_CORRECT_DIGIT = (ErrorCode.NO_DIGIT, ErrorCode.ZERO, ErrorCode.SIGN, ErrorCode.NONFINITE)
@@ -146,10 +142,6 @@ def widest_range_without_digit(measurement: Measurement) -> list[float]:
         elif not best[1]:
             best = (0.0, [low, high])
     return best[1]
-
-
-# Deviations
-# ----------
 
 
 @dataclass(frozen=True)

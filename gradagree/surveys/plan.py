@@ -12,10 +12,6 @@ from gradagree.errors import UsageError, nearest
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.runner.options import SurveyProfile, find_profile, parse_functions, parse_list, parse_names
 
-# Parameters, besides the defaults
-# --------------------------------
-
-
 ACTIVATION_VARIANTS = """
 celu(alpha=0.5) celu(alpha=2.0) clip(low=0.0,high=6.0) elu(alpha=0.5) elu(alpha=2.0) elu(alpha=-1.0)
 gumbel_softmax(tau=0.125) gumbel_softmax(tau=4.0) hardshrink(lambd=0.0) hardshrink(lambd=2.0)
@@ -52,10 +48,6 @@ def variants(function: Activation | ErrorFunction) -> list[Activation | ErrorFun
     kind = Activation if isinstance(function, Activation) else ErrorFunction
     listed = [text for text in texts.split() if text.partition("(")[0] == function.name]
     return list(dict.fromkeys([function, *(kind.named(text) for text in listed)]))
-
-
-# The plan
-# --------
 
 
 Function = Activation | ErrorFunction

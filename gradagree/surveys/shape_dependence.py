@@ -18,14 +18,11 @@ from gradagree.runner.process import RequestQueue
 from gradagree.runner.protocol import PointwiseRequest
 from gradagree.surveys.classify import ErrorCode
 from gradagree.surveys.exact import ExactValues
+from gradagree.surveys.formulas import QUANTITIES
 from gradagree.surveys.measurements import Deviation, json_value
 from gradagree.surveys.plan import SurveyPlan
 from gradagree.surveys.points import kinks_of
-from gradagree.surveys.subject import QUANTITIES, Subject
-
-# Windows of a sample of the points
-# ---------------------------------
-
+from gradagree.surveys.subject import Subject
 
 Window = tuple[int, int]
 """Start and stop of a window of points that is evaluated as a vector of its own."""
@@ -126,10 +123,6 @@ def shape_deviations(
         )  # fmt: skip
 
 
-# Requests and results of windows
-# -------------------------------
-
-
 PendingResults = dict[tuple[str, str, str], "Future[Any] | None"]
 """By library, quantity and mode; None where the plan leaves the mode out."""
 PendingWindows = dict[tuple[str, str, str], tuple[Sequence[Window], "Future[Any]"]]
@@ -192,10 +185,6 @@ def window_deviations(
             values = np.reshape(values, exact.high.shape)[places]
             found += shape_deviations(sample, quantity, library, mode, values, other, chosen, exact.at(places))
     return found
-
-
-# Examples: copies of one input, whose values must all be the same
-# ----------------------------------------------------------------
 
 
 EXAMPLE_LENGTHS = (COPIES, 1, 7, 4096)

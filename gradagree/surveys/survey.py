@@ -21,6 +21,7 @@ from gradagree.surveys.cache import cached_exact_values
 from gradagree.surveys.conventions import KinkDerivative, kink_derivatives
 from gradagree.surveys.curves import ErrorCurve, error_curves
 from gradagree.surveys.findings import join_deviations
+from gradagree.surveys.formulas import QUANTITIES
 from gradagree.surveys.measurements import (
     Deviation,
     Measurement,
@@ -39,7 +40,7 @@ from gradagree.surveys.shape_dependence import (
     supports,
     window_deviations,
 )
-from gradagree.surveys.subject import QUANTITIES, Subject
+from gradagree.surveys.subject import Subject
 
 REQUEST_LIMIT = 600.0
 """Time limit in seconds for one result."""

@@ -29,14 +29,14 @@ from gradagree.surveys.subject import Subject
 FORM = FORMATS["float32"]
 
 
-def truth(*numbers: float) -> ExactValues:
+def exact_values(*numbers: float) -> ExactValues:
     high = np.array(numbers)
     return ExactValues(high, np.zeros(len(high)), high.copy(), np.full(len(high), 2))
 
 
-def code(given: float, true: float, point: float = 1.0, dtype: str = "float32") -> ErrorCode:
+def code(observed: float, exact: float, point: float = 1.0, dtype: str = "float32") -> ErrorCode:
     points = np.array([point, 3.0])
-    return ErrorCode(int(classify_errors(np.array([given, 1.0]), truth(true, 1.0), points, dtype).codes[0]))
+    return ErrorCode(int(classify_errors(np.array([observed, 1.0]), exact_values(exact, 1.0), points, dtype).codes[0]))
 
 
 U = 2.0**-23
@@ -50,9 +50,9 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("given", "true", "expected"), CASES)
-def test_that_a_value_has_the_error_class_of_its_definition(given: float, true: float, expected: ErrorCode) -> None:
-    assert code(given, true) == expected
+@pytest.mark.parametrize(("observed", "exact", "expected"), CASES)
+def test_that_a_value_has_the_error_class_of_its_definition(observed: float, exact: float, expected: ErrorCode) -> None:
+    assert code(observed, exact) == expected
 
 
 def test_that_infinite_and_nan_inputs_have_their_own_error_classes() -> None:
@@ -73,9 +73,9 @@ MASKED = [
 def test_that_nan_at_a_mask_of_logits_has_its_own_error_class(
     row: tuple[float, ...], masks: bool, expected: ErrorCode
 ) -> None:
-    found = classify_errors(np.array([math.nan]), truth(1.0), np.array([row]), "float32", masks=masks)
+    found = classify_errors(np.array([math.nan]), exact_values(1.0), np.array([row]), "float32", masks=masks)
     assert found.codes.tolist() == [expected]
-    assert not classify_errors(np.array([1.0]), truth(1.0), np.array([row]), "float32", masks=masks).codes.any()
+    assert not classify_errors(np.array([1.0]), exact_values(1.0), np.array([row]), "float32", masks=masks).codes.any()
 
 
 def test_that_points_without_exact_values_are_not_classified() -> None:
@@ -87,10 +87,10 @@ def test_that_points_without_exact_values_are_not_classified() -> None:
 
 def test_that_an_error_at_a_root_that_is_small_relative_to_nearby_values_is_ill_conditioned() -> None:
     points = np.array([0.95, 1.0, 1.05])
-    found = classify_errors(np.array([-1.0, 20 * U * 2.0**-8, 1.0]), truth(-1.0, 1e-8, 1.0), points, "float32")
+    found = classify_errors(np.array([-1.0, 20 * U * 2.0**-8, 1.0]), exact_values(-1.0, 1e-8, 1.0), points, "float32")
     assert found.codes.tolist() == [0, ErrorCode.CANCELLED, 0]
     far = classify_errors(
-        np.array([-1.0, 20 * U * 2.0**-8, 1.0]), truth(-1.0, 1e-8, 1.0), np.array([-9.0, 1.0, 9.0]), "float32"
+        np.array([-1.0, 20 * U * 2.0**-8, 1.0]), exact_values(-1.0, 1e-8, 1.0), np.array([-9.0, 1.0, 9.0]), "float32"
     )
     assert far.codes.tolist() == [0, ErrorCode.DIGITS, 0]
 
@@ -124,18 +124,20 @@ def test_that_at_a_kink_exactly_the_values_between_the_one_sided_derivatives_are
     slope: float, expected: int
 ) -> None:
     relu = subject("relu")
-    true = cached_exact_values(relu, "slope")
-    given = np.where(relu.points == 0, slope, true.high)
-    found = measure(relu, "slope", "torch", "backward", given, true)
+    exact = cached_exact_values(relu, "slope")
+    observed = np.where(relu.points == 0, slope, exact.high)
+    found = measure(relu, "slope", "torch", "backward", observed, exact)
     assert set(found.errors.codes[relu.points == 0].tolist()) == {expected}
 
 
 def test_that_beside_a_kink_the_derivative_of_the_other_side_is_wrong() -> None:
     relu = subject("relu")
-    true = cached_exact_values(relu, "slope")
-    given = np.where(relu.points == 2.0**-20, 0.0, true.high)
+    exact = cached_exact_values(relu, "slope")
+    observed = np.where(relu.points == 2.0**-20, 0.0, exact.high)
     (deviation,) = [
-        one for one in deviations(measure(relu, "slope", "torch", "backward", given, true)) if one.region == "ordinary"
+        one
+        for one in deviations(measure(relu, "slope", "torch", "backward", observed, exact))
+        if one.region == "ordinary"
     ]
     assert (deviation.code, deviation.observed, deviation.exact) == (ErrorCode.ZERO, 0.0, 1.0)
     assert deviation.subject.points.tolist() == [2.0**-20]
@@ -143,10 +145,10 @@ def test_that_beside_a_kink_the_derivative_of_the_other_side_is_wrong() -> None:
 
 def test_that_at_a_jump_of_the_second_derivative_both_limits_are_correct() -> None:
     elu = subject("elu")
-    true = cached_exact_values(elu, "second")
+    exact = cached_exact_values(elu, "second")
     for number, expected in ((0.0, 0), (1.0, 0), (2.0, ErrorCode.KINK)):
-        given = np.where(elu.points == 0, number, true.high)
-        found = measure(elu, "second", "jax", "jit", given, true)
+        observed = np.where(elu.points == 0, number, exact.high)
+        found = measure(elu, "second", "jax", "jit", observed, exact)
         assert set(found.errors.codes[elu.points == 0].tolist()) == {expected}
 
 
@@ -159,10 +161,10 @@ def test_that_an_input_near_a_tie_is_ill_conditioned_although_a_one_sided_limit_
 ) -> None:
     x, t = np.array([row]), np.array([0])
     subject = Subject(ErrorFunction.named("multiclass_hinge"), "float64", x, t, (0,), (0, 1, 2))
-    true = compute_exact_values(subject, "slope", balls_only=True)
-    codes = measure(subject, "slope", "jax", "jit", np.array(answer), true).errors.codes
+    exact = compute_exact_values(subject, "slope", balls_only=True)
+    codes = measure(subject, "slope", "jax", "jit", np.array(answer), exact).errors.codes
     assert set(codes[codes != 0].tolist()) == {ErrorCode.CANCELLED}
-    far = measure(subject, "slope", "jax", "jit", np.array(answer) + 3.0, true).errors.codes
+    far = measure(subject, "slope", "jax", "jit", np.array(answer) + 3.0, exact).errors.codes
     assert (far > ErrorCode.CANCELLED).all()
 
 
@@ -172,8 +174,8 @@ def test_that_a_loss_with_several_kinds_of_kinks_is_classified(name: str) -> Non
     assert kinks_of(function) == ()
     x = np.array([np.linspace(-1.5, 2.0, allowed_width(function, 3))])
     subject = Subject(function, "float32", x, some_targets(function, 1, x.shape[1]), (0,), tuple(range(x.shape[1])))
-    true = compute_exact_values(subject, "slope", balls_only=True)
-    codes = measure(subject, "slope", "jax", "jit", true.high + 100.0, true).errors.codes
+    exact = compute_exact_values(subject, "slope", balls_only=True)
+    codes = measure(subject, "slope", "jax", "jit", exact.high + 100.0, exact).errors.codes
     assert (codes > ErrorCode.CANCELLED).all()
     assert thresholds(function)
 
@@ -191,9 +193,9 @@ def test_that_the_nearby_range_by_float64_lies_within_the_one_by_balls() -> None
 
 def test_that_modes_that_differ_at_a_kink_are_a_deviation_although_both_are_correct() -> None:
     relu = subject("relu")
-    true = cached_exact_values(relu, "slope")
+    exact = cached_exact_values(relu, "slope")
     one, other = (
-        measure(relu, "slope", "torch", mode, np.where(relu.points == 0, number, true.high), true)
+        measure(relu, "slope", "torch", mode, np.where(relu.points == 0, number, exact.high), exact)
         for mode, number in (("backward", 0.0), ("forward", 1.0))
     )
     assert [deviation.code for deviation in mode_deviations([one, other])] == [ErrorCode.MODES]
@@ -202,23 +204,23 @@ def test_that_modes_that_differ_at_a_kink_are_a_deviation_although_both_are_corr
 
 def test_that_a_row_counts_every_point_once() -> None:
     gelu = subject("gelu")
-    true = cached_exact_values(gelu, "slope")
-    given = np.where(gelu.points < -6, 0.0, true.high)
-    found = survey_row(measure(gelu, "slope", "torch", "backward", given, true), "2")
+    exact = cached_exact_values(gelu, "slope")
+    observed = np.where(gelu.points < -6, 0.0, exact.high)
+    found = survey_row(measure(gelu, "slope", "torch", "backward", observed, exact), "2")
     assert found.points == len(gelu.points)
-    assert found.proved == (true.known > 0).sum()
-    assert set(found.classes) == {"early zero", "NaN lost"} - ({"NaN lost"} if np.isnan(true.high[-1]) else set())
+    assert found.proved == (exact.known > 0).sum()
+    assert set(found.classes) == {"early zero", "NaN lost"} - ({"NaN lost"} if np.isnan(exact.high[-1]) else set())
     low, high = found.no_digit
     assert low < high < -6
 
 
 def test_that_a_planted_error_is_measured_in_ulps() -> None:
     gelu = subject("gelu")
-    true = cached_exact_values(gelu, "slope")
+    exact = cached_exact_values(gelu, "slope")
     place = int(np.flatnonzero(gelu.points == 3.0)[0])
-    given = true.nearest.copy()
-    given[place] += 40 * ulp(true.high, FORM)[place]
-    found = survey_row(measure(gelu, "slope", "torch", "backward", given, true), "2")
+    observed = exact.nearest.copy()
+    observed[place] += 40 * ulp(exact.high, FORM)[place]
+    found = survey_row(measure(gelu, "slope", "torch", "backward", observed, exact), "2")
     assert abs(float(found.worst_ulp) - 40) <= 0.5
     assert found.worst_at == [3.0]
     assert ACCEPTED_ULPS < 40

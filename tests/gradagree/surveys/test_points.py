@@ -1,4 +1,4 @@
-"""Inputs cover binades, edges and special rows, and are numbers of their dtype."""
+"""Inputs cover binades and edges, and are numbers of their dtype."""
 
 from __future__ import annotations
 
@@ -11,17 +11,10 @@ import pytest
 from gradagree.arithmetic.model import FORMATS
 from gradagree.arithmetic.rounding import next_number, round_to_format
 from gradagree.reference import Activation, ErrorFunction
-from gradagree.surveys.points import (
-    input_numbers,
-    input_rows,
-    neighbours,
-    order_by_simplicity,
-    output_target_pairs,
-    thresholds,
-)
+from gradagree.surveys.points import input_numbers, neighbours, order_by_simplicity, output_target_pairs, thresholds
 
 HALVES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
-GELU, CROSS, BCE = Activation.named("gelu"), ErrorFunction.named("cross_entropy"), ErrorFunction.named("bce")
+GELU, BCE = Activation.named("gelu"), ErrorFunction.named("bce")
 
 
 @pytest.mark.parametrize("dtype", HALVES)
@@ -63,36 +56,6 @@ def test_that_neighbours_equal_nextafter_of_numpy() -> None:
         assert next_number(x, math.inf, FORMATS["float32"]) == up
         assert next_number(x, -math.inf, FORMATS["float32"]) == down
         assert {up, down, x} <= set(neighbours(x, FORMATS["float32"]))
-
-
-@pytest.mark.parametrize("dtype", FORMATS)
-def test_that_rows_hold_ties_masks_and_one_huge_entry(dtype: str) -> None:
-    found, targets = input_rows(Activation.named("softmax"), dtype, 8)
-    assert targets is None
-    finite = found[np.isfinite(found).all(axis=1)]
-    assert (found == -math.inf).any()
-    assert ((finite == finite[:, :1]).all(axis=1) & (finite[:, 0] != 0)).any()
-    assert (np.abs(finite) == FORMATS[dtype].largest).any()
-    assert (finite == 0).all(axis=1).any()
-
-
-@pytest.mark.parametrize("name", ["cross_entropy", "soft_cross_entropy"])
-def test_that_logits_of_error_functions_are_masked_and_other_outputs_are_not(name: str) -> None:
-    found, targets = input_rows(ErrorFunction.named(name), "float32", 8)
-    assert targets is not None
-    masked = np.isneginf(found).any(axis=1)
-    assert masked.any()
-    assert np.isfinite(found[masked]).any(axis=1).all()
-    assert len(targets) == len(found)
-    other, _ = input_rows(ErrorFunction.named("cosine_distance"), "float32", 8)
-    assert np.isfinite(other).all()
-
-
-def test_that_every_row_is_combined_with_every_class() -> None:
-    found, targets = input_rows(CROSS, "float32", 8)
-    assert targets is not None
-    assert set(targets.tolist()) == {0, 1, 2}
-    assert len(found) == len(targets)
 
 
 def test_that_simple_numbers_have_few_significant_bits() -> None:

@@ -33,14 +33,14 @@ def found() -> list[dict[str, Any]]:
 
 def missing(rows: list[dict[str, Any]], about: dict[str, Any]) -> list[tuple[str, ...]]:
     """Functions at their defaults that have no row of a dtype, framework, quantity and mode that others have."""
-    asked = {(row["framework"], row["quantity"], row["mode"]) for row in rows}
-    have = {(row["function"], row["dtype"], row["framework"], row["quantity"], row["mode"]) for row in rows}
+    combinations = {(row["framework"], row["quantity"], row["mode"]) for row in rows}
+    present = {(row["function"], row["dtype"], row["framework"], row["quantity"], row["mode"]) for row in rows}
     kinds = {**Activation.catalogue, **ErrorFunction.catalogue}
     return [
         (name, dtype, *one)
         for name in dict.fromkeys(row["function"] for row in rows if row["function"] in kinds)
-        for dtype in about["dtypes"] for one in asked
-        if (one[0] != "optax" or hasattr(kinds[name], "optax")) and (name, dtype, *one) not in have
+        for dtype in about["dtypes"] for one in combinations
+        if (one[0] != "optax" or hasattr(kinds[name], "optax")) and (name, dtype, *one) not in present
     ]  # fmt: skip
 
 

@@ -26,21 +26,23 @@ from gradagree.surveys.subject import Subject
 
 
 @pytest.fixture(autouse=True)
-def _no_store(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRADAGREE_CACHE", "off")
 
 
 ELU = Subject.of(Activation.named("elu"), "float32", 8)
 
 
-def deviations_of(answer: Callable[[np.ndarray, int], np.ndarray]) -> list[Deviation]:
-    """The hits of a framework that answers (points, length of the vector) so."""
+def deviations_of(compute: Callable[[np.ndarray, int], np.ndarray]) -> list[Deviation]:
+    """The deviations of a framework that computes `compute(points, length of the vector)`."""
     some = ELU.at(sample_points(ELU))
-    asked = windows(len(some.points), 2)
-    whole = answer(some.points, len(ELU.points))
-    parts = np.concatenate([answer(some.points[a:b], b - a) for a, b in asked])
+    requested = windows(len(some.points), 2)
+    together = compute(some.points, len(ELU.points))
+    parts = np.concatenate([compute(some.points[a:b], b - a) for a, b in requested])
     return list(
-        shape_deviations(some, "value", "torch", "eager", whole, parts, asked, cached_exact_values(some, "value"))
+        shape_deviations(
+            some, "value", "torch", "eager", together, parts, requested, cached_exact_values(some, "value")
+        )
     )
 
 
@@ -77,8 +79,8 @@ def test_that_two_entries_of_copies_that_differ_are_the_example() -> None:
     assert request.windows is not None
     points = protocol.unpack(request.points)
     assert len(np.unique(points)) == 1
-    answer = np.concatenate([tail(points[a:b], b - a) for a, b in request.windows])
-    example = shape_example(deviation, [answer])
+    result = np.concatenate([tail(points[a:b], b - a) for a, b in request.windows])
+    example = shape_example(deviation, [result])
     assert example is not None
     for name, given in (("window", "given"), ("beside", "other_given")):
         entry, length = parse_position(example[name])

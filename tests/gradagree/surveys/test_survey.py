@@ -14,18 +14,18 @@ import pytest
 
 from gradagree.cli import main as cli
 from gradagree.reference import Activation
-from gradagree.surveys import survey as surveying
+from gradagree.surveys import survey as survey_module
 
 pytestmark = pytest.mark.skipif(
     not __import__("importlib.util").util.find_spec("torch"), reason="torch is not installed"
 )
 
-LIAR = '''
+CROOKED = '''
 from gradagree import Activation
 import numpy as np
 
 class Crooked(Activation):
-    """A(p) = tanh p, which torch is made to differentiate wrongly in four ways."""
+    """A(p) = tanh p, whose derivative in torch has four planted faults."""
 
     def value(self, p):
         return np.tanh(p)
@@ -34,7 +34,7 @@ class Crooked(Activation):
         return 1 - np.tanh(p) ** 2
 
     def torch(self, p, torch):
-        class Lie(torch.autograd.Function):
+        class Planted(torch.autograd.Function):
             @staticmethod
             def forward(ctx, p):
                 ctx.save_for_backward(p)
@@ -51,13 +51,13 @@ class Crooked(Activation):
                     slope = slope * 1.25
                 return delta_a * slope
 
-        return Lie.apply(p)
+        return Planted.apply(p)
 '''
 OPTIONS = ["survey", "--frameworks", "torch", "--modes", "backward,eager", "--dtypes", "float32"]
 
 
 @pytest.fixture(autouse=True)
-def _no_store(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRADAGREE_CACHE", "off")
 
 
@@ -67,9 +67,9 @@ def findings(folder: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def crooked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a survey of a function that torch is made to differentiate wrongly writes."""
+    """The results folder of a survey of a function with planted faults in torch."""
     folder = tmp_path_factory.mktemp("crooked")
-    (folder / "crooked.py").write_text(LIAR, encoding="utf-8")
+    (folder / "crooked.py").write_text(CROOKED, encoding="utf-8")
     status = cli.code([*OPTIONS, "--ext", str(folder / "crooked.py"), "--out", str(folder / "out")])
     Activation.catalogue.pop("crooked", None)
     assert status == 0
@@ -83,9 +83,9 @@ def crooked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_that_each_planted_fault_is_found_with_an_input_that_reproduces_it(
     crooked: Path, kind: str, point: float | None
 ) -> None:
-    theirs = [one for one in findings(crooked) if one["quantity"] == "slope"]
+    derivatives = [one for one in findings(crooked) if one["quantity"] == "slope"]
     named = [
-        one for one in theirs if one["kind"] == kind or (kind == "half the digits" and one["region"] == "ordinary")
+        one for one in derivatives if one["kind"] == kind or (kind == "half the digits" and one["region"] == "ordinary")
     ]
     assert named
     if kind in ("not finite", "wrong sign"):
@@ -131,7 +131,7 @@ def test_that_the_known_fault_of_soft_margin_in_torch_is_found_and_reproduced(
 def test_that_a_program_fails_if_the_framework_is_correct(crooked: Path) -> None:
     (one, *_) = (one for one in findings(crooked) if one["kind"] == "wrong sign")
     program = one["reproducer"].replace("torch.where(p == 0.5, -slope, slope)", "slope")
-    assert "class Lie" in program
+    assert "class Planted" in program
     with pytest.raises(AssertionError):
         exec(program, {})
 
@@ -145,15 +145,19 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize("kinks", [[], ["--kinks"]], ids=["survey", "kinks"])
-@pytest.mark.parametrize(("options", "told"), MISTAKES, ids=[" ".join(options) for options, _ in MISTAKES])
+@pytest.mark.parametrize(("options", "message"), MISTAKES, ids=[" ".join(options) for options, _ in MISTAKES])
 def test_that_a_wrong_option_is_reported_in_one_line_before_the_survey_starts(
-    options: list[str], told: str, kinks: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    options: list[str],
+    message: str,
+    kinks: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(surveying, "run_survey", lambda *_: pytest.fail("the survey started"))
+    monkeypatch.setattr(survey_module, "run_survey", lambda *_: pytest.fail("the survey started"))
     assert cli.code(["survey", *kinks, *options]) == 2
-    said = capsys.readouterr().err
-    assert told in said
-    assert len(said.splitlines()) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
 
 
 @pytest.mark.parametrize("kinks", [[], ["--kinks"]], ids=["survey", "kinks"])
@@ -162,14 +166,14 @@ def test_that_a_read_only_folder_is_reported_in_one_line_before_the_survey_start
     place: str, kinks: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if place.startswith("sealed") and os.geteuid() == 0:
-        pytest.skip("nothing is sealed for root")
+        pytest.skip("root may write to every folder")
     (tmp_path / "file").write_text("mine", encoding="utf-8")
     (tmp_path / "sealed").mkdir(mode=0o500)
-    monkeypatch.setattr(surveying, "run_survey", lambda *_: pytest.fail("the survey started"))
+    monkeypatch.setattr(survey_module, "run_survey", lambda *_: pytest.fail("the survey started"))
     assert cli.code(["survey", *kinks, "--out", str(tmp_path / place)]) == 2
-    said = capsys.readouterr().err
-    assert "cannot write" in said
-    assert len(said.splitlines()) == 1
+    error = capsys.readouterr().err
+    assert "cannot write" in error
+    assert len(error.splitlines()) == 1
     assert (tmp_path / "file").read_text() == "mine"
 
 
@@ -178,6 +182,6 @@ def test_that_a_missing_framework_is_reported(
 ) -> None:
     from gradagree.checker.response import Absent
 
-    monkeypatch.setattr(surveying.RequestQueue, "handshake", Absent("not installed (No module)"))
+    monkeypatch.setattr(survey_module.RequestQueue, "handshake", Absent("not installed (No module)"))
     assert cli.code(["survey", "--frameworks", "torch", "--activations", "relu", "--out", str(tmp_path / "o")]) == 5
     assert "not installed" in capsys.readouterr().err

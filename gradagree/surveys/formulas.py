@@ -1,0 +1,90 @@
+"""Formulas of the reference: value, derivative and second derivative on the arrays of any arithmetic."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gradagree.adapters.pointwise import is_rows
+from gradagree.arithmetic.dual import Dual, slope_of
+from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference.losses.reduction import _EntryByEntry
+
+QUANTITIES = ("value", "slope", "second")
+
+
+def with_sum_reduction(error: ErrorFunction) -> ErrorFunction:
+    """The loss function with sum reduction, whose cotangent does not depend on the number of examples."""
+    if any(field.name == "reduction" for field in dataclasses.fields(error)):
+        return dataclasses.replace(error, reduction="sum")  # type: ignore[call-arg]
+    return error
+
+
+def formula(
+    function: Activation | ErrorFunction, quantity: str, ks: tuple[int, ...] | None, js: tuple[int, ...] | None
+) -> Callable[..., Any]:
+    """The quantity as a function of (points, targets), in the shape that adapters return."""
+    if isinstance(function, Activation):
+        return (
+            row_formula(function, quantity, ks or (), js or ())
+            if is_rows(function)
+            else elementwise_formula(function, quantity)
+        )
+    return loss_formula(with_sum_reduction(function), quantity, js)
+
+
+def elementwise_formula(activation: Activation, quantity: str) -> Callable[..., Any]:
+    if quantity != "second":
+        return getattr(activation, {"value": "value", "slope": "derivative"}[quantity])
+
+    def second(p: Any) -> Any:
+        return slope_of(activation.derivative(Dual.variable(p)))
+
+    return getattr(activation, "second", second)
+
+
+def row_formula(activation: Activation, quantity: str, ks: tuple[int, ...], js: tuple[int, ...]) -> Callable[..., Any]:
+    def unit(p: Any, k: int, n: int) -> Any:
+        return lift(p, np.broadcast_to((np.arange(n) == k) * 1.0, (p.shape[0], n)))
+
+    def slope(p: Any) -> Any:
+        m = activation.width(p.shape[-1]) or 0
+        return np.stack([activation.vjp(p, unit(p, k, m)) for k in ks], axis=1)
+
+    def second(p: Any) -> Any:
+        n, m = p.shape[-1], activation.width(p.shape[-1]) or 0
+        along = [activation.vjp(Dual(p, unit(p, j, n)), unit(p, ks[0], m)) for j in js]
+        return np.stack([lift_to_shape(p, slope_of(x)) for x in along], axis=1)
+
+    return {"value": activation.value, "slope": slope, "second": second}[quantity]
+
+
+def loss_formula(error: ErrorFunction, quantity: str, js: tuple[int, ...] | None) -> Callable[..., Any]:
+    def value(o: Any, t: Any) -> Any:
+        return error._term(o, t) if isinstance(error, _EntryByEntry) else error.value(o[:, None], t[:, None])
+
+    def slope(o: Any, t: Any) -> Any:
+        found = error.sensitivity(o, t)
+        return found if js is None else found[:, None]
+
+    def second(o: Any, t: Any) -> Any:
+        found = []
+        for j in js or (0,):
+            along = np.broadcast_to((np.arange(o.shape[-1]) == j) * 1.0, o.shape)
+            found.append(lift_to_shape(o, slope_of(error.sensitivity(Dual(o, lift(o, along)), t))))
+        return found[0] if js is None else np.stack(found, axis=1)
+
+    return {"value": value, "slope": slope, "second": second}[quantity]
+
+
+def lift(like: Any, x: Any) -> Any:
+    """x as an array of the arithmetic of `like`."""
+    return x if isinstance(like, np.ndarray) or not isinstance(x, np.ndarray | float | int) else like._lift(x)
+
+
+def lift_to_shape(like: Any, x: Any) -> Any:
+    """x as an array of the arithmetic and the shape of `like`; a constant derivative is repeated."""
+    return lift(like, np.broadcast_to(x, like.shape) if isinstance(x, np.ndarray | float | int) else x)
