@@ -250,7 +250,7 @@ def survey(
     progress: Callable[[str], Any] = lambda text: None,
     **options: Any,
 ) -> SurveyResult:
-    """Measure the error of each function on a grid of inputs against proved values, as ``gradagree survey`` does.
+    """Measure the error of each function on a grid of inputs, as ``gradagree survey`` does.
 
     Args:
         out: Folder to write the pages to; by default nothing is written.

@@ -213,7 +213,7 @@ class TrainingRun:
         if isinstance(response, Failure):
             self.stopped[name] = f"{response.verdict}: {response.reason}"
             return
-        self.stopped[name] = f"same number of epochs as the reference: {rounds}"
+        self.stopped[name] = f"same number of rounds as the reference: {rounds}"
         trajectory = [self.config.weights(self.seed)]
         trajectory += [self.config.weights_of(protocol.unpack_all(packed)) for packed in response.rounds]
         network, p, t = self.config.network, self.examples.p, self.examples.t
