@@ -1,4 +1,4 @@
-"""Runs scripts where gradagree cannot be imported, and prints for each what it ended with and what it said, as JSON.
+"""Runs scripts where gradagree cannot be imported; prints the exit code and the output of each as JSON.
 
 python -I blocked.py SCRIPT...
 """
@@ -11,7 +11,7 @@ import sys
 
 
 class Blocked:
-    """Finds no gradagree anywhere."""
+    """Raises ModuleNotFoundError for gradagree and its packages."""
 
     def find_spec(self, name, *_):
         if name.partition(".")[0] in ("gradagree", "reference", "adapters"):
@@ -20,12 +20,12 @@ class Blocked:
 
 sys.meta_path.insert(0, Blocked())
 for script in sys.argv[1:]:
-    said, code = io.StringIO(), None
-    with contextlib.redirect_stdout(said):
+    output, code = io.StringIO(), None
+    with contextlib.redirect_stdout(output):
         try:
             runpy.run_path(script, run_name="__main__")
         except SystemExit as ended:
             code = ended.code
         except Exception as wrong:  # noqa: BLE001
             code = f"{type(wrong).__name__}: {wrong}"
-    sys.stdout.write(json.dumps([code, said.getvalue()]) + "\n")
+    sys.stdout.write(json.dumps([code, output.getvalue()]) + "\n")

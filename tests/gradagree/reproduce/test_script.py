@@ -1,4 +1,4 @@
-"""Stand-alone scripts: they run where there is no gradagree, and show what gradagree saw."""
+"""Scripts run without gradagree, and observe the same number as gradagree."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def needs(framework: str) -> None:
 
 
 def run(scripts: Sequence[str], folder: Path) -> list[tuple[object, str]]:
-    """What each ends with and says, in a process of its own."""
+    """Exit code and output of each script, in one process without gradagree."""
     paths = []
     for place, text in enumerate(scripts):
         paths.append(folder / f"script{place}.py")
@@ -50,9 +50,9 @@ def run(scripts: Sequence[str], folder: Path) -> list[tuple[object, str]]:
     return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
 
 
-def seen(said: str) -> float:
-    """The number behind ``observed``."""
-    return float(said.partition("observed ")[2].split()[0])
+def observed(output: str) -> float:
+    """The number after ``observed``."""
+    return float(output.partition("observed ")[2].split()[0])
 
 
 def records_of(framework: str, modes: Sequence[str], cases: Sequence[Case]) -> list[tuple[Case, Record]]:
@@ -62,27 +62,31 @@ def records_of(framework: str, modes: Sequence[str], cases: Sequence[Case]) -> l
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_that_a_script_sees_the_very_number_and_ends_with_1_only_for_a_fault(framework: str, tmp_path: Path) -> None:
+def test_that_a_script_observes_the_same_number_and_ends_with_1_only_for_a_fault(
+    framework: str, tmp_path: Path
+) -> None:
     needs(framework)
     modes = [mode for mode in Adapter.catalogue[framework].modes if mode not in ("compile", "packed")]
-    assert_seen(framework, modes, CASES if framework == "torch" else CASES[:1], tmp_path)  # jax compiles every shape
+    assert_observed(
+        framework, modes, CASES if framework == "torch" else CASES[:1], tmp_path
+    )  # jax compiles every shape
 
 
 @pytest.mark.parametrize(("framework", "mode"), [("torch", "compile"), ("jax", "packed")])
-def test_that_a_script_of_a_compiled_mode_sees_it_too(framework: str, mode: str, tmp_path: Path) -> None:
+def test_that_a_script_of_a_compiled_mode_observes_the_same_number(framework: str, mode: str, tmp_path: Path) -> None:
     needs(framework)
-    assert_seen(framework, [mode], CASES[:1], tmp_path)
+    assert_observed(framework, [mode], CASES[:1], tmp_path)
 
 
-def assert_seen(framework: str, modes: Sequence[str], specs: Sequence[str], folder: Path) -> None:
-    """Scripts of right numbers end with 0, of wrong ones with 1, and each prints what gradagree saw."""
+def assert_observed(framework: str, modes: Sequence[str], specs: Sequence[str], folder: Path) -> None:
+    """Scripts of right numbers end with 0, of wrong ones with 1, and each prints the number that gradagree observed."""
     found = records_of(framework, modes, [Case.parse(spec) for spec in specs])
     assert {record.mode for _, record in found} == set(modes)
     shifted = [(case, with_expected(record, plain(record.observed) + 2 * plain(record.tolerance) + 1))
                for case, record in found]  # fmt: skip
     ended = run([format_script(case, record) for case, record in found + shifted], folder)
     assert [code for code, _ in ended] == [0] * len(found) + [1] * len(found)
-    assert [seen(said) for _, said in ended] == [plain(record.observed) for _, record in found + shifted]
+    assert [observed(output) for _, output in ended] == [plain(record.observed) for _, record in found + shifted]
 
 
 def with_expected(record: Record, expected: float) -> Record:
@@ -90,7 +94,7 @@ def with_expected(record: Record, expected: float) -> Record:
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_that_functions_are_written_down_as_they_are(framework: str, tmp_path: Path) -> None:
+def test_that_scripts_hold_the_implementations_of_functions(framework: str, tmp_path: Path) -> None:
     needs(framework)
     activations = [kind() for kind in Activation.catalogue.values() if kind.__module__.startswith("gradagree.")]
     errors = [kind() for kind in ErrorFunction.catalogue.values() if kind.__module__.startswith("gradagree.")]
@@ -101,20 +105,20 @@ def test_that_functions_are_written_down_as_they_are(framework: str, tmp_path: P
     assert len(found) > len(cases) / 2
     ended = run([format_script(case, record) for case, record in found], tmp_path)
     wrong = [
-        (case.spec, code, said)
-        for (case, record), (code, said) in zip(found, ended, strict=True)
-        if code != int(record.verdict.fails) or seen(said) != plain(record.observed)
+        (case.spec, code, output)
+        for (case, record), (code, output) in zip(found, ended, strict=True)
+        if code != int(record.verdict.fails) or observed(output) != plain(record.observed)
     ]
     assert wrong == []
 
 
 def plain_record(**changes: object) -> Record:
-    told = {
+    fields = {
         "case": "1", "spec": CASES[0], "sha256": "", "framework": "torch", "version": "2.13.0", "mode": "backward",
         "dtype": "float32", "verdict": Verdict.DISAGREE, "box": 1, "function": "id", "entry": "dw[0,1]",
         "expected": "0x1p+0", "expected_radius": "0x1p-60", "observed": "0x1.8p+0", "tolerance": "0x1p-20",
     }  # fmt: skip
-    return msgspec.convert(told | changes, Record)
+    return msgspec.convert(fields | changes, Record)
 
 
 def test_that_a_script_is_a_few_dozen_lines() -> None:
@@ -123,7 +127,7 @@ def test_that_a_script_is_a_few_dozen_lines() -> None:
     assert "gradagree" not in text
 
 
-def test_that_a_crash_is_shown_by_whatever_is_raised(tmp_path: Path) -> None:
+def test_that_the_script_of_a_crash_ends_with_1_if_an_error_is_raised(tmp_path: Path) -> None:
     needs("torch")
     crash = plain_record(verdict=Verdict.CRASHED, reason="raised E", entry=None, expected=None, observed=None)
     text = format_script(Case.parse(CASES[0]), crash)
@@ -131,7 +135,7 @@ def test_that_a_crash_is_shown_by_whatever_is_raised(tmp_path: Path) -> None:
     assert [code for code, _ in run([text, broken], tmp_path)] == [None, 1]
 
 
-LOST = """
+FATAL = """
 import os
 import signal
 import time
@@ -139,8 +143,8 @@ import time
 from gradagree import Activation
 
 
-class Lost(Activation):
-    \"\"\"A(p) = p, which ends its process, or never ends.\"\"\"
+class Fatal(Activation):
+    \"\"\"A(p) = p; its implementation ends the process, or never ends.\"\"\"
 
     def value(self, p): return 1 * p
     def derivative(self, p): return 1 + 0 * p
@@ -165,17 +169,17 @@ def test_that_the_script_of_a_case_without_an_answer_ends(
     needs("torch")
     monkeypatch.setattr(Activation, "catalogue", dict(Activation.catalogue))
     monkeypatch.setattr("gradagree.reproduce.script.SUBPROCESS_LIMIT", 5 if "sleep" in fate else 60)
-    (tmp_path / "lost.py").write_text(LOST.replace("FATE", fate))
-    load([str(tmp_path / "lost.py")])
-    lost = plain_record(verdict=verdict, reason=reason, entry=None, expected=None, observed=None, box=None)
-    text = format_script(Case.parse("1-1:lost:sse:n1:f64:grid:s1"), lost)
+    (tmp_path / "fatal.py").write_text(FATAL.replace("FATE", fate))
+    load([str(tmp_path / "fatal.py")])
+    record = plain_record(verdict=verdict, reason=reason, entry=None, expected=None, observed=None, box=None)
+    text = format_script(Case.parse("1-1:fatal:sse:n1:f64:grid:s1"), record)
     (tmp_path / "script.py").write_text(text)
     done = subprocess.run([sys.executable, "-I", str(tmp_path / "script.py")], capture_output=True, text=True)
     assert (done.returncode, done.stdout.splitlines()[-1]) == (int(fate != "pass"), says), done.stderr
 
 
 @pytest.mark.parametrize("name", ['"""', "\\", "<img src=x onerror=alert(1)>", "\n\nimport os", "'); exit(3) #"])
-def test_that_hostile_texts_stay_text(name: str) -> None:
+def test_that_text_of_a_record_is_never_code(name: str) -> None:
     text = format_script(Case.parse(CASES[0]), plain_record(version=name, reason=name, function=name))
     tame = ast.parse(format_script(Case.parse(CASES[0]), plain_record(version="1", reason="r", function="f")))
     tree = ast.parse(text)
@@ -190,7 +194,7 @@ def test_that_hostile_texts_stay_text(name: str) -> None:
         ({"entry": "E'"}, "--script: this case has so many weights"),
     ],
 )
-def test_that_what_cannot_be_written_is_refused(changes: dict[str, str], says: str) -> None:
+def test_that_a_record_without_a_script_is_refused(changes: dict[str, str], says: str) -> None:
     with pytest.raises(UsageError) as caught:
         format_script(Case.parse(CASES[0]), plain_record(**changes))
     assert str(caught.value).startswith(says)

@@ -1,4 +1,4 @@
-"""The file of known differences: what may stand in it, and what is said of anything else."""
+"""The file of known differences: valid entries, and the message for each mistake."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def write(content: str, path: str = NAME) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def a_project_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def empty_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("pyproject.toml").write_text("")
 
 
-def test_that_an_entry_is_read_whole() -> None:
+def test_that_every_key_of_an_entry_is_read() -> None:
     more = 'mode = "grad"\ndtype = "float32"\nversion = ">=2,<3"\nlink = "https://x"\nexpiry = 2030-01-31\n'
     (entry,) = read_known(write(GOOD + more))
     assert entry == Entry(
@@ -53,24 +53,27 @@ def test_that_an_entry_is_read_whole() -> None:
         (GOOD + 'dtype = "float31"', ", entry 1: unknown dtype 'float31'; did you mean 'float32'?"),
         (GOOD + 'version = "two"', ", entry 1: version 'two' is not a range of versions; write version = "),
         (GOOD + 'expiry = "soon"', ", entry 1: expiry is 'soon'; write expiry = 2027-06-30"),
+        (GOOD + 'link = ""', ", entry 1: link is ''; write link = "),
+        (GOOD + 'expiry = "2027-06-30"', ", entry 1: expiry is '2027-06-30'; write expiry = 2027-06-30"),
+        (GOOD + "mode = 3", ", entry 1: mode is 3; write mode = "),
         (GOOD + "expiry = 2027-06-30T10:00:00", ", entry 1: expiry is datetime.datetime("),
     ],
 )
-def test_that_a_file_with_a_mistake_is_answered_with_file_entry_and_what_to_write(content: str, says: str) -> None:
+def test_that_the_message_names_file_and_entry_and_says_what_to_write(content: str, says: str) -> None:
     with pytest.raises(UsageError) as caught:
         read_known(write(content))
-    said = str(caught.value).replace("gradagree-known.toml is", "gradagree-known.tomlis")
-    assert said.startswith(NAME)
-    assert says.removeprefix(" ") in said
-    assert "\n" not in said
+    message = str(caught.value).replace("gradagree-known.toml is", "gradagree-known.tomlis")
+    assert message.startswith(NAME)
+    assert says.removeprefix(" ") in message
+    assert "\n" not in message
 
 
-def test_that_a_file_that_is_named_must_be_there() -> None:
+def test_that_a_missing_file_is_an_error() -> None:
     with pytest.raises(UsageError, match=r"^--known none\.toml: no such file$"):
         find_known("none.toml")
 
 
-def test_that_the_projects_own_file_is_found_from_below_and_none_leaves_it_alone(
+def test_that_the_projects_file_is_found_from_a_subfolder_unless_known_is_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert find_known(None) is None
@@ -90,12 +93,12 @@ def test_that_a_file_above_the_project_is_not_found(monkeypatch: pytest.MonkeyPa
     assert find_known(None) is None
 
 
-def entry(**narrower: str) -> Entry:
-    return Entry(framework="torch", function="gelu", verdict=Verdict.DISAGREE, reason="r", **narrower)
+def entry(**restrictions: str) -> Entry:
+    return Entry(framework="torch", function="gelu", verdict=Verdict.DISAGREE, reason="r", **restrictions)
 
 
 @pytest.mark.parametrize(
-    ("narrower", "kind", "expected"),
+    ("restrictions", "kind", "expected"),
     [
         ({}, ("torch", "grad", "float32", "2.13.0+cpu"), True),
         ({}, ("jax", "grad", "float32", "2.13.0"), False),
@@ -108,17 +111,17 @@ def entry(**narrower: str) -> Entry:
         ({}, ("torch", "grad", "float32", "my build"), True),
     ],
 )
-def test_that_an_entry_is_about_what_it_names(
-    narrower: dict[str, str], kind: tuple[str, str, str, str], expected: bool
+def test_that_an_entry_applies_to_the_records_that_it_names(
+    restrictions: dict[str, str], kind: tuple[str, str, str, str], expected: bool
 ) -> None:
-    assert entry(**narrower).applies_to(*kind) is expected
+    assert entry(**restrictions).applies_to(*kind) is expected
 
 
 def test_that_a_function_is_named_with_its_parameters_or_without() -> None:
     assert [entry().names(name) for name in ("gelu", "gelu(a=1)", "gelu_tanh")] == [True, True, False]
 
 
-def test_that_entries_of_a_meta_that_cannot_be_read_are_left_out() -> None:
+def test_that_invalid_entries_of_meta_json_are_skipped() -> None:
     good = entry().to_json()
     assert decode_known([good, {}, 3, good | {"version": "two"}, good | {"class": "fine"}]) == [entry()]
     assert decode_known(None) == decode_known("text") == []
