@@ -11,7 +11,7 @@ from gradagree.adapters import Answer
 from gradagree.arithmetic.model import Model
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.checker.allowances import ToleranceOptions
-from gradagree.checker.reverse import BoxCheck
+from gradagree.checker.dense import DenseCheck
 from gradagree.reference import ErrorBox
 
 LENIENT = ToleranceOptions(conditioning=True, ad_forms=True)
@@ -34,6 +34,7 @@ def tolerance(network: Network, right: Answer, name: str, model: Model) -> np.nd
         o, targets = Rounded.handed([*right.values.values()][-1], model), Rounded.stored(arrays.targets, model)
         return ErrorBox(LENIENT.bounds(case.error), targets).pull(o).radius
     k = int(site.box)
-    one = BoxCheck(case.nodes(arrays)[k - 1], right, model)
-    delta_p, gradient = one.sensitivity(LENIENT), one.gradient(LENIENT)
-    return {"delta_p": delta_p, "dw": gradient.w, "db": gradient.b}[name].radius
+    one = DenseCheck(case.nodes(arrays)[k - 1], right, model)
+    expected = one.expected_cotangent if name == "delta_p" else one.expected_gradient(name.removeprefix("d"))
+    radius: np.ndarray = expected(LENIENT).radius
+    return radius

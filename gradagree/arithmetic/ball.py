@@ -61,6 +61,11 @@ class Ball(Duck):
         """The midpoints, rounded to float64."""
         return np.asarray(FLOAT(self.balls), dtype=np.float64)
 
+    @staticmethod
+    def entry(x: Any, index: tuple[int, ...]) -> flint.arb:
+        """One entry of an array; a plain one (a constant derivative) is exact."""
+        return (x if isinstance(x, Ball) else Ball.exact(x)).balls[index]
+
     @property
     def radius(self) -> np.ndarray:
         """The proved radii, rounded up to float64."""

@@ -7,9 +7,9 @@ import hashlib
 import itertools
 import operator
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -27,7 +27,16 @@ from gradagree.cases.text import (
 )
 from gradagree.errors import UsageError, nearest
 from gradagree.reference import Activation, Box, ContractError, ErrorFunction, network
-from gradagree.reference.graph import Node, nodes, parameter_names, value_name
+from gradagree.reference.graph import (
+    LOSS_NODE,
+    Node,
+    Quantity,
+    nodes,
+    parameter_name,
+    parameter_names,
+    quantity_of,
+    value_name,
+)
 
 # The shapes that follow from a case's widths: an activation along the last axis may change the number of entries
 # --------------------------------------------------------------------------------------------------------------
@@ -288,9 +297,44 @@ class Case:
             raise UsageError(f"{self.spec}: its arrays are not at hand; name the case file that holds them")
         return _drawn(self)
 
-    def network(self, arrays: Arrays) -> Box:
-        """The network of the reference with these arrays."""
-        return network(self.activations, arrays.weights, arrays.biases, self.error, arrays.targets)
+    def network(
+        self,
+        arrays: Arrays,
+        lift: Callable[[str, np.ndarray], Any] | None = None,
+        activations: Sequence[Activation] | None = None,
+        error: ErrorFunction | None = None,
+        targets: Any = None,
+    ) -> Box:
+        """The boxes of the reference.
+
+        Args:
+            arrays: The numbers.
+            lift: Converts each weight and bias, given its name and array, to another arithmetic.
+            activations: Replace the case's own.
+            error: Replaces the case's own loss.
+            targets: Replace those of the arrays.
+        """
+        weights, biases = arrays.weights, arrays.biases
+        if lift is not None:
+            weights = tuple(lift(parameter_name(k, "w"), w) for k, w in enumerate(weights, 1))
+            biases = tuple(None if b is None else lift(parameter_name(k, "b"), b) for k, b in enumerate(biases, 1))
+        functions = self.activations if activations is None else activations
+        t = arrays.targets if targets is None else targets
+        return network(functions, weights, biases, error or self.error, t)
+
+    def function(self, node: int | str) -> Activation | ErrorFunction:
+        """The activation of a node, or the loss, by the node's name in records."""
+        return self.error if node == LOSS_NODE else self.activations[int(node) - 1]
+
+    def quantity(self, node: int | str, label: str) -> Quantity:
+        """The quantity that a record of this case names by its node and label, such as 2 and ``dw``."""
+        return quantity_of(node, label, self.depth)
+
+    @functools.cached_property
+    def value_shapes(self) -> dict[str, tuple[int, int]]:
+        """The shapes of the inputs and of the value of every node but the loss, by name."""
+        widths = (*self.widths, self.outputs)[: self.depth + 1]
+        return {name: (self.batch, width) for name, width in zip(self.value_names, widths, strict=True)}
 
     def nodes(self, arrays: Arrays) -> list[Node]:
         """The nodes of the network in topological order, the loss last."""

@@ -47,6 +47,11 @@ class ToleranceOptions:
     one_sided: str | None = None
     ad_forms: bool = False
 
+    @classmethod
+    def widest(cls) -> ToleranceOptions:
+        """Everything that a correct program may lose."""
+        return cls(conditioning=True, ad_forms=True)
+
     def bounds(self, function: Activation | ErrorFunction) -> Any:
         """The activation or loss with error bounds, to use in its place on rounded arrays."""
         kind = LossBounds if isinstance(function, ErrorFunction) else ActivationBounds
@@ -240,6 +245,11 @@ def enclosing_radius(found: Rounded, form: Rounded) -> np.ndarray:
         both = gap + form.radius
         usable = np.isfinite(both) & (gap <= form.radius + found.radius)
     return np.maximum(found.radius, np.where(usable, both, 0.0))
+
+
+def either(found: Rounded, form: Rounded) -> np.ndarray:
+    """The radius that encloses both; infinite where an intermediate of the form may overflow the dtype."""
+    return np.where(np.isinf(form.radius), np.inf, enclosing_radius(found, form))
 
 
 def ad_derivative_with_fallback(

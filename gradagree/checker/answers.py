@@ -9,48 +9,43 @@ import numpy as np
 from gradagree.adapters import Answer
 from gradagree.adapters.problem import tangent_directions
 from gradagree.cases.case import Arrays, Case, problem_of
-from gradagree.checker.comparison import Comparison, derivative
+from gradagree.checker.comparison import Comparison, observed_array
 
 
 def malformed(case: Case, arrays: Arrays, answer: Answer) -> str | None:
     """The error in the arrays of an answer, or None; shapes of gradients are compared with their values."""
-    boxes, examples = case.depth, arrays.inputs.shape[0]
     if answer.along:
         return wrong_tangents(case, arrays, answer)
-    names = list(case.value_names)
-    unknown = [name for name in (*answer.values, *answer.cotangents) if name not in names]
+    shapes = case.value_shapes
+    names = list(shapes)
+    unknown = [name for name in (*answer.values, *answer.cotangents) if name not in shapes]
     unknown += [name for name in answer.gradients if name not in case.parameter_names]
     if unknown:
         return f"it holds {unknown[0]!r}, which the network does not have"
-    if list(answer.cotangents) not in (names[:1], names):
-        return f"{len(answer.cotangents)} sensitivities for {boxes} boxes and the error box"
-    if list(answer.values) not in (names[:1], names):
-        return f"{len(answer.values)} inputs for {boxes} boxes and the error box"
-    for k, (p, width) in enumerate(zip(answer.values.values(), (*case.widths, case.outputs), strict=False)):
-        if p.shape != (examples, width):
-            name = f"the c of box {k} ({case.activations[k - 1]})" if k else "the input of box 1"
-            return f"{name} has shape {p.shape}, not {(examples, width)}"
+    for kind, found in (("cotangents", answer.cotangents), ("values", answer.values)):
+        if list(found) not in (names[:1], names):
+            return f"it holds {len(found)} {kind} for {len(names)} values"
+    for (name, x), node in zip(answer.values.items(), [None, *case.nodes(arrays)], strict=False):
+        if x.shape != shapes[name]:
+            place = name if node is None else f"{name}, the value of {case.function(node.name)},"
+            return f"{place} has shape {x.shape}, not {shapes[name]}"
     return None
 
 
 def wrong_tangents(case: Case, arrays: Arrays, answer: Answer) -> str | None:
-    """Likewise of forward mode's tangents, where it gives them."""
+    """The error in the tangents of forward mode, if there are any, or None."""
     if not answer.tangents:
         return None
-    problem, examples = problem_of(case, arrays), arrays.inputs.shape[0]
+    problem, number = problem_of(case, arrays), len(answer.along)
     try:
-        tangent_directions(problem, len(answer.along), [])
+        tangent_directions(problem, number, [])
     except ValueError as wrong:
         return str(wrong)
-    shapes = [(examples, width) for width in (*case.widths, case.outputs)][: case.depth + 1]
-    found = [p.shape for p in answer.values.values()], [x.shape for x in answer.tangents.values()]
-    if found != (shapes, [(len(answer.along), *shape) for shape in shapes[1:]]):
-        return f"tangents of shapes {found[1]} and inputs of shapes {found[0]}, not as the boxes have them"
+    inputs, *values = case.value_shapes.values()
+    found = [x.shape for x in answer.values.values()], [x.shape for x in answer.tangents.values()]
+    if found != ([inputs, *values], [(number, *shape) for shape in values]):
+        return f"it has tangents of shapes {found[1]} and values of shapes {found[0]}, not those of the network"
     return None
-
-
-# Whether taps have changed the gradient: the same one is asked for without them
-# ------------------------------------------------------------------------------
 
 
 def same_bits(x: Answer, y: Answer) -> bool:
@@ -68,9 +63,7 @@ def disturbed(comparisons: Sequence[Comparison], tapped: Answer, untapped: Answe
     """The arrays that differ in some bit without taps; the others are covered by the per-operation check."""
 
     def same(one: Comparison) -> bool:
-        if one.part == "E":
-            return np.array_equal(tapped.E, untapped.E, equal_nan=True)
-        x, y = (derivative(answer, one.box, one.part) for answer in (tapped, untapped))
+        x, y = (observed_array(answer, one.quantity) for answer in (tapped, untapped))
         return x is y if x is None or y is None else np.array_equal(x, y, equal_nan=True)
 
     return [one for one in comparisons if not same(one)]

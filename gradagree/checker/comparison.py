@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,18 +15,14 @@ from gradagree.arithmetic.rounded import Rounded
 from gradagree.checker.allowances import ToleranceOptions
 from gradagree.checker.kinks import ADMISSIBLE, FROM_REFERENCE, Kinks
 from gradagree.checker.verdict import Verdict
-from gradagree.reference.graph import LOSS_NODE, parameter_name, value_name
-
-Part = str
-"""c, E, delta_p, dw, db, w, b, tangents c' and E', and d and its name for a weight that an activation has."""
+from gradagree.reference.graph import LOSS, Kind, Quantity
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One array of one box: how it compares, its worst entry, and how sharp the tolerance was."""
+    """One array of one node: how it compares, its worst entry, and its relative tolerance (sharpness)."""
 
-    box: int | str
-    part: Part
+    quantity: Quantity
     verdict: Verdict
     ratio: float = 0.0
     index: tuple[int, ...] = ()
@@ -39,7 +34,17 @@ class Comparison:
     entries: int = 0
     reason: str = ""
     slopes: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Which legitimate slopes explain what was observed at each kink that was met."""
+    """The admissible one-sided derivatives that explain the observed array, for each kink that was met."""
+
+    @property
+    def box(self) -> int | str:
+        """The node's name in records."""
+        return self.quantity.node
+
+    @property
+    def part(self) -> str:
+        """The array's name in records."""
+        return self.quantity.label
 
     @property
     def entry(self) -> str:
@@ -48,34 +53,34 @@ class Comparison:
 
     @property
     def is_gradient(self) -> bool:
-        return self.part not in ("c", "E", "w", "b")
+        return self.quantity.kind not in (Kind.VALUE, Kind.UPDATED)
 
 
-ERROR_BOX = LOSS_NODE
-"""The error box, where others have a number."""
-
-
-def array_name(box: int | str, part: Part) -> str:
-    """The name of the value or parameter whose derivative (delta_p, dw, db, ...) a part of a box is."""
-    return value_name(int(box) - 1) if part == "delta_p" else parameter_name(int(box), part.removeprefix("d"))
-
-
-def derivative(answer: Answer, box: int | str, part: Part) -> np.ndarray | None:
-    """The framework's own delta_p, dw, db, ... of a box; None if it gave none."""
-    return (answer.cotangents if part == "delta_p" else answer.gradients).get(array_name(box, part))
+def observed_array(answer: Answer, quantity: Quantity) -> np.ndarray | None:
+    """The framework's own array; None if it gave none."""
+    if quantity.array == LOSS:
+        return np.asarray(answer.E if quantity.kind is Kind.VALUE else answer.along)
+    arrays = {
+        Kind.VALUE: answer.values,
+        Kind.COTANGENT: answer.cotangents,
+        Kind.GRADIENT: answer.gradients,
+        Kind.TANGENT: answer.tangents,
+        Kind.UPDATED: answer.updated,
+    }
+    return arrays[quantity.kind].get(quantity.array)
 
 
 CHOSEN = " slope at "
 Expect = Callable[[ToleranceOptions], Rounded]
 
 
-def compare(box: int | str, part: Part, observed: Any, expect: Expect, kinks: Kinks | None = None) -> Comparison:
+def compare(quantity: Quantity, observed: Any, expect: Expect, kinks: Kinks | None = None) -> Comparison:
     """Compare without the conditioning scale, then with it, then with each one-sided derivative at the kinks.
 
     Derivatives as automatic differentiation may compute them are evaluated only where they are needed. An array that is
     undecided or out of range gives no information on a kink that no derivative explains.
     """
-    found = _compare(box, part, observed, expect, kinks)
+    found = _compare(quantity, observed, expect, kinks)
     if not kinks or found.verdict.fails:
         return found
     own = () if CHOSEN in found.reason else (FROM_REFERENCE,)
@@ -85,28 +90,26 @@ def compare(box: int | str, part: Part, observed: Any, expect: Expect, kinks: Ki
     return replace(found, slopes=slopes)
 
 
-def _compare(box: int | str, part: Part, observed: Any, expect: Expect, kinks: Kinks | None) -> Comparison:
-    for how in (ToleranceOptions(), ToleranceOptions(ad_forms=True))[: 2 if part == "delta_p" else 1]:
-        tight = classify(box, part, observed, expect(how))
+def _compare(quantity: Quantity, observed: Any, expect: Expect, kinks: Kinks | None) -> Comparison:
+    for how in (ToleranceOptions(), ToleranceOptions(ad_forms=True))[: 2 if quantity.kind is Kind.COTANGENT else 1]:
+        tight = classify(quantity, observed, expect(how))
         if not tight.verdict.fails:
             return tight
-    natural = classify(box, part, observed, expect(ToleranceOptions(conditioning=True, ad_forms=True)))
+    natural = classify(quantity, observed, expect(ToleranceOptions(conditioning=True, ad_forms=True)))
     if not natural.verdict.fails:
         return inaccurate(natural, tight) if natural.verdict is Verdict.AGREE else natural
     if kinks:
-        other, reason = conventional(box, part, observed, expect, kinks)
+        other, reason = conventional(quantity, observed, expect, kinks)
         if not other.verdict.fails:
             agrees = other.verdict is Verdict.AGREE
             return replace(other, verdict=Verdict.CONVENTION if agrees else other.verdict, reason=reason)
         natural = other if reason else natural
-    if part in ("c", "E") and natural.verdict is Verdict.DISAGREE:
+    if quantity.kind is Kind.VALUE and natural.verdict is Verdict.DISAGREE:
         return replace(natural, verdict=Verdict.VALUE_DIFFERS)
     return natural
 
 
-def conventional(
-    box: int | str, part: Part, observed: np.ndarray, expect: Expect, kinks: Kinks
-) -> tuple[Comparison, str]:
+def conventional(quantity: Quantity, observed: np.ndarray, expect: Expect, kinks: Kinks) -> tuple[Comparison, str]:
     """Compare with one admissible derivative at each kink that explains all its entries; and their names."""
     expected, chosen = expect(ToleranceOptions(conditioning=True, ad_forms=True)), []
     value, radius = expected.value.copy(), expected.radius.copy()
@@ -115,7 +118,7 @@ def conventional(
             value[on], radius[on] = other.value[on], other.radius[on]
             chosen.append(f"{slope}{CHOSEN}{name}")
             break
-    return classify(box, part, observed, Rounded(value, radius, expected.model)), ", ".join(chosen)
+    return classify(quantity, observed, Rounded(value, radius, expected.model)), ", ".join(chosen)
 
 
 def explaining(observed: np.ndarray, expect: Expect, on: np.ndarray) -> dict[str, Rounded]:
@@ -143,16 +146,16 @@ def inaccurate(natural: Comparison, tight: Comparison) -> Comparison:
     )  # fmt: skip
 
 
-def classify(box: int | str, part: Part, observed: np.ndarray | None, expected: Rounded) -> Comparison:
+def classify(quantity: Quantity, observed: np.ndarray | None, expected: Rounded) -> Comparison:
     """Compare one array entry by entry with its tolerance."""
     value, radius = expected.value, expected.radius
     if observed is None:
-        return Comparison(box, part, Verdict.DISAGREE, math.inf, reason="is missing", entries=value.size)
+        return Comparison(quantity, Verdict.DISAGREE, math.inf, reason="is missing", entries=value.size)
     if observed.shape != value.shape:
         shapes = f"has shape {observed.shape}, expected {value.shape}"
-        return Comparison(box, part, Verdict.DISAGREE, math.inf, reason=shapes, entries=value.size)
+        return Comparison(quantity, Verdict.DISAGREE, math.inf, reason=shapes, entries=value.size)
     if value.size == 0:
-        return Comparison(box, part, Verdict.AGREE)
+        return Comparison(quantity, Verdict.AGREE)
     with np.errstate(all="ignore"):
         radius = within_range(np.abs(value), radius, expected.model.format)
         ratio = error_ratios(observed, value, np.where(np.isnan(value), np.nan, radius))
@@ -161,7 +164,7 @@ def classify(box: int | str, part: Part, observed: np.ndarray | None, expected: 
     open = (~np.isfinite(radius) | ~np.isfinite(value)) & ~same
     verdict, sharpness = _verdict(observed, radius, found, open, same)
     return Comparison(
-        box, part, verdict, found.ratio, found.place, found.expected, found.observed, found.tolerance, sharpness,
+        quantity, verdict, found.ratio, found.place, found.expected, found.observed, found.tolerance, sharpness,
         found.sharp, value.size,
     )  # fmt: skip
 
@@ -244,68 +247,3 @@ def index(place: int, shape: tuple[int, ...]) -> tuple[int, ...]:
     if len(shape) == 2:
         return divmod(place, shape[1])
     return tuple(int(i) for i in np.unravel_index(place, shape))
-
-
-# The filter's bounds.
-
-SAFE = 1 - 2.0**-8
-"""Keeps a tolerance below the one that it stands for, whatever float32 rounds."""
-BLUNT = 0.99
-"""From this relative tolerance on the full check decides, which says what it means."""
-
-
-class Bound(NamedTuple):
-    """An observed array that is right if it lies within radius of center.
-
-    is_structural_zero: True if all its entries are 0 because each is a product with a factor 0.
-    """
-
-    box: int | str
-    part: Part
-    observed: np.ndarray
-    center: np.ndarray
-    radius: np.ndarray
-    format: Format
-    is_structural_zero: Callable[[], bool] = lambda: False
-    slopes: Mapping[str, frozenset[str]] = {}
-
-    def accept(self, found: Extremes) -> Comparison | None:
-        """The comparison of the array if every entry lies within the bound and nothing else needs the full check."""
-        if not found.ratio <= 1:
-            return None
-        largest, tolerance = found.largest, found.largest_tolerance
-        blunt = not tolerance < BLUNT * largest and not (largest == tolerance == 0 and self.is_structural_zero())
-        if blunt or not largest + tolerance < self.format.largest / 2:
-            return None
-        return Comparison(
-            self.box, self.part, Verdict.AGREE, found.ratio, found.place, found.expected, found.observed,
-            found.tolerance, tolerance / largest if largest else 0.0, found.sharp, self.observed.size,
-            slopes=self.slopes,
-        )  # fmt: skip
-
-
-def accepted(bounds: Sequence[Bound]) -> list[Comparison | None]:
-    """The comparison for each bound that accepts its array; None for the others.
-
-    All entries are processed in one call: a NumPy call costs as much as a small array.
-    """
-    if not bounds:
-        return []
-    observed, center, radius = (
-        np.concatenate([getattr(bound, name).ravel() for bound in bounds]) for name in ("observed", "center", "radius")
-    )
-    ratio, size = error_ratios(observed, center, radius), np.abs(center)
-    starts = [0, *itertools.accumulate(bound.center.size for bound in bounds)]
-    ratios, largest, tolerances = (np.maximum.reduceat(x, starts[:-1]).tolist() for x in (ratio, size, radius))
-    sharp = np.add.reduceat((size > radius) | (radius == 0), starts[:-1], dtype=np.int64).tolist()
-    found: list[Comparison | None] = []
-    for k, (bound, start, end) in enumerate(zip(bounds, starts, starts[1:], strict=False)):
-        if not ratios[k] <= 1:
-            found.append(None)
-            continue
-        place = int(ratio[start:end].argmax())
-        expected, seen, allowed = (float(x[start + place]) for x in (center, observed, radius))
-        at = index(place, bound.center.shape)
-        extreme = Extremes(ratios[k], at, expected, seen, allowed, largest[k], tolerances[k], sharp[k])
-        found.append(bound.accept(extreme))
-    return found

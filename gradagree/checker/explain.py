@@ -14,13 +14,13 @@ import numpy as np
 
 from gradagree.adapters import Answer
 from gradagree.arithmetic.model import Model
-from gradagree.arithmetic.rounded import Rounded
 from gradagree.cases.case import Arrays, Case
-from gradagree.checker.comparison import ERROR_BOX, Comparison, Expect, compare
-from gradagree.checker.reverse import rounded_box
+from gradagree.checker.comparison import Comparison, Expect, compare
+from gradagree.checker.dense import DenseCheck
+from gradagree.checker.loss import LossCheck
+from gradagree.checker.reverse import node_check
 from gradagree.checker.verdict import Verdict
-from gradagree.reference import Activation, Box, ErrorBox, ErrorFunction
-from gradagree.reference.graph import INPUTS
+from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.parameters import ContractError, choices
 
 Function = TypeVar("Function", Activation, ErrorFunction)
@@ -37,48 +37,40 @@ def explained(
     found = next((c for c in comparisons if c.verdict is Verdict.VALUE_DIFFERS), None)
     if found is None:
         return {}
+    (node,) = (node for node in case.nodes(arrays) if node.name == found.quantity.node)
     with np.errstate(all="ignore"):
-        if found.box == ERROR_BOX:
-            asked: Any = case.error
-            told = _errors(case, arrays, answer, found, model)
-        else:
-            asked = case.activations[int(found.box) - 1]
-            told = _activations(case, arrays, answer, found, model)
-    return {"reason": f"{asked}: {told}"} if told else {}
+        check = node_check(node, answer, model)
+        other = _other_loss(check, found) if isinstance(check, LossCheck) else _other_activation(check, found)
+    return {"reason": f"{case.function(node.name)}: {other}"} if other else {}
 
 
-def _activations(case: Case, arrays: Arrays, answer: Answer, found: Comparison, model: Model) -> str:
-    k = int(found.box)
-    node = case.nodes(arrays)[k - 1]
-    box, p, observed = node.operation, answer.values[node.input], answer.values[node.output]
-    assert isinstance(box, Box)
-    held, n = rounded_box(box, model), p.shape[1]
-    handed = (Rounded.stored if node.input == INPUTS else Rounded.handed)(p, model)
+def _other_activation(check: DenseCheck, found: Comparison) -> str:
+    activation, p = check.box.activation, check.plain_p
+    observed = check.answer.values[check.node.output]
 
-    def plain(activation: Activation) -> Any:
-        return Box(activation, box.w, box.b, box.inside).weigh(p)
+    def plain(other: Activation) -> Any:
+        return dataclasses.replace(check.box, activation=other).weigh(p)
 
-    def expect(activation: Activation) -> Expect:
-        return lambda how: dataclasses.replace(held, activation=how.bounds(activation)).weigh(handed)
+    def expect(other: Activation) -> Expect:
+        return check.with_activation(other).expected_value
 
-    others = (a for a in neighbours(box.activation) if a.width(n) == box.activation.width(n))
+    n = p.shape[1]
+    others = (a for a in neighbours(activation) if a.width(n) == activation.width(n))
     return _named(others, found, observed, plain, expect)
 
 
-def _errors(case: Case, arrays: Arrays, answer: Answer, found: Comparison, model: Model) -> str:
-    error, o, observed = case.error, answer.values[case.nodes(arrays)[-1].input], np.asarray(answer.E)
-    t = arrays.targets if error.targets == "classes" else Rounded.stored(arrays.targets, model)
-    handed = Rounded.handed(o, model)
+def _other_loss(check: LossCheck, found: Comparison) -> str:
+    error, o, t, observed = check.error, check.plain_o, check.plain_targets, np.asarray(check.answer.E)
 
     def plain(other: ErrorFunction) -> Any:
-        return other.value(o, arrays.targets)
+        return other.value(o, t)
 
     def expect(other: ErrorFunction) -> Expect:
-        return lambda how: ErrorBox(how.bounds(other), t)(handed)
+        return check.with_loss(other).expected_value
 
     kinds = (e for e in neighbours(error) if e.targets == error.targets)
     others = (e for e in kinds if e.width(o.shape[1]) == error.width(o.shape[1]))
-    return _named(others, found, observed, plain, expect) or _multiple(o.shape, observed, expect(error))
+    return _named(others, found, observed, plain, expect) or _multiple(found, o.shape, observed, expect(error))
 
 
 def _named(
@@ -90,7 +82,7 @@ def _named(
     for other in others:
         try:
             near = abs(np.asarray(plain(other))[found.index] - found.observed) < abs(found.expected - found.observed)
-            if near and compare(found.box, found.part, observed, expect(other)).verdict in RIGHT:
+            if near and compare(found.quantity, observed, expect(other)).verdict in RIGHT:
                 explaining.append(str(other))
         except Exception:  # noqa: BLE001  (a function that does not take these numbers explains nothing)
             continue
@@ -100,16 +92,16 @@ def _named(
 RIGHT = (Verdict.AGREE, Verdict.INACCURATE)
 
 
-def _multiple(shape: tuple[int, ...], observed: np.ndarray, expect: Expect) -> str:
-    """True if the loss is a multiple or a fraction, as for sums and means over other axes."""
+def _multiple(found: Comparison, shape: tuple[int, ...], observed: np.ndarray, expect: Expect) -> str:
+    """The factor by which the loss differs, as for sums and means over other axes; empty if it is none of these."""
     examples, outputs = shape
     counts = {2: "", examples * outputs: "entries", outputs: "outputs", examples: "examples"}
     for count, what in counts.items():
         there_are = f", and there are {count} {what}" if what else ""
-        if count > 1 and compare(ERROR_BOX, "E", observed * float(count), expect).verdict in RIGHT:
+        if count > 1 and compare(found.quantity, observed * float(count), expect).verdict in RIGHT:
             why = f"{there_are}: a mean is taken for a sum" if what else ""
             return f"the value is 1/{count} of what it should be{why}"
-        if count > 1 and compare(ERROR_BOX, "E", observed / float(count), expect).verdict in RIGHT:
+        if count > 1 and compare(found.quantity, observed / float(count), expect).verdict in RIGHT:
             why = f"{there_are}: a sum is taken for a mean" if what else ""
             return f"the value is {count} times what it should be{why}"
     return ""

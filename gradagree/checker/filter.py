@@ -1,200 +1,108 @@
-"""The filter: fast sufficient tests, as in floating-point filters, before rounded arithmetic.
-
-What the filter accepts, rounded arithmetic accepts; everything else is passed on to it. Operations of many networks are
-processed together. The radii of A(p) and A'(p) come from a table of those of rounded arithmetic at points next to p; a
-sum is bounded by one product of absolute values in float32; underflow is not allowed for, and a sum that may be exact
-has tolerance 0.
-"""
+"""Acceptance by the filter: an array is right if it lies within a bound that is no larger than the real tolerance."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradagree.arithmetic.model import FORMATS, Model
-from gradagree.checker.batching import Ragged, lowest_bits
-from gradagree.checker.comparison import (
-    SAFE,
-    Bound,
-    Comparison,
-    Extremes,
-    Part,
-    accepted,
-    error_ratios,
-    extremes,
-    merged,
-)
-from gradagree.checker.filter_operands import NodeArrays, Operands, exact_below, row_vjp, transpose
-from gradagree.checker.kinks import ADMISSIBLE, FROM_REFERENCE, Kinks, one_sided_derivative
-from gradagree.reference import Activation
+from gradagree.arithmetic.model import Format, Model
+from gradagree.checker.comparison import Comparison, Extremes, error_ratios, index
+from gradagree.checker.verdict import Verdict
+from gradagree.reference.graph import Quantity
 
-TILE = 1 << 16
-"""Entries of a gradient that are processed together."""
-NodeBounds = Iterator[tuple[NodeArrays, Bound | Comparison]]
+SAFE = 1 - 2.0**-8
+"""Keeps a tolerance below the one that it stands for, whatever float32 rounds."""
+BLUNT = 0.99
+"""From this relative tolerance on the full check decides, which says what it means."""
 
 
-def node_bounds(boxes: Sequence[NodeArrays]) -> NodeBounds:
-    """The bounds of each node's c, delta_p, dw and db, where the filter has one; of a large dw, its comparison."""
-    if boxes:
-        on = Operands(boxes)
-        for part in (pre_activation_bounds, cotangent_bounds, weight_gradient_bounds, bias_gradient_bounds):
-            yield from part(on)
+class Bound(NamedTuple):
+    """An observed array that is right if it lies within radius of center.
 
-
-def pre_activation_bounds(on: Operands) -> NodeBounds:
-    """c = A(p) w + b."""
-    terms, lowest = on.terms(0), on.products("a", "w")
-    dot = Ragged.products(on.a.views, on.w)
-    size = Ragged.products(on.factor(on.sizes, on.value_radius, terms).views, on.w_sizes).flat
-    u = dot.spread(on.weight_roundoff)
-    radius = (size + u * np.abs(dot.flat)) * (size > dot.spread(on.exact(terms, lowest)))
-    if any(one.box.b is not None for one in on.boxes):
-        b = dot.like(np.zeros(dot.flat.size))
-        for one, row in zip(on.boxes, b.views, strict=True):
-            row[...] = 0.0 if one.box.b is None else one.box.b
-        lowest = [min(both) for both in zip(lowest, lowest_bits([row[0] for row in b.views]), strict=True)]
-        size = size + dot.spread(on.gains(terms)) * np.abs(b.flat)
-        added, rounds = dot.flat + b.flat, (dot.flat != 0) & (b.flat != 0)
-        radius = (radius + u * np.abs(added) * rounds) * (size > dot.spread(on.exact(terms, lowest)))
-        dot = dot.like(added)
-    return to_bounds(on.boxes, "c", dot, radius)
-
-
-def cotangent_bounds(on: Operands) -> NodeBounds:
-    """delta_p = A'(p) (delta_c w^T), with the slopes that explain it at kinks."""
-    terms, n = on.terms(1), on.elementwise
-    delta_a = Ragged.products(on.delta_c.views, transpose(on.w))
-    bound = Ragged.products(on.factor(on.delta_sizes, 0.0, terms).views, transpose(on.w_sizes)).flat
-    inexact = bound > delta_a.spread(on.exact(terms, on.products("delta_c", "w")))
-    inner = delta_a.like((bound + delta_a.spread(on.weight_roundoff) * np.abs(delta_a.flat)) * inexact)
-    yield from elementwise_cotangent_bounds(on, Ragged.of(delta_a.views[:n]), Ragged.of(inner.views[:n]))
-    for one, *cotangent in zip(on.boxes[n:], delta_a.views[n:], inner.views[n:], strict=True):
-        if not one.kinks:
-            yield one, one.bound("delta_p", *row_vjp(one, *cotangent))
-
-
-def elementwise_cotangent_bounds(on: Operands, delta_a: Ragged, inner: Ragged) -> NodeBounds:
-    """delta_p of the nodes with an elementwise activation; inner is the radius of delta_a."""
-    boxes = on.boxes[: on.elementwise]
-    value = delta_a.like(on.slope * delta_a.flat)
-    radius = np.abs(on.slope) * inner.flat + on.slope_radius * (np.abs(delta_a.flat) + inner.flat)
-    u = value.spread([one.model.u for one in boxes])
-    radius = value.like(radius + (on.slope_radius > 0) * u * np.abs(value.flat))
-    for one, expected, cotangent, around, allowed in zip(
-        boxes, value.views, delta_a.views, inner.views, radius.views, strict=True
-    ):
-        given = (one.kinks, one.p, one.delta_p, cotangent, around)
-        slopes = slopes_at_kinks(one.activation, one.model, *given) if one.kinks else {}
-        if slopes is not None:
-            yield one, one.bound("delta_p", expected, allowed, slopes)
-
-
-def weight_gradient_bounds(on: Operands) -> NodeBounds:
-    """dE/dw = A(p)^T delta_c; a large one is compared a block of rows at a time."""
-    examples = [one.p.shape[0] for one in on.boxes]
-    factor = on.factor(on.sizes, on.value_radius, examples)
-    exact = on.exact(examples, on.products("a", "delta_c"))
-    operands = list(zip(on.boxes, on.a.views, factor.views, on.delta_c.views, on.delta_sizes.views, exact, strict=True))
-    for one, *numbers in operands:
-        if one.dw is not None and one.dw.size > TILE:
-            found = compare_in_tiles(one, *numbers)
-            if found is not None:
-                yield one, found
-    small = [each for each in operands if each[0].dw is not None and each[0].dw.size <= TILE]
-    if small:
-        boxes, a, factors, delta_c, sizes, exact = map(list, zip(*small, strict=True))
-        value = Ragged.products(transpose(a), delta_c)
-        bound = Ragged.products(transpose(factors), sizes).flat
-        radius = bound + value.spread([one.model.u for one in boxes]) * np.abs(value.flat)
-        yield from to_bounds(boxes, "dw", value, radius * (bound > value.spread(exact)))
-
-
-def compare_in_tiles(one: NodeArrays, a: Any, factor: Any, delta_c: Any, size: Any, exact: float) -> Comparison | None:
-    """Compare dE/dw a block of rows at a time; None if an entry exceeds its radius u |v| + bound (0 where exact).
-
-    Absolute values are float32, except for a float64 framework.
+    is_structural_zero: True if all its entries are 0 because each is a product with a factor 0.
     """
-    assert one.dw is not None
-    u, rows = one.model.u, max(1, TILE // delta_c.shape[1])
-    tiles: list[Extremes] = []
-    wide = u < FORMATS["float32"].u
-    for start in range(0, a.shape[1], rows):
-        tile = slice(start, start + rows)
-        value, bound = a[:, tile].T @ delta_c, factor[:, tile].T @ size
-        entries = np.abs(value) if wide else np.abs(value, dtype=np.float32, casting="same_kind")
-        radius = u * entries
-        radius += bound
-        radius *= bound > exact
-        radius *= SAFE
-        ratio = error_ratios(one.dw[tile], value, radius)
-        found = extremes(ratio, one.dw[tile], value, entries, radius)
+
+    quantity: Quantity
+    observed: np.ndarray
+    center: np.ndarray
+    radius: np.ndarray
+    format: Format
+    is_structural_zero: Callable[[], bool] = lambda: False
+    slopes: Mapping[str, frozenset[str]] = {}
+
+    def accept(self, found: Extremes) -> Comparison | None:
+        """The comparison of the array if every entry lies within the bound and nothing else needs the full check."""
         if not found.ratio <= 1:
             return None
-        tiles.append(found.below(start))
-    return one.bound("dw", value, radius).accept(merged(tiles))
-
-
-def bias_gradient_bounds(on: Operands) -> NodeBounds:
-    """dE/db = the sum of delta_c over the examples."""
-    boxes = [one for one in on.boxes if one.db is not None]
-    if not boxes:
-        return
-    value = Ragged.of(np.add.reduce(one.delta_c, -2) for one in boxes)
-    size = Ragged.of(np.add.reduce(np.abs(one.delta_c), -2) for one in boxes).flat
-    bound = size * value.spread([SAFE * one.p.shape[0] * one.model.biases.u for one in boxes])
-    lowest = lowest_bits([one.delta_c for one in boxes])
-    exact = [exact_below(one.model, one.p.shape[0], q) for one, q in zip(boxes, lowest, strict=True)]
-    radius = bound + value.spread([one.model.u for one in boxes]) * np.abs(value.flat)
-    yield from to_bounds(boxes, "db", value, radius * (bound > value.spread(exact)))
-
-
-def to_bounds(boxes: Sequence[NodeArrays], part: Part, value: Ragged, radius: np.ndarray) -> NodeBounds:
-    for one, expected, allowed in zip(boxes, value.views, value.like(radius).views, strict=True):
-        yield one, one.bound(part, expected, allowed)
-
-
-MAX_ROUNDING = 16
-"""In tolerances: a larger difference is not due to rounding."""
-MAX_UNDERFLOW = 2.0**32
-"""In smallest normal numbers: a larger difference is not due to underflow."""
-
-
-def slopes_at_kinks(
-    activation: Activation, model: Model, kinks: Kinks, p: Any, observed: Any, delta_a: Any, radius: Any
-) -> dict[str, frozenset[str]] | None:
-    """The slopes that explain all entries on each kink, given delta_a within its radius; None if a slope is undecided.
-
-    A slope explains a kink if every entry is within the rounding errors of the slope and of delta_a, and does not if
-    one entry is far off.
-    """
-    found = {}
-    for name, on in kinks.items():
-        here = [np.broadcast_to(x, on.shape)[on] for x in (observed, delta_a, radius)]
-        explains = {
-            slope: _explains(one_sided_derivative(activation, p[on], slope), model, *here) for slope in ADMISSIBLE
-        }
-        if None in explains.values():
+        largest, tolerance = found.largest, found.largest_tolerance
+        blunt = not tolerance < BLUNT * largest and not (largest == tolerance == 0 and self.is_structural_zero())
+        if blunt or not largest + tolerance < self.format.largest / 2:
             return None
-        found[name] = frozenset([FROM_REFERENCE, *(slope for slope, yes in explains.items() if yes)])
+        return Comparison(
+            self.quantity, Verdict.AGREE, found.ratio, found.place, found.expected, found.observed,
+            found.tolerance, tolerance / largest if largest else 0.0, found.sharp, self.observed.size,
+            slopes=self.slopes,
+        )  # fmt: skip
+
+
+def accepted(bounds: Sequence[Bound]) -> list[Comparison | None]:
+    """The comparison for each bound that accepts its array; None for the others.
+
+    All entries are processed in one call: a NumPy call costs as much as a small array.
+    """
+    if not bounds:
+        return []
+    observed, center, radius = (
+        np.concatenate([getattr(bound, name).ravel() for bound in bounds]) for name in ("observed", "center", "radius")
+    )
+    ratio, size = error_ratios(observed, center, radius), np.abs(center)
+    starts = [0, *itertools.accumulate(bound.center.size for bound in bounds)]
+    ratios, largest, tolerances = (np.maximum.reduceat(x, starts[:-1]).tolist() for x in (ratio, size, radius))
+    sharp = np.add.reduceat((size > radius) | (radius == 0), starts[:-1], dtype=np.int64).tolist()
+    found: list[Comparison | None] = []
+    for k, (bound, start, end) in enumerate(zip(bounds, starts, starts[1:], strict=False)):
+        if not ratios[k] <= 1:
+            found.append(None)
+            continue
+        place = int(ratio[start:end].argmax())
+        expected, seen, allowed = (float(x[start + place]) for x in (center, observed, radius))
+        at = index(place, bound.center.shape)
+        extreme = Extremes(ratios[k], at, expected, seen, allowed, largest[k], tolerances[k], sharp[k])
+        found.append(bound.accept(extreme))
     return found
 
 
-def _explains(slope: Any, model: Model, observed: Any, delta_a: Any, radius: Any) -> bool | None:
-    value = slope * delta_a
-    tolerance = np.abs(slope) * radius + model.u * (model.formula * np.abs(slope) * np.abs(delta_a))
-    off = np.abs(observed - value)
-    if np.all((off == 0) | (off <= SAFE * tolerance)):
-        return True
-    return False if np.any(off > MAX_ROUNDING * tolerance + MAX_UNDERFLOW * model.format.smallest_normal) else None
-
-
-def store_accepted(found: Iterable[tuple[dict[Part, Comparison], Bound | Comparison]]) -> None:
+def store_accepted(found: Iterable[tuple[dict[Quantity, Comparison], Bound | Comparison]]) -> None:
     """Store the comparison of each accepted array in the dictionary of its node."""
     found = list(found)
     passed = iter(accepted([bound for _, bound in found if isinstance(bound, Bound)]))
     for store, bound in found:
         comparison = next(passed) if isinstance(bound, Bound) else bound
         if comparison is not None:
-            store[comparison.part] = comparison
+            store[comparison.quantity] = comparison
+
+
+def not_representable(x: np.ndarray, model: Model) -> np.ndarray:
+    """The entries that are not representable in the format."""
+    scaled = np.ldexp(np.frexp(x)[0], model.format.precision)
+    return np.asarray(scaled != np.rint(scaled))
+
+
+def all_samples_rounded(parts: tuple[str, ...], samples: Iterator[dict[str, Any]]) -> dict[str, bool]:
+    """For each part, True if its nonzero entries are rounded in every sample; False if one is out of domain."""
+    found = dict.fromkeys(parts, True)
+    try:
+        with np.errstate(all="ignore"):
+            for answers in samples:
+                found = {part: found[part] and all_rounded(x) for part, x in answers.items()}
+    except ValueError:
+        return dict.fromkeys(parts, False)
+    return found
+
+
+def all_rounded(x: Any) -> bool:
+    """True if all nonzero entries have a radius."""
+    return bool(np.all((getattr(x, "radius", 0.0) != 0) | (getattr(x, "value", x) == 0)))

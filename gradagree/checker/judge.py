@@ -12,19 +12,16 @@ from gradagree.adapters import Adapter, Answer
 from gradagree.arithmetic.model import Model, model
 from gradagree.cases.case import Arrays, Case
 from gradagree.checker.answers import disturbed, malformed, same_bits
-from gradagree.checker.comparison import ERROR_BOX, Comparison
-from gradagree.checker.exact import Enclosure, InternalError as InternalError, convicted
+from gradagree.checker.comparison import Comparison
+from gradagree.checker.exact import Enclosure, InternalError as InternalError, confirmed
 from gradagree.checker.explain import explained
-from gradagree.checker.forward import Clearance
+from gradagree.checker.forward import Localization
 from gradagree.checker.kinks import ADMISSIBLE, FROM_REFERENCE
 from gradagree.checker.range import excused, unknown
 from gradagree.checker.response import Absent, Failure, Ready, Response
-from gradagree.checker.reverse import check, check_update, checked
+from gradagree.checker.reverse import check, check_all, check_update
 from gradagree.checker.statistical import compare_statistically
 from gradagree.checker.verdict import ORDER, Record, Verdict, hexadecimal, number
-
-# What a record says of the comparisons behind it
-# -----------------------------------------------
 
 
 def sharpness(comparisons: Sequence[Comparison]) -> dict[str, Any]:
@@ -41,9 +38,9 @@ def worst(case: Case, comparisons: Sequence[Comparison], found: Comparison, proo
     """The worst comparison; if it is a finding, its expected value is proved."""
     expected, radius = (found.expected, None) if proof is None else (proof.value, proof.radius)
     same = [c for c in comparisons if c.verdict is found.verdict and c.reason]
-    reasons = [f"{function_name(case, c.box)}: {c.reason}" for c in same]
+    reasons = [f"{case.function(c.quantity.node)}: {c.reason}" for c in same]
     proved = {"expected": hexadecimal(expected), "expected_radius": hexadecimal(radius)}
-    return {"verdict": found.verdict, **told(case, found), **proved, "reason": "; ".join(dict.fromkeys(reasons))}
+    return {"verdict": found.verdict, **location(case, found), **proved, "reason": "; ".join(dict.fromkeys(reasons))}
 
 
 def slopes_of(case: Case, comparisons: Sequence[Comparison]) -> dict[str, list[str]]:
@@ -51,7 +48,7 @@ def slopes_of(case: Case, comparisons: Sequence[Comparison]) -> dict[str, list[s
     found: dict[str, set[str]] = {}
     for c in comparisons:
         for name, slopes in c.slopes.items():
-            place = f"{function_name(case, c.box)}: {name}"
+            place = f"{case.function(c.quantity.node)}: {name}"
             found[place] = found.get(place, {*ADMISSIBLE, FROM_REFERENCE}) & slopes
     return {place: sorted(slopes) for place, slopes in found.items() if len(slopes) <= len(ADMISSIBLE)}
 
@@ -64,7 +61,12 @@ def untapped(case: Case, comparisons: Sequence[Comparison], tapped: Verdict) -> 
     vague = tapped in (Verdict.UNDECIDED, Verdict.OUT_OF_RANGE)
     said = f"is {tapped.value} in the box check" if vague else "passes the box check"
     reason = f"only without taps: the same gradient with taps {said}"
-    return {"verdict": Verdict.SUSPECT, "probable_ratio": number(found.ratio), **told(case, found), "reason": reason}
+    return {
+        "verdict": Verdict.SUSPECT,
+        "probable_ratio": number(found.ratio),
+        **location(case, found),
+        "reason": reason,
+    }
 
 
 def without_taps(case: Case, comparisons: Sequence[Comparison], answer: Answer) -> dict[str, Any]:
@@ -72,30 +74,21 @@ def without_taps(case: Case, comparisons: Sequence[Comparison], answer: Answer) 
     found = min(comparisons, key=lambda c: (ORDER[c.verdict], -c.ratio))
     how = f"along {len(answer.along)} directions" if answer.along else "every coordinate"
     reason = f"{how}, judged {found.reason or 'end to end by the probable tolerance'}"
-    return {"verdict": found.verdict, "probable_ratio": number(found.ratio), **told(case, found), "reason": reason}
+    return {"verdict": found.verdict, "probable_ratio": number(found.ratio), **location(case, found), "reason": reason}
 
 
-def told(case: Case, found: Comparison) -> dict[str, Any]:
-    """Where it is, and the numbers."""
+def location(case: Case, found: Comparison) -> dict[str, Any]:
+    """The fields of a record that say where a comparison is, and its numbers."""
     return {
-        "box": found.box, "function": function_name(case, found.box), "entry": found.entry,
+        "box": found.box, "function": str(case.function(found.quantity.node)), "entry": found.entry,
         "expected": hexadecimal(found.expected), "expected_radius": None,
         "observed": hexadecimal(found.observed), "tolerance": hexadecimal(found.tolerance),
     }  # fmt: skip
 
 
-def function_name(case: Case, box: int | str) -> str:
-    """The activation of a box, or the error function, as canonical text."""
-    return str(case.error if box == ERROR_BOX else case.activations[int(box) - 1])
-
-
-# From a framework's answer to one record: the worst of all comparisons, with its proof
-# -------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Framework:
-    """What judging needs to know of a framework's process."""
+    """A framework's process: name, version, device, and the models of its modes."""
 
     name: str
     version: str
@@ -145,20 +138,20 @@ def judge(
     return next(judge_all([JudgeRequest(case, arrays, framework, reply, index, rate)]))
 
 
-def judge_all(asked: Sequence[JudgeRequest]) -> Iterator[Record]:
+def judge_all(request: Sequence[JudgeRequest]) -> Iterator[Record]:
     """The records of all requests, in order; the filter processes them together. Raises InternalError."""
-    opened = [Opened(one) for one in asked]
-    comparisons = checked(one.given for one in opened if one.tapped)
-    return (one.record(next(comparisons) if one.tapped else iter(())) for one in opened)
+    decoded = [Decoded(one) for one in request]
+    comparisons = check_all(one.given for one in decoded if one.tapped)
+    return (one.record(next(comparisons) if one.tapped else iter(())) for one in decoded)
 
 
-class Opened:
+class Decoded:
     """The answer of a response, or the reason why there is none."""
 
-    def __init__(self, asked: JudgeRequest) -> None:
-        self.asked, self.tapped = asked, False
+    def __init__(self, request: JudgeRequest) -> None:
+        self.request, self.tapped = request, False
         self.fields: dict[str, Any] = {}
-        case, arrays, framework, reply = asked[:4]
+        case, arrays, framework, reply = request[:4]
         if isinstance(reply, Failure):
             self.fields = failed(case, arrays, framework, reply)
             return
@@ -173,29 +166,29 @@ class Opened:
 
     @property
     def given(self) -> tuple[Case, Arrays, Answer, Model]:
-        return self.asked.case, self.asked.arrays, self.answer, self.rules
+        return self.request.case, self.request.arrays, self.answer, self.rules
 
     def record(self, comparisons: Iterator[Comparison]) -> Record:
         """The record; comparisons are those of the box check, where there are taps."""
-        case, arrays, framework, reply, number, _ = self.asked
-        fields = self.fields or self._judged(comparisons)
+        case, arrays, framework, reply, number, _ = self.request
+        fields = self.fields or self._checked(comparisons)
         return Record(
             index=number, case=case.alias, spec=case.spec, sha256=arrays.sha256, framework=framework.name,
             version=framework.version, mode=reply.mode, device=framework.device, dtype=case.dtype, **fields,
         )  # fmt: skip
 
-    def _judged(self, boxed: Iterator[Comparison]) -> dict[str, Any]:
+    def _checked(self, boxed: Iterator[Comparison]) -> dict[str, Any]:
         case, arrays, answer, rules = self.given
-        comparisons, guilty = [*boxed], None
+        comparisons, finding = [*boxed], None
         if not self.tapped:
-            comparisons, guilty = end_to_end(case, arrays, answer, self.untapped, rules)
-        if self.asked.rate is not None:
-            comparisons += check_update(arrays, answer, self.asked.rate, rules)
+            comparisons, finding = end_to_end(case, arrays, answer, self.untapped, rules)
+        if self.request.rate is not None:
+            comparisons += check_update(case, arrays, answer, self.request.rate, rules)
         if not self.tapped:
             fields = {**sharpness(comparisons), "seconds": self.untapped.seconds}
             fields |= without_taps(case, comparisons, self.untapped)
-            return fields if guilty is None else fields | worst(case, [guilty[0]], *guilty)
-        comparisons, found, proof = convicted(case, arrays, answer, comparisons)
+            return fields if finding is None else fields | worst(case, [finding[0]], *finding)
+        comparisons, found, proof = confirmed(case, arrays, answer, comparisons)
         fields = {**sharpness(comparisons), "seconds": self.untapped.seconds}
         fields |= worst(case, comparisons, found, proof)
         fields |= {"slopes": slopes_of(case, comparisons), **explained(case, arrays, answer, comparisons, rules)}
@@ -216,10 +209,10 @@ def end_to_end(
     case: Case, arrays: Arrays, tapped: Answer, untapped: Answer, rules: Model
 ) -> tuple[list[Comparison], tuple[Comparison, Enclosure | None] | None]:
     """The probabilistic check, and the faulty operation behind a suspect with its exact value, or None."""
-    found, guilty = Clearance(case, arrays, tapped, untapped, rules)(
+    found, finding = Localization(case, arrays, tapped, untapped, rules)(
         compare_statistically(case, arrays, untapped, rules)
     )
-    return excused(case, arrays, rules, found), guilty
+    return excused(case, arrays, rules, found), finding
 
 
 def failed(case: Case, arrays: Arrays, framework: Framework, reply: Failure) -> dict[str, Any]:
@@ -248,10 +241,6 @@ PROBES = {
 }
 
 
-# Judging answers in their order: the same numbers twice are judged once
-# ----------------------------------------------------------------------
-
-
 class Last(NamedTuple):
     """A framework's last answer and the index of its record."""
 
@@ -272,18 +261,18 @@ class Judge:
 
     def __call__(self, answers: Sequence[JudgeRequest]) -> Iterator[Record]:
         """The records of several answers, processed together."""
-        places = [self._place(asked) for asked in answers]
-        made = judge_all([asked for asked, (known, _) in zip(answers, places, strict=True) if not known])
-        for asked, (known, record) in zip(answers, places, strict=True):
-            if known and isinstance(asked.reply, Response):
-                yield replace_of_structs(record[0], mode=asked.reply.mode, seconds=asked.reply.untapped.seconds)
+        places = [self._place(request) for request in answers]
+        made = judge_all([request for request, (known, _) in zip(answers, places, strict=True) if not known])
+        for request, (known, record) in zip(answers, places, strict=True):
+            if known and isinstance(request.reply, Response):
+                yield replace_of_structs(record[0], mode=request.reply.mode, seconds=request.reply.untapped.seconds)
             else:
                 record.append(next(made))
                 yield record[0]
 
-    def _place(self, asked: JudgeRequest) -> tuple[bool, list[Record]]:
+    def _place(self, request: JudgeRequest) -> tuple[bool, list[Record]]:
         """True if the framework's last answer was the same, and the index of its record."""
-        case, _, framework, answer = asked[:4]
+        case, _, framework, answer = request[:4]
         if isinstance(answer, Failure):
             return False, []
         model, last = framework.model(case.dtype, answer.mode), self._last.get(framework.name)

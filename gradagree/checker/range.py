@@ -12,19 +12,17 @@ from gradagree.arithmetic.model import Model
 from gradagree.cases.case import Arrays, Case
 from gradagree.checker.allowances import ToleranceOptions
 from gradagree.checker.comparison import Comparison
-from gradagree.checker.reverse import BoxCheck, ErrorCheck
+from gradagree.checker.reverse import node_check
 from gradagree.checker.verdict import Verdict
-from gradagree.reference import Box, backpropagate
+from gradagree.reference import backpropagate
 from gradagree.reference.graph import INPUTS, Node
-
-WIDEST = ToleranceOptions(conditioning=True, ad_forms=True)
 
 
 def excused(case: Case, arrays: Arrays, model: Model, comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """What is suspect for not being finite is so only if the box check, on the reference's numbers, knows all of them.
+    """Comparisons that are suspect because an entry is not finite, as out of range or undecided where that explains it.
 
-    Where some number, partial sums included, may pass the dtype's range it is out of range; where nothing is known of
-    one, undecided.
+    They stay suspect if the per-operation check, on the reference's numbers, bounds every number. They are out of range
+    if some number, partial sums included, may overflow the dtype, and undecided if one has no bound.
     """
     suspects = [c.verdict is Verdict.SUSPECT and not np.isfinite(c.observed) for c in comparisons]
     if not any(suspects):
@@ -36,7 +34,7 @@ def excused(case: Case, arrays: Arrays, model: Model, comparisons: Sequence[Comp
 
 
 def unknown(case: Case, arrays: Arrays, model: Model) -> Verdict | None:
-    """True if some number of the network may overflow the dtype or is unknown."""
+    """Out of range if a number of the network may overflow the dtype, undecided if one has no bound, otherwise None."""
     with np.errstate(all="ignore"):
         radii = np.concatenate([np.ravel(radius) for radius in _radii(case, arrays, model)])
     if np.isfinite(radii).all():
@@ -46,22 +44,18 @@ def unknown(case: Case, arrays: Arrays, model: Model) -> Verdict | None:
 
 def _radii(case: Case, arrays: Arrays, model: Model) -> Iterator[np.ndarray]:
     """The radii of all arrays that the per-operation check expects for the reference's own answer."""
-    nodes = case.nodes(arrays)
+    nodes, widest = case.nodes(arrays), ToleranceOptions.widest()
     answer = _reference(case, arrays, nodes)
-    for node in nodes[:-1]:
-        one = BoxCheck(node, answer, model)
-        yield one.judged(WIDEST).weigh(one.p).radius
-        yield one.sensitivity(WIDEST).radius
-    error = ErrorCheck(nodes[-1], answer, model)
-    yield error.value(WIDEST, error.o).radius
-    yield error.box(WIDEST).pull(error.o).radius
+    for node in nodes:
+        check = node_check(node, answer, model)
+        yield check.expected_value(widest).radius
+        yield check.expected_cotangent(widest).radius
 
 
 def _reference(case: Case, arrays: Arrays, nodes: Sequence[Node]) -> Answer:
     values = {INPUTS: arrays.inputs}
     with np.errstate(all="ignore"):
         for node in nodes[:-1]:
-            assert isinstance(node.operation, Box)
-            values[node.output] = node.operation.weigh(values[node.input])
+            values[node.output] = node.forward(values[node.input])
         found = backpropagate(case.network(arrays), arrays.inputs)
     return Answer(float(found.E), values, dict(zip(values, found.sensitivities, strict=True)))

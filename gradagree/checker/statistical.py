@@ -7,7 +7,7 @@ not. The check is a trigger, not a proof: it covers gradients computed without t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from gradagree.adapters import Answer, directions
 from gradagree.arithmetic.dual import Dual, slope_of
 from gradagree.arithmetic.model import Model
 from gradagree.arithmetic.rounded import Rounded
-from gradagree.arithmetic.variance import DEVIATIONS, Variance, blocks, factors, may_overflow, stored_sum
+from gradagree.arithmetic.variance import DEVIATIONS, Variance, blocks
 from gradagree.cases.case import Arrays, Case, problem_of
 from gradagree.checker.allowances import (
     conditioning_scale,
@@ -30,14 +30,21 @@ from gradagree.checker.allowances import (
     values_of,
     vjp_change,
 )
-from gradagree.checker.comparison import Comparison, Extremes, Part, error_ratios, extremes, merged, within_range
+from gradagree.checker.comparison import (
+    Comparison,
+    Extremes,
+    error_ratios,
+    extremes,
+    merged,
+    observed_array,
+    within_range,
+)
+from gradagree.checker.dense import OuterProduct, variance_gradients
 from gradagree.checker.derivative_forms import ad_loss_gradient, jacobian, jvp
 from gradagree.checker.kinks import activation_kinks, one_sided_derivative, one_sided_loss_gradient
-from gradagree.checker.reverse import added_up
 from gradagree.checker.verdict import Verdict
-from gradagree.reference import Activation, Box, ErrorFunction, network
-from gradagree.reference.boxes import Gradient, boxes
-from gradagree.reference.graph import INPUTS, parameter_name
+from gradagree.reference import Activation, Box, ErrorFunction
+from gradagree.reference.graph import INPUTS, Quantity, nodes, parameter_name
 
 MAX_STACKED_WEIGHTS = 1 << 16
 """Number of weights up to which the jvps of all directions are computed together."""
@@ -56,56 +63,24 @@ def _compare_all(case: Case, arrays: Arrays, answer: Answer, model: Model, ad_fo
     with np.errstate(all="ignore"):
         if answer.along:
             return [_compare_directional(case, arrays, answer, model, ad_forms)]
-        network = list(boxes(_network(case, arrays, model, Variance.stored, ad_forms)))
-        inputs = [Variance.stored(arrays.inputs, model)]
-        for box in network:
-            inputs.append(box.weigh(inputs[-1]))
-        inner: Any = network[-1].inside
-        delta = inner.pull(inputs[-1])
+        *inner, loss = nodes(_network(case, arrays, model, lambda _, x: Variance.stored(x, model), ad_forms))
+        values: dict[str, Any] = {INPUTS: Variance.stored(arrays.inputs, model)}
+        for node in inner:
+            values[node.output] = node.forward(values[node.input])
+        cotangent: Any = loss.operation.pull(values[loss.input])  # type: ignore[call-arg]
         found: list[Comparison] = []
-        for k in range(len(network), 0, -1):
-            found += _compare_gradients(k, network[k - 1], inputs[k - 1], delta, answer.gradients)
-            delta = network[k - 1].sensitivity(inputs[k - 1], delta)
-        found.append(_compare_array(1, "delta_p", answer.cotangents[INPUTS], delta))
-        found.append(_compare_array("error", "E", np.asarray(answer.E), inner(inputs[-1])))
+        for node in reversed(inner):
+            x = values[node.input]
+            assert isinstance(node.operation, Box)
+            for name, expected in reversed(variance_gradients(node.operation, x, cotangent).items()):
+                quantity = node.gradient(name)
+                found.append(_compare_array(quantity, observed_array(answer, quantity), expected))
+            cotangent = node.operation.sensitivity(x, cotangent)
+        quantity = inner[0].cotangent()
+        found.append(_compare_array(quantity, observed_array(answer, quantity), cotangent))
+        quantity = loss.value()
+        found.append(_compare_array(quantity, observed_array(answer, quantity), loss.forward(values[loss.input])))
     return found[::-1]
-
-
-def _compare_gradients(
-    number: int, box: Box, p: Any, delta_c: Any, given: Mapping[str, np.ndarray]
-) -> Iterator[Comparison]:
-    """The gradients of one node; the expected gradient of the weights is never stored completely."""
-    for name, own in reversed(box.parameter_gradients(p, delta_c).items()):
-        yield _compare_array(number, f"d{name}", given.get(parameter_name(number, name)), own)
-    if box.b is not None:
-        yield _compare_array(
-            number,
-            "db",
-            given.get(parameter_name(number, "b")),
-            added_up(Gradient(None, np.sum(delta_c, axis=-2)), p, delta_c).b,
-        )
-    if box.w is not None:
-        a = p._lift(box.activation.value(p))
-        yield _compare_array(number, "dw", given.get(parameter_name(number, "w")), OuterProduct(a, delta_c))
-
-
-class OuterProduct:
-    """dE/dw = A(p)^T delta_c with the errors of the mode's summation; indexing computes a block of rows."""
-
-    def __init__(self, a: Variance, delta_c: Variance) -> None:
-        self.a, self.delta_c = a, delta_c
-        self.shape, self.nothing = (a.shape[-1], delta_c.shape[-1]), a.nothing
-        self.factors = None if may_overflow(a.T, delta_c) else factors(a.T, delta_c)
-
-    def __getitem__(self, rows: slice) -> Variance:
-        a, delta_c, terms = self.a[:, rows].T, self.delta_c, len(self.a)
-        if self.factors is None:
-            product = a @ delta_c
-        else:
-            left, right = self.factors
-            product = stored_sum(a.value @ delta_c.value, left[rows] @ right, terms, a.model, 0.0)
-        gradient: Variance = added_up(Gradient(product, None), a.T, delta_c).w
-        return gradient
 
 
 def _compare_directional(case: Case, arrays: Arrays, answer: Answer, model: Model, ad_forms: bool) -> Comparison:
@@ -113,39 +88,41 @@ def _compare_directional(case: Case, arrays: Arrays, answer: Answer, model: Mode
 
     In a small network all directions are computed at once, on a first axis of the tangents.
     """
-    many = directions(problem_of(case, arrays))
+    names = case.parameter_names
+    many = [dict(zip(names, tangents, strict=True)) for tangents in directions(problem_of(case, arrays))]
     if case.size <= MAX_STACKED_WEIGHTS:
-        many = [[np.stack(tangents) for tangents in zip(*many, strict=True)]]
+        many = [{name: np.stack([tangents[name] for tangents in many]) for name in names}]
     slopes = []
-    for direction in many:
-        tangents = iter(direction)
-        dual = lambda x, model: Dual(Variance.stored(x, model), Variance.stored(next(tangents), model))  # noqa: B023, E731
+    for tangents in many:
+        dual = lambda name, x: Dual(Variance.stored(x, model), Variance.stored(tangents[name], model))  # noqa: B023, E731
         E = _network(case, arrays, model, dual, ad_forms)(Variance.stored(arrays.inputs, model))
         slopes.append(E.slope)
     value, variance = (
         np.hstack([np.ravel(getattr(slope, part)) for slope in slopes]) for part in ("value", "variance")
     )
-    return _compare_array("error", "E'", np.array(answer.along), Variance(value, variance, model))
+    quantity = case.nodes(arrays)[-1].tangent()
+    return _compare_array(quantity, np.array(answer.along), Variance(value, variance, model))
 
 
-def _network(case: Case, arrays: Arrays, model: Model, stored: Any, ad_forms: bool = False) -> Box:
-    """The reference network; `stored` converts the weights, and then the biases, to its arithmetic."""
+def _network(
+    case: Case, arrays: Arrays, model: Model, lift: Callable[[str, np.ndarray], Any], ad_forms: bool = False
+) -> Box:
+    """The reference network; `lift` converts each parameter, by name, to its arithmetic."""
     targets = arrays.targets if case.error.targets == "classes" else Variance.stored(arrays.targets, model)
-    weights = [stored(w, model) for w in arrays.weights]
-    biases = [None if b is None else stored(b, model) for b in arrays.biases]
-    activations: list[Any] = [ActivationVariance.of(a, lambda own: stored(own, model)) for a in case.activations]
+    activations: list[Any] = [
+        ActivationVariance.of(a, {own: parameter_name(k, own) for own in a.own_weights}, lift)
+        for k, a in enumerate(case.activations, 1)
+    ]
     loss: Any = LossVariance(case.error, ad_forms)
-    return network(activations, weights, biases, loss, targets)
+    return case.network(arrays, lift, activations, loss, targets)
 
 
-def _compare_array(
-    box: int | str, part: Part, observed: np.ndarray | None, expected: Variance | OuterProduct
-) -> Comparison:
+def _compare_array(quantity: Quantity, observed: np.ndarray | None, expected: Variance | OuterProduct) -> Comparison:
     """Compare one array with its probabilistic tolerance, a block of rows at a time."""
     shape = expected.shape
     if observed is None or observed.shape != shape:
         reason = "is missing" if observed is None else f"has shape {observed.shape}, not {shape}"
-        return Comparison(box, part, Verdict.SUSPECT, math.inf, reason=reason)
+        return Comparison(quantity, Verdict.SUSPECT, math.inf, reason=reason)
     with np.errstate(all="ignore"):
         parts = _extremes(expected, observed)
         found = merged(parts)
@@ -159,7 +136,7 @@ def _compare_array(
     if any(math.isinf(part.largest_tolerance) for part in parts):
         passed = Verdict.OUT_OF_RANGE
     return Comparison(
-        box, part, Verdict.SUSPECT if found.ratio > 1 else passed, found.ratio, found.place, found.expected,
+        quantity, Verdict.SUSPECT if found.ratio > 1 else passed, found.ratio, found.place, found.expected,
         found.observed, found.tolerance, sharpness, found.sharp, observed.size,
     )  # fmt: skip
 
@@ -195,10 +172,12 @@ class ActivationVariance:
     tangents: dict[str, Variance] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, activation: Activation, stored: Callable[[np.ndarray], Any]) -> ActivationVariance:
-        """With tangents if `stored` converts the parameters to Dual numbers."""
-        numbers = {name: np.asarray(getattr(activation, name), np.float64) for name in activation.own_weights}
-        duals = {name: x for name, given in numbers.items() if isinstance(x := stored(given), Dual)}
+    def of(
+        cls, activation: Activation, names: Mapping[str, str], lift: Callable[[str, np.ndarray], Any]
+    ) -> ActivationVariance:
+        """With tangents if `lift` converts the parameters, given by their names in the network, to Dual numbers."""
+        numbers = {own: np.asarray(getattr(activation, own), np.float64) for own in names}
+        duals = {own: x for own, given in numbers.items() if isinstance(x := lift(names[own], given), Dual)}
         return cls(activation, {name: broadcast_tangent(x.slope, x.value.ndim) for name, x in duals.items()})
 
     @property

@@ -182,7 +182,7 @@ def _boxes(case: Case, comparisons: Sequence[Comparison]) -> rich.table.Table:
     for name in ("distance / tolerance", "tolerance / largest"):
         table.add_column(name, justify="right")
     for c in comparisons:
-        function = case.error if isinstance(c.box, str) else case.activations[c.box - 1]
+        function = case.function(c.quantity.node)
         table.add_row(
             str(c.box),
             Text(str(function)),

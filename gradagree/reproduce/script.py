@@ -12,10 +12,9 @@ from gradagree.adapters import Adapter, example_weight
 from gradagree.adapters.modes import Mode, ScriptText
 from gradagree.adapters.problem import tap_zeros
 from gradagree.cases.case import Case, problem_of
-from gradagree.checker.comparison import ERROR_BOX, array_name
 from gradagree.checker.verdict import Record, Verdict, plain, split_entry
 from gradagree.errors import UsageError, nearest
-from gradagree.reference.graph import INPUTS, Node
+from gradagree.reference.graph import INPUTS, Kind, Node
 from gradagree.report.text import exact, visible
 from gradagree.reproduce.literals import array_literal, number_literal
 from gradagree.reproduce.source import SourceWriter, script_text
@@ -191,8 +190,9 @@ class _Script:
         if part == "E":
             return f"E{self.shared.detached}"
         index = str(list(position)) if position else ""
-        node = self.case.depth + 1 if self.record.box == ERROR_BOX else int(str(self.record.box))
-        if part == "c":
-            return f"values[{node - 1}]{self.shared.detached}{index}"
-        leaf = list(self.variables).index(array_name(node, part))
+        assert self.record.box is not None
+        quantity = self.case.quantity(self.record.box, part)
+        if quantity.kind is Kind.VALUE:
+            return f"values[{int(quantity.node) - 1}]{self.shared.detached}{index}"
+        leaf = list(self.variables).index(quantity.array)
         return f"gradients[{leaf}]{index}"

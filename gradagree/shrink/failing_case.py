@@ -11,12 +11,12 @@ import numpy as np
 from gradagree.arithmetic.exactness import rounded_to
 from gradagree.arithmetic.model import FORMATS
 from gradagree.cases.case import Arrays, Case
-from gradagree.checker.comparison import ERROR_BOX
 from gradagree.checker.exact import InternalError
 from gradagree.checker.judge import Framework, judge
 from gradagree.checker.response import Absent, Failure, Response, failures
 from gradagree.checker.verdict import Record, Verdict, split_entry
 from gradagree.reference.boxes import boxes
+from gradagree.reference.graph import LOSS_NODE
 from gradagree.report.findings import words_of
 from gradagree.runner.process import FrameworkProcess
 
@@ -82,7 +82,7 @@ class FailingCase:
         """
         if self.record.verdict is Verdict.SUSPECT:
             return None
-        if self.record.box == ERROR_BOX:
+        if self.record.box == LOSS_NODE:
             return self.case.depth + 1
         return self.record.box if isinstance(self.record.box, int) else None
 
@@ -93,7 +93,7 @@ class FailingCase:
             return False
         if other.verdict is Verdict.SUSPECT:
             return True
-        if (other.box == ERROR_BOX) != (record.box == ERROR_BOX):
+        if (other.box == LOSS_NODE) != (record.box == LOSS_NODE):
             return False
         if other.verdict is Verdict.TIMEOUT:
             return True

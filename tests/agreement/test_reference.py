@@ -30,11 +30,12 @@ from gradagree.arithmetic import (
 from gradagree.arithmetic.ball import precision
 from gradagree.arithmetic.model import model
 from gradagree.cases.regimes import REGIMES, Source
-from gradagree.checker import exact as proofs, reverse as boxcheck
+from gradagree.checker import dense, exact, loss, reverse
 from gradagree.checker.allowances import ToleranceOptions
 from gradagree.checker.comparison import Comparison
 from gradagree.checker.verdict import Verdict
 from gradagree.reference import Box, backpropagate
+from gradagree.reference.graph import Quantity
 
 SEED, BLOCKS, CASES, MOST_NUMBERS, MOST_EXAMPLES = 20260, 4, 84, 300, 8
 PRECISIONS = (128, 512, 4096)
@@ -45,10 +46,17 @@ NOTHING = flint.arb(2) ** -1075  # half of the smallest number
 class Part:
     """What a box should give in one part of its answer, and what the reference gives."""
 
-    box: int | str
-    name: str
+    quantity: Quantity
     expected: Rounded
     observed: np.ndarray
+
+    @property
+    def box(self) -> int | str:
+        return self.quantity.node
+
+    @property
+    def name(self) -> str:
+        return self.quantity.label
 
     @functools.cached_property
     def relative(self) -> np.ndarray:
@@ -90,14 +98,14 @@ def judged(case: Case, answer: Answer) -> list[Part]:
     """What the box check expects of every box, and what it was given."""
     seen = []
 
-    def spy(box: Any, part: Any, observed: Any, expect: Any, kinks: Any = None) -> Comparison:
-        seen.append(Part(box, part, expect(ToleranceOptions()), np.asarray(observed)))
-        return Comparison(box, part, Verdict.AGREE)
+    def spy(quantity: Quantity, observed: Any, expect: Any, kinks: Any = None) -> Comparison:
+        seen.append(Part(quantity, expect(ToleranceOptions()), np.asarray(observed)))
+        return Comparison(quantity, Verdict.AGREE)
 
     patch = mock.patch.object
-    slow = patch(boxcheck, "clear")
-    with patch(boxcheck, "compare", spy), slow, np.errstate(all="ignore"):
-        list(boxcheck.check(case, case.arrays(), answer, model("float64")))
+    slow = patch(reverse, "accept")
+    with patch(dense, "compare", spy), patch(loss, "compare", spy), slow, np.errstate(all="ignore"):
+        list(reverse.check(case, case.arrays(), answer, model("float64")))
     return seen
 
 
@@ -121,7 +129,7 @@ def proved(case: Case, answer: Answer, part: Part, index: tuple[int, ...]) -> bo
         return True
     for bits in PRECISIONS:
         with precision(bits):
-            true = proofs._entry(case, case.arrays(), answer, part.box, part.name, index)
+            true = exact.exact_entry(case, case.arrays(), answer, part.quantity, index)
             if all(abs(true - flint.arb(x)) <= flint.arb(radius) + NOTHING for x in numbers):
                 return True
     return False

@@ -19,7 +19,7 @@ from gradagree.checker.allowances import ToleranceOptions
 from gradagree.checker.comparison import Comparison
 from gradagree.checker.judge import Framework, judge
 from gradagree.checker.response import Response
-from gradagree.checker.reverse import case_boxes, check, rounded_box
+from gradagree.checker.reverse import check, node_check
 from gradagree.checker.verdict import Record
 from gradagree.reference import Activation, ErrorBox, ErrorFunction
 from gradagree.reference.graph import value_name
@@ -170,8 +170,7 @@ class Bench:
             error = ErrorBox(how.bounds(case.error), targets)
             expected = error(p) if part == "E" else error.pull(p)
         else:
-            held = rounded_box(case_boxes(case, arrays)[int(box) - 1], rules)
-            judged = replace(held, activation=how.bounds(held.activation))
+            judged = node_check(case.nodes(arrays)[int(box) - 1], answer, rules).within(how)
             if part == "c":
                 expected = judged.weigh(p)
             else:

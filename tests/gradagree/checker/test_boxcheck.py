@@ -16,6 +16,7 @@ from gradagree.cases.case import Arrays
 from gradagree.checker.allowances import ToleranceOptions
 from gradagree.checker.comparison import Comparison, classify, compare
 from gradagree.checker.verdict import Verdict
+from gradagree.reference.graph import quantity_of
 
 RULES = model("float32")
 EPS = np.finfo(np.float64).eps
@@ -26,7 +27,7 @@ RADII = st.sampled_from([0.0, 0.25, 1.0, 4.0, NAN, INF])
 
 
 def classified(observed: Any, value: Any, radius: Any) -> Comparison:
-    return classify(1, "dw", np.asarray(observed, dtype=np.float64), Rounded(value, radius, RULES))
+    return classify(quantity_of(1, "dw", 1), np.asarray(observed, dtype=np.float64), Rounded(value, radius, RULES))
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ def test_that_the_natural_scale_is_tried_second_and_what_it_explains_is_inaccura
     radii = {ToleranceOptions(): 0.5, ToleranceOptions(conditioning=True, ad_forms=True): 2.0}
     verdicts = []
     for observed in (8.5, 9.0, 11.0):
-        found = compare(1, "dw", np.array([observed]), lambda how: Rounded([8.0], [radii[how]], RULES))
+        found = compare(quantity_of(1, "dw", 1), np.array([observed]), lambda how: Rounded([8.0], [radii[how]], RULES))
         verdicts.append(found.verdict)
         assert found.verdict is not Verdict.INACCURATE or found.reason.startswith("2 times what")
     assert verdicts == [Verdict.AGREE, Verdict.INACCURATE, Verdict.DISAGREE]
@@ -119,7 +120,9 @@ def test_that_the_natural_scale_is_tried_second_and_what_it_explains_is_inaccura
     ("part", "verdict"), [("c", Verdict.VALUE_DIFFERS), ("E", Verdict.VALUE_DIFFERS), ("db", Verdict.DISAGREE)]
 )
 def test_that_only_a_value_can_differ(part: Any, verdict: Verdict) -> None:
-    assert compare(1, part, np.array([9.0]), lambda how: Rounded([8.0], [0.5], RULES)).verdict is verdict
+    assert (
+        compare(quantity_of(1, part, 1), np.array([9.0]), lambda how: Rounded([8.0], [0.5], RULES)).verdict is verdict
+    )
 
 
 def test_that_boxes_are_checked_forwards_and_then_from_the_error_box_outwards(bench: Any) -> None:

@@ -14,10 +14,11 @@ from gradagree.arithmetic.model import model
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.cases.case import Arrays, Case, problem_of
 from gradagree.checker.allowances import ToleranceOptions, second_derivative
-from gradagree.checker.comparison import ERROR_BOX, compare
+from gradagree.checker.comparison import compare
 from gradagree.checker.derivative_forms import EXTRA_ROUNDINGS, ad_loss_gradient, loss_gain
 from gradagree.checker.verdict import Verdict
 from gradagree.reference import Activation, ErrorBox, ErrorFunction
+from gradagree.reference.graph import quantity_of
 from gradagree.reference.samples import to_domain
 
 ERRORS = [name for name, kind in ErrorFunction.catalogue.items() if kind.__module__.startswith("gradagree.")]
@@ -47,7 +48,7 @@ def test_that_digits_lost_by_the_usual_formula_are_accepted_and_twice_the_error_
         def expect(how: ToleranceOptions) -> Rounded:
             return ErrorBox(how.bounds(error), t).pull(Rounded.stored(o, rules))
 
-        return compare(ERROR_BOX, "delta_p", np.full((1, 1), 1.0 - lost * rules.u), expect).verdict
+        return compare(quantity_of("error", "delta_p", 1), np.full((1, 1), 1.0 - lost * rules.u), expect).verdict
 
     formed = ad_loss_gradient(error, Rounded.stored(o, rules), t)
     assert formed is not None
@@ -136,7 +137,7 @@ def test_that_cotangents_of_several_paths_are_summed_with_their_roundings(spec: 
 
     def found() -> Verdict:
         box = lambda how: ErrorBox(how.bounds(case.error), arrays.targets).pull(Rounded.stored(stored, rules))  # noqa: E731
-        return compare(ERROR_BOX, "delta_p", observed, box).verdict
+        return compare(quantity_of("error", "delta_p", 1), observed, box).verdict
 
     assert not found().fails
     monkeypatch.setattr("gradagree.arithmetic.dual.merged", lambda slope, x, y: slope)

@@ -17,10 +17,12 @@ from gradagree.cases.case import problem_of
 from gradagree.cases.regimes import REGIMES
 from gradagree.checker.allowances import ToleranceOptions
 from gradagree.checker.comparison import Comparison, compare
-from gradagree.checker.filter_operands import table_cells, tabulated_radii
-from gradagree.checker.reverse import BoxCheck, clear
+from gradagree.checker.dense import DenseCheck
+from gradagree.checker.dense_operands import table_cells, tabulated_radii
+from gradagree.checker.reverse import accept
 from gradagree.checker.verdict import Verdict
 from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference.graph import quantity_of
 
 PASSES = (Verdict.AGREE, Verdict.UNDECIDED, Verdict.OUT_OF_RANGE)
 ERRORS = [ErrorFunction.named(name) for name in ("sse", "mse", "huber", "bce_logits", "cross_entropy")]
@@ -29,29 +31,29 @@ FAR = 4
 each_dtype = pytest.mark.parametrize("dtype", FORMATS)
 
 
-def arrays_of(one: BoxCheck) -> Iterator[tuple[str, Any, Comparison | None, Any]]:
+def arrays_of(one: DenseCheck) -> Iterator[tuple[str, Any, Comparison | None, Any]]:
     """(part, observed array, the filter's comparison, the array expected by rounded arithmetic) of one node."""
     answer = one.answer
     c = answer.values[one.node.output]
-    yield "c", c, accepted_by_filter(one, "c", c), lambda how: one.judged(how).weigh(one.p)
+    yield "c", c, accepted_by_filter(one, "c", c), one.expected_value
     observed = answer.cotangents[one.node.input]
     if not one.kinks:
-        yield "delta_p", observed, accepted_by_filter(one, "delta_p", observed), one.sensitivity
-    for place, (part, own) in enumerate((("dw", one.given_gradient("w")), ("db", one.given_gradient("b")))):
-        if own is not None:
-            yield part, own, accepted_by_filter(one, part, own), lambda how: one.gradient(how)[place]  # noqa: B023
+        yield "delta_p", observed, accepted_by_filter(one, "delta_p", observed), one.expected_cotangent
+    for name in one.node.parameters:
+        own, part = answer.gradients[one.node.parameters[name]], f"d{name}"
+        yield part, own, accepted_by_filter(one, part, own), one.expected_gradient(name)
 
 
-def accepted_by_filter(one: BoxCheck, part: str, observed: Any) -> Comparison | None:
+def accepted_by_filter(one: DenseCheck, part: str, observed: Any) -> Comparison | None:
     """The filter's comparison of one part with this observed array; None if it is not accepted."""
     answer = one.answer
     node = one.node
     field, name = {"c": ("values", node.output), "delta_p": ("cotangents", node.input)}.get(
         part, ("gradients", node.parameters.get(part[1:], ""))
     )
-    again = BoxCheck(node, replace(answer, **{field: {**getattr(answer, field), name: observed}}), one.model)
-    clear([again])
-    return again.cleared.get(part)
+    again = DenseCheck(node, replace(answer, **{field: {**getattr(answer, field), name: observed}}), one.model)
+    accept([again])
+    return next((found for quantity, found in again.accepted.items() if quantity.label == part), None)
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +63,12 @@ def torch() -> Iterator[ForTorch]:
         yield adapter
 
 
-def boxes_of(torch: ForTorch, case: Case) -> Iterator[BoxCheck]:
+def boxes_of(torch: ForTorch, case: Case) -> Iterator[DenseCheck]:
     """The operations on torch's own numbers; its bfloat16 products flush subnormals."""
     arrays, rules = case.arrays(), model(case.dtype, flushes=case.dtype == "bfloat16")
     answer, _ = torch.answers(problem_of(case, arrays), "backward")
     for node in case.nodes(arrays)[:-1]:
-        yield BoxCheck(node, answer, rules)
+        yield DenseCheck(node, answer, rules)
 
 
 @each_dtype
@@ -81,7 +83,7 @@ def test_that_what_the_filter_accepts_is_within_the_worst_case_tolerance(
                 if accepted is not None:
                     passed += 1
                     with np.errstate(all="ignore"):
-                        full = compare(one.number, part, observed, expect)  # type: ignore[arg-type]
+                        full = compare(quantity_of(one.node.name, part, 9), observed, expect)
                     assert full.verdict in PASSES, f"{case}: box {one.number}, {part}"
     assert passed > 0
 

@@ -14,10 +14,11 @@ from gradagree.arithmetic import exactness as quanta
 from gradagree.arithmetic.model import FORMATS, model
 from gradagree.cases.case import problem_of
 from gradagree.checker.batching import SAMPLED, Ragged, lowest_bits
-from gradagree.checker.filter_operands import always_rounds
+from gradagree.checker.dense import DenseCheck
+from gradagree.checker.dense_operands import always_rounds
 from gradagree.checker.judge import Framework, JudgeRequest, judge, judge_all
 from gradagree.checker.response import Failure, Response, handshake
-from gradagree.checker.reverse import BoxCheck, clear
+from gradagree.checker.reverse import accept
 from gradagree.checker.verdict import Verdict
 from gradagree.reference import Activation
 from gradagree.reference.boxes import Box
@@ -54,7 +55,7 @@ def test_that_answers_judged_together_have_the_records_of_each_alone() -> None:
     assert counts[Verdict.AGREE] > 40
 
 
-def box(activation: str, p: np.ndarray, w: np.ndarray | None, **other: np.ndarray) -> BoxCheck:
+def box(activation: str, p: np.ndarray, w: np.ndarray | None, **other: np.ndarray) -> DenseCheck:
     """A box without bias on the reference's own numbers, but for others that are given."""
     made = Box(Activation.named(activation), w, None, None)  # type: ignore[arg-type]
     c = made.weigh(p)
@@ -62,12 +63,12 @@ def box(activation: str, p: np.ndarray, w: np.ndarray | None, **other: np.ndarra
     found = {"c": c, "delta_p": made.sensitivity(p, delta_c), "dw": made.gradient(p, delta_c).w} | other
     values, cotangents = {"inputs": p, "c1": found["c"]}, {"inputs": found["delta_p"], "c1": delta_c}
     node = Node(1, made, "inputs", "c1", {} if w is None else {"w": "w1"})
-    return BoxCheck(node, Answer(0.0, values, cotangents, {"w1": found["dw"]}), model("float64"))
+    return DenseCheck(node, Answer(0.0, values, cotangents, {"w1": found["dw"]}), model("float64"))
 
 
-def cleared(one: BoxCheck) -> set[str]:
-    clear([one])
-    return set(one.cleared)
+def cleared(one: DenseCheck) -> set[str]:
+    accept([one])
+    return {quantity.label for quantity in one.accepted}
 
 
 UNEQUAL = np.array([[0.1, 0.7, -0.3, 0.2], [1.1, 0.4, 0.9, -2.0]])
@@ -89,7 +90,7 @@ def test_that_a_row_of_equal_numbers_has_no_tolerance_for_it_may_be_exact() -> N
     assert "delta_p" in cleared(right)
     off = np.nextafter(right.answer.cotangents["inputs"], np.inf)
     assert "delta_p" not in cleared(box("softmax", equal, None, delta_p=off))
-    near = np.nextafter(box("softmax", UNEQUAL, None).given.delta_p, np.inf)
+    near = np.nextafter(box("softmax", UNEQUAL, None)._arrays.delta_p, np.inf)
     assert "delta_p" in cleared(box("softmax", UNEQUAL, None, delta_p=near))
 
 

@@ -14,8 +14,8 @@ from gradagree import Case
 from gradagree.adapters import Answer, ForTorch
 from gradagree.cases.case import problem_of
 from gradagree.checker.comparison import Comparison
-from gradagree.checker.exact import truth
-from gradagree.checker.forward import Clearance, ForwardCheck
+from gradagree.checker.exact import enclosure
+from gradagree.checker.forward import ForwardCheck, Localization
 from gradagree.checker.judge import Framework, judge
 from gradagree.checker.response import Response, handshake, respond
 from gradagree.checker.statistical import compare_statistically
@@ -112,7 +112,7 @@ def test_that_a_wrong_tangent_is_found_in_its_box_and_proved(given: Given, spec:
     which = int(place[0])
     first = next(one for one in ForwardCheck(case, arrays, lying, model).along([which]) if one.verdict.fails)
     assert (first.box, first.part, first.index) == (box, "c'", tuple(map(int, place)))
-    proof = truth(case, arrays, lying, first.box, first.part, first.index)
+    proof = enclosure(case, arrays, lying, first.quantity, first.index)
     assert proof is not None
     assert abs(proof.value - first.expected) <= first.tolerance < abs(proof.value - first.observed)
     assert not any(one.verdict.fails for one in ForwardCheck(case, arrays, pushed, model).along([which]))
@@ -126,22 +126,22 @@ def test_that_a_wrong_slope_of_the_error_is_found_in_the_error_box_and_proved(gi
     lying = replace(pushed, along=along)
     (wrong,) = (one for one in ForwardCheck(case, arrays, lying, model).along([which]) if one.verdict.fails)
     assert (wrong.box, wrong.entry) == ("error", f"E'[{which}]")
-    proof = truth(case, arrays, lying, "error", "E'", wrong.index)
+    proof = enclosure(case, arrays, lying, case.quantity("error", "E'"), wrong.index)
     assert proof is not None
     assert abs(proof.value - wrong.expected) <= wrong.tolerance < abs(proof.value - wrong.observed)
 
 
 def test_that_the_directions_of_all_gradients_are_those_that_were_pushed(given: Given) -> None:
     case, arrays, pushed, untapped, model = given(OWN)
-    clearance = Clearance(case, arrays, pushed, untapped, model)
+    clearance = Localization(case, arrays, pushed, untapped, model)
     parts = [(1, "delta_p"), (1, "dw"), (1, "db"), (2, "dw"), (3, "dw"), (3, "db"), (2, "da"), (3, "da")]
-    suspects = [Comparison(box, part, Verdict.SUSPECT) for box, part in parts]
+    suspects = [Comparison(case.quantity(box, part), Verdict.SUSPECT) for box, part in parts]
     seen = [which for one in suspects for which in clearance.directions(one)]
     assert sorted(seen) == list(
         range(arrays.inputs.size + sum(x.size for x in problem_of(case, arrays).parameters.values()))
     )
     assert all(clearance._same(one) for one in suspects)
-    worst = clearance.directions(Comparison(1, "dw", Verdict.SUSPECT, index=(1, 2)))
+    worst = clearance.directions(Comparison(case.quantity(1, "dw"), Verdict.SUSPECT, index=(1, 2)))
     assert (worst[0], len(worst)) == (arrays.inputs.size + 6, 12)
 
 
@@ -149,22 +149,22 @@ def test_that_a_suspect_is_cleared_only_if_the_same_numbers_came_out_without_tap
     given: Given, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case, arrays, pushed, untapped, model = given(OWN)
-    suspect = Comparison(1, "dw", Verdict.SUSPECT, 2.0, (0, 0), 1.0, 2.0, 0.5)
-    (cleared,), guilty = Clearance(case, arrays, pushed, untapped, model)([suspect])
+    suspect = Comparison(case.quantity(1, "dw"), Verdict.SUSPECT, 2.0, (0, 0), 1.0, 2.0, 0.5)
+    (cleared,), guilty = Localization(case, arrays, pushed, untapped, model)([suspect])
     assert (cleared.verdict, guilty) == (Verdict.AGREE, None)
-    (cleared,), _ = Clearance(case, arrays, pushed, untapped, model)(
-        [replace(suspect, box="error", part="E", index=())]
+    (cleared,), _ = Localization(case, arrays, pushed, untapped, model)(
+        [replace(suspect, quantity=case.quantity("error", "E"), index=())]
     )
     assert cleared.verdict is Verdict.AGREE
     other = replace(untapped, gradients={**untapped.gradients, "w1": untapped.gradients["w1"] * (1 + 2.0**-50)})
-    assert Clearance(case, arrays, pushed, other, model)([suspect])[0] == [suspect]
+    assert Localization(case, arrays, pushed, other, model)([suspect])[0] == [suspect]
     without = replace(pushed, tangents={})
-    assert Clearance(case, arrays, without, untapped, model)([suspect])[0] == [suspect]
+    assert Localization(case, arrays, without, untapped, model)([suspect])[0] == [suspect]
     monkeypatch.setattr("gradagree.adapters.programs.MAX_TANGENTS", 1)
-    inputs = replace(suspect, part="delta_p")
+    inputs = replace(suspect, quantity=case.quantity(1, "delta_p"))
     _, _, pushed, untapped, _ = given(OWN)
-    assert Clearance(case, arrays, pushed, untapped, model)([inputs])[0] == [inputs]
-    assert Clearance(case, arrays, pushed, untapped, model)([suspect])[0][0].verdict is Verdict.AGREE
+    assert Localization(case, arrays, pushed, untapped, model)([inputs])[0] == [inputs]
+    assert Localization(case, arrays, pushed, untapped, model)([suspect])[0][0].verdict is Verdict.AGREE
 
 
 def test_that_a_fault_of_the_framework_is_a_proved_disagreement_of_its_box(torch: tuple[ForTorch, Framework]) -> None:
@@ -179,14 +179,14 @@ def test_that_directions_of_large_networks_are_looked_at_one_by_one(
     given: Given, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case, arrays, pushed, untapped, model = given(WIDE.format("f64"))
-    suspect = Comparison("error", "E'", Verdict.SUSPECT, 2.0, (3,), 1.0, 2.0, 0.5, entries=8)
+    suspect = Comparison(case.quantity("error", "E'"), Verdict.SUSPECT, 2.0, (3,), 1.0, 2.0, 0.5, entries=8)
     asked: list[Any] = []
     along = ForwardCheck.along
     monkeypatch.setattr(ForwardCheck, "along", lambda self, which: asked.append(which) or along(self, which))
     verdicts = []
     for together in (1 << 20, 1):
-        monkeypatch.setattr("gradagree.checker.forward.TOGETHER", together)
-        (found,), guilty = Clearance(case, arrays, pushed, untapped, model)([suspect])
+        monkeypatch.setattr("gradagree.checker.forward.MAX_STACKED_TANGENTS", together)
+        (found,), guilty = Localization(case, arrays, pushed, untapped, model)([suspect])
         verdicts.append((found.verdict, guilty))
     assert verdicts == [(Verdict.AGREE, None)] * 2
     assert asked == [[3, 0, 1, 2, 4, 5, 6, 7], *([k] for k in (3, 0, 1, 2, 4, 5, 6, 7))]
@@ -199,15 +199,15 @@ def test_that_a_gradient_that_is_missing_or_of_another_shape_stays_suspect(given
         comparisons = compare_statistically(case, arrays, wrong, model)
         told = [one for one in comparisons if one.reason]
         assert {one.verdict for one in told} == {Verdict.SUSPECT}
-        judged, guilty = Clearance(case, arrays, pushed, wrong, model)(comparisons)
+        judged, guilty = Localization(case, arrays, pushed, wrong, model)(comparisons)
         assert (judged, guilty) == (comparisons, None)
 
 
 def test_that_a_wrong_value_is_told_before_any_tangent(given: Given) -> None:
     case, arrays, pushed, untapped, model = given(OWN)
-    suspect = Comparison("error", "E", Verdict.SUSPECT, 2.0, (), 1.0, 2.0, 0.5)
+    suspect = Comparison(case.quantity("error", "E"), Verdict.SUSPECT, 2.0, (), 1.0, 2.0, 0.5)
     lying = (replace(one, E=2 * one.E) for one in (pushed, untapped))
-    found, guilty = Clearance(case, arrays, *lying, model)([suspect])
+    found, guilty = Localization(case, arrays, *lying, model)([suspect])
     assert guilty is not None
     assert (found[-1], guilty[0].verdict, guilty[0].entry) == (guilty[0], Verdict.VALUE_DIFFERS, "E")
 
@@ -224,7 +224,7 @@ def test_that_a_sum_of_tangents_that_does_not_fit_is_no_finding(
 ) -> None:
     case, arrays, answered = asked(torch[0], SUMS)
     assert judge(case, arrays, torch[1], answered).verdict is Verdict.OUT_OF_RANGE
-    monkeypatch.setattr("gradagree.checker.forward.overflow_allowance", lambda size, rounds, rules: 0.0)
+    monkeypatch.setattr("gradagree.checker.dense_tangents.overflow_allowance", lambda size, rounds, rules: 0.0)
     accused = judge(case, arrays, torch[1], answered)
     assert (accused.verdict, accused.function) == (Verdict.NONFINITE, "log_softmax")
 
@@ -246,7 +246,7 @@ def test_that_what_is_undecided_end_to_end_may_be_decided_box_by_box(
     found = judge(case, arrays, torch[1], answered)
     assert (found.verdict, found.sharpness < 1) == (Verdict.AGREE, True)
     monkeypatch.setattr(
-        "gradagree.checker.forward.Clearance.__call__", lambda self, comparisons: ([*comparisons], None)
+        "gradagree.checker.forward.Localization.__call__", lambda self, comparisons: ([*comparisons], None)
     )
     assert judge(case, arrays, torch[1], answered).verdict is Verdict.UNDECIDED
 
@@ -261,7 +261,7 @@ def test_that_tangents_of_other_shapes_are_malformed(given: Given, torch: tuple[
     for wrong, says in (
         (replace(pushed, along=pushed.along[1:]), "48 directions for 40 weights and 9 inputs"),
         (replace(pushed, tangents=without(pushed.tangents)), "tangents of shapes"),
-        (replace(pushed, values=without(pushed.values)), "and inputs of shapes"),
+        (replace(pushed, values=without(pushed.values)), "and values of shapes"),
     ):
         record = judge(case, arrays, torch[1], Response("forward", wrong, untapped))
         assert record.verdict is Verdict.CRASHED

@@ -10,10 +10,11 @@ from gradagree import Case
 from gradagree.arithmetic import Ball
 from gradagree.arithmetic.dual import Dual
 from gradagree.checker.comparison import Comparison
-from gradagree.checker.exact import Enclosure, InternalError, convicted
+from gradagree.checker.exact import Enclosure, InternalError, confirmed
 from gradagree.checker.verdict import Verdict
 from gradagree.reference.activations import Identity, Tanh
 from gradagree.reference.errors import SumOfSquares
+from gradagree.reference.graph import quantity_of
 
 
 def proved(*components: Any) -> bool:
@@ -57,7 +58,7 @@ def test_that_a_reference_that_is_proved_wrong_is_our_own_error(bench: Any, brok
     sound = Case((3, 2, 2), (Identity(), Tanh()), SumOfSquares(), 4, dtype, seed=1)
     honest = bench.answer(sound)
     assert not bench.judged(sound, honest).verdict.fails
-    with pytest.raises(InternalError, match=rf"{where}.*the truth is .*please report this"):
+    with pytest.raises(InternalError, match=rf"{where}.*the exact value is .*please report this"):
         bench.judged(Case.of(Case((3, 2, 2), activations, error, 4, dtype, seed=1), sound.arrays()), honest)
 
 
@@ -90,7 +91,9 @@ def test_that_a_reference_past_the_tolerance_of_the_truth_is_convicted(monkeypat
 
 def convicted_of(true: float, sharpness: float, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The reference at 1, the framework 1.125 tolerances above it, and the truth as many as said."""
-    monkeypatch.setattr("gradagree.checker.exact.truth", lambda *_: Enclosure(1 + true * STEP, STEP / 16))
-    past = Comparison(2, "dw", Verdict.DISAGREE, 1.125, (0, 0), 1.0, 1 + 1.125 * STEP, STEP, sharpness, entries=4)
+    monkeypatch.setattr("gradagree.checker.exact.enclosure", lambda *_: Enclosure(1 + true * STEP, STEP / 16))
+    past = Comparison(
+        quantity_of(2, "dw", 2), Verdict.DISAGREE, 1.125, (0, 0), 1.0, 1 + 1.125 * STEP, STEP, sharpness, entries=4
+    )
     case = Case((3, 2), (Tanh(),), SumOfSquares(), 4, "float64", seed=1)
-    return convicted(case, case.arrays(), None, [past, Comparison(1, "dw", Verdict.AGREE, 0.99)])  # type: ignore[arg-type]
+    return confirmed(case, case.arrays(), None, [past, Comparison(quantity_of(1, "dw", 2), Verdict.AGREE, 0.99)])  # type: ignore[arg-type]

@@ -19,6 +19,7 @@ from gradagree.checker.judge import Framework, judge, model as model_of
 from gradagree.checker.response import Absent, Failure, Ready
 from gradagree.checker.reverse import check
 from gradagree.checker.verdict import Verdict, plain
+from gradagree.reference.graph import quantity_of
 
 CASE = "3-4b-2:id,tanh,sigmoid:mse:n5:f32:ordinary:s11"
 PROBES = {
@@ -148,7 +149,10 @@ def test_that_an_array_that_taps_did_not_change_is_told_by_the_box_check_alone(b
     case = Case.parse(CASE)
     tapped = bench.answer(case)
     untapped = bench.untapped(tapped)
-    parts = [Comparison(1, "dw", Verdict.SUSPECT, 2.0), Comparison(1, "db", Verdict.AGREE, 0.5)]
+    parts = [
+        Comparison(quantity_of(1, "dw", 2), Verdict.SUSPECT, 2.0),
+        Comparison(quantity_of(1, "db", 2), Verdict.AGREE, 0.5),
+    ]
     assert disturbed(parts, tapped, untapped) == []
     for part in parts:
         moved = bench.with_part(untapped, 1, part.part, 2 * bench.part(untapped, 1, part.part))
@@ -156,7 +160,7 @@ def test_that_an_array_that_taps_did_not_change_is_told_by_the_box_check_alone(b
 
 
 def test_that_weights_of_an_activations_own_may_be_of_several_shapes() -> None:
-    own = [Comparison(1, name, Verdict.SUSPECT, 2.0) for name in ("da", "ds")]
+    own = [Comparison(quantity_of(1, name, 2), Verdict.SUSPECT, 2.0) for name in ("da", "ds")]
     one, other = (Answer(0.0, gradients={"box 1 a": np.ones(()), "box 1 s": x * np.ones(3)}) for x in (1, 2))
     assert disturbed(own, one, one) == []
     assert disturbed(own, one, other) == own[1:]

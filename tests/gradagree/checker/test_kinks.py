@@ -29,6 +29,7 @@ from gradagree.checker.kinks import (
 from gradagree.checker.verdict import Verdict
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.errors import PairwiseDistance, TripletMargin, TripletMarginOfSquares
+from gradagree.reference.graph import quantity_of
 
 KINKED = (
     "relu",
@@ -214,7 +215,9 @@ def test_that_entries_on_a_kink_with_zero_cotangent_do_not_choose_the_derivative
 def test_that_an_undecided_entry_rules_out_no_derivative(observed: float) -> None:
     value, radius = np.array([[math.nan, 1.0]]), np.array([[math.nan, 0.0]])
     expect = lambda how: Rounded(value, radius, model("float64"))  # noqa: E731
-    found = compare(2, "delta_p", np.array([[observed, 1.0]]), expect, {"p = 0": np.array([[True, False]])})
+    found = compare(
+        quantity_of(2, "delta_p", 2), np.array([[observed, 1.0]]), expect, {"p = 0": np.array([[True, False]])}
+    )
     assert found.slopes == {"p = 0": {*ADMISSIBLE, FROM_REFERENCE}}
     wrong = explaining(np.array([[observed, 2.0]]), expect, np.array([[True, True]]))
     assert not wrong

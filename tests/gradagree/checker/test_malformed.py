@@ -75,4 +75,4 @@ def test_that_a_malformed_answer_is_told_with_the_activation_of_its_box(bench: A
     answer = bench.answer(case)
     assert malformed(case, case.arrays(), answer) is None
     short = replace(answer, values={**answer.values, "c2": answer.values["c2"][:, :1]})
-    assert malformed(case, case.arrays(), short) == "the c of box 2 (tanh) has shape (4, 1), not (4, 3)"
+    assert malformed(case, case.arrays(), short) == "c2, the value of tanh, has shape (4, 1), not (4, 3)"

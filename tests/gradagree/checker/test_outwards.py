@@ -73,5 +73,5 @@ def test_that_tangents_below_the_normal_numbers_make_no_suspect(
 ) -> None:
     assert not record(torch, spec, "forward").verdict.fails
     monkeypatch.setattr("gradagree.checker.forward.ForwardCheck.along", lambda self, which: iter(()))
-    monkeypatch.setattr("gradagree.checker.forward.Clearance._same", lambda self, suspect: False)
+    monkeypatch.setattr("gradagree.checker.forward.Localization._same", lambda self, suspect: False)
     assert record(torch, spec, "forward").verdict is Verdict.SUSPECT

@@ -11,7 +11,7 @@ import pytest
 from gradagree import Case
 from gradagree.adapters import ForTorch
 from gradagree.cases.case import Arrays, problem_of
-from gradagree.checker.exact import truth
+from gradagree.checker.exact import enclosure
 from gradagree.checker.verdict import Verdict, exit_code, plain
 
 LARGEST = {"f64": float(np.finfo(np.float64).max), "f32": float(np.finfo(np.float32).max), "f16": 65504.0}
@@ -126,7 +126,7 @@ def test_that_digits_that_only_the_natural_scale_explains_are_inaccurate_and_pro
     assert (record.verdict, record.box, record.function) == (Verdict.INACCURATE, 2, "elu")
     index = tuple(int(i) for i in (record.entry or "").removeprefix("c[").removesuffix("]").split(","))
     assert plain(record.observed) == answer.values["c2"][index]
-    proof = truth(case, case.arrays(), answer, 2, "c", index)
+    proof = enclosure(case, case.arrays(), answer, case.quantity(2, "c"), index)
     assert proof is not None
     assert (plain(record.expected), plain(record.expected_radius)) == (proof.value, proof.radius)
     assert float(record.reason.removeprefix("elu: ").split(" ")[0]) > 1

@@ -25,6 +25,7 @@ from gradagree.checker.response import handshake
 from gradagree.checker.statistical import _compare_array, compare_statistically
 from gradagree.checker.verdict import Verdict
 from gradagree.reference import backpropagate
+from gradagree.reference.graph import quantity_of
 
 CASES = 40
 NUDGE = 1 + 1e-3
@@ -192,7 +193,7 @@ def test_that_an_array_without_known_digits_is_not_suspect(
 ) -> None:
     value = np.array([[2.0, 3.0]])
     expected = variance.Variance(value, np.full((1, 2), deviation**2), torch_and_models[1]["float64"])
-    assert _compare_array(1, "dw", np.array([[2.0, observed]]), expected).verdict is verdict
+    assert _compare_array(quantity_of(1, "dw", 1), np.array([[2.0, observed]]), expected).verdict is verdict
 
 
 OWN = "prelu_by_column(a=(0.5,0.25,0.125,0.5,0.25,0.125,0.5,0.25,0.125,0.5,0.25,0.125))"
@@ -212,7 +213,7 @@ def test_that_jvps_computed_together_equal_those_computed_one_by_one(
     assert len(answer.along) == 8
     seen: list[Any] = []
     kept = statistical._compare_array
-    monkeypatch.setattr(statistical, "_compare_array", lambda *given: seen.append(given[3]) or kept(*given))
+    monkeypatch.setattr(statistical, "_compare_array", lambda *given: seen.append(given[2]) or kept(*given))
     for together in (0, statistical.MAX_STACKED_WEIGHTS):
         monkeypatch.setattr(statistical, "MAX_STACKED_WEIGHTS", together)
         (found,) = compare_statistically(case, arrays, answer, models["float64"])

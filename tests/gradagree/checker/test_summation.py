@@ -12,7 +12,7 @@ from gradagree.arithmetic.model import FORMATS, model
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.arithmetic.variance import Variance
 from gradagree.cases.regimes import Source
-from gradagree.checker.reverse import added_up
+from gradagree.checker.dense import sum_gradient
 from gradagree.reference.boxes import Gradient
 
 EXAMPLES = 64
@@ -31,7 +31,7 @@ def test_that_terms_stored_one_by_one_are_covered_only_with_their_summation(dtyp
     terms = (a[:, :, None] * delta[:, None, :]).astype(kind).astype(np.float32)
     seen = np.sum(terms, axis=0).astype(kind).astype(np.float64)
     plain = Rounded.stored(a.T, rules) @ Rounded.stored(delta, rules)
-    allowed = added_up(Gradient(plain, None), a, Rounded.stored(delta, rules)).w
+    allowed = sum_gradient(Gradient(plain, None), a, Rounded.stored(delta, rules)).w
     assert np.all(np.abs(seen - allowed.value) <= allowed.radius)
     assert np.any(np.abs(seen - plain.value) > plain.radius)
 
@@ -45,7 +45,7 @@ def test_that_a_bias_summed_in_its_own_format_is_covered_only_with_its_summation
     seen, rules = total.astype(np.float64), model(dtype, biases=dtype)
     stored = Rounded.stored(delta, rules)
     plain = stored.sum(axis=-2)
-    allowed = added_up(Gradient(None, plain), None, stored).b
+    allowed = sum_gradient(Gradient(None, plain), None, stored).b
     assert np.all(np.abs(seen - allowed.value) <= allowed.radius)
     assert np.any(np.abs(seen - plain.value) > plain.radius)
 
@@ -56,7 +56,7 @@ def test_that_the_variance_grows_with_the_summation(dtype: str) -> None:
     rules = replace(model(dtype, biases=dtype), each_alone=True)
     stored = Variance.stored(delta, rules)
     plain = Gradient(Variance.stored(a.T, rules) @ stored, stored.sum(axis=-2))
-    grown = added_up(plain, a, stored)
+    grown = sum_gradient(plain, a, stored)
     assert np.all(grown.w.variance > plain.w.variance)
     assert np.all(grown.b.variance > plain.b.variance)
 
@@ -65,6 +65,6 @@ def test_that_an_ordinary_mode_keeps_its_gradients_as_they_are() -> None:
     rules = model("float32")
     delta = Rounded.stored(numbers("delta", "float16", 6), rules)
     gradient = Gradient(delta.T @ delta, delta.sum(axis=-2))
-    kept = added_up(gradient, delta.value, delta)
+    kept = sum_gradient(gradient, delta.value, delta)
     assert kept.w is gradient.w
     assert kept.b is gradient.b

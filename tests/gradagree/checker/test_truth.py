@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from gradagree import Case
-from gradagree.checker.exact import truth
+from gradagree.checker.exact import enclosure
 
 DIGITS = 80
 PIECEWISE = [
@@ -106,7 +106,7 @@ def test_that_the_truth_of_piecewise_linear_networks_is_exact(bench: Any, spec: 
     answer = bench.answer(case)
     exactly, seen = Exactly(case, answer, Fraction), set()
     for box, part, index in places(bench, case, answer):
-        proof = truth(case, case.arrays(), answer, box, part, index)
+        proof = enclosure(case, case.arrays(), answer, case.quantity(box, part), index)
         right = exactly.entry(box, part, index)
         assert proof is not None
         assert proof.value == float(right), (box, part, index)
@@ -123,7 +123,7 @@ def test_that_the_truth_encloses_what_decimals_of_many_digits_give(bench: Any, s
     answer = bench.answer(case)
     exactly, count = Exactly(case, answer, Decimal), 0
     for box, part, index in places(bench, case, answer):
-        proof = truth(case, case.arrays(), answer, box, part, index)
+        proof = enclosure(case, case.arrays(), answer, case.quantity(box, part), index)
         right = exactly.entry(box, part, index)
         assert proof is not None
         slack = Decimal(10) ** (DIGITS // 2 - DIGITS)
@@ -138,7 +138,7 @@ def test_that_the_truth_lies_within_the_tolerance_around_the_float64_sums(bench:
     case = Case.parse(spec)
     answer = bench.answer(case)
     for box, part, index in places(bench, case, answer):
-        proof = truth(case, case.arrays(), answer, box, part, index)
+        proof = enclosure(case, case.arrays(), answer, case.quantity(box, part), index)
         assert proof is not None
         tolerance = bench.tolerance(case, answer, box, part)[index]
         assert abs(bench.part(answer, box, part)[index] - proof.value) <= tolerance + proof.radius
@@ -147,7 +147,7 @@ def test_that_the_truth_lies_within_the_tolerance_around_the_float64_sums(bench:
 def test_that_the_check_against_decimals_can_fail(bench: Any) -> None:
     case = Case.parse(SMOOTH[0])
     answer = bench.answer(case)
-    proof = truth(case, case.arrays(), answer, 2, "dw", (1, 0))
+    proof = enclosure(case, case.arrays(), answer, case.quantity(2, "dw"), (1, 0))
     assert proof is not None
     neighbour = Decimal(np.nextafter(proof.value, np.inf))
     assert abs(neighbour - Exactly(case, answer, Decimal).entry(2, "dw", (1, 0))) > Decimal(proof.radius)

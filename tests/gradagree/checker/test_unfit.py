@@ -17,6 +17,7 @@ from gradagree.checker.judge import Framework, judge
 from gradagree.checker.response import handshake, respond
 from gradagree.checker.verdict import Verdict
 from gradagree.reference import ErrorFunction
+from gradagree.reference.graph import quantity_of
 
 ModeProcess = tuple[Adapter, Framework]
 FORWARD = (
@@ -80,7 +81,7 @@ def test_that_without_tangents_nan_is_suspect_only_where_all_numbers_are_known_t
     torch: ModeProcess, monkeypatch: pytest.MonkeyPatch, spec: str
 ) -> None:
     monkeypatch.setattr(
-        "gradagree.checker.forward.Clearance.__call__", lambda self, comparisons: ([*comparisons], None)
+        "gradagree.checker.forward.Localization.__call__", lambda self, comparisons: ([*comparisons], None)
     )
     found = record(torch, spec, "forward")
     assert found.verdict in (Verdict.OUT_OF_RANGE, Verdict.UNDECIDED)
@@ -106,7 +107,7 @@ def test_that_an_overflow_within_the_error_function_excuses_the_sensitivities_th
 @pytest.mark.parametrize(("radius", "verdict"), [(1e7, Verdict.OUT_OF_RANGE), (1.0, Verdict.NONFINITE)])
 def test_that_a_tolerance_beyond_the_largest_number_means_out_of_range(radius: float, verdict: Verdict) -> None:
     expected = Rounded(np.array([1.0, -4440.0]), np.array([1e-3, radius]), model("float16"))
-    assert classify(1, "delta_p", np.array([1.0, -np.inf]), expected).verdict is verdict
+    assert classify(quantity_of(1, "delta_p", 1), np.array([1.0, -np.inf]), expected).verdict is verdict
 
 
 def test_that_beside_a_tie_a_comparison_that_is_open_stays_open(jax: ModeProcess) -> None:

@@ -1,4 +1,4 @@
-"""Operands of the filter: the arrays of many nodes in flat arrays, with tabulated radii.
+"""Operands of the filter for dense layers: the arrays of many nodes in flat arrays, with tabulated radii.
 
 No radius here is larger than that of rounded arithmetic.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -19,17 +18,18 @@ from gradagree.arithmetic.model import Model
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.checker.allowances import ActivationBounds, ToleranceOptions
 from gradagree.checker.batching import Ragged, concatenate, lowest_bits
-from gradagree.checker.comparison import ERROR_BOX, SAFE, Bound, Part
+from gradagree.checker.filter import SAFE, Bound, all_samples_rounded, not_representable
 from gradagree.checker.kinks import Kinks
-from gradagree.reference import Activation, Box, ErrorFunction
-from gradagree.reference.samples import allowed_width, some_targets, to_domain
+from gradagree.reference import Activation, Box
+from gradagree.reference.graph import Node, Quantity
+from gradagree.reference.samples import allowed_width, to_domain
 
 
 @dataclass(frozen=True, eq=False)
-class NodeArrays:
-    """One operation with the framework's own p, c, delta_p and delta_c; a gradient is None if the filter skips it."""
+class DenseArrays:
+    """A dense layer with the framework's own p, c, delta_p and delta_c; a gradient is None if the filter skips it."""
 
-    number: int | str
+    node: Node
     box: Box
     model: Model
     kinks: Kinks
@@ -44,10 +44,17 @@ class NodeArrays:
     def activation(self) -> Activation:
         return self.box.activation
 
-    def bound(self, part: Part, value: Any, radius: Any, slopes: Any = None) -> Bound:
-        """The bound that the framework's array of this part lies within radius of value."""
-        observed, zero = getattr(self, part), getattr(self, f"no_{part}")
-        return Bound(self.number, part, observed, value, SAFE * radius, self.model.format, zero, slopes or {})
+    def bound(self, label: str, value: Any, radius: Any, slopes: Any = None) -> Bound:
+        """The bound that the framework's c, delta_p, dw or db lies within radius of value."""
+        observed, zero = getattr(self, label), getattr(self, f"no_{label}")
+        quantity = self.quantities[label]
+        return Bound(quantity, observed, value, SAFE * radius, self.model.format, zero, slopes or {})
+
+    @functools.cached_property
+    def quantities(self) -> dict[str, Quantity]:
+        """The node's arrays by their names here."""
+        node = self.node
+        return {x.label: x for x in (node.value(), node.cotangent(), *map(node.gradient, node.parameters))}
 
     def no_c(self) -> bool:
         """True if each product in c has a factor 0, and there is no bias."""
@@ -117,7 +124,7 @@ class ElementwiseValues(NamedTuple):
     slope_radius: np.ndarray
 
     @classmethod
-    def of(cls, group: Sequence[NodeArrays]) -> ElementwiseValues:
+    def of(cls, group: Sequence[DenseArrays]) -> ElementwiseValues:
         """For nodes with the same activation and the same model."""
         activation = group[0].activation
         p = concatenate([one.p.ravel() for one in group])[None]
@@ -126,12 +133,12 @@ class ElementwiseValues(NamedTuple):
         return cls(a[0], tables[0][place[0]], slope[0], tables[1][place[0]])
 
 
-def row_values(one: NodeArrays) -> tuple[np.ndarray, np.ndarray]:
+def row_values(one: DenseArrays) -> tuple[np.ndarray, np.ndarray]:
     """A(p) of an activation along the last axis, within 8 u |A| where it is rounded."""
     return with_radius(one, "value", np.asarray(one.activation.value(one.p)))
 
 
-def row_vjp(one: NodeArrays, delta_a: np.ndarray, inner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def row_vjp(one: DenseArrays, delta_a: np.ndarray, inner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """delta_p of an activation along the last axis, within 8 u |delta_p| where it is rounded, and delta_a's error.
 
     delta_p is linear in delta_a, so the vjp of any error within inner, such as one of alternating signs, may occur.
@@ -146,7 +153,7 @@ def row_vjp(one: NodeArrays, delta_a: np.ndarray, inner: np.ndarray) -> tuple[np
     return found, radius + np.maximum(one_way, other)
 
 
-def with_radius(one: NodeArrays, part: str, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def with_radius(one: DenseArrays, part: str, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The numbers, and 8 u of each where it must have been rounded.
 
     It must where it is not representable in the dtype; and for a function that never returns exact numbers, unless a
@@ -155,12 +162,6 @@ def with_radius(one: NodeArrays, part: str, found: np.ndarray) -> tuple[np.ndarr
     equal = one.p.shape[-1] < 2 or (one.p == one.p[..., :1]).all(axis=-1).any()
     surely = not equal and always_rounds(one.activation, one.model)[part]
     return found, one.model.formula * one.model.u * np.abs(found) * (surely or not_representable(found, one.model))
-
-
-def not_representable(x: np.ndarray, model: Model) -> np.ndarray:
-    """The entries that are not representable in the format."""
-    scaled = np.ldexp(np.frexp(x)[0], model.format.precision)
-    return np.asarray(scaled != np.rint(scaled))
 
 
 @functools.lru_cache(maxsize=256)
@@ -175,42 +176,6 @@ def always_rounds(activation: Activation, model: Model) -> dict[str, bool]:
             yield {"value": a, "vjp": activation.vjp(stored, delta_a)}
 
     return all_samples_rounded(("value", "vjp"), samples())
-
-
-@functools.lru_cache(maxsize=1024)
-def loss_always_rounds(error: ErrorFunction, model: Model, few_examples: bool, few_outputs: bool) -> dict[Part, bool]:
-    """True if E, or dE/do, has no exact entries but 0, even for numbers with few bits.
-
-    few_examples, few_outputs: whether their number is a power of two, by which a division may be exact.
-    """
-
-    def samples() -> Iterator[dict[Part, Any]]:
-        examples, outputs = 4 if few_examples else 5, allowed_width(error, 4 if few_outputs else 5)
-        t = some_targets(error, examples, outputs)
-        given: Any = t if error.targets == "classes" else Rounded.stored(t, model)
-        ramp = np.arange(examples * outputs).reshape(examples, outputs) / 4 - outputs / 2
-        for o in (np.zeros(ramp.shape), ramp):
-            stored = Rounded.stored(to_domain(error.domain, o), model)
-            yield {"E": error.value(stored, given), "delta_p": error.sensitivity(stored, given)}
-
-    return all_samples_rounded(("E", "delta_p"), samples())
-
-
-def all_samples_rounded(parts: tuple[str, ...], samples: Iterator[dict[str, Any]]) -> dict[str, bool]:
-    """For each part, True if its nonzero entries are rounded in every sample; False if one is out of domain."""
-    found = dict.fromkeys(parts, True)
-    try:
-        with np.errstate(all="ignore"):
-            for answers in samples:
-                found = {part: found[part] and all_rounded(x) for part, x in answers.items()}
-    except ValueError:
-        return dict.fromkeys(parts, False)
-    return found
-
-
-def all_rounded(x: Any) -> bool:
-    """True if all nonzero entries have a radius."""
-    return bool(np.all((getattr(x, "radius", 0.0) != 0) | (getattr(x, "value", x) == 0)))
 
 
 def round_rows(activation: Activation) -> list[np.ndarray]:
@@ -237,8 +202,8 @@ class Operands:
     its radii, `slope` and `slope_radius` those of A'(p) of the elementwise ones, all in flat arrays.
     """
 
-    def __init__(self, boxes: Iterable[NodeArrays]) -> None:
-        groups: dict[Any, list[NodeArrays]] = {}
+    def __init__(self, boxes: Iterable[DenseArrays]) -> None:
+        groups: dict[Any, list[DenseArrays]] = {}
         for one in boxes:
             groups.setdefault((one.activation.along_last_axis, one.activation, id(one.model)), []).append(one)
         elementwise, rows = ([group for key, group in groups.items() if key[0] is along] for along in (False, True))
@@ -320,36 +285,3 @@ def exact_below(model: Model, terms: int, lowest: float) -> float:
 
 def transpose(arrays: Sequence[np.ndarray | None]) -> list[Any]:
     return [None if x is None else x.T for x in arrays]
-
-
-class LossArrays:
-    """The loss node with the framework's own outputs o; t are the targets as float64 numbers or classes."""
-
-    def __init__(self, error: ErrorFunction, o: np.ndarray, t: np.ndarray, model: Model) -> None:
-        self.error, self.o, self.t, self.model = error, o, t, model
-
-    def E(self, observed: float) -> Bound | None:
-        """E, within 8 u |E| where it is rounded."""
-        return self._bound("E", np.asarray(observed), np.asarray(self.error.value(self.o, self.t)))
-
-    def delta_p(self, observed: np.ndarray) -> Bound | None:
-        """dE/do, within 8 u |dE/do| where it is rounded."""
-        return self._bound("delta_p", observed, np.asarray(self.error.sensitivity(self.o, self.t)))
-
-    def _bound(self, part: Part, observed: np.ndarray, value: np.ndarray) -> Bound | None:
-        if observed.shape != value.shape or not value.size or not self._small:
-            return None
-        rounds = self._always_rounds[part] or not_representable(value, self.model)
-        radius = SAFE * self.model.formula * self.model.u * np.abs(value) * rounds
-        return Bound(ERROR_BOX, part, observed, value, radius, self.model.format)
-
-    @functools.cached_property
-    def _small(self) -> bool:
-        """True if squares of these numbers, sums of squares and exponentials lie within the dtype's range."""
-        largest = max((float(np.max(np.abs(x), initial=0.0)) for x in (self.o, self.t)), default=0.0)
-        room = self.model.format.largest
-        return largest < math.log(room) / 2 and (1 + largest) ** 2 * self.o.size < room
-
-    @functools.cached_property
-    def _always_rounds(self) -> dict[Part, bool]:
-        return loss_always_rounds(self.error, self.model, *(n & (n - 1) == 0 for n in self.o.shape))

@@ -1,0 +1,150 @@
+"""The jvp of a dense layer in any arithmetic, and its bounds for any correct program."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gradagree.arithmetic.dual import Dual, slope_of
+from gradagree.arithmetic.rounded import Rounded
+from gradagree.checker.allowances import (
+    ActivationBounds,
+    ToleranceOptions,
+    either,
+    finite_or_zero,
+    overflow_allowance,
+    underflow_allowance,
+)
+from gradagree.checker.derivative_forms import jacobian, jvp as matrix_jvp
+from gradagree.checker.kinks import Kinks, one_sided_derivative
+from gradagree.reference import Box
+from gradagree.reference.graph import Node
+
+
+class ParameterTangents(NamedTuple):
+    """The tangents of a layer's weights and bias and of its activation's parameters; None where there are none.
+
+    All have the directions on a first axis.
+    """
+
+    w: np.ndarray | None
+    b: np.ndarray | None
+    own: Sequence[np.ndarray]
+
+    @classmethod
+    def of(cls, node: Node, tangents: Mapping[str, np.ndarray]) -> ParameterTangents:
+        """Those of one node, from the tangents of all parameters by name."""
+        named = {own: tangents[name] for own, name in node.parameters.items()}
+        return cls(named.pop("w", None), named.pop("b", None), tuple(named.values()))
+
+
+def jvp(activation: Any, p: Any, tangents: Any) -> Any:
+    """A'(p) p' of each tangent; along the last axis sum_i dA_j/dp_i p'_i. None where there are too many numbers."""
+    if not activation.along_last_axis:
+        return activation.derivative(p) * tangents
+    partials = jacobian(activation, p)
+    return None if partials is None else np.stack([matrix_jvp(partials, tangent) for tangent in tangents])
+
+
+def parameters_jvp(activation: Any, p: Any, own: Sequence[np.ndarray]) -> Any:
+    """The change of A(p) by changes of the activation's parameters."""
+    each = zip(activation.own_weights, own, strict=True)
+    return sum(activation.by(name, p) * np.expand_dims(x, tuple(range(1, 4 - x.ndim))) for name, x in each)
+
+
+def affine_tangents(box: Box, a: Any, change: Any, moved: ParameterTangents, lift: Any) -> Any:
+    """c' of a = A(p) and its tangents; lift converts parameters' tangents to the arithmetic.
+
+    Weights that do not change add nothing, unless a may not fit the dtype: infinity times 0 is NaN.
+    """
+    # c' = a' w + a w' + b'
+    if box.w is not None:
+        change = change @ box.w
+        fits = not isinstance(a, Rounded) or np.isfinite(a.value + a.radius).all()
+        counts = np.any(moved.w) or not fits
+        change = change + a @ lift(moved.w) if counts else change
+    return change if moved.b is None or not np.any(moved.b) else change + np.expand_dims(lift(moved.b), -2)
+
+
+@dataclass(frozen=True)
+class ExpectedTangents:
+    """The tangents of a layer on rounded arrays, with the complete jump at kinks."""
+
+    box: Box
+    rounded: Box
+    p: Rounded
+    kinks: Kinks
+
+    @functools.cached_property
+    def activation(self) -> ActivationBounds:
+        bounds: ActivationBounds = ToleranceOptions.widest().bounds(self.box.activation)
+        return bounds
+
+    @functools.cached_property
+    def activated(self) -> Rounded:
+        """A(p)."""
+        return self.p._lift(self.activation.value(self.p))
+
+    @functools.cached_property
+    def derivative(self) -> Rounded:
+        """A'(p); on kinks with the complete jump."""
+        found = self.activation.derivative(self.p)
+        for on in self.kinks.values():
+            left, right = (one_sided_derivative(self.box.activation, self.p.value, side) for side in ("left", "right"))
+            found = found.widened(np.where(on, np.abs(right - left), 0.0))
+        return found
+
+    def expected(self, tangents: Rounded, changes: ParameterTangents) -> Rounded:
+        """c' of tangents p'."""
+        with np.errstate(all="ignore"):
+            if self.box.activation.along_last_axis:
+                change: Any = self._along_rows(tangents)
+            else:
+                change = self.activation.times(self.derivative, self.p, tangents)
+            if changes.own:
+                change = change + parameters_jvp(self.activation, self.p, changes.own)
+            lift = lambda x: Rounded.stored(x, self.p.model)  # noqa: E731
+            found: Rounded = affine_tangents(self.rounded, self.activated, change, changes, lift)
+        return found
+
+    def _along_rows(self, tangents: Rounded) -> Rounded:
+        """a' of rows, from their derivatives and from derivatives as automatic differentiation of A may compute them.
+
+        Within 8 u of sum_i |dA_j/dp_i p'_i|, and with the complete jump at kinks; out of range where sums of p' itself,
+        with which a program may begin, may overflow.
+        """
+        activation, plain, model = self.box.activation, self.p.value, self.p.model
+        p: Any = self.p
+        ad_form = p._lift(slope_of(activation.value(Dual(p[None], tangents))))
+        change = jvp(activation, p, tangents)
+        if change is None:
+            return ad_form
+        sizes = jvp(Sizes(activation), plain, np.abs(tangents.value))
+        lost = underflow_allowance(sizes, np.sum(plain**2, axis=-1, keepdims=True), model)
+        beside = [jvp(activation, np.nextafter(plain, side), tangents.value) for side in (-np.inf, np.inf)]
+        change = change.widened(finite_or_zero(np.abs(beside[1] - beside[0])))
+        radius = either(change, ad_form)
+        whole = np.sum(np.abs(tangents.value) + tangents.radius, axis=-1, keepdims=True)
+        largest = whole * np.maximum(1.0, np.max(np.abs(plain), axis=-1, keepdims=True))
+        allowed = (
+            model.formula * model.u * finite_or_zero(sizes)
+            + finite_or_zero(lost)
+            + overflow_allowance(largest, 1.0, model)
+        )
+        return Rounded(change.value, radius, model).widened(np.where(radius != 0, allowed, 0.0))
+
+
+class Sizes:
+    """An activation along the last axis that returns |dA_j/dp_i|."""
+
+    along_last_axis = True
+
+    def __init__(self, activation: Any) -> None:
+        self.activation, self.width = activation, activation.width
+
+    def vjp(self, p: np.ndarray, delta_a: np.ndarray) -> Any:
+        return np.abs(self.activation.vjp(p, delta_a))

@@ -1,0 +1,167 @@
+"""Checks of the loss node: its value and gradient on the framework's own outputs."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import flint
+import numpy as np
+
+from gradagree.adapters import Answer
+from gradagree.arithmetic.ball import Ball
+from gradagree.arithmetic.dual import Dual, slope_of
+from gradagree.arithmetic.model import Model
+from gradagree.arithmetic.rounded import Rounded
+from gradagree.checker.allowances import ToleranceOptions, either, finite_or_zero
+from gradagree.checker.comparison import Comparison, compare, observed_array
+from gradagree.checker.filter import SAFE, Bound, all_samples_rounded, not_representable, store_accepted
+from gradagree.checker.kinks import loss_kinks, one_sided_loss_gradient
+from gradagree.reference import ErrorBox, ErrorFunction
+from gradagree.reference.graph import Kind, Node, Quantity
+from gradagree.reference.samples import allowed_width, some_targets, to_domain
+
+
+class LossCheck:
+    """The loss on the framework's own output o; rounded arithmetic runs only where the filter does not accept it."""
+
+    def __init__(self, node: Node, answer: Answer, model: Model) -> None:
+        assert isinstance(node.operation, ErrorBox)
+        self.node, self.answer, self.model = node, answer, model
+        self.error, self.plain_targets = node.operation.error, node.operation.t
+        self.plain_o = answer.values[node.input]
+        self.kinks = loss_kinks(self.error, self.plain_o, self.plain_targets)
+        self.accepted: dict[Quantity, Comparison] = {}
+
+    @functools.cached_property
+    def o(self) -> Rounded:
+        return Rounded.handed(self.plain_o, self.model)
+
+    def box(self, how: ToleranceOptions) -> ErrorBox:
+        t: Any = self.plain_targets
+        return ErrorBox(how.bounds(self.error), t if self.error.targets == "classes" else Rounded.stored(t, self.model))
+
+    def expected_value(self, how: ToleranceOptions) -> Rounded:
+        """E; where it is the sum of each example's own, stored loss, with what storing these costs."""
+        E: Rounded = self.box(how)(self.o)
+        if not self.model.each_alone:
+            return E
+        lost = self.model.u * np.abs(E.value) + self.o.shape[0] * self.model.quantum
+        return E.widened(np.where((E.value == 0) & (E.radius == 0), 0.0, lost))
+
+    def expected_cotangent(self, how: ToleranceOptions) -> Rounded:
+        """dE/do."""
+        delta_o: Rounded = self.box(how).pull(self.o)
+        return delta_o
+
+    def forward(self) -> Comparison:
+        """E."""
+        quantity = self.node.value()
+        observed = np.asarray(self.answer.E)
+        return self.accepted.get(quantity) or compare(quantity, observed, self.expected_value)
+
+    def backward(self) -> Iterator[Comparison]:
+        """dE/do."""
+        quantity = self.node.cotangent()
+        observed = observed_array(self.answer, quantity)
+        yield self.accepted.get(quantity) or compare(quantity, observed, self.expected_cotangent, self.kinks)
+
+    # Forward mode
+
+    @functools.cached_property
+    def _widest_cotangent(self) -> Rounded:
+        """dE/do; on kinks with the complete jump."""
+        found = self.expected_cotangent(ToleranceOptions.widest())
+        o, t = self.plain_o, self.plain_targets
+        for on in self.kinks.values():
+            left, right = (one_sided_loss_gradient(self.error, o, t, side) for side in ("left", "right"))
+            found = found.widened(np.where(on, finite_or_zero(np.abs(right - left)), 0.0))
+        return found
+
+    def expected_tangents(self, tangents: np.ndarray, _: Any) -> Rounded:
+        """E' from dE/do, and from what automatic differentiation of E may compute."""
+        o: Any = self.o
+        given = Rounded.handed(tangents, self.model)
+        with np.errstate(all="ignore"):
+            slope: Rounded = np.sum(self._widest_cotangent * given, axis=(-2, -1))
+            formed = o._lift(slope_of(self.error.value(Dual(o[None], given), self.box(ToleranceOptions.widest()).t)))
+        return Rounded(slope.value, either(slope, formed), self.model)
+
+    # Exact values
+
+    def exact_entry(self, quantity: Quantity, index: tuple[int, ...]) -> flint.arb:
+        """An entry of E or dE/do in ball arithmetic."""
+        box, o = self._exact_box(), Ball.exact(self.plain_o)
+        found = box(o) if quantity.kind is Kind.VALUE else box.pull(o)
+        return Ball.entry(found, index)
+
+    def exact_tangent(self, tangent: Any, _: Any, __: tuple[int, ...]) -> flint.arb:
+        """E' in one direction."""
+        gradient = self._exact_box().pull(Ball.exact(self.plain_o))
+        return Ball.entry(np.sum(gradient * tangent, axis=(-2, -1)), (0,))
+
+    def _exact_box(self) -> ErrorBox:
+        t: Any = self.plain_targets
+        return ErrorBox(self.error, t if self.error.targets == "classes" else Ball.exact(t))
+
+    # The filter
+
+    @staticmethod
+    def accept(checks: Sequence[LossCheck]) -> None:
+        """Store the comparisons that the filter accepts."""
+        store_accepted((one.accepted, bound) for one in checks for bound in one._bounds() if bound is not None)
+
+    def _bounds(self) -> Iterator[Bound | None]:
+        """The filter's bounds for E and for dE/do: within 8 u of the number where it is rounded."""
+        o, t = self.plain_o, self.plain_targets
+        yield self._bound("E", self.node.value(), np.asarray(self.answer.E), np.asarray(self.error.value(o, t)))
+        if not self.kinks:
+            observed = self.answer.cotangents[self.node.input]
+            yield self._bound("delta_p", self.node.cotangent(), observed, np.asarray(self.error.sensitivity(o, t)))
+
+    def _bound(self, label: str, quantity: Quantity, observed: np.ndarray, value: np.ndarray) -> Bound | None:
+        if observed.shape != value.shape or not value.size or not self._small:
+            return None
+        rounds = self._always_rounds[label] or not_representable(value, self.model)
+        radius = SAFE * self.model.formula * self.model.u * np.abs(value) * rounds
+        return Bound(quantity, observed, value, radius, self.model.format)
+
+    @functools.cached_property
+    def _small(self) -> bool:
+        """True if squares of these numbers, sums of squares and exponentials lie within the dtype's range."""
+        numbers = (self.plain_o, self.plain_targets)
+        largest = max((float(np.max(np.abs(x), initial=0.0)) for x in numbers), default=0.0)
+        room = self.model.format.largest
+        return largest < math.log(room) / 2 and (1 + largest) ** 2 * self.plain_o.size < room
+
+    @functools.cached_property
+    def _always_rounds(self) -> dict[str, bool]:
+        return loss_always_rounds(self.error, self.model, *(n & (n - 1) == 0 for n in self.plain_o.shape))
+
+    # Other losses
+
+    def with_loss(self, other: ErrorFunction) -> LossCheck:
+        """The same check of another loss on the same numbers."""
+        node = self.node._replace(operation=ErrorBox(other, self.plain_targets))
+        return LossCheck(node, self.answer, self.model)
+
+
+@functools.lru_cache(maxsize=1024)
+def loss_always_rounds(error: ErrorFunction, model: Model, few_examples: bool, few_outputs: bool) -> dict[str, bool]:
+    """True if E, or dE/do, has no exact entries but 0, even for numbers with few bits.
+
+    few_examples, few_outputs: whether their number is a power of two, by which a division may be exact.
+    """
+
+    def samples() -> Iterator[dict[str, Any]]:
+        examples, outputs = 4 if few_examples else 5, allowed_width(error, 4 if few_outputs else 5)
+        t = some_targets(error, examples, outputs)
+        given: Any = t if error.targets == "classes" else Rounded.stored(t, model)
+        ramp = np.arange(examples * outputs).reshape(examples, outputs) / 4 - outputs / 2
+        for o in (np.zeros(ramp.shape), ramp):
+            stored = Rounded.stored(to_domain(error.domain, o), model)
+            yield {"E": error.value(stored, given), "delta_p": error.sensitivity(stored, given)}
+
+    return all_samples_rounded(("E", "delta_p"), samples())
