@@ -77,7 +77,7 @@ def cases(regime: str, block: int) -> Iterator[Case]:
     return (replace(case, explicit=case.arrays()) for case in itertools.islice(small, CASES))
 
 
-def answered(case: Case) -> Answer:
+def reference_answer(case: Case) -> Answer:
     """The answer of the reference on float64 arrays."""
     arrays = case.arrays()
     values, (*inner, _) = {"inputs": arrays.inputs}, case.nodes(arrays)
@@ -94,7 +94,7 @@ def answered(case: Case) -> Answer:
     return Answer(float(found.E), values, dict(zip(values, found.sensitivities, strict=True)), gradients)
 
 
-def judged(case: Case, answer: Answer) -> list[Part]:
+def compared_parts(case: Case, answer: Answer) -> list[Part]:
     """The parts that the check of single operations compares."""
     seen = []
 
@@ -120,8 +120,8 @@ def sampled(case: Case, parts: list[Part]) -> Iterator[tuple[Part, tuple[int, ..
         yield part, tuple(int(source.integers(length)) for length in part.observed.shape)
 
 
-def proved(case: Case, answer: Answer, part: Part, index: tuple[int, ...]) -> bool:
-    """Whether the exact entry provably lies within the radius of both values; a radius that is not finite claims nothing."""
+def within_radius(case: Case, answer: Answer, part: Part, index: tuple[int, ...]) -> bool:
+    """True if the exact entry is proved to lie within the radius of both values, or if the radius is not finite."""
     outputs = [*answer.values.values()][-1]
     if part.box == "error" and np.isnan(outputs[index[:1]]).any():
         return True  # comparisons with NaN are undecided: the loss of these examples has no exact value
@@ -139,9 +139,9 @@ def proved(case: Case, answer: Answer, part: Part, index: tuple[int, ...]) -> bo
 def violations(regime: str, block: int) -> Iterator[str]:
     """Every sampled entry of a block's cases whose radius does not reach the exact value."""
     for case in cases(regime, block):
-        answer = answered(case)
-        for part, index in sampled(case, judged(case, answer)):
-            if not proved(case, answer, part, index):
+        answer = reference_answer(case)
+        for part, index in sampled(case, compared_parts(case, answer)):
+            if not within_radius(case, answer, part, index):
                 yield f"{case}: {part.name}{[*map(int, index)]} of box {part.box}: {part.numbers(index)}"
 
 
@@ -154,16 +154,16 @@ def test_that_the_reference_lies_within_its_radius_of_the_exact_value(regime: st
 @pytest.mark.xfail(strict=True, reason="scipy's expit(x) is 0 below -709.78, and so is the distance of s from 1")
 def test_that_the_distance_from_a_limit_does_not_underflow() -> None:
     case = Case.parse("4-6-4-8-1:id,gelu,sigmoid,elu:mse:n4:f64:saturated:s106540991")
-    answer = answered(case)
-    (part,) = (part for part in judged(case, answer) if (part.box, part.name) == (3, "delta_p"))
-    assert proved(case, answer, part, (3, 0))
+    answer = reference_answer(case)
+    (part,) = (part for part in compared_parts(case, answer) if (part.box, part.name) == (3, "delta_p"))
+    assert within_radius(case, answer, part, (3, 0))
 
 
 def loss_gradient(spec: str) -> tuple[Case, Answer, Part, np.ndarray]:
     """A case, its answer, delta_o, and the examples with NaN among their outputs."""
     case = Case.parse(spec)
-    answer = answered(case)
-    (part,) = (part for part in judged(case, answer) if (part.box, part.name) == ("error", "delta_p"))
+    answer = reference_answer(case)
+    (part,) = (part for part in compared_parts(case, answer) if (part.box, part.name) == ("error", "delta_p"))
     return case, answer, part, np.isnan([*answer.values.values()][-1]).any(axis=-1)
 
 
@@ -175,8 +175,8 @@ def test_that_a_nan_output_leaves_the_gradients_of_other_examples_exact() -> Non
     assert np.isfinite(part.expected.radius[~undefined]).all()
     moved = replace(part, observed=part.observed + 2.0**-30)
     for k, j in np.ndindex(part.observed.shape):
-        assert proved(case, answer, part, (k, j))
-        assert proved(case, answer, moved, (k, j)) == undefined[k]
+        assert within_radius(case, answer, part, (k, j))
+        assert within_radius(case, answer, moved, (k, j)) == undefined[k]
 
 
 def test_that_a_comparison_with_a_nan_output_has_no_exact_value() -> None:
@@ -190,13 +190,13 @@ def test_that_a_comparison_with_a_nan_output_has_no_exact_value() -> None:
 
 @pytest.mark.parametrize("regime", REGIMES)
 def test_that_most_radii_claim_something(regime: str) -> None:
-    few = [(case, judged(case, answered(case))) for case in itertools.islice(cases(regime, 0), 20)]
+    few = [(case, compared_parts(case, reference_answer(case))) for case in itertools.islice(cases(regime, 0), 20)]
     chosen = [part.numbers(index) for case, parts in few for part, index in sampled(case, parts)]
     assert np.mean([radius < 1e-3 * max(abs(value), 1) for radius, value, _ in chosen]) > 0.75
 
 
-def given(f: Any, **known: Any) -> Any:
-    """A function that is always given these arguments."""
+def with_arguments(f: Any, **known: Any) -> Any:
+    """The function with these arguments in place of its own."""
 
     def weaker(*args: Any, **names: Any) -> Any:
         return f(**{**inspect.signature(f).bind(*args, **names).arguments, **known})
@@ -232,9 +232,9 @@ def attribute(owner: Any, name: str, value: Any) -> Any:
 
 
 WEAKER: dict[str, tuple[Any, str]] = {
-    "operations do not round": (attribute(rounded, "result", given(rounded.result, keep=True)), "ordinary"),
+    "operations do not round": (attribute(rounded, "result", with_arguments(rounded.result, keep=True)), "ordinary"),
     "sums of no terms": (
-        attribute(rounded_sums, "sum_of_terms", given(rounded_sums.sum_of_terms, terms=0)),
+        attribute(rounded_sums, "sum_of_terms", with_arguments(rounded_sums.sum_of_terms, terms=0)),
         "ordinary",
     ),
     "functions do not err": (infallible, "ordinary"),
