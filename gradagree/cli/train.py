@@ -55,13 +55,13 @@ def train(out: Path | None, strict: bool, **options: Any) -> int:
     from gradagree.runner import campaign
     from gradagree.runner.extensions import load_installed
     from gradagree.runner.known import find_known
-    from gradagree.train import train as training_runs
+    from gradagree.train.run import parse_training_run, run_training
 
     load_installed()
-    training = training_runs.parse_training_run(**options)
+    training = parse_training_run(**options)
     folder, known = out or campaign.default_folder(), find_known(None)
     with Progress(0) as progress:
-        trained = training_runs.run_training(training, folder, command_line(), strict, progress)
+        trained = run_training(training, folder, command_line(), strict, progress)
     click.echo(f"{trained.steps:,} steps by the reference; {trained.reason}")
     status = report_results([folder], folder, strict, known)
     click.echo(f"Training: {write_training(folder)}")

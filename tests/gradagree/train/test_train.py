@@ -17,7 +17,8 @@ from gradagree.errors import UsageError
 from gradagree.runner.process import FrameworkProcess
 from gradagree.runner.replay import find_case
 from gradagree.runner.results import read_meta, read_records
-from gradagree.train.train import CONFIGS, TrainingRun, find_config, parse_training_run, run_training
+from gradagree.train.config import CONFIGS, find_config
+from gradagree.train.run import TrainingRun, parse_training_run, run_training
 
 pytest.importorskip("sklearn")
 
@@ -84,7 +85,7 @@ class LongSteps(FrameworkProcess):
 
 def test_that_a_step_of_another_length_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
-    monkeypatch.setattr("gradagree.train.train.FrameworkProcess", LongSteps)
+    monkeypatch.setattr("gradagree.train.run.FrameworkProcess", LongSteps)
     trained(tmp_path, every=10_000)
     found = {record.dtype: (record.verdict, (record.entry or "")[:2]) for record in read_records(tmp_path)}
     assert found["float64"] == (Verdict.DISAGREE, "w[")
