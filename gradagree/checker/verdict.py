@@ -207,9 +207,16 @@ def split_entry(entry: str | None) -> tuple[str, tuple[int, ...]]:
     return name, tuple(int(k) for k in index.rstrip("]").split(",") if k)
 
 
+def describe_operation(box: int | str | None, function: str | None) -> str:
+    """``operation 2 (tanh)`` or ``loss (mse)``; the function alone if the operation is not known."""
+    if box is None:
+        return function or ""
+    return ("loss" if box == "error" else f"operation {box}") + (f" ({function})" if function else "")
+
+
 def format_failure(record: Record) -> str:
     """The location, numbers and reason of a failing record, and the command that replays it."""
-    where = "" if record.box is None else f" in box {record.box} ({record.function}), {record.entry}"
+    where = "" if record.box is None else f" in {describe_operation(record.box, record.function)}, {record.entry}"
     numbers = ""
     if record.expected is not None:
         numbers = (

@@ -68,5 +68,5 @@ def _write_baseline(before: Path, after: Path | None, path: Path) -> int:
     side = read_side(before)
     left_out = write_extract(side, path)
     omitted = f"; {left_out:,} records omitted" if left_out else ""
-    click.echo(f"Baseline: {path}, {len(side.judged):,} records, {path.stat().st_size / 1000:,.0f} kB{omitted}")
+    click.echo(f"Baseline: {path}, {len(side.outcomes):,} records, {path.stat().st_size / 1000:,.0f} kB{omitted}")
     return 0

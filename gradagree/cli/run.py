@@ -125,7 +125,7 @@ def run(
     if interrupted:
         again = ["gradagree", "run", "--resume", str(folder), *(word for file in ext for word in ("--ext", file))]
         print_error(f"gradagree: interrupted; continue with: {shlex.join(again)}")
-    return 130 if interrupted else summary.ended(strict)
+    return 130 if interrupted else summary.exit_code_for(strict)
 
 
 def _status(text: str) -> contextlib.AbstractContextManager[Any]:

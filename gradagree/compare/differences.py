@@ -1,4 +1,4 @@
-"""What differs between two runs: new, gone, lost and moved."""
+"""Differences between two runs: new and resolved disagreements, lost coverage, changes beyond the noise."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from scipy import special
 
 from gradagree.cases.text import split_case
 from gradagree.checker.verdict import ORDER, Record, Verdict
-from gradagree.compare.side import Judged, Key, Side
+from gradagree.compare.side import Key, RecordOutcome, Side
 from gradagree.report.findings import Cause, cause_of
 from gradagree.report.matrix import Column
-from gradagree.report.text import named
+from gradagree.report.text import short_name
 from gradagree.runner.known import Entry
 
 
 class MedianInterval(NamedTuple):
-    """Where a median lies."""
+    """A confidence interval of a median."""
 
     low: float
     high: float
@@ -33,8 +33,8 @@ class MedianInterval(NamedTuple):
 NOTHING = MedianInterval(0.0, 0.0)
 
 
-def surrounding(moves: Sequence[float], level: float) -> MedianInterval:
-    """Where the median of the moves' distribution lies, except with probability `level`; without bounds for too few."""
+def median_interval(moves: Sequence[float], level: float) -> MedianInterval:
+    """Confidence interval of the median, wrong with probability `level`; unbounded for too few moves."""
     n = len(moves)
     k = places(n, level)
     if not k:
@@ -60,11 +60,11 @@ def more_lost_than_gained(lost: int, gained: int, level: float) -> bool:
 
 
 ACCURACY, SHARPNESS = "distance over tolerance", "tolerance over largest entry"
-Pair = tuple[Key, Judged, Judged]
+Pair = tuple[Key, RecordOutcome, RecordOutcome]
 
 
 class Move(NamedTuple):
-    """What moved, for which cases, and by which factor (above 1: worse); noise is the factor that other cases show."""
+    """A change of accuracy or tolerance: its factor (above 1: worse), and the factor of the other cases, its noise."""
 
     what: str
     column: Column
@@ -104,8 +104,8 @@ def _groups(pairs: Iterable[Pair]) -> dict[tuple[Column, str], Group]:
     """By column and dtype: all pairs under the empty name, and those of each function."""
     groups: dict[tuple[Column, str], Group] = defaultdict(lambda: defaultdict(list))
     for pair in pairs:
-        key, _, judged = pair
-        group = groups[key.column, judged.dtype]
+        key, _, outcome = pair
+        group = groups[key.column, outcome.dtype]
         group[""].append(pair)
         parts = split_case(key.spec)
         for function in dict.fromkeys([*parts.activations, *filter(None, [parts.error])]):
@@ -117,10 +117,10 @@ def _in_group(what: str, column: Column, dtype: str, functions: Group, level: fl
     grown = {pair[0]: move for pair in functions[""] if (move := _move(what, pair)) is not None}
     for function, pairs in functions.items():
         own = [grown[pair[0]] for pair in pairs if pair[0] in grown]
-        between, noise = surrounding(own, level), NOTHING
+        between, noise = median_interval(own, level), NOTHING
         if between.apart(NOTHING) and function:
             inside = {pair[0] for pair in pairs}
-            noise = surrounding([move for key, move in grown.items() if key not in inside], level)
+            noise = median_interval([move for key, move in grown.items() if key not in inside], level)
         if between.apart(NOTHING) and between.apart(noise):
             yield Move(what, column, dtype, function, len(own), _factor(float(np.median(own))), between, noise)
 
@@ -163,25 +163,25 @@ class Loss:
     by_chance: bool = False
 
 
-def judges(judged: Judged) -> bool:
-    return judged.verdict.compared and judged.verdict not in OPEN
+def is_decided(outcome: RecordOutcome) -> bool:
+    return outcome.verdict.compared and outcome.verdict not in OPEN
 
 
 def losses_between(before: Side, after: Side, level: float) -> Iterator[Loss]:
-    """By column and by what became of the records. Verdicts that are open now may be so by chance.
+    """By column and by the outcome in the second run. A verdict that is undecided now may be so by chance.
 
-    An extract that leaves records out does not tell which ones were not run.
+    An extract that leaves records out cannot show which ones were not run.
     """
     losses: dict[tuple[Column, str], Loss] = {}
     cut_short = after.left_out > 0
     gained: Counter[tuple[Column, str]] = Counter()
-    for key, was in before.judged.items():
-        now = after.judged.get(key)
-        if judges(was) and (not cut_short if now is None else not judges(now)):
+    for key, was in before.outcomes.items():
+        now = after.outcomes.get(key)
+        if is_decided(was) and (not cut_short if now is None else not is_decided(now)):
             what = MISSING if now is None else str(now.verdict)
             loss = losses.setdefault((key.column, what), Loss(key.column, what, key.spec))
             loss.count += 1
-        elif not judges(was) and now is not None and judges(now):
+        elif not is_decided(was) and now is not None and is_decided(now):
             gained[key.column, str(was.verdict)] += 1
     lost_functions = {} if cut_short else _lost_functions(before, after)
     for (column, what), loss in losses.items():
@@ -200,8 +200,8 @@ def _lost_functions(before: Side, after: Side) -> dict[Column, tuple[str, ...]]:
 
 def _functions(side: Side) -> dict[Column, set[str]]:
     found: dict[Column, set[str]] = {}
-    for key, judged in side.judged.items():
-        if judges(judged):
+    for key, outcome in side.outcomes.items():
+        if is_decided(outcome):
             parts = split_case(key.spec)
             found.setdefault(key.column, set()).update(parts.activations, filter(None, [parts.error]))
     return found
@@ -243,13 +243,13 @@ class Turn(NamedTuple):
 
 @dataclass
 class Differences:
-    """Everything that a comparison shows. Both runs are held."""
+    """All results of a comparison of two runs."""
 
     before: Side
     after: Side
     matched: int
     new: list[Change]
-    gone: list[Change]
+    resolved: list[Change]
     turns: list[Turn]
     moves: list[Move]
     losses: list[Loss]
@@ -257,7 +257,7 @@ class Differences:
 
     @property
     def regressions(self) -> list[Change | Move | Loss]:
-        """What --gate fails for."""
+        """The differences for which --gate fails."""
         new = [change for change in self.new if change.regresses]
         worse = [move for move in self.moves if move.worse]
         return [*new, *worse, *(loss for loss in self.losses if not loss.by_chance)]
@@ -269,57 +269,62 @@ class Differences:
 
 
 def compare_runs(before: Side, after: Side) -> Differences:
-    """What differs between two runs, matched by case, framework and mode."""
-    columns = {key.column for key in before.judged}
-    pairs = [(key, was, after.judged[key]) for key, was in before.judged.items() if key in after.judged]
+    """Differences between two runs, matched by case, framework and mode."""
+    columns = {key.column for key in before.outcomes}
+    pairs = [(key, was, after.outcomes[key]) for key, was in before.outcomes.items() if key in after.outcomes]
     level = 1 / max(1, len(pairs)) ** 2
     losses = sorted(losses_between(before, after, level), key=lambda loss: (loss.by_chance, -loss.count))
     return Differences(
-        before, after, len(pairs), _gathered(_new(before, after), columns), _gathered(_gone(before, after)),
+        before, after, len(pairs),
+        _group_by_cause(_new(before, after), columns), _group_by_cause(_resolved(before, after)),
         list(_turns(before, after)), list(moves(pairs)), losses,
-        sum(judges(now) and (key not in before.judged or not judges(before.judged[key]))
-            for key, now in after.judged.items()),
+        sum(is_decided(now) and (key not in before.outcomes or not is_decided(before.outcomes[key]))
+            for key, now in after.outcomes.items()),
     )  # fmt: skip
 
 
-def _finds(judged: Judged, strict: bool) -> bool:
-    return judged.verdict.fails or (strict and judged.verdict is Verdict.INACCURATE)
+def _finds(outcome: RecordOutcome, strict: bool) -> bool:
+    return outcome.verdict.fails or (strict and outcome.verdict is Verdict.INACCURATE)
 
 
-def _new(before: Side, after: Side) -> Iterator[tuple[Judged, str]]:
-    """Failures that are not in the first run, or were less bad there. Of a case that it did not run, new causes."""
+def _new(before: Side, after: Side) -> Iterator[tuple[RecordOutcome, str]]:
+    """Failures that are not in the first run, or are less severe there. Of a case that it did not run, new causes."""
     strict = before.strict or after.strict
     old = {
-        (cause_of(was.record), was.record.mode) for was in before.judged.values() if was.record and _finds(was, strict)
+        (cause_of(was.record), was.record.mode)
+        for was in before.outcomes.values()
+        if was.record and _finds(was, strict)
     }
-    for key, now in after.judged.items():
+    for key, now in after.outcomes.items():
         if now.record is None or not _finds(now, strict):
             continue
-        was = before.judged.get(key)
+        was = before.outcomes.get(key)
         if was is None and (cause_of(now.record), now.record.mode) not in old:
             yield now, MISSING
         elif was is not None and ORDER[now.verdict] < ORDER[was.verdict]:
             yield now, str(was.verdict)
 
 
-def _gone(before: Side, after: Side) -> Iterator[tuple[Judged, str]]:
-    """Failures of the first run that the second one has no more, or less bad ones."""
+def _resolved(before: Side, after: Side) -> Iterator[tuple[RecordOutcome, str]]:
+    """Failures of the first run that the second run does not have, or that are less severe there."""
     strict = before.strict or after.strict
-    for key, was in before.judged.items():
-        now = after.judged.get(key)
+    for key, was in before.outcomes.items():
+        now = after.outcomes.get(key)
         if now is not None and was.record and _finds(was, strict) and ORDER[now.verdict] > ORDER[was.verdict]:
             yield was, str(now.verdict)
 
 
-def _gathered(found: Iterator[tuple[Judged, str]], columns: Collection[Column] | None = None) -> list[Change]:
+def _group_by_cause(
+    found: Iterator[tuple[RecordOutcome, str]], columns: Collection[Column] | None = None
+) -> list[Change]:
     """By cause: unknown ones first, then the worst verdict first; columns are those of the first run."""
     changes: dict[tuple[Cause, str, Entry | None], Change] = {}
-    for judged, other in found:
-        assert judged.record is not None
-        cause, mode = cause_of(judged.record), judged.record.mode
-        column = Column(named(cause.framework), named(mode))
-        fresh = Change(cause, mode, judged.record, judged.known, columns is None or column in columns)
-        change = changes.setdefault((cause, mode, judged.known), fresh)
+    for outcome, other in found:
+        assert outcome.record is not None
+        cause, mode = cause_of(outcome.record), outcome.record.mode
+        column = Column(short_name(cause.framework), short_name(mode))
+        fresh = Change(cause, mode, outcome.record, outcome.known, columns is None or column in columns)
+        change = changes.setdefault((cause, mode, outcome.known), fresh)
         change.count += 1
         change.other[other] += 1
     return sorted(
@@ -332,4 +337,9 @@ def _turns(before: Side, after: Side) -> Iterator[Turn]:
         now = after.slopes.get(place)
         if now and was and not was & now:
             framework, mode, kink = place
-            yield Turn(Column(named(framework), named(mode)), kink, " or ".join(sorted(was)), " or ".join(sorted(now)))
+            yield Turn(
+                Column(short_name(framework), short_name(mode)),
+                kink,
+                " or ".join(sorted(was)),
+                " or ".join(sorted(now)),
+            )

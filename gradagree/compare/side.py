@@ -19,16 +19,16 @@ from gradagree.report.findings import Accepted
 from gradagree.report.matrix import Column
 from gradagree.report.provenance import mapping
 from gradagree.report.rows import short_number
-from gradagree.report.text import named, value_of, visible
+from gradagree.report.text import short_name, value_of, visible
 from gradagree.runner.known import Entry, decode_known
 from gradagree.runner.results import read_meta, read_records
 
 Place = tuple[str, str, str]
-"""Framework, mode, and which kink of which function."""
+"""Framework, mode, and the kink of a function."""
 
 
 class Key(NamedTuple):
-    """What is the same in two runs, whatever machine and version they ran on."""
+    """Case, framework and mode: identifies a record in both runs."""
 
     spec: str
     framework: str
@@ -36,12 +36,12 @@ class Key(NamedTuple):
 
     @property
     def column(self) -> Column:
-        return Column(named(self.framework), named(self.mode))
+        return Column(short_name(self.framework), short_name(self.mode))
 
 
-class Judged(NamedTuple):
-    """The contents of one record. Numbers have three digits, as in an extract; step is one unit in the last
-    place of the entry with the ratio, over its tolerance. record is kept unless the verdict is `agree`.
+class RecordOutcome(NamedTuple):
+    """The part of a record that a comparison uses. Numbers have three digits, as in an extract; step is one unit in the
+    last place of the entry with the ratio, over its tolerance. record is kept unless the verdict is `agree`.
     """
 
     verdict: Verdict
@@ -65,13 +65,13 @@ class Side:
     versions: dict[str, str] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
     strict: bool = False
-    judged: dict[Key, Judged] = field(default_factory=dict)
+    outcomes: dict[Key, RecordOutcome] = field(default_factory=dict)
     slopes: dict[Place, frozenset[str]] = field(default_factory=dict)
     left_out: int = 0
 
     def add(self, record: Record, known: Entry | None = None) -> None:
         key = Key(record.spec, record.framework, record.mode)
-        self.judged[key] = judged(record, known)
+        self.outcomes[key] = outcome_of(record, known)
         self.versions.setdefault(record.framework, record.version)
         for place, slopes in record.slopes.items():
             where = (record.framework, record.mode, place)
@@ -80,13 +80,13 @@ class Side:
     @property
     def words(self) -> str:
         """``torch 2.13.0, jax 0.10.2``."""
-        return ", ".join(f"{named(name)} {named(version)}".strip() for name, version in self.versions.items())
+        return ", ".join(f"{short_name(name)} {short_name(version)}".strip() for name, version in self.versions.items())
 
 
-def judged(record: Record, known: Entry | None = None) -> Judged:
+def outcome_of(record: Record, known: Entry | None = None) -> RecordOutcome:
     kept = None if record.verdict is Verdict.AGREE else record
     ratio, step, sharpness = map(three_digits, (record.ratio, last_place(record), record.sharpness))
-    return Judged(record.verdict, record.dtype, ratio, step, sharpness, kept, known)
+    return RecordOutcome(record.verdict, record.dtype, ratio, step, sharpness, kept, known)
 
 
 def three_digits(stored: float | str | None) -> float:
@@ -98,7 +98,7 @@ def three_digits(stored: float | str | None) -> float:
 def last_place(record: Record) -> float:
     """One unit in the last place of what was observed, over its tolerance: a ratio that moves by less has not moved.
 
-    0 where the record does not tell.
+    0 if the record has no observed number or tolerance.
     """
     observed, tolerance, form = value_of(record.observed), value_of(record.tolerance), FORMATS.get(record.dtype)
     if form is None or not math.isfinite(observed) or not 0 < tolerance < math.inf:
@@ -136,21 +136,21 @@ def facts(meta: dict[str, Any]) -> Iterator[tuple[str, str]]:
 SCHEMA = 1
 MOST_BYTES = 4_000_000
 """Cases beyond so many bytes are left out and counted, those that plainly agree first."""
-TOLD = ("function", "box", "entry", "expected", "expected_radius", "observed", "tolerance", "reason")
+RECORD_FIELDS = ("function", "box", "entry", "expected", "expected_radius", "observed", "tolerance", "reason")
 VERDICTS = list(Verdict)
 
 
 def write_extract(side: Side, path: Path) -> int:
     """Write the extract of a side; how many records were left out. Raises UsageError where it cannot be written."""
-    cases: dict[str, dict[Key, Judged]] = {}
-    for key, judged in side.judged.items():
-        cases.setdefault(key.spec, {})[key] = judged
-    columns = {(key.framework, key.mode): None for key in side.judged}
+    cases: dict[str, dict[Key, RecordOutcome]] = {}
+    for key, outcome in side.outcomes.items():
+        cases.setdefault(key.spec, {})[key] = outcome
+    columns = {(key.framework, key.mode): None for key in side.outcomes}
     places = {column: place for place, column in enumerate(columns)}
     odd_first = sorted(cases.items(), key=lambda item: all(j.verdict is Verdict.AGREE for j in item[1].values()))
     lines, room, left_out = [], MOST_BYTES, side.left_out
     for spec, found in odd_first:
-        line = _dumped([spec, next(iter(found.values())).dtype, *(_told(places, *item) for item in found.items())])
+        line = _to_json([spec, next(iter(found.values())).dtype, *(_encode(places, *item) for item in found.items())])
         room -= len(line.encode()) + 1
         if room > 0:
             lines.append(line)
@@ -161,23 +161,25 @@ def write_extract(side: Side, path: Path) -> int:
         "columns": list(columns), "slopes": [[*place, sorted(slopes)] for place, slopes in side.slopes.items()],
         "left_out": left_out,
     }  # fmt: skip
-    write_text(path, "\n".join([_dumped(header), *lines]) + "\n")
+    write_text(path, "\n".join([_to_json(header), *lines]) + "\n")
     return left_out
 
 
-def _dumped(thing: Any) -> str:
+def _to_json(thing: Any) -> str:
     return json.dumps(thing, separators=(",", ":"), ensure_ascii=False)
 
 
-def _told(places: dict[tuple[str, str], int], key: Key, judged: Judged) -> list[Any]:
+def _encode(places: dict[tuple[str, str], int], key: Key, outcome: RecordOutcome) -> list[Any]:
     """Column, verdict, three numbers and, unless it agrees, the record."""
     place = places[key.framework, key.mode]
-    numbers = [short_number(x) if x == x else None for x in (judged.ratio, judged.step, judged.sharpness)]
-    told = [place, ORDER[judged.verdict], *numbers]
-    if judged.record is None:
-        return told
-    said = {name: getattr(judged.record, name) for name in TOLD if getattr(judged.record, name) not in (None, "")}
-    return [*told, said | ({"reason": visible(judged.record.reason)} if judged.record.reason else {})]
+    numbers = [short_number(x) if x == x else None for x in (outcome.ratio, outcome.step, outcome.sharpness)]
+    encoded = [place, ORDER[outcome.verdict], *numbers]
+    if outcome.record is None:
+        return encoded
+    fields = {
+        name: getattr(outcome.record, name) for name in RECORD_FIELDS if getattr(outcome.record, name) not in (None, "")
+    }
+    return [*encoded, fields | ({"reason": visible(outcome.record.reason)} if outcome.record.reason else {})]
 
 
 def read_extract(path: Path) -> Side:
@@ -187,8 +189,8 @@ def read_extract(path: Path) -> Side:
         with path.open(encoding="utf-8") as file:
             side, columns = _header(path, json.loads(file.readline()))
             for line in file:
-                for key, judged in _case(side, columns, json.loads(line)):
-                    side.judged[key] = judged
+                for key, outcome in _case(side, columns, json.loads(line)):
+                    side.outcomes[key] = outcome
     except OSError as wrong:
         raise UsageError(f"{path} cannot be read: {wrong.strerror}") from None
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, msgspec.MsgspecError) as wrong:
@@ -199,30 +201,30 @@ def read_extract(path: Path) -> Side:
     return side
 
 
-def _header(path: Path, told: Any) -> tuple[Side, list[tuple[str, str]]]:
-    if not isinstance(told, dict) or told.get("extract") != SCHEMA:
-        raise ValueError("its first line does not say so")
-    versions, facts = ({str(k): str(v) for k, v in told[name].items()} for name in ("versions", "facts"))
-    slopes = {(str(f), str(m), str(p)): frozenset(map(str, found)) for f, m, p, found in told["slopes"]}
-    side = Side(str(path), versions, facts, told["strict"] is True, slopes=slopes, left_out=int(told["left_out"]))
-    return side, [(str(framework), str(mode)) for framework, mode in told["columns"]]
+def _header(path: Path, header: Any) -> tuple[Side, list[tuple[str, str]]]:
+    if not isinstance(header, dict) or header.get("extract") != SCHEMA:
+        raise ValueError("its first line is no header")
+    versions, facts = ({str(k): str(v) for k, v in header[name].items()} for name in ("versions", "facts"))
+    slopes = {(str(f), str(m), str(p)): frozenset(map(str, found)) for f, m, p, found in header["slopes"]}
+    side = Side(str(path), versions, facts, header["strict"] is True, slopes=slopes, left_out=int(header["left_out"]))
+    return side, [(str(framework), str(mode)) for framework, mode in header["columns"]]
 
 
-def _case(side: Side, columns: list[tuple[str, str]], told: Any) -> Iterator[tuple[Key, Judged]]:
-    spec, dtype, *records = told
-    for column, verdict, ratio, step, sharpness, *said in records:
+def _case(side: Side, columns: list[tuple[str, str]], line: Any) -> Iterator[tuple[Key, RecordOutcome]]:
+    spec, dtype, *records = line
+    for column, verdict, ratio, step, sharpness, *fields in records:
         framework, mode = columns[column]
-        record = _record(side, spec, dtype, framework, mode, VERDICTS[verdict], ratio, said[0]) if said else None
+        record = _record(side, spec, dtype, framework, mode, VERDICTS[verdict], ratio, fields[0]) if fields else None
         numbers = (value_of(ratio), value_of(step), value_of(sharpness))
-        yield Key(spec, framework, mode), Judged(VERDICTS[verdict], str(dtype), *numbers, record)
+        yield Key(spec, framework, mode), RecordOutcome(VERDICTS[verdict], str(dtype), *numbers, record)
 
 
 def _record(
-    side: Side, spec: str, dtype: str, framework: str, mode: str, verdict: Verdict, ratio: Any, said: dict[str, Any]
+    side: Side, spec: str, dtype: str, framework: str, mode: str, verdict: Verdict, ratio: Any, fields: dict[str, Any]
 ) -> Record:
-    told = {name: said[name] for name in TOLD if name in said}
-    whole = {
+    extra = {name: fields[name] for name in RECORD_FIELDS if name in fields}
+    common = {
         "case": "", "spec": spec, "sha256": "", "framework": framework, "version": side.versions.get(framework, ""),
         "mode": mode, "dtype": dtype, "verdict": str(verdict), "ratio": ratio,
     }  # fmt: skip
-    return msgspec.convert(whole | told, Record)
+    return msgspec.convert(common | extra, Record)

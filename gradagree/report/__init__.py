@@ -49,4 +49,4 @@ def report_results(sources: Sequence[Path], folder: Path, strict: bool, known: S
     known = find_known(None) if known is None else known
     summary = write_reports(folder, sources=sources, known=known)
     print_summary(summary, Console(), folder)
-    return summary.ended(strict)
+    return summary.exit_code_for(strict)

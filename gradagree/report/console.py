@@ -15,14 +15,14 @@ from rich.text import Text
 
 from gradagree.cases.case import Case
 from gradagree.checker.comparison import Comparison
-from gradagree.checker.verdict import Record, Verdict, exit_code, plain
+from gradagree.checker.verdict import Record, Verdict, describe_operation, exit_code, plain
 from gradagree.report import sections
 from gradagree.report.findings import Standing
 from gradagree.report.matrix import ACTIVATION
 from gradagree.report.provenance import failed_probes
 from gradagree.report.sections import FindingSection, Span, Table
 from gradagree.report.summary import Summary
-from gradagree.report.text import DASH, counted, tone, visible
+from gradagree.report.text import DASH, count_noun, tone, visible
 from gradagree.runner.replay import ReplayResult
 
 MOST_FINDINGS, MOST_ROWS = 5, 40
@@ -51,7 +51,7 @@ def print_summary(summary: Summary, console: Console, folder: Path) -> None:
         _finding(printer, sections.section_of(finding, summary))
     further = len(findings) - MOST_FINDINGS
     if further > 0:
-        printer.line(Text(f"{counted(further, 'further cause')} in the report.", style="dim"))
+        printer.line(Text(f"{count_noun(further, 'further cause')} in the report.", style="dim"))
     printer.line(Text(f"Report: {visible(folder / 'report.html', 1000)}"), whole=True)
 
 
@@ -95,11 +95,11 @@ def style(verdict: Verdict) -> str:
 
 def _known(say: Printer, one: Standing) -> None:
     """One line for each known difference, and why it fails the run where it does."""
-    spent = one.expired or one.stale
-    words = f"{'✗' if spent else '·'} {visible(one.entry.label)}: {visible(one.state)}"
-    words += f" in {counted(one.covered, 'record')}" if one.covered else ""
+    outdated = one.expired or one.stale
+    words = f"{'✗' if outdated else '·'} {visible(one.entry.label)}: {visible(one.state)}"
+    words += f" in {count_noun(one.covered, 'record')}" if one.covered else ""
     remedy = " (remove the entry, or correct it)" if one.stale else ""
-    say.line(Text(words + remedy, style=STYLES["bad" if spent else "none"]))
+    say.line(Text(words + remedy, style=STYLES["bad" if outdated else "none"]))
 
 
 def _finding(printer: Printer, one: FindingSection) -> None:
@@ -107,8 +107,8 @@ def _finding(printer: Printer, one: FindingSection) -> None:
     head = f"{one.verdict.symbol} {one.verdict}{known}  {' · '.join(one.names)}  {one.records}"
     lines = [Text(head, style="dim" if one.accepted else style(one.verdict))]
     if one.compared:
-        place = ", ".join([f"box {one.box}"] * bool(one.box) + [one.entry])
-        lines.append(Text(f"  {place.strip(', ')}: {one.ratio or DASH} times the tolerance {one.tolerance}"))
+        place = ", ".join(filter(None, [one.operation, one.entry]))
+        lines.append(Text(f"  {place}: {one.ratio or DASH} times the tolerance {one.tolerance}"))
         lines.append(Text(f"  expected {one.expected}"))
         lines.append(Text(f"  observed {one.observed}"))
     if one.reason:
@@ -162,7 +162,8 @@ def print_replay(case: Case, replayed: Iterable[ReplayResult]) -> int:
 
 
 def _headline(record: Record) -> str:
-    where = "" if record.box is None or record.verdict is Verdict.AGREE else f" in box {record.box} ({record.function})"
+    known = record.box is not None and record.verdict is not Verdict.AGREE
+    where = f" in {describe_operation(record.box, record.function)}" if known else ""
     why = f": {record.reason}" if record.reason else ""
     return f"{record.verdict.symbol} {record.framework} {record.version} {record.mode}: {record.verdict}{where}{why}"
 

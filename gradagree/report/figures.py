@@ -12,7 +12,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from gradagree.report.matrix import BARS, Histogram, Spread
-from gradagree.report.text import brief, shown_number
+from gradagree.report.text import brief, format_count
 
 WIDTH, LEFT, RIGHT = 440, 72, 12
 TOP, AXIS = 22, 34
@@ -237,7 +237,7 @@ def _panel(axis: Axis, top: float, panel: Panel) -> Markup:
         shapes.append(_bar(WIDTH - RIGHT - 9 - BAR / 2, floor, BAR, histogram.infinite * scale, True))
     line = Markup('<line class="floor" x1="{}" y1="{y}" x2="{}" y2="{y}"/>').format(LEFT, WIDTH - RIGHT, y=floor + 0.5)
     return Markup("").join(
-        [_label("label", floor - 15, label), _label("small", floor, shown_number(histogram.total)), *shapes, line]
+        [_label("label", floor - 15, label), _label("small", floor, format_count(histogram.total)), *shapes, line]
     )
 
 
@@ -254,11 +254,11 @@ def _bar(left: float, floor: float, width: float, height: float, beyond: bool) -
 
 def _describe_histogram(histogram: Histogram) -> str:
     places = list(histogram.bars)
-    parts = [f"{shown_number(histogram.total)} records"]
+    parts = [f"{format_count(histogram.total)} records"]
     if places:
         parts.append(f"from {10 ** (places[0] / BARS):.1g} to {10 ** min((places[-1] + 1) / BARS, 308):.1g}")
-    parts += [f"{shown_number(histogram.zeros)} exactly 0"] * bool(histogram.zeros)
-    return ", ".join(parts + [f"{shown_number(histogram.infinite)} not finite"] * bool(histogram.infinite))
+    parts += [f"{format_count(histogram.zeros)} exactly 0"] * bool(histogram.zeros)
+    return ", ".join(parts + [f"{format_count(histogram.infinite)} not finite"] * bool(histogram.infinite))
 
 
 def _interval(axis: Axis, y: float, row: Interval) -> Markup:

@@ -19,7 +19,7 @@ from gradagree.cases.text import split_case
 from gradagree.checker.verdict import ORDER, Record, Verdict
 from gradagree.files import make_folder, write_text
 from gradagree.report.matrix import Column
-from gradagree.report.text import named, quoted, value_of, visible
+from gradagree.report.text import quote, short_name, value_of, visible
 from gradagree.runner.known import ANY, Entry, matches
 
 MOST_MODES, MOST_WORDS = 5, 80
@@ -135,6 +135,11 @@ class Standing(NamedTuple):
         return self.met > 0 and not self.covered
 
     @property
+    def outdated(self) -> bool:
+        """True if it fails the run: expired or stale."""
+        return self.expired or self.stale
+
+    @property
     def state(self) -> str:
         if self.expired:
             return f"expired on {self.entry.expiry}"
@@ -188,9 +193,9 @@ class Accepted:
             yield Standing(entry, self.covered[place], self.met[place], entry.expired(self.today))
 
     @property
-    def spent(self) -> list[Standing]:
+    def outdated(self) -> list[Standing]:
         """Those that are stale or expired: a run with one of them fails."""
-        return [one for one in self.standings() if one.expired or one.stale]
+        return [one for one in self.standings() if one.outdated]
 
     @property
     def total(self) -> int:
@@ -225,16 +230,16 @@ class Small(msgspec.Struct, frozen=True):
     def file(self) -> str:
         """Where its folder keeps it as a case."""
         form = FORMATS.get(self.record.dtype)
-        return named(f"{CASES}/{self.record.sha256[:12]}.{form.short if form else '?'}.json")
+        return short_name(f"{CASES}/{self.record.sha256[:12]}.{form.short if form else '?'}.json")
 
     @property
     def command(self) -> str:
         """What makes a script of it, typed in the results folder."""
-        column = named(f"{self.record.framework}:{self.record.mode}")
-        return f"gradagree replay {quoted(self.file)} --modes {quoted(column)} --script"
+        column = short_name(f"{self.record.framework}:{self.record.mode}")
+        return f"gradagree replay {quote(self.file)} --modes {quote(column)} --script"
 
 
-def numbers(small: Small) -> list[tuple[str, str]]:
+def array_texts(small: Small) -> list[tuple[str, str]]:
     """Each array's name and its numbers, ``[[0, 0.5]]``; of many only how many there are."""
     found = []
     for name, array in small.arrays.items():
@@ -242,10 +247,10 @@ def numbers(small: Small) -> list[tuple[str, str]]:
         shape = [n for n in array.get("shape", ()) if isinstance(n, int)]
         values = values if isinstance(values, list) else []
         if len(values) > MOST_NUMBERS:
-            found.append((named(name), f"{len(values):,} numbers"))
+            found.append((short_name(name), f"{len(values):,} numbers"))
         else:
             texts = [f"{value_of(x):.17g}" if isinstance(x, str | int | float) else "?" for x in values]
-            found.append((named(name), visible(_nested(texts, shape))))
+            found.append((short_name(name), visible(_nested(texts, shape))))
     return found
 
 

@@ -15,16 +15,16 @@ from gradagree.checker.verdict import ORDER, Verdict
 from gradagree.report import sections
 from gradagree.report.figures import Interval, Panel, histograms, intervals
 from gradagree.report.matrix import GROUPS, depth_label
-from gradagree.report.network import guilty_box
+from gradagree.report.network import draw_faulty_operation
 from gradagree.report.provenance import failed_probes, runs_of
-from gradagree.report.rows import MOST, embedded
+from gradagree.report.rows import MOST, script_json
 from gradagree.report.summary import Summary
-from gradagree.report.text import brief, counted, exact, named, shown_number, tone, visible
+from gradagree.report.text import brief, count_noun, format_count, format_exact, short_name, tone, visible
 
-FILTERS = {f.__name__: f for f in (brief, counted, exact, named, shown_number, visible)}
+FILTERS = {f.__name__: f for f in (brief, count_noun, format_exact, short_name, format_count, visible)}
 
 
-def rendered(template: str, values: Mapping[str, Any], style: str, script: str | None = None) -> str:
+def render(template: str, values: Mapping[str, Any], style: str, script: str | None = None) -> str:
     """The page that the template makes of the values, with this style and this script and no other."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("gradagree.report", "templates"), autoescape=True, undefined=jinja2.StrictUndefined,
@@ -66,14 +66,16 @@ def page(summary: Summary) -> str:
     values = {
         "summary": summary, "groups": GROUPS, "header": heads,
         "columns": [column for _, theirs in heads for column in theirs],
-        "findings": [(sections.section_of(one, summary), guilty_box(one.example)) for one in findings[:MOST_FINDINGS]],
+        "findings": [
+            (sections.section_of(one, summary), draw_faulty_operation(one.example)) for one in findings[:MOST_FINDINGS]
+        ],
         "unshown": findings[MOST_FINDINGS:], "known": sections.known_differences(summary),
-        "conventions": sections.conventions(summary), "not_judged": sections.not_judged(summary),
+        "conventions": sections.conventions(summary), "not_judged": sections.not_decided(summary),
         "probes_failed": failed_probes(summary.meta), "quantiles": sections.QUANTILES,
         "runs": runs_of(summary.meta), "exit_code": summary.exit, "figures": figures(summary),
-        "most": MOST, "payload": None if summary.rows.dropped else Markup(embedded(summary.rows.payload())),
+        "most": MOST, "payload": None if summary.rows.dropped else Markup(script_json(summary.rows.payload())),
     }  # fmt: skip
-    return rendered("report.html.j2", values, asset("report.css"), asset("report.js"))
+    return render("report.html.j2", values, asset("report.css"), asset("report.js"))
 
 
 def figures(summary: Summary) -> dict[str, Markup]:

@@ -11,9 +11,9 @@ from urllib.parse import quote
 from gradagree.checker.verdict import Verdict
 from gradagree.errors import UsageError
 from gradagree.files import write_text
-from gradagree.report.html import asset, rendered
+from gradagree.report.html import asset, render
 from gradagree.report.summary import summarize
-from gradagree.report.text import named, visible
+from gradagree.report.text import short_name, visible
 from gradagree.report.training import sentence
 from gradagree.report.training_data import TRAIN, outcomes_along, read_training, tally
 from gradagree.runner.results import META, read_meta, read_records
@@ -50,12 +50,12 @@ def write_index(folder: Path) -> Path:
         )
     cards = sorted((_card(path) for path in inside), key=lambda card: card.started, reverse=True)
     path = folder / INDEX
-    write_text(path, rendered("index.html.j2", {"cards": cards}, asset("report.css") + asset("index.css")))
+    write_text(path, render("index.html.j2", {"cards": cards}, asset("report.css") + asset("index.css")))
     return path
 
 
 def _card(folder: Path) -> Card:
-    name, links = named(os.fsencode(folder.name).decode(errors="replace")), tuple(_links(folder))
+    name, links = short_name(os.fsencode(folder.name).decode(errors="replace")), tuple(_links(folder))
     try:
         return _readable(folder, name, links)
     except UsageError as wrong:

@@ -6,11 +6,11 @@ import io
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
-from gradagree.checker.verdict import ORDER, Record
+from gradagree.checker.verdict import ORDER, Record, describe_operation
 from gradagree.report.findings import Standing
 from gradagree.report.matrix import Block, Column
 from gradagree.report.summary import Summary
-from gradagree.report.text import brief, counted, exact, named, replay, visible
+from gradagree.report.text import brief, count_noun, format_exact, replay, short_name, visible
 
 
 def suites(summary: Summary) -> str:
@@ -48,16 +48,16 @@ def _known(root: ET.Element, standings: Sequence[Standing]) -> None:
     """One test for each known difference, which fails if it is stale or expired."""
     if not standings:
         return
-    spent = sum(one.expired or one.stale for one in standings)
+    outdated = sum(one.outdated for one in standings)
     suite = ET.SubElement(root, "testsuite", name="known differences", tests=str(len(standings)), errors="0")
-    suite.set("failures", str(spent))
+    suite.set("failures", str(outdated))
     suite.set("skipped", str(sum(not one.met and not one.expired for one in standings)))
     suite.set("time", "0.000")
     for one in standings:
         case = ET.SubElement(
             suite, "testcase", name=visible(one.entry.label), classname="gradagree.runner.known", time="0.000"
         )
-        if one.expired or one.stale:
+        if one.outdated:
             ET.SubElement(case, "failure", type="known", message=visible(one.state)).text = visible(one.entry.reason)
         elif not one.met:
             ET.SubElement(case, "skipped", message=visible(one.state))
@@ -78,20 +78,21 @@ def _case(case: ET.Element, block: Block, extensions: Sequence[str]) -> None:
 def _failure(case: ET.Element, block: Block, extensions: Sequence[str]) -> None:
     """All failures in one element, since readers of JUnit files expect at most one."""
     worst = min(block.failures, key=lambda record: ORDER[record.verdict])
-    message = f"{counted(block.failed, 'record')} of {block.counts.total()}, the worst: {worst.verdict}"
+    message = f"{count_noun(block.failed, 'record')} of {block.counts.total()}, the worst: {worst.verdict}"
     failure = ET.SubElement(case, "failure", type=str(worst.verdict), message=message)
     further = block.failed - len(block.failures)
-    failure.text = "\n\n".join(_described(record, extensions) for record in block.failures)
-    failure.text += f"\n\nand {counted(further, 'further record')} in results.jsonl" * (further > 0)
+    failure.text = "\n\n".join(_describe(record, extensions) for record in block.failures)
+    failure.text += f"\n\nand {count_noun(further, 'further record')} in results.jsonl" * (further > 0)
 
 
-def _described(record: Record, extensions: Sequence[str]) -> str:
+def _describe(record: Record, extensions: Sequence[str]) -> str:
     lines = [f"{record.verdict}: {visible(record.spec, 2000)}"]
     lines += [visible(record.reason)] * bool(record.reason)
     if record.box is not None or record.function or record.entry:
-        lines.append(f"  box {named(record.box)}, function {named(record.function)}, entry {named(record.entry)}")
+        place = filter(None, [describe_operation(record.box, record.function), record.entry])
+        lines.append(f"  {', '.join(map(short_name, place))}")
     if record.expected is not None or record.observed is not None:
-        lines.append(f"  expected  {exact(record.expected, record.dtype)}")
-        lines.append(f"  observed  {exact(record.observed, record.dtype)}")
+        lines.append(f"  expected  {format_exact(record.expected, record.dtype)}")
+        lines.append(f"  observed  {format_exact(record.observed, record.dtype)}")
         lines.append(f"  tolerance {brief(record.tolerance)}, ratio {brief(record.ratio)}")
     return "\n".join([*lines, f"  {replay(record, extensions)}"])

@@ -8,7 +8,7 @@ from gradagree.report import sections
 from gradagree.report.provenance import failed_probes, runs_of
 from gradagree.report.sections import FindingSection, SmallCase, Span, Table
 from gradagree.report.summary import Summary
-from gradagree.report.text import ROOM, code, code_span, counted, fitting, prose, table, verdict_word
+from gradagree.report.text import ROOM, code, code_span, count_noun, fit_blocks, prose, table, verdict_word
 
 ROOM_FOR_FINDINGS = 240_000
 ROOM_FOR_KNOWN = 40_000
@@ -35,7 +35,7 @@ def _lines(summary: Summary) -> Iterator[str]:
 
 def _last_tables(summary: Summary) -> Iterator[Table]:
     yield sections.conventions(summary)
-    yield sections.not_judged(summary)
+    yield sections.not_decided(summary)
 
 
 def section(one: Table, room: int = ROOM) -> Iterator[str]:
@@ -61,7 +61,7 @@ def _answer(summary: Summary) -> Iterator[str]:
     yield ""
     yield f"**{prose(summary.sentence)}**"
     failed = (f"\n✗ probe failed: {prose(line)}" for line in failed_probes(summary.meta))
-    yield from fitting(failed, "failed probes", ROOM_FOR_PROBES)
+    yield from fit_blocks(failed, "failed probes", ROOM_FOR_PROBES)
 
 
 def _findings(summary: Summary) -> Iterator[str]:
@@ -69,9 +69,9 @@ def _findings(summary: Summary) -> Iterator[str]:
     if not len(summary.findings):
         yield "\nNone." if summary.compared else "\nNone: nothing was compared."
     found = (finding(sections.section_of(one, summary)) for one in summary.findings)
-    yield from fitting(found, "causes", ROOM_FOR_FINDINGS)
+    yield from fit_blocks(found, "causes", ROOM_FOR_FINDINGS)
     if summary.findings.further:
-        yield f"\n{counted(summary.findings.further, 'further record')} of other causes in results.jsonl."
+        yield f"\n{count_noun(summary.findings.further, 'further record')} of other causes in results.jsonl."
 
 
 def finding(one: FindingSection) -> str:
@@ -83,7 +83,7 @@ def finding(one: FindingSection) -> str:
         lines.append(f"- expected {one.expected}{one.radius and f' ± {one.radius}'}")
         lines.append(f"- observed {one.observed}")
         lines.append(f"- tolerance {one.tolerance}, distance {one.distance}")
-    place = [f"box {code(one.box)}"] * bool(one.box) + [f"entry {code(one.entry)}"] * bool(one.entry)
+    place = [code(one.operation)] * bool(one.operation) + [f"entry {code(one.entry)}"] * bool(one.entry)
     place += [f"{one.ratio} times the tolerance"] * bool(one.ratio)
     lines.append(f"- {', '.join([*place, f'version {code(one.version)}'])}")
     lines.append(f"\n```sh\n{one.command}\n```")

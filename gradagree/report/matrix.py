@@ -10,7 +10,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from gradagree.cases.text import CaseText, split_case
 from gradagree.checker.verdict import Record, Verdict, worst
-from gradagree.report.text import named, shown_number, visible
+from gradagree.report.text import format_count, short_name, visible
 
 OTHERS = "(others)"
 Key = TypeVar("Key", bound=Hashable)
@@ -172,9 +172,9 @@ class Cell:
         """``3 of 600``, or only the number where all have the same verdict; names other failures and known ones."""
         ours = self.counts[self.verdict]
         failing = sum(n for verdict, n in self.counts.items() if verdict.fails)
-        more = f", {shown_number(failing - ours)} more fail" if failing > ours else ""
-        more += f", {shown_number(self.known)} known" if self.known else ""
-        return shown_number(ours) + ("" if ours == self.total else f" of {shown_number(self.total)}") + more
+        more = f", {format_count(failing - ours)} more fail" if failing > ours else ""
+        more += f", {format_count(self.known)} known" if self.known else ""
+        return format_count(ours) + ("" if ours == self.total else f" of {format_count(self.total)}") + more
 
 
 @dataclass
@@ -186,12 +186,12 @@ class Matrix:
     cells: dict[str, dict[str, dict[Column, Cell]]] = field(default_factory=lambda: {group: {} for group in GROUPS})
 
     def column(self, record: Record) -> Column:
-        column = Column(named(record.framework), named(record.mode))
+        column = Column(short_name(record.framework), short_name(record.mode))
         return column if self.columns.fold(str(column)) == str(column) else Column("(others)", "")
 
     def add(self, record: Record, column: Column, known: bool = False) -> None:
         for group, name in rows_of(record):
-            row = self.cells[group].setdefault(self.rows[group].fold(named(name)), {})
+            row = self.cells[group].setdefault(self.rows[group].fold(short_name(name)), {})
             cell = row.setdefault(column, Cell())
             cell.counts[record.verdict] += 1
             cell.known += known

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from gradagree.cases.text import shorten, split_case
 from gradagree.checker.verdict import Record, Verdict
 from gradagree.reference.graph import parameter_name
-from gradagree.report.text import brief, counted, visible
+from gradagree.report.text import brief, count_noun, visible
 from gradagree.report.training_data import Numbers, Training
 
 UNIT, RADIUS = 32, 12.5
@@ -69,7 +69,7 @@ def frames(units: Sequence[tuple[int, ...]]) -> list[Frame]:
     return NETWORK.frames([UNIT * len(drawn) for drawn in units], units)
 
 
-def chosen(numbers: Sequence[float], most: int, always: Collection[int] = ()) -> tuple[int, ...]:
+def choose_units(numbers: Sequence[float], most: int, always: Collection[int] = ()) -> tuple[int, ...]:
     """A bounded number of indices, in order: the given ones, then those of the largest values (NaN is the largest)."""
 
     def rank(place: int) -> tuple[bool, float]:
@@ -83,13 +83,13 @@ BAND = 44
 """Height of two lines of text."""
 MOST = 6
 """Boxes drawn; of a deeper network those around the guilty one, the first, and the last."""
-Station = tuple[str, str, bool]
+OperationLabel = tuple[str, str, bool]
 """What stands in a frame in two lines, and whether it is the guilty one."""
 
 
-def guilty_box(record: Record) -> Markup | None:
+def draw_faulty_operation(record: Record) -> Markup | None:
     """The picture; None where the record names no location, as in an end-to-end check, or cannot be read."""
-    found = stations(record)
+    found = operation_labels(record)
     if record.verdict is Verdict.SUSPECT or not any(loud for _, _, loud in found):
         return None
     drawn = FAULT.frames([BAND] * len(found), [()] * len(found))
@@ -106,7 +106,7 @@ def guilty_box(record: Record) -> Markup | None:
     )
 
 
-def stations(record: Record) -> list[Station]:
+def operation_labels(record: Record) -> list[OperationLabel]:
     """What the picture shows, from the outermost box to the error box."""
     parts = split_case(record.spec)
     if not parts.runs:
@@ -116,7 +116,7 @@ def stations(record: Record) -> list[Station]:
     units = [f" · {visible(width.rstrip('b'))} unit{'s' * (width.rstrip('b') != '1')}" for width in parts.widths]
     units += [""] * len(names)
     found = [(f"box {k + 1}{units[k]}", name, k == here) for k, name in enumerate(names)]
-    kept, shown = _kept(len(found), min(here, len(found) - 1)), list[Station]()
+    kept, shown = _kept(len(found), min(here, len(found) - 1)), list[OperationLabel]()
     for gap, group in groupby(range(len(found)), lambda k: k not in kept):
         places = list(group)
         shown += [("\u22ef", f"{len(places):,} more", False)] if gap else [found[k] for k in places]
@@ -129,7 +129,7 @@ def _kept(count: int, here: int) -> set[int]:
     return {k for k in (0, here - 1, here, here + 1, count - 1) if 0 <= k < count}
 
 
-def _frame(frame: Frame, station: Station, innermost: bool) -> Markup:
+def _frame(frame: Frame, station: OperationLabel, innermost: bool) -> Markup:
     first, second, loud = station
     shape = Markup('<rect class="{}" x="{:g}" y="{:g}" width="{:g}" height="{:g}" rx="3"/>').format(
         "guilty" if loud else "frame", frame.x, frame.y, frame.width, frame.height
@@ -184,14 +184,14 @@ def layers(training: Training) -> list[Layer]:
     return found
 
 
-def picture(training: Training) -> Markup:
+def draw_network(training: Training) -> Markup:
     """The svg element: of a wide box the units to which E is most sensitive, of a deep network the inner boxes."""
     shown = layers(training)[-MOST_BOXES:]
     example = training.example
     if not shown or example is None:
         return Markup("")
     always = [place for place in (example.decision, example.right) if place is not None]
-    units = [chosen(layer.delta, MOST_UNITS, always if layer is shown[-1] else ()) for layer in shown]
+    units = [choose_units(layer.delta, MOST_UNITS, always if layer is shown[-1] else ()) for layer in shown]
     drawn = frames(units)
     parts = [part for layer, frame in zip(shown, drawn, strict=True) for part in _box(layer, frame, layer is shown[-1])]
     for layer, frame, inside in zip(shown, drawn, drawn[1:], strict=False):
@@ -200,7 +200,7 @@ def picture(training: Training) -> Markup:
         parts += _units(layer, frame)
     parts += _numbered(drawn[0])
     parts += _outcome(training, shown[-1], drawn[-1])
-    words = "; ".join(f"{layer.title}, {counted(len(layer.p), 'unit')}, {_scales(layer)}" for layer in shown)
+    words = "; ".join(f"{layer.title}, {count_noun(len(layer.p), 'unit')}, {_scales(layer)}" for layer in shown)
     return _svg(drawn[0], f"The network on one example. {words}. The same numbers stand in the tables below.", parts)
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from gradagree.checker.conventions import Conventions
 from gradagree.checker.verdict import CONVENTION, Record, Verdict
 from gradagree.errors import UsageError
-from gradagree.report.text import named, visible
+from gradagree.report.text import short_name, visible
 from gradagree.runner.results import read_meta, read_records
 from gradagree.runner.shards import Shard
 
@@ -38,7 +38,7 @@ def shared_runs(metas: Sequence[dict[str, Any]]) -> list[str | None]:
     return [run if runs.count(run) > 1 else None for run in runs]
 
 
-def folded(metas: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def fold_shards(metas: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """One ``meta`` for all shards of a run, with the plan of the complete run, so that missing records count."""
     others: list[dict[str, Any]] = []
     runs: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -125,9 +125,11 @@ def runs_of(meta: dict[str, Any]) -> list[Run]:
 
 def _run(meta: dict[str, Any]) -> Run:
     facts = [(fact, visible(meta[fact], 2000)) for fact in RUN_FACTS if meta.get(fact) is not None]
-    facts += [(named(key), visible(value)) for key, value in mapping(meta.get("platform")).items()]
-    facts += [(named(key), _listed(value)) for key, value in mapping(meta.get("options")).items()]
-    frameworks = [(named(key), _installed(mapping(value))) for key, value in mapping(meta.get("frameworks")).items()]
+    facts += [(short_name(key), visible(value)) for key, value in mapping(meta.get("platform")).items()]
+    facts += [(short_name(key), _listed(value)) for key, value in mapping(meta.get("options")).items()]
+    frameworks = [
+        (short_name(key), _installed(mapping(value))) for key, value in mapping(meta.get("frameworks")).items()
+    ]
     return Run(facts, frameworks, list(_probes(meta)))
 
 
@@ -148,8 +150,8 @@ def _probes(meta: dict[str, Any]) -> Iterator[Probe]:
             answers = mapping(probe)
             flags = [answers.get(key) for key in ("flushes", "fast_math", "exact")]
             flushes, fast_math, exact = (flag if isinstance(flag, bool) else None for flag in flags)
-            sums = [named(answers.get(key, "?")) for key in ("accumulator", "biases")]
-            yield Probe(named(framework), named(dtype), sums[0], sums[1], flushes, fast_math, exact)
+            sums = [short_name(answers.get(key, "?")) for key in ("accumulator", "biases")]
+            yield Probe(short_name(framework), short_name(dtype), sums[0], sums[1], flushes, fast_math, exact)
 
 
 def failed_probes(meta: dict[str, Any]) -> list[str]:
@@ -161,24 +163,24 @@ def failed_probes(meta: dict[str, Any]) -> list[str]:
 def not_installed(meta: dict[str, Any]) -> dict[str, str]:
     """Why frameworks are not there, by name."""
     found = {name: mapping(value) for name, value in mapping(meta.get("frameworks")).items()}
-    return {named(name): _installed(value) for name, value in found.items() if value.get("installed") is False}
+    return {short_name(name): _installed(value) for name, value in found.items() if value.get("installed") is False}
 
 
-def planned(meta: dict[str, Any]) -> dict[str, int]:
+def planned_counts(meta: dict[str, Any]) -> dict[str, int]:
     """The number of planned records of each ``framework:mode``."""
     plan = mapping(meta.get("plan"))
-    return {named(name): count for name, count in plan.items() if isinstance(count, int) and count > 0}
+    return {short_name(name): count for name, count in plan.items() if isinstance(count, int) and count > 0}
 
 
 def merged_meta(metas: list[dict[str, Any]]) -> dict[str, Any]:
     """One ``meta`` for several runs, which it keeps in ``runs``: plans added up, a framework there if it is in any."""
-    metas = folded(metas)
+    metas = fold_shards(metas)
     if len(metas) == 1:
         return metas[0]
     plan: Counter[str] = Counter()
     frameworks: dict[str, Any] = {}
     for meta in metas:
-        plan.update(planned(meta))
+        plan.update(planned_counts(meta))
         for name, found in mapping(meta.get("frameworks")).items():
             if name not in frameworks or mapping(frameworks[name]).get("installed") is False:
                 frameworks[name] = found

@@ -10,7 +10,7 @@ from typing import Any
 from gradagree.arithmetic.model import FORMATS
 from gradagree.cases.text import split_case
 from gradagree.checker.verdict import ORDER, Record, Verdict
-from gradagree.report.text import named, value_of, visible
+from gradagree.report.text import short_name, value_of, visible
 
 MOST = 50_000
 """Beyond so many records the page leaves the table out."""
@@ -35,7 +35,7 @@ class Rows:
         box = "" if record.box is None else record.box
         names = (record.framework, record.mode, record.dtype, record.function or "", box, record.entry or "")
         numbers = (short_number(record.ratio), short_number(record.sharpness))
-        places = [self._place(named(name)) for name in names]
+        places = [self._place(short_name(name)) for name in names]
         row = (ORDER[record.verdict], *places, *numbers, self._place(stem), self._place(short))
         self.rows.append((*row, 1) if known else row)
 
@@ -67,7 +67,7 @@ def short_number(stored: float | str | None) -> float | str | None:
     return float(f"{x:.3g}") if abs(x) < float("inf") else str(x)
 
 
-def embedded(payload: Any) -> str:
+def script_json(payload: Any) -> str:
     """JSON that cannot end or leave a script element, whatever text it holds."""
     text = json.dumps(payload, separators=(",", ":"), ensure_ascii=False)
     for sign in "<>&\u2028\u2029":

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from gradagree.checker.verdict import ORDER, Verdict
-from gradagree.report.findings import Finding, Small, numbers
+from gradagree.checker.verdict import ORDER, Verdict, describe_operation
+from gradagree.report.findings import Finding, Small, array_texts
 from gradagree.report.matrix import GROUPS, Cell, Column
 from gradagree.report.provenance import not_installed
 from gradagree.report.summary import Summary
-from gradagree.report.text import DASH, brief, counted, exact, named, replay, shown_number, tone, visible
+from gradagree.report.text import DASH, brief, count_noun, format_count, format_exact, replay, short_name, tone, visible
 
 QUANTILES = (0.05, 0.5, 0.95)
 NOT_RUN = "not run"
@@ -43,7 +43,7 @@ class Table(NamedTuple):
     @property
     def further(self) -> str:
         """``3 further rows.``, where rows are left out."""
-        return f"{counted(self.left_out, self.noun)}." if self.left_out else ""
+        return f"{count_noun(self.left_out, self.noun)}." if self.left_out else ""
 
 
 class SmallCase(NamedTuple):
@@ -74,8 +74,7 @@ class FindingSection(NamedTuple):
     distance: str
     ratio: str
     tolerance: str
-    box: str
-    function: str
+    operation: str
     entry: str
     framework: str
     version: str
@@ -90,11 +89,11 @@ class FindingSection(NamedTuple):
 
 
 def code(text: object) -> Span:
-    return Span(named(text), code=True)
+    return Span(short_name(text), code=True)
 
 
 def number(count: int) -> Span:
-    return Span(shown_number(count))
+    return Span(format_count(count))
 
 
 def verdict_span(verdict: Verdict, more: str = "") -> Span:
@@ -105,26 +104,27 @@ def section_of(finding: Finding, summary: Summary) -> FindingSection:
     """The finding with its example, and the smallest case of the same cause."""
     cause, example, known = finding.cause, finding.example, finding.accepted
     names = [finding.words, *filter(None, (cause.function, cause.part, cause.dtype))]
-    expected, observed = (exact(x, example.dtype) for x in (example.expected, example.observed))
+    expected, observed = (format_exact(x, example.dtype) for x in (example.expected, example.observed))
     small = summary.small.get(cause)
     return FindingSection(
-        cause.verdict, "" if known is None else visible(known.reason), list(map(named, names)),
-        counted(finding.count, "record"), visible(example.reason),
+        cause.verdict, "" if known is None else visible(known.reason), list(map(short_name, names)),
+        count_noun(finding.count, "record"), visible(example.reason),
         example.expected is not None or example.observed is not None,
         expected, _optional(example.expected_radius), observed, _common_digits(expected, observed),
         brief(finding.distance), _optional(example.ratio), brief(example.tolerance),
-        "" if example.box is None else named(example.box), named(example.function or ""), named(example.entry or ""),
-        named(example.framework), named(example.version), named(example.device), _optional(example.sharpness),
+        short_name(describe_operation(example.box, example.function)), short_name(example.entry or ""),
+        short_name(example.framework), short_name(example.version), short_name(example.device),
+        _optional(example.sharpness),
         replay(example, summary.extensions), None if small is None else _small(small),
     )  # fmt: skip
 
 
 def _small(small: Small) -> SmallCase:
     record = small.record
-    expected, observed = (exact(x, record.dtype) for x in (record.expected, record.observed))
+    expected, observed = (format_exact(x, record.dtype) for x in (record.expected, record.observed))
     return SmallCase(
-        visible(record.spec), named(record.entry or ""), "" if record.expected is None else expected,
-        _optional(record.expected_radius), observed, numbers(small), small.command,
+        visible(record.spec), short_name(record.entry or ""), "" if record.expected is None else expected,
+        _optional(record.expected_radius), observed, array_texts(small), small.command,
     )  # fmt: skip
 
 
@@ -146,7 +146,7 @@ def known_differences(summary: Summary) -> Table:
     """Every known difference and its state; those that fail the run have a cross."""
     rows = []
     for one in summary.accepted.standings():
-        state = Span(visible(one.state), "✗", "bad") if one.expired or one.stale else Span(visible(one.state))
+        state = Span(visible(one.state), "✗", "bad") if one.outdated else Span(visible(one.state))
         link = code(one.entry.link) if one.entry.link else Span(DASH)
         reason, expiry = Span(visible(one.entry.reason)), Span(str(one.entry.expiry or DASH))
         rows.append((state, code(one.entry.label), number(one.covered), reason, link, expiry))
@@ -213,7 +213,7 @@ def conventions(summary: Summary) -> Table:
     )  # fmt: skip
 
 
-def not_judged(summary: Summary) -> Table:
+def not_decided(summary: Summary) -> Table:
     """Records without a verdict on a gradient, planned records that are missing, and absent frameworks."""
     rows = [
         (verdict_span(group.verdict), code(group.column.words), Span(group.reason), number(n))

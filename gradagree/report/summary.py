@@ -12,9 +12,9 @@ from gradagree.cases.text import split_case
 from gradagree.checker.verdict import CONVENTION, Record, Verdict, exit_code
 from gradagree.report.findings import Accepted, Cause, Findings, Small
 from gradagree.report.matrix import DEEPEST, Blocks, Column, Groups, Matrix, Names, Spread
-from gradagree.report.provenance import mapping, not_installed, planned
+from gradagree.report.provenance import mapping, not_installed, planned_counts
 from gradagree.report.rows import Rows
-from gradagree.report.text import counted, joined, named, shown_number, value_of, visible
+from gradagree.report.text import count_noun, format_count, join_words, short_name, value_of, visible
 from gradagree.runner.known import Entry, decode_known
 
 MOST_NAMED, MOST_FRAMEWORKS = 3, 12
@@ -43,7 +43,7 @@ def sentence(summary: Summary) -> str:
     if not summary.compared:
         return _nothing(summary) + _missing(summary) + "."
     answer = _failures(summary) if summary.failing else _agreement(summary)
-    return answer + _spent(summary) + _tolerance(summary) + _missing(summary) + "."
+    return answer + _outdated_clause(summary) + _tolerance(summary) + _missing(summary) + "."
 
 
 def _nothing(summary: Summary) -> str:
@@ -51,8 +51,8 @@ def _nothing(summary: Summary) -> str:
         columns: dict[str, dict[str, None]] = {}
         for dropped, _ in summary.dropped.most_first():
             columns.setdefault(dropped.reason, {})[dropped.column.framework] = None
-        reasons = [f"{joined(list(names)[:MOST_NAMED])}: {reason}" for reason, names in columns.items()]
-        return f"Nothing was compared in {counted(summary.total, 'record')} ({_some(reasons)})"
+        reasons = [f"{join_words(list(names)[:MOST_NAMED])}: {reason}" for reason, names in columns.items()]
+        return f"Nothing was compared in {count_noun(summary.total, 'record')} ({_some(reasons)})"
     absent = not_installed(summary.meta)
     if absent and len(absent) == len(mapping(summary.meta.get("frameworks"))):
         return f"Nothing was compared ({_some([f'{name}: {reason}' for name, reason in absent.items()])})"
@@ -66,22 +66,22 @@ def _some(reasons: list[str]) -> str:
 def _agreement(summary: Summary) -> str:
     right = sum(summary.verdicts[verdict] for verdict in RIGHT)
     if not right:
-        return f"Nothing was decided: {counted(summary.compared, 'gradient')} compared, {_told(summary, OPEN)}"
+        return f"Nothing was decided: {count_noun(summary.compared, 'gradient')} compared, {_told(summary, OPEN)}"
     names = _names(summary)
     verb = "agrees" if len(names) == 1 else "agree"
     everything = right == summary.compared > 1
-    extent = f"{'all' if everything else shown_number(right) + ' of'} {counted(summary.compared, 'gradient')}"
+    extent = f"{'all' if everything else format_count(right) + ' of'} {count_noun(summary.compared, 'gradient')}"
     how, rest = _told(summary, RIGHT[1:]), _told(summary, OPEN)
     how, rest = how and f", {how}", rest and f"; {rest}"
-    return f"{joined(names)} {verb} with {BY_HAND} on {extent}{how}{rest}"
+    return f"{join_words(names)} {verb} with {BY_HAND} on {extent}{how}{rest}"
 
 
 def _told(summary: Summary, verdicts: Iterable[Verdict]) -> str:
     """``8 with digits lost and 7 undecided``: the verdicts that occur; known failures stand with the undecided."""
     there = [verdict for verdict in verdicts if summary.verdicts[verdict]]
-    words = [f"{shown_number(summary.verdicts[verdict])} {PHRASES[verdict]}" for verdict in there]
+    words = [f"{format_count(summary.verdicts[verdict])} {PHRASES[verdict]}" for verdict in there]
     known = summary.accepted.failing
-    return joined(words + [f"{shown_number(known)} {KNOWN}"] * bool(known and Verdict.UNDECIDED in verdicts))
+    return join_words(words + [f"{format_count(known)} {KNOWN}"] * bool(known and Verdict.UNDECIDED in verdicts))
 
 
 def _names(summary: Summary) -> list[str]:
@@ -89,7 +89,7 @@ def _names(summary: Summary) -> list[str]:
     names = []
     for framework, versions in summary.versions.items():
         short = list(dict.fromkeys(version.partition("+")[0] for version in versions))
-        names.append(" ".join(filter(None, [framework, joined(short[:MOST_NAMED])])))
+        names.append(" ".join(filter(None, [framework, join_words(short[:MOST_NAMED])])))
     names[MOST_FRAMEWORKS:] = [f"{len(names) - MOST_FRAMEWORKS} more"] * (len(names) > MOST_FRAMEWORKS)
     return names
 
@@ -101,41 +101,43 @@ def _failures(summary: Summary) -> str:
     failing = {column.words: _number_failing(counts) for column, counts in left.items()}
     worst_first = sorted((name for name, n in failing.items() if n), key=lambda name: -failing[name])
     several = len(worst_first) > 1
-    named = [f"{name} ({shown_number(failing[name])})" if several else name for name in worst_first]
+    named = [f"{name} ({format_count(failing[name])})" if several else name for name in worst_first]
     named[MOST_NAMED:] = [f"{len(named) - MOST_NAMED} more"] * (len(named) > MOST_NAMED)
     counts = {verdict: n for verdict, n in summary.unknown.items() if verdict.fails}
     verb = NO_ANSWER.get(frozenset(counts), DISAGREES)[several]
-    words = joined([f"{shown_number(n)} {verdict}" for verdict, n in counts.items()])
+    words = join_words([f"{format_count(n)} {verdict}" for verdict, n in counts.items()])
     others = summary.compared - summary.failing
-    rest = f"; of the other {shown_number(others)}, {_told(summary, PHRASES)}" if others else ""
-    extent = f"{shown_number(summary.failing)} of {counted(summary.compared, 'gradient')}"
-    return f"{joined(named)} {verb} in {extent} ({words}){rest}"
+    rest = f"; of the other {format_count(others)}, {_told(summary, PHRASES)}" if others else ""
+    extent = f"{format_count(summary.failing)} of {count_noun(summary.compared, 'gradient')}"
+    return f"{join_words(named)} {verb} in {extent} ({words}){rest}"
 
 
 def _number_failing(counts: Counter[Verdict]) -> int:
     return sum(n for verdict, n in counts.items() if verdict.fails)
 
 
-def _spent(summary: Summary) -> str:
+def _outdated_clause(summary: Summary) -> str:
     """What fails a run although no record does."""
-    spent = summary.accepted.spent
-    expired = sum(one.expired for one in spent)
-    parts = [(expired, "expired"), (len(spent) - expired, "stale")]
-    words = joined([f"{counted(n, 'known difference')} {'is' if n == 1 else 'are'} {word}" for n, word in parts if n])
+    outdated = summary.accepted.outdated
+    expired = sum(one.expired for one in outdated)
+    parts = [(expired, "expired"), (len(outdated) - expired, "stale")]
+    words = join_words(
+        [f"{count_noun(n, 'known difference')} {'is' if n == 1 else 'are'} {word}" for n, word in parts if n]
+    )
     return f"; {words}" if words else ""
 
 
 def _tolerance(summary: Summary) -> str:
     measured = [(name, summary.sharpness[name]) for name in summary.dtypes if name in summary.sharpness]
     medians = [f"{spread.quantile(0.5):.1g} ({name})" for name, spread in measured]
-    return f"; the median tolerance was {joined(medians)} of the largest entry" if medians else ""
+    return f"; the median tolerance was {join_words(medians)} of the largest entry" if medians else ""
 
 
 def _missing(summary: Summary) -> str:
-    missing, asked = sum(summary.missing.values()), sum(planned(summary.meta).values())
+    missing, asked = sum(summary.missing.values()), sum(planned_counts(summary.meta).values())
     if not missing:
         return ""
-    return f"; the run is incomplete: {shown_number(missing)} of {shown_number(asked)} planned records are missing"
+    return f"; the run is incomplete: {format_count(missing)} of {format_count(asked)} planned records are missing"
 
 
 MOST_GROUPS, MOST_DTYPES, MOST_VERSIONS = 500, 16, 64
@@ -220,8 +222,8 @@ class Summary:
     def _measure(self, record: Record, column: Column) -> None:
         versions = self.versions.setdefault(column.framework, {})
         if record.version and len(versions) < MOST_VERSIONS:
-            versions[named(record.version)] = None
-        dtype = self._dtypes.fold(named(record.dtype))
+            versions[short_name(record.version)] = None
+        dtype = self._dtypes.fold(short_name(record.dtype))
         if record.ratio is not None:
             self.ratios.setdefault(dtype, Spread()).add(value_of(record.ratio))
         if record.sharpness is not None:
@@ -235,7 +237,7 @@ class Summary:
         if verdict.fails or verdict is Verdict.INACCURATE:
             self.findings.add(record, entry)
         elif verdict is Verdict.CONVENTION:
-            self.conventions.add(ConventionRow(named(record.function or "?"), column, reason))
+            self.conventions.add(ConventionRow(short_name(record.function or "?"), column, reason))
         elif verdict in UNJUDGED or not verdict.compared:
             self.dropped.add(Dropped(verdict, column, reason))
 
@@ -272,11 +274,11 @@ class Summary:
     @property
     def exit(self) -> int:
         """The exit code that the records stand for."""
-        return self.ended(self.strict)
+        return self.exit_code_for(self.strict)
 
-    def ended(self, strict: bool) -> int:
+    def exit_code_for(self, strict: bool) -> int:
         """The exit code: known differences do not count, but one that is stale or has expired fails."""
-        if self.accepted.spent:
+        if self.accepted.outdated:
             return 1
         nothing_else = not any(verdict.compared for verdict in self.unknown)
         return 0 if self.accepted.total and nothing_else else exit_code(self.unknown, strict)
@@ -292,7 +294,7 @@ class Summary:
         """Records that were planned and are not there, by ``framework:mode``."""
         recorded = Counter({str(column): counts.total() for column, counts in self.columns.items()})
         recorded.subtract(self.concluded)
-        short = {name: count - recorded[name] for name, count in planned(self.meta).items()}
+        short = {name: count - recorded[name] for name, count in planned_counts(self.meta).items()}
         return {name: count for name, count in short.items() if count > 0}
 
     @property

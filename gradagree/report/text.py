@@ -34,7 +34,7 @@ def visible(text: object, most: int = REASON) -> str:
     return shorten(line, most)
 
 
-def named(name: object) -> str:
+def short_name(name: object) -> str:
     """A name, at most 80 characters of it."""
     return visible(name, NAME)
 
@@ -52,11 +52,11 @@ def replay(record: Record, extensions: Sequence[str] = ()) -> str:
     """
     several = record.spec.startswith(CONVENTION)
     short = not several and record.spec.isprintable() and len(record.spec) <= SPEC
-    files = "".join(f" --ext {quoted(file)}" for file in extensions if file.isprintable())
-    return "gradagree replay " + quoted(record.spec if short else named(record.case)) + files
+    files = "".join(f" --ext {quote(file)}" for file in extensions if file.isprintable())
+    return "gradagree replay " + quote(record.spec if short else short_name(record.case)) + files
 
 
-def quoted(text: str) -> str:
+def quote(text: str) -> str:
     """The text in single quotes, as a POSIX shell reads it back."""
     return "'" + text.replace("'", "'\"'\"'") + "'"
 
@@ -74,21 +74,21 @@ def brief(x: float | str | None) -> str:
     return DASH if x is None else f"{value_of(x):.3g}"
 
 
-def exact(stored: str | None, dtype: str) -> str:
+def format_exact(stored: str | None, dtype: str) -> str:
     """As many decimal digits as tell the dtype's numbers apart."""
     return DASH if stored is None else f"{value_of(stored):.{DIGITS.get(dtype, OTHER_DIGITS)}g}"
 
 
-def shown_number(count: int) -> str:
+def format_count(count: int) -> str:
     return f"{count:,}"
 
 
-def counted(count: int, noun: str) -> str:
+def count_noun(count: int, noun: str) -> str:
     """``1 record``, ``2 records``."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
-def joined(parts: Sequence[Any], last: str = " and ") -> str:
+def join_words(parts: Sequence[Any], last: str = " and ") -> str:
     """``a, b and c``."""
     words = [str(part) for part in parts]
     return last.join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
@@ -107,7 +107,7 @@ def prose(text: str) -> str:
 
 def code(text: object) -> str:
     """Text set as code, whatever it holds; also inside a table."""
-    return code_span(named(text))
+    return code_span(short_name(text))
 
 
 def code_span(words: str) -> str:
@@ -121,7 +121,7 @@ def _entity(match: re.Match[str]) -> str:
     return f"&#{ord(match[0])};"
 
 
-def fitting(blocks: Iterable[str], what: str, room: int = ROOM) -> Iterator[str]:
+def fit_blocks(blocks: Iterable[str], what: str, room: int = ROOM) -> Iterator[str]:
     """As many blocks as there is room for, then how many are left out."""
     left_out = 0
     for block in blocks:
@@ -131,7 +131,7 @@ def fitting(blocks: Iterable[str], what: str, room: int = ROOM) -> Iterator[str]
         else:
             left_out += 1
     if left_out:
-        yield f"\n{shown_number(left_out)} more {what} in results.jsonl."
+        yield f"\n{format_count(left_out)} more {what} in results.jsonl."
 
 
 def verdict_word(verdict: Verdict) -> str:
@@ -143,4 +143,4 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], what: str, room: i
     yield ""
     yield f"| {' | '.join(head)} |"
     yield f"|{' --- |' * len(head)}"
-    yield from fitting((f"| {' | '.join(row)} |" for row in rows), what, room)
+    yield from fit_blocks((f"| {' | '.join(row)} |" for row in rows), what, room)

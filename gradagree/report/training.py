@@ -14,12 +14,12 @@ from gradagree.adapters import Adapter
 from gradagree.checker.verdict import Record, Verdict, exit_code
 from gradagree.files import write_text
 from gradagree.report.figures import STYLES, Line, chart, sample
-from gradagree.report.html import asset, rendered
-from gradagree.report.network import MOST_BOXES, layers, legend, picture, tables
+from gradagree.report.html import asset, render
+from gradagree.report.network import MOST_BOXES, draw_network, layers, legend, tables
 from gradagree.report.provenance import failed_probes, not_installed, runs_of
 from gradagree.report.sections import section_of
 from gradagree.report.summary import PHRASES, Summary, summarize
-from gradagree.report.text import DASH, brief, counted, joined, shown_number
+from gradagree.report.text import DASH, brief, count_noun, format_count, join_words
 from gradagree.report.training_data import (
     REFERENCE,
     CheckpointOutcomes,
@@ -55,8 +55,8 @@ def _training_clause(training: Training) -> str:
     same = f" from the same weights on {examples}" if len(curves) > 1 else ""
     network = f"the {training.network} network" if training.widths else "the network"
     broken = [curve.name for curve in curves if curve.errors and not math.isfinite(curve.errors[-1])]
-    diverged = f", but the loss of {joined(broken[:MOST_NAMED])} is no longer finite" if broken else ""
-    return f"Trained {joined(names)}{same}: {network} {_accuracy_clause(training, curves)}{diverged}"
+    diverged = f", but the loss of {join_words(broken[:MOST_NAMED])} is no longer finite" if broken else ""
+    return f"Trained {join_words(names)}{same}: {network} {_accuracy_clause(training, curves)}{diverged}"
 
 
 def _accuracy_clause(training: Training, curves: Sequence[LossCurve]) -> str:
@@ -64,10 +64,10 @@ def _accuracy_clause(training: Training, curves: Sequence[LossCurve]) -> str:
     right = {curve.name: percent(curve.accuracies[-1]) for curve in curves if curve.accuracies}
     if right:
         one = EXAMPLES.get(training.dataset, "example")
-        many = f"held-out {one}s" if training.held_out is None else counted(training.held_out, f"held-out {one}")
+        many = f"held-out {one}s" if training.held_out is None else count_noun(training.held_out, f"held-out {one}")
         return f"classifies {_each(right)} of {many} correctly"
     errors = {curve.name: brief(curve.errors[-1]) for curve in curves}
-    return f"has a loss of {_each(errors)} after {counted(max(curve.rounds for curve in curves), 'round')}"
+    return f"has a loss of {_each(errors)} after {count_noun(max(curve.rounds for curve in curves), 'round')}"
 
 
 def _each(found: dict[str, str]) -> str:
@@ -77,7 +77,7 @@ def _each(found: dict[str, str]) -> str:
         owners.setdefault(what, []).append(name)
     if len(owners) == 1:
         return next(iter(owners))
-    return joined([f"{what} ({joined(names)})" for what, names in owners.items()])
+    return join_words([f"{what} ({join_words(names)})" for what, names in owners.items()])
 
 
 def _checks_clause(found: Sequence[CheckpointOutcomes]) -> str:
@@ -87,16 +87,16 @@ def _checks_clause(found: Sequence[CheckpointOutcomes]) -> str:
     if not total:
         return "no gradient was checked along the way"
     where = f"{'gradient' if total == 1 else 'gradients'} checked along the way"
-    others = [f"{shown_number(counts[verdict])} {phrase}" for verdict, phrase in PHRASES.items() if counts[verdict]]
+    others = [f"{format_count(counts[verdict])} {phrase}" for verdict, phrase in PHRASES.items() if counts[verdict]]
     if failing:
         n = sum(failing.values())
-        words = joined([f"{shown_number(count)} {verdict}" for verdict, count in failing.items()])
-        rest = f"; of the other {shown_number(total - n)}, {joined(others)}" if others else ""
+        words = join_words([f"{format_count(count)} {verdict}" for verdict, count in failing.items()])
+        rest = f"; of the other {format_count(total - n)}, {join_words(others)}" if others else ""
         verb = "does" if n == 1 else "do"
-        return f"{shown_number(n)} of {shown_number(total)} {where} {verb} not agree ({words}){rest}"
+        return f"{format_count(n)} of {format_count(total)} {where} {verb} not agree ({words}){rest}"
     if counts[Verdict.AGREE] == total:
-        return f"the {where} agrees" if total == 1 else f"all {shown_number(total)} {where} agree"
-    return f"of {shown_number(total)} {where} {joined(others)}"
+        return f"the {where} agrees" if total == 1 else f"all {format_count(total)} {where} agree"
+    return f"of {format_count(total)} {where} {join_words(others)}"
 
 
 def percent(share: float | None) -> str:
@@ -110,25 +110,27 @@ def loss_warning(curve: LossCurve) -> str | None:
     if not broken:
         return None
     last_ones = len(broken) == len(curve.errors) - broken[0]
-    where = f"from round {broken[0]} on" if last_ones else f"in {counted(len(broken), 'round')}, first in {broken[0]}"
+    where = (
+        f"from round {broken[0]} on" if last_ones else f"in {count_noun(len(broken), 'round')}, first in {broken[0]}"
+    )
     return f"{curve.name}: the loss is not finite {where}"
 
 
 def facts(training: Training) -> Iterator[tuple[str, str]]:
     """Label and value of each property of the training run."""
     data = [training.dataset] * bool(training.dataset)
-    data += [] if training.pairs is None else [counted(training.pairs, "training example")]
-    data += [] if training.held_out is None else [f"{shown_number(training.held_out)} held out"]
+    data += [] if training.pairs is None else [count_noun(training.pairs, "training example")]
+    data += [] if training.held_out is None else [f"{format_count(training.held_out)} held out"]
     biases = {True: "with biases", False: "no biases", None: ""}[training.biases]
     properties = {
         "data": ", ".join(data),
         "network": ", ".join(filter(None, [training.network, biases])),
-        "activations": joined(training.activations, ", "),
+        "activations": join_words(training.activations, ", "),
         "loss function": training.error,
         "method": WAYS.get(training.way, training.way),
         "learning rate": training.rate,
-        "steps": "" if training.steps is None else shown_number(training.steps),
-        "checked": "" if training.every is None else f"every {counted(training.every, 'step')}",
+        "steps": "" if training.steps is None else format_count(training.steps),
+        "checked": "" if training.every is None else f"every {count_noun(training.every, 'step')}",
     }
     yield from ((word, value) for word, value in properties.items() if value)
 
@@ -155,7 +157,7 @@ def page(training: Training, meta: dict[str, Any], records: Sequence[Record]) ->
         **_curves(training), **_verdicts(outcomes, summary), **_network(training),
         "probes_failed": failed_probes(meta), "not_installed": not_installed(meta), "runs": runs_of(meta),
     }  # fmt: skip
-    return rendered("train.html.j2", values, asset("report.css") + asset("train.css"))
+    return render("train.html.j2", values, asset("report.css") + asset("train.css"))
 
 
 def _verdicts(found: Sequence[CheckpointOutcomes], summary: Summary) -> dict[str, Any]:
@@ -173,7 +175,7 @@ def _verdicts(found: Sequence[CheckpointOutcomes], summary: Summary) -> dict[str
 def _network(training: Training) -> dict[str, Any]:
     boxes = layers(training)
     return {
-        "picture": picture(training), "legend": legend(), "tables": tables(training),
+        "picture": draw_network(training), "legend": legend(), "tables": tables(training),
         "outer": max(len(boxes) - MOST_BOXES, 0), "wide": any(layer.wide for layer in boxes),
     }  # fmt: skip
 
@@ -213,7 +215,7 @@ def _styles(curves: Sequence[LossCurve]) -> dict[str, str]:
 def _end(curve: LossCurve) -> tuple[str, str, str, str, str]:
     """Name, number of rounds, last loss and accuracy, and the stop reason."""
     trained = bool(curve.errors or curve.accuracies)
-    rounds = shown_number(curve.rounds) if trained else DASH
+    rounds = format_count(curve.rounds) if trained else DASH
     error = DASH if not curve.errors else f"{curve.errors[-1]:.9g}"
     return (
         curve.name,
@@ -234,5 +236,5 @@ def _rounds(curves: Sequence[LossCurve]) -> list[tuple[str, list[str]]]:
         for curve in curves:
             cells.append(f"{curve.errors[k]:.6g}" if k < len(curve.errors) else DASH)
             cells.append(percent(curve.accuracies[k]) if k < len(curve.accuracies) else DASH)
-        rows.append((shown_number(k), cells))
+        rows.append((format_count(k), cells))
     return rows

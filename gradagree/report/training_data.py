@@ -16,7 +16,7 @@ from gradagree.checker.verdict import Record, Verdict
 from gradagree.errors import UsageError
 from gradagree.reference.graph import parameter_name
 from gradagree.report.matrix import Column
-from gradagree.report.text import counted, named, shown_number, value_of, visible
+from gradagree.report.text import count_noun, format_count, short_name, value_of, visible
 
 TRAIN = "train.json"
 REFERENCE = "reference"
@@ -141,7 +141,7 @@ class Training:
     @property
     def network(self) -> str:
         """``10-4-6-8-4``."""
-        return named("-".join(self.widths))
+        return short_name("-".join(self.widths))
 
 
 def read_training(folder: Path) -> Training:
@@ -159,9 +159,10 @@ def read_training(folder: Path) -> Training:
 
 def _training(file: TrainingFile) -> Training:
     return Training(
-        dataset=named(file.dataset), error=named(file.error), rate=named(file.rate or ""), way=named(file.way),
+        dataset=short_name(file.dataset), error=short_name(file.error), rate=short_name(file.rate or ""),
+        way=short_name(file.way),
         pairs=file.pairs, held_out=file.held_out, steps=file.steps, every=file.every, biases=file.biases,
-        widths=tuple(map(named, file.widths)), activations=tuple(map(named, file.activations)),
+        widths=tuple(map(short_name, file.widths)), activations=tuple(map(short_name, file.activations)),
         curves=_curves(file), checkpoints=tuple(map(_checkpoint, file.checkpoints)), example=_example(file.network),
     )  # fmt: skip
 
@@ -171,14 +172,18 @@ def _curves(file: TrainingFile) -> tuple[LossCurve, ...]:
     names = sorted(dict.fromkeys([*file.curves, *file.stopped]), key=lambda name: name != REFERENCE)
     entries = {name: file.curves.get(name, CurveEntry()) for name in names}
     return tuple(
-        LossCurve(named(name), _numbers(entry.error), _numbers(entry.accuracy), visible(file.stopped.get(name, "")))
+        LossCurve(
+            short_name(name), _numbers(entry.error), _numbers(entry.accuracy), visible(file.stopped.get(name, ""))
+        )
         for name, entry in entries.items()
     )
 
 
 def _checkpoint(entry: CheckpointEntry) -> Checkpoint:
     columns = {name: name.partition(":") for name in entry.verdicts}
-    verdicts = {Column(named(columns[name][0]), named(columns[name][2])): v for name, v in entry.verdicts.items()}
+    verdicts = {
+        Column(short_name(columns[name][0]), short_name(columns[name][2])): v for name, v in entry.verdicts.items()
+    }
     return Checkpoint(entry.step, entry.round, entry.spec, verdicts)
 
 
@@ -227,12 +232,12 @@ class Stretch:
         if steps[0] is None or steps[-1] is None:
             return "unknown step"
         if len(steps) == 1:
-            return f"step {shown_number(steps[0])}"
-        return f"steps {shown_number(steps[0])} to {shown_number(steps[-1])}"
+            return f"step {format_count(steps[0])}"
+        return f"steps {format_count(steps[0])} to {format_count(steps[-1])}"
 
     @property
     def extent(self) -> str:
-        return counted(len(self.members), "checkpoint")
+        return count_noun(len(self.members), "checkpoint")
 
     def outcome(self, column: Column) -> Outcome | None:
         """The common verdict with the largest ratio; None if the column was not checked."""
@@ -249,7 +254,7 @@ def outcomes_along(training: Training, records: Iterable[Record]) -> list[Checkp
     """
     by_spec: dict[str, dict[Column, Outcome]] = {}
     for record in records:
-        column = Column(named(record.framework), named(record.mode))
+        column = Column(short_name(record.framework), short_name(record.mode))
         ratio = None if record.ratio is None else value_of(record.ratio)
         by_spec.setdefault(record.spec, {})[column] = Outcome(record.verdict, ratio)
     found = []

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from gradagree.cases.case import Case
 from gradagree.checker.verdict import ORDER, Record, plain
 from gradagree.files import write_text
-from gradagree.report.text import exact, prose, visible
+from gradagree.report.text import format_exact, prose, visible
 from gradagree.reproduce.programs import run_script
 from gradagree.reproduce.script import format_script, headline
 from gradagree.runner.process import FrameworkProcess
@@ -64,9 +64,9 @@ def format_issue(record: Record, text: str, output: str) -> str:
         if record.expected_radius is not None:
             radius = f" (proved by ball arithmetic, within {plain(record.expected_radius):.1e})"
         lines += [(
-            f"`{visible(record.entry)}` is expected to be {exact(record.expected, record.dtype)}{radius}; "
-            f"{prose(visible(record.framework))} gives {exact(record.observed, record.dtype)}. A correct program "
-            f"in {record.dtype} may be off by {plain(record.tolerance):.2g}."
+            f"`{visible(record.entry)}` is expected to be {format_exact(record.expected, record.dtype)}{radius}; "
+            f"{prose(visible(record.framework))} gives {format_exact(record.observed, record.dtype)}. "
+            f"A correct program in {record.dtype} may be off by {plain(record.tolerance):.2g}."
         ), ""]  # fmt: skip
     lines += [prose(visible(record.reason)), ""] * bool(record.reason)
     lines += ["To reproduce, with only NumPy and the framework:", "", "````python", text.rstrip(), "````", ""]

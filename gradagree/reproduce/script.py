@@ -15,7 +15,7 @@ from gradagree.cases.case import Case, problem_of
 from gradagree.checker.verdict import Record, Verdict, plain, split_entry
 from gradagree.errors import UsageError, nearest
 from gradagree.reference.graph import INPUTS, Kind, Node
-from gradagree.report.text import exact, visible
+from gradagree.report.text import format_exact, visible
 from gradagree.reproduce.literals import array_literal, number_literal
 from gradagree.reproduce.source import SourceWriter, script_text
 
@@ -103,8 +103,8 @@ class _Script:
         if record.expected is not None:
             radius = plain(record.expected_radius)
             proved = "" if math.isnan(radius) else f" (proved within {radius:.1e})"
-            lines.append(f"{visible(record.entry)}: expected {exact(record.expected, record.dtype)}{proved},")
-            lines.append(f"observed {exact(record.observed, record.dtype)}.")
+            lines.append(f"{visible(record.entry)}: expected {format_exact(record.expected, record.dtype)}{proved},")
+            lines.append(f"observed {format_exact(record.observed, record.dtype)}.")
         lines += [visible(record.reason)] * bool(record.reason)
         lines.append(f"Needs numpy and {record.framework}. Ends with 1 while the fault exists, with 0 when it is gone.")
         text = "\n".join(lines).replace("\\", "\\\\").replace('"', "'")

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from gradagree.arithmetic.model import FORMATS
 from gradagree.reference import Activation, ErrorFunction
-from gradagree.report.html import asset, rendered
+from gradagree.report.html import asset, render
 from gradagree.surveys.calls import library_call
 from gradagree.surveys.classify import CLASSES
 from gradagree.surveys.conventions import merge_derivatives
@@ -46,7 +46,7 @@ def overview(found: SurveyResult, functions: Sequence[Any], about: dict[str, Any
         "statuses": Counter(STATUSES.get(row.status, row.status) for row in found.rows),
         "text": format_value,
     }  # fmt: skip
-    return rendered("atlas.html.j2", values, style())
+    return render("atlas.html.j2", values, style())
 
 
 def matrix(
@@ -90,7 +90,7 @@ def function_page(name: str, found: SurveyResult, about: dict[str, Any]) -> str:
         "conventions": [row for row in merge_derivatives(found.conventions) if row.function == name],
         "about": about, "text": format_value,
     }  # fmt: skip
-    return rendered("atlas-function.html.j2", values, style())
+    return render("atlas-function.html.j2", values, style())
 
 
 def merge_modes(rows: Sequence[SurveyRow]) -> list[tuple[SurveyRow, list[str]]]:

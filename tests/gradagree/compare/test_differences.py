@@ -34,7 +34,7 @@ def fails_in(function: str, **more: Any) -> Change:
 
 
 def empty(found: Differences) -> bool:
-    return not (found.new or found.gone or found.turns or found.moves or found.losses or found.gained)
+    return not (found.new or found.resolved or found.turns or found.moves or found.losses or found.gained)
 
 
 def test_that_a_run_differs_in_nothing_from_itself(compared: Compared) -> None:
@@ -48,9 +48,9 @@ def test_that_new_disagreements_are_gathered_by_cause_and_gone_ones_are_no_regre
     assert [(c.mode, c.cause.function, c.was) for c in found.new] == [
         ("backward", "tanh", "agree"), ("vmap", "tanh", "agree"),
     ]  # fmt: skip
-    assert (found.exit, found.gone) == (1, [])
+    assert (found.exit, found.resolved) == (1, [])
     back = compared(lambda record: {}, before=fails_in("tanh"))
-    assert [change.count for change in back.gone] == [change.count for change in found.new]
+    assert [change.count for change in back.resolved] == [change.count for change in found.new]
     assert (back.exit, back.new) == (0, [])
 
 

@@ -33,15 +33,17 @@ def test_that_an_extract_is_as_good_as_its_folder(
 ) -> None:
     before, path = written
     read = read_side(path)
-    assert list(read.judged) != list(before.judged)
-    assert {key: judged[:2] for key, judged in read.judged.items()} == {k: j[:2] for k, j in before.judged.items()}
+    assert list(read.outcomes) != list(before.outcomes)
+    assert {key: outcome[:2] for key, outcome in read.outcomes.items()} == {
+        k: j[:2] for k, j in before.outcomes.items()
+    }
     assert (read.slopes, read.versions, read.facts, read.strict) == (
         before.slopes, before.versions, before.facts, before.strict,
     )  # fmt: skip
     for after in (side(make(60)), side(changed(make(60), lambda record: {"ratio": 16 * record.ratio})), before):
         one, other = compare_runs(before, after), compare_runs(read, after)
         assert one.moves == other.moves
-        assert [(c.cause, c.count, c.was) for c in one.gone] == [(c.cause, c.count, c.was) for c in other.gone]
+        assert [(c.cause, c.count, c.was) for c in one.resolved] == [(c.cause, c.count, c.was) for c in other.resolved]
         assert [(loss.column, loss.what, loss.count) for loss in one.losses] == [
             (loss.column, loss.what, loss.count) for loss in other.losses
         ]
@@ -62,8 +64,8 @@ def test_that_an_extract_past_its_room_keeps_what_does_not_agree_and_counts_the_
     monkeypatch.setattr("gradagree.compare.side.MOST_BYTES", 9000)
     left_out = write_extract(before, path)
     read = read_side(path)
-    assert 0 < left_out == read.left_out == len(before.judged) - len(read.judged)
-    assert {key for key, judged in before.judged.items() if judged.record} <= set(read.judged)
+    assert 0 < left_out == read.left_out == len(before.outcomes) - len(read.outcomes)
+    assert {key for key, outcome in before.outcomes.items() if outcome.record} <= set(read.outcomes)
     assert path.stat().st_size < 9000 + 1000
     assert compare_runs(read, before).losses == compare_runs(before, read).losses == []
 

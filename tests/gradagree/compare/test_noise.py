@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import pytest
 
-from gradagree.compare.differences import NOTHING, MedianInterval, more_lost_than_gained, places, surrounding
+from gradagree.compare.differences import NOTHING, MedianInterval, median_interval, more_lost_than_gained, places
 
 
 def fewer_than(k: int, n: int) -> Fraction:
@@ -25,19 +25,19 @@ def test_that_the_place_is_the_largest_that_keeps_the_level(n: int, level: float
 
 
 def test_that_too_few_cases_say_nothing() -> None:
-    assert surrounding([5.0] * 3, 2.0**-10) == MedianInterval(-math.inf, math.inf)
-    assert not surrounding([5.0] * 3, 2.0**-10).apart(NOTHING)
-    assert surrounding([5.0] * 30, 2.0**-10) == MedianInterval(5, 5)
+    assert median_interval([5.0] * 3, 2.0**-10) == MedianInterval(-math.inf, math.inf)
+    assert not median_interval([5.0] * 3, 2.0**-10).apart(NOTHING)
+    assert median_interval([5.0] * 30, 2.0**-10) == MedianInterval(5, 5)
 
 
 def test_that_infinite_moves_have_their_place() -> None:
-    assert surrounding([-math.inf] * 2 + [0.0] * 40 + [math.inf] * 2, 2.0**-10) == NOTHING
+    assert median_interval([-math.inf] * 2 + [0.0] * 40 + [math.inf] * 2, 2.0**-10) == NOTHING
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_that_the_true_median_is_hardly_ever_outside(seed: int) -> None:
     source, level, trials = random.Random(seed), 2.0**-4, 512
-    outside = sum(surrounding([source.gauss(0, 1) for _ in range(25)], level).apart(NOTHING) for _ in range(trials))
+    outside = sum(median_interval([source.gauss(0, 1) for _ in range(25)], level).apart(NOTHING) for _ in range(trials))
     # At most the level of all trials, and eight standard deviations of their number.
     assert outside <= trials * level + 8 * math.sqrt(trials * level)
 

@@ -113,7 +113,7 @@ def test_that_a_wrong_gradient_fails_with_box_entry_expected_observed_and_tolera
     result.assert_outcomes(failed=1, deselected=3)
     result.stdout.re_match_lines(
         [
-            r"numpy_fake \S+ wrong: disagree in box 1 \(id\), dw\[\d+,\d+\]",
+            r"numpy_fake \S+ wrong: disagree in operation 1 \(id\), dw\[\d+,\d+\]",
             r"  expected \S+, observed \S+, tolerance \d\S+",
             r"  gradagree replay '?\S+bent\S+ --modes numpy_fake:wrong",
         ]
@@ -222,7 +222,7 @@ def test_that_the_fixture_checks_its_argument_and_keeps_the_records(project: pyt
     )
     result = run(project, "--gradagree-report", "out", "-p", "no:xdist")
     result.assert_outcomes(passed=2, failed=2)
-    result.stdout.re_match_lines([r"numpy_fake \S+ wrong: disagree in box 1 \(id\), dw.*", r"  expected .*"])
+    result.stdout.re_match_lines([r"numpy_fake \S+ wrong: disagree in operation 1 \(id\), dw.*", r"  expected .*"])
     result.stdout.fnmatch_lines(["nothing was compared: not installed *"])
     modes = [record.mode for record in read_records(project.path / "out")]
     assert {*modes} == {"right", "wrong"}

@@ -69,7 +69,7 @@ def test_that_an_entry_stands_as_its_records_say(entry: dict[str, Any], state: s
     summary = summarize(known(**entry), [record()])
     (standing,) = summary.accepted.standings()
     assert standing.state == state
-    assert bool(summary.accepted.spent) == state.startswith(("stale", "expired"))
+    assert bool(summary.accepted.outdated) == state.startswith(("stale", "expired"))
 
 
 def test_that_a_stale_and_an_expired_entry_fail_a_run_in_which_all_agrees() -> None:
@@ -81,7 +81,7 @@ def test_that_a_stale_and_an_expired_entry_fail_a_run_in_which_all_agrees() -> N
 
 
 def test_that_what_was_not_compared_makes_no_entry_stale() -> None:
-    assert not summarize(known(), [record(Verdict.ABSENT), record(Verdict.UNSUPPORTED)]).accepted.spent
+    assert not summarize(known(), [record(Verdict.ABSENT), record(Verdict.UNSUPPORTED)]).accepted.outdated
 
 
 def test_that_a_crash_that_names_no_function_is_known_by_those_of_its_case() -> None:
@@ -111,7 +111,7 @@ def test_that_the_counters_add_up_with_what_is_known() -> None:
     assert "disagree, known</span>" in page(summary)
 
 
-def test_that_the_answer_tells_what_is_known_and_what_is_spent() -> None:
+def test_that_the_answer_tells_what_is_known_and_what_is_outdated_clause() -> None:
     said = summarize(known(), [record(), record(Verdict.AGREE)]).sentence
     assert said.startswith("jax 0.10.2 agrees with backpropagation by hand on 1 of 2 gradients; 1 known to differ")
     assert "1 known difference is stale" in summarize(known(), [record(Verdict.AGREE)]).sentence

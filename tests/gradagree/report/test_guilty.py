@@ -14,10 +14,10 @@ import pytest
 from gradagree.cases.case import Case
 from gradagree.checker.verdict import Record, Verdict
 from gradagree.report import summarize, write_reports
-from gradagree.report.findings import Small, cause_of, numbers, read_small, write_small
+from gradagree.report.findings import Small, array_texts, cause_of, read_small, write_small
 from gradagree.report.html import page
 from gradagree.report.markdown import document
-from gradagree.report.network import MOST, guilty_box, stations
+from gradagree.report.network import MOST, draw_faulty_operation, operation_labels
 
 HOSTILE = ("<img src=x onerror=alert(1)>", "\"'><script>alert(1)</script>", 'it\'s "quoted"', "\x1b[31m\n")
 
@@ -30,7 +30,7 @@ def record(spec: str, box: Any, **changes: Any) -> Record:
 
 @pytest.mark.parametrize("box", [1, 2, 3, "error"])
 def test_that_every_box_is_drawn_and_the_guilty_one_alone_stands_out(box: Any) -> None:
-    drawn = ET.fromstring(str(guilty_box(record("10-4b-1:id,tanh,relu:sse:n8:f64:grid:s7", box))))
+    drawn = ET.fromstring(str(draw_faulty_operation(record("10-4b-1:id,tanh,relu:sse:n8:f64:grid:s7", box))))
     kinds = [rect.get("class") for rect in drawn.iter("rect")]
     assert kinds == ["guilty" if place == box else "frame" for place in (1, 2, 3, "error")]
     texts = [text.text for text in drawn.iter("text")]
@@ -42,7 +42,7 @@ def test_that_every_box_is_drawn_and_the_guilty_one_alone_stands_out(box: Any) -
 
 @pytest.mark.parametrize("guilty", [1, 2, 15, 29, 30])
 def test_that_of_a_deep_network_the_neighbours_are_drawn_and_the_others_counted(guilty: int) -> None:
-    found = stations(record(f"{'-'.join(['2'] * 31)}:id,tanh*29:sse:n8:f64:grid:s7", guilty))
+    found = operation_labels(record(f"{'-'.join(['2'] * 31)}:id,tanh*29:sse:n8:f64:grid:s7", guilty))
     hidden = sum(int(second.split()[0]) for first, second, _ in found if first == "⋯")
     boxes = [first for first, _, _ in found if first.startswith("box")]
     assert hidden + len(boxes) == 30
@@ -52,18 +52,18 @@ def test_that_of_a_deep_network_the_neighbours_are_drawn_and_the_others_counted(
 
 @pytest.mark.parametrize("spec", ["convention:relu: p = 0", "", "no case", "1-1:id:sse"])
 def test_that_what_is_no_case_has_no_picture(spec: str) -> None:
-    assert guilty_box(record(spec, 1)) is None
-    assert guilty_box(record("2-2:id:sse:n1:f64:grid:s1", None)) is None
+    assert draw_faulty_operation(record(spec, 1)) is None
+    assert draw_faulty_operation(record("2-2:id:sse:n1:f64:grid:s1", None)) is None
 
 
 def test_that_what_was_judged_end_to_end_accuses_no_box() -> None:
-    assert guilty_box(record("2-2:id:sse:n1:f64:grid:s1", 1, verdict=Verdict.SUSPECT)) is None
-    assert guilty_box(record("2-2:id:sse:n1:f64:grid:s1", 1)) is not None
+    assert draw_faulty_operation(record("2-2:id:sse:n1:f64:grid:s1", 1, verdict=Verdict.SUSPECT)) is None
+    assert draw_faulty_operation(record("2-2:id:sse:n1:f64:grid:s1", 1)) is not None
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_that_hostile_names_stay_text_in_the_picture(name: str) -> None:
-    drawn = guilty_box(record(f"2-2:{name}:sse:n1:f64:grid:s1", 1))
+    drawn = draw_faulty_operation(record(f"2-2:{name}:sse:n1:f64:grid:s1", 1))
     assert drawn is None or {e.tag for e in ET.fromstring(str(drawn)).iter()} == {"svg", "rect", "text"}
 
 
@@ -88,7 +88,7 @@ def test_that_reports_show_the_smallest_case_with_its_numbers_and_the_command(fo
         text = re.sub(r"&#(\d+);", lambda found: chr(int(found[1])), (folder / name).read_text())
         assert "The smallest case that fails in the same way" in text
         assert small.record.spec in text
-        assert all(inside in text for _, inside in numbers(small))
+        assert all(inside in text for _, inside in array_texts(small))
         assert small.command in text
     assert (folder / small.file).exists()
 
@@ -122,4 +122,4 @@ def test_that_a_hostile_small_case_stays_text(name: str) -> None:
 def test_that_many_numbers_are_counted() -> None:
     values = ["0x1p+0"] * 50
     small = Small(cause_of(record(SPEC, 2)), "", record(SPEC, 2), {"w1": {"shape": [5, 10], "values": values}})
-    assert numbers(small) == [("w1", "50 numbers")]
+    assert array_texts(small) == [("w1", "50 numbers")]

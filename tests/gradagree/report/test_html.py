@@ -13,7 +13,7 @@ import pytest
 from gradagree.checker.verdict import ORDER, Record, Verdict
 from gradagree.report import summarize
 from gradagree.report.html import page
-from gradagree.report.text import exact, replay, shown_number, visible
+from gradagree.report.text import format_count, format_exact, replay, visible
 
 
 class Page(HTMLParser):
@@ -112,9 +112,9 @@ def test_that_findings_show_numbers_place_reason_and_command(every_verdict: list
         assert replay(example) in words
         assert visible(example.reason or example.verdict.meaning) in words
         if example.expected is not None:
-            assert exact(example.expected, example.dtype) in words
-            assert exact(example.observed, example.dtype) in words
-            assert f"box {example.box}, function {example.function}, entry {example.entry}" in words
+            assert format_exact(example.expected, example.dtype) in words
+            assert format_exact(example.observed, example.dtype) in words
+            assert f"operation {example.box} ({example.function}), entry {example.entry}" in words
 
 
 def test_that_findings_beyond_those_shown_are_counted(
@@ -193,7 +193,7 @@ def test_that_no_records_are_a_page_of_nothing(meta: dict[str, Any]) -> None:
 
 def test_that_missing_records_are_listed(make: Callable[..., list[Record]]) -> None:
     words = Page(page_of(make(cases=2), {"plan": {"jax:jit": 1004}})).words
-    assert f"not recorded jax jit planned, but the run has no record of it {shown_number(1000)}" in words
+    assert f"not recorded jax jit planned, but the run has no record of it {format_count(1000)}" in words
 
 
 def test_that_records_without_sharpness_make_a_page() -> None:

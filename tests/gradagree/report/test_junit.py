@@ -10,7 +10,7 @@ from gradagree.checker.verdict import Record, Verdict
 from gradagree.report import summarize
 from gradagree.report.junit import suites
 from gradagree.report.matrix import MOST_FAILURES, SIZE
-from gradagree.report.text import exact, visible
+from gradagree.report.text import format_exact, visible
 
 
 def parsed(records: list[Record], meta: dict[str, Any] | None = None) -> ET.Element:
@@ -33,10 +33,9 @@ def test_that_every_failing_record_is_listed_with_its_numbers(make: Callable[...
     for r in failing:
         assert f"{r.verdict}: {r.spec}" in text
         if r.verdict is Verdict.DISAGREE:
-            assert f"box {r.box}, function {r.function}, entry {r.entry}" in text
-            assert (
-                f"expected  {exact(r.expected, r.dtype)}\n  observed  {exact(r.observed, r.dtype)}\n  tolerance" in text
-            )
+            assert f"operation {r.box} ({r.function}), {r.entry}" in text
+            numbers = [format_exact(x, r.dtype) for x in (r.expected, r.observed)]
+            assert "expected  {}\n  observed  {}\n  tolerance".format(*numbers) in text
 
 
 def test_that_failures_of_a_block_stand_in_one_element_which_counts_them_all(make: Callable[..., list[Record]]) -> None:

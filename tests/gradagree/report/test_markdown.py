@@ -11,7 +11,7 @@ from markdown_it.token import Token
 from gradagree.checker.verdict import Record, Verdict
 from gradagree.report import summarize
 from gradagree.report.markdown import code, document, prose
-from gradagree.report.text import replay, shown_number, visible
+from gradagree.report.text import format_count, replay, visible
 
 LIMIT = 900_000
 
@@ -37,9 +37,9 @@ def test_that_every_verdict_stands_there_with_its_count_and_meaning(every_verdic
     text = document(summary)
     for verdict, n in summary.counts.items():
         assert re.search(
-            rf"^\|[^|]*\b{verdict}\b[^|]*\| {shown_number(n)} \| {re.escape(verdict.meaning)} \|", text, re.MULTILINE
+            rf"^\|[^|]*\b{verdict}\b[^|]*\| {format_count(n)} \| {re.escape(verdict.meaning)} \|", text, re.MULTILINE
         )
-    assert f"| all | {shown_number(len(every_verdict))} |" in text
+    assert f"| all | {format_count(len(every_verdict))} |" in text
 
 
 def test_that_every_finding_has_its_replay_command_in_a_code_block(every_verdict: list[Record]) -> None:

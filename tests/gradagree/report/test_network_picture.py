@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from gradagree.report.network import MOST_BOXES, MOST_UNITS, RADIUS, chosen, frames, legend, picture, tables
+from gradagree.report.network import MOST_BOXES, MOST_UNITS, RADIUS, choose_units, draw_network, frames, legend, tables
 from gradagree.report.text import brief
 from gradagree.report.training_data import Training, read_training
 
@@ -30,7 +30,7 @@ def read(tmp_path: Path) -> Read:
 
 
 def drawn(found: Training) -> ElementTree.Element:
-    return ElementTree.fromstring(str(picture(found)))
+    return ElementTree.fromstring(str(draw_network(found)))
 
 
 def of_class(root: ElementTree.Element, name: str) -> list[ElementTree.Element]:
@@ -138,7 +138,7 @@ def test_that_what_is_not_told_is_not_drawn(read: Read, train: Any, lost: str) -
 
 @pytest.mark.parametrize("network", [{}, {"example": {}}, {"example": {"inputs": []}}, {"example": None}, None])
 def test_that_without_an_example_there_is_no_picture(read: Read, train: Any, network: Any) -> None:
-    assert picture(read(train() | {"network": network})) == ""
+    assert draw_network(read(train() | {"network": network})) == ""
 
 
 def test_that_a_box_without_weights_hands_on_what_it_activates(read: Read, train: Any) -> None:
@@ -184,8 +184,8 @@ def test_that_units_lie_apart_from_each_other_and_within_their_box(units: list[i
 
 
 def test_that_what_is_no_number_counts_as_the_largest() -> None:
-    assert chosen([1.0, math.nan, -3.0, 2.0], 2) == (1, 2)
-    assert chosen([1.0, 5.0, -3.0, 2.0], 2, always=[0]) == (0, 1)
+    assert choose_units([1.0, math.nan, -3.0, 2.0], 2) == (1, 2)
+    assert choose_units([1.0, 5.0, -3.0, 2.0], 2, always=[0]) == (0, 1)
 
 
 def test_that_the_innermost_frame_has_room_for_its_outcomes() -> None:

@@ -7,7 +7,7 @@ import shlex
 import pytest
 
 from gradagree.checker.verdict import Record, Verdict
-from gradagree.report.text import brief, counted, exact, joined, quoted, replay, visible
+from gradagree.report.text import brief, count_noun, format_exact, join_words, quote, replay, visible
 
 MADE = {"case": "012345", "sha256": "", "framework": "torch", "version": "", "mode": "backward", "dtype": "float64"}
 
@@ -16,8 +16,8 @@ MADE = {"case": "012345", "sha256": "", "framework": "torch", "version": "", "mo
     "text", ["", "plain", "it's", "$(rm -rf /)", "`x`", '"', "'\"'", "a b*c", "\\", "!h", "leaky(a=1)"]
 )
 def test_that_a_shell_reads_back_what_was_quoted(text: str) -> None:
-    assert shlex.split(quoted(text)) == [text]
-    assert quoted(text).startswith("'")
+    assert shlex.split(quote(text)) == [text]
+    assert quote(text).startswith("'")
 
 
 @pytest.mark.parametrize("spec", ["2-3:id:sse:n1:f64:grid:s5", "2-3:o'hara*3:sse:n1:f64:grid:s5"])
@@ -50,11 +50,11 @@ def test_that_a_visible_text_keeps_to_its_length(most: int, sign: str) -> None:
 def test_that_float64_digits_give_the_number_back(seed: int) -> None:
     source = random.Random(seed)
     x = source.gauss(0, 1) * 2.0 ** source.randint(-900, 900)
-    assert float(exact(x.hex(), "float64")) == x
+    assert float(format_exact(x.hex(), "float64")) == x
 
 
 def test_that_float32_shows_nine_digits() -> None:
-    assert exact((1 / 3).hex(), "float32") == "0.333333333"
+    assert format_exact((1 / 3).hex(), "float32") == "0.333333333"
 
 
 @pytest.mark.parametrize(
@@ -65,9 +65,14 @@ def test_that_whatever_a_record_holds_is_shown(stored: float | str | None, shown
 
 
 def test_that_a_number_too_large_to_read_is_no_error() -> None:
-    assert math.isnan(float(exact("0x1p99999", "float64")))
+    assert math.isnan(float(format_exact("0x1p99999", "float64")))
 
 
 def test_that_counts_and_lists_read_as_english() -> None:
-    assert [counted(n, "record") for n in (0, 1, 1234)] == ["0 records", "1 record", "1,234 records"]
-    assert [joined(words) for words in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]
+    assert [count_noun(n, "record") for n in (0, 1, 1234)] == ["0 records", "1 record", "1,234 records"]
+    assert [join_words(words) for words in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == [
+        "",
+        "a",
+        "a and b",
+        "a, b and c",
+    ]
