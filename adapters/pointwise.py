@@ -73,9 +73,10 @@ def framework_implementation(function: Activation | ErrorFunction, adapter: Any,
 
     Raises Unsupported if the class has none.
     """
-    if isinstance(function, Activation) and function.own_weights:
+    if isinstance(function, Activation) and function.parameter_names:
         arrays = {
-            name: adapter.constant(np.asarray(float(getattr(function, name))), dtype) for name in function.own_weights
+            name: adapter.constant(np.asarray(float(getattr(function, name))), dtype)
+            for name in function.parameter_names
         }
         return adapter.implementation(function.holding(**arrays))
     return adapter.implementation(unreduced(function))

@@ -24,19 +24,19 @@ class Unsupported(Exception):
 
 def activation_parameters(activations: Sequence[Activation]) -> list[np.ndarray]:
     """The parameters of activations, arrays of zero or one axes, in the order of the nodes."""
-    return [np.asarray(getattr(a, name), dtype=np.float64) for a in activations for name in a.own_weights]
+    return [np.asarray(getattr(a, name), dtype=np.float64) for a in activations for name in a.parameter_names]
 
 
 def parameters_by_node(activations: Sequence[Activation], leaves: Sequence[Any]) -> tuple[tuple[Any, ...], ...]:
     """The leaves of each node; the last ones are the activations' parameters."""
-    rest = iter(leaves[len(leaves) - sum(len(a.own_weights) for a in activations) :])
-    return tuple(tuple(next(rest) for _ in a.own_weights) for a in activations)
+    rest = iter(leaves[len(leaves) - sum(len(a.parameter_names) for a in activations) :])
+    return tuple(tuple(next(rest) for _ in a.parameter_names) for a in activations)
 
 
 def with_parameters(activations: Sequence[Activation], leaves: Sequence[Any]) -> list[Activation]:
     """The activations with the framework's arrays as their parameters."""
     each = zip(activations, parameters_by_node(activations, leaves), strict=True)
-    return [a.holding(**dict(zip(a.own_weights, arrays, strict=True))) if arrays else a for a, arrays in each]
+    return [a.holding(**dict(zip(a.parameter_names, arrays, strict=True))) if arrays else a for a, arrays in each]
 
 
 class Backend(Protocol):

@@ -112,7 +112,7 @@ class Programs:
 
     def _untapped(self, mode: str, error: Callable[..., Any], architecture: Architecture) -> Program:
         count = len(architecture.biased) + sum(architecture.biased)
-        count += sum(len(activation.own_weights) for activation in architecture.activations)
+        count += sum(len(activation.parameter_names) for activation in architecture.activations)
         gradient = self.adapter.modes[mode](
             lambda leaves, targets: (error(leaves, targets, lambda c: c), []), [True, *[False] * count]
         )

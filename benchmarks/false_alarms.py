@@ -17,7 +17,7 @@ from pathlib import Path
 from gradagree import draw
 from gradagree.arithmetic.model import FORMATS
 from gradagree.cases.case import Case
-from gradagree.cases.random import fitting_widths, output_activations
+from gradagree.cases.random import adjust_widths, output_activations
 from gradagree.cases.regimes import REGIMES
 from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction
@@ -48,7 +48,7 @@ def catalogue(seed: int) -> Iterator[Case]:
 
 def small(activations: tuple[Activation, ...], boxes: int, error: ErrorFunction, seed: int) -> Case:
     """A network of one or two boxes and four examples."""
-    widths = fitting_widths((5, 4, 3)[: boxes + 1], activations, error)
+    widths = adjust_widths((5, 4, 3)[: boxes + 1], activations, error)
     return Case(widths, activations, error, EXAMPLES, "float64", "ordinary", seed, (True,) * boxes)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradagree.adapters import Adapter
 from gradagree.cases.case import Case, problem_of
-from gradagree.cases.random import chained, fitting_widths, output_activations
+from gradagree.cases.random import adjust_widths, insert_domain_activations, output_activations
 from gradagree.checker.conventions import Conventions
 from gradagree.checker.judge import Framework, judge
 from gradagree.checker.proofs import prove_derivatives
@@ -205,8 +205,8 @@ def _insert(case: Case, thing: Any) -> Case:
         error, widths = thing, (*widths[:-1], max(widths[-1], 2))
         out = [] if error.domain == "real" else output_activations(error, [])
         activations = (*case.activations, *out)
-    activations = chained(activations)
-    widths = fitting_widths(widths, activations, error)
+    activations = insert_domain_activations(activations)
+    widths = adjust_widths(widths, activations, error)
     return dataclasses.replace(case, error=error, activations=activations, widths=widths)
 
 

@@ -155,7 +155,7 @@ class Box:
         """The gradient of each parameter of the activation, by name."""
         # dE/da = sum_i (dA/da)(p_i) delta_a_i, and dE/da_i = (dA/da)(p_i) delta_a_i where each entry has its own
         own, delta_a = self.activation, self.delta_a(delta_c)
-        return {a: np.sum(own.by(a, p) * delta_a, axis=own.shared_along(a)) for a in own.own_weights}
+        return {a: np.sum(own.by(a, p) * delta_a, axis=own.shared_along(a)) for a in own.parameter_names}
 
     def sensitivity(self, p: Any, delta_c: Any) -> Any:
         """The sensitivity of the current input, delta_p.

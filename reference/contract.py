@@ -327,9 +327,14 @@ class Activation(Operation):
         return type(self).vjp is not Activation.vjp
 
     @functools.cached_property
-    def own_weights(self) -> tuple[str, ...]:
+    def parameter_names(self) -> tuple[str, ...]:
         """The names of the parameters with a gradient: the fields of type `Weight` or `Weights`."""
         return tuple(f.name for f in dataclasses.fields(self) if isinstance(f.default, Weight | Weights))
+
+    @property
+    def own_weights(self) -> tuple[str, ...]:
+        """The former name of `parameter_names`."""
+        return self.parameter_names
 
     def shared_along(self, name: str) -> tuple[int, ...]:
         """The axes of p that share one value of a parameter.

@@ -80,7 +80,7 @@ def nodes(outermost: Box) -> list[Node]:
     found: list[Node] = []
     for k, box in enumerate(boxes(outermost), 1):
         dense = {name: parameter_name(k, name) for name in ("w", "b") if getattr(box, name) is not None}
-        own = {name: parameter_name(k, name) for name in box.activation.own_weights}
+        own = {name: parameter_name(k, name) for name in box.activation.parameter_names}
         found.append(Node(k, box, value_name(k - 1), value_name(k), dense | own))
         loss = box.inside
     return [*found, Node(LOSS_NODE, loss, value_name(len(found)), LOSS, {})]
@@ -116,5 +116,5 @@ def parameter_names(activations: Sequence[Activation], biased: Sequence[bool]) -
     return [
         *(parameter_name(k, "w") for k in layers),
         *(parameter_name(k, "b") for k, has in zip(layers, biased, strict=True) if has),
-        *(parameter_name(k, name) for k, a in enumerate(activations, 1) for name in a.own_weights),
+        *(parameter_name(k, name) for k, a in enumerate(activations, 1) for name in a.parameter_names),
     ]

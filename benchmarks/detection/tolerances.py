@@ -31,7 +31,7 @@ def tolerance(network: Network, right: Answer, name: str, model: Model) -> np.nd
     """What the box check allows to each entry of one part of the guilty box's answer, the natural scale included."""
     site, arrays, case = network.site, network.arrays, network.case
     if site.box == "error":
-        o, targets = Rounded.handed([*right.values.values()][-1], model), Rounded.stored(arrays.targets, model)
+        o, targets = Rounded.intermediate([*right.values.values()][-1], model), Rounded.stored(arrays.targets, model)
         return ErrorBox(LENIENT.bounds(case.error), targets).pull(o).radius
     k = int(site.box)
     one = DenseCheck(case.nodes(arrays)[k - 1], right, model)

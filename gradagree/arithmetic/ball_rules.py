@@ -21,12 +21,12 @@ from gradagree.arithmetic.three_valued import Trilean, split
 # ------------------------------------------------------------------------------------------
 
 
-def larger(x: arb, y: arb) -> arb:
+def maximum(x: arb, y: arb) -> arb:
     return x.max(y)
 
 
-def smaller(x: arb, y: arb) -> arb:
-    return -larger(-x, -y)
+def minimum(x: arb, y: arb) -> arb:
+    return -maximum(-x, -y)
 
 
 def sign(x: arb) -> arb:
@@ -35,7 +35,7 @@ def sign(x: arb) -> arb:
     return arb(1) if x > 0 else arb(-1) if x < 0 else arb(0, 1)
 
 
-def nearest(x: arb) -> arb:
+def rint(x: arb) -> arb:
     """The nearest integer; ties go to the even one."""
     up, down = (x + 0.5).floor(), (x - 0.5).ceil()
     if up == down:
@@ -57,9 +57,9 @@ def cbrt(x: arb) -> arb:
     return -((-x).root(3)) if x < 0 else cbrt(x.lower()).union(cbrt(x.upper()))
 
 
-def whole_power(x: arb, n: int) -> arb:
+def integer_power(x: arb, n: int) -> arb:
     if n < 0:
-        return 1 / whole_power(x, -n)
+        return 1 / integer_power(x, -n)
     y = arb(1)
     for _ in range(n):
         y = y * x
@@ -78,7 +78,7 @@ def gammaln(x: arb) -> arb:
     return x.lgamma() if x > 0 else abs(x.gamma()).log()
 
 
-def between(f: Callable[[arb], arb], *turns: int) -> Callable[[arb], arb]:
+def piecewise_monotone(f: Callable[[arb], arb], *turns: int) -> Callable[[arb], arb]:
     """A function that is monotone between turning points, evaluated at the ends: its series is too wide on balls."""
 
     def rule(x: arb) -> arb:
@@ -90,16 +90,16 @@ def between(f: Callable[[arb], arb], *turns: int) -> Callable[[arb], arb]:
     return rule
 
 
-def scaled(f: Callable[[arb], arb]) -> Callable[[arb], arb]:
+def exponential_scaling(f: Callable[[arb], arb]) -> Callable[[arb], arb]:
     return lambda x: (-abs(x)).exp() * f(x)
 
 
-i0 = between(lambda x: x.bessel_i(0), 0)
-i1 = between(lambda x: x.bessel_i(1))
+i0 = piecewise_monotone(lambda x: x.bessel_i(0), 0)
+i1 = piecewise_monotone(lambda x: x.bessel_i(1))
 
 FUNCTIONS: dict[Any, Callable[[arb], arb]] = {
     np.absolute: abs, np.fabs: abs, np.negative: lambda x: -x, np.positive: lambda x: x, np.sign: sign,
-    np.ceil: lambda x: x.ceil(), np.floor: lambda x: x.floor(), np.rint: nearest, np.trunc: trunc,
+    np.ceil: lambda x: x.ceil(), np.floor: lambda x: x.floor(), np.rint: rint, np.trunc: trunc,
     np.cbrt: cbrt, np.reciprocal: lambda x: 1 / x, np.sqrt: lambda x: x.sqrt(), np.square: lambda x: x * x,
     np.exp: lambda x: x.exp(), np.exp2: lambda x: arb(2) ** x, np.expm1: lambda x: x.expm1(),
     np.log: lambda x: x.log(), np.log10: lambda x: x.log() / arb(10).log(), np.log1p: lambda x: x.log1p(),
@@ -112,10 +112,10 @@ FUNCTIONS: dict[Any, Callable[[arb], arb]] = {
     special.erf: lambda x: x.erf(), special.erfc: lambda x: x.erfc(), special.erfcinv: lambda x: x.erfcinv(),
     special.erfcx: lambda x: (x * x).exp() * x.erfc(), special.erfinv: lambda x: x.erfinv(),
     special.expit: expit, special.log_expit: lambda x: -((-x).exp().log1p()),
-    special.logit: lambda x: (x / (1 - x)).log(), special.exprel: between(lambda x: x.hypgeom_1f1(1, 2)),
+    special.logit: lambda x: (x / (1 - x)).log(), special.exprel: piecewise_monotone(lambda x: x.hypgeom_1f1(1, 2)),
     special.ndtr: ndtr, special.log_ndtr: lambda x: ndtr(x).log(),
     special.ndtri: lambda x: -arb(2).sqrt() * (2 * x).erfcinv(),
-    special.i0: i0, special.i0e: scaled(i0), special.i1: i1, special.i1e: scaled(i1),
+    special.i0: i0, special.i0e: exponential_scaling(i0), special.i1: i1, special.i1e: exponential_scaling(i1),
 }  # fmt: skip
 
 
@@ -123,7 +123,7 @@ FUNCTIONS: dict[Any, Callable[[arb], arb]] = {
 # ------------------------------------------------------------------------------------------------
 
 
-def each(f: Callable[..., Any], operands: int = 1) -> Callable[..., Ball]:
+def entrywise(f: Callable[..., Any], operands: int = 1) -> Callable[..., Ball]:
     """A rule that applies a function of arb numbers entry by entry."""
     mapped = np.frompyfunc(f, operands, 1)
     return lambda *xs: Ball(mapped(*(lift(x).balls for x in xs)))
@@ -131,18 +131,18 @@ def each(f: Callable[..., Any], operands: int = 1) -> Callable[..., Ball]:
 
 def power(x: Any, n: Any) -> Ball:
     if isinstance(n, Ball):
-        return each(lambda x, y: x**y, 2)(x, n)
+        return entrywise(lambda x, y: x**y, 2)(x, n)
     if np.ndim(n):
-        return each(lambda x, y: whole_power(x, int(float(y))) if y.is_integer() else x**y, 2)(x, n)
+        return entrywise(lambda x, y: integer_power(x, int(float(y))) if y.is_integer() else x**y, 2)(x, n)
     if float(n) == int(n):
-        return each(lambda x: whole_power(x, int(n)))(x)
-    return each(lambda x: x ** flint.arb(float(n)))(x)
+        return entrywise(lambda x: integer_power(x, int(n)))(x)
+    return entrywise(lambda x: x ** flint.arb(float(n)))(x)
 
 
 def zeta(s: Any, x: Any) -> Ball:
     if isinstance(s, Duck):
         raise NoRule("ball arithmetic supports zeta(s, x) only for ordinary numbers s")
-    return each(lambda x: flint.arb(float(s)).zeta(x))(x)
+    return entrywise(lambda x: flint.arb(float(s)).zeta(x))(x)
 
 
 def total(x: Ball, axis: Any = None, keepdims: bool = False) -> Ball:
@@ -158,7 +158,7 @@ def log_sum(x: Ball, axis: Any = None, keepdims: bool = False) -> Ball:
     return log_sum_exp(x, Ball.exact(np.max(x.middle, axis=axis, keepdims=True)), axis, keepdims)
 
 
-def extreme(pick: Callable[[Any, Any], Any]) -> Callable[..., Ball]:
+def extremum(pick: Callable[[Any, Any], Any]) -> Callable[..., Ball]:
     folded = np.frompyfunc(pick, 2, 1)
 
     def rule(x: Ball, axis: Any = None, keepdims: bool = False) -> Ball:
@@ -173,8 +173,8 @@ def extreme(pick: Callable[[Any, Any], Any]) -> Callable[..., Ball]:
 
 def sort(x: Ball, axis: int = -1) -> Ball:
     """The k-th smallest number lies between the k-th smallest lower end and the k-th smallest upper end."""
-    lower, upper = (np.sort(each(end)(x).balls, axis=axis) for end in (flint.arb.lower, flint.arb.upper))
-    return each(lambda a, b: a if a == b else a.union(b), 2)(Ball(lower), Ball(upper))
+    lower, upper = (np.sort(entrywise(end)(x).balls, axis=axis) for end in (flint.arb.lower, flint.arb.upper))
+    return entrywise(lambda a, b: a if a == b else a.union(b), 2)(Ball(lower), Ball(upper))
 
 
 def where(condition: Any, x: Any, y: Any) -> Ball:
@@ -185,7 +185,7 @@ def where(condition: Any, x: Any, y: Any) -> Ball:
     return Ball(np.where(open, both, chosen))
 
 
-def decided_or_open(true: Any, false: Any) -> Any:
+def truth_values(true: Any, false: Any) -> Any:
     """Truth values, open where neither true nor false is certain."""
     true, false = np.asarray(true, dtype=bool), np.asarray(false, dtype=bool)
     return true if (true | false).all() else Trilean(true, ~(true | false), lift)
@@ -196,7 +196,7 @@ def compare(f: Any) -> Callable[[Any, Any], Any]:
 
     def rule(x: Any, y: Any) -> Any:
         x, y = lift(x), lift(y)
-        return decided_or_open(HOLDS[f](x.balls, y.balls), HOLDS[OPPOSITES[f]](x.balls, y.balls))
+        return truth_values(HOLDS[f](x.balls, y.balls), HOLDS[OPPOSITES[f]](x.balls, y.balls))
 
     return rule
 
@@ -204,10 +204,10 @@ def compare(f: Any) -> Callable[[Any, Any], Any]:
 def classify(holds: Callable[[Any], bool], fails: Callable[[Any], bool]) -> Callable[[Ball], Any]:
     """A predicate on single numbers, decided where one of two tests succeeds."""
     mapped = [np.frompyfunc(test, 1, 1) for test in (holds, fails)]
-    return lambda x: decided_or_open(*(test(x.balls) for test in mapped))
+    return lambda x: truth_values(*(test(x.balls) for test in mapped))
 
 
-def infinite(x: flint.arb) -> bool:
+def is_infinite(x: flint.arb) -> bool:
     return bool(x.is_exact() and not x.is_finite() and not x.is_nan())
 
 
@@ -230,16 +230,17 @@ def matmul(x: Any, y: Any) -> Ball:
 
 
 Ball.rules.update({
-    np.add: each(lambda x, y: x + y, 2), np.subtract: each(lambda x, y: x - y, 2),
-    np.multiply: each(lambda x, y: x * y, 2), np.divide: each(lambda x, y: x / y, 2), np.matmul: matmul,
-    np.maximum: each(larger, 2), np.minimum: each(smaller, 2), np.power: power, special.zeta: zeta,
-    np.hypot: each(lambda x, y: (x**2 + y**2).sqrt(), 2), np.arctan2: each(flint.arb.atan2, 2),
-    np.logaddexp: each(lambda x, y: larger(x, y) + (-abs(x - y)).exp().log1p(), 2),
-    np.sum: total, np.mean: mean, np.max: extreme(larger), np.min: extreme(smaller), special.logsumexp: log_sum,
+    np.add: entrywise(lambda x, y: x + y, 2), np.subtract: entrywise(lambda x, y: x - y, 2),
+    np.multiply: entrywise(lambda x, y: x * y, 2), np.divide: entrywise(lambda x, y: x / y, 2), np.matmul: matmul,
+    np.maximum: entrywise(maximum, 2), np.minimum: entrywise(minimum, 2), np.power: power, special.zeta: zeta,
+    np.hypot: entrywise(lambda x, y: (x**2 + y**2).sqrt(), 2), np.arctan2: entrywise(flint.arb.atan2, 2),
+    np.logaddexp: entrywise(lambda x, y: maximum(x, y) + (-abs(x - y)).exp().log1p(), 2),
+    np.sum: total, np.mean: mean, np.max: extremum(maximum), np.min: extremum(minimum), special.logsumexp: log_sum,
     np.sort: sort,
     np.cumsum: lambda x, axis=None: Ball(np.cumsum(x.balls, axis=axis)), np.where: where,
-    np.isfinite: classify(lambda x: x.is_finite(), infinite), np.isinf: classify(infinite, lambda x: x.is_finite()),
-    np.isnan: classify(lambda x: False, lambda x: x.is_finite() or infinite(x)),
+    np.isfinite: classify(lambda x: x.is_finite(), is_infinite),
+    np.isinf: classify(is_infinite, lambda x: x.is_finite()),
+    np.isnan: classify(lambda x: False, lambda x: x.is_finite() or is_infinite(x)),
     np.signbit: classify(lambda x: x < 0, lambda x: x > 0),
-    **{f: each(function) for f, function in FUNCTIONS.items()}, **{f: compare(f) for f in COMPARISONS},
+    **{f: entrywise(function) for f, function in FUNCTIONS.items()}, **{f: compare(f) for f in COMPARISONS},
 })  # fmt: skip

@@ -24,15 +24,15 @@ ROOT_2_PI = float(np.sqrt(2 * np.pi))
 LOG_2, LOG_10 = float(np.log(2)), float(np.log(10))
 
 
-def at_zero(x: Any, limit: float, slope: Callable[[Any], Any]) -> Any:
+def at_zero(x: Any, limit: float, derivative: Callable[[Any], Any]) -> Any:
     """A derivative whose formula divides by x, and its limit at x = 0."""
-    return np.where(x == 0, limit, slope(np.where(x == 0, 1.0, x)))
+    return np.where(x == 0, limit, derivative(np.where(x == 0, 1.0, x)))
 
 
 STEPS = (np.ceil, np.floor, np.rint, np.sign, np.trunc)
 """Functions with derivative 0 that jump."""
 
-SLOPES: dict[Any, Callable[[Any, Any], Any]] = {
+DERIVATIVES: dict[Any, Callable[[Any, Any], Any]] = {
     np.absolute: lambda x, y: np.sign(x),
     np.arccos: lambda x, y: -1 / np.sqrt(1 - x**2),
     np.arccosh: lambda x, y: 1 / np.sqrt((x - 1) * (x + 1)),
@@ -97,60 +97,64 @@ PARTIALS: dict[Any, tuple[Callable[[Any, Any, Any], Any], Callable[[Any, Any, An
 # -------------------------------------------------------------------------------------------------------------
 
 
-class OnTheWay:
-    """The tangents of all dual numbers created; `more` counts the extra roundings of each function's derivative."""
+class IntermediateTangents:
+    """Records the tangent of every dual number, with the roundings that another program may make there.
 
-    now: ClassVar[OnTheWay | None] = None
+    Args:
+        extra_roundings: Additional roundings of each function's derivative, which a framework may compute in more
+            steps.
+        any_order: Where tangents are added, reverse mode may have added further terms to the larger one first.
+    """
 
-    def __init__(self, more: float, merges: bool) -> None:
-        self.more, self.merges = more, merges
-        self.all: list[Any] = []
-        self._functions: list[tuple[Rounded, Rounded]] = []
+    active: ClassVar[IntermediateTangents | None] = None
 
-    def widened(self, slope: Any) -> Any:
+    def __init__(self, extra_roundings: float, any_order: bool) -> None:
+        self.extra_roundings, self.any_order = extra_roundings, any_order
+        self.tangents: list[Any] = []
+        self._derivatives: list[tuple[Rounded, Rounded]] = []
+
+    def derivative(self, tangent: Any) -> Any:
         """The derivative of a function with its extra roundings, where it is rounded at all."""
-        if not self.more or not isinstance(slope, Rounded):
-            return slope
-        size = np.where(slope.radius > 0, np.abs(slope.value), 0.0)
-        wider = slope.widened(self.more * slope.model.u * size)
-        self._functions.append((wider, slope))
+        if not self.extra_roundings or not isinstance(tangent, Rounded):
+            return tangent
+        size = np.where(tangent.radius > 0, np.abs(tangent.value), 0.0)
+        wider = tangent.widen(self.extra_roundings * tangent.model.u * size)
+        self._derivatives.append((wider, tangent))
         return wider
 
-    def merged(self, slope: Any, x: Any, y: Any) -> Any:
-        """A sum of two tangents, with the rounding of a sum that adds further terms to the larger one first."""
-        if not self.merges or not isinstance(slope, Rounded):
-            return slope
+    def sum(self, tangent: Any, x: Any, y: Any) -> Any:
+        """The sum of two tangents, with the rounding of a sum that adds further terms to the larger one first."""
+        if not self.any_order or not isinstance(tangent, Rounded):
+            return tangent
         smaller = np.minimum(*(np.abs(getattr(part, "value", part)) for part in (x, y)))
-        return slope.widened(slope.model.u * smaller) if smaller.any() else slope
+        return tangent.widen(tangent.model.u * smaller) if smaller.any() else tangent
 
-    def alone(self, slope: Any) -> Any:
+    def without_extra(self, tangent: Any) -> Any:
         """The derivative of a function without its extra roundings; other tangents unchanged."""
-        return next((plain for wider, plain in self._functions if wider is slope), slope)
+        return next((plain for wider, plain in self._derivatives if wider is tangent), tangent)
 
 
 @contextmanager
-def slopes_on_the_way(more: float = 0, merges: bool = False) -> Iterator[OnTheWay]:
-    """Record the tangent of every intermediate value.
-
-    `more`: extra roundings of each function's derivative, which a framework may compute in other steps. `merges`: where
-    tangents are added, reverse mode may have added further terms to the larger one first.
-    """
-    before = OnTheWay.now
-    OnTheWay.now = seen = OnTheWay(more, merges)
+def record_tangents(extra_roundings: float = 0, any_order: bool = False) -> Iterator[IntermediateTangents]:
+    """Record the tangent of every intermediate value; see `IntermediateTangents` for the arguments."""
+    before = IntermediateTangents.active
+    IntermediateTangents.active = record = IntermediateTangents(extra_roundings, any_order)
     try:
-        yield seen
+        yield record
     finally:
-        OnTheWay.now = before
+        IntermediateTangents.active = before
 
 
-def of_function(slope: Any) -> Any:
+def record_derivative(tangent: Any) -> Any:
     """Mark a tangent as the derivative of a library function."""
-    return slope if OnTheWay.now is None else OnTheWay.now.widened(slope)
+    record = IntermediateTangents.active
+    return tangent if record is None else record.derivative(tangent)
 
 
-def merged(slope: Any, x: Any, y: Any) -> Any:
-    """Mark a tangent as the sum of two."""
-    return slope if OnTheWay.now is None else OnTheWay.now.merged(slope, x, y)
+def record_sum(tangent: Any, x: Any, y: Any) -> Any:
+    """Mark a tangent as the sum of the tangents x and y."""
+    record = IntermediateTangents.active
+    return tangent if record is None else record.sum(tangent, x, y)
 
 
 # Dual arithmetic: a value and its tangent, by the rules that frameworks use
@@ -158,18 +162,18 @@ def merged(slope: Any, x: Any, y: Any) -> Any:
 
 
 class Dual(Duck):
-    """value + slope e, with e^2 = 0. Both have one shape, except that one value may serve many tangents."""
+    """value + tangent e, with e^2 = 0. Both have one shape, except that one value may serve many tangents."""
 
-    __slots__ = ("slope", "value")
+    __slots__ = ("tangent", "value")
     arithmetic = "dual"
     rules: ClassVar[Rules] = {}
     rank = 2
 
-    def __init__(self, value: Any, slope: Any) -> None:
+    def __init__(self, value: Any, tangent: Any) -> None:
         self.value = value
-        self.slope = slope
-        if OnTheWay.now is not None:
-            OnTheWay.now.all.append(slope)
+        self.tangent = tangent
+        if IntermediateTangents.active is not None:
+            IntermediateTangents.active.tangents.append(tangent)
 
     @classmethod
     def variable(cls, p: Any) -> Self:
@@ -178,10 +182,10 @@ class Dual(Duck):
         return cls(p, p._lift(ones) if isinstance(p, Duck) else ones)
 
     def _parts(self) -> tuple[Any, ...]:
-        shapes = np.shape(self.value), np.shape(self.slope)
+        shapes = np.shape(self.value), np.shape(self.tangent)
         if shapes[0] != shapes[1] and len(shapes[0]) == len(shapes[1]):
-            return np.broadcast_to(self.value, np.broadcast_shapes(*shapes)), self.slope
-        return self.value, self.slope
+            return np.broadcast_to(self.value, np.broadcast_shapes(*shapes)), self.tangent
+        return self.value, self.tangent
 
     def _like(self, *parts: Any) -> Self:
         return type(self)(*parts)
@@ -189,7 +193,7 @@ class Dual(Duck):
     def __getitem__(self, index: Any) -> Self:
         behind = isinstance(index, tuple) and len(index) > 0 and index[0] is Ellipsis
         if behind and all(isinstance(place, slice | int) or place is None for place in index[1:]):
-            return self._like(self.value[index], self.slope[index])
+            return self._like(self.value[index], self.tangent[index])
         return super().__getitem__(index)
 
     def _lift(self, x: Any) -> Dual:
@@ -200,15 +204,15 @@ def lift(x: Any) -> Dual:
     return x if isinstance(x, Dual) else Dual(x, np.zeros(np.shape(x)))
 
 
-def slope_of(x: Any) -> Any:
+def tangent_of(x: Any) -> Any:
     """The tangent of a dual array; zero for a constant."""
-    return lift(x).slope
+    return lift(x).tangent
 
 
-def unary(f: Callable[[Any], Any], slope: Callable[[Any, Any], Any]) -> Callable[[Dual], Dual]:
+def unary(f: Callable[[Any], Any], derivative: Callable[[Any, Any], Any]) -> Callable[[Dual], Dual]:
     def rule(x: Dual) -> Dual:
         y = f(x.value)
-        return Dual(y, of_function(slope(x.value, y) * x.slope))
+        return Dual(y, record_derivative(derivative(x.value, y) * x.tangent))
 
     return rule
 
@@ -220,8 +224,8 @@ def binary(f: Callable[[Any, Any], Any], partials: Any) -> Callable[[Any, Any], 
         plain = [operand.value if isinstance(operand, Dual) else operand for operand in (x, y)]
         z = f(*plain)
         pairs = zip((x, y), partials, strict=True)
-        slopes = [partial(*plain, z) * made.slope for made, partial in pairs if isinstance(made, Dual)]
-        return Dual(z, of_function(sum(slopes)))
+        tangents = [partial(*plain, z) * operand.tangent for operand, partial in pairs if isinstance(operand, Dual)]
+        return Dual(z, record_derivative(sum(tangents)))
 
     return rule
 
@@ -231,26 +235,26 @@ def linear(f: Callable[..., Any]) -> Callable[..., Dual]:
 
     def rule(x: Dual, axis: Any = None, keepdims: bool = False) -> Dual:
         names = {"axis": axis, **({"keepdims": True} if keepdims else {})}
-        return x.map(f, **names) if axis is None else Dual(f(x.value, **names), f(x.slope, **names))
+        return x.map(f, **names) if axis is None else Dual(f(x.value, **names), f(x.tangent, **names))
 
     return rule
 
 
 def add(x: Any, y: Any) -> Dual:
     x, y = lift(x), lift(y)
-    return Dual(x.value + y.value, merged(x.slope + y.slope, x.slope, y.slope))
+    return Dual(x.value + y.value, record_sum(x.tangent + y.tangent, x.tangent, y.tangent))
 
 
 def subtract(x: Any, y: Any) -> Dual:
     x, y = lift(x), lift(y)
-    return Dual(x.value - y.value, merged(x.slope - y.slope, x.slope, y.slope))
+    return Dual(x.value - y.value, record_sum(x.tangent - y.tangent, x.tangent, y.tangent))
 
 
 def product(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Dual]:
     def rule(x: Any, y: Any) -> Dual:
         x, y = lift(x), lift(y)
-        parts = f(x.slope, y.value), f(x.value, y.slope)
-        return Dual(f(x.value, y.value), merged(parts[0] + parts[1], *parts))
+        parts = f(x.tangent, y.value), f(x.value, y.tangent)
+        return Dual(f(x.value, y.value), record_sum(parts[0] + parts[1], *parts))
 
     return rule
 
@@ -258,9 +262,9 @@ def product(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Dual]:
 def divide(x: Any, y: Any) -> Dual:
     x, y = lift(x), lift(y)
     z = x.value / y.value
-    if OnTheWay.now is not None:  # a framework may multiply -x y' by 1 / y^2
-        OnTheWay.now.all.append(x.value * y.slope)
-    return Dual(z, x.slope / y.value - z / y.value * y.slope)
+    if IntermediateTangents.active is not None:  # a framework may multiply -x y' by 1 / y^2
+        IntermediateTangents.active.tangents.append(x.value * y.tangent)
+    return Dual(z, x.tangent / y.value - z / y.value * y.tangent)
 
 
 def power(x: Any, n: Any) -> Dual:
@@ -268,7 +272,7 @@ def power(x: Any, n: Any) -> Dual:
         return binary(np.power, PARTIALS[np.power])(x, n)
     if n == 0:
         return Dual(x.value**0, np.zeros(np.shape(x)))
-    return Dual(x.value**n, (x.slope if n == 1 else n * x.value ** (n - 1) * x.slope))
+    return Dual(x.value**n, (x.tangent if n == 1 else n * x.value ** (n - 1) * x.tangent))
 
 
 def zeta(s: Any, x: Any) -> Dual:
@@ -280,15 +284,15 @@ def zeta(s: Any, x: Any) -> Dual:
 
 def where(condition: Any, x: Any, y: Any) -> Dual:
     x, y = lift(x), lift(y)
-    return Dual(np.where(condition, x.value, y.value), np.where(condition, x.slope, y.slope))
+    return Dual(np.where(condition, x.value, y.value), np.where(condition, x.tangent, y.tangent))
 
 
 def maximum(x: Any, y: Any) -> Dual:
     """The tangent of the larger one; NaN at a certain tie of different tangents, where there is no derivative."""
     x, y = lift(x), lift(y)
-    slope = np.where(x.value > y.value, x.slope, y.slope)
-    tie, open = split((x.value == y.value) & (x.slope != y.slope))
-    return Dual(np.maximum(x.value, y.value), np.where(tie & ~open, np.nan, slope))
+    tangent = np.where(x.value > y.value, x.tangent, y.tangent)
+    tie, open = split((x.value == y.value) & (x.tangent != y.tangent))
+    return Dual(np.maximum(x.value, y.value), np.where(tie & ~open, np.nan, tangent))
 
 
 def minimum(x: Any, y: Any) -> Dual:
@@ -297,23 +301,23 @@ def minimum(x: Any, y: Any) -> Dual:
 
 def largest(x: Dual, axis: Any = None, keepdims: bool = False) -> Dual:
     value = np.max(x.value, axis=axis, keepdims=True)
-    first = np.where(x.value == value, x.slope, 0.0)
+    first = np.where(x.value == value, x.tangent, 0.0)
     count = np.sum(np.where(x.value == value, 1.0, 0.0), axis=axis, keepdims=True)
-    slope = np.sum(first, axis=axis, keepdims=True) / count
-    return Dual(value, slope) if keepdims else Dual(np.squeeze(value, axis), np.squeeze(slope, axis))
+    tangent = np.sum(first, axis=axis, keepdims=True) / count
+    return Dual(value, tangent) if keepdims else Dual(np.squeeze(value, axis), np.squeeze(tangent, axis))
 
 
 def sort(x: Dual, axis: int = -1) -> Dual:
     """The tangents in the order of the values; NaN for equal values."""
     parts = x._parts()
     order, tied = order_and_ties(parts[0], axis)
-    value, slope = (np.take_along_axis(part, order, axis=axis) for part in parts)
-    return Dual(value, np.where(tied, np.nan, slope))
+    value, tangent = (np.take_along_axis(part, order, axis=axis) for part in parts)
+    return Dual(value, np.where(tied, np.nan, tangent))
 
 
 def log_sum_exp(x: Dual, axis: Any = None, keepdims: bool = False) -> Dual:
     z = np.logaddexp.reduce(x.value, axis=axis, keepdims=True)
-    found = Dual(z, np.sum(np.exp(x.value - z) * x.slope, axis=axis, keepdims=True))
+    found = Dual(z, np.sum(np.exp(x.value - z) * x.tangent, axis=axis, keepdims=True))
     return found if keepdims else np.squeeze(found, axis)  # type: ignore[call-overload]
 
 
@@ -328,7 +332,8 @@ Dual.rules.update({
     np.add: add, np.subtract: subtract, np.multiply: product(np.multiply), np.matmul: product(np.matmul),
     np.divide: divide, np.positive: lambda x: x, np.maximum: maximum, np.minimum: minimum, np.where: where,
     np.sum: linear(np.sum), np.mean: linear(np.mean), np.cumsum: linear(np.cumsum), np.max: largest, np.sort: sort,
-    special.logsumexp: log_sum_exp, special.zeta: zeta, np.fabs: unary(np.absolute, SLOPES[np.absolute]),
-    **{f: unary(f, slope) for f, slope in SLOPES.items()}, **{f: binary(f, pair) for f, pair in PARTIALS.items()},
+    special.logsumexp: log_sum_exp, special.zeta: zeta, np.fabs: unary(np.absolute, DERIVATIVES[np.absolute]),
+    **{f: unary(f, derivative) for f, derivative in DERIVATIVES.items()},
+    **{f: binary(f, pair) for f, pair in PARTIALS.items()},
     **{f: on_values(f) for f in WITHOUT_DERIVATIVE}, np.power: power,
 })  # fmt: skip

@@ -82,7 +82,7 @@ INSTEAD = {
 """Alternatives for Python functions that convert their arguments to ordinary arrays."""
 
 
-def no_rule(arithmetic: str, name: str, known: Collection[str]) -> NoRule:
+def missing_rule_error(arithmetic: str, name: str, known: Collection[str]) -> NoRule:
     """The error for an unsupported function, with the closest supported name and all supported names."""
     near = difflib.get_close_matches(name.split(".")[0], known, 1)
     hint = f"did you mean {near[0]}? " if near and near[0] != name.split(".")[0] else ""
@@ -92,14 +92,14 @@ def no_rule(arithmetic: str, name: str, known: Collection[str]) -> NoRule:
     )
 
 
-def in_place_refused(arithmetic: str, name: str) -> NoRule:
+def in_place_error(arithmetic: str, name: str) -> NoRule:
     """The error for x += y and for out=."""
     return NoRule(
         f"{arithmetic} arrays cannot be changed in place by {name}; write x = x + y for x += y, and do not use out="
     )
 
 
-def bad_arguments(arithmetic: str, name: str, rule: Callable[..., Any], args: Any, kwargs: Any) -> NoRule | None:
+def argument_error(arithmetic: str, name: str, rule: Callable[..., Any], args: Any, kwargs: Any) -> NoRule | None:
     """The error for arguments that a rule does not accept; None if it accepts them."""
     try:
         inspect.signature(rule).bind(*args, **kwargs)
@@ -108,7 +108,7 @@ def bad_arguments(arithmetic: str, name: str, rule: Callable[..., Any], args: An
     return None
 
 
-def conversion_refused(arithmetic: str) -> NoRule:
+def conversion_error(arithmetic: str) -> NoRule:
     """The error for a conversion to an ordinary array, with the name of the library function that tried it."""
     function, frame = "np.asarray", sys._getframe(2)
     while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in ("numpy", "scipy"):
@@ -180,16 +180,16 @@ class Duck(NDArrayOperatorsMixin):
         key = ALIASES.get(key, key)
         if kwargs:
             if kwargs.get("out") is not None:
-                raise in_place_refused(self.arithmetic, name)
+                raise in_place_error(self.arithmetic, name)
             kwargs = drop_defaults(kwargs)
         rule = self.rules.get(key, self.derived.get(key))
         if rule is None:
-            raise no_rule(self.arithmetic, name.strip("_"), self.known())
+            raise missing_rule_error(self.arithmetic, name.strip("_"), self.known())
         try:
             with np.errstate(all="ignore"):
                 return rule(*args, **kwargs)
         except TypeError as wrong:
-            raise bad_arguments(self.arithmetic, name, rule, args, kwargs) or wrong from None
+            raise argument_error(self.arithmetic, name, rule, args, kwargs) or wrong from None
 
     @classmethod
     def known(cls) -> set[str]:
@@ -222,7 +222,7 @@ class Duck(NDArrayOperatorsMixin):
         raise NoRule(f"the truth value of {self.arithmetic} arrays is not known; use np.where instead of if")
 
     def __array__(self, *args: Any, **kwargs: Any) -> None:
-        raise conversion_refused(self.arithmetic)
+        raise conversion_error(self.arithmetic)
 
     def __float__(self, *_: Any) -> float:
         raise NoRule(

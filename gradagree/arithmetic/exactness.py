@@ -6,7 +6,7 @@ import numpy as np
 
 from gradagree.arithmetic.model import FORMATS, Format, Model
 
-NONE = -np.inf
+UNKNOWN = -np.inf
 """The exponent q of numbers about which nothing is known."""
 
 
@@ -18,7 +18,7 @@ def lowest_bit(x: np.ndarray) -> float:
     """
     x = np.asarray(x, dtype=np.float64)
     if not np.isfinite(x).all():
-        return NONE
+        return UNKNOWN
     mantissa, exponent = np.frexp(x[x != 0])
     if mantissa.size == 0:
         return np.inf
@@ -27,16 +27,16 @@ def lowest_bit(x: np.ndarray) -> float:
     return float(np.min(exponent - 53 + lowest))
 
 
-def times(q: float, r: float) -> float:
+def product_exponent(q: float, r: float) -> float:
     """The exponent q of a product; infinity if a factor is zero."""
     return np.inf if np.inf in (q, r) else q + r
 
 
-def fits(largest: np.ndarray, q: float, form: Format) -> np.ndarray:
+def is_representable(largest: np.ndarray, q: float, form: Format) -> np.ndarray:
     """True where every multiple of 2^q of magnitude at most `largest` is representable in the format."""
     if q == np.inf:
         return np.asarray(largest == 0)
-    if q == NONE or q < form.emin - form.precision + 1:
+    if q == UNKNOWN or q < form.emin - form.precision + 1:
         return np.zeros(np.shape(largest), dtype=bool)
     return np.asarray(largest <= largest_exact(q, form))
 
@@ -48,13 +48,13 @@ def largest_exact(q: float, form: Format) -> float:
     return float(min(np.ldexp(1.0, int(max(min(form.precision + q, 1000), -1074))), form.largest))
 
 
-def exact(largest: np.ndarray, q: float, model: Model, accumulated: bool = False) -> np.ndarray | np.bool:
+def is_exact(largest: np.ndarray, q: float, model: Model, accumulated: bool = False) -> np.ndarray | np.bool:
     """True where neither the program (in any order of summation) nor the reference rounds."""
-    if q == NONE:
+    if q == UNKNOWN:
         return np.False_
-    ok = fits(largest, q, model.format)
+    ok = is_representable(largest, q, model.format)
     if accumulated:
-        ok = ok & fits(largest, q, model.accumulator)
+        ok = ok & is_representable(largest, q, model.accumulator)
     if model.flushes:
         ok = ok & ((largest == 0) | (q >= model.format.emin))
     return ok
@@ -66,12 +66,12 @@ def may_underflow(x: np.ndarray, y: np.ndarray) -> bool:
     return bool(least[0] * least[1] < FORMATS["float64"].smallest_normal)
 
 
-def zeros_alone(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def has_only_zero_terms(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """True where every term of a dot product has a zero factor."""
     return np.asarray((x > 0).astype(np.float64) @ (y > 0).astype(np.float64) == 0)
 
 
-def rounded_to(x: np.ndarray, precision: int) -> np.ndarray:
+def round_to_precision(x: np.ndarray, precision: int) -> np.ndarray:
     """x rounded to `precision` significant bits."""
     mantissa, exponent = np.frexp(x)
     return np.asarray(np.ldexp(np.rint(np.ldexp(mantissa, precision)), exponent - precision))

@@ -55,7 +55,7 @@ class Model:
 
     Products and sums are accumulated in the format `accumulator`, the gradient of a bias in `biases`. `flushes`:
     subnormal inputs and outputs may become zero. `fused`: a value may be used before it is rounded to its stored
-    format. `each_alone`: the gradient of each example is stored before the examples are summed.
+    format. `per_example`: the gradient of each example is stored before the examples are summed.
     """
 
     format: Format
@@ -63,7 +63,7 @@ class Model:
     biases: Format
     flushes: bool = False
     fused: bool = False
-    each_alone: bool = False
+    per_example: bool = False
 
     @functools.cached_property
     def u(self) -> float:
@@ -84,7 +84,7 @@ class Model:
         return self.format.precision < FORMATS["float32"].precision
 
     @functools.cached_property
-    def outwards(self) -> Model:
+    def broadcast_sums(self) -> Model:
         """The model of sums over broadcast axes, which are accumulated like the gradient of a bias."""
         return replace(self, accumulator=self.biases)
 

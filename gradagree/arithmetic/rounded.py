@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from gradagree.arithmetic import exactness as quanta
+from gradagree.arithmetic import exactness
 from gradagree.arithmetic.duck import Duck, Rules
 from gradagree.arithmetic.model import DIVISION, OUTWARD, OWN, Model
 
@@ -25,28 +25,28 @@ SMALLEST = 2.0**-1074
 
 
 class Rounded(Duck):
-    """value +- radius, entry by entry; all values are exact multiples of 2^q unless q is `quanta.NONE`."""
+    """value +- radius, entry by entry; all values are exact multiples of 2^q unless q is `exactness.UNKNOWN`."""
 
     __slots__ = ("model", "q", "radius", "value")
     arithmetic = "rounded"
     rules: ClassVar[Rules] = {}
 
-    def __init__(self, value: Any, radius: Any, model: Model, q: float = quanta.NONE) -> None:
+    def __init__(self, value: Any, radius: Any, model: Model, q: float = exactness.UNKNOWN) -> None:
         self.value = np.asarray(value, dtype=np.float64)
         radius = np.asarray(radius, dtype=np.float64)
         self.radius = radius if radius.shape == self.value.shape else np.broadcast_to(radius, self.value.shape)
         self.model = model
-        self.q = q if q == quanta.NONE or not self.radius.any() else quanta.NONE
+        self.q = q if q == exactness.UNKNOWN or not self.radius.any() else exactness.UNKNOWN
 
     @classmethod
     def stored(cls, x: Any, model: Model) -> Self:
         """Stored numbers of the dtype: exact, except for subnormals that the program may flush to zero."""
         x = np.asarray(x, dtype=np.float64)
         flushed = np.where(model.flushes & (np.abs(x) < model.format.smallest_normal), np.abs(x), 0.0)
-        return cls(x, flushed, model, quanta.lowest_bit(x))
+        return cls(x, flushed, model, exactness.lowest_bit(x))
 
     @classmethod
-    def handed(cls, x: Any, model: Model) -> Self:
+    def intermediate(cls, x: Any, model: Model) -> Self:
         """A value passed from one operation to the next: as stored, but a fused program may use it before rounding.
 
         Nothing is known of results computed from NaN.
@@ -55,7 +55,7 @@ class Rounded(Duck):
         radius, q = stored.radius, stored.q
         if model.fused:
             with np.errstate(invalid="ignore"):
-                radius, q = np.maximum(radius, model.excess * np.abs(stored.value)), quanta.NONE
+                radius, q = np.maximum(radius, model.excess * np.abs(stored.value)), exactness.UNKNOWN
         return cls(stored.value, np.where(np.isnan(stored.value), np.nan, radius), model, q)
 
     @classmethod
@@ -74,7 +74,7 @@ class Rounded(Duck):
         radius = np.where(np.abs(x) > form.largest, np.inf, radius)
         tiny = (np.abs(x) < form.smallest_normal) & (x != 0) & (model.flushes | (np.abs(x) % form.smallest != 0))
         radius = np.where(tiny, np.maximum(radius, np.abs(x) + form.smallest), radius)
-        return cls(x, radius, model, quanta.lowest_bit(x))
+        return cls(x, radius, model, exactness.lowest_bit(x))
 
     def _parts(self) -> tuple[Any, ...]:
         return (self.value, self.radius)
@@ -92,15 +92,15 @@ class Rounded(Duck):
         value, radius = (function([getattr(a, part) for a in lifted], axis=axis) for part in ("value", "radius"))
         return type(self)(value, radius, self.model, q)
 
-    def modelled(self, model: Model) -> Rounded:
+    def with_model(self, model: Model) -> Rounded:
         """The same numbers under another rounding model from here on."""
         return Rounded(self.value, self.radius, model, self.q)
 
-    def of_terms(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def term_rounding(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Error bound for rounding each term x_i y_j of the sum that gave this product."""
         return np.asarray(self.model.u * (np.swapaxes(x, -1, -2) @ y))
 
-    def widened(self, by: Any) -> Rounded:
+    def widen(self, by: Any) -> Rounded:
         """The same values with radii enlarged by `by`."""
         return Rounded(self.value, (self.radius + by) * OUTWARD, self.model)
 
@@ -123,18 +123,20 @@ def lift_all(*xs: Any) -> tuple[Rounded, ...]:
 
 
 def result(
-    value: Any, spread: Any, model: Model, q: float = quanta.NONE, roundings: float = 1, keep: Any = False
+    value: Any, spread: Any, model: Model, q: float = exactness.UNKNOWN, roundings: float = 1, keep: Any = False
 ) -> Rounded:
     """The result of one operation: the propagated radii (`spread`) plus its own rounding error unless it is exact.
 
     keep marks entries that are exact for another reason (such as a sum with zero).
     """
     size = np.abs(value) + spread
-    rounding = np.where(quanta.exact(size, q, model) | keep, 0.0, roundings * (model.u + OWN) * size + model.quantum)
+    rounding = np.where(
+        exactness.is_exact(size, q, model) | keep, 0.0, roundings * (model.u + OWN) * size + model.quantum
+    )
     return finish(value, spread + rounding, model, q)
 
 
-def finish(value: Any, radius: Any, model: Model, q: float = quanta.NONE) -> Rounded:
+def finish(value: Any, radius: Any, model: Model, q: float = exactness.UNKNOWN) -> Rounded:
     """The result with its radius enlarged for its own rounding; infinite where the number may overflow."""
     size = np.abs(value) + radius
     return Rounded(value, np.where(size > model.format.largest, np.inf, radius * OUTWARD), model, q)
@@ -174,7 +176,7 @@ def multiply(x: Any, y: Any) -> Rounded:
     if x.model.format.smallest == SMALLEST:
         spread = spread + 2 * SMALLEST * (((x.radius != 0) | (y.radius != 0)) & ~zero)
     exact = zero | is_one(x) | is_one(y)
-    return result(x.value * y.value, spread, x.model, quanta.times(x.q, y.q), keep=exact)
+    return result(x.value * y.value, spread, x.model, exactness.product_exponent(x.q, y.q), keep=exact)
 
 
 def divide(x: Any, y: Any) -> Rounded:

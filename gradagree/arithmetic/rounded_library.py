@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from gradagree.arithmetic import exactness as quanta
+from gradagree.arithmetic import exactness
 from gradagree.arithmetic.duck import Duck, NoRule
 from gradagree.arithmetic.model import LIBRARY, OUTWARD, OWN, Model
 from gradagree.arithmetic.rounded import Rounded, add, divide, is_one, is_zero, lift_all, multiply, result, subtract
@@ -25,9 +25,9 @@ class Library:
     forward: relative to the result. backward: relative to the argument (for steep functions, where its rounding
     matters). absolute: in u of the accumulator. narrow: the same, in 16-bit formats only. half: replaces forward in
     16-bit formats, in u. accuracy: relative error of an algorithm with a fixed number of digits in every format.
-    slope: a bound on |f'| for arguments of at least a given magnitude, used instead of turns. domain: True for ends
-    between which the function is known. peak: an intermediate that overflows before the result does, as a function of
-    the argument's magnitude.
+    derivative: a bound on |f'| for arguments of at least a given magnitude, used instead of turns. domain: True for
+    ends between which the function is known. peak: an intermediate that overflows before the result does, as a
+    function of the argument's magnitude.
     """
 
     turns: tuple[float, ...] = ()
@@ -37,7 +37,7 @@ class Library:
     narrow: float = 0
     accuracy: float = 0
     half: float = 2
-    slope: Callable[[Any], Any] | None = None
+    derivative: Callable[[Any], Any] | None = None
     domain: Callable[[Any, Any], Any] | None = None
     peak: Callable[[Any], Any] | None = None
 
@@ -53,21 +53,24 @@ HIGHEST_I1E = 1.5451272579925426
 PLAIN, STEEP, COMPOSED = Library(), Library(backward=1), Library(half=4)
 ZETA = Library(domain=lambda low, high: low > 0)
 
-ACCURATE = (np.arctan, np.cbrt, np.exp, np.log, np.sqrt, np.tanh, special.exprel, special.ndtri)
-IN_STEPS = (
+PLAIN_FUNCTIONS = (np.arctan, np.cbrt, np.exp, np.log, np.sqrt, np.tanh, special.exprel, special.ndtri)
+COMPOSED_FUNCTIONS = (
     np.arccos, np.arccosh, np.arcsin, np.arcsinh, np.expm1, np.log10, np.log2, special.expit, special.log_expit,
 )  # fmt: skip
-CLIMBING = (
+STEEP_FUNCTIONS = (
     np.exp2, special.erfc, special.erfcinv, special.erfcx, special.logit, special.ndtr,
 )  # fmt: skip
 
 FUNCTIONS: dict[Any, Library] = {
-    **dict.fromkeys(ACCURATE, PLAIN), **dict.fromkeys(IN_STEPS, COMPOSED), **dict.fromkeys(CLIMBING, STEEP),
-    **dict.fromkeys((np.cos, np.sin), Library(slope=np.ones_like)),
+    **dict.fromkeys(PLAIN_FUNCTIONS, PLAIN), **dict.fromkeys(COMPOSED_FUNCTIONS, COMPOSED),
+    **dict.fromkeys(STEEP_FUNCTIONS, STEEP),
+    **dict.fromkeys((np.cos, np.sin), Library(derivative=np.ones_like)),
     np.arctanh: Library(accuracy=2.0**-45, half=4),
     np.cosh: Library(turns=(0.0,), backward=1, peak=np.exp),
     np.log1p: Library(accuracy=2.0**-44),
-    np.sinc: Library(slope=lambda size: 2 / np.maximum(size, 1.4), backward=1, half=4, peak=lambda size: np.pi * size),
+    np.sinc: Library(
+        derivative=lambda size: 2 / np.maximum(size, 1.4), backward=1, half=4, peak=lambda size: np.pi * size
+    ),
     np.sinh: Library(backward=1, peak=np.exp),
     np.tan: Library(domain=between_poles),
     special.digamma: Library(backward=2, domain=lambda low, high: low > 0),
@@ -129,7 +132,7 @@ def integer_power(x: Rounded, n: Any) -> Rounded:
     size = np.abs(x.value)
     spread = (size + x.radius) ** n - size**n
     value = x.value**n
-    q = quanta.NONE if np.ndim(n) else n * x.q if n else 0.0
+    q = exactness.UNKNOWN if np.ndim(n) else n * x.q if n else 0.0
     roundings = np.where(np.equal(n, 2), 1, LIBRARY)
     spread = np.where(x.radius != 0, spread + LIBRARY * OWN * np.abs(value), 0.0)
     return result(value, spread, x.model, q, roundings, is_zero(x) | is_one(x))  # type: ignore[arg-type]
@@ -157,10 +160,10 @@ def library(f: Callable[[Any], Any], made: Library) -> Callable[[Rounded], Round
         if made.backward:
             radius = radius + LIBRARY * made.backward * (model.u + OWN) * np.abs(x.value)
         low, high = x.value - radius, x.value + radius
-        if made.slope is None:
-            spread = propagated(f, x.value, radius, made.turns)
+        if made.derivative is None:
+            spread = propagate(f, x.value, radius, made.turns)
         else:
-            spread = made.slope(np.maximum(np.abs(x.value) - radius, 0.0)) * radius
+            spread = made.derivative(np.maximum(np.abs(x.value) - radius, 0.0)) * radius
         if made.domain is not None:
             spread = np.where(made.domain(low, high), spread, np.nan)
         if made.peak is not None:
@@ -188,7 +191,7 @@ def with_library_error(value: Any, spread: Any, model: Model, is_exact_zero: Any
     )
 
 
-def propagated(f: Callable[[Any], Any], x: np.ndarray, radius: np.ndarray, turns: tuple[float, ...] = ()) -> Any:
+def propagate(f: Callable[[Any], Any], x: np.ndarray, radius: np.ndarray, turns: tuple[float, ...] = ()) -> Any:
     """The largest distance of f from f(x) within the radius: at the ends and at the turning points."""
     if not radius.any():
         return 0.0

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from gradagree.arithmetic import exactness as quanta
+from gradagree.arithmetic import exactness
 from gradagree.arithmetic.duck import Duck, NoRule
 from gradagree.arithmetic.model import OUTWARD, OWN, Model
 from gradagree.arithmetic.rounded import (
@@ -53,7 +53,7 @@ def minimum(x: Any, y: Any) -> Rounded:
     return negative(maximum(negative(x), negative(y)))
 
 
-def extreme(pick: Callable[..., Any]) -> Callable[..., Rounded]:
+def extremum(pick: Callable[..., Any]) -> Callable[..., Rounded]:
     def rule(x: Rounded, axis: Any = None, keepdims: bool = False) -> Rounded:
         ends = (x.value, x.value - x.radius, x.value + x.radius)
         return hull(x, x.q, *(pick(end, axis=axis, keepdims=keepdims) for end in ends))
@@ -100,28 +100,28 @@ def compare(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def rule(x: Any, y: Any) -> Any:
         x, y = lift_all(x, y)
         reach = x.radius + y.radius
-        return decided_or_open(f(x.value, y.value), (reach != 0) & ~(np.abs(x.value - y.value) > reach), x)
+        return truth_values(f(x.value, y.value), (reach != 0) & ~(np.abs(x.value - y.value) > reach), x)
 
     return rule
 
 
-def decided_or_open(answer: Any, open: Any, x: Rounded) -> Any:
+def truth_values(answer: Any, open: Any, x: Rounded) -> Any:
     return Trilean(answer, open, x._lift) if np.any(open) else answer
 
 
 def classify(f: Callable[[Any], Any]) -> Callable[[Rounded], Any]:
     """isfinite, isinf, isnan: open where a number may overflow the dtype or is unknown."""
-    return lambda x: decided_or_open(f(x.value), ~np.isfinite(x.radius), x)
+    return lambda x: truth_values(f(x.value), ~np.isfinite(x.radius), x)
 
 
 def signbit(x: Rounded) -> Any:
     """Also open for zeros, which may have either sign."""
-    return decided_or_open(np.signbit(x.value), ~(np.abs(x.value) > x.radius), x)
+    return truth_values(np.signbit(x.value), ~(np.abs(x.value) > x.radius), x)
 
 
 Rounded.rules.update({
     np.negative: negative, np.positive: lambda x: x, np.absolute: absolute, np.fabs: absolute, np.sign: sign,
-    np.maximum: maximum, np.minimum: minimum, np.max: extreme(np.max), np.min: extreme(np.min), np.sort: sort,
+    np.maximum: maximum, np.minimum: minimum, np.max: extremum(np.max), np.min: extremum(np.min), np.sort: sort,
     np.where: where, np.signbit: signbit, **{f: compare(f) for f in COMPARISONS},
     **{f: step(f) for f in (np.ceil, np.floor, np.rint, np.trunc)},
     **{f: classify(f) for f in (np.isfinite, np.isinf, np.isnan)},
@@ -148,7 +148,7 @@ def sum_of_terms(
     """
     partial = terms * ((model.accumulator.u + OWN) * size + model.quantum)
     rounding = partial + model.u * (np.abs(value) + spread + partial)
-    safe = quanta.exact(size, q, model, accumulated=True) | (size == 0 if all_zero is None else all_zero)
+    safe = exactness.is_exact(size, q, model, accumulated=True) | (size == 0 if all_zero is None else all_zero)
     radius = np.where(size > model.format.largest, np.inf, spread + np.where(safe, 0.0, rounding))
     return finish(value, radius, model, q)
 
@@ -174,9 +174,9 @@ def matmul(x: Any, y: Any) -> Rounded:
         spread * (1 + terms * OWN),
         (size + spread) * (1 + terms * OWN),
         terms,
-        quanta.times(x.q, y.q),
+        exactness.product_exponent(x.q, y.q),
         model,
-        quanta.zeros_alone(x_size, y_size) if quanta.may_underflow(x_size, y_size) else None,
+        exactness.has_only_zero_terms(x_size, y_size) if exactness.may_underflow(x_size, y_size) else None,
     )
 
 
@@ -193,7 +193,7 @@ def running_total(x: Rounded, axis: int | None = None) -> Rounded:
         np.cumsum(part, axis=axis) for part in (x.value, x.radius, np.abs(x.value), np.ones(x.shape))
     )
     model, size = x.model, sizes + spread
-    exact = quanta.exact(size, x.q, model) | (size == 0)
+    exact = exactness.is_exact(size, x.q, model) | (size == 0)
     spread = spread + np.where(exact, 0.0, terms * ((model.u + OWN) * size + model.quantum))
     return finish(value, np.where(size > model.format.largest, np.inf, spread), model, x.q)
 
@@ -203,7 +203,7 @@ def products(x: Rounded, multiplied: Fold, added: Fold) -> Rounded:
     model, size = x.model, np.abs(x.value) + x.radius
     whole, grown, terms = multiplied(size), multiplied(np.maximum(size, 1.0)), added(np.ones(x.shape))
     q = float(x.q * (np.max(terms) if x.q < 0 else 1)) if terms.size else 0.0
-    exact = quanta.exact(whole, q, model) | (multiplied(np.where(is_zero(x), 0.0, 1.0)) == 0)
+    exact = exactness.is_exact(whole, q, model) | (multiplied(np.where(is_zero(x), 0.0, 1.0)) == 0)
     exact = exact | (added(np.where(is_one(x), 0.0, 1.0)) <= 1)
     spread = np.zeros_like(whole)
     if x.radius.any():

@@ -314,7 +314,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     return np.sum(size**ord, axis=axis, keepdims=keepdims) ** (1 / ord)
 
 
-def undecided_order(name: str) -> NoRule:
+def undecided_order_error(name: str) -> NoRule:
     return NoRule(f"{name} is undecided for numbers known only within a radius; use np.max, np.min or np.where")
 
 
@@ -326,7 +326,7 @@ def arg_extreme(pick: Callable[..., Any], holds: Callable[[Any, Any], Any]) -> C
         places = pick(midpoints(lined), axis=-1, keepdims=True)
         _, open = split(holds(np.take_along_axis(lined, places, axis=-1), lined))
         if (open & (np.arange(lined.shape[-1]) != places)).any():
-            raise undecided_order(f"np.{pick.__name__}")
+            raise undecided_order_error(f"np.{pick.__name__}")
         if keepdims:
             return np.reshape(places, (1,) * x.ndim) if axis is None else np.moveaxis(places, -1, axis)
         return places[..., 0]
@@ -343,7 +343,7 @@ def order_and_ties(x: Any, axis: int = -1) -> tuple[np.ndarray, np.ndarray]:
     lined = np.moveaxis(np.take_along_axis(x, order, axis=axis), axis, -1)
     equal, open = split(lined[..., 1:] == lined[..., :-1])
     if (open & ~equal).any():
-        raise undecided_order("np.argsort")
+        raise undecided_order_error("np.argsort")
     none = np.zeros((*lined.shape[:-1], 1), dtype=bool)
     tied = np.concatenate([none, equal], axis=-1) | np.concatenate([equal, none], axis=-1)
     return order, np.moveaxis(tied, -1, axis)
@@ -352,7 +352,7 @@ def order_and_ties(x: Any, axis: int = -1) -> tuple[np.ndarray, np.ndarray]:
 def argsort(x: Any, axis: int = -1) -> Any:
     order, tied = order_and_ties(x, axis)
     if tied.any():
-        raise undecided_order("np.argsort")
+        raise undecided_order_error("np.argsort")
     return order
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from gradagree.arithmetic.duck import Duck, Rules
-from gradagree.arithmetic.exactness import rounded_to
+from gradagree.arithmetic.exactness import round_to_precision
 from gradagree.arithmetic.model import FORMATS, Model
 
 # Variance arithmetic: a number and the variance of its rounding error, for the end-to-end probabilistic tolerance
@@ -19,7 +19,7 @@ DEVIATIONS = 8
 """The probabilistic tolerance in standard deviations; worst error measured: 4.5 in 1.2e7 entries."""
 TILE = 1 << 16
 """Entries processed together."""
-MOVING = frozenset({np.swapaxes, np.transpose, np.moveaxis, np.expand_dims, np.reshape, np.broadcast_to, np.ravel})
+MOVES = frozenset({np.swapaxes, np.transpose, np.moveaxis, np.expand_dims, np.reshape, np.broadcast_to, np.ravel})
 """Functions that only move entries."""
 SMALLEST = 2.0**-450
 """Errors of numbers below this have squares that underflow, so they are unknown."""
@@ -38,7 +38,7 @@ class Variance(Duck):
         variance = np.asarray(variance, dtype=np.float64)
         if variance.shape != value.shape:
             variance = np.broadcast_to(variance, value.shape)
-        self.largest = largest_of(value) if largest is None else largest
+        self.largest = max_abs(value) if largest is None else largest
         if not self.largest <= model.format.largest:
             variance = np.where(np.abs(value) > model.format.largest, np.inf, variance)
         self.variance = variance
@@ -55,13 +55,13 @@ class Variance(Duck):
         return np.asarray(np.sqrt(self.variance))
 
     @property
-    def nothing(self) -> float:
+    def zero_threshold(self) -> float:
         """Magnitude below which a computed value is acceptable for an exact zero; 0 except in float64."""
         return SMALLEST if self.model.format.precision == FORMATS["float64"].precision else 0.0
 
     @property
     def tolerance(self) -> np.ndarray:
-        """`DEVIATIONS` standard deviations plus as many underflow errors; `nothing` for a zero without error.
+        """`DEVIATIONS` standard deviations plus as many underflow errors; `zero_threshold` for a zero without error.
 
         NaN for numbers so small that the squares of their errors underflow.
         """
@@ -72,7 +72,7 @@ class Variance(Duck):
             return probable
         zero = (self.value == 0) & (self.variance == 0)
         known = zero | (np.abs(self.value) >= SMALLEST) | (deviation >= least)
-        return np.where(known, np.where(zero, self.nothing, probable), np.nan)
+        return np.where(known, np.where(zero, self.zero_threshold, probable), np.nan)
 
     def _parts(self) -> tuple[Any, ...]:
         return (self.value, self.variance)
@@ -83,7 +83,7 @@ class Variance(Duck):
 
     def map(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Self:
         value, variance = (function(part, *args, **kwargs) for part in self._parts())
-        return type(self)(value, variance, self.model, self.largest if function in MOVING else None)
+        return type(self)(value, variance, self.model, self.largest if function in MOVES else None)
 
     def __getitem__(self, index: Any) -> Self:
         return type(self)(self.value[index], self.variance[index], self.model, self.largest)
@@ -101,20 +101,20 @@ class Variance(Duck):
         scaled = np.ldexp(np.frexp(x)[0], self.model.format.precision)
         return Variance(x, np.where(scaled == np.rint(scaled), 0.0, rounding(x, self.model)), self.model)
 
-    def modelled(self, model: Model) -> Variance:
+    def with_model(self, model: Model) -> Variance:
         """The same numbers under another rounding model from here on."""
         return Variance(self.value, self.variance, model)
 
-    def of_terms(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def term_rounding(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Standard deviation of the error from rounding each term x_i y_j of the sum that gave this product."""
         return np.asarray(self.model.u * np.sqrt(np.swapaxes(x, -1, -2) ** 2 @ y**2 / 3))
 
-    def widened(self, by: Any) -> Variance:
+    def widen(self, by: Any) -> Variance:
         """The same numbers with an additional independent error of standard deviation `by`."""
         return Variance(self.value, self.variance + np.square(by), self.model)
 
 
-def largest_of(x: np.ndarray) -> float:
+def max_abs(x: np.ndarray) -> float:
     """The largest magnitude; NaN if an entry is NaN."""
     ends = np.minimum.reduce(x, axis=None, initial=0.0), np.maximum.reduce(x, axis=None, initial=0.0)
     return float(np.maximum(-ends[0], ends[1]))
@@ -153,15 +153,15 @@ def repeats(x: Any, axis: int) -> int:
     slices = slices[variances.any(axis=1)]
     if not slices.size or all_differ(slices[:, 0], x.model.u):
         return 1
-    stored = rounded_to(slices[:, :FEW], x.model.format.precision)
-    if most_frequent(stored) == 1:
+    stored = round_to_precision(slices[:, :FEW], x.model.format.precision)
+    if max_count(stored) == 1:
         return 1
-    return most_frequent(rounded_to(slices, x.model.format.precision))
+    return max_count(round_to_precision(slices, x.model.format.precision))
 
 
-def repeated(x: Any, axis: int) -> int:
+def max_repeats(x: Any, axis: int) -> int:
     """`repeats` for one matrix, or the largest over a stack of matrices; the axis is one of the last two."""
-    return repeats(x, axis) if x.ndim < 3 else max((repeated(one, axis) for one in x), default=1)
+    return repeats(x, axis) if x.ndim < 3 else max((max_repeats(one, axis) for one in x), default=1)
 
 
 def all_differ(column: np.ndarray, u: float) -> bool:
@@ -171,7 +171,7 @@ def all_differ(column: np.ndarray, u: float) -> bool:
     return bool(apart.all())
 
 
-def most_frequent(rows: np.ndarray) -> int:
+def max_count(rows: np.ndarray) -> int:
     """Number of occurrences of the most frequent row."""
     whole = np.ascontiguousarray(rows + 0.0).view(np.dtype((np.void, rows.shape[1] * rows.itemsize))).ravel()
     return int(np.unique(whole, return_counts=True)[1].max())
@@ -187,10 +187,10 @@ LARGE = 1 << 17
 
 def sum_of_terms(value: Any, inherited: Any, squares: Any, terms: int, model: Model) -> Variance:
     """A sum of terms whose squares sum to `squares`."""
-    return stored_sum(value, inherited + each_step(terms, model) * squares, terms, model, squares)
+    return stored_sum(value, inherited + partial_sums_factor(terms, model) * squares, terms, model, squares)
 
 
-def each_step(terms: int, model: Model) -> float:
+def partial_sums_factor(terms: int, model: Model) -> float:
     """Factor of each squared term in the variance of the roundings of all partial sums."""
     return model.accumulator.u**2 / 3 * (1 + terms / 2)
 
@@ -218,18 +218,18 @@ def stored_sum(value: Any, variance: Any, terms: int, model: Model, squares: Any
 def matmul(x: Any, y: Any) -> Variance:
     x, y = lift_all(x, y)
     if y.exact:
-        variance = by_squares(left_factor(x), y.value)
+        variance = matmul_squares(left_factor(x), y.value)
     else:
         left, right = factors(x, y)
         variance = left @ right
-    squares = by_squares(x.value**2, y.value) if may_overflow(x, y) else 0.0
+    squares = matmul_squares(x.value**2, y.value) if may_overflow(x, y) else 0.0
     return stored_sum(x.value @ y.value, variance, x.shape[-1], x.model, squares)
 
 
 def left_factor(x: Variance) -> np.ndarray:
     """Left factor of the variance of x @ y: roundings of the partial sums and errors of x."""
-    left = each_step(x.shape[-1], x.model) * x.value**2
-    return left if x.exact else left + repeated(x, -1) * x.variance
+    left = partial_sums_factor(x.shape[-1], x.model) * x.value**2
+    return left if x.exact else left + max_repeats(x, -1) * x.variance
 
 
 def factors(x: Variance, y: Variance) -> tuple[np.ndarray, np.ndarray]:
@@ -237,7 +237,7 @@ def factors(x: Variance, y: Variance) -> tuple[np.ndarray, np.ndarray]:
     left, right = left_factor(x), y.value**2
     if y.exact:
         return left, right
-    return np.concatenate([left, x.value**2], -1), np.concatenate([right, repeated(y, -2) * y.variance], -2)
+    return np.concatenate([left, x.value**2], -1), np.concatenate([right, max_repeats(y, -2) * y.variance], -2)
 
 
 def may_overflow(x: Variance, y: Variance) -> bool:
@@ -245,7 +245,7 @@ def may_overflow(x: Variance, y: Variance) -> bool:
     return not x.shape[-1] * x.largest * y.largest <= x.model.format.largest
 
 
-def by_squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def matmul_squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """x @ y^2, without keeping the squares of a large matrix."""
     if y.ndim > 2 or x.ndim > 2 or y.size <= LARGE:
         return np.asarray(x @ np.square(y))

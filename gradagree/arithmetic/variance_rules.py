@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from gradagree.arithmetic.dual import PARTIALS, SLOPES, STEPS
+from gradagree.arithmetic.dual import DERIVATIVES, PARTIALS, STEPS
 from gradagree.arithmetic.duck import Duck, NoRule
 from gradagree.arithmetic.model import FORMATS
 from gradagree.arithmetic.rounded import COMPARISONS, Rounded
@@ -21,7 +21,7 @@ from gradagree.arithmetic.variance import (
     Variance,
     lift_all,
     matmul,
-    repeated,
+    max_repeats,
     repeats,
     rounding,
     sum_of_terms,
@@ -54,7 +54,7 @@ def divide(x: Any, y: Any) -> Variance:
     return Variance(value, (x.variance + value**2 * y.variance) / y.value**2 + 2 * rounding(value, x.model), x.model)
 
 
-def function(f: Callable[[Any], Any], slope: Callable[[Any, Any], Any]) -> Callable[[Variance], Variance]:
+def function(f: Callable[[Any], Any], derivative: Callable[[Any, Any], Any]) -> Callable[[Variance], Variance]:
     def rule(x: Variance) -> Variance:
         value = f(x.value)
         own = np.square(LIBRARY_DEVIATIONS * x.model.u * value)
@@ -62,12 +62,12 @@ def function(f: Callable[[Any], Any], slope: Callable[[Any, Any], Any]) -> Calla
         if f in TAILS:
             tail, limit = tail_of(f, x.value, DEVIATIONS * x.deviation, x.model)
             own = own if limit is None else np.where(limit != 0, np.square(tail), own)
-        return Variance(value, slope(x.value, value) ** 2 * x.variance + own, x.model)
+        return Variance(value, derivative(x.value, value) ** 2 * x.variance + own, x.model)
 
     return rule
 
 
-def exactly(f: Callable[[Any], Any]) -> Callable[[Variance], Variance]:
+def without_error(f: Callable[[Any], Any]) -> Callable[[Variance], Variance]:
     """Functions without an error of their own, with derivative 1 or -1."""
     return lambda x: Variance(f(x.value), x.variance, x.model)
 
@@ -82,7 +82,7 @@ def may_be_equal(x: Variance, y: Variance) -> Any:
     return ~(np.abs(x.value - y.value) > DEVIATIONS * np.sqrt(x.variance + y.variance))
 
 
-def larger(x: Any, y: Any) -> Variance:
+def maximum(x: Any, y: Any) -> Variance:
     x, y = lift_all(x, y)
     open = may_be_equal(x, y)
     variance = np.where(open, np.maximum(x.variance, y.variance), np.where(x.value >= y.value, x.variance, y.variance))
@@ -92,9 +92,9 @@ def larger(x: Any, y: Any) -> Variance:
 def power_of_number(x: Any, n: Any) -> Variance:
     if isinstance(n, Variance):
         return Variance.rules[np.exp](multiply(n, Variance.rules[np.log](lift_all(x, n)[0])))
-    slope = n * x.value ** (n - 1) if n else 0.0
+    derivative = n * x.value ** (n - 1) if n else 0.0
     value = x.value**n
-    return Variance(value, slope**2 * x.variance + n * rounding(value, x.model), x.model)
+    return Variance(value, derivative**2 * x.variance + n * rounding(value, x.model), x.model)
 
 
 def logaddexp(x: Any, y: Any) -> Variance:
@@ -111,7 +111,7 @@ def total(x: Variance, axis: Any = None, keepdims: bool = False) -> Variance:
     )
     axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
     whole = axis == (-2, -1)
-    together = math.prod((repeated if whole else repeats)(x, one) for one in axes)
+    together = math.prod((max_repeats if whole else repeats)(x, one) for one in axes)
     return sum_of_terms(value, together * inherited, squares, x.size // max(value.size, 1), x.model)
 
 
@@ -146,9 +146,9 @@ def compare(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 Variance.rules.update({
     np.add: add, np.subtract: lambda x, y: add(x, y, -1), np.multiply: multiply, np.divide: divide,
     np.power: power_of_number,
-    **{f: function(f, slope) for f, slope in SLOPES.items()},
-    np.negative: exactly(np.negative), np.positive: exactly(np.positive), np.absolute: exactly(np.abs), np.sign: sign,
-    np.fabs: exactly(np.abs), np.maximum: larger, np.minimum: lambda x, y: -larger(-x, -y), np.logaddexp: logaddexp,
+    **{f: function(f, derivative) for f, derivative in DERIVATIVES.items()},
+    **{f: without_error(f) for f in (np.negative, np.positive, np.absolute, np.fabs)}, np.sign: sign,
+    np.maximum: maximum, np.minimum: lambda x, y: -maximum(-x, -y), np.logaddexp: logaddexp,
     np.matmul: matmul, np.sum: total, np.mean: mean, np.max: largest, np.where: where,
     **{f: compare(f) for f in COMPARISONS},
 })  # fmt: skip
@@ -174,19 +174,19 @@ def step(f: Callable[[Any], Any]) -> Callable[[Variance], Variance]:
 
 def library(f: Callable[[Any], Any], made: Library) -> Callable[[Variance], Variance]:
     """A function with a library error of more than a few u, or one that overflows before its result does."""
-    plain = function(f, SLOPES[f])
+    plain = function(f, DERIVATIVES[f])
 
     def rule(x: Variance) -> Variance:
         found, model, size = plain(x), x.model, np.abs(x.value)
         value = found.value
-        slope = SLOPES[f](x.value, value) if made.slope is None else made.slope(size)
-        steep = made.backward * np.abs(size * slope) + (made.forward - 1) * np.abs(value)
+        derivative = DERIVATIVES[f](x.value, value) if made.derivative is None else made.derivative(size)
+        steep = made.backward * np.abs(size * derivative) + (made.forward - 1) * np.abs(value)
         absolute = made.absolute + made.narrow * (model.format.precision < FORMATS["float32"].precision)
         own = LIBRARY_DEVIATIONS * (model.u * steep + model.accumulator.u * absolute)
         own = np.where(np.isfinite(own), own, 0.0) + made.accuracy * np.abs(value) / DEVIATIONS
         if made.peak is not None:
             own = np.where(made.peak(size) > model.format.largest, np.inf, own)
-        return found.widened(own)
+        return found.widen(own)
 
     return rule
 
@@ -197,8 +197,10 @@ def binary(f: Callable[[Any, Any], Any], partials: Any) -> Callable[[Any, Any], 
     def rule(x: Any, y: Any) -> Variance:
         x, y = lift_all(x, y)
         value = f(x.value, y.value)
-        slopes = (partial(x.value, y.value, value) for partial in partials)
-        variance = sum(np.where(z.variance == 0, 0.0, s**2 * z.variance) for z, s in zip((x, y), slopes, strict=True))
+        derivatives = (partial(x.value, y.value, value) for partial in partials)
+        variance = sum(
+            np.where(z.variance == 0, 0.0, s**2 * z.variance) for z, s in zip((x, y), derivatives, strict=True)
+        )
         own = np.square(LIBRARY_DEVIATIONS * x.model.u * value) + rounding(value, x.model)
         return Variance(value, variance + own, x.model)
 
@@ -209,7 +211,7 @@ def arctan2(x: Any, y: Any) -> Variance:
     """Where the point may lie on the cut, the angle may be any."""
     x, y = lift_all(x, y)
     cut = (np.abs(x.value) <= reach(x)) & (y.value <= reach(y))
-    return binary(np.arctan2, PARTIALS[np.arctan2])(x, y).widened(np.where(cut, 2 * np.pi, 0.0))
+    return binary(np.arctan2, PARTIALS[np.arctan2])(x, y).widen(np.where(cut, 2 * np.pi, 0.0))
 
 
 def power(x: Any, n: Any) -> Variance:

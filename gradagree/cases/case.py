@@ -16,12 +16,12 @@ import numpy as np
 from gradagree.adapters import Problem
 from gradagree.arithmetic.model import FORMATS
 from gradagree.cases.datasets import DATASETS, regimes
-from gradagree.cases.regimes import REGIMES, Source, above_zero, drawn_targets, ordinary
+from gradagree.cases.regimes import REGIMES, Source, draw_targets, make_positive, ordinary
 from gradagree.cases.text import (
-    parsed_activations,
-    parsed_count,
-    parsed_seed,
-    parsed_widths,
+    parse_activations,
+    parse_count,
+    parse_seed,
+    parse_widths,
     shorten,
     split_outside_parentheses,
 )
@@ -42,7 +42,7 @@ from gradagree.reference.graph import (
 # --------------------------------------------------------------------------------------------------------------
 
 
-def box_outputs(widths: Sequence[int], activations: Sequence[Activation]) -> list[int]:
+def output_widths(widths: Sequence[int], activations: Sequence[Activation]) -> list[int]:
     """How many numbers each activation makes of the box's input. Raises UsageError where they do not fit."""
     inputs = [*widths, widths[-1]][: len(activations)]
     made = []
@@ -56,12 +56,12 @@ def box_outputs(widths: Sequence[int], activations: Sequence[Activation]) -> lis
 
 def weight_shapes(widths: Sequence[int], activations: Sequence[Activation]) -> tuple[tuple[int, int], ...]:
     """(n, m) of each box's weights."""
-    return tuple(zip(box_outputs(widths, activations), widths[1:], strict=False))
+    return tuple(zip(output_widths(widths, activations), widths[1:], strict=False))
 
 
-def outputs(widths: Sequence[int], activations: Sequence[Activation]) -> int:
+def output_width(widths: Sequence[int], activations: Sequence[Activation]) -> int:
     """How many outputs o an example has."""
-    return box_outputs(widths, activations)[-1] if len(activations) == len(widths) else widths[-1]
+    return output_widths(widths, activations)[-1] if len(activations) == len(widths) else widths[-1]
 
 
 def target_shape(error: ErrorFunction, examples: int, n: int) -> tuple[int, ...]:
@@ -77,8 +77,8 @@ def target_shape(error: ErrorFunction, examples: int, n: int) -> tuple[int, ...]
 
 
 DTYPES = {form.short: name for name, form in FORMATS.items()}
-LONGEST = 100_000
-MOST_NUMBERS = 2 * 10**8
+MAX_TEXT = 100_000
+MAX_NUMBERS = 2 * 10**8
 GRAMMAR = "WIDTHS:ACTIVATIONS:ERROR:nEXAMPLES:DTYPE:REGIME:sSEED, for example 10-4-6-8-4:id,tanh*3:sse:n8:f32:grid:s93"
 
 
@@ -195,7 +195,7 @@ class Case:
     @property
     def size(self) -> int:
         """The number of weights, biases and parameters of activations that have a gradient."""
-        own = sum(len(activation.own_weights) for activation in self.activations)
+        own = sum(len(activation.parameter_names) for activation in self.activations)
         return own + sum(n * m + m * biased for (n, m), biased in zip(self.shapes, self.biases, strict=True))
 
     @functools.cached_property
@@ -216,7 +216,7 @@ class Case:
     @property
     def outputs(self) -> int:
         """The number of outputs of one example."""
-        return outputs(self.widths, self.activations)
+        return output_width(self.widths, self.activations)
 
     @classmethod
     def parse(cls, text: str, explicit: Arrays | None = None) -> Self:
@@ -238,7 +238,7 @@ class Case:
             >>> Case.parse("3-4b-2:id,tanh:sse:n8:f32:ordinary:s1").biases
             (True, False)
         """
-        if len(text) > LONGEST:
+        if len(text) > MAX_TEXT:
             raise UsageError(f"{shorten(text)!r} is no case: it has {len(text):,} characters")
         parts = split_outside_parentheses(text.strip(), ":")
         if len(parts) != 7:
@@ -246,11 +246,11 @@ class Case:
         widths, activations, error, batch, dtype, regime, seed = parts
         if dtype not in DTYPES:
             raise UsageError(f"unknown dtype {shorten(dtype)!r} in a case; {nearest(dtype, DTYPES)}")
-        numbers, biases = parsed_widths(widths)
+        numbers, biases = parse_widths(widths)
         try:
             return cls(
-                numbers, parsed_activations(activations), ErrorFunction.named(error),
-                parsed_count(batch, "n", "examples"), DTYPES[dtype], regime, parsed_seed(seed), biases, explicit,
+                numbers, parse_activations(activations), ErrorFunction.named(error),
+                parse_count(batch, "n", "examples"), DTYPES[dtype], regime, parse_seed(seed), biases, explicit,
             )  # fmt: skip
         except ContractError as wrong:
             raise UsageError(str(wrong)) from None
@@ -295,7 +295,7 @@ class Case:
             return self.explicit
         if isinstance(self.seed, str):
             raise UsageError(f"{self.spec}: its arrays are not at hand; name the case file that holds them")
-        return _drawn(self)
+        return _draw_arrays(self)
 
     def network(
         self,
@@ -370,11 +370,11 @@ def _validate(case: Case) -> None:
 
 
 def _check_shapes(case: Case) -> None:
-    box_outputs(case.widths, case.activations)
+    output_widths(case.widths, case.activations)
     target_shape(case.error, case.batch, case.outputs)
     numbers = case.size + case.batch * sum(case.widths)
-    if numbers > MOST_NUMBERS:
-        raise UsageError(f"{numbers:,} numbers are more than {MOST_NUMBERS:,}: choose smaller widths or fewer examples")
+    if numbers > MAX_NUMBERS:
+        raise UsageError(f"{numbers:,} numbers are more than {MAX_NUMBERS:,}: choose smaller widths or fewer examples")
 
 
 def _check_regime(case: Case) -> None:
@@ -386,7 +386,7 @@ def _check_regime(case: Case) -> None:
         DATASETS[case.regime].check(case.widths[0], case.outputs, case.error)
 
 
-def _drawn(case: Case) -> Arrays:
+def _draw_arrays(case: Case) -> Arrays:
     """The arrays of a case, drawn from its text. Inputs of an activation with a positive domain are positive."""
     source = Source(case.spec)
     draw, form = REGIMES.get(case.regime, ordinary), FORMATS[case.dtype]
@@ -395,14 +395,14 @@ def _drawn(case: Case) -> Arrays:
     biases = [draw(source, (m,), form, "biases") if biased else None for (_, m), biased in pairs]
     for k, activation in enumerate(case.activations[1:]):
         if activation.domain == "positive":
-            weights[k], biases[k] = above_zero(weights[k]), above_zero(biases[k])
+            weights[k], biases[k] = make_positive(weights[k]), make_positive(biases[k])
     if case.regime in DATASETS:
         inputs, targets = DATASETS[case.regime].sample(source, case.batch, case.error.targets, case.dtype)
     else:
         inputs = draw(source, (case.batch, case.widths[0]), form, "inputs")
-        inputs = above_zero(inputs) if "positive" in [a.domain for a in case.activations[:2]] else inputs
+        inputs = make_positive(inputs) if "positive" in [a.domain for a in case.activations[:2]] else inputs
         shape = target_shape(case.error, case.batch, case.outputs)
-        targets = drawn_targets(
+        targets = draw_targets(
             case.error.targets, shape, case.outputs, source, lambda: draw(source, shape, form, "targets")
         )
     return Arrays(tuple(weights), tuple(biases), inputs, targets)

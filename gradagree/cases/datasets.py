@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradagree.arithmetic.exactness import rounded_to
+from gradagree.arithmetic.exactness import round_to_precision
 from gradagree.arithmetic.model import FORMATS
-from gradagree.cases.regimes import REGIMES, Source, from_decisions
+from gradagree.cases.regimes import REGIMES, Source, encode_decisions
 from gradagree.errors import UsageError
 from gradagree.reference import ErrorFunction
 
@@ -46,14 +46,14 @@ class DataSet:
         """Examples sampled with replacement, with targets of the loss's kind."""
         inputs, decisions = self.load()
         sampled = source.integers(len(inputs), (examples,))
-        targets = from_decisions(kind, decisions[sampled], self.decisions)
-        return rounded_to(inputs[sampled], FORMATS[dtype].precision), targets
+        targets = encode_decisions(kind, decisions[sampled], self.decisions)
+        return round_to_precision(inputs[sampled], FORMATS[dtype].precision), targets
 
 
 @functools.cache
 def diabetes() -> tuple[np.ndarray, np.ndarray]:
     """442 patients: ten measurements, centred and scaled to unit variance; the quartile of progression."""
-    inputs, progression = _bundled("load_diabetes", scaled=False)
+    inputs, progression = _load_bundled("load_diabetes", scaled=False)
     standard = (inputs - inputs.mean(axis=0)) / inputs.std(axis=0)
     quartiles = np.searchsorted(np.quantile(progression, [0.25, 0.5, 0.75]), progression, side="left")
     return np.rint(np.ldexp(standard, BITS)) / 2.0**BITS, quartiles.astype(np.int64)
@@ -62,11 +62,11 @@ def diabetes() -> tuple[np.ndarray, np.ndarray]:
 @functools.cache
 def digits() -> tuple[np.ndarray, np.ndarray]:
     """1,797 handwritten digits: 8 x 8 shades from 0 to 1 in sixteenths; the digit."""
-    inputs, digit = _bundled("load_digits")
+    inputs, digit = _load_bundled("load_digits")
     return inputs / 16.0, digit.astype(np.int64)
 
 
-def _bundled(loader: str, **options: bool) -> tuple[np.ndarray, np.ndarray]:
+def _load_bundled(loader: str, **options: bool) -> tuple[np.ndarray, np.ndarray]:
     try:
         from sklearn import datasets
     except ImportError:

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.arithmetic.exactness import rounded_to
+from gradagree.arithmetic.exactness import round_to_precision
 from gradagree.arithmetic.model import FORMATS
 from gradagree.cases.case import Arrays, Case, target_shape
-from gradagree.cases.regimes import whole_steps
+from gradagree.cases.regimes import round_subnormal
 from gradagree.errors import UsageError, in_one_line
 from gradagree.files import write_text
 
@@ -22,14 +22,14 @@ CASES = "cases"
 LARGEST_FILE = 1 << 30
 
 
-def kept_file(folder: Path, case: Case) -> Path:
+def case_path(folder: Path, case: Case) -> Path:
     """Where a results folder keeps a case with explicit arrays."""
     return folder / CASES / f"{case.seed}.{FORMATS[case.dtype].short}.json"
 
 
 def write_case(case: Case, path: Path) -> None:
     """Write the case's text and its arrays. Raises UsageError where the file cannot be written."""
-    arrays = {name: told(array) for name, array in case.arrays().named()}
+    arrays = {name: encode_array(array) for name, array in case.arrays().named()}
     write_text(path, json.dumps({"spec": case.spec, "arrays": arrays}, indent=1) + "\n")
 
 
@@ -40,42 +40,42 @@ def read_case(path: Path) -> Case:
             raise UsageError(f"{path} is no case file: it is larger than {LARGEST_FILE >> 20} MiB")
         found = json.loads(path.read_text(encoding="utf-8"))
         spec, named = found["spec"], found["arrays"]
-        return _assemble(str(spec), {str(name): _named(str(name), array) for name, array in named.items()})
+        return _assemble(str(spec), {str(name): _decode_named(str(name), array) for name, array in named.items()})
     except OSError as wrong:
         raise UsageError(f"{path} cannot be read: {wrong.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as wrong:
         raise UsageError(f"{path} is no case file: {type(wrong).__name__}: {in_one_line(str(wrong))}") from None
 
 
-def told(array: np.ndarray) -> dict[str, Any]:
+def encode_array(array: np.ndarray) -> dict[str, Any]:
     """An array as a case file holds it."""
     integers = array.dtype.kind == "i"
     return {"shape": list(array.shape), "values": [int(x) if integers else float(x).hex() for x in array.ravel()]}
 
 
-def _named(name: str, told: Any) -> np.ndarray:
+def _decode_named(name: str, told: Any) -> np.ndarray:
     try:
-        return _array(told)
+        return _decode_array(told)
     except (ValueError, KeyError, TypeError, OverflowError) as wrong:
         raise ValueError(f"{name}: {wrong}") from None
 
 
-def _array(told: dict[str, Any]) -> np.ndarray:
+def _decode_array(told: dict[str, Any]) -> np.ndarray:
     values = told["values"]
     if any(type(x) is int for x in values):
-        made = np.array([_whole(x) for x in values], dtype=np.int64)
+        made = np.array([_decode_integer(x) for x in values], dtype=np.int64)
     else:
-        made = np.array([_exact(x) for x in values], dtype=np.float64)
+        made = np.array([_decode_float(x) for x in values], dtype=np.float64)
     return made.reshape([int(n) for n in told["shape"]])
 
 
-def _whole(x: Any) -> int:
+def _decode_integer(x: Any) -> int:
     if type(x) is not int:
         raise ValueError(f"{x!r} among whole numbers")
     return x
 
 
-def _exact(text: Any) -> float:
+def _decode_float(text: Any) -> float:
     """A hexadecimal float, nan or inf, of which nothing is rounded away."""
     match = HEXADECIMAL.fullmatch(text)
     if match is None:
@@ -122,14 +122,14 @@ def check_arrays(case: Case, arrays: Arrays) -> None:
                 raise ValueError(f"targets must be class numbers from 0 to {case.outputs - 1}")
         elif whole:
             raise ValueError(f"{name} must hold hexadecimal floats")
-        elif not np.array_equal(_held(array, case.dtype), array, equal_nan=True):
+        elif not np.array_equal(_round_to_dtype(array, case.dtype), array, equal_nan=True):
             raise ValueError(f"{name} holds numbers that {case.dtype} does not have")
 
 
-def _held(array: np.ndarray, dtype: str) -> np.ndarray:
+def _round_to_dtype(array: np.ndarray, dtype: str) -> np.ndarray:
     """The numbers rounded to the dtype's precision, or to its smallest steps; NaN where they are too large."""
     form = FORMATS[dtype]
-    rounded = rounded_to(array, form.precision)
+    rounded = round_to_precision(array, form.precision)
     subnormal = np.abs(array) < form.smallest_normal
-    held = np.where(subnormal, whole_steps(np.where(subnormal, array, 0.0), form), rounded)
+    held = np.where(subnormal, round_subnormal(np.where(subnormal, array, 0.0), form), rounded)
     return np.where(np.isfinite(array) & (np.abs(held) > form.largest), np.nan, held)

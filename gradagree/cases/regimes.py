@@ -15,7 +15,7 @@ from gradagree.arithmetic.model import Format
 # -------------------------------------------------------------------------
 
 
-def whole_steps(x: np.ndarray, form: Format) -> np.ndarray:
+def round_subnormal(x: np.ndarray, form: Format) -> np.ndarray:
     """x rounded to multiples of the smallest number; x is below the smallest normal one.
 
     By shifts of the exponent: a quotient by the smallest float64 raises a false overflow in NumPy 1.26.
@@ -89,7 +89,7 @@ def tiny(source: Source, shape: tuple[int, ...], form: Format, role: str) -> np.
         return drawn
     small = np.ldexp(drawn, -int(source.integers(form.precision - form.emin)))
     subnormal = np.abs(small) < form.smallest_normal
-    return np.where(subnormal, whole_steps(np.where(subnormal, small, 0), form), small)
+    return np.where(subnormal, round_subnormal(np.where(subnormal, small, 0), form), small)
 
 
 def mixed(source: Source, shape: tuple[int, ...], form: Format, role: str) -> np.ndarray:
@@ -118,40 +118,40 @@ LEAST = 0.25
 """Stands for zero where numbers must be above it."""
 
 
-def above_zero(x: Any) -> Any:
+def make_positive(x: Any) -> Any:
     """|x|, and 1/4 for 0; None stays None."""
     return None if x is None else np.where(x == 0, LEAST, np.abs(x))
 
 
-def drawn_targets(
+def draw_targets(
     kind: str, shape: tuple[int, ...], classes: int, source: Source, draw: Callable[[], np.ndarray]
 ) -> np.ndarray:
     """Targets of a kind and shape. Class numbers are below `classes`; draw gives real numbers of that shape."""
     if kind == "classes":
         return source.integers(classes, shape)
     if kind in ("bits", "signs"):
-        return from_bits(kind, source.integers(2, shape).astype(np.float64))
+        return encode_bits(kind, source.integers(2, shape).astype(np.float64))
     if kind == "simplex":
-        return shares(source, shape)
+        return draw_simplex(source, shape)
     drawn = np.asarray(draw())
-    return np.asarray(above_zero(drawn)) if kind == "positive" else drawn
+    return np.asarray(make_positive(drawn)) if kind == "positive" else drawn
 
 
-def shares(source: Source, shape: tuple[int, ...]) -> np.ndarray:
+def draw_simplex(source: Source, shape: tuple[int, ...]) -> np.ndarray:
     """Probabilities in each row: sixteen shares, each given to one entry at random."""
     given = source.integers(shape[-1], (shape[0], SHARES))
     return np.asarray(np.sum(given[..., None] == np.arange(shape[-1]), axis=1) / SHARES)
 
 
-def from_decisions(kind: str, decisions: np.ndarray, outputs: int) -> np.ndarray:
+def encode_decisions(kind: str, decisions: np.ndarray, outputs: int) -> np.ndarray:
     """The numbers of the right decisions as targets of that kind: for all but classes, 1 at the right one."""
     if kind == "classes":
         return decisions
-    return from_bits(kind, (decisions[:, None] == np.arange(outputs)).astype(np.float64))
+    return encode_bits(kind, (decisions[:, None] == np.arange(outputs)).astype(np.float64))
 
 
-def from_bits(kind: str, bits: np.ndarray) -> np.ndarray:
+def encode_bits(kind: str, bits: np.ndarray) -> np.ndarray:
     """Zeros and ones as targets of a kind other than classes."""
     if kind == "signs":
         return 2 * bits - 1
-    return np.asarray(above_zero(bits)) if kind == "positive" else bits
+    return np.asarray(make_positive(bits)) if kind == "positive" else bits

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from gradagree.errors import UsageError
 from gradagree.reference import Activation
 
-MOST_BOXES = 10_000
+MAX_ACTIVATIONS = 10_000
 
 
 def split_outside_parentheses(text: str, separator: str) -> list[str]:
@@ -80,7 +80,7 @@ def split_case(text: str) -> CaseText:
     return CaseText(tuple(parts), tuple((match[1], int(match[2] or 1)) for match in found if match is not None))
 
 
-def parsed_widths(text: str) -> tuple[tuple[int, ...], tuple[bool, ...]]:
+def parse_widths(text: str) -> tuple[tuple[int, ...], tuple[bool, ...]]:
     layers = [re.fullmatch(r"([1-9]\d{0,8})(b?)", part) for part in text.split("-")]
     found = [layer for layer in layers if layer is not None]
     if len(found) < max(len(layers), 2) or found[0][2]:
@@ -88,26 +88,26 @@ def parsed_widths(text: str) -> tuple[tuple[int, ...], tuple[bool, ...]]:
     return tuple(int(layer[1]) for layer in found), tuple(bool(layer[2]) for layer in found[1:])
 
 
-def parsed_activations(text: str) -> tuple[Activation, ...]:
+def parse_activations(text: str) -> tuple[Activation, ...]:
     made: list[Activation] = []
     for part in split_outside_parentheses(text, ","):
         name, _, times = part.partition("*")
         if times and not re.fullmatch(r"[1-9]\d{0,3}", times):
             raise UsageError(f"{shorten(part)!r}: write NAME*COUNT, for example tanh*3")
         made.extend([Activation.named(name)] * int(times or 1))
-        if len(made) > MOST_BOXES:
-            raise UsageError(f"{len(made):,} activations are more than {MOST_BOXES:,}")
+        if len(made) > MAX_ACTIVATIONS:
+            raise UsageError(f"{len(made):,} activations are more than {MAX_ACTIVATIONS:,}")
     return tuple(made)
 
 
-def parsed_count(text: str, letter: str, what: str) -> int:
+def parse_count(text: str, letter: str, what: str) -> int:
     match = re.fullmatch(letter + r"([1-9]\d{0,8})", text)
     if match is None:
         raise UsageError(f"{shorten(text)!r} is no number of {what}: write {letter}8")
     return int(match[1])
 
 
-def parsed_seed(text: str) -> int | str:
+def parse_seed(text: str) -> int | str:
     match = re.fullmatch(r"s(\d{1,18})|@([0-9a-f]{12})", text)
     if match is None:
         raise UsageError(f"{shorten(text)!r} is no seed: write s93, or @ and twelve hexadecimal digits")

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.arithmetic.dual import Dual, slope_of
+from gradagree.arithmetic.dual import Dual, tangent_of
 from gradagree.arithmetic.model import FORMULA, NARROW, Model
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.checker.derivative_forms import (
@@ -66,8 +66,8 @@ class ActivationBounds:
     options: ToleranceOptions = ToleranceOptions()
 
     @property
-    def own_weights(self) -> tuple[str, ...]:
-        return self.activation.own_weights
+    def parameter_names(self) -> tuple[str, ...]:
+        return self.activation.parameter_names
 
     def shared_along(self, name: str) -> tuple[int, ...]:
         return self.activation.shared_along(name)
@@ -105,7 +105,7 @@ class ActivationBounds:
             return self.times(self.derivative(p), p, delta_a)
         x, d = p.value, delta_a.value
         if self.options.ad_forms:
-            p, delta_a = p.modelled(p.model.outwards), delta_a.modelled(p.model.outwards)
+            p, delta_a = p.with_model(p.model.broadcast_sums), delta_a.with_model(p.model.broadcast_sums)
         with np.errstate(all="ignore"):
             found = p._lift(self.activation.vjp(p, delta_a))
             forms = self._vjp_forms(p, delta_a, found.radius) if self.options.ad_forms else ()
@@ -117,9 +117,9 @@ class ActivationBounds:
             if self.options.conditioning:
                 # products of delta_a with factors of dA_j/dp_i may overflow and underflow
                 size, reach = (np.max(s, axis=-1, keepdims=True) for s in (np.abs(d) + delta_a.radius, np.abs(x)))
-                bound = bound.widened(overflow_allowance(size * np.maximum(1.0, reach), bound.radius, p.model))
+                bound = bound.widen(overflow_allowance(size * np.maximum(1.0, reach), bound.radius, p.model))
                 lost = finite_or_zero(underflow_allowance(scale, np.sum(x**2, axis=-1, keepdims=True), p.model))
-            return bound.widened(np.where(bound.radius != 0, lost, 0.0))
+            return bound.widen(np.where(bound.radius != 0, lost, 0.0))
 
     def times(self, derivative: Rounded, p: Rounded, factor: Rounded) -> Rounded:
         """A'(p) delta_a, or A'(p) p'; with conditioning, plus overflow and underflow with factors of A'(p)."""
@@ -133,7 +133,7 @@ class ActivationBounds:
             self.activation, p.value
         )
         lost = np.where(rounds != 0, chain, 0.0)
-        return product.widened(lost + overflow_allowance(size, rounds, p.model))
+        return product.widen(lost + overflow_allowance(size, rounds, p.model))
 
     def by(self, name: str, p: Rounded) -> Rounded:
         """dA/da of a parameter a."""
@@ -141,7 +141,7 @@ class ActivationBounds:
         variable = Dual(numbers, np.ones(numbers.shape))
         with np.errstate(all="ignore"):
             found = p._lift(self.activation.by(name, p))
-            form = p._lift(slope_of(self.activation.holding(**{name: variable}).value(p)))
+            form = p._lift(tangent_of(self.activation.holding(**{name: variable}).value(p)))
             # 8 u (|dA/da| + |p d(dA/da)/dp|)
             scale = np.abs(found.value) + parameter_change(self.activation, name, p.value)
         return with_model_radius(enclose(found, form), scale)
@@ -185,7 +185,7 @@ class LossBounds:
         if self.options.one_sided is not None:
             return self._one_sided(o, t, self.options.one_sided)
         if self.options.ad_forms:
-            o = o.modelled(o.model.outwards)
+            o = o.with_model(o.model.broadcast_sums)
         with np.errstate(all="ignore"):
             found = o._lift(self.error.sensitivity(o, t))
             # 8 u (|s_i| + |change of s_i along o| + S_i)
@@ -200,7 +200,7 @@ class LossBounds:
             bound = with_model_radius(Rounded(bound.value, infinite, o.model), scale)
             lost = underflow_allowance(scale, np.sum(x**2, axis=-1, keepdims=True), o.model)
             lost = lost + NARROW * o.model.quantum * loss_gain(self.error, x, plain)
-            return bound.widened(np.where(bound.radius != 0, finite_or_zero(lost), 0.0))
+            return bound.widen(np.where(bound.radius != 0, finite_or_zero(lost), 0.0))
 
     def _ad_form(self, o: Rounded, t: Any, spread: np.ndarray) -> Rounded | None:
         return ad_derivative_with_fallback(o, lambda o: ad_loss_gradient(self.error, o, t), spread)
@@ -227,7 +227,7 @@ def _overflowing(o: np.ndarray, form: Rounded | None) -> Any:
 def with_model_radius(found: Rounded, scale: Any) -> Rounded:
     """Widened by 8 u scale, where the reference's own formula rounds at all."""
     model = found.model
-    return found.widened(np.where(found.radius != 0, model.formula * model.u * finite_or_zero(scale), 0.0))
+    return found.widen(np.where(found.radius != 0, model.formula * model.u * finite_or_zero(scale), 0.0))
 
 
 def enclose(found: Rounded, *forms: Rounded | None) -> Rounded:
@@ -316,13 +316,13 @@ def derivative_change(activation: Activation, x: np.ndarray) -> np.ndarray:
 def second_derivative(activation: Activation, x: np.ndarray) -> np.ndarray:
     """A''(p): the activation's own `second`, or the derivative of A' in dual numbers."""
     own = getattr(activation, "second", None)
-    found = own(x) if own is not None else slope_of(activation.derivative(Dual.variable(x)))
+    found = own(x) if own is not None else tangent_of(activation.derivative(Dual.variable(x)))
     return np.broadcast_to(np.asarray(found), x.shape)
 
 
 def parameter_change(activation: Activation, name: str, x: np.ndarray) -> np.ndarray:
     """|p d(dA/da)/dp| of a parameter a."""
-    return abs_product(x, slope_of(activation.by(name, Dual.variable(x))))
+    return abs_product(x, tangent_of(activation.by(name, Dual.variable(x))))
 
 
 def vjp_change(activation: Activation, x: np.ndarray, delta_a: np.ndarray) -> Any:
@@ -330,13 +330,13 @@ def vjp_change(activation: Activation, x: np.ndarray, delta_a: np.ndarray) -> An
     units = unit_tangents(x)
     if units is None:
         return 0.0
-    change = slope_of(activation.vjp(Dual(x[None], units), delta_a[None]))
+    change = tangent_of(activation.vjp(Dual(x[None], units), delta_a[None]))
     return np.sum(np.abs(change) * np.moveaxis(np.abs(x), -1, 0)[..., None], axis=0)
 
 
 def loss_gradient_change(error: ErrorFunction, x: np.ndarray, t: Any) -> np.ndarray:
     """The change of dE/do along o or along |o|, whichever is larger."""
-    along = [np.abs(slope_of(error.sensitivity(Dual(x, way), t))) for way in (x, np.abs(x))]
+    along = [np.abs(tangent_of(error.sensitivity(Dual(x, way), t))) for way in (x, np.abs(x))]
     return finite_or_zero(np.broadcast_to(np.maximum(*along), x.shape))
 
 

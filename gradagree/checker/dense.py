@@ -47,11 +47,11 @@ class DenseCheck:
 
     @functools.cached_property
     def p(self) -> Rounded:
-        return (Rounded.stored if self.node.input == INPUTS else Rounded.handed)(self.plain_p, self.model)
+        return (Rounded.stored if self.node.input == INPUTS else Rounded.intermediate)(self.plain_p, self.model)
 
     @functools.cached_property
     def delta_c(self) -> Rounded:
-        return Rounded.handed(self.answer.cotangents[self.node.output], self.model)
+        return Rounded.intermediate(self.answer.cotangents[self.node.output], self.model)
 
     @functools.cached_property
     def rounded(self) -> Box:
@@ -78,8 +78,8 @@ class DenseCheck:
         """The gradient of one parameter, by its name in the operation."""
         if name in Gradient._fields:
             return lambda how: getattr(self._layer_gradient(how), name)
-        rules = self.model.outwards
-        p, delta_c = self.p.modelled(rules), self.delta_c.modelled(rules)
+        rules = self.model.broadcast_sums
+        p, delta_c = self.p.with_model(rules), self.delta_c.with_model(rules)
         return lambda how: self.within(how).parameter_gradients(p, delta_c)[name]
 
     def _layer_gradient(self, how: ToleranceOptions) -> Gradient:
@@ -119,7 +119,7 @@ class DenseCheck:
 
     def expected_tangents(self, tangents: np.ndarray, changes: ParameterTangents) -> Rounded:
         """c' of tangents p', of shape (directions, examples, n), and of those of the parameters."""
-        stored = Rounded.stored if self.node.input == INPUTS else Rounded.handed
+        stored = Rounded.stored if self.node.input == INPUTS else Rounded.intermediate
         return self._tangents.expected(stored(tangents, self.model), changes)
 
     # Exact values; only the rows and columns that an entry depends on are computed
@@ -215,10 +215,10 @@ def sum_gradient(gradient: Gradient, a: Any, delta_c: Any) -> Gradient:
     format (`Model.biases`).
     """
     model, (w, b) = delta_c.model, gradient
-    if w is not None and model.each_alone:
-        w = w.widened(w.of_terms(np.abs(getattr(a, "value", a)), np.abs(delta_c.value)))
+    if w is not None and model.per_example:
+        w = w.widen(w.term_rounding(np.abs(getattr(a, "value", a)), np.abs(delta_c.value)))
     if b is not None and model.biases != model.accumulator:
-        b = np.sum(delta_c.modelled(replace(model, accumulator=model.biases)), axis=-2)
+        b = np.sum(delta_c.with_model(replace(model, accumulator=model.biases)), axis=-2)
     return Gradient(w, b)
 
 
@@ -240,7 +240,7 @@ class OuterProduct:
 
     def __init__(self, a: Variance, delta_c: Variance) -> None:
         self.a, self.delta_c = a, delta_c
-        self.shape, self.nothing = (a.shape[-1], delta_c.shape[-1]), a.nothing
+        self.shape, self.zero_threshold = (a.shape[-1], delta_c.shape[-1]), a.zero_threshold
         self.factors = None if may_overflow(a.T, delta_c) else factors(a.T, delta_c)
 
     def __getitem__(self, rows: slice) -> Variance:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradagree.arithmetic import exactness as quanta
+from gradagree.arithmetic import exactness
 from gradagree.arithmetic.model import Model
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.checker.allowances import ActivationBounds, ToleranceOptions
@@ -255,7 +255,7 @@ class Operands:
 
     def products(self, x: str, y: str) -> list[float]:
         """The same exponents, for the products of two of them."""
-        return [quanta.times(*both) for both in zip(self.lowest[x], self.lowest[y], strict=True)]
+        return [exactness.product_exponent(*both) for both in zip(self.lowest[x], self.lowest[y], strict=True)]
 
     def terms(self, axis: int) -> list[int]:
         """The number of terms of a sum over an axis of w; 0 without weights."""
@@ -280,7 +280,7 @@ class Operands:
 
 def exact_below(model: Model, terms: int, lowest: float) -> float:
     """The bound up to which a sum of this number of multiples of 2^lowest may be exact."""
-    return quanta.largest_exact(lowest, model.format) * terms * model.accumulator.u
+    return exactness.largest_exact(lowest, model.format) * terms * model.accumulator.u
 
 
 def transpose(arrays: Sequence[np.ndarray | None]) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradagree.arithmetic.dual import Dual, slope_of
+from gradagree.arithmetic.dual import Dual, tangent_of
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.checker.allowances import (
     ActivationBounds,
@@ -52,7 +52,7 @@ def jvp(activation: Any, p: Any, tangents: Any) -> Any:
 
 def parameters_jvp(activation: Any, p: Any, own: Sequence[np.ndarray]) -> Any:
     """The change of A(p) by changes of the activation's parameters."""
-    each = zip(activation.own_weights, own, strict=True)
+    each = zip(activation.parameter_names, own, strict=True)
     return sum(activation.by(name, p) * np.expand_dims(x, tuple(range(1, 4 - x.ndim))) for name, x in each)
 
 
@@ -95,7 +95,7 @@ class ExpectedTangents:
         found = self.activation.derivative(self.p)
         for on in self.kinks.values():
             left, right = (one_sided_derivative(self.box.activation, self.p.value, side) for side in ("left", "right"))
-            found = found.widened(np.where(on, np.abs(right - left), 0.0))
+            found = found.widen(np.where(on, np.abs(right - left), 0.0))
         return found
 
     def expected(self, tangents: Rounded, changes: ParameterTangents) -> Rounded:
@@ -119,14 +119,14 @@ class ExpectedTangents:
         """
         activation, plain, model = self.box.activation, self.p.value, self.p.model
         p: Any = self.p
-        ad_form = p._lift(slope_of(activation.value(Dual(p[None], tangents))))
+        ad_form = p._lift(tangent_of(activation.value(Dual(p[None], tangents))))
         change = jvp(activation, p, tangents)
         if change is None:
             return ad_form
         sizes = jvp(Sizes(activation), plain, np.abs(tangents.value))
         lost = underflow_allowance(sizes, np.sum(plain**2, axis=-1, keepdims=True), model)
         beside = [jvp(activation, np.nextafter(plain, side), tangents.value) for side in (-np.inf, np.inf)]
-        change = change.widened(finite_or_zero(np.abs(beside[1] - beside[0])))
+        change = change.widen(finite_or_zero(np.abs(beside[1] - beside[0])))
         radius = either(change, ad_form)
         whole = np.sum(np.abs(tangents.value) + tangents.radius, axis=-1, keepdims=True)
         largest = whole * np.maximum(1.0, np.max(np.abs(plain), axis=-1, keepdims=True))
@@ -135,7 +135,7 @@ class ExpectedTangents:
             + finite_or_zero(lost)
             + overflow_allowance(largest, 1.0, model)
         )
-        return Rounded(change.value, radius, model).widened(np.where(radius != 0, allowed, 0.0))
+        return Rounded(change.value, radius, model).widen(np.where(radius != 0, allowed, 0.0))
 
 
 class Sizes:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gradagree.adapters import Unsupported, example_weight
-from gradagree.arithmetic.dual import Dual, slope_of, slopes_on_the_way
+from gradagree.arithmetic.dual import Dual, record_tangents, tangent_of
 from gradagree.arithmetic.model import OUTWARD
 from gradagree.arithmetic.rounded import SHORT, Rounded
 from gradagree.reference import Activation, ErrorFunction
@@ -61,7 +61,7 @@ def ad_vjp(activation: Activation, p: Any, delta_a: Any) -> Any:
     if units is None:
         return None
     # delta_p_i = sum_j dA_j/dp_i delta_a_j
-    partials = p._lift(slope_of(activation.value(Dual(p[None], p._lift(units)))))
+    partials = p._lift(tangent_of(activation.value(Dual(p[None], p._lift(units)))))
     return np.broadcast_to(np.moveaxis(np.sum(partials * delta_a, axis=-1), 0, -1), p.shape)
 
 
@@ -76,8 +76,8 @@ def ad_derivative(activation: Activation, p: Rounded) -> Rounded:
     """
     seed = np.ldexp(np.rint(np.ldexp(SEED, bits := min(p.model.format.precision, SHORT))), -bits)
     tangent = Rounded.stored(np.full(p.shape, seed), p.model)
-    with slopes_on_the_way(EXTRA_ROUNDINGS) as seen:
-        found = p._lift(seen.alone(slope_of(activation.value(Dual(p, tangent)))))
+    with record_tangents(EXTRA_ROUNDINGS) as seen:
+        found = p._lift(seen.without_extra(tangent_of(activation.value(Dual(p, tangent)))))
     return Rounded(found.value / seed, found.radius / seed * OUTWARD, p.model)
 
 
@@ -97,17 +97,17 @@ def ad_loss_gradient(error: ErrorFunction, o: Any, t: Any) -> Any:
         counts = example_weight(error, o.shape[0])
     except Unsupported:
         return _coupled_loss_gradient(error, o, t)
-    with slopes_on_the_way(merges=True):
+    with record_tangents(any_order=True):
         E = error.value(Dual(alone[None], o._lift(units)), t[:, None])
-    return np.broadcast_to((o._lift(slope_of(E)) * counts).T, o.shape)
+    return np.broadcast_to((o._lift(tangent_of(E)) * counts).T, o.shape)
 
 
 def _coupled_loss_gradient(error: ErrorFunction, o: Any, t: Any) -> Any:
     units = unit_tangents(o.reshape(-1))
     if units is None:
         return None
-    with slopes_on_the_way(merges=True):
-        found = o._lift(slope_of(error.value(Dual(o[None], o._lift(units.reshape(-1, *o.shape))), t)))
+    with record_tangents(any_order=True):
+        found = o._lift(tangent_of(error.value(Dual(o[None], o._lift(units.reshape(-1, *o.shape))), t)))
     return np.broadcast_to(found, (o.size,)).reshape(o.shape)
 
 
@@ -116,9 +116,9 @@ def _coupled_loss_gradient(error: ErrorFunction, o: Any, t: Any) -> Any:
 
 def gain(activation: Activation, p: np.ndarray) -> np.ndarray:
     """The largest derivative by p of any intermediate of A(p), at least 1."""
-    with np.errstate(all="ignore"), slopes_on_the_way() as seen:
+    with np.errstate(all="ignore"), record_tangents() as seen:
         activation.value(Dual.variable(p))
-    sizes = [np.abs(slope) for slope in seen.all if np.shape(slope) == p.shape]
+    sizes = [np.abs(slope) for slope in seen.tangents if np.shape(slope) == p.shape]
     return np.asarray(np.fmax.reduce([np.ones(p.shape), *sizes]))
 
 
@@ -128,9 +128,9 @@ def loss_gain(error: ErrorFunction, o: np.ndarray, t: Any) -> np.ndarray:
     units = unit_tangents(alone)
     if units is None:
         return most
-    with np.errstate(all="ignore"), slopes_on_the_way() as seen:
+    with np.errstate(all="ignore"), record_tangents() as seen:
         error.value(Dual(alone[None], units), t[:, None])
-    for slope in seen.all:
+    for slope in seen.tangents:
         if np.shape(slope)[:2] == most.T.shape:
             size = np.abs(np.reshape(slope, (*most.T.shape, -1)))
             most = np.fmax(most, np.fmax.reduce(size, axis=-1, initial=0.0).T)

@@ -108,7 +108,9 @@ class Framework:
         """The model of a correct program in one of the framework's modes."""
         if (dtype, mode) not in self._of_modes:
             record = Adapter.mode(f"{self.name}:{mode}")
-            self._of_modes[dtype, mode] = replace(self.models[dtype], fused=record.fused, each_alone=record.per_example)
+            self._of_modes[dtype, mode] = replace(
+                self.models[dtype], fused=record.fused, per_example=record.per_example
+            )
         return self._of_modes[dtype, mode]
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.special import expit
 
 from gradagree.arithmetic.ball import Ball, lift, precision
-from gradagree.arithmetic.dual import Dual, slope_of
+from gradagree.arithmetic.dual import Dual, tangent_of
 from gradagree.arithmetic.three_valued import split
 from gradagree.cases.regimes import Source
 from gradagree.checker.kinks import has_kinks
@@ -150,7 +150,7 @@ def unlisted_kinks(activation: Activation) -> Iterator[Jump]:
     if activation.domain != "real":
         ends = ends[ends > 0] if activation.domain == "positive" else np.linspace(0, 1, 257)[1:-1] + 2.0**-20
     yield from find_jumps(
-        lambda p: slope_of(activation.value(Dual.variable(p))), adjacent_intervals(ends, activation.kinks)
+        lambda p: tangent_of(activation.value(Dual.variable(p))), adjacent_intervals(ends, activation.kinks)
     )
 
 
@@ -178,7 +178,7 @@ class SearchLine:
     def derivative(self, s: Ball) -> Any:
         x, _, t = self.at(s)
         dual = Dual(x, lift(np.broadcast_to(self.across, x.shape)))
-        return slope_of(self.error.value(TO_DOMAIN[self.error.domain](dual), t))
+        return tangent_of(self.error.value(TO_DOMAIN[self.error.domain](dual), t))
 
     def is_marked(self, interval: Ball) -> bool:
         """True if ``kink`` may be true within the interval, or cannot be evaluated in ball arithmetic."""

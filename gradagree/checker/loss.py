@@ -12,7 +12,7 @@ import numpy as np
 
 from gradagree.adapters import Answer
 from gradagree.arithmetic.ball import Ball
-from gradagree.arithmetic.dual import Dual, slope_of
+from gradagree.arithmetic.dual import Dual, tangent_of
 from gradagree.arithmetic.model import Model
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.checker.allowances import ToleranceOptions, either, finite_or_zero
@@ -37,7 +37,7 @@ class LossCheck:
 
     @functools.cached_property
     def o(self) -> Rounded:
-        return Rounded.handed(self.plain_o, self.model)
+        return Rounded.intermediate(self.plain_o, self.model)
 
     def box(self, how: ToleranceOptions) -> ErrorBox:
         t: Any = self.plain_targets
@@ -46,10 +46,10 @@ class LossCheck:
     def expected_value(self, how: ToleranceOptions) -> Rounded:
         """E; where it is the sum of each example's own, stored loss, with what storing these costs."""
         E: Rounded = self.box(how)(self.o)
-        if not self.model.each_alone:
+        if not self.model.per_example:
             return E
         lost = self.model.u * np.abs(E.value) + self.o.shape[0] * self.model.quantum
-        return E.widened(np.where((E.value == 0) & (E.radius == 0), 0.0, lost))
+        return E.widen(np.where((E.value == 0) & (E.radius == 0), 0.0, lost))
 
     def expected_cotangent(self, how: ToleranceOptions) -> Rounded:
         """dE/do."""
@@ -77,16 +77,16 @@ class LossCheck:
         o, t = self.plain_o, self.plain_targets
         for on in self.kinks.values():
             left, right = (one_sided_loss_gradient(self.error, o, t, side) for side in ("left", "right"))
-            found = found.widened(np.where(on, finite_or_zero(np.abs(right - left)), 0.0))
+            found = found.widen(np.where(on, finite_or_zero(np.abs(right - left)), 0.0))
         return found
 
     def expected_tangents(self, tangents: np.ndarray, _: Any) -> Rounded:
         """E' from dE/do, and from what automatic differentiation of E may compute."""
         o: Any = self.o
-        given = Rounded.handed(tangents, self.model)
+        given = Rounded.intermediate(tangents, self.model)
         with np.errstate(all="ignore"):
             slope: Rounded = np.sum(self._widest_cotangent * given, axis=(-2, -1))
-            formed = o._lift(slope_of(self.error.value(Dual(o[None], given), self.box(ToleranceOptions.widest()).t)))
+            formed = o._lift(tangent_of(self.error.value(Dual(o[None], given), self.box(ToleranceOptions.widest()).t)))
         return Rounded(slope.value, either(slope, formed), self.model)
 
     # Exact values

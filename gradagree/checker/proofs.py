@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from gradagree.arithmetic.ball import Ball, lift, precision
-from gradagree.arithmetic.dual import Dual, slope_of
+from gradagree.arithmetic.dual import Dual, tangent_of
 from gradagree.arithmetic.model import FORMULA, OWN
-from gradagree.cases.regimes import Source, drawn_targets
+from gradagree.cases.regimes import Source, draw_targets
 from gradagree.checker.allowances import finite_or_zero, second_derivative
 from gradagree.checker.derivative_forms import ad_vjp
 from gradagree.checker.kink_search import exact_targets, prove_kinks, prove_loss_kinks
@@ -108,7 +108,7 @@ def derivative_formulas(function: Activation | ErrorFunction) -> Iterator[Deriva
         return
     first = _vjp_formula(function) if function.along_last_axis else _elementwise_formula(function)
     yield first
-    for name in function.own_weights:
+    for name in function.parameter_names:
         yield _parameter_formula(function, name, first.x)
 
 
@@ -123,7 +123,7 @@ def _elementwise_formula(activation: Activation) -> DerivativeFormula:
         dual = activation.value(Dual.variable(balls))
         if isinstance(dual, np.ndarray):
             raise UsageError(f"{activation}: value returns an array of single numbers: {USE_NUMPY}, not entry by entry")
-        return slope_of(dual)
+        return tangent_of(dual)
 
     scale = finite_or_zero(np.abs(activation.derivative(p)) + np.abs(p * second_derivative(activation, p)))
     return DerivativeFormula("derivative", "p", p, activation.derivative, by_dual, scale)
@@ -155,7 +155,7 @@ def _parameter_formula(activation: Activation, name: str, p: np.ndarray) -> Deri
     return DerivativeFormula(
         name=f"by_{name}", variable="p", x=p,
         stated=lambda balls: activation.by(name, balls),
-        by_dual=lambda balls: slope_of(activation.holding(**{name: parameter}).value(balls)),
+        by_dual=lambda balls: tangent_of(activation.holding(**{name: parameter}).value(balls)),
         scale=np.abs(stated) + np.abs(p),
     )  # fmt: skip
 
@@ -170,7 +170,7 @@ def _loss_formula(error: ErrorFunction) -> DerivativeFormula:
 
     def by_dual(balls: Ball) -> Ball:
         units = np.eye(o.size).reshape(o.size, *o.shape)
-        partials = [lift(slope_of(error.value(Dual(balls, Ball.exact(unit)), targets))).balls[()] for unit in units]
+        partials = [lift(tangent_of(error.value(Dual(balls, Ball.exact(unit)), targets))).balls[()] for unit in units]
         return Ball(np.array(partials, dtype=object).reshape(o.shape))
 
     return DerivativeFormula(
@@ -211,7 +211,7 @@ def sample_batch(error: ErrorFunction, batch: int = 3, outputs: int = 4) -> tupl
     source = Source(f"examples {error}")
     o = to_domain(error.domain, source.dyadic((batch, outputs), 20, 1))
     shape = (batch,) if error.targets == "classes" else (batch, error.width(outputs) or 0)
-    return o, drawn_targets(error.targets, shape, outputs, source, lambda: source.dyadic(shape, 20, 1))
+    return o, draw_targets(error.targets, shape, outputs, source, lambda: source.dyadic(shape, 20, 1))
 
 
 def _check_shape(function: Any, name: str, found: Any, given: np.ndarray) -> None:

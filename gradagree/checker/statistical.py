@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gradagree.adapters import Answer, directions
-from gradagree.arithmetic.dual import Dual, slope_of
+from gradagree.arithmetic.dual import Dual, tangent_of
 from gradagree.arithmetic.model import Model
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.arithmetic.variance import DEVIATIONS, Variance, blocks
@@ -96,7 +96,7 @@ def _compare_directional(case: Case, arrays: Arrays, answer: Answer, model: Mode
     for tangents in many:
         dual = lambda name, x: Dual(Variance.stored(x, model), Variance.stored(tangents[name], model))  # noqa: B023, E731
         E = _network(case, arrays, model, dual, ad_forms)(Variance.stored(arrays.inputs, model))
-        slopes.append(E.slope)
+        slopes.append(E.tangent)
     value, variance = (
         np.hstack([np.ravel(getattr(slope, part)) for slope in slopes]) for part in ("value", "variance")
     )
@@ -110,7 +110,7 @@ def _network(
     """The reference network; `lift` converts each parameter, by name, to its arithmetic."""
     targets = arrays.targets if case.error.targets == "classes" else Variance.stored(arrays.targets, model)
     activations: list[Any] = [
-        ActivationVariance.of(a, {own: parameter_name(k, own) for own in a.own_weights}, lift)
+        ActivationVariance.of(a, {own: parameter_name(k, own) for own in a.parameter_names}, lift)
         for k, a in enumerate(case.activations, 1)
     ]
     loss: Any = LossVariance(case.error, ad_forms)
@@ -127,7 +127,7 @@ def _compare_array(quantity: Quantity, observed: np.ndarray | None, expected: Va
         parts = _extremes(expected, observed)
         found = merged(parts)
         size, largest = found.largest, found.largest_tolerance
-        sharpness = 0.0 if size == 0 and largest <= expected.nothing else float(np.divide(largest, size))
+        sharpness = 0.0 if size == 0 and largest <= expected.zero_threshold else float(np.divide(largest, size))
         undecided = not math.isfinite(largest) or not sharpness < 1
         if undecided:
             parts = _extremes(expected, observed, blunt=True)
@@ -178,11 +178,11 @@ class ActivationVariance:
         """With tangents if `lift` converts the parameters, given by their names in the network, to Dual numbers."""
         numbers = {own: np.asarray(getattr(activation, own), np.float64) for own in names}
         duals = {own: x for own, given in numbers.items() if isinstance(x := lift(names[own], given), Dual)}
-        return cls(activation, {name: broadcast_tangent(x.slope, x.value.ndim) for name, x in duals.items()})
+        return cls(activation, {name: broadcast_tangent(x.tangent, x.value.ndim) for name, x in duals.items()})
 
     @property
-    def own_weights(self) -> tuple[str, ...]:
-        return self.activation.own_weights
+    def parameter_names(self) -> tuple[str, ...]:
+        return self.activation.parameter_names
 
     def shared_along(self, name: str) -> tuple[int, ...]:
         return self.activation.shared_along(name)
@@ -192,7 +192,7 @@ class ActivationVariance:
         if not isinstance(p, Dual) and not self.tangents:
             return self._value(p)
         x = p if isinstance(p, Dual) else Dual(p, p._lift(np.zeros(p.shape)))
-        slope = self._jvp(x.value, x.slope)
+        slope = self._jvp(x.value, x.tangent)
         for name, tangent in self.tangents.items():
             slope = slope + self.by(name, x.value) * tangent
         return Dual(self._value(x.value), slope)
@@ -208,12 +208,12 @@ class ActivationVariance:
         # u (|A'| + |p A''| + S)
         change = derivative_change(self.activation, x) + conditioning_scale(self.activation, "derivative", x)
         slope = with_formula_error(p._lift(self.activation.derivative(p)), change)
-        form = p._lift(slope_of(self.activation.value(Dual.variable(p))))
-        slope = slope.widened(np.nan_to_num(form.deviation, posinf=0.0))
+        form = p._lift(tangent_of(self.activation.value(Dual.variable(p))))
+        slope = slope.widen(np.nan_to_num(form.deviation, posinf=0.0))
         if not activation_kinks(self.activation, x):
             return slope
         left, right = (one_sided_derivative(self.activation, x, side) for side in ("left", "right"))
-        return slope.widened(np.where(np.isin(x, self.activation.kinks), right - left, 0.0))
+        return slope.widen(np.where(np.isin(x, self.activation.kinks), right - left, 0.0))
 
     def vjp(self, p: Variance, delta_a: Variance) -> Any:
         """delta_p."""
@@ -256,7 +256,7 @@ class LossVariance:
     def value(self, o: Any, t: Any) -> Any:
         """E(o, t)."""
         if isinstance(o, Dual):
-            return Dual(self.error.value(o.value, t), np.sum(self.sensitivity(o.value, t) * o.slope, axis=(-2, -1)))
+            return Dual(self.error.value(o.value, t), np.sum(self.sensitivity(o.value, t) * o.tangent, axis=(-2, -1)))
         return self.error.value(o, t)
 
     def sensitivity(self, o: Variance, t: Any) -> Any:
@@ -267,14 +267,14 @@ class LossVariance:
         if self.ad_forms:
             given = plain if self.error.targets == "classes" else Rounded.stored(plain, o.model)
             form = ad_loss_gradient(self.error, Rounded.stored(o.value, o.model), given)
-            s = s if form is None else s.widened(np.nan_to_num(form.radius / DEVIATIONS, posinf=0.0))
+            s = s if form is None else s.widen(np.nan_to_num(form.radius / DEVIATIONS, posinf=0.0))
         kinked = self.error.kink(o.value, plain)
         if not np.any(kinked):
             return s
         left, right = (one_sided_loss_gradient(self.error, o.value, plain, side) for side in ("left", "right"))
-        return s.widened(np.where(kinked, right - left, 0.0))
+        return s.widen(np.where(kinked, right - left, 0.0))
 
 
 def with_formula_error(y: Variance, change: Any) -> Variance:
     """y with an additional rounding error of u (|y| + change), where y is rounded at all."""
-    return y.widened(y.model.u * finite_or_zero(np.abs(y.value) + change) * (y.variance > 0))
+    return y.widen(y.model.u * finite_or_zero(np.abs(y.value) + change) * (y.variance > 0))

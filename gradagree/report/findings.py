@@ -14,7 +14,7 @@ import msgspec
 
 from gradagree.arithmetic.model import FORMATS
 from gradagree.cases.case import Case
-from gradagree.cases.file import CASES, kept_file, told, write_case
+from gradagree.cases.file import CASES, case_path, encode_array, write_case
 from gradagree.cases.text import split_case
 from gradagree.checker.verdict import ORDER, Record, Verdict
 from gradagree.files import make_folder, write_text
@@ -266,10 +266,10 @@ def write_small(folder: Path, found: Iterable[tuple[Cause, str, Case, Record]]) 
     """Keep small cases in a results folder; nothing, and no file, where there are none."""
     lines = []
     for cause, of, case, record in found:
-        path = kept_file(folder, case)
+        path = case_path(folder, case)
         make_folder(folder / CASES)
         write_case(case, path)
-        arrays = {name: told(array) for name, array in case.arrays().named()}
+        arrays = {name: encode_array(array) for name, array in case.arrays().named()}
         lines.append(msgspec.json.encode(Small(cause, of, record, arrays)).decode())
     if lines:
         write_text(folder / SHRUNK, "\n".join(lines) + "\n")

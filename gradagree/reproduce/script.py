@@ -128,7 +128,7 @@ class _Script:
         yield '    """E, and the value of each node."""'
         leaf = self.variables
         for k, (node, activation) in enumerate(zip(self.nodes, self.case.activations, strict=True), 1):
-            own = "".join(f", {leaf[node.parameters[name]]}" for name in activation.own_weights)
+            own = "".join(f", {leaf[node.parameters[name]]}" for name in activation.parameter_names)
             a = f"p{k}" if str(activation) == "id" else f"{source.name_for(activation)}(p{k}{own})"
             w = f" @ {leaf[node.parameters['w']]}" if "w" in node.parameters else ""
             b = f" + {leaf[node.parameters['b']]}" if "b" in node.parameters else ""

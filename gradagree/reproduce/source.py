@@ -145,7 +145,7 @@ class _Inliner(ast.NodeTransformer):
         if name is None:
             return self.generic_visit(node)
         value = getattr(self.owner, name, None)
-        if name in getattr(self.owner, "own_weights", ()):
+        if name in getattr(self.owner, "parameter_names", ()):
             if self.source.parameter:
                 return _expression(self.source.parameter.format(np.asarray(value, dtype=float).tolist()))
             self.parameters[name] = None

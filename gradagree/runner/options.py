@@ -14,7 +14,7 @@ from gradagree.adapters import Adapter
 from gradagree.arithmetic.model import FORMATS
 from gradagree.cases.case import Case
 from gradagree.cases.datasets import regimes as known_regimes
-from gradagree.cases.random import ONE_IN, draw, returns
+from gradagree.cases.random import GROUP_STEP, draw, shares_architecture
 from gradagree.cases.regimes import REGIMES, STANDARD
 from gradagree.cases.text import split_outside_parentheses
 from gradagree.errors import UsageError, nearest
@@ -172,7 +172,7 @@ class Plan:
 
     def modes_of(self, framework: str, index: int) -> list[str]:
         """The framework's modes that compute case number index."""
-        exact = self.explicit is not None or returns(index // len(self.dtypes))
+        exact = self.explicit is not None or shares_architecture(index // len(self.dtypes))
         pairs = ((name.partition(":"), share) for name, share in self.modes.items())
         return [mode for (owner, _, mode), share in pairs if owner == framework and (exact or share == 1)]
 
@@ -266,7 +266,7 @@ def _modes(frameworks: str | None, modes: str | None) -> dict[str, int]:
     offered = [f"{name}:{mode}" for name in names for mode in Adapter.catalogue[name].modes]
     if modes is None or modes == "all":
         wanted = [name for name in offered if modes == "all" or Adapter.mode(name).by_default]
-        return {name: ONE_IN if Adapter.mode(name).compiles else 1 for name in wanted}
+        return {name: GROUP_STEP if Adapter.mode(name).compiles else 1 for name in wanted}
     chosen: dict[str, int] = {}
     for part in parse_list("--modes", modes):
         found = [name for name in offered if part in (name, name.partition(":")[2])]

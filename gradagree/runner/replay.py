@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gradagree.cases.case import Case
-from gradagree.cases.file import kept_file, read_case
+from gradagree.cases.file import case_path, read_case
 from gradagree.cases.text import shorten
 from gradagree.checker.comparison import Comparison
 from gradagree.checker.judge import Framework, compared, judge
@@ -76,7 +76,7 @@ def _find_by_alias(alias: str, folder: Path) -> Case:
 
 def with_arrays(case: Case, folder: Path) -> Case:
     """The case with its explicit arrays, if the folder has them."""
-    kept = kept_file(folder, case)
+    kept = case_path(folder, case)
     return read_case(kept) if isinstance(case.seed, str) and kept.is_file() else case
 
 

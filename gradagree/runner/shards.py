@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple, Self
 
-from gradagree.cases.random import ONE_IN
+from gradagree.cases.random import GROUP_STEP
 from gradagree.errors import UsageError
 
 UNIT_SIZE = 16
@@ -46,8 +46,8 @@ def case_groups(cases: int) -> Iterator[tuple[range, bool]]:
     while start < cases:
         yield range(start, min(start + k, cases)), True
         if start + k < cases:
-            yield range(start + k, min(start + ONE_IN * k, cases)), False
-        start, k = start + ONE_IN * k, k + 1
+            yield range(start + k, min(start + GROUP_STEP * k, cases)), False
+        start, k = start + GROUP_STEP * k, k + 1
 
 
 def unit_ranges(cases: int, shard: Shard) -> Iterator[range]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gradagree.arithmetic.exactness import rounded_to
+from gradagree.arithmetic.exactness import round_to_precision
 from gradagree.arithmetic.model import FORMATS
 from gradagree.cases.case import Arrays, Case, target_shape
 from gradagree.cases.file import check_arrays
@@ -132,7 +132,7 @@ class _Cutter:
         """Targets for which a sum of squares has the cotangent of a node's value: t = c - delta_c / 2."""
         name, kept = value_name(node), np.ix_(examples, outputs)
         targets = self.original.values[name][kept] - self.original.cotangents[name][kept] / 2
-        return rounded_to(targets, FORMATS[dtype].precision)
+        return round_to_precision(targets, FORMATS[dtype].precision)
 
 
 def _output_units(activation: Activation, units: np.ndarray) -> np.ndarray:
@@ -182,4 +182,4 @@ def _coarsen_number(x: np.generic, draw: Draw, precision: int) -> float | int:
     value, bits = float(x), draw(precision + 1)
     if bits <= 1:
         return float(np.copysign(1.0, value)) if bits else 0.0
-    return value if bits > precision else float(rounded_to(np.asarray(value), bits - 1))
+    return value if bits > precision else float(round_to_precision(np.asarray(value), bits - 1))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradagree.arithmetic.exactness import rounded_to
+from gradagree.arithmetic.exactness import round_to_precision
 from gradagree.arithmetic.model import FORMATS
 from gradagree.cases.case import Arrays, Case
 from gradagree.checker.exact import InternalError
@@ -120,5 +120,5 @@ def failing_case(case: Case, record: Record, answer: Response | Failure) -> Fail
     values = {inputs: value}
     with np.errstate(all="ignore"):
         for name, box in zip(others, boxes(case.network(arrays)), strict=True):
-            values[name] = value = rounded_to(np.asarray(box.weigh(value)), precision)
+            values[name] = value = round_to_precision(np.asarray(box.weigh(value)), precision)
     return FailingCase(case, arrays, values, {name: np.full_like(x, HALF) for name, x in values.items()}, record)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gradagree.cases.datasets import DATASETS
-from gradagree.cases.regimes import Source, from_decisions, inverse_root
+from gradagree.cases.regimes import Source, encode_decisions, inverse_root
 from gradagree.errors import UsageError, nearest
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.graph import parameter_name
@@ -52,7 +52,7 @@ class TrainingConfig:
     def data(self) -> tuple[Examples, Examples]:
         """The training examples and the held-out ones. Raises UsageError if scikit-learn is not installed."""
         p, labels = DATASETS[self.dataset].load()
-        t = from_decisions(self.network.error.targets, labels, self.widths[-1])
+        t = encode_decisions(self.network.error.targets, labels, self.widths[-1])
         cut = len(p) - self.held_out
         return Examples(p[:cut], t[:cut], labels[:cut]), Examples(p[cut:], t[cut:], labels[cut:])
 

@@ -14,10 +14,10 @@ import numpy as np
 
 from gradagree.adapters import Adapter
 from gradagree.adapters.adapter import framework_names
-from gradagree.arithmetic.exactness import rounded_to
+from gradagree.arithmetic.exactness import round_to_precision
 from gradagree.arithmetic.model import FORMATS
 from gradagree.cases.case import Arrays, Case
-from gradagree.cases.file import CASES, kept_file, write_case
+from gradagree.cases.file import CASES, case_path, write_case
 from gradagree.checker.judge import Framework, judge
 from gradagree.checker.response import Absent, Failure, failures
 from gradagree.checker.verdict import Record
@@ -128,7 +128,7 @@ class TrainingRun:
             chosen = self._next_examples(steps)
             for dtype in DTYPES:
                 case, arrays = self._case(weights, dtype, self.examples.p[chosen], self.examples.t[chosen])
-                write_case(case, kept_file(folder, case))
+                write_case(case, case_path(folder, case))
                 responses: Any = process.compute(case, arrays, [mode], self.rate)
                 if isinstance(process.handshake, Absent):
                     responses = failures(process.handshake, [mode])
@@ -150,7 +150,7 @@ class TrainingRun:
         bits = FORMATS[dtype].precision
 
         def store(x: Any) -> Any:
-            return None if x is None else rounded_to(x, bits)
+            return None if x is None else round_to_precision(x, bits)
 
         classes = t.dtype.kind == "i"
         arrays = Arrays(

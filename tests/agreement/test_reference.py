@@ -21,7 +21,7 @@ from gradagree.adapters import Answer
 from gradagree.arithmetic import (
     Ball,
     Rounded,
-    exactness as quanta,
+    exactness,
     model as model_module,
     rounded,
     rounded_library as rounded_functions,
@@ -238,7 +238,7 @@ WEAKER: dict[str, tuple[Any, str]] = {
         "ordinary",
     ),
     "functions do not err": (infallible, "ordinary"),
-    "all is exact": (attribute(quanta, "exact", lambda *args, **names: True), "ordinary"),
+    "all is exact": (attribute(exactness, "is_exact", lambda *args, **names: True), "ordinary"),
     "no radius of the first factor": (forgetting(np.multiply, 0), "ordinary"),
     "no radius of the second factor": (forgetting(np.multiply, 1), "ordinary"),
     "wrong exact products": (beside(np.multiply), "ordinary"),

@@ -81,7 +81,7 @@ def wrong_slopes(activation: Any, points: np.ndarray) -> np.ndarray:
     """The points where the derivative is not proved to be the slope of the value, to half of the bits."""
     p, sharp = Ball.exact(points), flint.arb(2) ** (-BITS // 2)
     derived = lift(activation.derivative(p)).balls
-    slope = lift(activation.value(Dual.variable(p)).slope).balls
+    slope = lift(activation.value(Dual.variable(p)).tangent).balls
     proved = [
         x.overlaps(y) and max(x.rad(), y.rad()) < sharp * max(1, abs(y).upper())
         for x, y in zip(derived, slope, strict=True)
@@ -91,7 +91,7 @@ def wrong_slopes(activation: Any, points: np.ndarray) -> np.ndarray:
 
 def jump(activation: Any, at: float, step: float) -> flint.arb:
     """How far the slope of the value a step to the left is from that a step to the right."""
-    left, right = (lift(activation.value(Dual.variable(Ball.exact(at + side * step))).slope) for side in (-1, 1))
+    left, right = (lift(activation.value(Dual.variable(Ball.exact(at + side * step))).tangent) for side in (-1, 1))
     return abs(right.balls.item() - left.balls.item())
 
 
@@ -186,7 +186,7 @@ def strays(activation: Activation, framework: str, reference: Activation) -> np.
     module = pytest.importorskip(framework)
     make = module.tensor if framework == "torch" else module.numpy.asarray
     points = within(activation, GRID)
-    own = {name: make(np.asarray(getattr(activation, name), np.float32)) for name in activation.own_weights}
+    own = {name: make(np.asarray(getattr(activation, name), np.float32)) for name in activation.parameter_names}
     spelled = getattr(activation.holding(**own), framework)(make(points.astype(np.float32)), module)
     observed = np.asarray(spelled, dtype=np.float64)
     expected = (

@@ -71,7 +71,7 @@ def wrong(box: Box, p: Ball) -> set[str]:
                 continue
             dual = seeded(variable, entry)
             E = box(dual) if part == "delta_p" else dataclasses.replace(box, **{part: dual})(p)
-            x, y = lift(E.slope).balls.item(), lift(claimed).balls[entry]
+            x, y = lift(E.tangent).balls.item(), lift(claimed).balls[entry]
             if not (x.overlaps(y) and x.rad() < sharp and y.rad() < sharp):
                 found.add(part)
     return found

@@ -115,7 +115,7 @@ def seed(o: np.ndarray, entry: tuple[int, int]) -> Dual:
 
 
 def slope(error: Any, o: np.ndarray, t: np.ndarray, entry: tuple[int, int]) -> flint.arb:
-    return lift(error.value(seed(o, entry), t).slope).balls.item()
+    return lift(error.value(seed(o, entry), t).tangent).balls.item()
 
 
 def wrong_entries(error: Any, o: np.ndarray) -> list[tuple[int, int]]:

@@ -112,7 +112,7 @@ def test_that_the_implementation_computes_the_same_function(activation: Activati
     module = pytest.importorskip(framework)
     make = module.tensor if framework == "torch" else module.numpy.asarray
     p = rows(5)
-    own = {name: make(np.asarray(getattr(activation, name), np.float32)) for name in activation.own_weights}
+    own = {name: make(np.asarray(getattr(activation, name), np.float32)) for name in activation.parameter_names}
     implementation = getattr(activation.holding(**own), framework)(make(p.astype(np.float32)), module)
     observed = np.asarray(implementation, dtype=np.float64)
     rules = model("float32", flushes=True)

@@ -1,4 +1,4 @@
-"""The slope of every dual rule contains the secants of its value, and over rounded numbers the true slope."""
+"""The tangent of every dual rule contains the secants of its value, and over rounded numbers the true tangent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy import special
 
 from gradagree.arithmetic import Ball, Dual, Rounded
 from gradagree.arithmetic.ball import lift, precision
-from gradagree.arithmetic.dual import SLOPES, WITHOUT_DERIVATIVE, slope_of
+from gradagree.arithmetic.dual import DERIVATIVES, WITHOUT_DERIVATIVE, tangent_of
 from gradagree.arithmetic.model import Model, model
 from gradagree.arithmetic.rounded import COMPARISONS
 
@@ -54,7 +54,7 @@ def chosen(rule: Any) -> Example:
 EXAMPLES = [
     *(two(f) for f in (np.add, np.subtract, np.multiply, np.divide, np.matmul, np.maximum, np.minimum, np.logaddexp)),
     *(two(f) for f in (np.hypot, np.arctan2)), two(np.power, POSITIVE), two(special.xlogy, ANY, POSITIVE),
-    two(special.xlog1py, ANY, UNIT), *(one(f) for f in SLOPES), *(chosen(f) for f in WITHOUT_DERIVATIVE),
+    two(special.xlog1py, ANY, UNIT), *(one(f) for f in DERIVATIVES), *(chosen(f) for f in WITHOUT_DERIVATIVE),
     *(one(f) for f in (np.positive, np.sum, np.mean, np.fabs, np.cumsum, np.sort)),
     Example(np.max, (ANY,), lambda x: np.max(x, axis=-1)), Example(np.cumsum, (ANY,), lambda x: np.cumsum(x, axis=1)),
     Example(np.sum, (ANY, ANY), lambda x, y: np.sum(x * y, axis=0, keepdims=True)),
@@ -101,8 +101,8 @@ def directions(example: Example, seed: int) -> list[np.ndarray]:
     return [rng.integers(1, 9, (2, 2)) / 4 * rng.choice([-1, 1], (2, 2)) for _ in example.ranges]
 
 
-def wrong_slopes(example: Example, seed: int) -> int:
-    """How many entries' slopes, from x to x + STEP d, are not proved to contain the secant, or are not sharp."""
+def wrong_tangents(example: Example, seed: int) -> int:
+    """How many entries' tangents, from x to x + STEP d, are not proved to contain the secant, or are not sharp."""
     xs, ds = points(example, seed), directions(example, seed)
     here = [Ball.exact(x) for x in xs]
     there = [Ball(x.balls + d * STEP) for x, d in zip(here, ds, strict=True)]
@@ -113,9 +113,9 @@ def wrong_slopes(example: Example, seed: int) -> int:
         way = [Ball(union(a.balls, b.balls)) for a, b in zip(here, there, strict=True)]
     dual = example.function(*(Dual(x, Ball.exact(d)) for x, d in zip(way, ds, strict=True)))
     secant = (example.function(*there) - example.function(*here)) / Ball(STEP)
-    pairs = zip(np.broadcast_to(lift(dual.slope).balls, secant.shape).ravel(), secant.balls.ravel(), strict=True)
+    pairs = zip(np.broadcast_to(lift(dual.tangent).balls, secant.shape).ravel(), secant.balls.ravel(), strict=True)
     sharp = flint.arb(2) ** -80
-    return sum(not (slope.overlaps(s) and slope.rad() < sharp and s.rad() < sharp) for slope, s in pairs)
+    return sum(not (tangent.overlaps(s) and tangent.rad() < sharp and s.rad() < sharp) for tangent, s in pairs)
 
 
 def test_that_every_rule_has_an_example() -> None:
@@ -124,20 +124,20 @@ def test_that_every_rule_has_an_example() -> None:
 
 @each_example
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_that_the_slope_contains_the_secant(example: Example, seed: int) -> None:
-    assert wrong_slopes(example, seed) == 0
+def test_that_the_tangent_contains_the_secant(example: Example, seed: int) -> None:
+    assert wrong_tangents(example, seed) == 0
 
 
 @each_example
-def test_that_a_slope_off_by_a_little_is_found(example: Example, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_that_a_tangent_off_by_a_little_is_found(example: Example, monkeypatch: pytest.MonkeyPatch) -> None:
     rule: Any = Dual.rules.get(example.rule, Dual.derived.get(example.rule))
 
     def planted(*args: Any, **kwargs: Any) -> Any:
         made = rule(*args, **kwargs)
-        return ~made if example.rule in WITHOUT_DERIVATIVE else Dual(made.value, made.slope + 2.0**-60)
+        return ~made if example.rule in WITHOUT_DERIVATIVE else Dual(made.value, made.tangent + 2.0**-60)
 
     monkeypatch.setitem(Dual.rules, example.rule, planted)
-    assert wrong_slopes(example, 1) > 0
+    assert wrong_tangents(example, 1) > 0
 
 
 def escaped(found: Any, true: Any, made: Model) -> int:
@@ -150,13 +150,13 @@ def escaped(found: Any, true: Any, made: Model) -> int:
 
 @each_example
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
-def test_that_over_rounded_numbers_value_and_slope_enclose_the_true_ones(example: Example, dtype: str) -> None:
+def test_that_over_rounded_numbers_value_and_tangent_enclose_the_true_ones(example: Example, dtype: str) -> None:
     xs, ds = points(example, 4), directions(example, 4)
     made, stored = model(dtype), [np.round(x * 16) / 16 + 1 / 32 for x in xs]
     pairs = list(zip(stored, ds, strict=True))
     found = example.function(*(Dual(Rounded.stored(x, made), Rounded.stored(d, made)) for x, d in pairs))
     true = example.function(*(Dual(Ball.exact(x), Ball.exact(d)) for x, d in pairs))
-    assert [escaped(getattr(found, part), getattr(true, part), made) for part in ("value", "slope")] == [0, 0]
+    assert [escaped(getattr(found, part), getattr(true, part), made) for part in ("value", "tangent")] == [0, 0]
 
 
 def far(found: Any, bound: Any) -> bool:
@@ -166,43 +166,43 @@ def far(found: Any, bound: Any) -> bool:
 
 
 @each_example
-def test_that_plain_numbers_give_the_values_and_slopes_of_exact_ones(example: Example) -> None:
+def test_that_plain_numbers_give_the_values_and_tangents_of_exact_ones(example: Example) -> None:
     pairs = list(zip(points(example, 5), directions(example, 5), strict=True))
     found = example.function(*(Dual(x, d) for x, d in pairs))
     bound = example.function(*(Dual(*(Rounded.stored(part, model("float64")) for part in pair)) for pair in pairs))
     if example not in DERIVED:
         np.testing.assert_array_equal(found.value, example.function(*(x for x, _ in pairs)))
-    for part in ("value", "slope"):
+    for part in ("value", "tangent"):
         assert not far(getattr(found, part), getattr(bound, part))
         assert far(getattr(found, part) + 1, getattr(bound, part))
 
 
 @pytest.mark.parametrize("extreme", [np.maximum, np.minimum])
-def test_that_at_a_tie_the_larger_and_the_smaller_have_no_slope(extreme: Any) -> None:
+def test_that_at_a_tie_the_larger_and_the_smaller_have_no_tangent(extreme: Any) -> None:
     found = extreme(Dual.variable(np.array([0.0, 1.0, -1.0])), 0.0)
-    slopes = [1.0, 0.0] if extreme is np.maximum else [0.0, 1.0]
-    assert np.isnan(found.slope[0])
-    assert found.slope[1:].tolist() == slopes
+    tangents = [1.0, 0.0] if extreme is np.maximum else [0.0, 1.0]
+    assert np.isnan(found.tangent[0])
+    assert found.tangent[1:].tolist() == tangents
     assert found.value.tolist() == extreme([0.0, 1.0, -1.0], 0.0).tolist()
 
 
-def test_that_at_a_tie_the_largest_of_many_has_the_mean_slope() -> None:
+def test_that_at_a_tie_the_largest_of_many_has_the_mean_tangent() -> None:
     found = np.max(
         Dual(np.array([[2.0, 2.0, 1.0], [0.0, 5.0, 4.0]]), np.array([[1.0, 3.0, 7.0], [1.0, 2.0, 3.0]])), axis=-1
     )
-    assert (found.value.tolist(), found.slope.tolist()) == ([2.0, 5.0], [2.0, 2.0])
+    assert (found.value.tolist(), found.tangent.tolist()) == ([2.0, 5.0], [2.0, 2.0])
 
 
-def test_that_the_slope_at_zero_of_the_size_and_the_sign_is_zero() -> None:
+def test_that_the_tangent_at_zero_of_the_size_and_the_sign_is_zero() -> None:
     for f in (np.abs, np.fabs, np.sign):
-        assert f(Dual.variable(np.zeros(2))).slope.tolist() == [0.0, 0.0]
+        assert f(Dual.variable(np.zeros(2))).tangent.tolist() == [0.0, 0.0]
 
 
 @pytest.mark.parametrize("x", [2.0, [1.0, 2.0]], ids=str)
-def test_that_a_variable_has_slope_one_and_a_constant_slope_zero(x: Any) -> None:
+def test_that_a_variable_has_tangent_one_and_a_constant_tangent_zero(x: Any) -> None:
     for arithmetic in (np.asarray, Ball.exact, lambda x: Rounded.stored(x, model("float32"))):
         made = Dual.variable(arithmetic(x))
-        one, zero = slope_of(made), slope_of(arithmetic(x))
+        one, zero = tangent_of(made), tangent_of(arithmetic(x))
         assert type(one) is type(made.value)
         assert np.shape(one) == np.shape(zero) == np.shape(x)
         assert (one - 1 == 0).all()
@@ -210,35 +210,35 @@ def test_that_a_variable_has_slope_one_and_a_constant_slope_zero(x: Any) -> None
 
 
 def test_that_a_constant_exponent_costs_no_logarithm() -> None:
-    """So that the slope of (-2)^3 is known, and that of a power at 0."""
+    """So that the tangent of (-2)^3 is known, and that of a power at 0."""
     x = Dual.variable(np.array([-2.0, 0.0]))
     for power in (x ** np.array([3.0, 2.0]), x ** np.array([3, 2])):
-        assert (power.value.tolist(), power.slope.tolist()) == ([-8.0, 0.0], [12.0, 0.0])
-    assert np.isnan((x ** Dual.variable(np.array([3.0, 2.0]))).slope[0])
+        assert (power.value.tolist(), power.tangent.tolist()) == ([-8.0, 0.0], [12.0, 0.0])
+    assert np.isnan((x ** Dual.variable(np.array([3.0, 2.0]))).tangent[0])
 
 
-def test_that_equal_numbers_in_order_have_no_slope() -> None:
+def test_that_equal_numbers_in_order_have_no_tangent() -> None:
     found = np.sort(Dual(np.array([3.0, 1.0, 1.0, 2.0]), np.array([1.0, 2.0, 3.0, 4.0])))
     assert found.value.tolist() == [1.0, 1.0, 2.0, 3.0]
-    assert np.isnan(found.slope).tolist() == [True, True, False, False]
-    assert found.slope[2:].tolist() == [4.0, 1.0]
+    assert np.isnan(found.tangent).tolist() == [True, True, False, False]
+    assert found.tangent[2:].tolist() == [4.0, 1.0]
 
 
 @pytest.mark.parametrize(
-    ("f", "slope"), [(np.sinc, 0.0), (special.exprel, 0.5), (special.i1, 0.5), (special.i1e, 0.5), (special.i0e, 0.0)]
+    ("f", "tangent"), [(np.sinc, 0.0), (special.exprel, 0.5), (special.i1, 0.5), (special.i1e, 0.5), (special.i0e, 0.0)]
 )
-def test_that_a_slope_whose_formula_divides_by_zero_is_its_limit(f: Any, slope: float) -> None:
+def test_that_a_tangent_whose_formula_divides_by_zero_is_its_limit(f: Any, tangent: float) -> None:
     for x in (np.zeros(2), Rounded.stored(np.zeros(2), model("float32")), Ball.exact(np.zeros(2))):
-        assert (f(Dual.variable(x)).slope == slope).all()
+        assert (f(Dual.variable(x)).tangent == tangent).all()
 
 
 def test_that_rules_use_the_output_where_frameworks_do() -> None:
     """Over a coarse output 1 - y^2 differs from 1 / cosh^2, which a framework does not form."""
     coarse = lambda x: np.round(x * 16) / 16  # noqa: E731
     x, y = 1.0, coarse(np.tanh(1.0))
-    assert SLOPES[np.tanh](x, y) == 1 - y**2
-    assert SLOPES[special.expit](x, y) == y * (1 - y)
-    assert SLOPES[np.exp](x, y) == y
+    assert DERIVATIVES[np.tanh](x, y) == 1 - y**2
+    assert DERIVATIVES[special.expit](x, y) == y * (1 - y)
+    assert DERIVATIVES[np.exp](x, y) == y
 
 
 LEAN = {
@@ -257,6 +257,6 @@ LEAN = {
 @pytest.mark.parametrize("name", LEAN)
 def test_that_one_value_serves_for_many_directions(name: str) -> None:
     x, directions = np.random.default_rng(4).normal(size=(3, 4)), np.random.default_rng(5).normal(size=(7, 3, 4))
-    lean, full = (slope_of(LEAN[name](Dual(v, directions))) for v in (x[None], np.broadcast_to(x, directions.shape)))
+    lean, full = (tangent_of(LEAN[name](Dual(v, directions))) for v in (x[None], np.broadcast_to(x, directions.shape)))
     np.testing.assert_array_equal(lean, full)
     assert full.any()

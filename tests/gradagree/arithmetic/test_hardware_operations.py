@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradagree.arithmetic import Rounded, exactness as quanta
+from gradagree.arithmetic import Rounded, exactness
 from gradagree.arithmetic.model import FORMATS, Model
 from gradagree.arithmetic.rounded import COMPARISONS
 from gradagree.arithmetic.three_valued import split
@@ -162,7 +162,7 @@ WEAKER: dict[str, tuple[Weaken, str, str]] = {
     "no library's own": (constant("LIBRARY", 0), "numpy", "float32"),
     "no quantum": (quantum(0.0), "numpy", "float16"),
     "no flushing": (quantum(2.0**-150), "jax", "float32"),
-    "always exact": (attribute(quanta, "exact", lambda *args, **names: True), "torch", "bfloat16"),
+    "always exact": (attribute(exactness, "is_exact", lambda *args, **names: True), "torch", "bfloat16"),
     "all ones": (constant("is_one", lambda x: np.abs(np.abs(x.value) - 1) < 0.5), "numpy", "float32"),
     "all zeros": (constant("is_zero", lambda x: np.abs(x.value) < 0.5), "numpy", "float64"),
     "exact constants": (attribute(Rounded, "constant", lambda x, rules: Rounded(x, 0.0, rules)), "jax", "float32"),

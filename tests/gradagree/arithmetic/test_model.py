@@ -116,7 +116,7 @@ def test_that_blowing_up_covers_several_roundings_of_a_radius() -> None:
     assert Fraction(table.OWN) == Fraction(FORMATS["float64"].u)
 
 
-@pytest.mark.parametrize("name", ["format", "accumulator", "biases", "flushes", "fused", "each_alone"])
+@pytest.mark.parametrize("name", ["format", "accumulator", "biases", "flushes", "fused", "per_example"])
 def test_that_a_model_is_frozen_and_can_be_a_key(name: str) -> None:
     made = model("float32")
     with pytest.raises(AttributeError):

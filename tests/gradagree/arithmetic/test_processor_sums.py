@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradagree.arithmetic import exactness as quanta
+from gradagree.arithmetic import exactness
 from gradagree.arithmetic.model import FORMATS, Model, model
 
 ACCUMULATORS = [*((form, form) for form in FORMATS), ("float16", "float32"), ("bfloat16", "float32")]
@@ -145,7 +145,7 @@ def quantum(value: float) -> Weaken:
     return attribute(Model, "quantum", property(lambda rules: value))
 
 
-FITS = quanta.fits
+FITS = exactness.is_representable
 WEAKER: dict[str, tuple[Weaken, str, str, str, dict[str, Any]]] = {
     "one term": (bound(terms=lambda told: 1), "float32", "float32", "lost", {}),
     "one term of 64 bits": (bound(terms=lambda told: 1), "float64", "float64", "lost", {}),
@@ -166,9 +166,11 @@ WEAKER: dict[str, tuple[Weaken, str, str, str, dict[str, Any]]] = {
     "no radii": (bound(spread=lambda told: 0.0 * told["spread"]), "float32", "float32", "ordinary", {}),
     "no quantum": (quantum(0.0), "float32", "float32", "tiny", {}),
     "no flushing": (quantum(2.0**-150), "float32", "float32", "tiny", {"flushes": True}),
-    "always exact": (attribute(quanta, "exact", lambda *args, **names: True), "float32", "float32", "ordinary", {}),
+    "always exact": (
+        attribute(exactness, "is_exact", lambda *args, **names: True), "float32", "float32", "ordinary", {},
+    ),
     "exact for longer": (
-        attribute(quanta, "fits", lambda largest, q, form: FITS(largest / 4, q, form)),
+        attribute(exactness, "is_representable", lambda largest, q, form: FITS(largest / 4, q, form)),
         "bfloat16", "float32", "steps", {},
     ),
 }  # fmt: skip

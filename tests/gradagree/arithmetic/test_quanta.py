@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from gradagree.arithmetic import exactness as quanta
+from gradagree.arithmetic import exactness
 from gradagree.arithmetic.model import FORMATS, model
 
 DTYPES: dict[str, Any] = {
@@ -34,18 +34,18 @@ def representable(x: float, dtype: str) -> bool:
     ],
 )  # fmt: skip
 def test_that_the_lowest_bit_is_the_known_one(numbers: list[float], q: float) -> None:
-    assert quanta.lowest_bit(np.array(numbers)) == q
+    assert exactness.lowest_bit(np.array(numbers)) == q
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_that_nothing_is_known_of_numbers_that_are_not_finite(bad: float) -> None:
-    assert quanta.lowest_bit(np.array([1.0, bad])) == quanta.NONE
+    assert exactness.lowest_bit(np.array([1.0, bad])) == exactness.UNKNOWN
 
 
 @steady
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=5))
 def test_that_all_numbers_are_multiples_of_the_lowest_bit_and_one_is_odd(numbers: list[float]) -> None:
-    q = quanta.lowest_bit(np.array(numbers))
+    q = exactness.lowest_bit(np.array(numbers))
     if q == np.inf:
         assert set(numbers) <= {0.0}
         return
@@ -58,12 +58,13 @@ def test_that_all_numbers_are_multiples_of_the_lowest_bit_and_one_is_odd(numbers
 @given(x=st.integers(-(2**20), 2**20), y=st.integers(-(2**20), 2**20), i=st.integers(-40, 40), j=st.integers(-40, 40))
 def test_that_the_exponent_of_a_product_is_that_of_the_products(x: int, y: int, i: int, j: int) -> None:
     a, b = np.ldexp(float(x), i), np.ldexp(float(y), j)
-    assert quanta.lowest_bit(a * b) == quanta.times(quanta.lowest_bit(a), quanta.lowest_bit(b))
+    assert exactness.lowest_bit(a * b) == exactness.product_exponent(exactness.lowest_bit(a), exactness.lowest_bit(b))
 
 
 def test_that_the_exponent_of_a_product_with_zeros_or_with_unknown_numbers_is_as_theirs() -> None:
-    assert quanta.times(np.inf, -3.0) == quanta.times(-3.0, np.inf) == quanta.times(np.inf, quanta.NONE) == np.inf
-    assert quanta.times(quanta.NONE, 5.0) == quanta.NONE
+    for pair in ((np.inf, -3.0), (-3.0, np.inf), (np.inf, exactness.UNKNOWN)):
+        assert exactness.product_exponent(*pair) == np.inf
+    assert exactness.product_exponent(exactness.UNKNOWN, 5.0) == exactness.UNKNOWN
 
 
 @each_dtype
@@ -71,10 +72,10 @@ def test_that_the_exponent_of_a_product_with_zeros_or_with_unknown_numbers_is_as
 def test_that_all_multiples_that_fit_are_numbers_of_the_format_and_the_next_are_not(dtype: str, q: int) -> None:
     form = FORMATS[dtype]
     last = min(2.0 ** (form.precision + q), form.largest)
-    assert quanta.fits(np.array(last), q, form) == (q >= form.emin - form.precision + 1)
+    assert exactness.is_representable(np.array(last), q, form) == (q >= form.emin - form.precision + 1)
     if q >= form.emin - form.precision + 1:
         assert all(representable(last - k * 2.0**q, dtype) for k in range(64))
-        assert not quanta.fits(np.array(last * (1 + 2.0**-52)), q, form)
+        assert not exactness.is_representable(np.array(last * (1 + 2.0**-52)), q, form)
         assert form.precision == 53 or not representable(last + 2.0**q, dtype)
 
 
@@ -82,30 +83,30 @@ def test_that_all_multiples_that_fit_are_numbers_of_the_format_and_the_next_are_
 def test_that_multiples_below_the_smallest_number_do_not_fit(dtype: str) -> None:
     form = FORMATS[dtype]
     least = form.emin - form.precision + 1
-    assert quanta.fits(np.array(form.smallest), least, form)
-    assert not quanta.fits(np.array(form.smallest), least - 1, form)
+    assert exactness.is_representable(np.array(form.smallest), least, form)
+    assert not exactness.is_representable(np.array(form.smallest), least - 1, form)
     assert form.precision == 53 or not representable(2.0 ** (least - 1), dtype)
 
 
 def test_that_nothing_fits_of_which_nothing_is_known_and_of_zeros_only_zero() -> None:
     sizes = np.array([0.0, 1.0])
-    assert quanta.fits(sizes, quanta.NONE, FORMATS["float32"]).tolist() == [False, False]
-    assert quanta.fits(sizes, np.inf, FORMATS["float32"]).tolist() == [True, False]
+    assert exactness.is_representable(sizes, exactness.UNKNOWN, FORMATS["float32"]).tolist() == [False, False]
+    assert exactness.is_representable(sizes, np.inf, FORMATS["float32"]).tolist() == [True, False]
 
 
 def test_that_a_sum_must_fit_the_accumulator_as_well() -> None:
     narrow = model("float32", accumulator="bfloat16")
     size = np.array([2.0**8, 2.0**9])
-    assert quanta.exact(size, 0, narrow).tolist() == [True, True]
-    assert quanta.exact(size, 0, narrow, accumulated=True).tolist() == [True, False]
-    assert quanta.exact(size, 0, model("float32"), accumulated=True).tolist() == [True, True]
+    assert exactness.is_exact(size, 0, narrow).tolist() == [True, True]
+    assert exactness.is_exact(size, 0, narrow, accumulated=True).tolist() == [True, False]
+    assert exactness.is_exact(size, 0, model("float32"), accumulated=True).tolist() == [True, True]
 
 
 def test_that_multiples_that_may_be_flushed_are_not_exact() -> None:
     q, size = -130, np.array([0.0, 2.0**-120])
-    assert quanta.exact(size, q, model("float32")).tolist() == [True, True]
-    assert quanta.exact(size, q, model("float32", flushes=True)).tolist() == [True, False]
-    assert quanta.exact(size, -126, model("float32", flushes=True)).tolist() == [True, True]
+    assert exactness.is_exact(size, q, model("float32")).tolist() == [True, True]
+    assert exactness.is_exact(size, q, model("float32", flushes=True)).tolist() == [True, False]
+    assert exactness.is_exact(size, -126, model("float32", flushes=True)).tolist() == [True, True]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
@@ -113,8 +114,8 @@ def test_that_multiples_that_may_be_flushed_are_not_exact() -> None:
 @given(st.lists(st.integers(-40, 40), min_size=2, max_size=12))
 def test_that_where_sums_are_exact_every_partial_sum_is_a_number_of_the_format(dtype: str, integers: list[int]) -> None:
     x = np.array(integers) / 4
-    size, q = np.sum(np.abs(x)), quanta.lowest_bit(x)
-    exact = bool(quanta.exact(size, q, model(dtype, accumulator=dtype), accumulated=True))
+    size, q = np.sum(np.abs(x)), exactness.lowest_bit(x)
+    exact = bool(exactness.is_exact(size, q, model(dtype, accumulator=dtype), accumulated=True))
     partial = [float(s) for order in (x, x[::-1], np.sort(x)) for s in np.cumsum(order)]
     assert exact == (size == 0 or size <= 2.0 ** (FORMATS[dtype].precision + q))
     assert not exact or all(representable(s, dtype) for s in partial)

@@ -184,6 +184,6 @@ def test_that_a_place_that_is_not_decided_is_an_error() -> None:
             place(near)
     assert np.argmin(near) == 2
     with pytest.raises(NoRule, match="undecided"):
-        np.argmax(sure.widened(1e-9), axis=-1)
+        np.argmax(sure.widen(1e-9), axis=-1)
     with pytest.raises(NoRule, match="undecided"):
         np.argsort(sure)

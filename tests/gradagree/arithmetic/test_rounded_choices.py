@@ -10,7 +10,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from gradagree.arithmetic import Rounded, exactness as quanta
+from gradagree.arithmetic import Rounded, exactness
 from gradagree.arithmetic.model import FORMATS, model
 from gradagree.arithmetic.three_valued import Trilean
 
@@ -36,7 +36,7 @@ def test_that_a_step_of_exact_numbers_is_exact_and_whole(f: Any) -> None:
     assert (found.value.tolist(), found.radius.any(), found.q) == (f(x).tolist(), False, 0.0)
     assert f(stored(x * 8)).q == 1.0
     assert f(stored(np.zeros(2))).q == np.inf
-    assert f(Rounded(x, 0.25, model("float32"))).q == quanta.NONE
+    assert f(Rounded(x, 0.25, model("float32"))).q == exactness.UNKNOWN
 
 
 @each_step

@@ -130,7 +130,7 @@ def test_that_structure_keeps_exactness_and_widening_ends_it() -> None:
         np.where(x > 1, x, 0),
     ):
         assert not np.sum(same).radius.any()
-    wider = x.widened(0.5)
+    wider = x.widen(0.5)
     assert (wider.radius >= 0.5).all()
     assert (wider.radius <= 0.5 * OUTWARD).all()
     assert np.sum(wider).radius >= 6

@@ -103,7 +103,7 @@ def test_that_where_of_numbers_is_of_the_arithmetic_that_was_compared() -> None:
 def test_that_where_of_other_arithmetics_is_of_theirs() -> None:
     dual = Dual.variable(lift(np.ones(4)))
     assert isinstance(np.where(trilean(*STATES), dual, 0.0), Dual)
-    assert isinstance(np.where(trilean(*STATES), 0.0, dual).slope, Rounded)
+    assert isinstance(np.where(trilean(*STATES), 0.0, dual).tangent, Rounded)
     open_ball = Trilean([True], [True], Ball.exact)
     union = np.where(open_ball, Ball.exact([1.0]), Ball.exact([3.0])).balls[0]
     assert union.contains(1)

@@ -1,4 +1,4 @@
-"""Variances of functions: slopes squared, jumps within reach, and errors that frameworks make, within the tolerance."""
+"""Variances of functions: squared derivatives, jumps within reach and errors of frameworks, within the tolerance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from scipy import special
 
 from gradagree.arithmetic import NoRule
-from gradagree.arithmetic.dual import PARTIALS, SLOPES, STEPS
+from gradagree.arithmetic.dual import DERIVATIVES, PARTIALS, STEPS
 from gradagree.arithmetic.model import LIBRARY, OWN, model
 from gradagree.arithmetic.three_valued import Trilean
 from gradagree.arithmetic.variance import Variance
@@ -28,19 +28,19 @@ def near(found: np.ndarray, expected: Any) -> bool:
     return bool((np.abs(found - expected) <= LIBRARY * OWN * (np.abs(found) + np.abs(expected))).all())
 
 
-@pytest.mark.parametrize("f", [f for f in SLOPES if f not in STEPS], ids=lambda f: f.__name__)
-def test_that_a_variance_grows_by_the_square_of_the_slope(f: Any) -> None:
+@pytest.mark.parametrize("f", [f for f in DERIVATIVES if f not in STEPS], ids=lambda f: f.__name__)
+def test_that_a_variance_grows_by_the_square_of_the_derivative(f: Any) -> None:
     x = X + (f is np.arccosh)
-    plain, wider = f(exact(x)), f(exact(x).widened(ERROR))
-    assert near(wider.variance, plain.variance + (SLOPES[f](x, f(x)) * ERROR) ** 2)
-    assert not near(wider.variance, plain.variance + 1.001 * (SLOPES[f](x, f(x)) * ERROR) ** 2)
+    plain, wider = f(exact(x)), f(exact(x).widen(ERROR))
+    assert near(wider.variance, plain.variance + (DERIVATIVES[f](x, f(x)) * ERROR) ** 2)
+    assert not near(wider.variance, plain.variance + 1.001 * (DERIVATIVES[f](x, f(x)) * ERROR) ** 2)
 
 
 @pytest.mark.parametrize("f", [np.arctan2, np.hypot, np.logaddexp, np.power], ids=lambda f: f.__name__)
 @pytest.mark.parametrize("side", [0, 1])
 def test_that_a_variance_grows_by_the_square_of_the_partial_derivative(f: Any, side: int) -> None:
     xs = [X, X[::-1]]
-    made = [exact(x).widened(ERROR * (k == side)) for k, x in enumerate(xs)]
+    made = [exact(x).widen(ERROR * (k == side)) for k, x in enumerate(xs)]
     grown = (PARTIALS[f][side](*xs, f(*xs)) * ERROR) ** 2
     plain, wider = f(*map(exact, xs)), f(*made)
     assert near(wider.variance, plain.variance + grown)
@@ -51,11 +51,11 @@ def test_that_a_variance_grows_by_the_square_of_the_partial_derivative(f: Any, s
 def test_that_a_step_is_exact_but_where_a_jump_is_within_reach(f: Any) -> None:
     middle = np.array([0.5, 1.0, 0.25, -1.0, -2.5])
     jumps = {np.rint: [1, 0, 0, 0, 1], np.floor: [0, 1, 0, 1, 0], np.ceil: [0, 1, 0, 1, 0], np.trunc: [0, 1, 0, 1, 0]}
-    found, sure = f(exact(middle).widened(2.0**-20)), f(exact(middle))
+    found, sure = f(exact(middle).widen(2.0**-20)), f(exact(middle))
     assert found.variance.tolist() == jumps[f]
     assert found.value.tolist() == f(middle).tolist()
     assert not sure.variance.any()
-    assert f(exact(middle).widened(0.25)).variance.min() >= 1
+    assert f(exact(middle).widen(0.25)).variance.min() >= 1
 
 
 def test_that_numbers_that_may_change_places_are_ordered_by_their_centres() -> None:
@@ -76,7 +76,7 @@ def test_that_a_sum_on_the_way_has_the_errors_of_all_before_it() -> None:
     stored = np.cumsum((FORM.u * np.cumsum(X)) ** 2) / 3
     assert (found.variance >= stored).all()
     assert (found.variance <= 2 * stored).all()
-    assert near(np.cumsum(exact(X).widened(1.0)).variance - found.variance, np.arange(1.0, 5.0))
+    assert near(np.cumsum(exact(X).widen(1.0)).variance - found.variance, np.arange(1.0, 5.0))
 
 
 def test_that_any_angle_may_be_at_the_cut() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 from gradagree.arithmetic.model import FORMATS
 from gradagree.cases.case import Case
 from gradagree.cases.datasets import DATASETS
-from gradagree.cases.random import BATCHES, MOST_BOXES, WIDTHS, draw, enough_examples, lively
+from gradagree.cases.random import BATCHES, MAX_LAYERS, WIDTHS, draw, has_nonzero_gradient, sufficient_batch
 from gradagree.cases.regimes import STANDARD
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.activations import Identity, Relu, Tanh
@@ -59,7 +59,7 @@ def test_that_every_case_is_what_its_text_says(many: list[Case]) -> None:
 
 
 def test_that_depths_widths_and_batches_are_all_drawn_and_no_others(many: list[Case]) -> None:
-    assert {len(case.widths) - 1 for case in many} == set(range(1, MOST_BOXES + 1))
+    assert {len(case.widths) - 1 for case in many} == set(range(1, MAX_LAYERS + 1))
     assert {width for case in many for width in case.widths} >= set(WIDTHS)
     raised = [case for case in many if not set(case.widths) <= set(WIDTHS)]
     assert {case.error.width(n) for case in raised for n in set(WIDTHS)} >= {None}, "only where few widths fit"
@@ -123,11 +123,11 @@ def test_that_an_error_that_compares_two_of_one_class_is_given_them() -> None:
     cases = list(draw(60, 2, dtypes=("float64",), errors=[error], activations=[Tanh()], regimes=["ordinary"]))
     classes = [case.arrays().targets.tolist() for case in cases]
     assert all(len(set(drawn)) < len(drawn) for drawn in classes)
-    assert not lively(error, 3, 4)
-    assert lively(error, 4, 3)
+    assert not has_nonzero_gradient(error, 3, 4)
+    assert has_nonzero_gradient(error, 4, 3)
 
 
 def test_that_a_batch_is_never_made_smaller_or_larger_than_it_must_be() -> None:
-    assert enough_examples(8, 4, ErrorFunction.named("mse"), BATCHES) == 8
-    assert enough_examples(3, 4, ErrorFunction.named("ntxent"), BATCHES) == 8
-    assert enough_examples(3, 64, ErrorFunction.named("ntxent"), BATCHES) == max(BATCHES)
+    assert sufficient_batch(8, 4, ErrorFunction.named("mse"), BATCHES) == 8
+    assert sufficient_batch(3, 4, ErrorFunction.named("ntxent"), BATCHES) == 8
+    assert sufficient_batch(3, 64, ErrorFunction.named("ntxent"), BATCHES) == max(BATCHES)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as arrays
 
-from gradagree.arithmetic.exactness import rounded_to
+from gradagree.arithmetic.exactness import round_to_precision
 from gradagree.arithmetic.model import FORMATS
 from gradagree.cases.case import Case
 from gradagree.cases.datasets import BITS, DATASETS
@@ -80,7 +80,7 @@ def test_that_a_case_polls_examples_of_the_data_in_numbers_of_its_dtype(dtype: s
     inputs, decisions = DATASETS[name].load()
     polled = a_case(name, dtype, "cross_entropy").arrays()
     assert np.array_equal(polled.inputs.astype(TYPES[dtype]).astype(np.float64), polled.inputs)
-    rounded = rounded_to(inputs, FORMATS[dtype].precision)
+    rounded = round_to_precision(inputs, FORMATS[dtype].precision)
     for example, decision in zip(polled.inputs, polled.targets, strict=True):
         assert decision in decisions[(rounded == example).all(axis=1)]
 
@@ -115,4 +115,4 @@ SIGNED = NORMAL | NORMAL.map(lambda x: -x) | st.just(0.0)
 
 @given(st.sampled_from(["float32", "float16", "bfloat16"]), arrays.arrays(np.float64, 5, elements=SIGNED))
 def test_that_rounding_is_that_of_the_dtype(dtype: str, x: np.ndarray) -> None:
-    assert np.array_equal(rounded_to(x, FORMATS[dtype].precision), x.astype(TYPES[dtype]).astype(np.float64))
+    assert np.array_equal(round_to_precision(x, FORMATS[dtype].precision), x.astype(TYPES[dtype]).astype(np.float64))

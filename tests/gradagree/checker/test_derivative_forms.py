@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from gradagree.adapters import ForTorch
-from gradagree.arithmetic.dual import OnTheWay
-from gradagree.arithmetic.exactness import rounded_to
+from gradagree.arithmetic.dual import IntermediateTangents
+from gradagree.arithmetic.exactness import round_to_precision
 from gradagree.arithmetic.model import model
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.cases.case import Arrays, Case, problem_of
@@ -86,7 +86,7 @@ def test_that_a_derivative_computed_in_more_steps_is_enclosed(dtype: str, monkey
     rules = model(dtype)
 
     def stored(x: np.ndarray) -> np.ndarray:
-        return rounded_to(x, rules.format.precision)
+        return round_to_precision(x, rules.format.precision)
 
     p, d = np.meshgrid(stored(np.linspace(0.02, 3, 1500)), stored(np.linspace(1, 2, 257)))
     y = stored(np.tanh(p))
@@ -109,7 +109,7 @@ SHARP = {"bfloat16": 14, "float32": 64, "float64": 130}
 def test_that_derivatives_are_allowed_the_roundings_of_their_steps_and_no_more(dtype: str, name: str) -> None:
     """Not what a slope of 1 on the way would: 2 u of it is most of leaky_relu's 0.01 in bfloat16."""
     rules, activation = model(dtype), Activation.named(name)
-    p = rounded_to(np.linspace(-3, 3, 1001), rules.format.precision)
+    p = round_to_precision(np.linspace(-3, 3, 1001), rules.format.precision)
     slope = ToleranceOptions(ad_forms=True).bounds(activation).derivative(Rounded.stored(p, rules))
     scale = np.abs(slope.value) + np.abs(p * second_derivative(activation, p))
     assert (slope.radius <= SHARP[dtype] * rules.u * scale).all()
@@ -140,7 +140,7 @@ def test_that_cotangents_of_several_paths_are_summed_with_their_roundings(spec: 
         return compare(quantity_of("error", "delta_p", 1), observed, box).verdict
 
     assert not found().fails
-    monkeypatch.setattr("gradagree.arithmetic.dual.merged", lambda slope, x, y: slope)
+    monkeypatch.setattr("gradagree.arithmetic.dual.record_sum", lambda tangent, x, y: tangent)
     assert found().fails
 
 
@@ -181,7 +181,7 @@ def test_that_the_gain_is_the_largest_derivative_of_an_intermediate() -> None:
     assert found[0, 0] >= 1 / (RATE + error.eps)
     assert found[0, 1] < 2
     assert np.all(np.abs(error.sensitivity(o, t)) < 2)
-    assert OnTheWay.now is None
+    assert IntermediateTangents.active is None
 
 
 @pytest.mark.parametrize(("lost", "fails"), [(1.0, False), (16.0, True)])

@@ -10,7 +10,7 @@ import pytest
 
 from gradagree import draw
 from gradagree.adapters import Answer, ForTorch, Unsupported
-from gradagree.arithmetic import exactness as quanta
+from gradagree.arithmetic import exactness
 from gradagree.arithmetic.model import FORMATS, model
 from gradagree.cases.case import problem_of
 from gradagree.checker.batching import SAMPLED, Ragged, lowest_bits
@@ -125,7 +125,7 @@ def test_that_the_lowest_bits_are_those_of_each_array_from_some_of_its_entries()
         np.ldexp(bits.integers(-99, 99, n).astype(np.float64), bits.integers(-30, 30, n)) for n in (1, 7, SAMPLED)
     ]
     arrays += [np.zeros((2, 3)), np.array([1.0, np.inf]), np.array([2.0**-1074]), np.array([0.1])]
-    assert lowest_bits(arrays) == [quanta.lowest_bit(x) for x in arrays]
+    assert lowest_bits(arrays) == [exactness.lowest_bit(x) for x in arrays]
     late = np.zeros((4, SAMPLED))
     late[-1] = 0.5
     assert lowest_bits([late]) == [-1.0], "entries of all rows are looked at"

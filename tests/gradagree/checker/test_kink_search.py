@@ -9,7 +9,7 @@ import pytest
 
 from gradagree import Activation, ErrorFunction
 from gradagree.arithmetic.ball import Ball, lift
-from gradagree.arithmetic.dual import Dual, slope_of
+from gradagree.arithmetic.dual import Dual, tangent_of
 from gradagree.cases.regimes import Source
 from gradagree.checker.kink_search import (
     LINE_ENDS,
@@ -57,7 +57,7 @@ def test_that_activations_along_the_last_axis_have_no_kinks(activation: Activati
 
     def derivative(s: Ball) -> Any:
         moved = Ball.exact(x) + s[:, None] * along
-        tangents = slope_of(activation.value(Dual(moved, lift(np.broadcast_to(along, moved.shape)))))
+        tangents = tangent_of(activation.value(Dual(moved, lift(np.broadcast_to(along, moved.shape)))))
         return np.sum(tangents * weights, axis=-1)
 
     assert list(find_jumps(derivative, adjacent_intervals(LINE_ENDS))) == []

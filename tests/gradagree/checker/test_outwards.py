@@ -52,7 +52,7 @@ def test_that_a_softmax_whose_sums_are_of_16_bits_is_not_accused(
 ) -> None:
     monkeypatch.setattr("gradagree.checker.allowances.ad_derivative_with_fallback", lambda x, form, spread: form(x))
     assert not record(jax, ADDED_UP).verdict.fails
-    monkeypatch.setattr(Model, "outwards", property(lambda rules: rules))
+    monkeypatch.setattr(Model, "broadcast_sums", property(lambda rules: rules))
     accused = record(jax, ADDED_UP)
     assert (accused.verdict, accused.function) == (Verdict.DISAGREE, "softmin")
 

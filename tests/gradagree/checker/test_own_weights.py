@@ -88,7 +88,7 @@ def test_that_leaves_are_told_apart_without_a_look_at_the_numbers() -> None:
     """A compiler traces this, and cannot make NumPy's arrays of what an activation holds."""
 
     class Unseen:
-        own_weights = ("a", "b")
+        parameter_names = ("a", "b")
 
         def __getattr__(self, name: str) -> None:
             raise AssertionError(name)

@@ -15,7 +15,7 @@ from gradagree import Case
 from gradagree.adapters import Adapter, Answer, ForTorch
 from gradagree.arithmetic import variance, variance as variance_products, variance_rules as variance_functions
 from gradagree.arithmetic.model import FORMATS, Model, model
-from gradagree.arithmetic.variance import repeated, repeats
+from gradagree.arithmetic.variance import max_repeats, repeats
 from gradagree.cases.case import problem_of
 from gradagree.cases.datasets import DATASETS, regimes
 from gradagree.checker import statistical
@@ -227,7 +227,7 @@ def test_that_jvps_computed_together_equal_those_computed_one_by_one(
 def test_that_equal_columns_of_one_direction_are_counted_although_other_directions_differ() -> None:
     one, other = np.array([[1.0, 1.0, 2.0], [3.0, 3.0, 4.0]]), np.arange(6.0).reshape(2, 3)
     one, both = (variance.Variance(x, 1e-40, model("float64")) for x in (one, np.stack([one, other])))
-    assert repeated(both, -1) == repeats(one, -1) == 2
+    assert max_repeats(both, -1) == repeats(one, -1) == 2
     assert repeats(both, -1) == 1
 
 
@@ -254,4 +254,4 @@ def test_that_overflow_of_partial_sums_is_detected_in_stacked_matrices(shape: tu
 def test_that_squares_of_large_arrays_are_multiplied_tile_by_tile() -> None:
     x, y = np.arange(6.0).reshape(2, 3), np.arange(3 * 70_000.0).reshape(3, 70_000) % 17
     for array, left in ((y, x), (y.T, np.arange(2 * 70_000.0).reshape(2, 70_000) % 5)):
-        assert np.array_equal(variance_products.by_squares(left, array), left @ array**2)
+        assert np.array_equal(variance_products.matmul_squares(left, array), left @ array**2)

@@ -27,7 +27,7 @@ def numbers(name: str, dtype: str, width: int) -> np.ndarray:
 @short
 def test_that_terms_stored_one_by_one_are_covered_only_with_their_summation(dtype: str) -> None:
     a, delta = numbers("a", dtype, 8), numbers("delta", dtype, 6)
-    rules, kind = replace(model(dtype), each_alone=True), KINDS[dtype]
+    rules, kind = replace(model(dtype), per_example=True), KINDS[dtype]
     terms = (a[:, :, None] * delta[:, None, :]).astype(kind).astype(np.float32)
     seen = np.sum(terms, axis=0).astype(kind).astype(np.float64)
     plain = Rounded.stored(a.T, rules) @ Rounded.stored(delta, rules)
@@ -53,7 +53,7 @@ def test_that_a_bias_summed_in_its_own_format_is_covered_only_with_its_summation
 @short
 def test_that_the_variance_grows_with_the_summation(dtype: str) -> None:
     a, delta = numbers("a", dtype, 8), numbers("delta", dtype, 6)
-    rules = replace(model(dtype, biases=dtype), each_alone=True)
+    rules = replace(model(dtype, biases=dtype), per_example=True)
     stored = Variance.stored(delta, rules)
     plain = Gradient(Variance.stored(a.T, rules) @ stored, stored.sum(axis=-2))
     grown = sum_gradient(plain, a, stored)

@@ -55,7 +55,7 @@ class Kept(msgspec.Struct, array_like=True):
         boxes = range(1, case.depth + 1)
         given = {name: protocol.pack(x) for name, x in answer.gradients.items()}
         weights, biases = ([given.get(f"{letter}{k}") for k in boxes] for letter in "wb")
-        own = [[given[f"box {k} {name}"] for name in a.own_weights] for k, a in enumerate(case.activations, 1)]
+        own = [[given[f"box {k} {name}"] for name in a.parameter_names] for k, a in enumerate(case.activations, 1)]
         values, cotangents = ([protocol.pack(x) for x in xs.values()] for xs in (answer.values, answer.cotangents))
         return cls(answer.E, values, cotangents, weights, biases, 0.0, [], [], own, [])
 
@@ -67,7 +67,7 @@ class Kept(msgspec.Struct, array_like=True):
         gradients = {f"w{k}": w for k, w in enumerate(self.weights, 1)}
         gradients |= {f"b{k}": b for k, b in enumerate(self.biases, 1)}
         for k, (activation, own) in enumerate(zip(case.activations, self.activations, strict=False), 1):
-            gradients |= {f"box {k} {name}": x for name, x in zip(activation.own_weights, own, strict=True)}
+            gradients |= {f"box {k} {name}": x for name, x in zip(activation.parameter_names, own, strict=True)}
         given = {name: protocol.unpack(x) for name, x in gradients.items() if x is not None}
         return Answer(self.E, values, cotangents, given)
 

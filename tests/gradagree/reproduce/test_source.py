@@ -25,7 +25,7 @@ def functions(library: str) -> list[Activation | ErrorFunction]:
     """All functions for the first library; some for the others, which compile each one."""
     kinds = [*Activation.catalogue.values(), *ErrorFunction.catalogue.values()]
     known = [kind() for kind in kinds if kind.__module__.startswith("gradagree.") and hasattr(kind, library)]
-    scalars = [f for f in known if all(np.ndim(getattr(f, name)) == 0 for name in getattr(f, "own_weights", ()))]
+    scalars = [f for f in known if all(np.ndim(getattr(f, name)) == 0 for name in getattr(f, "parameter_names", ()))]
     return scalars[:: 1 if library == "torch" else 4]
 
 

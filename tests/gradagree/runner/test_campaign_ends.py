@@ -122,13 +122,13 @@ def test_that_a_signal_does_not_wait_for_the_answer_that_a_framework_owes(
 def test_that_an_error_of_our_own_while_a_case_is_drawn_comes_out(
     fake: str, tmp_path: Path, processes: list[FrameworkProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn, arrays = [], cases._drawn
+    drawn, arrays = [], cases._draw_arrays
 
     def broken(case: Any) -> Any:
         drawn.append(case)
         return arrays(case) if len(drawn) < 3 else 1 / 0
 
-    monkeypatch.setattr(cases, "_drawn", broken)
+    monkeypatch.setattr(cases, "_draw_arrays", broken)
     with pytest.raises(ZeroDivisionError):
         execute(planned(fake), tmp_path / "run", extensions=[fake], workers=1)
     assert len(list(read_records(tmp_path / "run"))) <= 4

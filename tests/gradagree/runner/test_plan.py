@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 from gradagree.adapters import Adapter
 from gradagree.arithmetic.model import FORMATS
 from gradagree.cases.case import Case
-from gradagree.cases.random import ONE_IN
+from gradagree.cases.random import GROUP_STEP
 from gradagree.cases.regimes import REGIMES, STANDARD
 from gradagree.errors import UsageError
 from gradagree.reference.activations import Elu, Relu
@@ -87,7 +87,7 @@ def test_that_without_options_the_profile_for_ci_is_planned() -> None:
     plan = Plan.make()
     assert (plan.cases, plan.seed, plan.dtypes, plan.regimes) == (200, 0, ("float64", "float32"), STANDARD)
     assert plan == Plan.make(profile="ci")
-    assert plan.modes == {name: ONE_IN if name in COMPILING else 1 for name in OFFERED if name not in BY_NAME}
+    assert plan.modes == {name: GROUP_STEP if name in COMPILING else 1 for name in OFFERED if name not in BY_NAME}
     assert plan.activations is plan.errors is None
 
 
@@ -102,7 +102,7 @@ def test_that_all_stands_for_all() -> None:
     plan = Plan.make(frameworks="all", modes="all", dtypes="all", activations="all", errors="all")
     assert (
         plan.modes
-        == {name: ONE_IN if name in COMPILING else 1 for name in OFFERED}
+        == {name: GROUP_STEP if name in COMPILING else 1 for name in OFFERED}
         == Plan.make(profile="nightly").modes
     )
     assert plan.dtypes == tuple(FORMATS)
@@ -133,7 +133,7 @@ def asked(plan: Plan) -> list[tuple[Case, str]]:
 @given(
     st.integers(1, 40), st.lists(st.sampled_from(sorted(FORMATS)), min_size=1, unique=True),
     st.lists(st.sampled_from(sorted(REGIMES)), min_size=1, unique=True),
-    st.dictionaries(st.sampled_from(OFFERED), st.sampled_from([1, ONE_IN]), min_size=1),
+    st.dictionaries(st.sampled_from(OFFERED), st.sampled_from([1, GROUP_STEP]), min_size=1),
 )  # fmt: skip
 def test_that_counts_are_those_of_the_cases_that_are_asked(
     cases: int, dtypes: list[str], regimes: list[str], modes: dict[str, int]
@@ -146,7 +146,7 @@ def test_that_counts_are_those_of_the_cases_that_are_asked(
 
 
 @settings(deadline=None)
-@given(st.integers(1, 60), st.sampled_from([1, ONE_IN]))
+@given(st.integers(1, 60), st.sampled_from([1, GROUP_STEP]))
 def test_that_a_mode_with_a_share_sees_every_dtype_and_each_regime_in_its_turn(cases: int, share: int) -> None:
     plan = Plan(cases=cases, modes={"jax:grad": share})
     seen = [case for case, _ in asked(plan)]

@@ -7,7 +7,7 @@ import itertools
 import pytest
 from hypothesis import given, strategies as st
 
-from gradagree.cases.random import group, returning, returns
+from gradagree.cases.random import count_shared, group, shares_architecture
 from gradagree.errors import UsageError
 from gradagree.runner.options import Plan
 from gradagree.runner.shards import UNIT_SIZE, UNSHARDED, Shard, count_architectures, count_units, unit_ranges
@@ -27,8 +27,8 @@ def test_that_sizes_are_those_of_the_cases_counted(cases: int, of: int) -> None:
     for number in {1, (of + 1) // 2, of}:
         shard = Shard(number, of)
         own = list(itertools.chain(*unit_ranges(cases, shard)))
-        assert count_architectures(cases, shard) == (len(own), sum(map(returns, own)))
-    assert count_architectures(cases, UNSHARDED) == (cases, returning(cases))
+        assert count_architectures(cases, shard) == (len(own), sum(map(shares_architecture, own)))
+    assert count_architectures(cases, UNSHARDED) == (cases, count_shared(cases))
     assert count_units(cases) == len(list(unit_ranges(cases, UNSHARDED)))
 
 
@@ -36,7 +36,7 @@ def test_that_sizes_are_those_of_the_cases_counted(cases: int, of: int) -> None:
 def test_that_a_unit_is_small_and_of_one_group_and_kind(cases: int) -> None:
     for unit in unit_ranges(cases, UNSHARDED):
         assert 0 < len(unit) <= UNIT_SIZE
-        assert len({(group(i)[0], returns(i)) for i in unit}) == 1
+        assert len({(group(i)[0], shares_architecture(i)) for i in unit}) == 1
 
 
 @given(CASES, st.data())
