@@ -275,6 +275,17 @@ class Case:
         """
         return replace(case, regime="explicit", seed=arrays.sha256[:12], explicit=arrays)
 
+    @classmethod
+    def of_named(
+        cls, activations: Sequence[Activation], error: ErrorFunction, dtype: str, named: Mapping[str, np.ndarray]
+    ) -> Case:
+        """Create a case of the shapes of arrays that are given by name, as from `Arrays.named`."""
+        arrays = Arrays.of(named)
+        examples, width = arrays.inputs.shape
+        biases = tuple(b is not None for b in arrays.biases)
+        widths = (width, *(w.shape[1] for w in arrays.weights))
+        return cls.of(cls(widths, tuple(activations), error, examples, dtype, biases=biases), arrays)
+
     def arrays(self) -> Arrays:
         """Create the arrays of the case: drawn from the seed, or the explicit ones.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -63,7 +63,8 @@ class _Cutter:
             error, targets = case.error, self.targets(examples, outputs)
         else:
             error, targets = ErrorFunction.named("sse"), self.targets_of_squares(last, examples, outputs, dtype)
-        return _build_case(activations, error, dtype, arrays | {INPUTS: inputs, TARGETS: targets})
+        named = arrays | {INPUTS: inputs, TARGETS: targets}
+        return _validated(Case.of_named(activations, error, dtype, named))
 
     @functools.cached_property
     def arrays(self) -> Mapping[str, np.ndarray]:
@@ -140,22 +141,13 @@ def _output_units(activation: Activation, units: np.ndarray) -> np.ndarray:
     return np.arange(activation.width(len(units)) or 0) if activation.along_last_axis else units
 
 
-def _build_case(
-    activations: list[Activation], error: ErrorFunction, dtype: str, named: Mapping[str, np.ndarray]
-) -> Case:
-    arrays = Arrays.of(named)
-    examples, width = arrays.inputs.shape
-    biases = tuple(b is not None for b in arrays.biases)
-    widths = (width, *(w.shape[1] for w in arrays.weights))
-    return _with_arrays(Case(widths, tuple(activations), error, examples, dtype, biases=biases), arrays)
-
-
-def _with_arrays(case: Case, arrays: Arrays) -> Case:
-    """The case with other arrays. Raises UsageError or ValueError if they do not fit."""
+def _validated(case: Case) -> Case:
+    """The case. Raises UsageError or ValueError if its arrays do not fit it."""
+    arrays = case.arrays()
     if any(not np.isfinite(array).all() for _, array in arrays.named()):
         raise UsageError("numbers that are not finite")
     check_arrays(case, arrays)
-    return Case.of(case, arrays)
+    return case
 
 
 def numbers_in(case: Case) -> int:
@@ -168,7 +160,7 @@ def coarsen(case: Case, draw: Draw) -> Case:
     precision, arrays = FORMATS[case.dtype].precision, dict(case.arrays().named())
     names = [*(name for name in case.parameter_names if name in arrays), INPUTS, TARGETS]
     coarse = {name: _coarsen(arrays[name], draw, precision) for name in names}
-    return _with_arrays(replace(case, regime="ordinary", seed=0, explicit=None), Arrays.of(coarse))
+    return _validated(Case.of(case, Arrays.of(coarse)))
 
 
 def _coarsen(array: np.ndarray, draw: Draw, precision: int) -> np.ndarray:
