@@ -1,4 +1,4 @@
-"""A finding of a survey as data, which pages and stand-alone programs read."""
+"""A finding of a survey."""
 
 from __future__ import annotations
 
@@ -8,15 +8,36 @@ import msgspec
 import numpy as np
 
 COPIES, LONG = 64, 4096
+"""Copies of an input in one request, as many as any vector unit has entries; rows of this length get two copies."""
 
 
 def copies(row: Any) -> int:
-    """Number of copies of an input in one request: as many as any vector unit has entries; two for very long rows."""
+    """Number of copies of an input in one request."""
     return COPIES if np.size(row) < LONG else 2
 
 
 class SurveyFinding(msgspec.Struct, frozen=True, kw_only=True):
-    """What one framework gives that is not true: where, how bad, and the example that shows it."""
+    """A wrong number of a framework: where, how bad, and the example that shows it.
+
+    Args:
+        framework: Name of the framework, or of a library of one.
+        version: Its version.
+        function: Name of the function.
+        variants: Canonical texts of the function, with parameters, that show it.
+        calls: Name of the framework's function that the implementation calls, or "a formula of ...".
+        own: Whether it is one function of the framework.
+        quantity: "value", "slope" or "second".
+        kind: Class of the error.
+        severity: "high", "medium", "low" or "note".
+        region: Region of the inputs.
+        modes: Modes that show it.
+        dtypes: Dtypes that show it.
+        ranges: For each dtype, the smallest and the largest input, and the number of inputs.
+        count: Number of inputs in all.
+        example: The input, the number that the framework gives and the exact one, and where they are found.
+        note: What the framework's documentation says about it.
+        reproducer: A program that shows it.
+    """
 
     framework: str
     version: str
@@ -38,6 +59,6 @@ class SurveyFinding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_position(window: str) -> tuple[int, int]:
-    """Entry and length, of ``entry 3 of 7``."""
+    """Entry and length from a text such as ``entry 3 of 7``."""
     entry, length = window.removeprefix("entry ").split(" of ")
     return int(entry), int(length)

@@ -35,7 +35,7 @@ def shrink_findings(
     """
     findings = _findings(folder)[:MOST_FINDINGS]
     if findings and not can_shrink():
-        notify(f"findings are not made small, for Hypothesis is not installed: {INSTALL}")
+        notify(f"findings are not shrunk, because Hypothesis is not installed: {INSTALL}")
         return 0
     deadline, small = time.monotonic() + seconds, []
     remaining, running = len(findings), {} if kept is None else kept
@@ -78,5 +78,5 @@ def _shrink(
     except UsageError:
         return None
     except Exception as wrong:  # noqa: BLE001  (a run's report must not fail because a finding stays large)
-        notify(f"{visible(example.spec)} could not be made small: {type(wrong).__name__}: {visible(wrong, 200)}")
+        notify(f"{visible(example.spec)} cannot be shrunk: {type(wrong).__name__}: {visible(wrong, 200)}")
         return None

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import json
+
 import pytest
 
+from gradagree.adapters import Adapter
 from gradagree.reproduce import programs
 from gradagree.reproduce.finding import SurveyFinding
 from gradagree.reproduce.programs import run_programs
@@ -46,6 +50,19 @@ def test_that_a_program_that_does_not_finish_counts_as_failed_and_the_next_one_r
     assert run_programs(some) == [False, True] * len(ENDINGS)
 
 
+def test_that_the_framework_drops_its_programs_from_time_to_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls: list[None] = []
+    monkeypatch.setattr(Adapter.catalogue["torch"], "__init__", lambda self: None)
+    monkeypatch.setattr(Adapter.catalogue["torch"], "forget", lambda self: calls.append(None))
+    monkeypatch.setattr(programs, "FORGET_AFTER", 2)
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps([RIGHT] * 5)))
+    programs.main("torch")
+    assert len(calls) == 2
+    assert capsys.readouterr().out.split() == ["ready", *["success"] * 5]
+
+
 def test_that_a_program_that_exceeds_its_time_limit_fails_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -58,14 +75,14 @@ def test_that_a_program_that_exceeds_its_time_limit_fails_alone(
 
 
 def test_that_a_finding_that_its_program_does_not_reproduce_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    from gradagree.surveys import pages
+    from gradagree.surveys import results
 
     sources = iter([RIGHT, WRONG])
-    monkeypatch.setattr(pages, "format_reproducer", lambda *_: next(sources))
+    monkeypatch.setattr(results, "format_reproducer", lambda *_: next(sources))
     found = SurveyResult(findings=[finding(""), finding("")])
-    pages.add_reproducers(found, tried=True)
+    results.add_reproducers(found, run=True)
     assert [one.reproducer for one in found.findings] == [RIGHT]
     assert found.unshown == 1
     sources = iter([RIGHT, WRONG])
-    pages.add_reproducers(both := SurveyResult(findings=[finding(""), finding("")]))
+    results.add_reproducers(both := SurveyResult(findings=[finding(""), finding("")]))
     assert len(both.findings) == 2

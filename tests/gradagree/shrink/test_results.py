@@ -63,7 +63,7 @@ def test_that_without_hypothesis_a_message_says_what_to_install(
     monkeypatch.setattr("gradagree.shrink.results.can_shrink", lambda: False)
     messages: list[str] = []
     assert shrink_findings(folder[0], SECONDS, folder[1], messages.append) == 0
-    assert messages == ["findings are not made small, for Hypothesis is not installed: pip install 'gradagree[shrink]'"]
+    assert messages == ["findings are not shrunk, because Hypothesis is not installed: pip install 'gradagree[shrink]'"]
 
 
 def test_that_damaged_lines_are_skipped(tmp_path: Path) -> None:
@@ -80,5 +80,5 @@ def test_that_an_error_in_shrinking_becomes_a_message(
     monkeypatch.setattr("gradagree.shrink.results.shrink", broken)
     messages: list[str] = []
     assert shrink_findings(folder[0], SECONDS, folder[1], messages.append) == 0
-    assert all("could not be made small: ZeroDivisionError: oh" in line for line in messages)
+    assert all("cannot be shrunk: ZeroDivisionError: oh" in line for line in messages)
     assert messages
