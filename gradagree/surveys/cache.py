@@ -15,7 +15,7 @@ import flint
 import numpy as np
 
 from gradagree.adapters.cache import cache_folder
-from gradagree.surveys.exact import ExactValues, compute_exact_values
+from gradagree.surveys.exact import FROM_LIMITS, ExactValues, compute_exact_values
 from gradagree.surveys.neighbourhood import range_of_limits
 from gradagree.surveys.subject import Subject
 
@@ -34,27 +34,27 @@ def cached_exact_values(subject: Subject, quantity: str) -> ExactValues:
     if path is not None:
         with contextlib.suppress(OSError, ValueError, KeyError, EOFError), np.load(path) as found:
             return ExactValues(*(found[name] for name in ("high", "low", "nearest", "known")))
-    exact = compute_exact_values(subject, quantity)
-    fill_from_limits(subject, quantity, exact)
+    exact = fill_from_limits(subject, quantity, compute_exact_values(subject, quantity))
     if path is not None:
         with contextlib.suppress(OSError):
             write_entry(path, exact)
     return exact
 
 
-def fill_from_limits(subject: Subject, quantity: str, exact: ExactValues) -> None:
-    """Replace unknown values, as at a tie, by the smallest one-sided limit (known 3)."""
+def fill_from_limits(subject: Subject, quantity: str, exact: ExactValues) -> ExactValues:
+    """The exact values, where unknown, as at a tie, replaced by the smallest one-sided limit (known 3)."""
     finite = np.isfinite(subject.points).reshape(len(subject.points), -1).all(axis=1)
     rows = np.flatnonzero((exact.known == 0).reshape(len(finite), -1).any(axis=1) & finite)
     rows = subject.order[np.isin(subject.order, rows)][:MAX_UNKNOWN]
     if not len(rows):
-        return
+        return exact
     some = subject.at(rows)
-    low, high = range_of_limits(some, quantity)
-    low, high = (np.broadcast_to(x, exact.high[rows].shape) for x in (low, high))
+    low = np.broadcast_to(range_of_limits(some, quantity)[0], exact.high[rows].shape)
     open = (exact.known[rows] == 0) & np.isfinite(low)
-    for part, x in ((exact.high, low), (exact.nearest, low), (exact.known, np.full(low.shape, 3))):
+    high, nearest, known = exact.high.copy(), exact.nearest.copy(), exact.known.copy()
+    for part, x in ((high, low), (nearest, low), (known, np.full(low.shape, FROM_LIMITS))):
         part[rows] = np.where(open, x, part[rows])
+    return ExactValues(high, exact.low, nearest, known)
 
 
 def write_entry(path: Path, exact: ExactValues) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from gradagree.arithmetic.model import FORMATS, Format
 from gradagree.arithmetic.rounding import ulp
 from gradagree.surveys.exact import ExactValues
 from gradagree.surveys.points import underflow_threshold
+from gradagree.surveys.subject import Subject
 
 
 class Severity(IntEnum):
@@ -121,22 +121,9 @@ class PointErrors:
     codes: np.ndarray
 
 
-def classify_errors(
-    observed: np.ndarray, exact: ExactValues, points: np.ndarray, dtype: str, second: bool = False, targets: Any = None,
-    masks: bool = False,
-) -> PointErrors:  # fmt: skip
-    """Classify observed values at all points (first axis).
-
-    Args:
-        observed: values of a framework, with as many entries as the exact values.
-        exact: exact values at the points.
-        points: (N,), or (N, n) rows.
-        dtype: format of the observed values.
-        second: True for second derivatives, which may be any number at NaN, as most are 0 everywhere.
-        targets: targets of the points' shape, where only the difference matters; else None.
-        masks: True if an entry of -infinity is masked out.
-    """
-    form = FORMATS[dtype]
+def classify_errors(subject: Subject, quantity: str, observed: np.ndarray, exact: ExactValues) -> PointErrors:
+    """Classify observed values at all points (first axis); they have as many entries as the exact values."""
+    form, rows = FORMATS[subject.dtype], subject.points.reshape(len(subject.points), -1)
     g = np.reshape(observed, exact.high.shape)
     known, finite = exact.known > 0, np.isfinite(exact.nearest)
     with np.errstate(all="ignore"):
@@ -146,23 +133,25 @@ def classify_errors(
         codes = grade_digits(g, exact, error, ulps, form)
         rounded = np.isin(codes, ROUNDING_CODES)
         if rounded.any():
-            codes[rounded & is_cancellation(error, exact, points, form)] = ErrorCode.CANCELLED
-    unlike = known & finite & ~np.isfinite(g) & (np.abs(exact.nearest) <= form.largest * (1 - ACCEPTED_ULPS * form.u))
-    codes[unlike] = ErrorCode.NONFINITE
+            codes[rounded & is_cancellation(error, exact, subject.points, form)] = ErrorCode.CANCELLED
+    nonfinite = known & finite & ~np.isfinite(g)
+    nonfinite &= np.abs(exact.nearest) <= form.largest * (1 - ACCEPTED_ULPS * form.u)
+    codes[nonfinite] = ErrorCode.NONFINITE
     codes[known & ~finite & np.isnan(g)] = ErrorCode.OVERFLOW
-    rows = points.reshape(len(points), -1)
-    codes[(np.isinf(rows).any(axis=1)).reshape(-1, *[1] * (codes.ndim - 1)) & (codes != 0)] = ErrorCode.INFINITY
-    if masks:
-        codes[unlike & are_masked(rows).reshape(-1, *[1] * (codes.ndim - 1))] = ErrorCode.MASK
-    lost = np.isnan(rows).any(axis=1) if rows.shape[1] == 1 and not second else np.zeros(len(rows), dtype=bool)
-    codes[lost.reshape(-1, *[1] * (codes.ndim - 1)) & ~np.isnan(g)] = ErrorCode.NAN_LOST
-    codes[
-        may_underflow(rows if targets is None else np.concatenate([rows, rows - targets], axis=1), form).reshape(
-            -1, *[1] * (codes.ndim - 1)
-        )
-        & (codes > 0)
-    ] = ErrorCode.RIGHT
+    codes[per_point(np.isinf(rows).any(axis=1), g) & (codes != 0)] = ErrorCode.INFINITY
+    if subject.masks:
+        codes[nonfinite & per_point(are_masked(rows), g)] = ErrorCode.MASK
+    if rows.shape[1] == 1 and quantity != "second":  # a second derivative is 0 at most points, and may be so at NaN
+        codes[per_point(np.isnan(rows).any(axis=1), g) & ~np.isnan(g)] = ErrorCode.NAN_LOST
+    targets = subject.differences
+    inputs = rows if targets is None else np.concatenate([rows, rows - targets], axis=1)
+    codes[per_point(may_underflow(inputs, form), g) & (codes > 0)] = ErrorCode.RIGHT
     return PointErrors(ulps, codes)
+
+
+def per_point(x: np.ndarray, entries: np.ndarray) -> np.ndarray:
+    """One number for each point, in a shape that broadcasts against the entries of all points."""
+    return x.reshape(-1, *[1] * (entries.ndim - 1))
 
 
 def are_masked(rows: np.ndarray) -> np.ndarray:
@@ -196,7 +185,7 @@ def is_cancellation(error: np.ndarray, exact: ExactValues, points: np.ndarray, f
     """Where the error is small relative to nearby exact values that change sign, or to those of rows of its size."""
     if exact.high.ndim > 2 or (points.ndim == 2 and points.shape[1] > 1):
         largest = largest_at_similar_size(exact, points, 0)
-        return error <= 4 * ACCEPTED_ULPS * form.u * largest.reshape(-1, *[1] * (error.ndim - 1))
+        return error <= 4 * ACCEPTED_ULPS * form.u * per_point(largest, error)
     x, y = points.ravel(), np.where(exact.known > 0, exact.high, 0.0).ravel()
     order = np.argsort(np.abs(x) * np.sign(x), kind="stable")
     place = np.empty(len(x), dtype=int)

@@ -82,6 +82,10 @@ INFINITE_RANGE = flint.arb(2) ** 1100, flint.arb(2) ** 1101
 """The interval that stands for an infinite input."""
 
 
+FROM_LIMITS = 3
+"""`ExactValues.known` where only the one-sided limits are known."""
+
+
 @dataclass(frozen=True)
 class ExactValues:
     """The exact value as high + low, its correctly rounded value (nearest), and where both are known.

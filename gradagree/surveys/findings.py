@@ -16,7 +16,7 @@ from gradagree.runner.protocol import PointwiseRequest
 from gradagree.surveys.cache import fill_from_limits
 from gradagree.surveys.calls import library_call
 from gradagree.surveys.classify import CLASSES, ErrorCode, Severity
-from gradagree.surveys.exact import ExactValues, compute_exact_values
+from gradagree.surveys.exact import FROM_LIMITS, ExactValues, compute_exact_values
 from gradagree.surveys.measurements import Deviation, Measurement, json_value, measure
 from gradagree.surveys.neighbourhood import range_of_limits
 from gradagree.surveys.shape_dependence import request_in_lengths, shape_example
@@ -106,8 +106,7 @@ def confirm(deviation: Deviation, results: Results) -> dict[str, Any] | None:
         return None
     arrays = [one[:1] for one in arrays]
     subject, quantity = deviation.subject, deviation.quantity
-    exact = compute_exact_values(subject, quantity, balls_only=True)
-    fill_from_limits(subject, quantity, exact)
+    exact = fill_from_limits(subject, quantity, compute_exact_values(subject, quantity, balls_only=True))
     if not is_known(exact, deviation):
         return None
     measurement = measure(subject, quantity, deviation.framework, deviation.mode, arrays[0], exact)
@@ -155,10 +154,6 @@ def describe_example(deviation: Deviation, measurement: Measurement, observed: f
         "true": "nan" if deviation.code == ErrorCode.NAN_LOST else json_value(nearest if np.isinf(nearest) else high),
         "ulps": json_value(abs(observed - high) / float(ulp(np.asarray(high), FORMATS[subject.dtype]))),
     }  # fmt: skip
-
-
-FROM_LIMITS = 3
-"""`ExactValues.known` where only the one-sided limits are known."""
 
 
 def interval_of_limits(deviation: Deviation) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from gradagree.surveys.classify import (
     classify_errors,
     largest_at_similar_size,
     may_underflow,
+    per_point,
     region_indices,
 )
 from gradagree.surveys.exact import ExactValues
@@ -81,9 +82,7 @@ def measure(
     """
     neighbourhood = neighbourhood or Neighbourhood(subject, quantity, exact)
     observed = np.reshape(observed, exact.high.shape)
-    errors = classify_errors(
-        observed, exact, subject.points, subject.dtype, quantity == "second", subject.differences, subject.masks
-    )
+    errors = classify_errors(subject, quantity, observed, exact)
     flagged = (errors.codes != 0) & (errors.codes < ErrorCode.INFINITY) & np.isfinite(observed)
     neighbourhood.evaluate(np.flatnonzero(flagged.reshape(len(flagged), -1).any(axis=1)))
     admissible = neighbourhood.is_admissible_at_jump(observed)
@@ -193,7 +192,7 @@ def _deviation(
     """The deviation of the points in `where`, represented by the simplest of them."""
     subject, observed, exact = measurement.subject, measurement.observed, measurement.exact
     with np.errstate(all="ignore"):
-        scale = largest_at_similar_size(exact, subject.points).reshape(-1, *[1] * (where.ndim - 1))
+        scale = per_point(largest_at_similar_size(exact, subject.points), where)
         gross: np.ndarray = np.asarray(where & (np.abs(observed - exact.high) >= scale / 64))
         worst = measurement.errors.ulps[where] if gap is None else gap[where]
     finite = worst[np.isfinite(worst)]
@@ -231,7 +230,7 @@ def mode_deviations(measurements: Sequence[Measurement]) -> Iterator[Deviation]:
             apart = apart & (np.abs(a - b) > underflow_threshold(form))
         apart = np.asarray(apart | (np.isfinite(a) != np.isfinite(b))) & (first.exact.known > 0)
         apart &= (first.errors.codes == 0) | (measurement.errors.codes == 0)
-        apart &= finite.reshape(-1, *[1] * (apart.ndim - 1))
+        apart &= per_point(finite, apart)
         if apart.any():
             rows = np.flatnonzero(apart.reshape(len(apart), -1).any(axis=1))
             regions = region_indices(measurement.subject.points[rows], measurement.subject.dtype)

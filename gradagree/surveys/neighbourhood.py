@@ -10,7 +10,7 @@ import numpy as np
 from gradagree.arithmetic.ball import Ball, precision
 from gradagree.arithmetic.model import FORMATS, FORMULA, Format
 from gradagree.arithmetic.rounding import round_to_format, ulp
-from gradagree.surveys.classify import largest_at_similar_size
+from gradagree.surveys.classify import largest_at_similar_size, per_point
 from gradagree.surveys.exact import ExactValues
 from gradagree.surveys.points import kinks_of
 from gradagree.surveys.subject import WIDEST_ROWS, Subject
@@ -63,22 +63,10 @@ class Neighbourhood:
         scale = largest_at_similar_size(self._exact, self._subject.points)
         for some, bits in ((jumping & ordinary, ORDINARY_BITS), (jumping & ~ordinary, bits_at_zero(form))):
             if some.any():
+                rows = new[some]
                 with precision(bits):
-                    self._evaluate_limits(new[some], scale[new[some]])
-
-    def _evaluate_limits(self, rows: np.ndarray, scale: np.ndarray) -> None:
-        """One-sided limits at the points with these indices; scale is the function's size there."""
-        subject = self._subject.at(rows)
-        form = FORMATS[subject.dtype]
-        with np.errstate(all="ignore"):
-            beside = points_beside(subject.points, form, kinks_of(subject.function))
-            limits = [midpoints(subject, self._quantity, points) for points in beside]
-            low, high = np.fmin.reduce(limits), np.fmax.reduce(limits)
-            jumps = (high - low) > SLACK_ULPS * ulp(np.fmax(np.abs(low), np.abs(high)), form)
-            jumps &= (high - low) > SMALLEST_JUMP * scale.reshape(-1, *[1] * (low.ndim - 1))
-        if self._quantity != "value":
-            low, high = np.where(jumps, np.fmin(low, 0), low), np.where(jumps, np.fmax(high, 0), high)
-        self._low[rows], self._high[rows], self.jumps[rows] = low, high, jumps
+                    found = admissible_range(self._subject.at(rows), self._quantity, scale[rows])
+                self._low[rows], self._high[rows], self.jumps[rows] = found
 
     def is_admissible_at_jump(self, observed: np.ndarray) -> np.ndarray:
         """Where a value lies between the one-sided limits at a jump."""
@@ -87,11 +75,27 @@ class Neighbourhood:
     def is_ill_conditioned(self, observed: np.ndarray, flagged: np.ndarray) -> np.ndarray:
         """Where a value is that of a nearby input; at all flagged points if at nearly all evaluated ones."""
         found = is_between(observed, self._near_low, self._near_high, FORMATS[self._subject.dtype])
-        evaluated = self._evaluated.reshape(-1, *[1] * (observed.ndim - 1))
-        evaluated = np.broadcast_to(evaluated, observed.shape) & flagged
+        evaluated = np.broadcast_to(per_point(self._evaluated, observed), observed.shape) & flagged
         if evaluated.any() and np.mean(found[evaluated]) >= NEARLY_ALL:
             found = found | (flagged & ~evaluated)
         return found
+
+
+def admissible_range(subject: Subject, quantity: str, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The smallest and the largest admissible value at each point, and True where the quantity jumps.
+
+    These are the one-sided limits, for derivatives at a jump 0 too; scale is the function's size at each point.
+    """
+    form = FORMATS[subject.dtype]
+    with np.errstate(all="ignore"):
+        beside = points_beside(subject.points, form, kinks_of(subject.function))
+        limits = [midpoints(subject, quantity, points) for points in beside]
+        low, high = np.fmin.reduce(limits), np.fmax.reduce(limits)
+        jumps = (high - low) > SLACK_ULPS * ulp(np.fmax(np.abs(low), np.abs(high)), form)
+        jumps &= (high - low) > SMALLEST_JUMP * per_point(scale, low)
+    if quantity != "value":
+        low, high = np.where(jumps, np.fmin(low, 0), low), np.where(jumps, np.fmax(high, 0), high)
+    return low, high, jumps
 
 
 def is_between(x: np.ndarray, low: np.ndarray, high: np.ndarray, form: Format) -> np.ndarray:
@@ -120,7 +124,7 @@ def nearby_range_by_balls(subject: Subject, quantity: str) -> tuple[np.ndarray, 
         least = 1.0 if subject.kind == "error" else 0.0
         size = np.maximum(np.abs(points).reshape(len(points), -1).max(axis=1), least)
         steps = np.array([flint.arb(float(FORMULA * FORMATS[subject.dtype].u * x)) for x in size], dtype=object)
-        steps = np.broadcast_to(steps.reshape(-1, *[1] * (points.ndim - 1)), points.shape)
+        steps = np.broadcast_to(per_point(steps, points), points.shape)
         near = [midpoints(subject, quantity, shifted) for shifted in shifted_points(points, steps)]
         return np.fmin.reduce(near), np.fmax.reduce(near)
 

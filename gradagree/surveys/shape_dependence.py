@@ -16,7 +16,7 @@ from gradagree.checker.response import Ready
 from gradagree.reproduce.finding import COPIES, parse_position
 from gradagree.runner.process import RequestQueue
 from gradagree.runner.protocol import PointwiseRequest
-from gradagree.surveys.classify import ErrorCode
+from gradagree.surveys.classify import ErrorCode, per_point
 from gradagree.surveys.exact import ExactValues
 from gradagree.surveys.formulas import QUANTITIES
 from gradagree.surveys.measurements import Deviation, json_value
@@ -103,7 +103,7 @@ def shape_deviations(
     rank[subject.order] = np.arange(len(rank))
     inputs = subject.points.reshape(len(subject.points), -1)[places]
     for region, here in (("ordinary", np.isfinite(inputs).all(axis=1)), ("nan", np.isnan(inputs).any(axis=1))):
-        where = differ & here.reshape(-1, *[1] * (differ.ndim - 1))
+        where = differ & per_point(here, differ)
         if not where.any():
             continue
         ulps = np.where(where, np.where(np.isfinite(gap), gap, np.inf), 0.0).reshape(len(gap), -1).max(axis=1)

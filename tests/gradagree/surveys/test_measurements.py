@@ -16,6 +16,7 @@ from gradagree.surveys.classify import (
     ACCEPTED_ULPS,
     CLASSES,
     ErrorCode,
+    PointErrors,
     classify_errors,
     window_has_both_signs,
     window_maximum,
@@ -34,9 +35,15 @@ def exact_values(*numbers: float) -> ExactValues:
     return ExactValues(high, np.zeros(len(high)), high.copy(), np.full(len(high), 2))
 
 
+def classify(
+    points: np.ndarray, observed: np.ndarray, exact: ExactValues, dtype: str = "float32", name: str = "layer_norm"
+) -> PointErrors:
+    return classify_errors(Subject(Activation.named(name), dtype, points), "value", observed, exact)
+
+
 def code(observed: float, exact: float, point: float = 1.0, dtype: str = "float32") -> ErrorCode:
     points = np.array([point, 3.0])
-    return ErrorCode(int(classify_errors(np.array([observed, 1.0]), exact_values(exact, 1.0), points, dtype).codes[0]))
+    return ErrorCode(int(classify(points, np.array([observed, 1.0]), exact_values(exact, 1.0), dtype).codes[0]))
 
 
 U = 2.0**-23
@@ -73,25 +80,24 @@ MASKED = [
 def test_that_nan_at_a_mask_of_logits_has_its_own_error_class(
     row: tuple[float, ...], masks: bool, expected: ErrorCode
 ) -> None:
-    found = classify_errors(np.array([math.nan]), exact_values(1.0), np.array([row]), "float32", masks=masks)
-    assert found.codes.tolist() == [expected]
-    assert not classify_errors(np.array([1.0]), exact_values(1.0), np.array([row]), "float32", masks=masks).codes.any()
+    points, name = np.array([row]), "softmax" if masks else "layer_norm"
+    assert classify(points, np.array([math.nan]), exact_values(1.0), name=name).codes.tolist() == [expected]
+    assert not classify(points, np.array([1.0]), exact_values(1.0), name=name).codes.any()
 
 
 def test_that_points_without_exact_values_are_not_classified() -> None:
     unknown = ExactValues(np.zeros(2), np.zeros(2), np.full(2, math.nan), np.zeros(2))
-    found = classify_errors(np.array([5.0, math.nan]), unknown, np.array([1.0, 2.0]), "float32")
+    found = classify(np.array([1.0, 2.0]), np.array([5.0, math.nan]), unknown)
     assert not found.codes.any()
     assert np.isnan(found.ulps).all()
 
 
 def test_that_an_error_at_a_root_that_is_small_relative_to_nearby_values_is_ill_conditioned() -> None:
     points = np.array([0.95, 1.0, 1.05])
-    found = classify_errors(np.array([-1.0, 20 * U * 2.0**-8, 1.0]), exact_values(-1.0, 1e-8, 1.0), points, "float32")
+    observed, exact = np.array([-1.0, 20 * U * 2.0**-8, 1.0]), exact_values(-1.0, 1e-8, 1.0)
+    found = classify(points, observed, exact)
     assert found.codes.tolist() == [0, ErrorCode.CANCELLED, 0]
-    far = classify_errors(
-        np.array([-1.0, 20 * U * 2.0**-8, 1.0]), exact_values(-1.0, 1e-8, 1.0), np.array([-9.0, 1.0, 9.0]), "float32"
-    )
+    far = classify(np.array([-9.0, 1.0, 9.0]), observed, exact)
     assert far.codes.tolist() == [0, ErrorCode.DIGITS, 0]
 
 
