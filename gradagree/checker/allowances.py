@@ -147,10 +147,10 @@ class ActivationBounds:
         return with_model_radius(enclose(found, form), scale)
 
     def _one_sided(self, p: Rounded, side: str) -> Rounded:
-        slope = one_sided_derivative(self.activation, p.value, side)
-        margin = p.model.formula * p.model.u * np.abs(slope)
+        beside = one_sided_derivative(self.activation, p.value, side)
+        margin = p.model.formula * p.model.u * np.abs(beside)
         kinked = np.isin(p.value, np.asarray(self.activation.kinks, dtype=np.float64))
-        return Rounded(slope, np.where(kinked, margin, np.nan), p.model)
+        return Rounded(beside, np.where(kinked, margin, np.nan), p.model)
 
     def _vjp_forms(self, p: Rounded, delta_a: Rounded, spread: np.ndarray) -> list[Rounded | None]:
         """delta_p as AD computes it, and from the rounded A(p) where the activation has such a formula."""
@@ -208,11 +208,11 @@ class LossBounds:
     def _one_sided(self, o: Rounded, t: Any, side: str) -> Rounded:
         """The derivative at the kinks, within its change over one rounding; NaN elsewhere."""
         plain = values_of(t)
-        slope = one_sided_loss_gradient(self.error, o.value, plain, side)
-        margin = o.model.formula * o.model.u * np.abs(slope) + o.model.quantum
+        beside = one_sided_loss_gradient(self.error, o.value, plain, side)
+        margin = o.model.formula * o.model.u * np.abs(beside) + o.model.quantum
         with np.errstate(all="ignore"):
             margin = margin + o._lift(self.error.sensitivity(o, t)).radius
-        return Rounded(slope, np.where(self.error.kink(o.value, plain), margin, np.nan), o.model)
+        return Rounded(beside, np.where(self.error.kink(o.value, plain), margin, np.nan), o.model)
 
 
 def _overflowing(o: np.ndarray, form: Rounded | None) -> Any:

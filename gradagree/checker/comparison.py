@@ -85,8 +85,8 @@ def compare(quantity: Quantity, observed: Any, expect: Expect, kinks: Kinks | No
         return found
     own = () if CHOSEN in found.reason else (FROM_REFERENCE,)
     vague = found.verdict in (Verdict.UNDECIDED, Verdict.OUT_OF_RANGE)
-    told = {name: explaining(observed, expect, on) for name, on in kinks.items()}
-    slopes = {name: frozenset([*how, *own]) for name, how in told.items() if how or not vague}
+    found_at = {name: explaining(observed, expect, on) for name, on in kinks.items()}
+    slopes = {name: frozenset([*how, *own]) for name, how in found_at.items() if how or not vague}
     return replace(found, slopes=slopes)
 
 
@@ -95,18 +95,18 @@ def _compare(quantity: Quantity, observed: Any, expect: Expect, kinks: Kinks | N
         tight = classify(quantity, observed, expect(how))
         if not tight.verdict.fails:
             return tight
-    natural = classify(quantity, observed, expect(ToleranceOptions(conditioning=True, ad_forms=True)))
-    if not natural.verdict.fails:
-        return inaccurate(natural, tight) if natural.verdict is Verdict.AGREE else natural
+    wide = classify(quantity, observed, expect(ToleranceOptions(conditioning=True, ad_forms=True)))
+    if not wide.verdict.fails:
+        return inaccurate(wide, tight) if wide.verdict is Verdict.AGREE else wide
     if kinks:
         other, reason = conventional(quantity, observed, expect, kinks)
         if not other.verdict.fails:
             agrees = other.verdict is Verdict.AGREE
             return replace(other, verdict=Verdict.CONVENTION if agrees else other.verdict, reason=reason)
-        natural = other if reason else natural
-    if quantity.kind is Kind.VALUE and natural.verdict is Verdict.DISAGREE:
-        return replace(natural, verdict=Verdict.VALUE_DIFFERS)
-    return natural
+        wide = other if reason else wide
+    if quantity.kind is Kind.VALUE and wide.verdict is Verdict.DISAGREE:
+        return replace(wide, verdict=Verdict.VALUE_DIFFERS)
+    return wide
 
 
 def conventional(quantity: Quantity, observed: np.ndarray, expect: Expect, kinks: Kinks) -> tuple[Comparison, str]:
@@ -124,24 +124,24 @@ def conventional(quantity: Quantity, observed: np.ndarray, expect: Expect, kinks
 def explaining(observed: np.ndarray, expect: Expect, on: np.ndarray) -> dict[str, Rounded]:
     """The admissible derivatives that explain all entries on a kink, with the expected array for each.
 
-    Entries of which nothing is known, such as results of NaN, contradict none.
+    Entries without a finite value or radius contradict none of them.
     """
     found = {}
     with np.errstate(all="ignore"):
-        for slope in ADMISSIBLE:
-            other = expect(ToleranceOptions(conditioning=True, one_sided=slope, ad_forms=True))
+        for name in ADMISSIBLE:
+            other = expect(ToleranceOptions(conditioning=True, one_sided=name, ad_forms=True))
             open = ~np.isfinite(other.value) | ~np.isfinite(other.radius)
             near = np.abs(observed - other.value) <= other.radius
             if ((observed == other.value) | near | open)[on].all():
-                found[slope] = other
+                found[name] = other
     return found
 
 
-def inaccurate(natural: Comparison, tight: Comparison) -> Comparison:
-    """Right within the natural scale only: the entry that lost digits, with the tolerance that it passed."""
+def inaccurate(wide: Comparison, tight: Comparison) -> Comparison:
+    """Right only with the conditioning scale: the entry that lost digits, with the tolerance that it passed."""
     lost = abs(tight.observed - tight.expected) / tight.tolerance if tight.tolerance else math.inf
     return replace(
-        natural, verdict=Verdict.INACCURATE, index=tight.index, expected=tight.expected, observed=tight.observed,
+        wide, verdict=Verdict.INACCURATE, index=tight.index, expected=tight.expected, observed=tight.observed,
         reason=f"{lost:.3g} times what the formula's own rounding may lose",
     )  # fmt: skip
 

@@ -54,7 +54,7 @@ def pre_activation_bounds(on: Operands) -> NodeBounds:
 
 
 def cotangent_bounds(on: Operands) -> NodeBounds:
-    """delta_p = A'(p) (delta_c w^T), with the slopes that explain it at kinks."""
+    """delta_p = A'(p) (delta_c w^T), with the one-sided derivatives that explain it at kinks."""
     terms, n = on.terms(1), on.elementwise
     delta_a = Ragged.products(on.delta_c.views, transpose(on.w))
     bound = Ragged.products(on.factor(on.delta_sizes, 0.0, terms).views, transpose(on.w_sizes)).flat
@@ -69,15 +69,15 @@ def cotangent_bounds(on: Operands) -> NodeBounds:
 def elementwise_cotangent_bounds(on: Operands, delta_a: Ragged, inner: Ragged) -> NodeBounds:
     """delta_p of the nodes with an elementwise activation; inner is the radius of delta_a."""
     boxes = on.boxes[: on.elementwise]
-    value = delta_a.like(on.slope * delta_a.flat)
-    radius = np.abs(on.slope) * inner.flat + on.slope_radius * (np.abs(delta_a.flat) + inner.flat)
+    value = delta_a.like(on.derivative * delta_a.flat)
+    radius = np.abs(on.derivative) * inner.flat + on.derivative_radius * (np.abs(delta_a.flat) + inner.flat)
     u = value.spread([one.model.u for one in boxes])
-    radius = value.like(radius + (on.slope_radius > 0) * u * np.abs(value.flat))
+    radius = value.like(radius + (on.derivative_radius > 0) * u * np.abs(value.flat))
     for one, expected, cotangent, around, allowed in zip(
         boxes, value.views, delta_a.views, inner.views, radius.views, strict=True
     ):
         given = (one.kinks, one.p, one.delta_p, cotangent, around)
-        slopes = slopes_at_kinks(one.activation, one.model, *given) if one.kinks else {}
+        slopes = explaining_derivatives(one.activation, one.model, *given) if one.kinks else {}
         if slopes is not None:
             yield one, one.bound("delta_p", expected, allowed, slopes)
 
@@ -152,29 +152,27 @@ MAX_UNDERFLOW = 2.0**32
 """In smallest normal numbers: a larger difference is not due to underflow."""
 
 
-def slopes_at_kinks(
+def explaining_derivatives(
     activation: Activation, model: Model, kinks: Kinks, p: Any, observed: Any, delta_a: Any, radius: Any
 ) -> dict[str, frozenset[str]] | None:
-    """The slopes that explain all entries on each kink, given delta_a within its radius; None if a slope is undecided.
+    """The derivatives that explain all entries on each kink, given delta_a within its radius; None if unclear.
 
-    A slope explains a kink if every entry is within the rounding errors of the slope and of delta_a, and does not if
+    A derivative explains a kink if every entry is within its rounding errors and those of delta_a, and does not if
     one entry is far off.
     """
     found = {}
     for name, on in kinks.items():
         here = [np.broadcast_to(x, on.shape)[on] for x in (observed, delta_a, radius)]
-        explains = {
-            slope: _explains(one_sided_derivative(activation, p[on], slope), model, *here) for slope in ADMISSIBLE
-        }
+        explains = {side: _explains(one_sided_derivative(activation, p[on], side), model, *here) for side in ADMISSIBLE}
         if None in explains.values():
             return None
-        found[name] = frozenset([FROM_REFERENCE, *(slope for slope, yes in explains.items() if yes)])
+        found[name] = frozenset([FROM_REFERENCE, *(side for side, yes in explains.items() if yes)])
     return found
 
 
-def _explains(slope: Any, model: Model, observed: Any, delta_a: Any, radius: Any) -> bool | None:
-    value = slope * delta_a
-    tolerance = np.abs(slope) * radius + model.u * (model.formula * np.abs(slope) * np.abs(delta_a))
+def _explains(derivative: Any, model: Model, observed: Any, delta_a: Any, radius: Any) -> bool | None:
+    value = derivative * delta_a
+    tolerance = np.abs(derivative) * radius + model.u * (model.formula * np.abs(derivative) * np.abs(delta_a))
     off = np.abs(observed - value)
     if np.all((off == 0) | (off <= SAFE * tolerance)):
         return True

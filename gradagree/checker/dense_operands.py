@@ -102,8 +102,8 @@ def tabulated_radii(activation: Activation, model: Model) -> tuple[np.ndarray, n
     both = np.concatenate([np.zeros((1, CELL_SAMPLES.size)), points, -points])
     bounds, p = ActivationBounds(activation, ToleranceOptions(ad_forms=True)), Rounded.stored(both, model)
     found = (bounds.value(p).radius, bounds.derivative(p).radius)
-    value, slope = (np.append(np.where(np.isfinite(x), x, np.nan).min(axis=-1), np.nan) for x in found)
-    return value, slope
+    value, derivative = (np.append(np.where(np.isfinite(x), x, np.nan).min(axis=-1), np.nan) for x in found)
+    return value, derivative
 
 
 def table_cells(p: np.ndarray) -> np.ndarray:
@@ -120,8 +120,8 @@ class ElementwiseValues(NamedTuple):
 
     a: np.ndarray
     value_radius: np.ndarray
-    slope: np.ndarray
-    slope_radius: np.ndarray
+    derivative: np.ndarray
+    derivative_radius: np.ndarray
 
     @classmethod
     def of(cls, group: Sequence[DenseArrays]) -> ElementwiseValues:
@@ -129,8 +129,8 @@ class ElementwiseValues(NamedTuple):
         activation = group[0].activation
         p = concatenate([one.p.ravel() for one in group])[None]
         place, tables = table_cells(p), tabulated_radii(activation, group[0].model)
-        a, slope = (np.broadcast_to(x, p.shape) for x in (activation.value(p), activation.derivative(p)))
-        return cls(a[0], tables[0][place[0]], slope[0], tables[1][place[0]])
+        a, derivative = (np.broadcast_to(x, p.shape) for x in (activation.value(p), activation.derivative(p)))
+        return cls(a[0], tables[0][place[0]], derivative[0], tables[1][place[0]])
 
 
 def row_values(one: DenseArrays) -> tuple[np.ndarray, np.ndarray]:
@@ -199,7 +199,7 @@ class Operands:
     """Nodes grouped by activation, elementwise ones first, and their arrays.
 
     `elementwise` is the number of nodes with an elementwise activation; `a` holds A(p) of all nodes, `value_radius`
-    its radii, `slope` and `slope_radius` those of A'(p) of the elementwise ones, all in flat arrays.
+    its radii, `derivative` and `derivative_radius` those of A'(p) of the elementwise ones, all in flat arrays.
     """
 
     def __init__(self, boxes: Iterable[DenseArrays]) -> None:
@@ -214,8 +214,8 @@ class Operands:
         shapes = [*(one.p.shape for one in self.boxes[: self.elementwise]), *(a.shape for a, _ in alone)]
         self.a = Ragged(concatenate([*(x.a for x in found), *(a.ravel() for a, _ in alone)]), shapes)
         self.value_radius = concatenate([*(x.value_radius for x in found), *(radius.ravel() for _, radius in alone)])
-        self.slope, self.slope_radius = (
-            concatenate([getattr(x, part) for x in found]) for part in ("slope", "slope_radius")
+        self.derivative, self.derivative_radius = (
+            concatenate([getattr(x, part) for x in found]) for part in ("derivative", "derivative_radius")
         )
 
     @functools.cached_property

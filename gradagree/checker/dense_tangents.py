@@ -128,8 +128,8 @@ class ExpectedTangents:
         beside = [jvp(activation, np.nextafter(plain, side), tangents.value) for side in (-np.inf, np.inf)]
         change = change.widen(finite_or_zero(np.abs(beside[1] - beside[0])))
         radius = either(change, ad_form)
-        whole = np.sum(np.abs(tangents.value) + tangents.radius, axis=-1, keepdims=True)
-        largest = whole * np.maximum(1.0, np.max(np.abs(plain), axis=-1, keepdims=True))
+        total = np.sum(np.abs(tangents.value) + tangents.radius, axis=-1, keepdims=True)
+        largest = total * np.maximum(1.0, np.max(np.abs(plain), axis=-1, keepdims=True))
         allowed = (
             model.formula * model.u * finite_or_zero(sizes)
             + finite_or_zero(lost)

@@ -118,7 +118,7 @@ def gain(activation: Activation, p: np.ndarray) -> np.ndarray:
     """The largest derivative by p of any intermediate of A(p), at least 1."""
     with np.errstate(all="ignore"), record_tangents() as seen:
         activation.value(Dual.variable(p))
-    sizes = [np.abs(slope) for slope in seen.tangents if np.shape(slope) == p.shape]
+    sizes = [np.abs(tangent) for tangent in seen.tangents if np.shape(tangent) == p.shape]
     return np.asarray(np.fmax.reduce([np.ones(p.shape), *sizes]))
 
 
@@ -130,8 +130,8 @@ def loss_gain(error: ErrorFunction, o: np.ndarray, t: Any) -> np.ndarray:
         return most
     with np.errstate(all="ignore"), record_tangents() as seen:
         error.value(Dual(alone[None], units), t[:, None])
-    for slope in seen.tangents:
-        if np.shape(slope)[:2] == most.T.shape:
-            size = np.abs(np.reshape(slope, (*most.T.shape, -1)))
+    for tangent in seen.tangents:
+        if np.shape(tangent)[:2] == most.T.shape:
+            size = np.abs(np.reshape(tangent, (*most.T.shape, -1)))
             most = np.fmax(most, np.fmax.reduce(size, axis=-1, initial=0.0).T)
     return most

@@ -27,7 +27,7 @@ Function = TypeVar("Function", Activation, ErrorFunction)
 NUMBERS = (0.0, 0.01, 0.1, 0.125, 0.2, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
 """Values that parameters often have; their negatives too."""
 MOST = 3
-"""So many functions are named; more explain nothing."""
+"""The largest number of functions that are named; more would not explain the value."""
 
 
 def explained(

@@ -48,7 +48,7 @@ class ForwardCheck:
 
 MAX_STACKED_TANGENTS = 1 << 20
 """Numbers of parameters, times directions, that are computed together."""
-BY_NODES = "box by box, on the framework's own tangents"
+BY_NODES = "operation by operation, on the framework's own tangents"
 VAGUE = (Verdict.OUT_OF_RANGE, Verdict.UNDECIDED)
 """Verdicts that a comparison takes over from any node behind it."""
 Finding = tuple[Comparison, Enclosure | None]

@@ -44,7 +44,7 @@ def worst(case: Case, comparisons: Sequence[Comparison], found: Comparison, proo
 
 
 def slopes_of(case: Case, comparisons: Sequence[Comparison]) -> dict[str, list[str]]:
-    """For each kink, the slopes that explain every box with that function, unless all do."""
+    """For each kink, the admissible derivatives that explain every node with that function, unless all do."""
     found: dict[str, set[str]] = {}
     for c in comparisons:
         for name, slopes in c.slopes.items():
@@ -59,8 +59,8 @@ def untapped(case: Case, comparisons: Sequence[Comparison], tapped: Verdict) -> 
     if found.verdict is not Verdict.SUSPECT:
         return {"probable_ratio": number(found.ratio)}
     vague = tapped in (Verdict.UNDECIDED, Verdict.OUT_OF_RANGE)
-    said = f"is {tapped.value} in the box check" if vague else "passes the box check"
-    reason = f"only without taps: the same gradient with taps {said}"
+    result = f"is {tapped.value} in the per-operation check" if vague else "passes the per-operation check"
+    reason = f"only without taps: the same gradient with taps {result}"
     return {
         "verdict": Verdict.SUSPECT,
         "probable_ratio": number(found.ratio),
@@ -73,7 +73,7 @@ def without_taps(case: Case, comparisons: Sequence[Comparison], answer: Answer) 
     """The verdict on forward mode."""
     found = min(comparisons, key=lambda c: (ORDER[c.verdict], -c.ratio))
     how = f"along {len(answer.along)} directions" if answer.along else "every coordinate"
-    reason = f"{how}, judged {found.reason or 'end to end by the probable tolerance'}"
+    reason = f"{how}, checked {found.reason or 'end to end by the probabilistic tolerance'}"
     return {"verdict": found.verdict, "probable_ratio": number(found.ratio), **location(case, found), "reason": reason}
 
 
@@ -171,7 +171,7 @@ class Decoded:
         return self.request.case, self.request.arrays, self.answer, self.rules
 
     def record(self, comparisons: Iterator[Comparison]) -> Record:
-        """The record; comparisons are those of the box check, where there are taps."""
+        """The record; comparisons are those of the per-operation check, where there are taps."""
         case, arrays, framework, reply, number, _ = self.request
         fields = self.fields or self._checked(comparisons)
         return Record(

@@ -85,9 +85,9 @@ class LossCheck:
         o: Any = self.o
         given = Rounded.intermediate(tangents, self.model)
         with np.errstate(all="ignore"):
-            slope: Rounded = np.sum(self._widest_cotangent * given, axis=(-2, -1))
-            formed = o._lift(tangent_of(self.error.value(Dual(o[None], given), self.box(ToleranceOptions.widest()).t)))
-        return Rounded(slope.value, either(slope, formed), self.model)
+            change: Rounded = np.sum(self._widest_cotangent * given, axis=(-2, -1))
+            ad_form = o._lift(tangent_of(self.error.value(Dual(o[None], given), self.box(ToleranceOptions.widest()).t)))
+        return Rounded(change.value, either(change, ad_form), self.model)
 
     # Exact values
 

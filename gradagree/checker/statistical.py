@@ -92,14 +92,12 @@ def _compare_directional(case: Case, arrays: Arrays, answer: Answer, model: Mode
     many = [dict(zip(names, tangents, strict=True)) for tangents in directions(problem_of(case, arrays))]
     if case.size <= MAX_STACKED_WEIGHTS:
         many = [{name: np.stack([tangents[name] for tangents in many]) for name in names}]
-    slopes = []
+    along = []
     for tangents in many:
         dual = lambda name, x: Dual(Variance.stored(x, model), Variance.stored(tangents[name], model))  # noqa: B023, E731
         E = _network(case, arrays, model, dual, ad_forms)(Variance.stored(arrays.inputs, model))
-        slopes.append(E.tangent)
-    value, variance = (
-        np.hstack([np.ravel(getattr(slope, part)) for slope in slopes]) for part in ("value", "variance")
-    )
+        along.append(E.tangent)
+    value, variance = (np.hstack([np.ravel(getattr(x, part)) for x in along]) for part in ("value", "variance"))
     quantity = case.nodes(arrays)[-1].tangent()
     return _compare_array(quantity, np.array(answer.along), Variance(value, variance, model))
 
@@ -192,10 +190,10 @@ class ActivationVariance:
         if not isinstance(p, Dual) and not self.tangents:
             return self._value(p)
         x = p if isinstance(p, Dual) else Dual(p, p._lift(np.zeros(p.shape)))
-        slope = self._jvp(x.value, x.tangent)
-        for name, tangent in self.tangents.items():
-            slope = slope + self.by(name, x.value) * tangent
-        return Dual(self._value(x.value), slope)
+        tangent = self._jvp(x.value, x.tangent)
+        for name, own in self.tangents.items():
+            tangent = tangent + self.by(name, x.value) * own
+        return Dual(self._value(x.value), tangent)
 
     def _value(self, p: Variance) -> Variance:
         a = self.activation.value(p)
@@ -207,13 +205,13 @@ class ActivationVariance:
         x = p.value
         # u (|A'| + |p A''| + S)
         change = derivative_change(self.activation, x) + conditioning_scale(self.activation, "derivative", x)
-        slope = with_formula_error(p._lift(self.activation.derivative(p)), change)
+        derivative = with_formula_error(p._lift(self.activation.derivative(p)), change)
         form = p._lift(tangent_of(self.activation.value(Dual.variable(p))))
-        slope = slope.widen(np.nan_to_num(form.deviation, posinf=0.0))
+        derivative = derivative.widen(np.nan_to_num(form.deviation, posinf=0.0))
         if not activation_kinks(self.activation, x):
-            return slope
+            return derivative
         left, right = (one_sided_derivative(self.activation, x, side) for side in ("left", "right"))
-        return slope.widen(np.where(np.isin(x, self.activation.kinks), right - left, 0.0))
+        return derivative.widen(np.where(np.isin(x, self.activation.kinks), right - left, 0.0))
 
     def vjp(self, p: Variance, delta_a: Variance) -> Any:
         """delta_p."""

@@ -216,7 +216,7 @@ def test_that_a_vague_suspect_is_no_finding(torch: tuple[ForTorch, Framework]) -
     case, arrays, answered = asked(torch[0], VAGUE)
     record = judge(case, arrays, torch[1], answered)
     assert (record.verdict, record.probable_ratio > 1) == (Verdict.OUT_OF_RANGE, True)
-    assert record.reason == "along 8 directions, judged box by box, on the framework's own tangents"
+    assert record.reason == "along 8 directions, checked operation by operation, on the framework's own tangents"
 
 
 def test_that_a_sum_of_tangents_that_does_not_fit_is_no_finding(
