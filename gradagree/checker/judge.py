@@ -160,7 +160,7 @@ class Decoded:
         self.answer, self.untapped = reply.tapped, reply.untapped
         wrong = malformed(case, arrays, self.answer) or malformed(case, arrays, self.untapped)
         if wrong is None and self.answer.tapped and len(self.answer.cotangents) != len(self.answer.values):
-            wrong = f"{len(self.answer.values)} inputs but {len(self.answer.cotangents)} sensitivities"
+            wrong = f"{len(self.answer.values)} values but {len(self.answer.cotangents)} cotangents"
         if wrong is not None:
             self.fields = {"verdict": Verdict.CRASHED, "reason": f"its answer is malformed: {wrong}"}
             return
