@@ -1,4 +1,4 @@
-"""Their rules."""
+"""Rules of ball arithmetic, by Arb's functions; each result encloses the function of every number in the balls."""
 
 from __future__ import annotations
 
@@ -12,13 +12,10 @@ from flint import arb
 from scipy import special
 
 from gradagree.arithmetic.ball import Ball, lift
+from gradagree.arithmetic.derived import log_sum_exp
 from gradagree.arithmetic.duck import Duck, NoRule
 from gradagree.arithmetic.rounded import COMPARISONS
-from gradagree.arithmetic.structural import log_sum_exp
 from gradagree.arithmetic.three_valued import Trilean, split
-
-# Functions of one arb number; each result encloses the function of every number in the ball
-# ------------------------------------------------------------------------------------------
 
 
 def maximum(x: arb, y: arb) -> arb:
@@ -117,10 +114,6 @@ FUNCTIONS: dict[Any, Callable[[arb], arb]] = {
     special.ndtri: lambda x: -arb(2).sqrt() * (2 * x).erfcinv(),
     special.i0: i0, special.i0e: exponential_scaling(i0), special.i1: i1, special.i1e: exponential_scaling(i1),
 }  # fmt: skip
-
-
-# Rules of ball arithmetic: sums, products, comparisons, where, and Arb's functions entry by entry
-# ------------------------------------------------------------------------------------------------
 
 
 def entrywise(f: Callable[..., Any], operands: int = 1) -> Callable[..., Ball]:

@@ -1,4 +1,4 @@
-"""Dispatch of NumPy calls, refusals."""
+"""Base class of array types that NumPy dispatches to (NEP 13, NEP 18), so that the reference runs on them unchanged."""
 
 from __future__ import annotations
 
@@ -11,10 +11,6 @@ from typing import Any, ClassVar, NoReturn, Self
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from scipy import special
-
-# Normalises NumPy calls: functions that are equivalent, arguments that only repeat a default
-# -------------------------------------------------------------------------------------------
-
 
 REDUCTIONS: dict[Any, Any] = {
     (np.add, "reduce"): np.sum, (np.maximum, "reduce"): np.max, (np.minimum, "reduce"): np.min,
@@ -61,10 +57,6 @@ def bind_reduction_arguments(
         return args, kwargs
     names = list(inspect.signature(function).parameters)[2:]
     return args[:2], {**dict(zip(names, args[2:], strict=False)), **kwargs}
-
-
-# Errors of the arithmetics: what is not supported, what is, and what to write instead
-# ------------------------------------------------------------------------------------
 
 
 class NoRule(TypeError):
@@ -119,10 +111,6 @@ def conversion_error(arithmetic: str) -> NoRule:
     if arithmetic == "three-valued":
         advice = "np.where(condition, x, y)"
     return NoRule(f"{arithmetic} arithmetic does not support {function}, which needs ordinary arrays; write {advice}")
-
-
-# Base class of array types that NumPy dispatches to (NEP 13, NEP 18), so that the reference runs on them unchanged
-# --------------------------------------------------------------------------------------------------------------
 
 
 Rules = dict[Callable[..., Any], Callable[..., Any]]

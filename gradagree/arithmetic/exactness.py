@@ -69,9 +69,3 @@ def may_underflow(x: np.ndarray, y: np.ndarray) -> bool:
 def has_only_zero_terms(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """True where every term of a dot product has a zero factor."""
     return np.asarray((x > 0).astype(np.float64) @ (y > 0).astype(np.float64) == 0)
-
-
-def round_to_precision(x: np.ndarray, precision: int) -> np.ndarray:
-    """x rounded to `precision` significant bits."""
-    mantissa, exponent = np.frexp(x)
-    return np.asarray(np.ldexp(np.rint(np.ldexp(mantissa, precision)), exponent - precision))

@@ -1,4 +1,4 @@
-"""Library functions: measured errors, saturation."""
+"""Library functions in rounded arithmetic: their measured errors, saturation near a limit, and their rules."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ from gradagree.arithmetic import exactness
 from gradagree.arithmetic.duck import Duck, NoRule
 from gradagree.arithmetic.model import LIBRARY, OUTWARD, OWN, Model
 from gradagree.arithmetic.rounded import Rounded, add, divide, is_one, is_zero, lift_all, multiply, result, subtract
-
-# Errors of library functions in correct programs: one record a function, measured on CPU in torch and jax
-# --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -94,10 +91,6 @@ peak       e^x overflows in sinh, cosh, i0 and i1 before it is halved or scaled;
 """
 
 
-# Functions with a limit of magnitude 1: where the exact value is within u/16 of it, every library returns the limit
-# --------------------------------------------------------------------------------------------------------------
-
-
 SATURATED = 1 / 16
 """In u."""
 TAIL_OUTWARD = 1 + 2.0**-40
@@ -121,10 +114,6 @@ def tail_of(f: Any, x: np.ndarray, radius: np.ndarray, model: Model) -> tuple[An
     if not np.any(saturated):
         return tail, None
     return tail, np.where(saturated, np.sign(x) if odd else 1.0, 0.0)
-
-
-# Rules of rounded arithmetic for powers and library functions
-# ------------------------------------------------------------
 
 
 def integer_power(x: Rounded, n: Any) -> Rounded:

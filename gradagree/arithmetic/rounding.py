@@ -40,3 +40,9 @@ def next_number(x: float, towards: float, form: Format) -> float:
     if abs(x) == math.ldexp(0.5, exponent) and x != 0 and (x > 0) != (towards > 0):
         below = math.copysign(max(step / 2, form.smallest), towards)
     return float(round_to_format(np.asarray(x + below), form))
+
+
+def round_to_precision(x: np.ndarray, precision: int) -> np.ndarray:
+    """x rounded to `precision` significant bits."""
+    mantissa, exponent = np.frexp(x)
+    return np.asarray(np.ldexp(np.rint(np.ldexp(mantissa, precision)), exponent - precision))

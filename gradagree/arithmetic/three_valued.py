@@ -1,4 +1,4 @@
-"""True, false, open."""
+"""Three-valued logic: comparisons of numbers known within a radius are true, false or open (undecided)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from gradagree.arithmetic.duck import Duck, Rules
-
-# Three-valued logic: comparisons of numbers known within a radius are true, false or open (undecided)
-# ----------------------------------------------------------------------------------------------------
 
 
 class Trilean(Duck):
@@ -74,22 +71,7 @@ def _where(condition: Trilean, x: Any, y: Any) -> Any:
     return known.rules[np.where](condition, x, y)
 
 
-Trilean.rules.update({
-    np.bitwise_and: _join(False),
-    np.logical_and: _join(False),
-    np.bitwise_or: _join(True),
-    np.logical_or: _join(True),
-    np.invert: _not,
-    np.logical_not: _not,
-    np.where: _where,
-})  # fmt: skip
-
-
-# Rules of three-valued logic along axes: counts, any, all
-# --------------------------------------------------------
-
-
-def of_numbers(f: Callable[..., Any]) -> Callable[..., Any]:
+def on_numbers(f: Callable[..., Any]) -> Callable[..., Any]:
     """A reduction of the numbers 1 (true) and 0 (false)."""
     return lambda x, axis=None, keepdims=False: f(+x, axis=axis, keepdims=keepdims)
 
@@ -104,5 +86,9 @@ def all_true(x: Trilean, axis: Any = None, keepdims: bool = False) -> Trilean:
     return ~any_true(~x, axis, keepdims)
 
 
-Trilean.rules.update({f: of_numbers(f) for f in (np.sum, np.mean, np.max, np.min)})
-Trilean.rules.update({np.any: any_true, np.all: all_true, np.count_nonzero: Trilean.rules[np.sum]})
+Trilean.rules.update({
+    np.bitwise_and: _join(False), np.logical_and: _join(False), np.bitwise_or: _join(True), np.logical_or: _join(True),
+    np.invert: _not, np.logical_not: _not, np.where: _where, np.any: any_true, np.all: all_true,
+    np.sum: on_numbers(np.sum), np.count_nonzero: on_numbers(np.sum), np.mean: on_numbers(np.mean),
+    np.max: on_numbers(np.max), np.min: on_numbers(np.min),
+})  # fmt: skip

@@ -1,4 +1,4 @@
-"""Value and variance of its rounding error."""
+"""Variance arithmetic: a value and the variance of its rounding error, for the end-to-end probabilistic tolerance."""
 
 from __future__ import annotations
 
@@ -8,12 +8,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from gradagree.arithmetic.duck import Duck, Rules
-from gradagree.arithmetic.exactness import round_to_precision
 from gradagree.arithmetic.model import FORMATS, Model
-
-# Variance arithmetic: a number and the variance of its rounding error, for the end-to-end probabilistic tolerance
-# --------------------------------------------------------------------------------------------------------------
-
+from gradagree.arithmetic.rounding import round_to_precision
 
 DEVIATIONS = 8
 """The probabilistic tolerance in standard deviations; worst error measured: 4.5 in 1.2e7 entries."""
@@ -136,10 +132,6 @@ def blocks(x: np.ndarray) -> list[Any]:
     return [slice(start, start + rows) for start in range(0, len(x), rows)] if rows else [...]
 
 
-# Repeated rows or columns: their rounding errors are equal, so they add linearly instead of as squares
-# -----------------------------------------------------------------------------------------------------
-
-
 FEW = 4
 """Columns used for a first comparison of rows."""
 
@@ -175,10 +167,6 @@ def max_count(rows: np.ndarray) -> int:
     """Number of occurrences of the most frequent row."""
     whole = np.ascontiguousarray(rows + 0.0).view(np.dtype((np.void, rows.shape[1] * rows.itemsize))).ravel()
     return int(np.unique(whole, return_counts=True)[1].max())
-
-
-# Sums and products in variance arithmetic: the roundings of all partial sums
-# ---------------------------------------------------------------------------
 
 
 LARGE = 1 << 17

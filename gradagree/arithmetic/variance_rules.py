@@ -1,4 +1,4 @@
-"""Its rules."""
+"""Rules of variance arithmetic: the operands' errors to first order, and the rounding of each operation."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from gradagree.arithmetic.dual import DERIVATIVES, PARTIALS, STEPS
+from gradagree.arithmetic.derivatives import DERIVATIVES, PARTIALS, STEPS
+from gradagree.arithmetic.derived import log_sum_exp
 from gradagree.arithmetic.duck import Duck, NoRule
 from gradagree.arithmetic.model import FORMATS
 from gradagree.arithmetic.rounded import COMPARISONS, Rounded
 from gradagree.arithmetic.rounded_library import FUNCTIONS, PLAIN, TAILS, Library, tail_of
-from gradagree.arithmetic.structural import log_sum_exp
 from gradagree.arithmetic.three_valued import Trilean, split
 from gradagree.arithmetic.variance import (
     DEVIATIONS,
@@ -26,10 +26,6 @@ from gradagree.arithmetic.variance import (
     rounding,
     sum_of_terms,
 )
-
-# Rules of variance arithmetic: propagated errors and the rounding of each operation
-# ----------------------------------------------------------------------------------
-
 
 LIBRARY_DEVIATIONS = 2
 """Standard deviation of the error of a library function, in u."""
@@ -143,21 +139,6 @@ def compare(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     return rule
 
 
-Variance.rules.update({
-    np.add: add, np.subtract: lambda x, y: add(x, y, -1), np.multiply: multiply, np.divide: divide,
-    np.power: power_of_number,
-    **{f: function(f, derivative) for f, derivative in DERIVATIVES.items()},
-    **{f: without_error(f) for f in (np.negative, np.positive, np.absolute, np.fabs)}, np.sign: sign,
-    np.maximum: maximum, np.minimum: lambda x, y: -maximum(-x, -y), np.logaddexp: logaddexp,
-    np.matmul: matmul, np.sum: total, np.mean: mean, np.max: largest, np.where: where,
-    **{f: compare(f) for f in COMPARISONS},
-})  # fmt: skip
-
-
-# Rules of variance arithmetic beyond first-order propagation: steps, sorting, cumulative sums, steep functions
-# -------------------------------------------------------------------------------------------------------------
-
-
 def reach(x: Variance) -> np.ndarray:
     return np.asarray(DEVIATIONS * x.deviation)
 
@@ -265,6 +246,12 @@ def signbit(x: Variance) -> Any:
 
 
 Variance.rules.update({
+    np.add: add, np.subtract: lambda x, y: add(x, y, -1), np.multiply: multiply, np.divide: divide,
+    **{f: function(f, derivative) for f, derivative in DERIVATIVES.items()},
+    **{f: without_error(f) for f in (np.negative, np.positive, np.absolute, np.fabs)}, np.sign: sign,
+    np.maximum: maximum, np.minimum: lambda x, y: -maximum(-x, -y), np.logaddexp: logaddexp,
+    np.matmul: matmul, np.sum: total, np.mean: mean, np.max: largest, np.where: where,
+    **{f: compare(f) for f in COMPARISONS},
     **{f: library(f, made) for f, made in FUNCTIONS.items() if made != PLAIN},
     **{f: step(f) for f in STEPS if f is not np.sign},
     **{f: apply_to(f, as_rounded) for f in (np.argmax, np.argmin, np.argsort)},

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradagree.arithmetic.exactness import round_to_precision
 from gradagree.arithmetic.model import FORMATS
+from gradagree.arithmetic.rounding import round_to_precision
 from gradagree.cases.regimes import REGIMES, Source, encode_decisions
 from gradagree.errors import UsageError
 from gradagree.reference import ErrorFunction

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.arithmetic.exactness import round_to_precision
 from gradagree.arithmetic.model import FORMATS
+from gradagree.arithmetic.rounding import round_to_precision
 from gradagree.cases.case import Arrays, Case, target_shape
 from gradagree.cases.regimes import round_subnormal
 from gradagree.errors import UsageError, in_one_line

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradagree.arithmetic.exactness import round_to_precision
 from gradagree.arithmetic.model import FORMATS
+from gradagree.arithmetic.rounding import round_to_precision
 from gradagree.cases.case import Arrays, Case, target_shape
 from gradagree.cases.file import check_arrays
 from gradagree.checker.verdict import split_entry

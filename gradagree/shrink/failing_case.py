@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradagree.arithmetic.exactness import round_to_precision
 from gradagree.arithmetic.model import FORMATS
+from gradagree.arithmetic.rounding import round_to_precision
 from gradagree.cases.case import Arrays, Case
 from gradagree.checker.exact import InternalError
 from gradagree.checker.judge import Framework, judge

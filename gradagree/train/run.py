@@ -14,8 +14,8 @@ import numpy as np
 
 from gradagree.adapters import Adapter
 from gradagree.adapters.adapter import framework_names
-from gradagree.arithmetic.exactness import round_to_precision
 from gradagree.arithmetic.model import FORMATS
+from gradagree.arithmetic.rounding import round_to_precision
 from gradagree.cases.case import Arrays, Case
 from gradagree.cases.file import CASES, case_path, write_case
 from gradagree.checker.judge import Framework, judge

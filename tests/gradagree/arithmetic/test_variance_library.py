@@ -9,7 +9,7 @@ import pytest
 from scipy import special
 
 from gradagree.arithmetic import NoRule
-from gradagree.arithmetic.dual import DERIVATIVES, PARTIALS, STEPS
+from gradagree.arithmetic.derivatives import DERIVATIVES, PARTIALS, STEPS
 from gradagree.arithmetic.model import LIBRARY, OWN, model
 from gradagree.arithmetic.three_valued import Trilean
 from gradagree.arithmetic.variance import Variance

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as arrays
 
-from gradagree.arithmetic.exactness import round_to_precision
 from gradagree.arithmetic.model import FORMATS
+from gradagree.arithmetic.rounding import round_to_precision
 from gradagree.cases.case import Case
 from gradagree.cases.datasets import BITS, DATASETS
 from gradagree.errors import UsageError

@@ -9,9 +9,9 @@ import pytest
 
 from gradagree.adapters import ForTorch
 from gradagree.arithmetic.dual import IntermediateTangents
-from gradagree.arithmetic.exactness import round_to_precision
 from gradagree.arithmetic.model import model
 from gradagree.arithmetic.rounded import Rounded
+from gradagree.arithmetic.rounding import round_to_precision
 from gradagree.cases.case import Arrays, Case, problem_of
 from gradagree.checker.allowances import ToleranceOptions, second_derivative
 from gradagree.checker.comparison import compare
