@@ -100,9 +100,9 @@ def test_that_what_does_not_fit_is_said_not_to(
 
 
 def test_that_padding_is_zero() -> None:
-    whole = pad_with_zeros(np.ones((2, 3)), (4, 5))
-    assert whole.sum() == 6
-    assert whole[:2, :3].all()
+    padded = pad_with_zeros(np.ones((2, 3)), (4, 5))
+    assert padded.sum() == 6
+    assert padded[:2, :3].all()
     assert pad_with_edges(np.array([[1.0, 2.0]]), (2, 3)).tolist() == [[1, 2, 2], [1, 2, 2]]
     assert pad_with_edges(np.array(3.0), ()).tolist() == 3
 
@@ -121,13 +121,13 @@ def test_that_an_error_function_that_adds_up_wrongly_is_found(
             return right(self, o, t, jax) * times
 
     case = Case.parse(f"2-3b-4:id,tanh,log_softmax:{name}:n3:f64:ordinary:s4")
-    assert not _accused(jax, case, problem(str(case)))
-    found = _accused(jax, case, problem(str(case), error=_AddedUpWrongly()))
+    assert not _failures(jax, case, problem(str(case)))
+    found = _failures(jax, case, problem(str(case), error=_AddedUpWrongly()))
     assert {(one.box, one.part) for one in found} >= {("error", "E")}
 
 
-def _accused(jax: ForJax, case: Case, asked: Problem) -> list[Any]:
-    answer, _ = jax.answers(asked, "packed")
+def _failures(jax: ForJax, case: Case, problem: Problem) -> list[Any]:
+    answer, _ = jax.answers(problem, "packed")
     return [one for one in check(case, case.arrays(), answer, model("float64", flushes=True)) if one.verdict.fails]
 
 

@@ -68,14 +68,14 @@ def test_that_forward_mode_gives_every_coordinate_of_a_small_network(
     adapter: Adapter, problem: Callable[..., Problem]
 ) -> None:
     case = Case.parse(CASE)
-    pushed, answer = adapter.answers(problem(CASE), "forward")
-    assert (answer.tapped, pushed.tapped) == (False, False)
+    tapped, answer = adapter.answers(problem(CASE), "forward")
+    assert (answer.tapped, tapped.tapped) == (False, False)
     assert [answer.gradients[name].shape for name in ("w1", "w2")] == [(2, 3), (3, 2)]
     assert (answer.along, answer.tangents) == ((), {})
-    whole = [answer.cotangents["inputs"], *answer.gradients.values()]
-    assert pushed.along == tuple(np.concatenate([np.ravel(x) for x in whole]))
-    assert [x.shape for x in pushed.tangents.values()] == [
-        (len(pushed.along), *c.shape) for c in [*pushed.values.values()][1:]
+    arrays = [answer.cotangents["inputs"], *answer.gradients.values()]
+    assert tapped.along == tuple(np.concatenate([np.ravel(x) for x in arrays]))
+    assert [x.shape for x in tapped.tangents.values()] == [
+        (len(tapped.along), *c.shape) for c in [*tapped.values.values()][1:]
     ]
     found = compare_statistically(case, case.arrays(), answer, model("float64"))
     assert max(one.ratio for one in found) <= 1
@@ -161,11 +161,11 @@ def test_that_a_step_of_steepest_descent_is_right_and_one_of_another_rate_is_fou
     case, rules, mode = Case.parse(CASE), model("float64"), next(iter(adapter.modes))
     assert adapter.answers(problem(CASE), mode)[0].updated == {}
     answer = adapter.answers(problem(CASE, rate=RATE), mode)[0]
-    found = list(check_update(case.arrays(), answer, RATE, rules))
+    found = list(check_update(case, case.arrays(), answer, RATE, rules))
     assert [one.entry.split("[")[0] for one in found] == ["w", "w", "b"]
     assert [one.box for one in found] == [1, 2, 1]
     assert not [one for one in found if one.verdict.fails]
-    wrong = list(check_update(case.arrays(), answer, np.nextafter(RATE, 1) * (1 + 2.0**-40), rules))
+    wrong = list(check_update(case, case.arrays(), answer, np.nextafter(RATE, 1) * (1 + 2.0**-40), rules))
     assert all(one.verdict.fails for one in wrong)
 
 
@@ -176,8 +176,8 @@ def test_that_a_course_of_training_takes_the_steps_that_backpropagation_takes(
     rounds = [(0, 2), ()]
     found = list(training_steps(adapter, given, mode, RATE, rounds))
     weights, biases = list(given.weights), list(given.biases)
-    for polled, after in zip(rounds, found, strict=True):
-        for pair in [slice(k, k + 1) for k in polled] or [slice(None)]:
+    for sampled, after in zip(rounds, found, strict=True):
+        for pair in [slice(k, k + 1) for k in sampled] or [slice(None)]:
             one = problem(
                 CASE, weights=weights, biases=biases, inputs=given.inputs[pair], targets=given.targets[pair], rate=RATE
             )
@@ -217,10 +217,10 @@ def define_adapter(base: type[Adapter] = Adapter, **attributes: Any) -> type[Ada
 
 @pytest.mark.usefixtures("catalogue")
 def test_that_a_plain_function_becomes_a_record_with_the_traits_that_its_adapter_names() -> None:
-    names = dict.fromkeys(("plain", "ahead", "whole", "alone", "vmap"), gradient)
-    sets = {"untapped": frozenset({"ahead"}), "compiled": frozenset({"whole"}), "each_alone": frozenset({"alone"})}
+    names = dict.fromkeys(("plain", "ahead", "fused", "alone", "vmap"), gradient)
+    sets = {"untapped": frozenset({"ahead"}), "compiled": frozenset({"fused"}), "each_alone": frozenset({"alone"})}
     assert define_adapter(modes=names, **sets).modes == {
-        "plain": Mode(gradient), "ahead": Mode(gradient, forward=True), "whole": Mode(gradient, fused=True),
+        "plain": Mode(gradient), "ahead": Mode(gradient, forward=True), "fused": Mode(gradient, fused=True),
         "alone": Mode(gradient, per_example=True), "vmap": Mode(gradient),
     }  # fmt: skip
     assert define_adapter(modes=names).modes["vmap"] == Mode(gradient, per_example=True)

@@ -187,8 +187,8 @@ def strays(activation: Activation, framework: str, reference: Activation) -> np.
     make = module.tensor if framework == "torch" else module.numpy.asarray
     points = within(activation, GRID)
     own = {name: make(np.asarray(getattr(activation, name), np.float32)) for name in activation.parameter_names}
-    spelled = getattr(activation.holding(**own), framework)(make(points.astype(np.float32)), module)
-    observed = np.asarray(spelled, dtype=np.float64)
+    implementation = getattr(activation.holding(**own), framework)(make(points.astype(np.float32)), module)
+    observed = np.asarray(implementation, dtype=np.float64)
     expected = (
         ToleranceOptions(conditioning=True, ad_forms=True)
         .bounds(reference)

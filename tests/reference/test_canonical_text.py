@@ -25,14 +25,14 @@ def method(*args: Any) -> Any:
 
 
 def complaint(base: Any, text: str) -> str:
-    """What the contract says to a text that stands for no function."""
+    """What the contract expected to a text that stands for no function."""
     with pytest.raises(ContractError) as caught:
         base.named(text)
     return str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("base", "text", "says"),
+    ("base", "text", "expected"),
     [
         (Activation, "tahn", "unknown activation 'tahn'; did you mean 'tanh'?"),
         (Activation, "qqqq", "unknown activation 'qqqq'; known: "),
@@ -50,8 +50,8 @@ def complaint(base: Any, text: str) -> str:
         (ErrorFunction, "huber(delta=-inf)", "huber: delta=-inf is not finite"),
     ],
 )
-def test_that_a_text_that_stands_for_nothing_is_refused_with_advice(base: Any, text: str, says: str) -> None:
-    assert complaint(base, text).startswith(says)
+def test_that_a_text_that_stands_for_nothing_is_refused_with_advice(base: Any, text: str, expected: str) -> None:
+    assert complaint(base, text).startswith(expected)
 
 
 SOME = [

@@ -1,4 +1,4 @@
-"""What the contract of activations and error functions accepts, refuses, and says."""
+"""What the contract of activations and error functions accepts, refuses, and expected."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def make(class_name: str, members: dict[str, Any], bases: Any = (Activation,), *
 
 
 def refusal(*args: Any, **kwargs: Any) -> str:
-    """What the contract says to a class that it refuses."""
+    """What the contract expected to a class that it refuses."""
     with pytest.raises(ContractError) as caught:
         make(*args, **kwargs)
     return str(caught.value)
@@ -61,7 +61,7 @@ def test_that_a_subclass_of_a_registered_class_inherits_formulas_and_parameters(
 
 
 @pytest.mark.parametrize(
-    ("member", "says"),
+    ("member", "expected"),
     [
         ("derivate", "Odd.derivate is no part of an activation; did you mean 'derivative'?"),
         ("tourch", "Odd.tourch is no part of an activation; did you mean 'torch'?"),
@@ -69,9 +69,9 @@ def test_that_a_subclass_of_a_registered_class_inherits_formulas_and_parameters(
         ("zzz", "Odd.zzz is no part of an activation; known: derivative, "),
     ],
 )
-def test_that_an_unknown_method_is_refused_with_the_nearest_name(member: str, says: str) -> None:
+def test_that_an_unknown_method_is_refused_with_the_nearest_name(member: str, expected: str) -> None:
     message = refusal("Odd", {**ACTIVATION, member: method})
-    assert message.startswith(says)
+    assert message.startswith(expected)
     assert message.endswith("(helpers start with an underscore)")
     assert "odd" not in Activation.catalogue
 
@@ -119,10 +119,10 @@ def test_that_required_methods_are_checked_beside_a_mixin(mixed: str) -> None:
 
 
 def test_that_a_taken_name_is_refused_and_named() -> None:
-    says = (
+    expected = (
         "Tanh: the name 'tanh' is taken by gradagree.reference.activations.smooth.Tanh; set another with name = \"...\""
     )
-    assert refusal("Tanh", ACTIVATION) == says
+    assert refusal("Tanh", ACTIVATION) == expected
     assert Activation.catalogue["tanh"] is Tanh
 
 
@@ -138,20 +138,20 @@ def test_that_a_class_of_a_notebook_may_be_made_again() -> None:
 
 @pytest.mark.parametrize("name", ["a b", "1st", "", "tanh(2)", "a-b"])
 def test_that_a_name_that_could_not_be_read_back_is_refused(name: str) -> None:
-    says = f"Named: the name {name!r} must be letters, digits and underscores"
-    assert refusal("Named", {**ACTIVATION, "name": name}) == says
+    expected = f"Named: the name {name!r} must be letters, digits and underscores"
+    assert refusal("Named", {**ACTIVATION, "name": name}) == expected
 
 
 def test_that_a_parameter_without_a_default_is_refused() -> None:
-    says = "Bare.beta needs a default value: `beta: float = 1.0`"
-    assert refusal("Bare", ACTIVATION, beta=float) == says
-    assert refusal("Bare", {**ACTIVATION, "alpha": 1.0}, alpha=float, beta=float) == says
+    expected = "Bare.beta needs a default value: `beta: float = 1.0`"
+    assert refusal("Bare", ACTIVATION, beta=float) == expected
+    assert refusal("Bare", {**ACTIVATION, "alpha": 1.0}, alpha=float, beta=float) == expected
 
 
 @pytest.mark.parametrize("targets", ["reals", "", None])
 def test_that_unknown_targets_are_refused(targets: Any) -> None:
-    says = f"Aimless.targets is {targets!r}; it must be one of {', '.join(contract_module.TARGETS)}"
-    assert refusal("Aimless", {**ERROR, "targets": targets}, (ErrorFunction,)) == says
+    expected = f"Aimless.targets is {targets!r}; it must be one of {', '.join(contract_module.TARGETS)}"
+    assert refusal("Aimless", {**ERROR, "targets": targets}, (ErrorFunction,)) == expected
 
 
 @pytest.mark.parametrize("targets", contract_module.TARGETS)

@@ -1,4 +1,4 @@
-"""Networks as a whole: how they are built, how deep they may be, leading axes, and the steepest descent."""
+"""Networks as a stacked: how they are built, how deep they may be, leading axes, and the steepest descent."""
 
 from __future__ import annotations
 
@@ -118,8 +118,8 @@ def test_that_draws_on_leading_axes_give_the_bits_of_one_at_a_time(leading: tupl
     for draw in np.ndindex(leading):
         alone = [[w[draw] for w in weights], [b[draw] for b in biases], SumOfSquares(), t[draw]]
         one = backpropagate(network([Identity(), Relu()], *alone), x[draw])
-        for whole, part in zip(arrays(together), arrays(one), strict=True):
-            np.testing.assert_array_equal(whole[draw], part)
+        for stacked, part in zip(arrays(together), arrays(one), strict=True):
+            np.testing.assert_array_equal(stacked[draw], part)
 
 
 def test_that_draws_that_round_agree_with_one_at_a_time_within_their_rounding() -> None:
@@ -129,8 +129,8 @@ def test_that_draws_that_round_agree_with_one_at_a_time_within_their_rounding() 
     for draw in range(3):
         alone = [[store(w[draw]) for w in weights], [store(b[draw]) for b in biases], SumOfSquares(), t[draw]]
         one = backpropagate(network([Tanh(), Sigmoid()], *alone), store(x[draw] / 3))
-        for whole, part in zip(arrays(together), arrays(one), strict=True):
-            assert (np.abs(whole[draw] - part.value) <= part.radius).all()
+        for stacked, part in zip(arrays(together), arrays(one), strict=True):
+            assert (np.abs(stacked[draw] - part.value) <= part.radius).all()
 
 
 def descent(seed: int) -> tuple[Any, Ball]:

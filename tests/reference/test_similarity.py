@@ -66,8 +66,8 @@ def test_that_no_pair_at_all_is_no_number_and_has_no_derivative(n: int) -> None:
 def test_that_no_pair_is_the_same_to_jax_and_to_optax() -> None:
     jax, optax = pytest.importorskip("jax"), pytest.importorskip("optax")
     o, t = jax.numpy.asarray(AXES), jax.numpy.asarray(ALONE)
-    for spelled in (lambda o: Ntxent().jax(o, t, jax), lambda o: Ntxent().optax(o, t, optax, jax)):
-        E, slope = jax.value_and_grad(spelled)(o)
+    for implementation in (lambda o: Ntxent().jax(o, t, jax), lambda o: Ntxent().optax(o, t, optax, jax)):
+        E, slope = jax.value_and_grad(implementation)(o)
         assert np.isnan(E)
         assert not np.asarray(slope).any()
 

@@ -144,7 +144,7 @@ def test_that_meta_tells_of_the_plan_and_of_every_framework(
     assert meta["plan"] == plan.counts()
     assert meta["options"]["activations"] == ["elu(alpha=0.5)"]
     assert meta["options"]["errors"] is None
-    installed = {name: told["installed"] for name, told in meta["frameworks"].items()}
+    installed = {name: description["installed"] for name, description in meta["frameworks"].items()}
     assert installed == {"numpy_fake": True, "not_here": False, "stillborn": False}
     assert meta["frameworks"]["not_here"]["reason"].endswith("pip install not-here")
     assert meta["seconds"] > 0

@@ -140,8 +140,8 @@ def test_that_an_error_of_our_own_while_an_answer_is_judged_comes_out(
 ) -> None:
     judged, judge_all = [], judging.judge_all
 
-    def broken(asked: Any) -> Iterator[Record]:
-        for record in judge_all(asked):
+    def broken(requests: Any) -> Iterator[Record]:
+        for record in judge_all(requests):
             judged.append(record)
             yield record if len(judged) < 4 else 1 / 0  # type: ignore[misc]
 
@@ -152,11 +152,11 @@ def test_that_an_error_of_our_own_while_an_answer_is_judged_comes_out(
 
 
 def test_that_an_error_in_what_is_told_of_a_framework_comes_out(fake: str, processes: list[FrameworkProcess]) -> None:
-    def told(name: str, handshake: Any) -> None:
+    def fail(name: str, handshake: Any) -> None:
         raise LookupError(name)
 
     with pytest.raises(LookupError, match="numpy_fake"):
-        list(run_plan(planned(fake), [fake], started=told))
+        list(run_plan(planned(fake), [fake], started=fail))
 
 
 def test_that_past_its_budget_no_case_is_begun(fake: str, tmp_path: Path, processes: list[FrameworkProcess]) -> None:

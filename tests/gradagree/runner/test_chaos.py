@@ -98,12 +98,12 @@ def assert_one_each(plan: Plan, made: list[Record]) -> None:
 def test_that_in_a_unit_of_many_cases_each_meets_its_own_fate(fake: Any) -> None:
     cases = [replace(CASE, seed=seed) for seed in range(400)]
     of_each = {fake.fate(case.arrays().inputs): case for case in cases}
-    asked = [(case, case.arrays(), ["fated", "right"]) for case in [*of_each.values(), *cases[:4]]]
-    fates = [fake.fate(arrays.inputs) for _, arrays, _ in asked]
+    requests = [(case, case.arrays(), ["fated", "right"]) for case in [*of_each.values(), *cases[:4]]]
+    fates = [fake.fate(arrays.inputs) for _, arrays, _ in requests]
     assert {*fates} == {*fake.FATES, "right"} > {*ENDS}
     with FrameworkProcess("numpy_fake", [str(FAKE)], limit=LIMIT, memory=MEMORY) as process:
-        answers = list(process.compute_all(asked))
-    assert [place for place, _ in answers] == [place for place in range(len(asked)) for _ in range(2)]
+        answers = list(process.compute_all(requests))
+    assert [place for place, _ in answers] == [place for place in range(len(requests)) for _ in range(2)]
     for place, answer in answers:
         met = fates[place] if answer.mode == "fated" else "right"
         if met in ENDS:

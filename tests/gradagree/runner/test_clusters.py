@@ -66,8 +66,8 @@ def kept(folder: Path) -> list[Record]:
 
 def test_that_a_cluster_one_of_whose_workers_dies_makes_the_same_records(tmp_path: Path, cluster: Cluster) -> None:
     address, workers = cluster
-    _, said = run(tmp_path / "alone").communicate(timeout=LIMIT)
-    assert said.count("gradagree:") == 0, said
+    _, stderr = run(tmp_path / "alone").communicate(timeout=LIMIT)
+    assert stderr.count("gradagree:") == 0, stderr
     process, path = run(tmp_path / "together", "--scheduler", address), tmp_path / "together" / "results.jsonl"
     ends = time.monotonic() + LIMIT
     while not path.exists() or not path.read_bytes():
@@ -75,8 +75,8 @@ def test_that_a_cluster_one_of_whose_workers_dies_makes_the_same_records(tmp_pat
         assert process.poll() is None
         time.sleep(0.02)
     workers[0].kill()
-    _, said = process.communicate(timeout=LIMIT)
-    assert process.returncode == 1, said
+    _, stderr = process.communicate(timeout=LIMIT)
+    assert process.returncode == 1, stderr
     assert kept(tmp_path / "together") == kept(tmp_path / "alone")
     assert len(kept(tmp_path / "alone")) == 40 * 3 * 2
 
@@ -84,7 +84,9 @@ def test_that_a_cluster_one_of_whose_workers_dies_makes_the_same_records(tmp_pat
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense", "tcp://", ""])
 def test_that_a_cluster_that_is_not_there_is_told_in_one_line(address: str, tmp_path: Path) -> None:
     process = run(tmp_path / "run", "--scheduler", address)
-    shown, said = process.communicate(timeout=LIMIT)
+    shown, stderr = process.communicate(timeout=LIMIT)
     assert (process.returncode, shown) == (2, "")
-    assert said.splitlines()[-1].startswith(f"gradagree: --scheduler {address}: cannot connect to a cluster: "), said
-    assert "Traceback" not in said
+    assert stderr.splitlines()[-1].startswith(f"gradagree: --scheduler {address}: cannot connect to a cluster: "), (
+        stderr
+    )
+    assert "Traceback" not in stderr

@@ -147,7 +147,7 @@ def test_that_a_class_of_another_file_does_not_take_a_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "expected"),
     [
         ('ext = ["none.py"]', "[tool.gradagree] ext PATH/none.py: no such file"),
         ('ext = ["broken.py"]', "[tool.gradagree] ext PATH/broken.py, line 1: ZeroDivisionError: division by zero"),
@@ -158,13 +158,15 @@ def test_that_a_class_of_another_file_does_not_take_a_name() -> None:
     ],
 )
 def test_that_a_project_that_cannot_be_followed_is_refused_in_one_line(
-    content: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    content: str, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("broken.py").write_text("1 / 0\n")
     project(content)
     assert code(["list", "activations"]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"gradagree: {tmp_path / 'pyproject.toml'}: {says.replace('PATH', str(tmp_path))}"), error
+    assert error.startswith(f"gradagree: {tmp_path / 'pyproject.toml'}: {expected.replace('PATH', str(tmp_path))}"), (
+        error
+    )
     assert error.count("\n") == 1
 
 
@@ -200,7 +202,7 @@ def test_that_a_function_of_an_entry_point_with_a_wrong_derivative_is_refused(of
 
 
 @pytest.mark.parametrize(
-    ("group", "value", "says"),
+    ("group", "value", "expected"),
     [
         ("activations", "nowhere_at_all", "ModuleNotFoundError: No module named 'nowhere_at_all'"),
         ("activations", "offered:Missing", "AttributeError: module 'offered' has no attribute 'Missing'"),
@@ -212,11 +214,11 @@ def test_that_a_function_of_an_entry_point_with_a_wrong_derivative_is_refused(of
         ("adapters", "offered", "it is <module 'offered' from "),
     ],
 )
-def test_that_a_broken_entry_point_is_named_in_one_line(group: str, value: str, says: str, offering: Any) -> None:
+def test_that_a_broken_entry_point_is_named_in_one_line(group: str, value: str, expected: str, offering: Any) -> None:
     bent("Offered", "offered.py")
     Path("broken.py").write_text("1 / 0\n")
     offering(f"gradagree.{group}", value)
-    assert complaint().startswith(f"entry point 'mine' (gradagree.{group} = {value!r}): {says}")
+    assert complaint().startswith(f"entry point 'mine' (gradagree.{group} = {value!r}): {expected}")
 
 
 def test_that_a_list_tells_where_a_function_is_from(capsys: pytest.CaptureFixture[str]) -> None:

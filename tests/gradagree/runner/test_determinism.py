@@ -58,14 +58,14 @@ def stopped_and_resumed(options: dict[str, Any], folder: Path, counts: Sequence[
 
 
 def test_that_records_do_not_depend_on_how_a_run_is_cut_up(options: dict[str, Any], tmp_path: Path) -> None:
-    whole = kept(started(options, tmp_path / "one"))
-    assert len(whole) == len({(record.key, record.index) for record in whole})
-    assert {record.mode for record in whole} == {mode.partition(":")[2] for mode in options["modes"].split(",")}
-    assert kept(started(options, tmp_path / "two", workers=2)) == whole
+    complete = kept(started(options, tmp_path / "one"))
+    assert len(complete) == len({(record.key, record.index) for record in complete})
+    assert {record.mode for record in complete} == {mode.partition(":")[2] for mode in options["modes"].split(",")}
+    assert kept(started(options, tmp_path / "two", workers=2)) == complete
     shards = [started(options, tmp_path / f"shard-{i}", shard=f"{i}/2") for i in (1, 2)]
     assert all(kept(shard) for shard in shards)
-    assert kept(*shards) == whole
-    assert kept(stopped_and_resumed(options, tmp_path / "stopped", (1, 2))) == whole
+    assert kept(*shards) == complete
+    assert kept(stopped_and_resumed(options, tmp_path / "stopped", (1, 2))) == complete
 
 
 def test_that_another_seed_makes_other_records() -> None:

@@ -138,8 +138,8 @@ BAD = {
 
 @pytest.mark.parametrize("bad", BAD)
 def test_that_a_bad_file_is_refused_in_one_line_that_names_file_line_and_reason(bad: str, file: Any) -> None:
-    content, says = BAD[bad]
-    assert complaint(file(content)).startswith(f"--ext mine.py{says}")
+    content, expected = BAD[bad]
+    assert complaint(file(content)).startswith(f"--ext mine.py{expected}")
 
 
 @pytest.mark.parametrize("bad", BAD)
@@ -150,7 +150,7 @@ def test_that_a_bad_file_leaves_no_module_behind(bad: str, file: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "expected"),
     [
         ("none.py", "--ext none.py: no such file"),
         ("", "--ext : no such file"),
@@ -160,11 +160,11 @@ def test_that_a_bad_file_leaves_no_module_behind(bad: str, file: Any) -> None:
         ("n" * 300 + ".py", "--ext nnn"),
     ],
 )
-def test_that_a_name_that_leads_to_no_python_file_is_refused(name: str, says: str, file: Any) -> None:
+def test_that_a_name_that_leads_to_no_python_file_is_refused(name: str, expected: str, file: Any) -> None:
     Path("folder.py").mkdir()
     for other in ("mine.txt", "mine"):
         file(GOOD, other)
-    assert complaint(name).startswith(says)
+    assert complaint(name).startswith(expected)
 
 
 def test_that_what_a_file_prints_at_its_import_is_hidden(file: Any, capsys: pytest.CaptureFixture[str]) -> None:

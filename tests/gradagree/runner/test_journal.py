@@ -22,8 +22,14 @@ NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 
 
 def record(index: int = 0, **fields: Any) -> Record:
-    told = {"case": "000001", "spec": "1-1:id:sse:n1:f64:grid:s1", "sha256": "0" * 64, "framework": "f", "version": "1"}
-    return Record(**{**told, "index": index, "mode": "m", "dtype": "float64", "verdict": Verdict.AGREE, **fields})
+    defaults = {
+        "case": "000001",
+        "spec": "1-1:id:sse:n1:f64:grid:s1",
+        "sha256": "0" * 64,
+        "framework": "f",
+        "version": "1",
+    }
+    return Record(**{**defaults, "index": index, "mode": "m", "dtype": "float64", "verdict": Verdict.AGREE, **fields})
 
 
 def written(folder: Path, count: int = 3) -> list[Record]:
@@ -147,9 +153,9 @@ def test_that_files_of_others_stay_where_they_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize("place", ["file", "file/below", "n" * 300])
 def test_that_a_folder_that_cannot_be_written_is_refused_with_advice(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("a regular file")
-    said = complaint(lambda: Journal(tmp_path / place))
-    assert said.startswith(f"cannot write {tmp_path / place}: ")
-    assert said.endswith("; choose another folder with --out")
+    message = complaint(lambda: Journal(tmp_path / place))
+    assert message.startswith(f"cannot write {tmp_path / place}: ")
+    assert message.endswith("; choose another folder with --out")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")

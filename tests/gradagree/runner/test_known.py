@@ -36,7 +36,7 @@ def test_that_every_key_of_an_entry_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "expected"),
     [
         ("[[known]\n", "is not valid TOML: "),
         ("\n[[knwon]]\n", ": unknown table 'knwon'; begin each entry with [[known]]"),
@@ -59,12 +59,12 @@ def test_that_every_key_of_an_entry_is_read() -> None:
         (GOOD + "expiry = 2027-06-30T10:00:00", ", entry 1: expiry is datetime.datetime("),
     ],
 )
-def test_that_the_message_names_file_and_entry_and_says_what_to_write(content: str, says: str) -> None:
+def test_that_the_message_names_file_and_entry_and_says_what_to_write(content: str, expected: str) -> None:
     with pytest.raises(UsageError) as caught:
         read_known(write(content))
     message = str(caught.value).replace("gradagree-known.toml is", "gradagree-known.tomlis")
     assert message.startswith(NAME)
-    assert says.removeprefix(" ") in message
+    assert expected.removeprefix(" ") in message
     assert "\n" not in message
 
 

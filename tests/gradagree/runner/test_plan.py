@@ -41,7 +41,7 @@ def complaint(**options: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "expected"),
     [
         ({"cases": 0}, "--cases 0: give a whole number from 1 to 1000000000"),
         ({"cases": -3}, "--cases -3: give a whole number from 1 to 1000000000"),
@@ -68,8 +68,8 @@ def complaint(**options: Any) -> str:
         ({"errors": "ssse"}, "--errors: unknown error function 'ssse'; did you mean 'sse'?"),
     ],
 )
-def test_that_a_bad_option_is_named_with_what_to_give(options: dict[str, Any], says: str) -> None:
-    assert complaint(**options).startswith(says)
+def test_that_a_bad_option_is_named_with_what_to_give(options: dict[str, Any], expected: str) -> None:
+    assert complaint(**options).startswith(expected)
 
 
 def test_that_every_option_is_read_from_its_list() -> None:
@@ -119,7 +119,7 @@ def test_that_a_mode_that_is_named_sees_every_case(mode: str) -> None:
         assert plan.counts() == {mode: 9 * 2}
 
 
-def asked(plan: Plan) -> list[tuple[Case, str]]:
+def planned_modes(plan: Plan) -> list[tuple[Case, str]]:
     """Every case x framework:mode of a plan."""
     return [
         (case, f"{framework}:{mode}")
@@ -139,7 +139,7 @@ def test_that_counts_are_those_of_the_cases_that_are_asked(
     cases: int, dtypes: list[str], regimes: list[str], modes: dict[str, int]
 ) -> None:
     plan = Plan(cases=cases, dtypes=tuple(dtypes), regimes=tuple(regimes), modes=modes)
-    found = Counter(mode for _, mode in asked(plan))
+    found = Counter(mode for _, mode in planned_modes(plan))
     assert plan.counts() == {mode: found[mode] for mode in modes}
     for mode, share in modes.items():
         assert cases * len(dtypes) <= found[mode] * share
@@ -149,7 +149,7 @@ def test_that_counts_are_those_of_the_cases_that_are_asked(
 @given(st.integers(1, 60), st.sampled_from([1, GROUP_STEP]))
 def test_that_a_mode_with_a_share_sees_every_dtype_and_each_regime_in_its_turn(cases: int, share: int) -> None:
     plan = Plan(cases=cases, modes={"jax:grad": share})
-    seen = [case for case, _ in asked(plan)]
+    seen = [case for case, _ in planned_modes(plan)]
     assert {case.dtype for case in seen} == set(plan.dtypes)
     turns = Counter(case.regime for case in seen if case.dtype == plan.dtypes[0])
     assert max(turns.values()) - min(turns[regime] for regime in plan.regimes) <= 2
@@ -166,7 +166,7 @@ def test_that_cases_which_are_given_are_asked_in_every_mode() -> None:
     plan = Plan.of(cases, "jax")
     modes = [f"jax:{mode}" for mode in Adapter.catalogue["jax"].modes]
     assert plan.counts() == dict.fromkeys(modes, 5)
-    assert asked(plan) == [(case, mode) for case in cases for mode in modes]
+    assert planned_modes(plan) == [(case, mode) for case in cases for mode in modes]
     assert Plan.of(cases, modes="torch:backward").modes == {"torch:backward": 1}
 
 

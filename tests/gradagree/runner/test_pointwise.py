@@ -72,10 +72,10 @@ def test_that_an_adapter_of_another_author_is_evaluated(extensions: list[str]) -
 def test_that_windows_are_evaluated_alone_and_joined(extensions: list[str]) -> None:
     with FrameworkProcess("own_adapter", extensions, limit=60) as process:
         x = np.linspace(-1, 1, 5)
-        asked = protocol.PointwiseRequest(
+        request = protocol.PointwiseRequest(
             "activation", "tanh", "float64", "value", "eager", protocol.pack(x), windows=((1, 3), (0, 5))
         )
-        found = process.evaluate(asked)
+        found = process.evaluate(request)
     assert isinstance(found, np.ndarray), found
     assert np.array_equal(found, np.tanh(np.concatenate([x[1:3], x])))
 

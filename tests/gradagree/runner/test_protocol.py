@@ -68,10 +68,10 @@ def test_that_no_array_arrives_as_none() -> None:
 def test_that_the_arrays_of_a_case_arrive_with_every_bit(error: str) -> None:
     case = Case.parse(f"3-4b-6:id,tanh*2:{error}:n5:f32:ordinary:s1")
     arrays = case.arrays()
-    asked = protocol.read(sent(protocol.pack_arrays(case.spec, arrays, ["one", "two"])))
-    assert isinstance(asked, protocol.GradientRequest)
-    assert (asked.spec, asked.modes) == (case.spec, ["one", "two"])
-    assert protocol.unpack_arrays(asked).sha256 == arrays.sha256
+    request = protocol.read(sent(protocol.pack_arrays(case.spec, arrays, ["one", "two"])))
+    assert isinstance(request, protocol.GradientRequest)
+    assert (request.spec, request.modes) == (case.spec, ["one", "two"])
+    assert protocol.unpack_arrays(request).sha256 == arrays.sha256
 
 
 NAMED = st.dictionaries(st.text(), FLOATS)
@@ -101,8 +101,8 @@ def test_that_messages_arrive_one_by_one_and_then_the_end(messages: list[protoco
 
 @given(MESSAGES, st.integers(0))
 def test_that_a_message_cut_short_is_the_end(message: protocol.Message, length: int) -> None:
-    whole = sent(message).getvalue()
-    assert protocol.read(io.BytesIO(whole[: length % len(whole)])) is None
+    complete = sent(message).getvalue()
+    assert protocol.read(io.BytesIO(complete[: length % len(complete)])) is None
 
 
 def message_or_end(stream: io.BytesIO) -> None:

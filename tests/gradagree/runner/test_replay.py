@@ -38,11 +38,15 @@ def fake(tmp_path: Path) -> str:
     return str(copy)
 
 
+def record(case: Case, alias: str) -> Record:
+    description = {"case": alias, "spec": case.spec, "sha256": "", "framework": "f", "version": "1", "mode": "m"}
+    return Record(**description, dtype=case.dtype, verdict=Verdict.AGREE)
+
+
 def results(folder: Path, cases: list[Case]) -> Path:
     with Journal(folder) as journal:
         for case in cases:
-            told = {"case": case.alias, "spec": case.spec, "sha256": "", "framework": "f", "version": "1", "mode": "m"}
-            journal.append(Record(**told, dtype=case.dtype, verdict=Verdict.AGREE))
+            journal.append(record(case, case.alias))
     return folder
 
 
@@ -75,8 +79,7 @@ def test_that_an_alias_stands_for_a_case_of_the_folder_that_is_named() -> None:
 def test_that_an_alias_that_two_cases_share_is_refused() -> None:
     with Journal(Path("one")) as journal:
         for case in CASES[:2]:
-            told = {"case": "123456", "spec": case.spec, "sha256": "", "framework": "f", "version": "1", "mode": "m"}
-            journal.append(Record(**told, dtype=case.dtype, verdict=Verdict.AGREE))
+            journal.append(record(case, "123456"))
     complaint("123456", Path("one"))
 
 
@@ -92,7 +95,7 @@ def test_that_without_a_folder_the_newest_run_is_searched_and_the_current_folder
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "expected"),
     [
         ("", "'' is not a case, a case file, or a six-digit alias"),
         ("nonsense", "'nonsense' is not a case, a case file, or a six-digit alias"),
@@ -105,9 +108,9 @@ def test_that_without_a_folder_the_newest_run_is_searched_and_the_current_folder
         ("n" * 300, "'nnn"),
     ],
 )
-def test_that_a_text_that_names_no_case_is_refused(text: str, says: str) -> None:
+def test_that_a_text_that_names_no_case_is_refused(text: str, expected: str) -> None:
     Path("folder").mkdir()
-    assert complaint(text).startswith(says)
+    assert complaint(text).startswith(expected)
 
 
 def replayed(fake: str, modes: str, frameworks: str = "numpy_fake") -> list[ReplayResult]:

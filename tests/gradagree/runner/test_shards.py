@@ -1,4 +1,4 @@
-"""Shards are a partition: every unit is in one of them, and groups that share an architecture are whole units."""
+"""Shards are a partition: every unit is in one of them, and groups that share an architecture are complete units."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def test_that_no_shard_is_empty_and_all_have_about_as_many_units(cases: int, dat
 
 def test_that_shards_have_the_very_cases_and_numbers_of_the_whole() -> None:
     options = {"cases": 60, "seed": 3, "frameworks": "torch", "activations": "tanh,relu", "errors": "sse"}
-    whole = {number: case.spec for number, case in Plan.make(**options).draw_cases()}
+    complete = {number: case.spec for number, case in Plan.make(**options).draw_cases()}
     shards = [Plan.make(**options, shard=f"{k}/4") for k in range(1, 5)]
     found = [(number, case.spec) for plan in shards for number, case in plan.draw_cases()]
-    assert sorted(found) == sorted(whole.items())
+    assert sorted(found) == sorted(complete.items())
     for plan in shards:
         own = [number for number, _ in plan.draw_cases()]
-        asked = [mode for number in own for mode in plan.modes_of("torch", number)]
-        assert {f"torch:{mode}": asked.count(mode) for mode in dict.fromkeys(asked)} == plan.counts()
+        modes = [mode for number in own for mode in plan.modes_of("torch", number)]
+        assert {f"torch:{mode}": modes.count(mode) for mode in dict.fromkeys(modes)} == plan.counts()
 
 
 def test_that_a_shard_of_a_thousand_million_cases_is_found_at_once() -> None:

@@ -74,33 +74,34 @@ def alive(number: int) -> bool:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
+def complete(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
     """The records of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
-    _, said = start(folder).communicate(timeout=LIMIT)
-    assert "Traceback" not in said.replace("RuntimeError", "")
+    _, stderr = start(folder).communicate(timeout=LIMIT)
+    assert "Traceback" not in stderr.replace("RuntimeError", "")
     return kept(folder)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_that_the_first_signal_drains_the_run_and_prints_how_to_resume_it(
-    number: signal.Signals, tmp_path: Path, whole: list[Record]
+    number: signal.Signals, tmp_path: Path, complete: list[Record]
 ) -> None:
     folder = tmp_path / "run"
     process = start(folder)
     wait_for(folder, 5)
     process.send_signal(number)
-    shown, said = process.communicate(timeout=LIMIT)
+    shown, stderr = process.communicate(timeout=LIMIT)
     assert process.returncode == 130
-    assert "gradagree: finishing the running cases; press Ctrl-C again to abort" in said
+    assert "gradagree: finishing the running cases; press Ctrl-C again to abort" in stderr
     assert (
-        said.splitlines()[-1] == f"gradagree: interrupted; continue with: gradagree run --resume {folder} --ext {FAKE}"
+        stderr.splitlines()[-1]
+        == f"gradagree: interrupted; continue with: gradagree run --resume {folder} --ext {FAKE}"
     )
     assert "incomplete" in " ".join(shown.split())
     assert {"report.html", "report.md", "junit.xml"} <= {path.name for path in folder.iterdir()}
-    assert 5 <= len(kept(folder)) < len(whole)
+    assert 5 <= len(kept(folder)) < len(complete)
     start(folder, "--resume", str(folder)).communicate(timeout=LIMIT)
-    assert kept(folder) == whole
+    assert kept(folder) == complete
 
 
 def test_that_the_second_signal_aborts_the_run(tmp_path: Path) -> None:
@@ -112,8 +113,8 @@ def test_that_the_second_signal_aborts_the_run(tmp_path: Path) -> None:
     time.sleep(1)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=LIMIT)
-    assert (process.returncode, said.splitlines()[-1]) == (130, "gradagree: interrupted")
+    _, stderr = process.communicate(timeout=LIMIT)
+    assert (process.returncode, stderr.splitlines()[-1]) == (130, "gradagree: interrupted")
     assert time.monotonic() - begun < 8
     assert not (folder / "report.md").exists()
     assert len(kept(folder)) >= 1
@@ -121,18 +122,18 @@ def test_that_the_second_signal_aborts_the_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_that_a_run_killed_and_resumed_at_random_points_has_the_same_records(
-    seed: int, tmp_path: Path, whole: list[Record]
+    seed: int, tmp_path: Path, complete: list[Record]
 ) -> None:
     dice, folder = random.Random(seed), tmp_path / "run"
     process = start(folder)
-    for count in sorted(dice.sample(range(1, len(whole) - 5), 3)):
+    for count in sorted(dice.sample(range(1, len(complete) - 5), 3)):
         wait_for(folder, count)
         process.kill()
         process.communicate(timeout=LIMIT)
         process = start(folder, "--resume", str(folder))
-    _, said = process.communicate(timeout=LIMIT)
-    assert process.returncode == 1, said
-    assert kept(folder) == whole
+    _, stderr = process.communicate(timeout=LIMIT)
+    assert process.returncode == 1, stderr
+    assert kept(folder) == complete
     assert read_meta(folder)["seconds"] > 0
 
 
@@ -156,20 +157,22 @@ def test_that_a_second_run_into_the_folder_is_refused_in_one_line(tmp_path: Path
     process = start(folder, modes="right,sleep")
     wait_for(folder, 1)
     other = start(folder)
-    shown, said = other.communicate(timeout=LIMIT)
+    shown, stderr = other.communicate(timeout=LIMIT)
     process.kill()
     process.communicate(timeout=LIMIT)
     assert (other.returncode, shown) == (2, "")
-    assert said == f"gradagree: {folder} is being written by process {process.pid}: wait, or choose another --out\n"
+    assert stderr == f"gradagree: {folder} is being written by process {process.pid}: wait, or choose another --out\n"
 
 
-def test_that_a_run_on_a_full_disk_ends_with_one_line_and_can_be_resumed(tmp_path: Path, whole: list[Record]) -> None:
+def test_that_a_run_on_a_full_disk_ends_with_one_line_and_can_be_resumed(
+    tmp_path: Path, complete: list[Record]
+) -> None:
     folder = tmp_path / "run"
     process = start(folder, room=16_000)
-    shown, said = process.communicate(timeout=LIMIT)
+    shown, stderr = process.communicate(timeout=LIMIT)
     assert (process.returncode, shown) == (2, "")
-    assert said == f"gradagree: cannot write {folder}: File too large; choose another folder with --out\n"
-    assert 0 < len(kept(folder)) < len(whole)
+    assert stderr == f"gradagree: cannot write {folder}: File too large; choose another folder with --out\n"
+    assert 0 < len(kept(folder)) < len(complete)
     assert not (folder / "results.jsonl").read_bytes().endswith(b"\n")
     start(folder, "--resume", str(folder)).communicate(timeout=LIMIT)
-    assert kept(folder) == whole
+    assert kept(folder) == complete

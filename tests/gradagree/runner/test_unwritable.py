@@ -53,10 +53,10 @@ def limited(size: int, folder: Path, *words: str) -> subprocess.CompletedProcess
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LIMIT, check=False)
 
 
-def one_line(said: str) -> str:
-    assert said.startswith("gradagree: cannot write "), said
-    assert said.count("\n") == 1, said
-    return said
+def one_line(stderr: str) -> str:
+    assert stderr.startswith("gradagree: cannot write "), stderr
+    assert stderr.count("\n") == 1, stderr
+    return stderr
 
 
 def test_that_no_command_begins_where_it_cannot_write(results: Path, capsys: pytest.CaptureFixture[str]) -> None:

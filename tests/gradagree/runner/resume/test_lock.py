@@ -14,17 +14,17 @@ from gradagree.errors import UsageError
 
 
 def test_that_two_runs_into_one_folder_are_refused(runs: Any, tmp_path: Path) -> None:
-    said: list[str] = []
+    messages: list[str] = []
     plan = runs.planned(2)
 
     def progress(record: Record) -> None:
         for resume in (False, True):
             with pytest.raises(UsageError) as caught:
                 runs.execute(plan, tmp_path, resume=resume)
-            said.append(str(caught.value))
+            messages.append(str(caught.value))
 
     runs.execute(plan, tmp_path, progress=progress)
-    assert {*said} == {f"{tmp_path} is being written by process {os.getpid()}: wait, or choose another --out"}
+    assert {*messages} == {f"{tmp_path} is being written by process {os.getpid()}: wait, or choose another --out"}
     assert len(runs.kept(tmp_path)) == 6
     assert not list(tmp_path.glob("earlier-*"))
     assert not (tmp_path / "run.lock").exists()

@@ -46,8 +46,8 @@ def test_that_another_version_of_a_framework_is_refused(runs: Any, tmp_path: Pat
 
 def test_that_the_same_extension_files_must_be_given_again(runs: Any, tmp_path: Path) -> None:
     runs.stopped_after(3, tmp_path / "run", runs.planned(4))
-    said = complaint(tmp_path / "run")
-    assert said == f"{tmp_path / 'run'} was started with the files {[runs.file]}; give exactly these with --ext"
+    message = complaint(tmp_path / "run")
+    assert message == f"{tmp_path / 'run'} was started with the files {[runs.file]}; give exactly these with --ext"
     Path(runs.file).write_text(Path(runs.file).read_text() + "\n# changed\n")
     assert "another version of gradagree or other functions" in complaint(tmp_path / "run", runs.file)
 

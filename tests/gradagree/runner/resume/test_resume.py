@@ -21,35 +21,35 @@ from gradagree.runner.results import read_meta
 def test_that_a_run_cut_off_at_any_byte_ends_with_the_same_records(runs: Any, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     runs.execute(runs.planned(2), folder)
-    whole, content = runs.kept(folder), (folder / "results.jsonl").read_bytes()
-    assert len(whole) == 6
+    complete, content = runs.kept(folder), (folder / "results.jsonl").read_bytes()
+    assert len(complete) == 6
     ends = [i for i, byte in enumerate(content, 1) if byte == ord("\n")]
     near = {length for end in ends for length in range(end - 2, end + 3) if 0 <= length <= len(content)}
     for length in sorted({*near, *range(0, len(content), 97)}):
         (folder / "results.jsonl").write_bytes(content[:length])
         assert runs.resume(folder) is False
-        assert runs.kept(folder) == whole, length
+        assert runs.kept(folder) == complete, length
 
 
 @pytest.mark.parametrize("tail", [b"\0" * 500, b'{"schema"', b"\xff\xfe", b'{"case": "\0\0'])
 def test_that_an_incomplete_last_line_is_dropped(tail: bytes, runs: Any, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     runs.execute(runs.planned(2), folder)
-    whole, path = runs.kept(folder), folder / "results.jsonl"
+    complete, path = runs.kept(folder), folder / "results.jsonl"
     first = path.read_bytes().splitlines(keepends=True)[0]
     path.write_bytes(first + tail)
     runs.resume(folder)
-    assert runs.kept(folder) == whole
+    assert runs.kept(folder) == complete
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_that_a_run_stopped_again_and_again_ends_with_the_same_records(seed: int, runs: Any, tmp_path: Path) -> None:
     plan, dice = runs.planned(25), random.Random(seed)
-    runs.execute(plan, tmp_path / "whole", workers=2)
+    runs.execute(plan, tmp_path / "complete", workers=2)
     folder = tmp_path / "stopped"
     runs.stopped_after(1, folder, plan)
     sizes = [len(runs.kept(folder))]
-    while len(runs.kept(folder)) < len(runs.kept(tmp_path / "whole")):
+    while len(runs.kept(folder)) < len(runs.kept(tmp_path / "complete")):
         stop, left = threading.Event(), [dice.randint(1, 20)]
 
         def progress(record: Record, stop: threading.Event = stop, left: list[int] = left) -> None:
@@ -60,7 +60,7 @@ def test_that_a_run_stopped_again_and_again_ends_with_the_same_records(seed: int
         runs.resume(folder, progress=progress, draining=stop)
         sizes.append(len(runs.kept(folder)))
     assert len(sizes) > 2
-    assert runs.kept(folder) == runs.kept(tmp_path / "whole")
+    assert runs.kept(folder) == runs.kept(tmp_path / "complete")
 
 
 def test_that_no_case_is_computed_again(runs: Any, tmp_path: Path) -> None:
@@ -84,23 +84,23 @@ def test_that_a_finding_from_all_records_is_reported_once(
 
     monkeypatch.setattr(judging, "judge_all", left_or_right)
     plan = runs.planned(12, modes="right")
-    runs.execute(plan, tmp_path / "whole")
+    runs.execute(plan, tmp_path / "complete")
     runs.stopped_after(5, tmp_path / "stopped", plan)
     assert [r.spec for r in runs.kept(tmp_path / "stopped")].count("convention:bent:0") == 1
     runs.resume(tmp_path / "stopped")
-    assert runs.kept(tmp_path / "stopped") == runs.kept(tmp_path / "whole")
-    (finding,) = (r for r in runs.kept(tmp_path / "whole") if r.spec.startswith("convention:"))
+    assert runs.kept(tmp_path / "stopped") == runs.kept(tmp_path / "complete")
+    (finding,) = (r for r in runs.kept(tmp_path / "complete") if r.spec.startswith("convention:"))
     assert finding.verdict is Verdict.DISAGREE
 
 
 def test_that_a_shard_is_resumed_as_the_same_shard(runs: Any, tmp_path: Path) -> None:
     plan = runs.planned(40, shard="2/3", regimes="grid")
-    runs.execute(plan, tmp_path / "whole", strict=True)
+    runs.execute(plan, tmp_path / "complete", strict=True)
     runs.stopped_after(4, tmp_path / "stopped", plan)
     plan_again, _ = resume_plan(tmp_path / "stopped", [runs.file])
     assert plan_again == plan
     runs.resume(tmp_path / "stopped")
-    assert runs.kept(tmp_path / "stopped") == runs.kept(tmp_path / "whole")
+    assert runs.kept(tmp_path / "stopped") == runs.kept(tmp_path / "complete")
 
 
 def test_that_seconds_add_up_and_meta_keeps_its_command(runs: Any, tmp_path: Path) -> None:
