@@ -10,7 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from gradagree.adapters import Adapter
-from gradagree.adapters.adapter import LAST_POSITION, library_frameworks
+from gradagree.adapters.adapter import LAST_POSITION, framework_names, library_frameworks
 from gradagree.arithmetic.model import FORMATS
 from gradagree.report.figures import power, share
 from gradagree.surveys.classify import ACCEPTED_ULPS
@@ -78,6 +78,12 @@ def position(library: str) -> int:
     if library in Adapter.catalogue:
         return Adapter.catalogue[library].position
     return LAST_POSITION - 1 if library in library_frameworks() else LAST_POSITION
+
+
+def line_class(library: str) -> str:
+    """The CSS class of a framework's curves: line1, line2, ... for those that define a position and libraries."""
+    names = [name for name in [*framework_names(), *library_frameworks()] if position(name) < LAST_POSITION]
+    return f"line{names.index(library) + 1}" if library in names else "other"
 
 
 def describe_curve(curve: ErrorCurve) -> str:
@@ -158,5 +164,4 @@ def draw_curve(curve: ErrorCurve, top: float) -> Markup:
         if now is not None:
             path.append(f"V{now}" if last is not None else f"M{x_of_bin(k):g} {now}")
         last = now
-    known = curve.framework if position(curve.framework) < LAST_POSITION else "other"
-    return Markup('<path class="curve {}" d="{}"/>').format(known, "".join(path))
+    return Markup('<path class="curve {}" d="{}"/>').format(line_class(curve.framework), "".join(path))

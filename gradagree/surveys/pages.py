@@ -14,7 +14,7 @@ from gradagree.report.html import asset, render
 from gradagree.surveys.calls import library_call
 from gradagree.surveys.classify import CLASSES
 from gradagree.surveys.conventions import merge_derivatives
-from gradagree.surveys.curves import ErrorCurve, draw_panel, position
+from gradagree.surveys.curves import ErrorCurve, draw_panel, line_class, position
 from gradagree.surveys.measurements import SurveyRow
 from gradagree.surveys.points import kinks_of
 from gradagree.surveys.survey import SurveyResult
@@ -82,7 +82,7 @@ def function_page(name: str, found: SurveyResult, about: dict[str, Any]) -> str:
     values = {
         "name": name, "function": function, "summary": function.summary(), "kinks": kinks,
         "figures": [(heading, panels) for heading, panels in figures if panels],
-        "frameworks": sorted({curve.framework for curve in curves}, key=position),
+        "frameworks": [(x, line_class(x)) for x in sorted({curve.framework for curve in curves}, key=position)],
         "findings": list(enumerate((finding for finding in found.findings if finding.function == name), 1)),
         "rows": merge_modes([row for row in rows if row.status == "measured" and row.function == name]),
         "others": Counter((row.framework, row.mode, row.quantity, row.status, row.reason) for row in failed),

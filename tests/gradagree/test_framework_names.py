@@ -57,6 +57,12 @@ def test_that_no_module_but_an_adapter_or_an_implementation_names_a_framework() 
     assert named(ROOT) == []
 
 
+def test_that_no_page_template_names_a_framework() -> None:
+    templates = list((ROOT / "gradagree" / "report" / "templates").iterdir())
+    assert len(templates) > 5
+    assert [path.name for path in templates if NAMES.search(path.read_text(encoding="utf-8"))] == []
+
+
 PLANTED = {
     "import torch": "torch",
     "from jax.numpy import sin": "jax.numpy",
