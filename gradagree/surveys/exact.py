@@ -19,60 +19,45 @@ NARROW_BITS = 100
 """A ball is narrow if its midpoint has this many correct bits."""
 
 
-def rounded_ends(found: Any, count: int, form: Format) -> tuple[list[float], list[float]]:
-    """Both ends of each ball, rounded to the format; NaN for a ball that is not finite."""
-    if not isinstance(found, Ball):
-        plain = round_to_format(np.broadcast_to(np.asarray(found, dtype=float), (count,)), form)
-        return list(plain), list(plain)
-    balls = np.broadcast_to(found.balls, (count,))
-    return [_rounded_end(ball, form, "lower") for ball in balls], [_rounded_end(ball, form, "upper") for ball in balls]
-
-
-def _rounded_end(ball: Any, form: Format, side: str) -> float:
-    if ball.is_nan() or not ball.is_finite():
-        return float("nan")
-    end = getattr(ball, side)()
-    if abs(end) > flint.arb(form.largest) * 2:
-        return float("inf") if end > 0 else float("-inf")
-    if abs(end) < flint.arb(form.smallest) / 2:
-        return 0.0
-    if form.precision == FORMATS["float64"].precision:
-        return float(end)
-    return float(round_to_format(np.asarray(_outward_float(end, math.inf if side == "upper" else -math.inf)), form))
-
-
-def _outward_float(end: Any, far: float) -> float:
-    """The float64 nearest to an end of a ball, or its neighbour towards `far` if it is not exact."""
-    x = float(end)
-    return x if flint.arb(x) == end else math.nextafter(x, far)
-
-
 def round_balls(balls: np.ndarray, form: Format) -> tuple[np.ndarray, ...]:
     """high, low and nearest as in `ExactValues`, and 1 where a ball determines the rounded value, else 0."""
-    wide = form.precision == FORMATS["float64"].precision
-    parts = _BALL_PARTS(balls, not wide)
-    lower, upper, middle, rest = (np.asarray(part, dtype=np.float64) for part in parts[:4])
-    lower, upper = round_to_format(lower, form), round_to_format(upper, form)
+    lower, upper = rounded_ends(balls, form)
+    middle, rest, narrow = (np.asarray(part, dtype=np.float64) for part in _MIDPOINT(balls))
     same = lower == upper
-    known = same | np.asarray(parts[4], dtype=bool)
+    known = same | (narrow > 0)
     nearest = np.where(same, upper, np.where(np.isfinite(middle), middle, upper))
     finite = known & np.isfinite(np.where(same, upper, middle))
     return np.where(finite, middle, 0.0), np.where(finite, rest, 0.0), nearest, known.astype(np.int8)
 
 
-def _ball_parts(ball: Any, outward: bool) -> tuple[float, float, float, float, bool]:
-    """Both ends as float64 (rounded outward on request), midpoint, its rounding error, and whether it is narrow."""
+def rounded_ends(balls: np.ndarray, form: Format) -> tuple[np.ndarray, np.ndarray]:
+    """Both ends of each ball, rounded to the format; NaN for a ball that is not finite."""
+    lower, upper = (np.asarray(end, dtype=np.float64) for end in _ENDS(balls, form.name != "float64"))
+    return round_to_format(lower, form), round_to_format(upper, form)
+
+
+def _ends(ball: flint.arb, outward: bool) -> tuple[float, float]:
+    """Both ends as float64; rounded outward on request, so that a second rounding does not meet a false tie."""
     if not ball.is_finite():
-        return math.nan, math.nan, math.nan, 0.0, False
-    lower, upper, high = ball.lower(), ball.upper(), float(ball.mid())
-    ends = (
-        [_outward_float(lower, -math.inf), _outward_float(upper, math.inf)] if outward else [float(lower), float(upper)]
-    )
-    narrow = is_narrow(ball, NARROW_BITS)
-    return ends[0], ends[1], high, float((ball - high).mid()) if math.isfinite(high) else 0.0, narrow
+        return math.nan, math.nan
+    ends = ball.lower(), ball.upper()
+    lower, upper = map(float, ends)
+    if outward:
+        lower = lower if flint.arb(lower) == ends[0] else math.nextafter(lower, -math.inf)
+        upper = upper if flint.arb(upper) == ends[1] else math.nextafter(upper, math.inf)
+    return lower, upper
 
 
-_BALL_PARTS = np.frompyfunc(_ball_parts, 2, 5)
+def _midpoint(ball: flint.arb) -> tuple[float, float, bool]:
+    """The midpoint as float64, its rounding error, and whether the ball is narrow."""
+    if not ball.is_finite():
+        return math.nan, 0.0, False
+    high = float(ball.mid())
+    rest = float((ball - high).mid()) if math.isfinite(high) else 0.0
+    return high, rest, is_narrow(ball, NARROW_BITS)
+
+
+_ENDS, _MIDPOINT = np.frompyfunc(_ends, 2, 2), np.frompyfunc(_midpoint, 1, 3)
 
 
 BLOCK_SIZES = (2048, 128, 16)
@@ -148,8 +133,8 @@ def _by_blocks(made: ExactValues, subject: Subject, quantity: str, form: Format)
         with precision(LADDER[0]):
             ends = [flint.arb(float(points[b[0]])).union(flint.arb(float(points[b[-1]]))) for b in blocks]
             found = subject.evaluate(quantity, Ball(np.array(ends, dtype=object)))
-            lower, upper = rounded_ends(found, len(blocks), form)
-        for block, low, high in zip(blocks, lower, upper, strict=True):
+            lower, upper = rounded_ends(balls_of(found, (len(blocks),)), form)
+        for block, low, high in zip(blocks, lower + 0.0, upper, strict=True):
             if low == high:
                 made.high[block], made.nearest[block], made.known[block] = finite_or_zero(low), low, 2
 
@@ -162,6 +147,11 @@ def to_balls(x: Any) -> Ball:
         if where.any():
             made.balls[where] = sign * INFINITE_RANGE[0].union(INFINITE_RANGE[1])
     return made
+
+
+def balls_of(found: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """The balls of a formula, which may be plain numbers, in this shape."""
+    return np.broadcast_to((found if isinstance(found, Ball) else Ball.exact(found)).balls, shape)
 
 
 def finite_or_zero(x: float) -> float:
@@ -178,9 +168,7 @@ def _by_balls(made: ExactValues, subject: Subject, quantity: str, form: Format) 
             return
         with precision(bits):
             found = subject.at(open).evaluate(quantity, to_balls(points[open]), to_balls)
-            balls = found.balls if isinstance(found, Ball) else Ball.exact(found).balls
-            balls = np.broadcast_to(balls, (len(open), *made.high.shape[1:]))
-            high, low, nearest, known = round_balls(balls, form)
+            high, low, nearest, known = round_balls(balls_of(found, (len(open), *made.high.shape[1:])), form)
         fresh = np.zeros(made.known.shape, dtype=bool)
         fresh[open] = (known > 0) & (made.known[open] == 0)
         new = (known > 0) & (made.known[open] == 0)
