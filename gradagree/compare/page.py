@@ -181,9 +181,8 @@ def print_comparison(found: Differences, console: Console) -> None:
         if not one.rows:
             continue
         printer.line(Text(one.name, style="bold"))
-        kept = [place for place, name in enumerate(one.head) if name != SHOWN_BY]
-        rows = [[row[k]._replace(text=visible(row[k].text, 60)) for k in kept] for row in one.rows[:MOST_LINES]]
-        printer.table(one._replace(head=tuple(one.head[k] for k in kept), rows=rows))
+        rows = [[span._replace(text=visible(span.text, 60)) for span in row] for row in one.rows[:MOST_LINES]]
+        printer.table(one._replace(rows=rows).without(SHOWN_BY))
         further = len(one.rows) - MOST_LINES + one.left_out
         if further > 0:
             printer.line(Text(f"{count_noun(further, 'further row')} in the pages written with --out.", style="dim"))

@@ -17,7 +17,6 @@ from gradagree.cases.case import Case
 from gradagree.checker.comparison import Comparison
 from gradagree.checker.verdict import Record, Verdict, describe_operation, exit_code, plain
 from gradagree.report import sections
-from gradagree.report.findings import Standing
 from gradagree.report.matrix import ACTIVATION
 from gradagree.report.provenance import failed_probes
 from gradagree.report.sections import FindingSection, Span, Table
@@ -42,10 +41,9 @@ def print_summary(summary: Summary, console: Console, folder: Path) -> None:
     at_once = max((console.width - NAME_WIDTH) // CELL_WIDTH, 1)
     for start in range(0, len(frameworks) if rows else 0, at_once):
         printer.table(sections.merged_matrix(rows, frameworks[start : start + at_once], MOST_ROWS))
-    for one in summary.accepted.standings():
-        _known(printer, one)
-    if summary.sharpness:
-        printer.table(sections.sharpness(summary, "tolerance over largest entry"))
+    for one in (sections.known_differences(summary), sections.relative_tolerances(summary)):
+        if one.rows:
+            printer.section(one.without("link", "expiry", *sections.SHARE_NAMES))
     findings = list(summary.findings)
     for finding in findings[:MOST_FINDINGS]:
         _finding(printer, sections.section_of(finding, summary))
@@ -73,6 +71,11 @@ class Printer:
         self.console.print(self.text(text), soft_wrap=whole, highlight=False)
         self.console.print()
 
+    def section(self, section: Table) -> None:
+        """The name and the rows of a section."""
+        self.console.print(self.text(Text(section.name, style="bold")), highlight=False)
+        self.table(section)
+
     def table(self, section: Table) -> None:
         """The rows of a section; a row whose first cell is bad is wholly bad."""
         table = rich.table.Table(box=box.SIMPLE_HEAD if self.signs else box.ASCII2, pad_edge=False, show_edge=False)
@@ -91,15 +94,6 @@ def _text(span: Span, tone: str) -> Text:
 
 def style(verdict: Verdict) -> str:
     return STYLES[tone(verdict)]
-
-
-def _known(say: Printer, one: Standing) -> None:
-    """One line for each known difference, and why it fails the run where it does."""
-    outdated = one.expired or one.stale
-    words = f"{'✗' if outdated else '·'} {visible(one.entry.label)}: {visible(one.state)}"
-    words += f" in {count_noun(one.covered, 'record')}" if one.covered else ""
-    remedy = " (remove the entry, or correct it)" if one.stale else ""
-    say.line(Text(words + remedy, style=STYLES["bad" if outdated else "none"]))
 
 
 def _finding(printer: Printer, one: FindingSection) -> None:
@@ -133,7 +127,7 @@ class Progress:
 
     def __call__(self, record: Record) -> None:
         self._failing += record.verdict.fails
-        words = f"{self._failing} failing" if self._failing else "gradients judged"
+        words = f"{self._failing} failing" if self._failing else "gradients checked"
         self._bar.update(self._task, advance=1, description=words)
 
     def __enter__(self) -> Self:
@@ -178,9 +172,9 @@ def _comparison(record: Record) -> str:
 
 def _boxes(case: Case, comparisons: Sequence[Comparison]) -> rich.table.Table:
     table = rich.table.Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("box", "function", "array", "verdict"):
+    for name in ("operation", "function", "array", "verdict"):
         table.add_column(name)
-    for name in ("distance / tolerance", "tolerance / largest"):
+    for name in ("error / tolerance", "tolerance / largest entry"):
         table.add_column(name, justify="right")
     for c in comparisons:
         function = case.function(c.quantity.node)

@@ -144,8 +144,8 @@ class Standing(NamedTuple):
         if self.expired:
             return f"expired on {self.entry.expiry}"
         if self.stale:
-            return f"stale: {self.met:,} compared, none of them differs so"
-        return "known" if self.covered else "not met: nothing of its kind was compared"
+            return f"stale: {self.met:,} compared, none differs this way; remove or correct the entry"
+        return "known" if self.covered else "not met: no such gradient was compared"
 
 
 @dataclass

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from gradagree.checker.verdict import ORDER, Verdict
 from gradagree.report import sections
 from gradagree.report.figures import Interval, Panel, histograms, intervals
-from gradagree.report.matrix import GROUPS, depth_label
+from gradagree.report.matrix import depth_label
 from gradagree.report.network import draw_faulty_operation
 from gradagree.report.provenance import failed_probes, runs_of
 from gradagree.report.rows import MOST, script_json
@@ -25,7 +25,7 @@ FILTERS = {f.__name__: f for f in (brief, count_noun, format_exact, short_name, 
 
 
 def render(template: str, values: Mapping[str, Any], style: str, script: str | None = None) -> str:
-    """The page that the template makes of the values, with this style and this script and no other."""
+    """The page of a template, which allows this style and this script only."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("gradagree.report", "templates"), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
@@ -37,7 +37,7 @@ def render(template: str, values: Mapping[str, Any], style: str, script: str | N
 
 
 def policy(style: str, script: str | None = None) -> str:
-    """A content security policy under which only this style and this script count, and nothing is loaded."""
+    """A content security policy that allows this style and this script and loads nothing."""
     rules = ["default-src 'none'", f"style-src '{_digest(style)}'"]
     rules += [] if script is None else [f"script-src '{_digest(script)}'"]
     return "; ".join([*rules, "base-uri 'none'", "form-action 'none'"])
@@ -48,12 +48,12 @@ def _digest(text: str) -> str:
 
 
 def asset(name: str) -> str:
-    """A file that is put into the page as it is."""
+    """The text of a file in the folder of templates."""
     return resources.files("gradagree.report").joinpath("templates", name).read_text(encoding="utf-8")
 
 
 def equation(counts: dict[Verdict, int]) -> list[tuple[Verdict, int]]:
-    """What was compared, the best first, then what was not."""
+    """Verdicts with their counts, compared ones first, from best to worst."""
     return sorted(counts.items(), key=lambda item: (not item[0].compared, -ORDER[item[0]]))
 
 
@@ -62,16 +62,15 @@ MOST_FINDINGS = 200
 
 def page(summary: Summary) -> str:
     """The complete page as text."""
-    findings, heads = list(summary.findings), sections.columns_by_framework(summary.columns)
+    findings = list(summary.findings)
     values = {
-        "summary": summary, "groups": GROUPS, "header": heads,
-        "columns": [column for _, theirs in heads for column in theirs],
+        "summary": summary, "matrix": sections.matrix(summary), "tolerances": sections.relative_tolerances(summary),
         "findings": [
             (sections.section_of(one, summary), draw_faulty_operation(one.example)) for one in findings[:MOST_FINDINGS]
         ],
         "unshown": findings[MOST_FINDINGS:], "known": sections.known_differences(summary),
-        "conventions": sections.conventions(summary), "not_judged": sections.not_decided(summary),
-        "probes_failed": failed_probes(summary.meta), "quantiles": sections.QUANTILES,
+        "conventions": sections.conventions(summary), "not_decided": sections.not_decided(summary),
+        "probes_failed": failed_probes(summary.meta),
         "runs": runs_of(summary.meta), "exit_code": summary.exit, "figures": figures(summary),
         "most": MOST, "payload": None if summary.rows.dropped else Markup(script_json(summary.rows.payload())),
     }  # fmt: skip
@@ -85,12 +84,10 @@ def figures(summary: Summary) -> dict[str, Markup]:
     depths = [(name, by_depth(summary, name)) for name in summary.dtypes if name in summary.sharpness]
     drawn: dict[str, Markup] = {}
     if ratios:
-        drawn["ratios"] = histograms("Largest distance over tolerance, records by dtype", ratios, "the tolerance")
+        drawn["ratios"] = histograms("Largest error / tolerance, records by dtype", ratios, "the tolerance")
     if sharp:
-        drawn["sharpness"] = histograms(
-            "Tolerance over the largest entry, records by dtype", sharp, "the largest entry"
-        )
-        drawn["depth"] = intervals("Tolerance over the largest entry, by dtype and boxes", depths, "the largest entry")
+        drawn["sharpness"] = histograms("Relative tolerance, records by dtype", sharp, "the largest entry")
+        drawn["depth"] = intervals("Relative tolerance, by dtype and number of operations", depths, "the largest entry")
     return drawn
 
 

@@ -27,7 +27,7 @@ def _lines(summary: Summary) -> Iterator[str]:
     if known.rows:
         yield from section(known, ROOM_FOR_KNOWN)
     yield from section(sections.counts(summary))
-    for one in (sections.matrix(summary), sections.sharpness(summary), *_last_tables(summary)):
+    for one in (sections.matrix(summary), sections.relative_tolerances(summary), *_last_tables(summary)):
         if one.rows:
             yield from section(one)
     yield from _provenance(summary)
@@ -44,16 +44,16 @@ def section(one: Table, room: int = ROOM) -> Iterator[str]:
     if one.words:
         yield f"\n{prose(one.words)}"
     if one.rows:
-        yield from table(list(map(prose, one.head)), ([span(s) for s in row] for row in one.rows), one.unit, room)
-    if one.further:
-        yield f"\n{one.further}"
+        yield from table(list(map(prose, one.flat_head)), ([span(s) for s in row] for row in one.rows), one.unit, room)
+    for remark in filter(None, (one.further, one.note)):
+        yield f"\n{prose(remark)}"
 
 
 def span(one: Span) -> str:
     if one.code:
         return code_span(one.plain)
     words = f"{one.symbol} {prose(one.text)}".strip()
-    return f"**{words}**" if one.tone == "bad" else words
+    return (f"**{words}**" if one.tone == "bad" else words) + (f" {prose(one.note)}" if one.note else "")
 
 
 def _answer(summary: Summary) -> Iterator[str]:

@@ -146,10 +146,10 @@ class Column(NamedTuple):
 
 
 def depth_label(depth: int) -> str:
-    """``3 boxes``, ``20+ boxes``; a question mark where the case's text does not say."""
+    """``3 ops``, ``20+ ops``; a question mark if the text of the case cannot be read."""
     if not depth:
         return "?"
-    return "1 box" if depth == 1 else f"{depth}{'+' if depth == DEEPEST else ''} boxes"
+    return f"{depth}{'+' if depth == DEEPEST else ''} op{'s' * (depth > 1)}"
 
 
 @dataclass
@@ -224,7 +224,7 @@ def _functions(record: Record, parts: CaseText) -> Iterator[tuple[str, str]]:
         )
         yield (ERROR if is_error else ACTIVATION), record.function
     elif record.verdict in BLAMED:
-        yield UNKNOWN, "no box could be named"
+        yield UNKNOWN, "operation not known"
     else:
         yield from ((ACTIVATION, name) for name in parts.activations)
         if parts.error:

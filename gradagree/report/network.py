@@ -82,32 +82,32 @@ def choose_units(numbers: Sequence[float], most: int, always: Collection[int] = 
 BAND = 44
 """Height of two lines of text."""
 MOST = 6
-"""Boxes drawn; of a deeper network those around the guilty one, the first, and the last."""
+"""Operations drawn; of a deeper network the first, the last, and those around the faulty one."""
 OperationLabel = tuple[str, str, bool]
-"""What stands in a frame in two lines, and whether it is the guilty one."""
+"""The two lines of text in a frame, and whether it is the faulty operation."""
 
 
 def draw_faulty_operation(record: Record) -> Markup | None:
     """The picture; None where the record names no location, as in an end-to-end check, or cannot be read."""
     found = operation_labels(record)
-    if record.verdict is Verdict.SUSPECT or not any(loud for _, _, loud in found):
+    if record.verdict is Verdict.SUSPECT or not any(faulty for _, _, faulty in found):
         return None
     drawn = FAULT.frames([BAND] * len(found), [()] * len(found))
     width, height = f"{drawn[0].width + 2:g}", f"{drawn[0].height + 2:g}"
     parts = [_frame(*one, one[0] is drawn[-1]) for one in zip(drawn, found, strict=True)]
-    words = ", ".join(f"{first} {second}{' (guilty)' * loud}" for first, second, loud in found)
+    words = ", ".join(f"{first} {second}{' (faulty)' * faulty}" for first, second, faulty in found)
     head = Markup(
         '<svg class="network" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img" aria-label="{words}">'
     )
     return (
-        head.format(w=width, h=height, words=f"Boxes from outside to inside: {words}")
+        head.format(w=width, h=height, words=f"Operations from the input to the loss: {words}")
         + Markup("").join(parts)
         + Markup("</svg>")
     )
 
 
 def operation_labels(record: Record) -> list[OperationLabel]:
-    """What the picture shows, from the outermost box to the error box."""
+    """The texts of the picture, from the first operation to the loss."""
     parts = split_case(record.spec)
     if not parts.runs:
         return []
@@ -115,12 +115,12 @@ def operation_labels(record: Record) -> list[OperationLabel]:
     here = len(names) if record.box == "error" else record.box - 1 if isinstance(record.box, int) else -1
     units = [f" · {visible(width.rstrip('b'))} unit{'s' * (width.rstrip('b') != '1')}" for width in parts.widths]
     units += [""] * len(names)
-    found = [(f"box {k + 1}{units[k]}", name, k == here) for k, name in enumerate(names)]
+    found = [(f"op {k + 1}{units[k]}", name, k == here) for k, name in enumerate(names)]
     kept, shown = _kept(len(found), min(here, len(found) - 1)), list[OperationLabel]()
     for gap, group in groupby(range(len(found)), lambda k: k not in kept):
         places = list(group)
         shown += [("\u22ef", f"{len(places):,} more", False)] if gap else [found[k] for k in places]
-    return [*shown, ("error box", visible(parts.error), here == len(names))]
+    return [*shown, ("loss", visible(parts.error), here == len(names))]
 
 
 def _kept(count: int, here: int) -> set[int]:
@@ -129,24 +129,24 @@ def _kept(count: int, here: int) -> set[int]:
     return {k for k in (0, here - 1, here, here + 1, count - 1) if 0 <= k < count}
 
 
-def _frame(frame: Frame, station: OperationLabel, innermost: bool) -> Markup:
-    first, second, loud = station
+def _frame(frame: Frame, label: OperationLabel, innermost: bool) -> Markup:
+    first, second, faulty = label
     shape = Markup('<rect class="{}" x="{:g}" y="{:g}" width="{:g}" height="{:g}" rx="3"/>').format(
-        "guilty" if loud else "frame", frame.x, frame.y, frame.width, frame.height
+        "faulty" if faulty else "frame", frame.x, frame.y, frame.width, frame.height
     )
     text = Markup('<text class="{}" x="{:g}" y="{:g}">{}</text>')
     x, middle = frame.x + 8, frame.y + frame.height / 2
-    label = "\u2717 " * loud + shorten(second, 15 if innermost else 12)
+    text_below = "\u2717 " * faulty + shorten(second, 15 if innermost else 12)
     return (
         shape
         + text.format("small", x, middle - 5, first)
-        + text.format("loud" if loud else "name", x, middle + 12, label)
+        + text.format("loud" if faulty else "name", x, middle + 12, text_below)
     )
 
 
 MOST_UNITS, MOST_BOXES, MOST_TITLE = 12, 12, 24
 DISC, RING, LINE = 6.5, 5.0, 3.4
-"""Radius, width and width of what is largest in its box."""
+"""Largest radius of a disc, width of a ring and width of a line."""
 ONE = Markup('<svg class="sample" viewBox="0 0 40 28" width="40" height="28" aria-hidden="true">{}</svg>')
 
 
@@ -158,6 +158,7 @@ class Layer:
     p: Numbers
     delta: Numbers
     w: tuple[Numbers, ...] = ()
+    is_loss: bool = False
 
     @property
     def wide(self) -> bool:
@@ -169,7 +170,7 @@ class Layer:
 
 
 def layers(training: Training) -> list[Layer]:
-    """The boxes of the example, from the outermost to the error box; none where there is no example."""
+    """The operations of the example, from the input to the loss; none if there is no example."""
     example, found = training.example, []
     if example is None:
         return []
@@ -178,14 +179,14 @@ def layers(training: Training) -> list[Layer]:
         delta += (math.nan,) * (len(p) - len(delta))
         innermost = k == len(example.inputs) - 1
         names = (training.error,) if innermost else training.activations[k : k + 1]
-        title = ": ".join(["error box" if innermost else f"box {k + 1}", *filter(None, names)])
+        title = ": ".join(["loss" if innermost else f"operation {k + 1}", *filter(None, names)])
         w = example.parameters.get(parameter_name(k + 1, "w"), ()) if not innermost else ()
-        found.append(Layer(title, p, delta, w))
+        found.append(Layer(title, p, delta, w, innermost))
     return found
 
 
 def draw_network(training: Training) -> Markup:
-    """The svg element: of a wide box the units to which E is most sensitive, of a deep network the inner boxes."""
+    """The svg element: of a wide layer the units with the largest cotangents, of a deep network the last operations."""
     shown = layers(training)[-MOST_BOXES:]
     example = training.example
     if not shown or example is None:
@@ -219,7 +220,9 @@ def _box(layer: Layer, frame: Frame, innermost: bool) -> Iterator[Markup]:
     )
     some = f", {len(frame.units)} of {len(layer.p)} units" if len(frame.units) < len(layer.p) else ""
     text = Markup('<text class="{}" x="{}" y="{}">{}</text>')
-    yield text.format("label", frame.x + 14, frame.y + 17, shorten(layer.title, MOST_TITLE) + some)
+    yield text.format(
+        "label", frame.x + 14, frame.y + 17, shorten(layer.title.replace("operation", "op"), MOST_TITLE) + some
+    )
     yield text.format("small", frame.x + 14, frame.y + frame.height - 9, _scales(layer))
 
 
@@ -233,7 +236,7 @@ def _largest(numbers: Sequence[float]) -> float:
 
 
 def _weights(layer: Layer, frame: Frame, inside: Frame) -> Iterator[Markup]:
-    """Lines from the units of a box to those of the one inside it, the heaviest on top."""
+    """Lines from the units of an operation to those of the next one, the largest weights on top."""
     line = Markup('<line class="{}" x1="{}" y1="{}" x2="{}" y2="{}" stroke-width="{}" stroke-opacity="{}"/>')
     ends = frame.x + RADIUS, inside.x - RADIUS
     if not layer.w:
@@ -281,7 +284,7 @@ def _numbered(frame: Frame) -> Iterator[Markup]:
 
 
 def _outcome(training: Training, layer: Layer, frame: Frame) -> Iterator[Markup]:
-    """Beside each output: its number, its target, and whether it is decided on, or would be right."""
+    """Beside each output: its number, its target, and whether it is the predicted or the correct class."""
     example = training.example
     assert example is not None
     text = Markup('<text class="{}" x="{}" y="{}">{}</text>')
@@ -292,21 +295,21 @@ def _outcome(training: Training, layer: Layer, frame: Frame) -> Iterator[Markup]
         if i == example.decision and example.right is not None:
             good = i == example.right
             yield text.format(
-                "label" if good else "wrong", x, y + 14, "✓ decided, right" if good else "✗ decided, wrong"
+                "label" if good else "wrong", x, y + 14, "✓ predicted, correct" if good else "✗ predicted, wrong"
             )
         elif i in (example.decision, example.right):
-            yield text.format("label", x, y + 14, "decided" if i == example.decision else "this is right")
+            yield text.format("label", x, y + 14, "predicted" if i == example.decision else "correct class")
 
 
 def legend() -> list[tuple[Markup, str]]:
     """Samples of what the picture is made of, each with its meaning."""
     line = Markup('<line class="{}" x1="2" y1="14" x2="38" y2="14" stroke-width="2.4"/>')
     return [
-        (ONE.format(_unit(20, 14, 1, 0)), "disc: current input p > 0, its area |p|"),
+        (ONE.format(_unit(20, 14, 1, 0)), "disc: input p > 0, area |p|"),
         (ONE.format(_unit(20, 14, -1, 0)), "open disc: p < 0"),
-        (ONE.format(_unit(20, 14, 0, 0.7)), "ring: sensitivity δ > 0, its width |δ|"),
+        (ONE.format(_unit(20, 14, 0, 0.7)), "ring: cotangent δ > 0, width |δ|"),
         (ONE.format(_unit(20, 14, 0, -0.7)), "broken ring: δ < 0"),
-        (ONE.format(line.format("w")), "weight > 0, its width |w|"),
+        (ONE.format(line.format("w")), "line: weight > 0, width |w|"),
         (ONE.format(line.format("w negative")), "broken line: weight < 0"),
     ]
 
@@ -316,7 +319,7 @@ MOST_ROWS, MOST_WEIGHTS, MOST_TABLES = 128, 16, 40
 
 @dataclass(frozen=True)
 class NodeTable:
-    """A box: for each unit p, delta and the weights that lead inwards."""
+    """An operation: for each unit p, delta and the weights that lead to the next one."""
 
     title: str
     head: tuple[str, ...]
@@ -332,7 +335,7 @@ def tables(training: Training) -> list[NodeTable]:
 def _table(layer: Layer, training: Training) -> NodeTable:
     width = max((len(row) for row in layer.w), default=0)
     shown = min(width, MOST_WEIGHTS)
-    target = training.example.target if training.example and layer.title.startswith("error box") else ()
+    target = training.example.target if training.example and layer.is_loss else ()
     head = ["unit", "p", "δ"] + ["t"] * bool(target) + [f"w to {j}" for j in range(shown)]
     rows = []
     for i in range(min(len(layer.p), MOST_ROWS)):

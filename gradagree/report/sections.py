@@ -13,24 +13,50 @@ from gradagree.report.summary import Summary
 from gradagree.report.text import DASH, brief, count_noun, format_count, format_exact, replay, short_name, tone, visible
 
 QUANTILES = (0.05, 0.5, 0.95)
+QUANTILE_NAMES, SHARE_NAMES = ("5 %", "median", "95 %"), ("entries above tolerance", "at least")
 NOT_RUN = "not run"
+CSS_CLASSES = {
+    "num": ("records", "cases", "factor", *QUANTILE_NAMES, *SHARE_NAMES),
+    "shown": ("shown by", "for example"),
+    "why": ("difference", "reason", "derivative", "why", "first", "second"),
+}
+"""Classes of table cells in HTML, each with the columns that have it."""
 
 
 class Span(NamedTuple):
-    """The text of a table cell. tone is bad, doubtful, good or none where it is a verdict or a state."""
+    """The text of a table cell. tone is bad, doubtful, good or none for a verdict or state; note is less prominent."""
 
     text: str
     symbol: str = ""
     tone: str = ""
     code: bool = False
+    note: str = ""
+
+    @property
+    def words(self) -> str:
+        return f"{self.text} {self.note}".strip()
 
     @property
     def plain(self) -> str:
-        return f"{self.symbol} {self.text}".strip()
+        return f"{self.symbol} {self.words}".strip()
 
 
 class Table(NamedTuple):
-    """A section with a table. words introduces the table or says why there are no rows."""
+    """A section with a table.
+
+    Args:
+        name: Title of the section.
+        head: Names of the columns.
+        rows: The cells, the first of which names its row.
+        words: An introduction, or why there are no rows.
+        left_out: Number of rows that are not shown.
+        noun: Noun for rows that are not shown.
+        unit: Plural noun for the rows.
+        over: Names above the columns from the second one on, each with its number of columns.
+        groups: Names above the rows, each with its number of rows.
+        style: Class of the HTML table.
+        note: A remark below the table.
+    """
 
     name: str
     head: tuple[str, ...]
@@ -39,11 +65,43 @@ class Table(NamedTuple):
     left_out: int = 0
     noun: str = "further row"
     unit: str = "rows"
+    over: tuple[tuple[str, int], ...] = ()
+    groups: tuple[tuple[str, int], ...] = ()
+    style: str = ""
+    note: str = ""
 
     @property
     def further(self) -> str:
-        """``3 further rows.``, where rows are left out."""
+        """``3 further rows.``, if rows are left out."""
         return f"{count_noun(self.left_out, self.noun)}." if self.left_out else ""
+
+    @property
+    def flat_head(self) -> tuple[str, ...]:
+        """The column names in one line: ``torch:vmap`` for ``vmap`` below ``torch``."""
+        if not self.over:
+            return self.head
+        above = [name for name, count in self.over for _ in range(count)]
+        pairs = zip(above, self.head[1:], strict=True)
+        return (self.head[0], *(name if mode == DASH else f"{name}:{mode}" for name, mode in pairs))
+
+    @property
+    def row_groups(self) -> list[tuple[str, Sequence[Sequence[Span]]]]:
+        """The rows of each group, with its name; all rows under an empty name if there are no groups."""
+        found, start = [], 0
+        for name, count in self.groups or (("", len(self.rows)),):
+            found.append((name, self.rows[start : start + count]))
+            start += count
+        return found
+
+    def css_class(self, column: int) -> str:
+        """The class of the cells of a column in HTML."""
+        return next((kind for kind, names in CSS_CLASSES.items() if self.head[column] in names), "")
+
+    def without(self, *names: str) -> Table:
+        """The table without these columns."""
+        kept = [k for k, name in enumerate(self.head) if name not in names]
+        head, rows = tuple(self.head[k] for k in kept), [[row[k] for k in kept] for row in self.rows]
+        return self._replace(head=head, rows=rows)
 
 
 class SmallCase(NamedTuple):
@@ -96,8 +154,8 @@ def number(count: int) -> Span:
     return Span(format_count(count))
 
 
-def verdict_span(verdict: Verdict, more: str = "") -> Span:
-    return Span(f"{verdict}{more}", verdict.symbol, tone(verdict))
+def verdict_span(verdict: Verdict, note: str = "") -> Span:
+    return Span(str(verdict), verdict.symbol, tone(verdict), note=note)
 
 
 def section_of(finding: Finding, summary: Summary) -> FindingSection:
@@ -163,15 +221,25 @@ def counts(summary: Summary) -> Table:
 
 
 def matrix(summary: Summary) -> Table:
-    """Functions, dtypes and regimes against frameworks and modes."""
-    columns = list(summary.columns)
+    """Functions, dtypes and input distributions against frameworks and modes."""
+    frameworks = columns_by_framework(summary.columns)
+    columns = [column for _, theirs in frameworks for column in theirs]
+    groups = [(group, sorted(summary.matrix.cells[group].items())) for group in GROUPS if summary.matrix.cells[group]]
     rows = [
         (code(name), *(cell_span(cells.get(column)) for column in columns))
-        for group in GROUPS
-        for name, cells in sorted(summary.matrix.cells[group].items())
+        for _, found in groups
+        for name, cells in found
     ]
-    words = "Each cell: the worst verdict and how many have it; a failure counts for the faulty function alone."
-    return Table("Matrix", ("", *(str(column) for column in columns)), rows, words)
+    words = (
+        "Each cell shows the worst verdict of its records and how many have it. A record that does not agree counts "
+        "only for the function in which the difference was found. Dtype and regime (input distribution) count all "
+        "records."
+    )
+    return Table(
+        "Matrix: verdicts by function and mode", ("", *(column.mode or DASH for column in columns)), rows,
+        words if rows else "There are no records.", over=tuple((name, len(theirs)) for name, theirs in frameworks),
+        groups=tuple((group, len(found)) for group, found in groups), style="matrix",
+    )  # fmt: skip
 
 
 def merged_matrix(rows: Mapping[str, Mapping[str, Cell]], frameworks: Sequence[str], most: int) -> Table:
@@ -187,34 +255,42 @@ def merged_matrix(rows: Mapping[str, Mapping[str, Cell]], frameworks: Sequence[s
 def cell_span(cell: Cell | None, short: bool = False) -> Span:
     if cell is None:
         return Span(NOT_RUN, tone="none")
-    return verdict_span(cell.verdict, f" {cell.share.replace(' of ', '/') if short else cell.share}")
+    return verdict_span(cell.verdict, cell.share.replace(" of ", "/") if short else cell.share)
 
 
-def sharpness(summary: Summary, first: str = "dtype") -> Table:
-    """Quantiles of the tolerance over the largest entry, by dtype."""
-    rows = [
-        (Span(name), *(Span(f"{summary.sharpness[name].quantile(q):.2g}") for q in QUANTILES))
-        for name in summary.dtypes
-        if name in summary.sharpness
-    ]
-    return Table("Sharpness: tolerance over the largest entry", (first, "5 %", "median", "95 %"), rows)
+def relative_tolerances(summary: Summary) -> Table:
+    """Quantiles of the relative tolerance, and the share of entries that the tolerance resolves, by dtype."""
+    rows = []
+    for name in summary.dtypes:
+        if name not in summary.sharpness:
+            continue
+        spread, share = summary.sharpness[name], summary.shares[name]
+        shares = [f"{100 * share.mean:.4g} %", f"{100 * share.least:.3g} %"] if share.count else [DASH, DASH]
+        numbers = [*(f"{spread.quantile(q):.2g}" for q in QUANTILES), *shares]
+        rows.append((Span(name), number(spread.total), *map(Span, numbers)))
+    return Table(
+        "Relative tolerance (largest tolerance / largest entry)",
+        ("dtype", "records", *QUANTILE_NAMES, *SHARE_NAMES), rows, style="numbers",
+        note="Entries above tolerance: the share of gradient entries that are larger than their tolerance, or exactly "
+        "zero; the mean over the records, and the least.",
+    )  # fmt: skip
 
 
 def conventions(summary: Summary) -> Table:
-    """Slopes at kinks that differ from the derivation's, and who takes them."""
+    """Derivatives at kinks that differ from the reference's, and the modes that return them."""
     rows = [
         (code(group.function), code(group.column.words), Span(group.reason), number(n))
         for group, n in summary.conventions.most_first()
     ]
-    words = "At a kink several slopes are admissible. These differ from the derivation's, and are not wrong."
+    words = "At a kink several derivatives are admissible. These differ from the reference's, and are not wrong."
     return Table(
-        "Conventions", ("function", "framework", "slope", "records"), rows, words if rows else "None.",
+        "Conventions at kinks", ("function", "framework", "derivative", "records"), rows, words if rows else "None.",
         summary.conventions.further, "further record", "conventions",
     )  # fmt: skip
 
 
 def not_decided(summary: Summary) -> Table:
-    """Records without a verdict on a gradient, planned records that are missing, and absent frameworks."""
+    """Records that decide nothing about a gradient, planned records that are missing, and absent frameworks."""
     rows = [
         (verdict_span(group.verdict), code(group.column.words), Span(group.reason), number(n))
         for group, n in summary.dropped.most_first()
@@ -225,8 +301,8 @@ def not_decided(summary: Summary) -> Table:
     for name, reason in not_installed(summary.meta).items():
         rows.append((Span("absent", DASH, "none"), code(name), Span(reason), Span(DASH)))
     return Table(
-        "Not judged", ("verdict", "framework", "why", "records"), rows,
-        "" if rows else "Nothing: every planned record was judged.",
+        "Not decided", ("verdict", "framework", "why", "records"), rows,
+        "" if rows else "None: every planned gradient was decided.",
         summary.dropped.further, "further record", "reasons",
     )  # fmt: skip
 

@@ -18,18 +18,17 @@ from gradagree.report.text import count_noun, format_count, join_words, short_na
 from gradagree.runner.known import Entry, decode_known
 
 MOST_NAMED, MOST_FRAMEWORKS = 3, 12
-BY_HAND = "backpropagation by hand"
-NO_ANSWER = {
+OTHER_FAILURES = {
     frozenset({Verdict.CRASHED}): ("crashed", "crashed"),
-    frozenset({Verdict.TIMEOUT}): ("ran past its limit", "ran past their limit"),
-    frozenset({Verdict.CRASHED, Verdict.TIMEOUT}): ("gave no answer", "gave no answer"),
-    frozenset({Verdict.SUSPECT}): (f"is suspected against {BY_HAND}", f"are suspected against {BY_HAND}"),
+    frozenset({Verdict.TIMEOUT}): ("exceeded its time limit", "exceeded their time limit"),
+    frozenset({Verdict.CRASHED, Verdict.TIMEOUT}): ("returned no gradient", "returned no gradient"),
+    frozenset({Verdict.SUSPECT}): ("probably disagrees with the reference", "probably disagree with the reference"),
 }
-DISAGREES = (f"disagrees with {BY_HAND}", f"disagree with {BY_HAND}")
+DISAGREES = ("disagrees with the reference", "disagree with the reference")
 PHRASES = {
     Verdict.AGREE: "agree",
-    Verdict.CONVENTION: "with another legitimate slope at a kink",
-    Verdict.INACCURATE: "with digits lost",
+    Verdict.CONVENTION: "with another admissible derivative at a kink",
+    Verdict.INACCURATE: "inaccurate",
     Verdict.OUT_OF_RANGE: "out of range",
     Verdict.UNDECIDED: "undecided",
 }
@@ -66,18 +65,18 @@ def _some(reasons: list[str]) -> str:
 def _agreement(summary: Summary) -> str:
     right = sum(summary.verdicts[verdict] for verdict in RIGHT)
     if not right:
-        return f"Nothing was decided: {count_noun(summary.compared, 'gradient')} compared, {_told(summary, OPEN)}"
+        return f"Nothing was decided: {count_noun(summary.compared, 'gradient')} compared, {_breakdown(summary, OPEN)}"
     names = _names(summary)
     verb = "agrees" if len(names) == 1 else "agree"
     everything = right == summary.compared > 1
     extent = f"{'all' if everything else format_count(right) + ' of'} {count_noun(summary.compared, 'gradient')}"
-    how, rest = _told(summary, RIGHT[1:]), _told(summary, OPEN)
+    how, rest = _breakdown(summary, RIGHT[1:]), _breakdown(summary, OPEN)
     how, rest = how and f", {how}", rest and f"; {rest}"
-    return f"{join_words(names)} {verb} with {BY_HAND} on {extent}{how}{rest}"
+    return f"{join_words(names)} {verb} with the reference on {extent}{how}{rest}"
 
 
-def _told(summary: Summary, verdicts: Iterable[Verdict]) -> str:
-    """``8 with digits lost and 7 undecided``: the verdicts that occur; known failures stand with the undecided."""
+def _breakdown(summary: Summary, verdicts: Iterable[Verdict]) -> str:
+    """``8 inaccurate and 7 undecided``: the verdicts that occur; known failures stand with the undecided."""
     there = [verdict for verdict in verdicts if summary.verdicts[verdict]]
     words = [f"{format_count(summary.verdicts[verdict])} {PHRASES[verdict]}" for verdict in there]
     known = summary.accepted.failing
@@ -95,7 +94,7 @@ def _names(summary: Summary) -> list[str]:
 
 
 def _failures(summary: Summary) -> str:
-    """Who fails in how many, with which verdicts, and what became of the others."""
+    """The failing modes, their numbers and verdicts, and the verdicts of the other records."""
     known = summary.accepted.columns
     left = {column: counts - known.get(column, Counter()) for column, counts in summary.columns.items()}
     failing = {column.words: _number_failing(counts) for column, counts in left.items()}
@@ -104,10 +103,10 @@ def _failures(summary: Summary) -> str:
     named = [f"{name} ({format_count(failing[name])})" if several else name for name in worst_first]
     named[MOST_NAMED:] = [f"{len(named) - MOST_NAMED} more"] * (len(named) > MOST_NAMED)
     counts = {verdict: n for verdict, n in summary.unknown.items() if verdict.fails}
-    verb = NO_ANSWER.get(frozenset(counts), DISAGREES)[several]
+    verb = OTHER_FAILURES.get(frozenset(counts), DISAGREES)[several]
     words = join_words([f"{format_count(n)} {verdict}" for verdict, n in counts.items()])
     others = summary.compared - summary.failing
-    rest = f"; of the other {format_count(others)}, {_told(summary, PHRASES)}" if others else ""
+    rest = f"; of the other {format_count(others)}, {_breakdown(summary, PHRASES)}" if others else ""
     extent = f"{format_count(summary.failing)} of {count_noun(summary.compared, 'gradient')}"
     return f"{join_words(named)} {verb} in {extent} ({words}){rest}"
 
@@ -117,7 +116,7 @@ def _number_failing(counts: Counter[Verdict]) -> int:
 
 
 def _outdated_clause(summary: Summary) -> str:
-    """What fails a run although no record does."""
+    """Outdated known differences, which fail a run."""
     outdated = summary.accepted.outdated
     expired = sum(one.expired for one in outdated)
     parts = [(expired, "expired"), (len(outdated) - expired, "stale")]
@@ -134,14 +133,13 @@ def _tolerance(summary: Summary) -> str:
 
 
 def _missing(summary: Summary) -> str:
-    missing, asked = sum(summary.missing.values()), sum(planned_counts(summary.meta).values())
+    missing, total = sum(summary.missing.values()), sum(planned_counts(summary.meta).values())
     if not missing:
         return ""
-    return f"; the run is incomplete: {format_count(missing)} of {format_count(asked)} planned records are missing"
+    return f"; the run is incomplete: {format_count(missing)} of {format_count(total)} planned records are missing"
 
 
 MOST_GROUPS, MOST_DTYPES, MOST_VERSIONS = 500, 16, 64
-UNJUDGED = (Verdict.UNDECIDED, Verdict.OUT_OF_RANGE)
 
 
 class ConventionRow(NamedTuple):
@@ -153,7 +151,7 @@ class ConventionRow(NamedTuple):
 
 
 class Dropped(NamedTuple):
-    """Why records hold no verdict on a gradient."""
+    """Why records do not decide whether a gradient is right."""
 
     verdict: Verdict
     column: Column
@@ -238,7 +236,7 @@ class Summary:
             self.findings.add(record, entry)
         elif verdict is Verdict.CONVENTION:
             self.conventions.add(ConventionRow(short_name(record.function or "?"), column, reason))
-        elif verdict in UNJUDGED or not verdict.compared:
+        elif verdict in OPEN or not verdict.compared:
             self.dropped.add(Dropped(verdict, column, reason))
 
     @property

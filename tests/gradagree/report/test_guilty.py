@@ -1,4 +1,4 @@
-"""The picture of the guilty box, and the smallest case beside it."""
+"""The picture of the faulty box, and the smallest case beside it."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ def record(spec: str, box: Any, **changes: Any) -> Record:
 
 
 @pytest.mark.parametrize("box", [1, 2, 3, "error"])
-def test_that_every_box_is_drawn_and_the_guilty_one_alone_stands_out(box: Any) -> None:
+def test_that_every_operation_is_drawn_and_the_faulty_one_alone_stands_out(box: Any) -> None:
     drawn = ET.fromstring(str(draw_faulty_operation(record("10-4b-1:id,tanh,relu:sse:n8:f64:grid:s7", box))))
     kinds = [rect.get("class") for rect in drawn.iter("rect")]
-    assert kinds == ["guilty" if place == box else "frame" for place in (1, 2, 3, "error")]
+    assert kinds == ["faulty" if place == box else "frame" for place in (1, 2, 3, "error")]
     texts = [text.text for text in drawn.iter("text")]
-    assert [t for t in texts if t and t.startswith(("box", "error"))] == [
-        "box 1 · 10 units", "box 2 · 4 units", "box 3 · 1 unit", "error box",
+    assert [t for t in texts if t and t.startswith(("op ", "loss"))] == [
+        "op 1 · 10 units", "op 2 · 4 units", "op 3 · 1 unit", "loss",
     ]  # fmt: skip
     assert sum(str(text).startswith("✗") for text in texts) == 1
 
 
-@pytest.mark.parametrize("guilty", [1, 2, 15, 29, 30])
-def test_that_of_a_deep_network_the_neighbours_are_drawn_and_the_others_counted(guilty: int) -> None:
-    found = operation_labels(record(f"{'-'.join(['2'] * 31)}:id,tanh*29:sse:n8:f64:grid:s7", guilty))
+@pytest.mark.parametrize("faulty", [1, 2, 15, 29, 30])
+def test_that_of_a_deep_network_the_neighbours_are_drawn_and_the_others_counted(faulty: int) -> None:
+    found = operation_labels(record(f"{'-'.join(['2'] * 31)}:id,tanh*29:sse:n8:f64:grid:s7", faulty))
     hidden = sum(int(second.split()[0]) for first, second, _ in found if first == "⋯")
-    boxes = [first for first, _, _ in found if first.startswith("box")]
+    boxes = [first for first, _, _ in found if first.startswith("op ")]
     assert hidden + len(boxes) == 30
     assert len(boxes) < MOST
-    assert [first.split(" ·")[0] for first, _, loud in found if loud] == [f"box {guilty}"]
+    assert [first.split(" ·")[0] for first, _, loud in found if loud] == [f"op {faulty}"]
 
 
 @pytest.mark.parametrize("spec", ["convention:relu: p = 0", "", "no case", "1-1:id:sse"])

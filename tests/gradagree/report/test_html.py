@@ -200,5 +200,5 @@ def test_that_records_without_sharpness_make_a_page() -> None:
     plain = {"case": "1", "spec": "2-1:id:sse:n1:f64:grid:s1", "sha256": "", "framework": "f", "version": "1"}
     record = Record(**plain, mode="m", dtype="float64", verdict=Verdict.AGREE, ratio=0.5)
     text = page_of([record])
-    assert "Distance over tolerance" in text
-    assert "Sharpness in numbers" not in text
+    assert "Largest error / tolerance" in text
+    assert "Relative tolerance" not in text

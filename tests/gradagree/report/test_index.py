@@ -82,7 +82,7 @@ def test_that_one_damaged_folder_is_shown_beside_the_others(
     run_folder(tmp_path / "good", make(cases=1))
     (run_folder(tmp_path / "bad", []) / file).write_text("{]\n", encoding="utf-8")
     good, bad = cards(tmp_path)
-    assert "agree with backpropagation by hand" in words(good)
+    assert "agree with the reference" in words(good)
     assert f"✗ unreadable {tmp_path / 'bad' / file}" in words(bad)
 
 

@@ -91,19 +91,18 @@ def test_that_of_a_wide_box_the_most_sensitive_units_are_drawn_and_the_others_co
     most = sorted(sorted(range(64), key=lambda i: -abs(delta[i]))[:MOST_UNITS])
     root = drawn(read(found))
     titles = [title_of(group) for group in root.findall("g")]
-    assert [int(number) for number in re.findall(r"box 1: id, unit (\d+):", "".join(titles))] == most
-    assert f"box 1: id, {MOST_UNITS} of 64 units" in "".join(root.itertext())
+    assert [int(number) for number in re.findall(r"operation 1: id, unit (\d+):", "".join(titles))] == most
+    assert f"op 1: id, {MOST_UNITS} of 64 units" in "".join(root.itertext())
     assert "of 3 units" not in "".join(root.itertext())
 
 
-def test_that_decision_and_right_answer_are_drawn_and_told_apart(read: Read, train: Any) -> None:
+def test_that_the_predicted_and_the_correct_class_are_marked(read: Read, train: Any) -> None:
     found = train()
-    assert [word for word in words_of(read(found)) if "right" in word or "wrong" in word] == [
-        "this is right",
-        "✗ decided, wrong",
-    ]
+    assert [word for word in words_of(read(found)) if "correct" in word or "wrong" in word] == [
+        "correct class", "✗ predicted, wrong",
+    ]  # fmt: skip
     found["network"]["example"]["right"] = 3
-    assert [word for word in words_of(read(found)) if "right" in word] == ["✓ decided, right"]
+    assert [word for word in words_of(read(found)) if "correct" in word] == ["✓ predicted, correct"]
 
 
 def words_of(found: Training) -> list[str]:
