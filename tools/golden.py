@@ -11,6 +11,7 @@ options, and the numbers on pages are compared. Times, versions, paths and the w
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 import os
 import re
@@ -20,7 +21,7 @@ import sys
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -354,7 +355,7 @@ def compare_headings(old: str, new: str) -> Iterator[str]:
 
 
 def compare_pages(old: str, new: str) -> Iterator[str]:
-    """Numbers and verdicts on a page, in their order."""
+    """Numbers and verdicts on a page, in their order but for tied rows of tables."""
     one, other = tokens_of(old), tokens_of(new)
     matcher = difflib.SequenceMatcher(None, one, other, autojunk=False) if one != other else None
     for kind, a, b, c, d in matcher.get_opcodes() if matcher else ():
@@ -365,46 +366,75 @@ def compare_pages(old: str, new: str) -> Iterator[str]:
 
 VERDICTS = "crashed|timeout|value-differs|nonfinite|disagree|suspect|inaccurate|undecided|out-of-range|convention|agree"
 VERDICT = re.compile(rf"^\W*({VERDICTS}|unsupported|absent)\b[\s\d/,]*$")
-NUMBER = re.compile(r"(?<![\w.:/-])[−+-]?\d[\d,]*(?:\.\d+)?(?:e[−+-]?\d+)?(?![\w:/-]|\.\d)")
+NUMBER = re.compile(r"(?<![\w.:/-])[−+-]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[−+-]?\d+)?(?![\w:/-]|\.\d)")
 TIME = re.compile(
     r"\d[\d.,:]*\s*(?:s|ms|min|h|seconds?|minutes?|hours?)\b|time=\"[^\"]*\"|\d{4}-\d\d-\d\d\S*|\d+\.\d+\.\d+\S*"
 )
 
 
 class _Text(HTMLParser):
-    """The visible pieces of text of a page."""
+    """The visible pieces of text of a page, by table row; text outside of tables is a row of its own."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.pieces: list[str] = []
+        self.rows: list[Row] = []
+        self.in_row = False
         self.hidden = 0
         self.seconds = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
         self.hidden += tag in {"script", "style"}
+        if tag == "tr":
+            self.in_row = True
+            self.rows.append(Row(True, []))
 
     def handle_endtag(self, tag: str) -> None:
         self.hidden -= tag in {"script", "style"}
+        self.in_row &= tag not in {"tr", "table"}
 
     def handle_data(self, data: str) -> None:
         if not self.hidden and data.strip():
             if not self.seconds:
-                self.pieces.append(data)
+                if not self.in_row:
+                    self.rows.append(Row(False, []))
+                self.rows[-1].pieces.append(data)
             self.seconds = data.strip() == "seconds"
 
 
+class Row(NamedTuple):
+    """Pieces of text of a page; tied rows of a table may stand in any order."""
+
+    in_table: bool
+    pieces: list[str]
+
+
 def tokens_of(text: str) -> list[str]:
-    """The numbers of a page, and the verdicts that fill a cell; no times, versions or dates."""
+    """The numbers of a page, and the verdicts that fill a cell; no times, versions or dates.
+
+    Adjacent rows of a table that begin with the same token are tied, and sorted.
+    """
+    found: list[str] = []
+    rows = [(row.in_table, _tokens_of_row(row.pieces)) for row in _rows_of(text)]
+    for (in_table, _), tied in itertools.groupby(rows, lambda row: (row[0], row[1][:1])):
+        tokens = [row for _, row in tied]
+        found += itertools.chain(*(sorted(tokens) if in_table else tokens))
+    return found
+
+
+def _rows_of(text: str) -> list[Row]:
     if text.lstrip().startswith("<!"):
         parser = _Text()
         parser.feed(text)
-        pieces = parser.pieces
-    elif text.lstrip().startswith("<?xml"):
+        return parser.rows
+    if text.lstrip().startswith("<?xml"):
         pieces = re.findall(r'(?:tests|failures|errors|skipped)="\d+"|(?:<testcase [^>]*name|type)="([^"]*)"', text)
         pieces += re.findall(r'(?:tests|failures|errors|skipped)="(\d+)"', text)
-    else:
-        lines = [line for line in text.splitlines() if not line.startswith("| seconds |")]
-        pieces = [piece for line in lines for piece in line.split("|")]
+        return [Row(False, pieces)]
+    lines = [line for line in text.splitlines() if not line.startswith("| seconds |")]
+    return [Row(line.startswith("|"), line.split("|")) for line in lines]
+
+
+def _tokens_of_row(pieces: list[str]) -> list[str]:
     found = []
     for piece in pieces:
         verdict = VERDICT.match(piece.strip())

@@ -125,6 +125,32 @@ def test_that_records_in_another_order_do_not_differ(recordings: tuple[Path, Pat
     assert compared(*recordings) == (0, "no differences\n")
 
 
+ROWS = {
+    "report.html": "<!doctype html><table>{}</table>".format(
+        "".join(f"<tr><td>{row}</td></tr>" for row in ("{}", "{}"))
+    ),
+    "report.md": "| {} |\n| {} |\n",
+}
+
+
+@pytest.mark.parametrize("page", ROWS)
+@pytest.mark.parametrize(
+    ("rows", "code"),
+    [
+        (("agree 2</td><td>tanh 7", "agree 2</td><td>relu 5"), 0),
+        (("agree 2", "disagree 2"), 1),
+        (("3 of 4", "2 of 4"), 1),
+    ],
+)
+def test_that_tied_rows_of_a_table_have_no_order(
+    recordings: tuple[Path, Path], page: str, rows: tuple[str, str], code: int
+) -> None:
+    shown = [row if page == "report.html" else row.replace("</td><td>", " | ") for row in rows]
+    for folder, order in zip(recordings, (shown, shown[::-1]), strict=True):
+        write(folder, f"run/{page}", ROWS[page].format(*order))
+    assert compared(*recordings)[0] == code
+
+
 def test_that_messages_are_shown_where_they_are_wanted(recordings: tuple[Path, Path]) -> None:
     old, new = recordings
     write(new, "run/results.jsonl", lines({**RECORD, "reason": "at 0"}, {**RECORD, "mode": "forward"}))
