@@ -17,7 +17,7 @@ from pathlib import Path
 from gradagree import draw
 from gradagree.arithmetic.model import FORMATS
 from gradagree.cases.case import Case
-from gradagree.cases.random import adjust_widths, output_activations
+from gradagree.cases.compatibility import adjust_widths, output_activations
 from gradagree.cases.regimes import REGIMES
 from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction

@@ -7,7 +7,7 @@ import numpy as np
 from gradagree.adapters.for_torch import ForTorch
 from gradagree.arithmetic.model import model
 from gradagree.cases.case import Case, problem_of
-from gradagree.cases.random import Source
+from gradagree.cases.regimes import Source
 from gradagree.checker.response import handshake
 from gradagree.checker.reverse import check
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradagree.adapters import Adapter
 from gradagree.cases.case import Case, problem_of
-from gradagree.cases.random import adjust_widths, insert_domain_activations, output_activations
+from gradagree.cases.compatibility import adjust_widths, insert_domain_activations, output_activations
 from gradagree.checker.conventions import Conventions
 from gradagree.checker.judge import Framework, judge
 from gradagree.checker.proofs import prove_derivatives

@@ -15,7 +15,7 @@ from benchmarks.detection.planting import InTorch, Planting, _Adapted
 from gradagree.adapters import Answer
 from gradagree.arithmetic.model import FORMATS
 from gradagree.cases.case import Arrays, Case, problem_of
-from gradagree.cases.random import Source
+from gradagree.cases.regimes import Source
 from gradagree.checker.comparison import observed_array
 from gradagree.reference.graph import quantity_of
 

@@ -1,4 +1,4 @@
-"""Case and Arrays: data, shapes, validation."""
+"""Cases: an architecture, its data and a dtype, described by one line of text that reproduces them bit for bit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -38,29 +38,26 @@ from gradagree.reference.graph import (
     value_name,
 )
 
-# The shapes that follow from a case's widths: an activation along the last axis may change the number of entries
-# --------------------------------------------------------------------------------------------------------------
-
 
 def output_widths(widths: Sequence[int], activations: Sequence[Activation]) -> list[int]:
-    """How many numbers each activation makes of the box's input. Raises UsageError where they do not fit."""
+    """The number of outputs of each activation. Raises UsageError if an activation does not accept its width."""
     inputs = [*widths, widths[-1]][: len(activations)]
-    made = []
+    found = []
     for k, (activation, n) in enumerate(zip(activations, inputs, strict=True), 1):
         width = activation.width(n)
         if not width:
             raise UsageError(f"box {k}: {activation} does not take an input of {n} numbers; choose another width")
-        made.append(width)
-    return made
+        found.append(width)
+    return found
 
 
 def weight_shapes(widths: Sequence[int], activations: Sequence[Activation]) -> tuple[tuple[int, int], ...]:
-    """(n, m) of each box's weights."""
+    """The shape (n, m) of the weights of each layer."""
     return tuple(zip(output_widths(widths, activations), widths[1:], strict=False))
 
 
 def output_width(widths: Sequence[int], activations: Sequence[Activation]) -> int:
-    """How many outputs o an example has."""
+    """The number of outputs of one example."""
     return output_widths(widths, activations)[-1] if len(activations) == len(widths) else widths[-1]
 
 
@@ -70,10 +67,6 @@ def target_shape(error: ErrorFunction, examples: int, n: int) -> tuple[int, ...]
     if width is None:
         raise UsageError(f"{error} does not take {n} outputs; choose another width, or parameters of that length")
     return (examples,) if error.targets == "classes" else (examples, width)
-
-
-# Cases: an architecture, its data and a dtype, all in one line of text that makes them again bit for bit
-# -------------------------------------------------------------------------------------------------------
 
 
 DTYPES = {form.short: name for name, form in FORMATS.items()}
@@ -94,27 +87,27 @@ class Arrays:
     inputs: np.ndarray
     targets: np.ndarray
 
-    def named(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Every array with its name: inputs, targets, w1, b1, w2, ..."""
-        yield "inputs", self.inputs
-        yield "targets", self.targets
-        for k, (w, b) in enumerate(zip(self.weights, self.biases, strict=True), 1):
-            yield f"w{k}", w
-            if b is not None:
-                yield f"b{k}", b
+    @functools.cached_property
+    def by_name(self) -> dict[str, np.ndarray]:
+        """Every array by name, in this order: inputs, targets, w1, b1, w2, ...; layers without biases have no b."""
+        found = {"inputs": self.inputs, "targets": self.targets}
+        for k, layer in enumerate(zip(self.weights, self.biases, strict=True), 1):
+            found |= {parameter_name(k, name): x for name, x in zip("wb", layer, strict=True) if x is not None}
+        return found
 
     @classmethod
-    def of(cls, named: Mapping[str, np.ndarray]) -> Self:
-        """The arrays from what `named` gives."""
-        layers = range(1, 1 + sum(name.startswith("w") for name in named))
-        weights, biases = tuple(named[f"w{k}"] for k in layers), tuple(named.get(f"b{k}") for k in layers)
-        return cls(weights, biases, named["inputs"], named["targets"])
+    def of(cls, by_name: Mapping[str, np.ndarray]) -> Self:
+        """The arrays from those by name."""
+        layers = range(1, 1 + sum(name.startswith("w") for name in by_name))
+        weights = tuple(by_name[parameter_name(k, "w")] for k in layers)
+        biases = tuple(by_name.get(parameter_name(k, "b")) for k in layers)
+        return cls(weights, biases, by_name["inputs"], by_name["targets"])
 
     @functools.cached_property
     def sha256(self) -> str:
-        """Over name, shape and little-endian bytes of every array."""
+        """The SHA-256 hash of name, shape and little-endian bytes of every array."""
         digest = hashlib.sha256()
-        for name, array in self.named():
+        for name, array in self.by_name.items():
             kind = "<i8" if array.dtype.kind == "i" else "<f8"
             digest.update(f"{name}{list(array.shape)}{kind}".encode())
             digest.update(np.ascontiguousarray(array, dtype=kind).tobytes())
@@ -353,7 +346,7 @@ class Case:
 
 
 def problem_of(case: Case, arrays: Arrays, rate: float | None = None) -> Problem:
-    """What an adapter is given for a case; with a rate, to make one step of steepest descent as well."""
+    """The input of an adapter for a case; with a rate, including one step of steepest descent."""
     numbers = (arrays.weights, arrays.biases, arrays.inputs, arrays.targets)
     return Problem.dense(case.activations, case.error, *numbers, case.dtype, rate)
 
@@ -398,7 +391,7 @@ def _check_regime(case: Case) -> None:
 
 
 def _draw_arrays(case: Case) -> Arrays:
-    """The arrays of a case, drawn from its text. Inputs of an activation with a positive domain are positive."""
+    """Draw the arrays of a case from its text. Inputs of an activation with a positive domain are positive."""
     source = Source(case.spec)
     draw, form = REGIMES.get(case.regime, ordinary), FORMATS[case.dtype]
     weights = [draw(source, shape, form, "weights") for shape in case.shapes]

@@ -23,13 +23,13 @@ LARGEST_FILE = 1 << 30
 
 
 def case_path(folder: Path, case: Case) -> Path:
-    """Where a results folder keeps a case with explicit arrays."""
+    """The path in a results folder of a case with explicit arrays."""
     return folder / CASES / f"{case.seed}.{FORMATS[case.dtype].short}.json"
 
 
 def write_case(case: Case, path: Path) -> None:
     """Write the case's text and its arrays. Raises UsageError where the file cannot be written."""
-    arrays = {name: encode_array(array) for name, array in case.arrays().named()}
+    arrays = {name: encode_array(array) for name, array in case.arrays().by_name.items()}
     write_text(path, json.dumps({"spec": case.spec, "arrays": arrays}, indent=1) + "\n")
 
 
@@ -48,35 +48,35 @@ def read_case(path: Path) -> Case:
 
 
 def encode_array(array: np.ndarray) -> dict[str, Any]:
-    """An array as a case file holds it."""
+    """An array in the format of a case file."""
     integers = array.dtype.kind == "i"
     return {"shape": list(array.shape), "values": [int(x) if integers else float(x).hex() for x in array.ravel()]}
 
 
-def _decode_named(name: str, told: Any) -> np.ndarray:
+def _decode_named(name: str, encoded: Any) -> np.ndarray:
     try:
-        return _decode_array(told)
+        return _decode_array(encoded)
     except (ValueError, KeyError, TypeError, OverflowError) as wrong:
         raise ValueError(f"{name}: {wrong}") from None
 
 
-def _decode_array(told: dict[str, Any]) -> np.ndarray:
-    values = told["values"]
+def _decode_array(encoded: dict[str, Any]) -> np.ndarray:
+    values = encoded["values"]
     if any(type(x) is int for x in values):
-        made = np.array([_decode_integer(x) for x in values], dtype=np.int64)
+        array = np.array([_decode_integer(x) for x in values], dtype=np.int64)
     else:
-        made = np.array([_decode_float(x) for x in values], dtype=np.float64)
-    return made.reshape([int(n) for n in told["shape"]])
+        array = np.array([_decode_float(x) for x in values], dtype=np.float64)
+    return array.reshape([int(n) for n in encoded["shape"]])
 
 
 def _decode_integer(x: Any) -> int:
     if type(x) is not int:
-        raise ValueError(f"{x!r} among whole numbers")
+        raise ValueError(f"{x!r} among integers")
     return x
 
 
 def _decode_float(text: Any) -> float:
-    """A hexadecimal float, nan or inf, of which nothing is rounded away."""
+    """Parse a hexadecimal float, nan or inf. Raises ValueError if float64 cannot represent it."""
     match = HEXADECIMAL.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is no hexadecimal float such as 0x1.8p+1")
@@ -113,7 +113,7 @@ def check_arrays(case: Case, arrays: Arrays) -> None:
     for k, (n, m) in enumerate(case.shapes, 1):
         shapes |= {f"w{k}": (n, m), f"b{k}": (m,)}
     classes = case.error.targets == "classes"
-    for name, array in arrays.named():
+    for name, array in arrays.by_name.items():
         if array.shape != shapes[name]:
             raise ValueError(f"{name} has shape {array.shape}; the case has {shapes[name]}")
         whole = array.dtype.kind == "i"

@@ -1,138 +1,29 @@
-"""Random architectures that fit together."""
+"""Random cases: case number i of a seed is the same, however many are drawn.
+
+One case in ten shares its architecture with others, so that a program compiled for one serves several.
+"""
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
 from gradagree.cases.case import Case
+from gradagree.cases.compatibility import (
+    adjust_widths,
+    insert_domain_activations,
+    keeps_widths,
+    output_activations,
+    some_width_fits,
+    sufficient_batch,
+)
 from gradagree.cases.datasets import DATASETS
 from gradagree.cases.regimes import STANDARD, Source
 from gradagree.reference import Activation, ErrorFunction
-from gradagree.reference.samples import allowed_width, some_targets, to_domain
-
-# What may stand behind what: domains, ranges and widths of activations and error functions
-# -----------------------------------------------------------------------------------------
-
-
-MAX_RAISED_WIDTH = 64
-"""Up to this width a box is made wider for something to be seen."""
-TEST_BATCH = 32
-"""A batch that is large enough to see what an error function does with so many outputs."""
-MIN_VJP = 2.0**-8
-"""The least of a sensitivity of 1 that is to come through."""
-MIN_DERIVATIVE = 2.0**-16
-"""An error's slope, of all examples together, that is no more than what is left where all cancels."""
-
-INSIDE = {
-    "real": ("real", "positive", "unit", "simplex", "log_simplex"),
-    "positive": ("positive", "unit", "simplex"),
-    "unit": ("unit", "simplex"),
-    "simplex": ("simplex",),
-    "log_simplex": ("log_simplex",),
-}
-"""The ranges that lie inside each domain."""
-
-DOMAIN_ACTIVATIONS = {"positive": "softplus", "unit": "sigmoid", "simplex": "softmax", "log_simplex": "log_softmax"}
-"""The activation that leads into a domain where nothing else is asked for."""
-
-
-def fits(activation: Activation, domain: str) -> bool:
-    """True if the values of the activation lie inside the domain."""
-    return activation.range in INSIDE[domain]
-
-
-def output_activations(error: ErrorFunction, functions: Sequence[Activation]) -> list[Activation]:
-    """Those that lead into the error function's domain, of these or, where there are none, the standard one."""
-    found = [f for f in functions if fits(f, error.domain) and f.domain == "real" and (f.width(12) or 0) == 12]
-    return found or [Activation.named(DOMAIN_ACTIVATIONS[error.domain])]
-
-
-def insert_domain_activations(activations: Sequence[Activation]) -> tuple[Activation, ...]:
-    """Insert a standard activation before each one with a restricted domain whose input may lie outside it.
-
-    The inputs themselves are drawn inside the domain where they lead to such an activation.
-    """
-    chain = list(activations)
-    for k in range(len(chain) - 1, 1, -1):
-        if not fits(chain[k - 1], chain[k].domain):
-            chain[k - 1] = Activation.named(DOMAIN_ACTIVATIONS[chain[k].domain])
-    return tuple(chain)
-
-
-def keeps_widths(activation: Activation, widths: Sequence[int]) -> bool:
-    """True if the activation has as many outputs as inputs."""
-    return all(activation.width(n) == n for n in widths)
-
-
-def some_width_fits(out: Activation, error: ErrorFunction) -> bool:
-    """True if for some width the outputs of the output activation fit the loss."""
-    return any((o := out.width(n)) and _outputs_fit(error, o) for n in range(1, 65))
-
-
-@functools.lru_cache(maxsize=1024)
-def has_nonzero_vjp(activation: Activation, n: int) -> bool:
-    """True if the vjp for n entries is not always zero: normalising a 1-vector, for example, has derivative zero."""
-    p = to_domain(activation.domain, np.cumsum(np.linspace(0.5, 1, n))[None] - 1)
-    delta_a = np.ones((1, activation.width(n) or 0)) * [[1, -0.5, 0.25][k % 3] for k in range(activation.width(n) or 0)]
-    with np.errstate(all="ignore"):
-        return bool(np.any(np.abs(activation.vjp(p, delta_a)) > MIN_VJP))
-
-
-@functools.lru_cache(maxsize=4096)
-def has_nonzero_gradient(error: ErrorFunction, examples: int, outputs: int) -> bool:
-    """True if the loss of `examples` examples can have a nonzero gradient: some losses compare two of one class."""
-    waves = np.cos(np.arange(1.0, 1 + examples * outputs)).reshape(examples, outputs)
-    o = to_domain(error.domain, waves + np.sign(waves) / 4)
-    t = some_targets(error, examples, outputs)
-    with np.errstate(all="ignore"):
-        slope = np.abs(error.sensitivity(o, t)) * o.size
-        return bool(np.all(np.isfinite(error.value(o, t))) and np.any(slope > MIN_DERIVATIVE))
-
-
-def sufficient_batch(examples: int, outputs: int, error: ErrorFunction, batches: Sequence[int]) -> int:
-    """The batch size, or the next larger one for which every draw has a nonzero gradient (else the largest)."""
-    more = sorted(n for n in {*batches, examples} if n >= examples)
-    return next((n for n in more if has_nonzero_gradient(error, n, outputs)), more[-1])
-
-
-def _outputs_fit(error: ErrorFunction, outputs: int) -> bool:
-    classes = error.targets == "classes"
-    return (
-        outputs >= 1 + classes and error.width(outputs) is not None and has_nonzero_gradient(error, TEST_BATCH, outputs)
-    )
-
-
-def _adjust_width(activation: Activation, n: int) -> int:
-    """The width, or the next one that the activation accepts and for which its vjp is not always zero."""
-    n = allowed_width(activation, n)
-    while activation.along_last_axis and n < MAX_RAISED_WIDTH and not has_nonzero_vjp(activation, n):
-        n = allowed_width(activation, n + 1)
-    return n
-
-
-def adjust_widths(widths: Sequence[int], activations: Sequence[Activation], error: ErrorFunction) -> tuple[int, ...]:
-    """The widths, each raised until the activation behind it, and the error function, take it and something is seen."""
-    fitting = list(widths)
-    for k, activation in enumerate(activations[: len(widths)]):
-        fitting[k] = _adjust_width(activation, fitting[k])
-    out = activations[-1] if len(activations) == len(widths) else Activation.named("id")
-    for n in (*range(fitting[-1], fitting[-1] + 64), allowed_width(error, 1)):
-        if (o := out.width(n)) and _outputs_fit(error, o):
-            return (*fitting[:-1], n)
-    return tuple(fitting)
-
-
-# Which cases share an architecture, so that what is compiled for one serves several
-# ----------------------------------------------------------------------------------
-
 
 GROUP_STEP = 10
-"""One case in so many has an architecture that comes back."""
+"""One case in this number shares the architecture of its group."""
 
 
 def group(i: int) -> tuple[int, int]:
@@ -148,17 +39,13 @@ def shares_architecture(i: int) -> bool:
 
 
 def count_shared(cases: int) -> int:
-    """The number of cases with a recurring architecture: at least a tenth."""
+    """The number of the first `cases` cases that share an architecture: at least a tenth."""
     k, place = group(cases)
     return k * (k - 1) // 2 + min(place, k)
 
 
 def _start(k: int) -> int:
     return GROUP_STEP * k * (k - 1) // 2
-
-
-# Random architectures: case number i of a seed is the same whatever else is drawn
-# --------------------------------------------------------------------------------
 
 
 WIDTHS = (1, 2, 3, 4, 5, 6, 8, 8, 10, 12, 16, 16, 24, 32, 48, 64)
@@ -199,11 +86,11 @@ def draw(
         ['float64', 'float32', 'float64', 'float32']
     """
     functions = _with_defaults(Activation.catalogue) if activations is None else list(activations)
-    judges = _with_defaults(ErrorFunction.catalogue) if errors is None else list(errors)
+    losses = _with_defaults(ErrorFunction.catalogue) if errors is None else list(errors)
     for i in range(start, start + cases):
         own, source, turn = _sources(seed, i)
         regime = regimes[turn % len(regimes)]
-        error, batch, number = source.choice(judges), source.choice(BATCHES), int(own.integers(SEEDS))
+        error, batch, number = source.choice(losses), source.choice(BATCHES), int(own.integers(SEEDS))
         widths, biases = _shape(source, regime, first=i < len(regimes))
         if regime in DATASETS:
             kept = [f for f in functions if keeps_widths(f, widths)] or [Activation.named("id")]
@@ -219,7 +106,7 @@ def draw(
 
 
 def _sources(seed: int, i: int) -> tuple[Source, Source, int]:
-    """What the numbers of case i are drawn from, what its architecture is drawn from, and its turn among regimes."""
+    """The sources of the seed and of the architecture of case i, and its turn among the input distributions."""
     own = Source(f"architecture {seed} {i}")
     if not shares_architecture(i):
         return own, own, i

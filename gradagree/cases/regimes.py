@@ -1,4 +1,4 @@
-"""Seeded numbers by regime, targets by kind."""
+"""Input distributions (regimes) and targets: numbers from a text, with the same bits on every platform."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ import numpy as np
 
 from gradagree.arithmetic.model import Format
 
-# Numbers below the normal ones of a dtype: whole multiples of its smallest
-# -------------------------------------------------------------------------
-
 
 def round_subnormal(x: np.ndarray, form: Format) -> np.ndarray:
     """x rounded to multiples of the smallest number; x is below the smallest normal one.
@@ -24,16 +21,12 @@ def round_subnormal(x: np.ndarray, form: Format) -> np.ndarray:
     return np.ldexp(np.rint(np.ldexp(x, 1 - above)), above - 1)
 
 
-# Numbers and architectures from text: the same bits on every platform and NumPy version
-# --------------------------------------------------------------------------------------
-
-
 BITS = 16
 """Significant bits of a drawn number, or those of the dtype if it has fewer."""
 
 
 class Source:
-    """A stream of numbers that a text stands for."""
+    """A stream of random numbers seeded by a text."""
 
     def __init__(self, text: str) -> None:
         self._bits = np.random.PCG64(int.from_bytes(hashlib.sha256(text.encode()).digest(), "big"))
@@ -105,17 +98,13 @@ REGIMES: dict[str, Callable[[Source, tuple[int, ...], Format, str], np.ndarray]]
 
 
 STANDARD = ("ordinary", "grid", "zeros")
-"""The regimes of a run that does not say; in the others much is undecided, for reasons of the numbers themselves."""
-
-
-# Targets of each kind, drawn from a case's text
-# ----------------------------------------------
+"""The default regimes of a run; in the others, many gradients are undecided because of the numbers themselves."""
 
 
 SHARES = 16
 """Probabilities are multiples of 1/16, which every dtype holds."""
 LEAST = 0.25
-"""Stands for zero where numbers must be above it."""
+"""Replaces zero where numbers must be positive."""
 
 
 def make_positive(x: Any) -> Any:
@@ -126,7 +115,7 @@ def make_positive(x: Any) -> Any:
 def draw_targets(
     kind: str, shape: tuple[int, ...], classes: int, source: Source, draw: Callable[[], np.ndarray]
 ) -> np.ndarray:
-    """Targets of a kind and shape. Class numbers are below `classes`; draw gives real numbers of that shape."""
+    """Draw targets of a kind and shape. Class numbers are below `classes`; draw returns real numbers of that shape."""
     if kind == "classes":
         return source.integers(classes, shape)
     if kind in ("bits", "signs"):
@@ -138,9 +127,9 @@ def draw_targets(
 
 
 def draw_simplex(source: Source, shape: tuple[int, ...]) -> np.ndarray:
-    """Probabilities in each row: sixteen shares, each given to one entry at random."""
-    given = source.integers(shape[-1], (shape[0], SHARES))
-    return np.asarray(np.sum(given[..., None] == np.arange(shape[-1]), axis=1) / SHARES)
+    """Probabilities in each row, of shape (examples, n): sixteen shares, each assigned to one entry at random."""
+    entries = source.integers(shape[-1], (shape[0], SHARES))
+    return np.asarray(np.sum(entries[..., None] == np.arange(shape[-1]), axis=1) / SHARES)
 
 
 def encode_decisions(kind: str, decisions: np.ndarray, outputs: int) -> np.ndarray:

@@ -269,7 +269,7 @@ def write_small(folder: Path, found: Iterable[tuple[Cause, str, Case, Record]]) 
         path = case_path(folder, case)
         make_folder(folder / CASES)
         write_case(case, path)
-        arrays = {name: encode_array(array) for name, array in case.arrays().named()}
+        arrays = {name: encode_array(array) for name, array in case.arrays().by_name.items()}
         lines.append(msgspec.json.encode(Small(cause, of, record, arrays)).decode())
     if lines:
         write_text(folder / SHRUNK, "\n".join(lines) + "\n")

@@ -150,7 +150,7 @@ def unpack_all(arrays: Mapping[str, Array]) -> dict[str, np.ndarray]:
 
 
 def pack_arrays(spec: str, arrays: Arrays, modes: list[str], rate: float | None = None) -> GradientRequest:
-    return GradientRequest(spec, pack_all(dict(arrays.named())), modes, rate)
+    return GradientRequest(spec, pack_all(arrays.by_name), modes, rate)
 
 
 def unpack_arrays(request: GradientRequest) -> Arrays:

@@ -69,7 +69,7 @@ class _Cutter:
     @functools.cached_property
     def arrays(self) -> Mapping[str, np.ndarray]:
         """The arrays of the original case, by name."""
-        return dict(self.original.arrays.named())
+        return dict(self.original.arrays.by_name)
 
     def nodes(self) -> tuple[int, int]:
         """The first and the last node that stay; those around the faulty one, if it is known."""
@@ -144,7 +144,7 @@ def _output_units(activation: Activation, units: np.ndarray) -> np.ndarray:
 def _validated(case: Case) -> Case:
     """The case. Raises UsageError or ValueError if its arrays do not fit it."""
     arrays = case.arrays()
-    if any(not np.isfinite(array).all() for _, array in arrays.named()):
+    if any(not np.isfinite(array).all() for array in arrays.by_name.values()):
         raise UsageError("numbers that are not finite")
     check_arrays(case, arrays)
     return case
@@ -152,12 +152,12 @@ def _validated(case: Case) -> Case:
 
 def numbers_in(case: Case) -> int:
     """The number of entries of all arrays of a case."""
-    return sum(array.size for _, array in case.arrays().named())
+    return sum(array.size for array in case.arrays().by_name.values())
 
 
 def coarsen(case: Case, draw: Draw) -> Case:
     """The case with fewer significant bits: 0, 1 or -1, and so on up to all that there are."""
-    precision, arrays = FORMATS[case.dtype].precision, dict(case.arrays().named())
+    precision, arrays = FORMATS[case.dtype].precision, dict(case.arrays().by_name)
     names = [*(name for name in case.parameter_names if name in arrays), INPUTS, TARGETS]
     coarse = {name: _coarsen(arrays[name], draw, precision) for name in names}
     return _validated(Case.of(case, Arrays.of(coarse)))

@@ -101,7 +101,7 @@ def _loss_cases(error: ErrorFunction, dtype: str) -> Iterator[KinkCase]:
     for outputs in (n for n in OUTPUTS if error.width(n) is not None):
         for seed in range(SEEDS):
             case = Case.parse(f"1-{outputs}b:id:{error}:n1:{FORMATS[dtype].short}:grid:s{seed}")
-            drawn = dict(case.arrays().named())
+            drawn = dict(case.arrays().by_name)
             o, targets = drawn[BIAS][None, :], drawn["targets"]
             on = np.broadcast_to(error.kink(o, targets), o.shape)
             if not on.any():

@@ -10,8 +10,9 @@ from hypothesis import given, strategies as st
 
 from gradagree.arithmetic.model import FORMATS
 from gradagree.cases.case import Case
+from gradagree.cases.compatibility import has_nonzero_gradient, sufficient_batch
 from gradagree.cases.datasets import DATASETS
-from gradagree.cases.random import BATCHES, MAX_LAYERS, WIDTHS, draw, has_nonzero_gradient, sufficient_batch
+from gradagree.cases.random import BATCHES, MAX_LAYERS, WIDTHS, draw
 from gradagree.cases.regimes import STANDARD
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.activations import Identity, Relu, Tanh

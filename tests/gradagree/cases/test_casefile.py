@@ -33,7 +33,7 @@ def there_and_back(case: Case, folder: Path) -> Case:
 
 
 def bits(arrays: Arrays) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
-    return {name: (x.dtype.str, x.shape, x.tobytes()) for name, x in arrays.named()}
+    return {name: (x.dtype.str, x.shape, x.tobytes()) for name, x in arrays.by_name.items()}
 
 
 @pytest.mark.parametrize("regime", REGIMES)
@@ -150,7 +150,9 @@ def test_that_whole_numbers_are_refused_or_become_float64_like_all_others(made: 
         read = read_case(tmp_path / "case.json")
     except UsageError:
         return
-    assert {name: x.dtype for name, x in read.arrays().named()} == dict.fromkeys(bits(read.arrays()), np.dtype(float))
+    assert {name: x.dtype for name, x in read.arrays().by_name.items()} == dict.fromkeys(
+        bits(read.arrays()), np.dtype(float)
+    )
 
 
 @pytest.mark.parametrize(

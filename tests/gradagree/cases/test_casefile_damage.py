@@ -16,7 +16,7 @@ NESTED = st.recursive(st.none() | st.integers() | st.text(), st.lists).map(lambd
 
 
 def bits(arrays: Arrays) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
-    return {name: (x.dtype.str, x.shape, x.tobytes()) for name, x in arrays.named()}
+    return {name: (x.dtype.str, x.shape, x.tobytes()) for name, x in arrays.by_name.items()}
 
 
 @pytest.fixture(scope="module")

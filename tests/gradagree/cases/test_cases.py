@@ -143,7 +143,7 @@ def arrays_of(text: str) -> Arrays:
 
 
 def test_that_arrays_have_the_shapes_of_their_boxes_and_their_names() -> None:
-    shapes = {name: array.shape for name, array in arrays_of("3-4b-2:id,tanh:sse:n5:f64:ordinary:s1").named()}
+    shapes = {name: array.shape for name, array in arrays_of("3-4b-2:id,tanh:sse:n5:f64:ordinary:s1").by_name.items()}
     assert shapes == {"inputs": (5, 3), "targets": (5, 2), "w1": (3, 4), "b1": (4,), "w2": (4, 2)}
     assert list(shapes) == ["inputs", "targets", "w1", "b1", "w2"]
 
@@ -152,7 +152,7 @@ def test_that_arrays_have_the_shapes_of_their_boxes_and_their_names() -> None:
 def test_that_the_hash_changes_with_the_last_bit_of_any_array(name: str) -> None:
     text = "3-4b-2:id,tanh:sse:n5:f64:ordinary:s1"
     before, changed = arrays_of(text), arrays_of(text)
-    array = dict(changed.named())[name]
+    array = changed.by_name[name]
     array.flat[-1] = np.nextafter(array.flat[-1], np.inf)
     assert changed.sha256 != before.sha256
 

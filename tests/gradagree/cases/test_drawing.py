@@ -30,7 +30,7 @@ def drawn(dtype: str, regime: str, seed: int, shape: str = WIDE, error: str = "s
 @pytest.mark.parametrize("regime", REGIMES)
 @pytest.mark.parametrize("dtype", FORMATS)
 def test_that_every_drawn_number_is_a_number_of_the_dtype(dtype: str, regime: str, seed: int) -> None:
-    for name, x in drawn(dtype, regime, seed).named():
+    for name, x in drawn(dtype, regime, seed).by_name.items():
         assert x.dtype == np.float64, name
         assert np.array_equal(x.astype(TYPES[dtype]).astype(np.float64), x), name
 
@@ -68,7 +68,7 @@ def test_that_the_root_is_the_nearest_power_of_two_on_the_scale_of_powers(n: int
 @pytest.mark.parametrize("dtype", FORMATS)
 def test_that_grid_numbers_are_quarters_within_two_and_weights_within_one(dtype: str, seed: int) -> None:
     arrays = drawn(dtype, "grid", seed)
-    for name, x in arrays.named():
+    for name, x in arrays.by_name.items():
         reach = 1 if name.startswith("w") else 2
         assert set(np.unique(4 * x)) <= set(range(-4 * reach, 4 * reach + 1)), name
     assert set(np.unique(4 * arrays.weights[0])) == set(range(-4, 5))

@@ -84,7 +84,7 @@ def test_that_a_fault_needs_one_operation_and_three_numbers(
     # One operation of one unit, one example, and a sum of squares: p, w, t.
     assert small.case.spec.startswith(f"1-1:{function}:sse:n1:f64:explicit:@"), small.case.spec
     assert numbers_in(small.case) == 3
-    assert all(float(x) in (-1, 0, 1) for _, array in small.case.arrays().named() for x in array.ravel())
+    assert all(float(x) in (-1, 0, 1) for _, array in small.case.arrays().by_name.items() for x in array.ravel())
 
 
 @pytest.mark.parametrize("seed", range(3))
