@@ -35,61 +35,9 @@ def decades(low: int, high: int, most: int) -> list[int]:
     return [decade for decade in range(low, high + 1) if decade % step == 0]
 
 
-@dataclass(frozen=True)
-class Axis:
-    """Powers of ten from low to high across the figure, with room for 0 and for non-finite values."""
-
-    low: int
-    high: int
-    zeros: bool = False
-    infinite: bool = False
-
-    def at(self, exponent: float) -> float:
-        """The position of 10^exponent from the left, clipped to the ends."""
-        start, end = LEFT + SIDE * self.zeros, WIDTH - RIGHT - SIDE * self.infinite
-        return round(start + share(exponent, self.low, self.high) * (end - start), 1)
-
-    def place(self, x: float) -> float:
-        """Where the number x lies, 0 and infinity in the room beside the axis."""
-        if x == 0:
-            return LEFT + 9
-        return self.at(math.log10(x)) if math.isfinite(x) else WIDTH - RIGHT - 9
-
-    def ticks(self) -> list[int]:
-        return decades(self.low, self.high, MOST_DECADES)
-
-
-def axis_for(exponents: Sequence[float], zeros: bool, infinite: bool) -> Axis:
-    """Whole decades around the exponents, 10^-1 to 10 at least, 10^-18 to 10^6 at most."""
-    low = max(math.floor(min([*exponents, -1.0])), LOWEST)
-    high = min(math.floor(max([*exponents, 0.0])) + 1, HIGHEST)
-    return Axis(low, high, zeros, infinite)
-
-
 def power(decade: int) -> str:
     """10⁻³, or 1."""
     return "10" + str(decade).translate(SUPERSCRIPTS) if decade else "1"
-
-
-def frame(axis: Axis, height: float, bound: str) -> Markup:
-    """Decades below, faint lines up, the bound at 1 with its name on top."""
-    floor, one = height - AXIS + 6, axis.at(0)
-    line = Markup('<line class="{}" x1="{x}" y1="{}" x2="{x}" y2="{}"/>')
-    text = Markup('<text class="tick" x="{}" y="{}" text-anchor="middle">{}</text>')
-    parts = [line.format("grid", TOP, floor, x=axis.at(decade)) for decade in axis.ticks()]
-    parts += [text.format(axis.at(decade), floor + 16, power(decade)) for decade in axis.ticks()]
-    parts += [text.format(LEFT + 9, floor + 16, "0")] * axis.zeros
-    parts += [text.format(WIDTH - RIGHT - 9, floor + 16, "∞")] * axis.infinite
-    parts.append(line.format("bound", TOP - 4, floor, x=one))
-    name = Markup('<text class="boundname" x="{}" y="{}" text-anchor="{}">{}</text>')
-    parts.append(name.format(one, TOP - 9, "end" if one > WIDTH * 0.7 else "middle", bound))
-    return Markup("").join(parts)
-
-
-def figure(title: str, words: str, height: float, inside: Sequence[Markup]) -> Markup:
-    """The svg element; title and words are read out in its place."""
-    whole = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>')
-    return whole.format(WIDTH, height, f"{title}. {words}", Markup("").join(inside))
 
 
 MOST_STEPS = 5
@@ -107,39 +55,38 @@ SAME = 1e-5
 
 @dataclass(frozen=True)
 class Scale:
-    """A linear scale from low to high."""
+    """A linear scale from low to high, or a logarithmic one from 10^low to 10^high.
+
+    With zeros, 0 lies at the low end of a logarithmic scale, apart from the other numbers.
+    """
 
     low: float
     high: float
+    logarithmic: bool = False
+    zeros: bool = False
 
     def at(self, x: float) -> float:
-        """Where x lies, from 0 at the low end to 1 at the high end."""
-        return share(x, self.low, self.high)
+        """The position of x, from 0 at the low end to 1 at the high end; numbers beyond an end are at that end."""
+        if not self.logarithmic:
+            return share(x, self.low, self.high)
+        if x <= 0:
+            return 0.0
+        floor = ZERO * self.zeros
+        return floor + (1 - floor) * share(math.log10(x), self.low, self.high)
 
-    def ticks(self) -> list[tuple[float, str]]:
-        """Numbers to stand at the axis, and how they are written."""
-        step = nice_step(self.high / MOST_STEPS - self.low / MOST_STEPS)
+    def ticks(self, most: int = MOST_STEPS) -> list[tuple[float, str]]:
+        """About `most` numbers to label at the axis, with their labels."""
+        if self.logarithmic:
+            return self._decades(most)
+        step = nice_step(self.high / most - self.low / most)
         if not step:
             return [(x, f"{x:.3g}") for x in dict.fromkeys((self.low, self.high))]
         places = range(math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9) + 1)
         return [(place * step, f"{place * step:.6g}") for place in places]
 
-
-@dataclass(frozen=True)
-class Logarithmic(Scale):
-    """A logarithmic scale from 10^low to 10^high; 0 lies at its end, below all others."""
-
-    zeros: bool = False
-
-    def at(self, x: float) -> float:
-        if x <= 0:
-            return 0.0
-        floor = ZERO * self.zeros
-        return floor + (1 - floor) * super().at(math.log10(x))
-
-    def ticks(self) -> list[tuple[float, str]]:
+    def _decades(self, most: int) -> list[tuple[float, str]]:
         low, high = max(math.ceil(self.low), SMALLEST), min(math.floor(self.high), LARGEST)
-        found = [(10.0**decade, power(decade)) for decade in decades(low, high, MOST_STEPS)]
+        found = [(10.0**decade, power(decade)) for decade in decades(low, high, most)]
         if high - low < FEW_DECADES:
             numbers = [one * 10.0**decade for decade in range(max(low - 1, SMALLEST), high + 1) for one in ONES]
             found = [(x, f"{x:g}") for x in numbers if self.low <= math.log10(x) <= self.high]
@@ -161,7 +108,7 @@ def scale_for(numbers: Iterable[float], from_zero: bool = False) -> Scale:
     exponents = [math.log10(x) for x in finite if x > 0]
     if not from_zero and low >= 0 and exponents and max(exponents) - min(exponents) >= SPAN:
         margin = MARGIN * (max(exponents) - min(exponents))
-        return Logarithmic(min(exponents) - margin, max(exponents) + margin, zeros=low == 0)
+        return Scale(min(exponents) - margin, max(exponents) + margin, logarithmic=True, zeros=low == 0)
     return _linear(min(low, 0.0) if from_zero else low, high, from_zero)
 
 
@@ -173,6 +120,59 @@ def _linear(low: float, high: float, from_zero: bool) -> Scale:
         margin = abs(high) / 2 or 1.0
         low, high = low if from_zero else low - margin, high + margin
     return Scale(max(low, -MOST), min(high, MOST))
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A horizontal logarithmic axis across the figure, with room beside it for 0 and non-finite numbers."""
+
+    scale: Scale
+    zeros: bool = False
+    infinite: bool = False
+
+    def at(self, x: float) -> float:
+        """The position of x from the left."""
+        if x == 0:
+            return LEFT + 9
+        if not math.isfinite(x):
+            return WIDTH - RIGHT - 9
+        start, end = LEFT + SIDE * self.zeros, WIDTH - RIGHT - SIDE * self.infinite
+        return round(start + self.scale.at(x) * (end - start), 1)
+
+    def bar(self, bar: float) -> float:
+        """The position of the left end of a bar of a histogram."""
+        return self.at(10.0 ** (bar / BARS))
+
+
+def axis_for(histograms: Sequence[Histogram]) -> Axis:
+    """Whole decades around the bars: at least 10^-1 to 10, at most 10^-18 to 10^6."""
+    exponents = [bar / BARS for histogram in histograms for bar in histogram.bars]
+    low = max(math.floor(min([*exponents, -1.0])), LOWEST)
+    high = min(math.floor(max([*exponents, 0.0])) + 1, HIGHEST)
+    zeros, infinite = any(h.zeros for h in histograms), any(h.infinite for h in histograms)
+    return Axis(Scale(low, high, logarithmic=True), zeros, infinite)
+
+
+def frame(axis: Axis, height: float, bound: str) -> Markup:
+    """Decades below, faint lines up, the bound at 1 with its name on top."""
+    floor, one = height - AXIS + 6, axis.at(1.0)
+    line = Markup('<line class="{}" x1="{x}" y1="{}" x2="{x}" y2="{}"/>')
+    text = Markup('<text class="tick" x="{}" y="{}" text-anchor="middle">{}</text>')
+    ticks = axis.scale.ticks(MOST_DECADES)
+    parts = [line.format("grid", TOP, floor, x=axis.at(x)) for x, _ in ticks]
+    parts += [text.format(axis.at(x), floor + 16, label) for x, label in ticks]
+    parts += [text.format(LEFT + 9, floor + 16, "0")] * axis.zeros
+    parts += [text.format(WIDTH - RIGHT - 9, floor + 16, "∞")] * axis.infinite
+    parts.append(line.format("bound", TOP - 4, floor, x=one))
+    name = Markup('<text class="boundname" x="{}" y="{}" text-anchor="{}">{}</text>')
+    parts.append(name.format(one, TOP - 9, "end" if one > WIDTH * 0.7 else "middle", bound))
+    return Markup("").join(parts)
+
+
+def figure(title: str, words: str, height: float, inside: Sequence[Markup]) -> Markup:
+    """The svg element; title and words are read out in its place."""
+    whole = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>')
+    return whole.format(WIDTH, height, f"{title}. {words}", Markup("").join(inside))
 
 
 PANEL, ROW, GAP = 66, 18, 26
@@ -196,7 +196,7 @@ class Interval(NamedTuple):
 
 def histograms(title: str, panels: Sequence[Panel], bound: str) -> Markup:
     """One panel above the other on a common axis; the bound lies at 1, and bars from there on stand out."""
-    axis = _axis([panel.histogram for panel in panels])
+    axis = axis_for([panel.histogram for panel in panels])
     height = TOP + PANEL * len(panels) + AXIS
     inside = [_panel(axis, TOP + PANEL * place, panel) for place, panel in enumerate(panels)]
     words = "; ".join(f"{label}: {_describe_histogram(histogram)}" for label, histogram in panels)
@@ -206,7 +206,7 @@ def histograms(title: str, panels: Sequence[Panel], bound: str) -> Markup:
 def intervals(title: str, groups: Sequence[tuple[str, Sequence[Interval]]], bound: str) -> Markup:
     """For each row a line from the 5th to the 95th percentile, a thick one for the middle half, a dot at the median."""
     rows = [(name, row) for name, rows in groups for row in rows]
-    axis = _axis([row.spread.histogram() for _, row in rows])
+    axis = axis_for([row.spread.histogram() for _, row in rows])
     height = TOP + sum(ROW * len(rows) + GAP for _, rows in groups) + AXIS
     inside, top = [frame(axis, height, bound)], TOP
     for name, members in groups:
@@ -217,20 +217,15 @@ def intervals(title: str, groups: Sequence[tuple[str, Sequence[Interval]]], boun
     return figure(title, words, height, inside)
 
 
-def _axis(found: Sequence[Histogram]) -> Axis:
-    exponents = [bar / BARS for histogram in found for bar in histogram.bars]
-    return axis_for(exponents, any(h.zeros for h in found), any(h.infinite for h in found))
-
-
 def _panel(axis: Axis, top: float, panel: Panel) -> Markup:
     label, histogram = panel
     bars: Counter[int] = Counter()
     for bar, count in histogram.bars.items():
-        bars[min(max(bar, axis.low * BARS), axis.high * BARS - 1)] += count
+        bars[min(max(bar, int(axis.scale.low) * BARS), int(axis.scale.high) * BARS - 1)] += count
     floor = top + PANEL - 12
     scale = (PANEL - 26) / max([*bars.values(), histogram.zeros, histogram.infinite, 1])
-    width = axis.at(axis.low + 1 / BARS) - axis.at(axis.low) - 1
-    shapes = [_bar(axis.at(bar / BARS) + 0.5, floor, width, count * scale, bar >= 0) for bar, count in bars.items()]
+    width = axis.bar(axis.scale.low * BARS + 1) - axis.bar(axis.scale.low * BARS) - 1
+    shapes = [_bar(axis.bar(bar) + 0.5, floor, width, count * scale, bar >= 0) for bar, count in bars.items()]
     if histogram.zeros:
         shapes.append(_bar(LEFT + 9 - BAR / 2, floor, BAR, histogram.zeros * scale, False))
     if histogram.infinite:
@@ -262,7 +257,7 @@ def _describe_histogram(histogram: Histogram) -> str:
 
 
 def _interval(axis: Axis, y: float, row: Interval) -> Markup:
-    low, quarter, middle, three, high = (axis.place(row.spread.quantile(q)) for q in (0.05, 0.25, 0.5, 0.75, 0.95))
+    low, quarter, middle, three, high = (axis.at(row.spread.quantile(q)) for q in (0.05, 0.25, 0.5, 0.75, 0.95))
     line = Markup('<line class="{}" x1="{}" y1="{y}" x2="{}" y2="{y}"/>')
     dot = Markup('<circle class="dot" cx="{}" cy="{}" r="3.5"/>').format(middle, y)
     thin, thick = (
@@ -286,16 +281,16 @@ class Line(NamedTuple):
     numbers: tuple[float, ...]
 
 
-def chart(title: str, lines: Sequence[Line], judged: Sequence[int] = (), percent: bool = False) -> Markup:
+def chart(title: str, lines: Sequence[Line], checked: Sequence[int] = (), percent: bool = False) -> Markup:
     """All lines on common axes; below them a tick at each round in which gradients were checked.
 
     Non-finite values interrupt a line; a cross at the top marks the first of them.
     """
     scale = scale_for([x for line in lines for x in line.numbers], from_zero=percent)
-    rounds = max([*(len(line.numbers) - 1 for line in lines), *judged, 1])
-    inside = [*_grid(scale, rounds, percent), *_judged(judged, rounds)]
+    rounds = max([*(len(line.numbers) - 1 for line in lines), *checked, 1])
+    inside = [*_grid(scale, rounds, percent), *_checked_rounds(checked, rounds)]
     for line in sorted(lines, key=lambda line: STYLES.index(line.style)):
-        inside += _drawn(line, scale, rounds)
+        inside += _draw_line(line, scale, rounds)
     words = "; ".join(f"{line.label}: {_describe_line(line, percent)}" for line in lines)
     return figure(title, words, HEIGHT, inside)
 
@@ -319,28 +314,28 @@ def _y(scale: Scale, number: float) -> float:
 def _grid(scale: Scale, rounds: int, percent: bool) -> Iterator[Markup]:
     line = Markup('<line class="{}" x1="{}" y1="{y}" x2="{}" y2="{y}"/>')
     text = Markup('<text class="tick" x="{}" y="{}" text-anchor="{}">{}</text>')
-    for number, written in scale.ticks():
+    for number, label in scale.ticks():
         y = _y(scale, number)
         yield line.format("grid", LEFT, WIDTH - RIGHT, y=y)
-        yield text.format(LEFT - 8, y + 4, "end", written + " %" * percent)
+        yield text.format(LEFT - 8, y + 4, "end", label + " %" * percent)
     yield line.format("floor", LEFT, WIDTH - RIGHT, y=FLOOR + 0.5)
     step = max(int(nice_step(rounds / MOST_TICKS)), 1)
     for k in range(0, rounds + 1, step):
         yield text.format(_x(k, rounds), FLOOR + 22, "middle", f"{k:,}")
     yield text.format(WIDTH - RIGHT, FLOOR + 38, "end", "round")
-    if isinstance(scale, Logarithmic):
+    if scale.logarithmic:
         yield text.format(LEFT, FLOOR + 38, "start", "logarithmic scale")
 
 
-def _judged(judged: Sequence[int], rounds: int) -> Iterator[Markup]:
-    tick = Markup('<line class="judged" x1="{x}" y1="{}" x2="{x}" y2="{}"/>')
-    for x in dict.fromkeys(_x(k, rounds) for k in judged):
+def _checked_rounds(checked: Sequence[int], rounds: int) -> Iterator[Markup]:
+    tick = Markup('<line class="checked" x1="{x}" y1="{}" x2="{x}" y2="{}"/>')
+    for x in dict.fromkeys(_x(k, rounds) for k in checked):
         yield tick.format(FLOOR + 1, FLOOR + 8, x=x)
 
 
-def _drawn(line: Line, scale: Scale, rounds: int) -> Iterator[Markup]:
+def _draw_line(line: Line, scale: Scale, rounds: int) -> Iterator[Markup]:
     for stretch in _finite(line.numbers):
-        points = [f"{_x(k, rounds)} {_y(scale, x)}" for k, x in _thinned(stretch)]
+        points = [f"{_x(k, rounds)} {_y(scale, x)}" for k, x in _thin(stretch)]
         if len(points) == 1:
             x, _, y = points[0].partition(" ")
             yield Markup('<circle class="point {}" cx="{}" cy="{}" r="{}"/>').format(line.style, x, y, _radius(line))
@@ -370,7 +365,7 @@ def _finite(numbers: Sequence[float]) -> Iterator[list[tuple[int, float]]]:
         yield stretch
 
 
-def _thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
+def _thin(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
     """A bounded number of points: of each group of neighbours the ends, the lowest and the highest."""
     size = -(-4 * len(points) // MOST_POINTS)
     if size <= 4:

@@ -13,7 +13,7 @@ from gradagree.report.summary import Summary
 from gradagree.report.text import DASH, brief, count_noun, format_count, format_exact, replay, short_name, tone, visible
 
 QUANTILES = (0.05, 0.5, 0.95)
-QUANTILE_NAMES, SHARE_NAMES = ("5 %", "median", "95 %"), ("entries above tolerance", "at least")
+QUANTILE_NAMES, SHARE_NAMES = ("5 %", "median", "95 %"), ("resolved", "at least")
 NOT_RUN = "not run"
 CSS_CLASSES = {
     "num": ("records", "cases", "factor", *QUANTILE_NAMES, *SHARE_NAMES),
@@ -271,7 +271,7 @@ def relative_tolerances(summary: Summary) -> Table:
     return Table(
         "Relative tolerance (largest tolerance / largest entry)",
         ("dtype", "records", *QUANTILE_NAMES, *SHARE_NAMES), rows, style="numbers",
-        note="Entries above tolerance: the share of gradient entries that are larger than their tolerance, or exactly "
+        note="Resolved: the share of gradient entries that are larger than their tolerance, or exactly "
         "zero; the mean over the records, and the least.",
     )  # fmt: skip
 

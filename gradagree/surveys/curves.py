@@ -12,7 +12,7 @@ from markupsafe import Markup
 from gradagree.adapters import Adapter
 from gradagree.adapters.adapter import LAST_POSITION, framework_names, library_frameworks
 from gradagree.arithmetic.model import FORMATS
-from gradagree.report.figures import power, share
+from gradagree.report.figures import Scale, power
 from gradagree.surveys.classify import ACCEPTED_ULPS
 from gradagree.surveys.measurements import Measurement
 
@@ -65,9 +65,9 @@ LOWEST = 0.25
 
 def draw_panel(dtype: str, curves: Sequence[ErrorCurve], kinks: Sequence[float]) -> Markup:
     """The curves of one dtype; infinity and NaN are drawn on a separate line at the top."""
-    top = math.log2(2.0 ** (FORMATS[dtype].precision + 2) / LOWEST)
-    parts = [draw_frame(dtype, top), *(draw_kink(kink) for kink in kinks)]
-    parts += [draw_curve(curve, top) for curve in sorted(curves, key=lambda c: position(c.framework))]
+    scale = Scale(math.log10(LOWEST), math.log10(2.0 ** (FORMATS[dtype].precision + 2)), logarithmic=True)
+    parts = [draw_frame(dtype, scale), *(draw_kink(kink) for kink in kinks)]
+    parts += [draw_curve(curve, scale) for curve in sorted(curves, key=lambda c: position(c.framework))]
     words = "; ".join(f"{c.framework} {c.mode}: {describe_curve(c)}" for c in curves)
     whole = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>')
     return whole.format(WIDTH, HEIGHT, f"{dtype}: largest error in ulp by input. {words}", Markup("").join(parts))
@@ -101,14 +101,13 @@ def bin_of(x: float) -> float:
     """The position of an input in bins, not rounded."""
     if x == 0:
         return BINS
-    return BINS + math.copysign(BINS * share(math.log10(abs(x)), *DECADES), x)
+    return BINS + math.copysign(BINS * Scale(*DECADES, logarithmic=True).at(abs(x)), x)
 
 
-def y_of(ulps: float | str, top: float) -> int:
+def y_of(ulps: float | str, scale: Scale) -> int:
     if isinstance(ulps, str):
         return TOP + 4
-    up = max(math.log2(max(ulps, LOWEST) / LOWEST), 0) / top
-    return round(HEIGHT - BOTTOM - up * (HEIGHT - BOTTOM - TOP - 12))
+    return round(HEIGHT - BOTTOM - scale.at(ulps) * (HEIGHT - BOTTOM - TOP - 12))
 
 
 DECADE_TICKS = [(s * 10.0**d, ("−" if s < 0 else "") + power(d)) for s in (-1, 1) for d in (-4, -2, 0, 2)] + [
@@ -116,12 +115,12 @@ DECADE_TICKS = [(s * 10.0**d, ("−" if s < 0 else "") + power(d)) for s in (-1,
 ]
 
 
-def draw_frame(dtype: str, top: float) -> Markup:
+def draw_frame(dtype: str, scale: Scale) -> Markup:
     """Label, grid lines and tick labels of a panel."""
     floor = HEIGHT - BOTTOM
     tick, grid = Markup('<text x="{}" y="{}">{}</text>'), Markup("M{} {}{}{}")
     across_it = [(x_of_bin(bin_of(x)), name) for x, name in DECADE_TICKS]
-    heights = [(y_of(y, top), power(round(math.log10(y)))) for y in ulp_ticks(dtype)]
+    heights = [(y_of(y, scale), power(round(math.log10(y)))) for y in ulp_ticks(dtype)]
     lines = [grid.format(x, TOP, "V", floor) for x, _ in across_it]
     lines += [grid.format(LEFT, y, "H", WIDTH - RIGHT) for y, _ in heights]
     below = [tick.format(x, floor + 15, name) for x, name in across_it]
@@ -151,12 +150,12 @@ def draw_kink(kink: float) -> Markup:
     )
 
 
-def draw_curve(curve: ErrorCurve, top: float) -> Markup:
+def draw_curve(curve: ErrorCurve, scale: Scale) -> Markup:
     """A curve as steps from bin to bin, with a gap where a bin has no value."""
     path: list[str] = []
     last: int | None = None
     for k, ulps in enumerate([*curve.worst, -1.0]):
-        now = None if ulps == -1 else y_of(ulps, top)
+        now = None if ulps == -1 else y_of(ulps, scale)
         if now == last:
             continue
         if last is not None:

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from gradagree.report.figures import STYLES, ZERO, Line, Logarithmic, chart, nice_step, sample, scale_for
+from gradagree.report.figures import STYLES, ZERO, Line, chart, nice_step, sample, scale_for
 
 
 def drawn(*lines: Line, **how: bool) -> ElementTree.Element:
@@ -104,7 +104,7 @@ def test_that_any_numbers_find_their_place_in_their_order(numbers: list[float], 
 
 def test_that_zero_lies_below_all_that_a_logarithm_places() -> None:
     scale = scale_for([0.0, 1e-6, 1.0])
-    assert isinstance(scale, Logarithmic)
+    assert scale.logarithmic
     assert scale.at(0.0) + ZERO < scale.at(1e-6) < scale.at(1.0)
     assert scale.ticks()[0] == (0.0, "0")
 
