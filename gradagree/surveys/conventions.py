@@ -90,7 +90,7 @@ def _activation_cases(activation: Activation, dtype: str) -> Iterator[KinkCase]:
         case = Case.parse(f"1-1b:id,{activation}:sse:n1:{FORMATS[dtype].short}:ordinary:s0")
         arrays = Arrays.of({WEIGHT: np.ones((1, 1)), BIAS: np.zeros(1), INPUTS: p, "targets": t})
         delta_a = 2 * (activation.value(p) - t)
-        expected = {slope: one_sided_derivative(activation, p, slope) * delta_a for slope in ADMISSIBLE}
+        expected = {name: one_sided_derivative(activation, p, name) * delta_a for name in ADMISSIBLE}
         on = np.ones((1, 1), dtype=bool)
         yield KinkCase(Case.of(case, arrays), activation, f"p = {kink:g}", on, expected, float(delta_a.item()))
 
@@ -106,7 +106,7 @@ def _loss_cases(error: ErrorFunction, dtype: str) -> Iterator[KinkCase]:
             on = np.broadcast_to(error.kink(o, targets), o.shape)
             if not on.any():
                 continue
-            expected = {slope: one_sided_loss_gradient(error, o, targets, slope) for slope in ADMISSIBLE}
+            expected = {name: one_sided_loss_gradient(error, o, targets, name) for name in ADMISSIBLE}
             on = on & (np.abs(expected["left"] - expected["right"]) > SMALLEST_JUMP)
             if on.any():
                 arrays = Arrays.of({**drawn, WEIGHT: np.zeros((1, outputs)), INPUTS: np.zeros((1, 1))})
@@ -147,7 +147,7 @@ def conventions(
 
 def case_convention(framework: str, version: str, one: KinkCase, response: Response | Failure) -> Convention:
     """The convention of one mode's result for a case."""
-    expected = {slope: derivative[one.on] for slope, derivative in one.expected.items()}
+    expected = {name: derivative[one.on] for name, derivative in one.expected.items()}
     row = Convention(
         framework=framework, version=version, mode=response.mode, dtype=one.case.dtype, function=str(one.function),
         kink=one.kink, left=float(expected["left"][0]) / one.times, right=float(expected["right"][0]) / one.times,
@@ -167,7 +167,7 @@ def case_convention(framework: str, version: str, one: KinkCase, response: Respo
 def equal_derivatives(given: np.ndarray, expected: Mapping[str, np.ndarray]) -> list[str]:
     """The names of the admissible derivatives that equal the given one at all entries."""
     return [
-        slope for slope, x in expected.items()
+        name for name, x in expected.items()
         if np.all(np.abs(given - x) <= RELATIVE_TOLERANCE * np.maximum(np.abs(given), np.abs(x)))
     ]  # fmt: skip
 
@@ -211,7 +211,7 @@ def kink_derivatives(measurement: Measurement) -> Iterable[KinkDerivative]:
 
 
 def merge_derivatives(rows: Iterable[KinkDerivative]) -> list[KinkDerivative]:
-    """Rows with the same derivative joined to one, with all their modes and dtypes."""
+    """Rows with the same derivative merged to one, with all their modes and dtypes."""
     found: dict[tuple[object, ...], KinkDerivative] = {}
     for row in rows:
         key = (row.function, row.framework, row.kink, row.given)

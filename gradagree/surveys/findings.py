@@ -166,8 +166,8 @@ def interval_of_limits(deviation: Deviation) -> dict[str, Any]:
 def is_serious(deviation: Deviation, members: Sequence[Deviation]) -> bool:
     """Whether the severity of the class applies: the error is large, or inputs other than huge ones are affected."""
     if deviation.code in (ErrorCode.NO_DIGIT, ErrorCode.SIGN):
-        return any(h.gross for h in members)
-    return deviation.region != "huge" or any(h.subject.dtype == "float16" for h in members)
+        return any(one.gross for one in members)
+    return deviation.region != "huge" or any(one.subject.dtype == "float16" for one in members)
 
 
 def make_finding(
@@ -176,7 +176,7 @@ def make_finding(
     name = deviation.subject.function.name
     calls, own = library_call(deviation.subject.function, deviation.framework)
     ranges: dict[str, list[float | str]] = {}
-    for dtype in sorted({h.subject.dtype for h in members}, key=PREFERRED.index):
+    for dtype in sorted({one.subject.dtype for one in members}, key=PREFERRED.index):
         same = [one for one in members if one.subject.dtype == dtype]
         low, high = json_value(min(one.low for one in same)), json_value(max(one.high for one in same))
         ranges[dtype] = [low, high, max(one.count for one in same)]
@@ -189,8 +189,8 @@ def make_finding(
         severity = min(severity, Severity.MEDIUM)
     return SurveyFinding(
         framework=deviation.framework, version=versions[deviation.framework], function=name,
-        variants=sorted({str(h.subject.function) for h in members}), calls=calls, own=own, quantity=deviation.quantity,
-        kind=CLASSES[deviation.code].name, severity=severity.name.lower(), region=deviation.region,
-        modes=sorted({h.mode for h in members}), dtypes=list(ranges), ranges=ranges,
-        count=sum(h.count for h in members), example=example, note=note,
+        variants=sorted({str(one.subject.function) for one in members}), calls=calls, own=own,
+        quantity=deviation.quantity, kind=CLASSES[deviation.code].name, severity=severity.name.lower(), region=deviation.region,
+        modes=sorted({one.mode for one in members}), dtypes=list(ranges), ranges=ranges,
+        count=sum(one.count for one in members), example=example, note=note,
     )  # fmt: skip

@@ -50,7 +50,7 @@ def row_formula(activation: Activation, quantity: str, ks: tuple[int, ...], js: 
     def unit(p: Any, k: int, n: int) -> Any:
         return lift(p, np.broadcast_to((np.arange(n) == k) * 1.0, (p.shape[0], n)))
 
-    def slope(p: Any) -> Any:
+    def derivative(p: Any) -> Any:
         m = activation.width(p.shape[-1]) or 0
         return np.stack([activation.vjp(p, unit(p, k, m)) for k in ks], axis=1)
 
@@ -59,14 +59,14 @@ def row_formula(activation: Activation, quantity: str, ks: tuple[int, ...], js: 
         along = [activation.vjp(Dual(p, unit(p, j, n)), unit(p, ks[0], m)) for j in js]
         return np.stack([lift_to_shape(p, tangent_of(x)) for x in along], axis=1)
 
-    return {"value": activation.value, "slope": slope, "second": second}[quantity]
+    return {"value": activation.value, "slope": derivative, "second": second}[quantity]
 
 
 def loss_formula(error: ErrorFunction, quantity: str, js: tuple[int, ...] | None) -> Callable[..., Any]:
     def value(o: Any, t: Any) -> Any:
         return error._term(o, t) if isinstance(error, _EntryByEntry) else error.value(o[:, None], t[:, None])
 
-    def slope(o: Any, t: Any) -> Any:
+    def derivative(o: Any, t: Any) -> Any:
         found = error.sensitivity(o, t)
         return found if js is None else found[:, None]
 
@@ -77,7 +77,7 @@ def loss_formula(error: ErrorFunction, quantity: str, js: tuple[int, ...] | None
             found.append(lift_to_shape(o, tangent_of(error.sensitivity(Dual(o, lift(o, along)), t))))
         return found[0] if js is None else np.stack(found, axis=1)
 
-    return {"value": value, "slope": slope, "second": second}[quantity]
+    return {"value": value, "slope": derivative, "second": second}[quantity]
 
 
 def lift(like: Any, x: Any) -> Any:

@@ -94,7 +94,7 @@ def function_page(name: str, found: SurveyResult, about: dict[str, Any]) -> str:
 
 
 def merge_modes(rows: Sequence[SurveyRow]) -> list[tuple[SurveyRow, list[str]]]:
-    """Rows with the same measurements in several modes joined to one, each with its modes."""
+    """Rows with the same measurements in several modes merged to one, each with its modes."""
     found: dict[tuple[Any, ...], tuple[SurveyRow, list[str]]] = {}
     for row in rows:
         measures = (row.framework, row.dtype, row.quantity, row.inputs, row.worst_ulp, row.median_ulp, str(row.classes))

@@ -124,7 +124,7 @@ def order_by_simplicity(x: np.ndarray) -> np.ndarray:
 def output_target_pairs(error: ErrorFunction, dtype: str, density: int) -> tuple[np.ndarray, np.ndarray]:
     """Outputs and targets of an error function that works entry by entry, each (N, 1).
 
-    Every output meets every target of the function's kind; real targets are met where both are equal or nearly so too.
+    Every output is combined with every target of the function's kind, and with real targets equal or next to it.
     """
     form = FORMATS[dtype]
     o = input_numbers(error, dtype, density)
