@@ -190,7 +190,7 @@ def make_finding(
     return SurveyFinding(
         framework=deviation.framework, version=versions[deviation.framework], function=name,
         variants=sorted({str(one.subject.function) for one in members}), calls=calls, own=own,
-        quantity=deviation.quantity, kind=CLASSES[deviation.code].name, severity=severity.name.lower(), region=deviation.region,
-        modes=sorted({one.mode for one in members}), dtypes=list(ranges), ranges=ranges,
+        quantity=deviation.quantity, kind=CLASSES[deviation.code].name, severity=severity.name.lower(),
+        region=deviation.region, modes=sorted({one.mode for one in members}), dtypes=list(ranges), ranges=ranges,
         count=sum(one.count for one in members), example=example, note=note,
     )  # fmt: skip
