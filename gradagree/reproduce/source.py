@@ -6,7 +6,7 @@ import ast
 import builtins
 import inspect
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import FunctionType, ModuleType
 from typing import Any
@@ -68,7 +68,7 @@ class SourceWriter:
         method = getattr(type(function), self.library, None)
         if not isinstance(method, FunctionType):
             raise UsageError(f"{function} has no method {self.library!r}")
-        self._write(method, function, name, {self.library, framework_of(self.library)})
+        self._write(method, function, name, (self.library, framework_of(self.library)))
 
     def lines(self) -> list[str]:
         """Imports, constants, and each function after those that it was written for."""
@@ -82,9 +82,7 @@ class SourceWriter:
             self._write(getattr(type(owner), name), owner, function_name)
         return function_name
 
-    def _write(
-        self, function: Callable[..., Any], owner: Any, name: str, modules: frozenset[str] | set[str] = frozenset()
-    ) -> None:
+    def _write(self, function: Callable[..., Any], owner: Any, name: str, modules: Sequence[str] = ()) -> None:
         """Write a function, or a method of the owner; modules are arguments that name an import of the program."""
         self.functions[name] = ""
         inliner = _Inliner(self, owner, name)
