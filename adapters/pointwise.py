@@ -79,12 +79,12 @@ def framework_implementation(function: Activation | ErrorFunction, adapter: Any,
             for name in function.parameter_names
         }
         return adapter.implementation(function.holding(**arrays))
-    return adapter.implementation(unreduced(function))
+    return adapter.implementation(without_reduction(function))
 
 
 def library_implementation(function: ErrorFunction, adapter: Any, library: str) -> Function:
     """The implementation in a library on top of the framework: ``optax(o, t, optax, jax)``. Raises Unsupported."""
-    method = getattr(unreduced(function), library, None)
+    method = getattr(without_reduction(function), library, None)
     if method is None:
         raise Unsupported(f"{function.name} has no implementation in {library}")
     module = importlib.import_module(library)
@@ -98,7 +98,7 @@ def library_implementation(function: ErrorFunction, adapter: Any, library: str) 
     return implementation
 
 
-def unreduced(function: Any) -> Any:
+def without_reduction(function: Any) -> Any:
     """A loss without its reduction: the losses of single entries or examples."""
     if isinstance(function, Activation) or not hasattr(function, REDUCTION):
         return function

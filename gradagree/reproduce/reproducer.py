@@ -7,7 +7,7 @@ from typing import Any
 from gradagree.adapters import Adapter
 from gradagree.adapters.adapter import framework_of
 from gradagree.adapters.modes import ScriptText
-from gradagree.adapters.pointwise import is_rows, unreduced
+from gradagree.adapters.pointwise import is_rows, without_reduction
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reproduce.finding import SurveyFinding, copies, parse_position
 from gradagree.reproduce.literals import list_literal, number_literal
@@ -18,7 +18,7 @@ def format_reproducer(finding: SurveyFinding, function: Activation | ErrorFuncti
     """The program. Raises UsageError if there is no source for it."""
     example, text = finding.example, script_text(finding.framework)
     source = SourceWriter(finding.framework, text.parameter)
-    source.write(unreduced(function), "f")
+    source.write(without_reduction(function), "f")
     modules = dict.fromkeys([framework_of(finding.framework), finding.framework])
     lines = [*(f"import {name}" for name in modules), *filter(None, [text.setup]), *source.lines()]
     if "window" in example:

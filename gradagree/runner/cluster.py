@@ -86,8 +86,8 @@ def run_plan(
         while running:
             future = next(pool)
             name = running.pop(future)
-            handshake, judged = _decode_result(future)
-            for record in (*_probe_records(name, handshake, handshakes, plan, started), *judged):
+            handshake, records = _decode_result(future)
+            for record in (*_probe_records(name, handshake, handshakes, plan, started), *records):
                 if not done.has_probe(record):
                     done.add(record)
                     yield record

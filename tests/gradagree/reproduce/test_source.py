@@ -11,7 +11,7 @@ import pytest
 
 from gradagree.adapters import Adapter, Unsupported
 from gradagree.adapters.adapter import framework_of
-from gradagree.adapters.pointwise import framework_implementation, library_implementation, unreduced
+from gradagree.adapters.pointwise import framework_implementation, library_implementation, without_reduction
 from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.samples import allowed_width, some_targets, to_domain
@@ -59,7 +59,7 @@ def agree(function: Any, library: str, adapter: Adapter) -> bool:
 
 def source_of(function: Activation | ErrorFunction, library: str) -> str:
     source = SourceWriter(library, script_text(library).parameter)
-    source.write(unreduced(function), "f")
+    source.write(without_reduction(function), "f")
     return "\n".join(source.lines())
 
 

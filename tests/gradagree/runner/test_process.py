@@ -1,4 +1,4 @@
-"""A framework's process: what it says of itself, what is left of it, and what it may not disturb."""
+"""The worker process of a framework: its handshake, the cleanup of its processes and files, and its isolation."""
 
 from __future__ import annotations
 

@@ -104,11 +104,11 @@ def test_that_a_page_which_does_not_fit_leaves_the_old_one(results: Path, tmp_pa
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
-def test_that_a_full_disk_behind_standard_output_is_told_in_one_line() -> None:
+def test_that_a_full_disk_behind_standard_output_is_reported_in_one_line() -> None:
     with Path("/dev/full").open("w") as full:
         command = [sys.executable, "-m", "gradagree", "list", "activations"]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=LIMIT, check=False)
-    assert (done.returncode, done.stderr) == (2, "gradagree: cannot write what it says: No space left on device\n")
+    assert (done.returncode, done.stderr) == (2, "gradagree: cannot write the output: No space left on device\n")
 
 
 def raising(number: int) -> Callable[..., Any]:
@@ -119,7 +119,7 @@ def raising(number: int) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EDQUOT, errno.ENOSPC, errno.EACCES])
-def test_that_what_no_command_expected_is_told_in_one_line_too(
+def test_that_an_unexpected_error_is_reported_in_one_line(
     number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(cli.commands, "main", raising(number))
