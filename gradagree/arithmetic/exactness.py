@@ -22,8 +22,8 @@ def lowest_bit(x: np.ndarray) -> float:
     mantissa, exponent = np.frexp(x[x != 0])
     if mantissa.size == 0:
         return np.inf
-    whole = np.abs(np.ldexp(mantissa, 53)).astype(np.int64)
-    lowest = np.frexp((whole & -whole).astype(np.float64))[1] - 1
+    integers = np.abs(np.ldexp(mantissa, 53)).astype(np.int64)
+    lowest = np.frexp((integers & -integers).astype(np.float64))[1] - 1
     return float(np.min(exponent - 53 + lowest))
 
 

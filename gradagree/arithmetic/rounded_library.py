@@ -141,41 +141,41 @@ def square(x: Rounded) -> Rounded:
     return integer_power(x, 2)
 
 
-def library(f: Callable[[Any], Any], made: Library) -> Callable[[Rounded], Rounded]:
+def library(f: Callable[[Any], Any], errors: Library) -> Callable[[Rounded], Rounded]:
     """The rule of a library function: its range within the radius, plus the library's own error."""
 
     def rule(x: Rounded) -> Rounded:
         model, value, radius = x.model, f(x.value), x.radius
-        if made.backward:
-            radius = radius + LIBRARY * made.backward * (model.u + OWN) * np.abs(x.value)
+        if errors.backward:
+            radius = radius + LIBRARY * errors.backward * (model.u + OWN) * np.abs(x.value)
         low, high = x.value - radius, x.value + radius
-        if made.derivative is None:
-            spread = propagate(f, x.value, radius, made.turns)
+        if errors.derivative is None:
+            spread = propagate(f, x.value, radius, errors.turns)
         else:
-            spread = made.derivative(np.maximum(np.abs(x.value) - radius, 0.0)) * radius
-        if made.domain is not None:
-            spread = np.where(made.domain(low, high), spread, np.nan)
-        if made.peak is not None:
-            spread = np.where(made.peak(np.maximum(np.abs(low), np.abs(high))) > model.format.largest, np.inf, spread)
-        answer = with_library_error(value, spread, model, is_zero(x) & (value == 0), made)
+            spread = errors.derivative(np.maximum(np.abs(x.value) - radius, 0.0)) * radius
+        if errors.domain is not None:
+            spread = np.where(errors.domain(low, high), spread, np.nan)
+        if errors.peak is not None:
+            spread = np.where(errors.peak(np.maximum(np.abs(low), np.abs(high))) > model.format.largest, np.inf, spread)
+        answer = with_library_error(value, spread, model, is_zero(x) & (value == 0), errors)
         return snap_to_limit(f, x, answer) if f in TAILS else answer
 
     return rule
 
 
-def with_library_error(value: Any, spread: Any, model: Model, is_exact_zero: Any, made: Library = PLAIN) -> Rounded:
+def with_library_error(value: Any, spread: Any, model: Model, is_exact_zero: Any, errors: Library = PLAIN) -> Rounded:
     """The result with the library's own error, and the smallest normal number where it may underflow."""
     least = model.format.smallest_normal
-    more = np.where(np.abs(value) < least, least, 0.0) + LIBRARY * made.absolute * (model.accumulator.u + OWN)
+    more = np.where(np.abs(value) < least, least, 0.0) + LIBRARY * errors.absolute * (model.accumulator.u + OWN)
     if model.narrow:
-        more = more + LIBRARY * made.narrow * model.accumulator.u
-    if made.accuracy:
-        more = more + made.accuracy * np.abs(value)
+        more = more + LIBRARY * errors.narrow * model.accumulator.u
+    if errors.accuracy:
+        more = more + errors.accuracy * np.abs(value)
     return result(
         value,
         spread + np.where(is_exact_zero, 0.0, more),
         model,
-        roundings=made.half if model.narrow else LIBRARY * made.forward,
+        roundings=errors.half if model.narrow else LIBRARY * errors.forward,
         keep=is_exact_zero,
     )
 
@@ -254,5 +254,5 @@ Rounded.rules.update({
     np.add: add, np.subtract: subtract, np.multiply: multiply, np.divide: divide, np.power: power, np.square: square,
     np.reciprocal: lambda x: divide(1.0, x), np.logaddexp: logaddexp, np.hypot: hypot, np.arctan2: arctan2,
     special.gamma: gamma, special.zeta: zeta,
-    **{f: library(f, made) for f, made in FUNCTIONS.items()},
+    **{f: library(f, errors) for f, errors in FUNCTIONS.items()},
 })  # fmt: skip

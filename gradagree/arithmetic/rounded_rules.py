@@ -179,13 +179,13 @@ def running_total(x: Rounded, axis: int | None = None) -> Rounded:
 def products(x: Rounded, multiplied: Fold, added: Fold) -> Rounded:
     """n factors in any order: relative error (1 + u)^n - 1, plus underflow of partial products times the rest."""
     model, size = x.model, np.abs(x.value) + x.radius
-    whole, grown, terms = multiplied(size), multiplied(np.maximum(size, 1.0)), added(np.ones(x.shape))
+    bound, grown, terms = multiplied(size), multiplied(np.maximum(size, 1.0)), added(np.ones(x.shape))
     q = float(x.q * (np.max(terms) if x.q < 0 else 1)) if terms.size else 0.0
-    exact = exactness.is_exact(whole, q, model) | (multiplied(np.where(is_zero(x), 0.0, 1.0)) == 0)
+    exact = exactness.is_exact(bound, q, model) | (multiplied(np.where(is_zero(x), 0.0, 1.0)) == 0)
     exact = exact | (added(np.where(is_one(x), 0.0, 1.0)) <= 1)
-    spread = np.zeros_like(whole)
+    spread = np.zeros_like(bound)
     if x.radius.any():
-        spread = keep_infinite(whole - multiplied(np.abs(x.value)) + 2 * terms * OWN * whole, x, x)
+        spread = keep_infinite(bound - multiplied(np.abs(x.value)) + 2 * terms * OWN * bound, x, x)
     spread = spread + np.where(exact, 0.0, terms * model.quantum * grown)
     spread = np.where(grown > model.format.largest, np.inf, spread)
     roundings: Any = np.expm1(terms * np.log1p(model.u + OWN)) / (model.u + OWN)

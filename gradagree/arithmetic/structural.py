@@ -60,8 +60,8 @@ def at_least(dimensions: int) -> Callable[..., Any]:
     function: Any = (np.atleast_1d, np.atleast_2d, np.atleast_3d)[dimensions - 1]
 
     def rule(*xs: Any) -> Any:
-        made = tuple(x.map(function) if isinstance(x, Duck) else function(x) for x in xs)
-        return made[0] if len(made) == 1 else made
+        found = tuple(x.map(function) if isinstance(x, Duck) else function(x) for x in xs)
+        return found[0] if len(found) == 1 else found
 
     return rule
 

@@ -165,8 +165,8 @@ def all_differ(column: np.ndarray, u: float) -> bool:
 
 def max_count(rows: np.ndarray) -> int:
     """Number of occurrences of the most frequent row."""
-    whole = np.ascontiguousarray(rows + 0.0).view(np.dtype((np.void, rows.shape[1] * rows.itemsize))).ravel()
-    return int(np.unique(whole, return_counts=True)[1].max())
+    packed = np.ascontiguousarray(rows + 0.0).view(np.dtype((np.void, rows.shape[1] * rows.itemsize))).ravel()
+    return int(np.unique(packed, return_counts=True)[1].max())
 
 
 LARGE = 1 << 17

@@ -106,9 +106,9 @@ def total(x: Variance, axis: Any = None, keepdims: bool = False) -> Variance:
         np.sum(part, axis=axis, keepdims=keepdims) for part in (x.value, x.variance, x.value**2)
     )
     axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
-    whole = axis == (-2, -1)
-    together = math.prod((max_repeats if whole else repeats)(x, one) for one in axes)
-    return sum_of_terms(value, together * inherited, squares, x.size // max(value.size, 1), x.model)
+    both = axis == (-2, -1)
+    count = math.prod((max_repeats if both else repeats)(x, one) for one in axes)
+    return sum_of_terms(value, count * inherited, squares, x.size // max(value.size, 1), x.model)
 
 
 def mean(x: Variance, axis: Any = None, keepdims: bool = False) -> Variance:
@@ -153,20 +153,20 @@ def step(f: Callable[[Any], Any]) -> Callable[[Variance], Variance]:
     return rule
 
 
-def library(f: Callable[[Any], Any], made: Library) -> Callable[[Variance], Variance]:
+def library(f: Callable[[Any], Any], errors: Library) -> Callable[[Variance], Variance]:
     """A function with a library error of more than a few u, or one that overflows before its result does."""
     plain = function(f, DERIVATIVES[f])
 
     def rule(x: Variance) -> Variance:
         found, model, size = plain(x), x.model, np.abs(x.value)
         value = found.value
-        derivative = DERIVATIVES[f](x.value, value) if made.derivative is None else made.derivative(size)
-        steep = made.backward * np.abs(size * derivative) + (made.forward - 1) * np.abs(value)
-        absolute = made.absolute + made.narrow * (model.format.precision < FORMATS["float32"].precision)
+        derivative = DERIVATIVES[f](x.value, value) if errors.derivative is None else errors.derivative(size)
+        steep = errors.backward * np.abs(size * derivative) + (errors.forward - 1) * np.abs(value)
+        absolute = errors.absolute + errors.narrow * (model.format.precision < FORMATS["float32"].precision)
         own = LIBRARY_DEVIATIONS * (model.u * steep + model.accumulator.u * absolute)
-        own = np.where(np.isfinite(own), own, 0.0) + made.accuracy * np.abs(value) / DEVIATIONS
-        if made.peak is not None:
-            own = np.where(made.peak(size) > model.format.largest, np.inf, own)
+        own = np.where(np.isfinite(own), own, 0.0) + errors.accuracy * np.abs(value) / DEVIATIONS
+        if errors.peak is not None:
+            own = np.where(errors.peak(size) > model.format.largest, np.inf, own)
         return found.widen(own)
 
     return rule
@@ -252,7 +252,7 @@ Variance.rules.update({
     np.maximum: maximum, np.minimum: lambda x, y: -maximum(-x, -y), np.logaddexp: logaddexp,
     np.matmul: matmul, np.sum: total, np.mean: mean, np.max: largest, np.where: where,
     **{f: compare(f) for f in COMPARISONS},
-    **{f: library(f, made) for f, made in FUNCTIONS.items() if made != PLAIN},
+    **{f: library(f, errors) for f, errors in FUNCTIONS.items() if errors != PLAIN},
     **{f: step(f) for f in STEPS if f is not np.sign},
     **{f: apply_to(f, as_rounded) for f in (np.argmax, np.argmin, np.argsort)},
     **{f: apply_to(f, lambda x: x.value) for f in (np.isfinite, np.isinf, np.isnan)},

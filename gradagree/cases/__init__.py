@@ -1,1 +1,1 @@
-"""Cases: a network, its arrays and a dtype, made again bit for bit from one line of text."""
+"""Cases: a network, its arrays and a dtype, reproduced bit for bit from one line of text."""

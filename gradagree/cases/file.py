@@ -116,11 +116,11 @@ def check_arrays(case: Case, arrays: Arrays) -> None:
     for name, array in arrays.by_name.items():
         if array.shape != shapes[name]:
             raise ValueError(f"{name} has shape {array.shape}; the case has {shapes[name]}")
-        whole = array.dtype.kind == "i"
+        is_integer = array.dtype.kind == "i"
         if classes and name == "targets":
-            if not whole or not np.isin(array, np.arange(case.outputs)).all():
+            if not is_integer or not np.isin(array, np.arange(case.outputs)).all():
                 raise ValueError(f"targets must be class numbers from 0 to {case.outputs - 1}")
-        elif whole:
+        elif is_integer:
             raise ValueError(f"{name} must hold hexadecimal floats")
         elif not np.array_equal(_round_to_dtype(array, case.dtype), array, equal_nan=True):
             raise ValueError(f"{name} holds numbers that {case.dtype} does not have")

@@ -89,15 +89,15 @@ def parse_widths(text: str) -> tuple[tuple[int, ...], tuple[bool, ...]]:
 
 
 def parse_activations(text: str) -> tuple[Activation, ...]:
-    made: list[Activation] = []
+    found: list[Activation] = []
     for part in split_outside_parentheses(text, ","):
         name, _, times = part.partition("*")
         if times and not re.fullmatch(r"[1-9]\d{0,3}", times):
             raise UsageError(f"{shorten(part)!r}: write NAME*COUNT, for example tanh*3")
-        made.extend([Activation.named(name)] * int(times or 1))
-        if len(made) > MAX_ACTIVATIONS:
-            raise UsageError(f"{len(made):,} activations are more than {MAX_ACTIVATIONS:,}")
-    return tuple(made)
+        found.extend([Activation.named(name)] * int(times or 1))
+        if len(found) > MAX_ACTIVATIONS:
+            raise UsageError(f"{len(found):,} activations are more than {MAX_ACTIVATIONS:,}")
+    return tuple(found)
 
 
 def parse_count(text: str, letter: str, what: str) -> int:

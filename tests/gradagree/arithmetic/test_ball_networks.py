@@ -62,15 +62,15 @@ def by_fractions(case: Case) -> dict[str, Any]:
     """E, and every dw, db and delta_p from the outermost box inwards."""
     arrays, p, seen = case.arrays(), exactly(case.arrays().inputs), []
     for activation, w, b in zip(case.activations, arrays.weights, arrays.biases, strict=True):
-        a, slope = each(activated, activation)(p)
+        a, derivative = each(activated, activation)(p)
         p = a.dot(exactly(w)) + (0 if b is None else exactly(b))
-        seen.append((a, slope, exactly(w)))
+        seen.append((a, derivative, exactly(w)))
     d = p - exactly(arrays.targets)
     E, delta = each(judged, case.error, d.size)(d)
     found: dict[str, Any] = {"E": E.sum(), "error delta_p": delta}
-    for k, (a, slope, w) in reversed(list(enumerate(seen, 1))):
+    for k, (a, derivative, w) in reversed(list(enumerate(seen, 1))):
         found[f"dw{k}"], found[f"db{k}"] = a.T.dot(delta), delta.sum(axis=0)
-        delta = found[f"delta_p{k}"] = slope * delta.dot(w.T)
+        delta = found[f"delta_p{k}"] = derivative * delta.dot(w.T)
     return found
 
 

@@ -110,8 +110,8 @@ def escaped(rule: Any, dtype: str, share: float, scale: float = 1.0) -> tuple[in
     with precision(BITS):
         truth = np.ravel(lift(function(*(member for _, member in pairs))).balls)
         triples = zip(truth, found.value.ravel(), found.radius.ravel(), strict=True)
-        told = [(y, flint.arb(float(v)), flint.arb(scale * float(r))) for y, v, r in triples if np.isfinite(r)]
-        return sum(bool(abs(y - v) > r) or not y.is_finite() for y, v, r in told), len(told)
+        finite = [(y, flint.arb(float(v)), flint.arb(scale * float(r))) for y, v, r in triples if np.isfinite(r)]
+        return sum(bool(abs(y - v) > r) or not y.is_finite() for y, v, r in finite), len(finite)
 
 
 @each_rule

@@ -129,8 +129,8 @@ def bound(**changes: Callable[[dict[str, Any]], Any]) -> Weaken:
 
     def weaker(summed: Any) -> Any:
         def changed(*args: Any, **names: Any) -> Any:
-            told = inspect.signature(summed).bind(*args, **names).arguments
-            return summed(**{**told, **{name: change(told) for name, change in changes.items()}})
+            given = inspect.signature(summed).bind(*args, **names).arguments
+            return summed(**{**given, **{name: change(given) for name, change in changes.items()}})
 
         return changed
 
@@ -147,23 +147,23 @@ def quantum(value: float) -> Weaken:
 
 FITS = exactness.is_representable
 WEAKER: dict[str, tuple[Weaken, str, str, str, dict[str, Any]]] = {
-    "one term": (bound(terms=lambda told: 1), "float32", "float32", "lost", {}),
-    "one term of 64 bits": (bound(terms=lambda told: 1), "float64", "float64", "lost", {}),
+    "one term": (bound(terms=lambda given: 1), "float32", "float32", "lost", {}),
+    "one term of 64 bits": (bound(terms=lambda given: 1), "float64", "float64", "lost", {}),
     "n / (1 - n u)": (
-        bound(terms=lambda told: told["terms"] / (1 - told["terms"] * told["model"].accumulator.u)),
+        bound(terms=lambda given: given["terms"] / (1 - given["terms"] * given["model"].accumulator.u)),
         "bfloat16", "bfloat16", "ordinary", {"counts": (LONG,)},
     ),
-    "no accumulator": (bound(terms=lambda told: 0), "bfloat16", "float32", "lost", {}),
+    "no accumulator": (bound(terms=lambda given: 0), "bfloat16", "float32", "lost", {}),
     "accumulator of 32 bits": (
-        bound(model=lambda told: replace(told["model"], accumulator=FORMATS["float32"])),
+        bound(model=lambda given: replace(given["model"], accumulator=FORMATS["float32"])),
         "float16", "float16", "ordinary", {},
     ),
     "no last rounding": (
-        bound(model=lambda told: replace(told["model"], format=told["model"].accumulator)),
+        bound(model=lambda given: replace(given["model"], format=given["model"].accumulator)),
         "float16", "float32", "ordinary", {},
     ),
-    "no overflow": (bound(size=lambda told: np.minimum(told["size"], 1.0)), "float16", "float16", "huge", {}),
-    "no radii": (bound(spread=lambda told: 0.0 * told["spread"]), "float32", "float32", "ordinary", {}),
+    "no overflow": (bound(size=lambda given: np.minimum(given["size"], 1.0)), "float16", "float16", "huge", {}),
+    "no radii": (bound(spread=lambda given: 0.0 * given["spread"]), "float32", "float32", "ordinary", {}),
     "no quantum": (quantum(0.0), "float32", "float32", "tiny", {}),
     "no flushing": (quantum(2.0**-150), "float32", "float32", "tiny", {"flushes": True}),
     "always exact": (

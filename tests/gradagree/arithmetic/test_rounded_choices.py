@@ -1,4 +1,4 @@
-"""Rounded steps, orders, questions and running sums and products: what is exact stays so, what is open is told."""
+"""Rounded steps, orders, comparisons, running sums and products: exact results stay exact, undecided ones are open."""
 
 from __future__ import annotations
 

@@ -88,17 +88,17 @@ def complaint(path: Path) -> str:
 def rewritten(path: Path, edit: Edit, error: str = "sse") -> None:
     """A good case file at path, after an edit of what it tells."""
     write_case(a_case(error), path)
-    told = json.loads(path.read_text())
-    edit(told)
-    path.write_text(json.dumps(told))
+    data = json.loads(path.read_text())
+    edit(data)
+    path.write_text(json.dumps(data))
 
 
 def values(name: str, made: list[Any]) -> Edit:
-    return lambda told: told["arrays"][name].update(values=made)
+    return lambda data: data["arrays"][name].update(values=made)
 
 
 def shape(name: str, made: Any) -> Edit:
-    return lambda told: told["arrays"][name].update(shape=made)
+    return lambda data: data["arrays"][name].update(shape=made)
 
 
 def other(before: str, after: str) -> str:
@@ -111,22 +111,22 @@ EDITS: dict[str, tuple[Edit, str]] = {
     "too few values": (values("w1", ["0x1p0"]), "(3,4)"),
     "impossible shape": (shape("b1", [10**30]), ""),
     "shape is a number": (shape("b1", 4), ""),
-    "one array missing": (lambda told: told["arrays"].pop("w2"), "w2"),
-    "no biases": (lambda told: told["arrays"].pop("b1"), "b1"),
-    "no arrays": (lambda told: told.pop("arrays"), "arrays"),
-    "no text": (lambda told: told.pop("spec"), "spec"),
-    "arrays in a list": (lambda told: told.update(arrays=[1]), ""),
-    "an array too many": (lambda told: told["arrays"].update(w9=told["arrays"]["w1"]), "arrays that no box has: w9"),
-    "biases too many": (lambda told: told["arrays"].update(b2=told["arrays"]["b1"]), "arrays that no box has: b2"),
+    "one array missing": (lambda data: data["arrays"].pop("w2"), "w2"),
+    "no biases": (lambda data: data["arrays"].pop("b1"), "b1"),
+    "no arrays": (lambda data: data.pop("arrays"), "arrays"),
+    "no text": (lambda data: data.pop("spec"), "spec"),
+    "arrays in a list": (lambda data: data.update(arrays=[1]), ""),
+    "an array too many": (lambda data: data["arrays"].update(w9=data["arrays"]["w1"]), "arrays that no box has: w9"),
+    "biases too many": (lambda data: data["arrays"].update(b2=data["arrays"]["b1"]), "arrays that no box has: b2"),
     "decimal floats": (values("b1", [0.5, 0.5, 0.5, 0.25]), ""),
     "decimal text": (values("b1", ["0.5"] * 4), "b1"),
     "too small": (values("b1", ["0x1p-5000"] * 4), "b1"),
     "too large": (values("b1", ["0x1p5000"] * 4), ""),
     "words": (values("b1", ["one", "two", "three", "four"]), ""),
     "large whole numbers": (values("b1", [10**30] * 4), ""),
-    "no case": (lambda told: told.update(spec="3-4b-2"), "'3-4b-2' is no case"),
-    "another case": (lambda told: told.update(spec=other("3-4b", "3-5b")), "w1 has shape (3, 4); the case has (3, 5)"),
-    "another dtype": (lambda told: told.update(spec=other("f32", "bf16")), "holds numbers that bfloat16 does not have"),
+    "no case": (lambda data: data.update(spec="3-4b-2"), "'3-4b-2' is no case"),
+    "another case": (lambda data: data.update(spec=other("3-4b", "3-5b")), "w1 has shape (3, 4); the case has (3, 5)"),
+    "another dtype": (lambda data: data.update(spec=other("f32", "bf16")), "holds numbers that bfloat16 does not have"),
 }  # fmt: skip
 
 
@@ -156,12 +156,12 @@ def test_that_whole_numbers_are_refused_or_become_float64_like_all_others(made: 
 
 
 @pytest.mark.parametrize(
-    "content",
+    "data",
     [b"", b"\xff\xfe", b"null", b"3", b'"text"', b"[" * 10**6, b'{"a":' * 10**6, b"{" * 10, bytes(range(256)) * 9],
 )
-def test_that_a_file_that_is_no_case_file_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_that_a_file_that_is_no_case_file_is_refused(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "case.json"
-    path.write_bytes(content)
+    path.write_bytes(data)
     assert complaint(path).startswith(f"{path} is no case file: ")
 
 
