@@ -31,7 +31,7 @@ def render(template: str, values: Mapping[str, Any], style: str, script: str | N
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters.update(FILTERS)
-    environment.globals.update(tone=tone, equation=equation, verdicts=list(Verdict))
+    environment.globals.update(tone=tone, equation=equation, verdicts=list(Verdict), probes=sections.probes)
     own = {"policy": policy(style, script), "style": Markup(style), "script": Markup(script or "")}
     return environment.get_template(template).render({**values, **own})
 

@@ -103,16 +103,8 @@ def _provenance(summary: Summary) -> Iterator[str]:
     facts = [[prose(word), code(what)] for run in runs for word, what in run.facts + run.frameworks]
     yield "\n## Provenance"
     yield from table(["", ""], [*facts, ["exit code", str(summary.exit)]], "facts")
-    probes = [
-        [*map(code, (p.framework, p.dtype, p.accumulator, p.biases)), *map(_flag, (p.flushes, p.fast_math, p.exact))]
-        for run in runs
-        for p in run.probes
-    ]
-    head = ["framework", "dtype", "sums in", "biases in", "flushes", "fast math", "exact"]
-    if probes:
-        yield from table(head, probes, "probes")
+    for run in runs:
+        found = sections.probes(run)
+        if found.rows:
+            yield from table(found.head, ([span(one) for one in row] for row in found.rows), found.unit)
     yield ""
-
-
-def _flag(flag: bool | None) -> str:
-    return "–" if flag is None else "yes" if flag else "no"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from gradagree.checker.verdict import ORDER, Verdict, describe_operation
 from gradagree.report.findings import Finding, Small, array_texts
 from gradagree.report.matrix import GROUPS, Cell, Column
-from gradagree.report.provenance import not_installed
+from gradagree.report.provenance import Run, not_installed
 from gradagree.report.summary import Summary
 from gradagree.report.text import DASH, brief, count_noun, format_count, format_exact, replay, short_name, tone, visible
 
@@ -305,6 +305,25 @@ def not_decided(summary: Summary) -> Table:
         "" if rows else "None: every planned gradient was decided.",
         summary.dropped.further, "further record", "reasons",
     )  # fmt: skip
+
+
+def probes(run: Run) -> Table:
+    """What each framework does with the numbers of each dtype on the machine of a run."""
+    rows = [
+        (
+            Span(p.framework), Span(p.dtype), Span(p.accumulator), Span(p.biases), _flag(p.flushes),
+            _flag(p.fast_math, bad=True), _flag(p.exact, bad=False),
+        )
+        for p in run.probes
+    ]  # fmt: skip
+    head = ("framework", "dtype", "sums in", "bias gradients in", "flushes subnormals", "fast math", "keeps every bit")
+    return Table("Probes: what each framework does with numbers on this machine", head, rows, unit="probes")
+
+
+def _flag(flag: bool | None, bad: bool | None = None) -> Span:
+    """``yes``, ``no`` or a dash; the bad value has a cross."""
+    word = DASH if flag is None else "yes" if flag else "no"
+    return Span(word, "✗", "bad") if flag is not None and flag is bad else Span(word)
 
 
 def columns_by_framework(columns: Iterable[Column]) -> list[tuple[str, list[Column]]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import msgspec
@@ -11,6 +13,7 @@ import pytest
 
 from gradagree.checker.verdict import Record, Verdict
 from gradagree.compare import Differences, Side, compare_runs
+from gradagree.compare.differences import NOTHING, MedianInterval, median_interval, more_lost_than_gained, places
 from gradagree.runner.known import Entry
 
 FAILS: dict[str, Any] = {"verdict": Verdict.DISAGREE, "function": "tanh", "box": 2, "entry": "dw[0,0]", "ratio": 7.0}
@@ -178,3 +181,41 @@ def test_that_lost_digits_are_new_in_strict_runs_alone(make: Any, changed: Any, 
     after = changed(records, fails_in("tanh", verdict=Verdict.INACCURATE, ratio=None))
     assert compare_runs(side(records), side(after)).new == []
     assert len(compare_runs(side(records), side(after, strict=True)).new) == 2
+
+
+def fewer_than(k: int, n: int) -> Fraction:
+    """P(Bin(n, 1/2) < k), exactly."""
+    return Fraction(sum(math.comb(n, j) for j in range(k)), 2**n)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 20, 101])
+@pytest.mark.parametrize("level", [2.0**-4, 2.0**-10, 2.0**-20])
+def test_that_the_place_is_the_largest_that_keeps_the_level(n: int, level: float) -> None:
+    k = places(n, level)
+    assert k == 0 or 2 * fewer_than(k, n) <= Fraction(level)
+    assert k == n // 2 or 2 * fewer_than(k + 1, n) > Fraction(level)
+
+
+def test_that_too_few_cases_say_nothing() -> None:
+    assert median_interval([5.0] * 3, 2.0**-10) == MedianInterval(-math.inf, math.inf)
+    assert not median_interval([5.0] * 3, 2.0**-10).apart(NOTHING)
+    assert median_interval([5.0] * 30, 2.0**-10) == MedianInterval(5, 5)
+
+
+def test_that_infinite_moves_have_their_place() -> None:
+    assert median_interval([-math.inf] * 2 + [0.0] * 40 + [math.inf] * 2, 2.0**-10) == NOTHING
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_that_the_true_median_is_hardly_ever_outside(seed: int) -> None:
+    source, level, trials = random.Random(seed), 2.0**-4, 512
+    outside = sum(median_interval([source.gauss(0, 1) for _ in range(25)], level).apart(NOTHING) for _ in range(trials))
+    # At most the level of all trials, and eight standard deviations of their number.
+    assert outside <= trials * level + 8 * math.sqrt(trials * level)
+
+
+@pytest.mark.parametrize("lost", range(12))
+@pytest.mark.parametrize("gained", [0, 1, 5])
+def test_that_losses_beyond_chance_are_those_of_a_fair_coin(lost: int, gained: int) -> None:
+    chance = 1 - fewer_than(lost, lost + gained)
+    assert more_lost_than_gained(lost, gained, 2.0**-6) == (lost > 0 and chance <= Fraction(1, 64))

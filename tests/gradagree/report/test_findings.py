@@ -1,9 +1,8 @@
-"""The picture of the faulty box, and the smallest case beside it."""
+"""Causes of findings, and the smallest case of each."""
 
 from __future__ import annotations
 
 import re
-import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,57 +16,15 @@ from gradagree.report import summarize, write_reports
 from gradagree.report.findings import Small, array_texts, cause_of, read_small, write_small
 from gradagree.report.html import page
 from gradagree.report.markdown import document
-from gradagree.report.network import MOST, draw_faulty_operation, operation_labels
 
 HOSTILE = ("<img src=x onerror=alert(1)>", "\"'><script>alert(1)</script>", 'it\'s "quoted"', "\x1b[31m\n")
+SPEC = "10-4-1:id,tanh:sse:n8:f64:grid:s7"
 
 
 def record(spec: str, box: Any, **changes: Any) -> Record:
     plain: dict[str, Any] = {"case": "1", "spec": spec, "sha256": "", "framework": "f", "version": "1", "mode": "m"}
     found = {"verdict": Verdict.DISAGREE, "function": "tanh", "entry": "dw[0,0]", "box": box, "ratio": 2.0}
     return Record(**(plain | {"dtype": "float64"} | found | changes))
-
-
-@pytest.mark.parametrize("box", [1, 2, 3, "error"])
-def test_that_every_operation_is_drawn_and_the_faulty_one_alone_stands_out(box: Any) -> None:
-    drawn = ET.fromstring(str(draw_faulty_operation(record("10-4b-1:id,tanh,relu:sse:n8:f64:grid:s7", box))))
-    kinds = [rect.get("class") for rect in drawn.iter("rect")]
-    assert kinds == ["faulty" if place == box else "frame" for place in (1, 2, 3, "error")]
-    texts = [text.text for text in drawn.iter("text")]
-    assert [t for t in texts if t and t.startswith(("op ", "loss"))] == [
-        "op 1 · 10 units", "op 2 · 4 units", "op 3 · 1 unit", "loss",
-    ]  # fmt: skip
-    assert sum(str(text).startswith("✗") for text in texts) == 1
-
-
-@pytest.mark.parametrize("faulty", [1, 2, 15, 29, 30])
-def test_that_of_a_deep_network_the_neighbours_are_drawn_and_the_others_counted(faulty: int) -> None:
-    found = operation_labels(record(f"{'-'.join(['2'] * 31)}:id,tanh*29:sse:n8:f64:grid:s7", faulty))
-    hidden = sum(int(second.split()[0]) for first, second, _ in found if first == "⋯")
-    boxes = [first for first, _, _ in found if first.startswith("op ")]
-    assert hidden + len(boxes) == 30
-    assert len(boxes) < MOST
-    assert [first.split(" ·")[0] for first, _, loud in found if loud] == [f"op {faulty}"]
-
-
-@pytest.mark.parametrize("spec", ["convention:relu: p = 0", "", "no case", "1-1:id:sse"])
-def test_that_what_is_no_case_has_no_picture(spec: str) -> None:
-    assert draw_faulty_operation(record(spec, 1)) is None
-    assert draw_faulty_operation(record("2-2:id:sse:n1:f64:grid:s1", None)) is None
-
-
-def test_that_what_was_judged_end_to_end_accuses_no_box() -> None:
-    assert draw_faulty_operation(record("2-2:id:sse:n1:f64:grid:s1", 1, verdict=Verdict.SUSPECT)) is None
-    assert draw_faulty_operation(record("2-2:id:sse:n1:f64:grid:s1", 1)) is not None
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-def test_that_hostile_names_stay_text_in_the_picture(name: str) -> None:
-    drawn = draw_faulty_operation(record(f"2-2:{name}:sse:n1:f64:grid:s1", 1))
-    assert drawn is None or {e.tag for e in ET.fromstring(str(drawn)).iter()} == {"svg", "rect", "text"}
-
-
-SPEC = "10-4-1:id,tanh:sse:n8:f64:grid:s7"
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import re
+import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,25 @@ from xml.etree import ElementTree
 
 import pytest
 
-from gradagree.report.network import MOST_BOXES, MOST_UNITS, RADIUS, choose_units, draw_network, frames, legend, tables
+from gradagree.checker.verdict import Record, Verdict
+from gradagree.report.network import (
+    MOST,
+    MOST_BOXES,
+    MOST_UNITS,
+    RADIUS,
+    choose_units,
+    draw_faulty_operation,
+    draw_network,
+    frames,
+    legend,
+    operation_labels,
+    tables,
+)
 from gradagree.report.text import brief
 from gradagree.report.training_data import Training, read_training
 
+HOSTILE = ("<img src=x onerror=alert(1)>", "\"'><script>alert(1)</script>", 'it\'s "quoted"', "\x1b[31m\n")
+SPEC = "10-4-1:id,tanh:sse:n8:f64:grid:s7"
 Read = Callable[..., Training]
 
 
@@ -192,3 +208,48 @@ def test_that_the_innermost_frame_has_room_for_its_outcomes() -> None:
     assert (inner.x, inner.width) == (34, 170)
     outer, inner = frames([(0,), (0, 1)])
     assert (inner.x - outer.x, outer.x + outer.width - inner.x - inner.width) == (124, 12)
+
+
+def record(spec: str, box: Any, **changes: Any) -> Record:
+    plain: dict[str, Any] = {"case": "1", "spec": spec, "sha256": "", "framework": "f", "version": "1", "mode": "m"}
+    found = {"verdict": Verdict.DISAGREE, "function": "tanh", "entry": "dw[0,0]", "box": box, "ratio": 2.0}
+    return Record(**(plain | {"dtype": "float64"} | found | changes))
+
+
+@pytest.mark.parametrize("box", [1, 2, 3, "error"])
+def test_that_every_operation_is_drawn_and_the_faulty_one_alone_stands_out(box: Any) -> None:
+    drawn = ET.fromstring(str(draw_faulty_operation(record("10-4b-1:id,tanh,relu:sse:n8:f64:grid:s7", box))))
+    kinds = [rect.get("class") for rect in drawn.iter("rect")]
+    assert kinds == ["faulty" if place == box else "frame" for place in (1, 2, 3, "error")]
+    texts = [text.text for text in drawn.iter("text")]
+    assert [t for t in texts if t and t.startswith(("op ", "loss"))] == [
+        "op 1 · 10 units", "op 2 · 4 units", "op 3 · 1 unit", "loss",
+    ]  # fmt: skip
+    assert sum(str(text).startswith("✗") for text in texts) == 1
+
+
+@pytest.mark.parametrize("faulty", [1, 2, 15, 29, 30])
+def test_that_of_a_deep_network_the_neighbours_are_drawn_and_the_others_counted(faulty: int) -> None:
+    found = operation_labels(record(f"{'-'.join(['2'] * 31)}:id,tanh*29:sse:n8:f64:grid:s7", faulty))
+    hidden = sum(int(second.split()[0]) for first, second, _ in found if first == "⋯")
+    boxes = [first for first, _, _ in found if first.startswith("op ")]
+    assert hidden + len(boxes) == 30
+    assert len(boxes) < MOST
+    assert [first.split(" ·")[0] for first, _, loud in found if loud] == [f"op {faulty}"]
+
+
+@pytest.mark.parametrize("spec", ["convention:relu: p = 0", "", "no case", "1-1:id:sse"])
+def test_that_what_is_no_case_has_no_picture(spec: str) -> None:
+    assert draw_faulty_operation(record(spec, 1)) is None
+    assert draw_faulty_operation(record("2-2:id:sse:n1:f64:grid:s1", None)) is None
+
+
+def test_that_what_was_judged_end_to_end_accuses_no_box() -> None:
+    assert draw_faulty_operation(record("2-2:id:sse:n1:f64:grid:s1", 1, verdict=Verdict.SUSPECT)) is None
+    assert draw_faulty_operation(record("2-2:id:sse:n1:f64:grid:s1", 1)) is not None
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_that_hostile_names_stay_text_in_the_picture(name: str) -> None:
+    drawn = draw_faulty_operation(record(f"2-2:{name}:sse:n1:f64:grid:s1", 1))
+    assert drawn is None or {e.tag for e in ET.fromstring(str(drawn)).iter()} == {"svg", "rect", "text"}
