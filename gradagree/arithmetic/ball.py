@@ -1,4 +1,4 @@
-"""Ball arithmetic: a midpoint and a proved radius, by Arb through python-flint."""
+"""Ball arithmetic: a midpoint and a rigorous radius, by Arb through python-flint."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def is_narrow(ball: flint.arb, bits: int) -> bool:
 
 
 class Ball(Duck):
-    """An array of Arb's real balls, each a proved enclosure of its exact value."""
+    """An array of Arb's real balls, each an enclosure of its exact value."""
 
     __slots__ = ("balls",)
     arithmetic = "ball"
@@ -68,7 +68,7 @@ class Ball(Duck):
 
     @property
     def radius(self) -> np.ndarray:
-        """The proved radii, rounded up to float64."""
+        """The radii, rounded up to float64."""
         return np.asarray(RADIUS(self.balls), dtype=np.float64)
 
 

@@ -77,7 +77,10 @@ def record_sum(tangent: Any, x: Any, y: Any) -> Any:
 
 
 class Dual(Duck):
-    """value + tangent e, with e^2 = 0. Both have one shape, except that one value may serve many tangents."""
+    """value + tangent e, with e^2 = 0.
+
+    Both have the same shape, or tangent has further leading axes: one tangent of each direction for the same value.
+    """
 
     __slots__ = ("tangent", "value")
     arithmetic = "dual"
@@ -106,8 +109,8 @@ class Dual(Duck):
         return type(self)(*parts)
 
     def __getitem__(self, index: Any) -> Self:
-        behind = isinstance(index, tuple) and len(index) > 0 and index[0] is Ellipsis
-        if behind and all(isinstance(place, slice | int) or place is None for place in index[1:]):
+        after_ellipsis = isinstance(index, tuple) and len(index) > 0 and index[0] is Ellipsis
+        if after_ellipsis and all(isinstance(place, slice | int) or place is None for place in index[1:]):
             return self._like(self.value[index], self.tangent[index])
         return super().__getitem__(index)
 

@@ -57,18 +57,18 @@ class Variance(Duck):
 
     @property
     def tolerance(self) -> np.ndarray:
-        """`DEVIATIONS` standard deviations plus as many underflow errors; `zero_threshold` for a zero without error.
+        """`DEVIATIONS` standard deviations and underflow errors; `zero_threshold` for a zero without error.
 
         NaN for numbers so small that the squares of their errors underflow.
         """
         deviation = self.deviation
-        probable = np.asarray(DEVIATIONS * (deviation + self.model.quantum))
+        tolerance = np.asarray(DEVIATIONS * (deviation + self.model.quantum))
         least = self.model.u * SMALLEST
         if np.min(deviation, initial=np.inf) >= least:
-            return probable
+            return tolerance
         zero = (self.value == 0) & (self.variance == 0)
         known = zero | (np.abs(self.value) >= SMALLEST) | (deviation >= least)
-        return np.where(known, np.where(zero, self.zero_threshold, probable), np.nan)
+        return np.where(known, np.where(zero, self.zero_threshold, tolerance), np.nan)
 
     def _parts(self) -> tuple[Any, ...]:
         return (self.value, self.variance)
