@@ -132,7 +132,7 @@ def test_that_a_run_among_the_lost_judges_the_innocent_rightly(
 def test_that_a_storm_of_kills_changes_no_verdict(
     seed: int, file: str, made: list[FrameworkProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan, launches = planned(file, "right,raises", 120), []
+    plan, launches = planned(file, "right,raises", 60), []
     launch = FrameworkProcess._launch
     monkeypatch.setattr(FrameworkProcess, "_launch", lambda self: launches.append(self) or launch(self))
     found = list(killing(run_plan(plan, [file], 2), made, seed))
