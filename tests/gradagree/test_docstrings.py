@@ -8,6 +8,7 @@ import inspect
 import re
 import sys
 import types
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ import gradagree
 from gradagree import Case
 from gradagree.adapters import Adapter
 from gradagree.reference import Activation, ErrorFunction, training
+from gradagree.reference.contract import implementation_names
 from tools.python_page import HOMES, names
 
 PUBLIC = {f"{home}.{name}": getattr(importlib.import_module(home), name) for home in HOMES for name in names(home)}
@@ -46,10 +48,13 @@ DESCRIBED = [
 
 
 @pytest.fixture(autouse=True)
-def catalogues_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Classes of examples register themselves; they leave with the test."""
+def catalogues_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Unregister the classes of an example afterwards."""
     for base in (Activation, ErrorFunction, Adapter):
         monkeypatch.setattr(base, "catalogue", dict(base.catalogue))
+    names = set(implementation_names)
+    yield
+    implementation_names.intersection_update(names)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
