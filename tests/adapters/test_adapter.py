@@ -128,7 +128,7 @@ def test_that_what_is_not_spelled_is_unsupported_and_the_method_to_add_is_named(
     )
 
 
-def test_that_a_spelling_is_handed_its_framework(adapter: Adapter) -> None:
+def test_that_an_implementation_receives_its_framework(adapter: Adapter) -> None:
     class _Asks(Tanh):
         def torch(self, p: Any, torch: Any) -> Any:
             return (p, torch)
@@ -164,7 +164,7 @@ def test_that_answers_of_two_calls_are_the_same_bits(adapter: Adapter, problem: 
     assert same_bits(one[1], other[1])
 
 
-def test_that_version_device_and_installation_are_told(adapter: Adapter) -> None:
+def test_that_version_device_and_installation_are_reported(adapter: Adapter) -> None:
     assert adapter.version == adapter.framework.__version__
     assert adapter.device == "cpu"
     assert adapter.install.startswith("pip install ")

@@ -90,7 +90,7 @@ def test_that_the_sensitivity_of_a_box_is_the_gradient_at_its_current_input(prob
     assert np.array_equal(tapped.cotangents["c1"], np.asarray(slope))
 
 
-def test_that_a_function_is_compiled_if_asked() -> None:
+def test_that_a_function_is_compiled_on_request() -> None:
     adapter, seen = ForJax(), []
 
     def function(x: Any) -> Any:

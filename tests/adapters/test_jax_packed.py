@@ -92,7 +92,7 @@ def test_that_a_wrong_derivative_is_found(jax: ForJax, problem: Callable[..., Pr
         (f"2-3-2:id,tanh:mse:n{MAX_EXAMPLES + 1}:f64:ordinary:s4", f"{MAX_EXAMPLES + 1} examples"),
     ],
 )
-def test_that_what_does_not_fit_is_said_not_to(
+def test_that_what_does_not_fit_is_not_packed(
     jax: ForJax, problem: Callable[..., Problem], spec: str, why: str
 ) -> None:
     with pytest.raises(Unsupported, match=why):
@@ -147,7 +147,7 @@ def test_that_programs_are_dropped_before_a_process_has_too_many_parts_of_memory
     assert np.array_equal(before.gradients["w1"], after.gradients["w1"])
 
 
-def test_that_sums_and_means_are_told_apart() -> None:
+def test_that_sums_and_means_are_distinguished() -> None:
     parts = np.arange(6.0).reshape(2, 3) + 1
     assert loss_reduction(parts.sum(), parts.sum(axis=1), parts) == ("sum", "sum")
     assert loss_reduction(parts.mean(), parts.mean(axis=1), parts) == ("mean", "mean")

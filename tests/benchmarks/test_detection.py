@@ -118,7 +118,7 @@ def test_that_a_fault_changes_one_part_of_one_box(detection: Any) -> None:
         assert all(np.array_equal(x, wrong.values[name]) for name, x in right.values.items())
 
 
-def test_that_the_smallest_level_that_is_found_is_told(detection: Any) -> None:
+def test_that_the_smallest_level_that_is_found_is_reported(detection: Any) -> None:
     levels, smallest = detection.measure.LEVELS, detection.measure.smallest
     assert levels == sorted(levels, reverse=True)
     for least in levels:

@@ -51,7 +51,7 @@ def needed(file: str) -> list[str]:
     return ["tape"] if file == "adapter.py" else [name for name in ("torch", "jax") if importlib.util.find_spec(name)]
 
 
-def test_that_every_example_is_told_of_and_has_its_functions_checked() -> None:
+def test_that_every_example_is_listed_and_has_its_functions_checked() -> None:
     shown = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert set(FILES) == set(FUNCTIONS) == set(re.findall(r"\]\((\w+\.py)\)", shown))
 

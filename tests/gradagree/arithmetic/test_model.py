@@ -72,7 +72,7 @@ def test_that_a_number_past_the_largest_overflows(dtype: str) -> None:
         assert np.isinf(np.asarray(form.largest).astype(DTYPES[dtype]) * DTYPES[dtype](2))
 
 
-def test_that_sixteen_bit_formats_accumulate_in_float32_unless_told_otherwise() -> None:
+def test_that_sixteen_bit_formats_accumulate_in_float32_by_default() -> None:
     assert {name: model(name).accumulator.name for name in FORMATS} == {
         "float64": "float64", "float32": "float32", "float16": "float32", "bfloat16": "float32",
     }  # fmt: skip

@@ -95,7 +95,7 @@ def test_that_an_ordinary_array_is_never_made(kind: str, function: Any) -> None:
         function(KINDS[kind](NUMBERS))
 
 
-def test_that_the_derivatives_of_digamma_are_told() -> None:
+def test_that_the_derivatives_of_digamma_are_named() -> None:
     with pytest.raises(NoRule, match=r"does not support polygamma, .*; write digamma\(x\) and zeta\(n \+ 1, x\)"):
         special.polygamma(1, KINDS["rounded"](NUMBERS))
 

@@ -63,7 +63,7 @@ def test_that_numbers_that_may_change_places_are_ordered_by_their_centres() -> N
     assert (found.value.tolist(), found.variance.tolist()) == ([1.0, 2.0, 3.0], [0.0, 0.5, 0.25])
 
 
-def test_that_a_place_is_told_where_it_is_decided() -> None:
+def test_that_a_place_is_given_where_it_is_decided() -> None:
     assert np.argmax(exact([1.0, 3.0, 3.0])) == 1
     assert np.argsort(exact([1.0, 3.0, 2.0])).tolist() == [0, 2, 1]
     with pytest.raises(NoRule, match="argmax is undecided"):

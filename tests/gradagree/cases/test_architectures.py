@@ -91,7 +91,7 @@ def test_that_a_decision_between_classes_has_at_least_two(many: list[Case]) -> N
     assert min(case.widths[-1] for case in many if case.error.targets != "classes") == 1
 
 
-def test_that_only_the_functions_asked_for_are_drawn() -> None:
+def test_that_only_the_selected_functions_are_drawn() -> None:
     cases = list(draw(60, 1, activations=[Tanh(), Relu()], errors=[SumOfSquares(), SoftmaxCrossEntropy()]))
     assert {a for case in cases for a in case.activations[1:]} == {Tanh(), Relu()}
     assert {case.error for case in cases} == {SumOfSquares(), SoftmaxCrossEntropy()}
@@ -108,7 +108,7 @@ def test_that_the_first_case_of_a_data_set_is_its_classic_network_and_all_fit_it
     assert len({case.widths for case in of_data}) > 1
 
 
-def test_that_none_are_drawn_where_none_are_asked_for() -> None:
+def test_that_no_function_is_drawn_where_none_is_selected() -> None:
     assert list(draw(0)) == []
 
 

@@ -71,7 +71,7 @@ def test_that_a_text_that_is_no_case_is_refused_with_advice(text: str, says: str
     assert "\n" not in complaint(text)
 
 
-def test_that_arrays_which_only_a_file_holds_are_asked_for() -> None:
+def test_that_arrays_which_only_a_file_holds_are_required() -> None:
     case = Case.parse("3-2:id:sse:n5:f64:explicit:@0123456789ab")
     with pytest.raises(
         UsageError, match=f"^{case.spec}: its arrays are not at hand; name the case file that holds them$"

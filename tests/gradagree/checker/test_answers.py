@@ -70,7 +70,7 @@ def test_that_a_spelling_of_the_right_shape_is_not_accused(place: str) -> None:
     assert told(type("_Mine", (Tanh,), {})(), "torch", "backward", place) == [""]
 
 
-def test_that_a_malformed_answer_is_told_with_the_activation_of_its_box(bench: Any) -> None:
+def test_that_a_malformed_answer_is_reported_with_the_activation_of_its_box(bench: Any) -> None:
     case = Case.parse("2-3:id,tanh:sse:n4:f32:grid:s1")
     answer = bench.answer(case)
     assert malformed(case, case.arrays(), answer) is None

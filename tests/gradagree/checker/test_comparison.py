@@ -65,7 +65,7 @@ def test_that_what_is_not_finite_on_both_sides_is_no_finding(same: float, radius
 
 
 @given(st.lists(st.tuples(KINDS, KINDS, RADII), min_size=1, max_size=4))
-def test_that_no_entry_passes_but_within_its_tolerance_or_where_nothing_can_be_told(entries: Any) -> None:
+def test_that_an_entry_passes_only_within_its_tolerance_or_where_nothing_is_known(entries: Any) -> None:
     observed, value, radius = (np.array(xs) for xs in zip(*entries, strict=True))
     told = np.isfinite(value) & np.isfinite(radius)
     with np.errstate(all="ignore"):

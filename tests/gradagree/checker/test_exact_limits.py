@@ -69,7 +69,7 @@ def test_that_there_is_no_truth_of_what_is_not_finite(bench: Any) -> None:
     assert enclosure(case, case.arrays(), answer, case.quantity(2, "c"), (0, 0)) is None
 
 
-def test_that_asking_for_the_truth_leaves_the_precision_as_it_was(bench: Any) -> None:
+def test_that_the_exact_value_leaves_the_precision_unchanged(bench: Any) -> None:
     case = Case.parse(SMOOTH)
     with precision(ENOUGH_BITS + 7):
         enclosure(case, case.arrays(), bench.answer(case), case.quantity(2, "dw"), (0, 0))

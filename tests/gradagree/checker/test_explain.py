@@ -91,12 +91,12 @@ def test_that_a_function_that_gives_most_entries_is_not_named(bench: Any) -> Non
         (7.0, ""),
     ],
 )
-def test_that_a_mean_over_other_axes_is_told(bench: Any, times: float, told: str) -> None:
+def test_that_a_mean_over_other_axes_is_named(bench: Any, times: float, told: str) -> None:
     case = Case.parse("3-5:id:sse:n4:f64:ordinary:s1")
     assert record_of(bench, case, {("error", "E"): lambda right, at: right * times}).reason == told
 
 
-def test_that_half_and_twice_are_told(bench: Any) -> None:
+def test_that_half_and_twice_are_named(bench: Any) -> None:
     case = Case.parse("3-5:id:log_cosh:n4:f64:ordinary:s1")
     assert record_of(bench, case, {("error", "E"): lambda right, at: right / 2}).reason == (
         "log_cosh: the value is 1/2 of what it should be"
@@ -111,14 +111,14 @@ def test_that_neighbours_have_one_parameter_changed_or_are_another_function() ->
     assert {type(other).name for other in found} == set(ErrorFunction.catalogue)
 
 
-def test_that_a_threshold_is_told_in_float64_which_shows_it(bench: Any) -> None:
+def test_that_a_threshold_is_named_in_float64_which_shows_it(bench: Any) -> None:
     case = with_large_numbers(Case.parse("4-4:softplus:sse:n64:f64:ordinary:s1"))
     other = Activation.named("softplus_threshold")
     record = record_of(bench, case, {(1, "value"): lambda right, at: other.value(at.p)})
     assert record.reason == "softplus: the value is that of softplus_threshold"
 
 
-def test_that_the_two_forms_of_gelu_are_told_apart_in_jax() -> None:
+def test_that_the_two_forms_of_gelu_are_distinguished_in_jax() -> None:
     jax = pytest.importorskip("jax")
     from gradagree import check
     from gradagree.api import Disagreement

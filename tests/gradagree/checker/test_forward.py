@@ -203,7 +203,7 @@ def test_that_a_gradient_that_is_missing_or_of_another_shape_stays_suspect(given
         assert (judged, guilty) == (comparisons, None)
 
 
-def test_that_a_wrong_value_is_told_before_any_tangent(given: Given) -> None:
+def test_that_a_wrong_value_is_reported_before_any_tangent(given: Given) -> None:
     case, arrays, pushed, untapped, model = given(OWN)
     suspect = Comparison(case.quantity("error", "E"), Verdict.SUSPECT, 2.0, (), 1.0, 2.0, 0.5)
     lying = (replace(one, E=2 * one.E) for one in (pushed, untapped))

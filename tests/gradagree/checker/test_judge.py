@@ -42,7 +42,7 @@ def test_that_what_failed_is_a_record_with_its_reason(bench: Any, verdict: Verdi
     assert (record.ratio, record.sharpness, record.box, record.entry, record.expected) == (None,) * 5
 
 
-def test_that_a_record_says_what_was_asked_and_of_whom(bench: Any) -> None:
+def test_that_a_record_names_the_case_and_the_framework(bench: Any) -> None:
     case = Case.parse(CASE)
     record = bench.judged(case, bench.answer(case))
     said = (
@@ -144,7 +144,7 @@ def test_that_a_gradient_that_differs_in_bits_but_is_probable_agrees(bench: Any)
     assert bench.judged(case, tapped, untapped).probable_ratio is None
 
 
-def test_that_an_array_that_taps_did_not_change_is_told_by_the_box_check_alone(bench: Any) -> None:
+def test_that_an_array_that_taps_did_not_change_is_checked_by_the_box_check_alone(bench: Any) -> None:
     """Where b is lost in c, its gradient is no less certain: past the probable tolerance, but the tapped one's own."""
     case = Case.parse(CASE)
     tapped = bench.answer(case)

@@ -69,7 +69,7 @@ class _Wrong(PreluByColumn):
         return np.where(p > 0, 0.0, -p)
 
 
-def test_that_a_wrong_derivative_by_the_slopes_is_found_before_any_framework_is_asked() -> None:
+def test_that_a_wrong_derivative_by_the_slopes_is_found_before_any_framework_runs() -> None:
     with pytest.raises(UsageError, match=r"by_a does not match value: at p = "):
         prove_derivatives(_Wrong())
 
@@ -84,7 +84,7 @@ def test_that_the_slopes_make_a_text_that_is_read_back() -> None:
         PreluByColumn(a=0.5)  # type: ignore[arg-type]
 
 
-def test_that_leaves_are_told_apart_without_a_look_at_the_numbers() -> None:
+def test_that_leaves_are_distinguished_without_their_numbers() -> None:
     """A compiler traces this, and cannot make NumPy's arrays of what an activation holds."""
 
     class Unseen:

@@ -60,7 +60,7 @@ def test_that_gradients_of_the_step_before_are_found(bench: Any, dtype: str, see
 @each_dtype
 @each_seed
 @pytest.mark.parametrize("part", ["delta_p", "dw", "db"])
-def test_that_a_lie_told_only_without_taps_is_suspect(bench: Any, dtype: str, seed: int, part: str) -> None:
+def test_that_a_fault_only_without_taps_is_suspect(bench: Any, dtype: str, seed: int, part: str) -> None:
     decided = 0
     for case in itertools.islice((case for case in bench.classic_cases(dtype, seed) if any(case.biases)), TRIALS):
         tapped = bench.answer(case)

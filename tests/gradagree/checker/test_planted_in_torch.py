@@ -105,7 +105,7 @@ def test_that_torch_with_a_wrong_derivative_is_caught(bench: Any, fault: Activat
     ],
     ids=["gelu-float64", "gelu-float32", "softplus-float64"],
 )
-def test_that_another_function_is_told_by_its_value(
+def test_that_another_function_is_found_by_its_value(
     bench: Any, wrong: Activation, right: Activation, size: float, dtype: str
 ) -> None:
     decided = 0

@@ -157,7 +157,7 @@ def test_that_a_spelling_of_ours_normalises_16_bits_with_more(torch: ModeProcess
     assert all(np.isfinite(delta).all() for delta in [*tapped.cotangents.values()][1:])
 
 
-def test_that_what_is_formed_of_stored_outputs_counts_where_two_may_be_the_largest(
+def test_that_rounding_of_stored_outputs_counts_where_two_may_be_the_largest(
     jax: ModeProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for spec in (DICE, LEAST):

@@ -135,7 +135,7 @@ def test_that_a_few_cases_are_not_enough_to_tell(compared: Compared) -> None:
     assert compared(lambda record: {"ratio": record.ratio * 16}, cases=3).moves == []
 
 
-def test_that_another_slope_is_told_and_an_undetermined_one_is_not(compared: Compared) -> None:
+def test_that_another_slope_is_reported_and_an_undetermined_one_is_not(compared: Compared) -> None:
     def takes(*slopes: str) -> Change:
         return lambda record: {"slopes": {"relu: p = 0": list(slopes)}} if "relu" in record.spec else {}
 

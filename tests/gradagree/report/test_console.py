@@ -76,11 +76,11 @@ def test_that_hostile_names_neither_steer_the_terminal_nor_are_styled(
     assert "[bold red]x[/] :boom:" in said
 
 
-def test_that_a_failed_probe_is_told(make: Callable[..., list[Record]], meta: dict[str, Any]) -> None:
+def test_that_a_failed_probe_is_shown(make: Callable[..., list[Record]], meta: dict[str, Any]) -> None:
     meta["frameworks"]["jax"]["probes"]["float32"]["exact"] = False
     assert "probe failed: jax, float32" in printed(make(cases=2), meta)
     assert "probe failed" not in printed(make(cases=2))
 
 
-def test_that_no_records_are_said_to_be_nothing() -> None:
+def test_that_a_run_without_records_is_shown_as_empty() -> None:
     assert "Nothing was compared: there are no records." in printed([])

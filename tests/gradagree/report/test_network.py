@@ -144,7 +144,7 @@ def test_that_no_number_breaks_the_picture(read: Read, train: Any, odd: Any) -> 
 
 
 @pytest.mark.parametrize("lost", ["weights", "sensitivities", "target", "decision", "right"])
-def test_that_what_is_not_told_is_not_drawn(read: Read, train: Any, lost: str) -> None:
+def test_that_missing_data_are_not_drawn(read: Read, train: Any, lost: str) -> None:
     found = train()
     found["network"].pop(lost, None)
     found["network"]["example"].pop(lost, None)

@@ -54,7 +54,7 @@ def test_that_an_agreeing_record_counts_once_for_each_of_its_functions() -> None
 
 
 @pytest.mark.parametrize("verdict", FOUND_IN_A_BOX)
-def test_that_only_the_guilty_function_is_charged(verdict: Verdict) -> None:
+def test_that_only_the_faulty_function_is_charged(verdict: Verdict) -> None:
     summary = summarize({}, [record(verdict, box=2, function="tanh")])
     assert counts_of(summary, ACTIVATION) == {"tanh": {verdict: 1}}
     assert counts_of(summary, ERROR) == {}
@@ -167,7 +167,7 @@ def test_that_one_cause_in_several_modes_is_one_finding_that_tells_them() -> Non
     assert alone.words == "jax a"
 
 
-def test_that_errors_that_name_no_box_are_told_apart_by_their_words_and_not_by_their_numbers() -> None:
+def test_that_errors_that_name_no_box_differ_by_their_words_and_not_by_their_numbers() -> None:
     reasons = ("raised E: 3 is odd", "raised E: 5 is odd", "raised F: 3 is odd")
     summary = summarize({}, [record(Verdict.CRASHED, reason=reason) for reason in reasons])
     assert sorted(finding.count for finding in summary.findings) == [1, 2]
@@ -216,7 +216,7 @@ def test_that_one_framework_and_one_gradient_read_as_english() -> None:
     assert sentence(jax_jit_agree=1) == f"jax 0.10.2 agrees with the reference on 1 of 1 gradient{SHARP}."
 
 
-def test_that_conventions_and_lost_digits_are_told_apart_from_what_is_open() -> None:
+def test_that_conventions_and_lost_digits_are_distinguished_from_undecided_results() -> None:
     counts = {"jax_jit_agree": 4, "jax_jit_convention": 3, "jax_jit_inaccurate": 2}
     said = sentence(**counts, jax_jit_undecided=5, jax_jit_out_of_range=6)
     assert "on 9 of 20 gradients, 3 with another admissible derivative at a kink and 2 inaccurate; " in said

@@ -151,7 +151,7 @@ def test_that_an_error_of_our_own_while_an_answer_is_judged_comes_out(
     assert len(list(read_records(tmp_path / "run"))) == 3
 
 
-def test_that_an_error_in_what_is_told_of_a_framework_comes_out(fake: str, processes: list[FrameworkProcess]) -> None:
+def test_that_an_error_in_a_start_callback_is_raised(fake: str, processes: list[FrameworkProcess]) -> None:
     def fail(name: str, handshake: Any) -> None:
         raise LookupError(name)
 
@@ -186,7 +186,7 @@ def test_that_functions_of_a_file_take_the_place_of_the_catalogue(fake: str, tmp
     assert plan.activations == (Tanh(),)
 
 
-def test_that_a_wrong_derivative_is_found_before_any_framework_is_asked(fake: str, tmp_path: Path) -> None:
+def test_that_a_wrong_derivative_is_found_before_any_framework_runs(fake: str, tmp_path: Path) -> None:
     mine = tmp_path / "mine.py"
     mine.write_text(FUNCTIONS.replace("SLOPE", "3"))
     with pytest.raises(

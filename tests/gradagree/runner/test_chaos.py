@@ -143,7 +143,7 @@ def test_that_a_storm_of_kills_changes_no_verdict(
         assert record.mode == "right" or record.reason.startswith("raised RuntimeError")
 
 
-def test_that_a_case_which_is_killed_whenever_it_is_asked_is_to_blame_itself() -> None:
+def test_that_a_case_whose_process_is_always_killed_is_a_crash_of_its_own() -> None:
     arrays = CASE.arrays()
     with FrameworkProcess("numpy_fake", [str(FAKE)]) as process:
         launched = 0

@@ -135,7 +135,7 @@ def planned_modes(plan: Plan) -> list[tuple[Case, str]]:
     st.lists(st.sampled_from(sorted(REGIMES)), min_size=1, unique=True),
     st.dictionaries(st.sampled_from(OFFERED), st.sampled_from([1, GROUP_STEP]), min_size=1),
 )  # fmt: skip
-def test_that_counts_are_those_of_the_cases_that_are_asked(
+def test_that_counts_are_those_of_the_cases_that_run(
     cases: int, dtypes: list[str], regimes: list[str], modes: dict[str, int]
 ) -> None:
     plan = Plan(cases=cases, dtypes=tuple(dtypes), regimes=tuple(regimes), modes=modes)
@@ -161,7 +161,7 @@ def test_that_exact_jax_sees_at_least_a_tenth_of_the_architectures(profile: str)
     assert plan.counts()["jax:grad"] >= plan.cases * len(plan.dtypes) / 10
 
 
-def test_that_cases_which_are_given_are_asked_in_every_mode() -> None:
+def test_that_given_cases_run_in_every_mode() -> None:
     cases = [Case.parse(f"2-3:id:sse:n1:f64:grid:s{seed}") for seed in range(5)]
     plan = Plan.of(cases, "jax")
     modes = [f"jax:{mode}" for mode in Adapter.catalogue["jax"].modes]
