@@ -82,7 +82,7 @@ def finding(one: FindingSection) -> str:
     if one.compared:
         lines.append(f"- expected {one.expected}{one.radius and f' ± {one.radius}'}")
         lines.append(f"- observed {one.observed}")
-        lines.append(f"- tolerance {one.tolerance}, distance {one.distance}")
+        lines.append(f"- error {one.distance}, tolerance {one.tolerance}")
     place = [code(one.operation)] * bool(one.operation) + [f"entry {code(one.entry)}"] * bool(one.entry)
     place += [f"{one.ratio} times the tolerance"] * bool(one.ratio)
     lines.append(f"- {', '.join([*place, f'version {code(one.version)}'])}")

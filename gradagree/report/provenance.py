@@ -1,4 +1,4 @@
-"""Where records come from: meta data of runs, shards and several results folders."""
+"""Metadata of runs, shards and several results folders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gradagree.report.text import short_name, visible
 from gradagree.runner.results import read_meta, read_records
 from gradagree.runner.shards import Shard
 
-MOST_TOLD = 20
+MOST_SHARDS = 20
 
 
 def run_of(meta: dict[str, Any]) -> str | None:
@@ -56,24 +56,25 @@ def _fold(metas: list[dict[str, Any]]) -> dict[str, Any]:
         for name, found in (meta["frameworks"] if isinstance(meta.get("frameworks"), dict) else {}).items():
             if not (isinstance(frameworks.get(name), dict) and frameworks[name].get("installed")):
                 frameworks[name] = found
-    told = [meta["seconds"] for meta in metas if isinstance(meta.get("seconds"), int | float)]
+    seconds = [meta["seconds"] for meta in metas if isinstance(meta.get("seconds"), int | float)]
     whole = {name: value for name, value in metas[0].items() if name not in ("shard", "whole")}
     strict = any(meta.get("strict") is True for meta in metas)
     plan = metas[0].get("whole")
     return {
         **whole, "plan": plan if isinstance(plan, dict) else {}, "frameworks": frameworks, "strict": strict,
-        "seconds": round(sum(told), 3), "shards": _account([shard for meta in metas if (shard := shard_of(meta))]),
+        "seconds": round(sum(seconds), 3),
+        "shards": _list_shards([shard for meta in metas if (shard := shard_of(meta))]),
     }  # fmt: skip
 
 
-def _account(shards: list[Shard]) -> str:
+def _list_shards(shards: list[Shard]) -> str:
     """``1/3, 3/3 twice; missing: 2/3``."""
     counts = Counter(shards)
     words = {1: "", 2: " twice"}
     there = [f"{shard}{words.get(n, f' {n} times')}" for shard, n in sorted(counts.items())]
     wanted = max(shard.of for shard in shards)
     missing = [f"{k}/{wanted}" for k in range(1, wanted + 1) if Shard(k, wanted) not in counts]
-    some = [", ".join(names[:MOST_TOLD]) + ", ..." * (len(names) > MOST_TOLD) for names in (there, missing)]
+    some = [", ".join(names[:MOST_SHARDS]) + ", ..." * (len(names) > MOST_SHARDS) for names in (there, missing)]
     return some[0] + (f"; missing: {some[1]}" if missing else "")
 
 
@@ -97,14 +98,14 @@ class Probe(NamedTuple):
 
     @property
     def failure(self) -> str:
-        """What went wrong, in words."""
+        """A message that names the faults."""
         faults = ["sums are reordered or NaN is ignored (fast math)"] * (self.fast_math is True)
         faults += ["bits of a product are lost (a narrower format in between)"] * (self.exact is False)
         return f"{self.framework}, {self.dtype}: " + " and ".join(faults)
 
 
 class Run(NamedTuple):
-    """One run, as pairs of a word and what it was."""
+    """The facts, frameworks and probes of one run, as pairs of a name and a text."""
 
     facts: list[tuple[str, str]]
     frameworks: list[tuple[str, str]]
@@ -161,7 +162,7 @@ def failed_probes(meta: dict[str, Any]) -> list[str]:
 
 
 def not_installed(meta: dict[str, Any]) -> dict[str, str]:
-    """Why frameworks are not there, by name."""
+    """The reasons why frameworks are absent, by name."""
     found = {name: mapping(value) for name, value in mapping(meta.get("frameworks")).items()}
     return {short_name(name): _installed(value) for name, value in found.items() if value.get("installed") is False}
 

@@ -204,10 +204,13 @@ def known_differences(summary: Summary) -> Table:
     """Every known difference and its state; those that fail the run have a cross."""
     rows = []
     for one in summary.accepted.standings():
-        state = Span(visible(one.state), "✗", "bad") if one.outdated else Span(visible(one.state))
+        state, _, note = visible(one.state).partition(": ")
+        symbol, mood = ("✗", "bad") if one.outdated else ("", "")
         link = code(one.entry.link) if one.entry.link else Span(DASH)
         reason, expiry = Span(visible(one.entry.reason)), Span(str(one.entry.expiry or DASH))
-        rows.append((state, code(one.entry.label), number(one.covered), reason, link, expiry))
+        rows.append(
+            (Span(state, symbol, mood, note=note), code(one.entry.label), number(one.covered), reason, link, expiry)
+        )
     head = ("state", "difference", "records", "reason", "link", "expiry")
     return Table("Known differences", head, rows, unit="known differences")
 

@@ -30,7 +30,7 @@ def visible(text: object, most: int = REASON) -> str:
     """The text on one line, at most so long, where a control character shows as its escape, such as ``\\x1b``."""
     line = str(text)
     if not line.isprintable():
-        line = "".join(_seen(c) for c in line[: 4 * most])
+        line = "".join(_escape(c) for c in line[: 4 * most])
     return shorten(line, most)
 
 
@@ -39,7 +39,7 @@ def short_name(name: object) -> str:
     return visible(name, NAME)
 
 
-def _seen(c: str) -> str:
+def _escape(c: str) -> str:
     if c.isprintable():
         return c
     return " " if c.isspace() else c.encode("unicode_escape").decode("ascii")

@@ -14,10 +14,10 @@
     { name: "framework", show: column },
     { name: "dtype", show: (row) => texts[row[3]] },
     { name: "function", show: (row) => texts[row[4]] },
-    { name: "box", show: (row) => texts[row[5]] },
+    { name: "operation", show: (row) => texts[row[5]] },
     { name: "entry", show: (row) => texts[row[6]] },
-    { name: "ratio", show: (row) => written(row[7]), sort: (row) => number(row[7]), numeric: true },
-    { name: "sharpness", show: (row) => written(row[8]), sort: (row) => number(row[8]), numeric: true },
+    { name: "error / tolerance", show: (row) => written(row[7]), sort: (row) => number(row[7]), numeric: true },
+    { name: "relative tolerance", show: (row) => written(row[8]), sort: (row) => number(row[8]), numeric: true },
     { name: "case", show: spec, kind: "case" },
   ];
   const table = document.getElementById("records-table");
@@ -40,10 +40,10 @@
   };
   const select = () => {
     const words = text.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const [wanted, asked] = [verdict.value, framework.value];
+    const [wanted, chosen] = [verdict.value, framework.value];
     shown = rows.map((_, i) => i).filter((i) =>
       (!wanted || verdicts[rows[i][0]][0] === wanted) &&
-      (!asked || column(rows[i]) === asked) &&
+      (!chosen || column(rows[i]) === chosen) &&
       words.every((word) => haystack(i).includes(word)));
     if (sorted) shown.sort(compare(sorted.sort ?? sorted.show));
     at = 0;
