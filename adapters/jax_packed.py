@@ -23,7 +23,7 @@ from gradagree.adapters.problem import (
 )
 from gradagree.adapters.programs import near_mapping_limit
 from gradagree.reference import Activation, ErrorFunction
-from gradagree.reference.graph import INPUTS, parameter_name
+from gradagree.reference.graph import INPUTS, own_parameter, parameter_name
 from gradagree.reference.samples import allowed_width, as_targets, some_targets, to_domain
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class Packed:
             if w is not None:
                 delta, found["w"], found["b"] = self.affine_vjp(a, w, b, delta, problem.dtype)
             delta, *gradients_of_own = self.activation_vjp(activation, p, delta, problem.dtype)
-            found |= dict(zip(activation.parameter_names, gradients_of_own, strict=True))
+            found |= dict(zip(map(own_parameter, activation.parameter_names), gradients_of_own, strict=True))
             gradients |= {parameter_name(k, name): x for name, x in found.items() if x is not None}
             deltas.append(delta)
         seconds = time.perf_counter() - started

@@ -80,7 +80,8 @@ def nodes(outermost: Box) -> list[Node]:
     found: list[Node] = []
     for k, box in enumerate(boxes(outermost), 1):
         dense = {name: parameter_name(k, name) for name in ("w", "b") if getattr(box, name) is not None}
-        own = {name: parameter_name(k, name) for name in box.activation.parameter_names}
+        names = map(own_parameter, box.activation.parameter_names)
+        own = {name: parameter_name(k, name) for name in names}
         found.append(Node(k, box, value_name(k - 1), value_name(k), dense | own))
         loss = box.inside
     return [*found, Node(LOSS_NODE, loss, value_name(len(found)), LOSS, {})]
@@ -89,6 +90,11 @@ def nodes(outermost: Box) -> list[Node]:
 def value_name(k: int) -> str:
     """The name of the output of node k of a chain; 0 stands for the inputs."""
     return f"c{k}" if k else INPUTS
+
+
+def own_parameter(name: str) -> str:
+    """The name within a node of a parameter of its activation: that of a weight or bias gets the prefix ``A.``."""
+    return f"A.{name}" if name in ("w", "b") else name
 
 
 def parameter_name(k: int, name: str) -> str:
@@ -116,5 +122,5 @@ def parameter_names(activations: Sequence[Activation], biased: Sequence[bool]) -
     return [
         *(parameter_name(k, "w") for k in layers),
         *(parameter_name(k, "b") for k, has in zip(layers, biased, strict=True) if has),
-        *(parameter_name(k, name) for k, a in enumerate(activations, 1) for name in a.parameter_names),
+        *(parameter_name(k, own_parameter(name)) for k, a in enumerate(activations, 1) for name in a.parameter_names),
     ]

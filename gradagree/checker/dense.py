@@ -28,7 +28,7 @@ from gradagree.checker.filter import store_accepted
 from gradagree.checker.kinks import activation_kinks
 from gradagree.reference import Activation, Box
 from gradagree.reference.boxes import Gradient
-from gradagree.reference.graph import INPUTS, Kind, Node, Quantity
+from gradagree.reference.graph import INPUTS, Kind, Node, Quantity, own_parameter
 
 PORTION = 1 << 15
 """Entries of weights and inputs that the filter processes together; they fit a processor cache."""
@@ -80,7 +80,8 @@ class DenseCheck:
             return lambda how: getattr(self._layer_gradient(how), name)
         rules = self.model.broadcast_sums
         p, delta_c = self.p.with_model(rules), self.delta_c.with_model(rules)
-        return lambda how: self.within(how).parameter_gradients(p, delta_c)[name]
+        own = name.removeprefix("A.")
+        return lambda how: self.within(how).parameter_gradients(p, delta_c)[own]
 
     def _layer_gradient(self, how: ToleranceOptions) -> Gradient:
         """dw and db."""
@@ -140,7 +141,8 @@ class DenseCheck:
             return Ball.entry(box.sensitivity(Ball.exact(p[rows]), Ball.exact(delta_c[rows])), (0, entry))
         (name,) = (name for name, array in self.node.parameters.items() if array == quantity.array)
         if name not in Gradient._fields:
-            return Ball.entry(box.parameter_gradients(Ball.exact(p), Ball.exact(delta_c))[name], index)
+            own = box.parameter_gradients(Ball.exact(p), Ball.exact(delta_c))[name.removeprefix("A.")]
+            return Ball.entry(own, index)
         column = index[-1]
         delta_j = Ball.exact(delta_c[:, column : column + 1])
         if name == "b":
@@ -232,7 +234,8 @@ def variance_gradients(box: Box, p: Any, delta_c: Any) -> dict[str, Any]:
         found["w"] = OuterProduct(p._lift(box.activation.value(p)), delta_c)
     if box.b is not None:
         found["b"] = sum_gradient(Gradient(None, np.sum(delta_c, axis=-2)), p, delta_c).b
-    return found | box.parameter_gradients(p, delta_c)
+    own = box.parameter_gradients(p, delta_c)
+    return found | {own_parameter(name): gradient for name, gradient in own.items()}
 
 
 class OuterProduct:

@@ -44,7 +44,7 @@ from gradagree.checker.derivative_forms import ad_loss_gradient, jacobian, jvp
 from gradagree.checker.kinks import activation_kinks, one_sided_derivative, one_sided_loss_gradient
 from gradagree.checker.verdict import Verdict
 from gradagree.reference import Activation, Box, ErrorFunction
-from gradagree.reference.graph import INPUTS, Quantity, nodes, parameter_name
+from gradagree.reference.graph import INPUTS, Quantity, nodes, own_parameter, parameter_name
 
 MAX_STACKED_WEIGHTS = 1 << 16
 """Number of weights up to which the jvps of all directions are computed together."""
@@ -108,7 +108,7 @@ def _network(
     """The reference network; `lift` converts each parameter, by name, to its arithmetic."""
     targets = arrays.targets if case.error.targets == "classes" else Variance.stored(arrays.targets, model)
     activations: list[Any] = [
-        ActivationVariance.of(a, {own: parameter_name(k, own) for own in a.parameter_names}, lift)
+        ActivationVariance.of(a, {own: parameter_name(k, own_parameter(own)) for own in a.parameter_names}, lift)
         for k, a in enumerate(case.activations, 1)
     ]
     loss: Any = LossVariance(case.error, ad_forms)

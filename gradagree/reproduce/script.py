@@ -14,7 +14,7 @@ from gradagree.adapters.problem import tap_zeros
 from gradagree.cases.case import Case, problem_of
 from gradagree.checker.verdict import Record, Verdict, plain, split_entry
 from gradagree.errors import UsageError, nearest
-from gradagree.reference.graph import INPUTS, Kind, Node
+from gradagree.reference.graph import INPUTS, Kind, Node, own_parameter
 from gradagree.report.text import format_exact, visible
 from gradagree.reproduce.literals import array_literal, number_literal
 from gradagree.reproduce.source import SourceWriter, script_text
@@ -118,7 +118,11 @@ class _Script:
     @functools.cached_property
     def variables(self) -> dict[str, str]:
         """The variable of each named array that is a leaf; that of a node's value is its tap."""
-        by_node = {array: f"{name}{node.name}" for node in self.nodes for name, array in node.parameters.items()}
+        by_node = {
+            array: f"{name.replace('.', '_')}{node.name}"
+            for node in self.nodes
+            for name, array in node.parameters.items()
+        }
         own = {name: by_node[name] for name in self.case.parameter_names}
         return {INPUTS: "p1", **own, **{node.output: f"tap{node.name}" for node in self.nodes}}
 
@@ -128,7 +132,7 @@ class _Script:
         yield '    """E, and the value of each node."""'
         leaf = self.variables
         for k, (node, activation) in enumerate(zip(self.nodes, self.case.activations, strict=True), 1):
-            own = "".join(f", {leaf[node.parameters[name]]}" for name in activation.parameter_names)
+            own = "".join(f", {leaf[node.parameters[own_parameter(name)]]}" for name in activation.parameter_names)
             a = f"p{k}" if str(activation) == "id" else f"{source.name_for(activation)}(p{k}{own})"
             w = f" @ {leaf[node.parameters['w']]}" if "w" in node.parameters else ""
             b = f" + {leaf[node.parameters['b']]}" if "b" in node.parameters else ""

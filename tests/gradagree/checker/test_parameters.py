@@ -16,7 +16,7 @@ from gradagree.checker.verdict import Verdict
 from gradagree.errors import UsageError
 from gradagree.reference import ContractError, backpropagate
 from gradagree.reference.activations import Prelu, PreluByColumn
-from gradagree.reference.parameters import Weights
+from gradagree.reference.parameters import Weight, Weights
 
 SLOPES = (0.5, -1.25, 3.0, 0.0)
 MODES = {"torch": "backward,grad,vmap,forward", "jax": "grad,jit,vmap,forward"}
@@ -95,3 +95,54 @@ def test_that_leaves_are_distinguished_without_their_numbers() -> None:
 
     given: Any = [Unseen(), Unseen()]
     assert parameters_by_node(given, [0, 1, 2, 3, 4, 5]) == ((2, 3), (4, 5))
+
+
+class ScaleAndShift(Activation):
+    """A(p) = w p + b: parameters with the names of a layer's own."""
+
+    w: Weight = Weight(0.75)
+    b: Weight = Weight(-0.5)
+
+    def value(self, p: Any) -> Any:
+        return self.w * p + self.b
+
+    def derivative(self, p: Any) -> Any:
+        return self.w * np.ones_like(p)
+
+    def by_w(self, p: Any) -> Any:
+        return 1.0 * p
+
+    def by_b(self, p: Any) -> Any:
+        return np.ones_like(p)
+
+    def torch(self, p: Any, torch: Any) -> Any:
+        return self.w * p + self.b
+
+    def jax(self, p: Any, jax: Any) -> Any:
+        return self.w * p + self.b
+
+
+def detached_shift(self: Any, p: Any, torch: Any) -> Any:
+    return self.w * p + self.b.detach()
+
+
+@pytest.mark.parametrize("framework", MODES)
+def test_that_parameters_with_the_names_of_weights_and_biases_are_not_confused(
+    framework: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(framework)
+    monkeypatch.setattr(Activation, "catalogue", {**Activation.catalogue, "scale_and_shift": ScaleAndShift})
+    modes = MODES[framework] + ",packed" * (framework == "jax")
+    records = check("3-4b-2b:id,scale_and_shift*2:sse:n4:f64:ordinary:s1", frameworks=framework, modes=modes)
+    assert {record.verdict for record in records} == {Verdict.AGREE}
+
+
+def test_that_a_wrong_gradient_of_such_a_parameter_is_found_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setattr(Activation, "catalogue", {**Activation.catalogue, "scale_and_shift": ScaleAndShift})
+    monkeypatch.setattr(ScaleAndShift, "torch", detached_shift)
+    with pytest.raises(Disagreement) as found:
+        check("3-4b-2b:id,scale_and_shift*2:sse:n4:f64:ordinary:s1", frameworks="torch", modes="backward")
+    (record,) = found.value.records
+    assert (record.verdict, record.function, record.entry) == (Verdict.DISAGREE, str(ScaleAndShift()), "dA.b")
+    assert float.fromhex(str(record.observed)) == 0
