@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
+import re
 import shlex
 from collections.abc import Iterable
 from typing import Any
@@ -202,9 +203,14 @@ def plain(x: float | str | None) -> float:
 
 
 def split_entry(entry: str | None) -> tuple[str, tuple[int, ...]]:
-    """The name and the index of `Record.entry`: ``dw[2,0]`` gives "dw" and (2, 0); None gives "" and ()."""
-    name, _, index = (entry or "").partition("[")
-    return name, tuple(int(k) for k in index.rstrip("]").split(",") if k)
+    """The name and the index of `Record.entry`: ``dw[2,0]`` gives "dw" and (2, 0); None gives "" and ().
+
+    A text that is no entry, as in a results file that was edited, is a name without an index.
+    """
+    found = re.fullmatch(r"([^\[\]]*)\[(\d+(?:,\d+)*)\]", entry or "")
+    if found is None:
+        return entry or "", ()
+    return found[1], tuple(map(int, found[2].split(",")))
 
 
 def describe_operation(box: int | str | None, function: str | None) -> str:

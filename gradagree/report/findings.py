@@ -16,7 +16,7 @@ from gradagree.arithmetic.model import FORMATS
 from gradagree.cases.case import Case
 from gradagree.cases.file import CASES, case_path, encode_array, write_case
 from gradagree.cases.text import split_case
-from gradagree.checker.verdict import ORDER, Record, Verdict
+from gradagree.checker.verdict import ORDER, Record, Verdict, split_entry
 from gradagree.files import make_folder, write_text
 from gradagree.report.matrix import Column
 from gradagree.report.text import quote, short_name, value_of, visible
@@ -95,7 +95,7 @@ class Findings:
 
 
 def cause_of(record: Record) -> Cause:
-    part = (record.entry or "").partition("[")[0]
+    part = split_entry(record.entry)[0]
     reason = "" if record.function else words_of(record.reason)
     return Cause(record.verdict, record.framework, record.function or "", part, record.dtype, reason)
 

@@ -11,7 +11,18 @@ import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
-from gradagree.checker.verdict import MEANINGS, ORDER, Record, Verdict, exit_code, hexadecimal, number, plain, worst
+from gradagree.checker.verdict import (
+    MEANINGS,
+    ORDER,
+    Record,
+    Verdict,
+    exit_code,
+    hexadecimal,
+    number,
+    plain,
+    split_entry,
+    worst,
+)
 
 FAILING = {"crashed", "timeout", "value-differs", "nonfinite", "disagree", "suspect"}
 NOT_COMPARED = {"unsupported", "absent"}
@@ -106,3 +117,11 @@ def test_that_a_records_key_tells_case_framework_and_mode_apart() -> None:
 def test_that_a_record_of_a_later_schema_is_still_read() -> None:
     text = msgspec.json.encode({**msgspec.to_builtins(Record(**COMMON)), "schema": 2, "hitherto_unknown": [1]})
     assert msgspec.json.decode(text, type=Record) == Record(**COMMON, schema=2)
+
+
+@pytest.mark.parametrize(
+    ("entry", "name", "index"),
+    [("dw[2,0]", "dw", (2, 0)), ("E", "E", ()), (None, "", ()), ("dA.b", "dA.b", ()), ("dw[x]", "dw[x]", ())],
+)
+def test_that_entries_are_split_into_name_and_index(entry: str | None, name: str, index: tuple[int, ...]) -> None:
+    assert split_entry(entry) == (name, index)
