@@ -13,7 +13,7 @@ from gradagree.adapters.for_torch import ForTorch
 from gradagree.cases.case import Case, problem_of
 from gradagree.checker.judge import Framework
 from gradagree.checker.response import handshake
-from gradagree.checker.reverse import check, checked
+from gradagree.checker.reverse import check, check_all
 from gradagree.checker.statistical import compare_statistically
 from gradagree.reference import backpropagate
 
@@ -53,7 +53,7 @@ def main() -> None:
             network, first = case.network(given[0][1]), block[0]
             reference = best(lambda: backpropagate(network, first[1].inputs))  # noqa: B023
             box = best(lambda: list(check(*first)))  # noqa: B023
-            together = best(lambda: [list(found) for found in checked(block)]) / len(block)  # noqa: B023
+            together = best(lambda: [list(found) for found in check_all(block)]) / len(block)  # noqa: B023
             variance = best(lambda: compare_statistically(*first[:2], answers[0][1], rules))  # noqa: B023
             ratios = "  ".join(f"{x / reference:8.1f}x" for x in (box, together, variance))
             print(f"{case.size:9,}  {1e3 * reference:7.2f} ms  {ratios}")

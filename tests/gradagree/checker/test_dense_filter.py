@@ -84,7 +84,7 @@ def test_that_what_the_filter_accepts_is_within_the_worst_case_tolerance(
                     passed += 1
                     with np.errstate(all="ignore"):
                         full = compare(quantity_of(one.node.name, part, 9), observed, expect)
-                    assert full.verdict in PASSES, f"{case}: box {one.number}, {part}"
+                    assert full.verdict in PASSES, f"{case}: operation {one.node.name}, {part}"
     assert passed > 0
 
 
@@ -114,7 +114,7 @@ def test_that_an_entry_moved_past_its_tolerance_is_never_accepted(torch: ForTorc
                 wrong = observed.copy()
                 past = certain.value[place] + FAR * tolerance[place]
                 wrong[place] = max(np.nextafter(past, np.inf), past + FORMATS[dtype].smallest_normal)
-                assert accepted_by_filter(one, part, wrong) is None, f"{case}: box {one.number}, {part}"
+                assert accepted_by_filter(one, part, wrong) is None, f"{case}: operation {one.node.name}, {part}"
                 moved += 1
     assert moved > 0
 

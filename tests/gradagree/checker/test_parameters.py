@@ -97,29 +97,36 @@ def test_that_leaves_are_distinguished_without_their_numbers() -> None:
     assert parameters_by_node(given, [0, 1, 2, 3, 4, 5]) == ((2, 3), (4, 5))
 
 
-class ScaleAndShift(Activation):
-    """A(p) = w p + b: parameters with the names of a layer's own."""
+@pytest.fixture
+def scale_and_shift(monkeypatch: pytest.MonkeyPatch) -> type[Activation]:
+    """An activation whose parameters have the names of a layer's own."""
+    monkeypatch.setattr(Activation, "catalogue", dict(Activation.catalogue))
 
-    w: Weight = Weight(0.75)
-    b: Weight = Weight(-0.5)
+    class ScaleAndShift(Activation):
+        """A(p) = w p + b."""
 
-    def value(self, p: Any) -> Any:
-        return self.w * p + self.b
+        w: Weight = Weight(0.75)
+        b: Weight = Weight(-0.5)
 
-    def derivative(self, p: Any) -> Any:
-        return self.w * np.ones_like(p)
+        def value(self, p: Any) -> Any:
+            return self.w * p + self.b
 
-    def by_w(self, p: Any) -> Any:
-        return 1.0 * p
+        def derivative(self, p: Any) -> Any:
+            return self.w * np.ones_like(p)
 
-    def by_b(self, p: Any) -> Any:
-        return np.ones_like(p)
+        def by_w(self, p: Any) -> Any:
+            return 1.0 * p
 
-    def torch(self, p: Any, torch: Any) -> Any:
-        return self.w * p + self.b
+        def by_b(self, p: Any) -> Any:
+            return np.ones_like(p)
 
-    def jax(self, p: Any, jax: Any) -> Any:
-        return self.w * p + self.b
+        def torch(self, p: Any, torch: Any) -> Any:
+            return self.w * p + self.b
+
+        def jax(self, p: Any, jax: Any) -> Any:
+            return self.w * p + self.b
+
+    return ScaleAndShift
 
 
 def detached_shift(self: Any, p: Any, torch: Any) -> Any:
@@ -128,21 +135,22 @@ def detached_shift(self: Any, p: Any, torch: Any) -> Any:
 
 @pytest.mark.parametrize("framework", MODES)
 def test_that_parameters_with_the_names_of_weights_and_biases_are_not_confused(
-    framework: str, monkeypatch: pytest.MonkeyPatch
+    framework: str, scale_and_shift: type[Activation]
 ) -> None:
     pytest.importorskip(framework)
-    monkeypatch.setattr(Activation, "catalogue", {**Activation.catalogue, "scale_and_shift": ScaleAndShift})
+    assert Activation.named("scale_and_shift") == scale_and_shift()
     modes = MODES[framework] + ",packed" * (framework == "jax")
     records = check("3-4b-2b:id,scale_and_shift*2:sse:n4:f64:ordinary:s1", frameworks=framework, modes=modes)
     assert {record.verdict for record in records} == {Verdict.AGREE}
 
 
-def test_that_a_wrong_gradient_of_such_a_parameter_is_found_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_that_a_wrong_gradient_of_such_a_parameter_is_found_and_named(
+    scale_and_shift: type[Activation], monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("torch")
-    monkeypatch.setattr(Activation, "catalogue", {**Activation.catalogue, "scale_and_shift": ScaleAndShift})
-    monkeypatch.setattr(ScaleAndShift, "torch", detached_shift)
+    monkeypatch.setattr(scale_and_shift, "torch", detached_shift)
     with pytest.raises(Disagreement) as found:
         check("3-4b-2b:id,scale_and_shift*2:sse:n4:f64:ordinary:s1", frameworks="torch", modes="backward")
     (record,) = found.value.records
-    assert (record.verdict, record.function, record.entry) == (Verdict.DISAGREE, str(ScaleAndShift()), "dA.b")
+    assert (record.verdict, record.function, record.entry) == (Verdict.DISAGREE, str(scale_and_shift()), "dA.b")
     assert float.fromhex(str(record.observed)) == 0

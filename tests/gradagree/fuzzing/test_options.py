@@ -17,7 +17,7 @@ from gradagree.pytest_plugin import pytest_addoption
 from gradagree.pytest_plugin.items import Settings
 from gradagree.pytest_plugin.records import Reporter
 from gradagree.runner import campaign, replay
-from gradagree.surveys import kinks, survey as surveying
+from gradagree.surveys import conventions, survey as surveying
 
 RUN = (
     "cases", "seed", "frameworks", "modes", "dtypes", "activations", "errors", "regimes", "profile", "ext", "budget",
@@ -63,7 +63,7 @@ def test_that_options_and_files_of_a_survey_are_answered(
     fuzz: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(surveying, "run_survey", accepted)
-    monkeypatch.setattr(kinks, "conventions", accepted)
+    monkeypatch.setattr(conventions, "conventions", accepted)
     numbers = iter(range(10**6))
 
     def attempt(piece: tuple[str, str, bool] | bytes) -> None:
