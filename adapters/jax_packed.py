@@ -158,6 +158,8 @@ class Packed:
         outputs, room = activation.width(width) or 0, width if rows else MAX_WIDTH
         own = activation_parameters([activation])
         numbers = [pad_with_edges(p, (MAX_EXAMPLES, room)), *(pad_with_edges(x, (room,) * x.ndim) for x in own)]
+        if not rows and (outputs != width or with_parameters([activation], numbers)[0].width(room) != room):
+            raise Unsupported(f"packed pads rows to {room} entries, which {activation} does not accept")
         cotangent = pad_with_zeros(
             np.zeros((n, outputs)) if delta is None else delta, (MAX_EXAMPLES, outputs if rows else MAX_WIDTH)
         )

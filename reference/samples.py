@@ -30,12 +30,15 @@ def midpoint(domain: str, x: Any) -> Any:
 
 
 def allowed_width(function: Any, least: int) -> int:
-    """The smallest width >= least that the function accepts, else the length of its tuples. Raises ValueError."""
+    """The smallest width >= least that the function accepts, else the length of its tuples, else the next smaller one.
+
+    Raises ValueError if it accepts none of them.
+    """
     tuples = sorted({len(value) for value in vars(function).values() if isinstance(value, tuple)} - {0})
-    for n in (*range(least, least + 64), *tuples):
+    for n in (*range(least, least + 64), *tuples, *range(least - 1, 0, -1)):
         if function.width(n) is not None:
             return n
-    raise ValueError(f"{function} accepts no width from {least} to {least + 63}")
+    raise ValueError(f"{function} accepts no width from 1 to {least + 63}")
 
 
 def some_targets(error: ErrorFunction, examples: int, outputs: int) -> np.ndarray:

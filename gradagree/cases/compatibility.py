@@ -102,7 +102,10 @@ def _adjust_width(activation: Activation, n: int) -> int:
     """The width, or the next one that the activation accepts and for which its vjp is not always zero."""
     n = allowed_width(activation, n)
     while activation.along_last_axis and n < MAX_RAISED_WIDTH and not has_nonzero_vjp(activation, n):
-        n = allowed_width(activation, n + 1)
+        wider = allowed_width(activation, n + 1)
+        if wider <= n:
+            break
+        n = wider
     return n
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -103,6 +103,8 @@ class ActivationBounds:
         if not self.activation.along_last_axis:
             # delta_p = A'(p) delta_a
             return self.times(self.derivative(p), p, delta_a)
+        if self.options.one_sided is not None:
+            return self._one_sided_vjp(p, delta_a, self.options.one_sided)
         x, d = p.value, delta_a.value
         if self.options.ad_forms:
             p, delta_a = p.with_model(p.model.broadcast_sums), delta_a.with_model(p.model.broadcast_sums)
@@ -151,6 +153,20 @@ class ActivationBounds:
         margin = p.model.formula * p.model.u * np.abs(beside)
         kinked = np.isin(p.value, np.asarray(self.activation.kinks, dtype=np.float64))
         return Rounded(beside, np.where(kinked, margin, np.nan), p.model)
+
+    def _one_sided_vjp(self, p: Rounded, delta_a: Rounded, side: str) -> Rounded:
+        """delta_p of an activation along the last axis, each entry on a kink moved by one ulp to a side."""
+        kinked = np.isin(p.value, np.asarray(self.activation.kinks, dtype=np.float64))
+        bounds = replace(self, options=replace(self.options, one_sided=None))
+
+        def beside(direction: float) -> Rounded:
+            moved = np.where(kinked, np.nextafter(p.value, direction * np.inf), p.value)
+            return bounds.vjp(Rounded(moved, p.radius, p.model), delta_a)
+
+        if side in ("left", "right"):
+            return beside(-1 if side == "left" else 1)
+        middle: Rounded = (beside(-1) + beside(1)) * 0.5  # 0 times the incoming cotangent need not lie between them
+        return middle
 
     def _vjp_forms(self, p: Rounded, delta_a: Rounded, spread: np.ndarray) -> list[Rounded | None]:
         """delta_p as AD computes it, and from the rounded A(p) where the activation has such a formula."""

@@ -23,7 +23,7 @@ from gradagree.adapters.jax_packed import (
 from gradagree.adapters.programs import near_mapping_limit
 from gradagree.arithmetic.model import model
 from gradagree.checker.reverse import check
-from gradagree.reference import ErrorFunction
+from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.activations import Tanh
 from gradagree.reference.samples import allowed_width, to_domain
 
@@ -97,6 +97,29 @@ def test_that_what_does_not_fit_is_not_packed(
 ) -> None:
     with pytest.raises(Unsupported, match=why):
         jax.answers(problem(spec), "packed")
+
+
+def test_that_a_function_of_short_rows_is_not_packed(jax: ForJax, problem: Callable[..., Problem]) -> None:
+    class _Doubled(Activation):
+        """An elementwise function of rows of at most four entries."""
+
+        name = "doubled"
+
+        def width(self, n: int) -> int | None:
+            return n if n <= 4 else None
+
+        def value(self, p: Any) -> Any:
+            return 2.0 * p
+
+        def derivative(self, p: Any) -> Any:
+            return 0.0 * p + 2.0
+
+        def jax(self, p: Any, jax: Any) -> Any:
+            return jax.numpy.where(p.shape[-1] <= 4, 2.0, 3.0) * p
+
+    case = Case.parse("2-3b-2:id,tanh:mse:n3:f64:ordinary:s4")
+    with pytest.raises(Unsupported, match=rf"packed pads rows to {MAX_WIDTH} entries, which .* does not accept"):
+        jax.answers(problem(str(case), activations=(case.activations[0], _Doubled())), "packed")
 
 
 def test_that_padding_is_zero() -> None:
