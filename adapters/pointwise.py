@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from gradagree.adapters.modes import Mode
-from gradagree.adapters.problem import Unsupported
+from gradagree.adapters.problem import Unsupported, example_weight
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.losses.reduction import _EntryByEntry
 
@@ -106,6 +106,16 @@ def without_reduction(function: Any) -> Any:
     object.__setattr__(alone, "reduction", "none")
     object.__setattr__(alone, REDUCTION, lambda e, asarray: e)
     return alone
+
+
+def divides_by_batch(function: Activation | ErrorFunction) -> bool:
+    """Whether a loss returns the mean over the examples; each example is then evaluated in a batch of its own.
+
+    Raises Unsupported for a loss that couples the examples of a batch.
+    """
+    if isinstance(function, Activation) or hasattr(function, REDUCTION):
+        return False
+    return example_weight(function, 2) != 1
 
 
 def is_rows(function: Activation | ErrorFunction) -> bool:

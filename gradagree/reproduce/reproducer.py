@@ -7,7 +7,7 @@ from typing import Any
 from gradagree.adapters import Adapter
 from gradagree.adapters.adapter import framework_of
 from gradagree.adapters.modes import ScriptText
-from gradagree.adapters.pointwise import is_rows, without_reduction
+from gradagree.adapters.pointwise import divides_by_batch, is_rows, without_reduction
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reproduce.finding import SurveyFinding, copies, parse_position
 from gradagree.reproduce.literals import list_literal, number_literal
@@ -27,7 +27,7 @@ def format_reproducer(finding: SurveyFinding, function: Activation | ErrorFuncti
             lines += [*operands(finding, function, length), *evaluate(finding, function, example["mode"], name)]
             lines[-1] = lines[-1].replace("found[0]", f"found[{entry}]", 1)
     else:
-        lines += operands(finding, function, copies(example["input"]))
+        lines += operands(finding, function, 1 if divides_by_batch(function) else copies(example["input"]))
         lines += evaluate(finding, function, example["mode"], "given")
         if "other_mode" in example:
             lines += evaluate(finding, function, example["other_mode"], "other")

@@ -25,7 +25,13 @@ import numpy as np
 
 from gradagree.adapters import Adapter, Unsupported, training_steps
 from gradagree.adapters.adapter import library_frameworks
-from gradagree.adapters.pointwise import REDUCTION, Function, framework_implementation, library_implementation
+from gradagree.adapters.pointwise import (
+    REDUCTION,
+    Function,
+    divides_by_batch,
+    framework_implementation,
+    library_implementation,
+)
 from gradagree.cases.case import Case, problem_of
 from gradagree.checker.response import Absent, Failure, Ready, failure, first_line, handshake, respond
 from gradagree.checker.verdict import Verdict
@@ -118,6 +124,7 @@ class SingleFunctions:
         self._pointwise = adapter.pointwise()
         self._last: tuple[Any, Function | None] = (None, None)
         self._is_sum = False
+        self._one_by_one = False
 
     def handshake(self) -> Ready:
         """The framework's handshake with the modes of each quantity; a library has only these modes, and no probes."""
@@ -135,7 +142,10 @@ class SingleFunctions:
         f = self._function(request)
         points, *constants = (protocol.unpack(x) for x in (request.points, *request.constants))
         count = len(points)
-        if request.windows is None and self._pointwise.pads:
+        windows = request.windows
+        if self._one_by_one:
+            windows = tuple((k, k + 1) for start, stop in windows or ((0, count),) for k in range(start, stop))
+        elif windows is None and self._pointwise.pads:
             points, *constants = pad_rows(points, *constants)
         mode = self._pointwise.modes(request.quantity)[request.mode]
         if self._is_sum and (
@@ -148,9 +158,9 @@ class SingleFunctions:
             native = tuple(self.adapter.constant(c[start:stop], request.dtype) for c in constants)
             return join_jacobian(lambda k, j: self.adapter.back(mode(f, x, native, k, j)), request)
 
-        if request.windows is None:
+        if windows is None:
             return part(0, len(points))[:count]
-        return np.concatenate([part(start, stop) for start, stop in request.windows])
+        return np.concatenate([part(start, stop) for start, stop in windows])
 
     def _function(self, request: protocol.PointwiseRequest) -> Function:
         key = (request.kind, request.function, request.dtype)
@@ -163,6 +173,7 @@ class SingleFunctions:
                 implementation = library_implementation(function, self.adapter, self.library)
             self._last = (key, implementation)
             self._is_sum = request.kind == "error" and not hasattr(function, REDUCTION)
+            self._one_by_one = divides_by_batch(function)
         return implementation
 
 

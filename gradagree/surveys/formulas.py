@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.adapters.pointwise import is_rows
+from gradagree.adapters.pointwise import REDUCTION, is_rows
 from gradagree.arithmetic.dual import Dual, tangent_of
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.losses.reduction import _EntryByEntry
@@ -17,8 +17,11 @@ QUANTITIES = ("value", "slope", "second")
 
 
 def with_sum_reduction(error: ErrorFunction) -> ErrorFunction:
-    """The loss function with sum reduction, whose cotangent does not depend on the number of examples."""
-    if any(field.name == "reduction" for field in dataclasses.fields(error)):
+    """The loss function with sum reduction, whose cotangent does not depend on the number of examples.
+
+    A loss that reduces the losses of the examples itself is evaluated as it is.
+    """
+    if hasattr(error, REDUCTION) and any(field.name == "reduction" for field in dataclasses.fields(error)):
         return dataclasses.replace(error, reduction="sum")  # type: ignore[call-arg]
     return error
 

@@ -194,7 +194,11 @@ def points_beside(points: np.ndarray, form: Format, kinks: Sequence[float]) -> l
 
 
 def shifted_points(points: np.ndarray, steps: np.ndarray) -> list[Ball]:
-    """The points shifted by these steps up and down: all entries of a row together, each alone, and alternating."""
+    """The points shifted by these steps up and down: all entries of a row together, each alone, and alternating.
+
+    Of long rows, only some entries are shifted alone. There the signs follow each binary digit of the entry's index:
+    any two entries differ in one of them, so that each of the two is moved above and below the other.
+    """
     middle = Ball.exact(points).balls
     found = [Ball(middle + sign * steps) for sign in (1, -1)]
     if points.ndim == 2 and points.shape[1] > 1:
@@ -202,8 +206,10 @@ def shifted_points(points: np.ndarray, steps: np.ndarray) -> list[Ball]:
         for j in range(n) if n <= ALL_ENTRIES else (0, 1, n - 1):
             unit = np.array([flint.arb(int(k == j)) for k in range(n)], dtype=object)
             found += [Ball(middle + sign * steps * unit) for sign in (1, -1)]
-        alternating = np.array([flint.arb(1 - 2 * (k % 2)) for k in range(n)], dtype=object)
-        found += [Ball(middle + sign * steps * alternating) for sign in (1, -1)]
+        digits = 1 if n <= ALL_ENTRIES else (n - 1).bit_length()
+        for digit in range(digits):
+            signs = np.array([flint.arb(1 - 2 * (k >> digit & 1)) for k in range(n)], dtype=object)
+            found += [Ball(middle + sign * steps * signs) for sign in (1, -1)]
     return found
 
 

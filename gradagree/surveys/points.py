@@ -26,6 +26,11 @@ def underflow_threshold(form: Format) -> float:
 SPECIAL = (0.0, -0.0, math.inf, -math.inf, math.nan)
 COMMON_THRESHOLDS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0, 20.0, 64.0, 100.0)
 """Numbers near which many functions have a kink, a threshold or an extremum."""
+ENTRY_RANGES = {
+    "real": (-math.inf, math.inf), "positive": (0.0, math.inf), "unit": (0.0, 1.0), "simplex": (0.0, 1.0),
+    "log_simplex": (-math.inf, 0.0),
+}  # fmt: skip
+"""The numbers that a single entry may be, for each domain."""
 NEIGHBOURS = 4
 DENSE_BINADES = (-12, 12)
 """Exponents of the binades in which the grid is dense."""
@@ -40,11 +45,9 @@ def input_numbers(function: Activation | ErrorFunction, dtype: str, density: int
     found = (
         all_numbers(form) if density == 0 and form.precision <= 11 else grid(form, density or 64, thresholds(function))
     )
-    if function.domain == "positive":
-        found = found[~(found < 0)]
-    elif function.domain == "unit":
-        found = found[~((found < 0) | (found > 1))]
-    first = [0.0, -0.0] if function.domain == "unit" else [0.0, -0.0, math.nan]
+    low, high = ENTRY_RANGES[function.domain]
+    found = found[~((found < low) | (found > high))]
+    first = [0.0, -0.0] if function.domain in ("unit", "simplex") else [0.0, -0.0, math.nan]
     return np.concatenate([first, np.unique(found[~np.isnan(found) & (found != 0)])])
 
 

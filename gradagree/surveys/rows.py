@@ -34,12 +34,49 @@ def input_rows(function: Activation | ErrorFunction, dtype: str, density: int) -
     """Rows (R, n) inside the function's domain, and targets for error functions: (R,) classes, or (R, width)."""
     form, n = FORMATS[dtype], row_width(function)
     x = np.concatenate([pattern_rows(n, form, density), offset_rows(n, form), random_rows(function, n, form)])
+    x = rows_in_domain(function.domain, x, form)
     if isinstance(function, Activation):
-        return np.concatenate([x, masked_rows(x, n)]), None
-    if function.domain == "positive":
-        x = x[(x > 0).all(axis=1)]
+        return (np.concatenate([x, masked_rows(x, n)]) if function.domain in MASKED_DOMAINS else x), None
+    masked = function.name in LOGITS and function.domain in MASKED_DOMAINS
+    return with_targets(function, np.concatenate([x, masked_rows(x, n)]) if masked else x, n)
+
+
+MASKED_DOMAINS = ("real", "log_simplex")
+"""Domains with -infinity."""
+
+
+def rows_in_domain(domain: str, x: np.ndarray, form: Format) -> np.ndarray:
+    """The finite rows inside the domain; for distributions, rows of non-negative numbers divided by their sums.
+
+    The simplex has zeros, single ones, and entries of all sizes. The probabilities of log_simplex are positive.
+    """
     x = x[np.isfinite(x).all(axis=1)]
-    return with_targets(function, np.concatenate([x, masked_rows(x, n)]) if function.name in LOGITS else x, n)
+    if domain == "real":
+        return x
+    if domain == "positive":
+        return x[(x > 0).all(axis=1)]
+    if domain == "unit":
+        return x[((x >= 0) & (x <= 1)).all(axis=1)]
+    x = x[(x >= 0).all(axis=1) & (x > 0).any(axis=1)]
+    x = np.concatenate([x, with_small_entries(x.shape[1], form)])
+    if domain == "log_simplex":
+        x = x[(x > 0).all(axis=1)]
+    x = x / x.max(axis=1, keepdims=True)  # the sum of large numbers may overflow
+    x = x / x.sum(axis=1, keepdims=True)
+    if domain == "simplex":
+        return np.unique(round_to_format(x, form), axis=0)
+    with np.errstate(divide="ignore"):
+        x = round_to_format(np.log(x), form)
+    return np.unique(x[np.isfinite(x).all(axis=1)], axis=0)
+
+
+def with_small_entries(n: int, form: Format) -> np.ndarray:
+    """Rows of a 1 and small numbers of all sizes: one of them beside zeros, or all alike."""
+    exponents = np.arange(form.emin - form.precision + 1, 0, max(1, -form.emin // 16))
+    small = np.ldexp(1.0, exponents)[:, None]
+    first, second = np.arange(n) == 0, np.arange(n) == 1
+    rows = [first + small * ~first, first + small * second, second + small * first, ~first + small * first]
+    return np.concatenate(rows).astype(np.float64)
 
 
 def row_sizes(form: Format, density: int) -> np.ndarray:

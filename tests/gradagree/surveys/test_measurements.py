@@ -230,3 +230,22 @@ def test_that_a_planted_error_is_measured_in_ulps() -> None:
     assert abs(float(found.worst_ulp) - 40) <= 0.5
     assert found.worst_at == [3.0]
     assert ACCEPTED_ULPS < 40
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"), [(0.0, 0), (0.5, 0), (1.0, 0), (1.5, ErrorCode.KINK), (-0.5, ErrorCode.KINK)]
+)
+def test_that_any_derivative_between_the_one_sided_ones_is_admissible_at_a_tie_of_wide_rows(
+    share: float, expected: int
+) -> None:
+    (wide,) = Subject.wide(ErrorFunction.named("margin_ranking"), "float32", False)
+    assert wide.targets is not None
+    some = wide.at(np.flatnonzero((wide.points[:, 0] == 1) & (wide.points[:, 1] == 0)))
+    (x, y), t = np.split(some.points, 2, axis=1), some.targets
+    assert t is not None
+    exact = compute_exact_values(some, "slope")
+    # the derivative of max(0, t (y - x)) is -t times 0 or 1; at x = y times any number from 0 to 1
+    derivative = -t * np.where(t * (y - x) > 0, 1.0, np.where(x == y, share, 0.0))
+    observed = np.concatenate([derivative, -derivative], axis=1)
+    codes = measure(some, "slope", "torch", "backward", observed, exact).errors.codes
+    assert set(codes[:, :, 1:513].ravel().tolist()) == {expected}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -40,3 +41,47 @@ def test_that_every_row_is_combined_with_every_class() -> None:
     assert targets is not None
     assert set(targets.tolist()) == {0, 1, 2}
     assert len(found) == len(targets)
+
+
+DOMAINS = ("positive", "unit", "simplex", "log_simplex")
+
+
+def with_domain(domain: str) -> ErrorFunction:
+    """A loss of rows with this domain."""
+    function = copy.copy(ErrorFunction.named("cosine_distance"))
+    object.__setattr__(function, "domain", domain)
+    return function
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_that_rows_lie_in_the_domain(domain: str, dtype: str) -> None:
+    found, _ = input_rows(with_domain(domain), dtype, 8)
+    assert len(found) > 20
+    assert np.isfinite(found).all()
+    if domain == "positive":
+        assert (found > 0).all()
+        return
+    probabilities = np.exp(found) if domain == "log_simplex" else found
+    assert ((probabilities >= 0) & (probabilities <= 1)).all()
+    if domain != "unit":
+        # each entry is rounded: half an ulp of an entry, or of its logarithm, which is at most that of the smallest one
+        most = FORMATS[dtype].u * max(1.0, float(np.abs(found).max())) + FORMATS[dtype].smallest
+        assert (np.abs(probabilities.sum(axis=1) - 1) <= found.shape[1] * most).all()
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_that_rows_of_the_simplex_hold_zeros_ties_and_small_numbers(dtype: str) -> None:
+    found, _ = input_rows(with_domain("simplex"), dtype, 8)
+    assert (found == 0).any(axis=1).any()
+    assert (found == 1).any()
+    assert (found.min(axis=1) == found.max(axis=1)).any()
+    assert 0 < found[found > 0].min() < 2.0 ** (FORMATS[dtype].emin / 2)
+
+
+def test_that_rows_outside_log_probabilities_are_not_masked_where_the_domain_has_no_infinity() -> None:
+    softmax = copy.copy(Activation.named("softmax"))
+    object.__setattr__(softmax, "domain", "positive")
+    found, _ = input_rows(softmax, "float32", 8)
+    assert np.isfinite(found).all()
+    assert (found > 0).all()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from gradagree.cli import main as cli
-from gradagree.reference import Activation
+from gradagree.reference import Activation, ErrorFunction
 from gradagree.surveys import survey as survey_module
 
 pytestmark = pytest.mark.skipif(
@@ -185,3 +185,45 @@ def test_that_a_missing_framework_is_reported(
     monkeypatch.setattr(survey_module.RequestQueue, "handshake", Absent("not installed (No module)"))
     assert cli.code(["survey", "--frameworks", "torch", "--activations", "relu", "--out", str(tmp_path / "o")]) == 5
     assert "not installed" in capsys.readouterr().err
+
+
+MEAN = '''
+from gradagree import ErrorFunction
+import numpy as np
+
+class PlainMean(ErrorFunction):
+    """E = mean_i (o_i - t_i)^2."""
+
+    def value(self, o, t):
+        return np.mean((o - t) ** 2, axis=(-2, -1))
+
+    def sensitivity(self, o, t):
+        return 2 * (o - t) / (o.shape[-1] * o.shape[-2])
+
+    def torch(self, o, t, torch):
+        return torch.nn.functional.mse_loss(o, t) FAULT
+
+    def jax(self, o, t, jax):
+        return jax.numpy.mean((o - t) ** 2) FAULT
+'''
+
+
+@pytest.mark.parametrize(("fault", "count"), [("", 0), ("* 2", 1)], ids=["correct", "twice"])
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+def test_that_a_mean_over_the_batch_is_compared_with_the_mean_of_its_own_batch(
+    framework: str, fault: str, count: int, tmp_path: Path
+) -> None:
+    pytest.importorskip(framework)
+    (tmp_path / "mean.py").write_text(MEAN.replace("FAULT", fault), encoding="utf-8")
+    options = ["survey", "--frameworks", framework, "--dtypes", "float32", "--ext", str(tmp_path / "mean.py")]
+    assert cli.code([*options, "--out", str(tmp_path / "out")]) == 0
+    ErrorFunction.catalogue.pop("plain_mean", None)
+    rows = [json.loads(line) for line in (tmp_path / "out" / "atlas.jsonl").read_text().splitlines()]
+    assert [row["quantity"] for row in rows if row.get("points")] == ["slope", "second"]
+    found = [one for one in findings(tmp_path / "out") if one["quantity"] == "slope" and one["region"] == "ordinary"]
+    assert [one["kind"] for one in found] == ["no correct digit"] * count
+    for one in found:
+        assert one["example"]["given"] == pytest.approx(2 * one["example"]["true"])
+        exec(one["reproducer"], {})
+        with pytest.raises(AssertionError):
+            exec(one["reproducer"].replace("* 2\n", "\n"), {})
