@@ -5,13 +5,11 @@ export OMP_NUM_THREADS ?= 1
 
 .PHONY: run test lint docs reports report-agreement report-survey report-detection report-speed clean
 
-# A disagreement is a result of the report, not a failure of `make run`.
 run: .venv/ready  ## train the reference, torch and jax; check random networks and real data; write one index page
 	@out=reports/run-$$(date +%Y%m%d-%H%M%S); status=0; \
 	$(BIN)/gradagree train diabetes --out $$out/diabetes || status=$$?; \
 	$(BIN)/gradagree train digits --out $$out/digits || status=$$?; \
-	$(BIN)/gradagree run --cases 150 --regimes ordinary,grid,zeros,diabetes,digits --out $$out/agreement; \
-	found=$$?; [ $$found -le 1 ] || status=$$found; \
+	$(BIN)/gradagree run --cases 150 --regimes ordinary,grid,zeros,diabetes,digits --out $$out/agreement || status=$$?; \
 	$(BIN)/gradagree report $$out || status=$$?; exit $$status
 
 test: .venv/ready  ## run the tests, including the agreement suite

@@ -104,7 +104,7 @@ def run(
         ext: Python files that define your own functions or adapters.
         workers: Worker processes for each framework; by default half the number of cores.
         known: File of known differences for the reports in `out`; by default the project's ``gradagree-known.toml``.
-            ``"none"`` disables it.
+            ``"none"`` disables it, and the known faults of the frameworks.
         shrink: Seconds for shrinking failing cases, which needs `out`; by default none.
         options: Those of the command line: ``cases``, ``seed``, ``frameworks``, ``modes``, ``dtypes``,
             ``activations``, ``errors``, ``regimes``, ``profile``, ``shard``; lists are separated by commas.

@@ -22,7 +22,10 @@ def command_line() -> str:
 
 def known_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """--known."""
-    text = "File of known differences (default: the project's gradagree-known.toml; 'none' disables it)."
+    text = (
+        "File of known differences (default: the project's gradagree-known.toml; 'none' disables it, and the known "
+        "faults of the frameworks)."
+    )
     return click.option("--known", metavar="FILE", help=text)(command)
 
 

@@ -17,7 +17,7 @@ from gradagree.compare.side import Key, RecordOutcome, Side
 from gradagree.report.findings import Cause, cause_of
 from gradagree.report.matrix import Column
 from gradagree.report.text import short_name
-from gradagree.runner.known import Entry
+from gradagree.runner.known_entry import Entry
 
 
 class MedianInterval(NamedTuple):

@@ -20,7 +20,8 @@ from gradagree.report.matrix import Column
 from gradagree.report.provenance import mapping
 from gradagree.report.rows import short_number
 from gradagree.report.text import short_name, value_of, visible
-from gradagree.runner.known import Entry, decode_known
+from gradagree.runner.known import known_in, with_upstream
+from gradagree.runner.known_entry import Entry
 from gradagree.runner.results import read_meta, read_records
 
 Place = tuple[str, str, str]
@@ -116,9 +117,7 @@ def read_side(path: Path, known: Sequence[Entry] | None = None) -> Side:
         return read_extract(path)
     meta = read_meta(path)
     side = Side(str(path), facts=dict(facts(meta)), strict=meta.get("strict") is True)
-    if known is None:
-        known = decode_known(meta.get("known"))
-    accepted = Accepted(known)
+    accepted = Accepted(known_in(meta) if known is None else known and with_upstream(known))
     for record in read_records(path):
         side.add(record, accepted.see(record, Column(record.framework, record.mode)))
     return side

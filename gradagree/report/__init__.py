@@ -17,7 +17,8 @@ from gradagree.report.markdown import document
 from gradagree.report.provenance import merged_meta, records_of
 from gradagree.report.summary import Summary as Summary, summarize as summarize
 from gradagree.report.training import write_training as write_training
-from gradagree.runner.known import Entry, find_known
+from gradagree.runner.known import find_known
+from gradagree.runner.known_entry import Entry
 from gradagree.runner.results import read_meta
 
 

@@ -97,7 +97,7 @@ def style(verdict: Verdict) -> str:
 
 
 def _finding(printer: Printer, one: FindingSection) -> None:
-    known = " (known)" if one.accepted else ""
+    known = f" ({one.label})" if one.accepted else ""
     head = f"{one.verdict.symbol} {one.verdict}{known}  {' · '.join(one.names)}  {one.records}"
     lines = [Text(head, style="dim" if one.accepted else style(one.verdict))]
     if one.compared:

@@ -20,9 +20,11 @@ from gradagree.checker.verdict import ORDER, Record, Verdict, split_entry
 from gradagree.files import make_folder, write_text
 from gradagree.report.matrix import Column
 from gradagree.report.text import quote, short_name, value_of, visible
-from gradagree.runner.known import ANY, Entry, matches
+from gradagree.runner.known import matches
+from gradagree.runner.known_entry import ANY, Entry
 
 MOST_MODES, MOST_WORDS = 5, 80
+UPSTREAM = "known upstream"
 ROOM = 1000
 """Causes of one verdict that are kept apart."""
 
@@ -47,6 +49,11 @@ class Finding:
     count: int = 1
     accepted: Entry | None = None
     modes: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def label(self) -> str:
+        """``known``, ``known upstream``, or nothing."""
+        return "" if self.accepted is None else UPSTREAM if self.accepted.upstream else "known"
 
     @property
     def words(self) -> str:
@@ -119,6 +126,8 @@ def _ratio(record: Record) -> float:
 
 Kind = tuple[str, str, str, str]
 MOST_KINDS = 1000
+MOST_SEARCHED = 100
+"""Cases in which the operands of a fault of a framework are searched for, for each entry and version."""
 
 
 class Standing(NamedTuple):
@@ -128,11 +137,22 @@ class Standing(NamedTuple):
     covered: int
     met: int
     expired: bool
+    version: str = ""
 
     @property
     def stale(self) -> bool:
         """Its framework, mode and function were compared, and nothing differs."""
-        return self.met > 0 and not self.covered
+        return self.met > 0 and not self.covered and not self.entry.upstream
+
+    @property
+    def fixed(self) -> bool:
+        """The fault of a framework does not show in gradients that reach its inputs."""
+        return self.met > 0 and not self.covered and self.entry.upstream
+
+    @property
+    def shown(self) -> bool:
+        """True but for faults of frameworks that no gradient reached."""
+        return not self.entry.upstream or self.met > 0 or self.covered > 0
 
     @property
     def outdated(self) -> bool:
@@ -145,6 +165,10 @@ class Standing(NamedTuple):
             return f"expired on {self.entry.expiry}"
         if self.stale:
             return f"stale: {self.met:,} compared, none differs this way; remove or correct the entry"
+        if self.fixed:
+            return f"no longer seen: {self.met:,} compared with {self.entry.framework} {self.version}, none differs"
+        if self.covered and self.entry.upstream:
+            return UPSTREAM
         return "known" if self.covered else "not met: no such gradient was compared"
 
 
@@ -154,9 +178,11 @@ class Accepted:
 
     entries: Sequence[Entry] = ()
     today: datetime.date = field(default_factory=datetime.date.today)
-    covered: Counter[int] = field(default_factory=Counter)
-    met: Counter[int] = field(default_factory=Counter)
+    covered: Counter[tuple[int, str]] = field(default_factory=Counter)
+    met: Counter[tuple[int, str]] = field(default_factory=Counter)
+    searched: Counter[tuple[int, str]] = field(default_factory=Counter)
     verdicts: Counter[Verdict] = field(default_factory=Counter)
+    upstream: Counter[Verdict] = field(default_factory=Counter)
     columns: dict[Column, Counter[Verdict]] = field(default_factory=dict)
     _kinds: dict[Kind, list[int]] = field(default_factory=dict)
 
@@ -167,15 +193,26 @@ class Accepted:
         functions, found = _functions(record), None
         for place in self._of_kind(record):
             entry = self.entries[place]
+            key = (place, record.version if entry.upstream else "")
             if entry.function == ANY or any(map(entry.names, functions)):
-                self.met[place] += 1
-                if matches(entry, record, functions):
-                    self.covered[place] += 1
-                    found = found or entry
+                covered = matches(entry, record, functions)
+                self.covered[key] += covered
+                self.met[key] += covered or self._reaches(entry, record, key)
+                found = found or (entry if covered else None)
         if found is not None:
             self.verdicts[record.verdict] += 1
+            self.upstream[record.verdict] += found.upstream
             self.columns.setdefault(column, Counter())[record.verdict] += 1
         return found
+
+    def _reaches(self, entry: Entry, record: Record, key: tuple[int, str]) -> bool:
+        """Whether the record would show the difference if it were there; faults that were seen are not searched for."""
+        if not entry.upstream:
+            return True
+        if record.verdict is not Verdict.AGREE or self.covered[key] or self.searched[key] >= MOST_SEARCHED:
+            return False
+        self.searched[key] += 1
+        return entry.reaches(record)
 
     def _of_kind(self, record: Record) -> list[int]:
         """Places of the entries that are about records of this framework, mode, dtype and version."""
@@ -188,9 +225,14 @@ class Accepted:
         return self._kinds[kind]
 
     def standings(self) -> Iterator[Standing]:
-        """Every entry, in the file's order."""
+        """Every entry, in the file's order; a fault of a framework for each version, if a gradient reached it."""
         for place, entry in enumerate(self.entries):
-            yield Standing(entry, self.covered[place], self.met[place], entry.expired(self.today))
+            keys = [key for key in self.met if key[0] == place] if entry.upstream else [(place, "")]
+            for key in keys:
+                expired = entry.expired(self.today)
+                standing = Standing(entry, self.covered[key], self.met[key], expired, key[1])
+                if standing.shown:
+                    yield standing
 
     @property
     def outdated(self) -> list[Standing]:
@@ -204,6 +246,15 @@ class Accepted:
     @property
     def failing(self) -> int:
         return sum(n for verdict, n in self.verdicts.items() if verdict.fails)
+
+    @property
+    def failing_upstream(self) -> int:
+        return sum(n for verdict, n in self.upstream.items() if verdict.fails)
+
+    @property
+    def by_label(self) -> list[tuple[str, Counter[Verdict]]]:
+        """What the project accepts, and the known faults of the frameworks."""
+        return [("known", self.verdicts - self.upstream), (UPSTREAM, self.upstream)]
 
 
 def _functions(record: Record) -> list[str]:

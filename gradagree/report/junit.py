@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
 from gradagree.checker.verdict import ORDER, Record, describe_operation
-from gradagree.report.findings import Standing
+from gradagree.report.findings import UPSTREAM, Standing
 from gradagree.report.matrix import Block, Column
 from gradagree.report.summary import Summary
 from gradagree.report.text import brief, count_noun, format_exact, replay, short_name, visible
@@ -18,7 +18,9 @@ def suites(summary: Summary) -> str:
     root = ET.Element("testsuites", name="gradagree")
     for column in summary.blocks.columns():
         _suite(root, summary, column)
-    _known(root, list(summary.accepted.standings()))
+    standings = list(summary.accepted.standings())
+    _known(root, "known differences", [one for one in standings if not one.entry.upstream])
+    _known(root, UPSTREAM, [one for one in standings if one.entry.upstream])
     for key in ("tests", "failures", "skipped"):
         root.set(key, str(sum(int(suite.get(key, "0")) for suite in root)))
     root.set("errors", "0")
@@ -44,12 +46,12 @@ def _suite(root: ET.Element, summary: Summary, column: Column) -> None:
         )
 
 
-def _known(root: ET.Element, standings: Sequence[Standing]) -> None:
+def _known(root: ET.Element, name: str, standings: Sequence[Standing]) -> None:
     """One test for each known difference, which fails if it is stale or expired."""
     if not standings:
         return
     outdated = sum(one.outdated for one in standings)
-    suite = ET.SubElement(root, "testsuite", name="known differences", tests=str(len(standings)), errors="0")
+    suite = ET.SubElement(root, "testsuite", name=name, tests=str(len(standings)), errors="0")
     suite.set("failures", str(outdated))
     suite.set("skipped", str(sum(not one.met and not one.expired for one in standings)))
     suite.set("time", "0.000")
@@ -61,7 +63,8 @@ def _known(root: ET.Element, standings: Sequence[Standing]) -> None:
             ET.SubElement(case, "failure", type="known", message=visible(one.state)).text = visible(one.entry.reason)
         elif not one.met:
             ET.SubElement(case, "skipped", message=visible(one.state))
-        ET.SubElement(case, "system-out").text = visible(one.entry.reason)
+        told = f"{one.state}: {one.entry.reason}" if one.entry.upstream else one.entry.reason
+        ET.SubElement(case, "system-out").text = visible(told)
 
 
 def _case(case: ET.Element, block: Block, extensions: Sequence[str]) -> None:

@@ -75,9 +75,9 @@ def _findings(summary: Summary) -> Iterator[str]:
 
 
 def finding(one: FindingSection) -> str:
-    word = f"{one.verdict.symbol} {one.verdict}, known" if one.accepted else verdict_word(one.verdict)
+    word = f"{one.verdict.symbol} {one.verdict}, {one.label}" if one.accepted else verdict_word(one.verdict)
     lines = [f"\n### {word} {' · '.join(map(code, one.names))}, {one.records}\n"]
-    lines += [f"Known: {prose(one.known)}\n"] if one.accepted else []
+    lines += [f"{one.label.capitalize()}: {prose(one.known)}\n"] if one.accepted else []
     lines.append(prose(one.reason or one.verdict.meaning) + "\n")
     if one.compared:
         lines.append(f"- expected {one.expected}{one.radius and f' ± {one.radius}'}")

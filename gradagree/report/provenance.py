@@ -12,6 +12,7 @@ from gradagree.checker.conventions import Conventions
 from gradagree.checker.verdict import CONVENTION, Record, Verdict
 from gradagree.errors import UsageError
 from gradagree.report.text import short_name, visible
+from gradagree.runner.known import known_in
 from gradagree.runner.results import read_meta, read_records
 from gradagree.runner.shards import Shard
 
@@ -186,11 +187,13 @@ def merged_meta(metas: list[dict[str, Any]]) -> dict[str, Any]:
             if name not in frameworks or mapping(frameworks[name]).get("installed") is False:
                 frameworks[name] = found
     strict = any(meta.get("strict") is True for meta in metas)
+    found = {"schema": 1, "runs": metas, "plan": dict(plan), "frameworks": frameworks, "strict": strict}
+    if not any("known" in meta for meta in metas):
+        return found
     known: list[Any] = []
-    for meta in metas:
-        entries = meta.get("known")
-        known += [one for one in entries if one not in known] if isinstance(entries, list) else []
-    return {"schema": 1, "known": known, "runs": metas, "plan": dict(plan), "frameworks": frameworks, "strict": strict}
+    for entry in (entry.to_json() for meta in metas for entry in known_in(meta)):
+        known += [entry] * (entry not in known)
+    return found | {"known": known}
 
 
 def records_of(folders: Sequence[Path]) -> Iterator[Record]:

@@ -140,6 +140,7 @@ class FindingSection(NamedTuple):
     sharpness: str
     command: str
     small: SmallCase | None
+    label: str
 
     @property
     def accepted(self) -> bool:
@@ -174,6 +175,7 @@ def section_of(finding: Finding, summary: Summary) -> FindingSection:
         short_name(example.framework), short_name(example.version), short_name(example.device),
         _optional(example.sharpness),
         replay(example, summary.extensions), None if small is None else _small(small),
+        finding.label,
     )  # fmt: skip
 
 
@@ -218,8 +220,10 @@ def known_differences(summary: Summary) -> Table:
 def counts(summary: Summary) -> Table:
     """Every verdict with its number of records and its meaning."""
     rows = [(verdict_span(v), number(n), Span(v.meaning)) for v, n in summary.unknown.items()]
-    for verdict, n in sorted(summary.accepted.verdicts.items(), key=lambda item: ORDER[item[0]]):
-        rows.append((Span(f"{verdict}, known", verdict.symbol), number(n), Span("accepted, with a reason")))
+    for label, accepted in summary.accepted.by_label:
+        for verdict in sorted(filter(accepted.get, accepted), key=ORDER.__getitem__):
+            meaning = "accepted, with a reason" if label == "known" else "a proved fault of the framework"
+            rows.append((Span(f"{verdict}, {label}", verdict.symbol), number(accepted[verdict]), Span(meaning)))
     return Table("Counts", ("verdict", "records", "meaning"), [*rows, (Span("all"), number(summary.total), Span(""))])
 
 

@@ -15,7 +15,8 @@ from gradagree.report.matrix import DEEPEST, Blocks, Column, Groups, Matrix, Nam
 from gradagree.report.provenance import mapping, not_installed, planned_counts
 from gradagree.report.rows import Rows
 from gradagree.report.text import count_noun, format_count, join_words, short_name, value_of, visible
-from gradagree.runner.known import Entry, decode_known
+from gradagree.runner.known import known_in
+from gradagree.runner.known_entry import Entry
 
 MOST_NAMED, MOST_FRAMEWORKS = 3, 12
 OTHER_FAILURES = {
@@ -34,7 +35,7 @@ PHRASES = {
 }
 RIGHT = (Verdict.AGREE, Verdict.CONVENTION, Verdict.INACCURATE)
 OPEN = (Verdict.OUT_OF_RANGE, Verdict.UNDECIDED)
-KNOWN = "known to differ"
+KNOWN, KNOWN_UPSTREAM = "known to differ", "known upstream"
 
 
 def sentence(summary: Summary) -> str:
@@ -79,8 +80,10 @@ def _breakdown(summary: Summary, verdicts: Iterable[Verdict]) -> str:
     """``8 inaccurate and 7 undecided``: the verdicts that occur; known failures stand with the undecided."""
     there = [verdict for verdict in verdicts if summary.verdicts[verdict]]
     words = [f"{format_count(summary.verdicts[verdict])} {PHRASES[verdict]}" for verdict in there]
-    known = summary.accepted.failing
-    return join_words(words + [f"{format_count(known)} {KNOWN}"] * bool(known and Verdict.UNDECIDED in verdicts))
+    upstream = summary.accepted.failing_upstream
+    for n, word in ((summary.accepted.failing - upstream, KNOWN), (upstream, KNOWN_UPSTREAM)):
+        words += [f"{format_count(n)} {word}"] * bool(n and Verdict.UNDECIDED in verdicts)
+    return join_words(words)
 
 
 def _names(summary: Summary) -> list[str]:
@@ -201,7 +204,7 @@ class Summary:
 
     def __post_init__(self) -> None:
         self.blocks.strict = self.strict
-        self.accepted.entries = decode_known(self.meta.get("known"))
+        self.accepted.entries = known_in(self.meta)
 
     def add(self, record: Record) -> None:
         column = self.matrix.column(record)

@@ -23,7 +23,7 @@ from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.runner import cluster
 from gradagree.runner.extensions import extension_files, load_all
-from gradagree.runner.known import Entry
+from gradagree.runner.known_entry import Entry
 from gradagree.runner.options import Plan
 from gradagree.runner.process import FrameworkProcess
 from gradagree.runner.results import Journal, read_meta

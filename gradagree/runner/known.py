@@ -13,80 +13,26 @@ an expiry date. ``function = "*"`` stands for every function and for findings th
 from __future__ import annotations
 
 import contextlib
-import datetime
 import re
-import tomllib
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-from packaging.specifiers import SpecifierSet
-from packaging.version import InvalidVersion, Version
 
 from gradagree.adapters.adapter import Adapter, framework_names
 from gradagree.arithmetic.model import FORMATS
 from gradagree.cases.text import shorten
 from gradagree.checker.verdict import Record, Verdict
 from gradagree.errors import UsageError, is_file, nearest
+from gradagree.runner.known_entry import ANY, DATES, Entry, read_tables
+from gradagree.runner.known_upstream import UpstreamFault, upstream_faults
 
 NAME = "gradagree-known.toml"
-ANY = "*"
 NONE = "none"
 CLASSES = tuple(str(verdict) for verdict in Verdict if verdict.fails or verdict is Verdict.INACCURATE)
-DATES = (datetime.date, datetime.datetime, datetime.time)
-"""Types that TOML has, besides those of JSON."""
 Text = Annotated[str, msgspec.Meta(pattern=r"\S")]
 """Text that is not blank."""
-
-
-class Entry(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """One accepted difference. An empty mode, dtype or version stands for all."""
-
-    framework: str
-    function: str
-    verdict: Verdict = msgspec.field(name="class")
-    reason: str
-    mode: str = ""
-    dtype: str = ""
-    version: str = ""
-    link: str = ""
-    expiry: datetime.date | None = None
-
-    def __post_init__(self) -> None:
-        """Raises ValueError for an invalid range of versions."""
-        self.versions  # noqa: B018
-
-    @cached_property
-    def versions(self) -> SpecifierSet:
-        return SpecifierSet(self.version, prereleases=True)
-
-    @property
-    def label(self) -> str:
-        """``torch 2.13.* backward hardsigmoid float64 disagree``."""
-        parts = (self.framework, self.version, self.mode, self.function, self.dtype, self.verdict)
-        return " ".join(part for part in parts if part)
-
-    def applies_to(self, framework: str, mode: str, dtype: str, version: str) -> bool:
-        """Whether it applies to records of this kind; a version that cannot be parsed is in no range."""
-        if framework != self.framework or self.mode not in ("", mode) or self.dtype not in ("", dtype):
-            return False
-        try:
-            return not self.version or Version(version) in self.versions
-        except InvalidVersion:
-            return False
-
-    def names(self, function: str) -> bool:
-        """Whether the entry names this function, with or without its parameters."""
-        return self.function in (ANY, function, function.partition("(")[0])
-
-    def expired(self, today: datetime.date) -> bool:
-        return self.expiry is not None and self.expiry < today
-
-    def to_json(self) -> dict[str, Any]:
-        """The entry as stored in ``meta.json``."""
-        return dict(msgspec.to_builtins(self))
 
 
 class _Table(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -104,16 +50,17 @@ class _Table(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
 def find_known(option: str | None) -> list[Entry] | None:
     """The entries of the file given by --known, or of the project's file; None if there is neither.
 
-    ``--known none`` ignores the project's file. Raises UsageError for an invalid file.
+    ``--known none`` is an empty list, which disables the known faults of the frameworks, too; a file without entries
+    has these alone. Raises UsageError for an invalid file.
     """
     if option == NONE:
         return []
     if option is not None:
         if not is_file(option):
             raise UsageError(f"--known {shorten(option)}: no such file")
-        return read_known(Path(option))
+        return read_known(Path(option)) or upstream_faults()
     path = project_file(Path.cwd())
-    return None if path is None else read_known(path)
+    return None if path is None else read_known(path) or upstream_faults()
 
 
 def project_file(here: Path) -> Path | None:
@@ -128,28 +75,27 @@ def project_file(here: Path) -> Path | None:
 
 def read_known(path: Path) -> list[Entry]:
     """The entries of a file. Raises UsageError that names the file, the entry and the correction."""
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as wrong:
-        raise UsageError(f"{path} cannot be read: {wrong.strerror}") from None
-    except (ValueError, RecursionError) as wrong:
-        raise UsageError(f"{path} is not valid TOML: {wrong}") from None
-    for key in document:
-        if key != "known":
-            raise UsageError(f"{path}: unknown table {shorten(key)!r}; begin each entry with [[known]]")
-    entries = document.get("known", [])
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise UsageError(f"{path}: begin each entry with [[known]], in double brackets")
-    return [_decode_entry(entry, f"{path}, entry {place}") for place, entry in enumerate(entries, 1)]
+    return [_decode_entry(entry, f"{path}, entry {place}") for place, entry in enumerate(read_tables(path), 1)]
 
 
 def decode_known(stored: Any) -> list[Entry]:
     """The valid entries among those in ``meta.json``."""
-    entries = []
+    entries: list[Entry] = []
     for entry in stored if isinstance(stored, list) else []:
+        kind = UpstreamFault if isinstance(entry, dict) and "region" in entry else Entry
         with contextlib.suppress(msgspec.ValidationError):
-            entries.append(msgspec.convert(entry, Entry, strict=False))
+            entries.append(msgspec.convert(entry, kind, strict=False))
     return entries
+
+
+def known_in(meta: Mapping[str, Any]) -> list[Entry]:
+    """The entries that apply to a run: those it kept, and the frameworks' known faults unless it disabled them."""
+    return [] if meta.get("known") == [] else with_upstream(decode_known(meta.get("known")))
+
+
+def with_upstream(entries: Sequence[Entry]) -> list[Entry]:
+    """The entries and the known faults of the frameworks."""
+    return list(entries) if any(entry.upstream for entry in entries) else [*entries, *upstream_faults()]
 
 
 def _decode_entry(table: dict[str, Any], where: str) -> Entry:
@@ -198,7 +144,7 @@ def _names(framework: Any) -> dict[str, Sequence[str]]:
 
 def matches(entry: Entry, record: Record, functions: Sequence[str]) -> bool:
     """Whether the entry accepts the record of a case with these functions."""
-    if record.verdict is not entry.verdict:
+    if not entry.covers(record):
         return False
     candidates = [record.function] if record.function else functions
     return entry.function == ANY or any(entry.names(function) for function in candidates)

@@ -13,7 +13,7 @@ from gradagree.errors import UsageError
 from gradagree.report.findings import Accepted, Finding, Findings, write_small
 from gradagree.report.matrix import Column
 from gradagree.report.text import visible
-from gradagree.runner.known import decode_known
+from gradagree.runner.known import known_in
 from gradagree.runner.process import FrameworkProcess
 from gradagree.runner.replay import with_arrays
 from gradagree.runner.results import read_meta, read_records
@@ -56,7 +56,7 @@ def shrink_findings(
 
 def _findings(folder: Path) -> list[Finding]:
     """The findings about a gradient of a case that are not known differences."""
-    accepted, findings = Accepted(decode_known(read_meta(folder).get("known"))), Findings()
+    accepted, findings = Accepted(known_in(read_meta(folder))), Findings()
     for record in read_records(folder):
         if record.verdict.fails or record.verdict is record.verdict.INACCURATE:
             findings.add(record, accepted.see(record, Column(record.framework, record.mode)))

@@ -14,7 +14,7 @@ import pytest
 from gradagree.checker.verdict import Record, Verdict
 from gradagree.compare import Differences, Side, compare_runs
 from gradagree.compare.differences import NOTHING, MedianInterval, median_interval, more_lost_than_gained, places
-from gradagree.runner.known import Entry
+from gradagree.runner.known_entry import Entry
 
 FAILS: dict[str, Any] = {"verdict": Verdict.DISAGREE, "function": "tanh", "box": 2, "entry": "dw[0,0]", "ratio": 7.0}
 Change = Callable[[Record], dict[str, Any]]

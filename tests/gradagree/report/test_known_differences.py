@@ -18,7 +18,7 @@ from gradagree.report import print_summary, summarize
 from gradagree.report.html import page
 from gradagree.report.junit import suites
 from gradagree.report.markdown import document
-from gradagree.runner.known import Entry
+from gradagree.runner.known_entry import Entry
 
 SPEC = "2-3-1:id,tanh,relu:sse:n8:f64:grid:s7"
 WRITERS: list[Callable[[Any], str]] = [page, document, suites]

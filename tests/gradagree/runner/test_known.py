@@ -9,7 +9,8 @@ import pytest
 
 from gradagree.checker.verdict import Verdict
 from gradagree.errors import UsageError
-from gradagree.runner.known import NAME, Entry, decode_known, find_known, read_known
+from gradagree.runner.known import NAME, decode_known, find_known, read_known
+from gradagree.runner.known_entry import Entry
 
 GOOD = '[[known]]\nframework = "torch"\nfunction = "gelu"\nclass = "disagree"\nreason = "r"\n'
 
