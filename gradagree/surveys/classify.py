@@ -85,8 +85,8 @@ CLASSES: dict[ErrorCode, ErrorClass] = {
     ErrorCode.INACCURATE: ErrorClass("inaccurate", Severity.LOW, "the error is 16 ulp or more"),
     ErrorCode.CANCELLED: ErrorClass(
         "ill-conditioned", Severity.LOW,
-        "the error is 16 ulp or more, but the result is that of an input within 8 units in the last place (of 1, in "
-        "losses), or the error is small relative to values near a zero of the function",
+        "the error is 16 ulp or more, but some digits are correct, and the result is that of an input within 8 units "
+        "in the last place (of 1, in losses), or the error is small relative to values near a zero of the function",
     ),
     ErrorCode.INFINITY: ErrorClass(
         "at infinity", Severity.LOW,
@@ -115,10 +115,14 @@ RELATIVE_WINDOW = 1 / 8
 
 @dataclass(frozen=True)
 class PointErrors:
-    """At every point: the error in ulps (NaN where the exact value is unknown or not finite), and its `ErrorCode`."""
+    """At every point: the error in ulps (NaN where the exact value is unknown or not finite), and its `ErrorCode`.
+
+    conditioned is True where a total loss of digits is explained by the condition of the function.
+    """
 
     ulps: np.ndarray
     codes: np.ndarray
+    conditioned: np.ndarray
 
 
 def classify_errors(subject: Subject, quantity: str, observed: np.ndarray, exact: ExactValues) -> PointErrors:
@@ -131,9 +135,10 @@ def classify_errors(subject: Subject, quantity: str, observed: np.ndarray, exact
         error = np.where(known & finite, error, np.nan)
         ulps = error / ulp(exact.high, form)
         codes = grade_digits(g, exact, error, ulps, form)
-        rounded = np.isin(codes, ROUNDING_CODES)
-        if rounded.any():
-            codes[rounded & is_cancellation(error, exact, subject.points, form)] = ErrorCode.CANCELLED
+        conditioned = np.isin(codes, ROUNDING_CODES)
+        if conditioned.any():
+            conditioned &= is_cancellation(error, exact, subject.points, form)
+            codes[conditioned & np.isin(codes, PARTIAL_CODES)] = ErrorCode.CANCELLED
     nonfinite = known & finite & ~np.isfinite(g)
     nonfinite &= np.abs(exact.nearest) <= form.largest * (1 - ACCEPTED_ULPS * form.u)
     codes[nonfinite] = ErrorCode.NONFINITE
@@ -146,7 +151,7 @@ def classify_errors(subject: Subject, quantity: str, observed: np.ndarray, exact
     targets = subject.differences
     inputs = rows if targets is None else np.concatenate([rows, rows - targets], axis=1)
     codes[per_point(may_underflow(inputs, form), g) & (codes > 0)] = ErrorCode.RIGHT
-    return PointErrors(ulps, codes)
+    return PointErrors(ulps, codes, conditioned)
 
 
 def per_point(x: np.ndarray, entries: np.ndarray) -> np.ndarray:
@@ -165,6 +170,8 @@ def may_underflow(rows: np.ndarray, form: Format) -> np.ndarray:
         return ((rows != 0) & (np.abs(rows) < underflow_threshold(form))).any(axis=1)
 
 
+PARTIAL_CODES = (ErrorCode.INACCURATE, ErrorCode.DIGITS)
+"""Error classes with a correct digit; only these may be ill-conditioned."""
 ROUNDING_CODES = (ErrorCode.INACCURATE, ErrorCode.DIGITS, ErrorCode.NO_DIGIT, ErrorCode.ZERO, ErrorCode.SIGN)
 
 

@@ -17,17 +17,29 @@ from gradagree.surveys.subject import Subject
 
 NARROW_BITS = 100
 """A ball is narrow if its midpoint has this many correct bits."""
+PRINTED_BITS = 60
+"""With so many correct bits, a midpoint is the exact value to all digits of a float64."""
 
 
 def round_balls(balls: np.ndarray, form: Format) -> tuple[np.ndarray, ...]:
-    """high, low and nearest as in `ExactValues`, and 1 where a ball determines the rounded value, else 0."""
+    """high, low and nearest as in `ExactValues`, and 1 where a ball determines the rounded value, else 0.
+
+    The midpoint of a wider ball says nothing beyond the rounded value, which then stands for it.
+    """
     lower, upper = rounded_ends(balls, form)
     middle, rest, narrow = (np.asarray(part, dtype=np.float64) for part in _MIDPOINT(balls))
     same = lower == upper
     known = same | (narrow > 0)
     nearest = np.where(same, upper, np.where(np.isfinite(middle), middle, upper))
+    vague = known & ~are_precise(balls)
+    middle, rest = np.where(vague, upper + 0.0, middle), np.where(vague, 0.0, rest)
     finite = known & np.isfinite(np.where(same, upper, middle))
     return np.where(finite, middle, 0.0), np.where(finite, rest, 0.0), nearest, known.astype(np.int8)
+
+
+def are_precise(balls: np.ndarray) -> np.ndarray:
+    """Where the midpoint of a ball has all digits that a float64 has."""
+    return np.asarray(_PRECISE(balls), dtype=bool)
 
 
 def rounded_ends(balls: np.ndarray, form: Format) -> tuple[np.ndarray, np.ndarray]:
@@ -57,6 +69,7 @@ def _midpoint(ball: flint.arb) -> tuple[float, float, bool]:
     return high, rest, is_narrow(ball, NARROW_BITS)
 
 
+_PRECISE = np.frompyfunc(lambda ball: ball.is_finite() and is_narrow(ball, PRINTED_BITS), 1, 1)
 _ENDS, _MIDPOINT = np.frompyfunc(_ends, 2, 2), np.frompyfunc(_midpoint, 1, 3)
 
 
@@ -69,6 +82,8 @@ INFINITE_RANGE = flint.arb(2) ** 1100, flint.arb(2) ** 1101
 
 FROM_LIMITS = 3
 """`ExactValues.known` where only the one-sided limits are known."""
+TO_ROUNDING = 4
+"""`ExactValues.known` where no precision of the ladder determines more than the rounded value."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +91,7 @@ class ExactValues:
     """The exact value as high + low, its correctly rounded value (nearest), and where both are known.
 
     known is 0 where no enclosure is narrow enough, 1 by float64 with an error bound, 2 by balls, 3 by the one-sided
-    limits at a point where the formula itself is undefined.
+    limits at a point where the formula itself is undefined, 4 by balls as wide as the rounding allows.
     """
 
     high: np.ndarray
@@ -92,7 +107,8 @@ class ExactValues:
 def compute_exact_values(subject: Subject, quantity: str, balls_only: bool = False) -> ExactValues:
     """Exact values of a quantity at every point (first axis), by the cheapest method that determines them.
 
-    With `balls_only`, all are computed in ball arithmetic, each alone.
+    With `balls_only`, all are computed in ball arithmetic, each alone, and at higher precisions until every printed
+    digit is correct.
     """
     form = FORMATS[subject.dtype]
     with np.errstate(all="ignore"):
@@ -103,7 +119,7 @@ def compute_exact_values(subject: Subject, quantity: str, balls_only: bool = Fal
             _by_float64(made, subject, quantity, form)
         if subject.points.ndim == 1 and subject.targets is None and not balls_only:
             _by_blocks(made, subject, quantity, form)
-        _by_balls(made, subject, quantity, form)
+        _by_balls(made, subject, quantity, form, balls_only)
     return made
 
 
@@ -158,18 +174,22 @@ def finite_or_zero(x: float) -> float:
     return x if np.isfinite(x) else 0.0
 
 
-def _by_balls(made: ExactValues, subject: Subject, quantity: str, form: Format) -> None:
-    """A ball for each point, at increasing precisions."""
+def _by_balls(made: ExactValues, subject: Subject, quantity: str, form: Format, all_digits: bool) -> None:
+    """A ball for each point, at increasing precisions; with `all_digits`, until it is precise."""
     points = subject.points
     numeric = ~np.isnan(points).reshape(len(points), -1).any(axis=1)
     for bits in LADDER:
-        open = np.flatnonzero((made.known == 0).reshape(len(points), -1).any(axis=1) & numeric)
+        unsettled = (made.known == 0) | (made.known == TO_ROUNDING)
+        open = np.flatnonzero(unsettled.reshape(len(points), -1).any(axis=1) & numeric)
         if not len(open):
             return
         with precision(bits):
             found = subject.at(open).evaluate(quantity, to_balls(points[open]), to_balls)
-            high, low, nearest, known = round_balls(balls_of(found, (len(open), *made.high.shape[1:])), form)
+            balls = balls_of(found, (len(open), *made.high.shape[1:]))
+            high, low, nearest, known = round_balls(balls, form)
+        kinds = np.where(are_precise(balls), 2, TO_ROUNDING) if all_digits else np.full(known.shape, 2)
+        new = (known > 0) & unsettled[open]
         fresh = np.zeros(made.known.shape, dtype=bool)
-        fresh[open] = (known > 0) & (made.known[open] == 0)
-        new = (known > 0) & (made.known[open] == 0)
-        made.high[fresh], made.low[fresh], made.nearest[fresh], made.known[fresh] = high[new], low[new], nearest[new], 2
+        fresh[open] = new
+        for part, x in ((made.high, high), (made.low, low), (made.nearest, nearest), (made.known, kinds)):
+            part[fresh] = x[new]

@@ -16,9 +16,10 @@ from gradagree.runner.protocol import PointwiseRequest
 from gradagree.surveys.cache import fill_from_limits
 from gradagree.surveys.calls import library_call
 from gradagree.surveys.classify import CLASSES, ErrorCode, Severity
-from gradagree.surveys.exact import FROM_LIMITS, ExactValues, compute_exact_values
+from gradagree.surveys.exact import FROM_LIMITS, TO_ROUNDING, ExactValues, compute_exact_values
 from gradagree.surveys.measurements import Deviation, Measurement, json_value, measure
 from gradagree.surveys.neighbourhood import range_of_limits
+from gradagree.surveys.points import distance_from_one
 from gradagree.surveys.shape_dependence import request_in_lengths, shape_example
 from gradagree.surveys.subject import Subject
 
@@ -40,6 +41,8 @@ def finding_rank(finding: SurveyFinding) -> tuple[Any, ...]:
 
 ACCURACY = (ErrorCode.NO_DIGIT, ErrorCode.ZERO, ErrorCode.DIGITS, ErrorCode.INACCURATE, ErrorCode.CANCELLED)
 """Error classes with one cause, lost digits; the worst one names the finding."""
+EXPLAINED = (ErrorCode.NO_DIGIT, ErrorCode.ZERO, ErrorCode.SIGN, ErrorCode.KINK, ErrorCode.JUMP)
+"""Error classes of low severity if an input within a few ulps, or a zero of the function, explains all the errors."""
 MAX_EXAMPLES = 8
 
 Submit = Callable[[str, PointwiseRequest], "Future[Any]"] | None
@@ -76,14 +79,37 @@ def class_rank(code: ErrorCode) -> int:
 
 
 def example_priority(deviation: Deviation) -> tuple[Any, ...]:
-    """Sort key: the worst class first, then default parameters, then the usual dtypes."""
+    """Sort key: the worst class first, then default parameters, the most ordinary input, and the clearest dtype."""
     function = deviation.subject.function
     return (
         -class_rank(deviation.code),
         not deviation.gross,
+        deviation.conditioned,
         str(function) != function.name,
+        binades_from_one(deviation.subject) // COMPARABLE_BINADES,
+        -share_of_digits_lost(deviation),
         PREFERRED.index(deviation.subject.dtype),
     )
+
+
+COMPARABLE_BINADES = 8
+"""Inputs are equally ordinary if their sizes differ by less."""
+
+
+def binades_from_one(subject: Subject) -> int:
+    """The largest distance of an entry of the first input or its target from 1, in binades; zeros do not count."""
+    rows = [subject.points[:1], *(t[:1] for t in subject.constants if not subject.classes)]
+    return max((int(distance_from_one(x).max(initial=0)) for x in rows), default=0)
+
+
+def share_of_digits_lost(deviation: Deviation) -> float:
+    """0, 1/4, 1/2, 3/4 or 1; 1 where no digit is correct, or a number is not finite."""
+    observed, exact, form = deviation.observed, deviation.exact, FORMATS[deviation.subject.dtype]
+    with np.errstate(all="ignore"):
+        ulps = abs(observed - exact) / float(ulp(np.asarray(exact), form))
+    if not np.isfinite(ulps) or abs(observed - exact) >= abs(exact) / 2:
+        return 1.0
+    return min(round(4 * float(np.log2(max(ulps, 1.0))) / form.precision) / 4, 1.0)
 
 
 def first_confirmed(
@@ -100,13 +126,14 @@ def first_confirmed(
 def confirm(deviation: Deviation, results: Results) -> dict[str, Any] | None:
     """The example, if the repeated results have the same error class against exact values by balls; else None."""
     if deviation.code == ErrorCode.SHAPE:
-        return shape_example(deviation, results)
+        example = shape_example(deviation, results)
+        return None if example is None else example | exact_value(deviation, exact_in_balls(deviation))
     arrays = [one.result() if isinstance(one, Future) else one for one in results]
     if not all(isinstance(one, np.ndarray) for one in arrays):
         return None
     arrays = [one[:1] for one in arrays]
     subject, quantity = deviation.subject, deviation.quantity
-    exact = fill_from_limits(subject, quantity, compute_exact_values(subject, quantity, balls_only=True))
+    exact = exact_in_balls(deviation)
     if not is_known(exact, deviation):
         return None
     measurement = measure(subject, quantity, deviation.framework, deviation.mode, arrays[0], exact)
@@ -121,6 +148,26 @@ def confirm(deviation: Deviation, results: Results) -> dict[str, Any] | None:
     if code != deviation.code:
         return None
     return describe_example(deviation, measurement, observed)
+
+
+def exact_in_balls(deviation: Deviation) -> ExactValues:
+    """The exact values at the deviation's input, by balls alone."""
+    subject, quantity = deviation.subject, deviation.quantity
+    return fill_from_limits(subject, quantity, compute_exact_values(subject, quantity, balls_only=True))
+
+
+def exact_value(deviation: Deviation, exact: ExactValues) -> dict[str, Any]:
+    """The exact value of an example as it is printed: never the midpoint of a wide ball."""
+    known = int(exact.known[deviation.index])
+    if not known or deviation.code == ErrorCode.NAN_LOST:
+        return {"true": "nan"}
+    high, nearest = float(exact.high[deviation.index]), float(exact.nearest[deviation.index])
+    found = {"true": json_value(nearest if np.isinf(nearest) else high)}
+    if known == FROM_LIMITS:
+        return interval_of_limits(deviation) | found
+    if known == TO_ROUNDING and np.isfinite(deviation.subject.points).all():
+        return found | {"to_rounding": True}
+    return found
 
 
 def is_known(exact: ExactValues, deviation: Deviation) -> bool:
@@ -143,15 +190,13 @@ def repeat_request(deviation: Deviation, submit: Submit) -> Results:
 
 def describe_example(deviation: Deviation, measurement: Measurement, observed: float) -> dict[str, Any]:
     exact = measurement.exact
-    high, nearest = float(exact.high[deviation.index]), float(exact.nearest[deviation.index])
+    high = float(exact.high[deviation.index])
     subject: Subject = deviation.subject
-    between = interval_of_limits(deviation) if exact.known[deviation.index] == FROM_LIMITS else {}
-    return between | {
+    return exact_value(deviation, exact) | {
         "function": str(subject.function), "dtype": subject.dtype, "mode": deviation.mode,
         "input": json_value(np.ravel(subject.points[0])),
         "target": None if subject.targets is None else json_value(np.ravel(subject.targets[0])),
         "entry": list(deviation.index[1:]), "given": json_value(observed),
-        "true": "nan" if deviation.code == ErrorCode.NAN_LOST else json_value(nearest if np.isinf(nearest) else high),
         "ulps": json_value(abs(observed - high) / float(ulp(np.asarray(high), FORMATS[subject.dtype]))),
     }  # fmt: skip
 
@@ -181,6 +226,8 @@ def make_finding(
         low, high = json_value(min(one.low for one in same)), json_value(max(one.high for one in same))
         ranges[dtype] = [low, high, max(one.count for one in same)]
     severity = CLASSES[deviation.code].severity
+    if deviation.code in EXPLAINED and all(one.conditioned for one in members if one.code == deviation.code):
+        severity = Severity.LOW
     adapter = Adapter.catalogue.get(deviation.framework)  # None for a library of a framework
     note = adapter.documented.get((name, deviation.quantity), "") if adapter is not None else ""
     if note:

@@ -84,10 +84,13 @@ def measure(
     observed = np.reshape(observed, exact.high.shape)
     errors = classify_errors(subject, quantity, observed, exact)
     flagged = (errors.codes != 0) & (errors.codes < ErrorCode.INFINITY) & np.isfinite(observed)
+    total = np.isin(errors.codes, NO_CORRECT_DIGIT)
     neighbourhood.evaluate(np.flatnonzero(flagged.reshape(len(flagged), -1).any(axis=1)))
     admissible = neighbourhood.is_admissible_at_jump(observed)
     errors.codes[flagged & neighbourhood.jumps] = ErrorCode.JUMP if quantity == "value" else ErrorCode.KINK
-    errors.codes[flagged & neighbourhood.is_ill_conditioned(observed, flagged)] = ErrorCode.CANCELLED
+    conditioned = flagged & neighbourhood.is_ill_conditioned(observed, flagged)
+    errors.codes[conditioned & ~total] = ErrorCode.CANCELLED
+    errors.conditioned[conditioned & total] = True
     errors.codes[flagged & admissible] = ErrorCode.RIGHT
     return Measurement(subject, quantity, framework, mode, observed, exact, errors)
 
@@ -165,6 +168,8 @@ class Deviation:
     other_observed: float = float("nan")
     gross: bool = False
     """True if an error is at least 1/64 of the function's size at inputs of similar size."""
+    conditioned: bool = False
+    """True if the condition of the function explains all the errors."""
     values: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False)
     other_values: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False)
     """All entries at that point, in this mode and in the other one."""
@@ -197,7 +202,9 @@ def _deviation(
         worst = measurement.errors.ulps[where] if gap is None else gap[where]
     finite = worst[np.isfinite(worst)]
     x = subject.points[np.unique(np.argwhere(where)[:, 0])]
-    candidates = gross if gross.any() else where
+    gross &= ~measurement.errors.conditioned
+    unexplained = where & ~measurement.errors.conditioned
+    candidates = next((some for some in (gross, unexplained) if some.any()), where)
     first = int(subject.order[np.isin(subject.order, np.argwhere(candidates)[:, 0])][0])
     entry = tuple(map(int, np.argwhere(candidates[first])[0])) if where.ndim > 1 else ()
     index = (first, *entry)
@@ -209,7 +216,7 @@ def _deviation(
         worst_ulp=float(finite.max()) if len(finite) else float("inf"),
         other="" if other is None else other.mode,
         other_observed=float("nan") if other is None else float(other.observed[index]),
-        gross=bool(gross.any()), values=observed[row].copy(),
+        gross=bool(gross.any()), conditioned=not unexplained.any(), values=observed[row].copy(),
         other_values=(measurement if other is None else other).observed[row].copy(),
     )  # fmt: skip
 

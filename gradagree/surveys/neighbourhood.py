@@ -11,7 +11,7 @@ from gradagree.arithmetic.ball import Ball, precision
 from gradagree.arithmetic.model import FORMATS, FORMULA, Format
 from gradagree.arithmetic.rounding import round_to_format, ulp
 from gradagree.surveys.classify import largest_at_similar_size, per_point
-from gradagree.surveys.exact import ExactValues
+from gradagree.surveys.exact import ExactValues, are_precise
 from gradagree.surveys.points import kinks_of
 from gradagree.surveys.subject import WIDEST_ROWS, Subject
 
@@ -155,10 +155,10 @@ def may_jump(subject: Subject, quantity: str) -> np.ndarray:
 
 
 def range_of_limits(subject: Subject, quantity: str) -> tuple[np.ndarray, np.ndarray]:
-    """The smallest and the largest one-sided limit at each point; NaN where one of them is not finite."""
+    """The smallest and the largest one-sided limit at each point; NaN where one is not finite or not known."""
     form = FORMATS[subject.dtype]
     with precision(bits_at_zero(form)), np.errstate(all="ignore"):
-        limits = [midpoints(subject, quantity, points) for points in points_beside(subject.points, form, ())]
+        limits = [precise_midpoints(subject, quantity, points) for points in points_beside(subject.points, form, ())]
         low, high = np.minimum.reduce(limits), np.maximum.reduce(limits)
     finite = np.isfinite(low) & np.isfinite(high) & (np.maximum(np.abs(low), np.abs(high)) <= form.largest)
     return np.where(finite, low, np.nan), np.where(finite, high, np.nan)
@@ -217,3 +217,14 @@ def midpoints(subject: Subject, quantity: str, points: Ball) -> np.ndarray:
     """Midpoints of the quantity's balls; NaN where one is not finite."""
     found = subject.evaluate(quantity, points, Ball.exact)
     return found.middle if isinstance(found, Ball) else np.asarray(found, dtype=float)
+
+
+def precise_midpoints(subject: Subject, quantity: str, points: Ball) -> np.ndarray:
+    """As `midpoints`, but 0 where a ball holds only numbers that round to 0, and NaN where it is wide otherwise."""
+    found = subject.evaluate(quantity, points, Ball.exact)
+    if not isinstance(found, Ball):
+        return np.asarray(found, dtype=float)
+    least = FORMATS[subject.dtype].smallest / 4
+    with np.errstate(invalid="ignore"):
+        vanishing = np.abs(found.middle) + found.radius < least
+    return np.where(are_precise(found.balls), found.middle, np.where(vanishing, 0.0, np.nan))

@@ -114,14 +114,19 @@ def neighbours(x: float, form: Format) -> np.ndarray:
     return np.array(found)
 
 
+def distance_from_one(x: np.ndarray) -> np.ndarray:
+    """The distance of each size from 1 in binades, rounded; 0 for zeros and numbers that are not finite."""
+    sizes = np.abs(np.where(np.isfinite(x) & (x != 0), x, 1.0))
+    return np.asarray(np.rint(np.abs(np.log2(sizes))), dtype=int)
+
+
 def order_by_simplicity(x: np.ndarray) -> np.ndarray:
-    """Indices that sort the rows of x: fewest significant bits first, then sizes nearest to 1."""
+    """Indices that sort the rows of x: sizes nearest to 1 first, then fewest significant bits, then fewest signs."""
     rows = np.where(np.isfinite(x), x, 0.0).reshape(len(x), -1)
-    mantissa, exponent = np.frexp(rows)
+    mantissa, _ = np.frexp(rows)
     scaled = np.ldexp(np.abs(mantissa), 53).astype(np.int64)
     bits = np.where(scaled == 0, 0, 53 - np.log2(np.where(scaled == 0, 1, scaled & -scaled)))
-    far = np.where(rows == 0, 0, np.abs(exponent - 1))
-    return np.lexsort((far.sum(axis=1), (4 * bits + far).sum(axis=1)))
+    return np.lexsort(((rows < 0).sum(axis=1), bits.sum(axis=1), distance_from_one(rows).sum(axis=1)))
 
 
 def output_target_pairs(error: ErrorFunction, dtype: str, density: int) -> tuple[np.ndarray, np.ndarray]:

@@ -20,7 +20,7 @@ from gradagree.reproduce.reproducer import format_reproducer
 from gradagree.surveys.pages import function_page, overview
 from gradagree.surveys.plan import SurveyPlan
 from gradagree.surveys.survey import SurveyResult
-from gradagree.surveys.text import describe_example, format_value
+from gradagree.surveys.text import describe_example, format_exact, format_value
 
 ROWS_FILE, FINDINGS_FILE, META_FILE, INDEX_FILE = "atlas.jsonl", "findings.json", "survey.json", "index.html"
 LISTING_FILE = "findings.md"
@@ -128,6 +128,6 @@ def finding_line(finding: SurveyFinding) -> str:
         finding.severity, finding.kind + (f" ({finding.note})" if finding.note else ""), finding.function,
         f"`{finding.calls}`", finding.quantity, ", ".join(finding.modes), ", ".join(finding.dtypes),
         describe_example({**e, "function": f"`{e['function']}`"}, 8), result,
-        " to ".join(format_value(x, 8) for x in e.get("between", [e["true"]])),
+        format_exact(e, 8),
     )  # fmt: skip
     return " | ".join(cell.replace("|", "\\|") for cell in cells)

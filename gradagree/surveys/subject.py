@@ -142,14 +142,9 @@ class Subject:
 
     @functools.cached_property
     def order(self) -> np.ndarray:
-        """Indices of the points, the simplest first, with the simplicity of their targets."""
-        rank = np.empty(len(self.points), dtype=int)
-        rank[order_by_simplicity(self.points)] = np.arange(len(self.points))
-        if self.targets is not None and self.targets.size and not self.classes:
-            by_target = np.empty(len(self.points), dtype=int)
-            by_target[order_by_simplicity(self.targets)] = np.arange(len(self.points))
-            rank = rank + by_target
-        return np.argsort(rank, kind="stable")
+        """Indices of the points with their targets, the most ordinary first."""
+        parts = [self.points, *(t for t in self.constants if not self.classes)]
+        return order_by_simplicity(np.concatenate([x.reshape(len(x), -1) for x in parts], axis=1))
 
 
 def evaluates_alone(function: Activation | ErrorFunction) -> bool:

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from gradagree.surveys.survey import SurveyResult
-from gradagree.surveys.text import describe_example, format_value
+from gradagree.surveys.text import describe_example, format_exact, format_value
 
 MAX_PRINTED = 12
 
@@ -49,7 +49,7 @@ def print_summary(found: SurveyResult) -> None:
     for name, reason in found.absent.items():
         console.print(f"{name}: {reason}", highlight=False)
     for finding in found.findings[:MAX_PRINTED]:
-        result, exact = (format_value(finding.example[key]) for key in ("given", "true"))
+        result, exact = format_value(finding.example["given"]), format_exact(finding.example)
         where = f"{finding.framework}, {finding.quantity} of {describe_example(finding.example)}"
         console.print(Text(f"{finding.kind}: {where}: returns {result}; the exact value is {exact}"))
     if len(found.findings) > MAX_PRINTED:

@@ -28,6 +28,12 @@ def format_value(x: Any, digits: int = 6) -> str:
     return f"{x:.{digits}g}".replace("-", "−") if isinstance(x, float) else str(x)
 
 
+def format_exact(example: Mapping[str, Any], digits: int = 6) -> str:
+    """The exact value of a finding's example, or the interval between the one-sided limits."""
+    text = " to ".join(format_value(x, digits) for x in example.get("between", [example["true"]]))
+    return text + (", to rounding" if example.get("to_rounding") else "")
+
+
 def describe_example(example: Mapping[str, Any], digits: int = 6) -> str:
     """The function, the input and target, the dtype and the mode of a finding's example."""
     target = f", target {format_value(example['target'], digits)}" if example["target"] else ""

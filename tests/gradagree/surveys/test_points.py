@@ -58,6 +58,6 @@ def test_that_neighbours_equal_nextafter_of_numpy() -> None:
         assert {up, down, x} <= set(neighbours(x, FORMATS["float32"]))
 
 
-def test_that_simple_numbers_have_few_significant_bits() -> None:
-    x = np.array([1.25, 1.0, 0.1, 64.0, 3.0])
-    assert x[order_by_simplicity(x)].tolist() == [1.0, 3.0, 64.0, 1.25, 0.1]
+def test_that_ordinary_numbers_are_near_1_and_have_few_significant_bits() -> None:
+    x = np.array([2.0**-1030, 1.25, -1.0, 1.0, 0.1, 64.0, 3.0, 2.0**-140])
+    assert x[order_by_simplicity(x)].tolist() == [1.0, -1.0, 1.25, 3.0, 0.1, 64.0, 2.0**-140, 2.0**-1030]
