@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 from gradagree.adapters import Adapter
 from gradagree.cases.case import Case, problem_of
 from gradagree.cases.compatibility import adjust_widths, insert_domain_activations, output_activations
+from gradagree.cases.text import split_case
 from gradagree.checker.conventions import Conventions
+from gradagree.checker.failures import format_failures, replay_command
 from gradagree.checker.judge import Framework, judge
 from gradagree.checker.proofs import prove_derivatives
 from gradagree.checker.response import Absent, Failure, Ready, handshake, respond
-from gradagree.checker.verdict import Record, Verdict, format_failure
+from gradagree.checker.verdict import CONVENTION, Record, Verdict
 from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction
-from gradagree.runner.extensions import extension_files, load_all
+from gradagree.reference.contract import file_of
+from gradagree.runner.extensions import extension_files, is_builtin, load_all
 from gradagree.runner.options import DTYPES, Plan, check_limits
 
 if TYPE_CHECKING:
@@ -33,8 +36,8 @@ REGIMES = ("ordinary", "grid", "zeros")
 class Disagreement(AssertionError):
     """A framework's gradient is not right; `records` holds every record of the check, the passing ones too."""
 
-    def __init__(self, records: Sequence[Record]) -> None:
-        super().__init__("\n".join(format_failure(record) for record in records if record.verdict.fails))
+    def __init__(self, records: Sequence[Record], message: str | None = None) -> None:
+        super().__init__(format_failures(records) if message is None else message)
         self.records = list(records)
 
 
@@ -43,8 +46,9 @@ def check(
     reference: Activation | ErrorFunction | None = None,
     *,
     frameworks: str | None = None,
-    modes: str | None = "all",
+    modes: str | None = None,
     dtypes: Sequence[str] = DTYPES,
+    case: str | None = None,
 ) -> list[Record]:
     """Check the gradients of a function, or of a case, in this process. There is no tolerance to choose.
 
@@ -54,14 +58,16 @@ def check(
         reference: For a framework's own function, the activation or error function that it should agree with.
         frameworks: Names separated by commas, such as ``"torch,jax"``; by default all. For a framework's own function,
             the framework that it belongs to.
-        modes: Gradient modes separated by commas, such as ``"backward,compile"``, or ``"all"``.
+        modes: Gradient modes separated by commas, such as ``"backward,compile"``, or ``"all"``. By default those that
+            do not compile a program for each network; where they compare nothing, the framework's first mode.
         dtypes: The dtypes to check functions in. A case has its own.
+        case: Text of a case, as in a failure, to check the function in; by default several small networks.
 
     Returns:
         One record for each case, framework and mode; none of them fails.
 
     Raises:
-        Disagreement: A verdict fails; it is an ``AssertionError`` that shows every failing record.
+        Disagreement: A verdict fails; it is an ``AssertionError`` that shows each cause once, the worst first.
         UsageError: A derivative of the reference does not match its value, or nothing could be compared.
 
     Example:
@@ -72,15 +78,18 @@ def check(
         >>> {record.verdict.value for record in records}
         {'agree'}
     """
+    __tracebackhide__ = True
     load_all(())
-    plan = Plan.of(_small_cases(_resolve(thing, reference, frameworks), dtypes), frameworks, modes)
+    subject = _resolve(thing, reference, frameworks)
+    cases = _small_cases(subject, dtypes) if case is None else [_parse_with(subject, case)]
     records, conventions = [], Conventions()
-    for record in (one for name in plan.frameworks for one in _records_of(name, plan)):
+    for record in _records_of_all(cases, frameworks, modes):
         records.append(record)
         conventions.see(record)
     records += conventions.findings()
     if any(record.verdict.fails for record in records):
-        raise Disagreement(records)
+        named = {one.spec: one for one in cases}
+        raise Disagreement(records, format_failures(records, named, _repeat(thing, reference, subject)))
     if not any(record.verdict.compared for record in records):
         raise UsageError(f"nothing was compared: {'; '.join(dict.fromkeys(record.reason for record in records))}")
     return records
@@ -208,6 +217,77 @@ def _insert(case: Case, thing: Any) -> Case:
     activations = insert_domain_activations(activations)
     widths = adjust_widths(widths, activations, error)
     return dataclasses.replace(case, error=error, activations=activations, widths=widths)
+
+
+def _parse_with(subject: Any, text: str) -> Case:
+    """The case of a text, with the function wherever the text has its name."""
+    if isinstance(subject, Case):
+        raise UsageError("case= gives the network to check a function in; leave it out where a case is checked")
+    parts, name = split_case(text), str(subject)
+    if name not in (*parts.activations, parts.error):
+        raise UsageError(f"case= {text!r}: it does not have {name}")
+    is_error = isinstance(subject, ErrorFunction)
+    others = [f"{'id' if one == name and not is_error else one}*{count}" for one, count in parts.runs]
+    error = "sse" if is_error else parts.error
+    plain = Case.parse(":".join([parts.parts[0], ",".join(others), error, *parts.parts[3:]]))
+    if is_error:
+        return dataclasses.replace(plain, error=subject)
+    names = [one for one, count in parts.runs for _ in range(count)]
+    activations = [subject if one == name else f for one, f in zip(names, plain.activations, strict=True)]
+    return dataclasses.replace(plain, activations=tuple(activations))
+
+
+def _repeat(thing: Any, reference: Any, subject: Any) -> Callable[[Record], str]:
+    """What shows a failure of a check again: a command line, or Python for a function that only this process has."""
+    kind = type(subject)
+    if reference is None and (isinstance(subject, Case) or is_builtin(kind)):
+        return replay_command
+    file = file_of(kind)
+    if reference is None and file and kind.__module__ != "__main__" and _is_registered(kind):
+        return lambda record: replay_command(record, "--ext", file)
+
+    def call(record: Record) -> str:
+        if record.spec.startswith(CONVENTION):
+            return f"in Python: check({', '.join(operands)}, modes={record.mode!r})"
+        where = f"frameworks={record.framework!r}, modes={record.mode!r}, case={record.spec!r}"
+        return f"in Python: check({', '.join(operands)}, {where})"
+
+    operands = [_expression(thing), *([] if reference is None else [_expression(reference)])]
+    return call
+
+
+def _is_registered(kind: type) -> bool:
+    return any(known is kind for base in (Activation, ErrorFunction) for known in base.catalogue.values())
+
+
+def _expression(thing: Any) -> str:
+    """Python for a function: its name, or the call that made its object, else ``function``."""
+    if isinstance(thing, Activation | ErrorFunction):
+        fields = [(one.name, getattr(thing, one.name), one.default) for one in dataclasses.fields(thing)]
+        return f"{type(thing).__name__}({', '.join(f'{name}={x!r}' for name, x, usual in fields if x != usual)})"
+    owner, kind = getattr(thing, "__self__", None), type(thing)
+    if isinstance(owner, type):
+        name = f"{owner.__qualname__}.{thing.__name__}"
+    else:
+        shown = " ".join(repr(thing).split())
+        made = f"{kind.__module__}.{shown}" if shown.startswith(f"{kind.__name__}(") else "function"
+        name = getattr(thing, "__qualname__", made)
+    name = name.rpartition("<locals>.")[2].removeprefix("__main__.")
+    return "function" if "<" in name else name
+
+
+def _records_of_all(cases: Sequence[Case], frameworks: str | None, modes: str | None) -> Iterator[Record]:
+    """The records of all frameworks; without modes, of those that compile nothing for each network."""
+    plan = Plan.of(cases, frameworks, modes)
+    for name in plan.frameworks:
+        offered = [mode for mode in plan.modes if mode.partition(":")[0] == name]
+        fast = [mode for mode in offered if not Adapter.mode(mode).compiles]
+        compared = False
+        for record in _records_of(name, plan if modes else Plan.of(cases, name, ",".join(fast or offered[:1]))):
+            compared |= record.verdict is not Verdict.UNSUPPORTED
+            yield record
+        if not (compared or modes) and offered[0] not in fast:
+            yield from _records_of(name, Plan.of(cases, name, offered[0]))
 
 
 def _records_of(name: str, plan: Plan) -> Iterator[Record]:

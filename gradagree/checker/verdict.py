@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 import math
 import re
-import shlex
 from collections.abc import Iterable
 from typing import Any
 
@@ -218,19 +217,3 @@ def describe_operation(box: int | str | None, function: str | None) -> str:
     if box is None:
         return function or ""
     return ("loss" if box == "error" else f"operation {box}") + (f" ({function})" if function else "")
-
-
-def format_failure(record: Record) -> str:
-    """The location, numbers and reason of a failing record, and the command that replays it."""
-    where = "" if record.box is None else f" in {describe_operation(record.box, record.function)}, {record.entry}"
-    numbers = ""
-    if record.expected is not None:
-        numbers = (
-            f"\n  expected {plain(record.expected)!r}, observed {plain(record.observed)!r}, "
-            f"tolerance {plain(record.tolerance):.3g}"
-        )
-    reason = f": {record.reason}" if record.reason else ""
-    return (
-        f"{record.framework} {record.version} {record.mode}: {record.verdict}{where}{reason}{numbers}\n"
-        f"  gradagree replay {shlex.quote(record.spec)} --modes {record.framework}:{record.mode}"
-    )

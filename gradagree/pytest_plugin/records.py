@@ -51,9 +51,9 @@ def check_cases(process: FrameworkProcess, mode: str, cases: Sequence[tuple[int,
     Skips the test if the framework is not installed; fails it if a verdict fails.
     """
     __tracebackhide__ = True
+    from gradagree.checker.failures import format_failures
     from gradagree.checker.judge import Framework, JudgeRequest, judge_all
     from gradagree.checker.response import Absent
-    from gradagree.checker.verdict import format_failure
     from gradagree.runner.campaign import describe_framework
 
     handshake = json.dumps(describe_framework(process.handshake))
@@ -71,7 +71,7 @@ def check_cases(process: FrameworkProcess, mode: str, cases: Sequence[tuple[int,
         keep(kept, record, handshake)
     failing = [record for record in records if record.verdict.fails]
     if failing:
-        pytest.fail("\n".join(format_failure(record) for record in failing), pytrace=False)
+        pytest.fail(format_failures(failing, {case.spec: case for _, case in cases}), pytrace=False)
     return records
 
 
