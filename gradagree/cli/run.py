@@ -118,6 +118,7 @@ def run(
                 plan, folder, extensions=files, workers=workers, command=command_line(),
                 strict=strict, budget=budget, progress=progress, resume=resume is not None, draining=stop,
                 scheduler=scheduler, kept=kept, known=entries,
+                notify=lambda text: print_error(f"gradagree: {text}"),
             )  # fmt: skip
         with _status("shrinking failing cases") if shrink and not interrupted else contextlib.nullcontext():
             summary = finish_run(folder, 0 if interrupted else shrink, files, print_error, kept)

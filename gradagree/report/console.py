@@ -17,7 +17,8 @@ from gradagree.cases.case import Case
 from gradagree.checker.comparison import Comparison
 from gradagree.checker.verdict import Record, Verdict, describe_operation, exit_code, plain
 from gradagree.report import sections
-from gradagree.report.matrix import ACTIVATION
+from gradagree.report.findings import Finding
+from gradagree.report.matrix import ACTIVATION, ERROR
 from gradagree.report.provenance import failed_probes
 from gradagree.report.sections import FindingSection, Span, Table
 from gradagree.report.summary import Summary
@@ -31,26 +32,36 @@ STYLES = {"bad": "bold red", "doubtful": "yellow", "good": "green", "none": "dim
 
 
 def print_summary(summary: Summary, console: Console, folder: Path) -> None:
-    """Print the summary sentence, the matrix, known differences, tolerances and the worst findings."""
+    """Print the summary sentence, the worst findings, the matrix, known differences and tolerances."""
     printer = Printer(console)
     printer.line(Text(summary.sentence, style="bold red" if summary.failing else "bold"))
     for line in failed_probes(summary.meta):
         printer.line(Text(f"✗ probe failed: {line}", style="bold red"))
-    rows = summary.matrix.merged(ACTIVATION)
-    frameworks = list(dict.fromkeys(column.framework for column in summary.columns))
-    at_once = max((console.width - NAME_WIDTH) // CELL_WIDTH, 1)
-    for start in range(0, len(frameworks) if rows else 0, at_once):
-        printer.table(sections.merged_matrix(rows, frameworks[start : start + at_once], MOST_ROWS))
-    for one in (sections.known_differences(summary), sections.relative_tolerances(summary)):
-        if one.rows:
-            printer.section(one.without("link", "expiry", *sections.SHARE_NAMES))
-    findings = list(summary.findings)
+    findings = _worst_of_each(summary)
     for finding in findings[:MOST_FINDINGS]:
         _finding(printer, sections.section_of(finding, summary))
     further = len(findings) - MOST_FINDINGS
     if further > 0:
         printer.line(Text(f"{count_noun(further, 'further cause')} in the report.", style="dim"))
+    frameworks = list(dict.fromkeys(column.framework for column in summary.columns))
+    at_once = max((console.width - NAME_WIDTH) // CELL_WIDTH, 1)
+    for group, what in ((ACTIVATION, "activation"), (ERROR, "loss")):
+        rows = summary.matrix.merged(group)
+        for start in range(0, len(frameworks) if rows else 0, at_once):
+            printer.table(sections.merged_matrix(rows, frameworks[start : start + at_once], MOST_ROWS, what))
+    for one in (sections.known_differences(summary), sections.relative_tolerances(summary)):
+        if one.rows:
+            printer.section(one.without("link", "expiry", *sections.SHARE_NAMES))
     printer.line(Text(f"Report: {visible(folder / 'report.html', 1000)}"), whole=True)
+
+
+def _worst_of_each(summary: Summary) -> list[Finding]:
+    """The worst finding of each framework and function; all findings without a function."""
+    found: dict[tuple[object, ...], Finding] = {}
+    for k, one in enumerate(summary.findings):
+        cause = one.cause
+        found.setdefault((cause.framework, cause.function or k, one.accepted), one)
+    return list(found.values())
 
 
 class Printer:
@@ -105,6 +116,8 @@ def _finding(printer: Printer, one: FindingSection) -> None:
         lines.append(Text(f"  {place}: {one.ratio or DASH} times the tolerance {one.tolerance}"))
         lines.append(Text(f"  expected {one.expected}"))
         lines.append(Text(f"  observed {one.observed}"))
+    if one.given:
+        lines.append(Text(f"  at {visible(one.given, 300)}"))
     if one.reason:
         lines.append(Text(f"  {visible(one.reason, 300)}"))
     if one.small is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -79,6 +79,7 @@ class Findings:
     known: dict[tuple[Cause, Entry | None], Finding] = field(default_factory=dict)
     causes: Counter[Verdict] = field(default_factory=Counter)
     further: int = 0
+    is_companion: Callable[[Record], bool] = lambda record: False
 
     def add(self, record: Record, accepted: Entry | None = None) -> None:
         cause = cause_of(record)
@@ -97,8 +98,8 @@ class Findings:
         return len(self.known)
 
     def __iter__(self) -> Iterator[Finding]:
-        """What is not known first, of that the worst verdict, and within it the largest ratio."""
-        return iter(sorted(self.known.values(), key=_place))
+        """What fails the run first, of that the worst verdict, and within it the largest ratio."""
+        return iter(sorted(self.known.values(), key=lambda one: (self.is_companion(one.example), *_place(one))))
 
 
 def cause_of(record: Record) -> Cause:

@@ -83,6 +83,7 @@ def finding(one: FindingSection) -> str:
         lines.append(f"- expected {one.expected}{one.radius and f' ± {one.radius}'}")
         lines.append(f"- observed {one.observed}")
         lines.append(f"- error {one.distance}, tolerance {one.tolerance}")
+    lines += [f"- at {code(one.given)}"] if one.given else []
     place = [code(one.operation)] * bool(one.operation) + [f"entry {code(one.entry)}"] * bool(one.entry)
     place += [f"{one.ratio} times the tolerance"] * bool(one.ratio)
     lines.append(f"- {', '.join([*place, f'version {code(one.version)}'])}")

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from gradagree.checker.verdict import ORDER, Verdict, describe_operation
+from gradagree.cases.case import Case
+from gradagree.checker.failures import describe_input
+from gradagree.checker.verdict import ORDER, Record, Verdict, describe_operation
+from gradagree.errors import UsageError
 from gradagree.report.findings import Finding, Small, array_texts
 from gradagree.report.matrix import GROUPS, Cell, Column
 from gradagree.report.provenance import Run, not_installed
@@ -15,6 +18,8 @@ from gradagree.report.text import DASH, brief, count_noun, format_count, format_
 QUANTILES = (0.05, 0.5, 0.95)
 QUANTILE_NAMES, SHARE_NAMES = ("5 %", "median", "95 %"), ("resolved", "at least")
 NOT_RUN = "not run"
+LARGEST_CASE = 100_000
+"""Weights of a case of which the input at fault is shown."""
 CSS_CLASSES = {
     "num": ("records", "cases", "factor", *QUANTILE_NAMES, *SHARE_NAMES),
     "shown": ("shown by", "for example"),
@@ -141,6 +146,7 @@ class FindingSection(NamedTuple):
     command: str
     small: SmallCase | None
     label: str
+    given: str = ""
 
     @property
     def accepted(self) -> bool:
@@ -176,7 +182,17 @@ def section_of(finding: Finding, summary: Summary) -> FindingSection:
         _optional(example.sharpness),
         replay(example, summary.extensions), None if small is None else _small(small),
         finding.label,
+        _input(example),
     )  # fmt: skip
+
+
+def _input(record: Record) -> str:
+    """The input at fault; empty where the functions of the case are not loaded, or the case is large."""
+    try:
+        case = Case.parse(record.spec)
+        return describe_input(case, record) if case.size <= LARGEST_CASE else ""
+    except (UsageError, ValueError, TypeError, LookupError):
+        return ""
 
 
 def _small(small: Small) -> SmallCase:
@@ -249,14 +265,14 @@ def matrix(summary: Summary) -> Table:
     )  # fmt: skip
 
 
-def merged_matrix(rows: Mapping[str, Mapping[str, Cell]], frameworks: Sequence[str], most: int) -> Table:
-    """The first activations against frameworks, all modes of a framework counted together."""
+def merged_matrix(rows: Mapping[str, Mapping[str, Cell]], frameworks: Sequence[str], most: int, what: str) -> Table:
+    """The first functions of a kind against frameworks, all modes of a framework counted together."""
     shown = [
         (Span(name), *(cell_span(cells.get(framework), short=True) for framework in frameworks))
         for name, cells in sorted(rows.items())[:most]
     ]
     more = [(Span(f"{len(rows) - most} more", tone="none"),)] * (len(rows) > most)
-    return Table("Matrix", ("activation", *frameworks), [*shown, *more])
+    return Table("Matrix", (what, *frameworks), [*shown, *more])
 
 
 def cell_span(cell: Cell | None, short: bool = False) -> Span:

@@ -11,7 +11,7 @@ from gradagree.arithmetic.model import FORMATS
 from gradagree.cases.text import split_case
 from gradagree.checker.verdict import CONVENTION, Record, Verdict, exit_code
 from gradagree.report.findings import Accepted, Cause, Findings, Small
-from gradagree.report.matrix import DEEPEST, Blocks, Column, Groups, Matrix, Names, Spread
+from gradagree.report.matrix import BLAMED, DEEPEST, Blocks, Column, Groups, Matrix, Names, Spread
 from gradagree.report.provenance import mapping, not_installed, planned_counts
 from gradagree.report.rows import Rows
 from gradagree.report.text import count_noun, format_count, join_words, short_name, value_of, visible
@@ -43,7 +43,9 @@ def sentence(summary: Summary) -> str:
     if not summary.compared:
         return _nothing(summary) + _missing(summary) + "."
     answer = _failures(summary) if summary.failing else _agreement(summary)
-    return answer + _outdated_clause(summary) + _tolerance(summary) + _missing(summary) + "."
+    return (
+        answer + _companion_clause(summary) + _outdated_clause(summary) + _tolerance(summary) + _missing(summary) + "."
+    )
 
 
 def _nothing(summary: Summary) -> str:
@@ -99,7 +101,10 @@ def _names(summary: Summary) -> list[str]:
 def _failures(summary: Summary) -> str:
     """The failing modes, their numbers and verdicts, and the verdicts of the other records."""
     known = summary.accepted.columns
-    left = {column: counts - known.get(column, Counter()) for column, counts in summary.columns.items()}
+    left = {
+        column: counts - known.get(column, Counter()) - summary.companions.get(column, Counter())
+        for column, counts in summary.columns.items()
+    }
     failing = {column.words: _number_failing(counts) for column, counts in left.items()}
     worst_first = sorted((name for name, n in failing.items() if n), key=lambda name: -failing[name])
     several = len(worst_first) > 1
@@ -107,11 +112,28 @@ def _failures(summary: Summary) -> str:
     named[MOST_NAMED:] = [f"{len(named) - MOST_NAMED} more"] * (len(named) > MOST_NAMED)
     counts = {verdict: n for verdict, n in summary.unknown.items() if verdict.fails}
     verb = OTHER_FAILURES.get(frozenset(counts), DISAGREES)[several]
-    words = join_words([f"{format_count(n)} {verdict}" for verdict, n in counts.items()])
+    words = join_words([f"{format_count(n)} {verdict}" for verdict, n in counts.items()]) + _blamed(summary)
     others = summary.compared - summary.failing
     rest = f"; of the other {format_count(others)}, {_breakdown(summary, PHRASES)}" if others else ""
     extent = f"{format_count(summary.failing)} of {count_noun(summary.compared, 'gradient')}"
     return f"{join_words(named)} {verb} in {extent} ({words}){rest}"
+
+
+def _blamed(summary: Summary) -> str:
+    """``, in swish and gelu``: the functions with the most failures."""
+    found: Counter[str] = Counter()
+    for finding in summary.findings:
+        if finding.cause.verdict.fails and finding.accepted is None and not summary.is_companion(finding.example):
+            found[finding.cause.function] += finding.count
+    names = [short_name(name) for name, _ in found.most_common() if name]
+    names[MOST_NAMED:] = [f"{len(names) - MOST_NAMED} more"] * (len(names) > MOST_NAMED)
+    return f", in {join_words(names)}" if names else ""
+
+
+def _companion_clause(summary: Summary) -> str:
+    """Failures in functions drawn beside the user's own, which do not fail a run."""
+    failing = sum(map(_number_failing, summary.companions.values()))
+    return f"; {format_count(failing)} in other functions than yours do not count" if failing else ""
 
 
 def _number_failing(counts: Counter[Verdict]) -> int:
@@ -200,11 +222,20 @@ class Summary:
     rows: Rows = field(default_factory=Rows)
     accepted: Accepted = field(default_factory=Accepted)
     small: dict[Cause, Small] = field(default_factory=dict)
+    companions: dict[Column, Counter[Verdict]] = field(default_factory=dict)
     _dtypes: Names = field(default_factory=lambda: Names(MOST_DTYPES))
 
     def __post_init__(self) -> None:
         self.blocks.strict = self.strict
         self.accepted.entries = known_in(self.meta)
+        self.findings.is_companion = self.is_companion
+
+    def is_companion(self, record: Record) -> bool:
+        """True if a record that is not right is about a function that was only drawn beside the user's own."""
+        own = self.meta.get("own")
+        if not isinstance(own, list) or not record.function or record.verdict not in BLAMED:
+            return False
+        return record.function.partition("(")[0] not in own
 
     def add(self, record: Record) -> None:
         column = self.matrix.column(record)
@@ -213,8 +244,11 @@ class Summary:
         self.columns.setdefault(column, Counter())[record.verdict] += 1
         self.concluded[str(column)] += record.spec.startswith(CONVENTION)
         entry = self.accepted.see(record, column)
+        beside = entry is None and self.is_companion(record)
+        if beside:
+            self.companions.setdefault(column, Counter())[record.verdict] += 1
         self.matrix.add(record, column, entry is not None)
-        self.blocks.add(record, column, entry is not None)
+        self.blocks.add(record, column, entry is not None or beside)
         self.rows.add(record, entry is not None)
         if record.verdict.compared:
             self._measure(record, column)
@@ -268,8 +302,9 @@ class Summary:
 
     @property
     def unknown(self) -> dict[Verdict, int]:
-        """The counts without the known differences."""
-        left = {verdict: n - self.accepted.verdicts[verdict] for verdict, n in self.counts.items()}
+        """The counts without the known differences, and without faults of functions beside the user's own."""
+        beside = sum(self.companions.values(), Counter[Verdict]())
+        left = {verdict: n - self.accepted.verdicts[verdict] - beside[verdict] for verdict, n in self.counts.items()}
         return {verdict: n for verdict, n in left.items() if n}
 
     @property

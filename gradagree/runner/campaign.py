@@ -38,6 +38,8 @@ from gradagree.runner.resume import (
 from gradagree.runner.scheduler import run_plan
 from gradagree.runner.shards import UNSHARDED
 
+COMPANIONS = {"activations": ["id", "tanh", "sigmoid", "softplus"], "errors": ["sse", "mse", "cross_entropy"]}
+"""Functions drawn beside the user's own; a fault in one of them does not fail the run."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STOP_MESSAGE = b"\ngradagree: finishing the running cases; press Ctrl-C again to abort\n"
 
@@ -53,6 +55,7 @@ def execute(
     strict: bool = False, budget: float | None = None, progress: Callable[[Record], None] = lambda record: None,
     resume: bool = False, draining: threading.Event | None = None, scheduler: str | None = None,
     kept: dict[str, FrameworkProcess] | None = None, known: Sequence[Entry] | None = None,
+    notify: Callable[[str], None] = lambda text: None,
 ) -> bool:  # fmt: skip
     """Run a plan into a results folder.
 
@@ -72,12 +75,15 @@ def execute(
         scheduler: address of a dask.distributed scheduler; None runs on this machine.
         kept: receives one running worker process of each framework.
         known: accepted differences, for ``meta.json``, so that every later report of the folder shows them.
+        notify: called with a sentence where the folder held the results of an earlier run.
 
     Returns:
         Whether the run was interrupted, by KeyboardInterrupt or `draining`. Records written until then stay.
     """
     start = time.monotonic()
     with Journal(folder, resume) as journal:
+        if journal.earlier is not None:
+            notify(f"{folder} held the results of an earlier run; they are now in {journal.earlier}")
         done = recover(journal, plan) if resume else CompletedRecords()
         meta = read_meta(folder) if resume else _meta(plan, command, strict, extensions)
         if known is not None:
@@ -124,17 +130,22 @@ def _record_handshake(meta: dict[str, Any]) -> Callable[[str, Ready | Absent], N
 def prepare(extensions: Sequence[str], options: dict[str, Any]) -> Plan:
     """Load extensions, make the plan, and verify the derivatives of all functions before any framework is started.
 
-    Functions from the user's files replace the catalogue, unless the options name functions; those from installed
-    packages are added to it. Raises UsageError for an invalid option or a wrong derivative.
+    Functions from the user's files replace the catalogue, unless the options name functions; where there are only
+    activations, or only losses, the other ones are `COMPANIONS`. Functions from installed packages are added to the
+    catalogue. Raises UsageError for an invalid option or a wrong derivative.
     """
     loaded = load_all(extensions)
     for kind in (*loaded.named, *loaded.installed):
         prove_derivatives(kind())
+    own = [kind.name for kind in loaded.named]
+    alone = bool(own) and options.get("activations") is None and options.get("errors") is None
     for option, base in (("activations", Activation), ("errors", ErrorFunction)):
         added = [kind.name for kind in loaded.named if issubclass(kind, base)]
-        if added and options.get(option) is None:
-            options = {**options, option: ",".join(added)}
+        if (drawn := added or (COMPANIONS[option] if alone else [])) and options.get(option) is None:
+            options = {**options, option: ",".join(drawn)}
     plan = Plan.make(**options)
+    if alone:
+        plan = replace(plan, own=tuple(own))
     chosen: list[Activation | ErrorFunction] = [*(plan.activations or ()), *(plan.errors or ())]
     for function in chosen:
         prove_derivatives(function)
@@ -178,6 +189,7 @@ def _meta(plan: Plan, command: str, strict: bool, extensions: Sequence[str]) -> 
         "resume": encode_plan(plan, extensions),
         "options": {name: getattr(options, name) for name in ("dtypes", "regimes", "activations", "errors")},
         "plan": plan.counts(),
+        **({"own": list(plan.own)} if plan.own else {}),
         **({} if plan.shard.of == 1 else {"shard": str(plan.shard), "whole": replace(plan, shard=UNSHARDED).counts()}),
         "frameworks": {},
     }

@@ -96,7 +96,10 @@ class PlanOptions(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Plan:
-    """Cases and modes of a run. modes maps "framework:mode" to n: the mode computes every n-th case (1 or `ONE_IN`)."""
+    """Cases and modes of a run. modes maps "framework:mode" to n: the mode computes every n-th case (1 or `ONE_IN`).
+
+    own are the names of the only functions whose faults fail the run; without names, all are.
+    """
 
     cases: int = 200
     seed: int = 0
@@ -107,6 +110,7 @@ class Plan:
     modes: dict[str, int] = field(default_factory=dict)
     explicit: tuple[Case, ...] | None = None
     shard: Shard = UNSHARDED
+    own: tuple[str, ...] = ()
 
     @classmethod
     def make(

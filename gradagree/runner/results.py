@@ -72,6 +72,7 @@ class Journal:
     def __init__(self, folder: Path, resume: bool = False) -> None:
         self.folder = folder
         self._file = -1
+        self.earlier: Path | None = None
         if not resume:
             make_folder(folder)
         try:
@@ -80,7 +81,7 @@ class Journal:
             raise unwritable(folder, wrong) from None
         try:
             if not resume:
-                _archive_earlier(folder)
+                self.earlier = _archive_earlier(folder)
             self._file = os.open(
                 folder / RESULTS, os.O_WRONLY | os.O_APPEND | (NO_LINK if resume else os.O_CREAT), 0o644
             )
@@ -173,9 +174,10 @@ def read_lines(folder: Path) -> Iterator[tuple[Record, int]]:
                 raise UsageError(f"{path}, line {line_number} is not a record: {wrong}") from None
 
 
-def _archive_earlier(folder: Path) -> None:
+def _archive_earlier(folder: Path) -> Path | None:
+    """The folder into which the results of an earlier run were moved, if there are any."""
     if not (folder / RESULTS).exists():
-        return
+        return None
     count = 1
     while (folder / f"earlier-{count}").exists():
         count += 1
@@ -184,3 +186,4 @@ def _archive_earlier(folder: Path) -> None:
     for name in OUTPUT_FILES:
         if (folder / name).is_file():
             os.replace(folder / name, kept / name)
+    return kept

@@ -89,9 +89,7 @@ def test_that_the_input_at_fault_is_shown() -> None:
 
 
 def test_that_an_activation_of_this_process_is_repeated_in_python() -> None:
-    with pytest.raises(
-        Disagreement, match=r"in Python: check\(_Third\(\), frameworks='torch', modes='backward', case="
-    ):
+    with pytest.raises(Disagreement, match=r"in Python: check\(_Third, frameworks='torch', modes='backward', case="):
         check(_Third, modes="torch:backward", frameworks="torch")
 
 
