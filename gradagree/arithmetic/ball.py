@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Self
 
@@ -103,9 +104,20 @@ def constant(x: float) -> Any:
                 known = float(sign * make())
                 if abs(x - known) <= 2 * np.spacing(abs(known)):
                     return lambda: sign * make()
-    return None
+    return logarithm_of_integer(x)
 
 
+def logarithm_of_integer(x: float) -> Any:
+    """As `constant`, for the logarithm of a number of entries, or its negative."""
+    if not math.log(3) - 1e-9 < abs(x) < math.log(MOST_ENTRIES):
+        return None
+    n = round(math.exp(abs(x)))
+    if abs(abs(x) - math.log(n)) > 2 * np.spacing(abs(x)):
+        return None
+    return lambda: flint.arb(n).log() if x > 0 else -flint.arb(n).log()
+
+
+MOST_ENTRIES = 1 << 20
 CONSTANTS: tuple[Callable[[], flint.arb], ...] = (
     flint.arb.pi,
     lambda: 2 * flint.arb.pi(),

@@ -20,7 +20,7 @@ from gradagree.surveys.neighbourhood import range_of_limits
 from gradagree.surveys.subject import Subject
 
 FOLDER = "truth"
-RULES = 2
+RULES = 3
 """Version of the rules by which exact values are computed. Increase it with every change of a result: entries of other
 versions are not used. A test compares results with a fingerprint of this version."""
 MAX_UNKNOWN = 400

@@ -130,7 +130,15 @@ def test_that_exact_values_change_only_with_the_version_of_their_rules(monkeypat
                 exact = cache.cached_exact_values(some, quantity)
                 nearest = np.where(np.isnan(exact.nearest), np.nan, exact.nearest + 0.0)
                 digest.update(exact.known.tobytes() + nearest.tobytes())
-    assert (cache.RULES, digest.hexdigest()) == (2, FINGERPRINT)
+    assert (cache.RULES, digest.hexdigest()) == (3, FINGERPRINT)
+
+
+@pytest.mark.parametrize("n", [3, 7, 1000, 1028])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_that_the_mean_of_ones_has_the_logarithm_0(dtype: str, n: int) -> None:
+    zeros = Subject(Activation.named("logmeanexp"), dtype, np.zeros((1, n)), None, (0,), (0,))
+    found = compute_exact_values(zeros, "value", balls_only=True)
+    assert (found.high.tolist(), found.low.tolist(), found.nearest.tolist()) == ([[0.0]], [[0.0]], [[0.0]])
 
 
 ONE = flint.arb(1)
