@@ -158,10 +158,16 @@ class Cell:
 
     counts: Counter[Verdict] = field(default_factory=Counter)
     known: int = 0
+    known_failing: int = 0
 
     @property
     def total(self) -> int:
         return sum(self.counts.values())
+
+    @property
+    def accepted(self) -> bool:
+        """Whether there are failures, and all of them are known."""
+        return 0 < self.known_failing == sum(n for verdict, n in self.counts.items() if verdict.fails)
 
     @property
     def verdict(self) -> Verdict:
@@ -195,6 +201,7 @@ class Matrix:
             cell = row.setdefault(column, Cell())
             cell.counts[record.verdict] += 1
             cell.known += known
+            cell.known_failing += known and record.verdict.fails
 
     def merged(self, group: str) -> dict[str, dict[str, Cell]]:
         """The group's rows by framework, its modes counted together."""
@@ -205,6 +212,7 @@ class Matrix:
                 merged = row.setdefault(column.framework, Cell())
                 merged.counts.update(cell.counts)
                 merged.known += cell.known
+                merged.known_failing += cell.known_failing
         return rows
 
 

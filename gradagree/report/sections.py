@@ -278,7 +278,8 @@ def merged_matrix(rows: Mapping[str, Mapping[str, Cell]], frameworks: Sequence[s
 def cell_span(cell: Cell | None, short: bool = False) -> Span:
     if cell is None:
         return Span(NOT_RUN, tone="none")
-    return verdict_span(cell.verdict, cell.share.replace(" of ", "/") if short else cell.share)
+    span = verdict_span(cell.verdict, cell.share.replace(" of ", "/") if short else cell.share)
+    return span._replace(tone="none") if cell.accepted else span
 
 
 def relative_tolerances(summary: Summary) -> Table:
