@@ -207,6 +207,17 @@ class Adapter:
         """
         return self.array(x, dtype)
 
+    def copy(self, x: Any) -> Any:
+        """Copy an array within the program, so that a function may overwrite it.
+
+        Args:
+            x: The framework's array.
+
+        Returns:
+            A differentiable copy; by default x itself, as suits a framework whose arrays cannot be overwritten.
+        """
+        return x
+
     def back(self, x: Any) -> np.ndarray:
         """Convert from the framework's array, exactly.
 
@@ -312,7 +323,9 @@ class Adapter:
         def program(leaves: list[Any], targets: Any, zeros: list[Any]) -> Any:
             n = len(leaves)
             if n not in made:
-                made[n] = self.modes[mode](with_taps(error, n), [k == 0 or k >= n for k in range(n + len(zeros))])
+                made[n] = self.modes[mode](
+                    with_taps(error, n, self.copy), [k == 0 or k >= n for k in range(n + len(zeros))]
+                )
             found, gradients = made[n]([*leaves, *zeros], targets)
             return found, gradients[:n], gradients[n:]
 
@@ -397,8 +410,11 @@ class Adapter:
         return leaves, self.constant(problem.targets, problem.dtype), taps
 
 
-def with_taps(error: Callable[..., Any], n: int) -> Error:
-    """The loss of n leaves and of zeros, which are added to the values of the nodes; it returns the values too."""
+def with_taps(error: Callable[..., Any], n: int, copy: Callable[[Any], Any]) -> Error:
+    """The loss of n leaves and of zeros, which are added to the values of the nodes; it returns the values too.
+
+    Nodes receive copies of the values, which they may overwrite.
+    """
 
     def tapped_error(operands: list[Any], targets: Any) -> Any:
         zeros = iter(operands[n:])
@@ -406,7 +422,7 @@ def with_taps(error: Callable[..., Any], n: int) -> Error:
 
         def tap(c: Any) -> Any:
             values.append(c + next(zeros))
-            return values[-1]
+            return copy(values[-1])
 
         return error(operands[:n], targets, tap), values
 

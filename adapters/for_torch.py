@@ -23,8 +23,20 @@ NOT_SUPPORTED = (
     "is not implemented",
     "data-dependent control flow",
     "it must override the setup_context",
+    "must implement the jvp function",
 )
 """Phrases in torch's error messages about what a mode does not support."""
+
+
+@contextmanager
+def unsupported_functions() -> Iterator[None]:
+    """Raise Unsupported where torch reports that a function does not support what is computed."""
+    try:
+        yield
+    except RuntimeError as wrong:
+        if not any(phrase in str(wrong) for phrase in NOT_SUPPORTED):
+            raise
+        raise Unsupported(f"torch: {str(wrong).splitlines()[0]}") from wrong
 
 
 def with_unsupported(gradient_of: Gradient) -> Gradient:
@@ -35,12 +47,8 @@ def with_unsupported(gradient_of: Gradient) -> Gradient:
         gradient = gradient_of(error, per_example)
 
         def run(leaves: list[Any], targets: Any) -> Any:
-            try:
+            with unsupported_functions():
                 return gradient(leaves, targets)
-            except RuntimeError as wrong:
-                if not any(phrase in str(wrong) for phrase in NOT_SUPPORTED):
-                    raise
-                raise Unsupported(f"torch: {str(wrong).splitlines()[0]}") from wrong
 
         return run
 
@@ -278,6 +286,9 @@ class ForTorch(Adapter):
     def constant(self, x: np.ndarray, dtype: str) -> Any:
         return self.array(x, dtype).detach()
 
+    def copy(self, x: Any) -> Any:
+        return x.clone()
+
     def back(self, x: Any) -> np.ndarray:
         return np.asarray(x.detach().to(self.framework.float64).numpy(), dtype=np.float64)
 
@@ -286,10 +297,12 @@ class ForTorch(Adapter):
             return function(*arrays)
 
     def jvp(self, function: Callable[[list[Any]], Any], leaves: list[Any], tangents: list[Any]) -> Any:
-        return self.framework.func.jvp(function, (leaves,), (tangents,))
+        with unsupported_functions():
+            return self.framework.func.jvp(function, (leaves,), (tangents,))
 
     def jacobian(self, function: Callable[[list[Any]], Any], leaves: list[Any]) -> Any:
-        return self.framework.func.jacfwd(function)(leaves)
+        with unsupported_functions():
+            return self.framework.func.jacfwd(function)(leaves)
 
     def update(self, weights: Sequence[Any], gradients: Sequence[Any], rate: float) -> list[Any]:
         """By ``torch.optim.SGD``."""
@@ -320,7 +333,7 @@ def retain_cotangents(error: Callable[..., Any]) -> Program:
         def tap(c: Any) -> Any:
             c.retain_grad()
             values.append(c)
-            return c
+            return c.clone()
 
         (E, _), gradients = backward(lambda leaves, targets: (error(leaves, targets, tap), []), ())(leaves, targets)
         return (E, values), gradients, [gradient_at(c) for c in values]

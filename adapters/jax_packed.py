@@ -24,7 +24,7 @@ from gradagree.adapters.problem import (
 from gradagree.adapters.programs import near_mapping_limit
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.graph import INPUTS, own_parameter, parameter_name
-from gradagree.reference.samples import allowed_width, as_targets, some_targets, to_domain
+from gradagree.reference.samples import allowed_width, as_targets, to_domain, varied_targets
 
 if TYPE_CHECKING:
     from gradagree.adapters.adapter import Adapter
@@ -61,11 +61,11 @@ class LossReduction(NamedTuple):
         return (examples if self.examples == "mean" else 1) ** -1.0 * (entries if self.entries == "mean" else 1) ** -1.0
 
 
-def sample_operands(error: ErrorFunction) -> tuple[np.ndarray, np.ndarray]:
-    """A few outputs and targets, (3, outputs), on which the summation of a loss is probed."""
+def sample_operands(error: ErrorFunction) -> tuple[np.ndarray, list[np.ndarray]]:
+    """A few outputs, (3, outputs), and several batches of targets, on which the summation of a loss is probed."""
     outputs = allowed_width(error, 4)
     o = to_domain(error.domain, np.arange(EXAMPLES * outputs).reshape(EXAMPLES, outputs) / 4 - 1)
-    return o, some_targets(error, EXAMPLES, outputs)
+    return o, varied_targets(error, EXAMPLES, outputs)
 
 
 def loss_reduction(E: Any, examples: Any, entries: Any = None) -> LossReduction:
@@ -222,14 +222,18 @@ class Packed:
         return E, delta[:n, :width]
 
     def reduction(self, error: ErrorFunction) -> LossReduction:
-        """The reduction of the framework's implementation, probed on samples; a wrong one is not corrected."""
+        """The reduction of the framework's implementation, probed on samples; a wrong one is not corrected.
+
+        It is none where the samples do not have the same one, as for a mean over masked entries.
+        """
         if error not in self._reductions:
-            o, t = sample_operands(error)
+            o, batches = sample_operands(error)
             function = self.adapter.implementation(error)
             depths = range(3 if is_separable(error, o.shape[1]) else 2)
             probe = self.jax.jit(lambda o, t: [map_leading_axes(self.jax, function, depth)(o, t) for depth in depths])
-            found = probe(self.adapter.array(o, "float64"), self.adapter.constant(t, "float64"))
-            self._reductions[error] = loss_reduction(*(self.adapter.back(E) for E in found))
+            found = [probe(self.adapter.array(o, "float64"), self.adapter.constant(t, "float64")) for t in batches]
+            reductions = {loss_reduction(*(self.adapter.back(E) for E in losses)) for losses in found}
+            self._reductions[error] = reductions.pop() if len(reductions) == 1 else LossReduction(None, None)
         return self._reductions[error]
 
     def _loss(

@@ -11,7 +11,7 @@ import numpy as np
 
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.graph import INPUTS, parameter_name, parameter_names, value_name
-from gradagree.reference.samples import allowed_width, some_targets, to_domain
+from gradagree.reference.samples import allowed_width, to_domain, varied_targets
 
 MAX_COORDINATES = 256
 """Forward mode has one tangent for each coordinate up to this number of parameters; beyond, one for each direction."""
@@ -45,6 +45,7 @@ class Backend(Protocol):
     @property
     def modes(self) -> dict[str, Any]: ...
     def array(self, x: np.ndarray, dtype: str) -> Any: ...
+    def copy(self, x: Any) -> Any: ...
     def back(self, x: Any) -> np.ndarray: ...
     def implementation(self, function: Activation | ErrorFunction) -> Callable[..., Any]: ...
     def operands(self, problem: Problem) -> tuple[list[Any], Any, list[Any]]: ...
@@ -212,12 +213,13 @@ def example_weight(error: ErrorFunction, examples: int) -> float:
     """
     n, outputs = 3, allowed_width(error, 4)
     o = to_domain(error.domain, np.arange(n * outputs).reshape(n, outputs) / 4 - 1)
-    t = some_targets(error, n, outputs)
+    batches = [(o, t) for t in varied_targets(error, n, outputs)]
     with np.errstate(all="ignore"):
-        alone = sum(float(error.value(o[k : k + 1], t[k : k + 1])) for k in range(n))
-        together = float(error.value(o, t))
+        sums = [sum(float(error.value(o[k : k + 1], t[k : k + 1])) for k in range(n)) for o, t in batches]
+        together = [float(error.value(o, t)) for o, t in batches]
     for factor, counts in ((1.0, 1.0), (1.0 / n, 1.0 / examples)):
-        if abs(together - factor * alone) <= o.size * np.finfo(np.float64).eps * abs(alone):
+        slack = o.size * np.finfo(np.float64).eps
+        if all(abs(E - factor * alone) <= slack * abs(alone) for E, alone in zip(together, sums, strict=True)):
             return counts
     raise Unsupported(f"{error} couples the examples of a batch: no example has a gradient of its own")
 

@@ -83,7 +83,7 @@ class Architecture:
         def error(leaves: list[Any], targets: Any, tap: Tap) -> Any:
             held = with_parameters(self.activations, leaves)
             activations = [adapter.implementation(activation) for activation in held]
-            o = forward(activations, leaves[0], leaves[1 : 1 + n], leaves[1 + n :], self.biased, tap)
+            o = forward(activations, adapter.copy(leaves[0]), leaves[1 : 1 + n], leaves[1 + n :], self.biased, tap)
             E = loss(o, targets)
             return E if self.scale is None else E * self.scale
 
@@ -145,7 +145,7 @@ def error_and_values(adapter: Backend, problem: Problem, targets: Any) -> Callab
 
         def tap(c: Any) -> Any:
             values.append(c)
-            return c
+            return adapter.copy(c)
 
         return [error(leaves, targets, tap), *values]
 

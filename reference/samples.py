@@ -59,6 +59,18 @@ def as_targets(kind: str, x: np.ndarray) -> np.ndarray:
     return np.asarray(kinds[kind])
 
 
+def varied_targets(error: ErrorFunction, examples: int, outputs: int) -> list[np.ndarray]:
+    """Several batches of targets; examples differ in the number of classes, ones or signs that they hold."""
+    first = some_targets(error, examples, outputs)
+    if error.targets == "classes":
+        return [first, np.zeros(examples, dtype=first.dtype), np.sort(first)[::-1].copy()]
+    _, width = first.shape
+    uneven = (2 * np.tri(examples, width) - 1) * (1 + np.arange(examples * width).reshape(examples, width) / 4)
+    if error.targets == "simplex":
+        return [first, to_domain("simplex", uneven), to_domain("simplex", -uneven)]
+    return [first, as_targets(error.targets, uneven), as_targets(error.targets, -uneven)]
+
+
 TARGET_NUMBERS: dict[str, tuple[float, ...]] = {
     "real": (0.0, 1.0, -2.5, 0.1875), "bits": (0.0, 1.0), "signs": (-1.0, 1.0), "positive": (0.0, 0.5, 1.0, 3.0, 96.0),
     "simplex": (0.0, 0.25, 1.0),

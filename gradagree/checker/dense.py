@@ -19,7 +19,7 @@ from gradagree.arithmetic.ball import Ball
 from gradagree.arithmetic.model import Model
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.arithmetic.variance import Variance, factors, may_overflow, stored_sum
-from gradagree.checker.allowances import ToleranceOptions
+from gradagree.checker.allowances import ToleranceOptions, finite_or_zero
 from gradagree.checker.comparison import Comparison, compare, observed_array
 from gradagree.checker.dense_filter import node_bounds
 from gradagree.checker.dense_operands import DenseArrays
@@ -66,7 +66,11 @@ class DenseCheck:
     def expected_value(self, how: ToleranceOptions) -> Rounded:
         """c."""
         c: Rounded = self.within(how).weigh(self.p)
-        return c
+        if self.box.w is None or self.box.b is None:
+            return c
+        # the bias may be one of n + 1 terms: n u |b| more than added at the end
+        extra = len(self.box.w) * self.model.accumulator.u * np.abs(self.box.b)
+        return c.widen(np.where(c.radius > 0, extra, 0.0))
 
     def expected_cotangent(self, how: ToleranceOptions) -> Rounded:
         """delta_p."""
@@ -81,7 +85,17 @@ class DenseCheck:
         rules = self.model.broadcast_sums
         p, delta_c = self.p.with_model(rules), self.delta_c.with_model(rules)
         own = name.removeprefix("A.")
-        return lambda how: self.within(how).parameter_gradients(p, delta_c)[own]
+        return lambda how: self._own_gradient(how, own, p, delta_c)
+
+    def _own_gradient(self, how: ToleranceOptions, name: str, p: Rounded, delta_c: Rounded) -> Rounded:
+        """The gradient of a parameter of the activation; where each example's own is stored, each term is rounded."""
+        activation = self.box.activation
+        found: Rounded = self.within(how).parameter_gradients(p, delta_c)[name]
+        # dE/da = sum over examples of sum_i (dA/da)(p_i) delta_a_i
+        with np.errstate(all="ignore"):
+            terms = activation.by(name, self.plain_p) * self.box.delta_a(self.delta_c.value)
+        gradient: Rounded = store_examples(found, terms, activation.shared_along(name))
+        return gradient
 
     def _layer_gradient(self, how: ToleranceOptions) -> Gradient:
         """dw and db."""
@@ -224,6 +238,20 @@ def sum_gradient(gradient: Gradient, a: Any, delta_c: Any) -> Gradient:
     return Gradient(w, b)
 
 
+def store_examples(gradient: Any, terms: Any, axes: tuple[int, ...]) -> Any:
+    """The gradient of a parameter, the sum of these terms over the axes, with the errors of the mode's summation.
+
+    Where each example's own gradient is stored, it is rounded: u times at most the sum of its absolute terms.
+    """
+    model = gradient.model
+    if not model.per_example:
+        return gradient
+    with np.errstate(all="ignore"):
+        sizes = np.sum(np.abs(getattr(terms, "value", terms)), axis=axes)
+    lost = finite_or_zero(model.u * sizes + len(terms) * model.quantum * (sizes > 0))
+    return gradient.widen(lost)
+
+
 # Variance arithmetic
 
 
@@ -234,8 +262,11 @@ def variance_gradients(box: Box, p: Any, delta_c: Any) -> dict[str, Any]:
         found["w"] = OuterProduct(p._lift(box.activation.value(p)), delta_c)
     if box.b is not None:
         found["b"] = sum_gradient(Gradient(None, np.sum(delta_c, axis=-2)), p, delta_c).b
-    own = box.parameter_gradients(p, delta_c)
-    return found | {own_parameter(name): gradient for name, gradient in own.items()}
+    activation = box.activation
+    for name, gradient in box.parameter_gradients(p, delta_c).items():
+        terms = activation.by(name, p) * box.delta_a(delta_c) if p.model.per_example else p
+        found[own_parameter(name)] = store_examples(gradient, terms, activation.shared_along(name))
+    return found
 
 
 class OuterProduct:

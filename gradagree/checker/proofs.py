@@ -14,7 +14,7 @@ from gradagree.arithmetic.ball import Ball, lift, precision
 from gradagree.arithmetic.dual import Dual, tangent_of
 from gradagree.arithmetic.model import FORMULA, OWN
 from gradagree.cases.regimes import Source, draw_targets
-from gradagree.checker.allowances import finite_or_zero, second_derivative
+from gradagree.checker.allowances import finite_or_zero
 from gradagree.checker.derivative_forms import ad_vjp
 from gradagree.checker.kink_search import exact_targets, prove_kinks, prove_loss_kinks
 from gradagree.errors import UsageError
@@ -43,8 +43,9 @@ HINTS = {
 class DerivativeFormula:
     """A formula that a function defines for a derivative of its value, and the same derivative by dual numbers.
 
-    x holds the points, stated and by_dual map balls of them to the derivative, and an error of `scale` times a few
-    units in the last place of float64 may come from rounded constants.
+    x holds the points; stated and by_dual map balls of them to the derivative, and scale to the size of which a few
+    units in the last place of float64 may be lost to rounded constants: that of the derivative, and its change for a
+    relative change of x. It is a ball too, since in float64 it may cancel to 0 where the derivative does not.
     """
 
     name: str
@@ -52,7 +53,7 @@ class DerivativeFormula:
     x: np.ndarray
     stated: Callable[[Ball], Any]
     by_dual: Callable[[Ball], Any]
-    scale: np.ndarray
+    scale: Callable[[Ball], Any]
 
 
 def prove_derivatives(function: Activation | ErrorFunction) -> None:
@@ -79,9 +80,10 @@ def prove_derivatives(function: Activation | ErrorFunction) -> None:
 
 def prove_formula(function: Activation | ErrorFunction, formula: DerivativeFormula) -> None:
     """Raises UsageError at the first point that differs by more than constants rounded to float64 explain."""
-    x, name, scale = formula.x.ravel(), formula.name, np.broadcast_to(formula.scale, formula.x.shape).ravel()
+    x, name = formula.x.ravel(), formula.name
     with precision(BITS):
         balls = Ball.exact(formula.x)
+        scale = np.broadcast_to(largest(lift(formula.scale(balls))), formula.x.shape).ravel()
         stated, exact = (
             Ball(np.broadcast_to(lift(derivative(balls)).balls, formula.x.shape).ravel())
             for derivative in (formula.stated, formula.by_dual)
@@ -106,6 +108,7 @@ def derivative_formulas(function: Activation | ErrorFunction) -> Iterator[Deriva
     if isinstance(function, ErrorFunction):
         yield _loss_formula(function)
         return
+    _check_widths(function)
     first = _vjp_formula(function) if function.along_last_axis else _elementwise_formula(function)
     yield first
     for name in function.parameter_names:
@@ -125,7 +128,11 @@ def _elementwise_formula(activation: Activation) -> DerivativeFormula:
             raise UsageError(f"{activation}: value returns an array of single numbers: {USE_NUMPY}, not entry by entry")
         return tangent_of(dual)
 
-    scale = finite_or_zero(np.abs(activation.derivative(p)) + np.abs(p * second_derivative(activation, p)))
+    def scale(balls: Ball) -> Any:
+        # |A'| + |p A''|
+        dual = activation.derivative(Dual.variable(balls))
+        return abs(lift(activation.derivative(balls))) + abs(balls * lift(tangent_of(dual)))
+
     return DerivativeFormula("derivative", "p", p, activation.derivative, by_dual, scale)
 
 
@@ -140,10 +147,11 @@ def _vjp_formula(activation: Activation) -> DerivativeFormula:
         if shape != expected:
             raise UsageError(f"{activation}: {name} returns shape {shape} for {n} numbers; it must be {expected}")
     delta = Ball.exact(delta_a)
+    size = np.max(np.abs(delta_p), axis=-1, keepdims=True) + np.max(np.abs(delta_a), axis=-1, keepdims=True) / n
     return DerivativeFormula(
         name="vjp", variable="p", x=p,
         stated=lambda balls: activation.vjp(balls, delta), by_dual=lambda balls: ad_vjp(activation, balls, delta),
-        scale=np.max(np.abs(delta_p), axis=-1, keepdims=True) + np.max(np.abs(delta_a), axis=-1, keepdims=True) / n,
+        scale=lambda _: size,
     )  # fmt: skip
 
 
@@ -156,7 +164,7 @@ def _parameter_formula(activation: Activation, name: str, p: np.ndarray) -> Deri
         name=f"by_{name}", variable="p", x=p,
         stated=lambda balls: activation.by(name, balls),
         by_dual=lambda balls: tangent_of(activation.holding(**{name: parameter}).value(balls)),
-        scale=np.abs(stated) + np.abs(p),
+        scale=lambda _: np.abs(stated) + np.abs(p),
     )  # fmt: skip
 
 
@@ -173,10 +181,31 @@ def _loss_formula(error: ErrorFunction) -> DerivativeFormula:
         partials = [lift(tangent_of(error.value(Dual(balls, Ball.exact(unit)), targets))).balls[()] for unit in units]
         return Ball(np.array(partials, dtype=object).reshape(o.shape))
 
+    def scale(balls: Ball) -> Any:
+        # max_i |dE/do_i|, and its change along o
+        change = lift(tangent_of(error.sensitivity(Dual(balls, balls), targets)))
+        return max(np.max(np.abs(gradient)), np.max(largest(change), initial=0.0))
+
     return DerivativeFormula(
         name="sensitivity", variable="o", x=o,
-        stated=lambda balls: error.sensitivity(balls, targets), by_dual=by_dual, scale=np.max(np.abs(gradient)),
+        stated=lambda balls: error.sensitivity(balls, targets), by_dual=by_dual, scale=scale,
     )  # fmt: skip
+
+
+def largest(x: Ball) -> np.ndarray:
+    """The largest magnitude within each ball; 0 where a ball is not finite."""
+    return finite_or_zero(np.abs(x.middle) + x.radius)
+
+
+def _check_widths(activation: Activation) -> None:
+    """Raises UsageError if width accepts a number of inputs for which a parameter has no entry."""
+    for name in activation.parameter_names:
+        count = len(np.atleast_1d(getattr(activation, name)))
+        if activation.shared_along(name) == (-2,) and (activation.width(count + 1) or activation.width(2 * count)):
+            raise UsageError(
+                f"{activation}: {name} holds one number for each of {count} entries, but width accepts other numbers; "
+                f"let width(n) return None unless n == len(self.{name})"
+            )
 
 
 def _widths(activation: Activation) -> tuple[int, int]:
