@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from gradagree.checker.allowances import (
     finite_or_zero,
     overflow_allowance,
     underflow_allowance,
+    vjp_change,
 )
 from gradagree.checker.derivative_forms import jacobian, jvp as matrix_jvp
 from gradagree.checker.kinks import Kinks, one_sided_derivative
@@ -104,18 +105,26 @@ class ExpectedTangents:
             if self.box.activation.along_last_axis:
                 change: Any = self._along_rows(tangents)
             else:
-                change = self.activation.times(self.derivative, self.p, tangents)
+                change = self._elementwise(tangents)
             if changes.own:
                 change = change + parameters_jvp(self.activation, self.p, changes.own)
             lift = lambda x: Rounded.stored(x, self.p.model)  # noqa: E731
             found: Rounded = affine_tangents(self.rounded, self.activated, change, changes, lift)
         return found
 
+    def _elementwise(self, tangents: Rounded) -> Rounded:
+        """A'(p) p'; out of range where an intermediate of AD, which multiplies p' first, may overflow."""
+        p: Any = self.p
+        change = self.activation.times(self.derivative, p, tangents)
+        ad_form = p._lift(tangent_of(self.box.activation.value(Dual(p[None], tangents))))
+        radius = np.where(np.isinf(ad_form.radius), np.inf, change.radius)
+        return Rounded(change.value, radius, p.model)
+
     def _along_rows(self, tangents: Rounded) -> Rounded:
         """a' of rows, from their derivatives and from derivatives as automatic differentiation of A may compute them.
 
-        Within 8 u of sum_i |dA_j/dp_i p'_i|, and with the complete jump at kinks; out of range where sums of p' itself,
-        with which a program may begin, may overflow.
+        Within 8 u of sum_i |dA_j/dp_i p'_i| and of its change for relative changes of p, and with the complete jump at
+        kinks; out of range where sums of p' itself, with which a program may begin, may overflow.
         """
         activation, plain, model = self.box.activation, self.p.value, self.p.model
         p: Any = self.p
@@ -123,7 +132,10 @@ class ExpectedTangents:
         change = jvp(activation, p, tangents)
         if change is None:
             return ad_form
-        sizes = jvp(Sizes(activation), plain, np.abs(tangents.value))
+        tangent_sizes = np.abs(tangents.value)
+        sizes = jvp(VjpSizes(activation, np.abs), plain, tangent_sizes)
+        # sum_ik |d^2 A_j / dp_i dp_k p_k p'_i|
+        changes = jvp(VjpSizes(activation), plain, tangent_sizes)
         lost = underflow_allowance(sizes, np.sum(plain**2, axis=-1, keepdims=True), model)
         beside = [jvp(activation, np.nextafter(plain, side), tangents.value) for side in (-np.inf, np.inf)]
         change = change.widen(finite_or_zero(np.abs(beside[1] - beside[0])))
@@ -131,20 +143,25 @@ class ExpectedTangents:
         total = np.sum(np.abs(tangents.value) + tangents.radius, axis=-1, keepdims=True)
         largest = total * np.maximum(1.0, np.max(np.abs(plain), axis=-1, keepdims=True))
         allowed = (
-            model.formula * model.u * finite_or_zero(sizes)
+            model.formula * model.u * (finite_or_zero(sizes) + finite_or_zero(changes))
             + finite_or_zero(lost)
             + overflow_allowance(largest, 1.0, model)
         )
         return Rounded(change.value, radius, model).widen(np.where(radius != 0, allowed, 0.0))
 
 
-class Sizes:
-    """An activation along the last axis that returns |dA_j/dp_i|."""
+class VjpSizes:
+    """An activation along the last axis whose vjp is a size of its own vjp, so that the Jacobian has such entries.
+
+    The size is `size` of each entry; by default it is the entry's change for a relative change of each p.
+    """
 
     along_last_axis = True
 
-    def __init__(self, activation: Any) -> None:
-        self.activation, self.width = activation, activation.width
+    def __init__(self, activation: Any, size: Callable[[Any], Any] | None = None) -> None:
+        self.activation, self.width, self.size = activation, activation.width, size
 
     def vjp(self, p: np.ndarray, delta_a: np.ndarray) -> Any:
-        return np.abs(self.activation.vjp(p, delta_a))
+        if self.size is None:
+            return np.broadcast_to(vjp_change(self.activation, p, delta_a), p.shape)
+        return self.size(self.activation.vjp(p, delta_a))

@@ -46,6 +46,8 @@ from gradagree.checker.verdict import Verdict
 from gradagree.reference import Activation, Box, ErrorFunction
 from gradagree.reference.graph import INPUTS, Quantity, nodes, own_parameter, parameter_name
 
+TIE_SHARE = 2.0**-4
+"""Share of a derivative above which its deviation may come from the choice between two branches."""
 MAX_STACKED_WEIGHTS = 1 << 16
 """Number of weights up to which the jvps of all directions are computed together."""
 
@@ -206,12 +208,31 @@ class ActivationVariance:
         # u (|A'| + |p A''| + S)
         change = derivative_change(self.activation, x) + conditioning_scale(self.activation, "derivative", x)
         derivative = with_formula_error(p._lift(self.activation.derivative(p)), change)
-        form = p._lift(tangent_of(self.activation.value(Dual.variable(p))))
-        derivative = derivative.widen(np.nan_to_num(form.deviation, posinf=0.0))
+        derivative = derivative.widen(np.nan_to_num(self._ad_deviation(p), posinf=0.0))
         if not activation_kinks(self.activation, x):
             return derivative
         left, right = (one_sided_derivative(self.activation, x, side) for side in ("left", "right"))
         return derivative.widen(np.where(np.isin(x, self.activation.kinks), right - left, 0.0))
+
+    def _ad_deviation(self, p: Variance) -> np.ndarray:
+        """The deviation of A'(p) as AD evaluates it: rounding errors, not the choice between branches at a tie.
+
+        Where two branches of the formula meet, a derivative between those of the branches is no rounding error unless
+        the point is a kink, so that the deviation is at most that of the numbers next to p.
+        """
+        here = self._ad_derivative(p)
+        wide = here.deviation > np.abs(here.value) * TIE_SHARE
+        if not wide.any():
+            return here.deviation
+        sides = [
+            self._ad_derivative(Variance(np.nextafter(p.value, way), p.variance, p.model)) for way in (-np.inf, np.inf)
+        ]
+        beside = np.maximum(*(side.deviation for side in sides))
+        return np.where(wide, np.fmin(here.deviation, beside), here.deviation)
+
+    def _ad_derivative(self, p: Variance) -> Variance:
+        form: Variance = p._lift(tangent_of(self.activation.value(Dual.variable(p))))
+        return form
 
     def vjp(self, p: Variance, delta_a: Variance) -> Any:
         """delta_p."""

@@ -138,7 +138,50 @@ class Scaled(Activation):
         return p
 
 
-OWN = (Double, MaskedMse, StarRelu, GeluOfOthers, PairPower, Scaled)
+class SmoothElu(Activation):
+    """p where p > 0, else exp(p) - 1; the formula has a tie at 0, the function no kink."""
+
+    def value(self, p: Any) -> Any:
+        return np.where(p > 0, p, np.expm1(np.minimum(p, 0)))
+
+    def derivative(self, p: Any) -> Any:
+        return np.where(p > 0, 1.0, np.exp(np.minimum(p, 0)))
+
+    def torch(self, p: Any, torch: Any) -> Any:
+        return torch.where(p > 0, p, torch.expm1(p.clamp(max=0)))
+
+
+class PlainSoftmax(Activation):
+    """exp(p_i) / sum_k exp(p_k), without the maximum that frameworks subtract."""
+
+    def width(self, n: int) -> int | None:
+        return n
+
+    def value(self, p: Any) -> Any:
+        return np.exp(p) / np.sum(np.exp(p), axis=-1, keepdims=True)
+
+    def vjp(self, p: Any, delta_a: Any) -> Any:
+        s = self.value(p)
+        return s * (delta_a - np.sum(s * delta_a, axis=-1, keepdims=True))
+
+    def torch(self, p: Any, torch: Any) -> Any:
+        return torch.softmax(p, -1)
+
+
+class Telu(Activation):
+    """p tanh(exp(p))."""
+
+    def value(self, p: Any) -> Any:
+        return p * np.tanh(np.exp(p))
+
+    def derivative(self, p: Any) -> Any:
+        return np.tanh(np.exp(p)) + p * np.exp(p) * (1 - np.tanh(np.exp(p)) ** 2)
+
+    def torch(self, p: Any, torch: Any) -> Any:
+        return p * torch.tanh(torch.exp(p))
+
+
+OWN = (Double, MaskedMse, StarRelu, GeluOfOthers, PairPower, Scaled, SmoothElu, PlainSoftmax, Telu)
 for kind in OWN:
     kind.catalogue.pop(kind.name)
 
@@ -264,3 +307,71 @@ def test_that_functions_of_two_entries_are_drawn_at_their_width() -> None:
 def test_that_a_parameter_for_each_column_fixes_the_width() -> None:
     with pytest.raises(UsageError, match=r"scaled.*g holds one number for each of 3 entries.*len\(self.g\)"):
         prove_derivatives(Scaled())
+
+
+def elu_with_wrong_jvp(self: Any, p: Any, torch: Any) -> Any:
+    class Wrong(torch.autograd.Function):  # type: ignore[misc]
+        generate_vmap_rule = True
+
+        @staticmethod
+        def forward(x: Any) -> Any:
+            return torch.where(x > 0, x, torch.expm1(x.clamp(max=0)))
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            ctx.save_for_backward(*inputs, output)
+            ctx.save_for_forward(*inputs)
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            x, _ = ctx.saved_tensors
+            return g * torch.where(x > 0, torch.ones_like(x), x.clamp(max=0).exp())
+
+        @staticmethod
+        def jvp(ctx: Any, tangent: Any) -> Any:
+            (x,) = ctx.saved_tensors
+            slope = torch.where(x > 0, torch.ones_like(x), x.clamp(max=0).exp())
+            return tangent * torch.where(x == 0, -0.3 * torch.ones_like(x), slope)
+
+    return Wrong.apply(p)
+
+
+def test_that_a_wrong_tangent_at_a_tie_of_the_formula_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setattr(SmoothElu, "torch", elu_with_wrong_jvp)
+    case = Case.parse("1-2:id,smooth_elu:sse:n2:f64:grid:s24")
+    arrays = case.arrays()
+    numbers = {"inputs": np.array([[1.0], [2.0]]), "targets": np.array([[0.5, 0.5], [0.5, 0.5]])}
+    case = Case.of(case, type(arrays).of({**numbers, "w1": np.array([[0.0, 1.0]])}))
+    found = records_of(case, frameworks="torch", modes="backward,forward")
+    verdicts = {record.mode: record.verdict for record in found}
+    assert verdicts == {"backward": Verdict.AGREE, "forward": Verdict.DISAGREE}
+    (wrong,) = (record for record in found if record.verdict.fails)
+    assert (wrong.function, (wrong.entry or "")[:2]) == ("smooth_elu", "c'")
+    assert float.fromhex(str(wrong.observed)) == pytest.approx(-0.3 * float.fromhex(str(wrong.expected)))
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f16", "bf16"])
+@pytest.mark.parametrize("seed", range(4))
+def test_that_tangents_of_a_saturated_softmax_are_not_accused(dtype: str, seed: int) -> None:
+    pytest.importorskip("torch")
+    spec = f"4-6-3:id,plain_softmax:sse:n4:{dtype}:saturated:s{seed}"
+    assert {record.verdict for record in records_of(spec, frameworks="torch", modes="backward,forward")} <= RIGHT
+
+
+def test_that_a_wrong_tangent_of_such_a_softmax_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setattr(PlainSoftmax, "torch", lambda self, p, torch: torch.softmax(p * (1 + 2.0**-12), -1))
+    records = records_of("4-6-3:id,plain_softmax:sse:n4:f32:ordinary:s1", frameworks="torch", modes="forward")
+    assert all(record.verdict.fails for record in records)
+
+
+def test_that_an_overflow_of_a_tangent_on_the_way_is_out_of_range() -> None:
+    pytest.importorskip("torch")
+    case = Case.parse("1-1:id,telu:sse:n1:f16:ordinary:s1")
+    # exp(8.484) = 4840, and the tangent of p = 16 w by w is 16: their product is beyond 65504
+    numbers = {"inputs": np.array([[16.0]]), "targets": np.array([[8.0]]), "w1": np.array([[0.5302734375]])}
+    case = Case.of(case, type(case.arrays()).of(numbers))
+    records = records_of(case, frameworks="torch", modes="backward,forward")
+    found = {record.mode: record.verdict for record in records}
+    assert found == {"backward": Verdict.AGREE, "forward": Verdict.OUT_OF_RANGE}
