@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from gradagree.arithmetic.ball import Ball, lift, precision
 from gradagree.arithmetic.dual import Dual, tangent_of
 from gradagree.arithmetic.model import FORMULA, NARROW, Model
 from gradagree.arithmetic.rounded import Rounded
@@ -58,6 +59,35 @@ class ToleranceOptions:
         return kind(function, self)  # type: ignore[arg-type]
 
 
+SAME_POINTS = np.array([-6.5, -3.25, -1.5, -0.6875, -0.125, 0.1875, 0.75, 1.375, 3.5, 7.25])
+"""Points at which two formulas are compared, with `SAME_BITS` bits."""
+SAME_BITS = 160
+
+
+@functools.lru_cache(maxsize=256)
+def equivalent_activations(activation: Activation) -> tuple[Activation, ...]:
+    """Elementwise activations of the catalogue that are the same function as a user's, by other formulas."""
+    if type(activation).__module__.startswith("gradagree.reference") or activation.along_last_axis:
+        return ()
+    own = [kind for kind in Activation.catalogue.values() if kind.__module__.startswith("gradagree.reference")]
+    others = (kind() for kind in own)
+    return tuple(other for other in others if not other.along_last_axis and same_function(activation, other))
+
+
+def same_function(x: Activation, y: Activation) -> bool:
+    """True if two elementwise activations have the same values, to many digits, at all of `SAME_POINTS`."""
+    p = np.abs(SAME_POINTS) if "positive" in (x.domain, y.domain) else SAME_POINTS
+    try:
+        with precision(SAME_BITS), np.errstate(all="ignore"):
+            ours, theirs = (lift(function.value(Ball.exact(p))).balls for function in (x, y))
+            return all(
+                bool(abs(a - b) <= (abs(a) + abs(b)) * 2.0 ** -(SAME_BITS // 2)) or (a == 0 and b == 0)
+                for a, b in zip(ours, theirs, strict=True)
+            )
+    except Exception:  # noqa: BLE001  (a formula without rules in ball arithmetic is compared with none)
+        return False
+
+
 @dataclass(frozen=True)
 class ActivationBounds:
     """An activation on rounded arrays, within the error bounds of any correct formula."""
@@ -82,7 +112,7 @@ class ActivationBounds:
             scale = np.abs(a.value) + value_change(self.activation, p.value)
             if self.options.conditioning:
                 scale = scale + value_scale(self.activation, p.value)
-        return with_model_radius(a, scale)
+        return enclose(with_model_radius(a, scale), *(other.value(p) for other in self._other_formulas))
 
     def derivative(self, p: Rounded) -> Rounded:
         """A'(p) of an elementwise activation."""
@@ -96,7 +126,15 @@ class ActivationBounds:
             scale = np.abs(found.value) + derivative_change(self.activation, x)
             if self.options.conditioning:
                 scale = scale + conditioning_scale(self.activation, "derivative", x)
-        return with_model_radius(enclose(found, form), scale)
+            bound = with_model_radius(enclose(found, form), scale)
+        return enclose(bound, *(other.derivative(p) for other in self._other_formulas))
+
+    @property
+    def _other_formulas(self) -> list[ActivationBounds]:
+        """The catalogue's formulas of the same function, which may lose more digits; with conditioning only."""
+        if not self.options.conditioning:
+            return []
+        return [ActivationBounds(other, self.options) for other in equivalent_activations(self.activation)]
 
     def vjp(self, p: Rounded, delta_a: Rounded) -> Rounded:
         """delta_p."""

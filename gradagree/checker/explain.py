@@ -15,6 +15,7 @@ import numpy as np
 from gradagree.adapters import Answer
 from gradagree.arithmetic.model import Model
 from gradagree.cases.case import Arrays, Case
+from gradagree.checker.allowances import equivalent_activations
 from gradagree.checker.comparison import Comparison, Expect, compare
 from gradagree.checker.dense import DenseCheck
 from gradagree.checker.loss import LossCheck
@@ -55,7 +56,8 @@ def _other_activation(check: DenseCheck, found: Comparison) -> str:
         return check.with_activation(other).expected_value
 
     n = p.shape[1]
-    others = (a for a in neighbours(activation) if a.width(n) == activation.width(n))
+    same = equivalent_activations(activation)
+    others = (a for a in neighbours(activation) if a.width(n) == activation.width(n) and a not in same)
     return _named(others, found, observed, plain, expect)
 
 

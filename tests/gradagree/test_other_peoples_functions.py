@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import erfc
 
 from gradagree import Activation, Case, ErrorFunction, check, draw
 from gradagree.adapters import Answer
 from gradagree.api import Disagreement
 from gradagree.arithmetic.model import model
+from gradagree.checker.allowances import equivalent_activations
 from gradagree.checker.dense import DenseCheck
 from gradagree.checker.proofs import prove_derivatives
 from gradagree.checker.verdict import Record, Verdict
@@ -181,7 +183,22 @@ class Telu(Activation):
         return p * torch.tanh(torch.exp(p))
 
 
-OWN = (Double, MaskedMse, StarRelu, GeluOfOthers, PairPower, Scaled, SmoothElu, PlainSoftmax, Telu)
+class ErfcGelu(Activation):
+    """p/2 erfc(-p / sqrt 2): the gelu of the catalogue, by a formula that loses no digits in the tail."""
+
+    factor: float = 1.0
+
+    def value(self, p: Any) -> Any:
+        return self.factor * 0.5 * p * erfc(-p / np.sqrt(2))
+
+    def derivative(self, p: Any) -> Any:
+        return self.factor * (0.5 * erfc(-p / np.sqrt(2)) + p * np.exp(-(p**2) / 2) / np.sqrt(2 * np.pi))
+
+    def torch(self, p: Any, torch: Any) -> Any:
+        return torch.nn.functional.gelu(p)
+
+
+OWN = (ErfcGelu, Double, MaskedMse, StarRelu, GeluOfOthers, PairPower, Scaled, SmoothElu, PlainSoftmax, Telu)
 for kind in OWN:
     kind.catalogue.pop(kind.name)
 
@@ -349,6 +366,20 @@ def test_that_a_wrong_tangent_at_a_tie_of_the_formula_is_found(monkeypatch: pyte
     (wrong,) = (record for record in found if record.verdict.fails)
     assert (wrong.function, (wrong.entry or "")[:2]) == ("smooth_elu", "c'")
     assert float.fromhex(str(wrong.observed)) == pytest.approx(-0.3 * float.fromhex(str(wrong.expected)))
+
+
+def test_that_lost_digits_are_no_other_function_if_a_better_formula_is_the_reference() -> None:
+    pytest.importorskip("torch")
+    case = Case.parse("1-1:erfc_gelu:sse:n4:f32:ordinary:s1")
+    numbers = {"inputs": np.array([[-5.5], [-4.0], [-2.0], [1.0]]), "targets": np.zeros((4, 1)), "w1": np.ones((1, 1))}
+    arrays = type(case.arrays()).of(numbers)
+    (record,) = records_of(Case.of(case, arrays), frameworks="torch", modes="backward")
+    assert (record.verdict, "the value is that of" in record.reason) == (Verdict.INACCURATE, False)
+    assert equivalent_activations(ErfcGelu()) == (Activation.named("gelu"),)
+    assert equivalent_activations(ErfcGelu(factor=1 + 2.0**-50)) == ()
+    other = Case.parse("1-1:erfc_gelu(factor=1.0009765625):sse:n4:f32:ordinary:s1")
+    (record,) = records_of(Case.of(other, arrays), frameworks="torch", modes="backward")
+    assert record.verdict is Verdict.VALUE_DIFFERS
 
 
 @pytest.mark.parametrize("dtype", ["f32", "f16", "bf16"])
