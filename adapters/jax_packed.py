@@ -206,19 +206,17 @@ class Packed:
 
     def loss(self, problem: Problem, o: np.ndarray) -> tuple[float, np.ndarray]:
         """(E, delta_o), reduced from single entries or single examples, or of all examples if the loss couples them."""
-        error, dtype, t, (n, width) = problem.error, problem.dtype, problem.targets, o.shape
+        error, t, (n, width) = problem.error, problem.targets, o.shape
         reduction = self.reduction(error)
         if reduction.examples is None:
-            return self._loss(error, o, t, np.ones(()), None, dtype)
+            return self._loss(problem, o, t, np.ones(()), None)
         by_entries = reduction.entries is not None and is_separable(error, width)
         room = (MAX_EXAMPLES, MAX_WIDTH if by_entries else width)
         targets = pad_with_edges(t, room if by_entries else (MAX_EXAMPLES, *t.shape[1:]))
         mask = pad_with_zeros(np.ones((n, width) if by_entries else n), room[: 1 + by_entries])
         parts = n * width if by_entries else n
         weight = reduction.weight(n, width if by_entries else 1)
-        E, delta = self._loss(
-            error, pad_with_edges(o, room), targets, mask, weight * parts if weight < 1 else None, dtype
-        )
+        E, delta = self._loss(problem, pad_with_edges(o, room), targets, mask, weight * parts if weight < 1 else None)
         return E, delta[:n, :width]
 
     def reduction(self, error: ErrorFunction) -> LossReduction:
@@ -237,14 +235,15 @@ class Packed:
         return self._reductions[error]
 
     def _loss(
-        self, error: ErrorFunction, o: np.ndarray, t: np.ndarray, mask: np.ndarray, times: float | None, dtype: str
+        self, problem: Problem, o: np.ndarray, t: np.ndarray, mask: np.ndarray, times: float | None
     ) -> tuple[float, np.ndarray]:
         """(E, delta_o): the sum of the losses in the mask, or `times` their mean. The mask's axes are those mapped."""
+        error, dtype = problem.error, problem.dtype
         key = error, mask.ndim, times is None, None if mask.ndim == 2 else o.shape
         program = self._program(
             key, lambda: reduced_value_and_grad(self.jax, self.adapter.implementation(error), mask.ndim, times is None)
         )
-        numbers = (t, mask, np.array(1.0 if times is None else times))
+        numbers = (t, mask, np.array((1.0 if times is None else times) * problem.loss_weight))
         E, delta = program(self.adapter.array(o, dtype), *(self.adapter.constant(x, dtype) for x in numbers))
         return float(self.adapter.back(E)), self.adapter.back(delta)
 

@@ -71,6 +71,7 @@ class Problem:
         targets: Targets, of shape (examples, width), or (examples,) if they are class numbers.
         dtype: Format to compute in, such as ``float32``.
         rate: Learning rate of one step of steepest descent; None for no step.
+        loss_weight: Factor of the loss.
     """
 
     activations: Sequence[Activation]
@@ -80,12 +81,13 @@ class Problem:
     targets: np.ndarray
     dtype: str
     rate: float | None = None
+    loss_weight: float = 1.0
 
     @classmethod
     def dense(
         cls, activations: Sequence[Activation], error: ErrorFunction, weights: Sequence[np.ndarray],
         biases: Sequence[np.ndarray | None], inputs: np.ndarray, targets: np.ndarray, dtype: str,
-        rate: float | None = None,
+        rate: float | None = None, loss_weight: float = 1.0,
     ) -> Problem:  # fmt: skip
         """The problem of a network of dense layers.
 
@@ -98,13 +100,14 @@ class Problem:
             targets: Targets.
             dtype: Format to compute in.
             rate: Learning rate, or None.
+            loss_weight: Factor of the loss.
 
         Returns:
             The problem, with the parameters by name.
         """
         names = parameter_names(activations, [b is not None for b in biases])
         arrays = [*weights, *(b for b in biases if b is not None), *activation_parameters(activations)]
-        return cls(activations, error, dict(zip(names, arrays, strict=True)), inputs, targets, dtype, rate)
+        return cls(activations, error, dict(zip(names, arrays, strict=True)), inputs, targets, dtype, rate, loss_weight)
 
     @functools.cached_property
     def weights(self) -> list[np.ndarray]:

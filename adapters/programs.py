@@ -65,10 +65,13 @@ class Architecture:
     def of(cls, problem: Problem, per_example: bool = False) -> Architecture:
         """The architecture of a problem; per_example, if a mode sums the losses of single examples."""
         examples, inputs = problem.inputs.shape
+        scale = example_weight(problem.error, examples) if per_example else None
+        if problem.loss_weight != 1:
+            scale = problem.loss_weight * (scale or 1.0)
         return cls(
             tuple(problem.activations), problem.error, (inputs, *(w.shape[1] for w in problem.weights)),
             tuple(b is not None for b in problem.biases), examples, problem.dtype,
-            example_weight(problem.error, examples) if per_example else None,
+            scale,
         )  # fmt: skip
 
     def error_in(self, adapter: Backend) -> Callable[[list[Any], Any, Tap], Any]:

@@ -64,6 +64,7 @@ class ErrorBox:
     Attributes:
         error: The loss.
         t: Targets, of shape (..., examples, outputs), or (..., examples) if they are class numbers.
+        weight: Factor of the loss, which is then the cotangent that reaches it.
 
     Example:
         >>> import numpy as np
@@ -76,6 +77,7 @@ class ErrorBox:
 
     error: ErrorFunction
     t: Any
+    weight: float = 1.0
 
     def __call__(self, o: Any) -> Any:
         """The loss E(o).
@@ -86,7 +88,8 @@ class ErrorBox:
         Returns:
             E, of shape (...).
         """
-        return self.error.value(o, self.t)
+        E = self.error.value(o, self.t)
+        return E if self.weight == 1 else self.weight * E
 
     def pull(self, o: Any) -> Any:
         """The sensitivity delta_o = dE/do.
@@ -97,7 +100,8 @@ class ErrorBox:
         Returns:
             delta_o, in the shape of o.
         """
-        return self.error.sensitivity(o, self.t)
+        delta_o = self.error.sensitivity(o, self.t)
+        return delta_o if self.weight == 1 else self.weight * delta_o
 
     def answer(self, o: Any) -> Backpropagation:
         """The loss and delta_o."""
@@ -208,8 +212,9 @@ class Box:
 
 
 def network(
-    activations: Sequence[Activation], weights: Sequence[Any], biases: Sequence[Any], error: ErrorFunction, t: Any
-) -> Box:
+    activations: Sequence[Activation], weights: Sequence[Any], biases: Sequence[Any], error: ErrorFunction, t: Any,
+    loss_weight: float = 1.0,
+) -> Box:  # fmt: skip
     """Build nested boxes; the three sequences run from the outermost box inwards.
 
     Args:
@@ -219,6 +224,7 @@ def network(
         biases: Bias b of each box, of shape (..., m), or None.
         error: Loss, computed by the innermost box.
         t: Targets, of shape (..., examples, outputs), or (..., examples) if they are class numbers.
+        loss_weight: Factor of the loss.
 
     Returns:
         The outermost box.
@@ -232,7 +238,7 @@ def network(
             "give each box its activation, weights and bias (or None), and at most one output activation more"
         )
     spare = [None] * (len(activations) - len(weights))
-    box: Box | ErrorBox = ErrorBox(error, t)
+    box: Box | ErrorBox = ErrorBox(error, t, loss_weight)
     for activation, w, b in reversed(list(zip(activations, [*weights, *spare], [*biases, *spare], strict=True))):
         box = Box(activation, w, b, box)
     assert isinstance(box, Box)

@@ -75,6 +75,9 @@ MAX_NUMBERS = 2 * 10**8
 GRAMMAR = "WIDTHS:ACTIVATIONS:ERROR:nEXAMPLES:DTYPE:REGIME:sSEED, for example 10-4-6-8-4:id,tanh*3:sse:n8:f32:grid:s93"
 
 
+LOSS_WEIGHTS = (0.625, 0.75, 0.875, 1.25, 1.5, 1.75)
+
+
 @dataclass(frozen=True, eq=False)
 class Arrays:
     """The numbers of one case: weights[k] (n, m), biases[k] (m,) or None, inputs (examples, n), targets.
@@ -179,6 +182,16 @@ class Case:
     def alias(self) -> str:
         """Six digits that name the case within a results folder."""
         return f"{int(hashlib.sha256(self.spec.encode()).hexdigest(), 16) % 1_000_000:06d}"
+
+    @functools.cached_property
+    def loss_weight(self) -> float:
+        """The factor of the loss: not a power of two for a user's own loss, whose cotangent is then not 1.
+
+        A backward pass that ignores its cotangent would otherwise be right in every case.
+        """
+        if type(self.error).__module__.startswith("gradagree.reference"):
+            return 1.0
+        return Source(f"loss weight of {self.spec}").choice(LOSS_WEIGHTS)
 
     @property
     def depth(self) -> int:
@@ -324,7 +337,7 @@ class Case:
             biases = tuple(None if b is None else lift(parameter_name(k, "b"), b) for k, b in enumerate(biases, 1))
         functions = self.activations if activations is None else activations
         t = arrays.targets if targets is None else targets
-        return network(functions, weights, biases, error or self.error, t)
+        return network(functions, weights, biases, error or self.error, t, self.loss_weight)
 
     def function(self, node: int | str) -> Activation | ErrorFunction:
         """The activation of a node, or the loss, by the node's name in records."""
@@ -348,7 +361,7 @@ class Case:
 def problem_of(case: Case, arrays: Arrays, rate: float | None = None) -> Problem:
     """The input of an adapter for a case; with a rate, including one step of steepest descent."""
     numbers = (arrays.weights, arrays.biases, arrays.inputs, arrays.targets)
-    return Problem.dense(case.activations, case.error, *numbers, case.dtype, rate)
+    return Problem.dense(case.activations, case.error, *numbers, case.dtype, rate, case.loss_weight)
 
 
 def _validate(case: Case) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import flint
@@ -31,6 +32,7 @@ class LossCheck:
         assert isinstance(node.operation, ErrorBox)
         self.node, self.answer, self.model = node, answer, model
         self.error, self.plain_targets = node.operation.error, node.operation.t
+        self.weight = node.operation.weight
         self.plain_o = answer.values[node.input]
         self.kinks = loss_kinks(self.error, self.plain_o, self.plain_targets)
         self.accepted: dict[Quantity, Comparison] = {}
@@ -41,7 +43,8 @@ class LossCheck:
 
     def box(self, how: ToleranceOptions) -> ErrorBox:
         t: Any = self.plain_targets
-        return ErrorBox(how.bounds(self.error), t if self.error.targets == "classes" else Rounded.stored(t, self.model))
+        targets = t if self.error.targets == "classes" else Rounded.stored(t, self.model)
+        return ErrorBox(how.bounds(self.error), targets, self.weight)
 
     def expected_value(self, how: ToleranceOptions) -> Rounded:
         """E; where it is the sum of each example's own, stored loss, with what storing these costs."""
@@ -77,7 +80,7 @@ class LossCheck:
         o, t = self.plain_o, self.plain_targets
         for on in self.kinks.values():
             left, right = (one_sided_loss_gradient(self.error, o, t, side) for side in ("left", "right"))
-            found = found.widen(np.where(on, finite_or_zero(np.abs(right - left)), 0.0))
+            found = found.widen(np.where(on, finite_or_zero(np.abs(right - left)) * self.weight, 0.0))
         return found
 
     def expected_tangents(self, tangents: np.ndarray, _: Any) -> Rounded:
@@ -86,7 +89,9 @@ class LossCheck:
         given = Rounded.intermediate(tangents, self.model)
         with np.errstate(all="ignore"):
             change: Rounded = np.sum(self._widest_cotangent * given, axis=(-2, -1))
-            ad_form = o._lift(tangent_of(self.error.value(Dual(o[None], given), self.box(ToleranceOptions.widest()).t)))
+            ad_form = o._lift(
+                tangent_of(replace(self.box(ToleranceOptions.widest()), error=self.error)(Dual(o[None], given)))
+            )
         return Rounded(change.value, either(change, ad_form), self.model)
 
     # Exact values
@@ -104,7 +109,7 @@ class LossCheck:
 
     def _exact_box(self) -> ErrorBox:
         t: Any = self.plain_targets
-        return ErrorBox(self.error, t if self.error.targets == "classes" else Ball.exact(t))
+        return ErrorBox(self.error, t if self.error.targets == "classes" else Ball.exact(t), self.weight)
 
     # The filter
 
@@ -115,11 +120,11 @@ class LossCheck:
 
     def _bounds(self) -> Iterator[Bound | None]:
         """The filter's bounds for E and for dE/do: within 8 u of the number where it is rounded."""
-        o, t = self.plain_o, self.plain_targets
-        yield self._bound("E", self.node.value(), np.asarray(self.answer.E), np.asarray(self.error.value(o, t)))
+        box, o = ErrorBox(self.error, self.plain_targets, self.weight), self.plain_o
+        yield self._bound("E", self.node.value(), np.asarray(self.answer.E), np.asarray(box(o)))
         if not self.kinks:
             observed = self.answer.cotangents[self.node.input]
-            yield self._bound("delta_p", self.node.cotangent(), observed, np.asarray(self.error.sensitivity(o, t)))
+            yield self._bound("delta_p", self.node.cotangent(), observed, np.asarray(box.pull(o)))
 
     def _bound(self, label: str, quantity: Quantity, observed: np.ndarray, value: np.ndarray) -> Bound | None:
         if observed.shape != value.shape or not value.size or not self._small:
@@ -144,7 +149,7 @@ class LossCheck:
 
     def with_loss(self, other: ErrorFunction) -> LossCheck:
         """The same check of another loss on the same numbers."""
-        node = self.node._replace(operation=ErrorBox(other, self.plain_targets))
+        node = self.node._replace(operation=ErrorBox(other, self.plain_targets, self.weight))
         return LossCheck(node, self.answer, self.model)
 
 

@@ -138,7 +138,8 @@ class _Script:
             b = f" + {leaf[node.parameters['b']]}" if "b" in node.parameters else ""
             yield f"    p{k + 1} = {a}{w}{b} + {leaf[node.output]}"
         values = ", ".join(f"p{k + 1}" for k in range(1, self.case.depth + 1))
-        yield f"    return {source.name_for(self.case.error)}(p{self.case.depth + 1}, t), [{values}]"
+        weight = "" if self.case.loss_weight == 1 else f"{self.case.loss_weight} * "
+        yield f"    return {weight}{source.name_for(self.case.error)}(p{self.case.depth + 1}, t), [{values}]"
 
     def numbers(self) -> Iterator[str]:
         """The arrays of the leaves and the targets."""
