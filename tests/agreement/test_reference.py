@@ -251,4 +251,4 @@ WEAKER: dict[str, tuple[Any, str]] = {
 def test_that_a_weaker_arithmetic_is_found(weakness: str, monkeypatch: pytest.MonkeyPatch) -> None:
     weaken, regime = WEAKER[weakness]
     weaken(monkeypatch)
-    assert any(next(violations(regime, block), None) is not None for block in range(BLOCKS))
+    assert any(next(violations(regime, block), None) is not None for block in range(4 * BLOCKS))

@@ -491,8 +491,8 @@ def test_that_a_loss_that_ignores_its_cotangent_is_found(monkeypatch: pytest.Mon
 @pytest.mark.parametrize("framework", ["torch", "jax"])
 def test_that_correct_losses_agree_with_any_cotangent(framework: str, loss: str) -> None:
     pytest.importorskip(framework)
-    modes = EAGER if framework == "torch" else "grad,jit,vmap,forward,packed"
-    for seed, dtype in enumerate(("f64", "f32", "f16", "bf16")):
+    modes, dtypes = (EAGER, ("f64", "f32", "f16", "bf16")) if framework == "torch" else ("jit,packed", ("f64", "f16"))
+    for seed, dtype in enumerate(dtypes):
         spec = f"3-4b-2:id,tanh:{loss}:n4:{dtype}:grid:s{seed}"
         records = records_of(spec, frameworks=framework, modes=modes)
         assert {record.verdict for record in records} <= RIGHT, records
