@@ -70,18 +70,14 @@ def _paragraph(found: list[Record], cases: Mapping[str, Case], command: Callable
 def describe_input(case: Case, record: Record) -> str:
     """The input of the operation at a record's entry, as the reference computes it; empty for a sum over examples."""
     name, index = split_entry(record.entry)
-    arrays, activations = case.arrays(), case.activations
-    layers = list(zip(arrays.weights, arrays.biases, strict=True))
+    arrays = case.arrays()
     x: Any = arrays.inputs
     with np.errstate(all="ignore"):
-        for k, activation in enumerate(activations, 1):
-            if k == record.box:
-                alone = not activation.along_last_axis and (name == "delta_p" or k > len(layers))
+        for node, activation in zip(case.nodes(arrays), case.activations, strict=False):
+            if node.name == record.box:
+                alone = not activation.along_last_axis and (name == "delta_p" or not node.parameters)
                 return _entries("p", x, index, alone) if name in ("delta_p", "c") else ""
-            x = activation.value(x)
-            if k <= len(layers):
-                w, b = layers[k - 1]
-                x = x @ w if b is None else x @ w + b
+            x = node.forward(x)
     if record.box != "error" or not index:
         return ""
     given = [_entries("o", x, index, False), _entries("t", np.asarray(arrays.targets), index, False)]
