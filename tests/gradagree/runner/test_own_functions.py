@@ -11,6 +11,7 @@ from rich.console import Console
 
 from gradagree.checker.verdict import Record, Verdict
 from gradagree.report import print_summary
+from gradagree.report.html import page
 from gradagree.report.summary import summarize
 from gradagree.runner import campaign
 from gradagree.runner.options import Plan
@@ -98,3 +99,8 @@ def test_that_a_folder_with_results_is_kept_and_named(tmp_path: Path) -> None:
         campaign.execute(plan, tmp_path, workers=1, notify=said.append)
     assert said == [f"{tmp_path} held the results of an earlier run; they are now in {tmp_path / 'earlier-1'}"]
     assert (tmp_path / "earlier-1" / "results.jsonl").read_bytes()
+
+
+def test_that_findings_stand_before_the_matrix_on_the_page() -> None:
+    text = page(summarize(OWN, [record("disagree", "swish_of_mine", box=2, entry="delta_p[0,0]", ratio=9.0)]))
+    assert text.index('id="findings"') < text.index('id="matrix"') < text.index('id="tolerance"')
