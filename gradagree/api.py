@@ -22,7 +22,7 @@ from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.contract import file_of
 from gradagree.runner.extensions import extension_files, is_builtin, load_all
-from gradagree.runner.options import DTYPES, Plan, check_limits
+from gradagree.runner.options import DTYPES, OTHER_DTYPES, Plan, check_limits
 
 if TYPE_CHECKING:
     from gradagree.report.summary import Summary
@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 
 SHAPES = ("1-1", "3-5b-2", "4-8b-6b-3")
 REGIMES = ("ordinary", "grid", "zeros")
+KERNEL_SHAPE, KERNEL_BATCH = "2-257b-129", 33
+"""Of one more case: sizes beyond those at which kernels change their algorithm."""
+EXTREME_SHAPE, EXTREME_BATCH = "5-2", 16
+"""Of one more case in each dtype, in which the function takes the extreme inputs itself."""
+OTHER_SHAPE = "3-5b-2"
+"""The shape of the cases in `OTHER_DTYPES`."""
 
 
 class Disagreement(AssertionError):
@@ -47,7 +53,7 @@ def check(
     *,
     frameworks: str | None = None,
     modes: str | None = None,
-    dtypes: Sequence[str] = DTYPES,
+    dtypes: Sequence[str] | None = None,
     case: str | None = None,
 ) -> list[Record]:
     """Check the gradients of a function, or of a case, in this process. There is no tolerance to choose.
@@ -60,7 +66,8 @@ def check(
             the framework that it belongs to.
         modes: Gradient modes separated by commas, such as ``"backward,compile"``, or ``"all"``. By default those that
             do not compile a program for each network; where they compare nothing, the framework's first mode.
-        dtypes: The dtypes to check functions in. A case has its own.
+        dtypes: The dtypes to check functions in; by default ``float64`` and ``float32``, and fewer cases in
+            ``float16`` and ``bfloat16``. A case has its own.
         case: Text of a case, as in a failure, to check the function in; by default several small networks.
 
     Returns:
@@ -193,27 +200,40 @@ def with_implementation(reference: Activation | ErrorFunction, framework: str, f
     return kind(**{field.name: getattr(reference, field.name) for field in dataclasses.fields(reference)})
 
 
-def _small_cases(thing: Any, dtypes: Sequence[str]) -> list[Case]:
-    """Small networks with the function, in every input distribution and dtype."""
+def _small_cases(thing: Any, dtypes: Sequence[str] | None) -> list[Case]:
+    """Small networks with the function in every dtype: all shapes and input distributions, large sizes, extreme inputs.
+
+    Without dtypes, 16-bit dtypes have fewer cases.
+    """
     if isinstance(thing, Case):
         return [thing]
-    cases = []
-    for shape in SHAPES:
-        for regime in REGIMES:
-            for dtype in dtypes:
-                model = Case.parse(f"{shape}:id*{shape.count('-')}:sse:n4:f64:{regime}:s1")
-                cases.append(_insert(dataclasses.replace(model, dtype=dtype), thing))
-    return cases
+    main, other = (DTYPES, OTHER_DTYPES) if dtypes is None else (tuple(dtypes), ())
+    drawn = [(shape, 4, regime, dtype) for shape in SHAPES for regime in REGIMES for dtype in main]
+    drawn += [(OTHER_SHAPE, 4, regime, dtype) for regime in REGIMES[:2] for dtype in other]
+    drawn += [(KERNEL_SHAPE, KERNEL_BATCH, "ordinary", dtype) for dtype in main[:1]]
+    drawn += [(EXTREME_SHAPE, EXTREME_BATCH, "extreme", dtype) for dtype in (*main, *other)]
+    return [_insert(_model(*one), thing) for one in drawn]
+
+
+def _model(shape: str, batch: int, regime: str, dtype: str) -> Case:
+    """A network of identities with the sum of squares."""
+    case = Case.parse(f"{shape}:id*{shape.count('-')}:sse:n{batch}:f64:{regime}:s1")
+    return dataclasses.replace(case, dtype=dtype)
 
 
 def _insert(case: Case, thing: Any) -> Case:
-    """The case with the function at every position that admits it, among functions and widths that fit it."""
+    """The case with the function at every position that admits it, among functions and widths that fit it.
+
+    The first position is the identity's; extreme inputs are those of the function itself.
+    """
     error, activations = case.error, (case.activations[0], *[thing] * len(case.activations))
     widths = case.widths
     if isinstance(thing, ErrorFunction):
         error, widths = thing, (*widths[:-1], max(widths[-1], 2))
         out = [] if error.domain == "real" else output_activations(error, [])
         activations = (*case.activations, *out)
+    elif case.regime == "extreme":
+        activations = (thing,)
     activations = insert_domain_activations(activations)
     widths = adjust_widths(widths, activations, error)
     return dataclasses.replace(case, error=error, activations=activations, widths=widths)

@@ -91,13 +91,48 @@ def mixed(source: Source, shape: tuple[int, ...], form: Format, role: str) -> np
     return np.stack([source.choice(draws)(source, shape, form, role)[k] for k in range(shape[0])])
 
 
+SMALLEST_HUGE = 14
+"""Huge numbers are at least this power of two, which float16 holds."""
+
+
+def extreme(source: Source, shape: tuple[int, ...], form: Format, role: str) -> np.ndarray:
+    """Each row of inputs holds zeros of either sign, subnormal, saturated or huge numbers; all else stays ordinary.
+
+    Half of the huge rows are below 2^20, so that a function's square is finite in most dtypes.
+    """
+    drawn = ordinary(source, shape, form, role)
+    return np.stack([source.choice(EXTREMES)(source, row, form) for row in drawn]) if role == "inputs" else drawn
+
+
+def _signed_zeros(_source: Source, row: np.ndarray, _form: Format) -> np.ndarray:
+    return np.copysign(0.0, row)
+
+
+def _subnormal(source: Source, row: np.ndarray, form: Format) -> np.ndarray:
+    steps = 1 + source.integers(2 ** min(form.precision - 1, 30) - 1, row.shape)
+    return np.copysign(np.ldexp(steps * form.smallest, max(form.precision - 31, 0)), row)
+
+
+def _saturated(_source: Source, row: np.ndarray, _form: Format) -> np.ndarray:
+    return row * 8
+
+
+def _huge(source: Source, row: np.ndarray, form: Format) -> np.ndarray:
+    """Numbers of 2^e to 2^(e + 1), with one e for the row."""
+    most = form.emax if source.integers(2) else min(form.emax, 20)
+    exponent = SMALLEST_HUGE + int(source.integers(most - SMALLEST_HUGE))
+    return np.copysign(np.ldexp(1 + np.abs(row) / 2, exponent), row)
+
+
+EXTREMES = (_signed_zeros, _subnormal, _saturated, _huge)
+
 REGIMES: dict[str, Callable[[Source, tuple[int, ...], Format, str], np.ndarray]] = {
-    draw.__name__: draw for draw in (ordinary, grid, zeros, saturated, tiny, mixed)
+    draw.__name__: draw for draw in (ordinary, grid, zeros, saturated, tiny, mixed, extreme)
 }
 """How numbers are drawn; real data sets are regimes of their own (`gradagree.cases.datasets`)."""
 
 
-STANDARD = ("ordinary", "grid", "zeros")
+STANDARD = ("ordinary", "grid", "zeros", "saturated", "extreme")
 """The default regimes of a run; in the others, many gradients are undecided because of the numbers themselves."""
 
 

@@ -39,13 +39,17 @@ OPTIONS = (
         "--seed", type=int, default=0, show_default=True, metavar="S", help="Seed of the random architectures."
     ),
     selection_options,
-    click.option("--dtypes", metavar="LIST", help="Dtypes to check (default: float64,float32)."),
+    click.option(
+        "--dtypes",
+        metavar="LIST",
+        help="Dtypes to check (default: float64,float32; float16,bfloat16 in two cases of seven).",
+    ),
     click.option("--activations", metavar="LIST", help="Activations to draw from (default: all, or those of --ext)."),
     click.option("--errors", metavar="LIST", help="Loss functions to draw from (default: all, or those of --ext)."),
     click.option(
         "--regimes",
         metavar="LIST",
-        help="Input distributions and data sets (default: ordinary,grid,zeros; nightly: all).",
+        help="Input distributions and data sets (default: ordinary,grid,zeros,saturated,extreme; nightly: all).",
     ),
     click.option(
         "--profile", default="ci", show_default=True, metavar="NAME", help="Size of the run: quick, ci or nightly."

@@ -11,7 +11,6 @@ import pytest
 
 from gradagree.adapters import Adapter
 from gradagree.cases.case import Case
-from gradagree.cases.random import draw
 from gradagree.checker.proofs import prove_derivatives
 from gradagree.errors import UsageError
 from gradagree.pytest_plugin.records import PROCESSES, RECORDS, check_cases
@@ -86,8 +85,7 @@ class NetworksItem(pytest.Item):
         count = max(1, count // SLOW_PART) if Adapter.mode(f"{self.framework}:{self.mode}").compiles else count
         activations = [self.function] if isinstance(self.function, Activation) else None
         errors = [self.function] if isinstance(self.function, ErrorFunction) else None
-        cases = draw(count, plan.seed, plan.dtypes, activations, errors, plan.regimes, start=start)
-        return list(enumerate(cases, start * len(plan.dtypes)))
+        return plan.draw_range(range(start, start + count), activations, errors)
 
     def runtest(self) -> None:
         process = self.config.stash[PROCESSES](self.framework)

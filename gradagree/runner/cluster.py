@@ -147,7 +147,7 @@ def _probe_records(
     if name not in handshakes:
         handshakes[name] = handshake
         started(name, handshake)
-        probes = (failed_probes(name, handshake, dtype) for dtype in plan.dtypes if isinstance(handshake, Ready))
+        probes = (failed_probes(name, handshake, dtype) for dtype in plan.all_dtypes if isinstance(handshake, Ready))
         return [record for record in probes if record is not None]
     first, current = (one.version if isinstance(one, Ready) else "none" for one in (handshakes[name], handshake))
     if first != current:

@@ -22,6 +22,8 @@ from gradagree.reference import Activation, ContractError, ErrorFunction
 from gradagree.runner.shards import UNIT_SIZE, UNSHARDED, Shard, count_architectures, count_units, unit_ranges
 
 DTYPES = ("float64", "float32")
+OTHER_DTYPES = ("float16", "bfloat16")
+"""The dtypes of a share of the cases, unless options name dtypes; see `gradagree.cases.random.has_other_dtypes`."""
 MAX_CASES = 10**9
 
 
@@ -77,20 +79,22 @@ class PlanOptions(msgspec.Struct, forbid_unknown_fields=True):
     errors: list[str] | None
     modes: list[tuple[str, int]]
     shard: str
+    other_dtypes: list[str] = []
 
     def plan(self) -> Plan:
         """The plan. Raises UsageError or ContractError for an invalid value."""
         offered = {f"{name}:{mode}" for name, kind in Adapter.catalogue.items() for mode in kind.modes}
         modes = [name for name, _ in self.modes]
-        names = (self.dtypes, FORMATS), (self.regimes, known_regimes()), (modes, offered)
+        names = ([*self.dtypes, *self.other_dtypes], FORMATS), (self.regimes, known_regimes()), (modes, offered)
         invalid = [name for chosen, known in names for name in chosen if name not in known]
-        if invalid or not (0 < self.cases <= MAX_CASES and self.seed >= 0 and self.dtypes and self.regimes):
+        in_range = 0 < self.cases <= MAX_CASES and self.seed >= 0 and self.dtypes and self.regimes
+        if invalid or not in_range or len(self.other_dtypes) not in (0, len(self.dtypes)):
             raise UsageError(f"invalid value {(invalid or ['number out of range'])[0][:80]!r}")
         return Plan(
             self.cases, self.seed, tuple(self.dtypes), tuple(self.regimes),
             None if self.activations is None else tuple(map(Activation.named, self.activations)),
             None if self.errors is None else tuple(map(ErrorFunction.named, self.errors)),
-            dict(self.modes), shard=Shard.parse(self.shard),
+            dict(self.modes), shard=Shard.parse(self.shard), other_dtypes=tuple(self.other_dtypes),
         )  # fmt: skip
 
 
@@ -98,7 +102,8 @@ class PlanOptions(msgspec.Struct, forbid_unknown_fields=True):
 class Plan:
     """Cases and modes of a run. modes maps "framework:mode" to n: the mode computes every n-th case (1 or `ONE_IN`).
 
-    own are the names of the only functions whose faults fail the run; without names, all are.
+    own are the names of the only functions whose faults fail the run; without names, all are. other_dtypes replace
+    dtypes in a share of the cases; there are as many of them, or none.
     """
 
     cases: int = 200
@@ -111,6 +116,7 @@ class Plan:
     explicit: tuple[Case, ...] | None = None
     shard: Shard = UNSHARDED
     own: tuple[str, ...] = ()
+    other_dtypes: tuple[str, ...] = ()
 
     @classmethod
     def make(
@@ -142,6 +148,7 @@ class Plan:
             errors=_parse_optional_functions("--errors", errors, ErrorFunction),
             modes=_modes(frameworks, modes or standard.modes),
             shard=_shard(shard, cases),
+            other_dtypes=OTHER_DTYPES if dtypes is None else (),
         )
 
     @classmethod
@@ -156,7 +163,7 @@ class Plan:
         )
         return PlanOptions(
             self.cases, self.seed, list(self.dtypes), list(self.regimes), activations, errors,
-            list(self.modes.items()), str(self.shard),
+            list(self.modes.items()), str(self.shard), list(self.other_dtypes),
         )  # fmt: skip
 
     def draw_cases(self) -> Iterator[tuple[int, Case]]:
@@ -170,9 +177,19 @@ class Plan:
             yield from (numbered[k : k + UNIT_SIZE] for k in range(0, len(numbered), UNIT_SIZE))
             return
         for numbers in unit_ranges(self.cases, self.shard):
-            functions = self.activations, self.errors
-            drawn = draw(len(numbers), self.seed, self.dtypes, *functions, self.regimes, start=numbers.start)
-            yield list(enumerate(drawn, numbers.start * len(self.dtypes)))
+            yield self.draw_range(numbers, self.activations, self.errors)
+
+    def draw_range(
+        self, numbers: range, activations: Sequence[Activation] | None, errors: Sequence[ErrorFunction] | None
+    ) -> list[tuple[int, Case]]:
+        """The cases of these architectures among the functions, with their numbers."""
+        options = self.seed, self.dtypes, activations, errors, self.regimes
+        drawn = draw(len(numbers), *options, start=numbers.start, other_dtypes=self.other_dtypes)
+        return list(enumerate(drawn, numbers.start * len(self.dtypes)))
+
+    @property
+    def all_dtypes(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys([*self.dtypes, *self.other_dtypes]))
 
     def modes_of(self, framework: str, index: int) -> list[str]:
         """The framework's modes that compute case number index."""

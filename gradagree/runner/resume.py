@@ -106,7 +106,8 @@ def fingerprint(options: PlanOptions, extensions: Sequence[str]) -> str:
         )
     ]  # fmt: skip
     files = [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in extensions]
-    fields = [options.cases, options.seed, options.dtypes, options.regimes, functions, options.modes, files]
+    dtypes = [options.dtypes, options.other_dtypes]
+    fields = [options.cases, options.seed, dtypes, options.regimes, functions, options.modes, files]
     text = json.dumps([SCHEMA, metadata.version("gradagree"), *fields])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

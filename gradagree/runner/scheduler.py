@@ -102,7 +102,7 @@ class Driver:
         if self.started is not None:
             self.started(name, handshake)
         if self.first and isinstance(handshake, Ready):
-            for failed in (failed_probes(name, handshake, dtype) for dtype in self.plan.dtypes):
+            for failed in (failed_probes(name, handshake, dtype) for dtype in self.plan.all_dtypes):
                 if failed is not None:
                     self.messages.put(failed)
         framework = Framework.of(name, handshake)

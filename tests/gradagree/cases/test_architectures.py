@@ -6,13 +6,23 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from gradagree.arithmetic.model import FORMATS
 from gradagree.cases.case import Case
 from gradagree.cases.compatibility import has_nonzero_gradient, sufficient_batch
 from gradagree.cases.datasets import DATASETS
-from gradagree.cases.random import BATCHES, MAX_LAYERS, WIDTHS, draw
+from gradagree.cases.random import (
+    BATCHES,
+    KERNEL_BATCHES,
+    KERNEL_WIDTHS,
+    MAX_LAYERS,
+    WIDTHS,
+    draw,
+    has_other_dtypes,
+    kernel_batch,
+    kernel_width,
+)
 from gradagree.cases.regimes import STANDARD
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.activations import Identity, Relu, Tanh
@@ -27,16 +37,19 @@ def many() -> list[Case]:
     return list(draw(600, 5, dtypes=("float32",)))
 
 
+@settings(deadline=None)
 @given(COUNTS, COUNTS, SEEDS)
 def test_that_more_cases_begin_with_the_fewer(fewer: int, more: int, seed: int) -> None:
     assert list(draw(fewer + more, seed))[: 2 * fewer] == list(draw(fewer, seed))
 
 
+@settings(deadline=None)
 @given(COUNTS, COUNTS, SEEDS)
 def test_that_a_start_skips_cases_and_changes_none(start: int, cases: int, seed: int) -> None:
     assert list(draw(cases, seed, start=start)) == list(draw(start + cases, seed))[2 * start :]
 
 
+@settings(deadline=None)
 @given(SEEDS, st.lists(st.sampled_from(sorted(FORMATS)), min_size=1, unique=True))
 def test_that_every_dtype_sees_the_same_architectures(seed: int, dtypes: list[str]) -> None:
     alone = [case.spec for dtype in dtypes for case in draw(4, seed, dtypes=[dtype])]
@@ -45,6 +58,7 @@ def test_that_every_dtype_sees_the_same_architectures(seed: int, dtypes: list[st
     assert sorted(case.spec for case in together) == sorted(alone)
 
 
+@settings(deadline=None)
 @given(SEEDS)
 def test_that_another_seed_draws_other_architectures(seed: int) -> None:
     specs = [{case.spec for case in draw(4, s)} for s in (seed, seed + 1)]
@@ -62,14 +76,40 @@ def test_that_every_case_is_what_its_text_says(many: list[Case]) -> None:
 def test_that_depths_widths_and_batches_are_all_drawn_and_no_others(many: list[Case]) -> None:
     assert {len(case.widths) - 1 for case in many} == set(range(1, MAX_LAYERS + 1))
     assert {width for case in many for width in case.widths} >= set(WIDTHS)
-    raised = [case for case in many if not set(case.widths) <= set(WIDTHS)]
+    raised = [case for case in many if not set(case.widths) <= {*WIDTHS, *KERNEL_WIDTHS}]
     assert {case.error.width(n) for case in raised for n in set(WIDTHS)} >= {None}, "only where few widths fit"
     assert len(raised) < len(many) / 20
-    assert {case.batch for case in many} == set(BATCHES)
+    assert {case.batch for case in many} == {*BATCHES, *KERNEL_BATCHES}
 
 
-def test_that_every_function_is_drawn_and_the_outermost_box_takes_the_inputs_as_they_are(many: list[Case]) -> None:
-    assert {case.activations[0] for case in many} == {Identity()}
+def test_that_kernel_sizes_are_in_a_share_of_the_cases(many: list[Case]) -> None:
+    wide = [i for i in range(len(many)) if kernel_width(i)]
+    large = [i for i in range(len(many)) if kernel_batch(i)]
+    assert len(many) / 10 < len(wide) < len(many) / 6
+    assert len(many) / 10 < len(large) < len(many) / 6
+    assert {width for width, _ in filter(None, map(kernel_width, range(200)))} == set(KERNEL_WIDTHS)
+    assert {kernel_batch(i) for i in range(400)} == {None, *KERNEL_BATCHES}
+    for i in wide:
+        width, last = kernel_width(i) or (0, False)
+        inner = [*many[i].widths[1:-1], many[i].widths[-1]] if len(many[i].widths) == 2 else many[i].widths[1:-1]
+        assert max(many[i].widths[-1:] if last else inner) >= width
+    assert all(many[i].batch >= (kernel_batch(i) or 0) for i in large)
+
+
+def test_that_other_dtypes_take_the_place_of_the_dtypes_in_a_share_of_the_cases() -> None:
+    pair = ("float16", "bfloat16")
+    drawn, plain = list(draw(140, 3, other_dtypes=pair)), list(draw(140, 3))
+    assert [case.dtype for case in drawn[::2]] == [pair[0] if has_other_dtypes(i) else "float64" for i in range(140)]
+    assert 140 / 5 < sum(map(has_other_dtypes, range(140))) < 140 / 3
+    assert [case.spec for case in drawn if case.dtype not in pair] == [
+        plain[2 * i + j].spec for i in range(140) for j in range(2) if not has_other_dtypes(i)
+    ]
+
+
+def test_that_every_function_is_drawn_and_few_take_the_inputs_themselves(many: list[Case]) -> None:
+    begin = [case for case in many if case.activations[0] != Identity()]
+    assert {len(case.widths) - 1 for case in begin} <= {1, 2}
+    assert len(many) / 20 < len(begin) < len(many) / 5
     assert {type(a) for case in many for a in case.activations[1:]} == set(Activation.catalogue.values())
     assert {type(case.error) for case in many} == set(ErrorFunction.catalogue.values())
 
@@ -82,7 +122,10 @@ def test_that_some_networks_have_biases_and_some_an_output_activation(many: list
 
 
 def test_that_regimes_take_turns(many: list[Case]) -> None:
-    assert [case.regime for case in many] == list(STANDARD) * (len(many) // len(STANDARD))
+    turns = Counter(case.regime for case in many)
+    assert set(turns) == set(STANDARD)
+    assert max(turns.values()) - min(turns.values()) <= 2
+    assert [case.regime for case in many[: len(STANDARD)]] == list(STANDARD)
 
 
 def test_that_a_decision_between_classes_has_at_least_two(many: list[Case]) -> None:
