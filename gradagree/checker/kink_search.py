@@ -154,6 +154,41 @@ def unlisted_kinks(activation: Activation) -> Iterator[Jump]:
     )
 
 
+def prove_listed_kinks(activation: Activation) -> None:
+    """Raises UsageError for a listed kink at which value and its derivative are continuous.
+
+    A function of the catalogue lists kinks that some of its parameters remove, as a slope of 1 does that of leaky_relu.
+    """
+    if type(activation).__module__.startswith("gradagree."):
+        return
+    for kink in activation.kinks:
+        slope = derivative_without_jump(activation, kink)
+        if slope is not None:
+            raise UsageError(
+                f"{activation}: a false kink: at p = {kink!r} the derivative of value does not jump, it is {slope!r} "
+                f"on both sides; remove {kink!r} from kinks"
+            )
+
+
+def derivative_without_jump(activation: Activation, kink: float) -> float | None:
+    """A' at a point where A and A' are continuous; None if one of them jumps there, has no limit, or is unknown.
+
+    Evaluated at two distances on both sides: between these, limits change by little.
+    """
+    steps = flint.arb(2) ** -(3 * BITS), flint.arb(2) ** -(2 * BITS), flint.arb(0)
+    with precision(16 * BITS), np.errstate(all="ignore"):
+        points = [flint.arb(kink) + side * step for step in steps for side in (-1, 1)][:5]
+        dual = activation.value(Dual.variable(Ball(np.array(points, dtype=object))))
+        values, slopes = (np.broadcast_to(lift(x).balls, len(points)) for x in (dual.value, tangent_of(dual)))
+        if not all(x.is_finite() for x in (*values, *slopes[:4])):
+            return None
+        size = max(abs(x).upper() for x in slopes[:4])
+        same_slope = all(abs(x - slopes[0]).upper() <= size * MIN_CHANGE for x in slopes[1:4])
+        least = max(flint.arb(1), abs(values[4]).upper(), size) * flint.arb(2) ** -BITS
+        same_value = all(abs(x - values[4]).upper() <= least for x in values[:4])
+    return float(slopes[0].mid()) if same_slope and same_value else None
+
+
 @dataclass(frozen=True)
 class SearchLine:
     """A line of outputs o(x + s along) or, with `of_targets`, of targets t(x + s along), for numbers s.

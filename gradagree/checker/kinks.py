@@ -12,7 +12,12 @@ from gradagree.reference import Activation, ErrorFunction
 Kinks = dict[str, np.ndarray]
 """For each kink, by name, a mask of the entries that lie on it."""
 ADMISSIBLE = ("left", "right", "mean", "zero")
-"""The admissible derivatives at a kink, in the order in which they are tried."""
+"""The admissible derivatives at a kink, in the order in which they are tried.
+
+All lie between the one-sided derivatives; "zero" is the one of these next to 0.
+"""
+BETWEEN = 2.0**-32
+"""0 lies between one-sided derivatives if it is outside by less than this share of the larger one."""
 FROM_REFERENCE = "reference"
 """The reference's own derivative at a kink, where it is none of these: equal shares for outputs that tie."""
 
@@ -51,9 +56,15 @@ def one_sided_loss_gradient(error: ErrorFunction, x: np.ndarray, t: Any, name: s
 
 def admissible_derivative(name: str, shape: tuple[int, ...], of_side: Callable[[int], Any]) -> Any:
     """One of `ADMISSIBLE`, from the derivatives of the sides -1 and 1, of which only those needed are evaluated."""
+    if name in ("left", "right"):
+        return of_side(-1 if name == "left" else 1)
+    left, right = np.broadcast_arrays(of_side(-1), of_side(1))
     if name == "mean":
-        return (of_side(-1) + of_side(1)) / 2
-    return np.zeros(shape) if name == "zero" else of_side(-1 if name == "left" else 1)
+        return (left + right) / 2
+    size = BETWEEN * np.maximum(np.abs(left), np.abs(right))
+    low, high = np.minimum(left, right), np.maximum(left, right)
+    # not a number where a side is not, and then nothing excludes 0
+    return np.broadcast_to(np.where(low > size, low, np.where(high < -size, high, 0.0)), shape)
 
 
 def loss_gradient_beside(error: ErrorFunction, x: np.ndarray, t: Any, side: int) -> Any:

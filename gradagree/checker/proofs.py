@@ -16,7 +16,7 @@ from gradagree.arithmetic.model import FORMULA, OWN
 from gradagree.cases.regimes import Source, draw_targets
 from gradagree.checker.allowances import finite_or_zero
 from gradagree.checker.derivative_forms import ad_vjp
-from gradagree.checker.kink_search import exact_targets, prove_kinks, prove_loss_kinks
+from gradagree.checker.kink_search import exact_targets, prove_kinks, prove_listed_kinks, prove_loss_kinks
 from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.contract import file_of, line_in
@@ -72,6 +72,7 @@ def prove_derivatives(function: Activation | ErrorFunction) -> None:
                 prove_loss_kinks(function, *sample_batch(function))
             elif not function.along_last_axis:
                 prove_kinks(function)
+                prove_listed_kinks(function)
     except UsageError:
         raise
     except Exception as wrong:

@@ -58,8 +58,8 @@ class Convention(msgspec.Struct, frozen=True, kw_only=True):
 class KinkCase(msgspec.Struct, frozen=True):
     """A case with entries on a kink.
 
-    on is True for the entries on it, expected the cotangent there for each of `ADMISSIBLE`, and times the incoming
-    cotangent, by which the derivative is multiplied.
+    on is True for the entries on it, expected the cotangent there for each of `ADMISSIBLE` (without "zero" where 0 is not
+    between the one-sided derivatives), and times the incoming cotangent, by which the derivative is multiplied.
     """
 
     case: Case
@@ -90,7 +90,8 @@ def _activation_cases(activation: Activation, dtype: str) -> Iterator[KinkCase]:
         case = Case.parse(f"1-1b:id,{activation}:sse:n1:{FORMATS[dtype].short}:ordinary:s0")
         arrays = Arrays.of({WEIGHT: np.ones((1, 1)), BIAS: np.zeros(1), INPUTS: p, "targets": t})
         delta_a = 2 * (activation.value(p) - t)
-        expected = {name: one_sided_derivative(activation, p, name) * delta_a for name in ADMISSIBLE}
+        derivatives = {name: one_sided_derivative(activation, p, name) for name in ADMISSIBLE}
+        expected = {name: x * delta_a for name, x in derivatives.items() if name != "zero" or not np.any(x)}
         on = np.ones((1, 1), dtype=bool)
         yield KinkCase(Case.of(case, arrays), activation, f"p = {kink:g}", on, expected, float(delta_a.item()))
 
@@ -108,6 +109,8 @@ def _loss_cases(error: ErrorFunction, dtype: str) -> Iterator[KinkCase]:
                 continue
             expected = {name: one_sided_loss_gradient(error, o, targets, name) for name in ADMISSIBLE}
             on = on & (np.abs(expected["left"] - expected["right"]) > SMALLEST_JUMP)
+            if np.any(expected["zero"][on]):
+                del expected["zero"]
             if on.any():
                 arrays = Arrays.of({**drawn, WEIGHT: np.zeros((1, outputs)), INPUTS: np.zeros((1, 1))})
                 yield KinkCase(Case.of(case, arrays), error, "the kink", on, expected)

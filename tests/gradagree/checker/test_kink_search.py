@@ -14,6 +14,7 @@ from gradagree.cases.regimes import Source
 from gradagree.checker.kink_search import (
     LINE_ENDS,
     adjacent_intervals,
+    derivative_without_jump,
     find_jumps,
     prove_kinks,
     prove_loss_kinks,
@@ -206,3 +207,56 @@ def test_that_a_loss_that_bends_within_a_short_interval_is_not_reported() -> Non
     error = SmoothL1(beta=2.0**-200)
     o, t = sample_batch(error, 2, 4)
     assert list(unlisted_loss_kinks(error, o.shape, t)) == []
+
+
+class _FalseKink(Tanh):
+    kinks = (0.0,)
+
+
+class _Cusp(_Root):
+    kinks = (0.0,)
+
+
+class _Step(Activation):
+    """Its value jumps at 0.5, where its derivative has no value."""
+
+    name = "_step"
+    kinks = (0.5,)
+
+    def value(self, p: Any) -> Any:
+        return np.where(p > 0.5, p + 1, p)
+
+    def derivative(self, p: Any) -> Any:
+        return np.where(p > 0.5, 1.0, 1.0)
+
+
+class _Doubled(Activation):
+    """Its derivative jumps from 1 to 2 at 0."""
+
+    name = "_doubled"
+    kinks = (0.0,)
+
+    def value(self, p: Any) -> Any:
+        return np.where(p > 0, 2 * p, p)
+
+    def derivative(self, p: Any) -> Any:
+        return np.where(p > 0, 2.0, 1.0)
+
+
+def test_that_a_kink_without_a_jump_is_refused() -> None:
+    with pytest.raises(UsageError) as caught:
+        prove_derivatives(_FalseKink())
+    assert str(caught.value) == (
+        "tanh: a false kink: at p = 0.0 the derivative of value does not jump, it is 1.0 on both sides; "
+        "remove 0.0 from kinks"
+    )
+
+
+@pytest.mark.parametrize("activation", [_Cusp(), _Step(), _Doubled()], ids=str)
+def test_that_points_where_value_or_derivative_jump_are_no_false_kinks(activation: Activation) -> None:
+    assert [derivative_without_jump(activation, kink) for kink in activation.kinks] == [None]
+
+
+@pytest.mark.parametrize("activation", [a for a in ELEMENTWISE if a.kinks], ids=str)
+def test_that_every_kink_of_the_catalogue_is_one(activation: Activation) -> None:
+    assert [derivative_without_jump(activation, kink) for kink in activation.kinks] == [None] * len(activation.kinks)

@@ -320,8 +320,8 @@ def test_that_a_derivative_applies_at_the_kinks_and_other_entries_are_undecided(
     ("name", "kink", "slopes"),
     [
         ("relu", 0.0, (0, 1, 0.5, 0)),
-        ("leaky_relu(negative_slope=0.25)", 0.0, (0.25, 1, 0.625, 0)),
-        ("elu(alpha=2.0)", 0.0, (2, 1, 1.5, 0)),
+        ("leaky_relu(negative_slope=0.25)", 0.0, (0.25, 1, 0.625, 0.25)),
+        ("elu(alpha=2.0)", 0.0, (2, 1, 1.5, 1)),
         ("hardtanh", -1.0, (0, 1, 0.5, 0)),
         ("hardtanh", 1.0, (1, 0, 0.5, 0)),
     ],
@@ -331,6 +331,24 @@ def test_that_the_derivatives_at_a_kink_are_those_on_its_two_sides(name: str, ki
     assert tuple(float(one_sided_derivative(activation, np.array([kink]), side)[0]) for side in ADMISSIBLE) == slopes
     assert activation_kinks(activation, np.array([kink, 0.7]))[f"p = {kink:g}"].tolist() == [True, False]
     assert activation_kinks(activation, np.array([0.7, -0.3])) == {}
+
+
+class _Doubled(Activation):
+    """Its derivative jumps from 1 to 2 at 0."""
+
+    name = "_doubled_beyond_zero"
+    kinks = (0.0,)
+
+    def value(self, p: Any) -> Any:
+        return np.where(p > 0, 2 * p, p)
+
+    def derivative(self, p: Any) -> Any:
+        return np.where(p > 0, 2.0, 1.0)
+
+
+def test_that_zero_is_admissible_only_between_the_derivatives_of_the_two_sides() -> None:
+    at = np.array([0.0])
+    assert [float(one_sided_derivative(_Doubled(), at, side)[0]) for side in ADMISSIBLE] == [1, 2, 1.5, 1]
 
 
 def test_that_the_derivatives_of_the_absolute_error_are_those_on_its_two_sides() -> None:

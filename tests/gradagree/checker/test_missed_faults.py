@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gradagree.api import Disagreement, check, run
+from gradagree.api import Disagreement, _records_of, check
 from gradagree.runner.extensions import load_all
+from gradagree.runner.options import Plan
 
 EXTENSION = '''
 import numpy as np
@@ -67,8 +68,12 @@ def test_that_check_finds_the_fault(name: str, framework: str, folder: Path) -> 
     assert kind.name in {record.function for record in caught.value.records if record.verdict.fails}
 
 
-@pytest.mark.parametrize("framework", ["torch", "jax"])
-@pytest.mark.parametrize("name", FAULTS)
-def test_that_the_default_run_finds_the_fault(name: str, framework: str, folder: Path) -> None:
-    records = run(ext=[str(folder / f"wrong_{name}.py")], frameworks=framework, workers=1)
-    assert any(record.verdict.fails for record in records)
+@pytest.mark.parametrize(
+    ("name", "mode"), [*((name, "torch:backward") for name in FAULTS), ("column", None), ("bfloat16", "jax:packed")]
+)
+def test_that_the_default_run_finds_the_fault(name: str, mode: str | None, folder: Path) -> None:
+    """Mode None: all of jax, whose packed programs do not see columns."""
+    (kind,) = load_all([str(folder / f"wrong_{name}.py")]).named
+    framework = "torch" if mode == "torch:backward" else "jax"
+    plan = Plan.make(frameworks=framework, modes=mode, activations=kind.name)
+    assert any(record.verdict.fails for record in _records_of(framework, plan))
