@@ -58,8 +58,8 @@ class Convention(msgspec.Struct, frozen=True, kw_only=True):
 class KinkCase(msgspec.Struct, frozen=True):
     """A case with entries on a kink.
 
-    on is True for the entries on it, expected the cotangent there for each of `ADMISSIBLE` (without "zero" where 0 is not
-    between the one-sided derivatives), and times the incoming cotangent, by which the derivative is multiplied.
+    on is True for the entries on it, expected the cotangent there for each of `ADMISSIBLE` (without "zero" where 0 is
+    not between the one-sided derivatives), and times the incoming cotangent, by which the derivative is multiplied.
     """
 
     case: Case
