@@ -24,6 +24,14 @@ from gradagree.reference.samples import allowed_width, to_domain
 
 POINTS = 64
 BITS = 256
+FAR = np.outer(
+    np.ldexp(1.0, [*range(4, 18), 24, 31, 62, 100, 126, 500, 1000]), [1.0703125, 1.3671875, 1.7265625]
+).ravel()
+"""Magnitudes of far points, up to the ends of the dtypes; no function bends at them."""
+FAR_SCALES = np.ldexp(1.0, [1, 2, 3, 5, 8, 12])
+"""Factors of the points at which functions of rows and losses are evaluated far out."""
+FAR_SLACK, FAR_LEAST = 2.0**-16, 1e-300
+"""Relative to the largest derivative; rounded constants explain no larger difference. And the least that counts."""
 WIDTHS = (*range(6, 16), *range(1, 6))
 ROWS = 4
 USE_NUMPY = "write it with NumPy's functions on whole arrays, such as np.tanh and np.where"
@@ -67,6 +75,7 @@ def prove_derivatives(function: Activation | ErrorFunction) -> None:
         with np.errstate(all="ignore"):
             for formula in derivative_formulas(function):
                 prove_formula(function, formula)
+                prove_far_out(function, formula)
             _check_pickle(function)
             if isinstance(function, ErrorFunction):
                 prove_loss_kinks(function, *sample_batch(function))
@@ -102,6 +111,41 @@ def prove_formula(function: Activation | ErrorFunction, formula: DerivativeFormu
                 f"{float(stated.middle[i])!r}, but the derivative of value is {float(exact.middle[i])!r} (proved); "
                 f"correct {name}, or value"
             )
+
+
+def prove_far_out(function: Activation | ErrorFunction, formula: DerivativeFormula) -> None:
+    """Raises UsageError at the first point in the tails at which a derivative is another one than that of value.
+
+    A point at which one of them is not finite in ball arithmetic says nothing.
+    """
+    for x in far_points(function, formula.x):
+        with precision(BITS):
+            balls = Ball.exact(x)
+            stated, exact = (
+                np.broadcast_to(lift(derivative(balls)).balls, x.shape).ravel()
+                for derivative in (formula.stated, formula.by_dual)
+            )
+        sizes = [max(float(abs(a).upper()), float(abs(b).upper())) for a, b in zip(stated, exact, strict=True)]
+        if not (isinstance(function, Activation) and not function.along_last_axis):
+            sizes = [max(sizes)] * len(sizes)
+        for i, size in enumerate(sizes):
+            distance = abs(stated[i] - exact[i])
+            if distance.is_finite() and float(distance.lower()) > max(FAR_SLACK * size, FAR_LEAST):
+                raise UsageError(
+                    f"{function}: {formula.name} does not match value: at {formula.variable} = {float(x.ravel()[i])!r} "
+                    f"it gives {float(stated[i].mid())!r}, but the derivative of value is {float(exact[i].mid())!r} "
+                    f"(proved); correct {formula.name}, or value"
+                )
+
+
+def far_points(function: Activation | ErrorFunction, x: np.ndarray) -> Iterator[np.ndarray]:
+    """Points far from 0, in the domain of the function; of row functions and losses, x times some factors."""
+    if function.domain not in ("real", "positive"):
+        return
+    if isinstance(function, ErrorFunction) or function.along_last_axis:
+        yield from (x * scale for scale in FAR_SCALES)
+    else:
+        yield FAR if function.domain == "positive" else np.concatenate([FAR, -FAR])
 
 
 def derivative_formulas(function: Activation | ErrorFunction) -> Iterator[DerivativeFormula]:

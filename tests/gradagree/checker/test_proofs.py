@@ -330,3 +330,32 @@ def test_that_the_message_for_an_unpicklable_function_has_a_remedy() -> None:
         UsageError, match=r"write its class at the left margin of its file, with parameters that are num"
     ):
         prove_derivatives(Held())
+
+
+class _WrongBeyondSixteen(Activation):
+    name = "_wrong_beyond_sixteen"
+
+    def value(self, p: Any) -> Any:
+        return np.tanh(p) + p
+
+    def derivative(self, p: Any) -> Any:
+        return np.where(np.abs(p) > 16, 2.0, 2 - np.tanh(p) ** 2)
+
+
+class _UnmaskedTukey(ErrorFunction):
+    """Tukey's biweight is constant where |o - t| > 4; its derivative lacks the mask."""
+
+    name = "_unmasked_tukey"
+
+    def value(self, o: Any, t: Any) -> Any:
+        u = np.where(np.abs(o - t) > 4, 1.0, ((o - t) / 4) ** 2)
+        return np.sum(16 / 6 * (1 - (1 - u) ** 3), axis=(-2, -1))
+
+    def sensitivity(self, o: Any, t: Any) -> Any:
+        return (o - t) * (1 - ((o - t) / 4) ** 2) ** 2
+
+
+@pytest.mark.parametrize("function", [_WrongBeyondSixteen(), _UnmaskedTukey()], ids=str)
+def test_that_a_derivative_that_is_wrong_in_the_tails_is_refused(function: Any) -> None:
+    with pytest.raises(UsageError, match=r"does not match value: at [po] = .* \(proved\); correct"):
+        prove_derivatives(function)
