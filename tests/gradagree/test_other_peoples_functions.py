@@ -314,7 +314,7 @@ def test_that_a_loss_that_couples_the_batch_has_no_gradients_of_examples(framewo
 def test_that_gradients_of_parameters_may_be_stored_for_each_example() -> None:
     pytest.importorskip("torch")
     activation = StarRelu()
-    cases = [*draw(12, 3, ("float16", "bfloat16"), [activation], [ErrorFunction.named("sse")])]
+    cases = [*draw(12, 3, ("float16", "bfloat16"), [activation], [ErrorFunction.named("sse")], ("ordinary", "grid"))]
     records = [record for case in cases for record in records_of(case, frameworks="torch", modes="vmap")]
     assert {record.verdict for record in records} <= RIGHT
     assert sum(record.verdict is Verdict.AGREE for record in records) > len(records) / 2
