@@ -82,8 +82,8 @@ def check(
         >>> from gradagree import check
         >>> from gradagree.reference.activations import Gelu
         >>> records = check(torch.nn.functional.gelu, Gelu(), frameworks="torch", modes="backward")
-        >>> {record.verdict.value for record in records}
-        {'agree'}
+        >>> any(record.verdict.fails for record in records)
+        False
     """
     __tracebackhide__ = True
     load_all(())

@@ -265,8 +265,8 @@ class Activation(Operation):
         ...         return p**3
         >>> Cube().vjp(np.array([[1.0, 2.0]]), np.array([[1.0, 0.5]])).tolist()
         [[3.0, 6.0]]
-        >>> {record.verdict.value for record in check(Cube, frameworks="torch", modes="backward")}
-        {'agree'}
+        >>> any(record.verdict.fails for record in check(Cube, frameworks="torch", modes="backward"))
+        False
     """
 
     catalogue: ClassVar[dict[str, type[Activation]]] = {}
@@ -402,8 +402,8 @@ class ErrorFunction(Operation):
         ...         return torch.sum((o - t) ** 4)
         >>> SumOfFourths().vjp(np.array([[1.0, 2.0]]), np.array([[0.0, 0.0]])).tolist()
         [[4.0, 32.0]]
-        >>> {record.verdict.value for record in check(SumOfFourths, frameworks="torch", modes="backward")}
-        {'agree'}
+        >>> any(record.verdict.fails for record in check(SumOfFourths, frameworks="torch", modes="backward"))
+        False
     """
 
     catalogue: ClassVar[dict[str, type[ErrorFunction]]] = {}

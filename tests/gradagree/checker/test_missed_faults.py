@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from gradagree import Activation
 from gradagree.api import Disagreement, _records_of, check
 from gradagree.runner.extensions import load_all
 from gradagree.runner.options import Plan
@@ -49,13 +51,15 @@ FAULTS = {
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of each fault is loaded once."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The file of each fault is loaded once; its function leaves the catalogue at the end."""
     found = tmp_path_factory.mktemp("faults")
     for name, (torch, jax) in FAULTS.items():
         text = EXTENSION.format(name=f"Wrong{name.title().replace('_', '')}", torch=torch, jax=jax)
         (found / f"wrong_{name}.py").write_text(text)
-    return found
+    yield found
+    for name in FAULTS:
+        Activation.catalogue.pop(f"wrong_{name}", None)
 
 
 @pytest.mark.parametrize("framework", ["torch", "jax"])

@@ -196,7 +196,8 @@ def check_record(record: Any, case: Case, box: int | str, part: str) -> None:
 
 
 def test_that_the_trials_range_over_one_to_six_boxes_and_all_classic_functions(bench: Any) -> None:
-    drawn = [case for fault in FAULTS for case, _ in itertools.islice(trials(bench, fault, "float64", 0), TRIALS)]
+    many = 2 * TRIALS
+    drawn = [case for fault in FAULTS for case, _ in itertools.islice(trials(bench, fault, "float64", 0), many)]
     assert {len(case.widths) - 1 for case in drawn} == {1, 2, 3, 4, 5, 6}
     assert {activation.name for case in drawn for activation in case.activations} == {f.name for f in bench.classic}
     assert {case.error.name for case in drawn} == {f.name for f in bench.classic_errors}

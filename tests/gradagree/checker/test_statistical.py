@@ -81,9 +81,9 @@ def test_that_correct_gradients_are_within_the_probabilistic_tolerance(
         found = worst(case, *ask(case))
         if not on_a_kink(case, bench):
             assert found.ratio <= 1, (case.spec, found)
-            assert found.verdict in HONEST
-            checked += 1
-    assert checked >= CASES / 5
+            assert found.verdict in (*HONEST, Verdict.OUT_OF_RANGE), case.spec
+            checked += found.verdict in HONEST
+    assert checked >= CASES / (20 if regime == "extreme" else 5)
 
 
 @each_dtype
