@@ -86,7 +86,8 @@ def killing(found: Iterator[Record], made: list[FrameworkProcess], seed: int) ->
 
 
 def planned(file: str, modes: str, cases: int) -> Plan:
-    return prepare([file], {"cases": cases, "seed": 5, "frameworks": "numpy_fake", "modes": modes, "dtypes": "float64"})
+    options = {"cases": cases, "seed": 5, "frameworks": "numpy_fake", "modes": modes, "dtypes": "float64"}
+    return prepare([file], {**options, "regimes": "ordinary,grid,zeros"})
 
 
 def assert_one_each(plan: Plan, made: list[Record]) -> None:
