@@ -61,7 +61,7 @@ CLASSES: dict[ErrorCode, ErrorClass] = {
     ErrorCode.SIGN: ErrorClass("wrong sign", Severity.HIGH, "the sign is wrong, and neither number is near underflow"),
     ErrorCode.NO_DIGIT: ErrorClass("no correct digit", Severity.HIGH, "the error is at least half of the exact value"),
     ErrorCode.KINK: ErrorClass(
-        "outside the slopes", Severity.HIGH, "at a kink: not between the one-sided derivatives, and not 0"
+        "outside the slopes", Severity.HIGH, "at a kink: not between the one-sided derivatives"
     ),
     ErrorCode.JUMP: ErrorClass(
         "outside the jump", Severity.HIGH, "where the value jumps: not between the one-sided limits"

@@ -33,9 +33,9 @@ NEARLY_ALL = 0.95
 class Neighbourhood:
     """Admissible values around the flagged points of one subject and quantity.
 
-    At a jump, the values between the one-sided limits are admissible (for derivatives 0 too). Elsewhere, an inaccurate
-    value is ill-conditioned if an input within 8 units of the last place has it. Each point is evaluated once, and
-    serves the results of all modes.
+    At a jump, the values between the one-sided limits are admissible, and no others. Elsewhere, an inaccurate value
+    is ill-conditioned if an input within 8 units of the last place has it. Each point is evaluated once, and serves
+    the results of all modes.
     """
 
     def __init__(self, subject: Subject, quantity: str, exact: ExactValues) -> None:
@@ -84,7 +84,7 @@ class Neighbourhood:
 def admissible_range(subject: Subject, quantity: str, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The smallest and the largest admissible value at each point, and True where the quantity jumps.
 
-    These are the one-sided limits, for derivatives at a jump 0 too; scale is the function's size at each point.
+    These are the one-sided limits; scale is the function's size at each point.
     """
     form = FORMATS[subject.dtype]
     with np.errstate(all="ignore"):
@@ -93,8 +93,6 @@ def admissible_range(subject: Subject, quantity: str, scale: np.ndarray) -> tupl
         low, high = np.fmin.reduce(limits), np.fmax.reduce(limits)
         jumps = (high - low) > SLACK_ULPS * ulp(np.fmax(np.abs(low), np.abs(high)), form)
         jumps &= (high - low) > SMALLEST_JUMP * per_point(scale, low)
-    if quantity != "value":
-        low, high = np.where(jumps, np.fmin(low, 0), low), np.where(jumps, np.fmax(high, 0), high)
     return low, high, jumps
 
 

@@ -136,6 +136,21 @@ def test_that_at_a_kink_exactly_the_values_between_the_one_sided_derivatives_are
     assert set(found.errors.codes[relu.points == 0].tolist()) == {expected}
 
 
+@pytest.mark.parametrize(
+    ("name", "slope", "expected"),
+    [("leaky_relu(negative_slope=0.5)", 0.0, ErrorCode.KINK), ("leaky_relu(negative_slope=0.5)", 0.5, 0),
+     ("leaky_relu(negative_slope=-0.5)", 0.0, 0), ("selu", 0.0, ErrorCode.KINK), ("selu", 1.25, 0)],
+)  # fmt: skip
+def test_that_0_is_correct_at_a_kink_only_between_the_one_sided_derivatives(
+    name: str, slope: float, expected: int
+) -> None:
+    kinked = subject(name)
+    exact = cached_exact_values(kinked, "slope")
+    observed = np.where(kinked.points == 0, slope, exact.high)
+    found = measure(kinked, "slope", "torch", "backward", observed, exact)
+    assert set(found.errors.codes[kinked.points == 0].tolist()) == {expected}
+
+
 def test_that_beside_a_kink_the_derivative_of_the_other_side_is_wrong() -> None:
     relu = subject("relu")
     exact = cached_exact_values(relu, "slope")
