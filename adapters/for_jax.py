@@ -201,6 +201,12 @@ class ForJax(Adapter):
                     "found = jax.jit(lambda x: jax.vjp(ahead, x)[1](out)[0])(x)"
                 )
             ),
+            "forward-forward": PointwiseMode(
+                source=(
+                    "ahead = lambda x: jax.jvp(lambda x: f(x, *t), (x,), (along,))[1]\n"
+                    "found = jax.jit(lambda x: jax.jvp(ahead, (x,), (across,))[1])(x)"
+                )
+            ),
         },
     }
     libraries = ("optax",)
@@ -236,7 +242,7 @@ class ForJax(Adapter):
         return (self.framework.jit(function) if compiled else function)(*arrays)
 
     def pointwise(self) -> Any:
-        return JaxPointwise()
+        return JaxPointwise().within(unsupported_forward_mode)
 
     def forget(self) -> None:
         self.framework.clear_caches()
@@ -329,6 +335,23 @@ def reverse_forward(f: Any, x: Any, constants: Any, out: Any, along: Any) -> Any
     return jax.vjp(lambda x: pointwise_forward(f, x, constants, out, along), x)[1](out)[0]
 
 
+def forward_forward(f: Any, x: Any, constants: Any, out: Any, along: Any) -> Any:
+    """The second derivative along one input and each input; only the outputs of `out` count."""
+    import jax
+
+    def ahead(x: Any) -> Any:
+        return pointwise_forward(f, x, constants, out, along)
+
+    def across(direction: Any) -> Any:
+        return jax.jvp(ahead, (x,), (direction,))[1]
+
+    if x.ndim < 2:
+        return across(along)
+    units = (direction(x.shape, x.dtype, i) for i in range(x.shape[-1]))
+    columns = [jax.numpy.where(out != 0, across(unit), 0) for unit in units]
+    return jax.numpy.stack([y if y.ndim < 2 else y.sum(-1) for y in columns], -1)
+
+
 class JaxPointwise(Pointwise):
     """The survey modes of jax; all but ``eager`` and ``grad`` are compiled."""
 
@@ -348,7 +371,7 @@ class JaxPointwise(Pointwise):
         }
         self.seconds = {
             "reverse-reverse": jit(reverse_reverse), "forward-reverse": jit(forward_reverse),
-            "reverse-forward": jit(reverse_forward),
+            "reverse-forward": jit(reverse_forward), "forward-forward": jit(forward_forward),
         }  # fmt: skip
 
     def _eager(self, mode: Callable[..., Any]) -> Callable[..., Any]:

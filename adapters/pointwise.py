@@ -11,7 +11,8 @@ import copy
 import functools
 import importlib
 from collections.abc import Callable
-from typing import Any
+from contextlib import ContextDecorator
+from typing import Any, Self
 
 import numpy as np
 
@@ -43,6 +44,12 @@ class Pointwise:
     def modes(self, quantity: str) -> dict[str, Function]:
         """The modes of "value", "slope" or "second"."""
         return {"value": self.values, "slope": self.slopes, "second": self.seconds}[quantity]
+
+    def within(self, context: Callable[[], ContextDecorator]) -> Self:
+        """Run each mode in a context, such as one that raises Unsupported for an error of the framework."""
+        for modes in (self.values, self.slopes, self.seconds):
+            modes.update({name: context()(mode) for name, mode in modes.items()})
+        return self
 
 
 class PointwiseByMode(Pointwise):

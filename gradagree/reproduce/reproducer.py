@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from gradagree.adapters import Adapter
@@ -68,18 +69,22 @@ def evaluate(finding: SurveyFinding, function: Any, mode: str, name: str) -> lis
     text = script_text(finding.framework)
     k, j, along, place = index(finding, function)
     source = Adapter.catalogue[framework_of(finding.framework)].survey_modes()[finding.quantity][mode].source
-    if mode == "forward" and is_rows(function):
-        has_outputs = isinstance(function, Activation)
-        place = f"[0][{finding.example['entry'][0]}]" if has_outputs else "[0].sum()"
-    lines = [*directions(source, along, k, text), *source.replace("{k}", k).replace("{j}", j).split("\n")]
+    if "out" not in source and "{k}" not in source and finding.quantity != "value" and is_rows(function):
+        first = 0 if finding.quantity == "second" else finding.example["entry"][0]
+        place = f"[0][{first}]" if isinstance(function, Activation) else "[0].sum()"
+    lines = directions(source, along, finding.example["entry"], k, text)
+    lines += source.replace("{k}", k).replace("{j}", j).split("\n")
     return [*lines, f"{name} = {text.scalar.format(f'found{place}')}"]
 
 
-def directions(source: str, along: int | None, k: str, text: ScriptText) -> list[str]:
-    """The directions that a source uses."""
+def directions(source: str, along: int | None, entry: Sequence[int], k: str, text: ScriptText) -> list[str]:
+    """The directions that a source uses; ``across`` is the second one of forward over forward mode."""
     lines: list[str] = []
     if "along" in source:
         lines.append(text.ones if along is None else text.unit.format(along))
+    if "across" in source:
+        second = text.ones if along is None else text.unit.format(entry[-1])
+        lines.append(second.replace("along", "across"))
     if "out" in source and text.output_ones:
         lines.append(text.output_unit.format(k) if k else text.output_ones)
     return lines

@@ -131,7 +131,7 @@ PendingWindows = dict[tuple[str, str, str], tuple[Sequence[Window], "Future[Any]
 
 def supports(library: str, subject: Subject, mode: str = "") -> bool:
     """Whether a library implements the function; wide rows have no forward mode, which would need the full Jacobian."""
-    if subject.is_wide and mode == "forward":
+    if subject.is_wide and mode in ("forward", "forward-forward"):
         return False
     return library in Adapter.catalogue or hasattr(subject.function, library)
 
