@@ -22,6 +22,7 @@ from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.contract import file_of
 from gradagree.runner.extensions import extension_files, is_builtin, load_all
+from gradagree.runner.known import known_by, mark_known
 from gradagree.runner.options import DTYPES, OTHER_DTYPES, Plan, check_limits
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def check(
     modes: str | None = None,
     dtypes: Sequence[str] | None = None,
     case: str | None = None,
+    known: str | None = None,
 ) -> list[Record]:
     """Check the gradients of a function, or of a case, in this process. There is no tolerance to choose.
 
@@ -69,12 +71,15 @@ def check(
         dtypes: The dtypes to check functions in; by default ``float64`` and ``float32``, and fewer cases in
             ``float16`` and ``bfloat16``. A case has its own.
         case: Text of a case, as in a failure, to check the function in; by default several small networks.
+        known: File of known differences; by default the project's ``gradagree-known.toml``. ``"none"`` disables it, and
+            the known faults of the frameworks.
 
     Returns:
-        One record for each case, framework and mode; none of them fails.
+        One record for each case, framework and mode. None of them fails, except for known differences: the field
+        `known` of their records has the reason.
 
     Raises:
-        Disagreement: A verdict fails; it is an ``AssertionError`` that shows each cause once, the worst first.
+        Disagreement: A verdict fails that is not known. This ``AssertionError`` shows each cause once, the worst first.
         UsageError: A derivative of the reference does not match its value, or nothing could be compared.
 
     Example:
@@ -89,13 +94,14 @@ def check(
     load_all(())
     subject = _resolve(thing, reference, frameworks)
     cases = _small_cases(subject, dtypes) if case is None else [_parse_with(subject, case)]
+    named = {one.spec: one for one in cases}
+    entries = [one for one in known_by(known) if not (one.upstream and _is_users(thing, reference, frameworks))]
     records, conventions = [], Conventions()
     for record in _records_of_all(cases, frameworks, modes):
-        records.append(record)
+        records.append(mark_known(record, entries, named[record.spec]))
         conventions.see(record)
     records += conventions.findings()
-    if any(record.verdict.fails for record in records):
-        named = {one.spec: one for one in cases}
+    if any(record.verdict.fails and not record.known for record in records):
         raise Disagreement(records, format_failures(records, named, _repeat(thing, reference, subject)))
     if not any(record.verdict.compared for record in records):
         raise UsageError(f"nothing was compared: {'; '.join(dict.fromkeys(record.reason for record in records))}")
@@ -198,6 +204,12 @@ def with_implementation(reference: Activation | ErrorFunction, framework: str, f
     method = lambda _self, *operands: function(*operands[:-1])  # noqa: E731
     kind = type(f"_{type(reference).__name__}", (type(reference),), {framework: method})
     return kind(**{field.name: getattr(reference, field.name) for field in dataclasses.fields(reference)})
+
+
+def _is_users(thing: Any, reference: Any, framework: str | None) -> bool:
+    """Whether a function with a reference is the user's: no fault of the framework explains its gradients."""
+    module = getattr(thing, "__module__", None) or type(getattr(thing, "__self__", None)).__module__
+    return reference is not None and hasattr(thing, "__code__") and module.partition(".")[0] != framework
 
 
 def _small_cases(thing: Any, dtypes: Sequence[str] | None) -> list[Case]:

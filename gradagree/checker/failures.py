@@ -27,7 +27,7 @@ def format_failures(
     """
     causes: dict[tuple[str, str], list[Record]] = {}
     for record in records:
-        if record.verdict.fails:
+        if record.verdict.fails and not record.known:
             causes.setdefault((record.framework, record.function or _without_digits(record.reason)), []).append(record)
     worst_first = sorted((sorted(found, key=_place) for found in causes.values()), key=lambda found: _place(found[0]))
     return "\n".join(_paragraph(found, cases, command or replay_command) for found in worst_first)

@@ -142,6 +142,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Fa
         reason: Explanation of the verdict.
         seconds: Time that the framework took, in seconds.
         slopes: For each kink that was met, the one-sided derivatives that explain the result, unless all of them do.
+        known: In records of `check` and of the pytest plugin, label and reason of a known difference, which does not
+            fail. Empty in records of a run, whose reports find the known differences.
 
     Example:
         >>> from gradagree import check
@@ -177,6 +179,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Fa
     reason: str = ""
     seconds: float = 0.0
     slopes: dict[str, list[str]] = {}
+    known: str = ""
 
     @property
     def key(self) -> tuple[str, str, str]:

@@ -142,22 +142,26 @@ def commands(context: click.Context) -> None:
     metavar="[FILE]",
     help="Write a stand-alone script that shows the worst verdict (default: none; FILE is optional).",
 )
+@known_option
 def replay(
-    case: str, frameworks: str | None, modes: str | None, ext: tuple[str, ...], folder: Path | None, script: str | None
-) -> int:
+    case: str, frameworks: str | None, modes: str | None, ext: tuple[str, ...], folder: Path | None,
+    script: str | None, known: str | None,
+) -> int:  # fmt: skip
     """Check one case again and show every operation.
 
     ID is the text of a case, or its six digits within a results folder; FILE is a case file.
     """
     from gradagree.report.console import print_replay
     from gradagree.runner.extensions import extension_files, load_all
+    from gradagree.runner.known import known_by
     from gradagree.runner.options import Plan
     from gradagree.runner.replay import find_case, replay as replay_case
 
     load_all(ext)
     target = check_target("--script", script, ".py") if script else None
-    found = find_case(case, folder)
-    results = list(replay_case(found, Plan.of([found], frameworks, modes or "all"), extension_files(ext)))
+    entries, found = known_by(known), find_case(case, folder)
+    plan = Plan.of([found], frameworks, modes or "all")
+    results = list(replay_case(found, plan, extension_files(ext), entries))
     status = print_replay(found, results)
     if script is not None:
         _write_script(found, [result.record for result in results], target, extension_files(ext))

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from gradagree.files import make_folder, write_text
 from gradagree.report.console import print_summary as print_summary
-from gradagree.report.findings import read_small
+from gradagree.report.findings import explicit_case, read_small
 from gradagree.report.html import page
 from gradagree.report.index import write_index as write_index
 from gradagree.report.junit import suites
@@ -33,7 +33,7 @@ def write_reports(folder: Path, sources: Sequence[Path] | None = None, known: Se
     meta = merged_meta([read_meta(source) for source in folders])
     if known is not None:
         meta = {**meta, "known": [entry.to_json() for entry in known]}
-    summary = summarize(meta, records_of(folders))
+    summary = summarize(meta, records_of(folders), lambda spec: explicit_case(spec, folders))
     summary.small = read_small(folders)
     make_folder(folder)
     write_text(folder / "report.md", document(summary))

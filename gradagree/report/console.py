@@ -158,9 +158,10 @@ def print_replay(case: Case, replayed: Iterable[ReplayResult]) -> int:
     console.print(f"{case.size:,} weights, {case.batch} examples, {case.dtype}, sha256 {case.arrays().sha256[:16]}")
     counts: Counter[Verdict] = Counter()
     for record, comparisons in replayed:
-        counts[record.verdict] += 1
+        counts[Verdict.INACCURATE if record.known else record.verdict] += 1
         console.print()
-        console.print(Text(_headline(record), style="bold red" if record.verdict.fails else "bold"))
+        wrong = record.verdict.fails and not record.known
+        console.print(Text(_headline(record), style="bold red" if wrong else "bold"))
         if comparisons:
             console.print(_boxes(case, comparisons))
         if record.entry is not None and (record.verdict.fails or record.verdict is Verdict.INACCURATE):
@@ -172,7 +173,9 @@ def _headline(record: Record) -> str:
     known = record.box is not None and record.verdict is not Verdict.AGREE
     where = f" in {describe_operation(record.box, record.function)}" if known else ""
     why = f": {record.reason}" if record.reason else ""
-    return f"{record.verdict.symbol} {record.framework} {record.version} {record.mode}: {record.verdict}{where}{why}"
+    accepted = f" ({record.known})" if record.known else ""
+    head = f"{record.verdict.symbol} {record.framework} {record.version} {record.mode}: {record.verdict}"
+    return f"{head}{where}{why}{accepted}"
 
 
 def _comparison(record: Record) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,17 +16,16 @@ import msgspec
 
 from gradagree.arithmetic.model import FORMATS
 from gradagree.cases.case import Case
-from gradagree.cases.file import CASES, case_path, encode_array, write_case
-from gradagree.cases.text import split_case
+from gradagree.cases.file import CASES, case_path, encode_array, read_case, write_case
 from gradagree.checker.verdict import ORDER, Record, Verdict, split_entry
+from gradagree.errors import UsageError
 from gradagree.files import make_folder, write_text
 from gradagree.report.matrix import Column
 from gradagree.report.text import quote, short_name, value_of, visible
-from gradagree.runner.known import matches
-from gradagree.runner.known_entry import ANY, Entry
+from gradagree.runner.known import functions_of, matches
+from gradagree.runner.known_entry import ANY, UPSTREAM as UPSTREAM, Entry
 
 MOST_MODES, MOST_WORDS = 5, 80
-UPSTREAM = "known upstream"
 ROOM = 1000
 """Causes of one verdict that are kept apart."""
 
@@ -53,7 +54,7 @@ class Finding:
     @property
     def label(self) -> str:
         """``known``, ``known upstream``, or nothing."""
-        return "" if self.accepted is None else UPSTREAM if self.accepted.upstream else "known"
+        return "" if self.accepted is None else self.accepted.word
 
     @property
     def words(self) -> str:
@@ -179,6 +180,7 @@ class Accepted:
 
     entries: Sequence[Entry] = ()
     today: datetime.date = field(default_factory=datetime.date.today)
+    find_case: Callable[[str], Case | None] = lambda spec: None
     covered: Counter[tuple[int, str]] = field(default_factory=Counter)
     met: Counter[tuple[int, str]] = field(default_factory=Counter)
     searched: Counter[tuple[int, str]] = field(default_factory=Counter)
@@ -191,14 +193,14 @@ class Accepted:
         """The first entry that covers the record; None for a record that is not known."""
         if not self.entries or not record.verdict.compared:
             return None
-        functions, found = _functions(record), None
+        functions, found, case = functions_of(record), None, self.find_case(record.spec)
         for place in self._of_kind(record):
             entry = self.entries[place]
             key = (place, record.version if entry.upstream else "")
             if entry.function == ANY or any(map(entry.names, functions)):
-                covered = matches(entry, record, functions)
+                covered = matches(entry, record, functions, case)
                 self.covered[key] += covered
-                self.met[key] += covered or self._reaches(entry, record, key)
+                self.met[key] += covered or self._reaches(entry, record, key, case)
                 found = found or (entry if covered else None)
         if found is not None:
             self.verdicts[record.verdict] += 1
@@ -206,14 +208,14 @@ class Accepted:
             self.columns.setdefault(column, Counter())[record.verdict] += 1
         return found
 
-    def _reaches(self, entry: Entry, record: Record, key: tuple[int, str]) -> bool:
+    def _reaches(self, entry: Entry, record: Record, key: tuple[int, str], case: Case | None) -> bool:
         """Whether the record would show the difference if it were there; faults that were seen are not searched for."""
         if not entry.upstream:
             return True
         if record.verdict is not Verdict.AGREE or self.covered[key] or self.searched[key] >= MOST_SEARCHED:
             return False
         self.searched[key] += 1
-        return entry.reaches(record)
+        return entry.reaches(record, case)
 
     def _of_kind(self, record: Record) -> list[int]:
         """Places of the entries that are about records of this framework, mode, dtype and version."""
@@ -256,11 +258,6 @@ class Accepted:
     def by_label(self) -> list[tuple[str, Counter[Verdict]]]:
         """What the project accepts, and the known faults of the frameworks."""
         return [("known", self.verdicts - self.upstream), (UPSTREAM, self.upstream)]
-
-
-def _functions(record: Record) -> list[str]:
-    parts = split_case(record.spec)
-    return list(dict.fromkeys(filter(None, (*parts.activations, parts.error, record.function))))
 
 
 SHRUNK = "shrunk.jsonl"
@@ -327,6 +324,16 @@ def write_small(folder: Path, found: Iterable[tuple[Cause, str, Case, Record]]) 
         write_text(folder / SHRUNK, "\n".join(lines) + "\n")
     else:
         (folder / SHRUNK).unlink(missing_ok=True)
+
+
+def explicit_case(spec: str, folders: Sequence[Path]) -> Case | None:
+    """The case of a text that does not determine its arrays, from the results folders; None where they lack it."""
+    found = re.search(r":(\w+):\w+:@([0-9a-f]{12})$", spec)
+    for folder in folders if found else ():
+        path = folder / CASES / f"{found[2]}.{found[1]}.json" if found else folder
+        with contextlib.suppress(UsageError):
+            return read_case(path)
+    return None
 
 
 def read_small(folders: Sequence[Path]) -> dict[Cause, Small]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
@@ -129,6 +129,11 @@ CHARGED = frozenset(set(Verdict) - {Verdict.AGREE, Verdict.ABSENT})
 """Verdicts of a record that count for the function they were found in, and for no other function of the case."""
 BLAMED = frozenset({verdict for verdict in Verdict if verdict.fails} | {Verdict.INACCURATE, Verdict.CONVENTION})
 """Of these, those that are some function's doing even where the record does not say which."""
+
+
+def is_beside(record: Record, own: Sequence[str]) -> bool:
+    """True if a record that is not right is about a function that is not one of the user's own."""
+    return bool(record.function) and record.verdict in BLAMED and str(record.function).partition("(")[0] not in own
 
 
 class Column(NamedTuple):

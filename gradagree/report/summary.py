@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from gradagree.arithmetic.model import FORMATS
+from gradagree.cases.case import Case
 from gradagree.cases.text import split_case
 from gradagree.checker.verdict import CONVENTION, Record, Verdict, exit_code
 from gradagree.report.findings import Accepted, Cause, Findings, Small
-from gradagree.report.matrix import BLAMED, DEEPEST, Blocks, Column, Groups, Matrix, Names, Spread
+from gradagree.report.matrix import DEEPEST, Blocks, Column, Groups, Matrix, Names, Spread, is_beside
 from gradagree.report.provenance import mapping, not_installed, planned_counts
 from gradagree.report.rows import Rows
 from gradagree.report.text import count_noun, format_count, join_words, short_name, value_of, visible
@@ -233,9 +234,7 @@ class Summary:
     def is_companion(self, record: Record) -> bool:
         """True if a record that is not right is about a function that was only drawn beside the user's own."""
         own = self.meta.get("own")
-        if not isinstance(own, list) or not record.function or record.verdict not in BLAMED:
-            return False
-        return record.function.partition("(")[0] not in own
+        return isinstance(own, list) and is_beside(record, own)
 
     def add(self, record: Record) -> None:
         column = self.matrix.column(record)
@@ -343,9 +342,12 @@ class Summary:
         return sentence(self)
 
 
-def summarize(meta: dict[str, Any], records: Iterable[Record]) -> Summary:
-    """The summary of a run's records, read once."""
+def summarize(
+    meta: dict[str, Any], records: Iterable[Record], find_case: Callable[[str], Case | None] = lambda spec: None
+) -> Summary:
+    """The summary of a run's records, read once. `find_case` finds the cases that their texts do not determine."""
     summary = Summary(meta)
+    summary.accepted.find_case = find_case
     for record in records:
         summary.add(record)
     return summary

@@ -22,7 +22,8 @@ import msgspec
 
 from gradagree.adapters.adapter import Adapter, framework_names
 from gradagree.arithmetic.model import FORMATS
-from gradagree.cases.text import shorten
+from gradagree.cases.case import Case
+from gradagree.cases.text import shorten, split_case
 from gradagree.checker.verdict import Record, Verdict
 from gradagree.errors import UsageError, is_file, nearest
 from gradagree.runner.known_entry import ANY, DATES, Entry, read_tables
@@ -142,9 +143,32 @@ def _names(framework: Any) -> dict[str, Sequence[str]]:
     return {"class": CLASSES, "framework": list(modes), "dtype": list(FORMATS), "mode": [*of_framework, "probe"]}
 
 
-def matches(entry: Entry, record: Record, functions: Sequence[str]) -> bool:
+def known_by(option: str | None) -> list[Entry]:
+    """The entries that apply where no run keeps them: those of `find_known`, and the frameworks' known faults."""
+    found = find_known(option)
+    return [] if found == [] else with_upstream(found or [])
+
+
+def functions_of(record: Record) -> list[str]:
+    """The functions of a record's case, and the one at fault."""
+    parts = split_case(record.spec)
+    return list(dict.fromkeys(filter(None, (*parts.activations, parts.error, record.function))))
+
+
+def mark_known(record: Record, entries: Sequence[Entry], case: Case | None = None) -> Record:
+    """The record, with the label and reason of the first entry that accepts it."""
+    if not entries or not record.verdict.compared or record.verdict is Verdict.AGREE:
+        return record
+    functions, kind = functions_of(record), (record.framework, record.mode, record.dtype, record.version)
+    for entry in entries:
+        if entry.applies_to(*kind) and matches(entry, record, functions, case):
+            return msgspec.structs.replace(record, known=f"{entry.word}: {entry.reason}")
+    return record
+
+
+def matches(entry: Entry, record: Record, functions: Sequence[str], case: Case | None = None) -> bool:
     """Whether the entry accepts the record of a case with these functions."""
-    if not entry.covers(record):
+    if not entry.covers(record, case):
         return False
     candidates = [record.function] if record.function else functions
     return entry.function == ANY or any(entry.names(function) for function in candidates)

@@ -12,11 +12,13 @@ import msgspec
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
+from gradagree.cases.case import Case
 from gradagree.cases.text import shorten
 from gradagree.checker.verdict import Record, Verdict
 from gradagree.errors import UsageError
 
 ANY = "*"
+UPSTREAM = "known upstream"
 DATES = (datetime.date, datetime.datetime, datetime.time)
 """Types that TOML has, besides those of JSON."""
 
@@ -62,13 +64,21 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """Whether it is a proved fault of the framework, from the table that is part of gradagree."""
         return False
 
-    def covers(self, record: Record) -> bool:
-        """Whether it accepts this record, whose framework, version, mode, dtype and function are those of the entry."""
+    def covers(self, record: Record, case: Case | None = None) -> bool:  # noqa: ARG002  (for proved faults)
+        """Whether it accepts this record, whose framework, version, mode, dtype and function are those of the entry.
+
+        `case` is the record's case; by default that of its text.
+        """
         return record.verdict is self.verdict
 
-    def reaches(self, record: Record) -> bool:
+    def reaches(self, record: Record, case: Case | None = None) -> bool:
         """Whether the record's gradient would differ if the difference were still there."""
-        return self.covers(record) or not self.upstream
+        return self.covers(record, case) or not self.upstream
+
+    @property
+    def word(self) -> str:
+        """How a record that it accepts is labelled."""
+        return UPSTREAM if self.upstream else "known"
 
     def names(self, function: str) -> bool:
         """Whether the entry names this function, with or without its parameters."""

@@ -82,13 +82,13 @@ class UpstreamFault(Entry, frozen=True, kw_only=True, dict=True, forbid_unknown_
             return False
         return super().applies_to(framework, mode, dtype, version)
 
-    def covers(self, record: Record) -> bool:
+    def covers(self, record: Record, case: Case | None = None) -> bool:
         if record.verdict is not self.verdict or record.function is None or not self.names(record.function):
             return False
         array, index = split_entry(record.entry)
         if array not in self.arrays or not self._describes(plain(record.expected), plain(record.observed)):
             return False
-        operands = _operands(record.spec)
+        operands = _operands(record.spec, case)
         found = None if operands is None or record.box is None else operands.get(record.box)
         return found is not None and self.names(found.function) and _at(self.inside(found), array, index)
 
@@ -109,9 +109,9 @@ class UpstreamFault(Entry, frozen=True, kw_only=True, dict=True, forbid_unknown_
             inside = [(x >= low - margin) & (x <= high + margin) for low, high in self.bounds]
         return np.asarray(np.any(inside, axis=0))
 
-    def reaches(self, record: Record) -> bool:
+    def reaches(self, record: Record, case: Case | None = None) -> bool:
         """Whether the fault would show: some entry has an operand there, and a cotangent that is not 0."""
-        operands = (_operands(record.spec) or {}) if self.surely else {}
+        operands = (_operands(record.spec, case) or {}) if self.surely else {}
         for found in operands.values():
             if self.names(found.function):
                 x = self._coordinate(found)
@@ -185,11 +185,25 @@ def _at(inside: np.ndarray, array: str, index: tuple[int, ...]) -> bool:
     return bool(inside.any())
 
 
-@functools.lru_cache(maxsize=MOST_CASES)
-def _operands(spec: str) -> Mapping[int | str, Operand] | None:
+_FOUND: dict[str, Mapping[int | str, Operand] | None] = {}
+"""The operands of the latest cases, by their texts."""
+
+
+def _operands(spec: str, case: Case | None) -> Mapping[int | str, Operand] | None:
     """The operands of a case by operation; None for a case whose arrays are not at hand."""
+    if spec not in _FOUND:
+        operands = _compute_operands(spec, case)
+        if operands is None:
+            return None
+        while len(_FOUND) >= MOST_CASES:
+            del _FOUND[next(iter(_FOUND))]
+        _FOUND[spec] = operands
+    return _FOUND[spec]
+
+
+def _compute_operands(spec: str, case: Case | None) -> Mapping[int | str, Operand] | None:
     try:
-        case = Case.parse(spec)
+        case = case or Case.parse(spec)
         arrays, form = case.arrays(), FORMATS[case.dtype]
         with np.errstate(all="ignore"):
             found, p = backpropagate(case.network(arrays), arrays.inputs), arrays.inputs

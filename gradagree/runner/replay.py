@@ -15,6 +15,8 @@ from gradagree.checker.judge import Framework, compared, judge
 from gradagree.checker.response import Absent, Response, failures
 from gradagree.checker.verdict import CONVENTION, Record
 from gradagree.errors import UsageError, is_file
+from gradagree.runner.known import mark_known
+from gradagree.runner.known_entry import Entry
 from gradagree.runner.options import Plan
 from gradagree.runner.process import FrameworkProcess
 from gradagree.runner.results import RESULTS, read_records
@@ -44,8 +46,10 @@ def find_case(text: str, folder: Path | None = None) -> Case:
     raise UsageError(f"{shorten(text)!r} is not a case, a case file, or a six-digit alias")
 
 
-def replay(case: Case, plan: Plan, extensions: Sequence[str] = ()) -> Iterator[ReplayResult]:
-    """Compute and judge the case in every mode of the plan."""
+def replay(
+    case: Case, plan: Plan, extensions: Sequence[str] = (), known: Sequence[Entry] = ()
+) -> Iterator[ReplayResult]:
+    """Compute and judge the case in every mode of the plan, and mark the known differences."""
     arrays = case.arrays()
     for name in plan.frameworks:
         with FrameworkProcess(name, extensions) as process:
@@ -59,7 +63,8 @@ def replay(case: Case, plan: Plan, extensions: Sequence[str] = ()) -> Iterator[R
                 if isinstance(response, Response):
                     rules = framework.model(case.dtype, response.mode)
                     comparisons = compared(case, arrays, response.tapped, response.untapped, rules)
-                yield ReplayResult(judge(case, arrays, framework, response), comparisons)
+                record = mark_known(judge(case, arrays, framework, response), known, case)
+                yield ReplayResult(record, comparisons)
 
 
 def _find_by_alias(alias: str, folder: Path) -> Case:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
-from gradagree import check
+from gradagree import Case, check
 from gradagree.api import Disagreement
-from gradagree.report import summarize
+from gradagree.cases.case import Arrays
+from gradagree.cases.file import case_path, write_case
+from gradagree.cli.main import code
+from gradagree.reference.activations import Hardsigmoid
+from gradagree.report import summarize, write_reports
+from gradagree.runner import known_upstream
+from gradagree.runner.results import Journal
 
 SEEN = [
     ("6-4b-5:id,hardsigmoid:sse:n4:f64:ordinary:s1", "torch:backward"),
@@ -26,7 +35,66 @@ SEEN = [
 def test_that_a_fault_of_the_framework_is_known(spec: str, column: str) -> None:
     framework, mode = column.split(":")
     with pytest.raises(Disagreement) as caught:
-        check(spec, frameworks=framework, modes=mode)
+        check(spec, frameworks=framework, modes=mode, known="none")
     summary = summarize({}, caught.value.records)
     assert (summary.exit, summary.failing, summary.accepted.failing_upstream) == (0, 0, 1)
     assert summarize({"known": []}, caught.value.records).exit == 1
+
+
+SIXTH, COLUMN = SEEN[0]
+
+
+def test_that_check_accepts_a_known_fault_and_its_record_says_so() -> None:
+    (record,) = check(SIXTH, frameworks="torch", modes="backward")
+    assert record.verdict.fails
+    assert record.known == "known upstream: its derivative is 1/6 rounded to float32, in float64 too"
+
+
+def test_that_the_same_fault_in_a_function_of_the_user_fails() -> None:
+    import torch
+
+    def mine(p: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.hardsigmoid(p)
+
+    with pytest.raises(Disagreement, match="hardsigmoid"):
+        check(mine, Hardsigmoid(), frameworks="torch", modes="backward", case=SIXTH)
+    (record,) = check(torch.nn.functional.hardsigmoid, Hardsigmoid(), frameworks="torch", modes="backward", case=SIXTH)
+    assert record.known
+
+
+def test_that_replay_shows_a_known_fault_as_such_and_known_none_disables_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert code(["replay", SIXTH, "--modes", COLUMN]) == 0
+    assert "disagree in operation 2 (hardsigmoid) (known upstream: its derivative" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    assert code(["replay", SIXTH, "--modes", COLUMN, "--known", "none"]) == 1
+
+
+@pytest.fixture
+def explicit() -> Case:
+    """The loss bce at one output that is certain and right; its arrays are not in its text."""
+    arrays = Arrays((np.zeros((1, 1)),), (np.zeros(1),), np.zeros((1, 1)), np.zeros((1, 1)))
+    return Case.of(Case.parse("1-1b:id:bce:n1:f64:grid:s1"), arrays)
+
+
+def test_that_a_fault_in_an_explicit_case_is_known(explicit: Case, tmp_path: Path) -> None:
+    (record,) = check(explicit, frameworks="torch", modes="backward")
+    assert record.known.startswith("known upstream: the gradient of binary_cross_entropy clamps")
+    write_case(explicit, tmp_path / "case.json")
+    assert code(["replay", str(tmp_path / "case.json"), "--modes", "torch:backward"]) == 0
+    assert code(["replay", str(tmp_path / "case.json"), "--modes", "torch:backward", "--known", "none"]) == 1
+
+
+def test_that_a_report_finds_an_explicit_case_in_its_folder(
+    explicit: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (record,) = check(explicit, frameworks="torch", modes="backward")
+    monkeypatch.setattr(known_upstream, "_FOUND", {})
+    journal = Journal(tmp_path)
+    journal.append(record)
+    journal.write_meta({})
+    journal.close()
+    assert write_reports(tmp_path).exit == 1
+    case_path(tmp_path, explicit).parent.mkdir()
+    write_case(explicit, case_path(tmp_path, explicit))
+    assert write_reports(tmp_path).exit == 0
