@@ -31,7 +31,7 @@ from gradagree.checker.derivative_forms import (
     loss_gain,
     unit_tangents,
 )
-from gradagree.checker.kinks import one_sided_derivative, one_sided_loss_gradient
+from gradagree.checker.kinks import ADMISSIBLE, Kinks, one_sided_derivative, one_sided_loss_gradient
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.samples import midpoint, to_domain
 
@@ -57,6 +57,40 @@ class ToleranceOptions:
         """The activation or loss with error bounds, to use in its place on rounded arrays."""
         kind = LossBounds if isinstance(function, ErrorFunction) else ActivationBounds
         return kind(function, self)  # type: ignore[arg-type]
+
+
+JUMP = "jump"
+
+
+@dataclass(frozen=True)
+class TangentOptions:
+    """What the tolerance of a tangent allows: bounds for derivatives, and the derivative at kinks.
+
+    at_kinks is one of `kinks.ADMISSIBLE`, `JUMP` for anything between the one-sided derivatives, or None for the
+    reference's own derivative.
+    """
+
+    bounds: ToleranceOptions = ToleranceOptions()
+    at_kinks: str | None = None
+
+    @classmethod
+    def all(cls, kinks: Kinks) -> list[TangentOptions]:
+        """From the narrowest to the widest."""
+        widest = ToleranceOptions.widest()
+        found = [cls(), cls(ToleranceOptions(ad_forms=True)), cls(widest)]
+        return [*found, *(cls(widest, name) for name in (*ADMISSIBLE, JUMP) if kinks)]
+
+    def with_kinks(self, found: Rounded, kinks: Kinks, one_sided: Callable[[str], Any]) -> Rounded:
+        """A derivative with the chosen one at the kinks; one_sided computes those of `kinks.ADMISSIBLE` by name."""
+        if self.at_kinks is None:
+            return found
+        value, jump = found.value, np.zeros(())
+        on = functools.reduce(np.logical_or, kinks.values(), np.zeros(value.shape, dtype=bool))
+        if self.at_kinks == JUMP:
+            jump = finite_or_zero(np.abs(one_sided("right") - one_sided("left")))
+        else:
+            value = np.where(on, one_sided(self.at_kinks), value)
+        return Rounded(value, found.radius, found.model).widen(np.where(on, jump, 0.0))
 
 
 SAME_POINTS = np.array([-6.5, -3.25, -1.5, -0.6875, -0.125, 0.1875, 0.75, 1.375, 3.5, 7.25])

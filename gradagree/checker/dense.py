@@ -19,7 +19,7 @@ from gradagree.arithmetic.ball import Ball
 from gradagree.arithmetic.model import Model
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.arithmetic.variance import Variance, factors, may_overflow, stored_sum
-from gradagree.checker.allowances import ToleranceOptions, finite_or_zero
+from gradagree.checker.allowances import TangentOptions, ToleranceOptions, finite_or_zero
 from gradagree.checker.comparison import Comparison, compare, observed_array
 from gradagree.checker.dense_filter import node_bounds
 from gradagree.checker.dense_operands import DenseArrays
@@ -44,6 +44,7 @@ class DenseCheck:
         self.kinks = activation_kinks(self.box.activation, self.plain_p)
         self.accepted: dict[Quantity, Comparison] = {}
         self._gradients: dict[ToleranceOptions, Gradient] = {}
+        self._tangents: dict[TangentOptions, ExpectedTangents] = {}
 
     @functools.cached_property
     def p(self) -> Rounded:
@@ -128,14 +129,12 @@ class DenseCheck:
 
     # Forward mode
 
-    @functools.cached_property
-    def _tangents(self) -> ExpectedTangents:
-        return ExpectedTangents(self.box, self.rounded, self.p, self.kinks)
-
-    def expected_tangents(self, tangents: np.ndarray, changes: ParameterTangents) -> Rounded:
+    def expected_tangents(self, tangents: np.ndarray, changes: ParameterTangents, how: TangentOptions) -> Rounded:
         """c' of tangents p', of shape (directions, examples, n), and of those of the parameters."""
         stored = Rounded.stored if self.node.input == INPUTS else Rounded.intermediate
-        return self._tangents.expected(stored(tangents, self.model), changes)
+        if how not in self._tangents:
+            self._tangents[how] = ExpectedTangents(self.box, self.rounded, self.p, self.kinks, how)
+        return self._tangents[how].expected(stored(tangents, self.model), changes)
 
     # Exact values; only the rows and columns that an entry depends on are computed
 

@@ -13,7 +13,7 @@ from gradagree.arithmetic.dual import Dual, tangent_of
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.checker.allowances import (
     ActivationBounds,
-    ToleranceOptions,
+    TangentOptions,
     either,
     finite_or_zero,
     overflow_allowance,
@@ -73,16 +73,17 @@ def affine_tangents(box: Box, a: Any, change: Any, moved: ParameterTangents, lif
 
 @dataclass(frozen=True)
 class ExpectedTangents:
-    """The tangents of a layer on rounded arrays, with the complete jump at kinks."""
+    """The tangents of a layer on rounded arrays."""
 
     box: Box
     rounded: Box
     p: Rounded
     kinks: Kinks
+    how: TangentOptions
 
     @functools.cached_property
     def activation(self) -> ActivationBounds:
-        bounds: ActivationBounds = ToleranceOptions.widest().bounds(self.box.activation)
+        bounds: ActivationBounds = self.how.bounds.bounds(self.box.activation)
         return bounds
 
     @functools.cached_property
@@ -92,12 +93,9 @@ class ExpectedTangents:
 
     @functools.cached_property
     def derivative(self) -> Rounded:
-        """A'(p); on kinks with the complete jump."""
-        found = self.activation.derivative(self.p)
-        for on in self.kinks.values():
-            left, right = (one_sided_derivative(self.box.activation, self.p.value, side) for side in ("left", "right"))
-            found = found.widen(np.where(on, np.abs(right - left), 0.0))
-        return found
+        """A'(p)."""
+        one_sided = functools.partial(one_sided_derivative, self.box.activation, self.p.value)
+        return self.how.with_kinks(self.activation.derivative(self.p), self.kinks, one_sided)
 
     def expected(self, tangents: Rounded, changes: ParameterTangents) -> Rounded:
         """c' of tangents p'."""
@@ -115,38 +113,39 @@ class ExpectedTangents:
     def _elementwise(self, tangents: Rounded) -> Rounded:
         """A'(p) p'; out of range where an intermediate of AD, which multiplies p' first, may overflow."""
         p: Any = self.p
-        change = self.activation.times(self.derivative, p, tangents)
+        change: Rounded = self.activation.times(self.derivative, p, tangents)
+        if not self.how.bounds.conditioning:
+            return change
         ad_form = p._lift(tangent_of(self.box.activation.value(Dual(p[None], tangents))))
         radius = np.where(np.isinf(ad_form.radius), np.inf, change.radius)
         return Rounded(change.value, radius, p.model)
 
     def _along_rows(self, tangents: Rounded) -> Rounded:
-        """a' of rows, from their derivatives and from derivatives as automatic differentiation of A may compute them.
+        """a' of rows, within 8 u of sum_i |dA_j/dp_i p'_i| and of its change for relative changes of p.
 
-        Within 8 u of sum_i |dA_j/dp_i p'_i| and of its change for relative changes of p, and with the complete jump at
-        kinks; out of range where sums of p' itself, with which a program may begin, may overflow.
+        With AD forms also as automatic differentiation of A may compute it. With conditioning also with the complete
+        jump at kinks, and out of range where sums of p' itself, with which a program may begin, may overflow.
         """
         activation, plain, model = self.box.activation, self.p.value, self.p.model
-        p: Any = self.p
-        ad_form = p._lift(tangent_of(activation.value(Dual(p[None], tangents))))
-        change = jvp(activation, p, tangents)
-        if change is None:
-            return ad_form
+        change = jvp(activation, self.p, tangents)
+        if change is None or self.how.bounds.ad_forms:
+            p: Any = self.p
+            ad_form = p._lift(tangent_of(activation.value(Dual(p[None], tangents))))
+            if change is None:
+                return ad_form
         tangent_sizes = np.abs(tangents.value)
         sizes = jvp(VjpSizes(activation, np.abs), plain, tangent_sizes)
         # sum_ik |d^2 A_j / dp_i dp_k p_k p'_i|
         changes = jvp(VjpSizes(activation), plain, tangent_sizes)
-        lost = underflow_allowance(sizes, np.sum(plain**2, axis=-1, keepdims=True), model)
-        beside = [jvp(activation, np.nextafter(plain, side), tangents.value) for side in (-np.inf, np.inf)]
-        change = change.widen(finite_or_zero(np.abs(beside[1] - beside[0])))
-        radius = either(change, ad_form)
-        total = np.sum(np.abs(tangents.value) + tangents.radius, axis=-1, keepdims=True)
-        largest = total * np.maximum(1.0, np.max(np.abs(plain), axis=-1, keepdims=True))
-        allowed = (
-            model.formula * model.u * (finite_or_zero(sizes) + finite_or_zero(changes))
-            + finite_or_zero(lost)
-            + overflow_allowance(largest, 1.0, model)
-        )
+        allowed = model.formula * model.u * (finite_or_zero(sizes) + finite_or_zero(changes))
+        if self.how.bounds.conditioning:
+            beside = [jvp(activation, np.nextafter(plain, side), tangents.value) for side in (-np.inf, np.inf)]
+            change = change.widen(finite_or_zero(np.abs(beside[1] - beside[0])))
+            lost = underflow_allowance(sizes, np.sum(plain**2, axis=-1, keepdims=True), model)
+            total = np.sum(tangent_sizes + tangents.radius, axis=-1, keepdims=True)
+            largest = total * np.maximum(1.0, np.max(np.abs(plain), axis=-1, keepdims=True))
+            allowed = allowed + finite_or_zero(lost) + overflow_allowance(largest, 1.0, model)
+        radius = either(change, ad_form) if self.how.bounds.ad_forms else change.radius
         return Rounded(change.value, radius, model).widen(np.where(radius != 0, allowed, 0.0))
 
 

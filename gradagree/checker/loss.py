@@ -16,7 +16,7 @@ from gradagree.arithmetic.ball import Ball
 from gradagree.arithmetic.dual import Dual, tangent_of
 from gradagree.arithmetic.model import Model
 from gradagree.arithmetic.rounded import Rounded
-from gradagree.checker.allowances import ToleranceOptions, either, finite_or_zero
+from gradagree.checker.allowances import TangentOptions, ToleranceOptions, either
 from gradagree.checker.comparison import Comparison, compare, observed_array
 from gradagree.checker.filter import SAFE, Bound, all_samples_rounded, not_representable, store_accepted
 from gradagree.checker.kinks import loss_kinks, one_sided_loss_gradient
@@ -36,6 +36,7 @@ class LossCheck:
         self.plain_o = answer.values[node.input]
         self.kinks = loss_kinks(self.error, self.plain_o, self.plain_targets)
         self.accepted: dict[Quantity, Comparison] = {}
+        self._cotangents: dict[TangentOptions, Rounded] = {}
 
     @functools.cached_property
     def o(self) -> Rounded:
@@ -73,25 +74,28 @@ class LossCheck:
 
     # Forward mode
 
-    @functools.cached_property
-    def _widest_cotangent(self) -> Rounded:
-        """dE/do; on kinks with the complete jump."""
-        found = self.expected_cotangent(ToleranceOptions.widest())
-        o, t = self.plain_o, self.plain_targets
-        for on in self.kinks.values():
-            left, right = (one_sided_loss_gradient(self.error, o, t, side) for side in ("left", "right"))
-            found = found.widen(np.where(on, finite_or_zero(np.abs(right - left)) * self.weight, 0.0))
-        return found
+    def _cotangent(self, how: TangentOptions) -> Rounded:
+        """dE/do."""
+        if how not in self._cotangents:
+            o, t = self.plain_o, self.plain_targets
 
-    def expected_tangents(self, tangents: np.ndarray, _: Any) -> Rounded:
-        """E' from dE/do, and from what automatic differentiation of E may compute."""
+            def one_sided(name: str) -> Any:
+                return one_sided_loss_gradient(self.error, o, t, name) * self.weight
+
+            found = self.expected_cotangent(how.bounds)
+            self._cotangents[how] = how.with_kinks(found, self.kinks, one_sided)
+        return self._cotangents[how]
+
+    def expected_tangents(self, tangents: np.ndarray, _: Any, how: TangentOptions) -> Rounded:
+        """E' from dE/do; with AD forms also as automatic differentiation of E may compute it."""
         o: Any = self.o
         given = Rounded.intermediate(tangents, self.model)
         with np.errstate(all="ignore"):
-            change: Rounded = np.sum(self._widest_cotangent * given, axis=(-2, -1))
-            ad_form = o._lift(
-                tangent_of(replace(self.box(ToleranceOptions.widest()), error=self.error)(Dual(o[None], given)))
-            )
+            change: Rounded = np.sum(self._cotangent(how) * given, axis=(-2, -1))
+            if not how.bounds.ad_forms:
+                return change
+            loss = replace(self.box(how.bounds), error=self.error)
+            ad_form = o._lift(tangent_of(loss(Dual(o[None], given))))
         return Rounded(change.value, either(change, ad_form), self.model)
 
     # Exact values

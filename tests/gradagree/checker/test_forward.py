@@ -215,7 +215,7 @@ def test_that_a_wrong_value_is_reported_before_any_tangent(given: Given) -> None
 def test_that_a_vague_suspect_is_no_finding(torch: tuple[ForTorch, Framework]) -> None:
     case, arrays, answered = asked(torch[0], VAGUE)
     record = judge(case, arrays, torch[1], answered)
-    assert (record.verdict, record.probable_ratio > 1) == (Verdict.OUT_OF_RANGE, True)
+    assert (record.verdict, record.probable_ratio > 1) == (Verdict.AGREE, True)
     assert record.reason == "along 8 directions, checked operation by operation, on the framework's own tangents"
 
 
@@ -266,3 +266,29 @@ def test_that_tangents_of_other_shapes_are_malformed(given: Given, torch: tuple[
         record = judge(case, arrays, torch[1], Response("forward", wrong, untapped))
         assert record.verdict is Verdict.CRASHED
         assert says in record.reason
+
+
+def test_that_a_blunt_end_to_end_tolerance_gives_way_to_a_sharper_one_of_the_boxes(
+    torch: tuple[ForTorch, Framework], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case, arrays, answered = asked(torch[0], "10-6-64-24:id,maximum_zero,glu:sse:n16:f64:grid:s696905476")
+    by_nodes = judge(case, arrays, torch[1], answered)
+    monkeypatch.setattr("gradagree.checker.forward.BLUNT", 1.0)
+    end_to_end = judge(case, arrays, torch[1], answered)
+    assert by_nodes.verdict is Verdict.AGREE
+    assert by_nodes.sharpness < 1e-6 < end_to_end.sharpness
+
+
+@pytest.mark.parametrize(("slope", "fails"), [(0.0, False), (0.5, False), (1.0, False), (2.0, True), (-1.0, True)])
+def test_that_a_tangent_at_a_kink_has_an_admissible_derivative(given: Given, slope: float, fails: bool) -> None:
+    case, arrays, pushed, _, model = given("3-4-3:id,relu:sse:n4:f64:zeros:s4")
+    which = [0, 1, 2]
+    p, moved = pushed.values["c1"], pushed.tangents["c1"][which]
+    assert np.any(moved * (p == 0))
+    box = case.network(arrays).inside
+    wrong = pushed.tangents["c2"].copy()
+    wrong[which] += slope * (moved * (p == 0)) @ box.w
+    lying = replace(pushed, tangents={**pushed.tangents, "c2": wrong})
+    (found,) = (one for one in ForwardCheck(case, arrays, lying, model).along(which) if one.box == 2)
+    assert found.verdict.fails == fails
+    assert fails or found.sharpness < 1e-12
