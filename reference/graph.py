@@ -1,13 +1,17 @@
-"""A network as a graph of nodes with named values; so far the graph is a chain of dense layers."""
+"""Graphs of operations with named values: of any array program, and of a network of dense layers."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from gradagree.reference.boxes import Box, ErrorBox, boxes
 from gradagree.reference.contract import Activation
+from gradagree.reference.operations.primitive import Primitive
 
 INPUTS, LOSS = "inputs", "E"
 LOSS_NODE = "error"
@@ -124,3 +128,136 @@ def parameter_names(activations: Sequence[Activation], biased: Sequence[bool]) -
         *(parameter_name(k, "b") for k, has in zip(layers, biased, strict=True) if has),
         *(parameter_name(k, own_parameter(name)) for k, a in enumerate(activations, 1) for name in a.parameter_names),
     ]
+
+
+# Graphs of primitives.
+
+
+class Value(NamedTuple):
+    """A value of a graph, by its number; inputs come first."""
+
+    number: int
+
+
+class Application(NamedTuple):
+    """One operation of a graph, applied to values and constants.
+
+    operation: The primitive.
+    operands: Values of the graph, or constants (numbers and arrays).
+    parameters: Keyword arguments of the primitive, such as ``axis``.
+    output: The value that it computes.
+    place: File and line of the program that called it, if known.
+    """
+
+    operation: Primitive
+    operands: tuple[Any, ...]
+    parameters: Mapping[str, Any]
+    output: Value
+    place: str = ""
+
+
+@dataclass
+class Graph:
+    """Operations in topological order, connected by values.
+
+    Args:
+        inputs: Names of the inputs, which are the values 0, 1, ...
+        applications: The operations, each after those whose values it uses.
+        outputs: The values that the graph returns; constants where a result does not depend on the inputs.
+
+    Example:
+        >>> import numpy as np
+        >>> from gradagree.arithmetic.tape import trace
+        >>> graph = trace(lambda x, w: np.sum(np.tanh(x @ w)), np.ones((2, 3)), np.zeros((3, 1)))
+        >>> [str(a.operation.name) for a in graph.applications]
+        ['matmul', 'tanh', 'sum']
+        >>> values = graph.evaluate([np.ones((2, 3)), np.zeros((3, 1))])
+        >>> by_x, by_w = graph.vjp(values, [1.0])
+        >>> by_w.ravel()
+        array([2., 2., 2.])
+    """
+
+    inputs: Sequence[str]
+    applications: list[Application] = field(default_factory=list)
+    outputs: list[Any] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return len(self.inputs) + len(self.applications)
+
+    def evaluate(self, inputs: Sequence[Any]) -> list[Any]:
+        """All values of the graph, in the arithmetic of the inputs.
+
+        Args:
+            inputs: One array for each input, of any array type that NumPy dispatches to.
+
+        Returns:
+            The values by their number: the inputs, then the outputs of the operations.
+        """
+        values = [*inputs]
+        for step in self.applications:
+            values.append(step.operation.function(*self.operands(step, values), **step.parameters))
+        return values
+
+    def operands(self, step: Application, values: Sequence[Any]) -> list[Any]:
+        """The operands of one operation."""
+        return [values[x.number] if isinstance(x, Value) else x for x in step.operands]
+
+    def results(self, values: Sequence[Any]) -> list[Any]:
+        """The outputs of the graph among its values."""
+        return [values[x.number] if isinstance(x, Value) else x for x in self.outputs]
+
+    def vjp(
+        self, values: Sequence[Any], cotangents: Sequence[Any], add: Callable[[list[Any]], Any] | None = None
+    ) -> list[Any]:
+        """The cotangents of the inputs: backpropagation through the operations in reverse order.
+
+        Args:
+            values: From `evaluate`.
+            cotangents: One for each output, in its shape; None for an output that nothing depends on.
+            add: Adds the contributions of all consumers of a value; by default one after the other.
+
+        Returns:
+            One cotangent for each input; None for an input that no output depends on.
+        """
+        return self.all_cotangents(values, cotangents, add)[: len(self.inputs)]
+
+    def all_cotangents(
+        self, values: Sequence[Any], cotangents: Sequence[Any], add: Callable[[list[Any]], Any] | None = None
+    ) -> list[Any]:
+        """As `vjp`, the cotangents of all values."""
+        parts: list[list[Any]] = [[] for _ in range(self.size)]
+        for output, cotangent in zip(self.outputs, cotangents, strict=True):
+            if isinstance(output, Value) and cotangent is not None:
+                parts[output.number].append(cotangent)
+        found: list[Any] = [None] * self.size
+        for step in reversed(self.applications):
+            place = step.output.number
+            found[place] = g = combine(parts[place], add)
+            if g is None or step.operation.vjp is None:
+                continue
+            operands = self.operands(step, values)
+            given = step.operation.vjp(g, values[place], *operands, **step.parameters)
+            for operand, cotangent in zip(step.operands, given, strict=False):
+                if isinstance(operand, Value) and cotangent is not None:
+                    parts[operand.number].append(cotangent)
+        for k in range(len(self.inputs)):
+            found[k] = combine(parts[k], add)
+        return found
+
+    def with_outputs(self, outputs: Iterable[Any]) -> Graph:
+        """The same operations with other outputs."""
+        return Graph(self.inputs, self.applications, list(outputs))
+
+
+def combine(parts: list[Any], add: Callable[[list[Any]], Any] | None) -> Any:
+    """The sum of the contributions to one cotangent; None without any."""
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    if add is not None:
+        return add(parts)
+    total = parts[0]
+    for part in parts[1:]:
+        total = np.add(total, part)
+    return total

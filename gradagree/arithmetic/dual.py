@@ -9,11 +9,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from scipy import special
 
-from gradagree.arithmetic.derivatives import DERIVATIVES, PARTIALS
 from gradagree.arithmetic.derived import order_and_ties
 from gradagree.arithmetic.duck import Duck, NoRule, Rules
 from gradagree.arithmetic.rounded import COMPARISONS, Rounded
 from gradagree.arithmetic.three_valued import split
+from gradagree.reference.operations.derivatives import DERIVATIVES, PARTIALS
 
 
 class IntermediateTangents:

@@ -133,6 +133,8 @@ class Duck(NDArrayOperatorsMixin):
     arithmetic: ClassVar[str]
     rules: ClassVar[Rules]
     derived: ClassVar[Rules] = {}
+    between: ClassVar[Callable[..., Any]]
+    """``between(where, x, y)`` is x; where marked, any number between x and y (from `three_valued`)."""
     rank: ClassVar[int] = 1
     """Priority in mixed operations: an array of higher rank has components of lower rank."""
 

@@ -46,6 +46,13 @@ def split(x: Any) -> tuple[Any, Any]:
     return truth, np.zeros(truth.shape, dtype=bool)
 
 
+def between(where: np.ndarray, x: Any, y: Any) -> Any:
+    """x; where marked, any number between x and y."""
+    known = next(z for z in (x, y) if isinstance(z, Duck))
+    marked = np.broadcast_to(where, np.broadcast_shapes(np.shape(where), np.shape(x), np.shape(y)))
+    return np.where(Trilean(np.ones(marked.shape, dtype=bool), marked, known._lift), x, y)  # type: ignore[call-overload]
+
+
 def _join(decides: bool) -> Callable[[Any, Any], Trilean]:
     """A certain False decides ``and``, a certain True decides ``or``."""
 
@@ -92,3 +99,4 @@ Trilean.rules.update({
     np.sum: on_numbers(np.sum), np.count_nonzero: on_numbers(np.sum), np.mean: on_numbers(np.mean),
     np.max: on_numbers(np.max), np.min: on_numbers(np.min),
 })  # fmt: skip
+Duck.between = staticmethod(between)

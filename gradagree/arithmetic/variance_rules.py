@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from gradagree.arithmetic.derivatives import DERIVATIVES, PARTIALS, STEPS
 from gradagree.arithmetic.derived import log_sum_exp
 from gradagree.arithmetic.duck import Duck, NoRule
 from gradagree.arithmetic.model import FORMATS
@@ -26,6 +25,7 @@ from gradagree.arithmetic.variance import (
     rounding,
     sum_of_terms,
 )
+from gradagree.reference.operations.derivatives import DERIVATIVES, PARTIALS, STEPS
 
 LIBRARY_DEVIATIONS = 2
 """Standard deviation of the error of a library function, in u."""

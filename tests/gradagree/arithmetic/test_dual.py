@@ -12,10 +12,10 @@ from scipy import special
 
 from gradagree.arithmetic import Ball, Dual, Rounded
 from gradagree.arithmetic.ball import lift, precision
-from gradagree.arithmetic.derivatives import DERIVATIVES
 from gradagree.arithmetic.dual import WITHOUT_DERIVATIVE, tangent_of
 from gradagree.arithmetic.model import Model, model
 from gradagree.arithmetic.rounded import COMPARISONS
+from gradagree.reference.operations.derivatives import DERIVATIVES
 
 BITS = 400
 STEP = flint.arb(2) ** -100

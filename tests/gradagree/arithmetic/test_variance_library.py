@@ -9,10 +9,10 @@ import pytest
 from scipy import special
 
 from gradagree.arithmetic import NoRule
-from gradagree.arithmetic.derivatives import DERIVATIVES, PARTIALS, STEPS
 from gradagree.arithmetic.model import LIBRARY, OWN, model
 from gradagree.arithmetic.three_valued import Trilean
 from gradagree.arithmetic.variance import Variance
+from gradagree.reference.operations.derivatives import DERIVATIVES, PARTIALS, STEPS
 
 FORM = model("float32")
 X = np.array([0.28125, 0.65625, 0.90625, 0.71875])

@@ -1,0 +1,103 @@
+"""Primitives: NumPy functions with hand-written vjps, which run on every array type that NumPy dispatches to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Vjp = Callable[..., Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class Primitive:
+    """One NumPy function y = f(x1, x2, ..., **parameters) and its vjp.
+
+    Args:
+        name: Name in messages.
+        function: The function; NumPy dispatches it to the type of its arrays.
+        vjp: The cotangents of the inputs from the cotangent g of the output: ``vjp(g, y, *inputs, **parameters)``, a
+            sequence with one cotangent for each input, in its shape, or None for an input without a derivative. None
+            for a function without a derivative, such as a comparison.
+
+    Example:
+        >>> import numpy as np
+        >>> from gradagree.reference.operations import PRIMITIVES
+        >>> x = np.array([0.0, 1.0])
+        >>> PRIMITIVES[np.square].vjp(np.ones(2), x**2, x)
+        (array([0., 2.]),)
+    """
+
+    name: str
+    function: Callable[..., Any]
+    vjp: Vjp | None = None
+
+
+PRIMITIVES: dict[Any, Primitive] = {}
+"""All primitives, by their NumPy function."""
+
+
+def register(function: Any, vjp: Vjp | None, name: str | None = None) -> Primitive:
+    """Add a primitive to `PRIMITIVES`."""
+    found = PRIMITIVES[function] = Primitive(name or function.__name__.strip("_"), function, vjp)
+    return found
+
+
+def sum_to(g: Any, shape: Sequence[int]) -> Any:
+    """The cotangent of an array that was broadcast: the sum over the axes along which it was repeated."""
+    shape = tuple(shape)
+    if np.shape(g) == shape:
+        return g
+    leading = np.ndim(g) - len(shape)
+    repeated = tuple(k + leading for k, n in enumerate(shape) if n == 1 and np.shape(g)[k + leading] != 1)
+    axes = (*range(leading), *repeated)
+    return np.reshape(np.sum(g, axis=axes) if axes else g, shape)
+
+
+def is_constant(x: Any) -> bool:
+    """True for numbers and arrays that have no floating-point derivative."""
+    return not hasattr(x, "dtype") or x.dtype.kind in "biu"
+
+
+def certain(condition: Any) -> np.ndarray:
+    """The entries for which a condition holds without doubt (see `gradagree.arithmetic.three_valued`)."""
+    true, open = getattr(condition, "true", condition), getattr(condition, "open", False)
+    return np.asarray(true & ~np.asarray(open))
+
+
+def between(where: np.ndarray, x: Any, y: Any) -> Any:
+    """x; where marked, any number between x and y, which an arithmetic without intervals takes halfway.
+
+    It stands for the derivatives at a kink or at a tie, where programs differ.
+    """
+    if not where.any():
+        return x
+    for array in (x, y):
+        if hasattr(array, "between"):
+            return array.between(where, x, y)
+    return np.where(where, (x + y) / 2, x)
+
+
+def restore(reduced: Any, shape: Sequence[int], axis: Any, keepdims: bool) -> Any:
+    """The result of a reduction with its reduced axes kept, as axes of length 1."""
+    if keepdims:
+        return reduced
+    kept = list(shape)
+    for k in range(len(shape)) if axis is None else np.atleast_1d(axis):
+        kept[int(k)] = 1
+    return np.reshape(reduced, kept)
+
+
+def count(shape: Sequence[int], axis: Any) -> int:
+    """Number of entries that a reduction combines into one."""
+    return math.prod(shape) if axis is None else math.prod(shape[int(k)] for k in np.atleast_1d(axis))
+
+
+def midpoints(x: Any) -> np.ndarray:
+    """The central values of an array of any arithmetic, as float64."""
+    while not isinstance(x, np.ndarray):
+        x = x.middle if hasattr(x, "middle") else x._parts()[0] if hasattr(x, "_parts") else np.asarray(x)
+    return np.asarray(x, dtype=np.float64)

@@ -1,0 +1,96 @@
+"""Reductions and cumulative operations along axes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from gradagree.reference.operations.primitive import PRIMITIVES, Primitive, between, certain, count, register, restore
+
+
+def total(g: Any, y: Any, x: Any, axis: Any = None, keepdims: bool = False) -> tuple[Any]:
+    return (np.broadcast_to(restore(g, np.shape(x), axis, keepdims), np.shape(x)),)
+
+
+def mean(g: Any, y: Any, x: Any, axis: Any = None, keepdims: bool = False) -> tuple[Any]:
+    shared = restore(g, np.shape(x), axis, keepdims) / float(count(np.shape(x), axis))
+    return (np.broadcast_to(shared, np.shape(x)),)
+
+
+def product(g: Any, y: Any, x: Any, axis: Any = None, keepdims: bool = False) -> tuple[Any]:
+    """The product of the other factors, without a division, so that factors of 0 are right."""
+    axes = tuple(range(np.ndim(x))) if axis is None else tuple(int(k) % np.ndim(x) for k in np.atleast_1d(axis))
+    g = restore(g, np.shape(x), axes, keepdims)
+    order = (*(k for k in range(np.ndim(x)) if k not in axes), *axes)
+    lined = np.reshape(np.transpose(x, order), (*(np.shape(x)[k] for k in order if k not in axes), -1))
+    n = np.shape(lined)[-1]
+    ones = np.ones((*np.shape(lined)[:-1], 1))
+    before = np.concatenate([ones, np.cumprod(lined[..., : n - 1], axis=-1)], axis=-1) if n > 1 else ones
+    backwards = np.flip(lined, axis=-1)
+    after = np.concatenate([ones, np.cumprod(backwards[..., : n - 1], axis=-1)], axis=-1) if n > 1 else ones
+    others = np.reshape(before * np.flip(after, axis=-1), [np.shape(x)[k] for k in order])
+    return (g * np.transpose(others, [int(k) for k in np.argsort(order)]),)
+
+
+def extremum(g: Any, y: Any, x: Any, axis: Any = None, keepdims: bool = False) -> tuple[Any]:
+    """The cotangent goes to the largest (smallest) entry; equal ones get any share of it."""
+    g, y = (restore(z, np.shape(x), axis, keepdims) for z in (g, y))
+    equal = x == y
+    reached = np.where(equal, 1.0, 0.0)
+    tie = certain(equal) & (np.sum(np.asarray(certain(equal), float), axis=axis, keepdims=True) > 1)
+    return (between(tie, np.where(tie, 0.0, g * reached), np.broadcast_to(g, np.shape(x))),)
+
+
+def log_sum_exp(g: Any, y: Any, x: Any, axis: Any = None, keepdims: bool = False) -> tuple[Any]:
+    g, y = (restore(z, np.shape(x), axis, keepdims) for z in (g, y))
+    return (g * np.exp(x - y),)
+
+
+def log_sum_exp_value(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """log(sum_i exp x_i), in any arithmetic."""
+    if isinstance(x, np.ndarray):
+        return special.logsumexp(x, axis=axis, keepdims=keepdims)
+    return np.logaddexp.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
+
+
+def running_total(g: Any, y: Any, x: Any, axis: int | None = None) -> tuple[Any]:
+    """The cumulative sum from the other end."""
+    along = -1 if axis is None else axis
+    found = np.flip(np.cumsum(np.flip(g, axis=along), axis=along), axis=along)
+    return (np.reshape(found, np.shape(x)),)
+
+
+def running_product(g: Any, y: Any, x: Any, axis: int | None = None) -> tuple[Any]:
+    """sum_j>=i g_j prod_k<=j, k!=i x_k, as the recursion r_i = g_i + x_{i+1} r_{i+1}, times the product before i."""
+    lined, g = (np.ravel(x), g) if axis is None else (np.moveaxis(z, axis, 0) for z in (x, g))
+    n = np.shape(lined)[0]
+    tail = [g[n - 1]]
+    for i in range(n - 2, -1, -1):
+        tail.append(g[i] + lined[i + 1] * tail[-1])
+    before: list[Any] = [1.0]
+    for i in range(n - 1):
+        before.append(before[-1] * lined[i])
+    found = np.stack([first * rest for first, rest in zip(before, reversed(tail), strict=True)], axis=0)
+    return (np.reshape(found, np.shape(x)) if axis is None else np.moveaxis(found, 0, axis),)
+
+
+register(np.sum, total)
+register(np.mean, mean)
+register(np.prod, product)
+register(np.max, extremum, "max")
+register(np.min, extremum, "min")
+PRIMITIVES[special.logsumexp] = Primitive("logsumexp", log_sum_exp_value, log_sum_exp)
+register(np.cumsum, running_total)
+register(np.cumprod, running_product)
+WITHOUT_DERIVATIVE: tuple[Any, ...] = (
+    np.any,
+    np.all,
+    np.argmax,
+    np.argmin,
+    np.argsort,
+    np.count_nonzero,
+)
+for function in WITHOUT_DERIVATIVE:
+    register(function, None)
