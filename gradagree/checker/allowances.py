@@ -84,13 +84,15 @@ class TangentOptions:
         """A derivative with the chosen one at the kinks; one_sided computes those of `kinks.ADMISSIBLE` by name."""
         if self.at_kinks is None:
             return found
-        value, jump = found.value, np.zeros(())
-        on = functools.reduce(np.logical_or, kinks.values(), np.zeros(value.shape, dtype=bool))
-        if self.at_kinks == JUMP:
-            jump = finite_or_zero(np.abs(one_sided("right") - one_sided("left")))
-        else:
-            value = np.where(on, one_sided(self.at_kinks), value)
-        return Rounded(value, found.radius, found.model).widen(np.where(on, jump, 0.0))
+        on = functools.reduce(np.logical_or, kinks.values(), np.zeros(found.value.shape, dtype=bool))
+        if self.at_kinks != JUMP:
+            return Rounded(np.where(on, one_sided(self.at_kinks), found.value), found.radius, found.model)
+        # the middle, within half the jump
+        left, right = (np.broadcast_to(one_sided(side), on.shape) for side in ("left", "right"))
+        on = on & np.isfinite(left) & np.isfinite(right)
+        middle = np.where(on, (left + right) / 2, found.value)
+        half = np.maximum(np.abs(right - left) / 2, np.abs(found.value - middle))
+        return Rounded(middle, found.radius, found.model).widen(np.where(on, half, 0.0))
 
 
 SAME_POINTS = np.array([-6.5, -3.25, -1.5, -0.6875, -0.125, 0.1875, 0.75, 1.375, 3.5, 7.25])

@@ -281,14 +281,13 @@ def test_that_a_blunt_end_to_end_tolerance_gives_way_to_a_sharper_one_of_the_box
 
 @pytest.mark.parametrize(("slope", "fails"), [(0.0, False), (0.5, False), (1.0, False), (2.0, True), (-1.0, True)])
 def test_that_a_tangent_at_a_kink_has_an_admissible_derivative(given: Given, slope: float, fails: bool) -> None:
-    case, arrays, pushed, _, model = given("3-4-3:id,relu:sse:n4:f64:zeros:s4")
-    which = [0, 1, 2]
-    p, moved = pushed.values["c1"], pushed.tangents["c1"][which]
-    assert np.any(moved * (p == 0))
-    box = case.network(arrays).inside
-    wrong = pushed.tangents["c2"].copy()
-    wrong[which] += slope * (moved * (p == 0)) @ box.w
-    lying = replace(pushed, tangents={**pushed.tangents, "c2": wrong})
-    (found,) = (one for one in ForwardCheck(case, arrays, lying, model).along(which) if one.box == 2)
+    case, arrays, pushed, _, model = given("16-3:relu:sse:n4:f64:grid:s4")
+    which = list(range(arrays.inputs.size))
+    moved = np.eye(arrays.inputs.size).reshape(-1, *arrays.inputs.shape) * (arrays.inputs == 0)
+    wrong = pushed.tangents["c1"].copy()
+    wrong[which] += slope * moved @ case.network(arrays).w
+    assert np.any(wrong != pushed.tangents["c1"]) == bool(slope)
+    lying = replace(pushed, tangents={**pushed.tangents, "c1": wrong})
+    (found,) = (one for one in ForwardCheck(case, arrays, lying, model).along(which) if one.box == 1)
     assert found.verdict.fails == fails
     assert fails or found.sharpness < 1e-12
