@@ -68,7 +68,10 @@ def _paragraph(found: list[Record], cases: Mapping[str, Case], command: Callable
 
 
 def describe_input(case: Case, record: Record) -> str:
-    """The input of the operation at a record's entry, as the reference computes it; empty for a sum over examples."""
+    """The input of the operation at a record's entry, as the reference computes it; empty for a sum over examples.
+
+    For a loss that overflows, the output that contributes most.
+    """
     name, index = split_entry(record.entry)
     arrays = case.arrays()
     x: Any = arrays.inputs
@@ -76,22 +79,35 @@ def describe_input(case: Case, record: Record) -> str:
         for node, activation in zip(case.nodes(arrays), case.activations, strict=False):
             if node.name == record.box:
                 alone = not activation.along_last_axis and (name == "delta_p" or not node.parameters)
-                return _entries("p", x, index, alone) if name in ("delta_p", "c") else ""
+                if name == "c'" and len(index) == x.ndim + 1:  # the first index is the direction
+                    return _entries("p", x, index[1:], alone)
+                return _entries("p", x, index, alone, name == "delta_p") if name in ("delta_p", "c") else ""
             x = node.forward(x)
-    if record.box != "error" or not index:
+    if record.box == "error" and name in ("E", "E'") and not math.isfinite(plain(record.observed)):
+        return _largest(case, x, arrays.targets)
+    if record.box != "error" or not index or name == "E'":
         return ""
-    given = [_entries("o", x, index, False), _entries("t", np.asarray(arrays.targets), index, False)]
+    given = [_entries("o", x, index, False, True), _entries("t", np.asarray(arrays.targets), index, False, True)]
     return ", ".join(filter(None, given))
 
 
-def _entries(name: str, array: np.ndarray, index: tuple[int, ...], alone: bool) -> str:
-    """``p[1,0] = 0.5``, or ``p[1] = [0.5, 2]`` for a row of few numbers."""
+def _largest(case: Case, outputs: np.ndarray, targets: np.ndarray) -> str:
+    """``o[2,0] = 4096.0, t[2,0] = 1.0``: the output with the largest product o dE/do, and its target."""
+    with np.errstate(all="ignore"):
+        sizes = np.abs(outputs * case.error.sensitivity(outputs, targets))
+    index = tuple(map(int, np.unravel_index(np.argmax(sizes), outputs.shape)))
+    place = index[: targets.ndim]
+    return f"{_entries('o', outputs, index, True)}, {_entries('t', targets, place, True)}"
+
+
+def _entries(name: str, array: np.ndarray, index: tuple[int, ...], alone: bool, wide: bool = False) -> str:
+    """``p[1,0] = 0.5``, or ``p[1] = [0.5, 2]`` for a row of few numbers; `wide`: the entry of a longer row."""
     place = index if alone else index[:1]
     try:
         values = np.asarray(array[place])
     except IndexError:
         return ""
     if values.size > MOST_ENTRIES:
-        return ""
+        return _entries(name, array, index, True) if wide else ""
     shown = ", ".join(repr(x.item()) for x in values.ravel())
     return f"{name}[{','.join(map(str, place))}] = {f'[{shown}]' if values.ndim else shown}"

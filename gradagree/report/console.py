@@ -17,7 +17,7 @@ from gradagree.cases.case import Case
 from gradagree.checker.comparison import Comparison
 from gradagree.checker.verdict import Record, Verdict, describe_operation, exit_code, plain
 from gradagree.report import sections
-from gradagree.report.findings import Finding
+from gradagree.report.findings import grouped
 from gradagree.report.matrix import ACTIVATION, ERROR
 from gradagree.report.provenance import failed_probes
 from gradagree.report.sections import FindingSection, Span, Table
@@ -37,7 +37,7 @@ def print_summary(summary: Summary, console: Console, folder: Path) -> None:
     printer.line(Text(summary.sentence, style="bold red" if summary.failing else "bold"))
     for line in failed_probes(summary.meta):
         printer.line(Text(f"✗ probe failed: {line}", style="bold red"))
-    findings = _worst_of_each(summary)
+    findings = grouped(summary.findings)
     for finding in findings[:MOST_FINDINGS]:
         _finding(printer, sections.section_of(finding, summary))
     further = len(findings) - MOST_FINDINGS
@@ -53,15 +53,6 @@ def print_summary(summary: Summary, console: Console, folder: Path) -> None:
         if one.rows:
             printer.section(one.without("link", "expiry", *sections.SHARE_NAMES))
     printer.line(Text(f"Report: {visible(folder / 'report.html', 1000)}"), whole=True)
-
-
-def _worst_of_each(summary: Summary) -> list[Finding]:
-    """The worst finding of each framework and function; all findings without a function."""
-    found: dict[tuple[object, ...], Finding] = {}
-    for k, one in enumerate(summary.findings):
-        cause = one.cause
-        found.setdefault((cause.framework, cause.function or k, one.accepted), one)
-    return list(found.values())
 
 
 class Printer:
@@ -118,6 +109,8 @@ def _finding(printer: Printer, one: FindingSection) -> None:
         lines.append(Text(f"  observed {one.observed}"))
     if one.given:
         lines.append(Text(f"  at {visible(one.given, 300)}"))
+    if one.others:
+        lines.append(Text(f"  also {one.others}"))
     if one.reason:
         lines.append(Text(f"  {visible(one.reason, 300)}"))
     if one.small is not None:

@@ -25,7 +25,9 @@ from gradagree.report.text import quote, short_name, value_of, visible
 from gradagree.runner.known import functions_of, matches
 from gradagree.runner.known_entry import ANY, UPSTREAM as UPSTREAM, Entry
 
-MOST_MODES, MOST_WORDS = 5, 80
+MOST_MODES, MOST_WORDS, MOST_PARTS = 5, 80, 4
+POINTWISE = ("delta_p", "c", "E")
+"""Arrays whose entries have an input that a report can show."""
 ROOM = 1000
 """Causes of one verdict that are kept apart."""
 
@@ -101,6 +103,74 @@ class Findings:
     def __iter__(self) -> Iterator[Finding]:
         """What fails the run first, of that the worst verdict, and within it the largest ratio."""
         return iter(sorted(self.known.values(), key=lambda one: (self.is_companion(one.example), *_place(one))))
+
+
+@dataclass
+class FindingGroup:
+    """The findings of one framework and function, which a report shows as one, the worst first."""
+
+    members: list[Finding]
+
+    @property
+    def example(self) -> Finding:
+        """Of the worst verdict, a finding whose entry has one input, with the largest ratio."""
+        return min(self.members, key=lambda one: (*_place(one)[:2], one.cause.part not in POINTWISE, -one.ratio))
+
+    @property
+    def count(self) -> int:
+        return sum(one.count for one in self.members)
+
+    @property
+    def accepted(self) -> Entry | None:
+        return self.members[0].accepted
+
+    @property
+    def label(self) -> str:
+        return self.members[0].label
+
+    @property
+    def words(self) -> str:
+        """``torch backward 12, vmap 3``, over all members."""
+        modes: Counter[str] = Counter()
+        for one in self.members:
+            modes.update(one.modes or {one.example.mode: one.count})
+        return Finding(self.members[0].cause, self.example.example, self.count, modes=modes).words
+
+    @property
+    def parts(self) -> str:
+        return _listed(one.cause.part for one in [self.example, *self.members])
+
+    @property
+    def dtypes(self) -> str:
+        return _listed(one.cause.dtype for one in [self.example, *self.members])
+
+    @property
+    def others(self) -> list[tuple[Verdict, int]]:
+        """The other verdicts of its records, with their numbers."""
+        counts: Counter[Verdict] = Counter()
+        for one in self.members:
+            counts[one.cause.verdict] += one.count
+        return [(verdict, counts[verdict]) for verdict in Verdict if counts[verdict] and verdict is not self.verdict]
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.example.cause.verdict
+
+
+def grouped(findings: Iterable[Finding]) -> list[FindingGroup]:
+    """Findings by framework and function, in their order; those without a function by their reason."""
+    groups: dict[tuple[str, ...], FindingGroup] = {}
+    for one in findings:
+        cause, known = one.cause, "" if one.accepted is None else f"{one.label} {one.accepted.reason}"
+        at_fault = cause.function.partition("(")[0] or f"{cause.verdict} {cause.reason}"
+        groups.setdefault((cause.framework, at_fault, known), FindingGroup([])).members.append(one)
+    return list(groups.values())
+
+
+def _listed(names: Iterable[str]) -> str:
+    """``delta_p, dw``: each name once, at most four of them."""
+    found = list(dict.fromkeys(filter(None, names)))
+    return ", ".join(found[:MOST_PARTS]) + ", ..." * (len(found) > MOST_PARTS)
 
 
 def cause_of(record: Record) -> Cause:

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from gradagree.checker.verdict import ORDER, Verdict
 from gradagree.report import sections
 from gradagree.report.figures import Interval, Panel, histograms, intervals
+from gradagree.report.findings import grouped
 from gradagree.report.matrix import depth_label
 from gradagree.report.network import draw_faulty_operation
 from gradagree.report.provenance import failed_probes, runs_of
@@ -62,11 +63,12 @@ MOST_FINDINGS = 200
 
 def page(summary: Summary) -> str:
     """The complete page as text."""
-    findings = list(summary.findings)
+    findings = grouped(summary.findings)
     values = {
         "summary": summary, "matrix": sections.matrix(summary), "tolerances": sections.relative_tolerances(summary),
         "findings": [
-            (sections.section_of(one, summary), draw_faulty_operation(one.example)) for one in findings[:MOST_FINDINGS]
+            (sections.section_of(one, summary), draw_faulty_operation(one.example.example))
+            for one in findings[:MOST_FINDINGS]
         ],
         "unshown": findings[MOST_FINDINGS:], "known": sections.known_differences(summary),
         "conventions": sections.conventions(summary), "not_decided": sections.not_decided(summary),

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradagree.report import sections
+from gradagree.report.findings import grouped
 from gradagree.report.provenance import failed_probes, runs_of
 from gradagree.report.sections import FindingSection, SmallCase, Span, Table
 from gradagree.report.summary import Summary
-from gradagree.report.text import ROOM, code, code_span, count_noun, fit_blocks, prose, table, verdict_word
+from gradagree.report.text import ROOM, code, code_span, count_noun, fit_blocks, prose, table, verdict_word, visible
 
 ROOM_FOR_FINDINGS = 240_000
 ROOM_FOR_KNOWN = 40_000
 ROOM_FOR_PROBES = 20_000
+GIVEN = 300
+"""Characters of the input at fault."""
 
 
 def document(summary: Summary) -> str:
@@ -68,7 +71,7 @@ def _findings(summary: Summary) -> Iterator[str]:
     yield "\n## Findings"
     if not len(summary.findings):
         yield "\nNone." if summary.compared else "\nNone: nothing was compared."
-    found = (finding(sections.section_of(one, summary)) for one in summary.findings)
+    found = (finding(sections.section_of(one, summary)) for one in grouped(summary.findings))
     yield from fit_blocks(found, "causes", ROOM_FOR_FINDINGS)
     if summary.findings.further:
         yield f"\n{count_noun(summary.findings.further, 'further record')} of other causes in results.jsonl."
@@ -83,7 +86,8 @@ def finding(one: FindingSection) -> str:
         lines.append(f"- expected {one.expected}{one.radius and f' ± {one.radius}'}")
         lines.append(f"- observed {one.observed}")
         lines.append(f"- error {one.distance}, tolerance {one.tolerance}")
-    lines += [f"- at {code(one.given)}"] if one.given else []
+    lines += [f"- at {code_span(visible(one.given, GIVEN))}"] if one.given else []
+    lines += [f"- also {one.others}"] if one.others else []
     place = [code(one.operation)] * bool(one.operation) + [f"entry {code(one.entry)}"] * bool(one.entry)
     place += [f"{one.ratio} times the tolerance"] * bool(one.ratio)
     lines.append(f"- {', '.join([*place, f'version {code(one.version)}'])}")

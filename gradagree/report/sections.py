@@ -9,7 +9,7 @@ from gradagree.cases.case import Case
 from gradagree.checker.failures import describe_input
 from gradagree.checker.verdict import ORDER, Record, Verdict, describe_operation
 from gradagree.errors import UsageError
-from gradagree.report.findings import Finding, Small, array_texts
+from gradagree.report.findings import FindingGroup, Small, array_texts
 from gradagree.report.matrix import GROUPS, Cell, Column
 from gradagree.report.provenance import Run, not_installed
 from gradagree.report.summary import Summary
@@ -147,6 +147,7 @@ class FindingSection(NamedTuple):
     small: SmallCase | None
     label: str
     given: str = ""
+    others: str = ""
 
     @property
     def accepted(self) -> bool:
@@ -165,15 +166,17 @@ def verdict_span(verdict: Verdict, note: str = "") -> Span:
     return Span(str(verdict), verdict.symbol, tone(verdict), note=note)
 
 
-def section_of(finding: Finding, summary: Summary) -> FindingSection:
-    """The finding with its example, and the smallest case of the same cause."""
-    cause, example, known = finding.cause, finding.example, finding.accepted
-    names = [finding.words, *filter(None, (cause.function, cause.part, cause.dtype))]
+def section_of(group: FindingGroup, summary: Summary) -> FindingSection:
+    """The findings of a function with the worst example, and the smallest case of the same cause."""
+    finding, known = group.example, group.accepted
+    cause, example = finding.cause, finding.example
+    names = [group.words, *filter(None, (cause.function, group.parts, group.dtypes))]
     expected, observed = (format_exact(x, example.dtype) for x in (example.expected, example.observed))
-    small = summary.small.get(cause)
+    causes = [cause, *(one.cause for one in group.members)]
+    small = next((summary.small[one] for one in causes if one in summary.small), None)
     return FindingSection(
         cause.verdict, "" if known is None else visible(known.reason), list(map(short_name, names)),
-        count_noun(finding.count, "record"), visible(example.reason),
+        count_noun(group.count, "record"), visible(example.reason),
         example.expected is not None or example.observed is not None,
         expected, _optional(example.expected_radius), observed, _common_digits(expected, observed),
         brief(finding.distance), _optional(example.ratio), brief(example.tolerance),
@@ -181,8 +184,9 @@ def section_of(finding: Finding, summary: Summary) -> FindingSection:
         short_name(example.framework), short_name(example.version), short_name(example.device),
         _optional(example.sharpness),
         replay(example, summary.extensions), None if small is None else _small(small),
-        finding.label,
+        group.label,
         _input(example),
+        ", ".join(f"{verdict} in {count_noun(n, 'record')}" for verdict, n in group.others),
     )  # fmt: skip
 
 

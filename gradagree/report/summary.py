@@ -49,6 +49,14 @@ def sentence(summary: Summary) -> str:
     )
 
 
+def split_sentence(text: str, answer: str = "") -> tuple[str, str]:
+    """A headline and its details, each a sentence: the answer, by default the first clause, and the other clauses."""
+    clauses = text.removesuffix(".")
+    answer = answer or clauses.partition("; ")[0]
+    details = clauses.removeprefix(answer).removeprefix("; ")
+    return f"{answer}.", f"{details[0].upper()}{details[1:]}." if details else ""
+
+
 def _nothing(summary: Summary) -> str:
     if summary.total:
         columns: dict[str, dict[str, None]] = {}
@@ -125,7 +133,7 @@ def _blamed(summary: Summary) -> str:
     found: Counter[str] = Counter()
     for finding in summary.findings:
         if finding.cause.verdict.fails and finding.accepted is None and not summary.is_companion(finding.example):
-            found[finding.cause.function] += finding.count
+            found[finding.cause.function.partition("(")[0]] += finding.count
     names = [short_name(name) for name, _ in found.most_common() if name]
     names[MOST_NAMED:] = [f"{len(names) - MOST_NAMED} more"] * (len(names) > MOST_NAMED)
     return f", in {join_words(names)}" if names else ""
@@ -340,6 +348,11 @@ class Summary:
     def sentence(self) -> str:
         """The summary in one sentence."""
         return sentence(self)
+
+    @property
+    def headline(self) -> tuple[str, str]:
+        """The answer, and the other clauses of the sentence."""
+        return split_sentence(self.sentence, "" if self.compared else _nothing(self))
 
 
 def summarize(

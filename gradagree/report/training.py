@@ -14,11 +14,12 @@ from gradagree.adapters import Adapter
 from gradagree.checker.verdict import Record, Verdict, exit_code
 from gradagree.files import write_text
 from gradagree.report.figures import STYLES, Line, chart, sample
+from gradagree.report.findings import grouped
 from gradagree.report.html import asset, render
 from gradagree.report.network import MOST_BOXES, draw_network, layers, legend, tables
 from gradagree.report.provenance import failed_probes, not_installed, runs_of
 from gradagree.report.sections import section_of
-from gradagree.report.summary import PHRASES, Summary, summarize
+from gradagree.report.summary import PHRASES, Summary, split_sentence, summarize
 from gradagree.report.text import DASH, brief, count_noun, format_count, join_words
 from gradagree.report.training_data import (
     REFERENCE,
@@ -153,7 +154,7 @@ def page(training: Training, meta: dict[str, Any], records: Sequence[Record]) ->
     """The complete page as text."""
     outcomes, summary = outcomes_along(training, records), summarize(meta, records)
     values = {
-        "training": training, "facts": list(facts(training)), "sentence": sentence(training, outcomes),
+        "training": training, "facts": list(facts(training)), "headline": split_sentence(sentence(training, outcomes)),
         **_curves(training), **_verdicts(outcomes, summary), **_network(training),
         "probes_failed": failed_probes(meta), "not_installed": not_installed(meta), "runs": runs_of(meta),
     }  # fmt: skip
@@ -162,7 +163,7 @@ def page(training: Training, meta: dict[str, Any], records: Sequence[Record]) ->
 
 def _verdicts(found: Sequence[CheckpointOutcomes], summary: Summary) -> dict[str, Any]:
     """The verdicts of all checkpoints: counts, and a row for each stretch of equal verdicts."""
-    counts, rows, findings = tally(found), stretches(found), list(summary.findings)
+    counts, rows, findings = tally(found), stretches(found), grouped(summary.findings)
     by_verdict = {verdict: counts[verdict] for verdict in Verdict if counts[verdict]}
     return {
         "counts": by_verdict, "total": counts.total(), "columns": columns_of(found),

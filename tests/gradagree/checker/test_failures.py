@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 
-from gradagree import Activation, check
+from gradagree import Activation, Case, check
 from gradagree.api import Disagreement
-from gradagree.checker.failures import format_failures
+from gradagree.checker.failures import describe_input, format_failures
 from gradagree.checker.verdict import Record, Verdict
 from gradagree.reference.activations import Gelu, Silu
 
@@ -106,3 +107,26 @@ def test_that_check_compiles_nothing_unless_it_is_named() -> None:
 def test_that_jax_is_checked_without_its_modes_that_compile_each_network() -> None:
     pytest.importorskip("jax")
     assert {one.mode for one in check(Silu, frameworks="jax", dtypes=["float64"])} == {"packed"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "box", "entry", "shown"),
+    [
+        ("3-4-2:id,hardsigmoid:sse:n2:f64:ordinary:s7", 2, "delta_p[1,1]", r"p\[1,1\] = -?\d"),
+        ("3-4-2:id,hardsigmoid:sse:n2:f64:ordinary:s7", 2, "c'[7,1,1]", r"p\[1\] = \[-?\d.*, .*, .*, .*\]"),
+        ("3-12-2:id,softmax:sse:n2:f64:ordinary:s7", 2, "delta_p[1,1]", r"p\[1,1\] = -?\d"),
+        ("3-12-2:id,softmax:sse:n2:f64:ordinary:s7", 2, "c[1,1]", r"$"),
+        ("3-4-12:id*2:mse:n2:f64:ordinary:s7", "error", "delta_p[1,3]", r"o\[1,3\] = .*, t\[1,3\] = "),
+        ("64-10:id:soft_margin:n1:f32:extreme:s394893549", "error", "E", r"o\[0,2\] = 49408\.\d+, t\[0,2\] = -1\.0"),
+    ],
+)  # fmt: skip
+def test_that_the_input_at_fault_is_shown_for_every_kind_of_entry(
+    spec: str, box: int | str, entry: str, shown: str
+) -> None:
+    case = Case.parse(spec)
+    fields = {"case": "1", "spec": spec, "sha256": "", "framework": "torch", "version": "2", "mode": "forward"}
+    record = Record(
+        **fields, dtype=case.dtype, verdict=Verdict.NONFINITE, box=box, function="f", entry=entry,
+        expected="0x1p+0", observed="inf",
+    )  # fmt: skip
+    assert re.match(shown, describe_input(case, record))

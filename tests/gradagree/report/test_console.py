@@ -10,6 +10,7 @@ from rich.console import Console
 
 from gradagree.checker.verdict import Record, Verdict
 from gradagree.report import print_summary, summarize
+from gradagree.report.findings import grouped
 from gradagree.report.text import replay
 
 FOLDER = Path("reports") / "run-1"
@@ -36,10 +37,10 @@ def test_that_no_line_is_wider_than_the_terminal_but_those_to_copy(every_verdict
 
 def test_that_the_worst_findings_can_be_replayed_by_copying_one_line(every_verdict: list[Record]) -> None:
     lines = [line.strip() for line in printed(every_verdict).splitlines()]
-    worst = list(summarize({}, every_verdict).findings)
-    assert [line for line in lines if line.startswith("gradagree replay")] == [replay(f.example) for f in worst[:5]]
-    causes = {(f.cause.framework, f.cause.function or k) for k, f in enumerate(worst)}
-    assert f"{len(causes) - 5} further causes in the report." in lines
+    groups = grouped(summarize({}, every_verdict).findings)
+    worst = [replay(group.example.example) for group in groups[:5]]
+    assert [line for line in lines if line.startswith("gradagree replay")] == worst
+    assert f"{len(groups) - 5} further causes in the report." in lines
 
 
 def test_that_the_table_has_a_word_for_each_framework_and_activation(make: Callable[..., list[Record]]) -> None:

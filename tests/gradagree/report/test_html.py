@@ -12,6 +12,7 @@ import pytest
 
 from gradagree.checker.verdict import ORDER, Record, Verdict
 from gradagree.report import summarize
+from gradagree.report.findings import grouped
 from gradagree.report.html import asset, page
 from gradagree.report.text import format_count, format_exact, replay, visible
 
@@ -106,9 +107,10 @@ def test_that_each_cell_of_the_matrix_bears_mark_word_and_number(every_verdict: 
 def test_that_findings_show_numbers_place_reason_and_command(every_verdict: list[Record]) -> None:
     summary = summarize({}, every_verdict)
     articles = re.findall(r'<article class="finding">(.*?)</article>', page(summary), re.DOTALL)
-    assert len(articles) == len(summary.findings)
-    for article, finding in zip(articles, summary.findings, strict=True):
-        words, example = "".join(text for _, text in Page(article).texts), finding.example
+    groups = grouped(summary.findings)
+    assert len(articles) == len(groups)
+    for article, group in zip(articles, groups, strict=True):
+        words, example = "".join(text for _, text in Page(article).texts), group.example.example
         assert replay(example) in words
         assert visible(example.reason or example.verdict.meaning) in words
         if example.expected is not None:
@@ -123,7 +125,7 @@ def test_that_findings_beyond_those_shown_are_counted(
     monkeypatch.setattr("gradagree.report.html.MOST_FINDINGS", 2)
     summary = summarize({}, make(cases=40, odd={Verdict.DISAGREE: 0.5}))
     text = page(summary)
-    hidden = list(summary.findings)[2:]
+    hidden = grouped(summary.findings)[2:]
     assert text.count('<article class="finding">') == 2
     told = f"{len(hidden)} further causes with {sum(finding.count for finding in hidden)} records are not shown here"
     assert told in Page(text).words

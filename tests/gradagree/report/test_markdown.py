@@ -10,6 +10,7 @@ from markdown_it.token import Token
 
 from gradagree.checker.verdict import Record, Verdict
 from gradagree.report import summarize
+from gradagree.report.findings import grouped
 from gradagree.report.markdown import code, document, prose
 from gradagree.report.text import format_count, replay, visible
 
@@ -45,7 +46,7 @@ def test_that_every_verdict_stands_there_with_its_count_and_meaning(every_verdic
 def test_that_every_finding_has_its_replay_command_in_a_code_block(every_verdict: list[Record]) -> None:
     summary = summarize({}, every_verdict)
     fences = [token.content.strip() for token in tokens(document(summary)) if token.type == "fence"]
-    assert fences == [replay(finding.example) for finding in summary.findings]
+    assert fences == [replay(group.example.example) for group in grouped(summary.findings)]
 
 
 def test_that_hostile_names_stay_text(hostile: list[Record], hostile_meta: dict[str, Any]) -> None:

@@ -98,20 +98,20 @@ def test_that_a_checkpoint_that_disagrees_has_a_row_and_a_command_of_its_own(
 def test_that_a_record_at_no_checkpoint_is_not_lost(written: Write, train: Any, make: Any) -> None:
     records = make(cases=1)
     page = written(train(), records)
-    assert f"all {len(records)} gradients" in answer(page)
+    assert f"all {len(records)} gradients" in answer(page).lower()
     assert rows(page, "verdicts")[0][0].startswith("unknown step")
 
 
 def test_that_a_page_without_checkpoints_says_so(written: Write, train: Any) -> None:
     page = written(train())
-    assert "no gradient was checked along the way" in answer(page)
+    assert "No gradient was checked along the way." in answer(page)
     assert "No gradient was checked." in words(page)
 
 
 @pytest.mark.parametrize("found", [{}, {"curves": {}, "checkpoints": [], "network": {}, "widths": [], "stopped": {}}])
 def test_that_an_empty_file_gives_an_empty_page(written: Write, found: dict[str, Any]) -> None:
     page = written(found, meta={})
-    assert answer(page) == "Nothing was trained; no gradient was checked along the way."
+    assert answer(page) == "Nothing was trained. No gradient was checked along the way."
     assert "No example was recorded." in words(page)
 
 
