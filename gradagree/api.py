@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradagree.adapters import Adapter
-from gradagree.cases.case import Case, problem_of
+from gradagree.cases.case import GRAMMAR, Case, problem_of
 from gradagree.cases.compatibility import adjust_widths, insert_domain_activations, output_activations
-from gradagree.cases.text import split_case
+from gradagree.cases.text import shorten, split_case
 from gradagree.checker.conventions import Conventions
 from gradagree.checker.failures import format_failures, replay_command
 from gradagree.checker.judge import Framework, judge
@@ -185,6 +185,10 @@ def _resolve(thing: Any, reference: Activation | ErrorFunction | None, framework
         return Case.parse(thing)
     if isinstance(thing, type) and issubclass(thing, Activation | ErrorFunction):
         thing = thing()
+    if isinstance(reference, type) and issubclass(reference, Activation | ErrorFunction):
+        reference = reference()
+    if reference is not None and not isinstance(reference, Activation | ErrorFunction):
+        raise UsageError(f"the reference {shorten(repr(reference))} is no activation or error function; give an object")
     if reference is not None:
         if frameworks not in Adapter.catalogue:
             raise UsageError(
@@ -219,7 +223,8 @@ def _small_cases(thing: Any, dtypes: Sequence[str] | None) -> list[Case]:
     """
     if isinstance(thing, Case):
         return [thing]
-    main, other = (DTYPES, OTHER_DTYPES) if dtypes is None else (tuple(dtypes), ())
+    named = dtypes.split(",") if isinstance(dtypes, str) else dtypes
+    main, other = (DTYPES, OTHER_DTYPES) if named is None else (tuple(named), ())
     drawn = [(shape, 4, regime, dtype) for shape in SHAPES for regime in REGIMES for dtype in main]
     drawn += [(OTHER_SHAPE, 4, regime, dtype) for regime in REGIMES[:2] for dtype in other]
     drawn += [(KERNEL_SHAPE, KERNEL_BATCH, "ordinary", dtype) for dtype in main[:1]]
@@ -255,9 +260,11 @@ def _parse_with(subject: Any, text: str) -> Case:
     """The case of a text, with the function wherever the text has its name."""
     if isinstance(subject, Case):
         raise UsageError("case= gives the network to check a function in; leave it out where a case is checked")
-    parts, name = split_case(text), str(subject)
+    parts, name = split_case(str(text)), str(subject)
+    if len(parts.parts) < 7:
+        raise UsageError(f"case= {shorten(str(text))!r} is no case: write {GRAMMAR}, with {name} in it")
     if name not in (*parts.activations, parts.error):
-        raise UsageError(f"case= {text!r}: it does not have {name}")
+        raise UsageError(f"case= {shorten(str(text))!r} does not have {name}: write {name} where it is to be checked")
     is_error = isinstance(subject, ErrorFunction)
     others = [f"{'id' if one == name and not is_error else one}*{count}" for one, count in parts.runs]
     error = "sse" if is_error else parts.error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -13,7 +14,9 @@ import pytest
 from gradagree.checker.verdict import Record, Verdict
 from gradagree.cli.main import commands
 from gradagree.report import summarize
+from gradagree.runner.campaign import _meta
 from gradagree.runner.known import read_known
+from gradagree.runner.options import Plan
 from tools import command_page
 from tools.record_schema import MEANINGS
 
@@ -106,6 +109,13 @@ def test_that_every_field_and_verdict_is_documented() -> None:
     assert [name for name in MEANINGS if f"| `{name}` |" not in records] == []
     rows = re.findall(r"^\| ([a-z, -]+) \|", verdicts.partition("(verdicts)=")[2], re.MULTILINE)
     assert {word.strip() for row in rows for word in row.split(",")} >= set(map(str, Verdict))
+
+
+def test_that_every_field_of_meta_json_is_documented() -> None:
+    text = (ROOT / "docs" / "records.md").read_text(encoding="utf-8").partition("## meta.json")[2]
+    plan = replace(Plan.make(cases=1, frameworks="torch", shard="1/2"), own=("mine",))
+    named = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`[^|]*) \|", text, re.MULTILINE))))
+    assert {*_meta(plan, "", False, ()), "known"} == named
 
 
 def test_that_the_workflow_gates_and_keeps_the_pages() -> None:
