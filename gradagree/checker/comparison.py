@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradagree.adapters import Answer
-from gradagree.arithmetic.model import Format
+from gradagree.arithmetic.model import FORMULA, Format, Model
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.checker.allowances import ToleranceOptions
+from gradagree.checker.digits import DoubtfulEntry, doubtful_entries
 from gradagree.checker.kinks import ADMISSIBLE, FROM_REFERENCE, Kinks
 from gradagree.checker.verdict import Verdict
 from gradagree.reference.graph import LOSS, Kind, Quantity
@@ -35,6 +36,8 @@ class Comparison:
     reason: str = ""
     slopes: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """The admissible one-sided derivatives that explain the observed array, for each kink that was met."""
+    doubtful: tuple[DoubtfulEntry, ...] = ()
+    """Entries that only the conditioning scale explains and that may have no correct digit: exact values decide."""
 
     @property
     def box(self) -> int | str:
@@ -71,6 +74,8 @@ def observed_array(answer: Answer, quantity: Quantity) -> np.ndarray | None:
 
 
 CHOSEN = " slope at "
+UNCHECKED = "less than half"
+"""Begins the reason of an array of which less than half is checked."""
 Expect = Callable[[ToleranceOptions], Rounded]
 
 
@@ -91,13 +96,15 @@ def compare(quantity: Quantity, observed: Any, expect: Expect, kinks: Kinks | No
 
 
 def _compare(quantity: Quantity, observed: Any, expect: Expect, kinks: Kinks | None) -> Comparison:
-    for how in (ToleranceOptions(), ToleranceOptions(ad_forms=True))[: 2 if quantity.kind is Kind.COTANGENT else 1]:
-        tight = classify(quantity, observed, expect(how))
+    narrow = expect(ToleranceOptions())
+    if quantity.kind is Kind.COTANGENT:
+        tight = classify(quantity, observed, narrow)
         if not tight.verdict.fails:
             return tight
-    wide = classify(quantity, observed, expect(ToleranceOptions(conditioning=True, ad_forms=True)))
+        narrow = expect(ToleranceOptions(ad_forms=True))
+    wide = compare_within(quantity, observed, narrow, lambda: expect(ToleranceOptions.widest()))
     if not wide.verdict.fails:
-        return inaccurate(wide, tight) if wide.verdict is Verdict.AGREE else wide
+        return wide
     if kinks:
         other, reason = conventional(quantity, observed, expect, kinks)
         if not other.verdict.fails:
@@ -111,14 +118,18 @@ def _compare(quantity: Quantity, observed: Any, expect: Expect, kinks: Kinks | N
 
 def conventional(quantity: Quantity, observed: np.ndarray, expect: Expect, kinks: Kinks) -> tuple[Comparison, str]:
     """Compare with one admissible derivative at each kink that explains all its entries; and their names."""
-    expected, chosen = expect(ToleranceOptions(conditioning=True, ad_forms=True)), []
-    value, radius = expected.value.copy(), expected.radius.copy()
+    tight, wide = expect(ToleranceOptions(ad_forms=True)), expect(ToleranceOptions.widest())
+    value, radius, narrow, chosen = wide.value.copy(), wide.radius.copy(), tight.radius.copy(), []
     for name, on in kinks.items():
         for slope, other in explaining(observed, expect, on).items():
-            value[on], radius[on] = other.value[on], other.radius[on]
+            value[on], radius[on], narrow[on] = other.value[on], other.radius[on], other.radius[on]
             chosen.append(f"{slope}{CHOSEN}{name}")
             break
-    return classify(quantity, observed, Rounded(value, radius, expected.model)), ", ".join(chosen)
+    expected = Rounded(value, radius, wide.model)
+    found = classify(quantity, observed, expected)
+    if not found.verdict.fails:
+        found = replace(found, doubtful=doubtful_entries(observed, Rounded(value, narrow, wide.model), expected))
+    return found, ", ".join(chosen)
 
 
 def explaining(observed: np.ndarray, expect: Expect, on: np.ndarray) -> dict[str, Rounded]:
@@ -137,17 +148,62 @@ def explaining(observed: np.ndarray, expect: Expect, on: np.ndarray) -> dict[str
     return found
 
 
-def inaccurate(wide: Comparison, tight: Comparison) -> Comparison:
-    """Right only with the conditioning scale: the entry that lost digits, with the tolerance that it passed."""
+def compare_within(quantity: Quantity, observed: Any, narrow: Rounded, widest: Callable[[], Rounded]) -> Comparison:
+    """Compare without the conditioning scale, then with it; what only the latter explains is inaccurate."""
+    tight = classify(quantity, observed, narrow)
+    if not tight.verdict.fails:
+        return tight
+    expected = widest()
+    wide = _classify(quantity, observed, expected)
+    return wide if wide.verdict.fails else _inaccurate(wide, tight, observed, narrow, expected)
+
+
+def _inaccurate(
+    wide: Comparison, tight: Comparison, observed: np.ndarray, narrow: Rounded, expected: Rounded
+) -> Comparison:
+    """Right only with the conditioning scale: the entry that lost digits, with the tolerance that it passed.
+
+    Entries within the narrow tolerance are checked by it, and the others have a correct digit, or are doubtful.
+    """
+    found = replace(wide, doubtful=doubtful_entries(observed, narrow, expected))
+    if wide.verdict is not Verdict.AGREE:
+        return found
+    with np.errstate(all="ignore"):
+        size, off = np.abs(narrow.value), np.abs(observed - narrow.value)
+        checked = resolved(size, narrow.radius, narrow.model) | (off > narrow.radius)
+    found = unchecked(replace(found, sharp=int(np.count_nonzero(checked))))
+    if found.verdict is not Verdict.AGREE:
+        return found
     lost = abs(tight.observed - tight.expected) / tight.tolerance if tight.tolerance else math.inf
     return replace(
-        wide, verdict=Verdict.INACCURATE, index=tight.index, expected=tight.expected, observed=tight.observed,
+        found, verdict=Verdict.INACCURATE, index=tight.index, expected=tight.expected, observed=tight.observed,
         reason=f"{lost:.3g} times what the formula's own rounding may lose",
     )  # fmt: skip
 
 
 def classify(quantity: Quantity, observed: np.ndarray | None, expected: Rounded) -> Comparison:
-    """Compare one array entry by entry with its tolerance."""
+    """Compare one array entry by entry with its tolerance; undecided if less than half of it is checked."""
+    return unchecked(_classify(quantity, observed, expected))
+
+
+def unchecked(found: Comparison) -> Comparison:
+    """An array that agrees is undecided if less than half of its entries are checked."""
+    if found.verdict is not Verdict.AGREE or not mostly_unchecked(found.sharp, found.entries):
+        return found
+    return replace(found, verdict=Verdict.UNDECIDED, reason=f"{UNCHECKED} of {found.part} is checked")
+
+
+def mostly_unchecked(checked: int, entries: int) -> bool:
+    """True if less than half of the entries are checked."""
+    return 2 * checked < entries
+
+
+def resolved(size: Any, radius: Any, model: Model) -> Any:
+    """The entries that a tolerance checks: larger than it, with tolerance 0, or rounded at the bottom of the range."""
+    return (size > radius) | (radius <= FORMULA * model.quantum)
+
+
+def _classify(quantity: Quantity, observed: np.ndarray | None, expected: Rounded) -> Comparison:
     value, radius = expected.value, expected.radius
     if observed is None:
         return Comparison(quantity, Verdict.DISAGREE, math.inf, reason="is missing", entries=value.size)
@@ -159,7 +215,8 @@ def classify(quantity: Quantity, observed: np.ndarray | None, expected: Rounded)
     with np.errstate(all="ignore"):
         radius = within_range(np.abs(value), radius, expected.model.format)
         ratio = error_ratios(observed, value, np.where(np.isnan(value), np.nan, radius))
-        found = extremes(ratio, observed, value, np.abs(value), radius)
+        size = np.abs(value)
+        found = extremes(ratio, observed, value, size, radius, resolved(size, radius, expected.model))
     same = (observed == value) | (np.isnan(observed) & np.isnan(value))
     open = (~np.isfinite(radius) | ~np.isfinite(value)) & ~same
     verdict, sharpness = _verdict(observed, radius, found, open, same)

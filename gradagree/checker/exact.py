@@ -12,10 +12,11 @@ import numpy as np
 from gradagree.adapters import Answer
 from gradagree.adapters.problem import tangent_directions
 from gradagree.arithmetic.ball import LADDER, Ball, is_narrow, precision
-from gradagree.arithmetic.model import model
+from gradagree.arithmetic.model import FORMATS, model
 from gradagree.cases.case import Arrays, Case, problem_of
-from gradagree.checker.comparison import Comparison
+from gradagree.checker.comparison import Comparison, mostly_unchecked
 from gradagree.checker.dense_tangents import ParameterTangents
+from gradagree.checker.digits import NO_DIGIT, has_no_digit
 from gradagree.checker.reverse import node_check
 from gradagree.checker.verdict import ORDER, Verdict
 from gradagree.reference.graph import INPUTS, LOSS, Kind, Quantity
@@ -81,7 +82,7 @@ def confirmed(
     A finding is confirmed only if the framework's value is also beyond the tolerance around the exact value; otherwise
     the exact value decides. Raises InternalError where the reference is proved wrong.
     """
-    checked = list(comparisons)
+    checked = [with_digits(case, arrays, answer, one) for one in comparisons]
     while True:
         place = min(range(len(checked)), key=lambda k: (ORDER[checked[k].verdict], -checked[k].ratio))
         found = checked[place]
@@ -101,9 +102,28 @@ def _proof(case: Case, arrays: Arrays, answer: Answer, found: Comparison) -> Enc
     return enclosure(case, arrays, answer, found.quantity, found.index)
 
 
+def with_digits(case: Case, arrays: Arrays, answer: Answer, found: Comparison) -> Comparison:
+    """A disagreement if an entry that only the conditioning scale explains has no correct digit, by its exact value."""
+    form = FORMATS[case.dtype]
+    for entry in found.doubtful:
+        proof = enclosure(case, arrays, answer, found.quantity, entry.place)
+        if proof is None or not has_no_digit(entry.observed, proof.value, proof.radius, form):
+            continue
+        off = abs(entry.observed - proof.value)
+        ratio = off / entry.tolerance if entry.tolerance else math.inf
+        how = f"{NO_DIGIT}: the relative error is {off / abs(proof.value) if proof.value else math.inf:.3g}"
+        return replace(
+            found, verdict=Verdict.DISAGREE, ratio=ratio, index=entry.place, expected=entry.expected,
+            observed=entry.observed, tolerance=entry.tolerance, reason=how, doubtful=(),
+        )  # fmt: skip
+    return replace(found, doubtful=())
+
+
 def _confirms(found: Comparison, proof: Enclosure) -> bool:
     if found.verdict not in (Verdict.DISAGREE, Verdict.VALUE_DIFFERS) or not math.isfinite(found.tolerance):
         return True
+    if found.reason.startswith(NO_DIGIT):
+        return True  # proved by with_digits
     return not abs(found.observed - proof.value) + proof.radius <= found.tolerance
 
 
@@ -119,6 +139,7 @@ def _check_reference(case: Case, found: Comparison, proof: Enclosure) -> None:
 def _by_exact_value(found: Comparison, proof: Enclosure) -> Comparison:
     """Within the tolerance around the exact value; undecided if the check ended there or the tolerance is too wide."""
     decided = found.verdict is Verdict.DISAGREE and found.sharpness < 1
+    decided = decided and not mostly_unchecked(found.sharp, found.entries)
     ratio = (abs(found.observed - proof.value) + proof.radius) / found.tolerance
     verdict = Verdict.AGREE if decided else Verdict.UNDECIDED
     return replace(found, verdict=verdict, ratio=ratio, expected=proof.value)

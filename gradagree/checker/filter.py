@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradagree.arithmetic.model import Format, Model
-from gradagree.checker.comparison import Comparison, Extremes, error_ratios, index
+from gradagree.checker.comparison import Comparison, Extremes, error_ratios, index, mostly_unchecked
 from gradagree.checker.verdict import Verdict
 from gradagree.reference.graph import Quantity
 
@@ -40,6 +40,8 @@ class Bound(NamedTuple):
         largest, tolerance = found.largest, found.largest_tolerance
         blunt = not tolerance < BLUNT * largest and not (largest == tolerance == 0 and self.is_structural_zero())
         if blunt or not largest + tolerance < self.format.largest / 2:
+            return None
+        if mostly_unchecked(found.sharp, self.observed.size):
             return None
         return Comparison(
             self.quantity, Verdict.AGREE, found.ratio, found.place, found.expected, found.observed,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,14 +11,16 @@ import numpy as np
 from gradagree.adapters import Answer
 from gradagree.adapters.problem import tangent_directions
 from gradagree.arithmetic.model import Model
+from gradagree.arithmetic.rounded import Rounded
 from gradagree.cases.case import Arrays, Case, problem_of
 from gradagree.checker.allowances import TangentOptions
-from gradagree.checker.comparison import Comparison, classify, observed_array
+from gradagree.checker.comparison import Comparison, compare_within, observed_array
 from gradagree.checker.dense_tangents import ParameterTangents
 from gradagree.checker.exact import Enclosure, confirmed
+from gradagree.checker.kinks import Kinks
 from gradagree.checker.reverse import node_check
 from gradagree.checker.verdict import Verdict
-from gradagree.reference.graph import INPUTS, Kind
+from gradagree.reference.graph import INPUTS, Kind, Quantity
 
 
 class ForwardCheck:
@@ -42,12 +44,28 @@ class ForwardCheck:
             moved = ParameterTangents.of(node, changes)
             observed = observed_array(self.answer, node.tangent())
             assert observed is not None
-            for how in TangentOptions.all(check.kinks):
-                found = classify(node.tangent(), observed[list(which)], check.expected_tangents(given, moved, how))
-                if not found.verdict.fails:
-                    break
-            place, *rest = found.index or (0,)
-            yield replace(found, index=(which[place], *rest))
+            expect = functools.partial(check.expected_tangents, given, moved)
+            found = compare_tangents(node.tangent(), observed[list(which)], expect, check.kinks)
+            doubtful = tuple(one._replace(place=among(which, one.place)) for one in found.doubtful)
+            yield replace(found, index=among(which, found.index), doubtful=doubtful)
+
+
+def compare_tangents(
+    quantity: Quantity, observed: np.ndarray, expect: Callable[[TangentOptions], Rounded], kinks: Kinks
+) -> Comparison:
+    """Compare with each tolerance in turn, from the narrowest; the conditioning scale explains lost digits only."""
+    for how in TangentOptions.all(kinks):
+        narrow = expect(replace(how, bounds=replace(how.bounds, conditioning=False)))
+        found = compare_within(quantity, observed, narrow, functools.partial(expect, how))
+        if not found.verdict.fails:
+            break
+    return found
+
+
+def among(which: Sequence[int], index: tuple[int, ...]) -> tuple[int, ...]:
+    """The index among all directions of one among these directions; the first of them for no index."""
+    place, *rest = index or (0,)
+    return (which[place], *rest)
 
 
 MAX_STACKED_TANGENTS = 1 << 20
@@ -108,7 +126,7 @@ class Localization:
             yield from check.along(directions[start : start + together])
 
     def _finding(self, found: Comparison) -> Finding | None:
-        if not found.verdict.fails:
+        if not (found.verdict.fails or found.doubtful):
             return None
         _, worst, proof = confirmed(self.case, self.arrays, self.tapped, [found])
         return (worst, proof) if worst.verdict.fails else None
@@ -145,7 +163,8 @@ class Localization:
 
 def by_nodes(open: Comparison, behind: Sequence[Comparison]) -> Comparison:
     """An end-to-end comparison with the least certain verdict and the largest relative tolerance of its nodes."""
-    verdict = next((vague for vague in VAGUE if any(one.verdict is vague for one in behind)), Verdict.AGREE)
+    found = {one.verdict for one in behind}
+    verdict = next((vague for vague in (*VAGUE, Verdict.INACCURATE) if vague in found), Verdict.AGREE)
     sharpness = max(one.sharpness for one in behind if one.is_gradient or not open.is_gradient)
-    sharp = open.entries * (verdict is Verdict.AGREE)
+    sharp = open.entries * (verdict not in VAGUE)
     return replace(open, verdict=verdict, sharpness=sharpness, sharp=sharp, reason=BY_NODES)

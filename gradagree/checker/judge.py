@@ -13,7 +13,8 @@ from gradagree.arithmetic.model import Model, model
 from gradagree.cases.case import Arrays, Case
 from gradagree.checker.answers import disturbed, malformed, same_bits
 from gradagree.checker.comparison import Comparison
-from gradagree.checker.exact import Enclosure, InternalError as InternalError, confirmed
+from gradagree.checker.digits import NO_DIGIT
+from gradagree.checker.exact import Enclosure, InternalError as InternalError, confirmed, with_digits
 from gradagree.checker.explain import explained
 from gradagree.checker.forward import Localization
 from gradagree.checker.kinks import ADMISSIBLE, FROM_REFERENCE
@@ -39,6 +40,8 @@ def worst(case: Case, comparisons: Sequence[Comparison], found: Comparison, proo
     expected, radius = (found.expected, None) if proof is None else (proof.value, proof.radius)
     same = [c for c in comparisons if c.verdict is found.verdict and c.reason]
     reasons = [f"{case.function(c.quantity.node)}: {c.reason}" for c in same]
+    if found.reason.startswith(NO_DIGIT):
+        reasons = [found.reason]
     proved = {"expected": hexadecimal(expected), "expected_radius": hexadecimal(radius)}
     return {"verdict": found.verdict, **location(case, found), **proved, "reason": "; ".join(dict.fromkeys(reasons))}
 
@@ -203,7 +206,7 @@ class Decoded:
 def compared(case: Case, arrays: Arrays, tapped: Answer, untapped: Answer, rules: Model) -> list[Comparison]:
     """Every comparison behind a record: the per-operation check, or the probabilistic check of forward mode."""
     if tapped.tapped:
-        return list(check(case, arrays, tapped, rules))
+        return [with_digits(case, arrays, tapped, one) for one in check(case, arrays, tapped, rules)]
     return end_to_end(case, arrays, tapped, untapped, rules)[0]
 
 

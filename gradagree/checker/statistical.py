@@ -36,6 +36,7 @@ from gradagree.checker.comparison import (
     error_ratios,
     extremes,
     merged,
+    mostly_unchecked,
     observed_array,
     within_range,
 )
@@ -132,6 +133,7 @@ def _compare_array(quantity: Quantity, observed: np.ndarray | None, expected: Va
         if undecided:
             parts = _extremes(expected, observed, blunt=True)
             found = merged(parts)
+    undecided = undecided or mostly_unchecked(found.sharp, observed.size)
     passed = Verdict.UNDECIDED if undecided else Verdict.AGREE
     if any(math.isinf(part.largest_tolerance) for part in parts):
         passed = Verdict.OUT_OF_RANGE
@@ -156,7 +158,9 @@ def _extremes(expected: Variance | OuterProduct, observed: np.ndarray, blunt: bo
         if blunt:
             vague = np.isfinite(seen) & (tolerance >= size)
             ratio = np.where(vague, np.minimum(ratio, 1.0), ratio)
-        tile = extremes(ratio, seen, value, size, tolerance, sharp=size > tolerance)
+        tile = extremes(
+            ratio, seen, value, size, tolerance, sharp=(size > tolerance) | (tolerance <= part.zero_threshold)
+        )
         found.append(tile.below(getattr(rows, "start", 0)))
     return found
 

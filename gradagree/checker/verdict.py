@@ -89,7 +89,7 @@ MEANINGS = {
     Verdict.DISAGREE: "the error exceeds the worst-case bound: no rounding of a correct formula explains it",
     Verdict.SUSPECT: "the error exceeds the probabilistic bound; no per-operation check could confirm or refute it",
     Verdict.INACCURATE: "the formula is correct, but cancellation loses digits",
-    Verdict.UNDECIDED: "the error bound is as large as the layer's largest entry: passing would mean nothing",
+    Verdict.UNDECIDED: "the error bound is as large as most entries, or as the largest: passing would mean nothing",
     Verdict.OUT_OF_RANGE: "an intermediate, partial sums included, may overflow or underflow in the dtype",
     Verdict.CONVENTION: "another admissible derivative at a kink",
     Verdict.AGREE: "the gradient is right",
@@ -130,7 +130,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Fa
         ratio: Largest |observed - expected| / worst-case error bound.
         probable_ratio: Largest |observed - expected| / probabilistic error bound, end to end.
         sharpness: Relative tolerance: the largest error bound over the largest entry, the worst of all gradient arrays.
-        share: Share of gradient entries that are larger than their error bound, or exactly zero.
+        share: Share of gradient entries that are checked: larger than their error bound, or exactly zero.
         box: Number of the operation of `entry`, the faulty one in a failure: from 1 at the inputs, or "error" for the
             loss.
         function: Activation or error function of that operation.

@@ -98,7 +98,7 @@ def convicted_of(true: float, sharpness: float, monkeypatch: pytest.MonkeyPatch)
     """The reference at 1, the framework 1.125 tolerances above it, and the truth as many as said."""
     monkeypatch.setattr("gradagree.checker.exact.enclosure", lambda *_: Enclosure(1 + true * STEP, STEP / 16))
     past = Comparison(
-        quantity_of(2, "dw", 2), Verdict.DISAGREE, 1.125, (0, 0), 1.0, 1 + 1.125 * STEP, STEP, sharpness, entries=4
+        quantity_of(2, "dw", 2), Verdict.DISAGREE, 1.125, (0, 0), 1.0, 1 + 1.125 * STEP, STEP, sharpness, 4, 4
     )
     case = Case((3, 2), (Tanh(),), SumOfSquares(), 4, "float64", seed=1)
     return confirmed(case, case.arrays(), None, [past, Comparison(quantity_of(1, "dw", 2), Verdict.AGREE, 0.99)])  # type: ignore[arg-type]
