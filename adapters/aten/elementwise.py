@@ -1,0 +1,209 @@
+"""Elementwise operations and activations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from gradagree.adapters.aten.table import ATEN, aten
+
+UNARY: dict[str, Any] = {
+    "abs": np.abs, "acos": np.arccos, "acosh": np.arccosh, "asin": np.arcsin, "asinh": np.arcsinh, "atan": np.arctan,
+    "atanh": np.arctanh, "ceil": np.ceil, "cos": np.cos, "cosh": np.cosh, "digamma": special.digamma,
+    "erf": special.erf, "erfc": special.erfc, "erfinv": special.erfinv, "exp": np.exp, "exp2": np.exp2,
+    "expm1": np.expm1, "floor": np.floor, "isfinite": np.isfinite, "isinf": np.isinf, "isnan": np.isnan,
+    "lgamma": special.gammaln, "log": np.log, "log10": np.log10, "log1p": np.log1p, "log2": np.log2,
+    "log_sigmoid": special.log_expit, "logical_not": np.logical_not, "bitwise_not": np.invert, "neg": np.negative,
+    "reciprocal": np.reciprocal, "sgn": np.sign, "sigmoid": special.expit, "sign": np.sign, "signbit": np.signbit,
+    "sin": np.sin, "sinc": np.sinc, "sinh": np.sinh, "sqrt": np.sqrt, "square": np.square, "tan": np.tan,
+    "tanh": np.tanh, "trunc": np.trunc, "special_i0": special.i0, "i0": special.i0, "special_i0e": special.i0e,
+    "special_i1": special.i1, "special_i1e": special.i1e, "special_ndtr": special.ndtr,
+    "special_ndtri": special.ndtri, "special_log_ndtr": special.log_ndtr, "special_erfcx": special.erfcx,
+    "deg2rad": np.deg2rad, "rad2deg": np.rad2deg, "positive": np.positive,
+}  # fmt: skip
+BINARY: dict[str, Any] = {
+    "mul": np.multiply, "maximum": np.maximum, "minimum": np.minimum, "fmax": np.maximum, "fmin": np.minimum,
+    "atan2": np.arctan2, "hypot": np.hypot, "logaddexp": np.logaddexp, "logaddexp2": np.logaddexp2,
+    "fmod": np.fmod, "remainder": np.remainder, "floor_divide": np.floor_divide, "copysign": np.copysign,
+    "xlogy": special.xlogy, "special_xlog1py": special.xlog1py, "eq": np.equal, "ne": np.not_equal,
+    "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "logical_and": np.logical_and,
+    "logical_or": np.logical_or, "logical_xor": np.logical_xor, "bitwise_and": np.bitwise_and,
+    "bitwise_or": np.bitwise_or, "bitwise_xor": np.bitwise_xor, "heaviside": np.heaviside,
+}  # fmt: skip
+for name, function in (UNARY | BINARY).items():
+    aten(name)(function)
+
+
+@aten("getitem")
+def item(x: Any, index: int) -> Any:
+    return x[index]
+
+
+ATEN["getitem"] = item
+
+
+@aten("clone", "alias", "detach", "contiguous", "lift_fresh", "lift", "_to", "to")
+def same(x: Any, *_: Any, **__: Any) -> Any:
+    return x
+
+
+@aten("_to")
+def convert(x: Any, *, dtype: Any = None, **_: Any) -> Any:
+    """A change of dtype: numbers of arithmetic keep their value, truth values become 0 and 1, integers are cut."""
+    if dtype is None or dtype.is_floating_point:
+        return np.where(x, 1.0, 0.0) if getattr(x, "dtype", None) == np.bool_ else 1.0 * x
+    kind = np.bool_ if str(dtype) == "torch.bool" else np.int64
+    return x != 0 if kind is np.bool_ else np.trunc(x).astype(kind)
+
+
+@aten("add")
+def add(x: Any, y: Any, *, alpha: Any = 1) -> Any:
+    return x + (y if alpha == 1 else alpha * y)
+
+
+@aten("sub")
+def sub(x: Any, y: Any, *, alpha: Any = 1) -> Any:
+    return x - (y if alpha == 1 else alpha * y)
+
+
+@aten("rsub")
+def rsub(x: Any, y: Any, alpha: Any = 1) -> Any:
+    return y - (x if alpha == 1 else alpha * x)
+
+
+@aten("div", "divide", "true_divide")
+def div(x: Any, y: Any, *, rounding_mode: str | None = None) -> Any:
+    found = x / y
+    return found if rounding_mode is None else np.floor(found) if rounding_mode == "floor" else np.trunc(found)
+
+
+@aten("pow")
+def power(x: Any, y: Any) -> Any:
+    return x**y
+
+
+@aten("rsqrt")
+def rsqrt(x: Any) -> Any:
+    return 1 / np.sqrt(x)
+
+
+@aten("frac")
+def frac(x: Any) -> Any:
+    return x - np.trunc(x)
+
+
+@aten("round")
+def round_(x: Any, *, decimals: int = 0) -> Any:
+    return np.round(x, decimals)
+
+
+@aten("logit", "special_logit")
+def logit(x: Any, eps: float | None = None) -> Any:
+    return special.logit(x if eps is None else np.clip(x, eps, 1 - eps))
+
+
+@aten("nan_to_num")
+def nan_to_num(x: Any, *_: Any) -> Any:
+    return np.nan_to_num(x)
+
+
+@aten("clamp", "clip")
+def clamp(x: Any, min: Any = None, max: Any = None) -> Any:
+    x = x if min is None else np.maximum(x, min)
+    return x if max is None else np.minimum(x, max)
+
+
+@aten("clamp_min")
+def clamp_min(x: Any, min: Any) -> Any:
+    return np.maximum(x, min)
+
+
+@aten("clamp_max")
+def clamp_max(x: Any, max: Any) -> Any:
+    return np.minimum(x, max)
+
+
+@aten("where")
+def where(condition: Any, x: Any, y: Any) -> Any:
+    return np.where(condition, x, y)
+
+
+@aten("masked_fill")
+def masked_fill(x: Any, mask: Any, value: Any) -> Any:
+    return np.where(mask, value, x)
+
+
+@aten("lerp")
+def lerp(x: Any, y: Any, weight: Any) -> Any:
+    return x + weight * (y - x)
+
+
+@aten("addcmul")
+def addcmul(x: Any, a: Any, b: Any, *, value: Any = 1) -> Any:
+    return x + value * (a * b)
+
+
+@aten("addcdiv")
+def addcdiv(x: Any, a: Any, b: Any, *, value: Any = 1) -> Any:
+    return x + value * (a / b)
+
+
+@aten("relu")
+def relu(x: Any) -> Any:
+    return np.maximum(x, 0.0)
+
+
+@aten("gelu")
+def gelu(x: Any, *, approximate: str = "none") -> Any:
+    if approximate == "tanh":
+        return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+    return 0.5 * x * (1 + special.erf(x / np.sqrt(2)))
+
+
+@aten("silu")
+def silu(x: Any) -> Any:
+    return x * special.expit(x)
+
+
+@aten("mish")
+def mish(x: Any) -> Any:
+    return x * np.tanh(np.logaddexp(x, 0.0))
+
+
+@aten("softplus")
+def softplus(x: Any, beta: float = 1, threshold: float = 20) -> Any:
+    return np.where(x * beta > threshold, x, np.logaddexp(x * beta, 0.0) / beta)
+
+
+@aten("elu")
+def elu(x: Any, alpha: float = 1, scale: float = 1, input_scale: float = 1) -> Any:
+    return scale * np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0.0) * input_scale))
+
+
+@aten("leaky_relu")
+def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
+    return np.where(x > 0, x, negative_slope * x)
+
+
+@aten("hardtanh")
+def hardtanh(x: Any, low: float = -1, high: float = 1) -> Any:
+    return np.clip(x, low, high)
+
+
+@aten("log_sigmoid_forward")
+def log_sigmoid_forward(x: Any) -> Any:
+    return special.log_expit(x), np.zeros(0)
+
+
+@aten("_softmax", "softmax", "_safe_softmax")
+def softmax(x: Any, dim: int, *_: Any) -> Any:
+    z = np.exp(x - np.max(x, axis=dim, keepdims=True))
+    return z / np.sum(z, axis=dim, keepdims=True)
+
+
+@aten("_log_softmax", "log_softmax")
+def log_softmax(x: Any, dim: int, *_: Any) -> Any:
+    z = x - np.max(x, axis=dim, keepdims=True)
+    return z - np.log(np.sum(np.exp(z), axis=dim, keepdims=True))

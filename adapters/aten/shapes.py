@@ -1,0 +1,210 @@
+"""Operations that move entries, and constants."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gradagree.adapters.aten.table import aten, axes
+
+
+@aten("view", "_unsafe_view", "reshape", "_reshape_alias")
+def view(x: Any, shape: Any, *_: Any) -> Any:
+    return np.reshape(x, tuple(shape))
+
+
+@aten("expand")
+def expand(x: Any, shape: Any, **_: Any) -> Any:
+    own = (1,) * (len(shape) - np.ndim(x)) + np.shape(x)
+    return np.broadcast_to(x, tuple(n if n != -1 else m for n, m in zip(shape, own, strict=True)))
+
+
+@aten("permute")
+def permute(x: Any, dims: Any) -> Any:
+    return np.transpose(x, tuple(dims))
+
+
+@aten("transpose")
+def transpose(x: Any, a: int, b: int) -> Any:
+    return np.swapaxes(x, a, b) if np.ndim(x) else x
+
+
+@aten("t", "numpy_T")
+def t(x: Any) -> Any:
+    return np.transpose(x)
+
+
+@aten("unsqueeze")
+def unsqueeze(x: Any, dim: int) -> Any:
+    return np.expand_dims(x, dim)
+
+
+@aten("squeeze")
+def squeeze(x: Any, dim: Any = None) -> Any:
+    dims = range(np.ndim(x)) if dim is None else np.atleast_1d(dim)
+    drop = tuple(int(d) for d in dims if np.ndim(x) and np.shape(x)[d] == 1)
+    return np.squeeze(x, drop) if drop else x
+
+
+@aten("select")
+def select(x: Any, dim: int, index: int) -> Any:
+    return x[at(x, dim, int(index))]
+
+
+@aten("slice")
+def slice_(x: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Any:
+    return x[at(x, dim, slice(start, end, step))]
+
+
+def at(x: Any, dim: int, place: Any) -> tuple[Any, ...]:
+    """An index into one axis."""
+    index: list[Any] = [slice(None)] * np.ndim(x)
+    index[dim] = place
+    return tuple(index)
+
+
+def places(x: Any) -> np.ndarray:
+    """The number of each entry."""
+    return np.arange(int(np.prod(np.shape(x)))).reshape(np.shape(x))
+
+
+def put(x: Any, index: Any, source: Any) -> Any:
+    """x with the entries at an index replaced."""
+    marked = np.full(np.shape(x), -1)
+    marked[index] = np.arange(marked[index].size).reshape(marked[index].shape)
+    source = np.ravel(np.broadcast_to(source, np.shape(marked[index])))
+    return np.where(marked >= 0, source[np.maximum(marked, 0)], x) if np.size(source) else x
+
+
+@aten("select_scatter")
+def select_scatter(x: Any, source: Any, dim: int, index: int) -> Any:
+    return put(x, at(x, dim, int(index)), source)
+
+
+@aten("slice_scatter")
+def slice_scatter(x: Any, source: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Any:
+    return put(x, at(x, dim, slice(start, end, step)), source)
+
+
+@aten("cat")
+def cat(arrays: Any, dim: int = 0) -> Any:
+    return np.concatenate(arrays, axis=dim)
+
+
+@aten("stack")
+def stack(arrays: Any, dim: int = 0) -> Any:
+    return np.stack(arrays, axis=dim)
+
+
+@aten("split", "split_with_sizes")
+def split(x: Any, sizes: Any, dim: int = 0) -> Any:
+    n = np.shape(x)[dim]
+    ends = list(range(sizes, n, sizes)) if isinstance(sizes, int) else list(np.cumsum(sizes)[:-1])
+    return [x[at(x, dim, slice(a, b))] for a, b in zip([0, *ends], [*ends, n], strict=True)]
+
+
+@aten("unbind")
+def unbind(x: Any, dim: int = 0) -> Any:
+    return [x[at(x, dim, k)] for k in range(np.shape(x)[dim])]
+
+
+@aten("flip")
+def flip(x: Any, dims: Any) -> Any:
+    return np.flip(x, tuple(dims))
+
+
+@aten("roll")
+def roll(x: Any, shifts: Any, dims: Any = ()) -> Any:
+    return np.roll(x, shifts, axes(dims or None))
+
+
+@aten("repeat")
+def repeat(x: Any, repeats: Any) -> Any:
+    return np.tile(x, tuple(repeats))
+
+
+@aten("gather")
+def gather(x: Any, dim: int, index: Any, **_: Any) -> Any:
+    grids = list(np.indices(np.shape(index)))
+    grids[dim] = np.asarray(index)
+    return x[tuple(grids)] if np.ndim(x) else x
+
+
+@aten("index_select")
+def index_select(x: Any, dim: int, index: Any) -> Any:
+    return np.take(x, np.asarray(index), axis=dim)
+
+
+@aten("index")
+def index(x: Any, indices: Any) -> Any:
+    given = [slice(None) if i is None else np.asarray(i) for i in indices]
+    return x[tuple(given)]
+
+
+@aten("embedding")
+def embedding(weight: Any, indices: Any, padding_idx: int = -1, *_: Any) -> Any:
+    return weight[np.asarray(indices)]
+
+
+@aten("constant_pad_nd")
+def constant_pad(x: Any, pad: Any, value: Any = 0) -> Any:
+    widths = [(0, 0)] * (np.ndim(x) - len(pad) // 2)
+    widths += [(pad[2 * k], pad[2 * k + 1]) for k in reversed(range(len(pad) // 2))]
+    index = tuple(slice(max(-a, 0), n - max(-b, 0)) for (a, b), n in zip(widths, np.shape(x), strict=True))
+    return np.pad(x[index], [(max(a, 0), max(b, 0)) for a, b in widths], constant_values=value)
+
+
+@aten("tril")
+def tril(x: Any, diagonal: int = 0) -> Any:
+    return np.tril(x, diagonal)
+
+
+@aten("triu")
+def triu(x: Any, diagonal: int = 0) -> Any:
+    return np.triu(x, diagonal)
+
+
+@aten("diagonal")
+def diagonal(x: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
+    return np.diagonal(x, offset, dim1, dim2)
+
+
+@aten("arange")
+def arange(*args: Any, **_: Any) -> Any:
+    return np.arange(*args)
+
+
+@aten("full")
+def full(shape: Any, value: Any, **_: Any) -> Any:
+    return np.full(tuple(shape), value)
+
+
+@aten("full_like", "fill")
+def full_like(x: Any, value: Any, **_: Any) -> Any:
+    return np.broadcast_to(value, np.shape(x)) if np.shape(value) == () else value
+
+
+@aten("zeros", "new_zeros", "empty")
+def zeros(*args: Any, **_: Any) -> Any:
+    return np.zeros(tuple(args[-1]))
+
+
+@aten("ones", "new_ones")
+def ones(*args: Any, **_: Any) -> Any:
+    return np.ones(tuple(args[-1]))
+
+
+@aten("zeros_like")
+def zeros_like(x: Any, **_: Any) -> Any:
+    return np.zeros(np.shape(x))
+
+
+@aten("ones_like")
+def ones_like(x: Any, **_: Any) -> Any:
+    return np.ones(np.shape(x))
+
+
+@aten("scalar_tensor")
+def scalar_tensor(x: Any, **_: Any) -> Any:
+    return np.asarray(x)

@@ -1,0 +1,66 @@
+"""A user's function as a call of its framework: named arrays in, arrays out, whatever containers it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from gradagree.adapters.program import Program
+
+
+@dataclass
+class Call:
+    """A function with its arguments, as a function of a list of arrays.
+
+    Args:
+        function: Takes one array for each name and returns a list of arrays.
+        names: Names of the arrays: ``args[0]``, ``weight``, ``params['w']``.
+        arrays: The framework's own arrays.
+        wrt: Positions of the arrays whose gradients are checked.
+        results: Names of the outputs, after the first call: ``output``, or ``output[0]``, ...
+    """
+
+    function: Callable[[Sequence[Any]], list[Any]]
+    names: list[str]
+    arrays: list[Any]
+    wrt: list[int]
+    results: list[str]
+
+
+class FunctionAdapter(Protocol):
+    """What checking a user's function needs of a framework."""
+
+    name: str
+
+    def owns(self, function: Any, args: Any) -> bool:
+        """True if the function or one of its arguments belongs to the framework."""
+
+    def prepare(self, function: Any, args: Sequence[Any], kwargs: dict[str, Any], wrt: Any) -> Call:
+        """The call; raises UsageError if no gradient can be checked."""
+
+    def rebuild(self, args: Sequence[Any], kwargs: dict[str, Any], arrays: Sequence[Any]) -> tuple[Any, Any]:
+        """(args, kwargs) with other arrays, in the order of the call's, in place of the framework's."""
+
+    def dtype(self, x: Any) -> str:
+        """The dtype of an array, as ``float32`` or ``bool``."""
+
+    def to_numpy(self, x: Any) -> np.ndarray:
+        """An array on the host: float64 for floating-point numbers, otherwise with its own dtype."""
+
+    def array(self, x: np.ndarray, like: Any) -> Any:
+        """An array of the dtype and on the device of another one."""
+
+    def vjp(self, call: Call, cotangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """(outputs, gradients with respect to call.wrt) in reverse mode; None for a gradient that is undefined."""
+
+    def jvp(self, call: Call, tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """(outputs, tangents of the outputs) in forward mode, for one tangent for each of call.wrt."""
+
+    def outputs(self, call: Call) -> list[Any]:
+        """The outputs without a derivative."""
+
+    def trace(self, call: Call) -> Program:
+        """The steps of the function; raises UsageError if it cannot be traced."""

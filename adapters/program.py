@@ -1,0 +1,86 @@
+"""A user's program as steps: the framework's own operations, each with a NumPy function that computes the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from gradagree.errors import UsageError
+from gradagree.reference.graph import Value
+
+
+class Step(NamedTuple):
+    """One operation of a framework in a traced program.
+
+    name: The framework's name of the operation, such as ``aten.native_layer_norm``.
+    function: A NumPy function that computes the same value, or a tuple of values; None where there is none yet.
+    operands: Positional arguments, in which a `Value` stands for the value with that number; lists may contain them.
+    keywords: Keyword arguments, likewise.
+    output: The number of the value that it computes (a tuple, for an operation with several outputs).
+    place: File and line of the user's program that called it, if known.
+    """
+
+    name: str
+    function: Callable[..., Any] | None
+    operands: tuple[Any, ...]
+    keywords: dict[str, Any]
+    output: int
+    place: str = ""
+
+
+@dataclass
+class Program:
+    """A traced program: the inputs are the values 0, 1, ...; then each step has one.
+
+    Args:
+        inputs: Names of the inputs.
+        steps: The operations in the order in which the program calls them.
+        outputs: The values that it returns; ordinary arrays for results that do not depend on the inputs.
+        native: The framework's own form of the program, for the adapter.
+    """
+
+    inputs: Sequence[str]
+    steps: list[Step]
+    outputs: list[Any]
+    native: Any = None
+
+    @property
+    def unknown(self) -> list[Step]:
+        """The steps without a NumPy function."""
+        return [step for step in self.steps if step.function is None]
+
+    def __call__(self, *arrays: Any) -> list[Any]:
+        """The outputs for the given inputs, in their arithmetic.
+
+        Raises:
+            UsageError: An operation has no NumPy function; the message names it and its place in the user's program.
+        """
+        values = self.run(arrays)
+        return [replace_values(x, values) for x in self.outputs]
+
+    def run(self, arrays: Sequence[Any]) -> list[Any]:
+        """All values for the given inputs."""
+        values: list[Any] = [*arrays]
+        for step in self.steps:
+            if step.function is None:
+                raise UsageError(unknown_operation(step))
+            operands = replace_values(step.operands, values)
+            values.append(step.function(*operands, **replace_values(step.keywords, values)))
+        return values
+
+
+def unknown_operation(step: Step) -> str:
+    place = f" (called at {step.place})" if step.place else ""
+    return f"no NumPy form of the operation {step.name} is known{place}; give a reference function in NumPy"
+
+
+def replace_values(x: Any, values: Sequence[Any]) -> Any:
+    """Nested arguments with the values in place of their numbers."""
+    if isinstance(x, Value):
+        return values[x.number]
+    if isinstance(x, list | tuple):
+        return type(x)([replace_values(y, values) for y in x])
+    if isinstance(x, dict):
+        return {name: replace_values(y, values) for name, y in x.items()}
+    return x

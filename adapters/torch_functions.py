@@ -1,0 +1,119 @@
+"""Calls of PyTorch functions and modules for the check of a user's function."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils import _pytree as pytree
+
+from gradagree.adapters.functions import Call
+from gradagree.adapters.program import Program
+from gradagree.adapters.torch_programs import to_numpy, trace_program
+from gradagree.errors import UsageError, nearest
+
+
+class TorchFunctions:
+    """See `gradagree.adapters.functions.FunctionAdapter`."""
+
+    name = "torch"
+
+    def owns(self, function: Any, args: Any) -> bool:
+        return isinstance(function, torch.nn.Module) or any(
+            isinstance(leaf, torch.Tensor) for leaf in pytree.tree_leaves(args)
+        )
+
+    def prepare(self, function: Any, args: Sequence[Any], kwargs: dict[str, Any], wrt: Any) -> Call:
+        is_module = isinstance(function, torch.nn.Module)
+        own = dict(function.named_parameters()) if is_module else {}
+        tree = (tuple(args), dict(kwargs))
+        pairs, spec = pytree.tree_flatten_with_path(tree)
+        at = [k for k, (_, leaf) in enumerate(pairs) if isinstance(leaf, torch.Tensor)]
+        names = [name_of_path(pairs[k][0]) for k in at] + list(own)
+        arrays = [pairs[k][1] for k in at] + list(own.values())
+        static = [leaf for _, leaf in pairs]
+        results: list[str] = []
+
+        def call(given: Sequence[Any]) -> list[Any]:
+            leaves = list(static)
+            for k, x in zip(at, given, strict=False):
+                leaves[k] = x
+            positional, named = pytree.tree_unflatten(leaves, spec)
+            if is_module:
+                parameters = dict(zip(own, given[len(at) :], strict=True))
+                found = torch.func.functional_call(function, parameters, positional, named)
+            else:
+                found = function(*positional, **named)
+            outputs = pytree.tree_flatten_with_path(found)[0]
+            tensors = [(path, y) for path, y in outputs if isinstance(y, torch.Tensor)]
+            results[:] = ["output" + pytree.keystr(path) for path, _ in tensors]
+            return [y for _, y in tensors]
+
+        chosen = select(names, arrays, wrt)
+        return Call(call, names, arrays, chosen, results)
+
+    def rebuild(self, args: Sequence[Any], kwargs: dict[str, Any], arrays: Sequence[Any]) -> tuple[Any, Any]:
+        leaves, spec = pytree.tree_flatten((tuple(args), dict(kwargs)))
+        given = iter(arrays)
+        return pytree.tree_unflatten([next(given) if isinstance(x, torch.Tensor) else x for x in leaves], spec)
+
+    def dtype(self, x: Any) -> str:
+        return str(x.dtype).removeprefix("torch.")
+
+    def to_numpy(self, x: Any) -> np.ndarray:
+        return to_numpy(x)
+
+    def array(self, x: np.ndarray, like: Any) -> Any:
+        return torch.as_tensor(np.asarray(x)).to(dtype=like.dtype, device=like.device)
+
+    def outputs(self, call: Call) -> list[Any]:
+        with torch.no_grad():
+            return call.function([x.detach() for x in call.arrays])
+
+    def vjp(self, call: Call, cotangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        arrays = [x.detach().requires_grad_(k in call.wrt) for k, x in enumerate(call.arrays)]
+        outputs = call.function(arrays)
+        pairs = [(y, g) for y, g in zip(outputs, cotangents, strict=True) if g is not None and y.requires_grad]
+        if not pairs:
+            return outputs, [None for _ in call.wrt]
+        wrt = [arrays[k] for k in call.wrt]
+        found = torch.autograd.grad([y for y, _ in pairs], wrt, [g for _, g in pairs], allow_unused=True)
+        return [y.detach() for y in outputs], list(found)
+
+    def jvp(self, call: Call, tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        forward = torch.autograd.forward_ad
+        with forward.dual_level():
+            arrays = [x.detach() for x in call.arrays]
+            for k, tangent in zip(call.wrt, tangents, strict=True):
+                arrays[k] = forward.make_dual(arrays[k], tangent)
+            pairs = [forward.unpack_dual(y) for y in call.function(arrays)]
+            return [primal for primal, _ in pairs], [tangent for _, tangent in pairs]
+
+    def trace(self, call: Call) -> Program:
+        return trace_program(lambda *arrays: call.function(arrays), call.arrays, call.names)
+
+
+def name_of_path(path: Any) -> str:
+    """``args[0]``, ``mask`` for a keyword argument, ``args[1]['w']`` inside a container."""
+    first, *rest = path
+    if first.idx == 0:
+        return "args" + pytree.keystr(tuple(rest))
+    return str(rest[0].key) + pytree.keystr(tuple(rest[1:]))
+
+
+def select(names: Sequence[str], arrays: Sequence[Any], wrt: Any) -> list[int]:
+    """The positions of the arrays to differentiate: by default those that require a gradient, or all floating ones."""
+    floating = [k for k, x in enumerate(arrays) if x.dtype.is_floating_point or x.dtype.is_complex]
+    if wrt is None:
+        return [k for k in floating if arrays[k].requires_grad] or floating
+    known = {names[k]: k for k in floating}
+    found = []
+    for name in [wrt] if isinstance(wrt, int | str) else wrt:
+        key = f"args[{name}]" if isinstance(name, int) else name
+        inside = [k for other, k in known.items() if other == key or other.startswith((f"{key}[", f"{key}."))]
+        if not inside:
+            raise UsageError(f"wrt={name!r} is no floating-point argument; {nearest(key, known)}")
+        found += inside
+    return found

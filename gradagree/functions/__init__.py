@@ -1,0 +1,1 @@
+"""Check any function: its gradients against a reference, end to end and operation by operation."""

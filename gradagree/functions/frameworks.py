@@ -1,0 +1,29 @@
+"""The framework that a user's function belongs to."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+from gradagree.adapters.functions import FunctionAdapter
+from gradagree.errors import UsageError
+
+ADAPTERS = {
+    "torch": ("gradagree.adapters.torch_functions", "TorchFunctions"),
+    "jax": ("gradagree.adapters.jax_functions", "JaxFunctions"),
+}
+
+
+def adapter_of(function: Any, args: Any, kwargs: Any) -> FunctionAdapter:
+    """The adapter of the framework whose arrays a call has.
+
+    Raises:
+        UsageError: The arguments hold no array of a framework that is imported.
+    """
+    for name, (module, kind) in ADAPTERS.items():
+        if name in sys.modules:
+            adapter = getattr(importlib.import_module(module), kind)()
+            if adapter.owns(function, (args, kwargs)):
+                return adapter
+    raise UsageError("the arguments hold no array of torch or jax; give the framework's own arrays")

@@ -1,0 +1,119 @@
+"""The verdict on one array of a user's function, by the ladder of arithmetics and the probabilistic tolerance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gradagree.checker.comparison import error_ratios
+from gradagree.checker.verdict import Verdict, hexadecimal, number
+from gradagree.functions.enclosures import Expected
+
+LEAST_SHARE = 0.5
+"""An array of which less than this share is really checked is undecided."""
+
+
+class ArrayFinding(NamedTuple):
+    """How an observed array compares with the expected one: the fields of a record."""
+
+    verdict: Verdict
+    arithmetic: str = ""
+    ratio: float = 0.0
+    sharpness: float = 0.0
+    share: float = 1.0
+    entry: tuple[int, ...] | None = None
+    expected: float | None = None
+    observed: float | None = None
+    tolerance: float | None = None
+    reason: str = ""
+
+    def fields(self) -> dict[str, Any]:
+        """The fields as a record has them."""
+        return {
+            "verdict": self.verdict, "arithmetic": self.arithmetic, "ratio": number(self.ratio),
+            "sharpness": number(self.sharpness), "share": self.share, "entry": self.entry,
+            "expected": hexadecimal(self.expected), "observed": hexadecimal(self.observed),
+            "tolerance": hexadecimal(self.tolerance), "reason": self.reason,
+        }  # fmt: skip
+
+
+def judge(observed: np.ndarray | None, expected: Mapping[str, Expected], is_value: bool = False) -> ArrayFinding:
+    """Compare an array with the expected one.
+
+    Args:
+        observed: The framework's array; None where it gave none.
+        expected: The expected array for each admissible arithmetic, the finest first.
+        is_value: True for an output, False for a derivative.
+
+    Returns:
+        The finding of the finest arithmetic that explains the array; of the coarsest if none does.
+    """
+    found = ArrayFinding(Verdict.UNDECIDED, reason="no arithmetic was allowed")
+    for name, one in expected.items():
+        found = judge_by(observed, one, name)
+        if not found.verdict.fails:
+            return found
+    if is_value and found.verdict is Verdict.DISAGREE:
+        return found._replace(verdict=Verdict.VALUE_DIFFERS, arithmetic="")
+    return found._replace(arithmetic="") if found.verdict is not Verdict.SUSPECT else found
+
+
+def judge_by(observed: np.ndarray | None, expected: Expected, arithmetic: str) -> ArrayFinding:
+    """The finding in one arithmetic."""
+    value, radius = expected.value, expected.radius
+    if observed is None:
+        if not np.any(np.abs(value) > radius):
+            return ArrayFinding(Verdict.AGREE, arithmetic, reason="undefined, which stands for zero")
+        return missing(value, radius)
+    if observed.shape != value.shape:
+        reason = f"has shape {observed.shape}, expected {value.shape}"
+        return ArrayFinding(Verdict.DISAGREE, arithmetic, math.inf, math.nan, 0.0, reason=reason)
+    if value.size == 0:
+        return ArrayFinding(Verdict.AGREE, arithmetic)
+    tolerance = radius if expected.probable is None else np.fmin(radius, expected.probable)
+    with np.errstate(all="ignore"):
+        certain = error_ratios(observed, value, np.where(np.isnan(value), np.nan, radius))
+        ratio = error_ratios(observed, value, np.where(np.isnan(value), np.nan, tolerance))
+        same = (observed == value) | (np.isnan(observed) & np.isnan(value))
+        open = (~np.isfinite(radius) | ~np.isfinite(value)) & ~same
+        size, largest = np.abs(value), float(np.max(np.abs(value)))
+        checked = (size > tolerance) | (tolerance == 0)
+        sharpness = float(np.max(np.where(open, np.inf, tolerance)))
+        sharpness = 0.0 if sharpness == 0 else sharpness / largest if largest > 0 else math.inf
+    disagrees = bool(np.max(certain) > 1)
+    at = np.unravel_index(int(np.argmax(certain if disagrees else ratio)), value.shape)
+    verdict = verdict_of(observed, open, same, disagrees, float(np.max(ratio)), radius)
+    share = float(np.mean(checked & ~open))
+    if verdict is Verdict.AGREE and (not sharpness < 1 or share < LEAST_SHARE):
+        verdict = Verdict.UNDECIDED
+    worst = radius[at] if disagrees else tolerance[at]
+    return ArrayFinding(
+        verdict, arithmetic, float((certain if disagrees else ratio)[at]), sharpness, share,
+        tuple(int(i) for i in at), float(value[at]), float(observed[at]), float(worst),
+    )  # fmt: skip
+
+
+def verdict_of(
+    observed: np.ndarray, open: np.ndarray, same: np.ndarray, disagrees: bool, ratio: float, radius: np.ndarray
+) -> Verdict:
+    if np.any(~np.isfinite(observed) & ~open & ~same):
+        return Verdict.NONFINITE
+    if disagrees:
+        return Verdict.DISAGREE
+    if ratio > 1:
+        return Verdict.SUSPECT
+    if np.isinf(radius).any():
+        return Verdict.OUT_OF_RANGE
+    return Verdict.UNDECIDED if open.all() else Verdict.AGREE
+
+
+def missing(value: np.ndarray, radius: np.ndarray) -> ArrayFinding:
+    """No gradient where there is one: the largest entry that it should have had."""
+    at = np.unravel_index(int(np.argmax(np.abs(value) - radius)), value.shape)
+    return ArrayFinding(
+        Verdict.DISAGREE, "", math.inf, 0.0, 1.0, tuple(int(i) for i in at), float(value[at]), None, float(radius[at]),
+        "no gradient was returned, but it is not zero",
+    )  # fmt: skip

@@ -1,0 +1,153 @@
+"""Records and the report of a check of a user's function."""
+
+from __future__ import annotations
+
+import collections
+import html
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from gradagree.checker.verdict import ORDER, Verdict, plain, worst
+
+
+class GradientRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdict on one array: an output of the function, or a gradient.
+
+    Args:
+        name: The array by the user's name: ``args[0]``, ``weight``, ``output``.
+        quantity: ``"value"``, ``"gradient"`` (reverse mode), ``"tangent"`` (forward mode).
+        verdict: The verdict.
+        framework: Name of the framework.
+        mode: ``"reverse"`` or ``"forward"``.
+        dtype: Dtype of the array.
+        shape: Shape of the array.
+        condition: What was special about the call, such as ``"non-contiguous cotangent"``; empty for a plain call.
+        arithmetic: The finest arithmetic that explains the result: ``"wide"``, ``"stored"``, or empty if none does.
+        ratio: Largest |observed - expected| / tolerance.
+        sharpness: Relative tolerance: the largest tolerance over the largest entry.
+        share: Share of entries that are larger than their tolerance, or exactly zero.
+        entry: Index of the entry with the largest error relative to its tolerance.
+        expected: Its expected value, a hexadecimal float; in a finding with a proved radius.
+        expected_radius: The proved radius.
+        observed: What the framework returned.
+        tolerance: The tolerance of that entry.
+        derivative: Where the expected gradient comes from: ``"taped"`` from the reference's value, ``"written"`` from a
+            hand-written vjp.
+        reason: Explanation of the verdict.
+        place: File and line of the user's code that is at fault, if known.
+    """
+
+    name: str
+    quantity: str
+    verdict: Verdict
+    framework: str
+    mode: str = "reverse"
+    dtype: str = ""
+    shape: tuple[int, ...] = ()
+    condition: str = ""
+    arithmetic: str = ""
+    ratio: float | str | None = None
+    sharpness: float | str | None = None
+    share: float | None = None
+    entry: tuple[int, ...] | None = None
+    expected: str | None = None
+    expected_radius: str | None = None
+    observed: str | None = None
+    tolerance: str | None = None
+    derivative: str = "taped"
+    reason: str = ""
+    place: str = ""
+
+    @property
+    def label(self) -> str:
+        """``gradient of args[0]``, ``output``, with its condition."""
+        what = self.name if self.quantity == "value" else f"{self.quantity} of {self.name}"
+        return what + (f" ({self.condition})" if self.condition else "")
+
+
+class Report:
+    """All records of one check of a function.
+
+    Args:
+        records: The records, in the order of the arrays.
+        function: Name of the function.
+        notes: Remarks that concern the whole check, such as arguments that were not used.
+
+    Example:
+        >>> from gradagree.checker.verdict import Verdict
+        >>> record = GradientRecord(name="args[0]", quantity="gradient", verdict=Verdict.AGREE, framework="torch")
+        >>> print(Report([record], "gelu").verdict.value)
+        agree
+    """
+
+    def __init__(self, records: Sequence[GradientRecord], function: str = "", notes: Sequence[str] = ()) -> None:
+        self.records = list(records)
+        self.function = function
+        self.notes = list(notes)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst verdict; ``unsupported`` without records."""
+        return worst(r.verdict for r in self.records) if self.records else Verdict.UNSUPPORTED
+
+    @property
+    def failures(self) -> list[GradientRecord]:
+        """The records whose verdict fails, the worst first."""
+        found = [r for r in self.records if r.verdict.fails]
+        return sorted(
+            found, key=lambda r: (ORDER[r.verdict], r.quantity != "value", bool(r.condition), -plain(r.ratio))
+        )
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """One row for each array: its name, verdict, relative tolerance, share of checked entries, arithmetic."""
+        groups: dict[tuple[str, str], list[GradientRecord]] = collections.defaultdict(list)
+        for record in self.records:
+            groups[record.quantity, record.name].append(record)
+        found: list[tuple[str, ...]] = []
+        for group in groups.values():
+            first = min(group, key=lambda r: ORDER[r.verdict])
+            tolerance = "" if first.sharpness is None else f"{plain(first.sharpness):.1e}"
+            share = "" if first.share is None else f"{first.share:.0%}"
+            verdict = f"{first.verdict.symbol} {first.verdict.value}"
+            found.append((first.label, first.dtype, verdict, tolerance, share, first.arithmetic))
+        return found
+
+    HEADER = ("array", "dtype", "verdict", "relative tolerance", "entries checked", "arithmetic")
+
+    def __str__(self) -> str:
+        table: list[tuple[str, ...]] = [self.HEADER, *self.rows()]
+        widths = [max(len(row[k]) for row in table) for k in range(len(self.HEADER))]
+        lines = ["  ".join(cell.ljust(n) for cell, n in zip(row, widths, strict=True)).rstrip() for row in table]
+        title = f"{self.function}: {self.verdict.value}" if self.function else self.verdict.value
+        return "\n".join([title, *lines, *(f"note: {note}" for note in self.notes)])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        def row(cells: Sequence[str], tag: str) -> str:
+            return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+        body = "".join(row(cells, "td") for cells in self.rows())
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        title = f"<caption>{html.escape(self.function)}: {self.verdict.value}</caption>"
+        return f"<table>{title}<thead>{row(self.HEADER, 'th')}</thead><tbody>{body}</tbody></table>{notes}"
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write the table as an HTML page.
+
+        Args:
+            path: File to write.
+
+        Returns:
+            The path.
+        """
+        style = "body{font:16px system-ui;color-scheme:light dark;margin:2em}td,th{text-align:left;padding:.2em .8em}"
+        page = f'<!doctype html><meta charset="utf-8"><title>{html.escape(self.function)}</title><style>{style}</style>'
+        Path(path).write_text(page + self._repr_html_(), encoding="utf-8")
+        return Path(path)
+
+    def to_json(self) -> bytes:
+        """All records as one JSON array."""
+        return msgspec.json.encode(self.records)
