@@ -179,7 +179,7 @@ def finish_run(
     return write_reports(folder)
 
 
-def _resolve(thing: Any, reference: Activation | ErrorFunction | None, frameworks: str | None) -> Any:
+def _resolve(thing: Any, reference: Any, frameworks: str | None) -> Any:
     """The activation, error function or case that an argument of `check` means, its derivative verified."""
     if isinstance(thing, str):
         return Case.parse(thing)
