@@ -54,7 +54,7 @@ def forward(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
     import jax
 
     def gradient(leaves: list[Any], targets: Any) -> Any:
-        with unsupported_forward_mode():
+        with unsupported_functions():
             return error(leaves, targets), jax.jacfwd(lambda leaves: error(leaves, targets)[0])(leaves)
 
     return gradient
@@ -66,10 +66,21 @@ def packed(error: Error, per_example: Sequence[bool]) -> Callable[..., Any]:
 
 
 @contextmanager
-def unsupported_forward_mode() -> Iterator[None]:
-    """A function with a custom backward pass has no forward mode: raise Unsupported instead of crashing."""
+def unsupported_functions() -> Iterator[None]:
+    """Raise Unsupported where a mode cannot trace a function: a custom_vjp forward, or Python code that needs numbers.
+
+    For example ``if p.sum() > 0``, ``np.asarray(p)`` and ``p[p > 0]``, which ``grad`` may accept.
+    """
+    from jax import errors
+
+    needs_numbers = (
+        errors.ConcretizationTypeError, errors.NonConcreteBooleanIndexError, errors.TracerArrayConversionError,
+        errors.TracerIntegerConversionError,
+    )  # fmt: skip
     try:
         yield
+    except needs_numbers as wrong:
+        raise Unsupported(f"jax: {str(wrong).splitlines()[0]}") from wrong
     except TypeError as wrong:
         if "forward-mode autodiff (jvp) to a custom_vjp" not in str(wrong):
             raise
@@ -242,7 +253,7 @@ class ForJax(Adapter):
         return (self.framework.jit(function) if compiled else function)(*arrays)
 
     def pointwise(self) -> Any:
-        return JaxPointwise().within(unsupported_forward_mode)
+        return JaxPointwise().within(unsupported_functions)
 
     def forget(self) -> None:
         self.framework.clear_caches()
@@ -253,17 +264,18 @@ class ForJax(Adapter):
 
     def answers(self, problem: Problem, mode: str) -> tuple[Answer, Answer]:
         """As in `Adapter`; ``packed`` returns one answer twice, since its operations always return cotangents."""
-        if mode != "packed":
-            return super().answers(problem, mode)
-        answer = self.packed.answer(problem)
-        return answer, answer
+        with unsupported_functions():
+            if mode != "packed":
+                return super().answers(problem, mode)
+            answer = self.packed.answer(problem)
+            return answer, answer
 
     def jvp(self, function: Callable[[list[Any]], Any], leaves: list[Any], tangents: list[Any]) -> Any:
-        with unsupported_forward_mode():
+        with unsupported_functions():
             return self.framework.jvp(function, (leaves,), (tangents,))
 
     def jacobian(self, function: Callable[[list[Any]], Any], leaves: list[Any]) -> Any:
-        with unsupported_forward_mode():
+        with unsupported_functions():
             return self.framework.jacfwd(function)(leaves)
 
 

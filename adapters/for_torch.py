@@ -17,15 +17,23 @@ from gradagree.adapters.problem import Unsupported
 from gradagree.adapters.programs import MAX_PROGRAMS, Program
 
 NOT_SUPPORTED = (
+    "vmap:",
+    "does not have vmap support",
+    "batching rule not implemented",
     "we do not yet support",
-    "we don't support vmap",
+    "don't yet support",
     "does not support it because",
     "is not implemented",
-    "data-dependent control flow",
+    "this is unsupported",
     "it must override the setup_context",
     "must implement the jvp function",
+    "doesn't have storage",
+    "cannot register a hook",
 )
-"""Phrases in torch's error messages about what a mode does not support."""
+"""Phrases, in lower case, of torch's messages about what its function transforms do not support.
+
+They are raised in these modes only; an error that ``backward`` raises as well is reported there.
+"""
 
 
 @contextmanager
@@ -34,7 +42,7 @@ def unsupported_functions() -> Iterator[None]:
     try:
         yield
     except RuntimeError as wrong:
-        if not any(phrase in str(wrong) for phrase in NOT_SUPPORTED):
+        if not any(phrase in str(wrong).lower() for phrase in NOT_SUPPORTED):
             raise
         raise Unsupported(f"torch: {str(wrong).splitlines()[0]}") from wrong
 

@@ -252,6 +252,32 @@ def test_that_a_kink_without_a_jump_is_refused() -> None:
     )
 
 
+class _RoundedConstant(Activation):
+    """0.2 p + 0.5 between 0 and 1; in float64 0.2 is a little larger, so its derivative jumps just right of -2.5."""
+
+    name = "_rounded_constant"
+    kinks = (-2.5, 2.5)
+
+    def value(self, p: Any) -> Any:
+        return np.maximum(0, np.minimum(1, 0.2 * p + 0.5))
+
+    def derivative(self, p: Any) -> Any:
+        return np.where(np.abs(p) < 2.5, 0.2, 0.0)
+
+
+class _RoundedConstantMissed(_RoundedConstant):
+    """The same with a kink where there is none, at a distance that rounding does not explain."""
+
+    name = "_rounded_constant_missed"
+    kinks = (-2.5, -2.5 + 2.0**-30, 2.5)
+
+
+def test_that_a_kink_may_be_where_rounded_constants_put_it() -> None:
+    prove_derivatives(_RoundedConstant())
+    with pytest.raises(UsageError, match=r"a false kink: at p = -2\.499999999"):
+        prove_derivatives(_RoundedConstantMissed())
+
+
 @pytest.mark.parametrize("activation", [_Cusp(), _Step(), _Doubled()], ids=str)
 def test_that_points_where_value_or_derivative_jump_are_no_false_kinks(activation: Activation) -> None:
     assert [derivative_without_jump(activation, kink) for kink in activation.kinks] == [None]
