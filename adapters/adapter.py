@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -450,10 +451,11 @@ def training_steps(
 ) -> Iterator[dict[str, np.ndarray]]:
     """All weights and biases by name, after each round of stochastic backpropagation on the sampled pairs.
 
-    A round without pairs is one step on all of them. The parameters of activations stay constant.
+    A round without pairs is one step on all of them. The parameters of activations stay constant, and the loss has no
+    factor.
     """
     leaves, targets, _ = adapter.operands(problem)
-    error = adapter.error_of(Architecture.of(problem))
+    error = adapter.error_of(Architecture.of(replace(problem, loss_weight=1.0)))
     per_example = [k == 0 for k in range(len(leaves))]
     gradient = adapter.modes[mode](lambda leaves, targets: (error(leaves, targets, lambda c: c), []), per_example)
     end = 1 + len(problem.trained)

@@ -76,6 +76,7 @@ GRAMMAR = "WIDTHS:ACTIVATIONS:ERROR:nEXAMPLES:DTYPE:REGIME:sSEED, for example 10
 
 
 LOSS_WEIGHTS = (0.625, 0.75, 0.875, 1.25, 1.5, 1.75)
+"""Factors of the loss: no powers of two, and with so few bits that all dtypes hold them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,14 +185,21 @@ class Case:
         return f"{int(hashlib.sha256(self.spec.encode()).hexdigest(), 16) % 1_000_000:06d}"
 
     @functools.cached_property
-    def loss_weight(self) -> float:
-        """The factor of the loss: not a power of two for a user's own loss, whose cotangent is then not 1.
+    def architecture(self) -> str:
+        """The canonical text up to the number of examples: what a program is made for, in any dtype."""
+        return self.spec.rsplit(":", 3)[0]
 
-        A backward pass that ignores its cotangent would otherwise be right in every case.
+    @functools.cached_property
+    def loss_weight(self) -> float:
+        """The factor of the loss, which is then the cotangent that reaches it: not a power of two.
+
+        A backward pass that ignores its cotangent, or rounds it away, would be right in every case whose cotangent is
+        1. The factor belongs to the architecture, so that a program made for one serves all its cases. On a data set
+        it is 1, as the derivation trains.
         """
-        if type(self.error).__module__.startswith("gradagree.reference"):
+        if self.regime in DATASETS:
             return 1.0
-        return Source(f"loss weight of {self.spec}").choice(LOSS_WEIGHTS)
+        return Source(f"loss weight of {self.architecture}").choice(LOSS_WEIGHTS)
 
     @property
     def depth(self) -> int:

@@ -65,7 +65,7 @@ def _other_loss(check: LossCheck, found: Comparison) -> str:
     error, o, t, observed = check.error, check.plain_o, check.plain_targets, np.asarray(check.answer.E)
 
     def plain(other: ErrorFunction) -> Any:
-        return other.value(o, t)
+        return check.weight * other.value(o, t)
 
     def expect(other: ErrorFunction) -> Expect:
         return check.with_loss(other).expected_value

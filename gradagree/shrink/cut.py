@@ -59,12 +59,14 @@ class _Cutter:
         if not arrays:
             activations = activations or [Activation.named("id")]
             arrays = {parameter_name(1, "w"): np.eye(activations[-1].width(inputs.shape[-1]) or 0)}
+        named = arrays | {INPUTS: inputs}
         if keeps_loss and last == case.depth:
-            error, targets = case.error, self.targets(examples, outputs)
-        else:
-            error, targets = ErrorFunction.named("sse"), self.targets_of_squares(last, examples, outputs, dtype)
-        named = arrays | {INPUTS: inputs, TARGETS: targets}
-        return _validated(Case.of_named(activations, error, dtype, named))
+            targets = self.targets(examples, outputs)
+            return _validated(Case.of_named(activations, case.error, dtype, named | {TARGETS: targets}))
+        squares, zeros = ErrorFunction.named("sse"), np.zeros((len(examples), len(outputs)))
+        weight = Case.of_named(activations, squares, dtype, named | {TARGETS: zeros}).loss_weight
+        targets = self.targets_of_squares(last, examples, outputs, dtype, weight)
+        return _validated(Case.of_named(activations, squares, dtype, named | {TARGETS: targets}))
 
     @functools.cached_property
     def arrays(self) -> Mapping[str, np.ndarray]:
@@ -129,10 +131,13 @@ class _Cutter:
             t = np.concatenate([t[:, :1] + 1 - t.sum(axis=-1, keepdims=True), t[:, 1:]], axis=-1)
         return t
 
-    def targets_of_squares(self, node: int, examples: np.ndarray, outputs: np.ndarray, dtype: str) -> np.ndarray:
-        """Targets for which a sum of squares has the cotangent of a node's value: t = c - delta_c / 2."""
+    def targets_of_squares(
+        self, node: int, examples: np.ndarray, outputs: np.ndarray, dtype: str, weight: float
+    ) -> np.ndarray:
+        """Targets for which a sum of squares, times its weight, has the cotangent of a node's value."""
+        # t = c - delta_c / (2 weight)
         name, kept = value_name(node), np.ix_(examples, outputs)
-        targets = self.original.values[name][kept] - self.original.cotangents[name][kept] / 2
+        targets = self.original.values[name][kept] - self.original.cotangents[name][kept] / (2 * weight)
         return round_to_precision(targets, FORMATS[dtype].precision)
 
 

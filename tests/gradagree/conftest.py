@@ -59,6 +59,10 @@ class ByHand:
         setattr(at, name, np.asarray(told).astype(TYPES[self.case.dtype]).astype(np.float64))
         return getattr(at, name)  # type: ignore[no-any-return]
 
+    def weigh(self, at: SimpleNamespace, name: str) -> None:
+        """The factor of the loss, after the lie of that step."""
+        setattr(at, name, (self.case.loss_weight * getattr(at, name)).astype(TYPES[self.case.dtype]).astype(np.float64))
+
     def product(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         x, y = (z.astype(TYPES[self.case.dtype]) for z in (x[..., ::-1], y[::-1]))
         return x @ y
@@ -77,8 +81,10 @@ class ByHand:
             at.append(SimpleNamespace(p=self._forward(k, box)))
         error = at[-1]
         error.t = arrays.targets
-        E = self.step("error", "E", case.error.value(error.p, error.t), error)
+        self.step("error", "E", case.error.value(error.p, error.t), error)
         self.step("error", "delta_p", case.error.sensitivity(error.p, error.t), error)
+        for name in ("E", "delta_p"):
+            self.weigh(error, name)
         for k in range(case.depth, 0, -1):
             self._pull(k, at[k - 1], at[k].delta_p)
         gradients = {f"w{k}": box.dw for k, box in enumerate(at[:-1], 1)}
@@ -86,7 +92,7 @@ class ByHand:
         values, cotangents = (
             {value_name(k): getattr(box, part) for k, box in enumerate(at)} for part in ("p", "delta_p")
         )
-        return Answer(float(E), values, cotangents, {name: x for name, x in gradients.items() if x is not None})
+        return Answer(float(error.E), values, cotangents, {name: x for name, x in gradients.items() if x is not None})
 
     def _forward(self, k: int, at: SimpleNamespace) -> np.ndarray:
         a = self.step(k, "value", at.activation.value(at.p), at)
@@ -167,7 +173,7 @@ class Bench:
         p = Rounded.stored([*answer.values.values()][-1 if box == "error" else int(box) - 1], rules)
         if box == "error":
             targets = arrays.targets if case.error.targets == "classes" else Rounded.stored(arrays.targets, rules)
-            error = ErrorBox(how.bounds(case.error), targets)
+            error = ErrorBox(how.bounds(case.error), targets, case.loss_weight)
             expected = error(p) if part == "E" else error.pull(p)
         else:
             judged = node_check(case.nodes(arrays)[int(box) - 1], answer, rules).within(how)

@@ -202,7 +202,8 @@ class NumpyFake(Adapter):
             return None if x is None else self.array(x, problem.dtype)
 
         weights, biases = ([made(x) for x in xs] for xs in (problem.weights, problem.biases))
-        box: Any = network(problem.activations, weights, biases, problem.error, made(problem.targets))
+        t, weight = made(problem.targets), problem.loss_weight
+        box: Any = network(problem.activations, weights, biases, problem.error, t, weight)
         found, values = backpropagate(box, made(problem.inputs)), {"inputs": made(problem.inputs)}
         gradients: dict[str, Any] = {}
         for node, gradient, own in zip(nodes(box), found.gradients, found.activations, strict=False):

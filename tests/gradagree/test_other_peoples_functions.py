@@ -487,14 +487,41 @@ def test_that_a_loss_that_ignores_its_cotangent_is_found(monkeypatch: pytest.Mon
     }
 
 
+def jax_squares_that_ignore_the_cotangent(self: Any, o: Any, t: Any, jax: Any) -> Any:
+    @jax.custom_vjp
+    def squares(o: Any, t: Any) -> Any:
+        return ((o - t) ** 2).sum()
+
+    squares.defvjp(lambda o, t: (squares(o, t), (o, t)), lambda kept, g: (2 * (kept[0] - kept[1]) + 0 * g, None))
+    return squares(o, t)
+
+
+@pytest.mark.parametrize(
+    ("framework", "modes", "squares"),
+    [
+        ("torch", "backward,grad,vmap", squares_that_ignore_the_cotangent),
+        ("jax", "grad,jit,vmap,packed", jax_squares_that_ignore_the_cotangent),
+    ],
+)
+def test_that_a_loss_of_the_catalogue_that_ignores_its_cotangent_is_found(
+    framework: str, modes: str, squares: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(framework)
+    monkeypatch.setattr(ErrorFunction.catalogue["sse"], framework, squares)
+    found = records_of("2-5b-3:id,tanh:sse:n6:f64:ordinary:s1", frameworks=framework, modes=modes)
+    assert len(found) == len(modes.split(","))
+    assert {(record.verdict, record.box, record.entry and record.entry[:7]) for record in found} == {
+        (Verdict.DISAGREE, "error", "delta_p")
+    }
+
+
 @pytest.mark.parametrize("loss", ["own_squares", "own_hinge"])
 @pytest.mark.parametrize("framework", ["torch", "jax"])
 def test_that_correct_losses_agree_with_any_cotangent(framework: str, loss: str) -> None:
     pytest.importorskip(framework)
     modes, dtypes = (EAGER, ("f64", "f32", "f16", "bf16")) if framework == "torch" else ("jit,packed", ("f64", "f16"))
     for seed, dtype in enumerate(dtypes):
-        spec = f"3-4b-2:id,tanh:{loss}:n4:{dtype}:grid:s{seed}"
+        spec = f"3-4b-3:id,tanh:{loss}:n4:{dtype}:grid:s{seed}"
         records = records_of(spec, frameworks=framework, modes=modes)
         assert {record.verdict for record in records} <= RIGHT, records
         assert any(record.verdict in (Verdict.AGREE, Verdict.CONVENTION) for record in records)
-    assert Case.parse("3-4b-2:id,tanh:sse:n4:f64:grid:s1").loss_weight == 1

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given, strategies as st
 
 from gradagree.arithmetic.model import FORMATS
-from gradagree.cases.case import Arrays, Case
+from gradagree.cases.case import LOSS_WEIGHTS, Arrays, Case
 from gradagree.cases.regimes import REGIMES
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.activations import Elu, Hardtanh, Identity, LeakyRelu, Tanh
@@ -182,3 +182,30 @@ def test_that_explicit_arrays_take_the_place_of_the_seed() -> None:
     assert explicit.arrays() is arrays
     assert explicit.error == SoftmaxCrossEntropy()
     assert Case.parse(explicit.spec, arrays).arrays() is arrays
+
+
+@pytest.mark.parametrize("loss", sorted(kind.name for kind in ours(ErrorFunction)))
+def test_that_the_factor_of_every_loss_is_no_power_of_two(loss: str) -> None:
+    width = allowed_width(ErrorFunction.named(loss), 4)
+    case = Case.parse(f"3-{width}:id:{loss}:n4:f64:ordinary:s1")
+    assert np.frexp(case.loss_weight)[0] != 0.5
+    arrays, plain = case.arrays(), ErrorFunction.named(loss)
+    o = np.asarray(arrays.inputs @ arrays.weights[0])
+    with np.errstate(all="ignore"):
+        found, expected = case.network(arrays)(arrays.inputs), case.loss_weight * plain.value(o, arrays.targets)
+    assert found == expected or (np.isnan(found) and np.isnan(expected))
+
+
+def test_that_the_factor_of_the_loss_belongs_to_the_architecture() -> None:
+    texts = [f"3-{n}b-2:id,tanh:sse:n8:f32:{regime}:s{seed}" for n, seed, regime in (
+        (4, 1, "ordinary"), (4, 2, "grid"), *((n, 1, "ordinary") for n in range(5, 60))
+    )]  # fmt: skip
+    first, second, *others = (Case.parse(text).loss_weight for text in texts)
+    assert first == second == Case.parse(texts[0].replace("f32", "bf16")).loss_weight
+    assert {first, *others} == set(LOSS_WEIGHTS)
+    case = Case.parse(texts[0])
+    assert Case.of(case, case.arrays()).loss_weight == first
+
+
+def test_that_the_loss_on_a_data_set_has_no_factor() -> None:
+    assert Case.parse("10-4-6-8-4:id,tanh*3:sse:n8:f32:diabetes:s93").loss_weight == 1

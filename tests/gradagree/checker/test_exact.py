@@ -83,7 +83,10 @@ class Exactly:
         return c if b is None else c + self.make(float(b[j]))
 
     def error(self, part: str, index: tuple[int, ...]) -> Any:
-        """E or its sensitivity for the sum and the mean of squares and the absolute error."""
+        """E or its sensitivity for the sum and the mean of squares and the absolute error, times the loss's factor."""
+        return self.make(self.case.loss_weight) * self.unweighted(part, index)
+
+    def unweighted(self, part: str, index: tuple[int, ...]) -> Any:
         o, t = self.numbers([*self.answer.values.values()][-1]), self.numbers(self.case.arrays().targets)
         gaps = [[x - y for x, y in zip(*rows, strict=True)] for rows in zip(o, t, strict=True)]
         name, count = self.case.error.name, len(gaps) * len(gaps[0])
