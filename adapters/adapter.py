@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from gradagree.adapters.entry_points import EntryPoints
 from gradagree.adapters.modes import DEFAULT, Error, Mode, PointwiseMode, ScriptText, mode_records
 from gradagree.adapters.problem import (
     Answer,
@@ -59,6 +60,7 @@ class Adapter:
         pointwise_modes: Modes of a survey, by "value", "slope" and "second"; by default values, and derivatives in all
             reverse modes.
         compiles_lengths: Whether a survey compiles for each number of points, so that it uses few numbers of them.
+        entry_points: Where the public functions of the framework and of each library on top of it are, by name.
         survey_processes: Processes of a survey: more for a framework that computes or compiles for longer than others.
         catalogue: All adapters, by name.
 
@@ -115,6 +117,7 @@ class Adapter:
     position: ClassVar[int] = LAST_POSITION
     pointwise_modes: ClassVar[dict[str, dict[str, PointwiseMode]]] = {}
     compiles_lengths: ClassVar[bool] = False
+    entry_points: ClassVar[dict[str, EntryPoints]] = {}
     survey_processes: ClassVar[int] = 1
     catalogue: ClassVar[dict[str, type[Adapter]]] = {}
 

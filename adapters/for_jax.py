@@ -12,6 +12,7 @@ import numpy as np
 
 from gradagree.adapters.adapter import Adapter
 from gradagree.adapters.cache import cache_folder
+from gradagree.adapters.entry_points import EntryPoints
 from gradagree.adapters.jax_packed import Packed
 from gradagree.adapters.modes import Error, Mode, PointwiseMode, ScriptText
 from gradagree.adapters.pointwise import Pointwise
@@ -221,6 +222,10 @@ class ForJax(Adapter):
         },
     }
     libraries = ("optax",)
+    entry_points = {
+        "jax": EntryPoints(("jax.nn", "jax.numpy", "jax.scipy.special")),
+        "optax": EntryPoints(("optax", "optax.losses")),
+    }
 
     def __init__(self) -> None:
         os.environ.setdefault("JAX_PLATFORMS", "cpu")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from gradagree.adapters.adapter import Adapter
+from gradagree.adapters.entry_points import EntryPoints
 from gradagree.adapters.modes import Error, Gradient, Mode, PointwiseMode, ScriptText
 from gradagree.adapters.pointwise_torch import TorchPointwise
 from gradagree.adapters.problem import Unsupported
@@ -166,6 +167,32 @@ FORWARD_SOURCE = (
 COMPILED_SOURCE = "E, values = torch.compile(error, fullgraph=True, dynamic=False)(*leaves, target)\n"
 
 
+TORCH_CALLS = {
+    "torch.nn.functional.layer_norm": "torch.nn.functional.layer_norm(x, x.shape[-1:])",
+    "torch.nn.functional.rms_norm": "torch.nn.functional.rms_norm(x, x.shape[-1:])",
+    "torch.nn.LayerNorm": "torch.nn.LayerNorm(x.shape[-1], elementwise_affine=False)(x)",
+    "torch.nn.RMSNorm": "torch.nn.RMSNorm(x.shape[-1], elementwise_affine=False)(x)",
+    "torch.nn.PReLU": "torch.nn.PReLU(dtype=x.dtype)(x)",
+    **{
+        f"torch.nn.{name}": f"torch.nn.{name}{make}(x.chunk(2, -1)[0], t, x.chunk(2, -1)[1])"
+        for name, make in (("functional.gaussian_nll_loss", ""), ("GaussianNLLLoss", "()"))
+    },
+    **{
+        f"torch.nn.{name}": f"torch.nn.{name}{make}(*x.chunk(3, -1))"
+        for name, make in (("functional.triplet_margin_loss", ""), ("TripletMarginLoss", "()"))
+    },
+    **{
+        f"torch.nn.{name}": f"torch.nn.{name}{make}(*x.chunk(2, -1), t)"
+        for name, make in (("functional.margin_ranking_loss", ""), ("MarginRankingLoss", "()"))
+    },
+    **{
+        f"torch.nn.{name}": f"torch.nn.{name}{make}(*x.chunk(2, -1), t[..., 0])"
+        for name, make in (("functional.cosine_embedding_loss", ""), ("CosineEmbeddingLoss", "()"))
+    },
+}
+"""Calls of the functions that need more than their operands, or more operands than an output and a target."""
+
+
 class ForTorch(Adapter):
     """torch.Tensor on the CPU."""
 
@@ -197,6 +224,7 @@ class ForTorch(Adapter):
         conversions=("asarray", "as_tensor", "torch.tensor", "split"),
     )
     documented = {("bce", "value"): "documented: the logarithm is clamped at -100"}
+    entry_points = {"torch": EntryPoints(("torch.nn.functional", "torch.nn", "torch", "torch.special"), TORCH_CALLS)}
     training = "backward"
     position = 1
     survey_processes = 2

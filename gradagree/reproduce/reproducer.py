@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from gradagree.adapters import Adapter
 from gradagree.adapters.adapter import framework_of
 from gradagree.adapters.modes import ScriptText
@@ -18,6 +20,8 @@ from gradagree.reproduce.source import SourceWriter, script_text
 def format_reproducer(finding: SurveyFinding, function: Activation | ErrorFunction) -> str:
     """The program. Raises UsageError if there is no source for it."""
     example, text = finding.example, script_text(finding.framework)
+    if "call" in example:
+        return format_definition(finding)
     source = SourceWriter(finding.framework, text.parameter)
     source.write(without_reduction(function), "f")
     modules = dict.fromkeys([framework_of(finding.framework), finding.framework])
@@ -32,6 +36,23 @@ def format_reproducer(finding: SurveyFinding, function: Activation | ErrorFuncti
         lines += evaluate(finding, function, example["mode"], "given")
         if "other_mode" in example:
             lines += evaluate(finding, function, example["other_mode"], "other")
+    return "\n".join([*lines, *assertion(example)]) + "\n"
+
+
+def format_definition(finding: SurveyFinding) -> str:
+    """The program of a finding about a public function at its own defaults."""
+    example, text = finding.example, script_text(finding.framework)
+    modules = dict.fromkeys([framework_of(finding.framework), finding.calls.split(", ")[0].rpartition(".")[0]])
+    lines = [*(f"import {name}" for name in modules), *filter(None, [text.setup])]
+    x = np.reshape([float(one) for one in example["input"]], example["shape"] or [1])
+    lines.append(f"x = {text.tensor.format(x.tolist(), 'float64')}")
+    if example["target"] is not None:
+        t = np.reshape(example["target"], example["target_shape"])
+        classes = getattr(ErrorFunction.catalogue.get(finding.function), "targets", "") == "classes"
+        values, dtype = (t.astype(int), "int64") if classes else (t, "float64")
+        lines.append(f"t = {text.tensor.format(values.tolist(), dtype)}")
+    place = "".join(f"[{k}]" for k in (example["entry"] if example["shape"] else [0]))
+    lines += [f"found = {example['call']}", f"given = {text.scalar.format(f'found{place}')}"]
     return "\n".join([*lines, *assertion(example)]) + "\n"
 
 

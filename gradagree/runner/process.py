@@ -123,6 +123,11 @@ class FrameworkProcess:
         result = self._result(request, request.mode)
         return result if isinstance(result, Failure) else protocol.unpack(result.values)
 
+    def definitions(self, request: protocol.DefinitionRequest) -> list[protocol.Definition]:
+        """The public functions of the request with their results; none if the worker dies."""
+        result = self._result(request, request.mode)
+        return [] if isinstance(result, Failure) else result.found
+
     def compute(
         self, case: Case, arrays: Arrays, modes: Sequence[str], rate: float | None = None
     ) -> Iterator[Response | Failure]:
@@ -265,6 +270,9 @@ class RequestQueue:
 
     def submit(self, request: protocol.PointwiseRequest) -> Future[np.ndarray | Failure]:
         return self._thread.submit(self._process.evaluate, request)
+
+    def definitions(self, request: protocol.DefinitionRequest) -> Future[list[protocol.Definition]]:
+        return self._thread.submit(self._process.definitions, request)
 
     def __enter__(self) -> Self:
         return self

@@ -77,6 +77,34 @@ class PointwiseResult(msgspec.Struct, tag=True, frozen=True):
     values: Array
 
 
+class DefinitionRequest(msgspec.Struct, tag=True, frozen=True):
+    """To a worker: call the public functions with these plain names in float64, at their own defaults.
+
+    The operands are the input ``x`` and, for a loss, the target ``t``.
+    """
+
+    names: list[str]
+    operands: dict[str, Array]
+    mode: str = ""
+
+
+class Definition(msgspec.Struct, array_like=True, frozen=True):
+    """A public function: its name, the source of its call, its default options, and its result or why it has none."""
+
+    name: str
+    call: str
+    options: str
+    values: Array | None = None
+    reason: str = ""
+
+
+class DefinitionResult(msgspec.Struct, tag=True, frozen=True):
+    """From a worker: the public functions that it found."""
+
+    found: list[Definition]
+    mode: str = ""
+
+
 class PackedAnswer(msgspec.Struct, array_like=True, frozen=True):
     """A framework's answer, with its arrays packed, by name."""
 
@@ -98,8 +126,8 @@ class GradientResult(msgspec.Struct, tag=True, frozen=True):
     untapped: PackedAnswer
 
 
-Result = GradientResult | TrainResult | PointwiseResult | Failure
-Message = GradientRequest | TrainRequest | PointwiseRequest | Ready | Absent | Result
+Result = GradientResult | TrainResult | PointwiseResult | DefinitionResult | Failure
+Message = GradientRequest | TrainRequest | PointwiseRequest | DefinitionRequest | Ready | Absent | Result
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 

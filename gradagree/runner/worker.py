@@ -25,6 +25,7 @@ import numpy as np
 
 from gradagree.adapters import Adapter, Unsupported, training_steps
 from gradagree.adapters.adapter import library_frameworks
+from gradagree.adapters.entry_points import evaluate_entry_points
 from gradagree.adapters.pointwise import (
     REDUCTION,
     Function,
@@ -76,6 +77,8 @@ def serve(adapter: Adapter, functions: SingleFunctions, requests: IO[bytes], res
             send(results, train(adapter, request))
         elif isinstance(request, protocol.PointwiseRequest):
             send(results, evaluate(functions, request))
+        elif isinstance(request, protocol.DefinitionRequest):
+            send(results, functions.definitions(request))
         elif isinstance(request, protocol.GradientRequest):
             problem = problem_of(Case.parse(request.spec), protocol.unpack_arrays(request), request.rate)
             for mode in request.modes:
@@ -161,6 +164,24 @@ class SingleFunctions:
         if windows is None:
             return part(0, len(points))[:count]
         return np.concatenate([part(start, stop) for start, stop in windows])
+
+    def definitions(self, request: protocol.DefinitionRequest) -> protocol.DefinitionResult:
+        """The results of the public functions at their own defaults; none if the adapter does not name its modules."""
+        where = self.adapter.entry_points.get(self.library or self.adapter.name)
+        if where is None:
+            return protocol.DefinitionResult([])
+        arrays = {name: protocol.unpack(x) for name, x in request.operands.items()}
+
+        def operands() -> dict[str, Any]:
+            return {name: self.adapter.constant(x, "float64") for name, x in arrays.items()}
+
+        found = [
+            protocol.Definition(entry.name, entry.call, entry.options, None, x)
+            if isinstance(x, str)
+            else protocol.Definition(entry.name, entry.call, entry.options, protocol.pack(x))
+            for entry, x in evaluate_entry_points(where, request.names, operands, self.adapter.back)
+        ]
+        return protocol.DefinitionResult(found)
 
     def _function(self, request: protocol.PointwiseRequest) -> Function:
         key = (request.kind, request.function, request.dtype)

@@ -43,6 +43,7 @@ class ErrorCode(IntEnum):
     MODES = 13
     SHAPE = 14
     MASK = 15
+    DEFINITION = 16
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,11 @@ CLASSES: dict[ErrorCode, ErrorClass] = {
     ErrorCode.NAN_LOST: ErrorClass("NaN lost", Severity.LOW, "the input is NaN and the result is a number"),
     ErrorCode.OVERFLOW: ErrorClass(
         "NaN for infinity", Severity.LOW, "NaN where the exact value exceeds the largest number of the dtype"
+    ),
+    ErrorCode.DEFINITION: ErrorClass(
+        "frameworks differ in definition", Severity.NOTE,
+        "a public function, called with nothing but its operands, computes another function than the definition of "
+        "its name; the line says what each framework computes"
     ),
 }  # fmt: skip
 """Error classes, the worst first."""

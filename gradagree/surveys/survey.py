@@ -20,7 +20,8 @@ from gradagree.runner.protocol import PointwiseRequest
 from gradagree.surveys.cache import cached_exact_values
 from gradagree.surveys.conventions import KinkDerivative, kink_derivatives
 from gradagree.surveys.curves import ErrorCurve, error_curves
-from gradagree.surveys.findings import join_deviations
+from gradagree.surveys.definitions import definition_findings, submit_definitions
+from gradagree.surveys.findings import finding_rank, join_deviations
 from gradagree.surveys.formulas import QUANTITIES
 from gradagree.surveys.measurements import (
     Deviation,
@@ -89,6 +90,11 @@ def run_survey(
             progress(f"{subject.function} {subject.dtype}")
             for quantity in QUANTITIES:
                 seen += measure_quantity(subject, quantity, pending, windows, result)
+        progress("the definitions")
+        submit_to = {
+            name: queues[name][0].definitions for name, one in ready.items() if evaluates_values(plan, name, one)
+        }
+        definitions = list(definition_findings(submit_definitions(plan.functions, submit_to), result.versions))
         progress("the findings")
         turns = cycle(range(max(map(len, queues.values()))))
 
@@ -97,8 +103,13 @@ def run_survey(
 
         with np.errstate(all="ignore"):
             found = join_deviations(seen, result.versions, submit if plan.profile.thorough else None)
-    result.findings, result.unshown = found
+    result.findings, result.unshown = sorted([*found[0], *definitions], key=finding_rank), found[1]
     return result
+
+
+def evaluates_values(plan: SurveyPlan, library: str, handshake: Ready) -> bool:
+    """Whether a mode of values of the library is surveyed."""
+    return any(plan.includes(library, mode, one) for mode in handshake.pointwise["value"] for one in plan.functions[:1])
 
 
 def process_count(library: str) -> int:
