@@ -23,6 +23,10 @@ from gradagree.checker.response import Absent, Failure, Ready, Response
 from gradagree.checker.reverse import check, check_all, check_update
 from gradagree.checker.statistical import compare_statistically
 from gradagree.checker.verdict import ORDER, Record, Verdict, hexadecimal, number
+from gradagree.checker.zero_gradients import zero_gradient
+
+NUMBERS = ("entry", "expected", "expected_radius", "observed", "tolerance")
+"""The fields of a record about its worst entry."""
 
 
 def sharpness(comparisons: Sequence[Comparison]) -> dict[str, Any]:
@@ -44,6 +48,19 @@ def worst(case: Case, comparisons: Sequence[Comparison], found: Comparison, proo
         reasons = [found.reason]
     proved = {"expected": hexadecimal(expected), "expected_radius": hexadecimal(radius)}
     return {"verdict": found.verdict, **location(case, found), **proved, "reason": "; ".join(dict.fromkeys(reasons))}
+
+
+def unless_zero(case: Case, arrays: Arrays, answer: Answer) -> dict[str, Any]:
+    """Undecided if every derivative is zero, unless one is zero everywhere; the operation where the cotangents end."""
+    zero = zero_gradient(case, arrays, answer)
+    if zero is None:
+        return {}
+    fields: dict[str, Any] = {"reason": zero.reason(case)}
+    if zero.everywhere:
+        return fields
+    if zero.node is not None:
+        fields |= {"box": zero.node.name, "function": str(case.function(zero.node.name))}
+    return {**fields, "verdict": Verdict.UNDECIDED, "share": 0.0, **dict.fromkeys(NUMBERS)}
 
 
 def slopes_of(case: Case, comparisons: Sequence[Comparison]) -> dict[str, list[str]]:
@@ -177,6 +194,9 @@ class Decoded:
         """The record; comparisons are those of the per-operation check, where there are taps."""
         case, arrays, framework, reply, number, _ = self.request
         fields = self.fields or self._checked(comparisons)
+        unexplained = fields["verdict"] is Verdict.UNDECIDED and not fields["reason"]
+        if fields["verdict"] is Verdict.AGREE or unexplained:
+            fields |= unless_zero(case, arrays, self.untapped)
         return Record(
             index=number, case=case.alias, spec=case.spec, sha256=arrays.sha256, framework=framework.name,
             version=framework.version, mode=reply.mode, device=framework.device, dtype=case.dtype, **fields,
