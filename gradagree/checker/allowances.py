@@ -67,18 +67,23 @@ class TangentOptions:
     """What the tolerance of a tangent allows: bounds for derivatives, and the derivative at kinks.
 
     at_kinks is one of `kinks.ADMISSIBLE`, `JUMP` for anything between the one-sided derivatives, or None for the
-    reference's own derivative.
+    reference's own derivative. row_jumps: add the complete jump at kinks of functions along the last axis.
     """
 
     bounds: ToleranceOptions = ToleranceOptions()
     at_kinks: str | None = None
+    row_jumps: bool = False
+
+    @property
+    def without_conditioning(self) -> TangentOptions:
+        return replace(self, bounds=replace(self.bounds, conditioning=False))
 
     @classmethod
     def all(cls, kinks: Kinks) -> list[TangentOptions]:
         """From the narrowest to the widest."""
         widest = ToleranceOptions.widest()
-        found = [cls(), cls(ToleranceOptions(ad_forms=True)), cls(widest)]
-        return [*found, *(cls(widest, name) for name in (*ADMISSIBLE, JUMP) if kinks)]
+        found = [cls(), cls(ToleranceOptions(ad_forms=True)), cls(widest, row_jumps=True)]
+        return [*found, *(cls(widest, name, row_jumps=True) for name in (*ADMISSIBLE, JUMP) if kinks)]
 
     def with_kinks(self, found: Rounded, kinks: Kinks, one_sided: Callable[[str], Any]) -> Rounded:
         """A derivative with the chosen one at the kinks; one_sided computes those of `kinks.ADMISSIBLE` by name."""

@@ -123,8 +123,8 @@ class ExpectedTangents:
     def _along_rows(self, tangents: Rounded) -> Rounded:
         """a' of rows, within 8 u of sum_i |dA_j/dp_i p'_i| and of its change for relative changes of p.
 
-        With AD forms also as automatic differentiation of A may compute it. With conditioning also with the complete
-        jump at kinks, and out of range where sums of p' itself, with which a program may begin, may overflow.
+        With AD forms also as automatic differentiation of A may compute it, and with the complete jump at kinks on
+        request. With conditioning out of range where sums of p' itself, with which a program may begin, may overflow.
         """
         activation, plain, model = self.box.activation, self.p.value, self.p.model
         change = jvp(activation, self.p, tangents)
@@ -138,9 +138,10 @@ class ExpectedTangents:
         # sum_ik |d^2 A_j / dp_i dp_k p_k p'_i|
         changes = jvp(VjpSizes(activation), plain, tangent_sizes)
         allowed = model.formula * model.u * (finite_or_zero(sizes) + finite_or_zero(changes))
-        if self.how.bounds.conditioning:
+        if self.how.row_jumps:
             beside = [jvp(activation, np.nextafter(plain, side), tangents.value) for side in (-np.inf, np.inf)]
             change = change.widen(finite_or_zero(np.abs(beside[1] - beside[0])))
+        if self.how.bounds.conditioning:
             lost = underflow_allowance(sizes, np.sum(plain**2, axis=-1, keepdims=True), model)
             total = np.sum(tangent_sizes + tangents.radius, axis=-1, keepdims=True)
             largest = total * np.maximum(1.0, np.max(np.abs(plain), axis=-1, keepdims=True))

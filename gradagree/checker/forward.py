@@ -55,7 +55,7 @@ def compare_tangents(
 ) -> Comparison:
     """Compare with each tolerance in turn, from the narrowest; the conditioning scale explains lost digits only."""
     for how in TangentOptions.all(kinks):
-        narrow = expect(replace(how, bounds=replace(how.bounds, conditioning=False)))
+        narrow = expect(how.without_conditioning)
         found = compare_within(quantity, observed, narrow, functools.partial(expect, how))
         if not found.verdict.fails:
             break

@@ -40,7 +40,7 @@ class ZeroGradient(NamedTuple):
 def zero_gradient(case: Case, arrays: Arrays, answer: Answer) -> ZeroGradient | None:
     """Why all derivatives of an answer are zero; None if one of them is not."""
     _, *derivatives = gradients(answer)
-    if any(np.any(x) for x in (*derivatives, answer.along)):
+    if any(np.any(x) for x in derivatives) or any(answer.along):
         return None
     with np.errstate(all="ignore"):
         found = backpropagate(case.network(arrays), arrays.inputs)
