@@ -23,9 +23,15 @@ def format_reproducer(finding: SurveyFinding, function: Activation | ErrorFuncti
     if "call" in example:
         return format_definition(finding)
     source = SourceWriter(finding.framework, text.parameter)
-    source.write(without_reduction(function), "f")
+    weighted = "cotangent" in example
+    source.write(without_reduction(function), "unweighted" if weighted else "f")
     modules = dict.fromkeys([framework_of(finding.framework), finding.framework])
-    lines = [*(f"import {name}" for name in modules), *filter(None, [text.setup]), *source.lines()]
+    lines = [
+        *(f"import {name}" for name in modules),
+        *filter(None, [text.setup]),
+        *source.lines(),
+        *(WEIGHTED if weighted else []),
+    ]
     if "window" in example:
         for name, position in (("other", example["beside"]), ("given", example["window"])):
             entry, length = parse_position(position)
@@ -56,6 +62,13 @@ def format_definition(finding: SurveyFinding) -> str:
     return "\n".join([*lines, *assertion(example)]) + "\n"
 
 
+WEIGHTED = [
+    "", "", "def f(x, *t):", '    """The function times the cotangent."""',
+    "    y, c = unweighted(x, *t[:-1]), t[-1]",
+    "    return y * c.reshape((*c.shape, *[1] * (y.ndim - c.ndim)) if y.ndim else ())", "", "",
+]  # fmt: skip
+
+
 def operands(finding: SurveyFinding, function: Any, times: int) -> list[str]:
     """The input x and the targets t, repeated `times` times."""
     example, text = finding.example, script_text(finding.framework)
@@ -63,13 +76,17 @@ def operands(finding: SurveyFinding, function: Any, times: int) -> list[str]:
     flat = isinstance(function, Activation) and not is_rows(function)
     values = f"{row} * {times}" if flat else f"[{row}] * {times}"
     lines = [f"x = {text.tensor.format(values, example['dtype'])}{text.requires_gradient}"]
-    if example["target"] is None:
-        return [*lines, "t = ()"]
-    if getattr(function, "targets", "") == "classes":
-        target, dtype = str(int(example["target"][0])), "int64"
-    else:
-        target, dtype = list_literal(example["target"]), example["dtype"]
-    return [*lines, f"t = ({text.tensor.format(f'[{target}] * {times}', dtype)},)"]
+    constants = []
+    if example["target"] is not None and getattr(function, "targets", "") == "classes":
+        constants.append(text.tensor.format(f"[{int(example['target'][0])}] * {times}", "int64"))
+    elif example["target"] is not None:
+        constants.append(text.tensor.format(f"[{list_literal(example['target'])}] * {times}", example["dtype"]))
+    if "cotangent" in example:
+        by_row = isinstance(function, Activation) and is_rows(function)
+        numbers = list_literal(example["cotangent"])
+        values = f"[{numbers}] * {times}" if by_row else f"{numbers} * {times}"
+        constants.append(text.tensor.format(values, example["dtype"]))
+    return [*lines, f"t = ({', '.join(constants)}{',' if constants else ''})"]
 
 
 def index(finding: SurveyFinding, function: Any) -> tuple[str, str, int | None, str]:
@@ -78,7 +95,7 @@ def index(finding: SurveyFinding, function: Any) -> tuple[str, str, int | None, 
     if not is_rows(function):
         return "", "", None, "".join(f"[{k}]" for k in [0, *entry])
     k, j = (0, entry[0]) if finding.quantity == "second" else (entry[0] if entry else 0, None)
-    has_outputs = isinstance(function, Activation)
+    has_outputs = isinstance(function, Activation) and "cotangent" not in finding.example
     output = f"[..., {k}]" if has_outputs and finding.quantity != "value" else ""
     along = entry[-1] if finding.quantity == "slope" else j
     place = [0, *entry] if finding.quantity == "value" else [0, entry[-1]]

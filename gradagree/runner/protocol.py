@@ -56,6 +56,7 @@ class PointwiseRequest(msgspec.Struct, tag=True, frozen=True):
 
     outputs are the entries that are differentiated and inputs those differentiated by; None for an elementwise
     function. windows, if any, are (start, stop) of the points: each is evaluated alone, and the results are joined.
+    If the request is weighted, the last constant holds the cotangents, and the derivative is the vjp.
     """
 
     kind: str
@@ -68,6 +69,7 @@ class PointwiseRequest(msgspec.Struct, tag=True, frozen=True):
     outputs: tuple[int, ...] | None = None
     inputs: tuple[int, ...] | None = None
     windows: tuple[tuple[int, int], ...] | None = None
+    weighted: bool = False
 
 
 class PointwiseResult(msgspec.Struct, tag=True, frozen=True):

@@ -146,13 +146,15 @@ class SingleFunctions:
         points, *constants = (protocol.unpack(x) for x in (request.points, *request.constants))
         count = len(points)
         windows = request.windows
-        if self._one_by_one:
+        if self._one_by_one or (self._is_sum and request.weighted):
             windows = tuple((k, k + 1) for start, stop in windows or ((0, count),) for k in range(start, stop))
         elif windows is None and self._pointwise.pads:
             points, *constants = pad_rows(points, *constants)
         mode = self._pointwise.modes(request.quantity)[request.mode]
-        if self._is_sum and (
-            request.quantity == "value" or not self.adapter.survey_modes()[request.quantity][request.mode].sums
+        if (
+            self._is_sum
+            and not request.weighted
+            and (request.quantity == "value" or not self.adapter.survey_modes()[request.quantity][request.mode].sums)
         ):
             raise Unsupported("it returns one number for all points")
 
@@ -184,7 +186,7 @@ class SingleFunctions:
         return protocol.DefinitionResult(found)
 
     def _function(self, request: protocol.PointwiseRequest) -> Function:
-        key = (request.kind, request.function, request.dtype)
+        key = (request.kind, request.function, request.dtype, request.weighted)
         last, implementation = self._last
         if implementation is None or last != key:
             function = KINDS[request.kind].named(request.function)
@@ -192,10 +194,23 @@ class SingleFunctions:
                 implementation = framework_implementation(function, self.adapter, request.dtype)
             else:
                 implementation = library_implementation(function, self.adapter, self.library)
+            if request.weighted:
+                implementation = with_cotangents(implementation)
             self._last = (key, implementation)
             self._is_sum = request.kind == "error" and not hasattr(function, REDUCTION)
             self._one_by_one = divides_by_batch(function)
         return implementation
+
+
+def with_cotangents(function: Function) -> Function:
+    """The function times its last operand: the cotangent that reaches the function is that operand."""
+
+    def product(x: Any, *operands: Any) -> Any:
+        *constants, cotangent = operands
+        y = function(x, *constants)
+        return y * cotangent.reshape((*cotangent.shape, *[1] * (y.ndim - cotangent.ndim)) if y.ndim else ())
+
+    return product
 
 
 def pad_rows(*arrays: np.ndarray) -> list[np.ndarray]:
@@ -216,7 +231,9 @@ def join_jacobian(part: Callable[[Any, Any], np.ndarray], request: protocol.Poin
     respect to each input.
     """
     inputs = request.inputs
-    outputs = request.outputs if request.kind == "activation" or request.outputs is None else (None,)
+    outputs: tuple[int | None, ...] | None = request.outputs
+    if outputs is not None and (request.kind == "error" or request.weighted):
+        outputs = (None,)
     if outputs is None or inputs is None or request.quantity == "value":
         return part(None, None)
     if request.quantity == "second":

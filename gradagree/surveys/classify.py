@@ -139,11 +139,16 @@ def classify_errors(subject: Subject, quantity: str, observed: np.ndarray, exact
     with np.errstate(all="ignore"):
         error = np.abs((g - exact.high) - exact.low)
         error = np.where(known & finite, error, np.nan)
-        ulps = error / ulp(exact.high, form)
-        codes = grade_digits(g, exact, error, ulps, form)
+        size, accepted = np.abs(exact.high), np.zeros(1)
+        if subject.cotangents is not None:
+            terms = np.broadcast_to(subject.sum_of_sizes, g.shape)
+            size, accepted = np.where(size > 0, size, terms), terms * accepted_share(subject, form)
+        ulps = error / ulp(size, form)
+        codes = grade_digits(g, exact, error, ulps, form, per_point(np.maximum(subject.scale, 1.0), g), size)
+        codes[error <= accepted] = ErrorCode.RIGHT
         conditioned = np.isin(codes, ROUNDING_CODES)
         if conditioned.any():
-            conditioned &= is_cancellation(error, exact, subject.points, form)
+            conditioned &= is_cancellation(error, exact, subject, form)
             codes[conditioned & np.isin(codes, PARTIAL_CODES)] = ErrorCode.CANCELLED
     nonfinite = known & finite & ~np.isfinite(g)
     nonfinite &= np.abs(exact.nearest) <= form.largest * (1 - ACCEPTED_ULPS * form.u)
@@ -158,6 +163,15 @@ def classify_errors(subject: Subject, quantity: str, observed: np.ndarray, exact
     inputs = rows if targets is None else np.concatenate([rows, rows - targets], axis=1)
     codes[per_point(may_underflow(inputs, form), g) & (codes > 0)] = ErrorCode.RIGHT
     return PointErrors(ulps, codes, conditioned)
+
+
+def accepted_share(subject: Subject, form: Format) -> float:
+    """The accepted error of a vjp as a share of the sum of the sizes of its terms, which are added in any order.
+
+    Sums of 16-bit numbers are accumulated in float32.
+    """
+    terms = subject.operands.shape[1] - subject.points[0].size
+    return float(ACCEPTED_ULPS * form.u + terms * min(form.u, FORMATS["float32"].u))
 
 
 def per_point(x: np.ndarray, entries: np.ndarray) -> np.ndarray:
@@ -181,9 +195,16 @@ PARTIAL_CODES = (ErrorCode.INACCURATE, ErrorCode.DIGITS)
 ROUNDING_CODES = (ErrorCode.INACCURATE, ErrorCode.DIGITS, ErrorCode.NO_DIGIT, ErrorCode.ZERO, ErrorCode.SIGN)
 
 
-def grade_digits(g: np.ndarray, exact: ExactValues, error: np.ndarray, ulps: np.ndarray, form: Format) -> np.ndarray:
-    """Error codes by lost digits, where both values are finite and the error exceeds the underflow threshold."""
-    lost, size = underflow_threshold(form), np.abs(exact.high)
+def grade_digits(
+    g: np.ndarray, exact: ExactValues, error: np.ndarray, ulps: np.ndarray, form: Format, scale: np.ndarray,
+    size: np.ndarray,
+) -> np.ndarray:  # fmt: skip
+    """Error codes by lost digits, where both values are finite and the error exceeds the underflow threshold.
+
+    What underflowed may be multiplied by a cotangent of the size `scale`. Errors are compared with `size`: that of the
+    exact value, or where it is 0 as a sum, that of its terms.
+    """
+    lost = underflow_threshold(form) * scale
     beyond = np.isfinite(error) & (error > lost)
     codes = np.zeros(g.shape, dtype=np.int8)
     codes[beyond & (ulps >= ACCEPTED_ULPS)] = ErrorCode.INACCURATE
@@ -194,12 +215,14 @@ def grade_digits(g: np.ndarray, exact: ExactValues, error: np.ndarray, ulps: np.
     return codes
 
 
-def is_cancellation(error: np.ndarray, exact: ExactValues, points: np.ndarray, form: Format) -> np.ndarray:
+def is_cancellation(error: np.ndarray, exact: ExactValues, subject: Subject, form: Format) -> np.ndarray:
     """Where the error is small relative to nearby exact values that change sign, or to those of rows of its size."""
+    points = subject.points
     if exact.high.ndim > 2 or (points.ndim == 2 and points.shape[1] > 1):
-        largest = largest_at_similar_size(exact, points, 0)
+        largest = largest_at_similar_size(exact, subject, 0)
         return error <= 4 * ACCEPTED_ULPS * form.u * per_point(largest, error)
-    x, y = points.ravel(), np.where(exact.known > 0, exact.high, 0.0).ravel()
+    scale = per_point(subject.scale, error)
+    error, x, y = error / scale, points.ravel(), np.where(exact.known > 0, exact.high / scale, 0.0).ravel()
     order = np.argsort(np.abs(x) * np.sign(x), kind="stable")
     place = np.empty(len(x), dtype=int)
     place[order] = np.arange(len(x))
@@ -212,16 +235,20 @@ def is_cancellation(error: np.ndarray, exact: ExactValues, points: np.ndarray, f
 BINADES_BELOW = 5
 
 
-def largest_at_similar_size(exact: ExactValues, points: np.ndarray, reach: int = BINADES_BELOW) -> np.ndarray:
-    """For each point, the largest exact value among all points of its binade and of `reach` binades below."""
-    size = np.abs(points).reshape(len(points), -1).max(axis=1)
+def largest_at_similar_size(exact: ExactValues, subject: Subject, reach: int = BINADES_BELOW) -> np.ndarray:
+    """For each point, the largest exact value among all points of its binade and of `reach` binades below.
+
+    With cotangents, the largest one in proportion to their sizes.
+    """
+    size, scale = np.abs(subject.points).reshape(len(subject.points), -1).max(axis=1), subject.scale
     _, exponent = np.frexp(np.where(np.isfinite(size), size, 0.0))
     true = np.where((exact.known > 0) & np.isfinite(exact.nearest), np.abs(exact.high), 0.0)
+    true = true / per_point(scale, true)
     place = exponent - exponent.min() + reach
     largest = np.zeros(place.max() + 1)
     np.maximum.at(largest, place, true.reshape(len(true), -1).max(axis=1))
     found = [largest[place - k] for k in range(reach + 1)]
-    return np.asarray(np.maximum.reduce(found))
+    return np.asarray(np.maximum.reduce(found) * scale)
 
 
 def window_maximum(y: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -252,7 +279,7 @@ REGIONS = ("zero", "tiny", "ordinary", "huge", "infinite", "nan")
 
 
 def region_indices(points: np.ndarray, dtype: str) -> np.ndarray:
-    """Index in `REGIONS` of each point or row."""
+    """Index in `REGIONS` of each point or row, which may end with cotangents."""
     form = FORMATS[dtype]
     size = np.abs(points).reshape(len(points), -1).max(axis=1)
     found = np.full(len(points), 2)

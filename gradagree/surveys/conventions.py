@@ -199,7 +199,7 @@ def kink_derivatives(measurement: Measurement) -> Iterable[KinkDerivative]:
     """The derivatives of a measurement at each kink that is among its points."""
     subject = measurement.subject
     function = subject.function
-    if measurement.quantity != "slope" or not isinstance(function, Activation) or subject.points.ndim > 1:
+    if measurement.quantity != "slope" or not isinstance(function, Activation) or subject.operands.shape[1] > 1:
         return
     for kink in function.kinks:
         where = np.flatnonzero(subject.points == kink)

@@ -37,7 +37,7 @@ class ErrorCurve(msgspec.Struct, frozen=True):
 def error_curves(measurement: Measurement) -> Iterator[ErrorCurve]:
     """The curve of an elementwise function with default parameters; nothing for others."""
     subject = measurement.subject
-    if str(subject.function) != subject.function.name or (subject.points.ndim > 1 and subject.points.shape[1] > 1):
+    if str(subject.function) != subject.function.name or subject.operands.shape[1] > 1:
         return
     x, exact = subject.points.ravel(), measurement.exact
     errors, codes = measurement.errors.ulps, measurement.errors.codes

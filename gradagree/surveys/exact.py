@@ -117,7 +117,7 @@ def compute_exact_values(subject: Subject, quantity: str, balls_only: bool = Fal
         made = ExactValues(np.zeros(shape), np.zeros(shape), np.full(shape, np.nan), np.zeros(shape, dtype=np.int8))
         if subject.dtype != "float64" and not balls_only:
             _by_float64(made, subject, quantity, form)
-        if subject.points.ndim == 1 and subject.targets is None and not balls_only:
+        if subject.points.ndim == 1 and not subject.constants and not balls_only:
             _by_blocks(made, subject, quantity, form)
         _by_balls(made, subject, quantity, form, balls_only)
     return made

@@ -20,7 +20,7 @@ from gradagree.surveys.exact import FROM_LIMITS, TO_ROUNDING, ExactValues, compu
 from gradagree.surveys.measurements import Deviation, Measurement, json_value, measure
 from gradagree.surveys.neighbourhood import range_of_limits
 from gradagree.surveys.points import distance_from_one
-from gradagree.surveys.shape_dependence import request_in_lengths, shape_example
+from gradagree.surveys.shape_dependence import operands_of, request_in_lengths, shape_example
 from gradagree.surveys.subject import Subject
 
 PREFERRED = ("float32", "float64", "float16", "bfloat16")
@@ -52,8 +52,14 @@ Results = list[Any]
 
 
 def cause(deviation: Deviation) -> tuple[str, ...]:
-    """What the deviations of one finding have in common."""
-    group = "accuracy" if deviation.code in ACCURACY else CLASSES[deviation.code].name
+    """What the deviations of one finding have in common.
+
+    With cotangents other than 1, lost digits have the same causes; NaN, infinity or a wrong sign have others.
+    """
+    if deviation.code in ACCURACY:
+        group = "accuracy"
+    else:
+        group = CLASSES[deviation.code].name + (" with cotangents" if deviation.subject.cotangents is not None else "")
     return deviation.framework, deviation.subject.function.name, deviation.quantity, group, deviation.region
 
 
@@ -85,6 +91,7 @@ def example_priority(deviation: Deviation) -> tuple[Any, ...]:
         -class_rank(deviation.code),
         not deviation.gross,
         deviation.conditioned,
+        deviation.subject.cotangents is not None,
         str(function) != function.name,
         binades_from_one(deviation.subject) // COMPARABLE_BINADES,
         -share_of_digits_lost(deviation),
@@ -98,8 +105,7 @@ COMPARABLE_BINADES = 8
 
 def binades_from_one(subject: Subject) -> int:
     """The largest distance of an entry of the first input or its target from 1, in binades; zeros do not count."""
-    rows = [subject.points[:1], *(t[:1] for t in subject.constants if not subject.classes)]
-    return max((int(distance_from_one(x).max(initial=0)) for x in rows), default=0)
+    return max((int(distance_from_one(x[:1]).max(initial=0)) for x in subject.numbers), default=0)
 
 
 def share_of_digits_lost(deviation: Deviation) -> float:
@@ -195,8 +201,7 @@ def describe_example(deviation: Deviation, measurement: Measurement, observed: f
     return exact_value(deviation, exact) | {
         "function": str(subject.function), "dtype": subject.dtype, "mode": deviation.mode,
         "input": json_value(np.ravel(subject.points[0])),
-        "target": None if subject.targets is None else json_value(np.ravel(subject.targets[0])),
-        "entry": list(deviation.index[1:]), "given": json_value(observed),
+        **operands_of(subject), "entry": list(deviation.index[1:]), "given": json_value(observed),
         "ulps": json_value(abs(observed - high) / float(ulp(np.asarray(high), FORMATS[subject.dtype]))),
     }  # fmt: skip
 

@@ -39,6 +39,21 @@ def formula(
     return loss_formula(with_sum_reduction(function), quantity, js)
 
 
+def vjp_formula(function: Activation | ErrorFunction) -> Callable[..., Any]:
+    """The vjp as a function of (points, cotangents, targets), in the shape of a derivative."""
+    rows = is_rows(function)
+    if isinstance(function, Activation):
+        activation = function
+        return lambda p, c: activation.vjp(p, c)[:, None] if rows else c * activation.derivative(p)
+    error = with_sum_reduction(function)
+
+    def loss(o: Any, c: Any, t: Any) -> Any:
+        found = c[:, None] * error.sensitivity(o, t)
+        return found[:, None] if rows else found
+
+    return loss
+
+
 def elementwise_formula(activation: Activation, quantity: str) -> Callable[..., Any]:
     if quantity != "second":
         return getattr(activation, {"value": "value", "slope": "derivative"}[quantity])

@@ -181,7 +181,7 @@ def deviations(measurement: Measurement) -> Iterator[Deviation]:
     if not codes.any():
         return
     rows = np.flatnonzero(codes.reshape(len(codes), -1).any(axis=1))
-    regions = region_indices(subject.points[rows], subject.dtype)
+    regions = region_indices(subject.operands[rows], subject.dtype)
     for name in np.unique(regions):
         here = np.zeros(codes.shape, dtype=bool)
         here[rows[regions == name]] = True
@@ -197,7 +197,7 @@ def _deviation(
     """The deviation of the points in `where`, represented by the simplest of them."""
     subject, observed, exact = measurement.subject, measurement.observed, measurement.exact
     with np.errstate(all="ignore"):
-        scale = per_point(largest_at_similar_size(exact, subject.points), where)
+        scale = per_point(largest_at_similar_size(exact, subject), where)
         gross: np.ndarray = np.asarray(where & (np.abs(observed - exact.high) >= scale / 64))
         worst = measurement.errors.ulps[where] if gap is None else gap[where]
     finite = worst[np.isfinite(worst)]
@@ -234,13 +234,14 @@ def mode_deviations(measurements: Sequence[Measurement]) -> Iterator[Deviation]:
         with np.errstate(all="ignore"):
             gap: np.ndarray = np.abs(a - b) / ulp(np.fmax(np.abs(a), np.abs(b)), form)
             apart: np.ndarray = gap >= max(ACCEPTED_ULPS, 2.0 ** (form.precision / 2))
-            apart = apart & (np.abs(a - b) > underflow_threshold(form))
+            scale = per_point(np.maximum(first.subject.scale, 1.0), apart)
+            apart = apart & (np.abs(a - b) > underflow_threshold(form) * scale)
         apart = np.asarray(apart | (np.isfinite(a) != np.isfinite(b))) & (first.exact.known > 0)
         apart &= (first.errors.codes == 0) | (measurement.errors.codes == 0)
         apart &= per_point(finite, apart)
         if apart.any():
             rows = np.flatnonzero(apart.reshape(len(apart), -1).any(axis=1))
-            regions = region_indices(measurement.subject.points[rows], measurement.subject.dtype)
+            regions = region_indices(measurement.subject.operands[rows], measurement.subject.dtype)
             for name in np.unique(regions):
                 here = np.zeros(apart.shape, dtype=bool)
                 here[rows[regions == name]] = True

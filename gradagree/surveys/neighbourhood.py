@@ -60,7 +60,7 @@ class Neighbourhood:
         form, size = FORMATS[subject.dtype], np.abs(subject.points)
         jumping = may_jump(subject, self._quantity)
         ordinary = np.all((size >= 1 / ORDINARY_SIZE) & (size <= ORDINARY_SIZE), axis=tuple(range(1, size.ndim)))
-        scale = largest_at_similar_size(self._exact, self._subject.points)
+        scale = largest_at_similar_size(self._exact, self._subject)
         for some, bits in ((jumping & ordinary, ORDINARY_BITS), (jumping & ~ordinary, bits_at_zero(form))):
             if some.any():
                 rows = new[some]

@@ -94,7 +94,8 @@ def compact_row(row: Any) -> dict[str, Any]:
 def compact_finding(finding: SurveyFinding) -> SurveyFinding:
     """A finding with long rows as pairs of a number and the times that it is repeated."""
     example = finding.example
-    long = {key: run_lengths(row) for key in ("input", "target") if len(row := example[key] or ()) > LONG_ROW}
+    long = {key: run_lengths(row) for key in ("input", "target", "cotangent")
+            if len(row := example.get(key) or ()) > LONG_ROW}  # fmt: skip
     return msgspec.structs.replace(finding, example={**example, **long}) if long else finding
 
 

@@ -129,9 +129,14 @@ PendingWindows = dict[tuple[str, str, str], tuple[Sequence[Window], "Future[Any]
 """By library, quantity and mode: the windows and their values."""
 
 
-def supports(library: str, subject: Subject, mode: str = "") -> bool:
-    """Whether a library implements the function; wide rows have no forward mode, which would need the full Jacobian."""
-    if subject.is_wide and mode in ("forward", "forward-forward"):
+def supports(library: str, subject: Subject, quantity: str = "", mode: str = "") -> bool:
+    """Whether a library implements the function, and the subject has the quantity and the mode.
+
+    Wide rows have no forward mode, which would need the full Jacobian. With cotangents there is only the vjp.
+    """
+    if mode in ("forward", "forward-forward") and (subject.is_wide or subject.cotangents is not None):
+        return False
+    if subject.cotangents is not None and quantity not in ("", "slope"):
         return False
     return library in Adapter.catalogue or hasattr(subject.function, library)
 
@@ -147,7 +152,7 @@ def submit_windows(
 ) -> PendingWindows:
     """Request windows of a sample of the points from every library whose modes may depend on length."""
     found: PendingWindows = {}
-    if subject.unsupported_reason or subject.is_wide:
+    if subject.unsupported_reason or subject.is_wide or subject.cotangents is not None:
         return found
     sample, elementwise = subject.at(sample_points(subject)), subject.ks is None
     for name, handshake in ready.items():
@@ -207,6 +212,12 @@ def request_in_lengths(deviation: Deviation) -> PointwiseRequest:
     return subject.request(deviation.quantity, deviation.mode, tuple((0, n) for n in lengths))
 
 
+def operands_of(subject: Subject) -> dict[str, Any]:
+    """The target and, if there is one, the cotangent of the first point, for an example."""
+    found = {"target": None if subject.targets is None else json_value(np.ravel(subject.targets[0]))}
+    return found if subject.cotangents is None else {**found, "cotangent": json_value(np.ravel(subject.cotangents[0]))}
+
+
 def shape_example(deviation: Deviation, results: list[Any]) -> dict[str, Any] | None:
     """The example of a finding.
 
@@ -224,7 +235,7 @@ def shape_example(deviation: Deviation, results: list[Any]) -> dict[str, Any] | 
         "other_given": json_value(deviation.other_observed), "window": deviation.other,
         "beside": f"entry 0 of {COPIES}", "true": json_value(deviation.exact),
         "function": str(subject.function), "ulps": json_value(deviation.worst_ulp),
-        "target": None if subject.targets is None else json_value(np.ravel(subject.targets[0])),
+        **operands_of(subject),
     }  # fmt: skip
     if not results:
         return example

@@ -16,7 +16,7 @@ from gradagree.arithmetic.model import FORMATS
 from gradagree.arithmetic.rounding import round_to_format
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.runner import protocol
-from gradagree.surveys.formulas import formula
+from gradagree.surveys.formulas import formula, vjp_formula
 from gradagree.surveys.points import input_numbers, order_by_simplicity, output_target_pairs
 from gradagree.surveys.rows import LOGITS, WIDE, WIDEST, input_rows, wide_rows
 
@@ -30,7 +30,8 @@ class Subject:
     """A function in one dtype at its points.
 
     points are (N,), or (N, n) rows; targets are (N, width), (N,) class numbers, or None. For functions of rows, ks are
-    the outputs whose derivatives are computed, and js the inputs of second derivatives.
+    the outputs whose derivatives are computed, and js the inputs of second derivatives. With cotangents, (N, m) for
+    activations of rows with m outputs and (N,) for all other functions, the derivative is the vjp.
     """
 
     function: Activation | ErrorFunction
@@ -39,6 +40,7 @@ class Subject:
     targets: np.ndarray | None = None
     ks: tuple[int, ...] | None = None
     js: tuple[int, ...] | None = None
+    cotangents: np.ndarray | None = None
 
     @classmethod
     def of(cls, function: Activation | ErrorFunction, dtype: str, density: int) -> Subject:
@@ -74,7 +76,8 @@ class Subject:
     @property
     def inputs(self) -> str:
         """The kind of inputs as rows of the survey name it; "" for the usual ones."""
-        return (WIDEST_ROWS if self.points.shape[1] >= WIDEST else "wide rows") if self.is_wide else ""
+        rows = (WIDEST_ROWS if self.points.shape[1] >= WIDEST else "wide rows") if self.is_wide else ""
+        return ", ".join(filter(None, [rows, "" if self.cotangents is None else "cotangents"]))
 
     @property
     def kind(self) -> str:
@@ -87,7 +90,38 @@ class Subject:
 
     @property
     def constants(self) -> tuple[np.ndarray, ...]:
-        return () if self.targets is None else (self.targets,)
+        return tuple(x for x in (self.targets, self.cotangents) if x is not None)
+
+    @property
+    def numbers(self) -> list[np.ndarray]:
+        """Points, targets unless they are classes, and cotangents, each as rows."""
+        targets = None if self.classes else self.targets
+        return [x.reshape(len(x), -1) for x in (self.points, targets, self.cotangents) if x is not None]
+
+    @property
+    def operands(self) -> np.ndarray:
+        """Points and cotangents as rows."""
+        return np.concatenate([x.reshape(len(x), -1) for x in (self.points, self.cotangents) if x is not None], axis=1)
+
+    @property
+    def scale(self) -> np.ndarray:
+        """The size of each cotangent, 1 without cotangents: the derivative is proportional to it."""
+        if self.cotangents is None:
+            return np.ones(len(self.points))
+        return np.asarray(np.abs(self.cotangents).reshape(len(self.points), -1).max(axis=1))
+
+    @functools.cached_property
+    def sum_of_sizes(self) -> np.ndarray:
+        """The sum of the absolute values of the terms of each entry of the vjp, in float64."""
+        with np.errstate(all="ignore"):
+            if self.cotangents is None or self.cotangents.ndim == 1:
+                return np.abs(self.evaluate("slope", self.points))
+            total, m = np.zeros(self.points.shape), self.cotangents.shape[1]
+            for k in range(m):
+                part = np.where(np.arange(m) == k, self.cotangents, 0.0)
+                one = dataclasses.replace(self, cotangents=part).evaluate("slope", self.points)[:, 0]
+                total += np.nan_to_num(np.abs(one), posinf=0.0)
+            return total[:, None]
 
     @property
     def masks(self) -> bool:
@@ -124,27 +158,27 @@ class Subject:
 
     def evaluate(self, quantity: str, points: Any, convert: Callable[[Any], Any] = lambda x: x) -> Any:
         """The quantity at points of any arithmetic, to which `convert` converts the targets unless they are classes."""
-        formula = self.formula(quantity)
-        if self.targets is None:
-            return formula(points)
-        return formula(points, self.targets if self.classes else convert(self.targets))
+        operands = [] if self.targets is None else [self.targets if self.classes else convert(self.targets)]
+        if self.cotangents is not None:
+            return vjp_formula(self.function)(points, convert(self.cotangents), *operands)
+        return self.formula(quantity)(points, *operands)
 
     def request(self, quantity: str, mode: str, windows: Any = None) -> protocol.PointwiseRequest:
         points, *constants = map(protocol.pack, (self.points, *self.constants))
         return protocol.PointwiseRequest(
-            self.kind, str(self.function), self.dtype, quantity, mode, points, constants, self.ks, self.js, windows
-        )
+            self.kind, str(self.function), self.dtype, quantity, mode, points, constants, self.ks, self.js, windows,
+            weighted=self.cotangents is not None,
+        )  # fmt: skip
 
     def at(self, places: Any) -> Subject:
         """The function at some of the points."""
-        targets = None if self.targets is None else self.targets[places]
-        return dataclasses.replace(self, points=self.points[places], targets=targets)
+        targets, cotangents = (None if x is None else x[places] for x in (self.targets, self.cotangents))
+        return dataclasses.replace(self, points=self.points[places], targets=targets, cotangents=cotangents)
 
     @functools.cached_property
     def order(self) -> np.ndarray:
-        """Indices of the points with their targets, the most ordinary first."""
-        parts = [self.points, *(t for t in self.constants if not self.classes)]
-        return order_by_simplicity(np.concatenate([x.reshape(len(x), -1) for x in parts], axis=1))
+        """Indices of the points with their targets and cotangents, the most ordinary first."""
+        return order_by_simplicity(np.concatenate(self.numbers, axis=1))
 
 
 def evaluates_alone(function: Activation | ErrorFunction) -> bool:

@@ -19,6 +19,7 @@ from gradagree.runner.process import FrameworkProcess, RequestQueue
 from gradagree.runner.protocol import PointwiseRequest
 from gradagree.surveys.cache import cached_exact_values
 from gradagree.surveys.conventions import KinkDerivative, kink_derivatives
+from gradagree.surveys.cotangents import subjects_with_cotangents
 from gradagree.surveys.curves import ErrorCurve, error_curves
 from gradagree.surveys.definitions import definition_findings, submit_definitions
 from gradagree.surveys.findings import finding_rank, join_deviations
@@ -126,6 +127,8 @@ def subjects(plan: SurveyPlan) -> Iterator[Subject]:
             yield Subject.of(function, dtype, plan.density(dtype))
             if plan.profile.thorough and str(function) == function.name:
                 yield from Subject.wide(function, dtype, plan.profile.slow)
+            if str(function) == function.name:
+                yield from subjects_with_cotangents(function, dtype, plan.density(dtype))
 
 
 def submit_ahead(
@@ -149,7 +152,7 @@ def submit_requests(
         (name, quantity, mode): queue[name].submit(subject.request(quantity, mode))
         if plan.includes(name, mode, subject.function) and not subject.unsupported_reason else None
         for name, handshake in ready.items()
-        for quantity in QUANTITIES for mode in handshake.pointwise[quantity] if supports(name, subject, mode)
+        for quantity in QUANTITIES for mode in handshake.pointwise[quantity] if supports(name, subject, quantity, mode)
     }  # fmt: skip
 
 
@@ -159,6 +162,8 @@ def measure_quantity(
 ) -> list[Deviation]:
     """The deviations of all results of one quantity; rows, curves and derivatives at kinks are added to the result."""
     results = {(library, mode): future for (library, its, mode), future in pending.items() if its == quantity}
+    if not results:
+        return []
     if subject.unsupported_reason:
         failure = Failure("", "unasked", subject.unsupported_reason)
         result.rows += [failure_row(subject, quantity, *one, failure, result.versions[one[0]]) for one in results]

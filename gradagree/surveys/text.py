@@ -37,6 +37,8 @@ def format_exact(example: Mapping[str, Any], digits: int = 6) -> str:
 def describe_example(example: Mapping[str, Any], digits: int = 6) -> str:
     """The function, the input and target, the dtype and the mode of a finding's example."""
     target = f", target {format_value(example['target'], digits)}" if example["target"] else ""
+    if "cotangent" in example:
+        target += f", cotangent {format_value(example['cotangent'], digits)}"
     shape = " in the shape " + " × ".join(map(str, example["shape"])) if example.get("shape") else ""
     where = f"{example['function']} at {format_value(example['input'], digits)}{shape}{target}"
     return f"{where}, {example['dtype']} {example['mode']}"
