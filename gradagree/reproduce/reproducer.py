@@ -42,7 +42,7 @@ def format_reproducer(finding: SurveyFinding, function: Activation | ErrorFuncti
         lines += evaluate(finding, function, example["mode"], "given")
         if "other_mode" in example:
             lines += evaluate(finding, function, example["other_mode"], "other")
-    return "\n".join([*lines, *assertion(example)]) + "\n"
+    return "\n".join([*lines, *assertion(example, finding.kind)]) + "\n"
 
 
 def format_definition(finding: SurveyFinding) -> str:
@@ -59,9 +59,10 @@ def format_definition(finding: SurveyFinding) -> str:
         lines.append(f"t = {text.tensor.format(values.tolist(), dtype)}")
     place = "".join(f"[{k}]" for k in (example["entry"] if example["shape"] else [0]))
     lines += [f"found = {example['call']}", f"given = {text.scalar.format(f'found{place}')}"]
-    return "\n".join([*lines, *assertion(example)]) + "\n"
+    return "\n".join([*lines, *assertion(example, finding.kind)]) + "\n"
 
 
+CLASS_OF_SIGNS = "lost at subnormal input"
 WEIGHTED = [
     "", "", "def f(x, *t):", '    """The function times the cotangent."""',
     "    y, c = unweighted(x, *t[:-1]), t[-1]",
@@ -128,7 +129,7 @@ def directions(source: str, along: int | None, entry: Sequence[int], k: str, tex
     return lines
 
 
-def assertion(example: dict[str, Any]) -> list[str]:
+def assertion(example: dict[str, Any], kind: str) -> list[str]:
     """Print the numbers, and assert what holds while the fault exists."""
     given, true = example["given"], example["true"]
     if "window" in example:
@@ -142,6 +143,8 @@ def assertion(example: dict[str, Any]) -> list[str]:
     shown = f"print('given', given, 'true', {number_literal(true)})"
     if isinstance(true, str):
         return [shown, "assert given == given" if true == "nan" else "assert given != given"]
+    if kind == CLASS_OF_SIGNS and given == 0:
+        return [shown, f"assert str(given)[0] {'!=' if true < 0 else '=='} '-'"]
     if isinstance(given, str):
         return [shown, f"assert not abs(given - {number_literal(true)}) < float('inf')"]
     return [shown, f"assert abs(given - {number_literal(true)}) > {abs(given - true) / 2!r}"]

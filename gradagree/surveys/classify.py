@@ -44,6 +44,8 @@ class ErrorCode(IntEnum):
     SHAPE = 14
     MASK = 15
     DEFINITION = 16
+    UNDERFLOW = 17
+    SUBNORMAL = 18
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,15 @@ CLASSES: dict[ErrorCode, ErrorClass] = {
         "ill-conditioned", Severity.LOW,
         "the error is 16 ulp or more, but some digits are correct, and the result is that of an input within 8 units "
         "in the last place (of 1, in losses), or the error is small relative to values near a zero of the function",
+    ),
+    ErrorCode.UNDERFLOW: ErrorClass(
+        "lost near underflow", Severity.LOW,
+        "no correct digit, although inputs and exact value are normal numbers; one is below 64 times the smallest",
+    ),
+    ErrorCode.SUBNORMAL: ErrorClass(
+        "lost at subnormal input", Severity.LOW,
+        "an input is subnormal, and a result above the size of underflow has no correct digit; or the value of an "
+        "activation, which may be a zero, has the wrong sign",
     ),
     ErrorCode.INFINITY: ErrorClass(
         "at infinity", Severity.LOW,
@@ -161,7 +172,11 @@ def classify_errors(subject: Subject, quantity: str, observed: np.ndarray, exact
         codes[per_point(np.isnan(rows).any(axis=1), g) & ~np.isnan(g)] = ErrorCode.NAN_LOST
     targets = subject.differences
     inputs = rows if targets is None else np.concatenate([rows, rows - targets], axis=1)
-    codes[per_point(may_underflow(inputs, form), g) & (codes > 0)] = ErrorCode.RIGHT
+    tiny = per_point(may_underflow(inputs, form), g)
+    lost = losses_near_underflow(g, exact, inputs, form, signs=quantity == "value" and inputs.shape[1] == 1)
+    codes[tiny & (codes > 0)] = ErrorCode.RIGHT
+    if subject.cotangents is None:
+        codes = np.where((codes == ErrorCode.RIGHT) & (lost > 0), lost, codes)
     return PointErrors(ulps, codes, conditioned)
 
 
@@ -188,6 +203,27 @@ def may_underflow(rows: np.ndarray, form: Format) -> np.ndarray:
     """Where an input, or a difference, may underflow to 0; such points are not classified."""
     with np.errstate(all="ignore"):
         return ((rows != 0) & (np.abs(rows) < underflow_threshold(form))).any(axis=1)
+
+
+def losses_near_underflow(
+    g: np.ndarray, exact: ExactValues, inputs: np.ndarray, form: Format, signs: bool
+) -> np.ndarray:
+    """`ErrorCode.UNDERFLOW` or `SUBNORMAL` where their definitions apply, else 0; ties are left out.
+
+    With `signs`, the signs of results below the size of underflow count, too.
+    """
+    with np.errstate(all="ignore"):
+        sizes, true = np.abs(inputs), exact.high
+        finite = per_point(np.isfinite(inputs).all(axis=1), g) & np.isin(exact.known, (1, 2, 4))
+        finite = finite & (np.abs(exact.nearest) <= form.largest * (1 - ACCEPTED_ULPS * form.u))
+        subnormal = per_point(((sizes > 0) & (sizes < form.smallest_normal)).any(axis=1), g)
+        without_digit = ~np.isfinite(g) | (np.abs(g - true) >= np.abs(true) / 2)
+        normal = (np.abs(exact.nearest) >= form.smallest_normal) & ~subnormal
+        visible = np.abs(true) > underflow_threshold(form)
+        wrong_sign = (np.signbit(g) != (true < 0)) & (np.abs(exact.nearest) > 0) & ~np.isnan(g) & signs
+    codes = np.where(finite & normal & without_digit, ErrorCode.UNDERFLOW, ErrorCode.RIGHT)
+    lost = finite & subnormal & (wrong_sign | (visible & without_digit))
+    return np.asarray(np.where(lost, ErrorCode.SUBNORMAL, codes), dtype=np.int8)
 
 
 PARTIAL_CODES = (ErrorCode.INACCURATE, ErrorCode.DIGITS)

@@ -39,7 +39,8 @@ def finding_rank(finding: SurveyFinding) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-ACCURACY = (ErrorCode.NO_DIGIT, ErrorCode.ZERO, ErrorCode.DIGITS, ErrorCode.INACCURATE, ErrorCode.CANCELLED)
+ACCURACY = (ErrorCode.NO_DIGIT, ErrorCode.ZERO, ErrorCode.DIGITS, ErrorCode.INACCURATE, ErrorCode.CANCELLED,
+            ErrorCode.UNDERFLOW)  # fmt: skip
 """Error classes with one cause, lost digits; the worst one names the finding."""
 EXPLAINED = (ErrorCode.NO_DIGIT, ErrorCode.ZERO, ErrorCode.SIGN, ErrorCode.KINK, ErrorCode.JUMP)
 """Error classes of low severity if an input within a few ulps, or a zero of the function, explains all the errors."""
@@ -52,15 +53,20 @@ Results = list[Any]
 
 
 def cause(deviation: Deviation) -> tuple[str, ...]:
-    """What the deviations of one finding have in common.
+    """What the deviations of one finding have in common."""
+    group = "accuracy" if deviation.code in ACCURACY else CLASSES[deviation.code].name
+    weighted = "" if deviation.subject.cotangents is None else "cotangents"
+    return deviation.framework, deviation.subject.function.name, deviation.quantity, group, weighted, deviation.region
 
-    With cotangents other than 1, lost digits have the same causes; NaN, infinity or a wrong sign have others.
-    """
-    if deviation.code in ACCURACY:
-        group = "accuracy"
-    else:
-        group = CLASSES[deviation.code].name + (" with cotangents" if deviation.subject.cotangents is not None else "")
-    return deviation.framework, deviation.subject.function.name, deviation.quantity, group, deviation.region
+
+def join_cotangents(causes: dict[tuple[str, ...], list[Deviation]]) -> None:
+    """Add what cotangents show to a finding of the derivative itself that is in the same class, or a worse one."""
+    worst = {key: max(class_rank(one.code) for one in members) for key, members in causes.items()}
+    for key in [key for key in causes if key[4]]:
+        plain = (one for one in causes if one[:5] == (*key[:4], "") and worst[one] >= worst[key])
+        same = next(plain, None)
+        if same is not None:
+            causes[same] += causes.pop(key)
 
 
 def join_deviations(
@@ -70,6 +76,7 @@ def join_deviations(
     causes: dict[tuple[str, ...], list[Deviation]] = {}
     for deviation in deviations:
         causes.setdefault(cause(deviation), []).append(deviation)
+    join_cotangents(causes)
     ordered = [sorted(members, key=example_priority)[:MAX_EXAMPLES] for members in causes.values()]
     first = [repeat_request(some[0], submit) for some in ordered]
     found, unconfirmed = [], 0

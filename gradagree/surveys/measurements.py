@@ -31,6 +31,7 @@ from gradagree.surveys.subject import Subject
 SHOWN_ENTRIES = 16
 """Entries of an input that a row shows."""
 NO_CORRECT_DIGIT = (ErrorCode.NO_DIGIT, ErrorCode.ZERO, ErrorCode.SIGN, ErrorCode.NONFINITE)
+NEAR_UNDERFLOW = (ErrorCode.UNDERFLOW, ErrorCode.SUBNORMAL)
 
 
 class SurveyRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,11 +84,14 @@ def measure(
     neighbourhood = neighbourhood or Neighbourhood(subject, quantity, exact)
     observed = np.reshape(observed, exact.high.shape)
     errors = classify_errors(subject, quantity, observed, exact)
-    flagged = (errors.codes != 0) & (errors.codes < ErrorCode.INFINITY) & np.isfinite(observed)
-    total = np.isin(errors.codes, NO_CORRECT_DIGIT)
+    near_underflow = np.isin(errors.codes, NEAR_UNDERFLOW)
+    flagged = (errors.codes != 0) & ((errors.codes < ErrorCode.INFINITY) | near_underflow) & np.isfinite(observed)
+    total = np.isin(errors.codes, NO_CORRECT_DIGIT) | near_underflow
     neighbourhood.evaluate(np.flatnonzero(flagged.reshape(len(flagged), -1).any(axis=1)))
     admissible = neighbourhood.is_admissible_at_jump(observed)
-    errors.codes[flagged & neighbourhood.jumps] = ErrorCode.JUMP if quantity == "value" else ErrorCode.KINK
+    errors.codes[flagged & neighbourhood.jumps & ~near_underflow] = (
+        ErrorCode.JUMP if quantity == "value" else ErrorCode.KINK
+    )
     conditioned = flagged & neighbourhood.is_ill_conditioned(observed, flagged)
     errors.codes[conditioned & ~total] = ErrorCode.CANCELLED
     errors.conditioned[conditioned & total] = True

@@ -61,3 +61,23 @@ def test_that_a_finding_that_condition_explains_has_low_severity() -> None:
         assert unconfirmed == 0
         assert (finding.kind, finding.severity) == ("early zero", severity)
         assert finding.example["input"] == [points[-1]]
+
+
+def softmax_deviations(shift: float, cotangent: float | None) -> list[Deviation]:
+    """Those of a vjp of softmax, or of its derivative, that is wrong by this share of the cotangent."""
+    points = np.array([[0.0, 1.0, 2.0]])
+    c = None if cotangent is None else np.array([[1.0, 0.5, -2.0]]) * cotangent
+    ks = (0, 1, 2) if c is None else (0,)
+    subject = Subject(Activation.named("softmax"), "float32", points, None, ks, (0, 1, 2), c)
+    exact = compute_exact_values(subject, "slope")
+    observed = exact.high + shift * (cotangent or 1.0)
+    return list(deviations(measure(subject, "slope", "torch", "backward", observed, exact)))
+
+
+def test_that_cotangents_have_a_finding_of_their_own_only_if_the_derivative_is_better() -> None:
+    for shift, count in ((2.0**-8, 1), (2.0**-18, 2), (0.0, 1)):
+        found, _ = join_deviations(
+            [*softmax_deviations(shift, None), *softmax_deviations(2.0**-8, 3.0)], {"torch": "0"}, None
+        )
+        assert len(found) == count
+        assert ["cotangent" in one.example for one in found].count(True) == (shift < 2.0**-8)

@@ -50,7 +50,7 @@ U = 2.0**-23
 CASES = [
     (1.0, 1.0, ErrorCode.RIGHT), (1 + 15 * U, 1.0, ErrorCode.RIGHT), (1 + 17 * U, 1.0, ErrorCode.INACCURATE),
     (1 + 4097 * U, 1.0, ErrorCode.DIGITS), (1.5, 1.0, ErrorCode.NO_DIGIT), (0.0, 1e-20, ErrorCode.ZERO),
-    (0.0, 1e-37, ErrorCode.RIGHT),
+    (0.0, 1e-37, ErrorCode.UNDERFLOW), (0.9e-37, 1e-37, ErrorCode.RIGHT), (0.0, 1e-38, ErrorCode.RIGHT),
     (-1.0, 1.0, ErrorCode.SIGN), (math.nan, 1.0, ErrorCode.NONFINITE), (math.inf, 1.0, ErrorCode.NONFINITE),
     (math.inf, FORM.largest, ErrorCode.RIGHT), (math.inf, math.inf, ErrorCode.RIGHT),
     (math.nan, math.inf, ErrorCode.OVERFLOW),
@@ -67,6 +67,39 @@ def test_that_infinite_and_nan_inputs_have_their_own_error_classes() -> None:
     assert code(0.5, 0.0, point=math.nan) == ErrorCode.NAN_LOST
     assert code(math.nan, 0.0, point=2.0**-130) == ErrorCode.RIGHT
     assert code(math.nan, 0.0, point=2.0**-16, dtype="float16") == ErrorCode.NONFINITE
+
+
+def value_code(name: str, x: float, observed: float, dtype: str = "float32") -> ErrorCode:
+    one = Subject(Activation.named(name), dtype, np.array([x]))
+    exact = compute_exact_values(one, "value")
+    return ErrorCode(int(measure(one, "value", "jax", "jit", np.array([observed]), exact).errors.codes[0]))
+
+
+SMALL, SUBNORMAL = 2.0**-125, 2.0**-130
+NEAR_UNDERFLOW = [
+    ("tanh", SMALL, 0.0, ErrorCode.UNDERFLOW), ("tanh", SMALL, SMALL, ErrorCode.RIGHT),
+    ("tanh", -SMALL, SMALL, ErrorCode.UNDERFLOW), ("reciprocal", SMALL, math.inf, ErrorCode.UNDERFLOW),
+    ("exp", -87.0, 0.0, ErrorCode.UNDERFLOW), ("exp", -88.0, 0.0, ErrorCode.RIGHT),
+    ("tanh", SUBNORMAL, 0.0, ErrorCode.RIGHT), ("tanh", SUBNORMAL, -0.0, ErrorCode.SUBNORMAL),
+    ("tanh", -SUBNORMAL, -0.0, ErrorCode.RIGHT), ("tanh", -SUBNORMAL, 0.0, ErrorCode.SUBNORMAL),
+    ("tanh", SUBNORMAL, -SUBNORMAL, ErrorCode.SUBNORMAL), ("square", SUBNORMAL, -0.0, ErrorCode.RIGHT),
+    ("reciprocal", 2.0**-127, math.inf, ErrorCode.SUBNORMAL), ("reciprocal", 2.0**-140, math.inf, ErrorCode.RIGHT),
+    ("sqrt", SUBNORMAL, 0.0, ErrorCode.SUBNORMAL), ("sqrt", SUBNORMAL, 2.0**-65, ErrorCode.RIGHT),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "x", "observed", "expected"), NEAR_UNDERFLOW)
+def test_that_lost_numbers_and_signs_near_underflow_have_classes(
+    name: str, x: float, observed: float, expected: ErrorCode
+) -> None:
+    assert value_code(name, x, observed) == expected
+
+
+def test_that_the_slope_of_relu_at_a_subnormal_input_is_1() -> None:
+    one = Subject(Activation.named("relu"), "float32", np.array([SUBNORMAL, -SUBNORMAL]))
+    exact = compute_exact_values(one, "slope")
+    for observed, expected in (([1.0, 0.0], [0, 0]), ([0.0, 0.0], [ErrorCode.SUBNORMAL, 0])):
+        assert measure(one, "slope", "jax", "jit", np.array(observed), exact).errors.codes.tolist() == expected
 
 
 MASKED = [
@@ -232,7 +265,8 @@ def test_that_a_row_counts_every_point_once() -> None:
     found = survey_row(measure(gelu, "slope", "torch", "backward", observed, exact), "2")
     assert found.points == len(gelu.points)
     assert found.proved == (exact.known > 0).sum()
-    assert set(found.classes) == {"early zero", "NaN lost"} - ({"NaN lost"} if np.isnan(exact.high[-1]) else set())
+    lost = {"early zero", "lost near underflow", "NaN lost"}
+    assert set(found.classes) == lost - ({"NaN lost"} if np.isnan(exact.high[-1]) else set())
     low, high = found.no_digit
     assert low < high < -6
 
