@@ -16,9 +16,7 @@ from gradagree.surveys.classify import ErrorCode
 from gradagree.surveys.cotangents import cotangent_rows, subjects_with_cotangents, with_cotangents
 from gradagree.surveys.exact import compute_exact_values
 from gradagree.surveys.measurements import measure
-from gradagree.surveys.plan import SurveyPlan
 from gradagree.surveys.subject import Subject
-from gradagree.surveys.survey import run_survey
 
 SOFTMAX = Activation.named("softmax")
 
@@ -113,13 +111,3 @@ def test_that_the_vjp_of_every_function_is_the_sum_of_its_derivatives(name: str)
         right = (gap <= bound).T | ~np.isfinite(expected) | ~np.isfinite(found)
     assert np.shape(found) == np.shape(expected)
     assert np.all(right)
-
-
-def test_that_jax_loses_the_sum_in_the_vjp_of_softmax_in_float16() -> None:
-    # the square of the sum of 1,027 exponentials overflows, and its reciprocal is 0: p c is left of p (c - sum p c)
-    plan = SurveyPlan.make(profile="quick", activations="softmax", frameworks="jax", dtypes="float16")
-    found = [one for one in run_survey(plan).findings if len(one.example.get("cotangent") or ()) > 1000]
-    (worst,) = (one for one in found if one.kind == "no correct digit" and one.region == "ordinary")
-    entry, cotangent = worst.example["entry"][-1], worst.example["cotangent"]
-    assert worst.severity == "high"
-    assert worst.example["given"] == pytest.approx(cotangent[entry] / 1027, rel=1e-2)
