@@ -249,13 +249,17 @@ class ForJax(Adapter):
     def array(self, x: np.ndarray, dtype: str) -> Any:
         if x.dtype.kind == "i":
             return self.framework.numpy.array(x)
-        return self.framework.numpy.array(x.astype(self.framework.numpy.dtype(dtype)))
+        return self.framework.device_put(x.astype(self.framework.numpy.dtype(dtype)))
 
     def back(self, x: Any) -> np.ndarray:
         return np.asarray(x).astype(np.float64)
 
     def apply(self, function: Callable[..., Any], arrays: Sequence[Any], compiled: bool) -> Any:
         return (self.framework.jit(function) if compiled else function)(*arrays)
+
+    def result_shape(self, function: Callable[..., Any], *arrays: Any) -> Any:
+        """As in `Adapter`; the function is traced, which compiles nothing."""
+        return self.framework.eval_shape(function, *arrays)
 
     def pointwise(self) -> Any:
         return JaxPointwise().within(unsupported_functions)

@@ -1,7 +1,9 @@
 """jax's mode ``packed``: one compiled program for each operation serves all architectures.
 
 Its arrays are padded to one shape. A loss that is a sum or a mean over examples, or over entries, is computed for each
-of them and reduced.
+of them and reduced. Where arrays are padded, a fault in their last rows or columns only, or beyond a size, is not seen.
+So functions that are not gradagree's own are compiled for the exact shape in batches of an odd number of examples, and
+in networks that are larger than the padded shape.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 MAX_EXAMPLES, MAX_WIDTH = 32, 80
 """The shape that arrays are padded to."""
+LARGE_ROOM = 320, 320
+"""The shape that arrays of larger networks are padded to, which have a function that is not gradagree's own."""
 ROWS, EXAMPLES = 64, 3
 """Rows and examples of the sample arrays on which the reduction of a loss is probed."""
 MAX_ROUNDINGS = 64
@@ -118,10 +122,11 @@ class Packed:
         self.adapter, self.jax = adapter, adapter.framework
         self._programs: dict[Any, Any] = {}
         self._reductions: dict[ErrorFunction, LossReduction] = {}
+        self._room = MAX_EXAMPLES, MAX_WIDTH
 
     def answer(self, problem: Problem) -> Answer:
         """The gradient, with taps. Raises Unsupported if the arrays are too large."""
-        check_size(problem)
+        self._room = room_of(problem)
         started = time.perf_counter()
         inputs, activated = [np.asarray(problem.inputs, dtype=np.float64)], []
         for activation, w, b in nodes(problem):
@@ -154,14 +159,15 @@ class Packed:
 
     def _activation(self, activation: Activation, p: np.ndarray, delta: np.ndarray | None, dtype: str) -> Any:
         """A(p), and the vjp of delta, or of 0. Padding copies the last entries of p; its delta is 0."""
-        (n, width), rows = p.shape, activation.along_last_axis
-        outputs, room = activation.width(width) or 0, width if rows else MAX_WIDTH
+        (n, width), rows, exact = p.shape, activation.along_last_axis, self._is_exact(activation, len(p))
+        examples, columns = p.shape if exact else self._room
+        outputs, room = activation.width(width) or 0, width if rows else columns
         own = activation_parameters([activation])
-        numbers = [pad_with_edges(p, (MAX_EXAMPLES, room)), *(pad_with_edges(x, (room,) * x.ndim) for x in own)]
+        numbers = [pad_with_edges(p, (examples, room)), *(pad_with_edges(x, (room,) * x.ndim) for x in own)]
         if not rows and (outputs != width or with_parameters([activation], numbers)[0].width(room) != room):
             raise Unsupported(f"packed pads rows to {room} entries, which {activation} does not accept")
         cotangent = pad_with_zeros(
-            np.zeros((n, outputs)) if delta is None else delta, (MAX_EXAMPLES, outputs if rows else MAX_WIDTH)
+            np.zeros((n, outputs)) if delta is None else delta, (examples, outputs if rows else columns)
         )
         program = self._program(
             (activation, rows and width), lambda: value_and_vjp(self.jax, self._function(activation))
@@ -170,6 +176,10 @@ class Packed:
         back = self.adapter.back
         of_own = (back(g)[tuple(slice(k) for k in x.shape)] for g, x in zip(gradients, own, strict=True))
         return [back(a)[:n, :outputs], back(delta_p)[:n, :width], *of_own]
+
+    def _is_exact(self, function: Activation | ErrorFunction, examples: int) -> bool:
+        """True if a function is compiled for the exact shape."""
+        return not is_known(function) and (self._room == LARGE_ROOM or (examples % 2 == 1 and examples > 1))
 
     def _function(self, activation: Activation) -> Callable[..., Any]:
         """A as a function of p and of its parameters."""
@@ -195,7 +205,8 @@ class Packed:
 
     def _affine(self, a: np.ndarray, w: np.ndarray, b: np.ndarray | None, delta: Any, dtype: str) -> Any:
         n, inputs, outputs = *a.shape, w.shape[1]
-        shapes = (MAX_EXAMPLES, MAX_WIDTH), (MAX_WIDTH, MAX_WIDTH), (MAX_WIDTH,), (MAX_EXAMPLES, MAX_WIDTH)
+        examples, columns = self._room
+        shapes = (examples, columns), (columns, columns), (columns,), (examples, columns)
         numbers = (a, w, np.zeros(outputs) if b is None else b, delta)
         operands = [
             self.adapter.array(pad_with_zeros(x, shape), dtype) for x, shape in zip(numbers, shapes, strict=True)
@@ -208,11 +219,12 @@ class Packed:
         """(E, delta_o), reduced from single entries or single examples, or of all examples if the loss couples them."""
         error, t, (n, width) = problem.error, problem.targets, o.shape
         reduction = self.reduction(error)
-        if reduction.examples is None:
+        if reduction.examples is None or self._is_exact(error, n):
             return self._loss(problem, o, t, np.ones(()), None)
         by_entries = reduction.entries is not None and is_separable(error, width)
-        room = (MAX_EXAMPLES, MAX_WIDTH if by_entries else width)
-        targets = pad_with_edges(t, room if by_entries else (MAX_EXAMPLES, *t.shape[1:]))
+        examples, columns = self._room
+        room = (examples, columns if by_entries else width)
+        targets = pad_with_edges(t, room if by_entries else (examples, *t.shape[1:]))
         mask = pad_with_zeros(np.ones((n, width) if by_entries else n), room[: 1 + by_entries])
         parts = n * width if by_entries else n
         weight = reduction.weight(n, width if by_entries else 1)
@@ -285,9 +297,18 @@ def nodes(problem: Problem) -> list[Any]:
     return list(zip(problem.activations, [*problem.weights, *spare], [*problem.biases, *spare], strict=True))
 
 
-def check_size(problem: Problem) -> None:
-    """Raises Unsupported if the arrays are larger than the padded shape."""
-    widths = [problem.inputs.shape[1], *(w.shape[1] for w in problem.weights)]
-    n = problem.inputs.shape[0]
-    if n > MAX_EXAMPLES or max(widths) > MAX_WIDTH:
-        raise Unsupported(f"packed: {n} examples, up to {max(widths)} wide; it holds {MAX_EXAMPLES} and {MAX_WIDTH}")
+def is_known(function: Activation | ErrorFunction) -> bool:
+    """True for a function of gradagree's own, as its frameworks' functions are tested elsewhere in all shapes."""
+    return type(function).__module__.startswith("gradagree.reference")
+
+
+def room_of(problem: Problem) -> tuple[int, int]:
+    """The shape that arrays are padded to. Raises Unsupported if they are larger."""
+    n, width = problem.inputs.shape[0], max(problem.inputs.shape[1], *(w.shape[1] for w in problem.weights))
+    rooms = [(MAX_EXAMPLES, MAX_WIDTH)]
+    if not all(is_known(function) for function in (*problem.activations, problem.error)):
+        rooms.append(LARGE_ROOM)
+    for examples, columns in rooms:
+        if n <= examples and width <= columns:
+            return examples, columns
+    raise Unsupported(f"packed: {n} examples, up to {width} wide; it holds {rooms[-1][0]} and {rooms[-1][1]}")

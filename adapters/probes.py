@@ -35,6 +35,18 @@ def _run(adapter: Adapter, dtype: str, compiled: bool, function: Callable[..., A
     return adapter.back(adapter.apply(function, made, compiled))
 
 
+def _multiply(x: Any, y: Any) -> Any:
+    return x * y
+
+
+def _matmul(x: Any, y: Any) -> Any:
+    return x @ y
+
+
+def _add_and_subtract(x: Any, y: Any) -> Any:
+    return (x + y) - y
+
+
 def _flushes(adapter: Adapter, dtype: str, compiled: bool) -> bool:
     """True if half of the smallest normal number is flushed, as result or operand, elementwise or in products.
 
@@ -43,8 +55,8 @@ def _flushes(adapter: Adapter, dtype: str, compiled: bool) -> bool:
     smallest = FORMATS[dtype].smallest_normal
     lanes, square = (LANES,), (LANES, LANES)
     times: tuple[tuple[Any, tuple[int, ...], float], ...] = (
-        (lambda x, y: x * y, lanes, 1.0),
-        (lambda x, y: x @ y, square, LANES),
+        (_multiply, lanes, 1.0),
+        (_matmul, square, LANES),
     )
     for product, shape, terms in times:
         made = _run(adapter, dtype, compiled, product, np.full(shape, smallest), np.full(shape, 0.5 / terms))
@@ -57,16 +69,16 @@ def _flushes(adapter: Adapter, dtype: str, compiled: bool) -> bool:
 def _reassociates(adapter: Adapter, dtype: str, compiled: bool) -> bool:
     """True if (x + y) - y is simplified to x although x is lost in y, or NaN is treated as a number."""
     one, big = np.full(LANES, 1.0), np.full(LANES, 2.0 ** (FORMATS[dtype].precision + 1))
-    lost = _run(adapter, dtype, compiled, lambda x, y: (x + y) - y, one, big)
+    lost = _run(adapter, dtype, compiled, _add_and_subtract, one, big)
     zero, infinity = np.zeros(LANES), np.full(LANES, np.inf)
-    undefined = _run(adapter, dtype, compiled, lambda x, y: x * y, zero, infinity)
+    undefined = _run(adapter, dtype, compiled, _multiply, zero, infinity)
     return bool(np.any(lost != 0) or not np.all(np.isnan(undefined)))
 
 
 def _keeps_every_bit(adapter: Adapter, dtype: str, compiled: bool) -> bool:
     """True if a product with 1 keeps the last bit: no narrower intermediate format such as TF32, or 32 bits for 64."""
     last = 1 + 2 * FORMATS[dtype].u
-    product = _run(adapter, dtype, compiled, lambda x, y: x @ y, np.full((LANES, 1), last), np.ones((1, LANES)))
+    product = _run(adapter, dtype, compiled, _matmul, np.full((LANES, 1), last), np.ones((1, LANES)))
     return bool(np.all(product == last))
 
 
@@ -86,7 +98,7 @@ def _products(adapter: Adapter, dtype: str, compiled: bool, tail: float, rows: i
     row, column = np.zeros((rows, terms)), np.zeros((terms, rows))
     row[:, :3] = [1.0, near, -1.0]
     column[:3] = [[1.0], [tail / near], [1.0]]
-    return _run(adapter, dtype, compiled, lambda x, y: x @ y, row, column).ravel()
+    return _run(adapter, dtype, compiled, _matmul, row, column).ravel()
 
 
 def _biases(adapter: Adapter, dtype: str) -> str:

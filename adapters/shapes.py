@@ -34,7 +34,7 @@ def _wrong_shape(adapter: Adapter, activation: Activation, examples: int, n: int
     try:
         arrays = [adapter.constant(x, dtype) for x in activation_parameters([activation])]
         (held,) = with_parameters([activation], arrays)
-        a = adapter.implementation(held)(adapter.constant(p, dtype))
+        a = adapter.result_shape(adapter.implementation(held), adapter.constant(p, dtype))
     except Exception:  # noqa: BLE001  (the answer of the same mode reports it)
         return None
     method = f"{type(activation).__name__}.{adapter.name}"

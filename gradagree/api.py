@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 SHAPES = ("1-1", "3-5b-2", "4-8b-6b-3")
 REGIMES = ("ordinary", "grid", "zeros")
-KERNEL_SHAPE, KERNEL_BATCH = "2-257b-129", 33
+KERNEL_SHAPE, KERNEL_BATCH = "2-257b-129", 65
 """Of one more case: sizes beyond those at which kernels change their algorithm."""
 EXTREME_SHAPE, EXTREME_BATCH = "5-2", 16
 """Of one more case in each dtype, in which the function takes the extreme inputs itself."""

@@ -154,53 +154,12 @@ def unlisted_kinks(activation: Activation) -> Iterator[Jump]:
     ends = np.concatenate([-FAR[::-1], NEAR, FAR])
     if activation.domain != "real":
         ends = ends[ends > 0] if activation.domain == "positive" else np.linspace(0, 1, 257)[1:-1] + 2.0**-20
-    yield from find_jumps(lambda p: _derivative_by_dual(activation, p), adjacent_intervals(ends, activation.kinks))
+    yield from find_jumps(lambda p: derivative_by_dual(activation, p), adjacent_intervals(ends, activation.kinks))
 
 
-def prove_listed_kinks(activation: Activation) -> None:
-    """Raises UsageError for a listed kink at which value and its derivative are continuous.
-
-    A function of the catalogue lists kinks that some of its parameters remove, as a slope of 1 does that of leaky_relu.
-    """
-    if type(activation).__module__.startswith("gradagree."):
-        return
-    for kink in activation.kinks:
-        slope = derivative_without_jump(activation, kink)
-        if slope is not None and not jumps_beside(activation, kink):
-            raise UsageError(
-                f"{activation}: a false kink: at p = {kink!r} the derivative of value does not jump, it is {slope!r} "
-                f"on both sides; remove {kink!r} from kinks"
-            )
-
-
-def jumps_beside(activation: Activation, kink: float) -> bool:
-    """True if A' jumps next to a listed kink, within its margin: where the rounded constants of the formula put it."""
-    margin = margin_of(kink)
-    ends = np.array([kink - margin, kink + margin / 3, kink + margin])
-    return any(True for _ in find_jumps(lambda p: _derivative_by_dual(activation, p), adjacent_intervals(ends)))
-
-
-def _derivative_by_dual(activation: Activation, p: Ball) -> Any:
+def derivative_by_dual(activation: Activation, p: Ball) -> Any:
+    """A'(p), of value."""
     return tangent_of(activation.value(Dual.variable(p)))
-
-
-def derivative_without_jump(activation: Activation, kink: float) -> float | None:
-    """A' at a point where A and A' are continuous; None if one of them jumps there, has no limit, or is unknown.
-
-    Evaluated at two distances on both sides: between these, limits change by little.
-    """
-    steps = flint.arb(2) ** -(3 * BITS), flint.arb(2) ** -(2 * BITS), flint.arb(0)
-    with precision(16 * BITS), np.errstate(all="ignore"):
-        points = [flint.arb(kink) + side * step for step in steps for side in (-1, 1)][:5]
-        dual = activation.value(Dual.variable(Ball(np.array(points, dtype=object))))
-        values, slopes = (np.broadcast_to(lift(x).balls, len(points)) for x in (dual.value, tangent_of(dual)))
-        if not all(x.is_finite() for x in (*values, *slopes[:4])):
-            return None
-        size = max(abs(x).upper() for x in slopes[:4])
-        same_slope = all(abs(x - slopes[0]).upper() <= size * MIN_CHANGE for x in slopes[1:4])
-        least = max(flint.arb(1), abs(values[4]).upper(), size) * flint.arb(2) ** -BITS
-        same_value = all(abs(x - values[4]).upper() <= least for x in values[:4])
-    return float(slopes[0].mid()) if same_slope and same_value else None
 
 
 @dataclass(frozen=True)

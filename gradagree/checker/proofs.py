@@ -16,9 +16,11 @@ from gradagree.arithmetic.model import FORMULA, OWN
 from gradagree.cases.regimes import Source, draw_targets
 from gradagree.checker.allowances import finite_or_zero
 from gradagree.checker.derivative_forms import ad_vjp
-from gradagree.checker.kink_search import exact_targets, prove_kinks, prove_listed_kinks, prove_loss_kinks
+from gradagree.checker.kink_search import exact_targets, prove_kinks, prove_loss_kinks
+from gradagree.checker.point_proofs import prove_listed_kinks, prove_loss_at_ties, prove_meeting_points
 from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference.activations.rows import log_sum_exp
 from gradagree.reference.contract import file_of, line_in
 from gradagree.reference.samples import allowed_width, to_domain
 
@@ -28,6 +30,10 @@ FAR = np.outer(
     np.ldexp(1.0, [*range(4, 18), 24, 31, 62, 100, 126, 500, 1000]), [1.0703125, 1.3671875, 1.7265625]
 ).ravel()
 """Magnitudes of far points, up to the ends of the dtypes; no function bends at them."""
+NEAR_END = np.ldexp(1.0, -np.array([3, 6, 10, 14, 20, 24, 40, 60, 100, 126, 500, 1000]))
+"""Distances from the ends of an interval of probabilities."""
+LEAST_LOGARITHM = -600.0
+"""Of probabilities far out, which float64 holds."""
 FAR_SCALES = np.ldexp(1.0, [1, 2, 3, 5, 8, 12])
 """Factors of the points at which functions of rows and losses are evaluated far out."""
 FAR_SLACK, FAR_LEAST = 2.0**-16, 1e-300
@@ -79,9 +85,11 @@ def prove_derivatives(function: Activation | ErrorFunction) -> None:
             _check_pickle(function)
             if isinstance(function, ErrorFunction):
                 prove_loss_kinks(function, *sample_batch(function))
+                prove_loss_at_ties(function)
             elif not function.along_last_axis:
                 prove_kinks(function)
                 prove_listed_kinks(function)
+                prove_meeting_points(function)
     except UsageError:
         raise
     except Exception as wrong:
@@ -139,13 +147,25 @@ def prove_far_out(function: Activation | ErrorFunction, formula: DerivativeFormu
 
 
 def far_points(function: Activation | ErrorFunction, x: np.ndarray) -> Iterator[np.ndarray]:
-    """Points far from 0, in the domain of the function; of row functions and losses, x times some factors."""
-    if function.domain not in ("real", "positive"):
-        return
+    """Points far out in the domain of the function: far from 0, or near the ends of probabilities."""
     if isinstance(function, ErrorFunction) or function.along_last_axis:
-        yield from (x * scale for scale in FAR_SCALES)
-    else:
+        yield from (_far_out(function.domain, x, scale) for scale in FAR_SCALES)
+    elif function.domain in ("real", "positive"):
         yield FAR if function.domain == "positive" else np.concatenate([FAR, -FAR])
+    elif function.domain == "unit":
+        yield np.concatenate([NEAR_END, 1 - NEAR_END[NEAR_END > 2.0**-50]])
+
+
+def _far_out(domain: str, x: np.ndarray, scale: float) -> np.ndarray:
+    """Operands that are `scale` times as far out: real and positive numbers times it, probabilities to that power."""
+    if domain in ("real", "positive"):
+        return x * scale
+    if domain == "unit":
+        return np.where(x < 0.5, x**scale, 1 - (1 - x) ** min(scale, 8.0))
+    logarithms = np.log(x) if domain == "simplex" else x
+    far = np.maximum(scale * logarithms, LEAST_LOGARITHM)
+    far = far - log_sum_exp(far)
+    return np.exp(far) if domain == "simplex" else far
 
 
 def derivative_formulas(function: Activation | ErrorFunction) -> Iterator[DerivativeFormula]:
@@ -186,6 +206,7 @@ def _vjp_formula(activation: Activation) -> DerivativeFormula:
     n, outputs = _widths(activation)
     points = _points(activation)
     p = points[: ROWS * n].reshape(-1, n)
+    p = to_domain(activation.domain, p) if activation.domain in ("simplex", "log_simplex") else p
     delta_a = np.resize(points[::-1], (len(p), outputs))
     value, delta_p = activation.value(p), activation.vjp(p, delta_a)
     for name, shape, expected in (("value", value.shape, delta_a.shape), ("vjp", delta_p.shape, p.shape)):
@@ -275,7 +296,8 @@ def _points(activation: Activation) -> np.ndarray:
     """Points near and far on both sides, none on a kink."""
     source = Source(f"points {activation}")
     p = np.concatenate([source.dyadic((POINTS // 2,), 20, e) for e in (1, 4)])
-    p = np.abs(p) if activation.domain == "positive" else p
+    if activation.domain in ("positive", "unit"):
+        p = np.abs(p) if activation.domain == "positive" else to_domain("unit", p)
     return p[~np.isin(p, activation.kinks)]
 
 

@@ -117,9 +117,38 @@ def test_that_a_function_of_short_rows_is_not_packed(jax: ForJax, problem: Calla
         def jax(self, p: Any, jax: Any) -> Any:
             return jax.numpy.where(p.shape[-1] <= 4, 2.0, 3.0) * p
 
-    case = Case.parse("2-3b-2:id,tanh:mse:n3:f64:ordinary:s4")
+    case = Case.parse("2-3b-2:id,tanh:mse:n4:f64:ordinary:s4")
     with pytest.raises(Unsupported, match=rf"packed pads rows to {MAX_WIDTH} entries, which .* does not accept"):
         jax.answers(problem(str(case), activations=(case.activations[0], _Doubled())), "packed")
+
+
+class _LastColumn(type(Activation.named("tanh"))):  # type: ignore[misc]
+    """tanh, whose derivative has another sign in the last of several columns."""
+
+    def jax(self, p: Any, jax: Any) -> Any:
+        a = jax.numpy.tanh(p)
+        last = jax.numpy.arange(p.shape[-1]) == max(p.shape[-1] - 1, 1)
+        return jax.numpy.where(last, 2 * jax.lax.stop_gradient(a) - a, a)
+
+
+@pytest.mark.parametrize(("batch", "widths", "seen"), [(3, "2-3b-4", True), (4, "2-3b-4", False), (4, "2-3b-90", True)])
+def test_that_a_function_of_a_user_is_compiled_for_odd_batches_and_large_networks(
+    jax: ForJax, problem: Callable[..., Problem], batch: int, widths: str, seen: bool
+) -> None:
+    case = Case.parse(f"{widths}:id,tanh:mse:n{batch}:f64:ordinary:s4")
+    found = _failures(jax, case, problem(str(case), activations=(case.activations[0], _LastColumn())))
+    assert {(one.box, one.part) for one in found} == ({(2, "delta_p")} if seen else set())
+
+
+def test_that_the_shape_of_a_result_is_found_without_compiling(jax: ForJax) -> None:
+    traced = []
+
+    def function(x: Any) -> Any:
+        traced.append(x)
+        return x * jax.framework.nn.sigmoid(x)
+
+    assert jax.result_shape(function, jax.array(np.ones((2, 5)), "float64")).shape == (2, 5)
+    assert [isinstance(x, jax.framework.core.Tracer) for x in traced] == [True]
 
 
 def test_that_padding_is_zero() -> None:

@@ -14,7 +14,6 @@ from gradagree.cases.regimes import Source
 from gradagree.checker.kink_search import (
     LINE_ENDS,
     adjacent_intervals,
-    derivative_without_jump,
     find_jumps,
     prove_kinks,
     prove_loss_kinks,
@@ -22,6 +21,7 @@ from gradagree.checker.kink_search import (
     unlisted_kinks,
     unlisted_loss_kinks,
 )
+from gradagree.checker.point_proofs import derivative_without_jump
 from gradagree.checker.proofs import prove_derivatives, sample_batch
 from gradagree.errors import UsageError
 from gradagree.reference.activations import Hardtanh, LeakyRelu, Relu, Softplus, Tanh
