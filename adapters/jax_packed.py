@@ -24,7 +24,7 @@ from gradagree.adapters.problem import (
     with_parameters,
 )
 from gradagree.adapters.programs import near_mapping_limit
-from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference import Activation, ErrorFunction, Operation
 from gradagree.reference.graph import INPUTS, own_parameter, parameter_name
 from gradagree.reference.samples import allowed_width, as_targets, to_domain, varied_targets
 
@@ -177,7 +177,7 @@ class Packed:
         of_own = (back(g)[tuple(slice(k) for k in x.shape)] for g, x in zip(gradients, own, strict=True))
         return [back(a)[:n, :outputs], back(delta_p)[:n, :width], *of_own]
 
-    def _is_exact(self, function: Activation | ErrorFunction, examples: int) -> bool:
+    def _is_exact(self, function: Operation, examples: int) -> bool:
         """True if a function is compiled for the exact shape."""
         return not is_known(function) and (self._room == LARGE_ROOM or (examples % 2 == 1 and examples > 1))
 
@@ -297,7 +297,7 @@ def nodes(problem: Problem) -> list[Any]:
     return list(zip(problem.activations, [*problem.weights, *spare], [*problem.biases, *spare], strict=True))
 
 
-def is_known(function: Activation | ErrorFunction) -> bool:
+def is_known(function: Operation) -> bool:
     """True for a function of gradagree's own, as its frameworks' functions are tested elsewhere in all shapes."""
     return type(function).__module__.startswith("gradagree.reference")
 

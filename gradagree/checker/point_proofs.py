@@ -193,7 +193,7 @@ def _entry_slopes(error: ErrorFunction, o: np.ndarray, t: Any) -> list[list[floa
 
 
 def _slope_at_zero(dualed: Dualed, margin: float) -> float | None:
-    """As `slopes_without_jump`, at 0; None too if the derivative jumps beside it, where rounded constants put a kink."""
+    """As `slopes_without_jump`, at 0; None too if the derivative jumps beside it, as with rounded constants."""
     left, slope, right = slopes_without_jump(dualed, np.array([-margin, 0.0, margin]))
     if left is None or right is None or abs(right - left) > BESIDE * max(abs(left), abs(right), 1.0):
         return None
