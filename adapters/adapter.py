@@ -61,6 +61,7 @@ class Adapter:
             reverse modes.
         compiles_lengths: Whether a survey compiles for each number of points, so that it uses few numbers of them.
         entry_points: Where the public functions of the framework and of each library on top of it are, by name.
+        other_processors: Sets of environment variables, each of which makes it compute as on another processor.
         survey_processes: Processes of a survey: more for a framework that computes or compiles for longer than others.
         catalogue: All adapters, by name.
 
@@ -118,6 +119,7 @@ class Adapter:
     pointwise_modes: ClassVar[dict[str, dict[str, PointwiseMode]]] = {}
     compiles_lengths: ClassVar[bool] = False
     entry_points: ClassVar[dict[str, EntryPoints]] = {}
+    other_processors: ClassVar[tuple[dict[str, str], ...]] = ()
     survey_processes: ClassVar[int] = 1
     catalogue: ClassVar[dict[str, type[Adapter]]] = {}
 

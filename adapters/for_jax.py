@@ -221,6 +221,7 @@ class ForJax(Adapter):
             ),
         },
     }
+    other_processors = ({"XLA_FLAGS": "--xla_cpu_max_isa=SSE4_2"}, {"XLA_FLAGS": "--xla_cpu_max_isa=AVX2"})
     libraries = ("optax",)
     entry_points = {
         "jax": EntryPoints(("jax.nn", "jax.numpy", "jax.scipy.special")),

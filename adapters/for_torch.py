@@ -225,6 +225,10 @@ class ForTorch(Adapter):
     )
     documented = {("bce", "value"): "documented: the logarithm is clamped at -100"}
     entry_points = {"torch": EntryPoints(("torch.nn.functional", "torch.nn", "torch", "torch.special"), TORCH_CALLS)}
+    other_processors = (
+        {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE", "ONEDNN_MAX_CPU_ISA": "SSE41"},
+        {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
+    )
     training = "backward"
     position = 1
     survey_processes = 2

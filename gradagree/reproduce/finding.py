@@ -36,6 +36,7 @@ class SurveyFinding(msgspec.Struct, frozen=True, kw_only=True):
         count: Number of inputs in all.
         example: The input, the number that the framework gives and the exact one, and where they are found.
         note: What the framework's documentation says about it.
+        depends_on_processor: Whether the program does not show it with the instructions of another processor.
         reproducer: A program that shows it.
     """
 
@@ -55,6 +56,7 @@ class SurveyFinding(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     example: dict[str, Any]
     note: str = ""
+    depends_on_processor: bool = False
     reproducer: str = ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import itertools
 import json
@@ -12,7 +13,7 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -48,8 +49,11 @@ def run_script(path: Path) -> Output:
     return Output((done.stdout + (done.stderr if unusual else "")).strip(), done.returncode)
 
 
-def run_programs(programs: Sequence[tuple[str, str]]) -> list[bool]:
-    """For each program (framework, source): True if it ended without an error."""
+def run_programs(programs: Sequence[tuple[str, str]], processor: int | None = None) -> list[bool]:
+    """For each program (framework, source): True if it ended without an error.
+
+    With a number, it runs as on that one of the framework's other processors (`Adapter.other_processors`).
+    """
     succeeded = [False] * len(programs)
     shares = split_by_framework([framework for framework, _ in programs])
     if not shares:
@@ -57,10 +61,28 @@ def run_programs(programs: Sequence[tuple[str, str]]) -> list[bool]:
     with ThreadPoolExecutor(min(len(shares), os.cpu_count() or 1)) as pool:
         frameworks = [programs[share[0]][0] for share in shares]
         sources = [[programs[index][1] for index in share] for share in shares]
-        for share, results in zip(shares, pool.map(_run_share, frameworks, sources), strict=True):
+        run = functools.partial(_run_share, processor)
+        for share, results in zip(shares, pool.map(run, frameworks, sources), strict=True):
             for index, result in zip(share, results, strict=True):
                 succeeded[index] = result
     return succeeded
+
+
+def depend_on_processor(programs: Sequence[tuple[str, str]]) -> list[bool]:
+    """For each program (framework, source) that succeeds here: True if it fails as on another processor."""
+    found = [False] * len(programs)
+    settings = [_other_processors(framework) for framework, _ in programs]
+    for processor in range(max(map(len, settings), default=0)):
+        rest = [k for k, some in enumerate(settings) if processor < len(some) and not found[k]]
+        succeeded = run_programs([programs[k] for k in rest], processor)
+        for k, success in zip(rest, succeeded, strict=True):
+            found[k] = not success
+    return found
+
+
+def _other_processors(framework: str) -> tuple[dict[str, str], ...]:
+    adapter = Adapter.catalogue.get(framework_of(framework))
+    return () if adapter is None else adapter.other_processors
 
 
 def split_by_framework(frameworks: Sequence[str]) -> list[list[int]]:
@@ -73,24 +95,25 @@ def split_by_framework(frameworks: Sequence[str]) -> list[list[int]]:
     return [share for turn in itertools.zip_longest(*parts) for share in turn if share is not None]
 
 
-def _run_share(framework: str, sources: Sequence[str]) -> list[bool]:
+def _run_share(processor: int | None, framework: str, sources: Sequence[str]) -> list[bool]:
     results: list[bool] = []
+    settings = {} if processor is None else _other_processors(framework)[processor]
     while len(results) < len(sources):
-        lines = _run_in_process(framework, sources[len(results) :])
+        lines = _run_in_process(framework, sources[len(results) :], settings)
         results += [line == SUCCESS for line in lines]
         if len(results) < len(sources):
             results.append(False)
     return results
 
 
-def _run_in_process(framework: str, sources: Sequence[str]) -> list[str]:
+def _run_in_process(framework: str, sources: Sequence[str], settings: Mapping[str, str]) -> list[str]:
     """The lines that a process prints until it ends."""
     lines: list[str] = []
     with (
         tempfile.TemporaryDirectory() as folder,
         subprocess.Popen(
             [sys.executable, "-P", "-m", __name__, framework], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, text=True, cwd=folder, env=environment(),
+            stderr=subprocess.DEVNULL, text=True, cwd=folder, env={**environment(), **settings},
         ) as process,
     ):  # fmt: skip
         assert process.stdin is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import platform
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,12 @@ from gradagree.files import make_folder, unwritable, write_text
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reproduce.finding import SurveyFinding
 from gradagree.reproduce.literals import run_lengths
-from gradagree.reproduce.programs import run_programs
+from gradagree.reproduce.programs import depend_on_processor, run_programs
 from gradagree.reproduce.reproducer import format_reproducer
 from gradagree.surveys.pages import function_page, overview
 from gradagree.surveys.plan import SurveyPlan
 from gradagree.surveys.survey import SurveyResult
-from gradagree.surveys.text import describe_example, format_exact, format_value
+from gradagree.surveys.text import describe_example, format_exact, format_value, remarks
 
 ROWS_FILE, FINDINGS_FILE, META_FILE, INDEX_FILE = "atlas.jsonl", "findings.json", "survey.json", "index.html"
 LISTING_FILE = "findings.md"
@@ -41,7 +42,11 @@ def prepare_folder(folder: Path) -> Path:
 
 
 def add_reproducers(found: SurveyResult, run: bool = False) -> None:
-    """Add a program to each finding; with `run`, remove the findings that their programs do not reproduce."""
+    """Add a program to each finding, and mark findings that depend on the processor.
+
+    With `run`, remove the findings that their programs do not reproduce; without it, only findings of high and medium
+    severity are checked.
+    """
     made: list[SurveyFinding] = []
     for finding in found.findings:
         text = finding.example["function"]
@@ -56,6 +61,29 @@ def add_reproducers(found: SurveyResult, run: bool = False) -> None:
         reproduced = run_programs([(one.framework, one.reproducer) for one in made])
         found.findings = list(itertools.compress(made, reproduced))
         found.unshown += len(made) - len(found.findings)
+    found.findings = mark_processors(found.findings, None if run else SERIOUS)
+
+
+def mark_processors(findings: Sequence[SurveyFinding], severities: Sequence[str] | None) -> list[SurveyFinding]:
+    """The findings, where those of these severities (None: all) that need this processor's instructions say so."""
+    places = [k for k, one in enumerate(findings) if severities is None or one.severity in severities]
+    programs = [(findings[k].framework, findings[k].reproducer) for k in places]
+    vanished = list(itertools.compress(places, depend_on_processor(programs)))
+    if severities is not None:  # the programs were not run here
+        shown = run_programs([(findings[k].framework, findings[k].reproducer) for k in vanished])
+        vanished = list(itertools.compress(vanished, shown))
+    found = list(findings)
+    for k in vanished:
+        found[k] = msgspec.structs.replace(
+            found[k], depends_on_processor=True, reproducer=PROCESSOR_COMMENT + found[k].reproducer
+        )
+    return found
+
+
+PROCESSOR_COMMENT = (
+    "# It depends on the processor: as on a processor with fewer vector instructions, this program does not show it.\n"
+)
+SERIOUS = ("high", "medium")
 
 
 def write_survey(found: SurveyResult, plan: SurveyPlan, profile: str, folder: Path, command: str) -> Path:
@@ -126,7 +154,7 @@ def finding_line(finding: SurveyFinding) -> str:
     if "other_given" in e:
         result += f" ({e.get('beside') or e.get('other_mode')}: {format_value(e['other_given'], 8)})"
     cells = (
-        finding.severity, finding.kind + (f" ({finding.note})" if finding.note else ""), finding.function,
+        finding.severity, finding.kind + "".join(f" ({one})" for one in remarks(finding)), finding.function,
         f"`{finding.calls}`", finding.quantity, ", ".join(finding.modes), ", ".join(finding.dtypes),
         describe_example({**e, "function": f"`{e['function']}`"}, 8), result,
         format_exact(e, 8),

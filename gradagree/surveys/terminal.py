@@ -51,7 +51,8 @@ def print_summary(found: SurveyResult) -> None:
     for finding in found.findings[:MAX_PRINTED]:
         result, exact = format_value(finding.example["given"]), format_exact(finding.example)
         where = f"{finding.framework}, {finding.quantity} of {describe_example(finding.example)}"
-        console.print(Text(f"{finding.kind}: {where}: returns {result}; the exact value is {exact}"))
+        processor = " (depends on the processor)" if finding.depends_on_processor else ""
+        console.print(Text(f"{finding.kind}{processor}: {where}: returns {result}; the exact value is {exact}"))
     if len(found.findings) > MAX_PRINTED:
         console.print(f"... and {len(found.findings) - MAX_PRINTED} more", highlight=False)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gradagree.reproduce.finding import SurveyFinding
 from gradagree.reproduce.literals import run_lengths
 
 MAX_NUMBERS = 12
@@ -42,3 +43,8 @@ def describe_example(example: Mapping[str, Any], digits: int = 6) -> str:
     shape = " in the shape " + " × ".join(map(str, example["shape"])) if example.get("shape") else ""
     where = f"{example['function']} at {format_value(example['input'], digits)}{shape}{target}"
     return f"{where}, {example['dtype']} {example['mode']}"
+
+
+def remarks(finding: SurveyFinding) -> list[str]:
+    """That a finding depends on the processor, and its note."""
+    return ["depends on the processor"] * finding.depends_on_processor + [finding.note] * bool(finding.note)

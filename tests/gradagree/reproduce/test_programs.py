@@ -10,7 +10,7 @@ import pytest
 from gradagree.adapters import Adapter
 from gradagree.reproduce import programs
 from gradagree.reproduce.finding import SurveyFinding
-from gradagree.reproduce.programs import run_programs
+from gradagree.reproduce.programs import depend_on_processor, run_programs
 from gradagree.surveys.survey import SurveyResult
 
 RIGHT, WRONG = "assert 1 + 1 == 2", "assert 1 + 1 == 3"
@@ -86,3 +86,52 @@ def test_that_a_finding_that_its_program_does_not_reproduce_is_dropped(monkeypat
     sources = iter([RIGHT, WRONG])
     results.add_reproducers(both := SurveyResult(findings=[finding(""), finding("")]))
     assert len(both.findings) == 2
+
+
+DEPENDS = """
+import torch
+assert torch.backends.cpu.get_cpu_capability() != "DEFAULT"
+"""
+DEPENDS_IN_JAX = """
+import os
+import jax
+assert "SSE4_2" not in os.environ.get("XLA_FLAGS", "")
+assert float(jax.numpy.ones(()) + 1) == 2
+"""
+
+
+@pytest.mark.parametrize(("framework", "depends"), [("torch", DEPENDS), ("jax", DEPENDS_IN_JAX)], ids=["torch", "jax"])
+def test_that_a_program_that_needs_vector_instructions_depends_on_the_processor(framework: str, depends: str) -> None:
+    pytest.importorskip(framework)
+    if run_programs([(framework, depends)]) == [False]:
+        pytest.skip("this processor has no vector instructions that can be switched off")
+    some = [(framework, depends), (framework, f"import {framework}\nassert True")]
+    assert depend_on_processor(some) == [True, False]
+
+
+def test_that_only_a_framework_with_settings_for_other_processors_is_checked() -> None:
+    assert depend_on_processor([program(WRONG), ("unknown", WRONG)]) == [True, False]
+    assert depend_on_processor([]) == []
+
+
+@pytest.mark.parametrize("run", [True, False])
+def test_that_a_finding_that_another_processor_does_not_show_says_so(
+    run: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    if torch.backends.cpu.get_cpu_capability() == "DEFAULT":
+        pytest.skip("this processor has no vector instructions that can be switched off")
+    from gradagree.surveys import results
+    from gradagree.surveys.text import remarks
+
+    programs = iter([DEPENDS, RIGHT, WRONG])
+    monkeypatch.setattr(results, "format_reproducer", lambda *_: next(programs))
+    found = SurveyResult(findings=[finding("") for _ in range(3)])
+    results.add_reproducers(found, run=run)
+    assert [one.depends_on_processor for one in found.findings] == ([True, False] if run else [True, False, False])
+    first, second, *_ = found.findings
+    assert first.reproducer.startswith("# It depends on the processor")
+    assert first.reproducer.endswith(DEPENDS)
+    assert second.reproducer == RIGHT
+    assert (remarks(first), remarks(second)) == (["depends on the processor"], [])
+    exec(first.reproducer, {})
