@@ -46,6 +46,7 @@ class ErrorCode(IntEnum):
     DEFINITION = 16
     UNDERFLOW = 17
     SUBNORMAL = 18
+    LABEL = 19
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,11 @@ CLASSES: dict[ErrorCode, ErrorClass] = {
     ErrorCode.MODES: ErrorClass(
         "modes differ", Severity.MEDIUM,
         "the mode differs from the framework's first one in half the digits or more, or at a kink; one is correct",
+    ),
+    ErrorCode.LABEL: ErrorClass(
+        "number for an invalid label", Severity.MEDIUM,
+        "a target outside the definition (class -1 or the number of classes, a bit or probability outside [0, 1], a "
+        "sign other than 1 and -1, a negative count) gives a number, and not that of the formula",
     ),
     ErrorCode.ZERO: ErrorClass(
         "early zero", Severity.MEDIUM, "0 where the exact value is at least 64 times the size at which underflow begins"

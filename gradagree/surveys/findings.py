@@ -15,8 +15,9 @@ from gradagree.reproduce.finding import SurveyFinding, copies
 from gradagree.runner.protocol import PointwiseRequest
 from gradagree.surveys.cache import fill_from_limits
 from gradagree.surveys.calls import library_call
-from gradagree.surveys.classify import CLASSES, ErrorCode, Severity
+from gradagree.surveys.classify import CLASSES, ErrorCode, PointErrors, Severity
 from gradagree.surveys.exact import FROM_LIMITS, TO_ROUNDING, ExactValues, compute_exact_values
+from gradagree.surveys.labels import formula_values, label_deviation
 from gradagree.surveys.measurements import Deviation, Measurement, json_value, measure
 from gradagree.surveys.neighbourhood import range_of_limits
 from gradagree.surveys.points import distance_from_one
@@ -146,6 +147,8 @@ def confirm(deviation: Deviation, results: Results) -> dict[str, Any] | None:
         return None
     arrays = [one[:1] for one in arrays]
     subject, quantity = deviation.subject, deviation.quantity
+    if deviation.code == ErrorCode.LABEL:
+        return confirm_label(deviation, arrays[0])
     exact = exact_in_balls(deviation)
     if not is_known(exact, deviation):
         return None
@@ -161,6 +164,21 @@ def confirm(deviation: Deviation, results: Results) -> dict[str, Any] | None:
     if code != deviation.code:
         return None
     return describe_example(deviation, measurement, observed)
+
+
+def confirm_label(deviation: Deviation, observed: np.ndarray) -> dict[str, Any] | None:
+    """The example of a number for an invalid label, if it is one again."""
+    subject, quantity = deviation.subject, deviation.quantity
+    observed = np.reshape(observed, deviation.values.shape)
+    exact = formula_values(subject, quantity, observed.shape)
+    again = label_deviation(subject, quantity, deviation.framework, deviation.mode, observed, exact)
+    if again is None:
+        return None
+    measurement = Measurement(
+        subject, quantity, deviation.framework, deviation.mode, observed, exact,
+        PointErrors(np.zeros(1), np.zeros(1), np.zeros(1)),
+    )  # fmt: skip
+    return describe_example(again, measurement, again.observed)
 
 
 def exact_in_balls(deviation: Deviation) -> ExactValues:

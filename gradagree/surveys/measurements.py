@@ -17,6 +17,7 @@ from gradagree.surveys.classify import (
     REGIONS,
     ErrorCode,
     PointErrors,
+    accepted_share,
     classify_errors,
     largest_at_similar_size,
     may_underflow,
@@ -240,6 +241,9 @@ def mode_deviations(measurements: Sequence[Measurement]) -> Iterator[Deviation]:
             apart: np.ndarray = gap >= max(ACCEPTED_ULPS, 2.0 ** (form.precision / 2))
             scale = per_point(np.maximum(first.subject.scale, 1.0), apart)
             apart = apart & (np.abs(a - b) > underflow_threshold(form) * scale)
+        if first.subject.cotangents is not None:
+            accepted = accepted_share(first.subject, form) * first.subject.sum_of_sizes
+            apart = apart & (np.abs(a - b) > 2 * accepted)
         apart = np.asarray(apart | (np.isfinite(a) != np.isfinite(b))) & (first.exact.known > 0)
         apart &= (first.errors.codes == 0) | (measurement.errors.codes == 0)
         apart &= per_point(finite, apart)

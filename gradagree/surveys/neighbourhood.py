@@ -158,7 +158,9 @@ def range_of_limits(subject: Subject, quantity: str) -> tuple[np.ndarray, np.nda
     with precision(bits_at_zero(form)), np.errstate(all="ignore"):
         limits = [precise_midpoints(subject, quantity, points) for points in points_beside(subject.points, form, ())]
         low, high = np.minimum.reduce(limits), np.maximum.reduce(limits)
-    finite = np.isfinite(low) & np.isfinite(high) & (np.maximum(np.abs(low), np.abs(high)) <= form.largest)
+    # a derivative without a finite limit has none times a small cotangent either
+    largest = form.largest * per_point(np.minimum(subject.scale, 1.0), low)
+    finite = np.isfinite(low) & np.isfinite(high) & (np.maximum(np.abs(low), np.abs(high)) <= largest)
     return np.where(finite, low, np.nan), np.where(finite, high, np.nan)
 
 

@@ -138,6 +138,8 @@ def supports(library: str, subject: Subject, quantity: str = "", mode: str = "")
         return False
     if subject.cotangents is not None and quantity not in ("", "slope"):
         return False
+    if subject.label and quantity == "second":
+        return False
     return library in Adapter.catalogue or hasattr(subject.function, library)
 
 
@@ -152,7 +154,7 @@ def submit_windows(
 ) -> PendingWindows:
     """Request windows of a sample of the points from every library whose modes may depend on length."""
     found: PendingWindows = {}
-    if subject.unsupported_reason or subject.is_wide or subject.cotangents is not None:
+    if subject.unsupported_reason or subject.is_wide or subject.cotangents is not None or subject.label:
         return found
     sample, elementwise = subject.at(sample_points(subject)), subject.ks is None
     for name, handshake in ready.items():

@@ -31,7 +31,8 @@ class Subject:
 
     points are (N,), or (N, n) rows; targets are (N, width), (N,) class numbers, or None. For functions of rows, ks are
     the outputs whose derivatives are computed, and js the inputs of second derivatives. With cotangents, (N, m) for
-    activations of rows with m outputs and (N,) for all other functions, the derivative is the vjp.
+    activations of rows with m outputs and (N,) for all other functions, the derivative is the vjp. label names a target
+    outside the definition of a loss.
     """
 
     function: Activation | ErrorFunction
@@ -41,6 +42,7 @@ class Subject:
     ks: tuple[int, ...] | None = None
     js: tuple[int, ...] | None = None
     cotangents: np.ndarray | None = None
+    label: str = ""
 
     @classmethod
     def of(cls, function: Activation | ErrorFunction, dtype: str, density: int) -> Subject:
@@ -77,7 +79,7 @@ class Subject:
     def inputs(self) -> str:
         """The kind of inputs as rows of the survey name it; "" for the usual ones."""
         rows = (WIDEST_ROWS if self.points.shape[1] >= WIDEST else "wide rows") if self.is_wide else ""
-        return ", ".join(filter(None, [rows, "" if self.cotangents is None else "cotangents"]))
+        return ", ".join(filter(None, [rows, self.label, "" if self.cotangents is None else "cotangents"]))
 
     @property
     def kind(self) -> str:

@@ -14,16 +14,19 @@ import numpy as np
 
 from gradagree.adapters import Adapter
 from gradagree.checker.response import Absent, Failure, Ready
+from gradagree.reference import ErrorFunction
 from gradagree.reproduce.finding import SurveyFinding
 from gradagree.runner.process import FrameworkProcess, RequestQueue
 from gradagree.runner.protocol import PointwiseRequest
 from gradagree.surveys.cache import cached_exact_values
+from gradagree.surveys.classify import CLASSES, ErrorCode
 from gradagree.surveys.conventions import KinkDerivative, kink_derivatives
 from gradagree.surveys.cotangents import subjects_with_cotangents
 from gradagree.surveys.curves import ErrorCurve, error_curves
 from gradagree.surveys.definitions import definition_findings, submit_definitions
 from gradagree.surveys.findings import finding_rank, join_deviations
 from gradagree.surveys.formulas import QUANTITIES
+from gradagree.surveys.labels import describe, formula_values, label_deviation, subjects_with_invalid_labels
 from gradagree.surveys.measurements import (
     Deviation,
     Measurement,
@@ -129,6 +132,8 @@ def subjects(plan: SurveyPlan) -> Iterator[Subject]:
                 yield from Subject.wide(function, dtype, plan.profile.slow)
             if str(function) == function.name:
                 yield from subjects_with_cotangents(function, dtype, plan.density(dtype))
+                if isinstance(function, ErrorFunction) and dtype == plan.dtypes[0]:
+                    yield from subjects_with_invalid_labels(function, dtype)
 
 
 def submit_ahead(
@@ -168,6 +173,8 @@ def measure_quantity(
         failure = Failure("", "unasked", subject.unsupported_reason)
         result.rows += [failure_row(subject, quantity, *one, failure, result.versions[one[0]]) for one in results]
         return []
+    if subject.label:
+        return measure_labels(subject, quantity, results, result)
     exact = cached_exact_values(subject, quantity)
     neighbourhood = Neighbourhood(subject, quantity, exact)
     measurements: dict[str, list[Measurement]] = {}
@@ -189,6 +196,38 @@ def measure_quantity(
         seen += mode_deviations(some)
         result.curves += error_curves(some[0])
     return seen + window_deviations(subject, quantity, exact, pending, windows)
+
+
+def measure_labels(
+    subject: Subject, quantity: str, results: dict[tuple[str, str], Future[Any] | None], result: SurveyResult
+) -> list[Deviation]:
+    """What each mode does with an invalid label, as rows, and the numbers that the formula does not give."""
+    seen = []
+    for (library, mode), future in results.items():
+        observed = Failure(mode, "unasked", "") if future is None else future.result()
+        version = result.versions[library]
+        if isinstance(observed, Failure):
+            result.rows.append(failure_row(subject, quantity, library, mode, observed, version))
+            continue
+        shape = (len(subject.points), *observed.shape[1:])
+        if quantity == "value":
+            observed = observed.reshape(len(subject.points), -1).sum(axis=1) if subject.ks else observed
+            shape = observed.shape
+        exact = formula_values(subject, quantity, shape)
+        if observed.size != exact.high.size:
+            failure = Failure(mode, "unsupported", "it gives one number for all points")
+            result.rows.append(failure_row(subject, quantity, library, mode, failure, version))
+            continue
+        observed = np.reshape(observed, exact.high.shape)
+        found = label_deviation(subject, quantity, library, mode, observed, exact)
+        classes = {} if found is None else {CLASSES[ErrorCode.LABEL].name: found.count}
+        result.rows.append(SurveyRow(
+            function=str(subject.function), framework=library, version=version, mode=mode, dtype=subject.dtype,
+            quantity=quantity, inputs=subject.inputs, reason=describe(observed), points=observed.size,
+            proved=int((exact.known > 0).sum()), classes=classes,
+        ))  # fmt: skip
+        seen += [] if found is None else [found]
+    return seen
 
 
 def reuse_measurement(before: Sequence[Measurement], mode: str, observed: np.ndarray) -> Measurement | None:

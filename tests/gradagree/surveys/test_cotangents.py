@@ -12,10 +12,11 @@ import pytest
 from gradagree.arithmetic.model import FORMATS
 from gradagree.arithmetic.rounding import round_to_format
 from gradagree.reference import Activation, ErrorFunction
+from gradagree.surveys.cache import fill_from_limits
 from gradagree.surveys.classify import ErrorCode
 from gradagree.surveys.cotangents import cotangent_rows, subjects_with_cotangents, with_cotangents
 from gradagree.surveys.exact import compute_exact_values
-from gradagree.surveys.measurements import measure
+from gradagree.surveys.measurements import measure, mode_deviations
 from gradagree.surveys.subject import Subject
 
 SOFTMAX = Activation.named("softmax")
@@ -111,3 +112,24 @@ def test_that_the_vjp_of_every_function_is_the_sum_of_its_derivatives(name: str)
         right = (gap <= bound).T | ~np.isfinite(expected) | ~np.isfinite(found)
     assert np.shape(found) == np.shape(expected)
     assert np.all(right)
+
+
+def test_that_an_infinite_derivative_has_no_exact_value_times_a_small_cotangent() -> None:
+    # bce at o = 1 and t = 0, whose derivative is infinite
+    subject = Subject(
+        ErrorFunction.named("bce"), "float32", np.array([[1.0]]), np.array([[0.0]]), cotangents=np.array([-0.7])
+    )
+    exact = fill_from_limits(subject, "slope", compute_exact_values(subject, "slope"))
+    assert not exact.known.any()
+    assert not measure(subject, "slope", "jax", "jit", np.array([[-np.inf]]), exact).errors.codes.any()
+
+
+def test_that_modes_that_differ_by_the_rounding_of_a_sum_that_cancels_are_no_deviation() -> None:
+    subject = Subject(SOFTMAX, "float32", np.zeros((1, 3)), None, (0,), (0, 1, 2), np.ones((1, 3)))
+    exact = compute_exact_values(subject, "slope")
+    for second, count in ((6e-8, 0), (0.25, 1)):
+        both = [
+            measure(subject, "slope", "jax", mode, np.full((1, 1, 3), x), exact)
+            for mode, x in (("grad", 0.0), ("jit", second))
+        ]
+        assert len(list(mode_deviations(both))) == count

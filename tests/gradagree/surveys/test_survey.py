@@ -98,7 +98,7 @@ def test_that_pages_and_rows_are_written(crooked: Path) -> None:
     rows = [json.loads(line) for line in (crooked / "atlas.jsonl").read_text().splitlines()]
     measured = [row for row in rows if row.get("status", "measured") == "measured"]
     assert {(row["quantity"], row["mode"]) for row in measured} == {("value", "eager"), ("slope", "backward")}
-    assert len(rows) == len({(row["mode"], row["quantity"]) for row in rows})
+    assert len(rows) == len({(row["mode"], row["quantity"], row.get("inputs")) for row in rows})
     page = html.unescape((crooked / "functions" / "crooked.html").read_text(encoding="utf-8"))
     index = (crooked / "index.html").read_text(encoding="utf-8")
     assert "<svg" in page
@@ -219,7 +219,8 @@ def test_that_a_mean_over_the_batch_is_compared_with_the_mean_of_its_own_batch(
     assert cli.code([*options, "--out", str(tmp_path / "out")]) == 0
     ErrorFunction.catalogue.pop("plain_mean", None)
     rows = [json.loads(line) for line in (tmp_path / "out" / "atlas.jsonl").read_text().splitlines()]
-    assert [row["quantity"] for row in rows if row.get("points")] == ["slope", "second"]
+    measured = [(row["quantity"], row.get("inputs", "")) for row in rows if row.get("points")]
+    assert measured == [("slope", ""), ("second", ""), ("slope", "cotangents")]
     found = [one for one in findings(tmp_path / "out") if one["quantity"] == "slope" and one["region"] == "ordinary"]
     assert [one["kind"] for one in found] == ["no correct digit"] * count
     for one in found:
