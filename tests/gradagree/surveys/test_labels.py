@@ -62,7 +62,7 @@ def test_that_the_number_of_the_formula_is_no_finding_and_another_one_is() -> No
     assert finding.example["true"] == pytest.approx(float(expected[o == 2][0]))
 
 
-def test_that_what_jax_and_torch_do_with_invalid_classes_is_recorded() -> None:
+def test_that_what_torch_does_with_invalid_classes_is_recorded() -> None:
     pytest.importorskip("torch")
     plan = SurveyPlan.make(profile="quick", activations="none", errors="nll", frameworks="torch", dtypes="float32")
     result = run_survey(plan)
