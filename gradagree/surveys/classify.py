@@ -168,7 +168,10 @@ def classify_errors(subject: Subject, quantity: str, observed: np.ndarray, exact
             conditioned &= is_cancellation(error, exact, subject, form)
             codes[conditioned & np.isin(codes, PARTIAL_CODES)] = ErrorCode.CANCELLED
     nonfinite = known & finite & ~np.isfinite(g)
-    nonfinite &= np.abs(exact.nearest) <= form.largest * (1 - ACCEPTED_ULPS * form.u)
+    largest = form.largest * (1 - ACCEPTED_ULPS * form.u)
+    nonfinite &= np.abs(exact.nearest) <= largest
+    if subject.cotangents is not None:  # a derivative that is too large is so times a small cotangent, too
+        nonfinite &= ~(subject.sum_of_sizes / per_point(subject.scale, g) > largest)
     codes[nonfinite] = ErrorCode.NONFINITE
     codes[known & ~finite & np.isnan(g)] = ErrorCode.OVERFLOW
     codes[per_point(np.isinf(rows).any(axis=1), g) & (codes != 0)] = ErrorCode.INFINITY

@@ -262,6 +262,8 @@ def make_finding(
     note = adapter.documented.get((name, deviation.quantity), "") if adapter is not None else ""
     if note:
         severity = Severity.NOTE
+    elif not own and deviation.code == ErrorCode.LABEL:
+        severity = Severity.LOW  # the framework promises nothing about a formula of ours
     elif not own or not is_serious(deviation, members):
         severity = min(severity, Severity.MEDIUM)
     return SurveyFinding(

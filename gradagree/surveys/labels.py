@@ -23,7 +23,7 @@ from gradagree.surveys.subject import Subject
 
 INVALID = {"bits": (-0.5, 1.5), "simplex": (-0.5, 1.5), "signs": (0.0, 2.0), "positive": (-1.0,)}
 """Targets outside the definition of each kind; of classes these are -1 and their number."""
-ROW = np.array([0.5, -1.0, 2.0, -0.25, 1.0, 3.0])
+ROW = np.array([0.5, -1.25, 2.0, -0.25, 0.75, 3.0])
 LABELS_OF_GROUPS = ("ntxent",)
 """Losses for which a class is any number: only whether two are equal matters."""
 QUANTITIES = ("value", "slope")

@@ -133,3 +133,13 @@ def test_that_modes_that_differ_by_the_rounding_of_a_sum_that_cancels_are_no_dev
             for mode, x in (("grad", 0.0), ("jit", second))
         ]
         assert len(list(mode_deviations(both))) == count
+
+
+@pytest.mark.parametrize(("o", "expected"), [(100.0, 0), (80.0, ErrorCode.NONFINITE)])
+def test_that_infinity_is_accepted_where_the_derivative_alone_is_too_large(o: float, expected: int) -> None:
+    subject = Subject(
+        ErrorFunction.named("poisson_nll"), "float32", np.array([[o]]), np.array([[1.0]]),
+        cotangents=np.array([2.0**-110]),
+    )  # fmt: skip
+    exact = compute_exact_values(subject, "slope")
+    assert measure(subject, "slope", "jax", "jit", np.array([[np.inf]]), exact).errors.codes[0, 0] == expected
