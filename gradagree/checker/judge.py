@@ -29,11 +29,13 @@ NUMBERS = ("entry", "expected", "expected_radius", "observed", "tolerance")
 """The fields of a record about its worst entry."""
 
 
-def sharpness(comparisons: Sequence[Comparison]) -> dict[str, Any]:
+def sharpness(case: Case, comparisons: Sequence[Comparison]) -> dict[str, Any]:
+    """The fields of a record that say how much a pass means."""
     checked = [c for c in comparisons if c.is_gradient] or list(comparisons)
-    entries = sum(c.entries for c in checked)
+    entries, blunt = sum(c.entries for c in checked), max(checked, key=lambda c: c.sharpness)
     return {
-        "sharpness": number(max(c.sharpness for c in checked)),
+        "sharpness": number(blunt.sharpness),
+        "blunt": f"{case.function(blunt.quantity.node)}: {blunt.part}" if blunt.sharpness else None,
         "share": sum(c.sharp for c in checked) / entries if entries else 0.0,
         "ratio": number(max(c.ratio for c in comparisons)),
     }
@@ -210,11 +212,11 @@ class Decoded:
         if self.request.rate is not None:
             comparisons += check_update(case, arrays, answer, self.request.rate, rules)
         if not self.tapped:
-            fields = {**sharpness(comparisons), "seconds": self.untapped.seconds}
+            fields = {**sharpness(case, comparisons), "seconds": self.untapped.seconds}
             fields |= without_taps(case, comparisons, self.untapped)
             return fields if finding is None else fields | worst(case, [finding[0]], *finding)
         comparisons, found, proof = confirmed(case, arrays, answer, comparisons)
-        fields = {**sharpness(comparisons), "seconds": self.untapped.seconds}
+        fields = {**sharpness(case, comparisons), "seconds": self.untapped.seconds}
         fields |= worst(case, comparisons, found, proof)
         fields |= {"slopes": slopes_of(case, comparisons), **explained(case, arrays, answer, comparisons, rules)}
         if not fields["verdict"].fails and not same_bits(answer, self.untapped):

@@ -131,6 +131,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Fa
         probable_ratio: Largest |observed - expected| / probabilistic error bound, end to end.
         sharpness: Relative tolerance: the largest error bound over the largest entry, the worst of all gradient arrays.
         share: Share of gradient entries that are checked: larger than their error bound, or exactly zero.
+        blunt: Function and array with the largest relative tolerance, ``softmax: delta_p``.
         box: Number of the operation of `entry`, the faulty one in a failure: from 1 at the inputs, or "error" for the
             loss.
         function: Activation or error function of that operation.
@@ -169,6 +170,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Fa
     probable_ratio: float | str | None = None
     sharpness: float | str | None = None
     share: float | None = None
+    blunt: str | None = None
     box: int | str | None = None
     function: str | None = None
     entry: str | None = None

@@ -51,7 +51,7 @@ def print_summary(summary: Summary, console: Console, folder: Path) -> None:
             printer.table(sections.merged_matrix(rows, frameworks[start : start + at_once], MOST_ROWS, what))
     for one in (sections.known_differences(summary), sections.relative_tolerances(summary)):
         if one.rows:
-            printer.section(one.without("link", "expiry", *sections.SHARE_NAMES))
+            printer.section(one.without("link", "expiry", sections.SHARE_NAMES[1]))
     printer.line(Text(f"Report: {visible(folder / 'report.html', 1000)}"), whole=True)
 
 

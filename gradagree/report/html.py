@@ -66,6 +66,7 @@ def page(summary: Summary) -> str:
     findings = grouped(summary.findings)
     values = {
         "summary": summary, "matrix": sections.matrix(summary), "tolerances": sections.relative_tolerances(summary),
+        "largest_tolerances": sections.largest_tolerances(summary),
         "findings": [
             (sections.section_of(one, summary), draw_faulty_operation(one.example.example))
             for one in findings[:MOST_FINDINGS]

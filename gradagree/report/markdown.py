@@ -37,6 +37,7 @@ def _lines(summary: Summary) -> Iterator[str]:
 
 
 def _last_tables(summary: Summary) -> Iterator[Table]:
+    yield sections.largest_tolerances(summary)
     yield sections.conventions(summary)
     yield sections.not_decided(summary)
 

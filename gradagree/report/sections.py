@@ -16,12 +16,13 @@ from gradagree.report.summary import Summary
 from gradagree.report.text import DASH, brief, count_noun, format_count, format_exact, replay, short_name, tone, visible
 
 QUANTILES = (0.05, 0.5, 0.95)
-QUANTILE_NAMES, SHARE_NAMES = ("5 %", "median", "95 %"), ("resolved", "at least")
+QUANTILE_NAMES, SHARE_NAMES = ("5 %", "median", "95 %"), ("checked", "at least")
 NOT_RUN = "not run"
+MOST_BLUNT_ROWS = 12
 LARGEST_CASE = 100_000
 """Weights of a case of which the input at fault is shown."""
 CSS_CLASSES = {
-    "num": ("records", "cases", "factor", *QUANTILE_NAMES, *SHARE_NAMES),
+    "num": ("records", "cases", "factor", *QUANTILE_NAMES, *SHARE_NAMES, "largest"),
     "shown": ("shown by", "for example"),
     "why": ("difference", "reason", "derivative", "why", "first", "second"),
 }
@@ -299,8 +300,22 @@ def relative_tolerances(summary: Summary) -> Table:
     return Table(
         "Relative tolerance (largest tolerance / largest entry)",
         ("dtype", "records", *QUANTILE_NAMES, *SHARE_NAMES), rows, style="numbers",
-        note="Resolved: the share of gradient entries that are larger than their tolerance, or exactly "
+        note="Checked: the share of gradient entries that are larger than their tolerance, or exactly "
         "zero; the mean over the records, and the least.",
+    )  # fmt: skip
+
+
+def largest_tolerances(summary: Summary) -> Table:
+    """The arrays with the largest relative tolerances among the records that agree, the worst first."""
+    worst = sorted(summary.blunt.items(), key=lambda item: (-item[1].largest, item[0]))
+    rows = [
+        (code(array.name), Span(array.dtype), Span(f"{found.largest:.2g}"), number(found.count))
+        for array, found in worst[:MOST_BLUNT_ROWS]
+    ]
+    return Table(
+        "Arrays with the largest relative tolerance", ("array", "dtype", "largest", "records"), rows, style="numbers",
+        note="Of records that agree: the array with the largest tolerance of each. An error up to this share of its "
+        "largest entry would not be found.",
     )  # fmt: skip
 
 

@@ -173,7 +173,25 @@ def _missing(summary: Summary) -> str:
     return f"; the run is incomplete: {format_count(missing)} of {format_count(total)} planned records are missing"
 
 
-MOST_GROUPS, MOST_DTYPES, MOST_VERSIONS = 500, 16, 64
+class BluntArray(NamedTuple):
+    """An array of a function, as `Record.blunt` names it, in one dtype."""
+
+    name: str
+    dtype: str
+
+
+@dataclass
+class LargestTolerance:
+    """Relative tolerances of the records that agree and name the same array: their number and the largest one."""
+
+    count: int = 0
+    largest: float = 0.0
+
+    def add(self, sharpness: float) -> None:
+        self.count, self.largest = self.count + 1, max(self.largest, sharpness)
+
+
+MOST_GROUPS, MOST_DTYPES, MOST_VERSIONS, MOST_BLUNT = 500, 16, 64, 4000
 
 
 class ConventionRow(NamedTuple):
@@ -194,7 +212,7 @@ class Dropped(NamedTuple):
 
 @dataclass
 class Share:
-    """The share of gradient entries that are larger than their tolerance or exactly zero, over records."""
+    """The share of gradient entries that are checked, larger than their tolerance or exactly zero, over records."""
 
     count: int = 0
     total: float = 0.0
@@ -224,6 +242,7 @@ class Summary:
     sharpness: dict[str, Spread] = field(default_factory=dict)
     by_depth: dict[tuple[str, int], Spread] = field(default_factory=dict)
     shares: dict[str, Share] = field(default_factory=dict)
+    blunt: dict[BluntArray, LargestTolerance] = field(default_factory=dict)
     findings: Findings = field(default_factory=Findings)
     conventions: Groups[ConventionRow] = field(default_factory=lambda: Groups(MOST_GROUPS))
     dropped: Groups[Dropped] = field(default_factory=lambda: Groups(MOST_GROUPS))
@@ -273,6 +292,14 @@ class Summary:
             self.sharpness.setdefault(dtype, Spread()).add(sharpness)
             self.by_depth.setdefault((dtype, min(split_case(record.spec).depth, DEEPEST)), Spread()).add(sharpness)
         self.shares.setdefault(dtype, Share()).add(record.share)
+        self._measure_blunt(record, dtype)
+
+    def _measure_blunt(self, record: Record, dtype: str) -> None:
+        if record.verdict is not Verdict.AGREE or record.blunt is None:
+            return
+        array = BluntArray(short_name(record.blunt), dtype)
+        if array in self.blunt or len(self.blunt) < MOST_BLUNT:
+            self.blunt.setdefault(array, LargestTolerance()).add(value_of(record.sharpness))
 
     def _explain(self, record: Record, column: Column, entry: Entry | None) -> None:
         verdict, reason = record.verdict, visible(record.reason or record.verdict.meaning)

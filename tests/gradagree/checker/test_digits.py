@@ -188,3 +188,21 @@ def test_a_tangent_without_a_correct_digit_disagrees(factor: float, verdict: Ver
     _, worst, _ = confirmed(case, arrays, lie, found)
     assert worst.verdict is (verdict or Verdict.AGREE)
     assert worst.reason.startswith(NO_DIGIT) == (verdict is Verdict.DISAGREE)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("slope", [0.25, 1.0])
+def test_an_admissible_tangent_at_the_kink_of_a_row_function_loses_no_digits(slope: float) -> None:
+    pytest.importorskip("torch")
+    arrays = Arrays((np.array([[0.0, 1.0]]),), (None,), np.ones((1, 1)), np.zeros((1, 2)))
+    case = Case.of(Case.parse("1-2:id,prelu_by_column(a=(0.25,0.25)):sse:n1:f32:ordinary:s0"), arrays)
+    adapter = ForTorch()
+    with adapter.settings():
+        tapped, _ = adapter.answers(problem_of(case, arrays), "forward")
+    before, name = list(tapped.values)[-2:]
+    tangents = {**tapped.tangents, name: tapped.tangents[name].copy()}
+    tangents[name][:, 0, 0] = slope * tapped.tangents[before][:, 0, 0]
+    check = ForwardCheck(case, arrays, replace(tapped, tangents=tangents), RULES)
+    found = [one for one in check.along(range(len(tapped.along))) if one.box == 2]
+    _, worst, _ = confirmed(case, arrays, replace(tapped, tangents=tangents), found)
+    assert not worst.verdict.fails

@@ -12,6 +12,7 @@ from gradagree.checker.verdict import ORDER, Record, Verdict, exit_code
 from gradagree.report import Summary, summarize
 from gradagree.report.findings import cause_of
 from gradagree.report.matrix import ACTIVATION, DTYPE, ERROR, MOST_COLUMNS, OTHERS, REGIME, UNKNOWN, Column
+from gradagree.report.sections import largest_tolerances
 
 SPEC = "2-3-3-1:id,tanh*2,relu:sse:n8:f64:grid:s7"
 JIT = Column("jax", "jit")
@@ -267,3 +268,22 @@ def test_that_an_interrupted_run_says_how_much_is_missing() -> None:
     said = sentence({"plan": {"jax:jit": 8, "torch:backward": 2}}, jax_jit_agree=5, torch_backward_agree=2)
     assert said.endswith("; the run is incomplete: 3 of 10 planned records are missing.")
     assert sentence({"plan": {"jax:jit": 8}}).endswith("8 of 8 planned records are missing.")
+
+
+def test_that_the_arrays_with_the_largest_tolerances_are_those_of_records_that_agree() -> None:
+    records = [
+        record(blunt="softmax: dw", sharpness=0.25),
+        record(blunt="softmax: dw", sharpness=0.5),
+        record(blunt="tanh: db", sharpness=0.75),
+        record(blunt="erf: db", sharpness=0.875, verdict=Verdict.UNDECIDED),
+        record(blunt=None, sharpness=0.0),
+    ]
+    summary = summarize({}, records)
+    assert {x.name: (found.count, found.largest) for x, found in summary.blunt.items()} == {
+        "softmax: dw": (2, 0.5), "tanh: db": (1, 0.75),
+    }  # fmt: skip
+    table = largest_tolerances(summary)
+    assert [[cell.text for cell in row] for row in table.rows] == [
+        ["tanh: db", "float64", "0.75", "1"], ["softmax: dw", "float64", "0.5", "2"],
+    ]  # fmt: skip
+    assert largest_tolerances(summarize({}, [])).rows == []
