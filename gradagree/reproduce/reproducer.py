@@ -23,14 +23,15 @@ def format_reproducer(finding: SurveyFinding, function: Activation | ErrorFuncti
     if "call" in example:
         return format_definition(finding)
     source = SourceWriter(finding.framework, text.parameter)
-    weighted = "cotangent" in example
-    source.write(without_reduction(function), "unweighted" if weighted else "f")
+    weighted, by_target = "cotangent" in example, example.get("by") == "target"
+    source.write(without_reduction(function), "unweighted" if weighted else "loss" if by_target else "f")
     modules = dict.fromkeys([framework_of(finding.framework), finding.framework])
     lines = [
         *(f"import {name}" for name in modules),
         *filter(None, [text.setup]),
         *source.lines(),
         *(WEIGHTED if weighted else []),
+        *(["def f(x, *t): return loss(t[0], x)"] if by_target else []),
     ]
     if "window" in example:
         for name, position in (("other", example["beside"]), ("given", example["window"])):

@@ -186,7 +186,7 @@ class SingleFunctions:
         return protocol.DefinitionResult(found)
 
     def _function(self, request: protocol.PointwiseRequest) -> Function:
-        key = (request.kind, request.function, request.dtype, request.weighted)
+        key = (request.kind, request.function, request.dtype, request.weighted, request.by_target)
         last, implementation = self._last
         if implementation is None or last != key:
             function = KINDS[request.kind].named(request.function)
@@ -194,12 +194,19 @@ class SingleFunctions:
                 implementation = framework_implementation(function, self.adapter, request.dtype)
             else:
                 implementation = library_implementation(function, self.adapter, self.library)
+            if request.by_target:
+                implementation = of_target(implementation)
             if request.weighted:
                 implementation = with_cotangents(implementation)
             self._last = (key, implementation)
             self._is_sum = request.kind == "error" and not hasattr(function, REDUCTION)
             self._one_by_one = divides_by_batch(function)
         return implementation
+
+
+def of_target(function: Function) -> Function:
+    """A loss as a function of its target and output, in this order, so that it is differentiated by the target."""
+    return lambda t, o: function(o, t)
 
 
 def with_cotangents(function: Function) -> Function:

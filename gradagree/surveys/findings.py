@@ -56,7 +56,8 @@ Results = list[Any]
 def cause(deviation: Deviation) -> tuple[str, ...]:
     """What the deviations of one finding have in common."""
     group = "accuracy" if deviation.code in ACCURACY else CLASSES[deviation.code].name
-    weighted = "" if deviation.subject.cotangents is None else "cotangents"
+    weighted = "targets" if deviation.subject.by_target else ""
+    weighted = weighted if deviation.subject.cotangents is None else "cotangents"
     return deviation.framework, deviation.subject.function.name, deviation.quantity, group, weighted, deviation.region
 
 

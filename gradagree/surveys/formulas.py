@@ -54,6 +54,15 @@ def vjp_formula(function: Activation | ErrorFunction) -> Callable[..., Any]:
     return loss
 
 
+def target_formula(function: Any) -> Callable[..., Any]:
+    """The derivative of a loss of single entries by its target, as a function of (targets, outputs)."""
+
+    def derivative(t: Any, o: Any) -> Any:
+        return lift_to_shape(t, tangent_of(function._term(o, Dual.variable(t))))
+
+    return derivative
+
+
 def elementwise_formula(activation: Activation, quantity: str) -> Callable[..., Any]:
     if quantity != "second":
         return getattr(activation, {"value": "value", "slope": "derivative"}[quantity])

@@ -16,7 +16,7 @@ from gradagree.arithmetic.model import FORMATS
 from gradagree.arithmetic.rounding import round_to_format
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.runner import protocol
-from gradagree.surveys.formulas import formula, vjp_formula
+from gradagree.surveys.formulas import formula, target_formula, vjp_formula
 from gradagree.surveys.points import input_numbers, order_by_simplicity, output_target_pairs
 from gradagree.surveys.rows import LOGITS, WIDE, WIDEST, input_rows, wide_rows
 
@@ -32,7 +32,8 @@ class Subject:
     points are (N,), or (N, n) rows; targets are (N, width), (N,) class numbers, or None. For functions of rows, ks are
     the outputs whose derivatives are computed, and js the inputs of second derivatives. With cotangents, (N, m) for
     activations of rows with m outputs and (N,) for all other functions, the derivative is the vjp. label names a target
-    outside the definition of a loss.
+    outside the definition of a loss. With by_target, the points are the targets of a loss, by which it is
+    differentiated, and targets are its outputs.
     """
 
     function: Activation | ErrorFunction
@@ -43,6 +44,7 @@ class Subject:
     js: tuple[int, ...] | None = None
     cotangents: np.ndarray | None = None
     label: str = ""
+    by_target: bool = False
 
     @classmethod
     def of(cls, function: Activation | ErrorFunction, dtype: str, density: int) -> Subject:
@@ -79,7 +81,8 @@ class Subject:
     def inputs(self) -> str:
         """The kind of inputs as rows of the survey name it; "" for the usual ones."""
         rows = (WIDEST_ROWS if self.points.shape[1] >= WIDEST else "wide rows") if self.is_wide else ""
-        return ", ".join(filter(None, [rows, self.label, "" if self.cotangents is None else "cotangents"]))
+        kinds = rows, self.label, "" if self.cotangents is None else "cotangents", "targets" if self.by_target else ""
+        return ", ".join(filter(None, kinds))
 
     @property
     def kind(self) -> str:
@@ -161,6 +164,8 @@ class Subject:
     def evaluate(self, quantity: str, points: Any, convert: Callable[[Any], Any] = lambda x: x) -> Any:
         """The quantity at points of any arithmetic, to which `convert` converts the targets unless they are classes."""
         operands = [] if self.targets is None else [self.targets if self.classes else convert(self.targets)]
+        if self.by_target:
+            return target_formula(self.function)(points, *operands)
         if self.cotangents is not None:
             return vjp_formula(self.function)(points, convert(self.cotangents), *operands)
         return self.formula(quantity)(points, *operands)
@@ -169,7 +174,7 @@ class Subject:
         points, *constants = map(protocol.pack, (self.points, *self.constants))
         return protocol.PointwiseRequest(
             self.kind, str(self.function), self.dtype, quantity, mode, points, constants, self.ks, self.js, windows,
-            weighted=self.cotangents is not None,
+            weighted=self.cotangents is not None, by_target=self.by_target,
         )  # fmt: skip
 
     def at(self, places: Any) -> Subject:

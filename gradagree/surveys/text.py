@@ -38,6 +38,8 @@ def format_exact(example: Mapping[str, Any], digits: int = 6) -> str:
 def describe_example(example: Mapping[str, Any], digits: int = 6) -> str:
     """The function, the input and target, the dtype and the mode of a finding's example."""
     target = f", target {format_value(example['target'], digits)}" if example["target"] else ""
+    if example.get("by") == "target":
+        target = f", output {format_value(example['target'], digits)}, by the target"
     if "cotangent" in example:
         target += f", cotangent {format_value(example['cotangent'], digits)}"
     shape = " in the shape " + " × ".join(map(str, example["shape"])) if example.get("shape") else ""
