@@ -71,7 +71,7 @@ class Rounded(Duck):
         scaled = np.ldexp(np.frexp(x)[0], min(model.format.precision, SHORT))
         radius = np.where(scaled == np.rint(scaled), 0.0, np.abs(x) * (model.u + OWN))
         form = model.format
-        radius = np.where(np.abs(x) > form.largest, np.inf, radius)
+        radius = np.where(np.isinf(x), 0.0, np.where(np.abs(x) > form.largest, np.inf, radius))
         tiny = (np.abs(x) < form.smallest_normal) & (x != 0) & (model.flushes | (np.abs(x) % form.smallest != 0))
         radius = np.where(tiny, np.maximum(radius, np.abs(x) + form.smallest), radius)
         return cls(x, radius, model, exactness.lowest_bit(x))
@@ -153,6 +153,11 @@ def is_zero(x: Rounded) -> Any:
     return (x.value == 0) & (x.radius == 0)
 
 
+def is_infinite(x: Rounded) -> Any:
+    """True where the program holds infinity itself, as a mask does, and not a number that overflowed."""
+    return np.isinf(x.value) & (x.radius == 0)
+
+
 def is_one(x: Rounded) -> Any:
     """True where the program holds 1 or -1 exactly, because no other representable number is that close."""
     return (np.abs(x.value) == 1) & (x.radius < x.model.u / 8)
@@ -162,7 +167,9 @@ def add(x: Any, y: Any, sign: int = 1) -> Rounded:
     x, y = lift_all(x, y)
     value, spread = x.value + sign * y.value, x.radius + y.radius
     exact = is_zero(x) | is_zero(y) | ((value == 0) & (spread == 0))
-    return result(value, spread, x.model, min(x.q, y.q), keep=exact)
+    found = result(value, spread, x.model, min(x.q, y.q), keep=exact)
+    infinite = is_infinite(x) & np.isfinite(y.radius) | is_infinite(y) & np.isfinite(x.radius)
+    return found if not infinite.any() else Rounded(value, np.where(infinite, 0.0, found.radius), x.model)
 
 
 def subtract(x: Any, y: Any) -> Rounded:

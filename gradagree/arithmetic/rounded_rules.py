@@ -32,7 +32,8 @@ Fold = Callable[[Any], Any]
 
 def hull(x: Rounded, q: float, value: Any, lower: Any, upper: Any) -> Rounded:
     """The interval from lower to upper as value and radius."""
-    return Rounded(value, np.maximum(upper - value, value - lower) * OUTWARD, x.model, q)
+    radius = np.where(upper == lower, 0.0, np.maximum(upper - value, value - lower) * OUTWARD)
+    return Rounded(value, radius, x.model, q)
 
 
 def absolute(x: Rounded) -> Rounded:

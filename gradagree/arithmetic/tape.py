@@ -124,6 +124,11 @@ def matmul(a: Any, b: Any) -> Any:
     return np.squeeze(found, axes) if axes else found
 
 
+def places(function: Callable[..., Any]) -> Callable[..., Any]:
+    """np.argmax and its relatives: ordinary integers, for the given inputs."""
+    return lambda x, *args, **kwargs: function(x.numbers, *args, **kwargs)
+
+
 def split(function: Callable[..., Any]) -> Callable[..., Any]:
     """np.split and its relatives: each part by its entries' places."""
 
@@ -144,7 +149,8 @@ def trace(function: Callable[..., Any], *inputs: Any, names: Sequence[str] | Non
 
     Args:
         function: Takes the arrays and returns an array, or a tuple or list of arrays.
-        inputs: Ordinary arrays; branches of the function are recorded as these inputs take them.
+        inputs: Ordinary arrays; branches of the function are recorded as these inputs take them. Arrays of integers
+            and truth values are constants of the graph.
         names: Names of the inputs; by default x0, x1, ...
 
     Returns:
@@ -154,7 +160,8 @@ def trace(function: Callable[..., Any], *inputs: Any, names: Sequence[str] | Non
         NoRule: The function uses something that has no rule; the message names it.
     """
     graph = Graph(list(names or (f"x{k}" for k in range(len(inputs)))))
-    result = function(*(Tape(x, graph, Value(k)) for k, x in enumerate(inputs)))
+    arrays = [np.asarray(x) for x in inputs]
+    result = function(*(Tape(x, graph, Value(k)) if x.dtype.kind == "f" else x for k, x in enumerate(arrays)))
     outputs = result if isinstance(result, tuple | list) else [result]
     graph.outputs = [x.place if isinstance(x, Tape) else np.asarray(x) for x in outputs]
     return graph
@@ -166,8 +173,7 @@ MOVING = (
     np.broadcast_to, np.sort,
 )  # fmt: skip
 Tape.rules.update({function: recorder(p) for function, p in PRIMITIVES.items() if accept(function)})
-for function in (np.argmax, np.argmin, np.argsort):
-    del Tape.rules[function]  # the general rules give ordinary arrays of integers
+Tape.rules.update({f: places(f) for f in (np.argmax, np.argmin, np.argsort)})
 Tape.rules.update({function: structural(PRIMITIVES[function]) for function in MOVING})
 Tape.rules[np.matmul] = matmul
 Tape.rules.update({np.concatenate: joining(PRIMITIVES[CONCATENATE]), np.stack: joining(PRIMITIVES[STACK])})

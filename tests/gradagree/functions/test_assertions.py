@@ -93,3 +93,29 @@ def test_that_a_gradient_of_zeros_never_agrees() -> None:
 def test_that_an_infinite_input_is_refused() -> None:
     with pytest.raises(UsageError, match=r"args\[0\] holds NaN or infinity; give finite numbers"):
         assert_grads(torch.tanh, [torch.tensor([1.0, torch.inf])], reference=np.tanh)
+
+
+def test_that_jax_functions_with_loops_and_scatters_are_checked() -> None:
+    jax = pytest.importorskip("jax")
+    jnp = jax.numpy
+
+    def function(x: Any, w: Any) -> Any:
+        y = jax.nn.softmax(jnp.tanh(x) @ w)
+        y = y.at[jnp.array([1, 1])].add(2.0)
+        c, ys = jax.lax.scan(lambda c, a: (c + a, c * a), jnp.zeros(3, y.dtype), y)
+        z = jax.lax.cond(c.sum() > 0, lambda v: v * 2, lambda v: v, c)
+        return jax.nn.gelu(ys).sum() + jax.checkpoint(jnp.sin)(z).sum() + jax.lax.top_k(z, 2)[0].sum()
+
+    @jax.custom_vjp
+    def wrong(x: Any, w: Any) -> Any:
+        return function(x, w)
+
+    wrong.defvjp(lambda x, w: jax.vjp(function, x, w), lambda vjp, g: (vjp(g)[0], vjp(2 * g)[1]))
+    rng = np.random.default_rng(3)
+    args = [jnp.asarray(rng.standard_normal(shape), "float32") for shape in ((4, 2), (2, 3))]
+    assert assert_grads(function, args).verdict.value == "agree"
+    with pytest.raises(AssertionError) as caught:
+        assert_grads(wrong, args)
+    assert [line for line in str(caught.value).splitlines() if "disagree" in line][1:] == [
+        line for line in str(caught.value).splitlines() if "args[1]" in line
+    ]

@@ -1,0 +1,142 @@
+"""Calls of JAX functions for the check of a user's function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import tree_util
+
+from gradagree.adapters.functions import Call
+from gradagree.adapters.jax_programs import to_numpy, trace_program
+from gradagree.adapters.program import Program
+from gradagree.errors import UsageError, nearest
+
+
+class JaxFunctions:
+    """See `gradagree.adapters.functions.FunctionAdapter`."""
+
+    name = "jax"
+
+    def owns(self, function: Any, args: Any) -> bool:
+        return any(isinstance(leaf, jax.Array) for leaf in tree_util.tree_leaves((function, args)))
+
+    def prepare(self, function: Any, args: Sequence[Any], kwargs: dict[str, Any], wrt: Any) -> Call:
+        tree = (function if not callable_only(function) else None, tuple(args), dict(kwargs))
+        pairs, spec = tree_util.tree_flatten_with_path(tree)
+        at = [k for k, (_, leaf) in enumerate(pairs) if isinstance(leaf, jax.Array | np.ndarray)]
+        names = [name_of_path(pairs[k][0]) for k in at]
+        arrays = [jnp.asarray(pairs[k][1]) for k in at]
+        static = [leaf for _, leaf in pairs]
+        results: list[str] = []
+
+        def call(given: Sequence[Any]) -> list[Any]:
+            leaves = list(static)
+            for k, x in zip(at, given, strict=True):
+                leaves[k] = x
+            own, positional, named = tree_util.tree_unflatten(spec, leaves)
+            found = (function if own is None else own)(*positional, **named)
+            outputs = tree_util.tree_flatten_with_path(found)[0]
+            results[:] = ["output" + tree_util.keystr(path) for path, _ in outputs]
+            return [jnp.asarray(y) for _, y in outputs]
+
+        return Call(call, names, arrays, select(names, arrays, wrt), results)
+
+    def rebuild(self, args: Sequence[Any], kwargs: dict[str, Any], arrays: Sequence[Any]) -> tuple[Any, Any]:
+        leaves, spec = tree_util.tree_flatten((tuple(args), dict(kwargs)))
+        given = iter(arrays)
+        kinds = (jax.Array, np.ndarray)
+        return tree_util.tree_unflatten(spec, [next(given) if isinstance(x, kinds) else x for x in leaves])
+
+    def dtype(self, x: Any) -> str:
+        return str(x.dtype)
+
+    def to_numpy(self, x: Any) -> np.ndarray:
+        return to_numpy(x)
+
+    def array(self, x: np.ndarray, like: Any) -> Any:
+        return jnp.asarray(x, dtype=like.dtype)
+
+    def outputs(self, call: Call) -> list[Any]:
+        return compiled(call.function, call.arrays)
+
+    def vjp(self, call: Call, cotangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        def function(arrays: Sequence[Any], seeds: Sequence[Any]) -> Any:
+            outputs, vjp = jax.vjp(lambda moving: call.function(with_arrays(call, arrays, moving)), moved(call, arrays))
+            both = zip(outputs, seeds, strict=True)
+            return outputs, vjp([zeros_of(y) if g is None else g for y, g in both])[0]
+
+        return compiled(function, call.arrays, list(cotangents))
+
+    def jvp(self, call: Call, tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        def function(arrays: Sequence[Any], tangents: Sequence[Any]) -> Any:
+            along = (moved(call, arrays),), (list(tangents),)
+            return jax.jvp(lambda moving: call.function(with_arrays(call, arrays, moving)), *along)
+
+        return compiled(function, call.arrays, list(tangents))
+
+    def trace(self, call: Call) -> Program:
+        return trace_program(lambda *arrays: call.function(arrays), call.arrays, call.names)
+
+
+def callable_only(function: Any) -> bool:
+    """True for a plain function; False for a callable that holds arrays, such as a module that is a pytree."""
+    leaves = tree_util.tree_leaves(function)
+    return len(leaves) == 1 and leaves[0] is function
+
+
+def compiled(function: Callable[..., Any], *args: Any) -> Any:
+    """The value by ``jax.jit``, as programs are run, and so without compiling each operation alone.
+
+    A function that reads numbers of its arrays runs operation by operation.
+    """
+    try:
+        return jax.jit(function)(*args)
+    except (jax.errors.JAXTypeError, jax.errors.JAXIndexError):
+        return function(*args)
+
+
+def zeros_of(y: Any) -> np.ndarray:
+    """The cotangent of an output without a derivative, as JAX expects it."""
+    return np.zeros(np.shape(y), jax.dtypes.float0)
+
+
+def moved(call: Call, arrays: Sequence[Any]) -> list[Any]:
+    return [arrays[k] for k in call.wrt]
+
+
+def with_arrays(call: Call, arrays: Sequence[Any], moving: Sequence[Any]) -> list[Any]:
+    found = list(arrays)
+    for k, x in zip(call.wrt, moving, strict=True):
+        found[k] = x
+    return found
+
+
+def name_of_path(path: Any) -> str:
+    """``args[0]``, ``mask`` for a keyword argument, ``args[1]['w']`` inside a container, ``.weight`` of a module."""
+    first, *rest = path
+    if first.idx == 0:
+        return tree_util.keystr(tuple(rest)).removeprefix(".") or "fn"
+    if first.idx == 1:
+        return "args" + tree_util.keystr(tuple(rest))
+    return str(rest[0].key) + tree_util.keystr(tuple(rest[1:]))
+
+
+def select(names: Sequence[str], arrays: Sequence[Any], wrt: Any) -> list[int]:
+    """The positions of the arrays to differentiate: by default all floating ones."""
+    floating = [k for k, x in enumerate(arrays) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    return floating if wrt is None else choose({names[k]: k for k in floating}, wrt)
+
+
+def choose(known: dict[str, int], wrt: Any) -> list[int]:
+    found = []
+    for name in [wrt] if isinstance(wrt, int | str) else wrt:
+        key = f"args[{name}]" if isinstance(name, int) else name
+        inside = [k for other, k in known.items() if other == key or other.startswith((f"{key}[", f"{key}."))]
+        if not inside:
+            raise UsageError(f"wrt={name!r} is no floating-point argument; {nearest(key, known)}")
+        found += inside
+    return found

@@ -1,0 +1,220 @@
+"""Tracing of JAX programs into steps of primitives, and their replay with every cotangent kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax._src import source_info_util
+from jax.extend import core as jcore
+
+from gradagree.adapters.lax import LAX, gather, scatter_places
+from gradagree.adapters.program import Program, Step
+from gradagree.errors import UsageError
+from gradagree.reference.graph import Value
+
+OPENED = {
+    "jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "core_call": "call_jaxpr", "remat2": "jaxpr",
+    "checkpoint": "jaxpr", "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr",
+    "custom_vjp_call_jaxpr": "fun_jaxpr", "custom_lin": "jaxpr",
+}  # fmt: skip
+"""Primitives that stand for a program of their own, and the parameter that holds it."""
+
+
+def to_numpy(x: Any) -> np.ndarray:
+    """An array as float64 (or with its integers, or truth values), on the host."""
+    found = np.asarray(x)
+    return found.astype(np.float64) if jnp.issubdtype(found.dtype, jnp.floating) else found
+
+
+def is_floating(x: Any) -> bool:
+    return bool(jnp.issubdtype(jnp.result_type(x), jnp.floating))
+
+
+def trace_program(function: Callable[..., Any], inputs: Sequence[Any], names: Sequence[str]) -> Program:
+    """The primitives of a function of arrays, for the given inputs.
+
+    ``jit``, ``custom_jvp``, ``custom_vjp`` and ``checkpoint`` are opened into their forward operations; ``scan``,
+    ``cond`` and ``while`` are unrolled. Integers are constants: only floating-point numbers, and comparisons of them,
+    are values.
+
+    Args:
+        function: Takes the arrays and returns a list of arrays.
+        inputs: The arrays.
+        names: Names of the inputs, for messages.
+
+    Raises:
+        UsageError: The function cannot be traced: it branches on numbers of its arrays, for example.
+    """
+    try:
+        closed: Any = jax.make_jaxpr(function)(*inputs)
+    except Exception as error:  # whatever the user's program raises under tracing
+        reason = str(error).strip().split("\n")[0]
+        raise UsageError(f"the function cannot be traced: {reason}; give a reference function in NumPy") from error
+    recorder = _Recorder([to_numpy(x) for x in inputs], list(names))
+    operands = [Value(k) if is_floating(x) else x for k, x in enumerate(inputs)]
+    outputs = recorder.run(closed.jaxpr, closed.consts, operands)
+    results = [x if isinstance(x, Value) else to_numpy(x) for x in outputs]
+    return Program(list(names), recorder.steps, results, native=recorder.natives)
+
+
+class _Recorder:
+    """Evaluates a program operation by operation and records those that depend on floating-point inputs."""
+
+    def __init__(self, inputs: list[Any], names: list[str]) -> None:
+        self.numbers = inputs
+        self.names = names
+        self.steps: list[Step] = []
+        self.natives: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
+        self.place = ""
+
+    def concrete(self, x: Any) -> Any:
+        return self.numbers[x.number] if isinstance(x, Value) else x
+
+    def record(self, name: str, form: Any, native: Callable[..., Any], operands: Sequence[Any]) -> Any:
+        """Append a step unless nothing in it depends on the inputs; the value, a constant in that case."""
+        if not any(isinstance(x, Value) for x in operands):
+            return native(*operands)
+        given = [x if isinstance(x, Value) else to_numpy(x) for x in operands]
+        known = self.evaluate(form, native, operands, given)
+        several = isinstance(known, list | tuple)
+        if not several and np.asarray(known).dtype.kind in "iu":
+            return known
+        output = Value(len(self.names) + len(self.steps))
+        self.steps.append(Step(name, form, tuple(given), {}, output.number, self.place))
+        self.natives.append((native, tuple(operands)))
+        self.numbers.append(known)
+        if not several:
+            return output
+        return [self.record("getitem", item(k), item(k), [output]) for k in range(len(known))]
+
+    def evaluate(self, form: Any, native: Callable[..., Any], operands: Sequence[Any], given: Sequence[Any]) -> Any:
+        """The value of an operation: by its NumPy form, which takes no time to compile, or else by JAX."""
+        if form is not None:
+            with np.errstate(all="ignore"):
+                return form(*map(self.concrete, given))
+        like = [self.concrete(x) for x in operands]
+        found = native(*(jnp.asarray(x) for x in like))
+        return [to_numpy(y) for y in found] if isinstance(found, list | tuple) else to_numpy(found)
+
+    def run(self, jaxpr: Any, consts: Sequence[Any], operands: Sequence[Any]) -> list[Any]:
+        """The outputs of a jaxpr."""
+        known: dict[Any, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
+        known.update(zip(jaxpr.invars, operands, strict=True))
+
+        def read(v: Any) -> Any:
+            return jnp.asarray(v.val, v.aval.dtype) if isinstance(v, jcore.Literal) else known[v]
+
+        for equation in jaxpr.eqns:
+            self.place = place_of(equation) or self.place
+            given = [read(v) for v in equation.invars]
+            found = self.equation(equation, given)
+            known.update(zip(equation.outvars, found, strict=True))
+        return [read(v) for v in jaxpr.outvars]
+
+    def equation(self, equation: Any, operands: list[Any]) -> list[Any]:
+        name, params = equation.primitive.name, equation.params
+        if name in OPENED:
+            inner = params[OPENED[name]]
+            consts = getattr(inner, "consts", ())
+            return self.run(getattr(inner, "jaxpr", inner), consts, operands)
+        if name in ("scan", "while", "cond"):
+            return getattr(self, f"_{name}")(params, operands)
+
+        def native(*given: Any) -> Any:
+            return equation.primitive.bind(*given, **params)
+
+        form = numpy_form(name, params, [self.concrete(x) for x in operands])
+        found = self.record(f"lax.{name}", form, native, operands)
+        return list(found) if equation.primitive.multiple_results else [found]
+
+    def _cond(self, params: dict[str, Any], operands: list[Any]) -> list[Any]:
+        index, *rest = operands
+        branches = params["branches"]
+        branch = branches[int(np.clip(np.asarray(self.concrete(index)), 0, len(branches) - 1))]
+        return self.run(branch.jaxpr, branch.consts, rest)
+
+    def _while(self, params: dict[str, Any], operands: list[Any]) -> list[Any]:
+        n, m = params["cond_nconsts"], params["body_nconsts"]
+        tests, own, carry = operands[:n], operands[n : n + m], operands[n + m :]
+        condition, body = params["cond_jaxpr"], params["body_jaxpr"]
+        while bool(np.all(self.concrete(self.run(condition.jaxpr, condition.consts, [*tests, *carry])[0]))):
+            carry = self.run(body.jaxpr, body.consts, [*own, *carry])
+        return carry
+
+    def _scan(self, params: dict[str, Any], operands: list[Any]) -> list[Any]:
+        n, m = params["num_consts"], params["num_carry"]
+        own, carry, over = operands[:n], operands[n : n + m], operands[n + m :]
+        body, length = params["jaxpr"], params["length"]
+        rows: list[list[Any]] = []
+        order = range(length - 1, -1, -1) if params["reverse"] else range(length)
+        for k in order:
+            slices = [self.record("scan", item(k), item(k), [x]) for x in over]
+            found = self.run(body.jaxpr, body.consts, [*own, *carry, *slices])
+            carry, row = found[:m], found[m:]
+            rows.append(row)
+        rows = rows[::-1] if params["reverse"] else rows
+        stacked = [
+            self.record("scan", lambda *xs: np.stack(xs, axis=0), lambda *xs: jnp.stack(xs), list(column))
+            for column in zip(*rows, strict=True)
+        ]
+        return [*carry, *stacked]
+
+
+def item(k: int) -> Callable[[Any], Any]:
+    return lambda x: x[k]
+
+
+def place_of(equation: Any) -> str:
+    """File and line of the user's code."""
+    frame = source_info_util.user_frame(equation.source_info.traceback)
+    return f"{frame.file_name}:{frame.start_line}" if frame is not None else ""
+
+
+def numpy_form(name: str, params: dict[str, Any], operands: Sequence[Any]) -> Callable[..., Any] | None:
+    """The NumPy function of a primitive with these parameters and operands."""
+    if name == "gather":
+        return gather(params, operands)
+    if name in ("scatter-add", "scatter"):
+        return scatter_places(name, params, operands)
+    form = LAX.get(name)
+    return None if form is None else lambda *xs: form(params, *xs)
+
+
+def replay(program: Program, inputs: Sequence[Any], cotangents: Sequence[Any | None]) -> tuple[list[Any], list[Any]]:
+    """All values of the traced program and their cotangents, by JAX itself.
+
+    Returns:
+        Two lists by the numbers of the values; None for a cotangent that is not a floating-point array.
+    """
+
+    def run(arrays: Sequence[Any], zeros: dict[int, Any]) -> list[Any]:
+        values = list(arrays)
+        for native, operands in program.native:
+            given = [values[x.number] if isinstance(x, Value) else x for x in operands]
+            found = native(*given)
+            k = len(values)
+            values.append(found + zeros[k] if k in zeros else found)
+        return values
+
+    plain = run(inputs, {})
+    arrays = {k: x for k, x in enumerate(plain) if not isinstance(x, list | tuple) and is_floating(x)}
+    first = len(program.inputs)
+    zeros = {k: jnp.zeros_like(x) for k, x in arrays.items() if k >= first}
+    moving = {k: inputs[k] for k in range(first) if k in arrays}
+
+    def outputs(moving: dict[int, Any], zeros: dict[int, Any]) -> list[Any]:
+        values = run([moving.get(k, x) for k, x in enumerate(inputs)], zeros)
+        return [values[x.number] for x, g in zip(program.outputs, cotangents, strict=True) if kept(x, g)]
+
+    def kept(x: Any, g: Any) -> bool:
+        return isinstance(x, Value) and g is not None
+
+    seeds = [g for x, g in zip(program.outputs, cotangents, strict=True) if kept(x, g)]
+    _, vjp = jax.vjp(outputs, moving, zeros)
+    by_inputs, by_zeros = vjp(seeds)
+    found = by_inputs | by_zeros
+    return plain, [found.get(k) for k in range(len(plain))]
