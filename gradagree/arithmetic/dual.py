@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -15,6 +16,8 @@ from gradagree.arithmetic.rounded import COMPARISONS, Rounded
 from gradagree.arithmetic.three_valued import split
 from gradagree.reference.operations.derivatives import DERIVATIVES, PARTIALS
 
+Seed = Callable[[tuple[int, ...]], Any]
+
 
 class IntermediateTangents:
     """Records the tangent of every dual number, with the roundings that another program may make there.
@@ -23,14 +26,25 @@ class IntermediateTangents:
         extra_roundings: Additional roundings of each function's derivative, which a framework may compute in more
             steps.
         any_order: Where tangents are added, reverse mode may have added further terms to the larger one first.
+        seeds: Functions from a shape to a tangent, which replaces that of the intermediate array at this place.
     """
 
     active: ClassVar[IntermediateTangents | None] = None
 
-    def __init__(self, extra_roundings: float, any_order: bool) -> None:
-        self.extra_roundings, self.any_order = extra_roundings, any_order
+    def __init__(self, extra_roundings: float, any_order: bool, seeds: Mapping[int, Seed]) -> None:
+        self.extra_roundings, self.any_order, self.seeds = extra_roundings, any_order, seeds
         self.tangents: list[Any] = []
+        self.applied: list[tuple[Any, Dual, int]] = []
+        """Functions of one operand with their operand, and the place of their result in `tangents`."""
         self._derivatives: list[tuple[Rounded, Rounded]] = []
+
+    def see(self, tangent: Any) -> Any:
+        """Record the tangent of the next intermediate, or the seed in its place."""
+        seed = self.seeds.get(len(self.tangents))
+        if seed is not None and np.ndim(tangent):
+            tangent = seed(np.shape(tangent))
+        self.tangents.append(tangent)
+        return tangent
 
     def derivative(self, tangent: Any) -> Any:
         """The derivative of a function with its extra roundings, where it is rounded at all."""
@@ -54,10 +68,12 @@ class IntermediateTangents:
 
 
 @contextmanager
-def record_tangents(extra_roundings: float = 0, any_order: bool = False) -> Iterator[IntermediateTangents]:
+def record_tangents(
+    extra_roundings: float = 0, any_order: bool = False, seeds: Mapping[int, Seed] = MappingProxyType({})
+) -> Iterator[IntermediateTangents]:
     """Record the tangent of every intermediate value; see `IntermediateTangents` for the arguments."""
     before = IntermediateTangents.active
-    IntermediateTangents.active = record = IntermediateTangents(extra_roundings, any_order)
+    IntermediateTangents.active = record = IntermediateTangents(extra_roundings, any_order, seeds)
     try:
         yield record
     finally:
@@ -88,10 +104,9 @@ class Dual(Duck):
     rank = 2
 
     def __init__(self, value: Any, tangent: Any) -> None:
+        record = IntermediateTangents.active
         self.value = value
-        self.tangent = tangent
-        if IntermediateTangents.active is not None:
-            IntermediateTangents.active.tangents.append(tangent)
+        self.tangent = tangent if record is None else record.see(tangent)
 
     @classmethod
     def variable(cls, p: Any) -> Self:
@@ -129,7 +144,9 @@ def tangent_of(x: Any) -> Any:
 
 def unary(f: Callable[[Any], Any], derivative: Callable[[Any, Any], Any]) -> Callable[[Dual], Dual]:
     def rule(x: Dual) -> Dual:
-        y = f(x.value)
+        y, record = f(x.value), IntermediateTangents.active
+        if record is not None:
+            record.applied.append((f, x, len(record.tangents)))
         return Dual(y, record_derivative(derivative(x.value, y) * x.tangent))
 
     return rule

@@ -7,6 +7,7 @@ their exact values. Derivatives in all directions are evaluated at once, one dir
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -135,3 +136,45 @@ def loss_gain(error: ErrorFunction, o: np.ndarray, t: Any) -> np.ndarray:
             size = np.abs(np.reshape(tangent, (*most.T.shape, -1)))
             most = np.fmax(most, np.fmax.reduce(size, axis=-1, initial=0.0).T)
     return most
+
+
+# How large the cotangents of a function's intermediates are: factors of them overflow, and sums of them cancel.
+
+
+def cotangent_gain(activation: Activation, p: np.ndarray) -> np.ndarray:
+    """The largest finite derivative of A(p) by any of its intermediates, at least 1; of a row, that of its outputs."""
+    sizes = _by_intermediates(activation, p)
+    return np.asarray(np.fmax.reduce([np.ones(next(iter(sizes.values())).shape), *sizes.values()]))
+
+
+def cancelling_cotangents(activation: Activation, p: np.ndarray) -> np.ndarray:
+    """The size of terms that cancel where the cotangents of p are added; 0 if there are none.
+
+    jax differentiates y = tanh p as (d + d y) (1 - y): in reverse mode, near y = -1, its parts 2 d and 2 d y are added
+    to the cotangent of p one after the other. Here d is the derivative of A by y.
+    """
+    with np.errstate(all="ignore"), record_tangents() as seen:
+        variable = Dual.variable(p)
+        activation.value(variable)
+    places = [place for f, x, place in seen.applied if f is np.tanh and x is variable]
+    sizes = [2 * one for one in _by_intermediates(activation, p, places).values()]
+    return np.asarray(np.sum([np.zeros(p.shape), *sizes], axis=0))
+
+
+def _by_intermediates(
+    activation: Activation, p: np.ndarray, places: Sequence[int] | None = None
+) -> dict[int, np.ndarray]:
+    """|dA/dv| by the place of each intermediate v of p's shape; p is at 0; infinities and NaN count as 0.
+
+    Of an activation along the last axis, in one direction of v whose entries differ, and the largest for each row.
+    """
+    rows, start, found = activation.along_last_axis, np.zeros(p.shape), {}
+    seed = (lambda shape: np.cos(np.arange(math.prod(shape))).reshape(shape)) if rows else np.ones
+    with np.errstate(all="ignore"), record_tangents() as seen:
+        activation.value(Dual(p, start))
+    for place in range(len(seen.tangents)) if places is None else places:
+        with np.errstate(all="ignore"), record_tangents(seeds={place: seed}):
+            size = np.abs(tangent_of(activation.value(Dual(p, start))))
+        size = np.nan_to_num(size, nan=0.0, posinf=0.0)
+        found[place] = np.max(size, axis=-1, keepdims=True) if rows else np.broadcast_to(size, p.shape)
+    return found

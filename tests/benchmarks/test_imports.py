@@ -9,7 +9,12 @@ import pytest
 
 import benchmarks
 
-MODULES = [found.name for found in pkgutil.walk_packages(benchmarks.__path__, "benchmarks.")]
+CORPUS = "benchmarks.functions."
+"""Its modules register functions, so that they are imported in another process (`test_correct_functions`)."""
+MODULES = [
+    found.name for found in pkgutil.walk_packages(benchmarks.__path__, "benchmarks.")
+    if not found.name.startswith(CORPUS)
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if not name.endswith("__main__")])

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from gradagree.adapters import ForTorch
 from gradagree.arithmetic.dual import IntermediateTangents
@@ -15,7 +16,13 @@ from gradagree.arithmetic.rounding import round_to_precision
 from gradagree.cases.case import Arrays, Case, problem_of
 from gradagree.checker.allowances import ToleranceOptions, second_derivative
 from gradagree.checker.comparison import compare
-from gradagree.checker.derivative_forms import EXTRA_ROUNDINGS, ad_loss_gradient, loss_gain
+from gradagree.checker.derivative_forms import (
+    EXTRA_ROUNDINGS,
+    ad_loss_gradient,
+    cancelling_cotangents,
+    cotangent_gain,
+    loss_gain,
+)
 from gradagree.checker.verdict import Verdict
 from gradagree.reference import Activation, ErrorBox, ErrorFunction
 from gradagree.reference.graph import quantity_of
@@ -204,3 +211,58 @@ def test_that_a_term_lost_to_underflow_is_accepted_and_a_larger_one_is_not(
     (one,) = (c for c in found if (c.box, c.part) == ("error", "delta_p"))
     assert one.verdict.fails is fails, one
     assert one.verdict is (Verdict.DISAGREE if fails else Verdict.INACCURATE)
+
+
+class _LengthsTimesTanh(Activation):
+    """p tanh p: jax adds parts of the size of 2 p to its cotangent, which cancel where p is far below 0."""
+
+    name = "_lengths_times_tanh"
+
+    def value(self, p: Any) -> Any:
+        return p * np.tanh(p)
+
+    def derivative(self, p: Any) -> Any:
+        return np.tanh(p) + p * (1 - np.tanh(p) ** 2)
+
+
+class _Gated(Activation):
+    """p_1 s(p_1) p_2: the derivative by s is p_1 p_2."""
+
+    name = "_gated"
+
+    def width(self, n: int) -> int | None:
+        return 1 if n == 2 else None
+
+    def value(self, p: Any) -> Any:
+        return p[..., :1] * expit(p[..., :1]) * p[..., 1:]
+
+    def vjp(self, p: Any, delta_a: Any) -> Any:
+        a, b, s = p[..., :1], p[..., 1:], expit(p[..., :1])
+        return np.concatenate([delta_a * b * (s + a * s * (1 - s)), delta_a * a * s], axis=-1)
+
+
+def test_that_the_cotangent_of_an_intermediate_is_found_at_its_size() -> None:
+    p = np.array([[-3000.0, 0.5]])
+    assert cotangent_gain(_LengthsTimesTanh(), p).tolist() == [[3000.0, 1.0]]  # by tanh p; by p itself
+    assert cotangent_gain(_Gated(), p).item() == 1500.0  # p_1 p_2, by s
+    assert cotangent_gain(Activation.named("id"), p).tolist() == [[1.0, 1.0]]
+
+
+def test_that_only_a_tanh_of_the_input_itself_has_parts_that_cancel() -> None:
+    p = np.array([[-3000.0, 0.5]])
+    assert cancelling_cotangents(_LengthsTimesTanh(), p).tolist() == [[6000.0, 1.0]]
+    assert cancelling_cotangents(Activation.named("gelu_tanh"), p).tolist() == [[0.0, 0.0]]
+
+
+@pytest.mark.parametrize(("excess", "verdict"), [(1.0, Verdict.INACCURATE), (40.0, Verdict.DISAGREE)])
+def test_that_digits_lost_to_parts_that_cancel_are_lost_digits(excess: float, verdict: Verdict) -> None:
+    # jax returns -71680 for -71560.6, the cotangent times -1, from p = -18931.5 in float32: an error of 2 u |p| |delta|
+    case = Case((1, 1), (_LengthsTimesTanh(),), ErrorFunction.named("sse"), 1, "float32", "ordinary", 1, (False,))
+    p, delta_a = np.array([[-18931.5]]), np.array([[71560.60678577423]])
+    bounds, rules = ToleranceOptions, model("float32")
+    expect = lambda how: bounds.bounds(how, case.activations[0]).vjp(  # noqa: E731
+        Rounded.stored(p, rules), Rounded.stored(delta_a, rules)
+    )
+    observed = -delta_a - excess * 2 * rules.u * np.abs(p * delta_a)
+    quantity = case.nodes(case.arrays())[0].cotangent()
+    assert compare(quantity, observed, expect).verdict is verdict
