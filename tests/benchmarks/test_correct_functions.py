@@ -14,6 +14,7 @@ from benchmarks.correct_functions import false_alarms, of_function
 from benchmarks.functions.explained import EXPLAINED
 from gradagree import Activation
 
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
 ROOT = Path(__file__).parents[2]
 COUNT = """
 import json, warnings
@@ -65,7 +66,7 @@ def test_that_the_corpus_has_enough_functions_in_both_frameworks() -> None:
 def test_that_an_accusation_without_explanation_and_a_refusal_are_false_alarms() -> None:
     pytest.importorskip("torch")
     found = {kind.name: of_function(kind) for kind in (Off, Refused)}
-    assert {one["verdict"] for one in found["off"]["accusations"]} == {"value-differs"}
+    assert "value-differs" in {one["verdict"] for one in found["off"]["accusations"]}
     assert "does not match value" in found["refused"]["refused"]
     assert false_alarms({"check": found, "run": {}}) == ["off", "refused"]
 
