@@ -179,7 +179,8 @@ def confirm_label(deviation: Deviation, observed: np.ndarray) -> dict[str, Any] 
         subject, quantity, deviation.framework, deviation.mode, observed, exact,
         PointErrors(np.zeros(1), np.zeros(1), np.zeros(1)),
     )  # fmt: skip
-    return describe_example(again, measurement, again.observed)
+    undefined = {} if exact.known.any() else {"undefined": True}
+    return describe_example(again, measurement, again.observed) | undefined
 
 
 def exact_in_balls(deviation: Deviation) -> ExactValues:

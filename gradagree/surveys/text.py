@@ -31,6 +31,8 @@ def format_value(x: Any, digits: int = 6) -> str:
 
 def format_exact(example: Mapping[str, Any], digits: int = 6) -> str:
     """The exact value of a finding's example, or the interval between the one-sided limits."""
+    if example.get("undefined"):
+        return "undefined"
     text = " to ".join(format_value(x, digits) for x in example.get("between", [example["true"]]))
     return text + (", to rounding" if example.get("to_rounding") else "")
 

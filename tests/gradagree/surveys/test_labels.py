@@ -13,6 +13,7 @@ from gradagree.surveys.plan import SurveyPlan
 from gradagree.surveys.results import add_reproducers
 from gradagree.surveys.subject import Subject
 from gradagree.surveys.survey import run_survey
+from gradagree.surveys.text import format_exact
 
 
 def with_label(name: str, label: str) -> Subject:
@@ -60,6 +61,15 @@ def test_that_the_number_of_the_formula_is_no_finding_and_another_one_is() -> No
     (finding,), unconfirmed = join_deviations([found], {"jax": "0"}, None)
     assert (finding.kind, finding.severity, unconfirmed) == ("number for an invalid label", "medium", 0)
     assert finding.example["true"] == pytest.approx(float(expected[o == 2][0]))
+
+
+def test_that_the_exact_value_for_a_class_that_does_not_exist_is_undefined() -> None:
+    subject = with_label("nll", "label 3")
+    found = label_deviation(subject, "value", "jax", "jit", np.zeros(1), formula_values(subject, "value", (1,)))
+    assert found is not None
+    ((finding,), _) = join_deviations([found], {"jax": "0"}, None)
+    assert finding.severity == "low"  # a formula of gradagree
+    assert format_exact(finding.example) == "undefined"
 
 
 def test_that_what_torch_does_with_invalid_classes_is_recorded() -> None:
