@@ -4,7 +4,7 @@ An adapter imports its framework when it is created, so that a missing, large or
 not affect users of another.
 """
 
-from gradagree.adapters.adapter import Adapter as Adapter, training_steps as training_steps
+from gradagree.adapters.adapter import Adapter as Adapter
 from gradagree.adapters.for_jax import ForJax as ForJax
 from gradagree.adapters.for_torch import ForTorch as ForTorch
 from gradagree.adapters.probes import probe as probe
@@ -15,3 +15,4 @@ from gradagree.adapters.problem import (
     directions as directions,
     example_weight as example_weight,
 )
+from gradagree.adapters.training import training_steps as training_steps

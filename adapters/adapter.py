@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -17,19 +17,19 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gradagree.adapters.entry_points import EntryPoints
-from gradagree.adapters.modes import DEFAULT, Error, Mode, PointwiseMode, ScriptText, mode_records
+from gradagree.adapters.loss_operands import LossOperands, differentiated, operand_arrays
+from gradagree.adapters.modes import DEFAULT, Mode, PointwiseMode, ScriptText, mode_records
 from gradagree.adapters.problem import (
     Answer,
     Problem,
     Unsupported,
-    by_node,
     tap_zeros,
     uses_directions,
 )
 from gradagree.adapters.programs import Architecture, Program, Programs, forward_in_coordinates, forward_in_directions
+from gradagree.adapters.taps import build_answer, with_taps
 from gradagree.reference import Activation, ContractError, ErrorFunction
 from gradagree.reference.contract import implementation_names, is_redefinition
-from gradagree.reference.graph import INPUTS
 
 LAST_POSITION = 99
 """The position of a framework that has none."""
@@ -402,17 +402,39 @@ class Adapter:
             return untapped if type(self).jacobian is Adapter.jacobian else forward_in_coordinates(
                 self, problem
             ), untapped
-        return self._answer(problem, mode, True), self._answer(problem, mode, False)
+        return self._tapped_answer(problem, mode), self._answer(problem, mode, False)
 
-    def _answer(self, problem: Problem, mode: str, taps: bool) -> Answer:
+    def _tapped_answer(self, problem: Problem, mode: str) -> Answer:
+        """The answer with taps; of the loss's operands too, unless the framework or a function refuses that."""
+        operands = self.loss_operands.names(problem.error, mode)
+        if operands:
+            try:
+                return self._answer(problem, mode, True, operands)
+            except Exception:  # noqa: BLE001  (what is wrong without these operands is raised below)
+                self.loss_operands.refuse(problem.error, mode)
+        return self._answer(problem, mode, True)
+
+    @functools.cached_property
+    def loss_operands(self) -> LossOperands:
+        return LossOperands(self)
+
+    def _answer(self, problem: Problem, mode: str, taps: bool, operands: Sequence[str] = ()) -> Answer:
         leaves, targets, zeros = self.operands(problem)
-        gradient = self.programs(mode, Architecture.of(problem, self.modes[mode].per_example), taps)
+        own = operand_arrays(problem, operands)
+        gradient = self.programs(mode, Architecture.of(problem, self.modes[mode].per_example, operands), taps)
+        if operands:
+            targets = self.array(problem.targets, problem.dtype)
+            zeros = [*zeros, *(self.array(np.zeros(x.shape), problem.dtype) for x in own.values())]
         started = time.perf_counter()
         (E, values), gradients, cotangents = gradient(leaves, targets, zeros if taps else [])
         trained = slice(1, 1 + len(problem.trained))
         updated = () if problem.rate is None else self.update(leaves[trained], gradients[trained], problem.rate)
         seconds = time.perf_counter() - started
-        return build_answer(self.back, problem, E, values, gradients, cotangents, updated, seconds)
+        depth = len(values) - len(own)
+        outer = cotangents[:depth]
+        answer = build_answer(self.back, problem, E, values[:depth], gradients, outer, updated, seconds)
+        found = map(self.back, cotangents[depth:])
+        return replace(answer, gradients={**answer.gradients, **differentiated(dict(zip(own, found, strict=True)))})
 
     def operands(self, problem: Problem) -> tuple[list[Any], Any, list[Any]]:
         """The framework's arrays of a problem.
@@ -426,62 +448,6 @@ class Adapter:
         arrays = [problem.inputs, *problem.parameters.values()]
         leaves, taps = ([self.array(x, problem.dtype) for x in xs] for xs in (arrays, tap_zeros(problem)))
         return leaves, self.constant(problem.targets, problem.dtype), taps
-
-
-def with_taps(error: Callable[..., Any], n: int, copy: Callable[[Any], Any]) -> Error:
-    """The loss of n leaves and of zeros, which are added to the values of the nodes; it returns the values too.
-
-    Nodes receive copies of the values, which they may overwrite.
-    """
-
-    def tapped_error(operands: list[Any], targets: Any) -> Any:
-        zeros = iter(operands[n:])
-        values: list[Any] = []
-
-        def tap(c: Any) -> Any:
-            values.append(c + next(zeros))
-            return copy(values[-1])
-
-        return error(operands[:n], targets, tap), values
-
-    return tapped_error
-
-
-def build_answer(
-    back: Callable[[Any], np.ndarray], problem: Problem, E: Any, values: Sequence[Any], gradients: Sequence[Any],
-    cotangents: Sequence[Any], updated: Sequence[Any], seconds: float,
-) -> Answer:  # fmt: skip
-    """The answer from gradients in the order of the leaves; back converts a framework's array to NumPy."""
-    of_inputs, *of_parameters = [back(x) for x in gradients]
-    return Answer(
-        float(back(E)),
-        {INPUTS: np.asarray(problem.inputs, dtype=np.float64), **by_node([back(c) for c in values])},
-        {INPUTS: of_inputs, **by_node([back(delta) for delta in cotangents])},
-        dict(zip(problem.parameters, of_parameters, strict=True)),
-        seconds,
-        updated=dict(zip(problem.trained, [back(x) for x in updated], strict=False)),
-    )
-
-
-def training_steps(
-    adapter: Adapter, problem: Problem, mode: str, rate: float, rounds: Iterable[Sequence[int]]
-) -> Iterator[dict[str, np.ndarray]]:
-    """All weights and biases by name, after each round of stochastic backpropagation on the sampled pairs.
-
-    A round without pairs is one step on all of them. The parameters of activations stay constant, and the loss has no
-    factor.
-    """
-    leaves, targets, _ = adapter.operands(problem)
-    error = adapter.error_of(Architecture.of(replace(problem, loss_weight=1.0)))
-    per_example = [k == 0 for k in range(len(leaves))]
-    gradient = adapter.modes[mode](lambda leaves, targets: (error(leaves, targets, lambda c: c), []), per_example)
-    end = 1 + len(problem.trained)
-    inputs, weights, constant = leaves[0], leaves[1:end], leaves[end:]
-    for sampled in rounds:
-        for pair in [slice(k, k + 1) for k in sampled] or [slice(None)]:
-            _, gradients = gradient([inputs[pair], *weights, *constant], targets[pair])
-            weights = adapter.update(weights, gradients[1:end], rate)
-        yield {name: adapter.back(x) for name, x in zip(problem.trained, weights, strict=True)}
 
 
 def framework_names() -> list[str]:

@@ -8,13 +8,14 @@ in networks that are larger than the padded shape.
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradagree.adapters.loss_operands import differentiated, loss_in, loss_parameters, operand_arrays
+from gradagree.adapters.loss_reduction import LossReduction, is_separable, loss_reduction, sample_operands
 from gradagree.adapters.problem import (
     Answer,
     Problem,
@@ -26,7 +27,6 @@ from gradagree.adapters.problem import (
 from gradagree.adapters.programs import near_mapping_limit
 from gradagree.reference import Activation, ErrorFunction, Operation
 from gradagree.reference.graph import INPUTS, own_parameter, parameter_name
-from gradagree.reference.samples import allowed_width, as_targets, to_domain, varied_targets
 
 if TYPE_CHECKING:
     from gradagree.adapters.adapter import Adapter
@@ -36,10 +36,6 @@ MAX_EXAMPLES, MAX_WIDTH = 32, 80
 """The shape that arrays are padded to."""
 LARGE_ROOM = 320, 320
 """The shape that arrays of larger networks are padded to, which have a function that is not gradagree's own."""
-ROWS, EXAMPLES = 64, 3
-"""Rows and examples of the sample arrays on which the reduction of a loss is probed."""
-MAX_ROUNDINGS = 64
-"""Roundings of a sum of few terms. The limit selects a program; no verdict depends on it."""
 
 
 def pad_with_zeros(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -52,67 +48,6 @@ def pad_with_zeros(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 def pad_with_edges(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Pad x to a shape with copies of its last entries, which lie in the domain of x."""
     return np.asarray(x[np.ix_(*(np.minimum(np.arange(m), n - 1) for m, n in zip(shape, x.shape, strict=True)))])
-
-
-class LossReduction(NamedTuple):
-    """Reduction of a loss over examples, and over the entries of an example: "sum", "mean", or None for neither."""
-
-    examples: str | None
-    entries: str | None
-
-    def weight(self, examples: int, entries: int) -> float:
-        """The weight of the loss of one entry; with entries = 1, of one example."""
-        return (examples if self.examples == "mean" else 1) ** -1.0 * (entries if self.entries == "mean" else 1) ** -1.0
-
-
-def sample_operands(error: ErrorFunction) -> tuple[np.ndarray, list[np.ndarray]]:
-    """A few outputs, (3, outputs), and several batches of targets, on which the summation of a loss is probed."""
-    outputs = allowed_width(error, 4)
-    o = to_domain(error.domain, np.arange(EXAMPLES * outputs).reshape(EXAMPLES, outputs) / 4 - 1)
-    return o, varied_targets(error, EXAMPLES, outputs)
-
-
-def loss_reduction(E: Any, examples: Any, entries: Any = None) -> LossReduction:
-    """The reduction, from the loss of all examples, of single examples, and of single entries where they have one."""
-    return LossReduction(
-        _reduction(E, examples), None if entries is None else _reduction(examples, np.asarray(entries).T)
-    )
-
-
-def _reduction(E: Any, parts: Any) -> str | None:
-    total, count = np.sum(parts, axis=0), len(parts)
-    reduced = {"sum": total, "mean": total / count}
-    return next((name for name, value in reduced.items() if _same(np.asarray(E), value) and np.any(value)), None)
-
-
-@functools.lru_cache(maxsize=1024)
-def is_separable(error: ErrorFunction, outputs: int) -> bool:
-    """True if the loss of a row of `outputs` entries is a sum or a mean of the losses of its entries."""
-    if error.targets in ("classes", "simplex") or error.domain in ("simplex", "log_simplex") or error.width(1) != 1:
-        return False
-    width = allowed_width(error, 3)
-    if error.width(width) != width or error.width(outputs) != outputs:
-        return False
-    o, t = _spread(error, width)
-    rows, entries = (o[:, None], t[:, None]), (o[..., None, None], t[..., None, None])
-    of_rows, of_entries = error.sensitivity(*rows)[:, 0], error.sensitivity(*entries)[..., 0, 0]
-    reduction = _reduction(error.value(*rows), error.value(*entries).T)
-    if reduction is None or not of_entries.any():
-        return False
-    return _same(of_rows, of_entries / (width if reduction == "mean" else 1))
-
-
-def _spread(error: ErrorFunction, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Outputs and targets that spread over their domains, (rows, width); no entry correlates with its neighbours."""
-    k = np.arange(ROWS * width).reshape(ROWS, width)
-    fractions = (k * 0.6180339887498949) % 1, (k * 0.41421356237309515) % 1
-    o, t = (8 * fraction - 4 for fraction in fractions)
-    return to_domain(error.domain, o), as_targets(error.targets, t)
-
-
-def _same(a: np.ndarray, b: np.ndarray) -> bool:
-    """True if equal up to the rounding of a short sum; losses that are not sums differ by much more."""
-    return bool(np.all(np.abs(a - b) <= MAX_ROUNDINGS * np.finfo(np.float64).eps * (np.abs(a) + np.abs(b) + 1)))
 
 
 class Packed:
@@ -132,7 +67,7 @@ class Packed:
         for activation, w, b in nodes(problem):
             activated.append(self.activation(activation, inputs[-1], problem.dtype))
             inputs.append(activated[-1] if w is None else self.affine(activated[-1], w, b, problem.dtype))
-        E, delta = self.loss(problem, inputs[-1])
+        E, delta, of_operands = self.loss(problem, inputs[-1])
         deltas: list[Any] = [delta]
         gradients: dict[str, Any] = {}
         for k in range(len(activated), 0, -1):
@@ -146,7 +81,7 @@ class Packed:
             deltas.append(delta)
         seconds = time.perf_counter() - started
         values, cotangents = ({INPUTS: xs[0], **by_node(xs[1:])} for xs in (inputs, deltas[::-1]))
-        ordered = {name: gradients[name] for name in problem.parameters}
+        ordered = {name: gradients[name] for name in problem.parameters} | of_operands
         return Answer(E, values, cotangents, ordered, seconds)
 
     def activation(self, activation: Activation, p: np.ndarray, dtype: str) -> np.ndarray:
@@ -215,8 +150,8 @@ class Packed:
         c, delta_a, dw, db = (self.adapter.back(x) for x in program(*operands))
         return c[:n, :outputs], delta_a[:n, :inputs], dw[:inputs, :outputs], None if b is None else db[:outputs]
 
-    def loss(self, problem: Problem, o: np.ndarray) -> tuple[float, np.ndarray]:
-        """(E, delta_o), reduced from single entries or single examples, or of all examples if the loss couples them."""
+    def loss(self, problem: Problem, o: np.ndarray) -> tuple[float, np.ndarray, dict[str, np.ndarray]]:
+        """(E, delta_o, gradients of operands), reduced from entries or examples, unless the loss couples them."""
         error, t, (n, width) = problem.error, problem.targets, o.shape
         reduction = self.reduction(error)
         if reduction.examples is None or self._is_exact(error, n):
@@ -228,8 +163,9 @@ class Packed:
         mask = pad_with_zeros(np.ones((n, width) if by_entries else n), room[: 1 + by_entries])
         parts = n * width if by_entries else n
         weight = reduction.weight(n, width if by_entries else 1)
-        E, delta = self._loss(problem, pad_with_edges(o, room), targets, mask, weight * parts if weight < 1 else None)
-        return E, delta[:n, :width]
+        times = weight * parts if weight < 1 else None
+        E, delta, own = self._loss(problem, pad_with_edges(o, room), targets, mask, times)
+        return E, delta[:n, :width], own
 
     def reduction(self, error: ErrorFunction) -> LossReduction:
         """The reduction of the framework's implementation, probed on samples; a wrong one is not corrected.
@@ -238,7 +174,7 @@ class Packed:
         """
         if error not in self._reductions:
             o, batches = sample_operands(error)
-            function = self.adapter.implementation(error)
+            function = loss_in(self.adapter, error, "float64")
             depths = range(3 if is_separable(error, o.shape[1]) else 2)
             probe = self.jax.jit(lambda o, t: [map_leading_axes(self.jax, function, depth)(o, t) for depth in depths])
             found = [probe(self.adapter.array(o, "float64"), self.adapter.constant(t, "float64")) for t in batches]
@@ -248,16 +184,40 @@ class Packed:
 
     def _loss(
         self, problem: Problem, o: np.ndarray, t: np.ndarray, mask: np.ndarray, times: float | None
-    ) -> tuple[float, np.ndarray]:
-        """(E, delta_o): the sum of the losses in the mask, or `times` their mean. The mask's axes are those mapped."""
+    ) -> tuple[float, np.ndarray, dict[str, np.ndarray]]:
+        """(E, delta_o, gradients of operands): the sum of the losses in the mask, or `times` their mean.
+
+        The mask's axes are those mapped.
+        """
+        names = self.adapter.loss_operands.names(problem.error, "packed")
+        if names:
+            try:
+                return self._differentiated_loss(problem, o, t, mask, times, names)
+            except Exception:  # noqa: BLE001  (what is wrong without these operands is raised below)
+                self.adapter.loss_operands.refuse(problem.error, "packed")
+        return self._differentiated_loss(problem, o, t, mask, times, [])
+
+    def _differentiated_loss(
+        self, problem: Problem, o: np.ndarray, t: np.ndarray, mask: np.ndarray, times: float | None, names: list[str]
+    ) -> tuple[float, np.ndarray, dict[str, np.ndarray]]:
+        """As `_loss`, with the gradients of the operands of these names."""
         error, dtype = problem.error, problem.dtype
-        key = error, mask.ndim, times is None, None if mask.ndim == 2 else o.shape
+        key = error, mask.ndim, times is None, None if mask.ndim == 2 else o.shape, tuple(names)
         program = self._program(
-            key, lambda: reduced_value_and_grad(self.jax, self.adapter.implementation(error), mask.ndim, times is None)
+            key, lambda: reduced_value_and_grad(self.jax, self._loss_function(error), mask.ndim, times is None, names)
         )
-        numbers = (t, mask, np.array((1.0 if times is None else times) * problem.loss_weight))
-        E, delta = program(self.adapter.array(o, dtype), *(self.adapter.constant(x, dtype) for x in numbers))
-        return float(self.adapter.back(E)), self.adapter.back(delta)
+        given = {"t": t, **loss_parameters(error)}
+        factor = np.array((1.0 if times is None else times) * problem.loss_weight)
+        own = {name: self.adapter.constant(x, dtype) for name, x in given.items()}
+        numbers = (self.adapter.constant(x, dtype) for x in (mask, factor))
+        E, (delta, gradients) = program(self.adapter.array(o, dtype), own, *numbers)
+        shapes = {name: x.shape for name, x in operand_arrays(problem, names).items()}
+        found = {name: self.adapter.back(gradients[name])[tuple(map(slice, shape))] for name, shape in shapes.items()}
+        return float(self.adapter.back(E)), self.adapter.back(delta), differentiated(found)
+
+    def _loss_function(self, error: ErrorFunction) -> Callable[..., Any]:
+        """E as a function of o, t and its own parameters by name."""
+        return lambda o, t, own: self.adapter.implementation(error.holding(**own) if own else error)(o, t)
 
 
 def map_leading_axes(jax: Any, function: Callable[..., Any], depth: int) -> Callable[..., Any]:
@@ -271,12 +231,20 @@ def map_leading_axes(jax: Any, function: Callable[..., Any], depth: int) -> Call
     return of_one
 
 
-def reduced_value_and_grad(jax: Any, function: Callable[..., Any], depth: int, plain: bool) -> Callable[..., Any]:
-    """E and delta_o of (o, t, mask, times): the plain sum, or `times` the mean, over the first `depth` axes."""
-    losses, reduce = map_leading_axes(jax, function, depth), jax.numpy.sum if plain else jax.numpy.mean
+def reduced_value_and_grad(
+    jax: Any, function: Callable[..., Any], depth: int, plain: bool, names: list[str]
+) -> Callable[..., Any]:
+    """E, delta_o and the gradients of named operands: the plain sum, or `times` the mean, over the first axes."""
+    reduce = jax.numpy.sum if plain else jax.numpy.mean
 
-    def value_and_grad(o: Any, t: Any, mask: Any, times: Any) -> tuple[Any, Any]:
-        return jax.value_and_grad(lambda o: reduce(losses(o, t), where=mask != 0) * times)(o)
+    def value_and_grad(o: Any, operands: dict[str, Any], mask: Any, times: Any) -> tuple[Any, Any]:
+        def loss(o: Any, moved: dict[str, Any]) -> Any:
+            own = operands | moved
+            t = own.pop("t")
+            losses = map_leading_axes(jax, lambda o, t: function(o, t, own), depth)
+            return reduce(losses(o, t), where=mask != 0) * times
+
+        return jax.value_and_grad(loss, (0, 1))(o, {name: operands[name] for name in names})
 
     return value_and_grad
 

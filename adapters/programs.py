@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gradagree.adapters.loss_operands import loss_in
 from gradagree.adapters.problem import (
     Answer,
     Backend,
@@ -51,7 +52,7 @@ def forward(
 
 @dataclass(frozen=True)
 class Architecture:
-    """A problem without its numbers; scale multiplies the loss."""
+    """A problem without its numbers; scale multiplies the loss, whose operands of these names are tapped."""
 
     activations: tuple[Activation, ...]
     error: ErrorFunction
@@ -60,9 +61,10 @@ class Architecture:
     examples: int
     dtype: str
     scale: float | None = None
+    operands: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, problem: Problem, per_example: bool = False) -> Architecture:
+    def of(cls, problem: Problem, per_example: bool = False, operands: Iterable[str] = ()) -> Architecture:
         """The architecture of a problem; per_example, if a mode sums the losses of single examples."""
         examples, inputs = problem.inputs.shape
         scale = example_weight(problem.error, examples) if per_example else None
@@ -70,8 +72,7 @@ class Architecture:
             scale = problem.loss_weight * (scale or 1.0)
         return cls(
             tuple(problem.activations), problem.error, (inputs, *(w.shape[1] for w in problem.weights)),
-            tuple(b is not None for b in problem.biases), examples, problem.dtype,
-            scale,
+            tuple(b is not None for b in problem.biases), examples, problem.dtype, scale, tuple(operands),
         )  # fmt: skip
 
     def error_in(self, adapter: Backend) -> Callable[[list[Any], Any, Tap], Any]:
@@ -81,13 +82,16 @@ class Architecture:
         """
         for activation in self.activations:
             adapter.implementation(activation)
-        loss, n = adapter.implementation(self.error), len(self.biased)
+        adapter.implementation(self.error)
+        n = len(self.biased)
 
         def error(leaves: list[Any], targets: Any, tap: Tap) -> Any:
             held = with_parameters(self.activations, leaves)
             activations = [adapter.implementation(activation) for activation in held]
             o = forward(activations, adapter.copy(leaves[0]), leaves[1 : 1 + n], leaves[1 + n :], self.biased, tap)
-            E = loss(o, targets)
+            if "t" in self.operands:
+                targets = tap(targets)
+            E = loss_in(adapter, self.error, self.dtype, tap, self.operands)(o, targets)
             return E if self.scale is None else E * self.scale
 
         return error

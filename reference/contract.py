@@ -88,7 +88,8 @@ def check_parameters(cls: type[Operation]) -> None:
     for name, kind in inspect.get_annotations(cls).items():
         if name not in vars(cls) and "ClassVar" not in str(kind):
             raise ContractError(f"{cls.__name__}.{name} needs a default value: `{name}: float = 1.0`")
-        if isinstance(vars(cls).get(name), Weight | Weights) and not hasattr(cls, f"by_{name}"):
+        own = isinstance(vars(cls).get(name), Weight | Weights) and issubclass(cls, Activation)
+        if own and not hasattr(cls, f"by_{name}"):
             raise ContractError(f"{cls.__name__} has a weight {name!r} but no method 'by_{name}': add its dA/d{name}")
 
 
@@ -198,6 +199,25 @@ class Operation:
         """
         given = [getattr(self, field.name) for field in dataclasses.fields(self)]  # type: ignore[arg-type]
         return None if any(isinstance(x, tuple) and len(x) not in (0, n) for x in given) else n
+
+    @functools.cached_property
+    def parameter_names(self) -> tuple[str, ...]:
+        """The names of the parameters with a gradient: the fields of type `Weight` or `Weights`."""
+        return tuple(f.name for f in dataclasses.fields(self) if isinstance(f.default, Weight | Weights))  # type: ignore[arg-type]
+
+    def holding(self, **weights: Any) -> Self:
+        """A copy that computes with the given arrays in place of its parameters' numbers.
+
+        Args:
+            weights: Arrays by the name of the parameter (fields of type `Weight` or `Weights`).
+
+        Returns:
+            The copy; its canonical text is undefined.
+        """
+        held = copy.copy(self)
+        for name, array in weights.items():
+            object.__setattr__(held, name, array)
+        return held
 
     @classmethod
     def summary(cls) -> str:
@@ -326,11 +346,6 @@ class Activation(Operation):
         """True if the activation works along the last axis, that is, defines its own `vjp`."""
         return type(self).vjp is not Activation.vjp
 
-    @functools.cached_property
-    def parameter_names(self) -> tuple[str, ...]:
-        """The names of the parameters with a gradient: the fields of type `Weight` or `Weights`."""
-        return tuple(f.name for f in dataclasses.fields(self) if isinstance(f.default, Weight | Weights))
-
     @property
     def own_weights(self) -> tuple[str, ...]:
         """The former name of `parameter_names`."""
@@ -359,20 +374,6 @@ class Activation(Operation):
         """
         return getattr(self, f"by_{name}")(p)
 
-    def holding(self, **weights: Any) -> Self:
-        """A copy that computes with the given arrays in place of its parameters' numbers.
-
-        Args:
-            weights: Arrays by the name of the parameter (fields of type `Weight` or `Weights`).
-
-        Returns:
-            The copy; its canonical text is undefined.
-        """
-        held = copy.copy(self)
-        for name, array in weights.items():
-            object.__setattr__(held, name, array)
-        return held
-
 
 class ErrorFunction(Operation):
     """A loss E = E(o, t): its value and gradient in NumPy, and its implementation in each framework.
@@ -388,6 +389,12 @@ class ErrorFunction(Operation):
     - ``width(n)``, how many targets an example with n outputs has, or None if n outputs are not allowed.
     - where the gradient jumps: ``kink(o, t)``, true at kinks (``kinks(o, t)`` may name several kinds), and
       ``across(o, t)``, a direction that crosses them.
+
+    The derivatives with respect to the targets, unless they are class numbers, follow from ``value`` and are checked
+    too (``dt`` in records), where formula and implementation are the same function of all numbers t. A parameter with
+    a gradient of its own, such as a weight for each class, is a field of type `Weight` or `Weights`; its array is in
+    ``self``, and its derivative follows from ``value`` too. An implementation without such a derivative returns zeros
+    or None for that operand, which is then not checked.
 
     Example:
         >>> import numpy as np

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradagree.reference.boxes import Box, ErrorBox, boxes
-from gradagree.reference.contract import Activation
+from gradagree.reference.contract import Activation, ErrorFunction
 from gradagree.reference.operations.primitive import Primitive
 
-INPUTS, LOSS = "inputs", "E"
+INPUTS, LOSS, TARGETS = "inputs", "E", "targets"
 LOSS_NODE = "error"
 """The name of the loss node; the other nodes are numbered from 1, starting at the inputs."""
 
@@ -44,7 +44,8 @@ class Quantity(NamedTuple):
 class Node(NamedTuple):
     """An operation, its name in records, and the names of its input and output arrays.
 
-    parameters maps the operation's name of each parameter to the name of its array: {"w": "w1", "b": "b1"}.
+    parameters maps the operation's name of each parameter to the name of its array: {"w": "w1", "b": "b1"}; operands
+    does so for the further operands of a loss that have a derivative: {"t": "targets"}.
     """
 
     name: int | str
@@ -52,6 +53,7 @@ class Node(NamedTuple):
     input: str
     output: str
     parameters: Mapping[str, str]
+    operands: Mapping[str, str] = {}
 
     @property
     def is_loss(self) -> bool:
@@ -65,7 +67,8 @@ class Node(NamedTuple):
         return Quantity(Kind.COTANGENT, self.name, self.input, "delta_p")
 
     def gradient(self, parameter: str) -> Quantity:
-        return Quantity(Kind.GRADIENT, self.name, self.parameters[parameter], f"d{parameter}")
+        array = self.operands[parameter] if self.is_loss else self.parameters[parameter]
+        return Quantity(Kind.GRADIENT, self.name, array, f"d{parameter}")
 
     def tangent(self) -> Quantity:
         return Quantity(Kind.TANGENT, self.name, self.output, "E'" if self.is_loss else "c'")
@@ -88,7 +91,19 @@ def nodes(outermost: Box) -> list[Node]:
         own = {name: parameter_name(k, name) for name in names}
         found.append(Node(k, box, value_name(k - 1), value_name(k), dense | own))
         loss = box.inside
-    return [*found, Node(LOSS_NODE, loss, value_name(len(found)), LOSS, {})]
+    assert isinstance(loss, ErrorBox)
+    return [*found, Node(LOSS_NODE, loss, value_name(len(found)), LOSS, {}, operand_names(loss.error))]
+
+
+def operand_names(error: ErrorFunction) -> dict[str, str]:
+    """The arrays of the operands of a loss, besides the outputs, that are no class numbers: targets and parameters."""
+    targets = {} if error.targets == "classes" else {"t": TARGETS}
+    return targets | {name: operand_name(name) for name in error.parameter_names}
+
+
+def operand_name(name: str) -> str:
+    """The name of the array of an operand of the loss: targets, or ``error alpha`` for a parameter."""
+    return TARGETS if name == "t" else f"{LOSS_NODE} {name}"
 
 
 def value_name(k: int) -> str:
@@ -116,8 +131,8 @@ def quantity_of(node: int | str, label: str, depth: int) -> Quantity:
         return Quantity(Kind.VALUE, node, output, label)
     if label in ("c'", "E'"):
         return Quantity(Kind.TANGENT, node, output, label)
-    kind = Kind.GRADIENT if label.startswith("d") else Kind.UPDATED
-    return Quantity(kind, node, parameter_name(k, label.removeprefix("d")), label)
+    kind, name = Kind.GRADIENT if label.startswith("d") else Kind.UPDATED, label.removeprefix("d")
+    return Quantity(kind, node, operand_name(name) if node == LOSS_NODE else parameter_name(k, name), label)
 
 
 def parameter_names(activations: Sequence[Activation], biased: Sequence[bool]) -> list[str]:

@@ -32,6 +32,7 @@ from gradagree.reference.graph import (
     Node,
     Quantity,
     nodes,
+    operand_names,
     parameter_name,
     parameter_names,
     quantity_of,
@@ -226,6 +227,11 @@ class Case:
     def parameter_names(self) -> tuple[str, ...]:
         """The names of all parameters."""
         return tuple(parameter_names(self.activations, self.biases))
+
+    @functools.cached_property
+    def operand_names(self) -> tuple[str, ...]:
+        """The names of the arrays of the loss's operands that may have a gradient: targets, and its own parameters."""
+        return tuple(operand_names(self.error).values())
 
     @property
     def outputs(self) -> int:

@@ -10,6 +10,7 @@ from gradagree.adapters import Answer
 from gradagree.adapters.problem import tangent_directions
 from gradagree.cases.case import Arrays, Case, problem_of
 from gradagree.checker.comparison import Comparison, observed_array
+from gradagree.reference.graph import LOSS
 
 
 def malformed(case: Case, arrays: Arrays, answer: Answer) -> str | None:
@@ -19,7 +20,7 @@ def malformed(case: Case, arrays: Arrays, answer: Answer) -> str | None:
     shapes = case.value_shapes
     names = list(shapes)
     unknown = [name for name in (*answer.values, *answer.cotangents) if name not in shapes]
-    unknown += [name for name in answer.gradients if name not in case.parameter_names]
+    unknown += [name for name in answer.gradients if name not in (*case.parameter_names, *case.operand_names)]
     if unknown:
         return f"it holds {unknown[0]!r}, which the network does not have"
     for kind, found in (("cotangents", answer.cotangents), ("values", answer.values)):
@@ -50,13 +51,14 @@ def wrong_tangents(case: Case, arrays: Arrays, answer: Answer) -> str | None:
 
 def same_bits(x: Answer, y: Answer) -> bool:
     """True if two answers have the same loss, input cotangent and gradients (0 equals -0)."""
-    pairs = zip(gradients(x), gradients(y), strict=True)
-    return all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
+    one, other = gradients(x), gradients(y)
+    return all(np.array_equal(one[name], other[name], equal_nan=True) for name in one if name in other)
 
 
-def gradients(answer: Answer) -> list[np.ndarray]:
-    """The loss, the cotangent of the inputs and every gradient."""
-    return [np.asarray(answer.E), *list(answer.cotangents.values())[:1], *answer.gradients.values()]
+def gradients(answer: Answer) -> dict[str, np.ndarray]:
+    """The loss, the cotangent of the inputs and every gradient, by name."""
+    first = {name: answer.cotangents[name] for name in list(answer.cotangents)[:1]}
+    return {LOSS: np.asarray(answer.E), **first, **answer.gradients}
 
 
 def disturbed(comparisons: Sequence[Comparison], tapped: Answer, untapped: Answer) -> list[Comparison]:

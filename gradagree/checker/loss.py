@@ -17,9 +17,11 @@ from gradagree.arithmetic.dual import Dual, tangent_of
 from gradagree.arithmetic.model import Model
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.checker.allowances import TangentOptions, ToleranceOptions, either
-from gradagree.checker.comparison import Comparison, compare, observed_array
+from gradagree.checker.comparison import Comparison, classify, compare, observed_array
 from gradagree.checker.filter import SAFE, Bound, all_samples_rounded, not_representable, store_accepted
 from gradagree.checker.kinks import loss_kinks, one_sided_loss_gradient
+from gradagree.checker.loss_operands import OperandGradient
+from gradagree.checker.verdict import Verdict
 from gradagree.reference import ErrorBox, ErrorFunction
 from gradagree.reference.graph import Kind, Node, Quantity
 from gradagree.reference.samples import allowed_width, some_targets, to_domain
@@ -71,6 +73,40 @@ class LossCheck:
         quantity = self.node.cotangent()
         observed = observed_array(self.answer, quantity)
         yield self.accepted.get(quantity) or compare(quantity, observed, self.expected_cotangent, self.kinks)
+        found = (self._compare_operand(name) for name in self.differentiated)
+        yield from (comparison for comparison in found if comparison is not None)
+
+    # Other operands
+
+    @functools.cached_property
+    def differentiated(self) -> dict[str, OperandGradient]:
+        """The operands whose gradients the framework returned, if some entry of them exists."""
+        names = (name for name, array in self.node.operands.items() if array in self.answer.gradients)
+        found = {name: OperandGradient.of(self.error, name, self.plain_o, self.plain_targets) for name in names}
+        return {name: gradient for name, gradient in found.items() if gradient.places.size}
+
+    def expected_operand(self, name: str, how: ToleranceOptions) -> Rounded:
+        """The gradient of an operand, at the places that are checked."""
+        box = self.box(how)
+        found: Rounded = self.differentiated[name].bounds(self.o, box.t, how) * self.weight
+        return found
+
+    def _compare_operand(self, name: str) -> Comparison | None:
+        """dE/dt, or that of a parameter, where it exists and its tolerance is below it; None if it is so nowhere."""
+        quantity, gradient = self.node.gradient(name), self.differentiated[name]
+        observed = self.answer.gradients[quantity.array]
+        if observed.shape != gradient.shape:
+            return classify(quantity, observed, Rounded(np.zeros(gradient.shape), 0.0, self.model))
+        found = self.accepted.get(quantity)
+        if found is not None:
+            return gradient.located(found, np.arange(gradient.places.size))
+        seen, every = observed.ravel()[gradient.places], np.arange(gradient.places.size)
+        found = compare(quantity, seen, lambda how: self.expected_operand(name, how))
+        if found.verdict in (Verdict.UNDECIDED, Verdict.OUT_OF_RANGE):
+            wide = self.expected_operand(name, ToleranceOptions.widest())
+            every = np.flatnonzero((wide.radius < np.abs(wide.value)) | (wide.radius == 0))
+            found = compare(quantity, seen[every], lambda how: self.expected_operand(name, how)[every])
+        return gradient.located(found, every) if every.size else None
 
     # Forward mode
 
@@ -101,8 +137,11 @@ class LossCheck:
     # Exact values
 
     def exact_entry(self, quantity: Quantity, index: tuple[int, ...]) -> flint.arb:
-        """An entry of E or dE/do in ball arithmetic."""
+        """An entry of E, dE/do or the gradient of an operand in ball arithmetic."""
         box, o = self._exact_box(), Ball.exact(self.plain_o)
+        if quantity.kind is Kind.GRADIENT:
+            (name,) = (name for name, array in self.node.operands.items() if array == quantity.array)
+            return self._exact_operand(name, box, o, index)
         found = box(o) if quantity.kind is Kind.VALUE else box.pull(o)
         return Ball.entry(found, index)
 
@@ -110,6 +149,14 @@ class LossCheck:
         """E' in one direction."""
         gradient = self._exact_box().pull(Ball.exact(self.plain_o))
         return Ball.entry(np.sum(gradient * tangent, axis=(-2, -1)), (0,))
+
+    def _exact_operand(self, name: str, box: ErrorBox, o: Ball, index: tuple[int, ...]) -> flint.arb:
+        x: Any = box.t if name == "t" else Ball.exact(np.asarray(getattr(self.error, name), dtype=np.float64))
+        unit = np.zeros(x.shape)
+        unit[index] = 1.0
+        moved = Dual(x, Ball.exact(unit))
+        error, t = (self.error, moved) if name == "t" else (self.error.holding(**{name: moved}), box.t)
+        return Ball.entry(tangent_of(replace(box, error=error, t=t)(o)), ())
 
     def _exact_box(self) -> ErrorBox:
         t: Any = self.plain_targets
@@ -129,11 +176,17 @@ class LossCheck:
         if not self.kinks:
             observed = self.answer.cotangents[self.node.input]
             yield self._bound("delta_p", self.node.cotangent(), observed, np.asarray(box.pull(o)))
+        for name, gradient in self.differentiated.items():
+            quantity = self.node.gradient(name)
+            seen = self.answer.gradients[quantity.array]
+            if seen.shape == gradient.shape:
+                value = gradient.plain[0][gradient.checked] * self.weight
+                yield self._bound("operand", quantity, seen.ravel()[gradient.places], value)
 
     def _bound(self, label: str, quantity: Quantity, observed: np.ndarray, value: np.ndarray) -> Bound | None:
         if observed.shape != value.shape or not value.size or not self._small:
             return None
-        rounds = self._always_rounds[label] or not_representable(value, self.model)
+        rounds = self._always_rounds.get(label, False) or not_representable(value, self.model)
         radius = SAFE * self.model.formula * self.model.u * np.abs(value) * rounds
         return Bound(quantity, observed, value, radius, self.model.format)
 

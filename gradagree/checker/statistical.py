@@ -276,6 +276,14 @@ class LossVariance:
     error: ErrorFunction
     ad_forms: bool = False
 
+    @property
+    def targets(self) -> str:
+        return self.error.targets
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        return self.error.parameter_names
+
     def value(self, o: Any, t: Any) -> Any:
         """E(o, t)."""
         if isinstance(o, Dual):

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gradagree.adapters import Adapter, example_weight
+from gradagree.adapters.loss_operands import loss_parameters
 from gradagree.adapters.modes import Mode, ScriptText
 from gradagree.adapters.problem import tap_zeros
 from gradagree.cases.case import Case, problem_of
 from gradagree.checker.verdict import Record, Verdict, plain, split_entry
 from gradagree.errors import UsageError, nearest
-from gradagree.reference.graph import INPUTS, Kind, Node, own_parameter
+from gradagree.reference.graph import INPUTS, TARGETS, Kind, Node, operand_name, own_parameter
 from gradagree.report.text import format_exact, visible
 from gradagree.reproduce.literals import array_literal, number_literal
 from gradagree.reproduce.source import SourceWriter, script_text
@@ -124,7 +125,10 @@ class _Script:
             for name, array in node.parameters.items()
         }
         own = {name: by_node[name] for name in self.case.parameter_names}
-        return {INPUTS: "p1", **own, **{node.output: f"tap{node.name}" for node in self.nodes}}
+        taps = {node.output: f"tap{node.name}" for node in self.nodes}
+        of_loss = {operand_name(name): f"loss_{name}" for name in self.case.error.parameter_names}
+        targets = {TARGETS: "tap_t"} if split_entry(self.record.entry)[0] == "dt" else {}
+        return {INPUTS: "p1", **own, **taps, **of_loss, **targets}
 
     def network(self, source: SourceWriter) -> Iterator[str]:
         """The forward pass, node by node."""
@@ -139,7 +143,9 @@ class _Script:
             yield f"    p{k + 1} = {a}{w}{b} + {leaf[node.output]}"
         values = ", ".join(f"p{k + 1}" for k in range(1, self.case.depth + 1))
         weight = "" if self.case.loss_weight == 1 else f"{self.case.loss_weight} * "
-        yield f"    return {weight}{source.name_for(self.case.error)}(p{self.case.depth + 1}, t), [{values}]"
+        t = "t + tap_t" if TARGETS in leaf else "t"
+        own = "".join(f", {name}={leaf[operand_name(name)]}" for name in self.case.error.parameter_names)
+        yield f"    return {weight}{source.name_for(self.case.error)}(p{self.case.depth + 1}, {t}{own}), [{values}]"
 
     def numbers(self) -> Iterator[str]:
         """The arrays of the leaves and the targets."""
@@ -150,6 +156,10 @@ class _Script:
             yield f"{self.variables[name]} = {array_literal(array)}"
         for node, zeros in zip(self.nodes, tap_zeros(problem), strict=True):
             yield f"{self.variables[node.output]} = np.zeros({zeros.shape})"
+        for name, array in loss_parameters(self.case.error).items():
+            yield f"{self.variables[operand_name(name)]} = {array_literal(array)}"
+        if TARGETS in self.variables:
+            yield f"{self.variables[TARGETS]} = np.zeros({arrays.targets.shape})"
         yield f"target = {array_literal(arrays.targets)}"
         yield f"arrays = [{', '.join(self.variables.values())}]"
 
@@ -172,7 +182,7 @@ class _Script:
         """The gradient in the framework's mode."""
         case, shared = self.case, self.shared
         scale = example_weight(case.error, case.batch) if self.mode.per_example else 1.0
-        per_example = [name in case.value_names for name in self.variables]
+        per_example = [name in (*case.value_names, TARGETS) for name in self.variables]
         lines = self.mode.source.replace("{scale}", "" if scale == 1 else f" * {scale!r}")
         dtype = "" if case.error.targets == "classes" else shared.target_dtype
         return "\n".join([

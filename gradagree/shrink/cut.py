@@ -26,7 +26,10 @@ Draw = Callable[[int], int]
 """Chooses an integer from 0 to the given one."""
 TARGETS = "targets"
 SIMPLE_DTYPE = "float64"
-AXES = {"delta_p": ("example", "unit"), "c": ("example", "output"), "dw": ("unit", "output"), "db": ("output",)}
+AXES = {
+    "delta_p": ("example", "unit"), "dt": ("example", "unit"), "c": ("example", "output"), "dw": ("unit", "output"),
+    "db": ("output",),
+}  # fmt: skip
 """The axes of an operation's arrays, by their names in records."""
 
 

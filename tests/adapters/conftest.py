@@ -38,6 +38,7 @@ def problem() -> Callable[..., Problem]:
         parts = {
             "activations": case.activations, "error": case.error, "weights": x.weights, "biases": x.biases,
             "inputs": x.inputs, "targets": x.targets, "dtype": case.dtype,
+            "loss_weight": case.loss_weight,
         }  # fmt: skip
         return Problem.dense(**{**parts, **changes})
 

@@ -11,15 +11,8 @@ import pytest
 
 from gradagree import Case
 from gradagree.adapters import ForJax, Problem, Unsupported
-from gradagree.adapters.jax_packed import (
-    MAX_EXAMPLES,
-    MAX_WIDTH,
-    LossReduction,
-    is_separable,
-    loss_reduction,
-    pad_with_edges,
-    pad_with_zeros,
-)
+from gradagree.adapters.jax_packed import MAX_EXAMPLES, MAX_WIDTH, pad_with_edges, pad_with_zeros
+from gradagree.adapters.loss_reduction import LossReduction, is_separable, loss_reduction
 from gradagree.adapters.programs import near_mapping_limit
 from gradagree.arithmetic.model import model
 from gradagree.checker.reverse import check
