@@ -82,7 +82,7 @@ def test_that_a_function_is_applied_without_gradients() -> None:
 
 
 def test_that_the_sensitivity_of_a_box_is_the_gradient_at_its_current_input(problem: Callable[..., Problem]) -> None:
-    given = problem("2-3-2:id,tanh:sse:n3:f64:ordinary:s4")
+    given = problem("2-3-2:id,tanh:sse:n3:f64:ordinary:s4", loss_weight=1.0)
     tapped, _ = ForTorch().answers(given, "backward")
     p = torch.from_numpy(tapped.values["c1"]).requires_grad_()
     o = torch.tanh(p) @ torch.from_numpy(given.weights[1])
