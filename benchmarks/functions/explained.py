@@ -68,9 +68,47 @@ EXPLAINED = (
         "no correct digit: the gradient is orthogonal to o, and bfloat16 keeps no digit of the difference", FAR,
     ),
     Explanation(
+        "tukey", "torch", ("nonfinite",), "where(|d| <= c, power of d, constant): the branch not taken overflows", FAR
+    ),
+    Explanation(
+        "huber_by_hand", "jax", ("nonfinite",), "where(|d| > delta, line, d^2 / 2): the branch not taken overflows", FAR
+    ),
+    Explanation("gaussian_of_log_variance", "torch", ("nonfinite",), f"d^2 / exp(s): {OVERFLOW}", FAR),
+    Explanation(
+        "symmetric_percentage_error", "torch", ("disagree",),
+        "at o = 0, to which softplus underflows, abs has derivative 0, and part of the gradient is missing", FAR,
+    ),
+    Explanation(
+        "focal_of_torchvision", "jax", ("disagree",),
+        "at 0 maximum has derivative 1/2 and abs 1, as in stable_softplus; the loss is smooth there",
+    ),
+    Explanation(
+        "welsch", "jax", ("disagree",),
+        "no correct digit: jax differentiates expm1(x) as expm1(x) + 1, which is 0 in the tail",
+    ),
+    Explanation(
+        "gaussian_crps", "jax", ("disagree",),
+        "no correct digit: 2 cdf - 1 near 0 keeps no digit in bfloat16, where erf is exact",
+    ),
+    Explanation(
+        "ordinal", "torch", ("disagree",),
+        "no correct digit: log s(o) - o has derivative s(-o) - 1, which is 0 in the tail",
+    ),
+    Explanation("ordinal", "jax", ("disagree",), "as in torch"),
+    Explanation(
+        "poly_bce", "torch", ("disagree",), "no correct digit: s(o) - 1 is 0 in bfloat16, where the exact value is not",
+        FAR,
+    ),
+    Explanation(
+        "bce_of_softplus", "torch", ("disagree",),
+        "no correct digit: under vmap torch computes binary_cross_entropy_with_logits as (1 - t) o - log s(o), whose "
+        "derivative is 0 in the tail",
+        FAR,
+    ),
+    Explanation(
         "scripted_mish", "torch", ("disagree", "nonfinite"),
         "torch.jit.script differentiates softplus as 1 - exp(-softplus(p)), which loses every digit in the tail, and "
         "overflows in 16 bits",
     ),
 )  # fmt: skip
-"""Each was worked out independently, with mpmath."""
+"""Each from the formula of the spelling at the input at fault; the right values are those of ball arithmetic."""
