@@ -102,8 +102,6 @@ class TangentOptions:
         return Rounded(middle, found.radius, found.model).widen(np.where(on, half, 0.0))
 
 
-CANCELLING_ROUNDINGS = 3
-"""Roundings of a sum of three terms, in which two cancel, relative to the larger ones."""
 SAME_POINTS = np.array([-6.5, -3.25, -1.5, -0.6875, -0.125, 0.1875, 0.75, 1.375, 3.5, 7.25])
 """Points at which two formulas are compared, with `SAME_BITS` bits."""
 SAME_BITS = 160
@@ -202,8 +200,8 @@ class ActivationBounds:
             if self.options.conditioning:
                 # products of delta_a with factors of dA_j/dp_i may overflow and underflow
                 size, reach = (np.max(s, axis=-1, keepdims=True) for s in (np.abs(d) + delta_a.radius, np.abs(x)))
-                reach = np.maximum(reach, cotangent_gain(self.activation, x))
-                bound = bound.widen(overflow_allowance(size * reach, bound.radius, p.model))
+                size = size * np.maximum(reach, cotangent_gain(self.activation, x))
+                bound = bound.widen(overflow_allowance(size, bound.radius, p.model))
                 lost = finite_or_zero(underflow_allowance(scale, np.sum(x**2, axis=-1, keepdims=True), p.model))
             return bound.widen(np.where(bound.radius != 0, lost, 0.0))
 
@@ -216,11 +214,9 @@ class ActivationBounds:
         reach = np.maximum(np.abs(p.value), cotangent_gain(self.activation, p.value))
         rounds = getattr(self.activation.derivative(p), "radius", 0.0)
         scale = conditioning_scale(self.activation, "derivative", p.value)
-        chain = underflow_allowance(scale, p.value**2, p.model) + NARROW * p.model.quantum * gain(
-            self.activation, p.value
-        )
-        sums = CANCELLING_ROUNDINGS * p.model.u * size * cancelling_cotangents(self.activation, p.value)
-        lost = np.where(rounds != 0, chain, 0.0) + finite_or_zero(sums)
+        reverse = NARROW * p.model.quantum * gain(self.activation, p.value)
+        chain = underflow_allowance(scale, p.value**2, p.model) + reverse
+        lost = np.where(rounds != 0, chain, 0.0) + size * cancelling_cotangents(self.activation, p.value, p.model.u)
         return product.widen(lost + overflow_allowance(size * reach, rounds, p.model))
 
     def by(self, name: str, p: Rounded) -> Rounded:

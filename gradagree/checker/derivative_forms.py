@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from gradagree.adapters import Unsupported, example_weight
 from gradagree.arithmetic.dual import Dual, record_tangents, tangent_of
@@ -22,6 +23,8 @@ SEED = 0.7071067811865476
 """A tangent with all its bits set, so that no product with it is exact, as with the cotangents of a real program."""
 EXTRA_ROUNDINGS = 2
 """Roundings in addition to those of the reference's formula, where a framework computes a derivative in more steps."""
+SUM_ROUNDINGS = 3
+"""Roundings of a sum of three terms, in which two cancel, relative to the larger ones."""
 MAX_ENTRIES = 1 << 22
 """Largest number of entries of an array of all directions; beyond, it is not computed."""
 
@@ -147,18 +150,20 @@ def cotangent_gain(activation: Activation, p: np.ndarray) -> np.ndarray:
     return np.asarray(np.fmax.reduce([np.ones(next(iter(sizes.values())).shape), *sizes.values()]))
 
 
-def cancelling_cotangents(activation: Activation, p: np.ndarray) -> np.ndarray:
-    """The size of terms that cancel where the cotangents of p are added; 0 if there are none.
+def cancelling_cotangents(activation: Activation, p: np.ndarray, u: float) -> np.ndarray:
+    """The rounding errors, for a cotangent of 1, of terms that cancel where the cotangents of p are added.
 
     jax differentiates y = tanh p as (d + d y) (1 - y): in reverse mode, near y = -1, its parts 2 d and 2 d y are added
-    to the cotangent of p one after the other. Here d is the derivative of A by y.
+    to the cotangent of p one after the other. Here d is the derivative of A by y. Only where y rounds to -1: elsewhere
+    the form of tanh's derivative bounds them.
     """
     with np.errstate(all="ignore"), record_tangents() as seen:
         variable = Dual.variable(p)
         activation.value(variable)
     places = [place for f, x, place in seen.applied if f is np.tanh and x is variable]
     sizes = [2 * one for one in _by_intermediates(activation, p, places).values()]
-    return np.asarray(np.sum([np.zeros(p.shape), *sizes], axis=0))
+    saturated = 2 * special.expit(2 * p) <= u  # 1 + tanh p
+    return np.where(saturated, SUM_ROUNDINGS * u * np.sum([np.zeros(p.shape), *sizes], axis=0), 0.0)
 
 
 def _by_intermediates(

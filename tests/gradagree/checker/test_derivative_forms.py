@@ -250,8 +250,9 @@ def test_that_the_cotangent_of_an_intermediate_is_found_at_its_size() -> None:
 
 def test_that_only_a_tanh_of_the_input_itself_has_parts_that_cancel() -> None:
     p = np.array([[-3000.0, 0.5]])
-    assert cancelling_cotangents(_LengthsTimesTanh(), p).tolist() == [[6000.0, 1.0]]
-    assert cancelling_cotangents(Activation.named("gelu_tanh"), p).tolist() == [[0.0, 0.0]]
+    u = 2.0**-24
+    assert cancelling_cotangents(_LengthsTimesTanh(), p, u).tolist() == [[3 * u * 6000.0, 0.0]]  # 0.5 is not saturated
+    assert cancelling_cotangents(Activation.named("gelu_tanh"), p, u).tolist() == [[0.0, 0.0]]
 
 
 @pytest.mark.parametrize(("excess", "verdict"), [(1.0, Verdict.INACCURATE), (40.0, Verdict.DISAGREE)])
