@@ -315,18 +315,6 @@ class Adapter:
             )
         return lambda *operands: method(*operands, self.framework)
 
-    def result_shape(self, function: Callable[..., Any], *arrays: Any) -> Any:
-        """What a function returns, or a description of it with the same ``shape``, which may cost less.
-
-        Args:
-            function: A function of the framework's arrays.
-            arrays: Its operands.
-
-        Returns:
-            The result; by default the function is called.
-        """
-        return function(*arrays)
-
     def tapped(self, mode: str, error: Callable[..., Any]) -> Program:
         """The program of a mode with taps; by default zeros are added to the value of each node.
 

@@ -259,7 +259,7 @@ class ForJax(Adapter):
         return (self.framework.jit(function) if compiled else function)(*arrays)
 
     def result_shape(self, function: Callable[..., Any], *arrays: Any) -> Any:
-        """As in `Adapter`; the function is traced, which compiles nothing."""
+        """A description of what a function returns, with its shape; the function is traced, which compiles nothing."""
         return self.framework.eval_shape(function, *arrays)
 
     def pointwise(self) -> Any:

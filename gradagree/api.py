@@ -36,6 +36,8 @@ KERNEL_SHAPE, KERNEL_BATCH = "2-257b-129", 65
 """Of one more case: sizes beyond those at which kernels change their algorithm."""
 EXTREME_SHAPE, EXTREME_BATCH = "5-2", 16
 """Of one more case in each dtype, in which the function takes the extreme inputs itself."""
+TIES_SHAPE, TIES_BATCH = "2-4", 31
+"""Of one more case of a loss, with so many numbers on a grid that some lie on its kinks."""
 OTHER_SHAPE = "3-5b-2"
 """The shape of the cases in `OTHER_DTYPES`."""
 
@@ -229,6 +231,8 @@ def _small_cases(thing: Any, dtypes: Sequence[str] | None) -> list[Case]:
     drawn += [(OTHER_SHAPE, 4, regime, dtype) for regime in REGIMES[:2] for dtype in other]
     drawn += [(KERNEL_SHAPE, KERNEL_BATCH, "ordinary", dtype) for dtype in main[:1]]
     drawn += [(EXTREME_SHAPE, EXTREME_BATCH, "extreme", dtype) for dtype in (*main, *other)]
+    if isinstance(thing, ErrorFunction):
+        drawn += [(TIES_SHAPE, TIES_BATCH, "grid", dtype) for dtype in main[:1]]
     return [_insert(_model(*one), thing) for one in drawn]
 
 

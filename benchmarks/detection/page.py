@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import jinja2
 
 from benchmarks.detection import tables
 from benchmarks.detection.networks import DEPTHS, SIZES
+from benchmarks.planted_faults.page import RESULTS, section
 
 TEMPLATE = Path(__file__).with_name("page.md.in")
 
@@ -17,4 +19,7 @@ def page(result: dict[str, Any]) -> str:
     """The whole page, in Markdown."""
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(result=result, rows=result["rows"], tables=tables, depths=DEPTHS, sizes=SIZES)
+    planted = section(json.loads(RESULTS.read_text(encoding="utf-8")))
+    return template.render(
+        result=result, rows=result["rows"], tables=tables, depths=DEPTHS, sizes=SIZES, planted=planted
+    )
