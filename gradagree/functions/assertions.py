@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gradagree.adapters.function_adapters import adapter_of
 from gradagree.adapters.functions import Call, FunctionAdapter
 from gradagree.arithmetic.duck import NoRule
 from gradagree.arithmetic.tape import trace
@@ -21,7 +22,6 @@ from gradagree.functions.enclosures import (
     probable,
     with_probable,
 )
-from gradagree.functions.frameworks import adapter_of
 from gradagree.functions.judge import judge
 from gradagree.functions.records import GradientRecord, Report
 from gradagree.reference.graph import Graph
