@@ -31,6 +31,7 @@ class Tensor:
         return self + -other
 
     def __mul__(self, other):
+        other = other if isinstance(other, Tensor) else Tensor(np.asarray(other))
         return Tensor(
             self.x * other.x, (self, lambda d: _like(self, d * other.x)), (other, lambda d: _like(other, d * self.x))
         )

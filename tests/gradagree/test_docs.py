@@ -12,7 +12,7 @@ import click
 import pytest
 
 from gradagree.checker.verdict import Record, Verdict
-from gradagree.cli.main import commands
+from gradagree.cli.main import code as exit_code_of, commands
 from gradagree.report import summarize
 from gradagree.runner.campaign import _meta
 from gradagree.runner.known import read_known
@@ -138,8 +138,15 @@ def test_that_the_first_example_of_the_readme_prints_what_it_shows() -> None:
 
 
 COUNTS = {
-    "README.md": {"disagree": 25, "agree": 1426, "convention": 36, "undecided": 28},
-    "docs/quick-start.md": {"disagree": 8, "agree": 382, "convention": 21, "undecided": 4},
+    "README.md": {
+        "disagree": 21,
+        "agree": 1460,
+        "convention": 49,
+        "inaccurate": 1,
+        "out-of-range": 66,
+        "undecided": 304,
+    },
+    "docs/quick-start.md": {"agree": 307, "convention": 10, "out-of-range": 4, "undecided": 74},
 }
 """The numbers of records of the runs whose output the pages show, by verdict, without one of jax that agrees."""
 SPEC = "1-8-8-3-1-12:id,erf,cos,gelu,hardsigmoid:multiclass_hinge:n32:f64:ordinary:s550603312"
@@ -156,6 +163,20 @@ def shown_record(k: int, verdict: str, framework: str = "torch", version: str = 
         "mode": "grad", "dtype": "float64", "verdict": Verdict(verdict),
     }  # fmt: skip
     return Record(**plain | (fault if verdict == "disagree" else {}))
+
+
+SHOWN = [
+    line[2:].partition("  #")[0].strip()
+    for page in ("README.md", "docs/quick-start.md")
+    for line in "".join(blocks(ROOT / page, "console")).splitlines()
+    if re.match(r"\$ gradagree (replay '|list )", line)
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("line", [*dict.fromkeys(SHOWN), f"gradagree replay '{SPEC}' --modes torch:backward"])
+def test_that_a_command_that_is_shown_exits_with_0(line: str) -> None:
+    assert exit_code_of(shlex.split(line)[1:]) == 0
 
 
 @pytest.mark.parametrize("page", COUNTS)
