@@ -1,0 +1,80 @@
+"""PyTorch's corpus: what is judged, refused and accused is counted, and a hang ends."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+op_db = pytest.importorskip("benchmarks.op_db")
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+class WrongSine(torch.autograd.Function):  # type: ignore[misc]
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        ctx.save_for_backward(x)
+        return torch.sin(x)
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        return g * 1.01 * torch.cos(ctx.saved_tensors[0])
+
+
+def operation(function: Any) -> Any:
+    """A record of one sample, as PyTorch has them."""
+
+    def samples(device: str, dtype: Any, requires_grad: bool) -> Any:
+        x = torch.linspace(0.1, 1.0, 5).to(dtype).requires_grad_(requires_grad)
+        yield SimpleNamespace(input=x, args=(), kwargs={}, output_process_fn_grad=lambda y: y)
+
+    return SimpleNamespace(
+        formatted_name="mine", sample_inputs=samples, get_op=lambda: function,
+        gradcheck_wrapper=lambda op, *args, **kwargs: op(*args, **kwargs),
+        supported_backward_dtypes=lambda _: {torch.float32, torch.complex64},
+    )  # fmt: skip
+
+
+def measure(function: Any, limit: float = 60.0) -> dict[str, Any]:
+    ((name, result),) = op_db.measure([operation(function)], op_db.DTYPES, None, limit)
+    assert name == "mine"
+    assert list(result) == ["float32"]
+    return result["float32"]  # type: ignore[no-any-return]
+
+
+def test_that_a_right_operation_is_judged() -> None:
+    found = measure(torch.sin)
+    assert found["verdicts"] == {"agree": 1}
+    assert 0 < found["sharpness"] < 1e-5
+    assert op_db.judged({"float32": found})
+
+
+def test_that_a_wrong_operation_is_accused() -> None:
+    found = measure(WrongSine.apply)
+    assert found["verdicts"] == {"disagree": 1}
+    assert found["failures"][0]["quantity"] == "gradient"
+
+
+def test_that_an_operation_without_a_numpy_form_is_listed() -> None:
+    found = measure(lambda x: torch.special.airy_ai(x))
+    assert found["judged"] == 0
+    assert "aten.special_airy_ai" in found["unknown"]
+    assert not op_db.judged({"float32": found})
+
+
+def test_that_an_operation_that_hangs_ends() -> None:
+    found = measure(lambda x: time.sleep(60) or x, limit=1.0)
+    assert found["refused"] == {"not finished within 1 s": 1}
+
+
+def test_that_the_corpus_is_large_and_in_shards() -> None:
+    names = [op.formatted_name for op in op_db.corpus()]
+    shards = [op_db.chosen(op_db.corpus(), None, f"{k}/3") for k in (1, 2, 3)]
+    assert len(names) > 500
+    assert sorted(op.formatted_name for shard in shards for op in shard) == sorted(names)
+    chosen = {op.formatted_name for op in op_db.chosen(op_db.corpus(), "softmax,log_soft*", None)}
+    assert {"softmax", "log_softmax"} <= chosen <= {name for name in names if "softmax" in name}
