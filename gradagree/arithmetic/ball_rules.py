@@ -16,6 +16,7 @@ from gradagree.arithmetic.derived import log_sum_exp
 from gradagree.arithmetic.duck import Duck, NoRule
 from gradagree.arithmetic.rounded import COMPARISONS
 from gradagree.arithmetic.three_valued import Trilean, split
+from gradagree.reference.operations.scatter import put
 
 
 def maximum(x: arb, y: arb) -> arb:
@@ -218,6 +219,10 @@ HOLDS: dict[Any, Any] = {
 }
 
 
+def replaced(x: Any, index: Any, values: Any) -> Ball:
+    return Ball(put(lift(x).balls, index, lift(values).balls))
+
+
 def matmul(x: Any, y: Any) -> Ball:
     return Ball(np.matmul(lift(x).balls, lift(y).balls))
 
@@ -229,7 +234,7 @@ Ball.rules.update({
     np.hypot: entrywise(lambda x, y: (x**2 + y**2).sqrt(), 2), np.arctan2: entrywise(flint.arb.atan2, 2),
     np.logaddexp: entrywise(lambda x, y: maximum(x, y) + (-abs(x - y)).exp().log1p(), 2),
     np.sum: total, np.mean: mean, np.max: extremum(maximum), np.min: extremum(minimum), special.logsumexp: log_sum,
-    np.sort: sort,
+    np.sort: sort, put: replaced,
     np.cumsum: lambda x, axis=None: Ball(np.cumsum(x.balls, axis=axis)), np.where: where,
     np.isfinite: classify(lambda x: x.is_finite(), is_infinite),
     np.isinf: classify(is_infinite, lambda x: x.is_finite()),

@@ -11,6 +11,7 @@ from scipy import special
 
 from gradagree.arithmetic.duck import Duck, NoRule
 from gradagree.arithmetic.three_valued import split
+from gradagree.reference.operations.cumulative import accumulate
 
 LOG_2, LOG_10 = float(np.log(2)), float(np.log(10))
 
@@ -120,23 +121,18 @@ def fold_entries(f: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     return rule
 
 
-def accumulate(f: Callable[[Any, Any], Any]) -> Callable[..., Any]:
-    """A cumulative operation by a binary function."""
-
-    def rule(x: Any, axis: int | None = None) -> Any:
-        lined = np.ravel(x) if axis is None else np.moveaxis(x, axis, 0)
-        found = [lined[0]]
-        for k in range(1, lined.shape[0]):
-            found.append(f(found[-1], lined[k]))
-        return np.stack(found, axis=0 if axis is None else axis % x.ndim)
-
-    return rule
-
-
 def log_sum_exp(x: Any, m: Any, axis: Any, keepdims: bool) -> Any:
     """log(sum_i exp x_i) = m + log(sum_i exp(x_i - m)) for any m; m keeps the reduced axes."""
     found = m + np.log(np.sum(np.exp(x - m), axis=axis, keepdims=True))
     return found if keepdims else np.squeeze(found, axis)
+
+
+def median(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The middle one of the sorted entries, or the mean of the two middle ones."""
+    lined, axes = merge_axes(x, axis)
+    ordered, n = np.sort(lined, axis=-1), lined.shape[-1]
+    found = ordered[..., n // 2] if n % 2 else (ordered[..., n // 2 - 1] + ordered[..., n // 2]) / 2
+    return np.expand_dims(found, axes) if keepdims else found
 
 
 def variance(x: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False, correction: float = 0) -> Any:
@@ -240,11 +236,13 @@ Duck.derived.update({
     special.huber: huber, special.pseudo_huber: pseudo_huber,
     special.boxcox: power_transform(np.log), special.boxcox1p: power_transform(np.log1p),
     np.min: lambda x, axis=None, keepdims=False: -np.max(-x, axis=axis, keepdims=keepdims),
-    np.prod: fold_entries(np.multiply), np.cumprod: accumulate(np.multiply), np.cumsum: accumulate(np.add),
+    np.prod: fold_entries(np.multiply),
+    np.cumprod: functools.partial(accumulate, np.multiply), np.cumsum: functools.partial(accumulate, np.add),
     np.var: variance, np.std: lambda x, *args, **kwargs: np.sqrt(np.var(x, *args, **kwargs)),
     np.ptp: lambda x, axis=None, keepdims=False: (
         np.max(x, axis=axis, keepdims=keepdims) - np.min(x, axis=axis, keepdims=keepdims)
     ),
+    np.median: median, np.partition: lambda x, kth, axis=-1: np.sort(x, axis=axis),
     np.average: average, np.diff: difference, np.linalg.norm: norm,
     np.argmax: arg_extreme(np.argmax, np.greater_equal), np.argmin: arg_extreme(np.argmin, np.less_equal),
     np.argsort: argsort,

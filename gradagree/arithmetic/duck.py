@@ -12,11 +12,16 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from scipy import special
 
+from gradagree.reference.operations.cumulative import running_log_sum_exp, running_max, running_min
+from gradagree.reference.operations.primitive import OVERRIDABLE
+
 REDUCTIONS: dict[Any, Any] = {
     (np.add, "reduce"): np.sum, (np.maximum, "reduce"): np.max, (np.minimum, "reduce"): np.min,
     (np.multiply, "reduce"): np.prod, (np.logaddexp, "reduce"): special.logsumexp,
     (np.logical_or, "reduce"): np.any, (np.logical_and, "reduce"): np.all,
     (np.add, "accumulate"): np.cumsum, (np.multiply, "accumulate"): np.cumprod,
+    (np.maximum, "accumulate"): running_max, (np.minimum, "accumulate"): running_min,
+    (np.logaddexp, "accumulate"): running_log_sum_exp,
 }  # fmt: skip
 """Ufunc methods and the functions that they are equivalent to."""
 
@@ -132,7 +137,7 @@ class Duck(NDArrayOperatorsMixin):
     __slots__ = ()
     arithmetic: ClassVar[str]
     rules: ClassVar[Rules]
-    derived: ClassVar[Rules] = {}
+    derived: ClassVar[Rules] = {function: function.__wrapped__ for function in OVERRIDABLE}
     between: ClassVar[Callable[..., Any]]
     """``between(where, x, y)`` is x; where marked, any number between x and y (from `three_valued`)."""
     rank: ClassVar[int] = 1

@@ -25,6 +25,8 @@ from gradagree.arithmetic.rounded import (
     result,
 )
 from gradagree.arithmetic.three_valued import Trilean, split
+from gradagree.reference.operations.cumulative import running_max, running_min
+from gradagree.reference.operations.scatter import put, scatter_add
 
 Fold = Callable[[Any], Any]
 """A sum or product along an axis."""
@@ -177,6 +179,32 @@ def running_total(x: Rounded, axis: int | None = None) -> Rounded:
     return finish(value, np.where(size > model.format.largest, np.inf, spread), model, x.q)
 
 
+def running_extremum(pick: Callable[..., Any]) -> Callable[..., Rounded]:
+    def rule(x: Rounded, axis: int | None = None) -> Rounded:
+        return hull(x, x.q, *(pick(end, axis) for end in (x.value, x.value - x.radius, x.value + x.radius)))
+
+    return rule
+
+
+def scattered(x: Rounded, places: np.ndarray, shape: Any) -> Rounded:
+    """Sums in any order, each partial sum of which may be stored in the dtype, as atomic additions do."""
+    terms = scatter_add(np.ones(x.shape), places, shape)
+    value = scatter_add(x.value, places, shape)
+    spread = scatter_add(x.radius, places, shape) if x.radius.any() else np.zeros_like(value)
+    if np.max(terms, initial=0) <= 1:
+        return Rounded(value, spread, x.model, x.q)
+    model, size = x.model, scatter_add(np.abs(x.value), places, shape) + spread
+    exact = exactness.is_exact(size, x.q, model) | (size == 0) | (terms <= 1)
+    spread = spread + np.where(exact, 0.0, terms * ((model.u + OWN) * size + model.quantum))
+    return finish(value, np.where(size > model.format.largest, np.inf, spread), model, x.q)
+
+
+def replaced(x: Any, index: Any, values: Any) -> Rounded:
+    x, values = lift_all(x, values)
+    value, radius = put(x.value, index, values.value), put(x.radius, index, values.radius)
+    return Rounded(value, radius, x.model, min(x.q, values.q))
+
+
 def products(x: Rounded, multiplied: Fold, added: Fold) -> Rounded:
     """n factors in any order: relative error (1 + u)^n - 1, plus underflow of partial products times the rest."""
     model, size = x.model, np.abs(x.value) + x.radius
@@ -216,5 +244,6 @@ Rounded.rules.update({
     **{f: step(f) for f in (np.ceil, np.floor, np.rint, np.trunc)},
     **{f: classify(f) for f in (np.isfinite, np.isinf, np.isnan)},
     np.matmul: matmul, np.sum: total, np.mean: mean, np.cumsum: running_total, np.prod: product,
-    np.cumprod: running_product, special.logsumexp: log_sum,
+    np.cumprod: running_product, running_max: running_extremum(running_max), scatter_add: scattered, put: replaced,
+    running_min: running_extremum(running_min), special.logsumexp: log_sum,
 })  # fmt: skip

@@ -12,7 +12,7 @@ from gradagree.arithmetic.duck import Duck, NoRule
 STRUCTURAL = (
     np.broadcast_to, np.copy, np.diagonal, np.expand_dims, np.flip, np.fliplr, np.flipud, np.moveaxis, np.ravel,
     np.repeat, np.reshape, np.roll, np.rollaxis, np.rot90, np.squeeze, np.swapaxes, np.take, np.take_along_axis,
-    np.tile, np.transpose,
+    np.tile, np.transpose, np.lib.stride_tricks.sliding_window_view,
 )  # fmt: skip
 """Functions that move entries and compute nothing."""
 
@@ -84,15 +84,23 @@ def broadcast_arrays(*arrays: Any) -> tuple[Any, ...]:
     return tuple(np.broadcast_to(x, shape) for x in arrays)
 
 
-def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: float = 0.0) -> Any:
+PAD_MODES = ("constant", "edge", "reflect", "symmetric", "wrap")
+"""Modes of np.pad that repeat entries, or fill in a constant."""
+
+
+def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0.0) -> Any:
     """np.pad: each entry of the result is an entry of x or the constant."""
-    if np.ndim(constant_values):
-        raise NoRule("np.pad supports only one number for constant_values here; write np.concatenate")
+    if mode not in PAD_MODES:
+        raise NoRule(f"np.pad supports only the modes {', '.join(PAD_MODES)} here, not {mode!r}; write np.concatenate")
     places = np.arange(x.size).reshape(x.shape)
     if mode != "constant":
         return np.ravel(x)[np.pad(places, pad_width, mode)]  # type: ignore[call-overload]
     places = np.pad(places, pad_width, constant_values=-1)
-    return np.where(places < 0, constant_values, np.ravel(x)[places])
+    if np.ndim(constant_values):
+        constant_values = np.pad(np.zeros(x.shape), pad_width, constant_values=constant_values)
+    if not x.size:
+        return np.broadcast_to(constant_values, places.shape) + np.zeros(places.shape)
+    return np.where(places < 0, constant_values, np.ravel(x)[np.maximum(places, 0)])
 
 
 def triangle(keep: Callable[..., Any]) -> Callable[..., Any]:

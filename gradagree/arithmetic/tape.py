@@ -14,6 +14,7 @@ from gradagree.arithmetic.duck import Duck, NoRule, Rules
 from gradagree.reference.graph import Application, Graph, Value
 from gradagree.reference.operations import PRIMITIVES, Primitive
 from gradagree.reference.operations.moves import CONCATENATE, STACK, gather
+from gradagree.reference.operations.scatter import put, scatter_add
 
 LIBRARIES = (str(Path(np.__file__).parent), str(Path(scipy.__file__).parent), str(Path(__file__).parent))
 
@@ -140,6 +141,11 @@ def split(function: Callable[..., Any]) -> Callable[..., Any]:
     return rule
 
 
+def replaced(x: Any, index: Any, values: Any) -> Any:
+    """x with the entries at an index replaced; the index is that of the given inputs."""
+    return record(PRIMITIVES[put], x, concrete(index), values)
+
+
 def accept(function: Any) -> bool:
     return function not in (CONCATENATE, STACK, gather)
 
@@ -170,11 +176,12 @@ def trace(function: Callable[..., Any], *inputs: Any, names: Sequence[str] | Non
 MOVING = (
     np.diagonal, np.flip, np.fliplr, np.flipud, np.repeat, np.roll, np.rot90, np.take, np.take_along_axis, np.tile,
     np.moveaxis, np.rollaxis, np.swapaxes, np.expand_dims, np.ravel, np.reshape, np.squeeze, np.copy, np.transpose,
-    np.broadcast_to, np.sort,
+    np.broadcast_to, np.sort, np.lib.stride_tricks.sliding_window_view, scatter_add,
 )  # fmt: skip
 Tape.rules.update({function: recorder(p) for function, p in PRIMITIVES.items() if accept(function)})
 Tape.rules.update({f: places(f) for f in (np.argmax, np.argmin, np.argsort)})
 Tape.rules.update({function: structural(PRIMITIVES[function]) for function in MOVING})
 Tape.rules[np.matmul] = matmul
+Tape.rules[put] = replaced
 Tape.rules.update({np.concatenate: joining(PRIMITIVES[CONCATENATE]), np.stack: joining(PRIMITIVES[STACK])})
 Tape.rules.update({f: split(f) for f in (np.array_split, np.dsplit, np.hsplit, np.split, np.vsplit)})

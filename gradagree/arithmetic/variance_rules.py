@@ -26,6 +26,7 @@ from gradagree.arithmetic.variance import (
     sum_of_terms,
 )
 from gradagree.reference.operations.derivatives import DERIVATIVES, PARTIALS, STEPS
+from gradagree.reference.operations.scatter import put, scatter_add
 
 LIBRARY_DEVIATIONS = 2
 """Standard deviation of the error of a library function, in u."""
@@ -219,6 +220,18 @@ def running_total(x: Variance, axis: int | None = None) -> Variance:
     return Variance(value, added, x.model)
 
 
+def scattered(x: Variance, places: np.ndarray, shape: Any) -> Any:
+    """Sums in any order, each partial sum of which may be stored in the dtype."""
+    found = scatter_add.__wrapped__(x, places, shape)  # type: ignore[attr-defined]
+    terms, squares = (scatter_add(part, places, shape) for part in (np.ones(x.shape), np.square(x.value)))
+    return found.widen(np.where(terms > 1, x.model.u * np.sqrt((1 + terms / 2) * squares / 3), 0.0))
+
+
+def replaced(x: Any, index: Any, values: Any) -> Variance:
+    x, values = lift_all(x, values)
+    return Variance(put(x.value, index, values.value), put(x.variance, index, values.variance), x.model)
+
+
 def sort(x: Variance, axis: int = -1) -> Variance:
     """np.sort: numbers that may change places are nearly equal."""
     order = np.argsort(x.value, axis=axis, kind="stable")
@@ -257,5 +270,6 @@ Variance.rules.update({
     **{f: apply_to(f, as_rounded) for f in (np.argmax, np.argmin, np.argsort)},
     **{f: apply_to(f, lambda x: x.value) for f in (np.isfinite, np.isinf, np.isnan)},
     np.arctan2: arctan2, np.hypot: binary(np.hypot, PARTIALS[np.hypot]), np.power: power, np.signbit: signbit,
+    scatter_add: scattered, put: replaced,
     special.gamma: gamma, np.sort: sort, np.cumsum: running_total, special.logsumexp: log_sum, special.zeta: zeta,
 })  # fmt: skip

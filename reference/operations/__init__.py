@@ -1,9 +1,13 @@
 """Operations of array programs: NumPy functions, each with a vjp (vector-Jacobian product) written by hand."""
 
 from gradagree.reference.operations import (
+    cumulative as cumulative,
     elementwise as elementwise,
     linear as linear,
     moves as moves,
+    ordering as ordering,
     reductions as reductions,
+    scatter as scatter,
+    windows as windows,
 )
 from gradagree.reference.operations.primitive import PRIMITIVES as PRIMITIVES, Primitive as Primitive

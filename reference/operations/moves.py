@@ -6,50 +6,18 @@ it is applied to the numbers 0, 1, 2, ... in the shape of x.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from gradagree.reference.operations.primitive import Vjp, midpoints, register, sum_to
+from gradagree.reference.operations.primitive import Vjp, register, sum_to
+from gradagree.reference.operations.scatter import put, scatter_add
 
 
 def gather(x: Any, index: Any) -> Any:
     """x[index], for every index that NumPy knows."""
     return x[index]
-
-
-def scatter_add(g: Any, places: np.ndarray, shape: Sequence[int]) -> Any:
-    """The array of this shape whose entry i is the sum of the entries of g that have place i; 0 without any.
-
-    Args:
-        g: Array to scatter, of the shape of places.
-        places: Positions in the flattened result, integers; those below 0 are dropped.
-        shape: Shape of the result.
-
-    Example:
-        >>> scatter_add(np.array([1.0, 2.0, 3.0]), np.array([0, 2, 0]), (4,))
-        array([4., 0., 2., 0.])
-    """
-    size = int(np.prod(shape))
-    g, places = np.reshape(g, (-1,)), np.ravel(places)
-    if type(g) is np.ndarray:
-        kept = places >= 0
-        return np.bincount(places[kept], g[kept], minlength=size).reshape(shape)
-    order = np.argsort(places, kind="stable")
-    order = order[places[order] >= 0]
-    found, first, counts = np.unique(places[order], return_index=True, return_counts=True)
-    if not found.size:
-        return np.zeros(shape)
-    most = int(counts.max())
-    rank = np.arange(order.size) - np.repeat(first, counts)
-    sources = np.full((found.size, most), g.size)
-    sources[np.repeat(np.arange(found.size), counts), rank] = order
-    padded = np.concatenate([g, np.zeros(1)], axis=0)
-    sums = np.sum(padded[sources], axis=-1) if most > 1 else padded[sources[:, 0]]
-    back = np.full(size, found.size)
-    back[found] = np.arange(found.size)
-    return np.reshape(np.concatenate([sums, np.zeros(1)], axis=0)[back], tuple(shape))
 
 
 def moved(function: Callable[..., Any]) -> Vjp:
@@ -99,26 +67,46 @@ def broadcast_to(g: Any, y: Any, x: Any, *args: Any, **kwargs: Any) -> tuple[Any
     return (sum_to(g, np.shape(x)),)
 
 
-def sort(g: Any, y: Any, x: Any, axis: int = -1) -> tuple[Any]:
-    """Equal entries may come in any order; a stable sort's is taken."""
-    order = np.argsort(midpoints(x), axis=axis, kind="stable")
-    places = np.take_along_axis(np.arange(int(np.prod(np.shape(x)))).reshape(np.shape(x)), order, axis=axis)
-    return (scatter_add(g, places, np.shape(x)),)
+def swapaxes(g: Any, y: Any, x: Any, axis1: int, axis2: int) -> tuple[Any, None, None]:
+    return np.swapaxes(g, axis1, axis2), None, None
+
+
+def moveaxis(g: Any, y: Any, x: Any, source: Any, destination: Any) -> tuple[Any, None, None]:
+    return np.moveaxis(g, destination, source), None, None
+
+
+def flip(g: Any, y: Any, x: Any, axis: Any = None) -> tuple[Any, None]:
+    return np.flip(g, axis), None
+
+
+def roll(g: Any, y: Any, x: Any, shift: Any, axis: Any = None) -> tuple[Any, None, None]:
+    return np.roll(g, np.negative(shift), axis), None, None
+
+
+def taken(g: Any, y: Any, x: Any, index: Any) -> tuple[Any, None]:
+    """Slices and single places: each entry of x is taken at most once, so that nothing is added."""
+    parts = index if isinstance(index, tuple) else (index,)
+    if all(part is None or part is Ellipsis or isinstance(part, slice | int) for part in parts):
+        return put(np.zeros(np.shape(x)), index, g), None
+    return moved(gather)(g, y, x, index)  # type: ignore[return-value]
 
 
 MOVES: tuple[Any, ...] = (
-    np.diagonal, np.flip, np.fliplr, np.flipud, np.repeat, np.roll, np.rot90, np.take, np.take_along_axis, np.tile,
-    np.moveaxis, np.rollaxis, np.swapaxes,
+    np.diagonal, np.fliplr, np.flipud, np.repeat, np.rot90, np.take, np.take_along_axis, np.tile, np.rollaxis,
+    np.lib.stride_tricks.sliding_window_view,
 )  # fmt: skip
 RESHAPES: tuple[Any, ...] = (np.expand_dims, np.ravel, np.reshape, np.squeeze, np.copy)
 for function in MOVES:
     register(function, moved(function))
 for function in RESHAPES:
     register(function, reshape)
-register(gather, moved(gather), "indexing")
+register(gather, taken, "indexing")
+register(np.swapaxes, swapaxes)
+register(np.moveaxis, moveaxis)
+register(np.flip, flip)
+register(np.roll, roll)
 register(np.transpose, transpose)
 register(np.broadcast_to, broadcast_to)
-register(np.sort, sort)
 CONCATENATE, STACK = joined(np.concatenate), joined(np.stack)
 register(CONCATENATE, concatenate, "concatenate")
 register(STACK, stack, "stack")

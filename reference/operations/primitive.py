@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -46,6 +47,30 @@ def register(function: Any, vjp: Vjp | None, name: str | None = None) -> Primiti
     return found
 
 
+OVERRIDABLE: list[Any] = []
+"""Functions of this package that dispatch to the type of their arrays, as NumPy's do."""
+
+
+def overridable(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that arrays with ``__array_function__`` may replace by a rule of their own (NEP 18).
+
+    The function itself, under ``__wrapped__``, is written in NumPy's functions and so runs on any array type.
+    """
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        others = [x for x in args if type(x) is not np.ndarray and hasattr(x, "__array_function__")]
+        types = {type(x) for x in others}
+        for x in others:
+            found = x.__array_function__(call, types, args, kwargs)
+            if found is not NotImplemented:
+                return found
+        return function(*args, **kwargs)
+
+    OVERRIDABLE.append(call)
+    return call
+
+
 def sum_to(g: Any, shape: Sequence[int]) -> Any:
     """The cotangent of an array that was broadcast: the sum over the axes along which it was repeated."""
     shape = tuple(shape)
@@ -66,6 +91,12 @@ def certain(condition: Any) -> np.ndarray:
     """The entries for which a condition holds without doubt (see `gradagree.arithmetic.three_valued`)."""
     true, open = getattr(condition, "true", condition), getattr(condition, "open", False)
     return np.asarray(true & ~np.asarray(open))
+
+
+def possible(condition: Any) -> np.ndarray:
+    """The entries for which a condition may hold."""
+    true, open = getattr(condition, "true", condition), getattr(condition, "open", False)
+    return np.asarray(true | np.asarray(open))
 
 
 def between(where: np.ndarray, x: Any, y: Any) -> Any:

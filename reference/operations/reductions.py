@@ -1,4 +1,4 @@
-"""Reductions and cumulative operations along axes."""
+"""Reductions along axes."""
 
 from __future__ import annotations
 
@@ -55,35 +55,12 @@ def log_sum_exp_value(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return np.logaddexp.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
 
 
-def running_total(g: Any, y: Any, x: Any, axis: int | None = None) -> tuple[Any]:
-    """The cumulative sum from the other end."""
-    along = -1 if axis is None else axis
-    found = np.flip(np.cumsum(np.flip(g, axis=along), axis=along), axis=along)
-    return (np.reshape(found, np.shape(x)),)
-
-
-def running_product(g: Any, y: Any, x: Any, axis: int | None = None) -> tuple[Any]:
-    """sum_j>=i g_j prod_k<=j, k!=i x_k, as the recursion r_i = g_i + x_{i+1} r_{i+1}, times the product before i."""
-    lined, g = (np.ravel(x), g) if axis is None else (np.moveaxis(z, axis, 0) for z in (x, g))
-    n = np.shape(lined)[0]
-    tail = [g[n - 1]]
-    for i in range(n - 2, -1, -1):
-        tail.append(g[i] + lined[i + 1] * tail[-1])
-    before: list[Any] = [1.0]
-    for i in range(n - 1):
-        before.append(before[-1] * lined[i])
-    found = np.stack([first * rest for first, rest in zip(before, reversed(tail), strict=True)], axis=0)
-    return (np.reshape(found, np.shape(x)) if axis is None else np.moveaxis(found, 0, axis),)
-
-
 register(np.sum, total)
 register(np.mean, mean)
 register(np.prod, product)
 register(np.max, extremum, "max")
 register(np.min, extremum, "min")
 PRIMITIVES[special.logsumexp] = Primitive("logsumexp", log_sum_exp_value, log_sum_exp)
-register(np.cumsum, running_total)
-register(np.cumprod, running_product)
 WITHOUT_DERIVATIVE: tuple[Any, ...] = (
     np.any,
     np.all,

@@ -50,7 +50,13 @@ np.tensordot(x[0], y, 0)  np.einsum("i,i->", x[0, 0], y[0, 1])
 np.einsum("bij,bkj->bik", x, y)  np.einsum("bij,kj->bik", x, y[0])  np.einsum("bij->b", x)  np.einsum("bij->jb", x)
 np.einsum("ij,ij->", x[0], y[0])  np.einsum("ij,ij->ij", x[0], y[0])  np.einsum("i,j->ij", x[0, 0], y[0, 1])
 np.einsum("ij,jk", x[0], y[0].T)  np.einsum("bij,ck->ki", x, y[0])  np.einsum("ij,ij->j", x[0], y[0], optimize=True)
-np.einsum("ij,i->j", x[0], y[0, :, 0])  np.einsum("ba", x[0])  np.matmul(x, np.swapaxes(y, 1, 2))
+np.einsum("ij,i->j", x[0], y[0, :, 0])  np.einsum("ba", x[0])  np.einsum("ij,ij,ij->i", x[0], y[0], x[1])
+np.einsum("ii", x[0, :, :2])  np.einsum("iij->ji", x[:, :, :2])  np.einsum("...j->...", x)
+np.einsum("...ij,...kj", x, y[0])  np.median(x)
+np.einsum(x, [0, 1, 2], y, [0, 1, 3], [2, 3])  np.einsum("ij,ij->i", x[0, :, :1], y[0])
+np.median(x, axis=(0, 2))  np.median(x, axis=1, keepdims=True)  np.partition(x, 3)[..., 3]  np.maximum.accumulate(x, 1)
+np.minimum.accumulate(x)  np.logaddexp.accumulate(x, axis=-1)  np.pad(x, 1, constant_values=(1, 2))
+np.matmul(x, np.swapaxes(y, 1, 2))
 """
 CALLS = [call for line in FORMULAS.strip().split("\n") for call in line.split("  ")]
 MADE: dict[str, Callable[[Any], Any]] = {

@@ -50,6 +50,7 @@ MOVES: dict[Any, Callable[[Any], Any]] = {
     np.atleast_2d: lambda x: np.atleast_2d(x[0]), np.atleast_3d: np.atleast_3d,
     np.hstack: lambda x: np.hstack([x, x[:, :1]]), np.vstack: lambda x: np.vstack([x, x[0]]),
     np.dstack: lambda x: np.dstack([x, x]), np.column_stack: lambda x: np.column_stack([x[:, 0], x]),
+    np.lib.stride_tricks.sliding_window_view: lambda x: np.lib.stride_tricks.sliding_window_view(x, 2, axis=1),
     np.append: lambda x: np.append(x, x[0]), np.pad: lambda x: np.pad(x, ((1, 0), (0, 2)), mode="edge"),
 }  # fmt: skip
 SPLITS: dict[Any, Callable[[Any], Any]] = {

@@ -17,7 +17,10 @@ from gradagree.arithmetic.rounded import Rounded
 from gradagree.arithmetic.tape import trace
 from gradagree.reference.graph import Application, Graph
 from gradagree.reference.operations import PRIMITIVES
+from gradagree.reference.operations.ordering import top_k
 from gradagree.reference.operations.primitive import Primitive
+from gradagree.reference.operations.scatter import add_at, put, put_along_axis, scatter_add
+from gradagree.reference.operations.windows import convolution, windows
 
 assert gradagree.arithmetic
 STEP = flint.arb(2) ** -60
@@ -61,6 +64,38 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], list[np.ndarray]]] = {
     "maximum": (lambda x, y: np.maximum(x, y) - np.minimum(x, 0.3 * y), [normal(3, 4), normal(4)]),
     "arctan2 and hypot": (lambda x, y: np.arctan2(x, y) * np.hypot(x, y), [normal(4), normal(4)]),
     "norm": (lambda x: np.linalg.norm(x, axis=-1), [normal(3, 4)]),
+    "einsum with an ellipsis": (lambda a, b: np.einsum("...ij,...jk", a, b), [normal(2, 2, 3), normal(3, 2)]),
+    "einsum of three": (lambda a, b, c: np.einsum("ij,jk,kl->il", a, b, c), [normal(2, 3), normal(3, 4), normal(4, 2)]),
+    "einsum with a diagonal": (lambda a, b: np.einsum("iij,j->i", a, b), [normal(3, 3, 2), normal(2)]),
+    "einsum by lists": (lambda a, b: np.einsum(a, [0, 1], b, [1, 2], [2, 0]), [normal(2, 3), normal(3, 2)]),
+    "einsum, trace": (lambda a: np.einsum("ii", a), [normal(3, 3)]),
+    "einsum of length 1": (lambda a, b: np.einsum("bi,bi->b", a, b), [normal(3, 1), normal(3, 4)]),
+    "tensordot": (lambda a, b: np.tensordot(a, b, ([0, -1], [1, 0])), [normal(2, 3, 4), normal(4, 2)]),
+    "cumulative max": (lambda x: np.maximum.accumulate(x, axis=1), [normal(3, 5)]),
+    "cumulative min": (lambda x: np.minimum.accumulate(x, axis=0) * 2, [normal(3, 5)]),
+    "cumulative logsumexp": (lambda x: np.logaddexp.accumulate(x, axis=-1), [normal(2, 4)]),
+    "cumulative sum of all": (lambda x: np.cumsum(x) * np.cumprod(x), [normal(2, 2)]),
+    "std and median": (lambda x: np.std(x, axis=(0, 2), ddof=1) + np.median(x, axis=(0, -1)), [normal(2, 3, 2)]),
+    "norm of order 4": (lambda x: np.linalg.norm(x, 4, axis=0), [normal(3, 2)]),
+    "top k": (lambda x: top_k(x, 2, axis=0) * top_k(x, 2, axis=0, largest=False), [normal(4, 2)]),
+    "partition": (lambda x: np.partition(x, 1, axis=0)[0], [normal(4, 2)]),
+    "put": (lambda x, v: put(x, (slice(None), [0, 2, 0]), v) ** 2, [normal(2, 3), normal(2, 3)]),
+    "put a number": (lambda x, v: put(x, np.eye(3) > 0, v) ** 2, [normal(3, 3), normal(1)]),
+    "add at": (lambda x, v: add_at(x, [0, 2, 0], v) ** 2, [normal(3, 2), normal(3, 1)]),
+    "put along axis": (lambda x, v: put_along_axis(x, np.array([[1], [0]]), v, 1), [normal(2, 3), normal(2, 1)]),
+    "scatter": (lambda x: scatter_add(x, np.array([3, -1, 0, 3, 3]), (2, 3)) ** 2, [normal(5)]),
+    "pad by reflection": (lambda x: np.pad(x, ((1, 2), (0, 1)), mode="reflect") ** 2, [normal(3, 3)]),
+    "pad around": (lambda x: np.pad(x, 2, mode="wrap") + np.pad(x, 2, mode="symmetric"), [normal(3)]),
+    "pad with numbers": (lambda x: np.pad(x, 1, constant_values=((1.0, 2.0), (3.0, 4.0))) ** 2, [normal(2, 2)]),
+    "sliding windows": (lambda x: np.max(np.lib.stride_tricks.sliding_window_view(x, 3), axis=-1), [normal(6)]),
+    "windows": (lambda x: np.mean(windows(x, (2, 2), (1, 2), (2, 1)), axis=(-2, -1)), [normal(2, 4, 5)]),
+    "convolution": (
+        lambda x, w: convolution(x, w, (2, 1), ((1, 0), (1, -1)), (1, 2), groups=2),
+        [normal(2, 4, 5, 5), normal(4, 2, 2, 2)],
+    ),
+    "transposed convolution": (
+        lambda x, w: convolution(x, w, (1,), ((1, 2),), (1,), gaps=(2,)), [normal(1, 2, 3), normal(3, 2, 2)],
+    ),
     "methods": (lambda x: x.T.reshape(2, -1).sum(axis=0).mean() + x.max(), [normal(3, 4)]),
 }  # fmt: skip
 

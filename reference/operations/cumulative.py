@@ -1,0 +1,92 @@
+"""Cumulative operations along an axis: sums, products, extreme values, logarithms of sums of exponentials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gradagree.reference.operations.primitive import PRIMITIVES, Vjp, overridable, register
+
+
+@overridable
+def running_max(x: Any, axis: int | None = None) -> Any:
+    """max(x_0, ..., x_k) for each k; np.maximum.accumulate calls it on other arrays than NumPy's."""
+    return accumulate(np.maximum, x, axis)
+
+
+@overridable
+def running_min(x: Any, axis: int | None = None) -> Any:
+    """min(x_0, ..., x_k) for each k, as np.minimum.accumulate."""
+    return accumulate(np.minimum, x, axis)
+
+
+@overridable
+def running_log_sum_exp(x: Any, axis: int | None = None) -> Any:
+    """log(exp x_0 + ... + exp x_k) for each k, as np.logaddexp.accumulate."""
+    return accumulate(np.logaddexp, x, axis)
+
+
+def accumulate(f: Any, x: Any, axis: int | None = None) -> Any:
+    """y_k = f(y_{k-1}, x_k), one entry after the other; without an axis, of the flattened array."""
+    if isinstance(x, np.ndarray):
+        return f.accumulate(np.ravel(x) if axis is None else x, axis=axis or 0)
+    lined = lined_up(x, axis)
+    found = [lined[k] for k in range(min(1, np.shape(lined)[0]))]
+    for k in range(1, np.shape(lined)[0]):
+        found.append(f(found[-1], lined[k]))
+    return np.moveaxis(np.stack(found, axis=0), 0, axis or 0) if found else lined
+
+
+def lined_up(x: Any, axis: int | None) -> Any:
+    """The axis in front; without one, the flattened array."""
+    return np.ravel(x) if axis is None else np.moveaxis(x, axis, 0)
+
+
+def step_by_step(f: Any) -> Vjp:
+    """The vjp of y_k = f(y_{k-1}, x_k): that of f, from the last step to the first."""
+
+    def vjp(g: Any, y: Any, x: Any, axis: int | None = None) -> tuple[Any]:
+        own: Callable[..., Any] = PRIMITIVES[f].vjp  # type: ignore[assignment]
+        g, y, lined = (lined_up(z, axis) for z in (g, y, x))
+        n = np.shape(lined)[0]
+        if n == 0:
+            return (np.zeros(np.shape(x)),)
+        rest, parts = g[n - 1], []
+        for k in range(n - 1, 0, -1):
+            before, here = own(rest, y[k], y[k - 1], lined[k])
+            parts.append(here)
+            rest = g[k - 1] + before
+        found: Any = np.stack([rest, *reversed(parts)], axis=0)
+        return (np.reshape(found, np.shape(x)) if axis is None else np.moveaxis(found, 0, axis),)
+
+    return vjp
+
+
+def running_total(g: Any, y: Any, x: Any, axis: int | None = None) -> tuple[Any]:
+    """The cumulative sum from the other end."""
+    along = -1 if axis is None else axis
+    found = np.flip(np.cumsum(np.flip(g, axis=along), axis=along), axis=along)
+    return (np.reshape(found, np.shape(x)),)
+
+
+def running_product(g: Any, y: Any, x: Any, axis: int | None = None) -> tuple[Any]:
+    """sum_j>=i g_j prod_k<=j, k!=i x_k, as the recursion r_i = g_i + x_{i+1} r_{i+1}, times the product before i."""
+    lined, g = (np.ravel(x), g) if axis is None else (np.moveaxis(z, axis, 0) for z in (x, g))
+    n = np.shape(lined)[0]
+    tail = [g[n - 1]]
+    for i in range(n - 2, -1, -1):
+        tail.append(g[i] + lined[i + 1] * tail[-1])
+    before: list[Any] = [1.0]
+    for i in range(n - 1):
+        before.append(before[-1] * lined[i])
+    found = np.stack([first * rest for first, rest in zip(before, reversed(tail), strict=True)], axis=0)
+    return (np.reshape(found, np.shape(x)) if axis is None else np.moveaxis(found, 0, axis),)
+
+
+register(np.cumsum, running_total)
+register(np.cumprod, running_product)
+register(running_max, step_by_step(np.maximum))
+register(running_min, step_by_step(np.minimum))
+register(running_log_sum_exp, step_by_step(np.logaddexp))
