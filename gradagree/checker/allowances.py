@@ -44,11 +44,18 @@ class ToleranceOptions:
 
     conditioning: add the conditioning scale. one_sided: at kinks use the derivative of this name (one of
     `kinks.ADMISSIBLE`); all other entries are undecided. ad_forms: include derivatives as AD may evaluate them.
+    underflow: allow underflow and overflow of intermediates without the conditioning scale.
     """
 
     conditioning: bool = False
     one_sided: str | None = None
     ad_forms: bool = False
+    underflow: bool = False
+
+    @property
+    def leaves_range(self) -> bool:
+        """True if intermediates may underflow or overflow, as with the conditioning scale."""
+        return self.conditioning or self.underflow
 
     @classmethod
     def widest(cls) -> ToleranceOptions:
@@ -79,6 +86,10 @@ class TangentOptions:
     @property
     def without_conditioning(self) -> TangentOptions:
         return replace(self, bounds=replace(self.bounds, conditioning=False))
+
+    @property
+    def with_underflow(self) -> TangentOptions:
+        return replace(self, bounds=replace(self.bounds, conditioning=False, underflow=True))
 
     @classmethod
     def all(cls, kinks: Kinks) -> list[TangentOptions]:
@@ -197,7 +208,7 @@ class ActivationBounds:
             if self.options.conditioning:
                 scale = scale + vjp_scale(self.activation, x, d)
             bound, lost = with_model_radius(enclose(found, *forms), scale), np.zeros(())
-            if self.options.conditioning:
+            if self.options.leaves_range:
                 # products of delta_a with factors of dA_j/dp_i may overflow and underflow
                 size, reach = (np.max(s, axis=-1, keepdims=True) for s in (np.abs(d) + delta_a.radius, np.abs(x)))
                 size = size * np.maximum(reach, cotangent_gain(self.activation, x))
@@ -208,7 +219,7 @@ class ActivationBounds:
     def times(self, derivative: Rounded, p: Rounded, factor: Rounded) -> Rounded:
         """A'(p) delta_a, or A'(p) p'; with conditioning, plus overflow and underflow with factors of A'(p)."""
         product: Any = derivative * factor
-        if not self.options.conditioning:
+        if not self.options.leaves_range:
             return product
         size = np.abs(factor.value) + factor.radius
         reach = np.maximum(np.abs(p.value), cotangent_gain(self.activation, p.value))
@@ -292,7 +303,7 @@ class LossBounds:
                 scale = scale + loss_scale(self.error, x, plain)
             form = self._ad_form(o, t, found.radius) if self.options.ad_forms else None
             bound = enclose(found, form)
-            if not self.options.conditioning:
+            if not self.options.leaves_range:
                 return with_model_radius(bound, scale)
             infinite = np.where(_overflowing(x, form), np.inf, bound.radius)
             bound = with_model_radius(Rounded(bound.value, infinite, o.model), scale)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -74,6 +75,8 @@ def observed_array(answer: Answer, quantity: Quantity) -> np.ndarray | None:
 
 
 CHOSEN = " slope at "
+UNDERFLOW = ToleranceOptions(ad_forms=True, underflow=True)
+"""Errors within this tolerance are no lost digits."""
 UNCHECKED = "less than half"
 """Begins the reason of an array of which less than half is checked."""
 Expect = Callable[[ToleranceOptions], Rounded]
@@ -102,7 +105,8 @@ def _compare(quantity: Quantity, observed: Any, expect: Expect, kinks: Kinks | N
         if not tight.verdict.fails:
             return tight
         narrow = expect(ToleranceOptions(ad_forms=True))
-    wide = compare_within(quantity, observed, narrow, lambda: expect(ToleranceOptions.widest()))
+    widest, underflow = (functools.partial(expect, how) for how in (ToleranceOptions.widest(), UNDERFLOW))
+    wide = compare_within(quantity, observed, narrow, widest, underflow)
     if not wide.verdict.fails:
         return wide
     if kinks:
@@ -118,7 +122,7 @@ def _compare(quantity: Quantity, observed: Any, expect: Expect, kinks: Kinks | N
 
 def conventional(quantity: Quantity, observed: np.ndarray, expect: Expect, kinks: Kinks) -> tuple[Comparison, str]:
     """Compare with one admissible derivative at each kink that explains all its entries; and their names."""
-    tight, wide = expect(ToleranceOptions(ad_forms=True)), expect(ToleranceOptions.widest())
+    tight, wide = expect(UNDERFLOW), expect(ToleranceOptions.widest())
     value, radius, narrow, chosen = wide.value.copy(), wide.radius.copy(), tight.radius.copy(), []
     for name, on in kinks.items():
         for slope, other in explaining(observed, expect, on).items():
@@ -148,30 +152,37 @@ def explaining(observed: np.ndarray, expect: Expect, on: np.ndarray) -> dict[str
     return found
 
 
-def compare_within(quantity: Quantity, observed: Any, narrow: Rounded, widest: Callable[[], Rounded]) -> Comparison:
-    """Compare without the conditioning scale, then with it; what only the latter explains is inaccurate."""
+def compare_within(
+    quantity: Quantity, observed: Any, narrow: Rounded, widest: Callable[[], Rounded], underflow: Callable[[], Rounded]
+) -> Comparison:
+    """Compare without the conditioning scale, then with it; what only the latter explains is inaccurate.
+
+    underflow is the tolerance that allows underflow of intermediates only: its errors are no lost digits.
+    """
     tight = classify(quantity, observed, narrow)
     if not tight.verdict.fails:
         return tight
     expected = widest()
     wide = _classify(quantity, observed, expected)
-    return wide if wide.verdict.fails else _inaccurate(wide, tight, observed, narrow, expected)
+    if wide.verdict.fails:
+        return wide
+    doubtful = doubtful_entries(observed, narrow, expected)
+    if doubtful:
+        doubtful = doubtful_entries(observed, underflow(), expected)
+    return _inaccurate(replace(wide, doubtful=doubtful), tight, observed, narrow)
 
 
-def _inaccurate(
-    wide: Comparison, tight: Comparison, observed: np.ndarray, narrow: Rounded, expected: Rounded
-) -> Comparison:
+def _inaccurate(wide: Comparison, tight: Comparison, observed: np.ndarray, narrow: Rounded) -> Comparison:
     """Right only with the conditioning scale: the entry that lost digits, with the tolerance that it passed.
 
     Entries within the narrow tolerance are checked by it, and the others have a correct digit, or are doubtful.
     """
-    found = replace(wide, doubtful=doubtful_entries(observed, narrow, expected))
     if wide.verdict is not Verdict.AGREE:
-        return found
+        return wide
     with np.errstate(all="ignore"):
         size, off = np.abs(narrow.value), np.abs(observed - narrow.value)
         checked = resolved(size, narrow.radius, narrow.model) | (off > narrow.radius)
-    found = unchecked(replace(found, sharp=int(np.count_nonzero(checked))))
+    found = unchecked(replace(wide, sharp=int(np.count_nonzero(checked))))
     if found.verdict is not Verdict.AGREE:
         return found
     lost = abs(tight.observed - tight.expected) / tight.tolerance if tight.tolerance else math.inf

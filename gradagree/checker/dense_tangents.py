@@ -141,7 +141,7 @@ class ExpectedTangents:
         if self.how.row_jumps:
             beside = [jvp(activation, np.nextafter(plain, side), tangents.value) for side in (-np.inf, np.inf)]
             change = change.widen(finite_or_zero(np.abs(beside[1] - beside[0])))
-        if self.how.bounds.conditioning:
+        if self.how.bounds.leaves_range:
             lost = underflow_allowance(sizes, np.sum(plain**2, axis=-1, keepdims=True), model)
             total = np.sum(tangent_sizes + tangents.radius, axis=-1, keepdims=True)
             largest = total * np.maximum(1.0, np.max(np.abs(plain), axis=-1, keepdims=True))

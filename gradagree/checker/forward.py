@@ -56,7 +56,9 @@ def compare_tangents(
     """Compare with each tolerance in turn, from the narrowest; the conditioning scale explains lost digits only."""
     for how in TangentOptions.all(kinks):
         narrow = expect(how.without_conditioning)
-        found = compare_within(quantity, observed, narrow, functools.partial(expect, how))
+        found = compare_within(
+            quantity, observed, narrow, functools.partial(expect, how), functools.partial(expect, how.with_underflow)
+        )
         if not found.verdict.fails:
             break
     return found

@@ -22,6 +22,7 @@ from gradagree.checker.comparison import Comparison, classify, compare
 from gradagree.checker.digits import NO_DIGIT, doubtful_entries, has_no_digit
 from gradagree.checker.exact import confirmed
 from gradagree.checker.forward import ForwardCheck
+from gradagree.checker.reverse import check as checked
 from gradagree.checker.verdict import Verdict, plain
 from gradagree.reference.graph import quantity_of
 
@@ -206,3 +207,18 @@ def test_an_admissible_tangent_at_the_kink_of_a_row_function_loses_no_digits(slo
     found = [one for one in check.along(range(len(tapped.along))) if one.box == 2]
     _, worst, _ = confirmed(case, arrays, replace(tapped, tangents=tangents), found)
     assert not worst.verdict.fails
+
+
+def test_underflow_of_an_intermediate_loses_no_digit(bench: Any) -> None:
+    p, flushed = 9.08056640625, np.array([[2.0**-126 * 4.5, 1.0]])
+    arrays = Arrays((np.array([[p, 1.0]]),), (None,), np.ones((1, 1)), np.zeros((1, 2)))
+    case = Case.of(Case.parse("1-2:id,gaussian:sse:n1:f32:ordinary:s0"), arrays)
+    given = np.array([[flushed[0, 0] / abs(float(case.activations[1].derivative(np.array(p)))), 1.0]])
+    lie = bench.answer(case, {
+        ("error", "delta_p"): lambda right, at: given,
+        (2, "delta_p"): lambda right, at: right * np.array([[0.0, 1.0]]),
+    })  # fmt: skip
+    for flushes in (True, False):
+        rules = model("float32", flushes=flushes)
+        (found,) = [one for one in checked(case, arrays, lie, rules) if (one.box, one.part) == (2, "delta_p")]
+        assert bool(found.doubtful) is not flushes, "a processor that flushes may lose an intermediate, others may not"
