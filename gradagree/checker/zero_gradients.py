@@ -10,7 +10,7 @@ from gradagree.adapters import Answer
 from gradagree.cases.case import Arrays, Case
 from gradagree.checker.answers import gradients
 from gradagree.reference import ErrorBox, backpropagate
-from gradagree.reference.graph import Node
+from gradagree.reference.graph import LOSS, Node
 from gradagree.reference.samples import to_domain
 
 SEED = 20
@@ -38,9 +38,12 @@ class ZeroGradient(NamedTuple):
 
 
 def zero_gradient(case: Case, arrays: Arrays, answer: Answer) -> ZeroGradient | None:
-    """Why all derivatives of an answer are zero; None if one of them is not."""
-    _, *derivatives = gradients(answer)
-    if any(np.any(x) for x in derivatives) or any(answer.along):
+    """Why the derivatives by the inputs and all parameters are zero; None if one of them is not.
+
+    Derivatives by the operands of the loss check no operation but the loss.
+    """
+    apart = (LOSS, *case.operand_names)
+    if any(np.any(x) for name, x in gradients(answer).items() if name not in apart) or any(answer.along):
         return None
     with np.errstate(all="ignore"):
         found = backpropagate(case.network(arrays), arrays.inputs)
