@@ -24,7 +24,7 @@ from gradagree.arithmetic.rounded import (
     negative,
     result,
 )
-from gradagree.arithmetic.three_valued import Trilean, split
+from gradagree.arithmetic.three_valued import Trilean, between_about_middle, split
 from gradagree.reference.operations.cumulative import running_max, running_min
 from gradagree.reference.operations.scatter import put, scatter_add
 
@@ -247,3 +247,4 @@ Rounded.rules.update({
     np.cumprod: running_product, running_max: running_extremum(running_max), scatter_add: scattered, put: replaced,
     running_min: running_extremum(running_min), special.logsumexp: log_sum,
 })  # fmt: skip
+Rounded.between = staticmethod(between_about_middle)

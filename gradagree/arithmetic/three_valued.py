@@ -48,9 +48,14 @@ def split(x: Any) -> tuple[Any, Any]:
 
 def between(where: np.ndarray, x: Any, y: Any) -> Any:
     """x; where marked, any number between x and y."""
-    known = next(z for z in (x, y) if isinstance(z, Duck))
     marked = np.broadcast_to(where, np.broadcast_shapes(np.shape(where), np.shape(x), np.shape(y)))
+    known = next(z for z in (x, y) if isinstance(z, Duck))
     return np.where(Trilean(np.ones(marked.shape, dtype=bool), marked, known._lift), x, y)  # type: ignore[call-overload]
+
+
+def between_about_middle(where: np.ndarray, x: Any, y: Any) -> Any:
+    """As `between`, for arithmetics whose np.where has the first number in the middle: with (x + y) / 2 there."""
+    return between(where, np.where(where, (x + y) / 2, x), y)
 
 
 def _join(decides: bool) -> Callable[[Any, Any], Trilean]:

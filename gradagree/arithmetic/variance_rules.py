@@ -14,7 +14,7 @@ from gradagree.arithmetic.duck import Duck, NoRule
 from gradagree.arithmetic.model import FORMATS
 from gradagree.arithmetic.rounded import COMPARISONS, Rounded
 from gradagree.arithmetic.rounded_library import FUNCTIONS, PLAIN, TAILS, Library, tail_of
-from gradagree.arithmetic.three_valued import Trilean, split
+from gradagree.arithmetic.three_valued import Trilean, between_about_middle, split
 from gradagree.arithmetic.variance import (
     DEVIATIONS,
     Variance,
@@ -273,3 +273,4 @@ Variance.rules.update({
     scatter_add: scattered, put: replaced,
     special.gamma: gamma, np.sort: sort, np.cumsum: running_total, special.logsumexp: log_sum, special.zeta: zeta,
 })  # fmt: skip
+Variance.between = staticmethod(between_about_middle)
