@@ -8,13 +8,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax._src import source_info_util
 from jax.extend import core as jcore
 
-from gradagree.adapters.lax import LAX, gather, scatter_places
+from gradagree.adapters.lax import numpy_form
 from gradagree.adapters.program import Program, Step
 from gradagree.errors import UsageError
 from gradagree.reference.graph import Value
+from gradagree.reference.operations.moves import stop_gradient
 
 OPENED = {
     "jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "core_call": "call_jaxpr", "remat2": "jaxpr",
@@ -22,6 +24,16 @@ OPENED = {
     "custom_vjp_call_jaxpr": "fun_jaxpr", "custom_lin": "jaxpr",
 }  # fmt: skip
 """Primitives that stand for a program of their own, and the parameter that holds it."""
+
+EXACT = frozenset({
+    "abs", "and", "broadcast_in_dim", "clamp", "concatenate", "convert_element_type", "copy", "copy_p", "dynamic_slice",
+    "dynamic_update_slice", "eq", "expand_dims", "floor", "gather", "ge", "gt", "iota", "le", "lt", "max", "min", "ne",
+    "neg", "not", "or", "pad", "reduce_and", "reduce_max", "reduce_min", "reduce_or", "reshape", "rev", "select_n",
+    "sign", "slice", "split", "squeeze", "stop_gradient", "transpose", "xor",
+})  # fmt: skip
+"""Primitives that round nothing: constants are computed by their NumPy forms, which takes no time to compile."""
+WHOLE = frozenset({"add", "mul", "sub"})
+"""Primitives that round nothing for integers."""
 
 
 def to_numpy(x: Any) -> np.ndarray:
@@ -54,7 +66,7 @@ def trace_program(function: Callable[..., Any], inputs: Sequence[Any], names: Se
     except Exception as error:  # whatever the user's program raises under tracing
         reason = str(error).strip().split("\n")[0]
         raise UsageError(f"the function cannot be traced: {reason}; give a reference function in NumPy") from error
-    recorder = _Recorder([to_numpy(x) for x in inputs], list(names))
+    recorder = _Recorder([to_numpy(x) for x in inputs], list(names), [x.dtype for x in inputs])
     operands = [Value(k) if is_floating(x) else x for k, x in enumerate(inputs)]
     outputs = recorder.run(closed.jaxpr, closed.consts, operands)
     results = [x if isinstance(x, Value) else to_numpy(x) for x in outputs]
@@ -64,9 +76,10 @@ def trace_program(function: Callable[..., Any], inputs: Sequence[Any], names: Se
 class _Recorder:
     """Evaluates a program operation by operation and records those that depend on floating-point inputs."""
 
-    def __init__(self, inputs: list[Any], names: list[str]) -> None:
+    def __init__(self, inputs: list[Any], names: list[str], dtypes: list[Any]) -> None:
         self.numbers = inputs
         self.names = names
+        self.dtypes = dtypes
         self.steps: list[Step] = []
         self.natives: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
         self.place = ""
@@ -74,31 +87,54 @@ class _Recorder:
     def concrete(self, x: Any) -> Any:
         return self.numbers[x.number] if isinstance(x, Value) else x
 
-    def record(self, name: str, form: Any, native: Callable[..., Any], operands: Sequence[Any]) -> Any:
-        """Append a step unless nothing in it depends on the inputs; the value, a constant in that case."""
+    def record(
+        self, name: str, form: Any, native: Callable[..., Any], operands: Sequence[Any], types: Sequence[Any] = ()
+    ) -> Any:
+        """Append a step unless nothing in it depends on the inputs; the value, a constant in that case.
+
+        types: The types of the outputs; without them they are floating-point numbers.
+        """
         if not any(isinstance(x, Value) for x in operands):
-            return native(*operands)
+            return self.constant(name, form, native, operands, types)
         given = [x if isinstance(x, Value) else to_numpy(x) for x in operands]
         known = self.evaluate(form, native, operands, given)
         several = isinstance(known, list | tuple)
         if not several and np.asarray(known).dtype.kind in "iu":
-            return known
+            return as_type(known, types)
         output = Value(len(self.names) + len(self.steps))
         self.steps.append(Step(name, form, tuple(given), {}, output.number, self.place))
         self.natives.append((native, tuple(operands)))
-        self.numbers.append(known)
+        dtype = types[0].dtype if types else next(self.dtypes[x.number] for x in operands if isinstance(x, Value))
+        self.dtypes.append(dtype)
+        self.numbers.append(known if several else rounded(known, dtype))
         if not several:
             return output
-        return [self.record("getitem", item(k), item(k), [output]) for k in range(len(known))]
+        parts = zip(range(len(known)), types, strict=False)
+        return [self.record("getitem", item(k), item(k), [output], [kind]) for k, kind in parts]
+
+    def constant(self, name: str, form: Any, native: Any, operands: Sequence[Any], types: Sequence[Any]) -> Any:
+        """The value of an operation on constants, in their dtype."""
+        primitive = name.removeprefix("lax.")
+        whole = bool(types) and primitive in WHOLE and types[0].dtype.kind in "iu"
+        if form is None or not (primitive in EXACT or whole):
+            return native(*operands)
+        with np.errstate(all="ignore"):
+            found = form(*map(to_numpy, operands))
+        if isinstance(found, list | tuple):
+            return [as_type(x, [kind]) for x, kind in zip(found, types, strict=True)]
+        return as_type(found, types)
 
     def evaluate(self, form: Any, native: Callable[..., Any], operands: Sequence[Any], given: Sequence[Any]) -> Any:
         """The value of an operation: by its NumPy form, which takes no time to compile, or else by JAX."""
         if form is not None:
             with np.errstate(all="ignore"):
                 return form(*map(self.concrete, given))
-        like = [self.concrete(x) for x in operands]
-        found = native(*(jnp.asarray(x) for x in like))
+        found = native(*(self.stored(x) for x in operands))
         return [to_numpy(y) for y in found] if isinstance(found, list | tuple) else to_numpy(found)
+
+    def stored(self, x: Any) -> Any:
+        """A value as an array of the dtype that it has in the program."""
+        return jnp.asarray(self.concrete(x), self.dtypes[x.number]) if isinstance(x, Value) else x
 
     def run(self, jaxpr: Any, consts: Sequence[Any], operands: Sequence[Any]) -> list[Any]:
         """The outputs of a jaxpr."""
@@ -106,7 +142,7 @@ class _Recorder:
         known.update(zip(jaxpr.invars, operands, strict=True))
 
         def read(v: Any) -> Any:
-            return jnp.asarray(v.val, v.aval.dtype) if isinstance(v, jcore.Literal) else known[v]
+            return np.asarray(v.val, v.aval.dtype) if isinstance(v, jcore.Literal) else known[v]
 
         for equation in jaxpr.eqns:
             self.place = place_of(equation) or self.place
@@ -123,12 +159,15 @@ class _Recorder:
             return self.run(getattr(inner, "jaxpr", inner), consts, operands)
         if name in ("scan", "while", "cond"):
             return getattr(self, f"_{name}")(params, operands)
+        if name == "custom_linear_solve":
+            return self._solve(params, operands)
 
         def native(*given: Any) -> Any:
             return equation.primitive.bind(*given, **params)
 
-        form = numpy_form(name, params, [self.concrete(x) for x in operands])
-        found = self.record(f"lax.{name}", form, native, operands)
+        numbers = [self.concrete(x) for x in operands]
+        form = numpy_form(name, params, numbers) if all(map(is_ordinary, numbers)) else None
+        found = self.record(f"lax.{name}", form, native, operands, [v.aval for v in equation.outvars])
         return list(found) if equation.primitive.multiple_results else [found]
 
     def _cond(self, params: dict[str, Any], operands: list[Any]) -> list[Any]:
@@ -144,6 +183,23 @@ class _Recorder:
         while bool(np.all(self.concrete(self.run(condition.jaxpr, condition.consts, [*tests, *carry])[0]))):
             carry = self.run(body.jaxpr, body.consts, [*own, *carry])
         return carry
+
+    def _solve(self, params: dict[str, Any], operands: list[Any]) -> list[Any]:
+        """x of A x = b: the solution x0, as a constant, plus that of A d = b - A x0, which has the derivative of x."""
+        lengths, programs = params["const_lengths"], params["jaxprs"]
+        own = operands[: lengths.matvec]
+        first = lengths.matvec + lengths.vecmat
+        solver = [self.stop(x) for x in operands[first : first + lengths.solve]]
+        right = operands[first + lengths.solve + lengths.transpose_solve :]
+        solve, product = programs.solve, programs.matvec
+        start = [self.stop(x) for x in self.run(solve.jaxpr, solve.consts, [*solver, *right])]
+        reached = self.run(product.jaxpr, product.consts, [*own, *start])
+        rest = [self.record("lax.sub", np.subtract, jnp.subtract, pair) for pair in zip(right, reached, strict=True)]
+        more = self.run(solve.jaxpr, solve.consts, [*solver, *rest])
+        return [self.record("lax.add", np.add, jnp.add, pair) for pair in zip(start, more, strict=True)]
+
+    def stop(self, x: Any) -> Any:
+        return self.record("lax.stop_gradient", stop_gradient, lax.stop_gradient, [x])
 
     def _scan(self, params: dict[str, Any], operands: list[Any]) -> list[Any]:
         n, m = params["num_consts"], params["num_carry"]
@@ -168,20 +224,25 @@ def item(k: int) -> Callable[[Any], Any]:
     return lambda x: x[k]
 
 
+def is_ordinary(x: Any) -> bool:
+    """True for numbers and truth values; False for keys of random numbers."""
+    return not jnp.issubdtype(getattr(x, "dtype", float), jax.dtypes.extended)
+
+
+def as_type(x: Any, types: Sequence[Any]) -> Any:
+    return np.asarray(x, dtype=types[0].dtype) if types else x
+
+
+def rounded(x: Any, dtype: Any) -> np.ndarray:
+    """Numbers as they are stored in the dtype."""
+    with np.errstate(all="ignore"):
+        return to_numpy(np.asarray(x).astype(dtype))
+
+
 def place_of(equation: Any) -> str:
     """File and line of the user's code."""
     frame = source_info_util.user_frame(equation.source_info.traceback)
     return f"{frame.file_name}:{frame.start_line}" if frame is not None else ""
-
-
-def numpy_form(name: str, params: dict[str, Any], operands: Sequence[Any]) -> Callable[..., Any] | None:
-    """The NumPy function of a primitive with these parameters and operands."""
-    if name == "gather":
-        return gather(params, operands)
-    if name in ("scatter-add", "scatter"):
-        return scatter_places(name, params, operands)
-    form = LAX.get(name)
-    return None if form is None else lambda *xs: form(params, *xs)
 
 
 def replay(program: Program, inputs: Sequence[Any], cotangents: Sequence[Any | None]) -> tuple[list[Any], list[Any]]:

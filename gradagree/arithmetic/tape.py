@@ -13,7 +13,7 @@ import scipy
 from gradagree.arithmetic.duck import Duck, NoRule, Rules
 from gradagree.reference.graph import Application, Graph, Value
 from gradagree.reference.operations import PRIMITIVES, Primitive
-from gradagree.reference.operations.moves import CONCATENATE, STACK, gather
+from gradagree.reference.operations.moves import CONCATENATE, STACK, gather, stop_gradient
 from gradagree.reference.operations.scatter import put, scatter_add
 
 LIBRARIES = (str(Path(np.__file__).parent), str(Path(scipy.__file__).parent), str(Path(__file__).parent))
@@ -58,6 +58,9 @@ class Tape(Duck):
 
     def copy(self) -> Self:
         return self
+
+    def stop_gradient(self) -> Self:
+        return record(PRIMITIVES[stop_gradient], self)
 
     def astype(self, dtype: Any) -> Any:
         if np.dtype(dtype).kind == "f":
@@ -147,7 +150,7 @@ def replaced(x: Any, index: Any, values: Any) -> Any:
 
 
 def accept(function: Any) -> bool:
-    return function not in (CONCATENATE, STACK, gather)
+    return function not in (CONCATENATE, STACK, gather, stop_gradient)
 
 
 def trace(function: Callable[..., Any], *inputs: Any, names: Sequence[str] | None = None) -> Graph:

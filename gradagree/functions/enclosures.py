@@ -97,7 +97,7 @@ def store(x: Any, inside: Model, last: Model) -> Expected:
     value, radius = x.value, x.radius
     if inside.u < last.u:
         size = np.abs(value) + radius
-        radius = (radius + (last.u + OWN) * size + last.quantum) * OUTWARD
+        radius = np.where(size == 0, 0.0, (radius + (last.u + OWN) * size + last.quantum) * OUTWARD)
         radius = np.where(size + radius > last.format.largest, np.inf, radius)
     return Expected(value, radius)
 

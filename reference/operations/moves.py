@@ -20,6 +20,11 @@ def gather(x: Any, index: Any) -> Any:
     return x[index]
 
 
+def stop_gradient(x: Any) -> Any:
+    """x, as a constant for differentiation."""
+    return x.stop_gradient() if hasattr(x, "stop_gradient") else x
+
+
 def moved(function: Callable[..., Any]) -> Vjp:
     """The vjp of a function that moves the entries of its first argument."""
 
@@ -105,6 +110,7 @@ register(np.swapaxes, swapaxes)
 register(np.moveaxis, moveaxis)
 register(np.flip, flip)
 register(np.roll, roll)
+register(stop_gradient, None)
 register(np.transpose, transpose)
 register(np.broadcast_to, broadcast_to)
 CONCATENATE, STACK = joined(np.concatenate), joined(np.stack)

@@ -1,0 +1,10 @@
+"""NumPy forms of JAX's primitives, by name; they run on every array type that NumPy dispatches to."""
+
+from gradagree.adapters.lax import (
+    elementwise as elementwise,
+    linear as linear,
+    moves as moves,
+    reductions as reductions,
+    windows as windows,
+)
+from gradagree.adapters.lax.table import NOT_COVERED as NOT_COVERED, numpy_form as numpy_form

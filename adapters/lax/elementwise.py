@@ -1,0 +1,101 @@
+"""Functions of single entries."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from scipy import special
+
+from gradagree.adapters.lax.table import LAX, form, placed
+from gradagree.reference.operations.moves import stop_gradient
+
+PLAIN: dict[str, Any] = {
+    "abs": np.abs, "acos": np.arccos, "acosh": np.arccosh, "add": np.add, "add_any": np.add, "and": np.bitwise_and,
+    "asin": np.arcsin, "asinh": np.arcsinh, "atan": np.arctan, "atan2": np.arctan2, "atanh": np.arctanh,
+    "bessel_i0e": special.i0e, "bessel_i1e": special.i1e, "cbrt": np.cbrt, "ceil": np.ceil, "cos": np.cos,
+    "cosh": np.cosh, "digamma": special.digamma, "div": np.divide, "eq": np.equal, "erf": special.erf,
+    "erf_inv": special.erfinv, "erfc": special.erfc, "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1,
+    "floor": np.floor, "ge": np.greater_equal, "gt": np.greater, "is_finite": np.isfinite, "le": np.less_equal,
+    "lgamma": special.gammaln, "log": np.log, "log1p": np.log1p, "logistic": special.expit, "lt": np.less,
+    "max": np.maximum, "min": np.minimum, "mul": np.multiply, "ne": np.not_equal, "neg": np.negative,
+    "not": np.invert, "or": np.bitwise_or, "pow": np.power, "rem": np.fmod, "sign": np.sign, "sin": np.sin,
+    "sinh": np.sinh, "sqrt": np.sqrt, "square": np.square, "sub": np.subtract, "tan": np.tan, "tanh": np.tanh,
+    "xor": np.bitwise_xor,
+}  # fmt: skip
+
+
+def plain(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda params, *xs: function(*xs)
+
+
+LAX.update({name: plain(function) for name, function in PLAIN.items()})
+
+
+@form("copy", "copy_p", "reduce_precision", "pvary", "name", "sharding_constraint")
+def same(params: Any, x: Any) -> Any:
+    return x
+
+
+LAX["stop_gradient"] = plain(stop_gradient)
+LAX["device_put"] = LAX["optimization_barrier"] = lambda params, *xs: list(xs)
+
+
+@form("convert_element_type")
+def convert(params: Any, x: Any) -> Any:
+    if jnp.issubdtype(params["new_dtype"], jnp.floating):
+        return np.where(x, 1.0, 0.0) if getattr(x, "dtype", None) == np.bool_ else 1.0 * x
+    return x != 0 if jnp.dtype(params["new_dtype"]).kind == "b" else np.trunc(x).astype(np.int64)
+
+
+@form("round")
+def round_(params: Any, x: Any) -> Any:
+    """Half to even, or away from zero."""
+    return np.rint(x) if int(params["rounding_method"]) == 1 else np.sign(x) * np.floor(np.abs(x) + 0.5)
+
+
+@form("rsqrt")
+def rsqrt(params: Any, x: Any) -> Any:
+    return 1 / np.sqrt(x)
+
+
+@form("integer_pow")
+def integer_pow(params: Any, x: Any) -> Any:
+    return x ** params["y"]
+
+
+@form("clamp")
+def clamp(params: Any, low: Any, x: Any, high: Any) -> Any:
+    return np.minimum(np.maximum(x, low), high)
+
+
+@form("select_n")
+def select_n(params: Any, which: Any, *cases: Any) -> Any:
+    if len(cases) == 2:
+        return np.where(which != 0 if getattr(which, "dtype", None) != np.bool_ else which, cases[1], cases[0])
+    return functools.reduce(lambda found, k: np.where(which == k, cases[k], found), range(1, len(cases)), cases[0])
+
+
+@placed("zeta")
+def zeta(params: Any, operands: Any) -> Callable[..., Any] | None:
+    """Hurwitz's zeta function, for one order."""
+    orders = np.unique(operands[0])
+    if orders.size != 1:
+        return None
+    order = float(orders[0])
+    return lambda _, x: special.zeta(order, x)
+
+
+@placed("polygamma")
+def polygamma(params: Any, operands: Any) -> Callable[..., Any] | None:
+    """(-1)^(m+1) m! zeta(m + 1, x), for one order m; programs compute the factorial as exp(lgamma(m + 1))."""
+    orders = np.unique(operands[0])
+    if orders.size != 1:
+        return None
+    m = int(orders[0])
+    if m == 0:
+        return lambda _, x: special.digamma(x)
+    return lambda _, x: (-1) ** (m + 1) * np.exp(special.gammaln(0.0 * x + (m + 1.0))) * special.zeta(m + 1.0, x)

@@ -1,0 +1,105 @@
+"""Products of matrices, factorisations and triangular systems."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gradagree.adapters.lax.table import form, placed
+
+
+@form("dot_general")
+def dot_general(params: Any, a: Any, b: Any) -> Any:
+    """Batch axes first, then the free axes of a and of b: one batched matrix product."""
+    (sum_a, sum_b), (batch_a, batch_b) = params["dimension_numbers"]
+    free_a = [k for k in range(np.ndim(a)) if k not in (*sum_a, *batch_a)]
+    free_b = [k for k in range(np.ndim(b)) if k not in (*sum_b, *batch_b)]
+    batch = [np.shape(a)[k] for k in batch_a]
+    rows, columns = [np.shape(a)[k] for k in free_a], [np.shape(b)[k] for k in free_b]
+    terms = int(np.prod([np.shape(a)[k] for k in sum_a]))
+    left = np.reshape(np.transpose(a, (*batch_a, *free_a, *sum_a)), (*batch, int(np.prod(rows)), terms))
+    right = np.reshape(np.transpose(b, (*batch_b, *sum_b, *free_b)), (*batch, terms, int(np.prod(columns))))
+    return np.reshape(left @ right, (*batch, *rows, *columns))
+
+
+@form("cholesky")
+def cholesky(params: Any, a: Any) -> Any:
+    """The lower factor of a symmetric matrix, column by column, from its lower triangle."""
+    n = np.shape(a)[-1]
+    columns: list[Any] = []
+    for j in range(n):
+        rest = a[..., j:, j]
+        if j:
+            left = np.stack([c[..., j:] for c in columns], axis=-1)
+            rest = rest - np.squeeze(left @ np.expand_dims(left[..., 0, :], -1), -1)
+        column = rest / np.sqrt(rest[..., :1])
+        columns.append(np.concatenate([np.zeros((*np.shape(a)[:-2], j)), column], axis=-1) if j else column)
+    return np.stack(columns, axis=-1)
+
+
+@form("triangular_solve")
+def triangular_solve(params: Any, a: Any, b: Any) -> Any:
+    """x of a x = b (or x a = b) by substitution, one row after the other."""
+    left, lower = params["left_side"], params["lower"]
+    if params["transpose_a"] != (not left):
+        a, lower = np.swapaxes(a, -1, -2), not lower
+    b = b if left else np.swapaxes(b, -1, -2)
+    n = np.shape(a)[-1]
+    order = range(n) if lower else range(n - 1, -1, -1)
+    rows: dict[int, Any] = {}
+    for i in order:
+        rest = b[..., i : i + 1, :]
+        if rows:
+            known = sorted(rows)
+            rest = rest - a[..., i : i + 1, known] @ np.concatenate([rows[k] for k in known], axis=-2)
+        rows[i] = rest if params["unit_diagonal"] else rest / a[..., i : i + 1, i : i + 1]
+    found = np.concatenate([rows[k] for k in range(n)], axis=-2)
+    return found if left else np.swapaxes(found, -1, -2)
+
+
+@placed("lu")
+def lu(params: dict[str, Any], operands: Sequence[Any]) -> Callable[..., Any] | None:
+    """Factors of a matrix whose rows are exchanged as for the given numbers: the largest pivot comes first."""
+    a = np.array(operands[0], dtype=np.float64)
+    rows, columns = a.shape[-2:]
+    pivots, permutation = pivoted(a)
+
+    def run(x: Any) -> Any:
+        x = np.take_along_axis(x, np.broadcast_to(permutation[..., None], np.shape(x)), axis=-2)
+        upper, lower = [], []
+        for _ in range(min(rows, columns)):
+            row, column = x[..., :1, :], x[..., 1:, :1]
+            factors = column / row[..., :, :1]
+            upper.append(row)
+            lower.append(factors)
+            x = x[..., 1:, 1:] - factors * row[..., :, 1:]
+        return [packed(upper, lower, rows, columns), pivots, permutation.astype(np.int32)]
+
+    return run
+
+
+def packed(upper: list[Any], lower: list[Any], rows: int, columns: int) -> Any:
+    """Row i: its factors from the steps before it, then its row of the upper factor."""
+    found = []
+    for i in range(rows):
+        parts = [lower[k][..., i - k - 1 : i - k, :] for k in range(min(i, len(lower)))]
+        found.append(np.concatenate([*parts, *upper[i : i + 1]], axis=-1))
+    return np.concatenate(found, axis=-2)
+
+
+def pivoted(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(the row that each step exchanges with its own, the order of the rows), for a stack of matrices."""
+    rows, columns = a.shape[-2:]
+    steps = min(rows, columns)
+    stack = a.reshape(-1, rows, columns)
+    pivots, orders = np.zeros((len(stack), steps), np.int32), np.tile(np.arange(rows), (len(stack), 1))
+    for matrix, pivot, order in zip(stack, pivots, orders, strict=True):
+        for k in range(steps):
+            best = pivot[k] = k + int(np.argmax(np.abs(matrix[k:, k])))
+            matrix[[k, best]], order[[k, best]] = matrix[[best, k]], order[[best, k]]
+            if matrix[k, k]:
+                matrix[k + 1 :, k] /= matrix[k, k]
+                matrix[k + 1 :, k + 1 :] -= np.outer(matrix[k + 1 :, k], matrix[k, k + 1 :])
+    return pivots.reshape(*a.shape[:-2], steps), orders.reshape(*a.shape[:-2], rows)

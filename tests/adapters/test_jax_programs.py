@@ -1,0 +1,145 @@
+"""Programs of JAX, traced into NumPy forms of its primitives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradagree.functions.assertions import assert_grads
+
+pytest.importorskip("jax")
+import jax
+import jax.numpy as jnp
+import jax.scipy.linalg
+from jax import lax
+
+from gradagree.adapters.jax_programs import trace_program
+from gradagree.adapters.lax import NOT_COVERED
+from gradagree.adapters.lax.table import LAX, PLACED
+
+
+def draw(*shape: int, seed: int = 0) -> Any:
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
+
+
+def regular(n: int) -> Any:
+    return draw(n, n) + 3 * jnp.eye(n)
+
+
+def positive(n: int) -> Any:
+    return draw(n, n) @ draw(n, n).T + jnp.eye(n)
+
+
+def at(method: str) -> Any:
+    return lambda x, u: getattr(x.at[jnp.array([0, 2, 2])], method)(u)
+
+
+def pool(reduce: Any, start: float) -> Any:
+    return lambda x: lax.reduce_window(x, start, reduce, (1, 3, 3), (1, 2, 2), "SAME")
+
+
+def loop(x: Any) -> Any:
+    return lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, jnp.sin(c[1]) + c[1]), (0, x))[1]
+
+
+def grouped_convolution(x: Any, w: Any) -> Any:
+    return lax.conv_general_dilated(
+        x, w, (2, 1), [(1, 2), (0, 1)], (1, 2), (2, 1), feature_group_count=2,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )  # fmt: skip
+
+
+PROGRAMS: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "grouped convolution": (grouped_convolution, (draw(2, 6, 5, 4), draw(3, 2, 2, 6, seed=1))),
+    "convolution of batches": (
+        lambda x, w: lax.conv_general_dilated(x, w, (1, 1), "SAME", batch_group_count=2),
+        (draw(4, 3, 4, 4), draw(4, 3, 3, 3, seed=1)),
+    ),
+    "largest of windows": (pool(lax.max, -jnp.inf), (draw(2, 7, 7),)),
+    "smallest of windows": (pool(lax.min, jnp.inf), (draw(2, 7, 7),)),
+    "sums of windows": (pool(lax.add, 0.0), (draw(2, 7, 7),)),
+    "cumlogsumexp": (lambda x: lax.cumlogsumexp(x, 1, reverse=True), (draw(3, 6),)),
+    "cummax": (lambda x: lax.cummax(x, 1), (draw(3, 6),)),
+    "sort by a key": (lambda x, y: lax.sort((x, y), num_keys=1), (draw(3, 6), draw(3, 6, seed=1))),
+    "top_k": (lambda x: lax.top_k(x, 2)[0], (draw(3, 6),)),
+    "argmax": (lambda x: x[jnp.arange(3), jnp.argmax(x, axis=1)], (draw(3, 6),)),
+    "updates added": (at("add"), (draw(4, 3), draw(3, 3, seed=1))),
+    "updates at the largest": (at("max"), (draw(4, 3), draw(3, 3, seed=1))),
+    "updates at the smallest": (at("min"), (draw(4, 3), draw(3, 3, seed=1))),
+    "factors": (
+        lambda x, u: x.at[jnp.array([0, 2, 1])].multiply(u, unique_indices=True),
+        (draw(4, 3), draw(3, 3, seed=1)),
+    ),
+    "stopped gradient": (lambda x: x * lax.stop_gradient(x), (draw(5),)),
+    "scan": (lambda x: lax.scan(lambda c, y: (jnp.tanh(c + y), c * y), x[0], x), (draw(5, 3),)),
+    "while": (lambda x: x * loop(lax.stop_gradient(x)), (draw(3),)),
+    "cond": (lambda x: lax.cond(jnp.sum(x) > 0, jnp.sin, jnp.square, x), (draw(3),)),
+    "checkpoint": (jax.checkpoint(lambda x: jnp.sin(jnp.exp(x))), (draw(6),)),
+    "dropout": (lambda x: jnp.where(jax.random.bernoulli(jax.random.key(3), 0.5, x.shape), x, 0.0), (draw(6),)),
+    "polygamma": (lambda x: jax.scipy.special.polygamma(2, x), (1 + jnp.abs(draw(3)),)),
+}
+FACTORISATIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "cholesky": (jnp.linalg.cholesky, (positive(4),)),
+    "triangular system": (
+        lambda a, b: jax.scipy.linalg.solve_triangular(a, b, lower=True, trans=1),
+        (jnp.tril(regular(4)), draw(4, 2)),
+    ),
+    "linear system": (jnp.linalg.solve, (regular(4), draw(4, 2))),
+    "inverse": (jnp.linalg.inv, (regular(4),)),
+    "determinant": (lambda a: jnp.linalg.slogdet(a)[1], (regular(5),)),
+    "lu": (lambda a: jax.scipy.linalg.lu_factor(a)[0], (regular(5),)),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_that_a_program_agrees_with_its_own_forward_pass(name: str, dtype: str) -> None:
+    function, args = PROGRAMS[name]
+    report = assert_grads(function, [x.astype(dtype) for x in args])
+    assert report.verdict.value == "agree"
+
+
+@pytest.mark.parametrize("name", FACTORISATIONS)
+def test_that_a_factorisation_agrees_with_its_own_forward_pass(name: str) -> None:
+    function, args = FACTORISATIONS[name]
+    report = assert_grads(function, args)
+    assert report.verdict.value == "agree"
+    assert all(r.sharpness is not None and float(r.sharpness) < 1e-4 for r in report.records)
+
+
+@pytest.mark.parametrize("name", PROGRAMS | FACTORISATIONS)
+def test_that_a_small_fault_of_the_backward_pass_is_found(name: str) -> None:
+    function, args = (PROGRAMS | FACTORISATIONS)[name]
+
+    @jax.custom_vjp
+    def wrong(*xs: Any) -> Any:
+        return function(*xs)
+
+    def backward(vjp: Any, g: Any) -> Any:
+        return tuple(x * 1.001 for x in vjp(g))
+
+    wrong.defvjp(lambda *xs: jax.vjp(function, *xs), backward)
+    with pytest.raises(AssertionError, match="disagree"):
+        assert_grads(wrong, args)
+
+
+def test_that_each_primitive_of_jax_is_covered_or_has_a_reason() -> None:
+    from jax.extend.core import primitives
+
+    listed = {getattr(primitives, name).name for name in dir(primitives) if name.endswith("_p")}
+    opened = {"call", "cond", "custom_linear_solve", "jit", "scan", "while", *("custom_jvp_call", "custom_vjp_call")}
+    integers = {
+        "bitcast_convert_type", "clz", "eq_to", "le_to", "lt_to", "nextafter", "population_count", "random_bits",
+        "random_fold_in", "random_seed", "random_split", "reduce_xor", "rng_bit_generator", "rng_uniform",
+        "shift_left", "shift_right_arithmetic", "shift_right_logical", "threefry2x32", "after_all", "create_token",
+    }  # fmt: skip
+    known = {*LAX, *PLACED, *NOT_COVERED, *opened, *integers}
+    structure = ("core_", "closed_", "remat", "custom_")
+    assert sorted(name for name in listed - known if not name.startswith(structure)) == []
+
+
+def test_that_integers_of_a_program_keep_their_dtype() -> None:
+    program = trace_program(lambda x: [x[jnp.argsort(x) + jnp.int32(0)]], [draw(5)], ["x"])
+    assert program(np.arange(5.0)[::-1])[0].shape == (5,)
