@@ -27,3 +27,9 @@ def adapter_of(function: Any, args: Any, kwargs: Any) -> FunctionAdapter:
             if adapter.owns(function, (args, kwargs)):
                 return adapter
     raise UsageError("the arguments hold no array of torch or jax; give the framework's own arrays")
+
+
+def others(adapter: FunctionAdapter) -> list[FunctionAdapter]:
+    """The adapters of the other frameworks that are imported."""
+    names = [name for name in ADAPTERS if name in sys.modules and name != adapter.name]
+    return [getattr(importlib.import_module(ADAPTERS[name][0]), ADAPTERS[name][1])() for name in names]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -30,6 +31,17 @@ class Call:
     results: list[str]
 
 
+def gradient_call(
+    call: Call, cotangents: Sequence[Any], kept: Sequence[int], function: Callable[[Sequence[Any]], list[Any]]
+) -> Call:
+    """The call of `FunctionAdapter.gradient`; kept are the places of the cotangents that are not None."""
+    names = [f"cotangent of {call.results[k]}" for k in kept]
+    places = range(len(call.arrays), len(call.arrays) + len(kept))
+    results = [f"gradient of {call.names[k]}" for k in call.wrt]
+    arrays = [*call.arrays, *(cotangents[k] for k in kept)]
+    return Call(function, [*call.names, *names], arrays, [*call.wrt, *places], results)
+
+
 class FunctionAdapter(Protocol):
     """What checking a user's function needs of a framework."""
 
@@ -44,6 +56,9 @@ class FunctionAdapter(Protocol):
     def rebuild(self, args: Sequence[Any], kwargs: dict[str, Any], arrays: Sequence[Any]) -> tuple[Any, Any]:
         """(args, kwargs) with other arrays, in the order of the call's, in place of the framework's."""
 
+    def is_module(self, function: Any) -> bool:
+        """True if the function brings arrays of its own, such as the parameters of a module."""
+
     def dtype(self, x: Any) -> str:
         """The dtype of an array, as ``float32`` or ``bool``."""
 
@@ -53,11 +68,23 @@ class FunctionAdapter(Protocol):
     def array(self, x: np.ndarray, like: Any) -> Any:
         """An array of the dtype and on the device of another one."""
 
+    def constant(self, x: np.ndarray) -> Any:
+        """An array of the framework with the same dtype."""
+
+    def precise(self) -> AbstractContextManager[Any]:
+        """A context in which the framework keeps float64."""
+
     def vjp(self, call: Call, cotangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """(outputs, gradients with respect to call.wrt) in reverse mode; None for a gradient that is undefined."""
 
     def jvp(self, call: Call, tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """(outputs, tangents of the outputs) in forward mode, for one tangent for each of call.wrt."""
+
+    def gradient(self, call: Call, cotangents: Sequence[Any]) -> Call:
+        """The gradients with respect to call.wrt as a function of the call's arrays and then of the cotangents.
+
+        Cotangents that are None are left out.
+        """
 
     def outputs(self, call: Call) -> list[Any]:
         """The outputs without a derivative."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import tree_util
 
-from gradagree.adapters.functions import Call
+from gradagree.adapters.functions import Call, gradient_call
 from gradagree.adapters.jax_programs import to_numpy, trace_program
 from gradagree.adapters.program import Program
 from gradagree.errors import UsageError, nearest
@@ -51,6 +52,9 @@ class JaxFunctions:
         kinds = (jax.Array, np.ndarray)
         return tree_util.tree_unflatten(spec, [next(given) if isinstance(x, kinds) else x for x in leaves])
 
+    def is_module(self, function: Any) -> bool:
+        return not callable_only(function)
+
     def dtype(self, x: Any) -> str:
         return str(x.dtype)
 
@@ -59,6 +63,12 @@ class JaxFunctions:
 
     def array(self, x: np.ndarray, like: Any) -> Any:
         return jnp.asarray(x, dtype=like.dtype)
+
+    def constant(self, x: np.ndarray) -> Any:
+        return jnp.asarray(x)
+
+    def precise(self) -> AbstractContextManager[Any]:
+        return jax.enable_x64(True)
 
     def outputs(self, call: Call) -> list[Any]:
         return compiled(call.function, call.arrays)
@@ -77,6 +87,16 @@ class JaxFunctions:
             return jax.jvp(lambda moving: call.function(with_arrays(call, arrays, moving)), *along)
 
         return compiled(function, call.arrays, list(tangents))
+
+    def gradient(self, call: Call, cotangents: Sequence[Any]) -> Call:
+        kept = [k for k, g in enumerate(cotangents) if g is not None]
+
+        def function(given: Sequence[Any]) -> list[Any]:
+            arrays, seeds = given[: len(call.arrays)], dict(zip(kept, given[len(call.arrays) :], strict=True))
+            outputs, vjp = jax.vjp(lambda moving: call.function(with_arrays(call, arrays, moving)), moved(call, arrays))
+            return list(vjp([seeds.get(k, zeros_of(y)) for k, y in enumerate(outputs)])[0])
+
+        return gradient_call(call, cotangents, kept, function)
 
     def trace(self, call: Call) -> Program:
         return trace_program(lambda *arrays: call.function(arrays), call.arrays, call.names)

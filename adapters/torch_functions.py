@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils import _pytree as pytree
 
-from gradagree.adapters.functions import Call
+from gradagree.adapters.functions import Call, gradient_call
 from gradagree.adapters.program import Program
 from gradagree.adapters.torch_programs import to_numpy, trace_program
 from gradagree.errors import UsageError, nearest
@@ -59,6 +61,9 @@ class TorchFunctions:
         given = iter(arrays)
         return pytree.tree_unflatten([next(given) if isinstance(x, torch.Tensor) else x for x in leaves], spec)
 
+    def is_module(self, function: Any) -> bool:
+        return isinstance(function, torch.nn.Module)
+
     def dtype(self, x: Any) -> str:
         return str(x.dtype).removeprefix("torch.")
 
@@ -67,6 +72,12 @@ class TorchFunctions:
 
     def array(self, x: np.ndarray, like: Any) -> Any:
         return torch.as_tensor(np.asarray(x)).to(dtype=like.dtype, device=like.device)
+
+    def constant(self, x: np.ndarray) -> Any:
+        return torch.as_tensor(np.array(x))
+
+    def precise(self) -> AbstractContextManager[Any]:
+        return nullcontext()
 
     def outputs(self, call: Call) -> list[Any]:
         with torch.no_grad():
@@ -84,12 +95,32 @@ class TorchFunctions:
 
     def jvp(self, call: Call, tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         forward = torch.autograd.forward_ad
-        with forward.dual_level():
+        with warnings.catch_warnings(), forward.dual_level():
+            # PyTorch loads its decompositions with torch.jit.script, which it has deprecated itself.
+            warnings.filterwarnings("ignore", r"`torch.jit", DeprecationWarning)
             arrays = [x.detach() for x in call.arrays]
             for k, tangent in zip(call.wrt, tangents, strict=True):
                 arrays[k] = forward.make_dual(arrays[k], tangent)
             pairs = [forward.unpack_dual(y) for y in call.function(arrays)]
             return [primal for primal, _ in pairs], [tangent for _, tangent in pairs]
+
+    def gradient(self, call: Call, cotangents: Sequence[Any]) -> Call:
+        kept = [k for k, g in enumerate(cotangents) if g is not None]
+
+        def function(given: Sequence[Any]) -> list[Any]:
+            arrays = list(given[: len(call.arrays)])
+            for k in call.wrt:
+                arrays[k] = arrays[k] if arrays[k].requires_grad else arrays[k].requires_grad_()
+            wrt = [arrays[k] for k in call.wrt]
+            with torch.enable_grad():
+                outputs = call.function(arrays)
+                pairs = [(outputs[k], g) for k, g in zip(kept, given[len(call.arrays) :], strict=True)]
+                pairs = [(y, g) for y, g in pairs if y.requires_grad]
+                roots, seeds = [y for y, _ in pairs], [g for _, g in pairs]
+                found = torch.autograd.grad(roots, wrt, seeds, create_graph=True, allow_unused=True)
+            return [torch.zeros_like(x) if g is None else g for x, g in zip(wrt, found, strict=True)]
+
+        return gradient_call(call, cotangents, kept, function)
 
     def trace(self, call: Call) -> Program:
         return trace_program(lambda *arrays: call.function(arrays), call.arrays, call.names)

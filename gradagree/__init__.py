@@ -13,16 +13,22 @@ if TYPE_CHECKING:
     from gradagree.cases.case import Case as Case
     from gradagree.cases.random import draw as draw
     from gradagree.checker.verdict import Record as Record, Verdict as Verdict
+    from gradagree.functions.assertions import assert_grads as assert_grads
+    from gradagree.functions.records import Report as Report
     from gradagree.reference import Activation as Activation, ErrorFunction as ErrorFunction, Operation as Operation
+    from gradagree.reference.graph import Graph as Graph
 
 _HOMES = {
     "Activation": "gradagree.reference",
     "Adapter": "gradagree.adapters",
     "Case": "gradagree.cases.case",
     "ErrorFunction": "gradagree.reference",
+    "Graph": "gradagree.reference.graph",
     "Operation": "gradagree.reference",
     "Record": "gradagree.checker.verdict",
+    "Report": "gradagree.functions.records",
     "Verdict": "gradagree.checker.verdict",
+    "assert_grads": "gradagree.functions.assertions",
     "check": "gradagree.api",
     "draw": "gradagree.cases.random",
     "run": "gradagree.api",
@@ -34,9 +40,12 @@ __all__ = [
     "Adapter",
     "Case",
     "ErrorFunction",
+    "Graph",
     "Operation",
     "Record",
+    "Report",
     "Verdict",
+    "assert_grads",
     "check",
     "draw",
     "run",

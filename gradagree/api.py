@@ -19,6 +19,7 @@ from gradagree.checker.proofs import prove_derivatives
 from gradagree.checker.response import Absent, Failure, Ready, handshake, respond
 from gradagree.checker.verdict import CONVENTION, Record, Verdict
 from gradagree.errors import UsageError
+from gradagree.functions.records import Disagreement as Disagreement
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.contract import file_of
 from gradagree.runner.extensions import extension_files, is_builtin, load_all
@@ -40,14 +41,6 @@ TIES_SHAPE, TIES_BATCH = "2-4", 31
 """Of one more case of a loss, with so many numbers on a grid that some lie on its kinks."""
 OTHER_SHAPE = "3-5b-2"
 """The shape of the cases in `OTHER_DTYPES`."""
-
-
-class Disagreement(AssertionError):
-    """A framework's gradient is not right; `records` holds every record of the check, the passing ones too."""
-
-    def __init__(self, records: Sequence[Record], message: str | None = None) -> None:
-        super().__init__(format_failures(records) if message is None else message)
-        self.records = list(records)
 
 
 def check(

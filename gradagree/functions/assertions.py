@@ -2,75 +2,295 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from gradagree.adapters.function_adapters import adapter_of
 from gradagree.adapters.functions import Call, FunctionAdapter
-from gradagree.arithmetic.duck import NoRule
-from gradagree.arithmetic.tape import trace
+from gradagree.checker.verdict import Verdict
 from gradagree.errors import UsageError
 from gradagree.functions.enclosures import (
     LADDER,
     Expected,
     enclose,
     interior,
-    is_floating,
     narrowest,
     probable,
     with_probable,
 )
 from gradagree.functions.judge import judge
-from gradagree.functions.records import GradientRecord, Report
+from gradagree.functions.message import format_report
+from gradagree.functions.records import Disagreement, GradientRecord, Report
+from gradagree.functions.references import describe, graph_of
+from gradagree.functions.tangents import enclose_tangents, gradient_graph
+from gradagree.functions.usage import check_cotangents, check_numbers, check_options, name_of
 from gradagree.reference.graph import Graph
 
 SEED = 20240607
+FLOATING = ("float64", "float32", "float16", "bfloat16")
+
+
+def assert_grads(
+    fn: Callable[..., Any],
+    args: Sequence[Any],
+    *,
+    reference: Any = None,
+    kwargs: Mapping[str, Any] | None = None,
+    wrt: Any = None,
+    cotangents: Any = None,
+    modes: Sequence[str] | str = ("reverse",),
+    order: int = 1,
+    arithmetic: str = "auto",
+    layouts: bool = True,
+    repeat: int = 2,
+    msg: str | None = None,
+) -> Report:
+    """Check the gradients of a function of PyTorch or JAX. There is no tolerance to choose.
+
+    Args:
+        fn: A function or module: a kernel, a custom backward pass, a layer.
+        args: Its positional arguments as a tuple or list: arrays of the framework, or dicts, lists and tuples of them,
+            and whatever else the function takes.
+        reference: A function with the same arguments that computes the same values, in NumPy, torch or JAX; it needs
+            no derivative. Also an `Operation` or a `Graph`. By default the forward pass of `fn` itself. A reference of
+            a module takes its parameters as keyword arguments, or all in one dict named ``params``.
+        kwargs: Keyword arguments.
+        wrt: The arrays whose gradients are checked: numbers of arguments, or names such as ``"args[1]['w']"`` and
+            ``"weight"``. By default all tensors that require a gradient, or every array of floating-point numbers.
+        cotangents: One array for each output, in its shape; None for an output without one. By default random.
+        modes: ``"reverse"``, ``"forward"``, or both.
+        order: 1, or 2 to check the gradient of the gradient as well.
+        arithmetic: ``"wide"`` demands intermediates in the format of the accumulator, ``"stored"`` and ``"auto"``
+            admit intermediates in the dtype of the arrays. The records name the finest that explains the result.
+        layouts: Also check with cotangents that are not contiguous, expanded or zero-dimensional.
+        repeat: Number of calls that must give the same gradient.
+        msg: Text to put in front of the message of a failure.
+
+    Returns:
+        The report, with a record for each output and each gradient.
+
+    Raises:
+        Disagreement: A verdict fails. The message shows the worst entry first: array, index, expected, observed,
+            tolerance; ``report`` holds the report.
+        UsageError: Nothing could be checked; the message says why and what to do.
+
+    Example:
+        >>> import numpy as np, torch
+        >>> from gradagree import assert_grads
+        >>> def softplus(x):
+        ...     return np.log1p(np.exp(x))
+        >>> report = assert_grads(torch.nn.functional.softplus, [torch.linspace(-2, 2, 5)], reference=softplus)
+        >>> report.verdict.value, [record.label for record in report.records]
+        ('agree', ['output', 'gradient of args[0]'])
+    """
+    __tracebackhide__ = True
+    report = check_function(
+        fn, args, reference=reference, kwargs=kwargs, wrt=wrt, cotangents=cotangents, modes=modes, order=order,
+        arithmetic=arithmetic, layouts=layouts, repeat=repeat,
+    )  # fmt: skip
+    if report.verdict.fails:
+        raise Disagreement(report.records, format_report(report, msg), report)
+    return report
+
+
+def check_function(
+    fn: Callable[..., Any], args: Sequence[Any], *, reference: Any = None, kwargs: Mapping[str, Any] | None = None,
+    wrt: Any = None, cotangents: Any = None, modes: Sequence[str] | str = ("reverse",), order: int = 1,
+    arithmetic: str = "auto", layouts: bool = True, repeat: int = 2,  # noqa: ARG001
+) -> Report:  # fmt: skip
+    """As `assert_grads`, whatever the verdict."""
+    chosen = check_options(fn, args, kwargs, modes, order, arithmetic, repeat)
+    named = dict(kwargs or {})
+    adapter = adapter_of(fn, args, named)
+    call = adapter.prepare(fn, args, named, wrt)
+    records = check_call(adapter, call, reference, args, named, cotangents, arithmetic, chosen, order)
+    return Report(records, name_of(fn))
+
+
+@dataclass(frozen=True)
+class CheckedCall:
+    """A call, its reference, and the numbers of both.
+
+    Args:
+        adapter: The framework's adapter.
+        call: The call.
+        graph: The reference.
+        inputs: The arrays of the call on the host.
+        outputs: The outputs of the call, the framework's own arrays.
+        arithmetic: What the user admits.
+        order: 1, or 2 where the outputs are gradients.
+    """
+
+    adapter: FunctionAdapter
+    call: Call
+    graph: Graph
+    inputs: Sequence[np.ndarray]
+    outputs: Sequence[Any]
+    arithmetic: str = "auto"
+    order: int = 1
+
+    @property
+    def dtype(self) -> str:
+        """The narrowest dtype among the arrays to differentiate."""
+        return narrowest([self.adapter.dtype(self.call.arrays[k]) for k in self.call.wrt])
+
+    def rungs(self) -> tuple[str, ...]:
+        """The admissible arithmetics; one is enough where the dtype is its own accumulator."""
+        rungs = ("wide",) if self.arithmetic == "wide" else LADDER
+        return rungs[-1:] if interior("wide", self.dtype) == interior("stored", self.dtype) else rungs
+
+    def stores(self, arrays: Sequence[Any]) -> list[str]:
+        """The dtypes in which results like these arrays are stored."""
+        names = map(self.adapter.dtype, arrays)
+        return [name if name in FLOATING else self.dtype for name in names]
+
+    def record(self, k: int, quantity: str, finding: Mapping[str, Any], mode: str = "reverse") -> GradientRecord:
+        """The record of output k, or of the gradient of array k."""
+        is_gradient = quantity == "gradient"
+        array = self.call.arrays[k] if is_gradient else self.outputs[k]
+        return GradientRecord(
+            name=self.call.names[k] if is_gradient else self.call.results[k], quantity=quantity, mode=mode,
+            order=self.order, framework=self.adapter.name, dtype=self.adapter.dtype(array), shape=tuple(array.shape),
+            **finding,
+        )  # fmt: skip
 
 
 def check_call(
-    adapter: FunctionAdapter, call: Call, reference: Any, args: Sequence[Any], kwargs: dict[str, Any],
-    cotangents: Any = None, arithmetic: str = "auto",
+    adapter: FunctionAdapter, call: Call, reference: Any, args: Sequence[Any], kwargs: Mapping[str, Any],
+    cotangents: Any = None, arithmetic: str = "auto", modes: Sequence[str] = ("reverse",), order: int = 1,
 ) -> list[GradientRecord]:  # fmt: skip
-    """The records of one call in reverse mode."""
+    """The records of one call: its values, then its derivatives in each mode."""
     inputs = [adapter.to_numpy(x) for x in call.arrays]
-    for name, x in zip(call.names, inputs, strict=True):
-        if is_floating(x) and not np.isfinite(x).all():
-            raise UsageError(f"{name} holds NaN or infinity; give finite numbers")
-    outputs = adapter.outputs(call)
+    check_numbers(call, inputs)
+    try:
+        outputs = adapter.outputs(call)
+    except Exception as error:  # whatever the user's function raises
+        raise UsageError(f"the function cannot be called with these arguments: {describe(error)}") from error
     if not any(adapter.dtype(y) in FLOATING for y in outputs):
         raise UsageError("the function returns no floating-point array; there is no gradient to check")
-    seeds = draw_cotangents(adapter, outputs) if cotangents is None else list(cotangents)
+    seeds = draw_cotangents(adapter, outputs) if cotangents is None else check_cotangents(adapter, cotangents, outputs)
     graph = graph_of(adapter, call, reference, inputs, args, kwargs)
-    found, gradients = adapter.vjp(call, seeds)
-    dtype = narrowest([adapter.dtype(call.arrays[k]) for k in call.wrt])
-    expected = expectations(adapter, call, graph, inputs, outputs, seeds, dtype, arithmetic)
-    records = []
-    for k, y in enumerate(found):
-        rungs = {rung: values[k] for rung, (values, _) in expected.items()}
-        finding = judge(adapter.to_numpy(y), rungs, is_value=True)
-        records.append(
-            GradientRecord(
-                name=call.results[k], quantity="value", framework=adapter.name, dtype=adapter.dtype(y),
-                shape=tuple(y.shape), **finding.fields(),
-            )
-        )  # fmt: skip
-    if any(record.verdict.fails for record in records):
-        return records
-    for k, g in zip(call.wrt, gradients, strict=True):
-        rungs = {rung: grads[k] or zero(inputs[k]) for rung, (_, grads) in expected.items()}
-        finding = judge(None if g is None else adapter.to_numpy(g), rungs)
-        records.append(
-            GradientRecord(
-                name=call.names[k], quantity="gradient", framework=adapter.name, dtype=adapter.dtype(call.arrays[k]),
-                shape=tuple(inputs[k].shape), **finding.fields(),
-            )
-        )  # fmt: skip
+    checked = CheckedCall(adapter, call, graph, inputs, outputs, arithmetic)
+    if differences := structure_differences(checked):
+        return differences
+    records = derivative_records(checked, seeds, modes)
+    if order == 2 and not any(record.verdict.fails for record in records):
+        records += second_order(checked, seeds, modes)
     return records
 
 
-FLOATING = ("float64", "float32", "float16", "bfloat16")
+def structure_differences(checked: CheckedCall) -> list[GradientRecord]:
+    """Records of outputs whose number or shapes differ from those of the reference."""
+    with np.errstate(all="ignore"):
+        results = checked.graph.results(checked.graph.evaluate(checked.inputs))
+    for y in results:
+        if isinstance(y, np.ndarray) and y.dtype.kind == "O":
+            raise UsageError(f"the reference returns {y.tolist()!r}, which is no array; return the function's outputs")
+    if len(results) != len(checked.outputs):
+        reason = f"the function returns {len(checked.outputs)} arrays, the reference {len(results)}"
+        return [checked.record(0, "value", {"verdict": Verdict.VALUE_DIFFERS, "reason": reason})]
+    found = []
+    for k, (y, expected) in enumerate(zip(checked.outputs, results, strict=True)):
+        if tuple(y.shape) != np.shape(expected):
+            reason = f"has shape {tuple(y.shape)}, the reference {np.shape(expected)}"
+            found.append(checked.record(k, "value", {"verdict": Verdict.VALUE_DIFFERS, "reason": reason}))
+    return found
+
+
+def derivative_records(checked: CheckedCall, seeds: Sequence[Any], modes: Sequence[str]) -> list[GradientRecord]:
+    """Values and derivatives; only the values if they differ."""
+    records = []
+    if "reverse" in modes:
+        records = reverse_records(checked, seeds)
+    if "forward" in modes and not any(r.verdict is Verdict.VALUE_DIFFERS for r in records):
+        records += forward_records(checked, with_values=not records)
+    return records
+
+
+def reverse_records(checked: CheckedCall, seeds: Sequence[Any]) -> list[GradientRecord]:
+    """The records of values and gradients in reverse mode."""
+    adapter, call = checked.adapter, checked.call
+    try:
+        found, gradients = adapter.vjp(call, seeds)
+    except Exception as error:  # noqa: BLE001 (whatever the user's backward pass raises)
+        return crashed(checked, "backward pass", "reverse", error)
+    expected = expectations(checked, seeds)
+    records = [
+        value_record(checked, k, y, {rung: values[k] for rung, (values, _) in expected.items()})
+        for k, y in enumerate(found)
+    ]
+    if any(record.verdict.fails for record in records):
+        return records
+    for k, g in zip(call.wrt, gradients, strict=True):
+        rungs = {rung: grads[k] or zero(checked.inputs[k]) for rung, (_, grads) in expected.items()}
+        finding = judge(None if g is None else adapter.to_numpy(g), rungs)
+        records.append(checked.record(k, "gradient", finding.fields()))
+    return records
+
+
+def value_record(
+    checked: CheckedCall, k: int, y: Any, expected: Mapping[str, Expected], mode: str = "reverse"
+) -> GradientRecord:
+    finding = judge(checked.adapter.to_numpy(y), expected, is_value=True)
+    return checked.record(k, "value", finding.fields(), mode)
+
+
+def forward_records(checked: CheckedCall, with_values: bool) -> list[GradientRecord]:
+    """The records of tangents in forward mode, along random tangents of all arrays."""
+    adapter, call = checked.adapter, checked.call
+    tangents = draw_like(adapter, [call.arrays[k] for k in call.wrt], SEED + 1)
+    try:
+        found, moved = adapter.jvp(call, tangents)
+    except Exception as error:  # noqa: BLE001 (whatever the user's function raises)
+        return crashed(checked, "forward mode", "forward", error)
+    numbers: list[Any] = [None] * len(call.arrays)
+    for k, tangent in zip(call.wrt, tangents, strict=True):
+        numbers[k] = adapter.to_numpy(tangent)
+    stores = checked.stores(checked.outputs)
+    expected = {
+        rung: enclose_tangents(checked.graph, checked.inputs, numbers, rung, checked.dtype, stores)
+        for rung in checked.rungs()
+    }
+    records = []
+    if with_values:
+        values = expectations(checked, [None] * len(found))
+        records = [
+            value_record(checked, k, y, {rung: one[k] for rung, (one, _) in values.items()}, "forward")
+            for k, y in enumerate(found)
+        ]
+    for k, t in enumerate(moved):
+        if adapter.dtype(checked.outputs[k]) not in FLOATING:
+            continue
+        finding = judge(None if t is None else adapter.to_numpy(t), {rung: one[k] for rung, one in expected.items()})
+        records.append(checked.record(k, "tangent", finding.fields(), "forward"))
+    return records
+
+
+def second_order(checked: CheckedCall, seeds: Sequence[Any], modes: Sequence[str]) -> list[GradientRecord]:
+    """The records of the derivatives of the gradients, with respect to the arrays and the cotangents."""
+    adapter, call = checked.adapter, checked.adapter.gradient(checked.call, seeds)
+    inputs = [adapter.to_numpy(x) for x in call.arrays]
+    numbers = [None if g is None else adapter.to_numpy(g) for g in seeds]
+    graph = gradient_graph(checked.graph, checked.inputs, numbers, call.names, checked.call.wrt)
+    try:
+        outputs = adapter.outputs(call)
+    except Exception as error:  # noqa: BLE001 (whatever the user's backward pass raises)
+        return crashed(replace(checked, order=2), "second derivative", "reverse", error)
+    second = replace(checked, call=call, graph=graph, inputs=inputs, outputs=outputs, order=2)
+    return [r for r in derivative_records(second, draw_cotangents(adapter, outputs), modes) if r.quantity != "value"]
+
+
+def crashed(checked: CheckedCall, what: str, mode: str, error: BaseException) -> list[GradientRecord]:
+    """The record of a derivative that raises an error."""
+    return [
+        GradientRecord(
+            name=what, quantity="value", mode=mode, order=checked.order, framework=checked.adapter.name,
+            dtype=checked.dtype, verdict=Verdict.CRASHED, reason=describe(error),
+        )
+    ]  # fmt: skip
 
 
 def zero(x: np.ndarray) -> Expected:
@@ -78,19 +298,13 @@ def zero(x: np.ndarray) -> Expected:
     return Expected(np.zeros(x.shape), np.zeros(x.shape))
 
 
-def expectations(
-    adapter: FunctionAdapter, call: Call, graph: Graph, inputs: Sequence[np.ndarray], outputs: Sequence[Any],
-    seeds: Sequence[Any], dtype: str, arithmetic: str,
-) -> dict[str, tuple[list[Expected], list[Expected | None]]]:  # fmt: skip
-    """Outputs and gradients for each admissible arithmetic; one is enough where the dtype is its own accumulator."""
-    rungs = LADDER if arithmetic in ("auto", "stored") else ("wide",)
-    if interior("wide", dtype) == interior("stored", dtype):
-        rungs = rungs[-1:]
-    stores = [*map(adapter.dtype, outputs), *map(adapter.dtype, call.arrays)]
-    stores = [name if name in FLOATING else dtype for name in stores]
+def expectations(checked: CheckedCall, seeds: Sequence[Any]) -> dict[str, tuple[list[Expected], list[Expected | None]]]:
+    """Outputs and gradients for each admissible arithmetic."""
+    adapter, graph, inputs, dtype = checked.adapter, checked.graph, checked.inputs, checked.dtype
+    stores = checked.stores([*checked.outputs, *checked.call.arrays])
     numbers = [None if g is None else adapter.to_numpy(g) for g in seeds]
     found = {}
-    for rung in rungs:
+    for rung in checked.rungs():
         values, gradients = enclose(graph, inputs, numbers, rung, dtype, stores)
         tolerances = probable(graph, inputs, numbers, rung, dtype)
         both = zip(gradients, tolerances, strict=True)
@@ -100,58 +314,11 @@ def expectations(
 
 def draw_cotangents(adapter: FunctionAdapter, outputs: Sequence[Any]) -> list[Any]:
     """Random cotangents without a pattern, the same at every call; None for outputs that are not floating-point."""
-    rng = np.random.default_rng(SEED)
-    found = []
-    for y in outputs:
-        drawn = rng.standard_normal(tuple(y.shape))
-        found.append(adapter.array(drawn, y) if adapter.dtype(y) in FLOATING else None)
-    return found
+    return draw_like(adapter, outputs, SEED)
 
 
-def graph_of(
-    adapter: FunctionAdapter, call: Call, reference: Any, inputs: Sequence[np.ndarray], args: Sequence[Any],
-    kwargs: dict[str, Any],
-) -> Graph:  # fmt: skip
-    """The reference as a graph; without one, the function's own forward pass."""
-    if reference is None:
-        return trace(adapter.trace(call), *inputs, names=call.names)
-    try:
-        return trace(numpy_call(adapter, reference, args, kwargs), *inputs, names=call.names)
-    except (NoRule, TypeError, AttributeError) as in_numpy:
-        try:
-            other = adapter.prepare(reference, args, kwargs, None)
-            return trace(adapter.trace(other), *inputs, names=call.names)
-        except Exception:  # noqa: BLE001 (whatever the reference raises)
-            raise UsageError(f"the reference cannot be evaluated: {in_numpy}") from in_numpy
-
-
-def numpy_call(
-    adapter: FunctionAdapter, reference: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
-) -> Callable[..., Any]:
-    """A NumPy function of positional arguments, with the call's arrays in their containers."""
-
-    def function(*arrays: Any) -> Any:
-        positional, named = adapter.rebuild(args, kwargs, arrays)
-        found = reference(*positional, **named)
-        return list(found) if isinstance(found, tuple | list) else [found]
-
-    return function
-
-
-def assert_grads(
-    fn: Callable[..., Any],
-    args: Sequence[Any],
-    *,
-    reference: Any = None,
-    kwargs: dict[str, Any] | None = None,
-    wrt: Any = None,
-    cotangents: Any = None,
-    arithmetic: str = "auto",
-) -> Report:
-    adapter = adapter_of(fn, args, kwargs or {})
-    call = adapter.prepare(fn, args, kwargs or {}, wrt)
-    records = check_call(adapter, call, reference, args, kwargs or {}, cotangents, arithmetic)
-    report = Report(records, getattr(fn, "__name__", type(fn).__name__))
-    if report.verdict.fails:
-        raise AssertionError(str(report))
-    return report
+def draw_like(adapter: FunctionAdapter, arrays: Sequence[Any], seed: int) -> list[Any]:
+    """Random arrays of the shapes and dtypes of others; None for those that are not floating-point."""
+    rng = np.random.default_rng(seed)
+    drawn = [rng.standard_normal(tuple(x.shape)) for x in arrays]
+    return [adapter.array(d, x) if adapter.dtype(x) in FLOATING else None for d, x in zip(drawn, arrays, strict=True)]

@@ -6,9 +6,11 @@ import collections
 import html
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from gradagree.checker.failures import format_failures
 from gradagree.checker.verdict import ORDER, Verdict, plain, worst
 
 
@@ -21,6 +23,7 @@ class GradientRecord(msgspec.Struct, frozen=True, kw_only=True):
         verdict: The verdict.
         framework: Name of the framework.
         mode: ``"reverse"`` or ``"forward"``.
+        order: 1, or 2 for a derivative of the gradient.
         dtype: Dtype of the array.
         shape: Shape of the array.
         condition: What was special about the call, such as ``"non-contiguous cotangent"``; empty for a plain call.
@@ -44,6 +47,7 @@ class GradientRecord(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     framework: str
     mode: str = "reverse"
+    order: int = 1
     dtype: str = ""
     shape: tuple[int, ...] = ()
     condition: str = ""
@@ -64,7 +68,23 @@ class GradientRecord(msgspec.Struct, frozen=True, kw_only=True):
     def label(self) -> str:
         """``gradient of args[0]``, ``output``, with its condition."""
         what = self.name if self.quantity == "value" else f"{self.quantity} of {self.name}"
+        what = f"second derivative, {what}" if self.order == 2 else what
         return what + (f" ({self.condition})" if self.condition else "")
+
+
+class Disagreement(AssertionError):
+    """A gradient is not right.
+
+    Args:
+        records: Every record of the check, the passing ones too.
+        message: Text of the error; by default each cause once, the worst first.
+        report: The report, for a check of a function by inputs.
+    """
+
+    def __init__(self, records: Sequence[Any], message: str | None = None, report: Report | None = None) -> None:
+        super().__init__(format_failures(records) if message is None else message)
+        self.records = list(records)
+        self.report = report
 
 
 class Report:
@@ -74,6 +94,7 @@ class Report:
         records: The records, in the order of the arrays.
         function: Name of the function.
         notes: Remarks that concern the whole check, such as arguments that were not used.
+        replay: Command that shows a failure again; empty if there is none.
 
     Example:
         >>> from gradagree.checker.verdict import Verdict
@@ -82,7 +103,10 @@ class Report:
         agree
     """
 
-    def __init__(self, records: Sequence[GradientRecord], function: str = "", notes: Sequence[str] = ()) -> None:
+    def __init__(
+        self, records: Sequence[GradientRecord], function: str = "", notes: Sequence[str] = (), replay: str = ""
+    ) -> None:
+        self.replay = replay
         self.records = list(records)
         self.function = function
         self.notes = list(notes)
@@ -102,9 +126,9 @@ class Report:
 
     def rows(self) -> list[tuple[str, ...]]:
         """One row for each array: its name, verdict, relative tolerance, share of checked entries, arithmetic."""
-        groups: dict[tuple[str, str], list[GradientRecord]] = collections.defaultdict(list)
+        groups: dict[tuple[int, str, str], list[GradientRecord]] = collections.defaultdict(list)
         for record in self.records:
-            groups[record.quantity, record.name].append(record)
+            groups[record.order, record.quantity, record.name].append(record)
         found: list[tuple[str, ...]] = []
         for group in groups.values():
             first = min(group, key=lambda r: ORDER[r.verdict])

@@ -63,11 +63,7 @@ def test_that_a_right_backward_pass_agrees(dtype: str, reference: Any) -> None:
 def test_that_a_missing_term_is_found_in_the_right_arguments(dtype: str, reference: Any) -> None:
     with pytest.raises(AssertionError) as caught:
         assert_grads(WithoutTerm.apply, arguments(dtype), reference=reference)
-    lines = [line for line in str(caught.value).splitlines() if "disagree" in line]
-    assert [name for name in ("args[0]", "args[1]", "args[2]") if any(name in line for line in lines)] == [
-        "args[0]",
-        "args[1]",
-    ]
+    assert {record.name for record in caught.value.report.failures} == {"args[0]", "args[1]"}  # type: ignore[attr-defined]
 
 
 def test_that_another_function_differs_in_value() -> None:
@@ -116,6 +112,4 @@ def test_that_jax_functions_with_loops_and_scatters_are_checked() -> None:
     assert assert_grads(function, args).verdict.value == "agree"
     with pytest.raises(AssertionError) as caught:
         assert_grads(wrong, args)
-    assert [line for line in str(caught.value).splitlines() if "disagree" in line][1:] == [
-        line for line in str(caught.value).splitlines() if "args[1]" in line
-    ]
+    assert [record.label for record in caught.value.report.failures] == ["gradient of args[1]"]  # type: ignore[attr-defined]

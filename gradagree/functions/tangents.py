@@ -1,0 +1,67 @@
+"""Expected derivatives beyond the gradient: tangents (forward mode), and the graph of the gradient (second order)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gradagree.arithmetic.dual import Dual
+from gradagree.arithmetic.model import model
+from gradagree.arithmetic.rounded import Rounded
+from gradagree.functions.enclosures import Expected, interior, is_floating, store
+from gradagree.functions.references import traced
+from gradagree.reference.graph import Graph
+
+
+def enclose_tangents(
+    graph: Graph, inputs: Sequence[np.ndarray], tangents: Sequence[np.ndarray | None], rung: str, dtype: str,
+    stores: Sequence[str],
+) -> list[Expected]:  # fmt: skip
+    """The tangents of the outputs of a graph with worst-case tolerances.
+
+    Args:
+        graph: The reference.
+        inputs: One array for each input, as float64.
+        tangents: One for each input, in its shape; None for an input that is a constant.
+        rung: ``"wide"`` or ``"stored"``.
+        dtype: The dtype of the function.
+        stores: The dtypes in which the tangents are stored.
+
+    Returns:
+        The tangent of each output; zeros for an output that no input moves.
+    """
+    inside = interior(rung, dtype)
+    lifted: list[Any] = [Rounded.stored(x, inside) if is_floating(x) else x for x in inputs]
+    for k, tangent in enumerate(tangents):
+        if tangent is not None:
+            lifted[k] = Dual(lifted[k], Rounded.stored(tangent, inside))
+    with np.errstate(all="ignore"):
+        results = graph.results(graph.evaluate(lifted))
+        found = [y.tangent if isinstance(y, Dual) else np.zeros(np.shape(y)) for y in results]
+        return [store(t, inside, model(name)) for t, name in zip(found, stores, strict=True)]
+
+
+def gradient_graph(
+    graph: Graph, inputs: Sequence[np.ndarray], cotangents: Sequence[np.ndarray | None], names: Sequence[str],
+    wrt: Sequence[int],
+) -> Graph:  # fmt: skip
+    """The gradients of a graph as a graph: its inputs are those of the graph, then the cotangents that are not None.
+
+    Args:
+        graph: The reference.
+        inputs: One array for each input.
+        cotangents: One for each output of the graph, or None.
+        names: Names of the inputs and cotangents.
+        wrt: Places of the inputs whose gradients are the outputs.
+    """
+    kept = [k for k, g in enumerate(cotangents) if g is not None]
+    seeds = [g for g in cotangents if g is not None]
+
+    def function(*given: Any) -> list[Any]:
+        arrays, moving = given[: len(inputs)], dict(zip(kept, given[len(inputs) :], strict=True))
+        found = graph.vjp(graph.evaluate(arrays), [moving.get(k) for k in range(len(cotangents))])
+        return [np.zeros(np.shape(inputs[k])) if found[k] is None else found[k] for k in wrt]
+
+    return traced(function, [*inputs, *seeds], names, "the gradient")

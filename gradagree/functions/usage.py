@@ -1,0 +1,78 @@
+"""Bad input to a check of a function: one sentence each, that says what to do."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gradagree.adapters.functions import Call, FunctionAdapter
+from gradagree.errors import UsageError, nearest
+from gradagree.functions.enclosures import is_floating
+
+MODES = ("reverse", "forward")
+ARITHMETICS = ("auto", "wide", "stored")
+
+
+def check_options(
+    fn: Any, args: Any, kwargs: Any, modes: Sequence[str] | str, order: int, arithmetic: str, repeat: int
+) -> tuple[str, ...]:
+    """The modes. Raises UsageError for an argument that no check can be made with."""
+    if not callable(fn):
+        raise UsageError(f"{fn!r} cannot be called; give a function or a module")
+    if not isinstance(args, tuple | list):
+        raise UsageError(f"args is a {type(args).__name__}; give the arguments in a tuple or list, such as args=(x,)")
+    if kwargs is not None and not isinstance(kwargs, Mapping):
+        raise UsageError(f"kwargs is a {type(kwargs).__name__}; give a dict of keyword arguments")
+    chosen = tuple(modes.split(",")) if isinstance(modes, str) else tuple(modes)
+    for mode in chosen:
+        if mode not in MODES:
+            raise UsageError(f"modes={mode!r}: {nearest(str(mode), MODES)}")
+    if not chosen:
+        raise UsageError("modes is empty; give 'reverse', 'forward' or both")
+    if order not in (1, 2):
+        raise UsageError(f"order={order!r}: give 1 for gradients, or 2 for the gradients of gradients as well")
+    if arithmetic not in ARITHMETICS:
+        raise UsageError(f"arithmetic={arithmetic!r}: {nearest(str(arithmetic), ARITHMETICS)}")
+    if not isinstance(repeat, int) or repeat < 1:
+        raise UsageError(f"repeat={repeat!r}: give the number of calls, 1 or more")
+    return chosen
+
+
+def check_numbers(call: Call, inputs: Sequence[np.ndarray]) -> None:
+    """Raises UsageError if there is nothing to differentiate, or an input holds NaN or infinity."""
+    if not call.wrt:
+        given = ", ".join(f"{name} ({x.dtype})" for name, x in zip(call.names, inputs, strict=True))
+        raise UsageError(f"no input is floating-point: {given or 'no array is given'}; give one to differentiate")
+    for name, x in zip(call.names, inputs, strict=True):
+        if is_floating(x) and not np.isfinite(x).all():
+            raise UsageError(f"{name} holds NaN or infinity; give finite numbers")
+
+
+def check_cotangents(adapter: FunctionAdapter, cotangents: Any, outputs: Sequence[Any]) -> list[Any]:
+    """The cotangents as arrays of the framework. Raises UsageError if they do not fit the outputs."""
+    given = list(cotangents) if isinstance(cotangents, tuple | list) else [cotangents]
+    if len(given) != len(outputs):
+        raise UsageError(f"{len(given)} cotangents are given for {len(outputs)} outputs; give one for each, or None")
+    found = []
+    for k, (g, y) in enumerate(zip(given, outputs, strict=True)):
+        if g is not None and np.shape(g) != tuple(y.shape):
+            raise UsageError(
+                f"cotangents[{k}] has shape {tuple(np.shape(g))}, the output {tuple(y.shape)}; give that shape"
+            )
+        found.append(adapter.array(np.asarray(g), y) if isinstance(g, np.ndarray | float | int) else g)
+    if all(g is None for g in found):
+        raise UsageError("all cotangents are None; give one to at least one output")
+    return found
+
+
+def name_of(fn: Any) -> str:
+    """What messages call a function: ``SwiGLU.apply``, ``Linear``, ``gelu``."""
+    if isinstance(fn, functools.partial):
+        return name_of(fn.func)
+    owner = getattr(fn, "__self__", None)
+    if isinstance(owner, type):
+        return f"{owner.__name__}.{fn.__name__}"
+    return getattr(fn, "__name__", type(fn).__name__)

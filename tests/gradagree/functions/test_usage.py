@@ -1,0 +1,53 @@
+"""Bad input to a check of a function: one sentence each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradagree import assert_grads
+from gradagree.errors import UsageError
+
+torch = pytest.importorskip("torch")
+X = torch.linspace(-1, 1, 6).reshape(2, 3)
+
+
+def reads_a_number(x: Any) -> Any:
+    return x * x.sum().item()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        ((torch.tanh, X), {}, r"args is a Tensor; give the arguments in a tuple or list, such as args=\(x,\)"),
+        ((3, [X]), {}, "3 cannot be called; give a function or a module"),
+        ((torch.tanh, [X]), {"kwargs": [1]}, "kwargs is a list; give a dict of keyword arguments"),
+        ((torch.tanh, [X]), {"modes": "revers"}, "modes='revers': did you mean 'reverse'"),
+        ((torch.tanh, [X]), {"modes": ()}, "modes is empty; give 'reverse', 'forward' or both"),
+        ((torch.tanh, [X]), {"order": 3}, "order=3: give 1 for gradients, or 2"),
+        ((torch.tanh, [X]), {"arithmetic": "wider"}, "arithmetic='wider': did you mean 'wide'"),
+        ((torch.tanh, [X]), {"repeat": 0}, "repeat=0: give the number of calls, 1 or more"),
+        ((torch.tanh, [X]), {"wrt": 1}, r"wrt=1 is no floating-point argument; did you mean 'args\[0\]'"),
+        ((torch.abs, [torch.arange(3)]), {}, r"no input is floating-point: args\[0\] \(int64\); give one"),
+        ((torch.tanh, [torch.full((2,), torch.nan)]), {}, r"args\[0\] holds NaN or infinity; give finite numbers"),
+        ((torch.argsort, [X]), {}, "returns no floating-point array; there is no gradient to check"),
+        ((torch.matmul, [X, X]), {}, "the function cannot be called with these arguments: RuntimeError: mat1"),
+        ((torch.tanh, [np.ones(3)]), {}, "the arguments hold no array of torch or jax"),
+        ((reads_a_number, [X]), {}, "the function cannot be traced"),
+        ((torch.linalg.svdvals, [X]), {}, "aten._linalg_svd.* give a reference function in NumPy"),
+        ((torch.tanh, [X]), {"reference": 3}, "reference=3 cannot be called; give a function in NumPy, torch or jax"),
+        ((torch.tanh, [X]), {"reference": lambda _x: None}, "the reference returns None, which is no array"),
+        ((torch.tanh, [X]), {"reference": lambda x: x @ x}, "the reference cannot be evaluated with NumPy: .*matmul"),
+        ((torch.tanh, [X]), {"cotangents": [X, X]}, "2 cotangents are given for 1 outputs; give one for each, or None"),
+        ((torch.tanh, [X]), {"cotangents": X[0]}, r"cotangents\[0\] has shape \(3,\), the output \(2, 3\)"),
+        ((torch.tanh, [X]), {"cotangents": [None]}, "all cotangents are None"),
+        ((torch.nn.Linear(3, 2), [X]), {"reference": lambda x: x}, "has no argument 'weight' for the module's param"),
+    ],
+    ids=lambda value: value[:24] if isinstance(value, str) else "",
+)
+def test_that_bad_input_is_one_sentence(arguments: Any, options: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        assert_grads(*arguments, **options)
+    assert "\n" not in str(caught.value)
