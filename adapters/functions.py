@@ -91,3 +91,9 @@ class FunctionAdapter(Protocol):
 
     def trace(self, call: Call) -> Program:
         """The steps of the function; raises UsageError if it cannot be traced."""
+
+    def replay(self, program: Program, call: Call, cotangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """(values, cotangents) of all steps of a traced program, by the framework's own operations."""
+
+    def backward_passes(self, call: Call) -> list[tuple[str, str]]:
+        """(name, file and line) of each backward pass that the user wrote and that the call uses."""

@@ -12,7 +12,7 @@ import numpy as np
 from jax import tree_util
 
 from gradagree.adapters.functions import Call, gradient_call
-from gradagree.adapters.jax_programs import to_numpy, trace_program
+from gradagree.adapters.jax_programs import backward_passes, replay, to_numpy, trace_program
 from gradagree.adapters.program import Program
 from gradagree.errors import UsageError, nearest
 
@@ -100,6 +100,12 @@ class JaxFunctions:
 
     def trace(self, call: Call) -> Program:
         return trace_program(lambda *arrays: call.function(arrays), call.arrays, call.names)
+
+    def replay(self, program: Program, call: Call, cotangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        return replay(program, call.arrays, cotangents)
+
+    def backward_passes(self, call: Call) -> list[tuple[str, str]]:
+        return backward_passes(lambda *arrays: call.function(arrays), call.arrays)
 
 
 def callable_only(function: Any) -> bool:

@@ -279,3 +279,21 @@ def replay(program: Program, inputs: Sequence[Any], cotangents: Sequence[Any | N
     by_inputs, by_zeros = vjp(seeds)
     found = by_inputs | by_zeros
     return plain, [found.get(k) for k in range(len(plain))]
+
+
+def backward_passes(function: Callable[..., Any], inputs: Sequence[Any]) -> list[tuple[str, str]]:
+    """(name, file and line) of the backward passes of the ``custom_vjp`` functions in a program."""
+    found: dict[tuple[str, str], None] = {}
+
+    def search(jaxpr: Any) -> None:
+        for equation in jaxpr.eqns:
+            backward = equation.params.get("bwd")
+            info = getattr(getattr(backward, "debug_info", None), "func_src_info", None)
+            if info and " at " in info:
+                name, place = info.split(" at ", 1)
+                found[name, place] = None
+            for inner in jcore.jaxprs_in_params(equation.params):
+                search(inner)
+
+    search(jax.make_jaxpr(function)(*inputs).jaxpr)
+    return list(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -13,7 +14,7 @@ from torch.utils import _pytree as pytree
 
 from gradagree.adapters.functions import Call, gradient_call
 from gradagree.adapters.program import Program
-from gradagree.adapters.torch_programs import to_numpy, trace_program
+from gradagree.adapters.torch_programs import replay, to_numpy, trace_program
 from gradagree.errors import UsageError, nearest
 
 
@@ -124,6 +125,26 @@ class TorchFunctions:
 
     def trace(self, call: Call) -> Program:
         return trace_program(lambda *arrays: call.function(arrays), call.arrays, call.names)
+
+    def replay(self, program: Program, call: Call, cotangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        return replay(program, call.arrays, cotangents)
+
+    def backward_passes(self, call: Call) -> list[tuple[str, str]]:
+        arrays = [x.detach().requires_grad_(k in call.wrt) for k, x in enumerate(call.arrays)]
+        found: dict[tuple[str, str], None] = {}
+        seen = set()
+        waiting = [y.grad_fn for y in call.function(arrays)]
+        while waiting:
+            node = waiting.pop()
+            if node is None or node in seen:
+                continue
+            seen.add(node)
+            own = getattr(type(node), "_forward_cls", None)
+            if own is not None:
+                code = inspect.unwrap(own.backward).__code__
+                found[f"{own.__name__}.backward", f"{code.co_filename}:{code.co_firstlineno}"] = None
+            waiting += [consumer for consumer, _ in node.next_functions]
+        return list(found)
 
 
 def name_of_path(path: Any) -> str:

@@ -131,8 +131,11 @@ def replay(
         def run_node(self, n: Any) -> Any:
             found = super().run_node(n)
             if n in numbers:
-                if isinstance(found, torch.Tensor) and found.requires_grad and not found.is_leaf:
-                    found.retain_grad()
+                if isinstance(found, torch.Tensor) and found.dtype.is_floating_point:
+                    if found.requires_grad:
+                        found.retain_grad()
+                    else:  # after an operation that blocks gradients, its consumers still have cotangents
+                        found = found.detach().requires_grad_()
                 kept[numbers[n].number] = found
             return found
 

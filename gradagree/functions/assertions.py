@@ -21,6 +21,7 @@ from gradagree.functions.enclosures import (
     probable,
     with_probable,
 )
+from gradagree.functions.explain import explain
 from gradagree.functions.judge import judge
 from gradagree.functions.message import format_report
 from gradagree.functions.records import Disagreement, GradientRecord, Report
@@ -228,7 +229,13 @@ def reverse_records(checked: CheckedCall, seeds: Sequence[Any]) -> list[Gradient
         rungs = {rung: grads[k] or zero(checked.inputs[k]) for rung, (_, grads) in expected.items()}
         finding = judge(None if g is None else adapter.to_numpy(g), rungs)
         records.append(checked.record(k, "gradient", finding.fields()))
-    return records
+    if checked.order > 1 or not any(record.verdict.fails for record in records):
+        return records
+    pairs = zip(call.wrt, gradients, strict=True)
+    observed = {call.names[k]: None if g is None else adapter.to_numpy(g) for k, g in pairs}
+    _, last = list(expected.values())[-1]
+    right = {call.names[k]: last[k] or zero(checked.inputs[k]) for k in call.wrt}
+    return explain(adapter, call, checked.graph, checked.inputs, seeds, observed, right, records)
 
 
 def value_record(

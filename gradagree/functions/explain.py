@@ -1,0 +1,83 @@
+"""Why a gradient is wrong: the operation or the backward pass at fault, and the common mistake that it looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from gradagree.adapters.functions import Call, FunctionAdapter
+from gradagree.errors import UsageError
+from gradagree.functions.enclosures import Expected
+from gradagree.functions.localize import BoxCheck, check_steps
+from gradagree.functions.mistakes import Mistake, recognise
+from gradagree.functions.records import GradientRecord
+from gradagree.reference.graph import Graph
+
+OWN = str(Path(__file__).resolve().parents[2])
+
+
+def explain(
+    adapter: FunctionAdapter, call: Call, graph: Graph, inputs: Sequence[np.ndarray], seeds: Sequence[Any],
+    observed: Mapping[str, np.ndarray | None], expected: Mapping[str, Expected], records: Sequence[GradientRecord],
+) -> list[GradientRecord]:  # fmt: skip
+    """The records, with reason and place in those of wrong gradients.
+
+    Args:
+        adapter: The framework's adapter.
+        call: The call that was checked.
+        graph: The reference.
+        inputs: The call's arrays, as float64.
+        seeds: The framework's cotangents of the outputs.
+        observed: The framework's gradients by the names of the arguments.
+        expected: The expected ones.
+        records: The records of the call.
+    """
+    wrong = [r for r in records if r.verdict.fails and r.quantity == "gradient"]
+    if not wrong:
+        return list(records)
+    sentence, place = culprit(adapter, call, seeds)
+    numbers = [None if g is None else adapter.to_numpy(g) for g in seeds]
+    found = []
+    for record in records:
+        if record not in wrong:
+            found.append(record)
+            continue
+        name, argument = record.name, call.names.index(record.name)
+        others = {other: one for other, one in expected.items() if other != name}
+        mistake = recognise(observed[name], expected[name], others, graph, inputs, numbers, argument)
+        parts = [record.reason, describe(mistake), sentence]
+        reason = "; ".join(part for part in parts if part)
+        found.append(msgspec.structs.replace(record, reason=reason, place=place))
+    return found
+
+
+def describe(mistake: Mistake | None) -> str:
+    """The sentence of a mistake, with the place in the reference unless that is in this package."""
+    if mistake is None:
+        return ""
+    known = mistake.place and not mistake.place.startswith(OWN)
+    return f"{mistake.reason} ({mistake.place})" if known else mistake.reason
+
+
+def culprit(adapter: FunctionAdapter, call: Call, seeds: Sequence[Any]) -> tuple[str, str]:
+    """(sentence, file and line) of what is at fault, by the check of every operation of the program alone."""
+    written = adapter.backward_passes(call)
+    try:
+        checked = check_steps(adapter, call, adapter.trace(call), seeds)
+    except UsageError:
+        checked = BoxCheck(None, ("the program, which cannot be traced",))
+    if checked.fault is not None:
+        return str(checked.fault), checked.fault.places[0]
+    if not written:
+        if checked.unchecked:
+            return "", ""
+        return "every operation of the program is right alone, so the reference is another function here", ""
+    names = " or ".join(f"{name} ({place})" for name, place in written)
+    place = written[0][1] if len(written) == 1 else ""
+    if checked.unchecked:
+        return f"{names} may be wrong; not judged: {', '.join(dict.fromkeys(checked.unchecked))}", place
+    return f"every operation of the forward pass is right, so {names} is wrong", place
