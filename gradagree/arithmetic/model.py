@@ -88,6 +88,16 @@ class Model:
         """The model of sums over broadcast axes, which are accumulated like the gradient of a bias."""
         return replace(self, accumulator=self.biases)
 
+    @functools.cached_property
+    def plain(self) -> Model:
+        """The model of a program that keeps subnormals and rounds each result to its stored format."""
+        return replace(self, flushes=False, fused=False)
+
+    @functools.cached_property
+    def wide(self) -> Model:
+        """The model of one operation in 16 bits that is evaluated in float32; the model itself in wider formats."""
+        return replace(self, format=FORMATS["float32"], fused=False) if self.narrow else self
+
     @property
     def formula(self) -> float:
         """Difference between two correct formulas, in units of u at their conditioning scales."""

@@ -15,6 +15,7 @@ import numpy as np
 from gradagree.arithmetic import exactness
 from gradagree.arithmetic.duck import Duck, Rules
 from gradagree.arithmetic.model import DIVISION, OUTWARD, OWN, Model
+from gradagree.arithmetic.rounding import round_to_format
 
 COMPARISONS: tuple[Any, ...] = (np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal)
 
@@ -134,6 +135,12 @@ def result(
         exactness.is_exact(size, q, model) | keep, 0.0, roundings * (model.u + OWN) * size + model.quantum
     )
     return finish(value, spread + rounding, model, q)
+
+
+def round_once(x: Rounded, model: Model) -> Rounded:
+    """Results of a wider format, rounded to that of the model."""
+    stored = (x.radius == 0) & (round_to_format(x.value, model.format) == x.value)
+    return result(x.value, x.radius, model, x.q, keep=stored)
 
 
 def finish(value: Any, radius: Any, model: Model, q: float = exactness.UNKNOWN) -> Rounded:

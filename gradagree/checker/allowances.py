@@ -21,7 +21,20 @@ import numpy as np
 from gradagree.arithmetic.ball import Ball, lift, precision
 from gradagree.arithmetic.dual import Dual, tangent_of
 from gradagree.arithmetic.model import FORMULA, NARROW, Model
-from gradagree.arithmetic.rounded import Rounded
+from gradagree.arithmetic.rounded import Rounded, round_once
+from gradagree.checker.conditioning import (
+    abs_product,
+    conditioning_scale,
+    derivative_change,
+    finite_or_zero,
+    loss_gradient_change,
+    loss_scale,
+    parameter_change,
+    value_change,
+    value_scale,
+    vjp_change,
+    vjp_scale,
+)
 from gradagree.checker.derivative_forms import (
     ad_derivative,
     ad_loss_gradient,
@@ -29,13 +42,11 @@ from gradagree.checker.derivative_forms import (
     cancelling_cotangents,
     cotangent_gain,
     gain,
-    jacobian,
     loss_gain,
-    unit_tangents,
 )
 from gradagree.checker.kinks import ADMISSIBLE, Kinks, one_sided_derivative, one_sided_loss_gradient
 from gradagree.reference import Activation, ErrorFunction
-from gradagree.reference.samples import midpoint, to_domain
+from gradagree.reference.samples import midpoint
 
 
 @dataclass(frozen=True)
@@ -44,18 +55,27 @@ class ToleranceOptions:
 
     conditioning: add the conditioning scale. one_sided: at kinks use the derivative of this name (one of
     `kinks.ADMISSIBLE`); all other entries are undecided. ad_forms: include derivatives as AD may evaluate them.
-    underflow: allow underflow and overflow of intermediates without the conditioning scale.
+    underflow: allow underflow and overflow of intermediates without the conditioning scale. own_formula: allow the roundings of the reference's formula and nothing else. rounded_once: let functions in 16 bits
+    be evaluated in float32.
     """
 
     conditioning: bool = False
     one_sided: str | None = None
     ad_forms: bool = False
     underflow: bool = False
+    own_formula: bool = False
+    rounded_once: bool = False
 
     @property
     def leaves_range(self) -> bool:
         """True if intermediates may underflow or overflow, as with the conditioning scale."""
         return self.conditioning or self.underflow
+
+    @classmethod
+    def without_conditioning(cls, cotangent: bool = False) -> list[ToleranceOptions]:
+        """From the narrowest to the widest without the conditioning scale; the last one is for cotangents only."""
+        found = [cls(own_formula=True, rounded_once=True), cls(own_formula=True), cls()]
+        return [*found, cls(ad_forms=True)] if cotangent else found
 
     @classmethod
     def widest(cls) -> ToleranceOptions:
@@ -95,8 +115,9 @@ class TangentOptions:
     def all(cls, kinks: Kinks) -> list[TangentOptions]:
         """From the narrowest to the widest."""
         widest = ToleranceOptions.widest()
-        found = [cls(), cls(ToleranceOptions(ad_forms=True)), cls(widest, row_jumps=True)]
-        return [*found, *(cls(widest, name, row_jumps=True) for name in (*ADMISSIBLE, JUMP) if kinks)]
+        found = [cls(how) for how in ToleranceOptions.without_conditioning(cotangent=True)]
+        sides = [None, *((*ADMISSIBLE, JUMP) if kinks else ())]
+        return [*found, *(cls(widest, side, row_jumps=True) for side in sides)]
 
     def with_kinks(self, found: Rounded, kinks: Kinks, one_sided: Callable[[str], Any]) -> Rounded:
         """A derivative with the chosen one at the kinks; one_sided computes those of `kinks.ADMISSIBLE` by name."""
@@ -158,9 +179,11 @@ class ActivationBounds:
 
     def value(self, p: Rounded) -> Rounded:
         """A(p)."""
+        if self._in_float32(p):
+            return evaluate_once(self, "value", p)
         with np.errstate(all="ignore"):
             a = p._lift(self.activation.value(p))
-            if is_identity(a, p):
+            if is_identity(a, p) or self.options.own_formula:
                 return a
             # 8 u (|A_j| + sum_i |dA_j/dp_i p_i| + S)
             scale = np.abs(a.value) + value_change(self.activation, p.value)
@@ -173,8 +196,12 @@ class ActivationBounds:
         x = p.value
         if self.options.one_sided is not None:
             return self._one_sided(p, self.options.one_sided)
+        if self._in_float32(p):
+            return evaluate_once(self, "derivative", p)
         with np.errstate(all="ignore"):
             found = p._lift(self.activation.derivative(p))
+            if self.options.own_formula:
+                return found
             form = ad_derivative(self.activation, p) if self.options.ad_forms else None
             # 8 u (|A'| + |p A''| + S)
             scale = np.abs(found.value) + derivative_change(self.activation, x)
@@ -182,6 +209,9 @@ class ActivationBounds:
                 scale = scale + conditioning_scale(self.activation, "derivative", x)
             bound = with_model_radius(enclose(found, form), scale)
         return enclose(bound, *(other.derivative(p) for other in self._other_formulas))
+
+    def _in_float32(self, p: Rounded) -> bool:
+        return self.options.rounded_once and p.model.narrow
 
     @property
     def _other_formulas(self) -> list[ActivationBounds]:
@@ -197,11 +227,15 @@ class ActivationBounds:
             return self.times(self.derivative(p), p, delta_a)
         if self.options.one_sided is not None:
             return self._one_sided_vjp(p, delta_a, self.options.one_sided)
+        if self._in_float32(p):
+            return evaluate_once(self, "vjp", p, delta_a)
         x, d = p.value, delta_a.value
         if self.options.ad_forms:
             p, delta_a = p.with_model(p.model.broadcast_sums), delta_a.with_model(p.model.broadcast_sums)
         with np.errstate(all="ignore"):
             found = p._lift(self.activation.vjp(p, delta_a))
+            if self.options.own_formula:
+                return found
             forms = self._vjp_forms(p, delta_a, found.radius) if self.options.ad_forms else ()
             # 8 u (|delta_p_i| + sum_k |d(delta_p_i)/dp_k p_k| + S)
             scale = np.abs(found.value) + vjp_change(self.activation, x, d)
@@ -232,6 +266,9 @@ class ActivationBounds:
 
     def by(self, name: str, p: Rounded) -> Rounded:
         """dA/da of a parameter a."""
+        if self.options.own_formula:
+            with np.errstate(all="ignore"):
+                return p._lift(self.activation.by(name, p))
         numbers = np.asarray(getattr(self.activation, name), dtype=np.float64)
         variable = Dual(numbers, np.ones(numbers.shape))
         with np.errstate(all="ignore"):
@@ -277,9 +314,13 @@ class LossBounds:
 
     def value(self, o: Rounded, t: Any) -> Rounded:
         """E(o, t)."""
+        if self._in_float32(o):
+            return evaluate_once(self, "value", o, t)
         x, plain = o.value, values_of(t)
         with np.errstate(all="ignore"):
             e = o._lift(self.error.value(o, t))
+            if self.options.own_formula:
+                return e
             # 8 u (|E| + sum_i |o_i s_i| + |E(start)| + sum_i |o_i - start_i| S_i)
             scale = np.abs(e.value) + np.sum(abs_product(x, self.error.sensitivity(x, plain)), axis=(-2, -1))
             if self.options.conditioning:
@@ -293,10 +334,14 @@ class LossBounds:
         x, plain = o.value, values_of(t)
         if self.options.one_sided is not None:
             return self._one_sided(o, t, self.options.one_sided)
+        if self._in_float32(o):
+            return evaluate_once(self, "sensitivity", o, t)
         if self.options.ad_forms:
             o = o.with_model(o.model.broadcast_sums)
         with np.errstate(all="ignore"):
             found = o._lift(self.error.sensitivity(o, t))
+            if self.options.own_formula:
+                return found
             # 8 u (|s_i| + |change of s_i along o| + S_i)
             scale = np.abs(found.value) + loss_gradient_change(self.error, x, plain)
             if self.options.conditioning:
@@ -310,6 +355,9 @@ class LossBounds:
             lost = underflow_allowance(scale, np.sum(x**2, axis=-1, keepdims=True), o.model)
             lost = lost + NARROW * o.model.quantum * loss_gain(self.error, x, plain)
             return bound.widen(np.where(bound.radius != 0, finite_or_zero(lost), 0.0))
+
+    def _in_float32(self, o: Rounded) -> bool:
+        return self.options.rounded_once and o.model.narrow
 
     def _ad_form(self, o: Rounded, t: Any, spread: np.ndarray) -> Rounded | None:
         return ad_derivative_with_fallback(o, lambda o: ad_loss_gradient(self.error, o, t), spread)
@@ -328,6 +376,14 @@ def _overflowing(o: np.ndarray, form: Rounded | None) -> Any:
     """Rows that have overflowed already, and entries where an intermediate of E may overflow."""
     past = ~np.isfinite(o).all(axis=-1, keepdims=True)
     return past if form is None else past | np.isinf(form.radius)
+
+
+def evaluate_once(bounds: ActivationBounds | LossBounds, part: str, x: Rounded, *others: Any) -> Rounded:
+    """A method's result on numbers of 16 bits, evaluated in float32 and rounded once."""
+    model = x.model
+    operands = [y.with_model(model.wide) if isinstance(y, Rounded) else y for y in (x, *others)]
+    found: Rounded = getattr(bounds, part)(*operands)
+    return x if is_identity(found, operands[0]) else round_once(found, model)
 
 
 # Enclosures.
@@ -385,11 +441,6 @@ def values_of(t: Any) -> Any:
     return getattr(t, "value", t)
 
 
-def finite_or_zero(scale: Any) -> np.ndarray:
-    """0 for a scale that could not be computed (no derivative at a tie)."""
-    return np.nan_to_num(scale, nan=0.0, posinf=np.inf)
-
-
 def overflow_allowance(size: np.ndarray, rounds: Any, model: Model) -> np.ndarray:
     """Infinite where 2 p delta_a, an intermediate in some programs, may overflow although delta_p does not."""
     return np.where((rounds != 0) & (2 * size > model.format.largest), np.inf, 0.0)
@@ -398,114 +449,3 @@ def overflow_allowance(size: np.ndarray, rounds: Any, model: Model) -> np.ndarra
 def underflow_allowance(scale: Any, squares: Any, model: Model) -> Any:
     """The underflow error of a chain of products with factors as large as S and p^2."""
     return FORMULA * model.quantum * np.maximum(1.0, scale) * np.maximum(1.0, squares)
-
-
-# How much a result changes for a relative change of its input.
-
-
-def abs_product(x: Any, derivative: Any) -> np.ndarray:
-    """|x derivative|, where 0 times anything is 0."""
-    return np.where(x == 0, 0.0, np.abs(x * derivative))
-
-
-def value_change(activation: Activation, x: np.ndarray) -> Any:
-    """sum_i |dA_j/dp_i p_i|; 0 if the Jacobian is too large."""
-    if not activation.along_last_axis:
-        # |A'(p) p|
-        return abs_product(x, activation.derivative(x))
-    partials = jacobian(activation, x)
-    return 0.0 if partials is None else np.moveaxis(np.sum(np.abs(partials * x), axis=-1), 0, -1)
-
-
-def derivative_change(activation: Activation, x: np.ndarray) -> np.ndarray:
-    """|p A''(p)|."""
-    return abs_product(x, second_derivative(activation, x))
-
-
-def second_derivative(activation: Activation, x: np.ndarray) -> np.ndarray:
-    """A''(p): the activation's own `second`, or the derivative of A' in dual numbers."""
-    own = getattr(activation, "second", None)
-    found = own(x) if own is not None else tangent_of(activation.derivative(Dual.variable(x)))
-    return np.broadcast_to(np.asarray(found), x.shape)
-
-
-def parameter_change(activation: Activation, name: str, x: np.ndarray) -> np.ndarray:
-    """|p d(dA/da)/dp| of a parameter a."""
-    return abs_product(x, tangent_of(activation.by(name, Dual.variable(x))))
-
-
-def vjp_change(activation: Activation, x: np.ndarray, delta_a: np.ndarray) -> Any:
-    """sum_k |d(delta_p_i)/dp_k p_k| of an activation along the last axis; 0 if there are too many numbers."""
-    units = unit_tangents(x)
-    if units is None:
-        return 0.0
-    change = tangent_of(activation.vjp(Dual(x[None], units), delta_a[None]))
-    return np.sum(np.abs(change) * np.moveaxis(np.abs(x), -1, 0)[..., None], axis=0)
-
-
-def loss_gradient_change(error: ErrorFunction, x: np.ndarray, t: Any) -> np.ndarray:
-    """The change of dE/do along o or along |o|, whichever is larger."""
-    along = [np.abs(tangent_of(error.sensitivity(Dual(x, way), t))) for way in (x, np.abs(x))]
-    return finite_or_zero(np.broadcast_to(np.maximum(*along), x.shape))
-
-
-# The conditioning scale S: the largest absolute value of a result between 0 and the input.
-
-CONDITIONING_POINTS = np.concatenate([np.arange(0, 16, 1 / 64), np.geomspace(16, 2.0**20, 512)])
-FRACTIONS = np.arange(9) / 8
-
-
-def value_scale(activation: Activation, x: np.ndarray) -> Any:
-    """S of A(p): the largest |A| between 0 and p."""
-    if not activation.along_last_axis:
-        return conditioning_scale(activation, "value", x)
-    return np.fmax.reduce([np.abs(activation.value(point)) for point in _points_between(activation, x)])
-
-
-def vjp_scale(activation: Activation, x: np.ndarray, delta_a: np.ndarray) -> Any:
-    """S of delta_p, along the last axis: the largest sum_j |dA_j/dp_i delta_a_j| between 0 and p."""
-    return np.fmax.reduce([_abs_vjp(activation, point, delta_a) for point in _points_between(activation, x)])
-
-
-def _points_between(activation: Activation, x: np.ndarray) -> list[np.ndarray]:
-    return [to_domain(activation.domain, f * x) if f == 0 else f * x for f in FRACTIONS]
-
-
-def _abs_vjp(activation: Activation, x: np.ndarray, delta_a: np.ndarray) -> Any:
-    """sum_j |dA_j/dp_i delta_a_j|."""
-    partials = jacobian(activation, x)
-    sizes = 0.0 if partials is None else np.abs(partials) * np.moveaxis(np.abs(delta_a), -1, 0)[..., None]
-    return np.broadcast_to(np.sum(sizes, axis=0), x.shape)
-
-
-def conditioning_scale(activation: Activation, part: str, x: np.ndarray) -> np.ndarray:
-    """S of an elementwise A or A': its maximum on [0, p] (of A also on [-1, 1]); past the table, at p."""
-    table = conditioning_table(activation, part)
-    with np.errstate(all="ignore"):
-        here = np.abs(getattr(activation, part)(x))
-        place = np.minimum(np.searchsorted(CONDITIONING_POINTS, np.abs(x)), len(CONDITIONING_POINTS) - 1)
-    return np.fmax(here, np.where(x < 0, table[0][place], table[1][place]))
-
-
-@functools.lru_cache(maxsize=1024)
-def conditioning_table(activation: Activation, part: str) -> tuple[np.ndarray, np.ndarray]:
-    """The running maximum away from 0, for negative and for positive p."""
-    function: Callable[[Any], Any] = getattr(activation, part)
-    with np.errstate(all="ignore"):
-        sizes = [
-            np.abs(np.broadcast_to(function(side * CONDITIONING_POINTS), CONDITIONING_POINTS.shape)) for side in (-1, 1)
-        ]
-    negative, positive = (np.fmax.accumulate(np.where(np.isfinite(size), size, 0.0)) for size in sizes)
-    if part == "value":
-        one = np.searchsorted(CONDITIONING_POINTS, 1.0)
-        floor = max(negative[one], positive[one])
-        return np.maximum(negative, floor), np.maximum(positive, floor)
-    return negative, positive
-
-
-def loss_scale(error: ErrorFunction, o: np.ndarray, t: Any) -> np.ndarray:
-    """S of dE/do: the largest absolute entry of the example between the middle of the domain and o."""
-    start = midpoint(error.domain, o)
-    gradients = [np.abs(error.sensitivity(start + f * (o - start), t)) for f in FRACTIONS]
-    sizes = [np.max(size, axis=-1, keepdims=True) for size in gradients]
-    return np.broadcast_to(np.max(sizes, axis=0), o.shape)

@@ -85,8 +85,9 @@ Expect = Callable[[ToleranceOptions], Rounded]
 def compare(quantity: Quantity, observed: Any, expect: Expect, kinks: Kinks | None = None) -> Comparison:
     """Compare without the conditioning scale, then with it, then with each one-sided derivative at the kinks.
 
-    Derivatives as automatic differentiation may compute them are evaluated only where they are needed. An array that is
-    undecided or out of range gives no information on a kink that no derivative explains.
+    Bounds without the conditioning scale begin with those of one program, so that a record states the narrowest that
+    holds. Derivatives as automatic differentiation may compute them are evaluated only where they are needed. An array
+    that is undecided or out of range gives no information on a kink that no derivative explains.
     """
     found = _compare(quantity, observed, expect, kinks)
     if not kinks or found.verdict.fails:
@@ -99,12 +100,12 @@ def compare(quantity: Quantity, observed: Any, expect: Expect, kinks: Kinks | No
 
 
 def _compare(quantity: Quantity, observed: Any, expect: Expect, kinks: Kinks | None) -> Comparison:
-    narrow = expect(ToleranceOptions())
-    if quantity.kind is Kind.COTANGENT:
+    for how in ToleranceOptions.without_conditioning(quantity.kind is Kind.COTANGENT):
+        narrow = expect(how)
         tight = classify(quantity, observed, narrow)
         if not tight.verdict.fails:
             return tight
-        narrow = expect(ToleranceOptions(ad_forms=True))
+    narrow = expect(ToleranceOptions(ad_forms=True))
     widest, underflow = (functools.partial(expect, how) for how in (ToleranceOptions.widest(), UNDERFLOW))
     wide = compare_within(quantity, observed, narrow, widest, underflow)
     if not wide.verdict.fails:

@@ -19,8 +19,9 @@ from gradagree.arithmetic.ball import Ball
 from gradagree.arithmetic.model import Model
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.arithmetic.variance import Variance, factors, may_overflow, stored_sum
-from gradagree.checker.allowances import TangentOptions, ToleranceOptions, finite_or_zero
+from gradagree.checker.allowances import TangentOptions, ToleranceOptions
 from gradagree.checker.comparison import Comparison, compare, observed_array
+from gradagree.checker.conditioning import finite_or_zero
 from gradagree.checker.dense_filter import node_bounds
 from gradagree.checker.dense_operands import DenseArrays
 from gradagree.checker.dense_tangents import ExpectedTangents, ParameterTangents, affine_tangents, jvp, parameters_jvp
@@ -60,12 +61,19 @@ class DenseCheck:
         w, b = (None if x is None else Rounded.stored(x, self.model) for x in (self.box.w, self.box.b))
         return replace(self.box, w=w, b=b)
 
+    @functools.cached_property
+    def plain(self) -> DenseCheck:
+        """The same check of a program that keeps subnormals and rounds all results."""
+        return DenseCheck(self.node, self.answer, self.model.plain) if self.model != self.model.plain else self
+
     def within(self, how: ToleranceOptions) -> Box:
         """The layer on rounded arrays, with the bounds of any correct formula of its activation."""
         return replace(self.rounded, activation=how.bounds(self.box.activation))
 
     def expected_value(self, how: ToleranceOptions) -> Rounded:
         """c."""
+        if how.own_formula and self.plain is not self:
+            return self.plain.expected_value(how)
         c: Rounded = self.within(how).weigh(self.p)
         if self.box.w is None or self.box.b is None:
             return c
@@ -75,18 +83,28 @@ class DenseCheck:
 
     def expected_cotangent(self, how: ToleranceOptions) -> Rounded:
         """delta_p."""
+        if how.own_formula and self.plain is not self:
+            return self.plain.expected_cotangent(how)
         with np.errstate(all="ignore"):
             delta_p: Rounded = self.within(how).sensitivity(self.p, self.delta_c)
         return delta_p
 
     def expected_gradient(self, name: str) -> Callable[[ToleranceOptions], Any]:
         """The gradient of one parameter, by its name in the operation."""
+
+        def expected(how: ToleranceOptions) -> Any:
+            check = self.plain if how.own_formula else self
+            return check._gradient(name, how)
+
+        return expected
+
+    def _gradient(self, name: str, how: ToleranceOptions) -> Any:
         if name in Gradient._fields:
-            return lambda how: getattr(self._layer_gradient(how), name)
+            return getattr(self._layer_gradient(how), name)
         rules = self.model.broadcast_sums
         p, delta_c = self.p.with_model(rules), self.delta_c.with_model(rules)
         own = name.removeprefix("A.")
-        return lambda how: self._own_gradient(how, own, p, delta_c)
+        return self._own_gradient(how, own, p, delta_c)
 
     def _own_gradient(self, how: ToleranceOptions, name: str, p: Rounded, delta_c: Rounded) -> Rounded:
         """The gradient of a parameter of the activation; where each example's own is stored, each term is rounded."""
@@ -131,6 +149,8 @@ class DenseCheck:
 
     def expected_tangents(self, tangents: np.ndarray, changes: ParameterTangents, how: TangentOptions) -> Rounded:
         """c' of tangents p', of shape (directions, examples, n), and of those of the parameters."""
+        if how.bounds.own_formula and self.plain is not self:
+            return self.plain.expected_tangents(tangents, changes, how)
         stored = Rounded.stored if self.node.input == INPUTS else Rounded.intermediate
         if how not in self._tangents:
             self._tangents[how] = ExpectedTangents(self.box, self.rounded, self.p, self.kinks, how)

@@ -10,16 +10,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradagree.arithmetic.dual import Dual, tangent_of
-from gradagree.arithmetic.rounded import Rounded
+from gradagree.arithmetic.rounded import Rounded, round_once
 from gradagree.checker.allowances import (
     ActivationBounds,
     TangentOptions,
     either,
-    finite_or_zero,
     overflow_allowance,
     underflow_allowance,
-    vjp_change,
 )
+from gradagree.checker.conditioning import finite_or_zero, vjp_change
 from gradagree.checker.derivative_forms import jacobian, jvp as matrix_jvp
 from gradagree.checker.kinks import Kinks, one_sided_derivative
 from gradagree.reference import Box
@@ -127,7 +126,13 @@ class ExpectedTangents:
         request. With conditioning out of range where sums of p' itself, with which a program may begin, may overflow.
         """
         activation, plain, model = self.box.activation, self.p.value, self.p.model
+        if self.how.bounds.rounded_once and model.narrow:
+            change = jvp(activation, self.p.with_model(model.wide), tangents.with_model(model.wide))
+            if change is not None:
+                return round_once(change, model)
         change = jvp(activation, self.p, tangents)
+        if change is not None and self.how.bounds.own_formula:
+            return change
         if change is None or self.how.bounds.ad_forms:
             p: Any = self.p
             ad_form = p._lift(tangent_of(activation.value(Dual(p[None], tangents))))

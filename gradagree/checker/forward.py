@@ -14,7 +14,7 @@ from gradagree.arithmetic.model import Model
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.cases.case import Arrays, Case, problem_of
 from gradagree.checker.allowances import TangentOptions
-from gradagree.checker.comparison import Comparison, compare_within, observed_array
+from gradagree.checker.comparison import Comparison, classify, compare_within, observed_array
 from gradagree.checker.dense_tangents import ParameterTangents
 from gradagree.checker.exact import Enclosure, confirmed
 from gradagree.checker.kinks import Kinks
@@ -56,9 +56,11 @@ def compare_tangents(
     """Compare with each tolerance in turn, from the narrowest; the conditioning scale explains lost digits only."""
     for how in TangentOptions.all(kinks):
         narrow = expect(how.without_conditioning)
-        found = compare_within(
-            quantity, observed, narrow, functools.partial(expect, how), functools.partial(expect, how.with_underflow)
-        )
+        if how.bounds.conditioning:
+            widest, underflow = functools.partial(expect, how), functools.partial(expect, how.with_underflow)
+            found = compare_within(quantity, observed, narrow, widest, underflow)
+        else:
+            found = classify(quantity, observed, narrow)
         if not found.verdict.fails:
             break
     return found

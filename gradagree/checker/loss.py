@@ -44,6 +44,11 @@ class LossCheck:
     def o(self) -> Rounded:
         return Rounded.intermediate(self.plain_o, self.model)
 
+    @functools.cached_property
+    def plain(self) -> LossCheck:
+        """The same check of a program that keeps subnormals and rounds all results."""
+        return LossCheck(self.node, self.answer, self.model.plain) if self.model != self.model.plain else self
+
     def box(self, how: ToleranceOptions) -> ErrorBox:
         t: Any = self.plain_targets
         targets = t if self.error.targets == "classes" else Rounded.stored(t, self.model)
@@ -51,6 +56,8 @@ class LossCheck:
 
     def expected_value(self, how: ToleranceOptions) -> Rounded:
         """E; where it is the sum of each example's own, stored loss, with what storing these costs."""
+        if how.own_formula and self.plain is not self:
+            return self.plain.expected_value(how)
         E: Rounded = self.box(how)(self.o)
         if not self.model.per_example:
             return E
@@ -59,6 +66,8 @@ class LossCheck:
 
     def expected_cotangent(self, how: ToleranceOptions) -> Rounded:
         """dE/do."""
+        if how.own_formula and self.plain is not self:
+            return self.plain.expected_cotangent(how)
         delta_o: Rounded = self.box(how).pull(self.o)
         return delta_o
 
@@ -124,6 +133,8 @@ class LossCheck:
 
     def expected_tangents(self, tangents: np.ndarray, _: Any, how: TangentOptions) -> Rounded:
         """E' from dE/do; with AD forms also as automatic differentiation of E may compute it."""
+        if how.bounds.own_formula and self.plain is not self:
+            return self.plain.expected_tangents(tangents, _, how)
         o: Any = self.o
         given = Rounded.intermediate(tangents, self.model)
         with np.errstate(all="ignore"):

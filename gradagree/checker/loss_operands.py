@@ -19,14 +19,9 @@ from gradagree.adapters.loss_reduction import is_separable
 from gradagree.arithmetic.dual import Dual, record_tangents, tangent_of
 from gradagree.arithmetic.model import NARROW, Model
 from gradagree.arithmetic.rounded import Rounded
-from gradagree.checker.allowances import (
-    FRACTIONS,
-    ToleranceOptions,
-    finite_or_zero,
-    underflow_allowance,
-    with_model_radius,
-)
+from gradagree.checker.allowances import ToleranceOptions, underflow_allowance, with_model_radius
 from gradagree.checker.comparison import Comparison
+from gradagree.checker.conditioning import FRACTIONS, finite_or_zero
 from gradagree.reference import ErrorFunction
 from gradagree.reference.samples import midpoint, some_targets, to_domain
 

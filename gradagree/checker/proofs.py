@@ -14,7 +14,7 @@ from gradagree.arithmetic.ball import Ball, lift, precision
 from gradagree.arithmetic.dual import Dual, tangent_of
 from gradagree.arithmetic.model import FORMULA, OWN
 from gradagree.cases.regimes import Source, draw_targets
-from gradagree.checker.allowances import finite_or_zero
+from gradagree.checker.conditioning import finite_or_zero
 from gradagree.checker.derivative_forms import ad_vjp
 from gradagree.checker.kink_search import exact_targets, prove_kinks, prove_loss_kinks
 from gradagree.checker.point_proofs import prove_listed_kinks, prove_loss_at_ties, prove_meeting_points

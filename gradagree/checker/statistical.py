@@ -19,17 +19,7 @@ from gradagree.arithmetic.model import Model
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.arithmetic.variance import DEVIATIONS, Variance, blocks
 from gradagree.cases.case import Arrays, Case, problem_of
-from gradagree.checker.allowances import (
-    conditioning_scale,
-    derivative_change,
-    finite_or_zero,
-    is_identity,
-    loss_scale,
-    parameter_change,
-    value_change,
-    values_of,
-    vjp_change,
-)
+from gradagree.checker.allowances import is_identity, values_of
 from gradagree.checker.comparison import (
     Comparison,
     Extremes,
@@ -39,6 +29,15 @@ from gradagree.checker.comparison import (
     mostly_unchecked,
     observed_array,
     within_range,
+)
+from gradagree.checker.conditioning import (
+    conditioning_scale,
+    derivative_change,
+    finite_or_zero,
+    loss_scale,
+    parameter_change,
+    value_change,
+    vjp_change,
 )
 from gradagree.checker.dense import OuterProduct, variance_gradients
 from gradagree.checker.derivative_forms import ad_loss_gradient, jacobian, jvp

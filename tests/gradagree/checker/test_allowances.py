@@ -11,7 +11,8 @@ from scipy.special import erfc, expit, log_ndtr, ndtr
 
 from gradagree.arithmetic.model import model
 from gradagree.arithmetic.rounded import Rounded
-from gradagree.checker.allowances import CONDITIONING_POINTS, ToleranceOptions, conditioning_scale
+from gradagree.checker.allowances import ToleranceOptions
+from gradagree.checker.conditioning import CONDITIONING_POINTS, conditioning_scale
 from gradagree.checker.proofs import sample_batch
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.activations import Identity, Tanh

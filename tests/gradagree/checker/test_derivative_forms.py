@@ -14,8 +14,9 @@ from gradagree.arithmetic.model import model
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.arithmetic.rounding import round_to_precision
 from gradagree.cases.case import Arrays, Case, problem_of
-from gradagree.checker.allowances import ToleranceOptions, second_derivative
+from gradagree.checker.allowances import ToleranceOptions
 from gradagree.checker.comparison import compare
+from gradagree.checker.conditioning import second_derivative
 from gradagree.checker.derivative_forms import (
     EXTRA_ROUNDINGS,
     ad_loss_gradient,
