@@ -107,13 +107,28 @@ def test_that_another_shape_disagrees_and_is_named() -> None:
 
 
 def test_that_the_natural_scale_is_tried_second_and_what_it_explains_is_inaccurate() -> None:
-    radii = {ToleranceOptions(): 0.5, ToleranceOptions(conditioning=True, ad_forms=True): 2.0}
+    def expect(how: ToleranceOptions) -> Rounded:
+        return Rounded([8.0], [2.0 if how.conditioning else 0.5], RULES)
+
     verdicts = []
     for observed in (8.5, 9.0, 11.0):
-        found = compare(quantity_of(1, "dw", 1), np.array([observed]), lambda how: Rounded([8.0], [radii[how]], RULES))
+        found = compare(quantity_of(1, "dw", 1), np.array([observed]), expect)
         verdicts.append(found.verdict)
         assert found.verdict is not Verdict.INACCURATE or found.reason.startswith("2 times what")
     assert verdicts == [Verdict.AGREE, Verdict.INACCURATE, Verdict.DISAGREE]
+
+
+def test_that_a_record_states_the_narrowest_tolerance_that_holds() -> None:
+    def expect(how: ToleranceOptions) -> Rounded:
+        radius = 2.0 if how.conditioning else 0.125 if how.rounded_once else 0.25 if how.own_formula else 0.5
+        return Rounded([8.0], [radius], RULES)
+
+    stated = {}
+    for observed in (8.125, 8.25, 8.5):
+        found = compare(quantity_of(1, "dw", 1), np.array([observed]), expect)
+        assert found.verdict is Verdict.AGREE
+        stated[observed] = found.tolerance
+    assert stated == {8.125: 0.125, 8.25: 0.25, 8.5: 0.5}
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from gradagree.adapters import ForTorch
 from gradagree.arithmetic.model import FORMATS, model
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.cases.case import Arrays, problem_of
-from gradagree.checker.allowances import ToleranceOptions
 from gradagree.checker.comparison import Comparison, classify, compare
 from gradagree.checker.digits import NO_DIGIT, doubtful_entries, has_no_digit
 from gradagree.checker.exact import confirmed
@@ -158,11 +157,12 @@ def test_a_fault_in_an_array_that_is_mostly_unchecked_is_still_a_fault() -> None
 
 
 def test_entries_that_only_the_conditioning_scale_explains_count_as_checked() -> None:
-    radii = {ToleranceOptions(): [0.1, 0.1, 0.1], ToleranceOptions.widest(): [3.0, 3.0, 3.0]}
-    value = np.array([8.0, 2.0, 2.0])
+    value, observed = np.array([8.0, 2.0, 2.0]), np.array([8.0, 2.0, 2.2])
     found = compare(
-        quantity_of(1, "dw", 1), np.array([8.0, 2.0, 2.2]), lambda how: Rounded(value, radii[how], RULES)
-    )  # fmt: skip
+        quantity_of(1, "dw", 1),
+        observed,
+        lambda how: Rounded(value, np.full(3, 3.0 if how.conditioning else 0.1), RULES),
+    )
     assert (found.verdict, found.sharp) == (Verdict.INACCURATE, 3)
 
 
