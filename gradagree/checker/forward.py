@@ -73,7 +73,7 @@ def among(which: Sequence[int], index: tuple[int, ...]) -> tuple[int, ...]:
 
 
 MAX_STACKED_TANGENTS = 1 << 20
-"""Numbers of parameters, times directions, that are computed together."""
+"""Directions that are computed together, times the number of parameters or of entries of a layer's values."""
 BLUNT = 0.1
 """A larger relative tolerance of an end-to-end comparison may hide a fault that the check of the nodes shows."""
 BY_NODES = "operation by operation, on the framework's own tangents"
@@ -125,7 +125,8 @@ class Localization:
         directions = self.directions(open)
         if open.quantity.kind is Kind.VALUE or directions:
             yield from check.values
-        together = max(1, MAX_STACKED_TANGENTS // self.case.size)
+        entries = self.case.batch * max(self.case.widths)
+        together = max(1, MAX_STACKED_TANGENTS // max(self.case.size, entries))
         for start in range(0, len(directions), together):
             yield from check.along(directions[start : start + together])
 
