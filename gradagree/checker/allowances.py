@@ -55,7 +55,8 @@ class ToleranceOptions:
 
     conditioning: add the conditioning scale. one_sided: at kinks use the derivative of this name (one of
     `kinks.ADMISSIBLE`); all other entries are undecided. ad_forms: include derivatives as AD may evaluate them.
-    underflow: allow underflow and overflow of intermediates without the conditioning scale. own_formula: allow the roundings of the reference's formula and nothing else. rounded_once: let functions in 16 bits
+    underflow: allow underflow and overflow of intermediates without the conditioning scale. own_formula: allow the
+    roundings of the reference's formula and nothing else; only agreement counts. rounded_once: let functions in 16 bits
     be evaluated in float32.
     """
 

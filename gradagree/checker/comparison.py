@@ -103,7 +103,7 @@ def _compare(quantity: Quantity, observed: Any, expect: Expect, kinks: Kinks | N
     for how in ToleranceOptions.without_conditioning(quantity.kind is Kind.COTANGENT):
         narrow = expect(how)
         tight = classify(quantity, observed, narrow)
-        if not tight.verdict.fails:
+        if tight.verdict is Verdict.AGREE or not (how.own_formula or tight.verdict.fails):
             return tight
     narrow = expect(ToleranceOptions(ad_forms=True))
     widest, underflow = (functools.partial(expect, how) for how in (ToleranceOptions.widest(), UNDERFLOW))

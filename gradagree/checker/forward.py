@@ -61,7 +61,7 @@ def compare_tangents(
             found = compare_within(quantity, observed, narrow, widest, underflow)
         else:
             found = classify(quantity, observed, narrow)
-        if not found.verdict.fails:
+        if found.verdict is Verdict.AGREE or not (how.bounds.own_formula or found.verdict.fails):
             break
     return found
 
