@@ -24,6 +24,7 @@ from gradagree.functions.enclosures import (
 from gradagree.functions.explain import explain
 from gradagree.functions.judge import judge
 from gradagree.functions.message import format_report
+from gradagree.functions.proofs import prove_findings
 from gradagree.functions.records import Disagreement, GradientRecord, Report
 from gradagree.functions.references import describe, graph_of
 from gradagree.functions.tangents import enclose_tangents, gradient_graph
@@ -224,11 +225,12 @@ def reverse_records(checked: CheckedCall, seeds: Sequence[Any]) -> list[Gradient
         for k, y in enumerate(found)
     ]
     if any(record.verdict.fails for record in records):
-        return records
+        return proved(checked, seeds, records)
     for k, g in zip(call.wrt, gradients, strict=True):
         rungs = {rung: grads[k] or zero(checked.inputs[k]) for rung, (_, grads) in expected.items()}
         finding = judge(None if g is None else adapter.to_numpy(g), rungs)
         records.append(checked.record(k, "gradient", finding.fields()))
+    records = proved(checked, seeds, records)
     if checked.order > 1 or not any(record.verdict.fails for record in records):
         return records
     pairs = zip(call.wrt, gradients, strict=True)
@@ -236,6 +238,13 @@ def reverse_records(checked: CheckedCall, seeds: Sequence[Any]) -> list[Gradient
     _, last = list(expected.values())[-1]
     right = {call.names[k]: last[k] or zero(checked.inputs[k]) for k in call.wrt}
     return explain(adapter, call, checked.graph, checked.inputs, seeds, observed, right, records)
+
+
+def proved(checked: CheckedCall, seeds: Sequence[Any], records: Sequence[GradientRecord]) -> list[GradientRecord]:
+    """The records, with proved values in those that fail."""
+    numbers = [None if g is None else checked.adapter.to_numpy(g) for g in seeds]
+    names = checked.call.results, checked.call.names
+    return prove_findings(checked.graph, checked.inputs, numbers, records, *names)
 
 
 def value_record(
