@@ -1,8 +1,15 @@
 """NumPy forms of PyTorch's ATen operations."""
 
 from gradagree.adapters.aten import (
+    attention as attention,
+    convolutions as convolutions,
     elementwise as elementwise,
+    interpolation as interpolation,
     layers as layers,
+    losses as losses,
+    normalisation as normalisation,
+    norms as norms,
+    pooling as pooling,
     reductions as reductions,
     shapes as shapes,
 )

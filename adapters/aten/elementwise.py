@@ -197,7 +197,7 @@ def log_sigmoid_forward(x: Any) -> Any:
     return special.log_expit(x), np.zeros(0)
 
 
-@aten("_softmax", "softmax", "_safe_softmax")
+@aten("_softmax", "softmax")
 def softmax(x: Any, dim: int, *_: Any) -> Any:
     z = np.exp(x - np.max(x, axis=dim, keepdims=True))
     return z / np.sum(z, axis=dim, keepdims=True)

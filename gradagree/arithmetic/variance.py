@@ -141,6 +141,8 @@ def repeats(x: Any, axis: int) -> int:
 
     Slices that round to the same numbers of the dtype are equal. Slices without errors, such as zeros, do not count.
     """
+    if not x.size:
+        return 1
     slices, variances = (np.moveaxis(part, axis, 0).reshape(x.shape[axis], -1) for part in (x.value, x.variance))
     slices = slices[variances.any(axis=1)]
     if not slices.size or all_differ(slices[:, 0], x.model.u):

@@ -223,6 +223,8 @@ def running_total(x: Variance, axis: int | None = None) -> Variance:
 def scattered(x: Variance, places: np.ndarray, shape: Any) -> Any:
     """Sums in any order, each partial sum of which may be stored in the dtype."""
     found = scatter_add.__wrapped__(x, places, shape)  # type: ignore[attr-defined]
+    if not isinstance(found, Variance):
+        return found
     terms, squares = (scatter_add(part, places, shape) for part in (np.ones(x.shape), np.square(x.value)))
     return found.widen(np.where(terms > 1, x.model.u * np.sqrt((1 + terms / 2) * squares / 3), 0.0))
 
