@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,16 +13,16 @@ from gradagree.adapters.functions import Call, FunctionAdapter
 from gradagree.checker.verdict import Verdict
 from gradagree.errors import UsageError
 from gradagree.functions.enclosures import (
-    LADDER,
     Expected,
     enclose,
-    interior,
+    is_sharp,
     narrowest,
     probable,
     with_probable,
 )
 from gradagree.functions.explain import explain
 from gradagree.functions.judge import judge
+from gradagree.functions.ladder import Ladder, arithmetics
 from gradagree.functions.message import format_report
 from gradagree.functions.proofs import prove_findings
 from gradagree.functions.records import Disagreement, GradientRecord, Report
@@ -31,6 +31,7 @@ from gradagree.functions.tangents import enclose_tangents, gradient_graph
 from gradagree.functions.usage import check_cotangents, check_numbers, check_options, name_of
 from gradagree.reference.graph import Graph
 
+T = TypeVar("T")
 SEED = 20240607
 FLOATING = ("float64", "float32", "float16", "bfloat16")
 
@@ -139,10 +140,10 @@ class CheckedCall:
         """The narrowest dtype among the arrays to differentiate."""
         return narrowest([self.adapter.dtype(self.call.arrays[k]) for k in self.call.wrt])
 
-    def rungs(self) -> tuple[str, ...]:
-        """The admissible arithmetics; one is enough where the dtype is its own accumulator."""
-        rungs = ("wide",) if self.arithmetic == "wide" else LADDER
-        return rungs[-1:] if interior("wide", self.dtype) == interior("stored", self.dtype) else rungs
+    def ladder(self, compute: Callable[[str], T]) -> Ladder[T]:
+        """What a correct program computes in each admissible arithmetic."""
+        like = next(self.call.arrays[k] for k in self.call.wrt if self.adapter.dtype(self.call.arrays[k]) == self.dtype)
+        return Ladder(lambda: arithmetics(self.adapter, like, self.dtype, self.arithmetic), compute)
 
     def stores(self, arrays: Sequence[Any]) -> list[str]:
         """The dtypes in which results like these arrays are stored."""
@@ -220,23 +221,18 @@ def reverse_records(checked: CheckedCall, seeds: Sequence[Any]) -> list[Gradient
     except Exception as error:  # noqa: BLE001 (whatever the user's backward pass raises)
         return crashed(checked, "backward pass", "reverse", error)
     expected = expectations(checked, seeds)
-    records = [
-        value_record(checked, k, y, {rung: values[k] for rung, (values, _) in expected.items()})
-        for k, y in enumerate(found)
-    ]
+    records = [value_record(checked, k, y, values_of(expected, k)) for k, y in enumerate(found)]
     if any(record.verdict.fails for record in records):
         return proved(checked, seeds, records)
     for k, g in zip(call.wrt, gradients, strict=True):
-        rungs = {rung: grads[k] or zero(checked.inputs[k]) for rung, (_, grads) in expected.items()}
-        finding = judge(None if g is None else adapter.to_numpy(g), rungs)
+        finding = judge(None if g is None else adapter.to_numpy(g), gradients_of(expected, k, checked.inputs[k]))
         records.append(checked.record(k, "gradient", finding.fields()))
     records = proved(checked, seeds, records)
     if checked.order > 1 or not any(record.verdict.fails for record in records):
         return records
     pairs = zip(call.wrt, gradients, strict=True)
     observed = {call.names[k]: None if g is None else adapter.to_numpy(g) for k, g in pairs}
-    _, last = list(expected.values())[-1]
-    right = {call.names[k]: last[k] or zero(checked.inputs[k]) for k in call.wrt}
+    right = {call.names[k]: list(gradients_of(expected, k, checked.inputs[k]).accurate_first()) for k in call.wrt}
     return explain(adapter, call, checked.graph, checked.inputs, seeds, observed, right, records)
 
 
@@ -266,21 +262,17 @@ def forward_records(checked: CheckedCall, with_values: bool) -> list[GradientRec
     for k, tangent in zip(call.wrt, tangents, strict=True):
         numbers[k] = adapter.to_numpy(tangent)
     stores = checked.stores(checked.outputs)
-    expected = {
-        rung: enclose_tangents(checked.graph, checked.inputs, numbers, rung, checked.dtype, stores)
-        for rung in checked.rungs()
-    }
+    expected = checked.ladder(
+        lambda rung: enclose_tangents(checked.graph, checked.inputs, numbers, rung, checked.dtype, stores)
+    )
     records = []
     if with_values:
         values = expectations(checked, [None] * len(found))
-        records = [
-            value_record(checked, k, y, {rung: one[k] for rung, (one, _) in values.items()}, "forward")
-            for k, y in enumerate(found)
-        ]
+        records = [value_record(checked, k, y, values_of(values, k), "forward") for k, y in enumerate(found)]
     for k, t in enumerate(moved):
         if adapter.dtype(checked.outputs[k]) not in FLOATING:
             continue
-        finding = judge(None if t is None else adapter.to_numpy(t), {rung: one[k] for rung, one in expected.items()})
+        finding = judge(None if t is None else adapter.to_numpy(t), tangents_of(expected, k))
         records.append(checked.record(k, "tangent", finding.fields(), "forward"))
     return records
 
@@ -314,18 +306,37 @@ def zero(x: np.ndarray) -> Expected:
     return Expected(np.zeros(x.shape), np.zeros(x.shape))
 
 
-def expectations(checked: CheckedCall, seeds: Sequence[Any]) -> dict[str, tuple[list[Expected], list[Expected | None]]]:
-    """Outputs and gradients for each admissible arithmetic."""
+Enclosures = tuple[list[Expected], list[Expected | None]]
+"""The outputs and the gradients of a graph."""
+
+
+def values_of(expected: Ladder[Enclosures], k: int) -> Ladder[Expected]:
+    return expected.map(lambda both: both[0][k])
+
+
+def gradients_of(expected: Ladder[Enclosures], k: int, x: np.ndarray) -> Ladder[Expected]:
+    return expected.map(lambda both: both[1][k] or zero(x))
+
+
+def tangents_of(expected: Ladder[list[Expected]], k: int) -> Ladder[Expected]:
+    return expected.map(lambda tangents: tangents[k])
+
+
+def expectations(checked: CheckedCall, seeds: Sequence[Any]) -> Ladder[Enclosures]:
+    """Outputs and gradients for each admissible arithmetic; the probabilistic tolerance where the other is blunt."""
     adapter, graph, inputs, dtype = checked.adapter, checked.graph, checked.inputs, checked.dtype
     stores = checked.stores([*checked.outputs, *checked.call.arrays])
     numbers = [None if g is None else adapter.to_numpy(g) for g in seeds]
-    found = {}
-    for rung in checked.rungs():
+
+    def compute(rung: str) -> Enclosures:
         values, gradients = enclose(graph, inputs, numbers, rung, dtype, stores)
+        if is_sharp(gradients, dtype):
+            return values, gradients
         tolerances = probable(graph, inputs, numbers, rung, dtype)
         both = zip(gradients, tolerances, strict=True)
-        found[rung] = values, [g if g is None else with_probable(g, t) for g, t in both]
-    return found
+        return values, [g if g is None else with_probable(g, t) for g, t in both]
+
+    return checked.ladder(compute)
 
 
 def draw_cotangents(adapter: FunctionAdapter, outputs: Sequence[Any]) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +16,10 @@ from gradagree.reference.graph import Graph
 
 LADDER = ("wide", "stored")
 """Where intermediates are kept: in the accumulator's format, or in the dtype."""
+FLUSHED = ", subnormals flushed"
+"""Ends the name of an arithmetic in which subnormal numbers may become zero."""
+SUMS = "sums in "
+"""Begins the name of an arithmetic in which partial sums are rounded to the dtype as well: a loss of digits."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,10 @@ def narrowest(dtypes: Sequence[str]) -> str:
 def interior(rung: str, dtype: str) -> Model:
     """The rounding model of the operations inside a function of this dtype."""
     stored = model(dtype)
+    if rung.startswith(SUMS):
+        return model(dtype, accumulator=dtype)
+    if rung.endswith(FLUSHED):
+        return replace(interior(rung.removesuffix(FLUSHED), dtype), flushes=True)
     return model(stored.accumulator.name) if rung == "wide" and stored.narrow else stored
 
 
@@ -63,10 +72,10 @@ def enclose(
         values = graph.evaluate(lifted)
         gradients = graph.vjp(values, seeds, add_in_any_order)
         results = graph.results(values)
-        outputs = [store(y, inside, model(name)) for y, name in zip(results, stores, strict=False)]
-        last = stores[len(results) :]
-        both = zip(gradients, last, strict=True)
-        return outputs, [g if g is None else store(g, inside, model(name)) for g, name in both]
+        formats = [replace(model(name), flushes=inside.flushes) for name in stores]
+        outputs = [store(y, inside, last) for y, last in zip(results, formats, strict=False)]
+        both = zip(gradients, formats[len(results) :], strict=True)
+        return outputs, [g if g is None else store(g, inside, last) for g, last in both]
 
 
 def probable(graph: Graph, inputs: Sequence[Any], cotangents: Sequence[Any], rung: str, dtype: str) -> list[Any]:
@@ -111,6 +120,16 @@ def add_in_any_order(parts: list[Any]) -> Any:
         return total
     sizes = sum(np.abs(p.value) + p.radius if isinstance(p, Rounded) else np.abs(p) for p in parts)
     return total.widen(len(parts) * total.model.u * sizes)
+
+
+def is_sharp(expected: Sequence[Expected | None], dtype: str) -> bool:
+    """True if worst-case tolerances leave half the digits of a dtype: no other is needed."""
+    for one in expected:
+        if one is None or not one.value.size:
+            continue
+        if not np.max(one.radius) <= math.sqrt(FORMATS[dtype].u) * np.max(np.abs(one.value)):
+            return False
+    return True
 
 
 def with_probable(expected: Expected, tolerance: np.ndarray | None) -> Expected:

@@ -22,7 +22,8 @@ OWN = str(Path(__file__).resolve().parents[2])
 
 def explain(
     adapter: FunctionAdapter, call: Call, graph: Graph, inputs: Sequence[np.ndarray], seeds: Sequence[Any],
-    observed: Mapping[str, np.ndarray | None], expected: Mapping[str, Expected], records: Sequence[GradientRecord],
+    observed: Mapping[str, np.ndarray | None], expected: Mapping[str, Sequence[Expected]],
+    records: Sequence[GradientRecord],
 ) -> list[GradientRecord]:  # fmt: skip
     """The records, with reason and place in those of wrong gradients.
 
@@ -33,7 +34,7 @@ def explain(
         inputs: The call's arrays, as float64.
         seeds: The framework's cotangents of the outputs.
         observed: The framework's gradients by the names of the arguments.
-        expected: The expected ones.
+        expected: The expected ones, with the tolerance of an accurate program, then with wider ones.
         records: The records of the call.
     """
     wrong = [r for r in records if r.verdict.fails and r.quantity == "gradient"]
@@ -47,12 +48,21 @@ def explain(
             found.append(record)
             continue
         name, argument = record.name, call.names.index(record.name)
-        others = {other: one for other, one in expected.items() if other != name}
-        mistake = recognise(observed[name], expected[name], others, graph, inputs, numbers, argument)
+        mistake = None
+        for level, one in enumerate(expected[name]):
+            others = {other: sharper(levels[level]) for other, levels in expected.items() if other != name}
+            mistake = mistake or recognise(observed[name], sharper(one), others, graph, inputs, numbers, argument)
         parts = [record.reason, describe(mistake), sentence]
         reason = "; ".join(part for part in parts if part)
         found.append(msgspec.structs.replace(record, reason=reason, place=place))
     return found
+
+
+def sharper(expected: Expected) -> Expected:
+    """The expected array with the smaller of its two tolerances."""
+    if expected.probable is None:
+        return expected
+    return Expected(expected.value, np.fmin(expected.radius, expected.probable))
 
 
 def describe(mistake: Mistake | None) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from gradagree.checker.comparison import error_ratios
 from gradagree.checker.verdict import Verdict, hexadecimal, number
-from gradagree.functions.enclosures import Expected
+from gradagree.functions.enclosures import SUMS, Expected
 
 LEAST_SHARE = 0.5
 """An array of which less than this share is really checked is undecided."""
@@ -53,12 +53,27 @@ def judge(observed: np.ndarray | None, expected: Mapping[str, Expected], is_valu
     """
     found = ArrayFinding(Verdict.UNDECIDED, reason="no arithmetic was allowed")
     for name, one in expected.items():
+        if name.startswith(SUMS):
+            return inaccurate(observed, one, name, found)
         found = judge_by(observed, one, name)
         if not found.verdict.fails:
             return found
-    if is_value and found.verdict is Verdict.DISAGREE:
-        return found._replace(verdict=Verdict.VALUE_DIFFERS, arithmetic="")
-    return found._replace(arithmetic="") if found.verdict is not Verdict.SUSPECT else found
+        if is_value and found.verdict is Verdict.DISAGREE:
+            found = found._replace(verdict=Verdict.VALUE_DIFFERS)
+        found = found._replace(arithmetic="") if found.verdict is not Verdict.SUSPECT else found
+    return found
+
+
+def inaccurate(observed: np.ndarray | None, expected: Expected, arithmetic: str, found: ArrayFinding) -> ArrayFinding:
+    """The finding, or `inaccurate` where only partial sums rounded to the dtype explain the array, and not anything."""
+    by_sums = judge_by(observed, expected, arithmetic)
+    if by_sums.verdict is not Verdict.AGREE:
+        return found
+    return found._replace(
+        verdict=Verdict.INACCURATE,
+        arithmetic=arithmetic,
+        reason=f"partial sums kept in {arithmetic.removeprefix(SUMS)}",
+    )
 
 
 def judge_by(observed: np.ndarray | None, expected: Expected, arithmetic: str) -> ArrayFinding:

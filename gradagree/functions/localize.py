@@ -13,7 +13,7 @@ from gradagree.adapters.program import Program, Step, replace_values, unknown_op
 from gradagree.arithmetic.duck import NoRule
 from gradagree.arithmetic.tape import trace
 from gradagree.errors import UsageError
-from gradagree.functions.enclosures import LADDER, Expected, enclose, interior, is_floating, narrowest
+from gradagree.functions.enclosures import LADDER, SUMS, Expected, enclose, interior, is_floating, narrowest
 from gradagree.functions.judge import ArrayFinding, judge
 from gradagree.reference.graph import Value
 
@@ -189,8 +189,10 @@ def enclose_step(
 
 
 def rungs_of(dtype: str) -> tuple[str, ...]:
-    """The admissible arithmetics; one where the dtype is its own accumulator."""
-    return LADDER[-1:] if interior("wide", dtype) == interior("stored", dtype) else LADDER
+    """The arithmetics of a step; one for an accurate program where the dtype is its own accumulator."""
+    if interior("wide", dtype) == interior("stored", dtype):
+        return LADDER[-1:]
+    return (*LADDER, SUMS + dtype)
 
 
 def seeds_of(adapter: FunctionAdapter, tapped: TappedProgram, seeds: Sequence[Any]) -> dict[int, np.ndarray]:

@@ -100,7 +100,7 @@ def masked(observed: np.ndarray, value: np.ndarray, radius: np.ndarray) -> Mista
     """A mask that was not applied, or one that should not have been."""
     wrong = ~(np.abs(observed - value) <= radius)
     n = int(wrong.sum())
-    if n == wrong.size:
+    if n in (0, wrong.size):
         return None
     if np.all((value == 0)[wrong]):
         return Mistake(

@@ -1,0 +1,85 @@
+"""The arithmetics that a result is judged by, the finest first; each is evaluated only when the ones before fail."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+from gradagree.adapters.functions import FunctionAdapter
+from gradagree.arithmetic.model import FORMATS
+from gradagree.functions.enclosures import FLUSHED, LADDER, SUMS, interior
+
+T = TypeVar("T")
+U = TypeVar("U")
+LANES = 64
+"""Length of the arrays of a probe: longer than any vector unit's."""
+
+
+class Ladder(Mapping[str, T]):
+    """What a correct program computes in each arithmetic, by the names of the arithmetics.
+
+    Args:
+        names: The arithmetics, the finest first; called anew for each iteration, which may stop early.
+        compute: Gives the values of one; called once for each.
+    """
+
+    def __init__(self, names: Callable[[], Iterator[str]], compute: Callable[[str], T]) -> None:
+        self.names = names
+        self.compute = functools.cache(compute)
+
+    def __getitem__(self, name: str) -> T:
+        return self.compute(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return self.names()
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.names())
+
+    def map(self, function: Callable[[T], U]) -> Ladder[U]:
+        """A part of the values, in every arithmetic."""
+        return Ladder(self.names, lambda name: function(self[name]))
+
+    def accurate_first(self) -> list[T]:
+        """The values in the coarsest arithmetic of an accurate program, then in one that loses digits, if any."""
+        names = list(self.names())
+        accurate = [name for name in names if name in LADDER]  # at least one
+        return [self[name] for name in (accurate[-1], *(name for name in names if name.startswith(SUMS)))]
+
+
+def arithmetics(adapter: FunctionAdapter, like: Any, dtype: str, arithmetic: str = "auto") -> Iterator[str]:
+    """The names of the arithmetics for a dtype, the finest first.
+
+    Args:
+        adapter: The framework's adapter.
+        like: An array of this dtype, on the device that is measured.
+        dtype: The dtype of the function.
+        arithmetic: ``"wide"`` admits intermediates in the format of the accumulator only.
+    """
+    narrow = interior("wide", dtype) != interior("stored", dtype)
+    if narrow:
+        yield "wide"
+    if not narrow or arithmetic != "wide":
+        yield "stored"
+    if flushes(adapter, like):
+        yield ("wide" if narrow and arithmetic == "wide" else "stored") + FLUSHED
+    if narrow and arithmetic != "wide":
+        yield SUMS + dtype
+
+
+MEASURED: dict[tuple[str, str, str], bool] = {}
+
+
+def flushes(adapter: FunctionAdapter, like: Any) -> bool:
+    """True if the framework flushes subnormal numbers to zero, in this dtype and on this device."""
+    dtype = adapter.dtype(like)
+    key = adapter.name, dtype, str(getattr(like, "device", ""))
+    if key not in MEASURED:
+        smallest = FORMATS[dtype].smallest_normal
+        least, half, many = (adapter.array(np.full(LANES, x), like) for x in (smallest, 0.5, 16.0))
+        results = least * half, (least * half) * many
+        MEASURED[key] = any(bool(np.any(adapter.to_numpy(x) == 0)) for x in results)
+    return MEASURED[key]
