@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from gradagree.reference.operations.primitive import PRIMITIVES, Primitive, between, certain, count, register, restore
+from gradagree.reference.operations.primitive import PRIMITIVES, Primitive, between, count, possible, register, restore
 
 
 def total(g: Any, y: Any, x: Any, axis: Any = None, keepdims: bool = False) -> tuple[Any]:
@@ -35,12 +35,12 @@ def product(g: Any, y: Any, x: Any, axis: Any = None, keepdims: bool = False) ->
 
 
 def extremum(g: Any, y: Any, x: Any, axis: Any = None, keepdims: bool = False) -> tuple[Any]:
-    """The cotangent goes to the largest (smallest) entry; equal ones get any share of it."""
+    """The cotangent goes to the largest (smallest) entry; where several may be that, each gets any share of it."""
     g, y = (restore(z, np.shape(x), axis, keepdims) for z in (g, y))
-    equal = x == y
-    reached = np.where(equal, 1.0, 0.0)
-    tie = certain(equal) & (np.sum(np.asarray(certain(equal), float), axis=axis, keepdims=True) > 1)
-    return (between(tie, np.where(tie, 0.0, g * reached), np.broadcast_to(g, np.shape(x))),)
+    reaches = possible(x == y)
+    several = reaches & (np.sum(reaches, axis=axis, keepdims=True) > 1)
+    g = np.broadcast_to(g, np.shape(x))
+    return (between(several, np.where(reaches & ~several, g, 0.0), g),)
 
 
 def log_sum_exp(g: Any, y: Any, x: Any, axis: Any = None, keepdims: bool = False) -> tuple[Any]:

@@ -249,6 +249,13 @@ def test_that_a_sort_of_numbers_that_may_be_equal_admits_either_order() -> None:
     assert found.radius[2] == 0
 
 
+def test_that_a_maximum_of_rounded_numbers_is_decided_where_the_largest_one_is_clear() -> None:
+    x = Rounded(points(1.0, 2.0, 5.0), np.full(3, 1e-6), model("float32"))
+    (found,) = PRIMITIVES[np.max].vjp(Rounded.stored(1.0, x.model), np.max(x), x)  # type: ignore[misc]
+    assert found.value.tolist() == [0.0, 0.0, 1.0]
+    assert not found.radius.any()
+
+
 def test_that_a_popular_place_takes_no_more_memory_than_its_entries() -> None:
     places = np.concatenate([np.zeros(20000, dtype=int), np.arange(20000)])
     x = Rounded.stored(np.ones(40000), model("float32"))
