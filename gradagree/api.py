@@ -82,7 +82,7 @@ def check(
         >>> from gradagree import check
         >>> from gradagree.reference.activations import Gelu
         >>> records = check(torch.nn.functional.gelu, Gelu(), frameworks="torch", modes="backward")
-        >>> any(record.verdict.fails for record in records)
+        >>> any(record.verdict.fails and not record.known for record in records)
         False
     """
     __tracebackhide__ = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -115,8 +115,13 @@ def functions(source: Source, boxes: int, kinked: bool) -> str:
     return ",".join(["id", *inner])
 
 
-def error_of(framework: Planting, network: Network, fault: Fault | None) -> Callable[..., Any]:
-    """E as a function of (leaves, targets, tap), with the fault in its place; None is the framework itself."""
+def error_of(
+    framework: Planting, network: Network, fault: Fault | None, operands: Sequence[str] = ()
+) -> Callable[..., Any]:
+    """E as a function of (leaves, targets, tap), with the fault in its place; None is the framework itself.
+
+    The targets pass through the tap too where they are among the operands of the loss that are differentiated.
+    """
     case, site = network.case, network.site
     activations = [framework.implementation(activation) for activation in case.activations]
     judge = framework.implementation(case.error)
@@ -128,10 +133,11 @@ def error_of(framework: Planting, network: Network, fault: Fault | None) -> Call
             if fault is not None and k == site.box:
                 box = fault.plant(framework, box, site, activation)
             p = tap(box(p, leaves[k], leaves[n + k]))
-        last = lambda o: judge(o, targets)  # noqa: E731
+        t = tap(targets) if "t" in operands else targets
+        last = lambda o: judge(o, t)  # noqa: E731
         if fault is not None and site.box == "error":
             last = fault.plant(framework, last, site, None)
-        return last(p)
+        return last(p) * case.loss_weight
 
     return error
 
@@ -145,7 +151,7 @@ def planted(framework: _Adapted, network: Network, fault: Fault | None) -> Any:
     """The framework's adapter, with the fault in what it computes."""
     liar = copy.copy(framework.adapter)
     liar.__dict__.pop("programs", None)
-    liar.error_of = lambda architecture: error_of(framework, network, fault)
+    liar.error_of = lambda architecture: error_of(framework, network, fault, architecture.operands)
     return liar
 
 

@@ -21,6 +21,8 @@ from gradagree.cases.case import problem_of
 from gradagree.checker.judge import Framework, judge
 from gradagree.checker.response import handshake, respond
 from gradagree.checker.verdict import Record, Verdict
+from gradagree.runner.known import mark_known
+from gradagree.runner.known_upstream import upstream_faults
 
 TUNED = Path(__file__).with_name("tuned.json")
 LENGTHY = "_run_slow_mode_and_get_error"
@@ -75,7 +77,8 @@ class Gradagree(Tool):
         record = judge(network.case, network.arrays, self.measured, reply)
         if record.verdict is Verdict.CRASHED:
             raise RuntimeError(f"{network.case.spec}: {record.reason}")
-        return Finding(record.verdict.fails, str(record.verdict), record)
+        record = mark_known(record, upstream_faults(), network.case)
+        return Finding(record.verdict.fails and not record.known, str(record.verdict), record)
 
 
 class Peer(Tool):

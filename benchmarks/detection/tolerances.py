@@ -32,7 +32,7 @@ def tolerance(network: Network, right: Answer, name: str, model: Model) -> np.nd
     site, arrays, case = network.site, network.arrays, network.case
     if site.box == "error":
         o, targets = Rounded.intermediate([*right.values.values()][-1], model), Rounded.stored(arrays.targets, model)
-        return ErrorBox(LENIENT.bounds(case.error), targets).pull(o).radius
+        return ErrorBox(LENIENT.bounds(case.error), targets, case.loss_weight).pull(o).radius
     k = int(site.box)
     one = DenseCheck(case.nodes(arrays)[k - 1], right, model)
     expected = one.expected_cotangent if name == "delta_p" else one.expected_gradient(name.removeprefix("d"))

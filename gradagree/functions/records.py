@@ -97,7 +97,9 @@ class Report:
         replay: Command that shows a failure again; empty if there is none.
 
     Example:
+        >>> from gradagree import Report
         >>> from gradagree.checker.verdict import Verdict
+        >>> from gradagree.functions.records import GradientRecord
         >>> record = GradientRecord(name="args[0]", quantity="gradient", verdict=Verdict.AGREE, framework="torch")
         >>> print(Report([record], "gelu").verdict.value)
         agree
