@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import re
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch.func import functionalize
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.fx.traceback import preserve_node_meta, set_current_meta
+from torch.fx.traceback import get_current_meta, preserve_node_meta, set_current_meta
+from torch.overrides import TorchFunctionMode
 
+from gradagree import errors
 from gradagree.adapters.aten import ATEN
 from gradagree.adapters.program import Program, Step
 from gradagree.errors import UsageError
 from gradagree.reference.graph import Value
 
-FRAME = re.compile(r'File "([^"]+)", line (\d+)')
+LIBRARIES = (str(Path(torch.__file__).parent), str(Path(errors.__file__).parent))
+"""Folders whose lines are not those of the user's program."""
 
 
 def trace_program(function: Callable[..., Any], inputs: Sequence[torch.Tensor], names: Sequence[str]) -> Program:
@@ -32,25 +36,36 @@ def trace_program(function: Callable[..., Any], inputs: Sequence[torch.Tensor], 
         names: Names of the inputs, for messages.
 
     Raises:
-        UsageError: The function cannot be traced: it reads numbers of its tensors, for example.
+        UsageError: The function cannot be traced: it leaves PyTorch, for example.
     """
-    detached = [x.detach() for x in inputs]
     try:
-        with torch.no_grad():
-            module: Any = make_fx(function, record_stack_traces=True)(*detached)
+        with torch.no_grad(), preserve_node_meta(), _Places():
+            module: Any = make_fx(function, _error_on_data_dependent_ops=False)(*copies(inputs))
     except Exception as error:  # whatever the user's program raises under tracing
         reason = str(error).strip().split("\n")[0]
         raise UsageError(f"the function cannot be traced: {reason}; give a reference function in NumPy") from error
-    places = {node.name: place_of(node.meta.get("stack_trace", "")) for node in module.graph.nodes}
+    for node in reversed(module.graph.nodes):
+        if not node.users and name_of(node.target) == "aten._local_scalar_dense":  # a number that Python read
+            module.graph.erase_node(node)
+    places = {node.name: node.meta.get("stack_trace") or "" for node in module.graph.nodes}
     if any(is_mutable(node.target) for node in module.graph.nodes):
         with preserve_node_meta(), torch.no_grad():
-            module = make_fx(functionalize(_WithMeta(module).run, remove="mutations_and_views"))(*detached)
+            pure = functionalize(_WithMeta(module).run, remove="mutations_and_views")
+            module = make_fx(pure)(*copies(inputs))
         places = {
             n.name: next((places.get(o.name, "") for o in n.meta.get("from_node", [])), "") for n in module.graph.nodes
         }
+    for node in module.graph.find_nodes(op="call_function", target=torch.ops.aten.copy_.default):
+        if not node.users:  # what the program writes into its inputs reaches no output
+            module.graph.erase_node(node)
     module.graph.eliminate_dead_code()
     module.recompile()
     return _program(module, list(names), places)
+
+
+def copies(inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """The inputs without their history; what the program writes into them does not reach the user's."""
+    return [x.detach().clone() for x in inputs]
 
 
 class _WithMeta(torch.fx.Interpreter):  # type: ignore[misc]
@@ -61,10 +76,20 @@ class _WithMeta(torch.fx.Interpreter):  # type: ignore[misc]
             return super().run_node(n)
 
 
-def place_of(stack_trace: str) -> str:
-    """File and line of the innermost frame of a stack trace."""
-    frames = FRAME.findall(stack_trace)
-    return ":".join(frames[-1]) if frames else ""
+class _Places(TorchFunctionMode):  # type: ignore[misc]
+    """Records for each operation the innermost file and line outside PyTorch that called it."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        get_current_meta()["stack_trace"] = caller()
+        return func(*args, **(kwargs or {}))
+
+
+def caller() -> str:
+    """File and line outside PyTorch and this package."""
+    frame: Any = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename.startswith(LIBRARIES):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else ""
 
 
 def is_mutable(target: Any) -> bool:
@@ -128,6 +153,11 @@ def replay(
     kept: dict[int, Any] = {}
 
     class Keeping(torch.fx.Interpreter):  # type: ignore[misc]
+        def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+            if target is torch.ops.aten.copy.default:  # PyTorch has no derivative of this form of a write
+                return args[1].to(args[0].dtype).expand_as(args[0]).clone()
+            return super().call_function(target, args, kwargs)
+
         def run_node(self, n: Any) -> Any:
             found = super().run_node(n)
             if n in numbers:

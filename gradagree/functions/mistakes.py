@@ -227,7 +227,8 @@ def of_a_sum(
     argument: int,
 ) -> Mistake | None:  # fmt: skip
     """The sum over another axis than the one along which an argument was broadcast; or only one of its terms."""
-    uses = [(step, k) for step in graph.applications for k, x in enumerate(step.operands) if x == Value(argument)]
+    operands = [(step, k, x) for step in graph.applications for k, x in enumerate(step.operands)]
+    uses = [(step, k) for step, k, x in operands if isinstance(x, Value) and x.number == argument]
     if len(uses) != 1:
         return None
     step, place = uses[0]
