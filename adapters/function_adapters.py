@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from gradagree.adapters.functions import FunctionAdapter
-from gradagree.errors import UsageError
+from gradagree.errors import UsageError, nearest
 
 ADAPTERS = {
     "torch": ("gradagree.adapters.torch_functions", "TorchFunctions"),
@@ -27,6 +27,21 @@ def adapter_of(function: Any, args: Any, kwargs: Any) -> FunctionAdapter:
             if adapter.owns(function, (args, kwargs)):
                 return adapter
     raise UsageError("the arguments hold no array of torch or jax; give the framework's own arrays")
+
+
+def named_adapter(name: str) -> FunctionAdapter:
+    """The adapter of a framework, which is imported.
+
+    Raises:
+        UsageError: There is no framework of this name, or it is not installed.
+    """
+    if name not in ADAPTERS:
+        raise UsageError(f"frameworks={name!r}: {nearest(name, ADAPTERS)}")
+    module, kind = ADAPTERS[name]
+    try:
+        return getattr(importlib.import_module(module), kind)()
+    except ImportError as missing:
+        raise UsageError(f"{name} is not installed ({missing}); install it to check its functions") from missing
 
 
 def others(adapter: FunctionAdapter) -> list[FunctionAdapter]:

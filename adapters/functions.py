@@ -71,6 +71,12 @@ class FunctionAdapter(Protocol):
     def constant(self, x: np.ndarray) -> Any:
         """An array of the framework with the same dtype."""
 
+    def in_dtype(self, thing: Any, dtype: str | None) -> Any:
+        """A function, or arguments in any containers, with NumPy's arrays as the framework's, and floats in a dtype.
+
+        A module is copied. Without a dtype, all numbers keep theirs.
+        """
+
     def precise(self) -> AbstractContextManager[Any]:
         """A context in which the framework keeps float64."""
 

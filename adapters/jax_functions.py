@@ -67,6 +67,15 @@ class JaxFunctions:
     def constant(self, x: np.ndarray) -> Any:
         return jnp.asarray(x)
 
+    def in_dtype(self, thing: Any, dtype: str | None) -> Any:
+        def convert(x: Any) -> Any:
+            if not isinstance(x, jax.Array | np.ndarray):
+                return x
+            x = jnp.asarray(x)
+            return x if dtype is None or not jnp.issubdtype(x.dtype, jnp.floating) else x.astype(dtype)
+
+        return tree_util.tree_map(convert, thing)
+
     def precise(self) -> AbstractContextManager[Any]:
         return jax.enable_x64(True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import warnings
 from collections.abc import Sequence
@@ -76,6 +77,19 @@ class TorchFunctions:
 
     def constant(self, x: np.ndarray) -> Any:
         return torch.as_tensor(np.array(x))
+
+    def in_dtype(self, thing: Any, dtype: str | None) -> Any:
+        kind = None if dtype is None else getattr(torch, dtype)
+        if isinstance(thing, torch.nn.Module):
+            return thing if kind is None else copy.deepcopy(thing).to(kind)
+
+        def convert(x: Any) -> Any:
+            x = self.constant(x) if isinstance(x, np.ndarray) else x
+            if kind is None or not isinstance(x, torch.Tensor) or not x.dtype.is_floating_point:
+                return x
+            return x.detach().to(kind).requires_grad_(x.requires_grad)
+
+        return thing if callable(thing) else pytree.tree_map(convert, thing)
 
     def precise(self) -> AbstractContextManager[Any]:
         return nullcontext()

@@ -19,6 +19,7 @@ from gradagree.checker.proofs import prove_derivatives
 from gradagree.checker.response import Absent, Failure, Ready, handshake, respond
 from gradagree.checker.verdict import CONVENTION, Record, Verdict
 from gradagree.errors import UsageError
+from gradagree.functions.inputs import check_by_inputs
 from gradagree.functions.records import Disagreement as Disagreement
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.contract import file_of
@@ -45,20 +46,27 @@ OTHER_SHAPE = "3-5b-2"
 
 def check(
     thing: Any,
-    reference: Activation | ErrorFunction | None = None,
+    reference: Any = None,
     *,
+    inputs: Any = None,
     frameworks: str | None = None,
     modes: str | None = None,
     dtypes: Sequence[str] | None = None,
     case: str | None = None,
     known: str | None = None,
-) -> list[Record]:
+    **options: Any,
+) -> Any:
     """Check the gradients of a function, or of a case, in this process. There is no tolerance to choose.
 
     Args:
         thing: An activation or error function (an instance, or a class that is used with its defaults), a case (or its
-            text), or a framework's own function, such as one that you wrote in PyTorch.
-        reference: For a framework's own function, the activation or error function that it should agree with.
+            text), or a framework's own function, such as one that you wrote in PyTorch. With inputs, any function or
+            module.
+        reference: For a framework's own function, the activation or error function that it should agree with. With
+            inputs, any function with the same arguments, as for `assert_grads`.
+        inputs: The arguments of any function or module: a tuple, a dict of keyword arguments, or a function that
+            returns one. They may be NumPy's arrays. The dtypes are then those of the inputs unless `dtypes` names
+            others, the modes ``"reverse"``, ``"forward"`` or ``"all"``, and `case` and `known` have no meaning.
         frameworks: Names separated by commas, such as ``"torch,jax"``; by default all. For a framework's own function,
             the framework that it belongs to.
         modes: Gradient modes separated by commas, such as ``"backward,compile"``, or ``"all"``. By default those that
@@ -68,10 +76,12 @@ def check(
         case: Text of a case, as in a failure, to check the function in; by default several small networks.
         known: File of known differences; by default the project's ``gradagree-known.toml``. ``"none"`` disables it, and
             the known faults of the frameworks.
+        options: With inputs, the further options of `assert_grads`: ``wrt``, ``order``, ``arithmetic``, ``layouts``,
+            ``repeat``.
 
     Returns:
         One record for each case, framework and mode. None of them fails, except for known differences: the field
-        `known` of their records has the reason.
+        `known` of their records has the reason. With inputs, a `Report`.
 
     Raises:
         Disagreement: A verdict fails that is not known. This ``AssertionError`` shows each cause once, the worst first.
@@ -84,8 +94,18 @@ def check(
         >>> records = check(torch.nn.functional.gelu, Gelu(), frameworks="torch", modes="backward")
         >>> any(record.verdict.fails and not record.known for record in records)
         False
+        >>> import numpy as np
+        >>> report = check(torch.sinh, np.sinh, inputs=(np.linspace(-1, 1, 5),), dtypes="float32,bfloat16")
+        >>> report.verdict.value, [record.dtype for record in report.records]
+        ('agree', ['float32', 'float32', 'bfloat16', 'bfloat16'])
     """
     __tracebackhide__ = True
+    if inputs is not None:
+        return check_by_inputs(thing, reference, inputs, frameworks, modes, dtypes, **options)
+    if options:
+        raise UsageError(
+            f"check() has no option {next(iter(options))!r} without inputs=; give the function's arguments"
+        )
     load_all(())
     subject = _resolve(thing, reference, frameworks)
     cases = _small_cases(subject, dtypes) if case is None else [_parse_with(subject, case)]
@@ -194,7 +214,9 @@ def _resolve(thing: Any, reference: Any, frameworks: str | None) -> Any:
     if isinstance(thing, Activation | ErrorFunction):
         prove_derivatives(thing)
     elif not isinstance(thing, Case):
-        raise UsageError(f"cannot check {thing!r}: give an activation, error function, case, or function and reference")
+        raise UsageError(
+            f"cannot check {thing!r}: give an activation, error function or case, or any function with inputs="
+        )
     return thing
 
 

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gradagree.cli.check import check
 from gradagree.cli.compare import compare
 from gradagree.cli.new import new
 from gradagree.cli.options import extensions, known_option, print_error, selection_options
@@ -203,6 +204,7 @@ def report(folders: tuple[Path, ...], out: Path | None, strict: bool, known: str
 
 
 commands.add_command(run)
+commands.add_command(check)
 commands.add_command(train)
 commands.add_command(list_)
 commands.add_command(compare)

@@ -6,6 +6,7 @@ import math
 
 from gradagree.checker.verdict import plain
 from gradagree.functions.records import GradientRecord, Report
+from gradagree.report.text import format_exact
 
 
 def format_report(report: Report, msg: str | None = None) -> str:
@@ -27,7 +28,10 @@ def describe_failure(record: GradientRecord) -> str:
     if record.entry is not None:
         lines.append(f"  worst entry: {entry_name(record)}")
     if record.expected is not None:
-        lines += [f"  expected     {expected_number(record)}", f"  observed     {number(record.observed)}"]
+        lines += [
+            f"  expected     {expected_number(record)}",
+            f"  observed     {format_exact(record.observed, record.dtype)}",
+        ]
         lines.append(f"  tolerance    {plain(record.tolerance):.3g}{times(record)}")
     sharpness = plain(record.sharpness)
     if math.isfinite(sharpness) and record.expected is not None:
@@ -48,15 +52,11 @@ def entry_name(record: GradientRecord) -> str:
 def expected_number(record: GradientRecord) -> str:
     """The expected value; with its radius if that is proved."""
     if record.expected_radius is None:
-        return number(record.expected)
-    return f"{number(record.expected)} ± {plain(record.expected_radius):.1e} (proved)"
+        return format_exact(record.expected, record.dtype)
+    return f"{format_exact(record.expected, record.dtype)} ± {plain(record.expected_radius):.1e} (proved)"
 
 
 def times(record: GradientRecord) -> str:
     """How many times the tolerance the error is."""
     ratio = plain(record.ratio)
     return f", error {ratio:.3g} times as large" if math.isfinite(ratio) else ""
-
-
-def number(text: str | None) -> str:
-    return "none" if text is None else f"{plain(text)!r}"

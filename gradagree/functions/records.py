@@ -12,6 +12,7 @@ import msgspec
 
 from gradagree.checker.failures import format_failures
 from gradagree.checker.verdict import ORDER, Verdict, plain, worst
+from gradagree.files import write_text
 
 
 class GradientRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,9 +129,9 @@ class Report:
 
     def rows(self) -> list[tuple[str, ...]]:
         """One row for each array: its name, verdict, relative tolerance, share of checked entries, arithmetic."""
-        groups: dict[tuple[int, str, str], list[GradientRecord]] = collections.defaultdict(list)
+        groups: dict[tuple[int, str, str, str], list[GradientRecord]] = collections.defaultdict(list)
         for record in self.records:
-            groups[record.order, record.quantity, record.name].append(record)
+            groups[record.order, record.quantity, record.name, record.dtype].append(record)
         found: list[tuple[str, ...]] = []
         for group in groups.values():
             first = min(group, key=lambda r: ORDER[r.verdict])
@@ -161,19 +162,33 @@ class Report:
         return f"<table>{title}<thead>{row(self.HEADER, 'th')}</thead><tbody>{body}</tbody></table>{notes}"
 
     def to_html(self, path: str | Path) -> Path:
-        """Write the table as an HTML page.
+        """Write the report as an HTML page, which loads nothing.
 
         Args:
             path: File to write.
 
         Returns:
             The path.
+
+        Raises:
+            UsageError: The file cannot be written.
         """
-        style = "body{font:16px system-ui;color-scheme:light dark;margin:2em}td,th{text-align:left;padding:.2em .8em}"
-        page = f'<!doctype html><meta charset="utf-8"><title>{html.escape(self.function)}</title><style>{style}</style>'
-        Path(path).write_text(page + self._repr_html_(), encoding="utf-8")
+        from gradagree.functions.page import function_page
+
+        write_text(Path(path), function_page(self))
         return Path(path)
 
     def to_json(self) -> bytes:
-        """All records as one JSON array."""
-        return msgspec.json.encode(self.records)
+        """The function, its verdict, the notes and all records as one JSON object."""
+        whole = {
+            "function": self.function, "verdict": self.verdict, "notes": self.notes, "replay": self.replay,
+            "records": self.records,
+        }  # fmt: skip
+        return msgspec.json.encode(whole)
+
+    @classmethod
+    def from_json(cls, text: bytes | str) -> Report:
+        """The report that `to_json` has written."""
+        whole = msgspec.json.decode(text)
+        records = msgspec.convert(whole["records"], list[GradientRecord])
+        return cls(records, whole["function"], whole["notes"], whole["replay"])

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gradagree.pytest_plugin.records import PROCESSES, RECORDS, Processes, Reporter, check_cases, keep
+from gradagree.pytest_plugin.records import (
+    FUNCTIONS,
+    PROCESSES,
+    RECORDS,
+    Processes,
+    Reporter,
+    check_cases,
+    check_function,
+    keep,
+)
 
 if TYPE_CHECKING:
     from gradagree.cases.case import Case
@@ -95,6 +104,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     report = yield
     if report.when == "call":
         report.gradagree = item.stash.get(RECORDS, [])
+        report.gradagree_functions = item.stash.get(FUNCTIONS, [])
     return report
 
 
@@ -154,18 +164,20 @@ def gradagree_block(
 
 
 @pytest.fixture
-def gradagree_check(request: pytest.FixtureRequest) -> Callable[..., list[Record]]:
+def gradagree_check(request: pytest.FixtureRequest) -> Callable[..., Any]:
     """`gradagree.check` as a fixture.
 
     It keeps the records for the report of the test run (``--gradagree-report``).
 
     Args:
-        thing: An activation, error function, case, or a framework's own function, as for `gradagree.check`.
-        reference: For a framework's own function, the activation or error function that it should agree with.
-        options: ``frameworks``, ``modes`` and ``dtypes``, as for `gradagree.check`.
+        thing: An activation, error function, case, or a framework's own function, as for `gradagree.check`; with
+            ``inputs=``, any function or module.
+        reference: For a framework's own function, the activation or error function that it should agree with; with
+            ``inputs=``, any function with the same arguments.
+        options: ``inputs``, ``frameworks``, ``modes`` and ``dtypes``, as for `gradagree.check`.
 
     Returns:
-        One record for each case, framework and mode; none of them fails.
+        One record for each case, framework and mode; none of them fails. With ``inputs=``, a `gradagree.Report`.
 
     Raises:
         Failed: A verdict fails, nothing could be compared, or an argument is invalid; the test fails.
@@ -175,10 +187,14 @@ def gradagree_check(request: pytest.FixtureRequest) -> Callable[..., list[Record
         >>> from gradagree.reference.activations import Gelu
         >>> def test_gelu(gradagree_check):
         ...     gradagree_check(torch.nn.functional.gelu, Gelu(), frameworks="torch", modes="backward")
+        >>> def test_norm(gradagree_check):
+        ...     gradagree_check(torch.nn.LayerNorm(8), inputs=(torch.randn(4, 8),))
     """
 
-    def check(thing: Any, reference: Any = None, **options: Any) -> list[Record]:
+    def check(thing: Any, reference: Any = None, **options: Any) -> Any:
         __tracebackhide__ = True
+        if options.get("inputs") is not None:
+            return check_function(thing, reference, options, request.node.stash.setdefault(FUNCTIONS, []))
         import json
 
         from gradagree import api as checking

@@ -20,6 +20,8 @@ Kept = list[tuple[str, str, str]]
 """(framework, its entry in meta.json, record), the last two as JSON."""
 RECORDS: pytest.StashKey[Kept] = pytest.StashKey()
 """The records of a test."""
+FUNCTIONS: pytest.StashKey[list[str]] = pytest.StashKey()
+"""The reports of a test on functions that are checked by inputs, as JSON."""
 PROCESSES: pytest.StashKey[Processes] = pytest.StashKey()
 """The worker processes of the session."""
 
@@ -81,6 +83,26 @@ def check_cases(
     return records
 
 
+def check_function(thing: Any, reference: Any, options: dict[str, Any], kept: list[str]) -> Any:
+    """Check a function by its inputs, and keep the report. Fails the test if a verdict fails, or for bad input."""
+    __tracebackhide__ = True
+    from gradagree import api
+    from gradagree.errors import UsageError
+
+    failure, report = None, None
+    try:
+        report = api.check(thing, reference, **options)
+    except api.Disagreement as disagreement:
+        failure, report = str(disagreement), disagreement.report
+    except UsageError as error:
+        failure = str(error)
+    if report is not None:
+        kept.append(report.to_json().decode())
+    if failure is not None:
+        pytest.fail(failure, pytrace=False)
+    return report
+
+
 def keep(kept: Kept, record: Record, handshake: str) -> None:
     """Keep a record for the report, with the description of its framework."""
     import msgspec
@@ -103,12 +125,14 @@ class Reporter:
             raise pytest.UsageError(f"--gradagree-report: {error}") from None
         self.folder = folder
         self.frameworks: dict[str, Any] = {}
+        self.functions: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         import msgspec
 
         from gradagree.checker.verdict import Record
 
+        self.functions += getattr(report, "gradagree_functions", [])
         for framework, handshake, record in getattr(report, "gradagree", []):
             self.frameworks[framework] = json.loads(handshake)
             if record:
@@ -121,6 +145,10 @@ class Reporter:
 
         command = shlex.join(["pytest", *sys.argv[1:]])
         terminalreporter.section("gradagree")
+        for number, line in enumerate(self.functions, 1):
+            terminalreporter.write_line(self.write_function(number, line))
+        if self.functions and not self.frameworks:
+            return
         try:
             self.journal.write_meta({**environment(command), "frameworks": self.frameworks})
             self.journal.sync()
@@ -130,6 +158,14 @@ class Reporter:
             return
         terminalreporter.write_line(summary.sentence)
         terminalreporter.write_line(f"report: {self.folder / 'report.html'}")
+
+    def write_function(self, number: int, text: str) -> str:
+        """Write the page of a function, and return its line of the summary."""
+        from gradagree.functions.records import Report
+
+        report = Report.from_json(text)
+        page = report.to_html(self.folder / f"function-{number}.html")
+        return f"{report.function}: {report.verdict.value}, {len(report.records)} arrays: {page}"
 
     def pytest_unconfigure(self) -> None:
         self.journal.close()

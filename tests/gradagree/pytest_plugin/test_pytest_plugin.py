@@ -227,3 +227,32 @@ def test_that_the_fixture_checks_its_argument_and_keeps_the_records(project: pyt
     modes = [record.mode for record in read_records(project.path / "out")]
     assert {*modes} == {"right", "wrong"}
     assert modes.count("right") > 1
+
+
+def test_that_functions_checked_by_inputs_are_in_the_summary(project: pytest.Pytester) -> None:
+    pytest.importorskip("torch")
+    project.makepyfile(
+        test_own="""
+        import numpy as np, torch
+        X = torch.linspace(-1, 1, 5)
+        class Wrong(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x): return torch.tanh(x)
+            @staticmethod
+            def backward(ctx, g): return g
+        def test_right(gradagree_check): assert not gradagree_check(torch.tanh, np.tanh, inputs=(X,)).failures
+        def test_wrong(gradagree_check): gradagree_check(Wrong.apply, np.tanh, inputs=(X,))
+        def test_usage(gradagree_check): gradagree_check(torch.tanh, inputs=X)
+    """
+    )
+    result = run(project, "test_own.py", "--gradagree-report", "out")
+    result.assert_outcomes(passed=1, failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "Wrong.apply: gradient of args?0? (torch float32): disagree",
+            "*inputs is a Tensor; give a tuple of arguments*",
+            "tanh: agree, 2 arrays: out?function-1.html",
+            "Wrong.apply: disagree, 2 arrays: out?function-2.html",
+        ]
+    )
+    assert (project.path / "out" / "function-2.html").read_text().count("gradient of args[0]") == 2

@@ -1,0 +1,55 @@
+"""The check command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gradagree.errors import UsageError, check_target
+
+
+@click.command()
+@click.argument("function", metavar="FUNCTION")
+@click.option(
+    "--inputs",
+    metavar="NAME",
+    help="Arguments: a .npz file, or the name of a function that returns them in a tuple or dict.",
+)
+@click.option("--reference", metavar="NAME", help="Function to compare with (default: the forward pass of FUNCTION).")
+@click.option("--framework", metavar="NAME", help="Framework of FUNCTION (default: that of its inputs).")
+@click.option("--dtypes", metavar="LIST", help="Dtypes to check in (default: those of the inputs).")
+@click.option("--modes", default="reverse", show_default=True, metavar="LIST", help="Modes: reverse, forward or all.")
+@click.option("--order", default=1, show_default=True, metavar="N", help="2: check second derivatives as well.")
+@click.option("--wrt", metavar="LIST", help="Arrays to differentiate, such as 0,weight (default: all).")
+@click.option(
+    "--arithmetic", default="auto", show_default=True, metavar="NAME", help="Intermediates: auto, wide or stored."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the records as JSON instead of a table.")
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Also write the report as a page.")
+def check(
+    function: str, inputs: str | None, reference: str | None, framework: str | None, dtypes: str | None, modes: str,
+    order: int, wrt: str | None, arithmetic: str, as_json: bool, html: Path | None,
+) -> int:  # fmt: skip
+    """Check the gradients of any function: a kernel, a custom backward pass, a module.
+
+    FUNCTION, like every NAME, is module:function or file.py:function; the file or module is executed. The exit code
+    is 0 if all gradients are right, 1 if a verdict fails.
+    """
+    from gradagree.functions.inputs import report_by_inputs
+    from gradagree.functions.message import format_report
+    from gradagree.functions.targets import load_inputs, load_target
+
+    if inputs is None:
+        raise UsageError("check: give the arguments of the function with --inputs: a .npz file, or module:function")
+    page = None if html is None else check_target("--html", html, ".html")
+    thing, other = load_target(function, "check"), reference and load_target(reference, "--reference")
+    chosen: Any = None if wrt is None else [int(one) if one.isdigit() else one for one in wrt.split(",")]
+    report = report_by_inputs(
+        thing, other, load_inputs(inputs), framework, modes, dtypes, order=order, wrt=chosen, arithmetic=arithmetic
+    )
+    click.echo(report.to_json().decode() if as_json else format_report(report))
+    if page is not None:
+        click.echo(f"Written: {report.to_html(page)}", err=as_json)
+    return 1 if report.verdict.fails else 0

@@ -1,0 +1,105 @@
+"""`check` of a function by inputs: in any dtypes, with NumPy's arrays or the framework's own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from gradagree.adapters.function_adapters import ADAPTERS, adapter_of, named_adapter
+from gradagree.adapters.functions import FunctionAdapter
+from gradagree.errors import UsageError, nearest
+from gradagree.functions.assertions import FLOATING, check_function
+from gradagree.functions.message import format_report
+from gradagree.functions.records import Disagreement, Report
+from gradagree.functions.usage import MODES, name_of
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Positional and keyword arguments of a function."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+def check_by_inputs(
+    thing: Callable[..., Any], reference: Any, inputs: Any, frameworks: str | None = None, modes: Any = None,
+    dtypes: Sequence[str] | str | None = None, **options: Any,
+) -> Report:  # fmt: skip
+    """The report of `gradagree.check` with inputs. Raises Disagreement if a verdict fails, and UsageError."""
+    __tracebackhide__ = True
+    report = report_by_inputs(thing, reference, inputs, frameworks, modes, dtypes, **options)
+    if report.verdict.fails:
+        raise Disagreement(report.records, format_report(report), report)
+    return report
+
+
+def report_by_inputs(
+    thing: Callable[..., Any], reference: Any, inputs: Any, frameworks: str | None = None, modes: Any = None,
+    dtypes: Sequence[str] | str | None = None, **options: Any,
+) -> Report:  # fmt: skip
+    """The report of all dtypes, whatever the verdict."""
+    args, kwargs = arguments_of(inputs)
+    adapter = framework_of(thing, args, kwargs, frameworks)
+    options["modes"] = MODES if modes == "all" else modes or MODES[:1]
+    reports = [one_dtype(adapter, thing, args, kwargs, reference, dtype, options) for dtype in chosen_dtypes(dtypes)]
+    notes = list(dict.fromkeys(note for report in reports for note in report.notes))
+    replay = next((report.replay for report in reports if report.replay), "")
+    return Report([record for report in reports for record in report.records], name_of(thing), notes, replay)
+
+
+def one_dtype(
+    adapter: FunctionAdapter, thing: Any, args: Any, kwargs: Any, reference: Any, dtype: str | None,
+    options: Mapping[str, Any],
+) -> Report:  # fmt: skip
+    """The report in one dtype; None keeps those of the inputs."""
+    with adapter.precise() if dtype == "float64" else nullcontext():
+        function = adapter.in_dtype(thing, dtype)
+        given, named = adapter.in_dtype((args, kwargs), dtype)
+        return check_function(function, given, reference=reference, kwargs=named, **options)
+
+
+def arguments_of(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """(args, kwargs): of a tuple or list, of a dict of keyword arguments, or of what a function returns."""
+    if callable(inputs):
+        inputs = inputs()
+    if isinstance(inputs, Arguments):
+        return inputs.args, inputs.kwargs
+    if isinstance(inputs, Mapping):
+        return (), dict(inputs)
+    if isinstance(inputs, tuple | list):
+        return tuple(inputs), {}
+    raise UsageError(
+        f"inputs is a {type(inputs).__name__}; give a tuple of arguments, a dict of keyword arguments, or a function "
+        "that returns one"
+    )
+
+
+def framework_of(thing: Any, args: Any, kwargs: Any, name: str | None) -> FunctionAdapter:
+    """The framework of a function: as named, or that of its arrays or parameters, or the only one that is imported."""
+    if name is not None:
+        return named_adapter(name)
+    try:
+        return adapter_of(thing, args, kwargs)
+    except UsageError:
+        root = (getattr(thing, "__module__", None) or type(thing).__module__).partition(".")[0]
+        imported = [root] if root in ADAPTERS else [one for one in ADAPTERS if one in sys.modules]
+        if len(imported) != 1:
+            raise UsageError(f"name the framework of the function: frameworks= {' or '.join(ADAPTERS)}") from None
+        return named_adapter(imported[0])
+
+
+def chosen_dtypes(dtypes: Sequence[str] | str | None) -> list[str | None]:
+    """The dtypes to check in; None for those of the inputs."""
+    if dtypes is None:
+        return [None]
+    named = dtypes.split(",") if isinstance(dtypes, str) else list(dtypes)
+    for dtype in named:
+        if dtype not in FLOATING:
+            raise UsageError(f"dtypes={dtype!r}: {nearest(str(dtype), FLOATING)}")
+    if not named:
+        raise UsageError(f"dtypes is empty; give some of {', '.join(FLOATING)}")
+    return [*named]
