@@ -84,6 +84,7 @@ class Architecture:
             adapter.implementation(activation)
         adapter.implementation(self.error)
         n = len(self.biased)
+        times = None if self.scale is None else multiplication(adapter, self.scale, self.dtype)
 
         def error(leaves: list[Any], targets: Any, tap: Tap) -> Any:
             held = with_parameters(self.activations, leaves)
@@ -92,9 +93,28 @@ class Architecture:
             if "t" in self.operands:
                 targets = tap(targets)
             E = loss_in(adapter, self.error, self.dtype, tap, self.operands)(o, targets)
-            return E if self.scale is None else E * self.scale
+            return E if times is None else times(E)
 
         return error
+
+
+def multiplication(adapter: Backend, factor: float, dtype: str) -> Callable[[Any], Any]:
+    """Multiplication of a loss by a number, which is an array where the framework's arrays take only arrays."""
+    try:
+        adapter.array(np.ones(()), dtype) * factor
+        return lambda E: E * factor
+    except Exception:  # noqa: BLE001  (a user's own arrays may raise anything)
+        pass
+
+    def times(E: Any) -> Any:
+        try:
+            return E * adapter.array(np.array(factor), dtype)
+        except Exception as wrong:
+            raise TypeError(
+                f"a loss cannot be multiplied by {factor}: define __mul__ of the adapter's arrays for a number"
+            ) from wrong
+
+    return times
 
 
 class Programs:

@@ -10,6 +10,7 @@ import pytest
 
 from gradagree import Case
 from gradagree.adapters import Adapter, Answer, Problem, Unsupported
+from gradagree.adapters.programs import multiplication
 from gradagree.arithmetic.model import model
 from gradagree.checker.answers import same_bits
 from gradagree.checker.reverse import check
@@ -173,6 +174,41 @@ def test_that_version_device_and_installation_are_reported(adapter: Adapter) -> 
     assert adapter.version == adapter.framework.__version__
     assert adapter.device == "cpu"
     assert adapter.install.startswith("pip install ")
+
+
+class _OnlyArrays:
+    """A number of a framework whose arrays are multiplied by arrays alone."""
+
+    def __init__(self, x: Any) -> None:
+        self.x = np.asarray(x)
+
+    def __mul__(self, other: _OnlyArrays) -> _OnlyArrays:
+        return _OnlyArrays(self.x * other.x)
+
+
+class _Backend:
+    """Converts numbers to a type of array."""
+
+    def __init__(self, kind: Any) -> None:
+        self.kind = kind
+
+    def array(self, x: np.ndarray, dtype: str) -> Any:
+        return self.kind(x.astype(dtype))
+
+
+def test_that_the_factor_of_a_loss_is_an_array_where_arrays_take_no_number() -> None:
+    backend: Any = _Backend(_OnlyArrays)
+    with pytest.raises(AttributeError):
+        _OnlyArrays(2.0) * 0.75
+    assert multiplication(backend, 0.75, "float32")(_OnlyArrays(2.0)).x == 1.5
+    backend = _Backend(np.asarray)
+    assert multiplication(backend, 0.75, "float32")(2.0) == 1.5
+
+
+def test_that_a_loss_without_multiplication_names_the_method_that_is_missing() -> None:
+    backend: Any = _Backend(lambda x: object())
+    with pytest.raises(TypeError, match=r"cannot be multiplied by 0\.75: define __mul__"):
+        multiplication(backend, 0.75, "float32")(object())
 
 
 def test_that_an_adapter_may_define_former_names(registry: None) -> None:
