@@ -12,14 +12,7 @@ from gradagree.adapters.function_adapters import adapter_of
 from gradagree.adapters.functions import Call, FunctionAdapter
 from gradagree.checker.verdict import Verdict
 from gradagree.errors import UsageError
-from gradagree.functions.enclosures import (
-    Expected,
-    enclose,
-    is_sharp,
-    narrowest,
-    probable,
-    with_probable,
-)
+from gradagree.functions.enclosures import Expected, expect, narrowest
 from gradagree.functions.explain import explain
 from gradagree.functions.judge import judge
 from gradagree.functions.ladder import Ladder, arithmetics
@@ -326,15 +319,7 @@ def expectations(checked: CheckedCall, seeds: Sequence[Any]) -> Ladder[Enclosure
     stores = checked.stores([*checked.outputs, *checked.call.arrays])
     numbers = [None if g is None else adapter.to_numpy(g) for g in seeds]
 
-    def compute(rung: str) -> Enclosures:
-        values, gradients = enclose(graph, inputs, numbers, rung, dtype, stores)
-        if is_sharp(gradients, dtype):
-            return values, gradients
-        tolerances = probable(graph, inputs, numbers, rung, dtype)
-        both = zip(gradients, tolerances, strict=True)
-        return values, [g if g is None else with_probable(g, t) for g, t in both]
-
-    return checked.ladder(compute)
+    return checked.ladder(lambda rung: expect(graph, inputs, numbers, rung, dtype, stores))
 
 
 def draw_cotangents(adapter: FunctionAdapter, outputs: Sequence[Any]) -> list[Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from gradagree.arithmetic.model import FORMATS, OUTWARD, OWN, Model, model
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.arithmetic.variance import DEVIATIONS, Variance
+from gradagree.functions.sampling import sampled_deviations
 from gradagree.reference.graph import Graph
 
 LADDER = ("wide", "stored")
@@ -27,11 +29,13 @@ class Expected:
     """An array that a correct program computes, as value and tolerance.
 
     probable: Tolerance in the probabilistic model, or None.
+    correlated: Gives that tolerance where errors are not independent; evaluated for an array beyond the other one.
     """
 
     value: np.ndarray
     radius: np.ndarray
     probable: np.ndarray | None = None
+    correlated: Callable[[], np.ndarray] | None = None
 
 
 def narrowest(dtypes: Sequence[str]) -> str:
@@ -78,21 +82,49 @@ def enclose(
         return outputs, [g if g is None else store(g, inside, last) for g, last in both]
 
 
-def probable(graph: Graph, inputs: Sequence[Any], cotangents: Sequence[Any], rung: str, dtype: str) -> list[Any]:
-    """The tolerances of the gradients in the probabilistic model; None for an input without one."""
+def probable(
+    graph: Graph, inputs: Sequence[Any], cotangents: Sequence[Any], rung: str, dtype: str
+) -> tuple[list[Any], list[Any]]:
+    """The tolerances of the outputs and gradients in the probabilistic model; None for those without one."""
     inside = interior(rung, dtype)
     lifted = [Variance.stored(x, inside) if is_floating(x) else x for x in inputs]
     seeds = [None if g is None else Variance.stored(g, inside) for g in cotangents]
     with np.errstate(all="ignore"):
-        gradients = graph.vjp(graph.evaluate(lifted), seeds)
+        values = graph.evaluate(lifted)
+        arrays = graph.results(values), graph.vjp(values, seeds)
     last = model(dtype)
-    found: list[Any] = []
-    for g in gradients:
-        if not isinstance(g, Variance):
-            found.append(None)
-            continue
-        found.append(g.tolerance + (DEVIATIONS * last.u * np.abs(g.value) if inside.u < last.u else 0.0))
-    return found
+
+    def tolerance(x: Any) -> Any:
+        if not isinstance(x, Variance):
+            return None
+        return x.tolerance + (DEVIATIONS * last.u * np.abs(x.value) if inside.u < last.u else 0.0)
+
+    return [tolerance(y) for y in arrays[0]], [tolerance(g) for g in arrays[1]]
+
+
+def sampled(
+    graph: Graph, inputs: Sequence[Any], cotangents: Sequence[Any], rung: str, dtype: str,
+    assumed: tuple[list[Any], list[Any]],
+) -> tuple[list[Any], list[Any]]:  # fmt: skip
+    """The probabilistic tolerances where errors are not independent, from samples of the errors of the whole graph.
+
+    assumed are the tolerances for independent errors. A sampled deviation of one entry is uncertain, so an array has at
+    least the ratio of both in the mean.
+    """
+    inside = interior(rung, dtype)
+    deviations = sampled_deviations(graph, inputs, cotangents, inside)
+
+    def widened(tolerance: Any, deviation: Any) -> Any:
+        if tolerance is None or deviation is None:
+            return tolerance
+        own = DEVIATIONS * (deviation + inside.quantum)
+        known = np.isfinite(own) & np.isfinite(tolerance) & (tolerance > 0)
+        ratio = np.sqrt(np.mean(np.square(own[known] / tolerance[known]))) if known.any() else 1.0
+        return np.maximum(own, tolerance * max(1.0, ratio))
+
+    both = zip(assumed, deviations, strict=True)
+    first, second = ([widened(t, d) for t, d in zip(*pair, strict=True)] for pair in both)
+    return first, second
 
 
 def is_floating(x: Any) -> bool:
@@ -132,5 +164,24 @@ def is_sharp(expected: Sequence[Expected | None], dtype: str) -> bool:
     return True
 
 
-def with_probable(expected: Expected, tolerance: np.ndarray | None) -> Expected:
-    return replace(expected, probable=tolerance)
+def with_probable(
+    expected: Expected, tolerance: np.ndarray | None, correlated: Callable[[], np.ndarray] | None = None
+) -> Expected:
+    return replace(expected, probable=tolerance, correlated=correlated)
+
+
+def expect(
+    graph: Graph, inputs: Sequence[Any], cotangents: Sequence[Any], rung: str, dtype: str, stores: Sequence[str]
+) -> tuple[list[Expected], list[Expected | None]]:
+    """As `enclose`, with the probabilistic tolerances where the worst case leaves fewer than half the digits."""
+    values, gradients = enclose(graph, inputs, cotangents, rung, dtype, stores)
+    if is_sharp([*values, *gradients], dtype):
+        return values, gradients
+    assumed = probable(graph, inputs, cotangents, rung, dtype)
+    samples = functools.cache(lambda: sampled(graph, inputs, cotangents, rung, dtype, assumed))
+
+    def of(which: int, k: int) -> Callable[[], np.ndarray]:
+        return lambda: samples()[which][k]
+
+    values = [with_probable(y, assumed[0][k], of(0, k)) for k, y in enumerate(values)]
+    return values, [g if g is None else with_probable(g, assumed[1][k], of(1, k)) for k, g in enumerate(gradients)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,7 +78,15 @@ def inaccurate(observed: np.ndarray | None, expected: Expected, arithmetic: str,
 
 
 def judge_by(observed: np.ndarray | None, expected: Expected, arithmetic: str) -> ArrayFinding:
-    """The finding in one arithmetic."""
+    """The finding in one arithmetic; errors that are not independent are sampled for an array that is suspect."""
+    found = judge_within(observed, expected, arithmetic)
+    if found.verdict is not Verdict.SUSPECT or expected.correlated is None:
+        return found
+    return judge_within(observed, replace(expected, probable=expected.correlated()), arithmetic)
+
+
+def judge_within(observed: np.ndarray | None, expected: Expected, arithmetic: str) -> ArrayFinding:
+    """The finding with the tolerances that are known."""
     value, radius = expected.value, expected.radius
     if observed is None:
         if not np.any(np.abs(value) > radius):
