@@ -14,7 +14,7 @@ from gradagree.checker.judge import Framework, judge
 from gradagree.checker.response import handshake, respond
 from gradagree.checker.verdict import Verdict
 
-ADDED_UP = "16-5-8-48:id,tanhshrink,maximum_zero,softmin:dice_of_probabilities:n16:f16:ordinary:s995656939"
+ADDED_UP = "16-5-8-48:id,tanhshrink,maximum_zero,softmin:dice_of_probabilities:n16:f16:ordinary:s436582273"
 MULTIPLIED = "48-16-4-24-5:id,glu,cos,gelu_tanh:sse:n8:f16:mixed:s854814216"
 
 

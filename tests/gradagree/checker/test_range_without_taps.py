@@ -44,7 +44,7 @@ STANDARDIZED = "16-10-16-16:id,standardize,sin:generalized_kl:n8:f16:mixed:s6249
 DICE = "32-48:id:dice:n32:f16:mixed:s508388536"
 NAN = "3-3b-24b-24b-4b-64b:id,log_sigmoid,atan,leaky_relu,log_softmax,softmin:cosine_embedding:n3:f16:mixed:s429708828"
 NEAR = "12-16:id,softmin:multilabel_margin:n16:f32:saturated:s587971128"
-LEAST = "2-10-48:id,tanhshrink,softmin:huber:n2:f16:tiny:s596754512"
+LEAST = "2-10-48:id,tanh,softmin:huber:n2:f16:tiny:s45515375"
 FLAT = (
     "24-6b:id,gaussian:cosine_embedding:n8:f64:saturated:s273853095",
     "24-6b:id,gaussian:cosine_embedding:n8:bf16:saturated:s273853095",
