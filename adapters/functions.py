@@ -92,6 +92,9 @@ class FunctionAdapter(Protocol):
         Cotangents that are None are left out.
         """
 
+    def has_no_forward_mode(self, error: BaseException) -> bool:
+        """True for the error of a function without a forward mode."""
+
     def outputs(self, call: Call) -> list[Any]:
         """The outputs without a derivative."""
 

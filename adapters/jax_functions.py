@@ -79,6 +79,9 @@ class JaxFunctions:
     def precise(self) -> AbstractContextManager[Any]:
         return jax.enable_x64(True)
 
+    def has_no_forward_mode(self, error: BaseException) -> bool:
+        return isinstance(error, TypeError) and "forward-mode autodiff (jvp) to a custom_vjp" in str(error)
+
     def outputs(self, call: Call) -> list[Any]:
         return compiled(call.function, call.arrays)
 

@@ -55,7 +55,7 @@ class TorchFunctions:
             results[:] = ["output" + pytree.keystr(path) for path, _ in tensors]
             return [y for _, y in tensors]
 
-        chosen = select(names, arrays, wrt)
+        chosen = select(names, arrays, wrt, len(own))
         return Call(call, names, arrays, chosen, results)
 
     def rebuild(self, args: Sequence[Any], kwargs: dict[str, Any], arrays: Sequence[Any]) -> tuple[Any, Any]:
@@ -93,6 +93,9 @@ class TorchFunctions:
 
     def precise(self) -> AbstractContextManager[Any]:
         return nullcontext()
+
+    def has_no_forward_mode(self, error: BaseException) -> bool:
+        return isinstance(error, NotImplementedError)
 
     def outputs(self, call: Call) -> list[Any]:
         with torch.no_grad():
@@ -169,11 +172,16 @@ def name_of_path(path: Any) -> str:
     return str(rest[0].key) + pytree.keystr(tuple(rest[1:]))
 
 
-def select(names: Sequence[str], arrays: Sequence[Any], wrt: Any) -> list[int]:
-    """The positions of the arrays to differentiate: by default those that require a gradient, or all floating ones."""
+def select(names: Sequence[str], arrays: Sequence[Any], wrt: Any, parameters: int = 0) -> list[int]:
+    """The positions of the arrays to differentiate; the last ones are parameters of a module.
+
+    By default the parameters and arguments that require a gradient, and all floating arguments where none does.
+    """
     floating = [k for k, x in enumerate(arrays) if x.dtype.is_floating_point or x.dtype.is_complex]
     if wrt is None:
-        return [k for k in floating if arrays[k].requires_grad] or floating
+        arguments = [k for k in floating if k < len(arrays) - parameters]
+        own = [k for k in floating if k not in arguments and arrays[k].requires_grad]
+        return [*([k for k in arguments if arrays[k].requires_grad] or arguments), *own]
     known = {names[k]: k for k in floating}
     found = []
     for name in [wrt] if isinstance(wrt, int | str) else wrt:

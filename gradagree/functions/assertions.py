@@ -55,7 +55,8 @@ def assert_grads(
             a module takes its parameters as keyword arguments, or all in one dict named ``params``.
         kwargs: Keyword arguments.
         wrt: The arrays whose gradients are checked: numbers of arguments, or names such as ``"args[1]['w']"`` and
-            ``"weight"``. By default all tensors that require a gradient, or every array of floating-point numbers.
+            ``"weight"``. By default every array of floating-point numbers; of torch's arguments, those that require
+            a gradient if any does.
         cotangents: One array for each output, in its shape; None for an output without one. By default random.
         modes: ``"reverse"``, ``"forward"``, or both.
         order: 1, or 2 to check the gradient of the gradient as well.
@@ -283,11 +284,13 @@ def second_order(checked: CheckedCall, seeds: Sequence[Any], modes: Sequence[str
 
 
 def crashed(checked: CheckedCall, what: str, mode: str, error: BaseException) -> list[GradientRecord]:
-    """The record of a derivative that raises an error."""
+    """The record of a derivative that raises an error; unsupported where a function has no forward mode."""
+    lacks = mode == "forward" and checked.adapter.has_no_forward_mode(error)
+    verdict = Verdict.UNSUPPORTED if lacks else Verdict.CRASHED
     return [
         GradientRecord(
             name=what, quantity="value", mode=mode, order=checked.order, framework=checked.adapter.name,
-            dtype=checked.dtype, verdict=Verdict.CRASHED, reason=describe(error),
+            dtype=checked.dtype, verdict=verdict, reason=describe(error),
         )
     ]  # fmt: skip
 

@@ -53,8 +53,25 @@ def test_that_jax_keeps_float64_where_it_is_named() -> None:
 def test_that_a_module_is_checked_in_other_dtypes_than_its_own() -> None:
     module = torch.nn.LayerNorm(3)
     report = check(module, inputs=(X,), dtypes="float64,float32")
-    assert {record.name for record in report.records} == {"output", "weight", "bias"}
+    assert {record.name for record in report.records} == {"output", "args[0]", "weight", "bias"}
     assert module.weight.dtype == torch.float32
+
+
+class Frozen(torch.nn.Module):  # type: ignore[misc]
+    """A layer whose parameters have right gradients and whose input has none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(3))
+
+    def forward(self, x: Any) -> Any:
+        return x.detach() * self.scale
+
+
+def test_that_the_gradient_by_the_input_of_a_module_is_checked() -> None:
+    with pytest.raises(Disagreement) as caught:
+        check(Frozen(), lambda x, scale: x * scale, inputs=(X,), dtypes="float32")
+    assert [record.label for record in caught.value.report.failures] == ["gradient of args[0]"]
 
 
 def test_that_a_wrong_backward_pass_fails_in_every_dtype() -> None:

@@ -82,6 +82,22 @@ def test_that_a_backward_pass_that_raises_has_crashed() -> None:
         assert_grads(Raises.apply, [torch.ones(3)])
 
 
+@jax.custom_vjp
+def only_reverse(x: Any) -> Any:
+    return jnp.sin(x)
+
+
+only_reverse.defvjp(lambda x: (jnp.sin(x), x), lambda x, g: (g * jnp.cos(x),))
+
+
+@pytest.mark.parametrize("function", [OnlyFirst.apply, only_reverse], ids=["torch", "jax"])
+def test_that_a_function_without_a_forward_mode_is_unsupported_there(function: Any) -> None:
+    x = torch.ones(3) if function is not only_reverse else jnp.ones(3)
+    report = assert_grads(function, [x], modes=MODES)
+    assert [r.verdict.value for r in report.records] == ["agree", "agree", "unsupported"]
+    assert "jvp" in report.records[-1].reason
+
+
 def test_that_the_message_shows_the_worst_entry_first() -> None:
     class Wrong(torch.autograd.Function):  # type: ignore[misc]
         @staticmethod

@@ -79,7 +79,10 @@ def by_dict(x: Any, params: Any) -> Any:
 def test_that_a_reference_of_a_module_has_its_parameters(reference: Any) -> None:
     module, x = torch.nn.Linear(3, 2), torch.tensor(X, dtype=torch.float32)
     report = assert_grads(module, [x], reference=reference)
-    assert [record.label for record in report.records] == ["output", "gradient of weight", "gradient of bias"]
+    assert [record.label for record in report.records] == [
+        "output",
+        *(f"gradient of {name}" for name in ("args[0]", "weight", "bias")),
+    ]
     with pytest.raises(Disagreement, match="value-differs"):
         assert_grads(lambda x, weight, bias: module(x) + 0 * (weight.sum() + bias.sum()), [x], reference=by_name,
                      kwargs={"weight": torch.ones(2, 3), "bias": torch.ones(2)})  # fmt: skip
