@@ -75,8 +75,16 @@ def sign(x: Variance) -> Variance:
 
 
 def may_be_equal(x: Variance, y: Variance) -> Any:
-    """True where a comparison is open: within `DEVIATIONS` standard deviations, or where these are unknown."""
-    return ~(np.abs(x.value - y.value) > DEVIATIONS * np.sqrt(x.variance + y.variance))
+    """True where a comparison is open: within `DEVIATIONS` standard deviations, or where these are unknown.
+
+    A number that cannot overflow is not infinity, with which masks are compared.
+    """
+    open = ~(np.abs(x.value - y.value) > DEVIATIONS * np.sqrt(x.variance + y.variance))
+    if not (np.isinf(x.value).any() or np.isinf(y.value).any()):
+        return open
+    finite = [np.isfinite(z.value) & np.isfinite(z.variance) for z in (x, y)]
+    apart = (np.isinf(x.value) & finite[1]) | (np.isinf(y.value) & finite[0])
+    return open & ~apart
 
 
 def maximum(x: Any, y: Any) -> Variance:

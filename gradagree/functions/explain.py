@@ -17,6 +17,7 @@ from gradagree.functions.mistakes import Mistake, recognise
 from gradagree.functions.records import GradientRecord
 from gradagree.reference.graph import Graph
 
+STOPS = ("lax.stop_gradient", "aten.detach")
 OWN = str(Path(__file__).resolve().parents[2])
 
 
@@ -65,6 +66,10 @@ def sharper(expected: Expected) -> Expected:
     return Expected(expected.value, np.fmin(expected.radius, expected.probable))
 
 
+def at(name: str, place: str) -> str:
+    return f"{name} ({place})" if place else name
+
+
 def describe(mistake: Mistake | None) -> str:
     """The sentence of a mistake, with the place in the reference unless that is in this package."""
     if mistake is None:
@@ -76,8 +81,11 @@ def describe(mistake: Mistake | None) -> str:
 def culprit(adapter: FunctionAdapter, call: Call, seeds: Sequence[Any]) -> tuple[str, str]:
     """(sentence, file and line) of what is at fault, by the check of every operation of the program alone."""
     written = adapter.backward_passes(call)
+    stops: list[str] = []
     try:
-        checked = check_steps(adapter, call, adapter.trace(call), seeds)
+        program = adapter.trace(call)
+        stops = [at(step.name, step.place) for step in program.steps if step.name in STOPS]
+        checked = check_steps(adapter, call, program, seeds)
     except UsageError:
         checked = BoxCheck(None, ("the program, which cannot be traced",))
     if checked.fault is not None:
@@ -85,8 +93,10 @@ def culprit(adapter: FunctionAdapter, call: Call, seeds: Sequence[Any]) -> tuple
     if not written:
         if checked.unchecked:
             return "", ""
+        if stops:
+            return f"every operation is right alone, and {' and '.join(dict.fromkeys(stops))} stops the gradient", ""
         return "every operation of the program is right alone, so the reference is another function here", ""
-    names = " or ".join(f"{name} ({place})" for name, place in written)
+    names = " or ".join(at(name, place) for name, place in written)
     place = written[0][1] if len(written) == 1 else ""
     if checked.unchecked:
         return f"{names} may be wrong; not judged: {', '.join(dict.fromkeys(checked.unchecked))}", place

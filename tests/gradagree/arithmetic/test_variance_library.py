@@ -104,3 +104,10 @@ def test_that_a_comparison_is_open_where_nothing_is_known_of_the_error() -> None
     signs, larger = np.sign(x), np.maximum(x, 0.0)
     assert signs.variance.tolist() == [1.0, 0.0]
     assert np.isnan(larger.variance).tolist() == [True, False]
+
+
+def test_that_a_number_that_cannot_overflow_is_not_infinity() -> None:
+    for found in (exact(X).widen(ERROR) == -np.inf, exact(X).widen(ERROR) >= np.inf, np.inf <= exact(X)):
+        assert isinstance(found, np.ndarray)
+        assert not found.any()
+    assert isinstance(Variance(X, np.inf, FORM) == np.inf, Trilean)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradagree.functions.assertions import check_call
+from gradagree.functions.assertions import check_call, check_function
+from gradagree.functions.localize import check_steps
 
 torch = pytest.importorskip("torch")
 from gradagree.adapters.torch_functions import TorchFunctions  # noqa: E402
@@ -134,3 +135,52 @@ def test_that_a_right_program_with_another_reference_is_not_accused() -> None:
     x = drawn(5, 7).float()
     found = reasons(torch.sin, [x], lambda y: np.sin(y) + 0.1 * (y - x.double().numpy()))
     assert "the reference is another function" in found["args[0]"]
+
+
+def test_that_an_operation_of_jax_that_stops_gradients_is_named() -> None:
+    jax = pytest.importorskip("jax")
+    x = jax.numpy.asarray(drawn(5, 7).numpy(), "float32")
+    report = check_function(
+        lambda x: jax.lax.stop_gradient(jax.numpy.tanh(x)) * x, [x], reference=lambda x: np.tanh(x) * x
+    )
+    (wrong,) = (r for r in report.records if r.verdict.fails)
+    assert "the contribution through tanh is missing" in wrong.reason
+    assert "lax.stop_gradient" in wrong.reason
+
+
+def test_that_a_backward_pass_of_jax_is_named_with_its_place() -> None:
+    jax = pytest.importorskip("jax")
+
+    @jax.custom_vjp
+    def square(x: Any) -> Any:
+        return x * x
+
+    def by_square(x: Any, g: Any) -> Any:
+        return (g * x,)
+
+    square.defvjp(lambda x: (square(x), x), by_square)
+    report = check_function(square, [jax.numpy.asarray(drawn(5, 7).numpy(), "float32")])
+    (wrong,) = (r for r in report.records if r.verdict.fails)
+    assert "a factor 2 is missing" in wrong.reason
+    assert "so by_square" in wrong.reason
+    assert "test_mistakes.py:" in wrong.place
+
+
+def test_that_an_operation_of_a_program_with_a_wrong_form_is_named() -> None:
+    """The first wrong operation, not those that its error goes through."""
+    adapter = TorchFunctions()
+    args = [drawn(5, 7).float()]
+    call = adapter.prepare(lambda x: torch.tanh(torch.sin(torch.exp(x))), args, {}, None)
+    seeds = [torch.ones(5, 7)]
+    program = adapter.trace(call)
+    assert check_steps(adapter, call, program, seeds).fault is None
+    k = next(k for k, step in enumerate(program.steps) if step.name == "aten.sin")
+    program.steps[k] = program.steps[k]._replace(function=lambda x: np.sin(x) * (1 + 1e-5))
+    fault = check_steps(adapter, call, program, seeds).fault
+    assert fault is not None
+    assert (fault.names, fault.quantity) == (("aten.sin",), "value")
+    values = args[0].double().exp().numpy()
+    program.steps[k] = program.steps[k]._replace(function=lambda x: np.sin(x) + 1e-3 * (x - values.astype("f4")))
+    fault = check_steps(adapter, call, program, seeds).fault
+    assert fault is not None
+    assert fault.names == ("aten.sin",)
