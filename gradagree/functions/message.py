@@ -38,7 +38,7 @@ def describe_failure(record: GradientRecord) -> str:
         lines.append(f"  relative tolerance of the array {sharpness:.1e}")
     if record.reason:
         lines.append(f"  {record.reason}")
-    if record.place:
+    if record.place and record.place not in record.reason:
         lines.append(f"  at {record.place}")
     return "\n".join(lines)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,9 @@ from gradagree.runner.extensions import load
 from gradagree.runner.results import read_records
 
 FOLDER = Path(__file__).parents[2] / "examples"
-FILES = sorted(path.name for path in FOLDER.glob("*.py"))
+BY_INPUTS = "custom_backward.py"
+"""The example that `gradagree check` takes; the others are extensions."""
+FILES = sorted(path.name for path in FOLDER.glob("*.py") if path.name != BY_INPUTS)
 TAPE = "--frameworks tape --activations tanh,sigmoid,bump --errors sse"
 OPTIONS = {"adapter.py": TAPE, "ways_to_write.py": "--modes torch:backward,jax:grad"}
 FUNCTIONS = {
@@ -56,7 +59,24 @@ def needed(file: str) -> list[str]:
 
 def test_that_every_example_is_listed_and_has_its_functions_checked() -> None:
     shown = (FOLDER / "README.md").read_text(encoding="utf-8")
-    assert set(FILES) == set(FUNCTIONS) == set(re.findall(r"\]\((\w+\.py)\)", shown))
+    assert {*FILES, BY_INPUTS} == {*FUNCTIONS, BY_INPUTS} == set(re.findall(r"\]\((\w+\.py)\)", shown))
+
+
+def test_that_the_example_of_a_backward_pass_agrees_by_the_command_at_its_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.chdir(FOLDER.parent)
+    text = (FOLDER / BY_INPUTS).read_text(encoding="utf-8")
+    (command,) = re.findall(r"^    gradagree (check .*?)\n\n", text, re.MULTILINE | re.DOTALL)
+    typed = shlex.split(command.replace("\\\n", " "))
+    assert code(typed) == 0
+
+
+def test_that_the_module_of_the_example_agrees_with_its_own_forward_pass() -> None:
+    pytest.importorskip("torch")
+    (module,) = load([str(FOLDER / BY_INPUTS)])
+    report = check(module.GatedNorm(), inputs=module.inputs()[:1], dtypes="float32,bfloat16")
+    assert report.verdict is Verdict.AGREE
+    assert {"weight", "gate.weight", "gate.bias"} < {record.name for record in report.records}
 
 
 @pytest.mark.parametrize("file", FILES)
