@@ -6,6 +6,7 @@ from gradagree.adapters.aten import (
     elementwise as elementwise,
     interpolation as interpolation,
     layers as layers,
+    linalg as linalg,
     losses as losses,
     normalisation as normalisation,
     norms as norms,

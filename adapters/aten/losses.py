@@ -75,11 +75,14 @@ def binary_cross_entropy(x: Any, target: Any, weight: Any = None, reduction: int
 def binary_cross_entropy_with_logits(
     x: Any, target: Any, weight: Any = None, pos_weight: Any = None, reduction: int = MEAN
 ) -> Any:
-    """(1 + (p - 1) t) softplus(x) - p t x, whose derivative is the one that PyTorch uses."""
-    softplus, positive = -special.log_expit(-x), target if pos_weight is None else pos_weight * target
-    if pos_weight is not None:
-        softplus = ((pos_weight - 1) * target + 1) * softplus
-    found = softplus - positive * x
+    """(1 - t) x - (1 + (p - 1) t) log sigmoid(x).
+
+    The first term is written such that the terms of its derivative are at least as large as those that PyTorch adds,
+    (1 + (p - 1) t) sigmoid(x) - p t.
+    """
+    positive = target if pos_weight is None else pos_weight * target
+    share: Any = 1.0 if pos_weight is None else (pos_weight - 1) * target + 1
+    found = share * x - positive * x - share * special.log_expit(x)
     return reduce(found if weight is None else found * weight, reduction)
 
 

@@ -4,6 +4,7 @@ from gradagree.arithmetic import (
     ball_rules as ball_rules,
     contractions as contractions,
     derived as derived,
+    elimination as elimination,
     rounded_library as rounded_library,
     rounded_rules as rounded_rules,
     structural as structural,

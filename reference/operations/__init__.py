@@ -3,6 +3,7 @@
 from gradagree.reference.operations import (
     cumulative as cumulative,
     elementwise as elementwise,
+    linalg as linalg,
     linear as linear,
     moves as moves,
     ordering as ordering,

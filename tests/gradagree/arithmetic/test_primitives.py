@@ -117,6 +117,11 @@ OTHERS: dict[Any, list[Sample]] = {
        for f in (np.cumsum, np.cumprod)},
     **{f: [Sample(normal(3, 4), axis=1), Sample(normal(2, 3))]
        for f in PRIMITIVES if getattr(f, "__name__", "").startswith("running_")},
+    np.linalg.solve: [Sample(normal(3, 3), normal(3, 2)), Sample(normal(2, 2, 2), normal(2, 1)),
+                      Sample(normal(2, 2), normal(2)), Sample(np.tril(normal(3, 3)), normal(3, 1))],
+    np.linalg.inv: [Sample(normal(2, 3, 3))],
+    np.linalg.det: [Sample(normal(3, 3)), Sample(normal(2, 2, 2))],
+    np.linalg.cholesky: [Sample(0.1 * normal(3, 3) + 3.0 * np.eye(3))],
 }  # fmt: skip
 
 

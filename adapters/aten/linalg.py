@@ -1,0 +1,276 @@
+"""Linear algebra: factorisations, systems of equations and products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.linalg import lapack
+
+from gradagree.adapters.aten.table import aten
+from gradagree.errors import UsageError
+from gradagree.reference.operations.primitive import midpoints
+
+
+def transposed(x: Any) -> Any:
+    """The transpose of each matrix of a stack."""
+    return np.swapaxes(x, -1, -2)
+
+
+def no_errors(a: Any) -> np.ndarray:
+    """The status that LAPACK returns for each matrix."""
+    return np.zeros(np.shape(a)[:-2], dtype=np.int32)
+
+
+UNUSED = np.zeros(0)
+"""An output that only a backward pass uses."""
+
+
+@aten("_linalg_check_errors")
+def check_errors(*_: Any, **__: Any) -> None:
+    """Raises for singular matrices; the call of the function has done so."""
+
+
+@aten("_linalg_solve_ex")
+def solve_ex(a: Any, b: Any, *, left: bool = True, check_errors: bool = False) -> Any:
+    """(the solution of a x = b, or of x a = b; factor, pivots, status)."""
+    vector = np.ndim(b) == 1 or (np.ndim(b) == np.ndim(a) - 1 and np.shape(b) == np.shape(a)[:-1])
+    b = np.expand_dims(b, -1) if vector else b
+    found = np.linalg.solve(a, b) if left else transposed(np.linalg.solve(transposed(a), transposed(b)))
+    return (found[..., 0] if vector else found), UNUSED, UNUSED, no_errors(a)
+
+
+@aten("linalg_inv_ex")
+def inv_ex(a: Any, *, check_errors: bool = False) -> Any:
+    return np.linalg.inv(a), no_errors(a)
+
+
+@aten("linalg_solve_triangular")
+def solve_triangular(a: Any, b: Any, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Any:
+    """The solution of a x = b (x a = b without left), from one triangle of a."""
+    side = 1 if upper else -1
+    if unitriangular:
+        a = (np.triu if upper else np.tril)(a, side) + np.eye(np.shape(a)[-1])
+    else:
+        a = (np.triu if upper else np.tril)(a)
+    return np.linalg.solve(a, b) if left else transposed(np.linalg.solve(transposed(a), transposed(b)))
+
+
+@aten("linalg_cholesky_ex")
+def cholesky_ex(a: Any, *, upper: bool = False, check_errors: bool = False) -> Any:
+    """(the triangular factor, the status).
+
+    PyTorch reads one triangle, but its derivative is that of a function of symmetric matrices.
+    """
+    numbers = transposed(midpoints(a)) if upper else midpoints(a)
+    read = np.tril(numbers) + transposed(np.tril(numbers, -1))
+    both = 0.5 * (a + transposed(a))
+    rest = read - 0.5 * (numbers + transposed(numbers))
+    found = np.linalg.cholesky(both + rest if rest.any() else both)
+    return (transposed(found) if upper else found), no_errors(a)
+
+
+@aten("_linalg_det")
+def det(a: Any) -> Any:
+    return np.linalg.det(a), UNUSED, UNUSED
+
+
+@aten("_linalg_slogdet")
+def slogdet(a: Any) -> Any:
+    """(sign, logarithm of the magnitude of the determinant, factor, pivots)."""
+    found = np.linalg.det(a)
+    return np.sign(found), np.log(np.abs(found)), UNUSED, UNUSED
+
+
+@aten("linalg_cross")
+def cross(x: Any, y: Any, *, dim: int = -1) -> Any:
+    x, y = (np.moveaxis(z, dim, -1) for z in np.broadcast_arrays(x, y))
+    (a, b, c), (d, e, f) = ([z[..., k] for k in range(3)] for z in (x, y))
+    return np.moveaxis(np.stack([b * f - c * e, c * d - a * f, a * e - b * d], axis=-1), -1, dim)
+
+
+@aten("vdot")
+def vdot(x: Any, y: Any) -> Any:
+    return x @ y
+
+
+@aten("eye")
+def eye(n: int, m: int | None = None, **_: Any) -> Any:
+    return np.eye(n, m)
+
+
+def reflectors(a: Any) -> tuple[Any, list[Any]]:
+    """(the triangular factor of the QR decomposition, vectors v of the reflections 1 - 2 v v^T / v^T v).
+
+    The signs are LAPACK's: each pivot has the sign opposite to the entry that it replaces.
+    """
+    m, n = np.shape(a)[-2:]
+    vectors: list[Any] = []
+    rows: list[Any] = []
+    for j in range(min(m, n)):
+        column = a[..., :, :1]
+        if np.shape(a)[-2] > 1:
+            sign = np.where(midpoints(column[..., :1, :]) < 0, -1.0, 1.0)
+            pivot = -sign * np.sqrt(np.sum(np.square(column), axis=-2, keepdims=True))
+            v = np.concatenate([column[..., :1, :] - pivot, column[..., 1:, :]], axis=-2)
+            a = reflected(v, a)
+            vectors.append(v)
+            first = np.concatenate([pivot, a[..., :1, 1:]], axis=-1)
+        else:
+            first = a[..., :1, :]
+        rows.append(np.concatenate([np.zeros((*np.shape(a)[:-2], 1, j)), first], axis=-1))
+        a = a[..., 1:, 1:]
+    return (np.concatenate(rows, axis=-2) if rows else np.zeros((*np.shape(a)[:-2], 0, n))), vectors
+
+
+def reflected(v: Any, x: Any) -> Any:
+    """(1 - 2 v v^T / v^T v) x."""
+    return x - v @ ((2 / np.sum(np.square(v), axis=-2, keepdims=True)) * (transposed(v) @ x))
+
+
+@aten("linalg_qr")
+def qr(a: Any, mode: str = "reduced") -> Any:
+    """(q, r) with orthonormal columns of q and triangular r."""
+    m, n = np.shape(a)[-2:]
+    lead = np.shape(a)[:-2]
+    r, vectors = reflectors(a)
+    if mode == "r":
+        return UNUSED, r
+    columns = m if mode == "complete" else min(m, n)
+    q: Any = np.broadcast_to(np.eye(m, columns), (*lead, m, columns))
+    for k, v in reversed(list(enumerate(vectors))):
+        below = reflected(v, q[..., k:, :])
+        q = np.concatenate([q[..., :k, :], below], axis=-2) if k else below
+    if mode == "complete" and m > n:
+        r = np.concatenate([r, np.zeros((*lead, m - n, n))], axis=-2)
+    return q, r
+
+
+@aten("linalg_householder_product")
+def householder_product(v: Any, tau: Any) -> Any:
+    """The first columns of the product of the reflections 1 - tau_k v_k v_k^T; v_k is 1 at k and 0 before."""
+    m, n = np.shape(v)[-2:]
+    q: Any = np.broadcast_to(np.eye(m, n), (*np.shape(v)[:-2], m, n))
+    for k in reversed(range(np.shape(tau)[-1])):
+        head = np.concatenate([np.zeros((*np.shape(v)[:-2], k)), np.ones((*np.shape(v)[:-2], 1))], axis=-1)
+        own = np.expand_dims(np.concatenate([head, v[..., k + 1 :, k]], axis=-1), -1)
+        q = q - own @ (tau[..., k : k + 1, None] * (transposed(own) @ q))
+    return q
+
+
+def row_swaps(a: Any, pivot: bool) -> tuple[np.ndarray, np.ndarray]:
+    """(the order of the rows, LAPACK's pivots, which count from 1) of an LU decomposition."""
+    matrices = midpoints(a)
+    *lead, m, n = matrices.shape
+    pivots = np.broadcast_to(np.arange(1, min(m, n) + 1), (*lead, min(m, n))).astype(np.int32)
+    order = np.broadcast_to(np.arange(m), (*lead, m)).copy()
+    if not pivot:
+        return order, pivots
+    for index in np.ndindex(*lead):
+        if min(m, n):
+            pivots[index] = lapack.dgetrf(matrices[index])[1] + 1
+    return rows_of(pivots, m), pivots
+
+
+def rows_of(pivots: np.ndarray, m: int) -> np.ndarray:
+    """The order of m rows after the swaps that LAPACK's pivots stand for."""
+    order = np.broadcast_to(np.arange(m), (*pivots.shape[:-1], m)).copy()
+    for index in np.ndindex(*pivots.shape[:-1]):
+        own = order[index]
+        for k, other in enumerate(pivots[index] - 1):
+            own[[k, other]] = own[[other, k]]
+    return order
+
+
+def lower_and_upper(a: Any, order: np.ndarray) -> tuple[Any, Any]:
+    """The triangular factors (m, k) and (k, n) of the matrices with their rows in this order, k = min(m, n)."""
+    left = np.take_along_axis(a, order[..., None], axis=-2)
+    lead, k = np.shape(a)[:-2], min(np.shape(a)[-2:])
+    columns, rows = [], []
+    for j in range(k):
+        top, factors = left[..., 0, :], left[..., 1:, 0] / left[..., :1, 0]
+        rows.append(np.concatenate([np.zeros((*lead, j)), top], axis=-1))
+        columns.append(np.concatenate([np.zeros((*lead, j)), np.ones((*lead, 1)), factors], axis=-1))
+        left = left[..., 1:, 1:] - np.expand_dims(factors, -1) * left[..., :1, 1:]
+    return np.stack(columns, axis=-1), np.stack(rows, axis=-2)
+
+
+@aten("linalg_lu")
+def lu(a: Any, *, pivot: bool = True) -> Any:
+    """(p, l, u) with a = p l u; p is empty without pivoting."""
+    order, _ = row_swaps(a, pivot)
+    return np.swapaxes(np.eye(order.shape[-1])[order], -1, -2) if pivot else UNUSED, *lower_and_upper(a, order)
+
+
+@aten("linalg_lu_factor_ex")
+def lu_factor_ex(a: Any, *, pivot: bool = True, check_errors: bool = False) -> Any:
+    """(both factors in one matrix, the pivots, the status)."""
+    order, pivots = row_swaps(a, pivot)
+    lower, upper = lower_and_upper(a, order)
+    m, n = np.shape(a)[-2:]
+    k, lead = min(m, n), np.shape(a)[:-2]
+    lower = np.tril(lower, -1)
+    lower = np.concatenate([lower, np.zeros((*lead, m, n - k))], axis=-1) if n > k else lower
+    upper = np.concatenate([upper, np.zeros((*lead, m - k, n))], axis=-2) if m > k else upper
+    return lower + upper, pivots, no_errors(a)
+
+
+@aten("linalg_lu_solve")
+def lu_solve(factors: Any, pivots: Any, b: Any, *, left: bool = True, adjoint: bool = False) -> Any:
+    """The solution of a x = b (x a = b without left), or with the transpose of a, from an LU decomposition of a."""
+    if not left:
+        return transposed(lu_solve(factors, pivots, transposed(b), adjoint=not adjoint))
+    lead = np.broadcast_shapes(np.shape(factors)[:-2], np.shape(b)[:-2])
+    b = np.broadcast_to(b, (*lead, *np.shape(b)[-2:]))
+    order = np.broadcast_to(rows_of(np.asarray(pivots), np.shape(factors)[-1]), (*lead, np.shape(factors)[-1]))
+    lower = np.tril(factors, -1) + np.eye(np.shape(factors)[-1])
+    if not adjoint:
+        b = np.take_along_axis(b, order[..., None], axis=-2)
+        return np.linalg.solve(np.triu(factors), np.linalg.solve(lower, b))
+    found = np.linalg.solve(transposed(lower), np.linalg.solve(transposed(np.triu(factors)), b))
+    return np.take_along_axis(found, np.argsort(order, axis=-1)[..., None], axis=-2)
+
+
+def pseudoinverse(a: Any) -> Any:
+    """r^-1 q^T for a matrix of full rank with at least as many rows as columns; transposed otherwise."""
+    m, n = np.shape(a)[-2:]
+    if m < n:
+        return transposed(pseudoinverse(transposed(a)))
+    q, r = qr(a)
+    return np.linalg.solve(r, transposed(q))
+
+
+def require_full_rank(a: Any, atol: Any, rtol: Any) -> None:
+    """Raises UsageError if a singular value counts as 0."""
+    sizes = np.linalg.svd(midpoints(a), compute_uv=False)
+    if not sizes.size:
+        return
+    relative = np.finfo(np.float32).eps * max(np.shape(a)[-2:]) if rtol is None else midpoints(rtol)[..., None]
+    least = np.maximum(relative * sizes[..., :1], 0.0 if atol is None else midpoints(atol)[..., None])
+    if (sizes <= least).any():
+        raise UsageError("the pseudoinverse is covered for matrices of full rank only; give a reference function")
+
+
+@aten("linalg_pinv")
+def pinv(a: Any, *rcond: Any, atol: Any = None, rtol: Any = None, hermitian: bool = False) -> Any:
+    """The pseudoinverse of matrices of full rank, symmetric ones if they are declared as hermitian."""
+    numbers = midpoints(a)
+    if (hermitian or True in rcond[1:]) and not np.array_equal(numbers, np.swapaxes(numbers, -1, -2)):
+        raise UsageError("the pseudoinverse with hermitian=True is given a matrix that is not symmetric; give a + a.mT")
+    require_full_rank(a, atol, rcond[0] if rcond else rtol)
+    return pseudoinverse(a)
+
+
+@aten("linalg_lstsq")
+def lstsq(a: Any, b: Any, rcond: Any = None, *, driver: str | None = None) -> Any:
+    """(the solution of least squares, its squared residuals, ranks, singular values)."""
+    if driver in ("gelsd", "gelss"):
+        raise UsageError(f"linalg.lstsq with driver={driver!r} is not covered; use 'gels' or 'gelsy'")
+    vector = np.ndim(b) == 1 or (np.ndim(b) == np.ndim(a) - 1 and np.shape(b) == np.shape(a)[:-1])
+    b = np.expand_dims(b, -1) if vector else b
+    require_full_rank(a, None, None)
+    found = pseudoinverse(a) @ b
+    m, n = np.shape(a)[-2:]
+    residuals = np.sum(np.square(a @ found - b), axis=-2) if m > n and driver == "gels" else UNUSED
+    rank = UNUSED if driver == "gels" else np.full(np.shape(a)[:-2], min(m, n))
+    return (found[..., 0] if vector else found), residuals, rank, UNUSED

@@ -1,0 +1,119 @@
+"""The NumPy forms of PyTorch's linear algebra: its gradients agree with them, and a wrong form does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+linalg = torch.linalg
+
+from gradagree.adapters.aten import ATEN  # noqa: E402
+from gradagree.checker.verdict import Verdict  # noqa: E402
+from gradagree.errors import UsageError  # noqa: E402
+from gradagree.functions.assertions import assert_grads  # noqa: E402
+
+SEED = 8
+
+
+def tensor(*shape: int) -> Any:
+    """Standard normal numbers."""
+    return torch.as_tensor(np.random.default_rng(SEED + len(shape)).standard_normal(shape))
+
+
+A, TALL, WIDE, B = tensor(4, 4), tensor(5, 3), tensor(3, 5), tensor(4, 2)
+POSITIVE = A @ A.mT + torch.eye(4)
+FACTORS, PIVOTS = linalg.lu_factor(A)
+SAMPLES: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
+    "solve": (linalg.solve, (A, B)),
+    "solve a stack": (linalg.solve, (tensor(2, 3, 3), tensor(2, 3, 1))),
+    "solve for a vector": (linalg.solve, (A, B[:, 0])),
+    "solve from the right": (lambda a, b: linalg.solve(a, b, left=False), (A, B.mT)),
+    "inv": (linalg.inv, (tensor(2, 3, 3),)),
+    "det": (linalg.det, (A,)),
+    "slogdet": (linalg.slogdet, (A,)),
+    "cholesky": (linalg.cholesky, (POSITIVE,)),
+    "cholesky, upper": (lambda a: linalg.cholesky(a, upper=True), (POSITIVE,)),
+    "solve_triangular": (lambda a, b: linalg.solve_triangular(a, b, upper=True), (A, B)),
+    "solve_triangular, ones on the diagonal": (
+        lambda a, b: linalg.solve_triangular(a, b, upper=False, unitriangular=True), (A, B),
+    ),
+    "qr of a tall matrix": (linalg.qr, (TALL,)),
+    "qr of a wide matrix": (linalg.qr, (WIDE,)),
+    "complete qr": (lambda a: linalg.qr(a, mode="complete")[1], (A,)),
+    "lu": (lambda a: linalg.lu(a)[1:], (TALL,)),
+    "lu_factor": (lambda a: linalg.lu_factor(a)[0], (WIDE,)),
+    "lu_solve": (lambda a, b: linalg.lu_solve(a, PIVOTS, b), (FACTORS, B)),
+    "lu_solve, adjoint": (lambda a, b: linalg.lu_solve(a, PIVOTS, b, adjoint=True), (FACTORS, B)),
+    "pinv": (linalg.pinv, (TALL,)),
+    "pinv of a wide matrix": (linalg.pinv, (WIDE,)),
+    "lstsq": (lambda a, b: linalg.lstsq(a, b).solution, (TALL, tensor(5, 2))),
+    "householder_product": (linalg.householder_product, (TALL, tensor(3))),
+    "matrix_power": (lambda a: linalg.matrix_power(a, -2), (A,)),
+    "cross": (linalg.cross, (TALL, TALL.flip(0))),
+    "vector_norm": (lambda x: linalg.vector_norm(x, 3), (B,)),
+    "norm of zero": (linalg.vector_norm, (torch.zeros(3, dtype=torch.float64),)),
+    "multi_dot": (lambda *x: linalg.multi_dot(x), (A, B, B.mT)),
+    "vander": (linalg.vander, (tensor(3),)),
+    "tensorinv": (lambda a: linalg.tensorinv(a, ind=1), (tensor(4, 2, 2),)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
+@pytest.mark.parametrize("name", SAMPLES)
+def test_that_gradients_of_linear_algebra_agree_with_their_forms(name: str, dtype: Any) -> None:
+    function, args = SAMPLES[name]
+    report = assert_grads(function, tuple(x.to(dtype) for x in args))
+    zero = name == "norm of zero"
+    assert all(r.verdict in ((Verdict.AGREE, Verdict.UNDECIDED) if zero else (Verdict.AGREE,)) for r in report.records)
+
+
+@pytest.mark.parametrize(
+    ("name", "operation"), [("solve", "_linalg_solve_ex"), ("cholesky", "linalg_cholesky_ex"), ("det", "_linalg_det")]
+)
+def test_that_a_form_with_a_wrong_factor_disagrees(name: str, operation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    function, args = SAMPLES[name]
+    right = ATEN[f"aten.{operation}"]
+
+    def wrong(*operands: Any, **keywords: Any) -> Any:
+        first, *rest = right(*operands, **keywords)
+        return first * (1 + 2.0**-40), *rest
+
+    monkeypatch.setitem(ATEN, f"aten.{operation}", wrong)
+    with pytest.raises(AssertionError):
+        assert_grads(function, args)
+
+
+def test_that_a_symmetric_derivative_is_expected_of_the_cholesky_factor() -> None:
+    class OneTriangle(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, a: Any) -> Any:
+            ctx.save_for_backward(a)
+            return linalg.cholesky(a)
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            (a,) = ctx.saved_tensors
+            with torch.enable_grad():
+                b = a.detach().requires_grad_()
+                (full,) = torch.autograd.grad(linalg.cholesky(b), b, g)
+            return 2 * full.tril(-1) + full.diag().diag()
+
+    with pytest.raises(AssertionError):
+        assert_grads(OneTriangle.apply, (POSITIVE,))
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (linalg.pinv, "full rank only"),
+        (lambda a: linalg.pinv(a + a.triu(1), hermitian=True), "not symmetric"),
+        (lambda a: linalg.lstsq(a, a, driver="gelsd").solution, "driver='gelsd' is not covered"),
+    ],
+)
+def test_that_what_is_not_covered_says_so(function: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        assert_grads(function, (torch.ones(3, 3, dtype=torch.float64),))
