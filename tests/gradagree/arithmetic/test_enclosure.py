@@ -67,6 +67,8 @@ OTHERS: dict[Any, tuple[int, Callable[..., Any]]] = {
     **{getattr(np, name): (2, getattr(np, name)) for name in ("vecdot",) if hasattr(np, name)},
     special.logsumexp: (1, lambda x: np.logaddexp.reduce(x, axis=-1)),
     **{f: (2, lambda x, y, f=f: np.where(f(x, y), x, y)) for f in COMPARISONS},
+    **{f: (1, lambda x, f=f: f(x[:2, :2] + 9 * np.eye(2))) for f in (np.linalg.inv, np.linalg.det, np.linalg.cholesky)},
+    np.linalg.solve: (2, lambda x, y: np.linalg.solve(x[:2, :2] + 9 * np.eye(2), y[:2])),
 }  # fmt: skip
 
 
