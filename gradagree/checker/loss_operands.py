@@ -238,7 +238,9 @@ class OperandGradient:
 
     def stored_examples(self, bound: Rounded, model: Model) -> Rounded:
         """With the rounding of what a program stores for each example, where it does."""
-        return bound.widen(np.where(bound.radius != 0, model.u * np.abs(bound.value) * model.per_example, 0.0))
+        if not model.per_example:
+            return bound
+        return bound.widen(np.where(bound.radius != 0, model.u * np.abs(bound.value), 0.0))
 
     def held(self, model: Model) -> ErrorFunction:
         """The loss with its parameters as the framework holds them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 from gradagree import Case, ErrorFunction, check
 from gradagree.adapters import Adapter
 from gradagree.api import Disagreement
+from gradagree.arithmetic.model import model
+from gradagree.arithmetic.rounded import Rounded
 from gradagree.cases.case import problem_of
 from gradagree.checker.judge import Framework, judge
 from gradagree.checker.loss_operands import OperandGradient
@@ -331,3 +334,15 @@ def test_that_check_finds_wrong_derivatives_of_operands(framework: str) -> None:
         with pytest.raises(Disagreement) as found:
             check(loss, frameworks=framework, modes="grad" if framework == "torch" else "packed")
         assert "disagree in loss" in str(found.value)
+
+
+def test_that_a_gradient_past_the_range_is_bounded_without_warnings() -> None:
+    rules, zeros = model("float32"), np.zeros((1, 2))
+    gradient = OperandGradient.of(ErrorFunction.named("sse"), "t", zeros, zeros)
+    bound = Rounded(np.array([np.inf, 1.0]), np.array([np.inf, 0.5]), rules)
+    with np.errstate(all="raise"):
+        stored = gradient.stored_examples(bound, rules)
+        summed = gradient.stored_examples(bound, replace(rules, per_example=True))
+    assert stored.radius.tolist() == [np.inf, 0.5]
+    assert summed.radius[0] == np.inf
+    assert 0.5 + rules.u <= summed.radius[1] < 0.5 + 1.01 * rules.u
