@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,6 +22,8 @@ class Call:
         arrays: The framework's own arrays.
         wrt: Positions of the arrays whose gradients are checked.
         results: Names of the outputs, after the first call: ``output``, or ``output[0]``, ...
+        constant: Positions of the outputs, after a call of `vjp`, that the framework declares to have no derivative,
+            while others have one.
     """
 
     function: Callable[[Sequence[Any]], list[Any]]
@@ -29,6 +31,7 @@ class Call:
     arrays: list[Any]
     wrt: list[int]
     results: list[str]
+    constant: list[int] = field(default_factory=list)
 
 
 def gradient_call(

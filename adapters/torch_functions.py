@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -17,6 +18,16 @@ from gradagree.adapters.functions import Call, gradient_call
 from gradagree.adapters.program import Program
 from gradagree.adapters.torch_programs import replay, to_numpy, trace_program
 from gradagree.errors import UsageError, nearest
+
+SEED = 20240607
+
+
+@contextlib.contextmanager
+def seeded() -> Iterator[None]:
+    """Random numbers are the same in each call, so that a function that draws some has one gradient."""
+    with torch.random.fork_rng():
+        torch.manual_seed(SEED)
+        yield
 
 
 class TorchFunctions:
@@ -98,22 +109,24 @@ class TorchFunctions:
         return isinstance(error, NotImplementedError)
 
     def outputs(self, call: Call) -> list[Any]:
-        with torch.no_grad():
+        with torch.no_grad(), seeded():
             return call.function([x.detach() for x in call.arrays])
 
     def vjp(self, call: Call, cotangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         arrays = [x.detach().requires_grad_(k in call.wrt) for k, x in enumerate(call.arrays)]
-        outputs = call.function(arrays)
+        with seeded():
+            outputs = call.function(arrays)
         pairs = [(y, g) for y, g in zip(outputs, cotangents, strict=True) if g is not None and y.requires_grad]
         if not pairs:
             return outputs, [None for _ in call.wrt]
+        call.constant = [k for k, y in enumerate(outputs) if not y.requires_grad]
         wrt = [arrays[k] for k in call.wrt]
         found = torch.autograd.grad([y for y, _ in pairs], wrt, [g for _, g in pairs], allow_unused=True)
         return [y.detach() for y in outputs], list(found)
 
     def jvp(self, call: Call, tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         forward = torch.autograd.forward_ad
-        with warnings.catch_warnings(), forward.dual_level():
+        with warnings.catch_warnings(), forward.dual_level(), seeded():
             # PyTorch loads its decompositions with torch.jit.script, which it has deprecated itself.
             warnings.filterwarnings("ignore", r"`torch.jit", DeprecationWarning)
             arrays = [x.detach() for x in call.arrays]
@@ -141,7 +154,8 @@ class TorchFunctions:
         return gradient_call(call, cotangents, kept, function)
 
     def trace(self, call: Call) -> Program:
-        return trace_program(lambda *arrays: call.function(arrays), call.arrays, call.names)
+        with seeded():
+            return trace_program(lambda *arrays: call.function(arrays), call.arrays, call.names)
 
     def replay(self, program: Program, call: Call, cotangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         return replay(program, call.arrays, cotangents)

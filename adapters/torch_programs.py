@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from torch._decomp import decomposition_table
 from torch.func import functionalize
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.traceback import get_current_meta, preserve_node_meta, set_current_meta
 from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from gradagree import errors
 from gradagree.adapters.aten import ATEN
@@ -39,7 +41,7 @@ def trace_program(function: Callable[..., Any], inputs: Sequence[torch.Tensor], 
         UsageError: The function cannot be traced: it leaves PyTorch, for example.
     """
     try:
-        with torch.no_grad(), preserve_node_meta(), _Places():
+        with torch.no_grad(), preserve_node_meta(), _Places(), _Draws() as drawing:
             module: Any = make_fx(function, _error_on_data_dependent_ops=False)(*copies(inputs))
     except Exception as error:  # whatever the user's program raises under tracing
         reason = str(error).strip().split("\n")[0]
@@ -48,19 +50,20 @@ def trace_program(function: Callable[..., Any], inputs: Sequence[torch.Tensor], 
         if not node.users and name_of(node.target) == "aten._local_scalar_dense":  # a number that Python read
             module.graph.erase_node(node)
     places = {node.name: node.meta.get("stack_trace") or "" for node in module.graph.nodes}
-    if any(is_mutable(node.target) for node in module.graph.nodes):
-        with preserve_node_meta(), torch.no_grad():
-            pure = functionalize(_WithMeta(module).run, remove="mutations_and_views")
-            module = make_fx(pure)(*copies(inputs))
-        places = {
-            n.name: next((places.get(o.name, "") for o in n.meta.get("from_node", [])), "") for n in module.graph.nodes
-        }
+    drawn = dict(zip((node for node in module.graph.nodes if is_random(node.target)), drawing.results, strict=True))
+    if drawn or any(is_mutable(node.target) for node in module.graph.nodes):
+        module, places = retrace(module, inputs, places, drawn=drawn)
+    for _ in range(ROUNDS):
+        table = {target: DECOMPOSITIONS[target] for target in unknown_targets(module)}
+        if not table:
+            break
+        module, places = retrace(module, inputs, places, table=table)
     for node in module.graph.find_nodes(op="call_function", target=torch.ops.aten.copy_.default):
         if not node.users:  # what the program writes into its inputs reaches no output
             module.graph.erase_node(node)
     module.graph.eliminate_dead_code()
     module.recompile()
-    return _program(module, list(names), places)
+    return _program(module, list(names), places, constant_results(module, inputs))
 
 
 def copies(inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
@@ -68,12 +71,113 @@ def copies(inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     return [x.detach().clone() for x in inputs]
 
 
-class _WithMeta(torch.fx.Interpreter):  # type: ignore[misc]
-    """Hands the place of each operation on to the program that is made of it."""
+def copy(x: torch.Tensor, source: torch.Tensor, non_blocking: bool = False) -> torch.Tensor:
+    return source.to(x.dtype).expand(x.shape)
+
+
+DECOMPOSITIONS = decomposition_table | {torch.ops.aten.copy.default: copy}
+"""PyTorch's own, and those of operations without a derivative that stand for writes."""
+ROUNDS = 5
+"""Decompositions may need others."""
+
+
+def retrace(
+    module: Any, inputs: Sequence[torch.Tensor], places: dict[str, str], table: Any = None, drawn: Any = None
+) -> tuple[Any, dict[str, str]]:
+    """The program without writes, and the places of its operations.
+
+    table: Decompositions of some operations. drawn: Results of operations that draw random numbers.
+    """
+    with preserve_node_meta(), torch.no_grad():
+        written = functionalize(_Again(module, drawn or {}).run, remove="mutations_and_views")
+        found: Any = make_fx(written, decomposition_table=table, _error_on_data_dependent_ops=False)(*copies(inputs))
+    return found, {
+        n.name: next((places.get(o.name, "") for o in n.meta.get("from_node", [])), "") for n in found.graph.nodes
+    }
+
+
+def unknown_targets(module: Any) -> list[Any]:
+    """The operations of a program that have no NumPy form, but a decomposition by PyTorch."""
+    targets = dict.fromkeys(node.target for node in module.graph.nodes if node.op == "call_function")
+    return [t for t in targets if t in DECOMPOSITIONS and name_of(t) not in ATEN and not is_random(t)]
+
+
+NOT_CONTIGUOUS = "as_strided reads an array that is not contiguous; call contiguous() before it"
+
+
+def constant_results(module: Any, inputs: Sequence[torch.Tensor]) -> dict[Any, Any]:
+    """The results of operations on constants, and of operations without a NumPy form that return integers."""
+    nodes = [node for node in module.graph.nodes if node.op == "call_function"]
+    fixed = {node for node in module.graph.nodes if node.op == "get_attr"}
+    unknown = {node for node in nodes if name_of(node.target) not in ATEN}
+    for node in nodes:
+        if fixed.issuperset(node.all_input_nodes) and "empty" not in name_of(node.target):
+            fixed.add(node)
+    strided = {node for node in nodes if name_of(node.target).startswith("aten.as_strided")}
+    if strided and not all(x.is_contiguous() for x in inputs):
+        raise UsageError(NOT_CONTIGUOUS)
+    found: dict[Any, Any] = {}
+
+    class Keeping(torch.fx.Interpreter):  # type: ignore[misc]
+        def run_node(self, n: Any) -> Any:
+            if n in strided and not self.fetch_args_kwargs_from_env(n)[0][0].is_contiguous():
+                raise UsageError(
+                    "as_strided reads the memory of an array that is not contiguous; call contiguous() first"
+                )
+            result = super().run_node(n)
+            tensors = pytree.tree_leaves(result)
+            whole = all(isinstance(x, torch.Tensor) and not is_inexact(x) for x in tensors)
+            if n.op == "call_function" and (n in fixed or (n in unknown and whole)):
+                found[n] = result
+            return result
+
+    if unknown or strided or any(node in fixed for node in nodes):
+        with torch.no_grad():
+            Keeping(module).run(*copies(inputs))
+    return found
+
+
+def is_inexact(x: torch.Tensor) -> bool:
+    return x.dtype.is_floating_point or x.dtype.is_complex
+
+
+def is_random(target: Any) -> bool:
+    return torch.Tag.nondeterministic_seeded in getattr(target, "tags", ())
+
+
+class _Draws(TorchDispatchMode):  # type: ignore[misc]
+    """Keeps the results of operations that draw random numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.results: list[Any] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        if is_random(func):
+            self.results.append([x.clone() for x in found] if isinstance(found, tuple) else found.clone())
+        return found
+
+
+class _Again(torch.fx.Interpreter):  # type: ignore[misc]
+    """Runs a program with the random numbers of its first run, and keeps the place of each operation."""
+
+    def __init__(self, module: Any, drawn: dict[Any, Any]) -> None:
+        super().__init__(module)
+        self.drawn = drawn
 
     def run_node(self, n: Any) -> Any:
         with set_current_meta(n):
-            return super().run_node(n)
+            if n not in self.drawn:
+                return super().run_node(n)
+            found, args = self.drawn[n], self.fetch_args_kwargs_from_env(n)[0]
+            if is_mutable(n.target):
+                return args[0].copy_(found)
+            if name_of(n.target) == "aten.native_dropout":
+                x, p, train = args
+                p = 0.0 if train is False else p
+                return x * found[1] * (1 / (1 - p) if p < 1 else 0.0), found[1]
+            return found
 
 
 class _Places(TorchFunctionMode):  # type: ignore[misc]
@@ -96,7 +200,7 @@ def is_mutable(target: Any) -> bool:
     return bool(getattr(getattr(target, "_schema", None), "is_mutable", False))
 
 
-def _program(module: Any, names: list[str], places: dict[str, str]) -> Program:
+def _program(module: Any, names: list[str], places: dict[str, str], known: dict[Any, Any]) -> Program:
     numbers: dict[Any, Value] = {}
     constants: dict[Any, Any] = {}
     steps: list[Step] = []
@@ -112,6 +216,8 @@ def _program(module: Any, names: list[str], places: dict[str, str]) -> Program:
     for node in module.graph.nodes:
         if node.op == "placeholder":
             numbers[node] = Value(len(numbers))
+        elif node in known:
+            constants[node] = pytree.tree_map(to_numpy, known[node])
         elif node.op == "get_attr":
             constants[node] = to_numpy(getattr(module, node.target))
         elif node.op == "output":
@@ -132,11 +238,14 @@ def name_of(target: Any) -> str:
     schema = getattr(target, "_schema", None)
     if schema is None:
         return getattr(target, "__name__", str(target))
-    return schema.name.replace("::", ".").removesuffix("_copy")
+    name = schema.name.replace("::", ".")
+    return name if name == "aten.index_copy" else name.removesuffix("_copy")
 
 
-def to_numpy(x: torch.Tensor) -> np.ndarray:
-    """A tensor as float64 (or with its integers, or truth values), on the host."""
+def to_numpy(x: Any) -> Any:
+    """A tensor as float64 (or with its integers, or truth values), on the host; anything else as it is."""
+    if not isinstance(x, torch.Tensor):
+        return x
     x = x.detach().cpu()
     return x.to(torch.float64).numpy() if x.dtype.is_floating_point else x.numpy()
 

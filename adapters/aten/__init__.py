@@ -4,6 +4,7 @@ from gradagree.adapters.aten import (
     attention as attention,
     convolutions as convolutions,
     elementwise as elementwise,
+    indexing as indexing,
     interpolation as interpolation,
     layers as layers,
     linalg as linalg,
@@ -13,5 +14,6 @@ from gradagree.adapters.aten import (
     pooling as pooling,
     reductions as reductions,
     shapes as shapes,
+    sorting as sorting,
 )
 from gradagree.adapters.aten.table import ATEN as ATEN

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from typing import Any
 
 import numpy as np
 from scipy import special
 
 from gradagree.adapters.aten.table import ATEN, aten
+from gradagree.reference.operations.primitive import midpoints
 
 UNARY: dict[str, Any] = {
     "abs": np.abs, "acos": np.arccos, "acosh": np.arccosh, "asin": np.arcsin, "asinh": np.arcsinh, "atan": np.arctan,
@@ -21,7 +24,7 @@ UNARY: dict[str, Any] = {
     "tanh": np.tanh, "trunc": np.trunc, "special_i0": special.i0, "i0": special.i0, "special_i0e": special.i0e,
     "special_i1": special.i1, "special_i1e": special.i1e, "special_ndtr": special.ndtr,
     "special_ndtri": special.ndtri, "special_log_ndtr": special.log_ndtr, "special_erfcx": special.erfcx,
-    "deg2rad": np.deg2rad, "rad2deg": np.rad2deg, "positive": np.positive,
+    "special_entr": special.entr, "deg2rad": np.deg2rad, "rad2deg": np.rad2deg, "positive": np.positive,
 }  # fmt: skip
 BINARY: dict[str, Any] = {
     "mul": np.multiply, "maximum": np.maximum, "minimum": np.minimum, "fmax": np.maximum, "fmin": np.minimum,
@@ -207,3 +210,36 @@ def softmax(x: Any, dim: int, *_: Any) -> Any:
 def log_softmax(x: Any, dim: int, *_: Any) -> Any:
     z = x - np.max(x, axis=dim, keepdims=True)
     return z - np.log(np.sum(np.exp(z), axis=dim, keepdims=True))
+
+
+@aten("_softmax_backward_data")
+def softmax_backward(g: Any, y: Any, dim: int, *_: Any) -> Any:
+    product = g * y
+    return product - y * np.sum(product, axis=dim, keepdims=True)
+
+
+@aten("polygamma", "special_polygamma")
+def polygamma(n: int, x: Any) -> Any:
+    """The n-th derivative of digamma: (-1)^(n+1) n! zeta(n + 1, x)."""
+    if n == 0:
+        return special.digamma(x)
+    return (-1.0) ** (n + 1) * float(math.factorial(n)) * special.zeta(n + 1.0, x)
+
+
+@aten("mvlgamma")
+def mvlgamma(x: Any, p: int) -> Any:
+    """log Gamma_p(x) = p (p - 1) / 4 log pi + sum_j log Gamma(x - j / 2)."""
+    terms = [special.gammaln(x - j / 2) for j in range(p)]
+    return functools.reduce(np.add, terms) + p * (p - 1) / 4 * math.log(math.pi)
+
+
+@aten("angle")
+def angle(x: Any) -> Any:
+    return np.where(x < 0, np.pi, 0.0)
+
+
+@aten("frexp")
+def frexp(x: Any) -> Any:
+    """(the mantissa, the exponent of 2)."""
+    exponent = np.frexp(midpoints(x))[1]
+    return x * np.ldexp(1.0, -exponent), exponent

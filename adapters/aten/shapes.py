@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.adapters.aten.table import aten, axes
+from gradagree.adapters.aten.table import aten, axes, concrete
+from gradagree.errors import UsageError
 
 
 @aten("view", "_unsafe_view", "reshape", "_reshape_alias")
@@ -127,24 +128,24 @@ def repeat(x: Any, repeats: Any) -> Any:
 @aten("gather")
 def gather(x: Any, dim: int, index: Any, **_: Any) -> Any:
     grids = list(np.indices(np.shape(index)))
-    grids[dim] = np.asarray(index)
-    return x[tuple(grids)] if np.ndim(x) else x
+    grids[dim] = concrete(index)
+    return x[tuple(grids)] if np.ndim(x) else np.broadcast_to(x, np.shape(index))
 
 
 @aten("index_select")
 def index_select(x: Any, dim: int, index: Any) -> Any:
-    return np.take(x, np.asarray(index), axis=dim)
+    return np.take(x, np.ravel(concrete(index)), axis=dim) if np.ndim(x) else x
 
 
 @aten("index")
 def index(x: Any, indices: Any) -> Any:
-    given = [slice(None) if i is None else np.asarray(i) for i in indices]
+    given = [slice(None) if i is None else concrete(i) for i in indices]
     return x[tuple(given)]
 
 
 @aten("embedding")
 def embedding(weight: Any, indices: Any, padding_idx: int = -1, *_: Any) -> Any:
-    return weight[np.asarray(indices)]
+    return weight[concrete(indices)]
 
 
 @aten("constant_pad_nd")
@@ -185,9 +186,10 @@ def full_like(x: Any, value: Any, **_: Any) -> Any:
     return np.broadcast_to(value, np.shape(x)) if np.shape(value) == () else value
 
 
-@aten("zeros", "new_zeros", "empty")
+@aten("zeros", "new_zeros", "empty", "new_empty", "empty_permuted", "empty_strided", "new_empty_strided")
 def zeros(*args: Any, **_: Any) -> Any:
-    return np.zeros(tuple(args[-1]))
+    sizes = [arg for arg in args if isinstance(arg, list | tuple)]
+    return np.zeros(tuple(sizes[0]))
 
 
 @aten("ones", "new_ones")
@@ -195,7 +197,7 @@ def ones(*args: Any, **_: Any) -> Any:
     return np.ones(tuple(args[-1]))
 
 
-@aten("zeros_like")
+@aten("zeros_like", "empty_like")
 def zeros_like(x: Any, **_: Any) -> Any:
     return np.zeros(np.shape(x))
 
@@ -210,6 +212,39 @@ def scalar_tensor(x: Any, **_: Any) -> Any:
     return np.asarray(x)
 
 
-@aten("copy")
-def copy(x: Any, source: Any, *_: Any, **__: Any) -> Any:
-    return np.broadcast_to(source, np.shape(x))
+@aten("narrow")
+def narrow(x: Any, dim: int, start: Any, length: int) -> Any:
+    return slice_(x, dim, int(start), int(start) + length)
+
+
+@aten("diagonal_scatter")
+def diagonal_scatter(x: Any, source: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
+    at_diagonal = np.diagonal(places(x), offset, dim1, dim2)
+    return np.reshape(put(np.ravel(x), np.ravel(at_diagonal), np.ravel(source)), np.shape(x))
+
+
+def strided(size: Any, stride: Any, offset: int | None) -> np.ndarray:
+    """The positions in memory of the entries of a strided view."""
+    found = np.full(tuple(size), offset or 0)
+    for k, (n, step) in enumerate(zip(size, stride, strict=True)):
+        found = found + np.reshape(np.arange(n) * step, [-1 if j == k else 1 for j in range(len(size))])
+    return found
+
+
+@aten("as_strided")
+def as_strided(x: Any, size: Any, stride: Any, offset: int | None = None) -> Any:
+    """A view of a contiguous array.
+
+    Raises:
+        UsageError: It reads memory outside the array.
+    """
+    positions = strided(size, stride, offset)
+    if positions.size and positions.max() >= np.size(x):
+        raise UsageError("as_strided reads memory outside its array; give the whole array as an input")
+    return np.ravel(x)[positions]
+
+
+@aten("as_strided_scatter")
+def as_strided_scatter(x: Any, source: Any, size: Any, stride: Any, offset: int | None = None) -> Any:
+    at_view = strided(size, stride, offset)
+    return np.reshape(put(np.ravel(x), np.ravel(at_view), np.ravel(source)), np.shape(x))

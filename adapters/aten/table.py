@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 ATEN: dict[str, Callable[..., Any]] = {}
 """A NumPy function for each covered operation; it takes the operation's arguments."""
 
@@ -22,6 +24,13 @@ def aten(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return add
 
 
-def axes(dim: Any) -> Any:
-    """An axis argument as NumPy takes it; PyTorch's empty list stands for all axes."""
-    return None if dim is None or dim == [] else tuple(dim) if isinstance(dim, list | tuple) else dim
+def axes(dim: Any, x: Any = None) -> Any:
+    """An axis argument as NumPy takes it; PyTorch's empty list stands for all axes, and a number has axis 0."""
+    if dim is None or dim == [] or (x is not None and not np.ndim(x)):
+        return None
+    return tuple(dim) if isinstance(dim, list | tuple) else dim
+
+
+def concrete(x: Any) -> np.ndarray:
+    """Integers and truth values, such as an index, for the given inputs."""
+    return np.asarray(x._parts()[0] if hasattr(x, "_parts") else x)

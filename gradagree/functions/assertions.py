@@ -212,6 +212,7 @@ def reverse_records(checked: CheckedCall, seeds: Sequence[Any]) -> list[Gradient
         found, gradients = adapter.vjp(call, seeds)
     except Exception as error:  # noqa: BLE001 (whatever the user's backward pass raises)
         return crashed(checked, "backward pass", "reverse", error)
+    seeds = [None if k in call.constant else g for k, g in enumerate(seeds)]
     expected = expectations(checked, seeds)
     records = [value_record(checked, k, y, values_of(expected, k)) for k, y in enumerate(found)]
     if any(record.verdict.fails for record in records):

@@ -70,8 +70,8 @@ def enclose(
         The outputs, and the gradient of each input; None for an input that no output depends on.
     """
     inside = interior(rung, dtype)
-    lifted = [Rounded.stored(x, inside) if is_floating(x) else x for x in inputs]
-    seeds = [None if g is None else Rounded.stored(g, inside) for g in cotangents]
+    lifted = [lift(x, inside) if is_floating(x) else x for x in inputs]
+    seeds = [None if g is None else lift(g, inside) for g in cotangents]
     with np.errstate(all="ignore"):
         values = graph.evaluate(lifted)
         gradients = graph.vjp(values, seeds, add_in_any_order)
@@ -87,8 +87,9 @@ def probable(
 ) -> tuple[list[Any], list[Any]]:
     """The tolerances of the outputs and gradients in the probabilistic model; None for those without one."""
     inside = interior(rung, dtype)
-    lifted = [Variance.stored(x, inside) if is_floating(x) else x for x in inputs]
-    seeds = [None if g is None else Variance.stored(g, inside) for g in cotangents]
+    known = Variance.stored(0.0, inside)
+    lifted = [known._lift(x) if is_floating(x) else x for x in inputs]
+    seeds = [None if g is None else known._lift(g) for g in cotangents]
     with np.errstate(all="ignore"):
         values = graph.evaluate(lifted)
         arrays = graph.results(values), graph.vjp(values, seeds)
@@ -125,6 +126,12 @@ def sampled(
     both = zip(assumed, deviations, strict=True)
     first, second = ([widened(t, d) for t, d in zip(*pair, strict=True)] for pair in both)
     return first, second
+
+
+def lift(x: Any, inside: Model) -> Rounded:
+    """Numbers that the function is given: exact, except for those of a wider dtype, which may be rounded."""
+    rounded = Rounded.constant(np.asarray(x, dtype=np.float64), inside)
+    return rounded if rounded.radius.any() else Rounded.stored(x, inside)
 
 
 def is_floating(x: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.reference.operations.primitive import PRIMITIVES, Vjp, overridable, register
+from gradagree.reference.operations.primitive import PRIMITIVES, Vjp, or_by_division, overridable, register
 
 
 @overridable
@@ -72,7 +72,11 @@ def running_total(g: Any, y: Any, x: Any, axis: int | None = None) -> tuple[Any]
 
 
 def running_product(g: Any, y: Any, x: Any, axis: int | None = None) -> tuple[Any]:
-    """sum_j>=i g_j prod_k<=j, k!=i x_k, as the recursion r_i = g_i + x_{i+1} r_{i+1}, times the product before i."""
+    """sum_j>=i g_j prod_k<=j, k!=i x_k, as the recursion r_i = g_i + x_{i+1} r_{i+1}, times the product before i.
+
+    Programs may also compute it as sum_j>=i g_j y_j / x_i where x_i is not 0.
+    """
+    g_all = g
     lined, g = (np.ravel(x), g) if axis is None else (np.moveaxis(z, axis, 0) for z in (x, g))
     n = np.shape(lined)[0]
     tail = [g[n - 1]]
@@ -82,7 +86,8 @@ def running_product(g: Any, y: Any, x: Any, axis: int | None = None) -> tuple[An
     for i in range(n - 1):
         before.append(before[-1] * lined[i])
     found = np.stack([first * rest for first, rest in zip(before, reversed(tail), strict=True)], axis=0)
-    return (np.reshape(found, np.shape(x)) if axis is None else np.moveaxis(found, 0, axis),)
+    found = np.reshape(found, np.shape(x)) if axis is None else np.moveaxis(found, 0, axis)
+    return (or_by_division(found, running_total(g_all * y, y, x, axis)[0], x),)
 
 
 register(np.cumsum, running_total)

@@ -112,6 +112,12 @@ def between(where: np.ndarray, x: Any, y: Any) -> Any:
     return np.where(where, (x + y) / 2, x)
 
 
+def or_by_division(found: Any, product: Any, x: Any) -> Any:
+    """A derivative of a product, which programs may also compute as product / x where x is not 0."""
+    divides = certain(x != 0)
+    return between(divides, found, product / np.where(divides, x, 1.0))
+
+
 def restore(reduced: Any, shape: Sequence[int], axis: Any, keepdims: bool) -> Any:
     """The result of a reduction with its reduced axes kept, as axes of length 1."""
     if keepdims:

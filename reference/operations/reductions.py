@@ -7,7 +7,16 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from gradagree.reference.operations.primitive import PRIMITIVES, Primitive, between, count, possible, register, restore
+from gradagree.reference.operations.primitive import (
+    PRIMITIVES,
+    Primitive,
+    between,
+    count,
+    or_by_division,
+    possible,
+    register,
+    restore,
+)
 
 
 def total(g: Any, y: Any, x: Any, axis: Any = None, keepdims: bool = False) -> tuple[Any]:
@@ -20,9 +29,9 @@ def mean(g: Any, y: Any, x: Any, axis: Any = None, keepdims: bool = False) -> tu
 
 
 def product(g: Any, y: Any, x: Any, axis: Any = None, keepdims: bool = False) -> tuple[Any]:
-    """The product of the other factors, without a division, so that factors of 0 are right."""
+    """The product of the other factors, also as the product over the factor: programs use either where it is not 0."""
     axes = tuple(range(np.ndim(x))) if axis is None else tuple(int(k) % np.ndim(x) for k in np.atleast_1d(axis))
-    g = restore(g, np.shape(x), axes, keepdims)
+    g, y = (restore(z, np.shape(x), axes, keepdims) for z in (g, y))
     order = (*(k for k in range(np.ndim(x)) if k not in axes), *axes)
     lined = np.reshape(np.transpose(x, order), (*(np.shape(x)[k] for k in order if k not in axes), -1))
     n = np.shape(lined)[-1]
@@ -31,7 +40,8 @@ def product(g: Any, y: Any, x: Any, axis: Any = None, keepdims: bool = False) ->
     backwards = np.flip(lined, axis=-1)
     after = np.concatenate([ones, np.cumprod(backwards[..., : n - 1], axis=-1)], axis=-1) if n > 1 else ones
     others = np.reshape(before * np.flip(after, axis=-1), [np.shape(x)[k] for k in order])
-    return (g * np.transpose(others, [int(k) for k in np.argsort(order)]),)
+    found = g * np.transpose(others, [int(k) for k in np.argsort(order)])
+    return (or_by_division(found, g * y, x),)
 
 
 def extremum(g: Any, y: Any, x: Any, axis: Any = None, keepdims: bool = False) -> tuple[Any]:

@@ -1,0 +1,94 @@
+"""NumPy forms of ATen operations, decompositions and random numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gradagree.errors import UsageError
+from gradagree.functions.assertions import assert_grads
+
+torch = pytest.importorskip("torch")
+
+INDEX = torch.tensor([[0, 1, 1, 3], [3, 3, 0, 0]])
+SOURCE = torch.tensor([[2.0, 3.0, 0.5, 1.0], [0.25, 1.5, 4.0, -1.0]])
+FORMS = {
+    "cumprod": lambda x: torch.cumprod(x, 1),
+    "cummax": lambda x: torch.cummax(x, 0).values,
+    "decomposed": lambda x: torch.renorm(x, 2.0, 0, 1.5),
+    "dropout": lambda x: torch.nn.functional.dropout(x, 0.5),
+    "index_add": lambda x: x.index_add(0, torch.tensor([1, 1, 0]), torch.ones(3, 4), alpha=2),
+    "index_put": lambda x: torch.index_put(x, (torch.tensor([0, 2]),), torch.zeros(4)),
+    "kthvalue": lambda x: torch.kthvalue(x, 2).values,
+    "logcumsumexp": lambda x: torch.logcumsumexp(x, 1),
+    "masked_scatter": lambda x: x.masked_scatter(x > 0, x.flip(0)),
+    "max": lambda x: torch.max(x, 1).values,
+    "median": lambda x: torch.median(x),
+    "polygamma": lambda x: torch.polygamma(2, x.abs() + 1),
+    "prod": lambda x: torch.prod(x, 1),
+    "branches": lambda x: x * 2 if x.sum() > 0 else x * 3,
+    "scatter": lambda x: x.scatter(0, torch.tensor([[0, 1, 1, 2]]), SOURCE),
+    "scatter_add": lambda x: x.scatter_add(1, INDEX, SOURCE),
+    "scatter_reduce amax": lambda x: x.scatter_reduce(1, INDEX, SOURCE, "amax"),
+    "scatter_reduce mean": lambda x: x.scatter_reduce(1, INDEX, SOURCE, "mean", include_self=False),
+    "scatter_reduce prod": lambda x: x.scatter_reduce(1, INDEX, SOURCE, "prod"),
+    "sort": lambda x: torch.sort(x, 1, descending=True).values,
+    "std_mean": lambda x: torch.std_mean(x, dim=1),
+    "topk": lambda x: torch.topk(x, 2).values,
+    "unfold": lambda x: x.unfold(1, 2, 1),
+    "writes in place": lambda x: torch.zeros(3, 4).copy_(x).mul_(x),
+}
+
+
+def entries() -> Any:
+    return torch.tensor([[0.5, -1.25, 2.0, 2.5], [1.5, 0.75, -0.25, 1.25], [-3.0, -2.0, 0.3, 1.0]])
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_that_an_operation_agrees_with_its_form(name: str) -> None:
+    assert assert_grads(FORMS[name], [entries()]).verdict.value == "agree"
+
+
+@pytest.mark.parametrize("name", ["cummax", "kthvalue", "max", "median", "sort", "topk", "scatter_reduce amax"])
+def test_that_equal_entries_are_no_fault(name: str) -> None:
+    equal = torch.tensor([[0.5, 2.0, 2.0, 0.5], [1.5, 0.75, 1.5, 0.75], [0.25, 0.25, 0.25, 0.25]])
+    assert not assert_grads(FORMS[name], [equal]).verdict.fails
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_that_a_wrong_derivative_of_an_operation_is_found(name: str) -> None:
+    function = FORMS[name]
+
+    class Wrong(torch.autograd.Function):  # type: ignore[misc]
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x)
+            return function(x)
+
+        @staticmethod
+        def backward(ctx: Any, *g: Any) -> Any:
+            (x,) = ctx.saved_tensors
+            with torch.enable_grad():
+                x = x.detach().requires_grad_()
+                torch.manual_seed(20240607)
+                found = function(x)
+            return torch.autograd.grad(found, x, g)[0] * 1.001
+
+    with pytest.raises(AssertionError, match="disagree"):
+        assert_grads(Wrong.apply, [entries()])
+
+
+def test_that_a_view_of_memory_that_is_not_an_input_is_refused() -> None:
+    with pytest.raises(UsageError, match="as_strided"):
+        assert_grads(lambda x: torch.as_strided(x, (2, 2), (1, 2)), [entries()[:, 1:3]])
+
+
+def test_that_an_output_declared_without_derivative_has_none() -> None:
+    report = assert_grads(lambda x: torch.native_layer_norm(x, [4], None, None, 0.5), [entries()])
+    assert report.verdict.value == "agree"
+
+
+def test_that_a_result_cut_from_its_argument_is_found() -> None:
+    with pytest.raises(AssertionError, match="disagree"):
+        assert_grads(lambda x: torch.sin(x.detach()), [entries().requires_grad_()])
