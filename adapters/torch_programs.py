@@ -121,9 +121,7 @@ def constant_results(module: Any, inputs: Sequence[torch.Tensor]) -> dict[Any, A
     class Keeping(torch.fx.Interpreter):  # type: ignore[misc]
         def run_node(self, n: Any) -> Any:
             if n in strided and not self.fetch_args_kwargs_from_env(n)[0][0].is_contiguous():
-                raise UsageError(
-                    "as_strided reads the memory of an array that is not contiguous; call contiguous() first"
-                )
+                raise UsageError(NOT_CONTIGUOUS)
             result = super().run_node(n)
             tensors = pytree.tree_leaves(result)
             whole = all(isinstance(x, torch.Tensor) and not is_inexact(x) for x in tensors)
