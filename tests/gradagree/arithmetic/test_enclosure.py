@@ -19,6 +19,7 @@ from gradagree.arithmetic.model import model
 from gradagree.arithmetic.rounded import COMPARISONS
 from gradagree.arithmetic.rounded_library import FUNCTIONS
 from gradagree.arithmetic.structural import JOINING, SHAPES, SPLITTING, STRUCTURAL
+from gradagree.reference.operations.scatter import put, scatter_add
 
 BITS = 200
 SHAPE = (4, 6)
@@ -68,6 +69,8 @@ OTHERS: dict[Any, tuple[int, Callable[..., Any]]] = {
     special.logsumexp: (1, lambda x: np.logaddexp.reduce(x, axis=-1)),
     **{f: (2, lambda x, y, f=f: np.where(f(x, y), x, y)) for f in COMPARISONS},
     **{f: (1, lambda x, f=f: f(x[:2, :2] + 9 * np.eye(2))) for f in (np.linalg.inv, np.linalg.det, np.linalg.cholesky)},
+    scatter_add: (1, lambda x: scatter_add(x, np.arange(24).reshape(4, 6) % 5, (5,))),
+    put: (2, lambda x, y: put(x, (slice(1, 3),), y[:2])), np.partition: (1, lambda x: np.partition(x, 2, axis=-1)),
     np.linalg.solve: (2, lambda x, y: np.linalg.solve(x[:2, :2] + 9 * np.eye(2), y[:2])),
 }  # fmt: skip
 
