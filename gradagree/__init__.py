@@ -56,6 +56,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'gradagree' has no attribute {name!r}")
+    if name in ("Activation", "ErrorFunction"):  # their classes may leave their derivative to the tape
+        importlib.import_module("gradagree.arithmetic")
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 

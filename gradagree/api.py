@@ -22,7 +22,7 @@ from gradagree.errors import UsageError
 from gradagree.functions.inputs import check_by_inputs
 from gradagree.functions.records import Disagreement as Disagreement
 from gradagree.reference import Activation, ErrorFunction
-from gradagree.reference.contract import file_of
+from gradagree.reference.parameters import file_of
 from gradagree.runner.extensions import extension_files, is_builtin, load_all
 from gradagree.runner.known import known_by, mark_known
 from gradagree.runner.options import DTYPES, OTHER_DTYPES, Plan, check_limits

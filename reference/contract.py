@@ -11,13 +11,13 @@ import re
 import sys
 import warnings
 from collections.abc import Set
-from pathlib import Path
 from typing import Any, ClassVar, Self, dataclass_transform
 
 import numpy as np
 
 from gradagree.errors import nearest
 from gradagree.reference.parameters import ContractError, Weight, Weights, convert, instantiate, text_of
+from gradagree.reference.taped import mixes_entries, taped_vjp
 
 MAX_SUGGESTIONS = 12
 """The largest number of known names that an error message lists."""
@@ -73,8 +73,7 @@ def check_methods(cls: type[Operation], known: Set[str]) -> None:
             f"{cls.__name__}.{name} is no part of {_an(cls.kind)}; {hint} (helpers start with an underscore)"
         )
     base = next(kind for kind in cls.__mro__ if "catalogue" in vars(kind))
-    along_last_axis = getattr(cls, "vjp", None) is not getattr(base, "vjp", None)
-    for name in sorted(cls.required - ({"derivative"} if along_last_axis else set())):
+    for name in sorted(cls.required):
         if getattr(cls, name) is getattr(base, name):
             raise ContractError(f"{cls.__name__} has no method {name!r}: add `def {name}(self, ...)`")
     for name, choices in (("targets", TARGETS), ("domain", DOMAINS), ("range", DOMAINS)):
@@ -205,6 +204,13 @@ class Operation:
         """The names of the parameters with a gradient: the fields of type `Weight` or `Weights`."""
         return tuple(f.name for f in dataclasses.fields(self) if isinstance(f.default, Weight | Weights))  # type: ignore[arg-type]
 
+    @property
+    def is_taped(self) -> bool:
+        """True if the class leaves its derivative out, so that it is that of value, by the tape."""
+        base: Any = next(kind for kind in type(self).__mro__ if "catalogue" in vars(kind))
+        names = {"derivative", "sensitivity", "vjp"} & set(vars(base))
+        return all(getattr(type(self), name) is getattr(base, name) for name in names)
+
     def holding(self, **weights: Any) -> Self:
         """A copy that computes with the given arrays in place of its parameters' numbers.
 
@@ -256,14 +262,15 @@ class Activation(Operation):
 
     A subclass defines:
 
-    - ``value(p)`` and ``derivative(p)`` in NumPy, for p of any shape; the results have the shape of p. The formulas
-      also run on error bounds and intervals, so they use NumPy functions only, and no ``if`` on entries of p.
+    - ``value(p)`` in NumPy, for p of any shape. The formula also runs on error bounds and intervals, so it uses NumPy
+      functions only, and no ``if`` on entries of p. ``derivative(p)``, in the shape of p, may be left out: the
+      derivative is then that of value (records say ``derivative: taped``).
     - its parameters, as fields with defaults: ``alpha: float = 1.0``.
     - one method for each framework, named after it: ``torch(p, torch)``, ``jax(p, jax)``.
     - ``kinks``, the points where the derivative jumps; by default none. ``second(p)`` may give the second derivative.
 
-    An activation along the last axis (softmax) defines ``vjp(p, delta_a)`` in place of ``derivative`` and, if it
-    changes the length of that axis, ``width(n)``.
+    An activation along the last axis (softmax) may define ``vjp(p, delta_a)`` in place of ``derivative``, and defines
+    ``width(n)`` if it changes the length of that axis.
 
     A parameter with a gradient of its own is a field of type `Weight` (one number for all entries) or `Weights` (one
     for each number of an example; such an activation defines ``vjp``). For ``a: Weight = Weight(0.25)`` the subclass
@@ -291,8 +298,8 @@ class Activation(Operation):
 
     catalogue: ClassVar[dict[str, type[Activation]]] = {}
     kind = "activation"
-    required = frozenset({"value", "derivative"})
-    optional = frozenset({"vjp", "second", "kinks", "width", "domain", "range"})
+    required = frozenset({"value"})
+    optional = frozenset({"derivative", "vjp", "second", "kinks", "width", "domain", "range"})
     aliases: ClassVar[dict[str, str]] = {"identity": "id", "linear": "id", "swish": "silu"}
     domain: ClassVar[str] = "real"
     range: ClassVar[str] = "real"
@@ -314,7 +321,7 @@ class Activation(Operation):
         raise NotImplementedError
 
     def derivative(self, p: Any) -> Any:
-        """A'(p), the derivative of each entry of the value by its own entry of p.
+        """A'(p), the derivative of each entry of the value by its own entry of p; by default that of value.
 
         Args:
             p: Input, an array of any shape.
@@ -322,13 +329,13 @@ class Activation(Operation):
         Returns:
             The derivative, in the shape of p.
         """
-        raise NotImplementedError
+        return taped_vjp(self.value, p)
 
     def vjp(self, p: Any, delta_a: Any) -> Any:
         """The vector-Jacobian product: delta_p_i = sum_j dA_j/dp_i delta_a_j.
 
-        By default delta_p = A'(p) delta_a, entry by entry. A class may define it by its former name, ``pull``, which is
-        deprecated.
+        By default delta_p = A'(p) delta_a, entry by entry, or the vjp of value along the last axis. A class may define
+        it by its former name, ``pull``, which is deprecated.
 
         Args:
             p: Input, of shape (..., examples, n).
@@ -337,14 +344,14 @@ class Activation(Operation):
         Returns:
             The cotangent of p, in the shape of p.
         """
-        return self.derivative(p) * delta_a
+        return taped_vjp(self.value, p, delta_a) if self.along_last_axis else self.derivative(p) * delta_a
 
     pull = vjp
 
     @functools.cached_property
     def along_last_axis(self) -> bool:
-        """True if the activation works along the last axis, that is, defines its own `vjp`."""
-        return type(self).vjp is not Activation.vjp
+        """True if the activation works along the last axis: defines its `vjp`, or leaves it out and mixes entries."""
+        return type(self).vjp is not Activation.vjp or (self.is_taped and mixes_entries(self.value, self.width))
 
     @property
     def own_weights(self) -> tuple[str, ...]:
@@ -380,8 +387,8 @@ class ErrorFunction(Operation):
 
     A subclass defines:
 
-    - ``value(o, t)``, reduced over the last two axes (examples, outputs), and ``sensitivity(o, t)``, which is dE/do in
-      the shape of o. The formulas use NumPy functions only, as those of an `Activation`.
+    - ``value(o, t)``, reduced over the last two axes (examples, outputs), of NumPy functions only, as that of an
+      `Activation`. ``sensitivity(o, t)``, which is dE/do in the shape of o, may be left out: it is then that of value.
     - its parameters, as fields with defaults: ``delta: float = 1.0``.
     - one method for each framework, named after it: ``torch(o, t, torch)``, ``jax(o, t, jax)``.
     - ``targets``, what t holds: ``real`` (the default), ``bits``, ``signs``, ``classes``, ``simplex``, ``positive``.
@@ -415,8 +422,8 @@ class ErrorFunction(Operation):
 
     catalogue: ClassVar[dict[str, type[ErrorFunction]]] = {}
     kind = "error function"
-    required = frozenset({"value", "sensitivity"})
-    optional = frozenset({"kink", "kinks", "across", "targets", "domain", "width"})
+    required = frozenset({"value"})
+    optional = frozenset({"sensitivity", "kink", "kinks", "across", "targets", "domain", "width"})
     aliases: ClassVar[dict[str, str]] = {"sum_of_squares": "sse", "softmax_cross_entropy": "cross_entropy"}
     targets: ClassVar[str] = "real"
     domain: ClassVar[str] = "real"
@@ -434,7 +441,7 @@ class ErrorFunction(Operation):
         raise NotImplementedError
 
     def sensitivity(self, o: Any, t: Any) -> Any:
-        """dE/do, the gradient of the loss by the outputs.
+        """dE/do, the gradient of the loss by the outputs; by default that of value.
 
         Args:
             o: Outputs, of shape (..., examples, outputs).
@@ -443,7 +450,7 @@ class ErrorFunction(Operation):
         Returns:
             The gradient, in the shape of o.
         """
-        raise NotImplementedError
+        return taped_vjp(lambda o: self.value(o, t), o)
 
     def vjp(self, o: Any, t: Any) -> Any:
         """dE/do: the vector-Jacobian product at cotangent 1.
@@ -480,21 +487,3 @@ class ErrorFunction(Operation):
             The direction, in the shape of o.
         """
         return np.ones_like(o)
-
-
-def file_of(kind: type) -> str | None:
-    """The file that defines a class, or None if there is none."""
-    return getattr(sys.modules.get(kind.__module__), "__file__", None)
-
-
-def line_in(wrong: BaseException, path: Path) -> str:
-    """``, line 7``: the innermost line of the file in a traceback, or an empty string if the file is not in it."""
-    found = None
-    trace = wrong.__traceback__
-    while trace is not None:
-        if Path(trace.tb_frame.f_code.co_filename) == path:
-            found = trace.tb_lineno
-        trace = trace.tb_next
-    if isinstance(wrong, SyntaxError):
-        found = wrong.lineno
-    return "" if found is None else f", line {found}"

@@ -6,7 +6,9 @@ import dataclasses
 import functools
 import math
 import re
+import sys
 import typing
+from pathlib import Path
 from typing import Any, Literal
 
 Reduction = Literal["mean", "sum", "none"]
@@ -94,3 +96,21 @@ def choices(made: Any) -> dict[str, tuple[Any, ...]]:
 def text_of(value: Any) -> str:
     """The canonical text of a parameter's value, without spaces."""
     return f"({','.join(map(str, value))})" if isinstance(value, tuple) else str(value)
+
+
+def file_of(kind: type) -> str | None:
+    """The file that defines a class, or None if there is none."""
+    return getattr(sys.modules.get(kind.__module__), "__file__", None)
+
+
+def line_in(wrong: BaseException, path: Path) -> str:
+    """``, line 7``: the innermost line of the file in a traceback, or an empty string if the file is not in it."""
+    found = None
+    trace = wrong.__traceback__
+    while trace is not None:
+        if Path(trace.tb_frame.f_code.co_filename) == path:
+            found = trace.tb_lineno
+        trace = trace.tb_next
+    if isinstance(wrong, SyntaxError):
+        found = wrong.lineno
+    return "" if found is None else f", line {found}"

@@ -41,6 +41,7 @@ MEANINGS = {
     "reason": "explanation, or empty",
     "seconds": "time that the framework took, in seconds",
     "slopes": "for each kink that was met, the one-sided derivatives that explain the result, unless all do",
+    "derivative": "taped where a function of the case leaves its derivative to the tape, else written",
     "known": "label and reason of a known difference, in records of check and the pytest plugin; else empty",
 }
 NUMBERS = ("ratio", "probable_ratio", "sharpness")

@@ -8,6 +8,7 @@ from gradagree.arithmetic import (
     rounded_library as rounded_library,
     rounded_rules as rounded_rules,
     structural as structural,
+    tape as tape,
     three_valued as three_valued,
     variance_rules as variance_rules,
 )

@@ -15,6 +15,7 @@ from gradagree.arithmetic.duck import Duck, NoRule, Rules
 from gradagree.arithmetic.rounded import COMPARISONS, Rounded
 from gradagree.arithmetic.three_valued import split
 from gradagree.reference.operations.derivatives import DERIVATIVES, PARTIALS
+from gradagree.reference.operations.primitive import between
 
 Seed = Callable[[tuple[int, ...]], Any]
 
@@ -131,6 +132,12 @@ class Dual(Duck):
 
     def _lift(self, x: Any) -> Dual:
         return lift(x)
+
+    @staticmethod
+    def between(where: Any, x: Any, y: Any) -> Dual:
+        """Value and tangent each lie between those of x and y."""
+        x, y = lift(x), lift(y)
+        return Dual(between(where, x.value, y.value), between(where, x.tangent, y.tangent))
 
 
 def lift(x: Any) -> Dual:

@@ -11,9 +11,12 @@ import numpy as np
 import scipy
 
 from gradagree.arithmetic.duck import Duck, NoRule, Rules
+from gradagree.arithmetic.three_valued import Trilean
+from gradagree.reference import taped
 from gradagree.reference.graph import Application, Graph, Value
 from gradagree.reference.operations import PRIMITIVES, Primitive
 from gradagree.reference.operations.moves import CONCATENATE, STACK, gather, stop_gradient
+from gradagree.reference.operations.primitive import midpoints
 from gradagree.reference.operations.scatter import put, scatter_add
 
 LIBRARIES = (str(Path(np.__file__).parent), str(Path(scipy.__file__).parent), str(Path(__file__).parent))
@@ -75,11 +78,18 @@ def concrete(x: Any) -> Any:
     return x.numbers if isinstance(x, Tape) else x
 
 
+def number(x: Any) -> Any:
+    """An operand as an ordinary array; a constant of another arithmetic by its central values."""
+    if isinstance(x, Tape):
+        return x.numbers
+    return x.true if isinstance(x, Trilean) else midpoints(x) if isinstance(x, Duck) else x
+
+
 def record(operation: Primitive, *operands: Any, **parameters: Any) -> Any:
     """Append one operation to the graph of its operands, and return its value."""
     graph = next(x.graph for x in operands if isinstance(x, Tape))
     with np.errstate(all="ignore"):
-        known = operation.function(*(x.numbers if isinstance(x, Tape) else x for x in operands), **parameters)
+        known = operation.function(*map(number, operands), **parameters)
     output = Value(graph.size)
     places = tuple(x.place if isinstance(x, Tape) else x for x in operands)
     graph.applications.append(Application(operation, places, parameters, output, caller()))
@@ -188,3 +198,4 @@ Tape.rules[np.matmul] = matmul
 Tape.rules[put] = replaced
 Tape.rules.update({np.concatenate: joining(PRIMITIVES[CONCATENATE]), np.stack: joining(PRIMITIVES[STACK])})
 Tape.rules.update({f: split(f) for f in (np.array_split, np.dsplit, np.hsplit, np.split, np.vsplit)})
+taped.TRACE[:] = [trace]

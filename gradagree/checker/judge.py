@@ -201,7 +201,8 @@ class Decoded:
             fields |= unless_zero(case, arrays, self.untapped)
         return Record(
             index=number, case=case.alias, spec=case.spec, sha256=arrays.sha256, framework=framework.name,
-            version=framework.version, mode=reply.mode, device=framework.device, dtype=case.dtype, **fields,
+            version=framework.version, mode=reply.mode, device=framework.device, dtype=case.dtype,
+            derivative="taped" if any(f.is_taped for f in (*case.activations, case.error)) else "written", **fields,
         )  # fmt: skip
 
     def _checked(self, boxed: Iterator[Comparison]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from gradagree.checker.point_proofs import prove_listed_kinks, prove_loss_at_tie
 from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.activations.rows import log_sum_exp
-from gradagree.reference.contract import file_of, line_in
+from gradagree.reference.parameters import file_of, line_in
 from gradagree.reference.samples import allowed_width, to_domain
 
 POINTS = 64

@@ -143,6 +143,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Fa
         reason: Explanation of the verdict.
         seconds: Time that the framework took, in seconds.
         slopes: For each kink that was met, the one-sided derivatives that explain the result, unless all of them do.
+        derivative: ``"taped"`` where a function of the case leaves its derivative out, so that it is the tape's of its
+            value; else ``"written"``.
         known: In records of `check` and of the pytest plugin, label and reason of a known difference, which does not
             fail. Empty in records of a run, whose reports find the known differences.
 
@@ -181,6 +183,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Fa
     reason: str = ""
     seconds: float = 0.0
     slopes: dict[str, list[str]] = {}
+    derivative: str = "written"
     known: str = ""
 
     @property

@@ -88,7 +88,7 @@ def _parameters(kind: Any) -> str:
 
 def _origin(kind: type) -> tuple[str, ...]:
     """The file of a class that is not built in."""
-    from gradagree.reference.contract import file_of
+    from gradagree.reference.parameters import file_of
     from gradagree.runner.extensions import is_builtin
 
     path = file_of(kind) or kind.__module__

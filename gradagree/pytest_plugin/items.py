@@ -15,7 +15,7 @@ from gradagree.checker.proofs import prove_derivatives
 from gradagree.errors import UsageError
 from gradagree.pytest_plugin.records import PROCESSES, RECORDS, check_cases
 from gradagree.reference import Activation, ErrorFunction
-from gradagree.reference.contract import file_of
+from gradagree.reference.parameters import file_of
 from gradagree.runner.extensions import is_builtin, load_all, project_file, settings
 from gradagree.runner.options import PROFILES, Plan
 

@@ -24,7 +24,7 @@ from gradagree.adapters import Adapter
 from gradagree.cases.text import shorten
 from gradagree.errors import UsageError, is_file, nearest
 from gradagree.reference import Activation, ErrorFunction
-from gradagree.reference.contract import file_of, line_in
+from gradagree.reference.parameters import file_of, line_in
 
 LOAD_LIMIT = 60.0
 """Seconds to load a file, including the import of a framework."""

@@ -98,16 +98,15 @@ def test_that_a_new_framework_makes_its_implementation_a_known_method(monkeypatc
     assert make("Fine", members)
 
 
-@pytest.mark.parametrize("missing", ["value", "derivative"])
-def test_that_an_activation_without_a_required_method_is_refused(missing: str) -> None:
-    members = {name: member for name, member in ACTIVATION.items() if name != missing}
-    assert refusal("Half", members) == f"Half has no method {missing!r}: add `def {missing}(self, ...)`"
+@pytest.mark.parametrize(("base", "derivative"), [(Activation, "derivative"), (ErrorFunction, "sensitivity")])
+def test_that_a_class_without_a_value_is_refused(base: Any, derivative: str) -> None:
+    assert refusal("Half", {derivative: method}, (base,)) == "Half has no method 'value': add `def value(self, ...)`"
 
 
-@pytest.mark.parametrize("missing", ["value", "sensitivity"])
-def test_that_an_error_function_without_a_required_method_is_refused(missing: str) -> None:
-    members = {name: member for name, member in ERROR.items() if name != missing}
-    assert f"Half has no method {missing!r}" in refusal("Half", members, (ErrorFunction,))
+@pytest.mark.parametrize("base", [Activation, ErrorFunction])
+def test_that_a_class_may_leave_its_derivative_out(base: Any) -> None:
+    assert make("Taped", {"value": method}, (base,))().is_taped
+    assert not make("Written", ACTIVATION if base is Activation else ERROR, (base,))().is_taped
 
 
 @pytest.mark.parametrize("mixed", ["before", "after"])

@@ -109,10 +109,6 @@ BAD = {
         GOOD.replace("def value(self, p)", "def _value(self, p)"),
         ", line 4: ContractError: Bent has no method 'value': add `def value(self, ...)`",
     ),
-    "no sensitivity": (
-        f"{IMPORTS}class Lost(ErrorFunction):\n    def value(self, o, t):\n        return 0\n",
-        ", line 3: ContractError: Lost has no method 'sensitivity': add `def sensitivity(self, ...)`",
-    ),
     "name taken": (
         GOOD.replace("Bent", "Tanh"),
         ", line 4: ContractError: Tanh: the name 'tanh' is taken by gradagree.reference.activations.smooth.Tanh; set",
