@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,13 +17,12 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gradagree import errors
 from gradagree.adapters.aten import ATEN
 from gradagree.adapters.program import Program, Step
 from gradagree.errors import UsageError
 from gradagree.reference.graph import Value
 
-LIBRARIES = (str(Path(torch.__file__).parent), str(Path(errors.__file__).parent))
+LIBRARIES = (str(Path(torch.__file__).parent), str(Path(inspect.getfile(UsageError)).parent))
 """Folders whose lines are not those of the user's program."""
 
 

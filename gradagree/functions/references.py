@@ -41,9 +41,7 @@ def graph_of(
     if isinstance(reference, Operation):
         reference = reference.value
     if not callable(reference):
-        raise UsageError(
-            f"reference={reference!r} cannot be called; give a function in NumPy, torch or jax, an Operation or a Graph"
-        )
+        raise UsageError(f"reference={reference!r} cannot be called; give a function, an Operation or a Graph")
     failures = []
     for name, attempt in attempts(adapter, call, reference, args, kwargs):
         try:
