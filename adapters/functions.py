@@ -80,6 +80,24 @@ class FunctionAdapter(Protocol):
         A module is copied. Without a dtype, all numbers keep theirs.
         """
 
+    def copy(self, x: Any) -> Any:
+        """An array with the same numbers in memory of its own."""
+
+    def same(self, a: Any, b: Any) -> bool:
+        """True if two arrays of one shape hold the same numbers; NaN equals NaN."""
+
+    def layouts(self, x: Any) -> dict[str, Any]:
+        """An array with the same numbers in other memory layouts, by name; empty if the framework has only one."""
+
+    def expanded(self, x: Any) -> Any:
+        """An array of the same shape whose first axis has stride 0; None where there is none."""
+
+    def expanded_ones(self, like: Any) -> Any:
+        """Ones in the shape of an array, with stride 0 if the framework has strides."""
+
+    def uninitialized_as_nan(self) -> AbstractContextManager[Any]:
+        """A context in which uninitialized memory holds NaN, if the framework can do that."""
+
     def precise(self) -> AbstractContextManager[Any]:
         """A context in which the framework keeps float64."""
 

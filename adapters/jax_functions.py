@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import jax
@@ -76,6 +76,25 @@ class JaxFunctions:
 
         return tree_util.tree_map(convert, thing)
 
+    def copy(self, x: Any) -> Any:
+        return x  # arrays of JAX cannot be written to
+
+    def same(self, a: Any, b: Any) -> bool:
+        a, b = np.asarray(a), np.asarray(b)
+        return bool(np.all((a == b) | ((a != a) & (b != b))))
+
+    def layouts(self, _: Any) -> dict[str, Any]:
+        return {}
+
+    def expanded(self, _: Any) -> Any:
+        return None
+
+    def expanded_ones(self, like: Any) -> Any:
+        return jnp.asarray(np.ones(np.shape(like)), dtype=like.dtype)
+
+    def uninitialized_as_nan(self) -> AbstractContextManager[Any]:
+        return nullcontext()
+
     def precise(self) -> AbstractContextManager[Any]:
         return jax.enable_x64(True)
 
@@ -138,8 +157,9 @@ def compiled(function: Callable[..., Any], *args: Any) -> Any:
 
 
 def zeros_of(y: Any) -> np.ndarray:
-    """The cotangent of an output without a derivative, as JAX expects it."""
-    return np.zeros(np.shape(y), jax.dtypes.float0)
+    """The cotangent of an output that has none, as JAX expects it."""
+    floating = jnp.issubdtype(y.dtype, jnp.inexact)
+    return np.zeros(np.shape(y), y.dtype if floating else jax.dtypes.float0)
 
 
 def moved(call: Call, arrays: Sequence[Any]) -> list[Any]:

@@ -16,6 +16,7 @@ from torch.utils import _pytree as pytree
 
 from gradagree.adapters.functions import Call, gradient_call
 from gradagree.adapters.program import Program
+from gradagree.adapters.torch_layouts import expanded, expanded_ones, layouts, uninitialized_as_nan
 from gradagree.adapters.torch_programs import replay, to_numpy, trace_program
 from gradagree.errors import UsageError, nearest
 
@@ -101,6 +102,24 @@ class TorchFunctions:
             return x.detach().to(kind).requires_grad_(x.requires_grad)
 
         return thing if callable(thing) else pytree.tree_map(convert, thing)
+
+    def copy(self, x: Any) -> Any:
+        return x.detach().clone()
+
+    def same(self, a: Any, b: Any) -> bool:
+        return torch.equal(a, b) or bool(((a == b) | ((a != a) & (b != b))).all())
+
+    def layouts(self, x: Any) -> dict[str, Any]:
+        return layouts(x)
+
+    def expanded(self, x: Any) -> Any:
+        return expanded(x)
+
+    def expanded_ones(self, like: Any) -> Any:
+        return expanded_ones(like)
+
+    def uninitialized_as_nan(self) -> AbstractContextManager[Any]:
+        return uninitialized_as_nan()
 
     def precise(self) -> AbstractContextManager[Any]:
         return nullcontext()

@@ -12,6 +12,7 @@ from gradagree.adapters.function_adapters import adapter_of
 from gradagree.adapters.functions import Call, FunctionAdapter
 from gradagree.checker.verdict import Verdict
 from gradagree.errors import UsageError
+from gradagree.functions.conditions import PlainCall, Trials, Unchanged, protected, try_conditions
 from gradagree.functions.enclosures import Expected, expect, narrowest
 from gradagree.functions.explain import explain
 from gradagree.functions.judge import judge
@@ -62,8 +63,8 @@ def assert_grads(
         order: 1, or 2 to check the gradient of the gradient as well.
         arithmetic: ``"wide"`` demands intermediates in the format of the accumulator, ``"stored"`` and ``"auto"``
             admit intermediates in the dtype of the arrays. The records name the finest that explains the result.
-        layouts: Also check with cotangents that are not contiguous, expanded or zero-dimensional.
-        repeat: Number of calls that must give the same gradient.
+        layouts: Also check arrays that are not contiguous, and expanded, zero-dimensional and missing cotangents.
+        repeat: Number of calls with the same gradient; from 2 on, others come between and memory is filled with NaN.
         msg: Text to put in front of the message of a failure.
 
     Returns:
@@ -94,15 +95,16 @@ def assert_grads(
 def check_function(
     fn: Callable[..., Any], args: Sequence[Any], *, reference: Any = None, kwargs: Mapping[str, Any] | None = None,
     wrt: Any = None, cotangents: Any = None, modes: Sequence[str] | str = ("reverse",), order: int = 1,
-    arithmetic: str = "auto", layouts: bool = True, repeat: int = 2,  # noqa: ARG001
+    arithmetic: str = "auto", layouts: bool = True, repeat: int = 2,
 ) -> Report:  # fmt: skip
     """As `assert_grads`, whatever the verdict."""
     chosen = check_options(fn, args, kwargs, modes, order, arithmetic, repeat)
     named = dict(kwargs or {})
     adapter = adapter_of(fn, args, named)
     call = adapter.prepare(fn, args, named, wrt)
-    records = check_call(adapter, call, reference, args, named, cotangents, arithmetic, chosen, order)
-    return Report(records, name_of(fn))
+    trials = Trials(layouts, repeat)
+    records = check_call(adapter, call, reference, args, named, cotangents, arithmetic, chosen, order, trials)
+    return Report(records, name_of(fn), trials.notes, conditions=trials.conditions)
 
 
 @dataclass(frozen=True)
@@ -156,22 +158,32 @@ class CheckedCall:
 def check_call(
     adapter: FunctionAdapter, call: Call, reference: Any, args: Sequence[Any], kwargs: Mapping[str, Any],
     cotangents: Any = None, arithmetic: str = "auto", modes: Sequence[str] = ("reverse",), order: int = 1,
+    trials: Trials | None = None,
 ) -> list[GradientRecord]:  # fmt: skip
-    """The records of one call: its values, then its derivatives in each mode."""
+    """The records of one call: its values, then its derivatives in each mode; hidden conditions if trials are given."""
     inputs = [adapter.to_numpy(x) for x in call.arrays]
     check_numbers(call, inputs)
+    kept = Unchanged(adapter, dict(zip(call.names, call.arrays, strict=True)))
     try:
         outputs = adapter.outputs(call)
     except Exception as error:  # whatever the user's function raises
         raise UsageError(f"the function cannot be called with these arguments: {describe(error)}") from error
     if not any(adapter.dtype(y) in FLOATING for y in outputs):
         raise UsageError("the function returns no floating-point array; there is no gradient to check")
+    if modified := kept.modified():
+        differentiated = {call.names[k] for k in call.wrt}
+        if wrong := [record for record in kept.records("forward pass") if record.name in differentiated]:
+            return wrong
+        if trials is not None:
+            trials.notes.append(f"the function writes to {', '.join(modified)}; each call gets the numbers given")
+        call = protected(adapter, call, {name: kept.copies[name] for name in modified})
+        inputs = [adapter.to_numpy(x) for x in call.arrays]
     seeds = draw_cotangents(adapter, outputs) if cotangents is None else check_cotangents(adapter, cotangents, outputs)
     graph = graph_of(adapter, call, reference, inputs, args, kwargs)
     checked = CheckedCall(adapter, call, graph, inputs, outputs, arithmetic)
     if differences := structure_differences(checked):
         return differences
-    records = derivative_records(checked, seeds, modes)
+    records = derivative_records(checked, seeds, modes, trials)
     if order == 2 and not any(record.verdict.fails for record in records):
         records += second_order(checked, seeds, modes)
     return records
@@ -195,38 +207,71 @@ def structure_differences(checked: CheckedCall) -> list[GradientRecord]:
     return found
 
 
-def derivative_records(checked: CheckedCall, seeds: Sequence[Any], modes: Sequence[str]) -> list[GradientRecord]:
+def derivative_records(
+    checked: CheckedCall, seeds: Sequence[Any], modes: Sequence[str], trials: Trials | None = None
+) -> list[GradientRecord]:
     """Values and derivatives; only the values if they differ."""
     records = []
     if "reverse" in modes:
-        records = reverse_records(checked, seeds)
+        records = reverse_records(checked, seeds, trials)
     if "forward" in modes and not any(r.verdict is Verdict.VALUE_DIFFERS for r in records):
         records += forward_records(checked, with_values=not records)
     return records
 
 
-def reverse_records(checked: CheckedCall, seeds: Sequence[Any]) -> list[GradientRecord]:
+def reverse_records(checked: CheckedCall, seeds: Sequence[Any], trials: Trials | None = None) -> list[GradientRecord]:
     """The records of values and gradients in reverse mode."""
     adapter, call = checked.adapter, checked.call
+    named = {call.names[k]: call.arrays[k] for k in call.wrt}
+    given = {f"cotangent of {name}": g for name, g in zip(call.results, seeds, strict=True) if g is not None}
+    kept = Unchanged(adapter, named | given)
     try:
         found, gradients = adapter.vjp(call, seeds)
     except Exception as error:  # noqa: BLE001 (whatever the user's backward pass raises)
         return crashed(checked, "backward pass", "reverse", error)
     seeds = [None if k in call.constant else g for k, g in enumerate(seeds)]
+    if modified := kept.records("backward pass"):
+        return modified
     expected = expectations(checked, seeds)
-    records = [value_record(checked, k, y, values_of(expected, k)) for k, y in enumerate(found)]
-    if any(record.verdict.fails for record in records):
-        return proved(checked, seeds, records)
-    for k, g in zip(call.wrt, gradients, strict=True):
-        finding = judge(None if g is None else adapter.to_numpy(g), gradients_of(expected, k, checked.inputs[k]))
-        records.append(checked.record(k, "gradient", finding.fields()))
+    records = judged(checked, expected, found, gradients)
+    if any(record.verdict.fails and record.quantity == "value" for record in records):
+        return proved(checked, seeds, [record for record in records if record.quantity == "value"])
     records = proved(checked, seeds, records)
-    if checked.order > 1 or not any(record.verdict.fails for record in records):
+    if not any(record.verdict.fails for record in records):
+        return records if trials is None else [*records, *hidden(checked, seeds, found, gradients, trials)]
+    if checked.order > 1:
         return records
     pairs = zip(call.wrt, gradients, strict=True)
     observed = {call.names[k]: None if g is None else adapter.to_numpy(g) for k, g in pairs}
     right = {call.names[k]: list(gradients_of(expected, k, checked.inputs[k]).accurate_first()) for k in call.wrt}
     return explain(adapter, call, checked.graph, checked.inputs, seeds, observed, right, records)
+
+
+def judged(
+    checked: CheckedCall, expected: Ladder[Enclosures], values: Sequence[Any], gradients: Sequence[Any]
+) -> list[GradientRecord]:
+    """The records of values, then of gradients."""
+    records = [value_record(checked, k, y, values_of(expected, k)) for k, y in enumerate(values)]
+    for k, g in zip(checked.call.wrt, gradients, strict=True):
+        rungs = gradients_of(expected, k, checked.inputs[k])
+        finding = judge(None if g is None else checked.adapter.to_numpy(g), rungs)
+        records.append(checked.record(k, "gradient", finding.fields()))
+    return records
+
+
+def hidden(
+    checked: CheckedCall, seeds: Sequence[Any], values: Sequence[Any], gradients: Sequence[Any], trials: Trials
+) -> list[GradientRecord]:
+    """The records of what fails only under a condition that the plain call does not have."""
+
+    def judge_call(
+        call: Call, seeds: Sequence[Any], values: Sequence[Any], gradients: Sequence[Any]
+    ) -> list[GradientRecord]:
+        inputs = [checked.adapter.to_numpy(x) for x in call.arrays]
+        special = replace(checked, call=call, inputs=inputs)
+        return proved(special, seeds, judged(special, expectations(special, seeds), values, gradients))
+
+    return try_conditions(PlainCall(checked.adapter, checked.call, seeds, values, gradients, judge_call), trials)
 
 
 def proved(checked: CheckedCall, seeds: Sequence[Any], records: Sequence[GradientRecord]) -> list[GradientRecord]:

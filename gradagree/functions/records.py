@@ -96,6 +96,7 @@ class Report:
         function: Name of the function.
         notes: Remarks that concern the whole check, such as arguments that were not used.
         replay: Command that shows a failure again; empty if there is none.
+        conditions: What was special in the further calls that were checked, such as ``"expanded cotangent"``.
 
     Example:
         >>> from gradagree import Report
@@ -107,8 +108,10 @@ class Report:
     """
 
     def __init__(
-        self, records: Sequence[GradientRecord], function: str = "", notes: Sequence[str] = (), replay: str = ""
-    ) -> None:
+        self, records: Sequence[GradientRecord], function: str = "", notes: Sequence[str] = (), replay: str = "",
+        conditions: Sequence[str] = (),
+    ) -> None:  # fmt: skip
+        self.conditions = list(conditions)
         self.replay = replay
         self.records = list(records)
         self.function = function

@@ -1,0 +1,332 @@
+"""Conditions that hide a wrong gradient: repeated calls, memory layouts, missing cotangents, modified arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from gradagree.adapters.functions import Call, FunctionAdapter
+from gradagree.arithmetic.model import FORMATS
+from gradagree.checker.verdict import Verdict, hexadecimal
+from gradagree.functions.records import GradientRecord
+from gradagree.functions.references import describe
+
+MOST_OUTPUTS = 8
+"""Of more outputs than this, the first ones go without a cotangent in turn."""
+
+Results = tuple[Sequence[Any], Sequence[Any]]
+"""(values, gradients) of a call; no values if its outputs are others."""
+Judge = Callable[[Call, Sequence[Any], Sequence[Any], Sequence[Any]], list[GradientRecord]]
+"""The records of (call, cotangents, values, gradients)."""
+
+
+@dataclass(frozen=True)
+class PlainCall:
+    """A call whose values and gradients are right.
+
+    Args:
+        adapter: The framework's adapter.
+        call: The call.
+        seeds: The cotangents of its outputs.
+        values: Its outputs.
+        gradients: Its gradients with respect to call.wrt.
+        judge: Compares the results of another call with the reference.
+    """
+
+    adapter: FunctionAdapter
+    call: Call
+    seeds: Sequence[Any]
+    values: Sequence[Any]
+    gradients: Sequence[Any]
+    judge: Judge
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A call in which one thing is special.
+
+    Args:
+        name: Name in the records.
+        call: The call.
+        seeds: The cotangents of its outputs.
+        reason: Put in front of the reason of a failure.
+        usual: (values, gradients) of a call with the same numbers and nothing special; None without one.
+        context: Context of the call.
+        judged_with: Cotangents of the outputs of the plain call, if the call has other outputs.
+        may_refuse: True if the function may raise an error instead.
+        repeated: True if the call is the plain one, so that different results are a remark.
+    """
+
+    name: str
+    call: Call
+    seeds: Sequence[Any]
+    reason: str = ""
+    usual: Results | None = None
+    context: Callable[[], AbstractContextManager[Any]] = nullcontext
+    judged_with: Sequence[Any] | None = None
+    may_refuse: bool = False
+    repeated: bool = False
+
+
+@dataclass
+class Trials:
+    """Which conditions to try, and what they show.
+
+    Args:
+        layouts: Try memory layouts and missing cotangents.
+        repeat: Number of calls in all that must give the same gradient.
+        conditions: Names of the conditions that were tried.
+        notes: Remarks for the report.
+        records: What fails only under a condition.
+    """
+
+    layouts: bool = True
+    repeat: int = 2
+    conditions: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    records: list[GradientRecord] = field(default_factory=list)
+
+
+def try_conditions(plain: PlainCall, trials: Trials) -> list[GradientRecord]:
+    """The records of what fails only under a condition that hides a wrong gradient; repeated calls first."""
+    if trials.repeat > 1:
+        for condition in repetitions(plain, trials.repeat):
+            attempt(plain, condition, trials)
+    if trials.layouts and not trials.records:
+        for condition in cotangent_layouts(plain):
+            attempt(plain, condition, trials)
+        try_uniform_cotangents(plain, trials)
+        try_missing_cotangents(plain, trials)
+        for condition in input_layouts(plain):
+            attempt(plain, condition, trials)
+    return trials.records
+
+
+def attempt(plain: PlainCall, condition: Condition, trials: Trials) -> Results | None:
+    """The results under one condition, judged unless they have the usual bits; None if the function raises an error."""
+    adapter = plain.adapter
+    trials.conditions.append(condition.name)
+    try:
+        with condition.context():
+            values, gradients = adapter.vjp(condition.call, condition.seeds)
+    except Exception as error:  # noqa: BLE001 (whatever the user's function raises)
+        if condition.may_refuse:
+            trials.notes.append(f"{condition.name}: the function raises {describe(error)}")
+        else:
+            trials.records.append(refused(plain, condition, error))
+        return None
+    results = (values, gradients) if condition.judged_with is None else ([], gradients)
+    apart = {} if condition.usual is None else differences(plain, condition.usual, results)
+    if apart or condition.usual is None:
+        wrong = failures(plain, condition, results, apart)
+        trials.records += wrong
+        if condition.repeated and not wrong:
+            trials.notes += [
+                f"{label}: differs by {n} between calls, within its tolerance" for label, n in apart.items()
+            ]
+    return values, gradients
+
+
+def failures(
+    plain: PlainCall, condition: Condition, results: Results, apart: Mapping[str, str]
+) -> list[GradientRecord]:
+    """The records of what is wrong under a condition and right without it."""
+    seeds = condition.seeds if condition.judged_with is None else condition.judged_with
+    wrong = [r for r in plain.judge(condition.call, seeds, *results) if r.verdict.fails]
+    if wrong and condition.usual is not None:
+        usual = plain.judge(condition.call, seeds, *condition.usual)
+        known = {record.label for record in usual if record.verdict.fails}
+        wrong = [record for record in wrong if record.label not in known]
+    found = []
+    for record in wrong:
+        distance = f"differs by {apart[record.label]} from the plain call" if record.label in apart else ""
+        reason = "; ".join(part for part in (condition.reason, distance, record.reason) if part)
+        found.append(msgspec.structs.replace(record, condition=condition.name, reason=reason))
+    return found
+
+
+def refused(plain: PlainCall, condition: Condition, error: BaseException) -> GradientRecord:
+    """The record of a call that raises an error only under a condition."""
+    return GradientRecord(
+        name="backward pass", quantity="value", framework=plain.adapter.name, verdict=Verdict.CRASHED,
+        dtype=plain.adapter.dtype(plain.call.arrays[plain.call.wrt[0]]), condition=condition.name,
+        reason=describe(error),
+    )  # fmt: skip
+
+
+def differences(plain: PlainCall, usual: Results, results: Results) -> dict[str, str]:
+    """The largest difference in ulp of each array that has not the usual bits, by its label."""
+    adapter, call = plain.adapter, plain.call
+    pairs = list(zip(call.results, usual[0], results[0], strict=False))
+    names = [f"gradient of {call.names[k]}" for k in call.wrt]
+    pairs += zip(names, usual[1], results[1], strict=True)
+    found = {}
+    for label, a, b in pairs:
+        if a is None or b is None:
+            if (a is None) != (b is None):
+                found[label] = "a gradient that is undefined"
+        elif tuple(a.shape) != tuple(b.shape):
+            found[label] = "its shape"
+        elif not adapter.same(a, b):
+            found[label] = distance_in_ulp(adapter.to_numpy(a), adapter.to_numpy(b), adapter.dtype(a))
+    return found
+
+
+def distance_in_ulp(a: np.ndarray, b: np.ndarray, dtype: str) -> str:
+    """The largest difference, in units in the last place of the larger number: ``3 ulp``."""
+    if dtype not in FORMATS:
+        return f"{np.nanmax(np.abs(a - b)):.1e}" if a.dtype.kind in "fc" else "other numbers"
+    kind = FORMATS[dtype]
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return "NaN or infinity"
+    exponent = np.frexp(np.maximum(np.abs(a), np.abs(b)))[1]
+    ulp = np.maximum(np.ldexp(1.0, exponent - kind.precision), kind.smallest)  # frexp: 0.5 <= fraction < 1
+    return f"{np.max(np.abs(a - b) / ulp):.3g} ulp"
+
+
+def repetitions(plain: PlainCall, repeat: int) -> Iterator[Condition]:
+    """The same call again, with other contents of memory, and with another call before the backward pass."""
+    call, seeds, usual = plain.call, plain.seeds, (plain.values, plain.gradients)
+    for k in range(2, repeat + 1):
+        yield Condition(f"call {k}", call, seeds, "non-deterministic: the same call", usual, repeated=True)
+    reason = "memory is read that nothing was written to"
+    context = plain.adapter.uninitialized_as_nan
+    yield Condition("uninitialized memory holds NaN", call, seeds, reason, usual, context)
+    reason = "the backward pass reads what a later call has overwritten"
+    yield Condition("another call before the backward pass", interrupted(call), seeds, reason, usual)
+
+
+def interrupted(call: Call) -> Call:
+    """The call, with another one with halved numbers between its forward and its backward pass."""
+
+    def function(arrays: Sequence[Any]) -> list[Any]:
+        outputs = call.function(arrays)
+        with suppress(Exception):  # the function may not accept these numbers
+            call.function([x * 0.5 if k in call.wrt else x for k, x in enumerate(call.arrays)])
+        return outputs
+
+    return replace(call, function=function)
+
+
+def cotangent_layouts(plain: PlainCall) -> Iterator[Condition]:
+    """The same cotangents in other memory layouts."""
+    reason = "the same cotangent in a contiguous array gives the right gradient"
+    for name, seeds in in_layouts(plain.adapter, plain.seeds):
+        yield Condition(f"{name} cotangent", plain.call, seeds, reason, (plain.values, plain.gradients))
+
+
+def in_layouts(adapter: FunctionAdapter, arrays: Sequence[Any]) -> Iterator[tuple[str, list[Any]]]:
+    """(name, arrays in this layout) for each layout that at least one of them can have."""
+    found = [{} if x is None else adapter.layouts(x) for x in arrays]
+    for name in dict.fromkeys(name for one in found for name in one):
+        yield name, [one.get(name, x) for one, x in zip(found, arrays, strict=True)]
+
+
+def try_uniform_cotangents(plain: PlainCall, trials: Trials) -> None:
+    """Ones in all entries, as ``sum`` passes them back: contiguous, with stride 0, and from the sum itself."""
+    adapter, call, count = plain.adapter, plain.call, len(trials.records)
+    expanded = [None if g is None else adapter.expanded_ones(g) for g in plain.seeds]
+    ones = [None if g is None else adapter.copy(adapter.array(np.ones(g.shape), g)) for g in expanded]
+    usual = attempt(plain, Condition("cotangent of ones", call, ones), trials)
+    if usual is None or len(trials.records) > count or all(g is None or not g.shape for g in ones):
+        return
+    reason = "the same cotangent in a contiguous array gives the right gradient"
+    attempt(plain, Condition("expanded cotangent", call, expanded, reason, usual), trials)
+    if len(trials.records) > count:
+        return
+    scalars = [None if g is None else adapter.array(np.ones(()), g) for g in ones]
+    reason, usual = "the gradient of the sum of the output", ([], usual[1])
+    attempt(
+        plain, Condition("zero-dimensional cotangent", summed(call), scalars, reason, usual, judged_with=ones), trials
+    )
+
+
+def protected(adapter: FunctionAdapter, call: Call, arrays: Mapping[str, Any]) -> Call:
+    """The call with these arrays by name, of which the function gets new copies each time since it writes to them."""
+    at = [k for k, name in enumerate(call.names) if name in arrays]
+
+    def function(given: Sequence[Any]) -> list[Any]:
+        return call.function([adapter.copy(x) if k in at else x for k, x in enumerate(given)])
+
+    return replace(
+        call, function=function, arrays=[arrays.get(*both) for both in zip(call.names, call.arrays, strict=True)]
+    )
+
+
+def summed(call: Call) -> Call:
+    """The sums of the outputs."""
+    return replace(call, function=lambda arrays: [y.sum() for y in call.function(arrays)])
+
+
+def try_missing_cotangents(plain: PlainCall, trials: Trials) -> None:
+    """One output of several without a cotangent, then with a cotangent of zeros."""
+    kept = [k for k, g in enumerate(plain.seeds) if g is not None]
+    if len(kept) < 2:
+        return
+    for k in kept[:MOST_OUTPUTS]:
+        name = plain.call.results[k]
+        missing = [None if j == k else g for j, g in enumerate(plain.seeds)]
+        usual = attempt(plain, Condition(f"no cotangent of {name}", plain.call, missing), trials)
+        zeros = list(plain.seeds)
+        zeros[k] = plain.adapter.array(np.zeros(zeros[k].shape), zeros[k])
+        attempt(plain, Condition(f"cotangent of {name} is zero", plain.call, zeros, "", usual), trials)
+
+
+def input_layouts(plain: PlainCall) -> Iterator[Condition]:
+    """The same inputs in other memory layouts, and inputs whose first axis has stride 0."""
+    adapter, call, seeds = plain.adapter, plain.call, plain.seeds
+    reason = "the same numbers in contiguous arrays give the right result"
+    for name, arrays in in_layouts(adapter, call.arrays):
+        usual = plain.values, plain.gradients
+        yield Condition(f"{name} inputs", replace(call, arrays=arrays), seeds, reason, usual, may_refuse=True)
+    found = [adapter.expanded(x) if k in call.wrt else None for k, x in enumerate(call.arrays)]
+    if all(x is None for x in found):
+        return
+    arrays = [x if e is None else e for x, e in zip(call.arrays, found, strict=True)]
+    contiguous = [x if e is None else adapter.copy(e) for x, e in zip(call.arrays, found, strict=True)]
+    try:
+        usual = adapter.vjp(replace(call, arrays=contiguous), seeds)
+    except Exception:  # noqa: BLE001 (the function may not accept these numbers)
+        return
+    yield Condition("expanded inputs", replace(call, arrays=arrays), seeds, reason, usual, may_refuse=True)
+
+
+class Unchanged:
+    """Copies of arrays, to see later whether a function has modified them.
+
+    Args:
+        adapter: The framework's adapter.
+        arrays: The arrays by name.
+    """
+
+    def __init__(self, adapter: FunctionAdapter, arrays: Mapping[str, Any]) -> None:
+        self.adapter = adapter
+        self.arrays = arrays
+        self.copies = {name: adapter.copy(x) for name, x in arrays.items()}
+
+    def modified(self) -> list[str]:
+        """The names of the arrays that have changed."""
+        return [name for name, x in self.arrays.items() if not self.adapter.same(x, self.copies[name])]
+
+    def records(self, what: str) -> list[GradientRecord]:
+        """One record for each array that has changed; what is the forward or backward pass."""
+        found = []
+        for name in self.modified():
+            x = self.arrays[name]
+            before, after = self.adapter.to_numpy(self.copies[name]), self.adapter.to_numpy(x)
+            at = tuple(int(i) for i in np.argwhere(before != after)[0])
+            found.append(
+                GradientRecord(
+                    name=name, quantity="value", framework=self.adapter.name, dtype=self.adapter.dtype(x),
+                    shape=tuple(x.shape), verdict=Verdict.DISAGREE, condition=f"after the {what}", entry=at,
+                    expected=hexadecimal(float(before[at])), observed=hexadecimal(float(after[at])),
+                    reason=f"the {what} modifies {name} in place, and everything else that uses it is then wrong; "
+                    "write to a copy",
+                )
+            )  # fmt: skip
+        return found
