@@ -11,6 +11,8 @@ import typing
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 Reduction = Literal["mean", "sum", "none"]
 """How the losses of entries or examples are reduced; "none" is contracted with fixed weights."""
 
@@ -26,9 +28,17 @@ class Weight(float):
 
 
 class Weights(tuple[float, ...]):
-    """Parameters with gradients, one for each number of an example: ``a: Weights = Weights((0.25, 0.5))``."""
+    """Parameters with gradients, one for each number of an example: ``a: Weights = Weights((0.25, 0.5))``.
+
+    They are multiplied entry by entry, and not repeated as a tuple is.
+    """
 
     __slots__ = ()
+
+    def __mul__(self, other: Any) -> Any:
+        return np.array(self) * other
+
+    __rmul__ = __mul__
 
 
 @functools.lru_cache(maxsize=4096)

@@ -346,3 +346,9 @@ def test_that_a_gradient_past_the_range_is_bounded_without_warnings() -> None:
     assert stored.radius.tolist() == [np.inf, 0.5]
     assert summed.radius[0] == np.inf
     assert 0.5 + rules.u <= summed.radius[1] < 0.5 + 1.01 * rules.u
+
+
+def test_that_weights_are_multiplied_entry_by_entry() -> None:
+    weights = Weights((0.5, 1.25))
+    assert (2 * weights).tolist() == (weights * 2).tolist() == [1.0, 2.5]
+    assert (weights * np.ones((3, 2))).shape == (np.ones((3, 2)) * weights).shape == (3, 2)
