@@ -28,7 +28,7 @@ class JaxFunctions:
     def prepare(self, function: Any, args: Sequence[Any], kwargs: dict[str, Any], wrt: Any) -> Call:
         tree = (function if not callable_only(function) else None, tuple(args), dict(kwargs))
         pairs, spec = tree_util.tree_flatten_with_path(tree)
-        at = [k for k, (_, leaf) in enumerate(pairs) if isinstance(leaf, jax.Array | np.ndarray)]
+        at = [k for k, (_, leaf) in enumerate(pairs) if is_numeric(leaf)]
         names = [name_of_path(pairs[k][0]) for k in at]
         arrays = [jnp.asarray(pairs[k][1]) for k in at]
         static = [leaf for _, leaf in pairs]
@@ -49,8 +49,7 @@ class JaxFunctions:
     def rebuild(self, args: Sequence[Any], kwargs: dict[str, Any], arrays: Sequence[Any]) -> tuple[Any, Any]:
         leaves, spec = tree_util.tree_flatten((tuple(args), dict(kwargs)))
         given = iter(arrays)
-        kinds = (jax.Array, np.ndarray)
-        return tree_util.tree_unflatten(spec, [next(given) if isinstance(x, kinds) else x for x in leaves])
+        return tree_util.tree_unflatten(spec, [next(given) if is_numeric(x) else x for x in leaves])
 
     def is_module(self, function: Any) -> bool:
         return not callable_only(function)
@@ -137,6 +136,11 @@ class JaxFunctions:
 
     def backward_passes(self, call: Call) -> list[tuple[str, str]]:
         return backward_passes(lambda *arrays: call.function(arrays), call.arrays)
+
+
+def is_numeric(x: Any) -> bool:
+    """True for an array of numbers; False for keys of random numbers and anything else."""
+    return isinstance(x, jax.Array | np.ndarray) and not jnp.issubdtype(x.dtype, jax.dtypes.extended)
 
 
 def callable_only(function: Any) -> bool:

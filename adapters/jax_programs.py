@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -32,6 +33,10 @@ EXACT = frozenset({
     "sign", "slice", "split", "squeeze", "stop_gradient", "transpose", "xor",
 })  # fmt: skip
 """Primitives that round nothing: constants are computed by their NumPy forms, which takes no time to compile."""
+OWN = str(Path(__file__).resolve().parent)
+"""Where this package's own frames are."""
+LONGEST = 300
+"""Iterations of a while loop that are unrolled."""
 WHOLE = frozenset({"add", "mul", "sub"})
 """Primitives that round nothing for integers."""
 
@@ -80,6 +85,7 @@ class _Recorder:
         self.numbers = inputs
         self.names = names
         self.dtypes = dtypes
+        self.integers: dict[int, Any] = {}
         self.steps: list[Step] = []
         self.natives: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
         self.place = ""
@@ -100,7 +106,7 @@ class _Recorder:
         known = self.evaluate(form, native, operands, given)
         several = isinstance(known, list | tuple)
         if not several and np.asarray(known).dtype.kind in "iu":
-            return as_type(known, types)
+            return self.keep_integers(as_type(known, types))
         output = Value(len(self.names) + len(self.steps))
         self.steps.append(Step(name, form, tuple(given), {}, output.number, self.place))
         self.natives.append((native, tuple(operands)))
@@ -115,6 +121,23 @@ class _Recorder:
     def constant(self, name: str, form: Any, native: Any, operands: Sequence[Any], types: Sequence[Any]) -> Any:
         """The value of an operation on constants, in their dtype."""
         primitive = name.removeprefix("lax.")
+        if any(id(x) in self.integers for x in operands):
+            if primitive == "bitcast_convert_type" and jnp.issubdtype(types[0].dtype, jnp.floating):
+                raise UsageError(
+                    f"the function makes numbers from the bits of others{where(self.place)}; "
+                    "give a reference function in NumPy"
+                )
+            found = self.ordinary(primitive, form, native, operands, types)
+            return found if isinstance(found, list | tuple) else self.keep_integers(found)
+        return self.ordinary(primitive, form, native, operands, types)
+
+    def keep_integers(self, x: Any) -> Any:
+        """Remember that these integers depend on the inputs."""
+        self.integers[id(x)] = x
+        return x
+
+    def ordinary(self, primitive: str, form: Any, native: Any, operands: Sequence[Any], types: Sequence[Any]) -> Any:
+        """The value of an operation on constants: by NumPy where that rounds nothing, or else by JAX."""
         whole = bool(types) and primitive in WHOLE and types[0].dtype.kind in "iu"
         if form is None or not (primitive in EXACT or whole):
             return native(*operands)
@@ -180,9 +203,25 @@ class _Recorder:
         n, m = params["cond_nconsts"], params["body_nconsts"]
         tests, own, carry = operands[:n], operands[n : n + m], operands[n + m :]
         condition, body = params["cond_jaxpr"], params["body_jaxpr"]
-        while bool(np.all(self.concrete(self.run(condition.jaxpr, condition.consts, [*tests, *carry])[0]))):
-            carry = self.run(body.jaxpr, body.consts, [*own, *carry])
-        return carry
+        for _ in range(LONGEST):
+            (going,) = self.run(condition.jaxpr, condition.consts, [*tests, *carry])
+            if not np.any(self.concrete(going)):
+                return carry
+            found = self.run(body.jaxpr, body.consts, [*own, *carry])
+            if np.ndim(self.concrete(going)):  # a batch of loops, each of which ends at its own time
+                found = [self.chosen(going, new, old) for new, old in zip(found, carry, strict=True)]
+            carry = found
+        raise UsageError(f"a while loop runs more than {LONGEST} times{where(self.place)}; give a reference function")
+
+    def chosen(self, which: Any, new: Any, old: Any) -> Any:
+        """The new values where a condition on the leading axes is true."""
+        lined = (*np.shape(self.concrete(which)), *(1,) * (np.ndim(self.concrete(new)) - np.ndim(self.concrete(which))))
+        dtype = self.dtypes[new.number] if isinstance(new, Value) else np.asarray(new).dtype
+        return self.record(
+            "lax.select_n", lambda which, x, y: np.where(np.reshape(which, lined), x, y),
+            lambda which, x, y: jnp.where(jnp.reshape(which, lined), x, y), [which, new, old],
+            [jax.ShapeDtypeStruct((), dtype)],
+        )  # fmt: skip
 
     def _solve(self, params: dict[str, Any], operands: list[Any]) -> list[Any]:
         """x of A x = b: the solution x0, as a constant, plus that of A d = b - A x0, which has the derivative of x."""
@@ -224,6 +263,10 @@ def item(k: int) -> Callable[[Any], Any]:
     return lambda x: x[k]
 
 
+def where(place: str) -> str:
+    return f" (called at {place})" if place else ""
+
+
 def is_ordinary(x: Any) -> bool:
     """True for numbers and truth values; False for keys of random numbers."""
     return not jnp.issubdtype(getattr(x, "dtype", float), jax.dtypes.extended)
@@ -241,8 +284,10 @@ def rounded(x: Any, dtype: Any) -> np.ndarray:
 
 def place_of(equation: Any) -> str:
     """File and line of the user's code."""
-    frame = source_info_util.user_frame(equation.source_info.traceback)
-    return f"{frame.file_name}:{frame.start_line}" if frame is not None else ""
+    for frame in source_info_util.user_frames(equation.source_info.traceback):
+        if not frame.file_name.startswith(OWN):
+            return f"{frame.file_name}:{frame.start_line}"
+    return ""
 
 
 def replay(program: Program, inputs: Sequence[Any], cotangents: Sequence[Any | None]) -> tuple[list[Any], list[Any]]:

@@ -40,6 +40,7 @@ def same(params: Any, x: Any) -> Any:
     return x
 
 
+LAX.update({name: plain(f) for name, f in (("eq_to", np.equal), ("le_to", np.less_equal), ("lt_to", np.less))})
 LAX["stop_gradient"] = plain(stop_gradient)
 LAX["device_put"] = LAX["optimization_barrier"] = lambda params, *xs: list(xs)
 

@@ -54,6 +54,22 @@ def concatenate(params: Any, *xs: Any) -> Any:
     return np.concatenate(xs, axis=params["dimension"])
 
 
+@form("stack")
+def stack(params: Any, *xs: Any) -> Any:
+    return np.stack(xs, axis=params["axis"])
+
+
+@form("unstack")
+def unstack(params: Any, x: Any) -> Any:
+    lined = np.moveaxis(x, params["axis"], 0)
+    return [lined[k] for k in range(np.shape(lined)[0])]
+
+
+@form("tile")
+def tile(params: Any, x: Any) -> Any:
+    return np.tile(x, tuple(params["reps"]))
+
+
 @form("pad")
 def pad(params: Any, x: Any, value: Any) -> Any:
     """Low, high and interior padding; negative widths cut."""
@@ -168,6 +184,12 @@ def scatter(params: dict[str, Any], operands: Sequence[Any]) -> Callable[..., An
         return np.reshape(np.where(source >= 0, np.ravel(updates)[np.maximum(source, 0)], np.ravel(x)), np.shape(x))
 
     return run
+
+
+@placed("scatter-sub")
+def subtracted(params: dict[str, Any], operands: Sequence[Any]) -> Callable[..., Any]:
+    add = added(params, operands)
+    return lambda x, indices, updates: add(x, indices, -updates)
 
 
 @placed("scatter-add")

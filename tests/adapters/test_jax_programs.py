@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gradagree.arithmetic.tape import trace
+from gradagree.errors import UsageError
 from gradagree.functions.assertions import assert_grads
 
 pytest.importorskip("jax")
@@ -131,7 +133,7 @@ def test_that_each_primitive_of_jax_is_covered_or_has_a_reason() -> None:
     listed = {getattr(primitives, name).name for name in dir(primitives) if name.endswith("_p")}
     opened = {"call", "cond", "custom_linear_solve", "jit", "scan", "while", *("custom_jvp_call", "custom_vjp_call")}
     integers = {
-        "bitcast_convert_type", "clz", "eq_to", "le_to", "lt_to", "nextafter", "population_count", "random_bits",
+        "bitcast_convert_type", "clz", "nextafter", "population_count", "random_bits",
         "random_fold_in", "random_seed", "random_split", "reduce_xor", "rng_bit_generator", "rng_uniform",
         "shift_left", "shift_right_arithmetic", "shift_right_logical", "threefry2x32", "after_all", "create_token",
     }  # fmt: skip
@@ -143,3 +145,43 @@ def test_that_each_primitive_of_jax_is_covered_or_has_a_reason() -> None:
 def test_that_integers_of_a_program_keep_their_dtype() -> None:
     program = trace_program(lambda x: [x[jnp.argsort(x) + jnp.int32(0)]], [draw(5)], ["x"])
     assert program(np.arange(5.0)[::-1])[0].shape == (5,)
+
+
+def test_that_the_loops_of_a_batch_end_each_at_its_own_time() -> None:
+    def halved(x: Any) -> Any:
+        return lax.while_loop(lambda c: c > 1.0, lambda c: c / 2, x)
+
+    args = [jnp.asarray([0.7, 5.0, 40.0])]
+    report = assert_grads(lambda x: x * lax.stop_gradient(jax.vmap(halved)(x)), args)
+    assert report.verdict.value == "agree"
+
+
+def test_that_numbers_from_the_bits_of_others_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"bits of others.*give a reference function"):
+        assert_grads(lambda x: jnp.frexp(x)[0], [draw(3)])
+
+
+def test_that_an_endless_loop_is_refused() -> None:
+    def run(x: Any) -> Any:
+        return lax.while_loop(lambda c: c[0] < 10**6, lambda c: (c[0] + 1, c[1]), (0, x))[1]
+
+    with pytest.raises(UsageError, match=r"while loop runs more than 300 times.*test_jax_programs\.py"):
+        trace_program(lambda x: [run(x)], [draw(3)], ["x"])
+
+
+def test_that_keys_of_random_numbers_are_no_arrays_to_check() -> None:
+    def dropout(x: Any, key: Any) -> Any:
+        return jnp.where(jax.random.bernoulli(key, 0.5, x.shape), x, 0.0)
+
+    report = assert_grads(dropout, [draw(6), jax.random.key(1)])
+    assert [r.name for r in report.records] == ["output", "args[0]"]
+
+
+def test_that_a_linear_system_has_the_derivative_of_its_solution() -> None:
+    a, b = np.asarray(regular(3), float), np.asarray(draw(3, 1), float)
+    program = trace_program(lambda a, b: [jnp.linalg.solve(a, b)], [jnp.asarray(a), jnp.asarray(b)], ["a", "b"])
+    graph = trace(program, a, b)
+    by_a, by_b = graph.vjp(graph.evaluate([a, b]), [np.ones((3, 1))])
+    expected = np.linalg.solve(a.T, np.ones((3, 1)))
+    np.testing.assert_allclose(by_b, expected)
+    np.testing.assert_allclose(by_a, -expected @ np.linalg.solve(a, b).T)

@@ -1,0 +1,232 @@
+"""All functions of jax.lax, jax.nn, jax.numpy and jax.scipy.special, each judged from its forward pass alone.
+
+    python -m benchmarks.jax_functions [--only NAMES] [--dtypes float32,bfloat16] [--shard I/N] [--limit SECONDS]
+                                       [--out FILE] [--table FILE]
+
+The functions are those that the modules list. Arguments come from `benchmarks.jax_arguments`, or else are arrays of
+random numbers, one for each argument that the signature requires. A function is judged in each dtype in which it
+runs; one that is not judged is listed with the reason. --out adds the results to those of an earlier run; --table
+writes the account of coverage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import fnmatch
+import functools
+import json
+import signal
+import statistics
+import sys
+import time
+import types
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.scipy.special
+import numpy as np
+
+from benchmarks.jax_arguments import ARGUMENTS, REASONS, guesses
+from gradagree.adapters.jax_functions import JaxFunctions
+from gradagree.arithmetic.duck import NoRule
+from gradagree.checker.verdict import Verdict, plain, worst
+from gradagree.errors import UsageError
+from gradagree.functions.assertions import check_call
+from gradagree.functions.records import GradientRecord
+
+DTYPES = ("float64", "float32", "bfloat16", "float16")
+MODULES = {"lax": jax.lax, "nn": jax.nn, "numpy": jax.numpy, "scipy.special": jax.scipy.special}
+LIMIT = 30.0
+"""Seconds for one function in one dtype."""
+
+
+class TooLong(Exception):
+    """A function was not finished within the limit."""
+
+
+def listing() -> dict[str, Callable[..., Any]]:
+    """All public functions of the modules, by their names below ``jax.``."""
+    found = {}
+    for module, contents in MODULES.items():
+        for name in dir(contents):
+            function = getattr(contents, name)
+            if name.startswith("_") or isinstance(function, type | types.ModuleType) or not callable(function):
+                continue
+            found[f"{module}.{name}"] = function
+    for name in ("det", "inv", "norm", "slogdet", "solve", "cholesky", "pinv", "eigh", "svd", "qr", "multi_dot"):
+        found[f"numpy.linalg.{name}"] = getattr(jnp.linalg, name)
+    return found
+
+
+def arguments(name: str, function: Any, dtype: str) -> tuple[Callable[..., Any], list[Any]]:
+    """A function of arrays, and the arrays.
+
+    Raises:
+        UsageError: No arguments are known for which it returns floating-point numbers.
+    """
+    if name in REASONS:
+        raise UsageError(REASONS[name])
+    if name in ARGUMENTS:
+        return ARGUMENTS[name](function, functools.partial(cast, dtype))
+    for args in guesses(function, functools.partial(cast, dtype)):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                outputs = jax.tree.leaves(function(*args))
+        except Exception:  # noqa: BLE001 (these arguments do not fit)
+            continue
+        kinds = {jnp.result_type(y) for y in outputs}
+        if any(jnp.issubdtype(kind, jnp.complexfloating) for kind in kinds):
+            raise UsageError("returns complex numbers")
+        if not any(jnp.issubdtype(kind, jnp.floating) for kind in kinds):
+            raise UsageError("returns no floating-point numbers")
+        if all(bool(jnp.isfinite(y).all()) for y in outputs):
+            return function, args
+    raise UsageError("no arguments are known")
+
+
+def cast(dtype: str, x: Any) -> Any:
+    return jnp.asarray(x, dtype)
+
+
+def records_of(function: Callable[..., Any], args: Sequence[Any]) -> list[GradientRecord]:
+    adapter = JaxFunctions()
+    call = adapter.prepare(function, args, {}, None)
+    return check_call(adapter, call, None, args, {})
+
+
+def judge(name: str, function: Any, dtype: str, limit: float) -> dict[str, Any]:
+    """The outcome of one function in one dtype: its verdict, or the reason why there is none."""
+
+    def stop(*_: Any) -> None:
+        raise TooLong
+
+    start = time.perf_counter()
+    signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, limit)
+    try:
+        records = records_of(*arguments(name, function, dtype))
+    except TooLong:
+        return {"refused": f"not finished within {limit:g} s"}
+    except UsageError as refused:
+        return {"refused": str(refused)}
+    except NoRule as missing:
+        return {"refused": str(missing)[:120]}
+    except Exception as error:  # noqa: BLE001 (of the framework, for this dtype, or ours)
+        return {"refused": f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"}
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+    sharpness = [plain(r.sharpness) for r in records if r.quantity == "gradient" and r.sharpness is not None]
+    return {
+        "verdict": worst(r.verdict for r in records).value,
+        "sharpness": statistics.median(sharpness) if sharpness else None,
+        "failures": [failure(r) for r in records if r.verdict.fails],
+        "seconds": round(time.perf_counter() - start, 3),
+    }
+
+
+def failure(record: GradientRecord) -> dict[str, Any]:
+    """The fields of a failing record that explain it."""
+    numbers = {name: as_float(getattr(record, name)) for name in ("expected", "observed", "tolerance")}
+    return {
+        "name": record.name, "verdict": record.verdict.value, "ratio": plain(record.ratio),
+        "entry": list(record.entry or ()), **numbers, "reason": record.reason,
+    }  # fmt: skip
+
+
+def as_float(x: Any) -> float | None:
+    return float.fromhex(x) if isinstance(x, str) else x
+
+
+def chosen(names: Sequence[str], only: str | None, shard: str | None) -> list[str]:
+    """The names that fit one of the patterns, and of these every N-th."""
+    patterns = only.split(",") if only else ["*"]
+    found = [name for name in names if any(fnmatch.fnmatch(name, p) for p in patterns)]
+    index, count = map(int, shard.split("/")) if shard else (1, 1)
+    return found[index - 1 :: count]
+
+
+def measure(names: Sequence[str], dtypes: Sequence[str], limit: float) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The name and the outcomes of each function, by dtype."""
+    functions = listing()
+    for name in names:
+        found = {}
+        for dtype in dtypes:
+            found[dtype] = judge(name, functions[name], dtype, limit)
+        yield name, found
+        jax.clear_caches()
+
+
+def is_judged(result: Mapping[str, Any]) -> bool:
+    return any("verdict" in one for one in result.values())
+
+
+def print_summary(results: Mapping[str, Any]) -> None:
+    print(f"{len(results)} functions, {sum(map(is_judged, results.values()))} judged")
+    for dtype in DTYPES:
+        ones = [result[dtype] for result in results.values() if dtype in result]
+        counts = collections.Counter(one["verdict"] for one in ones if "verdict" in one)
+        sharpness = [one["sharpness"] for one in ones if one.get("sharpness") is not None]
+        if counts:
+            median = f"median relative tolerance {statistics.median(sharpness):.1e}"
+            print(f"{dtype}: " + ", ".join(f"{v} {n}" for v, n in counts.most_common()) + f"; {median}")
+
+
+def table(results: Mapping[str, Any]) -> str:
+    """The account of coverage: a row for each function."""
+    rows = ["| function | " + " | ".join(DTYPES) + " |", "| --- |" + " --- |" * len(DTYPES)]
+    for name, result in sorted(results.items()):
+        if is_judged(result):
+            rows.append(f"| `{name}` | " + " | ".join(cell(result.get(dtype, {})) for dtype in DTYPES) + " |")
+    missing = [
+        f"- `{name}`: {next(iter(r.values()))['refused']}" for name, r in sorted(results.items()) if not is_judged(r)
+    ]
+    return "\n".join([*rows, "", "Not covered:", "", *missing]) + "\n"
+
+
+def cell(one: Mapping[str, Any]) -> str:
+    if "verdict" not in one:
+        return "not covered" if one else ""
+    return f"{one['verdict']} {one['sharpness']:.0e}" if one["sharpness"] is not None else one["verdict"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="The functions of JAX, judged from forward passes alone.")
+    parser.add_argument("--only", help="names or patterns, separated by commas: nn.*,numpy.cumsum")
+    parser.add_argument("--dtypes", default=",".join(DTYPES))
+    parser.add_argument("--shard", help="I/N: every N-th function, starting with the I-th")
+    parser.add_argument("--limit", type=float, default=LIMIT, help="seconds for one function in one dtype")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--table", type=Path)
+    options = parser.parse_args()
+    jax.config.update("jax_enable_x64", True)
+    warnings.simplefilter("ignore")
+    known = json.loads(options.out.read_text()) if options.out and options.out.exists() else {"functions": {}}
+    results = {}
+    for name, result in measure(
+        chosen([*listing()], options.only, options.shard), options.dtypes.split(","), options.limit
+    ):
+        results[name] = result
+        for dtype, one in result.items():
+            for found in one.get("failures", []):
+                print(name, dtype, *(f"{key}={value}" for key, value in found.items()), flush=True)
+        if not is_judged(result):
+            print(name, "refused:", next(iter(result.values()))["refused"], flush=True)
+        if options.out:
+            known["functions"].setdefault(name, {}).update(result)
+            known["versions"] = {"jax": jax.__version__, "numpy": np.__version__, "python": sys.version.split()[0]}
+            options.out.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+    print_summary(results)
+    if options.table:
+        options.table.write_text(table(known["functions"] if options.out else results))
+    accused = [v.value for v in Verdict if v.fails]
+    sys.exit(any(one.get("verdict") in accused for result in results.values() for one in result.values()))
+
+
+if __name__ == "__main__":
+    main()
