@@ -49,6 +49,16 @@ class Tape(Duck):
     def dtype(self) -> Any:
         return self.numbers.dtype if self.numbers.dtype.kind in "biu" else np.dtype(np.float64)
 
+    @property
+    def true(self) -> np.ndarray:
+        """Where a condition holds, for the given inputs."""
+        return self.numbers
+
+    @property
+    def open(self) -> bool:
+        """A condition on the given inputs is never in doubt."""
+        return False
+
     def __bool__(self) -> bool:
         """The truth for the given inputs: a branch of the program is recorded as it was taken."""
         return bool(self.numbers)

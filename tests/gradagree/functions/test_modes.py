@@ -31,6 +31,21 @@ def test_that_right_derivatives_agree_in_all_modes_and_orders(framework: str, dt
     assert {(record.mode, record.order) for record in report.records} == {(m, k) for m in MODES for k in (1, 2)}
 
 
+SECOND = {
+    "maximum": lambda x: x.amax(-1) * x.relu().sum(-1) ** 2,
+    "branches": lambda x: torch.where(x > 0, x**2, x.exp()),
+    "sorted": lambda x: torch.sort(x, -1)[0] ** 2,
+    "clipped": lambda x: x.clamp(-0.5, 0.5) ** 2,
+    "normalised": lambda x: torch.nn.functional.layer_norm(x, (3,)),
+    "gathered": lambda x: x[torch.tensor([0, 0, 1])] ** 2,
+}
+
+
+@pytest.mark.parametrize("name", SECOND)
+def test_that_second_derivatives_of_functions_with_conditions_agree(name: str) -> None:
+    assert assert_grads(SECOND[name], [torch.tensor(X)], order=2).verdict.value == "agree"
+
+
 class OnlyFirst(torch.autograd.Function):  # type: ignore[misc]
     """tanh whose gradient is right, but whose derivative is lost."""
 
