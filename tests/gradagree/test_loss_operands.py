@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -334,6 +335,77 @@ def test_that_check_finds_wrong_derivatives_of_operands(framework: str) -> None:
         with pytest.raises(Disagreement) as found:
             check(loss, frameworks=framework, modes="grad" if framework == "torch" else "packed")
         assert "disagree in loss" in str(found.value)
+
+
+EXTENSION = """
+import torch
+import jax
+import numpy as np
+from gradagree import ErrorFunction
+from gradagree.reference import Weights
+
+
+class {name}(ErrorFunction):
+    weight: Weights = Weights((0.5, 1.25, 2.0))
+
+    def value(self, o, t):
+        return np.sum(self.weight * (o - t) ** 2, axis=(-2, -1))
+
+    def sensitivity(self, o, t):
+        return 2 * self.weight * (o - t)
+
+    def torch(self, o, t, torch):
+        return InTorch.apply(o, t, self.weight)
+
+    def jax(self, o, t, jax):
+        return in_jax(o, t, self.weight)
+
+
+def cotangents(g, o, t, w):
+    d = 2 * g * w * (o - t)
+    return d, {by_t} * -d, {by_w} * g * ((o - t) ** 2).sum(0)
+
+
+class InTorch(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, o, t, w):
+        ctx.save_for_backward(o, t, w)
+        return (w * (o - t) ** 2).sum()
+
+    @staticmethod
+    def backward(ctx, g):
+        return cotangents(g, *ctx.saved_tensors)
+
+
+@jax.custom_vjp
+def in_jax(o, t, w):
+    return (w * (o - t) ** 2).sum()
+
+
+in_jax.defvjp(lambda o, t, w: (in_jax(o, t, w), (o, t, w)), lambda kept, g: cotangents(g, *kept))
+"""
+
+
+@pytest.mark.parametrize("framework", ["torch"])
+@pytest.mark.parametrize(("by_t", "by_w", "entry"), [(-1, 1, "dt["), (1, 0.5, "dweight[")])
+def test_that_a_run_finds_wrong_derivatives_of_operands_in_a_file(
+    framework: str, by_t: float, by_w: float, entry: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("jax")
+    file, name = tmp_path / "losses.py", f"OfFile{'t' * (by_t != 1)}{'w' * (by_w != 1)}"
+    file.write_text(EXTENSION.format(name=name, by_t=by_t, by_w=by_w))
+    program = (
+        "import sys, json, gradagree; "
+        "found = gradagree.run(ext=[sys.argv[1]], frameworks=sys.argv[2], modes=sys.argv[3], cases=2, workers=1); "
+        "print(json.dumps([r.entry for r in found if r.verdict.fails and r.box == 'error']))"
+    )
+    mode = "backward" if framework == "torch" else "packed"
+    given = [sys.executable, "-c", program, str(file), framework, mode]
+    done = subprocess.run(given, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    entries = {found.split("[")[0] + "[" for found in json.loads(done.stdout.splitlines()[-1])}
+    assert entries == {entry}
 
 
 def test_that_a_gradient_past_the_range_is_bounded_without_warnings() -> None:
