@@ -10,6 +10,11 @@ UNKNOWN = -np.inf
 """The exponent q of numbers about which nothing is known."""
 
 
+MANY = 1024
+SCALABLE = -1000
+"""Lowest bits below this are not scaled to integers, which might overflow."""
+
+
 def lowest_bit(x: np.ndarray) -> float:
     """The largest q such that every entry of x is a multiple of 2^q; infinity if all are zero, `NONE` if not finite.
 
@@ -19,6 +24,12 @@ def lowest_bit(x: np.ndarray) -> float:
     x = np.asarray(x, dtype=np.float64)
     if not np.isfinite(x).all():
         return UNKNOWN
+    if x.size > MANY:  # one entry after the other is slow: most are multiples of the lowest bit of the first ones
+        flat = x.ravel()
+        first = lowest_bit(flat[:MANY])
+        if SCALABLE < first <= 0:
+            scaled = flat * 2.0**-first
+            return min(first, lowest_bit(flat[np.rint(scaled) != scaled]))
     mantissa, exponent = np.frexp(x[x != 0])
     if mantissa.size == 0:
         return np.inf

@@ -131,10 +131,15 @@ def result(
     keep marks entries that are exact for another reason (such as a sum with zero).
     """
     size = np.abs(value) + spread
-    rounding = np.where(
-        exactness.is_exact(size, q, model) | keep, 0.0, roundings * (model.u + OWN) * size + model.quantum
-    )
-    return finish(value, spread + rounding, model, q)
+    exact = exactness.is_exact(size, q, model) | keep
+    rounding = roundings * (model.u + OWN) * size + model.quantum
+    if np.any(exact):
+        rounding = np.where(exact, 0.0, rounding)
+    rounding += spread
+    if not np.max(size, initial=0.0) + np.max(rounding, initial=0.0) <= model.format.largest:
+        return finish(value, rounding, model, q)
+    rounding *= OUTWARD  # in place, as new arrays of this size take longer than the product
+    return Rounded(value, rounding, model, q)
 
 
 def round_once(x: Rounded, model: Model) -> Rounded:
@@ -145,8 +150,10 @@ def round_once(x: Rounded, model: Model) -> Rounded:
 
 def finish(value: Any, radius: Any, model: Model, q: float = exactness.UNKNOWN) -> Rounded:
     """The result with its radius enlarged for its own rounding; infinite where the number may overflow."""
-    size = np.abs(value) + radius
-    return Rounded(value, np.where(size > model.format.largest, np.inf, radius * OUTWARD), model, q)
+    size, outward = np.abs(value) + radius, radius * OUTWARD
+    if not np.max(size, initial=0.0) <= model.format.largest:
+        outward = np.where(size > model.format.largest, np.inf, outward)
+    return Rounded(value, outward, model, q)
 
 
 def keep_infinite(spread: Any, x: Rounded, y: Rounded) -> Any:

@@ -119,3 +119,12 @@ def test_that_where_sums_are_exact_every_partial_sum_is_a_number_of_the_format(d
     partial = [float(s) for order in (x, x[::-1], np.sort(x)) for s in np.cumsum(order)]
     assert exact == (size == 0 or size <= 2.0 ** (FORMATS[dtype].precision + q))
     assert not exact or all(representable(s, dtype) for s in partial)
+
+
+@pytest.mark.parametrize("exponents", [(-20, 3), (0, 40), (-1070, -1000), (5, 9)])
+def test_that_the_lowest_bit_of_a_large_array_is_that_of_its_parts(exponents: tuple[int, int]) -> None:
+    rng = np.random.default_rng(8)
+    x = np.ldexp(rng.integers(-9, 10, 5000).astype(float), rng.integers(*exponents, 5000))
+    assert exactness.lowest_bit(x) == min(exactness.lowest_bit(part) for part in np.split(x, 50))
+    x[4000] = np.ldexp(1.0, exponents[0] - 3)
+    assert exactness.lowest_bit(x) == exponents[0] - 3

@@ -20,6 +20,8 @@ from gradagree.arithmetic import Ball, Rounded
 from gradagree.arithmetic.ball import lift, precision
 from gradagree.arithmetic.model import Format, Model, model
 from gradagree.arithmetic.rounded_library import FUNCTIONS
+from gradagree.reference.operations.cumulative import running_max, running_min
+from gradagree.reference.operations.scatter import put, scatter_add
 
 ANY, POSITIVE, UNIT, TALL = (-12.0, 12.0), (2.0**-4, 12.0), (-0.75, 0.75), (-125.0, 125.0)
 DTYPES = {"float64": np.float64, "float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
@@ -139,7 +141,8 @@ def truth_escaped(example: Example, pairs: list[Pair]) -> bool:
 
 ELSEWHERE = (
     np.arctan2, np.ceil, np.cumprod, np.cumsum, np.floor, np.hypot, np.isfinite, np.isinf, np.isnan, np.prod, np.rint,
-    np.signbit, np.sort, np.trunc, special.gamma, special.logsumexp, special.zeta,
+    np.signbit, np.sort, np.trunc, special.gamma, special.logsumexp, special.zeta, put, running_max, running_min,
+    scatter_add,
 )  # fmt: skip
 """Rules that tests of their own are about, as are the functions of the libraries."""
 
