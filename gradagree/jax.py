@@ -84,7 +84,7 @@ def check_vjp(
     _warn_unused(atol=atol, rtol=rtol, eps=None if eps == 1e-4 else eps)
 
     class Given(JaxFunctions):
-        def vjp(self, call: Call, cotangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        def vjp(self, call: Call, cotangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:  # noqa: ARG002
             value, vjp = f_vjp(*args)
             leaves, spec = jax.tree_util.tree_flatten(value)
             found = vjp(jax.tree_util.tree_unflatten(spec, list(cotangents)))
@@ -118,7 +118,7 @@ def check_jvp(
     _warn_unused(atol=atol, rtol=rtol, eps=None if eps == 1e-4 else eps)
 
     class Given(JaxFunctions):
-        def jvp(self, call: Call, tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        def jvp(self, call: Call, tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:  # noqa: ARG002
             spec = jax.tree_util.tree_structure(tuple(args))
             found = f_jvp(tuple(args), jax.tree_util.tree_unflatten(spec, list(tangents)))
             return jax.tree_util.tree_leaves(found[0]), jax.tree_util.tree_leaves(found[1])

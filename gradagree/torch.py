@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from msgspec.structs import replace
 from torch.autograd.gradcheck import GradcheckError
 
 from gradagree.adapters.functions import Call
@@ -209,7 +210,7 @@ def _arguments(inputs: Any, name: str) -> tuple[Any, ...]:
     args = (inputs,) if isinstance(inputs, torch.Tensor) else tuple(inputs)
     if not any(isinstance(x, torch.Tensor) and x.requires_grad for x in args):
         raise ValueError(
-            f"{name} expects at least one input tensor to require gradient, but none of the them have requires_grad=True."
+            f"{name} expects at least one input tensor to require gradient, but none has requires_grad=True"
         )
     return args
 
@@ -235,8 +236,6 @@ def _failed(records: Sequence[GradientRecord]) -> bool:
 
 
 def _named(records: Sequence[GradientRecord], condition: str) -> list[GradientRecord]:
-    from msgspec.structs import replace
-
     return [replace(record, condition=condition) for record in records]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import special
 
 from gradagree.adapters.aten.table import ATEN, aten
+from gradagree.reference.operations import composites
 from gradagree.reference.operations.primitive import midpoints
 
 UNARY: dict[str, Any] = {
@@ -202,14 +203,12 @@ def log_sigmoid_forward(x: Any) -> Any:
 
 @aten("_softmax", "softmax")
 def softmax(x: Any, dim: int, *_: Any) -> Any:
-    z = np.exp(x - np.max(x, axis=dim, keepdims=True))
-    return z / np.sum(z, axis=dim, keepdims=True)
+    return composites.softmax(x, axis=dim)
 
 
 @aten("_log_softmax", "log_softmax")
 def log_softmax(x: Any, dim: int, *_: Any) -> Any:
-    z = x - np.max(x, axis=dim, keepdims=True)
-    return z - np.log(np.sum(np.exp(z), axis=dim, keepdims=True))
+    return composites.log_softmax(x, axis=dim)
 
 
 @aten("_softmax_backward_data")

@@ -69,6 +69,10 @@ class Tape(Duck):
     def __float__(self, *_: Any) -> float:
         raise NoRule("a traced array is no Python number; use NumPy functions instead of the math module")
 
+    def record(self, operation: Primitive, *operands: Any, **parameters: Any) -> Any:
+        """Append one operation to the graph, for functions that are recorded as one primitive."""
+        return record(operation, *operands, **parameters)
+
     def copy(self) -> Self:
         return self
 

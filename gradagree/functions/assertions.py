@@ -368,7 +368,7 @@ def expectations(checked: CheckedCall, seeds: Sequence[Any]) -> Ladder[Enclosure
     stores = checked.stores([*checked.outputs, *checked.call.arrays])
     numbers = [None if g is None else adapter.to_numpy(g) for g in seeds]
 
-    return checked.ladder(lambda rung: expect(graph, inputs, numbers, rung, dtype, stores))
+    return checked.ladder(lambda rung: expect(graph, inputs, numbers, rung, dtype, stores, checked.order))
 
 
 def draw_cotangents(adapter: FunctionAdapter, outputs: Sequence[Any]) -> list[Any]:

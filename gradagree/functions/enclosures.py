@@ -54,8 +54,9 @@ def interior(rung: str, dtype: str) -> Model:
 
 
 def enclose(
-    graph: Graph, inputs: Sequence[Any], cotangents: Sequence[Any], rung: str, dtype: str, stores: Sequence[str]
-) -> tuple[list[Expected], list[Expected | None]]:
+    graph: Graph, inputs: Sequence[Any], cotangents: Sequence[Any], rung: str, dtype: str, stores: Sequence[str],
+    order: int = 1,
+) -> tuple[list[Expected], list[Expected | None]]:  # fmt: skip
     """The outputs and the gradients of a graph with worst-case tolerances.
 
     Args:
@@ -65,6 +66,8 @@ def enclose(
         rung: ``"wide"`` or ``"stored"``.
         dtype: The dtype of the function.
         stores: The dtypes of the outputs, then of the inputs, in which the results are stored.
+        order: 2 for the gradient of a gradient, which is linear in its cotangents: a program may round the term of each
+            cotangent by itself, where the graph adds cotangents first.
 
     Returns:
         The outputs, and the gradient of each input; None for an input that no output depends on.
@@ -72,6 +75,8 @@ def enclose(
     inside = interior(rung, dtype)
     lifted = [lift(x, inside) if is_floating(x) else x for x in inputs]
     seeds = [None if g is None else lift(g, inside) for g in cotangents]
+    if order > 1:
+        seeds = [g if g is None else g.widen(inside.formula * inside.u * np.abs(g.value)) for g in seeds]
     with np.errstate(all="ignore"):
         values = graph.evaluate(lifted)
         gradients = graph.vjp(values, seeds, add_in_any_order)
@@ -178,11 +183,12 @@ def with_probable(
 
 
 def expect(
-    graph: Graph, inputs: Sequence[Any], cotangents: Sequence[Any], rung: str, dtype: str, stores: Sequence[str]
-) -> tuple[list[Expected], list[Expected | None]]:
+    graph: Graph, inputs: Sequence[Any], cotangents: Sequence[Any], rung: str, dtype: str, stores: Sequence[str],
+    order: int = 1,
+) -> tuple[list[Expected], list[Expected | None]]:  # fmt: skip
     """As `enclose`, with the probabilistic tolerances where the worst case leaves fewer than half the digits."""
-    values, gradients = enclose(graph, inputs, cotangents, rung, dtype, stores)
-    if is_sharp([*values, *gradients], dtype):
+    values, gradients = enclose(graph, inputs, cotangents, rung, dtype, stores, order)
+    if order > 1 or is_sharp([*values, *gradients], dtype):
         return values, gradients
     assumed = probable(graph, inputs, cotangents, rung, dtype)
     samples = functools.cache(lambda: sampled(graph, inputs, cotangents, rung, dtype, assumed))

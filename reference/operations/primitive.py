@@ -89,12 +89,14 @@ def is_constant(x: Any) -> bool:
 
 def certain(condition: Any) -> np.ndarray:
     """The entries for which a condition holds without doubt (see `gradagree.arithmetic.three_valued`)."""
+    condition = getattr(condition, "numbers", condition)  # on a tape: as it is for the given inputs
     true, open = getattr(condition, "true", condition), getattr(condition, "open", False)
     return np.asarray(true & ~np.asarray(open))
 
 
 def possible(condition: Any) -> np.ndarray:
     """The entries for which a condition may hold."""
+    condition = getattr(condition, "numbers", condition)  # on a tape: as it is for the given inputs
     true, open = getattr(condition, "true", condition), getattr(condition, "open", False)
     return np.asarray(true | np.asarray(open))
 

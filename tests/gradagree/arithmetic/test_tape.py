@@ -36,6 +36,8 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], list[np.ndarray]]] = {
     "inner product": (lambda a, b: a @ b, [normal(4), normal(4)]),
     "einsum": (lambda a, b: np.einsum("bij,bkj->bik", a, b), [normal(2, 3, 4), normal(2, 5, 4)]),
     "broadcast": (lambda a, b: a * b + b / a - a, [normal(3, 1), normal(2, 1, 4)]),
+    "softmax as one": (lambda x: composites.softmax(x, axis=-1), [normal(3, 4)]),
+    "log_softmax as one": (lambda x: composites.log_softmax(x, axis=0), [normal(3, 4)]),
     "softmax": (lambda x: np.exp(x) / np.sum(np.exp(x), axis=-1, keepdims=True), [normal(3, 4)]),
     "prod": (lambda x: np.prod(x, axis=(0, 2)), [normal(2, 3, 4)]),
     "prod with zeros": (lambda x: np.prod(x, axis=0), [np.array([[0.0, 0.0, 1.5], [2.0, 0.0, 3.0]])]),
