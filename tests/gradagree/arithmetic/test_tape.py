@@ -15,6 +15,7 @@ from gradagree.arithmetic.model import model
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.arithmetic.tape import trace
 from gradagree.reference.graph import Application, Graph
+from gradagree.reference.operations import composites
 from gradagree.reference.operations.ordering import top_k
 from gradagree.reference.operations.primitive import Primitive
 from gradagree.reference.operations.scatter import add_at, put, put_along_axis, scatter_add
