@@ -24,6 +24,7 @@ class Call:
         results: Names of the outputs, after the first call: ``output``, or ``output[0]``, ...
         constant: Positions of the outputs, after a call of `vjp`, that the framework declares to have no derivative,
             while others have one.
+        random: True, after `FunctionAdapter.outputs`, if the function draws random numbers.
     """
 
     function: Callable[[Sequence[Any]], list[Any]]
@@ -32,6 +33,7 @@ class Call:
     wrt: list[int]
     results: list[str]
     constant: list[int] = field(default_factory=list)
+    random: bool = False
 
 
 def gradient_call(

@@ -129,7 +129,10 @@ class TorchFunctions:
 
     def outputs(self, call: Call) -> list[Any]:
         with torch.no_grad(), seeded():
-            return call.function([x.detach() for x in call.arrays])
+            before = torch.get_rng_state()
+            found = call.function([x.detach() for x in call.arrays])
+            call.random = not torch.equal(before, torch.get_rng_state())
+            return found
 
     def vjp(self, call: Call, cotangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         arrays = [x.detach().requires_grad_(k in call.wrt) for k, x in enumerate(call.arrays)]
