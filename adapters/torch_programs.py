@@ -140,7 +140,12 @@ def is_inexact(x: torch.Tensor) -> bool:
 
 
 def is_random(target: Any) -> bool:
-    return torch.Tag.nondeterministic_seeded in getattr(target, "tags", ())
+    """True for operations that draw random numbers; fused attention does so only with dropout, which has no form."""
+    return torch.Tag.nondeterministic_seeded in getattr(target, "tags", ()) and "attention" not in name_of(target)
+
+
+RANDOM_SLOPES = "aten.rrelu_with_noise"
+"""It writes the slopes that it draws into its second argument."""
 
 
 class _Draws(TorchDispatchMode):  # type: ignore[misc]
@@ -152,7 +157,9 @@ class _Draws(TorchDispatchMode):  # type: ignore[misc]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         found = func(*args, **(kwargs or {}))
-        if is_random(func):
+        if name_of(func) == RANDOM_SLOPES:
+            self.results.append(args[1].clone())
+        elif is_random(func):
             self.results.append([x.clone() for x in found] if isinstance(found, tuple) else found.clone())
         return found
 
@@ -169,6 +176,11 @@ class _Again(torch.fx.Interpreter):  # type: ignore[misc]
             if n not in self.drawn:
                 return super().run_node(n)
             found, args = self.drawn[n], self.fetch_args_kwargs_from_env(n)[0]
+            if name_of(n.target) == RANDOM_SLOPES:
+                given = list(args[2:5])
+                lower, upper, training = given + [1 / 8, 1 / 3, False][len(given) :]
+                slope = found if training else (lower + upper) / 2
+                return torch.where(args[0] > 0, args[0], args[0] * slope)
             if is_mutable(n.target):
                 return args[0].copy_(found)
             if name_of(n.target) == "aten.native_dropout":

@@ -12,6 +12,7 @@ from gradagree.reference.operations.primitive import midpoints
 
 def vector_norm(x: Any, p: float = 2, axis: Any = None, keepdims: bool = False) -> Any:
     """(sum_i |x_i|^p)^(1/p), with the limits for p = 0 and for infinite p; the derivative at 0 is 0, as in PyTorch."""
+    axis = axis if np.ndim(x) else None
     if p == np.inf or p == -np.inf:
         return (np.max if p > 0 else np.min)(np.abs(x), axis=axis, keepdims=keepdims)
     if p == 0:

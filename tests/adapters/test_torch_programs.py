@@ -115,3 +115,19 @@ def test_that_a_wrong_backward_pass_of_a_write_disagrees() -> None:
 
     with pytest.raises(AssertionError):
         assert_grads(Doubled.apply, (X,))
+
+
+def test_that_random_slopes_are_those_of_the_first_run() -> None:
+    assert_grads(lambda x: torch.nn.functional.rrelu(x, training=False), (X,))
+    program = trace_program(lambda x: torch.nn.functional.rrelu(x, training=True), [X], ["x"])
+    (found,) = program(to_numpy(X))
+    negative = to_numpy(X) < 0
+    slopes = found[negative] / to_numpy(X)[negative]
+    assert ((slopes >= 0.125) & (slopes <= 1 / 3)).all()
+    np.testing.assert_array_equal(found[to_numpy(X) >= 0], to_numpy(X)[to_numpy(X) >= 0])
+
+
+def test_that_fused_attention_without_dropout_has_gradients() -> None:
+    x = torch.linspace(-1.0, 1.0, 24, dtype=torch.float64).reshape(1, 2, 4, 3)
+    report = assert_grads(torch.nn.functional.scaled_dot_product_attention, (x, x.flip(-1), x.cos()))
+    assert len(report.records) >= 4
