@@ -22,7 +22,7 @@ HAND_PICKED = {"eps": 1e-6, "atol": 1e-5, "rtol": 1e-3, "nondet_tol": 0.0, "fast
 _warned: set[str] = set()
 
 
-class GradcheckDisagreement(Disagreement, GradcheckError):
+class GradcheckDisagreement(Disagreement, GradcheckError):  # type: ignore[misc]
     """A gradient is not right; also a ``torch.autograd.gradcheck.GradcheckError``, as the original raises.
 
     Args:

@@ -48,7 +48,9 @@ def report_by_inputs(
     reports = [one_dtype(adapter, thing, args, kwargs, reference, dtype, options) for dtype in chosen_dtypes(dtypes)]
     notes = list(dict.fromkeys(note for report in reports for note in report.notes))
     replay = next((report.replay for report in reports if report.replay), "")
-    return Report([record for report in reports for record in report.records], name_of(thing), notes, replay)
+    conditions = list(dict.fromkeys(one for report in reports for one in report.conditions))
+    records = [record for report in reports for record in report.records]
+    return Report(records, name_of(thing), notes, replay, conditions)
 
 
 def one_dtype(

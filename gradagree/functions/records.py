@@ -185,7 +185,7 @@ class Report:
         """The function, its verdict, the notes and all records as one JSON object."""
         whole = {
             "function": self.function, "verdict": self.verdict, "notes": self.notes, "replay": self.replay,
-            "records": self.records,
+            "conditions": self.conditions, "records": self.records,
         }  # fmt: skip
         return msgspec.json.encode(whole)
 
@@ -194,4 +194,4 @@ class Report:
         """The report that `to_json` has written."""
         whole = msgspec.json.decode(text)
         records = msgspec.convert(whole["records"], list[GradientRecord])
-        return cls(records, whole["function"], whole["notes"], whole["replay"])
+        return cls(records, whole["function"], whole["notes"], whole["replay"], whole["conditions"])
