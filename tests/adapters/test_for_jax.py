@@ -86,7 +86,9 @@ def test_that_the_sensitivity_of_a_box_is_the_gradient_at_its_current_input(prob
     given, adapter = problem(SPEC), ForJax()
     with adapter.settings():
         tapped, _ = adapter.answers(given, "grad")
-        slope = jax.grad(lambda p: jax.numpy.sum((jax.numpy.tanh(p) - given.targets) ** 2))(tapped.values["c1"])
+        factor = jax.numpy.asarray(given.loss_weight)
+        error = lambda p: factor * jax.numpy.sum((jax.numpy.tanh(p) - given.targets) ** 2)  # noqa: E731
+        slope = jax.grad(error)(tapped.values["c1"])
     assert np.array_equal(tapped.cotangents["c1"], np.asarray(slope))
 
 
