@@ -83,18 +83,14 @@ def gradcheck(
     Args:
         func: A function of tensors that returns a tensor or several.
         inputs: A tensor or a sequence of arguments; those that require a gradient are checked.
-        eps: Not used: there are no finite differences.
-        atol: Not used: the tolerance is computed.
-        rtol: Not used.
+        eps, atol, rtol, nondet_tol, fast_mode: Not used: the tolerance is computed, and all entries are checked.
         raise_exception: False to return False in place of raising an error.
-        nondet_tol: Not used.
         check_undefined_grad: Check that undefined gradients of the outputs count as zeros.
         check_grad_dtypes: Check that each gradient has the dtype of its input.
         check_batched_grad: Check batched gradients, by ``is_grads_batched``.
         check_batched_forward_grad: Check batched forward mode, by ``vmap``; needs check_forward_ad.
         check_forward_ad: Check forward mode.
         check_backward_ad: Check reverse mode.
-        fast_mode: Not used: all entries are checked.
         masked: Accepted; sparse tensors are not supported.
 
     Returns:
@@ -160,18 +156,14 @@ def gradgradcheck(
         func: A function of tensors that returns a tensor or several.
         inputs: A tensor or a sequence of arguments.
         grad_outputs: Cotangents of the outputs; by default random ones, which are differentiated too.
-        eps: Not used.
-        atol: Not used.
-        rtol: Not used.
+        eps, atol, rtol, nondet_tol, fast_mode: Not used.
         gen_non_contig_grad_outputs: Use cotangents that are not contiguous.
         raise_exception: False to return False in place of raising an error.
-        nondet_tol: Not used.
         check_undefined_grad: As in `gradcheck`.
         check_grad_dtypes: As in `gradcheck`.
         check_batched_grad: As in `gradcheck`.
         check_fwd_over_rev: Check forward mode over reverse mode.
         check_rev_over_rev: Check reverse mode over reverse mode.
-        fast_mode: Not used.
         masked: Accepted.
 
     Returns:

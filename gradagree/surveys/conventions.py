@@ -159,7 +159,7 @@ def case_convention(framework: str, version: str, one: KinkCase, response: Respo
     if isinstance(response, Failure):
         return msgspec.structs.replace(row, reason=f"{response.verdict}: {response.reason}")
     # The gradient of the bias is the cotangent at the kink: p = 0 w + b or x + b, and there is one example.
-    given = np.reshape(response.untapped.gradients[BIAS], one.on.shape)[one.on]
+    given = np.reshape(response.untapped.gradients[BIAS], one.on.shape)[one.on] / one.case.loss_weight
     slopes = equal_derivatives(given, expected)
     return msgspec.structs.replace(
         row, slopes=slopes, given=json_value(float(given[0]) / one.times),

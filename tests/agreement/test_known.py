@@ -32,14 +32,16 @@ def one_output(error: str, o: float, t: float, dtype: str) -> Case:
 def test_that_torch_gives_0_for_the_slope_of_bce_where_it_is_certain_and_right(
     o: float, t: float, slope: float, dtype: str
 ) -> None:
-    record = judged(one_output("bce", o, t, dtype))
+    case = one_output("bce", o, t, dtype)
+    record = judged(case)
     assert record.verdict is Verdict.DISAGREE
-    assert (plain(record.expected), plain(record.observed)) == (slope, 0.0)
+    assert (plain(record.expected), plain(record.observed)) == (slope * case.loss_weight, 0.0)
 
 
 @pytest.mark.parametrize(("dtype", "o"), [("f64", 1024.0), ("f32", 128.0)])
 def test_that_torchs_soft_margin_overflows_where_its_error_is_small(dtype: str, o: float) -> None:
-    record = judged(one_output("soft_margin", -o, 1.0, dtype))
+    case = one_output("soft_margin", -o, 1.0, dtype)
+    record = judged(case)
     assert record.verdict is Verdict.NONFINITE
-    assert plain(record.expected) == o
+    assert plain(record.expected) == o * case.loss_weight
     assert math.isinf(plain(record.observed))

@@ -15,6 +15,7 @@ NAMES = {"weights", "biases", "w", "b", "dw", "db"}
 """Attributes and fields of a dense layer."""
 ALLOWED = {
     "gradagree/arithmetic/model.py": "Model.biases is a format",
+    "gradagree/arithmetic/networks.py": "a network of dense layers as a graph",
     "gradagree/report/sections.py": "so is that of a probe",
     "gradagree/report/network.py": "the picture of the trained network",
 }

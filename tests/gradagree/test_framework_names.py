@@ -22,6 +22,8 @@ ROOT = Path(__file__).parents[2]
 BUILT_IN = [kind for kind in Adapter.catalogue.values() if kind.__module__.startswith("gradagree.adapters.")]
 NAMES = re.compile("|".join(name for kind in BUILT_IN for name in (kind.name, *kind.libraries)), re.IGNORECASE)
 ADAPTERS, REFERENCE = "gradagree.adapters", "gradagree.reference"
+REPLACEMENTS = ("gradagree.torch", "gradagree.jax")
+"""Replacements of the frameworks' own checks."""
 
 
 def is_part_of(module: str, package: str) -> bool:
@@ -33,7 +35,7 @@ def named(root: Path) -> list[str]:
     return [
         f"{module}:{line}: {token}"
         for module, path in modules(root).items()
-        if not is_part_of(module, ADAPTERS)
+        if not is_part_of(module, ADAPTERS) and module not in REPLACEMENTS
         for line, token in tokens(ast.parse(path.read_text(encoding="utf-8")), is_part_of(module, REFERENCE))
         if NAMES.search(token)
     ]

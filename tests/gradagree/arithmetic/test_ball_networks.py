@@ -66,7 +66,7 @@ def by_fractions(case: Case) -> dict[str, Any]:
         p = a.dot(exactly(w)) + (0 if b is None else exactly(b))
         seen.append((a, derivative, exactly(w)))
     d = p - exactly(arrays.targets)
-    E, delta = each(judged, case.error, d.size)(d)
+    E, delta = (x * Fraction(case.loss_weight) for x in each(judged, case.error, d.size)(d))
     found: dict[str, Any] = {"E": E.sum(), "error delta_p": delta}
     for k, (a, derivative, w) in reversed(list(enumerate(seen, 1))):
         found[f"dw{k}"], found[f"db{k}"] = a.T.dot(delta), delta.sum(axis=0)
