@@ -107,28 +107,13 @@ def gradcheck(
         >>> gradcheck(torch.tanh, torch.linspace(-1, 1, 5, dtype=torch.bfloat16, requires_grad=True))
         True
     """
-    given = {"eps": eps, "atol": atol, "rtol": rtol, "nondet_tol": nondet_tol, "fast_mode": fast_mode}
-    _warn_unused(given)
-    if not (check_forward_ad or check_backward_ad):
-        raise ValueError("Expected at least one of check_forward_ad or check_backward_ad to be True")
-    for name, value in (("check_batched_grad", check_batched_grad), ("check_grad_dtypes", check_grad_dtypes)):
-        if value and not check_backward_ad and name == "check_batched_grad":
-            raise ValueError(f"Setting {name}=True requires check_backward_ad to be True")
-    if check_batched_forward_grad and not check_forward_ad:
-        raise ValueError("Setting check_batched_forward_grad=True requires check_forward_ad to be True")
+    _warn_unused({"eps": eps, "atol": atol, "rtol": rtol, "nondet_tol": nondet_tol, "fast_mode": fast_mode})
+    _check_choice(check_backward_ad, check_forward_ad, check_batched_grad, check_batched_forward_grad)
     args = _arguments(inputs, "gradcheck")
-    plain, call = TorchFunctions(), TorchFunctions().prepare(func, args, {}, None)
     modes = [mode for mode, on in (("reverse", check_backward_ad), ("forward", check_forward_ad)) if on]
-    records = check_call(plain, call, None, args, {}, modes=modes)
-    if check_batched_grad and not _failed(records):
-        records += _named(check_call(_Batched(), call, None, args, {}, modes=("reverse",)), "batched")
-    if check_batched_forward_grad and not _failed(records):
-        records += _named(check_call(_BatchedForward(), call, None, args, {}, modes=("forward",)), "batched")
-    errors = []
-    if check_backward_ad and not _failed(records):
-        errors += _undefined_gradients(call) if check_undefined_grad else []
-        errors += _dtypes(call) if check_grad_dtypes else []
-    return _finish(records, errors, name_of(func), raise_exception)
+    batched = [mode for mode, on in (("reverse", check_batched_grad), ("forward", check_batched_forward_grad)) if on]
+    conditions = [c for c, on in ((_undefined_gradients, check_undefined_grad), (_dtypes, check_grad_dtypes)) if on]
+    return _check(func, args, None, modes, batched, conditions if check_backward_ad else [], 1, raise_exception)
 
 
 def gradgradcheck(
@@ -178,23 +163,47 @@ def gradgradcheck(
         >>> gradgradcheck(torch.sin, torch.linspace(-1, 1, 5, requires_grad=True))
         True
     """
-    given = {"eps": eps, "atol": atol, "rtol": rtol, "nondet_tol": nondet_tol, "fast_mode": fast_mode}
-    _warn_unused(given)
+    _warn_unused({"eps": eps, "atol": atol, "rtol": rtol, "nondet_tol": nondet_tol, "fast_mode": fast_mode})
     args = _arguments(inputs, "gradgradcheck")
-    plain, call = TorchFunctions(), TorchFunctions().prepare(func, args, {}, None)
-    seeds = draw_cotangents(plain, plain.outputs(call)) if grad_outputs is None else grad_outputs
-    seeds = [seeds] if isinstance(seeds, torch.Tensor) else list(seeds)
-    seeds = [_strided(g) if gen_non_contig_grad_outputs and g is not None else g for g in seeds]
+    seeds = _cotangents(func, args, grad_outputs, gen_non_contig_grad_outputs)
     modes = [mode for mode, on in (("reverse", check_rev_over_rev), ("forward", check_fwd_over_rev)) if on]
     if not modes:
         raise ValueError("Expected at least one of check_fwd_over_rev or check_rev_over_rev to be True")
-    records = check_call(plain, call, None, args, {}, seeds, modes=modes, order=2)
-    if check_batched_grad and not _failed(records):
-        records += _named(check_call(_Batched(), call, None, args, {}, seeds), "batched")
-    errors = []
-    if not _failed(records):
-        errors += _undefined_gradients(call) if check_undefined_grad else []
-        errors += _dtypes(call) if check_grad_dtypes else []
+    conditions = [c for c, on in ((_undefined_gradients, check_undefined_grad), (_dtypes, check_grad_dtypes)) if on]
+    batched = ["reverse"] if check_batched_grad else []
+    return _check(func, args, seeds, modes, batched, conditions, 2, raise_exception)
+
+
+def _check_choice(backward: bool, forward: bool, batched: bool, batched_forward: bool) -> None:
+    """Raises ValueError for the combinations that the original refuses."""
+    if not (forward or backward):
+        raise ValueError("Expected at least one of check_forward_ad or check_backward_ad to be True")
+    if batched and not backward:
+        raise ValueError("Setting check_batched_grad=True requires check_backward_ad to be True")
+    if batched_forward and not forward:
+        raise ValueError("Setting check_batched_forward_grad=True requires check_forward_ad to be True")
+
+
+def _cotangents(func: Callable[..., Any], args: tuple[Any, ...], given: Any, strided: bool) -> list[Any]:
+    plain = TorchFunctions()
+    seeds = draw_cotangents(plain, plain.outputs(plain.prepare(func, args, {}, None))) if given is None else given
+    seeds = [seeds] if isinstance(seeds, torch.Tensor) else list(seeds)
+    return [_strided(g) if strided and g is not None else g for g in seeds]
+
+
+def _check(
+    func: Callable[..., Any], args: tuple[Any, ...], seeds: Any, modes: Sequence[str], batched: Sequence[str],
+    conditions: Sequence[Callable[[Call], list[str]]], order: int, raise_exception: bool,
+) -> bool:  # fmt: skip
+    """The check in each mode, then in batches, then the further conditions; each only if all before agree."""
+    plain = TorchFunctions()
+    call = plain.prepare(func, args, {}, None)
+    records = check_call(plain, call, None, args, {}, seeds, modes=modes, order=order)
+    for mode in batched:
+        if not _failed(records):
+            adapter = _Batched() if mode == "reverse" else _BatchedForward()
+            records += _named(check_call(adapter, call, None, args, {}, seeds, modes=(mode,)), "batched")
+    errors = [] if _failed(records) else [error for condition in conditions for error in condition(call)]
     return _finish(records, errors, name_of(func), raise_exception)
 
 

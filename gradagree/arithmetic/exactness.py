@@ -28,7 +28,8 @@ def lowest_bit(x: np.ndarray) -> float:
         flat = x.ravel()
         first = lowest_bit(flat[:MANY])
         if SCALABLE < first <= 0:
-            scaled = flat * 2.0**-first
+            with np.errstate(over="ignore"):  # what overflows is a multiple
+                scaled = flat * 2.0**-first
             return min(first, lowest_bit(flat[np.rint(scaled) != scaled]))
     mantissa, exponent = np.frexp(x[x != 0])
     if mantissa.size == 0:

@@ -123,8 +123,8 @@ def sampled(case: Case, parts: list[Part]) -> Iterator[tuple[Part, tuple[int, ..
 def within_radius(case: Case, answer: Answer, part: Part, index: tuple[int, ...]) -> bool:
     """True if the exact entry is proved to lie within the radius of both values, or if the radius is not finite."""
     outputs = [*answer.values.values()][-1]
-    if part.box == "error" and np.isnan(outputs[index[:1]]).any():
-        return True  # comparisons with NaN are undecided: the loss of these examples has no exact value
+    if part.box == "error" and not np.isfinite(outputs[index[:1]]).all():
+        return True  # comparisons with NaN or infinity are undecided: the loss of these examples has no exact value
     radius, *numbers = part.numbers(index)
     if not all(map(math.isfinite, (radius, *numbers))):
         return True

@@ -11,7 +11,11 @@ import pytest
 torch = pytest.importorskip("torch")
 op_db = pytest.importorskip("benchmarks.op_db")
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:os.fork"),  # JAX, which other tests import, warns of every fork
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 class WrongSine(torch.autograd.Function):  # type: ignore[misc]

@@ -202,7 +202,7 @@ def test_that_the_examples_of_the_fixtures_pass(project: pytest.Pytester) -> Non
     pytest.importorskip("torch")
     examples = [example for _, _, docstring in fixtures() for example in DocTestParser().get_examples(docstring)]
     project.makepyfile(test_own="\n".join(example.source for example in examples))
-    run(project, "-p", "no:xdist").assert_outcomes(passed=3)
+    run(project, "-p", "no:xdist").assert_outcomes(passed=4)
 
 
 def test_that_the_fixture_checks_its_argument_and_keeps_the_records(project: pytest.Pytester) -> None:
