@@ -170,10 +170,12 @@ def compare_within(
     doubtful = doubtful_entries(observed, narrow, expected)
     if doubtful:
         doubtful = doubtful_entries(observed, underflow(), expected)
-    return _inaccurate(replace(wide, doubtful=doubtful), tight, observed, narrow)
+    return _inaccurate(replace(wide, doubtful=doubtful), tight, observed, narrow, expected)
 
 
-def _inaccurate(wide: Comparison, tight: Comparison, observed: np.ndarray, narrow: Rounded) -> Comparison:
+def _inaccurate(
+    wide: Comparison, tight: Comparison, observed: np.ndarray, narrow: Rounded, expected: Rounded
+) -> Comparison:
     """Right only with the conditioning scale: the entry that lost digits, with the tolerance that it passed.
 
     Entries within the narrow tolerance are checked by it, and the others have a correct digit, or are doubtful.
@@ -189,6 +191,7 @@ def _inaccurate(wide: Comparison, tight: Comparison, observed: np.ndarray, narro
     lost = abs(tight.observed - tight.expected) / tight.tolerance if tight.tolerance else math.inf
     return replace(
         found, verdict=Verdict.INACCURATE, index=tight.index, expected=tight.expected, observed=tight.observed,
+        tolerance=float(expected.radius[tight.index]),
         reason=f"{lost:.3g} times what the formula's own rounding may lose",
     )  # fmt: skip
 

@@ -74,6 +74,17 @@ class Finding:
         """|observed - expected|; NaN where either is missing."""
         return abs(value_of(self.example.observed) - value_of(self.example.expected))
 
+    @property
+    def times_tolerance(self) -> float | str | None:
+        """The error of the example's entry over its tolerance.
+
+        In an inaccurate record that is less than the ratio, which is that of the entry closest to its tolerance.
+        """
+        tolerance = value_of(self.example.tolerance)
+        if self.cause.verdict is not Verdict.INACCURATE or not tolerance > 0:
+            return self.example.ratio
+        return self.distance / tolerance
+
 
 @dataclass
 class Findings:

@@ -180,7 +180,7 @@ def section_of(group: FindingGroup, summary: Summary) -> FindingSection:
         count_noun(group.count, "record"), visible(example.reason),
         example.expected is not None or example.observed is not None,
         expected, _optional(example.expected_radius), observed, _common_digits(expected, observed),
-        brief(finding.distance), _optional(example.ratio), brief(example.tolerance),
+        brief(finding.distance), _optional(finding.times_tolerance), brief(example.tolerance),
         short_name(describe_operation(example.box, example.function)), short_name(example.entry or ""),
         short_name(example.framework), short_name(example.version), short_name(example.device),
         _optional(example.sharpness),

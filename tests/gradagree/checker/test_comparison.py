@@ -118,6 +118,19 @@ def test_that_the_natural_scale_is_tried_second_and_what_it_explains_is_inaccura
     assert verdicts == [Verdict.AGREE, Verdict.INACCURATE, Verdict.DISAGREE]
 
 
+def test_that_the_numbers_of_an_inaccurate_array_are_those_of_one_entry() -> None:
+    """The first entry loses digits; the second is closest to its tolerance, by which the ratio is."""
+
+    def expect(how: ToleranceOptions) -> Rounded:
+        return Rounded([8.0, 64.0], [4.0, 2.0] if how.conditioning else [0.5, 2.0], RULES)
+
+    found = compare(quantity_of(1, "dw", 1), np.array([9.0, 65.5]), expect)
+    assert (found.verdict, found.index) == (Verdict.INACCURATE, (0,))
+    assert (found.expected, found.observed) == (8.0, 9.0)
+    assert 4.0 <= found.tolerance < 4.001
+    assert found.ratio == 0.75
+
+
 def test_that_a_record_states_the_narrowest_tolerance_that_holds() -> None:
     def expect(how: ToleranceOptions) -> Rounded:
         radius = 2.0 if how.conditioning else 0.125 if how.rounded_once else 0.25 if how.own_formula else 0.5
