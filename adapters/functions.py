@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gradagree.adapters.program import Program
+from gradagree.errors import UsageError, nearest
 
 
 @dataclass
@@ -45,6 +46,22 @@ def gradient_call(
     results = [f"gradient of {call.names[k]}" for k in call.wrt]
     arrays = [*call.arrays, *(cotangents[k] for k in kept)]
     return Call(function, [*call.names, *names], arrays, [*call.wrt, *places], results)
+
+
+def choose(known: dict[str, int], wrt: Any) -> list[int]:
+    """The positions of the arrays that ``wrt`` names: numbers of arguments, names of arrays or of containers of them.
+
+    Raises:
+        UsageError: A name is not among the known ones; the message has the nearest.
+    """
+    found = []
+    for name in [wrt] if isinstance(wrt, int | str) else wrt:
+        key = f"args[{name}]" if isinstance(name, int) else name
+        inside = [k for other, k in known.items() if other == key or other.startswith((f"{key}[", f"{key}."))]
+        if not inside:
+            raise UsageError(f"wrt={name!r} is no floating-point argument; {nearest(key, known)}")
+        found += inside
+    return found
 
 
 class FunctionAdapter(Protocol):

@@ -11,10 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import tree_util
 
-from gradagree.adapters.functions import Call, gradient_call
+from gradagree.adapters.functions import Call, choose, gradient_call
 from gradagree.adapters.jax_programs import backward_passes, replay, to_numpy, trace_program
 from gradagree.adapters.program import Program
-from gradagree.errors import UsageError, nearest
 
 
 class JaxFunctions:
@@ -191,14 +190,3 @@ def select(names: Sequence[str], arrays: Sequence[Any], wrt: Any) -> list[int]:
     """The positions of the arrays to differentiate: by default all floating ones."""
     floating = [k for k, x in enumerate(arrays) if jnp.issubdtype(x.dtype, jnp.inexact)]
     return floating if wrt is None else choose({names[k]: k for k in floating}, wrt)
-
-
-def choose(known: dict[str, int], wrt: Any) -> list[int]:
-    found = []
-    for name in [wrt] if isinstance(wrt, int | str) else wrt:
-        key = f"args[{name}]" if isinstance(name, int) else name
-        inside = [k for other, k in known.items() if other == key or other.startswith((f"{key}[", f"{key}."))]
-        if not inside:
-            raise UsageError(f"wrt={name!r} is no floating-point argument; {nearest(key, known)}")
-        found += inside
-    return found

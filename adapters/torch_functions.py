@@ -14,11 +14,10 @@ import numpy as np
 import torch
 from torch.utils import _pytree as pytree
 
-from gradagree.adapters.functions import Call, gradient_call
+from gradagree.adapters.functions import Call, choose, gradient_call
 from gradagree.adapters.program import Program
 from gradagree.adapters.torch_layouts import expanded, expanded_ones, layouts, uninitialized_as_nan
 from gradagree.adapters.torch_programs import replay, to_numpy, trace_program
-from gradagree.errors import UsageError, nearest
 
 SEED = 20240607
 
@@ -218,12 +217,4 @@ def select(names: Sequence[str], arrays: Sequence[Any], wrt: Any, parameters: in
         arguments = [k for k in floating if k < len(arrays) - parameters]
         own = [k for k in floating if k not in arguments and arrays[k].requires_grad]
         return [*([k for k in arguments if arrays[k].requires_grad] or arguments), *own]
-    known = {names[k]: k for k in floating}
-    found = []
-    for name in [wrt] if isinstance(wrt, int | str) else wrt:
-        key = f"args[{name}]" if isinstance(name, int) else name
-        inside = [k for other, k in known.items() if other == key or other.startswith((f"{key}[", f"{key}."))]
-        if not inside:
-            raise UsageError(f"wrt={name!r} is no floating-point argument; {nearest(key, known)}")
-        found += inside
-    return found
+    return choose({names[k]: k for k in floating}, wrt)
