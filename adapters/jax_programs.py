@@ -326,16 +326,22 @@ def replay(program: Program, inputs: Sequence[Any], cotangents: Sequence[Any | N
     return plain, [found.get(k) for k in range(len(plain))]
 
 
+OWN_FILES = str(Path(jax.__file__).parent)
+
+
 def backward_passes(function: Callable[..., Any], inputs: Sequence[Any]) -> list[tuple[str, str]]:
-    """(name, file and line) of the backward passes of the ``custom_vjp`` functions in a program."""
+    """(name, file and line) of the derivative rules of the ``custom_vjp`` and ``custom_jvp`` functions in a program.
+
+    JAX's own functions with such rules, relu among them, do not count.
+    """
     found: dict[tuple[str, str], None] = {}
 
     def search(jaxpr: Any) -> None:
         for equation in jaxpr.eqns:
-            backward = equation.params.get("bwd")
-            info = getattr(getattr(backward, "debug_info", None), "func_src_info", None)
-            if info and " at " in info:
-                name, place = info.split(" at ", 1)
+            rule = equation.params.get("bwd", equation.params.get("jvp_jaxpr_fun"))
+            info = getattr(getattr(rule, "debug_info", None), "func_src_info", None)
+            name, separator, place = (info or "").partition(" at ")
+            if separator and not place.startswith(OWN_FILES):
                 found[name, place] = None
             for inner in jcore.jaxprs_in_params(equation.params):
                 search(inner)

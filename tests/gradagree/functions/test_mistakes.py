@@ -184,3 +184,25 @@ def test_that_an_operation_of_a_program_with_a_wrong_form_is_named() -> None:
     fault = check_steps(adapter, call, program, seeds).fault
     assert fault is not None
     assert fault.names == ("aten.sin",)
+
+
+def test_that_a_custom_jvp_of_the_user_is_named_and_none_of_jax() -> None:
+    jax = pytest.importorskip("jax")
+
+    @jax.custom_jvp
+    def sine(x: Any) -> Any:
+        return jax.numpy.sin(x)
+
+    @sine.defjvp
+    def sine_rule(primals: Any, tangents: Any) -> Any:
+        return sine(*primals), 1.1 * jax.numpy.cos(primals[0]) * tangents[0]
+
+    points = np.linspace(0.5, 1.0, 7, dtype=np.float32)
+    given = [jax.numpy.asarray(points)]
+    report = check_function(lambda x: jax.nn.relu(sine(x) + 2), given)
+    (wrong,) = (r for r in report.records if r.verdict.fails)
+    assert "so sine_rule" in wrong.reason
+    assert "test_mistakes.py:" in wrong.place
+    report = check_function(jax.nn.relu, given, reference=lambda x: 2 * x - points.astype(np.float64))
+    (other,) = (r for r in report.records if r.verdict.fails)
+    assert "the reference is another function here" in other.reason
