@@ -18,6 +18,7 @@ from gradagree.adapters.functions import Call, choose, gradient_call
 from gradagree.adapters.program import Program
 from gradagree.adapters.torch_layouts import expanded, expanded_ones, layouts, uninitialized_as_nan
 from gradagree.adapters.torch_programs import replay, to_numpy, trace_program
+from gradagree.errors import UsageError
 
 SEED = 20240607
 
@@ -66,6 +67,9 @@ class TorchFunctions:
             results[:] = ["output" + pytree.keystr(path) for path, _ in tensors]
             return [y for _, y in tensors]
 
+        for name, x in zip(names, arrays, strict=True):
+            if x.layout is not torch.strided:
+                raise UsageError(f"{name} is a sparse tensor, which is not supported; give a dense one")
         chosen = select(names, arrays, wrt, len(own))
         return Call(call, names, arrays, chosen, results)
 

@@ -22,7 +22,7 @@ from gradagree.functions.proofs import prove_findings
 from gradagree.functions.records import Disagreement, GradientRecord, Report
 from gradagree.functions.references import describe, graph_of
 from gradagree.functions.tangents import enclose_tangents, gradient_graph
-from gradagree.functions.usage import check_cotangents, check_numbers, check_options, name_of
+from gradagree.functions.usage import check_cotangents, check_dtypes, check_numbers, check_options, name_of
 from gradagree.reference.graph import Graph
 
 T = TypeVar("T")
@@ -161,6 +161,7 @@ def check_call(
     trials: Trials | None = None,
 ) -> list[GradientRecord]:  # fmt: skip
     """The records of one call: its values, then its derivatives in each mode; hidden conditions if trials are given."""
+    check_dtypes(adapter, call)
     inputs = [adapter.to_numpy(x) for x in call.arrays]
     check_numbers(call, inputs)
     kept = Unchanged(adapter, dict(zip(call.names, call.arrays, strict=True)))

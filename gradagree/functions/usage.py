@@ -41,6 +41,15 @@ def check_options(
     return chosen
 
 
+def check_dtypes(adapter: FunctionAdapter, call: Call) -> None:
+    """Raises UsageError for complex arrays."""
+    for name, x in zip(call.names, call.arrays, strict=True):
+        if adapter.dtype(x).startswith("complex"):
+            raise UsageError(
+                f"{name} is {adapter.dtype(x)}, which is not supported; write the function in real and imaginary parts"
+            )
+
+
 def check_numbers(call: Call, inputs: Sequence[np.ndarray]) -> None:
     """Raises UsageError if there is nothing to differentiate, or an input holds NaN or infinity."""
     if not call.wrt:
