@@ -6,7 +6,8 @@
 Every differentiable record of ``torch.testing._internal.common_methods_invocations.op_db`` runs on its sample inputs in
 each dtype that it supports; its gradients are compared with those of the graph that its own forward pass traces to.
 Prints each failing verdict and a summary, and with --unknown the operations without a NumPy form by the number of
-records that need them. --out adds the results to those of an earlier run.
+records that need them. --out adds the results to those of an earlier run;
+`benchmarks.op_db_page` makes a page of them.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -82,3 +83,17 @@ def test_that_the_corpus_is_large_and_in_shards() -> None:
     assert sorted(op.formatted_name for shard in shards for op in shard) == sorted(names)
     chosen = {op.formatted_name for op in op_db.chosen(op_db.corpus(), "softmax,log_soft*", None)}
     assert {"softmax", "log_softmax"} <= chosen <= {name for name in names if "softmax" in name}
+
+
+def test_that_the_page_accounts_for_each_operation() -> None:
+    page = importlib.import_module("benchmarks.op_db_page")
+    refused = {"no NumPy form of the operation aten.cholesky is known (called at f.py:1); give a reference": 1}
+    none = {"samples": 1, "judged": 0, "verdicts": {}, "sharpness": None, "refused": refused}
+    agreed = {"samples": 1, "judged": 1, "verdicts": {"agree": 1}, "sharpness": 1e-7, "refused": {}}
+    accused = {"samples": 1, "judged": 1, "verdicts": {"disagree": 1}, "sharpness": 1e-7, "refused": {}}
+    operations = {"cholesky": {"float32": none}, "exp": {"float32": agreed}, "sin": {"float32": accused}}
+    text = page.page({"versions": {"torch": "2"}, "operations": operations})
+    assert "| `cholesky` | not covered: no NumPy form of the operation aten.cholesky is known |  |  |" in text
+    assert "| `exp` | covered | agree 1 | float32 1.0e-07 |" in text
+    assert "| float32 | 3 | 3 | 2 | 1 | 1.0e-07 |" in text
+    assert "3 operations, 2 judged on all samples" in text
