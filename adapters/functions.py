@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -26,6 +26,8 @@ class Call:
         constant: Positions of the outputs, after a call of `vjp`, that the framework declares to have no derivative,
             while others have one.
         random: True, after `FunctionAdapter.outputs`, if the function draws random numbers.
+        state: Makes a context in which the function begins with the same state as in every other, such as the buffers
+            of a module, and after which that state is as before.
     """
 
     function: Callable[[Sequence[Any]], list[Any]]
@@ -35,6 +37,7 @@ class Call:
     results: list[str]
     constant: list[int] = field(default_factory=list)
     random: bool = False
+    state: Callable[[], AbstractContextManager[Any]] = nullcontext
 
 
 def gradient_call(
@@ -45,7 +48,7 @@ def gradient_call(
     places = range(len(call.arrays), len(call.arrays) + len(kept))
     results = [f"gradient of {call.names[k]}" for k in call.wrt]
     arrays = [*call.arrays, *(cotangents[k] for k in kept)]
-    return Call(function, [*call.names, *names], arrays, [*call.wrt, *places], results)
+    return Call(function, [*call.names, *names], arrays, [*call.wrt, *places], results, state=call.state)
 
 
 def choose(known: dict[str, int], wrt: Any) -> list[int]:
@@ -101,6 +104,9 @@ class FunctionAdapter(Protocol):
 
     def copy(self, x: Any) -> Any:
         """An array with the same numbers in memory of its own."""
+
+    def write(self, x: Any, numbers: Any) -> None:
+        """Write the numbers of an array of the same shape into an array, if the framework's can be written to."""
 
     def same(self, a: Any, b: Any) -> bool:
         """True if two arrays of one shape hold the same numbers; NaN equals NaN."""

@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 from gradagree.errors import UsageError
 from gradagree.reference.graph import Value
 
+STOPS = ("lax.stop_gradient", "aten.detach")
+"""Operations that no gradient passes."""
+
 
 class Step(NamedTuple):
     """One operation of a framework in a traced program.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import inspect
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -18,17 +17,8 @@ from gradagree.adapters.functions import Call, choose, gradient_call
 from gradagree.adapters.program import Program
 from gradagree.adapters.torch_layouts import expanded, expanded_ones, layouts, uninitialized_as_nan
 from gradagree.adapters.torch_programs import replay, to_numpy, trace_program
+from gradagree.adapters.torch_state import seeded, state_of
 from gradagree.errors import UsageError
-
-SEED = 20240607
-
-
-@contextlib.contextmanager
-def seeded() -> Iterator[None]:
-    """Random numbers are the same in each call, so that a function that draws some has one gradient."""
-    with torch.random.fork_rng():
-        torch.manual_seed(SEED)
-        yield
 
 
 class TorchFunctions:
@@ -71,7 +61,7 @@ class TorchFunctions:
             if x.layout is not torch.strided:
                 raise UsageError(f"{name} is a sparse tensor, which is not supported; give a dense one")
         chosen = select(names, arrays, wrt, len(own))
-        return Call(call, names, arrays, chosen, results)
+        return Call(call, names, arrays, chosen, results, state=state_of(function, static))
 
     def rebuild(self, args: Sequence[Any], kwargs: dict[str, Any], arrays: Sequence[Any]) -> tuple[Any, Any]:
         leaves, spec = pytree.tree_flatten((tuple(args), dict(kwargs)))
@@ -109,6 +99,9 @@ class TorchFunctions:
     def copy(self, x: Any) -> Any:
         return x.detach().clone()
 
+    def write(self, x: Any, numbers: Any) -> None:
+        x.data.copy_(numbers)
+
     def same(self, a: Any, b: Any) -> bool:
         return torch.equal(a, b) or bool(((a == b) | ((a != a) & (b != b))).all())
 
@@ -131,7 +124,7 @@ class TorchFunctions:
         return isinstance(error, NotImplementedError)
 
     def outputs(self, call: Call) -> list[Any]:
-        with torch.no_grad(), seeded():
+        with torch.no_grad(), seeded(), call.state():
             before = torch.get_rng_state()
             found = call.function([x.detach() for x in call.arrays])
             call.random = not torch.equal(before, torch.get_rng_state())
@@ -139,19 +132,19 @@ class TorchFunctions:
 
     def vjp(self, call: Call, cotangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         arrays = [x.detach().requires_grad_(k in call.wrt) for k, x in enumerate(call.arrays)]
-        with seeded():
+        with seeded(), call.state():
             outputs = call.function(arrays)
-        pairs = [(y, g) for y, g in zip(outputs, cotangents, strict=True) if g is not None and y.requires_grad]
-        if not pairs:
-            return outputs, [None for _ in call.wrt]
-        call.constant = [k for k, y in enumerate(outputs) if not y.requires_grad]
-        wrt = [arrays[k] for k in call.wrt]
-        found = torch.autograd.grad([y for y, _ in pairs], wrt, [g for _, g in pairs], allow_unused=True)
+            pairs = [(y, g) for y, g in zip(outputs, cotangents, strict=True) if g is not None and y.requires_grad]
+            if not pairs:
+                return outputs, [None for _ in call.wrt]
+            call.constant = [k for k, y in enumerate(outputs) if not y.requires_grad]
+            wrt = [arrays[k] for k in call.wrt]
+            found = torch.autograd.grad([y for y, _ in pairs], wrt, [g for _, g in pairs], allow_unused=True)
         return [y.detach() for y in outputs], list(found)
 
     def jvp(self, call: Call, tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         forward = torch.autograd.forward_ad
-        with warnings.catch_warnings(), forward.dual_level(), seeded():
+        with warnings.catch_warnings(), forward.dual_level(), seeded(), call.state():
             # PyTorch loads its decompositions with torch.jit.script, which it has deprecated itself.
             warnings.filterwarnings("ignore", r"`torch.jit", DeprecationWarning)
             arrays = [x.detach() for x in call.arrays]
@@ -179,8 +172,12 @@ class TorchFunctions:
         return gradient_call(call, cotangents, kept, function)
 
     def trace(self, call: Call) -> Program:
+        def function(*arrays: Any) -> list[Any]:
+            with call.state():  # copies of buffers are steps of the program, so that it may write to them
+                return call.function(arrays)
+
         with seeded():
-            return trace_program(lambda *arrays: call.function(arrays), call.arrays, call.names)
+            return trace_program(function, call.arrays, call.names)
 
     def replay(self, program: Program, call: Call, cotangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         return replay(program, call.arrays, cotangents)
@@ -189,7 +186,8 @@ class TorchFunctions:
         arrays = [x.detach().requires_grad_(k in call.wrt) for k, x in enumerate(call.arrays)]
         found: dict[tuple[str, str], None] = {}
         seen = set()
-        waiting = [y.grad_fn for y in call.function(arrays)]
+        with seeded(), call.state():
+            waiting = [y.grad_fn for y in call.function(arrays)]
         while waiting:
             node = waiting.pop()
             if node is None or node in seen:

@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from gradagree.adapters.aten import ATEN
 from gradagree.adapters.program import Program, Step
+from gradagree.adapters.torch_stops import Stops
 from gradagree.errors import UsageError
 from gradagree.reference.graph import Value
 
@@ -41,7 +42,7 @@ def trace_program(function: Callable[..., Any], inputs: Sequence[torch.Tensor], 
         UsageError: The function cannot be traced: it leaves PyTorch, for example.
     """
     try:
-        with torch.no_grad(), preserve_node_meta(), _Places(), _Draws() as drawing:
+        with torch.enable_grad(), preserve_node_meta(), _Places(), Stops(), _Draws() as drawing:
             module: Any = make_fx(function, _error_on_data_dependent_ops=False)(*copies(inputs))
     except Exception as error:  # whatever the user's program raises under tracing
         reason = str(error).strip().split("\n")[0]
@@ -275,6 +276,8 @@ def replay(
         def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
             if target is torch.ops.aten.copy.default:  # PyTorch has no derivative of this form of a write
                 return args[1].to(args[0].dtype).expand_as(args[0]).clone()
+            if target is torch.ops.aten.detach_copy.default:  # nor of this form of detach
+                return args[0].detach()
             return super().call_function(target, args, kwargs)
 
         def run_node(self, n: Any) -> Any:

@@ -12,6 +12,7 @@ from torch.autograd.gradcheck import GradcheckError
 
 from gradagree.adapters.functions import Call
 from gradagree.adapters.torch_functions import TorchFunctions
+from gradagree.adapters.torch_state import seeded
 from gradagree.functions.assertions import check_call, draw_cotangents
 from gradagree.functions.message import format_report
 from gradagree.functions.records import Disagreement, GradientRecord, Report
@@ -38,11 +39,12 @@ class _Batched(TorchFunctions):
 
     def vjp(self, call: Call, cotangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         arrays = [x.detach().requires_grad_(k in call.wrt) for k, x in enumerate(call.arrays)]
-        outputs = call.function(arrays)
-        pairs = [(y, g) for y, g in zip(outputs, cotangents, strict=True) if g is not None and y.requires_grad]
-        batch = [torch.stack([g, g.flip(tuple(range(g.dim()))) if g.dim() else 2 * g]) for _, g in pairs]
-        wrt = [arrays[k] for k in call.wrt]
-        found = torch.autograd.grad([y for y, _ in pairs], wrt, batch, allow_unused=True, is_grads_batched=True)
+        with seeded(), call.state():
+            outputs = call.function(arrays)
+            pairs = [(y, g) for y, g in zip(outputs, cotangents, strict=True) if g is not None and y.requires_grad]
+            batch = [torch.stack([g, g.flip(tuple(range(g.dim()))) if g.dim() else 2 * g]) for _, g in pairs]
+            wrt = [arrays[k] for k in call.wrt]
+            found = torch.autograd.grad([y for y, _ in pairs], wrt, batch, allow_unused=True, is_grads_batched=True)
         return [y.detach() for y in outputs], [None if g is None else g[0] for g in found]
 
 
@@ -243,7 +245,8 @@ def _named(records: Sequence[GradientRecord], condition: str) -> list[GradientRe
 def _undefined_gradients(call: Call) -> list[str]:
     """Undefined gradients of the outputs must give undefined gradients or zeros."""
     arrays = [x.detach().clone().requires_grad_(k in call.wrt) for k, x in enumerate(call.arrays)]
-    outputs = [y for y in call.function(arrays) if y.requires_grad]
+    with seeded(), call.state():
+        outputs = [y for y in call.function(arrays) if y.requires_grad]
     undefined = [torch._C._functions.UndefinedGrad()(y) for y in outputs]
     wrt = [arrays[k] for k in call.wrt]
     try:

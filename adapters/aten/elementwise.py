@@ -11,6 +11,7 @@ from scipy import special
 
 from gradagree.adapters.aten.table import ATEN, aten
 from gradagree.reference.operations import composites
+from gradagree.reference.operations.moves import stop_gradient
 from gradagree.reference.operations.primitive import midpoints
 
 UNARY: dict[str, Any] = {
@@ -48,9 +49,12 @@ def item(x: Any, index: int) -> Any:
 ATEN["getitem"] = item
 
 
-@aten("clone", "alias", "detach", "contiguous", "lift_fresh", "lift", "_to", "to")
+@aten("clone", "alias", "contiguous", "lift_fresh", "lift", "_to", "to")
 def same(x: Any, *_: Any, **__: Any) -> Any:
     return x
+
+
+ATEN["aten.detach"] = stop_gradient
 
 
 @aten("_to")

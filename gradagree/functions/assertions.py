@@ -162,9 +162,21 @@ def check_call(
 ) -> list[GradientRecord]:  # fmt: skip
     """The records of one call: its values, then its derivatives in each mode; hidden conditions if trials are given."""
     check_dtypes(adapter, call)
+    kept = Unchanged(adapter, dict(zip(call.names, call.arrays, strict=True)))
+    try:
+        return check_kept(kept, call, reference, args, kwargs, cotangents, arithmetic, modes, order, trials)
+    finally:
+        kept.restore()
+
+
+def check_kept(
+    kept: Unchanged, call: Call, reference: Any, args: Sequence[Any], kwargs: Mapping[str, Any], cotangents: Any,
+    arithmetic: str, modes: Sequence[str], order: int, trials: Trials | None,
+) -> list[GradientRecord]:  # fmt: skip
+    """As `check_call`, where the arrays of the call are kept."""
+    adapter = kept.adapter
     inputs = [adapter.to_numpy(x) for x in call.arrays]
     check_numbers(call, inputs)
-    kept = Unchanged(adapter, dict(zip(call.names, call.arrays, strict=True)))
     try:
         outputs = adapter.outputs(call)
     except Exception as error:  # whatever the user's function raises
@@ -180,7 +192,7 @@ def check_call(
         call = protected(adapter, call, {name: kept.copies[name] for name in modified})
         inputs = [adapter.to_numpy(x) for x in call.arrays]
     seeds = draw_cotangents(adapter, outputs) if cotangents is None else check_cotangents(adapter, cotangents, outputs)
-    graph = graph_of(adapter, call, reference, inputs, args, kwargs)
+    graph = graph_of(adapter, call, reference, inputs, args, kwargs, None if trials is None else trials.notes)
     checked = CheckedCall(adapter, call, graph, inputs, outputs, arithmetic)
     if differences := structure_differences(checked):
         return differences

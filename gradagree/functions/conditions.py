@@ -198,7 +198,8 @@ def repetitions(plain: PlainCall, repeat: int) -> Iterator[Condition]:
     context = plain.adapter.uninitialized_as_nan
     yield Condition("uninitialized memory holds NaN", call, seeds, reason, usual, context)
     reason = "the backward pass reads what a later call has overwritten"
-    yield Condition("another call before the backward pass", interrupted(call), seeds, reason, usual)
+    name = "another call before the backward pass"
+    yield Condition(name, interrupted(call), seeds, reason, usual, may_refuse=True)
 
 
 def interrupted(call: Call) -> Call:
@@ -314,6 +315,11 @@ class Unchanged:
     def modified(self) -> list[str]:
         """The names of the arrays that have changed."""
         return [name for name, x in self.arrays.items() if not self.adapter.same(x, self.copies[name])]
+
+    def restore(self) -> None:
+        """Write the numbers of the copies back into the arrays that have changed."""
+        for name in self.modified():
+            self.adapter.write(self.arrays[name], self.copies[name])
 
     def records(self, what: str) -> list[GradientRecord]:
         """One record for each array that has changed; what is the forward or backward pass."""

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from gradagree.adapters.functions import Call, FunctionAdapter
+from gradagree.adapters.program import STOPS
 from gradagree.errors import UsageError
 from gradagree.functions.enclosures import Expected
 from gradagree.functions.localize import BoxCheck, check_steps
@@ -17,7 +18,6 @@ from gradagree.functions.mistakes import Mistake, recognise
 from gradagree.functions.records import GradientRecord
 from gradagree.reference.graph import Graph
 
-STOPS = ("lax.stop_gradient", "aten.detach")
 OWN = str(Path(__file__).resolve().parents[2])
 
 

@@ -10,11 +10,12 @@ import numpy as np
 
 from gradagree.adapters.function_adapters import others
 from gradagree.adapters.functions import Call, FunctionAdapter
+from gradagree.adapters.program import STOPS, Program
 from gradagree.arithmetic.duck import NoRule
 from gradagree.arithmetic.tape import trace
 from gradagree.errors import UsageError
 from gradagree.reference import Operation
-from gradagree.reference.graph import Graph
+from gradagree.reference.graph import Graph, Value
 
 PARAMETERS = "params"
 """Argument of a reference that takes all parameters of a module, by name."""
@@ -22,9 +23,9 @@ PARAMETERS = "params"
 
 def graph_of(
     adapter: FunctionAdapter, call: Call, reference: Any, inputs: Sequence[np.ndarray], args: Sequence[Any],
-    kwargs: Mapping[str, Any],
+    kwargs: Mapping[str, Any], notes: list[str] | None = None,
 ) -> Graph:  # fmt: skip
-    """The reference as a graph; without one, the function's own forward pass.
+    """The reference as a graph; without one, the function's own forward pass. Remarks are appended to the notes.
 
     A reference is first called with NumPy arrays, then with arrays of the function's framework, then with those of the
     other frameworks that are imported.
@@ -35,7 +36,11 @@ def graph_of(
     if isinstance(reference, Graph):
         return checked_graph(reference, inputs)
     if reference is None:
-        return traced(adapter.trace(call), inputs, call.names, "the function")
+        program = adapter.trace(call)
+        stopped = check_stops(call, program)
+        if notes is not None:
+            notes += stopped
+        return traced(program, inputs, call.names, "the function")
     if isinstance(reference, type) and issubclass(reference, Operation):
         reference = reference()
     if isinstance(reference, Operation):
@@ -49,6 +54,37 @@ def graph_of(
         except Exception as error:  # noqa: BLE001 (whatever the reference raises with these arrays)
             failures.append(f"with {name}: {describe(error)}")
     raise UsageError(f"the reference cannot be evaluated {'; '.join(failures)}")
+
+
+def check_stops(call: Call, program: Program) -> list[str]:
+    """A note for each array whose gradient the function stops on all ways to its outputs.
+
+    Raises:
+        UsageError: That is every array, so that there is no gradient to check.
+    """
+    found = []
+    for k in call.wrt:
+        reached, stops = {k}, []
+        for step in program.steps:
+            if reached.isdisjoint(values_in([*step.operands, step.keywords])):
+                continue
+            if step.name in STOPS:
+                stops.append(f"{step.name} ({step.place})" if step.place else step.name)
+            else:
+                reached.add(step.output)
+        if stops and reached.isdisjoint(values_in(program.outputs)):
+            found.append(f"no gradient passes from {call.names[k]} to an output: {stops[0]} stops it")
+    if found and len(found) == len(call.wrt):
+        raise UsageError(f"{found[0]}; there is no gradient to check, so remove it, or give a reference")
+    return found
+
+
+def values_in(x: Any) -> set[int]:
+    """The numbers of the values in nested arguments."""
+    if isinstance(x, Value):
+        return {x.number}
+    inside = x.values() if isinstance(x, Mapping) else x if isinstance(x, list | tuple) else ()
+    return set().union(*map(values_in, inside))
 
 
 def attempts(

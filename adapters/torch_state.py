@@ -1,0 +1,99 @@
+"""State that a call of PyTorch may change, such as buffers: each call begins with the same, and it is restored."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import torch
+
+SEED = 20240607
+
+
+@contextlib.contextmanager
+def seeded() -> Iterator[None]:
+    """Random numbers are the same in each call, so that a function that draws some has one gradient."""
+    others = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng():
+        torch.manual_seed(SEED)
+        try:
+            yield
+        finally:
+            random.setstate(others[0])
+            np.random.set_state(others[1])
+
+
+def state_of(function: Any, arguments: Sequence[Any]) -> Callable[[], AbstractContextManager[None]]:
+    """Makes a context that restores the attributes and buffers of modules, and generators of random numbers."""
+    modules = reachable_modules([function, *arguments])
+    generators = [one for one in arguments if isinstance(one, torch.Generator)]
+    return functools.partial(same_state, modules, generators)
+
+
+@contextlib.contextmanager
+def same_state(modules: Sequence[torch.nn.Module], generators: Sequence[torch.Generator]) -> Iterator[None]:
+    """In the context, modules have copies of their buffers; after it, their own buffers and attributes again."""
+    kept = [(module, dict(module.__dict__), dict(module._buffers)) for module in modules]
+    states = [one.get_state() for one in generators]
+    copies: dict[int, torch.Tensor] = {}
+    try:
+        for module, _, buffers in kept:
+            for name, x in buffers.items():
+                if x is not None:
+                    module._buffers[name] = copies.setdefault(id(x), fresh(x))
+        yield
+    finally:
+        for module, attributes, buffers in kept:
+            module.__dict__.clear()
+            module.__dict__.update(attributes)
+            module._buffers.clear()
+            module._buffers.update(buffers)
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)
+
+
+def fresh(x: torch.Tensor) -> torch.Tensor:
+    """A copy; made so that a tracer of PyTorch admits writes into it."""
+    if type(x) is not torch.Tensor or x.layout is not torch.strided or not x.is_contiguous():
+        return x.detach().clone()
+    everywhere = torch.ones(x.shape, dtype=torch.bool, device=x.device)
+    return torch.where(everywhere, x.detach(), torch.zeros(x.shape, dtype=x.dtype, device=x.device))
+
+
+def reachable_modules(things: Iterable[Any]) -> list[torch.nn.Module]:
+    """The modules among the things, and those that functions among them refer to; with all their submodules."""
+    found: dict[int, torch.nn.Module] = {}
+    seen: set[int] = set()
+    waiting = list(things)
+    while waiting:
+        thing = waiting.pop()
+        if id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        if isinstance(thing, torch.nn.Module):
+            found.update((id(module), module) for module in thing.modules())
+        else:
+            waiting += referents(thing)
+    return list(found.values())
+
+
+def referents(thing: Any) -> list[Any]:
+    """What a function refers to: its object, its arguments, variables around it, and modules among its globals."""
+    if isinstance(thing, functools.partial):
+        return [thing.func, *thing.args, *thing.keywords.values()]
+    owner = getattr(thing, "__self__", None)
+    found = [owner] if isinstance(owner, torch.nn.Module) else []
+    function = getattr(thing, "__func__", thing)
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return found
+    for cell in function.__closure__ or ():
+        with contextlib.suppress(ValueError):  # a variable without a value
+            found.append(cell.cell_contents)
+    known = (function.__globals__.get(name) for name in code.co_names)
+    return [*found, *(one for one in known if isinstance(one, torch.nn.Module))]
