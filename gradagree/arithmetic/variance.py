@@ -22,7 +22,10 @@ SMALLEST = 2.0**-450
 
 
 class Variance(Duck):
-    """A value and the variance of its error, entry by entry; infinite where the number may overflow the dtype."""
+    """A value and the variance of its error, entry by entry; infinite where the number may overflow the dtype.
+
+    An infinite value with variance 0 is infinity itself, as a mask holds it.
+    """
 
     __slots__ = ("largest", "model", "value", "variance")
     arithmetic = "variance"
@@ -36,7 +39,7 @@ class Variance(Duck):
             variance = np.broadcast_to(variance, value.shape)
         self.largest = max_abs(value) if largest is None else largest
         if not self.largest <= model.format.largest:
-            variance = np.where(np.abs(value) > model.format.largest, np.inf, variance)
+            variance = np.where((np.abs(value) > model.format.largest) & np.isfinite(value), np.inf, variance)
         self.variance = variance
         self.model = model
 

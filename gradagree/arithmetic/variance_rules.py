@@ -35,7 +35,11 @@ LIBRARY_DEVIATIONS = 2
 def add(x: Any, y: Any, sign: int = 1) -> Variance:
     x, y = lift_all(x, y)
     value = x.value + sign * y.value
-    return Variance(value, x.variance + y.variance + rounding(value, x.model), x.model)
+    variance = x.variance + y.variance + rounding(value, x.model)
+    if not (x.largest < np.inf and y.largest < np.inf):
+        masked = np.isinf(value) & ~(np.isinf(x.variance) | np.isinf(y.variance))
+        variance = np.where(masked, 0.0, variance)
+    return Variance(value, variance, x.model)
 
 
 def multiply(x: Any, y: Any) -> Variance:

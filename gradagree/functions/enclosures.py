@@ -73,11 +73,11 @@ def enclose(
         The outputs, and the gradient of each input; None for an input that no output depends on.
     """
     inside = interior(rung, dtype)
-    lifted = [lift(x, inside) if is_floating(x) else x for x in inputs]
-    seeds = [None if g is None else lift(g, inside) for g in cotangents]
-    if order > 1:
-        seeds = [g if g is None else g.widen(inside.formula * inside.u * np.abs(g.value)) for g in seeds]
     with np.errstate(all="ignore"):
+        lifted = [lift(x, inside) if is_floating(x) else x for x in inputs]
+        seeds = [None if g is None else lift(g, inside) for g in cotangents]
+        if order > 1:
+            seeds = [g if g is None else g.widen(inside.formula * inside.u * np.abs(g.value)) for g in seeds]
         values = graph.evaluate(lifted)
         gradients = graph.vjp(values, seeds, add_in_any_order)
         results = graph.results(values)
@@ -114,8 +114,8 @@ def sampled(
 ) -> tuple[list[Any], list[Any]]:  # fmt: skip
     """The probabilistic tolerances where errors are not independent, from samples of the errors of the whole graph.
 
-    assumed are the tolerances for independent errors. A sampled deviation of one entry is uncertain, so an array has at
-    least the ratio of both in the mean.
+    assumed are the tolerances for independent errors. A sampled deviation of one entry is uncertain, so every entry has
+    at least the assumed one times the ratio of both in the mean.
     """
     inside = interior(rung, dtype)
     deviations = sampled_deviations(graph, inputs, cotangents, inside)
@@ -126,7 +126,7 @@ def sampled(
         own = DEVIATIONS * (deviation + inside.quantum)
         known = np.isfinite(own) & np.isfinite(tolerance) & (tolerance > 0)
         ratio = np.sqrt(np.mean(np.square(own[known] / tolerance[known]))) if known.any() else 1.0
-        return np.maximum(own, tolerance * max(1.0, ratio))
+        return np.maximum(own, tolerance * ratio)
 
     both = zip(assumed, deviations, strict=True)
     first, second = ([widened(t, d) for t, d in zip(*pair, strict=True)] for pair in both)

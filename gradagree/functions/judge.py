@@ -78,11 +78,21 @@ def inaccurate(observed: np.ndarray | None, expected: Expected, arithmetic: str,
 
 
 def judge_by(observed: np.ndarray | None, expected: Expected, arithmetic: str) -> ArrayFinding:
-    """The finding in one arithmetic; errors that are not independent are sampled for an array that is suspect."""
+    """The finding in one arithmetic.
+
+    Errors are sampled for an array that is suspect, because those of values that are used more than once add up, and
+    for one whose tolerance is blunt, because they may cancel; the smaller tolerance accuses nothing.
+    """
     found = judge_within(observed, expected, arithmetic)
-    if found.verdict is not Verdict.SUSPECT or expected.correlated is None:
+    if expected.correlated is None or expected.probable is None:
         return found
-    return judge_within(observed, replace(expected, probable=expected.correlated()), arithmetic)
+    if found.verdict is Verdict.SUSPECT:
+        wider = np.fmax(expected.probable, expected.correlated())
+        return judge_within(observed, replace(expected, probable=wider), arithmetic)
+    if found.verdict is Verdict.UNDECIDED:
+        again = judge_within(observed, replace(expected, probable=expected.correlated()), arithmetic)
+        return again if again.verdict is Verdict.AGREE else found
+    return found
 
 
 def judge_within(observed: np.ndarray | None, expected: Expected, arithmetic: str) -> ArrayFinding:
@@ -102,14 +112,14 @@ def judge_within(observed: np.ndarray | None, expected: Expected, arithmetic: st
         certain = error_ratios(observed, value, np.where(np.isnan(value), np.nan, radius))
         ratio = error_ratios(observed, value, np.where(np.isnan(value), np.nan, tolerance))
         same = (observed == value) | (np.isnan(observed) & np.isnan(value))
-        open = (~np.isfinite(radius) | ~np.isfinite(value)) & ~same
+        open = (~np.isfinite(tolerance) | ~np.isfinite(value)) & ~same
         size, largest = np.abs(value), float(np.max(np.abs(value)))
         checked = (size > tolerance) | (tolerance == 0)
         sharpness = float(np.max(np.where(open, np.inf, tolerance)))
         sharpness = 0.0 if sharpness == 0 else sharpness / largest if largest > 0 else math.inf
     disagrees = bool(np.max(certain) > 1)
     at = np.unravel_index(int(np.argmax(certain if disagrees else ratio)), value.shape)
-    verdict = verdict_of(observed, open, same, disagrees, float(np.max(ratio)), radius)
+    verdict = verdict_of(observed, open, same, disagrees, float(np.max(ratio)), tolerance)
     share = float(np.mean(checked & ~open))
     if verdict is Verdict.AGREE and (not sharpness < 1 or share < LEAST_SHARE):
         verdict = Verdict.UNDECIDED
@@ -121,7 +131,7 @@ def judge_within(observed: np.ndarray | None, expected: Expected, arithmetic: st
 
 
 def verdict_of(
-    observed: np.ndarray, open: np.ndarray, same: np.ndarray, disagrees: bool, ratio: float, radius: np.ndarray
+    observed: np.ndarray, open: np.ndarray, same: np.ndarray, disagrees: bool, ratio: float, tolerance: np.ndarray
 ) -> Verdict:
     if np.any(~np.isfinite(observed) & ~open & ~same):
         return Verdict.NONFINITE
@@ -129,7 +139,7 @@ def verdict_of(
         return Verdict.DISAGREE
     if ratio > 1:
         return Verdict.SUSPECT
-    if np.isinf(radius).any():
+    if np.isinf(tolerance).any():
         return Verdict.OUT_OF_RANGE
     return Verdict.UNDECIDED if open.all() else Verdict.AGREE
 

@@ -177,12 +177,14 @@ def enclose_step(
     """The outputs of one step and its contributions to the cotangents of its operands, for each arithmetic."""
     numbers = [tapped.values[k] for k in operands]
     outputs = [tapped.outputs(step)[k] for k in sorted(tapped.outputs(step))]
-    graph = trace(tapped.function(step, operands), *numbers)
+    with np.errstate(all="ignore"):
+        graph = trace(tapped.function(step, operands), *numbers)
     seeds = [tapped.cotangents[k] if is_floating(tapped.values[k]) else None for k in outputs]
     stores = [tapped.dtypes[k] for k in (*outputs, *operands)]
     dtype = narrowest([name for name in stores if name in FLOATING])
     stores = [name if name in FLOATING else dtype for name in stores]
-    found = {rung: enclose(graph, numbers, seeds, rung, dtype, stores) for rung in rungs_of(dtype)}
+    with np.errstate(all="ignore"):
+        found = {rung: enclose(graph, numbers, seeds, rung, dtype, stores) for rung in rungs_of(dtype)}
     values = [{rung: both[0][k] for rung, both in found.items()} for k in range(len(outputs))]
     contributions = [{rung: both[1][k] for rung, both in found.items()} for k in range(len(operands))]
     return values, contributions

@@ -111,3 +111,12 @@ def test_that_a_number_that_cannot_overflow_is_not_infinity() -> None:
         assert isinstance(found, np.ndarray)
         assert not found.any()
     assert isinstance(Variance(X, np.inf, FORM) == np.inf, Trilean)
+
+
+def test_that_a_masked_score_has_no_error() -> None:
+    scores = np.where(np.array([True, False, True, True]), exact(X).widen(ERROR), -np.inf)
+    shifted = np.exp(scores - np.max(scores))
+    assert shifted.value[1] == 0
+    assert shifted.variance[1] == 0
+    assert np.isfinite(shifted.variance).all()
+    assert np.isinf((exact(X) + 1e300).variance).all()
