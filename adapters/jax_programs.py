@@ -33,6 +33,8 @@ EXACT = frozenset({
     "sign", "slice", "split", "squeeze", "stop_gradient", "transpose", "xor",
 })  # fmt: skip
 """Primitives that round nothing: constants are computed by their NumPy forms, which takes no time to compile."""
+CONVERSIONS = frozenset({"convert_element_type", "reduce_precision"})
+"""Primitives whose NumPy form needs the dtype that its operand has in the program, as the parameter ``source``."""
 OWN = str(Path(__file__).resolve().parent)
 """Where this package's own frames are."""
 LONGEST = 300
@@ -189,7 +191,8 @@ class _Recorder:
             return equation.primitive.bind(*given, **params)
 
         numbers = [self.concrete(x) for x in operands]
-        form = numpy_form(name, params, numbers) if all(map(is_ordinary, numbers)) else None
+        known = {**params, "source": str(equation.invars[0].aval.dtype)} if name in CONVERSIONS else params
+        form = numpy_form(name, known, numbers) if all(map(is_ordinary, numbers)) else None
         found = self.record(f"lax.{name}", form, native, operands, [v.aval for v in equation.outvars])
         return list(found) if equation.primitive.multiple_results else [found]
 

@@ -6,8 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from gradagree.adapters.formats import FORMATS
 from gradagree.errors import UsageError
 from gradagree.reference.graph import Value
+from gradagree.reference.operations.casts import cast
 
 STOPS = ("lax.stop_gradient", "aten.detach")
 """Operations that no gradient passes."""
@@ -71,6 +75,21 @@ class Program:
             operands = replace_values(step.operands, values)
             values.append(step.function(*operands, **replace_values(step.keywords, values)))
         return values
+
+
+def floating(x: Any, to: str, source: str | None) -> Any:
+    """An array as floating-point numbers of a format: truth values become 0 and 1.
+
+    Args:
+        x: The array, in any arithmetic.
+        to: Name of the format.
+        source: Name of the dtype of x in the program, if known.
+    """
+    if getattr(x, "dtype", None) == np.bool_:
+        return np.where(x, 1.0, 0.0)
+    if to not in FORMATS:
+        raise UsageError(f"the function converts numbers to {to}, which has no rounding model; give a reference")
+    return cast(1.0 * x if source not in FORMATS else x, to=to, source=source if source in FORMATS else None)
 
 
 def unknown_operation(step: Step) -> str:

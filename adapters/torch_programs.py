@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gradagree.adapters.aten import ATEN
+from gradagree.adapters.aten.elementwise import convert
 from gradagree.adapters.program import Program, Step
 from gradagree.adapters.torch_stops import Stops
 from gradagree.errors import UsageError
@@ -211,6 +213,44 @@ def is_mutable(target: Any) -> bool:
     return bool(getattr(getattr(target, "_schema", None), "is_mutable", False))
 
 
+CONVERSIONS = frozenset({"aten._to", "aten.to"})
+
+
+def with_conversions(node: Any, form: Callable[..., Any] | None) -> Callable[..., Any] | None:
+    """The NumPy form of an operation with the conversions of its operands to other dtypes.
+
+    A conversion needs the dtype of its operand; an operation on single entries of several dtypes converts all arrays to
+    that of its result.
+    """
+    if form is None:
+        return None
+    if name_of(node.target) in CONVERSIONS:
+        return functools.partial(form, source=tensor_of(node.args[0]).dtype)
+    result = tensor_of(node)
+    if torch.Tag.pointwise not in getattr(node.target, "tags", ()) or result is None or not is_inexact(result):
+        return form
+    given = [tensor_of(x) for x in node.args]
+    promoted = {
+        k: x.dtype for k, x in enumerate(given)
+        if x is not None and x.ndim and x.dtype != result.dtype and x.dtype.is_floating_point
+    }  # fmt: skip
+    if not promoted:
+        return form
+
+    def converting(*operands: Any, **keywords: Any) -> Any:
+        pairs = enumerate(operands)
+        return form(*(convert(x, dtype=result.dtype, source=promoted.get(k)) if k in promoted else x for k, x in pairs),
+                    **keywords)  # fmt: skip
+
+    return converting
+
+
+def tensor_of(x: Any) -> Any:
+    """The tensor that stands for a value of a traced program; None for anything else."""
+    found = x.meta.get("val") if isinstance(x, torch.fx.Node) else None
+    return found if isinstance(found, torch.Tensor) else None
+
+
 def _program(module: Any, names: list[str], places: dict[str, str], known: dict[Any, Any]) -> Program:
     numbers: dict[Any, Value] = {}
     constants: dict[Any, Any] = {}
@@ -238,9 +278,8 @@ def _program(module: Any, names: list[str], places: dict[str, str], known: dict[
             name = name_of(node.target)
             operands, keywords = tuple(map(operand, node.args)), {k: operand(x) for k, x in node.kwargs.items()}
             numbers[node] = Value(len(names) + len(steps))
-            steps.append(
-                Step(name, ATEN.get(name), operands, keywords, numbers[node].number, places.get(node.name, ""))
-            )
+            form = with_conversions(node, ATEN.get(name))
+            steps.append(Step(name, form, operands, keywords, numbers[node].number, places.get(node.name, "")))
     return Program(names, steps, outputs, native=(module, numbers))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import special
 
 from gradagree.adapters.aten.table import ATEN, aten
+from gradagree.adapters.program import floating
 from gradagree.reference.operations import composites
 from gradagree.reference.operations.moves import stop_gradient
 from gradagree.reference.operations.primitive import midpoints
@@ -49,7 +50,7 @@ def item(x: Any, index: int) -> Any:
 ATEN["getitem"] = item
 
 
-@aten("clone", "alias", "contiguous", "lift_fresh", "lift", "_to", "to")
+@aten("clone", "alias", "contiguous", "lift_fresh", "lift")
 def same(x: Any, *_: Any, **__: Any) -> Any:
     return x
 
@@ -57,11 +58,20 @@ def same(x: Any, *_: Any, **__: Any) -> Any:
 ATEN["aten.detach"] = stop_gradient
 
 
-@aten("_to")
-def convert(x: Any, *, dtype: Any = None, **_: Any) -> Any:
-    """A change of dtype: numbers of arithmetic keep their value, truth values become 0 and 1, integers are cut."""
-    if dtype is None or dtype.is_floating_point:
-        return np.where(x, 1.0, 0.0) if getattr(x, "dtype", None) == np.bool_ else 1.0 * x
+def dtype_name(dtype: Any) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+@aten("_to", "to")
+def convert(x: Any, *, dtype: Any = None, source: Any = None, **_: Any) -> Any:
+    """A change of dtype: floating-point numbers are rounded, truth values become 0 and 1, integers are cut.
+
+    source is the dtype of x in the program.
+    """
+    if dtype is None:
+        return x
+    if dtype.is_floating_point:
+        return floating(x, dtype_name(dtype), None if source is None else dtype_name(source))
     kind = np.bool_ if str(dtype) == "torch.bool" else np.int64
     return x != 0 if kind is np.bool_ else np.trunc(x).astype(kind)
 

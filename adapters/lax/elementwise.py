@@ -11,8 +11,10 @@ import numpy as np
 from scipy import special
 
 from gradagree.adapters.lax.table import LAX, form, placed
+from gradagree.adapters.program import floating
 from gradagree.reference.operations.moves import stop_gradient
 
+FLOATS = (jnp.float64, jnp.float32, jnp.float16, jnp.bfloat16)
 PLAIN: dict[str, Any] = {
     "abs": np.abs, "acos": np.arccos, "acosh": np.arccosh, "add": np.add, "add_any": np.add, "and": np.bitwise_and,
     "asin": np.arcsin, "asinh": np.arcsinh, "atan": np.arctan, "atan2": np.arctan2, "atanh": np.arctanh,
@@ -35,9 +37,18 @@ def plain(function: Callable[..., Any]) -> Callable[..., Any]:
 LAX.update({name: plain(function) for name, function in PLAIN.items()})
 
 
-@form("copy", "copy_p", "reduce_precision", "pvary", "name", "sharding_constraint")
+@form("copy", "copy_p", "pvary", "name", "sharding_constraint")
 def same(params: Any, x: Any) -> Any:
     return x
+
+
+@form("reduce_precision")
+def reduce_precision(params: Any, x: Any) -> Any:
+    """Numbers rounded to the format of these numbers of bits, in the dtype that they have."""
+    bits = params["exponent_bits"], params["mantissa_bits"]
+    kind = jnp.dtype(params["source"])
+    to = next((str(jnp.dtype(t)) for t in FLOATS if (jnp.finfo(t).nexp, jnp.finfo(t).nmant) == bits), f"{bits} bits")
+    return floating(floating(x, to, str(kind)), str(kind), to)
 
 
 LAX.update({name: plain(f) for name, f in (("eq_to", np.equal), ("le_to", np.less_equal), ("lt_to", np.less))})
@@ -48,7 +59,7 @@ LAX["device_put"] = LAX["optimization_barrier"] = lambda params, *xs: list(xs)
 @form("convert_element_type")
 def convert(params: Any, x: Any) -> Any:
     if jnp.issubdtype(params["new_dtype"], jnp.floating):
-        return np.where(x, 1.0, 0.0) if getattr(x, "dtype", None) == np.bool_ else 1.0 * x
+        return floating(x, str(jnp.dtype(params["new_dtype"])), params.get("source"))
     return x != 0 if jnp.dtype(params["new_dtype"]).kind == "b" else np.trunc(x).astype(np.int64)
 
 

@@ -14,6 +14,7 @@ from gradagree.arithmetic.derived import order_and_ties
 from gradagree.arithmetic.duck import Duck, NoRule, Rules
 from gradagree.arithmetic.rounded import COMPARISONS, Rounded
 from gradagree.arithmetic.three_valued import split
+from gradagree.reference.operations.casts import cast
 from gradagree.reference.operations.derivatives import DERIVATIVES, PARTIALS
 from gradagree.reference.operations.primitive import between
 
@@ -263,6 +264,10 @@ def log_sum_exp(x: Dual, axis: Any = None, keepdims: bool = False) -> Dual:
     return found if keepdims else np.squeeze(found, axis)  # type: ignore[call-overload]
 
 
+def convert(x: Dual, **formats: Any) -> Dual:
+    return Dual(cast(x.value, **formats), cast(x.tangent, **formats))
+
+
 def on_values(f: Callable[..., Any]) -> Callable[..., Any]:
     """Functions without a derivative: truth values and indices."""
     return lambda *xs, **kwargs: f(*(lift(x).value for x in xs), **kwargs)
@@ -274,7 +279,8 @@ Dual.rules.update({
     np.add: add, np.subtract: subtract, np.multiply: product(np.multiply), np.matmul: product(np.matmul),
     np.divide: divide, np.positive: lambda x: x, np.maximum: maximum, np.minimum: minimum, np.where: where,
     np.sum: linear(np.sum), np.mean: linear(np.mean), np.cumsum: linear(np.cumsum), np.max: largest, np.sort: sort,
-    special.logsumexp: log_sum_exp, special.zeta: zeta, np.fabs: unary(np.absolute, DERIVATIVES[np.absolute]),
+    special.logsumexp: log_sum_exp, special.zeta: zeta, cast: convert,
+    np.fabs: unary(np.absolute, DERIVATIVES[np.absolute]),
     **{f: unary(f, derivative) for f, derivative in DERIVATIVES.items()},
     **{f: binary(f, pair) for f, pair in PARTIALS.items()},
     **{f: on_values(f) for f in WITHOUT_DERIVATIVE}, np.power: power,

@@ -34,6 +34,7 @@ n u = 1.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gradagree.adapters.formats import FORMATS as FORMATS, Format as Format
@@ -55,7 +56,9 @@ class Model:
 
     Products and sums are accumulated in the format `accumulator`, the gradient of a bias in `biases`. `flushes`:
     subnormal inputs and outputs may become zero. `fused`: a value may be used before it is rounded to its stored
-    format. `per_example`: the gradient of each example is stored before the examples are summed.
+    format. `per_example`: the gradient of each example is stored before the examples are summed. `lowest`: the format
+    of the program where this model stands for wider intermediates. `outer`: the model of the program around a section
+    that converts its numbers to a narrower format.
     """
 
     format: Format
@@ -64,6 +67,8 @@ class Model:
     flushes: bool = False
     fused: bool = False
     per_example: bool = False
+    lowest: Format | None = None
+    outer: Model | None = None
 
     @functools.cached_property
     def u(self) -> float:
@@ -113,3 +118,25 @@ def model(dtype: str, accumulator: str | None = None, flushes: bool = False, bia
     """The model for a dtype. By default 16-bit dtypes accumulate in float32, the others in themselves."""
     wide = "float32" if FORMATS[dtype].precision < FORMATS["float32"].precision else dtype
     return Model(FORMATS[dtype], FORMATS[accumulator or wide], FORMATS[biases or accumulator or wide], flushes)
+
+
+@functools.lru_cache(maxsize=256)
+def converted(current: Model, to: str) -> Model:
+    """The model of the operations that follow a conversion of numbers to another format.
+
+    A conversion to a format narrower than the program's own begins a section in that format; one to the program's own
+    or a wider one ends it. Wider intermediates are never relied upon: a correct backward pass may lack them.
+    """
+    home = current.outer or current
+    if FORMATS[to].precision >= (home.lowest or home.format).precision:
+        return home
+    return replace(model(to), flushes=home.flushes, outer=home)
+
+
+def common(models: Sequence[tuple[Model, int]]) -> Model:
+    """The model of an operation on arrays of several models, given with their numbers of axes.
+
+    The widest format counts, as in the promotion of dtypes; scalars count only among themselves.
+    """
+    arrays = [one for one, axes in models if axes] or [one for one, _ in models]
+    return max(arrays, key=lambda one: one.format.precision)

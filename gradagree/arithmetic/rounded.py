@@ -8,13 +8,14 @@ dtype, NaN that nothing is known.
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from gradagree.arithmetic import exactness
 from gradagree.arithmetic.duck import Duck, Rules
-from gradagree.arithmetic.model import DIVISION, OUTWARD, OWN, Model
+from gradagree.arithmetic.model import DIVISION, FORMATS, OUTWARD, OWN, Model, common, converted
 from gradagree.arithmetic.rounding import round_to_format
 
 COMPARISONS: tuple[Any, ...] = (np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal)
@@ -91,7 +92,7 @@ class Rounded(Duck):
         lifted = [self._lift(array) for array in arrays]
         q = min(array.q for array in lifted)
         value, radius = (function([getattr(a, part) for a in lifted], axis=axis) for part in ("value", "radius"))
-        return type(self)(value, radius, self.model, q)
+        return type(self)(value, radius, common([(x.model, x.ndim) for x in lifted]), q)
 
     def with_model(self, model: Model) -> Rounded:
         """The same numbers under another rounding model from here on."""
@@ -118,9 +119,13 @@ def may_overflow(*arrays: Rounded) -> bool:
 
 
 def lift_all(*xs: Any) -> tuple[Rounded, ...]:
-    """All operands as rounded arrays, with the model of the first rounded one."""
-    known = next(x for x in xs if isinstance(x, Rounded))
-    return tuple(known._lift(x) for x in xs)
+    """All operands as rounded arrays of one model."""
+    known = [x for x in xs if isinstance(x, Rounded)]
+    if all(x.model is known[0].model for x in known):
+        return tuple(known[0]._lift(x) for x in xs)
+    shared = common([(x.model, x.ndim) for x in known])
+    first = known[0].with_model(shared)
+    return tuple(x.with_model(shared) if isinstance(x, Rounded) else first._lift(x) for x in xs)
 
 
 def result(
@@ -146,6 +151,18 @@ def round_once(x: Rounded, model: Model) -> Rounded:
     """Results of a wider format, rounded to that of the model."""
     stored = (x.radius == 0) & (round_to_format(x.value, model.format) == x.value)
     return result(x.value, x.radius, model, x.q, keep=stored)
+
+
+def convert(x: Rounded, to: str, source: str | None = None) -> Rounded:
+    """Numbers converted to another format, and the model of the operations that follow."""
+    after, form = converted(x.model, to), FORMATS[to]
+    if after.outer is not None:
+        return round_once(x, after)
+    if form.precision < x.model.format.precision:
+        return round_once(x, replace(after, format=form)).with_model(after)
+    if source is not None and FORMATS[source].precision > x.model.format.precision:
+        return x.widen(FORMATS[source].u * np.abs(x.value)).with_model(after)  # rounded twice
+    return x.with_model(after)
 
 
 def finish(value: Any, radius: Any, model: Model, q: float = exactness.UNKNOWN) -> Rounded:

@@ -15,6 +15,7 @@ from gradagree.arithmetic.model import OUTWARD, OWN, Model
 from gradagree.arithmetic.rounded import (
     COMPARISONS,
     Rounded,
+    convert,
     divide,
     finish,
     is_one,
@@ -25,6 +26,7 @@ from gradagree.arithmetic.rounded import (
     result,
 )
 from gradagree.arithmetic.three_valued import Trilean, between_about_middle, split
+from gradagree.reference.operations.casts import cast
 from gradagree.reference.operations.cumulative import running_max, running_min
 from gradagree.reference.operations.scatter import put, scatter_add
 
@@ -245,6 +247,6 @@ Rounded.rules.update({
     **{f: classify(f) for f in (np.isfinite, np.isinf, np.isnan)},
     np.matmul: matmul, np.sum: total, np.mean: mean, np.cumsum: running_total, np.prod: product,
     np.cumprod: running_product, running_max: running_extremum(running_max), scatter_add: scattered, put: replaced,
-    running_min: running_extremum(running_min), special.logsumexp: log_sum,
+    cast: convert, running_min: running_extremum(running_min), special.logsumexp: log_sum,
 })  # fmt: skip
 Rounded.between = staticmethod(between_about_middle)

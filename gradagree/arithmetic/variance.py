@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from gradagree.arithmetic.duck import Duck, Rules
-from gradagree.arithmetic.model import FORMATS, Model
-from gradagree.arithmetic.rounding import round_to_precision
+from gradagree.arithmetic.model import FORMATS, Model, common, converted
+from gradagree.arithmetic.rounding import round_to_format, round_to_precision
 
 DEVIATIONS = 8
 """The probabilistic tolerance in standard deviations; worst error measured: 4.5 in 1.2e7 entries."""
@@ -120,8 +121,23 @@ def max_abs(x: np.ndarray) -> float:
 
 
 def lift_all(*xs: Any) -> tuple[Variance, ...]:
-    known = next(x for x in xs if isinstance(x, Variance))
-    return tuple(known._lift(x) for x in xs)
+    """All operands as arrays of one model."""
+    known = [x for x in xs if isinstance(x, Variance)]
+    if all(x.model is known[0].model for x in known):
+        return tuple(known[0]._lift(x) for x in xs)
+    shared = common([(x.model, x.ndim) for x in known])
+    first = known[0].with_model(shared)
+    return tuple(x.with_model(shared) if isinstance(x, Variance) else first._lift(x) for x in xs)
+
+
+def convert(x: Variance, to: str, **_: Any) -> Variance:
+    """Numbers converted to another format, and the model of the operations that follow."""
+    after, form = converted(x.model, to), FORMATS[to]
+    if form.precision >= x.model.format.precision:
+        return x.with_model(after)
+    stored = (x.variance == 0) & (round_to_format(x.value, form) == x.value)
+    error = np.where(stored, 0.0, rounding(x.value, replace(after, format=form)))
+    return Variance(x.value, x.variance + error, after)
 
 
 def rounding(v: Any, model: Model) -> Any:

@@ -18,6 +18,7 @@ from gradagree.arithmetic.three_valued import Trilean, between_about_middle, spl
 from gradagree.arithmetic.variance import (
     DEVIATIONS,
     Variance,
+    convert,
     lift_all,
     matmul,
     max_repeats,
@@ -25,6 +26,7 @@ from gradagree.arithmetic.variance import (
     rounding,
     sum_of_terms,
 )
+from gradagree.reference.operations.casts import cast
 from gradagree.reference.operations.derivatives import DERIVATIVES, PARTIALS, STEPS
 from gradagree.reference.operations.scatter import put, scatter_add
 
@@ -284,7 +286,7 @@ Variance.rules.update({
     **{f: apply_to(f, as_rounded) for f in (np.argmax, np.argmin, np.argsort)},
     **{f: apply_to(f, lambda x: x.value) for f in (np.isfinite, np.isinf, np.isnan)},
     np.arctan2: arctan2, np.hypot: binary(np.hypot, PARTIALS[np.hypot]), np.power: power, np.signbit: signbit,
-    scatter_add: scattered, put: replaced,
+    scatter_add: scattered, put: replaced, cast: convert,
     special.gamma: gamma, np.sort: sort, np.cumsum: running_total, special.logsumexp: log_sum, special.zeta: zeta,
 })  # fmt: skip
 Variance.between = staticmethod(between_about_middle)

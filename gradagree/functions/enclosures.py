@@ -50,7 +50,7 @@ def interior(rung: str, dtype: str) -> Model:
         return model(dtype, accumulator=dtype)
     if rung.endswith(FLUSHED):
         return replace(interior(rung.removesuffix(FLUSHED), dtype), flushes=True)
-    return model(stored.accumulator.name) if rung == "wide" and stored.narrow else stored
+    return replace(model(stored.accumulator.name), lowest=stored.format) if rung == "wide" and stored.narrow else stored
 
 
 def enclose(
@@ -148,7 +148,7 @@ def store(x: Any, inside: Model, last: Model) -> Expected:
     if not isinstance(x, Rounded):
         x = Rounded.constant(np.asarray(x, dtype=np.float64), inside)
     value, radius = x.value, x.radius
-    if inside.u < last.u:
+    if x.model.u < last.u:
         size = np.abs(value) + radius
         radius = np.where(size == 0, 0.0, (radius + (last.u + OWN) * size + last.quantum) * OUTWARD)
         radius = np.where(size + radius > last.format.largest, np.inf, radius)

@@ -16,6 +16,7 @@ import numpy as np
 from gradagree.arithmetic.model import Model
 from gradagree.arithmetic.variance import Variance
 from gradagree.reference.graph import Graph, Value, combine
+from gradagree.reference.operations.casts import CAST
 
 SAMPLES = 16
 WIDTH = np.sqrt(3.0)
@@ -49,17 +50,30 @@ class Sampler:
         with np.errstate(all="ignore"):
             self.values = graph.evaluate(inputs)
             self.gradients = graph.all_cotangents(self.values, cotangents)
+            self.models = self.models_of(graph)
             self.own = [self.own_error(k) for k in range(len(graph.applications))]
             self.passed = [self.passed_errors(k) for k in range(len(graph.applications))]
 
-    def lift(self, x: Any) -> Any:
-        return Variance.stored(x, self.inside) if np.asarray(x).dtype.kind == "f" else x
+    def models_of(self, graph: Graph) -> tuple[list[Model], list[Model]]:
+        """The rounding models of the values and of their cotangents, which conversions to other formats change."""
+        if all(step.operation is not CAST for step in graph.applications):
+            return [self.inside] * graph.size, [self.inside] * graph.size
+        known = Variance.stored(0.0, self.inside)
+        values = graph.evaluate([known._lift(x) if np.asarray(x).dtype.kind == "f" else x for x in self.inputs])
+        seeds = [None if g is None else known._lift(g) for g in self.cotangents]
+        found = values, graph.all_cotangents(values, seeds)
+        first, second = ([getattr(x, "model", self.inside) for x in xs] for xs in found)
+        return first, second
+
+    def lift(self, x: Any, model: Model) -> Any:
+        return Variance.stored(x, model) if np.asarray(x).dtype.kind == "f" else x
 
     def exact(self, k: int) -> list[Any]:
         """The operands of an application, as numbers without error."""
-        step = self.graph.applications[k]
-        numbers = [self.values[x.number] if isinstance(x, Value) else x for x in step.operands]
-        return [self.lift(x) if isinstance(o, Value) else x for x, o in zip(numbers, step.operands, strict=True)]
+        places = self.graph.applications[k].operands
+        return [
+            self.lift(self.values[x.number], self.models[0][x.number]) if isinstance(x, Value) else x for x in places
+        ]
 
     def own_error(self, k: int) -> Any:
         """The standard deviation of an operation's own error."""
@@ -72,8 +86,9 @@ class Sampler:
         g = self.gradients[step.output.number]
         if g is None or step.operation.vjp is None:
             return []
-        y = self.lift(self.values[step.output.number])
-        given = step.operation.vjp(self.lift(g), y, *self.exact(k), **step.parameters)
+        of_value, of_cotangent = (models[step.output.number] for models in self.models)
+        y = self.lift(self.values[step.output.number], of_value)
+        given = step.operation.vjp(self.lift(g, of_cotangent), y, *self.exact(k), **step.parameters)
         return [deviation(x) for x in given]
 
     def sample(self, seed: int) -> tuple[list[Any], list[Any]]:
@@ -95,7 +110,7 @@ class Sampler:
 
         def total(k: int) -> Any:
             found = combine(parts[k], None)
-            return found if len(parts[k]) < 2 else with_error(found, self.inside.u * np.abs(found) / WIDTH)
+            return found if len(parts[k]) < 2 else with_error(found, self.models[1][k].u * np.abs(found) / WIDTH)
 
         for step, sizes in zip(reversed(graph.applications), reversed(self.passed), strict=True):
             if (g := total(step.output.number)) is None or step.operation.vjp is None:

@@ -1,6 +1,7 @@
 """Operations of array programs: NumPy functions, each with a vjp (vector-Jacobian product) written by hand."""
 
 from gradagree.reference.operations import (
+    casts as casts,
     composites as composites,
     cumulative as cumulative,
     elementwise as elementwise,

@@ -19,6 +19,7 @@ from gradagree.arithmetic.model import model
 from gradagree.arithmetic.rounded import COMPARISONS
 from gradagree.arithmetic.rounded_library import FUNCTIONS
 from gradagree.arithmetic.structural import JOINING, SHAPES, SPLITTING, STRUCTURAL
+from gradagree.reference.operations.casts import cast
 from gradagree.reference.operations.scatter import put, scatter_add
 
 BITS = 200
@@ -31,9 +32,9 @@ TRUTHS = (np.isfinite, np.isinf, np.isnan, np.signbit)
 PLACES = (np.argmax, np.argmin, np.argsort)
 MOVES = {
     *STRUCTURAL, *SPLITTING, *JOINING, *SHAPES, np.atleast_1d, np.atleast_2d, np.atleast_3d, np.hstack, np.vstack,
-    np.dstack, np.column_stack, np.append, np.broadcast_arrays, np.pad, np.tril, np.triu, np.nan_to_num,
+    np.dstack, np.column_stack, np.append, np.broadcast_arrays, np.pad, np.tril, np.triu, np.nan_to_num, cast,
 }  # fmt: skip
-"""Functions that compute nothing, which other tests are about."""
+"""Functions that only move or convert numbers, which other tests are about."""
 
 DOMAINS: dict[tuple[float, float], tuple[Any, ...]] = {
     POSITIVE: (

@@ -17,6 +17,7 @@ from gradagree.arithmetic.model import model
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.reference.graph import Application, Graph, Value
 from gradagree.reference.operations import PRIMITIVES, Primitive
+from gradagree.reference.operations.casts import cast
 from gradagree.reference.operations.cumulative import running_max
 from gradagree.reference.operations.derivatives import STEPS
 from gradagree.reference.operations.moves import CONCATENATE, STACK, gather
@@ -119,6 +120,7 @@ OTHERS: dict[Any, list[Sample]] = {
        for f in PRIMITIVES if getattr(f, "__name__", "").startswith("running_")},
     np.linalg.solve: [Sample(normal(3, 3), normal(3, 2)), Sample(normal(2, 2, 2), normal(2, 1)),
                       Sample(normal(2, 2), normal(2)), Sample(np.tril(normal(3, 3)), normal(3, 1))],
+    cast: [Sample(normal(2, 3), to="bfloat16", source="float32"), Sample(normal(2), to="float32")],
     np.linalg.inv: [Sample(normal(2, 3, 3))],
     np.linalg.det: [Sample(normal(3, 3)), Sample(normal(2, 2, 2))],
     np.linalg.cholesky: [Sample(0.1 * normal(3, 3) + 3.0 * np.eye(3))],
