@@ -1,12 +1,13 @@
 """PyTorch's own corpus of operations (``op_db``), each judged from its forward pass alone.
 
     python -m benchmarks.op_db [--only NAMES] [--dtypes float32,bfloat16] [--samples N] [--shard I/N] [--limit SECONDS]
-                               [--out FILE] [--unknown]
+                               [--out FILE] [--resume] [--unknown]
 
 Every differentiable record of ``torch.testing._internal.common_methods_invocations.op_db`` runs on its sample inputs in
 each dtype that it supports; its gradients are compared with those of the graph that its own forward pass traces to.
 Prints each failing verdict and a summary, and with --unknown the operations without a NumPy form by the number of
-records that need them. --out adds the results to those of an earlier run;
+records that need them. --samples takes N of an operation's samples, from the first to the last at equal distances.
+--out adds the results to those of an earlier run, --resume leaves out the operations that it has;
 `benchmarks.op_db_page` makes a page of them.
 """
 
@@ -37,8 +38,8 @@ from gradagree.functions.assertions import check_call
 from gradagree.functions.records import GradientRecord
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
-LIMIT = 60.0
-"""Seconds for one operation in all dtypes."""
+LIMIT = 20.0
+"""Seconds for one sample."""
 
 
 def corpus() -> list[Any]:
@@ -141,46 +142,69 @@ def judge_operation(op: Any, dtype: str, samples: int | None) -> Iterator[dict[s
     """The outcomes of the samples of an operation in one dtype."""
     torch.manual_seed(0)
     try:
-        for k, sample in enumerate(op.sample_inputs("cpu", getattr(torch, dtype), requires_grad=True)):
-            if samples is not None and k >= samples:
-                return
-            yield {"dtype": dtype, "sample": k, **judge_sample(op, sample)}
-    except Exception as error:  # noqa: BLE001 (PyTorch cannot make its sample)
+        found = list(op.sample_inputs("cpu", getattr(torch, dtype), requires_grad=True))
+    except Exception as error:  # noqa: BLE001 (PyTorch cannot make its samples)
         yield {"dtype": dtype, "sample": -1, "refused": f"no sample inputs: {type(error).__name__}: {error}"[:300]}
+        return
+    for k in spread(len(found), samples):
+        yield {"dtype": dtype, "sample": k, **judge_sample(op, found[k])}
+
+
+def spread(count: int, samples: int | None) -> list[int]:
+    """The numbers of some of `count` samples: the first, the last, and others at equal distances; all for None."""
+    if samples is None or samples >= count:
+        return list(range(count))
+    return [k * (count - 1) // max(1, samples - 1) for k in range(samples)]
 
 
 def work(connection: Any, op: Any, dtypes: Sequence[str], samples: int | None) -> None:
-    """Send the outcomes of one operation, then None."""
+    """Send each dtype and its outcomes for one operation, then None."""
     warnings.simplefilter("ignore")
     for dtype in dtypes:
+        connection.send(dtype)
         for outcome in judge_operation(op, dtype, samples):
             connection.send(outcome)
     connection.send(None)
 
 
 def outcomes_within(op: Any, dtypes: Sequence[str], samples: int | None, limit: float) -> list[dict[str, Any]]:
-    """The outcomes of one operation, judged in a process of its own that ends after `limit` seconds."""
+    """The outcomes of one operation; a sample that takes longer than `limit` seconds ends those of its dtype."""
+    found: list[dict[str, Any]] = []
+    waiting = list(dtypes)
+    while waiting:
+        outcomes, stopped = outcomes_of_process(op, waiting, samples, limit)
+        found += outcomes
+        waiting = waiting[waiting.index(stopped) + 1 :] if stopped else []
+    return found
+
+
+def outcomes_of_process(
+    op: Any, dtypes: Sequence[str], samples: int | None, limit: float
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Outcomes of a process of its own, and the dtype in which it ended early, or None."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=work, args=(sender, op, dtypes, samples), daemon=True)
     process.start()
     sender.close()
-    end = time.monotonic() + limit
     found: list[dict[str, Any]] = []
+    dtype = dtypes[0]
     try:
-        while receiver.poll(max(0.0, end - time.monotonic())):
-            outcome = receiver.recv()
-            if outcome is None:
-                return found
-            found.append(outcome)
+        while receiver.poll(limit):
+            message = receiver.recv()
+            if message is None:
+                return found, None
+            if isinstance(message, str):
+                dtype = message
+            else:
+                found.append(message)
         reason = f"not finished within {limit:g} s"
     except EOFError:
         reason = "the process ended"
     finally:
         process.kill()
         process.join()
-    missing = [dtype for dtype in dtypes if dtype not in {x["dtype"] for x in found}] or dtypes[-1:]
-    return found + [{"dtype": dtype, "sample": -1, "refused": reason} for dtype in missing]
+    return [*found, {"dtype": dtype, "sample": -1, "refused": reason}], dtype
 
 
 def summary(outcomes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -237,16 +261,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="PyTorch's own corpus, judged from forward passes alone.")
     parser.add_argument("--only", help="names or patterns, separated by commas: softmax,nn_functional_*")
     parser.add_argument("--dtypes", default=",".join(DTYPES))
-    parser.add_argument("--samples", type=int, help="number of sample inputs of each operation; all by default")
+    parser.add_argument(
+        "--samples", type=int, help="number of sample inputs of each operation in each dtype; all by default"
+    )
     parser.add_argument("--shard", help="I/N: every N-th operation, starting with the I-th")
-    parser.add_argument("--limit", type=float, default=LIMIT, help="seconds for one operation")
+    parser.add_argument("--limit", type=float, default=LIMIT, help="seconds for one sample")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--resume", action="store_true", help="leave out the operations that --out has")
     parser.add_argument("--unknown", action="store_true", help="list the operations without a NumPy form")
     options = parser.parse_args()
     torch.set_num_threads(1)
     known = json.loads(options.out.read_text()) if options.out and options.out.exists() else {"operations": {}}
     results = {}
     operations = chosen(corpus(), options.only, options.shard)
+    if options.resume:
+        operations = [op for op in operations if op.formatted_name not in known["operations"]]
     for name, result in measure(operations, options.dtypes.split(","), options.samples, options.limit):
         results[name] = result
         for dtype, one in result.items():

@@ -70,6 +70,33 @@ def cholesky_ex(a: Any, *, upper: bool = False, check_errors: bool = False) -> A
     return (transposed(found) if upper else found), no_errors(a)
 
 
+@aten("cholesky")
+def cholesky(a: Any, upper: bool = False) -> Any:
+    return cholesky_ex(a, upper=upper)[0]
+
+
+def positive_definite(factor: Any, upper: bool) -> Any:
+    """The matrix of a Cholesky factor.
+
+    PyTorch reads one triangle, but its derivative is that of a function of whole matrices.
+    """
+    numbers = midpoints(factor)
+    rest = np.tril(numbers, -1) if upper else np.triu(numbers, 1)
+    factor = factor - rest if rest.any() else factor
+    return transposed(factor) @ factor if upper else factor @ transposed(factor)
+
+
+@aten("cholesky_solve")
+def cholesky_solve(b: Any, factor: Any, upper: bool = False) -> Any:
+    """The solution of a x = b, from the Cholesky factor of a."""
+    return np.linalg.solve(positive_definite(factor, upper), b)
+
+
+@aten("cholesky_inverse")
+def cholesky_inverse(factor: Any, upper: bool = False) -> Any:
+    return np.linalg.inv(positive_definite(factor, upper))
+
+
 @aten("_linalg_det")
 def det(a: Any) -> Any:
     return np.linalg.det(a), UNUSED, UNUSED
