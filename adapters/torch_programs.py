@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gradagree.adapters.aten import ATEN
+from gradagree.adapters.aten import ATEN, CHOICES
 from gradagree.adapters.aten.elementwise import convert
 from gradagree.adapters.program import Program, Step
 from gradagree.adapters.torch_stops import Stops
@@ -66,7 +66,7 @@ def trace_program(function: Callable[..., Any], inputs: Sequence[torch.Tensor], 
             module.graph.erase_node(node)
     module.graph.eliminate_dead_code()
     module.recompile()
-    return _program(module, list(names), places, constant_results(module, inputs))
+    return _program(module, list(names), places, *known_results(module, inputs))
 
 
 def copies(inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
@@ -108,8 +108,9 @@ def unknown_targets(module: Any) -> list[Any]:
 NOT_CONTIGUOUS = "as_strided reads an array that is not contiguous; call contiguous() before it"
 
 
-def constant_results(module: Any, inputs: Sequence[torch.Tensor]) -> dict[Any, Any]:
-    """The results of operations on constants, and of operations without a NumPy form that return integers."""
+def known_results(module: Any, inputs: Sequence[torch.Tensor]) -> tuple[dict[Any, Any], dict[Any, Any]]:
+    """PyTorch's own results: of operations on constants, and of operations without a NumPy form that return integers;
+    and the places of entries that an operation took where it may take any of equal ones."""
     nodes = [node for node in module.graph.nodes if node.op == "call_function"]
     fixed = {node for node in module.graph.nodes if node.op == "get_attr"}
     unknown = {node for node in nodes if name_of(node.target) not in ATEN}
@@ -119,7 +120,9 @@ def constant_results(module: Any, inputs: Sequence[torch.Tensor]) -> dict[Any, A
     strided = {node for node in nodes if name_of(node.target).startswith("aten.as_strided")}
     if strided and not all(x.is_contiguous() for x in inputs):
         raise UsageError(NOT_CONTIGUOUS)
+    choosing = {node for node in nodes if name_of(node.target) in CHOICES}
     found: dict[Any, Any] = {}
+    chosen: dict[Any, Any] = {}
 
     class Keeping(torch.fx.Interpreter):  # type: ignore[misc]
         def run_node(self, n: Any) -> Any:
@@ -130,12 +133,14 @@ def constant_results(module: Any, inputs: Sequence[torch.Tensor]) -> dict[Any, A
             whole = all(isinstance(x, torch.Tensor) and not is_inexact(x) for x in tensors)
             if n.op == "call_function" and (n in fixed or (n in unknown and whole)):
                 found[n] = result
+            elif n in choosing and isinstance(result, tuple):
+                chosen[n] = to_numpy(result[CHOICES[name_of(n.target)]])
             return result
 
-    if unknown or strided or any(node in fixed for node in nodes):
+    if unknown or choosing or strided or any(node in fixed for node in nodes):
         with torch.no_grad():
             Keeping(module).run(*copies(inputs))
-    return found
+    return found, chosen
 
 
 def is_inexact(x: torch.Tensor) -> bool:
@@ -182,8 +187,9 @@ class _Again(torch.fx.Interpreter):  # type: ignore[misc]
             if name_of(n.target) == RANDOM_SLOPES:
                 given = list(args[2:5])
                 lower, upper, training = given + [1 / 8, 1 / 3, False][len(given) :]
-                slope = found if training else (lower + upper) / 2
-                return torch.where(args[0] > 0, args[0], args[0] * slope)
+                x, slope = args[0], found.double() if training else (lower + upper) / 2
+                # PyTorch multiplies by the number drawn and returns it rounded: the conversion stands for that rounding
+                return torch.where(x > 0, x, (x.double() * slope).to(x.dtype) if training else x * slope)
             if is_mutable(n.target):
                 return args[0].copy_(found)
             if name_of(n.target) == "aten.native_dropout":
@@ -213,7 +219,7 @@ def is_mutable(target: Any) -> bool:
     return bool(getattr(getattr(target, "_schema", None), "is_mutable", False))
 
 
-CONVERSIONS = frozenset({"aten._to", "aten.to"})
+CONVERSIONS = frozenset({"aten._to", "aten.to", "prims.convert_element_type"})
 
 
 def with_conversions(node: Any, form: Callable[..., Any] | None) -> Callable[..., Any] | None:
@@ -251,7 +257,9 @@ def tensor_of(x: Any) -> Any:
     return found if isinstance(found, torch.Tensor) else None
 
 
-def _program(module: Any, names: list[str], places: dict[str, str], known: dict[Any, Any]) -> Program:
+def _program(
+    module: Any, names: list[str], places: dict[str, str], known: dict[Any, Any], chosen: dict[Any, Any]
+) -> Program:
     numbers: dict[Any, Value] = {}
     constants: dict[Any, Any] = {}
     steps: list[Step] = []
@@ -277,6 +285,7 @@ def _program(module: Any, names: list[str], places: dict[str, str], known: dict[
         else:
             name = name_of(node.target)
             operands, keywords = tuple(map(operand, node.args)), {k: operand(x) for k, x in node.kwargs.items()}
+            keywords |= {"places": chosen[node]} if node in chosen else {}
             numbers[node] = Value(len(names) + len(steps))
             form = with_conversions(node, ATEN.get(name))
             steps.append(Step(name, form, operands, keywords, numbers[node].number, places.get(node.name, "")))
@@ -297,7 +306,7 @@ def to_numpy(x: Any) -> Any:
     if not isinstance(x, torch.Tensor):
         return x
     x = x.detach().cpu()
-    return x.to(torch.float64).numpy() if x.dtype.is_floating_point else x.numpy()
+    return (x.to(torch.float64) if x.dtype.is_floating_point else x).numpy(force=True)
 
 
 def replay(

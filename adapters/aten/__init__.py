@@ -16,4 +16,4 @@ from gradagree.adapters.aten import (
     shapes as shapes,
     sorting as sorting,
 )
-from gradagree.adapters.aten.table import ATEN as ATEN
+from gradagree.adapters.aten.table import ATEN as ATEN, CHOICES as CHOICES

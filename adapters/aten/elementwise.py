@@ -76,6 +76,9 @@ def convert(x: Any, *, dtype: Any = None, source: Any = None, **_: Any) -> Any:
     return x != 0 if kind is np.bool_ else np.trunc(x).astype(kind)
 
 
+ATEN["prims.convert_element_type"] = lambda x, dtype, source=None: convert(x, dtype=dtype, source=source)
+
+
 @aten("add")
 def add(x: Any, y: Any, *, alpha: Any = 1) -> Any:
     return x + (y if alpha == 1 else alpha * y)

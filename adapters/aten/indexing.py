@@ -53,8 +53,11 @@ def combine(
     """
     if not np.size(places):
         return x
+    if how is product and not include:
+        written_to = np.isin(numbers(x), places)
+        x, include = np.where(written_to, 1.0, x), True
     # the derivative of a product is also computed as product / x, where nothing was written too
-    into = groups(places, np.arange(np.size(x)) if how is product and include else None)
+    into = groups(places, np.arange(np.size(x)) if how is product else None)
     if np.isinf(neutral):  # a number beyond all others, but no larger than needed
         size = np.ceil(max(np.max(np.abs(midpoints(z)), initial=0.0) for z in (x, source))) + 1
         neutral = float(np.copysign(size, neutral))

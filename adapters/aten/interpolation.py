@@ -131,6 +131,56 @@ for name, count in (("linear1d", 1), ("bilinear2d", 2), ("trilinear3d", 3)):
 ATEN["aten.upsample_bicubic2d"] = linear(2, cubic=True)
 
 
+ANTIALIASED_CUBIC = -0.5
+"""The parameter of the cubic kernel with antialiasing."""
+
+
+def triangle(t: Any) -> Any:
+    """max(0, 1 - |t|)."""
+    return np.maximum(1 - np.abs(t), 0.0)
+
+
+def cubic_kernel(t: Any) -> Any:
+    """The cubic convolution kernel (Keys 1981), 0 from a distance of 2 on."""
+    a, size = ANTIALIASED_CUBIC, np.abs(t)
+    near = ((a + 2) * size - (a + 3)) * size * size + 1
+    far = (((size - 5) * size + 8) * size - 4) * a
+    return np.where(size < 1, near, np.where(size < 2, far, 0.0))
+
+
+def antialiased_axis(
+    x: Any, axis: int, m: int, scale: float | None, align_corners: bool, kernel: Callable[..., Any], radius: int
+) -> Any:
+    """One axis at m new positions: weighted means over the kernel, which is stretched when the axis gets shorter."""
+    n = np.shape(x)[axis]
+    step = step_of(n, m, scale, align_corners)
+    stretch = max(step, 1.0)
+    middle = (np.arange(m) + 0.5) * step
+    first = np.floor(middle - radius * stretch).astype(int)
+    places = first[:, None] + np.arange(int(np.ceil(2 * radius * stretch)) + 1)
+    inside = (places >= 0) & (places < n)
+    center = (like(np.arange(m).astype(float), x) + 0.5) * step
+    weights = np.where(inside, kernel((places + 0.5 - np.expand_dims(center, 1)) / stretch), 0.0)
+    weights = weights / np.sum(weights, axis=1, keepdims=True)
+    seen = np.moveaxis(x, axis, -1)[..., np.clip(places, 0, n - 1)]
+    return np.moveaxis(np.sum(seen * weights, axis=-1), -1, axis)
+
+
+def antialiased(kernel: Callable[..., Any], radius: int) -> Callable[..., Any]:
+    def upsample(x: Any, size: Any, align_corners: bool, *scales: Any) -> Any:
+        lengths, given = output_lengths(x, size, scales, 2)
+        for axis in (1, 0):
+            place = np.ndim(x) - 2 + axis
+            x = antialiased_axis(x, place, lengths[axis], given[axis], align_corners, kernel, radius)
+        return x
+
+    return upsample
+
+
+ATEN["aten._upsample_bilinear2d_aa"] = antialiased(triangle, 1)
+ATEN["aten._upsample_bicubic2d_aa"] = antialiased(cubic_kernel, 2)
+
+
 BILINEAR, NEAREST, BICUBIC = 0, 1, 2
 ZEROS, BORDER, REFLECTION = 0, 1, 2
 

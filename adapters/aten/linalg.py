@@ -56,6 +56,14 @@ def solve_triangular(a: Any, b: Any, *, upper: bool, left: bool = True, unitrian
     return np.linalg.solve(a, b) if left else transposed(np.linalg.solve(transposed(a), transposed(b)))
 
 
+@aten("triangular_solve")
+def triangular_solve(b: Any, a: Any, upper: bool = True, transpose: bool = False, unitriangular: bool = False) -> Any:
+    """(the solution, a)."""
+    a = (np.triu if upper else np.tril)(a)
+    system = transposed(a) if transpose else a
+    return solve_triangular(system, b, upper=upper != transpose, unitriangular=unitriangular), a
+
+
 @aten("linalg_cholesky_ex")
 def cholesky_ex(a: Any, *, upper: bool = False, check_errors: bool = False) -> Any:
     """(the triangular factor, the status).
@@ -179,10 +187,26 @@ def householder_product(v: Any, tau: Any) -> Any:
     m, n = np.shape(v)[-2:]
     q: Any = np.broadcast_to(np.eye(m, n), (*np.shape(v)[:-2], m, n))
     for k in reversed(range(np.shape(tau)[-1])):
-        head = np.concatenate([np.zeros((*np.shape(v)[:-2], k)), np.ones((*np.shape(v)[:-2], 1))], axis=-1)
-        own = np.expand_dims(np.concatenate([head, v[..., k + 1 :, k]], axis=-1), -1)
-        q = q - own @ (tau[..., k : k + 1, None] * (transposed(own) @ q))
+        q = once_reflected(v, tau, k, q)
     return q
+
+
+def once_reflected(v: Any, tau: Any, k: int, x: Any) -> Any:
+    """(1 - tau_k v_k v_k^T) x."""
+    head = np.concatenate([np.zeros((*np.shape(v)[:-2], k)), np.ones((*np.shape(v)[:-2], 1))], axis=-1)
+    own = np.expand_dims(np.concatenate([head, v[..., k + 1 :, k]], axis=-1), -1)
+    return x - own @ (tau[..., k : k + 1, None] * (transposed(own) @ x))
+
+
+@aten("ormqr")
+def ormqr(v: Any, tau: Any, x: Any, left: bool = True, transpose: bool = False) -> Any:
+    """q x, or x q without left, with the product q of the reflections of `householder_product`, or its transpose."""
+    if not left:
+        return transposed(ormqr(v, tau, transposed(x), transpose=not transpose))
+    order = range(np.shape(tau)[-1])
+    for k in order if transpose else reversed(order):
+        x = once_reflected(v, tau, k, x)
+    return x
 
 
 def row_swaps(a: Any, pivot: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -242,6 +266,19 @@ def lu_factor_ex(a: Any, *, pivot: bool = True, check_errors: bool = False) -> A
     return lower + upper, pivots, no_errors(a)
 
 
+@aten("lu_unpack")
+def lu_unpack(factors: Any, pivots: Any, unpack_data: bool = True, unpack_pivots: bool = True) -> Any:
+    """(p, l, u) of both factors in one matrix and its pivots; what is not unpacked is empty."""
+    m, n = np.shape(factors)[-2:]
+    k = min(m, n)
+    p: Any = UNUSED
+    if unpack_pivots:
+        p = np.swapaxes(np.eye(m)[rows_of(np.asarray(pivots), m)], -1, -2)
+    if not unpack_data:
+        return p, UNUSED, UNUSED
+    return p, np.tril(factors[..., :k], -1) + np.eye(m, k), np.triu(factors[..., :k, :])
+
+
 @aten("linalg_lu_solve")
 def lu_solve(factors: Any, pivots: Any, b: Any, *, left: bool = True, adjoint: bool = False) -> Any:
     """The solution of a x = b (x a = b without left), or with the transpose of a, from an LU decomposition of a."""
@@ -256,6 +293,25 @@ def lu_solve(factors: Any, pivots: Any, b: Any, *, left: bool = True, adjoint: b
         return np.linalg.solve(np.triu(factors), np.linalg.solve(lower, b))
     found = np.linalg.solve(transposed(lower), np.linalg.solve(transposed(np.triu(factors)), b))
     return np.take_along_axis(found, np.argsort(order, axis=-1)[..., None], axis=-2)
+
+
+TERMS = 30
+"""Terms of the exponential series: for norms up to 1, the rest is below 1e-33."""
+
+
+@aten("linalg_matrix_exp")
+def matrix_exp(a: Any) -> Any:
+    """The exponential, by its series at a / 2^k and k squarings."""
+    size = np.max(np.sum(np.abs(midpoints(a)), axis=-2), initial=0.0)
+    halvings = int(np.ceil(np.log2(size))) if size > 1 else 0
+    a = a * 0.5**halvings
+    one = np.eye(np.shape(a)[-1])
+    found = one + a / TERMS
+    for k in range(TERMS - 1, 0, -1):
+        found = one + (a @ found) / k
+    for _ in range(halvings):
+        found = found @ found
+    return found
 
 
 def pseudoinverse(a: Any) -> Any:

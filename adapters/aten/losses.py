@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from gradagree.adapters.aten.table import aten
+from gradagree.adapters.aten.table import ATEN, aten
+from gradagree.reference.operations import composites
 
 MEAN, SUM = 1, 2
 
@@ -38,6 +39,25 @@ def nll_loss(x: Any, target: Any, weight: Any, reduction: int, ignore_index: int
 def nll_loss_2d(x: Any, target: Any, weight: Any, reduction: int, ignore_index: int) -> Any:
     """As `nll_loss`, with classes as axis 1."""
     return nll_loss(np.moveaxis(x, 1, -1), target, weight, reduction, ignore_index)
+
+
+def linear_cross_entropy(
+    x: Any, w: Any, target: Any, b: Any, weight: Any, reduction: str, ignore_index: int, *_: Any
+) -> Any:
+    """(the cross-entropy of x w^T + b, and the gradients that a backward pass uses)."""
+    logits = x @ np.swapaxes(w, 0, 1)
+    logits = logits if b is None else logits + b
+    kind = {"mean": MEAN, "sum": SUM, "none": 0}[reduction]
+    loss, _ = nll_loss(composites.log_softmax(logits, axis=-1), target, weight, kind, ignore_index)
+    return loss, np.zeros(0), np.zeros(0), np.zeros(0)
+
+
+def linear_cross_entropies(x: Any, w: Any, target: Any, b: Any, weight: Any, ignore_index: int, *_: Any) -> Any:
+    return linear_cross_entropy(x, w, target, b, weight, "none", ignore_index)[0]
+
+
+ATEN["torch_nn._linear_cross_entropy_batch_chunked"] = linear_cross_entropy
+ATEN["torch_nn._linear_cross_entropy_batch_chunked_no_reduction"] = linear_cross_entropies
 
 
 @aten("mse_loss")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gradagree.adapters.aten.indexing import groups
 from gradagree.adapters.aten.table import aten
 from gradagree.adapters.aten.windows import bins, combine_axes, per_axis, take_windows, window_places, window_starts
 from gradagree.reference.operations.primitive import midpoints
@@ -133,12 +134,19 @@ def fractional_starts(sample: float, n: int, out: int, kernel: int) -> np.ndarra
 
 @aten("max_unpool2d", "max_unpool3d")
 def max_unpool(x: Any, indices: Any, output_size: Any, *_: Any) -> Any:
-    """Each entry at its place in an array of zeros."""
+    """Each entry at its place in an array of zeros; of equal entries with one place, any one may be written."""
     count, out = len(output_size), [int(n) for n in output_size]
     lead = np.shape(x)[: np.ndim(x) - count]
     size, images = math.prod(out), math.prod(lead)
-    places = np.asarray(indices).reshape(images, -1) + size * np.arange(images)[:, None]
-    source = np.full(images * size, -1)
-    source[places.ravel()] = np.arange(places.size)
-    padded = np.concatenate([np.reshape(x, (-1,)), np.zeros(1)], axis=0)
-    return np.reshape(padded[source], (*lead, *out))
+    places = np.ravel(np.asarray(indices).reshape(images, -1) + size * np.arange(images)[:, None])
+    if not places.size:
+        return np.zeros((*lead, *out))
+    numbers, flat = midpoints(x).ravel(), np.reshape(x, (-1,))
+    last = np.full(images * size, -1)
+    last[places] = np.arange(places.size)
+    written = groups(np.where(numbers == numbers[last[places]], places, images * size))
+    padded = np.concatenate([flat, np.full(1, np.floor(np.min(numbers)) - 1)], axis=0)
+    largest = np.max(padded[written.sources], axis=-1)
+    source = np.full(images * size + 1, written.places.size)
+    source[written.places] = np.arange(written.places.size)
+    return np.reshape(np.concatenate([largest, np.zeros(1)], axis=0)[source[:-1]], (*lead, *out))

@@ -32,12 +32,12 @@ def prod(x: Any, dim: Any = None, keepdim: bool = False, **_: Any) -> Any:
 
 @aten("amax")
 def amax(x: Any, dim: Any = (), keepdim: bool = False) -> Any:
-    return np.max(x, axis=axes(list(dim) if isinstance(dim, tuple) else dim, x), keepdims=keepdim)
+    return np.max(x, axis=axes(dim, x), keepdims=keepdim)
 
 
 @aten("amin")
 def amin(x: Any, dim: Any = (), keepdim: bool = False) -> Any:
-    return np.min(x, axis=axes(list(dim) if isinstance(dim, tuple) else dim, x), keepdims=keepdim)
+    return np.min(x, axis=axes(dim, x), keepdims=keepdim)
 
 
 @aten("var")
@@ -90,7 +90,7 @@ def all_(x: Any, dim: Any = None, keepdim: bool = False) -> Any:
 
 @aten("logsumexp")
 def logsumexp(x: Any, dim: Any, keepdim: bool = False) -> Any:
-    return np.logaddexp.reduce(x, axis=axes(dim, x), keepdims=keepdim)  # type: ignore[call-overload]
+    return np.logaddexp.reduce(x, axis=axes(dim), keepdims=keepdim) if np.ndim(x) else x  # type: ignore[call-overload]
 
 
 @aten("cumsum")

@@ -13,6 +13,12 @@ import numpy as np
 ATEN: dict[str, Callable[..., Any]] = {}
 """A NumPy function for each covered operation; it takes the operation's arguments."""
 
+CHOICES: dict[str, int] = {}
+"""The operations that may take any of several equal entries, and which of their outputs has the places taken.
+
+Their functions have a keyword argument ``places``.
+"""
+
 
 def aten(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a function under the names of operations."""
@@ -26,7 +32,7 @@ def aten(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 def axes(dim: Any, x: Any = None) -> Any:
     """An axis argument as NumPy takes it; PyTorch's empty list stands for all axes, and a number has axis 0."""
-    if dim is None or dim == [] or (x is not None and not np.ndim(x)):
+    if dim is None or (isinstance(dim, list | tuple) and not dim) or (x is not None and not np.ndim(x)):
         return None
     return tuple(dim) if isinstance(dim, list | tuple) else dim
 

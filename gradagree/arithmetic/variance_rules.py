@@ -182,6 +182,8 @@ def library(f: Callable[[Any], Any], errors: Library) -> Callable[[Variance], Va
         own = np.where(np.isfinite(own), own, 0.0) + errors.accuracy * np.abs(value) / DEVIATIONS
         if errors.peak is not None:
             own = np.where(errors.peak(size) > model.format.largest, np.inf, own)
+        if errors.domain is not None:  # outside, nothing is known of the errors of libraries
+            own = np.where(errors.domain(x.value, x.value), own, np.inf)
         return found.widen(own)
 
     return rule
@@ -219,7 +221,8 @@ def power(x: Any, n: Any) -> Variance:
 def zeta(s: Any, x: Any) -> Variance:
     if isinstance(s, Duck):
         raise NoRule("variance arithmetic supports zeta(s, x) only for ordinary numbers s")
-    return function(lambda x: special.zeta(s, x), lambda x, y: -s * special.zeta(s + 1, x))(x)
+    found = function(lambda x: special.zeta(s, x), lambda x, y: -s * special.zeta(s + 1, x))(x)
+    return found.widen(np.where(x.value > 0, 0.0, np.inf))
 
 
 def gamma(x: Variance) -> Any:

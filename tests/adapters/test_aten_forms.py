@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gradagree.errors import UsageError
 from gradagree.functions.assertions import assert_grads
 
 torch = pytest.importorskip("torch")
+
+from gradagree.adapters.aten import ATEN  # noqa: E402
 
 INDEX = torch.tensor([[0, 1, 1, 3], [3, 3, 0, 0]])
 SOURCE = torch.tensor([[2.0, 3.0, 0.5, 1.0], [0.25, 1.5, 4.0, -1.0]])
@@ -33,6 +36,9 @@ FORMS = {
     "scatter_reduce amax": lambda x: x.scatter_reduce(1, INDEX, SOURCE, "amax"),
     "scatter_reduce mean": lambda x: x.scatter_reduce(1, INDEX, SOURCE, "mean", include_self=False),
     "scatter_reduce prod": lambda x: x.scatter_reduce(1, INDEX, SOURCE, "prod"),
+    "scatter_reduce prod without itself": lambda x: x.scatter_reduce(1, INDEX, SOURCE, "prod", include_self=False),
+    "logsumexp of a number": lambda x: torch.logsumexp(x.sum(), (0,), True),
+    "max_unpool": lambda x: torch.nn.functional.max_unpool1d(x[None], torch.tensor([[[0, 2, 4, 6]] * 3]), 2),
     "sort": lambda x: torch.sort(x, 1, descending=True).values,
     "std_mean": lambda x: torch.std_mean(x, dim=1),
     "topk": lambda x: torch.topk(x, 2).values,
@@ -54,6 +60,32 @@ def test_that_an_operation_agrees_with_its_form(name: str) -> None:
 def test_that_equal_entries_are_no_fault(name: str) -> None:
     equal = torch.tensor([[0.5, 2.0, 2.0, 0.5], [1.5, 0.75, 1.5, 0.75], [0.25, 0.25, 0.25, 0.25]])
     assert not assert_grads(FORMS[name], [equal]).verdict.fails
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("descending", [False, True])
+def test_that_many_equal_entries_may_be_in_any_order(descending: bool, dtype: Any) -> None:
+    x = (torch.arange(500) % 37 / 8).to(dtype)
+    report = assert_grads(lambda x: torch.sort(x, descending=descending), [x], layouts=False)
+    assert not report.verdict.fails
+    assert [record.verdict.value for record in report.records[:2]] == ["agree", "agree"]
+
+
+def test_that_places_are_accepted_where_their_entries_are_right() -> None:
+    form, x = ATEN["aten.sort"], np.array([3.0, 1.0, 2.0, 1.0])
+    _, places = form(x, dim=0, places=np.array([3, 1, 2, 0]))
+    assert places.tolist() == [3, 1, 2, 0]
+    _, places = form(x.numpy(), dim=0, places=np.array([3, 1, 0, 2]))
+    assert places.tolist() == [3, 1, 2, 0]
+
+
+def test_that_equal_entries_of_one_place_share_what_an_unpooling_writes() -> None:
+    indices = torch.tensor([[[1, 1, 3]]])
+    equal, different = torch.tensor([[[2.0, 2.0, 5.0]]]), torch.tensor([[[2.0, 3.0, 5.0]]])
+    unpool = lambda x: torch.nn.functional.max_unpool1d(x, indices, 2, output_size=(1, 1, 6))  # noqa: E731
+    assert not assert_grads(unpool, [equal]).verdict.fails
+    with pytest.raises(AssertionError, match="disagree"):
+        assert_grads(unpool, [different])
 
 
 @pytest.mark.parametrize("name", FORMS)

@@ -111,6 +111,22 @@ SAMPLES: dict[str, Sample] = {
         functional.cosine_embedding_loss, (tensor(4, 3), positive(4, 3), torch.tensor([1, -1, 1, -1])), {},
     ),
     "poisson_nll_loss": (functional.poisson_nll_loss, (tensor(5), positive(5)), {}),
+    "linear_cross_entropy": (
+        functional.linear_cross_entropy, (tensor(4, 3), tensor(5, 3), torch.tensor([1, 0, 4, 2])),
+        {"linear_bias": tensor(5), "reduction": "sum"},
+    ),
+    "antialiased linear interpolation": (
+        functional.interpolate, (tensor(1, 2, 7, 5),),
+        {"size": (3, 8), "mode": "bilinear", "antialias": True},
+    ),
+    "antialiased cubic interpolation": (
+        functional.interpolate, (tensor(1, 2, 7, 5),),
+        {"size": (4, 3), "mode": "bicubic", "antialias": True},
+    ),
+    "antialiased interpolation of corners": (
+        functional.interpolate, (tensor(1, 2, 7, 5),),
+        {"size": (3, 8), "mode": "bilinear", "antialias": True, "align_corners": True},
+    ),
     "pdist": (functional.pdist, (tensor(4, 3),), {}),
     "lstm cell": (torch.lstm_cell, (tensor(2, 3), [positive(2, 4), tensor(2, 4)], tensor(16, 3), tensor(16, 4)), {}),
     "gru cell": (torch.gru_cell, (tensor(2, 3), tensor(2, 4), tensor(12, 3), tensor(12, 4)), {}),

@@ -37,6 +37,17 @@ SAMPLES: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "slogdet": (linalg.slogdet, (A,)),
     "cholesky": (linalg.cholesky, (POSITIVE,)),
     "cholesky, upper": (lambda a: linalg.cholesky(a, upper=True), (POSITIVE,)),
+    "old cholesky": (torch.cholesky, (POSITIVE,)),
+    "cholesky_solve": (torch.cholesky_solve, (B, linalg.cholesky(POSITIVE))),
+    "cholesky_solve, upper": (lambda b, u: torch.cholesky_solve(b, u, upper=True), (B, linalg.cholesky(POSITIVE).mT)),
+    "cholesky_inverse": (torch.cholesky_inverse, (linalg.cholesky(POSITIVE),)),
+    "triangular_solve": (lambda b, a: torch.triangular_solve(b, a, upper=False)[0], (B, A)),
+    "triangular_solve, transposed": (lambda b, a: torch.triangular_solve(b, a, transpose=True)[0], (B, A)),
+    "lu_unpack": (lambda a: torch.lu_unpack(a, PIVOTS)[1:], (FACTORS,)),
+    "ormqr": (torch.ormqr, (TALL, tensor(3), tensor(5, 2))),
+    "ormqr from the right": (lambda v, t, x: torch.ormqr(v, t, x, left=False, transpose=True), (A, tensor(4), B.mT)),
+    "matrix_exp": (linalg.matrix_exp, (A,)),
+    "matrix_exp of a small matrix": (linalg.matrix_exp, (A / 16,)),
     "solve_triangular": (lambda a, b: linalg.solve_triangular(a, b, upper=True), (A, B)),
     "solve_triangular, ones on the diagonal": (
         lambda a, b: linalg.solve_triangular(a, b, upper=False, unitriangular=True), (A, B),
@@ -85,6 +96,33 @@ def test_that_a_form_with_a_wrong_factor_disagrees(name: str, operation: str, mo
     monkeypatch.setitem(ATEN, f"aten.{operation}", wrong)
     with pytest.raises(AssertionError):
         assert_grads(function, args)
+
+
+@pytest.mark.parametrize("name", ["cholesky_solve", "cholesky_inverse", "ormqr", "matrix_exp", "old cholesky"])
+def test_that_a_wrong_gradient_of_a_factor_disagrees(name: str) -> None:
+    function, args = SAMPLES[name]
+
+    class Wrong(torch.autograd.Function):  # type: ignore[misc]
+        @staticmethod
+        def forward(ctx: Any, *x: Any) -> Any:
+            ctx.save_for_backward(*x)
+            return function(*x)
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            with torch.enable_grad():
+                x = [y.detach().requires_grad_() for y in ctx.saved_tensors]
+                found = torch.autograd.grad(function(*x), x, g)
+            return tuple(y * (1 + 2.0**-20) for y in found)
+
+    with pytest.raises(AssertionError, match="disagree"):
+        assert_grads(Wrong.apply, args)
+
+
+def test_that_the_entries_that_a_cholesky_factor_does_not_have_are_not_read() -> None:
+    whole = linalg.cholesky(POSITIVE) + torch.triu(tensor(4, 4), 1)
+    report = assert_grads(lambda b: torch.cholesky_solve(b, whole), (B,))
+    assert report.verdict is Verdict.AGREE
 
 
 def test_that_a_symmetric_derivative_is_expected_of_the_cholesky_factor() -> None:
