@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -297,6 +298,8 @@ def lu_solve(factors: Any, pivots: Any, b: Any, *, left: bool = True, adjoint: b
 
 TERMS = 30
 """Terms of the exponential series: for norms up to 1, the rest is below 1e-33."""
+SEPARATE = 5
+"""Terms that programs add one by one; PyTorch adds at most 6 matrices, in any order."""
 
 
 @aten("linalg_matrix_exp")
@@ -305,10 +308,15 @@ def matrix_exp(a: Any) -> Any:
     size = np.max(np.sum(np.abs(midpoints(a)), axis=-2), initial=0.0)
     halvings = int(np.ceil(np.log2(size))) if size > 1 else 0
     a = a * 0.5**halvings
-    one = np.eye(np.shape(a)[-1])
-    found = one + a / TERMS
-    for k in range(TERMS - 1, 0, -1):
-        found = one + (a @ found) / k
+    one = np.broadcast_to(np.eye(np.shape(a)[-1]), np.shape(a))
+    rest = one + a / TERMS
+    for k in range(TERMS - 1, SEPARATE, -1):
+        rest = one + (a @ rest) / k
+    power, terms = one, [one]
+    for k in range(1, SEPARATE + 1):
+        power = a if k == 1 else power @ a
+        terms.append(power / math.factorial(k) if k < SEPARATE else power @ rest / math.factorial(k))
+    found = np.sum(np.stack(terms, axis=0), axis=0)
     for _ in range(halvings):
         found = found @ found
     return found

@@ -118,7 +118,10 @@ def sampled(
     at least the assumed one times the ratio of both in the mean.
     """
     inside = interior(rung, dtype)
-    deviations = sampled_deviations(graph, inputs, cotangents, inside)
+    try:
+        deviations = sampled_deviations(graph, inputs, cotangents, inside)
+    except np.linalg.LinAlgError:  # a matrix is singular: there are no numbers to sample around
+        return assumed
 
     def widened(tolerance: Any, deviation: Any) -> Any:
         if tolerance is None or deviation is None:

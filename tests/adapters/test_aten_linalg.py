@@ -73,6 +73,7 @@ SAMPLES: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:torch.*is deprecated in favor of torch.linalg:UserWarning")
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
 @pytest.mark.parametrize("name", SAMPLES)
 def test_that_gradients_of_linear_algebra_agree_with_their_forms(name: str, dtype: Any) -> None:
@@ -98,6 +99,7 @@ def test_that_a_form_with_a_wrong_factor_disagrees(name: str, operation: str, mo
         assert_grads(function, args)
 
 
+@pytest.mark.filterwarnings("ignore:torch.*is deprecated in favor of torch.linalg:UserWarning")
 @pytest.mark.parametrize("name", ["cholesky_solve", "cholesky_inverse", "ormqr", "matrix_exp", "old cholesky"])
 def test_that_a_wrong_gradient_of_a_factor_disagrees(name: str) -> None:
     function, args = SAMPLES[name]
