@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
 
 from gradagree.adapters.function_adapters import adapter_of
@@ -13,7 +14,7 @@ from gradagree.adapters.functions import Call, FunctionAdapter
 from gradagree.checker.verdict import Verdict
 from gradagree.errors import UsageError
 from gradagree.functions.conditions import PlainCall, Trials, Unchanged, protected, try_conditions
-from gradagree.functions.enclosures import Expected, expect, narrowest
+from gradagree.functions.enclosures import LADDER, Expected, expect, narrowest
 from gradagree.functions.explain import explain
 from gradagree.functions.judge import judge
 from gradagree.functions.ladder import Ladder, arithmetics
@@ -22,6 +23,7 @@ from gradagree.functions.proofs import prove_findings
 from gradagree.functions.records import Disagreement, GradientRecord, Report
 from gradagree.functions.references import describe, graph_of
 from gradagree.functions.tangents import enclose_tangents, gradient_graph
+from gradagree.functions.ties import sum_over_ties, tied_values
 from gradagree.functions.usage import check_cotangents, check_dtypes, check_numbers, check_options, name_of
 from gradagree.reference.graph import Graph
 
@@ -249,7 +251,7 @@ def reverse_records(checked: CheckedCall, seeds: Sequence[Any], trials: Trials |
     records = judged(checked, expected, found, gradients)
     if any(record.verdict.fails and record.quantity == "value" for record in records):
         return proved(checked, seeds, [record for record in records if record.quantity == "value"])
-    records = proved(checked, seeds, records)
+    records = with_ties(checked, expected, seeds, gradients, proved(checked, seeds, records))
     if not any(record.verdict.fails for record in records):
         return records if trials is None else [*records, *hidden(checked, seeds, found, gradients, trials)]
     if checked.order > 1:
@@ -270,6 +272,39 @@ def judged(
         finding = judge(None if g is None else checked.adapter.to_numpy(g), rungs)
         records.append(checked.record(k, "gradient", finding.fields()))
     return records
+
+
+def with_ties(
+    checked: CheckedCall, expected: Ladder[Enclosures], seeds: Sequence[Any], gradients: Sequence[Any],
+    records: Sequence[GradientRecord],
+) -> list[GradientRecord]:  # fmt: skip
+    """The records; those of arrays with ties fail where the gradients of equal entries do not add up."""
+    kinds = [
+        (g, checked.adapter.to_numpy(h)) for g, h in zip(checked.call.wrt, gradients, strict=True) if h is not None
+    ]
+    if checked.order > 1 or len(kinds) < len(gradients) or any(record.verdict.fails for record in records):
+        return list(records)
+    rung = [name for name in expected if name in LADDER][-1]
+    arrays, unchecked = [checked.inputs[k] for k, _ in kinds], []
+    for k, _ in kinds:
+        one = gradients_of(expected, k, checked.inputs[k])[rung]
+        unchecked.append((one.radius > 0) & (np.abs(one.value) <= one.radius))
+    if not (tied := tied_values(arrays, unchecked)).size:
+        return list(records)
+    numbers = [None if g is None else checked.adapter.to_numpy(g) for g in seeds]
+    stores = checked.stores([*checked.outputs, *checked.call.arrays])
+    found = sum_over_ties(
+        checked.graph, checked.inputs, [k for k, _ in kinds], numbers, [g for _, g in kinds], tied, rung, checked.dtype,
+        stores,
+    )  # fmt: skip
+    if found is None or found.ratio <= 1:
+        return list(records)
+    has_ties = {checked.call.names[k] for (k, _), where in zip(kinds, unchecked, strict=True) if where.any()}
+    return [
+        msgspec.structs.replace(record, verdict=Verdict.DISAGREE, arithmetic="", entry=None, **found.fields())
+        if record.quantity == "gradient" and record.name in has_ties else record
+        for record in records
+    ]  # fmt: skip
 
 
 def hidden(

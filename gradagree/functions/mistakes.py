@@ -39,9 +39,9 @@ def recognise(
         cotangents: Those of its outputs.
         argument: The argument that the gradient belongs to, a number of an input.
     """
-    if observed is None:
-        return None
     with np.errstate(all="ignore"):
+        if observed is None or explains(observed, expected.value, expected.radius):
+            return None
         simple = of_the_array(observed, expected, others, [*map(np.shape, inputs)])
         if simple is not None or observed.shape != expected.value.shape:
             return simple

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,10 +110,25 @@ def between(where: np.ndarray, x: Any, y: Any) -> Any:
     """
     if not where.any():
         return x
+    if (chosen := CHOSEN.get()) is not None:
+        return np.where(where, y, x) if chosen else x
     for array in (x, y):
         if hasattr(array, "between"):
             return array.between(where, x, y)
     return np.where(where, (x + y) / 2, x)
+
+
+CHOSEN: contextvars.ContextVar[int | None] = contextvars.ContextVar("chosen", default=None)
+
+
+@contextlib.contextmanager
+def one_choice(end: int) -> Iterator[None]:
+    """Within this context, `between` is x where it is marked (end 0), or y (end 1)."""
+    token = CHOSEN.set(end)
+    try:
+        yield
+    finally:
+        CHOSEN.reset(token)
 
 
 def or_by_division(found: Any, product: Any, x: Any) -> Any:
