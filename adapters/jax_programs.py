@@ -17,12 +17,12 @@ from gradagree.adapters.lax import numpy_form
 from gradagree.adapters.program import Program, Step
 from gradagree.errors import UsageError
 from gradagree.reference.graph import Value
-from gradagree.reference.operations.moves import stop_gradient
+from gradagree.reference.operations.moves import constant, stop_gradient
 
 OPENED = {
     "jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "core_call": "call_jaxpr", "remat2": "jaxpr",
     "checkpoint": "jaxpr", "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr",
-    "custom_vjp_call_jaxpr": "fun_jaxpr", "custom_lin": "jaxpr",
+    "custom_vjp_call_jaxpr": "fun_jaxpr", "custom_lin": "jaxpr", "composite": "jaxpr",
 }  # fmt: skip
 """Primitives that stand for a program of their own, and the parameter that holds it."""
 
@@ -103,7 +103,9 @@ class _Recorder:
         types: The types of the outputs; without them they are floating-point numbers.
         """
         if not any(isinstance(x, Value) for x in operands):
-            return self.constant(name, form, native, operands, types)
+            if not self.rounds(name, form, operands, types):
+                return self.constant(name, form, native, operands, types)
+            operands = [self.traced(x) if k == first_float(operands) else x for k, x in enumerate(operands)]
         given = [x if isinstance(x, Value) else to_numpy(x) for x in operands]
         known = self.evaluate(form, native, operands, given)
         several = isinstance(known, list | tuple)
@@ -119,6 +121,24 @@ class _Recorder:
             return output
         parts = zip(range(len(known)), types, strict=False)
         return [self.record("getitem", item(k), item(k), [output], [kind]) for k, kind in parts]
+
+    def rounds(self, name: str, form: Any, operands: Sequence[Any], types: Sequence[Any]) -> bool:
+        """True for an operation on constants whose floating-point results another program may round otherwise."""
+        if form is None or name.removeprefix("lax.") in EXACT or first_float(operands) is None:
+            return False
+        known = self.of_dtype(operands[first_float(operands)].dtype) is not None  # type: ignore[index]
+        return known and bool(types) and all(jnp.issubdtype(kind.dtype, jnp.floating) for kind in types)
+
+    def of_dtype(self, dtype: Any) -> int | None:
+        """The first value of a dtype, whose arithmetic is that of a constant; None without any."""
+        found = (k for k, kind in enumerate(self.dtypes) if kind == dtype and isinstance(self.numbers[k], np.ndarray))
+        return next(found, None)
+
+    def traced(self, x: Any) -> Value:
+        """A constant as a value of the program."""
+        kind = jax.ShapeDtypeStruct(np.shape(x), x.dtype)
+        like = Value(self.of_dtype(x.dtype))  # type: ignore[arg-type]
+        return self.record("constant", constant, lambda _, c: c, [like, x], [kind])  # type: ignore[no-any-return]
 
     def constant(self, name: str, form: Any, native: Any, operands: Sequence[Any], types: Sequence[Any]) -> Any:
         """The value of an operation on constants, in their dtype."""
@@ -178,11 +198,13 @@ class _Recorder:
 
     def equation(self, equation: Any, operands: list[Any]) -> list[Any]:
         name, params = equation.primitive.name, equation.params
+        if name == "custom_jvp_call" and params["call_jaxpr"].jaxpr.debug_info.func_name == "_frexp":
+            return self._frexp(equation, operands)
         if name in OPENED:
             inner = params[OPENED[name]]
             consts = getattr(inner, "consts", ())
             return self.run(getattr(inner, "jaxpr", inner), consts, operands)
-        if name in ("scan", "while", "cond"):
+        if name in ("scan", "while", "cond", "reduce"):
             return getattr(self, f"_{name}")(params, operands)
         if name == "custom_linear_solve":
             return self._solve(params, operands)
@@ -196,11 +218,46 @@ class _Recorder:
         found = self.record(f"lax.{name}", form, native, operands, [v.aval for v in equation.outvars])
         return list(found) if equation.primitive.multiple_results else [found]
 
+    def _frexp(self, equation: Any, operands: list[Any]) -> list[Any]:
+        """x times a power of two, and the exponent: the program takes both from the bits of x."""
+        program = equation.params["call_jaxpr"]
+        mantissa, exponent = jcore.jaxpr_as_fun(program)(*map(self.stored, operands))
+        power = np.ldexp(1.0, -np.asarray(exponent))
+        found = self.record(
+            "frexp", lambda x: x * power, lambda x: x * jnp.asarray(power, x.dtype), operands,
+            [jax.ShapeDtypeStruct(mantissa.shape, mantissa.dtype)],
+        )  # fmt: skip
+        return [found, self.keep_integers(np.asarray(exponent))]
+
     def _cond(self, params: dict[str, Any], operands: list[Any]) -> list[Any]:
         index, *rest = operands
         branches = params["branches"]
         branch = branches[int(np.clip(np.asarray(self.concrete(index)), 0, len(branches) - 1))]
         return self.run(branch.jaxpr, branch.consts, rest)
+
+    def _reduce(self, params: dict[str, Any], operands: list[Any]) -> list[Any]:
+        """A reduction by a function of the user, one entry after the other."""
+        count = len(operands) // 2
+        shape, axes = np.shape(self.concrete(operands[0])), params["dimensions"]
+        kept = tuple(n for k, n in enumerate(shape) if k not in axes)
+        order = (*(k for k in range(len(shape)) if k not in axes), *axes)
+        places = np.transpose(np.arange(int(np.prod(shape))).reshape(shape), order).reshape(int(np.prod(kept)), -1)
+
+        def column(k: int) -> Callable[[Any], Any]:
+            return lambda x: x.reshape(-1)[places[:, k]]
+
+        def filled(xp: Any) -> Callable[[Any], Any]:
+            return lambda x: xp.broadcast_to(x, (len(places),))
+
+        carry = [self.record("reduce", filled(np), filled(jnp), [x]) for x in operands[count:]]
+        types = [jax.ShapeDtypeStruct((len(places),), v.aval.dtype) for v in params["jaxpr"].invars]
+        inner = jax.vmap(lambda *xs: jcore.jaxpr_as_fun(jcore.ClosedJaxpr(params["jaxpr"], ()))(*xs))
+        body = jax.make_jaxpr(inner)(*types)
+        for k in range(places.shape[1]):
+            columns = [self.record("reduce", column(k), column(k), [x]) for x in operands[:count]]
+            carry = self.run(body.jaxpr, body.consts, [*carry, *columns])
+        shapes: list[Callable[[Any], Any]] = [lambda x: np.reshape(x, kept), lambda x: jnp.reshape(x, kept)]
+        return [self.record("reduce", *shapes, [x]) for x in carry]
 
     def _while(self, params: dict[str, Any], operands: list[Any]) -> list[Any]:
         n, m = params["cond_nconsts"], params["body_nconsts"]
@@ -260,6 +317,11 @@ class _Recorder:
             for column in zip(*rows, strict=True)
         ]
         return [*carry, *stacked]
+
+
+def first_float(operands: Sequence[Any]) -> int | None:
+    """The first operand of floating-point numbers; None without any."""
+    return next((k for k, x in enumerate(operands) if not isinstance(x, Value) and is_floating(x)), None)
 
 
 def item(k: int) -> Callable[[Any], Any]:

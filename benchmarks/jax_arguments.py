@@ -13,7 +13,7 @@ from jax import lax
 Cast = Callable[[Any], Any]
 Made = tuple[Callable[..., Any], list[Any]]
 
-SEED = 20240607
+SEED = 1729
 
 
 def draw(*shape: int, seed: int = 0) -> np.ndarray:
@@ -34,13 +34,16 @@ def positive(n: int) -> np.ndarray:
 
 
 def required(function: Any) -> int | None:
-    """The number of arguments that the signature requires; None if it is unknown."""
+    """The number of arguments that the signature requires, 2 for any number; None if it is unknown."""
+    if hasattr(function, "nin"):
+        return int(function.nin)
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return None
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(p.kind in kinds and p.default is inspect.Parameter.empty for p in parameters)
+    found = sum(p.kind in kinds and p.default is inspect.Parameter.empty for p in parameters)
+    return found or 2 * any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters)
 
 
 def guesses(function: Any, cast: Cast) -> Iterator[list[Any]]:
@@ -100,6 +103,19 @@ WINDOWS: dict[str, Any] = {
 
 ARGUMENTS: dict[str, Callable[[Any, Cast], Made]] = {
     # jax.lax
+    **dict.fromkeys(("lax.approx_max_k", "lax.approx_min_k"), then(X, after=(2,))),
+    "lax.composite": lambda f, cast: (f(lambda x: jnp.sin(x) * x, "own.scaled_sine"), [cast(X)]),
+    "lax.platform_dependent": lambda f, cast: (lambda x: f(x, default=jnp.sin), [cast(X)]),
+    "lax.ragged_dot": lambda f, cast: (
+        lambda x, w: f(x, w, np.array([2, 0, 3], np.int32)),
+        [cast(draw(5, 4)), cast(draw(3, 4, 2, seed=1))],
+    ),
+    "lax.scatter_apply": lambda f, cast: (
+        lambda x: f(x, np.array([[0], [2], [1]]), jnp.sin, SCATTER, update_shape=(3, 3), unique_indices=True),
+        [cast(draw(4, 3))],
+    ),
+    "lax.scaled_dot": plain(draw(2, 4, 32), draw(2, 32, 5, seed=1)),
+    "lax.betainc": lambda f, cast: (lambda x: f(cast(1 + PARTS), cast(2 + PARTS), x), [cast(PARTS)]),
     "lax.batch_matmul": plain(draw(2, 3, 4), draw(2, 4, 2, seed=1)),
     "lax.broadcast": then(X, after=((2,),)),
     "lax.broadcast_in_dim": then(X, after=((2, 3, 4), (1, 2))),
@@ -130,7 +146,6 @@ ARGUMENTS: dict[str, Callable[[Any, Cast], Made]] = {
     "lax.index_in_dim": then(X, after=(1,)),
     "lax.index_take": then(X, after=((np.array([0, 2, 2]),), (0,))),
     "lax.integer_pow": then(X, after=(3,)),
-    "lax.linalg.cholesky": plain(positive(4)),
     "lax.map": lambda f, cast: (lambda x: f(jnp.sin, x), [cast(X)]),
     "lax.associative_scan": lambda f, cast: (lambda x: f(jnp.multiply, x), [cast(X)]),
     "lax.pad": lambda f, cast: (lambda x: f(x, jnp.zeros((), x.dtype), ((1, 2, 1), (-1, 0, 0))), [cast(X)]),
@@ -182,6 +197,17 @@ ARGUMENTS: dict[str, Callable[[Any, Cast], Made]] = {
     "nn.one_hot": lambda f, cast: (lambda x: x * f(np.array([0, 2, 1]), 4, dtype=x.dtype), [cast(X)]),
     "nn.standardize": plain(X, axis=-1),
     # jax.numpy
+    **dict.fromkeys(
+        ("numpy.atleast_1d", "numpy.atleast_2d", "numpy.atleast_3d", "numpy.negative", "numpy.argpartition"), plain(X)
+    ),
+    **dict.fromkeys(("numpy.broadcast_arrays", "numpy.meshgrid"), plain(V, U)),
+    "numpy.astype": lambda f, cast: (lambda x: f(x, x.dtype), [cast(X)]),
+    "lax.tile": then(X, after=((2, 1),)),
+    "numpy.angle": plain(PARTS),
+    "numpy.compress": lambda f, cast: (lambda x: f(np.array([True, False, True]), x, axis=0, size=2), [cast(X)]),
+    "numpy.histogram2d": lambda f, cast: (lambda w: f(V, U, bins=3, weights=w)[0], [cast(PARTS[0, :1].repeat(5))]),
+    "numpy.permute_dims": then(X, after=((1, 0),)),
+    "numpy.polyfit": then(inside(6), draw(6), after=(2,)),
     "numpy.append": plain(X, Y, axis=0),
     "numpy.apply_along_axis": lambda f, cast: (lambda x: f(jnp.cumsum, 1, x), [cast(X)]),
     "numpy.apply_over_axes": lambda f, cast: (lambda x: f(jnp.sum, x, (0,)), [cast(X)]),
@@ -190,7 +216,6 @@ ARGUMENTS: dict[str, Callable[[Any, Cast], Made]] = {
     "numpy.broadcast_to": then(X, after=((2, 3, 4),)),
     "numpy.choose": lambda f, cast: (lambda x, y: f(np.array([[0, 1, 0, 1]] * 3), [x, y]), [cast(X), cast(Y)]),
     "numpy.clip": plain(X, min=-0.5, max=0.5),
-    "numpy.compress": first(np.array([True, False, True]), arrays=(V[:3],)),
     "numpy.convolve": plain(V, U[:3]),
     "numpy.correlate": plain(V, U[:3]),
     "numpy.cross": plain(draw(4, 3), draw(4, 3, seed=1)),
@@ -209,13 +234,6 @@ ARGUMENTS: dict[str, Callable[[Any, Cast], Made]] = {
     "numpy.interp": lambda f, cast: (lambda x, fp: f(x, jnp.arange(5, dtype=x.dtype), fp), [cast(3 * PARTS), cast(V)]),
     "numpy.isclose": plain(X, Y),
     "numpy.ldexp": lambda f, cast: (lambda x: f(x, 2), [cast(X)]),
-    "numpy.linalg.cholesky": plain(positive(4)),
-    "numpy.linalg.det": plain(regular(4)),
-    "numpy.linalg.inv": plain(regular(4)),
-    "numpy.linalg.multi_dot": listed(A, B),
-    "numpy.linalg.pinv": plain(A),
-    "numpy.linalg.slogdet": lambda f, cast: (lambda a: f(a)[1], [cast(regular(4))]),
-    "numpy.linalg.solve": plain(regular(4), draw(4, 2)),
     "numpy.linspace": lambda f, cast: (lambda x, y: f(x, y, 5, dtype=x.dtype), [cast(0.5), cast(1.5)]),
     "numpy.logspace": lambda f, cast: (lambda x, y: f(x, y, 5, dtype=x.dtype), [cast(0.5), cast(1.5)]),
     "numpy.geomspace": lambda f, cast: (lambda x, y: f(x, y, 5, dtype=x.dtype), [cast(0.5), cast(1.5)]),
@@ -257,15 +275,17 @@ ARGUMENTS: dict[str, Callable[[Any, Cast], Made]] = {
     "numpy.vecmat": plain(draw(3), A),
     "numpy.vsplit": then(X, after=(3,)),
     "numpy.where": lambda f, cast: (lambda x, y: f(X > 0, x, y), [cast(X), cast(Y)]),
-    # jax.scipy.special
-    "scipy.special.boxcox": plain(PARTS, X),
-    "scipy.special.multigammaln": then(3 + PARTS, after=(2,)),
-    "scipy.special.polygamma": first(2, arrays=(PARTS,)),
-    "scipy.special.zeta": first(3.0, arrays=(1 + PARTS,)),
 }
 
 DEVICES = "needs several devices"
 CREATES = "creates arrays; has no floating-point input"
+INTEGERS = "takes integers"
+NO_FLOATS = "returns no floating-point numbers"
+COMPLEX = "returns complex numbers"
+NO_DERIVATIVE = "JAX has no derivative of it"
+DESCRIBES = "describes arguments or types; computes nothing"
+NOT_DIFFERENTIABLE = (DEVICES, CREATES, INTEGERS, NO_FLOATS, NO_DERIVATIVE, DESCRIBES)
+"""The reasons of functions that have no derivative."""
 REASONS: dict[str, str] = {
     **dict.fromkeys((
         "lax.all_gather", "lax.all_to_all", "lax.axis_index", "lax.axis_size", "lax.pbroadcast", "lax.pcast",
@@ -278,6 +298,30 @@ REASONS: dict[str, str] = {
         "numpy.hanning", "numpy.kaiser", "lax.rng_uniform", "lax.rng_bit_generator", "numpy.empty_like",
         "numpy.ones_like", "numpy.zeros_like", "lax.full", "lax.full_like", "numpy.indices",
     ), CREATES),
-    "lax.while_loop": "no reverse mode in JAX",
+    **dict.fromkeys((
+        "lax.ConvGeneralDilatedDimensionNumbers", "lax.DotDimensionNumbers", "lax.PrecisionLike", "lax.after_all",
+        "lax.broadcast_shapes", "lax.conv_dimension_numbers", "lax.conv_general_permutations",
+        "lax.conv_general_shape_tuple", "lax.conv_shape_tuple", "lax.conv_transpose_shape_tuple", "lax.create_token",
+        "lax.dtype", "lax.padtype_to_pads", "lax.reduce_window_shape_tuple", "lax.shape_as_value", "lax.dce_sink",
+        "lax.linalg.EigImplementation", "lax.linalg.EighImplementation", "lax.linalg.SvdAlgorithm",
+        "nn.get_scaled_dot_general_config", "numpy.array_repr", "numpy.array_str", "numpy.broadcast_shapes",
+        "numpy.diag_indices", "numpy.diag_indices_from", "numpy.dtype", "numpy.einsum_path", "numpy.finfo",
+        "numpy.frompyfunc", "numpy.get_printoptions", "numpy.iinfo", "numpy.ix_", "numpy.mask_indices",
+        "numpy.printoptions", "numpy.promote_types", "numpy.result_type", "numpy.save", "numpy.savez",
+        "numpy.set_printoptions", "numpy.vectorize", "numpy.from_dlpack", "numpy.issubdtype", "numpy.isdtype",
+        "numpy.iterable", "numpy.r_", "numpy.c_", "numpy.index_exp", "numpy.s_", "numpy.mgrid", "numpy.ogrid",
+    ), DESCRIBES),
+    **dict.fromkeys((
+        "numpy.frombuffer", "numpy.fromfile", "numpy.fromfunction", "numpy.fromiter", "numpy.fromstring", "numpy.load",
+    ), CREATES),
+    **dict.fromkeys((
+        "lax.bitcast_convert_type", "lax.clz", "lax.mulhi", "lax.population_count", "lax.reduce_and", "lax.reduce_or",
+        "lax.reduce_xor", "lax.shift_left", "lax.shift_right_arithmetic", "lax.shift_right_logical", "numpy.packbits",
+        "numpy.unpackbits", "numpy.bincount", "numpy.ravel_multi_index", "numpy.unravel_index", "lax.argmax",
+        "lax.argmin", "lax.linalg.lu_pivots_to_permutation",
+    ), INTEGERS),
+    **dict.fromkeys(("lax.precv", "lax.psend", "lax.with_sharding_constraint", "lax.pmin"), DEVICES),
+    **dict.fromkeys(("lax.complex", "lax.conj", "lax.fft", "lax.imag", "lax.real", "numpy.roots"), COMPLEX),
+    **dict.fromkeys(("lax.while_loop", "lax.nextafter", "lax.igamma_grad_a", "lax.random_gamma_grad"), NO_DERIVATIVE),
     "scipy.special.lpmn": "deprecated", "scipy.special.lpmn_values": "deprecated",
 }  # fmt: skip

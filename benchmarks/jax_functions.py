@@ -1,4 +1,4 @@
-"""All functions of jax.lax, jax.nn, jax.numpy and jax.scipy.special, each judged from its forward pass alone.
+"""All functions of jax.lax, jax.nn, jax.numpy and jax.scipy, each judged from its forward pass alone.
 
     python -m benchmarks.jax_functions [--only NAMES] [--dtypes float32,bfloat16] [--shard I/N] [--limit SECONDS]
                                        [--out FILE] [--table FILE]
@@ -15,7 +15,9 @@ import argparse
 import collections
 import fnmatch
 import functools
+import importlib
 import json
+import pkgutil
 import signal
 import statistics
 import sys
@@ -28,10 +30,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import jax.scipy.special
 import numpy as np
 
-from benchmarks.jax_arguments import ARGUMENTS, REASONS, guesses
+from benchmarks import jax_arguments, jax_scipy_arguments
+from benchmarks.jax_arguments import COMPLEX, INTEGERS, NO_DERIVATIVE, NO_FLOATS, guesses
 from gradagree.adapters.jax_functions import JaxFunctions
 from gradagree.arithmetic.duck import NoRule
 from gradagree.checker.verdict import Verdict, plain, worst
@@ -40,26 +42,40 @@ from gradagree.functions.assertions import check_call
 from gradagree.functions.records import GradientRecord
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
-MODULES = {"lax": jax.lax, "nn": jax.nn, "numpy": jax.numpy, "scipy.special": jax.scipy.special}
+MODULES = ("lax", "lax.linalg", "nn", "numpy", "numpy.fft", "numpy.linalg")
+PACKAGE = "scipy"
+"""The package of which all modules are listed."""
+ARGUMENTS = jax_arguments.ARGUMENTS | jax_scipy_arguments.ARGUMENTS
+REASONS = jax_arguments.REASONS | jax_scipy_arguments.REASONS
 LIMIT = 30.0
 """Seconds for one function in one dtype."""
+NO_RULE = ("Differentiation rule for", "Reverse-mode differentiation does not work", "not implemented", "not supported")
+"""Parts of the messages with which JAX says that it has no derivative."""
 
 
 class TooLong(Exception):
     """A function was not finished within the limit."""
 
 
+def modules() -> Iterator[tuple[str, types.ModuleType]]:
+    """All modules whose functions are judged, by their names below ``jax.``."""
+    for name in MODULES:
+        yield name, importlib.import_module(f"jax.{name}")
+    package = importlib.import_module(f"jax.{PACKAGE}")
+    for found in sorted(m.name for m in pkgutil.walk_packages(package.__path__, f"jax.{PACKAGE}.")):
+        yield found.removeprefix("jax."), importlib.import_module(found)
+
+
 def listing() -> dict[str, Callable[..., Any]]:
     """All public functions of the modules, by their names below ``jax.``."""
     found = {}
-    for module, contents in MODULES.items():
+    for module, contents in modules():
         for name in dir(contents):
             function = getattr(contents, name)
-            if name.startswith("_") or isinstance(function, type | types.ModuleType) or not callable(function):
+            if name.startswith("_") or name.endswith("_p") or isinstance(function, type | types.ModuleType):
                 continue
-            found[f"{module}.{name}"] = function
-    for name in ("det", "inv", "norm", "slogdet", "solve", "cholesky", "pinv", "eigh", "svd", "qr", "multi_dot"):
-        found[f"numpy.linalg.{name}"] = getattr(jnp.linalg, name)
+            if callable(function) and not isinstance(function, jnp.bfloat16.__class__):
+                found[f"{module}.{name}"] = function
     return found
 
 
@@ -74,20 +90,34 @@ def arguments(name: str, function: Any, dtype: str) -> tuple[Callable[..., Any],
     if name in ARGUMENTS:
         return ARGUMENTS[name](function, functools.partial(cast, dtype))
     for args in guesses(function, functools.partial(cast, dtype)):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                outputs = jax.tree.leaves(function(*args))
-        except Exception:  # noqa: BLE001 (these arguments do not fit)
-            continue
-        kinds = {jnp.result_type(y) for y in outputs}
-        if any(jnp.issubdtype(kind, jnp.complexfloating) for kind in kinds):
-            raise UsageError("returns complex numbers")
-        if not any(jnp.issubdtype(kind, jnp.floating) for kind in kinds):
-            raise UsageError("returns no floating-point numbers")
-        if all(bool(jnp.isfinite(y).all()) for y in outputs):
+        kinds = kinds_of_results(function, args)
+        if kinds == COMPLEX:
+            raise UsageError(COMPLEX)
+        if kinds == NO_FLOATS:
+            raise UsageError(NO_FLOATS)
+        if kinds == "finite":
             return function, args
+    if any(kinds_of_results(function, args) for args in guesses(function, lambda x: jnp.asarray(10 * x, jnp.int32))):
+        raise UsageError(INTEGERS)
     raise UsageError("no arguments are known")
+
+
+def kinds_of_results(function: Callable[..., Any], args: Sequence[Any]) -> str:
+    """What a function returns: ``finite`` or ``nonfinite`` floating-point numbers, or a reason; "" for an error."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            outputs = jax.tree.leaves(function(*args))
+            kinds = {jnp.result_type(y) for y in outputs}
+    except TooLong:
+        raise
+    except Exception:  # noqa: BLE001 (these arguments do not fit)
+        return ""
+    if any(jnp.issubdtype(kind, jnp.complexfloating) for kind in kinds):
+        return COMPLEX
+    if not any(jnp.issubdtype(kind, jnp.floating) for kind in kinds):
+        return NO_FLOATS
+    return "finite" if all(bool(jnp.isfinite(y).all()) for y in outputs) else "nonfinite"
 
 
 def cast(dtype: str, x: Any) -> Any:
@@ -121,13 +151,25 @@ def judge(name: str, function: Any, dtype: str, limit: float) -> dict[str, Any]:
         return {"refused": f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"}
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
+    failed = failing(records)
+    if failed and all(map(is_without_derivative, failed)):
+        return {"refused": NO_DERIVATIVE}
     sharpness = [plain(r.sharpness) for r in records if r.quantity == "gradient" and r.sharpness is not None]
     return {
         "verdict": worst(r.verdict for r in records).value,
         "sharpness": statistics.median(sharpness) if sharpness else None,
-        "failures": [failure(r) for r in records if r.verdict.fails],
+        "failures": [*map(failure, failed)],
         "seconds": round(time.perf_counter() - start, 3),
     }
+
+
+def failing(records: Sequence[GradientRecord]) -> list[GradientRecord]:
+    return [r for r in records if r.verdict.fails]
+
+
+def is_without_derivative(record: GradientRecord) -> bool:
+    """True if JAX says that it has no derivative."""
+    return record.verdict.value == "crashed" and any(part in record.reason for part in NO_RULE)
 
 
 def failure(record: GradientRecord) -> dict[str, Any]:

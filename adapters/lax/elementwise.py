@@ -12,6 +12,7 @@ from scipy import special
 
 from gradagree.adapters.lax.table import LAX, form, placed
 from gradagree.adapters.program import floating
+from gradagree.reference.operations.incomplete import gammainc_by_order
 from gradagree.reference.operations.moves import stop_gradient
 
 FLOATS = (jnp.float64, jnp.float32, jnp.float16, jnp.bfloat16)
@@ -21,10 +22,12 @@ PLAIN: dict[str, Any] = {
     "bessel_i0e": special.i0e, "bessel_i1e": special.i1e, "cbrt": np.cbrt, "ceil": np.ceil, "cos": np.cos,
     "cosh": np.cosh, "digamma": special.digamma, "div": np.divide, "eq": np.equal, "erf": special.erf,
     "erf_inv": special.erfinv, "erfc": special.erfc, "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1,
-    "floor": np.floor, "ge": np.greater_equal, "gt": np.greater, "is_finite": np.isfinite, "le": np.less_equal,
+    "floor": np.floor, "ge": np.greater_equal, "gt": np.greater, "igamma": special.gammainc,
+    "igamma_grad_a": gammainc_by_order, "igammac": special.gammaincc, "is_finite": np.isfinite, "le": np.less_equal,
     "lgamma": special.gammaln, "log": np.log, "log1p": np.log1p, "logistic": special.expit, "lt": np.less,
     "max": np.maximum, "min": np.minimum, "mul": np.multiply, "ne": np.not_equal, "neg": np.negative,
-    "not": np.invert, "or": np.bitwise_or, "pow": np.power, "rem": np.fmod, "sign": np.sign, "sin": np.sin,
+    "not": np.invert, "or": np.bitwise_or, "pow": np.power, "regularized_incomplete_beta": special.betainc,
+    "rem": np.fmod, "sign": np.sign, "sin": np.sin,
     "sinh": np.sinh, "sqrt": np.sqrt, "square": np.square, "sub": np.subtract, "tan": np.tan, "tanh": np.tanh,
     "xor": np.bitwise_xor,
 }  # fmt: skip

@@ -24,6 +24,73 @@ def dot_general(params: Any, a: Any, b: Any) -> Any:
     return np.reshape(left @ right, (*batch, *rows, *columns))
 
 
+@placed("ragged_dot_general")
+def ragged_dot(params: dict[str, Any], operands: Sequence[Any]) -> Callable[..., Any] | None:
+    """Consecutive rows of x times the matrix of their group; rows beyond all groups give 0."""
+    numbers = params["ragged_dot_dimension_numbers"]
+    plain = (((1,), (1,)), ((), ())), (0,), (0,)
+    found = numbers.dot_dimension_numbers, numbers.lhs_ragged_dimensions, numbers.rhs_group_dimensions
+    if tuple(map(nested, found)) != plain or params.get("group_offset") is not None:
+        return None
+    ends = np.cumsum(np.asarray(operands[2]))
+    starts = ends - np.asarray(operands[2])
+    rows = np.shape(operands[0])[0]
+
+    def run(x: Any, w: Any, *_: Any) -> Any:
+        parts = [x[a:b] @ w[k] for k, (a, b) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)) if b > a]
+        if ends[-1] < rows:
+            parts.append(np.zeros((rows - int(ends[-1]), np.shape(w)[-1])))
+        return np.concatenate(parts, axis=0)
+
+    return run
+
+
+def nested(x: Any) -> Any:
+    return tuple(map(nested, x)) if isinstance(x, list | tuple) else x
+
+
+@form("tridiagonal_solve")
+def tridiagonal_solve(params: Any, below: Any, diagonal: Any, above: Any, b: Any) -> Any:
+    """x of a x = b, for a with these three diagonals; the first entry below and the last above do not count."""
+    n = np.shape(diagonal)[-1]
+    places = np.arange(n)
+    matrix = np.expand_dims(diagonal, -1) * np.eye(n)
+    if n > 1:
+        lower, upper = np.zeros((n, n)), np.zeros((n, n))
+        lower[places[1:], places[:-1]] = 1.0
+        upper[places[:-1], places[1:]] = 1.0
+        matrix = matrix + np.expand_dims(below, -1) * lower + np.expand_dims(above, -1) * upper
+    return np.linalg.solve(matrix, b)
+
+
+@form("symmetric_product")
+def symmetric_product(params: Any, a: Any, c: Any) -> Any:
+    return params["alpha"] * (a @ np.swapaxes(a, -1, -2)) + params["beta"] * c
+
+
+@placed("qr")
+def qr(params: dict[str, Any], operands: Sequence[Any]) -> Callable[..., Any] | None:
+    """Each column without its parts along those before it; with the signs of LAPACK's reflections."""
+    rows, columns = np.shape(operands[0])[-2:]
+    if params["pivoting"] or (params["full_matrices"] and rows > columns):
+        return None
+    factor = np.linalg.qr(np.asarray(operands[0], np.float64))[1]
+    signs = np.where(np.diagonal(factor, axis1=-2, axis2=-1) < 0, -1.0, 1.0)
+
+    def run(a: Any) -> Any:
+        q: Any = None
+        for k in range(min(rows, columns)):
+            rest = a[..., k : k + 1]
+            if k:
+                rest = rest - q @ (np.swapaxes(q, -1, -2) @ rest)
+            size = np.sqrt(np.sum(np.square(rest), axis=(-2, -1), keepdims=True))
+            column = rest * signs[..., k, None, None] / size
+            q = np.concatenate([q, column], axis=-1) if k else column
+        return [q, np.triu(np.swapaxes(q, -1, -2) @ a)]
+
+    return run
+
+
 @form("cholesky")
 def cholesky(params: Any, a: Any) -> Any:
     """The lower factor of a symmetric matrix, column by column, from its lower triangle."""

@@ -105,7 +105,9 @@ def dynamic_update_slice(params: Any, x: Any, update: Any, *at: Any) -> Any:
 
 @form("reshape")
 def reshape(params: Any, x: Any) -> Any:
-    return np.reshape(x, tuple(params["new_sizes"]))
+    """With its axes in another order first, where the program says so."""
+    order = params.get("dimensions")
+    return np.reshape(x if order is None else np.transpose(x, tuple(order)), tuple(params["new_sizes"]))
 
 
 @form("squeeze")

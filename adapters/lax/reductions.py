@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from gradagree.adapters.lax.table import LAX, placed
 from gradagree.reference.operations.cumulative import running_log_sum_exp, running_max, running_min
@@ -52,6 +54,17 @@ def sort(params: dict[str, Any], operands: Sequence[Any]) -> Callable[..., Any]:
         return lambda x: [np.sort(x, axis=axis)]
     order = np.lexsort([np.asarray(x) for x in reversed(operands[:keys])], axis=axis)
     return lambda *xs: [np.take_along_axis(x, order, axis=axis) for x in xs]
+
+
+@placed("approx_top_k")
+def approximate_top_k(params: dict[str, Any], operands: Sequence[Any]) -> Callable[..., Any] | None:
+    """The entries that JAX chooses for the given numbers."""
+    x = operands[0]
+    axis = params["reduction_dimension"]
+    own = {name: params[name] for name in ("recall_target", "reduction_input_size_override", "aggregate_to_topk")}
+    pick = lax.approx_max_k if params["is_max_k"] else lax.approx_min_k
+    chosen = np.asarray(pick(jnp.asarray(x, jnp.float32), params["k"], axis, **own)[1])
+    return lambda x: [np.take_along_axis(x, chosen, axis=axis), chosen]
 
 
 @placed("top_k")

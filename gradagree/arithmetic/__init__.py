@@ -5,6 +5,7 @@ from gradagree.arithmetic import (
     contractions as contractions,
     derived as derived,
     elimination as elimination,
+    incomplete as incomplete,
     rounded_library as rounded_library,
     rounded_rules as rounded_rules,
     structural as structural,

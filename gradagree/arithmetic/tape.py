@@ -15,7 +15,7 @@ from gradagree.arithmetic.three_valued import Trilean
 from gradagree.reference import taped
 from gradagree.reference.graph import Application, Graph, Value
 from gradagree.reference.operations import PRIMITIVES, Primitive
-from gradagree.reference.operations.moves import CONCATENATE, STACK, gather, stop_gradient
+from gradagree.reference.operations.moves import CONCATENATE, STACK, constant, gather, stop_gradient
 from gradagree.reference.operations.primitive import midpoints
 from gradagree.reference.operations.scatter import put, scatter_add
 
@@ -174,7 +174,7 @@ def replaced(x: Any, index: Any, values: Any) -> Any:
 
 
 def accept(function: Any) -> bool:
-    return function not in (CONCATENATE, STACK, gather, stop_gradient)
+    return function not in (CONCATENATE, STACK, constant, gather, stop_gradient)
 
 
 def trace(function: Callable[..., Any], *inputs: Any, names: Sequence[str] | None = None) -> Graph:

@@ -5,6 +5,7 @@ from gradagree.reference.operations import (
     composites as composites,
     cumulative as cumulative,
     elementwise as elementwise,
+    incomplete as incomplete,
     linalg as linalg,
     linear as linear,
     moves as moves,

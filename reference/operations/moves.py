@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.reference.operations.primitive import Vjp, register, sum_to
+from gradagree.reference.operations.primitive import PRIMITIVES, Vjp, register, sum_to
 from gradagree.reference.operations.scatter import put, scatter_add
 
 
@@ -23,6 +23,13 @@ def gather(x: Any, index: Any) -> Any:
 def stop_gradient(x: Any) -> Any:
     """x, as a constant for differentiation."""
     return x.stop_gradient() if hasattr(x, "stop_gradient") else x
+
+
+def constant(x: Any, c: Any) -> Any:
+    """c in the arithmetic of x, on which it does not depend."""
+    if hasattr(x, "record"):
+        return x.record(PRIMITIVES[constant], x, c)
+    return x._lift(c) if hasattr(x, "_lift") else np.asarray(c)
 
 
 def moved(function: Callable[..., Any]) -> Vjp:
@@ -111,6 +118,7 @@ register(np.moveaxis, moveaxis)
 register(np.flip, flip)
 register(np.roll, roll)
 register(stop_gradient, None)
+register(constant, None)
 register(np.transpose, transpose)
 register(np.broadcast_to, broadcast_to)
 CONCATENATE, STACK = joined(np.concatenate), joined(np.stack)

@@ -84,6 +84,9 @@ OTHERS: dict[Any, list[Sample]] = {
     np.logaddexp: [Sample(points(0.0, 50.0, -50.0), points(0.0, -40.0, 1.0)), Sample(normal(2, 3), normal(3))],
     special.xlogy: [Sample(normal(3), points(0.1, 1.0, 1e6))],
     special.xlog1py: [Sample(normal(3), points(-0.5, 0.0, 1e6))],
+    **{f: [Sample(points(0.3, 1.0, 2.5, 7.0), points(0.2, 2.0, 1.5, 20.0))]
+       for f in (special.gammainc, special.gammaincc)},
+    special.betainc: [Sample(points(0.3, 1.0, 2.5), points(2.0, 0.4, 7.0), points(0.2, 0.9, 0.5))],
     special.zeta: [Sample(3.0, points(0.5, 1.0, 40.0))],
     np.divide: [Sample(points(0.0, 1.0, 1e9), points(-1.0, 1e-9, 1e9)), Sample(normal(3, 1), normal(2, 1, 4))],
     **{f: [Sample(normal(3, 1), normal(2, 1, 4)), Sample(points(0.0, 1e9, 1e-9), points(0.5, 0.0, -1e9))]
