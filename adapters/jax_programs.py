@@ -138,7 +138,7 @@ class _Recorder:
         """A constant as a value of the program."""
         kind = jax.ShapeDtypeStruct(np.shape(x), x.dtype)
         like = Value(self.of_dtype(x.dtype))  # type: ignore[arg-type]
-        return self.record("constant", constant, lambda _, c: c, [like, x], [kind])  # type: ignore[no-any-return]
+        return self.record("constant", constant, lambda _, c: c, [like, x], [kind])
 
     def constant(self, name: str, form: Any, native: Any, operands: Sequence[Any], types: Sequence[Any]) -> Any:
         """The value of an operation on constants, in their dtype."""
@@ -222,11 +222,10 @@ class _Recorder:
         """x times a power of two, and the exponent: the program takes both from the bits of x."""
         program = equation.params["call_jaxpr"]
         mantissa, exponent = jcore.jaxpr_as_fun(program)(*map(self.stored, operands))
-        power = np.ldexp(1.0, -np.asarray(exponent))
-        found = self.record(
-            "frexp", lambda x: x * power, lambda x: x * jnp.asarray(power, x.dtype), operands,
-            [jax.ShapeDtypeStruct(mantissa.shape, mantissa.dtype)],
-        )  # fmt: skip
+        kind = jax.ShapeDtypeStruct(mantissa.shape, mantissa.dtype)
+        minus = -np.asarray(exponent).astype(mantissa.dtype)
+        power = self.record("lax.exp2", np.exp2, jnp.exp2, [minus], [kind])
+        found = self.record("lax.mul", np.multiply, jnp.multiply, [operands[0], power], [kind])
         return [found, self.keep_integers(np.asarray(exponent))]
 
     def _cond(self, params: dict[str, Any], operands: list[Any]) -> list[Any]:
@@ -256,8 +255,11 @@ class _Recorder:
         for k in range(places.shape[1]):
             columns = [self.record("reduce", column(k), column(k), [x]) for x in operands[:count]]
             carry = self.run(body.jaxpr, body.consts, [*carry, *columns])
-        shapes: list[Callable[[Any], Any]] = [lambda x: np.reshape(x, kept), lambda x: jnp.reshape(x, kept)]
-        return [self.record("reduce", *shapes, [x]) for x in carry]
+
+        def shaped(xp: Any) -> Callable[[Any], Any]:
+            return lambda x: xp.reshape(x, kept)
+
+        return [self.record("reduce", shaped(np), shaped(jnp), [x]) for x in carry]
 
     def _while(self, params: dict[str, Any], operands: list[Any]) -> list[Any]:
         n, m = params["cond_nconsts"], params["body_nconsts"]

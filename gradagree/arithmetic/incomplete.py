@@ -14,7 +14,7 @@ import numpy as np
 from flint import arb
 from scipy import special
 
-from gradagree.arithmetic.ball import RADIUS, Ball
+from gradagree.arithmetic.ball import RADIUS, Ball, precision
 from gradagree.arithmetic.ball_rules import entrywise
 from gradagree.arithmetic.model import LIBRARY, OUTWARD, OWN
 from gradagree.arithmetic.rounded import Rounded, lift_all, result
@@ -29,6 +29,8 @@ from gradagree.reference.operations.incomplete import (
     gammainc_by_order,
 )
 
+BITS = 128
+"""Precision of the balls, whose own rounding should not count."""
 FACTOR = 8
 """Error of log Gamma near its zeros, in u, with those of the steps that follow."""
 
@@ -118,8 +120,9 @@ def spread_of(f: Incomplete, xs: tuple[Rounded, ...], value: Any) -> Any:
     """How far the function of all numbers within the radii is from the value, by ball arithmetic."""
     if not any(x.radius.any() for x in xs):
         return 0.0
-    balls = [np.frompyfunc(lambda v, r: arb(float(v), float(r)), 2, 1)(x.value, x.radius) for x in xs]
-    found = entrywise(f.ball, len(balls))(*map(Ball, balls))
+    with precision(BITS):
+        balls = [np.frompyfunc(lambda v, r: arb(float(v), float(r)), 2, 1)(x.value, x.radius) for x in xs]
+        found = entrywise(f.ball, len(balls))(*map(Ball, balls))
     middle, radius = found.middle, np.asarray(RADIUS(found.balls), dtype=np.float64)
     return (np.abs(middle - value) + radius + OWN * np.abs(value)) * OUTWARD
 

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gradagree.arithmetic.model import model
+from gradagree.arithmetic.rounded import Rounded
 from gradagree.arithmetic.tape import trace
 from gradagree.errors import UsageError
 from gradagree.functions.assertions import assert_grads
@@ -81,6 +83,25 @@ PROGRAMS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "checkpoint": (jax.checkpoint(lambda x: jnp.sin(jnp.exp(x))), (draw(6),)),
     "dropout": (lambda x: jnp.where(jax.random.bernoulli(jax.random.key(3), 0.5, x.shape), x, 0.0), (draw(6),)),
     "polygamma": (lambda x: jax.scipy.special.polygamma(2, x), (1 + jnp.abs(draw(3)),)),
+    "columns": (jnp.column_stack, (draw(3, 4),)),  # a reshape that permutes its axes
+    "constants of the program": (lambda x: x * jnp.linspace(0.0, 1.0, 8) ** 1.3, (draw(3, 8),)),
+    "grid": (lambda x: jnp.linspace(x[0], x[1], 11), (draw(2),)),
+    "frexp": (lambda x: jnp.frexp(x)[0] * x, (draw(6),)),
+    "groups of rows": (
+        lambda x, w: lax.ragged_dot(x, w, jnp.array([2, 0, 2], jnp.int32)),
+        (draw(5, 4), draw(3, 4, 2, seed=1)),
+    ),
+    "reduction by a function": (
+        lambda x: lax.reduce(x, jnp.zeros((), x.dtype), lambda a, b: a + b + a * b, (1,)),
+        (draw(3, 4),),
+    ),
+    "largest by any method": (lambda x: lax.approx_max_k(x, 2)[0], (draw(3, 6),)),
+    "incomplete gamma": (jax.scipy.special.gammainc, (1 + jnp.abs(draw(4)), jnp.abs(draw(4, seed=1)))),
+    "its complement": (jax.scipy.special.gammaincc, (1 + jnp.abs(draw(4)), jnp.abs(draw(4, seed=1)))),
+    "incomplete beta": (
+        lambda x: jax.scipy.special.betainc(jnp.asarray(1.5, x.dtype), jnp.asarray(2.5, x.dtype), x),
+        (jnp.asarray([0.1, 0.5, 0.8]),),
+    ),
 }
 FACTORISATIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "cholesky": (jnp.linalg.cholesky, (positive(4),)),
@@ -91,6 +112,11 @@ FACTORISATIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "linear system": (jnp.linalg.solve, (regular(4), draw(4, 2))),
     "inverse": (jnp.linalg.inv, (regular(4),)),
     "determinant": (lambda a: jnp.linalg.slogdet(a)[1], (regular(5),)),
+    "qr": (jnp.linalg.qr, (draw(5, 3),)),
+    "tridiagonal system": (
+        lambda a, b, c, y: lax.linalg.tridiagonal_solve(a.at[0].set(0.0), b, c.at[-1].set(0.0), y),
+        (draw(4), 4 + draw(4, seed=1), draw(4, seed=2), draw(4, 2, seed=3)),
+    ),
     "lu": (lambda a: jax.scipy.linalg.lu_factor(a)[0], (regular(5),)),
 }
 
@@ -131,7 +157,16 @@ def test_that_each_primitive_of_jax_is_covered_or_has_a_reason() -> None:
     from jax.extend.core import primitives
 
     listed = {getattr(primitives, name).name for name in dir(primitives) if name.endswith("_p")}
-    opened = {"call", "cond", "custom_linear_solve", "jit", "scan", "while", *("custom_jvp_call", "custom_vjp_call")}
+    opened = {
+        "call",
+        "cond",
+        "custom_linear_solve",
+        "jit",
+        "reduce",
+        "scan",
+        "while",
+        *("custom_jvp_call", "custom_vjp_call"),
+    }
     integers = {
         "bitcast_convert_type", "clz", "nextafter", "population_count", "random_bits",
         "random_fold_in", "random_seed", "random_split", "reduce_xor", "rng_bit_generator", "rng_uniform",
@@ -158,7 +193,15 @@ def test_that_the_loops_of_a_batch_end_each_at_its_own_time() -> None:
 
 def test_that_numbers_from_the_bits_of_others_are_refused() -> None:
     with pytest.raises(UsageError, match=r"bits of others.*give a reference function"):
-        assert_grads(lambda x: jnp.frexp(x)[0], [draw(3)])
+        assert_grads(lambda x: lax.bitcast_convert_type(lax.bitcast_convert_type(x, jnp.int32) + 1, x.dtype), [draw(3)])
+
+
+def test_that_constants_of_a_program_may_be_rounded_otherwise() -> None:
+    """Compiled, the quotient is a product with the reciprocal, so that the constant is another number."""
+    program = trace_program(lambda x: [x * (jnp.arange(8, dtype=x.dtype) / 7)], [draw(8)], ["x"])
+    graph = trace(program, np.asarray(draw(8), float))
+    (y,) = graph.results(graph.evaluate([Rounded.stored(draw(8), model("float32"))]))
+    assert (y.radius[1:] > 1.5 * model("float32").u * np.abs(y.value[1:])).all()
 
 
 def test_that_an_endless_loop_is_refused() -> None:

@@ -20,6 +20,7 @@ from gradagree.arithmetic.rounded import COMPARISONS
 from gradagree.arithmetic.rounded_library import FUNCTIONS
 from gradagree.arithmetic.structural import JOINING, SHAPES, SPLITTING, STRUCTURAL
 from gradagree.reference.operations.casts import cast
+from gradagree.reference.operations.incomplete import betainc_by_order, gammainc_by_order
 from gradagree.reference.operations.scatter import put, scatter_add
 
 BITS = 200
@@ -40,16 +41,17 @@ DOMAINS: dict[tuple[float, float], tuple[Any, ...]] = {
     POSITIVE: (
         np.log, np.log2, np.log10, np.sqrt, special.digamma, special.gamma, special.gammaln, np.reciprocal,
         special.entr, special.rel_entr, special.kl_div, special.xlogy, np.power, special.zeta, special.boxcox,
-        special.boxcox1p,
+        special.boxcox1p, special.gammainc, special.gammaincc, gammainc_by_order,
     ),
     UNIT: (np.arccos, np.arcsin, np.arctanh, special.erfinv, np.log1p, np.tan, special.xlog1py),
-    SHARE: (special.logit, special.ndtri, special.erfcinv),
+    SHARE: (special.betainc, betainc_by_order, special.logit, special.ndtri, special.erfcinv),
     ABOVE: (np.arccosh,),
 }  # fmt: skip
 BINARY = (
     np.add, np.subtract, np.multiply, np.divide, np.maximum, np.minimum, np.power, np.hypot, np.arctan2, np.logaddexp,
     np.logaddexp2, np.copysign, np.heaviside, np.remainder, np.fmod, np.floor_divide, special.xlogy, special.xlog1py,
-    special.rel_entr, special.kl_div, np.outer, np.inner, np.vdot,
+    special.rel_entr, special.kl_div, special.gammainc, special.gammaincc, gammainc_by_order, np.outer, np.inner,
+    np.vdot,
 )  # fmt: skip
 ALONG = (
     np.sum, np.mean, np.max, np.min, np.ptp, np.prod, np.cumsum, np.cumprod, np.sort, np.var, np.std, np.diff,
@@ -65,6 +67,7 @@ OTHERS: dict[Any, tuple[int, Callable[..., Any]]] = {
     np.polyval: (1, lambda x: np.polyval([1.0, -2.0, 0.1], x)), special.zeta: (1, lambda x: special.zeta(2.5, x)),
     special.huber: (1, lambda x: special.huber(1.5, x)), special.boxcox: (1, lambda x: special.boxcox(x, 0.3)),
     special.pseudo_huber: (1, lambda x: special.pseudo_huber(1.5, x)), special.exp10: (1, special.exp10),
+    special.betainc: (3, special.betainc), betainc_by_order: (3, betainc_by_order),
     special.boxcox1p: (1, lambda x: special.boxcox1p(x, -0.7)),
     **{getattr(np, name): (2, getattr(np, name)) for name in ("vecdot",) if hasattr(np, name)},
     special.logsumexp: (1, lambda x: np.logaddexp.reduce(x, axis=-1)),

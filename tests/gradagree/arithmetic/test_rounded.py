@@ -18,6 +18,7 @@ import gradagree.arithmetic.rounded as rounded_module
 import gradagree.arithmetic.rounded_library as functions_module
 from gradagree.arithmetic import Ball, Rounded
 from gradagree.arithmetic.ball import lift, precision
+from gradagree.arithmetic.incomplete import FUNCTIONS as INCOMPLETE
 from gradagree.arithmetic.model import Format, Model, model
 from gradagree.arithmetic.rounded_library import FUNCTIONS
 from gradagree.reference.operations.casts import cast
@@ -143,7 +144,7 @@ def truth_escaped(example: Example, pairs: list[Pair]) -> bool:
 ELSEWHERE = (
     np.arctan2, np.ceil, np.cumprod, np.cumsum, np.floor, np.hypot, np.isfinite, np.isinf, np.isnan, np.prod, np.rint,
     np.signbit, np.sort, np.trunc, special.gamma, special.logsumexp, special.zeta, put, running_max, running_min,
-    scatter_add, cast,
+    scatter_add, cast, *INCOMPLETE,
 )  # fmt: skip
 """Rules that tests of their own are about, as are the functions of the libraries."""
 
