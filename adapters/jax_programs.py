@@ -35,6 +35,10 @@ EXACT = frozenset({
 """Primitives that round nothing: constants are computed by their NumPy forms, which takes no time to compile."""
 CONVERSIONS = frozenset({"convert_element_type", "reduce_precision"})
 """Primitives whose NumPy form needs the dtype that its operand has in the program, as the parameter ``source``."""
+ALIKE: dict[str, Callable[..., Any]] = {
+    "eq": lambda x, _: np.logical_not(np.isnan(x)), "ne": lambda x, _: np.isnan(x),
+}  # fmt: skip
+"""What a comparison of a number with itself asks."""
 OWN = str(Path(__file__).resolve().parent)
 """Where this package's own frames are."""
 LONGEST = 300
@@ -215,6 +219,8 @@ class _Recorder:
         numbers = [self.concrete(x) for x in operands]
         known = {**params, "source": str(equation.invars[0].aval.dtype)} if name in CONVERSIONS else params
         form = numpy_form(name, known, numbers) if all(map(is_ordinary, numbers)) else None
+        if name in ALIKE and isinstance(operands[0], Value) and operands[0] == operands[1]:
+            form = ALIKE[name]
         found = self.record(f"lax.{name}", form, native, operands, [v.aval for v in equation.outvars])
         return list(found) if equation.primitive.multiple_results else [found]
 

@@ -196,6 +196,11 @@ def test_that_numbers_from_the_bits_of_others_are_refused() -> None:
         assert_grads(lambda x: lax.bitcast_convert_type(lax.bitcast_convert_type(x, jnp.int32) + 1, x.dtype), [draw(3)])
 
 
+def test_that_a_comparison_of_a_number_with_itself_asks_for_nan() -> None:
+    report = assert_grads(jnp.logaddexp, [draw(3, 4), draw(3, 4, seed=1)])
+    assert all(float(r.sharpness) < 1e-5 for r in report.records)
+
+
 def test_that_constants_of_a_program_may_be_rounded_otherwise() -> None:
     """Compiled, the quotient is a product with the reciprocal, so that the constant is another number."""
     program = trace_program(lambda x: [x * (jnp.arange(8, dtype=x.dtype) / 7)], [draw(8)], ["x"])
