@@ -110,7 +110,7 @@ NOT_CONTIGUOUS = "as_strided reads an array that is not contiguous; call contigu
 
 def known_results(module: Any, inputs: Sequence[torch.Tensor]) -> tuple[dict[Any, Any], dict[Any, Any]]:
     """PyTorch's own results: of operations on constants, and of operations without a NumPy form that return integers;
-    and the places of entries that an operation took where it may take any of equal ones."""
+    and what an operation took where it may take any of several: places of equal entries, signs of vectors."""
     nodes = [node for node in module.graph.nodes if node.op == "call_function"]
     fixed = {node for node in module.graph.nodes if node.op == "get_attr"}
     unknown = {node for node in nodes if name_of(node.target) not in ATEN}
@@ -285,7 +285,7 @@ def _program(
         else:
             name = name_of(node.target)
             operands, keywords = tuple(map(operand, node.args)), {k: operand(x) for k, x in node.kwargs.items()}
-            keywords |= {"places": chosen[node]} if node in chosen else {}
+            keywords |= {"taken": chosen[node]} if node in chosen else {}
             numbers[node] = Value(len(names) + len(steps))
             form = with_conversions(node, ATEN.get(name))
             steps.append(Step(name, form, operands, keywords, numbers[node].number, places.get(node.name, "")))

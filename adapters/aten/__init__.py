@@ -15,5 +15,6 @@ from gradagree.adapters.aten import (
     reductions as reductions,
     shapes as shapes,
     sorting as sorting,
+    spectral as spectral,
 )
 from gradagree.adapters.aten.table import ATEN as ATEN, CHOICES as CHOICES

@@ -10,6 +10,7 @@ import numpy as np
 
 from gradagree.adapters.aten.table import ATEN, aten
 from gradagree.reference.operations.primitive import midpoints
+from gradagree.reference.operations.spectral import like
 
 CUBIC = -0.75
 """The parameter of the cubic kernel that PyTorch uses."""
@@ -53,12 +54,6 @@ def step_of(n: int, m: int, scale: float | None, align_corners: bool) -> float:
     if align_corners:
         return (n - 1) / (m - 1) if m > 1 else 0.0
     return 1.0 / scale if scale else n / m
-
-
-def like(constant: np.ndarray, x: Any) -> Any:
-    """A constant in the arithmetic of x, so that what is computed from it has the rounding errors of a program."""
-    anchor = np.reshape(np.reshape(x, (-1,))[:1], (1,) * np.ndim(constant))
-    return np.where(np.ones(np.shape(constant), dtype=bool), constant, anchor)
 
 
 def positions(x: Any, n: int, m: int, scale: float | None, align_corners: bool, cubic: bool) -> Any:

@@ -1,6 +1,6 @@
 """Sorting and selection: entries by their order in the given inputs; of equal entries any one may be taken.
 
-``places`` are those that PyTorch took; they count where their entries equal the right ones.
+``taken`` are the places that PyTorch took; they count where their entries equal the right ones.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ def order(x: Any, dim: int, descending: bool = False) -> np.ndarray:
     return np.argsort(-known if descending else known, axis=dim, kind="stable")
 
 
-def accepted(x: Any, chosen: np.ndarray, dim: int, places: np.ndarray | None) -> np.ndarray:
+def accepted(x: Any, chosen: np.ndarray, dim: int, taken: np.ndarray | None) -> np.ndarray:
     """The places that PyTorch took along an axis, if their entries equal the chosen ones."""
-    if places is None or places.shape != chosen.shape:
+    if taken is None or taken.shape != chosen.shape:
         return chosen
     known = midpoints(x)
-    if (places < 0).any() or (places >= known.shape[dim]).any():
+    if (taken < 0).any() or (taken >= known.shape[dim]).any():
         return chosen
-    same = np.take_along_axis(known, places, axis=dim) == np.take_along_axis(known, chosen, axis=dim)
-    return np.where(same, places, chosen)
+    same = np.take_along_axis(known, taken, axis=dim) == np.take_along_axis(known, chosen, axis=dim)
+    return np.where(same, taken, chosen)
 
 
 def picked(x: Any, chosen: np.ndarray, dim: int) -> Any:
@@ -49,18 +49,18 @@ def picked(x: Any, chosen: np.ndarray, dim: int) -> Any:
 
 
 def one_entry(
-    x: Any, chosen: np.ndarray, dim: int, keepdim: bool, places: np.ndarray | None = None
+    x: Any, chosen: np.ndarray, dim: int, keepdim: bool, taken: np.ndarray | None = None
 ) -> tuple[Any, np.ndarray]:
     """(the entries, their places) with one entry along an axis."""
-    if places is not None:
-        chosen = accepted(x, chosen, dim, places if keepdim else np.expand_dims(places, dim))
+    if taken is not None:
+        chosen = accepted(x, chosen, dim, taken if keepdim else np.expand_dims(taken, dim))
     found = picked(x, chosen, dim)
     return (found, chosen) if keepdim else (np.squeeze(found, dim), np.squeeze(chosen, dim))
 
 
 @aten("sort")
 def sort(
-    x: Any, *args: Any, dim: int = -1, descending: bool = False, stable: Any = None, places: Any = None
+    x: Any, *args: Any, dim: int = -1, descending: bool = False, stable: Any = None, taken: Any = None
 ) -> tuple[Any, np.ndarray]:
     positional = [a for a in args if a is not None and (not isinstance(a, bool))]
     dim = positional[0] if positional else dim
@@ -73,7 +73,7 @@ def sort(
     if not (lined[..., 1:] == lined[..., :-1]).any():
         return np.take_along_axis(x, chosen, axis=dim), chosen
     found = np.sort(x, axis=dim)
-    return (np.flip(found, dim) if descending else found), accepted(x, chosen, dim, places)
+    return (np.flip(found, dim) if descending else found), accepted(x, chosen, dim, taken)
 
 
 @aten("msort")
@@ -87,22 +87,22 @@ def argsort(x: Any, dim: int = -1, descending: bool = False, **_: Any) -> np.nda
 
 
 @aten("topk")
-def topk(x: Any, k: int, dim: int = -1, largest: bool = True, *_: Any, places: Any = None) -> tuple[Any, np.ndarray]:
+def topk(x: Any, k: int, dim: int = -1, largest: bool = True, *_: Any, taken: Any = None) -> tuple[Any, np.ndarray]:
     if not np.ndim(x):
         return x, np.zeros((), int)
-    chosen = accepted(x, np.take(order(x, dim, largest), np.arange(k), axis=dim), dim, places)
+    chosen = accepted(x, np.take(order(x, dim, largest), np.arange(k), axis=dim), dim, taken)
     return picked(x, chosen, dim), chosen
 
 
 @aten("kthvalue")
-def kthvalue(x: Any, k: int, dim: int = -1, keepdim: bool = False, places: Any = None) -> tuple[Any, np.ndarray]:
+def kthvalue(x: Any, k: int, dim: int = -1, keepdim: bool = False, taken: Any = None) -> tuple[Any, np.ndarray]:
     if not np.ndim(x):
         return x, np.zeros((), int)
-    return one_entry(x, np.take(order(x, dim), [k - 1], axis=dim), dim, keepdim, places)
+    return one_entry(x, np.take(order(x, dim), [k - 1], axis=dim), dim, keepdim, taken)
 
 
 @aten("nanmedian")
-def nanmedian(x: Any, dim: int | None = None, keepdim: bool = False, places: Any = None) -> Any:
+def nanmedian(x: Any, dim: int | None = None, keepdim: bool = False, taken: Any = None) -> Any:
     """The lower one of two middle entries of those that are numbers."""
     if dim is None:
         return nanmedian(np.ravel(x), 0)[0]
@@ -110,19 +110,19 @@ def nanmedian(x: Any, dim: int | None = None, keepdim: bool = False, places: Any
         return x, np.zeros((), int)
     count = np.sum(~np.isnan(midpoints(x)), axis=dim, keepdims=True)
     chosen = np.take_along_axis(order(x, dim), np.maximum(count - 1, 0) // 2, axis=dim)
-    return one_entry(x, chosen, dim, keepdim, places)
+    return one_entry(x, chosen, dim, keepdim, taken)
 
 
 @aten("median")
-def median(x: Any, dim: int | None = None, keepdim: bool = False, places: Any = None) -> Any:
+def median(x: Any, dim: int | None = None, keepdim: bool = False, taken: Any = None) -> Any:
     """The lower one of two middle entries."""
     if dim is None:
         return median(np.ravel(x), 0)[0]
-    return kthvalue(x, (np.shape(x)[dim] + 1) // 2 if np.ndim(x) else 1, dim, keepdim, places)
+    return kthvalue(x, (np.shape(x)[dim] + 1) // 2 if np.ndim(x) else 1, dim, keepdim, taken)
 
 
 @aten("mode")
-def mode(x: Any, dim: int = -1, keepdim: bool = False, places: Any = None) -> tuple[Any, np.ndarray]:
+def mode(x: Any, dim: int = -1, keepdim: bool = False, taken: Any = None) -> tuple[Any, np.ndarray]:
     """The most frequent entry, the smallest one of several."""
     if not np.ndim(x):
         return x, np.zeros((), int)
@@ -130,7 +130,7 @@ def mode(x: Any, dim: int = -1, keepdim: bool = False, places: Any = None) -> tu
     counts = np.sum(known[..., :, None] == known[..., None, :], axis=-1)
     frequent = np.where(counts == counts.max(axis=-1, keepdims=True), known, np.inf)
     chosen = np.moveaxis(np.argmin(frequent, axis=-1, keepdims=True), -1, dim)
-    return one_entry(x, chosen, dim, keepdim, places)
+    return one_entry(x, chosen, dim, keepdim, taken)
 
 
 @aten("max")

@@ -14,9 +14,9 @@ ATEN: dict[str, Callable[..., Any]] = {}
 """A NumPy function for each covered operation; it takes the operation's arguments."""
 
 CHOICES: dict[str, int] = {}
-"""The operations that may take any of several equal entries, and which of their outputs has the places taken.
+"""Operations that may take any of several equal entries, or any sign of a vector, and which output shows the choice.
 
-Their functions have a keyword argument ``places``.
+Their functions have a keyword argument ``taken`` for that output of PyTorch.
 """
 
 

@@ -12,6 +12,7 @@ from gradagree.reference.operations import (
     ordering as ordering,
     reductions as reductions,
     scatter as scatter,
+    spectral as spectral,
     windows as windows,
 )
 from gradagree.reference.operations.primitive import PRIMITIVES as PRIMITIVES, Primitive as Primitive

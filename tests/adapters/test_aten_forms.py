@@ -73,9 +73,9 @@ def test_that_many_equal_entries_may_be_in_any_order(descending: bool, dtype: An
 
 def test_that_places_are_accepted_where_their_entries_are_right() -> None:
     form, x = ATEN["aten.sort"], np.array([3.0, 1.0, 2.0, 1.0])
-    _, places = form(x, dim=0, places=np.array([3, 1, 2, 0]))
+    _, places = form(x, dim=0, taken=np.array([3, 1, 2, 0]))
     assert places.tolist() == [3, 1, 2, 0]
-    _, places = form(x, dim=0, places=np.array([3, 1, 0, 2]))
+    _, places = form(x, dim=0, taken=np.array([3, 1, 0, 2]))
     assert places.tolist() == [3, 1, 2, 0]
 
 
