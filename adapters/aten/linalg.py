@@ -11,6 +11,7 @@ from scipy.linalg import lapack
 from gradagree.adapters.aten.table import aten
 from gradagree.errors import UsageError
 from gradagree.reference.operations.primitive import midpoints
+from gradagree.reference.operations.spectral import svd
 
 
 def transposed(x: Any) -> Any:
@@ -331,37 +332,50 @@ def pseudoinverse(a: Any) -> Any:
     return np.linalg.solve(r, transposed(q))
 
 
-def require_full_rank(a: Any, atol: Any, rtol: Any) -> None:
-    """Raises UsageError if a singular value counts as 0."""
+def rank_of(a: Any, atol: Any = None, rtol: Any = None) -> int:
+    """The number of singular values that do not count as 0.
+
+    Raises:
+        UsageError: The matrices of a stack have different ranks.
+    """
     sizes = np.linalg.svd(midpoints(a), compute_uv=False)
     if not sizes.size:
-        return
+        return min(np.shape(a)[-2:])
     relative = np.finfo(np.float32).eps * max(np.shape(a)[-2:]) if rtol is None else midpoints(rtol)[..., None]
     least = np.maximum(relative * sizes[..., :1], 0.0 if atol is None else midpoints(atol)[..., None])
-    if (sizes <= least).any():
-        raise UsageError("the pseudoinverse is covered for matrices of full rank only; give a reference function")
+    found = np.sum(sizes > least, axis=-1)
+    if np.ptp(found):
+        raise UsageError("the pseudoinverse is covered for matrices of one rank only; give a reference function")
+    return int(found.flat[0])
 
 
 @aten("linalg_pinv")
 def pinv(a: Any, *rcond: Any, atol: Any = None, rtol: Any = None, hermitian: bool = False) -> Any:
-    """The pseudoinverse of matrices of full rank, symmetric ones if they are declared as hermitian."""
+    """The pseudoinverse, of symmetric matrices if they are declared as hermitian."""
     numbers = midpoints(a)
     if (hermitian or True in rcond[1:]) and not np.array_equal(numbers, np.swapaxes(numbers, -1, -2)):
         raise UsageError("the pseudoinverse with hermitian=True is given a matrix that is not symmetric; give a + a.mT")
-    require_full_rank(a, atol, rcond[0] if rcond else rtol)
-    return pseudoinverse(a)
+    m, n = np.shape(a)[-2:]
+    rank = rank_of(a, atol, rcond[0] if rcond else rtol)
+    if rank == min(m, n):
+        return pseudoinverse(a)
+    if not rank:
+        return np.zeros((*np.shape(a)[:-2], n, m))
+    found = svd(a, rank=rank)
+    return (found[..., 1 + m :, :] / found[..., :1, :]) @ transposed(found[..., 1 : 1 + m, :])
 
 
 @aten("linalg_lstsq")
 def lstsq(a: Any, b: Any, rcond: Any = None, *, driver: str | None = None) -> Any:
     """(the solution of least squares, its squared residuals, ranks, singular values)."""
-    if driver in ("gelsd", "gelss"):
-        raise UsageError(f"linalg.lstsq with driver={driver!r} is not covered; use 'gels' or 'gelsy'")
     vector = np.ndim(b) == 1 or (np.ndim(b) == np.ndim(a) - 1 and np.shape(b) == np.shape(a)[:-1])
     b = np.expand_dims(b, -1) if vector else b
-    require_full_rank(a, None, None)
+    if rank_of(a) < min(np.shape(a)[-2:]):
+        raise UsageError("linalg.lstsq is covered for matrices of full rank only; give a reference function")
     found = pseudoinverse(a) @ b
     m, n = np.shape(a)[-2:]
-    residuals = np.sum(np.square(a @ found - b), axis=-2) if m > n and driver == "gels" else UNUSED
+    with_residuals = m > n and driver not in (None, "gelsy")
+    residuals = np.sum(np.square(a @ found - b), axis=-2) if with_residuals else UNUSED
     rank = UNUSED if driver == "gels" else np.full(np.shape(a)[:-2], min(m, n))
-    return (found[..., 0] if vector else found), residuals, rank, UNUSED
+    singular = svd(a)[..., 0, :] if driver in ("gelsd", "gelss") and np.size(a) else UNUSED
+    return (found[..., 0] if vector else found), residuals, rank, singular

@@ -24,6 +24,16 @@ def like(constant: np.ndarray, x: Any) -> Any:
     return np.where(np.ones(np.shape(constant), dtype=bool), constant, anchor)
 
 
+def as_a_whole(a: Any) -> Any:
+    """A matrix with the errors of its decomposition: those of each entry are u times the norm of the matrix.
+
+    Decompositions are backward stable in norm, not by entry (Anderson et al., LAPACK Users' Guide, 4.7 and 4.9).
+    """
+    norms = np.sqrt(np.sum(np.square(midpoints(a)), axis=(-2, -1), keepdims=True))
+    size = like(2.0 ** np.ceil(np.log2(np.where(norms > 0, norms, 1.0))), a)
+    return (a + size) - size
+
+
 def rows(x: Any) -> Any:
     """Diagonal entries, or eigenvalues, as a matrix of one row."""
     return np.expand_dims(x, -2)
@@ -70,7 +80,7 @@ def eigh(a: Any, taken: np.ndarray | None = None) -> Any:
     known = midpoints(a)
     numbers, vectors = np.linalg.eigh(0.5 * (known + transposed(known)))
     v, first = like(vectors * signs(vectors, taken), a), like(numbers, a)
-    inner, rest = transposed(v) @ a @ v, rest_of(v)
+    inner, rest = transposed(v) @ as_a_whole(a) @ v, rest_of(v)
     lacking = diagonal(rest)
     values = diagonal(inner) / (1 - lacking)
     correction = over_gaps(inner + rest * rows(first), rows(first) - transposed(rows(first)))
@@ -88,12 +98,13 @@ def eigh_vjp(g: Any, y: Any, a: Any, taken: Any = None) -> tuple[Any]:
     return (v @ inner @ transposed(v),)
 
 
-def svd(a: Any, taken: np.ndarray | None = None) -> Any:
+def svd(a: Any, taken: np.ndarray | None = None, rank: int | None = None) -> Any:
     """Singular values in descending order (row 0), left singular vectors (the next m rows) and right ones (n rows).
 
     Args:
-        a: Matrices (..., m, n); k is the smaller one of m and n.
+        a: Matrices (..., m, n); k is the smaller one of m and n, or the rank.
         taken: Left singular vectors whose signs are taken, ordinary arrays (..., m, k).
+        rank: Number of singular values that are not 0, if smaller than m and n; the others are left out.
 
     Returns:
         Array (..., 1 + m + n, k).
@@ -103,10 +114,12 @@ def svd(a: Any, taken: np.ndarray | None = None) -> Any:
         array([4., 3.])
     """
     if hasattr(a, "record"):
-        return a.record(SVD, a, taken=taken)
+        return a.record(SVD, a, taken=taken, rank=rank)
     left, numbers, right = np.linalg.svd(midpoints(a), full_matrices=False)
+    left, numbers, right = left[..., :rank], numbers[..., :rank], right[..., :rank, :]
     sign = signs(left, taken)
     u, v, s = like(left * sign, a), like(transposed(right) * sign, a), rows(like(numbers, a))
+    a = as_a_whole(a)
     across, by_u, by_v = a @ v, rest_of(u), rest_of(v)
     inner = transposed(u) @ across
     values = rows(diagonal(inner)) / (1 - (rows(diagonal(by_u)) + rows(diagonal(by_v))) / 2)
@@ -117,14 +130,16 @@ def svd(a: Any, taken: np.ndarray | None = None) -> Any:
     u_new = u + u @ turn_u + u * rows(diagonal(by_u)) / 2
     v_new = v + v @ turn_v + v * rows(diagonal(by_v)) / 2
     m, n = np.shape(a)[-2:]
-    u_new = u_new + (across - u @ inner) / s if m > n else u_new
-    v_new = v_new + (transposed(a) @ u - v @ transposed(inner)) / s if n > m else v_new
+    k = np.shape(s)[-1]
+    u_new = u_new + (across - u @ inner) / s if m > k else u_new
+    v_new = v_new + (transposed(a) @ u - v @ transposed(inner)) / s if n > k else v_new
     return np.concatenate([values, u_new, v_new], axis=-2)
 
 
-def svd_vjp(g: Any, y: Any, a: Any, taken: Any = None) -> tuple[Any]:
+def svd_vjp(g: Any, y: Any, a: Any, taken: Any = None, rank: Any = None) -> tuple[Any]:
     """The derivative by singular values and vectors (Townsend 2016)."""
     m, n = np.shape(a)[-2:]
+    k = np.shape(y)[-1]
     s, u, v = parts(y, m)
     by_s, by_u, by_v = parts(g, m)
     inner = by_s * np.eye(np.shape(s)[-1])
@@ -133,11 +148,11 @@ def svd_vjp(g: Any, y: Any, a: Any, taken: Any = None) -> tuple[Any]:
     if np.any(midpoints(by_u)):
         own = transposed(u) @ by_u
         inner = inner + over_gaps(own - transposed(own), gaps) * s
-        outside = (by_u - u @ own) / s @ transposed(v) if m > n else outside
+        outside = (by_u - u @ own) / s @ transposed(v) if m > k else outside
     if np.any(midpoints(by_v)):
         own = transposed(v) @ by_v
         inner = inner + transposed(s) * over_gaps(own - transposed(own), gaps)
-        outside = outside + (u / s) @ transposed(by_v - v @ own) if n > m else outside
+        outside = outside + (u / s) @ transposed(by_v - v @ own) if n > k else outside
     return (u @ inner @ transposed(v) + outside,)
 
 

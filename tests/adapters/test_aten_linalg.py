@@ -61,7 +61,19 @@ SAMPLES: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "lu_solve, adjoint": (lambda a, b: linalg.lu_solve(a, PIVOTS, b, adjoint=True), (FACTORS, B)),
     "pinv": (linalg.pinv, (TALL,)),
     "pinv of a wide matrix": (linalg.pinv, (WIDE,)),
+    "pinv of rank 2": (lambda a, b: linalg.pinv(a @ b, rtol=1e-4), (TALL[:, :2], WIDE[:2])),
+    "eigh": (linalg.eigh, (POSITIVE - 2 * torch.eye(4),)),
+    "eigvalsh": (linalg.eigvalsh, (POSITIVE,)),
+    "eigh of an upper triangle": (lambda a: linalg.eigh(a, UPLO="U"), (POSITIVE,)),
+    "svd": (linalg.svd, (A,)),
+    "svd of tall matrices": (lambda a: linalg.svd(a, full_matrices=False), (tensor(2, 5, 3),)),
+    "svd of a wide matrix": (lambda a: linalg.svd(a, full_matrices=False), (WIDE,)),
+    "svd with a complete basis": (lambda a: linalg.svd(a)[0][:, :3], (TALL,)),
+    "singular values": (linalg.svdvals, (WIDE,)),
+    "nuclear norm": (lambda a: linalg.matrix_norm(a, "nuc"), (TALL,)),
+    "spectral norm": (lambda a: linalg.matrix_norm(a, 2), (TALL,)),
     "lstsq": (lambda a, b: linalg.lstsq(a, b).solution, (TALL, tensor(5, 2))),
+    "lstsq by singular values": (lambda a, b: linalg.lstsq(a, b, driver="gelsd")[0], (TALL, tensor(5, 2))),
     "householder_product": (linalg.householder_product, (TALL, tensor(3))),
     "matrix_power": (lambda a: linalg.matrix_power(a, -2), (A,)),
     "cross": (linalg.cross, (TALL, TALL.flip(0))),
@@ -100,7 +112,10 @@ def test_that_a_form_with_a_wrong_factor_disagrees(name: str, operation: str, mo
 
 
 @pytest.mark.filterwarnings("ignore:torch.*is deprecated in favor of torch.linalg:UserWarning")
-@pytest.mark.parametrize("name", ["cholesky_solve", "cholesky_inverse", "ormqr", "matrix_exp", "old cholesky"])
+@pytest.mark.parametrize(
+    "name",
+    ["cholesky_solve", "cholesky_inverse", "ormqr", "matrix_exp", "singular values", "spectral norm"],
+)
 def test_that_a_wrong_gradient_of_a_factor_disagrees(name: str) -> None:
     function, args = SAMPLES[name]
 
@@ -149,9 +164,9 @@ def test_that_a_symmetric_derivative_is_expected_of_the_cholesky_factor() -> Non
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (linalg.pinv, "full rank only"),
+        (lambda a: linalg.pinv(torch.stack([a, torch.eye(3, dtype=a.dtype)])), "matrices of one rank only"),
         (lambda a: linalg.pinv(a + a.triu(1), hermitian=True), "not symmetric"),
-        (lambda a: linalg.lstsq(a, a, driver="gelsd").solution, "driver='gelsd' is not covered"),
+        (lambda a: linalg.lstsq(a, a, driver="gelsd").solution, "full rank only"),
     ],
 )
 def test_that_what_is_not_covered_says_so(function: Any, message: str) -> None:
