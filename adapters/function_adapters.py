@@ -44,7 +44,11 @@ def named_adapter(name: str) -> FunctionAdapter:
         raise UsageError(f"{name} is not installed ({missing}); install it to check its functions") from missing
 
 
+def imported() -> list[FunctionAdapter]:
+    """The adapters of the frameworks that are imported."""
+    return [named_adapter(name) for name in ADAPTERS if name in sys.modules]
+
+
 def others(adapter: FunctionAdapter) -> list[FunctionAdapter]:
     """The adapters of the other frameworks that are imported."""
-    names = [name for name in ADAPTERS if name in sys.modules and name != adapter.name]
-    return [getattr(importlib.import_module(ADAPTERS[name][0]), ADAPTERS[name][1])() for name in names]
+    return [one for one in imported() if one.name != adapter.name]

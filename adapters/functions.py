@@ -102,6 +102,15 @@ class FunctionAdapter(Protocol):
         A module is copied. Without a dtype, all numbers keep theirs.
         """
 
+    def store(self, x: Any) -> tuple[np.ndarray, dict[str, Any]] | None:
+        """(numbers, whatever else JSON must keep) of a plain array on the host; None for anything else."""
+
+    def restore(self, numbers: np.ndarray, about: dict[str, Any]) -> Any:
+        """The array that was stored."""
+
+    def settings(self) -> list[str]:
+        """The lines of Python that make the framework compute as it does now, if that is not its default."""
+
     def copy(self, x: Any) -> Any:
         """An array with the same numbers in memory of its own."""
 

@@ -74,6 +74,18 @@ class JaxFunctions:
 
         return tree_util.tree_map(convert, thing)
 
+    def store(self, x: Any) -> tuple[np.ndarray, dict[str, Any]] | None:
+        if not isinstance(x, jax.Array) or not is_numeric(x):
+            return None
+        narrow = jnp.issubdtype(x.dtype, jnp.floating) and x.dtype.itemsize < 4
+        return np.asarray(x, "float32" if narrow else None), {"dtype": str(x.dtype)}
+
+    def restore(self, numbers: np.ndarray, about: dict[str, Any]) -> Any:
+        return jnp.asarray(numbers, dtype=about["dtype"])
+
+    def settings(self) -> list[str]:
+        return ["import jax", "", 'jax.config.update("jax_enable_x64", True)'] if jax.config.jax_enable_x64 else []
+
     def copy(self, x: Any) -> Any:
         return x  # arrays of JAX cannot be written to
 

@@ -96,6 +96,21 @@ class TorchFunctions:
 
         return thing if callable(thing) else pytree.tree_map(convert, thing)
 
+    def store(self, x: Any) -> tuple[np.ndarray, dict[str, Any]] | None:
+        if type(x) is not torch.Tensor or x.layout is not torch.strided or x.device.type != "cpu":
+            return None
+        if not x.is_contiguous() or x.is_quantized or x.is_conj() or x.is_neg():
+            return None
+        numbers = x.detach().float() if x.dtype.is_floating_point and x.dtype.itemsize < 4 else x.detach()
+        return numbers.numpy(), {"dtype": self.dtype(x), "requires_grad": x.requires_grad}
+
+    def restore(self, numbers: np.ndarray, about: dict[str, Any]) -> Any:
+        return torch.tensor(numbers).to(getattr(torch, about["dtype"])).requires_grad_(about["requires_grad"])
+
+    def settings(self) -> list[str]:
+        kind = torch.get_default_dtype()
+        return [] if kind is torch.float32 else ["import torch", "", f"torch.set_default_dtype({kind})"]
+
     def copy(self, x: Any) -> Any:
         return x.detach().clone()
 

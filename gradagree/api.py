@@ -75,7 +75,7 @@ def check(
         case: Text of a case, as in a failure, to check the function in; by default several small networks.
         known: File of known differences; by default the project's ``gradagree-known.toml``. ``"none"`` disables it, and
             the known faults of the frameworks.
-        options: With inputs, further options of `assert_grads`, such as ``order``.
+        options: With inputs, further options of `assert_grads`, and ``save``: a folder for a failing call.
 
     Returns:
         One record for each case, framework and mode. None fails but known differences, which have a reason in `known`.

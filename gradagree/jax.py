@@ -15,6 +15,7 @@ from gradagree.errors import UsageError
 from gradagree.functions.assertions import check_call
 from gradagree.functions.message import format_report
 from gradagree.functions.records import Disagreement, GradientRecord, Report
+from gradagree.functions.saved import FailedCheck, save_call
 from gradagree.functions.usage import name_of
 
 MODES = {"rev": "reverse", "fwd": "forward"}
@@ -57,8 +58,9 @@ def check_grads(
         raise UsageError(f"order={order}: give 1 or more")
     chosen = _modes(modes)
     function, operands = f, tuple(args)
+    check = FailedCheck("gradagree.jax.check_grads", (f, args, order, modes), {})
     for step in range(1, order + 1):
-        _check(JaxFunctions(), function, operands, chosen, name_of(f), step)
+        _check(JaxFunctions(), function, operands, chosen, name_of(f), step, check)
         if step < order:
             function = _derivative(function, operands, chosen)
 
@@ -94,7 +96,8 @@ def check_vjp(
             ]  # fmt: skip
             return leaves, floating
 
-    _check(Given(), f, tuple(args), ("reverse",), err_msg or name_of(f), 1)
+    check = FailedCheck("gradagree.jax.check_vjp", (f, f_vjp, args), {})
+    _check(Given(), f, tuple(args), ("reverse",), err_msg or name_of(f), 1, check)
 
 
 def check_jvp(
@@ -123,7 +126,8 @@ def check_jvp(
             found = f_jvp(tuple(args), jax.tree_util.tree_unflatten(spec, list(tangents)))
             return jax.tree_util.tree_leaves(found[0]), jax.tree_util.tree_leaves(found[1])
 
-    _check(Given(), f, tuple(args), ("forward",), err_msg or name_of(f), 1)
+    check = FailedCheck("gradagree.jax.check_jvp", (f, f_jvp, args), {})
+    _check(Given(), f, tuple(args), ("forward",), err_msg or name_of(f), 1, check)
 
 
 def _modes(modes: Sequence[str] | str) -> tuple[str, ...]:
@@ -136,12 +140,13 @@ def _modes(modes: Sequence[str] | str) -> tuple[str, ...]:
 
 def _check(
     adapter: JaxFunctions, function: Callable[..., Any], args: tuple[Any, ...], modes: Sequence[str], name: str,
-    order: int,
+    order: int, check: FailedCheck,
 ) -> None:  # fmt: skip
     call = adapter.prepare(function, args, {}, None)
     records: list[GradientRecord] = check_call(adapter, call, None, args, {}, modes=modes)
     report = Report(records, name if order == 1 else f"{name}, derivative of order {order}")
     if report.verdict.fails:
+        save_call(report, check)
         raise Disagreement(report.records, format_report(report), report)
 
 

@@ -16,6 +16,7 @@ from gradagree.adapters.torch_state import seeded
 from gradagree.functions.assertions import check_call, draw_cotangents
 from gradagree.functions.message import format_report
 from gradagree.functions.records import Disagreement, GradientRecord, Report
+from gradagree.functions.saved import FailedCheck, save_call
 from gradagree.functions.usage import name_of
 
 HAND_PICKED = {"eps": 1e-6, "atol": 1e-5, "rtol": 1e-3, "nondet_tol": 0.0, "fast_mode": False}
@@ -75,7 +76,7 @@ def gradcheck(
     check_forward_ad: bool = False,
     check_backward_ad: bool = True,
     fast_mode: bool = False,
-    masked: bool | None = None,  # noqa: ARG001
+    masked: bool | None = None,
 ) -> bool:
     """Check gradients against the traced forward pass of the function itself, in any dtype.
 
@@ -109,13 +110,14 @@ def gradcheck(
         >>> gradcheck(torch.tanh, torch.linspace(-1, 1, 5, dtype=torch.bfloat16, requires_grad=True))
         True
     """
+    check = FailedCheck.of(gradcheck, (func, inputs), _options(locals()))
     _warn_unused({"eps": eps, "atol": atol, "rtol": rtol, "nondet_tol": nondet_tol, "fast_mode": fast_mode})
     _check_choice(check_backward_ad, check_forward_ad, check_batched_grad, check_batched_forward_grad)
     args = _arguments(inputs, "gradcheck")
     modes = [mode for mode, on in (("reverse", check_backward_ad), ("forward", check_forward_ad)) if on]
     batched = [mode for mode, on in (("reverse", check_batched_grad), ("forward", check_batched_forward_grad)) if on]
     conditions = [c for c, on in ((_undefined_gradients, check_undefined_grad), (_dtypes, check_grad_dtypes)) if on]
-    return _check(func, args, None, modes, batched, conditions if check_backward_ad else [], 1, raise_exception)
+    return _check(func, args, None, modes, batched, conditions if check_backward_ad else [], 1, check, raise_exception)
 
 
 def gradgradcheck(
@@ -135,7 +137,7 @@ def gradgradcheck(
     check_fwd_over_rev: bool = False,
     check_rev_over_rev: bool = True,
     fast_mode: bool = False,
-    masked: bool = False,  # noqa: ARG001
+    masked: bool = False,
 ) -> bool:
     """Check the gradients of gradients. The signature is that of `torch.autograd.gradgradcheck`.
 
@@ -165,6 +167,9 @@ def gradgradcheck(
         >>> gradgradcheck(torch.sin, torch.linspace(-1, 1, 5, requires_grad=True))
         True
     """
+    check = FailedCheck.of(
+        gradgradcheck, (func, inputs) if grad_outputs is None else (func, inputs, grad_outputs), _options(locals())
+    )
     _warn_unused({"eps": eps, "atol": atol, "rtol": rtol, "nondet_tol": nondet_tol, "fast_mode": fast_mode})
     args = _arguments(inputs, "gradgradcheck")
     seeds = _cotangents(func, args, grad_outputs, gen_non_contig_grad_outputs)
@@ -173,7 +178,7 @@ def gradgradcheck(
         raise ValueError("Expected at least one of check_fwd_over_rev or check_rev_over_rev to be True")
     conditions = [c for c, on in ((_undefined_gradients, check_undefined_grad), (_dtypes, check_grad_dtypes)) if on]
     batched = ["reverse"] if check_batched_grad else []
-    return _check(func, args, seeds, modes, batched, conditions, 2, raise_exception)
+    return _check(func, args, seeds, modes, batched, conditions, 2, check, raise_exception)
 
 
 def _check_choice(backward: bool, forward: bool, batched: bool, batched_forward: bool) -> None:
@@ -195,7 +200,7 @@ def _cotangents(func: Callable[..., Any], args: tuple[Any, ...], given: Any, str
 
 def _check(
     func: Callable[..., Any], args: tuple[Any, ...], seeds: Any, modes: Sequence[str], batched: Sequence[str],
-    conditions: Sequence[Callable[[Call], list[str]]], order: int, raise_exception: bool,
+    conditions: Sequence[Callable[[Call], list[str]]], order: int, check: FailedCheck, raise_exception: bool,
 ) -> bool:  # fmt: skip
     """The check in each mode, then in batches, then the further conditions; each only if all before agree."""
     plain = TorchFunctions()
@@ -206,7 +211,7 @@ def _check(
             adapter = _Batched() if mode == "reverse" else _BatchedForward()
             records += _named(check_call(adapter, call, None, args, {}, seeds, modes=(mode,)), "batched")
     errors = [] if _failed(records) else [error for condition in conditions for error in condition(call)]
-    return _finish(records, errors, name_of(func), raise_exception)
+    return _finish(Report(records, name_of(func)), errors, check, raise_exception)
 
 
 def _arguments(inputs: Any, name: str) -> tuple[Any, ...]:
@@ -267,12 +272,19 @@ def _dtypes(call: Call) -> list[str]:
     ]  # fmt: skip
 
 
-def _finish(records: Sequence[GradientRecord], errors: Sequence[str], function: str, raise_exception: bool) -> bool:
-    report = Report(records, function)
-    if not _failed(records) and not errors:
+def _options(values: dict[str, Any]) -> dict[str, Any]:
+    """The keyword arguments of a call that are used."""
+    unused = ("func", "inputs", "grad_outputs", "raise_exception", *HAND_PICKED)
+    return {name: value for name, value in values.items() if name not in unused}
+
+
+def _finish(report: Report, errors: Sequence[str], check: FailedCheck, raise_exception: bool) -> bool:
+    if not _failed(report.records) and not errors:
         return True
     if not raise_exception:
         return False
-    if _failed(records):
+    save_call(report, check)
+    if _failed(report.records):
         raise GradcheckDisagreement(report)
-    raise GradcheckError(f"{function}: {'; '.join(errors)}")
+    lines = [f"{report.function}: {'; '.join(errors)}", *report.notes]
+    raise GradcheckError("\n".join([*lines, f"See it again: {report.replay}"] if report.replay else lines))

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from gradagree.cli.options import condition_options
 from gradagree.errors import UsageError, check_target
 
 
@@ -26,11 +27,13 @@ from gradagree.errors import UsageError, check_target
 @click.option(
     "--arithmetic", default="auto", show_default=True, metavar="NAME", help="Intermediates: auto, wide or stored."
 )
+@condition_options
 @click.option("--json", "as_json", is_flag=True, help="Print the records as JSON instead of a table.")
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Also write the report as a page.")
 def check(
     function: str, inputs: str | None, reference: str | None, framework: str | None, dtypes: str | None, modes: str,
-    order: int, wrt: str | None, arithmetic: str, as_json: bool, html: Path | None,
+    order: int, wrt: str | None, arithmetic: str, cotangents: str | None, layouts: bool, repeat: int, save: Path | None,
+    as_json: bool, html: Path | None,
 ) -> int:  # fmt: skip
     """Check the gradients of any function: a kernel, a custom backward pass, a module.
 
@@ -39,16 +42,18 @@ def check(
     """
     from gradagree.functions.inputs import report_by_inputs
     from gradagree.functions.message import format_report
-    from gradagree.functions.targets import load_inputs, load_target
+    from gradagree.functions.targets import load_cotangents, load_inputs, load_target
 
     if inputs is None:
         raise UsageError("check: give the arguments of the function with --inputs: a .npz file, or module:function")
     page = None if html is None else check_target("--html", html, ".html")
     thing, other = load_target(function, "check"), reference and load_target(reference, "--reference")
     chosen: Any = None if wrt is None else [int(one) if one.isdigit() else one for one in wrt.split(",")]
+    seeds = cotangents and load_cotangents(cotangents)
     report = report_by_inputs(
-        thing, other, load_inputs(inputs), framework, modes, dtypes, order=order, wrt=chosen, arithmetic=arithmetic
-    )
+        thing, other, load_inputs(inputs), framework, modes, dtypes, save, order=order, wrt=chosen,
+        arithmetic=arithmetic, cotangents=seeds, layouts=layouts, repeat=repeat,
+    )  # fmt: skip
     click.echo(report.to_json().decode() if as_json else format_report(report))
     if page is not None:
         click.echo(f"Written: {report.to_html(page)}", err=as_json)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -54,3 +55,15 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     command = click.option("--modes", metavar="LIST", help=modes)(command)
     frameworks = "Frameworks to check (default: all that gradagree knows)."
     return click.option("--frameworks", metavar="LIST", help=frameworks)(command)
+
+
+def condition_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--cotangents, --layouts, --repeat and --save."""
+    text = "Folder for a failing call, with a script that checks it again (default: a temporary one)."
+    command = click.option("--save", type=click.Path(path_type=Path), metavar="DIR", help=text)(command)
+    text = "Calls with the same gradient; from 2 on, others come between and memory is filled with NaN."
+    command = click.option("--repeat", default=2, show_default=True, metavar="N", help=text)(command)
+    text = "Also check other memory layouts, and expanded and missing cotangents."
+    command = click.option("--layouts/--no-layouts", default=True, show_default=True, help=text)(command)
+    text = "Cotangents of the outputs: a .npz file, or the name of a function that returns a list (default: random)."
+    return click.option("--cotangents", metavar="NAME", help=text)(command)

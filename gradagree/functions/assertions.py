@@ -22,6 +22,7 @@ from gradagree.functions.message import format_report
 from gradagree.functions.proofs import prove_findings
 from gradagree.functions.records import Disagreement, GradientRecord, Report
 from gradagree.functions.references import describe, graph_of
+from gradagree.functions.saved import FailedCheck, save_call
 from gradagree.functions.tangents import enclose_tangents, gradient_graph
 from gradagree.functions.ties import sum_over_ties, tied_values
 from gradagree.functions.usage import check_cotangents, check_dtypes, check_numbers, check_options, name_of
@@ -58,8 +59,7 @@ def assert_grads(
             a module takes its parameters as keyword arguments, or all in one dict named ``params``.
         kwargs: Keyword arguments.
         wrt: The arrays whose gradients are checked: numbers of arguments, or names such as ``"args[1]['w']"`` and
-            ``"weight"``. By default every array of floating-point numbers; of torch's arguments, those that require
-            a gradient if any does.
+            ``"weight"``. By default all of floating-point numbers; of torch's arguments, those that require a gradient.
         cotangents: One array for each output, in its shape; None for an output without one. By default random.
         modes: ``"reverse"``, ``"forward"``, or both.
         order: 1, or 2 to check the gradient of the gradient as well.
@@ -73,8 +73,8 @@ def assert_grads(
         The report, with a record for each output and each gradient.
 
     Raises:
-        Disagreement: A verdict fails. The message shows the worst entry first: array, index, expected, observed,
-            tolerance; ``report`` holds the report.
+        Disagreement: A verdict fails; ``report`` holds the report. The message has the worst entry first: array, index,
+            expected, observed, tolerance; then a command that checks the function again (``GRADAGREE_REPLAY_DIR``).
         UsageError: Nothing could be checked; the message says why and what to do.
 
     Example:
@@ -84,12 +84,11 @@ def assert_grads(
         >>> report.verdict.value, [record.label for record in report.records]
         ('agree', ['output', 'gradient of args[0]'])
     """
+    options = {name: value for name, value in locals().items() if name not in ("fn", "args", "msg")}
     __tracebackhide__ = True
-    report = check_function(
-        fn, args, reference=reference, kwargs=kwargs, wrt=wrt, cotangents=cotangents, modes=modes, order=order,
-        arithmetic=arithmetic, layouts=layouts, repeat=repeat,
-    )  # fmt: skip
+    report = check_function(fn, args, **options)
     if report.verdict.fails:
+        save_call(report, FailedCheck.of(assert_grads, (fn, args), options))
         raise Disagreement(report.records, format_report(report, msg), report)
     return report
 

@@ -6,14 +6,16 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gradagree.adapters.function_adapters import ADAPTERS, adapter_of, named_adapter
 from gradagree.adapters.functions import FunctionAdapter
 from gradagree.errors import UsageError, nearest
-from gradagree.functions.assertions import FLOATING, check_function
+from gradagree.functions.assertions import FLOATING, assert_grads, check_function
 from gradagree.functions.message import format_report
 from gradagree.functions.records import Disagreement, Report
+from gradagree.functions.saved import FailedCheck, save_call
 from gradagree.functions.usage import MODES, name_of
 
 
@@ -39,13 +41,16 @@ def check_by_inputs(
 
 def report_by_inputs(
     thing: Callable[..., Any], reference: Any, inputs: Any, frameworks: str | None = None, modes: Any = None,
-    dtypes: Sequence[str] | str | None = None, **options: Any,
+    dtypes: Sequence[str] | str | None = None, save: str | Path | None = None, **options: Any,
 ) -> Report:  # fmt: skip
-    """The report of all dtypes, whatever the verdict."""
+    """The report of all dtypes, whatever the verdict; save is the folder for a failing call."""
     args, kwargs = arguments_of(inputs)
     adapter = framework_of(thing, args, kwargs, frameworks)
     options["modes"] = MODES if modes == "all" else modes or MODES[:1]
-    reports = [one_dtype(adapter, thing, args, kwargs, reference, dtype, options) for dtype in chosen_dtypes(dtypes)]
+    checked = (adapter, thing, args, kwargs, reference)
+    reports = [
+        one_dtype(*checked, dtype, options, None if save is None else Path(save)) for dtype in chosen_dtypes(dtypes)
+    ]
     notes = list(dict.fromkeys(note for report in reports for note in report.notes))
     replay = next((report.replay for report in reports if report.replay), "")
     conditions = list(dict.fromkeys(one for report in reports for one in report.conditions))
@@ -55,13 +60,19 @@ def report_by_inputs(
 
 def one_dtype(
     adapter: FunctionAdapter, thing: Any, args: Any, kwargs: Any, reference: Any, dtype: str | None,
-    options: Mapping[str, Any],
+    options: Mapping[str, Any], folder: Path | None,
 ) -> Report:  # fmt: skip
-    """The report in one dtype; None keeps those of the inputs."""
+    """The report in one dtype; None keeps those of the inputs. A failing call is saved in the folder."""
     with adapter.precise() if dtype == "float64" else nullcontext():
         function = adapter.in_dtype(thing, dtype)
         given, named = adapter.in_dtype((args, kwargs), dtype)
-        return check_function(function, given, reference=reference, kwargs=named, **options)
+        if options.get("cotangents") is not None:
+            options = {**options, "cotangents": adapter.in_dtype(options["cotangents"], dtype)}
+        report = check_function(function, given, reference=reference, kwargs=named, **options)
+        if report.verdict.fails:
+            everything = {"reference": reference, "kwargs": named or None, **options}
+            save_call(report, FailedCheck.of(assert_grads, (function, given), everything), folder)
+        return report
 
 
 def arguments_of(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -54,12 +54,31 @@ def load_inputs(text: str) -> Any:
     """
     if not text.endswith(".npz"):
         return load_target(text, "--inputs")
+    return Arguments(*load_arrays(text, "--inputs"))
+
+
+def load_cotangents(text: str) -> list[Any]:
+    """Cotangents: ``arr_0``, ``arr_1``, ... of a ``.npz`` file, or what a function returns."""
+    if text.endswith(".npz"):
+        positional, named = load_arrays(text, "--cotangents")
+        if named:
+            raise UsageError(
+                f"--cotangents {text}: {next(iter(named))!r} is no cotangent; write them by numpy.savez(x, y)"
+            )
+        return list(positional)
+    found = load_target(text, "--cotangents")
+    found = found() if callable(found) else found
+    return list(found) if isinstance(found, tuple | list) else [found]
+
+
+def load_arrays(text: str, option: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arrays of a ``.npz`` file: those that `numpy.savez` numbers, and those that have names."""
     if not is_file(text):
-        raise UsageError(f"--inputs {text}: no such file")
+        raise UsageError(f"{option} {text}: no such file")
     try:
         with open(text, "rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = dict(stored)
     except Exception as error:
-        raise UsageError(f"--inputs {text}: cannot be read as a .npz file: {error}") from error
+        raise UsageError(f"{option} {text}: cannot be read as a .npz file: {error}") from error
     positional = [arrays.pop(f"arr_{k}") for k in range(len(arrays)) if f"arr_{k}" in arrays]
-    return Arguments(tuple(positional), arrays)
+    return tuple(positional), arrays

@@ -174,7 +174,8 @@ def gradagree_check(request: pytest.FixtureRequest) -> Callable[..., Any]:
             ``inputs=``, any function or module.
         reference: For a framework's own function, the activation or error function that it should agree with; with
             ``inputs=``, any function with the same arguments.
-        options: ``inputs``, ``frameworks``, ``modes`` and ``dtypes``, as for `gradagree.check`.
+        options: ``inputs``, ``frameworks``, ``modes``, ``dtypes`` and so on, as for `gradagree.check`. With
+            ``--gradagree-report DIR``, failing calls are saved in ``DIR/replay``.
 
     Returns:
         One record for each case, framework and mode; none of them fails. With ``inputs=``, a `gradagree.Report`.
@@ -194,6 +195,8 @@ def gradagree_check(request: pytest.FixtureRequest) -> Callable[..., Any]:
     def check(thing: Any, reference: Any = None, **options: Any) -> Any:
         __tracebackhide__ = True
         if options.get("inputs") is not None:
+            report = request.config.getoption("--gradagree-report")
+            options = ({} if report is None else {"save": Path(report) / "replay"}) | options
             return check_function(thing, reference, options, request.node.stash.setdefault(FUNCTIONS, []))
         import json
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import runpy
+import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -115,3 +118,29 @@ def test_that_a_damaged_file_of_arrays_is_refused(run: Run) -> None:
     ended, _, err = run("own_kernels:right", "--inputs", "a.npz")
     assert (ended, err.count("\n")) == (2, 1)
     assert "--inputs a.npz: cannot be read as a .npz file" in err
+
+
+def test_that_a_failing_call_is_saved_where_it_is_wanted(run: Run, folder: Path) -> None:
+    ended, printed, _ = run("own_kernels.py:Cube.apply", "--inputs", "own_kernels.py:inputs", "--save", "replay")
+    (script,) = folder.glob("replay/Cube.apply-*/replay.py")
+    assert (ended, printed.rstrip().endswith(f"See it again: {command_of(script)}")) == (1, True)
+    with pytest.raises(AssertionError, match=r"Cube.apply: gradient of args\[0\]"):
+        runpy.run_path(str(script))
+
+
+def command_of(script: Path) -> str:
+    python = "python" if shutil.which("python") == sys.executable else sys.executable
+    return shlex.join([python, str(script)])
+
+
+def test_that_hidden_conditions_and_cotangents_are_chosen(run: Run, folder: Path) -> None:
+    words = ("own_kernels.py:right", "--inputs", "own_kernels.py:inputs", "--json")
+    assert len(json.loads(run(*words)[1])["conditions"]) > 3
+    assert json.loads(run(*words, "--no-layouts", "--repeat", "1")[1])["conditions"] == []
+    np.savez(folder / "cotangents.npz", np.ones(4))
+    assert run(*words, "--cotangents", "cotangents.npz")[0] == 0
+    np.savez(folder / "cotangents.npz", x=np.ones(4))
+    ended, _, error = run(*words, "--cotangents", "cotangents.npz")
+    assert (ended, "'x' is no cotangent; write them by numpy.savez(x, y)" in error) == (2, True)
+    ended, _, error = run(*words, "--repeat", "0")
+    assert (ended, "repeat=0: give the number of calls, 1 or more" in error) == (2, True)
