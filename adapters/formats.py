@@ -34,6 +34,9 @@ class Format:
         return math.ldexp(1.0, self.emin - self.precision + 1)
 
 
+PARTS = {"complex64": "float32", "complex128": "float64"}
+"""The format of the real and imaginary parts of a dtype of complex numbers."""
+
 FORMATS = {
     form.name: form
     for form in (

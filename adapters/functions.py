@@ -84,11 +84,14 @@ class FunctionAdapter(Protocol):
     def is_module(self, function: Any) -> bool:
         """True if the function brings arrays of its own, such as the parameters of a module."""
 
+    def conjugated(self, x: Any) -> Any:
+        """A cotangent as the framework's users write it, in the convention of `vjp`."""
+
     def dtype(self, x: Any) -> str:
         """The dtype of an array, as ``float32`` or ``bool``."""
 
     def to_numpy(self, x: Any) -> np.ndarray:
-        """An array on the host: float64 for floating-point numbers, otherwise with its own dtype."""
+        """An array on the host: float64 or complex128 for inexact numbers, otherwise with its own dtype."""
 
     def array(self, x: np.ndarray, like: Any) -> Any:
         """An array of the dtype and on the device of another one."""
@@ -136,7 +139,10 @@ class FunctionAdapter(Protocol):
         """A context in which the framework keeps float64."""
 
     def vjp(self, call: Call, cotangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-        """(outputs, gradients with respect to call.wrt) in reverse mode; None for a gradient that is undefined."""
+        """(outputs, gradients with respect to call.wrt) in reverse mode; None for a gradient that is undefined.
+
+        The cotangent and the gradient of a complex number x + i y are dL/dx + i dL/dy, in every framework.
+        """
 
     def jvp(self, call: Call, tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """(outputs, tangents of the outputs) in forward mode, for one tangent for each of call.wrt."""

@@ -12,8 +12,12 @@ import numpy as np
 from jax import tree_util
 
 from gradagree.adapters.functions import Call, choose, gradient_call
-from gradagree.adapters.jax_programs import backward_passes, replay, to_numpy, trace_program
+from gradagree.adapters.jax_programs import backward_passes, conjugated, replay, to_numpy, trace_program
 from gradagree.adapters.program import Program
+from gradagree.errors import UsageError
+
+WIDE = {"float32": "complex64", "float64": "complex128"}
+"""The dtype of complex numbers with parts of a dtype."""
 
 
 class JaxFunctions:
@@ -53,6 +57,9 @@ class JaxFunctions:
     def is_module(self, function: Any) -> bool:
         return not callable_only(function)
 
+    def conjugated(self, x: Any) -> Any:
+        return conjugated(x)
+
     def dtype(self, x: Any) -> str:
         return str(x.dtype)
 
@@ -70,7 +77,13 @@ class JaxFunctions:
             if not isinstance(x, jax.Array | np.ndarray):
                 return x
             x = jnp.asarray(x)
-            return x if dtype is None or not jnp.issubdtype(x.dtype, jnp.floating) else x.astype(dtype)
+            if dtype is None or not jnp.issubdtype(x.dtype, jnp.inexact):
+                return x
+            if jnp.issubdtype(x.dtype, jnp.floating):
+                return x.astype(dtype)
+            if dtype not in WIDE:
+                raise UsageError(f"there are no complex numbers of dtype {dtype}; give dtypes='float32,float64'")
+            return x.astype(WIDE[dtype])
 
         return tree_util.tree_map(convert, thing)
 
@@ -121,7 +134,8 @@ class JaxFunctions:
         def function(arrays: Sequence[Any], seeds: Sequence[Any]) -> Any:
             outputs, vjp = jax.vjp(lambda moving: call.function(with_arrays(call, arrays, moving)), moved(call, arrays))
             both = zip(outputs, seeds, strict=True)
-            return outputs, vjp([zeros_of(y) if g is None else g for y, g in both])[0]
+            found = vjp([zeros_of(y) if g is None else conjugated(g) for y, g in both])[0]
+            return outputs, list(map(conjugated, found))
 
         return compiled(function, call.arrays, list(cotangents))
 
@@ -138,7 +152,8 @@ class JaxFunctions:
         def function(given: Sequence[Any]) -> list[Any]:
             arrays, seeds = given[: len(call.arrays)], dict(zip(kept, given[len(call.arrays) :], strict=True))
             outputs, vjp = jax.vjp(lambda moving: call.function(with_arrays(call, arrays, moving)), moved(call, arrays))
-            return list(vjp([seeds.get(k, zeros_of(y)) for k, y in enumerate(outputs)])[0])
+            given = [conjugated(seeds[k]) if k in seeds else zeros_of(y) for k, y in enumerate(outputs)]
+            return list(map(conjugated, vjp(given)[0]))
 
         return gradient_call(call, cotangents, kept, function)
 

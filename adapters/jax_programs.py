@@ -48,13 +48,15 @@ WHOLE = frozenset({"add", "mul", "sub"})
 
 
 def to_numpy(x: Any) -> np.ndarray:
-    """An array as float64 (or with its integers, or truth values), on the host."""
+    """An array as float64 or complex128 (or with its integers, or truth values), on the host."""
     found = np.asarray(x)
+    if jnp.issubdtype(found.dtype, jnp.complexfloating):
+        return found.astype(np.complex128)
     return found.astype(np.float64) if jnp.issubdtype(found.dtype, jnp.floating) else found
 
 
 def is_floating(x: Any) -> bool:
-    return bool(jnp.issubdtype(jnp.result_type(x), jnp.floating))
+    return bool(jnp.issubdtype(jnp.result_type(x), jnp.inexact))
 
 
 def trace_program(function: Callable[..., Any], inputs: Sequence[Any], names: Sequence[str]) -> Program:
@@ -363,6 +365,11 @@ def place_of(equation: Any) -> str:
     return ""
 
 
+def conjugated(g: Any) -> Any:
+    """From dL/dx - i dL/dy, which JAX has for a complex number x + i y, to dL/dx + i dL/dy, and back."""
+    return jnp.conj(g) if jnp.issubdtype(jnp.result_type(g), jnp.complexfloating) else g
+
+
 def replay(program: Program, inputs: Sequence[Any], cotangents: Sequence[Any | None]) -> tuple[list[Any], list[Any]]:
     """All values of the traced program and their cotangents, by JAX itself.
 
@@ -392,10 +399,10 @@ def replay(program: Program, inputs: Sequence[Any], cotangents: Sequence[Any | N
     def kept(x: Any, g: Any) -> bool:
         return isinstance(x, Value) and g is not None
 
-    seeds = [g for x, g in zip(program.outputs, cotangents, strict=True) if kept(x, g)]
+    seeds = [conjugated(g) for x, g in zip(program.outputs, cotangents, strict=True) if kept(x, g)]
     _, vjp = jax.vjp(outputs, moving, zeros)
     by_inputs, by_zeros = vjp(seeds)
-    found = by_inputs | by_zeros
+    found = {k: conjugated(g) for k, g in (by_inputs | by_zeros).items()}
     return plain, [found.get(k) for k in range(len(plain))]
 
 

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradagree.adapters.formats import FORMATS
+from gradagree.adapters.formats import FORMATS, PARTS
 from gradagree.errors import UsageError
 from gradagree.reference.graph import Value
 from gradagree.reference.operations.casts import cast
+from gradagree.reference.operations.complex_numbers import join_parts
 
 STOPS = ("lax.stop_gradient", "aten.detach")
 """Operations that no gradient passes."""
@@ -85,8 +86,14 @@ def floating(x: Any, to: str, source: str | None) -> Any:
         to: Name of the format.
         source: Name of the dtype of x in the program, if known.
     """
-    if getattr(x, "dtype", None) == np.bool_:
+    kind = getattr(x, "dtype", np.dtype(np.float64)).kind
+    if kind == "b":
         return np.where(x, 1.0, 0.0)
+    source = PARTS.get(str(source), source)
+    if kind == "c":
+        re, im = (floating(part(x), PARTS.get(to, to), source) for part in (np.real, np.imag))
+        return join_parts(re, im) if to in PARTS else re
+    to = PARTS.get(to, to)
     if to not in FORMATS:
         raise UsageError(f"the function converts numbers to {to}, which has no rounding model; give a reference")
     return cast(1.0 * x if source not in FORMATS else x, to=to, source=source if source in FORMATS else None)

@@ -71,6 +71,9 @@ class TorchFunctions:
     def is_module(self, function: Any) -> bool:
         return isinstance(function, torch.nn.Module)
 
+    def conjugated(self, x: Any) -> Any:
+        return x  # PyTorch's convention is dL/dx + i dL/dy
+
     def dtype(self, x: Any) -> str:
         return str(x.dtype).removeprefix("torch.")
 
@@ -85,15 +88,18 @@ class TorchFunctions:
 
     def in_dtype(self, thing: Any, dtype: str | None) -> Any:
         kind = None if dtype is None else getattr(torch, dtype)
-        if isinstance(thing, torch.nn.Module):
-            return thing if kind is None else copy.deepcopy(thing).to(kind)
+        wide = kind.to_complex() if kind in (torch.float32, torch.float64) else None
 
         def convert(x: Any) -> Any:
             x = self.constant(x) if isinstance(x, np.ndarray) else x
-            if kind is None or not isinstance(x, torch.Tensor) or not x.dtype.is_floating_point:
+            if kind is None or not isinstance(x, torch.Tensor) or not (x.dtype.is_floating_point or x.is_complex()):
                 return x
-            return x.detach().to(kind).requires_grad_(x.requires_grad)
+            if x.is_complex() and wide is None:
+                raise UsageError(f"there are no complex numbers of dtype {dtype}; give dtypes='float32,float64'")
+            return x.detach().to(wide if x.is_complex() else kind).requires_grad_(x.requires_grad)
 
+        if isinstance(thing, torch.nn.Module):
+            return thing if kind is None else copy.deepcopy(thing)._apply(convert)
         return thing if callable(thing) else pytree.tree_map(convert, thing)
 
     def store(self, x: Any) -> tuple[np.ndarray, dict[str, Any]] | None:

@@ -302,11 +302,12 @@ def name_of(target: Any) -> str:
 
 
 def to_numpy(x: Any) -> Any:
-    """A tensor as float64 (or with its integers, or truth values), on the host; anything else as it is."""
+    """A tensor as float64 or complex128 (or with its integers, or truth values), on the host; others as they are."""
     if not isinstance(x, torch.Tensor):
         return x
     x = x.detach().cpu()
-    return (x.to(torch.float64) if x.dtype.is_floating_point else x).numpy(force=True)
+    wide = torch.float64 if x.dtype.is_floating_point else torch.complex128 if x.dtype.is_complex else x.dtype
+    return x.to(wide).numpy(force=True)
 
 
 def replay(
@@ -331,7 +332,7 @@ def replay(
         def run_node(self, n: Any) -> Any:
             found = super().run_node(n)
             if n in numbers:
-                if isinstance(found, torch.Tensor) and found.dtype.is_floating_point:
+                if isinstance(found, torch.Tensor) and is_inexact(found):
                     if found.requires_grad:
                         found.retain_grad()
                     else:  # after an operation that blocks gradients, its consumers still have cotangents
@@ -339,11 +340,11 @@ def replay(
                 kept[numbers[n].number] = found
             return found
 
-    leaves = [x.detach().clone().requires_grad_(x.dtype.is_floating_point) for x in inputs]
+    leaves = [x.detach().clone().requires_grad_(is_inexact(x)) for x in inputs]
     outputs = Keeping(module).run(*leaves)
     outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
     pairs = [(y, g) for y, g in zip(outputs, cotangents, strict=True) if g is not None and y.requires_grad]
     torch.autograd.backward([y for y, _ in pairs], [g for _, g in pairs])
     values = [kept.get(k) for k in range(len(program.inputs) + len(program.steps))]
-    grads = [x.grad if isinstance(x, torch.Tensor) and x.dtype.is_floating_point else None for x in values]
+    grads = [x.grad if isinstance(x, torch.Tensor) and is_inexact(x) else None for x in values]
     return values, grads

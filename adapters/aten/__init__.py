@@ -2,6 +2,7 @@
 
 from gradagree.adapters.aten import (
     attention as attention,
+    complex_numbers as complex_numbers,
     convolutions as convolutions,
     elementwise as elementwise,
     indexing as indexing,

@@ -70,9 +70,9 @@ def convert(x: Any, *, dtype: Any = None, source: Any = None, **_: Any) -> Any:
     """
     if dtype is None:
         return x
-    if dtype.is_floating_point:
+    if dtype.is_floating_point or dtype.is_complex:
         return floating(x, dtype_name(dtype), None if source is None else dtype_name(source))
-    kind = np.bool_ if str(dtype) == "torch.bool" else np.int64
+    kind: Any = np.bool_ if str(dtype) == "torch.bool" else np.int64
     return x != 0 if kind is np.bool_ else np.trunc(x).astype(kind)
 
 
@@ -251,7 +251,7 @@ def mvlgamma(x: Any, p: int) -> Any:
 
 @aten("angle")
 def angle(x: Any) -> Any:
-    return np.where(x < 0, np.pi, 0.0)
+    return np.angle(x)
 
 
 @aten("frexp")

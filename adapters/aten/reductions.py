@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.adapters.aten.table import aten, axes
+from gradagree.adapters.aten.table import aten, axes, is_complex
 from gradagree.reference.operations.primitive import count, midpoints
 
 
@@ -47,7 +47,10 @@ def var(x: Any, dim: Any = None, unbiased: bool = True, keepdim: bool = False, c
         dim, unbiased = None, dim
     correction = int(unbiased) if correction is None else correction
     over = axes(dim, x)
-    squares = np.square(x - np.mean(x, axis=over, keepdims=True))
+    deviations = x - np.mean(x, axis=over, keepdims=True)
+    squares = (
+        np.square(np.real(deviations)) + np.square(np.imag(deviations)) if is_complex(x) else np.square(deviations)
+    )
     return np.sum(squares, axis=over, keepdims=keepdim) / float(max(entries(x, over) - correction, 0))
 
 

@@ -40,3 +40,7 @@ def axes(dim: Any, x: Any = None) -> Any:
 def concrete(x: Any) -> np.ndarray:
     """Integers and truth values, such as an index, for the given inputs."""
     return np.asarray(x._parts()[0] if hasattr(x, "_parts") else x)
+
+
+def is_complex(x: Any) -> bool:
+    return getattr(x, "dtype", np.dtype(float)).kind == "c"

@@ -1,6 +1,7 @@
 """NumPy forms of JAX's primitives, by name; they run on every array type that NumPy dispatches to."""
 
 from gradagree.adapters.lax import (
+    complex_numbers as complex_numbers,
     elementwise as elementwise,
     linear as linear,
     moves as moves,

@@ -24,7 +24,7 @@ PLAIN: dict[str, Any] = {
     "erf_inv": special.erfinv, "erfc": special.erfc, "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1,
     "floor": np.floor, "ge": np.greater_equal, "gt": np.greater, "igamma": special.gammainc,
     "igamma_grad_a": gammainc_by_order, "igammac": special.gammaincc, "is_finite": np.isfinite, "le": np.less_equal,
-    "lgamma": special.gammaln, "log": np.log, "log1p": np.log1p, "logistic": special.expit, "lt": np.less,
+    "lgamma": special.gammaln, "log": np.log, "log1p": np.log1p, "lt": np.less,
     "max": np.maximum, "min": np.minimum, "mul": np.multiply, "ne": np.not_equal, "neg": np.negative,
     "not": np.invert, "or": np.bitwise_or, "pow": np.power, "regularized_incomplete_beta": special.betainc,
     "rem": np.fmod, "sign": np.sign, "sin": np.sin,
@@ -61,7 +61,7 @@ LAX["device_put"] = LAX["optimization_barrier"] = lambda params, *xs: list(xs)
 
 @form("convert_element_type")
 def convert(params: Any, x: Any) -> Any:
-    if jnp.issubdtype(params["new_dtype"], jnp.floating):
+    if jnp.issubdtype(params["new_dtype"], jnp.inexact):
         return floating(x, str(jnp.dtype(params["new_dtype"])), params.get("source"))
     return x != 0 if jnp.dtype(params["new_dtype"]).kind == "b" else np.trunc(x).astype(np.int64)
 
@@ -72,14 +72,27 @@ def round_(params: Any, x: Any) -> Any:
     return np.rint(x) if int(params["rounding_method"]) == 1 else np.sign(x) * np.floor(np.abs(x) + 0.5)
 
 
+@form("logistic")
+def logistic(params: Any, x: Any) -> Any:
+    return 1 / (1 + np.exp(-x)) if isinstance(x, np.ndarray) and x.dtype.kind == "c" else special.expit(x)
+
+
 @form("rsqrt")
 def rsqrt(params: Any, x: Any) -> Any:
     return 1 / np.sqrt(x)
 
 
+MOST_FACTORS = 16
+"""Integer powers of complex numbers up to this one are products."""
+
+
 @form("integer_pow")
 def integer_pow(params: Any, x: Any) -> Any:
-    return x ** params["y"]
+    n = params["y"]
+    if getattr(x, "dtype", np.dtype(float)).kind != "c" or abs(n) > MOST_FACTORS:
+        return x**n
+    product = functools.reduce(np.multiply, [x] * abs(n))
+    return product if n > 0 else np.reciprocal(product)
 
 
 @form("clamp")

@@ -2,6 +2,7 @@
 
 from gradagree.arithmetic import (
     ball_rules as ball_rules,
+    complex_numbers as complex_numbers,
     contractions as contractions,
     derived as derived,
     elimination as elimination,

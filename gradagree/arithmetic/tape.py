@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import scipy
 
+from gradagree.arithmetic import complex_numbers
 from gradagree.arithmetic.duck import Duck, NoRule, Rules
 from gradagree.arithmetic.three_valued import Trilean
 from gradagree.reference import taped
@@ -41,6 +42,24 @@ class Tape(Duck):
 
     def map(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return function(self, *args, **kwargs)
+
+    def _apply(self, key: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if complex_numbers.promotes(args):
+            return complex_numbers.apply(key, name, args, kwargs)
+        return super()._apply(key, name, args, kwargs)
+
+    @property
+    def real(self) -> Self:
+        return self
+
+    @property
+    def imag(self) -> np.ndarray:
+        return np.zeros(self.shape)
+
+    def conj(self) -> Self:
+        return self
+
+    conjugate = conj
 
     def __getitem__(self, index: Any) -> Self:
         return record(PRIMITIVES[gather], self, concrete(index))

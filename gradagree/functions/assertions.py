@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 import numpy as np
 
+from gradagree.adapters.formats import PARTS
 from gradagree.adapters.function_adapters import adapter_of
 from gradagree.adapters.functions import Call, FunctionAdapter
 from gradagree.checker.verdict import Verdict
@@ -19,18 +20,20 @@ from gradagree.functions.explain import explain
 from gradagree.functions.judge import judge
 from gradagree.functions.ladder import Ladder, arithmetics
 from gradagree.functions.message import format_report
+from gradagree.functions.parts import Parts, name_of as part_name, real_dtype
 from gradagree.functions.proofs import prove_findings
 from gradagree.functions.records import Disagreement, GradientRecord, Report
 from gradagree.functions.references import describe, graph_of
 from gradagree.functions.saved import FailedCheck, save_call
 from gradagree.functions.tangents import enclose_tangents, gradient_graph
 from gradagree.functions.ties import sum_over_ties, tied_values
-from gradagree.functions.usage import check_cotangents, check_dtypes, check_numbers, check_options, name_of
+from gradagree.functions.usage import check_cotangents, check_numbers, check_options, name_of
 from gradagree.reference.graph import Graph
 
 T = TypeVar("T")
 SEED = 20240607
 FLOATING = ("float64", "float32", "float16", "bfloat16")
+INEXACT = (*FLOATING, *PARTS)
 
 
 def assert_grads(
@@ -115,8 +118,8 @@ class CheckedCall:
     Args:
         adapter: The framework's adapter.
         call: The call.
-        graph: The reference.
-        inputs: The arrays of the call on the host.
+        graph: The reference, a function of real arrays.
+        inputs: The arrays of the call on the host, a complex one as its parts.
         outputs: The outputs of the call, the framework's own arrays.
         arithmetic: What the user admits.
         order: 1, or 2 where the outputs are gradients.
@@ -132,26 +135,47 @@ class CheckedCall:
 
     @property
     def dtype(self) -> str:
-        """The narrowest dtype among the arrays to differentiate."""
-        return narrowest([self.adapter.dtype(self.call.arrays[k]) for k in self.call.wrt])
+        """The narrowest dtype among the arrays to differentiate, or among the parts of complex ones."""
+        return narrowest([self.part_dtype(self.call.arrays[k]) for k in self.call.wrt])
+
+    def part_dtype(self, x: Any) -> str:
+        return real_dtype(self.adapter.dtype(x))
+
+    def parts(self, arrays: Sequence[Any]) -> Parts:
+        """The real arrays that the framework's arrays consist of."""
+        return Parts([self.adapter.dtype(x) for x in arrays])
+
+    def numbers(self, arrays: Sequence[Any], like: Sequence[Any]) -> list[Any]:
+        """Arrays on the host, as real ones like those of others; None for those that are None."""
+        return self.parts(like).split([None if x is None else self.adapter.to_numpy(x) for x in arrays])
+
+    def gradients(self, found: Sequence[Any]) -> list[tuple[int, Any]]:
+        """(number among the real arrays, its gradient on the host) for the gradients with respect to call.wrt."""
+        known = dict(zip(self.call.wrt, found, strict=True))
+        arrays = self.numbers([known.get(k) for k in range(len(self.call.arrays))], self.call.arrays)
+        parts = self.parts(self.call.arrays)
+        return [(k, x) for k, (part, x) in enumerate(zip(parts, arrays, strict=True)) if part.place in known]
 
     def ladder(self, compute: Callable[[str], T]) -> Ladder[T]:
         """What a correct program computes in each admissible arithmetic."""
-        like = next(self.call.arrays[k] for k in self.call.wrt if self.adapter.dtype(self.call.arrays[k]) == self.dtype)
+        like = next(self.call.arrays[k] for k in self.call.wrt if self.part_dtype(self.call.arrays[k]) == self.dtype)
         return Ladder(lambda: arithmetics(self.adapter, like, self.dtype, self.arithmetic), compute)
 
     def stores(self, arrays: Sequence[Any]) -> list[str]:
         """The dtypes in which results like these arrays are stored."""
-        names = map(self.adapter.dtype, arrays)
+        names = [self.part_dtype(arrays[part.place]) for part in self.parts(arrays)]
         return [name if name in FLOATING else self.dtype for name in names]
 
-    def record(self, k: int, quantity: str, finding: Mapping[str, Any], mode: str = "reverse") -> GradientRecord:
-        """The record of output k, or of the gradient of array k."""
+    def record(
+        self, k: int, quantity: str, finding: Mapping[str, Any], mode: str = "reverse", part: str = ""
+    ) -> GradientRecord:
+        """The record of output k, or of the gradient of array k, or of one part of it."""
         is_gradient = quantity == "gradient"
         array = self.call.arrays[k] if is_gradient else self.outputs[k]
+        name = part_name(self.call.names[k] if is_gradient else self.call.results[k], part)
         return GradientRecord(
-            name=self.call.names[k] if is_gradient else self.call.results[k], quantity=quantity, mode=mode,
-            order=self.order, framework=self.adapter.name, dtype=self.adapter.dtype(array), shape=tuple(array.shape),
+            name=name, quantity=quantity, mode=mode, order=self.order, framework=self.adapter.name,
+            dtype=self.adapter.dtype(array), shape=tuple(array.shape),
             **finding,
         )  # fmt: skip
 
@@ -162,7 +186,6 @@ def check_call(
     trials: Trials | None = None,
 ) -> list[GradientRecord]:  # fmt: skip
     """The records of one call: its values, then its derivatives in each mode; hidden conditions if trials are given."""
-    check_dtypes(adapter, call)
     kept = Unchanged(adapter, dict(zip(call.names, call.arrays, strict=True)))
     try:
         return check_kept(kept, call, reference, args, kwargs, cotangents, arithmetic, modes, order, trials)
@@ -182,18 +205,21 @@ def check_kept(
         outputs = adapter.outputs(call)
     except Exception as error:  # whatever the user's function raises
         raise UsageError(f"the function cannot be called with these arguments: {describe(error)}") from error
-    if not any(adapter.dtype(y) in FLOATING for y in outputs):
+    if not any(adapter.dtype(y) in INEXACT for y in outputs):
         raise UsageError("the function returns no floating-point array; there is no gradient to check")
     if modified := kept.modified():
         differentiated = {call.names[k] for k in call.wrt}
-        if wrong := [record for record in kept.records("forward pass") if record.name in differentiated]:
+        wrong = kept.records("forward pass")
+        if wrong := [r for r in wrong if differentiated & {r.name, r.name.removesuffix(".real").removesuffix(".imag")}]:
             return wrong
         if trials is not None:
             trials.notes.append(f"the function writes to {', '.join(modified)}; each call gets the numbers given")
         call = protected(adapter, call, {name: kept.copies[name] for name in modified})
         inputs = [adapter.to_numpy(x) for x in call.arrays]
     seeds = draw_cotangents(adapter, outputs) if cotangents is None else check_cotangents(adapter, cotangents, outputs)
-    graph = graph_of(adapter, call, reference, inputs, args, kwargs, None if trials is None else trials.notes)
+    inputs = Parts([adapter.dtype(x) for x in call.arrays]).split(inputs)
+    both = Parts([adapter.dtype(y) for y in outputs]), None if trials is None else trials.notes
+    graph = graph_of(adapter, call, reference, inputs, args, kwargs, *both)
     checked = CheckedCall(adapter, call, graph, inputs, outputs, arithmetic)
     if differences := structure_differences(checked):
         return differences
@@ -210,14 +236,16 @@ def structure_differences(checked: CheckedCall) -> list[GradientRecord]:
     for y in results:
         if isinstance(y, np.ndarray) and y.dtype.kind == "O":
             raise UsageError(f"the reference returns {y.tolist()!r}, which is no array; return the function's outputs")
-    if len(results) != len(checked.outputs):
+    parts = checked.parts(checked.outputs)
+    if len(results) != len(parts):
         reason = f"the function returns {len(checked.outputs)} arrays, the reference {len(results)}"
         return [checked.record(0, "value", {"verdict": Verdict.VALUE_DIFFERS, "reason": reason})]
     found = []
-    for k, (y, expected) in enumerate(zip(checked.outputs, results, strict=True)):
-        if tuple(y.shape) != np.shape(expected):
+    for part, expected in zip(parts, results, strict=True):
+        y = checked.outputs[part.place]
+        if tuple(y.shape) != np.shape(expected) and part.name != "imag":
             reason = f"has shape {tuple(y.shape)}, the reference {np.shape(expected)}"
-            found.append(checked.record(k, "value", {"verdict": Verdict.VALUE_DIFFERS, "reason": reason}))
+            found.append(checked.record(part.place, "value", {"verdict": Verdict.VALUE_DIFFERS, "reason": reason}))
     return found
 
 
@@ -255,21 +283,26 @@ def reverse_records(checked: CheckedCall, seeds: Sequence[Any], trials: Trials |
         return records if trials is None else [*records, *hidden(checked, seeds, found, gradients, trials)]
     if checked.order > 1:
         return records
-    pairs = zip(call.wrt, gradients, strict=True)
-    observed = {call.names[k]: None if g is None else adapter.to_numpy(g) for k, g in pairs}
-    right = {call.names[k]: list(gradients_of(expected, k, checked.inputs[k]).accurate_first()) for k in call.wrt}
-    return explain(adapter, call, checked.graph, checked.inputs, seeds, observed, right, records)
+    parts = checked.parts(call.arrays)
+    names = parts.names(call.names)
+    observed = {names[k]: x for k, x in checked.gradients(gradients)}
+    wrt = {k: names[k] for k, _ in checked.gradients(gradients)}
+    right = {name: list(gradients_of(expected, k, checked.inputs[k]).accurate_first()) for k, name in wrt.items()}
+    numbers, both = checked.numbers(seeds, checked.outputs), (parts, checked.parts(checked.outputs))
+    return explain(
+        adapter, call, checked.graph, checked.inputs, seeds, observed, right, records, parts=both, numbers=numbers
+    )
 
 
 def judged(
     checked: CheckedCall, expected: Ladder[Enclosures], values: Sequence[Any], gradients: Sequence[Any]
 ) -> list[GradientRecord]:
     """The records of values, then of gradients."""
-    records = [value_record(checked, k, y, values_of(expected, k)) for k, y in enumerate(values)]
-    for k, g in zip(checked.call.wrt, gradients, strict=True):
-        rungs = gradients_of(expected, k, checked.inputs[k])
-        finding = judge(None if g is None else checked.adapter.to_numpy(g), rungs)
-        records.append(checked.record(k, "gradient", finding.fields()))
+    records = value_records(checked, values, expected)
+    parts = checked.parts(checked.call.arrays)
+    for k, g in checked.gradients(gradients):
+        finding = judge(g, gradients_of(expected, k, checked.inputs[k]))
+        records.append(checked.record(parts[k].place, "gradient", finding.fields(), part=parts[k].name))
     return records
 
 
@@ -278,10 +311,8 @@ def with_ties(
     records: Sequence[GradientRecord],
 ) -> list[GradientRecord]:  # fmt: skip
     """The records; those of arrays with ties fail where the gradients of equal entries do not add up."""
-    kinds = [
-        (g, checked.adapter.to_numpy(h)) for g, h in zip(checked.call.wrt, gradients, strict=True) if h is not None
-    ]
-    if checked.order > 1 or len(kinds) < len(gradients) or any(record.verdict.fails for record in records):
+    kinds = checked.gradients(gradients)
+    if checked.order > 1 or any(g is None for g in gradients) or any(record.verdict.fails for record in records):
         return list(records)
     rung = [name for name in expected if name in LADDER][-1]
     arrays, unchecked = [checked.inputs[k] for k, _ in kinds], []
@@ -290,7 +321,7 @@ def with_ties(
         unchecked.append((one.radius > 0) & (np.abs(one.value) <= one.radius))
     if not (tied := tied_values(arrays, unchecked)).size:
         return list(records)
-    numbers = [None if g is None else checked.adapter.to_numpy(g) for g in seeds]
+    numbers = checked.numbers(seeds, checked.outputs)
     stores = checked.stores([*checked.outputs, *checked.call.arrays])
     found = sum_over_ties(
         checked.graph, checked.inputs, [k for k, _ in kinds], numbers, [g for _, g in kinds], tied, rung, checked.dtype,
@@ -298,7 +329,8 @@ def with_ties(
     )  # fmt: skip
     if found is None or found.ratio <= 1:
         return list(records)
-    has_ties = {checked.call.names[k] for (k, _), where in zip(kinds, unchecked, strict=True) if where.any()}
+    names = checked.parts(checked.call.arrays).names(checked.call.names)
+    has_ties = {names[k] for (k, _), where in zip(kinds, unchecked, strict=True) if where.any()}
     return [
         msgspec.structs.replace(record, verdict=Verdict.DISAGREE, arithmetic="", entry=None, **found.fields())
         if record.quantity == "gradient" and record.name in has_ties else record
@@ -314,7 +346,7 @@ def hidden(
     def judge_call(
         call: Call, seeds: Sequence[Any], values: Sequence[Any], gradients: Sequence[Any]
     ) -> list[GradientRecord]:
-        inputs = [checked.adapter.to_numpy(x) for x in call.arrays]
+        inputs = checked.numbers(call.arrays, call.arrays)
         special = replace(checked, call=call, inputs=inputs)
         return proved(special, seeds, judged(special, expectations(special, seeds), values, gradients))
 
@@ -323,16 +355,20 @@ def hidden(
 
 def proved(checked: CheckedCall, seeds: Sequence[Any], records: Sequence[GradientRecord]) -> list[GradientRecord]:
     """The records, with proved values in those that fail."""
-    numbers = [None if g is None else checked.adapter.to_numpy(g) for g in seeds]
-    names = checked.call.results, checked.call.names
-    return prove_findings(checked.graph, checked.inputs, numbers, records, *names)
+    call, outputs = checked.call, checked.outputs
+    names = checked.parts(outputs).names(call.results), checked.parts(call.arrays).names(call.names)
+    return prove_findings(checked.graph, checked.inputs, checked.numbers(seeds, outputs), records, *names)
 
 
-def value_record(
-    checked: CheckedCall, k: int, y: Any, expected: Mapping[str, Expected], mode: str = "reverse"
-) -> GradientRecord:
-    finding = judge(checked.adapter.to_numpy(y), expected, is_value=True)
-    return checked.record(k, "value", finding.fields(), mode)
+def value_records(
+    checked: CheckedCall, values: Sequence[Any], expected: Ladder[Enclosures], mode: str = "reverse"
+) -> list[GradientRecord]:
+    """The records of the outputs, those of a complex one for each part."""
+    records = []
+    for k, (part, y) in enumerate(zip(checked.parts(values), checked.numbers(values, values), strict=True)):
+        finding = judge(y, values_of(expected, k), is_value=True)
+        records.append(checked.record(part.place, "value", finding.fields(), mode, part.name))
+    return records
 
 
 def forward_records(checked: CheckedCall, with_values: bool) -> list[GradientRecord]:
@@ -343,9 +379,8 @@ def forward_records(checked: CheckedCall, with_values: bool) -> list[GradientRec
         found, moved = adapter.jvp(call, tangents)
     except Exception as error:  # noqa: BLE001 (whatever the user's function raises)
         return crashed(checked, "forward mode", "forward", error)
-    numbers: list[Any] = [None] * len(call.arrays)
-    for k, tangent in zip(call.wrt, tangents, strict=True):
-        numbers[k] = adapter.to_numpy(tangent)
+    along = dict(zip(call.wrt, tangents, strict=True))
+    numbers = checked.numbers([along.get(k) for k in range(len(call.arrays))], call.arrays)
     stores = checked.stores(checked.outputs)
     expected = checked.ladder(
         lambda rung: enclose_tangents(checked.graph, checked.inputs, numbers, rung, checked.dtype, stores)
@@ -353,21 +388,24 @@ def forward_records(checked: CheckedCall, with_values: bool) -> list[GradientRec
     records = []
     if with_values:
         values = expectations(checked, [None] * len(found))
-        records = [value_record(checked, k, y, values_of(values, k), "forward") for k, y in enumerate(found)]
-    for k, t in enumerate(moved):
-        if adapter.dtype(checked.outputs[k]) not in FLOATING:
-            continue
-        finding = judge(None if t is None else adapter.to_numpy(t), tangents_of(expected, k))
-        records.append(checked.record(k, "tangent", finding.fields(), "forward"))
+        records = value_records(checked, found, values, "forward")
+    parts = checked.parts(checked.outputs)
+    inexact = [t if adapter.dtype(y) in INEXACT else None for t, y in zip(moved, checked.outputs, strict=True)]
+    for k, (part, t) in enumerate(zip(parts, checked.numbers(inexact, checked.outputs), strict=True)):
+        if adapter.dtype(checked.outputs[part.place]) in INEXACT:
+            finding = judge(t, tangents_of(expected, k))
+            records.append(checked.record(part.place, "tangent", finding.fields(), "forward", part.name))
     return records
 
 
 def second_order(checked: CheckedCall, seeds: Sequence[Any], modes: Sequence[str]) -> list[GradientRecord]:
     """The records of the derivatives of the gradients, with respect to the arrays and the cotangents."""
     adapter, call = checked.adapter, checked.adapter.gradient(checked.call, seeds)
-    inputs = [adapter.to_numpy(x) for x in call.arrays]
-    numbers = [None if g is None else adapter.to_numpy(g) for g in seeds]
-    graph = gradient_graph(checked.graph, checked.inputs, numbers, call.names, checked.call.wrt)
+    inputs = checked.numbers(call.arrays, call.arrays)
+    numbers = checked.numbers(seeds, checked.outputs)
+    wrt = [k for k, part in enumerate(checked.parts(checked.call.arrays)) if part.place in checked.call.wrt]
+    names = checked.parts(call.arrays).names(call.names)
+    graph = gradient_graph(checked.graph, checked.inputs, numbers, names, wrt)
     try:
         outputs = adapter.outputs(call)
     except Exception as error:  # noqa: BLE001 (whatever the user's backward pass raises)
@@ -411,9 +449,9 @@ def tangents_of(expected: Ladder[list[Expected]], k: int) -> Ladder[Expected]:
 
 def expectations(checked: CheckedCall, seeds: Sequence[Any]) -> Ladder[Enclosures]:
     """Outputs and gradients for each admissible arithmetic; the probabilistic tolerance where the other is blunt."""
-    adapter, graph, inputs, dtype = checked.adapter, checked.graph, checked.inputs, checked.dtype
+    graph, inputs, dtype = checked.graph, checked.inputs, checked.dtype
     stores = checked.stores([*checked.outputs, *checked.call.arrays])
-    numbers = [None if g is None else adapter.to_numpy(g) for g in seeds]
+    numbers = checked.numbers(seeds, checked.outputs)
 
     return checked.ladder(lambda rung: expect(graph, inputs, numbers, rung, dtype, stores, checked.order))
 
@@ -426,5 +464,8 @@ def draw_cotangents(adapter: FunctionAdapter, outputs: Sequence[Any]) -> list[An
 def draw_like(adapter: FunctionAdapter, arrays: Sequence[Any], seed: int) -> list[Any]:
     """Random arrays of the shapes and dtypes of others; None for those that are not floating-point."""
     rng = np.random.default_rng(seed)
-    drawn = [rng.standard_normal(tuple(x.shape)) for x in arrays]
-    return [adapter.array(d, x) if adapter.dtype(x) in FLOATING else None for d, x in zip(drawn, arrays, strict=True)]
+    drawn = []
+    for x in arrays:
+        both = rng.standard_normal(tuple(x.shape)), adapter.dtype(x) in PARTS
+        drawn.append(both[0] + 1j * rng.standard_normal(tuple(x.shape)) if both[1] else both[0])
+    return [adapter.array(d, x) if adapter.dtype(x) in INEXACT else None for d, x in zip(drawn, arrays, strict=True)]

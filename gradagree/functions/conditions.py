@@ -13,6 +13,7 @@ import numpy as np
 from gradagree.adapters.functions import Call, FunctionAdapter
 from gradagree.arithmetic.model import FORMATS
 from gradagree.checker.verdict import Verdict, hexadecimal
+from gradagree.functions.parts import name_of, real_arrays, real_dtype
 from gradagree.functions.records import GradientRecord
 from gradagree.functions.references import describe
 
@@ -144,7 +145,8 @@ def failures(
         wrong = [record for record in wrong if record.label not in known]
     found = []
     for record in wrong:
-        distance = f"differs by {apart[record.label]} from the plain call" if record.label in apart else ""
+        whole = record.label.removesuffix(".real").removesuffix(".imag")
+        distance = f"differs by {apart[whole]} from the plain call" if whole in apart else ""
         reason = "; ".join(part for part in (condition.reason, distance, record.reason) if part)
         found.append(msgspec.structs.replace(record, condition=condition.name, reason=reason))
     return found
@@ -173,7 +175,8 @@ def differences(plain: PlainCall, usual: Results, results: Results) -> dict[str,
         elif tuple(a.shape) != tuple(b.shape):
             found[label] = "its shape"
         elif not adapter.same(a, b):
-            found[label] = distance_in_ulp(adapter.to_numpy(a), adapter.to_numpy(b), adapter.dtype(a))
+            numbers = np.stack(real_arrays(adapter.to_numpy(a))), np.stack(real_arrays(adapter.to_numpy(b)))
+            found[label] = distance_in_ulp(*numbers, real_dtype(adapter.dtype(a)))
     return found
 
 
@@ -328,11 +331,14 @@ class Unchanged:
             x = self.arrays[name]
             before, after = self.adapter.to_numpy(self.copies[name]), self.adapter.to_numpy(x)
             at = tuple(int(i) for i in np.argwhere(before != after)[0])
+            part = "imag" if before[at].real == after[at].real else "real"
             found.append(
                 GradientRecord(
-                    name=name, quantity="value", framework=self.adapter.name, dtype=self.adapter.dtype(x),
+                    name=name_of(name, part if before.dtype.kind == "c" else ""), quantity="value",
+                    framework=self.adapter.name, dtype=self.adapter.dtype(x),
                     shape=tuple(x.shape), verdict=Verdict.DISAGREE, condition=f"after the {what}", entry=at,
-                    expected=hexadecimal(float(before[at])), observed=hexadecimal(float(after[at])),
+                    expected=hexadecimal(float(getattr(before[at], part))),
+                    observed=hexadecimal(float(getattr(after[at], part))),
                     reason=f"the {what} modifies {name} in place, and everything else that uses it is then wrong; "
                     "write to a copy",
                 )

@@ -14,7 +14,8 @@ from gradagree.adapters.program import STOPS
 from gradagree.errors import UsageError
 from gradagree.functions.enclosures import Expected
 from gradagree.functions.localize import BoxCheck, check_steps
-from gradagree.functions.mistakes import Mistake, recognise
+from gradagree.functions.mistakes import Mistake, recognise, without_conjugate
+from gradagree.functions.parts import Parts
 from gradagree.functions.records import GradientRecord
 from gradagree.reference.graph import Graph
 
@@ -24,7 +25,7 @@ OWN = str(Path(__file__).resolve().parents[2])
 def explain(
     adapter: FunctionAdapter, call: Call, graph: Graph, inputs: Sequence[np.ndarray], seeds: Sequence[Any],
     observed: Mapping[str, np.ndarray | None], expected: Mapping[str, Sequence[Expected]],
-    records: Sequence[GradientRecord],
+    records: Sequence[GradientRecord], *, parts: tuple[Parts, Parts], numbers: Sequence[Any],
 ) -> list[GradientRecord]:  # fmt: skip
     """The records, with reason and place in those of wrong gradients.
 
@@ -37,24 +38,26 @@ def explain(
         observed: The framework's gradients by the names of the arguments.
         expected: The expected ones, with the tolerance of an accurate program, then with wider ones.
         records: The records of the call.
+        parts: The real arrays that the graph's inputs and outputs are.
+        numbers: The cotangents of the graph's outputs, ordinary arrays.
     """
     wrong = [r for r in records if r.verdict.fails and r.quantity == "gradient"]
     if not wrong:
         return list(records)
+    names = parts[0].names(call.names)
     sentence, place = culprit(adapter, call, seeds)
-    numbers = [None if g is None else adapter.to_numpy(g) for g in seeds]
     found = []
     for record in records:
         if record not in wrong:
             found.append(record)
             continue
-        name, argument = record.name, call.names.index(record.name)
-        mistake = None
+        name, argument = record.name, names.index(record.name)
+        mistake = without_conjugate(observed[name], expected[name], graph, inputs, numbers, argument, parts)
         for level, one in enumerate(expected[name]):
             others = {other: sharper(levels[level]) for other, levels in expected.items() if other != name}
             mistake = mistake or recognise(observed[name], sharper(one), others, graph, inputs, numbers, argument)
-        parts = [record.reason, describe(mistake), sentence]
-        reason = "; ".join(part for part in parts if part)
+        clauses = [record.reason, describe(mistake), sentence]
+        reason = "; ".join(clause for clause in clauses if clause)
         found.append(msgspec.structs.replace(record, reason=reason, place=place))
     return found
 

@@ -11,6 +11,7 @@ import numpy as np
 from gradagree.adapters.functions import FunctionAdapter
 from gradagree.arithmetic.model import FORMATS
 from gradagree.functions.enclosures import FLUSHED, LADDER, SUMS, interior
+from gradagree.functions.parts import real_dtype
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -78,7 +79,7 @@ def flushes(adapter: FunctionAdapter, like: Any) -> bool:
     dtype = adapter.dtype(like)
     key = adapter.name, dtype, str(getattr(like, "device", ""))
     if key not in MEASURED:
-        smallest = FORMATS[dtype].smallest_normal
+        smallest = FORMATS[real_dtype(dtype)].smallest_normal
         least, half, many = (adapter.array(np.full(LANES, x), like) for x in (smallest, 0.5, 16.0))
         results = least * half, (least * half) * many
         MEASURED[key] = any(bool(np.any(adapter.to_numpy(x) == 0)) for x in results)

@@ -15,7 +15,9 @@ from gradagree.arithmetic.tape import trace
 from gradagree.errors import UsageError
 from gradagree.functions.enclosures import LADDER, SUMS, Expected, enclose, interior, is_floating, narrowest
 from gradagree.functions.judge import ArrayFinding, judge
+from gradagree.functions.parts import is_complex, real_dtype
 from gradagree.reference.graph import Value
+from gradagree.reference.operations.complex_numbers import join_parts, stacked
 
 FLOATING = ("float64", "float32", "float16", "bfloat16")
 
@@ -60,7 +62,8 @@ class BoxCheck:
 class TappedProgram:
     """The values and cotangents of a program, as the framework computed them.
 
-    A value of a step with several outputs is known by the step that takes it out of the tuple.
+    A complex array is a real one whose first axis holds its parts. A value of a step with several outputs is known by
+    the step that takes it out of the tuple.
 
     Args:
         adapter: The framework's adapter.
@@ -81,9 +84,11 @@ class TappedProgram:
                     index = member_index(values[whole], values[step.output]) if index is None else index
                     members = self.members.setdefault(whole, {})
                     self.alias[step.output] = members.setdefault(index, step.output)
-        self.values = [None if k in several or x is None else adapter.to_numpy(x) for k, x in enumerate(values)]
-        self.dtypes = ["" if k in several or x is None else adapter.dtype(x) for k, x in enumerate(values)]
-        self.cotangents = [None if g is None else adapter.to_numpy(g) for g in cotangents]
+        known = [None if k in several or x is None else adapter.to_numpy(x) for k, x in enumerate(values)]
+        self.complex = {k for k, x in enumerate(known) if x is not None and is_complex(x)}
+        self.values = [None if x is None else stacked_parts(x) for x in known]
+        self.dtypes = ["" if k in several or x is None else real_dtype(adapter.dtype(x)) for k, x in enumerate(values)]
+        self.cotangents = [None if g is None else stacked_parts(adapter.to_numpy(g)) for g in cotangents]
 
     def name(self, number: int) -> int:
         """The number by which an array is known."""
@@ -100,7 +105,7 @@ class TappedProgram:
 
     def function(self, step: Step, operands: Sequence[int]) -> Callable[..., list[Any]]:
         """The step as a NumPy function of its floating-point operands, with the framework's other numbers."""
-        values = [self.values[self.name(k)] for k in range(len(self.values))]
+        values = [self.joined(self.name(k), self.values[self.name(k)]) for k in range(len(self.values))]
         members = sorted(self.outputs(step))
 
         def function(*arrays: Any) -> list[Any]:
@@ -108,13 +113,26 @@ class TappedProgram:
             for k, x in zip(operands, arrays, strict=True):
                 for alias in range(len(given)):
                     if self.name(alias) == k:
-                        given[alias] = x
+                        given[alias] = self.joined(k, x)
             if step.function is None:
                 raise UsageError(unknown_operation(step))
             found = step.function(*replace_values(step.operands, given), **replace_values(step.keywords, given))
-            return [found[k] for k in members] if isinstance(found, tuple | list) else [found]
+            found = [found[k] for k in members] if isinstance(found, tuple | list) else [found]
+            return [
+                stacked_parts(y) if self.outputs(step)[k] in self.complex else y
+                for k, y in zip(members, found, strict=True)
+            ]
 
         return function
+
+    def joined(self, number: int, x: Any) -> Any:
+        """An array of real numbers as the complex one that it stands for."""
+        return join_parts(x[0], x[1]) if number in self.complex else x
+
+
+def stacked_parts(x: Any) -> Any:
+    """Real and imaginary part along a new first axis; a real array as it is."""
+    return stacked((np.real(x), np.imag(x))) if is_complex(x) else x
 
 
 def member_index(whole: Sequence[Any], one: Any) -> int:
@@ -203,7 +221,7 @@ def seeds_of(adapter: FunctionAdapter, tapped: TappedProgram, seeds: Sequence[An
     for output, seed in zip(tapped.program.outputs, seeds, strict=True):
         if isinstance(output, Value) and seed is not None:
             k = tapped.name(output.number)
-            found[k] = found.get(k, 0.0) + adapter.to_numpy(seed)
+            found[k] = found.get(k, 0.0) + stacked_parts(adapter.to_numpy(seed))
     return found
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradagree.functions.enclosures import Expected, is_floating
+from gradagree.functions.parts import Parts
 from gradagree.reference.graph import Application, Graph, Value
 
 MOST_EDGES = 256
@@ -48,6 +49,25 @@ def recognise(
         return of_one_contribution(observed, expected, graph, inputs, cotangents, argument) or of_a_sum(
             observed, expected, graph, inputs, cotangents, argument
         )
+
+
+def without_conjugate(
+    observed: np.ndarray | None, expected: Sequence[Expected], graph: Graph, inputs: Sequence[np.ndarray],
+    cotangents: Sequence[Any], argument: int, parts: tuple[Parts, Parts],
+) -> Mistake | None:  # fmt: skip
+    """The gradient g f' of a complex argument in place of g conj(f'), which is conj(conj(g) conj(f'))."""
+    own = parts[0][argument]
+    if observed is None or not own.name:
+        return None
+    turned = [-g if part.name == "imag" and g is not None else g for part, g in zip(parts[1], cotangents, strict=True)]
+    with np.errstate(all="ignore"):
+        found = graph.vjp(graph.evaluate(inputs), turned)[argument]
+    if found is None:
+        return None
+    value = -found if own.name == "imag" else found
+    if any(explains(observed, value, uniform(one)) for one in expected):
+        return Mistake("a conjugate is missing: it is the cotangent times the derivative, not its conjugate")
+    return None
 
 
 def explains(observed: np.ndarray, value: np.ndarray, radius: np.ndarray) -> bool:

@@ -14,6 +14,7 @@ from gradagree.adapters.program import STOPS, Program
 from gradagree.arithmetic.duck import NoRule
 from gradagree.arithmetic.tape import trace
 from gradagree.errors import UsageError
+from gradagree.functions.parts import Parts, of_parts
 from gradagree.reference import Operation
 from gradagree.reference.graph import Graph, Value
 
@@ -23,9 +24,9 @@ PARAMETERS = "params"
 
 def graph_of(
     adapter: FunctionAdapter, call: Call, reference: Any, inputs: Sequence[np.ndarray], args: Sequence[Any],
-    kwargs: Mapping[str, Any], notes: list[str] | None = None,
+    kwargs: Mapping[str, Any], outputs: Parts | None = None, notes: list[str] | None = None,
 ) -> Graph:  # fmt: skip
-    """The reference as a graph; without one, the function's own forward pass. Remarks are appended to the notes.
+    """The reference as a graph of real arrays; without one, the function's own forward pass. Remarks go to the notes.
 
     A reference is first called with NumPy arrays, then with arrays of the function's framework, then with those of the
     other frameworks that are imported.
@@ -35,12 +36,14 @@ def graph_of(
     """
     if isinstance(reference, Graph):
         return checked_graph(reference, inputs)
+    parts = Parts([adapter.dtype(x) for x in call.arrays])
+    names = parts.names(call.names)
     if reference is None:
         program = adapter.trace(call)
         stopped = check_stops(call, program)
         if notes is not None:
             notes += stopped
-        return traced(program, inputs, call.names, "the function")
+        return traced(of_parts(program, parts, outputs, call.results), inputs, names, "the function")
     if isinstance(reference, type) and issubclass(reference, Operation):
         reference = reference()
     if isinstance(reference, Operation):
@@ -50,7 +53,7 @@ def graph_of(
     failures = []
     for name, attempt in attempts(adapter, call, reference, args, kwargs):
         try:
-            return trace(attempt(), *inputs, names=call.names)
+            return trace(of_parts(attempt(), parts, outputs, call.results), *inputs, names=names)
         except Exception as error:  # noqa: BLE001 (whatever the reference raises with these arrays)
             failures.append(f"with {name}: {describe(error)}")
     raise UsageError(f"the reference cannot be evaluated {'; '.join(failures)}")

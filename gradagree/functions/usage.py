@@ -10,7 +10,6 @@ import numpy as np
 
 from gradagree.adapters.functions import Call, FunctionAdapter
 from gradagree.errors import UsageError, nearest
-from gradagree.functions.enclosures import is_floating
 
 MODES = ("reverse", "forward")
 ARITHMETICS = ("auto", "wide", "stored")
@@ -41,22 +40,13 @@ def check_options(
     return chosen
 
 
-def check_dtypes(adapter: FunctionAdapter, call: Call) -> None:
-    """Raises UsageError for complex arrays."""
-    for name, x in zip(call.names, call.arrays, strict=True):
-        if adapter.dtype(x).startswith("complex"):
-            raise UsageError(
-                f"{name} is {adapter.dtype(x)}, which is not supported; write the function in real and imaginary parts"
-            )
-
-
 def check_numbers(call: Call, inputs: Sequence[np.ndarray]) -> None:
     """Raises UsageError if there is nothing to differentiate, or an input holds NaN or infinity."""
     if not call.wrt:
         given = ", ".join(f"{name} ({x.dtype})" for name, x in zip(call.names, inputs, strict=True))
         raise UsageError(f"no input is floating-point: {given or 'no array is given'}; give one to differentiate")
     for name, x in zip(call.names, inputs, strict=True):
-        if is_floating(x) and not np.isfinite(x).all():
+        if x.dtype.kind in "fc" and not np.isfinite(x).all():
             raise UsageError(f"{name} holds NaN or infinity; give finite numbers")
 
 
@@ -71,7 +61,8 @@ def check_cotangents(adapter: FunctionAdapter, cotangents: Any, outputs: Sequenc
             raise UsageError(
                 f"cotangents[{k}] has shape {tuple(np.shape(g))}, the output {tuple(y.shape)}; give that shape"
             )
-        found.append(adapter.array(np.asarray(g), y) if isinstance(g, np.ndarray | float | int) else g)
+        g = adapter.array(np.asarray(g), y) if isinstance(g, np.ndarray | np.generic | float | int | complex) else g
+        found.append(None if g is None else adapter.conjugated(g))
     if all(g is None for g in found):
         raise UsageError("all cotangents are None; give one to at least one output")
     return found

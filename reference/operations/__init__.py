@@ -2,6 +2,7 @@
 
 from gradagree.reference.operations import (
     casts as casts,
+    complex_numbers as complex_numbers,
     composites as composites,
     cumulative as cumulative,
     elementwise as elementwise,

@@ -18,6 +18,7 @@ from gradagree.arithmetic.rounded import Rounded
 from gradagree.reference.graph import Application, Graph, Value
 from gradagree.reference.operations import PRIMITIVES, Primitive
 from gradagree.reference.operations.casts import cast
+from gradagree.reference.operations.complex_numbers import HOLOMORPHIC, MAGNITUDE, PRODUCT
 from gradagree.reference.operations.cumulative import running_max
 from gradagree.reference.operations.derivatives import STEPS
 from gradagree.reference.operations.moves import CONCATENATE, STACK, gather
@@ -137,10 +138,24 @@ def samples(function: Any) -> list[Sample]:
     return [Sample(INSIDE.get(function, EVERYWHERE))]
 
 
+def parts(*numbers: complex) -> np.ndarray:
+    """Complex numbers as an array whose first axis holds their parts."""
+    return np.array([np.real(numbers), np.imag(numbers)])
+
+
+PLANE = parts(0.3 + 0.4j, -1.2 + 0.7j, -0.5 - 2.1j, 1e-3 - 0.2j, 2.5 + 1e-3j)
+"""In all quadrants, and near the axes."""
+COMPLEX: dict[Primitive, list[Sample]] = {
+    **{p: [Sample(PLANE), Sample(parts(*(3 * RNG.standard_normal(4) + 1j * RNG.standard_normal(4))))]
+       for name, p in HOLOMORPHIC.items() if name != "complex power"},
+    HOLOMORPHIC["complex power"]: [Sample(PLANE, exponent=e) for e in (3, 0.5, -1.5, 0.3 - 2j)],
+    MAGNITUDE: [Sample(PLANE), Sample(parts(3e-9 + 4e-9j, 1e9 - 1j))],
+    PRODUCT: [Sample(normal(2, 2, 3), normal(2, 3, 2)), Sample(normal(2, 2, 1, 2, 3), normal(2, 4, 3, 1))],
+}  # fmt: skip
 CASES = [
     pytest.param(p, sample, id=f"{p.name} {k}")
-    for f, p in DIFFERENTIABLE.items()
-    for k, sample in enumerate(samples(f))
+    for p, found in [*((p, samples(f)) for f, p in DIFFERENTIABLE.items()), *COMPLEX.items()]
+    for k, sample in enumerate(found)
 ]
 
 

@@ -43,6 +43,12 @@ def test_that_the_examples_of_a_module_and_of_jax_agree(capsys: pytest.CaptureFi
     assert capsys.readouterr().out == SHOWN[1]
 
 
+def test_that_the_backward_pass_without_a_conjugate_prints_what_is_shown() -> None:
+    with pytest.raises(AssertionError) as caught:
+        run(CODE[5])
+    assert fixed(str(caught.value)).startswith(fixed(SHOWN[3]))
+
+
 def test_that_every_verdict_in_the_table_exists() -> None:
     named = re.findall(r"^\| `([\w-]+)` \|", TEXT, re.MULTILINE)
     assert {*named} < {verdict.value for verdict in Verdict}
