@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch._decomp import decomposition_table
 from torch.func import functionalize
@@ -279,6 +280,8 @@ def _program(
             constants[node] = pytree.tree_map(to_numpy, known[node])
         elif node.op == "get_attr":
             constants[node] = to_numpy(getattr(module, node.target))
+        elif tensor_of(node) is not None and not tensor_of(node).numel():
+            constants[node] = np.zeros(tuple(tensor_of(node).shape))
         elif node.op == "output":
             returned = node.args[0] if isinstance(node.args[0], list | tuple) else [node.args[0]]
             outputs = [operand(x) for x in returned]
@@ -317,6 +320,9 @@ def replay(
 
     Returns:
         Two lists by the numbers of the values; None for a value that is no tensor, or that nothing depends on.
+
+    Raises:
+        UsageError: PyTorch has no derivative with respect to an argument.
     """
     module, numbers = program.native
     kept: dict[int, Any] = {}
@@ -341,7 +347,10 @@ def replay(
             return found
 
     leaves = [x.detach().clone().requires_grad_(is_inexact(x)) for x in inputs]
-    outputs = Keeping(module).run(*leaves)
+    try:
+        outputs = Keeping(module).run(*leaves)
+    except RuntimeError as error:  # such as: not differentiable with respect to an argument
+        raise UsageError(f"the operations cannot be run one by one: {str(error).splitlines()[0]}") from error
     outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
     pairs = [(y, g) for y, g in zip(outputs, cotangents, strict=True) if g is not None and y.requires_grad]
     torch.autograd.backward([y for y, _ in pairs], [g for _, g in pairs])

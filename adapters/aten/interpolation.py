@@ -204,8 +204,17 @@ def grid_sampler(x: Any, grid: Any, mode: int, padding: int, align_corners: bool
 def neighbours(at: Any, mode: int) -> list[tuple[np.ndarray, Any]]:
     """The entries near a position, each with its weight; None stands for 1."""
     if mode == NEAREST:
-        return [(np.rint(midpoints(at)).astype(int), None)]
+        return nearest_entries(at)
     return linear_weights(at) if mode == BILINEAR else cubic_entries(at)
+
+
+def nearest_entries(at: Any) -> list[tuple[np.ndarray, Any]]:
+    """The entries near a position, of which the nearest has weight 1; halfway within the error, any one may have it."""
+    middle = np.rint(midpoints(at)).astype(int)
+    rest = at - middle.astype(float)
+    rest = rest - np.where(np.abs(midpoints(rest)) == 0.5, midpoints(rest), 0.0)  # halfway, the nearest one is even
+    steps = [(step, np.where(np.abs(rest - step) < 0.5, 1.0, 0.0)) for step in (-1, 0, 1)]
+    return [(middle + step, weight) for step, weight in steps]
 
 
 def into_range(at: Any, n: int, padding: int, align_corners: bool) -> Any:

@@ -105,7 +105,9 @@ def fractional_max_pool(x: Any, kernel: Any, output_size: Any, samples: Any) -> 
     shape = np.shape(x)[np.ndim(x) - len(out) :]
     lead = np.shape(x)[: np.ndim(x) - len(out)]
     kernel = per_axis(kernel, len(out))
-    samples = np.asarray(samples, dtype=np.float64).reshape(math.prod(lead), len(out))
+    if not np.size(x):
+        return np.zeros((*lead, *out)), np.zeros((*lead, *out), int)
+    samples = midpoints(samples).reshape(math.prod(lead), len(out))
     places = []
     for own in samples:
         axes = [
@@ -124,11 +126,11 @@ def fractional_max_pool(x: Any, kernel: Any, output_size: Any, samples: Any) -> 
 
 
 def fractional_starts(sample: float, n: int, out: int, kernel: int) -> np.ndarray:
-    """floor((i + u) a) - floor(u a) with a = (n - kernel) / (out - 1); the last window ends with the axis."""
+    """trunc((i + u) a) - trunc(u a) with a = (n - kernel) / (out - 1); the last window ends with the axis."""
     found = np.full(out, n - kernel)
     if out > 1:
         step = (n - kernel) / (out - 1)
-        found[:-1] = np.floor((np.arange(out - 1) + sample) * step) - np.floor(sample * step)
+        found[:-1] = np.trunc((np.arange(out - 1) + sample) * step) - np.trunc(sample * step)
     return found
 
 

@@ -126,7 +126,8 @@ def matmul(x: Any, y: Any) -> Any:
 @aten("addmm", "baddbmm", "addmv")
 def addmm(c: Any, x: Any, y: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     product = x @ y
-    return (c if beta == 1 else beta * c) + (product if alpha == 1 else alpha * product)
+    c = c if beta == 1 else beta * np.broadcast_to(c, np.shape(product))  # the cotangent is multiplied, then summed
+    return c + (product if alpha == 1 else alpha * product)
 
 
 @aten("linear")

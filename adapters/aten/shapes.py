@@ -127,9 +127,11 @@ def repeat(x: Any, repeats: Any) -> Any:
 
 @aten("gather")
 def gather(x: Any, dim: int, index: Any, **_: Any) -> Any:
-    grids = list(np.indices(np.shape(index)))
-    grids[dim] = concrete(index)
-    return x[tuple(grids)] if np.ndim(x) else np.broadcast_to(x, np.shape(index))
+    if not np.ndim(x):
+        return np.broadcast_to(x, np.shape(index))
+    grids: list[Any] = list(np.indices(np.shape(np.atleast_1d(index))))
+    grids[dim] = np.atleast_1d(concrete(index))
+    return np.reshape(x[tuple(grids)], np.shape(index))
 
 
 @aten("index_select")

@@ -300,8 +300,13 @@ def judged(
     """The records of values, then of gradients."""
     records = value_records(checked, values, expected)
     parts = checked.parts(checked.call.arrays)
+    overflows = any(r.verdict is Verdict.OUT_OF_RANGE for r in records) and not all(
+        np.isfinite(checked.adapter.to_numpy(y)).all() for y in values
+    )
     for k, g in checked.gradients(gradients):
         finding = judge(g, gradients_of(expected, k, checked.inputs[k]))
+        if overflows and finding.verdict is Verdict.NONFINITE:
+            finding = finding._replace(verdict=Verdict.OUT_OF_RANGE, reason="an output overflows: use smaller inputs")
         records.append(checked.record(parts[k].place, "gradient", finding.fields(), part=parts[k].name))
     return records
 

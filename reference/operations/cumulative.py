@@ -7,7 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.reference.operations.primitive import PRIMITIVES, Vjp, or_by_division, overridable, register
+from gradagree.reference.operations.primitive import (
+    PRIMITIVES,
+    Vjp,
+    between,
+    certain,
+    or_by_division,
+    overridable,
+    register,
+)
 
 
 @overridable
@@ -87,7 +95,19 @@ def running_product(g: Any, y: Any, x: Any, axis: int | None = None) -> tuple[An
         before.append(before[-1] * lined[i])
     found = np.stack([first * rest for first, rest in zip(before, reversed(tail), strict=True)], axis=0)
     found = np.reshape(found, np.shape(x)) if axis is None else np.moveaxis(found, 0, axis)
-    return (or_by_division(found, running_total(g_all * y, y, x, axis)[0], x),)
+    found = or_by_division(found, running_total(g_all * y, y, x, axis)[0], x)
+    return (or_without_zero(found, g_all, x, axis),)
+
+
+def or_without_zero(found: Any, g: Any, x: Any, axis: int | None) -> Any:
+    """At the first factor 0: also sum_j>=i g_j y_j up to the next 0, with y without this factor."""
+    zero = certain(x == 0)
+    if not zero.any():
+        return found
+    passed = np.reshape(np.cumsum(zero, axis=axis), np.shape(x))
+    others = np.cumprod(np.where(zero, 1.0, x), axis=axis)
+    terms = np.where(np.reshape(passed == 1, np.shape(others)), g * others, 0.0)
+    return between(zero & (passed == 1), found, running_total(terms, None, x, axis)[0])
 
 
 register(np.cumsum, running_total)

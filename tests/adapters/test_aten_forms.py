@@ -18,11 +18,16 @@ INDEX = torch.tensor([[0, 1, 1, 3], [3, 3, 0, 0]])
 SOURCE = torch.tensor([[2.0, 3.0, 0.5, 1.0], [0.25, 1.5, 4.0, -1.0]])
 FORMS = {
     "cumprod": lambda x: torch.cumprod(x, 1),
+    "addmm with a row": lambda x: torch.addmm(x[0], x, x.T @ x, beta=0.3, alpha=0.7),
+    "cumprod after a zero": lambda x: torch.cumprod(x * torch.tensor([1.0, 0.0, 1.0, 1.0]), 1),
     "cummax": lambda x: torch.cummax(x, 0).values,
     "decomposed": lambda x: torch.renorm(x, 2.0, 0, 1.5),
     "dropout": lambda x: torch.nn.functional.dropout(x, 0.5),
     "index_add": lambda x: x.index_add(0, torch.tensor([1, 1, 0]), torch.ones(3, 4), alpha=2),
     "index_put": lambda x: torch.index_put(x, (torch.tensor([0, 2]),), torch.zeros(4)),
+    "empty": lambda x: torch.cat([torch.softmax(x[:0], 0), torch.cumprod(x[:0], 0), x]),
+    "gather of a number": lambda x: x.sum().gather(0, torch.tensor(0)),
+    "softmax of numbers": lambda x: x * torch.softmax(x[0, 0], 0) + torch.log_softmax(x[0, 1], 0),
     "kthvalue": lambda x: torch.kthvalue(x, 2).values,
     "logcumsumexp": lambda x: torch.logcumsumexp(x, 1),
     "masked_scatter": lambda x: x.masked_scatter(x > 0, x.flip(0)),
@@ -79,13 +84,20 @@ def test_that_places_are_accepted_where_their_entries_are_right() -> None:
     assert places.tolist() == [3, 1, 2, 0]
 
 
-def test_that_equal_entries_of_one_place_share_what_an_unpooling_writes() -> None:
-    indices = torch.tensor([[[1, 1, 3]]])
-    equal, different = torch.tensor([[[2.0, 2.0, 5.0]]]), torch.tensor([[[2.0, 3.0, 5.0]]])
-    unpool = lambda x: torch.nn.functional.max_unpool1d(x, indices, 2, output_size=(1, 1, 6))  # noqa: E731
-    assert not assert_grads(unpool, [equal]).verdict.fails
-    with pytest.raises(AssertionError, match="disagree"):
-        assert_grads(unpool, [different])
+def test_that_a_place_that_two_entries_are_written_to_has_one_gradient() -> None:
+    """A finding: PyTorch gives each of them the whole cotangent, so that the gradient of an entry is doubled."""
+    x = torch.tensor([[[1.0, 4.0, 2.0]]], requires_grad=True)
+    unpool = torch.nn.functional.max_unpool1d
+
+    def both(x: Any) -> Any:
+        pooled, places = torch.nn.functional.max_pool1d(x, 2, 1, return_indices=True)
+        return unpool(pooled, places, 2, 1, output_size=(1, 1, 3))
+
+    assert both(x).tolist() == [[[0.0, 4.0, 0.0]]]  # x_1, whose derivative is 1
+    assert torch.autograd.grad(both(x).sum(), x)[0].tolist() == [[[0.0, 2.0, 0.0]]]
+    with pytest.raises(AssertionError, match="shares do not add up"):
+        assert_grads(lambda x: unpool(x, torch.tensor([[[1, 1, 3]]]), 2), [torch.tensor([[[2.0, 2.0, 5.0]]])])
+    assert_grads(lambda x: unpool(x, torch.tensor([[[1, 2, 3]]]), 2), [torch.tensor([[[2.0, 2.0, 5.0]]])])
 
 
 @pytest.mark.parametrize("name", FORMS)
@@ -109,6 +121,45 @@ def test_that_a_wrong_derivative_of_an_operation_is_found(name: str) -> None:
 
     with pytest.raises(AssertionError, match="disagree"):
         assert_grads(Wrong.apply, [entries()])
+
+
+def test_that_an_output_that_overflows_accuses_no_gradient() -> None:
+    x = torch.tensor([80.0, 1.0], dtype=torch.float16)
+    report = assert_grads(lambda x: torch.nn.functional.soft_margin_loss(x, torch.full((2,), -1.0).half()), [x])
+    assert report.verdict.value == "out-of-range"
+
+    class Infinite(torch.autograd.Function):  # type: ignore[misc]
+        @staticmethod
+        def forward(_: Any, x: Any) -> Any:
+            return x * 2
+
+        @staticmethod
+        def backward(_: Any, g: Any) -> Any:
+            return g / 0
+
+    with pytest.raises(AssertionError, match="nonfinite"):
+        assert_grads(Infinite.apply, [entries()])
+
+
+def test_that_an_argument_without_derivative_does_not_hide_a_fault() -> None:
+    class Wrong(torch.autograd.Function):  # type: ignore[misc]
+        @staticmethod
+        def forward(_: Any, x: Any, t: Any) -> Any:
+            return torch.nn.functional.soft_margin_loss(x, t)
+
+        @staticmethod
+        def backward(_: Any, g: Any) -> Any:
+            return g * torch.ones(3), None
+
+    with pytest.raises(AssertionError, match=r"Wrong\.backward"):
+        assert_grads(Wrong.apply, [torch.tensor([0.5, 2.0, -1.0]), torch.tensor([1.0, -1.0, 1.0])], wrt=[0])
+
+
+def test_that_a_position_halfway_between_two_entries_may_be_either_within_its_error() -> None:
+    x = torch.arange(8.0).reshape(1, 1, 2, 4)
+    grid = torch.tensor([[[[0.0, 0.0], [1 / 3, 0.2], [-1 / 3, -0.9]]]])
+    report = assert_grads(lambda x, g: torch.nn.functional.grid_sample(x, g, "nearest", align_corners=True), [x, grid])
+    assert not report.verdict.fails
 
 
 def test_that_a_view_of_memory_that_is_not_an_input_is_refused() -> None:
