@@ -33,7 +33,7 @@ EXACT = frozenset({
     "sign", "slice", "split", "squeeze", "stop_gradient", "transpose", "xor",
 })  # fmt: skip
 """Primitives that round nothing: constants are computed by their NumPy forms, which takes no time to compile."""
-CONVERSIONS = frozenset({"convert_element_type", "reduce_precision"})
+CONVERSIONS = frozenset({"convert_element_type", "eigh", "reduce_precision", "svd"})
 """Primitives whose NumPy form needs the dtype that its operand has in the program, as the parameter ``source``."""
 ALIKE: dict[str, Callable[..., Any]] = {
     "eq": lambda x, _: np.logical_not(np.isnan(x)), "ne": lambda x, _: np.isnan(x),
@@ -108,7 +108,12 @@ class _Recorder:
 
         types: The types of the outputs; without them they are floating-point numbers.
         """
-        if not any(isinstance(x, Value) for x in operands):
+        dependent = any(isinstance(x, Value) for x in operands)
+        if dependent and any(jnp.issubdtype(kind.dtype, jnp.complexfloating) for kind in types):
+            raise UsageError(
+                f"the function computes with complex numbers{where(self.place)}; give a reference function in NumPy"
+            )
+        if not dependent:
             if not self.rounds(name, form, operands, types):
                 return self.constant(name, form, native, operands, types)
             operands = [self.traced(x) if k == first_float(operands) else x for k, x in enumerate(operands)]
@@ -221,7 +226,7 @@ class _Recorder:
         numbers = [self.concrete(x) for x in operands]
         known = {**params, "source": str(equation.invars[0].aval.dtype)} if name in CONVERSIONS else params
         form = numpy_form(name, known, numbers) if all(map(is_ordinary, numbers)) else None
-        if name in ALIKE and isinstance(operands[0], Value) and operands[0] == operands[1]:
+        if name in ALIKE and all(isinstance(x, Value) for x in operands) and operands[0] == operands[1]:
             form = ALIKE[name]
         found = self.record(f"lax.{name}", form, native, operands, [v.aval for v in equation.outvars])
         return list(found) if equation.primitive.multiple_results else [found]

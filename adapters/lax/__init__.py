@@ -6,6 +6,7 @@ from gradagree.adapters.lax import (
     linear as linear,
     moves as moves,
     reductions as reductions,
+    spectra as spectra,
     windows as windows,
 )
 from gradagree.adapters.lax.table import NOT_COVERED as NOT_COVERED, numpy_form as numpy_form

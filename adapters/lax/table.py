@@ -50,7 +50,7 @@ def reasons(names: Sequence[str], reason: str) -> dict[str, str]:
 
 
 NOT_COVERED: dict[str, str] = {
-    **reasons(("eig", "eigh", "hessenberg", "schur", "svd", "tridiagonal"), "an iteration, not a formula"),
+    **reasons(("eig", "hessenberg", "schur", "tridiagonal"), "an iteration, not a formula"),
     **reasons(("householder_product",), "a product of reflections, of which JAX has no derivative"),
     **reasons(("fft",), "not written yet"),
     **reasons(("random_gamma", "random_gamma_grad"), "samples of an iteration"),

@@ -112,6 +112,10 @@ FACTORISATIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "linear system": (jnp.linalg.solve, (regular(4), draw(4, 2))),
     "inverse": (jnp.linalg.inv, (regular(4),)),
     "determinant": (lambda a: jnp.linalg.slogdet(a)[1], (regular(5),)),
+    "eigenvectors": (jnp.linalg.eigh, (draw(4, 4),)),
+    "singular vectors": (lambda a: jnp.linalg.svd(a, full_matrices=False), (draw(4, 3),)),
+    "of a wide matrix": (lambda a: jnp.linalg.svd(a, full_matrices=False), (draw(3, 5),)),
+    "singular values": (lambda a: jnp.linalg.svd(a, compute_uv=False), (draw(3, 4),)),
     "qr": (jnp.linalg.qr, (draw(5, 3),)),
     "tridiagonal system": (
         lambda a, b, c, y: lax.linalg.tridiagonal_solve(a.at[0].set(0.0), b, c.at[-1].set(0.0), y),
@@ -199,6 +203,12 @@ def test_that_numbers_from_the_bits_of_others_are_refused() -> None:
 def test_that_a_comparison_of_a_number_with_itself_asks_for_nan() -> None:
     report = assert_grads(jnp.logaddexp, [draw(3, 4), draw(3, 4, seed=1)])
     assert all(float(r.sharpness) < 1e-5 for r in report.records)
+    assert_grads(lambda x: jnp.where(x != 0.0, x, 1.0), [draw(4)])
+
+
+def test_that_complex_numbers_inside_a_program_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"computes with complex numbers .*test_jax_programs\.py"):
+        assert_grads(lambda x: jnp.real(jnp.fft.fft(x)), [draw(4)])
 
 
 def test_that_constants_of_a_program_may_be_rounded_otherwise() -> None:
