@@ -108,12 +108,7 @@ class _Recorder:
 
         types: The types of the outputs; without them they are floating-point numbers.
         """
-        dependent = any(isinstance(x, Value) for x in operands)
-        if dependent and any(jnp.issubdtype(kind.dtype, jnp.complexfloating) for kind in types):
-            raise UsageError(
-                f"the function computes with complex numbers{where(self.place)}; give a reference function in NumPy"
-            )
-        if not dependent:
+        if not any(isinstance(x, Value) for x in operands):
             if not self.rounds(name, form, operands, types):
                 return self.constant(name, form, native, operands, types)
             operands = [self.traced(x) if k == first_float(operands) else x for k, x in enumerate(operands)]

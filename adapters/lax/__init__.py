@@ -3,6 +3,7 @@
 from gradagree.adapters.lax import (
     complex_numbers as complex_numbers,
     elementwise as elementwise,
+    fourier as fourier,
     linear as linear,
     moves as moves,
     reductions as reductions,

@@ -52,7 +52,6 @@ def reasons(names: Sequence[str], reason: str) -> dict[str, str]:
 NOT_COVERED: dict[str, str] = {
     **reasons(("eig", "hessenberg", "schur", "tridiagonal"), "an iteration, not a formula"),
     **reasons(("householder_product",), "a product of reflections, of which JAX has no derivative"),
-    **reasons(("fft",), "not written yet"),
     **reasons(("random_gamma", "random_gamma_grad"), "samples of an iteration"),
     **reasons(("reduce_window",), "reduces windows by a function of the user"),
     **reasons(("select_and_gather_add", "select_and_scatter", "select_and_scatter_add"), "derivatives of pooling"),

