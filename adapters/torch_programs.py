@@ -107,6 +107,7 @@ def unknown_targets(module: Any) -> list[Any]:
 
 
 NOT_CONTIGUOUS = "as_strided reads an array that is not contiguous; call contiguous() before it"
+PART_OF_MEMORY = "as_strided reads an array that is a part of another one's memory; call clone() before it"
 
 
 def known_results(module: Any, inputs: Sequence[torch.Tensor]) -> tuple[dict[Any, Any], dict[Any, Any]]:
@@ -121,6 +122,8 @@ def known_results(module: Any, inputs: Sequence[torch.Tensor]) -> tuple[dict[Any
     strided = {node for node in nodes if name_of(node.target).startswith("aten.as_strided")}
     if strided and not all(x.is_contiguous() for x in inputs):
         raise UsageError(NOT_CONTIGUOUS)
+    if strided and not all(map(is_whole_memory, inputs)):
+        raise UsageError(PART_OF_MEMORY)
     choosing = {node for node in nodes if name_of(node.target) in CHOICES}
     found: dict[Any, Any] = {}
     chosen: dict[Any, Any] = {}
@@ -142,6 +145,11 @@ def known_results(module: Any, inputs: Sequence[torch.Tensor]) -> tuple[dict[Any
         with torch.no_grad():
             Keeping(module).run(*copies(inputs))
     return found, chosen
+
+
+def is_whole_memory(x: torch.Tensor) -> bool:
+    """True if an array is all of its memory, so that places in memory are places in the array."""
+    return x.storage_offset() == 0 and x.untyped_storage().nbytes() == x.numel() * x.element_size()
 
 
 def is_inexact(x: torch.Tensor) -> bool:

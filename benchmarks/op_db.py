@@ -6,9 +6,9 @@
 Every differentiable record of ``torch.testing._internal.common_methods_invocations.op_db`` runs on its sample inputs in
 each dtype that it supports; its gradients are compared with those of the graph that its own forward pass traces to.
 Prints each failing verdict and a summary, and with --unknown the operations without a NumPy form by the number of
-records that need them. --samples takes N of an operation's samples, from the first to the last at equal distances.
---out adds the results to those of an earlier run, --resume leaves out the operations that it has;
-`benchmarks.op_db_page` makes a page of them.
+records that need them. --samples takes N of an operation's samples, from the first to the last at equal distances;
+empty ones are left out. --out adds the results to those of an earlier run, --resume leaves out the operations that it
+has; `benchmarks.op_db_page` makes a page of them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ import collections
 import fnmatch
 import importlib
 import json
+import math
 import multiprocessing
+import re
 import statistics
 import sys
 import time
@@ -38,6 +40,8 @@ from gradagree.functions.assertions import check_call
 from gradagree.functions.records import GradientRecord
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
+COMPLEX = ("complex128", "complex64")
+"""For operations that take no real numbers."""
 LIMIT = 20.0
 """Seconds for one sample."""
 
@@ -66,9 +70,9 @@ def chosen(operations: Iterable[Any], only: str | None, shard: str | None) -> li
 
 
 def supported(op: Any, dtypes: Iterable[str]) -> list[str]:
-    """The dtypes among the given ones in which an operation has a backward pass on the CPU."""
+    """The dtypes among the given ones in which an operation has a backward pass on the CPU; else complex ones."""
     known = {str(dtype).removeprefix("torch.") for dtype in op.supported_backward_dtypes("cpu")}
-    return [dtype for dtype in dtypes if dtype in known]
+    return [dtype for dtype in dtypes if dtype in known] or [dtype for dtype in COMPLEX if dtype in known]
 
 
 def records_of(op: Any, sample: Any) -> list[GradientRecord]:
@@ -114,7 +118,7 @@ def judge_sample(op: Any, sample: Any) -> dict[str, Any]:
     gradients = [r for r in records if r.quantity == "gradient"]
     return {
         "verdict": worst(r.verdict for r in records).value,
-        "sharpness": [plain(r.sharpness) for r in gradients if r.sharpness is not None],
+        "sharpness": [plain(r.sharpness) for r in gradients if r.sharpness is not None and math.prod(r.shape)],
         "failures": [failure(r) for r in records if r.verdict.fails],
         "seconds": time.perf_counter() - start,
     }
@@ -135,19 +139,26 @@ def failure(record: GradientRecord) -> dict[str, Any]:
         "reason",
     )
     found = {field: getattr(record, field) for field in fields}
-    return {**found, "verdict": record.verdict.value, "shape": list(record.shape)}
+    reason = without_place(record.reason)
+    return {**found, "verdict": record.verdict.value, "shape": list(record.shape), "reason": reason}
 
 
 def judge_operation(op: Any, dtype: str, samples: int | None) -> Iterator[dict[str, Any]]:
     """The outcomes of the samples of an operation in one dtype."""
     torch.manual_seed(0)
     try:
-        found = list(op.sample_inputs("cpu", getattr(torch, dtype), requires_grad=True))
+        found = list(filter(has_entries, op.sample_inputs("cpu", getattr(torch, dtype), requires_grad=True)))
     except Exception as error:  # noqa: BLE001 (PyTorch cannot make its samples)
         yield {"dtype": dtype, "sample": -1, "refused": f"no sample inputs: {type(error).__name__}: {error}"[:300]}
         return
     for k in spread(len(found), samples):
         yield {"dtype": dtype, "sample": k, **judge_sample(op, found[k])}
+
+
+def has_entries(sample: Any) -> bool:
+    """False for samples whose arrays are empty: they agree, but say nothing."""
+    arrays = [x for x in torch.utils._pytree.tree_leaves(sample.input) if isinstance(x, torch.Tensor)]
+    return not arrays or any(x.numel() for x in arrays)
 
 
 def spread(count: int, samples: int | None) -> list[int]:
@@ -207,6 +218,19 @@ def outcomes_of_process(
     return [*found, {"dtype": dtype, "sample": -1, "refused": reason}], dtype
 
 
+PLACE = re.compile(r" \((called at )?[^()]*op_db\.py:\d+\)")
+"""The place of the call of an operation, which is the same for all."""
+
+
+def without_place(text: str) -> str:
+    return PLACE.sub("", text)
+
+
+def digits(x: float | None) -> float | None:
+    """A relative tolerance with the digits that matter."""
+    return x if x is None or not math.isfinite(x) else float(f"{x:.3g}")
+
+
 def summary(outcomes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The outcomes of an operation in one dtype."""
     sharpness = [s for x in outcomes for s in x.get("sharpness", [])]
@@ -214,10 +238,10 @@ def summary(outcomes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "samples": len(outcomes),
         "judged": sum("verdict" in x for x in outcomes),
         "verdicts": dict(collections.Counter(x["verdict"] for x in outcomes if "verdict" in x)),
-        "sharpness": statistics.median(sharpness) if sharpness else None,
-        "refused": dict(collections.Counter(x["refused"] for x in outcomes if "refused" in x)),
+        "sharpness": digits(statistics.median(sharpness)) if sharpness else None,
+        "refused": dict(collections.Counter(without_place(x["refused"]) for x in outcomes if "refused" in x)),
         "unknown": sorted({name for x in outcomes for name in x.get("unknown", [])}),
-        "failures": [{"sample": x["sample"], **f} for x in outcomes for f in x.get("failures", [])][:6],
+        "failures": [{"sample": x["sample"], **f} for x in outcomes for f in x.get("failures", [])][:2],
         "seconds": round(sum(x.get("seconds", 0.0) for x in outcomes), 3),
     }
 
@@ -228,6 +252,15 @@ def measure(operations: Sequence[Any], dtypes: Sequence[str], samples: int | Non
         wanted = supported(op, dtypes)
         found = outcomes_within(op, wanted, samples, limit) if wanted else []
         yield op.formatted_name, {dtype: summary([x for x in found if x["dtype"] == dtype]) for dtype in wanted}
+
+
+def text_of(known: Mapping[str, Any]) -> str:
+    """All results as JSON, one operation a line."""
+    rest = {key: value for key, value in known.items() if key != "operations"}
+    lines = [
+        f"{json.dumps(name)}: {json.dumps(one, sort_keys=True)}" for name, one in sorted(known["operations"].items())
+    ]
+    return json.dumps(rest, sort_keys=True)[:-1] + ', "operations": {\n' + ",\n".join(lines) + "\n}}\n"
 
 
 def judged(result: Mapping[str, Any]) -> bool:
@@ -244,7 +277,7 @@ def partly_judged(result: Mapping[str, Any]) -> bool:
 def print_summary(results: Mapping[str, Any], unknown: bool) -> None:
     print(f"{len(results)} operations, {sum(map(judged, results.values()))} judged on all samples, "
           f"{sum(map(partly_judged, results.values()))} on at least one in each dtype")  # fmt: skip
-    for dtype in DTYPES:
+    for dtype in (*DTYPES, *COMPLEX):
         ones = [result[dtype] for result in results.values() if dtype in result]
         counts: collections.Counter[str] = collections.Counter()
         for one in ones:
@@ -286,7 +319,8 @@ def main() -> None:
         if options.out:
             known["operations"][name] = result
             known["versions"] = {"torch": torch.__version__, "python": sys.version.split()[0]}
-            options.out.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+            known["samples"] = options.samples
+            options.out.write_text(text_of(known))
     print_summary(results, options.unknown)
     accused = [v.value for v in Verdict if v.fails]
     sys.exit(any(v in one["verdicts"] for result in results.values() for one in result.values() for v in accused))

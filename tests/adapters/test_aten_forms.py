@@ -167,6 +167,14 @@ def test_that_a_view_of_memory_that_is_not_an_input_is_refused() -> None:
         assert_grads(lambda x: torch.as_strided(x, (2, 2), (1, 2)), [entries()[:, 1:3]])
 
 
+def test_that_a_view_into_the_memory_of_another_array_is_refused() -> None:
+    whole = torch.arange(20.0)
+    with pytest.raises(UsageError, match="part of another one's memory"):
+        assert_grads(lambda x: torch.as_strided(x, (2, 2), (2, 1), 3), [whole[4:12]])
+    report = assert_grads(lambda x: torch.as_strided(x, (2, 2), (2, 1), 3), [whole], layouts=False)
+    assert report.verdict.value == "agree"
+
+
 def test_that_an_output_declared_without_derivative_has_none() -> None:
     report = assert_grads(lambda x: torch.native_layer_norm(x, [4], None, None, 0.5), [entries()])
     assert report.verdict.value == "agree"

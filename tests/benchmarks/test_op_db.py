@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -92,8 +93,37 @@ def test_that_the_page_accounts_for_each_operation() -> None:
     agreed = {"samples": 1, "judged": 1, "verdicts": {"agree": 1}, "sharpness": 1e-7, "refused": {}}
     accused = {"samples": 1, "judged": 1, "verdicts": {"disagree": 1}, "sharpness": 1e-7, "refused": {}}
     operations = {"cholesky": {"float32": none}, "exp": {"float32": agreed}, "sin": {"float32": accused}}
-    text = page.page({"versions": {"torch": "2"}, "operations": operations})
-    assert "| `cholesky` | not covered: no NumPy form of the operation aten.cholesky is known |  |  |" in text
+    text = page.page({"versions": {"torch": "2"}, "samples": 3, "operations": operations})
+    assert "| not covered: no NumPy form of the operation aten.cholesky is known | `cholesky` |" in text
     assert "| `exp` | covered | agree 1 | float32 1.0e-07 |" in text
-    assert "| float32 | 3 | 3 | 2 | 1 | 1.0e-07 |" in text
-    assert "3 operations, 2 judged on all samples" in text
+    assert "| float32 | 3 | 3 | 2 | 1 | 1.0e-07 | 2 |" in text
+    assert "3 operations. 2 are judged in each of their dtypes, 2 of them on" in text
+    assert "at most 3 samples" in text
+    assert "| `sin` | float32 1 of 1 | not examined yet |" in text
+
+
+def test_that_samples_are_spread_from_the_first_to_the_last() -> None:
+    assert op_db.spread(10, 4) == [0, 3, 6, 9]
+    assert op_db.spread(10, 1) == [0]
+    assert op_db.spread(2, 4) == op_db.spread(2, None) == [0, 1]
+
+
+def test_that_a_slow_sample_ends_those_of_its_dtype_only() -> None:
+    def slow_in_float64(x: Any) -> Any:
+        if x.dtype is torch.float64:
+            time.sleep(60)
+        return torch.sin(x)
+
+    slow = operation(slow_in_float64)
+    slow.supported_backward_dtypes = lambda _: {torch.float32, torch.float64}
+    ((_, result),) = op_db.measure([slow], op_db.DTYPES, None, 2.0)
+    assert result["float64"]["refused"] == {"not finished within 2 s": 1}
+    assert result["float32"]["verdicts"] == {"agree": 1}
+
+
+def test_that_results_are_one_operation_a_line() -> None:
+    operations = {name: {"float32": measure(function)} for name, function in (("b", WrongSine.apply), ("a", torch.sin))}
+    text = op_db.text_of({"samples": 1, "operations": operations})
+    assert json.loads(text) == json.loads(json.dumps({"samples": 1, "operations": operations}))
+    assert [line[:4] for line in text.splitlines()[1:-1]] == ['"a":', '"b":']
+    assert "op_db.py" not in text
