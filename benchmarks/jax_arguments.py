@@ -114,7 +114,6 @@ ARGUMENTS: dict[str, Callable[[Any, Cast], Made]] = {
         lambda x: f(x, np.array([[0], [2], [1]]), jnp.sin, SCATTER, update_shape=(3, 3), unique_indices=True),
         [cast(draw(4, 3))],
     ),
-    "lax.scaled_dot": plain(draw(2, 4, 32), draw(2, 32, 5, seed=1)),
     "lax.betainc": lambda f, cast: (lambda x: f(cast(1 + PARTS), cast(2 + PARTS), x), [cast(PARTS)]),
     "lax.batch_matmul": plain(draw(2, 3, 4), draw(2, 4, 2, seed=1)),
     "lax.broadcast": then(X, after=((2,),)),
@@ -196,10 +195,23 @@ ARGUMENTS: dict[str, Callable[[Any, Cast], Made]] = {
     "nn.dot_product_attention": plain(draw(2, 3, 2, 4), draw(2, 5, 2, 4, seed=1), draw(2, 5, 2, 4, seed=2)),
     "nn.one_hot": lambda f, cast: (lambda x: x * f(np.array([0, 2, 1]), 4, dtype=x.dtype), [cast(X)]),
     "nn.standardize": plain(X, axis=-1),
+    "lax.complex": plain(X, Y),
+    **{
+        f"lax.{f}": lambda f, cast: (lambda x, y: f(lax.complex(x, y)), [cast(X), cast(Y)])
+        for f in ("conj", "real", "imag")
+    },
+    "lax.fft": lambda f, cast: (lambda x, y: f(lax.complex(x, y), "FFT", (4,)), [cast(X), cast(Y)]),
     # jax.numpy
-    **dict.fromkeys(
-        ("numpy.atleast_1d", "numpy.atleast_2d", "numpy.atleast_3d", "numpy.negative", "numpy.argpartition"), plain(X)
+    "numpy.choose": lambda f, cast: (
+        lambda x, y: f(np.array([[0, 1, 0, 1]] * 3), [x, y], mode="clip"),
+        [cast(X), cast(Y)],
     ),
+    **{
+        f"numpy.{f}": plain(X, size=12)
+        for f in ("unique", "unique_all", "unique_counts", "unique_inverse", "unique_values")
+    },
+    **{f"numpy.{f}": plain(X, Y, size=24) for f in ("intersect1d", "setdiff1d", "setxor1d", "union1d")},
+    **dict.fromkeys(("numpy.atleast_1d", "numpy.atleast_2d", "numpy.atleast_3d", "numpy.negative"), plain(X)),
     **dict.fromkeys(("numpy.broadcast_arrays", "numpy.meshgrid"), plain(V, U)),
     "numpy.astype": lambda f, cast: (lambda x: f(x, x.dtype), [cast(X)]),
     "lax.tile": then(X, after=((2, 1),)),
@@ -214,7 +226,6 @@ ARGUMENTS: dict[str, Callable[[Any, Cast], Made]] = {
     "numpy.array_split": then(X, after=(2,)),
     "numpy.block": listed(X, Y),
     "numpy.broadcast_to": then(X, after=((2, 3, 4),)),
-    "numpy.choose": lambda f, cast: (lambda x, y: f(np.array([[0, 1, 0, 1]] * 3), [x, y]), [cast(X), cast(Y)]),
     "numpy.clip": plain(X, min=-0.5, max=0.5),
     "numpy.convolve": plain(V, U[:3]),
     "numpy.correlate": plain(V, U[:3]),
@@ -232,7 +243,6 @@ ARGUMENTS: dict[str, Callable[[Any, Cast], Made]] = {
     "numpy.hsplit": then(X, after=(2,)),
     "numpy.insert": lambda f, cast: (lambda x, v: f(x, 1, v), [cast(V), cast(1.5)]),
     "numpy.interp": lambda f, cast: (lambda x, fp: f(x, jnp.arange(5, dtype=x.dtype), fp), [cast(3 * PARTS), cast(V)]),
-    "numpy.isclose": plain(X, Y),
     "numpy.ldexp": lambda f, cast: (lambda x: f(x, 2), [cast(X)]),
     "numpy.linspace": lambda f, cast: (lambda x, y: f(x, y, 5, dtype=x.dtype), [cast(0.5), cast(1.5)]),
     "numpy.logspace": lambda f, cast: (lambda x, y: f(x, y, 5, dtype=x.dtype), [cast(0.5), cast(1.5)]),
@@ -281,7 +291,8 @@ DEVICES = "needs several devices"
 CREATES = "creates arrays; has no floating-point input"
 INTEGERS = "takes integers"
 NO_FLOATS = "returns no floating-point numbers"
-COMPLEX = "returns complex numbers"
+ASYMMETRIC = "eigenvalues of a matrix that is not symmetric"
+FLOAT8 = "for formats of 8 bits"
 NO_DERIVATIVE = "JAX has no derivative of it"
 DESCRIBES = "describes arguments or types; computes nothing"
 NOT_DIFFERENTIABLE = (DEVICES, CREATES, INTEGERS, NO_FLOATS, NO_DERIVATIVE, DESCRIBES)
@@ -309,7 +320,8 @@ REASONS: dict[str, str] = {
         "numpy.frompyfunc", "numpy.get_printoptions", "numpy.iinfo", "numpy.ix_", "numpy.mask_indices",
         "numpy.printoptions", "numpy.promote_types", "numpy.result_type", "numpy.save", "numpy.savez",
         "numpy.set_printoptions", "numpy.vectorize", "numpy.from_dlpack", "numpy.issubdtype", "numpy.isdtype",
-        "numpy.iterable", "numpy.r_", "numpy.c_", "numpy.index_exp", "numpy.s_", "numpy.mgrid", "numpy.ogrid",
+        "numpy.iterable", "numpy.tril_indices", "numpy.triu_indices",
+        "numpy.r_", "numpy.c_", "numpy.index_exp", "numpy.s_", "numpy.mgrid", "numpy.ogrid",
     ), DESCRIBES),
     **dict.fromkeys((
         "numpy.frombuffer", "numpy.fromfile", "numpy.fromfunction", "numpy.fromiter", "numpy.fromstring", "numpy.load",
@@ -321,7 +333,12 @@ REASONS: dict[str, str] = {
         "lax.argmin", "lax.linalg.lu_pivots_to_permutation",
     ), INTEGERS),
     **dict.fromkeys(("lax.precv", "lax.psend", "lax.with_sharding_constraint", "lax.pmin"), DEVICES),
-    **dict.fromkeys(("lax.complex", "lax.conj", "lax.fft", "lax.imag", "lax.real", "numpy.roots"), COMPLEX),
-    **dict.fromkeys(("lax.while_loop", "lax.nextafter", "lax.igamma_grad_a", "lax.random_gamma_grad"), NO_DERIVATIVE),
+    **dict.fromkeys(("lax.scaled_dot", "nn.scaled_dot_general", "nn.scaled_matmul"), FLOAT8),
+    **dict.fromkeys(("numpy.argpartition", "numpy.isclose"), NO_FLOATS),
+    "lax.ragged_dot_general": "as lax.ragged_dot, with dimensions that it does not know",
+    "numpy.trim_zeros": "the shape of the result depends on numbers",
+    "numpy.roots": ASYMMETRIC,
+    **dict.fromkeys(("lax.while_loop", "lax.nextafter", "lax.igamma_grad_a", "lax.random_gamma_grad", "numpy.nextafter",
+        "numpy.spacing"), NO_DERIVATIVE),
     "scipy.special.lpmn": "deprecated", "scipy.special.lpmn_values": "deprecated",
 }  # fmt: skip

@@ -33,7 +33,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import jax_arguments, jax_scipy_arguments
-from benchmarks.jax_arguments import COMPLEX, INTEGERS, NO_DERIVATIVE, NO_FLOATS, guesses
+from benchmarks.jax_arguments import INTEGERS, NO_DERIVATIVE, NO_FLOATS, guesses
 from gradagree.adapters.jax_functions import JaxFunctions
 from gradagree.arithmetic.duck import NoRule
 from gradagree.checker.verdict import Verdict, plain, worst
@@ -91,8 +91,6 @@ def arguments(name: str, function: Any, dtype: str) -> tuple[Callable[..., Any],
         return ARGUMENTS[name](function, functools.partial(cast, dtype))
     for args in guesses(function, functools.partial(cast, dtype)):
         kinds = kinds_of_results(function, args)
-        if kinds == COMPLEX:
-            raise UsageError(COMPLEX)
         if kinds == NO_FLOATS:
             raise UsageError(NO_FLOATS)
         if kinds == "finite":
@@ -113,9 +111,7 @@ def kinds_of_results(function: Callable[..., Any], args: Sequence[Any]) -> str:
         raise
     except Exception:  # noqa: BLE001 (these arguments do not fit)
         return ""
-    if any(jnp.issubdtype(kind, jnp.complexfloating) for kind in kinds):
-        return COMPLEX
-    if not any(jnp.issubdtype(kind, jnp.floating) for kind in kinds):
+    if not any(jnp.issubdtype(kind, jnp.inexact) for kind in kinds):
         return NO_FLOATS
     return "finite" if all(bool(jnp.isfinite(y).all()) for y in outputs) else "nonfinite"
 

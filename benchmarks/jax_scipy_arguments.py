@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.jax_arguments import (
-    COMPLEX,
+    ASYMMETRIC,
+    CREATES,
     NO_DERIVATIVE,
     PARTS,
     Cast,
@@ -78,7 +79,6 @@ ARGUMENTS: dict[str, Callable[[Any, Cast], Made]] = {
     "scipy.linalg.cho_solve": factored,
     "scipy.linalg.companion": plain(1 + inside(5)),
     "scipy.linalg.convolution_matrix": then(draw(3), after=(4,)),
-    "scipy.linalg.eigh_tridiagonal": plain(draw(5), draw(4, seed=1), eigvals_only=True),
     "scipy.linalg.expm": plain(0.4 * draw(3, 3)),
     "scipy.linalg.expm_frechet": plain(0.4 * draw(3, 3), draw(3, 3, seed=1)),
     "scipy.linalg.fiedler_companion": plain(1 + inside(5)),
@@ -90,12 +90,10 @@ ARGUMENTS: dict[str, Callable[[Any, Cast], Made]] = {
     "scipy.linalg.lu_solve": lambda f, cast: (
         lambda c, b: f((c, np.arange(4, dtype=np.int32)), b), [cast(regular(4)), cast(draw(4, 2))]
     ),
-    "scipy.linalg.polar": plain(regular(3)),
     "scipy.linalg.qr": plain(draw(4, 3), mode="economic"),
     "scipy.linalg.qr_multiply": plain(draw(4, 3), draw(2, 4)),
     "scipy.linalg.solve_sylvester": plain(positive(3), positive(3), draw(3, 3)),
     "scipy.linalg.solve_triangular": plain(UPPER, draw(4, 2)),
-    "scipy.linalg.sqrtm": plain(positive(3)),
     "scipy.linalg.svd": plain(draw(4, 3), full_matrices=False),
     # the rest of jax.scipy
     "scipy.cluster.vq.vq": lambda f, cast: (lambda x, c: f(x, c)[1], [cast(draw(5, 3)), cast(draw(2, 3, seed=1))]),
@@ -162,14 +160,18 @@ ARGUMENTS: dict[str, Callable[[Any, Cast], Made]] = {
     **{f"scipy.stats.beta.{f}": plain(PARTS, *TWO) for f in ("logpdf", "pdf")},
 }  # fmt: skip
 
-NUMBERS_ONLY = "takes numbers of entries and creates arrays"
 REASONS: dict[str, str] = {
     **dict.fromkeys((
         *(f"scipy.linalg.{f}" for f in ("dft", "hadamard", "helmert", "hilbert", "invhilbert", "invpascal", "pascal")),
         "numpy.fft.fftfreq", "numpy.fft.rfftfreq", "scipy.special.bernoulli",
-    ), NUMBERS_ONLY),
-    **dict.fromkeys(("lax.linalg.cholesky_update", "lax.linalg.symmetric_product"), NO_DERIVATIVE),
-    **dict.fromkeys(("lax.linalg.eig", "numpy.linalg.eig", "numpy.linalg.eigvals", "scipy.linalg.rsf2csf"), COMPLEX),
-    **dict.fromkeys(("scipy.special.sph_harm_y", "scipy.special.wofz"), COMPLEX),
+    ), CREATES),
+    **dict.fromkeys((
+        "lax.linalg.cholesky_update", "lax.linalg.symmetric_product", "lax.linalg.hessenberg", "lax.linalg.schur",
+        "lax.linalg.householder_product", "lax.linalg.ormqr", "lax.linalg.tridiagonal", "lax.linalg.qdwh",
+        "scipy.linalg.hessenberg", "scipy.linalg.schur", "scipy.linalg.sqrtm", "scipy.linalg.polar",
+        "scipy.linalg.eigh_tridiagonal",
+    ), NO_DERIVATIVE),
+    **dict.fromkeys(("lax.linalg.eig", "numpy.linalg.eig", "numpy.linalg.eigvals", "scipy.linalg.rsf2csf"),
+        ASYMMETRIC),
     "scipy.optimize.minimize": NO_DERIVATIVE,
 }  # fmt: skip

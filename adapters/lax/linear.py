@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradagree.adapters.lax.table import form, placed
+from gradagree.reference.operations.primitive import midpoints
 
 
 @form("dot_general")
@@ -93,7 +94,23 @@ def qr(params: dict[str, Any], operands: Sequence[Any]) -> Callable[..., Any] | 
 
 @form("cholesky")
 def cholesky(params: Any, a: Any) -> Any:
-    """The lower factor of a symmetric matrix, column by column, from its lower triangle."""
+    """The lower factor of a symmetric matrix.
+
+    JAX reads one triangle, but its derivative is that of L (A) = L tril'(L^-1 A L^-T), for matrices that need not be
+    symmetric, with half the diagonal in tril'; the second term here is 0, and has that derivative.
+    """
+    numbers = midpoints(a)
+    read, other = np.tril(numbers) + np.swapaxes(np.tril(numbers, -1), -1, -2), np.swapaxes(a, -1, -2)
+    rest = read - 0.5 * (numbers + np.swapaxes(numbers, -1, -2))
+    both = 0.5 * (a + other)
+    factor = by_columns(both + rest if rest.any() else both)
+    skew = 0.5 * (a - other) - 0.5 * (numbers - np.swapaxes(numbers, -1, -2))
+    middle = np.linalg.solve(factor, np.swapaxes(np.linalg.solve(factor, skew), -1, -2))
+    return factor - factor @ (np.tril(middle, -1) + 0.5 * middle * np.eye(np.shape(a)[-1]))
+
+
+def by_columns(a: Any) -> Any:
+    """The lower factor, column by column, from the lower triangle."""
     n = np.shape(a)[-1]
     columns: list[Any] = []
     for j in range(n):

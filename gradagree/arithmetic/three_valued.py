@@ -37,6 +37,10 @@ class Trilean(Duck):
         true, open = parts
         return type(self)(true, open, self.lift)
 
+    def _lift(self, x: Any) -> Trilean:
+        """Ordinary truth values, which are certain."""
+        return x if isinstance(x, Trilean) else Trilean(*split(x), self.lift)
+
 
 def split(x: Any) -> tuple[Any, Any]:
     """(true, open) of a Trilean or of an ordinary boolean array."""

@@ -104,6 +104,7 @@ PROGRAMS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     ),
 }
 FACTORISATIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "factor of a triangle": (lambda a: jax.scipy.linalg.cho_factor(a)[0], (positive(4),)),
     "cholesky": (jnp.linalg.cholesky, (positive(4),)),
     "triangular system": (
         lambda a, b: jax.scipy.linalg.solve_triangular(a, b, lower=True, trans=1),

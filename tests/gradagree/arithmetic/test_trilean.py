@@ -133,3 +133,11 @@ def test_that_structure_keeps_answers_and_openness_together() -> None:
     x = trilean(*STATES)
     assert answers(x[::-1]) == answers(x)[::-1]
     assert answers(x.reshape(2, 2).T.reshape(4)) == [answers(x)[k] for k in (0, 2, 1, 3)]
+
+
+def test_that_truth_values_are_stacked_with_ordinary_ones() -> None:
+    open_one = Trilean([True, False], [True, False], Ball.exact)
+    found = np.stack([open_one, np.array([False, True])])
+    assert isinstance(found, Trilean)
+    assert found.true.tolist() == [[True, False], [False, True]]
+    assert found.open.tolist() == [[True, False], [False, False]]
