@@ -272,7 +272,7 @@ def is_known(function: Operation) -> bool:
 
 def room_of(problem: Problem) -> tuple[int, int]:
     """The shape that arrays are padded to. Raises Unsupported if they are larger."""
-    n, width = problem.inputs.shape[0], max(problem.inputs.shape[1], *(w.shape[1] for w in problem.weights))
+    n, width = problem.inputs.shape[0], max(problem.inputs.shape[1], *(k for w in problem.weights for k in w.shape))
     rooms = [(MAX_EXAMPLES, MAX_WIDTH)]
     if not all(is_known(function) for function in (*problem.activations, problem.error)):
         rooms.append(LARGE_ROOM)

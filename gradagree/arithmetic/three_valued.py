@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from gradagree.arithmetic.duck import Duck, Rules
+
+OPEN: contextvars.ContextVar[list[np.ndarray] | None] = contextvars.ContextVar("open", default=None)
+
+
+@contextlib.contextmanager
+def recorded_comparisons() -> Iterator[list[np.ndarray]]:
+    """Within this context, the list gets the open entries of every comparison."""
+    found: list[np.ndarray] = []
+    token = OPEN.set(found)
+    try:
+        yield found
+    finally:
+        OPEN.reset(token)
 
 
 class Trilean(Duck):
@@ -23,6 +38,8 @@ class Trilean(Duck):
         self.true = np.asarray(true, dtype=bool)
         self.open = np.asarray(open, dtype=bool)
         self.lift = lift
+        if (kept := OPEN.get()) is not None:
+            kept.append(self.open)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if ufunc in self.rules:

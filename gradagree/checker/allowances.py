@@ -22,6 +22,7 @@ from gradagree.arithmetic.ball import Ball, lift, precision
 from gradagree.arithmetic.dual import Dual, tangent_of
 from gradagree.arithmetic.model import FORMULA, NARROW, Model
 from gradagree.arithmetic.rounded import Rounded, round_once
+from gradagree.arithmetic.three_valued import recorded_comparisons
 from gradagree.checker.conditioning import (
     abs_product,
     conditioning_scale,
@@ -187,6 +188,7 @@ class ActivationBounds:
             if is_identity(a, p) or self.options.own_formula:
                 return a
             # 8 u (|A_j| + sum_i |dA_j/dp_i p_i| + S)
+            a = at_edges(self.activation.value, p, a)
             scale = np.abs(a.value) + value_change(self.activation, p.value)
             if self.options.conditioning:
                 scale = scale + value_scale(self.activation, p.value)
@@ -203,6 +205,7 @@ class ActivationBounds:
             found = p._lift(self.activation.derivative(p))
             if self.options.own_formula:
                 return found
+            found = at_edges(self.activation.derivative, p, found)
             form = ad_derivative(self.activation, p) if self.options.ad_forms else None
             # 8 u (|A'| + |p A''| + S)
             scale = np.abs(found.value) + derivative_change(self.activation, x)
@@ -344,6 +347,7 @@ class LossBounds:
             if self.options.own_formula:
                 return found
             # 8 u (|s_i| + |change of s_i along o| + S_i)
+            found = at_edges(lambda o: self.error.sensitivity(o, t), o, found)
             scale = np.abs(found.value) + loss_gradient_change(self.error, x, plain)
             if self.options.conditioning:
                 scale = scale + loss_scale(self.error, x, plain)
@@ -394,6 +398,34 @@ def with_model_radius(found: Rounded, scale: Any) -> Rounded:
     """Widened by 8 u scale, where the reference's own formula rounds at all."""
     model = found.model
     return found.widen(np.where(found.radius != 0, model.formula * model.u * finite_or_zero(scale), 0.0))
+
+
+BESIDE = 2.0**-44
+"""Relative distance within which a number is at the edge of a branch."""
+
+
+def at_edges(function: Callable[[Rounded], Any], p: Rounded, found: Rounded) -> Rounded:
+    """Where p is at the edge of a branch, the error bound of the other branch, if this one rounds nothing.
+
+    A program may have the number itself in the other branch, whose formula has the same value there. Where it has
+    another one, as the derivative does at a kink, nothing is added.
+    """
+    if found.value.shape != p.value.shape:
+        return found
+    exact = (found.radius == 0) & (p.radius == 0) & (p.value != 0)
+    if not exact.any():
+        return found
+    with recorded_comparisons() as comparisons:
+        beside = p._lift(function(Rounded(p.value, np.where(exact, BESIDE * np.abs(p.value), 0.0), p.model)))
+    edges = np.zeros(p.value.shape, dtype=bool)
+    for open in comparisons:
+        edges |= open if open.shape == edges.shape else False
+    if not edges.any():
+        return found
+    before, after = (p._lift(function(Rounded(p.value * (1 + way * BESIDE), 0.0, p.model))).value for way in (-1, 1))
+    edges &= exact & (np.abs(after - before) <= np.sqrt(BESIDE) * np.abs(found.value))
+    wider = np.where(edges, beside.radius, found.radius)
+    return Rounded(found.value, wider, found.model, found.q)
 
 
 def enclose(found: Rounded, *forms: Rounded | None) -> Rounded:

@@ -253,6 +253,8 @@ class ActivationVariance:
             return self.derivative(p) * tangent
         # a'_j = sum_i dA_j/dp_i p'_i
         partials = jacobian(self.activation, p)
+        if partials is None:  # too many numbers: by the derivatives of the operations of A
+            return p._lift(tangent_of(self.activation.value(Dual(p, tangent))))
         if tangent.ndim > p.ndim:
             return np.stack([jvp(partials, one) for one in tangent])
         return jvp(partials, tangent)
