@@ -16,7 +16,7 @@ from gradagree.functions.assertions import check_call
 from gradagree.functions.message import format_report
 from gradagree.functions.records import Disagreement, GradientRecord, Report
 from gradagree.functions.saved import FailedCheck, save_call
-from gradagree.functions.usage import name_of
+from gradagree.functions.usage import check_compared, name_of
 
 MODES = {"rev": "reverse", "fwd": "forward"}
 _warned: set[str] = set()
@@ -148,6 +148,7 @@ def _check(
     if report.verdict.fails:
         save_call(report, check)
         raise Disagreement(report.records, format_report(report), report)
+    check_compared(report)
 
 
 def _derivative(function: Callable[..., Any], args: tuple[Any, ...], modes: Sequence[str]) -> Callable[..., Any]:

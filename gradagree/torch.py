@@ -17,7 +17,7 @@ from gradagree.functions.assertions import check_call, draw_cotangents
 from gradagree.functions.message import format_report
 from gradagree.functions.records import Disagreement, GradientRecord, Report
 from gradagree.functions.saved import FailedCheck, save_call
-from gradagree.functions.usage import name_of
+from gradagree.functions.usage import check_compared, name_of
 
 HAND_PICKED = {"eps": 1e-6, "atol": 1e-5, "rtol": 1e-3, "nondet_tol": 0.0, "fast_mode": False}
 """Arguments of the originals that choose a step or a tolerance, with their defaults."""
@@ -280,6 +280,7 @@ def _options(values: dict[str, Any]) -> dict[str, Any]:
 
 def _finish(report: Report, errors: Sequence[str], check: FailedCheck, raise_exception: bool) -> bool:
     if not _failed(report.records) and not errors:
+        check_compared(report)
         return True
     if not raise_exception:
         return False

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from gradagree.cli.options import condition_options
+from gradagree.cli.options import condition_options, print_error
 from gradagree.errors import UsageError, check_target
 
 
@@ -38,11 +38,12 @@ def check(
     """Check the gradients of any function: a kernel, a custom backward pass, a module.
 
     FUNCTION, like every NAME, is module:function or file.py:function; the file or module is executed. The exit code
-    is 0 if all gradients are right, 1 if a verdict fails.
+    is 0 if all gradients are right, 1 if a verdict fails, 5 if nothing was compared.
     """
     from gradagree.functions.inputs import report_by_inputs
     from gradagree.functions.message import format_report
     from gradagree.functions.targets import load_cotangents, load_inputs, load_target
+    from gradagree.functions.usage import nothing_compared
 
     if inputs is None:
         raise UsageError("check: give the arguments of the function with --inputs: a .npz file, or module:function")
@@ -57,4 +58,7 @@ def check(
     click.echo(report.to_json().decode() if as_json else format_report(report))
     if page is not None:
         click.echo(f"Written: {report.to_html(page)}", err=as_json)
+    if (sentence := nothing_compared(report)) is not None:
+        print_error(f"gradagree: {report.function}: {sentence}")
+        return 5
     return 1 if report.verdict.fails else 0

@@ -27,7 +27,7 @@ from gradagree.functions.references import describe, graph_of
 from gradagree.functions.saved import FailedCheck, save_call
 from gradagree.functions.tangents import enclose_tangents, gradient_graph
 from gradagree.functions.ties import sum_over_ties, tied_values
-from gradagree.functions.usage import check_cotangents, check_numbers, check_options, name_of
+from gradagree.functions.usage import check_compared, check_cotangents, check_numbers, check_options, name_of
 from gradagree.reference.graph import Graph
 
 T = TypeVar("T")
@@ -93,6 +93,7 @@ def assert_grads(
     if report.verdict.fails:
         save_call(report, FailedCheck.of(assert_grads, (fn, args), options))
         raise Disagreement(report.records, format_report(report, msg), report)
+    check_compared(report)
     return report
 
 
@@ -280,7 +281,7 @@ def reverse_records(checked: CheckedCall, seeds: Sequence[Any], trials: Trials |
         return proved(checked, seeds, [record for record in records if record.quantity == "value"])
     records = with_ties(checked, expected, seeds, gradients, proved(checked, seeds, records))
     if not any(record.verdict.fails for record in records):
-        return records if trials is None else [*records, *hidden(checked, seeds, found, gradients, trials)]
+        return records if trials is None else [*records, *hidden(checked, seeds, found, gradients, trials, records)]
     if checked.order > 1:
         return records
     parts = checked.parts(call.arrays)
@@ -344,8 +345,9 @@ def with_ties(
 
 
 def hidden(
-    checked: CheckedCall, seeds: Sequence[Any], values: Sequence[Any], gradients: Sequence[Any], trials: Trials
-) -> list[GradientRecord]:
+    checked: CheckedCall, seeds: Sequence[Any], values: Sequence[Any], gradients: Sequence[Any], trials: Trials,
+    records: Sequence[GradientRecord],
+) -> list[GradientRecord]:  # fmt: skip
     """The records of what fails only under a condition that the plain call does not have."""
 
     def judge_call(
@@ -355,7 +357,9 @@ def hidden(
         special = replace(checked, call=call, inputs=inputs)
         return proved(special, seeds, judged(special, expectations(special, seeds), values, gradients))
 
-    return try_conditions(PlainCall(checked.adapter, checked.call, seeds, values, gradients, judge_call), trials)
+    verdicts = {record.label: record.verdict for record in records}
+    plain = PlainCall(checked.adapter, checked.call, seeds, values, gradients, judge_call, verdicts)
+    return try_conditions(plain, trials)
 
 
 def proved(checked: CheckedCall, seeds: Sequence[Any], records: Sequence[GradientRecord]) -> list[GradientRecord]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from gradagree.adapters.functions import Call, FunctionAdapter
 from gradagree.arithmetic.model import FORMATS
-from gradagree.checker.verdict import Verdict, hexadecimal
+from gradagree.checker.verdict import ORDER, Verdict, hexadecimal
 from gradagree.functions.parts import name_of, real_arrays, real_dtype
 from gradagree.functions.records import GradientRecord
 from gradagree.functions.references import describe
@@ -37,6 +37,7 @@ class PlainCall:
         values: Its outputs.
         gradients: Its gradients with respect to call.wrt.
         judge: Compares the results of another call with the reference.
+        verdicts: The verdicts on its arrays by their labels.
     """
 
     adapter: FunctionAdapter
@@ -45,6 +46,7 @@ class PlainCall:
     values: Sequence[Any]
     gradients: Sequence[Any]
     judge: Judge
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Trials:
         repeat: Number of calls in all that must give the same gradient.
         conditions: Names of the conditions that were tried.
         notes: Remarks for the report.
-        records: What fails only under a condition.
+        records: What fails only under a condition, or has a worse verdict than without it.
     """
 
     layouts: bool = True
@@ -98,7 +100,7 @@ def try_conditions(plain: PlainCall, trials: Trials) -> list[GradientRecord]:
     if trials.repeat > 1:
         for condition in repetitions(plain, trials.repeat):
             attempt(plain, condition, trials)
-    if trials.layouts and not trials.records:
+    if trials.layouts and not any(record.verdict.fails for record in trials.records):
         for condition in cotangent_layouts(plain):
             attempt(plain, condition, trials)
         try_uniform_cotangents(plain, trials)
@@ -136,13 +138,19 @@ def attempt(plain: PlainCall, condition: Condition, trials: Trials) -> Results |
 def failures(
     plain: PlainCall, condition: Condition, results: Results, apart: Mapping[str, str]
 ) -> list[GradientRecord]:
-    """The records of what is wrong under a condition and right without it."""
+    """The records of what has a worse verdict under a condition than without it.
+
+    Other cotangents may be undecided where those of the plain call are not; that is no fault of the function.
+    """
     seeds = condition.seeds if condition.judged_with is None else condition.judged_with
-    wrong = [r for r in plain.judge(condition.call, seeds, *results) if r.verdict.fails]
-    if wrong and condition.usual is not None:
-        usual = plain.judge(condition.call, seeds, *condition.usual)
-        known = {record.label for record in usual if record.verdict.fails}
-        wrong = [record for record in wrong if record.label not in known]
+    recorded = [Verdict.INACCURATE, *((Verdict.UNDECIDED, Verdict.OUT_OF_RANGE) if condition.usual is not None else ())]
+    wrong = [r for r in plain.judge(condition.call, seeds, *results) if r.verdict.fails or r.verdict in recorded]
+    if wrong:
+        known = plain.verdicts
+        if condition.usual is not None:
+            usual = plain.judge(condition.call, seeds, *condition.usual)
+            known = {record.label: record.verdict for record in usual}
+        wrong = [r for r in wrong if is_worse(r.verdict, known.get(r.label, Verdict.AGREE))]
     found = []
     for record in wrong:
         whole = record.label.removesuffix(".real").removesuffix(".imag")
@@ -150,6 +158,10 @@ def failures(
         reason = "; ".join(part for part in (condition.reason, distance, record.reason) if part)
         found.append(msgspec.structs.replace(record, condition=condition.name, reason=reason))
     return found
+
+
+def is_worse(verdict: Verdict, other: Verdict) -> bool:
+    return ORDER[verdict] < ORDER[other] and not (verdict.fails and other.fails)
 
 
 def refused(plain: PlainCall, condition: Condition, error: BaseException) -> GradientRecord:

@@ -16,7 +16,7 @@ from gradagree.functions.assertions import FLOATING, assert_grads, check_functio
 from gradagree.functions.message import format_report
 from gradagree.functions.records import Disagreement, Report
 from gradagree.functions.saved import FailedCheck, save_call
-from gradagree.functions.usage import MODES, name_of
+from gradagree.functions.usage import MODES, check_compared, name_of
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ def check_by_inputs(
     report = report_by_inputs(thing, reference, inputs, frameworks, modes, dtypes, **options)
     if report.verdict.fails:
         raise Disagreement(report.records, format_report(report), report)
+    check_compared(report)
     return report
 
 

@@ -16,6 +16,8 @@ from gradagree.functions.enclosures import SUMS, Expected
 LEAST_SHARE = 0.5
 """An array of which less than this share is really checked is undecided."""
 
+NO_ENTRIES = "it has no entries, so nothing was compared"
+
 
 class ArrayFinding(NamedTuple):
     """How an observed array compares with the expected one: the fields of a record."""
@@ -98,6 +100,8 @@ def judge_by(observed: np.ndarray | None, expected: Expected, arithmetic: str) -
 def judge_within(observed: np.ndarray | None, expected: Expected, arithmetic: str) -> ArrayFinding:
     """The finding with the tolerances that are known."""
     value, radius = expected.value, expected.radius
+    if value.size == 0 and (observed is None or observed.shape == value.shape):
+        return ArrayFinding(Verdict.AGREE, arithmetic, share=0.0, reason=NO_ENTRIES)
     if observed is None:
         if not np.any(np.abs(value) > radius):
             return ArrayFinding(Verdict.AGREE, arithmetic, reason="undefined, which stands for zero")
@@ -105,8 +109,6 @@ def judge_within(observed: np.ndarray | None, expected: Expected, arithmetic: st
     if observed.shape != value.shape:
         reason = f"has shape {observed.shape}, expected {value.shape}"
         return ArrayFinding(Verdict.DISAGREE, arithmetic, math.inf, math.nan, 0.0, reason=reason)
-    if value.size == 0:
-        return ArrayFinding(Verdict.AGREE, arithmetic)
     tolerance = radius if expected.probable is None else np.fmin(radius, expected.probable)
     with np.errstate(all="ignore"):
         certain = error_ratios(observed, value, np.where(np.isnan(value), np.nan, radius))

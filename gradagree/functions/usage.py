@@ -9,9 +9,14 @@ from typing import Any
 import numpy as np
 
 from gradagree.adapters.functions import Call, FunctionAdapter
+from gradagree.checker.verdict import Verdict
 from gradagree.errors import UsageError, nearest
+from gradagree.functions.records import GradientRecord, Report
 
 MODES = ("reverse", "forward")
+FLOATING = ("float", "bfloat", "complex")
+COMPARED = (Verdict.AGREE, Verdict.INACCURATE, Verdict.CONVENTION)
+"""The verdicts that say something about a derivative, among those that pass."""
 ARITHMETICS = ("auto", "wide", "stored")
 
 
@@ -76,3 +81,39 @@ def name_of(fn: Any) -> str:
     if isinstance(owner, type):
         return f"{owner.__name__}.{fn.__name__}"
     return getattr(fn, "__name__", type(fn).__name__)
+
+
+def check_compared(report: Report) -> None:
+    """Raises UsageError if no derivative was compared, although none is wrong."""
+    if (sentence := nothing_compared(report)) is not None:
+        raise UsageError(f"{report.function}: {sentence}")
+
+
+def nothing_compared(report: Report) -> str | None:
+    """Why a report without failures says nothing about any derivative; None if it does."""
+    if report.verdict.fails:
+        return None
+    derivatives = [r for r in report.records if r.quantity != "value"]
+    outputs = [r for r in report.records if r.quantity == "value" and r.dtype.startswith(FLOATING)]
+    has_entries = not outputs or any(0 not in r.shape for r in outputs)
+    if has_entries and any(map(is_compared, derivatives)):
+        return None
+    reasons = dict.fromkeys(map(reason_of, [r for r in outputs if 0 in r.shape] or derivatives or report.records))
+    return f"nothing was compared: {'; '.join(reasons)}"
+
+
+def is_compared(record: GradientRecord) -> bool:
+    """Whether some entries of a derivative were compared."""
+    partly = record.verdict is Verdict.UNDECIDED and bool(record.share)
+    return 0 not in record.shape and (record.verdict in COMPARED or partly)
+
+
+def reason_of(record: GradientRecord) -> str:
+    """Why a record says nothing about a derivative, and what to do."""
+    if 0 in record.shape:
+        return f"the {record.label} has no entries; give arrays with entries"
+    if record.verdict is Verdict.UNDECIDED:
+        return f"the tolerance of the {record.label} is as large as its entries; give other inputs or a wider dtype"
+    if record.verdict is Verdict.OUT_OF_RANGE:
+        return f"the {record.label} may overflow on the way; give smaller inputs or a wider dtype"
+    return f"{record.label}: {record.reason}" if record.reason else record.label

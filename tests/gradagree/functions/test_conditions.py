@@ -102,6 +102,41 @@ def test_that_a_gradient_that_changes_between_calls_is_found() -> None:
         assert_grads(square(backward), [drawn(5)], reference=np.square)
 
 
+def bias(backward: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
+    """x + b with the gradient of b of its own."""
+
+    class Bias(torch.autograd.Function):  # type: ignore[misc]
+        @staticmethod
+        def forward(_: Any, x: Any, b: Any) -> Any:
+            return x + b
+
+        @staticmethod
+        def backward(_: Any, g: Any) -> Any:
+            return g, backward(g)
+
+    return Bias.apply  # type: ignore[no-any-return]
+
+
+def in_bfloat16(g: Any) -> Any:
+    """The sum of the rows, with partial sums in the dtype."""
+    total = g[0]
+    for row in g[1:]:
+        total = total + row
+    return total
+
+
+def test_that_a_gradient_that_is_inaccurate_under_one_condition_is_recorded() -> None:
+    args = [drawn(400, 3).bfloat16(), drawn(3).bfloat16()]
+    function = bias(lambda g: in_bfloat16(g) if g.stride() == (1, len(g)) else g.sum(0))
+    report = assert_grads(function, args, reference=np.add)
+    assert [(r.label, r.verdict.value) for r in report.records if r.condition] == [
+        ("gradient of args[1] (transposed cotangent)", "inaccurate")
+    ]
+    assert report.verdict.value == "inaccurate"
+    report = assert_grads(bias(in_bfloat16), args, reference=np.add, layouts=False)
+    assert [r.label for r in report.records if r.verdict.value == "inaccurate"] == ["gradient of args[1]"]
+
+
 def test_that_rounding_that_changes_between_calls_is_a_note() -> None:
     calls = []
 
