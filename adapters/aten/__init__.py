@@ -5,6 +5,7 @@ from gradagree.adapters.aten import (
     complex_numbers as complex_numbers,
     convolutions as convolutions,
     elementwise as elementwise,
+    fourier as fourier,
     indexing as indexing,
     interpolation as interpolation,
     layers as layers,

@@ -6,6 +6,7 @@ from gradagree.arithmetic import (
     contractions as contractions,
     derived as derived,
     elimination as elimination,
+    fourier as fourier,
     incomplete as incomplete,
     rounded_library as rounded_library,
     rounded_rules as rounded_rules,

@@ -53,7 +53,7 @@ def operations(graph: Graph, inputs: Sequence[np.ndarray]) -> int:
 
 
 def is_product(step: Any) -> bool:
-    return bool(step.operation.name == "matmul")
+    return step.operation.name in ("matmul", "complex matmul", "dft")
 
 
 def prove(

@@ -6,6 +6,7 @@ from gradagree.reference.operations import (
     composites as composites,
     cumulative as cumulative,
     elementwise as elementwise,
+    fourier as fourier,
     incomplete as incomplete,
     linalg as linalg,
     linear as linear,

@@ -21,6 +21,7 @@ from gradagree.reference.operations.casts import cast
 from gradagree.reference.operations.complex_numbers import HOLOMORPHIC, MAGNITUDE, PRODUCT
 from gradagree.reference.operations.cumulative import running_max
 from gradagree.reference.operations.derivatives import STEPS
+from gradagree.reference.operations.fourier import dft
 from gradagree.reference.operations.moves import CONCATENATE, STACK, gather
 from gradagree.reference.operations.scatter import put, scatter_add
 
@@ -125,6 +126,7 @@ OTHERS: dict[Any, list[Sample]] = {
     np.linalg.solve: [Sample(normal(3, 3), normal(3, 2)), Sample(normal(2, 2, 2), normal(2, 1)),
                       Sample(normal(2, 2), normal(2)), Sample(np.tril(normal(3, 3)), normal(3, 1))],
     cast: [Sample(normal(2, 3), to="bfloat16", source="float32"), Sample(normal(2), to="float32")],
+    dft: [Sample(normal(2, 5)), Sample(normal(2, 2, 4), sign=1, scale="root"), Sample(normal(2, 1, 3), scale="length")],
     np.linalg.inv: [Sample(normal(2, 3, 3))],
     np.linalg.det: [Sample(normal(3, 3)), Sample(normal(2, 2, 2))],
     np.linalg.cholesky: [Sample(0.1 * normal(3, 3) + 3.0 * np.eye(3))],
