@@ -1,12 +1,11 @@
 """All functions of jax.lax, jax.nn, jax.numpy and jax.scipy, each judged from its forward pass alone.
 
     python -m benchmarks.jax_functions [--only NAMES] [--dtypes float32,bfloat16] [--shard I/N] [--limit SECONDS]
-                                       [--out FILE] [--table FILE]
+                                       [--out FILE]
 
 The functions are those that the modules list. Arguments come from `benchmarks.jax_arguments`, or else are arrays of
 random numbers, one for each argument that the signature requires. A function is judged in each dtype in which it
-runs; one that is not judged is listed with the reason. --out adds the results to those of an earlier run; --table
-writes the account of coverage.
+runs; one that is not judged is listed with the reason. --out adds the results to those of an earlier run.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ NO_RULE = ("Differentiation rule for", "Reverse-mode differentiation does not wo
 """Parts of the messages with which JAX says that it has no derivative."""
 
 
-class TooLong(Exception):
+class TooLong(BaseException):
     """A function was not finished within the limit."""
 
 
@@ -215,24 +214,6 @@ def print_summary(results: Mapping[str, Any]) -> None:
             print(f"{dtype}: " + ", ".join(f"{v} {n}" for v, n in counts.most_common()) + f"; {median}")
 
 
-def table(results: Mapping[str, Any]) -> str:
-    """The account of coverage: a row for each function."""
-    rows = ["| function | " + " | ".join(DTYPES) + " |", "| --- |" + " --- |" * len(DTYPES)]
-    for name, result in sorted(results.items()):
-        if is_judged(result):
-            rows.append(f"| `{name}` | " + " | ".join(cell(result.get(dtype, {})) for dtype in DTYPES) + " |")
-    missing = [
-        f"- `{name}`: {next(iter(r.values()))['refused']}" for name, r in sorted(results.items()) if not is_judged(r)
-    ]
-    return "\n".join([*rows, "", "Not covered:", "", *missing]) + "\n"
-
-
-def cell(one: Mapping[str, Any]) -> str:
-    if "verdict" not in one:
-        return "not covered" if one else ""
-    return f"{one['verdict']} {one['sharpness']:.0e}" if one["sharpness"] is not None else one["verdict"]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="The functions of JAX, judged from forward passes alone.")
     parser.add_argument("--only", help="names or patterns, separated by commas: nn.*,numpy.cumsum")
@@ -240,7 +221,6 @@ def main() -> None:
     parser.add_argument("--shard", help="I/N: every N-th function, starting with the I-th")
     parser.add_argument("--limit", type=float, default=LIMIT, help="seconds for one function in one dtype")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--table", type=Path)
     options = parser.parse_args()
     jax.config.update("jax_enable_x64", True)
     warnings.simplefilter("ignore")
@@ -260,8 +240,6 @@ def main() -> None:
             known["versions"] = {"jax": jax.__version__, "numpy": np.__version__, "python": sys.version.split()[0]}
             options.out.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
     print_summary(results)
-    if options.table:
-        options.table.write_text(table(known["functions"] if options.out else results))
     accused = [v.value for v in Verdict if v.fails]
     sys.exit(any(one.get("verdict") in accused for result in results.values() for one in result.values()))
 

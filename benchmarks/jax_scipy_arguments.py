@@ -112,6 +112,8 @@ ARGUMENTS: dict[str, Callable[[Any, Cast], Made]] = {
     "scipy.special.betainc": lambda f, cast: (lambda x: f(*map(cast, TWO), x), [cast(PARTS)]),
     "scipy.special.boxcox": plain(PARTS, draw(3, 4)),
     "scipy.special.comb": plain(5 + PARTS, 2 + PARTS),
+    **{f"scipy.stats.expon.{f}": plain(PARTS) for f in ("cdf", "logcdf", "logpdf", "logsf", "pdf", "ppf", "sf")},
+    "scipy.special.exp1": plain(1 + PARTS), "scipy.special.expi": plain(1 + PARTS),
     "scipy.special.expn": first(2, arrays=(1 + PARTS,)),
     "scipy.special.fresnel": plain(PARTS),
     "scipy.special.hyp1f1": plain(*TWO, PARTS),
@@ -128,7 +130,7 @@ ARGUMENTS: dict[str, Callable[[Any, Cast], Made]] = {
         ("scipy.special.digamma", "scipy.special.gammaln", "scipy.special.loggamma", "scipy.special.gamma",
          "scipy.special.factorial", "lax.digamma", "lax.lgamma"), plain(0.2 + 4 * inside(3, 4)),
     ),
-    "scipy.special.beta": plain(*TWO), "scipy.special.betaln": plain(*TWO),
+    "scipy.special.beta": plain(*TWO),
     "scipy.special.gammasgn": plain(draw(5)),
     # jax.scipy.stats
     **{f"scipy.stats.bernoulli.{f}": counted(PARTS, numbers=COUNTS % 2) for f in ("cdf", "logpmf", "pmf")},

@@ -128,6 +128,8 @@ def integer_power(x: Rounded, n: Any) -> Rounded:
 
 
 def power(x: Any, y: Any) -> Rounded:
+    if isinstance(x, Rounded) and isinstance(y, Rounded) and not y.radius.any() and np.all(y.value == np.rint(y.value)):
+        y = y.value
     if not isinstance(y, Rounded) and np.all(np.equal(y, np.rint(y))):
         if np.all(np.greater_equal(y, 0)):
             return integer_power(x, y if np.ndim(y) else int(y))

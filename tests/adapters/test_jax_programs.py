@@ -86,6 +86,7 @@ PROGRAMS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "columns": (jnp.column_stack, (draw(3, 4),)),  # a reshape that permutes its axes
     "constants of the program": (lambda x: x * jnp.linspace(0.0, 1.0, 8) ** 1.3, (draw(3, 8),)),
     "grid": (lambda x: jnp.linspace(x[0], x[1], 11), (draw(2),)),
+    "powers of negative numbers": (jnp.vander, (draw(4),)),
     "frexp": (lambda x: jnp.frexp(x)[0] * x, (draw(6),)),
     "groups of rows": (
         lambda x, w: lax.ragged_dot(x, w, jnp.array([2, 0, 2], jnp.int32)),
