@@ -162,27 +162,3 @@ def parts(y: Any, m: int) -> tuple[Any, Any, Any]:
 
 EIGH = Primitive("eigh", eigh, eigh_vjp)
 SVD = Primitive("svd", svd, svd_vjp)
-
-
-INEXACT = 1 + 2.0**-50
-"""A factor that no format but float64 holds, so that a sum with a multiple of it is rounded even where a term is 0."""
-
-
-def in_norm(x: Any, axes: tuple[int, ...]) -> Any:
-    """x with the errors of a transform along axes: those of each entry are u times the norm, in both directions.
-
-    Fast Fourier transforms are accurate in norm, not by entry (Higham 2002, 24.1): an entry that is 0 may not be 0.
-
-    Example:
-        >>> in_norm(np.array([3.0, 4.0]), (0,))
-        array([3., 4.])
-    """
-    if hasattr(x, "record"):
-        return x.record(IN_NORM, x, axes=axes)
-    norms = np.sqrt(np.sum(np.square(midpoints(x)), axis=axes, keepdims=True))
-    size = np.where(norms > 0, INEXACT * 2.0 ** np.ceil(np.log2(np.where(norms > 0, norms, 1.0))), 0.0)
-    size = like(np.broadcast_to(size, np.shape(x)), x)
-    return (x + size) - size
-
-
-IN_NORM = Primitive("in_norm", in_norm, lambda g, y, x, axes: (in_norm(g, axes),))
