@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.functions import evidence
 from benchmarks.functions.explained import EXPLAINED
 from gradagree import api
 from gradagree.api import Disagreement, check
@@ -71,7 +72,8 @@ def regime_of(record: Record) -> str:
 def explanation(function: str, record: Record) -> str | None:
     """The reason for which an accusation is right, or None."""
     given = function, record.framework, record.verdict.value, regime_of(record)
-    return next((one.reason for one in EXPLAINED if one.explains(*given)), None)
+    written = next((one.reason for one in EXPLAINED if one.explains(*given)), None)
+    return written or evidence.explanation(record)
 
 
 def accusations(records: Iterable[Record], name: str | None = None) -> list[dict[str, Any]]:
@@ -87,7 +89,17 @@ def accusations(records: Iterable[Record], name: str | None = None) -> list[dict
                 "expected": record.expected, "observed": record.observed, "reason": record.reason,
                 "explanation": explanation(function, record),
             }  # fmt: skip
-    return list(found.values())
+    return as_in_narrower(list(found.values()))
+
+
+def as_in_narrower(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """float64 has no wider dtype to compare with: what loses every digit in a narrower one does so further out."""
+    lost = {(one["function"], one["framework"], one["verdict"]): one["dtype"] for one in found if one["explanation"]}
+    for one in found:
+        dtype = lost.get((one["function"], one["framework"], one["verdict"]))
+        if one["explanation"] is None and one["dtype"] == "float64" and "no correct digit" in one["reason"] and dtype:
+            one["explanation"] = f"as in {dtype}"
+    return found
 
 
 def counts(records: Iterable[Record]) -> dict[str, dict[str, int]]:

@@ -8,9 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from scipy.special import ndtr
 
-from benchmarks.correct_functions import false_alarms, of_function
+from benchmarks.correct_functions import as_in_narrower, false_alarms, of_function, records_of_check
+from benchmarks.functions import evidence
 from benchmarks.functions.explained import EXPLAINED
 from gradagree import Activation
 
@@ -46,8 +49,43 @@ class Refused(Off):
         return 2.5 * p
 
 
-for kind in (Off, Refused):
+class GeluByHand(Activation):
+    """A(p) = p Phi(p), whose derivative loses its digits in the tail."""
+
+    def value(self, p: Any) -> Any:
+        return p * ndtr(p)
+
+    def derivative(self, p: Any) -> Any:
+        return ndtr(p) + p * np.exp(-(p**2) / 2) / np.sqrt(2 * np.pi)
+
+    def torch(self, p: Any, torch: Any) -> Any:
+        return p * 0.5 * (1 + torch.erf(p / 2**0.5))
+
+
+class HardMishByHand(Activation):
+    """A(p) = p/2 min(2, max(0, p + 2)), whose backward pass multiplies by p/2 before it multiplies by 0."""
+
+    kinks = (-2.0,)
+
+    def value(self, p: Any) -> Any:
+        return 0.5 * p * np.clip(p + 2, 0, 2)
+
+    def derivative(self, p: Any) -> Any:
+        return np.where(p > 0, 1.0, np.where(p > -2, p + 1, 0.0))
+
+    def torch(self, p: Any, torch: Any) -> Any:
+        return 0.5 * p * (p + 2).clamp(min=0, max=2)
+
+
+for kind in (Off, Refused, GeluByHand, HardMishByHand):
     kind.catalogue.pop(kind.name)
+
+
+@pytest.fixture(autouse=True)
+def own_functions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These classes are in the catalogue during a test only."""
+    for kind in (Off, Refused, GeluByHand, HardMishByHand):
+        monkeypatch.setitem(kind.catalogue, kind.name, kind)
 
 
 def test_that_the_corpus_has_enough_functions_in_both_frameworks() -> None:
@@ -69,6 +107,29 @@ def test_that_an_accusation_without_explanation_and_a_refusal_are_false_alarms()
     assert "value-differs" in {one["verdict"] for one in found["off"]["accusations"]}
     assert "does not match value" in found["refused"]["refused"]
     assert false_alarms({"check": found, "run": {}}) == ["off", "refused"]
+
+
+def test_that_float64_shows_what_a_narrower_dtype_loses() -> None:
+    pytest.importorskip("torch")
+    lost, overflows = (
+        [evidence.explanation(record) or "" for record in records_of_check(kind) if record.verdict.fails]
+        for kind in (GeluByHand, HardMishByHand)
+    )
+    assert any(text.startswith("every digit is lost in float32: in float64") for text in lost)
+    assert any(text.startswith("an intermediate overflows float16: in float64") for text in overflows)
+    wrong = [record for record in records_of_check(Off) if record.verdict.fails]
+    assert wrong
+    assert not any(evidence.explanation(record) for record in wrong)
+
+
+def test_that_float64_is_explained_by_a_narrower_dtype_of_the_same_program_only() -> None:
+    one = {
+        "function": "f", "framework": "torch", "verdict": "disagree", "dtype": "float32", "explanation": "lost",
+        "reason": "no correct digit: the relative error is 1",
+    }  # fmt: skip
+    wide = one | {"dtype": "float64", "explanation": None}
+    other = wide | {"framework": "jax"}
+    assert [x["explanation"] for x in as_in_narrower([one, wide, other])] == ["lost", "as in float32", None]
 
 
 def test_that_an_explanation_holds_for_its_framework_verdict_and_inputs_only() -> None:
