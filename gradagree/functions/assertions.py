@@ -27,7 +27,14 @@ from gradagree.functions.references import describe, graph_of
 from gradagree.functions.saved import FailedCheck, save_call
 from gradagree.functions.tangents import enclose_tangents, gradient_graph
 from gradagree.functions.ties import sum_over_ties, tied_values
-from gradagree.functions.usage import check_compared, check_cotangents, check_numbers, check_options, name_of
+from gradagree.functions.usage import (
+    check_compared,
+    check_cotangents,
+    check_numbers,
+    check_options,
+    name_of,
+    parameter_names,
+)
 from gradagree.reference.graph import Graph
 
 T = TypeVar("T")
@@ -109,7 +116,8 @@ def check_function(
     call = adapter.prepare(fn, args, named, wrt)
     trials = Trials(layouts, repeat)
     records = check_call(adapter, call, reference, args, named, cotangents, arithmetic, chosen, order, trials)
-    return Report(records, name_of(fn), trials.notes, conditions=trials.conditions)
+    names = parameter_names(fn, args)
+    return Report(records, name_of(fn), trials.notes, conditions=trials.conditions, parameters=names)
 
 
 @dataclass(frozen=True)

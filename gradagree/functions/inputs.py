@@ -56,7 +56,7 @@ def report_by_inputs(
     replay = next((report.replay for report in reports if report.replay), "")
     conditions = list(dict.fromkeys(one for report in reports for one in report.conditions))
     records = [record for report in reports for record in report.records]
-    return Report(records, name_of(thing), notes, replay, conditions)
+    return Report(records, name_of(thing), notes, replay, conditions, reports[0].parameters)
 
 
 def one_dtype(

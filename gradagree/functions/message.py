@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from gradagree.checker.verdict import plain
 from gradagree.functions.records import GradientRecord, Report
@@ -14,19 +15,19 @@ def format_report(report: Report, msg: str | None = None) -> str:
     lines = [msg] if msg else []
     failures = report.failures
     if failures:
-        lines += [f"{report.function}: {describe_failure(failures[0])}", ""]
+        lines += [f"{report.function}: {describe_failure(failures[0], report.parameters)}", ""]
     lines.append(str(report))
     if report.replay:
         lines += ["", f"See it again: {report.replay}"]
     return "\n".join(lines)
 
 
-def describe_failure(record: GradientRecord) -> str:
+def describe_failure(record: GradientRecord, parameters: Mapping[str, str] | None = None) -> str:
     """A few lines on one failing record: array, verdict, entry, expected, observed, tolerance, place."""
     mode = "" if record.mode == "reverse" else f", {record.mode} mode"
     lines = [f"{record.label} ({record.framework} {record.dtype}{mode}): {record.verdict.value}"]
     if record.entry is not None:
-        lines.append(f"  worst entry: {entry_name(record)}")
+        lines.append(f"  worst entry: {entry_name(record, parameters or {})}")
     if record.expected is not None:
         lines += [
             f"  expected     {expected_number(record)}",
@@ -43,9 +44,11 @@ def describe_failure(record: GradientRecord) -> str:
     return "\n".join(lines)
 
 
-def entry_name(record: GradientRecord) -> str:
-    """``gradient of args[0] at [2, 3]``; without an index for a scalar."""
+def entry_name(record: GradientRecord, parameters: Mapping[str, str]) -> str:
+    """``gradient of args[0] (x) at [2, 3]``; without an index for a scalar."""
     what = record.name if record.quantity == "value" else f"{record.quantity} of {record.name}"
+    argument = record.name.partition("]")[0] + "]"
+    what += f" ({parameters[argument]}{record.name.removeprefix(argument)})" if argument in parameters else ""
     return f"{what} at [{', '.join(map(str, record.entry))}]" if record.entry else what
 
 

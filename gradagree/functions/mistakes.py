@@ -17,6 +17,9 @@ MOST_EDGES = 256
 MOST_WORK = 1 << 26
 """Entries times edges up to which single contributions are left out one after the other."""
 
+LEAST_ENTRIES = 3
+"""Entries that one factor must explain."""
+
 
 class Mistake(NamedTuple):
     """What the observed gradient is: a sentence, and the place in the reference that it concerns."""
@@ -141,6 +144,10 @@ def scale(observed: np.ndarray, expected: Expected, shapes: Sequence[tuple[int, 
         )
         if near and explains(observed, number * value, abs(number) * radius):
             return meaning
+    if np.count_nonzero(np.abs(value) > 4 * radius) >= LEAST_ENTRIES and explains(
+        observed, factor * value, 2 * max(abs(factor), 1.0) * radius
+    ):
+        return f"it is {factor:.4g} times the gradient: a constant factor is wrong"
     return None
 
 

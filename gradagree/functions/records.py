@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,7 @@ class Report:
         notes: Remarks that concern the whole check, such as arguments that were not used.
         replay: Command that shows a failure again; empty if there is none.
         conditions: What was special in the further calls that were checked, such as ``"expanded cotangent"``.
+        parameters: What the function calls its arguments: ``{"args[0]": "x"}``.
 
     Example:
         >>> from gradagree import Report
@@ -109,8 +110,9 @@ class Report:
 
     def __init__(
         self, records: Sequence[GradientRecord], function: str = "", notes: Sequence[str] = (), replay: str = "",
-        conditions: Sequence[str] = (),
+        conditions: Sequence[str] = (), parameters: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
+        self.parameters = dict(parameters or {})
         self.conditions = list(conditions)
         self.replay = replay
         self.records = list(records)
@@ -185,7 +187,7 @@ class Report:
         """The function, its verdict, the notes and all records as one JSON object."""
         whole = {
             "function": self.function, "verdict": self.verdict, "notes": self.notes, "replay": self.replay,
-            "conditions": self.conditions, "records": self.records,
+            "conditions": self.conditions, "parameters": self.parameters, "records": self.records,
         }  # fmt: skip
         return msgspec.json.encode(whole)
 
@@ -194,4 +196,6 @@ class Report:
         """The report that `to_json` has written."""
         whole = msgspec.json.decode(text)
         records = msgspec.convert(whole["records"], list[GradientRecord])
-        return cls(records, whole["function"], whole["notes"], whole["replay"], whole["conditions"])
+        return cls(
+            records, whole["function"], whole["notes"], whole["replay"], whole["conditions"], whole.get("parameters")
+        )

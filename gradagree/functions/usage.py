@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -117,3 +118,19 @@ def reason_of(record: GradientRecord) -> str:
     if record.verdict is Verdict.OUT_OF_RANGE:
         return f"the {record.label} may overflow on the way; give smaller inputs or a wider dtype"
     return f"{record.label}: {record.reason}" if record.reason else record.label
+
+
+def parameter_names(fn: Any, args: Sequence[Any]) -> dict[str, str]:
+    """What a function calls its positional arguments, by their names in records: ``{"args[0]": "x"}``.
+
+    Those of a custom ``autograd.Function`` are the names in its forward pass.
+    """
+    owner = getattr(fn, "__self__", None)
+    forward = getattr(owner, "forward", None) if isinstance(owner, type) else getattr(fn, "forward", None)
+    try:
+        known = list(inspect.signature(fn if forward is None else forward).parameters.values())
+    except (TypeError, ValueError):  # of a function that is not written in Python
+        return {}
+    named = [one.name for one in known if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    named = named[1:] if isinstance(owner, type) and forward is not None and named[:1] == ["ctx"] else named
+    return {f"args[{k}]": name for k, (name, _) in enumerate(zip(named, args, strict=False))}

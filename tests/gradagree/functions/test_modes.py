@@ -133,7 +133,7 @@ def test_that_the_message_shows_the_worst_entry_first() -> None:
     assert lines[:3] == [
         "product of two",
         "Wrong.apply: gradient of args[1] (torch float32): disagree",
-        "  worst entry: gradient of args[1] at [1]",
+        "  worst entry: gradient of args[1] (y) at [1]",
     ]
     assert lines[3].split()[:2] == ["expected", "1"]
     assert lines[4].split() == ["observed", "3"]

@@ -9,6 +9,7 @@ import pytest
 
 from gradagree import assert_grads
 from gradagree.errors import UsageError
+from gradagree.functions.usage import parameter_names
 
 torch = pytest.importorskip("torch")
 X = torch.linspace(-1, 1, 6).reshape(2, 3)
@@ -59,3 +60,33 @@ def test_that_bad_input_is_one_sentence(arguments: Any, options: Any, message: s
     with pytest.raises(UsageError, match=message) as caught:
         assert_grads(*arguments, **options)
     assert "\n" not in str(caught.value)
+
+
+class Scaled(torch.nn.Module):  # type: ignore[misc]
+    def forward(self, x: object, *, scale: float = 2.0) -> None:
+        """Not called."""
+
+
+def test_that_arguments_have_the_names_of_the_function() -> None:
+    def function(x: object, params: object, /, *more: object) -> None:
+        """Not called."""
+
+    class Own(torch.autograd.Function):  # type: ignore[misc]
+        @staticmethod
+        def forward(ctx: object, query: object, key: object) -> None:
+            """Not called."""
+
+    assert parameter_names(function, (1, 2, 3)) == {"args[0]": "x", "args[1]": "params"}
+    assert parameter_names(Own.apply, (1, 2)) == {"args[0]": "query", "args[1]": "key"}
+    assert parameter_names(Scaled(), (1,)) == {"args[0]": "x"}
+    assert parameter_names(Scaled().forward, (1,)) == {"args[0]": "x"}
+    assert parameter_names(torch.sin, (1,)) == {}
+
+
+def test_that_the_message_has_the_name_and_the_path_in_it() -> None:
+    def function(x: object, params: dict[str, object]) -> object:
+        return x * torch.sin(params["w"]).detach()  # type: ignore[operator, no-any-return]
+
+    args = [torch.ones(2), {"w": torch.ones(2)}]
+    with pytest.raises(AssertionError, match=r"worst entry: gradient of args\[1\]\['w'\] \(params\['w'\]\) at \["):
+        assert_grads(function, args, reference=lambda x, params: x * np.sin(params["w"]))
