@@ -93,6 +93,8 @@ class _Recorder:
         self.numbers = inputs
         self.names = names
         self.dtypes = dtypes
+        self.custom = 0
+        """How many functions with a derivative of their own are being evaluated."""
         self.integers: dict[int, Any] = {}
         self.steps: list[Step] = []
         self.natives: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
@@ -209,7 +211,10 @@ class _Recorder:
         if name in OPENED:
             inner = params[OPENED[name]]
             consts = getattr(inner, "consts", ())
-            return self.run(getattr(inner, "jaxpr", inner), consts, operands)
+            self.custom += name.startswith("custom_")
+            found = self.run(getattr(inner, "jaxpr", inner), consts, operands)
+            self.custom -= name.startswith("custom_")
+            return found
         if name in ("scan", "while", "cond", "reduce"):
             return getattr(self, f"_{name}")(params, operands)
         if name == "custom_linear_solve":
@@ -275,6 +280,11 @@ class _Recorder:
         condition, body = params["cond_jaxpr"], params["body_jaxpr"]
         for _ in range(LONGEST):
             (going,) = self.run(condition.jaxpr, condition.consts, [*tests, *carry])
+            if isinstance(going, Value) and self.custom:
+                raise UsageError(
+                    f"the function iterates until its numbers are close enough{where(self.place)}, so that the "
+                    "derivative of its steps is not that of the function; give a reference function"
+                )
             if not np.any(self.concrete(going)):
                 return carry
             found = self.run(body.jaxpr, body.consts, [*own, *carry])

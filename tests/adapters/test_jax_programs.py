@@ -231,6 +231,22 @@ def test_that_an_endless_loop_is_refused() -> None:
         trace_program(lambda x: [run(x)], [draw(3)], ["x"])
 
 
+def test_that_an_iteration_until_convergence_is_no_reference() -> None:
+    """Its derivative is less accurate than a derivative of its own: hyp1f1 was accused."""
+
+    def series(x: Any) -> Any:
+        """exp x."""
+        start = (jnp.ones_like(x), jnp.ones_like(x), jnp.zeros_like(x))
+        step = lambda c: (c[0] * x / (c[2] + 1), c[1] + c[0] * x / (c[2] + 1), c[2] + 1)  # noqa: E731
+        return lax.while_loop(lambda c: jnp.max(jnp.abs(c[0] / c[1])) > 1e-3, step, start)[1]
+
+    own = jax.custom_jvp(series)
+    own.defjvp(lambda xs, ts: (own(*xs), jnp.exp(xs[0]) * ts[0]))
+    with pytest.raises(UsageError, match=r"iterates until its numbers are close enough .*give a reference"):
+        assert_grads(own, [draw(3)])
+    assert_grads(lambda x: x * series(lax.stop_gradient(x)), [draw(3)])
+
+
 def test_that_keys_of_random_numbers_are_no_arrays_to_check() -> None:
     def dropout(x: Any, key: Any) -> Any:
         return jnp.where(jax.random.bernoulli(key, 0.5, x.shape), x, 0.0)
