@@ -14,7 +14,7 @@ from jax._src import source_info_util
 from jax.extend import core as jcore
 
 from gradagree.adapters.lax import numpy_form
-from gradagree.adapters.program import Program, Step
+from gradagree.adapters.program import STOPS, Program, Step
 from gradagree.errors import UsageError
 from gradagree.reference.graph import Value
 from gradagree.reference.operations.moves import constant, stop_gradient
@@ -83,7 +83,7 @@ def trace_program(function: Callable[..., Any], inputs: Sequence[Any], names: Se
     operands = [Value(k) if is_floating(x) else x for k, x in enumerate(inputs)]
     outputs = recorder.run(closed.jaxpr, closed.consts, operands)
     results = [x if isinstance(x, Value) else to_numpy(x) for x in outputs]
-    return Program(list(names), recorder.steps, results, native=recorder.natives)
+    return Program(list(names), recorder.steps, results, native=recorder.natives, estimators=recorder.estimators)
 
 
 class _Recorder:
@@ -95,6 +95,7 @@ class _Recorder:
         self.dtypes = dtypes
         self.custom = 0
         """How many functions with a derivative of their own are being evaluated."""
+        self.estimators: list[str] = []
         self.integers: dict[int, Any] = {}
         self.steps: list[Step] = []
         self.natives: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
@@ -212,8 +213,11 @@ class _Recorder:
             inner = params[OPENED[name]]
             consts = getattr(inner, "consts", ())
             self.custom += name.startswith("custom_")
+            first = len(self.steps)
             found = self.run(getattr(inner, "jaxpr", inner), consts, operands)
             self.custom -= name.startswith("custom_")
+            if name.startswith("custom_vjp"):
+                self.estimators += stopped(self.steps[first:], operands, found)
             return found
         if name in ("scan", "while", "cond", "reduce"):
             return getattr(self, f"_{name}")(params, operands)
@@ -342,6 +346,19 @@ class _Recorder:
 def first_float(operands: Sequence[Any]) -> int | None:
     """The first operand of floating-point numbers; None without any."""
     return next((k for k, x in enumerate(operands) if not isinstance(x, Value) and is_floating(x)), None)
+
+
+def stopped(steps: Sequence[Step], inputs: Sequence[Any], outputs: Sequence[Any]) -> list[str]:
+    """Where steps stop the gradient on all ways from inputs to outputs; nothing if one way is open."""
+    reached, stops = {x.number for x in inputs if isinstance(x, Value)}, []
+    for step in steps:
+        if reached.isdisjoint(x.number for x in step.operands if isinstance(x, Value)):
+            continue
+        if step.name in STOPS:
+            stops.append(step.place)
+        else:
+            reached.add(step.output)
+    return [] if reached.intersection(x.number for x in outputs if isinstance(x, Value)) else stops
 
 
 def item(k: int) -> Callable[[Any], Any]:

@@ -46,12 +46,15 @@ class Program:
         steps: The operations in the order in which the program calls them.
         outputs: The values that it returns; ordinary arrays for results that do not depend on the inputs.
         native: The framework's own form of the program, for the adapter.
+        estimators: Where a function with a backward pass of its own stops every gradient in its forward pass, whose
+            derivative it then does not have.
     """
 
     inputs: Sequence[str]
     steps: list[Step]
     outputs: list[Any]
     native: Any = None
+    estimators: Sequence[str] = ()
 
     @property
     def unknown(self) -> list[Step]:

@@ -23,7 +23,7 @@ from gradagree.functions.message import format_report
 from gradagree.functions.parts import Parts, name_of as part_name, real_dtype
 from gradagree.functions.proofs import prove_findings
 from gradagree.functions.records import Disagreement, GradientRecord, Report
-from gradagree.functions.references import describe, graph_of
+from gradagree.functions.references import check_estimators, describe, graph_of
 from gradagree.functions.saved import FailedCheck, save_call
 from gradagree.functions.tangents import enclose_tangents, gradient_graph
 from gradagree.functions.ties import sum_over_ties, tied_values
@@ -233,6 +233,8 @@ def check_kept(
     if differences := structure_differences(checked):
         return differences
     records = derivative_records(checked, seeds, modes, trials)
+    if reference is None and any(record.verdict.fails and record.quantity == "gradient" for record in records):
+        check_estimators(adapter.trace(call))
     if order == 2 and not any(record.verdict.fails for record in records):
         records += second_order(checked, seeds, modes)
     return records

@@ -82,6 +82,15 @@ def check_stops(call: Call, program: Program) -> list[str]:
     return found
 
 
+def check_estimators(program: Program) -> None:
+    """Raises UsageError where a backward pass of the user's is on purpose not the derivative of its forward pass."""
+    if program.estimators:
+        raise UsageError(
+            f"the forward pass stops the gradient ({program.estimators[0]}) in a function with a backward pass of its "
+            "own, which has another derivative: give a reference that has your derivative"
+        )
+
+
 def values_in(x: Any) -> set[int]:
     """The numbers of the values in nested arguments."""
     if isinstance(x, Value):

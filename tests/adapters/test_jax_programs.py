@@ -247,6 +247,24 @@ def test_that_an_iteration_until_convergence_is_no_reference() -> None:
     assert_grads(lambda x: x * series(lax.stop_gradient(x)), [draw(3)])
 
 
+def test_that_a_straight_through_estimator_is_not_accused() -> None:
+    @jax.custom_vjp
+    def rounded(x: Any) -> Any:
+        return lax.stop_gradient(jnp.round(x))
+
+    rounded.defvjp(lambda x: (rounded(x), None), lambda _, g: (g,))
+
+    def layer(x: Any) -> Any:
+        return jnp.sin(rounded(x)) * x
+
+    with pytest.raises(UsageError, match=r"stops the gradient \(.*test_jax_programs\.py:\d+\).*give a reference"):
+        assert_grads(layer, [draw(4)])
+    assert_grads(layer, [draw(4)], reference=lambda x: jnp.sin(x + lax.stop_gradient(jnp.round(x) - x)) * x)
+    wrong = [draw(4)], lambda x: jnp.sin(x + lax.stop_gradient(jnp.round(x) - x)) * x
+    with pytest.raises(AssertionError, match="disagree"):
+        assert_grads(lambda x: jnp.sin(lax.stop_gradient(rounded(x))) * x, wrong[0], reference=wrong[1])
+
+
 def test_that_keys_of_random_numbers_are_no_arrays_to_check() -> None:
     def dropout(x: Any, key: Any) -> Any:
         return jnp.where(jax.random.bernoulli(key, 0.5, x.shape), x, 0.0)
