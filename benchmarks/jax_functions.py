@@ -17,6 +17,7 @@ import functools
 import importlib
 import json
 import pkgutil
+import re
 import signal
 import statistics
 import sys
@@ -139,23 +140,24 @@ def judge(name: str, function: Any, dtype: str, limit: float) -> dict[str, Any]:
     except TooLong:
         return {"refused": f"not finished within {limit:g} s"}
     except UsageError as refused:
-        return {"refused": str(refused)}
+        return {"refused": without_places(str(refused))}
     except NoRule as missing:
         return {"refused": str(missing)[:120]}
     except Exception as error:  # noqa: BLE001 (of the framework, for this dtype, or ours)
-        return {"refused": f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"}
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"
+        return {"refused": without_places(reason)}
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
     failed = failing(records)
     if failed and all(map(is_without_derivative, failed)):
         return {"refused": NO_DERIVATIVE}
     sharpness = [plain(r.sharpness) for r in records if r.quantity == "gradient" and r.sharpness is not None]
-    return {
+    found = {
         "verdict": worst(r.verdict for r in records).value,
-        "sharpness": statistics.median(sharpness) if sharpness else None,
-        "failures": [*map(failure, failed)],
-        "seconds": round(time.perf_counter() - start, 3),
+        "sharpness": float(f"{statistics.median(sharpness):.3g}") if sharpness else None,
+        "seconds": round(time.perf_counter() - start, 2),
     }
+    return found | ({"failures": [*map(failure, failed)]} if failed else {})
 
 
 def failing(records: Sequence[GradientRecord]) -> list[GradientRecord]:
@@ -172,8 +174,13 @@ def failure(record: GradientRecord) -> dict[str, Any]:
     numbers = {name: as_float(getattr(record, name)) for name in ("expected", "observed", "tolerance")}
     return {
         "name": record.name, "verdict": record.verdict.value, "ratio": plain(record.ratio),
-        "entry": list(record.entry or ()), **numbers, "reason": record.reason,
+        "entry": list(record.entry or ()), **numbers, "reason": without_places(record.reason),
     }  # fmt: skip
+
+
+def without_places(text: str) -> str:
+    """A sentence without the files and lines of this machine."""
+    return re.sub(r" \((called at )?/[^)]*\)", "", text)
 
 
 def as_float(x: Any) -> float | None:
@@ -214,6 +221,12 @@ def print_summary(results: Mapping[str, Any]) -> None:
             print(f"{dtype}: " + ", ".join(f"{v} {n}" for v, n in counts.most_common()) + f"; {median}")
 
 
+def as_text(known: Mapping[str, Any]) -> str:
+    """JSON with one line for each function."""
+    lines = [f" {json.dumps(name)}: {json.dumps(one)}" for name, one in sorted(known["functions"].items())]
+    return f'{{"versions": {json.dumps(known["versions"])},\n"functions": {{\n' + ",\n".join(lines) + "\n}}\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="The functions of JAX, judged from forward passes alone.")
     parser.add_argument("--only", help="names or patterns, separated by commas: nn.*,numpy.cumsum")
@@ -238,7 +251,7 @@ def main() -> None:
         if options.out:
             known["functions"].setdefault(name, {}).update(result)
             known["versions"] = {"jax": jax.__version__, "numpy": np.__version__, "python": sys.version.split()[0]}
-            options.out.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+            options.out.write_text(as_text(known))
     print_summary(results)
     accused = [v.value for v in Verdict if v.fails]
     sys.exit(any(one.get("verdict") in accused for result in results.values() for one in result.values()))

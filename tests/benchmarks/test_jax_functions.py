@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -74,3 +76,13 @@ def test_that_the_page_counts_and_lists_what_is_not_judged() -> None:
     assert "- `nn.refused`: no NumPy form of the operation lax.schur is known" in page
     assert "Without a derivative: 1 takes integers." in page
     assert "| `nn.right` | covered | agree 1 | float32 1.0e-06 |" in page
+
+
+def test_that_the_page_in_the_documentation_is_that_of_the_report() -> None:
+    page = Path(__file__).parents[2] / "docs" / "jax-functions.md"
+    assert page.read_text() == jax_page.page(json.loads(jax_page.RESULT.read_text()))
+
+
+def test_that_reasons_have_no_places_of_a_machine() -> None:
+    assert "/" not in functions.without_places("a loop (called at /home/me/x.py:3); give a reference")
+    assert "(/" not in jax_page.RESULT.read_text()
