@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gradagree.adapters.aten.table import aten, axes, is_complex
+from gradagree.reference.operations.cumulative import running_log_sum_exp
 from gradagree.reference.operations.primitive import count, midpoints
 
 
@@ -108,14 +109,7 @@ def cumprod(x: Any, dim: int, **_: Any) -> Any:
 
 @aten("logcumsumexp")
 def logcumsumexp(x: Any, dim: int) -> Any:
-    """log(sum_j<=i exp x_j), one term after the other."""
-    if not np.ndim(x) or not np.shape(x)[dim]:
-        return x
-    lined = np.moveaxis(x, dim, 0)
-    found = [lined[0]]
-    for k in range(1, np.shape(lined)[0]):
-        found.append(np.logaddexp(found[-1], lined[k]))
-    return np.moveaxis(np.stack(found, axis=0), 0, dim)
+    return running_log_sum_exp(x, axis=dim) if np.ndim(x) and np.shape(x)[dim] else x
 
 
 @aten("mm", "bmm", "matmul", "mv", "dot", "inner", "vdot")

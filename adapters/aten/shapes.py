@@ -90,7 +90,9 @@ def slice_scatter(x: Any, source: Any, dim: int = 0, start: Any = None, end: Any
 
 @aten("cat")
 def cat(arrays: Any, dim: int = 0) -> Any:
-    return np.concatenate(arrays, axis=dim)
+    """PyTorch leaves out arrays of shape (0,), whatever the shape of the others."""
+    kept = [x for x in arrays if np.shape(x) != (0,)]
+    return np.concatenate(kept or arrays, axis=dim)
 
 
 @aten("stack")

@@ -12,6 +12,7 @@ from gradagree.reference.operations.primitive import (
     Vjp,
     between,
     certain,
+    midpoints,
     or_by_division,
     overridable,
     register,
@@ -110,8 +111,34 @@ def or_without_zero(found: Any, g: Any, x: Any, axis: int | None) -> Any:
     return between(zero & (passed == 1), found, running_total(terms, None, x, axis)[0])
 
 
+UNREACHED = -1e30
+"""Stands for the logarithm of 0."""
+
+
+def running_log_sum_exp_vjp(g: Any, y: Any, x: Any, axis: int | None = None) -> tuple[Any]:
+    """sum_j>=i g_j exp(x_i - y_j), step by step.
+
+    Programs may also compute it with the logarithms of the positive and of the negative cotangents, as
+    exp(x_i + log sum_j>=i exp(log |g_j| - y_j)).
+    """
+    found = step_by_step(np.logaddexp)(g, y, x, axis)[0]
+    g, y, lined = (lined_up(z, axis) for z in (g, y, x))
+    if not np.size(g):
+        return (found,)
+
+    def part(size: Any) -> Any:
+        some = midpoints(size) > 0
+        logarithms = np.where(some, np.log(np.where(some, size, 1.0)), UNREACHED)
+        after = np.flip(running_log_sum_exp(np.flip(logarithms - y, 0), 0), 0)
+        return np.exp(lined + after)
+
+    other = part(np.maximum(g, 0.0)) - part(np.maximum(-g, 0.0))
+    other = np.reshape(other, np.shape(x)) if axis is None else np.moveaxis(other, 0, axis)
+    return (between(np.ones(np.shape(x), dtype=bool), found, other),)
+
+
 register(np.cumsum, running_total)
 register(np.cumprod, running_product)
 register(running_max, step_by_step(np.maximum))
 register(running_min, step_by_step(np.minimum))
-register(running_log_sum_exp, step_by_step(np.logaddexp))
+register(running_log_sum_exp, running_log_sum_exp_vjp)
