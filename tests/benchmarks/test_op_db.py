@@ -127,3 +127,14 @@ def test_that_results_are_one_operation_a_line() -> None:
     assert json.loads(text) == json.loads(json.dumps({"samples": 1, "operations": operations}))
     assert [line[:4] for line in text.splitlines()[1:-1]] == ['"a":', '"b":']
     assert "op_db.py" not in text
+
+
+def test_that_each_published_failure_is_examined() -> None:
+    page = importlib.import_module("benchmarks.op_db_page")
+    operations = json.loads(page.RESULT.read_text())["operations"]
+    assert len(operations) > 500
+    failing = [name for name, one in operations.items() if page.failing(one)]
+    assert [name for name in failing if page.explanation(name) is None] == []
+    assert page.RESULT.parents[1].joinpath("docs/op-db.md").read_text() == page.page(
+        json.loads(page.RESULT.read_text())
+    )
