@@ -28,6 +28,7 @@ class Call:
         random: True, after `FunctionAdapter.outputs`, if the function draws random numbers.
         state: Makes a context in which the function begins with the same state as in every other, such as the buffers
             of a module, and after which that state is as before.
+        compiled: Compiled programs by function, for an adapter that compiles.
     """
 
     function: Callable[[Sequence[Any]], list[Any]]
@@ -38,6 +39,7 @@ class Call:
     constant: list[int] = field(default_factory=list)
     random: bool = False
     state: Callable[[], AbstractContextManager[Any]] = nullcontext
+    compiled: dict[Any, Any] = field(default_factory=dict)
 
 
 def gradient_call(
@@ -71,6 +73,8 @@ class FunctionAdapter(Protocol):
     """What checking a user's function needs of a framework."""
 
     name: str
+    strided: bool
+    """True if arrays have memory layouts, and uninitialized memory can be filled."""
 
     def owns(self, function: Any, args: Any) -> bool:
         """True if the function or one of its arguments belongs to the framework."""

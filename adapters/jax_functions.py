@@ -24,6 +24,7 @@ class JaxFunctions:
     """See `gradagree.adapters.functions.FunctionAdapter`."""
 
     name = "jax"
+    strided = False
 
     def owns(self, function: Any, args: Any) -> bool:
         return any(isinstance(leaf, jax.Array) for leaf in tree_util.tree_leaves((function, args)))
@@ -128,7 +129,7 @@ class JaxFunctions:
         return isinstance(error, TypeError) and "forward-mode autodiff (jvp) to a custom_vjp" in str(error)
 
     def outputs(self, call: Call) -> list[Any]:
-        return compiled(call.function, call.arrays)
+        return Compiled(call.function)(call.arrays)
 
     def vjp(self, call: Call, cotangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         def function(arrays: Sequence[Any], seeds: Sequence[Any]) -> Any:
@@ -137,14 +138,15 @@ class JaxFunctions:
             found = vjp([zeros_of(y) if g is None else conjugated(g) for y, g in both])[0]
             return outputs, list(map(conjugated, found))
 
-        return compiled(function, call.arrays, list(cotangents))
+        program = call.compiled.setdefault((call.function, *call.wrt), Compiled(function))
+        return program(call.arrays, list(cotangents))
 
     def jvp(self, call: Call, tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         def function(arrays: Sequence[Any], tangents: Sequence[Any]) -> Any:
             along = (moved(call, arrays),), (list(tangents),)
             return jax.jvp(lambda moving: call.function(with_arrays(call, arrays, moving)), *along)
 
-        return compiled(function, call.arrays, list(tangents))
+        return Compiled(function)(call.arrays, list(tangents))
 
     def gradient(self, call: Call, cotangents: Sequence[Any]) -> Call:
         kept = [k for k, g in enumerate(cotangents) if g is not None]
@@ -178,15 +180,22 @@ def callable_only(function: Any) -> bool:
     return len(leaves) == 1 and leaves[0] is function
 
 
-def compiled(function: Callable[..., Any], *args: Any) -> Any:
-    """The value by ``jax.jit``, as programs are run, and so without compiling each operation alone.
+class Compiled:
+    """A function by ``jax.jit``, as programs are run, and so without compiling each operation alone.
 
     A function that reads numbers of its arrays runs operation by operation.
     """
-    try:
-        return jax.jit(function)(*args)
-    except (jax.errors.JAXTypeError, jax.errors.JAXIndexError):
-        return function(*args)
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.program: Any = jax.jit(function)
+
+    def __call__(self, *args: Any) -> Any:
+        try:
+            return self.program(*args)
+        except (jax.errors.JAXTypeError, jax.errors.JAXIndexError):
+            self.program = self.function
+            return self.function(*args)
 
 
 def zeros_of(y: Any) -> np.ndarray:

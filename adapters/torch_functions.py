@@ -25,6 +25,7 @@ class TorchFunctions:
     """See `gradagree.adapters.functions.FunctionAdapter`."""
 
     name = "torch"
+    strided = True
 
     def owns(self, function: Any, args: Any) -> bool:
         return isinstance(function, torch.nn.Module) or any(

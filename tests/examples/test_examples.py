@@ -21,9 +21,9 @@ from gradagree.runner.extensions import load
 from gradagree.runner.results import read_records
 
 FOLDER = Path(__file__).parents[2] / "examples"
-BY_INPUTS = "custom_backward.py"
-"""The example that `gradagree check` takes; the others are extensions."""
-FILES = sorted(path.name for path in FOLDER.glob("*.py") if path.name != BY_INPUTS)
+BY_INPUTS = {"custom_backward.py": "torch", "attention.py": "jax"}
+"""The examples that `gradagree check` takes, with their frameworks; the others are extensions."""
+FILES = sorted(path.name for path in FOLDER.glob("*.py") if path.name not in BY_INPUTS)
 TAPE = "--frameworks tape --activations tanh,sigmoid,bump --errors sse"
 OPTIONS = {"adapter.py": TAPE, "ways_to_write.py": "--modes torch:backward,jax:grad"}
 FUNCTIONS = {
@@ -59,13 +59,16 @@ def needed(file: str) -> list[str]:
 
 def test_that_every_example_is_listed_and_has_its_functions_checked() -> None:
     shown = (FOLDER / "README.md").read_text(encoding="utf-8")
-    assert {*FILES, BY_INPUTS} == {*FUNCTIONS, BY_INPUTS} == set(re.findall(r"\]\((\w+\.py)\)", shown))
+    assert {*FILES, *BY_INPUTS} == {*FUNCTIONS, *BY_INPUTS} == set(re.findall(r"\]\((\w+\.py)\)", shown))
 
 
-def test_that_the_example_of_a_backward_pass_agrees_by_the_command_at_its_head(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("torch")
+@pytest.mark.parametrize("file", BY_INPUTS)
+def test_that_the_example_of_a_backward_pass_agrees_by_the_command_at_its_head(
+    file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(BY_INPUTS[file])
     monkeypatch.chdir(FOLDER.parent)
-    text = (FOLDER / BY_INPUTS).read_text(encoding="utf-8")
+    text = (FOLDER / file).read_text(encoding="utf-8")
     (command,) = re.findall(r"^    gradagree (check .*?)\n\n", text, re.MULTILINE | re.DOTALL)
     typed = shlex.split(command.replace("\\\n", " "))
     assert code(typed) == 0
@@ -73,10 +76,25 @@ def test_that_the_example_of_a_backward_pass_agrees_by_the_command_at_its_head(m
 
 def test_that_the_module_of_the_example_agrees_with_its_own_forward_pass() -> None:
     pytest.importorskip("torch")
-    (module,) = load([str(FOLDER / BY_INPUTS)])
+    module = loaded("custom_backward.py")
     report = check(module.GatedNorm(), inputs=module.inputs()[:1], dtypes="float32,bfloat16")
     assert report.verdict is Verdict.AGREE
     assert {"weight", "gate.weight", "gate.bias"} < {record.name for record in report.records}
+
+
+def test_that_a_fault_in_the_example_of_attention_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("jax")
+    text = (FOLDER / "attention.py").read_text(encoding="utf-8")
+    wrong = text.replace("(by_p - (by_p * p).sum(-1, keepdims=True)) / math", "by_p / math")
+    assert wrong != text
+    tmp_path.joinpath("wrong_attention.py").write_text(wrong)
+    (module,) = load([str(tmp_path / "wrong_attention.py")])
+    with pytest.raises(Disagreement) as caught:
+        check(module.attention, module.plain_attention, inputs=module.inputs)
+    assert "gradient of args[0] (queries) at [1, 0, 1]" in str(caught.value)
+    assert re.search(
+        r"through sum is missing \(.*_attention.py:51\).*so backward \(.*_attention.py:34\)", str(caught.value)
+    )
 
 
 @pytest.mark.parametrize("file", FILES)
