@@ -118,6 +118,15 @@ class FunctionAdapter(Protocol):
     def settings(self) -> list[str]:
         """The lines of Python that make the framework compute as it does now, if that is not its default."""
 
+    def version(self) -> str:
+        """The version of the framework."""
+
+    def device(self, x: Any) -> str:
+        """The device that holds an array, such as ``cpu`` or the name of a GPU."""
+
+    def precision(self) -> str:
+        """The framework's setting for the precision of matrix products."""
+
     def copy(self, x: Any) -> Any:
         """An array with the same numbers in memory of its own."""
 

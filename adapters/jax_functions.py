@@ -100,6 +100,15 @@ class JaxFunctions:
     def settings(self) -> list[str]:
         return ["import jax", "", 'jax.config.update("jax_enable_x64", True)'] if jax.config.jax_enable_x64 else []
 
+    def version(self) -> str:
+        return str(jax.__version__)
+
+    def device(self, x: Any) -> str:
+        return next((one.device_kind for one in x.devices()), "") if isinstance(x, jax.Array) else "cpu"
+
+    def precision(self) -> str:
+        return str(jax.config.jax_default_matmul_precision)
+
     def copy(self, x: Any) -> Any:
         return x  # arrays of JAX cannot be written to
 

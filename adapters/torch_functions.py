@@ -118,6 +118,15 @@ class TorchFunctions:
         kind = torch.get_default_dtype()
         return [] if kind is torch.float32 else ["import torch", "", f"torch.set_default_dtype({kind})"]
 
+    def version(self) -> str:
+        return str(torch.__version__)
+
+    def device(self, x: Any) -> str:
+        return torch.cuda.get_device_name(x.device) if x.device.type == "cuda" else str(x.device)
+
+    def precision(self) -> str:
+        return torch.get_float32_matmul_precision()
+
     def copy(self, x: Any) -> Any:
         return x.detach().clone()
 

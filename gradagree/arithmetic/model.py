@@ -58,7 +58,8 @@ class Model:
     subnormal inputs and outputs may become zero. `fused`: a value may be used before it is rounded to its stored
     format. `per_example`: the gradient of each example is stored before the examples are summed. `lowest`: the format
     of the program where this model stands for wider intermediates. `outer`: the model of the program around a section
-    that converts its numbers to a narrower format.
+    that converts its numbers to a narrower format. `products`: the format to which the factors of matrix products are
+    rounded, if that is narrower.
     """
 
     format: Format
@@ -69,6 +70,7 @@ class Model:
     per_example: bool = False
     lowest: Format | None = None
     outer: Model | None = None
+    products: Format | None = None
 
     @functools.cached_property
     def u(self) -> float:

@@ -148,8 +148,13 @@ def mean(x: Rounded, axis: Any = None, keepdims: bool = False) -> Rounded:
     return divide(added, float(x.size // max(added.size, 1)))
 
 
+def as_factor(x: Rounded) -> Rounded:
+    """A factor of a matrix product, as the device rounds it."""
+    return x if x.model.products is None else x.widen(x.model.products.u * np.abs(x.value))
+
+
 def matmul(x: Any, y: Any) -> Rounded:
-    x, y = lift_all(x, y)
+    x, y = map(as_factor, lift_all(x, y))
     model, terms = x.model, x.shape[-1]
     x_size, y_size = np.abs(x.value), np.abs(y.value)
     size = x_size @ y_size

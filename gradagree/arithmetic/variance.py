@@ -224,8 +224,15 @@ def stored_sum(value: Any, variance: Any, terms: int, model: Model, squares: Any
     return Variance(value, variance, model)
 
 
+def as_factor(x: Variance) -> Variance:
+    """A factor of a matrix product, as the device rounds it."""
+    if (form := x.model.products) is None:
+        return x
+    return Variance(x.value, x.variance + rounding(x.value, replace(x.model, format=form)), x.model)
+
+
 def matmul(x: Any, y: Any) -> Variance:
-    x, y = lift_all(x, y)
+    x, y = map(as_factor, lift_all(x, y))
     if y.exact:
         variance = matmul_squares(left_factor(x), y.value)
     else:

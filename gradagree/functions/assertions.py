@@ -18,7 +18,7 @@ from gradagree.functions.conditions import PlainCall, Trials, Unchanged, protect
 from gradagree.functions.enclosures import LADDER, Expected, expect, narrowest
 from gradagree.functions.explain import explain
 from gradagree.functions.judge import judge
-from gradagree.functions.ladder import Ladder, arithmetics
+from gradagree.functions.ladder import Ladder, arithmetics, measured
 from gradagree.functions.message import format_report
 from gradagree.functions.parts import Parts, name_of as part_name, real_dtype
 from gradagree.functions.proofs import prove_findings
@@ -117,7 +117,8 @@ def check_function(
     trials = Trials(layouts, repeat)
     records = check_call(adapter, call, reference, args, named, cotangents, arithmetic, chosen, order, trials)
     names = parameter_names(fn, args)
-    return Report(records, name_of(fn), trials.notes, conditions=trials.conditions, parameters=names)
+    about = measured(adapter, call.arrays[call.wrt[0]]) if call.wrt else {}
+    return Report(records, name_of(fn), trials.notes, "", trials.conditions, names, about)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.arithmetic.model import FORMATS, OUTWARD, OWN, Model, model
+from gradagree.arithmetic.model import FORMATS, OUTWARD, OWN, Format, Model, model
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.arithmetic.variance import DEVIATIONS, Variance
 from gradagree.functions.sampling import sampled_deviations
@@ -20,6 +20,12 @@ LADDER = ("wide", "stored")
 """Where intermediates are kept: in the accumulator's format, or in the dtype."""
 FLUSHED = ", subnormals flushed"
 """Ends the name of an arithmetic in which subnormal numbers may become zero."""
+PRODUCTS = ", products in "
+"""Begins the part of the name that says to which format the device rounds the factors of matrix products."""
+TF32 = Format("tf32", "tf32", 11, 127, -126)
+"""The exponents of float32 and 11 significant bits (NVIDIA A100 Tensor Core GPU Architecture, 2020)."""
+REDUCED = {"tf32": TF32, "bfloat16": FORMATS["bfloat16"], "float32": FORMATS["float32"]}
+"""Formats to which a device may round the factors of matrix products of wider numbers."""
 SUMS = "sums in "
 """Begins the name of an arithmetic in which partial sums are rounded to the dtype as well: a loss of digits."""
 
@@ -48,6 +54,9 @@ def interior(rung: str, dtype: str) -> Model:
     stored = model(dtype)
     if rung.startswith(SUMS):
         return model(dtype, accumulator=dtype)
+    if PRODUCTS in rung:
+        kept, _, form = rung.partition(PRODUCTS)
+        return replace(interior(kept, dtype), products=REDUCED[form])
     if rung.endswith(FLUSHED):
         return replace(interior(rung.removesuffix(FLUSHED), dtype), flushes=True)
     return replace(model(stored.accumulator.name), lowest=stored.format) if rung == "wide" and stored.narrow else stored

@@ -56,7 +56,8 @@ def report_by_inputs(
     replay = next((report.replay for report in reports if report.replay), "")
     conditions = list(dict.fromkeys(one for report in reports for one in report.conditions))
     records = [record for report in reports for record in report.records]
-    return Report(records, name_of(thing), notes, replay, conditions, reports[0].parameters)
+    about = {name: text for report in reports for name, text in report.measured.items()}
+    return Report(records, name_of(thing), notes, replay, conditions, reports[0].parameters, about)
 
 
 def one_dtype(

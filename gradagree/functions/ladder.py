@@ -10,7 +10,7 @@ import numpy as np
 
 from gradagree.adapters.functions import FunctionAdapter
 from gradagree.arithmetic.model import FORMATS
-from gradagree.functions.enclosures import FLUSHED, LADDER, SUMS, interior
+from gradagree.functions.enclosures import FLUSHED, LADDER, PRODUCTS, REDUCED, SUMS, interior
 from gradagree.functions.parts import real_dtype
 
 T = TypeVar("T")
@@ -67,11 +67,49 @@ def arithmetics(adapter: FunctionAdapter, like: Any, dtype: str, arithmetic: str
         yield "stored"
     if flushes(adapter, like):
         yield ("wide" if narrow and arithmetic == "wide" else "stored") + FLUSHED
+    if (form := reduced_products(adapter, like)) and arithmetic != "wide":
+        yield ("stored" + FLUSHED if flushes(adapter, like) else "stored") + PRODUCTS + form
     if narrow and arithmetic != "wide":
         yield SUMS + dtype
 
 
 MEASURED: dict[tuple[str, str, str], bool] = {}
+FACTORS: dict[tuple[str, ...], str] = {}
+
+
+def reduced_products(adapter: FunctionAdapter, like: Any) -> str:
+    """The format to which the device rounds the factors of matrix products, such as TF32; empty if it keeps them.
+
+    A setting of the framework may change it, so that it is measured for each.
+    """
+    dtype = adapter.dtype(like)
+    if dtype not in ("float32", "float64"):
+        return ""
+    key = adapter.name, dtype, str(getattr(like, "device", "")), adapter.precision()
+    if key not in FACTORS:
+        last = FORMATS[dtype].u * 2
+        tails = {"": last, **{name: form.u * 2 for name, form in REDUCED.items() if form.u * 2 > last}}
+        finest_first = sorted(tails, key=lambda name: tails[name])
+        FACTORS[key] = next((name for name in finest_first if keeps(adapter, like, tails[name])), "bfloat16")
+    return FACTORS[key]
+
+
+def keeps(adapter: FunctionAdapter, like: Any, tail: float) -> bool:
+    """True if a matrix product keeps the factor 1 + tail, on either side."""
+    one, other = np.eye(LANES), np.full((LANES, LANES), 1 + tail)
+    pairs = ((other, one), (one, other))
+    return all(
+        bool(np.all(adapter.to_numpy(adapter.array(x, like) @ adapter.array(y, like)) == other)) for x, y in pairs
+    )
+
+
+def measured(adapter: FunctionAdapter, like: Any) -> dict[str, str]:
+    """What was measured on the device in use, for the report."""
+    found = {"framework": f"{adapter.name} {adapter.version()}", "device": adapter.device(like)}
+    if adapter.dtype(like) in FORMATS:
+        found["subnormal numbers"] = "flushed to zero" if flushes(adapter, like) else "kept"
+        found["factors of products"] = reduced_products(adapter, like) or "kept"
+    return found
 
 
 def flushes(adapter: FunctionAdapter, like: Any) -> bool:

@@ -98,6 +98,7 @@ class Report:
         replay: Command that shows a failure again; empty if there is none.
         conditions: What was special in the further calls that were checked, such as ``"expanded cotangent"``.
         parameters: What the function calls its arguments: ``{"args[0]": "x"}``.
+        measured: What was measured on the device in use: framework, device, subnormal numbers, factors of products.
 
     Example:
         >>> from gradagree import Report
@@ -111,8 +112,10 @@ class Report:
     def __init__(
         self, records: Sequence[GradientRecord], function: str = "", notes: Sequence[str] = (), replay: str = "",
         conditions: Sequence[str] = (), parameters: Mapping[str, str] | None = None,
+        measured: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
         self.parameters = dict(parameters or {})
+        self.measured = dict(measured or {})
         self.conditions = list(conditions)
         self.replay = replay
         self.records = list(records)
@@ -187,7 +190,8 @@ class Report:
         """The function, its verdict, the notes and all records as one JSON object."""
         whole = {
             "function": self.function, "verdict": self.verdict, "notes": self.notes, "replay": self.replay,
-            "conditions": self.conditions, "parameters": self.parameters, "records": self.records,
+            "conditions": self.conditions, "parameters": self.parameters, "measured": self.measured,
+            "records": self.records,
         }  # fmt: skip
         return msgspec.json.encode(whole)
 
@@ -197,5 +201,11 @@ class Report:
         whole = msgspec.json.decode(text)
         records = msgspec.convert(whole["records"], list[GradientRecord])
         return cls(
-            records, whole["function"], whole["notes"], whole["replay"], whole["conditions"], whole.get("parameters")
+            records,
+            whole["function"],
+            whole["notes"],
+            whole["replay"],
+            whole["conditions"],
+            whole.get("parameters"),
+            whole.get("measured"),
         )
