@@ -179,6 +179,7 @@ class Graph:
         inputs: Names of the inputs, which are the values 0, 1, ...
         applications: The operations, each after those whose values it uses.
         outputs: The values that the graph returns; constants where a result does not depend on the inputs.
+        shapes: Shapes of the outputs for the inputs that the graph was traced with; None if it was not traced.
 
     Example:
         >>> import numpy as np
@@ -195,6 +196,7 @@ class Graph:
     inputs: Sequence[str]
     applications: list[Application] = field(default_factory=list)
     outputs: list[Any] = field(default_factory=list)
+    shapes: list[tuple[int, ...]] | None = None
 
     @property
     def size(self) -> int:

@@ -8,6 +8,7 @@ dtype, NaN that nothing is known.
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import replace
 from typing import Any, ClassVar, Self
 
@@ -24,6 +25,8 @@ SHORT = 45
 """A float64 constant with more significant bits than this stands for a number that is not representable."""
 SMALLEST = 2.0**-1074
 """Underflow error of each product in the computation of a radius, for formats with the exponent range of float64."""
+LARGE = 2.0**60
+"""A number of this size does not change by the addition of 2."""
 
 
 class Rounded(Duck):
@@ -129,7 +132,7 @@ def lift_all(*xs: Any) -> tuple[Rounded, ...]:
 
 
 def result(
-    value: Any, spread: Any, model: Model, q: float = exactness.UNKNOWN, roundings: float = 1, keep: Any = False
+    value: Any, spread: Any, model: Model, q: float = exactness.UNKNOWN, roundings: float = 1, keep: Any = np.False_
 ) -> Rounded:
     """The result of one operation: the propagated radii (`spread`) plus its own rounding error unless it is exact.
 
@@ -137,11 +140,14 @@ def result(
     """
     size = np.abs(value) + spread
     exact = exactness.is_exact(size, q, model) | keep
-    rounding = roundings * (model.u + OWN) * size + model.quantum
-    if np.any(exact):
+    relative = roundings * (model.u + OWN)
+    rounding = relative * size
+    rounding += model.quantum
+    if exact.any():
         rounding = np.where(exact, 0.0, rounding)
     rounding += spread
-    if not np.max(size, initial=0.0) + np.max(rounding, initial=0.0) <= model.format.largest:
+    largest = np.max(size, initial=0.0)  # spread <= size
+    if not np.max((2 + relative) * largest + model.quantum) <= model.format.largest:
         return finish(value, rounding, model, q)
     rounding *= OUTWARD  # in place, as new arrays of this size take longer than the product
     return Rounded(value, rounding, model, q)
@@ -175,13 +181,14 @@ def finish(value: Any, radius: Any, model: Model, q: float = exactness.UNKNOWN) 
 
 def keep_infinite(spread: Any, x: Rounded, y: Rounded) -> Any:
     """If an operand may overflow, so may the result: infinite radius instead of NaN, which means unknown."""
-    if may_overflow(x, y):
+    if math.isnan(np.sum(spread)) and may_overflow(x, y):
         return np.where(np.isnan(spread), np.inf, spread)
     return spread
 
 
 def is_zero(x: Rounded) -> Any:
-    return (x.value == 0) & (x.radius == 0)
+    """True where the program holds 0 exactly; a scalar if nowhere."""
+    return np.False_ if x.value.all() else (x.value == 0) & (x.radius == 0)
 
 
 def is_infinite(x: Rounded) -> Any:
@@ -190,15 +197,23 @@ def is_infinite(x: Rounded) -> Any:
 
 
 def is_one(x: Rounded) -> Any:
-    """True where the program holds 1 or -1 exactly, because no other representable number is that close."""
-    return (np.abs(x.value) == 1) & (x.radius < x.model.u / 8)
+    """True where the program holds 1 or -1 exactly, because no other representable number is that close.
+
+    A scalar if nowhere.
+    """
+    one = np.abs(x.value) == 1
+    return one & (x.radius < x.model.u / 8) if one.any() else np.False_
 
 
 def add(x: Any, y: Any, sign: int = 1) -> Rounded:
     x, y = lift_all(x, y)
-    value, spread = x.value + sign * y.value, x.radius + y.radius
-    exact = is_zero(x) | is_zero(y) | ((value == 0) & (spread == 0))
+    value, spread = (x.value + y.value if sign > 0 else x.value - y.value), x.radius + y.radius
+    exact = is_zero(x) | is_zero(y)
+    if not value.all():
+        exact = exact | ((value == 0) & (spread == 0))
     found = result(value, spread, x.model, min(x.q, y.q), keep=exact)
+    if math.isfinite(np.sum(value)):
+        return found
     infinite = is_infinite(x) & np.isfinite(y.radius) | is_infinite(y) & np.isfinite(x.radius)
     return found if not infinite.any() else Rounded(value, np.where(infinite, 0.0, found.radius), x.model)
 
@@ -209,9 +224,12 @@ def subtract(x: Any, y: Any) -> Rounded:
 
 def multiply(x: Any, y: Any) -> Rounded:
     x, y = lift_all(x, y)
-    spread = keep_infinite(np.abs(x.value) * y.radius + np.abs(y.value) * x.radius + x.radius * y.radius, x, y)
+    spread = np.asarray(np.abs(x.value) * y.radius)
+    spread += np.abs(y.value) * x.radius
+    spread += x.radius * y.radius
+    spread = keep_infinite(spread, x, y)
     zero = is_zero(x) | is_zero(y)
-    if x.model.format.smallest == SMALLEST:
+    if x.model.format.smallest == SMALLEST and not np.min(spread, initial=np.inf) >= LARGE * SMALLEST:
         spread = spread + 2 * SMALLEST * (((x.radius != 0) | (y.radius != 0)) & ~zero)
     exact = zero | is_one(x) | is_one(y)
     return result(x.value * y.value, spread, x.model, exactness.product_exponent(x.q, y.q), keep=exact)
@@ -221,9 +239,15 @@ def divide(x: Any, y: Any) -> Rounded:
     x, y = lift_all(x, y)
     value = x.value / y.value
     least = np.abs(y.value) - y.radius
-    spread = keep_infinite(np.where(least > 0, x.radius / least + np.abs(value) * (y.radius / least), np.nan), x, y)
-    spread = spread + np.where(is_zero(x), 0.0, x.model.quantum)
-    return result(value, spread, x.model, roundings=DIVISION, keep=(is_zero(x) & (least > 0)) | is_one(y))
+    spread = np.asarray(np.abs(value) * y.radius)
+    spread += x.radius
+    spread /= least
+    if not np.min(least, initial=np.inf) > 0:
+        spread = np.where(least > 0, spread, np.nan)
+    spread = keep_infinite(spread, x, y)
+    zero = is_zero(x)
+    spread = spread + np.where(zero, 0.0, x.model.quantum)
+    return result(value, spread, x.model, roundings=DIVISION, keep=(zero & (least > 0)) | is_one(y))
 
 
 def negative(x: Rounded) -> Rounded:

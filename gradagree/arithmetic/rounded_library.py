@@ -10,9 +10,11 @@ import numpy as np
 from scipy import special
 
 from gradagree.arithmetic import exactness
-from gradagree.arithmetic.duck import Duck, NoRule
+from gradagree.arithmetic.duck import Duck, NoRule, Rules
 from gradagree.arithmetic.model import LIBRARY, OUTWARD, OWN, Model
 from gradagree.arithmetic.rounded import Rounded, add, divide, is_one, is_zero, lift_all, multiply, result, subtract
+from gradagree.arithmetic.rounding import outward
+from gradagree.arithmetic.tiles import tiled
 
 
 @dataclass(frozen=True)
@@ -119,12 +121,15 @@ def tail_of(f: Any, x: np.ndarray, radius: np.ndarray, model: Model) -> tuple[An
 def integer_power(x: Rounded, n: Any) -> Rounded:
     """x^n for integers n >= 0."""
     size = np.abs(x.value)
-    spread = (size + x.radius) ** n - size**n
-    value = x.value**n
+    roundings: Any
+    if np.ndim(n) == 0 and n == 2:
+        value, spread, roundings = size * size, x.radius * (2 * size + x.radius), np.float64(1.0)
+    else:
+        value, spread = x.value**n, (size + x.radius) ** n - size**n
+        roundings = np.where(np.equal(n, 2), 1.0, LIBRARY)
     q = exactness.UNKNOWN if np.ndim(n) else n * x.q if n else 0.0
-    roundings = np.where(np.equal(n, 2), 1, LIBRARY)
     spread = np.where(x.radius != 0, spread + LIBRARY * OWN * np.abs(value), 0.0)
-    return result(value, spread, x.model, q, roundings, is_zero(x) | is_one(x))  # type: ignore[arg-type]
+    return result(value, spread, x.model, q, roundings, is_zero(x) | is_one(x))
 
 
 def power(x: Any, y: Any) -> Rounded:
@@ -150,11 +155,12 @@ def library(f: Callable[[Any], Any], errors: Library) -> Callable[[Rounded], Rou
         model, value, radius = x.model, f(x.value), x.radius
         if errors.backward:
             radius = radius + LIBRARY * errors.backward * (model.u + OWN) * np.abs(x.value)
-        low, high = x.value - radius, x.value + radius
         if errors.derivative is None:
-            spread = propagate(f, x.value, radius, errors.turns)
+            spread = propagate(f, x.value, value, radius, errors.turns)
         else:
             spread = errors.derivative(np.maximum(np.abs(x.value) - radius, 0.0)) * radius
+        if errors.domain is not None or errors.peak is not None:
+            low, high = x.value - radius, x.value + radius
         if errors.domain is not None:
             spread = np.where(errors.domain(low, high), spread, np.nan)
         if errors.peak is not None:
@@ -167,31 +173,35 @@ def library(f: Callable[[Any], Any], errors: Library) -> Callable[[Rounded], Rou
 
 def with_library_error(value: Any, spread: Any, model: Model, is_exact_zero: Any, errors: Library = PLAIN) -> Rounded:
     """The result with the library's own error, and the smallest normal number where it may underflow."""
-    least = model.format.smallest_normal
-    more = np.where(np.abs(value) < least, least, 0.0) + LIBRARY * errors.absolute * (model.accumulator.u + OWN)
+    least, size = model.format.smallest_normal, np.abs(value)
+    more: Any = LIBRARY * errors.absolute * (model.accumulator.u + OWN)
+    if not np.min(size, initial=np.inf) >= least:
+        more = more + np.where(size < least, least, 0.0)
     if model.narrow:
         more = more + LIBRARY * errors.narrow * model.accumulator.u
     if errors.accuracy:
-        more = more + errors.accuracy * np.abs(value)
+        more = more + errors.accuracy * size
     return result(
         value,
-        spread + np.where(is_exact_zero, 0.0, more),
+        spread + np.where(is_exact_zero, 0.0, more) if np.any(more) else spread,
         model,
         roundings=errors.half if model.narrow else LIBRARY * errors.forward,
         keep=is_exact_zero,
     )
 
 
-def propagate(f: Callable[[Any], Any], x: np.ndarray, radius: np.ndarray, turns: tuple[float, ...] = ()) -> Any:
-    """The largest distance of f from f(x) within the radius: at the ends and at the turning points."""
+def propagate(
+    f: Callable[[Any], Any], x: np.ndarray, value: np.ndarray, radius: np.ndarray, turns: tuple[float, ...] = ()
+) -> Any:
+    """The largest distance of f from value = f(x) within the radius: at the ends and at the turning points."""
     if not radius.any():
         return 0.0
-    value = f(x)
-    low, high = (np.nextafter(x + side * radius, side * np.inf) for side in (-1, 1))
+    low, high = (outward(x + side * radius, side) for side in (-1, 1))
     ends = [f(low), f(high), *(f(np.minimum(np.maximum(turn, low), high)) for turn in turns)]
     reach = np.maximum.reduce([np.abs(end - value) for end in ends])
     largest = np.maximum.reduce([np.abs(end) for end in ends])
-    return np.where(radius != 0, reach + 2 * LIBRARY * OWN * largest, 0.0)
+    spread = reach + 2 * LIBRARY * OWN * largest
+    return spread if radius.all() else np.where(radius != 0, spread, 0.0)
 
 
 def snap_to_limit(f: Callable[[Any], Any], x: Rounded, answer: Rounded) -> Rounded:
@@ -252,9 +262,10 @@ def logaddexp(x: Any, y: Any) -> Rounded:
     return result(value, inherited + (x.model.u + OWN) * formula, x.model, roundings=each)
 
 
-Rounded.rules.update({
+ELEMENTWISE: Rules = {
     np.add: add, np.subtract: subtract, np.multiply: multiply, np.divide: divide, np.power: power, np.square: square,
     np.reciprocal: lambda x: divide(1.0, x), np.logaddexp: logaddexp, np.hypot: hypot, np.arctan2: arctan2,
     special.gamma: gamma, special.zeta: zeta,
     **{f: library(f, errors) for f, errors in FUNCTIONS.items()},
-})  # fmt: skip
+}  # fmt: skip
+Rounded.rules.update({f: tiled(Rounded, rule) for f, rule in ELEMENTWISE.items()})

@@ -217,8 +217,8 @@ def products(x: Rounded, multiplied: Fold, added: Fold) -> Rounded:
     model, size = x.model, np.abs(x.value) + x.radius
     bound, grown, terms = multiplied(size), multiplied(np.maximum(size, 1.0)), added(np.ones(x.shape))
     q = float(x.q * (np.max(terms) if x.q < 0 else 1)) if terms.size else 0.0
-    exact = exactness.is_exact(bound, q, model) | (multiplied(np.where(is_zero(x), 0.0, 1.0)) == 0)
-    exact = exact | (added(np.where(is_one(x), 0.0, 1.0)) <= 1)
+    exact = exactness.is_exact(bound, q, model) | (multiplied(1.0 - np.broadcast_to(is_zero(x), x.shape)) == 0)
+    exact = exact | (added(1.0 - np.broadcast_to(is_one(x), x.shape)) <= 1)
     spread = np.zeros_like(bound)
     if x.radius.any():
         spread = keep_infinite(bound - multiplied(np.abs(x.value)) + 2 * terms * OWN * bound, x, x)

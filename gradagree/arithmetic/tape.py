@@ -216,6 +216,7 @@ def trace(function: Callable[..., Any], *inputs: Any, names: Sequence[str] | Non
     result = function(*(Tape(x, graph, Value(k)) if x.dtype.kind == "f" else x for k, x in enumerate(arrays)))
     outputs = result if isinstance(result, tuple | list) else [result]
     graph.outputs = [x.place if isinstance(x, Tape) else np.asarray(x) for x in outputs]
+    graph.shapes = [x.shape if isinstance(x, Tape) else np.shape(x) for x in outputs]
     return graph
 
 

@@ -22,11 +22,12 @@ from gradagree.functions.ladder import Ladder, arithmetics, measured
 from gradagree.functions.message import format_report
 from gradagree.functions.parts import Parts, name_of as part_name, real_dtype
 from gradagree.functions.proofs import prove_findings
+from gradagree.functions.recent import Recent
 from gradagree.functions.records import Disagreement, GradientRecord, Report
 from gradagree.functions.references import check_estimators, describe, graph_of
 from gradagree.functions.saved import FailedCheck, save_call
 from gradagree.functions.tangents import enclose_tangents, gradient_graph
-from gradagree.functions.ties import sum_over_ties, tied_values
+from gradagree.functions.ties import is_smooth, sum_over_ties, tied_values
 from gradagree.functions.usage import (
     check_compared,
     check_cotangents,
@@ -243,20 +244,22 @@ def check_kept(
 
 def structure_differences(checked: CheckedCall) -> list[GradientRecord]:
     """Records of outputs whose number or shapes differ from those of the reference."""
-    with np.errstate(all="ignore"):
-        results = checked.graph.results(checked.graph.evaluate(checked.inputs))
-    for y in results:
+    for y in checked.graph.outputs:
         if isinstance(y, np.ndarray) and y.dtype.kind == "O":
             raise UsageError(f"the reference returns {y.tolist()!r}, which is no array; return the function's outputs")
+    shapes = checked.graph.shapes
+    if shapes is None:
+        with np.errstate(all="ignore"):
+            shapes = [np.shape(y) for y in checked.graph.results(checked.graph.evaluate(checked.inputs))]
     parts = checked.parts(checked.outputs)
-    if len(results) != len(parts):
-        reason = f"the function returns {len(checked.outputs)} arrays, the reference {len(results)}"
+    if len(shapes) != len(parts):
+        reason = f"the function returns {len(checked.outputs)} arrays, the reference {len(shapes)}"
         return [checked.record(0, "value", {"verdict": Verdict.VALUE_DIFFERS, "reason": reason})]
     found = []
-    for part, expected in zip(parts, results, strict=True):
+    for part, shape in zip(parts, shapes, strict=True):
         y = checked.outputs[part.place]
-        if tuple(y.shape) != np.shape(expected) and part.name != "imag":
-            reason = f"has shape {tuple(y.shape)}, the reference {np.shape(expected)}"
+        if tuple(y.shape) != shape and part.name != "imag":
+            reason = f"has shape {tuple(y.shape)}, the reference {shape}"
             found.append(checked.record(part.place, "value", {"verdict": Verdict.VALUE_DIFFERS, "reason": reason}))
     return found
 
@@ -292,7 +295,9 @@ def reverse_records(checked: CheckedCall, seeds: Sequence[Any], trials: Trials |
         return proved(checked, seeds, [record for record in records if record.quantity == "value"])
     records = with_ties(checked, expected, seeds, gradients, proved(checked, seeds, records))
     if not any(record.verdict.fails for record in records):
-        return records if trials is None else [*records, *hidden(checked, seeds, found, gradients, trials, records)]
+        if trials is None:
+            return records
+        return [*records, *hidden(checked, seeds, found, gradients, trials, records, expected)]
     if checked.order > 1:
         return records
     parts = checked.parts(call.arrays)
@@ -331,6 +336,8 @@ def with_ties(
     kinds = checked.gradients(gradients)
     if checked.order > 1 or any(g is None for g in gradients) or any(record.verdict.fails for record in records):
         return list(records)
+    if is_smooth(checked.graph):
+        return list(records)
     rung = [name for name in expected if name in LADDER][-1]
     arrays, unchecked = [checked.inputs[k] for k, _ in kinds], []
     for k, _ in kinds:
@@ -357,16 +364,18 @@ def with_ties(
 
 def hidden(
     checked: CheckedCall, seeds: Sequence[Any], values: Sequence[Any], gradients: Sequence[Any], trials: Trials,
-    records: Sequence[GradientRecord],
+    records: Sequence[GradientRecord], expected: Ladder[Enclosures],
 ) -> list[GradientRecord]:  # fmt: skip
     """The records of what fails only under a condition that the plain call does not have."""
+    known = Recent([*checked.inputs, *checked.numbers(seeds, checked.outputs)], expected)
 
     def judge_call(
         call: Call, seeds: Sequence[Any], values: Sequence[Any], gradients: Sequence[Any]
     ) -> list[GradientRecord]:
-        inputs = checked.numbers(call.arrays, call.arrays)
-        special = replace(checked, call=call, inputs=inputs)
-        return proved(special, seeds, judged(special, expectations(special, seeds), values, gradients))
+        special = replace(checked, call=call, inputs=checked.numbers(call.arrays, call.arrays))
+        numbers = [*special.inputs, *checked.numbers(seeds, checked.outputs)]
+        ladder = known.of(numbers, lambda: expectations(special, seeds))
+        return proved(special, seeds, judged(special, ladder, values, gradients))
 
     verdicts = {record.label: record.verdict for record in records}
     plain = PlainCall(checked.adapter, checked.call, seeds, values, gradients, judge_call, verdicts)

@@ -12,6 +12,7 @@ import numpy as np
 
 from gradagree.arithmetic.model import FORMATS, OUTWARD, OWN, Format, Model, model
 from gradagree.arithmetic.rounded import Rounded
+from gradagree.arithmetic.rounding import is_representable
 from gradagree.arithmetic.variance import DEVIATIONS, Variance
 from gradagree.functions.sampling import sampled_deviations
 from gradagree.reference.graph import Graph
@@ -147,8 +148,8 @@ def sampled(
 
 def lift(x: Any, inside: Model) -> Rounded:
     """Numbers that the function is given: exact, except for those of a wider dtype, which may be rounded."""
-    rounded = Rounded.constant(np.asarray(x, dtype=np.float64), inside)
-    return rounded if rounded.radius.any() else Rounded.stored(x, inside)
+    x = np.asarray(x, dtype=np.float64)
+    return Rounded.stored(x, inside) if is_representable(x, inside.format) else Rounded.constant(x, inside)
 
 
 def is_floating(x: Any) -> bool:

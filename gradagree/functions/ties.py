@@ -28,6 +28,20 @@ REASON = (
 )
 
 
+SMOOTH = frozenset((
+    "add", "arctan", "broadcast_to", "concatenate", "cos", "cosh", "divide", "erf", "erfc", "exp", "exp2",
+    "expand_dims", "expit", "expm1", "getitem", "log", "log10", "log1p", "log2", "log_expit", "log_softmax", "matmul",
+    "mean", "moveaxis", "multiply", "negative", "positive", "power", "ravel", "reciprocal", "reshape", "sin", "sinh",
+    "softmax", "sqrt", "square", "squeeze", "stack", "subtract", "sum", "swapaxes", "tanh", "transpose",
+))  # fmt: skip
+"""Operations that choose none of several numbers, by the names of their primitives."""
+
+
+def is_smooth(graph: Graph) -> bool:
+    """True if certainly no operation chooses one of several numbers, so that no gradient depends on ties."""
+    return all(step.operation.name in SMOOTH for step in graph.applications)
+
+
 class Sum(NamedTuple):
     """A sum of gradients over equal entries: what it must be, what it is, and the tolerance."""
 
