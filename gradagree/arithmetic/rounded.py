@@ -239,9 +239,8 @@ def divide(x: Any, y: Any) -> Rounded:
     x, y = lift_all(x, y)
     value = x.value / y.value
     least = np.abs(y.value) - y.radius
-    spread = np.asarray(np.abs(value) * y.radius)
-    spread += x.radius
-    spread /= least
+    spread = np.asarray(np.abs(value) * (y.radius / least))
+    spread += x.radius / least
     if not np.min(least, initial=np.inf) > 0:
         spread = np.where(least > 0, spread, np.nan)
     spread = keep_infinite(spread, x, y)
