@@ -3,7 +3,8 @@
     gradagree check examples/attention.py:attention --inputs examples/attention.py:inputs \
         --reference examples/attention.py:plain_attention --dtypes float32,bfloat16
 
-Keys and values are in a dict, and the lengths of the sequences are integers, which have no gradient. A test is one line:
+Keys and values are in a dict, and the lengths of the sequences are integers, which have no gradient.
+In a test, one line checks it:
 
     assert_grads(attention, inputs(), reference=plain_attention)
 """

@@ -93,7 +93,7 @@ def test_that_a_fault_in_the_example_of_attention_is_named(tmp_path: Path) -> No
         check(module.attention, module.plain_attention, inputs=module.inputs)
     assert "gradient of args[0] (queries) at [1, 0, 1]" in str(caught.value)
     assert re.search(
-        r"through sum is missing \(.*_attention.py:51\).*so backward \(.*_attention.py:34\)", str(caught.value)
+        r"through sum is missing \(.*_attention.py:52\).*so backward \(.*_attention.py:35\)", str(caught.value)
     )
 
 

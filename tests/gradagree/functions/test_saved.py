@@ -11,6 +11,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import types
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ import pytest
 
 from gradagree import assert_grads, check
 from gradagree.functions import saved
+from gradagree.functions.importable import NotImportable, origin_of
 from gradagree.functions.records import Disagreement, Report
 
 torch = pytest.importorskip("torch")
@@ -254,3 +257,32 @@ def test_that_arguments_that_are_too_large_are_not_saved(monkeypatch: pytest.Mon
     monkeypatch.setattr(saved, "LARGEST", 4)
     (note,) = failure(Tripled.apply, [torch.ones(2), None, 2.0]).report.notes  # type: ignore[union-attr]
     assert note.endswith("check the function with smaller ones")
+
+
+def test_that_a_folder_is_given_as_an_option(tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(Disagreement) as caught:
+        check(Tripled.apply, inputs=(torch.ones(2), None, 2.0), save=tmp_path / "chosen")
+    assert len(list((tmp_path / "chosen").glob("Tripled.apply-*/replay.py"))) == 1
+    assert not folder.exists()
+    assert shows_the_same(caught.value)
+
+
+def in_module(name: str, **attributes: Any) -> Any:
+    """A function of a module that is made here, as it would be if the module were imported."""
+    module = types.ModuleType(name)
+    exec("def function(x):\n    return x", module.__dict__)
+    module.__dict__.update(attributes)
+    return module
+
+
+def test_that_a_function_of_an_interactive_session_is_told_to_be_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    main = in_module("__main__")
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    with pytest.raises(NotImportable, match="function is defined in an interactive session; define it in a file"):
+        origin_of(main.function)
+
+
+def test_that_a_module_run_by_its_name_is_loaded_by_that_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    main = in_module("__main__", __file__="/home/me/package/kernels.py", __spec__=ModuleSpec("package.kernels", None))
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    assert origin_of(main.function) == ("package.kernels", "function", "/home/me/package/kernels.py")

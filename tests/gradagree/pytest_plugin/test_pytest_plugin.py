@@ -256,3 +256,5 @@ def test_that_functions_checked_by_inputs_are_in_the_summary(project: pytest.Pyt
         ]
     )
     assert (project.path / "out" / "function-2.html").read_text().count("gradient of args[0]") == 2
+    (script,) = (project.path / "out" / "replay").glob("Wrong.apply-*/replay.py")
+    result.stdout.fnmatch_lines([f"See it again: *{script.parent.name}*"])
