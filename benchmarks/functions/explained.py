@@ -29,11 +29,28 @@ class Explanation:
 FAR = ("extreme", "saturated", "mixed")
 """Distributions with inputs at which exponentials overflow."""
 OVERFLOW = "exp overflows: inf / inf or 0 inf, NaN where the derivative is finite"
+CANCELS = "e^p - e^-p keeps no digit of a small p, and 1 - t^2 is 0 where t rounds to 1"
+HALF = "the cotangent times p/2 overflows before it is multiplied by 0"
+SOFTSIGN = "the derivative of z / (1 + z) is evaluated as 1/(1 + z) - z/(1 + z)^2, which cancels at large z"
 EXPLAINED = (
     Explanation("serf", "jax", ("nonfinite",), f"log1p(exp(p)): {OVERFLOW}", FAR),
     Explanation("eswish", "jax", ("nonfinite",), f"p / (1 + exp(-p)): {OVERFLOW}", FAR),
     Explanation("naive_tanh", "torch", ("nonfinite",), OVERFLOW, FAR),
     Explanation("naive_tanh", "jax", ("nonfinite",), OVERFLOW, FAR),
+    Explanation("naive_tanh", "torch", ("disagree",), f"no correct digit: {CANCELS}"),
+    Explanation("naive_tanh", "jax", ("disagree",), f"no correct digit: {CANCELS}"),
+    Explanation(
+        "eswish", "jax", ("disagree",),
+        "the derivative of p / d, d = 1 + exp(-p), is 1/d + p exp(-p) / d^2; where d^2 overflows, the second term is 0",
+    ),
+    Explanation("elish", "jax", ("disagree", "value-differs"), "exp(p) - 1 keeps no digit of a small p"),
+    Explanation("hard_mish", "torch", ("nonfinite",), HALF, FAR),
+    Explanation("hard_mish", "jax", ("nonfinite",), HALF, FAR),
+    Explanation(
+        "sequential_module", "torch", ("disagree", "value-differs"),
+        f"no correct digit: {SOFTSIGN}; above its threshold of 20 torch's softplus is the identity, off by 2e-9", FAR,
+    ),
+    Explanation("sequential_module", "jax", ("disagree",), f"no correct digit: {SOFTSIGN}", FAR),
     Explanation(
         "naive_log_sigmoid", "jax", ("nonfinite",),
         "log(s(p)): 1 / s(p) overflows, an infinity where the derivative is at most 1", FAR,
