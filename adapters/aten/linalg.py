@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import lapack
 
-from gradagree.adapters.aten.table import aten
+from gradagree.adapters.aten.table import aten, is_complex
 from gradagree.errors import UsageError
 from gradagree.reference.operations.primitive import midpoints
 from gradagree.reference.operations.spectral import svd
@@ -17,6 +17,11 @@ from gradagree.reference.operations.spectral import svd
 def transposed(x: Any) -> Any:
     """The transpose of each matrix of a stack."""
     return np.swapaxes(x, -1, -2)
+
+
+def hermitian(x: Any) -> Any:
+    """The conjugate transpose of each matrix of a stack."""
+    return np.conjugate(transposed(x)) if is_complex(x) else transposed(x)
 
 
 def no_errors(a: Any) -> np.ndarray:
@@ -128,7 +133,7 @@ def cross(x: Any, y: Any, *, dim: int = -1) -> Any:
 
 @aten("vdot")
 def vdot(x: Any, y: Any) -> Any:
-    return x @ y
+    return np.conjugate(x) @ y if is_complex(x) else x @ y
 
 
 @aten("eye")
@@ -185,7 +190,7 @@ def qr(a: Any, mode: str = "reduced") -> Any:
 
 @aten("linalg_householder_product")
 def householder_product(v: Any, tau: Any) -> Any:
-    """The first columns of the product of the reflections 1 - tau_k v_k v_k^T; v_k is 1 at k and 0 before."""
+    """The first columns of the product of the reflections 1 - tau_k v_k v_k^H; v_k is 1 at k and 0 before."""
     m, n = np.shape(v)[-2:]
     q: Any = np.broadcast_to(np.eye(m, n), (*np.shape(v)[:-2], m, n))
     for k in reversed(range(np.shape(tau)[-1])):
@@ -194,17 +199,18 @@ def householder_product(v: Any, tau: Any) -> Any:
 
 
 def once_reflected(v: Any, tau: Any, k: int, x: Any) -> Any:
-    """(1 - tau_k v_k v_k^T) x."""
+    """(1 - tau_k v_k v_k^H) x."""
     head = np.concatenate([np.zeros((*np.shape(v)[:-2], k)), np.ones((*np.shape(v)[:-2], 1))], axis=-1)
     own = np.expand_dims(np.concatenate([head, v[..., k + 1 :, k]], axis=-1), -1)
-    return x - own @ (tau[..., k : k + 1, None] * (transposed(own) @ x))
+    return x - own @ (tau[..., k : k + 1, None] * (hermitian(own) @ x))
 
 
 @aten("ormqr")
 def ormqr(v: Any, tau: Any, x: Any, left: bool = True, transpose: bool = False) -> Any:
     """q x, or x q without left, with the product q of the reflections of `householder_product`, or its transpose."""
     if not left:
-        return transposed(ormqr(v, tau, transposed(x), transpose=not transpose))
+        return hermitian(ormqr(v, tau, hermitian(x), transpose=not transpose))
+    tau = np.conjugate(tau) if transpose and is_complex(tau) else tau
     order = range(np.shape(tau)[-1])
     for k in order if transpose else reversed(order):
         x = once_reflected(v, tau, k, x)
@@ -285,7 +291,7 @@ def lu_unpack(factors: Any, pivots: Any, unpack_data: bool = True, unpack_pivots
 def lu_solve(factors: Any, pivots: Any, b: Any, *, left: bool = True, adjoint: bool = False) -> Any:
     """The solution of a x = b (x a = b without left), or with the transpose of a, from an LU decomposition of a."""
     if not left:
-        return transposed(lu_solve(factors, pivots, transposed(b), adjoint=not adjoint))
+        return hermitian(lu_solve(factors, pivots, hermitian(b), adjoint=not adjoint))
     lead = np.broadcast_shapes(np.shape(factors)[:-2], np.shape(b)[:-2])
     b = np.broadcast_to(b, (*lead, *np.shape(b)[-2:]))
     order = np.broadcast_to(rows_of(np.asarray(pivots), np.shape(factors)[-1]), (*lead, np.shape(factors)[-1]))
@@ -293,7 +299,7 @@ def lu_solve(factors: Any, pivots: Any, b: Any, *, left: bool = True, adjoint: b
     if not adjoint:
         b = np.take_along_axis(b, order[..., None], axis=-2)
         return np.linalg.solve(np.triu(factors), np.linalg.solve(lower, b))
-    found = np.linalg.solve(transposed(lower), np.linalg.solve(transposed(np.triu(factors)), b))
+    found = np.linalg.solve(hermitian(lower), np.linalg.solve(hermitian(np.triu(factors)), b))
     return np.take_along_axis(found, np.argsort(order, axis=-1)[..., None], axis=-2)
 
 
@@ -306,7 +312,7 @@ SEPARATE = 5
 @aten("linalg_matrix_exp")
 def matrix_exp(a: Any) -> Any:
     """The exponential, by its series at a / 2^k and k squarings."""
-    size = np.max(np.sum(np.abs(midpoints(a)), axis=-2), initial=0.0)
+    size = np.max(np.sum(midpoints(np.abs(a)) if is_complex(a) else np.abs(midpoints(a)), axis=-2), initial=0.0)
     halvings = int(np.ceil(np.log2(size))) if size > 1 else 0
     a = a * 0.5**halvings
     one = np.broadcast_to(np.eye(np.shape(a)[-1]), np.shape(a))

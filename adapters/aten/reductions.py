@@ -94,7 +94,9 @@ def all_(x: Any, dim: Any = None, keepdim: bool = False) -> Any:
 
 @aten("logsumexp")
 def logsumexp(x: Any, dim: Any, keepdim: bool = False) -> Any:
-    return np.logaddexp.reduce(x, axis=axes(dim), keepdims=keepdim) if np.ndim(x) else x  # type: ignore[call-overload]
+    if not np.ndim(x):
+        return np.log(np.exp(x)) if is_complex(x) else x
+    return np.logaddexp.reduce(x, axis=axes(dim), keepdims=keepdim)  # type: ignore[call-overload]
 
 
 @aten("cumsum")
@@ -112,7 +114,7 @@ def logcumsumexp(x: Any, dim: int) -> Any:
     return running_log_sum_exp(x, axis=dim) if np.ndim(x) and np.shape(x)[dim] else x
 
 
-@aten("mm", "bmm", "matmul", "mv", "dot", "inner", "vdot")
+@aten("mm", "bmm", "matmul", "mv", "dot", "inner")
 def matmul(x: Any, y: Any) -> Any:
     return x @ y
 

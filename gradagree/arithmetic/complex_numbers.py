@@ -12,7 +12,7 @@ from gradagree.arithmetic import structural
 from gradagree.arithmetic.derived import fold_entries
 from gradagree.arithmetic.duck import Duck, NoRule, Rules
 from gradagree.reference.operations import complex_numbers as pairs
-from gradagree.reference.operations.complex_numbers import HOLOMORPHIC, MAGNITUDE, PRODUCT, Pair
+from gradagree.reference.operations.complex_numbers import HOLOMORPHIC, LOG_SUM_EXP, MAGNITUDE, PRODUCT, Pair
 from gradagree.reference.operations.primitive import Primitive, midpoints
 
 
@@ -42,7 +42,7 @@ class Complex(Duck):
         x = np.asarray(x)
         if x.dtype.kind != "c":
             return cls(x.astype(np.float64), None)
-        re, im = (None if not part.any() else np.ascontiguousarray(part) for part in (x.real, x.imag))
+        re, im = (None if not part.any() else np.array(part) for part in (x.real, x.imag))
         return cls(np.zeros(x.shape) if re is None and im is None else re, im)
 
     def _parts(self) -> tuple[Any, ...]:
@@ -90,6 +90,10 @@ class Complex(Duck):
         if key in (np.conjugate, np.positive):
             return conjugate(args[0]) if key is np.conjugate else self
         return super()._apply(key, name, args, kwargs)
+
+    @property
+    def middle(self) -> Any:
+        raise NoRule("this operation is not covered for complex numbers")
 
     def astype(self, dtype: Any) -> Any:
         if np.dtype(dtype).kind == "c":
@@ -267,33 +271,67 @@ def norm(z: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     return np.linalg.norm(absolute(z), ord, axis, keepdims)
 
 
-def inverse_function(name: str) -> Callable[..., Complex]:
-    """arcsin and its relatives by their logarithms."""
-    root, log = unary("complex sqrt"), unary("complex log")
-
-    def arcsinh(z: Any) -> Complex:
-        return log(add(z, root(add(multiply(z, z), 1.0))))
-
-    def arctanh(z: Any) -> Complex:
-        return multiply(0.5, subtract(log(add(1.0, z)), log(subtract(1.0, z))))
-
-    def arccosh(z: Any) -> Complex:
-        return log(add(z, multiply(root(add(z, 1.0)), root(subtract(z, 1.0)))))
-
-    def arcsin(z: Any) -> Complex:
-        return multiply(-1j, arcsinh(multiply(1j, z)))
-
-    rules = {
-        "arcsinh": arcsinh, "arctanh": arctanh, "arccosh": arccosh, "arcsin": arcsin,
-        "arctan": lambda z: multiply(-1j, arctanh(multiply(1j, z))),
-        "arccos": lambda z: subtract(np.pi / 2, arcsin(z)),
-    }  # fmt: skip
-    return rules[name]
-
-
 def logistic(z: Any) -> Complex:
     """(1 + tanh(z / 2)) / 2."""
     return multiply(0.5, add(1.0, unary("complex tanh")(multiply(0.5, z))))
+
+
+def sinc(z: Any) -> Complex:
+    """sin(pi z) / (pi z), and 1 at 0."""
+    z = multiply(np.pi, z)
+    zero = midpoints(absolute(z)) == 0
+    safe = choose(zero, 1.0, z) if zero.any() else z
+    found = divide(unary("complex sin")(safe), safe)
+    return choose(zero, 1.0, found) if zero.any() else found
+
+
+def log_sum_exp(z: Any, axis: Any = None, keepdims: bool = False) -> Complex:
+    """log(sum_i exp z_i)."""
+    z = Complex.of(z)
+    over = tuple(range(z.ndim)) if axis is None else tuple(int(k) % z.ndim for k in np.atleast_1d(axis))
+    both = recorded(LOG_SUM_EXP, pairs.stacked(z.pair), axes=over)
+    found = Complex(both[0], both[1])
+    return found if keepdims else found.map(np.squeeze, over)
+
+
+def in_blocks(z: Complex) -> Any:
+    """The real matrix [[a, -b], [b, a]] that multiplies the parts of vectors as a + i b does."""
+    re, im = z.pair
+    return np.concatenate([np.concatenate([re, -im], axis=-1), np.concatenate([im, re], axis=-1)], axis=-2)
+
+
+def solve(a: Any, b: Any) -> Complex:
+    a, b = Complex.of(a), Complex.of(b)
+    n, vector = a.shape[-1], b.ndim == 1
+    columns = np.concatenate(list(b.pair), axis=-1 if vector else -2)
+    found = np.linalg.solve(in_blocks(a), columns)
+    return Complex(found[:n], found[n:]) if vector else Complex(found[..., :n, :], found[..., n:, :])
+
+
+def inverse(a: Any) -> Complex:
+    a = Complex.of(a)
+    found = np.linalg.inv(in_blocks(a))[..., : a.shape[-1]]
+    return Complex(found[..., : a.shape[-1], :], found[..., a.shape[-1] :, :])
+
+
+def determinant(a: Any) -> Complex:
+    """The product of the pivots of elimination, whose rows are exchanged as for the given numbers."""
+    a = Complex.of(a)
+    found: Complex = Complex.of(np.ones(a.shape[:-2]))
+    for _ in range(a.shape[-1]):
+        first = np.argmax(midpoints(absolute(a[..., :, 0])), axis=-1)
+        others = np.arange(a.shape[-2]) != first[..., None]
+        order = np.concatenate([first[..., None], rows_of(others)], axis=-1)
+        a = a.map(np.take_along_axis, order[..., None], axis=-2)
+        found = multiply(found, multiply(a[..., 0, 0], np.where(first % 2 == 0, 1.0, -1.0)))
+        rest, factors = a[..., 1:, 1:], divide(a[..., 1:, :1], a[..., :1, :1]) if a.shape[-2] > 1 else None
+        a = rest if factors is None else subtract(rest, multiply(factors, a[..., :1, 1:]))
+    return found
+
+
+def rows_of(mask: np.ndarray) -> np.ndarray:
+    """The places where a mask is true along its last axis, equally many in each row."""
+    return np.argsort(~mask, axis=-1, kind="stable")[..., : mask.shape[-1] - 1]
 
 
 def vdot(x: Any, y: Any) -> Any:
@@ -326,14 +364,15 @@ Complex.rules.update({
     np.log2: lambda z: multiply(1 / np.log(2.0), unary("complex log")(z)),
     np.log10: lambda z: multiply(1 / np.log(10.0), unary("complex log")(z)),
     np.log1p: lambda z: unary("complex log")(add(1.0, z)),
-    np.expm1: lambda z: subtract(unary("complex exp")(z), 1.0),
     np.exp2: lambda z: unary("complex exp")(multiply(np.log(2.0), z)),
     np.sum: reduction(np.sum), np.mean: reduction(np.mean), np.cumsum: reduction(np.cumsum),
     np.prod: fold_entries(np.multiply), np.var: variance, np.std: lambda z, *a, **k: np.sqrt(variance(z, *a, **k)),
     np.linalg.norm: norm, np.isnan: of_both(np.isnan, np.logical_or), np.isinf: of_both(np.isinf, np.logical_or),
     np.isfinite: of_both(np.isfinite, np.logical_and),
-    **{getattr(np, name): inverse_function(name)
-       for name in ("arcsin", "arccos", "arctan", "arcsinh", "arccosh", "arctanh")},
+    **{getattr(np, name): unary(f"complex {name}")
+       for name in ("arcsin", "arccos", "arctan", "arcsinh", "arccosh", "arctanh", "expm1")},
+    np.sinc: sinc, special.logsumexp: log_sum_exp, np.linalg.solve: solve,
+    np.linalg.inv: inverse, np.linalg.det: determinant,
 })  # fmt: skip
 SHARED = (
     *structural.STRUCTURAL, *structural.SPLITTING, *structural.JOINING, *structural.SHAPES,

@@ -140,6 +140,49 @@ def power_derivative(y: Pair, z: Pair, exponent: complex) -> Pair:
     return (turn[0] * re, turn[0] * im) if turn[1] == 0 else multiply(turn, (re, im))
 
 
+def exponential_minus_one(z: Pair) -> Pair:
+    """expm1(x) cos y - 2 sin(y/2)^2 + i exp(x) sin y."""
+    x, y = z
+    half = np.sin(0.5 * y)
+    return np.expm1(x) * np.cos(y) - 2.0 * half * half, np.exp(x) * np.sin(y)
+
+
+def add(z: Pair, w: Pair) -> Pair:
+    return z[0] + w[0], z[1] + w[1]
+
+
+def scaled(by: float, z: Pair) -> Pair:
+    return by * z[0], by * z[1]
+
+
+def area_sine(z: Pair) -> Pair:
+    """arsinh z = log(z + sqrt(z^2 + 1))."""
+    return logarithm(add(z, square_root(one_plus(square(z)))))
+
+
+def area_cosine(z: Pair) -> Pair:
+    """arcosh z = log(z + sqrt(z + 1) sqrt(z - 1))."""
+    return logarithm(add(z, multiply(square_root(one_plus(z)), square_root((z[0] - 1.0, z[1])))))
+
+
+def area_tangent(z: Pair) -> Pair:
+    """artanh z = (log(1 + z) - log(1 - z)) / 2."""
+    return scaled(0.5, add(logarithm(one_plus(z)), negative(logarithm(one_minus(z)))))
+
+
+def arc_sine(z: Pair) -> Pair:
+    return turned_back(area_sine(turned(z)))
+
+
+def arc_cosine(z: Pair) -> Pair:
+    re, im = arc_sine(z)
+    return np.pi / 2 - re, -im
+
+
+def arc_tangent(z: Pair) -> Pair:
+    return turned_back(area_tangent(turned(z)))
+
+
 def parts_of(z: Any) -> Pair:
     return z[0], z[1]
 
@@ -187,6 +230,11 @@ def square_root_derivative(y: Pair, z: Pair) -> Pair:
     return half_reciprocal(y)
 
 
+def area_cosine_derivative(y: Pair, z: Pair) -> Pair:
+    """1 / (sqrt(z + 1) sqrt(z - 1)); 1 / sqrt(z^2 - 1) is another branch in the left half plane."""
+    return reciprocal(multiply(square_root(one_plus(z)), square_root((z[0] - 1.0, z[1]))))
+
+
 HOLOMORPHIC: dict[str, Primitive] = {
     p.name: p
     for p in (
@@ -200,9 +248,31 @@ HOLOMORPHIC: dict[str, Primitive] = {
         holomorphic("complex cosh", hyperbolic_cosine, lambda y, z: hyperbolic_sine(z)),
         holomorphic("complex tanh", hyperbolic_tangent, lambda y, z: one_minus(square(y))),
         holomorphic("complex tan", tangent, lambda y, z: one_plus(square(y))),
+        holomorphic("complex expm1", exponential_minus_one, lambda y, z: one_plus(y)),
+        holomorphic("complex arcsin", arc_sine, lambda y, z: reciprocal(square_root(one_minus(square(z))))),
+        holomorphic("complex arccos", arc_cosine, lambda y, z: negative(reciprocal(square_root(one_minus(square(z)))))),
+        holomorphic("complex arctan", arc_tangent, lambda y, z: reciprocal(one_plus(square(z)))),
+        holomorphic("complex arcsinh", area_sine, lambda y, z: reciprocal(square_root(one_plus(square(z))))),
+        holomorphic("complex arccosh", area_cosine, area_cosine_derivative),
+        holomorphic("complex arctanh", area_tangent, lambda y, z: reciprocal(one_minus(square(z)))),
         holomorphic("complex power", power, power_derivative),
     )
 }
+
+
+def log_sum_exp_value(z: Any, axes: tuple[int, ...]) -> Any:
+    """log(sum_i exp(z_i - m)) + m with the largest real part m, over axes that are kept."""
+    m = np.max(midpoints(z[0]), axis=axes, keepdims=True)
+    m = np.where(np.isfinite(m), m, 0.0)
+    terms = exponential((z[0] - m, z[1]))
+    re, im = logarithm((np.sum(terms[0], axis=axes, keepdims=True), np.sum(terms[1], axis=axes, keepdims=True)))
+    return stacked((re + m, im))
+
+
+def log_sum_exp_vjp(g: Any, y: Any, z: Any, axes: tuple[int, ...]) -> tuple[Any]:
+    """g conj(exp(z - y))."""
+    shares = exponential((z[0] - y[0], z[1] - y[1]))
+    return (stacked(multiply((g[0], g[1]), conjugate(shares))),)
 
 
 def magnitude_value(z: Any) -> Any:
@@ -234,5 +304,6 @@ def product_vjp(g: Any, y: Any, z: Any, w: Any) -> tuple[Any, Any]:
     )
 
 
+LOG_SUM_EXP = Primitive("complex logsumexp", log_sum_exp_value, log_sum_exp_vjp)
 MAGNITUDE = Primitive("complex abs", magnitude_value, magnitude_vjp)
 PRODUCT = Primitive("complex matmul", product_value, product_vjp)

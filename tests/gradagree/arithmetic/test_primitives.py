@@ -18,7 +18,7 @@ from gradagree.arithmetic.rounded import Rounded
 from gradagree.reference.graph import Application, Graph, Value
 from gradagree.reference.operations import PRIMITIVES, Primitive
 from gradagree.reference.operations.casts import cast
-from gradagree.reference.operations.complex_numbers import HOLOMORPHIC, MAGNITUDE, PRODUCT
+from gradagree.reference.operations.complex_numbers import HOLOMORPHIC, LOG_SUM_EXP, MAGNITUDE, PRODUCT
 from gradagree.reference.operations.cumulative import running_max
 from gradagree.reference.operations.derivatives import STEPS
 from gradagree.reference.operations.fourier import dft
@@ -151,6 +151,8 @@ COMPLEX: dict[Primitive, list[Sample]] = {
     **{p: [Sample(PLANE), Sample(parts(*(3 * RNG.standard_normal(4) + 1j * RNG.standard_normal(4))))]
        for name, p in HOLOMORPHIC.items() if name != "complex power"},
     HOLOMORPHIC["complex power"]: [Sample(PLANE, exponent=e) for e in (3, 0.5, -1.5, 0.3 - 2j)],
+    HOLOMORPHIC["complex arccos"]: [Sample(PLANE)], HOLOMORPHIC["complex arcsin"]: [Sample(PLANE)],
+    LOG_SUM_EXP: [Sample(normal(2, 3, 4), axes=(1,)), Sample(normal(2, 3), axes=(0,))],
     MAGNITUDE: [Sample(PLANE), Sample(parts(3e-9 + 4e-9j, 1e9 - 1j))],
     PRODUCT: [Sample(normal(2, 2, 3), normal(2, 3, 2)), Sample(normal(2, 2, 1, 2, 3), normal(2, 4, 3, 1))],
 }  # fmt: skip

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from gradagree import assert_grads, check
+from gradagree.errors import UsageError
 from gradagree.functions.records import Disagreement
 from gradagree.jax import check_grads
 from gradagree.torch import GradcheckDisagreement, gradcheck, gradgradcheck
@@ -73,6 +74,31 @@ def test_that_right_functions_of_jax_agree(name: str, dtype: str) -> None:
     with jax.enable_x64(dtype == "complex128"):
         report = assert_grads(lambda z: FUNCTIONS[name](jnp, z), (of_jax(Z, dtype),), layouts=False, repeat=1)
     assert report.verdict.value == "agree"
+
+
+OF_TORCH: dict[str, Callable[[Any], Any]] = {
+    "arccosh": torch.acosh,
+    "arctanh": torch.atanh,
+    "expm1": torch.expm1,
+    "solve": lambda z: torch.linalg.solve(z, z[0]),
+    "inverse": torch.linalg.inv,
+    "determinant": torch.linalg.det,
+    "logarithm of the determinant": lambda z: torch.linalg.slogdet(z).logabsdet,
+    "logsumexp": lambda z: torch.logsumexp(z, 0),
+    "inner product": lambda z: torch.linalg.vecdot(z, z.flip(0)),
+    "variance": lambda z: torch.var(z, 0),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", OF_TORCH)
+def test_that_more_functions_of_torch_agree(name: str, dtype: str) -> None:
+    assert assert_grads(OF_TORCH[name], (of_torch(Z, dtype),), layouts=False, repeat=1).verdict.value == "agree"
+
+
+def test_that_an_operation_without_complex_form_is_refused() -> None:
+    with pytest.raises(UsageError, match="not covered for complex numbers; give a reference in NumPy"):
+        assert_grads(torch.linalg.qr, (of_torch(Z, "complex64"),))
 
 
 def of_numpy(z: Any, w: Any) -> Any:
