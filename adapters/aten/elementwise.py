@@ -158,7 +158,10 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Any:
 
 @aten("lerp")
 def lerp(x: Any, y: Any, weight: Any) -> Any:
-    return x + weight * (y - x)
+    """From the nearer end: x + weight (y - x), from a weight of 1/2 on y - (1 - weight) (y - x)."""
+    step = y - x
+    near, far = x + weight * step, y - (1 - weight) * step
+    return np.where(np.abs(weight) < 0.5, near, far)
 
 
 @aten("addcmul")

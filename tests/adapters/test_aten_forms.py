@@ -44,6 +44,8 @@ FORMS = {
     "scatter_reduce mean": lambda x: x.scatter_reduce(1, INDEX, SOURCE, "mean", include_self=False),
     "scatter_reduce prod": lambda x: x.scatter_reduce(1, INDEX, SOURCE, "prod"),
     "scatter_reduce prod without itself": lambda x: x.scatter_reduce(1, INDEX, SOURCE, "prod", include_self=False),
+    "lerp": lambda x: torch.lerp(x * 100, x.flip(0), x),
+    "lerp to the far end": lambda x: torch.lerp(x * 100, x.flip(0), 7.25),
     "logsumexp of a number": lambda x: torch.logsumexp(x.sum(), (0,), True),
     "max_unpool": lambda x: torch.nn.functional.max_unpool1d(x[None], torch.tensor([[[0, 2, 4, 6]] * 3]), 2),
     "sort": lambda x: torch.sort(x, 1, descending=True).values,
