@@ -218,3 +218,19 @@ def test_that_check_accepts_complex_inputs_of_numpy() -> None:
 def test_that_a_write_into_a_complex_input_is_reported() -> None:
     with pytest.raises(Disagreement, match=r"modifies args\[0\] in place"):
         assert_grads(lambda z: z.mul_(2j) * 1.0, (of_torch(Z, "complex64"),))
+
+
+LEFT = np.array([-0.7 + 0.4j, -1.5 - 0.3j, -0.2 + 2.0j])
+FAULTS_OF_FRAMEWORKS: dict[str, Callable[[], Any]] = {
+    "the derivative of sign is 0 in JAX": lambda: assert_grads(jnp.sign, (of_jax(LEFT, "complex64"),)),
+    "that of arccosh has the wrong sign in the left half plane in JAX": lambda: assert_grads(
+        jnp.arccosh, (of_jax(LEFT, "complex64"),)
+    ),
+}
+
+
+@pytest.mark.skipif(jax.__version__ != "0.10.2", reason="a later version may be right")
+@pytest.mark.parametrize("fault", FAULTS_OF_FRAMEWORKS)
+def test_that_faults_of_a_framework_are_found_and_proved(fault: str) -> None:
+    with pytest.raises(Disagreement, match=r"\(proved\)"):
+        FAULTS_OF_FRAMEWORKS[fault]()
