@@ -19,13 +19,18 @@ SEED = 20240607
 def seeded() -> Iterator[None]:
     """Random numbers are the same in each call, so that a function that draws some has one gradient."""
     others = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng():
-        torch.manual_seed(SEED)
-        try:
-            yield
-        finally:
-            random.setstate(others[0])
-            np.random.set_state(others[1])
+    on_host, on_device = torch.get_rng_state(), torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    torch.default_generator.manual_seed(SEED)  # torch.manual_seed keeps a stack trace for devices that are not in use
+    if on_device:
+        torch.cuda.manual_seed_all(SEED)
+    try:
+        yield
+    finally:
+        random.setstate(others[0])
+        np.random.set_state(others[1])
+        torch.set_rng_state(on_host)
+        if on_device:
+            torch.cuda.set_rng_state_all(on_device)
 
 
 def state_of(function: Any, arguments: Sequence[Any]) -> Callable[[], AbstractContextManager[None]]:
