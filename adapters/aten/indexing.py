@@ -253,6 +253,6 @@ def segment_reduce(
             parts = [data[(*place, start + k)] for k in range(int(n))]
             start += int(n)
             rest = np.shape(data)[len(outer) + 1 :]
-            parts += [np.full(rest, initial)] if initial is not None and reduce != "mean" else []
+            parts += [np.full(rest, initial)] if initial is not None else []
             found.append(how(parts, np.full(rest, max(int(n), 1))) if parts else np.full(rest, empty))
     return np.reshape(np.stack(found, axis=0), (*lengths.shape, *np.shape(data)[len(outer) + 1 :]))

@@ -44,6 +44,9 @@ FORMS = {
     "scatter_reduce mean": lambda x: x.scatter_reduce(1, INDEX, SOURCE, "mean", include_self=False),
     "scatter_reduce prod": lambda x: x.scatter_reduce(1, INDEX, SOURCE, "prod"),
     "scatter_reduce prod without itself": lambda x: x.scatter_reduce(1, INDEX, SOURCE, "prod", include_self=False),
+    "segment mean with an initial value": lambda x: torch.segment_reduce(
+        x, "mean", lengths=torch.tensor([2, 1]), initial=2.0
+    ),
     "lerp": lambda x: torch.lerp(x * 100, x.flip(0), x),
     "lerp to the far end": lambda x: torch.lerp(x * 100, x.flip(0), 7.25),
     "logsumexp of a number": lambda x: torch.logsumexp(x.sum(), (0,), True),
