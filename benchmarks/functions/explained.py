@@ -30,6 +30,7 @@ FAR = ("extreme", "saturated", "mixed")
 """Distributions with inputs at which exponentials overflow."""
 OVERFLOW = "exp overflows: inf / inf or 0 inf, NaN where the derivative is finite"
 CANCELS = "e^p - e^-p keeps no digit of a small p, and 1 - t^2 is 0 where t rounds to 1"
+TIE = "minimum has derivative 1/2 at a tie"
 HALF = "the cotangent times p/2 overflows before it is multiplied by 0"
 SOFTSIGN = "the derivative of z / (1 + z) is evaluated as 1/(1 + z) - z/(1 + z)^2, which cancels at large z"
 EXPLAINED = (
@@ -42,6 +43,26 @@ EXPLAINED = (
     Explanation(
         "eswish", "jax", ("disagree",),
         "the derivative of p / d, d = 1 + exp(-p), is 1/d + p exp(-p) / d^2; where d^2 overflows, the second term is 0",
+    ),
+    Explanation("xielu", "torch", ("disagree",), f"at 0: {TIE}, so that of b (exp(min(p, 0)) - 1) is b/2"),
+    Explanation("xielu", "jax", ("disagree",), "as in torch"),
+    Explanation(
+        "learned_elu", "torch", ("nonfinite",), "where(p > 0, p, alpha expm1(p)): the branch not taken overflows", FAR
+    ),
+    Explanation(
+        "geman_mc_clure", "jax", ("disagree",),
+        "no correct digit: the derivative of d / (d + 4) is 1 / (d + 4) - d / (d + 4)^2, which cancels", FAR,
+    ),
+    Explanation(
+        "squash", "jax", ("value-differs", "disagree", "nonfinite"), "|p|^2 overflows, and p / sqrt(inf) is 0", FAR
+    ),
+    Explanation(
+        "affine_norm", "torch", ("disagree",),
+        "torch's layer_norm adds the rows' shares of the bias's gradient in 16 bits: 4096 ones give 512 in bfloat16",
+    ),
+    Explanation(
+        "naive_softmax", "jax", ("disagree",),
+        "no correct digit: g/s - sum(g e)/s^2 cancels in float16, and e and s^2 are near the ends of its range",
     ),
     Explanation("elish", "jax", ("disagree", "value-differs"), "exp(p) - 1 keeps no digit of a small p"),
     Explanation("hard_mish", "torch", ("nonfinite",), HALF, FAR),
