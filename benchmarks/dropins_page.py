@@ -29,7 +29,8 @@ place changes no bit there (5e-4 in float16, 4e-3 in bfloat16).
 
 ACCUSED = """## Correct programs that are accused
 
-Five sets of numbers for each function, and up to three correct programs: the kernel without a fault, the formula operation by operation in the dtype, and PyTorch's own function.
+Five sets of numbers for each function, and up to three correct programs: the kernel without a fault, the formula
+operation by operation in the dtype, and PyTorch's own function.
 """
 
 
