@@ -15,7 +15,9 @@ from gradagree.arithmetic.ball import lift, precision
 from gradagree.arithmetic.dual import WITHOUT_DERIVATIVE, tangent_of
 from gradagree.arithmetic.model import Model, model
 from gradagree.arithmetic.rounded import COMPARISONS
+from gradagree.reference.operations.casts import cast
 from gradagree.reference.operations.derivatives import DERIVATIVES
+from gradagree.reference.operations.fourier import dft
 
 BITS = 400
 STEP = flint.arb(2) ** -100
@@ -66,6 +68,8 @@ EXAMPLES = [
     Example(np.divide, (ANY,), lambda x: 2.0 / x), Example(np.matmul, (ANY,), lambda x: np.ones((3, 2)) @ x @ x),
     Example(special.zeta, (POSITIVE,), lambda x: special.zeta(2.0, x)),
     Example(special.logsumexp, (ANY,), lambda x: np.logaddexp.reduce(x, axis=-1)),
+    Example(cast, (ANY,), lambda x: cast(x * x, to="bfloat16", source="float32")),
+    Example(dft, (ANY, ANY), lambda x, y: dft(np.stack([x, y * y]))),
 ]  # fmt: skip
 DERIVED = [
     *(one(f) for f in (np.var, np.std, np.prod, np.cumprod, np.ptp, np.min, np.diff, special.entr, np.linalg.norm)),

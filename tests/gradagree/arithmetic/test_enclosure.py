@@ -20,6 +20,8 @@ from gradagree.arithmetic.rounded import COMPARISONS
 from gradagree.arithmetic.rounded_library import FUNCTIONS
 from gradagree.arithmetic.structural import JOINING, SHAPES, SPLITTING, STRUCTURAL
 from gradagree.reference.operations.casts import cast
+from gradagree.reference.operations.complex_numbers import join_parts
+from gradagree.reference.operations.fourier import dft, root_of, unit_circle
 from gradagree.reference.operations.incomplete import betainc_by_order, gammainc_by_order
 from gradagree.reference.operations.scatter import put, scatter_add
 
@@ -74,6 +76,7 @@ OTHERS: dict[Any, tuple[int, Callable[..., Any]]] = {
     **{f: (2, lambda x, y, f=f: np.where(f(x, y), x, y)) for f in COMPARISONS},
     **{f: (1, lambda x, f=f: f(x[:2, :2] + 9 * np.eye(2))) for f in (np.linalg.inv, np.linalg.det, np.linalg.cholesky)},
     scatter_add: (1, lambda x: scatter_add(x, np.arange(24).reshape(4, 6) % 5, (5,))),
+    dft: (2, lambda x, y: dft(np.stack([x, y]))),
     put: (2, lambda x, y: put(x, (slice(1, 3),), y[:2])), np.partition: (1, lambda x: np.partition(x, 2, axis=-1)),
     np.linalg.solve: (2, lambda x, y: np.linalg.solve(x[:2, :2] + 9 * np.eye(2), y[:2])),
 }  # fmt: skip
@@ -92,7 +95,12 @@ def domain(rule: Any) -> tuple[float, float]:
     return next((ends for ends, rules in DOMAINS.items() if rule in rules), ANY)
 
 
-RULES = [rule for rule in {**Rounded.rules, **Duck.derived} if rule not in (*MOVES, *TRUTHS, *PLACES)]
+COMPLEX = {
+    *(getattr(np.fft, name) for name in np.fft.__all__ if callable(getattr(np.fft, name))), np.imag, np.angle,
+    join_parts, root_of, unit_circle,
+}  # fmt: skip
+"""Functions of complex numbers, or for them, which tests of their own are about; `dft` is that of all transforms."""
+RULES = [rule for rule in {**Rounded.rules, **Duck.derived} if rule not in (*MOVES, *TRUTHS, *PLACES, *COMPLEX)]
 each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 
 Operands = list[tuple[Rounded, Ball]]

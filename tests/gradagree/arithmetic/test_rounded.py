@@ -23,6 +23,7 @@ from gradagree.arithmetic.model import Format, Model, model
 from gradagree.arithmetic.rounded_library import FUNCTIONS
 from gradagree.reference.operations.casts import cast
 from gradagree.reference.operations.cumulative import running_max, running_min
+from gradagree.reference.operations.fourier import dft
 from gradagree.reference.operations.scatter import put, scatter_add
 
 ANY, POSITIVE, UNIT, TALL = (-12.0, 12.0), (2.0**-4, 12.0), (-0.75, 0.75), (-125.0, 125.0)
@@ -144,7 +145,7 @@ def truth_escaped(example: Example, pairs: list[Pair]) -> bool:
 ELSEWHERE = (
     np.arctan2, np.ceil, np.cumprod, np.cumsum, np.floor, np.hypot, np.isfinite, np.isinf, np.isnan, np.prod, np.rint,
     np.signbit, np.sort, np.trunc, special.gamma, special.logsumexp, special.zeta, put, running_max, running_min,
-    scatter_add, cast, *INCOMPLETE,
+    dft, scatter_add, cast, *INCOMPLETE,
 )  # fmt: skip
 """Rules that tests of their own are about, as are the functions of the libraries."""
 
