@@ -64,6 +64,8 @@ EXPLAINED = (
         "naive_softmax", "jax", ("disagree",),
         "no correct digit: g/s - sum(g e)/s^2 cancels in float16, and e and s^2 are near the ends of its range",
     ),
+    Explanation("log_cosh_naive", "torch", ("nonfinite",), "log(cosh d): cosh overflows", FAR),
+    Explanation("log_cosh_naive", "jax", ("nonfinite",), "as in torch", FAR),
     Explanation("elish", "jax", ("disagree", "value-differs"), "exp(p) - 1 keeps no digit of a small p"),
     Explanation("hard_mish", "torch", ("nonfinite",), HALF, FAR),
     Explanation("hard_mish", "jax", ("nonfinite",), HALF, FAR),

@@ -188,6 +188,7 @@ class OperandGradient:
             found = np.asarray(self.gradient(self.error, o, t))
             spread = np.max(found, axis=0) - np.min(found, axis=0)
             exists = spread <= SMOOTH * np.max(np.abs(found[0]), initial=0.0, where=np.isfinite(found[0]))
+            exists &= spread <= np.max(np.abs(found), axis=0) / 2  # a jump that is small beside other entries
         return found[0], exists
 
     @functools.cached_property

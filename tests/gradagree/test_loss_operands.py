@@ -206,7 +206,18 @@ class NoTargetGradient(ErrorFunction):
         return ((o - jax.lax.stop_gradient(t)) ** 2).sum()
 
 
+class AbsoluteAndFourth(ErrorFunction):
+    """sum |o - t| + (o - t)^4, whose jumps are small beside the gradient of a far target."""
+
+    def value(self, o: Any, t: Any) -> Any:
+        return np.sum(np.abs(o - t) + (o - t) ** 4, axis=(-2, -1))
+
+    def sensitivity(self, o: Any, t: Any) -> Any:
+        return np.sign(o - t) + 4 * (o - t) ** 3
+
+
 OWN = (
+    AbsoluteAndFourth,
     FourthPowers,
     ClassWeighted,
     WeightedClasses,
@@ -285,6 +296,8 @@ def test_that_gradients_by_targets_are_those_of_their_formulas() -> None:
 def test_that_an_entry_without_a_derivative_is_not_checked() -> None:
     o, t = np.array([[1.0, 2.0, 0.0]]), np.array([[1.0, 1.0, 0.0]])
     assert OperandGradient.of(ErrorFunction.named("absolute"), "t", o, t).places.tolist() == [1]
+    far = np.array([[1.0, 1e10, 0.5]])
+    assert OperandGradient.of(AbsoluteAndFourth(), "t", o, far).places.tolist() == [1, 2]
     logs, shares = np.log(np.full((2, 2), 0.5)), np.array([[0.0, 1.0], [0.25, 0.75]])
     assert OperandGradient.of(ErrorFunction.named("kl_div"), "t", logs, shares).places.tolist() == [2, 3]
 
