@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from flint import arb
+from flint import arb, ctx
 from scipy import special
 
 from gradagree.arithmetic.ball import RADIUS, Ball, precision
@@ -21,11 +21,10 @@ from gradagree.arithmetic.rounded import Rounded, lift_all, result
 from gradagree.arithmetic.variance import Variance, lift_all as lift_variances
 from gradagree.arithmetic.variance_rules import LIBRARY_DEVIATIONS
 from gradagree.reference.operations.incomplete import (
+    BY_ORDER,
     beta_density,
-    beta_order,
     betainc_by_order,
     gamma_density,
-    gamma_order,
     gammainc_by_order,
 )
 
@@ -33,6 +32,58 @@ BITS = 128
 """Precision of the balls, whose own rounding should not count."""
 FACTOR = 8
 """Error of log Gamma near its zeros, in u, with those of the steps that follow."""
+
+
+DIGITS = 60
+"""Bits of a number that is rounded to float64."""
+MOST = 2048
+
+
+def gamma_order(a: arb, x: arb) -> arb:
+    """d/da P(a, x), for P = gamma(a, x) / Gamma(a), by the series gamma(a, x) = sum (-1)^n x^(a+n) / n! / (a+n)."""
+    if x.is_zero():
+        return arb(0)
+    series = (-x).hypgeom([a, a], [a + 1, a + 1])
+    first = x.gamma_lower(a, regularized=1) * (x.log() - a.digamma())
+    return first - (a * x.log()).exp() / (a * (a + 1).gamma()) * series
+
+
+def beta_order(a: arb, b: arb, x: arb) -> arb:
+    """d/da I_x(a, b), for I_x(a, b) = B_x(a, b) / B(a, b), by the series of B_x(a, b)."""
+    if x.is_zero():
+        return arb(0)
+    series = x.hypgeom([a, a, 1 - b], [a + 1, a + 1])
+    whole = (a.lgamma() + b.lgamma() - (a + b).lgamma()).exp()
+    found = x.beta_lower(a, b, regularized=1) * (x.log() - a.digamma() + (a + b).digamma())
+    return found - (a * x.log()).exp() / (a * a * whole) * series
+
+
+def rounded_to_float(f: Callable[..., arb]) -> Callable[..., float]:
+    """A function of balls as a function of float64, right to its last digits; NaN where it is not known."""
+
+    def run(*xs: float) -> float:
+        before, bits = ctx.prec, 2 * DIGITS
+        try:
+            while bits <= MOST:
+                ctx.prec = bits
+                found = f(*map(arb, xs))
+                if found.is_finite() and (found.is_zero() or found.rel_accuracy_bits() >= DIGITS):
+                    return float(found.mid())
+                bits *= 2
+            return float("nan")
+        finally:
+            ctx.prec = before
+
+    return run
+
+
+def on_arrays(f: Callable[..., arb], count: int) -> Callable[..., np.ndarray]:
+    """The same function of that many ordinary arrays."""
+    run = np.frompyfunc(rounded_to_float(f), count, 1)
+    return lambda *xs: np.asarray(run(*(np.asarray(x, float) for x in xs)), dtype=np.float64)
+
+
+BY_ORDER.update({"gamma": on_arrays(gamma_order, 2), "beta": on_arrays(beta_order, 3)})
 
 
 class Incomplete(NamedTuple):

@@ -19,10 +19,11 @@ from gradagree.arithmetic.ball_rules import FUNCTIONS
 from gradagree.arithmetic.incomplete import FUNCTIONS as INCOMPLETE
 from gradagree.arithmetic.rounded import COMPARISONS
 from gradagree.arithmetic.three_valued import Trilean
+from gradagree.reference.operations.fourier import root_of, unit_circle
 from gradagree.reference.operations.scatter import put
 
 BITS = 200
-LIBRARY = (np.hypot, np.arctan2, np.logaddexp, special.zeta, special.logsumexp, put, *INCOMPLETE)
+LIBRARY = (np.hypot, np.arctan2, np.logaddexp, special.zeta, special.logsumexp, put, root_of, unit_circle, *INCOMPLETE)
 """Functions of several numbers that are no fractions, or that move numbers."""
 X = np.array([[0.375, -1.25, 3.0], [-0.0625, 0.5, -7.0]])
 Y = np.array([[2.5, -1.25, 0.75], [6.0, -0.125, 0.5]])
