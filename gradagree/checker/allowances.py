@@ -402,6 +402,8 @@ def with_model_radius(found: Rounded, scale: Any) -> Rounded:
 
 BESIDE = 2.0**-44
 """Relative distance within which a number is at the edge of a branch."""
+EDGE_ROUNDINGS = 64
+"""More than this is no rounding of a formula in the other branch, but a number that is not known."""
 
 
 def at_edges(function: Callable[[Rounded], Any], p: Rounded, found: Rounded) -> Rounded:
@@ -424,6 +426,7 @@ def at_edges(function: Callable[[Rounded], Any], p: Rounded, found: Rounded) -> 
         return found
     before, after = (p._lift(function(Rounded(p.value * (1 + way * BESIDE), 0.0, p.model))).value for way in (-1, 1))
     edges &= exact & (np.abs(after - before) <= np.sqrt(BESIDE) * np.abs(found.value))
+    edges &= beside.radius <= EDGE_ROUNDINGS * p.model.u * np.abs(found.value)
     wider = np.where(edges, beside.radius, found.radius)
     return Rounded(found.value, wider, found.model, found.q)
 
