@@ -163,5 +163,5 @@ def test_that_a_radius_without_the_librarys_own_error_is_too_little(rule: Any, m
 
 
 def test_that_every_function_of_the_arithmetics_is_tested() -> None:
-    assert set(RULES) >= {*Rounded.rules, *Duck.derived} - MOVES - {*TRUTHS, *PLACES}
+    assert set(RULES) >= {*Rounded.rules, *Duck.derived} - MOVES - COMPLEX - {*TRUTHS, *PLACES}
     assert not {*OTHERS, *ALONG, *BINARY} - set(RULES)
