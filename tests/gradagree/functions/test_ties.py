@@ -25,6 +25,7 @@ RIGHT = {
     "distance": (lambda x, y: torch.sin((x - y).abs()), [torch.tensor(TIED), torch.tensor(OTHER)]),
     "sorted": (lambda x: torch.sort(x, -1)[0] * torch.arange(4), [torch.tensor([[1.0, 3, 3, 0]])]),
     "rectified": (lambda x, y: torch.relu(x - y), [torch.tensor(TIED), torch.tensor(OTHER)]),
+    "many in float64": (pooled, [torch.as_tensor(np.random.default_rng(1).standard_normal((40, 60)).round())]),
     "jax: largest": (lambda x: jnp.max(x, -1), [jnp.asarray([[1.0, 3, 3, 0], [2, 0, 1, 1]])]),
     "jax: minimum": (lambda x, y: jnp.tanh(jnp.minimum(x, y)), [jnp.asarray(TIED), jnp.asarray(OTHER)]),
 }
