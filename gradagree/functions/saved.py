@@ -82,7 +82,8 @@ def save_call(report: Report, check: FailedCheck, folder: Path | None = None) ->
         named = {key: source.literal(value) for key, value in check.keywords.items()}
         path = source.write(report.function, script(check.front, report.function, positional, named), folder)
     except (NotSaved, UsageError) as reason:
-        report.notes.append(f"no script shows this again: {reason}")
+        text = str(reason).replace("with --out", f"with --save, save= or {FOLDER}")
+        report.notes.append(f"no script shows this again: {text}")
     else:
         report.replay = f"{interpreter()} {shlex.quote(str(path))}"
 

@@ -286,3 +286,23 @@ def test_that_a_module_run_by_its_name_is_loaded_by_that_name(monkeypatch: pytes
     main = in_module("__main__", __file__="/home/me/package/kernels.py", __spec__=ModuleSpec("package.kernels", None))
     monkeypatch.setitem(sys.modules, "__main__", main)
     assert origin_of(main.function) == ("package.kernels", "function", "/home/me/package/kernels.py")
+
+
+def squared(x: Any) -> Any:
+    return x * x
+
+
+def tripled(x: Any) -> Any:
+    return 3 * x
+
+
+def test_that_a_folder_that_cannot_be_written_is_a_note_that_names_the_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    monkeypatch.setenv("GRADAGREE_REPLAY_DIR", str(file))
+    with pytest.raises(Disagreement) as failed:
+        assert_grads(squared, [torch.ones(2)], reference=tripled)
+    assert failed.value.report is not None
+    assert failed.value.report.notes[-1].endswith("choose another folder with --save, save= or GRADAGREE_REPLAY_DIR")
