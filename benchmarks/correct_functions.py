@@ -182,11 +182,18 @@ def summary(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def count(text: str) -> int:
+    """A number from 0, for argparse."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r}: give a whole number from 0")
+    return int(text)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", help=f"modules, separated by commas, of {', '.join(MODULES)}")
-    parser.add_argument("--cases", type=int, default=60, help="architectures of each run, 0 for none")
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each module")
+    parser.add_argument("--cases", type=count, default=60, help="architectures of each run, 0 for none")
+    parser.add_argument("--seeds", type=count, default=3, help="runs of each module")
     parser.add_argument("--out", type=Path, help="a JSON file, which is extended")
     options = parser.parse_args()
     modules = options.only.split(",") if options.only else list(MODULES)
