@@ -138,7 +138,7 @@ class JaxFunctions:
         return isinstance(error, TypeError) and "forward-mode autodiff (jvp) to a custom_vjp" in str(error)
 
     def outputs(self, call: Call) -> list[Any]:
-        return Compiled(call.function)(call.arrays)
+        return compiled(call, "outputs", call.function)(call.arrays)
 
     def vjp(self, call: Call, cotangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         def function(arrays: Sequence[Any], seeds: Sequence[Any]) -> Any:
@@ -147,15 +147,17 @@ class JaxFunctions:
             found = vjp([zeros_of(y) if g is None else conjugated(g) for y, g in both])[0]
             return outputs, list(map(conjugated, found))
 
-        program = call.compiled.setdefault((call.function, *call.wrt), Compiled(function))
-        return program(call.arrays, list(cotangents))
+        seeds = list(cotangents)
+        if any(g is None for g in seeds):
+            seeds = filled(call, seeds)
+        return compiled(call, "vjp", function)(call.arrays, seeds)
 
     def jvp(self, call: Call, tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         def function(arrays: Sequence[Any], tangents: Sequence[Any]) -> Any:
             along = (moved(call, arrays),), (list(tangents),)
             return jax.jvp(lambda moving: call.function(with_arrays(call, arrays, moving)), *along)
 
-        return Compiled(function)(call.arrays, list(tangents))
+        return compiled(call, "jvp", function)(call.arrays, list(tangents))
 
     def gradient(self, call: Call, cotangents: Sequence[Any]) -> Call:
         kept = [k for k, g in enumerate(cotangents) if g is not None]
@@ -193,18 +195,53 @@ class Compiled:
     """A function by ``jax.jit``, as programs are run, and so without compiling each operation alone.
 
     A function that reads numbers of its arrays runs operation by operation.
+
+    Args:
+        function: Takes arrays in any containers.
+        programs: Compiled programs by their text, which functions with the same text share.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], programs: dict[Any, Any]) -> None:
         self.function = function
-        self.program: Any = jax.jit(function)
+        self.programs = programs
+        self.known: dict[Any, Callable[..., Any]] = {}
+        """The program by the types of the arguments."""
 
     def __call__(self, *args: Any) -> Any:
+        leaves, structure = tree_util.tree_flatten(args)
+        types = structure, jax.config.jax_enable_x64, *map(jax.typeof, leaves)
+        if types not in self.known:
+            self.known[types] = self.compile(args)
+        return self.known[types](*args)
+
+    def compile(self, args: Sequence[Any]) -> Callable[..., Any]:
+        """The program for arguments of these types: tracing takes milliseconds, compiling a hundred times as long."""
         try:
-            return self.program(*args)
+            lowered = jax.jit(self.function).lower(*args)
         except (jax.errors.JAXTypeError, jax.errors.JAXIndexError):
-            self.program = self.function
-            return self.function(*args)
+            return self.function
+        text = lowered.as_text()
+        if text not in self.programs:
+            self.programs[text] = lowered.compile()
+        return self.programs[text]
+
+
+def compiled(call: Call, what: str, function: Callable[..., Any]) -> Compiled:
+    """The program of a call's function, or of its derivative; it is traced once."""
+    programs = call.compiled.setdefault("programs", {})
+    found: Compiled = call.compiled.setdefault((what, call.function, *call.wrt), Compiled(function, programs))
+    return found
+
+
+def filled(call: Call, cotangents: Sequence[Any]) -> list[Any]:
+    """Cotangents with zeros for outputs that have none: JAX knows no difference."""
+    types = call.compiled.get(("types", call.function))
+    if types is None:
+        types = call.compiled["types", call.function] = jax.eval_shape(call.function, call.arrays)
+    return [
+        jnp.zeros(y.shape, y.dtype) if g is None and jnp.issubdtype(y.dtype, jnp.inexact) else g
+        for g, y in zip(cotangents, types, strict=True)
+    ]
 
 
 def zeros_of(y: Any) -> np.ndarray:

@@ -378,7 +378,7 @@ def hidden(
         return proved(special, seeds, judged(special, ladder, values, gradients))
 
     verdicts = {record.label: record.verdict for record in records}
-    plain = PlainCall(checked.adapter, checked.call, seeds, values, gradients, judge_call, verdicts)
+    plain = PlainCall(checked.adapter, checked.call, seeds, checked.outputs, values, gradients, judge_call, verdicts)
     return try_conditions(plain, trials)
 
 

@@ -20,6 +20,9 @@ from gradagree.functions.references import describe
 MOST_OUTPUTS = 8
 """Of more outputs than this, the first ones go without a cotangent in turn."""
 
+ALONE = "no derivative"
+"""The condition of a call for its values only."""
+
 Results = tuple[Sequence[Any], Sequence[Any]]
 """(values, gradients) of a call; no values if its outputs are others."""
 Judge = Callable[[Call, Sequence[Any], Sequence[Any], Sequence[Any]], list[GradientRecord]]
@@ -34,6 +37,7 @@ class PlainCall:
         adapter: The framework's adapter.
         call: The call.
         seeds: The cotangents of its outputs.
+        outputs: Its outputs without a derivative.
         values: Its outputs.
         gradients: Its gradients with respect to call.wrt.
         judge: Compares the results of another call with the reference.
@@ -43,6 +47,7 @@ class PlainCall:
     adapter: FunctionAdapter
     call: Call
     seeds: Sequence[Any]
+    outputs: Sequence[Any]
     values: Sequence[Any]
     gradients: Sequence[Any]
     judge: Judge
@@ -97,6 +102,7 @@ class Trials:
 
 def try_conditions(plain: PlainCall, trials: Trials) -> list[GradientRecord]:
     """The records of what fails only under a condition that hides a wrong gradient; repeated calls first."""
+    compare_outputs(plain, trials)
     if trials.repeat > 1:
         for condition in repetitions(plain, trials.repeat):
             attempt(plain, condition, trials)
@@ -108,6 +114,15 @@ def try_conditions(plain: PlainCall, trials: Trials) -> list[GradientRecord]:
         for condition in input_layouts(plain):
             attempt(plain, condition, trials)
     return trials.records
+
+
+def compare_outputs(plain: PlainCall, trials: Trials) -> None:
+    """The values of the call without a derivative: a function may compute them in another way than for a derivative."""
+    condition = Condition(ALONE, plain.call, plain.seeds, "the values with a derivative are others")
+    trials.conditions.append(ALONE)
+    results = plain.outputs, plain.gradients
+    if apart := differences(plain, (plain.values, plain.gradients), results):
+        trials.records += failures(plain, condition, results, apart)
 
 
 def attempt(plain: PlainCall, condition: Condition, trials: Trials) -> Results | None:
@@ -259,9 +274,10 @@ def try_uniform_cotangents(plain: PlainCall, trials: Trials) -> None:
     usual = attempt(plain, Condition("cotangent of ones", call, ones), trials)
     if usual is None or len(trials.records) > count or all(g is None or not g.shape for g in ones):
         return
-    if adapter.strided:
-        reason = "the same cotangent in a contiguous array gives the right gradient"
-        attempt(plain, Condition("expanded cotangent", call, expanded, reason, usual), trials)
+    if not adapter.strided:  # an array has one layout, so that the cotangent from a sum is the array of ones
+        return
+    reason = "the same cotangent in a contiguous array gives the right gradient"
+    attempt(plain, Condition("expanded cotangent", call, expanded, reason, usual), trials)
     if len(trials.records) > count:
         return
     scalars = [None if g is None else adapter.array(np.ones(()), g) for g in ones]

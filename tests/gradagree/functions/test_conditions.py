@@ -305,3 +305,62 @@ def test_that_a_gradient_of_jax_that_changes_between_calls_is_found() -> None:
 
     function.defvjp(lambda x: (x * x, x), backward)
     assert "call 2" in failing(function, [jax.numpy.linspace(-1, 1, 5)])
+
+
+def test_that_values_without_a_derivative_are_compared() -> None:
+    class Cube(torch.autograd.Function):  # type: ignore[misc]
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x)
+            return x**3
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return 3 * ctx.saved_tensors[0] ** 2 * g
+
+    def cube(x: Any) -> Any:
+        return Cube.apply(x) if x.requires_grad else 1.01 * x**3
+
+    report = check_function(cube, [drawn(5)], reference=lambda x: x**3)
+    assert [r.label for r in report.failures] == ["output (no derivative)"]
+    assert "the values with a derivative are others" in report.failures[0].reason
+    assert failing(Cube.apply, [drawn(5)], lambda x: x**3) == set()
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.01])
+def test_that_values_of_jax_without_a_derivative_are_compared(factor: float) -> None:
+    jax = pytest.importorskip("jax")
+
+    @jax.custom_vjp
+    def cube(x: Any) -> Any:
+        return factor * x**3
+
+    cube.defvjp(lambda x: (x**3, x), lambda x, g: (3 * x * x * g,))
+    expected = {"no derivative"} if factor != 1 else set()
+    assert failing(cube, [jax.numpy.linspace(-1, 1, 5)], lambda x: x**3) == expected
+
+
+def test_that_jax_compiles_a_function_and_its_derivative_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    jax = pytest.importorskip("jax")
+    calls = []
+    compile_once = jax.stages.Lowered.compile
+    monkeypatch.setattr(jax.stages.Lowered, "compile", lambda *args: calls.append(args) or compile_once(*args))
+    report = assert_grads(lambda x: (jax.numpy.sin(x), x * x), [jax.numpy.linspace(-1, 1, 5)], repeat=3)
+    assert {"call 3", "cotangent of ones", "no cotangent of output[1]"} <= set(report.conditions)
+    assert len(calls) == 2
+
+
+def test_that_a_gradient_of_jax_that_changes_with_its_trace_is_found() -> None:
+    jax = pytest.importorskip("jax")
+    traces: list[int] = []
+
+    @jax.custom_vjp
+    def function(x: Any) -> Any:
+        return x * x
+
+    def backward(x: Any, g: Any) -> Any:
+        traces.append(1)
+        return (2 * x * g * (1 if len(traces) == 1 else 1.01),)
+
+    function.defvjp(lambda x: (x * x, x), backward)
+    assert "call 2" in failing(function, [jax.numpy.linspace(-1, 1, 5)])
