@@ -421,8 +421,22 @@ class Adapter:
         depth = len(values) - len(own)
         outer = cotangents[:depth]
         answer = build_answer(self.back, problem, E, values[:depth], gradients, outer, updated, seconds)
-        found = map(self.back, cotangents[depth:])
-        return replace(answer, gradients={**answer.gradients, **differentiated(dict(zip(own, found, strict=True)))})
+        found = differentiated(
+            dict(zip(own, map(self.back, cotangents[depth:]), strict=True)),
+            functools.partial(self.loss_operands.passes, problem.error),
+        )
+        return replace(answer, gradients={**answer.gradients, **found})
+
+    def passes_derivative(self, loss: Callable[..., Any], o: Any, x: Any, label: bool) -> bool:
+        """Whether a gradient of zeros by an operand x of a loss is a result, and not the lack of a derivative.
+
+        Args:
+            loss: The loss as a function of o and x.
+            o: The outputs.
+            x: The targets or a parameter.
+            label: Whether x is a label, such as a probability of 0 or 1, which is a constant in most programs.
+        """
+        return False
 
     def operands(self, problem: Problem) -> tuple[list[Any], Any, list[Any]]:
         """The framework's arrays of a problem.

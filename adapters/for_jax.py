@@ -13,6 +13,7 @@ import numpy as np
 from gradagree.adapters.adapter import Adapter
 from gradagree.adapters.cache import cache_folder
 from gradagree.adapters.entry_points import EntryPoints
+from gradagree.adapters.jax_flow import derivatives_flow
 from gradagree.adapters.jax_packed import Packed
 from gradagree.adapters.modes import Error, Mode, PointwiseMode, ScriptText
 from gradagree.adapters.pointwise import Pointwise
@@ -264,6 +265,10 @@ class ForJax(Adapter):
 
     def pointwise(self) -> Any:
         return JaxPointwise().within(unsupported_functions)
+
+    def passes_derivative(self, loss: Callable[..., Any], o: Any, x: Any, label: bool) -> bool:
+        """Whether derivatives flow from x to the loss; never to labels, for which a custom_vjp may return None."""
+        return not label and derivatives_flow(self.framework.make_jaxpr(loss)(o, x), 1)
 
     def forget(self) -> None:
         self.framework.clear_caches()

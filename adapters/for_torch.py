@@ -364,6 +364,11 @@ class ForTorch(Adapter):
         """In ``backward`` by retained gradients, which leave the graph as it is."""
         return retain_cotangents(error) if mode == "backward" else super().tapped(mode, error)
 
+    def passes_derivative(self, loss: Callable[..., Any], o: Any, x: Any, label: bool) -> bool:
+        """Whether autograd has a gradient by x: it has none where x is detached, or a function returns None."""
+        operands = [one.detach().clone().requires_grad_() for one in (o, x)]
+        return self.framework.autograd.grad(loss(*operands), operands, allow_unused=True)[1] is not None
+
     def forget(self) -> None:
         """Reset the compiler, if it is imported; nothing else has caches."""
         if "torch._dynamo" in sys.modules:

@@ -8,6 +8,7 @@ in networks that are larger than the padded shape.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -213,7 +214,11 @@ class Packed:
         E, (delta, gradients) = program(self.adapter.array(o, dtype), own, *numbers)
         shapes = {name: x.shape for name, x in operand_arrays(problem, names).items()}
         found = {name: self.adapter.back(gradients[name])[tuple(map(slice, shape))] for name, shape in shapes.items()}
-        return float(self.adapter.back(E)), self.adapter.back(delta), differentiated(found)
+        return (
+            float(self.adapter.back(E)),
+            self.adapter.back(delta),
+            differentiated(found, functools.partial(self.adapter.loss_operands.passes, error)),
+        )
 
     def _loss_function(self, error: ErrorFunction) -> Callable[..., Any]:
         """E as a function of o, t and its own parameters by name."""

@@ -1,7 +1,7 @@
 """The operands of a loss besides the outputs: its targets, and its own parameters with a gradient.
 
-A mode with taps differentiates them too. A framework or a function may refuse that, or return zeros: such an operand
-has no gradient in the answer, and the others are checked without it.
+A mode with taps differentiates them too. A framework or a function may refuse that: such an operand has no gradient in
+the answer, and the others are checked without it. So it is with zeros that only mean that no derivative reaches it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradagree.adapters.loss_reduction import sample_operands
 from gradagree.reference import ErrorFunction
 from gradagree.reference.graph import operand_name
 from gradagree.reference.samples import allowed_width, to_domain, varied_targets
@@ -35,9 +36,9 @@ def operand_arrays(problem: Problem, names: Sequence[str]) -> dict[str, np.ndarr
     return {name: array for name, array in arrays.items() if name in names}
 
 
-def differentiated(found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The gradients of operands by the names of their arrays; one of zeros means that it was not differentiated."""
-    return {operand_name(name): gradient for name, gradient in found.items() if gradient.any()}
+def differentiated(found: Mapping[str, np.ndarray], passes: Callable[[str], bool]) -> dict[str, np.ndarray]:
+    """The gradients of operands by the names of their arrays; zeros only where a derivative passes to the operand."""
+    return {operand_name(name): gradient for name, gradient in found.items() if gradient.any() or passes(name)}
 
 
 def loss_in(
@@ -76,6 +77,7 @@ class LossOperands:
         self.adapter = adapter
         self._refused: set[tuple[ErrorFunction, str]] = set()
         self._same_beside: dict[ErrorFunction, bool] = {}
+        self._passes: dict[tuple[ErrorFunction, str], bool] = {}
 
     def names(self, error: ErrorFunction, mode: str) -> list[str]:
         """The targets ``t`` and the parameters whose gradients a mode computes.
@@ -92,6 +94,32 @@ class LossOperands:
     def refuse(self, error: ErrorFunction, mode: str) -> None:
         """Differentiate no operand of this loss in this mode any more."""
         self._refused.add((error, mode))
+
+    def passes(self, error: ErrorFunction, name: str) -> bool:
+        """Whether the implementation passes a derivative on to an operand, so that zeros are its result."""
+        key = error, name
+        if key not in self._passes:
+            try:
+                self._passes[key] = self._passes_derivative(error, name)
+            except Exception:  # noqa: BLE001  (a function that takes no such operand has no derivative by it)
+                self._passes[key] = False
+        return self._passes[key]
+
+    def _passes_derivative(self, error: ErrorFunction, name: str) -> bool:
+        o, (t, *_) = sample_operands(error)
+        x = t if name == "t" else loss_parameters(error)[name]
+
+        def loss(o: Any, x: Any) -> Any:
+            if name == "t":
+                return loss_in(self.adapter, error, "float64")(o, x)
+            held = {key: self.adapter.array(y, "float64") for key, y in loss_parameters(error).items()}
+            return self.adapter.implementation(error.holding(**{**held, name: x}))(
+                o, self.adapter.constant(t, "float64")
+            )
+
+        label = name == "t" and error.targets not in ("real", "positive")
+        outputs, operand = (self.adapter.array(y, "float64") for y in (o, x))
+        return self.adapter.passes_derivative(loss, outputs, operand, label)
 
     def _has_target_gradient(self, error: ErrorFunction) -> bool:
         if error.targets in ("classes", "real", "positive"):

@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.planted_faults.activations import activation_faults
 from benchmarks.planted_faults.losses import loss_faults
+from benchmarks.planted_faults.operands import operand_faults
 from benchmarks.planted_faults.planting import Fault
 from benchmarks.planted_faults.rows import row_faults
 from gradagree import api
@@ -18,12 +19,14 @@ from gradagree.checker.verdict import Record
 from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.runner.campaign import COMPANIONS
+from gradagree.runner.known import mark_known
+from gradagree.runner.known_upstream import upstream_faults
 from gradagree.runner.options import Plan
 
 
 def all_faults() -> list[Fault]:
     """Every fault, those of activations first."""
-    return [*activation_faults(), *row_faults(), *loss_faults()]
+    return [*activation_faults(), *row_faults(), *loss_faults(), *operand_faults()]
 
 
 def measure(fault: Fault, framework: str, method: str, planted: bool = True) -> dict[str, Any]:
@@ -41,17 +44,20 @@ def measure(fault: Fault, framework: str, method: str, planted: bool = True) -> 
     except UsageError as refused:
         found = {"found": True, "verdict": "refused", "records": 0, "where": str(refused)[:200]}
     else:
-        found = first_failure(_records(function, framework, method))
+        found = first_failure(_records(function, framework, method), function.name)
     return {**row, **found, "seconds": round(time.perf_counter() - start, 1)}
 
 
-def first_failure(records: Iterable[Record]) -> dict[str, Any]:
-    """The first record that fails, among records and findings on derivatives at kinks."""
-    seen, conventions = 0, Conventions()
+def first_failure(records: Iterable[Record], own: str = "") -> dict[str, Any]:
+    """The first record that fails, or the first finding on kinks.
+
+    A known fault of the framework in a function other than `own` does not count.
+    """
+    seen, conventions, known = 0, Conventions(), upstream_faults()
     for record in records:
         seen += 1
         conventions.see(record)
-        if record.verdict.fails:
+        if record.verdict.fails and (record.function == own or not mark_known(record, known).known):
             return _failed(record, seen)
     failed = [record for record in conventions.findings() if record.verdict.fails]
     return _failed(failed[0], seen) if failed else {"found": False, "verdict": "", "records": seen, "where": ""}

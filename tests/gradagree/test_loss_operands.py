@@ -184,10 +184,35 @@ class Scaled(ErrorFunction):
         return (2 * self.scale - self.scale.detach()) * ((o - t) ** 2).sum()
 
 
+def none_in_torch(torch: Any) -> Any:
+    """sum (o - t)^2, whose backward pass returns None for t."""
+
+    class Function(torch.autograd.Function):  # type: ignore[misc]
+        @staticmethod
+        def forward(ctx: Any, o: Any, t: Any) -> Any:
+            ctx.save_for_backward(o, t)
+            return ((o - t) ** 2).sum()
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            o, t = ctx.saved_tensors
+            return 2 * g * (o - t), None
+
+    return Function.apply
+
+
+def none_in_jax(jax: Any) -> Any:
+    """The same in jax."""
+    function = jax.custom_vjp(lambda o, t: ((o - t) ** 2).sum())
+    function.defvjp(lambda o, t: (function(o, t), (o, t)), lambda kept, g: (2 * g * (kept[0] - kept[1]), None))
+    return function
+
+
 class NoTargetGradient(ErrorFunction):
     """sum (o - t)^2, whose implementation returns no derivative with respect to t, or refuses to."""
 
     refuses: bool = False
+    none: bool = False
 
     def value(self, o: Any, t: Any) -> Any:
         return np.sum((o - t) ** 2, axis=(-2, -1))
@@ -198,11 +223,15 @@ class NoTargetGradient(ErrorFunction):
     def torch(self, o: Any, t: Any, torch: Any) -> Any:
         if self.refuses and t.requires_grad:
             raise RuntimeError("the derivative for 'target' is not implemented")
+        if self.none:
+            return none_in_torch(torch)(o, t)
         return ((o - t.detach()) ** 2).sum()
 
     def jax(self, o: Any, t: Any, jax: Any) -> Any:
         if self.refuses:
             t = jax.numpy.asarray(np.asarray(t))
+        if self.none:
+            return none_in_jax(jax)(o, t)
         return ((o - jax.lax.stop_gradient(t)) ** 2).sum()
 
 
@@ -313,6 +342,28 @@ def test_that_a_wrong_derivative_with_respect_to_targets_is_found(framework: str
 
 
 @each_framework
+@pytest.mark.parametrize("loss", ["fourth_powers", "class_weighted"])
+def test_that_a_derivative_of_zeros_is_found(framework: str, loss: str) -> None:
+    records = records_of(framework, f"4-3:id:{loss}(wrong=0.0):n5:f32:ordinary:s1")
+    assert {(record.verdict, record.box) for record in records} == {(Verdict.DISAGREE, "error")}
+
+
+def test_that_derivatives_flow_through_programs_but_not_through_stops() -> None:
+    jax = pytest.importorskip("jax")
+    from gradagree.adapters.jax_flow import derivatives_flow
+
+    stop, square = jax.lax.stop_gradient, jax.jit(lambda x: x * x)
+    functions = {
+        lambda o, t: (o - t).sum(): True, lambda o, t: (o - stop(t)).sum(): False, lambda o, t: square(o) + 1: False,
+        lambda o, t: square(o) - square(t): True, lambda o, t: square(o - stop(square(t))): False,
+        lambda o, t: jax.numpy.where(t > 0, o, -o): False, lambda o, t: jax.jit(lambda x, y: (x, y))(o, t)[0]: False,
+    }  # fmt: skip
+    one = jax.numpy.ones(3)
+    for function, flows in functions.items():
+        assert derivatives_flow(jax.make_jaxpr(function)(one, one), 1) == flows
+
+
+@each_framework
 @pytest.mark.parametrize("wrong", [-1.0, 1.001])
 def test_that_a_wrong_derivative_with_respect_to_a_class_weight_is_found(framework: str, wrong: float) -> None:
     records = records_of(framework, f"4-3:id:class_weighted(wrong={wrong}):n5:f32:ordinary:s1")
@@ -347,6 +398,9 @@ def test_that_operands_without_a_derivative_are_left_out_and_the_rest_is_judged(
         for mode in modes.split(","):
             assert gradients_of(framework, spec, mode) == set()
         assert {record.verdict for record in records_of(framework, spec, modes)} <= RIGHT
+    assert gradients_of(framework, "4-3:id:no_target_gradient(none=True):n5:f32:ordinary:s1", "grad") == (
+        set() if framework == "torch" else {"targets"}  # in jax, None is a derivative of zeros
+    )
     assert gradients_of(framework, "4-3:id:weighted_classes:n5:f32:ordinary:s1", "grad") == {"error scale"}
     assert gradients_of(framework, "4-3:id:bce_logits:n5:f32:ordinary:s1", "grad") == {"targets"}
 
@@ -419,7 +473,7 @@ in_jax.defvjp(lambda o, t, w: (in_jax(o, t, w), (o, t, w)), lambda kept, g: cota
 """
 
 
-@pytest.mark.parametrize("framework", ["torch"])
+@each_framework
 @pytest.mark.parametrize(("by_t", "by_w", "entry"), [(-1, 1, "dt["), (1, 0.5, "dweight[")])
 def test_that_a_run_finds_wrong_derivatives_of_operands_in_a_file(
     framework: str, by_t: float, by_w: float, entry: str, tmp_path: Path
