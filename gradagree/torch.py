@@ -13,7 +13,8 @@ from torch.autograd.gradcheck import GradcheckError
 from gradagree.adapters.functions import Call
 from gradagree.adapters.torch_functions import TorchFunctions
 from gradagree.adapters.torch_state import seeded
-from gradagree.functions.assertions import check_call, draw_cotangents
+from gradagree.functions.assertions import check_call
+from gradagree.functions.drawing import draw_cotangents
 from gradagree.functions.message import format_report
 from gradagree.functions.records import Disagreement, GradientRecord, Report
 from gradagree.functions.saved import FailedCheck, save_call

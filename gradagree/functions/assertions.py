@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 
-from gradagree.adapters.formats import PARTS
 from gradagree.adapters.function_adapters import adapter_of
 from gradagree.adapters.functions import Call, FunctionAdapter
 from gradagree.checker.verdict import Verdict
 from gradagree.errors import UsageError
-from gradagree.functions.conditions import PlainCall, Trials, Unchanged, protected, try_conditions
+from gradagree.functions.conditions import PlainCall, Results, Trials, Unchanged, protected, try_conditions
+from gradagree.functions.drawing import INEXACT, SEED, draw_cotangents, draw_like
 from gradagree.functions.enclosures import LADDER, Expected, expect, narrowest
 from gradagree.functions.explain import explain
 from gradagree.functions.judge import judge
@@ -39,9 +39,7 @@ from gradagree.functions.usage import (
 from gradagree.reference.graph import Graph
 
 T = TypeVar("T")
-SEED = 20240607
 FLOATING = ("float64", "float32", "float16", "bfloat16")
-INEXACT = (*FLOATING, *PARTS)
 
 
 def assert_grads(
@@ -312,20 +310,27 @@ def reverse_records(checked: CheckedCall, seeds: Sequence[Any], trials: Trials |
 
 
 def judged(
-    checked: CheckedCall, expected: Ladder[Enclosures], values: Sequence[Any], gradients: Sequence[Any]
-) -> list[GradientRecord]:
-    """The records of values, then of gradients."""
-    records = value_records(checked, values, expected)
+    checked: CheckedCall, expected: Ladder[Enclosures], values: Sequence[Any], gradients: Sequence[Any],
+    labels: Collection[str] | None = None,
+) -> list[GradientRecord]:  # fmt: skip
+    """The records of values, then of gradients; with labels, of the arrays that have one of them."""
+    records = value_records(checked, values, expected, labels=labels)
     parts = checked.parts(checked.call.arrays)
-    overflows = any(r.verdict is Verdict.OUT_OF_RANGE for r in records) and not all(
-        np.isfinite(checked.adapter.to_numpy(y)).all() for y in values
-    )
     for k, g in checked.gradients(gradients):
+        if labels is not None and f"gradient of {checked.call.names[parts[k].place]}" not in labels:
+            continue
         finding = judge(g, gradients_of(expected, k, checked.inputs[k]))
-        if overflows and finding.verdict is Verdict.NONFINITE:
+        if finding.verdict is Verdict.NONFINITE and overflow(checked, values, expected):
             finding = finding._replace(verdict=Verdict.OUT_OF_RANGE, reason="an output overflows: use smaller inputs")
         records.append(checked.record(parts[k].place, "gradient", finding.fields(), part=parts[k].name))
     return records
+
+
+def overflow(checked: CheckedCall, values: Sequence[Any], expected: Ladder[Enclosures]) -> bool:
+    """True if an output is infinite where it may be."""
+    if all(np.isfinite(checked.adapter.to_numpy(y)).all() for y in values):
+        return False
+    return any(r.verdict is Verdict.OUT_OF_RANGE for r in value_records(checked, values, expected))
 
 
 def with_ties(
@@ -370,12 +375,14 @@ def hidden(
     known = Recent([*checked.inputs, *checked.numbers(seeds, checked.outputs)], expected)
 
     def judge_call(
-        call: Call, seeds: Sequence[Any], values: Sequence[Any], gradients: Sequence[Any]
+        call: Call, seeds: Sequence[Any], results: Results, labels: Collection[str] | None
     ) -> list[GradientRecord]:
-        special = replace(checked, call=call, inputs=checked.numbers(call.arrays, call.arrays))
+        same = all(x is y for x, y in zip(call.arrays, checked.call.arrays, strict=True))
+        inputs = checked.inputs if same else checked.numbers(call.arrays, call.arrays)
+        special = replace(checked, call=call, inputs=inputs)
         numbers = [*special.inputs, *checked.numbers(seeds, checked.outputs)]
         ladder = known.of(numbers, lambda: expectations(special, seeds))
-        return proved(special, seeds, judged(special, ladder, values, gradients))
+        return proved(special, seeds, judged(special, ladder, *results, labels))
 
     verdicts = {record.label: record.verdict for record in records}
     plain = PlainCall(checked.adapter, checked.call, seeds, checked.outputs, values, gradients, judge_call, verdicts)
@@ -390,11 +397,14 @@ def proved(checked: CheckedCall, seeds: Sequence[Any], records: Sequence[Gradien
 
 
 def value_records(
-    checked: CheckedCall, values: Sequence[Any], expected: Ladder[Enclosures], mode: str = "reverse"
-) -> list[GradientRecord]:
-    """The records of the outputs, those of a complex one for each part."""
+    checked: CheckedCall, values: Sequence[Any], expected: Ladder[Enclosures], mode: str = "reverse",
+    labels: Collection[str] | None = None,
+) -> list[GradientRecord]:  # fmt: skip
+    """The records of the outputs, those of a complex one for each part; with labels, of those that have one."""
     records = []
     for k, (part, y) in enumerate(zip(checked.parts(values), checked.numbers(values, values), strict=True)):
+        if labels is not None and checked.call.results[part.place] not in labels:
+            continue
         finding = judge(y, values_of(expected, k), is_value=True)
         records.append(checked.record(part.place, "value", finding.fields(), mode, part.name))
     return records
@@ -483,18 +493,3 @@ def expectations(checked: CheckedCall, seeds: Sequence[Any]) -> Ladder[Enclosure
     numbers = checked.numbers(seeds, checked.outputs)
 
     return checked.ladder(lambda rung: expect(graph, inputs, numbers, rung, dtype, stores, checked.order))
-
-
-def draw_cotangents(adapter: FunctionAdapter, outputs: Sequence[Any]) -> list[Any]:
-    """Random cotangents without a pattern, the same at every call; None for outputs that are not floating-point."""
-    return draw_like(adapter, outputs, SEED)
-
-
-def draw_like(adapter: FunctionAdapter, arrays: Sequence[Any], seed: int) -> list[Any]:
-    """Random arrays of the shapes and dtypes of others; None for those that are not floating-point."""
-    rng = np.random.default_rng(seed)
-    drawn = []
-    for x in arrays:
-        both = rng.standard_normal(tuple(x.shape)), adapter.dtype(x) in PARTS
-        drawn.append(both[0] + 1j * rng.standard_normal(tuple(x.shape)) if both[1] else both[0])
-    return [adapter.array(d, x) if adapter.dtype(x) in INEXACT else None for d, x in zip(drawn, arrays, strict=True)]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -25,8 +26,8 @@ ALONE = "no derivative"
 
 Results = tuple[Sequence[Any], Sequence[Any]]
 """(values, gradients) of a call; no values if its outputs are others."""
-Judge = Callable[[Call, Sequence[Any], Sequence[Any], Sequence[Any]], list[GradientRecord]]
-"""The records of (call, cotangents, values, gradients)."""
+Judge = Callable[[Call, Sequence[Any], Results, Collection[str] | None], list[GradientRecord]]
+"""The records of (call, cotangents, results), of the arrays with these labels; of all without labels."""
 
 
 @dataclass(frozen=True)
@@ -145,13 +146,13 @@ def attempt(plain: PlainCall, condition: Condition, trials: Trials) -> Results |
         trials.records += wrong
         if condition.repeated and not wrong:
             trials.notes += [
-                f"{label}: differs by {n} between calls, within its tolerance" for label, n in apart.items()
+                f"{label}: differs by {size()} between calls, within its tolerance" for label, size in apart.items()
             ]
     return values, gradients
 
 
 def failures(
-    plain: PlainCall, condition: Condition, results: Results, apart: Mapping[str, str]
+    plain: PlainCall, condition: Condition, results: Results, apart: Mapping[str, Callable[[], str]]
 ) -> list[GradientRecord]:
     """The records of what has a worse verdict under a condition than without it.
 
@@ -159,17 +160,18 @@ def failures(
     """
     seeds = condition.seeds if condition.judged_with is None else condition.judged_with
     recorded = [Verdict.INACCURATE, *((Verdict.UNDECIDED, Verdict.OUT_OF_RANGE) if condition.usual is not None else ())]
-    wrong = [r for r in plain.judge(condition.call, seeds, *results) if r.verdict.fails or r.verdict in recorded]
+    labels = None if condition.usual is None else apart.keys()  # what has the usual bits has the usual verdict
+    wrong = [r for r in plain.judge(condition.call, seeds, results, labels) if r.verdict.fails or r.verdict in recorded]
     if wrong:
         known = plain.verdicts
         if condition.usual is not None:
-            usual = plain.judge(condition.call, seeds, *condition.usual)
+            usual = plain.judge(condition.call, seeds, condition.usual, labels)
             known = {record.label: record.verdict for record in usual}
         wrong = [r for r in wrong if is_worse(r.verdict, known.get(r.label, Verdict.AGREE))]
     found = []
     for record in wrong:
         whole = record.label.removesuffix(".real").removesuffix(".imag")
-        distance = f"differs by {apart[whole]} from the plain call" if whole in apart else ""
+        distance = f"differs by {apart[whole]()} from the plain call" if whole in apart else ""
         reason = "; ".join(part for part in (condition.reason, distance, record.reason) if part)
         found.append(msgspec.structs.replace(record, condition=condition.name, reason=reason))
     return found
@@ -188,23 +190,28 @@ def refused(plain: PlainCall, condition: Condition, error: BaseException) -> Gra
     )  # fmt: skip
 
 
-def differences(plain: PlainCall, usual: Results, results: Results) -> dict[str, str]:
-    """The largest difference in ulp of each array that has not the usual bits, by its label."""
+def differences(plain: PlainCall, usual: Results, results: Results) -> dict[str, Callable[[], str]]:
+    """What gives the largest difference in ulp of each array that has not the usual bits, by its label."""
     adapter, call = plain.adapter, plain.call
     pairs = list(zip(call.results, usual[0], results[0], strict=False))
     names = [f"gradient of {call.names[k]}" for k in call.wrt]
     pairs += zip(names, usual[1], results[1], strict=True)
-    found = {}
+    found: dict[str, Callable[[], str]] = {}
     for label, a, b in pairs:
         if a is None or b is None:
             if (a is None) != (b is None):
-                found[label] = "a gradient that is undefined"
+                found[label] = lambda: "a gradient that is undefined"
         elif tuple(a.shape) != tuple(b.shape):
-            found[label] = "its shape"
+            found[label] = lambda: "its shape"
         elif not adapter.same(a, b):
-            numbers = np.stack(real_arrays(adapter.to_numpy(a))), np.stack(real_arrays(adapter.to_numpy(b)))
-            found[label] = distance_in_ulp(*numbers, real_dtype(adapter.dtype(a)))
+            found[label] = partial(distance, adapter, a, b)
     return found
+
+
+def distance(adapter: FunctionAdapter, a: Any, b: Any) -> str:
+    """The largest difference of two arrays of the framework."""
+    numbers = np.stack(real_arrays(adapter.to_numpy(a))), np.stack(real_arrays(adapter.to_numpy(b)))
+    return distance_in_ulp(*numbers, real_dtype(adapter.dtype(a)))
 
 
 def distance_in_ulp(a: np.ndarray, b: np.ndarray, dtype: str) -> str:
