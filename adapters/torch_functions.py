@@ -152,7 +152,8 @@ class TorchFunctions:
         return nullcontext()
 
     def has_no_forward_mode(self, error: BaseException) -> bool:
-        return isinstance(error, NotImplementedError)
+        unsupported = isinstance(error, RuntimeError) and "cannot have forward grad" in str(error)
+        return unsupported or isinstance(error, NotImplementedError)
 
     def outputs(self, call: Call) -> list[Any]:
         with torch.no_grad(), seeded(), call.state():
@@ -166,9 +167,10 @@ class TorchFunctions:
         with seeded(), call.state():
             outputs = call.function(arrays)
             pairs = [(y, g) for y, g in zip(outputs, cotangents, strict=True) if g is not None and y.requires_grad]
+            if any(y.requires_grad for y in outputs):
+                call.constant = [k for k, y in enumerate(outputs) if not y.requires_grad]
             if not pairs:
                 return outputs, [None for _ in call.wrt]
-            call.constant = [k for k, y in enumerate(outputs) if not y.requires_grad]
             wrt = [arrays[k] for k in call.wrt]
             found = torch.autograd.grad([y for y, _ in pairs], wrt, [g for _, g in pairs], allow_unused=True)
         return [y.detach() for y in outputs], list(found)

@@ -10,13 +10,14 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from scipy import special
 
-from gradagree.arithmetic.derived import order_and_ties
+from gradagree.arithmetic.derived import fold_entries, order_and_ties
 from gradagree.arithmetic.duck import Duck, NoRule, Rules
 from gradagree.arithmetic.rounded import COMPARISONS, Rounded
 from gradagree.arithmetic.three_valued import split
 from gradagree.reference.operations.casts import cast
+from gradagree.reference.operations.cumulative import accumulate, running_log_sum_exp
 from gradagree.reference.operations.derivatives import DERIVATIVES, PARTIALS
-from gradagree.reference.operations.primitive import between
+from gradagree.reference.operations.primitive import between, certain, midpoints
 
 Seed = Callable[[tuple[int, ...]], Any]
 
@@ -231,9 +232,16 @@ def where(condition: Any, x: Any, y: Any) -> Dual:
 
 
 def maximum(x: Any, y: Any) -> Dual:
-    """The tangent of the larger one; NaN at a certain tie of different tangents, where there is no derivative."""
+    """The tangent of the larger one; NaN at a certain tie of different tangents, where there is no derivative.
+
+    Programs may also compute it as y' + [x > y] (x' - y').
+    """
+    both = isinstance(x, Dual) and isinstance(y, Dual)
     x, y = lift(x), lift(y)
     tangent = np.where(x.value > y.value, x.tangent, y.tangent)
+    if both and np.ndim(tangent) == max(np.ndim(x.value), np.ndim(y.value)):
+        by_difference = y.tangent + np.where(x.value > y.value, x.tangent - y.tangent, 0.0)
+        tangent = between(np.ones(np.shape(tangent), dtype=bool), tangent, by_difference)
     tie, open = split((x.value == y.value) & (x.tangent != y.tangent))
     return Dual(np.maximum(x.value, y.value), np.where(tie & ~open, np.nan, tangent))
 
@@ -243,10 +251,17 @@ def minimum(x: Any, y: Any) -> Dual:
 
 
 def largest(x: Dual, axis: Any = None, keepdims: bool = False) -> Dual:
+    """The tangent of the largest entry; of several, any number between theirs: the mean, or that of one of them."""
     value = np.max(x.value, axis=axis, keepdims=True)
     first = np.where(x.value == value, x.tangent, 0.0)
     count = np.sum(np.where(x.value == value, 1.0, 0.0), axis=axis, keepdims=True)
     tangent = np.sum(first, axis=axis, keepdims=True) / count
+    equal = certain(x.value == value)
+    tied = np.sum(equal, axis=axis, keepdims=True) > 1
+    if tied.any():
+        ends = (np.where(equal, x.tangent, end) for end in (np.inf, -np.inf))
+        least, most = (f(end, axis=axis, keepdims=True) for f, end in zip((np.min, np.max), ends, strict=True))
+        tangent = between(tied, np.where(tied, least, tangent), np.where(tied, most, tangent))
     return Dual(value, tangent) if keepdims else Dual(np.squeeze(value, axis), np.squeeze(tangent, axis))
 
 
@@ -258,10 +273,55 @@ def sort(x: Dual, axis: int = -1) -> Dual:
     return Dual(value, np.where(tied, np.nan, tangent))
 
 
+def running_product(x: Dual, axis: int | None = None) -> Dual:
+    """One factor after the other, y_k' = y_{k-1}' x_k + y_{k-1} x_k'.
+
+    Programs may also compute it as y_k (x_0' / x_0 + ... + x_k' / x_k) up to the first factor 0.
+    """
+    one_by_one = accumulate(np.multiply, x, axis)
+    if np.shape(x.value) != np.shape(x.tangent):
+        return one_by_one
+    nonzero = certain(x.value != 0)
+    y = one_by_one.value
+    before = np.logical_and.accumulate(nonzero if axis is not None else nonzero.ravel(), axis=axis or 0)
+    other = y * np.cumsum(x.tangent / np.where(nonzero, x.value, 1.0), axis=axis)
+    return Dual(y, between(before, one_by_one.tangent, other))
+
+
+def product_of_entries(x: Dual, axis: Any = None, keepdims: bool = False) -> Dual:
+    """The product along axes, whose derivative by a factor is the product of the others.
+
+    Programs may also compute it as the product over this factor.
+    """
+    found = fold_entries(np.multiply)(x, axis, keepdims)
+    if np.shape(x.value) != np.shape(x.tangent):
+        return found
+    divides = certain(x.value != 0)
+    names = {"axis": axis, "keepdims": True}
+    other = np.prod(x.value, **names) * np.sum(x.tangent / np.where(divides, x.value, 1.0), **names)
+    other = np.reshape(other, np.shape(found.tangent))
+    return Dual(found.value, between(np.reshape(np.all(divides, **names), other.shape), found.tangent, other))
+
+
 def log_sum_exp(x: Dual, axis: Any = None, keepdims: bool = False) -> Dual:
     z = np.logaddexp.reduce(x.value, axis=axis, keepdims=True)
     found = Dual(z, np.sum(np.exp(x.value - z) * x.tangent, axis=axis, keepdims=True))
     return found if keepdims else np.squeeze(found, axis)  # type: ignore[call-overload]
+
+
+def running_log_sum_exp_of(x: Dual, axis: int | None = None) -> Dual:
+    """y_k = log(exp x_0 + ... + exp x_k), one entry after the other.
+
+    Programs may also compute its tangent as a mean of the tangents, with the weights exp(x_i - m) for a number m.
+    """
+    found = accumulate(np.logaddexp, x, axis)
+    if np.shape(x.value) != np.shape(x.tangent) or not np.size(x.tangent):
+        return found
+    numbers = midpoints(x.value)
+    largest = np.max(numbers) if axis is None else np.max(numbers, axis=axis, keepdims=True)
+    weights = np.exp(x.value - largest)
+    mean = np.cumsum(weights * x.tangent, axis=axis) / np.cumsum(weights, axis=axis)
+    return Dual(found.value, between(midpoints(np.cumsum(weights, axis=axis)) > 0, found.tangent, mean))
 
 
 def convert(x: Dual, **formats: Any) -> Dual:
@@ -279,6 +339,7 @@ Dual.rules.update({
     np.add: add, np.subtract: subtract, np.multiply: product(np.multiply), np.matmul: product(np.matmul),
     np.divide: divide, np.positive: lambda x: x, np.maximum: maximum, np.minimum: minimum, np.where: where,
     np.sum: linear(np.sum), np.mean: linear(np.mean), np.cumsum: linear(np.cumsum), np.max: largest, np.sort: sort,
+    np.cumprod: running_product, np.prod: product_of_entries, running_log_sum_exp: running_log_sum_exp_of,
     special.logsumexp: log_sum_exp, special.zeta: zeta, cast: convert,
     np.fabs: unary(np.absolute, DERIVATIVES[np.absolute]),
     **{f: unary(f, derivative) for f, derivative in DERIVATIVES.items()},

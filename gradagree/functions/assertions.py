@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -13,20 +13,29 @@ from gradagree.adapters.function_adapters import adapter_of
 from gradagree.adapters.functions import Call, FunctionAdapter
 from gradagree.checker.verdict import Verdict
 from gradagree.errors import UsageError
+from gradagree.functions.checked_call import (
+    CheckedCall,
+    Enclosures,
+    crashed,
+    expectations,
+    gradients_of,
+    value_records,
+)
 from gradagree.functions.conditions import PlainCall, Results, Trials, Unchanged, protected, try_conditions
-from gradagree.functions.drawing import INEXACT, SEED, draw_cotangents, draw_like
-from gradagree.functions.enclosures import LADDER, Expected, expect, narrowest
+from gradagree.functions.drawing import INEXACT, draw_cotangents
+from gradagree.functions.enclosures import LADDER
 from gradagree.functions.explain import explain
+from gradagree.functions.forward import forward_records
 from gradagree.functions.judge import judge
-from gradagree.functions.ladder import Ladder, arithmetics, measured
+from gradagree.functions.ladder import Ladder, measured
 from gradagree.functions.message import format_report
-from gradagree.functions.parts import Parts, name_of as part_name, real_dtype
+from gradagree.functions.parts import Parts
 from gradagree.functions.proofs import prove_findings
 from gradagree.functions.recent import Recent
 from gradagree.functions.records import Disagreement, GradientRecord, Report
 from gradagree.functions.references import check_estimators, describe, graph_of
 from gradagree.functions.saved import FailedCheck, save_call
-from gradagree.functions.tangents import enclose_tangents, gradient_graph
+from gradagree.functions.tangents import gradient_graph
 from gradagree.functions.ties import is_smooth, sum_over_ties, tied_values
 from gradagree.functions.usage import (
     check_compared,
@@ -36,10 +45,6 @@ from gradagree.functions.usage import (
     name_of,
     parameter_names,
 )
-from gradagree.reference.graph import Graph
-
-T = TypeVar("T")
-FLOATING = ("float64", "float32", "float16", "bfloat16")
 
 
 def assert_grads(
@@ -118,75 +123,6 @@ def check_function(
     names = parameter_names(fn, args)
     about = measured(adapter, call.arrays[call.wrt[0]]) if call.wrt else {}
     return Report(records, name_of(fn), trials.notes, "", trials.conditions, names, about)
-
-
-@dataclass(frozen=True)
-class CheckedCall:
-    """A call, its reference, and the numbers of both.
-
-    Args:
-        adapter: The framework's adapter.
-        call: The call.
-        graph: The reference, a function of real arrays.
-        inputs: The arrays of the call on the host, a complex one as its parts.
-        outputs: The outputs of the call, the framework's own arrays.
-        arithmetic: What the user admits.
-        order: 1, or 2 where the outputs are gradients.
-    """
-
-    adapter: FunctionAdapter
-    call: Call
-    graph: Graph
-    inputs: Sequence[np.ndarray]
-    outputs: Sequence[Any]
-    arithmetic: str = "auto"
-    order: int = 1
-
-    @property
-    def dtype(self) -> str:
-        """The narrowest dtype among the arrays to differentiate, or among the parts of complex ones."""
-        return narrowest([self.part_dtype(self.call.arrays[k]) for k in self.call.wrt])
-
-    def part_dtype(self, x: Any) -> str:
-        return real_dtype(self.adapter.dtype(x))
-
-    def parts(self, arrays: Sequence[Any]) -> Parts:
-        """The real arrays that the framework's arrays consist of."""
-        return Parts([self.adapter.dtype(x) for x in arrays])
-
-    def numbers(self, arrays: Sequence[Any], like: Sequence[Any]) -> list[Any]:
-        """Arrays on the host, as real ones like those of others; None for those that are None."""
-        return self.parts(like).split([None if x is None else self.adapter.to_numpy(x) for x in arrays])
-
-    def gradients(self, found: Sequence[Any]) -> list[tuple[int, Any]]:
-        """(number among the real arrays, its gradient on the host) for the gradients with respect to call.wrt."""
-        known = dict(zip(self.call.wrt, found, strict=True))
-        arrays = self.numbers([known.get(k) for k in range(len(self.call.arrays))], self.call.arrays)
-        parts = self.parts(self.call.arrays)
-        return [(k, x) for k, (part, x) in enumerate(zip(parts, arrays, strict=True)) if part.place in known]
-
-    def ladder(self, compute: Callable[[str], T]) -> Ladder[T]:
-        """What a correct program computes in each admissible arithmetic."""
-        like = next(self.call.arrays[k] for k in self.call.wrt if self.part_dtype(self.call.arrays[k]) == self.dtype)
-        return Ladder(lambda: arithmetics(self.adapter, like, self.dtype, self.arithmetic), compute)
-
-    def stores(self, arrays: Sequence[Any]) -> list[str]:
-        """The dtypes in which results like these arrays are stored."""
-        names = [self.part_dtype(arrays[part.place]) for part in self.parts(arrays)]
-        return [name if name in FLOATING else self.dtype for name in names]
-
-    def record(
-        self, k: int, quantity: str, finding: Mapping[str, Any], mode: str = "reverse", part: str = ""
-    ) -> GradientRecord:
-        """The record of output k, or of the gradient of array k, or of one part of it."""
-        is_gradient = quantity == "gradient"
-        array = self.call.arrays[k] if is_gradient else self.outputs[k]
-        name = part_name(self.call.names[k] if is_gradient else self.call.results[k], part)
-        return GradientRecord(
-            name=name, quantity=quantity, mode=mode, order=self.order, framework=self.adapter.name,
-            dtype=self.adapter.dtype(array), shape=tuple(array.shape),
-            **finding,
-        )  # fmt: skip
 
 
 def check_call(
@@ -396,47 +332,6 @@ def proved(checked: CheckedCall, seeds: Sequence[Any], records: Sequence[Gradien
     return prove_findings(checked.graph, checked.inputs, checked.numbers(seeds, outputs), records, *names)
 
 
-def value_records(
-    checked: CheckedCall, values: Sequence[Any], expected: Ladder[Enclosures], mode: str = "reverse",
-    labels: Collection[str] | None = None,
-) -> list[GradientRecord]:  # fmt: skip
-    """The records of the outputs, those of a complex one for each part; with labels, of those that have one."""
-    records = []
-    for k, (part, y) in enumerate(zip(checked.parts(values), checked.numbers(values, values), strict=True)):
-        if labels is not None and checked.call.results[part.place] not in labels:
-            continue
-        finding = judge(y, values_of(expected, k), is_value=True)
-        records.append(checked.record(part.place, "value", finding.fields(), mode, part.name))
-    return records
-
-
-def forward_records(checked: CheckedCall, with_values: bool) -> list[GradientRecord]:
-    """The records of tangents in forward mode, along random tangents of all arrays."""
-    adapter, call = checked.adapter, checked.call
-    tangents = draw_like(adapter, [call.arrays[k] for k in call.wrt], SEED + 1)
-    try:
-        found, moved = adapter.jvp(call, tangents)
-    except Exception as error:  # noqa: BLE001 (whatever the user's function raises)
-        return crashed(checked, "forward mode", "forward", error)
-    along = dict(zip(call.wrt, tangents, strict=True))
-    numbers = checked.numbers([along.get(k) for k in range(len(call.arrays))], call.arrays)
-    stores = checked.stores(checked.outputs)
-    expected = checked.ladder(
-        lambda rung: enclose_tangents(checked.graph, checked.inputs, numbers, rung, checked.dtype, stores)
-    )
-    records = []
-    if with_values:
-        values = expectations(checked, [None] * len(found))
-        records = value_records(checked, found, values, "forward")
-    parts = checked.parts(checked.outputs)
-    inexact = [t if adapter.dtype(y) in INEXACT else None for t, y in zip(moved, checked.outputs, strict=True)]
-    for k, (part, t) in enumerate(zip(parts, checked.numbers(inexact, checked.outputs), strict=True)):
-        if adapter.dtype(checked.outputs[part.place]) in INEXACT:
-            finding = judge(t, tangents_of(expected, k))
-            records.append(checked.record(part.place, "tangent", finding.fields(), "forward", part.name))
-    return records
-
-
 def second_order(checked: CheckedCall, seeds: Sequence[Any], modes: Sequence[str]) -> list[GradientRecord]:
     """The records of the derivatives of the gradients, with respect to the arrays and the cotangents."""
     adapter, call = checked.adapter, checked.adapter.gradient(checked.call, seeds)
@@ -451,45 +346,3 @@ def second_order(checked: CheckedCall, seeds: Sequence[Any], modes: Sequence[str
         return crashed(replace(checked, order=2), "second derivative", "reverse", error)
     second = replace(checked, call=call, graph=graph, inputs=inputs, outputs=outputs, order=2)
     return [r for r in derivative_records(second, draw_cotangents(adapter, outputs), modes) if r.quantity != "value"]
-
-
-def crashed(checked: CheckedCall, what: str, mode: str, error: BaseException) -> list[GradientRecord]:
-    """The record of a derivative that raises an error; unsupported where a function has no forward mode."""
-    lacks = mode == "forward" and checked.adapter.has_no_forward_mode(error)
-    verdict = Verdict.UNSUPPORTED if lacks else Verdict.CRASHED
-    return [
-        GradientRecord(
-            name=what, quantity="value", mode=mode, order=checked.order, framework=checked.adapter.name,
-            dtype=checked.dtype, verdict=verdict, reason=describe(error),
-        )
-    ]  # fmt: skip
-
-
-def zero(x: np.ndarray) -> Expected:
-    """The gradient of an input that no output depends on."""
-    return Expected(np.zeros(x.shape), np.zeros(x.shape))
-
-
-Enclosures = tuple[list[Expected], list[Expected | None]]
-"""The outputs and the gradients of a graph."""
-
-
-def values_of(expected: Ladder[Enclosures], k: int) -> Ladder[Expected]:
-    return expected.map(lambda both: both[0][k])
-
-
-def gradients_of(expected: Ladder[Enclosures], k: int, x: np.ndarray) -> Ladder[Expected]:
-    return expected.map(lambda both: both[1][k] or zero(x))
-
-
-def tangents_of(expected: Ladder[list[Expected]], k: int) -> Ladder[Expected]:
-    return expected.map(lambda tangents: tangents[k])
-
-
-def expectations(checked: CheckedCall, seeds: Sequence[Any]) -> Ladder[Enclosures]:
-    """Outputs and gradients for each admissible arithmetic; the probabilistic tolerance where the other is blunt."""
-    graph, inputs, dtype = checked.graph, checked.inputs, checked.dtype
-    stores = checked.stores([*checked.outputs, *checked.call.arrays])
-    numbers = checked.numbers(seeds, checked.outputs)
-
-    return checked.ladder(lambda rung: expect(graph, inputs, numbers, rung, dtype, stores, checked.order))

@@ -108,14 +108,15 @@ def probable(
     with np.errstate(all="ignore"):
         values = graph.evaluate(lifted)
         arrays = graph.results(values), graph.vjp(values, seeds)
-    last = model(dtype)
+    first, second = ([probable_tolerance(x, inside, model(dtype)) for x in xs] for xs in arrays)
+    return first, second
 
-    def tolerance(x: Any) -> Any:
-        if not isinstance(x, Variance):
-            return None
-        return x.tolerance + (DEVIATIONS * last.u * np.abs(x.value) if inside.u < last.u else 0.0)
 
-    return [tolerance(y) for y in arrays[0]], [tolerance(g) for g in arrays[1]]
+def probable_tolerance(x: Any, inside: Model, last: Model) -> Any:
+    """The tolerance of a result that is stored in a dtype; None for one without a variance."""
+    if not isinstance(x, Variance):
+        return None
+    return x.tolerance + (DEVIATIONS * last.u * np.abs(x.value) if inside.u < last.u else 0.0)
 
 
 def sampled(
@@ -124,26 +125,30 @@ def sampled(
 ) -> tuple[list[Any], list[Any]]:  # fmt: skip
     """The probabilistic tolerances where errors are not independent, from samples of the errors of the whole graph.
 
-    assumed are the tolerances for independent errors. A sampled deviation of one entry is uncertain, so every entry has
-    at least the assumed one times the ratio of both in the mean.
+    assumed are the tolerances for independent errors.
     """
     inside = interior(rung, dtype)
     try:
         deviations = sampled_deviations(graph, inputs, cotangents, inside)
     except np.linalg.LinAlgError:  # a matrix is singular: there are no numbers to sample around
         return assumed
-
-    def widened(tolerance: Any, deviation: Any) -> Any:
-        if tolerance is None or deviation is None:
-            return tolerance
-        own = DEVIATIONS * (deviation + inside.quantum)
-        known = np.isfinite(own) & np.isfinite(tolerance) & (tolerance > 0)
-        ratio = np.sqrt(np.mean(np.square(own[known] / tolerance[known]))) if known.any() else 1.0
-        return np.maximum(own, tolerance * ratio)
-
     both = zip(assumed, deviations, strict=True)
-    first, second = ([widened(t, d) for t, d in zip(*pair, strict=True)] for pair in both)
+    first, second = ([widened(t, d, inside) for t, d in zip(*pair, strict=True)] for pair in both)
     return first, second
+
+
+def widened(tolerance: Any, deviation: Any, inside: Model) -> Any:
+    """The tolerance by sampled deviations.
+
+    The sampled deviation of one entry is uncertain, so every entry has at least the tolerance for independent errors,
+    times the ratio of both in the mean.
+    """
+    if tolerance is None or deviation is None:
+        return tolerance
+    own = DEVIATIONS * (deviation + inside.quantum)
+    known = np.isfinite(own) & np.isfinite(tolerance) & (tolerance > 0)
+    ratio = np.sqrt(np.mean(np.square(own[known] / tolerance[known]))) if known.any() else 1.0
+    return np.maximum(own, tolerance * ratio)
 
 
 def lift(x: Any, inside: Model) -> Rounded:

@@ -12,7 +12,8 @@ from typing import Any
 from gradagree.adapters.function_adapters import ADAPTERS, adapter_of, named_adapter
 from gradagree.adapters.functions import FunctionAdapter
 from gradagree.errors import UsageError, nearest
-from gradagree.functions.assertions import FLOATING, assert_grads, check_function
+from gradagree.functions.assertions import assert_grads, check_function
+from gradagree.functions.checked_call import FLOATING
 from gradagree.functions.message import format_report
 from gradagree.functions.records import Disagreement, Report
 from gradagree.functions.saved import FailedCheck, save_call

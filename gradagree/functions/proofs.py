@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import flint
 import msgspec
 import numpy as np
 
@@ -14,6 +15,7 @@ from gradagree.arithmetic.duck import NoRule
 from gradagree.checker.verdict import Verdict, hexadecimal, plain
 from gradagree.functions.enclosures import enclose, is_floating
 from gradagree.functions.records import GradientRecord
+from gradagree.functions.tangents import enclose_tangents, move
 from gradagree.reference.graph import Graph, Value
 
 MOST_OPERATIONS = 200_000
@@ -94,22 +96,44 @@ def by_balls(
     index: tuple[int, ...],
 ) -> Proof | None:  # fmt: skip
     """The interval by ball arithmetic, at the first precision at which it is narrow enough."""
+
+    def entry() -> flint.arb | None:
+        lifted = [Ball.exact(x) if is_floating(x) else x for x in inputs]
+        seeds = [None if g is None else Ball.exact(g) for g in cotangents]
+        values = graph.evaluate(lifted)
+        arrays = graph.results(values) if quantity == "value" else graph.vjp(values, seeds)
+        return None if arrays[number] is None else Ball.entry(arrays[number], index)
+
+    return at_precisions(entry)
+
+
+def at_precisions(entry: Callable[[], flint.arb | None]) -> Proof | None:
+    """The interval of a number that is computed in ball arithmetic; None stands for the number 0."""
     for bits in PRECISIONS[: PRECISIONS.index(MOST_BITS) + 1]:
         with precision(bits), np.errstate(all="ignore"):
-            lifted = [Ball.exact(x) if is_floating(x) else x for x in inputs]
-            seeds = [None if g is None else Ball.exact(g) for g in cotangents]
             try:
-                values = graph.evaluate(lifted)
-                arrays = graph.results(values) if quantity == "value" else graph.vjp(values, seeds)
+                ball = entry()
             except (NoRule, ValueError, ZeroDivisionError):
                 return None
-            if arrays[number] is None:
+            if ball is None:
                 return Proof(0.0, 0.0)
-            ball = Ball.entry(arrays[number], index)
             if ball.is_finite() and (is_narrow(ball, DIGITS) or bits == MOST_BITS):
                 middle = float(ball.mid())
                 return Proof(middle, float(np.nextafter(float((ball - middle).abs_upper()), np.inf)))
     return None
+
+
+def prove_tangent(
+    graph: Graph, inputs: Sequence[np.ndarray], tangents: Sequence[Any], number: int, index: tuple[int, ...]
+) -> Proof | None:
+    """As `prove`, for one entry of the tangent of an output."""
+    if operations(graph, inputs) <= MOST_OPERATIONS:
+        proof = at_precisions(lambda: Ball.entry(move(graph, inputs, tangents, Ball.exact)[number], index))
+        if proof is not None:
+            return proof
+    found = enclose_tangents(graph, inputs, tangents, "stored", "float64", ["float64"] * len(graph.outputs))[number]
+    proof = Proof(float(found.value[index]), float(found.radius[index]))
+    return proof if math.isfinite(proof.value) and math.isfinite(proof.radius) else None
 
 
 def with_proof(record: GradientRecord, proof: Proof | None) -> GradientRecord:
@@ -150,3 +174,15 @@ def prove_findings(
             record = with_proof(record, proof)
         found.append(record)
     return found
+
+
+def prove_tangents(
+    graph: Graph, inputs: Sequence[np.ndarray], tangents: Sequence[Any], records: Sequence[GradientRecord],
+    results: Sequence[str],
+) -> list[GradientRecord]:  # fmt: skip
+    """The records, with the proved value in each failing one of a tangent."""
+    return [
+        with_proof(record, prove_tangent(graph, inputs, tangents, list(results).index(record.name), record.entry))
+        if record.verdict.fails and record.entry is not None and record.quantity == "tangent" else record
+        for record in records
+    ]  # fmt: skip

@@ -8,14 +8,15 @@ every error through all its uses. Stochastic arithmetic: Vignes, Mathematics and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from gradagree.arithmetic.dual import Dual, tangent_of
 from gradagree.arithmetic.model import Model
 from gradagree.arithmetic.variance import Variance
-from gradagree.reference.graph import Graph, Value, combine
+from gradagree.reference.graph import Application, Graph, Value, combine
 from gradagree.reference.operations.casts import CAST
 
 SAMPLES = 16
@@ -153,3 +154,52 @@ def sampled_deviations(
                     total[k] = None if x is None else total[k] + np.square(np.asarray(y, float) - x)
         roots = [[None if s is None else np.sqrt(s / count) for s in total] for total in squares]
     return roots[0], roots[1]
+
+
+def sampled_tangents(
+    graph: Graph, inputs: Sequence[Any], tangents: Sequence[Any], inside: Model, count: int = SAMPLES
+) -> list[Any]:
+    """As `sampled_deviations`, the standard deviations of the tangents of the outputs.
+
+    Args:
+        graph: The reference.
+        inputs: One array for each input, as float64.
+        tangents: One for each input; None for an input that is a constant.
+        inside: The rounding model.
+        count: Number of samples.
+    """
+    given = [x if t is None else Dual(x, t) for x, t in zip(inputs, tangents, strict=True)]
+    with np.errstate(all="ignore"):
+        exact = graph.evaluate(given)
+        own = [own_errors(step, exact, inside) for step in graph.applications]
+        right = [np.asarray(tangent_of(y), float) for y in graph.results(exact)]
+        squares = [np.zeros(t.shape) for t in right]
+        for seed in range(count):
+            keys, values = iter(range(seed << 32, (seed + 1) << 32)), [*given]
+            for step, sizes in zip(graph.applications, own, strict=True):
+                found = step.operation.function(*graph.operands(step, values), **step.parameters)
+                values.append(disturbed(found, sizes, keys))
+            for total, t, y in zip(squares, right, graph.results(values), strict=True):
+                total += np.square(np.asarray(tangent_of(y), float) - t)
+    return [np.sqrt(s / count) for s in squares]
+
+
+def own_errors(step: Application, exact: Sequence[Any], inside: Model) -> tuple[Any, Any]:
+    """The standard deviations of an operation's own errors: of its value, and of its tangent."""
+
+    def lifted(x: Any) -> Any:
+        if isinstance(x, Dual):
+            return Dual(lifted(x.value), lifted(x.tangent))
+        return Variance.stored(x, inside) if np.asarray(x).dtype.kind == "f" else x
+
+    operands = [lifted(exact[x.number]) if isinstance(x, Value) else x for x in step.operands]
+    found = step.operation.function(*operands, **step.parameters)
+    return (deviation(found.value), deviation(found.tangent)) if isinstance(found, Dual) else (deviation(found), 0.0)
+
+
+def disturbed(x: Any, sizes: tuple[Any, Any], keys: Iterator[int]) -> Any:
+    """A value and its tangent with random errors of these sizes."""
+    if isinstance(x, Dual):
+        return Dual(disturbed(x.value, (sizes[0], 0.0), keys), disturbed(x.tangent, (sizes[1], 0.0), keys))
+    key, size = next(keys), sizes[0]
+    return x if isinstance(size, float) and size == 0 else x + size * noise(x, key)

@@ -2,17 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from gradagree.arithmetic.dual import Dual
+from gradagree.arithmetic.duck import NoRule
 from gradagree.arithmetic.model import model
-from gradagree.arithmetic.rounded import Rounded
-from gradagree.functions.enclosures import Expected, interior, is_floating, store
+from gradagree.arithmetic.variance import Variance
+from gradagree.functions.enclosures import (
+    Expected,
+    interior,
+    is_floating,
+    is_sharp,
+    lift,
+    probable_tolerance,
+    store,
+    widened,
+    with_probable,
+)
 from gradagree.functions.references import traced
+from gradagree.functions.sampling import sampled_tangents
 from gradagree.reference.graph import Graph
+
+
+def move(
+    graph: Graph, inputs: Sequence[np.ndarray], tangents: Sequence[np.ndarray | None], lifted: Callable[[Any], Any]
+) -> list[Any]:
+    """The tangents of the outputs of a graph in an arithmetic.
+
+    Args:
+        graph: The reference.
+        inputs: One array for each input, as float64.
+        tangents: One for each input, in its shape; None for an input that is a constant.
+        lifted: Gives an array of the arithmetic.
+
+    Returns:
+        The tangent of each output; zeros for an output that no input moves.
+    """
+    given: list[Any] = [lifted(x) if is_floating(x) else x for x in inputs]
+    for k, tangent in enumerate(tangents):
+        if tangent is not None:
+            given[k] = Dual(given[k], lifted(tangent))
+    with np.errstate(all="ignore"):
+        results = graph.results(graph.evaluate(given))
+    return [y.tangent if isinstance(y, Dual) else np.zeros(np.shape(y)) for y in results]
 
 
 def enclose_tangents(
@@ -33,14 +69,32 @@ def enclose_tangents(
         The tangent of each output; zeros for an output that no input moves.
     """
     inside = interior(rung, dtype)
-    lifted: list[Any] = [Rounded.stored(x, inside) if is_floating(x) else x for x in inputs]
-    for k, tangent in enumerate(tangents):
-        if tangent is not None:
-            lifted[k] = Dual(lifted[k], Rounded.stored(tangent, inside))
+    found = move(graph, inputs, tangents, lambda x: lift(x, inside))
     with np.errstate(all="ignore"):
-        results = graph.results(graph.evaluate(lifted))
-        found = [y.tangent if isinstance(y, Dual) else np.zeros(np.shape(y)) for y in results]
         return [store(t, inside, model(name)) for t, name in zip(found, stores, strict=True)]
+
+
+def expect_tangents(
+    graph: Graph, inputs: Sequence[np.ndarray], tangents: Sequence[np.ndarray | None], rung: str, dtype: str,
+    stores: Sequence[str],
+) -> list[Expected]:  # fmt: skip
+    """As `enclose_tangents`, with probabilistic tolerances where the worst case leaves fewer than half the digits."""
+    found = enclose_tangents(graph, inputs, tangents, rung, dtype, stores)
+    if is_sharp(found, dtype):
+        return found
+    inside = interior(rung, dtype)
+    known = Variance.stored(0.0, inside)
+    try:
+        moved = move(graph, inputs, tangents, known._lift)
+    except NoRule:
+        return found
+    assumed = [probable_tolerance(t, inside, model(dtype)) for t in moved]
+    deviations = functools.cache(lambda: sampled_tangents(graph, inputs, tangents, inside))
+
+    def correlated(k: int) -> Callable[[], np.ndarray]:
+        return lambda: widened(assumed[k], deviations()[k], inside)
+
+    return [with_probable(t, assumed[k], correlated(k)) for k, t in enumerate(found)]
 
 
 def gradient_graph(
