@@ -136,7 +136,19 @@ def power(x: Any, n: Any) -> Ball:
 def zeta(s: Any, x: Any) -> Ball:
     if isinstance(s, Duck):
         raise NoRule("ball arithmetic supports zeta(s, x) only for ordinary numbers s")
-    return entrywise(lambda x: flint.arb(float(s)).zeta(x))(x)
+    return entrywise(lambda x: hurwitz(float(s), x))(x)
+
+
+FARTHEST = 1000
+"""Number of steps of a recurrence, beyond which nothing is proved."""
+
+
+def hurwitz(s: float, x: arb) -> arb:
+    """Hurwitz's zeta function; for x < 0 and integers s by zeta(s, x) = x^-s + zeta(s, x + 1)."""
+    found = arb(0)
+    while not x > 0 and x > -FARTHEST and s == round(s):
+        found, x = found + 1 / x ** int(s), x + 1
+    return found + arb(s).zeta(x)
 
 
 def total(x: Ball, axis: Any = None, keepdims: bool = False) -> Ball:

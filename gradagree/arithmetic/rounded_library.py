@@ -22,10 +22,12 @@ class Library:
     """The errors of a function, in multiples of `LIBRARY` u, and its turning points.
 
     forward: relative to the result. backward: relative to the argument (for steep functions, where its rounding
-    matters). absolute: in u of the accumulator. narrow: the same, in 16-bit formats only. half: replaces forward in
-    16-bit formats, in u. accuracy: relative error of an algorithm with a fixed number of digits in every format.
-    derivative: a bound on |f'| for arguments of at least a given magnitude, used instead of turns. domain: True for
-    ends between which the function is known. peak: an intermediate that overflows before the result does, as a
+    matters); reflected: the same for negative arguments only. absolute: in u of the accumulator. narrow: the same, in
+    16-bit formats only. half: replaces forward in 16-bit formats, in u; half_backward: replaces backward there, in u,
+    beside the error of the wider format in which the function is computed. accuracy: relative error of an algorithm
+    with a fixed number of digits in every format. derivative: a bound on |f'| for arguments of at least a given
+    magnitude, used instead of turns. slope: a bound on |f'| between two ends, used for negative arguments. domain: True
+    for ends between which the function is known. peak: an intermediate that overflows before the result does, as a
     function of the argument's magnitude.
     """
 
@@ -36,9 +38,19 @@ class Library:
     narrow: float = 0
     accuracy: float = 0
     half: float = 2
+    half_backward: float | None = None
+    reflected: float = 0
     derivative: Callable[[Any], Any] | None = None
+    slope: Callable[[Any, Any], Any] | None = None
     domain: Callable[[Any, Any], Any] | None = None
     peak: Callable[[Any], Any] | None = None
+
+    def error_of_argument(self, x: Any, model: Model) -> Any:
+        """The rounding error of the argument that programs may make, relative to it and in multiples of `LIBRARY`."""
+        units = np.where(x < 0, self.backward + self.reflected, self.backward) if self.reflected else self.backward
+        if model.narrow and self.half_backward is not None:
+            return units * (model.accumulator.u + OWN) + self.half_backward / LIBRARY * model.u
+        return units * (model.u + OWN)
 
 
 def between_poles(low: Any, high: Any) -> Any:
@@ -47,44 +59,67 @@ def between_poles(low: Any, high: Any) -> Any:
     return (low == high) | (np.rint((low - margin) / np.pi) == np.rint((high + margin) / np.pi))
 
 
+def between_integers(low: Any, high: Any) -> Any:
+    """True if both ends are positive, or lie between the same two integers, with a margin: gamma has poles there."""
+    margin = 2.0**-50 * (np.abs(low) + np.abs(high))
+    return (low > 0) | (np.floor(low - margin) == np.floor(high + margin))
+
+
+def largest_at_ends(derivative: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
+    """A bound on |f'| between two ends, for a derivative whose magnitude is largest at one of them.
+
+    Between two poles, psi and its derivatives are monotonic, or positive and convex: psi^(n)(x) is a sum of equal signs
+    over (x + k)^-(n + 1) for odd n, and increases for even n.
+    """
+    return lambda low, high: np.maximum(np.abs(derivative(low)), np.abs(derivative(high))) * (1 + 2.0**-30)
+
+
 LOWEST_GAMMA = 1.4616321449683623
 HIGHEST_I1E = 1.5451272579925426
 PLAIN, STEEP, COMPOSED = Library(), Library(backward=1), Library(half=4)
-ZETA = Library(domain=lambda low, high: low > 0)
 
 PLAIN_FUNCTIONS = (np.arctan, np.cbrt, np.exp, np.log, np.sqrt, np.tanh, special.exprel, special.ndtri)
 COMPOSED_FUNCTIONS = (
     np.arccos, np.arccosh, np.arcsin, np.arcsinh, np.expm1, np.log10, np.log2, special.expit, special.log_expit,
 )  # fmt: skip
-STEEP_FUNCTIONS = (
-    np.exp2, special.erfc, special.erfcinv, special.erfcx, special.logit, special.ndtr,
-)  # fmt: skip
+STEEP_FUNCTIONS = (special.erfcinv, special.erfcx, special.ndtr)
 
 FUNCTIONS: dict[Any, Library] = {
     **dict.fromkeys(PLAIN_FUNCTIONS, PLAIN), **dict.fromkeys(COMPOSED_FUNCTIONS, COMPOSED),
     **dict.fromkeys(STEEP_FUNCTIONS, STEEP),
     **dict.fromkeys((np.cos, np.sin), Library(derivative=np.ones_like)),
     np.arctanh: Library(accuracy=2.0**-45, half=4),
-    np.cosh: Library(turns=(0.0,), backward=1, peak=np.exp),
+    np.cosh: Library(turns=(0.0,), backward=1, half_backward=0, peak=np.exp),
+    np.exp2: Library(backward=1, half_backward=2),
     np.log1p: Library(accuracy=2.0**-44),
     np.sinc: Library(
         derivative=lambda size: 2 / np.maximum(size, 1.4), backward=1, half=4, peak=lambda size: np.pi * size
     ),
-    np.sinh: Library(backward=1, peak=np.exp),
+    np.sinh: Library(backward=1, half_backward=0, peak=np.exp),
     np.tan: Library(domain=between_poles),
-    special.digamma: Library(backward=2, domain=lambda low, high: low > 0),
+    special.digamma: Library(
+        backward=2, half_backward=0, domain=between_integers, slope=largest_at_ends(lambda x: special.zeta(2.0, x))
+    ),
     special.erf: Library(narrow=1),
-    **dict.fromkeys((special.erfinv, special.log_ndtr), Library(forward=2, backward=1)),
-    special.gammaln: Library((LOWEST_GAMMA,), backward=1, absolute=4, domain=lambda low, high: low > 0),
+    special.erfc: Library(backward=1, half_backward=0),
+    special.erfinv: Library(forward=2, backward=1, half_backward=0),
+    special.gammaln: Library(
+        (LOWEST_GAMMA,), backward=1, half_backward=0, absolute=4, domain=between_integers,
+        slope=largest_at_ends(special.digamma),
+    ),
     special.i0: Library((0.0,), half=4, peak=np.exp),
     special.i0e: Library((0.0,)),
     special.i1: Library(forward=2, half=4, peak=np.exp),
     special.i1e: Library((-HIGHEST_I1E, HIGHEST_I1E), forward=2),
+    special.log_ndtr: Library(forward=2, backward=1),
+    special.logit: Library(backward=1, half_backward=1),
 }  # fmt: skip
 """Measured, in u of the result, or absolute where a value is near 0:
 
 half       at every number of 16 bits: 1, and 3 where XLA rounds its formula's steps (log2, expit, arccosh)
-backward   XLA's exp2, sinh and cosh raise e to a rounded power (716 in float64); so do erfc and ndtr; zeros of logit
+backward   XLA's exp2, sinh and cosh raise e to a rounded power (716 in float64); so do erfc and ndtr; zeros of logit.
+           At every number of 16 bits beyond half, relative to the argument: exp2 1.8, logit 0.7; others below 0.001
+reflected  polygamma functions of negative x have sin(pi x) of a rounded pi x
 forward    i1 and i1e: 19 where two series meet, near 7.7; erfinv: 34 in XLA; log_ndtr: 13, compiled by Inductor
 absolute   gammaln: 35 in size near 1 and 2, by XLA's sum of large terms that cancel
 narrow     erf: 3.4 of float32 in size, by torch's polynomial for vectors of bfloat16
@@ -153,14 +188,16 @@ def library(f: Callable[[Any], Any], errors: Library) -> Callable[[Rounded], Rou
 
     def rule(x: Rounded) -> Rounded:
         model, value, radius = x.model, f(x.value), x.radius
-        if errors.backward:
-            radius = radius + LIBRARY * errors.backward * (model.u + OWN) * np.abs(x.value)
+        if errors.backward or errors.reflected:
+            radius = radius + LIBRARY * errors.error_of_argument(x.value, model) * np.abs(x.value)
         if errors.derivative is None:
             spread = propagate(f, x.value, value, radius, errors.turns)
         else:
             spread = errors.derivative(np.maximum(np.abs(x.value) - radius, 0.0)) * radius
         if errors.domain is not None or errors.peak is not None:
             low, high = x.value - radius, x.value + radius
+        if errors.slope is not None:
+            spread = np.where(low > 0, spread, errors.slope(low, high) * radius)
         if errors.domain is not None:
             spread = np.where(errors.domain(low, high), spread, np.nan)
         if errors.peak is not None:
@@ -216,15 +253,27 @@ exp, log, gammaln = (library(f, FUNCTIONS[f]) for f in (np.exp, np.log, special.
 
 
 def gamma(x: Any) -> Rounded:
-    """exp(gammaln(x)), as XLA computes it for x > 0: absolute errors of the logarithm become relative ones."""
-    return exp(gammaln(x))
+    """exp(gammaln(x)) with its sign, as XLA computes it: absolute errors of the logarithm become relative ones."""
+    found = exp(gammaln(x))
+    return negative(found, special.gamma(x.value) < 0)
+
+
+def negative(x: Rounded, where: Any) -> Rounded:
+    return Rounded(np.where(where, -x.value, x.value), x.radius, x.model) if np.any(where) else x
+
+
+def zeta_errors(s: float) -> Library:
+    """The errors of Hurwitz's zeta function of x; x < 0 has a real value for integers s only."""
+    domain = between_integers if s == round(s) else lambda low, high: low > 0
+    slope = largest_at_ends(lambda x: s * special.zeta(s + 1, x))
+    return Library(reflected=1, half_backward=0, domain=domain, slope=slope)
 
 
 def zeta(s: Any, x: Any) -> Rounded:
-    """Hurwitz's zeta function of x > 0."""
+    """Hurwitz's zeta function of x."""
     if isinstance(s, Duck):
         raise NoRule("rounded arithmetic supports zeta(s, x) only for ordinary numbers s")
-    return library(lambda x: special.zeta(s, x), ZETA)(x)
+    return library(lambda x: special.zeta(s, x), zeta_errors(float(s)))(x)
 
 
 def hypot(x: Any, y: Any) -> Rounded:

@@ -13,7 +13,7 @@ from gradagree.arithmetic.derived import log_sum_exp
 from gradagree.arithmetic.duck import Duck, NoRule
 from gradagree.arithmetic.model import FORMATS
 from gradagree.arithmetic.rounded import COMPARISONS, Rounded
-from gradagree.arithmetic.rounded_library import FUNCTIONS, PLAIN, TAILS, Library, tail_of
+from gradagree.arithmetic.rounded_library import FUNCTIONS, PLAIN, TAILS, Library, tail_of, zeta_errors
 from gradagree.arithmetic.three_valued import Trilean, between_about_middle, split
 from gradagree.arithmetic.variance import (
     DEVIATIONS,
@@ -168,17 +168,21 @@ def step(f: Callable[[Any], Any]) -> Callable[[Variance], Variance]:
     return rule
 
 
-def library(f: Callable[[Any], Any], errors: Library) -> Callable[[Variance], Variance]:
+def library(
+    f: Callable[[Any], Any], errors: Library, slope: Callable[[Any, Any], Any] | None = None
+) -> Callable[[Variance], Variance]:
     """A function with a library error of more than a few u, or one that overflows before its result does."""
-    plain = function(f, DERIVATIVES[f])
+    exact = slope or DERIVATIVES[f]
+    plain = function(f, exact)
 
     def rule(x: Variance) -> Variance:
         found, model, size = plain(x), x.model, np.abs(x.value)
         value = found.value
-        derivative = DERIVATIVES[f](x.value, value) if errors.derivative is None else errors.derivative(size)
-        steep = errors.backward * np.abs(size * derivative) + (errors.forward - 1) * np.abs(value)
+        derivative = exact(x.value, value) if errors.derivative is None else errors.derivative(size)
+        backward = errors.error_of_argument(x.value, model) * np.abs(size * derivative)
         absolute = errors.absolute + errors.narrow * (model.format.precision < FORMATS["float32"].precision)
-        own = LIBRARY_DEVIATIONS * (model.u * steep + model.accumulator.u * absolute)
+        forward = model.u * (errors.forward - 1) * np.abs(value)
+        own = LIBRARY_DEVIATIONS * (backward + forward + model.accumulator.u * absolute)
         own = np.where(np.isfinite(own), own, 0.0) + errors.accuracy * np.abs(value) / DEVIATIONS
         if errors.peak is not None:
             own = np.where(errors.peak(size) > model.format.largest, np.inf, own)
@@ -221,8 +225,7 @@ def power(x: Any, n: Any) -> Variance:
 def zeta(s: Any, x: Any) -> Variance:
     if isinstance(s, Duck):
         raise NoRule("variance arithmetic supports zeta(s, x) only for ordinary numbers s")
-    found = function(lambda x: special.zeta(s, x), lambda x, y: -s * special.zeta(s + 1, x))(x)
-    return found.widen(np.where(x.value > 0, 0.0, np.inf))
+    return library(lambda x: special.zeta(s, x), zeta_errors(float(s)), lambda x, y: -s * special.zeta(s + 1, x))(x)
 
 
 def gamma(x: Variance) -> Any:

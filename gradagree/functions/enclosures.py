@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -185,11 +184,11 @@ def add_in_any_order(parts: list[Any]) -> Any:
 
 
 def is_sharp(expected: Sequence[Expected | None], dtype: str) -> bool:
-    """True if worst-case tolerances leave half the digits of a dtype: no other is needed."""
+    """True if worst-case tolerances leave three quarters of the digits of a dtype: no other is needed."""
     for one in expected:
         if one is None or not one.value.size:
             continue
-        if not np.max(one.radius) <= math.sqrt(FORMATS[dtype].u) * np.max(np.abs(one.value)):
+        if not np.max(one.radius) <= FORMATS[dtype].u ** 0.75 * np.max(np.abs(one.value)):
             return False
     return True
 
@@ -204,7 +203,7 @@ def expect(
     graph: Graph, inputs: Sequence[Any], cotangents: Sequence[Any], rung: str, dtype: str, stores: Sequence[str],
     order: int = 1,
 ) -> tuple[list[Expected], list[Expected | None]]:  # fmt: skip
-    """As `enclose`, with the probabilistic tolerances where the worst case leaves fewer than half the digits."""
+    """As `enclose`, with the probabilistic tolerances where the worst case is not sharp."""
     values, gradients = enclose(graph, inputs, cotangents, rung, dtype, stores, order)
     if order > 1 or is_sharp([*values, *gradients], dtype):
         return values, gradients

@@ -118,10 +118,11 @@ def judge_within(observed: np.ndarray | None, expected: Expected, arithmetic: st
             certain = error_ratios(observed, value, radius if finite else np.where(np.isnan(value), np.nan, radius))
         same: Any = np.False_
         open: Any = np.False_
+        size = np.abs(value)
         if not finite:
             same = (observed == value) | (np.isnan(observed) & np.isnan(value))
             open = (~np.isfinite(tolerance) | ~np.isfinite(value)) & ~same
-        size = np.abs(value)
+            size, tolerance = without_poles(size, tolerance, same)
         largest, checked = float(np.max(size)), size > tolerance
         if not tolerance.all():
             checked |= tolerance == 0
@@ -138,6 +139,17 @@ def judge_within(observed: np.ndarray | None, expected: Expected, arithmetic: st
         verdict, arithmetic, float((certain if disagrees else ratio)[at]), sharpness, share,
         tuple(int(i) for i in at), float(value[at]), float(observed[at]), float(worst),
     )  # fmt: skip
+
+
+def without_poles(size: np.ndarray, tolerance: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sizes and tolerances with zeros for infinities, such as at a pole, that were found where they are expected.
+
+    They stay if there is nothing else.
+    """
+    poles = same & np.isinf(size)
+    if not poles.any() or poles.all():
+        return size, tolerance
+    return np.where(poles, 0.0, size), np.where(poles, 0.0, tolerance)
 
 
 def are_finite(*arrays: np.ndarray) -> bool:

@@ -55,7 +55,12 @@ class Sum(NamedTuple):
         return {
             "expected": hexadecimal(self.expected), "observed": hexadecimal(self.observed),
             "tolerance": hexadecimal(self.tolerance), "ratio": number(self.ratio), "reason": REASON,
+            "sharpness": number(self.sharpness),
         }  # fmt: skip
+
+    @property
+    def sharpness(self) -> float:
+        return self.tolerance / abs(self.expected) if self.expected else math.inf
 
     @property
     def ratio(self) -> float:
