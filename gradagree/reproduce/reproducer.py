@@ -23,15 +23,16 @@ def format_reproducer(finding: SurveyFinding, function: Activation | ErrorFuncti
     if "call" in example:
         return format_definition(finding)
     source = SourceWriter(finding.framework, text.parameter)
-    weighted, by_target = "cotangent" in example, example.get("by") == "target"
-    source.write(without_reduction(function), "unweighted" if weighted else "loss" if by_target else "f")
+    weighted, by = "cotangent" in example, example.get("by", "")
+    source.arguments = (by,) if "labels" in example else ()
+    source.write(without_reduction(function), "unweighted" if weighted else "loss" if by else "f")
     modules = dict.fromkeys([framework_of(finding.framework), finding.framework])
     lines = [
         *(f"import {name}" for name in modules),
         *filter(None, [text.setup]),
         *source.lines(),
         *(WEIGHTED if weighted else []),
-        *(["def f(x, *t): return loss(t[0], x)"] if by_target else []),
+        *([f"def f(x, *t): return loss({'*t' if 'labels' in example else 't[0]'}, x)"] if by else []),
     ]
     if "window" in example:
         for name, position in (("other", example["beside"]), ("given", example["window"])):
@@ -83,6 +84,8 @@ def operands(finding: SurveyFinding, function: Any, times: int) -> list[str]:
         constants.append(text.tensor.format(f"[{int(example['target'][0])}] * {times}", "int64"))
     elif example["target"] is not None:
         constants.append(text.tensor.format(f"[{list_literal(example['target'])}] * {times}", example["dtype"]))
+    if "labels" in example:
+        constants.append(text.tensor.format(f"[{list_literal(example['labels'])}] * {times}", example["dtype"]))
     if "cotangent" in example:
         by_row = isinstance(function, Activation) and is_rows(function)
         numbers = list_literal(example["cotangent"])

@@ -42,10 +42,12 @@ class SourceWriter:
         library: Framework or library whose implementations are written.
         parameter: Source of a parameter's array, such as ``asarray({}, p.dtype)``, which stands in place of the
             parameter. Without it, a function takes its parameters as arguments after its operands.
+        arguments: Further attributes that become arguments after the operands.
     """
 
     library: str
     parameter: str = ""
+    arguments: Sequence[str] = ()
     imports: dict[str, None] = field(default_factory=dict)
     constants: dict[str, str] = field(default_factory=dict)
     functions: dict[str, str] = field(default_factory=dict)
@@ -143,8 +145,8 @@ class _Inliner(ast.NodeTransformer):
         if name is None:
             return self.generic_visit(node)
         value = getattr(self.owner, name, None)
-        if name in getattr(self.owner, "parameter_names", ()):
-            if self.source.parameter:
+        if name in (*getattr(self.owner, "parameter_names", ()), *self.source.arguments):
+            if self.source.parameter and name not in self.source.arguments:
                 return _expression(self.source.parameter.format(np.asarray(value, dtype=float).tolist()))
             self.parameters[name] = None
             return ast.Name(name, ast.Load())

@@ -56,8 +56,9 @@ class PointwiseRequest(msgspec.Struct, tag=True, frozen=True):
 
     outputs are the entries that are differentiated and inputs those differentiated by; None for an elementwise
     function. windows, if any, are (start, stop) of the points: each is evaluated alone, and the results are joined.
-    If the request is weighted, the last constant holds the cotangents, and the derivative is the vjp. If it is
-    by_target, the points are the targets of a loss, and the constant its outputs.
+    If the request is weighted, the last constant holds the cotangents, and the derivative is the vjp. A loss
+    is differentiated by its targets if by is "target", or by a weight of this name: then these are the points, and the
+    constants its outputs, and beside a weight its targets.
     """
 
     kind: str
@@ -71,7 +72,7 @@ class PointwiseRequest(msgspec.Struct, tag=True, frozen=True):
     inputs: tuple[int, ...] | None = None
     windows: tuple[tuple[int, int], ...] | None = None
     weighted: bool = False
-    by_target: bool = False
+    by: str = ""
 
 
 class PointwiseResult(msgspec.Struct, tag=True, frozen=True):

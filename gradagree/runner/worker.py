@@ -186,15 +186,15 @@ class SingleFunctions:
         return protocol.DefinitionResult(found)
 
     def _function(self, request: protocol.PointwiseRequest) -> Function:
-        key = (request.kind, request.function, request.dtype, request.weighted, request.by_target)
+        key = (request.kind, request.function, request.dtype, request.weighted, request.by)
         last, implementation = self._last
         if implementation is None or last != key:
             function = KINDS[request.kind].named(request.function)
-            if self.library is None:
-                implementation = framework_implementation(function, self.adapter, request.dtype)
+            if request.by not in ("", "target"):
+                implementation = of_weight(request.by, function, lambda held: self._implementation(held, request.dtype))
             else:
-                implementation = library_implementation(function, self.adapter, self.library)
-            if request.by_target:
+                implementation = self._implementation(function, request.dtype)
+            if request.by == "target":
                 implementation = of_target(implementation)
             if request.weighted:
                 implementation = with_cotangents(implementation)
@@ -203,10 +203,20 @@ class SingleFunctions:
             self._one_by_one = divides_by_batch(function)
         return implementation
 
+    def _implementation(self, function: Any, dtype: str) -> Function:
+        if self.library is None:
+            return framework_implementation(function, self.adapter, dtype)
+        return library_implementation(function, self.adapter, self.library)
+
 
 def of_target(function: Function) -> Function:
     """A loss as a function of its target and output, in this order, so that it is differentiated by the target."""
     return lambda t, o: function(o, t)
+
+
+def of_weight(name: str, loss: Any, implementation: Callable[[Any], Function]) -> Function:
+    """A loss as a function of a weight of this name, output and target, in this order."""
+    return lambda w, o, t: implementation(loss.holding(**{name: w}))(o, t)
 
 
 def with_cotangents(function: Function) -> Function:

@@ -69,7 +69,7 @@ def entry_key(subject: Subject, quantity: str) -> str:
     """A hash of the function and its source, the version of the rules, the dtype and every point."""
     rules = f"{RULES} {flint.__version__}"
     text = f"{rules} {subject.function!r} {subject.dtype} {quantity} {subject.ks} {subject.js}"
-    text += " by target" * subject.by_target
+    text += f" by {subject.by}" if subject.by else ""
     found = hashlib.sha256(text.encode())
     for kind in type(subject.function).__mro__:
         if kind is not object:

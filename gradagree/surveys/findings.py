@@ -47,6 +47,9 @@ EXPLAINED = (ErrorCode.NO_DIGIT, ErrorCode.ZERO, ErrorCode.SIGN, ErrorCode.KINK,
 """Error classes of low severity if an input within a few ulps, or a zero of the function, explains all the errors."""
 MAX_EXAMPLES = 8
 
+COTANGENTS = "cotangents"
+"""A part of the cause of a finding: the derivative with cotangents other than 1."""
+
 Submit = Callable[[str, PointwiseRequest], "Future[Any]"] | None
 """Submits a request to a library a second time; None to rely on its first result."""
 Results = list[Any]
@@ -56,15 +59,15 @@ Results = list[Any]
 def cause(deviation: Deviation) -> tuple[str, ...]:
     """What the deviations of one finding have in common."""
     group = "accuracy" if deviation.code in ACCURACY else CLASSES[deviation.code].name
-    weighted = "targets" if deviation.subject.by_target else ""
-    weighted = weighted if deviation.subject.cotangents is None else "cotangents"
+    weighted = deviation.subject.by
+    weighted = weighted if deviation.subject.cotangents is None else COTANGENTS
     return deviation.framework, deviation.subject.function.name, deviation.quantity, group, weighted, deviation.region
 
 
 def join_cotangents(causes: dict[tuple[str, ...], list[Deviation]]) -> None:
     """Add what cotangents show to a finding of the derivative itself that is in the same class, or a worse one."""
     worst = {key: max(class_rank(one.code) for one in members) for key, members in causes.items()}
-    for key in [key for key in causes if key[4]]:
+    for key in [key for key in causes if key[4] == COTANGENTS]:
         plain = (one for one in causes if one[:5] == (*key[:4], "") and worst[one] >= worst[key])
         same = next(plain, None)
         if same is not None:

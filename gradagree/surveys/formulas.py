@@ -55,10 +55,44 @@ def vjp_formula(function: Activation | ErrorFunction) -> Callable[..., Any]:
 
 
 def target_formula(function: Any) -> Callable[..., Any]:
-    """The derivative of a loss of single entries by its target, as a function of (targets, outputs)."""
+    """The derivative of a loss by its target, as a function of (targets, outputs), in the shape of a derivative."""
+    if function.name == "bce":  # the reference's formula is that of labels
+        return lambda t, o: lift_to_shape(t, np.asarray(function.weight) * (np.log1p(-o) - np.log(o)))
+    error = with_sum_reduction(function)
 
     def derivative(t: Any, o: Any) -> Any:
         return lift_to_shape(t, tangent_of(function._term(o, Dual.variable(t))))
+
+    def of_rows(t: Any, o: Any) -> Any:
+        found = []
+        for j in range(t.shape[-1]):
+            along = lift(t, np.broadcast_to((np.arange(t.shape[-1]) == j) * 1.0, t.shape))
+            E = error.value(o[:, None], Dual(t[:, None], along[:, None]))
+            found.append(lift_to_shape(t[:, 0], tangent_of(E)))
+        return np.stack(found, axis=-1)[:, None]
+
+    return of_rows if is_rows(function) else derivative
+
+
+def weight_formula(function: Any, name: str) -> Callable[..., Any]:
+    """The derivative of a loss by a weight in which it is linear, as a function of (weights, outputs, targets).
+
+    A weight for each entry multiplies the entry's loss, and ``pos_weight`` a part of it that is 0 at other labels.
+    """
+    without = {"pos_weight": 0.0} if name == "pos_weight" else {}
+    one = dataclasses.replace(function, **{name: 1.0})
+    zero = dataclasses.replace(function, **without)
+
+    def entry(o: Any, t: Any) -> Any:
+        return one._term(o, t) - zero._term(o, t) if without else one._term(o, t)
+
+    def derivative(w: Any, o: Any, t: Any) -> Any:
+        if not is_rows(function):
+            return lift_to_shape(w, entry(o, t))
+        n = o.shape[-1]  # of one class each, times its share of the mean over the classes
+        return np.stack([lift_to_shape(w[:, 0], entry(o[:, j : j + 1], t[:, j : j + 1]) / n) for j in range(n)], -1)[
+            :, None
+        ]
 
     return derivative
 

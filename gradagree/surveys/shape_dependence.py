@@ -133,9 +133,9 @@ def supports(library: str, subject: Subject, quantity: str = "", mode: str = "")
     """Whether a library implements the function, and the subject has the quantity and the mode.
 
     Wide rows have no forward mode, which would need the full Jacobian. With cotangents there is only the vjp, and by
-    targets there are only first derivatives.
+    targets and weights there are only first derivatives.
     """
-    if subject.by_target and quantity not in ("", "slope"):
+    if subject.by and quantity not in ("", "slope"):
         return False
     if mode in ("forward", "forward-forward") and (subject.is_wide or subject.cotangents is not None):
         return False
@@ -157,7 +157,7 @@ def submit_windows(
 ) -> PendingWindows:
     """Request windows of a sample of the points from every library whose modes may depend on length."""
     found: PendingWindows = {}
-    plain = subject.cotangents is None and not subject.label and not subject.by_target
+    plain = subject.cotangents is None and not subject.label and not subject.by
     if subject.unsupported_reason or subject.is_wide or not plain:
         return found
     sample, elementwise = subject.at(sample_points(subject)), subject.ks is None
@@ -221,11 +221,13 @@ def request_in_lengths(deviation: Deviation) -> PointwiseRequest:
 def operands_of(subject: Subject) -> dict[str, Any]:
     """The target and, if there is one, the cotangent of the first point, for an example.
 
-    If it is differentiated by the target, the target is the input, and "target" is the output.
+    If it is differentiated by the target or a weight, that is the input, and "target" is the output.
     """
     found = {"target": None if subject.targets is None else json_value(np.ravel(subject.targets[0]))}
-    if subject.by_target:
-        found["by"] = "target"
+    if subject.by:
+        found["by"] = subject.by
+    if subject.labels is not None:
+        found["labels"] = json_value(np.ravel(subject.labels[0]))
     return found if subject.cotangents is None else {**found, "cotangent": json_value(np.ravel(subject.cotangents[0]))}
 
 

@@ -16,7 +16,7 @@ from gradagree.arithmetic.model import FORMATS
 from gradagree.arithmetic.rounding import round_to_format
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.runner import protocol
-from gradagree.surveys.formulas import formula, target_formula, vjp_formula
+from gradagree.surveys.formulas import formula, target_formula, vjp_formula, weight_formula
 from gradagree.surveys.points import input_numbers, order_by_simplicity, output_target_pairs
 from gradagree.surveys.rows import LOGITS, WIDE, WIDEST, input_rows, wide_rows
 
@@ -32,8 +32,8 @@ class Subject:
     points are (N,), or (N, n) rows; targets are (N, width), (N,) class numbers, or None. For functions of rows, ks are
     the outputs whose derivatives are computed, and js the inputs of second derivatives. With cotangents, (N, m) for
     activations of rows with m outputs and (N,) for all other functions, the derivative is the vjp. label names a target
-    outside the definition of a loss. With by_target, the points are the targets of a loss, by which it is
-    differentiated, and targets are its outputs.
+    outside the definition of a loss. A loss is differentiated by its targets with by "target", and else by a weight of
+    this name: then these are the points, targets are its outputs, and labels its targets beside a weight.
     """
 
     function: Activation | ErrorFunction
@@ -44,7 +44,8 @@ class Subject:
     js: tuple[int, ...] | None = None
     cotangents: np.ndarray | None = None
     label: str = ""
-    by_target: bool = False
+    by: str = ""
+    labels: np.ndarray | None = None
 
     @classmethod
     def of(cls, function: Activation | ErrorFunction, dtype: str, density: int) -> Subject:
@@ -81,8 +82,13 @@ class Subject:
     def inputs(self) -> str:
         """The kind of inputs as rows of the survey name it; "" for the usual ones."""
         rows = (WIDEST_ROWS if self.points.shape[1] >= WIDEST else "wide rows") if self.is_wide else ""
-        kinds = rows, self.label, "" if self.cotangents is None else "cotangents", "targets" if self.by_target else ""
+        kinds = rows, self.label, "" if self.cotangents is None else "cotangents", self.differentiated_by
         return ", ".join(filter(None, kinds))
+
+    @property
+    def differentiated_by(self) -> str:
+        """The operand of a loss by which it is differentiated, as rows of the survey name it; "" for the outputs."""
+        return {"": "", "target": "targets"}.get(self.by, self.by)
 
     @property
     def kind(self) -> str:
@@ -95,13 +101,13 @@ class Subject:
 
     @property
     def constants(self) -> tuple[np.ndarray, ...]:
-        return tuple(x for x in (self.targets, self.cotangents) if x is not None)
+        return tuple(x for x in (self.targets, self.labels, self.cotangents) if x is not None)
 
     @property
     def numbers(self) -> list[np.ndarray]:
         """Points, targets unless they are classes, and cotangents, each as rows."""
         targets = None if self.classes else self.targets
-        return [x.reshape(len(x), -1) for x in (self.points, targets, self.cotangents) if x is not None]
+        return [x.reshape(len(x), -1) for x in (self.points, targets, self.labels, self.cotangents) if x is not None]
 
     @property
     def operands(self) -> np.ndarray:
@@ -164,8 +170,10 @@ class Subject:
     def evaluate(self, quantity: str, points: Any, convert: Callable[[Any], Any] = lambda x: x) -> Any:
         """The quantity at points of any arithmetic, to which `convert` converts the targets unless they are classes."""
         operands = [] if self.targets is None else [self.targets if self.classes else convert(self.targets)]
-        if self.by_target:
+        if self.by == "target":
             return target_formula(self.function)(points, *operands)
+        if self.by:
+            return weight_formula(self.function, self.by)(points, *operands, convert(self.labels))
         if self.cotangents is not None:
             return vjp_formula(self.function)(points, convert(self.cotangents), *operands)
         return self.formula(quantity)(points, *operands)
@@ -174,13 +182,16 @@ class Subject:
         points, *constants = map(protocol.pack, (self.points, *self.constants))
         return protocol.PointwiseRequest(
             self.kind, str(self.function), self.dtype, quantity, mode, points, constants, self.ks, self.js, windows,
-            weighted=self.cotangents is not None, by_target=self.by_target,
+            weighted=self.cotangents is not None, by=self.by,
         )  # fmt: skip
 
     def at(self, places: Any) -> Subject:
         """The function at some of the points."""
-        targets, cotangents = (None if x is None else x[places] for x in (self.targets, self.cotangents))
-        return dataclasses.replace(self, points=self.points[places], targets=targets, cotangents=cotangents)
+        arrays = (self.targets, self.labels, self.cotangents)
+        targets, labels, cotangents = (None if x is None else x[places] for x in arrays)
+        return dataclasses.replace(
+            self, points=self.points[places], targets=targets, labels=labels, cotangents=cotangents
+        )
 
     @functools.cached_property
     def order(self) -> np.ndarray:

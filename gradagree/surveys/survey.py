@@ -46,7 +46,7 @@ from gradagree.surveys.shape_dependence import (
     window_deviations,
 )
 from gradagree.surveys.subject import Subject
-from gradagree.surveys.targets import subjects_by_target
+from gradagree.surveys.targets import subjects_by_target, subjects_by_weight
 
 REQUEST_LIMIT = 600.0
 """Time limit in seconds for one result."""
@@ -134,6 +134,7 @@ def subjects(plan: SurveyPlan) -> Iterator[Subject]:
             if str(function) == function.name:
                 yield from subjects_with_cotangents(function, dtype, plan.density(dtype))
                 yield from subjects_by_target(function, dtype, plan.density(dtype))
+                yield from subjects_by_weight(function, dtype, plan.density(dtype))
                 if isinstance(function, ErrorFunction) and dtype == plan.dtypes[0]:
                     yield from subjects_with_invalid_labels(function, dtype)
 

@@ -242,7 +242,7 @@ class BinaryCrossEntropy(_EntryByEntry):
 
     def torch(self, o, t, torch):
         # torch imports its compiler's shapes, and with them sympy, to spread a weight.
-        w = None if self.weight == 1 else torch.as_tensor(self.weight, dtype=o.dtype)
+        w = None if isinstance(self.weight, float) and self.weight == 1 else torch.as_tensor(self.weight, dtype=o.dtype)
         e = torch.nn.functional.binary_cross_entropy(o, t, w, reduction=self.reduction)
         return self._reduce(e, torch.as_tensor)
 
