@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -33,7 +34,7 @@ from gradagree.functions.parts import Parts
 from gradagree.functions.proofs import prove_findings
 from gradagree.functions.recent import Recent
 from gradagree.functions.records import Disagreement, GradientRecord, Report
-from gradagree.functions.references import check_estimators, describe, graph_of
+from gradagree.functions.references import check_estimators, describe, graph_of, own_graph
 from gradagree.functions.saved import FailedCheck, save_call
 from gradagree.functions.tangents import gradient_graph
 from gradagree.functions.ties import is_smooth, sum_over_ties, tied_values
@@ -45,6 +46,7 @@ from gradagree.functions.usage import (
     name_of,
     parameter_names,
 )
+from gradagree.reference.graph import Graph
 
 
 def assert_grads(
@@ -165,7 +167,8 @@ def check_kept(
     inputs = Parts([adapter.dtype(x) for x in call.arrays]).split(inputs)
     both = Parts([adapter.dtype(y) for y in outputs]), None if trials is None else trials.notes
     graph = graph_of(adapter, call, reference, inputs, args, kwargs, *both)
-    checked = CheckedCall(adapter, call, graph, inputs, outputs, arithmetic)
+    own = None if reference is None else functools.cache(lambda: own_graph(adapter, call, inputs, both[0], graph))
+    checked = CheckedCall(adapter, call, graph, inputs, outputs, arithmetic, own=own)
     if differences := structure_differences(checked):
         return differences
     records = derivative_records(checked, seeds, modes, trials)
@@ -344,5 +347,10 @@ def second_order(checked: CheckedCall, seeds: Sequence[Any], modes: Sequence[str
         outputs = adapter.outputs(call)
     except Exception as error:  # noqa: BLE001 (whatever the user's backward pass raises)
         return crashed(replace(checked, order=2), "second derivative", "reverse", error)
-    second = replace(checked, call=call, graph=graph, inputs=inputs, outputs=outputs, order=2)
+
+    def own() -> Graph | None:
+        first = None if checked.own is None else checked.own()
+        return None if first is None else gradient_graph(first, checked.inputs, numbers, names, wrt)
+
+    second = replace(checked, call=call, graph=graph, inputs=inputs, outputs=outputs, order=2, own=own)
     return [r for r in derivative_records(second, draw_cotangents(adapter, outputs), modes) if r.quantity != "value"]

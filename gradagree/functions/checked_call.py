@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -10,9 +10,10 @@ import numpy as np
 
 from gradagree.adapters.functions import Call, FunctionAdapter
 from gradagree.checker.verdict import Verdict
-from gradagree.functions.enclosures import Expected, expect, narrowest
+from gradagree.functions.enclosures import LADDER, Expected, expect, narrowest
 from gradagree.functions.judge import judge
 from gradagree.functions.ladder import Ladder, arithmetics
+from gradagree.functions.own_operations import OWN_OPERATIONS, expect_own
 from gradagree.functions.parts import Parts, name_of as part_name, real_dtype
 from gradagree.functions.records import GradientRecord
 from gradagree.functions.references import describe
@@ -34,6 +35,7 @@ class CheckedCall:
         outputs: The outputs of the call, the framework's own arrays.
         arithmetic: What the user admits.
         order: 1, or 2 where the outputs are gradients.
+        own: Gives the function's own operations as a graph; None where they are the reference, or cannot be traced.
     """
 
     adapter: FunctionAdapter
@@ -43,6 +45,7 @@ class CheckedCall:
     outputs: Sequence[Any]
     arithmetic: str = "auto"
     order: int = 1
+    own: Callable[[], Graph | None] | None = None
 
     @property
     def dtype(self) -> str:
@@ -67,10 +70,29 @@ class CheckedCall:
         parts = self.parts(self.call.arrays)
         return [(k, x) for k, (part, x) in enumerate(zip(parts, arrays, strict=True)) if part.place in known]
 
-    def ladder(self, compute: Callable[[str], T]) -> Ladder[T]:
-        """What a correct program computes in each admissible arithmetic."""
+    def ladder(self, compute: Callable[[str], T], by_own: Callable[[Graph, str], T]) -> Ladder[T]:
+        """What a correct program computes in each admissible arithmetic.
+
+        Args:
+            compute: Gives it by the name of the arithmetic.
+            by_own: Gives it for the function's own operations, in the coarsest accurate arithmetic.
+        """
         like = next(self.call.arrays[k] for k in self.call.wrt if self.part_dtype(self.call.arrays[k]) == self.dtype)
-        return Ladder(lambda: arithmetics(self.adapter, like, self.dtype, self.arithmetic), compute)
+
+        def names() -> Iterator[str]:
+            yield from arithmetics(self.adapter, like, self.dtype, self.arithmetic)
+            if self.own is not None:
+                yield OWN_OPERATIONS
+
+        def found(name: str) -> T:
+            if name != OWN_OPERATIONS:
+                return compute(name)
+            coarsest = [one for one in names() if one.startswith(LADDER)][-1]
+            own = None if self.own is None else self.own()
+            return ladder[coarsest] if own is None else by_own(own, coarsest)
+
+        ladder = Ladder(names, found)
+        return ladder
 
     def stores(self, arrays: Sequence[Any]) -> list[str]:
         """The dtypes in which results like these arrays are stored."""
@@ -118,7 +140,10 @@ def expectations(checked: CheckedCall, seeds: Sequence[Any]) -> Ladder[Enclosure
     stores = checked.stores([*checked.outputs, *checked.call.arrays])
     numbers = checked.numbers(seeds, checked.outputs)
 
-    return checked.ladder(lambda rung: expect(graph, inputs, numbers, rung, dtype, stores, checked.order))
+    return checked.ladder(
+        lambda rung: expect(graph, inputs, numbers, rung, dtype, stores, checked.order),
+        lambda own, rung: expect_own(own, graph, inputs, numbers, rung, dtype, stores, checked.order),
+    )
 
 
 def value_records(

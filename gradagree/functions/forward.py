@@ -19,6 +19,7 @@ from gradagree.functions.checked_call import (
 )
 from gradagree.functions.drawing import INEXACT, SEED, draw_cotangents, draw_like
 from gradagree.functions.judge import judge
+from gradagree.functions.own_operations import expect_own_tangents
 from gradagree.functions.proofs import prove_tangents
 from gradagree.functions.records import GradientRecord
 from gradagree.functions.tangents import expect_tangents
@@ -40,7 +41,8 @@ def forward_records(checked: CheckedCall, with_values: bool) -> list[GradientRec
     numbers = checked.numbers([along.get(k) for k in range(len(call.arrays))], call.arrays)
     stores = checked.stores(checked.outputs)
     expected = checked.ladder(
-        lambda rung: expect_tangents(checked.graph, checked.inputs, numbers, rung, checked.dtype, stores)
+        lambda rung: expect_tangents(checked.graph, checked.inputs, numbers, rung, checked.dtype, stores),
+        lambda own, rung: expect_own_tangents(own, checked.graph, checked.inputs, numbers, rung, checked.dtype, stores),
     )
     records = []
     if with_values:

@@ -12,6 +12,7 @@ import numpy as np
 from gradagree.checker.comparison import error_ratios
 from gradagree.checker.verdict import Verdict, hexadecimal, number
 from gradagree.functions.enclosures import SUMS, Expected
+from gradagree.functions.own_operations import OWN_OPERATIONS, REASON
 
 LEAST_SHARE = 0.5
 """An array of which less than this share is really checked is undecided."""
@@ -56,8 +57,10 @@ def judge(observed: np.ndarray | None, expected: Mapping[str, Expected], is_valu
     """
     found = ArrayFinding(Verdict.UNDECIDED, reason="no arithmetic was allowed")
     for name, one in expected.items():
-        if name.startswith(SUMS):
-            return inaccurate(observed, one, name, found)
+        if name == OWN_OPERATIONS or name.startswith(SUMS):
+            if (less := inaccurate(observed, one, name, found)).verdict is Verdict.INACCURATE:
+                return less
+            continue
         found = judge_by(observed, one, name)
         if not found.verdict.fails:
             return found
@@ -68,15 +71,13 @@ def judge(observed: np.ndarray | None, expected: Mapping[str, Expected], is_valu
 
 
 def inaccurate(observed: np.ndarray | None, expected: Expected, arithmetic: str, found: ArrayFinding) -> ArrayFinding:
-    """The finding, or `inaccurate` where only partial sums rounded to the dtype explain the array, and not anything."""
-    by_sums = judge_by(observed, expected, arithmetic)
-    if by_sums.verdict is not Verdict.AGREE:
+    """The finding, or `inaccurate` where only an arithmetic that loses digits explains the array, and not anything."""
+    wider = judge_by(observed, expected, arithmetic)
+    if wider.verdict is not Verdict.AGREE:
         return found
-    return found._replace(
-        verdict=Verdict.INACCURATE,
-        arithmetic=arithmetic,
-        reason=f"partial sums kept in {arithmetic.removeprefix(SUMS)}",
-    )
+    own = arithmetic == OWN_OPERATIONS
+    reason = REASON if own else f"partial sums kept in {arithmetic.removeprefix(SUMS)}"
+    return found._replace(verdict=Verdict.INACCURATE, arithmetic=arithmetic, reason=reason)
 
 
 def judge_by(observed: np.ndarray | None, expected: Expected, arithmetic: str) -> ArrayFinding:

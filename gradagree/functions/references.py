@@ -59,6 +59,17 @@ def graph_of(
     raise UsageError(f"the reference cannot be evaluated {'; '.join(failures)}")
 
 
+def own_graph(
+    adapter: FunctionAdapter, call: Call, inputs: Sequence[np.ndarray], outputs: Parts, reference: Graph
+) -> Graph | None:
+    """The function's own forward pass as a graph; None if it cannot be traced, or returns other shapes."""
+    try:
+        found = graph_of(adapter, call, None, inputs, (), {}, outputs)
+    except Exception:  # noqa: BLE001 (whatever the user's function raises under tracing)
+        return None
+    return found if found.shapes == reference.shapes else None
+
+
 def check_stops(call: Call, program: Program) -> list[str]:
     """A note for each array whose gradient the function stops on all ways to its outputs.
 
