@@ -12,7 +12,18 @@ from scipy import special
 from gradagree.arithmetic import exactness
 from gradagree.arithmetic.duck import Duck, NoRule, Rules
 from gradagree.arithmetic.model import LIBRARY, OUTWARD, OWN, Model
-from gradagree.arithmetic.rounded import Rounded, add, divide, is_one, is_zero, lift_all, multiply, result, subtract
+from gradagree.arithmetic.rounded import (
+    Rounded,
+    add,
+    divide,
+    is_infinite,
+    is_one,
+    is_zero,
+    lift_all,
+    multiply,
+    result,
+    subtract,
+)
 from gradagree.arithmetic.rounding import outward
 from gradagree.arithmetic.tiles import tiled
 
@@ -202,7 +213,7 @@ def library(f: Callable[[Any], Any], errors: Library) -> Callable[[Rounded], Rou
             spread = np.where(errors.domain(low, high), spread, np.nan)
         if errors.peak is not None:
             spread = np.where(errors.peak(np.maximum(np.abs(low), np.abs(high))) > model.format.largest, np.inf, spread)
-        answer = with_library_error(value, spread, model, is_zero(x) & (value == 0), errors)
+        answer = with_library_error(value, spread, model, (is_zero(x) | is_infinite(x)) & (value == 0), errors)
         return snap_to_limit(f, x, answer) if f in TAILS else answer
 
     return rule

@@ -47,13 +47,16 @@ def check_options(
 
 
 def check_numbers(call: Call, inputs: Sequence[np.ndarray]) -> None:
-    """Raises UsageError if there is nothing to differentiate, or an input holds NaN or infinity."""
+    """Raises UsageError if there is nothing to differentiate, or an input holds NaN or infinity.
+
+    -inf is admitted: a mask holds it, or masked scores.
+    """
     if not call.wrt:
         given = ", ".join(f"{name} ({x.dtype})" for name, x in zip(call.names, inputs, strict=True))
         raise UsageError(f"no input is floating-point: {given or 'no array is given'}; give one to differentiate")
     for name, x in zip(call.names, inputs, strict=True):
-        if x.dtype.kind in "fc" and not np.isfinite(x).all():
-            raise UsageError(f"{name} holds NaN or infinity; give finite numbers")
+        if x.dtype.kind in "fc" and not (np.isfinite(x) | (x == -np.inf)).all():
+            raise UsageError(f"{name} holds NaN or infinity; give finite numbers, or -inf for masked entries")
 
 
 def check_cotangents(adapter: FunctionAdapter, cotangents: Any, outputs: Sequence[Any]) -> list[Any]:
