@@ -96,6 +96,11 @@ class Model:
         return replace(self, accumulator=self.biases)
 
     @functools.cached_property
+    def narrow_sums(self) -> Model:
+        """The model of sums that a program in 16 bits keeps in its own format, as normalization layers do."""
+        return replace(self, accumulator=self.format, biases=self.format) if self.narrow else self.broadcast_sums
+
+    @functools.cached_property
     def plain(self) -> Model:
         """The model of a program that keeps subnormals and rounds each result to its stored format."""
         return replace(self, flushes=False, fused=False)

@@ -189,7 +189,7 @@ class ActivationBounds:
                 return a
             # 8 u (|A_j| + sum_i |dA_j/dp_i p_i| + S)
             a = at_edges(self.activation.value, p, a)
-            scale = np.abs(a.value) + value_change(self.activation, p.value)
+            scale = np.abs(a.value) + finite_or_zero(value_change(self.activation, p.value))
             if self.options.conditioning:
                 scale = scale + value_scale(self.activation, p.value)
         return enclose(with_model_radius(a, scale), *(other.value(p) for other in self._other_formulas))
@@ -208,7 +208,7 @@ class ActivationBounds:
             found = at_edges(self.activation.derivative, p, found)
             form = ad_derivative(self.activation, p) if self.options.ad_forms else None
             # 8 u (|A'| + |p A''| + S)
-            scale = np.abs(found.value) + derivative_change(self.activation, x)
+            scale = np.abs(found.value) + finite_or_zero(derivative_change(self.activation, x))
             if self.options.conditioning:
                 scale = scale + conditioning_scale(self.activation, "derivative", x)
             bound = with_model_radius(enclose(found, form), scale)
@@ -242,7 +242,7 @@ class ActivationBounds:
                 return found
             forms = self._vjp_forms(p, delta_a, found.radius) if self.options.ad_forms else ()
             # 8 u (|delta_p_i| + sum_k |d(delta_p_i)/dp_k p_k| + S)
-            scale = np.abs(found.value) + vjp_change(self.activation, x, d)
+            scale = np.abs(found.value) + finite_or_zero(vjp_change(self.activation, x, d))
             if self.options.conditioning:
                 scale = scale + vjp_scale(self.activation, x, d)
             bound, lost = with_model_radius(enclose(found, *forms), scale), np.zeros(())
@@ -279,7 +279,7 @@ class ActivationBounds:
             found = p._lift(self.activation.by(name, p))
             form = p._lift(tangent_of(self.activation.holding(**{name: variable}).value(p)))
             # 8 u (|dA/da| + |p d(dA/da)/dp|)
-            scale = np.abs(found.value) + parameter_change(self.activation, name, p.value)
+            scale = np.abs(found.value) + finite_or_zero(parameter_change(self.activation, name, p.value))
         return with_model_radius(enclose(found, form), scale)
 
     def _one_sided(self, p: Rounded, side: str) -> Rounded:
@@ -326,11 +326,13 @@ class LossBounds:
             if self.options.own_formula:
                 return e
             # 8 u (|E| + sum_i |o_i s_i| + |E(start)| + sum_i |o_i - start_i| S_i)
-            scale = np.abs(e.value) + np.sum(abs_product(x, self.error.sensitivity(x, plain)), axis=(-2, -1))
+            sizes = finite_or_zero(abs_product(x, self.error.sensitivity(x, plain)))
+            scale = np.abs(e.value) + np.sum(sizes, axis=(-2, -1))
             if self.options.conditioning:
                 start = midpoint(self.error.domain, x)
-                scale = scale + np.abs(self.error.value(start, plain))
-                scale = scale + np.sum(np.abs(x - start) * loss_scale(self.error, x, plain), axis=(-2, -1))
+                scale = scale + finite_or_zero(np.abs(self.error.value(start, plain)))
+                lost = finite_or_zero(abs_product(x - start, loss_scale(self.error, x, plain)))
+                scale = scale + np.sum(lost, axis=(-2, -1))
         return with_model_radius(e, scale)
 
     def sensitivity(self, o: Rounded, t: Any) -> Rounded:

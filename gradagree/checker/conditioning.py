@@ -123,5 +123,5 @@ def loss_scale(error: ErrorFunction, o: np.ndarray, t: Any) -> np.ndarray:
     """S of dE/do: the largest absolute entry of the example between the middle of the domain and o."""
     start = midpoint(error.domain, o)
     gradients = [np.abs(error.sensitivity(start + f * (o - start), t)) for f in FRACTIONS]
-    sizes = [np.max(size, axis=-1, keepdims=True) for size in gradients]
-    return np.broadcast_to(np.max(sizes, axis=0), o.shape)
+    sizes = [np.fmax.reduce(size, axis=-1, keepdims=True) for size in gradients]
+    return finite_or_zero(np.broadcast_to(np.fmax.reduce(sizes), o.shape))

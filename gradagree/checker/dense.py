@@ -101,7 +101,7 @@ class DenseCheck:
     def _gradient(self, name: str, how: ToleranceOptions) -> Any:
         if name in Gradient._fields:
             return getattr(self._layer_gradient(how), name)
-        rules = self.model.broadcast_sums
+        rules = self.model.narrow_sums if how.conditioning else self.model.broadcast_sums
         p, delta_c = self.p.with_model(rules), self.delta_c.with_model(rules)
         own = name.removeprefix("A.")
         return self._own_gradient(how, own, p, delta_c)

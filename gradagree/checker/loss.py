@@ -111,11 +111,14 @@ class LossCheck:
             return gradient.located(found, np.arange(gradient.places.size))
         seen, every = observed.ravel()[gradient.places], np.arange(gradient.places.size)
         found = compare(quantity, seen, lambda how: self.expected_operand(name, how))
+        doubtful = gradient.located(found, every).doubtful
         if found.verdict in (Verdict.UNDECIDED, Verdict.OUT_OF_RANGE):
             wide = self.expected_operand(name, ToleranceOptions.widest())
             every = np.flatnonzero((wide.radius < np.abs(wide.value)) | (wide.radius == 0))
             found = compare(quantity, seen[every], lambda how: self.expected_operand(name, how)[every])
-        return gradient.located(found, every) if every.size else None
+        if not every.size and not doubtful:
+            return None
+        return replace(gradient.located(found, every), doubtful=doubtful)
 
     # Forward mode
 

@@ -220,16 +220,17 @@ class OperandGradient:
         """The gradient of the checked entries, within the error bounds of any correct formula.
 
         To the radius of the gradient by dual numbers the model of a correct program adds 8 u of its size and of its
-        change for a relative change of all operands; with conditioning, of the largest entry on the way from the middle
-        of the domain, and what underflow may lose.
+        change for a relative change of all operands; with conditioning, of its largest entry and its largest change on
+        the way from the middle of the domain, what underflow may lose, and for a parameter sums in the dtype itself.
         """
-        o = o.with_model(o.model.broadcast_sums)
+        narrow = how.conditioning and self.name != "t"
+        o = o.with_model(o.model.narrow_sums if narrow else o.model.broadcast_sums)
         with np.errstate(all="ignore"):
             with record_tangents(any_order=True):
                 found = o._lift(self.of_arrays(self.held(o.model), o, t))
             scale = np.abs(found.value) + self._change
             if how.conditioning:
-                scale = scale + self._largest
+                scale = scale + self._largest + self._on_the_way
             bound: Rounded = with_model_radius(found, scale)
             lost: Any = NARROW * o.model.quantum
             if how.conditioning:
@@ -255,8 +256,11 @@ class OperandGradient:
         return finite_or_zero(np.fmax(*found))
 
     def _along(self, way: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        o = Dual(self.o, way(self.o))
         t: Any = self.t if self.error.targets == "classes" else Dual(self.t, way(self.t))
+        return self._change_of(Dual(self.o, way(self.o)), t)
+
+    def _change_of(self, o: Dual, t: Any) -> np.ndarray:
+        """The change of the gradient along the tangents of its operands."""
         try:
             change = tangent_of(self.of_arrays(self.error, o, t))
         except (TypeError, ValueError, IndexError):  # a formula without rules for dual numbers of dual numbers
@@ -264,12 +268,23 @@ class OperandGradient:
         return np.abs(np.broadcast_to(change, (len(self.checked),)))
 
     @functools.cached_property
+    def _on_the_way(self) -> np.ndarray:
+        """The largest change of the gradient along the way from the middle of the domain, or along its absolute value.
+
+        As in the value of a loss: |o - start| times the largest derivative on the way.
+        """
+        start = midpoint(self.error.domain, self.o)
+        way = self.o - start
+        ways = [(start + f * way, side) for f in FRACTIONS for side in (way, np.abs(way))]
+        return finite_or_zero(np.fmax.reduce([self._change_of(Dual(o, side), self.t) for o, side in ways]))
+
+    @functools.cached_property
     def _largest(self) -> np.ndarray:
         """The largest entry of the gradient, of the same example, between the middle of the domain and the outputs."""
         start = midpoint(self.error.domain, self.o)
         sizes = [np.abs(self.of_arrays(self.error, start + f * (self.o - start), self.t)) for f in FRACTIONS]
         found = np.zeros(len(self.o))
-        np.maximum.at(found, self._examples, finite_or_zero(np.max(np.stack(sizes), axis=0)))
+        np.maximum.at(found, self._examples, finite_or_zero(np.fmax.reduce(sizes)))
         return np.asarray(found[self._examples])
 
     @functools.cached_property

@@ -77,14 +77,29 @@ class HardMishByHand(Activation):
         return 0.5 * p * (p + 2).clamp(min=0, max=2)
 
 
-for kind in (Off, Refused, GeluByHand, HardMishByHand):
+class ExponentialByHand(Activation):
+    """A(p) = exp(-p), whose derivative is taken as that of cosh p - sinh p."""
+
+    def value(self, p: Any) -> Any:
+        return np.exp(-p)
+
+    def derivative(self, p: Any) -> Any:
+        return -np.exp(-p)
+
+    def torch(self, p: Any, torch: Any) -> Any:
+        difference = torch.cosh(p) - torch.sinh(p)
+        return torch.exp(-p.detach()) + (difference - difference.detach())
+
+
+KINDS = (Off, Refused, GeluByHand, HardMishByHand, ExponentialByHand)
+for kind in KINDS:
     kind.catalogue.pop(kind.name)
 
 
 @pytest.fixture(autouse=True)
 def own_functions(monkeypatch: pytest.MonkeyPatch) -> None:
     """These classes are in the catalogue during a test only."""
-    for kind in (Off, Refused, GeluByHand, HardMishByHand):
+    for kind in KINDS:
         monkeypatch.setitem(kind.catalogue, kind.name, kind)
 
 
@@ -120,6 +135,17 @@ def test_that_float64_shows_what_a_narrower_dtype_loses() -> None:
     wrong = [record for record in records_of_check(Off) if record.verdict.fails]
     assert wrong
     assert not any(evidence.explanation(record) for record in wrong)
+
+
+def test_that_inputs_moved_by_one_rounding_show_what_float64_loses() -> None:
+    pytest.importorskip("torch")
+    found, wrong = (
+        [evidence.explanation(r) or "" for r in records_of_check(kind) if r.verdict.fails and r.dtype == "float64"]
+        for kind in (ExponentialByHand, Off)
+    )
+    assert any(text.startswith("every digit is lost: moving the inputs by one rounding") for text in found)
+    assert wrong
+    assert not any(wrong)
 
 
 def test_that_float64_is_explained_by_a_narrower_dtype_of_the_same_program_only() -> None:

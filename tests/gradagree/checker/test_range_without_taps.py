@@ -95,13 +95,21 @@ def test_that_a_framework_may_refuse_what_may_not_fit(torch: ModeProcess, monkey
     assert record(torch, REFUSED, "backward").verdict is Verdict.CRASHED
 
 
-@pytest.mark.parametrize(("spec", "accused"), [(ROW, Verdict.DISAGREE), (SQUARE, Verdict.NONFINITE)])
 def test_that_an_overflow_within_the_error_function_excuses_the_sensitivities_that_hang_on_it(
-    torch: ModeProcess, monkeypatch: pytest.MonkeyPatch, spec: str, accused: Verdict
+    torch: ModeProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert not record(torch, spec, "backward").verdict.fails
+    assert not record(torch, SQUARE, "backward").verdict.fails
     monkeypatch.setattr("gradagree.checker.allowances._overflowing", lambda o, formed: False)
-    assert record(torch, spec, "backward").verdict is accused
+    assert record(torch, SQUARE, "backward").verdict is Verdict.NONFINITE
+
+
+def test_that_an_infinite_output_takes_no_tolerance_from_the_rest_of_its_row(
+    torch: ModeProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gradagree.checker.allowances._overflowing", lambda o, formed: False)
+    assert not record(torch, ROW, "backward").verdict.fails
+    monkeypatch.setattr("gradagree.checker.allowances.loss_scale", lambda error, o, t: np.full(o.shape, np.nan))
+    assert record(torch, ROW, "backward").verdict is Verdict.DISAGREE
 
 
 @pytest.mark.parametrize(("radius", "verdict"), [(1e7, Verdict.OUT_OF_RANGE), (1.0, Verdict.NONFINITE)])
