@@ -154,10 +154,32 @@ class JaxFunctions:
 
     def jvp(self, call: Call, tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         def function(arrays: Sequence[Any], tangents: Sequence[Any]) -> Any:
-            along = (moved(call, arrays),), (list(tangents),)
-            return jax.jvp(lambda moving: call.function(with_arrays(call, arrays, moving)), *along)
+            return self.pushforward(call, arrays, tangents)
 
-        return compiled(call, "jvp", function)(call.arrays, list(tangents))
+        return compiled(call, type(self).__name__, function)(call.arrays, list(tangents))
+
+    def pushforward(self, call: Call, arrays: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """(outputs, their tangents) for other arrays than those of the call."""
+        along = (moved(call, arrays),), (list(tangents),)
+        found = jax.jvp(lambda moving: call.function(with_arrays(call, arrays, moving)), *along)
+        return found  # type: ignore[no-any-return]
+
+    def tangent(self, call: Call, tangents: Sequence[Any]) -> Call:
+        """The tangents of the floating-point outputs as a function of the call's arrays and then of the tangents."""
+
+        def function(given: Sequence[Any]) -> list[Any]:
+            arrays, along = given[: len(call.arrays)], given[len(call.arrays) :]
+            return [t for t in self.pushforward(call, arrays, along)[1] if t.dtype != jax.dtypes.float0]
+
+        types = jax.eval_shape(call.function, call.arrays)
+        results = [
+            f"tangent of {name}"
+            for name, y in zip(call.results, types, strict=True)
+            if jnp.issubdtype(y.dtype, jnp.inexact)
+        ]
+        names = [*call.names, *(f"tangent of {call.names[k]}" for k in call.wrt)]
+        moving = range(len(call.arrays), len(names))
+        return Call(function, names, [*call.arrays, *tangents], [*call.wrt, *moving], results)
 
     def gradient(self, call: Call, cotangents: Sequence[Any]) -> Call:
         kept = [k for k, g in enumerate(cotangents) if g is not None]
@@ -178,6 +200,15 @@ class JaxFunctions:
 
     def backward_passes(self, call: Call) -> list[tuple[str, str]]:
         return backward_passes(lambda *arrays: call.function(arrays), call.arrays)
+
+
+class Linearized(JaxFunctions):
+    """Tangents by `jax.linearize` in place of `jax.jvp`."""
+
+    def pushforward(self, call: Call, arrays: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        function = lambda moving: call.function(with_arrays(call, arrays, moving))  # noqa: E731
+        outputs, linear = jax.linearize(function, moved(call, arrays))
+        return outputs, linear(list(tangents))
 
 
 def is_numeric(x: Any) -> bool:

@@ -77,7 +77,7 @@ def trace_program(function: Callable[..., Any], inputs: Sequence[Any], names: Se
     try:
         closed: Any = jax.make_jaxpr(function)(*inputs)
     except Exception as error:  # whatever the user's program raises under tracing
-        reason = str(error).strip().split("\n")[0]
+        reason = str(error).strip().split("\n")[0].rstrip(".")
         raise UsageError(f"the function cannot be traced: {reason}; give a reference function in NumPy") from error
     recorder = _Recorder([to_numpy(x) for x in inputs], list(names), [x.dtype for x in inputs])
     operands = [Value(k) if is_floating(x) else x for k, x in enumerate(inputs)]
@@ -427,7 +427,10 @@ def replay(program: Program, inputs: Sequence[Any], cotangents: Sequence[Any | N
         return isinstance(x, Value) and g is not None
 
     seeds = [conjugated(g) for x, g in zip(program.outputs, cotangents, strict=True) if kept(x, g)]
-    _, vjp = jax.vjp(outputs, moving, zeros)
+    try:
+        _, vjp = jax.vjp(outputs, moving, zeros)
+    except Exception as error:  # an operation that only the backward pass of the user differentiates
+        raise UsageError(f"the operations of the program have no derivative: {error}") from error
     by_inputs, by_zeros = vjp(seeds)
     found = {k: conjugated(g) for k, g in (by_inputs | by_zeros).items()}
     return plain, [found.get(k) for k in range(len(plain))]

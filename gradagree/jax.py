@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-import jax
 import jax.numpy as jnp
+from jax import tree_util
 
 from gradagree.adapters.functions import Call
-from gradagree.adapters.jax_functions import JaxFunctions
+from gradagree.adapters.jax_functions import JaxFunctions, Linearized, is_numeric, zeros_of
+from gradagree.adapters.jax_programs import conjugated
 from gradagree.errors import UsageError
-from gradagree.functions.assertions import check_call
+from gradagree.functions.assertions import check_call, draw_cotangents
 from gradagree.functions.message import format_report
 from gradagree.functions.records import Disagreement, GradientRecord, Report
 from gradagree.functions.saved import FailedCheck, save_call
 from gradagree.functions.usage import check_compared, name_of
 
-MODES = {"rev": "reverse", "fwd": "forward"}
+MODES = {"fwd": JaxFunctions, "rev": JaxFunctions, "lin": Linearized}
 _warned: set[str] = set()
 
 
@@ -37,9 +39,10 @@ def check_grads(
 
     Args:
         f: A function of arrays, or of pytrees of them.
-        args: Its arguments.
-        order: Order of the highest derivative to check, at least 1: the derivative of each checked derivative follows.
-        modes: ``"fwd"``, ``"rev"`` or both.
+        args: Its arguments: arrays, Python numbers, or pytrees of them; whatever else the function takes is passed on.
+        order: Order of the highest derivative to check, at least 1. Each derivative in each mode is differentiated
+            again, with respect to the arguments and to its cotangents or tangents.
+        modes: ``"fwd"`` (`jax.jvp`), ``"rev"`` (`jax.vjp`), ``"lin"`` (`jax.linearize`), or several of them.
         atol: Not used: the tolerance is computed.
         rtol: Not used.
         eps: Not used: there are no finite differences.
@@ -56,13 +59,10 @@ def check_grads(
     _warn_unused(atol=atol, rtol=rtol, eps=eps)
     if order < 1:
         raise UsageError(f"order={order}: give 1 or more")
-    chosen = _modes(modes)
-    function, operands = f, tuple(args)
+    chosen, given = _modes(modes), _arrays(args)
     check = FailedCheck("gradagree.jax.check_grads", (f, args, order, modes), {})
-    for step in range(1, order + 1):
-        _check(JaxFunctions(), function, operands, chosen, name_of(f), step, check)
-        if step < order:
-            function = _derivative(function, operands, chosen)
+    call = JaxFunctions().prepare(f, given, {}, None)
+    _check_orders(_Checked(given, name_of(f), check), call, chosen, order)
 
 
 def check_vjp(
@@ -85,19 +85,23 @@ def check_vjp(
     """
     _warn_unused(atol=atol, rtol=rtol, eps=None if eps == 1e-4 else eps)
 
+    given = _arrays(args)
+
     class Given(JaxFunctions):
         def vjp(self, call: Call, cotangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:  # noqa: ARG002
-            value, vjp = f_vjp(*args)
-            leaves, spec = jax.tree_util.tree_flatten(value)
-            found = vjp(jax.tree_util.tree_unflatten(spec, list(cotangents)))
-            floating = [
-                g for g, x in zip(*map(jax.tree_util.tree_leaves, (found, tuple(args))), strict=True)
-                if jnp.issubdtype(jnp.result_type(x), jnp.inexact)
-            ]  # fmt: skip
-            return leaves, floating
+            value, vjp = f_vjp(*given)
+            outputs, spec = tree_util.tree_flatten(value)
+            pairs = zip(outputs, cotangents, strict=True)
+            seeds = [zeros_of(y) if g is None else conjugated(g) for y, g in pairs]
+            found, inputs = map(_entries, (tuple(vjp(tree_util.tree_unflatten(spec, seeds))), given))
+            if len(found) != len(inputs):
+                raise UsageError(f"f_vjp has {len(found)} gradients for {len(inputs)} arguments; give one for each")
+            return outputs, [
+                None if g is None else conjugated(g) for g, x in zip(found, inputs, strict=True) if _is_inexact(x)
+            ]
 
-    check = FailedCheck("gradagree.jax.check_vjp", (f, f_vjp, args), {})
-    _check(Given(), f, tuple(args), ("reverse",), err_msg or name_of(f), 1, check)
+    checked = _Checked(given, err_msg or name_of(f), FailedCheck("gradagree.jax.check_vjp", (f, f_vjp, args), {}))
+    _check(checked, Given(), Given().prepare(f, given, {}, None), ("reverse",))
 
 
 def check_jvp(
@@ -120,52 +124,72 @@ def check_jvp(
     """
     _warn_unused(atol=atol, rtol=rtol, eps=None if eps == 1e-4 else eps)
 
+    given = _arrays(args)
+
     class Given(JaxFunctions):
         def jvp(self, call: Call, tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:  # noqa: ARG002
-            spec = jax.tree_util.tree_structure(tuple(args))
-            found = f_jvp(tuple(args), jax.tree_util.tree_unflatten(spec, list(tangents)))
-            return jax.tree_util.tree_leaves(found[0]), jax.tree_util.tree_leaves(found[1])
+            leaves, spec = tree_util.tree_flatten(given)
+            moving = iter(tangents)
+            along = [next(moving) if _is_inexact(x) else zeros_of(jnp.asarray(x)) for x in leaves]
+            found = f_jvp(given, tree_util.tree_unflatten(spec, along))
+            return tree_util.tree_leaves(found[0]), tree_util.tree_leaves(found[1])
 
-    check = FailedCheck("gradagree.jax.check_jvp", (f, f_jvp, args), {})
-    _check(Given(), f, tuple(args), ("forward",), err_msg or name_of(f), 1, check)
+    checked = _Checked(given, err_msg or name_of(f), FailedCheck("gradagree.jax.check_jvp", (f, f_jvp, args), {}))
+    _check(checked, Given(), Given().prepare(f, given, {}, None), ("forward",))
 
 
 def _modes(modes: Sequence[str] | str) -> tuple[str, ...]:
-    given = (modes,) if isinstance(modes, str) else tuple(modes)
-    unknown = [mode for mode in given if mode not in MODES]
-    if unknown or not given:
-        raise UsageError(f"modes={modes!r}: give 'fwd', 'rev' or both")
-    return tuple(MODES[mode] for mode in given)
+    """The names of the modes; a string may hold several of them, as with the original."""
+    given = [mode.strip() for mode in modes.split(",")] if isinstance(modes, str) else list(modes)
+    if not given or any(mode not in MODES for mode in given):
+        raise UsageError(f"modes={modes!r}: give 'fwd', 'rev', 'lin', or several of them")
+    return tuple(given)
 
 
-def _check(
-    adapter: JaxFunctions, function: Callable[..., Any], args: tuple[Any, ...], modes: Sequence[str], name: str,
-    order: int, check: FailedCheck,
-) -> None:  # fmt: skip
-    call = adapter.prepare(function, args, {}, None)
-    records: list[GradientRecord] = check_call(adapter, call, None, args, {}, modes=modes)
-    report = Report(records, name if order == 1 else f"{name}, derivative of order {order}")
+def _arrays(args: Sequence[Any]) -> tuple[Any, ...]:
+    """The arguments with Python's floating-point numbers as arrays."""
+    return tree_util.tree_map(lambda x: jnp.asarray(x) if isinstance(x, float | complex) else x, tuple(args))  # type: ignore[no-any-return]
+
+
+def _entries(tree: Any) -> list[Any]:
+    """The leaves of a pytree, None among them."""
+    return tree_util.tree_leaves(tree, is_leaf=lambda x: x is None)
+
+
+def _is_inexact(x: Any) -> bool:
+    return is_numeric(x) and bool(jnp.issubdtype(x.dtype, jnp.inexact))
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """The arguments and the name of a checked function, and how to check it again."""
+
+    args: tuple[Any, ...]
+    name: str
+    check: FailedCheck
+
+
+def _check_orders(checked: _Checked, call: Call, modes: Sequence[str], order: int) -> None:
+    """Check the derivatives of a call, then those of each of its derivatives."""
+    adapters = {mode: MODES[mode]() for mode in modes}
+    for mode, adapter in adapters.items():
+        _check(checked, adapter, call, ("reverse" if mode == "rev" else "forward",))
+    if order == 1:
+        return
+    for mode, adapter in adapters.items():
+        along = draw_cotangents(adapter, adapter.outputs(call) if mode == "rev" else [call.arrays[k] for k in call.wrt])
+        derivative = adapter.gradient(call, along) if mode == "rev" else adapter.tangent(call, along)
+        own = replace(checked, name=f"{checked.name}, {'vjp' if mode == 'rev' else 'jvp'}")
+        _check_orders(own, derivative, modes, order - 1)
+
+
+def _check(checked: _Checked, adapter: JaxFunctions, call: Call, modes: Sequence[str]) -> None:
+    records: list[GradientRecord] = check_call(adapter, call, None, checked.args, {}, modes=modes)
+    report = Report(records, checked.name)
     if report.verdict.fails:
-        save_call(report, check)
+        save_call(report, checked.check)
         raise Disagreement(report.records, format_report(report), report)
     check_compared(report)
-
-
-def _derivative(function: Callable[..., Any], args: tuple[Any, ...], modes: Sequence[str]) -> Callable[..., Any]:
-    """The vjp of a function with fixed cotangents, as a function of the same arguments."""
-    outputs = jax.eval_shape(function, *args)
-    leaves, spec = jax.tree_util.tree_flatten(outputs)
-    keys = jax.random.split(jax.random.PRNGKey(len(leaves)), len(leaves))
-    along = [jax.random.normal(key, y.shape, y.dtype) for key, y in zip(keys, leaves, strict=True)]
-    cotangents = jax.tree_util.tree_unflatten(spec, along)
-
-    def reverse(*operands: Any) -> Any:
-        return jax.vjp(function, *operands)[1](cotangents)
-
-    def forward(*operands: Any) -> Any:
-        return jax.jvp(function, operands, jax.tree_util.tree_map(jnp.ones_like, operands))[1]
-
-    return reverse if "reverse" in modes else forward
 
 
 def _warn_unused(**given: Any) -> None:

@@ -133,7 +133,10 @@ class Dual(Duck):
         return super().__getitem__(index)
 
     def _lift(self, x: Any) -> Dual:
-        return lift(x)
+        """A constant in the arithmetic of the value."""
+        if isinstance(x, Dual):
+            return x
+        return lift(self.value._lift(x) if isinstance(self.value, Duck) else x)
 
     @staticmethod
     def between(where: Any, x: Any, y: Any) -> Dual:

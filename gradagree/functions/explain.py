@@ -85,12 +85,14 @@ def culprit(adapter: FunctionAdapter, call: Call, seeds: Sequence[Any]) -> tuple
     """(sentence, file and line) of what is at fault, by the check of every operation of the program alone."""
     written = adapter.backward_passes(call)
     stops: list[str] = []
+    unjudged: tuple[str, ...] = ("the program, which cannot be traced",)
     try:
         program = adapter.trace(call)
+        unjudged = tuple(step.name for step in program.steps if step.function is None) or ("its operations",)
         stops = [at(step.name, step.place) for step in program.steps if step.name in STOPS]
         checked = check_steps(adapter, call, program, seeds)
     except UsageError:
-        checked = BoxCheck(None, ("the program, which cannot be traced",))
+        checked = BoxCheck(None, unjudged)
     if checked.fault is not None:
         return str(checked.fault), checked.fault.places[0]
     if not written:
