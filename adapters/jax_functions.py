@@ -161,8 +161,7 @@ class JaxFunctions:
     def pushforward(self, call: Call, arrays: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """(outputs, their tangents) for other arrays than those of the call."""
         along = (moved(call, arrays),), (list(tangents),)
-        found = jax.jvp(lambda moving: call.function(with_arrays(call, arrays, moving)), *along)
-        return found  # type: ignore[no-any-return]
+        return jax.jvp(lambda moving: call.function(with_arrays(call, arrays, moving)), *along)
 
     def tangent(self, call: Call, tangents: Sequence[Any]) -> Call:
         """The tangents of the floating-point outputs as a function of the call's arrays and then of the tangents."""

@@ -14,7 +14,8 @@ from gradagree.adapters.functions import Call
 from gradagree.adapters.jax_functions import JaxFunctions, Linearized, is_numeric, zeros_of
 from gradagree.adapters.jax_programs import conjugated
 from gradagree.errors import UsageError
-from gradagree.functions.assertions import check_call, draw_cotangents
+from gradagree.functions.assertions import check_call
+from gradagree.functions.drawing import draw_cotangents
 from gradagree.functions.message import format_report
 from gradagree.functions.records import Disagreement, GradientRecord, Report
 from gradagree.functions.saved import FailedCheck, save_call
@@ -148,7 +149,7 @@ def _modes(modes: Sequence[str] | str) -> tuple[str, ...]:
 
 def _arrays(args: Sequence[Any]) -> tuple[Any, ...]:
     """The arguments with Python's floating-point numbers as arrays."""
-    return tree_util.tree_map(lambda x: jnp.asarray(x) if isinstance(x, float | complex) else x, tuple(args))  # type: ignore[no-any-return]
+    return tree_util.tree_map(lambda x: jnp.asarray(x) if isinstance(x, float | complex) else x, tuple(args))
 
 
 def _entries(tree: Any) -> list[Any]:
