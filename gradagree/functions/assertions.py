@@ -23,6 +23,7 @@ from gradagree.functions.checked_call import (
     value_records,
 )
 from gradagree.functions.conditions import PlainCall, Results, Trials, Unchanged, protected, try_conditions
+from gradagree.functions.derivations import check_written, written_graph
 from gradagree.functions.drawing import INEXACT, draw_cotangents
 from gradagree.functions.enclosures import LADDER
 from gradagree.functions.explain import explain
@@ -71,8 +72,9 @@ def assert_grads(
         args: Its positional arguments as a tuple or list: arrays of the framework, or dicts, lists and tuples of them,
             and whatever else the function takes.
         reference: A function with the same arguments that computes the same values, in NumPy, torch or JAX; it needs
-            no derivative. Also an `Operation` or a `Graph`. By default the forward pass of `fn` itself. A reference of
-            a module takes its parameters as keyword arguments, or all in one dict named ``params``.
+            no derivative. Also an `Operation`, whose gradient may be computed as in its hand-written vjp too, or a
+            `Graph`. By default the forward pass of `fn` itself. A reference of a module takes its parameters as
+            keyword arguments, or all in one dict named ``params``.
         kwargs: Keyword arguments.
         wrt: The arrays whose gradients are checked: numbers of arguments, or names such as ``"args[1]['w']"`` and
             ``"weight"``. By default all of floating-point numbers; of torch's arguments, those that require a gradient.
@@ -168,9 +170,12 @@ def check_kept(
     both = Parts([adapter.dtype(y) for y in outputs]), None if trials is None else trials.notes
     graph = graph_of(adapter, call, reference, inputs, args, kwargs, *both)
     own = None if reference is None else functools.cache(lambda: own_graph(adapter, call, inputs, both[0], graph))
-    checked = CheckedCall(adapter, call, graph, inputs, outputs, arithmetic, own=own)
+    written = written_graph(reference, inputs, graph)
+    checked = CheckedCall(adapter, call, graph, inputs, outputs, arithmetic, own=own, written=written)
     if differences := structure_differences(checked):
         return differences
+    if written is not None:
+        check_written(written, graph, inputs, checked.numbers(seeds, outputs), call.names)
     records = derivative_records(checked, seeds, modes, trials)
     if reference is None and any(record.verdict.fails and record.quantity == "gradient" for record in records):
         check_estimators(adapter.trace(call))
@@ -352,5 +357,5 @@ def second_order(checked: CheckedCall, seeds: Sequence[Any], modes: Sequence[str
         first = None if checked.own is None else checked.own()
         return None if first is None else gradient_graph(first, checked.inputs, numbers, names, wrt)
 
-    second = replace(checked, call=call, graph=graph, inputs=inputs, outputs=outputs, order=2, own=own)
+    second = replace(checked, call=call, graph=graph, inputs=inputs, outputs=outputs, order=2, own=own, written=None)
     return [r for r in derivative_records(second, draw_cotangents(adapter, outputs), modes) if r.quantity != "value"]

@@ -10,6 +10,7 @@ import numpy as np
 
 from gradagree.adapters.functions import Call, FunctionAdapter
 from gradagree.checker.verdict import Verdict
+from gradagree.functions.derivations import expect_both
 from gradagree.functions.enclosures import LADDER, Expected, expect, narrowest
 from gradagree.functions.judge import judge
 from gradagree.functions.ladder import Ladder, arithmetics
@@ -36,6 +37,7 @@ class CheckedCall:
         arithmetic: What the user admits.
         order: 1, or 2 where the outputs are gradients.
         own: Gives the function's own operations as a graph; None where they are the reference, or cannot be traced.
+        written: The reference with its hand-written vjp, if it has one.
     """
 
     adapter: FunctionAdapter
@@ -46,6 +48,7 @@ class CheckedCall:
     arithmetic: str = "auto"
     order: int = 1
     own: Callable[[], Graph | None] | None = None
+    written: Graph | None = None
 
     @property
     def dtype(self) -> str:
@@ -109,7 +112,7 @@ class CheckedCall:
         return GradientRecord(
             name=name, quantity=quantity, mode=mode, order=self.order, framework=self.adapter.name,
             dtype=self.adapter.dtype(array), shape=tuple(array.shape),
-            **finding,
+            derivative="written" if is_gradient and self.written is not None else "taped", **finding,
         )  # fmt: skip
 
 
@@ -140,8 +143,13 @@ def expectations(checked: CheckedCall, seeds: Sequence[Any]) -> Ladder[Enclosure
     stores = checked.stores([*checked.outputs, *checked.call.arrays])
     numbers = checked.numbers(seeds, checked.outputs)
 
+    def usual(rung: str) -> Enclosures:
+        if checked.written is not None:
+            return expect_both(checked.written, graph, inputs, numbers, rung, dtype, stores)
+        return expect(graph, inputs, numbers, rung, dtype, stores, checked.order)
+
     return checked.ladder(
-        lambda rung: expect(graph, inputs, numbers, rung, dtype, stores, checked.order),
+        usual,
         lambda own, rung: expect_own(own, graph, inputs, numbers, rung, dtype, stores, checked.order),
     )
 

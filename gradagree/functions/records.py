@@ -38,7 +38,7 @@ class GradientRecord(msgspec.Struct, frozen=True, kw_only=True):
         observed: What the framework returned.
         tolerance: The tolerance of that entry.
         derivative: Where the expected gradient comes from: ``"taped"`` from the reference's value, ``"written"`` from a
-            hand-written vjp.
+            hand-written vjp as well.
         reason: Explanation of the verdict.
         place: File and line of the user's code that is at fault, if known.
     """
