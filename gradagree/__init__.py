@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from gradagree.checker.verdict import Record as Record, Verdict as Verdict
     from gradagree.functions.assertions import assert_grads as assert_grads
     from gradagree.functions.records import Report as Report
-    from gradagree.reference import Activation as Activation, ErrorFunction as ErrorFunction, Operation as Operation
+    from gradagree.reference import (
+        Activation as Activation,
+        ErrorFunction as ErrorFunction,
+        Layer as Layer,
+        Operation as Operation,
+    )
     from gradagree.reference.graph import Graph as Graph
 
 _HOMES = {
@@ -24,6 +29,7 @@ _HOMES = {
     "Case": "gradagree.cases.case",
     "ErrorFunction": "gradagree.reference",
     "Graph": "gradagree.reference.graph",
+    "Layer": "gradagree.reference",
     "Operation": "gradagree.reference",
     "Record": "gradagree.checker.verdict",
     "Report": "gradagree.functions.records",
@@ -41,6 +47,7 @@ __all__ = [
     "Case",
     "ErrorFunction",
     "Graph",
+    "Layer",
     "Operation",
     "Record",
     "Report",
@@ -56,7 +63,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'gradagree' has no attribute {name!r}")
-    if name in ("Activation", "ErrorFunction"):  # their classes may leave their derivative to the tape
+    if name in ("Activation", "ErrorFunction", "Layer"):  # their classes may leave their derivative to the tape
         importlib.import_module("gradagree.arithmetic")
     return getattr(importlib.import_module(_HOMES[name]), name)
 

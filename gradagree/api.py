@@ -19,7 +19,7 @@ from gradagree.checker.proofs import prove_derivatives
 from gradagree.checker.response import Absent, Failure, Ready, handshake, respond
 from gradagree.checker.verdict import CONVENTION, Record, Verdict
 from gradagree.errors import UsageError
-from gradagree.functions.inputs import check_by_inputs
+from gradagree.functions.layers import check_with_arrays, is_layer
 from gradagree.functions.records import Disagreement as Disagreement
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.parameters import file_of
@@ -60,7 +60,7 @@ def check(
 
     Args:
         thing: An activation or error function (an instance, or a class that is used with its defaults), a case (or its
-            text), or a framework's own function. With inputs, any function or module.
+            text), a framework's own function, or a `Layer` (a class with all its settings). With inputs, any function.
         reference: For a framework's own function, the activation or error function that it should agree with. With
             inputs, any function with the same arguments, as for `assert_grads`.
         inputs: The arguments of any function or module: a tuple, a dict of keyword arguments, or a function that
@@ -78,8 +78,7 @@ def check(
         options: With inputs, further options of `assert_grads`, and ``save``: a folder for a failing call.
 
     Returns:
-        One record for each case, framework and mode. None fails but known differences, which have a reason in `known`.
-        With inputs, a `Report`.
+        One record for each case, framework and mode; none fails but known differences. Or a `Report`, with arrays.
 
     Raises:
         Disagreement: A verdict fails that is not known. This ``AssertionError`` shows each cause once, the worst first.
@@ -97,8 +96,8 @@ def check(
         ('agree', ['float32', 'float32', 'bfloat16', 'bfloat16'])
     """
     __tracebackhide__ = True
-    if inputs is not None:
-        return check_by_inputs(thing, reference, inputs, frameworks, modes, dtypes, **options)
+    if inputs is not None or is_layer(thing):
+        return check_with_arrays(thing, reference, inputs, frameworks, modes, dtypes, **options)
     if options:
         raise UsageError(
             f"check() has no option {next(iter(options))!r} without inputs=; give the function's arguments"

@@ -14,4 +14,5 @@ from gradagree.reference.contract import (
     ErrorFunction as ErrorFunction,
     Operation as Operation,
 )
+from gradagree.reference.layer import Layer as Layer
 from gradagree.reference.parameters import ContractError as ContractError, Weight as Weight, Weights as Weights

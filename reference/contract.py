@@ -98,7 +98,7 @@ def _an(kind: str) -> str:
 
 def _rename_pull(cls: Any) -> None:
     """Let a class define or call `vjp` by its former name, `pull`."""
-    if "vjp" not in cls.optional:
+    if "vjp" not in cls.optional or not hasattr(cls, "pull"):
         return
     if "pull" in vars(cls):
         warnings.warn(f"{cls.__name__}.pull is now called vjp: rename it", DeprecationWarning, stacklevel=3)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from gradagree.reference.operations.primitive import midpoints
+from gradagree.reference.operations.primitive import is_constant, midpoints
 from gradagree.reference.parameters import ContractError
 
 TRACE: list[Callable[..., Any]] = []
@@ -36,6 +36,40 @@ def taped_vjp(value: Callable[[Any], Any], x: Any, cotangent: Any | None = None)
     g = np.ones(np.shape(output)) if cotangent is None else cotangent
     (found,) = graph.vjp(values, [lifted(g, x)])
     return lifted(np.zeros(np.shape(x)), x) if found is None else found
+
+
+def taped_vjp_of_all(value: Callable[..., Any], arrays: Sequence[Any], cotangent: Any) -> list[Any]:
+    """As `taped_vjp`, of a function of several arrays and of one or several outputs.
+
+    Args:
+        value: The function, of NumPy functions only.
+        arrays: Its inputs; integers and booleans have no cotangent.
+        cotangent: Cotangent of the value, or one for each of several outputs.
+
+    Returns:
+        The cotangent of each array, or None.
+
+    Raises:
+        ContractError: The tape is not loaded.
+    """
+    if not TRACE:
+        raise ContractError("a derivative that a class leaves out needs the tape: import gradagree.arithmetic first")
+    floating = [k for k, x in enumerate(arrays) if not is_constant(x)]
+
+    def function(*given: Any) -> Any:
+        every = list(arrays)
+        for k, x in zip(floating, given, strict=True):
+            every[k] = x
+        return value(*every)
+
+    graph = TRACE[0](function, *(midpoints(arrays[k]) for k in floating))
+    values = graph.evaluate([arrays[k] for k in floating])
+    cotangents = list(cotangent) if len(graph.outputs) > 1 else [cotangent]
+    found: list[Any] = [None] * len(arrays)
+    first = arrays[floating[0]]
+    for k, g in zip(floating, graph.vjp(values, [lifted(g, first) for g in cotangents]), strict=True):
+        found[k] = g
+    return found
 
 
 def lifted(g: Any, x: Any) -> Any:

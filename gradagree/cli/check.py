@@ -35,26 +35,29 @@ def check(
     order: int, wrt: str | None, arithmetic: str, cotangents: str | None, layouts: bool, repeat: int, save: Path | None,
     as_json: bool, html: Path | None,
 ) -> int:  # fmt: skip
-    """Check the gradients of any function: a kernel, a custom backward pass, a module.
+    """Check the gradients of any function: a kernel, a custom backward pass, a module. A layer needs no inputs.
 
     FUNCTION, like every NAME, is module:function or file.py:function; the file or module is executed. The exit code
     is 0 if all gradients are right, 1 if a verdict fails, 5 if nothing was compared.
     """
     from gradagree.functions.inputs import report_by_inputs
+    from gradagree.functions.layers import is_layer, layer_report
     from gradagree.functions.message import format_report
     from gradagree.functions.targets import load_cotangents, load_inputs, load_target
     from gradagree.functions.usage import nothing_compared
 
-    if inputs is None:
+    thing, other = load_target(function, "check"), reference and load_target(reference, "--reference")
+    if inputs is None and not is_layer(thing):
         raise UsageError("check: give the arguments of the function with --inputs: a .npz file, or module:function")
     page = None if html is None else check_target("--html", html, ".html")
-    thing, other = load_target(function, "check"), reference and load_target(reference, "--reference")
     chosen: Any = None if wrt is None else [int(one) if one.isdigit() else one for one in wrt.split(",")]
     seeds = cotangents and load_cotangents(cotangents)
-    report = report_by_inputs(
-        thing, other, load_inputs(inputs), framework, modes, dtypes, save, order=order, wrt=chosen,
-        arithmetic=arithmetic, cotangents=seeds, layouts=layouts, repeat=repeat,
-    )  # fmt: skip
+    given = None if inputs is None else load_inputs(inputs)
+    options = {"order": order, "arithmetic": arithmetic, "cotangents": seeds, "layouts": layouts, "repeat": repeat}
+    if is_layer(thing):
+        report = layer_report(thing, framework, modes, dtypes, given, save=save, **options)
+    else:
+        report = report_by_inputs(thing, other, given, framework, modes, dtypes, save, wrt=chosen, **options)
     click.echo(report.to_json().decode() if as_json else format_report(report))
     if page is not None:
         click.echo(f"Written: {report.to_html(page)}", err=as_json)

@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from gradagree.cases.case import Case
     from gradagree.checker.verdict import Record
 
-LISTS = ("activations", "errors", "frameworks", "modes", "regimes")
+LISTS = ("activations", "errors", "layers", "frameworks", "modes", "regimes")
 
 
 @click.command(name="list")
 @click.argument("what", metavar="|".join(LISTS))
 @extensions
 def list_(what: str, ext: tuple[str, ...]) -> int:
-    """List the activations, loss functions, frameworks, modes or input distributions that can be named in options."""
+    """List the activations, loss functions, layers, frameworks, modes or input distributions that have a name."""
     from gradagree.runner.extensions import load_all
 
     if what not in LISTS:
@@ -51,7 +51,7 @@ def list_(what: str, ext: tuple[str, ...]) -> int:
 
 
 def print_list(what: str) -> None:
-    """Print activations, errors, frameworks, modes or regimes, one per line with a description."""
+    """Print activations, errors, layers, frameworks, modes or regimes, one per line with a description."""
     table = Table(box=None, pad_edge=False, show_header=False)
     for row in _rows(what):
         table.add_row(*(Text(cell) for cell in row))
@@ -60,8 +60,10 @@ def print_list(what: str) -> None:
 
 def _rows(what: str) -> list[tuple[str, ...]]:
     from gradagree.adapters import Adapter
-    from gradagree.reference import Activation, ErrorFunction
+    from gradagree.reference import Activation, ErrorFunction, Layer, layers  # noqa: F401 (registers the layers)
 
+    if what == "layers":
+        return [(kind.name, _parameters(kind), kind.summary(), *_origin(kind)) for kind in Layer.catalogue.values()]
     if what in ("activations", "errors"):
         kinds: Any = (Activation if what == "activations" else ErrorFunction).catalogue
         return [(kind.name, _parameters(kind), kind.summary(), *_origin(kind)) for kind in kinds.values()]

@@ -13,14 +13,14 @@ import click
 
 from gradagree.errors import UsageError, nearest
 
-KINDS = ("activation", "error")
+KINDS = ("activation", "error", "layer")
 
 
 @click.command()
-@click.argument("kind", metavar="activation|error")
+@click.argument("kind", metavar="activation|error|layer")
 @click.argument("name")
 def new(kind: str, name: str) -> int:
-    """Write NAME.py, a template of an activation or loss function.
+    """Write NAME.py, a template of an activation, a loss function or a layer.
 
     The file is written to the current folder and passes as it is; put in your own formulas.
     """
@@ -39,6 +39,9 @@ def new(kind: str, name: str) -> int:
     except OSError as wrong:
         raise UsageError(f"cannot write {path}: {wrong.strerror}; choose another folder") from wrong
     click.echo(f"{path} defines {title}, which passes as it is. Put in your own formulas, and check them with")
+    if kind == "layer":
+        click.echo(f"  gradagree check {path}:{title}")
+        return 0
     click.echo(f"  gradagree run --ext {path} --cases 20")
     click.echo(
         f"""  python -c "from gradagree import check; from {name} import {title}; check({title}, modes='grad')\""""
@@ -56,12 +59,12 @@ def _check(name: str) -> None:
 
 def _check_free(kind: str, name: str) -> None:
     """Raises UsageError for the name of a function in the catalogue, or of a module that the file would hide."""
-    from gradagree.reference import Activation, ErrorFunction
+    from gradagree.reference import Activation, ErrorFunction, Layer, layers  # noqa: F401 (registers the layers)
     from gradagree.runner.extensions import load_installed
 
     load_installed()
-    catalogue: dict[str, Any] = Activation.catalogue if kind == "activation" else ErrorFunction.catalogue
-    names = {**catalogue, "activation": Activation, "error_function": ErrorFunction}
+    kinds: dict[str, Any] = {"activation": Activation, "error": ErrorFunction, "layer": Layer}
+    names = {**kinds[kind].catalogue, "activation": Activation, "error_function": ErrorFunction, "layer": Layer}
     taken = names.get(name) or names.get(_snake(name))
     if taken is not None:
         raise UsageError(f"the name {name!r} is taken by {taken.__module__}.{taken.__name__}: choose another")

@@ -151,7 +151,7 @@ ONE = Markup('<svg class="sample" viewBox="0 0 40 28" width="40" height="28" ari
 
 
 @dataclass(frozen=True)
-class Layer:
+class DrawnLayer:
     """One node: its input p, its cotangent delta, and its weights (None for the loss)."""
 
     title: str
@@ -169,7 +169,7 @@ class Layer:
         return self.w[i][j] if i < len(self.w) and j < len(self.w[i]) else math.nan
 
 
-def layers(training: Training) -> list[Layer]:
+def layers(training: Training) -> list[DrawnLayer]:
     """The operations of the example, from the input to the loss; none if there is no example."""
     example, found = training.example, []
     if example is None:
@@ -181,7 +181,7 @@ def layers(training: Training) -> list[Layer]:
         names = (training.error,) if innermost else training.activations[k : k + 1]
         title = ": ".join(["loss" if innermost else f"operation {k + 1}", *filter(None, names)])
         w = example.parameters.get(parameter_name(k + 1, "w"), ()) if not innermost else ()
-        found.append(Layer(title, p, delta, w, innermost))
+        found.append(DrawnLayer(title, p, delta, w, innermost))
     return found
 
 
@@ -213,7 +213,7 @@ def _svg(outermost: Frame, words: str, parts: Sequence[Markup]) -> Markup:
     return whole.format(words, Markup("").join(parts), w=f"{width:g}", h=f"{height:g}")
 
 
-def _box(layer: Layer, frame: Frame, innermost: bool) -> Iterator[Markup]:
+def _box(layer: DrawnLayer, frame: Frame, innermost: bool) -> Iterator[Markup]:
     kind = "box innermost" if innermost else "box"
     yield Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}" rx="5"/>').format(
         kind, frame.x, frame.y, frame.width, frame.height
@@ -226,7 +226,7 @@ def _box(layer: Layer, frame: Frame, innermost: bool) -> Iterator[Markup]:
     yield text.format("small", frame.x + 14, frame.y + frame.height - 9, _scales(layer))
 
 
-def _scales(layer: Layer) -> str:
+def _scales(layer: DrawnLayer) -> str:
     return f"largest |p| {brief(_largest(layer.p))}, |δ| {brief(_largest(layer.delta))}"
 
 
@@ -235,7 +235,7 @@ def _largest(numbers: Sequence[float]) -> float:
     return max((abs(x) for x in numbers if math.isfinite(x)), default=0.0)
 
 
-def _weights(layer: Layer, frame: Frame, inside: Frame) -> Iterator[Markup]:
+def _weights(layer: DrawnLayer, frame: Frame, inside: Frame) -> Iterator[Markup]:
     """Lines from the units of an operation to those of the next one, the largest weights on top."""
     line = Markup('<line class="{}" x1="{}" y1="{}" x2="{}" y2="{}" stroke-width="{}" stroke-opacity="{}"/>')
     ends = frame.x + RADIUS, inside.x - RADIUS
@@ -251,7 +251,7 @@ def _weights(layer: Layer, frame: Frame, inside: Frame) -> Iterator[Markup]:
         yield line.format(kind, ends[0], frame.place(k), ends[1], inside.place(m), *strength)
 
 
-def _units(layer: Layer, frame: Frame) -> Iterator[Markup]:
+def _units(layer: DrawnLayer, frame: Frame) -> Iterator[Markup]:
     largest_p, largest_delta = _largest(layer.p) or 1.0, _largest(layer.delta) or 1.0
     for k, i in enumerate(frame.units):
         p, delta = layer.p[i], layer.delta[i]
@@ -283,7 +283,7 @@ def _numbered(frame: Frame) -> Iterator[Markup]:
     return (text.format(frame.x - RADIUS - 6, frame.place(k) + 4, i) for k, i in enumerate(frame.units))
 
 
-def _outcome(training: Training, layer: Layer, frame: Frame) -> Iterator[Markup]:
+def _outcome(training: Training, layer: DrawnLayer, frame: Frame) -> Iterator[Markup]:
     """Beside each output: its number, its target, and whether it is the predicted or the correct class."""
     example = training.example
     assert example is not None
@@ -332,7 +332,7 @@ def tables(training: Training) -> list[NodeTable]:
     return [_table(layer, training) for layer in layers(training)[-MOST_TABLES:]]
 
 
-def _table(layer: Layer, training: Training) -> NodeTable:
+def _table(layer: DrawnLayer, training: Training) -> NodeTable:
     width = max((len(row) for row in layer.w), default=0)
     shown = min(width, MOST_WEIGHTS)
     target = training.example.target if training.example and layer.is_loss else ()

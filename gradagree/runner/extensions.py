@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from gradagree.adapters import Adapter
 from gradagree.cases.text import shorten
 from gradagree.errors import UsageError, is_file, nearest
-from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference import Activation, ErrorFunction, Layer
 from gradagree.reference.parameters import file_of, line_in
 
 LOAD_LIMIT = 60.0
@@ -131,7 +131,7 @@ def _time_limit(seconds: float) -> Iterator[None]:
 def _forget(name: str) -> None:
     """Undo the registrations of a file that failed, so that it can be corrected and loaded again."""
     sys.modules.pop(name, None)
-    for catalogue in (Activation.catalogue, ErrorFunction.catalogue, Adapter.catalogue):
+    for catalogue in (Activation.catalogue, ErrorFunction.catalogue, Layer.catalogue, Adapter.catalogue):
         for key in [key for key, kind in catalogue.items() if kind.__module__ == name]:
             del catalogue[key]
 

@@ -41,9 +41,13 @@ def named(root: Path) -> list[str]:
     ]
 
 
+def takes_framework(node: ast.FunctionDef) -> bool:
+    return any(NAMES.search(argument.arg) for argument in (*node.args.args, *node.args.kwonlyargs))
+
+
 def tokens(node: ast.AST, implementations: bool) -> Iterator[tuple[int, str]]:
     """Line and text of each name, attribute and string; with implementations, those of frameworks' functions not."""
-    if implementations and isinstance(node, ast.FunctionDef) and any(NAMES.search(a.arg) for a in node.args.args):
+    if implementations and isinstance(node, ast.FunctionDef) and takes_framework(node):
         return
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return  # a docstring

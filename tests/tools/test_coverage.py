@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference import Activation, ErrorFunction, Layer
 from tools import coverage
 from tools.coverage import ACCOUNTS
 
@@ -39,7 +39,7 @@ def test_that_entries_refer_to_functions_and_names_that_exist(library: str) -> N
     entries = coverage.account(library)
     for entry in entries.values():
         if entry.status == "covered":
-            assert (entry.coverage in Activation.catalogue) + (entry.coverage in ErrorFunction.catalogue) == 1
+            assert sum(entry.coverage in kind.catalogue for kind in (Activation, ErrorFunction, Layer)) == 1
         elif entry.status == "same as":
             assert entries[entry.coverage.removeprefix(coverage.SAME)].status == "covered"
         else:
@@ -52,7 +52,8 @@ def test_that_a_covered_name_has_an_implementation_in_its_framework(library: str
     framework = library.partition(".")[0]
     for entry in coverage.account(library).values():
         if entry.status == "covered":
-            kind = Activation.catalogue.get(entry.coverage) or ErrorFunction.catalogue[entry.coverage]
+            kind = next(one for one in (Activation, ErrorFunction, Layer) if entry.coverage in one.catalogue)
+            kind = kind.catalogue[entry.coverage]
             assert hasattr(kind, framework), entry
 
 
