@@ -160,6 +160,11 @@ def _second_half(p: np.ndarray) -> np.ndarray:
     return np.where(np.arange(p.shape[-1]) < p.shape[-1] // 2, np.inf, p)
 
 
+def _sum_of_differences(p: np.ndarray) -> np.ndarray:
+    """The sum of the differences of a row's entries from its largest one."""
+    return (p.max(axis=-1, keepdims=True) - p).sum(axis=-1, keepdims=True)
+
+
 COORDINATES: Mapping[str, Callable[[np.ndarray, Any], Any]] = {
     "p": lambda p, t: p,
     "abs(p)": lambda p, t: np.abs(p),
@@ -169,6 +174,7 @@ COORDINATES: Mapping[str, Callable[[np.ndarray, Any], Any]] = {
     "row spread": lambda p, t: _spread(p),
     "least row deviation": lambda p, t: np.minimum(_deviation(p), _spread(p)),
     "row rms": lambda p, t: _norm(p) / np.sqrt(p.shape[-1]),
+    "sum of differences": lambda p, t: _sum_of_differences(p),
     "second half": lambda p, t: _second_half(p),
     "least norm of halves": lambda p, t: np.minimum(*map(_norm, _halves(p))),
     "infinite where a target is -1": lambda p, t: np.where((t == -1).any(axis=-1, keepdims=True), np.inf, 0.0),

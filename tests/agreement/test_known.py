@@ -45,3 +45,28 @@ def test_that_torchs_soft_margin_overflows_where_its_error_is_small(dtype: str, 
     assert record.verdict is Verdict.NONFINITE
     assert plain(record.expected) == o * case.loss_weight
     assert math.isinf(plain(record.observed))
+
+
+@pytest.mark.parametrize(("dtype", "counted"), [("bfloat16", 256), ("float16", 2048)])
+def test_that_torchs_layer_norm_adds_a_biass_gradient_in_16_bits(dtype: str, counted: int) -> None:
+    """Of 4096 rows, as many as the dtype can count by ones, times the number of threads."""
+    torch = pytest.importorskip("torch")
+    form = getattr(torch, dtype)
+    weight, bias = (torch.full((4,), x, dtype=form, requires_grad=True) for x in (1.0, 0.0))
+    rows = torch.arange(4 * 4096, dtype=torch.float32).reshape(4096, 4).to(form)
+    torch.nn.functional.layer_norm(rows, (4,), weight, bias).sum(dim=0).backward(torch.ones(4, dtype=form))
+    assert float(bias.grad[0]) == counted * torch.get_num_threads() < 4096
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+def test_that_torchs_binary_cross_entropy_has_a_forward_derivative_of_0_by_its_weight() -> None:
+    torch = pytest.importorskip("torch")
+    o, t, w = (torch.full((2,), x, dtype=torch.float64) for x in (0.875, 0.0, 1.0))
+
+    def loss(w: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.binary_cross_entropy(o, t, w, reduction="sum")
+
+    value, tangent = torch.func.jvp(loss, (w,), (torch.ones(2, dtype=torch.float64),))
+    assert (float(tangent), float(loss(2 * w) - loss(w))) == (0.0, float(value))
+    with pytest.raises(RuntimeError, match="not differentiable"):
+        torch.func.grad(loss)(w)

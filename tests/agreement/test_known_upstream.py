@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from gradagree import Case, check
 from gradagree.api import Disagreement
+from gradagree.arithmetic.model import FORMATS
+from gradagree.arithmetic.rounding import round_to_format
 from gradagree.cases.case import Arrays
 from gradagree.cases.file import case_path, write_case
 from gradagree.cli.main import code
+from gradagree.reference import Activation
 from gradagree.reference.activations import Hardsigmoid
 from gradagree.report import summarize, write_reports
 from gradagree.runner import known_upstream
@@ -98,3 +102,48 @@ def test_that_a_report_finds_an_explicit_case_in_its_folder(
     case_path(tmp_path, explicit).parent.mkdir()
     write_case(explicit, case_path(tmp_path, explicit))
     assert write_reports(tmp_path).exit == 0
+
+
+RMS, CUBED, SMOOTHED = "rms_norm(eps=0.0)", "layer_norm(eps=0.0)", "cross_entropy(label_smoothing=0.125)"
+EXPLICIT: list[tuple[str, str, list[float], Any, str]] = [
+    (RMS, "f32", [-(2.0**-44), 0, 0], None, "torch:backward"),
+    (RMS, "bf16", [-(2.0**-44), 0, 0], None, "torch:forward"),
+    (RMS, "f64", [-(2.0**-345), 0, 0], None, "torch:grad"),
+    (CUBED, "f32", [-(2.0**-44), 0, 0], None, "torch:forward"),
+    (CUBED, "f64", [-(2.0**-345), 0, 0], None, "torch:forward"),
+    (SMOOTHED, "f32", [0, 0, 2.0**127], 2, "torch:backward"),
+    (SMOOTHED, "f64", [0, 0, 2.0**1023], 2, "torch:forward"),
+    (SMOOTHED, "f16", [0, 0, 2.0**15], 2, "torch:grad"),
+    ("sparse_plus", "f64", [-(2.0**1023)], None, "jax:grad"),
+    ("binary_sparsemax", "f32", [-(2.0**127)], 0, "jax:packed"),
+    ("binary_sparsemax", "f64", [-(2.0**1023)], 0, "jax:grad"),
+    ("softplus", "f32", [16], -1e34, "torch:backward"),
+    ("softplus", "f64", [16], -(2.0**1010), "torch:backward"),
+    ("softplus_threshold", "bf16", [16], -(2.0**113), "torch:backward"),
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("function", "dtype", "row", "target", "column"), EXPLICIT)
+def test_that_a_fault_at_given_numbers_is_known(
+    function: str, dtype: str, row: list[float], target: Any, column: str
+) -> None:
+    """Of an activation, with a target 1/2 below the value unless it is given; of a loss, with this target."""
+    framework, mode = column.split(":")
+    x, n = np.array([row], dtype=np.float64), len(row)
+    if function.partition("(")[0] in Activation.catalogue:
+        base = Case.parse(f"{n}-{n}:{function}:sse:n1:{dtype}:grid:s1")
+        with np.errstate(all="ignore"):
+            value = np.nan_to_num(Activation.named(function).value(x), posinf=0.0, neginf=0.0)
+        below = value - 0.5 * (np.arange(n) == 0) if target is None else np.full((1, n), target)
+        t = round_to_format(below, FORMATS[base.dtype])
+    else:
+        base = Case.parse(f"{n}-{n}:id:{function}:n1:{dtype}:grid:s1")
+        given = base.arrays().targets
+        t = np.full(given.shape, target, dtype=given.dtype)
+    case = Case.of(base, Arrays((np.eye(n),), (None,), x, t))
+    (record,) = check(case, frameworks=framework, modes=mode)
+    assert record.verdict.fails
+    assert record.known.startswith("known upstream")
+    with pytest.raises(Disagreement):
+        check(case, frameworks=framework, modes=mode, known="none")
