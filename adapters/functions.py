@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from gradagree.adapters.operations import ModelObserver
 from gradagree.adapters.program import Program
 from gradagree.errors import UsageError, nearest
 
@@ -177,6 +178,15 @@ class FunctionAdapter(Protocol):
 
     def replay(self, program: Program, call: Call, cotangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """(values, cotangents) of all steps of a traced program, by the framework's own operations."""
+
+    def watch(
+        self, function: Any, call: Call, cotangents: Callable[[list[Any]], Sequence[Any]], observer: ModelObserver
+    ) -> int:
+        """Run a call and its backward pass once, and tell the observer of every operation.
+
+        cotangents gives those of the outputs. Returns the number of operations with a backward pass. Raises UsageError
+        where the framework has no such check.
+        """
 
     def backward_passes(self, call: Call) -> list[tuple[str, str]]:
         """(name, file and line) of each backward pass that the user wrote and that the call uses."""

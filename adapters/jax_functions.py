@@ -13,6 +13,7 @@ from jax import tree_util
 
 from gradagree.adapters.functions import Call, choose, gradient_call
 from gradagree.adapters.jax_programs import backward_passes, conjugated, replay, to_numpy, trace_program
+from gradagree.adapters.operations import ModelObserver
 from gradagree.adapters.program import Program
 from gradagree.errors import UsageError
 
@@ -196,6 +197,11 @@ class JaxFunctions:
 
     def replay(self, program: Program, call: Call, cotangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         return replay(program, call.arrays, cotangents)
+
+    def watch(
+        self, function: Any, call: Call, cotangents: Callable[[list[Any]], Sequence[Any]], observer: ModelObserver
+    ) -> int:
+        raise UsageError("modules=True is for modules of PyTorch; leave it out, and the function is checked as a whole")
 
     def backward_passes(self, call: Call) -> list[tuple[str, str]]:
         return backward_passes(lambda *arrays: call.function(arrays), call.arrays)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -14,8 +14,10 @@ import torch
 from torch.utils import _pytree as pytree
 
 from gradagree.adapters.functions import Call, choose, gradient_call
+from gradagree.adapters.operations import ModelObserver
 from gradagree.adapters.program import Program
 from gradagree.adapters.torch_layouts import expanded, expanded_ones, layouts, uninitialized_as_nan
+from gradagree.adapters.torch_models import run_model
 from gradagree.adapters.torch_programs import replay, to_numpy, trace_program
 from gradagree.adapters.torch_state import seeded, state_of
 from gradagree.errors import UsageError
@@ -214,6 +216,11 @@ class TorchFunctions:
 
     def replay(self, program: Program, call: Call, cotangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         return replay(program, call.arrays, cotangents)
+
+    def watch(
+        self, function: Any, call: Call, cotangents: Callable[[list[Any]], Sequence[Any]], observer: ModelObserver
+    ) -> int:
+        return run_model(function, call, cotangents, observer)
 
     def backward_passes(self, call: Call) -> list[tuple[str, str]]:
         arrays = [x.detach().requires_grad_(k in call.wrt) for k, x in enumerate(call.arrays)]

@@ -232,19 +232,24 @@ CONVERSIONS = frozenset({"aten._to", "aten.to", "prims.convert_element_type"})
 
 
 def with_conversions(node: Any, form: Callable[..., Any] | None) -> Callable[..., Any] | None:
+    """`converting_form` for an operation of a traced program."""
+    return converting_form(node.target, [tensor_of(x) for x in node.args], tensor_of(node), form)
+
+
+def converting_form(
+    target: Any, given: Sequence[Any], result: Any, form: Callable[..., Any] | None
+) -> Callable[..., Any] | None:
     """The NumPy form of an operation with the conversions of its operands to other dtypes.
 
     A conversion needs the dtype of its operand; an operation on single entries of several dtypes converts all arrays to
-    that of its result.
+    that of its result. Arguments and results that are no tensors are None.
     """
     if form is None:
         return None
-    if name_of(node.target) in CONVERSIONS:
-        return functools.partial(form, source=tensor_of(node.args[0]).dtype)
-    result = tensor_of(node)
-    if torch.Tag.pointwise not in getattr(node.target, "tags", ()) or result is None or not is_inexact(result):
+    if name_of(target) in CONVERSIONS:
+        return functools.partial(form, source=given[0].dtype)
+    if torch.Tag.pointwise not in getattr(target, "tags", ()) or result is None or not is_inexact(result):
         return form
-    given = [tensor_of(x) for x in node.args]
     promoted = {
         k: x.dtype for k, x in enumerate(given)
         if x is not None and x.ndim and x.dtype != result.dtype and x.dtype.is_floating_point

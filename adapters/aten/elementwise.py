@@ -183,7 +183,9 @@ def relu(x: Any) -> Any:
 def gelu(x: Any, *, approximate: str = "none") -> Any:
     if approximate == "tanh":
         return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
-    return 0.5 * x * (1 + special.erf(x / np.sqrt(2)))
+    z = x / np.sqrt(2)
+    # 1 + erf(z) = erfc(-z): a program may compute either; the one with the larger library error stands here
+    return 0.5 * x * np.where(z > -0.5, special.erfc(-z), 1 + special.erf(z))
 
 
 @aten("silu")

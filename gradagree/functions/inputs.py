@@ -15,6 +15,7 @@ from gradagree.errors import UsageError, nearest
 from gradagree.functions.assertions import assert_grads, check_function
 from gradagree.functions.checked_call import FLOATING
 from gradagree.functions.message import format_report
+from gradagree.functions.models import check_model, is_large
 from gradagree.functions.records import Disagreement, Report
 from gradagree.functions.saved import FailedCheck, save_call
 from gradagree.functions.usage import MODES, check_compared, name_of
@@ -58,24 +59,53 @@ def report_by_inputs(
     conditions = list(dict.fromkeys(one for report in reports for one in report.conditions))
     records = [record for report in reports for record in report.records]
     about = {name: text for report in reports for name, text in report.measured.items()}
-    return Report(records, name_of(thing), notes, replay, conditions, reports[0].parameters, about)
+    modules = [module for report in reports for module in report.modules]
+    return Report(records, name_of(thing), notes, replay, conditions, reports[0].parameters, about, modules)
 
 
 def one_dtype(
     adapter: FunctionAdapter, thing: Any, args: Any, kwargs: Any, reference: Any, dtype: str | None,
     options: Mapping[str, Any], folder: Path | None,
 ) -> Report:  # fmt: skip
-    """The report in one dtype; None keeps those of the inputs. A failing call is saved in the folder."""
+    """The report in one dtype; None keeps those of the inputs. A failing call is saved in the folder.
+
+    With ``modules``, operation by operation as well; a large model only so.
+    """
+    options = dict(options)
+    modules = options.pop("modules", None)
     with adapter.precise() if dtype == "float64" else nullcontext():
         function = adapter.in_dtype(thing, dtype)
         given, named = adapter.in_dtype((args, kwargs), dtype)
         if options.get("cotangents") is not None:
             options = {**options, "cotangents": adapter.in_dtype(options["cotangents"], dtype)}
-        report = check_function(function, given, reference=reference, kwargs=named, **options)
+        by_operations = None
+        large = modules is not False and reference is None and is_large(adapter, function, given, named)
+        if modules or large:
+            check_module_options(options)
+            chosen = {name: options[name] for name in ("wrt", "cotangents", "arithmetic") if name in options}
+            by_operations = check_model(adapter, function, given, named, **chosen)
+            if large:
+                return by_operations
+        try:
+            report = check_function(function, given, reference=reference, kwargs=named, **options)
+        except UsageError as error:
+            if by_operations is None or reference is not None:
+                raise
+            by_operations.notes.append(f"not checked as a whole: {error}")
+            return by_operations
+        if by_operations is not None:
+            report.modules = by_operations.modules
+            report.records += by_operations.failures
         if report.verdict.fails:
             everything = {"reference": reference, "kwargs": named or None, **options}
             save_call(report, FailedCheck.of(assert_grads, (function, given), everything), folder)
         return report
+
+
+def check_module_options(options: Mapping[str, Any]) -> None:
+    """Raises UsageError for options that the check operation by operation does not have."""
+    if options.get("order", 1) != 1 or "reverse" not in options["modes"]:
+        raise UsageError("modules=True checks first derivatives in reverse mode; leave out order and modes")
 
 
 def arguments_of(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -13,6 +13,7 @@ import msgspec
 from gradagree.checker.failures import format_failures
 from gradagree.checker.verdict import ORDER, Verdict, plain, worst
 from gradagree.files import write_text
+from gradagree.functions.module_records import ModuleRecord, module_lines
 
 
 class GradientRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +100,7 @@ class Report:
         conditions: What was special in the further calls that were checked, such as ``"expanded cotangent"``.
         parameters: What the function calls its arguments: ``{"args[0]": "x"}``.
         measured: What was measured on the device in use: framework, device, subnormal numbers, factors of products.
+        modules: The modules of a model whose operations were judged one by one, in the order in which they ran.
 
     Example:
         >>> from gradagree import Report
@@ -112,8 +114,9 @@ class Report:
     def __init__(
         self, records: Sequence[GradientRecord], function: str = "", notes: Sequence[str] = (), replay: str = "",
         conditions: Sequence[str] = (), parameters: Mapping[str, str] | None = None,
-        measured: Mapping[str, str] | None = None,
+        measured: Mapping[str, str] | None = None, modules: Sequence[ModuleRecord] = (),
     ) -> None:  # fmt: skip
+        self.modules = list(modules)
         self.parameters = dict(parameters or {})
         self.measured = dict(measured or {})
         self.conditions = list(conditions)
@@ -156,7 +159,7 @@ class Report:
         widths = [max(len(row[k]) for row in table) for k in range(len(self.HEADER))]
         lines = ["  ".join(cell.ljust(n) for cell, n in zip(row, widths, strict=True)).rstrip() for row in table]
         title = f"{self.function}: {self.verdict.value}" if self.function else self.verdict.value
-        return "\n".join([title, *lines, *(f"note: {note}" for note in self.notes)])
+        return "\n".join([title, *lines, *(f"note: {note}" for note in self.notes), *module_lines(self.modules)])
 
     __repr__ = __str__
 
@@ -191,7 +194,7 @@ class Report:
         whole = {
             "function": self.function, "verdict": self.verdict, "notes": self.notes, "replay": self.replay,
             "conditions": self.conditions, "parameters": self.parameters, "measured": self.measured,
-            "records": self.records,
+            "records": self.records, "modules": self.modules,
         }  # fmt: skip
         return msgspec.json.encode(whole)
 
@@ -208,4 +211,5 @@ class Report:
             whole["conditions"],
             whole.get("parameters"),
             whole.get("measured"),
+            msgspec.convert(whole.get("modules", []), list[ModuleRecord]),
         )

@@ -1,0 +1,74 @@
+"""The operations of a model as it runs: each with a NumPy function that computes the same, and how it may be split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+
+@dataclass
+class ModelOperation:
+    """One operation that a model has called.
+
+    Args:
+        name: The framework's name, such as ``aten.addmm``, or the name of a custom function.
+        module: The qualified name of the module whose own code called it; empty for the model itself.
+        place: File and line of the user's program that called it, if known.
+        arguments: Names of its floating-point operands: those of the operation's signature.
+        dtypes: Dtypes of the operands, then of the outputs.
+        function: Computes the floating-point outputs from these operands, in NumPy; None if no form is known.
+        factors: For a matrix product, the positions of its factors, and that of an array that is added, or None.
+        rows: For an operation that takes rows of its only operand, the positions of the rows.
+        moves: True if it only moves entries, so that its results are exact.
+        custom: True for a function with a backward pass of its own.
+        reason: Why it has no NumPy form.
+        labels: What each operand is called by the user, such as the name of a parameter; empty where it has no name.
+    """
+
+    name: str
+    module: str
+    place: str
+    arguments: list[str]
+    dtypes: list[str]
+    function: Callable[..., Sequence[Any]] | None = None
+    factors: tuple[int, int, int | None] | None = None
+    rows: np.ndarray | None = None
+    moves: bool = False
+    custom: bool = False
+    reason: str = ""
+    labels: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class PassedGradient:
+    """What an operation has passed back to one value: its operands at these positions.
+
+    observed: The framework's array; None where it passed none.
+    """
+
+    operands: tuple[int, ...]
+    observed: np.ndarray | None
+
+
+class ModelObserver(Protocol):
+    """What is told of each operation of a model, once on the way forward and once on the way back."""
+
+    def value(self, operation: ModelOperation, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
+        """An operation has computed its outputs."""
+
+    def gradient(
+        self, operation: ModelOperation, inputs: Sequence[np.ndarray], cotangents: Sequence[np.ndarray | None],
+        passed: Sequence[PassedGradient],
+    ) -> None:  # fmt: skip
+        """An operation has passed the cotangents of its outputs to its operands."""
+
+    def total(
+        self, module: str, label: str, dtype: str, parts: Sequence[np.ndarray], observed: np.ndarray | None
+    ) -> None:
+        """The contributions to one gradient have been added; a missing sum is None."""
+
+    def unknown(self, module: str, name: str, place: str, reason: str) -> None:
+        """An operation cannot be checked."""
