@@ -11,7 +11,7 @@ import numpy as np
 from gradagree.adapters.functions import Call, FunctionAdapter
 from gradagree.checker.verdict import Verdict
 from gradagree.errors import UsageError
-from gradagree.functions.assertions import draw_cotangents
+from gradagree.functions.drawing import draw_cotangents
 from gradagree.functions.ladder import arithmetics, measured
 from gradagree.functions.localize import rungs_of
 from gradagree.functions.module_records import ModuleRecord
