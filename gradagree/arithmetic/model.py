@@ -108,7 +108,15 @@ class Model:
     @functools.cached_property
     def wide(self) -> Model:
         """The model of one operation in 16 bits that is evaluated in float32; the model itself in wider formats."""
-        return replace(self, format=FORMATS["float32"], fused=False) if self.narrow else self
+        return replace(self.wide_sums, format=FORMATS["float32"], fused=False) if self.narrow else self
+
+    @functools.cached_property
+    def wide_sums(self) -> Model:
+        """The model of a program that adds numbers of 16 bits in float32 and stores only the result."""
+        if not self.narrow:
+            return self
+        accumulator, biases = (max(x, FORMATS["float32"], key=_precision) for x in (self.accumulator, self.biases))
+        return replace(self, accumulator=accumulator, biases=biases, per_example=False)
 
     @property
     def formula(self) -> float:
@@ -119,6 +127,10 @@ class Model:
     def excess(self) -> float:
         """Relative difference between a value passed to the next operation and the stored value."""
         return self.u if self.fused and self.narrow else 0.0
+
+
+def _precision(format: Format) -> int:
+    return format.precision
 
 
 def model(dtype: str, accumulator: str | None = None, flushes: bool = False, biases: str | None = None) -> Model:

@@ -57,8 +57,8 @@ class ToleranceOptions:
     conditioning: add the conditioning scale. one_sided: at kinks use the derivative of this name (one of
     `kinks.ADMISSIBLE`); all other entries are undecided. ad_forms: include derivatives as AD may evaluate them.
     underflow: allow underflow and overflow of intermediates without the conditioning scale. own_formula: allow the
-    roundings of the reference's formula and nothing else; only agreement counts. rounded_once: let functions in 16 bits
-    be evaluated in float32.
+    roundings of the reference's formula and nothing else; only agreement counts. rounded_once: let functions and sums
+    in 16 bits be evaluated in float32. stored_value: with rounded_once, vjps from A(p) as it is stored.
     """
 
     conditioning: bool = False
@@ -67,6 +67,7 @@ class ToleranceOptions:
     underflow: bool = False
     own_formula: bool = False
     rounded_once: bool = False
+    stored_value: bool = False
 
     @property
     def leaves_range(self) -> bool:
@@ -75,9 +76,10 @@ class ToleranceOptions:
 
     @classmethod
     def without_conditioning(cls, cotangent: bool = False) -> list[ToleranceOptions]:
-        """From the narrowest to the widest without the conditioning scale; the last one is for cotangents only."""
-        found = [cls(own_formula=True, rounded_once=True), cls(own_formula=True), cls()]
-        return [*found, cls(ad_forms=True)] if cotangent else found
+        """From the narrowest to the widest without the conditioning scale; two of them are for cotangents only."""
+        once, steps, any_formula = cls(own_formula=True, rounded_once=True), cls(own_formula=True), cls()
+        stored, ad = replace(once, stored_value=True), cls(ad_forms=True)
+        return [once, stored, steps, any_formula, ad] if cotangent else [once, steps, any_formula]
 
     @classmethod
     def widest(cls) -> ToleranceOptions:
@@ -117,7 +119,7 @@ class TangentOptions:
     def all(cls, kinks: Kinks) -> list[TangentOptions]:
         """From the narrowest to the widest."""
         widest = ToleranceOptions.widest()
-        found = [cls(how) for how in ToleranceOptions.without_conditioning(cotangent=True)]
+        found = [cls(how) for how in ToleranceOptions.without_conditioning(cotangent=True) if not how.stored_value]
         sides = [None, *((*ADMISSIBLE, JUMP) if kinks else ())]
         return [*found, *(cls(widest, side, row_jumps=True) for side in sides)]
 
@@ -232,7 +234,7 @@ class ActivationBounds:
         if self.options.one_sided is not None:
             return self._one_sided_vjp(p, delta_a, self.options.one_sided)
         if self._in_float32(p):
-            return evaluate_once(self, "vjp", p, delta_a)
+            return self._vjp_once(p, delta_a)
         x, d = p.value, delta_a.value
         if self.options.ad_forms:
             p, delta_a = p.with_model(p.model.broadcast_sums), delta_a.with_model(p.model.broadcast_sums)
@@ -253,6 +255,15 @@ class ActivationBounds:
                 bound = bound.widen(overflow_allowance(size, bound.radius, p.model))
                 lost = finite_or_zero(underflow_allowance(scale, np.sum(x**2, axis=-1, keepdims=True), p.model))
             return bound.widen(np.where(bound.radius != 0, lost, 0.0))
+
+    def _vjp_once(self, p: Rounded, delta_a: Rounded) -> Rounded:
+        """delta_p, evaluated in float32; with stored_value from A(p) as the forward pass stores it, in the dtype."""
+        formula = getattr(self.activation, "_vjp_of_stored", None) if self.options.stored_value else None
+        if formula is None:
+            return evaluate_once(self, "vjp", p, delta_a)
+        operands = (x.with_model(p.model.wide) for x in (p, self.value(p), delta_a))
+        with np.errstate(all="ignore"):
+            return round_once(formula(*operands), p.model)
 
     def times(self, derivative: Rounded, p: Rounded, factor: Rounded) -> Rounded:
         """A'(p) delta_a, or A'(p) p'; with conditioning, plus overflow and underflow with factors of A'(p)."""

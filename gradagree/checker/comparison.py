@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -79,17 +79,24 @@ UNDERFLOW = ToleranceOptions(ad_forms=True, underflow=True)
 """Errors within this tolerance are no lost digits."""
 UNCHECKED = "less than half"
 """Begins the reason of an array of which less than half is checked."""
+BLUNT = 0.1
+"""A relative tolerance above this says little, so that narrower bounds are tried."""
 Expect = Callable[[ToleranceOptions], Rounded]
+Likely = Callable[[], Iterable[Rounded]]
+"""Bounds of programs whose rounding errors are independent, from `gradagree.checker.independent`."""
 
 
-def compare(quantity: Quantity, observed: Any, expect: Expect, kinks: Kinks | None = None) -> Comparison:
+def compare(
+    quantity: Quantity, observed: Any, expect: Expect, kinks: Kinks | None = None, likely: Likely = tuple
+) -> Comparison:
     """Compare without the conditioning scale, then with it, then with each one-sided derivative at the kinks.
 
     Bounds without the conditioning scale begin with those of one program, so that a record states the narrowest that
     holds. Derivatives as automatic differentiation may compute them are evaluated only where they are needed. An array
-    that is undecided or out of range gives no information on a kink that no derivative explains.
+    that is undecided or out of range gives no information on a kink that no derivative explains. Where the bound that
+    holds is blunt, those for independent rounding errors are tried.
     """
-    found = _compare(quantity, observed, expect, kinks)
+    found = sharpened(_compare(quantity, observed, expect, kinks), observed, likely)
     if not kinks or found.verdict.fails:
         return found
     own = () if CHOSEN in found.reason else (FROM_REFERENCE,)
@@ -97,6 +104,18 @@ def compare(quantity: Quantity, observed: Any, expect: Expect, kinks: Kinks | No
     found_at = {name: explaining(observed, expect, on) for name, on in kinks.items()}
     slopes = {name: frozenset([*how, *own]) for name, how in found_at.items() if how or not vague}
     return replace(found, slopes=slopes)
+
+
+def sharpened(found: Comparison, observed: Any, likely: Likely) -> Comparison:
+    """A comparison that passes within a blunt tolerance, or that of the narrowest likely bound which holds too."""
+    passes = found.verdict in (Verdict.AGREE, Verdict.UNDECIDED) and not found.doubtful
+    if not passes or found.sharpness <= BLUNT:
+        return found
+    for expected in likely():
+        other = classify(found.quantity, observed, expected)
+        if other.verdict is Verdict.AGREE and not other.sharpness >= found.sharpness:
+            found = replace(other, sharp=max(found.sharp, other.sharp))  # both bounds hold
+    return found
 
 
 def _compare(quantity: Quantity, observed: Any, expect: Expect, kinks: Kinks | None) -> Comparison:

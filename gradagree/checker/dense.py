@@ -17,8 +17,9 @@ import numpy as np
 from gradagree.adapters import Answer
 from gradagree.arithmetic.ball import Ball
 from gradagree.arithmetic.model import Model
-from gradagree.arithmetic.rounded import Rounded
+from gradagree.arithmetic.rounded import Rounded, round_once
 from gradagree.arithmetic.variance import Variance, factors, may_overflow, stored_sum
+from gradagree.checker import independent
 from gradagree.checker.allowances import TangentOptions, ToleranceOptions
 from gradagree.checker.comparison import Comparison, compare, observed_array
 from gradagree.checker.conditioning import finite_or_zero
@@ -66,6 +67,13 @@ class DenseCheck:
         """The same check of a program that keeps subnormals and rounds all results."""
         return DenseCheck(self.node, self.answer, self.model.plain) if self.model != self.model.plain else self
 
+    @functools.cached_property
+    def with_wide_sums(self) -> DenseCheck:
+        """The same check of a program that adds numbers of 16 bits in float32."""
+        if self.model == self.model.wide_sums:
+            return self
+        return DenseCheck(self.node, self.answer, self.model.wide_sums)
+
     def within(self, how: ToleranceOptions) -> Box:
         """The layer on rounded arrays, with the bounds of any correct formula of its activation."""
         return replace(self.rounded, activation=how.bounds(self.box.activation))
@@ -94,7 +102,7 @@ class DenseCheck:
 
         def expected(how: ToleranceOptions) -> Any:
             check = self.plain if how.own_formula else self
-            return check._gradient(name, how)
+            return (check.with_wide_sums if how.rounded_once else check)._gradient(name, how)
 
         return expected
 
@@ -109,6 +117,9 @@ class DenseCheck:
     def _own_gradient(self, how: ToleranceOptions, name: str, p: Rounded, delta_c: Rounded) -> Rounded:
         """The gradient of a parameter of the activation; where each example's own is stored, each term is rounded."""
         activation = self.box.activation
+        if how.rounded_once and self.model.narrow:
+            wide = [x.with_model(self.model.wide) for x in (p, delta_c)]
+            return round_once(self.within(how).parameter_gradients(*wide)[name], self.model)
         found: Rounded = self.within(how).parameter_gradients(p, delta_c)[name]
         # dE/da = sum over examples of sum_i (dA/da)(p_i) delta_a_i
         with np.errstate(all="ignore"):
@@ -124,6 +135,27 @@ class DenseCheck:
                 self._gradients[how] = sum_gradient(self.within(how).gradient(self.p, self.delta_c), a, self.delta_c)
         return self._gradients[how]
 
+    # If rounding errors are independent
+
+    def likely_cotangent(self) -> independent.Bounds:
+        """delta_p."""
+        return independent.cotangent(self.box, self.plain_p, self.answer.cotangents[self.node.output], self.model.plain)
+
+    def likely_gradient(self, name: str) -> independent.Bounds:
+        """The gradient of one parameter, by its name in the operation."""
+        rules = self.model.plain if name == "w" else self.model.plain.broadcast_sums
+        p, delta_c = (Variance.stored(x, rules) for x in (self.plain_p, self.answer.cotangents[self.node.output]))
+
+        def formula() -> Any:
+            found = variance_gradients(self.box, p, delta_c)[name]
+            return found[:] if isinstance(found, OuterProduct) else found
+
+        return independent.bounds(self.model, formula)
+
+    def likely_tangents(self, tangents: np.ndarray, changes: ParameterTangents) -> independent.Bounds:
+        """c' of tangents p'."""
+        return independent.tangents(self.box, self.plain_p, tangents, changes, self.model.plain)
+
     def forward(self) -> Comparison:
         """c."""
         quantity = self.node.value()
@@ -134,11 +166,16 @@ class DenseCheck:
         """delta_p, dw, db, and the gradients of the activation's parameters."""
         quantity = self.node.cotangent()
         observed = observed_array(self.answer, quantity)
-        yield self.accepted.get(quantity) or compare(quantity, observed, self.expected_cotangent, self.kinks)
+        yield self.accepted.get(quantity) or compare(
+            quantity, observed, self.expected_cotangent, self.kinks, self.likely_cotangent
+        )
         for name in self.node.parameters:
             quantity = self.node.gradient(name)
             observed = observed_array(self.answer, quantity)
-            yield self.accepted.get(quantity) or compare(quantity, observed, self.expected_gradient(name))
+            likely = functools.partial(self.likely_gradient, name)
+            yield self.accepted.get(quantity) or compare(
+                quantity, observed, self.expected_gradient(name), likely=likely
+            )
 
     def with_activation(self, other: Activation) -> DenseCheck:
         """The same check of another activation on the same numbers."""

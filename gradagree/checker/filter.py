@@ -9,14 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradagree.arithmetic.model import Format, Model
-from gradagree.checker.comparison import Comparison, Extremes, error_ratios, index, mostly_unchecked
+from gradagree.checker.comparison import BLUNT, Comparison, Extremes, error_ratios, index, mostly_unchecked
 from gradagree.checker.verdict import Verdict
 from gradagree.reference.graph import Quantity
 
 SAFE = 1 - 2.0**-8
 """Keeps a tolerance below the one that it stands for, whatever float32 rounds."""
-BLUNT = 0.99
-"""From this relative tolerance on the full check decides, which says what it means."""
 
 
 class Bound(NamedTuple):

@@ -14,7 +14,15 @@ from gradagree.arithmetic.model import Model
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.cases.case import Arrays, Case, problem_of
 from gradagree.checker.allowances import TangentOptions
-from gradagree.checker.comparison import Comparison, classify, compare_within, observed_array
+from gradagree.checker.comparison import (
+    BLUNT,
+    Comparison,
+    Likely,
+    classify,
+    compare_within,
+    observed_array,
+    sharpened,
+)
 from gradagree.checker.dense_tangents import ParameterTangents
 from gradagree.checker.exact import Enclosure, confirmed
 from gradagree.checker.kinks import Kinks
@@ -45,13 +53,18 @@ class ForwardCheck:
             observed = observed_array(self.answer, node.tangent())
             assert observed is not None
             expect = functools.partial(check.expected_tangents, given, moved)
-            found = compare_tangents(node.tangent(), observed[list(which)], expect, check.kinks)
+            likely = functools.partial(check.likely_tangents, given, moved)
+            found = compare_tangents(node.tangent(), observed[list(which)], expect, check.kinks, likely)
             doubtful = tuple(one._replace(place=among(which, one.place)) for one in found.doubtful)
             yield replace(found, index=among(which, found.index), doubtful=doubtful)
 
 
 def compare_tangents(
-    quantity: Quantity, observed: np.ndarray, expect: Callable[[TangentOptions], Rounded], kinks: Kinks
+    quantity: Quantity,
+    observed: np.ndarray,
+    expect: Callable[[TangentOptions], Rounded],
+    kinks: Kinks,
+    likely: Likely = tuple,
 ) -> Comparison:
     """Compare with each tolerance in turn, from the narrowest; the conditioning scale explains lost digits only."""
     for how in TangentOptions.all(kinks):
@@ -63,7 +76,7 @@ def compare_tangents(
             found = classify(quantity, observed, narrow)
         if found.verdict is Verdict.AGREE or not (how.bounds.own_formula or found.verdict.fails):
             break
-    return found
+    return sharpened(found, observed, likely)
 
 
 def among(which: Sequence[int], index: tuple[int, ...]) -> tuple[int, ...]:
@@ -74,8 +87,6 @@ def among(which: Sequence[int], index: tuple[int, ...]) -> tuple[int, ...]:
 
 MAX_STACKED_TANGENTS = 1 << 20
 """Directions that are computed together, times the number of parameters or of entries of a layer's values."""
-BLUNT = 0.1
-"""A larger relative tolerance of an end-to-end comparison may hide a fault that the check of the nodes shows."""
 BY_NODES = "operation by operation, on the framework's own tangents"
 VAGUE = (Verdict.OUT_OF_RANGE, Verdict.UNDECIDED)
 """Verdicts that a comparison takes over from any node behind it."""

@@ -16,6 +16,8 @@ from gradagree.arithmetic.ball import Ball
 from gradagree.arithmetic.dual import Dual, tangent_of
 from gradagree.arithmetic.model import Model
 from gradagree.arithmetic.rounded import Rounded
+from gradagree.arithmetic.variance import Variance
+from gradagree.checker import independent
 from gradagree.checker.allowances import TangentOptions, ToleranceOptions, either
 from gradagree.checker.comparison import Comparison, classify, compare, observed_array
 from gradagree.checker.filter import SAFE, Bound, all_samples_rounded, not_representable, store_accepted
@@ -49,6 +51,11 @@ class LossCheck:
         """The same check of a program that keeps subnormals and rounds all results."""
         return LossCheck(self.node, self.answer, self.model.plain) if self.model != self.model.plain else self
 
+    @property
+    def plain_box(self) -> ErrorBox:
+        """The loss on the framework's own numbers."""
+        return ErrorBox(self.error, self.plain_targets, self.weight)
+
     def box(self, how: ToleranceOptions) -> ErrorBox:
         t: Any = self.plain_targets
         targets = t if self.error.targets == "classes" else Rounded.stored(t, self.model)
@@ -71,6 +78,20 @@ class LossCheck:
         delta_o: Rounded = self.box(how).pull(self.o)
         return delta_o
 
+    def likely_cotangent(self) -> independent.Bounds:
+        """dE/do, if rounding errors are independent."""
+        return independent.loss_cotangent(self.plain_box, self.plain_o, self.model.plain)
+
+    def likely_tangents(self, tangents: np.ndarray, _: Any) -> independent.Bounds:
+        """E', if rounding errors are independent."""
+        return independent.loss_tangents(self.plain_box, self.plain_o, tangents, self.model.plain)
+
+    def likely_operand(self, name: str) -> independent.Bounds:
+        """The gradient of an operand, at the places that are checked, if rounding errors are independent."""
+        rules, gradient = self.model.plain.broadcast_sums, self.differentiated[name]
+        box, o = independent.with_targets(self.plain_box, rules), Variance.stored(self.plain_o, rules)
+        return independent.bounds(self.model, lambda: gradient.of_arrays(self.error, o, box.t) * self.weight)
+
     def forward(self) -> Comparison:
         """E."""
         quantity = self.node.value()
@@ -81,7 +102,9 @@ class LossCheck:
         """dE/do."""
         quantity = self.node.cotangent()
         observed = observed_array(self.answer, quantity)
-        yield self.accepted.get(quantity) or compare(quantity, observed, self.expected_cotangent, self.kinks)
+        yield self.accepted.get(quantity) or compare(
+            quantity, observed, self.expected_cotangent, self.kinks, self.likely_cotangent
+        )
         found = (self._compare_operand(name) for name in self.differentiated)
         yield from (comparison for comparison in found if comparison is not None)
 
@@ -96,6 +119,8 @@ class LossCheck:
 
     def expected_operand(self, name: str, how: ToleranceOptions) -> Rounded:
         """The gradient of an operand, at the places that are checked."""
+        if how.own_formula and self.plain is not self:
+            return self.plain.expected_operand(name, how)
         box = self.box(how)
         found: Rounded = self.differentiated[name].bounds(self.o, box.t, how) * self.weight
         return found
@@ -110,12 +135,16 @@ class LossCheck:
         if found is not None:
             return gradient.located(found, np.arange(gradient.places.size))
         seen, every = observed.ravel()[gradient.places], np.arange(gradient.places.size)
-        found = compare(quantity, seen, lambda how: self.expected_operand(name, how))
+        likely = functools.partial(self.likely_operand, name)
+        found = compare(quantity, seen, lambda how: self.expected_operand(name, how), likely=likely)
         doubtful = gradient.located(found, every).doubtful
         if found.verdict in (Verdict.UNDECIDED, Verdict.OUT_OF_RANGE):
             wide = self.expected_operand(name, ToleranceOptions.widest())
             every = np.flatnonzero((wide.radius < np.abs(wide.value)) | (wide.radius == 0))
-            found = compare(quantity, seen[every], lambda how: self.expected_operand(name, how)[every])
+            found = compare(
+                quantity, seen[every], lambda how: self.expected_operand(name, how)[every],
+                likely=lambda: (bound[every] for bound in likely()),
+            )  # fmt: skip
         if not every.size and not doubtful:
             return None
         return replace(gradient.located(found, every), doubtful=doubtful)
@@ -185,7 +214,7 @@ class LossCheck:
 
     def _bounds(self) -> Iterator[Bound | None]:
         """The filter's bounds for E and for dE/do: within 8 u of the number where it is rounded."""
-        box, o = ErrorBox(self.error, self.plain_targets, self.weight), self.plain_o
+        box, o = self.plain_box, self.plain_o
         yield self._bound("E", self.node.value(), np.asarray(self.answer.E), np.asarray(box(o)))
         if not self.kinks:
             observed = self.answer.cotangents[self.node.input]

@@ -18,7 +18,7 @@ from gradagree.adapters import Unsupported, example_weight
 from gradagree.adapters.loss_reduction import is_separable
 from gradagree.arithmetic.dual import Dual, record_tangents, tangent_of
 from gradagree.arithmetic.model import NARROW, Model
-from gradagree.arithmetic.rounded import Rounded
+from gradagree.arithmetic.rounded import Rounded, round_once
 from gradagree.checker.allowances import ToleranceOptions, underflow_allowance, with_model_radius
 from gradagree.checker.comparison import Comparison
 from gradagree.checker.conditioning import FRACTIONS, finite_or_zero
@@ -223,11 +223,16 @@ class OperandGradient:
         change for a relative change of all operands; with conditioning, of its largest entry and its largest change on
         the way from the middle of the domain, what underflow may lose, and for a parameter sums in the dtype itself.
         """
+        if how.rounded_once and o.model.narrow:
+            targets = t.with_model(o.model.wide) if isinstance(t, Rounded) else t
+            return round_once(self.bounds(o.with_model(o.model.wide), targets, how), o.model)
         narrow = how.conditioning and self.name != "t"
         o = o.with_model(o.model.narrow_sums if narrow else o.model.broadcast_sums)
         with np.errstate(all="ignore"):
             with record_tangents(any_order=True):
                 found = o._lift(self.of_arrays(self.held(o.model), o, t))
+            if how.own_formula:
+                return self.stored_examples(found, o.model)
             scale = np.abs(found.value) + self._change
             if how.conditioning:
                 scale = scale + self._largest + self._on_the_way

@@ -50,6 +50,9 @@ class Softmax(Activation):
         # delta_p_i = A_i (delta_a_i - sum_j A_j delta_a_j)
         return softmax_vjp(softmax(p), delta_a)
 
+    def _vjp_of_stored(self, p: Any, a: Any, delta_a: Any) -> Any:
+        return softmax_vjp(a, delta_a)
+
     def torch(self, p, torch):
         return torch.nn.functional.softmax(p, dim=-1)
 
@@ -68,6 +71,9 @@ class Softmin(Activation):
     def vjp(self, p: Any, delta_a: Any) -> Any:
         # delta_p_i = -A_i (delta_a_i - sum_j A_j delta_a_j)
         return -softmax_vjp(softmax(-p), delta_a)
+
+    def _vjp_of_stored(self, p: Any, a: Any, delta_a: Any) -> Any:
+        return -softmax_vjp(a, delta_a)
 
     def torch(self, p, torch):
         return torch.nn.functional.softmin(p, dim=-1)
@@ -93,6 +99,9 @@ class GumbelSoftmax(Activation):
         # delta_p_i = A_i (delta_a_i - sum_j A_j delta_a_j) / tau
         return softmax_vjp(self._softmax(p), delta_a) / self.tau
 
+    def _vjp_of_stored(self, p: Any, a: Any, delta_a: Any) -> Any:
+        return softmax_vjp(a, delta_a) / self.tau
+
     def torch(self, p, torch):
         noise = torch.tensor(self.noise, dtype=p.dtype) if self.noise else 0.0
         return torch.nn.functional.softmax((p + noise) / self.tau, dim=-1)
@@ -115,6 +124,10 @@ class LogSoftmax(Activation):
         # delta_p_i = delta_a_i - softmax_i(p) sum_j delta_a_j
         return delta_a - softmax(p) * along(delta_a)
 
+    def _vjp_of_stored(self, p: Any, a: Any, delta_a: Any) -> Any:
+        # softmax_i(p) = exp(A_i)
+        return delta_a - np.exp(a) * along(delta_a)
+
     def torch(self, p, torch):
         return torch.nn.functional.log_softmax(p, dim=-1)
 
@@ -135,9 +148,12 @@ class Logsumexp(Activation):
         # delta_p_i = softmax_i(p) delta_a
         return softmax(p) * delta_a
 
-    def _by_value(self, p: Any, delta_a: Any) -> Any:
+    def _vjp_of_stored(self, p: Any, a: Any, delta_a: Any) -> Any:
         # softmax_i(p) = exp(p_i - log sum_j exp(p_j))
-        return np.exp(p - log_sum_exp(p)) * delta_a
+        return np.exp(p - a) * delta_a
+
+    def _by_value(self, p: Any, delta_a: Any) -> Any:
+        return Logsumexp._vjp_of_stored(self, p, log_sum_exp(p), delta_a)
 
     def torch(self, p, torch):
         return torch.logsumexp(p, dim=-1, keepdim=True)

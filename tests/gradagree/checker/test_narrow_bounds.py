@@ -11,6 +11,7 @@ from gradagree.arithmetic.model import model
 from gradagree.arithmetic.rounded import Rounded, round_once
 from gradagree.arithmetic.rounding import round_to_format
 from gradagree.checker.allowances import ToleranceOptions
+from gradagree.checker.loss_operands import OperandGradient
 from gradagree.reference import Activation, ErrorFunction
 
 NARROW = ("float16", "bfloat16")
@@ -77,6 +78,49 @@ def test_a_loss_has_narrower_bounds_in_float32(dtype: str) -> None:
     )
     assert (once < steps).all()
     assert (steps < any_formula).all()
+
+
+def vjp_of_stored_softmax(p: np.ndarray, delta_a: np.ndarray, dtype: str) -> np.ndarray:
+    """The vjp of softmax from A(p) in the dtype, with nothing else rounded but the result."""
+    form = FORMATS[dtype]
+    with mpmath.workdps(40):
+        powers = [mpmath.exp(mpmath.mpf(float(x))) for x in p]
+        exact = np.array([float(x / sum(powers)) for x in powers])
+        a = [mpmath.mpf(float(x)) for x in round_to_format(exact, form)]
+        mean = sum(x * mpmath.mpf(float(d)) for x, d in zip(a, delta_a, strict=True))
+        found = [float(x * (mpmath.mpf(float(d)) - mean)) for x, d in zip(a, delta_a, strict=True)]
+    return round_to_format(np.array(found), form)
+
+
+@pytest.mark.parametrize("dtype", NARROW)
+def test_a_vjp_from_the_stored_value_has_a_narrow_bound(dtype: str) -> None:
+    rules, softmax = model(dtype), Activation.named("softmax")
+    delta = np.array([2.0, 2.125, 2.0, 1.875, 2.0, 2.0625])  # nearly equal, so that the vjp cancels
+    observed = vjp_of_stored_softmax(POINTS, delta, dtype)
+    p, delta_a = Rounded.stored(POINTS[None], rules), Rounded.stored(delta[None], rules)
+    once, stored, steps = (
+        how.bounds(softmax).vjp(p, delta_a) for how in ToleranceOptions.without_conditioning(cotangent=True)[:3]
+    )
+    assert (np.abs(observed - once.value) > once.radius).any()
+    assert (np.abs(observed - stored.value) <= stored.radius).all()
+    assert np.max(stored.radius) < np.max(steps.radius) / 2
+    wrong = observed + np.max(stored.radius) * np.array([1.5, 0, 0, 0, 0, 0])
+    assert (np.abs(wrong - stored.value) > stored.radius).any()
+
+
+@pytest.mark.parametrize("dtype", NARROW)
+def test_a_gradient_of_targets_has_narrower_bounds_in_float32(dtype: str) -> None:
+    o, t = np.array([[5.5, -2.25, 9.75]]), np.array([[0.25, 0.5, 0.75]])
+    rules = model(dtype)
+    gradient = OperandGradient.of(ErrorFunction.named("dice"), "t", o, t)
+    once, steps, any_formula = (
+        gradient.bounds(Rounded.stored(o, rules), Rounded.stored(t, rules), how) for how in (ONCE, STEPS, ANY)
+    )
+    observed = round_to_format(gradient.plain[0], FORMATS[dtype])
+    assert (np.abs(observed - once.value) <= once.radius).all()
+    assert (once.radius < steps.radius).all()
+    assert (steps.radius < any_formula.radius).all()
+    assert (np.abs(1.03 * observed - once.value) > once.radius).all()
 
 
 def test_wide_formats_have_no_wider_one() -> None:
