@@ -289,17 +289,19 @@ def lu_unpack(factors: Any, pivots: Any, unpack_data: bool = True, unpack_pivots
 
 @aten("linalg_lu_solve")
 def lu_solve(factors: Any, pivots: Any, b: Any, *, left: bool = True, adjoint: bool = False) -> Any:
-    """The solution of a x = b (x a = b without left), or with the transpose of a, from an LU decomposition of a."""
+    """The solution of a x = b (x a = b without left), or with the transpose of a, from an LU decomposition of a.
+
+    The factors are multiplied, because backward passes take their gradients from that of the product, -a^-T g x^T.
+    """
     if not left:
         return hermitian(lu_solve(factors, pivots, hermitian(b), adjoint=not adjoint))
     lead = np.broadcast_shapes(np.shape(factors)[:-2], np.shape(b)[:-2])
     b = np.broadcast_to(b, (*lead, *np.shape(b)[-2:]))
     order = np.broadcast_to(rows_of(np.asarray(pivots), np.shape(factors)[-1]), (*lead, np.shape(factors)[-1]))
-    lower = np.tril(factors, -1) + np.eye(np.shape(factors)[-1])
+    a = (np.tril(factors, -1) + np.eye(np.shape(factors)[-1])) @ np.triu(factors)
     if not adjoint:
-        b = np.take_along_axis(b, order[..., None], axis=-2)
-        return np.linalg.solve(np.triu(factors), np.linalg.solve(lower, b))
-    found = np.linalg.solve(hermitian(lower), np.linalg.solve(hermitian(np.triu(factors)), b))
+        return np.linalg.solve(a, np.take_along_axis(b, order[..., None], axis=-2))
+    found = np.linalg.solve(hermitian(a), b)
     return np.take_along_axis(found, np.argsort(order, axis=-1)[..., None], axis=-2)
 
 

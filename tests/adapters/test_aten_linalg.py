@@ -14,7 +14,7 @@ linalg = torch.linalg
 from gradagree.adapters.aten import ATEN  # noqa: E402
 from gradagree.checker.verdict import Verdict  # noqa: E402
 from gradagree.errors import UsageError  # noqa: E402
-from gradagree.functions.assertions import assert_grads  # noqa: E402
+from gradagree.functions.assertions import assert_grads, check_function  # noqa: E402
 
 SEED = 8
 
@@ -172,3 +172,14 @@ def test_that_a_symmetric_derivative_is_expected_of_the_cholesky_factor() -> Non
 def test_that_what_is_not_covered_says_so(function: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         assert_grads(function, (torch.ones(3, 3, dtype=torch.float64),))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_that_gradients_taken_from_that_of_the_product_of_the_factors_are_not_accused(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    a, b = (torch.as_tensor(rng.standard_normal((40, 3, k))).float() for k in (3, 1))
+    factors, pivots = torch.linalg.lu_factor(a)
+    report = check_function(
+        lambda lu, b: torch.linalg.lu_solve(lu, pivots, b), [factors, b], layouts=False, repeat=1
+    )  # fmt: skip
+    assert not report.verdict.fails, report
