@@ -13,7 +13,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from gradagree import Activation, Adapter, ErrorFunction, check
+from gradagree import Activation, Adapter, ErrorFunction, Layer, check
 from gradagree.api import Disagreement, _probe
 from gradagree.checker.verdict import Verdict
 from gradagree.cli.main import code
@@ -23,7 +23,9 @@ from gradagree.runner.results import read_records
 FOLDER = Path(__file__).parents[2] / "examples"
 BY_INPUTS = {"custom_backward.py": "torch", "attention.py": "jax"}
 """The examples that `gradagree check` takes, with their frameworks; the others are extensions."""
-FILES = sorted(path.name for path in FOLDER.glob("*.py") if path.name not in BY_INPUTS)
+LAYERS = {"fused_layer_norm.py": "FusedLayerNorm"}
+"""The examples of layers."""
+FILES = sorted(path.name for path in FOLDER.glob("*.py") if path.name not in {*BY_INPUTS, *LAYERS})
 TAPE = "--frameworks tape --activations tanh,sigmoid,bump --errors sse"
 OPTIONS = {"adapter.py": TAPE, "ways_to_write.py": "--modes torch:backward,jax:grad"}
 FUNCTIONS = {
@@ -41,7 +43,7 @@ EVERYWHERE = [(file, name) for file, names in FUNCTIONS.items() for name in name
 @pytest.fixture(autouse=True)
 def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What an example registers leaves with the test."""
-    for base in (Activation, ErrorFunction, Adapter):
+    for base in (Activation, ErrorFunction, Layer, Adapter):
         monkeypatch.setattr(base, "catalogue", dict(base.catalogue))
     yield
     for name in [name for name in sys.modules if name.startswith("gradagree_extension_")]:
@@ -59,7 +61,8 @@ def needed(file: str) -> list[str]:
 
 def test_that_every_example_is_listed_and_has_its_functions_checked() -> None:
     shown = (FOLDER / "README.md").read_text(encoding="utf-8")
-    assert {*FILES, *BY_INPUTS} == {*FUNCTIONS, *BY_INPUTS} == set(re.findall(r"\]\((\w+\.py)\)", shown))
+    others = {*BY_INPUTS, *LAYERS}
+    assert {*FILES, *others} == {*FUNCTIONS, *others} == set(re.findall(r"\]\((\w+\.py)\)", shown))
 
 
 @pytest.mark.parametrize("file", BY_INPUTS)
@@ -95,6 +98,29 @@ def test_that_a_fault_in_the_example_of_attention_is_named(tmp_path: Path) -> No
     assert re.search(
         r"through sum is missing \(.*_attention.py:52\).*so backward \(.*_attention.py:35\)", str(caught.value)
     )
+
+
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+def test_that_the_fused_layer_norm_agrees_and_a_missing_term_is_found(framework: str, tmp_path: Path) -> None:
+    pytest.importorskip(framework)
+    kind = loaded("fused_layer_norm.py").FusedLayerNorm
+    report = check(kind, frameworks=framework, dtypes="float32,bfloat16")
+    assert {record.verdict for record in report.records} <= {Verdict.AGREE, Verdict.INACCURATE}
+    text = (FOLDER / "fused_layer_norm.py").read_text(encoding="utf-8")
+    wrong = text.replace("by_x, by_w = _by_x(wide * w", "by_x, by_w = _wrong(wide * w")
+    wrong = wrong.replace("return _by_x(g * w, y, deviation, jax", "return _wrong(g * w, y, deviation, jax")
+    wrong = wrong.replace("class FusedLayerNorm(", "class WrongLayerNorm(")
+    wrong += "\n\ndef _wrong(g, y, deviation, mean):\n    return (g - mean(g, axis=-1, keepdims=True)) / deviation\n"
+    (tmp_path / "wrong_norm.py").write_text(wrong)
+    (module,) = load([str(tmp_path / "wrong_norm.py")])
+    with pytest.raises(Disagreement, match="gradient of x of wrong_layer_norm"):
+        check(module.WrongLayerNorm, frameworks=framework, dtypes="float32", layouts=False, repeat=1)
+
+
+def test_that_the_command_of_the_fused_layer_norm_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.chdir(FOLDER.parent)
+    assert code(["check", "examples/fused_layer_norm.py:FusedLayerNorm", "--framework", "torch"]) == 0
 
 
 @pytest.mark.parametrize("file", FILES)
