@@ -17,7 +17,7 @@ from gradagree.arithmetic.three_valued import split
 from gradagree.reference.operations.casts import cast
 from gradagree.reference.operations.cumulative import accumulate, running_log_sum_exp
 from gradagree.reference.operations.derivatives import DERIVATIVES, PARTIALS
-from gradagree.reference.operations.primitive import between, certain, midpoints
+from gradagree.reference.operations.primitive import between, certain, midpoints, possible
 
 Seed = Callable[[tuple[int, ...]], Any]
 
@@ -256,10 +256,8 @@ def minimum(x: Any, y: Any) -> Dual:
 def largest(x: Dual, axis: Any = None, keepdims: bool = False) -> Dual:
     """The tangent of the largest entry; of several, any number between theirs: the mean, or that of one of them."""
     value = np.max(x.value, axis=axis, keepdims=True)
-    first = np.where(x.value == value, x.tangent, 0.0)
-    count = np.sum(np.where(x.value == value, 1.0, 0.0), axis=axis, keepdims=True)
-    tangent = np.sum(first, axis=axis, keepdims=True) / count
-    equal = certain(x.value == value)
+    equal = possible(x.value == value)
+    tangent = np.sum(np.where(equal, x.tangent, 0.0), axis=axis, keepdims=True)
     tied = np.sum(equal, axis=axis, keepdims=True) > 1
     if tied.any():
         ends = (np.where(equal, x.tangent, end) for end in (np.inf, -np.inf))

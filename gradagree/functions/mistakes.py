@@ -191,6 +191,8 @@ def of_one_contribution(
     if len(edges) > MOST_EDGES or work * len(edges) > MOST_WORK:
         return None
     full = gradient_without(graph, values, cotangents, None)[argument]
+    if full is None:  # no output depends on the argument
+        return None
     for edge in edges:
         without = gradient_without(graph, values, cotangents, edge)[argument]
         share = full - (0.0 if without is None else without)

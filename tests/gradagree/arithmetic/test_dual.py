@@ -16,6 +16,7 @@ from gradagree.arithmetic.dual import WITHOUT_DERIVATIVE, tangent_of
 from gradagree.arithmetic.model import Model, model
 from gradagree.arithmetic.rounded import COMPARISONS
 from gradagree.reference.operations.casts import cast
+from gradagree.reference.operations.cumulative import running_log_sum_exp
 from gradagree.reference.operations.derivatives import DERIVATIVES
 from gradagree.reference.operations.fourier import dft
 
@@ -59,6 +60,7 @@ EXAMPLES = [
     *(two(f) for f in (np.hypot, np.arctan2)), two(np.power, POSITIVE), two(special.xlogy, ANY, POSITIVE),
     two(special.xlog1py, ANY, UNIT), *(one(f) for f in DERIVATIVES), *(chosen(f) for f in WITHOUT_DERIVATIVE),
     *(one(f) for f in (np.positive, np.sum, np.mean, np.fabs, np.cumsum, np.sort)),
+    *(one(f) for f in (np.prod, np.cumprod, running_log_sum_exp)),
     Example(np.max, (ANY,), lambda x: np.max(x, axis=-1)), Example(np.cumsum, (ANY,), lambda x: np.cumsum(x, axis=1)),
     Example(np.sum, (ANY, ANY), lambda x, y: np.sum(x * y, axis=0, keepdims=True)),
     Example(np.where, (ANY, ANY), lambda x, y: np.where(x > 0.3, x, y * y)),
@@ -72,7 +74,7 @@ EXAMPLES = [
     Example(dft, (ANY, ANY), lambda x, y: dft(np.stack([x, y * y]))),
 ]  # fmt: skip
 DERIVED = [
-    *(one(f) for f in (np.var, np.std, np.prod, np.cumprod, np.ptp, np.min, np.diff, special.entr, np.linalg.norm)),
+    *(one(f) for f in (np.var, np.std, np.ptp, np.min, np.diff, special.entr, np.linalg.norm)),
     *(one(f) for f in (np.deg2rad, np.rad2deg, special.exp10, np.nan_to_num, np.round)),
     *(two(f) for f in (np.logaddexp2, np.copysign, np.remainder, np.fmod, np.floor_divide, np.dot, np.inner, np.outer)),
     *(two(f, POSITIVE, POSITIVE) for f in (special.rel_entr, special.kl_div, special.boxcox, special.boxcox1p)),

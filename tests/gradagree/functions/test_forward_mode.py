@@ -62,6 +62,13 @@ def test_that_no_right_tangent_is_accused(name: str, dtype: str) -> None:
         assert not report.failures, str(report)
 
 
+def test_that_the_shift_of_a_softmax_does_not_blunt_its_tangent() -> None:
+    report = check_function(
+        lambda x: torch.softmax(3 * x, -1), (torch.tensor(drawn(3, 5)),), modes=("forward",), layouts=False, repeat=1
+    )
+    assert all(float(record.sharpness or 0) < 1e-12 for record in report.records)
+
+
 @pytest.mark.parametrize("name", ["cumulative product", "maximum", "equal largest entries"])
 def test_that_a_tangent_that_is_one_percent_too_large_is_found(name: str) -> None:
     function, arrays = RIGHT[name]

@@ -208,3 +208,18 @@ def test_that_a_custom_jvp_of_the_user_is_named_and_none_of_jax() -> None:
     report = check_function(jax.nn.relu, given, reference=lambda x: 2 * x - points.astype(np.float64))
     (other,) = (r for r in report.records if r.verdict.fails)
     assert "the reference is another function here" in other.reason
+
+
+def test_that_a_gradient_of_a_constant_is_found() -> None:
+    class Step(torch.autograd.Function):  # type: ignore[misc]
+        @staticmethod
+        def forward(_: Any, x: Any) -> Any:
+            return (x > 0).to(x.dtype)
+
+        @staticmethod
+        def backward(_: Any, g: Any) -> Any:
+            return g
+
+    reference = lambda x: np.where(x > 0, 1.0, 0.0)  # noqa: E731
+    report = check_function(Step.apply, (torch.linspace(-1, 1, 4),), reference=reference, layouts=False, repeat=1)
+    assert [record.label for record in report.failures] == ["gradient of args[0]"]
