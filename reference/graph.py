@@ -180,6 +180,7 @@ class Graph:
         applications: The operations, each after those whose values it uses.
         outputs: The values that the graph returns; constants where a result does not depend on the inputs.
         shapes: Shapes of the outputs for the inputs that the graph was traced with; None if it was not traced.
+        sizes: Shapes of all values for these inputs; empty if it was not traced.
 
     Example:
         >>> import numpy as np
@@ -197,6 +198,7 @@ class Graph:
     applications: list[Application] = field(default_factory=list)
     outputs: list[Any] = field(default_factory=list)
     shapes: list[tuple[int, ...]] | None = None
+    sizes: list[tuple[int, ...]] = field(default_factory=list)
 
     @property
     def size(self) -> int:

@@ -35,7 +35,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from gradagree.adapters.formats import FORMATS as FORMATS, Format as Format
 
@@ -71,6 +71,14 @@ class Model:
     lowest: Format | None = None
     outer: Model | None = None
     products: Format | None = None
+
+    def __hash__(self) -> int:
+        return self.hash
+
+    @functools.cached_property
+    def hash(self) -> int:
+        """Models are the keys of caches of constants, which are used in each operation."""
+        return hash(tuple(getattr(self, one.name) for one in fields(self)))
 
     @functools.cached_property
     def u(self) -> float:

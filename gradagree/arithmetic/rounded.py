@@ -32,16 +32,17 @@ LARGE = 2.0**60
 class Rounded(Duck):
     """value +- radius, entry by entry; all values are exact multiples of 2^q unless q is `exactness.UNKNOWN`."""
 
-    __slots__ = ("model", "q", "radius", "value")
+    __slots__ = ("model", "q", "radius", "special", "value")
     arithmetic = "rounded"
     rules: ClassVar[Rules] = {}
 
     def __init__(self, value: Any, radius: Any, model: Model, q: float = exactness.UNKNOWN) -> None:
-        self.value = np.asarray(value, dtype=np.float64)
+        self.value = value = np.asarray(value, dtype=np.float64)
         radius = np.asarray(radius, dtype=np.float64)
-        self.radius = radius if radius.shape == self.value.shape else np.broadcast_to(radius, self.value.shape)
+        self.radius = radius if radius.shape == value.shape else np.broadcast_to(radius, value.shape)
         self.model = model
         self.q = q if q == exactness.UNKNOWN or not self.radius.any() else exactness.UNKNOWN
+        self.special: tuple[bool, bool] | None = None
 
     @classmethod
     def stored(cls, x: Any, model: Model) -> Self:
@@ -97,6 +98,12 @@ class Rounded(Duck):
         value, radius = (function([getattr(a, part) for a in lifted], axis=axis) for part in ("value", "radius"))
         return type(self)(value, radius, common([(x.model, x.ndim) for x in lifted]), q)
 
+    def has_special(self) -> tuple[bool, bool]:
+        """(True if some value is 0, True if some is 1 or -1)."""
+        if self.special is None:
+            self.special = not self.value.all(), bool((np.abs(self.value) == 1).any())
+        return self.special
+
     def with_model(self, model: Model) -> Rounded:
         """The same numbers under another rounding model from here on."""
         return Rounded(self.value, self.radius, model, self.q)
@@ -138,15 +145,16 @@ def result(
 
     keep marks entries that are exact for another reason (such as a sum with zero).
     """
-    size = np.abs(value) + spread
-    exact = exactness.is_exact(size, q, model) | keep
+    size = np.abs(value)
+    size = size + spread
+    exact = keep if q == exactness.UNKNOWN else exactness.is_exact(size, q, model) | keep
     relative = roundings * (model.u + OWN)
     rounding = relative * size
     rounding += model.quantum
-    if exact.any():
+    if exact is not np.False_ and np.any(exact):
         rounding = np.where(exact, 0.0, rounding)
     rounding += spread
-    largest = np.max(size, initial=0.0)  # spread <= size
+    largest = np.maximum.reduce(size, axis=None, initial=0.0)  # spread <= size
     if not np.max((2 + relative) * largest + model.quantum) <= model.format.largest:
         return finish(value, rounding, model, q)
     rounding *= OUTWARD  # in place, as new arrays of this size take longer than the product
@@ -174,21 +182,28 @@ def convert(x: Rounded, to: str, source: str | None = None) -> Rounded:
 def finish(value: Any, radius: Any, model: Model, q: float = exactness.UNKNOWN) -> Rounded:
     """The result with its radius enlarged for its own rounding; infinite where the number may overflow."""
     size, outward = np.abs(value) + radius, radius * OUTWARD
-    if not np.max(size, initial=0.0) <= model.format.largest:
+    if not np.maximum.reduce(size, axis=None, initial=0.0) <= model.format.largest:
         outward = np.where(size > model.format.largest, np.inf, outward)
     return Rounded(value, outward, model, q)
 
 
 def keep_infinite(spread: Any, x: Rounded, y: Rounded) -> Any:
     """If an operand may overflow, so may the result: infinite radius instead of NaN, which means unknown."""
-    if math.isnan(np.sum(spread)) and may_overflow(x, y):
+    if math.isnan(np.add.reduce(spread, axis=None)) and may_overflow(x, y):
         return np.where(np.isnan(spread), np.inf, spread)
     return spread
 
 
 def is_zero(x: Rounded) -> Any:
     """True where the program holds 0 exactly; a scalar if nowhere."""
-    return np.False_ if x.value.all() else (x.value == 0) & (x.radius == 0)
+    return (x.value == 0) & (x.radius == 0) if x.has_special()[0] else np.False_
+
+
+def either(first: Any, second: Any) -> Any:
+    """True where one of two conditions holds, each of which may be a scalar that is false."""
+    if first is np.False_:
+        return second
+    return first if second is np.False_ else first | second
 
 
 def is_infinite(x: Rounded) -> Any:
@@ -201,18 +216,17 @@ def is_one(x: Rounded) -> Any:
 
     A scalar if nowhere.
     """
-    one = np.abs(x.value) == 1
-    return one & (x.radius < x.model.u / 8) if one.any() else np.False_
+    return (np.abs(x.value) == 1) & (x.radius < x.model.u / 8) if x.has_special()[1] else np.False_
 
 
 def add(x: Any, y: Any, sign: int = 1) -> Rounded:
     x, y = lift_all(x, y)
     value, spread = (x.value + y.value if sign > 0 else x.value - y.value), x.radius + y.radius
-    exact = is_zero(x) | is_zero(y)
+    exact = either(is_zero(x), is_zero(y))
     if not value.all():
         exact = exact | ((value == 0) & (spread == 0))
     found = result(value, spread, x.model, min(x.q, y.q), keep=exact)
-    if math.isfinite(np.sum(value)):
+    if math.isfinite(np.add.reduce(value, axis=None)):
         return found
     infinite = is_infinite(x) & np.isfinite(y.radius) | is_infinite(y) & np.isfinite(x.radius)
     return found if not infinite.any() else Rounded(value, np.where(infinite, 0.0, found.radius), x.model)
@@ -228,10 +242,11 @@ def multiply(x: Any, y: Any) -> Rounded:
     spread += np.abs(y.value) * x.radius
     spread += x.radius * y.radius
     spread = keep_infinite(spread, x, y)
-    zero = is_zero(x) | is_zero(y)
-    if x.model.format.smallest == SMALLEST and not np.min(spread, initial=np.inf) >= LARGE * SMALLEST:
+    zero = either(is_zero(x), is_zero(y))
+    least = np.minimum.reduce(spread, axis=None, initial=np.inf) if x.model.format.smallest == SMALLEST else np.inf
+    if not least >= LARGE * SMALLEST:
         spread = spread + 2 * SMALLEST * (((x.radius != 0) | (y.radius != 0)) & ~zero)
-    exact = zero | is_one(x) | is_one(y)
+    exact = either(zero, either(is_one(x), is_one(y)))
     return result(x.value * y.value, spread, x.model, exactness.product_exponent(x.q, y.q), keep=exact)
 
 
@@ -241,12 +256,18 @@ def divide(x: Any, y: Any) -> Rounded:
     least = np.abs(y.value) - y.radius
     spread = np.asarray(np.abs(value) * (y.radius / least))
     spread += x.radius / least
-    if not np.min(least, initial=np.inf) > 0:
+    if not np.minimum.reduce(least, axis=None, initial=np.inf) > 0:
         spread = np.where(least > 0, spread, np.nan)
     spread = keep_infinite(spread, x, y)
     zero = is_zero(x)
-    spread = spread + np.where(zero, 0.0, x.model.quantum)
-    return result(value, spread, x.model, roundings=DIVISION, keep=(zero & (least > 0)) | is_one(y))
+    spread = spread + (x.model.quantum if zero is np.False_ else np.where(zero, 0.0, x.model.quantum))
+    return result(
+        value,
+        spread,
+        x.model,
+        roundings=DIVISION,
+        keep=either(zero if zero is np.False_ else zero & (least > 0), is_one(y)),
+    )
 
 
 def negative(x: Rounded) -> Rounded:

@@ -16,6 +16,7 @@ from gradagree.arithmetic.rounded import (
     Rounded,
     add,
     divide,
+    either,
     is_infinite,
     is_one,
     is_zero,
@@ -175,7 +176,7 @@ def integer_power(x: Rounded, n: Any) -> Rounded:
         roundings = np.where(np.equal(n, 2), 1.0, LIBRARY)
     q = exactness.UNKNOWN if np.ndim(n) else n * x.q if n else 0.0
     spread = np.where(x.radius != 0, spread + LIBRARY * OWN * np.abs(value), 0.0)
-    return result(value, spread, x.model, q, roundings, is_zero(x) | is_one(x))
+    return result(value, spread, x.model, q, roundings, either(is_zero(x), is_one(x)))
 
 
 def power(x: Any, y: Any) -> Rounded:
@@ -213,7 +214,8 @@ def library(f: Callable[[Any], Any], errors: Library) -> Callable[[Rounded], Rou
             spread = np.where(errors.domain(low, high), spread, np.nan)
         if errors.peak is not None:
             spread = np.where(errors.peak(np.maximum(np.abs(low), np.abs(high))) > model.format.largest, np.inf, spread)
-        answer = with_library_error(value, spread, model, (is_zero(x) | is_infinite(x)) & (value == 0), errors)
+        zero = np.False_ if np.all(value) else (is_zero(x) | is_infinite(x)) & (value == 0)
+        answer = with_library_error(value, spread, model, zero, errors)
         return snap_to_limit(f, x, answer) if f in TAILS else answer
 
     return rule
@@ -223,7 +225,7 @@ def with_library_error(value: Any, spread: Any, model: Model, is_exact_zero: Any
     """The result with the library's own error, and the smallest normal number where it may underflow."""
     least, size = model.format.smallest_normal, np.abs(value)
     more: Any = LIBRARY * errors.absolute * (model.accumulator.u + OWN)
-    if not np.min(size, initial=np.inf) >= least:
+    if not np.minimum.reduce(size, axis=None, initial=np.inf) >= least:
         more = more + np.where(size < least, least, 0.0)
     if model.narrow:
         more = more + LIBRARY * errors.narrow * model.accumulator.u
@@ -231,7 +233,9 @@ def with_library_error(value: Any, spread: Any, model: Model, is_exact_zero: Any
         more = more + errors.accuracy * size
     return result(
         value,
-        spread + np.where(is_exact_zero, 0.0, more) if np.any(more) else spread,
+        spread + (np.where(is_exact_zero, 0.0, more) if is_exact_zero is not np.False_ else more)
+        if np.any(more)
+        else spread,
         model,
         roundings=errors.half if model.narrow else LIBRARY * errors.forward,
         keep=is_exact_zero,
@@ -246,8 +250,9 @@ def propagate(
         return 0.0
     low, high = (outward(x + side * radius, side) for side in (-1, 1))
     ends = [f(low), f(high), *(f(np.minimum(np.maximum(turn, low), high)) for turn in turns)]
-    reach = np.maximum.reduce([np.abs(end - value) for end in ends])
-    largest = np.maximum.reduce([np.abs(end) for end in ends])
+    reach, largest = np.abs(ends[0] - value), np.abs(ends[0])
+    for end in ends[1:]:
+        reach, largest = np.maximum(reach, np.abs(end - value)), np.maximum(largest, np.abs(end))
     spread = reach + 2 * LIBRARY * OWN * largest
     return spread if radius.all() else np.where(radius != 0, spread, 0.0)
 

@@ -126,6 +126,7 @@ def record(operation: Primitive, *operands: Any, **parameters: Any) -> Any:
     output = Value(graph.size)
     places = tuple(x.place if isinstance(x, Tape) else x for x in operands)
     graph.applications.append(Application(operation, places, parameters, output, caller()))
+    graph.sizes.append(np.shape(known))
     return Tape(known, graph, output)
 
 
@@ -213,6 +214,7 @@ def trace(function: Callable[..., Any], *inputs: Any, names: Sequence[str] | Non
     """
     graph = Graph(list(names or (f"x{k}" for k in range(len(inputs)))))
     arrays = [np.asarray(x) for x in inputs]
+    graph.sizes = [x.shape for x in arrays]
     result = function(*(Tape(x, graph, Value(k)) if x.dtype.kind == "f" else x for k, x in enumerate(arrays)))
     outputs = result if isinstance(result, tuple | list) else [result]
     graph.outputs = [x.place if isinstance(x, Tape) else np.asarray(x) for x in outputs]

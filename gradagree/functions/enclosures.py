@@ -13,6 +13,7 @@ from gradagree.arithmetic.model import FORMATS, OUTWARD, OWN, Format, Model, mod
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.arithmetic.rounding import is_representable
 from gradagree.arithmetic.variance import DEVIATIONS, Variance
+from gradagree.functions.batches import Batch, Evaluation, batch_of
 from gradagree.functions.sampling import sampled_deviations
 from gradagree.reference.graph import Graph
 
@@ -42,6 +43,10 @@ class Expected:
     radius: np.ndarray
     probable: np.ndarray | None = None
     correlated: Callable[[], np.ndarray] | None = None
+
+    def put(self, place: slice, rows: Expected) -> None:
+        """Write these rows."""
+        self.value[place], self.radius[place] = rows.value, rows.radius
 
 
 def narrowest(dtypes: Sequence[str]) -> str:
@@ -82,7 +87,10 @@ def enclose(
         The outputs, and the gradient of each input; None for an input that no output depends on.
     """
     inside = interior(rung, dtype)
+    formats = [replace(model(name), flushes=inside.flushes) for name in stores]
     with np.errstate(all="ignore"):
+        if order == 1 and (batch := batch_of(graph, inputs)) is not None:
+            return enclose_by_rows(batch, inputs, cotangents, inside, formats)
         lifted = [lift(x, inside) if is_floating(x) else x for x in inputs]
         seeds = [None if g is None else lift(g, inside) for g in cotangents]
         if order > 1:
@@ -90,10 +98,36 @@ def enclose(
         values = graph.evaluate(lifted)
         gradients = graph.vjp(values, seeds, add_in_any_order)
         results = graph.results(values)
-        formats = [replace(model(name), flushes=inside.flushes) for name in stores]
         outputs = [store(y, inside, last) for y, last in zip(results, formats, strict=False)]
         both = zip(gradients, formats[len(results) :], strict=True)
         return outputs, [g if g is None else store(g, inside, last) for g, last in both]
+
+
+def enclose_by_rows(
+    batch: Batch, inputs: Sequence[Any], cotangents: Sequence[Any], inside: Model, formats: Sequence[Model]
+) -> tuple[list[Expected], list[Expected | None]]:
+    """As `enclose`, some rows at a time."""
+    graph, count = batch.graph, len(batch.graph.outputs)
+    evaluation = Evaluation(batch, lambda x: lift(x, inside) if is_floating(x) else x, add_in_any_order)
+    shared = evaluation.shared(inputs)
+    outputs = [unknown(graph.sizes[y.number]) for y in graph.outputs]
+    found: list[Expected | None] = [None for _ in inputs]
+    for place in batch.slices():
+        results, gradients = evaluation.rows(inputs, cotangents, place, shared)
+        for whole, y, last in zip(outputs, results, formats, strict=False):
+            whole.put(place, store(y, inside, last))
+        for k, (g, last) in enumerate(zip(gradients, formats[count:], strict=True)):
+            if g is not None:
+                whole = found[k] = found[k] or unknown(np.shape(inputs[k]))
+                whole.put(place, store(g, inside, last))
+    for k, g in enumerate(evaluation.shared_gradients(shared)):
+        found[k] = found[k] if g is None else store(g, inside, formats[count + k])
+    return outputs, found
+
+
+def unknown(shape: Sequence[int]) -> Expected:
+    """An array whose rows are yet to come."""
+    return Expected(np.empty(shape), np.empty(shape))
 
 
 def probable(
