@@ -138,6 +138,10 @@ class Dual(Duck):
             return x
         return lift(self.value._lift(x) if isinstance(self.value, Duck) else x)
 
+    def stop_gradient(self) -> Any:
+        """The value as a constant."""
+        return self.value
+
     @staticmethod
     def between(where: Any, x: Any, y: Any) -> Dual:
         """Value and tangent each lie between those of x and y."""
