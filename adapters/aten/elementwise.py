@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from gradagree.adapters.aten.table import ATEN, aten
+from gradagree.adapters.aten.table import ATEN, aten, is_complex
 from gradagree.adapters.program import floating
 from gradagree.reference.operations import composites
 from gradagree.reference.operations.moves import stop_gradient
@@ -31,7 +31,7 @@ UNARY: dict[str, Any] = {
 }  # fmt: skip
 BINARY: dict[str, Any] = {
     "mul": np.multiply, "maximum": np.maximum, "minimum": np.minimum, "fmax": np.maximum, "fmin": np.minimum,
-    "atan2": np.arctan2, "hypot": np.hypot, "logaddexp": np.logaddexp, "logaddexp2": np.logaddexp2,
+    "atan2": np.arctan2, "hypot": np.hypot, "logaddexp2": np.logaddexp2,
     "fmod": np.fmod, "remainder": np.remainder, "floor_divide": np.floor_divide, "copysign": np.copysign,
     "xlogy": special.xlogy, "special_xlog1py": special.xlog1py, "eq": np.equal, "ne": np.not_equal,
     "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "logical_and": np.logical_and,
@@ -196,6 +196,18 @@ def silu(x: Any) -> Any:
 @aten("mish")
 def mish(x: Any) -> Any:
     return x * np.tanh(np.logaddexp(x, 0.0))
+
+
+@aten("logaddexp")
+def logaddexp(x: Any, y: Any) -> Any:
+    """log(e^x + e^y). That of complex numbers is x + log(1 + e^(y - x)), x the one of larger real part, which PyTorch
+    leaves outside the principal branch.
+    """
+    if not (is_complex(x) or is_complex(y)):
+        return np.logaddexp(x, y)
+    first = np.real(x) >= np.real(y)
+    larger, smaller = np.where(first, x, y), np.where(first, y, x)
+    return larger + np.log(1 + np.exp(smaller - larger))
 
 
 @aten("softplus")

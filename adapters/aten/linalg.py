@@ -10,6 +10,7 @@ from scipy.linalg import lapack
 
 from gradagree.adapters.aten.table import aten, is_complex
 from gradagree.errors import UsageError
+from gradagree.reference.operations.complex_numbers import join_parts
 from gradagree.reference.operations.primitive import midpoints
 from gradagree.reference.operations.spectral import svd
 
@@ -71,12 +72,32 @@ def triangular_solve(b: Any, a: Any, upper: bool = True, transpose: bool = False
     return solve_triangular(system, b, upper=upper != transpose, unitriangular=unitriangular), a
 
 
+def in_real_blocks(z: Any) -> Any:
+    """The real matrix with a block [[re, -im], [im, re]] for each entry, which multiplies as the complex one does.
+
+    The blocks of lower triangular matrices with a real diagonal are lower triangular, too, so that the Cholesky factor
+    of the blocks is that of the complex matrix, in blocks.
+    """
+    m, n = np.shape(z)[-2:]
+    rows = [np.stack(row, axis=-1) for row in ((np.real(z), -np.imag(z)), (np.imag(z), np.real(z)))]
+    return np.reshape(np.stack(rows, axis=-3), (*np.shape(z)[:-2], 2 * m, 2 * n))
+
+
+def from_real_blocks(x: Any) -> Any:
+    """The complex matrix of `in_real_blocks`."""
+    return join_parts(x[..., ::2, ::2], x[..., 1::2, ::2])
+
+
 @aten("linalg_cholesky_ex")
 def cholesky_ex(a: Any, *, upper: bool = False, check_errors: bool = False) -> Any:
     """(the triangular factor, the status).
 
     PyTorch reads one triangle, but its derivative is that of a function of symmetric matrices.
     """
+    if is_complex(a):
+        lower = hermitian(a) if upper else a
+        found = from_real_blocks(cholesky_ex(in_real_blocks(lower))[0])
+        return (hermitian(found) if upper else found), no_errors(a)
     numbers = transposed(midpoints(a)) if upper else midpoints(a)
     read = np.tril(numbers) + transposed(np.tril(numbers, -1))
     both = 0.5 * (a + transposed(a))
@@ -360,6 +381,10 @@ def rank_of(a: Any, atol: Any = None, rtol: Any = None) -> int:
 @aten("linalg_pinv")
 def pinv(a: Any, *rcond: Any, atol: Any = None, rtol: Any = None, hermitian: bool = False) -> Any:
     """The pseudoinverse, of symmetric matrices if they are declared as hermitian."""
+    if is_complex(a):
+        if hermitian or True in rcond[1:]:
+            raise UsageError("the pseudoinverse with hermitian=True is covered for real matrices only; leave it out")
+        return from_real_blocks(pinv(in_real_blocks(a), *rcond, atol=atol, rtol=rtol))
     numbers = midpoints(a)
     if (hermitian or True in rcond[1:]) and not np.array_equal(numbers, np.swapaxes(numbers, -1, -2)):
         raise UsageError("the pseudoinverse with hermitian=True is given a matrix that is not symmetric; give a + a.mT")

@@ -87,6 +87,11 @@ OF_TORCH: dict[str, Callable[[Any], Any]] = {
     "logsumexp": lambda z: torch.logsumexp(z, 0),
     "inner product": lambda z: torch.linalg.vecdot(z, z.flip(0)),
     "variance": lambda z: torch.var(z, 0),
+    "logaddexp": lambda z: torch.logaddexp(z, 8 * z[0]),
+    "Cholesky factor": lambda z: torch.linalg.cholesky(z @ z.mH),
+    "upper Cholesky factor": lambda z: torch.linalg.cholesky(z @ z.mH, upper=True),
+    "pseudoinverse of columns": lambda z: torch.linalg.pinv(z[:, :2]),
+    "pseudoinverse of rows": lambda z: torch.linalg.pinv(z[:2]),
 }
 
 
@@ -234,3 +239,22 @@ FAULTS_OF_FRAMEWORKS: dict[str, Callable[[], Any]] = {
 def test_that_faults_of_a_framework_are_found_and_proved(fault: str) -> None:
     with pytest.raises(Disagreement, match=r"\(proved\)"):
         FAULTS_OF_FRAMEWORKS[fault]()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["Cholesky factor", "pseudoinverse of columns", "logaddexp"])
+def test_that_a_conjugate_gradient_of_a_matrix_function_is_found(name: str, dtype: str) -> None:
+    class Conjugate(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, z: Any) -> Any:
+            ctx.save_for_backward(z)
+            return OF_TORCH[name](z)
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            with torch.enable_grad():
+                z = ctx.saved_tensors[0].detach().requires_grad_()
+                return torch.autograd.grad(OF_TORCH[name](z), z, g)[0].conj()
+
+    with pytest.raises(Disagreement):
+        assert_grads(Conjugate.apply, (of_torch(Z, dtype),), layouts=False, repeat=1)
