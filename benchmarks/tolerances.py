@@ -30,6 +30,9 @@ from gradagree.checker.response import Failure, handshake, respond
 RESULTS, PAGE = "reports/tolerances.json", "docs/tolerances.md"
 LIMITS = (0.5, 0.1, 0.01, 0.001)
 """The shares of records above these tolerances are published."""
+REASONS = {"every gradient is 0": "every gradient is 0", "less than half": "less than half of an array is checked"}
+"""Why records are undecided, by a part of their reason; all others have a tolerance as large as the numbers."""
+OTHER = "the tolerance is as large as the numbers, or nothing is known of them"
 WORST = 20
 """Arrays that are published."""
 COLUMNS = "dtype | records | 5 % | median | 95 % | above 0.1 | undecided"
@@ -59,9 +62,15 @@ def distribution(given: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "checked": float(np.mean(shares)) if shares else None,
         **{name: sum(record["verdict"] == name for record in given) for name in ("undecided", "out-of-range")},
     }
+    found["reasons"] = dict(collections.Counter(map(reason, (r for r in given if r["verdict"] == "undecided"))))
     if agree:
         found["quantiles"] = [float(np.quantile(tolerances, q)) for q in (0.05, 0.5, 0.95)]
     return found
+
+
+def reason(record: dict[str, Any]) -> str:
+    """Why a record is undecided."""
+    return next((says for part, says in REASONS.items() if part in record.get("reason", "")), OTHER)
 
 
 def distributions(folders: Sequence[Path]) -> dict[str, Any]:
@@ -84,6 +93,11 @@ def command_of(folder: Path) -> str:
     """The command that made a folder, without the folder's name."""
     command: str = json.loads((folder / "meta.json").read_text(encoding="utf-8"))["command"]
     return command.partition(" --out")[0]
+
+
+def before(folders: Sequence[Path]) -> dict[str, Any]:
+    """The commands and the distributions of an earlier version."""
+    return {"commands": [command_of(folder) for folder in folders], "dtypes": distributions(folders)}
 
 
 def versions_of(folder: Path) -> dict[str, str]:
@@ -156,7 +170,7 @@ def main() -> None:
             "commands": [command_of(folder) for folder in options.folders],
             "versions": versions_of(options.folders[0]),
             "now": distributions(options.folders),
-            "before": distributions(options.before) if options.before else kept.get("before"),
+            "before": before(options.before) if options.before else kept.get("before"),
             "arrays": worst_arrays(options.folders),
         }
         options.out.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")

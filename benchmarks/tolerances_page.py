@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tolerances import LIMITS, RESULTS, share
+from benchmarks.tolerances import LIMITS, OTHER, REASONS, RESULTS, share
 
 HEAD = """# How small the tolerances are
 
@@ -28,10 +28,16 @@ NOW = """## By dtype
 The records that agree. *Checked* is the share of their entries that are larger than their own tolerance. An array of
 which less than half is checked is undecided, and so is a record whose derivatives are all zero.
 """
+UNDECIDED = """## Undecided
+
+Records by reason.
+"""
 BEFORE = """## Before
 
-The same commands with the version before error bounds were made narrower, whose records have no share of checked
-entries. It took more cases for agreement: arrays of which less than half is checked, and gradients that are all zero.
+The version before error bounds were made narrower. It draws other cases, and took for agreement what is now undecided:
+arrays of which less than half is checked, and gradients that are all zero.
+
+{commands}
 """
 ARRAYS = """## The bluntest arrays
 
@@ -49,11 +55,13 @@ processor's time is that of the run with all its worker processes. The versions 
 def page(result: dict[str, Any]) -> str:
     """The page as text."""
     packages = ", ".join(f"{name} {version}" for name, version in sorted(result["versions"].items()))
-    commands = "\n".join(f"    {command}" for command in result["commands"])
+    commands = indented(result["commands"])
     parts = [HEAD.format(date=result["date"], versions=packages, commands=commands)]
     parts.append(f"{NOW}\n{distribution(result['now'])}\n")
+    parts.append(f"{UNDECIDED}\n{reasons(result['now'])}\n")
     if result.get("before"):
-        parts.append(f"{BEFORE}\n{distribution(result['before'])}\n")
+        before = indented(result["before"]["commands"])
+        parts.append(f"{BEFORE.format(commands=before)}\n{distribution(result['before']['dtypes'])}\n")
     lines = [[row["dtype"], row["array"], str(row["records"]), f"{row['largest']:.2g}"] for row in result["arrays"]]
     parts.append(f"{ARRAYS}\n{table(['dtype', 'array', 'records', 'largest'], lines)}\n")
     if duration := result.get("duration"):
@@ -64,6 +72,18 @@ def page(result: dict[str, Any]) -> str:
         head = ["version", "least", "median", "processor, median"]
         parts.append(f"{DURATION.format(cases=duration['cases'])}\n{table(head, lines)}\n")
     return "\n".join(parts)
+
+
+def indented(commands: Sequence[str]) -> str:
+    return "\n".join(f"    {command}" for command in commands)
+
+
+def reasons(rows: dict[str, Any]) -> str:
+    """Why records are undecided, by dtype, as a table in Markdown."""
+    every = (*REASONS.values(), OTHER)
+    return table(
+        ["reason", *rows], [[why, *(str(found["reasons"].get(why, 0)) for found in rows.values())] for why in every]
+    )
 
 
 def distribution(rows: dict[str, Any]) -> str:

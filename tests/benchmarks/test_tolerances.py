@@ -22,7 +22,8 @@ def record(sharpness: Any, verdict: str = "agree", dtype: str = "bfloat16", **fi
 def folder(tmp_path: Path) -> Path:
     given = [
         record(0.001), record(0.05, share=0.5), record(0.2), record(0.7, blunt="tanh: db"), record(0.3),
-        record("inf", "undecided"), record("nan", "out-of-range"), record(1e-15, dtype="float64"), record(None),
+        record("inf", "undecided", reason="silu: less than half of dw is checked"), record("nan", "out-of-range"),
+        record(1e-15, dtype="float64"), record(None),
     ]  # fmt: skip
     (tmp_path / "results.jsonl").write_text("\n".join(map(json.dumps, given)))
     return tmp_path
@@ -33,6 +34,7 @@ def test_the_distribution_counts_the_records_that_agree(folder: Path) -> None:
     narrow = found["bfloat16"]
     assert (narrow["records"], narrow["agree"], narrow["undecided"], narrow["out-of-range"]) == (7, 5, 1, 1)
     assert narrow["above"] == {"0.5": 1, "0.1": 3, "0.01": 4, "0.001": 4}
+    assert narrow["reasons"] == {"less than half of an array is checked": 1}
     assert narrow["quantiles"][1] == 0.2
     assert math.isclose(narrow["checked"], 0.9)
     assert found["float64"]["above"]["0.1"] == found["float16"]["agree"] == 0
