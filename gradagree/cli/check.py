@@ -28,12 +28,17 @@ from gradagree.errors import UsageError, check_target
     "--arithmetic", default="auto", show_default=True, metavar="NAME", help="Intermediates: auto, wide or stored."
 )
 @condition_options
+@click.option(
+    "--modules/--no-modules",
+    default=None,
+    help="Also check a module of PyTorch operation by operation (default: large ones, only so).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the records as JSON instead of a table.")
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Also write the report as a page.")
 def check(
     function: str, inputs: str | None, reference: str | None, framework: str | None, dtypes: str | None, modes: str,
     order: int, wrt: str | None, arithmetic: str, cotangents: str | None, layouts: bool, repeat: int, save: Path | None,
-    as_json: bool, html: Path | None,
+    modules: bool | None, as_json: bool, html: Path | None,
 ) -> int:  # fmt: skip
     """Check the gradients of any function: a kernel, a custom backward pass, a module. A layer needs no inputs.
 
@@ -57,7 +62,9 @@ def check(
     if is_layer(thing):
         report = layer_report(thing, framework, modes, dtypes, given, save=save, **options)
     else:
-        report = report_by_inputs(thing, other, given, framework, modes, dtypes, save, wrt=chosen, **options)
+        report = report_by_inputs(
+            thing, other, given, framework, modes, dtypes, save, wrt=chosen, modules=modules, **options
+        )
     click.echo(report.to_json().decode() if as_json else format_report(report))
     if page is not None:
         click.echo(f"Written: {report.to_html(page)}", err=as_json)

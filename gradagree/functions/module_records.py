@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -48,6 +49,51 @@ def worst_first(modules: Sequence[ModuleRecord]) -> list[ModuleRecord]:
     """The modules that fail, the worst first, then the others in the order of the model."""
     failing = sorted((one for one in modules if one.verdict.fails), key=lambda one: ORDER[one.verdict])
     return [*failing, *(one for one in modules if not one.verdict.fails)]
+
+
+@dataclass
+class ModuleBranch:
+    """A module in the tree of a page, with those inside it.
+
+    Args:
+        name: The last part of its qualified name.
+        path: The qualified name.
+        record: Its record; None for a module whose own code calls no operation.
+        inside: The modules inside it.
+        verdict: The worst verdict of its operations and of those inside it.
+        is_open: True on the way to the worst module.
+    """
+
+    name: str
+    path: str
+    record: ModuleRecord | None = None
+    inside: dict[str, ModuleBranch] = field(default_factory=dict)
+    verdict: Verdict = Verdict.AGREE
+    is_open: bool = False
+
+
+def module_tree(modules: Sequence[ModuleRecord]) -> ModuleBranch:
+    """The modules as a tree, open on the way to the worst one."""
+    root = ModuleBranch("(model)", "", is_open=True)
+    for one in modules:
+        for branch in way_to(root, one.name):
+            if ORDER[one.verdict] < ORDER[branch.verdict]:
+                branch.verdict = one.verdict
+        branch.record = one
+    if modules:
+        worst = min(modules, key=lambda one: (not one.verdict.fails, ORDER[one.verdict]))
+        for branch in way_to(root, worst.name) if worst.verdict is not Verdict.AGREE else ():
+            branch.is_open = True
+    return root
+
+
+def way_to(root: ModuleBranch, name: str) -> list[ModuleBranch]:
+    """The branches from the root to a module, made where they are missing."""
+    way, path = [root], ""
+    for part in name.split(".") if name else ():
+        path = f"{path}.{part}" if path else part
+        way.append(way[-1].inside.setdefault(part, ModuleBranch(part, path)))
+    return way
 
 
 def module_lines(modules: Sequence[ModuleRecord]) -> list[str]:

@@ -11,14 +11,14 @@ import numpy as np
 
 from gradagree.adapters.operations import ModelOperation, PassedGradient
 from gradagree.arithmetic.duck import NoRule
-from gradagree.arithmetic.model import OWN, model
+from gradagree.arithmetic.model import OUTWARD, OWN, model
 from gradagree.arithmetic.tape import trace
 from gradagree.checker.verdict import ORDER, Verdict
 from gradagree.errors import UsageError
 from gradagree.functions.enclosures import Expected, expect, narrowest
 from gradagree.functions.judge import ArrayFinding, judge
 from gradagree.functions.ladder import Ladder
-from gradagree.functions.products import LEAST, Tally, check_product
+from gradagree.functions.products import BLOCK, LEAST, Tally, check_product
 from gradagree.reference.graph import Graph
 
 UNCHECKED = (NoRule, UsageError, TypeError, ValueError, AttributeError, IndexError, NotImplementedError)
@@ -388,10 +388,30 @@ def rows_back(
     return finding
 
 
+def tally_of_sum(parts: Sequence[np.ndarray], observed: np.ndarray, dtype: str) -> Tally:
+    """The comparison of a large sum, a few rows at a time."""
+    tally, last = Tally(), model(dtype)
+    rows = max(1, BLOCK * len(observed) // observed.size)
+    for start in range(0, len(observed), rows):
+        here = slice(start, start + rows)
+        value = parts[0][here].astype(np.float64)
+        size = np.abs(value)
+        for part in parts[1:]:
+            value += part[here]
+            size += np.abs(part[here])
+        size *= len(parts) * (last.u + OWN) * OUTWARD
+        tally.add(observed[here], value, size, (start, *(0,) * (observed.ndim - 1)))
+    return tally
+
+
 def judge_sum(parts: Sequence[np.ndarray], observed: np.ndarray | None, dtype: str) -> ArrayFinding:
     """The finding of the sum of contributions to one gradient, in any order."""
     if len(parts) == 1 and observed is not None and same_numbers(parts[0], observed):
         return EXACT
+    if parts and observed is not None and observed.size > BLOCK and all(x.shape == observed.shape for x in parts):
+        tally = tally_of_sum(parts, observed, dtype)
+        if (finding := tally.finding()) is not None:
+            return finding
     if not parts and observed is not None:
         return judge(wide(observed), {"stored": Expected(np.zeros(observed.shape), np.zeros(observed.shape))})
     value, size = np.zeros(parts[0].shape), np.zeros(parts[0].shape)

@@ -21,7 +21,7 @@ from gradagree.runner.extensions import load
 from gradagree.runner.results import read_records
 
 FOLDER = Path(__file__).parents[2] / "examples"
-BY_INPUTS = {"custom_backward.py": "torch", "attention.py": "jax"}
+BY_INPUTS = {"custom_backward.py": "torch", "whole_model.py": "torch", "attention.py": "jax"}
 """The examples that `gradagree check` takes, with their frameworks; the others are extensions."""
 LAYERS = {"fused_layer_norm.py": "FusedLayerNorm"}
 """The examples of layers."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from gradagree.arithmetic.model import model  # noqa: E402
 from gradagree.errors import UsageError  # noqa: E402
 from gradagree.functions.inputs import report_by_inputs  # noqa: E402
 from gradagree.functions.judge import ArrayFinding  # noqa: E402
+from gradagree.functions.page import function_page  # noqa: E402
 from gradagree.functions.products import Tally, check_product  # noqa: E402
 from gradagree.functions.records import Disagreement, Report  # noqa: E402
 
@@ -270,3 +272,13 @@ def test_that_bad_input_is_refused_in_one_sentence(net: Any, inputs: Any, option
     with pytest.raises(UsageError, match=text) as caught:
         modules_of(net, inputs, **options)
     assert "\n" not in str(caught.value)
+
+
+def test_that_the_page_has_a_tree_that_is_open_at_the_faulty_module() -> None:
+    net = nn.Sequential(
+        nn.Sequential(nn.Linear(6, 8), nn.Tanh()), nn.Sequential(nn.Tanh(), Custom(WrongNorm, width=8))
+    )  # fmt: skip
+    page = function_page(modules_of(net, (torch.randn(4, 6),)))
+    summaries = re.findall(r"<details class=\"module\"( open)?><summary>.*?<code>(.*?)</code>", page, re.DOTALL)
+    assert {name: bool(is_open) for is_open, name in summaries} == {"(model)": True, "0": False, "1": True}
+    assert "WrongNorm.backward" in page
