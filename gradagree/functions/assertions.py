@@ -38,7 +38,7 @@ from gradagree.functions.records import Disagreement, GradientRecord, Report
 from gradagree.functions.references import check_estimators, describe, graph_of, own_graph
 from gradagree.functions.saved import FailedCheck, save_call
 from gradagree.functions.tangents import gradient_graph
-from gradagree.functions.ties import is_smooth, sum_over_ties, tied_values
+from gradagree.functions.ties import checked_by_sum, is_smooth, sum_over_ties, tied_values
 from gradagree.functions.usage import (
     check_compared,
     check_cotangents,
@@ -281,7 +281,10 @@ def with_ties(
     checked: CheckedCall, expected: Ladder[Enclosures], seeds: Sequence[Any], gradients: Sequence[Any],
     records: Sequence[GradientRecord],
 ) -> list[GradientRecord]:  # fmt: skip
-    """The records; those of arrays with ties fail where the gradients of equal entries do not add up."""
+    """The records; those of arrays with ties fail where the gradients of equal entries do not add up.
+
+    Where they do, the entries are checked by their sum.
+    """
     kinds = checked.gradients(gradients)
     if checked.order > 1 or any(g is None for g in gradients) or any(record.verdict.fails for record in records):
         return list(records)
@@ -300,13 +303,20 @@ def with_ties(
         checked.graph, checked.inputs, [k for k, _ in kinds], numbers, [g for _, g in kinds], tied, rung, checked.dtype,
         stores,
     )  # fmt: skip
-    if found is None or found.ratio <= 1:
+    if found is None:
         return list(records)
     names = checked.parts(checked.call.arrays).names(checked.call.names)
-    has_ties = {names[k] for (k, _), where in zip(kinds, unchecked, strict=True) if where.any()}
+    changed: dict[str, dict[str, Any]] = {}
+    inaccurate = [record.name for record in records if record.verdict is Verdict.INACCURATE]
+    for (k, g), where in zip(kinds, unchecked, strict=True):
+        if found.ratio > 1 and where.any():
+            changed[names[k]] = {"verdict": Verdict.DISAGREE, "arithmetic": "", "entry": None, **found.fields()}
+        elif found.ratio <= 1 and names[k] not in inaccurate:
+            one = gradients_of(expected, k, checked.inputs[k])[rung]
+            changed[names[k]] = checked_by_sum(found, one, g, where & np.isin(checked.inputs[k], tied))
     return [
-        msgspec.structs.replace(record, verdict=Verdict.DISAGREE, arithmetic="", entry=None, **found.fields())
-        if record.quantity == "gradient" and record.name in has_ties else record
+        msgspec.structs.replace(record, **changed[record.name])
+        if record.quantity == "gradient" and record.name in changed else record
         for record in records
     ]  # fmt: skip
 

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradagree.arithmetic.model import OUTWARD, OWN
-from gradagree.checker.verdict import hexadecimal, number
+from gradagree.checker.verdict import Verdict, hexadecimal, number
 from gradagree.functions.enclosures import Expected, enclose, is_floating
+from gradagree.functions.judge import LEAST_SHARE
 from gradagree.functions.sampling import noise
 from gradagree.functions.tangents import enclose_tangents
 from gradagree.reference.graph import Graph
@@ -27,7 +28,7 @@ REASON = (
     "at a tie each entry may have any share of the gradient, but the shares do not add up (the numbers are those of "
     "the derivative along a direction that keeps the ties)"
 )
-
+CHECKED_BY_SUM = "at a tie each entry may have any share of the gradient, and the shares add up"
 
 SMOOTH = frozenset((
     "add", "arctan", "broadcast_to", "concatenate", "cos", "cosh", "divide", "erf", "erfc", "exp", "exp2",
@@ -119,6 +120,26 @@ def sum_over_ties(
     if not (math.isfinite(expected) and math.isfinite(tolerance)):
         return None
     return Sum(expected, observed, tolerance)
+
+
+def checked_by_sum(found: Sum, expected: Expected, observed: np.ndarray, tied: np.ndarray) -> dict[str, Any]:
+    """The fields of the record of a gradient whose tied entries add up, where that says more than each entry alone.
+
+    Args:
+        found: The sum over tied entries.
+        expected: The gradient.
+        observed: What the program returned, each entry within its tolerance.
+        tied: The entries of the array that are in the sum.
+    """
+    if not tied.any() or not found.sharpness < 1 or not np.isfinite(expected.radius).all():
+        return {}
+    largest = float(np.max(np.abs(observed)))
+    rest = np.max(expected.radius, where=~tied, initial=0.0)
+    sharpness = max(float(rest) / largest if largest > 0 else math.inf, found.sharpness)
+    share = float(np.mean(tied | (np.abs(expected.value) > expected.radius) | (expected.radius == 0)))
+    if not sharpness < 1 or share < LEAST_SHARE:
+        return {}
+    return {"verdict": Verdict.AGREE, "sharpness": number(sharpness), "share": share, "reason": CHECKED_BY_SUM}
 
 
 def added(products: Sequence[np.ndarray]) -> tuple[float, float]:

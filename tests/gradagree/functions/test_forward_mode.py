@@ -40,7 +40,8 @@ RIGHT: dict[str, tuple[Callable[..., Any], list[np.ndarray]]] = {
     "cholesky": (lambda x: torch.linalg.cholesky(x @ x.mT + 3 * torch.eye(3).to(x.dtype)), [drawn(3, 3)]),
     "cholesky of an argument": (torch.linalg.cholesky, [np.diag([3.0, 4.0, 5.0]) + 0.5]),
     "logsumexp with a shift of its own": (
-        lambda x: (x - x.amax(-1, keepdim=True).detach()).exp().sum(-1).log(), [drawn(3, 5)],
+        lambda x: (x - x.amax(-1, keepdim=True).detach()).exp().sum(-1).log(),
+        [drawn(3, 5)],
     ),
     "attention": (F.scaled_dot_product_attention, [drawn(2, 4, 3, seed=k) for k in range(3)]),
 }

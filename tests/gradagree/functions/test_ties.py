@@ -37,6 +37,14 @@ def test_that_every_share_at_a_tie_is_admissible(function, args):
     assert not report.failures, report
 
 
+@pytest.mark.parametrize("name", ["pooling", "one of the largest", "all the largest", "jax: largest"])
+def test_that_sums_that_are_right_decide_the_tied_entries(name):
+    function, args = RIGHT[name]
+    report = check_function(function, args, layouts=False, repeat=1)
+    assert {(record.verdict.value, record.share) for record in report.records} == {("agree", 1.0)}
+    assert all(record.sharpness < 1e-5 for record in report.records)
+
+
 class Whole(torch.autograd.Function):
     """Pooling whose backward pass gives the whole gradient to each of the largest entries."""
 
