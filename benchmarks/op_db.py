@@ -1,14 +1,14 @@
 """PyTorch's own corpus of operations (``op_db``), each judged from its forward pass alone.
 
     python -m benchmarks.op_db [--only NAMES] [--dtypes float32,bfloat16] [--samples N] [--shard I/N] [--limit SECONDS]
-                               [--out FILE] [--resume] [--unknown]
+                               [--out FILE] [--note TEXT] [--resume] [--unknown]
 
 Every differentiable record of ``torch.testing._internal.common_methods_invocations.op_db`` runs on its sample inputs in
 each dtype that it supports; its gradients are compared with those of the graph that its own forward pass traces to.
 Prints each failing verdict and a summary, and with --unknown the operations without a NumPy form by the number of
 records that need them. --samples takes N of an operation's samples, from the first to the last at equal distances;
 empty ones are left out. --out adds the results to those of an earlier run, --resume leaves out the operations that it
-has; `benchmarks.op_db_page` makes a page of them.
+has; `benchmarks.op_db_page` makes a page of them. --note is a sentence for the page, on what was run.
 """
 
 from __future__ import annotations
@@ -300,6 +300,7 @@ def main() -> None:
     parser.add_argument("--shard", help="I/N: every N-th operation, starting with the I-th")
     parser.add_argument("--limit", type=float, default=LIMIT, help="seconds for one sample")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--note", help="a sentence for the page, kept with --out")
     parser.add_argument("--resume", action="store_true", help="leave out the operations that --out has")
     parser.add_argument("--unknown", action="store_true", help="list the operations without a NumPy form")
     options = parser.parse_args()
@@ -320,6 +321,8 @@ def main() -> None:
             known["operations"][name] = result
             known["versions"] = {"torch": torch.__version__, "python": sys.version.split()[0]}
             known["samples"] = options.samples
+            if options.note is not None:
+                known["note"] = options.note
             options.out.write_text(text_of(known))
     print_summary(results, options.unknown)
     accused = [v.value for v in Verdict if v.fails]

@@ -10,6 +10,7 @@ import fnmatch
 import json
 import math
 import sys
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ LONGEST_REASON = 110
 FAILING = ("crashed", "value-differs", "nonfinite", "disagree", "suspect")
 UNCLEAR = ("undecided", "out-of-range")
 SHARP = {"float32": 1e-5, "bfloat16": 3e-2}
+SHARP_COMPLEX = {"complex64": 1e-5}
+"""For operations that take no real numbers."""
 HEADER = """# PyTorch's own corpus
 
 Every differentiable record of `op_db`, the corpus that drives PyTorch's own tests, with PyTorch's own test inputs, in
@@ -68,6 +71,8 @@ def page(result: Mapping[str, Any]) -> str:
     samples = result.get("samples")
     run = f"at most {samples} samples" if samples else "all samples"
     lines = [HEADER.format(samples=run, option=f"--samples {samples} " if samples else "")]
+    if note := result.get("note"):
+        lines += [*textwrap.wrap(note, 118), ""]
     lines += [*overview(operations, result["versions"]["torch"]), "", *findings(operations), "", *gaps(operations), ""]
     lines += ["## Every operation", ""]
     lines += ["An operation is `covered` if all its sample inputs were judged in all dtypes that were run.", ""]
@@ -83,8 +88,9 @@ def overview(operations: Mapping[str, Any], version: str) -> list[str]:
     lines = [
         f"torch {version}: {len(operations)} operations. {part} are judged in each of their dtypes, {whole} of them on",
         f"all samples that were run; {clear} have another verdict than `undecided` and `out-of-range` in each dtype.",
-        f"For {len(sharp)}, the median relative tolerance is at most 1e-5 in float32 and 3e-2 in bfloat16; the last",
-        "column has the number for one dtype.",
+        f"For {len(sharp)}, the median relative tolerance is at most 1e-5 in float32 and 3e-2 in bfloat16, in those of",
+        "the two that an operation has (1e-5 in complex64 if it takes no real numbers); the last column has the number",
+        "for one dtype.",
         "",
         "| dtype | operations | samples | judged | undecided | failing | median relative tolerance | small tolerance |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -106,7 +112,8 @@ def overview(operations: Mapping[str, Any], version: str) -> list[str]:
 
 def is_sharp(result: Mapping[str, Any]) -> bool:
     """True if an operation is judged, with a small median relative tolerance in float32 and bfloat16 if it has them."""
-    limits = [(one["sharpness"], SHARP[dtype]) for dtype, one in result.items() if dtype in SHARP]
+    known = SHARP if any(dtype in SHARP for dtype in result) else SHARP_COMPLEX
+    limits = [(one["sharpness"], known[dtype]) for dtype, one in result.items() if dtype in known]
     return partly_judged(result) and bool(limits) and all(x is not None and x <= limit for x, limit in limits)
 
 

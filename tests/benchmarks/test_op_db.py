@@ -100,6 +100,16 @@ def test_that_the_page_accounts_for_each_operation() -> None:
     assert "3 operations. 2 are judged in each of their dtypes, 2 of them on" in text
     assert "at most 3 samples" in text
     assert "| `sin` | float32 1 of 1 | not examined yet |" in text
+    assert "For 2, the median relative tolerance" in text
+
+
+def test_that_the_page_says_what_was_run_and_counts_operations_of_complex_numbers() -> None:
+    page = importlib.import_module("benchmarks.op_db_page")
+    one = {"samples": 1, "judged": 1, "verdicts": {"agree": 1}, "refused": {}}
+    operations = {name: {"complex64": {**one, "sharpness": x}} for name, x in (("real", 1e-7), ("imag", 1e-3))}
+    text = page.page({"versions": {"torch": "2"}, "samples": 3, "operations": operations, "note": "Two of 547 ran."})
+    assert "\n\nTwo of 547 ran.\n\n" in text
+    assert "For 1, the median relative tolerance" in text
 
 
 def test_that_samples_are_spread_from_the_first_to_the_last() -> None:
