@@ -44,6 +44,21 @@ def named_adapter(name: str) -> FunctionAdapter:
         raise UsageError(f"{name} is not installed ({missing}); install it to check its functions") from missing
 
 
+PORTS = {"torch": "gradagree.adapters.torch_ports"}
+"""Modules with `module_calls` and `variants`, by framework."""
+
+
+def port_tools(adapter: FunctionAdapter) -> Any:
+    """The module that runs a framework's modules one by one, for `assert_port`.
+
+    Raises:
+        UsageError: There is none for this framework.
+    """
+    if adapter.name not in PORTS:
+        raise UsageError(f"torch_module belongs to {adapter.name}; give a module of {' or '.join(PORTS)}")
+    return importlib.import_module(PORTS[adapter.name])
+
+
 def imported() -> list[FunctionAdapter]:
     """The adapters of the frameworks that are imported."""
     return [named_adapter(name) for name in ADAPTERS if name in sys.modules]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gradagree.cases.random import draw as draw
     from gradagree.checker.verdict import Record as Record, Verdict as Verdict
     from gradagree.functions.assertions import assert_grads as assert_grads
+    from gradagree.functions.ports import assert_port as assert_port
     from gradagree.functions.records import Report as Report
     from gradagree.reference import (
         Activation as Activation,
@@ -35,6 +36,7 @@ _HOMES = {
     "Report": "gradagree.functions.records",
     "Verdict": "gradagree.checker.verdict",
     "assert_grads": "gradagree.functions.assertions",
+    "assert_port": "gradagree.functions.ports",
     "check": "gradagree.api",
     "draw": "gradagree.cases.random",
     "run": "gradagree.api",
@@ -53,6 +55,7 @@ __all__ = [
     "Report",
     "Verdict",
     "assert_grads",
+    "assert_port",
     "check",
     "draw",
     "run",

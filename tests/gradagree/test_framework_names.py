@@ -22,8 +22,8 @@ ROOT = Path(__file__).parents[2]
 BUILT_IN = [kind for kind in Adapter.catalogue.values() if kind.__module__.startswith("gradagree.adapters.")]
 NAMES = re.compile("|".join(name for kind in BUILT_IN for name in (kind.name, *kind.libraries)), re.IGNORECASE)
 ADAPTERS, REFERENCE = "gradagree.adapters", "gradagree.reference"
-REPLACEMENTS = ("gradagree.torch", "gradagree.jax")
-"""Replacements of the frameworks' own checks."""
+REPLACEMENTS = ("gradagree.torch", "gradagree.jax", "gradagree.functions.ports")
+"""Replacements of the frameworks' own checks, and the check of a port from one to the other."""
 
 
 def is_part_of(module: str, package: str) -> bool:
