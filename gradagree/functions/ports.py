@@ -34,7 +34,7 @@ WIDE = "float64"
 
 
 @dataclass(frozen=True)
-class Side:
+class PortSide:
     """One of the two programs, in float64.
 
     names: Names of its arrays. inputs: The arrays. graph: Its operations. outputs, gradients: With error bounds.
@@ -154,7 +154,7 @@ def on_host(first: FunctionAdapter, second: FunctionAdapter, x: Any) -> Any:
     return np.asarray(x)
 
 
-def side_of(adapter: FunctionAdapter, function: Any, args: Sequence[Any]) -> Side:
+def side_of(adapter: FunctionAdapter, function: Any, args: Sequence[Any]) -> PortSide:
     """The graph of a program, its outputs and its gradients along one random cotangent for each output."""
     call = adapter.prepare(function, args, {}, None)
     results = adapter.outputs(call)
@@ -163,7 +163,7 @@ def side_of(adapter: FunctionAdapter, function: Any, args: Sequence[Any]) -> Sid
     rng = np.random.default_rng(SEED)
     seeds = [rng.standard_normal(tuple(y.shape)) if adapter.dtype(y) in FORMATS else None for y in results]
     outputs, gradients = enclose(graph, inputs, seeds, "stored", WIDE, [WIDE] * (len(results) + len(inputs)))
-    return Side(adapter, list(call.names), list(call.results), inputs, graph, outputs, gradients)
+    return PortSide(adapter, list(call.names), list(call.results), inputs, graph, outputs, gradients)
 
 
 def gap(a: Expected, b: Expected, dtype: str) -> tuple[np.ndarray, np.ndarray]:
@@ -173,7 +173,7 @@ def gap(a: Expected, b: Expected, dtype: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def compared(
-    name: str, quantity: str, a: Expected, b: Expected, dtype: str, sides: tuple[Side, Side], failing: Verdict
+    name: str, quantity: str, a: Expected, b: Expected, dtype: str, sides: tuple[PortSide, PortSide], failing: Verdict
 ) -> GradientRecord:
     """The record of one array that both programs compute; a is the module's."""
     difference, tolerance = gap(a, b, dtype)
@@ -196,7 +196,7 @@ def compared(
     )  # fmt: skip
 
 
-def compare_values(one: Side, other: Side, dtype: str) -> list[GradientRecord]:
+def compare_values(one: PortSide, other: PortSide, dtype: str) -> list[GradientRecord]:
     """The records of the outputs of both programs."""
     names = f"{one.adapter.name}, {other.adapter.name}"
     if len(one.outputs) != len(other.outputs):
@@ -218,7 +218,7 @@ def mismatch(name: str, framework: str, reason: str) -> GradientRecord:
     )
 
 
-def compare_gradients(one: Side, other: Side, dtype: str) -> list[GradientRecord]:
+def compare_gradients(one: PortSide, other: PortSide, dtype: str) -> list[GradientRecord]:
     """The records of the gradients of arrays that both programs have: the batch, and parameters of equal numbers."""
     records = []
     for j, k, moved in same_arrays(one, other):
@@ -234,7 +234,7 @@ def compare_gradients(one: Side, other: Side, dtype: str) -> list[GradientRecord
     return records
 
 
-def same_arrays(one: Side, other: Side) -> Iterator[tuple[int, int, Callable[[np.ndarray], np.ndarray]]]:
+def same_arrays(one: PortSide, other: PortSide) -> Iterator[tuple[int, int, Callable[[np.ndarray], np.ndarray]]]:
     """Pairs of floating arrays with the same numbers, as (place, place, how the first becomes the second).
 
     Where several arrays have the same numbers, none of them is paired: their gradients may differ.
@@ -269,7 +269,7 @@ def movement(x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]
 class Counterparts:
     """The values of all operations of the port, to find those of a module among them, in any order of the entries."""
 
-    def __init__(self, side: Side, dtype: str) -> None:
+    def __init__(self, side: PortSide, dtype: str) -> None:
         inside = interior("stored", WIDE)
         with np.errstate(all="ignore"):
             values = side.graph.evaluate([lift(x, inside) if is_floating(x) else x for x in side.inputs])
@@ -304,7 +304,7 @@ def constants_of(graph: Graph) -> list[float]:
     return sorted(x for x in found if x not in (0.0, 1.0) and abs(x) < LARGEST_CONSTANT)
 
 
-def explain_values(tools: Any, model: Any, args: Sequence[Any], port: Side, dtype: str) -> str:
+def explain_values(tools: Any, model: Any, args: Sequence[Any], port: PortSide, dtype: str) -> str:
     """The first module whose value the port does not compute, and the likely reason."""
     calls = tools.module_calls(model, args)
     known = Counterparts(port, dtype)
