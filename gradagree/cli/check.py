@@ -62,9 +62,8 @@ def check(
     if is_layer(thing):
         report = layer_report(thing, framework, modes, dtypes, given, save=save, **options)
     else:
-        report = report_by_inputs(
-            thing, other, given, framework, modes, dtypes, save, wrt=chosen, modules=modules, **options
-        )
+        options |= {"wrt": chosen, "modules": modules}
+        report = report_by_inputs(thing, other, given, framework, modes, dtypes, save, **options)
     click.echo(report.to_json().decode() if as_json else format_report(report))
     if page is not None:
         click.echo(f"Written: {report.to_html(page)}", err=as_json)
