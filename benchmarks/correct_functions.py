@@ -32,8 +32,8 @@ from gradagree.reference import Activation, ErrorFunction
 ROOT = Path(__file__).parents[1]
 FOLDER = Path(__file__).parent / "functions"
 MODULES = (
-    "smooth", "squashing", "piecewise", "custom", "rows", "parameters",
-    "regression", "robust", "likelihood", "classification", "overlap", "embedding",
+    "smooth", "squashing", "piecewise", "custom", "rows", "parameters", "recent",
+    "regression", "robust", "likelihood", "classification", "overlap", "embedding", "weighted",
 )  # fmt: skip
 DTYPES = "float64,float32,float16,bfloat16"
 Kind = type[Activation] | type[ErrorFunction]

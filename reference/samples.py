@@ -60,12 +60,15 @@ def as_targets(kind: str, x: np.ndarray) -> np.ndarray:
 
 
 def varied_targets(error: ErrorFunction, examples: int, outputs: int) -> list[np.ndarray]:
-    """Several batches of targets; examples differ in the number of classes, ones or signs that they hold."""
+    """Several batches of targets; examples differ in the number of classes, ones or signs that they hold.
+
+    Their sizes follow no ramp, as outputs often do: then all differences would be equal.
+    """
     first = some_targets(error, examples, outputs)
     if error.targets == "classes":
         return [first, np.zeros(examples, dtype=first.dtype), np.sort(first)[::-1].copy()]
     _, width = first.shape
-    uneven = (2 * np.tri(examples, width) - 1) * (1 + np.arange(examples * width).reshape(examples, width) / 4)
+    uneven = (2 * np.tri(examples, width) - 1) * (1 + np.arange(examples * width).reshape(examples, width) * 7 % 16 / 8)
     if error.targets == "simplex":
         return [first, to_domain("simplex", uneven), to_domain("simplex", -uneven)]
     return [first, as_targets(error.targets, uneven), as_targets(error.targets, -uneven)]

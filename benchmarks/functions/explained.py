@@ -30,6 +30,7 @@ FAR = ("extreme", "saturated", "mixed")
 """Distributions with inputs at which exponentials overflow."""
 OVERFLOW = "exp overflows: inf / inf or 0 inf, NaN where the derivative is finite"
 CANCELS = "e^p - e^-p keeps no digit of a small p, and 1 - t^2 is 0 where t rounds to 1"
+NOT_TAKEN = "where(...): the branch not taken"
 TIE = "minimum has derivative 1/2 at a tie"
 HALF = "the cotangent times p/2 overflows before it is multiplied by 0"
 SOFTSIGN = "the derivative of z / (1 + z) is evaluated as 1/(1 + z) - z/(1 + z)^2, which cancels at large z"
@@ -144,6 +145,16 @@ EXPLAINED = (
         "no correct digit: under vmap torch computes binary_cross_entropy_with_logits as (1 - t) o - log s(o), whose "
         "derivative is 0 in the tail",
         FAR,
+    ),
+    Explanation("telu", "torch", ("nonfinite",), f"tanh(exp(p)): {OVERFLOW}", FAR),
+    Explanation("telu", "jax", ("nonfinite",), "as in torch", FAR),
+    Explanation("exp_expish", "torch", ("nonfinite",), f"exp(-exp(-p)): {OVERFLOW}", FAR),
+    Explanation("exp_expish", "jax", ("nonfinite",), "as in torch", FAR),
+    Explanation("soft_modulus", "torch", ("nonfinite",), f"{NOT_TAKEN}: p^2 overflows", FAR),
+    Explanation("soft_modulus", "jax", ("nonfinite",), "as in torch", FAR),
+    Explanation(
+        "annotated_norm", "jax", ("nonfinite",),
+        "jax differentiates sqrt at a variance of 0 as 0 inf, NaN where the derivative of d / (sd + eps) is finite",
     ),
     Explanation(
         "scripted_mish", "torch", ("disagree", "nonfinite"),

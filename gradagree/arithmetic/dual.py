@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
@@ -142,11 +142,37 @@ class Dual(Duck):
         """The value as a constant."""
         return self.value
 
+    def _join(self, function: Callable[..., Any], arrays: Any, axis: Any = 0) -> Dual:
+        """Joined values and tangents; the tangents of constants are zeros in each of the others' directions."""
+        duals = [lift(x) for x in arrays]
+        if axis is None or all(np.ndim(x.value) == np.ndim(x.tangent) for x in duals):
+            return super()._join(function, arrays, axis)
+        values = function([x.value for x in duals], axis=axis)
+        at = axis if axis < 0 else axis - np.ndim(values)
+        tangents = [x.tangent for x in duals]
+        alike = None if function is np.stack else at
+        return Dual(values, function(broadcast_but(tangents, alike), axis=at))
+
     @staticmethod
     def between(where: Any, x: Any, y: Any) -> Dual:
         """Value and tangent each lie between those of x and y."""
         x, y = lift(x), lift(y)
         return Dual(between(where, x.value, y.value), between(where, x.tangent, y.tangent))
+
+
+def broadcast_but(arrays: Sequence[Any], axis: int | None) -> list[Any]:
+    """Arrays broadcast to one shape, but for the length of one axis, a negative number; None for all axes."""
+    shapes = [list(np.shape(x)) for x in arrays]
+    own = [1 if axis is None else shape[axis] for shape in shapes]
+    if axis is not None:
+        shapes = [[*shape[:axis], 1, *shape[len(shape) + axis + 1 :]] for shape in shapes]
+    common = list(np.broadcast_shapes(*map(tuple, shapes)))
+    found = []
+    for x, length in zip(arrays, own, strict=True):
+        if axis is not None:
+            common[axis] = length
+        found.append(np.broadcast_to(x, tuple(common)))
+    return found
 
 
 def lift(x: Any) -> Dual:

@@ -30,6 +30,8 @@ LEVELS = (24, 64, 512, 1024)
 """Numbers of bisections after which the change is compared with that of the level before."""
 MIN_CHANGE = flint.arb(2) ** -60
 """Relative to the largest derivative: a smaller change is invisible in float64."""
+BESIDE = 2.0**-256
+"""Distance to both sides of a jump: far beyond its interval, and far below the changes of a smooth function."""
 CUT = flint.arb("0.4375")
 """Where an interval is cut: not in its middle, which may be a kink itself."""
 NEAR = np.linspace(-20, 20, 1281) + 2.0**-10
@@ -184,9 +186,23 @@ class SearchLine:
         return x, TO_DOMAIN[self.error.domain](x), t
 
     def derivative(self, s: Ball) -> Any:
+        return self.derivative_beside(s, 0.0)
+
+    def derivative_beside(self, s: Ball, distance: Any) -> Any:
+        """The derivative at outputs that are moved by a distance across the line."""
         x, _, t = self.at(s)
+        x = x + self.across * distance
         dual = Dual(x, lift(np.broadcast_to(self.across, x.shape)))
         return tangent_of(self.error.value(TO_DOMAIN[self.error.domain](dual), t))
+
+    def crosses(self, found: Jump) -> bool:
+        """True if the derivative jumps across the line too: it does not where targets alone choose a branch."""
+        if not self.of_targets:
+            return True
+        with precision(BITS + 2 * LEVELS[-1]), np.errstate(all="ignore"):
+            at = Ball(np.array([found.start.mid()], dtype=object))
+            sides = [lift(self.derivative_beside(at, way * BESIDE)).balls[0] for way in (-1, 1)]
+            return not abs(sides[1] - sides[0]) < abs(found.right - found.left) / 4
 
     def is_marked(self, interval: Ball) -> bool:
         """True if ``kink`` may be true within the interval, or cannot be evaluated in ball arithmetic."""
@@ -217,7 +233,8 @@ def unlisted_loss_kinks(error: ErrorFunction, shape: tuple[int, ...], t: Any) ->
     intervals = adjacent_intervals(LINE_ENDS)
     for line in search_lines(error, shape, t):
         for found in find_jumps(line.derivative, intervals, line.is_marked):
-            yield line, found
+            if line.crosses(found):
+                yield line, found
 
 
 def search_lines(error: ErrorFunction, shape: tuple[int, ...], t: Any) -> Iterator[SearchLine]:

@@ -142,6 +142,25 @@ def test_that_an_error_function_of_the_catalogue_that_couples_examples_gives_the
         example_weight(ErrorFunction.named(name), 3)
 
 
+class _Masked(ErrorFunction):
+    """The mean of (o - t)^2 over the entries with t > 0: the examples have different numbers of them."""
+
+    name = "_masked"
+
+    def value(self, o: Any, t: Any) -> Any:
+        kept = np.where(t > 0, 1.0, 0.0)
+        return np.sum(kept * (o - t) ** 2, axis=(-2, -1)) / np.maximum(np.sum(kept, axis=(-2, -1)), 1.0)
+
+    def sensitivity(self, o: Any, t: Any) -> Any:
+        kept = np.where(t > 0, 1.0, 0.0)
+        return 2 * kept * (o - t) / np.maximum(np.sum(kept, axis=(-2, -1), keepdims=True), 1.0)
+
+
+def test_that_a_mean_over_chosen_entries_couples_the_examples() -> None:
+    with pytest.raises(Unsupported, match="couples the examples of a batch"):
+        example_weight(_Masked(), 3)
+
+
 def test_that_an_example_that_an_error_function_ignores_is_asked_for_its_share_without_a_warning() -> None:
     ignoring = ErrorFunction.named("cross_entropy(ignore_index=0)")
     with warnings.catch_warnings(action="error"), pytest.raises(Unsupported):

@@ -256,6 +256,8 @@ LEAN = {
     "some of them": lambda x: x[:, np.array([2, 0])] * np.exp(x)[..., [1, 1], :],
     "the order": lambda x: np.sort(x, axis=-1) * np.arange(4.0),
     "together": lambda x: np.concatenate([x, np.sin(x)], axis=-1),
+    "beside constants": lambda x: np.concatenate([np.sin(x), np.zeros_like(x[..., :2])], axis=-1),
+    "on top of constants": lambda x: np.stack([np.ones_like(x), np.exp(x)], axis=-2),
     "all": lambda x: np.sum(x, axis=(-2, -1)),
     "logsumexp": lambda x: np.logaddexp.reduce(x, axis=-1),
 }
@@ -267,3 +269,12 @@ def test_that_one_value_serves_for_many_directions(name: str) -> None:
     lean, full = (tangent_of(LEAN[name](Dual(v, directions))) for v in (x[None], np.broadcast_to(x, directions.shape)))
     np.testing.assert_array_equal(lean, full)
     assert full.any()
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_that_constants_are_joined_in_every_direction(axis: int) -> None:
+    x, directions = np.random.default_rng(6).normal(size=(4, 4)), np.random.default_rng(7).normal(size=(5, 4, 4))
+    for join in (np.concatenate, np.stack):
+        found = tangent_of(join([np.zeros((4, 4)), Dual(x, directions)], axis=axis))
+        expected = [join([np.zeros((4, 4)), direction], axis=axis) for direction in directions]
+        np.testing.assert_array_equal(found, np.stack(expected))

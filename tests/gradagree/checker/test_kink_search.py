@@ -170,6 +170,28 @@ def test_that_an_unmarked_kink_of_a_loss_is_reported_with_its_point() -> None:
         prove_loss_kinks(error, *sample_batch(error, 2, 4))
 
 
+class _Chosen(ErrorFunction):
+    """mean of (o - t)^2 where t > 0, and of its half elsewhere: targets choose a branch."""
+
+    name = "_chosen"
+    bent: float = 0.0
+
+    def value(self, o: Any, t: Any) -> Any:
+        d = o - t
+        return np.mean(np.where(t > 0, d**2, d**2 / 2) + self.bent * np.abs(d), axis=(-2, -1))
+
+    def sensitivity(self, o: Any, t: Any) -> Any:
+        d = o - t
+        return (np.where(t > 0, 2 * d, d) + self.bent * np.sign(d)) / (o.shape[-1] * o.shape[-2])
+
+
+def test_that_targets_which_choose_a_branch_are_no_kink() -> None:
+    prove_loss_kinks(_Chosen(), *sample_batch(_Chosen(), 3, 4))
+    bent = _Chosen(bent=0.5)
+    lines = [line for line, _ in unlisted_loss_kinks(bent, (3, 4), sample_batch(bent, 3, 4)[1])]
+    assert {line.of_targets for line in lines} == {True, False}
+
+
 class _Steep(Activation):
     """A(p) = tanh(2^steepness p)."""
 
