@@ -186,7 +186,7 @@ def deviations(measurement: Measurement) -> Iterator[Deviation]:
     if not codes.any():
         return
     rows = np.flatnonzero(codes.reshape(len(codes), -1).any(axis=1))
-    regions = region_indices(subject.operands[rows], subject.dtype)
+    regions = region_indices(subject.sized[rows], subject.dtype)
     for name in np.unique(regions):
         here = np.zeros(codes.shape, dtype=bool)
         here[rows[regions == name]] = True
@@ -249,7 +249,7 @@ def mode_deviations(measurements: Sequence[Measurement]) -> Iterator[Deviation]:
         apart &= per_point(finite, apart)
         if apart.any():
             rows = np.flatnonzero(apart.reshape(len(apart), -1).any(axis=1))
-            regions = region_indices(measurement.subject.operands[rows], measurement.subject.dtype)
+            regions = region_indices(measurement.subject.sized[rows], measurement.subject.dtype)
             for name in np.unique(regions):
                 here = np.zeros(apart.shape, dtype=bool)
                 here[rows[regions == name]] = True

@@ -115,6 +115,13 @@ class Subject:
         return np.concatenate([x.reshape(len(x), -1) for x in (self.points, self.cotangents) if x is not None], axis=1)
 
     @property
+    def sized(self) -> np.ndarray:
+        """The numbers whose sizes make the region: points, cotangents, and outputs beside targets and weights."""
+        if not self.by or self.targets is None:
+            return self.operands
+        return np.concatenate([self.operands, self.targets.reshape(len(self.targets), -1)], axis=1)
+
+    @property
     def scale(self) -> np.ndarray:
         """The size of each cotangent, 1 without cotangents: the derivative is proportional to it."""
         if self.cotangents is None:

@@ -11,6 +11,7 @@ import pytest
 from gradagree import survey
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.surveys import targets
+from gradagree.surveys.classify import REGIONS, region_indices
 from gradagree.surveys.exact import compute_exact_values
 from gradagree.surveys.formulas import with_sum_reduction
 from gradagree.surveys.subject import Subject
@@ -180,3 +181,11 @@ def test_that_a_lost_derivative_by_a_weight_is_found(
         exec(one.reproducer, {})
         with pytest.raises(AssertionError):
             exec(one.reproducer.replace(".detach()", "").replace("jax.lax.stop_gradient", ""), {})
+
+
+def test_that_a_huge_output_is_in_the_region_of_huge_numbers() -> None:
+    (subject,) = subjects_by_target(ErrorFunction.named("half_squared"), "float32", 8)
+    assert subject.targets is not None
+    huge = (np.abs(subject.targets) >= 2.0**126)[:, 0] & (np.abs(subject.points) <= 1)[:, 0]
+    assert huge.any()
+    assert {REGIONS[k] for k in region_indices(subject.at(huge).sized, "float32")} == {"huge"}
