@@ -75,7 +75,7 @@ def check(
         case: Text of a case, as in a failure, to check the function in; by default several small networks.
         known: File of known differences; by default the project's ``gradagree-known.toml``. ``"none"`` disables it, and
             the known faults of the frameworks.
-        options: With inputs, further options of `assert_grads`; ``save``: a folder for a failing call; ``modules``: True
+        options: With inputs, those of `assert_grads`; ``save``: a folder for a failing call; ``modules``: True
             to check a module of PyTorch operation by operation too, as very large ones are.
 
     Returns:

@@ -18,7 +18,7 @@ from gradagree.errors import UsageError
 from gradagree.functions.enclosures import Expected, expect, narrowest
 from gradagree.functions.judge import ArrayFinding, judge
 from gradagree.functions.ladder import Ladder
-from gradagree.functions.products import BLOCK, LEAST, Tally, check_product
+from gradagree.functions.products import BLOCK, LEAST, Tally, check_product, worst_entry
 from gradagree.reference.graph import Graph
 
 UNCHECKED = (NoRule, UsageError, TypeError, ValueError, AttributeError, IndexError, NotImplementedError)
@@ -213,7 +213,7 @@ def judge_gradients(
     if operation.rows is not None and cotangents[0] is not None and passed:
         return [rows_back(operation, inputs[0], cotangents[0], passed[0].observed, rungs)]
     if (product := factors_of(operation, inputs)) is not None and cotangents[0] is not None:
-        found = product_back(operation, product, cotangents[0], passed)
+        found = product_back(operation, product, cotangents[0], passed, rungs("float32"))
         if found is not None:
             return found
     graph = graph_of(operation, inputs)
@@ -318,7 +318,7 @@ def factors_of(
 
 def product_back(
     operation: ModelOperation, product: tuple[np.ndarray, np.ndarray, np.ndarray | None], g: np.ndarray,
-    passed: Sequence[PassedGradient],
+    passed: Sequence[PassedGradient], rungs: Sequence[str],
 ) -> list[ArrayFinding] | None:  # fmt: skip
     """Findings of the gradients of a matrix product; None if some entry is beyond its tolerance."""
     assert operation.factors is not None
@@ -327,34 +327,28 @@ def product_back(
     for one in passed:
         if len(one.operands) > 1 or one.observed is None:
             return None
-        if one.operands[0] == operation.factors[0]:
-            finding = check_product(g, y.T, None, one.observed, model("float32"))
-        elif one.operands[0] == operation.factors[1]:
-            finding = check_product(x.T, g, None, one.observed, model("float32"))
-        else:
-            finding = sum_of_rows(g, one.observed)
-        if isinstance(finding, Tally):
+        if one.operands[0] == operation.factors[2]:
+            found.append(sum_of_rows(g, one.observed))
+            continue
+        pair = (g, y.T) if one.operands[0] == operation.factors[0] else (x.T, g)
+        finding = check_product(*pair, None, one.observed, model("float32"))
+        if isinstance(finding, Tally) and finding.finite and finding.worst > 1 and len(rungs) == 1:
+            finding = worst_entry(*pair, one.observed, finding, model("float32"))
+        if isinstance(finding, Tally) or not (finding.verdict.fails or finding.verdict is Verdict.AGREE):
             return None
         found.append(finding)
     return found
 
 
-def sum_of_rows(g: np.ndarray, observed: np.ndarray) -> ArrayFinding | Tally:
+def sum_of_rows(g: np.ndarray, observed: np.ndarray) -> ArrayFinding:
     """The finding of a gradient that is the sum of rows of a matrix, such as that of a bias."""
-    tally, current = Tally(), model("float32")
-    if observed.shape not in ((g.shape[1],), (1, g.shape[1])) and observed.shape != g.shape:
-        tally.finite = False
-        return tally
+    current = model("float32")
     if observed.shape == g.shape:
-        return EXACT if same_numbers(g, observed) else tally_of_difference()
+        return judge_sum([g], observed, "float32")
     value, size = (np.asarray(np.sum(x, axis=0, dtype=np.float64)) for x in (g, np.abs(g)))
-    tolerance = len(g) * ((current.u + OWN) * size + current.quantum * (size > 0)) + 2 * current.u * np.abs(value)
-    tally.add(observed.reshape(-1), value, tolerance, (0,))
-    return tally.finding() or tally
-
-
-def tally_of_difference() -> Tally:
-    return Tally(worst=np.inf)
+    radius = len(g) * ((current.u + OWN) * size + current.quantum * (size > 0)) + 2 * current.u * np.abs(value)
+    expected = Expected(value.reshape(observed.shape), (radius * OUTWARD).reshape(observed.shape))
+    return judge(wide(observed), {"stored": expected})
 
 
 def rows_back(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,8 @@ import numpy as np
 from gradagree.arithmetic.model import OUTWARD, OWN, Model
 from gradagree.arithmetic.variance import DEVIATIONS
 from gradagree.checker.verdict import Verdict
-from gradagree.functions.judge import LEAST_SHARE, ArrayFinding
+from gradagree.functions.enclosures import Expected
+from gradagree.functions.judge import LEAST_SHARE, ArrayFinding, judge
 
 BLOCK = 1 << 17
 """Entries that are compared together; they fit a processor cache."""
@@ -37,15 +38,11 @@ class Tally:
 
     worst: float = -1.0
     entry: tuple[int, ...] = ()
-    expected: float = 0.0
-    observed: float = 0.0
-    allowed: float = 0.0
     largest: float = 0.0
     blunt: float = 0.0
     checked: int = 0
     entries: int = 0
     finite: bool = True
-    offset: tuple[int, ...] = field(default=(), repr=False)
 
     def add(self, observed: np.ndarray, value: np.ndarray, tolerance: np.ndarray, offset: tuple[int, ...]) -> None:
         """Compare a part that begins at the offset; value is overwritten."""
@@ -70,8 +67,6 @@ class Tally:
             at = np.unravel_index(int(np.argmax(error)), error.shape)
             self.worst = worst
             self.entry = tuple(int(k) + start for k, start in zip(at, offset, strict=True))
-            self.observed, self.allowed = float(observed[at]), float(tolerance[at])
-            self.expected = float(size[at])
 
     def finding(self) -> ArrayFinding | None:
         """The finding of an array whose entries are all within their tolerances; None for any other."""
@@ -164,6 +159,19 @@ def check_product(
                 tolerance += 2 * model.u * (np.abs(value) + tolerance)
             tally.add(observed[down, across], value, tolerance, (down.start, across.start))
     return tally.finding() or tally
+
+
+def worst_entry(left: np.ndarray, right: np.ndarray, observed: np.ndarray, tally: Tally, model: Model) -> ArrayFinding:
+    """The finding of the entry of left @ right that is furthest beyond its tolerance, from its own terms."""
+    i, j = tally.entry
+    terms = np.asarray(left[i], dtype=np.float64) * np.asarray(right[:, j], dtype=np.float64)
+    n, value, size = len(terms), math.fsum(terms), math.fsum(np.abs(terms))
+    u = model.accumulator.u + OWN
+    radius = n * (u * size + model.quantum) * (1 + u) + model.u * abs(value)
+    variance = u**2 / 3 * (1 + n / 2) * math.fsum(terms**2) + value**2 * (n * u**2 / 9 + model.u**2 / 3)
+    probable = DEVIATIONS * (math.sqrt(variance) + n * model.quantum)
+    one = Expected(np.array([value]), np.array([radius * OUTWARD]), np.array([probable]))
+    return judge(np.array([observed[i, j]], dtype=np.float64), {"stored": one})._replace(entry=tally.entry)
 
 
 def parts(n: int, step: int) -> Iterator[slice]:

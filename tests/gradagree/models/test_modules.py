@@ -18,7 +18,7 @@ from gradagree.errors import UsageError  # noqa: E402
 from gradagree.functions.inputs import report_by_inputs  # noqa: E402
 from gradagree.functions.judge import ArrayFinding  # noqa: E402
 from gradagree.functions.page import function_page  # noqa: E402
-from gradagree.functions.products import Tally, check_product  # noqa: E402
+from gradagree.functions.products import Tally, check_product, worst_entry  # noqa: E402
 from gradagree.functions.records import Disagreement, Report  # noqa: E402
 
 SEED = 7
@@ -245,6 +245,7 @@ def test_that_one_wrong_entry_of_a_large_product_is_found() -> None:
     beyond = check_product(x, y, None, z, model("float32"))
     assert isinstance(beyond, Tally)
     assert beyond.entry == (123, 456)
+    assert worst_entry(x, y, z, beyond, model("float32")).verdict.fails
 
 
 def test_that_a_report_with_modules_is_written_and_read() -> None:
@@ -282,3 +283,9 @@ def test_that_the_page_has_a_tree_that_is_open_at_the_faulty_module() -> None:
     summaries = re.findall(r"<details class=\"module\"( open)?><summary>.*?<code>(.*?)</code>", page, re.DOTALL)
     assert {name: bool(is_open) for is_open, name in summaries} == {"(model)": True, "0": False, "1": True}
     assert "WrongNorm.backward" in page
+
+
+def test_that_a_bias_whose_gradient_cancels_is_undecided_and_not_accused() -> None:
+    net = nn.Sequential(nn.Linear(300, 400), nn.BatchNorm1d(400))
+    report = modules_of(net, (torch.randn(16, 300),))
+    assert {one.name: one.verdict.value for one in report.modules} == {"0": "undecided", "1": "agree"}
