@@ -47,8 +47,9 @@ records, and the largest relative tolerance.
 """
 DURATION = """## Duration
 
-The run with default options and {cases} cases, beside the version before, in turn in one session. Seconds; the
-processor's time is that of the run with all its worker processes. The versions draw different cases.
+The run with default options and {cases} cases, beside the version before, in turn in one session of {rounds} rounds with
+other seeds. Seconds; the processor's time is that of the run with all its worker processes, the other times depend on
+what else the machine does. The versions draw different cases.
 """
 
 
@@ -70,7 +71,7 @@ def page(result: dict[str, Any]) -> str:
             for name, times in duration["versions"].items()
         ]
         head = ["version", "least", "median", "processor, median"]
-        parts.append(f"{DURATION.format(cases=duration['cases'])}\n{table(head, lines)}\n")
+        parts.append(f"{DURATION.format(**duration)}\n{table(head, lines)}\n")
     return "\n".join(parts)
 
 

@@ -11,42 +11,30 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.arithmetic.dual import Dual, tangent_of
 from gradagree.arithmetic.duck import NoRule
 from gradagree.arithmetic.model import Model
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.arithmetic.variance import Variance
 from gradagree.checker.dense_tangents import ParameterTangents, affine_tangents, jvp, parameters_jvp
-from gradagree.checker.derivative_forms import ad_loss_gradient, ad_vjp
 from gradagree.reference import Box, ErrorBox
 
 Bounds = Iterator[Rounded]
 
 
-def bounds(model: Model, *formulas: Callable[[], Any]) -> Bounds:
-    """Those of each formula that has rules in variance arithmetic."""
-    for formula in formulas:
-        try:
-            with np.errstate(all="ignore"):
-                found = formula()
-        except NoRule:
-            continue
-        if isinstance(found, Variance):
-            yield Rounded(found.value, found.tolerance, model)
+def bounds(model: Model, formula: Callable[[], Any]) -> Bounds:
+    """Those of a formula, if it has rules in variance arithmetic."""
+    try:
+        with np.errstate(all="ignore"):
+            found = formula()
+    except NoRule:
+        return
+    if isinstance(found, Variance):
+        yield Rounded(found.value, found.tolerance, model)
 
 
 def cotangent(box: Box, p: np.ndarray, delta_c: np.ndarray, model: Model) -> Bounds:
-    """delta_p, by the reference's vjp and as automatic differentiation of A computes it."""
-    x: Any = Variance.stored(p, model)
-    activation = box.activation
-
-    def by_dual_numbers() -> Any:
-        delta_a = box.delta_a(Variance.stored(delta_c, model))
-        if activation.along_last_axis:
-            return ad_vjp(activation, x, delta_a)
-        return tangent_of(activation.value(Dual.variable(x))) * delta_a
-
-    return bounds(model, lambda: box.sensitivity(x, Variance.stored(delta_c, model)), by_dual_numbers)
+    """delta_p, by the reference's vjp."""
+    return bounds(model, lambda: box.sensitivity(Variance.stored(p, model), Variance.stored(delta_c, model)))
 
 
 def tangents(box: Box, p: np.ndarray, given: np.ndarray, moved: ParameterTangents, model: Model) -> Bounds:
@@ -66,24 +54,14 @@ def tangents(box: Box, p: np.ndarray, given: np.ndarray, moved: ParameterTangent
 
 
 def loss_cotangent(box: ErrorBox, o: np.ndarray, model: Model) -> Bounds:
-    """dE/do, by the reference's formula and as automatic differentiation of E computes it."""
-    x, lifted = Variance.stored(o, model), with_targets(box, model)
-
-    def by_dual_numbers() -> Any:
-        found = ad_loss_gradient(box.error, x, lifted.t)
-        return None if found is None else found * box.weight
-
-    return bounds(model, lambda: lifted.pull(x), by_dual_numbers)
+    """dE/do, by the reference's formula."""
+    return bounds(model, lambda: with_targets(box, model).pull(Variance.stored(o, model)))
 
 
 def loss_tangents(box: ErrorBox, o: np.ndarray, given: np.ndarray, model: Model) -> Bounds:
-    """E' of tangents of o, from dE/do and as automatic differentiation of E computes it."""
-    x, tangent, lifted = Variance.stored(o, model), Variance.stored(given, model), with_targets(box, model)
-    return bounds(
-        model,
-        lambda: np.sum(lifted.pull(x) * tangent, axis=(-2, -1)),
-        lambda: tangent_of(lifted(Dual(x[None], tangent))),
-    )
+    """E' of tangents of o, from dE/do."""
+    x, tangent = Variance.stored(o, model), Variance.stored(given, model)
+    return bounds(model, lambda: np.sum(with_targets(box, model).pull(x) * tangent, axis=(-2, -1)))
 
 
 def with_targets(box: ErrorBox, model: Model) -> ErrorBox:
