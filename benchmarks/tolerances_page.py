@@ -47,7 +47,7 @@ records, and the largest relative tolerance.
 """
 DURATION = """## Duration
 
-The run with default options and {cases} cases, beside the version before, in turn in one session of {rounds} rounds with
+The run with default options and {cases} cases, beside the version before, in turn in one session, {rounds} rounds with
 other seeds. Seconds; the processor's time is that of the run with its worker processes, the other times depend on what
 else the machine does. The versions draw different cases.
 """
