@@ -231,7 +231,7 @@ def reverse_records(checked: CheckedCall, seeds: Sequence[Any], trials: Trials |
     seeds = [None if k in call.constant else g for k, g in enumerate(seeds)]
     if modified := kept.records("backward pass"):
         return modified
-    expected = expectations(checked, seeds)
+    expected = expectations(checked, seeds, (found, gradients))
     records = judged(checked, expected, found, gradients)
     if any(record.verdict.fails and record.quantity == "value" for record in records):
         return proved(checked, seeds, [record for record in records if record.quantity == "value"])
@@ -335,7 +335,7 @@ def hidden(
         inputs = checked.inputs if same else checked.numbers(call.arrays, call.arrays)
         special = replace(checked, call=call, inputs=inputs)
         numbers = [*special.inputs, *checked.numbers(seeds, checked.outputs)]
-        ladder = known.of(numbers, lambda: expectations(special, seeds))
+        ladder = known.of(numbers, lambda: expectations(special, seeds, results if results[0] else None))
         return proved(special, seeds, judged(special, ladder, *results, labels))
 
     verdicts = {record.label: record.verdict for record in records}

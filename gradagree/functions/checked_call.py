@@ -137,16 +137,27 @@ def tangents_of(expected: Ladder[list[Expected]], k: int) -> Ladder[Expected]:
     return expected.map(lambda tangents: tangents[k])
 
 
-def expectations(checked: CheckedCall, seeds: Sequence[Any]) -> Ladder[Enclosures]:
-    """Outputs and gradients for each admissible arithmetic; the probabilistic tolerance where the other is blunt."""
+def expectations(
+    checked: CheckedCall, seeds: Sequence[Any], results: tuple[Sequence[Any], Sequence[Any]] | None = None
+) -> Ladder[Enclosures]:
+    """Outputs and gradients for each admissible arithmetic; the probabilistic tolerance where the other is blunt.
+
+    results: The values and gradients to judge, if the evaluation may stop where a finer arithmetic explains none.
+    """
     graph, inputs, dtype = checked.graph, checked.inputs, checked.dtype
     stores = checked.stores([*checked.outputs, *checked.call.arrays])
     numbers = checked.numbers(seeds, checked.outputs)
 
+    def first_rows(count: int) -> Any:
+        values, gradients = ([x if x is None else x[:count] for x in xs] for xs in results or ())
+        return checked.numbers(values, values), dict(checked.gradients(gradients))
+
     def usual(rung: str) -> Enclosures:
+        finer = results is not None and rung == "wide" and checked.arithmetic != "wide"
         if checked.written is not None:
             return expect_both(checked.written, graph, inputs, numbers, rung, dtype, stores)
-        return expect(graph, inputs, numbers, rung, dtype, stores, checked.order)
+        observed = first_rows if finer else None
+        return expect(graph, inputs, numbers, rung, dtype, stores, checked.order, observed)
 
     return checked.ladder(
         usual,

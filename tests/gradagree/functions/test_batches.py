@@ -123,3 +123,57 @@ def test_that_a_fault_in_the_last_rows_is_found(monkeypatch: pytest.MonkeyPatch)
     x = torch.tensor(drawn(((ROWS, 5),))[0], dtype=torch.float32)
     (record,) = check_function(Wrong.apply, [x], reference=lambda x: np.tanh(x) * x).failures
     assert record.entry == (ROWS - 1, 4)
+
+
+def arithmetic_of(monkeypatch: pytest.MonkeyPatch, function: Function, reference: Function) -> tuple[list[Any], int]:
+    """The records of a function in bfloat16, and the number of times that rows were evaluated."""
+    torch = pytest.importorskip("torch")
+    from gradagree.functions.assertions import check_function
+
+    count, rows = [0], batches.Evaluation.rows
+
+    def counted(*args: Any) -> Any:
+        count[0] += 1
+        return rows(*args)
+
+    monkeypatch.setattr(batches, "LEAST", 1)
+    monkeypatch.setattr(batches, "TILE", 1000)
+    monkeypatch.setattr(batches.Evaluation, "rows", counted)
+    x = torch.tensor(drawn(((ROWS, 100),))[0]).bfloat16()
+    return check_function(function, [x], reference=reference, layouts=False, repeat=1).records, count[0]
+
+
+def chain(xp: Any, x: Any) -> Any:
+    return xp.tanh(x) * xp.exp(-x) + x
+
+
+def test_that_a_finer_arithmetic_is_given_up_after_rows_that_it_does_not_explain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch = pytest.importorskip("torch")
+    records, count = arithmetic_of(monkeypatch, lambda x: chain(torch, x), lambda x: chain(np, x))
+    assert [(r.verdict.value, r.arithmetic) for r in records] == [("agree", "stored")] * 2
+    assert count == ROWS * 100 // 1000 + 1
+
+
+def test_that_a_finer_arithmetic_that_explains_the_result_is_evaluated_to_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch = pytest.importorskip("torch")
+    function = lambda x: chain(torch, x.float()).bfloat16()  # noqa: E731
+    records, count = arithmetic_of(monkeypatch, function, lambda x: chain(np, x))
+    assert [(r.verdict.value, r.arithmetic) for r in records] == [("agree", "wide")] * 2
+    assert count == ROWS * 100 // 1000
+
+
+def test_that_a_result_that_no_arithmetic_explains_has_the_worst_entry_of_all_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch = pytest.importorskip("torch")
+
+    def wrong(x: Any) -> Any:
+        found = chain(torch, x)
+        return torch.cat([found[:-1], found[-1:] * 3])
+
+    records, _ = arithmetic_of(monkeypatch, wrong, lambda x: chain(np, x))
+    assert [(r.verdict.value, r.entry[0]) for r in records if r.entry] == [("value-differs", ROWS - 1)]
