@@ -40,6 +40,12 @@ class Batch:
     step: int
     divided: Sequence[bool | None]
 
+    @property
+    def is_elementwise(self) -> bool:
+        """True if not even the entries of a row depend on each other."""
+        steps = self.steps(divided=True)
+        return False not in self.divided and all(isinstance(one.operation.function, np.ufunc) for one in steps)
+
     def slices(self) -> Iterator[slice]:
         return (slice(start, start + self.step) for start in range(0, self.rows, self.step))
 
@@ -177,7 +183,7 @@ def product_or_same(step: Application, k: int, g: Any, operands: Sequence[Any]) 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The evaluation of a batch in rounded arithmetic.
+    """The evaluation of a batch; where rows share values, in rounded arithmetic.
 
     Args:
         batch: The batch.
@@ -187,7 +193,7 @@ class Evaluation:
 
     batch: Batch
     lift: Callable[[Any], Any]
-    add: Callable[[list[Any]], Any]
+    add: Callable[[list[Any]], Any] | None
     sums: dict[tuple[int, int], RunningSum] = field(default_factory=dict)
 
     def rows(

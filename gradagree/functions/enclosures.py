@@ -167,6 +167,9 @@ def probable(
     """The tolerances of the outputs and gradients in the probabilistic model; None for those without one."""
     inside = interior(rung, dtype)
     known = Variance.stored(0.0, inside)
+    batch = batch_of(graph, inputs)
+    if batch is not None and batch.is_elementwise:
+        return probable_by_rows(batch, inputs, cotangents, known, model(dtype))
     lifted = [known._lift(x) if is_floating(x) else x for x in inputs]
     seeds = [None if g is None else known._lift(g) for g in cotangents]
     with np.errstate(all="ignore"):
@@ -174,6 +177,23 @@ def probable(
         arrays = graph.results(values), graph.vjp(values, seeds)
     first, second = ([probable_tolerance(x, inside, model(dtype)) for x in xs] for xs in arrays)
     return first, second
+
+
+def probable_by_rows(
+    batch: Batch, inputs: Sequence[Any], cotangents: Sequence[Any], known: Variance, last: Model
+) -> tuple[list[Any], list[Any]]:
+    """As `probable`, some rows at a time."""
+    evaluation = Evaluation(batch, lambda x: known._lift(x) if is_floating(x) else x, None)
+    count, found = len(batch.graph.outputs), dict[int, np.ndarray]()
+    with np.errstate(all="ignore"):
+        for place in batch.slices():
+            outputs, gradients = evaluation.rows(inputs, cotangents, place, {})
+            for k, x in enumerate([*outputs, *gradients]):
+                if (tolerance := probable_tolerance(x, known.model, last)) is not None:
+                    whole = found.setdefault(k, np.empty((batch.rows, *tolerance.shape[1:])))
+                    whole[place] = tolerance
+    both = [found.get(k) for k in range(count + len(inputs))]
+    return both[:count], both[count:]
 
 
 def probable_tolerance(x: Any, inside: Model, last: Model) -> Any:
