@@ -17,6 +17,15 @@ from gradagree.reference.operations.complex_numbers import join_parts
 STOPS = ("lax.stop_gradient", "aten.detach")
 """Operations that no gradient passes."""
 
+ROUNDING = tuple(
+    f"{library}.{name}" for library in ("aten", "lax") for name in ("ceil", "fix", "floor", "round", "sign", "trunc")
+)
+COMPARING = tuple(
+    f"{library}.{name}" for library in ("aten", "lax") for name in ("gt", "ge", "lt", "le", "eq", "ne", "argmax")
+)
+STEP_FUNCTIONS = (*ROUNDING, *COMPARING)
+"""Operations with the derivative 0, which the backward pass of a user's function may replace on purpose."""
+
 
 class Step(NamedTuple):
     """One operation of a framework in a traced program.

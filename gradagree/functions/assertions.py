@@ -178,10 +178,20 @@ def check_kept(
         check_written(written, graph, inputs, checked.numbers(seeds, outputs), call.names)
     records = derivative_records(checked, seeds, modes, trials)
     if reference is None and any(record.verdict.fails and record.quantity == "gradient" for record in records):
-        check_estimators(adapter.trace(call))
+        constant = constant_gradients(checked, seeds, records)
+        check_estimators(adapter.trace(call), adapter.backward_passes(call) if constant else [], constant)
     if order == 2 and not any(record.verdict.fails for record in records):
         records += second_order(checked, seeds, modes)
     return records
+
+
+def constant_gradients(checked: CheckedCall, seeds: Sequence[Any], records: Sequence[GradientRecord]) -> list[str]:
+    """The names of the arrays with a wrong gradient whose derivative of the forward pass is 0 everywhere."""
+    graph, names = checked.graph, checked.parts(checked.call.arrays).names(checked.call.names)
+    with np.errstate(all="ignore"):
+        gradients = graph.vjp(graph.evaluate(checked.inputs), checked.numbers(seeds, checked.outputs))
+    zero = {name for name, g in zip(names, gradients, strict=True) if g is None or not np.any(g)}
+    return [r.name for r in records if r.verdict is Verdict.DISAGREE and r.quantity == "gradient" and r.name in zero]
 
 
 def structure_differences(checked: CheckedCall) -> list[GradientRecord]:

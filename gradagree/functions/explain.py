@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from gradagree.adapters.functions import Call, FunctionAdapter
-from gradagree.adapters.program import STOPS
+from gradagree.adapters.program import ROUNDING, STOPS
 from gradagree.errors import UsageError
 from gradagree.functions.enclosures import Expected
 from gradagree.functions.localize import BoxCheck, check_steps
@@ -90,6 +90,7 @@ def culprit(adapter: FunctionAdapter, call: Call, seeds: Sequence[Any]) -> tuple
         program = adapter.trace(call)
         unjudged = tuple(step.name for step in program.steps if step.function is None) or ("its operations",)
         stops = [at(step.name, step.place) for step in program.steps if step.name in STOPS]
+        steps = [at(step.name, step.place) for step in program.steps if step.name in ROUNDING]
         checked = check_steps(adapter, call, program, seeds)
     except UsageError:
         checked = BoxCheck(None, unjudged)
@@ -105,4 +106,7 @@ def culprit(adapter: FunctionAdapter, call: Call, seeds: Sequence[Any]) -> tuple
     place = written[0][1] if len(written) == 1 else ""
     if checked.unchecked:
         return f"{names} may be wrong; not judged: {', '.join(dict.fromkeys(checked.unchecked))}", place
-    return f"every operation of the forward pass is right, so {names} is wrong", place
+    wrong = f"every operation of the forward pass is right, so {names} is wrong"
+    if steps:
+        wrong += f", unless it replaces the derivative 0 of {steps[0]} on purpose: then give a reference that has yours"
+    return wrong, place

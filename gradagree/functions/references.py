@@ -10,7 +10,7 @@ import numpy as np
 
 from gradagree.adapters.function_adapters import others
 from gradagree.adapters.functions import Call, FunctionAdapter
-from gradagree.adapters.program import STOPS, Program
+from gradagree.adapters.program import STEP_FUNCTIONS, STOPS, Program
 from gradagree.arithmetic.duck import NoRule
 from gradagree.arithmetic.tape import trace
 from gradagree.errors import UsageError
@@ -93,13 +93,42 @@ def check_stops(call: Call, program: Program) -> list[str]:
     return found
 
 
-def check_estimators(program: Program) -> None:
-    """Raises UsageError where a backward pass of the user's is on purpose not the derivative of its forward pass."""
+def check_estimators(program: Program, written: Sequence[tuple[str, str]], constant: Sequence[str]) -> None:
+    """Refuse a function whose backward pass is on purpose not the derivative of its forward pass.
+
+    Args:
+        program: The function's own operations.
+        written: Its own backward passes and their places.
+        constant: Names of the arrays with a wrong gradient whose derivative of the forward pass is 0 everywhere.
+
+    Raises:
+        UsageError: It is a straight-through estimator.
+    """
     if program.estimators:
         raise UsageError(
             f"the forward pass stops the gradient ({program.estimators[0]}) in a function with a backward pass of its "
             "own, which has another derivative: give a reference that has your derivative"
         )
+    steps = [step for name in constant for step in step_functions_of(program, name)]
+    if written and steps:
+        names = " or ".join(f"{name} ({place})" if place else name for name, place in written)
+        raise UsageError(
+            f"the derivative of the forward pass by {constant[0]} is 0 everywhere ({steps[0]}), but {names} returns "
+            "another one: "
+            "give a reference that has your derivative, such as x + (f(x) - x) with the gradient of the bracket stopped"
+        )
+
+
+def step_functions_of(program: Program, name: str) -> list[str]:
+    """The step functions, with their places, of numbers that depend on an input."""
+    name = name if name in program.inputs else name.removesuffix(".real").removesuffix(".imag")
+    reached, found = {list(program.inputs).index(name)}, []
+    for step in program.steps:
+        if not reached.isdisjoint(values_in([*step.operands, step.keywords])):
+            reached.add(step.output)
+            if step.name in STEP_FUNCTIONS:
+                found.append(f"{step.name} at {step.place}" if step.place else step.name)
+    return found
 
 
 def values_in(x: Any) -> set[int]:
