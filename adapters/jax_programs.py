@@ -14,11 +14,14 @@ from jax._src import source_info_util
 from jax.extend import core as jcore
 
 from gradagree.adapters.lax import numpy_form
+from gradagree.adapters.lax.iterations import ITERATIONS, OWN_FILES, iteration
 from gradagree.adapters.program import STOPS, Program, Step
 from gradagree.errors import UsageError
 from gradagree.reference.graph import Value
 from gradagree.reference.operations.moves import constant, stop_gradient
 
+COMPILED = ("jit", "pjit")
+"""Primitives that stand for a compiled function."""
 OPENED = {
     "jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "core_call": "call_jaxpr", "remat2": "jaxpr",
     "checkpoint": "jaxpr", "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr",
@@ -209,6 +212,9 @@ class _Recorder:
         name, params = equation.primitive.name, equation.params
         if name == "custom_jvp_call" and params["call_jaxpr"].jaxpr.debug_info.func_name == "_frexp":
             return self._frexp(equation, operands)
+        if name in COMPILED and (whole := self.iteration(params, operands)):
+            found = self.record(f"jax.{params['name']}", *whole, operands, [v.aval for v in equation.outvars])
+            return [found]
         if name in OPENED:
             inner = params[OPENED[name]]
             consts = getattr(inner, "consts", ())
@@ -234,6 +240,14 @@ class _Recorder:
             form = ALIKE[name]
         found = self.record(f"lax.{name}", form, native, operands, [v.aval for v in equation.outvars])
         return list(found) if equation.primitive.multiple_results else [found]
+
+    def iteration(self, params: dict[str, Any], operands: Sequence[Any]) -> Any:
+        """(NumPy form, JAX's function) of a function of JAX that iterates; None for any other."""
+        info = params["jaxpr"].jaxpr.debug_info.func_src_info or ""
+        if params["name"] not in ITERATIONS:
+            return None
+        given = [jnp.asarray(self.stored(x)) for x in operands]
+        return iteration(params["name"], info, given)
 
     def _frexp(self, equation: Any, operands: list[Any]) -> list[Any]:
         """x times a power of two, and the exponent: the program takes both from the bits of x."""
@@ -434,9 +448,6 @@ def replay(program: Program, inputs: Sequence[Any], cotangents: Sequence[Any | N
     by_inputs, by_zeros = vjp(seeds)
     found = {k: conjugated(g) for k, g in (by_inputs | by_zeros).items()}
     return plain, [found.get(k) for k in range(len(plain))]
-
-
-OWN_FILES = str(Path(jax.__file__).parent)
 
 
 def backward_passes(function: Callable[..., Any], inputs: Sequence[Any]) -> list[tuple[str, str]]:

@@ -108,6 +108,7 @@ FUNCTIONS: dict[Any, Callable[[arb], arb]] = {
     np.arccosh: lambda x: x.acosh(), np.arcsinh: lambda x: x.asinh(), np.arctanh: lambda x: x.atanh(),
     special.digamma: lambda x: x.digamma(), special.gamma: lambda x: x.gamma(), special.gammaln: gammaln,
     special.erf: lambda x: x.erf(), special.erfc: lambda x: x.erfc(), special.erfcinv: lambda x: x.erfcinv(),
+    special.exp1: lambda x: x.expint(1), special.expi: lambda x: x.ei(),
     special.erfcx: lambda x: (x * x).exp() * x.erfc(), special.erfinv: lambda x: x.erfinv(),
     special.expit: expit, special.log_expit: lambda x: -((-x).exp().log1p()),
     special.logit: lambda x: (x / (1 - x)).log(), special.exprel: piecewise_monotone(lambda x: x.hypgeom_1f1(1, 2)),

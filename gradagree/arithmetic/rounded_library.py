@@ -115,6 +115,8 @@ FUNCTIONS: dict[Any, Library] = {
     special.erf: Library(narrow=1),
     special.erfc: Library(backward=1, half_backward=0),
     special.erfinv: Library(forward=2, backward=1, half_backward=0),
+    special.exp1: Library(forward=2, domain=lambda low, high: low > 0),
+    special.expi: Library(forward=2, absolute=1, domain=lambda low, high: (low > 0) | (high < 0)),
     special.gammaln: Library(
         (LOWEST_GAMMA,), backward=1, half_backward=0, absolute=4, domain=between_integers,
         slope=largest_at_ends(special.digamma),
@@ -132,8 +134,9 @@ half       at every number of 16 bits: 1, and 3 where XLA rounds its formula's s
 backward   XLA's exp2, sinh and cosh raise e to a rounded power (716 in float64); so do erfc and ndtr; zeros of logit.
            At every number of 16 bits beyond half, relative to the argument: exp2 1.8, logit 0.7; others below 0.001
 reflected  polygamma functions of negative x have sin(pi x) of a rounded pi x
-forward    i1 and i1e: 19 where two series meet, near 7.7; erfinv: 34 in XLA; log_ndtr: 13, compiled by Inductor
-absolute   gammaln: 35 in size near 1 and 2, by XLA's sum of large terms that cancel
+forward    i1 and i1e: 19 where two series meet, near 7.7; erfinv: 34 in XLA; log_ndtr: 13, compiled by Inductor;
+           exp1 and expi: 11 by jax's continued fractions
+absolute   gammaln: 35 in size near 1 and 2, by XLA's sum of large terms that cancel; expi: 2.5 near its zero at 0.3725
 narrow     erf: 3.4 of float32 in size, by torch's polynomial for vectors of bfloat16
 accuracy   XLA's log1p in float64: 241 just above -0.4142; arctanh through it: 147
 peak       e^x overflows in sinh, cosh, i0 and i1 before it is halved or scaled; pi x in sinc

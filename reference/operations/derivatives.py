@@ -55,6 +55,8 @@ DERIVATIVES: dict[Any, Callable[[Any, Any], Any]] = {
     special.erfcinv: lambda x, y: -0.5 * (ROOT_PI * np.exp(y**2)),
     special.erfcx: lambda x, y: 2 * x * y - TWO_OVER_ROOT_PI,
     special.erfinv: lambda x, y: 0.5 * (ROOT_PI * np.exp(y**2)),
+    special.exp1: lambda x, y: -np.exp(-x) / x,
+    special.expi: lambda x, y: np.exp(x) / x,
     special.expit: lambda x, y: y * (1 - y),
     special.exprel: lambda x, y: at_zero(x, 0.5, lambda x: (np.exp(x) - y) / x),
     special.gamma: lambda x, y: y * special.digamma(x),

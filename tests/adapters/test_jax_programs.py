@@ -281,3 +281,36 @@ def test_that_a_linear_system_has_the_derivative_of_its_solution() -> None:
     expected = np.linalg.solve(a.T, np.ones((3, 1)))
     np.testing.assert_allclose(by_b, expected)
     np.testing.assert_allclose(by_a, -expected @ np.linalg.solve(a, b).T)
+
+
+AROUND_ZERO = np.array([0.02, 0.3, 0.3725, 0.9, 1.0, 1.7, 4.0, 11.0, 30.0], np.float32)
+INTEGRALS: dict[str, tuple[Any, Any]] = {
+    "expi": (jax.scipy.special.expi, AROUND_ZERO),
+    "expi of negative numbers": (jax.scipy.special.expi, -AROUND_ZERO),
+    "exp1": (jax.scipy.special.exp1, AROUND_ZERO),
+    **{f"expn {n}": (lambda x, n=n: jax.scipy.special.expn(n, x), AROUND_ZERO) for n in (1, 2, 3, 4)},
+}
+
+
+@pytest.mark.parametrize("name", INTEGRALS)
+def test_that_exponential_integrals_agree_with_their_own_forward_pass(name: str) -> None:
+    function, x = INTEGRALS[name]
+    assert_grads(function, [jnp.asarray(x)], modes=("reverse", "forward"))
+
+
+def test_that_wrong_derivatives_of_exponential_integrals_are_found() -> None:
+    """That of E_0 is NaN in JAX 0.10: it is taken from E_-1, which JAX does not know."""
+    integral = jax.scipy.special.expi
+    own = jax.custom_jvp(lambda x: integral(x))
+    own.defjvp(lambda xs, ts: (integral(xs[0]), 1.001 * jnp.exp(xs[0]) / xs[0] * ts[0]))
+    with pytest.raises(AssertionError, match=r"every operation of the forward pass is right, so <lambda>"):
+        assert_grads(own, [jnp.asarray(AROUND_ZERO)])
+    with pytest.raises(AssertionError, match=r"the gradient of jax\.expn .* is wrong"):
+        assert_grads(lambda x: jax.scipy.special.expn(0, x), [jnp.asarray(AROUND_ZERO)])
+
+
+def test_that_exponential_integrals_without_a_form_are_refused() -> None:
+    x = jnp.asarray(AROUND_ZERO)
+    for function in (lambda x: jax.scipy.special.expn(7, x), lambda x: jax.scipy.special.expi(x.astype("bfloat16"))):
+        with pytest.raises(UsageError, match="iterates until its numbers are close enough"):
+            assert_grads(function, [x])

@@ -99,6 +99,8 @@ IDENTITIES: dict[Any, tuple[Any, Callable[[Any], Any], Callable[[Any], Any]]] = 
     special.log_expit: (X, lambda x: np.exp(special.log_expit(x)), special.expit),
     special.erfc: (X, special.erfc, lambda x: 1 - special.erf(x)),
     special.ndtr: (X, special.ndtr, lambda x: (1 + special.erf(x / np.sqrt(Ball.exact(2.0)))) / 2),
+    special.expi: (-np.abs(X), special.expi, lambda x: -special.exp1(-x)),
+    special.exp1: (np.abs(X), lambda x: -special.exp1(x), lambda x: special.expi(-x)),
     special.erfcx: (X, lambda x: np.exp(-x * x) * special.erfcx(x), special.erfc),
     special.erfinv: (X / 8, lambda x: special.erf(special.erfinv(x)), lambda x: x),
     special.erfcinv: (np.abs(X) / 8, lambda x: special.erfc(special.erfcinv(x)), lambda x: x),

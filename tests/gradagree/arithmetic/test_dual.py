@@ -25,7 +25,7 @@ STEP = flint.arb(2) ** -100
 ANY, POSITIVE, UNIT, SHARE, ABOVE = (-4.0, 4.0), (0.25, 4.0), (-0.75, 0.75), (0.125, 0.875), (1.25, 4.0)
 DOMAINS: dict[Any, tuple[float, float]] = {
     **dict.fromkeys((np.log, np.log2, np.log10, np.sqrt, special.entr, np.linalg.norm), POSITIVE),
-    **dict.fromkeys((special.digamma, special.gamma, special.gammaln), POSITIVE),
+    **dict.fromkeys((special.digamma, special.exp1, special.expi, special.gamma, special.gammaln), POSITIVE),
     **dict.fromkeys((np.arccos, np.arcsin, np.arctanh, np.log1p, special.erfinv, special.erfcx), UNIT),
     **dict.fromkeys((special.logit, special.ndtri, special.erfcinv), SHARE), np.arccosh: ABOVE,
 }  # fmt: skip

@@ -43,7 +43,7 @@ DOMAINS: dict[tuple[float, float], tuple[Any, ...]] = {
     POSITIVE: (
         np.log, np.log2, np.log10, np.sqrt, special.digamma, special.gamma, special.gammaln, np.reciprocal,
         special.entr, special.rel_entr, special.kl_div, special.xlogy, np.power, special.zeta, special.boxcox,
-        special.boxcox1p, special.gammainc, special.gammaincc, gammainc_by_order,
+        special.boxcox1p, special.exp1, special.expi, special.gammainc, special.gammaincc, gammainc_by_order,
     ),
     UNIT: (np.arccos, np.arcsin, np.arctanh, special.erfinv, np.log1p, np.tan, special.xlog1py),
     SHARE: (special.betainc, betainc_by_order, special.logit, special.ndtri, special.erfcinv),

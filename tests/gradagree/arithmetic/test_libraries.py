@@ -26,6 +26,7 @@ INNER = {
     np.arccos: (-1, 1), np.arcsin: (-1, 1), np.arctanh: (-1, 1), special.erfinv: (-1, 1), np.log1p: (-1, 8),
     special.logit: (0, 1), special.ndtri: (0, 1), np.arccosh: (1, 9),
     **dict.fromkeys((np.log, np.log2, np.log10, np.sqrt, special.digamma, special.gamma, special.gammaln), (0, 9)),
+    **dict.fromkeys((special.exp1, special.expi), (0, 9)),
 }  # fmt: skip
 """Where a function is defined, or all of its kinds of numbers are."""
 TORCH = {
@@ -34,15 +35,18 @@ TORCH = {
 }  # fmt: skip
 """Functions that go by another name in torch."""
 ABSENT = {
-    "torch": (np.cbrt, special.gamma, special.exprel, special.erfcinv, special.erfcx, special.ndtr),
+    "torch": (
+        np.cbrt, special.gamma, special.exp1, special.expi, special.exprel, special.erfcinv, special.erfcx,
+        special.ndtr,
+    ),
     "jax": (special.exprel, special.erfcinv, special.erfcx, special.log_ndtr),
-}
+}  # fmt: skip
 """Not there; or wrong, or without its digits in a tail: torch's ndtr, jax's erfcx and log_ndtr."""
 NARROW = {
     "torch": (special.log_ndtr, special.ndtri, special.erfcx),
-    "jax": (special.ndtr, special.ndtri),
+    "jax": (special.exp1, special.expi, special.ndtr, special.ndtri),
 }
-"""Not there in formats of 16 bits."""
+"""Not there in formats of 16 bits, or computed in 16 bits throughout."""
 
 
 def spelled(f: Any, lib: Any) -> Callable[[Any], Any]:

@@ -68,6 +68,7 @@ INSIDE: dict[Any, np.ndarray] = {
     **dict.fromkeys((np.log, np.log10, np.log2, special.gammaln, special.gamma, special.digamma), POSITIVE),
     np.sqrt: points(1e-12, 0.15, 4.0, 1e12), np.cbrt: points(-8.0, 1e-12, 0.3), np.log1p: points(-0.9, 0.0, 1e-9, 30.0),
     **dict.fromkeys((special.logit, special.ndtri), points(0.001, 0.25, 0.5, 0.9)),
+    special.exp1: POSITIVE, special.expi: points(-20.0, -0.3, 0.2, 0.9, 30.0),
     special.erfcinv: points(0.001, 0.6, 1.0, 1.9), np.reciprocal: points(-2.0, 1e-9, 0.3, 1e9),
     **dict.fromkeys((np.absolute, np.fabs), points(-1e9, -0.5, 1e-9, 2.0)),
     **dict.fromkeys(STEPS, points(-1.7, -0.2, 0.3, 2.6)), np.tan: points(-1.5, 0.0, 1.5, 100.0),

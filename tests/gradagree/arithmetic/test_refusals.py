@@ -58,12 +58,12 @@ def test_that_a_function_without_a_rule_is_an_error_that_names_it_and_those_that
 
 @pytest.mark.parametrize(
     ("function", "near"),
-    [(special.erfi, "erf"), (special.exp1, "exp"), (np.nanmax, "amax"), (special.gammaincinv, "gamma")],
+    [(special.erfi, "erf"), (special.expn, "exp"), (np.nanmax, "amax"), (special.gammaincinv, "gamma")],
 )
 def test_that_the_nearest_function_is_named(function: Any, near: str) -> None:
     x = KINDS["rounded"](NUMBERS)
     with pytest.raises(NoRule, match=r"; did you mean \w+\? write") as caught:
-        function(x, x) if function is special.gammaincinv else function(x)
+        function(x, x) if function in (special.expn, special.gammaincinv) else function(x)
     assert re.search(r"mean (\w+)\?", str(caught.value))[1].startswith(near)  # type: ignore[index]
 
 
