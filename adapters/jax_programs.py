@@ -213,8 +213,8 @@ class _Recorder:
         if name == "custom_jvp_call" and params["call_jaxpr"].jaxpr.debug_info.func_name == "_frexp":
             return self._frexp(equation, operands)
         if name in COMPILED and (whole := self.iteration(params, operands)):
-            found = self.record(f"jax.{params['name']}", *whole, operands, [v.aval for v in equation.outvars])
-            return [found]
+            own, function = whole
+            return [self.record(f"jax.{params['name']}", own, function, operands, [equation.outvars[0].aval])]
         if name in OPENED:
             inner = params[OPENED[name]]
             consts = getattr(inner, "consts", ())
@@ -243,11 +243,10 @@ class _Recorder:
 
     def iteration(self, params: dict[str, Any], operands: Sequence[Any]) -> Any:
         """(NumPy form, JAX's function) of a function of JAX that iterates; None for any other."""
-        info = params["jaxpr"].jaxpr.debug_info.func_src_info or ""
         if params["name"] not in ITERATIONS:
             return None
-        given = [jnp.asarray(self.stored(x)) for x in operands]
-        return iteration(params["name"], info, given)
+        info = params["jaxpr"].jaxpr.debug_info.func_src_info or ""
+        return iteration(params["name"], info, [jnp.asarray(self.stored(x)) for x in operands])
 
     def _frexp(self, equation: Any, operands: list[Any]) -> list[Any]:
         """x times a power of two, and the exponent: the program takes both from the bits of x."""
