@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from gradagree.checker.verdict import Record, Verdict
+
 ROOT = Path(__file__).parents[2]
 MODULES = ("measure", "page")
 LEAST, LEAST_KINDS = 60, 10
@@ -85,3 +87,14 @@ def test_that_the_tables_count_what_is_found_and_name_what_is_not(planted: Any) 
     assert "| a kind | – | 1/2 | – | – |" in text
     assert "- *a fault*: by default run in jax." in text
     assert "1 of 1 accused: a fault (jax, default run)." in text
+
+
+def test_that_a_known_fault_of_another_function_does_not_count(planted: Any) -> None:
+    spec = "1-8-8-3-1-12:id,erf,cos,gelu,hardsigmoid:multiclass_hinge:n32:f64:ordinary:s550603312"
+    record = Record(
+        case="1", spec=spec, sha256="", framework="torch", version="2.13.0+cpu", mode="backward", dtype="float64",
+        verdict=Verdict.DISAGREE, function="hardsigmoid", box=5, entry="delta_p[2,0]",
+        expected=(0.015768686930338543).hex(), observed=(0.015768687400282033).hex(), ratio=3.0,
+    )  # fmt: skip
+    assert not planted.measure.first_failure([record], "mine")["found"]
+    assert planted.measure.first_failure([record], "hardsigmoid")["found"]
