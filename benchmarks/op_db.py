@@ -233,7 +233,7 @@ def digits(x: float | None) -> float | None:
 
 def summary(outcomes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The outcomes of an operation in one dtype."""
-    sharpness = [s for x in outcomes for s in x.get("sharpness", [])]
+    sharpness = [math.inf if math.isnan(s) else s for x in outcomes for s in x.get("sharpness", [])]
     return {
         "samples": len(outcomes),
         "judged": sum("verdict" in x for x in outcomes),

@@ -98,7 +98,7 @@ def overview(operations: Mapping[str, Any], version: str) -> list[str]:
     for dtype in (*DTYPES, *COMPLEX):
         ones = [one[dtype] for one in operations.values() if dtype in one]
         if ones:
-            known = sorted(one["sharpness"] for one in ones if one["sharpness"] is not None)
+            known = sorted(unbounded(one["sharpness"]) for one in ones if one["sharpness"] is not None)
             samples, compared = (sum(one[key] for one in ones) for key in ("samples", "judged"))
             failing = sum(one["verdicts"].get(v, 0) for one in ones for v in FAILING)
             unclear = sum(one["verdicts"].get(v, 0) for one in ones for v in UNCLEAR)
@@ -167,6 +167,11 @@ def row(name: str, result: Mapping[str, Any]) -> str:
     verdicts = ", ".join(f"{v} {n}" for v, n in counts.most_common())
     sharp = ", ".join(f"{d} {number(one['sharpness'])}" for d, one in result.items() if one["sharpness"] is not None)
     return f"| `{name}` | {account(result).partition(':')[0]} | {verdicts} | {sharp} |"
+
+
+def unbounded(x: float) -> float:
+    """A relative tolerance; infinity for one that is not a number, which has no place in an order."""
+    return math.inf if math.isnan(x) else x
 
 
 def number(x: float) -> str:

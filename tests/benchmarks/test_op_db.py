@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -101,6 +102,16 @@ def test_that_the_page_accounts_for_each_operation() -> None:
     assert "at most 3 samples" in text
     assert "| `sin` | float32 1 of 1 | not examined yet |" in text
     assert "For 2, the median relative tolerance" in text
+
+
+def test_that_relative_tolerances_that_are_not_numbers_count_as_unbounded() -> None:
+    page = importlib.import_module("benchmarks.op_db_page")
+    outcomes = [{"verdict": "agree", "sharpness": [x]} for x in (1e-7, math.nan, 1e-6)]
+    assert op_db.summary(outcomes)["sharpness"] == 1e-6
+    one = {"samples": 1, "judged": 1, "verdicts": {"agree": 1}, "refused": {}}
+    operations = {str(k): {"float32": {**one, "sharpness": x}} for k, x in enumerate((3e-3, math.nan, 1e-7))}
+    text = page.page({"versions": {"torch": "2"}, "samples": 3, "operations": operations})
+    assert "| float32 | 3 | 3 | 3 | 0 | 0 | 3.0e-03 | 1 |" in text
 
 
 def test_that_the_page_says_what_was_run_and_counts_operations_of_complex_numbers() -> None:
