@@ -42,7 +42,7 @@ def check_model(
         UsageError: The model cannot be run with these arguments, or nothing can be differentiated.
     """
     call = adapter.prepare(function, args, dict(kwargs), wrt)
-    check_numbers(call, [adapter.to_numpy(x) for x in call.arrays if len(x.shape) == 0 or 0 not in x.shape])
+    check_numbers(call, map(adapter.to_numpy, call.arrays))
     observer = ModuleObserver(functools.cache(lambda dtype: rungs_for(adapter, call, dtype, arithmetic)))
 
     def seeds(outputs: list[Any]) -> Sequence[Any]:

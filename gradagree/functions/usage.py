@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,7 @@ def check_options(
     return chosen
 
 
-def check_numbers(call: Call, inputs: Sequence[np.ndarray]) -> None:
+def check_numbers(call: Call, inputs: Iterable[np.ndarray]) -> None:
     """Raises UsageError if there is nothing to differentiate, or an input holds NaN or infinity.
 
     -inf is admitted: a mask holds it, or masked scores.

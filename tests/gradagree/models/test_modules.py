@@ -289,3 +289,11 @@ def test_that_a_bias_whose_gradient_cancels_is_undecided_and_not_accused() -> No
     net = nn.Sequential(nn.Linear(300, 400), nn.BatchNorm1d(400))
     report = modules_of(net, (torch.randn(16, 300),))
     assert {one.name: one.verdict.value for one in report.modules} == {"0": "undecided", "1": "agree"}
+
+
+def test_that_an_input_without_entries_is_no_obstacle() -> None:
+    class Two(nn.Module):
+        def forward(self, x: Any, y: Any) -> Any:
+            return x * 2, y * 3
+
+    assert [one.verdict.value for one in modules_of(Two(), (torch.randn(3), torch.zeros(0))).modules] == ["agree"]
