@@ -74,8 +74,10 @@ class Program:
         """The outputs for the given inputs, in their arithmetic.
 
         Raises:
-            UsageError: An operation has no NumPy function; the message names it and its place in the user's program.
+            UsageError: An operation has no NumPy function; the message names all, with their places.
         """
+        if self.unknown:
+            raise UsageError(unknown_operation(*self.unknown))
         values = self.run(arrays)
         return [replace_values(x, values) for x in self.outputs]
 
@@ -111,9 +113,16 @@ def floating(x: Any, to: str, source: str | None) -> Any:
     return cast(1.0 * x if source not in FORMATS else x, to=to, source=source if source in FORMATS else None)
 
 
-def unknown_operation(step: Step) -> str:
-    place = f" (called at {step.place})" if step.place else ""
-    return f"no NumPy form of the operation {step.name} is known{place}; give a reference function in NumPy"
+def unknown_operation(*steps: Step) -> str:
+    """The message for operations without a NumPy form: all of them, each with its first place."""
+    places: dict[str, str] = {}
+    for step in steps:
+        places.setdefault(step.name, f" (called at {step.place})" if step.place else "")
+    if len(places) == 1:
+        ((name, place),) = places.items()
+        return f"no NumPy form of the operation {name} is known{place}; give a reference function in NumPy"
+    names = ", ".join(f"{name}{place}" for name, place in places.items())
+    return f"no NumPy form of these operations is known: {names}; give a reference function in NumPy"
 
 
 def replace_values(x: Any, values: Sequence[Any]) -> Any:

@@ -69,3 +69,13 @@ def test_that_the_message_names_a_step_function_beside_other_operations() -> Non
     report = check_function(straight_through(lambda x: torch.sign(x) * x.abs().mean()), (X,))
     (failure,) = report.failures
     assert "is wrong, unless it replaces the derivative 0 of aten.sign (" in failure.reason
+
+
+def test_that_all_operations_without_a_numpy_form_are_named_with_their_places() -> None:
+    def function(x: Any) -> Any:
+        return torch.special.airy_ai(x) * torch.nextafter(x, x + 1)
+
+    with pytest.raises(
+        UsageError, match=r"known: aten.special_airy_ai \(called at .*\), prims.nextafter .*; give a ref"
+    ):
+        assert_grads(function, (X,))
