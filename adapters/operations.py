@@ -26,6 +26,7 @@ class ModelOperation:
         custom: True for a function with a backward pass of its own.
         reason: Why it has no NumPy form.
         labels: What each operand is called by the user, such as the name of a parameter; empty where it has no name.
+        graph: What the function computes, once it has been traced.
     """
 
     name: str
@@ -40,6 +41,7 @@ class ModelOperation:
     custom: bool = False
     reason: str = ""
     labels: list[str] = field(default_factory=list)
+    graph: Any = None
 
 
 @dataclass(frozen=True)

@@ -240,7 +240,8 @@ def operation_on_part(operation: ModelOperation, base: torch.Tensor, view: torch
         (new,) = inner(np.reshape(flat[places], shape), *others)
         return [np.reshape(put(flat, places, np.reshape(new, (-1,))), layout.shape)]
 
-    return replace(operation, function=None if inner is None else function, factors=None, rows=None, moves=False)
+    whole = None if inner is None else function
+    return replace(operation, function=whole, graph=None, factors=None, rows=None, moves=False)
 
 
 def later_view(node: Any, base: Layout) -> Recorded:
@@ -389,7 +390,7 @@ class BackwardPass:
         received = dict(enumerate(taken))
         seeds = [None if received.get(k) is None else host(received[k]) for k in one.places]
         self.observer.gradient(operation, [host(x) for x in one.tensors], seeds, sums)
-        one.tensors, operation.function = [], None  # nothing else holds the numbers
+        one.tensors, operation.function, operation.graph = [], None, None  # nothing else holds the numbers
 
     def arrived(self, node: Any, grads: Sequence[torch.Tensor | None]) -> None:
         self.add_up("", self.leaves.get(id(node), "a parameter"), (id(node), 0), grads[0])

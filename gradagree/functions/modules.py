@@ -231,9 +231,14 @@ def judge_gradients(
 
 
 def graph_of(operation: ModelOperation, inputs: Sequence[np.ndarray]) -> Graph:
-    assert operation.function is not None
-    with np.errstate(all="ignore"):
-        return trace(lambda *arrays: list(operation.function(*arrays)), *map(wide, inputs))  # type: ignore[misc]
+    """The graph of an operation, traced once for its value and its backward pass."""
+    function = operation.function
+    assert function is not None
+    if operation.graph is None:
+        with np.errstate(all="ignore"):
+            operation.graph = trace(lambda *arrays: list(function(*arrays)), *map(wide, inputs))
+    found: Graph = operation.graph
+    return found
 
 
 def expectation(
