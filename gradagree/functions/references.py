@@ -12,11 +12,13 @@ from gradagree.adapters.function_adapters import others
 from gradagree.adapters.functions import Call, FunctionAdapter
 from gradagree.adapters.program import STEP_FUNCTIONS, STOPS, Program
 from gradagree.arithmetic.duck import NoRule
+from gradagree.arithmetic.model import FORMATS
 from gradagree.arithmetic.tape import trace
 from gradagree.errors import UsageError
-from gradagree.functions.parts import Parts, of_parts
+from gradagree.functions.parts import Parts, of_parts, real_dtype
 from gradagree.reference import Operation
 from gradagree.reference.graph import Graph, Value
+from gradagree.reference.operations.casts import CAST
 
 PARAMETERS = "params"
 """Argument of a reference that takes all parameters of a module, by name."""
@@ -62,12 +64,23 @@ def graph_of(
 def own_graph(
     adapter: FunctionAdapter, call: Call, inputs: Sequence[np.ndarray], outputs: Parts, reference: Graph
 ) -> Graph | None:
-    """The function's own forward pass as a graph; None if it cannot be traced, or returns other shapes."""
+    """The function's own forward pass as a graph.
+
+    None if it cannot be traced, returns other shapes, or converts to a format with fewer digits than the reference
+    does: then it computes something else.
+    """
     try:
         found = graph_of(adapter, call, None, inputs, (), {}, outputs)
     except Exception:  # noqa: BLE001 (whatever the user's function raises under tracing)
         return None
-    return found if found.shapes == reference.shapes else None
+    floating = [FORMATS[d].precision for x in call.arrays if (d := real_dtype(adapter.dtype(x))) in FORMATS]
+    least = min([*floating, *digits_kept(reference)])
+    return found if found.shapes == reference.shapes and min(digits_kept(found), default=least) >= least else None
+
+
+def digits_kept(graph: Graph) -> list[int]:
+    """The significant bits of the formats to which a graph converts numbers."""
+    return [FORMATS[a.parameters["to"]].precision for a in graph.applications if a.operation is CAST]
 
 
 def check_stops(call: Call, program: Program) -> list[str]:
