@@ -43,7 +43,7 @@ ABSENT = {
 }  # fmt: skip
 """Not there; or wrong, or without its digits in a tail: torch's ndtr, jax's erfcx and log_ndtr.
 
-The tests of JAX's programs are about its exponential integrals, which take seconds for thousands of numbers.
+JAX's exponential integrals are tested with its programs.
 """
 NARROW = {
     "torch": (special.log_ndtr, special.ndtri, special.erfcx),
