@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
@@ -20,6 +21,20 @@ from gradagree.reference.operations.derivatives import DERIVATIVES, PARTIALS
 from gradagree.reference.operations.primitive import between, certain, midpoints, possible
 
 Seed = Callable[[tuple[int, ...]], Any]
+BY_MEAN: ContextVar[bool] = ContextVar("by_mean", default=False)
+
+
+@contextmanager
+def mean_at_ties() -> Iterator[None]:
+    """Within this context, the tangent of the largest of equal entries is the mean of theirs.
+
+    For a smooth function, in whose result the tangent of the largest entry cancels, such as the softmax.
+    """
+    token = BY_MEAN.set(True)
+    try:
+        yield
+    finally:
+        BY_MEAN.reset(token)
 
 
 class IntermediateTangents:
@@ -289,7 +304,9 @@ def largest(x: Dual, axis: Any = None, keepdims: bool = False) -> Dual:
     equal = possible(x.value == value)
     tangent = np.sum(np.where(equal, x.tangent, 0.0), axis=axis, keepdims=True)
     tied = np.sum(equal, axis=axis, keepdims=True) > 1
-    if tied.any():
+    if tied.any() and BY_MEAN.get():
+        tangent = tangent / np.sum(np.where(equal, 1.0, 0.0), axis=axis, keepdims=True)
+    elif tied.any():
         ends = (np.where(equal, x.tangent, end) for end in (np.inf, -np.inf))
         least, most = (f(end, axis=axis, keepdims=True) for f, end in zip((np.min, np.max), ends, strict=True))
         tangent = between(tied, np.where(tied, least, tangent), np.where(tied, most, tangent))

@@ -31,7 +31,7 @@ from gradagree.errors import UsageError, check_target
 @click.option(
     "--modules/--no-modules",
     default=None,
-    help="Also check a module of PyTorch operation by operation (default: large ones, only so).",
+    help="Also check a module operation by operation (default: large ones, only so).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the records as JSON instead of a table.")
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Also write the report as a page.")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gradagree.adapters.pointwise import REDUCTION, is_rows
-from gradagree.arithmetic.dual import Dual, tangent_of
+from gradagree.arithmetic.dual import Dual, mean_at_ties, tangent_of
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.losses.reduction import _EntryByEntry
 
@@ -117,7 +117,8 @@ def row_formula(activation: Activation, quantity: str, ks: tuple[int, ...], js: 
 
     def second(p: Any) -> Any:
         n, m = p.shape[-1], activation.width(p.shape[-1]) or 0
-        along = [activation.vjp(Dual(p, unit(p, j, n)), unit(p, ks[0], m)) for j in js]
+        with mean_at_ties():
+            along = [activation.vjp(Dual(p, unit(p, j, n)), unit(p, ks[0], m)) for j in js]
         return np.stack([lift_to_shape(p, tangent_of(x)) for x in along], axis=1)
 
     return {"value": activation.value, "slope": derivative, "second": second}[quantity]
@@ -135,7 +136,8 @@ def loss_formula(error: ErrorFunction, quantity: str, js: tuple[int, ...] | None
         found = []
         for j in js or (0,):
             along = np.broadcast_to((np.arange(o.shape[-1]) == j) * 1.0, o.shape)
-            found.append(lift_to_shape(o, tangent_of(error.sensitivity(Dual(o, lift(o, along)), t))))
+            with mean_at_ties():
+                found.append(lift_to_shape(o, tangent_of(error.sensitivity(Dual(o, lift(o, along)), t))))
         return found[0] if js is None else np.stack(found, axis=1)
 
     return {"value": value, "slope": derivative, "second": second}[quantity]

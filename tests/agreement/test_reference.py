@@ -98,7 +98,7 @@ def compared_parts(case: Case, answer: Answer) -> list[Part]:
     """The parts that the check of single operations compares."""
     seen = []
 
-    def spy(quantity: Quantity, observed: Any, expect: Any, kinks: Any = None) -> Comparison:
+    def spy(quantity: Quantity, observed: Any, expect: Any, *_: Any, **__: Any) -> Comparison:
         seen.append(Part(quantity, expect(ToleranceOptions()), np.asarray(observed)))
         return Comparison(quantity, Verdict.AGREE)
 

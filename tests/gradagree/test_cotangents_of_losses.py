@@ -11,6 +11,8 @@ from gradagree import Case, ErrorFunction, check
 from gradagree.api import Disagreement
 from gradagree.checker.verdict import Record, Verdict
 
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+
 RIGHT = {Verdict.AGREE, Verdict.CONVENTION, Verdict.UNDECIDED, Verdict.OUT_OF_RANGE, Verdict.INACCURATE}
 EAGER = "backward,grad,vmap,forward"
 
@@ -96,9 +98,8 @@ def test_that_a_loss_that_ignores_its_cotangent_is_found(monkeypatch: pytest.Mon
     spec = "3-4b-2:id,tanh:own_squares:n4:f64:ordinary:s1"
     assert Case.parse(spec).loss_weight not in (0.25, 0.5, 1.0, 2.0)
     found = records_of(spec, frameworks="torch", modes="backward,grad,vmap")
-    assert {(record.verdict, record.box, record.entry and record.entry[:7]) for record in found} == {
-        (Verdict.DISAGREE, "error", "delta_p")
-    }
+    assert {(record.verdict, record.box) for record in found} == {(Verdict.DISAGREE, "error")}
+    assert {str(record.entry).partition("[")[0] for record in found} <= {"delta_p", "dt"}
 
 
 def jax_squares_that_ignore_the_cotangent(self: Any, o: Any, t: Any, jax: Any) -> Any:
@@ -106,7 +107,11 @@ def jax_squares_that_ignore_the_cotangent(self: Any, o: Any, t: Any, jax: Any) -
     def squares(o: Any, t: Any) -> Any:
         return ((o - t) ** 2).sum()
 
-    squares.defvjp(lambda o, t: (squares(o, t), (o, t)), lambda kept, g: (2 * (kept[0] - kept[1]) + 0 * g, None))
+    def backward(kept: Any, g: Any) -> Any:
+        by_o = 2 * (kept[0] - kept[1]) + 0 * g
+        return by_o, -by_o
+
+    squares.defvjp(lambda o, t: (squares(o, t), (o, t)), backward)
     return squares(o, t)
 
 
@@ -124,9 +129,8 @@ def test_that_a_loss_of_the_catalogue_that_ignores_its_cotangent_is_found(
     monkeypatch.setattr(ErrorFunction.catalogue["sse"], framework, squares)
     found = records_of("2-5b-3:id,tanh:sse:n6:f64:ordinary:s1", frameworks=framework, modes=modes)
     assert len(found) == len(modes.split(","))
-    assert {(record.verdict, record.box, record.entry and record.entry[:7]) for record in found} == {
-        (Verdict.DISAGREE, "error", "delta_p")
-    }
+    assert {(record.verdict, record.box) for record in found} == {(Verdict.DISAGREE, "error")}
+    assert {str(record.entry).partition("[")[0] for record in found} <= {"delta_p", "dt"}
 
 
 @pytest.mark.parametrize("loss", ["own_squares", "own_hinge"])
