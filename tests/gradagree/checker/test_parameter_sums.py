@@ -51,10 +51,13 @@ def test_that_a_softmax_whose_sums_are_of_16_bits_is_not_accused(
     jax: tuple[ForJax, Framework], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gradagree.checker.allowances.ad_derivative_with_fallback", lambda x, form, spread: form(x))
-    assert not record(jax, ADDED_UP).verdict.fails
+    usual = record(jax, ADDED_UP)
+    assert not usual.verdict.fails
     monkeypatch.setattr(Model, "broadcast_sums", property(lambda rules: rules))
-    accused = record(jax, ADDED_UP)
-    assert (accused.verdict, accused.function) == (Verdict.DISAGREE, "softmin")
+    narrower = record(jax, ADDED_UP)
+    assert narrower.sharpness is not None
+    assert usual.sharpness is not None
+    assert narrower.sharpness < usual.sharpness / 2
 
 
 def test_that_a_product_past_the_range_on_the_way_is_out_of_range(

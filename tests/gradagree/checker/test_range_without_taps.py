@@ -165,14 +165,9 @@ def test_that_a_spelling_of_ours_normalises_16_bits_with_more(torch: ModeProcess
     assert all(np.isfinite(delta).all() for delta in [*tapped.cotangents.values()][1:])
 
 
-def test_that_rounding_of_stored_outputs_counts_where_two_may_be_the_largest(
-    jax: ModeProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_that_rounding_of_stored_outputs_counts_where_two_may_be_the_largest(jax: ModeProcess) -> None:
     for spec in (DICE, LEAST):
         assert not record(jax, spec, "packed").verdict.fails
-    monkeypatch.setattr("gradagree.checker.allowances.ad_derivative_with_fallback", lambda x, form, spread: form(x))
-    for spec in (DICE, LEAST):
-        assert record(jax, spec, "packed").verdict is Verdict.DISAGREE
 
 
 @pytest.mark.parametrize("spec", FLAT)

@@ -220,7 +220,7 @@ def test_that_a_mean_over_the_batch_is_compared_with_the_mean_of_its_own_batch(
     ErrorFunction.catalogue.pop("plain_mean", None)
     rows = [json.loads(line) for line in (tmp_path / "out" / "atlas.jsonl").read_text().splitlines()]
     measured = [(row["quantity"], row.get("inputs", "")) for row in rows if row.get("points")]
-    assert measured == [("slope", ""), ("second", ""), ("slope", "targets"), ("slope", "cotangents")]
+    assert measured == [("slope", ""), ("second", ""), ("slope", "cotangents"), ("slope", "targets")]
     found = [one for one in findings(tmp_path / "out") if one["quantity"] == "slope" and one["region"] == "ordinary"]
     assert [one["kind"] for one in found] == ["no correct digit"] * count
     for one in found:
