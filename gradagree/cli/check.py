@@ -60,6 +60,9 @@ def check(
     given = None if inputs is None else load_inputs(inputs)
     options = {"order": order, "arithmetic": arithmetic, "cotangents": seeds, "layouts": layouts, "repeat": repeat}
     if is_layer(thing):
+        unused = {"--reference": reference, "--wrt": wrt, "--modules": modules}
+        for name in (name for name, value in unused.items() if value is not None):
+            raise UsageError(f"{name} does not apply to a layer, whose value is the reference; leave it out")
         report = layer_report(thing, framework, modes, dtypes, given, save=save, **options)
     else:
         options |= {"wrt": chosen, "modules": modules}

@@ -17,10 +17,12 @@ from gradagree.checker.verdict import Verdict
 from gradagree.errors import UsageError, nearest
 from gradagree.functions.checked_call import FLOATING
 from gradagree.functions.enclosures import enclose
-from gradagree.functions.inputs import check_by_inputs, report_by_inputs
+from gradagree.functions.inputs import arguments_of, check_by_inputs, report_by_inputs
 from gradagree.functions.message import format_report
 from gradagree.functions.records import Disagreement, GradientRecord, Report
+from gradagree.functions.references import describe
 from gradagree.functions.usage import check_compared
+from gradagree.reference.graph import Graph
 from gradagree.reference.layer import Layer
 
 SEED = 20261129
@@ -96,8 +98,6 @@ def in_framework(
 ) -> Report:
     """The report of a layer's implementation in a framework."""
     places = [list(arrays).index(name) for name in layer.with_gradient(dict(arrays))]
-    if not places:
-        raise UsageError(f"{layer} has no array with a derivative: give one of floating-point numbers")
     function = implementation_of(layer, framework)
     given = tuple(arrays.values())
     chosen = {"wrt": places} | dict(options)
@@ -131,13 +131,35 @@ def implementation_of(layer: Layer, framework: str) -> Callable[..., Any]:
 
 
 def example_arrays(layer: Layer, inputs: Any) -> dict[str, np.ndarray]:
-    """The arrays to check a layer on: the given ones, or its own example."""
-    given = inputs() if callable(inputs) else inputs
-    if given is None:
-        return layer.example(np.random.default_rng(SEED))
-    if isinstance(given, Mapping):
-        return {name: np.asarray(x) for name, x in given.items()}
-    return {name: np.asarray(x) for name, x in zip(layer.array_names, given, strict=False)}
+    """The arrays to check a layer on: the given ones, or its own example.
+
+    Raises:
+        UsageError: The given arrays are not those that the layer takes, hold NaN or infinity, or have no derivative.
+    """
+    found = layer.example(np.random.default_rng(SEED))
+    if inputs is not None:
+        found = named_arrays(layer, list(found), *arguments_of(inputs))
+    for name, x in found.items():
+        if x.dtype.kind == "f" and not np.isfinite(x).all():
+            raise UsageError(f"{layer}: {name} holds NaN or infinity; give finite numbers")
+    if not layer.with_gradient(found):
+        given = ", ".join(f"{name} ({x.dtype})" for name, x in found.items())
+        raise UsageError(f"{layer}: no array has a derivative: {given}; give one of floating-point numbers")
+    return found
+
+
+def named_arrays(
+    layer: Layer, names: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """The given arrays by the layer's own names of them, in its order."""
+    unknown = next((name for name in kwargs if name not in names), None)
+    if unknown is not None:
+        raise UsageError(f"{layer} has no array {unknown!r}: {nearest(unknown, names)}")
+    given = dict(zip(names, args, strict=False)) | dict(kwargs)
+    if len(args) + len(kwargs) != len(names) or len(given) != len(names):
+        count = len(args) + len(kwargs)
+        raise UsageError(f"{layer} takes the arrays {', '.join(names)}; give these {len(names)}, not {count}")
+    return {name: np.asarray(given[name]) for name in names}
 
 
 def frameworks_of(layer: Layer, named: str | None) -> list[str]:
@@ -175,7 +197,7 @@ def prove_layer(layer: Layer, arrays: Mapping[str, np.ndarray]) -> None:
     given = list(arrays.values())
     floating = [k for k, x in enumerate(given) if x.dtype.kind == "f"]
     points = [np.asarray(given[k], dtype=np.float64) for k in floating]
-    graph = trace(function_of(layer.value, given, floating), *points)
+    graph = traced_layer(layer, "value", function_of(layer.value, given, floating), points)
     outputs = graph.results(graph.evaluate(points))
     rng = np.random.default_rng(SEED + 1)  # a cotangent equal to an input would hide a transposed product
     seeds = [rng.standard_normal(np.shape(y)) for y in outputs]
@@ -193,7 +215,7 @@ def prove_layer(layer: Layer, arrays: Mapping[str, np.ndarray]) -> None:
     names = list(arrays)
     needed = layer.with_gradient(dict(arrays))
     used = [k for k in floating if names[k] in needed]
-    own = trace(written, *seeds, *points)
+    own = traced_layer(layer, "vjp", written, [*seeds, *points])
     _, expected = enclose(graph, points, seeds, "stored", "float64", ["float64"] * (len(outputs) + len(points)))
     stores = ["float64"] * (len(used) + len(seeds) + len(points))
     found, _ = enclose(own, [*seeds, *points], [None] * len(used), "stored", "float64", stores)
@@ -209,6 +231,16 @@ def prove_layer(layer: Layer, arrays: Mapping[str, np.ndarray]) -> None:
                 f"{layer}: vjp is not the derivative of value: that of {names[k]} at {place} is {y.value[worst]:.6g}, "
                 f"but {value[worst]:.6g} follows from value; correct one of the two"
             )
+
+
+def traced_layer(layer: Layer, method: str, function: Callable[..., Any], points: Sequence[np.ndarray]) -> Graph:
+    """The graph of a layer's method. Raises UsageError if it cannot be evaluated with these arrays."""
+    try:
+        return trace(function, *points)
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(f"{layer}: {method} cannot be evaluated with these arrays: {describe(error)}") from error
 
 
 def function_of(value: Callable[..., Any], given: Sequence[Any], floating: Sequence[int]) -> Callable[..., Any]:

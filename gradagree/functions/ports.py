@@ -6,6 +6,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from gradagree.functions.assertions import check_function
 from gradagree.functions.enclosures import Expected, enclose, interior, is_floating, lift, narrowest
 from gradagree.functions.message import format_report
 from gradagree.functions.records import Disagreement, GradientRecord, Report
+from gradagree.functions.references import describe
 from gradagree.functions.usage import check_compared, name_of
 from gradagree.reference.graph import Graph
 
@@ -31,6 +33,7 @@ CONSTANTS = 4
 SEED = 20261130
 LARGEST_CONSTANT = 1e4
 WIDE = "float64"
+DEFAULT = "float32"
 
 
 @dataclass(frozen=True)
@@ -94,10 +97,14 @@ def port_report(module: Any, function: Callable[..., Any], params: Any, batch: A
     """As `assert_port`, whatever the verdict."""
     args = tuple(batch) if isinstance(batch, tuple | list) else (batch,)
     first = adapter_of_module(module)
+    if not callable(function):
+        raise UsageError(
+            f"jax_fn is a {type(function).__name__}; give a function that is called as jax_fn(params, *batch)"
+        )
     second = port_adapter(first, params)
     tools = port_tools(first)
+    dtype = dtype_of(first, module, args)
     args = tuple(on_host(first, second, x) for x in args)
-    dtype = narrowest([d for x in first.prepare(module, (), {}, None).arrays if (d := first.dtype(x)) in FORMATS])
     title = f"{name_of(function)} as a port of {name_of(module)}"
     model = first.in_dtype(module, WIDE)
     given = first.in_dtype(args, WIDE)
@@ -108,10 +115,9 @@ def port_report(module: Any, function: Callable[..., Any], params: Any, batch: A
     if any(record.verdict.fails for record in records):
         reason = explain_values(tools, model, given, other, dtype)
         return Report([msgspec.structs.replace(r, reason=r.reason or reason) for r in records], title)
-    reports = [
-        check_function(module, first.in_dtype(args, dtype)),
-        check_function(function, second.in_dtype((params, *args), dtype)),
-    ]
+    reports = [check_function(module, first.in_dtype(args, dtype))]
+    with second.precise() if dtype == WIDE else nullcontext():
+        reports.append(check_function(function, second.in_dtype((params, *args), dtype)))
     for side, report in zip((one, other), reports, strict=True):
         records += [msgspec.structs.replace(r, name=f"{side.adapter.name}: {r.name}") for r in report.records]
     records += compare_gradients(one, other, dtype)
@@ -145,19 +151,35 @@ def port_adapter(first: FunctionAdapter, params: Any) -> FunctionAdapter:
     return candidates[0]
 
 
-def on_host(first: FunctionAdapter, second: FunctionAdapter, x: Any) -> Any:
-    """An array of the batch as one of NumPy."""
-    for adapter in (first, second):
-        if adapter.owns(None, (x,)):
-            numbers = adapter.to_numpy(x)
-            return np.asarray(numbers)
-    return np.asarray(x)
+def on_host(first: FunctionAdapter, second: FunctionAdapter, x: Any) -> np.ndarray:
+    """An array of the batch as one of NumPy.
+
+    Raises:
+        UsageError: It holds no numbers.
+    """
+    owner = next((adapter for adapter in (first, second) if adapter.owns(None, (x,))), None)
+    found = np.asarray(x if owner is None else owner.to_numpy(x))
+    if found.dtype.kind not in "biufc":
+        raise UsageError(f"batch holds a {type(x).__name__}; give an array of numbers, or a tuple of arrays")
+    return found
+
+
+def dtype_of(adapter: FunctionAdapter, module: Any, args: Sequence[Any]) -> str:
+    """The narrowest dtype among the parameters of a module; without any, among the batch."""
+    own = [adapter.dtype(x) for x in adapter.prepare(module, (), {}, None).arrays]
+    found = [d for d in (own or [str(getattr(x, "dtype", "")).rpartition(".")[2] for x in args]) if d in FORMATS]
+    return narrowest(found or [DEFAULT])
 
 
 def side_of(adapter: FunctionAdapter, function: Any, args: Sequence[Any]) -> PortSide:
     """The graph of a program, its outputs and its gradients along one random cotangent for each output."""
     call = adapter.prepare(function, args, {}, None)
-    results = adapter.outputs(call)
+    try:
+        results = adapter.outputs(call)
+    except Exception as error:
+        raise UsageError(
+            f"the {adapter.name} program cannot be called with these arguments: {describe(error)}"
+        ) from error
     inputs = [adapter.to_numpy(x) for x in call.arrays]
     graph = trace(adapter.trace(call), *inputs, names=call.names)
     rng = np.random.default_rng(SEED)

@@ -13,6 +13,7 @@ import pytest
 from gradagree import Layer, check
 from gradagree.api import Disagreement
 from gradagree.checker.verdict import Verdict
+from gradagree.cli.main import code
 from gradagree.errors import UsageError
 from gradagree.functions.layers import layer_report
 from gradagree.reference import ContractError, layers  # noqa: F401 (registers the layers)
@@ -149,6 +150,32 @@ def test_mistakes_get_one_sentence():
         check(Layer.named("dense"), frameworks="touch")
     with pytest.raises(ContractError, match="unknown layer 'densse'; did you mean 'dense'"):
         Layer.named("densse")
+
+
+def test_arrays_that_do_not_fit_get_one_sentence():
+    x, w, b = np.ones((1, 3)), np.eye(2, 3), np.zeros(2)
+    wrong = {
+        r"dense takes the arrays x, w, b; give these 3, not 2": (x, w),
+        r"dense takes the arrays x, w, b; give these 3, not 4": (x, w, b, b),
+        r"dense has no array 'y': known: b, w, x": {"y": x, "w": w, "b": b},
+        r"dense: value cannot be evaluated with these arrays: ValueError": (x, np.eye(2), b),
+        r"dense: w holds NaN or infinity": (x, w * np.nan, b),
+        r"dense: no array has a derivative: x \(int64\)": tuple(z.astype(int) for z in (x, w, b)),
+    }
+    for message, inputs in wrong.items():
+        with pytest.raises(UsageError, match=message):
+            check(Layer.named("dense"), inputs=inputs, frameworks="torch")
+    rnn = Layer.named("rnn")
+    arrays = rnn.example(np.random.default_rng(0))
+    report = check(rnn, inputs=tuple(arrays.values()), frameworks="torch", dtypes="float32", layouts=False, repeat=1)
+    assert {r.name for r in report.records} >= set(arrays)
+
+
+@pytest.mark.parametrize("option", ["--reference=numpy:sinh", "--wrt=0", "--modules"])
+def test_options_that_a_layer_has_no_use_for_are_refused(option, capsys):
+    words = ["check", "gradagree.reference.layers.linear:Dense", "--framework", "torch", option]
+    assert code(words) == 2
+    assert capsys.readouterr().err.startswith(f"gradagree: {option.partition('=')[0]} does not apply to a layer")
 
 
 def run(*words, cwd):

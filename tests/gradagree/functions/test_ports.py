@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -150,11 +152,30 @@ def test_a_port_with_another_gradient_is_found_although_its_values_are_right():
     assert {r.name for r in report.failures} >= {"jax: args[0]['0.weight']"}
 
 
+def test_modules_without_parameters_and_of_float64_are_ported():
+    relu = assert_port(nn.ReLU(), lambda params, x: jax.nn.relu(x), params={}, batch=torch.tensor(X))
+    assert {record.dtype for record in relu.records} == {"float32", "float64"}
+    wide = copy.deepcopy(BLOCK).double()
+    report = assert_port(wide, block, params=params_of(wide), batch=X)
+    assert {record.dtype for record in report.records} == {"float64"}
+
+
 def test_mistakes_get_one_sentence():
     params = params_of(BLOCK)
     with pytest.raises(Disagreement, match=r"the port returns the shape \(3,\), the module \(3, 6\)"):
         assert_port(BLOCK, lambda params, x: block(params, x)[:, 0], params=params, batch=X)
     with pytest.raises(Disagreement, match="the port returns 2 arrays, the module 1; return the same"):
         assert_port(BLOCK, lambda params, x: (block(params, x), x), params=params, batch=X)
+    wrong = {
+        "jax_fn is a int; give a function": (3, params, X),
+        "batch holds a NoneType; give an array of numbers": (block, params, None),
+        "the torch program cannot be called with these arguments": (block, params, X[:, :3]),
+        "the jax program cannot be called with these arguments: KeyError: '1.bias'": (block, {}, X),
+        r"args\[0\] holds NaN or infinity": (block, params, X * np.nan),
+    }
+    without = {name: x for name, x in params.items() if name != "1.bias"}
+    for message, (function, given, batch) in wrong.items():
+        with pytest.raises(UsageError, match=message):
+            assert_port(BLOCK, function, params=given or without, batch=batch)
     with pytest.raises(UsageError, match="torch_module"):
         assert_port(torch.sinh, block, params=params, batch=X)
