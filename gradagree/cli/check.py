@@ -60,9 +60,7 @@ def check(
     given = None if inputs is None else load_inputs(inputs)
     options = {"order": order, "arithmetic": arithmetic, "cotangents": seeds, "layouts": layouts, "repeat": repeat}
     if is_layer(thing):
-        unused = {"--reference": reference, "--wrt": wrt, "--modules": modules}
-        for name in (name for name, value in unused.items() if value is not None):
-            raise UsageError(f"{name} does not apply to a layer, whose value is the reference; leave it out")
+        refuse_for_layer({"--reference": reference, "--wrt": wrt, "--modules": modules})
         report = layer_report(thing, framework, modes, dtypes, given, save=save, **options)
     else:
         options |= {"wrt": chosen, "modules": modules}
@@ -74,3 +72,10 @@ def check(
         print_error(f"gradagree: {report.function}: {sentence}")
         return 5
     return 1 if report.verdict.fails else 0
+
+
+def refuse_for_layer(options: dict[str, Any]) -> None:
+    """Raises UsageError for the first option that is given although a layer has no use for it."""
+    for name, value in options.items():
+        if value is not None:
+            raise UsageError(f"{name} does not apply to a layer, whose value is the reference; leave it out")

@@ -139,8 +139,8 @@ class AveragePool(Layer):
         return summed(x) / count
 
 
-class AdaptiveAveragePool(Layer):
-    """The mean of each of m windows that divide every axis: window i from floor(i n / m) to ceil((i + 1) n / m)."""
+class _AdaptivePool(Layer):
+    """Pooling over a given number of windows that divide every axis."""
 
     axes: int = 2
     outputs: int = 3
@@ -148,6 +148,13 @@ class AdaptiveAveragePool(Layer):
 
     def _places(self, x: Any) -> np.ndarray:
         return adaptive_places(np.shape(x)[np.ndim(x) - self.axes :], [self.outputs] * self.axes)
+
+    def example(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        return {"x": rng.standard_normal((2, 2, *(7, 5, 4)[: self.axes]))}
+
+
+class AdaptiveAveragePool(_AdaptivePool):
+    """The mean of each of m windows that divide every axis: window i from floor(i n / m) to ceil((i + 1) n / m)."""
 
     def value(self, x: Any) -> Any:
         places = self._places(x)
@@ -158,31 +165,18 @@ class AdaptiveAveragePool(Layer):
         shared = np.expand_dims(g / np.sum(places >= 0, axis=-1).astype(float), -1)
         return (taken_vjp(np.broadcast_to(shared, (*np.shape(g), places.shape[-1])), places, np.shape(x)),)
 
-    def example(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        return {"x": rng.standard_normal((2, 2, *(7, 5, 4)[: self.axes]))}
-
     def torch(self, x, *, torch):
         return getattr(torch.nn.functional, f"adaptive_avg_pool{self.axes}d")(x, self.outputs)
 
 
-class AdaptiveMaxPool(Layer):
+class AdaptiveMaxPool(_AdaptivePool):
     """The largest entry of each of outputs windows that divide every axis."""
-
-    axes: int = 2
-    outputs: int = 3
-    settings = ("axes=1,outputs=4", "outputs=1", "axes=3,outputs=2")
-
-    def _places(self, x: Any) -> np.ndarray:
-        return adaptive_places(np.shape(x)[np.ndim(x) - self.axes :], [self.outputs] * self.axes)
 
     def value(self, x: Any) -> Any:
         return np.max(taken(x, self._places(x), -np.inf), axis=-1)
 
     def vjp(self, g: Any, x: Any) -> tuple[Any]:
         return (largest_vjp(g, x, self._places(x)),)
-
-    def example(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        return {"x": rng.standard_normal((2, 2, *(7, 5, 4)[: self.axes]))}
 
     def torch(self, x, *, torch):
         return getattr(torch.nn.functional, f"adaptive_max_pool{self.axes}d")(x, self.outputs)
