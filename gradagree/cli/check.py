@@ -56,8 +56,7 @@ def check(
         raise UsageError("check: give the arguments of the function with --inputs: a .npz file, or module:function")
     page = None if html is None else check_target("--html", html, ".html")
     chosen: Any = None if wrt is None else [int(one) if one.isdigit() else one for one in wrt.split(",")]
-    seeds = cotangents and load_cotangents(cotangents)
-    given = None if inputs is None else load_inputs(inputs)
+    seeds, given = cotangents and load_cotangents(cotangents), inputs and load_inputs(inputs)
     options = {"order": order, "arithmetic": arithmetic, "cotangents": seeds, "layouts": layouts, "repeat": repeat}
     if is_layer(thing):
         refuse_for_layer({"--reference": reference, "--wrt": wrt, "--modules": modules})
