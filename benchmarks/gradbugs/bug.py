@@ -1,0 +1,139 @@
+"""One bug in a gradient: a faulty function, a repaired one, a plain reference, and where the bug was reported."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+DTYPES = ("float64", "float32", "float16", "bfloat16")
+
+KINDS = {
+    "sign": r"wrong sign",
+    "scale": r"times the gradient|half the gradient|1/\S+ of the gradient",
+    "transposed": r"transposed",
+    "order": r"reverse order|in other places|shifted|order of axis",
+    "wrong-axis": r"summed over axis|along axis|not summed over",
+    "missing-term": r"contribution through .* is missing|derivative of .* is not applied|0 everywhere|differentiated as",
+    "wrong-term": r"contribution through .*|derivative of .* is not applied|differentiated as",
+    "mask-not-applied": r"mask is not applied|not 0 where the gradient is 0",
+    "entries-missing": r"0 where the gradient is not|no gradient was returned|0 everywhere|never written",
+    "duplicates-lost": r"duplicate|same index|index twice|contribution .*",
+    "ties": r"tie|equal entries|equal numbers",
+    "layout": r"in a contiguous array gives the right gradient|expanded|non-contiguous|zero-dimensional",
+    "uniform-cotangent": r"cotangent is (taken|not)|ignores the cotangent|cotangent .*(same|uniform|ones|one entry)",
+    "none-for-zero": r"no cotangent|no gradient was returned|crashed",
+    "stale": r"later call has overwritten|another call before|non-deterministic|earlier call",
+    "uninitialized": r"nothing was written to|uninitialized|non-deterministic",
+    "modified": r"in place",
+    "accumulation": r"inaccurate",
+    "nonfinite": r"nonfinite|NaN|infinit",
+    "second-order": r"second derivative",
+    "value": r"value-differs|values with a derivative",
+}
+"""What the message of a check that names the kind of fault says."""
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A bug that was reported in public, as a small replica of its mechanism.
+
+    Args:
+        name: Name of the bug, unique.
+        source: Address of the public issue or pull request.
+        title: Its title.
+        framework: ``"torch"`` or ``"jax"``.
+        operation: The operation, such as ``"attention"``.
+        condition: Where the bug hides, such as ``"last tile"``; empty if everywhere.
+        kind: What is wrong, a key of `KINDS`.
+        wrong: The faulty function of the framework's arrays.
+        right: The repaired one.
+        inputs: Draws the arguments with a generator: NumPy arrays in float64, which are converted to the dtype; arrays
+            of integers and booleans; anything else that is no array.
+        arguments: The arrays whose gradient is wrong, by the names of `assert_grads`: ``("args[0]",)``. The names of
+            outputs for a wrong value.
+        reference: The plain forward function, in NumPy or in the framework; None if the forward pass is plain itself.
+        dtypes: The dtypes in which the faulty function is wrong.
+        order: 1, or 2 for a bug in the second derivative.
+        kwargs: Further keyword arguments of `assert_grads` that a user has to give, such as ``{"modes": "forward"}``.
+    """
+
+    name: str
+    source: str
+    title: str
+    framework: str
+    operation: str
+    condition: str
+    kind: str
+    wrong: Callable[..., Any]
+    right: Callable[..., Any]
+    inputs: Callable[[np.random.Generator], Sequence[Any]]
+    arguments: tuple[str, ...]
+    reference: Callable[..., Any] | None = None
+    dtypes: tuple[str, ...] = DTYPES
+    order: int = 1
+    kwargs: tuple[tuple[str, Any], ...] = ()
+
+    def arrays(self, dtype: str, seed: int = 0) -> list[Any]:
+        """The arguments as arrays of the framework."""
+        return [as_array(self.framework, x, dtype) for x in self.inputs(np.random.default_rng(seed))]
+
+    def options(self) -> dict[str, Any]:
+        """The keyword arguments of `assert_grads`: the reference, the order, and what else is needed."""
+        order = {} if self.order == 1 else {"order": self.order}
+        return {"reference": self.reference, **order, **dict(self.kwargs)}
+
+    def names_kind(self, message: str) -> bool:
+        """True if a message says what is wrong."""
+        return re.search(KINDS[self.kind], message) is not None
+
+
+def as_array(framework: str, x: Any, dtype: str) -> Any:
+    """An argument as an array of the framework; numbers with a fraction in the dtype."""
+    if isinstance(x, list | tuple):
+        return type(x)(as_array(framework, one, dtype) for one in x)
+    if isinstance(x, dict):
+        return {name: as_array(framework, one, dtype) for name, one in x.items()}
+    if not isinstance(x, np.ndarray):
+        return x
+    if framework == "torch":
+        import torch
+
+        found = torch.tensor(x)
+        return found.to(getattr(torch, dtype)) if found.is_floating_point() else found
+    import jax.numpy as jnp
+
+    return jnp.asarray(x, dtype) if x.dtype.kind == "f" else jnp.asarray(x)
+
+
+def with_vjp(forward: Callable[..., Any], backward: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of torch with its own backward pass.
+
+    Args:
+        forward: The function of its arguments.
+        backward: The cotangents of the outputs, then the arguments, to the gradients of the first arguments.
+    """
+    import torch
+
+    class Kernel(torch.autograd.Function):
+        """The function."""
+
+        @staticmethod
+        def forward(ctx: Any, *args: Any) -> Any:
+            ctx.save_for_backward(*[x for x in args if isinstance(x, torch.Tensor)])
+            ctx.arguments = [None if isinstance(x, torch.Tensor) else x for x in args]
+            with torch.no_grad():
+                return forward(*args)
+
+        @staticmethod
+        def backward(ctx: Any, *cotangents: Any) -> tuple[Any, ...]:
+            saved = iter(ctx.saved_tensors)
+            args = [next(saved) if x is None else x for x in ctx.arguments]
+            found = backward(*cotangents, *args)
+            found = found if isinstance(found, tuple) else (found,)
+            return (*found, *[None] * (len(args) - len(found)))
+
+    return Kernel.apply
