@@ -242,7 +242,7 @@ class ActivationBounds:
             found = p._lift(self.activation.vjp(p, delta_a))
             if self.options.own_formula:
                 return found
-            forms = self._vjp_forms(p, delta_a, found.radius) if self.options.ad_forms else ()
+            forms = self._vjp_forms(p, delta_a) if self.options.ad_forms else ()
             # 8 u (|delta_p_i| + sum_k |d(delta_p_i)/dp_k p_k| + S)
             scale = np.abs(found.value) + finite_or_zero(vjp_change(self.activation, x, d))
             if self.options.conditioning:
@@ -313,11 +313,10 @@ class ActivationBounds:
         middle: Rounded = (beside(-1) + beside(1)) * 0.5  # 0 times the incoming cotangent need not lie between them
         return middle
 
-    def _vjp_forms(self, p: Rounded, delta_a: Rounded, spread: np.ndarray) -> list[Rounded | None]:
+    def _vjp_forms(self, p: Rounded, delta_a: Rounded) -> list[Rounded | None]:
         """delta_p as AD computes it, and from the rounded A(p) where the activation has such a formula."""
-        form = ad_derivative_with_fallback(p, lambda p: ad_vjp(self.activation, p, delta_a), spread)
         by_value = getattr(self.activation, "_by_value", None)
-        return [form, None if by_value is None else p._lift(by_value(p, delta_a))]
+        return [ad_vjp(self.activation, p, delta_a), None if by_value is None else p._lift(by_value(p, delta_a))]
 
 
 @dataclass(frozen=True)
@@ -364,7 +363,7 @@ class LossBounds:
             scale = np.abs(found.value) + loss_gradient_change(self.error, x, plain)
             if self.options.conditioning:
                 scale = scale + loss_scale(self.error, x, plain)
-            form = self._ad_form(o, t, found.radius) if self.options.ad_forms else None
+            form = ad_loss_gradient(self.error, o, t) if self.options.ad_forms else None
             bound = enclose(found, form)
             if not self.options.leaves_range:
                 return with_model_radius(bound, scale)
@@ -376,9 +375,6 @@ class LossBounds:
 
     def _in_float32(self, o: Rounded) -> bool:
         return self.options.rounded_once and o.model.narrow
-
-    def _ad_form(self, o: Rounded, t: Any, spread: np.ndarray) -> Rounded | None:
-        return ad_derivative_with_fallback(o, lambda o: ad_loss_gradient(self.error, o, t), spread)
 
     def _one_sided(self, o: Rounded, t: Any, side: str) -> Rounded:
         """The derivative at the kinks, within its change over one rounding; NaN elsewhere."""
@@ -464,20 +460,6 @@ def enclosing_radius(found: Rounded, form: Rounded) -> np.ndarray:
 def either(found: Rounded, form: Rounded) -> np.ndarray:
     """The radius that encloses both; infinite where an intermediate of the form may overflow the dtype."""
     return np.where(np.isinf(form.radius), np.inf, enclosing_radius(found, form))
-
-
-def ad_derivative_with_fallback(
-    x: Rounded, form: Callable[[Rounded], Rounded | None], spread: np.ndarray
-) -> Rounded | None:
-    """form(x), the derivative as AD evaluates it; at possible ties, form of the stored values with `spread` added."""
-    found = form(x)
-    if found is None or not (np.isnan(found.radius) & (x.radius > 0)).any():
-        return found
-    stored = form(Rounded.stored(x.value, x.model))
-    assert stored is not None
-    unknown = np.isnan(found.radius)
-    value, radius = np.where(unknown, stored.value, found.value), np.where(unknown, stored.radius, found.radius)
-    return Rounded(value, radius + np.where(unknown, spread, 0.0), x.model)
 
 
 def is_identity(a: Any, p: Any) -> bool:

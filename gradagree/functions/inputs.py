@@ -73,6 +73,8 @@ def one_dtype(
     """
     options = dict(options)
     modules = options.pop("modules", None)
+    if modules is not None and not isinstance(modules, bool):
+        raise UsageError(f"modules={modules!r}: give True to check a model operation by operation too, or False")
     with adapter.precise() if dtype == "float64" else nullcontext():
         function = adapter.in_dtype(thing, dtype)
         given, named = adapter.in_dtype((args, kwargs), dtype)

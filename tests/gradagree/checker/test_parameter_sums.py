@@ -50,7 +50,6 @@ def record(asked: tuple[Adapter, Framework], spec: str, mode: str = "packed") ->
 def test_that_a_softmax_whose_sums_are_of_16_bits_is_not_accused(
     jax: tuple[ForJax, Framework], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gradagree.checker.allowances.ad_derivative_with_fallback", lambda x, form, spread: form(x))
     usual = record(jax, ADDED_UP)
     assert not usual.verdict.fails
     monkeypatch.setattr(Model, "broadcast_sums", property(lambda rules: rules))

@@ -159,7 +159,7 @@ class Custom(nn.Module):
 
 
 def modules_of(net: Any, inputs: Any, **options: Any) -> Report:
-    return report_by_inputs(net, None, inputs, modules=True, layouts=False, repeat=1, **options)
+    return report_by_inputs(net, None, inputs, **{"modules": True, "layouts": False, "repeat": 1, **options})
 
 
 def faulty(report: Report) -> list[str]:
@@ -267,6 +267,7 @@ def test_that_other_dtypes_are_checked(dtype: str) -> None:
         (nn.Linear(3, 2), (torch.full((4, 3), np.nan),), {}, "holds NaN or infinity"),
         (nn.Linear(3, 2), (torch.ones(4, 3),), {"order": 2}, "first derivatives in reverse mode"),
         (nn.Linear(3, 2), (torch.ones(4, 3),), {"wrt": "bais"}, "bias"),
+        (nn.Linear(3, 2), (torch.ones(4, 3),), {"modules": "yes"}, "modules='yes': give True"),
     ],
 )
 def test_that_bad_input_is_refused_in_one_sentence(net: Any, inputs: Any, options: Any, text: str) -> None:
