@@ -119,10 +119,17 @@ class Split(Layer):
 
 
 class Flatten(Layer):
-    """All axes of an example as one."""
+    """All axes of an example as one; with rows, all axes but the last as one."""
+
+    rows: bool = False
+    settings = ("rows=True",)
+
+    def _shape(self, x: Any) -> tuple[int, ...]:
+        n, *rest = np.shape(x)
+        return (math.prod((n, *rest[:-1])), rest[-1]) if self.rows else (n, math.prod(rest))
 
     def value(self, x: Any) -> Any:
-        return np.reshape(x, (np.shape(x)[0], math.prod(np.shape(x)[1:])))
+        return np.reshape(x, self._shape(x))
 
     def vjp(self, g: Any, x: Any) -> tuple[Any]:
         return (np.reshape(g, np.shape(x)),)
@@ -131,7 +138,48 @@ class Flatten(Layer):
         return {"x": rng.standard_normal((2, 3, 4))}
 
     def torch(self, x, *, torch):
-        return torch.flatten(x, 1)
+        return x.reshape(-1, x.shape[-1]) if self.rows else torch.flatten(x, 1)
 
     def jax(self, x, *, jax):
-        return x.reshape(x.shape[0], -1)
+        return x.reshape(-1, x.shape[-1]) if self.rows else x.reshape(x.shape[0], -1)
+
+
+class Addition(Layer):
+    """y = x + z: a branch and the connection around it."""
+
+    def value(self, x: Any, z: Any) -> Any:
+        return x + z
+
+    def vjp(self, g: Any, x: Any, z: Any) -> tuple[Any, Any]:
+        return g, g
+
+    def example(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        return {"x": rng.standard_normal((2, 3)), "z": rng.standard_normal((2, 3))}
+
+    def torch(self, x, z, *, torch):
+        return x + z
+
+    def jax(self, x, z, *, jax):
+        return x + z
+
+
+class Transposition(Layer):
+    """Two axes, exchanged."""
+
+    first: int = 1
+    second: int = 2
+
+    def value(self, x: Any) -> Any:
+        return np.swapaxes(x, self.first, self.second)
+
+    def vjp(self, g: Any, x: Any) -> tuple[Any]:
+        return (np.swapaxes(g, self.first, self.second),)
+
+    def example(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        return {"x": rng.standard_normal((2, 3, 4))}
+
+    def torch(self, x, *, torch):
+        return x.transpose(self.first, self.second)
+
+    def jax(self, x, *, jax):
+        return jax.numpy.swapaxes(x, self.first, self.second)
