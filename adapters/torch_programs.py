@@ -248,6 +248,8 @@ def converting_form(
         return None
     if name_of(target) in CONVERSIONS:
         return functools.partial(form, source=given[0].dtype)
+    if result is not None and not is_inexact(result):
+        return exact_form(form, np.dtype(bool if result.dtype == torch.bool else np.int64))
     if torch.Tag.pointwise not in getattr(target, "tags", ()) or result is None or not is_inexact(result):
         return form
     promoted = {
@@ -263,6 +265,16 @@ def converting_form(
                     **keywords)  # fmt: skip
 
     return converting
+
+
+def exact_form(form: Callable[..., Any], dtype: np.dtype[Any]) -> Callable[..., Any]:
+    """A form whose result has integers or truth values in place of floating-point numbers that are equal to them."""
+
+    def exact(*operands: Any, **keywords: Any) -> Any:
+        found = form(*operands, **keywords)
+        return found.astype(dtype) if isinstance(found, np.ndarray) and found.dtype.kind == "f" else found
+
+    return exact
 
 
 def tensor_of(x: Any) -> Any:

@@ -1,10 +1,12 @@
 """The time and memory of the check of a whole model, beside the model's own forward and backward pass.
 
     OMP_NUM_THREADS=2 python -m benchmarks.models [--models alexnet,gpt2] [--size 1.0] [--batch N]
+    python -m benchmarks.models --models transformers [--out reports/models.json]
 
 The models have the shapes of AlexNet (61 million weights) and GPT-2 small (124 million weights, 128 tokens), in plain
 modules of PyTorch with random weights. Times are those of the processor, so that other processes count little; memory
-is the largest resident memory beyond that of the model's own pass.
+is the largest resident memory beyond that of the model's own pass. The groups `transformers` and `jax` are small models
+of other packages, for which no model may be accused and no operation be unknown.
 """
 
 from __future__ import annotations
@@ -13,12 +15,14 @@ import argparse
 import resource
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
+from benchmarks.model_survey import NEEDED, missing, survey, table, write_rows
 from gradagree import Report
 from gradagree.adapters.function_adapters import adapter_of
 from gradagree.functions.models import check_model
@@ -142,16 +146,33 @@ def measure(name: str, size: float, batch: int) -> Report:
     return report
 
 
+def print_survey(group: str, out: Path | None) -> None:
+    """Check the models of a group, and print their table."""
+    rows = []
+    for row in survey(group):
+        rows.append(row)
+        print(row.line(), *(f"    {text}" for text in (*row.faults, *row.notes)), sep="\n", flush=True)
+    print("", *table(rows), sep="\n")
+    if out is not None:
+        write_rows(out, group, rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default="alexnet,gpt2", help="names separated by commas")
     parser.add_argument("--size", type=float, default=1.0, help="share of the weights (default: 1)")
     parser.add_argument("--batch", type=int, default=0, help="examples (default: 8 images, 1 text)")
     parser.add_argument("--table", action="store_true", help="print the table of modules")
+    parser.add_argument("--out", type=Path, help="write the rows of groups to this report")
     given = parser.parse_args()
     for name in given.models.split(","):
+        if name in NEEDED:
+            if absent := missing(name):
+                parser.error(f"--models {name} needs {', '.join(absent)}: pip install {' '.join(absent)}")
+            print_survey(name, given.out)
+            continue
         if name not in MODELS:
-            parser.error(f"--models {name}: give some of {', '.join(MODELS)}")
+            parser.error(f"--models {name}: give some of {', '.join([*MODELS, *NEEDED])}")
         report = measure(name, given.size, given.batch or (8 if name == "alexnet" else 1))
         if given.table:
             print(report)

@@ -28,12 +28,19 @@ def flash_attention(
     """(softmax(scale q k^T + mask) v, the logarithm of the sums of the softmax)."""
     if dropout:
         raise UsageError("attention with dropout is random; call it with dropout_p=0, or in evaluation mode")
+    k, v = for_each_query(q, k), for_each_query(q, v)
     scores = scaled_scores(q, k, scale, attn_mask, is_causal)
     largest = np.max(scores, axis=-1, keepdims=True)
     shifted = np.exp(scores - np.where(largest == -np.inf, 0.0, largest))
     total = np.sum(shifted, axis=-1, keepdims=True)
     shares = shifted / np.where(total == 0, 1.0, total)
     return shares @ v, (largest + np.log(total))[..., 0]
+
+
+def for_each_query(q: Any, x: Any) -> Any:
+    """Keys or values with the heads of the queries, groups of which share one."""
+    heads, own = np.shape(q)[-3], np.shape(x)[-3]
+    return x if own == heads else np.repeat(x, heads // own, axis=-3)
 
 
 def scaled_scores(q: Any, k: Any, scale: float | None, mask: Any, is_causal: bool) -> Any:
@@ -54,7 +61,7 @@ def attention_math(
     if dropout_p:
         raise UsageError("attention with dropout is random; call it with dropout_p=0, or in evaluation mode")
     if enable_gqa:
-        k, v = (np.repeat(x, np.shape(q)[-3] // np.shape(x)[-3], axis=-3) for x in (k, v))
+        k, v = for_each_query(q, k), for_each_query(q, v)
     shares = safe_softmax(scaled_scores(q, k, scale, attn_mask, is_causal), -1)
     return shares @ v, shares
 

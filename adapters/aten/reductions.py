@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.adapters.aten.table import aten, axes, is_complex
+from gradagree.adapters.aten.table import aten, axes, concrete, is_complex
 from gradagree.reference.operations.cumulative import running_log_sum_exp
 from gradagree.reference.operations.primitive import count, midpoints
 
@@ -124,6 +124,32 @@ def addmm(c: Any, x: Any, y: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     product = x @ y
     c = c if beta == 1 else beta * np.broadcast_to(c, np.shape(product))  # the cotangent is multiplied, then summed
     return c + (product if alpha == 1 else alpha * product)
+
+
+@aten("_grouped_mm")
+def grouped_matmul(x: Any, y: Any, offs: Any = None, bias: Any = None, *_: Any, **__: Any) -> Any:
+    """The product of each group of rows or columns, which end at the offsets, with a matrix of its own."""
+    if offs is None:
+        found = x @ y
+    else:
+        ends = [int(k) for k in concrete(offs)]
+        groups = [slice(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+        flat = np.ndim(x) == 2, np.ndim(y) == 2
+        if flat == (True, True):
+            found = np.stack([x[:, here] @ y[here] for here in groups])
+        elif flat[0]:
+            found = np.concatenate([x[here] @ y[k] for k, here in enumerate(groups)])
+        else:
+            found = np.concatenate([x[k] @ y[:, here] for k, here in enumerate(groups)], axis=1)
+    return found if bias is None else found + bias
+
+
+@aten("histc")
+def histogram(x: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
+    """The numbers of entries in intervals of equal length; they have no derivative."""
+    numbers = concrete(x)
+    ends = (min, max) if min != max else (np.min(numbers), np.max(numbers))
+    return np.histogram(numbers, bins, range=ends)[0].astype(np.float64)
 
 
 @aten("linear")

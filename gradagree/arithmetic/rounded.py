@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar, Self
 
@@ -139,11 +140,12 @@ def lift_all(*xs: Any) -> tuple[Rounded, ...]:
 
 
 def result(
-    value: Any, spread: Any, model: Model, q: float = exactness.UNKNOWN, roundings: float = 1, keep: Any = np.False_
-) -> Rounded:
+    value: Any, spread: Any, model: Model, q: float = exactness.UNKNOWN, roundings: float = 1, keep: Any = np.False_,
+    within: Callable[[], Any] | None = None,
+) -> Rounded:  # fmt: skip
     """The result of one operation: the propagated radii (`spread`) plus its own rounding error unless it is exact.
 
-    keep marks entries that are exact for another reason (such as a sum with zero).
+    keep marks entries that are exact for another reason (such as a sum with zero); within tells which do not overflow.
     """
     size = np.abs(value)
     size = size + spread
@@ -156,7 +158,10 @@ def result(
     rounding += spread
     largest = np.maximum.reduce(size, axis=None, initial=0.0)  # spread <= size
     if not np.max((2 + relative) * largest + model.quantum) <= model.format.largest:
-        return finish(value, rounding, model, q)
+        found = finish(value, rounding, model, q)
+        if within is None or not (finite := within()).any():
+            return found
+        return Rounded(value, np.where(finite, rounding * OUTWARD, found.radius), model, q)
     rounding *= OUTWARD  # in place, as new arrays of this size take longer than the product
     return Rounded(value, rounding, model, q)
 
@@ -225,11 +230,26 @@ def add(x: Any, y: Any, sign: int = 1) -> Rounded:
     exact = either(is_zero(x), is_zero(y))
     if not value.all():
         exact = exact | ((value == 0) & (spread == 0))
-    found = result(value, spread, x.model, min(x.q, y.q), keep=exact)
+    found = result(value, spread, x.model, min(x.q, y.q), keep=exact, within=lambda: stays_finite(x, y, sign))
     if math.isfinite(np.add.reduce(value, axis=None)):
         return found
     infinite = is_infinite(x) & np.isfinite(y.radius) | is_infinite(y) & np.isfinite(x.radius)
     return found if not infinite.any() else Rounded(value, np.where(infinite, 0.0, found.radius), x.model)
+
+
+def stays_finite(x: Rounded, y: Rounded, sign: int) -> Any:
+    """True where the sum of two finite numbers does not overflow, such as that of the largest number and a small one.
+
+    A sum is rounded to infinity only from the largest number and half a unit in its last place on (IEEE 754, 4.3.1).
+    """
+    form = x.model.format
+    first, second = ((np.maximum(z.value - z.radius, -form.largest), np.minimum(z.value + z.radius, form.largest))
+                     for z in (x, y))  # fmt: skip
+    if sign < 0:
+        second = -second[1], -second[0]
+    low, high = first[0] + second[0], first[1] + second[1]
+    known = np.isfinite(x.radius) & np.isfinite(y.radius)
+    return known & (np.maximum(-low, high) < form.largest * (1 + form.u / 2))
 
 
 def subtract(x: Any, y: Any) -> Rounded:

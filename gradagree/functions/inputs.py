@@ -18,7 +18,7 @@ from gradagree.functions.message import format_report
 from gradagree.functions.models import check_model, is_large
 from gradagree.functions.records import Disagreement, Report
 from gradagree.functions.saved import FailedCheck, save_call
-from gradagree.functions.usage import MODES, check_compared, name_of
+from gradagree.functions.usage import MODES, check_compared, name_of, nothing_compared
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,9 @@ def one_dtype(
             by_operations.notes.append(f"not checked as a whole: {error}")
             return by_operations
         if by_operations is not None:
+            if (reason := nothing_compared(report)) is not None and nothing_compared(by_operations) is None:
+                by_operations.notes.append(f"not checked as a whole: {reason}")
+                return by_operations
             report.modules = by_operations.modules
             report.records += by_operations.failures
         if report.verdict.fails:

@@ -142,3 +142,15 @@ def test_that_a_product_lost_in_float64_is_not_taken_for_a_zero() -> None:
     product = x @ y
     np.testing.assert_array_equal(product.value, [[0.0, 0.0]])
     np.testing.assert_array_equal(product.radius > 0, [[True, False]])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_that_a_small_number_added_to_the_largest_does_not_overflow(dtype: str) -> None:
+    form = FORMATS[dtype]
+    for sign in (1, -1):
+        largest = stored(np.array([sign * form.largest]), dtype)
+        for small in (-3.0, 3.0):
+            total = largest + stored(np.array([small]), dtype)
+            assert np.isfinite((total + stored(np.array([small]), dtype)).radius).all()
+        assert np.isinf((largest + stored(np.array([sign * form.largest * form.u]), dtype)).radius).all()
+        assert np.isinf((largest - stored(np.array([-sign * form.largest * form.u]), dtype)).radius).all()

@@ -158,6 +158,20 @@ class Custom(nn.Module):
         return self.function.apply(x, *self.parameters(), *self.buffers())
 
 
+class Experts(nn.Module):
+    """Attention with grouped queries, then a product of each group of rows with a matrix of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(2, 8, 8))
+
+    def forward(self, q: Any, k: Any) -> Any:
+        x = nn.functional.scaled_dot_product_attention(q, k, k, enable_gqa=True)
+        counts = torch.histc(torch.tensor([0.0, 1, 1, 1, 0, 1, 1, 1]), bins=2, min=0, max=1)
+        offsets = torch.cumsum(counts, 0).to(torch.int32)
+        return torch.nn.functional.grouped_mm(x.reshape(8, 8), self.weight, offs=offsets)
+
+
 def modules_of(net: Any, inputs: Any, **options: Any) -> Report:
     return report_by_inputs(net, None, inputs, **{"modules": True, "layouts": False, "repeat": 1, **options})
 
@@ -171,6 +185,7 @@ MODELS = {
     "images": lambda: (Images(), (torch.randn(2, 3, 8, 8), torch.randn(32))),
     "recurrent": lambda: (nn.GRU(4, 5), (torch.randn(6, 2, 4),)),
     "attention": lambda: (nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0), (torch.randn(5, 2, 8),)),
+    "experts": lambda: (Experts(), (torch.randn(1, 4, 2, 8), torch.randn(1, 2, 2, 8))),
     "custom": lambda: (nn.Sequential(nn.Linear(6, 8), Custom(Norm, width=8), nn.Linear(8, 3)), (torch.randn(4, 6),)),
 }
 
