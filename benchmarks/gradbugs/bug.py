@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ KINDS = {
     "transposed": r"transposed",
     "order": r"reverse order|in other places|shifted|order of axis",
     "wrong-axis": r"summed over axis|along axis|not summed over",
-    "missing-term": r"contribution through .* is missing|derivative of .* is not applied|0 everywhere|differentiated as",
+    "missing-term": r"contribution through .* is missing|derivative of .* is not applied|differentiated as",
     "wrong-term": r"contribution through .*|derivative of .* is not applied|differentiated as",
     "mask-not-applied": r"mask is not applied|not 0 where the gradient is 0",
     "entries-missing": r"0 where the gradient is not|no gradient was returned|0 everywhere|never written",
@@ -109,8 +110,21 @@ def as_array(framework: str, x: Any, dtype: str) -> Any:
     return jnp.asarray(x, dtype) if x.dtype.kind == "f" else jnp.asarray(x)
 
 
+def kernel_bug(*, forward: Callable[..., Any], backward: Callable[..., Any], **about: Any) -> Bug:
+    """A bug of torch in the backward pass of a kernel, whose forward pass is the reference too.
+
+    Args:
+        forward: The plain function.
+        backward: The gradients of the first arguments by the cotangents of the outputs and the arguments; the keyword
+            argument ``faulty`` chooses between the faulty and the repaired ones.
+        about: The other fields of the bug.
+    """
+    wrong, right = (with_vjp(forward, functools.partial(backward, faulty=faulty)) for faulty in (True, False))
+    return Bug(framework="torch", wrong=wrong, right=right, **{"reference": forward} | about)
+
+
 def with_vjp(forward: Callable[..., Any], backward: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of torch with its own backward pass.
+    """A kernel of torch with its own backward pass; both compute 16-bit arrays in float32.
 
     Args:
         forward: The function of its arguments.
@@ -118,22 +132,32 @@ def with_vjp(forward: Callable[..., Any], backward: Callable[..., Any]) -> Calla
     """
     import torch
 
+    narrow = (torch.float16, torch.bfloat16)
+
+    def wide(x: Any) -> Any:
+        return x.float() if isinstance(x, torch.Tensor) and x.dtype in narrow else x
+
+    def rounded(y: Any, dtype: Any) -> Any:
+        return y.to(dtype) if isinstance(y, torch.Tensor) and y.is_floating_point() else y
+
     class Kernel(torch.autograd.Function):
         """The function."""
 
         @staticmethod
         def forward(ctx: Any, *args: Any) -> Any:
             ctx.save_for_backward(*[x for x in args if isinstance(x, torch.Tensor)])
-            ctx.arguments = [None if isinstance(x, torch.Tensor) else x for x in args]
-            with torch.no_grad():
-                return forward(*args)
+            ctx.arguments = [(isinstance(x, torch.Tensor), None if isinstance(x, torch.Tensor) else x) for x in args]
+            dtype = next(x.dtype for x in args if isinstance(x, torch.Tensor) and x.is_floating_point())
+            found = forward(*map(wide, args))
+            return tuple(rounded(y, dtype) for y in found) if isinstance(found, tuple) else rounded(found, dtype)
 
         @staticmethod
         def backward(ctx: Any, *cotangents: Any) -> tuple[Any, ...]:
             saved = iter(ctx.saved_tensors)
-            args = [next(saved) if x is None else x for x in ctx.arguments]
-            found = backward(*cotangents, *args)
+            args = [next(saved) if is_array else x for is_array, x in ctx.arguments]
+            found = backward(*map(wide, cotangents), *map(wide, args))
             found = found if isinstance(found, tuple) else (found,)
+            found = [rounded(y, x.dtype) for y, x in zip(found, args, strict=False)]
             return (*found, *[None] * (len(args) - len(found)))
 
     return Kernel.apply
