@@ -75,7 +75,7 @@ smooth_l1_loss: smooth_l1
 soft_margin_loss: soft_margin
 triplet_margin_loss: triplet_margin
 triplet_margin_with_distance_loss: same as triplet_margin_loss
-ctc_loss: not covered: its sum over alignments is a recursion over time; sequences are not supported yet
+ctc_loss: ctc
 linear_cross_entropy: not covered: an affine map and cross_entropy in one, which the network has as two operations
 linear: dense
 pdist: not covered: distances between the examples of a batch, not a loss by itself
@@ -173,7 +173,7 @@ SoftMarginLoss: soft_margin
 TripletMarginLoss: triplet_margin
 NLLLoss2d: same as NLLLoss
 TripletMarginWithDistanceLoss: same as TripletMarginLoss
-CTCLoss: not covered: its sum over alignments is a recursion over time; sequences are not supported yet
+CTCLoss: ctc
 LinearCrossEntropyLoss: not covered: an affine map and cross_entropy in one, which the network has as two operations
 AdaptiveLogSoftmaxWithLoss: not covered: a small network with weights for clusters of classes
 MultiheadAttention: multi_head_attention
@@ -289,13 +289,73 @@ cosine_similarity: same as cosine_distance
 ranking_softmax_loss safe_softmax_cross_entropy: same as softmax_cross_entropy
 smooth_labels: not covered: it prepares targets; soft_cross_entropy has it as label_smoothing
 make_fenchel_young_loss: not covered: it builds loss functions from a user's function
-ctc_loss ctc_loss_with_forward_probs: not covered: its sum over alignments is a recursion over time; sequences are \
-not supported yet
+ctc_loss ctc_loss_with_forward_probs: ctc
+"""
+
+FLAX = """
+BatchNorm: batch_norm
+Conv: convolution
+ConvTranspose: transposed_convolution
+Dense: dense
+Dropout: masked_dropout
+Embed: embedding
+GRUCell: gru
+GroupNorm: group_norm
+InstanceNorm: instance_norm
+LSTMCell: lstm
+LayerNorm: layer_norm_affine
+MultiHeadDotProductAttention: multi_head_attention
+PReLU: prelu
+RMSNorm: rms_norm_scaled
+SimpleCell: rnn
+SpectralNorm: spectral_norm
+WeightNorm: weight_norm
+DenseGeneral Einsum: same as Dense
+MultiHeadAttention SelfAttention: same as MultiHeadDotProductAttention
+OptimizedLSTMCell: same as LSTMCell
+Bidirectional: not covered: it runs two other cells; rnn, gru and lstm have both directions as a setting
+ConvLSTMCell ConvLocal MGUCell: not covered: no layer yet; assert_grads checks it, from its forward pass
+RNN RNNCellBase Sequential BatchApply Module: not covered: holds other modules
+Fp8DirectDotGeneralOp Fp8DotGeneral Fp8DotGeneralOp Fp8Einsum NANOOFp8DotGeneralOp: not covered: matrix products of \
+other formats
+DenyList FrozenDict LogicallyPartitioned Partitioned Variable: not covered: a helper, not a function of numbers
+"""
+
+EQUINOX = """
+AvgPool1d AvgPool2d AvgPool3d: average_pool
+BatchNorm: batch_norm
+Conv Conv1d Conv2d Conv3d: convolution
+ConvTranspose ConvTranspose1d ConvTranspose2d ConvTranspose3d: transposed_convolution
+Dropout: masked_dropout
+Embedding: embedding
+GRUCell: gru
+GroupNorm: group_norm
+Identity: id
+LSTMCell: lstm
+LayerNorm: layer_norm_affine
+Linear: dense
+MaxPool1d MaxPool2d MaxPool3d: max_pool
+MultiheadAttention: multi_head_attention
+PReLU: prelu
+RMSNorm: rms_norm_scaled
+RotaryPositionalEmbedding: rotary_embedding
+SpectralNorm: spectral_norm
+WeightNorm: weight_norm
+AdaptiveAvgPool1d AdaptiveAvgPool2d AdaptiveAvgPool3d AdaptiveMaxPool1d AdaptiveMaxPool2d AdaptiveMaxPool3d: not \
+covered: its windows differ from PyTorch's; assert_grads checks it, from its forward pass
+AdaptivePool Pool: not covered: a pool by a function of the user; assert_grads checks it, from its forward pass
+MLP: not covered: made of other layers; check with inputs= judges the module
+Lambda Sequential Shared StatefulLayer: not covered: holds other modules
+State StateIndex: not covered: a helper, not a function of numbers
 """
 
 ACCOUNTS = {
     "torch.nn.functional": TORCH_FUNCTIONAL, "torch.nn": TORCH_NN, "jax.nn": JAX_NN, "optax.losses": OPTAX,
+    "flax.linen": FLAX, "equinox.nn": EQUINOX,
 }  # fmt: skip
+
+IMPLEMENTATIONS = {"flax": "jax", "equinox": "jax"}
+"""Libraries of modules whose formulas are compared through those of another framework."""
 
 SAME, NOT_COVERED = "same as ", "not covered: "
 
@@ -327,7 +387,10 @@ def listed(library: str) -> list[str]:
 
     Raises ImportError where it is not installed.
     """
-    module, counts = importlib.import_module(library), is_module if library == "torch.nn" else is_function
+    module = importlib.import_module(library)
+    counts = {"torch.nn": is_module, "flax.linen": inspect.isclass, "equinox.nn": inspect.isclass}.get(
+        library, is_function
+    )
     return sorted(name for name in dir(module) if not name.startswith("_") and counts(getattr(module, name)))
 
 
@@ -360,7 +423,10 @@ def page() -> str:
         "# Coverage",
         "",
         "Coverage of every activation, loss function and layer in the public modules of the frameworks. A layer is",
-        "covered if gradagree has its value and vjp, written by hand, and compares the framework's with them.",
+        "covered if gradagree has its value and vjp, written by hand, and compares the framework's with them. For flax",
+        "and equinox, it is the formula that is covered, in JAX; their modules are [checked](models.md) as they run.",
+        "Functions of `jax.lax`, `jax.numpy` and `jax.scipy` are on [a page of their own](jax-functions.md), those of",
+        "PyTorch on [another](op-db.md).",
     ]
     lines += ["This page is generated by `python -m tools.coverage > docs/coverage.md`."]
     for library in ACCOUNTS:

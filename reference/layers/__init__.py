@@ -1,6 +1,7 @@
 """Layers with hand-written values and vjps, by topic; importing this package registers them."""
 
 from gradagree.reference.layers import (
+    alignment as alignment,
     attention as attention,
     convolution as convolution,
     linear as linear,

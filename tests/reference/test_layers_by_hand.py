@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -73,6 +74,18 @@ def test_value_of_a_convolution_by_its_definition():
             place = 2 * i + k - 1
             expected += w[o, c, k] * x[n, c, place] if 0 <= place < x.shape[2] else 0.0
     assert abs(y[n, o, i] - expected) < 1e-13
+
+
+def test_value_of_ctc_by_all_its_alignments():
+    x, labels, steps, counts = Layer.named("ctc").example(np.random.default_rng(5)).values()
+    p = np.exp(x) / np.exp(x).sum(-1, keepdims=True)
+    expected = []
+    for n in range(3):
+        paths = itertools.product(range(4), repeat=int(steps[n]))
+        wanted = labels[n, : counts[n]].tolist()
+        fitting = [q for q in paths if [k for k, _ in itertools.groupby(q) if k] == wanted]
+        expected.append(-np.log(sum(np.prod([p[t, n, k] for t, k in enumerate(q)]) for q in fitting)))
+    assert np.allclose(Layer.named("ctc").value(x, labels, steps, counts), expected, rtol=1e-13, atol=0)
 
 
 def test_a_layer_without_vjp_has_the_derivative_of_its_value():

@@ -117,6 +117,17 @@ def test_a_classic_fault_is_found_and_its_array_named(text, place, name, wrong, 
     assert failing == {name}
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_fault_of_ctc_is_found_in_the_dtypes_that_torch_has(dtype):
+    layer = Layer.named("ctc")
+
+    def without_softmax(found, g, x, *_):
+        return found - g[:, None] * np.exp(x) / np.exp(x).sum(-1, keepdims=True)
+
+    wrong = with_backward(layer, fault(layer, 0, without_softmax))
+    assert {r.name for r in layer_report(wrong, "torch", dtypes=dtype, layouts=False, repeat=1).failures} == {"x"}
+
+
 @pytest.mark.parametrize("text", ["dense", "batch_norm", "attention(causal=True)", "gru", "selective_scan"])
 def test_the_hand_written_vjp_as_a_backward_pass_passes(text):
     layer = Layer.named(text)
