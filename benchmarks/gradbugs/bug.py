@@ -33,6 +33,7 @@ KINDS = {
     "accumulation": r"inaccurate",
     "nonfinite": r"nonfinite|NaN|infinit",
     "second-order": r"second derivative",
+    "where": r"only where",
     "value": r"value-differs|values with a derivative",
 }
 """What the message of a check that names the kind of fault says."""

@@ -14,9 +14,10 @@ ROOT_2_PI = float(np.sqrt(2 * np.pi))
 LOG_2, LOG_10 = float(np.log(2)), float(np.log(10))
 
 
-def at_zero(x: Any, limit: float, derivative: Callable[[Any], Any]) -> Any:
-    """A derivative whose formula divides by x, and its limit at x = 0."""
-    return np.where(x == 0, limit, derivative(np.where(x == 0, 1.0, x)))
+def at_zero(x: Any, limit: float, slope: float, derivative: Callable[[Any], Any]) -> Any:
+    """A derivative whose formula divides by x, and at x = 0 its limit, with the slope that the derivative has there."""
+    near = limit + slope * x if slope else limit
+    return np.where(x == 0, near, derivative(np.where(x == 0, 1.0, x)))
 
 
 STEPS = (np.ceil, np.floor, np.rint, np.sign, np.trunc)
@@ -43,7 +44,7 @@ DERIVATIVES: dict[Any, Callable[[Any, Any], Any]] = {
     np.negative: lambda x, y: -1.0,
     np.reciprocal: lambda x, y: -(y**2),
     np.sin: lambda x, y: np.cos(x),
-    np.sinc: lambda x, y: at_zero(x, 0.0, lambda x: (np.cos(np.pi * x) - y) / x),
+    np.sinc: lambda x, y: at_zero(x, 0.0, -(np.pi**2) / 3, lambda x: (np.cos(np.pi * x) - y) / x),
     np.sinh: lambda x, y: np.cosh(x),
     np.sqrt: lambda x, y: 0.5 / y,
     np.square: lambda x, y: 2 * x,
@@ -58,13 +59,13 @@ DERIVATIVES: dict[Any, Callable[[Any, Any], Any]] = {
     special.exp1: lambda x, y: -np.exp(-x) / x,
     special.expi: lambda x, y: np.exp(x) / x,
     special.expit: lambda x, y: y * (1 - y),
-    special.exprel: lambda x, y: at_zero(x, 0.5, lambda x: (np.exp(x) - y) / x),
+    special.exprel: lambda x, y: at_zero(x, 0.5, 1 / 3, lambda x: (np.exp(x) - y) / x),
     special.gamma: lambda x, y: y * special.digamma(x),
     special.gammaln: lambda x, y: special.digamma(x),
     special.i0: lambda x, y: special.i1(x),
     special.i0e: lambda x, y: special.i1e(x) - np.sign(x) * y,
-    special.i1: lambda x, y: at_zero(x, 0.5, lambda x: special.i0(x) - y / x),
-    special.i1e: lambda x, y: at_zero(x, 0.5, lambda x: special.i0e(x) - y * (np.sign(x) + 1 / x)),
+    special.i1: lambda x, y: at_zero(x, 0.5, 0.0, lambda x: special.i0(x) - y / x),
+    special.i1e: lambda x, y: at_zero(x, 0.5, 0.0, lambda x: special.i0e(x) - y * (np.sign(x) + 1 / x)),
     special.log_expit: lambda x, y: special.expit(-x),
     special.log_ndtr: lambda x, y: np.exp(-0.5 * x**2 - y) / ROOT_2_PI,
     special.logit: lambda x, y: 1 / (x * (1 - x)),

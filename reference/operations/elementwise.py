@@ -52,7 +52,7 @@ def power(g: Any, z: Any, x: Any, y: Any) -> tuple[Any, Any]:
         return (0.0 * g if y == 0 else g if y == 1 else g * (y * x ** (y - 1))), None
     at_zero = x == 0
     logarithm = np.log(np.where(at_zero, 1.0, x))
-    by_x = np.where(y == 0, 0.0, y * x ** np.where(y == 0, 1.0, y - 1))
+    by_x = y * x ** np.where(np.logical_and(at_zero, y == 0), 1.0, y - 1)  # at y = 0 it is 0, but moves with y
     return sum_to(g * by_x, np.shape(x)), sum_to(g * np.where(at_zero, 0.0, z * logarithm), np.shape(y))
 
 

@@ -1,0 +1,53 @@
+"""What the replicas share: functions of JAX with their own backward pass, and reads of memory as a kernel does them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+
+def jax_vjp(forward: Callable[..., Any], backward: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of JAX with its own backward pass.
+
+    Args:
+        forward: The function of its arguments.
+        backward: The cotangent, then the arguments, to the gradients of all arguments; None for integers and for zero.
+    """
+    import jax
+
+    function = jax.custom_vjp(forward)
+    function.defvjp(lambda *args: (forward(*args), args), lambda args, g: tuple(backward(g, *args)))
+    return function
+
+
+def wide(*arrays: Any) -> Any:
+    """The arrays of torch or JAX, those of 16 bits in float32: the format in which a kernel computes."""
+    found = []
+    for x in arrays:
+        if hasattr(x, "astype"):
+            found.append(x.astype("float32") if x.dtype in ("float16", "bfloat16") else x)
+        else:
+            found.append(x.float() if x.element_size() == 2 and x.is_floating_point() else x)
+    return found[0] if len(found) == 1 else found
+
+
+def read(x: Any, strides: Sequence[int]) -> Any:
+    """What a kernel of torch reads from an array's memory if it takes these strides for those of the array.
+
+    Behind the end of the memory it finds the beginning again, where a device would find other arrays.
+    """
+    import torch
+
+    memory = x.as_strided((x.untyped_storage().nbytes() // x.element_size() - x.storage_offset(),), (1,))
+    place = torch.zeros(x.shape, dtype=torch.long)
+    for axis, (n, stride) in enumerate(zip(x.shape, strides, strict=True)):
+        place = place + (torch.arange(n) * stride).reshape([-1 if k == axis else 1 for k in range(x.ndim)])
+    return memory[place % memory.numel()]
+
+
+def read_contiguous(x: Any) -> Any:
+    """What a kernel of torch reads that takes an array for contiguous."""
+    strides = [1]
+    for n in reversed(x.shape[1:]):
+        strides.insert(0, strides[0] * n)
+    return read(x, strides[: x.ndim])
