@@ -17,6 +17,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gradagree.adapters.entry_points import EntryPoints
+from gradagree.adapters.graph_problem import GraphProblem
+from gradagree.adapters.graph_programs import GraphPrograms
 from gradagree.adapters.loss_operands import LossOperands, differentiated, operand_arrays
 from gradagree.adapters.modes import DEFAULT, Mode, PointwiseMode, ScriptText, mode_records
 from gradagree.adapters.problem import (
@@ -391,6 +393,25 @@ class Adapter:
                 self, problem
             ), untapped
         return self._tapped_answer(problem, mode), self._answer(problem, mode, False)
+
+    @functools.cached_property
+    def graph_programs(self) -> GraphPrograms:
+        return GraphPrograms(self)
+
+    def graph_answer(self, problem: GraphProblem, mode: str) -> Answer:
+        """Compute the gradient of a graph of layers in one mode, with a tap at every value.
+
+        Args:
+            problem: The graph with its data.
+            mode: Name of a reverse mode.
+
+        Returns:
+            The answer.
+
+        Raises:
+            Unsupported: The framework or the mode cannot compute it.
+        """
+        return self.graph_programs.answer(problem, mode)
 
     def _tapped_answer(self, problem: Problem, mode: str) -> Answer:
         """The answer with taps; of the loss's operands too, unless the framework or a function refuses that."""

@@ -13,8 +13,10 @@ import numpy as np
 from gradagree.adapters.adapter import Adapter
 from gradagree.adapters.cache import cache_folder
 from gradagree.adapters.entry_points import EntryPoints
+from gradagree.adapters.graph_problem import GraphProblem
 from gradagree.adapters.jax_flow import derivatives_flow
 from gradagree.adapters.jax_packed import Packed
+from gradagree.adapters.jax_packed_graphs import PackedGraphs
 from gradagree.adapters.modes import Error, Mode, PointwiseMode, ScriptText
 from gradagree.adapters.pointwise import Pointwise
 from gradagree.adapters.problem import Answer, Problem, Unsupported
@@ -284,6 +286,15 @@ class ForJax(Adapter):
                 return super().answers(problem, mode)
             answer = self.packed.answer(problem)
             return answer, answer
+
+    @functools.cached_property
+    def packed_graphs(self) -> PackedGraphs:
+        return PackedGraphs(self)
+
+    def graph_answer(self, problem: GraphProblem, mode: str) -> Answer:
+        """As in `Adapter`; ``packed`` compiles each operation by itself."""
+        with unsupported_functions():
+            return self.packed_graphs.answer(problem) if mode == "packed" else super().graph_answer(problem, mode)
 
     def jvp(self, function: Callable[[list[Any]], Any], leaves: list[Any], tangents: list[Any]) -> Any:
         with unsupported_functions():

@@ -28,6 +28,8 @@ class Layer(Operation):
     - its settings, as fields with defaults: ``stride: int = 1``; ``settings`` has texts of other choices to check.
     - one method for each framework, named after it: ``torch(x, w, b, *, torch)``, ``jax(x, w, b, *, jax)``.
     - ``constants``, the names of floating arrays without a derivative, such as running statistics.
+    - ``other_value(x, w, b)``, the same by another formula in use with larger rounding errors, such as y = a x + b of a
+      norm, if there is one: a correct program may use either.
 
     Example:
         >>> import numpy as np
@@ -52,7 +54,7 @@ class Layer(Operation):
     catalogue: ClassVar[dict[str, type[Layer]]] = {}
     kind = "layer"
     required = frozenset({"value", "example"})
-    optional = frozenset({"vjp", "constants", "settings"})
+    optional = frozenset({"vjp", "constants", "settings", "other_value"})
     aliases: ClassVar[dict[str, str]] = {"linear": "dense"}
     constants: ClassVar[tuple[str, ...]] = ()
     settings: ClassVar[tuple[str, ...]] = ()
@@ -90,6 +92,17 @@ class Layer(Operation):
             Arrays by name, in the order of the arguments of `value`.
         """
         raise NotImplementedError
+
+    def other_value(self, *arrays: Any) -> Any:
+        """The value by another formula in use; by default there is none.
+
+        Args:
+            arrays: As for `value`.
+
+        Returns:
+            The value, or None.
+        """
+        return None
 
     @functools.cached_property
     def array_names(self) -> tuple[str, ...]:

@@ -17,12 +17,12 @@ from gradagree.reference.layer import Layer
 
 ELEMENTWISE = (
     "relu", "leaky_relu", "elu", "selu", "celu", "silu", "gelu", "gelu_tanh", "tanh", "sigmoid", "softplus", "mish",
-    "hardswish", "hardtanh", "relu6", "softsign", "log_sigmoid", "sin", "softmax",
+    "hardswish", "hardtanh", "relu6", "softsign", "log_sigmoid", "sin",
 )  # fmt: skip
 """The activations of random graphs, unless others are named: those of networks in use."""
-WIDTHS = (4, 6, 8)
+WIDTHS = (4, 4, 6)
 OUTPUTS = (4, 3, 2, 6, 5, 8, 1, 9, 12)
-MOST_BLOCKS = 3
+MOST_BLOCKS = 2
 NUMBERS = 10**9
 
 
@@ -74,45 +74,42 @@ class Builder:
         return self.shapes[-1][-1]
 
 
-def normalise(graph: Builder) -> None:
-    """A norm of channels, or none."""
-    channels = graph.shapes[-1][1]
-    names = ["batch_norm", "instance_norm", "batch_norm_evaluation", ""]
-    names += ["group_norm"] if channels % 2 == 0 else []
-    name = graph.choose(*names)
-    if name:
-        graph.add(name)
+def convolve(graph: Builder, channels: int, *settings: str) -> None:
+    """A convolution and a norm of channels, or none; before a norm it has no bias, whose gradient would be 0."""
+    norm = graph.choose("batch_norm", "instance_norm", "group_norm", "batch_norm_evaluation", "")
+    chosen = [setting for setting in (*settings, "bias=False" if norm else "") if setting]
+    graph.add(f"convolution({','.join(chosen)})", channels, 3)
+    if norm:
+        graph.add(norm)
 
 
 def convolutional(graph: Builder) -> None:
     """Convolutions with norms, activations and pooling, in one or two dimensions."""
     axes = 1 + int(graph.source.integers(2))
-    graph.start(2 + int(graph.source.integers(2)), 4, *[8] * axes)
+    graph.start(2, 4, *[8] * axes)
     for _ in range(graph.blocks):
         setting = graph.choose("padding=1", "padding=1", "groups=2,padding=1", "padding=1,padding_mode=circular", "")
-        options = ",".join(part for part in ("axes=1" if axes == 1 else "", setting) if part)
-        graph.add(f"convolution({options})", int(graph.source.choice((4, 6))), 3)
-        normalise(graph)
+        convolve(graph, int(graph.source.choice((4, 6))), "axes=1" if axes == 1 else "", setting)
         graph.activate()
         if graph.shapes[-1][-1] >= 6 and graph.one_in(2):
-            graph.add(f"{graph.choose('max_pool', 'average_pool')}(axes={axes})")
+            graph.add(graph.choose("max_pool", "average_pool") + "(axes=1)" * (axes == 1))
     if graph.one_in(3):
         each = "axes=1," * (axes == 1) + "stride=2"
         graph.add(f"transposed_convolution({each})", 4, 2)
-    graph.add(f"adaptive_average_pool(axes={axes},outputs=2)")
+    if graph.shapes[-1][-1] >= 4:
+        graph.add("average_pool(axes=1)" if axes == 1 else "average_pool")
     graph.add("flatten")
 
 
 def residual(graph: Builder) -> None:
     """Branches of convolutions or dense layers, added to or put beside what they came from."""
     images = graph.one_in(2)
-    graph.start(*((2, 4, 6, 6) if images else (int(graph.source.choice((3, 4))), int(graph.source.choice(WIDTHS)))))
+    graph.start(*((2, 4, 6, 6) if images else (4, int(graph.source.choice(WIDTHS)))))
     for _ in range(graph.blocks):
         start = graph.last
         if images:
             channels = graph.shapes[start][1]
-            graph.add("convolution(padding=1)", channels, 3)
-            normalise(graph)
+            convolve(graph, channels, "padding=1")
             graph.activate()
             graph.add("convolution(padding=1)", channels, 3)
         else:
@@ -162,7 +159,7 @@ def feed_forward(graph: Builder) -> None:
 
 def transformer(graph: Builder) -> None:
     """Blocks of attention and of dense layers, each after a norm and added to what it came from."""
-    graph.start(2, 4, int(graph.source.choice((4, 6, 8))))
+    graph.start(2, 4, int(graph.source.choice(WIDTHS)))
     if graph.one_in(2):
         graph.add("embedding", 5, graph.shape[-1], *graph.shape[:2], after=())
         graph.add("addition", after=(0, graph.last))

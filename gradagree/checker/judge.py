@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -162,11 +162,19 @@ def judge(
     return next(judge_all([JudgeRequest(case, arrays, framework, reply, index, rate)]))
 
 
+JUDGES: dict[type, Callable[[JudgeRequest], Record]] = {}
+"""What judges cases other than chains, by their class; a package that builds on this one registers it."""
+
+
 def judge_all(request: Sequence[JudgeRequest]) -> Iterator[Record]:
-    """The records of all requests, in order; the filter processes them together. Raises InternalError."""
-    decoded = [Decoded(one) for one in request]
-    comparisons = check_all(one.given for one in decoded if one.tapped)
-    return (one.record(next(comparisons) if one.tapped else iter(())) for one in decoded)
+    """The records of all requests, in order; the filter processes chains together. Raises InternalError."""
+    decoded = [one if type(one.case) in JUDGES else Decoded(one) for one in request]
+    comparisons = check_all(one.given for one in decoded if isinstance(one, Decoded) and one.tapped)
+    for one in decoded:
+        if isinstance(one, Decoded):
+            yield one.record(next(comparisons) if one.tapped else iter(()))
+        else:
+            yield JUDGES[type(one.case)](one)
 
 
 class Decoded:

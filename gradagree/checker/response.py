@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from gradagree.adapters import Adapter, Answer, Problem, Unsupported, probe
+from gradagree.adapters.graph_problem import GraphProblem
 from gradagree.adapters.shapes import find_wrong_shape
 from gradagree.arithmetic.model import FORMATS
 from gradagree.checker.verdict import Verdict
@@ -66,8 +67,10 @@ def failures(absent: Absent, modes: Sequence[str]) -> Iterator[Failure]:
     return (Failure(mode, verdict, absent.reason) for mode in modes)
 
 
-def respond(adapter: Adapter, problem: Problem, mode: str) -> Response | Failure:
+def respond(adapter: Adapter, problem: Problem | GraphProblem, mode: str) -> Response | Failure:
     """Call the adapter; whatever it, the framework or a user's implementation raises becomes a `Failure`."""
+    if isinstance(problem, GraphProblem):
+        return respond_graph(adapter, problem, mode)
     try:
         tapped, untapped = (_stored(answer) for answer in adapter.answers(problem, mode))
         shape = find_wrong_shape(adapter, problem)
@@ -78,6 +81,22 @@ def respond(adapter: Adapter, problem: Problem, mode: str) -> Response | Failure
     if shape is not None:
         return Failure(mode, Verdict.CRASHED, shape)
     return Response(mode, tapped, untapped)
+
+
+def respond_graph(adapter: Adapter, problem: GraphProblem, mode: str) -> Response | Failure:
+    """As `respond`, for a graph of layers, whose answer always has all taps."""
+    try:
+        answer = _stored(adapter.graph_answer(problem, mode))
+    except Exception as error:  # noqa: BLE001  (whatever a framework or a user's layer raises is an answer too)
+        found = failure(mode, error)
+        lacks = found.verdict == Verdict.CRASHED and lacks_kernel(error)
+        return Failure(mode, Verdict.UNSUPPORTED, first_line(str(error))) if lacks else found
+    return Response(mode, answer, answer)
+
+
+def lacks_kernel(error: BaseException) -> bool:
+    """True if a framework reports that it has no such operation in the dtype."""
+    return any(words in str(error) for words in ("not implemented", "is not supported by", "NotImplementedError"))
 
 
 def failure(mode: str, error: Exception) -> Failure:

@@ -22,6 +22,13 @@ def normalised_vjp(g: Any, y: Any, deviation: Any, axes: tuple[int, ...]) -> Any
     return (g - np.mean(g, **along) - y * np.mean(g * y, **along)) / deviation  # type: ignore[call-overload]
 
 
+def as_linear(x: Any, axes: tuple[int, ...], eps: float, w: Any, b: Any) -> Any:
+    """w (x - mean) / deviation + b as x (w / deviation) + (b - mean w / deviation), which frameworks compute."""
+    mean = np.mean(x, axis=axes, keepdims=True)
+    scale = w / normalised(x, axes, eps)[1]
+    return x * scale + (b - mean * scale)
+
+
 def per_channel(z: Any, ndim: int) -> Any:
     """One number for each channel, the axis after the examples."""
     return np.reshape(z, (-1, *[1] * (ndim - 2)))
@@ -43,6 +50,10 @@ class BatchNorm(Layer):
     def value(self, x: Any, w: Any, b: Any) -> Any:
         y, _ = normalised(x, over_all_but_channels(x), self.eps)
         return y * per_channel(w, np.ndim(x)) + per_channel(b, np.ndim(x))
+
+    def other_value(self, x: Any, w: Any, b: Any) -> Any:
+        own = (per_channel(z, np.ndim(x)) for z in (w, b))
+        return as_linear(x, over_all_but_channels(x), self.eps, *own)
 
     def vjp(self, g: Any, x: Any, w: Any, b: Any) -> tuple[Any, ...]:
         axes = over_all_but_channels(x)
@@ -73,6 +84,11 @@ class BatchNormEvaluation(Layer):
         mean, variance, w, b = (per_channel(z, np.ndim(x)) for z in (mean, variance, w, b))
         return (x - mean) / np.sqrt(variance + self.eps) * w + b
 
+    def other_value(self, x: Any, w: Any, b: Any, mean: Any, variance: Any) -> Any:
+        mean, variance, w, b = (per_channel(z, np.ndim(x)) for z in (mean, variance, w, b))
+        scale = w / np.sqrt(variance + self.eps)
+        return x * scale + (b - mean * scale)
+
     def vjp(self, g: Any, x: Any, w: Any, b: Any, mean: Any, variance: Any) -> tuple[Any, ...]:
         axes, n = over_all_but_channels(x), np.ndim(x)
         deviation = np.sqrt(per_channel(variance, n) + self.eps)
@@ -98,6 +114,9 @@ class LayerNormAffine(Layer):
 
     def value(self, x: Any, w: Any, b: Any) -> Any:
         return normalised(x, (-1,), self.eps)[0] * w + b
+
+    def other_value(self, x: Any, w: Any, b: Any) -> Any:
+        return as_linear(x, (-1,), self.eps, 1.0, 0.0) * w + b
 
     def vjp(self, g: Any, x: Any, w: Any, b: Any) -> tuple[Any, ...]:
         y, deviation = normalised(x, (-1,), self.eps)
@@ -128,6 +147,12 @@ class GroupNorm(Layer):
         y = np.reshape(normalised(self._grouped(x), (-1,), self.eps)[0], np.shape(x))
         return y * per_channel(w, np.ndim(x)) + per_channel(b, np.ndim(x))
 
+    def other_value(self, x: Any, w: Any, b: Any) -> Any:
+        n, channels = np.shape(x)[:2]
+        grouped = np.reshape(x, (n, self.groups, channels // self.groups, -1))
+        own = (np.reshape(z, (self.groups, -1, 1)) for z in (w, b))
+        return np.reshape(as_linear(grouped, (2, 3), self.eps, *own), np.shape(x))
+
     def vjp(self, g: Any, x: Any, w: Any, b: Any) -> tuple[Any, ...]:
         axes = over_all_but_channels(x)
         y, deviation = normalised(self._grouped(x), (-1,), self.eps)
@@ -155,6 +180,10 @@ class InstanceNorm(Layer):
     def value(self, x: Any, w: Any, b: Any) -> Any:
         y, _ = normalised(x, tuple(range(2, np.ndim(x))), self.eps)
         return y * per_channel(w, np.ndim(x)) + per_channel(b, np.ndim(x))
+
+    def other_value(self, x: Any, w: Any, b: Any) -> Any:
+        own = (per_channel(z, np.ndim(x)) for z in (w, b))
+        return as_linear(x, tuple(range(2, np.ndim(x))), self.eps, *own)
 
     def vjp(self, g: Any, x: Any, w: Any, b: Any) -> tuple[Any, ...]:
         axes, over = over_all_but_channels(x), tuple(range(2, np.ndim(x)))

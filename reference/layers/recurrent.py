@@ -44,7 +44,7 @@ class _Recurrent(Layer):
 
     def _split(self, arrays: tuple[Any, ...]) -> tuple[list[list[Any]], Any]:
         """(the parameters of each direction of each layer, the lengths or None)."""
-        lengths = np.asarray(arrays[-1]) if self.packed else None
+        lengths = arrays[-1] if self.packed else None
         own = list(arrays[: len(arrays) - self.packed])
         each = len(own) // (self.depth * self._directions())
         return [own[k : k + each] for k in range(0, len(own), each)], lengths
@@ -132,7 +132,7 @@ class _Recurrent(Layer):
         return found | ({"lengths": np.array([4, 1, 3])} if self.packed else {})
 
     def _torch(self, kind: Any, x: Any, arrays: Any, torch: Any) -> Any:
-        own, lengths = self._split(arrays) if not self.packed else (self._split(arrays)[0], arrays[-1])
+        own, lengths = self._split(arrays)
         layer = kind(x.shape[-1], self._size, self.depth, bidirectional=self.both).to(x.dtype)
         named = dict(zip((name for name, _ in layer.named_parameters()), (z for one in own for z in one), strict=True))
         if lengths is None:
@@ -143,7 +143,7 @@ class _Recurrent(Layer):
         return utils.pad_packed_sequence(outputs, total_length=x.shape[0])[0]
 
     def _jax(self, cell: Any, states: int, x: Any, arrays: Any, jax: Any) -> Any:
-        own, lengths = self._split(arrays) if not self.packed else (self._split(arrays)[0], arrays[-1])
+        own, lengths = self._split(arrays)
         numpy, n = jax.numpy, self._directions()
         for k in range(self.depth):
             runs = []

@@ -1,0 +1,99 @@
+"""The record of a framework's answer to a graph of layers: each node is judged alone, on the framework's own numbers.
+
+Importing this module makes `gradagree.checker.judge` judge such cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gradagree.adapters import Answer
+from gradagree.adapters.graph_programs import taps_of
+from gradagree.cases.graph_case import GraphCase
+from gradagree.checker.comparison import Comparison
+from gradagree.checker.exact import Enclosure
+from gradagree.checker.judge import JUDGES, NUMBERS, JudgeRequest, sharpness, slopes_of, worst
+from gradagree.checker.response import Failure
+from gradagree.checker.verdict import ORDER, Record, Verdict
+from gradagree.functions.graph_nodes import NodeCheck, TappedGraph, check_graph
+from gradagree.reference.graph import INPUTS
+
+NOTHING = "every gradient is 0 at these inputs: nothing is checked"
+
+
+def judge_graph(request: JudgeRequest) -> Record:
+    """The record of a framework's answer in one mode. Raises InternalError where the reference is proved wrong."""
+    case: Any
+    case, arrays, framework, reply, number, _ = request
+    fields = answer_fields(request)
+    return Record(
+        index=number, case=case.alias, spec=case.spec, sha256=arrays.sha256, framework=framework.name,
+        version=framework.version, mode=reply.mode, device=framework.device, dtype=case.dtype,
+        derivative="taped" if any(f.is_taped for f in case.functions) else "written", **fields,
+    )  # fmt: skip
+
+
+def answer_fields(request: JudgeRequest) -> dict[str, Any]:
+    """The fields of a record that say how the answer compares."""
+    case: Any
+    arrays: Any
+    case, arrays, framework, reply = request[:4]
+    if isinstance(reply, Failure):
+        return {"verdict": Verdict(reply.verdict), "reason": reply.reason}
+    answer = reply.tapped
+    wrong = malformed_graph(case, answer)
+    if wrong is not None:
+        return {"verdict": Verdict.CRASHED, "reason": f"its answer is malformed: {wrong}"}
+    graph = TappedGraph(case, arrays, answer, framework.model(case.dtype, reply.mode))
+    comparisons, found, proof = confirmed_graph(check_graph(graph))
+    fields = {**sharpness(case, comparisons), "seconds": answer.seconds, **worst(case, comparisons, found, proof)}
+    fields |= {"slopes": slopes_of(case, comparisons)}
+    gradients = (answer.cotangents[INPUTS], *answer.gradients.values())
+    if fields["verdict"] is Verdict.AGREE and not any(np.any(x) for x in gradients):
+        fields |= {"verdict": Verdict.UNDECIDED, "reason": NOTHING, "share": 0.0, **dict.fromkeys(NUMBERS)}
+    return fields
+
+
+def graph_comparisons(graph: TappedGraph) -> list[Comparison]:
+    """Every comparison behind a record, in the order of the check."""
+    return [one for one, _ in check_graph(graph)]
+
+
+def confirmed_graph(
+    checked: Sequence[tuple[Comparison, NodeCheck | None]],
+) -> tuple[list[Comparison], Comparison, Enclosure | None]:
+    """All comparisons, the worst one and, if it is a finding, the exact value of its entry."""
+    comparisons = [one for one, _ in checked]
+    proved: set[int] = set()
+    while True:
+        place = min(range(len(comparisons)), key=lambda k: (ORDER[comparisons[k].verdict], -comparisons[k].ratio))
+        found, check = comparisons[place], checked[place][1]
+        if place in proved or check is None or not (found.verdict.fails or found.verdict is Verdict.INACCURATE):
+            return comparisons, found, None
+        exact, radius = check.prove(found)
+        proved.add(place)
+        comparisons[place] = exact
+        if exact.verdict is found.verdict:
+            return comparisons, exact, None if radius is None else Enclosure(exact.expected, radius)
+
+
+def malformed_graph(case: GraphCase, answer: Answer) -> str | None:
+    """The error in the arrays of an answer, or None."""
+    names = [INPUTS, *taps_of(case.nodes)]
+    for kind, found in (("values", answer.values), ("cotangents", answer.cotangents)):
+        if list(found) != names:
+            return f"it holds {len(found)} {kind} for {len(names)} values"
+        for name, x in found.items():
+            shape = case.value_shapes[name.partition(">")[0]]
+            if x.shape != shape:
+                return f"the {kind[:-1]} {name} has shape {x.shape}, not {shape}"
+    for name in case.parameter_names:
+        if name in answer.gradients and answer.gradients[name].shape != case.array_shapes[name]:
+            return f"the gradient of {name} has shape {answer.gradients[name].shape}, not {case.array_shapes[name]}"
+    return None
+
+
+JUDGES[GraphCase] = judge_graph
