@@ -89,7 +89,15 @@ class Program:
                 raise UsageError(unknown_operation(step))
             operands = replace_values(step.operands, values)
             values.append(step.function(*operands, **replace_values(step.keywords, values)))
+            mark_stored(values[-1])
         return values
+
+
+def mark_stored(found: Any) -> None:
+    """Note on a tape that these are the results of one operation."""
+    for x in found if isinstance(found, list | tuple) else [found]:
+        if hasattr(x, "mark_stored"):
+            x.mark_stored()
 
 
 def floating(x: Any, to: str, source: str | None) -> Any:

@@ -147,6 +147,9 @@ def parameter_names(activations: Sequence[Activation], biased: Sequence[bool]) -
 
 # Graphs of primitives.
 
+Keep = Callable[[int, Any], Any]
+"""Gives a value, with its number, as a program stores it."""
+
 
 class Value(NamedTuple):
     """A value of a graph, by its number; inputs come first."""
@@ -181,6 +184,8 @@ class Graph:
         outputs: The values that the graph returns; constants where a result does not depend on the inputs.
         shapes: Shapes of the outputs for the inputs that the graph was traced with; None if it was not traced.
         sizes: Shapes of all values for these inputs; empty if it was not traced.
+        stored: The values that are results of a framework's own operations, each of which may consist of several of the
+            graph; empty if they are not known.
 
     Example:
         >>> import numpy as np
@@ -199,24 +204,27 @@ class Graph:
     outputs: list[Any] = field(default_factory=list)
     shapes: list[tuple[int, ...]] | None = None
     sizes: list[tuple[int, ...]] = field(default_factory=list)
+    stored: set[int] = field(default_factory=set)
 
     @property
     def size(self) -> int:
         """Number of values."""
         return len(self.inputs) + len(self.applications)
 
-    def evaluate(self, inputs: Sequence[Any]) -> list[Any]:
+    def evaluate(self, inputs: Sequence[Any], keep: Keep | None = None) -> list[Any]:
         """All values of the graph, in the arithmetic of the inputs.
 
         Args:
             inputs: One array for each input, of any array type that NumPy dispatches to.
+            keep: Gives a value, with its number, as it is stored; by default the value itself.
 
         Returns:
             The values by their number: the inputs, then the outputs of the operations.
         """
         values = [*inputs]
         for step in self.applications:
-            values.append(step.operation.function(*self.operands(step, values), **step.parameters))
+            found = step.operation.function(*self.operands(step, values), **step.parameters)
+            values.append(found if keep is None else keep(step.output.number, found))
         return values
 
     def operands(self, step: Application, values: Sequence[Any]) -> list[Any]:
@@ -228,23 +236,26 @@ class Graph:
         return [values[x.number] if isinstance(x, Value) else x for x in self.outputs]
 
     def vjp(
-        self, values: Sequence[Any], cotangents: Sequence[Any], add: Callable[[list[Any]], Any] | None = None
-    ) -> list[Any]:
+        self, values: Sequence[Any], cotangents: Sequence[Any], add: Callable[[list[Any]], Any] | None = None,
+        keep: Keep | None = None,
+    ) -> list[Any]:  # fmt: skip
         """The cotangents of the inputs: backpropagation through the operations in reverse order.
 
         Args:
             values: From `evaluate`.
             cotangents: One for each output, in its shape; None for an output that nothing depends on.
             add: Adds the contributions of all consumers of a value; by default one after the other.
+            keep: As for `evaluate`, for the cotangents of the values.
 
         Returns:
             One cotangent for each input; None for an input that no output depends on.
         """
-        return self.all_cotangents(values, cotangents, add)[: len(self.inputs)]
+        return self.all_cotangents(values, cotangents, add, keep)[: len(self.inputs)]
 
     def all_cotangents(
-        self, values: Sequence[Any], cotangents: Sequence[Any], add: Callable[[list[Any]], Any] | None = None
-    ) -> list[Any]:
+        self, values: Sequence[Any], cotangents: Sequence[Any], add: Callable[[list[Any]], Any] | None = None,
+        keep: Keep | None = None,
+    ) -> list[Any]:  # fmt: skip
         """As `vjp`, the cotangents of all values."""
         parts: list[list[Any]] = [[] for _ in range(self.size)]
         for output, cotangent in zip(self.outputs, cotangents, strict=True):
@@ -253,7 +264,8 @@ class Graph:
         found: list[Any] = [None] * self.size
         for step in reversed(self.applications):
             place = step.output.number
-            found[place] = g = combine(parts[place], add)
+            g = combine(parts[place], add)
+            found[place] = g = g if g is None or keep is None else keep(place, g)
             if g is None or step.operation.vjp is None:
                 continue
             operands = self.operands(step, values)
@@ -267,7 +279,7 @@ class Graph:
 
     def with_outputs(self, outputs: Iterable[Any]) -> Graph:
         """The same operations with other outputs."""
-        return Graph(self.inputs, self.applications, list(outputs))
+        return Graph(self.inputs, self.applications, list(outputs), stored=self.stored)
 
 
 def combine(parts: list[Any], add: Callable[[list[Any]], Any] | None) -> Any:

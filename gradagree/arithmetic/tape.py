@@ -92,6 +92,10 @@ class Tape(Duck):
         """Append one operation to the graph, for functions that are recorded as one primitive."""
         return record(operation, *operands, **parameters)
 
+    def mark_stored(self) -> None:
+        """Note that a framework's operation ends with this value, which it stores."""
+        self.graph.stored.add(self.place.number)
+
     def copy(self) -> Self:
         return self
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.arithmetic.rounded_rules import sum_of_terms
+from gradagree.functions.opmath import Storing, turned
 from gradagree.reference.graph import Application, Graph, Value, combine
 from gradagree.reference.operations.primitive import sum_to
 
@@ -189,11 +190,13 @@ class Evaluation:
         batch: The batch.
         lift: Gives numbers in the arithmetic.
         add: As for `Graph.vjp`.
+        storing: Where the arithmetic rounds numbers to the dtype, if it does so by operations.
     """
 
     batch: Batch
     lift: Callable[[Any], Any]
     add: Callable[[list[Any]], Any] | None
+    storing: Storing | None = None
     sums: dict[tuple[int, int], RunningSum] = field(default_factory=dict)
 
     def rows(
@@ -205,14 +208,16 @@ class Evaluation:
         values.update((k, self.lift(x[place])) for k, x in enumerate(inputs) if batch.divided[k])
         steps = batch.steps(divided=True)
         for step in steps:
-            values[step.output.number] = step.operation.function(*self.operands(step, values, place), **step.parameters)
+            found = step.operation.function(*self.operands(step, values, place), **step.parameters)
+            values[step.output.number] = self.keep(step.output.number, found)
         outputs = [values[x.number] for x in graph.outputs]
+        values = self.turned(values)
         parts: dict[int, list[Any]] = {}
         for x, g in zip(graph.outputs, cotangents, strict=True):
             if g is not None:
-                parts.setdefault(x.number, []).append(self.lift(g[place]))
+                parts.setdefault(x.number, []).extend(turned(self.storing, [self.lift(g[place])]))
         for step in reversed(steps):
-            g = combine(parts.pop(step.output.number, []), self.add)
+            g = self.keep(step.output.number, combine(parts.pop(step.output.number, []), self.add))
             y = values.pop(step.output.number)
             if g is None or step.operation.vjp is None:
                 continue
@@ -235,6 +240,14 @@ class Evaluation:
                 total.add(product_or_same(step, k, g, operands))
         return found
 
+    def keep(self, number: int, x: Any) -> Any:
+        """A value, or its cotangent, as it is stored."""
+        return x if self.storing is None else self.storing.keep(number, x)
+
+    def turned(self, values: dict[int, Any]) -> dict[int, Any]:
+        """Values as the backward pass uses them."""
+        return dict(zip(values, turned(self.storing, list(values.values())), strict=True))
+
     def operands(self, step: Application, values: dict[int, Any], place: slice) -> list[Any]:
         return [values[x.number] if isinstance(x, Value) else self.batch.part(x, step, place) for x in step.operands]
 
@@ -243,18 +256,21 @@ class Evaluation:
         values = {k: self.lift(x) for k, x in enumerate(inputs) if self.batch.divided[k] is False}
         for step in self.batch.steps(divided=False):
             operands = [values[x.number] if isinstance(x, Value) else x for x in step.operands]
-            values[step.output.number] = step.operation.function(*operands, **step.parameters)
+            found = step.operation.function(*operands, **step.parameters)
+            values[step.output.number] = self.keep(step.output.number, found)
         return values
 
     def shared_gradients(self, values: dict[int, Any]) -> list[Any]:
         """The gradients by the inputs that all rows share, after all rows; None for the other inputs."""
         parts: dict[int, list[Any]] = {}
+        values = self.turned(values)
         for step in reversed(self.batch.graph.applications):
             place, given = step.output.number, []
             if self.batch.divided[place] is True:
                 sums = (self.sums.get((place, k)) for k in range(len(step.operands)))
                 given = [one and one.total() for one in sums]
             elif (g := combine(parts.get(place, []), self.add)) is not None and step.operation.vjp is not None:
+                g = self.keep(place, g)
                 operands = self.operands(step, values, slice(None))
                 given = list(step.operation.vjp(g, values[place], *operands, **step.parameters))
             for operand, part in zip(step.operands, given, strict=False):

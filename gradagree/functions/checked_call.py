@@ -14,6 +14,7 @@ from gradagree.functions.derivations import expect_both
 from gradagree.functions.enclosures import LADDER, Expected, expect, narrowest
 from gradagree.functions.judge import judge
 from gradagree.functions.ladder import Ladder, arithmetics
+from gradagree.functions.opmath import OPMATH
 from gradagree.functions.own_operations import OWN_OPERATIONS, expect_own
 from gradagree.functions.parts import Parts, name_of as part_name, real_dtype
 from gradagree.functions.records import GradientRecord
@@ -73,17 +74,21 @@ class CheckedCall:
         parts = self.parts(self.call.arrays)
         return [(k, x) for k, (part, x) in enumerate(zip(parts, arrays, strict=True)) if part.place in known]
 
-    def ladder(self, compute: Callable[[str], T], by_own: Callable[[Graph, str], T]) -> Ladder[T]:
+    def ladder(
+        self, compute: Callable[[str], T], by_own: Callable[[Graph, str], T], opmath: Sequence[str] = OPMATH
+    ) -> Ladder[T]:
         """What a correct program computes in each admissible arithmetic.
 
         Args:
             compute: Gives it by the name of the arithmetic.
             by_own: Gives it for the function's own operations, in the coarsest accurate arithmetic.
+            opmath: The arithmetics with one rounding for each operation of the framework.
         """
+        opmath = opmath if self.graph.stored else ()
         like = next(self.call.arrays[k] for k in self.call.wrt if self.part_dtype(self.call.arrays[k]) == self.dtype)
 
         def names() -> Iterator[str]:
-            yield from arithmetics(self.adapter, like, self.dtype, self.arithmetic)
+            yield from arithmetics(self.adapter, like, self.dtype, self.arithmetic, opmath)
             if self.own is not None:
                 yield OWN_OPERATIONS
 
@@ -153,7 +158,7 @@ def expectations(
         return checked.numbers(values, values), dict(checked.gradients(gradients))
 
     def usual(rung: str) -> Enclosures:
-        finer = results is not None and rung == "wide" and checked.arithmetic != "wide"
+        finer = results is not None and rung in ("wide", *OPMATH) and checked.arithmetic != "wide"
         if checked.written is not None:
             return expect_both(checked.written, graph, inputs, numbers, rung, dtype, stores)
         observed = first_rows if finer else None

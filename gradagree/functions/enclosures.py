@@ -14,6 +14,7 @@ from gradagree.arithmetic.rounded import Rounded
 from gradagree.arithmetic.rounding import is_representable
 from gradagree.arithmetic.variance import DEVIATIONS, Variance
 from gradagree.functions.batches import Batch, Evaluation, batch_of
+from gradagree.functions.opmath import OPMATH, Storing, storing_of, turned
 from gradagree.functions.sampling import sampled_deviations
 from gradagree.reference.graph import Graph
 
@@ -70,7 +71,8 @@ def interior(rung: str, dtype: str) -> Model:
         return replace(interior(kept, dtype), products=REDUCED[form])
     if rung.endswith(FLUSHED):
         return replace(interior(rung.removesuffix(FLUSHED), dtype), flushes=True)
-    return replace(model(stored.accumulator.name), lowest=stored.format) if rung == "wide" and stored.narrow else stored
+    wide = rung in ("wide", *OPMATH) and stored.narrow
+    return replace(model(stored.accumulator.name), lowest=stored.format) if wide else stored
 
 
 def enclose(
@@ -83,7 +85,7 @@ def enclose(
         graph: The reference.
         inputs: One array for each input, as float64.
         cotangents: One for each output; None for an output without one.
-        rung: ``"wide"`` or ``"stored"``.
+        rung: ``"wide"``, ``"opmath"``, ``"opmath forward"`` or ``"stored"``.
         dtype: The dtype of the function.
         stores: The dtypes of the outputs, then of the inputs, in which the results are stored.
         order: 2 for the gradient of a gradient, which is linear in its cotangents: a program may round the term of each
@@ -95,15 +97,17 @@ def enclose(
     """
     inside = interior(rung, dtype)
     formats = [replace(model(name), flushes=inside.flushes) for name in stores]
+    storing = storing_of(graph, rung, inside, model(dtype))
+    keep = None if storing is None else storing.keep
     with np.errstate(all="ignore"):
         if order == 1 and (batch := batch_of(graph, inputs)) is not None:
-            return enclose_by_rows(batch, inputs, cotangents, inside, formats, observed)
+            return enclose_by_rows(batch, inputs, cotangents, inside, formats, observed, storing)
         lifted = [lift(x, inside) if is_floating(x) else x for x in inputs]
         seeds = [None if g is None else lift(g, inside) for g in cotangents]
         if order > 1:
             seeds = [g if g is None else g.widen(inside.formula * inside.u * np.abs(g.value)) for g in seeds]
-        values = graph.evaluate(lifted)
-        gradients = graph.vjp(values, seeds, add_in_any_order)
+        values = graph.evaluate(lifted, keep)
+        gradients = graph.vjp(turned(storing, values), turned(storing, seeds), add_in_any_order, keep)
         results = graph.results(values)
         outputs = [store(y, inside, last) for y, last in zip(results, formats, strict=False)]
         both = zip(gradients, formats[len(results) :], strict=True)
@@ -112,11 +116,11 @@ def enclose(
 
 def enclose_by_rows(
     batch: Batch, inputs: Sequence[Any], cotangents: Sequence[Any], inside: Model, formats: Sequence[Model],
-    observed: Observed | None = None,
+    observed: Observed | None = None, storing: Storing | None = None,
 ) -> tuple[list[Expected], list[Expected | None]]:  # fmt: skip
     """As `enclose`, some rows at a time."""
     graph, count = batch.graph, len(batch.graph.outputs)
-    evaluation = Evaluation(batch, lambda x: lift(x, inside) if is_floating(x) else x, add_in_any_order)
+    evaluation = Evaluation(batch, lambda x: lift(x, inside) if is_floating(x) else x, add_in_any_order, storing)
     shared = evaluation.shared(inputs)
     outputs = [unknown(graph.sizes[y.number]) for y in graph.outputs]
     found: list[Expected | None] = [None for _ in inputs]
@@ -167,40 +171,43 @@ def probable(
     """The tolerances of the outputs and gradients in the probabilistic model; None for those without one."""
     inside = interior(rung, dtype)
     known = Variance.stored(0.0, inside)
+    storing = storing_of(graph, rung, inside, model(dtype))
+    keep = None if storing is None else storing.keep
     batch = batch_of(graph, inputs)
     if batch is not None and batch.is_elementwise:
-        return probable_by_rows(batch, inputs, cotangents, known, model(dtype))
+        return probable_by_rows(batch, inputs, cotangents, known, model(dtype), storing)
     lifted = [known._lift(x) if is_floating(x) else x for x in inputs]
     seeds = [None if g is None else known._lift(g) for g in cotangents]
     with np.errstate(all="ignore"):
-        values = graph.evaluate(lifted)
-        arrays = graph.results(values), graph.vjp(values, seeds)
-    first, second = ([probable_tolerance(x, inside, model(dtype)) for x in xs] for xs in arrays)
+        values = graph.evaluate(lifted, keep)
+        arrays = graph.results(values), graph.vjp(turned(storing, values), turned(storing, seeds), keep=keep)
+    first, second = ([probable_tolerance(x, model(dtype)) for x in xs] for xs in arrays)
     return first, second
 
 
 def probable_by_rows(
-    batch: Batch, inputs: Sequence[Any], cotangents: Sequence[Any], known: Variance, last: Model
-) -> tuple[list[Any], list[Any]]:
+    batch: Batch, inputs: Sequence[Any], cotangents: Sequence[Any], known: Variance, last: Model,
+    storing: Storing | None = None,
+) -> tuple[list[Any], list[Any]]:  # fmt: skip
     """As `probable`, some rows at a time."""
-    evaluation = Evaluation(batch, lambda x: known._lift(x) if is_floating(x) else x, None)
+    evaluation = Evaluation(batch, lambda x: known._lift(x) if is_floating(x) else x, None, storing)
     count, found = len(batch.graph.outputs), dict[int, np.ndarray]()
     with np.errstate(all="ignore"):
         for place in batch.slices():
             outputs, gradients = evaluation.rows(inputs, cotangents, place, {})
             for k, x in enumerate([*outputs, *gradients]):
-                if (tolerance := probable_tolerance(x, known.model, last)) is not None:
+                if (tolerance := probable_tolerance(x, last)) is not None:
                     whole = found.setdefault(k, np.empty((batch.rows, *tolerance.shape[1:])))
                     whole[place] = tolerance
     both = [found.get(k) for k in range(count + len(inputs))]
     return both[:count], both[count:]
 
 
-def probable_tolerance(x: Any, inside: Model, last: Model) -> Any:
+def probable_tolerance(x: Any, last: Model) -> Any:
     """The tolerance of a result that is stored in a dtype; None for one without a variance."""
     if not isinstance(x, Variance):
         return None
-    return x.tolerance + (DEVIATIONS * last.u * np.abs(x.value) if inside.u < last.u else 0.0)
+    return x.tolerance + (DEVIATIONS * last.u * np.abs(x.value) if x.model.u < last.u else 0.0)
 
 
 def sampled(
@@ -293,6 +300,9 @@ def expect(
     if order > 1 or values[0].refuted or is_sharp([*values, *gradients], dtype):
         return values, gradients
     assumed = probable(graph, inputs, cotangents, rung, dtype)
+    if rung in OPMATH:  # a coarser arithmetic follows, with samples
+        values = [with_probable(y, t) for y, t in zip(values, assumed[0], strict=True)]
+        return values, [g if g is None else with_probable(g, t) for g, t in zip(gradients, assumed[1], strict=True)]
     samples = functools.cache(lambda: sampled(graph, inputs, cotangents, rung, dtype, assumed))
 
     def of(which: int, k: int) -> Callable[[], np.ndarray]:

@@ -19,6 +19,7 @@ from gradagree.functions.checked_call import (
 )
 from gradagree.functions.drawing import INEXACT, SEED, draw_cotangents, draw_like
 from gradagree.functions.judge import judge
+from gradagree.functions.opmath import FUSED
 from gradagree.functions.own_operations import expect_own_tangents
 from gradagree.functions.proofs import prove_tangents
 from gradagree.functions.records import GradientRecord
@@ -43,6 +44,7 @@ def forward_records(checked: CheckedCall, with_values: bool) -> list[GradientRec
     expected = checked.ladder(
         lambda rung: expect_tangents(checked.graph, checked.inputs, numbers, rung, checked.dtype, stores),
         lambda own, rung: expect_own_tangents(own, checked.graph, checked.inputs, numbers, rung, checked.dtype, stores),
+        opmath=(FUSED,),
     )
     records = []
     if with_values:

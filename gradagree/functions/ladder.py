@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -51,7 +51,9 @@ class Ladder(Mapping[str, T]):
         return [self[name] for name in (accurate[-1], *(name for name in names if name.startswith(SUMS)))]
 
 
-def arithmetics(adapter: FunctionAdapter, like: Any, dtype: str, arithmetic: str = "auto") -> Iterator[str]:
+def arithmetics(
+    adapter: FunctionAdapter, like: Any, dtype: str, arithmetic: str = "auto", opmath: Sequence[str] = ()
+) -> Iterator[str]:
     """The names of the arithmetics for a dtype, the finest first.
 
     Args:
@@ -59,10 +61,13 @@ def arithmetics(adapter: FunctionAdapter, like: Any, dtype: str, arithmetic: str
         like: An array of this dtype, on the device that is measured.
         dtype: The dtype of the function.
         arithmetic: ``"wide"`` admits intermediates in the format of the accumulator only.
+        opmath: Those with one rounding for each operation of the framework, if the operations are known.
     """
     narrow = interior("wide", dtype) != interior("stored", dtype)
     if narrow:
         yield "wide"
+    if narrow and arithmetic != "wide":
+        yield from opmath
     if not narrow or arithmetic != "wide":
         yield "stored"
     if flushes(adapter, like):

@@ -29,7 +29,8 @@ class GradientRecord(msgspec.Struct, frozen=True, kw_only=True):
         dtype: Dtype of the array.
         shape: Shape of the array.
         condition: What was special about the call, such as ``"non-contiguous cotangent"``; empty for a plain call.
-        arithmetic: The finest arithmetic that explains the result: ``"wide"``, ``"stored"``, or empty if none does.
+        arithmetic: The finest arithmetic that explains the result: ``"wide"``, ``"opmath"``, ``"opmath forward"``,
+            ``"stored"``, or empty if none does.
         ratio: Largest |observed - expected| / tolerance.
         sharpness: Relative tolerance: the largest tolerance over the largest entry.
         share: Share of entries that are larger than their tolerance, or exactly zero.

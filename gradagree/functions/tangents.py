@@ -23,14 +23,16 @@ from gradagree.functions.enclosures import (
     widened,
     with_probable,
 )
+from gradagree.functions.opmath import OPMATH, storing_of
 from gradagree.functions.references import traced
 from gradagree.functions.sampling import sampled_tangents
-from gradagree.reference.graph import Graph
+from gradagree.reference.graph import Graph, Keep
 
 
 def move(
-    graph: Graph, inputs: Sequence[np.ndarray], tangents: Sequence[np.ndarray | None], lifted: Callable[[Any], Any]
-) -> list[Any]:
+    graph: Graph, inputs: Sequence[np.ndarray], tangents: Sequence[np.ndarray | None], lifted: Callable[[Any], Any],
+    keep: Keep | None = None,
+) -> list[Any]:  # fmt: skip
     """The tangents of the outputs of a graph in an arithmetic.
 
     Args:
@@ -38,6 +40,7 @@ def move(
         inputs: One array for each input, as float64.
         tangents: One for each input, in its shape; None for an input that is a constant.
         lifted: Gives an array of the arithmetic.
+        keep: As for `Graph.evaluate`.
 
     Returns:
         The tangent of each output; zeros for an output that no input moves.
@@ -47,7 +50,7 @@ def move(
         if tangent is not None:
             given[k] = Dual(given[k], lifted(tangent))
     with np.errstate(all="ignore"):
-        results = graph.results(graph.evaluate(given))
+        results = graph.results(graph.evaluate(given, keep))
     return [y.tangent if isinstance(y, Dual) else np.zeros(np.shape(y)) for y in results]
 
 
@@ -61,7 +64,7 @@ def enclose_tangents(
         graph: The reference.
         inputs: One array for each input, as float64.
         tangents: One for each input, in its shape; None for an input that is a constant.
-        rung: ``"wide"`` or ``"stored"``.
+        rung: ``"wide"``, ``"opmath"`` or ``"stored"``.
         dtype: The dtype of the function.
         stores: The dtypes in which the tangents are stored.
 
@@ -69,7 +72,8 @@ def enclose_tangents(
         The tangent of each output; zeros for an output that no input moves.
     """
     inside = interior(rung, dtype)
-    found = move(graph, inputs, tangents, lambda x: lift(x, inside))
+    storing = storing_of(graph, rung, inside, model(dtype))
+    found = move(graph, inputs, tangents, lambda x: lift(x, inside), None if storing is None else storing.keep)
     with np.errstate(all="ignore"):
         return [store(t, inside, model(name)) for t, name in zip(found, stores, strict=True)]
 
@@ -84,11 +88,14 @@ def expect_tangents(
         return found
     inside = interior(rung, dtype)
     known = Variance.stored(0.0, inside)
+    storing = storing_of(graph, rung, inside, model(dtype))
     try:
-        moved = move(graph, inputs, tangents, known._lift)
+        moved = move(graph, inputs, tangents, known._lift, None if storing is None else storing.keep)
     except NoRule:
         return found
-    assumed = [probable_tolerance(t, inside, model(dtype)) for t in moved]
+    assumed = [probable_tolerance(t, model(dtype)) for t in moved]
+    if rung in OPMATH:  # a coarser arithmetic follows, with samples
+        return [with_probable(t, assumed[k]) for k, t in enumerate(found)]
     deviations = functools.cache(lambda: sampled_tangents(graph, inputs, tangents, inside))
 
     def correlated(k: int) -> Callable[[], np.ndarray]:
