@@ -15,9 +15,34 @@ def jax_vjp(forward: Callable[..., Any], backward: Callable[..., Any]) -> Callab
     """
     import jax
 
+    def forward_pass(*args: Any) -> Any:
+        return forward(*args), args
+
+    def backward_pass(args: Any, g: Any) -> Any:
+        return tuple(backward(g, *args))
+
     function = jax.custom_vjp(forward)
-    function.defvjp(lambda *args: (forward(*args), args), lambda args, g: tuple(backward(g, *args)))
+    function.defvjp(forward_pass, backward_pass)
     return function
+
+
+def in_wide(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of JAX that computes 16-bit arrays in float32, and returns an array of the dtype of the first one."""
+
+    def computed(*args: Any) -> Any:
+        return function(*[wide(x) for x in args]).astype(args[0].dtype)
+
+    return computed
+
+
+def gradients_in_wide(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """A backward pass of JAX that computes 16-bit arrays in float32; each gradient has the dtype of its array."""
+
+    def computed(g: Any, *args: Any) -> Any:
+        found = backward(wide(g), *[wide(x) for x in args])
+        return tuple(d.astype(x.dtype) for d, x in zip(found, args, strict=True))
+
+    return computed
 
 
 def wide(*arrays: Any) -> Any:

@@ -12,11 +12,13 @@ import numpy as np
 from gradagree.adapters.functions import Call, FunctionAdapter
 from gradagree.adapters.program import ROUNDING, STOPS
 from gradagree.errors import UsageError
+from gradagree.functions.cotangents import another_cotangent, wrong_share
 from gradagree.functions.enclosures import Expected
 from gradagree.functions.localize import BoxCheck, check_steps
-from gradagree.functions.mistakes import Mistake, recognise, without_conjugate
+from gradagree.functions.mistakes import Mistake, recognise, without_conjugate, wrong_contribution
 from gradagree.functions.parts import Parts
 from gradagree.functions.records import GradientRecord
+from gradagree.functions.wrong_entries import wrong_where
 from gradagree.reference.graph import Graph
 
 OWN = str(Path(__file__).resolve().parents[2])
@@ -52,11 +54,21 @@ def explain(
             found.append(record)
             continue
         name, argument = record.name, names.index(record.name)
-        mistake = without_conjugate(observed[name], expected[name], graph, inputs, numbers, argument, parts)
-        for level, one in enumerate(expected[name]):
+        reference = graph, inputs, numbers, argument
+        accurate = [sharper(one) for one in expected[name]]
+        mistake = without_conjugate(observed[name], expected[name], *reference, parts)
+        for level, one in enumerate(accurate):
             others = {other: sharper(levels[level]) for other, levels in expected.items() if other != name}
-            mistake = mistake or recognise(observed[name], sharper(one), others, graph, inputs, numbers, argument)
-        clauses = [record.reason, describe(mistake), sentence]
+            mistake = mistake or recognise(observed[name], one, others, inputs)
+        where = ""
+        if not record.reason:  # no tie, and nothing that is missing
+            mistake = mistake or another_cotangent(observed[name], accurate[0], *reference)
+            where = wrong_where(observed[name], accurate[0], inputs, names, argument)
+        for one in accurate:
+            mistake = mistake or wrong_contribution(observed[name], one, *reference)
+        if not record.reason:
+            mistake = mistake or wrong_share(observed[name], accurate[0], *reference)
+        clauses = [record.reason, describe(mistake), where, sentence]
         reason = "; ".join(clause for clause in clauses if clause)
         found.append(msgspec.structs.replace(record, reason=reason, place=place))
     return found

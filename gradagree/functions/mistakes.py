@@ -17,6 +17,9 @@ MOST_EDGES = 256
 MOST_WORK = 1 << 26
 """Entries times edges up to which single contributions are left out one after the other."""
 
+CONVERSIONS = ("cast", "copy", "positive", "rounded")
+"""Operations of one array that change its dtype at most."""
+
 LEAST_ENTRIES = 3
 """Entries that one factor must explain."""
 
@@ -29,26 +32,32 @@ class Mistake(NamedTuple):
 
 
 def recognise(
-    observed: np.ndarray | None, expected: Expected, others: Mapping[str, Expected], graph: Graph,
-    inputs: Sequence[np.ndarray], cotangents: Sequence[Any], argument: int,
-) -> Mistake | None:  # fmt: skip
-    """The mistake that explains all entries of a wrong gradient, or None.
+    observed: np.ndarray | None, expected: Expected, others: Mapping[str, Expected], inputs: Sequence[np.ndarray]
+) -> Mistake | None:
+    """The mistake that explains all entries of a wrong gradient by the right gradients, or None.
 
     Args:
         observed: The wrong gradient.
         expected: The right one with its tolerance.
         others: The gradients of the other arguments by their names.
-        graph: The reference.
-        inputs: Its inputs.
-        cotangents: Those of its outputs.
-        argument: The argument that the gradient belongs to, a number of an input.
+        inputs: The inputs of the reference.
     """
     with np.errstate(all="ignore"):
         if observed is None or explains(observed, expected.value, expected.radius):
             return None
-        simple = of_the_array(observed, expected, others, [*map(np.shape, inputs)])
-        if simple is not None or observed.shape != expected.value.shape:
-            return simple
+        return of_the_array(observed, expected, others, [*map(np.shape, inputs)])
+
+
+def wrong_contribution(
+    observed: np.ndarray | None, expected: Expected, graph: Graph, inputs: Sequence[np.ndarray],
+    cotangents: Sequence[Any], argument: int,
+) -> Mistake | None:  # fmt: skip
+    """As `recognise`, by the contributions of single operations of the reference, for cotangents of its outputs."""
+    with np.errstate(all="ignore"):
+        if observed is None or observed.shape != expected.value.shape:
+            return None
+        if explains(observed, expected.value, expected.radius):
+            return None
         return of_one_contribution(observed, expected, graph, inputs, cotangents, argument) or of_a_sum(
             observed, expected, graph, inputs, cotangents, argument
         )
@@ -113,6 +122,10 @@ def rearranged(observed: np.ndarray, value: np.ndarray, radius: np.ndarray) -> M
         turned = np.swapaxes(value, a, b)
         if turned.shape == value.shape and explains(observed, turned, np.swapaxes(radius, a, b)):
             return Mistake("it is the transposed gradient")
+    if value.ndim > 1 and value.shape[-1] == value.shape[-2]:
+        turned, other = np.swapaxes(value, -1, -2), np.swapaxes(observed, -1, -2)
+        if explains(observed + other, value + turned, radius + np.swapaxes(radius, -1, -2)):
+            return Mistake("only its symmetric part is right: the gradient of one triangle has a share in the other")
     for axis in range(value.ndim):
         if explains(observed, np.flip(value, axis), np.flip(radius, axis)):
             return Mistake(f"it is the gradient in reverse order along axis {axis}")
@@ -256,24 +269,36 @@ def of_a_sum(
     argument: int,
 ) -> Mistake | None:  # fmt: skip
     """The sum over another axis than the one along which an argument was broadcast; or only one of its terms."""
-    operands = [(step, k, x) for step in graph.applications for k, x in enumerate(step.operands)]
-    uses = [(step, k) for step, k, x in operands if isinstance(x, Value) and x.number == argument]
-    if len(uses) != 1:
+    use = only_use(graph, argument)
+    if use is None:
         return None
-    step, place = uses[0]
+    step, place = use
     terms = summed_terms(graph, inputs, cotangents, step, place)
     if terms is None:
         return None
     every = range(terms.ndim)
     sums = [(axes, np.sum(terms, axis=axes)) for n in (1, 2) for axes in itertools.combinations(every, n)]
     for axes, other in sums:
-        if other.size == observed.size and explains(observed, np.reshape(other, observed.shape), uniform(expected)):
+        if other.size not in (1, observed.size):
+            continue
+        filled = np.full(observed.shape, other) if other.size == 1 else np.reshape(other, observed.shape)
+        if explains(observed, filled, uniform(Expected(filled, expected.radius))):
             along = " and ".join(map(str, axes))
             return Mistake(f"it is summed over axis {along}, not over the broadcast axes", step.place)
     for first in (np.take(terms, 0, axis=axis) for axis in every):
         if first.size == observed.size and explains(observed, np.reshape(first, observed.shape), uniform(expected)):
             return Mistake("it is not summed over the broadcast axes: only their first entry is taken", step.place)
     return None
+
+
+def only_use(graph: Graph, number: int) -> tuple[Application, int] | None:
+    """The operation that uses a value, and as which operand; behind conversions. None if there are several."""
+    operands = [(step, k, x) for step in graph.applications for k, x in enumerate(step.operands)]
+    uses = [(step, k) for step, k, x in operands if isinstance(x, Value) and x.number == number]
+    if len(uses) != 1:
+        return None
+    step = uses[0][0]
+    return only_use(graph, step.output.number) if step.operation.name in CONVERSIONS else uses[0]
 
 
 def summed_terms(
