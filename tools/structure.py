@@ -17,7 +17,8 @@ LINKED = ("reference", "adapters")
 
 LAYERS: tuple[str | Sequence[str], ...] = (
     "errors", "files", "reference", "adapters", "arithmetic", "cases", "checker", "runner", "report", "compare",
-    "shrink", "reproduce", "surveys", "train", "functions", "api", ("checking", "cli", "jax", "pytest_plugin", "torch"),
+    "shrink", "reproduce", "surveys", "train", "functions", "audit", "api",
+    ("checking", "cli", "jax", "pytest_plugin", "torch"),
 )  # fmt: skip
 """The packages and modules right under `PACKAGE`, lowest first: each imports only from those before it."""
 

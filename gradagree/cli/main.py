@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gradagree.cli.audit import audit
 from gradagree.cli.check import check
 from gradagree.cli.compare import compare
 from gradagree.cli.new import new
@@ -212,6 +213,7 @@ commands.add_command(list_)
 commands.add_command(compare)
 commands.add_command(new)
 commands.add_command(survey)
+commands.add_command(audit)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -56,6 +56,34 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="write gradagree's reports of this test run to DIR (default: write none)",
     )
+    add(
+        "--gradagree-audit",
+        action="store_true",
+        help="audit the gradient tests: what would their comparisons let through? (default: off)",
+    )
+    add(
+        "--gradagree-audit-report",
+        metavar="DIR",
+        help="audit, and write audit.html, audit.md and audit.json to DIR (default: write none)",
+    )
+    add(
+        "--gradagree-audit-fail",
+        metavar="CLASSES",
+        help="audit, and fail for comparisons of these classes, such as vacuous or vacuous,loose (default: none)",
+    )
+
+
+AUDIT_OPTIONS = ("gradagree_audit", "gradagree_audit_report", "gradagree_audit_fail")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Begin the audit before the project's own code imports anything."""
+    if not any(getattr(early_config.known_args_namespace, name, None) for name in AUDIT_OPTIONS):
+        return
+    from gradagree.pytest_plugin.audit import AuditWatcher
+
+    early_config.pluginmanager.register(AuditWatcher(early_config.rootpath), "gradagree-audit-watcher")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -70,8 +98,25 @@ def pytest_configure(config: pytest.Config) -> None:
         from gradagree.pytest_plugin.items import Settings, add_project
 
         config.args = add_project(config.args, Settings.of(config))
+    if any(config.getoption(name) for name in AUDIT_OPTIONS):
+        configure_audit(config, dist)
     if folder and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Reporter(Path(folder)), "gradagree-reporter")
+
+
+def configure_audit(config: pytest.Config, dist: str) -> None:
+    """Register what reports the audit, in the process that controls the run."""
+    from gradagree.pytest_plugin.audit import AuditReporter, AuditWatcher, chosen_classes
+
+    classes, folder = chosen_classes(config), config.getoption("--gradagree-audit-report")
+    watcher = config.pluginmanager.get_plugin("gradagree-audit-watcher")
+    if watcher is None:  # where the plugin is loaded late
+        watcher = AuditWatcher(config.rootpath)
+        config.pluginmanager.register(watcher, "gradagree-audit-watcher")
+    if not hasattr(config, "workerinput"):
+        single = watcher if dist == "no" else None
+        reporter = AuditReporter(Path(folder) if folder else None, classes, single)
+        config.pluginmanager.register(reporter, "gradagree-audit-reporter")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

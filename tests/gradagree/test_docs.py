@@ -72,6 +72,7 @@ def test_that_every_command_that_is_shown_exists_with_its_options(page: Path) ->
         command: click.Command = commands.commands[name]
         if isinstance(command, click.Group):
             command = command.commands[words.pop(0)]
+        words = words[: words.index("--")] if "--" in words else words
         known = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= known, line
 
