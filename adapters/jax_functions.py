@@ -141,7 +141,7 @@ class JaxFunctions:
     def outputs(self, call: Call) -> list[Any]:
         return compiled(call, "outputs", call.function)(call.arrays)
 
-    def vjp(self, call: Call, cotangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    def vjp(self, call: Call, cotangents: Sequence[Any], passes: int = 1) -> tuple[list[Any], list[Any]]:
         def function(arrays: Sequence[Any], seeds: Sequence[Any]) -> Any:
             outputs, vjp = jax.vjp(lambda moving: call.function(with_arrays(call, arrays, moving)), moved(call, arrays))
             both = zip(outputs, seeds, strict=True)

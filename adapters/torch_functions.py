@@ -164,7 +164,7 @@ class TorchFunctions:
             call.random = not torch.equal(before, torch.get_rng_state())
             return found
 
-    def vjp(self, call: Call, cotangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    def vjp(self, call: Call, cotangents: Sequence[Any], passes: int = 1) -> tuple[list[Any], list[Any]]:
         arrays = [x.detach().requires_grad_(k in call.wrt) for k, x in enumerate(call.arrays)]
         with seeded(), call.state():
             outputs = call.function(arrays)
@@ -173,8 +173,10 @@ class TorchFunctions:
                 call.constant = [k for k, y in enumerate(outputs) if not y.requires_grad]
             if not pairs:
                 return outputs, [None for _ in call.wrt]
-            wrt = [arrays[k] for k in call.wrt]
-            found = torch.autograd.grad([y for y, _ in pairs], wrt, [g for _, g in pairs], allow_unused=True)
+            both = [y for y, _ in pairs], [arrays[k] for k in call.wrt], [g for _, g in pairs]
+            for _ in range(passes - 1):
+                torch.autograd.grad(*both, allow_unused=True, retain_graph=True)
+            found = torch.autograd.grad(*both, allow_unused=True)
         return [y.detach() for y in outputs], list(found)
 
     def jvp(self, call: Call, tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:

@@ -89,7 +89,9 @@ def check_vjp(
     given = _arrays(args)
 
     class Given(JaxFunctions):
-        def vjp(self, call: Call, cotangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:  # noqa: ARG002
+        def vjp(  # noqa: ARG002
+            self, call: Call, cotangents: Sequence[Any], passes: int = 1
+        ) -> tuple[list[Any], list[Any]]:
             value, vjp = f_vjp(*given)
             outputs, spec = tree_util.tree_flatten(value)
             pairs = zip(outputs, cotangents, strict=True)

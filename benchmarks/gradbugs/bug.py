@@ -28,10 +28,11 @@ KINDS = {
     "layout": r"in a contiguous array gives the right gradient|expanded|non-contiguous|zero-dimensional",
     "uniform-cotangent": r"cotangent is (taken|not)|ignores the cotangent|cotangent .*(same|uniform|ones|one entry)",
     "none-for-zero": r"no cotangent|no gradient was returned|crashed",
-    "stale": r"later call has overwritten|another call before|non-deterministic|earlier call",
+    "stale": r"later call has overwritten|first backward pass overwrites|another call before|non-deterministic|"
+    r"earlier call",
     "uninitialized": r"nothing was written to|uninitialized|non-deterministic",
     "modified": r"in place",
-    "accumulation": r"inaccurate",
+    "accumulation": r"inaccurate|partial sums",
     "nonfinite": r"nonfinite|NaN|infinit",
     "second-order": r"second derivative",
     "where": r"only where",

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from benchmarks.gradbugs.bug import Bug, with_vjp
-from benchmarks.gradbugs.kernels import wide
+from benchmarks.gradbugs.bug import Bug
+from benchmarks.gradbugs.kernels import torch_vjp, wide
 
 
 def token_losses(logits: Any, target: Any) -> Any:
@@ -143,22 +143,22 @@ BUGS = (
         "the cotangent of token losses is taken for one number", "https://github.com/ROCm/TransformerEngine/pull/336",
         "Fused Cross Entropy Triton - Loss Scaling and Vanishing Grads Bugfix", "torch", "cross-entropy",
         "unequal cotangent", "uniform-cotangent",
-        with_vjp(token_losses, token_losses_backward(lambda g: g[0])),
-        with_vjp(token_losses, token_losses_backward(lambda g: g[:, None])), logits_and_targets, ("args[0]",),
+        torch_vjp(token_losses, token_losses_backward(lambda g: g[0])),
+        torch_vjp(token_losses, token_losses_backward(lambda g: g[:, None])), logits_and_targets, ("args[0]",),
         token_losses,
     ),
     Bug(
         "fused linear losses ignore the weights of the tokens", "https://github.com/linkedin/Liger-Kernel/issues/968",
         "[BUG]LigerFusedLinearCrossEntropyLoss(reduction='none') results in wrong grad, even causes grad=0", "torch",
         "cross-entropy", "unequal cotangent", "uniform-cotangent",
-        with_vjp(linear_losses, linear_losses_backward(False)), with_vjp(linear_losses, linear_losses_backward(True)),
+        torch_vjp(linear_losses, linear_losses_backward(False)), torch_vjp(linear_losses, linear_losses_backward(True)),
         lambda rng: [rng.normal(size=(5, 6)), rng.normal(size=(7, 6)), rng.integers(0, 7, 5)], ("args[0]", "args[1]"),
         linear_losses,
     ),
     Bug(
         "the cotangent of the last state is ignored", "https://github.com/huggingface/transformers/pull/23774",
         "Fix RWKV backward on GPU", "torch", "linear recurrence", "second output", "missing-term",
-        with_vjp(recurrence, recurrence_backward(False)), with_vjp(recurrence, recurrence_backward(True)),
+        torch_vjp(recurrence, recurrence_backward(False)), torch_vjp(recurrence, recurrence_backward(True)),
         lambda rng: [rng.normal(size=(5, 4)), rng.uniform(0.2, 0.9, 4), rng.normal(size=4)],
         ("args[0]", "args[1]", "args[2]"), recurrence,
     ),
@@ -181,7 +181,7 @@ BUGS = (
         "the gradient of a vector that was broadcast is summed to one number",
         "https://github.com/tensorflow/tensorflow/issues/127690",
         "SiLU/Swish returns incorrect gradients for broadcasted Tensor beta", "torch", "elementwise", "broadcasting",
-        "wrong-axis", with_vjp(silu, silu_backward(True)), with_vjp(silu, silu_backward(False)),
+        "wrong-axis", torch_vjp(silu, silu_backward(True)), torch_vjp(silu, silu_backward(False)),
         lambda rng: [rng.normal(size=(6, 5)), rng.uniform(0.5, 2, 5)], ("args[1]",), silu,
     ),
 )  # fmt: skip

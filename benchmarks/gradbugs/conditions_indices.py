@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from benchmarks.gradbugs.bug import Bug, with_vjp
-from benchmarks.gradbugs.kernels import wide
+from benchmarks.gradbugs.bug import Bug
+from benchmarks.gradbugs.kernels import torch_vjp, wide
 
 
 def losses(logits: Any, target: Any) -> Any:
@@ -103,37 +103,37 @@ BUGS = (
     Bug(
         "ignored tokens get a gradient", "https://github.com/PaddlePaddle/Paddle/pull/28622",
         "Fix gradients with ignore_idx in softmax_with_cross_entropy", "torch", "cross-entropy", "ignored targets",
-        "mask-not-applied", with_vjp(losses, losses_backward(False)), with_vjp(losses, losses_backward(True)),
+        "mask-not-applied", torch_vjp(losses, losses_backward(False)), torch_vjp(losses, losses_backward(True)),
         lambda rng: [rng.normal(size=(6, 5)), np.array([2, -100, 0, 4, -100, 1])], ("args[0]",), losses,
     ),
     Bug(
         "of an index that occurs twice only the last gradient is kept",
         "https://github.com/PaddlePaddle/Paddle/pull/17662", "Gather dup index grad fix", "torch", "scatter and gather",
-        "repeated indices", "duplicates-lost", with_vjp(gather, gather_backward(False)),
-        with_vjp(gather, gather_backward(True)),
+        "repeated indices", "duplicates-lost", torch_vjp(gather, gather_backward(False)),
+        torch_vjp(gather, gather_backward(True)),
         lambda rng: [rng.normal(size=(6, 4)), np.array([1, 4, 1, 0, 5, 4, 1])], ("args[0]",), gather,
     ),
     Bug(
         "each of several largest entries gets the whole gradient", "https://github.com/apache/mxnet/issues/18563",
         "The gradient of a tensor whose elements are all the same is wrong when the tensor pass to nd.max", "torch",
-        "ties", "equal entries", "ties", with_vjp(largest, largest_backward(False)),
-        with_vjp(largest, largest_backward(True)),
+        "ties", "equal entries", "ties", torch_vjp(largest, largest_backward(False)),
+        torch_vjp(largest, largest_backward(True)),
         lambda rng: [np.concatenate([np.ones((4, 3)), rng.permuted(np.linspace(-2, 0.5, 8).reshape(4, 2), axis=0)], 1)],
         ("args[0]",), largest,
     ),
     Bug(
         "windows that overlap share one mark of their winners", "https://github.com/ahrefs/ocannl/issues/512",
         "tropical/einmax1 gradients are silently wrong for overlapping windows (last-write-wins gate)", "torch",
-        "pooling", "overlapping windows", "wrong-term", with_vjp(sliding_maximum, sliding_maximum_backward(False)),
-        with_vjp(sliding_maximum, sliding_maximum_backward(True)),
+        "pooling", "overlapping windows", "where", torch_vjp(sliding_maximum, sliding_maximum_backward(False)),
+        torch_vjp(sliding_maximum, sliding_maximum_backward(True)),
         lambda rng: [rng.permuted(np.arange(16.0).reshape(2, 8), axis=1)], ("args[0]",), sliding_maximum,
     ),
     Bug(
         "a scatter with a short index compares the wrong entries", "https://github.com/pytorch/pytorch/pull/188843",
         "Fix scatter/scatter_add/scatter_reduce src gradient when index is smaller", "torch", "scatter and gather",
         "index shorter than the source", "mask-not-applied",
-        with_vjp(scattered_maximum, scattered_maximum_backward(False)),
-        with_vjp(scattered_maximum, scattered_maximum_backward(True)),
+        torch_vjp(scattered_maximum, scattered_maximum_backward(False)),
+        torch_vjp(scattered_maximum, scattered_maximum_backward(True)),
         lambda rng: [rng.normal(size=4), rng.normal(size=10), np.array([0, 2, 0, 3, 2])], ("args[1]",),
         scattered_maximum,
     ),

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from benchmarks.gradbugs.bug import Bug, with_vjp
-from benchmarks.gradbugs.kernels import read, read_contiguous, wide
+from benchmarks.gradbugs.bug import Bug
+from benchmarks.gradbugs.kernels import read, read_contiguous, torch_vjp, wide
 
 
 def token_losses(logits: Any, target: Any) -> Any:
@@ -131,14 +131,14 @@ BUGS = (
     Bug(
         "cross-entropy reads an expanded cotangent as one number a row", "https://github.com/ROCm/TransformerEngine/pull/623",
         "Fix fused cross-entropy backward with broadcasted grad_output", "torch", "cross-entropy", "expanded cotangent",
-        "layout", with_vjp(token_losses, token_losses_backward(read_contiguous)),
-        with_vjp(token_losses, token_losses_backward(lambda g: g)), logits_and_targets, ("args[0]",), token_losses,
+        "layout", torch_vjp(token_losses, token_losses_backward(read_contiguous)),
+        torch_vjp(token_losses, token_losses_backward(lambda g: g)), logits_and_targets, ("args[0]",), token_losses,
     ),
     Bug(
         "a kernel reads its cotangent with the strides of its input", "https://github.com/pytorch/pytorch/issues/194719",
         "Wrong gradient with torch.cat after custom Triton kernel", "torch", "elementwise",
-        "cotangent from a concatenation", "layout", with_vjp(scaled_and_squared, scaled_and_squared_backward(False)),
-        with_vjp(scaled_and_squared, scaled_and_squared_backward(True)),
+        "cotangent from a concatenation", "layout", torch_vjp(scaled_and_squared, scaled_and_squared_backward(False)),
+        torch_vjp(scaled_and_squared, scaled_and_squared_backward(True)),
         lambda rng: [rng.normal(size=(5, 8)), rng.normal(size=8)], ("args[0]", "args[1]"), scaled_and_squared,
     ),
     Bug(
@@ -146,31 +146,32 @@ BUGS = (
         "https://github.com/fla-org/flash-linear-attention/pull/871",
         "[Conv] Fix causal_conv1d backward producing wrong gradients for non-contiguous dy", "torch", "convolution",
         "cotangent from a concatenation", "layout",
-        with_vjp(causal_convolution, causal_convolution_backward(read_contiguous)),
-        with_vjp(causal_convolution, causal_convolution_backward(lambda g: g)),
+        torch_vjp(causal_convolution, causal_convolution_backward(read_contiguous)),
+        torch_vjp(causal_convolution, causal_convolution_backward(lambda g: g)),
         lambda rng: [rng.normal(size=(9, 4)), rng.normal(size=(4, 3))], ("args[0]", "args[1]"), causal_convolution,
     ),
     Bug(
         "attention takes its cotangent for contiguous", "https://github.com/Dao-AILab/flash-attention/issues/355",
         "Incorrect backward pass for non-contiguous output grads", "torch", "attention", "transposed cotangent",
-        "layout",
-        with_vjp(attention, attention_backward(read_contiguous)), with_vjp(attention, attention_backward(lambda g: g)),
+        "layout", torch_vjp(attention, attention_backward(read_contiguous)),
+        torch_vjp(attention, attention_backward(lambda g: g)),
         lambda rng: [rng.normal(size=(2, 7, 4)) for _ in range(3)], ("args[0]", "args[1]", "args[2]"), attention,
     ),
     Bug(
         "rms norm takes the columns of its input for neighbours in memory",
         "https://github.com/ByteDance-Seed/VeOmni/pull/958",
         "[ops, perf] feat: single-pass fwd + fused bwd for deterministic RMSNorm on H100", "torch", "rms norm",
-        "strided input", "layout", with_vjp(rms_norm, rms_norm_backward(rows_with_one_stride)),
-        with_vjp(rms_norm, rms_norm_backward(lambda x: x)), lambda rng: [rng.normal(size=(5, 12)), rng.normal(size=12)],
+        "strided input", "layout", torch_vjp(rms_norm, rms_norm_backward(rows_with_one_stride)),
+        torch_vjp(rms_norm, rms_norm_backward(lambda x: x)),
+        lambda rng: [rng.normal(size=(5, 12)), rng.normal(size=12)],
         ("args[0]", "args[1]"), rms_norm,
     ),
     Bug(
         "the gradient of an initial state reads the output with the strides of the cotangent",
         "https://github.com/fla-org/flash-linear-attention/pull/1139",
         "[Fix] Honor the real layouts of `y` and `dy` in `compute_dh0_kernel`", "torch", "linear recurrence",
-        "expanded cotangent", "layout", with_vjp(gated_state, gated_state_backward(False)),
-        with_vjp(gated_state, gated_state_backward(True)), lambda rng: [rng.normal(size=(6, 5)), rng.normal(size=5)],
+        "expanded cotangent", "layout", torch_vjp(gated_state, gated_state_backward(False)),
+        torch_vjp(gated_state, gated_state_backward(True)), lambda rng: [rng.normal(size=(6, 5)), rng.normal(size=5)],
         ("args[1]",), gated_state,
     ),
 )  # fmt: skip

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.gradbugs.bug import Bug, with_vjp
-from benchmarks.gradbugs.kernels import wide
+from benchmarks.gradbugs.bug import Bug
+from benchmarks.gradbugs.kernels import torch_vjp, wide
 
 
 def grouped_product(x: Any, weights: Any, counts: Any) -> Any:
@@ -161,8 +161,8 @@ BUGS = (
     Bug(
         "matrices of experts without tokens are never written", "https://github.com/meta-pytorch/MSLK/pull/158",
         "Fix CUTLASS grouped GEMM wgrad NaN for zero-token experts", "torch", "mixture of experts", "empty group",
-        "uninitialized", with_vjp(grouped_product, grouped_product_backward(torch.empty_like, "")),
-        with_vjp(grouped_product, grouped_product_backward(torch.zeros_like, "")), experts, ("args[1]",),
+        "uninitialized", torch_vjp(grouped_product, grouped_product_backward(torch.empty_like, "")),
+        torch_vjp(grouped_product, grouped_product_backward(torch.zeros_like, "")), experts, ("args[1]",),
         grouped_product,
     ),
     Bug(
@@ -170,8 +170,8 @@ BUGS = (
         "https://github.com/pytorch/pytorch/issues/172439",
         "Bug: grouped_mm produces non-zero gradients for zero-size groups on B200 (Blackwell) GPUs", "torch",
         "mixture of experts", "empty group", "mask-not-applied",
-        with_vjp(grouped_product, grouped_product_backward(torch.zeros_like, "neighbour")),
-        with_vjp(grouped_product, grouped_product_backward(torch.zeros_like, "")),
+        torch_vjp(grouped_product, grouped_product_backward(torch.zeros_like, "neighbour")),
+        torch_vjp(grouped_product, grouped_product_backward(torch.zeros_like, "")),
         lambda rng: [rng.normal(size=(7, 4)), rng.normal(size=(4, 4, 3)), np.array([0, 3, 0, 4])], ("args[1]",),
         grouped_product,
     ),
@@ -179,7 +179,7 @@ BUGS = (
         "rows that the forward pass cuts off are never written", "https://github.com/pytorch/FBGEMM/pull/5754",
         "pack_segments backward CUDA: zero-init gradient buffer to fix uninit-memory NaNs (#5754)", "torch",
         "scatter and gather", "segments that are too long", "uninitialized",
-        with_vjp(packed, packed_backward(torch.empty_like)), with_vjp(packed, packed_backward(torch.zeros_like)),
+        torch_vjp(packed, packed_backward(torch.empty_like)), torch_vjp(packed, packed_backward(torch.zeros_like)),
         lambda rng: [rng.normal(size=(9, 3)), np.array([4, 2, 3]), 3], ("args[0]",), packed,
     ),
     Bug(
@@ -193,21 +193,21 @@ BUGS = (
         "the gradient is stored in the memory of the input", "https://github.com/linkedin/Liger-Kernel/issues/272",
         "In-place operations in triton kernel might result in incorrect gradient calculations", "torch",
         "cross-entropy", "input used elsewhere", "modified", GradientInInput.apply,
-        with_vjp(mean_loss, mean_loss_backward),
+        torch_vjp(mean_loss, mean_loss_backward),
         lambda rng: [rng.normal(size=(5, 7)), rng.integers(0, 7, 5)], ("args[0]",), mean_loss,
     ),
     Bug(
         "the gradient of the weight is summed in 16 bits", "https://github.com/linkedin/Liger-Kernel/pull/950",
         "fixbug, ensure FP32 accumulation for dW in Llama-mode RMSNorm backward", "torch", "rms norm",
-        "16-bit accumulation", "accumulation", with_vjp(rms_norm, rms_norm_backward(one_after_the_other)),
-        with_vjp(rms_norm, rms_norm_backward(lambda terms, dtype: terms.sum(0))),
+        "16-bit accumulation", "accumulation", torch_vjp(rms_norm, rms_norm_backward(one_after_the_other)),
+        torch_vjp(rms_norm, rms_norm_backward(lambda terms, dtype: terms.sum(0))),
         lambda rng: [rng.uniform(0.5, 2, (4096, 4)), rng.normal(size=4)], ("args[1]",), rms_norm, ("bfloat16",),
     ),
     Bug(
         "a frequent token adds its gradients in 16 bits", "https://github.com/tenstorrent/tt-metal/pull/53386",
         "[Bug fix] embedding_bw: accumulate repeated indices in FP32", "torch", "embedding", "16-bit accumulation",
-        "accumulation", with_vjp(embedding, embedding_backward(None)),
-        with_vjp(embedding, embedding_backward(torch.float64)),
+        "accumulation", torch_vjp(embedding, embedding_backward(None)),
+        torch_vjp(embedding, embedding_backward(torch.float64)),
         lambda rng: [rng.normal(size=(4, 3)), np.minimum(rng.integers(0, 40, 1500), 3)], ("args[0]",), embedding,
         ("bfloat16",),
     ),

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from benchmarks.gradbugs.bug import Bug, with_vjp
-from benchmarks.gradbugs.kernels import wide
+from benchmarks.gradbugs.bug import Bug
+from benchmarks.gradbugs.kernels import torch_vjp, wide
 
 ROWS = 4
 """Rows of a tile."""
@@ -111,23 +111,23 @@ BUGS = (
         "LayerNorm and RMSNorm size the per-program weight-gradient buffer by floor division while launching a "
         "ceiling-sized grid, so the last block is written out of bounds and dropped from the gradient",
         "torch", "layer norm", "last tile", "missing-term",
-        with_vjp(layer_norm, layer_norm_backward(lambda n: n // ROWS)),
-        with_vjp(layer_norm, layer_norm_backward(lambda n: -(-n // ROWS))),
+        torch_vjp(layer_norm, layer_norm_backward(lambda n: n // ROWS)),
+        torch_vjp(layer_norm, layer_norm_backward(lambda n: -(-n // ROWS))),
         rows(11, 6, (6,), (6,)), ("args[1]", "args[2]"), layer_norm,
     ),
     Bug(
         "causal attention forgets the padding in its backward pass",
         "https://github.com/XPU-Forces/mojo_opset/pull/386", "swa pre-train ops optimizer", "torch", "attention",
-        "padding in the last tile", "mask-not-applied", with_vjp(padded_attention, padded_attention_backward(False)),
-        with_vjp(padded_attention, padded_attention_backward(True)),
+        "padding in the last tile", "mask-not-applied", torch_vjp(padded_attention, padded_attention_backward(False)),
+        torch_vjp(padded_attention, padded_attention_backward(True)),
         lambda rng: [*[rng.normal(size=(7, 4)) for _ in range(3)], 5], ("args[0]", "args[1]", "args[2]"),
         padded_attention,
     ),
     Bug(
         "the mask of a block has the size of another block", "https://github.com/hao-ai-lab/FastVideo/pull/925",
         "[bugfix] [VSA] Fix block_size computation in backward kernel", "torch", "attention", "blocks of unequal size",
-        "wrong-term", with_vjp(block_attention, block_attention_backward(False)),
-        with_vjp(block_attention, block_attention_backward(True)),
+        "wrong-term", torch_vjp(block_attention, block_attention_backward(False)),
+        torch_vjp(block_attention, block_attention_backward(True)),
         lambda rng: [rng.normal(size=(5, 4)), rng.normal(size=(12, 4)), rng.normal(size=(12, 4)), (4, 2, 3)],
         ("args[0]",), block_attention,
     ),

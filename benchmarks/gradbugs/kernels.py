@@ -1,9 +1,38 @@
-"""What the replicas share: functions of JAX with their own backward pass, and reads of memory as a kernel does them."""
+"""What the replicas share: functions with their own backward pass, and reads of memory as a kernel does them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
+
+
+def torch_vjp(forward: Callable[..., Any], backward: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of torch with its own backward pass, which gets its arrays as they are in memory.
+
+    Args:
+        forward: The function of its arguments.
+        backward: The cotangents of the outputs, then the arguments, to the gradients of the first arguments.
+    """
+    import torch
+
+    class PlainKernel(torch.autograd.Function):
+        """The function."""
+
+        @staticmethod
+        def forward(ctx: Any, *args: Any) -> Any:
+            ctx.save_for_backward(*[x for x in args if isinstance(x, torch.Tensor)])
+            ctx.arguments = [None if isinstance(x, torch.Tensor) else x for x in args]
+            return forward(*args)
+
+        @staticmethod
+        def backward(ctx: Any, *cotangents: Any) -> tuple[Any, ...]:
+            saved = iter(ctx.saved_tensors)
+            args = [next(saved) if x is None else x for x in ctx.arguments]
+            found = backward(*cotangents, *args)
+            found = found if isinstance(found, tuple) else (found,)
+            return (*found, *[None] * (len(args) - len(found)))
+
+    return PlainKernel.apply
 
 
 def jax_vjp(forward: Callable[..., Any], backward: Callable[..., Any]) -> Callable[..., Any]:

@@ -22,7 +22,7 @@ from gradagree.functions.checked_call import (
     gradients_of,
     value_records,
 )
-from gradagree.functions.conditions import PlainCall, Results, Trials, Unchanged, protected, try_conditions
+from gradagree.functions.conditions import PlainCall, Results, Trials, Unchanged, protected, try_conditions, unwritten
 from gradagree.functions.derivations import check_written, written_graph
 from gradagree.functions.drawing import INEXACT, draw_cotangents
 from gradagree.functions.enclosures import LADDER
@@ -258,9 +258,22 @@ def reverse_records(checked: CheckedCall, seeds: Sequence[Any], trials: Trials |
     wrt = {k: names[k] for k, _ in checked.gradients(gradients)}
     right = {name: list(gradients_of(expected, k, checked.inputs[k]).accurate_first()) for k, name in wrt.items()}
     numbers, both = checked.numbers(seeds, checked.outputs), (parts, checked.parts(checked.outputs))
+    if trials is not None:
+        records = with_unwritten(records, unwritten(adapter, call, seeds, gradients))
     return explain(
         adapter, call, checked.graph, checked.inputs, seeds, observed, right, records, parts=both, numbers=numbers
     )
+
+
+def with_unwritten(records: Sequence[GradientRecord], names: Sequence[str]) -> list[GradientRecord]:
+    """The records of wrong gradients, with that reason where the array holds memory that nothing was written to."""
+    found = []
+    for record in records:
+        whole = record.name.removesuffix(".real").removesuffix(".imag")
+        if record.verdict.fails and record.quantity == "gradient" and whole in names:
+            record = msgspec.structs.replace(record, reason="memory is read that nothing was written to")
+        found.append(record)
+    return found
 
 
 def judged(

@@ -69,6 +69,7 @@ class Condition:
         judged_with: Cotangents of the outputs of the plain call, if the call has other outputs.
         may_refuse: True if the function may raise an error instead.
         repeated: True if the call is the plain one, so that different results are a remark.
+        passes: Number of backward passes after the forward pass, of which the last is judged.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Condition:
     judged_with: Sequence[Any] | None = None
     may_refuse: bool = False
     repeated: bool = False
+    passes: int = 1
 
 
 @dataclass
@@ -134,7 +136,7 @@ def attempt(plain: PlainCall, condition: Condition, trials: Trials) -> Results |
     trials.conditions.append(condition.name)
     try:
         with condition.context():
-            values, gradients = adapter.vjp(condition.call, condition.seeds)
+            values, gradients = adapter.vjp(condition.call, condition.seeds, condition.passes)
     except Exception as error:  # noqa: BLE001 (whatever the user's function raises)
         if condition.may_refuse:
             trials.notes.append(f"{condition.name}: the function raises {describe(error)}")
@@ -239,9 +241,28 @@ def repetitions(plain: PlainCall, repeat: int) -> Iterator[Condition]:
         reason = "memory is read that nothing was written to"
         context = plain.adapter.uninitialized_as_nan
         yield Condition("uninitialized memory holds NaN", call, seeds, reason, usual, context)
+        reason = "the first backward pass overwrites what the second one reads"
+        yield Condition("second backward pass", call, seeds, reason, usual, may_refuse=True, passes=2)
     reason = "the backward pass reads what a later call has overwritten"
     name = "another call before the backward pass"
     yield Condition(name, interrupted(call), seeds, reason, usual, may_refuse=True)
+
+
+def unwritten(adapter: FunctionAdapter, call: Call, seeds: Sequence[Any], gradients: Sequence[Any]) -> list[str]:
+    """The names of the arrays whose gradient holds NaN if uninitialized memory does, and not otherwise."""
+    if not adapter.strided:
+        return []
+    try:
+        with adapter.uninitialized_as_nan():
+            again = adapter.vjp(call, seeds)[1]
+    except Exception:  # noqa: BLE001 (whatever the user's function raises)
+        return []
+    names = [call.names[k] for k in call.wrt]
+    pairs = [
+        (name, a, b) for name, a, b in zip(names, gradients, again, strict=True) if a is not None and b is not None
+    ]
+    empty = {name: np.isnan(adapter.to_numpy(b)) & ~np.isnan(adapter.to_numpy(a)) for name, a, b in pairs}
+    return [name for name, entries in empty.items() if np.any(entries)]
 
 
 def traced_again(call: Call) -> Call:

@@ -58,8 +58,9 @@ def judge(observed: np.ndarray | None, expected: Mapping[str, Expected], is_valu
     found = ArrayFinding(Verdict.UNDECIDED, reason="no arithmetic was allowed")
     for name, one in expected.items():
         if name == OWN_OPERATIONS or name.startswith(SUMS):
-            if (less := inaccurate(observed, one, name, found)).verdict is Verdict.INACCURATE:
-                return less
+            found = inaccurate(observed, one, name, found)
+            if found.verdict is Verdict.INACCURATE:
+                return found
             continue
         if one.refuted:  # an arithmetic that explains nothing, before one that is judged
             found = ArrayFinding(Verdict.DISAGREE)
@@ -76,11 +77,22 @@ def judge(observed: np.ndarray | None, expected: Mapping[str, Expected], is_valu
 def inaccurate(observed: np.ndarray | None, expected: Expected, arithmetic: str, found: ArrayFinding) -> ArrayFinding:
     """The finding, or `inaccurate` where only an arithmetic that loses digits explains the array, and not anything."""
     wider = judge_by(observed, expected, arithmetic)
+    own = arithmetic == OWN_OPERATIONS
+    if wider.verdict is not Verdict.AGREE and not own and found.verdict.fails and has_stopped(observed, expected):
+        return found._replace(arithmetic=arithmetic)
     if wider.verdict is not Verdict.AGREE:
         return found
-    own = arithmetic == OWN_OPERATIONS
     reason = REASON if own else f"partial sums kept in {arithmetic.removeprefix(SUMS)}"
     return found._replace(verdict=Verdict.INACCURATE, arithmetic=arithmetic, reason=reason)
+
+
+def has_stopped(observed: np.ndarray | None, expected: Expected) -> bool:
+    """True if sums that stop growing in a narrow dtype explain it: within the worst case, nearer to 0."""
+    if observed is None or observed.shape != expected.value.shape or not np.any(observed):
+        return False
+    value, radius = expected.value, expected.radius
+    nearer = (observed * value >= 0) & (np.abs(observed) <= np.abs(value))
+    return bool(np.all(nearer) and np.all(np.abs(observed - value) <= radius))
 
 
 def judge_by(observed: np.ndarray | None, expected: Expected, arithmetic: str) -> ArrayFinding:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 from gradagree.checker.verdict import plain
+from gradagree.functions.enclosures import SUMS
 from gradagree.functions.records import GradientRecord, Report
 from gradagree.report.text import format_exact
 
@@ -39,6 +40,11 @@ def describe_failure(record: GradientRecord, parameters: Mapping[str, str] | Non
         lines.append(f"  relative tolerance of the array {sharpness:.1e}")
     if record.reason:
         lines.append(f"  {record.reason}")
+    if record.arithmetic.startswith(SUMS):
+        dtype = record.arithmetic.removeprefix(SUMS)
+        lines.append(
+            f"  perhaps partial sums are kept in {dtype}: they stop growing where a term is below half a digit"
+        )
     if record.place and record.place not in record.reason:
         lines.append(f"  at {record.place}")
     return "\n".join(lines)

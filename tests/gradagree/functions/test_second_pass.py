@@ -1,0 +1,113 @@
+"""A second backward pass of one graph, memory that is never written, and sums that stop growing in 16 bits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradagree.functions.assertions import check_function
+from gradagree.functions.message import format_report
+
+torch = pytest.importorskip("torch")
+
+
+class Overwriting(torch.autograd.Function):  # type: ignore[misc]
+    """sin x, whose backward pass writes its gradient over the cosine that the forward pass has left."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        ctx.cosine = torch.cos(x)
+        return torch.sin(x)
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        return ctx.cosine.mul_(g).clone()
+
+
+class Once(torch.autograd.Function):  # type: ignore[misc]
+    """sin x, which refuses a second backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        ctx.cosine = torch.cos(x)
+        return torch.sin(x)
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        cosine, ctx.cosine = ctx.cosine, None
+        if cosine is None:
+            raise RuntimeError("one backward pass only")
+        return cosine * g
+
+
+class HalfWritten(torch.autograd.Function):  # type: ignore[misc]
+    """The first three columns of x, whose backward pass never writes the others."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        ctx.like = x
+        return x[:, :3].clone()
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        found = torch.empty_like(ctx.like)
+        found[:, :3] = g
+        return found
+
+
+class NarrowSum(torch.autograd.Function):  # type: ignore[misc]
+    """x + w, whose backward pass adds the rows for w one after the other in their own dtype."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, w: Any) -> Any:
+        return x + w
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        total = torch.zeros_like(g[0])
+        for row in g:
+            total = total + row
+        return g, total
+
+
+def drawn(*shape: int) -> Any:
+    return torch.as_tensor(np.random.default_rng(3).standard_normal(shape))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_that_a_second_backward_pass_is_judged(dtype: torch.dtype) -> None:
+    report = check_function(Overwriting.apply, [drawn(4, 5).to(dtype)])
+    (failure,) = report.failures
+    assert failure.condition == "second backward pass"
+    assert "the first backward pass overwrites what the second one reads" in format_report(report)
+
+
+def test_that_a_second_backward_pass_may_be_refused() -> None:
+    report = check_function(Once.apply, [drawn(4, 5)])
+    assert report.verdict.value == "agree"
+    assert any("second backward pass: the function raises" in note for note in report.notes)
+
+
+def test_that_a_right_function_has_as_many_backward_passes_as_wanted() -> None:
+    report = check_function(torch.sin, [drawn(4, 5)])
+    assert report.verdict.value == "agree"
+    assert "second backward pass" in report.conditions
+    assert not report.notes
+
+
+@pytest.mark.parametrize("first", [0.0, 7.0])
+def test_that_memory_that_is_never_written_is_named(first: float) -> None:
+    """Whatever the memory holds: numbers that are wrong at once, or zeros."""
+    for _ in range(20):
+        torch.full((64, 5), first, dtype=torch.float64)
+    report = check_function(HalfWritten.apply, [drawn(64, 5)])
+    assert report.failures
+    assert "memory is read that nothing was written to" in format_report(report)
+
+
+def test_that_a_sum_that_stops_growing_in_16_bits_is_named() -> None:
+    report = check_function(NarrowSum.apply, [drawn(4096, 3).to(torch.bfloat16), drawn(3).to(torch.bfloat16)])
+    assert [failure.name for failure in report.failures] == ["args[1]"]
+    assert "perhaps partial sums are kept in bfloat16" in format_report(report)
