@@ -89,8 +89,11 @@ def check_vjp(
     given = _arrays(args)
 
     class Given(JaxFunctions):
-        def vjp(  # noqa: ARG002
-            self, call: Call, cotangents: Sequence[Any], passes: int = 1
+        def vjp(
+            self,
+            call: Call,  # noqa: ARG002
+            cotangents: Sequence[Any],
+            passes: int = 1,  # noqa: ARG002
         ) -> tuple[list[Any], list[Any]]:
             value, vjp = f_vjp(*given)
             outputs, spec = tree_util.tree_flatten(value)

@@ -61,11 +61,11 @@ class NarrowSum(torch.autograd.Function):  # type: ignore[misc]
     """x + w, whose backward pass adds the rows for w one after the other in their own dtype."""
 
     @staticmethod
-    def forward(ctx: Any, x: Any, w: Any) -> Any:
+    def forward(_: Any, x: Any, w: Any) -> Any:
         return x + w
 
     @staticmethod
-    def backward(ctx: Any, g: Any) -> Any:
+    def backward(_: Any, g: Any) -> Any:
         total = torch.zeros_like(g[0])
         for row in g:
             total = total + row
