@@ -14,23 +14,27 @@ DTYPES = ("float64", "float32", "float16", "bfloat16")
 
 KINDS = {
     "sign": r"wrong sign",
-    "scale": r"times the gradient|half the gradient|1/\S+ of the gradient",
+    "scale": r"times the gradient|half the gradient|1/\S+ of the gradient|the factors? [-0-9]",
     "transposed": r"transposed",
-    "order": r"reverse order|in other places|shifted|order of axis",
-    "wrong-axis": r"summed over axis|along axis|not summed over",
-    "missing-term": r"contribution through .* is missing|derivative of .* is not applied|differentiated as|"
+    "order": r"reverse order|arrives at other entries|shifted|order of axis|gathered, not scattered|transposed|"
+    r"exchanged",
+    "wrong-axis": r"over axis|along axis \d+, not|not summed over|also reaches entries|arrives at other entries",
+    "missing-term": r"contributions? through .* missing|is not applied|factor is missing|depend on it get nothing|"
     r"not contribute|ignores the cotangent of",
-    "wrong-term": r"contribution through .*|derivative of .* is not applied|differentiated as",
-    "mask-not-applied": r"mask is not applied|not 0 where the gradient is 0|share in the other",
-    "entries-missing": r"0 where the gradient is not|no gradient was returned|0 everywhere|never written",
-    "duplicates-lost": r"duplicate|same index|index twice|occurs more than once|contribution .*",
-    "ties": r"tie|equal entries|equal numbers",
-    "layout": r"in a contiguous array gives the right gradient|expanded|non-contiguous|zero-dimensional",
-    "uniform-cotangent": r"cotangent is (taken|not)|ignores the cotangent|cotangent .*(same|uniform|ones|one entry)",
-    "none-for-zero": r"no cotangent|no gradient was returned|crashed",
-    "stale": r"later call has overwritten|first backward pass overwrites|another call before|non-deterministic|"
-    r"earlier call",
-    "uninitialized": r"nothing was written to|uninitialized|non-deterministic",
+    "wrong-term": r"contribution through .* (factor|sign|twice|wrong)|derivative of |applies .* again|times|divided",
+    "extra-term": r"also reaches entries|counts? twice|counted twice",
+    "region": r"only the cotangent of .* at .* is passed on wrongly|(missing|not 1,) at (index|the indices)|"
+    r"only where the index|not contribute",
+    "mask-not-applied": r"mask is not applied|mask of where|as its mask|not 0 where the gradient is 0|"
+    r"share in the other",
+    "entries-missing": r"0 where the gradient is not|no gradient was returned|0 everywhere",
+    "duplicates-lost": r"duplicates are lost|occurs more than once",
+    "ties": r"at a tie|are tied",
+    "layout": r"in a contiguous array gives the right gradient|the gradient of the sum of the output",
+    "uniform-cotangent": r"cotangent( of .*)? is taken|cotangent is not used",
+    "none-for-zero": r"no cotangent of|no gradient was returned|crashed",
+    "stale": r"later call has overwritten|first backward pass overwrites|non-deterministic|it is overwritten",
+    "uninitialized": r"nothing was written to",
     "modified": r"in place",
     "accumulation": r"inaccurate|partial sums",
     "nonfinite": r"nonfinite|NaN|infinit",

@@ -123,7 +123,7 @@ BUGS: tuple[Bug, ...] = (
         name="attention: values wider than queries",
         source="https://github.com/XunhaoLai/native-sparse-attention-triton/issues/27",
         title="flash_attention_varlen backward: wrong head-count division and wrong v-space extents in backward_dq",
-        operation="attention", condition="values wider than queries", kind="missing-term",
+        operation="attention", condition="values wider than queries", kind="region",
         forward=attention, backward=narrow_backward, arguments=("args[0]",),
         inputs=heads((2, 5, 4), (2, 6, 4), (2, 6, 7)),
     ),

@@ -176,7 +176,7 @@ BUGS: tuple[Bug, ...] = (
         name="transposed convolution: cotangent with stride 1",
         source="https://github.com/pytorch/pytorch/issues/63314",
         title="Incorrect computation of gradients for transposed 2d convolution when stride=2 on CPU",
-        operation="convolution", condition="stride 2", kind="wrong-term",
+        operation="convolution", condition="stride 2", kind="region",
         forward=spread, backward=spread_backward, arguments=("args[0]",), inputs=normal((2, 3, 3, 4), (3, 2, 1, 1)),
     ),
     kernel_bug(
@@ -191,7 +191,7 @@ BUGS: tuple[Bug, ...] = (
         name="linear upsampling: window too small",
         source="https://github.com/flagos-ai/FlagGems/issues/5218",
         title="upsample_linear1d_backward drops gradient terms when align_corners=True",
-        operation="interpolation", condition="large scale of a short array", kind="missing-term",
+        operation="interpolation", condition="large scale of a short array", kind="region",
         forward=upsample, backward=upsample_backward, arguments=("args[0]",), inputs=normal((2, 2)),
     ),
     kernel_bug(
@@ -213,14 +213,14 @@ BUGS: tuple[Bug, ...] = (
         name="grid sample: point on the border",
         source="https://github.com/pytorch/pytorch/issues/23925",
         title="'border' and 'reflection’ modes of grid_sample have incorrect gradients at border",
-        operation="grid sample", condition="point on the border", kind="wrong-term",
+        operation="grid sample", condition="point on the border", kind="region",
         forward=sample, backward=border_backward, arguments=("args[1]",), inputs=places(0.5, 2.75, 4.0, 3.25, 1.125),
     ),
     kernel_bug(
         name="average pooling: last window divided by the whole size",
         source="https://github.com/tracel-ai/burn/issues/5604",
         title="burn-flex: avg_pool2d_backward divisor disagrees with forward in ceil_mode with count_include_pad",
-        operation="pooling", condition="window that overhangs", kind="scale",
+        operation="pooling", condition="window that overhangs", kind="wrong-term",
         forward=pooled, backward=pooled_backward, arguments=("args[0]",), inputs=normal((2, 2, 8)),
     ),
 )  # fmt: skip

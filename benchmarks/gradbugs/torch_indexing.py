@@ -174,7 +174,7 @@ BUGS: tuple[Bug, ...] = (
         name="gather: the gradient of a scatter",
         source="https://github.com/ooples/AiDotNet.Tensors/pull/894",
         title="fix(autodiff): gather backward must scatter-add for repeated indices",
-        operation="gather", condition="fewer indices than rows", kind="duplicates-lost",
+        operation="gather", condition="fewer indices than rows", kind="order",
         forward=taken, backward=taken_backward, arguments=("args[0]",),
         inputs=lambda rng: [rng.standard_normal((5, 4)), np.array([2, 4, 2, 0])],
     ),

@@ -220,7 +220,7 @@ BUGS: tuple[Bug, ...] = (
         name="group norm: statistics of another group",
         source="https://github.com/tenstorrent/tt-metal/pull/56202",
         title="Fix moreh_group_norm_backward gamma_grad group index from global channel (#51278 item 5)",
-        operation="group norm", condition="more than one group", kind="wrong-term",
+        operation="group norm", condition="more than one group", kind="region",
         forward=group_norm, backward=other_group_backward, arguments=("args[1]",),
         inputs=normal((3, 6, 4), (6,), (6,)),
     ),
@@ -235,7 +235,7 @@ BUGS: tuple[Bug, ...] = (
         name="batch norm in evaluation: gradient of training",
         source="https://github.com/pytorch/xla/issues/913",
         title="Batchnorm produce wrong gradient in eval mode",
-        operation="batch norm", condition="evaluation", kind="wrong-term",
+        operation="batch norm", condition="evaluation", kind="extra-term",
         forward=evaluated_batch_norm, backward=evaluated_backward, arguments=("args[0]",),
         inputs=lambda rng: [
             rng.standard_normal((6, 5)), rng.standard_normal(5), rng.uniform(0.5, 2, 5), *rng.standard_normal((2, 5))

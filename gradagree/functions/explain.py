@@ -15,8 +15,9 @@ from gradagree.errors import UsageError
 from gradagree.functions.cotangents import another_cotangent, wrong_share
 from gradagree.functions.enclosures import Expected
 from gradagree.functions.localize import BoxCheck, check_steps
-from gradagree.functions.mistakes import Mistake, recognise, without_conjugate, wrong_contribution
+from gradagree.functions.mistakes import Mistake, of_a_change, of_factors, recognise, without_conjugate
 from gradagree.functions.parts import Parts
+from gradagree.functions.probes import Probes, called_again, probed
 from gradagree.functions.records import GradientRecord
 from gradagree.functions.wrong_entries import wrong_where
 from gradagree.reference.graph import Graph
@@ -54,24 +55,42 @@ def explain(
             found.append(record)
             continue
         name, argument = record.name, names.index(record.name)
-        reference = graph, inputs, numbers, argument
-        accurate = [sharper(one) for one in expected[name]]
-        mistake = without_conjugate(observed[name], expected[name], *reference, parts)
-        for level, one in enumerate(accurate):
-            others = {other: sharper(levels[level]) for other, levels in expected.items() if other != name}
-            mistake = mistake or recognise(observed[name], one, others, inputs)
-        where = ""
-        if not record.reason:  # no tie, and nothing that is missing
-            mistake = mistake or another_cotangent(observed[name], accurate[0], *reference)
-            where = wrong_where(observed[name], accurate[0], inputs, names, argument)
-        for one in accurate:
-            mistake = mistake or wrong_contribution(observed[name], one, *reference)
-        if not record.reason:
-            mistake = mistake or wrong_share(observed[name], accurate[0], *reference)
-        clauses = [record.reason, describe(mistake), where, sentence]
+        sharp = [sharper(one) for one in expected[name]]
+        probes = probes_of(adapter, call, graph, inputs, seeds, observed[name], sharp[0], argument, parts)
+        sentences = [called_again(probes)] if probes is not None else [""]
+        if not sentences[0]:
+            mistake = without_conjugate(observed[name], expected[name], graph, inputs, numbers, argument, parts)
+            for level, one in enumerate(sharp):
+                others = {other: sharper(levels[level]) for other, levels in expected.items() if other != name}
+                mistake = mistake or recognise(observed[name], one, others, inputs)
+            reference = graph, inputs, numbers, argument
+            if not record.reason:  # no tie, and nothing that is missing
+                mistake = mistake or another_cotangent(observed[name], sharp[0], *reference)
+                mistake = mistake or of_a_change(observed[name], sharp, *reference)
+                mistake = mistake or wrong_share(observed[name], sharp[0], *reference)
+                mistake = mistake or of_factors(observed[name], sharp, *reference)
+            sentences = [describe(mistake)]
+            if mistake is None and probes is not None:
+                sentences = [probed(probes)]
+            if not record.reason:
+                sentences.append(wrong_where(observed[name], sharp[0], inputs, names, argument))
+        clauses = [record.reason, *sentences, sentence]
         reason = "; ".join(clause for clause in clauses if clause)
         found.append(msgspec.structs.replace(record, reason=reason, place=place))
     return found
+
+
+def probes_of(
+    adapter: FunctionAdapter, call: Call, graph: Graph, inputs: Sequence[np.ndarray], seeds: Sequence[Any],
+    observed: np.ndarray | None, expected: Expected, argument: int, parts: tuple[Parts, Parts],
+) -> Probes | None:  # fmt: skip
+    """Further calls for one gradient; None without one, and for complex arrays."""
+    if observed is None or observed.shape != expected.value.shape or argument not in call.wrt:
+        return None
+    if any(part.name for both in parts for part in both):
+        return None
+    place = list(call.wrt).index(argument)
+    return Probes(adapter, call, graph, inputs, seeds, place, argument, observed, expected)
 
 
 def sharper(expected: Expected) -> Expected:

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
-from gradagree.functions.enclosures import Expected, is_floating
+from gradagree.functions.backward import Backward, Exhausted, expanded
+from gradagree.functions.change import Change
+from gradagree.functions.enclosures import Expected
+from gradagree.functions.fits import bound_of, contributions_along_an_axis, factors_along_an_axis
+from gradagree.functions.hypotheses import changes, composites
 from gradagree.functions.parts import Parts
-from gradagree.reference.graph import Application, Graph, Value
+from gradagree.reference.graph import Graph
 
-MOST_EDGES = 256
 MOST_WORK = 1 << 26
 """Entries times edges up to which single contributions are left out one after the other."""
-
-CONVERSIONS = ("cast", "copy", "positive", "rounded")
-"""Operations of one array that change its dtype at most."""
-
+MOST_ENTRIES = 1 << 14
+"""Entries of a gradient up to which changes of the backward pass are tried."""
+CLEARLY_BETTER = 0.5
+"""Share of the error that another explanation must leave to come before an earlier one."""
+LEAST_EXPLAINED = 0.25
+"""Share of the largest error that an explanation may leave."""
 LEAST_ENTRIES = 3
 """Entries that one factor must explain."""
 
@@ -34,33 +40,18 @@ class Mistake(NamedTuple):
 def recognise(
     observed: np.ndarray | None, expected: Expected, others: Mapping[str, Expected], inputs: Sequence[np.ndarray]
 ) -> Mistake | None:
-    """The mistake that explains all entries of a wrong gradient by the right gradients, or None.
+    """The mistake that explains all entries of a wrong gradient by the right ones, or None.
 
     Args:
         observed: The wrong gradient.
         expected: The right one with its tolerance.
         others: The gradients of the other arguments by their names.
-        inputs: The inputs of the reference.
+        inputs: The arguments.
     """
     with np.errstate(all="ignore"):
         if observed is None or explains(observed, expected.value, expected.radius):
             return None
         return of_the_array(observed, expected, others, [*map(np.shape, inputs)])
-
-
-def wrong_contribution(
-    observed: np.ndarray | None, expected: Expected, graph: Graph, inputs: Sequence[np.ndarray],
-    cotangents: Sequence[Any], argument: int,
-) -> Mistake | None:  # fmt: skip
-    """As `recognise`, by the contributions of single operations of the reference, for cotangents of its outputs."""
-    with np.errstate(all="ignore"):
-        if observed is None or observed.shape != expected.value.shape:
-            return None
-        if explains(observed, expected.value, expected.radius):
-            return None
-        return of_one_contribution(observed, expected, graph, inputs, cotangents, argument) or of_a_sum(
-            observed, expected, graph, inputs, cotangents, argument
-        )
 
 
 def without_conjugate(
@@ -185,136 +176,81 @@ def factors(shapes: Sequence[tuple[int, ...]]) -> Iterator[tuple[float, str]]:
         yield 1 / math.sqrt(n), f"it is 1/sqrt({n}) of the gradient: a factor sqrt({n}) is missing"
 
 
-# Single contributions.
+# Changes of the backward pass.
 
 
-def of_one_contribution(
-    observed: np.ndarray, expected: Expected, graph: Graph, inputs: Sequence[np.ndarray], cotangents: Sequence[Any],
-    argument: int,
+def of_a_change(
+    observed: np.ndarray | None, levels: Sequence[Expected], graph: Graph, inputs: Sequence[np.ndarray],
+    cotangents: Sequence[Any], argument: int,
 ) -> Mistake | None:  # fmt: skip
-    """One consumer of one value whose contribution is missing, has the wrong sign or a wrong factor."""
-    values = graph.evaluate(inputs)
-    edges = [
-        (k, place)
-        for k, step in enumerate(graph.applications)
-        for place, x in enumerate(step.operands)
-        if isinstance(x, Value) and is_floating(values[x.number])
-    ]
-    work = sum(np.size(x) for x in values)
-    if len(edges) > MOST_EDGES or work * len(edges) > MOST_WORK:
+    """The change of the backward pass that explains all entries of a wrong gradient, or None.
+
+    Args:
+        observed: The wrong gradient.
+        levels: The right one with the tolerance of an accurate program, then with wider ones.
+        graph: The reference.
+        inputs: Its inputs.
+        cotangents: Those of its outputs.
+        argument: The argument that the gradient belongs to, a number of an input.
+    """
+    if not is_searched(observed, levels):
         return None
-    full = gradient_without(graph, values, cotangents, None)[argument]
-    if full is None:  # no output depends on the argument
+    with np.errstate(all="ignore"):
+        b = Backward(expanded(graph), inputs, cotangents, argument)
+        tried = itertools.chain(composites(Backward(graph, inputs, cotangents, argument)), changes(b))
+        return best_change(observed, levels, tried)
+
+
+def of_factors(
+    observed: np.ndarray | None, levels: Sequence[Expected], graph: Graph, inputs: Sequence[np.ndarray],
+    cotangents: Sequence[Any], argument: int,
+) -> Mistake | None:  # fmt: skip
+    """Factors along an axis, of the gradient itself or of a contribution, that explain it; arguments as before."""
+    if not is_searched(observed, levels):
         return None
-    for edge in edges:
-        without = gradient_without(graph, values, cotangents, edge)[argument]
-        share = full - (0.0 if without is None else without)
-        if not share.any():
-            continue
-        step = graph.applications[edge[0]]
-        for factor, meaning in ((0.0, "is missing"), (-1.0, "has the wrong sign"), (2.0, "is counted twice")):
-            changed = expected.value + (factor - 1) * share
-            if explains(observed, changed, uniform(expected)):
-                return Mistake(f"the contribution through {step.operation.name} {meaning}", step.place)
-    for k, step in enumerate(graph.applications):
-        passed = passing_unchanged(graph, values, cotangents, k)
-        if passed is not None and explains(observed, passed[argument], uniform(expected)):
-            return Mistake(f"the derivative of {step.operation.name} is not applied", step.place)
+    with np.errstate(all="ignore"):
+        for one in levels:
+            if (sentence := factors_along_an_axis(observed, one)) is not None:
+                return Mistake(sentence)
+        with contextlib.suppress(Exhausted):
+            b = Backward(expanded(graph), inputs, cotangents, argument)
+            for reason, place in contributions_along_an_axis(observed, levels, b):
+                return Mistake(reason, place)
     return None
 
 
-def gradient_without(
-    graph: Graph, values: Sequence[Any], cotangents: Sequence[Any], edge: tuple[int, int] | None
-) -> list[Any]:
-    """The gradients of the inputs without the contribution of one operation to one of its operands."""
-    if edge is None:
-        return graph.vjp(values, cotangents)
-    k, place = edge
-    step = graph.applications[k]
-
-    def vjp(*args: Any, **kwargs: Any) -> list[Any]:
-        assert step.operation.vjp is not None
-        given = list(step.operation.vjp(*args, **kwargs))
-        if place < len(given):
-            given[place] = None
-        return given
-
-    return with_vjp(graph, k, vjp).vjp(values, cotangents)
+def is_searched(observed: np.ndarray | None, levels: Sequence[Expected]) -> TypeGuard[np.ndarray]:
+    """True for a gradient of the right shape that is not too large."""
+    if observed is None or observed.shape != levels[0].value.shape or not np.isfinite(observed).all():
+        return False
+    return 0 < observed.size <= MOST_ENTRIES
 
 
-def with_vjp(graph: Graph, k: int, vjp: Any) -> Graph:
-    """The graph with another vjp of one application."""
-    steps = list(graph.applications)
-    step = steps[k]
-    if step.operation.vjp is None:
-        return graph
-    operation = type(step.operation)(step.operation.name, step.operation.function, vjp)
-    steps[k] = Application(operation, step.operands, step.parameters, step.output, step.place)
-    return Graph(graph.inputs, steps, graph.outputs)
+def best_change(observed: np.ndarray, levels: Sequence[Expected], tried: Iterator[Change]) -> Mistake | None:
+    """The first change that explains the gradient, unless another one does so clearly better."""
+    best, least = None, math.inf
+    for change in tried:
+        for one in levels:
+            bound = bound_of(observed, one)
+            share, factor = scaled_share(observed - one.value, change, bound)
+            if share is None:
+                continue
+            ratio = float(np.max(np.abs(observed - one.value - share))) / bound if bound else math.inf
+            explained = ratio * bound <= LEAST_EXPLAINED * float(np.max(np.abs(observed - one.value)))
+            if ratio <= 1 and explained and ratio < CLEARLY_BETTER * least:
+                reason = change.scaled.format(f"{1 - factor:.4g}") if change.scaled else change.reason
+                best, least = Mistake(reason, change.place), ratio
+    return best
 
 
-def passing_unchanged(graph: Graph, values: Sequence[Any], cotangents: Sequence[Any], k: int) -> list[Any] | None:
-    """The gradients where one function of one array passes the cotangent on as it is."""
-    step = graph.applications[k]
-    floats = [x for x in step.operands if isinstance(x, Value)]
-    if len(step.operands) != 1 or len(floats) != 1:
-        return None
-    if np.shape(values[floats[0].number]) != np.shape(values[step.output.number]):
-        return None
-    return with_vjp(graph, k, lambda g, y, x, **_: (g,)).vjp(values, cotangents)
-
-
-def of_a_sum(
-    observed: np.ndarray, expected: Expected, graph: Graph, inputs: Sequence[np.ndarray], cotangents: Sequence[Any],
-    argument: int,
-) -> Mistake | None:  # fmt: skip
-    """The sum over another axis than the one along which an argument was broadcast; or only one of its terms."""
-    use = only_use(graph, argument)
-    if use is None:
-        return None
-    step, place = use
-    terms = summed_terms(graph, inputs, cotangents, step, place)
-    if terms is None:
-        return None
-    every = range(terms.ndim)
-    sums = [(axes, np.sum(terms, axis=axes)) for n in (1, 2) for axes in itertools.combinations(every, n)]
-    for axes, other in sums:
-        if other.size not in (1, observed.size):
-            continue
-        filled = np.full(observed.shape, other) if other.size == 1 else np.reshape(other, observed.shape)
-        if explains(observed, filled, uniform(Expected(filled, expected.radius))):
-            along = " and ".join(map(str, axes))
-            return Mistake(f"it is summed over axis {along}, not over the broadcast axes", step.place)
-    for first in (np.take(terms, 0, axis=axis) for axis in every):
-        if first.size == observed.size and explains(observed, np.reshape(first, observed.shape), uniform(expected)):
-            return Mistake("it is not summed over the broadcast axes: only their first entry is taken", step.place)
-    return None
-
-
-def only_use(graph: Graph, number: int) -> tuple[Application, int] | None:
-    """The operation that uses a value, and as which operand; behind conversions. None if there are several."""
-    operands = [(step, k, x) for step in graph.applications for k, x in enumerate(step.operands)]
-    uses = [(step, k) for step, k, x in operands if isinstance(x, Value) and x.number == number]
-    if len(uses) != 1:
-        return None
-    step = uses[0][0]
-    return only_use(graph, step.output.number) if step.operation.name in CONVERSIONS else uses[0]
-
-
-def summed_terms(
-    graph: Graph, inputs: Sequence[np.ndarray], cotangents: Sequence[Any], step: Application, place: int
-) -> np.ndarray | None:
-    """The cotangent of a broadcast operand before its sum over the broadcast axes; None if there is no such sum."""
-    values = graph.evaluate(inputs)
-    operands, y = graph.operands(step, values), values[step.output.number]
-    g = graph.all_cotangents(values, cotangents)[step.output.number]
-    if g is None or step.operation.vjp is None or np.shape(operands[place]) == np.shape(y):
-        return None
-    if step.operation.name == "broadcast_to":
-        return np.asarray(g)
-    try:
-        operands[place] = np.broadcast_to(operands[place], np.shape(y))
-        terms = np.asarray(step.operation.vjp(g, y, *operands, **step.parameters)[place])
-    except (ValueError, TypeError):  # no operation entry by entry
-        return None
-    return terms if terms.shape == np.shape(y) else None
+def scaled_share(rest: np.ndarray, change: Change, bound: float) -> tuple[np.ndarray | None, float]:
+    """(share, its factor), fitted if the change may have any; None if it is too small to be seen."""
+    share = change.share
+    if share.shape != rest.shape or not np.isfinite(share).all() or np.max(np.abs(share), initial=0.0) <= bound:
+        return None, 1.0
+    if not change.scaled:
+        return share, 1.0
+    if np.count_nonzero(np.abs(share) > 4 * bound) < LEAST_ENTRIES:
+        return None, 1.0
+    factor = float(np.vdot(share, rest)) / float(np.vdot(share, share))
+    return factor * share, -factor

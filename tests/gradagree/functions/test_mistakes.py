@@ -93,7 +93,7 @@ PLANTED: dict[str, tuple[Any, Any, list[Any], Any, str, str]] = {
     ),
     "no sum": (
         lambda x, b: x * x + b, lambda g, x, b: (2 * g * x, g[0]), [drawn(6, 5), drawn(5, seed=4)],
-        lambda x, b: x * x + b, "args[1]", "only their first entry is taken",
+        lambda x, b: x * x + b, "args[1]", "only its first entry is taken",
     ),
     "gradient of another argument": (
         lambda x, y: torch.sin(x) * y, lambda g, x, y: (g * torch.sin(x), g * torch.sin(x)),
