@@ -198,7 +198,7 @@ def of_a_change(
     with np.errstate(all="ignore"):
         b = Backward(expanded(graph), inputs, cotangents, argument)
         tried = itertools.chain(composites(Backward(graph, inputs, cotangents, argument)), changes(b))
-        return best_change(observed, levels, tried)
+        return best_change(observed, levels, tried, [*map(np.shape, inputs)])
 
 
 def of_factors(
@@ -226,7 +226,9 @@ def is_searched(observed: np.ndarray | None, levels: Sequence[Expected]) -> Type
     return 0 < observed.size <= MOST_ENTRIES
 
 
-def best_change(observed: np.ndarray, levels: Sequence[Expected], tried: Iterator[Change]) -> Mistake | None:
+def best_change(
+    observed: np.ndarray, levels: Sequence[Expected], tried: Iterator[Change], shapes: Sequence[tuple[int, ...]]
+) -> Mistake | None:
     """The first change that explains the gradient, unless another one does so clearly better."""
     best, least = None, math.inf
     for change in tried:
@@ -239,8 +241,17 @@ def best_change(observed: np.ndarray, levels: Sequence[Expected], tried: Iterato
             explained = ratio * bound <= LEAST_EXPLAINED * float(np.max(np.abs(observed - one.value)))
             if ratio <= 1 and explained and ratio < CLEARLY_BETTER * least:
                 reason = change.scaled.format(f"{1 - factor:.4g}") if change.scaled else change.reason
+                reason += meaning_of(1 - factor, bound / float(np.max(np.abs(share))), shapes) if change.scaled else ""
                 best, least = Mistake(reason, change.place), ratio
     return best
+
+
+def meaning_of(factor: float, bound: float, shapes: Sequence[tuple[int, ...]]) -> str:
+    """``: a sum where there is a mean over 8 entries``; empty for a factor without a meaning."""
+    for number, meaning in factors(shapes):
+        if number > 0 and number not in (1.0, 2.0) and abs(factor - number) <= 4 * bound * max(1.0, number):
+            return meaning[meaning.index(":") :]
+    return ""
 
 
 def scaled_share(rest: np.ndarray, change: Change, bound: float) -> tuple[np.ndarray | None, float]:
