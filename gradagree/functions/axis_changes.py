@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from gradagree.functions.backward import Backward
-from gradagree.functions.change import Change, change_of
+from gradagree.functions.backward_change import BackwardChange, change_of
 from gradagree.reference.graph import Value
 from gradagree.reference.operations.primitive import restore, sum_to
 
 
-def other_axes(b: Backward) -> Iterator[Change]:
+def other_axes(b: Backward) -> Iterator[BackwardChange]:
     """A cotangent summed or broadcast along other axes."""
     for k in reversed(b.live()):
         step = b.steps[k]
@@ -24,7 +24,7 @@ def other_axes(b: Backward) -> Iterator[Change]:
                 yield from other_sums(b, k, place)
 
 
-def other_reductions(b: Backward, k: int) -> Iterator[Change]:
+def other_reductions(b: Backward, k: int) -> Iterator[BackwardChange]:
     """The cotangent of a reduction, broadcast along another axis or summed over further ones."""
     step, x = b.steps[k], b.operands(k)[0]
     axis, kept = step.parameters.get("axis"), bool(step.parameters.get("keepdims", False))
@@ -37,7 +37,7 @@ def other_reductions(b: Backward, k: int) -> Iterator[Change]:
             other = turned * (b.contributions(k)[0] / np.where(g == 0, 1, g))
             if (share := b.changed(k, 0, other)) is not None:
                 reason = f"the cotangent of {name} is broadcast along axis {m}, not along axis {n}"
-                yield Change(reason, share, step.place)
+                yield BackwardChange(reason, share, step.place)
     long = [n for n in range(np.ndim(g)) if np.shape(g)[n] > 1]
     for count in (1, 2):
         for axes, function in itertools.product(itertools.combinations(long, count), (np.sum, np.mean)):
@@ -47,7 +47,7 @@ def other_reductions(b: Backward, k: int) -> Iterator[Change]:
             yield from change_of(b, k, 0, b.derived(k, summed)[0], reason)
 
 
-def other_sums(b: Backward, k: int, place: int) -> Iterator[Change]:
+def other_sums(b: Backward, k: int, place: int) -> Iterator[BackwardChange]:
     """The cotangent of an operand that was broadcast: one of its terms, or another sum of them."""
     terms = terms_of(b, k, place)
     shape = np.shape(b.operands(k)[place])

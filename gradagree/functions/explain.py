@@ -73,7 +73,8 @@ def explain(
             if mistake is None and probes is not None:
                 sentences = [probed(probes)]
             if not record.reason:
-                sentences.append(wrong_where(observed[name], sharp[0], inputs, names, argument))
+                with np.errstate(all="ignore"):
+                    sentences.append(wrong_where(observed[name], sharp[0], inputs, names, argument))
         clauses = [record.reason, *sentences, sentence]
         reason = "; ".join(clause for clause in clauses if clause)
         found.append(msgspec.structs.replace(record, reason=reason, place=place))

@@ -10,7 +10,7 @@ import numpy as np
 
 from gradagree.functions.axis_changes import other_axes
 from gradagree.functions.backward import MOST_WORK, Backward, Exhausted
-from gradagree.functions.change import Change, change_of, through
+from gradagree.functions.backward_change import BackwardChange, change_of, through
 from gradagree.functions.several_changes import computed_again, loops, overwritten, pairs_of_contributions
 from gradagree.functions.substitutes import operands_in_place, values_in_place
 from gradagree.reference.graph import Value
@@ -24,7 +24,7 @@ UNARY = (
 )  # fmt: skip
 
 
-def changes(b: Backward) -> Iterator[Change]:
+def changes(b: Backward) -> Iterator[BackwardChange]:
     """All changes with one meaning, the most common ones first; each kind of change as far as its work allows."""
     kinds = (
         single_contributions, other_values, other_factors, other_derivatives, other_axes,
@@ -37,7 +37,7 @@ def changes(b: Backward) -> Iterator[Change]:
             yield from kind(b)
 
 
-def single_contributions(b: Backward) -> Iterator[Change]:
+def single_contributions(b: Backward) -> Iterator[BackwardChange]:
     """One consumer of a value whose contribution is missing, or has a wrong factor."""
     for k in b.live():
         for place, x in enumerate(b.contributions(k)):
@@ -45,19 +45,19 @@ def single_contributions(b: Backward) -> Iterator[Change]:
             if share is None or not share.any():
                 continue
             reason = through(b, k)
-            yield Change(f"{reason} is missing", share, b.steps[k].place)
-            yield Change(f"{reason} has the wrong sign", 2 * share, b.steps[k].place)
-            yield Change(f"{reason} is counted twice", -share, b.steps[k].place)
-            yield Change(reason, -share, b.steps[k].place, f"{reason} has the factor {{}}, not 1")
+            yield BackwardChange(f"{reason} is missing", share, b.steps[k].place)
+            yield BackwardChange(f"{reason} has the wrong sign", 2 * share, b.steps[k].place)
+            yield BackwardChange(f"{reason} is counted twice", -share, b.steps[k].place)
+            yield BackwardChange(reason, -share, b.steps[k].place, f"{reason} has the factor {{}}, not 1")
 
 
-def other_values(b: Backward) -> Iterator[Change]:
+def other_values(b: Backward) -> Iterator[BackwardChange]:
     """The cotangent of an intermediate value in place of that of the argument."""
     shape, gradient = np.shape(b.values[b.argument]), b.gradient
     for k in reversed(b.live()):
         g = b.cotangent(k)
         if np.shape(g) == shape:
-            yield Change(
+            yield BackwardChange(
                 f"it is the cotangent of the result of {b.steps[k].operation.name}, "
                 "and the derivative of what comes before is not applied",
                 g - gradient,
@@ -65,7 +65,7 @@ def other_values(b: Backward) -> Iterator[Change]:
             )
 
 
-def other_factors(b: Backward) -> Iterator[Change]:
+def other_factors(b: Backward) -> Iterator[BackwardChange]:
     """The gradient times a value, or divided by one."""
     gradient = b.gradient
     for k in dict.fromkeys([*range(len(b.graph.inputs)), *(b.steps[n].output.number for n in b.live())]):
@@ -78,11 +78,11 @@ def other_factors(b: Backward) -> Iterator[Change]:
         n = k - len(b.graph.inputs)
         name = b.graph.inputs[k] if n < 0 else f"the result of {b.steps[n].operation.name}"
         b.spend(2 * gradient.size)
-        yield Change(f"it is the gradient times {name}: a factor is counted twice", gradient * v - gradient)
-        yield Change(f"it is the gradient divided by {name}: a factor is missing", gradient / v - gradient)
+        yield BackwardChange(f"it is the gradient times {name}: a factor is counted twice", gradient * v - gradient)
+        yield BackwardChange(f"it is the gradient divided by {name}: a factor is missing", gradient / v - gradient)
 
 
-def other_derivatives(b: Backward) -> Iterator[Change]:
+def other_derivatives(b: Backward) -> Iterator[BackwardChange]:
     """Another derivative of one operation."""
     for k in reversed(b.live()):
         step, g = b.steps[k], b.cotangent(k)
@@ -102,10 +102,10 @@ def other_derivatives(b: Backward) -> Iterator[Change]:
             others.append(("is applied in the direction of the forward pass", forwards))
         for reason, other in others:
             if (share := b.changed(k, 0, other)) is not None:
-                yield Change(f"{name} {reason}", share, step.place)
+                yield BackwardChange(f"{name} {reason}", share, step.place)
 
 
-def composites(b: Backward) -> Iterator[Change]:
+def composites(b: Backward) -> Iterator[BackwardChange]:
     """The derivative of softmax in place of that of its logarithm, and the like, in a graph that has them whole."""
     for k in b.live():
         step, g = b.steps[k], b.cotangent(k)
@@ -126,7 +126,7 @@ def composites(b: Backward) -> Iterator[Change]:
             yield from change_of(b, k, 0, other, f"the derivative of {step.operation.name} {reason}")
 
 
-def other_indices(b: Backward) -> Iterator[Change]:
+def other_indices(b: Backward) -> Iterator[BackwardChange]:
     """Entries that are taken several times, of which one counts; a gather for the gradient of a gather."""
     for k in reversed(b.live()):
         step, x = b.steps[k], b.operands(k)[0]
@@ -154,7 +154,7 @@ def other_indices(b: Backward) -> Iterator[Change]:
 MOVING = ("indexing", "take", "take_along_axis", "repeat", "tile")
 
 
-def other_conditions(b: Backward) -> Iterator[Change]:
+def other_conditions(b: Backward) -> Iterator[BackwardChange]:
     """A mask that is not applied to the cotangent, or another one."""
     for k in reversed(b.live()):
         step, g = b.steps[k], b.cotangent(k)
@@ -171,7 +171,7 @@ def other_conditions(b: Backward) -> Iterator[Change]:
             yield from change_of(b, k, place, inverted, "the mask of where is inverted")
 
 
-def other_operands(b: Backward) -> Iterator[Change]:
+def other_operands(b: Backward) -> Iterator[BackwardChange]:
     """Another number in place of an operand that the derivative needs."""
     for k in reversed(b.live()):
         step = b.steps[k]
@@ -190,7 +190,7 @@ def other_operands(b: Backward) -> Iterator[Change]:
                         yield from change_of(b, k, p, found, f"the derivative of {step.operation.name} uses {used}")
 
 
-def other_contributions(b: Backward) -> Iterator[Change]:
+def other_contributions(b: Backward) -> Iterator[BackwardChange]:
     """Entries of a cotangent inside that do not count: those above or below a diagonal; another order of axes."""
     for k in reversed(b.live()):
         step, g = b.steps[k], np.asarray(b.cotangent(k))
@@ -199,12 +199,12 @@ def other_contributions(b: Backward) -> Iterator[Change]:
             ones = np.ones(g.shape[-2:])
             for mask, where in ((np.triu(ones, 1), "above"), (np.tril(ones, -1), "below")):
                 reason = f"the contribution through {name} is missing {where} its diagonal"
-                yield Change(reason, b.push({step.output.number: -g * mask}), step.place)
+                yield BackwardChange(reason, b.push({step.output.number: -g * mask}), step.place)
         if name == "reshape":
             yield from other_orders(b, k, g)
 
 
-def other_orders(b: Backward, k: int, g: np.ndarray) -> Iterator[Change]:
+def other_orders(b: Backward, k: int, g: np.ndarray) -> Iterator[BackwardChange]:
     """Two axes that a reshape joins, in the other order."""
     shape = np.shape(b.operands(k)[0])
     for n in range(len(shape) - 1):

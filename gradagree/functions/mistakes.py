@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeGuard
 import numpy as np
 
 from gradagree.functions.backward import Backward, Exhausted, expanded
-from gradagree.functions.change import Change
+from gradagree.functions.backward_change import BackwardChange
 from gradagree.functions.enclosures import Expected
 from gradagree.functions.fits import bound_of, contributions_along_an_axis, factors_along_an_axis
 from gradagree.functions.hypotheses import changes, composites
@@ -227,7 +227,7 @@ def is_searched(observed: np.ndarray | None, levels: Sequence[Expected]) -> Type
 
 
 def best_change(
-    observed: np.ndarray, levels: Sequence[Expected], tried: Iterator[Change], shapes: Sequence[tuple[int, ...]]
+    observed: np.ndarray, levels: Sequence[Expected], tried: Iterator[BackwardChange], shapes: Sequence[tuple[int, ...]]
 ) -> Mistake | None:
     """The first change that explains the gradient, unless another one does so clearly better."""
     best, least = None, math.inf
@@ -254,7 +254,7 @@ def meaning_of(factor: float, bound: float, shapes: Sequence[tuple[int, ...]]) -
     return ""
 
 
-def scaled_share(rest: np.ndarray, change: Change, bound: float) -> tuple[np.ndarray | None, float]:
+def scaled_share(rest: np.ndarray, change: BackwardChange, bound: float) -> tuple[np.ndarray | None, float]:
     """(share, its factor), fitted if the change may have any; None if it is too small to be seen."""
     share = change.share
     if share.shape != rest.shape or not np.isfinite(share).all() or np.max(np.abs(share), initial=0.0) <= bound:

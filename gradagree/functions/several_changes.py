@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gradagree.functions.backward import Backward
-from gradagree.functions.change import Change
+from gradagree.functions.backward_change import BackwardChange
 from gradagree.reference.graph import Value
 
 MOST_PAIRS = 64
@@ -21,7 +21,7 @@ PERIODS = (1, 2, 3, 4)
 MOST_LATER = 4
 
 
-def pairs_of_contributions(b: Backward) -> Iterator[Change]:
+def pairs_of_contributions(b: Backward) -> Iterator[BackwardChange]:
     """Two contributions that are missing at once, such as those of a mean and of a variance."""
     found = []
     for k in b.live():
@@ -35,7 +35,9 @@ def pairs_of_contributions(b: Backward) -> Iterator[Change]:
             dropped[k].add(place)
         names = " and ".join(b.steps[k].operation.name for k, _ in (first, second))
         gradient = b.with_vjps({k: dropping(b, k, places) for k, places in dropped.items()})
-        yield Change(f"the contributions through {names} are missing", gradient - b.gradient, b.steps[first[0]].place)
+        yield BackwardChange(
+            f"the contributions through {names} are missing", gradient - b.gradient, b.steps[first[0]].place
+        )
 
 
 def dropping(b: Backward, k: int, places: set[int]) -> Any:
@@ -47,7 +49,7 @@ def dropping(b: Backward, k: int, places: set[int]) -> Any:
 # Loops, which are steps of one kind after each other.
 
 
-def loops(b: Backward) -> Iterator[Change]:
+def loops(b: Backward) -> Iterator[BackwardChange]:
     """Steps of a loop that all miss a contribution, or all use an operand of another step."""
     for members in loops_of(b):
         name, place = b.steps[members[0]].operation.name, b.steps[members[0]].place
@@ -55,10 +57,10 @@ def loops(b: Backward) -> Iterator[Change]:
             if isinstance(x, Value):
                 gradient = b.with_vjps({k: dropping(b, k, {q}) for k in members})
                 reason = f"the contribution through {name} is missing in all {len(members)} steps of a loop"
-                yield Change(reason, gradient - b.gradient, place)
+                yield BackwardChange(reason, gradient - b.gradient, place)
             for reason, given in loop_operands(b, members, q):
                 gradient = b.with_vjps({k: using(b, k, q, other) for k, other in given.items()})
-                yield Change(f"the derivative of {name} in a loop uses {reason}", gradient - b.gradient, place)
+                yield BackwardChange(f"the derivative of {name} in a loop uses {reason}", gradient - b.gradient, place)
 
 
 def loops_of(b: Backward) -> Iterator[list[int]]:
@@ -107,7 +109,7 @@ def using(b: Backward, k: int, q: int, other: Any) -> Any:
     return call
 
 
-def overwritten(b: Backward) -> Iterator[Change]:
+def overwritten(b: Backward) -> Iterator[BackwardChange]:
     """The cotangent of another value in place of that of an operation, as in a buffer that was written to before."""
     for k in reversed(b.live()):
         g, number = b.cotangent(k), b.steps[k].output.number
@@ -122,10 +124,12 @@ def overwritten(b: Backward) -> Iterator[Change]:
                 others.append((f"uses the cotangent of {result}: it is overwritten", b.cotangent(n)))
         for reason, other in others:
             if np.shape(other) == np.shape(g) and np.ndim(g) and not np.array_equal(other, g):
-                yield Change(f"the derivative of {name} {reason}", b.push({number: other}) - own, b.steps[k].place)
+                yield BackwardChange(
+                    f"the derivative of {name} {reason}", b.push({number: other}) - own, b.steps[k].place
+                )
 
 
-def computed_again(b: Backward) -> Iterator[Change]:
+def computed_again(b: Backward) -> Iterator[BackwardChange]:
     """The backward pass that computes an intermediate value again, from the value itself in place of its input."""
     for j in range(len(b.graph.inputs)):
         for k in range(len(b.steps)):
@@ -141,4 +145,4 @@ def computed_again(b: Backward) -> Iterator[Change]:
             found = b.graph.vjp(values, b.seeds)[b.argument]
             if found is not None:
                 reason = f"the backward pass applies {b.steps[k].operation.name} to a result of it again"
-                yield Change(reason, found - b.gradient, b.steps[k].place)
+                yield BackwardChange(reason, found - b.gradient, b.steps[k].place)

@@ -10,7 +10,7 @@ import numpy as np
 from gradagree.functions.backward import Backward
 
 
-class Change(NamedTuple):
+class BackwardChange(NamedTuple):
     """A change of the backward pass.
 
     Args:
@@ -27,9 +27,9 @@ class Change(NamedTuple):
     scaled: str = ""
 
 
-def change_of(b: Backward, k: int, place: int, contribution: Any, reason: str) -> Iterator[Change]:
+def change_of(b: Backward, k: int, place: int, contribution: Any, reason: str) -> Iterator[BackwardChange]:
     if (share := b.changed(k, place, contribution)) is not None:
-        yield Change(reason, share, b.steps[k].place)
+        yield BackwardChange(reason, share, b.steps[k].place)
 
 
 def through(b: Backward, k: int) -> str:
