@@ -14,6 +14,7 @@ from gradagree.adapters.function_adapters import adapter_of
 from gradagree.adapters.functions import Call, FunctionAdapter
 from gradagree.checker.verdict import Verdict
 from gradagree.errors import UsageError
+from gradagree.functions.agreement import Agreements, agreements
 from gradagree.functions.checked_call import (
     CheckedCall,
     Enclosures,
@@ -241,15 +242,16 @@ def reverse_records(checked: CheckedCall, seeds: Sequence[Any], trials: Trials |
     seeds = [None if k in call.constant else g for k, g in enumerate(seeds)]
     if modified := kept.records("backward pass"):
         return modified
-    expected = expectations(checked, seeds, (found, gradients))
-    records = judged(checked, expected, found, gradients)
+    expected = expectations(checked, seeds)
+    known = agreements(checked, expected, seeds, found, gradients, keep=trials is not None)
+    records = judged(checked, expected, found, gradients, known=known)
     if any(record.verdict.fails and record.quantity == "value" for record in records):
         return proved(checked, seeds, [record for record in records if record.quantity == "value"])
-    records = with_ties(checked, expected, seeds, gradients, proved(checked, seeds, records))
+    records = with_ties(checked, expected, seeds, gradients, proved(checked, seeds, records), known)
     if not any(record.verdict.fails for record in records):
         if trials is None:
             return records
-        return [*records, *hidden(checked, seeds, found, gradients, trials, records, expected)]
+        return [*records, *hidden(checked, seeds, found, gradients, trials, records, expected, known)]
     if checked.order > 1:
         return records
     parts = checked.parts(call.arrays)
@@ -278,15 +280,16 @@ def with_unwritten(records: Sequence[GradientRecord], names: Sequence[str]) -> l
 
 def judged(
     checked: CheckedCall, expected: Ladder[Enclosures], values: Sequence[Any], gradients: Sequence[Any],
-    labels: Collection[str] | None = None,
+    labels: Collection[str] | None = None, known: Agreements | None = None,
 ) -> list[GradientRecord]:  # fmt: skip
     """The records of values, then of gradients; with labels, of the arrays that have one of them."""
-    records = value_records(checked, values, expected, labels=labels)
+    known = known or Agreements()
+    records = value_records(checked, values, expected, labels=labels, known=known.outputs)
     parts = checked.parts(checked.call.arrays)
     for k, g in checked.gradients(gradients):
         if labels is not None and f"gradient of {checked.call.names[parts[k].place]}" not in labels:
             continue
-        finding = judge(g, gradients_of(expected, k, checked.inputs[k]))
+        finding = known.gradients.get(k) or judge(g, gradients_of(expected, k, checked.inputs[k]))
         if finding.verdict is Verdict.NONFINITE and overflow(checked, values, expected):
             finding = finding._replace(verdict=Verdict.OUT_OF_RANGE, reason="an output overflows: use smaller inputs")
         records.append(checked.record(parts[k].place, "gradient", finding.fields(), part=parts[k].name))
@@ -302,7 +305,7 @@ def overflow(checked: CheckedCall, values: Sequence[Any], expected: Ladder[Enclo
 
 def with_ties(
     checked: CheckedCall, expected: Ladder[Enclosures], seeds: Sequence[Any], gradients: Sequence[Any],
-    records: Sequence[GradientRecord],
+    records: Sequence[GradientRecord], known: Agreements,
 ) -> list[GradientRecord]:  # fmt: skip
     """The records; those of arrays with ties fail where the gradients of equal entries do not add up.
 
@@ -314,8 +317,11 @@ def with_ties(
     if is_smooth(checked.graph):
         return list(records)
     rung = [name for name in expected if name in LADDER][-1]
-    arrays, unchecked = [checked.inputs[k] for k, _ in kinds], []
+    arrays, unchecked = [checked.inputs[k] for k, _ in kinds], list[np.ndarray]()
     for k, _ in kinds:
+        if k in known.gradients:
+            unchecked.append(known.unchecked.get(k, np.zeros(checked.inputs[k].shape, dtype=np.bool_)))
+            continue
         one = gradients_of(expected, k, checked.inputs[k])[rung]
         unchecked.append((one.radius > 0) & (np.abs(one.value) <= one.radius))
     if not (tied := tied_values(arrays, unchecked)).size:
@@ -346,10 +352,11 @@ def with_ties(
 
 def hidden(
     checked: CheckedCall, seeds: Sequence[Any], values: Sequence[Any], gradients: Sequence[Any], trials: Trials,
-    records: Sequence[GradientRecord], expected: Ladder[Enclosures],
+    records: Sequence[GradientRecord], expected: Ladder[Enclosures], known: Agreements,
 ) -> list[GradientRecord]:  # fmt: skip
     """The records of what fails only under a condition that the plain call does not have."""
-    known = Recent([*checked.inputs, *checked.numbers(seeds, checked.outputs)], expected)
+    given = [*checked.inputs, *checked.numbers(seeds, checked.outputs)]
+    recent, agreed = Recent(given, expected), Recent(given, known)
 
     def judge_call(
         call: Call, seeds: Sequence[Any], results: Results, labels: Collection[str] | None
@@ -358,8 +365,11 @@ def hidden(
         inputs = checked.inputs if same else checked.numbers(call.arrays, call.arrays)
         special = replace(checked, call=call, inputs=inputs)
         numbers = [*special.inputs, *checked.numbers(seeds, checked.outputs)]
-        ladder = known.of(numbers, lambda: expectations(special, seeds, results if results[0] else None))
-        return proved(special, seeds, judged(special, ladder, *results, labels))
+        known = agreed.of(numbers, lambda: agreements(special, expected, seeds, *results, keep=True))
+        values, gradients = checked.numbers(results[0], results[0]), dict(checked.gradients(results[1]))
+        known = known if known.admit(dict(enumerate(values)), gradients) else Agreements()
+        ladder = recent.of(numbers, lambda: expectations(special, seeds))
+        return proved(special, seeds, judged(special, ladder, *results, labels, known))
 
     verdicts = {record.label: record.verdict for record in records}
     plain = PlainCall(checked.adapter, checked.call, seeds, checked.outputs, values, gradients, judge_call, verdicts)

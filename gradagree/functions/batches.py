@@ -10,8 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from gradagree.arithmetic.model import Model
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.arithmetic.rounded_rules import sum_of_terms
+from gradagree.arithmetic.rounding import round_to_precision
+from gradagree.arithmetic.variance import Variance, all_differ, max_count, sum_of_terms as sum_of_variances
 from gradagree.functions.opmath import Storing, turned
 from gradagree.reference.graph import Application, Graph, Value, combine
 from gradagree.reference.operations.primitive import sum_to
@@ -161,9 +164,7 @@ class RunningSum:
         self.terms, self.q = 0, np.inf
 
     def add(self, x: Rounded) -> None:
-        leading = x.ndim - len(self.shape)
-        repeated = (k + leading for k, n in enumerate(self.shape) if n == 1 and x.shape[k + leading] != 1)
-        axes = (*range(leading), *repeated)
+        axes = repeated_axes(x, self.shape)
         sums = (np.sum(one, axis=axes) for one in (x.value, x.radius, np.abs(x.value)))
         self.parts = tuple(known + more for known, more in zip(self.parts, sums, strict=True))
         self.terms += math.prod(x.shape[k] for k in axes)
@@ -175,6 +176,59 @@ class RunningSum:
         return found.map(np.reshape, self.shape)
 
 
+class RunningVariance:
+    """As `RunningSum`, for variances.
+
+    Args:
+        shape: The shape of the sum.
+    """
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        self.shape = tuple(shape)
+        self.parts: Any = 0.0, 0.0, 0.0
+        self.terms = 0
+        self.lines: dict[int, list[np.ndarray]] = {}
+
+    def add(self, x: Variance) -> None:
+        axes = repeated_axes(x, self.shape)
+        sums = (np.sum(one, axis=axes) for one in (x.value, x.variance, np.square(x.value)))
+        self.parts = tuple(known + more for known, more in zip(self.parts, sums, strict=True))
+        self.terms += math.prod(x.shape[k] for k in axes)
+        for k in axes if not self.lines else (0,):
+            slices, errors = (ends_of(np.moveaxis(part, k, 0).reshape(x.shape[k], -1)) for part in x._parts())
+            self.lines.setdefault(k, []).append(slices[errors.any(axis=1)])
+        self.model = x.model
+
+    def total(self) -> Variance:
+        """The sum. Terms with the same numbers at both ends count as equal, whose errors are equal as well."""
+        count = math.prod(max_count_of(np.concatenate(lines), self.model) for lines in self.lines.values())
+        value, variance, squares = self.parts
+        found = sum_of_variances(value, count * variance, squares, self.terms, self.model)
+        return found.map(np.reshape, self.shape)
+
+
+END = 16
+"""Numbers at each end of a row by which rows are compared."""
+
+
+def ends_of(rows: np.ndarray) -> np.ndarray:
+    return rows if rows.shape[1] <= 2 * END else np.concatenate([rows[:, :END], rows[:, -END:]], axis=1)
+
+
+def max_count_of(rows: np.ndarray, model: Model) -> int:
+    """Number of occurrences of the most frequent row in the format of a model."""
+    if not rows.size or all_differ(rows[:, 0], model.u):
+        return 1
+    return max_count(round_to_precision(rows, model.format.precision))
+
+
+def repeated_axes(x: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The axes along which an array of this shape was repeated to have that of x; the first one is among them."""
+    leading = x.ndim - len(shape)
+    repeated = (k + leading for k, n in enumerate(shape) if n == 1 and x.shape[k + leading] != 1)
+    return (*range(leading), *repeated)
+
+
 def product_or_same(step: Application, k: int, g: Any, operands: Sequence[Any]) -> Any:
     """The cotangent of operand k of a sum, difference or product, before it is summed to the shape of the operand."""
     if step.operation.name == "multiply":
@@ -184,7 +238,7 @@ def product_or_same(step: Application, k: int, g: Any, operands: Sequence[Any]) 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The evaluation of a batch; where rows share values, in rounded arithmetic.
+    """The evaluation of a batch; where rows share values, in rounded or variance arithmetic.
 
     Args:
         batch: The batch.
@@ -197,7 +251,7 @@ class Evaluation:
     lift: Callable[[Any], Any]
     add: Callable[[list[Any]], Any] | None
     storing: Storing | None = None
-    sums: dict[tuple[int, int], RunningSum] = field(default_factory=dict)
+    sums: dict[tuple[int, int], Any] = field(default_factory=dict)
 
     def rows(
         self, inputs: Sequence[Any], cotangents: Sequence[Any], place: slice, shared: dict[int, Any]
@@ -236,7 +290,8 @@ class Evaluation:
             if self.batch.is_divided(x):
                 found[k] = sum_to(product_or_same(step, k, g, operands), np.shape(operands[k]))
             elif isinstance(x, Value):
-                total = self.sums.setdefault((step.output.number, k), RunningSum(np.shape(operands[k])))
+                kind = RunningVariance if isinstance(g, Variance) else RunningSum
+                total = self.sums.setdefault((step.output.number, k), kind(np.shape(operands[k])))
                 total.add(product_or_same(step, k, g, operands))
         return found
 

@@ -12,7 +12,7 @@ from gradagree.adapters.functions import Call, FunctionAdapter
 from gradagree.checker.verdict import Verdict
 from gradagree.functions.derivations import expect_both
 from gradagree.functions.enclosures import LADDER, Expected, expect, narrowest
-from gradagree.functions.judge import judge
+from gradagree.functions.judge import ArrayFinding, judge
 from gradagree.functions.ladder import Ladder, arithmetics
 from gradagree.functions.opmath import OPMATH
 from gradagree.functions.own_operations import OWN_OPERATIONS, expect_own
@@ -142,27 +142,16 @@ def tangents_of(expected: Ladder[list[Expected]], k: int) -> Ladder[Expected]:
     return expected.map(lambda tangents: tangents[k])
 
 
-def expectations(
-    checked: CheckedCall, seeds: Sequence[Any], results: tuple[Sequence[Any], Sequence[Any]] | None = None
-) -> Ladder[Enclosures]:
-    """Outputs and gradients for each admissible arithmetic; the probabilistic tolerance where the other is blunt.
-
-    results: The values and gradients to judge, if the evaluation may stop where a finer arithmetic explains none.
-    """
+def expectations(checked: CheckedCall, seeds: Sequence[Any]) -> Ladder[Enclosures]:
+    """Outputs and gradients for each admissible arithmetic; the probabilistic tolerance where the other is blunt."""
     graph, inputs, dtype = checked.graph, checked.inputs, checked.dtype
     stores = checked.stores([*checked.outputs, *checked.call.arrays])
     numbers = checked.numbers(seeds, checked.outputs)
 
-    def first_rows(count: int) -> Any:
-        values, gradients = ([x if x is None else x[:count] for x in xs] for xs in results or ())
-        return checked.numbers(values, values), dict(checked.gradients(gradients))
-
     def usual(rung: str) -> Enclosures:
-        finer = results is not None and rung in ("wide", *OPMATH) and checked.arithmetic != "wide"
         if checked.written is not None:
             return expect_both(checked.written, graph, inputs, numbers, rung, dtype, stores)
-        observed = first_rows if finer else None
-        return expect(graph, inputs, numbers, rung, dtype, stores, checked.order, observed)
+        return expect(graph, inputs, numbers, rung, dtype, stores, checked.order)
 
     return checked.ladder(
         usual,
@@ -172,14 +161,14 @@ def expectations(
 
 def value_records(
     checked: CheckedCall, values: Sequence[Any], expected: Ladder[Enclosures], mode: str = "reverse",
-    labels: Collection[str] | None = None,
+    labels: Collection[str] | None = None, known: Mapping[int, ArrayFinding] | None = None,
 ) -> list[GradientRecord]:  # fmt: skip
     """The records of the outputs, those of a complex one for each part; with labels, of those that have one."""
     records = []
     for k, (part, y) in enumerate(zip(checked.parts(values), checked.numbers(values, values), strict=True)):
         if labels is not None and checked.call.results[part.place] not in labels:
             continue
-        finding = judge(y, values_of(expected, k), is_value=True)
+        finding = (known or {}).get(k) or judge(y, values_of(expected, k), is_value=True)
         records.append(checked.record(part.place, "value", finding.fields(), mode, part.name))
     return records
 

@@ -38,22 +38,16 @@ class Expected:
 
     probable: Tolerance in the probabilistic model, or None.
     correlated: Gives that tolerance where errors are not independent; evaluated for an array beyond the other one.
-    refuted: True if the observed array is certainly not within this arithmetic, so that nothing was evaluated.
     """
 
     value: np.ndarray
     radius: np.ndarray
     probable: np.ndarray | None = None
     correlated: Callable[[], np.ndarray] | None = None
-    refuted: bool = False
 
     def put(self, place: slice, rows: Expected) -> None:
         """Write these rows."""
         self.value[place], self.radius[place] = rows.value, rows.radius
-
-
-Observed = Callable[[int], tuple[Sequence[np.ndarray | None], dict[int, np.ndarray | None]]]
-"""Gives the first rows of the observed outputs, and of the gradients by their input's number."""
 
 
 def narrowest(dtypes: Sequence[str]) -> str:
@@ -77,7 +71,7 @@ def interior(rung: str, dtype: str) -> Model:
 
 def enclose(
     graph: Graph, inputs: Sequence[Any], cotangents: Sequence[Any], rung: str, dtype: str, stores: Sequence[str],
-    order: int = 1, observed: Observed | None = None,
+    order: int = 1,
 ) -> tuple[list[Expected], list[Expected | None]]:  # fmt: skip
     """The outputs and the gradients of a graph with worst-case tolerances.
 
@@ -90,7 +84,6 @@ def enclose(
         stores: The dtypes of the outputs, then of the inputs, in which the results are stored.
         order: 2 for the gradient of a gradient, which is linear in its cotangents: a program may round the term of each
             cotangent by itself, where the graph adds cotangents first.
-        observed: The arrays to compare with, if the evaluation may stop where this arithmetic explains none of them.
 
     Returns:
         The outputs, and the gradient of each input; None for an input that no output depends on.
@@ -101,7 +94,7 @@ def enclose(
     keep = None if storing is None else storing.keep
     with np.errstate(all="ignore"):
         if order == 1 and (batch := batch_of(graph, inputs)) is not None:
-            return enclose_by_rows(batch, inputs, cotangents, inside, formats, observed, storing)
+            return enclose_by_rows(batch, inputs, cotangents, inside, formats, storing)
         lifted = [lift(x, inside) if is_floating(x) else x for x in inputs]
         seeds = [None if g is None else lift(g, inside) for g in cotangents]
         if order > 1:
@@ -116,7 +109,7 @@ def enclose(
 
 def enclose_by_rows(
     batch: Batch, inputs: Sequence[Any], cotangents: Sequence[Any], inside: Model, formats: Sequence[Model],
-    observed: Observed | None = None, storing: Storing | None = None,
+    storing: Storing | None = None,
 ) -> tuple[list[Expected], list[Expected | None]]:  # fmt: skip
     """As `enclose`, some rows at a time."""
     graph, count = batch.graph, len(batch.graph.outputs)
@@ -132,32 +125,9 @@ def enclose_by_rows(
             if g is not None:
                 whole = found[k] = found[k] or unknown(np.shape(inputs[k]))
                 whole.put(place, store(g, inside, last))
-        if observed is not None and place.start == 0 and refutes(observed, batch, outputs, found):
-            return list(map(refuted, outputs)), [g and refuted(g) for g in found]
     for k, g in enumerate(evaluation.shared_gradients(shared)):
         found[k] = found[k] if g is None else store(g, inside, formats[count + k])
     return outputs, found
-
-
-def refutes(observed: Observed, batch: Batch, values: Sequence[Expected], gradients: Sequence[Expected | None]) -> bool:
-    """True if an entry in the first rows of each array is certainly not what this arithmetic admits."""
-    outputs, by = observed(batch.step)
-    if not all(batch.divided[k] for k in by):
-        return False
-    pairs = [*zip(outputs, values, strict=True), *((g, gradients[k]) for k, g in by.items())]
-
-    def is_outside(x: np.ndarray | None, one: Expected | None) -> bool:
-        if x is None or one is None:
-            return False
-        value, radius = one.value[: batch.step], one.radius[: batch.step]
-        return bool(np.any((np.abs(x - value) > radius) & np.isfinite(value)))
-
-    return all(is_outside(x, one) for x, one in pairs)
-
-
-def refuted(one: Expected) -> Expected:
-    nothing = np.broadcast_to(0.0, one.value.shape)
-    return Expected(nothing, nothing, refuted=True)
 
 
 def unknown(shape: Sequence[int]) -> Expected:
@@ -293,11 +263,11 @@ def with_probable(
 
 def expect(
     graph: Graph, inputs: Sequence[Any], cotangents: Sequence[Any], rung: str, dtype: str, stores: Sequence[str],
-    order: int = 1, observed: Observed | None = None,
+    order: int = 1,
 ) -> tuple[list[Expected], list[Expected | None]]:  # fmt: skip
     """As `enclose`, with the probabilistic tolerances where the worst case is not sharp."""
-    values, gradients = enclose(graph, inputs, cotangents, rung, dtype, stores, order, observed)
-    if order > 1 or values[0].refuted or is_sharp([*values, *gradients], dtype):
+    values, gradients = enclose(graph, inputs, cotangents, rung, dtype, stores, order)
+    if order > 1 or is_sharp([*values, *gradients], dtype):
         return values, gradients
     assumed = probable(graph, inputs, cotangents, rung, dtype)
     if rung in OPMATH:  # a coarser arithmetic follows, with samples

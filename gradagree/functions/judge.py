@@ -62,9 +62,6 @@ def judge(observed: np.ndarray | None, expected: Mapping[str, Expected], is_valu
             if found.verdict is Verdict.INACCURATE:
                 return found
             continue
-        if one.refuted:  # an arithmetic that explains nothing, before one that is judged
-            found = ArrayFinding(Verdict.DISAGREE)
-            continue
         found = judge_by(observed, one, name)
         if not found.verdict.fails:
             return found

@@ -39,6 +39,15 @@ SMOOTH = frozenset((
 """Operations that choose none of several numbers, by the names of their primitives."""
 
 
+NOTED = frozenset(("max", "maximum", "min", "minimum"))
+"""Operations that note their ties."""
+
+
+def notes_ties(graph: Graph) -> bool:
+    """True if all ties of a graph are noted in its vjp, in the context `noted_ties`."""
+    return all(step.operation.name in SMOOTH | NOTED for step in graph.applications)
+
+
 def is_smooth(graph: Graph) -> bool:
     """True if certainly no operation chooses one of several numbers, so that no gradient depends on ties."""
     return all(step.operation.name in SMOOTH for step in graph.applications)

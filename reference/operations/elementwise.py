@@ -9,7 +9,7 @@ import numpy as np
 from scipy import special
 
 from gradagree.reference.operations.derivatives import DERIVATIVES, PARTIALS, STEPS
-from gradagree.reference.operations.primitive import Vjp, between, certain, register, sum_to
+from gradagree.reference.operations.primitive import Vjp, between, certain, note_ties, register, sum_to
 
 
 def unary(derivative: Callable[[Any, Any], Any]) -> Vjp:
@@ -61,6 +61,7 @@ def extremum(holds: Callable[[Any, Any], Any]) -> Vjp:
 
     def vjp(g: Any, z: Any, x: Any, y: Any) -> tuple[Any, Any]:
         tie = np.broadcast_to(certain(x == y), np.shape(z))
+        note_ties(x, y)
         to_x, to_y = np.where(holds(x, y), g, 0.0), np.where(holds(y, x), g, 0.0)
         return sum_to(between(tie, to_x, g), np.shape(x)), sum_to(between(tie, to_y, g), np.shape(y))
 

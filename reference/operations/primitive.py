@@ -121,6 +121,32 @@ def between(where: np.ndarray, x: Any, y: Any) -> Any:
 CHOSEN: contextvars.ContextVar[int | None] = contextvars.ContextVar("chosen", default=None)
 
 
+TIES: contextvars.ContextVar[list[bool] | None] = contextvars.ContextVar("ties", default=None)
+CLOSE = 2.0**-40
+"""Numbers this close, relative to the largest, are equal: the same terms may have been added in another order."""
+
+
+@contextlib.contextmanager
+def noted_ties() -> Iterator[list[bool]]:
+    """A list that is not empty after this context if a largest or smallest number was not the only one in it."""
+    noted: list[bool] = []
+    token = TIES.set(noted)
+    try:
+        yield noted
+    finally:
+        TIES.reset(token)
+
+
+def note_ties(x: Any, y: Any, axis: Any = None, least: int = 1) -> None:
+    """Note it if at least so many entries of x along an axis equal those that are chosen, y."""
+    if (noted := TIES.get()) is None:
+        return
+    x, y = midpoints(x), midpoints(y)
+    equal = ~(np.abs(x - y) > CLOSE * max(np.max(np.abs(x), initial=0.0), np.max(np.abs(y), initial=0.0)))
+    if equal.any() and (np.sum(equal, axis=axis) >= least).any():
+        noted.append(True)
+
+
 @contextlib.contextmanager
 def one_choice(end: int) -> Iterator[None]:
     """Within this context, `between` is x where it is marked (end 0), or y (end 1)."""

@@ -12,6 +12,7 @@ from gradagree.reference.operations.primitive import (
     Primitive,
     between,
     count,
+    note_ties,
     or_by_division,
     possible,
     register,
@@ -49,6 +50,8 @@ def extremum(g: Any, y: Any, x: Any, axis: Any = None, keepdims: bool = False) -
     g, y = (restore(z, np.shape(x), axis, keepdims) for z in (g, y))
     reaches = possible(x == y)
     several = reaches & (np.sum(reaches, axis=axis, keepdims=True) > 1)
+    if several.any():
+        note_ties(x, y, axis, least=2)
     g = np.broadcast_to(g, np.shape(x))
     return (between(several, np.where(reaches & ~several, g, 0.0), g),)
 

@@ -10,6 +10,7 @@ import pytest
 
 from gradagree.arithmetic.tape import trace
 from gradagree.functions import batches, enclosures
+from gradagree.functions.agreement import Rung
 from gradagree.functions.enclosures import Expected, enclose
 
 Function = Callable[..., Any]
@@ -146,15 +147,18 @@ def arithmetic_of(
     torch = pytest.importorskip("torch")
     from gradagree.functions.assertions import check_function
 
-    found, refutes = [], enclosures.refutes
+    found, findings = [], Rung.findings
 
-    def noted(*args: Any) -> bool:
-        found.append(refutes(*args))
-        return found[-1]
+    def noted(rung: Rung) -> Any:
+        try:
+            return findings(rung)
+        finally:
+            if rung.name == "wide":
+                found.append(bool(rung.outside))
 
     monkeypatch.setattr(batches, "LEAST", 1)
     monkeypatch.setattr(batches, "TILE", 1000)
-    monkeypatch.setattr(enclosures, "refutes", noted)
+    monkeypatch.setattr(Rung, "findings", noted)
     x = torch.tensor(drawn(((ROWS, 100),))[0]).bfloat16()
     return check_function(function, [x], reference=reference, layouts=False, repeat=1).records, found
 
