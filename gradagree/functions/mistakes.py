@@ -129,6 +129,8 @@ def masked(observed: np.ndarray, value: np.ndarray, radius: np.ndarray) -> Mista
     n = int(wrong.sum())
     if n in (0, wrong.size):
         return None
+    if not np.isfinite(observed[wrong]).any():
+        return Mistake(f"{n} entries are NaN or infinite, and the others are right")
     if np.all((value == 0)[wrong]):
         return Mistake(
             f"{n} entries are not 0 where the gradient is 0, and the others are right: a mask is not applied"
@@ -141,12 +143,12 @@ def masked(observed: np.ndarray, value: np.ndarray, radius: np.ndarray) -> Mista
 def scale(observed: np.ndarray, expected: Expected, shapes: Sequence[tuple[int, ...]]) -> str | None:
     """The gradient times a number that means something: -1, 2, 1/2, a length of an axis, a number of entries."""
     value, radius = expected.value, expected.radius
+    relative = float(np.max(radius)) / max(float(np.max(np.abs(value))), 1e-300)
+    radius = np.maximum(radius, relative * np.abs(value))  # what is exact need not be when it is multiplied
     factor = fitted_factor(observed, value)
     for number, meaning in factors(shapes):
-        near = abs(factor - number) <= 2 * abs(number) * float(np.max(radius)) / max(
-            float(np.max(np.abs(value))), 1e-300
-        )
-        if near and explains(observed, number * value, abs(number) * radius):
+        near = abs(factor - number) <= 2 * abs(number) * relative
+        if near and explains(observed, number * value, 2 * max(abs(number), 1.0) * radius):
             return meaning
     if np.count_nonzero(np.abs(value) > 4 * radius) >= LEAST_ENTRIES and explains(
         observed, factor * value, 2 * max(abs(factor), 1.0) * radius

@@ -59,12 +59,13 @@ def of_numbers(inputs: Sequence[np.ndarray], names: Sequence[str], argument: int
     """Signs, zeros and equal entries of the arguments that have the shape of the gradient, and of pairs of them."""
     shape = np.shape(inputs[argument])
     alike = [k for k, x in enumerate(inputs) if np.shape(x) == shape]
-    for k in sorted(alike, key=lambda k: k != argument):
+    for k in alike:
+        if inputs[k].dtype.kind == "b":
+            yield inputs[k], f"{names[k]} is true"
+            yield ~inputs[k], f"{names[k]} is false"
+    ordered = [k for k in sorted(alike, key=lambda k: k != argument) if inputs[k].dtype.kind != "b"]
+    for k in ordered:
         x, name = inputs[k], names[k]
-        if x.dtype.kind == "b":
-            yield x, f"{name} is true"
-            yield ~x, f"{name} is false"
-            continue
         yield x == 0, f"{name} is 0"
         yield x < 0, f"{name} is negative"
         yield x > 0, f"{name} is positive"
@@ -72,7 +73,9 @@ def of_numbers(inputs: Sequence[np.ndarray], names: Sequence[str], argument: int
             yield np.abs(x) > 1, f"{name} is larger than 1 in size"
             yield np.abs(x) < 1, f"{name} is smaller than 1 in size"
             yield np.isinf(x), f"{name} is infinite"
-            yield from ties(x, name)
+    for k in ordered:
+        if is_floating(inputs[k]):
+            yield from ties(inputs[k], names[k])
     for j, k in itertools.combinations(alike, 2):
         x, y = inputs[j], inputs[k]
         if x.dtype.kind in "fiu" and y.dtype.kind in "fiu":
