@@ -12,6 +12,8 @@ import numpy as np
 from jax import tree_util
 
 from gradagree.adapters.functions import Call, choose, gradient_call
+from gradagree.adapters.jax_models import run_model
+from gradagree.adapters.jax_modules import scopes
 from gradagree.adapters.jax_programs import backward_passes, conjugated, replay, to_numpy, trace_program
 from gradagree.adapters.operations import ModelObserver
 from gradagree.adapters.program import Program
@@ -31,6 +33,7 @@ class JaxFunctions:
         return any(isinstance(leaf, jax.Array) for leaf in tree_util.tree_leaves((function, args)))
 
     def prepare(self, function: Any, args: Sequence[Any], kwargs: dict[str, Any], wrt: Any) -> Call:
+        function = applied(function)
         tree = (function if not callable_only(function) else None, tuple(args), dict(kwargs))
         pairs, spec = tree_util.tree_flatten_with_path(tree)
         at = [k for k, (_, leaf) in enumerate(pairs) if is_numeric(leaf)]
@@ -44,7 +47,9 @@ class JaxFunctions:
             for k, x in zip(at, given, strict=True):
                 leaves[k] = x
             own, positional, named = tree_util.tree_unflatten(spec, leaves)
-            found = (function if own is None else own)(*positional, **named)
+            roots = [("", own), *((f"args.{k}", x) for k, x in enumerate(positional)), *named.items()]
+            with scopes(roots):
+                found = (function if own is None else own)(*positional, **named)
             outputs = tree_util.tree_flatten_with_path(found)[0]
             results[:] = ["output" + tree_util.keystr(path) for path, _ in outputs]
             return [jnp.asarray(y) for _, y in outputs]
@@ -201,7 +206,7 @@ class JaxFunctions:
     def watch(
         self, function: Any, call: Call, cotangents: Callable[[list[Any]], Sequence[Any]], observer: ModelObserver
     ) -> int:
-        raise UsageError("modules=True is for modules of PyTorch; leave it out, and the function is checked as a whole")
+        return run_model(function, call, cotangents, observer)
 
     def backward_passes(self, call: Call) -> list[tuple[str, str]]:
         return backward_passes(lambda *arrays: call.function(arrays), call.arrays)
@@ -219,6 +224,12 @@ class Linearized(JaxFunctions):
 def is_numeric(x: Any) -> bool:
     """True for an array of numbers; False for keys of random numbers and anything else."""
     return isinstance(x, jax.Array | np.ndarray) and not jnp.issubdtype(x.dtype, jax.dtypes.extended)
+
+
+def applied(function: Any) -> Any:
+    """The method ``apply`` of a module that holds no parameters, as those of flax.linen; anything else as it is."""
+    separate = callable_only(function) and callable(getattr(function, "init", None))
+    return function.apply if separate and callable(getattr(function, "apply", None)) else function
 
 
 def callable_only(function: Any) -> bool:

@@ -82,14 +82,14 @@ def trace_program(function: Callable[..., Any], inputs: Sequence[Any], names: Se
     except Exception as error:  # whatever the user's program raises under tracing
         reason = str(error).strip().split("\n")[0].rstrip(".")
         raise UsageError(f"the function cannot be traced: {reason}; give a reference function in NumPy") from error
-    recorder = _Recorder([to_numpy(x) for x in inputs], list(names), [x.dtype for x in inputs])
+    recorder = ProgramRecorder([to_numpy(x) for x in inputs], list(names), [x.dtype for x in inputs])
     operands = [Value(k) if is_floating(x) else x for k, x in enumerate(inputs)]
     outputs = recorder.run(closed.jaxpr, closed.consts, operands)
     results = [x if isinstance(x, Value) else to_numpy(x) for x in outputs]
     return Program(list(names), recorder.steps, results, native=recorder.natives, estimators=recorder.estimators)
 
 
-class _Recorder:
+class ProgramRecorder:
     """Evaluates a program operation by operation and records those that depend on floating-point inputs."""
 
     def __init__(self, inputs: list[Any], names: list[str], dtypes: list[Any]) -> None:
@@ -210,7 +210,7 @@ class _Recorder:
 
     def equation(self, equation: Any, operands: list[Any]) -> list[Any]:
         name, params = equation.primitive.name, equation.params
-        if name == "custom_jvp_call" and params["call_jaxpr"].jaxpr.debug_info.func_name == "_frexp":
+        if is_frexp(equation):
             return self._frexp(equation, operands)
         if name in COMPILED and (whole := self.iteration(params, operands)):
             own, function = whole
@@ -355,6 +355,12 @@ class _Recorder:
             for column in zip(*rows, strict=True)
         ]
         return [*carry, *stacked]
+
+
+def is_frexp(equation: Any) -> bool:
+    """True for JAX's function that takes numbers apart by their bits."""
+    is_custom = equation.primitive.name == "custom_jvp_call"
+    return is_custom and equation.params["call_jaxpr"].jaxpr.debug_info.func_name == "_frexp"
 
 
 def first_float(operands: Sequence[Any]) -> int | None:

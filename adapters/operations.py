@@ -23,7 +23,7 @@ class ModelOperation:
         factors: For a matrix product, the positions of its factors, and that of an array that is added, or None.
         rows: For an operation that takes rows of its only operand, the positions of the rows.
         moves: True if it only moves entries, so that its results are exact.
-        custom: True for a function with a backward pass of its own.
+        rule: The name of its backward pass, for a function with one of its own.
         reason: Why it has no NumPy form.
         labels: What each operand is called by the user, such as the name of a parameter; empty where it has no name.
         graph: What the function computes, once it has been traced.
@@ -38,7 +38,7 @@ class ModelOperation:
     factors: tuple[int, int, int | None] | None = None
     rows: np.ndarray | None = None
     moves: bool = False
-    custom: bool = False
+    rule: str = ""
     reason: str = ""
     labels: list[str] = field(default_factory=list)
     graph: Any = None

@@ -123,8 +123,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
         if (one := self.recorded.get(number)) is not None:
             return one
         later = self.recorded.get(number + 1)
-        name = f"aten.{node.name().rstrip('0123456789').removesuffix('Backward').lower()}_"
-        return later if later is not None and later.operation.name == name else None
+        name = node.name().rstrip("0123456789").removesuffix("Backward").lower()
+        if later is None or not later.operation.name.endswith("_"):
+            return None
+        return later if later.operation.name.removeprefix("aten.").replace("_", "") == name else None
 
     def keep_overwritten(self, x: torch.Tensor) -> None:
         """Copy the operands of earlier operations that the next one overwrites."""

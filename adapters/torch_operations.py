@@ -222,7 +222,8 @@ def describe_function(
     code = kind.backward.__code__ if hasattr(kind.backward, "__code__") else None
     place = f"{code.co_filename}:{code.co_firstlineno}" if code is not None else ""
     dtypes = [dtype_of(x) for x in inexact] + [dtype_of(results[k]) for k in kept]
-    return ModelOperation(kind.__name__, module, place, function_arguments(kind, args), dtypes, function, custom=True)
+    rule = f"{kind.__name__}.backward"
+    return ModelOperation(kind.__name__, module, place, function_arguments(kind, args), dtypes, function, rule=rule)
 
 
 def function_arguments(kind: Any, args: Sequence[Any]) -> list[str]:

@@ -232,7 +232,8 @@ def hardtanh(x: Any, low: float = -1, high: float = 1) -> Any:
 
 @aten("log_sigmoid_forward")
 def log_sigmoid_forward(x: Any) -> Any:
-    return special.log_expit(x), np.zeros(0)
+    """(log(1 / (1 + e^-x)), e^-|x|, which PyTorch keeps on a processor)."""
+    return special.log_expit(x), np.exp(-np.abs(x))
 
 
 @aten("_softmax", "softmax")

@@ -12,6 +12,7 @@ from scipy import special
 
 from gradagree.adapters.lax.table import LAX, form, placed
 from gradagree.adapters.program import floating
+from gradagree.reference.operations.composites import tanh
 from gradagree.reference.operations.incomplete import gammainc_by_order
 from gradagree.reference.operations.moves import stop_gradient
 
@@ -28,7 +29,7 @@ PLAIN: dict[str, Any] = {
     "max": np.maximum, "min": np.minimum, "mul": np.multiply, "ne": np.not_equal, "neg": np.negative,
     "not": np.invert, "or": np.bitwise_or, "pow": np.power, "regularized_incomplete_beta": special.betainc,
     "rem": np.fmod, "sign": np.sign, "sin": np.sin,
-    "sinh": np.sinh, "sqrt": np.sqrt, "square": np.square, "sub": np.subtract, "tan": np.tan, "tanh": np.tanh,
+    "sinh": np.sinh, "sqrt": np.sqrt, "square": np.square, "sub": np.subtract, "tan": np.tan, "tanh": tanh,
     "xor": np.bitwise_xor,
 }  # fmt: skip
 

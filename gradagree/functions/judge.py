@@ -44,13 +44,16 @@ class ArrayFinding(NamedTuple):
         }  # fmt: skip
 
 
-def judge(observed: np.ndarray | None, expected: Mapping[str, Expected], is_value: bool = False) -> ArrayFinding:
+def judge(
+    observed: np.ndarray | None, expected: Mapping[str, Expected], is_value: bool = False, scale: float = 0.0
+) -> ArrayFinding:  # fmt: skip
     """Compare an array with the expected one.
 
     Args:
         observed: The framework's array; None where it gave none.
         expected: The expected array for each admissible arithmetic, the finest first.
         is_value: True for an output, False for a derivative.
+        scale: The largest number that enters: terms of that size may cancel in a result that is much smaller.
 
     Returns:
         The finding of the finest arithmetic that explains the array; of the coarsest if none does.
@@ -58,7 +61,7 @@ def judge(observed: np.ndarray | None, expected: Mapping[str, Expected], is_valu
     found = ArrayFinding(Verdict.UNDECIDED, reason="no arithmetic was allowed")
     for name, one in expected.items():
         if name == OWN_OPERATIONS or name.startswith(SUMS):
-            found = inaccurate(observed, one, name, found)
+            found = inaccurate(observed, one, name, found, scale)
             if found.verdict is Verdict.INACCURATE:
                 return found
             continue
@@ -71,14 +74,20 @@ def judge(observed: np.ndarray | None, expected: Mapping[str, Expected], is_valu
     return found
 
 
-def inaccurate(observed: np.ndarray | None, expected: Expected, arithmetic: str, found: ArrayFinding) -> ArrayFinding:
-    """The finding, or `inaccurate` where only an arithmetic that loses digits explains the array, and not anything."""
+def inaccurate(
+    observed: np.ndarray | None, expected: Expected, arithmetic: str, found: ArrayFinding, scale: float
+) -> ArrayFinding:
+    """The finding, or `inaccurate` where only an arithmetic that loses digits explains the array, and not anything.
+
+    Where terms cancel, its tolerance must be smaller than a single one.
+    """
     wider = judge_by(observed, expected, arithmetic)
     own = arithmetic == OWN_OPERATIONS
-    if wider.verdict is not Verdict.AGREE and not own and found.verdict.fails and has_stopped(observed, expected):
-        return found._replace(arithmetic=arithmetic)
     if wider.verdict is not Verdict.AGREE:
-        return found
+        cancels = wider.verdict is Verdict.UNDECIDED and wider.ratio <= 1 and largest_tolerance(expected) < scale
+        if own or not cancels:
+            stopped = not own and found.verdict.fails and has_stopped(observed, expected)
+            return found._replace(arithmetic=arithmetic) if stopped else found
     reason = REASON if own else f"partial sums kept in {arithmetic.removeprefix(SUMS)}"
     return found._replace(verdict=Verdict.INACCURATE, arithmetic=arithmetic, reason=reason)
 
@@ -90,6 +99,11 @@ def has_stopped(observed: np.ndarray | None, expected: Expected) -> bool:
     value, radius = expected.value, expected.radius
     nearer = (observed * value >= 0) & (np.abs(observed) <= np.abs(value))
     return bool(np.all(nearer) and np.all(np.abs(observed - value) <= radius))
+
+
+def largest_tolerance(expected: Expected) -> float:
+    tolerance = expected.radius if expected.probable is None else np.fmin(expected.radius, expected.probable)
+    return float(np.max(tolerance, initial=0.0))
 
 
 def judge_by(observed: np.ndarray | None, expected: Expected, arithmetic: str) -> ArrayFinding:

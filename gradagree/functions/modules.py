@@ -42,7 +42,7 @@ class OperationFinding:
     dtype: str
     shape: tuple[int, ...]
     finding: ArrayFinding
-    custom: bool = False
+    rule: str = ""
 
     def __str__(self) -> str:
         where = f" ({self.place})" if self.place else ""
@@ -52,7 +52,7 @@ class OperationFinding:
         if self.quantity == "sum":
             return f"{inside}the gradient of {self.label} is not the sum of what its consumers pass to it"
         what = self.argument + (f", {self.label}" if self.label and self.label != self.argument else "")
-        name = f"{self.operation}.backward" if self.custom else f"the backward pass of {self.operation}"
+        name = self.rule or f"the backward pass of {self.operation}"
         return f"{inside}{name}{where} returns a wrong gradient of {what}"
 
 
@@ -146,7 +146,7 @@ class ModuleObserver:
         """Count a finding for its module and, if the array has a name, for that."""
         one = OperationFinding(
             operation.name, operation.module, operation.place, quantity, argument, label, dtype, tuple(shape), finding,
-            operation.custom,
+            operation.rule,
         )  # fmt: skip
         module = self.tally(operation.module)
         module.entries += int(np.prod(shape, dtype=np.int64))
@@ -193,7 +193,8 @@ def judge_values(
         return [EXACT]
     graph = graph_of(operation, inputs)
     rungwise = expectation(operation, graph, inputs, [None] * len(outputs), rungs)
-    return [judge(wide(y), rungwise.map(output(k)), True) for k, y in enumerate(outputs)]
+    scale = largest(inputs)
+    return [judge(wide(y), rungwise.map(output(k)), True, scale) for k, y in enumerate(outputs)]
 
 
 def output(k: int) -> Callable[[Any], Expected]:
@@ -226,8 +227,13 @@ def judge_gradients(
             return gradient_of(both[1], operands, like, operation)
 
         known = expected.map(of)
-        found.append(judge(None if one.observed is None else wide(one.observed), known))
+        found.append(judge(None if one.observed is None else wide(one.observed), known, scale=largest(cotangents)))
     return found
+
+
+def largest(arrays: Sequence[np.ndarray | None]) -> float:
+    """The largest magnitude of some numbers."""
+    return max((float(np.max(np.abs(x), initial=0.0)) for x in arrays if x is not None), default=0.0)
 
 
 def graph_of(operation: ModelOperation, inputs: Sequence[np.ndarray]) -> Graph:

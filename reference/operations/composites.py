@@ -25,6 +25,11 @@ def log_softmax(x: Any, axis: int) -> Any:
     return z - np.log(np.sum(np.exp(z), axis=axis, keepdims=True))
 
 
+def tanh(x: Any) -> Any:
+    """tanh x, whose derivative JAX computes by factors."""
+    return x.record(TANH, x) if hasattr(x, "record") else np.tanh(x)
+
+
 def softmax_vjp(g: Any, y: Any, x: Any, axis: int) -> tuple[Any]:
     """y_i (g_i - sum_j g_j y_j)."""
     return (y * (g - np.sum(g * y, axis=axis, keepdims=True)),)
@@ -35,5 +40,11 @@ def log_softmax_vjp(g: Any, y: Any, x: Any, axis: int) -> tuple[Any]:
     return (g - np.exp(y) * np.sum(g, axis=axis, keepdims=True),)
 
 
+def tanh_vjp(g: Any, y: Any, x: Any) -> tuple[Any]:
+    """(g + g y) (1 - y)."""
+    return ((g + g * y) * (1 - y),)
+
+
 SOFTMAX = Primitive("softmax", softmax, softmax_vjp)
 LOG_SOFTMAX = Primitive("log_softmax", log_softmax, log_softmax_vjp)
+TANH = Primitive("tanh by factors", tanh, tanh_vjp)

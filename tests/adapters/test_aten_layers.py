@@ -12,8 +12,10 @@ torch = pytest.importorskip("torch")
 functional = torch.nn.functional
 
 from gradagree.adapters.aten import ATEN  # noqa: E402
+from gradagree.adapters.function_adapters import adapter_of  # noqa: E402
 from gradagree.checker.verdict import Verdict  # noqa: E402
 from gradagree.functions.assertions import assert_grads  # noqa: E402
+from gradagree.functions.models import check_model  # noqa: E402
 
 DTYPES = (torch.float64, torch.float32, torch.bfloat16)
 SEED = 5
@@ -93,6 +95,7 @@ SAMPLES: dict[str, Sample] = {
     "pad reflect": (functional.pad, (tensor(1, 2, 4, 5), (1, 2, 3, 0)), {"mode": "reflect"}),
     "pad replicate": (functional.pad, (tensor(1, 2, 4), (2, 1)), {"mode": "replicate"}),
     "pad circular": (functional.pad, (tensor(1, 2, 4), (2, 1)), {"mode": "circular"}),
+    "logsigmoid": (functional.logsigmoid, (tensor(3, 6),), {}),
     "glu": (functional.glu, (tensor(3, 6),), {}),
     "bilinear": (functional.bilinear, (tensor(3, 2), tensor(3, 4), tensor(5, 2, 4), tensor(5)), {}),
     "cross_entropy": (
@@ -170,6 +173,15 @@ def test_gradients_of_layers_agree_with_their_forms(name: str, dtype: Any) -> No
     wrt = [0] if name in FIRST_ARGUMENT_ONLY else None
     report = assert_grads(function, args, kwargs=kwargs, wrt=wrt, layouts=not name.startswith(ONE_LAYOUT))
     assert narrow or all(r.verdict is Verdict.AGREE for r in report.records), report
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLES if name not in FIRST_ARGUMENT_ONLY])
+def test_that_a_layer_inside_a_model_is_neither_accused_nor_unknown(name: str) -> None:
+    function, args, kwargs = SAMPLES[name]
+    args, kwargs = tuple(cast(x, torch.float32) for x in args), {k: cast(x, torch.float32) for k, x in kwargs.items()}
+    report = check_model(adapter_of(function, args, kwargs), function, args, kwargs)
+    assert not report.failures
+    assert [reason for one in report.modules for reason in one.unchecked] == []
 
 
 @pytest.mark.parametrize(

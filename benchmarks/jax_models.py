@@ -1,0 +1,171 @@
+"""Small models in modules of flax (linen and nnx) and equinox: `python -m benchmarks.models --models jax`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+WIDTH = 16
+Built = tuple[Any, tuple[Any, ...]]
+
+
+def linen_images(key: Any) -> Built:
+    """Convolutions with batch norm in training, and pooling."""
+    from flax import linen as nn
+
+    class Images(nn.Module):
+        @nn.compact
+        def __call__(self, x: Any) -> Any:
+            for width in (8, WIDTH):
+                x = nn.Conv(width, (3, 3), use_bias=False)(x)
+                x = nn.relu(nn.BatchNorm(use_running_average=False)(x))
+                x = nn.max_pool(x, (2, 2), strides=(2, 2))
+            return nn.Dense(5)(nn.avg_pool(x, (2, 2)).reshape(x.shape[0], -1))
+
+    model = Images()
+    x = jax.random.normal(key, (2, 8, 8, 3))
+    variables = model.init(key, x)
+    return model, (variables, x)
+
+
+def without_statistics(model: Any) -> Callable[..., Any]:
+    """A module of linen as a function of its variables; the new statistics of its batch norm are dropped."""
+
+    def images(variables: Any, x: Any) -> Any:
+        return model.apply(variables, x, mutable=["batch_stats"])[0]
+
+    return images
+
+
+def linen_decoder(key: Any) -> Built:
+    """A language model with causal attention."""
+    from flax import linen as nn
+
+    class Block(nn.Module):
+        @nn.compact
+        def __call__(self, x: Any) -> Any:
+            mask = nn.make_causal_mask(jnp.ones(x.shape[:2]))
+            x = x + nn.MultiHeadDotProductAttention(4)(nn.LayerNorm()(x), mask=mask)
+            return x + nn.Dense(WIDTH)(nn.gelu(nn.Dense(4 * WIDTH)(nn.LayerNorm()(x))))
+
+    class Decoder(nn.Module):
+        @nn.compact
+        def __call__(self, tokens: Any) -> Any:
+            embed = nn.Embed(50, WIDTH)
+            x = embed(tokens)
+            for _ in range(2):
+                x = Block()(x)
+            return embed.attend(nn.RMSNorm()(x))
+
+    model, tokens = Decoder(), jax.random.randint(key, (2, 7), 0, 50)
+    return model, (model.init(key, tokens), tokens)
+
+
+def nnx_recurrent(key: Any) -> Built:
+    """A dense layer, dropout, group norm and an LSTM over the sequence."""
+    from flax import nnx
+
+    class Recurrent(nnx.Module):
+        def __init__(self, rngs: Any) -> None:
+            self.first = nnx.Linear(6, WIDTH, rngs=rngs)
+            self.drop = nnx.Dropout(0.2, rngs=rngs)
+            self.norm = nnx.GroupNorm(WIDTH, 4, rngs=rngs)
+            self.rnn = nnx.RNN(nnx.LSTMCell(WIDTH, 8, rngs=rngs))
+            self.last = nnx.Linear(8, 3, rngs=rngs)
+
+        def __call__(self, x: Any) -> Any:
+            x = self.drop(nnx.swish(self.norm(self.first(x))))
+            return nnx.log_softmax(self.last(self.rnn(x)[:, -1]))
+
+    return Recurrent(nnx.Rngs(0)), (jax.random.normal(key, (3, 5, 6)),)
+
+
+def nnx_vision(key: Any) -> Built:
+    """A vision transformer: patches by a convolution, then attention."""
+    from flax import nnx
+
+    class Vision(nnx.Module):
+        def __init__(self, rngs: Any) -> None:
+            self.patches = nnx.Conv(3, WIDTH, (4, 4), strides=(4, 4), rngs=rngs)
+            self.attention = nnx.MultiHeadAttention(4, WIDTH, decode=False, rngs=rngs)
+            self.norm = nnx.LayerNorm(WIDTH, rngs=rngs)
+            self.last = nnx.Linear(WIDTH, 5, rngs=rngs)
+
+        def __call__(self, x: Any) -> Any:
+            x = self.patches(x).reshape(x.shape[0], -1, WIDTH)
+            x = x + self.attention(self.norm(x))
+            return self.last(nnx.gelu(x).mean(axis=1))
+
+    return Vision(nnx.Rngs(0)), (jax.random.normal(key, (2, 8, 8, 3)),)
+
+
+def equinox_recurrent(key: Any) -> Built:
+    """A GRU over a sequence by `jax.lax.scan`, for each example."""
+    import equinox as eqx
+
+    class Recurrent(eqx.Module):
+        cell: Any
+        head: Any
+
+        def __init__(self, key: Any) -> None:
+            one, two = jax.random.split(key)
+            self.cell = eqx.nn.GRUCell(4, WIDTH, key=one)
+            self.head = eqx.nn.MLP(WIDTH, 3, 8, 2, activation=jax.nn.silu, key=two)
+
+        def __call__(self, xs: Any) -> Any:
+            def one(x: Any) -> Any:
+                start = jnp.zeros(WIDTH, x.dtype)
+                return self.head(jax.lax.scan(lambda h, t: (self.cell(t, h), None), start, x)[0])
+
+            return jax.vmap(one)(xs)
+
+    return Recurrent(key), (jax.random.normal(key, (3, 5, 4)),)
+
+
+def equinox_images(key: Any) -> Built:
+    """Convolution, group norm, attention and pooling, for each example."""
+    import equinox as eqx
+
+    class Images(eqx.Module):
+        convolution: Any
+        norm: Any
+        attention: Any
+        pool: Any
+        head: Any
+
+        def __init__(self, key: Any) -> None:
+            one, two, three = jax.random.split(key, 3)
+            self.convolution = eqx.nn.Conv2d(3, WIDTH, 3, padding=1, key=one)
+            self.norm = eqx.nn.GroupNorm(4, WIDTH)
+            self.attention = eqx.nn.MultiheadAttention(4, WIDTH, key=two)
+            self.pool = eqx.nn.AvgPool2d(2, 2)
+            self.head = eqx.nn.Linear(WIDTH, 5, key=three)
+
+        def __call__(self, xs: Any) -> Any:
+            def one(x: Any) -> Any:
+                x = self.pool(jax.nn.relu(self.norm(self.convolution(x))))
+                tokens = x.reshape(WIDTH, -1).T
+                return self.head((tokens + self.attention(tokens, tokens, tokens)).mean(axis=0))
+
+            return jax.vmap(one)(xs)
+
+    return Images(key), (jax.random.normal(key, (2, 3, 8, 8)),)
+
+
+MODELS: dict[str, Callable[[Any], Built]] = {
+    "linen: convolutions": linen_images, "linen: decoder": linen_decoder, "nnx: recurrent": nnx_recurrent,
+    "nnx: vision": nnx_vision, "equinox: recurrent": equinox_recurrent, "equinox: images": equinox_images,
+}  # fmt: skip
+
+
+def build(name: str, dtype: str, seed: int) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+    """(a model in a dtype, its arguments, no keyword arguments)."""
+
+    def convert(x: Any) -> Any:
+        return x.astype(dtype) if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.floating) else x
+
+    model, args = jax.tree_util.tree_map(convert, MODELS[name](jax.random.key(seed)))
+    return (without_statistics(model) if MODELS[name] is linen_images else model), args, {}
