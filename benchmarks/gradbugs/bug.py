@@ -30,7 +30,8 @@ KINDS = {
     "entries-missing": r"0 where the gradient is not|no gradient was returned|0 everywhere",
     "duplicates-lost": r"duplicates are lost|occurs more than once",
     "ties": r"at a tie|are tied",
-    "layout": r"in a contiguous array gives the right gradient|the gradient of the sum of the output",
+    "layout": r"in a contiguous array gives the right gradient|in contiguous arrays give the right result|"
+    r"the gradient of the sum of the output",
     "uniform-cotangent": r"cotangent( of .*)? is taken|cotangent is not used",
     "none-for-zero": r"no cotangent of|no gradient was returned|crashed",
     "stale": r"later call has overwritten|first backward pass overwrites|non-deterministic|it is overwritten",
