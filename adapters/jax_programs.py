@@ -118,6 +118,8 @@ class ProgramRecorder:
             if not self.rounds(name, form, operands, types):
                 return self.constant(name, form, native, operands, types)
             operands = [self.traced(x) if k == first_float(operands) else x for k, x in enumerate(operands)]
+        if form is None:  # its operand's copies have as cotangents what it passes back
+            operands = [self.record("copy", np.copy, jnp.copy, [x]) if self.is_inexact(x) else x for x in operands]
         given = [x if isinstance(x, Value) else to_numpy(x) for x in operands]
         known = self.evaluate(form, native, operands, given)
         several = isinstance(known, list | tuple)
@@ -133,6 +135,13 @@ class ProgramRecorder:
             return output
         parts = zip(range(len(known)), types, strict=False)
         return [self.record("getitem", item(k), item(k), [output], [kind]) for k, kind in parts]
+
+    def is_inexact(self, x: Any) -> bool:
+        return (
+            isinstance(x, Value)
+            and self.dtypes[x.number] is not None
+            and bool(jnp.issubdtype(self.dtypes[x.number], jnp.inexact))
+        )
 
     def rounds(self, name: str, form: Any, operands: Sequence[Any], types: Sequence[Any]) -> bool:
         """True for an operation on constants whose floating-point results another program may round otherwise."""

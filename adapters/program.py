@@ -74,10 +74,10 @@ class Program:
         """The outputs for the given inputs, in their arithmetic.
 
         Raises:
-            UsageError: An operation has no NumPy function; the message names all, with their places.
+            UnknownOperation: An operation has no NumPy function; the message names all, with their places.
         """
         if self.unknown:
-            raise UsageError(unknown_operation(*self.unknown))
+            raise UnknownOperation(self)
         values = self.run(arrays)
         return [replace_values(x, values) for x in self.outputs]
 
@@ -91,6 +91,14 @@ class Program:
             values.append(step.function(*operands, **replace_values(step.keywords, values)))
             mark_stored(values[-1])
         return values
+
+
+class UnknownOperation(UsageError):
+    """A program has operations without a NumPy form; the message names all, with their places."""
+
+    def __init__(self, program: Program) -> None:
+        super().__init__(unknown_operation(*program.unknown))
+        self.program = program
 
 
 def mark_stored(found: Any) -> None:

@@ -57,17 +57,26 @@ def trace_program(function: Callable[..., Any], inputs: Sequence[torch.Tensor], 
     drawn = dict(zip((node for node in module.graph.nodes if is_random(node.target)), drawing.results, strict=True))
     if drawn or any(is_mutable(node.target) for node in module.graph.nodes):
         module, places = retrace(module, inputs, places, drawn=drawn)
-    for _ in range(ROUNDS):
-        table = {target: DECOMPOSITIONS[target] for target in unknown_targets(module)}
-        if not table:
-            break
-        module, places = retrace(module, inputs, places, table=table)
+    module, places = decomposed(module, inputs, places)
     for node in module.graph.find_nodes(op="call_function", target=torch.ops.aten.copy_.default):
         if not node.users:  # what the program writes into its inputs reaches no output
             module.graph.erase_node(node)
+    separate_unknown(module)
     module.graph.eliminate_dead_code()
     module.recompile()
     return _program(module, list(names), places, *known_results(module, inputs))
+
+
+def separate_unknown(module: Any) -> None:
+    """Give each operation without a NumPy form copies of its operands, whose cotangents are what it passes back."""
+    unknown = [node for node in module.graph.nodes if node.op == "call_function" and name_of(node.target) not in ATEN]
+    for node in unknown:
+        for operand in node.all_input_nodes:
+            if (x := tensor_of(operand)) is not None and is_inexact(x):
+                with module.graph.inserting_before(node):
+                    single = module.graph.call_function(torch.ops.aten.clone.default, (operand,))
+                single.meta["val"] = x
+                node.replace_input_with(operand, single)
 
 
 def copies(inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
@@ -81,7 +90,7 @@ def copy(x: torch.Tensor, source: torch.Tensor, non_blocking: bool = False) -> t
 
 DECOMPOSITIONS = decomposition_table | {torch.ops.aten.copy.default: copy}
 """PyTorch's own, and those of operations without a derivative that stand for writes."""
-ROUNDS = 5
+ROUNDS = 8
 """Decompositions may need others."""
 
 
@@ -104,6 +113,28 @@ def unknown_targets(module: Any) -> list[Any]:
     """The operations of a program that have no NumPy form, but a decomposition by PyTorch."""
     targets = dict.fromkeys(node.target for node in module.graph.nodes if node.op == "call_function")
     return [t for t in targets if t in DECOMPOSITIONS and name_of(t) not in ATEN and not is_random(t)]
+
+
+def decomposed(module: Any, inputs: Sequence[torch.Tensor], places: dict[str, str]) -> tuple[Any, dict[str, str]]:
+    """The program with operations without a NumPy form decomposed, where that leads to operations with a derivative."""
+    kept: set[Any] = set()
+    for _ in range(ROUNDS):
+        table = {target: DECOMPOSITIONS[target] for target in unknown_targets(module) if target not in kept}
+        if not table:
+            break
+        found = retrace(module, inputs, places, table=table)
+        if ends_in_primitives(found[0]):
+            alone = {target: retrace(module, inputs, places, table={target: table[target]})[0] for target in table}
+            kept |= {target for target, one in alone.items() if ends_in_primitives(one)}
+        else:
+            module, places = found
+    return module, places
+
+
+def ends_in_primitives(module: Any) -> bool:
+    """True if a program has primitives that have neither a NumPy form nor a derivative."""
+    names = {name_of(node.target) for node in module.graph.nodes if node.op == "call_function"}
+    return any(name.startswith("prims.") and name not in ATEN for name in names)
 
 
 NOT_CONTIGUOUS = "as_strided reads an array that is not contiguous; call contiguous() before it"
@@ -378,7 +409,10 @@ def replay(
         raise UsageError(f"the operations cannot be run one by one: {str(error).splitlines()[0]}") from error
     outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
     pairs = [(y, g) for y, g in zip(outputs, cotangents, strict=True) if g is not None and y.requires_grad]
-    torch.autograd.backward([y for y, _ in pairs], [g for _, g in pairs])
+    try:
+        torch.autograd.backward([y for y, _ in pairs], [g for _, g in pairs])
+    except RuntimeError as error:  # an operation has none
+        raise UsageError(f"the operations have no derivative: {str(error).splitlines()[0]}") from error
     values = [kept.get(k) for k in range(len(program.inputs) + len(program.steps))]
     grads = [x.grad if isinstance(x, torch.Tensor) and is_inexact(x) else None for x in values]
     return values, grads

@@ -12,9 +12,11 @@ import numpy as np
 
 from gradagree.adapters.function_adapters import adapter_of
 from gradagree.adapters.functions import Call, FunctionAdapter
+from gradagree.adapters.program import UnknownOperation
 from gradagree.checker.verdict import Verdict
 from gradagree.errors import UsageError
 from gradagree.functions.agreement import Agreements, agreements
+from gradagree.functions.around import check_around
 from gradagree.functions.checked_call import (
     CheckedCall,
     Enclosures,
@@ -135,7 +137,10 @@ def check_call(
     cotangents: Any = None, arithmetic: str = "auto", modes: Sequence[str] = ("reverse",), order: int = 1,
     trials: Trials | None = None,
 ) -> list[GradientRecord]:  # fmt: skip
-    """The records of one call: its values, then its derivatives in each mode; hidden conditions if trials are given."""
+    """The records of one call: its values, then its derivatives in each mode; hidden conditions if trials are given.
+
+    With trials, a function with an operation that is not known is judged around it; without, that is a UsageError.
+    """
     kept = Unchanged(adapter, dict(zip(call.names, call.arrays, strict=True)))
     try:
         return check_kept(kept, call, reference, args, kwargs, cotangents, arithmetic, modes, order, trials)
@@ -168,17 +173,32 @@ def check_kept(
         inputs = [adapter.to_numpy(x) for x in call.arrays]
     seeds = draw_cotangents(adapter, outputs) if cotangents is None else check_cotangents(adapter, cotangents, outputs)
     inputs = Parts([adapter.dtype(x) for x in call.arrays]).split(inputs)
-    both = Parts([adapter.dtype(y) for y in outputs]), None if trials is None else trials.notes
-    graph = graph_of(adapter, call, reference, inputs, args, kwargs, *both)
-    own = None if reference is None else functools.cache(lambda: own_graph(adapter, call, inputs, both[0], graph))
+    parts = Parts([adapter.dtype(y) for y in outputs])
+    notes = None if trials is None else trials.notes
+    try:
+        graph = graph_of(adapter, call, reference, inputs, args, kwargs, parts, notes)
+    except UnknownOperation as unknown:
+        if notes is None or "reverse" not in modes:
+            raise
+        return check_around(adapter, call, unknown, outputs, seeds, arithmetic, notes)
+    own = None if reference is None else functools.cache(lambda: own_graph(adapter, call, inputs, parts, graph))
     written = written_graph(reference, inputs, graph)
     checked = CheckedCall(adapter, call, graph, inputs, outputs, arithmetic, own=own, written=written)
+    return check_against(checked, reference is None, seeds, modes, order, trials)
+
+
+def check_against(
+    checked: CheckedCall, itself: bool, seeds: Sequence[Any], modes: Sequence[str], order: int, trials: Trials | None
+) -> list[GradientRecord]:
+    """The records of a call with its reference; itself: the reference is the function's own forward pass."""
+    adapter, call = checked.adapter, checked.call
     if differences := structure_differences(checked):
         return differences
-    if written is not None:
-        check_written(written, graph, inputs, checked.numbers(seeds, outputs), call.names)
+    if (written := checked.written) is not None:
+        numbers = checked.numbers(seeds, checked.outputs)
+        check_written(written, checked.graph, checked.inputs, numbers, call.names)
     records = derivative_records(checked, seeds, modes, trials)
-    if reference is None and any(record.verdict.fails and record.quantity == "gradient" for record in records):
+    if itself and any(record.verdict.fails and record.quantity == "gradient" for record in records):
         constant = constant_gradients(checked, seeds, records)
         check_estimators(adapter.trace(call), adapter.backward_passes(call) if constant else [], constant)
     if order == 2 and not any(record.verdict.fails for record in records):

@@ -15,13 +15,17 @@ from gradagree.checker.verdict import ORDER, Verdict, plain, worst
 from gradagree.files import write_text
 from gradagree.functions.module_records import ModuleRecord, module_lines
 
+OPERATION = "operation"
+"""The quantity of a record of an operation that is not known, and so was not judged."""
+
 
 class GradientRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The verdict on one array: an output of the function, or a gradient.
 
     Args:
         name: The array by the user's name: ``args[0]``, ``weight``, ``output``.
-        quantity: ``"value"``, ``"gradient"`` (reverse mode), ``"tangent"`` (forward mode).
+        quantity: ``"value"``, ``"gradient"`` (reverse mode), ``"tangent"`` (forward mode); ``"operation"`` for one that
+            is not known, so that only what is around it was checked.
         verdict: The verdict.
         framework: Name of the framework.
         mode: ``"reverse"`` or ``"forward"``.
@@ -128,8 +132,12 @@ class Report:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst verdict; ``unsupported`` without records."""
-        return worst(r.verdict for r in self.records) if self.records else Verdict.UNSUPPORTED
+        """The worst verdict; ``unsupported`` without records, or if what was checked agrees, but not all was."""
+        if not self.records:
+            return Verdict.UNSUPPORTED
+        found = worst(r.verdict for r in self.records)
+        partly = found is Verdict.AGREE and any(r.quantity == OPERATION for r in self.records)
+        return Verdict.UNSUPPORTED if partly else found
 
     @property
     def failures(self) -> list[GradientRecord]:

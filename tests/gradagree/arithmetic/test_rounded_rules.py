@@ -135,3 +135,10 @@ def test_that_structure_keeps_exactness_and_widening_ends_it() -> None:
     assert (wider.radius <= 0.5 * OUTWARD).all()
     assert np.sum(wider).radius >= 6
     assert np.sum(np.stack([x, wider])).radius >= 6
+
+
+def test_that_negative_numbers_have_powers_of_integers_of_both_signs() -> None:
+    x, n = np.array([-0.5, -3.0, 4.0, -2.0]), np.array([-1.0, 2.0, -2.0, 0.0])
+    found = Rounded.stored(x, model("float32")) ** n
+    np.testing.assert_allclose(found.value, [-2.0, 9.0, 0.0625, 1.0])
+    assert np.all(found.radius < 1e-5)
