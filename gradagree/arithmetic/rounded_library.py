@@ -191,8 +191,8 @@ def power(x: Any, y: Any) -> Rounded:
         if not np.ndim(y):
             return divide(1.0, integer_power(x, -int(y)))
         whole: Any = integer_power(x, np.abs(y))
-        found: Any = np.where(np.less(y, 0), divide(1.0, np.where(np.less(y, 0), whole, 1.0)), whole)
-        return x._lift(found)
+        inverse: Any = divide(1.0, np.where(np.less(y, 0), whole, 1.0))
+        return x._lift(np.where(np.less(y, 0), inverse, whole))
     x, y = lift_all(x, y)
     return exp(multiply(y, log(x)))
 

@@ -12,6 +12,8 @@ from gradagree.errors import UsageError
 from gradagree.functions.assertions import check_function
 
 torch = pytest.importorskip("torch")
+from gradagree.torch import gradcheck  # noqa: E402
+
 X = torch.linspace(-2, 2.5, 8)
 
 
@@ -76,6 +78,6 @@ def test_that_all_operations_without_a_numpy_form_are_named_with_their_places() 
         return torch.special.airy_ai(x) * torch.nextafter(x, x + 1)
 
     with pytest.raises(
-        UsageError, match=r"known: aten.special_airy_ai \(called at .*\), prims.nextafter .*; give a ref"
+        UsageError, match=r"known: aten.special_airy_ai \(called at .*\), aten.nextafter .*; give a ref"
     ):
-        assert_grads(function, (X,))
+        gradcheck(function, X.clone().requires_grad_())
