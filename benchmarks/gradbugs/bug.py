@@ -67,6 +67,7 @@ class Bug:
         reference: The plain forward function, in NumPy or in the framework; None if the forward pass is plain itself.
         dtypes: The dtypes in which the faulty function is wrong.
         order: 1, or 2 for a bug in the second derivative.
+        kernel: Forward pass, and the faulty and the repaired backward pass, where the function is such a kernel.
         kwargs: Further keyword arguments of `assert_grads` that a user has to give, such as ``{"modes": "forward"}``.
     """
 
@@ -85,6 +86,7 @@ class Bug:
     dtypes: tuple[str, ...] = DTYPES
     order: int = 1
     kwargs: tuple[tuple[str, Any], ...] = ()
+    kernel: tuple[Callable[..., Any], tuple[Callable[..., Any], Callable[..., Any]]] | None = None
 
     def arrays(self, dtype: str, seed: int = 0) -> list[Any]:
         """The arguments as arrays of the framework."""
@@ -127,8 +129,10 @@ def kernel_bug(*, forward: Callable[..., Any], backward: Callable[..., Any], **a
             argument ``faulty`` chooses between the faulty and the repaired ones.
         about: The other fields of the bug.
     """
-    wrong, right = (with_vjp(forward, functools.partial(backward, faulty=faulty)) for faulty in (True, False))
-    return Bug(framework="torch", wrong=wrong, right=right, **{"reference": forward} | about)
+    passes = functools.partial(backward, faulty=True), functools.partial(backward, faulty=False)
+    wrong, right = (with_vjp(forward, one) for one in passes)
+    fields = {"reference": forward, "kernel": (forward, passes)} | about
+    return Bug(framework="torch", wrong=wrong, right=right, **fields)
 
 
 def with_vjp(forward: Callable[..., Any], backward: Callable[..., Any]) -> Callable[..., Any]:

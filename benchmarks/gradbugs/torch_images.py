@@ -202,14 +202,6 @@ BUGS: tuple[Bug, ...] = (
         forward=nearest, backward=nearest_backward, arguments=("args[0]",), inputs=normal((2, 5)),
     ),
     kernel_bug(
-        name="grid sample: derivative of the clipping",
-        source="https://github.com/ooples/AiDotNet.Tensors/pull/22",
-        title="fix: implement missing lerp, addscaled, stddev in webgpubackend",
-        operation="grid sample", condition="points outside of the image", kind="mask-not-applied",
-        forward=sample, backward=sample_backward, arguments=("args[1]",),
-        inputs=places(-1.25, 0.5, 2.75, 4.5, 3.25, 1.125),
-    ),
-    kernel_bug(
         name="grid sample: point on the border",
         source="https://github.com/pytorch/pytorch/issues/23925",
         title="'border' and 'reflection’ modes of grid_sample have incorrect gradients at border",

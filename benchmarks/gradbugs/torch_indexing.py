@@ -22,14 +22,6 @@ def gathered_backward(g: Tensor, x: Tensor, index: Tensor, *, faulty: bool) -> T
     return zero.scatter(1, index, g) if faulty else zero.scatter_add(1, index, g)
 
 
-def picked(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    return x[rows, columns]
-
-
-def picked_backward(g: Tensor, x: Tensor, rows: Tensor, columns: Tensor, *, faulty: bool) -> Tensor:
-    return torch.zeros_like(x).index_put((rows, columns), g, accumulate=not faulty)
-
-
 def embedding(weight: Tensor, index: Tensor) -> Tensor:
     return weight[index]
 
@@ -43,23 +35,7 @@ def embedding_backward(g: Tensor, weight: Tensor, index: Tensor, *, faulty: bool
     return zero.index_add(0, places, rows)
 
 
-def taken(x: Tensor, index: Tensor) -> Tensor:
-    return x[index]
-
-
-def taken_backward(g: Tensor, x: Tensor, index: Tensor, *, faulty: bool) -> Tensor:
-    """Faulty: the gradient is gathered by the index, as for the gradient of a scatter."""
-    if faulty:
-        return g[index[torch.arange(len(x)) % len(index)] % len(g)]
-    return torch.zeros_like(x).index_add(0, index, g)
-
-
 # Reductions of the entries with the same index.
-
-
-def grouped(x: Tensor, index: Tensor, reduce: str) -> Tensor:
-    start = torch.zeros(GROUPS, dtype=x.dtype)
-    return start.scatter_reduce(0, index, x, reduce, include_self=False)
 
 
 def product(x: Tensor, index: Tensor) -> Tensor:
@@ -155,28 +131,12 @@ BUGS: tuple[Bug, ...] = (
         inputs=lambda rng: [rng.standard_normal((3, 5)), np.array([[0, 0, 2, 4], [1, 3, 3, 3], [4, 2, 1, 0]])],
     ),
     kernel_bug(
-        name="gather by two indices: repeated pairs overwrite",
-        source="https://github.com/apache/mxnet/issues/9172",
-        title="Wrong gradient of gather_nd when the indices have duplicates",
-        operation="gather", condition="duplicates", kind="duplicates-lost",
-        forward=picked, backward=picked_backward, arguments=("args[0]",),
-        inputs=lambda rng: [rng.standard_normal((3, 4)), np.array([1, 1, 0, 2, 1]), np.array([2, 2, 0, 3, 0])],
-    ),
-    kernel_bug(
         name="embedding: one of several equal tokens counts",
         source="https://github.com/tenstorrent/tt-metal/issues/6232",
         title="[Bug Report] Embedding backward result is incorrect",
         operation="embedding", condition="duplicates", kind="duplicates-lost",
         forward=embedding, backward=embedding_backward, arguments=("args[0]",),
         inputs=lambda rng: [rng.standard_normal((7, 4)), np.array([[1, 5, 1], [0, 5, 6]])],
-    ),
-    kernel_bug(
-        name="gather: the gradient of a scatter",
-        source="https://github.com/ooples/AiDotNet.Tensors/pull/894",
-        title="fix(autodiff): gather backward must scatter-add for repeated indices",
-        operation="gather", condition="fewer indices than rows", kind="order",
-        forward=taken, backward=taken_backward, arguments=("args[0]",),
-        inputs=lambda rng: [rng.standard_normal((5, 4)), np.array([2, 4, 2, 0])],
     ),
     kernel_bug(
         name="scatter by product: zero at an entry that is 0",

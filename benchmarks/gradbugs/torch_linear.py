@@ -36,14 +36,6 @@ def quantised_backward(g: Tensor, x: Tensor, scale: Tensor, *, faulty: bool) -> 
     return dx, ((dx if faulty else g) * factor).sum(0)
 
 
-def linear(x: Tensor, weight: Tensor) -> Tensor:
-    return x @ weight.T
-
-
-def linear_backward(g: Tensor, x: Tensor, weight: Tensor, *, faulty: bool) -> Any:
-    return g @ weight, x.T @ g if faulty else g.T @ x
-
-
 # Weights of low rank with a magnitude for each row.
 
 RANK_SCALE = 2.0
@@ -62,27 +54,18 @@ def decomposed(x: Tensor, weight: Tensor, a: Tensor, b: Tensor, magnitude: Tenso
 
 
 def decomposed_backward(
-    g: Tensor, x: Tensor, weight: Tensor, a: Tensor, b: Tensor, magnitude: Tensor, *, fault: str = "", faulty: bool
+    g: Tensor, x: Tensor, weight: Tensor, a: Tensor, b: Tensor, magnitude: Tensor, *, faulty: bool
 ) -> Any:  # fmt: skip
     total = adapted(weight, a, b)
     unit, r = normalised_rows(total), torch.rsqrt((total * total).sum(-1, keepdim=True))
     d = g.T @ x
     dmagnitude = (d * unit).sum(-1)
-    if faulty and fault == "magnitude":
+    if faulty:
         dmagnitude = dmagnitude * magnitude
     scaled = d * magnitude[:, None]
     dtotal = r * (scaled - unit * (scaled * unit).sum(-1, keepdim=True))
-    low = d if faulty and fault == "norm" else dtotal
     dx = g @ (magnitude[:, None] * unit)
-    return dx, dtotal, RANK_SCALE * b.T @ low, RANK_SCALE * low @ a.T, dmagnitude
-
-
-def magnitude_backward(g: Tensor, *arrays: Tensor, faulty: bool) -> Any:
-    return decomposed_backward(g, *arrays, fault="magnitude", faulty=faulty)
-
-
-def without_norm_backward(g: Tensor, *arrays: Tensor, faulty: bool) -> Any:
-    return decomposed_backward(g, *arrays, fault="norm", faulty=faulty)
+    return dx, dtotal, RANK_SCALE * b.T @ dtotal, RANK_SCALE * dtotal @ a.T, dmagnitude
 
 
 # Dropout with a mask that is given.
@@ -99,15 +82,6 @@ def ratio_backward(g: Tensor, x: Tensor, mask: Tensor, *, faulty: bool) -> Tenso
     if not faulty:
         return g * mask / KEPT
     return torch.where(x == 0, g, dropout(x, mask) / x * g)
-
-
-def unmasked_backward(g: Tensor, x: Tensor, mask: Tensor, *, faulty: bool) -> Tensor:
-    return g / KEPT if faulty else g * mask / KEPT
-
-
-def redrawn_backward(g: Tensor, x: Tensor, mask: Tensor, *, faulty: bool) -> Tensor:
-    """Faulty: another generator draws the mask again, here the same one for each row in another order."""
-    return g * (mask.flip(-1) if faulty else mask) / KEPT
 
 
 # A mixture of experts whose experts are partly on other devices: those slots have an expert's output and weight 0.
@@ -194,26 +168,11 @@ BUGS: tuple[Bug, ...] = (
         inputs=lambda rng: [4 * rng.standard_normal((7, 3)), rng.uniform(0.8, 1.2, 3)],
     ),
     kernel_bug(
-        name="linear layer: gradient of the weight transposed",
-        source="https://github.com/pytorch/ao/pull/4139",
-        title="correct doc file, correct pseudocode of backward of a linear",
-        operation="quantised linear layer", condition="square weight", kind="transposed",
-        forward=linear, backward=linear_backward, arguments=("args[1]",),
-        inputs=lambda rng: [rng.standard_normal((5, 4)), rng.standard_normal((4, 4))],
-    ),
-    kernel_bug(
         name="low rank with magnitudes: magnitude counted twice",
         source="https://github.com/axolotl-ai-cloud/axolotl/pull/3528",
         title="feat: LoRA kernel support for bias, dropout, dora, embeddings",
         operation="low-rank linear layer", condition="magnitude other than 1", kind="wrong-term",
-        forward=decomposed, backward=magnitude_backward, arguments=("args[4]",), inputs=adapter,
-    ),
-    kernel_bug(
-        name="low rank with magnitudes: without the norm",
-        source="https://github.com/ooples/AiDotNet/pull/256",
-        title="feat(us-nf-009): implement lora for efficient fine-tuning",
-        operation="low-rank linear layer", condition="", kind="missing-term",
-        forward=decomposed, backward=without_norm_backward, arguments=("args[2]", "args[3]"), inputs=adapter,
+        forward=decomposed, backward=decomposed_backward, arguments=("args[4]",), inputs=adapter,
     ),
     kernel_bug(
         name="dropout: mask from the ratio of output and input",
@@ -221,20 +180,6 @@ BUGS: tuple[Bug, ...] = (
         title="Potential bug in the back propagation implementation of DropoutComponent",
         operation="dropout", condition="an entry that is 0", kind="mask-not-applied",
         forward=dropout, backward=ratio_backward, arguments=("args[0]",), inputs=lambda rng: kept(rng, zero=True),
-    ),
-    kernel_bug(
-        name="dropout: mask not applied",
-        source="https://github.com/ddbourgin/numpy-ml/issues/94",
-        title="Backpropagation of dropout wrapper does not apply the mask",
-        operation="dropout", condition="", kind="mask-not-applied",
-        forward=dropout, backward=unmasked_backward, arguments=("args[0]",), inputs=kept,
-    ),
-    kernel_bug(
-        name="dropout: mask drawn again",
-        source="https://github.com/state-spaces/mamba/pull/1023",
-        title="Fix layer_norm backward to reuse the forward dropout mask and scale dx1 by rowscale",
-        operation="dropout", condition="another generator", kind="mask-not-applied",
-        forward=dropout, backward=redrawn_backward, arguments=("args[0]",), inputs=kept,
     ),
     kernel_bug(
         name="mixture of experts: gradient of slots on other devices",

@@ -39,10 +39,6 @@ def linear_losses_backward(g: Tensor, x: Tensor, weight: Tensor, target: Tensor,
     return dx, (by_row.T @ x) * g[0] if faulty else (by_row * g[:, None]).T @ x
 
 
-def unreduced_backward(g: Tensor, logits: Tensor, target: Tensor, *, faulty: bool) -> Tensor:
-    return row_losses_backward(g[:1].expand_as(g) if faulty else g, logits, target)
-
-
 # Logits times a constant, inside of the kernel.
 
 SCALE = 0.75
@@ -104,18 +100,6 @@ def masked_softmax_backward(g: Tensor, x: Tensor, mask: Tensor, *, faulty: bool)
     return dx if faulty else dx.masked_fill(~mask, 0.0)
 
 
-def soft_target_loss(logits: Tensor, target: Tensor) -> Tensor:
-    return -(target * torch.log_softmax(logits, -1)).sum(-1)
-
-
-def soft_target_loss_backward(g: Tensor, logits: Tensor, target: Tensor, *, faulty: bool) -> Any:
-    dtarget = -g[:, None] * torch.log_softmax(logits, -1)
-    if faulty:
-        return None, dtarget
-    p = torch.softmax(logits, -1)
-    return (p * target.sum(-1, keepdim=True) - target) * g[:, None], dtarget
-
-
 def rows_with_ignored(rng: np.random.Generator) -> list[Any]:
     return [rng.standard_normal((7, 9)), np.array([3, IGNORED, 0, 8, 5, IGNORED, 2])]
 
@@ -139,13 +123,6 @@ BUGS: tuple[Bug, ...] = (
         operation="cross-entropy", condition="cotangent that is not uniform", kind="uniform-cotangent",
         forward=linear_losses, backward=linear_losses_backward, arguments=("args[1]",),
         inputs=lambda rng: [rng.standard_normal((7, 5)), rng.standard_normal((9, 5)), rows_with_ignored(rng)[1]],
-    ),
-    kernel_bug(
-        name="cross-entropy without reduction: first cotangent for all rows",
-        source="https://github.com/linkedin/Liger-Kernel/pull/680",
-        title="Fix LigerCrossEntropy reduction='none'",
-        operation="cross-entropy", condition="cotangent that is not uniform", kind="uniform-cotangent",
-        forward=row_losses, backward=unreduced_backward, arguments=("args[0]",), inputs=rows_with_ignored,
     ),
     kernel_bug(
         name="cross-entropy of scaled logits: scale on the probabilities only",
@@ -185,13 +162,5 @@ BUGS: tuple[Bug, ...] = (
         title="support for full mask in fused softmax kernel + avoiding inplace operation in bwd pass",
         operation="softmax", condition="row without an entry that is kept", kind="mask-not-applied",
         forward=masked_softmax, backward=masked_softmax_backward, arguments=("args[0]",), inputs=keep,
-    ),
-    kernel_bug(
-        name="cross-entropy with soft targets: no gradient of the logits",
-        source="https://github.com/SKaiNET-developers/SKaiNET/pull/877",
-        title="fix(autograd): CrossEntropyLoss tape detach, softmax/variance backward on rank>=3",
-        operation="cross-entropy", condition="soft targets", kind="entries-missing",
-        forward=soft_target_loss, backward=soft_target_loss_backward, arguments=("args[0]",),
-        inputs=lambda rng: [rng.standard_normal((4, 6)), distribution(rng, 4, 6)],
     ),
 )  # fmt: skip

@@ -37,13 +37,6 @@ def no_weight_gradient(g: Tensor, x: Tensor, weight: Tensor, *, faulty: bool) ->
     return rms_norm_backward(g, x, weight, fault="none", faulty=faulty)
 
 
-def raw_strides(g: Tensor, x: Tensor, weight: Tensor, *, faulty: bool) -> Any:
-    """Faulty: the kernel steps through the cotangent with the strides of a contiguous array."""
-    if faulty and not g.is_contiguous() and g.untyped_storage().nbytes() >= g.numel() * g.element_size():
-        g = torch.as_strided(g, g.shape, torch.empty(g.shape).stride(), 0)
-    return rms_norm_backward(g, x, weight, faulty=False)
-
-
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     centred = x - x.mean(-1, keepdim=True)
     return centred * torch.rsqrt((centred * centred).mean(-1, keepdim=True) + EPS) * weight + bias
@@ -184,14 +177,6 @@ BUGS: tuple[Bug, ...] = (
         title="rmsnorm backward simple baseline kernel",
         operation="RMS norm", condition="weight other than 1", kind="missing-term",
         forward=rms_norm, backward=without_weight, arguments=("args[0]",), inputs=normal((5, 8), (8,)),
-    ),
-    kernel_bug(
-        name="RMS norm: cotangent that is not contiguous",
-        source="https://github.com/flagos-ai/FlagGems/pull/1084",
-        title="【Triton Copilot】Fix rms_norm backward precision issue",
-        operation="RMS norm", condition="layout of the cotangent", kind="layout",
-        forward=rms_norm, backward=raw_strides, arguments=("args[0]", "args[1]"), inputs=normal((5, 8), (8,)),
-        dtypes=("float64", "float32"),
     ),
     kernel_bug(
         name="layer norm: sums over all rows of a block",
