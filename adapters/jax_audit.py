@@ -111,13 +111,20 @@ def install_autograd(autograd: Any, audit: Any) -> None:
 
 
 def install_autograd_tests(module: Any, audit: Any) -> None:
-    """Watch the comparison within ``autograd.test_util.check_grads``."""
+    """Watch ``autograd.test_util.check_grads``, which compares projections, and ``check_equivalent``."""
 
     def pairs(args: Any) -> Quads:
         a, b = args["a"], args["b"]
         yield a, b, max(module.TOL, module.RTOL * abs(a + b)), 0.0
 
-    audit.comparison(module, "scalar_close", "autograd.test_util.check_grads", pairs, always=True)
+    def equivalent(args: Any) -> Quads:
+        for a, b in audit.leaf_pairs(args["x"], args["y"]):
+            yield a, b, module.TOL, 2 * module.RTOL  # |a - b| / |a + b| < RTOL
+
+    audit.comparison(module, "scalar_close", "autograd.test_util.scalar_close", pairs)
+    audit.comparison(module, "check_equivalent", "autograd.test_util.check_equivalent", equivalent)
+    for name in ("check_vjp", "check_jvp"):
+        audit.numerical(module, name, "autograd.test_util.check_grads", lambda args: None)
 
 
 def install_pennylane(pennylane: Any, audit: Any) -> None:

@@ -30,6 +30,10 @@ def array_kind(torch: Any) -> ArrayKind:
     def concrete(x: Any) -> bool:
         if torch._C._functorch.is_functorch_wrapped_tensor(x) or x.layout is not torch.strided or x.is_meta:
             return False
+        try:
+            x.untyped_storage().data_ptr()
+        except RuntimeError:  # a tensor without memory, as compilers trace with
+            return False
         return not isinstance(x, getattr(torch._subclasses, "FakeTensor", ())) and x.dtype is not torch.bool
 
     def numbers(x: Any) -> Numbers:
@@ -103,9 +107,13 @@ def install_common_utils(common: Any, audit: Any) -> None:
 
     def pairs(args: Any) -> Iterator[tuple[Any, Any, float, float]]:
         for actual, expected in audit.leaf_pairs(args["x"], args["y"]):
-            rtol, atol = common.default_tolerances(*(x for x in (actual, expected) if hasattr(x, "is_floating_point")))
-            yield actual, expected, args.get("atol") or atol, args.get("rtol") or rtol
+            given = [x for x in (actual, expected) if hasattr(x, "is_floating_point")]
+            rtol, atol = tolerances(*given) if given else (0.0, 0.0)
+            if args["atol"] is not None:
+                rtol, atol = args["rtol"], args["atol"]
+            yield actual, expected, max(atol, args["self"].precision), max(rtol, args["self"].rel_tol)
 
+    tolerances = common.torch.testing._comparison.default_tolerances
     audit.comparison(common.TestCase, "assertEqual", "TestCase.assertEqual", pairs)
 
 

@@ -45,6 +45,15 @@ def subtract(audit: Audit, left: Any, right: Any) -> Any:
     return result
 
 
+def add(audit: Audit, left: Any, right: Any) -> Any:
+    """``left + right``, a gradient if both are."""
+    __tracebackhide__ = True
+    result = left + right
+    if audit.test and not audit.inside and len(audit.gradients) > 1:
+        audit.guarded(_mark_sum, audit, left, right, result)
+    return result
+
+
 def compare(audit: Audit, left: Any, sign: str, right: Any) -> Any:
     """The comparison of two values; it is recorded if it is one of a gradient."""
     __tracebackhide__ = True
@@ -65,6 +74,13 @@ def _keep(audit: Audit, left: Any, right: Any, result: Any) -> None:
     if gradient is not None:
         audit.differences.append((result, left if swapped else right, gradient, right if swapped else left))
         del audit.differences[:-MOST_DIFFERENCES]
+
+
+def _mark_sum(audit: Audit, left: Any, right: Any, result: Any) -> None:
+    with audit.arrays.quiet():
+        one, other = audit.gradients.find_same(left), audit.gradients.find_same(right)
+        if one is not None and other is not None and audit.arrays.is_concrete(result):
+            audit.gradients.mark(result, one.source)
 
 
 def _equal(audit: Audit, left: Any, right: Any) -> None:
@@ -123,6 +139,8 @@ def _meanings(
             if scale and _close(value, reduce(d) / scale):
                 most = limit * scale
                 yield entry(most, d.size), functools.partial(_below, reduce, most)
+    if value and np.any(d == value):  # an entry, in a loop over all of them
+        yield limit, None
 
 
 def _below(reduce: Callable[[np.ndarray], float], most: float, change: np.ndarray) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gradagree.adapters.formats import PARTS
-from gradagree.arithmetic.model import FORMATS, LIBRARY
+from gradagree.arithmetic.model import FORMATS, LIBRARY, NARROW
 from gradagree.audit.records import ORDER, Classification
 
 HALF = 0.5
@@ -62,14 +62,14 @@ def judge(pair: Pair, required: float | None = None) -> dict[str, Any]:
         "flip": 2 * size <= atol + pair.rtol * size,
         "double": size <= atol + pair.rtol * (2 * size if pair.swapped else size),
     }
-    bound = (expected.size + LIBRARY) * unit(pair.dtype) * float(np.max(size, initial=0.0))
+    top = float(np.max(size, initial=0.0))
     traced = required is not None and math.isfinite(required)
-    needed = min(required * float(np.max(size, initial=0.0)) if required is not None and traced else bound, np.inf)
-    fields = {"entries": int(size.size), "nonzero": int(np.count_nonzero(size)), "dtype": pair.dtype}
+    needed = top * (required if required is not None and traced else relative_bound(pair.dtype, size.size))
+    there = size > needed if top > needed else size > 0
+    fields = {"entries": int(size.size), "counted": int(np.count_nonzero(there)), "dtype": pair.dtype}
     fields |= {"source": pair.source, "atol": _one(atol), "rtol": float(pair.rtol)}
-    if not fields["nonzero"]:
+    if not fields["counted"]:
         return {**fields, "classification": Classification.UNJUDGED}
-    there = size > 0
     tolerance = atol + pair.rtol * size
     fields |= _sizes(size[there], tolerance[there], needed)
     fields |= {name: float(np.mean(found[there])) for name, found in passes.items()}
@@ -78,9 +78,16 @@ def judge(pair: Pair, required: float | None = None) -> dict[str, Any]:
     # a traced tolerance is that of the entry with the largest one; otherwise a correctly rounded result must pass
     rounded = _rounds(expected, pair.dtype) & (tolerance < unit(pair.dtype) * size) & there
     tight = needed > np.max(tolerance) if traced else rounded.any()
-    hidden = size <= needed
-    wrong = (passes["flip"] | passes["double"] | passes["zero"]) & ~hidden & there
-    return {**fields, "classification": _classify(fields, bool(wrong.any()), bool(tight))}
+    return {**fields, "classification": _classify(fields, bool(tight))}
+
+
+def relative_bound(dtype: str, entries: int) -> float:
+    """A bound on the rounding error of a gradient over its largest entry: one library function, and a sum over entries.
+
+    Sums of 16-bit numbers are accumulated in float32, as in `gradagree.arithmetic.model`.
+    """
+    narrow = unit(dtype) > unit("float32")
+    return (2 * NARROW if narrow else LIBRARY) * unit(dtype) + entries * min(unit(dtype), unit("float32"))
 
 
 def _sizes(size: np.ndarray, tolerance: np.ndarray, needed: float) -> dict[str, Any]:
@@ -94,12 +101,17 @@ def _sizes(size: np.ndarray, tolerance: np.ndarray, needed: float) -> dict[str, 
     }
 
 
-def _classify(fields: dict[str, Any], wrong: bool, tight: bool) -> Classification:
+def _classify(fields: dict[str, Any], tight: bool) -> Classification:
     if fields["zeros_pass"] or fields["zero"] >= HALF:
         return Classification.VACUOUS
     # half of the decimal digits of the dtype, rounded down, must be checked, as far as rounding allows
     half = math.floor(-math.log10(unit(fields["dtype"])) / 2)
-    if wrong or fields["largest"] > max(DIGITS * 10.0**-half, fields["required"]):
+    if (
+        fields["zero"]
+        or fields["flip"]
+        or fields["double"]
+        or fields["largest"] > max(DIGITS * 10.0**-half, fields["required"])
+    ):
         return Classification.LOOSE
     return Classification.TOO_TIGHT if tight else Classification.SOUND
 

@@ -120,9 +120,11 @@ class Gradients:
         """The gradient that an array or a number is, or is a view or a copy of."""
         if not self.known or x is None:
             return None
-        if id(x) in self.known:
-            return self.known[id(x)]
-        return self._by_memory(x) or self._by_values(x)
+        return self.find_same(x) or self._by_values(x)
+
+    def find_same(self, x: Any) -> KnownGradient | None:
+        """The gradient that an array is, or shares its memory with."""
+        return self.known[id(x)] if id(x) in self.known else self._by_memory(x)
 
     def _by_memory(self, x: Any) -> KnownGradient | None:
         kind = self.arrays.kind(x)

@@ -27,9 +27,9 @@ class Classification(enum.StrEnum):
 
 
 MEANINGS = {
-    Classification.VACUOUS: "a gradient of zeros passes, or zero passes at half of the nonzero entries or more",
+    Classification.VACUOUS: "a gradient of zeros passes, or zero passes at half of the entries or more",
     Classification.LOOSE: (
-        "zero, a wrong sign or a factor of 2 passes at an entry that rounding does not hide, or fewer than half of the "
+        "zero, a wrong sign or a factor of 2 passes at an entry, or fewer than half of the "
         "decimal digits of the dtype are checked"
     ),
     Classification.TOO_TIGHT: "a correct program may fail: the tolerance is smaller than rounding requires",
@@ -50,14 +50,14 @@ class AuditRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
         source: The function that computed the gradient.
         dtype: Dtype of the gradient, the narrower one of the two sides.
         entries: Number of finite entries.
-        nonzero: Number of entries whose expected value is not zero.
+        counted: Number of entries that are larger than what rounding requires.
         atol: Absolute tolerance; of a norm, the bound on one entry if the others are exact.
         rtol: Relative tolerance.
         largest: Tolerance at the largest entry, divided by that entry.
-        median: Tolerance at the median of the nonzero entries, divided by it.
-        zero: Share of the nonzero entries at which zero would pass.
-        flip: Share of the nonzero entries at which the opposite sign would pass.
-        double: Share of the nonzero entries at which twice the value would pass.
+        median: Tolerance at the median of the counted entries, divided by it.
+        zero: Share of the counted entries at which zero would pass.
+        flip: Share of the counted entries at which the opposite sign would pass.
+        double: Share of the counted entries at which twice the value would pass.
         zeros_pass: True if zeros in place of the whole gradient would pass.
         required: Tolerance that rounding requires, divided by the largest entry.
         required_by: ``traced``: computed from the differentiated function; ``bound``: from dtype and size.
@@ -74,7 +74,7 @@ class AuditRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     source: str = ""
     dtype: str = ""
     entries: int = 0
-    nonzero: int = 0
+    counted: int = 0
     atol: float | None = None
     rtol: float | None = None
     largest: float | None = None

@@ -14,9 +14,9 @@ from gradagree.files import make_folder, write_text
 
 JSON, MARKDOWN, PAGE = "audit.json", "audit.md", "audit.html"
 MOST_LINES = 20
-LEGEND = """Tolerances are relative to the largest and to the median nonzero entry. *zero*, *sign*, *factor 2*: the
-share of the nonzero entries at which zero, the opposite sign or twice the value would pass. *rounding*: what rounding
-requires, relative to the largest entry; ≤ marks a bound from dtype and size."""
+LEGEND = """Tolerances are relative to the largest and to the median entry. *zero*, *sign*, *factor 2*: the share of
+the entries at which zero, the opposite sign or twice the value would pass. Entries that rounding may hide do not count.
+*rounding*: what rounding requires, relative to the largest entry; ≤ marks a bound from dtype and size."""
 HEAD = (
     "comparison", "place", "class", "dtype", "tolerance, largest", "tolerance, median", "zero", "sign", "factor 2",
     "rounding", "calls",

@@ -23,7 +23,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class Rewriter(ast.NodeTransformer):
-    """Replaces ``a - b`` and ``a < b`` by calls of the audit."""
+    """Replaces ``a - b``, ``a + b`` and ``a < b`` by calls of the audit."""
 
     def _stop(self, node: ast.AST) -> ast.AST:
         return node
@@ -32,7 +32,8 @@ class Rewriter(ast.NodeTransformer):
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         self.generic_visit(node)
-        return _call(node, "subtract", node.left, node.right) if isinstance(node.op, ast.Sub) else node
+        name = {ast.Sub: "subtract", ast.Add: "add"}.get(type(node.op))
+        return node if name is None else _call(node, name, node.left, node.right)
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         self.generic_visit(node)
@@ -75,6 +76,7 @@ class Visible:
 
     def __init__(self, audit: Audit) -> None:
         self.subtract: Callable[..., Any] = lambda left, right: handwritten.subtract(audit, left, right)
+        self.add: Callable[..., Any] = lambda left, right: handwritten.add(audit, left, right)
         self.compare: Callable[..., Any] = lambda left, sign, right: handwritten.compare(audit, left, sign, right)
 
 

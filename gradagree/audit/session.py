@@ -22,6 +22,8 @@ from gradagree.audit.records import AuditRecord, worse
 Quad = tuple[Any, Any, Any, Any]
 """Actual, expected, atol, rtol."""
 Pairs = Callable[[Mapping[str, Any]], Iterable[Quad]]
+OURS, SITE = str(Path(__file__).parents[1]), "site-packages"
+"""Our own folder, whose frames are skipped, and the folder of installed libraries."""
 MOST_ORIGINS = 100
 MOST_DIFFERENCES = 32
 
@@ -202,11 +204,10 @@ class Audit:
 
     def comparison(
         self, owner: Any, name: str, label: str, pairs: Pairs, parameters: Mapping[str, Any] | None = None,
-        always: bool = False,
     ) -> Any:  # fmt: skip
         """Watch a comparison; pairs takes its arguments by name, or unbound if parameters is empty.
 
-        With always, one side is a derivative whatever it is. Returns what stands in for the function.
+        Returns what stands in for the function.
         """
         original = getattr(owner, name, None)
         if original is None:
@@ -216,13 +217,14 @@ class Audit:
             __tracebackhide__ = True
             if not self.test or (self.inside and self.capture is None):
                 return original(*args, **kwargs)
-            depth, self.inside, passed = self.inside, self.inside + 1, False
+            depth, capture, passed = self.inside, self.capture, False
+            self.inside, self.capture = depth + 1, None
             try:
                 result = original(*args, **kwargs)
                 passed = not isinstance(result, bool) or result
             finally:
-                self.inside = depth
-                self.guarded(self._compared, label, original, parameters, pairs, args, kwargs, passed, always)
+                self.inside, self.capture = depth, capture
+                self.guarded(self._compared, label, original, parameters, pairs, args, kwargs, passed)
             return result
 
         wrapper = Wrapper(original, call)
@@ -253,18 +255,14 @@ class Audit:
     # -- records
 
     def _compared(
-        self, label: str, original: Any, parameters: Any, pairs: Pairs, args: Any, kwargs: Any, passed: bool,
-        always: bool,
+        self, label: str, original: Any, parameters: Any, pairs: Pairs, args: Any, kwargs: Any, passed: bool
     ) -> None:  # fmt: skip
         quads = list(pairs(_bind(original, parameters, args, kwargs)))
         with self.arrays.quiet():
             if self.capture is not None:
                 self.capture += quads
                 return
-            made = [
-                self.pair_of(*quad, False, KnownGradient(None, label)) if always else self.pair(*quad) for quad in quads
-            ]
-            found = [pair for pair in made if pair is not None]
+            found = [pair for quad in quads if (pair := self.pair(*quad)) is not None]
         self.record(label, found, passed)
 
     def _checked(
@@ -272,11 +270,10 @@ class Audit:
     ) -> None:
         made = origin(_bind(original, None, args, kwargs))
         with self.arrays.quiet():
-            found = [
-                pair
-                for quad in quads
-                if (pair := self.pair_of(*quad, False, KnownGradient(None, label, made))) is not None
-            ]
+            known = KnownGradient(None, label, made)
+            # derivatives by differences are never exactly zero: the analytic side is the value that is replaced
+            pairs = (self.pair_of(a, a, atol, rtol, False, known) for a, _, atol, rtol in quads)
+            found = [pair for pair in pairs if pair is not None]
         self.record(label, found, passed)
 
     def pair(self, actual: Any, expected: Any, atol: Any, rtol: Any) -> Pair | None:
@@ -323,24 +320,29 @@ class Audit:
         """The file and line of the comparison: in the file of the test if it is on the stack."""
         frame: FrameType | None = sys._getframe(1)
         own: FrameType | None = None
+        near: FrameType | None = None
         while frame is not None:
             name = frame.f_code.co_filename
             if name == self.path:
                 return self._relative(name), frame.f_lineno
             own = frame if own is None and self._is_own(name) else own
+            near = frame if near is None and not name.startswith(OURS) else near
             frame = frame.f_back
-        return (self._relative(own.f_code.co_filename), own.f_lineno) if own is not None else ("unknown", 0)
+        found = near if own is None else own  # a test that a project inherits from a library
+        return (self._relative(found.f_code.co_filename), found.f_lineno) if found is not None else ("unknown", 0)
 
     def _is_own(self, name: str) -> bool:
         if name not in self._places:
             parts = Path(name).parts
-            inside = name.startswith(f"{self.root}/") and "site-packages" not in parts and "gradagree" not in parts
+            inside = name.startswith(f"{self.root}/") and SITE not in parts and not name.startswith(OURS)
             self._places[name] = inside
         return self._places[name]
 
     def _relative(self, name: str) -> str:
         path = Path(name)
-        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else name
+        if path.is_relative_to(self.root):
+            return str(path.relative_to(self.root))
+        return str(Path(*path.parts[path.parts.index(SITE) + 1 :])) if SITE in path.parts else path.name
 
 
 def _bind(function: Any, parameters: Mapping[str, Any] | None, args: Any, kwargs: Any) -> dict[str, Any]:

@@ -20,8 +20,12 @@ Suite = Callable[..., tuple[AuditResults, subprocess.CompletedProcess[str]]]
 def audited(tmp_path_factory: pytest.TempPathFactory) -> Suite:
     """A function that writes a test file, runs it with the audit, and returns the results and the process."""
 
-    def run(source: str, *words: str, audit: bool = True) -> tuple[AuditResults, subprocess.CompletedProcess[str]]:
+    def run(
+        source: str, *words: str, audit: bool = True, **modules: str
+    ) -> tuple[AuditResults, subprocess.CompletedProcess[str]]:
         folder = tmp_path_factory.mktemp("suite")
+        for name, text in modules.items():
+            (folder / f"{name}.py").write_text(text, encoding="utf-8")
         (folder / "test_own.py").write_text(source, encoding="utf-8")
         (folder / "pytest.ini").write_text("[pytest]\n")
         options = ["--gradagree-audit", "--gradagree-audit-report=out"] if audit else []

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradagree.audit.judgement import Pair, judge, unit
+from gradagree.audit.judgement import Pair, judge, relative_bound, unit
 from gradagree.audit.records import Classification
 
 VALUES = np.array([-0.0312, 0.4567, 1.0789, -2.3456, 0.7771])
@@ -26,7 +26,7 @@ def classification(*args: Any, required: float | None = None, **options: Any) ->
     ("expected", "values", "atol", "rtol", "dtype"),
     [
         ("vacuous", 1e-9 * VALUES, 1e-8, 1e-5, "float32"),  # zeros pass as a whole
-        ("vacuous", [1e-6, 1e-6, 1.0, 2.0], 1e-5, 0.0, "float32"),  # zero passes at half of the entries
+        ("vacuous", [8e-6, 8e-6, 1.0, 2.0], 1e-5, 0.0, "float32"),  # zero passes at half of the entries
         ("loose", [1e-6, 1.0, 2.0], 1e-5, 0.0, "float64"),  # zero passes at a third of them
         ("vacuous", VALUES, 0.0, 1.0, "float64"),  # a relative tolerance of 1
         ("loose", VALUES, 0.0, 1e-2, "float32"),  # two digits of seven
@@ -48,8 +48,8 @@ def test_that_a_comparison_has_its_class(expected: str, values: Any, atol: float
 
 
 def test_that_the_shares_are_those_counted_by_hand() -> None:
-    found = judge(pair([1e-6, -3e-6, 7e-6, 0.0, 1.0], 6e-6, 0.0))
-    assert (found["entries"], found["nonzero"]) == (5, 4)
+    found = judge(pair([1e-6, -3e-6, 7e-6, 0.0, 1.0], 6e-6, 0.0, "float64"))
+    assert (found["entries"], found["counted"]) == (5, 4)
     assert (found["zero"], found["flip"], found["double"]) == (0.5, 0.5, 0.5)
     assert (found["atol"], found["rtol"]) == (6e-6, 0.0)
     assert found["largest"] == pytest.approx(6e-6)
@@ -88,10 +88,16 @@ def test_that_a_traced_tolerance_replaces_the_bound() -> None:
 def test_that_entries_that_rounding_hides_do_not_count() -> None:
     tiny = 2 * unit("float32")
     assert classification([tiny, 1.0, -2.0], 1e-5, 0.0, "float32") == "sound"
+    assert judge(pair([tiny, 1.0, -2.0], 1e-5, 0.0))["counted"] == 2
     assert classification([1e-5 / 2, 1.0, -2.0], 1e-5, 0.0, "float32") == "loose"
+
+
+def test_that_sums_of_16_bit_numbers_are_accumulated_in_float32() -> None:
+    assert relative_bound("bfloat16", 1000) == 4 * 2.0**-8 + 1000 * 2.0**-24
+    assert relative_bound("float32", 1000) == 1012 * 2.0**-24
 
 
 def test_that_complex_numbers_are_judged_by_their_magnitude() -> None:
     x = np.array([1 + 1e-9j, 3 - 4j])
     found = judge(Pair(x, x, 0.0, 1e-5, "complex64"))
-    assert (found["nonzero"], found["classification"]) == (2, Classification.SOUND)
+    assert (found["counted"], found["classification"]) == (2, Classification.SOUND)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from gradagree.audit.results import AuditResults
 
+Suite = Callable[..., tuple[AuditResults, subprocess.CompletedProcess[str]]]
 HERE = Path(__file__).parent
 SUITES = {name: (HERE / f"suite_of_{name}.txt").read_text(encoding="utf-8") for name in ("torch", "jax")}
 EXPECTED = {
@@ -21,9 +24,9 @@ EXPECTED = {
 
 
 @pytest.fixture(scope="module", params=SUITES)
-def suite(request: pytest.FixtureRequest, audited: object) -> tuple[str, AuditResults, str]:
+def suite(request: pytest.FixtureRequest, audited: Suite) -> tuple[str, AuditResults, str]:
     pytest.importorskip(request.param)
-    results, done = audited(SUITES[request.param], "-q")  # type: ignore[operator]
+    results, done = audited(SUITES[request.param], "-q")
     return request.param, results, done.stdout
 
 
@@ -41,6 +44,78 @@ def test_that_the_suite_passes_and_the_audit_does_not_fail(suite: tuple[str, Aud
     assert results.failures == {}
     assert "failed" not in output.replace("0 failed", "")
     assert results.tests == output.count(" passed") * results.tests
+
+
+STAND_INS = {
+    "chex": """
+import numpy as np
+from jax import tree_util
+from jax.test_util import check_grads
+
+def assert_trees_all_close(*trees, rtol=1e-6, atol=0.0):
+    for tree in trees[1:]:
+        for a, b in zip(tree_util.tree_leaves(trees[0]), tree_util.tree_leaves(tree)):
+            np.testing.assert_allclose(a, b, rtol=rtol, atol=atol)
+
+def assert_trees_all_equal(*trees):
+    assert_trees_all_close(*trees, rtol=0)
+
+def assert_numerical_grads(f, f_args, order, atol=0.01, **options):
+    check_grads(f, f_args, order, atol=atol, **options)
+""",
+    "expecttest": """
+import unittest
+
+class TestCase(unittest.TestCase):
+    longMessage = True
+""",
+    "pennylane": "from autograd import grad, jacobian",
+}
+"""Libraries that may be missing here, with the functions that the audit looks for."""
+USERS = """
+import autograd.numpy as anp
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pennylane
+import torch
+from torch.testing._internal.common_utils import TestCase
+
+X = jnp.linspace(0.1, 2.0, 7)
+
+def test_chex():
+    g = jax.grad(lambda tree: jnp.sum(jnp.sin(tree["a"])) + jnp.sum(tree["b"][0] ** 3))({"a": X, "b": (X,)})
+    chex.assert_trees_all_close(g, {"a": jnp.cos(X), "b": (3 * X**2,)}, atol=1e-5)
+    chex.assert_trees_all_equal(g, g)
+    chex.assert_trees_all_equal(X, X)
+    chex.assert_numerical_grads(lambda x: jnp.sum(jnp.sin(x)), (X,), 1)
+
+def test_pennylane():
+    assert np.allclose(pennylane.grad(lambda x: anp.sin(x))(1.1), np.cos(1.1))
+
+class TestTorch(TestCase):
+    def test_equal(self):
+        x = torch.linspace(0.1, 2.0, 7, requires_grad=True)
+        x.sin().sum().backward()
+        self.assertEqual(x.grad, x.detach().cos())
+        self.assertEqual(x.grad, x.detach().cos(), atol=1e-3, rtol=0)
+        self.assertEqual(x, x)
+"""
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_that_the_checks_of_other_libraries_are_recognised_once(audited: Suite) -> None:
+    for name in ("jax", "autograd", "torch"):
+        pytest.importorskip(name)
+    results, done = audited(USERS, "-q", **STAND_INS)
+    found = sorted((record.line, record.function) for record in results.records)
+    assert (done.returncode, results.failures) == (0, {}), done.stdout
+    assert [function for _, function in found] == [
+        "chex.assert_trees_all_close", "chex.assert_trees_all_equal", "chex.assert_numerical_grads", "numpy.allclose",
+        "TestCase.assertEqual", "TestCase.assertEqual",
+    ]  # fmt: skip
+    assert {record.atol for record in results.records if record.function == "TestCase.assertEqual"} == {1e-3, 1e-5}
 
 
 def test_that_there_are_marked_lines_of_both_kinds() -> None:
