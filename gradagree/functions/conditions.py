@@ -14,6 +14,7 @@ import numpy as np
 from gradagree.adapters.functions import Call, FunctionAdapter
 from gradagree.arithmetic.model import FORMATS
 from gradagree.checker.verdict import ORDER, Verdict, hexadecimal
+from gradagree.functions.drawing import INEXACT
 from gradagree.functions.parts import name_of, real_arrays, real_dtype
 from gradagree.functions.records import GradientRecord
 from gradagree.functions.references import describe
@@ -245,7 +246,7 @@ def repetitions(plain: PlainCall, repeat: int) -> Iterator[Condition]:
         yield Condition("second backward pass", call, seeds, reason, usual, may_refuse=True, passes=2)
     reason = "the backward pass reads what a later call has overwritten"
     name = "another call before the backward pass"
-    yield Condition(name, interrupted(call), seeds, reason, usual, may_refuse=True)
+    yield Condition(name, interrupted(plain.adapter, call), seeds, reason, usual, may_refuse=True)
 
 
 def unwritten(adapter: FunctionAdapter, call: Call, seeds: Sequence[Any], gradients: Sequence[Any]) -> list[str]:
@@ -270,13 +271,14 @@ def traced_again(call: Call) -> Call:
     return replace(call, function=lambda arrays: call.function(arrays))
 
 
-def interrupted(call: Call) -> Call:
+def interrupted(adapter: FunctionAdapter, call: Call) -> Call:
     """The call, with another one with halved numbers between its forward and its backward pass."""
+    others = [x * 0.5 if adapter.dtype(x) in INEXACT else x for x in call.arrays]
 
     def function(arrays: Sequence[Any]) -> list[Any]:
         outputs = call.function(arrays)
         with suppress(Exception):  # the function may not accept these numbers
-            call.function([x * 0.5 if k in call.wrt else x for k, x in enumerate(call.arrays)])
+            call.function(others)
         return outputs
 
     return replace(call, function=function)

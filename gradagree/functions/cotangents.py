@@ -53,7 +53,7 @@ def wrong_share(
     with np.errstate(all="ignore"):
         search = CotangentSearch(observed, expected, graph, graph.evaluate(inputs), cotangents, argument)
         others = rearrangements(cotangents, len(graph.outputs))
-        return search.changed(others) or search.in_part() or search.inner()
+        return search.changed(others) or search.itself() or search.in_part() or search.inner()
 
 
 def is_comparable(observed: np.ndarray | None, expected: Expected) -> TypeGuard[np.ndarray]:
@@ -101,6 +101,16 @@ class CotangentSearch:
                 return None
             if self.matches(self.gradient(self.graph, cotangents)):
                 return Mistake(reason)
+        return None
+
+    def itself(self) -> Mistake | None:
+        """A cotangent of the gradient's shape that is added to it, or that is missing in it."""
+        for k, g in enumerate(self.cotangents):
+            if g is None or np.shape(g) != self.observed.shape:
+                continue
+            for factor, what in ((-1.0, "is subtracted from the gradient"), (1.0, "is added to the gradient")):
+                if self.matches(self.expected.value + factor * np.asarray(g)):
+                    return Mistake(f"{called(k, len(self.graph.outputs))} itself {what}, and everything else is right")
         return None
 
     def in_part(self) -> Mistake | None:

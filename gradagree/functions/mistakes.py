@@ -137,6 +137,10 @@ def masked(observed: np.ndarray, value: np.ndarray, radius: np.ndarray) -> Mista
         )
     if np.all((observed == 0)[wrong]):
         return Mistake(f"{n} entries are 0 where the gradient is not, and the others are right")
+    if np.all(((observed == 0) != (value == 0))[wrong]):
+        lost = int((wrong & (observed == 0)).sum())
+        both = f"{lost} entries are 0 where the gradient is not, {n - lost} are not 0 where it is 0"
+        return Mistake(f"{both}, and the others are right: another mask is applied")
     return None
 
 

@@ -111,3 +111,23 @@ def test_that_a_sum_that_stops_growing_in_16_bits_is_named() -> None:
     report = check_function(NarrowSum.apply, [drawn(4096, 3).to(torch.bfloat16), drawn(3).to(torch.bfloat16)])
     assert [failure.name for failure in report.failures] == ["args[1]"]
     assert "perhaps partial sums are kept in bfloat16" in format_report(report)
+
+
+class LastAngles(torch.autograd.Function):  # type: ignore[misc]
+    """x cos a, whose backward pass uses the angles of the last call."""
+
+    angles = None
+
+    @staticmethod
+    def forward(_: Any, x: Any, a: Any) -> Any:
+        LastAngles.angles = a
+        return x * torch.cos(a)
+
+    @staticmethod
+    def backward(_: Any, g: Any) -> Any:
+        return g * torch.cos(LastAngles.angles), None
+
+
+def test_that_another_call_has_other_numbers_in_arrays_without_a_gradient_too() -> None:
+    report = check_function(LastAngles.apply, [drawn(4, 5), drawn(4, 5)], wrt=[0])
+    assert "the backward pass reads what a later call has overwritten" in format_report(report)

@@ -113,6 +113,14 @@ PLANTED: dict[str, tuple[Any, Any, list[Any], Any, str, str]] = {
         scaled, lambda g, x, w: (g * w + (x * w < 0), g * x), [drawn(4, 5), drawn(4, 5, seed=4)], scaled, "args[0]",
         "only where args[0] and args[1] have opposite signs",
     ),
+    "another mask": (
+        lambda x: torch.where(x > 0, x * x, 0 * x), lambda g, x: torch.where(x.flip(0) > 0, 2 * g * x, 0 * x),
+        [drawn(4, 5)], lambda x: np.where(x > 0, x * x, 0.0), "args[0]", "another mask is applied",
+    ),
+    "exclusive sum": (
+        lambda x: torch.cumsum(x, -1), lambda g, x: g.flip(-1).cumsum(-1).flip(-1) - g, [drawn(4, 6)],
+        lambda x: np.cumsum(x, axis=-1), "args[0]", "the cotangent itself is subtracted from the gradient",
+    ),
     "both triangles": (
         lambda x: (torch.tril(x) + torch.tril(x, -1).mT) ** 2,
         lambda g, x: 2 * g * (torch.tril(x) + torch.tril(x, -1).mT), [drawn(5, 5)],
