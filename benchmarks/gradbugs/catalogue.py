@@ -9,7 +9,8 @@ from benchmarks.gradbugs.bug import Bug
 MODULES = (
     "torch_attention", "torch_losses", "torch_norms", "torch_linear", "torch_recurrent", "torch_images",
     "torch_indexing", "conditions_cotangents", "conditions_layouts", "conditions_memory", "conditions_tiles",
-    "conditions_indices", "jax_functions", "jax_indexing", "jax_linear_algebra",
+    "conditions_indices", "jax_functions", "jax_indexing", "jax_kernels",
+    "jax_linear_algebra",
 )  # fmt: skip
 
 

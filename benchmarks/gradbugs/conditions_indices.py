@@ -80,25 +80,6 @@ def sliding_maximum_backward(by_window: bool) -> Any:
     return backward
 
 
-def scattered_maximum(x: Any, source: Any, index: Any) -> Any:
-    """The largest of x[i] and of all source[k] with index[k] = i; index may be shorter than source."""
-    return x.scatter_reduce(0, index, source[: len(index)], "amax")
-
-
-def scattered_maximum_backward(cover: bool) -> Any:
-    """The gradients; those of the source by mistake for the winners' values among all its entries."""
-
-    def backward(g: Any, x: Any, source: Any, index: Any) -> Any:
-        y = x.scatter_reduce(0, index, source[: len(index)], "amax")
-        n = len(index)
-        won = source[:n] == y[index] if cover else (source[:n] == y[index]) | (source[n : 2 * n] > -9)
-        ds = torch.zeros_like(source)
-        ds[:n] = torch.where(won, g[index], torch.zeros_like(g[index]))
-        return torch.where(x == y, g, torch.zeros_like(g)), ds
-
-    return backward
-
-
 BUGS = (
     Bug(
         "ignored tokens get a gradient", "https://github.com/PaddlePaddle/Paddle/pull/28622",
@@ -127,14 +108,5 @@ BUGS = (
         "pooling", "overlapping windows", "where", torch_vjp(sliding_maximum, sliding_maximum_backward(False)),
         torch_vjp(sliding_maximum, sliding_maximum_backward(True)),
         lambda rng: [rng.permuted(np.arange(16.0).reshape(2, 8), axis=1)], ("args[0]",), sliding_maximum,
-    ),
-    Bug(
-        "a scatter with a short index compares the wrong entries", "https://github.com/pytorch/pytorch/pull/188843",
-        "Fix scatter/scatter_add/scatter_reduce src gradient when index is smaller", "torch", "scatter and gather",
-        "index shorter than the source", "mask-not-applied",
-        torch_vjp(scattered_maximum, scattered_maximum_backward(False)),
-        torch_vjp(scattered_maximum, scattered_maximum_backward(True)),
-        lambda rng: [rng.normal(size=4), rng.normal(size=10), np.array([0, 2, 0, 3, 2])], ("args[1]",),
-        scattered_maximum,
     ),
 )  # fmt: skip

@@ -160,7 +160,7 @@ BUGS = (
     Bug(
         "rms norm takes the columns of its input for neighbours in memory",
         "https://github.com/ByteDance-Seed/VeOmni/pull/958",
-        "[ops, perf] feat: single-pass fwd + fused bwd for deterministic RMSNorm on H100", "torch", "rms norm",
+        "[ops, perf] feat: single-pass fwd + fused bwd for deterministic RMSNorm on H100", "torch", "RMS norm",
         "strided input", "layout", torch_vjp(rms_norm, rms_norm_backward(rows_with_one_stride)),
         torch_vjp(rms_norm, rms_norm_backward(lambda x: x)),
         lambda rng: [rng.normal(size=(5, 12)), rng.normal(size=12)],

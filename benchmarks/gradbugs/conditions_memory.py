@@ -198,7 +198,7 @@ BUGS = (
     ),
     Bug(
         "the gradient of the weight is summed in 16 bits", "https://github.com/linkedin/Liger-Kernel/pull/950",
-        "fixbug, ensure FP32 accumulation for dW in Llama-mode RMSNorm backward", "torch", "rms norm",
+        "fixbug, ensure FP32 accumulation for dW in Llama-mode RMSNorm backward", "torch", "RMS norm",
         "16-bit accumulation", "accumulation", torch_vjp(rms_norm, rms_norm_backward(one_after_the_other)),
         torch_vjp(rms_norm, rms_norm_backward(lambda terms, dtype: terms.sum(0))),
         lambda rng: [rng.uniform(0.5, 2, (4096, 4)), rng.normal(size=4)], ("args[1]",), rms_norm, ("bfloat16",),

@@ -110,17 +110,6 @@ def digamma_backward(reflected: bool) -> Any:
     return backward
 
 
-def sine_times(x: Any, y: Any) -> Any:
-    return jnp.sin(x) * y
-
-
-def sine_times_backward(sign: int) -> Any:
-    def backward(g: Any, x: Any, y: Any) -> Any:
-        return g * jnp.cos(x) * y, sign * g * jnp.sin(x)
-
-    return backward
-
-
 def product(matrix: Any, vector: Any) -> Any:
     return matrix @ vector
 
@@ -221,12 +210,6 @@ BUGS = (
         "negative numbers", "where", jax_vjp(digamma, digamma_backward(False)),
         jax_vjp(digamma, digamma_backward(True)),
         lambda rng: [np.array([-2.5, -1.5, 0.5, 1.5, 3.0, -4.5])], ("args[0]",), scipy.special.digamma,
-    ),
-    Bug(
-        "the gradient of a factor has the wrong sign", "https://github.com/jax-ml/jax/issues/3213",
-        "Sign error in jax.custom_jvp and jax.custom_vjp docs", "jax", "elementwise", "", "sign",
-        jax_vjp(sine_times, sine_times_backward(-1)), jax_vjp(sine_times, sine_times_backward(1)),
-        lambda rng: [rng.normal(size=9), rng.normal(size=9)], ("args[1]",), lambda x, y: np.sin(x) * y,
     ),
     Bug(
         "a layer returns no gradient of its input, so that the layers before it get none",

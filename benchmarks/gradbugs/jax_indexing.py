@@ -91,35 +91,6 @@ def scatter_maximum_backward(clip: bool) -> Any:
     return backward
 
 
-def overlapping_windows(x: Any, factors: Any, starts: Any) -> Any:
-    """x times factors (window, 2), each at two neighbours from a start on."""
-    found = wide(x)
-    for k in range(len(factors)):
-        found = found.at[starts[k] + jnp.arange(2)].multiply(wide(factors)[k])
-    return found.astype(x.dtype)
-
-
-def overlapping_windows_backward(others: bool) -> Any:
-    """The gradients; that of a factor by mistake without the other factors at its place."""
-
-    def backward(g: Any, x: Any, factors: Any, starts: Any) -> Any:
-        x_, f, g = wide(x, factors, g)
-        place = starts[:, None] + jnp.arange(2)
-        ones = jnp.ones_like(x_)
-        df = []
-        for k in range(len(factors)):
-            rest = ones
-            for j in range(len(factors)):
-                rest = rest if j == k or not others else rest.at[place[j]].multiply(f[j])
-            df.append((g * x_ * rest)[place[k]])
-        product = ones
-        for k in range(len(factors)):
-            product = product.at[place[k]].multiply(f[k])
-        return (g * product).astype(x.dtype), jnp.stack(df).astype(factors.dtype), None
-
-    return backward
-
-
 BUGS = (
     Bug(
         "the product of a segment has the gradient of single numbers", "https://github.com/jax-ml/jax/issues/9296",
@@ -155,13 +126,5 @@ BUGS = (
         jax_vjp(scatter_maximum, scatter_maximum_backward(True)),
         lambda rng: [np.linspace(-2, -1, 4), np.array([0.5, 1.5, 0.25, -3.0]), np.array([0, 7, 2, 1])],
         ("args[0]", "args[1]"), scatter_maximum,
-    ),
-    Bug(
-        "factors of overlapping windows lack each other", "https://github.com/jax-ml/jax/issues/12469",
-        "scatter_mul autodiff bug", "jax", "scatter and gather", "overlapping windows", "where",
-        jax_vjp(overlapping_windows, overlapping_windows_backward(False)),
-        jax_vjp(overlapping_windows, overlapping_windows_backward(True)),
-        lambda rng: [rng.uniform(0.5, 2, 7), rng.uniform(0.5, 2, (3, 2)), np.array([0, 4, 3])], ("args[1]",),
-        overlapping_windows,
     ),
 )  # fmt: skip
