@@ -19,6 +19,10 @@ def use_name(value: int, node: int, place: int) -> str:
     return f"{value_name(value)}>{node}.{place}"
 
 
+class WrongShape(Exception):
+    """An implementation returned an array of another shape; the message names it."""
+
+
 @dataclass(frozen=True)
 class GraphProblem:
     """A graph of layers with its data: the input of an adapter.

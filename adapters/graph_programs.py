@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.adapters.graph_problem import GraphProblem, use_name
+from gradagree.adapters.graph_problem import GraphProblem, WrongShape, use_name
 from gradagree.adapters.problem import Answer, Unsupported
 from gradagree.adapters.programs import MAX_PROGRAMS, Program, multiplication, near_mapping_limit
 from gradagree.reference.architecture import LayerNode, value_shapes
@@ -52,6 +52,18 @@ def layer_function(adapter: Any, operation: Any) -> Callable[..., Any]:
     if method is None:
         raise Unsupported(f"{operation} has no implementation in {adapter.name}: define the method {adapter.name!r}")
     return functools.partial(method, **{adapter.name: adapter.framework})
+
+
+def check_shape(adapter: Any, operation: Any, found: Any, operand: Any, shape: tuple[int, ...]) -> None:
+    """Raises WrongShape where an implementation returns another shape than the reference, which might broadcast."""
+    method = f"{type(operation).__name__}.{adapter.name}"
+    if found is None:
+        raise WrongShape(f"{method} returns nothing: end it with `return` and the formula")
+    given = tuple(getattr(found, "shape", ()))
+    if given != tuple(shape):
+        name = "x" if isinstance(operation, Layer) else "p"
+        taken = f" for {name} of shape {tuple(operand.shape)}" if operand is not None else ""
+        raise WrongShape(f"{method} returns shape {given}{taken}; it must be {tuple(shape)}")
 
 
 def framework_array(adapter: Any, x: np.ndarray, dtype: str) -> Any:
@@ -119,6 +131,7 @@ class GraphPrograms:
         times = None if problem.loss_weight == 1 else multiplication(adapter, problem.loss_weight, problem.dtype)
         names, trained, fixed = problem.names_by_node, list(problem.trained), list(problem.fixed)
         several = {name for name in taps_of(nodes) if ">" in name}
+        shapes = value_shapes(problem.inputs.shape, nodes)
 
         def error(leaves: list[Any], given: Any, tap: Callable[[Any], Any]) -> Any:
             targets, constants = given
@@ -127,7 +140,9 @@ class GraphPrograms:
             for k, (node, function) in enumerate(zip(nodes, functions, strict=True), 1):
                 uses = ((use_name(i, k, place), values[i]) for place, i in enumerate(node.inputs))
                 operands = [tap(adapter.copy(x)) if name in several else x for name, x in uses]
-                values.append(tap(function(*operands, *(arrays[name] for name in names[k - 1]))))
+                found = function(*operands, *(arrays[name] for name in names[k - 1]))
+                check_shape(adapter, node.operation, found, operands[0] if operands else None, shapes[k])
+                values.append(tap(found))
             E = loss(values[-1], targets)
             return E if times is None else times(E)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradagree.adapters.graph_problem import GraphProblem, use_name
-from gradagree.adapters.graph_programs import framework_array, layer_function, taps_of
+from gradagree.adapters.graph_programs import check_shape, framework_array, layer_function, taps_of
 from gradagree.adapters.problem import Answer
 from gradagree.adapters.programs import near_mapping_limit
 from gradagree.reference.architecture import value_shapes
@@ -42,9 +42,11 @@ class PackedGraphs:
             moving = [values[i] for i in node.inputs] + [arrays[n] for n in names if n in problem.trained]
             order = [n in problem.trained for n in names]
             fixed = [arrays[n] for n in names if n not in problem.trained]
-            program = self._program((node.operation, len(node.inputs), *order), node_program, node.operation, order)
+            shape = shapes[len(values)]
+            key = (node.operation, len(node.inputs), *order, shape)
+            program = self._program(key, node_program, node.operation, order, shape)
             calls.append((program, moving, fixed, [n for n in names if n in problem.trained]))
-            values.append(program(moving, fixed, adapter.array(np.zeros(shapes[len(values)]), dtype))[0])
+            values.append(program(moving, fixed, adapter.array(np.zeros(shape), dtype))[0])
         E, delta = self._program(("loss", problem.error), loss_program, problem.error)(values[-1], targets, weight)
         cotangents, gradients, sums = {value_name(len(problem.nodes)): delta}, dict[str, Any](), dict[int, Any]()
         sums[len(problem.nodes)] = delta
@@ -81,7 +83,7 @@ class PackedGraphs:
         return self._programs[key]
 
 
-def node_program(adapter: Any, operation: Any, trained: list[bool]) -> Callable[..., Any]:
+def node_program(adapter: Any, operation: Any, trained: list[bool], shape: tuple[int, ...]) -> Callable[..., Any]:
     """The value of a node, and the vjp of its inputs and trained arrays; trained says which of its arrays are."""
     function = layer_function(adapter, operation)
 
@@ -90,7 +92,9 @@ def node_program(adapter: Any, operation: Any, trained: list[bool]) -> Callable[
 
         def value(moving: list[Any]) -> Any:
             rest, constants = iter(moving[inputs:]), iter(fixed)
-            return function(*moving[:inputs], *(next(rest if own else constants) for own in trained))
+            found = function(*moving[:inputs], *(next(rest if own else constants) for own in trained))
+            check_shape(adapter, operation, found, moving[0] if inputs else None, shape)
+            return found
 
         found, vjp = adapter.framework.vjp(value, moving)
         return found, vjp(g)[0]

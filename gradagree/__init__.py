@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gradagree.adapters import Adapter as Adapter
     from gradagree.cases.case import Case as Case
-    from gradagree.cases.random import draw as draw
+    from gradagree.cases.selection import draw as draw
     from gradagree.checker.verdict import Record as Record, Verdict as Verdict
     from gradagree.functions.assertions import assert_grads as assert_grads
     from gradagree.functions.ports import assert_port as assert_port
@@ -38,7 +38,7 @@ _HOMES = {
     "assert_grads": "gradagree.functions.assertions",
     "assert_port": "gradagree.functions.ports",
     "check": "gradagree.api",
-    "draw": "gradagree.cases.random",
+    "draw": "gradagree.cases.selection",
     "run": "gradagree.api",
     "survey": "gradagree.api",
 }

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradagree.adapters import Adapter
-from gradagree.cases.case import GRAMMAR, Case, problem_of
+from gradagree.cases.case import GRAMMAR, Case
 from gradagree.cases.compatibility import adjust_widths, insert_domain_activations, output_activations
+from gradagree.cases.graph_case import AnyCase, GraphCase, any_problem, parse_case
 from gradagree.cases.text import shorten, split_case
 from gradagree.checker.conventions import Conventions
 from gradagree.checker.failures import format_failures, replay_command
@@ -19,6 +20,7 @@ from gradagree.checker.proofs import prove_derivatives
 from gradagree.checker.response import Absent, Failure, Ready, handshake, respond
 from gradagree.checker.verdict import CONVENTION, Record, Verdict
 from gradagree.errors import UsageError
+from gradagree.functions import graph_check as graph_check
 from gradagree.functions.layers import check_with_arrays, is_layer
 from gradagree.functions.records import Disagreement as Disagreement
 from gradagree.reference import Activation, ErrorFunction
@@ -150,7 +152,8 @@ def run(
             ``"none"`` disables it, and the known faults of the frameworks.
         shrink: Seconds for shrinking failing cases, which needs `out`; by default none.
         options: Those of the command line: ``cases``, ``seed``, ``frameworks``, ``modes``, ``dtypes``,
-            ``activations``, ``errors``, ``regimes``, ``profile``, ``shard``; lists are separated by commas.
+            ``architectures``, ``activations``, ``errors``, ``regimes``, ``profile``, ``shard``; lists are separated by
+            commas.
 
     Returns:
         A list of records, one for each case, framework and mode.
@@ -203,7 +206,7 @@ def finish_run(
 def _resolve(thing: Any, reference: Any, frameworks: str | None) -> Any:
     """The activation, error function or case that an argument of `check` means, its derivative verified."""
     if isinstance(thing, str):
-        return Case.parse(thing)
+        return parse_case(thing)
     if isinstance(thing, type) and issubclass(thing, Activation | ErrorFunction):
         thing = thing()
     if isinstance(reference, type) and issubclass(reference, Activation | ErrorFunction):
@@ -219,7 +222,7 @@ def _resolve(thing: Any, reference: Any, frameworks: str | None) -> Any:
         return with_implementation(reference, frameworks, thing)
     if isinstance(thing, Activation | ErrorFunction):
         prove_derivatives(thing)
-    elif not isinstance(thing, Case):
+    elif not isinstance(thing, Case | GraphCase):
         raise UsageError(
             f"cannot check {thing!r}: give an activation, error function or case, or any function with inputs="
         )
@@ -239,12 +242,12 @@ def _is_users(thing: Any, reference: Any, framework: str | None) -> bool:
     return reference is not None and hasattr(thing, "__code__") and module.partition(".")[0] != framework
 
 
-def _small_cases(thing: Any, dtypes: Sequence[str] | None) -> list[Case]:
+def _small_cases(thing: Any, dtypes: Sequence[str] | None) -> list[AnyCase]:
     """Small networks with the function in every dtype: all shapes and input distributions, large sizes, extreme inputs.
 
     Without dtypes, 16-bit dtypes have fewer cases.
     """
-    if isinstance(thing, Case):
+    if isinstance(thing, Case | GraphCase):
         return [thing]
     named = dtypes.split(",") if isinstance(dtypes, str) else dtypes
     main, other = (DTYPES, OTHER_DTYPES) if named is None else (tuple(named), ())
@@ -283,7 +286,7 @@ def _insert(case: Case, thing: Any) -> Case:
 
 def _parse_with(subject: Any, text: str) -> Case:
     """The case of a text, with the function wherever the text has its name."""
-    if isinstance(subject, Case):
+    if isinstance(subject, Case | GraphCase):
         raise UsageError("case= gives the network to check a function in; leave it out where a case is checked")
     parts, name = split_case(str(text)), str(subject)
     if len(parts.parts) < 7:
@@ -304,7 +307,7 @@ def _parse_with(subject: Any, text: str) -> Case:
 def _repeat(thing: Any, reference: Any, subject: Any) -> Callable[[Record], str]:
     """What shows a failure of a check again: a command line, or Python for a function that only this process has."""
     kind = type(subject)
-    if reference is None and (isinstance(subject, Case) or is_builtin(kind)):
+    if reference is None and (isinstance(subject, Case | GraphCase) or is_builtin(kind)):
         return replay_command
     file = file_of(kind)
     if reference is None and file and kind.__module__ != "__main__" and _is_registered(kind):
@@ -340,7 +343,7 @@ def _expression(thing: Any) -> str:
     return "function" if "<" in name else name
 
 
-def _records_of_all(cases: Sequence[Case], frameworks: str | None, modes: str | None) -> Iterator[Record]:
+def _records_of_all(cases: Sequence[AnyCase], frameworks: str | None, modes: str | None) -> Iterator[Record]:
     """The records of all frameworks; without modes, of those that compile nothing for each network."""
     plan = Plan.of(cases, frameworks, modes)
     for name in plan.frameworks:
@@ -365,7 +368,7 @@ def _records_of(name: str, plan: Plan) -> Iterator[Record]:
                 response: Any = Failure(mode, Verdict.ABSENT, ready.reason if isinstance(ready, Absent) else "")
             else:
                 with adapter.settings():
-                    response = respond(adapter, problem_of(case, arrays), mode)
+                    response = respond(adapter, any_problem(case, arrays), mode)
             yield judge(case, arrays, framework, response, number)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gradagree.cases.compatibility import output_activations
+from gradagree.cases.compatibility import has_nonzero_gradient, output_activations
 from gradagree.cases.graph_case import GraphCase
 from gradagree.cases.graph_text import find_operation
 from gradagree.cases.regimes import Source
@@ -131,7 +131,7 @@ def attend(graph: Builder) -> None:
     if graph.one_in(2):
         graph.add(graph.choose("multi_head_attention", "multi_head_attention(causal=True)"))
         return
-    q, k, v = (graph.add("dense", width, after=start) for _ in range(3))
+    q, k, v = (graph.add("dense(bias=False)", width, after=start) for _ in range(3))  # a bias of k has the gradient 0
     if graph.one_in(2):
         name = graph.choose("rotary_embedding", "rotary_embedding(interleaved=True)")
         q, k = graph.add(name, after=q), graph.add(name, after=k)
@@ -234,10 +234,22 @@ def stack(graph: Builder, layer: Layer) -> None:
         graph.add("flatten")
 
 
+def width_of(error: ErrorFunction) -> int:
+    """A number of outputs that a loss takes."""
+    return next(n for n in (*OUTPUTS, *range(10, 65)) if error.width(n) is not None)
+
+
+def choose_loss(graph: Builder, errors: Sequence[ErrorFunction]) -> ErrorFunction:
+    """A loss that compares something in as many rows as there are; any where none does."""
+    rows = graph.shapes[-1][0]
+    found = [error for error in errors if has_nonzero_gradient(error, rows, width_of(error))]
+    chosen: ErrorFunction = graph.source.choice(found or list(errors))
+    return chosen
+
+
 def finish(graph: Builder, error: ErrorFunction) -> None:
     """The last dense layer, of a width that the loss takes, and an activation where its domain is restricted."""
-    width = next(n for n in (*OUTPUTS, *range(10, 65)) if error.width(n) is not None)
-    graph.add("dense", width)
+    graph.add("dense", width_of(error))
     if error.domain != "real":
         graph.add(graph.source.choice(output_activations(error, graph.activations)))
 
@@ -265,7 +277,7 @@ def draw_graph(
         BUILDERS[family](graph)
     else:
         stack(graph, own)
-    error = source.choice(errors)
+    error = choose_loss(graph, errors)
     finish(graph, error)
     return GraphCase(family, graph.shape, tuple(graph.nodes), error, dtype, regime, number)
 

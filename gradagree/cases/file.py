@@ -13,27 +13,30 @@ import numpy as np
 from gradagree.arithmetic.model import FORMATS
 from gradagree.arithmetic.rounding import round_to_precision
 from gradagree.cases.case import Arrays, Case, target_shape
+from gradagree.cases.graph_case import AnyCase, GraphCase, parse_case
 from gradagree.cases.regimes import round_subnormal
 from gradagree.errors import UsageError, in_one_line
 from gradagree.files import write_text
+from gradagree.reference.architecture import BOOLEANS, INTEGERS
+from gradagree.reference.graph import INPUTS, TARGETS
 
 CASES = "cases"
 """The folder of case files within a results folder."""
 LARGEST_FILE = 1 << 30
 
 
-def case_path(folder: Path, case: Case) -> Path:
+def case_path(folder: Path, case: AnyCase) -> Path:
     """The path in a results folder of a case with explicit arrays."""
     return folder / CASES / f"{case.seed}.{FORMATS[case.dtype].short}.json"
 
 
-def write_case(case: Case, path: Path) -> None:
+def write_case(case: AnyCase, path: Path) -> None:
     """Write the case's text and its arrays. Raises UsageError where the file cannot be written."""
     arrays = {name: encode_array(array) for name, array in case.arrays().by_name.items()}
     write_text(path, json.dumps({"spec": case.spec, "arrays": arrays}, indent=1) + "\n")
 
 
-def read_case(path: Path) -> Case:
+def read_case(path: Path) -> AnyCase:
     """Read a case file. Raises UsageError with the reason if it is not one."""
     try:
         if path.stat().st_size > LARGEST_FILE:
@@ -49,7 +52,7 @@ def read_case(path: Path) -> Case:
 
 def encode_array(array: np.ndarray) -> dict[str, Any]:
     """An array in the format of a case file."""
-    integers = array.dtype.kind == "i"
+    integers = array.dtype.kind in "ib"
     return {"shape": list(array.shape), "values": [int(x) if integers else float(x).hex() for x in array.ravel()]}
 
 
@@ -92,8 +95,10 @@ def _decode_float(text: Any) -> float:
 HEXADECIMAL = re.compile(r"-?(?:0x([01](?:\.[0-9a-f]{1,13})?)p([+-]?\d{1,4})|nan|inf)")
 
 
-def _assemble(spec: str, named: dict[str, np.ndarray]) -> Case:
-    case = Case.parse(spec)
+def _assemble(spec: str, named: dict[str, np.ndarray]) -> AnyCase:
+    case = parse_case(spec)
+    if isinstance(case, GraphCase):
+        return _assemble_graph(case, named)
     count = len(case.widths) - 1
     weights = tuple(named.pop(f"w{k}") for k in range(1, count + 1))
     biases = tuple(named.pop(f"b{k}") if biased else None for k, biased in enumerate(case.biases, 1))
@@ -102,6 +107,24 @@ def _assemble(spec: str, named: dict[str, np.ndarray]) -> Case:
         raise ValueError(f"arrays that no box has: {', '.join(sorted(named))}")
     check_arrays(case, arrays)
     return Case.of(case, arrays)
+
+
+def _assemble_graph(case: GraphCase, named: dict[str, np.ndarray]) -> GraphCase:
+    """The graph with these arrays: of its shapes and kinds, with numbers that the dtype holds."""
+    shapes = {INPUTS: case.shape, TARGETS: target_shape(case.error, case.batch, case.outputs), **case.array_shapes}
+    if unknown := sorted(set(named) - set(shapes)):
+        raise ValueError(f"arrays that no node has: {', '.join(unknown)}")
+    for name, shape in shapes.items():
+        array = named[name]
+        if array.shape != shape:
+            raise ValueError(f"{name} has shape {array.shape}; the case has {shape}")
+        whole = case.array_kinds.get(name) in (INTEGERS, BOOLEANS)
+        whole = whole or (name == TARGETS and case.error.targets == "classes")
+        if array.size and (array.dtype.kind == "i") != whole:
+            raise ValueError(f"{name} must hold {'integers' if whole else 'hexadecimal floats'}")
+        if not whole and not np.array_equal(_round_to_dtype(array, case.dtype), array, equal_nan=True):
+            raise ValueError(f"{name} holds numbers that {case.dtype} does not have")
+    return GraphCase.of(case, case.arrays_of({name: named[name] for name in shapes}))
 
 
 def check_arrays(case: Case, arrays: Arrays) -> None:

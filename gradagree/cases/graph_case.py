@@ -8,13 +8,14 @@ import operator
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
+from gradagree.adapters import Problem
 from gradagree.adapters.graph_problem import GraphProblem
 from gradagree.arithmetic.model import FORMATS
-from gradagree.cases.case import DTYPES, LOSS_WEIGHTS, MAX_NUMBERS, MAX_TEXT, Case, target_shape
+from gradagree.cases.case import DTYPES, LOSS_WEIGHTS, MAX_NUMBERS, MAX_TEXT, Arrays, Case, problem_of, target_shape
 from gradagree.cases.graph_text import format_head, format_nodes, parse_head, parse_nodes
 from gradagree.cases.layer_arrays import draw_array
 from gradagree.cases.regimes import REGIMES, Source, draw_targets, ordinary
@@ -302,3 +303,13 @@ def _draw_arrays(case: GraphCase) -> GraphArrays:
         case.error.targets, shape, case.outputs, source, lambda: draw(source, shape, form, "targets")
     )
     return GraphArrays(found)
+
+
+def arrays_of(case: AnyCase, by_name: Mapping[str, np.ndarray]) -> Any:
+    """The arrays of a case from those by name."""
+    return case.arrays_of(by_name) if isinstance(case, GraphCase) else Arrays.of(by_name)
+
+
+def any_problem(case: AnyCase, arrays: Any, rate: float | None = None) -> Problem | GraphProblem:
+    """The input of an adapter for a case; with a rate, including one step of steepest descent."""
+    return case.problem(arrays, rate) if isinstance(case, GraphCase) else problem_of(case, arrays, rate)

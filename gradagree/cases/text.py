@@ -38,12 +38,17 @@ class CaseText(NamedTuple):
     runs: tuple[tuple[str, int], ...] = ()
 
     @property
+    def family(self) -> str:
+        """The family of a graph of layers; empty for a chain."""
+        return self.parts[0].partition("-")[0] if self.parts and self.parts[0][:1].isalpha() else ""
+
+    @property
     def widths(self) -> list[str]:
-        return self.parts[0].split("-") if self.parts else []
+        return self.parts[0].split("-") if self.parts and not self.family else []
 
     @property
     def activations(self) -> list[str]:
-        """Every activation once."""
+        """Every activation, or layer of a graph, once."""
         return list(dict.fromkeys(name for name, _ in self.runs))
 
     @property
@@ -77,7 +82,15 @@ def split_case(text: str) -> CaseText:
         re.fullmatch(r"(.*?)(?:\*([1-9]\d{0,3}))?", part, re.DOTALL)
         for part in split_outside_parentheses(parts[1], ",")
     ]
-    return CaseText(tuple(parts), tuple((match[1], int(match[2] or 1)) for match in found if match is not None))
+    runs = [(match[1], int(match[2] or 1)) for match in found if match is not None]
+    if parts[0][:1].isalpha():
+        runs = [(operation_of(name), count) for name, count in runs]
+    return CaseText(tuple(parts), tuple(runs))
+
+
+def operation_of(node: str) -> str:
+    """The operation of a node of a graph, without its size and inputs: ``dense`` of ``dense/4@2``."""
+    return re.sub(r"(/[\dx]+)?(@[\d+]*)?$", "", node)
 
 
 def parse_widths(text: str) -> tuple[tuple[int, ...], tuple[bool, ...]]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gradagree.cases.case import Case
+from gradagree.cases.graph_case import AnyCase, GraphCase
 from gradagree.checker.verdict import ORDER, Record, describe_operation, plain, split_entry
 
 MOST_ENTRIES = 8
@@ -18,7 +19,7 @@ MOST_ENTRIES = 8
 
 def format_failures(
     records: Iterable[Record],
-    cases: Mapping[str, Case] = {},
+    cases: Mapping[str, AnyCase] = {},
     command: Callable[[Record], str] | None = None,
 ) -> str:
     """The failing records, one paragraph for each framework and function at fault.
@@ -49,7 +50,7 @@ def _without_digits(reason: str) -> str:
     return "".join("#" if c.isdigit() else c for c in reason)
 
 
-def _paragraph(found: list[Record], cases: Mapping[str, Case], command: Callable[[Record], str]) -> str:
+def _paragraph(found: list[Record], cases: Mapping[str, AnyCase], command: Callable[[Record], str]) -> str:
     record = found[0]
     where = "" if record.box is None else f" in {describe_operation(record.box, record.function)}, {record.entry}"
     reason = f": {record.reason}" if record.reason else ""
@@ -67,11 +68,13 @@ def _paragraph(found: list[Record], cases: Mapping[str, Case], command: Callable
     return "\n  ".join([*lines, command(record)])
 
 
-def describe_input(case: Case, record: Record) -> str:
+def describe_input(case: AnyCase, record: Record) -> str:
     """The input of the operation at a record's entry, as the reference computes it; empty for a sum over examples.
 
     For a loss that overflows, the output that contributes most.
     """
+    if isinstance(case, GraphCase):
+        return ""
     name, index = split_entry(record.entry)
     arrays = case.arrays()
     x: Any = arrays.inputs

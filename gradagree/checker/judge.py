@@ -11,6 +11,7 @@ from msgspec.structs import replace as replace_of_structs
 from gradagree.adapters import Adapter, Answer
 from gradagree.arithmetic.model import Model, model
 from gradagree.cases.case import Arrays, Case
+from gradagree.cases.graph_case import AnyCase, GraphArrays
 from gradagree.checker.answers import disturbed, malformed, same_bits
 from gradagree.checker.comparison import Comparison
 from gradagree.checker.digits import NO_DIGIT
@@ -139,8 +140,8 @@ class Framework:
 class JudgeRequest(NamedTuple):
     """A framework's answer to a case in one mode; with a rate, also after one step of steepest descent."""
 
-    case: Case
-    arrays: Arrays
+    case: Any
+    arrays: Any
     framework: Framework
     reply: Response | Failure
     number: int = 0
@@ -148,8 +149,8 @@ class JudgeRequest(NamedTuple):
 
 
 def judge(
-    case: Case,
-    arrays: Arrays,
+    case: AnyCase,
+    arrays: Arrays | GraphArrays,
     framework: Framework,
     reply: Response | Failure,
     index: int = 0,
@@ -162,7 +163,14 @@ def judge(
     return next(judge_all([JudgeRequest(case, arrays, framework, reply, index, rate)]))
 
 
-JUDGES: dict[type, Callable[[JudgeRequest], Record]] = {}
+class CaseJudge(NamedTuple):
+    """How cases of a kind are judged: the record of an answer, and the comparisons behind one."""
+
+    record: Callable[[JudgeRequest], Record]
+    compared: Callable[[Any, Any, Answer, Model], list[Comparison]]
+
+
+JUDGES: dict[type, CaseJudge] = {}
 """What judges cases other than chains, by their class; a package that builds on this one registers it."""
 
 
@@ -174,7 +182,7 @@ def judge_all(request: Sequence[JudgeRequest]) -> Iterator[Record]:
         if isinstance(one, Decoded):
             yield one.record(next(comparisons) if one.tapped else iter(()))
         else:
-            yield JUDGES[type(one.case)](one)
+            yield JUDGES[type(one.case)].record(one)
 
 
 class Decoded:
@@ -234,8 +242,10 @@ class Decoded:
         return fields
 
 
-def compared(case: Case, arrays: Arrays, tapped: Answer, untapped: Answer, rules: Model) -> list[Comparison]:
+def compared(case: Any, arrays: Any, tapped: Answer, untapped: Answer, rules: Model) -> list[Comparison]:
     """Every comparison behind a record: the per-operation check, or the probabilistic check of forward mode."""
+    if type(case) in JUDGES:
+        return JUDGES[type(case)].compared(case, arrays, tapped, rules)
     if tapped.tapped:
         return [with_digits(case, arrays, tapped, one) for one in check(case, arrays, tapped, rules)]
     return end_to_end(case, arrays, tapped, untapped, rules)[0]

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from gradagree.adapters import Adapter, Answer, Problem, Unsupported, probe
-from gradagree.adapters.graph_problem import GraphProblem
+from gradagree.adapters.graph_problem import GraphProblem, WrongShape
 from gradagree.adapters.shapes import find_wrong_shape
 from gradagree.arithmetic.model import FORMATS
 from gradagree.checker.verdict import Verdict
@@ -87,6 +87,8 @@ def respond_graph(adapter: Adapter, problem: GraphProblem, mode: str) -> Respons
     """As `respond`, for a graph of layers, whose answer always has all taps."""
     try:
         answer = _stored(adapter.graph_answer(problem, mode))
+    except WrongShape as wrong:
+        return Failure(mode, Verdict.CRASHED, str(wrong))
     except Exception as error:  # noqa: BLE001  (whatever a framework or a user's layer raises is an answer too)
         found = failure(mode, error)
         lacks = found.verdict == Verdict.CRASHED and lacks_kernel(error)

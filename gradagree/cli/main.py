@@ -31,17 +31,17 @@ from gradagree.cli.train import train
 from gradagree.errors import UsageError, check_target, in_one_line, nearest
 
 if TYPE_CHECKING:
-    from gradagree.cases.case import Case
+    from gradagree.cases.graph_case import AnyCase
     from gradagree.checker.verdict import Record
 
-LISTS = ("activations", "errors", "layers", "frameworks", "modes", "regimes")
+LISTS = ("activations", "errors", "layers", "architectures", "frameworks", "modes", "regimes")
 
 
 @click.command(name="list")
 @click.argument("what", metavar="|".join(LISTS))
 @extensions
 def list_(what: str, ext: tuple[str, ...]) -> int:
-    """List the activations, loss functions, layers, frameworks, modes or input distributions that have a name."""
+    """List the activations, losses, layers, architectures, frameworks, modes or input distributions with a name."""
     from gradagree.runner.extensions import load_all
 
     if what not in LISTS:
@@ -52,7 +52,7 @@ def list_(what: str, ext: tuple[str, ...]) -> int:
 
 
 def print_list(what: str) -> None:
-    """Print activations, errors, layers, frameworks, modes or regimes, one per line with a description."""
+    """Print the names of a list of `LISTS`, one per line with a description."""
     table = Table(box=None, pad_edge=False, show_header=False)
     for row in _rows(what):
         table.add_row(*(Text(cell) for cell in row))
@@ -65,6 +65,12 @@ def _rows(what: str) -> list[tuple[str, ...]]:
 
     if what == "layers":
         return [(kind.name, _parameters(kind), kind.summary(), *_origin(kind)) for kind in Layer.catalogue.values()]
+    if what == "architectures":
+        from gradagree.cases.architectures import BUILDERS
+        from gradagree.cases.graph_text import DENSE
+
+        dense = (DENSE, "Chains of dense layers with an activation before each.")
+        return [dense, *((name, summary(build)) for name, build in BUILDERS.items())]
     if what in ("activations", "errors"):
         kinds: Any = (Activation if what == "activations" else ErrorFunction).catalogue
         return [(kind.name, _parameters(kind), kind.summary(), *_origin(kind)) for kind in kinds.values()]
@@ -155,6 +161,7 @@ def replay(
 
     ID is the text of a case, or its six digits within a results folder; FILE is a case file.
     """
+    from gradagree.functions import graph_check as graph_check  # judges graphs of layers
     from gradagree.report.console import print_replay
     from gradagree.runner.extensions import extension_files, load_all
     from gradagree.runner.known import known_by
@@ -172,7 +179,7 @@ def replay(
     return status
 
 
-def _write_script(case: Case, records: Sequence[Record], target: Path | None, extensions: Sequence[str]) -> None:
+def _write_script(case: AnyCase, records: Sequence[Record], target: Path | None, extensions: Sequence[str]) -> None:
     """Write a stand-alone script of the worst record, and print what it prints."""
     from gradagree.reproduce import write_script
 

@@ -44,6 +44,11 @@ OPTIONS = (
         metavar="LIST",
         help="Dtypes to check (default: float64,float32; float16,bfloat16 in two cases of seven).",
     ),
+    click.option(
+        "--architectures",
+        metavar="LIST",
+        help="Families of networks: dense,convolutional,residual,transformer,recurrent,mixer (default: all).",
+    ),
     click.option("--activations", metavar="LIST", help="Activations to draw from (default: all, or those of --ext)."),
     click.option("--errors", metavar="LIST", help="Loss functions to draw from (default: all, or those of --ext)."),
     click.option(

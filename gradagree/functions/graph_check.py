@@ -12,10 +12,11 @@ import numpy as np
 
 from gradagree.adapters import Answer
 from gradagree.adapters.graph_programs import taps_of
-from gradagree.cases.graph_case import GraphCase
+from gradagree.arithmetic.model import Model
+from gradagree.cases.graph_case import GraphArrays, GraphCase
 from gradagree.checker.comparison import Comparison
 from gradagree.checker.exact import Enclosure
-from gradagree.checker.judge import JUDGES, NUMBERS, JudgeRequest, sharpness, slopes_of, worst
+from gradagree.checker.judge import JUDGES, NUMBERS, CaseJudge, JudgeRequest, sharpness, slopes_of, worst
 from gradagree.checker.response import Failure
 from gradagree.checker.verdict import ORDER, Record, Verdict
 from gradagree.functions.graph_nodes import NodeCheck, TappedGraph, check_graph
@@ -26,7 +27,6 @@ NOTHING = "every gradient is 0 at these inputs: nothing is checked"
 
 def judge_graph(request: JudgeRequest) -> Record:
     """The record of a framework's answer in one mode. Raises InternalError where the reference is proved wrong."""
-    case: Any
     case, arrays, framework, reply, number, _ = request
     fields = answer_fields(request)
     return Record(
@@ -38,8 +38,6 @@ def judge_graph(request: JudgeRequest) -> Record:
 
 def answer_fields(request: JudgeRequest) -> dict[str, Any]:
     """The fields of a record that say how the answer compares."""
-    case: Any
-    arrays: Any
     case, arrays, framework, reply = request[:4]
     if isinstance(reply, Failure):
         return {"verdict": Verdict(reply.verdict), "reason": reply.reason}
@@ -57,9 +55,11 @@ def answer_fields(request: JudgeRequest) -> dict[str, Any]:
     return fields
 
 
-def graph_comparisons(graph: TappedGraph) -> list[Comparison]:
-    """Every comparison behind a record, in the order of the check."""
-    return [one for one, _ in check_graph(graph)]
+def graph_comparisons(case: GraphCase, arrays: GraphArrays, answer: Answer, model: Model) -> list[Comparison]:
+    """Every comparison behind a record, in the order of the check; none for a malformed answer."""
+    if malformed_graph(case, answer) is not None:
+        return []
+    return [one for one, _ in check_graph(TappedGraph(case, arrays, answer, model))]
 
 
 def confirmed_graph(
@@ -96,4 +96,4 @@ def malformed_graph(case: GraphCase, answer: Answer) -> str | None:
     return None
 
 
-JUDGES[GraphCase] = judge_graph
+JUDGES[GraphCase] = CaseJudge(judge_graph, graph_comparisons)

@@ -24,7 +24,7 @@ from gradagree.pytest_plugin.records import (
 )
 
 if TYPE_CHECKING:
-    from gradagree.cases.case import Case
+    from gradagree.cases.graph_case import AnyCase
     from gradagree.checker.verdict import Record
     from gradagree.runner.process import FrameworkProcess
 
@@ -176,7 +176,7 @@ def gradagree_processes(pytestconfig: pytest.Config) -> Callable[[str], Framewor
 @pytest.fixture
 def gradagree_block(
     request: pytest.FixtureRequest, gradagree_processes: Callable[[str], FrameworkProcess]
-) -> Callable[[str, str, Sequence[tuple[int, Case]]], list[Record]]:
+) -> Callable[[str, str, Sequence[tuple[int, AnyCase]]], list[Record]]:
     """A function that checks numbered cases in the worker process of a framework.
 
     It keeps the records for the report of the test run (``--gradagree-report``).
@@ -201,7 +201,7 @@ def gradagree_block(
         ...     assert record.verdict.value == "agree"
     """
 
-    def block(framework: str, mode: str, cases: Sequence[tuple[int, Case]]) -> list[Record]:
+    def block(framework: str, mode: str, cases: Sequence[tuple[int, AnyCase]]) -> list[Record]:
         __tracebackhide__ = True
         return check_cases(gradagree_processes(framework), mode, cases, request.node.stash.setdefault(RECORDS, []))
 

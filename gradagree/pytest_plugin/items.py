@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from gradagree.adapters import Adapter
-from gradagree.cases.case import Case
+from gradagree.cases.graph_case import AnyCase
 from gradagree.checker.proofs import prove_derivatives
 from gradagree.errors import UsageError
 from gradagree.pytest_plugin.records import PROCESSES, RECORDS, check_cases
@@ -78,7 +78,7 @@ class NetworksItem(pytest.Item):
         if Adapter.mode(mode).compiles:
             self.add_marker("gradagree_slow")
 
-    def cases(self) -> list[tuple[int, Case]]:
+    def cases(self) -> list[tuple[int, AnyCase]]:
         """Numbered cases, the same for every framework and mode."""
         plan, count = self.settings.plan, PROFILES[self.settings.profile].block_cases
         start = self.number * count

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from gradagree.cases.case import Case
+    from gradagree.cases.graph_case import AnyCase
     from gradagree.checker.verdict import Record
     from gradagree.runner.process import FrameworkProcess
 
@@ -48,7 +48,7 @@ class Processes:
 
 
 def check_cases(
-    process: FrameworkProcess, mode: str, cases: Sequence[tuple[int, Case]], kept: Kept, own: Sequence[str] = ()
+    process: FrameworkProcess, mode: str, cases: Sequence[tuple[int, AnyCase]], kept: Kept, own: Sequence[str] = ()
 ) -> list[Record]:
     """Check numbered cases in one mode, and keep the records for the report.
 
@@ -56,6 +56,7 @@ def check_cases(
     the project's own functions, faults of other functions do not fail it either.
     """
     __tracebackhide__ = True
+    from gradagree import api as api  # registers the judges of all kinds of cases
     from gradagree.checker.failures import format_failures
     from gradagree.checker.judge import Framework, JudgeRequest, judge_all
     from gradagree.checker.response import Absent

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from gradagree.cases.case import Case
+from gradagree.cases.graph_case import AnyCase
 from gradagree.checker.comparison import Comparison
 from gradagree.checker.verdict import Record, Verdict, describe_operation, exit_code, plain
 from gradagree.report import sections
@@ -144,7 +144,7 @@ class Progress:
         self._bar.stop()
 
 
-def print_replay(case: Case, replayed: Iterable[ReplayResult]) -> int:
+def print_replay(case: AnyCase, replayed: Iterable[ReplayResult]) -> int:
     """Print every framework and mode with its operations. Returns the exit code of their verdicts."""
     console = Console()
     console.print(Text(case.spec, style="bold"), soft_wrap=True)
@@ -179,7 +179,7 @@ def _comparison(record: Record) -> str:
     )
 
 
-def _boxes(case: Case, comparisons: Sequence[Comparison]) -> rich.table.Table:
+def _boxes(case: AnyCase, comparisons: Sequence[Comparison]) -> rich.table.Table:
     table = rich.table.Table(box=None, pad_edge=False, header_style="dim")
     for name in ("operation", "function", "array", "verdict"):
         table.add_column(name)

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from gradagree.arithmetic.model import FORMATS
-from gradagree.cases.case import Case
 from gradagree.cases.file import CASES, case_path, encode_array, read_case, write_case
+from gradagree.cases.graph_case import AnyCase
 from gradagree.checker.verdict import ORDER, Record, Verdict, split_entry
 from gradagree.errors import UsageError
 from gradagree.files import make_folder, write_text
@@ -261,7 +261,7 @@ class Accepted:
 
     entries: Sequence[Entry] = ()
     today: datetime.date = field(default_factory=datetime.date.today)
-    find_case: Callable[[str], Case | None] = lambda spec: None
+    find_case: Callable[[str], AnyCase | None] = lambda spec: None
     covered: Counter[tuple[int, str]] = field(default_factory=Counter)
     met: Counter[tuple[int, str]] = field(default_factory=Counter)
     searched: Counter[tuple[int, str]] = field(default_factory=Counter)
@@ -289,7 +289,7 @@ class Accepted:
             self.columns.setdefault(column, Counter())[record.verdict] += 1
         return found
 
-    def _reaches(self, entry: Entry, record: Record, key: tuple[int, str], case: Case | None) -> bool:
+    def _reaches(self, entry: Entry, record: Record, key: tuple[int, str], case: AnyCase | None) -> bool:
         """Whether the record would show the difference if it were there; faults that were seen are not searched for."""
         if not entry.upstream:
             return True
@@ -392,7 +392,7 @@ def _nested(texts: list[str], shape: list[int]) -> str:
     return f"[{', '.join(rows)}]"
 
 
-def write_small(folder: Path, found: Iterable[tuple[Cause, str, Case, Record]]) -> None:
+def write_small(folder: Path, found: Iterable[tuple[Cause, str, AnyCase, Record]]) -> None:
     """Keep small cases in a results folder; nothing, and no file, where there are none."""
     lines = []
     for cause, of, case, record in found:
@@ -407,7 +407,7 @@ def write_small(folder: Path, found: Iterable[tuple[Cause, str, Case, Record]]) 
         (folder / SHRUNK).unlink(missing_ok=True)
 
 
-def explicit_case(spec: str, folders: Sequence[Path]) -> Case | None:
+def explicit_case(spec: str, folders: Sequence[Path]) -> AnyCase | None:
     """The case of a text that does not determine its arrays, from the results folders; None where they lack it."""
     found = re.search(r":(\w+):\w+:@([0-9a-f]{12})$", spec)
     for folder in folders if found else ():

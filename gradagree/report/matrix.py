@@ -8,8 +8,10 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
+from gradagree.cases.graph_text import DENSE
 from gradagree.cases.text import CaseText, split_case
 from gradagree.checker.verdict import Record, Verdict, worst
+from gradagree.reference import Activation
 from gradagree.report.text import format_count, short_name, visible
 
 OTHERS = "(others)"
@@ -120,9 +122,9 @@ class Spread:
         return Histogram(dict(sorted(bars.items())), self.zeros, self.infinite)
 
 
-ACTIVATION, ERROR, UNKNOWN = "Activation", "Error function", "Function not known"
-DTYPE, REGIME = "Dtype", "Regime"
-GROUPS = (ACTIVATION, ERROR, UNKNOWN, DTYPE, REGIME)
+ACTIVATION, LAYER, ERROR, UNKNOWN = "Activation", "Layer", "Error function", "Function not known"
+ARCHITECTURE, DTYPE, REGIME = "Architecture", "Dtype", "Regime"
+GROUPS = (ACTIVATION, LAYER, ERROR, UNKNOWN, ARCHITECTURE, DTYPE, REGIME)
 MOST_COLUMNS, MOST_ROWS = 40, 200
 DEEPEST = 20
 CHARGED = frozenset(set(Verdict) - {Verdict.AGREE, Verdict.ABSENT})
@@ -225,6 +227,8 @@ def rows_of(record: Record) -> Iterator[tuple[str, str]]:
     """The rows that a record counts for, each a group and a name."""
     parts = split_case(record.spec)
     yield from _functions(record, parts)
+    if parts.parts:
+        yield ARCHITECTURE, parts.family or DENSE
     yield DTYPE, record.dtype
     if parts.regime:
         yield REGIME, parts.regime
@@ -235,13 +239,19 @@ def _functions(record: Record, parts: CaseText) -> Iterator[tuple[str, str]]:
         is_error = record.box == "error" or (
             record.function == parts.error and record.function not in parts.activations
         )
-        yield (ERROR if is_error else ACTIVATION), record.function
+        yield (ERROR if is_error else group_of(record.function, parts)), record.function
     elif record.verdict in BLAMED:
         yield UNKNOWN, "operation not known"
     else:
-        yield from ((ACTIVATION, name) for name in parts.activations)
+        yield from ((group_of(name, parts), name) for name in parts.activations)
         if parts.error:
             yield ERROR, parts.error
+
+
+def group_of(function: str, parts: CaseText) -> str:
+    """Whether an operation of a case is an activation, or a layer of a graph."""
+    is_layer = parts.family and function.partition("(")[0] not in Activation.catalogue
+    return LAYER if is_layer else ACTIVATION
 
 
 SIZE = 50

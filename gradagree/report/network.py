@@ -114,7 +114,7 @@ def operation_labels(record: Record) -> list[OperationLabel]:
     names = [visible(name) for name, count in parts.runs for _ in range(min(count, 1000))]
     here = len(names) if record.box == "error" else record.box - 1 if isinstance(record.box, int) else -1
     units = [f" · {visible(width.rstrip('b'))} unit{'s' * (width.rstrip('b') != '1')}" for width in parts.widths]
-    units += [""] * len(names)
+    units += [""] * (len(names) - len(units))
     found = [(f"op {k + 1}{units[k]}", name, k == here) for k, name in enumerate(names)]
     kept, shown = _kept(len(found), min(here, len(found) - 1)), list[OperationLabel]()
     for gap, group in groupby(range(len(found)), lambda k: k not in kept):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from gradagree.arithmetic.model import FORMATS
-from gradagree.cases.case import Case
+from gradagree.cases.graph_case import AnyCase
 from gradagree.cases.text import split_case
 from gradagree.checker.verdict import CONVENTION, Record, Verdict, exit_code
 from gradagree.report.findings import Accepted, Cause, Findings, Small
@@ -383,7 +383,7 @@ class Summary:
 
 
 def summarize(
-    meta: dict[str, Any], records: Iterable[Record], find_case: Callable[[str], Case | None] = lambda spec: None
+    meta: dict[str, Any], records: Iterable[Record], find_case: Callable[[str], AnyCase | None] = lambda spec: None
 ) -> Summary:
     """The summary of a run's records, read once. `find_case` finds the cases that their texts do not determine."""
     summary = Summary(meta)

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from gradagree.cases.case import Case
+from gradagree.cases.graph_case import AnyCase, GraphCase
 from gradagree.checker.verdict import ORDER, Record, plain
+from gradagree.errors import UsageError
 from gradagree.files import write_text
 from gradagree.report.text import format_exact, prose, visible
 from gradagree.reproduce.programs import run_script
@@ -36,13 +37,15 @@ class ScriptFiles(NamedTuple):
 
 
 def write_script(
-    case: Case, records: Sequence[Record], path: Path | None, extensions: Sequence[str]
+    case: AnyCase, records: Sequence[Record], path: Path | None, extensions: Sequence[str]
 ) -> ScriptFiles | None:
     """Write the script of the worst record, with a smaller case where one is found; None if no record has a fault."""
     faults = [r for r in records if r.verdict.fails or r.verdict is r.verdict.INACCURATE]
     if not faults:
         return None
     record = min(faults, key=lambda r: ORDER[r.verdict])
+    if isinstance(case, GraphCase):
+        raise UsageError("--script: there are no scripts of graphs of layers yet; replay the case")
     if numbers_in(case) > SMALL and can_shrink():
         with FrameworkProcess(record.framework, extensions) as process:
             small = shrink(case, record, ModeProcess(process, record.mode), SECONDS)

@@ -40,6 +40,8 @@ from gradagree.runner.shards import UNSHARDED
 
 COMPANIONS = {"activations": ["id", "tanh", "sigmoid", "softplus"], "errors": ["sse", "mse", "cross_entropy"]}
 """Functions drawn beside the user's own; a fault in one of them does not fail the run."""
+OWN_LAYERS = "residual"
+"""The family of graphs of the user's own layers, unless options name others."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STOP_MESSAGE = b"\ngradagree: finishing the running cases; press Ctrl-C again to abort\n"
 
@@ -131,7 +133,8 @@ def prepare(extensions: Sequence[str], options: dict[str, Any]) -> Plan:
     """Load extensions, make the plan, and verify the derivatives of all functions before any framework is started.
 
     Functions from the user's files replace the catalogue, unless the options name functions; where there are only
-    activations, or only losses, the other ones are `COMPANIONS`. Functions from installed packages are added to the
+    activations, or only losses, the other ones are `COMPANIONS`. Graphs are built of layers from the user's files, if
+    there are any. Functions from installed packages are added to the
     catalogue. Raises UsageError for an invalid option or a wrong derivative.
     """
     loaded = load_all(extensions)
@@ -143,9 +146,14 @@ def prepare(extensions: Sequence[str], options: dict[str, Any]) -> Plan:
         added = [kind.name for kind in loaded.named if issubclass(kind, base)]
         if (drawn := added or (COMPANIONS[option] if alone else [])) and options.get(option) is None:
             options = {**options, option: ",".join(drawn)}
-    plan = Plan.make(**options)
+    layers = tuple(kind() for kind in loaded.layers)
+    if layers and not own and options.get("architectures") is None:
+        options = {**options, "architectures": OWN_LAYERS}
+    plan = replace(Plan.make(**options), layers=layers)
     if alone:
         plan = replace(plan, own=tuple(own))
+    elif layers and not own:
+        plan = replace(plan, own=tuple(layer.name for layer in layers))
     chosen: list[Activation | ErrorFunction] = [*(plan.activations or ()), *(plan.errors or ())]
     for function in chosen:
         prove_derivatives(function)

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from gradagree.cases.case import Case
-from gradagree.checker.judge import Framework, Judge, JudgeRequest, failed_probes
+from gradagree.cases.graph_case import AnyCase, parse_case
+from gradagree.checker.judge import JUDGES, CaseJudge, Framework, Judge, JudgeRequest, failed_probes
 from gradagree.checker.response import Absent, Ready, failures
 from gradagree.checker.verdict import Record
 from gradagree.errors import UsageError
@@ -33,9 +33,13 @@ _processes: dict[tuple[str, ...], FrameworkProcess] = {}
 _lock = threading.Lock()
 
 
-def run_unit(framework: str, extensions: tuple[str, ...], encoded: list[tuple[int, str, list[str]]]) -> EncodedResult:
+def run_unit(
+    framework: str, extensions: tuple[str, ...], encoded: list[tuple[int, str, list[str]]],
+    judges: dict[type, CaseJudge],
+) -> EncodedResult:  # fmt: skip
     """Compute and judge one work unit; runs on a worker of the cluster, with the worker's own framework process."""
     with _lock:
+        JUDGES.update(judges)
         load_all(extensions)
         key = (framework, *extensions)
         if key not in _processes:
@@ -56,8 +60,8 @@ def run_unit(framework: str, extensions: tuple[str, ...], encoded: list[tuple[in
         return msgspec.json.encode(process.handshake), [msgspec.json.encode(record) for record in judge(requests)]
 
 
-def _decode_unit(encoded: list[tuple[int, str, list[str]]]) -> Iterator[tuple[int, Case, list[str]]]:
-    return ((index, Case.parse(spec), modes) for index, spec, modes in encoded)
+def _decode_unit(encoded: list[tuple[int, str, list[str]]]) -> Iterator[tuple[int, AnyCase, list[str]]]:
+    return ((index, parse_case(spec), modes) for index, spec, modes in encoded)
 
 
 def run_plan(
@@ -77,7 +81,7 @@ def run_plan(
 
     def submit(count: int) -> None:
         for name, unit in itertools.islice(units, count):
-            future = client.submit(run_unit, name, tuple(extensions), _encode_unit(unit), pure=False)
+            future = client.submit(run_unit, name, tuple(extensions), _encode_unit(unit), JUDGES, pure=False)
             running[future] = name
             pool.add(future)
 

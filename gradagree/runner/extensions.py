@@ -38,10 +38,11 @@ ENTRY_POINT_GROUPS: dict[str, tuple[tuple[type, ...], str]] = {
 
 
 class Loaded(NamedTuple):
-    """Activations and error functions from the user's files, and from installed packages."""
+    """Activations and error functions from the user's files and from installed packages, and layers from the files."""
 
     named: list[Any]
     installed: list[Any]
+    layers: Sequence[type[Layer]] = ()
 
 
 def load_all(ext: Sequence[str]) -> Loaded:
@@ -54,15 +55,18 @@ def load_all(ext: Sequence[str]) -> Loaded:
     project, named = load(declared, origin), load(ext)
     for module in (*project, *named):
         _check_use(module)
-    return Loaded(find_functions(named) or ([] if ext else find_functions(project)), installed)
+    functions, layers = find_functions(named), find_layers(named)
+    if not ext:
+        functions, layers = functions or find_functions(project), layers or find_layers(project)
+    return Loaded(functions, installed, layers)
 
 
 def _check_use(module: ModuleType) -> None:
     adapters = [kind for kind in Adapter.catalogue.values() if file_of(kind) == module.__file__]
-    if not find_functions([module]) and not adapters:
+    if not find_functions([module]) and not find_layers([module]) and not adapters:
         raise UsageError(
-            f"{module.__file__}: no activation, error function or adapter found; define class Name(Activation), with "
-            "no underscore before the name"
+            f"{module.__file__}: no activation, error function, layer or adapter found; define class Name(Activation), "
+            "with no underscore before the name"
         )
 
 
@@ -167,6 +171,16 @@ def find_functions(modules: Sequence[ModuleType]) -> list[Any]:
     named = [value for module in modules for value in vars(module).values() if isinstance(value, type)]
     return [
         kind for catalogue in (Activation.catalogue, ErrorFunction.catalogue) for kind in catalogue.values()
+        if not is_builtin(kind) and (file_of(kind) in files or kind in named)
+    ]  # fmt: skip
+
+
+def find_layers(modules: Sequence[ModuleType]) -> list[type[Layer]]:
+    """The layers that the modules define or import, except gradagree's own."""
+    files = {module.__file__ for module in modules}
+    named = [value for module in modules for value in vars(module).values() if isinstance(value, type)]
+    return [
+        kind for kind in Layer.catalogue.values()
         if not is_builtin(kind) and (file_of(kind) in files or kind in named)
     ]  # fmt: skip
 

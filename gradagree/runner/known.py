@@ -22,7 +22,7 @@ import msgspec
 
 from gradagree.adapters.adapter import Adapter, framework_names
 from gradagree.arithmetic.model import FORMATS
-from gradagree.cases.case import Case
+from gradagree.cases.graph_case import AnyCase
 from gradagree.cases.text import shorten, split_case
 from gradagree.checker.verdict import Record, Verdict
 from gradagree.errors import UsageError, is_file, nearest
@@ -155,7 +155,7 @@ def functions_of(record: Record) -> list[str]:
     return list(dict.fromkeys(filter(None, (*parts.activations, parts.error, record.function))))
 
 
-def mark_known(record: Record, entries: Sequence[Entry], case: Case | None = None) -> Record:
+def mark_known(record: Record, entries: Sequence[Entry], case: AnyCase | None = None) -> Record:
     """The record, with the label and reason of the first entry that accepts it."""
     if not entries or not record.verdict.compared or record.verdict is Verdict.AGREE:
         return record
@@ -166,7 +166,7 @@ def mark_known(record: Record, entries: Sequence[Entry], case: Case | None = Non
     return record
 
 
-def matches(entry: Entry, record: Record, functions: Sequence[str], case: Case | None = None) -> bool:
+def matches(entry: Entry, record: Record, functions: Sequence[str], case: AnyCase | None = None) -> bool:
     """Whether the entry accepts the record of a case with these functions."""
     if not entry.covers(record, case):
         return False

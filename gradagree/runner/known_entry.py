@@ -12,7 +12,7 @@ import msgspec
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from gradagree.cases.case import Case
+from gradagree.cases.graph_case import AnyCase
 from gradagree.cases.text import shorten
 from gradagree.checker.verdict import Record, Verdict
 from gradagree.errors import UsageError
@@ -64,14 +64,14 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """Whether it is a proved fault of the framework, from the table that is part of gradagree."""
         return False
 
-    def covers(self, record: Record, case: Case | None = None) -> bool:  # noqa: ARG002  (for proved faults)
+    def covers(self, record: Record, case: AnyCase | None = None) -> bool:  # noqa: ARG002  (for proved faults)
         """Whether it accepts this record, whose framework, version, mode, dtype and function are those of the entry.
 
         `case` is the record's case; by default that of its text.
         """
         return record.verdict is self.verdict
 
-    def reaches(self, record: Record, case: Case | None = None) -> bool:
+    def reaches(self, record: Record, case: AnyCase | None = None) -> bool:
         """Whether the record's gradient would differ if the difference were still there."""
         return self.covers(record, case) or not self.upstream
 

@@ -16,10 +16,12 @@ import msgspec
 import numpy as np
 
 from gradagree.arithmetic.model import FORMATS
-from gradagree.cases.case import Case
+from gradagree.cases.graph_case import AnyCase, GraphCase, parse_case
+from gradagree.cases.graph_reference import node_operands
 from gradagree.checker.verdict import Record, plain, split_entry
 from gradagree.errors import UsageError
 from gradagree.reference import backpropagate
+from gradagree.reference.graph import LOSS_NODE, TARGETS
 from gradagree.runner.known_entry import DATES, Entry, read_tables
 
 TABLE = Path(__file__).with_name("known_upstream.toml")
@@ -82,7 +84,7 @@ class UpstreamFault(Entry, frozen=True, kw_only=True, dict=True, forbid_unknown_
             return False
         return super().applies_to(framework, mode, dtype, version)
 
-    def covers(self, record: Record, case: Case | None = None) -> bool:
+    def covers(self, record: Record, case: AnyCase | None = None) -> bool:
         if record.verdict is not self.verdict or record.function is None or not self.names(record.function):
             return False
         array, index = split_entry(record.entry)
@@ -109,7 +111,7 @@ class UpstreamFault(Entry, frozen=True, kw_only=True, dict=True, forbid_unknown_
             inside = [(x >= low - margin) & (x <= high + margin) for low, high in self.bounds]
         return np.asarray(np.any(inside, axis=0))
 
-    def reaches(self, record: Record, case: Case | None = None) -> bool:
+    def reaches(self, record: Record, case: AnyCase | None = None) -> bool:
         """Whether the fault would show: some entry has an operand there, and a cotangent that is not 0."""
         operands = (_operands(record.spec, case) or {}) if self.surely else {}
         for found in operands.values():
@@ -195,7 +197,7 @@ _FOUND: dict[str, Mapping[int | str, Operand] | None] = {}
 """The operands of the latest cases, by their texts."""
 
 
-def _operands(spec: str, case: Case | None) -> Mapping[int | str, Operand] | None:
+def _operands(spec: str, case: AnyCase | None) -> Mapping[int | str, Operand] | None:
     """The operands of a case by operation; None for a case whose arrays are not at hand."""
     if spec not in _FOUND:
         operands = _compute_operands(spec, case)
@@ -207,9 +209,11 @@ def _operands(spec: str, case: Case | None) -> Mapping[int | str, Operand] | Non
     return _FOUND[spec]
 
 
-def _compute_operands(spec: str, case: Case | None) -> Mapping[int | str, Operand] | None:
+def _compute_operands(spec: str, case: AnyCase | None) -> Mapping[int | str, Operand] | None:
     try:
-        case = case or Case.parse(spec)
+        case = case or parse_case(spec)
+        if isinstance(case, GraphCase):
+            return _graph_operands(case)
         arrays, form = case.arrays(), FORMATS[case.dtype]
         with np.errstate(all="ignore"):
             found, p = backpropagate(case.network(arrays), arrays.inputs), arrays.inputs
@@ -221,6 +225,19 @@ def _compute_operands(spec: str, case: Case | None) -> Mapping[int | str, Operan
     except (UsageError, ValueError, ArithmeticError):
         return None
     return operands
+
+
+def _graph_operands(case: GraphCase) -> Mapping[int | str, Operand]:
+    """The operands of a graph; those of a layer are its first input with its cotangent."""
+    arrays, form = case.arrays(), FORMATS[case.dtype]
+    targets = arrays.by_name[TARGETS]
+    return {
+        one.name: Operand(
+            str(case.function(one.name)), one.p, one.cotangent, targets if one.name == LOSS_NODE else None,
+            2.0**-form.precision, form.smallest,
+        )
+        for one in node_operands(case, arrays)
+    }  # fmt: skip
 
 
 @functools.cache

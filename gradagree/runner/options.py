@@ -12,14 +12,24 @@ import msgspec
 
 from gradagree.adapters import Adapter
 from gradagree.arithmetic.model import FORMATS
-from gradagree.cases.case import Case
 from gradagree.cases.datasets import regimes as known_regimes
-from gradagree.cases.random import GROUP_STEP, draw, shares_architecture
+from gradagree.cases.graph_case import AnyCase
+from gradagree.cases.graph_text import DENSE, FAMILIES
+from gradagree.cases.random import GROUP_STEP, shares_architecture
 from gradagree.cases.regimes import REGIMES, STANDARD
+from gradagree.cases.selection import Selection
 from gradagree.cases.text import split_outside_parentheses
 from gradagree.errors import UsageError, nearest
-from gradagree.reference import Activation, ContractError, ErrorFunction
-from gradagree.runner.shards import UNIT_SIZE, UNSHARDED, Shard, count_architectures, count_units, unit_ranges
+from gradagree.reference import Activation, ContractError, ErrorFunction, Layer
+from gradagree.runner.shards import (
+    UNIT_SIZE,
+    UNSHARDED,
+    Shard,
+    count_architectures,
+    count_shared_and_other_graphs,
+    count_units,
+    unit_ranges,
+)
 
 DTYPES = ("float64", "float32")
 OTHER_DTYPES = ("float16", "bfloat16")
@@ -80,14 +90,20 @@ class PlanOptions(msgspec.Struct, forbid_unknown_fields=True):
     modes: list[tuple[str, int]]
     shard: str
     other_dtypes: list[str] = []
+    architectures: list[str] = msgspec.field(default_factory=lambda: [DENSE])
+    layers: list[str] = []
 
     def plan(self) -> Plan:
         """The plan. Raises UsageError or ContractError for an invalid value."""
         offered = {f"{name}:{mode}" for name, kind in Adapter.catalogue.items() for mode in kind.modes}
         modes = [name for name, _ in self.modes]
-        names = ([*self.dtypes, *self.other_dtypes], FORMATS), (self.regimes, known_regimes()), (modes, offered)
+        names = (
+            ([*self.dtypes, *self.other_dtypes], FORMATS), (self.regimes, known_regimes()), (modes, offered),
+            (self.architectures, FAMILIES),
+        )  # fmt: skip
         invalid = [name for chosen, known in names for name in chosen if name not in known]
         in_range = 0 < self.cases <= MAX_CASES and self.seed >= 0 and self.dtypes and self.regimes
+        in_range = in_range and self.architectures
         if invalid or not in_range or len(self.other_dtypes) not in (0, len(self.dtypes)):
             raise UsageError(f"invalid value {(invalid or ['number out of range'])[0][:80]!r}")
         return Plan(
@@ -95,6 +111,7 @@ class PlanOptions(msgspec.Struct, forbid_unknown_fields=True):
             None if self.activations is None else tuple(map(Activation.named, self.activations)),
             None if self.errors is None else tuple(map(ErrorFunction.named, self.errors)),
             dict(self.modes), shard=Shard.parse(self.shard), other_dtypes=tuple(self.other_dtypes),
+            architectures=tuple(self.architectures), layers=tuple(map(Layer.named, self.layers)),
         )  # fmt: skip
 
 
@@ -103,7 +120,8 @@ class Plan:
     """Cases and modes of a run. modes maps "framework:mode" to n: the mode computes every n-th case (1 or `ONE_IN`).
 
     own are the names of the only functions whose faults fail the run; without names, all are. other_dtypes replace
-    dtypes in a share of the cases; there are as many of them, or none.
+    dtypes in a share of the cases; there are as many of them, or none. architectures are families of networks; layers
+    are one's own, of which graphs are then built.
     """
 
     cases: int = 200
@@ -113,10 +131,12 @@ class Plan:
     activations: tuple[Activation, ...] | None = None
     errors: tuple[ErrorFunction, ...] | None = None
     modes: dict[str, int] = field(default_factory=dict)
-    explicit: tuple[Case, ...] | None = None
+    explicit: tuple[AnyCase, ...] | None = None
     shard: Shard = UNSHARDED
     own: tuple[str, ...] = ()
     other_dtypes: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = (DENSE,)
+    layers: tuple[Layer, ...] = ()
 
     @classmethod
     def make(
@@ -132,6 +152,7 @@ class Plan:
         regimes: str | None = None,
         profile: str = "ci",
         shard: str | None = None,
+        architectures: str | None = None,
     ) -> Plan:
         """The plan for options as on the command line, lists separated by commas. Raises UsageError."""
         standard = find_profile(profile)
@@ -149,10 +170,11 @@ class Plan:
             modes=_modes(frameworks, modes or standard.modes),
             shard=_shard(shard, cases),
             other_dtypes=OTHER_DTYPES if dtypes is None else (),
+            architectures=parse_names("--architectures", architectures, FAMILIES),
         )
 
     @classmethod
-    def of(cls, cases: Sequence[Case], frameworks: str | None = None, modes: str | None = "all") -> Plan:
+    def of(cls, cases: Sequence[AnyCase], frameworks: str | None = None, modes: str | None = "all") -> Plan:
         """A plan of explicit cases."""
         return replace(cls(cases=len(cases), modes=_modes(frameworks, modes)), explicit=tuple(cases))
 
@@ -163,14 +185,15 @@ class Plan:
         )
         return PlanOptions(
             self.cases, self.seed, list(self.dtypes), list(self.regimes), activations, errors,
-            list(self.modes.items()), str(self.shard), list(self.other_dtypes),
+            list(self.modes.items()), str(self.shard), list(self.other_dtypes), list(self.architectures),
+            [str(layer) for layer in self.layers],
         )  # fmt: skip
 
-    def draw_cases(self) -> Iterator[tuple[int, Case]]:
+    def draw_cases(self) -> Iterator[tuple[int, AnyCase]]:
         """Every case of the shard, with its number in the complete plan."""
         return itertools.chain.from_iterable(self._units())
 
-    def _units(self) -> Iterator[list[tuple[int, Case]]]:
+    def _units(self) -> Iterator[list[tuple[int, AnyCase]]]:
         """The cases of each work unit, with their numbers."""
         if self.explicit is not None:
             numbered = list(enumerate(self.explicit))
@@ -181,11 +204,13 @@ class Plan:
 
     def draw_range(
         self, numbers: range, activations: Sequence[Activation] | None, errors: Sequence[ErrorFunction] | None
-    ) -> list[tuple[int, Case]]:
+    ) -> list[tuple[int, AnyCase]]:
         """The cases of these architectures among the functions, with their numbers."""
-        options = self.seed, self.dtypes, activations, errors, self.regimes
-        drawn = draw(len(numbers), *options, start=numbers.start, other_dtypes=self.other_dtypes)
-        return list(enumerate(drawn, numbers.start * len(self.dtypes)))
+        chosen = Selection(
+            self.seed, self.dtypes, self.architectures, activations, errors, self.regimes, self.other_dtypes,
+            self.layers,
+        )  # fmt: skip
+        return list(enumerate(chosen.draw(numbers), numbers.start * len(self.dtypes)))
 
     @property
     def all_dtypes(self) -> tuple[str, ...]:
@@ -195,9 +220,18 @@ class Plan:
         """The framework's modes that compute case number index."""
         exact = self.explicit is not None or shares_architecture(index // len(self.dtypes))
         pairs = ((name.partition(":"), share) for name, share in self.modes.items())
-        return [mode for (owner, _, mode), share in pairs if owner == framework and (exact or share == 1)]
+        graph = self.is_graph(index)
+        return [
+            mode for (owner, _, mode), share in pairs
+            if owner == framework and (exact or share == 1) and (not graph or computes_graphs(f"{owner}:{mode}"))
+        ]  # fmt: skip
 
-    def units(self, framework: str) -> Iterator[list[tuple[int, Case, list[str]]]]:
+    def is_graph(self, index: int) -> bool:
+        """True if drawn case number index is a graph of layers."""
+        chosen = Selection(self.seed, self.dtypes, self.architectures)
+        return self.explicit is None and chosen.is_graph(index // len(self.dtypes))
+
+    def units(self, framework: str) -> Iterator[list[tuple[int, AnyCase, list[str]]]]:
         """The work units of a framework, (index, case, modes) each; cases of one architecture are adjacent."""
         for cases in self._units():
             requests = ((index, case, self.modes_of(framework, index)) for index, case in cases)
@@ -213,7 +247,22 @@ class Plan:
         if self.explicit is not None:
             return dict.fromkeys(self.modes, self.cases)
         every, some = count_architectures(self.cases, self.shard)
-        return {name: (every if share == 1 else some) * len(self.dtypes) for name, share in self.modes.items()}
+        shared, others = 0, 0
+        if DENSE not in self.architectures:
+            shared, others = some, every - some
+        elif len(self.architectures) > 1:
+            shared, others = count_shared_and_other_graphs(self.cases, self.shard)
+        found = {}
+        for name, share in self.modes.items():
+            left_out = 0 if computes_graphs(name) else shared + others * (share == 1)
+            found[name] = ((every if share == 1 else some) - left_out) * len(self.dtypes)
+        return found
+
+
+def computes_graphs(mode: str) -> bool:
+    """True for the modes "framework:mode" that compute graphs of layers: reverse mode on whole batches."""
+    record = Adapter.mode(mode)
+    return not record.forward and not record.per_example
 
 
 def _shard(text: str | None, cases: int) -> Shard:

@@ -28,6 +28,7 @@ from typing import IO, Any, Self
 import numpy as np
 
 from gradagree.cases.case import Arrays, Case
+from gradagree.cases.graph_case import AnyCase, GraphArrays
 from gradagree.checker.response import Absent, Failure, Ready, Response
 from gradagree.checker.verdict import Verdict
 from gradagree.runner import protocol
@@ -129,13 +130,13 @@ class FrameworkProcess:
         return [] if isinstance(result, Failure) else result.found
 
     def compute(
-        self, case: Case, arrays: Arrays, modes: Sequence[str], rate: float | None = None
+        self, case: AnyCase, arrays: Arrays | GraphArrays, modes: Sequence[str], rate: float | None = None
     ) -> Iterator[Response | Failure]:
         """One result for each mode, in order."""
         return (result for _, result in self.compute_all([(case, arrays, modes)], rate))
 
     def compute_all(
-        self, cases: Sequence[tuple[Case, Arrays, Sequence[str]]], rate: float | None = None
+        self, cases: Sequence[tuple[AnyCase, Any, Sequence[str]]], rate: float | None = None
     ) -> Generator[tuple[int, Response | Failure]]:
         """(index of a case, result) for each of its modes, in order.
 

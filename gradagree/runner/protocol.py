@@ -11,6 +11,7 @@ import numpy as np
 
 from gradagree.adapters import Answer
 from gradagree.cases.case import Arrays
+from gradagree.cases.graph_case import GraphArrays
 from gradagree.checker.response import Absent, Failure, Ready, Response
 
 HEADER = struct.Struct("<Q")
@@ -20,7 +21,7 @@ MARK = b"\f"
 
 
 class Array(msgspec.Struct, array_like=True, frozen=True):
-    """A float64 or int64 array."""
+    """A float64 or int64 array; booleans are integers."""
 
     integers: bool
     shape: tuple[int, ...]
@@ -164,7 +165,7 @@ def read(stream: IO[bytes]) -> Message | None:
 def pack(x: np.ndarray | None) -> Any:
     if x is None:
         return None
-    integers = x.dtype.kind == "i"
+    integers = x.dtype.kind in "ib"
     return Array(integers, x.shape, np.ascontiguousarray(x, dtype="<i8" if integers else "<f8").tobytes())
 
 
@@ -182,7 +183,9 @@ def unpack_all(arrays: Mapping[str, Array]) -> dict[str, np.ndarray]:
     return {name: unpack(x) for name, x in arrays.items()}
 
 
-def pack_arrays(spec: str, arrays: Arrays, modes: list[str], rate: float | None = None) -> GradientRequest:
+def pack_arrays(
+    spec: str, arrays: Arrays | GraphArrays, modes: list[str], rate: float | None = None
+) -> GradientRequest:
     return GradientRequest(spec, pack_all(arrays.by_name), modes, rate)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from gradagree.cases.case import Case
 from gradagree.cases.file import case_path, read_case
+from gradagree.cases.graph_case import AnyCase, parse_case
 from gradagree.cases.text import shorten
 from gradagree.checker.comparison import Comparison
 from gradagree.checker.judge import Framework, compared, judge
@@ -29,7 +29,7 @@ class ReplayResult(NamedTuple):
     comparisons: Sequence[Comparison]
 
 
-def find_case(text: str, folder: Path | None = None) -> Case:
+def find_case(text: str, folder: Path | None = None) -> AnyCase:
     """The case given by its canonical text, a case file, or a six-digit alias in a results folder.
 
     Raises UsageError for anything else.
@@ -37,17 +37,17 @@ def find_case(text: str, folder: Path | None = None) -> Case:
     if re.fullmatch(r"\d{6}", text):
         return _find_by_alias(text, folder or _newest_folder())
     if text.count(":") >= 6:
-        case = Case.parse(text)
+        case = parse_case(text)
         return with_arrays(case, folder or _newest_folder()) if isinstance(case.seed, str) else case
     if is_file(text):
         return read_case(Path(text))
     if ":" in text:
-        return Case.parse(text)
+        return parse_case(text)
     raise UsageError(f"{shorten(text)!r} is not a case, a case file, or a six-digit alias")
 
 
 def replay(
-    case: Case, plan: Plan, extensions: Sequence[str] = (), known: Sequence[Entry] = ()
+    case: AnyCase, plan: Plan, extensions: Sequence[str] = (), known: Sequence[Entry] = ()
 ) -> Iterator[ReplayResult]:
     """Compute and judge the case in every mode of the plan, and mark the known differences."""
     arrays = case.arrays()
@@ -67,7 +67,7 @@ def replay(
                 yield ReplayResult(record, comparisons)
 
 
-def _find_by_alias(alias: str, folder: Path) -> Case:
+def _find_by_alias(alias: str, folder: Path) -> AnyCase:
     found = dict.fromkeys(record.spec for record in read_records(folder) if record.case == alias)
     specs = [spec for spec in found if not spec.startswith(CONVENTION)]
     if not specs:
@@ -76,10 +76,10 @@ def _find_by_alias(alias: str, folder: Path) -> Case:
         raise UsageError(
             f"{alias} is the alias of {len(specs)} cases in {folder}; give one of them: {' or '.join(specs)}"
         )
-    return with_arrays(Case.parse(specs[0]), folder)
+    return with_arrays(parse_case(specs[0]), folder)
 
 
-def with_arrays(case: Case, folder: Path) -> Case:
+def with_arrays(case: AnyCase, folder: Path) -> AnyCase:
     """The case with its explicit arrays, if the folder has them."""
     kept = case_path(folder, case)
     return read_case(kept) if isinstance(case.seed, str) and kept.is_file() else case

@@ -108,6 +108,7 @@ def fingerprint(options: PlanOptions, extensions: Sequence[str]) -> str:
     files = [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in extensions]
     dtypes = [options.dtypes, options.other_dtypes]
     fields = [options.cases, options.seed, dtypes, options.regimes, functions, options.modes, files]
+    fields += [options.architectures, options.layers]
     text = json.dumps([SCHEMA, metadata.version("gradagree"), *fields])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from gradagree.cases.case import Case
+from gradagree.cases.graph_case import AnyCase
 from gradagree.checker.judge import Framework, Judge, JudgeRequest, failed_probes
 from gradagree.checker.response import Absent, Failure, Ready, failures
 from gradagree.checker.verdict import Record
@@ -25,7 +25,7 @@ MAX_PENDING = 32
 """Maximum number of responses in the queue."""
 STOP_POLL, DRAIN_LIMIT = 0.5, 10.0
 """Seconds between two checks for a request to stop, and seconds that running cases then have to finish."""
-WorkUnit = list[tuple[int, Case, list[str]]]
+WorkUnit = list[tuple[int, AnyCase, list[str]]]
 """(index, case, modes) of the cases that a worker computes together."""
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple, Self
 
 from gradagree.cases.random import GROUP_STEP
+from gradagree.cases.selection import PLACES, graphs_among, is_shared_graph
 from gradagree.errors import UsageError
 
 UNIT_SIZE = 16
@@ -69,6 +70,21 @@ def count_architectures(cases: int, shard: Shard) -> tuple[int, int]:
         architectures = len(own) * UNIT_SIZE - (count * UNIT_SIZE - len(part)) * (count - 1 in own)
         total, returning, turn = total + architectures, returning + architectures * returns, turn + count
     return total, returning
+
+
+def count_shared_and_other_graphs(cases: int, shard: Shard) -> tuple[int, int]:
+    """Number of graphs in a shard of a plan of chains and graphs: with a shared architecture, and others."""
+    turn, shared, others = 0, 0, 0
+    for k, (part, returns) in enumerate(case_groups(cases)):
+        count = _count(part)
+        own = range(shard.first(turn), count, shard.of)
+        last = len(part) - (count - 1) * UNIT_SIZE
+        if returns and is_shared_graph(k // 2 + 1):
+            shared += len(own) * UNIT_SIZE - (UNIT_SIZE - last) * (count - 1 in own)
+        if not returns:
+            others += len(own) * len(PLACES) - (len(PLACES) - graphs_among(last)) * (count - 1 in own)
+        turn += count
+    return shared, others
 
 
 def count_units(cases: int) -> int:

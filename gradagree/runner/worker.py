@@ -34,6 +34,7 @@ from gradagree.adapters.pointwise import (
     library_implementation,
 )
 from gradagree.cases.case import Case, problem_of
+from gradagree.cases.graph_case import any_problem, arrays_of, parse_case
 from gradagree.checker.response import Absent, Failure, Ready, failure, first_line, handshake, respond
 from gradagree.checker.verdict import Verdict
 from gradagree.reference import Activation, ErrorFunction
@@ -80,7 +81,8 @@ def serve(adapter: Adapter, functions: SingleFunctions, requests: IO[bytes], res
         elif isinstance(request, protocol.DefinitionRequest):
             send(results, functions.definitions(request))
         elif isinstance(request, protocol.GradientRequest):
-            problem = problem_of(Case.parse(request.spec), protocol.unpack_arrays(request), request.rate)
+            case = parse_case(request.spec)
+            problem = any_problem(case, arrays_of(case, protocol.unpack_all(request.arrays)), request.rate)
             for mode in request.modes:
                 found = respond(adapter, problem, mode)
                 send(results, found if isinstance(found, Failure) else protocol.pack_response(found))

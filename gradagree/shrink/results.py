@@ -6,8 +6,10 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from gradagree.cases.case import Case
+from gradagree.cases.text import split_case
 from gradagree.checker.verdict import Record
 from gradagree.errors import UsageError
 from gradagree.report.findings import Accepted, Finding, Findings, write_small
@@ -73,7 +75,9 @@ def _shrink(
     folder: Path, example: Record, process: FrameworkProcess, seconds: float, notify: Callable[[str], None]
 ) -> Shrunk | None:
     try:
-        case = with_arrays(Case.parse(example.spec), folder)
+        if split_case(example.spec).family:
+            return None
+        case: Any = with_arrays(Case.parse(example.spec), folder)
         return shrink(case, example, ModeProcess(process, example.mode), seconds)
     except UsageError:
         return None

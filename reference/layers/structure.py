@@ -59,6 +59,9 @@ class Gating(Layer):
     def value(self, a: Any, z: Any) -> Any:
         return a * (z / (1 + np.exp(-z)))
 
+    def other_value(self, a: Any, z: Any) -> Any:
+        return a * (z * (1 / (1 + np.exp(-z))))
+
     def vjp(self, g: Any, a: Any, z: Any) -> tuple[Any, Any]:
         s = 1 / (1 + np.exp(-z))
         return g * (z * s), g * a * (s * (1 + z * (1 - s)))

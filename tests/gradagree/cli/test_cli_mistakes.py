@@ -64,7 +64,7 @@ INVALID = {
     "compare none --extract a.file": "none is not a results folder: it has no meta.json",
     "compare none none --extract f": "compare --extract FILE writes a baseline of one results folder: name only one",
     "compare none none --known a.file": "a.file is not valid TOML: ",
-    "list": "Missing argument 'activations|errors|layers|frameworks|modes|regimes'",
+    "list": "Missing argument 'activations|errors|layers|architectures|frameworks|modes|regimes'",
     "list activation": "list 'activation': did you mean 'activations'?",
     "list errors --ext none.py": "--ext none.py: no such file",
 }

@@ -11,6 +11,7 @@ from hypothesis import given, settings, strategies as st
 from gradagree.adapters import Adapter
 from gradagree.arithmetic.model import FORMATS
 from gradagree.cases.case import Case
+from gradagree.cases.graph_text import FAMILIES
 from gradagree.cases.random import GROUP_STEP
 from gradagree.cases.regimes import REGIMES, STANDARD
 from gradagree.errors import UsageError
@@ -79,7 +80,7 @@ def test_that_every_option_is_read_from_its_list() -> None:
     )  # fmt: skip
     assert plan == Plan(
         7, 3, ("float16", "bfloat16"), ("grid",), (Relu(), Elu(alpha=0.5)), (SumOfSquares(), Huber(delta=2.0)),
-        {"torch:backward": 1},
+        {"torch:backward": 1}, architectures=FAMILIES,
     )  # fmt: skip
 
 
@@ -114,7 +115,7 @@ def test_that_all_stands_for_all() -> None:
 def test_that_a_mode_that_is_named_sees_every_case(mode: str) -> None:
     framework, _, name = mode.partition(":")
     for named in (mode, name):
-        plan = Plan.make(cases=9, frameworks=framework, modes=named)
+        plan = Plan.make(cases=9, frameworks=framework, modes=named, architectures="dense")
         assert plan.modes == {mode: 1}
         assert plan.counts() == {mode: 9 * 2}
 
