@@ -11,6 +11,7 @@ from scipy.linalg import lapack
 from gradagree.adapters.aten.table import aten, is_complex
 from gradagree.errors import UsageError
 from gradagree.reference.operations.complex_numbers import join_parts
+from gradagree.reference.operations.linalg import eliminated, lu_factors
 from gradagree.reference.operations.primitive import midpoints
 from gradagree.reference.operations.spectral import svd
 
@@ -66,8 +67,7 @@ def solve_triangular(a: Any, b: Any, *, upper: bool, left: bool = True, unitrian
 
 @aten("triangular_solve")
 def triangular_solve(b: Any, a: Any, upper: bool = True, transpose: bool = False, unitriangular: bool = False) -> Any:
-    """(the solution, a)."""
-    a = (np.triu if upper else np.tril)(a)
+    """(the solution, from one triangle of a, and a)."""
     system = transposed(a) if transpose else a
     return solve_triangular(system, b, upper=upper != transpose, unitriangular=unitriangular), a
 
@@ -262,37 +262,27 @@ def rows_of(pivots: np.ndarray, m: int) -> np.ndarray:
     return order
 
 
-def lower_and_upper(a: Any, order: np.ndarray) -> tuple[Any, Any]:
-    """The triangular factors (m, k) and (k, n) of the matrices with their rows in this order, k = min(m, n)."""
+def packed_factors(a: Any, order: np.ndarray) -> Any:
+    """Both triangular factors, in one matrix, of the matrices with their rows in this order."""
     left = np.take_along_axis(a, order[..., None], axis=-2)
-    lead, k = np.shape(a)[:-2], min(np.shape(a)[-2:])
-    columns, rows = [], []
-    for j in range(k):
-        top, factors = left[..., 0, :], left[..., 1:, 0] / left[..., :1, 0]
-        rows.append(np.concatenate([np.zeros((*lead, j)), top], axis=-1))
-        columns.append(np.concatenate([np.zeros((*lead, j)), np.ones((*lead, 1)), factors], axis=-1))
-        left = left[..., 1:, 1:] - np.expand_dims(factors, -1) * left[..., :1, 1:]
-    return np.stack(columns, axis=-1), np.stack(rows, axis=-2)
+    return eliminated(left) if is_complex(a) else lu_factors(left)
 
 
 @aten("linalg_lu")
 def lu(a: Any, *, pivot: bool = True) -> Any:
     """(p, l, u) with a = p l u; p is empty without pivoting."""
     order, _ = row_swaps(a, pivot)
-    return np.swapaxes(np.eye(order.shape[-1])[order], -1, -2) if pivot else UNUSED, *lower_and_upper(a, order)
+    factors, (m, n) = packed_factors(a, order), np.shape(a)[-2:]
+    k = min(m, n)
+    swaps = np.swapaxes(np.eye(m)[order], -1, -2) if pivot else UNUSED
+    return swaps, np.tril(factors[..., :k], -1) + np.eye(m, k), np.triu(factors[..., :k, :])
 
 
 @aten("linalg_lu_factor_ex")
 def lu_factor_ex(a: Any, *, pivot: bool = True, check_errors: bool = False) -> Any:
     """(both factors in one matrix, the pivots, the status)."""
     order, pivots = row_swaps(a, pivot)
-    lower, upper = lower_and_upper(a, order)
-    m, n = np.shape(a)[-2:]
-    k, lead = min(m, n), np.shape(a)[:-2]
-    lower = np.tril(lower, -1)
-    lower = np.concatenate([lower, np.zeros((*lead, m, n - k))], axis=-1) if n > k else lower
-    upper = np.concatenate([upper, np.zeros((*lead, m - k, n))], axis=-2) if m > k else upper
-    return lower + upper, pivots, no_errors(a)
+    return packed_factors(a, order), pivots, no_errors(a)
 
 
 @aten("lu_unpack")

@@ -13,15 +13,18 @@ from scipy import special
 
 from gradagree.arithmetic.derived import fold_entries, order_and_ties
 from gradagree.arithmetic.duck import Duck, NoRule, Rules
+from gradagree.arithmetic.elimination import determinant, solve
 from gradagree.arithmetic.rounded import COMPARISONS, Rounded
 from gradagree.arithmetic.three_valued import split
 from gradagree.reference.operations.casts import cast
 from gradagree.reference.operations.cumulative import accumulate, running_log_sum_exp
 from gradagree.reference.operations.derivatives import DERIVATIVES, PARTIALS
+from gradagree.reference.operations.linalg import eliminated, lu_factors, lu_tangent
 from gradagree.reference.operations.primitive import between, certain, midpoints, possible
 
 Seed = Callable[[tuple[int, ...]], Any]
 BY_MEAN: ContextVar[bool] = ContextVar("by_mean", default=False)
+ANY_ORDER: ContextVar[bool] = ContextVar("any_order", default=False)
 
 
 @contextmanager
@@ -35,6 +38,19 @@ def mean_at_ties() -> Iterator[None]:
         yield
     finally:
         BY_MEAN.reset(token)
+
+
+@contextmanager
+def added_in_any_order() -> Iterator[None]:
+    """Within this context, error bounds hold for tangents of several operands that are added in any order.
+
+    Of x + y + z another order has the partial sum y + z, which is at most |y| + |z|.
+    """
+    token = ANY_ORDER.set(True)
+    try:
+        yield
+    finally:
+        ANY_ORDER.reset(token)
 
 
 class IntermediateTangents:
@@ -106,8 +122,17 @@ def record_derivative(tangent: Any) -> Any:
 
 def record_sum(tangent: Any, x: Any, y: Any) -> Any:
     """Mark a tangent as the sum of the tangents x and y."""
-    record = IntermediateTangents.active
+    tangent, record = in_any_order(tangent, x, y), IntermediateTangents.active
     return tangent if record is None else record.sum(tangent, x, y)
+
+
+def in_any_order(tangent: Any, x: Any, y: Any) -> Any:
+    """The sum or difference of the tangents x and y, with the rounding of other partial sums."""
+    if not ANY_ORDER.get() or not hasattr(tangent, "widen"):
+        return tangent
+    sizes = [np.abs(midpoints(part)) for part in (x, y)]
+    alone = np.logical_or(sizes[0] == 0, sizes[1] == 0)
+    return tangent.widen(np.where(alone, 0.0, tangent.model.u * np.maximum(*sizes)))
 
 
 class Dual(Duck):
@@ -256,7 +281,8 @@ def divide(x: Any, y: Any) -> Dual:
     z = x.value / y.value
     if IntermediateTangents.active is not None:  # a framework may multiply -x y' by 1 / y^2
         IntermediateTangents.active.tangents.append(x.value * y.tangent)
-    return Dual(z, x.tangent / y.value - z / y.value * y.tangent)
+    parts = x.tangent / y.value, z / y.value * y.tangent
+    return Dual(z, in_any_order(parts[0] - parts[1], *parts))
 
 
 def power(x: Any, n: Any) -> Dual:
@@ -372,6 +398,38 @@ def running_log_sum_exp_of(x: Dual, axis: int | None = None) -> Dual:
     return Dual(found.value, between(midpoints(np.cumsum(weights, axis=axis)) > 0, found.tangent, mean))
 
 
+def determinant_of(x: Dual) -> Dual:
+    """The product of the pivots. Programs may also compute its tangent as det(a) tr(a^-1 a')."""
+    found = determinant(x)
+    if np.shape(x.value) != np.shape(x.tangent) or not np.shape(x.value)[-1]:
+        return found
+    trace = np.sum(np.linalg.solve(x.value, x.tangent) * np.eye(np.shape(x.value)[-1]), axis=(-2, -1))
+    return Dual(found.value, between(midpoints(found.value) != 0, found.tangent, found.value * trace))
+
+
+def solution(a: Any, b: Any) -> Dual:
+    """x = a^-1 b by elimination. Programs may also compute its tangent as a^-1 (b' - a' x)."""
+    found = solve(a, b)
+    alike = all(np.shape(x.value) == np.shape(x.tangent) for x in (a, b) if isinstance(x, Dual))
+    if not alike or np.ndim(b) == 1 or not np.size(found.value):
+        return found
+    plain = a.value if isinstance(a, Dual) else a
+    right = tangent_of(b)
+    if isinstance(a, Dual):
+        right = right - a.tangent @ found.value
+    other = np.linalg.solve(plain, right)
+    return Dual(found.value, between(np.isfinite(midpoints(other)), found.tangent, other))
+
+
+def lu_factors_of(x: Dual) -> Dual:
+    """The factors by elimination. Programs may also compute their tangents from those of the product."""
+    found = eliminated(x)
+    if np.shape(x.value) != np.shape(x.tangent) or not np.size(x.value):
+        return found
+    other = lu_tangent(found.value, x.tangent)
+    return Dual(found.value, between(np.isfinite(midpoints(other)), found.tangent, other))
+
+
 def convert(x: Dual, **formats: Any) -> Dual:
     return Dual(cast(x.value, **formats), cast(x.tangent, **formats))
 
@@ -388,7 +446,8 @@ Dual.rules.update({
     np.divide: divide, np.positive: lambda x: x, np.maximum: maximum, np.minimum: minimum, np.where: where,
     np.sum: linear(np.sum), np.mean: linear(np.mean), np.cumsum: linear(np.cumsum), np.max: largest, np.sort: sort,
     np.cumprod: running_product, np.prod: product_of_entries, running_log_sum_exp: running_log_sum_exp_of,
-    special.logsumexp: log_sum_exp, special.zeta: zeta, cast: convert,
+    special.logsumexp: log_sum_exp, special.zeta: zeta, cast: convert, np.linalg.det: determinant_of,
+    np.linalg.solve: solution,     lu_factors: lu_factors_of,
     np.fabs: unary(np.absolute, DERIVATIVES[np.absolute]),
     **{f: unary(f, derivative) for f, derivative in DERIVATIVES.items()},
     **{f: binary(f, pair) for f, pair in PARTIALS.items()},

@@ -12,6 +12,7 @@ import numpy as np
 
 from gradagree.arithmetic.derived import midpoints
 from gradagree.arithmetic.duck import Duck
+from gradagree.reference.operations.linalg import eliminated, lu_factors
 
 
 def row_order(a: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -106,4 +107,5 @@ def cholesky(a: Any) -> Any:
 
 Duck.derived.update({
     np.linalg.solve: solve, np.linalg.inv: inverse, np.linalg.det: determinant, np.linalg.cholesky: cholesky,
+    lu_factors: eliminated,
 })  # fmt: skip

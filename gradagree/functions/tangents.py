@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gradagree.arithmetic.dual import Dual
+from gradagree.arithmetic.dual import Dual, added_in_any_order
 from gradagree.arithmetic.duck import NoRule
 from gradagree.arithmetic.model import model
 from gradagree.arithmetic.variance import Variance
@@ -49,7 +49,7 @@ def move(
     for k, tangent in enumerate(tangents):
         if tangent is not None:
             given[k] = Dual(given[k], lifted(tangent))
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), added_in_any_order():
         results = graph.results(graph.evaluate(given, keep))
     return [y.tangent if isinstance(y, Dual) else np.zeros(np.shape(y)) for y in results]
 
