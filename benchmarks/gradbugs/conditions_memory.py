@@ -208,7 +208,7 @@ BUGS = (
         "[Bug fix] embedding_bw: accumulate repeated indices in FP32", "torch", "embedding", "16-bit accumulation",
         "accumulation", torch_vjp(embedding, embedding_backward(None)),
         torch_vjp(embedding, embedding_backward(torch.float64)),
-        lambda rng: [rng.normal(size=(4, 3)), np.minimum(rng.integers(0, 40, 1500), 3)], ("args[0]",), embedding,
-        ("bfloat16",),
+        lambda rng: [rng.normal(size=(4, 3)), np.minimum(rng.integers(0, 40, 1500), 3)], ("args[0]",),
+        dtypes=("bfloat16",),
     ),
 )  # fmt: skip

@@ -58,6 +58,18 @@ def test_that_torchs_layer_norm_adds_a_biass_gradient_in_16_bits(dtype: str, cou
     assert float(bias.grad[0]) == counted * torch.get_num_threads() < 4096
 
 
+@pytest.mark.parametrize(("dtype", "counted"), [("bfloat16", 256), ("float16", 2048)])
+def test_that_torch_adds_the_gradients_of_a_repeated_row_in_16_bits(dtype: str, counted: int) -> None:
+    """Of indexing and of embeddings; those of index_select are added in float32."""
+    torch = pytest.importorskip("torch")
+    rows = torch.zeros(4096, dtype=torch.long)
+    table = torch.zeros(2, 3, dtype=getattr(torch, dtype), requires_grad=True)
+    embedded = torch.nn.functional.embedding(rows, table)
+    for gathered, expected in ((table[rows], counted), (embedded, counted), (table.index_select(0, rows), 4096)):
+        (gradient,) = torch.autograd.grad(gathered.sum(), table)
+        assert gradient[0].tolist() == [expected] * 3
+
+
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
 def test_that_torchs_binary_cross_entropy_has_a_forward_derivative_of_0_by_its_weight() -> None:
     torch = pytest.importorskip("torch")
