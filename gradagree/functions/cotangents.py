@@ -9,7 +9,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from gradagree.functions.enclosures import Expected, is_floating
-from gradagree.functions.mistakes import MOST_WORK, Mistake, explains, uniform
+from gradagree.functions.mistakes import MOST_WORK, VAGUE, Mistake, explains, uniform
 from gradagree.reference.graph import Graph, Value
 
 MOST_SLICES = 64
@@ -150,9 +150,7 @@ class CotangentSearch:
                     self.expected.value + (fitted @ shares).reshape(self.observed.shape)
                 ):
                     names = " and ".join(dict.fromkeys(step.operation.name for step, _ in group))
-                    return Mistake(
-                        f"the contribution through {names} is wrong, and everything else is right", group[0][0].place
-                    )
+                    return Mistake(f"the contribution through {names} {VAGUE}", group[0][0].place)
         return None
 
     def shares_of(self, value: Value) -> np.ndarray:

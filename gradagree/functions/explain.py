@@ -70,8 +70,8 @@ def explain(
                 mistake = mistake or wrong_share(observed[name], sharp[0], *reference)
                 mistake = mistake or of_factors(observed[name], sharp, *reference)
             sentences = [describe(mistake)]
-            if mistake is None and probes is not None:
-                sentences = [probed(probes)]
+            if probes is not None and (mistake is None or mistake.is_vague):
+                sentences.append(probed(probes))
             if not record.reason:
                 with np.errstate(all="ignore"):
                     sentences.append(wrong_where(observed[name], sharp[0], inputs, names, argument))

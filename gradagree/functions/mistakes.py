@@ -30,11 +30,19 @@ LEAST_ENTRIES = 3
 """Entries that one factor must explain."""
 
 
+VAGUE = "is wrong, and everything else is right"
+
+
 class Mistake(NamedTuple):
     """What the observed gradient is: a sentence, and the place in the reference that it concerns."""
 
     reason: str
     place: str = ""
+
+    @property
+    def is_vague(self) -> bool:
+        """True if it says which contribution is wrong, but not how."""
+        return self.reason.endswith(VAGUE)
 
 
 def recognise(
