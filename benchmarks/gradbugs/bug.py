@@ -19,7 +19,7 @@ KINDS = {
     "order": r"reverse order|arrives at other entries|shifted|order of axis|gathered, not scattered|transposed|"
     r"exchanged",
     "wrong-axis": r"over axis|along axis \d+, not|not summed over|also reaches entries|arrives at other entries",
-    "missing-term": r"contributions? through .* missing|is not applied|factor is missing|depend on it get nothing|"
+    "missing-term": r"(through|orthogonal) .* missing|is not applied|factor is missing|depend on it get nothing|"
     r"not contribute|ignores the cotangent of",
     "wrong-term": r"contribution through .* (factor|sign|twice|wrong)|derivative of |applies .* again|times|divided",
     "extra-term": r"also reaches entries|counts? twice|counted twice",
@@ -30,7 +30,7 @@ KINDS = {
     "entries-missing": r"0 where the gradient is not|no gradient was returned|0 everywhere",
     "duplicates-lost": r"duplicates are lost|occurs more than once",
     "ties": r"at a tie|are tied",
-    "layout": r"in a contiguous array gives the right gradient|in contiguous arrays give the right result|"
+    "layout": r"in a contiguous array gives|in contiguous arrays give|in contiguous arrays give the right result|"
     r"the gradient of the sum of the output",
     "uniform-cotangent": r"cotangent( of .*)? is taken|cotangent is not used",
     "none-for-zero": r"no cotangent of|no gradient was returned|crashed",

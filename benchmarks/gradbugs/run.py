@@ -79,7 +79,7 @@ def summary(row: dict[str, Any]) -> str:
     marks = "".join(
         "." if one["found"] and one["argument"] and one["kind"] else "k" if one["found"] else "M" for one in own
     )
-    false = sum(map(len, row["accused"].values()))
+    false = len(row["accused"].get(OWN, []))
     others = [name for name, by in row["found"].items() if name != OWN and any(one["found"] for one in by.values())]
     return f"{marks:4} {row['seconds'].get(OWN, 0):5.1f} s {row['name']} | {', '.join(others)} | accused {false}"
 

@@ -40,6 +40,7 @@ class Backward:
         for step in graph.applications:
             self.reaches.append(any(isinstance(x, Value) and self.reaches[x.number] for x in step.operands))
         self.given: dict[int, list[Any]] = {}
+        self.size = work_of(graph, self.values)
         self.left = MOST_WORK
 
     @property
@@ -123,9 +124,14 @@ class Backward:
             step = steps[k]
             operation = type(step.operation)(step.operation.name, step.operation.function, vjp)
             steps[k] = Application(operation, step.operands, step.parameters, step.output, step.place)
-        self.spend(len(steps) * CALL)
+        self.spend(self.size)
         found = Graph(self.graph.inputs, steps, self.graph.outputs).vjp(self.values, self.seeds)[self.argument]
         return np.zeros(np.shape(self.values[self.argument])) if found is None else np.asarray(found)
+
+
+def work_of(graph: Graph, values: Sequence[Any]) -> int:
+    """Entries that a whole backward pass computes, with its calls."""
+    return sum(map(np.size, values)) + len(graph.applications) * CALL
 
 
 def expanded(graph: Graph) -> Graph:

@@ -27,7 +27,7 @@ UNARY = (
 def changes(b: Backward) -> Iterator[BackwardChange]:
     """All changes with one meaning, the most common ones first; each kind of change as far as its work allows."""
     kinds = (
-        single_contributions, other_values, other_factors, other_derivatives, other_axes,
+        single_contributions, other_values, other_factors, projections, other_derivatives, other_axes,
         other_indices, other_conditions, other_operands, other_contributions, computed_again,
         pairs_of_contributions, loops, overwritten,
     )  # fmt: skip
@@ -80,6 +80,20 @@ def other_factors(b: Backward) -> Iterator[BackwardChange]:
         b.spend(2 * gradient.size)
         yield BackwardChange(f"it is the gradient times {name}: a factor is counted twice", gradient * v - gradient)
         yield BackwardChange(f"it is the gradient divided by {name}: a factor is missing", gradient / v - gradient)
+
+
+def projections(b: Backward) -> Iterator[BackwardChange]:
+    """The gradient of a matrix without the part outside of the space of its columns, or of its rows."""
+    x, gradient = b.values[b.argument], b.gradient
+    if np.ndim(x) < 2 or np.shape(x)[-1] == np.shape(x)[-2] or not np.isfinite(x).all():
+        return
+    b.spend(np.size(x) * min(np.shape(x)[-2:]))
+    u, _, vh = np.linalg.svd(x, full_matrices=False)
+    if np.shape(x)[-2] > np.shape(x)[-1]:
+        inside, what = u @ (np.swapaxes(u, -1, -2) @ gradient), "columns"
+    else:
+        inside, what = (gradient @ np.swapaxes(vh, -1, -2)) @ vh, "rows"
+    yield BackwardChange(f"the part of the gradient that is orthogonal to the {what} is missing", inside - gradient)
 
 
 def other_derivatives(b: Backward) -> Iterator[BackwardChange]:

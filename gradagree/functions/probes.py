@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 
 from gradagree.adapters.functions import Call, FunctionAdapter
+from gradagree.functions.backward import MOST_WORK, Exhausted, work_of
 from gradagree.functions.enclosures import Expected
 from gradagree.functions.fits import indices
 from gradagree.reference.graph import Graph
 
-MOST_ENTRIES = 64
+MOST_ENTRIES = 48
 """Entries of an output, or indices along an axis, whose cotangents are given one by one."""
+MOST_CALLS, LEAST_CALLS = 128, 4
+"""Further calls of the function for one gradient, fewer for one with many numbers."""
 
 
 @dataclass
@@ -47,9 +50,17 @@ class Probes:
     def __post_init__(self) -> None:
         self.values = self.graph.evaluate(self.inputs)
         self.bound = float(np.max(self.expected.radius, initial=0.0))
+        self.calls = min(MOST_CALLS, max(LEAST_CALLS, MOST_WORK // work_of(self.graph, self.values)))
 
     def gradient(self, seeds: Sequence[Any], context: AbstractContextManager[Any] | None = None) -> np.ndarray | None:
-        """The framework's gradient for other cotangents; None where there is none."""
+        """The framework's gradient for other cotangents; None where there is none.
+
+        Raises:
+            Exhausted: It would be one call too many.
+        """
+        self.calls -= 1
+        if self.calls < 0:
+            raise Exhausted
         with context or nullcontext():
             found = self.adapter.vjp(self.call, seeds)[1][self.place]
         return None if found is None else np.asarray(self.adapter.to_numpy(found), dtype=float)

@@ -141,7 +141,7 @@ def computed_again(b: Backward) -> Iterator[BackwardChange]:
             values = [*b.values[:number], again[number]]
             for step in b.steps[k + 1 :]:
                 values.append(step.operation.function(*b.graph.operands(step, values), **step.parameters))
-            b.spend(2 * sum(map(np.size, values)))
+            b.spend(2 * b.size)
             found = b.graph.vjp(values, b.seeds)[b.argument]
             if found is not None:
                 reason = f"the backward pass applies {b.steps[k].operation.name} to a result of it again"

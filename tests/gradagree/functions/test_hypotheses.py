@@ -169,6 +169,16 @@ def test_that_a_mistake_inside_of_a_backward_pass_is_named(name: str, dtype: str
         assert sentence in reason(with_backward(forward, backward), args, argument)
 
 
+def test_that_a_missing_part_orthogonal_to_the_columns_is_named() -> None:
+    def backward(g: Any, x: Any) -> Any:
+        q, _ = torch.linalg.qr(x)
+        return q @ (q.T @ (g * torch.cos(x)))
+
+    assert "orthogonal to the columns is missing" in reason(
+        with_backward(torch.sin, backward), [drawn(6, 3)], "args[0]"
+    )
+
+
 def test_that_duplicates_which_overwrite_each_other_are_named() -> None:
     index = INDEX
     function = with_backward(lambda w: w[index], lambda g, w: overwriting(g, w, index)[0])
