@@ -21,7 +21,8 @@ KINDS = {
     "wrong-axis": r"over axis|along axis \d+, not|not summed over|also reaches entries|arrives at other entries",
     "missing-term": r"(through|orthogonal) .* missing|is not applied|factor is missing|depend on it get nothing|"
     r"not contribute|ignores the cotangent of",
-    "wrong-term": r"contribution through .* (factor|sign|twice|wrong)|derivative of |applies .* again|times|divided",
+    "wrong-term": r"contribution through .* (factor|sign|twice|wrong)|derivative of |applies .* again|"
+    r"is the gradient (times|divided)",
     "extra-term": r"also reaches entries|counts? twice|counted twice",
     "region": r"only the cotangent of .* at .* is passed on wrongly|(missing|not 1,) at (index|the indices)|"
     r"only where the index|not contribute",
@@ -30,13 +31,13 @@ KINDS = {
     "entries-missing": r"0 where the gradient is not|no gradient was returned|0 everywhere",
     "duplicates-lost": r"duplicates are lost|occurs more than once",
     "ties": r"at a tie|are tied",
-    "layout": r"in a contiguous array gives|in contiguous arrays give|in contiguous arrays give the right result|"
+    "layout": r"in a contiguous array gives|in contiguous arrays give|"
     r"the gradient of the sum of the output",
     "uniform-cotangent": r"cotangent( of .*)? is taken|cotangent is not used",
     "none-for-zero": r"no cotangent of|no gradient was returned|crashed",
     "stale": r"later call has overwritten|first backward pass overwrites|non-deterministic|it is overwritten",
     "uninitialized": r"nothing was written to",
-    "modified": r"in place",
+    "modified": r"modifies .* in place",
     "accumulation": r"inaccurate|partial sums",
     "nonfinite": r"nonfinite|NaN|infinit",
     "second-order": r"second derivative",
