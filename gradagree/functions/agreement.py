@@ -70,12 +70,14 @@ class Limits:
 
     def __init__(self, shape: Sequence[int], dtype: str) -> None:
         kind = np.float64 if dtype == "float64" else np.float32
-        self.apart = float(np.finfo(kind).eps)
+        self.rounding = float(np.finfo(kind).eps) / 2
         self.lowest, self.highest = np.empty(shape, kind), np.empty(shape, kind)
 
     def put(self, place: Any, value: np.ndarray, size: np.ndarray, tolerance: np.ndarray) -> None:
         """Write some rows; beyond the tolerance, only the number next to the value is admitted."""
-        within = np.maximum(tolerance - self.apart * size, 0.0)
+        within = self.rounding * size
+        np.subtract(tolerance, within, out=within)
+        np.maximum(within, 0.0, out=within)
         np.subtract(value, within, out=self.lowest[place], casting="same_kind")
         np.add(value, within, out=self.highest[place], casting="same_kind")
 

@@ -263,7 +263,9 @@ def reverse_records(checked: CheckedCall, seeds: Sequence[Any], trials: Trials |
     if modified := kept.records("backward pass"):
         return modified
     expected = expectations(checked, seeds)
-    known = agreements(checked, expected, seeds, found, gradients, keep=trials is not None)
+    known = agreements(
+        checked, expected, seeds, found, gradients, keep=trials is not None and (trials.layouts or trials.repeat > 1)
+    )
     records = judged(checked, expected, found, gradients, known=known)
     if any(record.verdict.fails and record.quantity == "value" for record in records):
         return proved(checked, seeds, [record for record in records if record.quantity == "value"])
@@ -385,9 +387,11 @@ def hidden(
         inputs = checked.inputs if same else checked.numbers(call.arrays, call.arrays)
         special = replace(checked, call=call, inputs=inputs)
         numbers = [*special.inputs, *checked.numbers(seeds, checked.outputs)]
-        known = agreed.of(numbers, lambda: agreements(special, expected, seeds, *results, keep=True))
-        values, gradients = checked.numbers(results[0], results[0]), dict(checked.gradients(results[1]))
-        known = known if known.admit(dict(enumerate(values)), gradients) else Agreements()
+        values, by = checked.numbers(results[0], results[0]), dict(checked.gradients(results[1]))
+        if (known := agreed.find(numbers)) is None:
+            known = agreed.keep(numbers, agreements(special, expected, seeds, *results, keep=True))
+        elif not known.admit(dict(enumerate(values)), by):
+            known = Agreements()
         ladder = recent.of(numbers, lambda: expectations(special, seeds))
         return proved(special, seeds, judged(special, ladder, *results, labels, known))
 

@@ -21,14 +21,19 @@ class Recent(Generic[T]):
     def __init__(self, arrays: Sequence[Any], found: T) -> None:
         self.known = [(arrays, found)]
 
-    def of(self, arrays: Sequence[Any], compute: Callable[[], T]) -> T:
-        """The result for these arrays, computed unless it is known."""
-        for others, found in self.known:
-            if same_numbers(others, arrays):
-                return found
-        found = compute()
+    def find(self, arrays: Sequence[Any]) -> T | None:
+        """The result for these arrays; None if it is not known."""
+        return next((found for others, found in self.known if same_numbers(others, arrays)), None)
+
+    def keep(self, arrays: Sequence[Any], found: T) -> T:
+        """Note the result for these arrays, and return it."""
         self.known[1:] = [(arrays, found)]
         return found
+
+    def of(self, arrays: Sequence[Any], compute: Callable[[], T]) -> T:
+        """The result for these arrays, computed unless it is known."""
+        known = self.find(arrays)
+        return self.keep(arrays, compute()) if known is None else known
 
 
 def same_numbers(first: Sequence[Any], second: Sequence[Any]) -> bool:
