@@ -11,6 +11,7 @@ from scipy import special
 
 from gradagree.arithmetic import exactness
 from gradagree.arithmetic.derived import log_sum_exp
+from gradagree.arithmetic.majorants import majorant
 from gradagree.arithmetic.model import OUTWARD, OWN, Model
 from gradagree.arithmetic.rounded import (
     COMPARISONS,
@@ -157,12 +158,12 @@ def matmul(x: Any, y: Any) -> Rounded:
     x, y = map(as_factor, lift_all(x, y))
     model, terms = x.model, x.shape[-1]
     x_size, y_size = np.abs(x.value), np.abs(y.value)
-    size = x_size @ y_size
+    size = majorant(x_size, y_size)
     spread: Any = np.zeros_like(size)
     if x.radius.any():
-        spread = spread + x.radius @ y_size
+        spread += majorant(x.radius, y_size)
     if y.radius.any():
-        spread = spread + (x_size + x.radius) @ y.radius
+        spread += majorant(x_size + x.radius, y.radius)
     spread = keep_infinite(spread, x, y)
     return sum_of_terms(
         x.value @ y.value,

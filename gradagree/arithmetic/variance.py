@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar, Self
@@ -9,6 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from gradagree.arithmetic.duck import Duck, Rules
+from gradagree.arithmetic.majorants import majorant
 from gradagree.arithmetic.model import FORMATS, Model, common, converted
 from gradagree.arithmetic.rounding import round_to_format, round_to_precision
 
@@ -142,7 +144,10 @@ def convert(x: Variance, to: str, **_: Any) -> Variance:
 
 def rounding(v: Any, model: Model) -> Any:
     """The variance of one rounding, underflow included."""
-    return (np.square(model.u * v) + np.where(v == 0, 0.0, np.square(model.quantum))) / 3
+    found = np.asarray(v * (model.u / math.sqrt(3)))  # in place from here on, as new arrays take longer
+    np.multiply(found, found, out=found)
+    found += model.quantum**2 / 3
+    return found if np.all(v) else np.where(v == 0, 0.0, found)
 
 
 def blocks(x: np.ndarray) -> list[Any]:
@@ -237,7 +242,7 @@ def matmul(x: Any, y: Any) -> Variance:
         variance = matmul_squares(left_factor(x), y.value)
     else:
         left, right = factors(x, y)
-        variance = left @ right
+        variance = majorant(left, right)
     squares = matmul_squares(x.value**2, y.value) if may_overflow(x, y) else 0.0
     return stored_sum(x.value @ y.value, variance, x.shape[-1], x.model, squares)
 
@@ -264,12 +269,12 @@ def may_overflow(x: Variance, y: Variance) -> bool:
 def matmul_squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """x @ y^2, without keeping the squares of a large matrix."""
     if y.ndim > 2 or x.ndim > 2 or y.size <= LARGE:
-        return np.asarray(x @ np.square(y))
+        return majorant(x, np.square(y))
     found = np.zeros((*x.shape[:-1], y.shape[-1]))
     if y.flags.c_contiguous:
         for rows in blocks(y):
-            found += x[..., rows] @ np.square(y[rows])
+            found += majorant(x[..., rows], np.square(y[rows]))
     else:
         for columns in blocks(y.T):
-            found[..., columns] = x @ np.square(y[:, columns])
+            found[..., columns] = majorant(x, np.square(y[:, columns]))
     return found

@@ -21,6 +21,7 @@ from gradagree.arithmetic.variance import (
     convert,
     lift_all,
     matmul,
+    max_abs,
     max_repeats,
     repeats,
     rounding,
@@ -37,7 +38,10 @@ LIBRARY_DEVIATIONS = 2
 def add(x: Any, y: Any, sign: int = 1) -> Variance:
     x, y = lift_all(x, y)
     value = x.value + sign * y.value
-    variance = x.variance + y.variance + rounding(value, x.model)
+    variance = rounding(value, x.model)
+    for one in (x, y):
+        if not one.exact:
+            variance += one.variance
     if not (x.largest < np.inf and y.largest < np.inf):
         masked = np.isinf(value) & ~(np.isinf(x.variance) | np.isinf(y.variance))
         variance = np.where(masked, 0.0, variance)
@@ -47,14 +51,28 @@ def add(x: Any, y: Any, sign: int = 1) -> Variance:
 def multiply(x: Any, y: Any) -> Variance:
     x, y = lift_all(x, y)
     value = x.value * y.value
-    variance = x.value**2 * y.variance + (y.value**2 + y.variance) * x.variance + rounding(value, x.model)
+    variance = rounding(value, x.model)
+    x_exact = x.exact and y.largest < math.inf  # 0 times infinity is NaN
+    y_exact = y.exact and x.largest < math.inf
+    if not y_exact:
+        variance += np.square(x.value) * y.variance
+    if not x_exact:
+        factor = np.square(y.value)
+        variance += (factor if y_exact else factor + y.variance) * x.variance
     return Variance(value, variance, x.model)
 
 
 def divide(x: Any, y: Any) -> Variance:
     x, y = lift_all(x, y)
     value = x.value / y.value
-    return Variance(value, (x.variance + value**2 * y.variance) / y.value**2 + 2 * rounding(value, x.model), x.model)
+    variance, largest = 2 * rounding(value, x.model), max_abs(value)
+    if y.exact and largest < math.inf:
+        return Variance(value, variance if x.exact else variance + x.variance / np.square(y.value), x.model, largest)
+    inherited = np.square(value) * y.variance
+    inherited += x.variance
+    inherited /= np.square(y.value)
+    variance += inherited
+    return Variance(value, variance, x.model)
 
 
 def function(f: Callable[[Any], Any], derivative: Callable[[Any, Any], Any]) -> Callable[[Variance], Variance]:

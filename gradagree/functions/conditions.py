@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
@@ -107,17 +108,47 @@ class Trials:
 def try_conditions(plain: PlainCall, trials: Trials) -> list[GradientRecord]:
     """The records of what fails only under a condition that hides a wrong gradient; repeated calls first."""
     compare_outputs(plain, trials)
-    if trials.repeat > 1:
-        for condition in repetitions(plain, trials.repeat):
-            attempt(plain, condition, trials)
+    repeated = list(repetitions(plain, trials.repeat)) if trials.repeat > 1 else []
+    layouts = list(cotangent_layouts(plain)) if trials.layouts else []
+    same_calls, others = [c for c in repeated if c.repeated], [c for c in repeated if not c.repeated]
+    for condition in same_calls:
+        attempt(plain, condition, trials)
+    if is_large(plain.call) and others and layouts and are_right_together(plain, layouts[0]):
+        trials.conditions += [condition.name for condition in (*others, layouts[0])]
+        others, layouts = [], layouts[1:]
+    for condition in others:
+        attempt(plain, condition, trials)
     if trials.layouts and not any(record.verdict.fails for record in trials.records):
-        for condition in cotangent_layouts(plain):
+        for condition in layouts:
             attempt(plain, condition, trials)
         try_uniform_cotangents(plain, trials)
         try_missing_cotangents(plain, trials)
         for condition in input_layouts(plain):
             attempt(plain, condition, trials)
     return trials.records
+
+
+LARGE = 1 << 17
+"""Entries of the arrays of a call from which on independent conditions are tried in one call."""
+
+
+def is_large(call: Call) -> bool:
+    return sum(math.prod(x.shape) for x in call.arrays) >= LARGE
+
+
+def are_right_together(plain: PlainCall, layout: Condition) -> bool:
+    """True if nothing fails in one call with memory filled with NaN, another call in between, and another layout.
+
+    Each of them is tried alone otherwise, so that the failure has its name.
+    """
+    call, usual = interrupted(plain.call), (plain.values, plain.gradients)
+    try:
+        with plain.adapter.uninitialized_as_nan() if plain.adapter.strided else nullcontext():
+            results = plain.adapter.vjp(call, layout.seeds)
+    except Exception:  # noqa: BLE001 (whatever the user's function raises)
+        return False
+    apart = differences(plain, usual, results)
+    return not apart or not failures(plain, replace(layout, call=call), results, apart)
 
 
 def compare_outputs(plain: PlainCall, trials: Trials) -> None:
