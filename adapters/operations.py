@@ -4,9 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+
+
+class ConvolutionForm(NamedTuple):
+    """How images (n, channels, *shape) meet kernels (outputs, channels / groups, *kernel).
+
+    padding has the zeros before and after, for each axis.
+    """
+
+    stride: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+    dilation: tuple[int, ...]
+    groups: int
+
+    def split(self, x: np.ndarray, axis: int) -> list[np.ndarray]:
+        """The part of each group along an axis."""
+        return np.split(x, self.groups, axis=axis) if self.groups > 1 else [x]
 
 
 @dataclass
@@ -21,6 +37,7 @@ class ModelOperation:
         dtypes: Dtypes of the operands, then of the outputs.
         function: Computes the floating-point outputs from these operands, in NumPy; None if no form is known.
         factors: For a matrix product, the positions of its factors, and that of an array that is added, or None.
+        convolution: For a convolution of images with kernels, to which numbers for each output may be added.
         rows: For an operation that takes rows of its only operand, the positions of the rows.
         moves: True if it only moves entries, so that its results are exact.
         rule: The name of its backward pass, for a function with one of its own.
@@ -36,6 +53,7 @@ class ModelOperation:
     dtypes: list[str]
     function: Callable[..., Sequence[Any]] | None = None
     factors: tuple[int, int, int | None] | None = None
+    convolution: ConvolutionForm | None = None
     rows: np.ndarray | None = None
     moves: bool = False
     rule: str = ""

@@ -243,7 +243,7 @@ def operation_on_part(operation: ModelOperation, base: torch.Tensor, view: torch
         return [np.reshape(put(flat, places, np.reshape(new, (-1,))), layout.shape)]
 
     whole = None if inner is None else function
-    return replace(operation, function=whole, graph=None, factors=None, rows=None, moves=False)
+    return replace(operation, function=whole, graph=None, factors=None, convolution=None, rows=None, moves=False)
 
 
 def later_view(node: Any, base: Layout) -> Recorded:

@@ -11,7 +11,8 @@ import torch
 from torch.utils import _pytree as pytree
 
 from gradagree.adapters.aten import ATEN, CHOICES
-from gradagree.adapters.operations import ModelOperation
+from gradagree.adapters.aten.windows import per_axis
+from gradagree.adapters.operations import ConvolutionForm, ModelOperation
 from gradagree.adapters.program import Program
 from gradagree.adapters.torch_programs import (
     DECOMPOSITIONS,
@@ -28,10 +29,11 @@ MOVES = frozenset(
     f"aten.{name}" for name in (
         "t", "transpose", "permute", "view", "_unsafe_view", "reshape", "_reshape_alias", "slice", "select",
         "unsqueeze", "squeeze", "clone", "alias", "expand", "cat", "stack", "split", "split_with_sizes", "chunk",
-        "unbind", "narrow", "lift_fresh", "contiguous", "unfold", "flip", "roll", "unsafe_split",
+        "unbind", "narrow", "lift_fresh", "contiguous", "unfold", "flip", "roll", "unsafe_split", "relu", "relu_",
+        "max_pool2d_with_indices", "max_pool3d_with_indices", "masked_fill", "where",
     )
 )  # fmt: skip
-"""Operations that only move entries."""
+"""Operations that only move entries, or replace them."""
 FACTORS = {
     "aten.mm": (0, 1, None), "aten.bmm": (0, 1, None), "aten.addmm": (1, 2, 0), "aten.baddbmm": (1, 2, 0),
 }  # fmt: skip
@@ -117,8 +119,17 @@ def describe_operation(func: Any, args: Any, kwargs: Any, found: Any, module: st
         rows = None
     return ModelOperation(
         name, module, place, argument_names(func, args, kwargs), dtypes, None if form is None else function,
-        factors, rows, name in MOVES, reason=reason,
+        factors, convolution_of(name, args, kwargs), rows, name in MOVES, reason=reason,
     )  # fmt: skip
+
+
+def convolution_of(name: str, args: Any, kwargs: Any) -> ConvolutionForm | None:
+    """How a convolution of a batch of images moves; None for anything else, such as a transposed one."""
+    if name != "aten.convolution" or kwargs or args[6] or args[0].ndim != args[1].ndim:
+        return None
+    rank = args[1].ndim - 2
+    stride, padding, dilation = (per_axis(x, rank) for x in args[3:6])
+    return ConvolutionForm(tuple(stride), tuple((p, p) for p in padding), tuple(dilation), args[8])
 
 
 def form_of(func: Any, name: str, args: Any, kwargs: Any, found: Any) -> tuple[Callable[..., Any] | None, str]:

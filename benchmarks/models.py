@@ -134,6 +134,8 @@ def measure(name: str, size: float, batch: int) -> Report:
     torch.manual_seed(SEED)
     model, inputs = MODELS[name](size, batch)
     weights = sum(x.numel() for x in model.parameters())
+    small = nn.Linear(2, 2), (torch.ones(1, 2),)
+    check_model(adapter_of(*small, {}), *small, {})  # imports what checks need
     own, before = passes(model, inputs), memory()
     started = time.process_time()
     report = check_model(adapter_of(model, inputs, {}), model, inputs, {})

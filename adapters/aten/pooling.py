@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradagree.adapters.aten.indexing import groups
-from gradagree.adapters.aten.table import aten
+from gradagree.adapters.aten.table import CHOICES, aten
 from gradagree.adapters.aten.windows import bins, combine_axes, per_axis, take_windows, window_places, window_starts
 from gradagree.reference.operations.primitive import midpoints
 
@@ -76,26 +76,48 @@ def adaptive_max_pool(x: Any, output_size: Any) -> Any:
     return largest(x, adaptive_places(x, output_size))
 
 
-def largest(x: Any, places: np.ndarray) -> Any:
-    """(the largest entry of each window, its place)."""
+CHOICES |= {"aten.max_pool2d_with_indices": 1, "aten.max_pool3d_with_indices": 1}
+
+
+def largest(x: Any, places: np.ndarray, taken: np.ndarray | None = None) -> Any:
+    """(the largest entry of each window, its place: the one that PyTorch took, if its entry is the largest)."""
+    if taken is not None and is_largest(midpoints(x), places, taken):
+        lead = np.shape(taken)[: np.ndim(taken) - (places.ndim - 1)]
+        picked = np.take_along_axis(np.reshape(x, (*lead, -1)), np.reshape(taken, (*lead, -1)), axis=-1)
+        return np.reshape(picked, np.shape(taken)), taken
     seen = take_windows(x, places, -np.inf)
     first = np.argmax(midpoints(seen), axis=-1)
     found = np.take_along_axis(np.broadcast_to(places, np.shape(seen)), first[..., None], axis=-1)[..., 0]
     return np.max(seen, axis=-1), found
 
 
+def is_largest(x: np.ndarray, places: np.ndarray, taken: np.ndarray) -> bool:
+    """True if each place is in its window, and no entry of the window is larger."""
+    seen = take_windows(x, places, -np.inf)
+    if taken.shape != seen.shape[:-1] or taken.size == 0 or taken.min() < 0:
+        return False
+    lead = taken.shape[: taken.ndim - (places.ndim - 1)]
+    flat = x.reshape(*lead, -1)
+    if taken.max() >= flat.shape[-1] or not (places == taken[..., None]).any(axis=-1).all():
+        return False
+    picked = np.take_along_axis(flat, taken.reshape(*lead, -1), axis=-1).reshape(taken.shape)
+    return bool(np.array_equal(picked, np.max(seen, axis=-1)))
+
+
 @aten("max_pool2d_with_indices")
 def max_pool_2d(
-    x: Any, kernel: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
-) -> Any:
-    return largest(x, window_places(np.shape(x)[-2:], kernel, stride, padding, dilation, ceil_mode))
+    x: Any, kernel: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
+    taken: np.ndarray | None = None,
+) -> Any:  # fmt: skip
+    return largest(x, window_places(np.shape(x)[-2:], kernel, stride, padding, dilation, ceil_mode), taken)
 
 
 @aten("max_pool3d_with_indices")
 def max_pool_3d(
-    x: Any, kernel: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
-) -> Any:
-    return largest(x, window_places(np.shape(x)[-3:], kernel, stride, padding, dilation, ceil_mode))
+    x: Any, kernel: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
+    taken: np.ndarray | None = None,
+) -> Any:  # fmt: skip
+    return largest(x, window_places(np.shape(x)[-3:], kernel, stride, padding, dilation, ceil_mode), taken)
 
 
 @aten("fractional_max_pool2d", "fractional_max_pool3d")

@@ -68,6 +68,13 @@ class Tally:
             self.worst = worst
             self.entry = tuple(int(k) + start for k, start in zip(at, offset, strict=True))
 
+    def merge(self, other: Tally) -> None:
+        """Add what has been found of another part of the array; the entry is not known in the whole."""
+        self.worst = max(self.worst, other.worst)
+        self.largest, self.blunt = max(self.largest, other.largest), max(self.blunt, other.blunt)
+        self.checked, self.entries = self.checked + other.checked, self.entries + other.entries
+        self.finite = self.finite and other.finite
+
     def finding(self) -> ArrayFinding | None:
         """The finding of an array whose entries are all within their tolerances; None for any other."""
         if not self.finite or self.worst > 1:
@@ -110,23 +117,15 @@ def scales(
 
 
 def norms(x: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    """(norms, largest magnitudes) along an axis, in float64."""
-    if x.ndim == 2 and x.size > BLOCK:
-        parts = []
-        other = 1 - axis
-        step = max(1, BLOCK // x.shape[axis])
-        for start in range(0, x.shape[other], step):
-            part = x[start : start + step] if other == 0 else x[:, start : start + step]
-            parts.append(norms(np.array(part, dtype=np.float64), axis))
-        return np.concatenate([a for a, _ in parts]), np.concatenate([b for _, b in parts])
-    wide = np.asarray(x, dtype=np.float64)
-    lengths = np.sqrt(np.sum(wide * wide, axis=axis)) * (1 + x.shape[axis] * OWN)
-    return lengths, np.max(np.abs(wide), axis=axis, initial=0.0)
+    """(norms, largest magnitudes) along an axis of a matrix in float64, without an array of its size."""
+    lengths = np.sqrt(np.einsum("ij,ij->i" if axis else "ij,ij->j", x, x)) * (1 + x.shape[axis] * OWN)
+    return lengths, np.maximum(np.max(x, axis=axis, initial=0.0), -np.min(x, axis=axis, initial=0.0))
 
 
 def check_product(
-    left: np.ndarray, right: np.ndarray, addend: np.ndarray | None, observed: np.ndarray, model: Model
-) -> ArrayFinding | Tally:
+    left: np.ndarray, right: np.ndarray, addend: np.ndarray | None, observed: np.ndarray, model: Model,
+    tally: Tally | None = None,
+) -> ArrayFinding | Tally:  # fmt: skip
     """Compare left @ right (+ addend) with what a framework returned, entry by entry.
 
     Args:
@@ -135,24 +134,26 @@ def check_product(
         addend: Array that broadcasts to the result, or None.
         observed: The framework's array.
         model: The rounding model.
+        tally: Where to count what is found; a new one without it.
 
     Returns:
         The finding if every entry is within its tolerance; otherwise what was found, for another judgement.
     """
-    tally = Tally()
+    tally = Tally() if tally is None else tally
     terms, columns = right.shape
-    bounds = scales(terms, *norms(left, 1), *norms(right, 0), model)
-    if bounds is None:
-        tally.finite = False
-        return tally
     added = None if addend is None else np.broadcast_to(addend, observed.shape)
     wide = np.ascontiguousarray(left, dtype=np.float64)
+    of_rows = norms(wide, 1)
     width = max(64, min(columns, FACTOR // max(terms, 1)))
     for across in parts(columns, width):
         factor = np.ascontiguousarray(right[:, across], dtype=np.float64)
+        bounds = scales(terms, *of_rows, *norms(factor, 0), model)
+        if bounds is None:
+            tally.finite = False
+            return tally
         for down in parts(len(left), max(1, BLOCK // factor.shape[1])):
             value = wide[down] @ factor
-            tolerance = bounds.rows[down, None] * bounds.columns[None, across]
+            tolerance = bounds.rows[down, None] * bounds.columns[None]
             tolerance += bounds.relative * np.abs(value)
             if added is not None:
                 value += added[down, across]
