@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from gradagree.cases.text import shorten, split_outside_parentheses
 from gradagree.errors import UsageError
@@ -54,8 +55,16 @@ def parse_nodes(text: str) -> tuple[LayerNode, ...]:
     return tuple(parse_node(k, part) for k, part in enumerate(parts, 1))
 
 
-def parse_node(number: int, text: str) -> LayerNode:
-    """Node `number` from its text. Raises UsageError."""
+class NodeText(NamedTuple):
+    """The parts of the text of a node, read without knowing its operation."""
+
+    operation: str
+    size: tuple[int, ...]
+    inputs: tuple[int, ...]
+
+
+def split_node(number: int, text: str) -> NodeText:
+    """The parts of the text of node `number`. Raises UsageError."""
     found = NODE.fullmatch(text)
     if found is None:
         raise UsageError(
@@ -65,7 +74,13 @@ def parse_node(number: int, text: str) -> LayerNode:
     size = tuple(map(int, found[2].split("x"))) if found[2] else ()
     given = (found[3] or "")[1:]
     inputs = tuple(map(int, given.split("+"))) if given else () if found[3] else (number - 1,)
-    return LayerNode(find_operation(found[1]), size, inputs)
+    return NodeText(found[1], size, inputs)
+
+
+def parse_node(number: int, text: str) -> LayerNode:
+    """Node `number` from its text. Raises UsageError."""
+    name, size, inputs = split_node(number, text)
+    return LayerNode(find_operation(name), size, inputs)
 
 
 def find_operation(text: str) -> Layer | Activation:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from gradagree.cases.text import shorten, split_case
 from gradagree.checker.verdict import Record, Verdict
 from gradagree.reference.graph import parameter_name
+from gradagree.report.graph_picture import draw_graph
 from gradagree.report.text import brief, count_noun, visible
 from gradagree.report.training_data import Numbers, Training
 
@@ -89,6 +90,9 @@ OperationLabel = tuple[str, str, bool]
 
 def draw_faulty_operation(record: Record) -> Markup | None:
     """The picture; None where the record names no location, as in an end-to-end check, or cannot be read."""
+    parts = split_case(record.spec)
+    if parts.family and record.verdict is not Verdict.SUSPECT:
+        return draw_graph(parts, record.box)
     found = operation_labels(record)
     if record.verdict is Verdict.SUSPECT or not any(faulty for _, _, faulty in found):
         return None
