@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-LIBRARIES = ("numpy", "torch", "jax", "chex", "autograd", "pennylane")
+LIBRARIES = ("numpy", "torch", "jax", "chex", "equinox", "autograd", "pennylane")
 """Libraries whose versions the results name."""
 
 
@@ -21,6 +21,7 @@ def hooks() -> dict[str, Callable[[Any, Any], None]]:
         "jax.numpy": jax_audit.install_numpy,
         "jax.test_util": jax_audit.install_test_util,
         "chex": jax_audit.install_chex,
+        "equinox": jax_audit.install_equinox,
         "autograd": jax_audit.install_autograd,
         "autograd.test_util": jax_audit.install_autograd_tests,
         "pennylane": jax_audit.install_pennylane,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -80,15 +81,7 @@ def install_test_util(module: Any, audit: Any) -> None:
 
 def install_chex(chex: Any, audit: Any) -> None:
     """Watch the comparisons of chex."""
-
-    def close(rtol: float, atol: float) -> Callable[[Any], Quads]:
-        def pairs(call: Any) -> Quads:
-            trees, options = call["args"], call["kwargs"]
-            for tree in trees[1:]:
-                for actual, expected in audit.leaf_pairs(trees[0], tree):
-                    yield actual, expected, options.get("atol", atol), options.get("rtol", rtol)
-
-        return pairs
+    close = functools.partial(tree_pairs, audit)
 
     def ulps(call: Any) -> Quads:
         eps = float(np.finfo(np.float32).eps)
@@ -100,6 +93,23 @@ def install_chex(chex: Any, audit: Any) -> None:
         audit.comparison(chex, name, f"chex.{name}", close(0.0, 0.0), {})
     audit.comparison(chex, "assert_trees_all_close_ulp", "chex.assert_trees_all_close_ulp", ulps, {})
     audit.numerical(chex, "assert_numerical_grads", "chex.assert_numerical_grads", lambda args: None)
+
+
+def install_equinox(equinox: Any, audit: Any) -> None:
+    """Watch the comparison of equinox, which also compares modules by ``==``."""
+    audit.comparison(equinox, "tree_equal", "equinox.tree_equal", tree_pairs(audit, 0.0, 0.0), {}, True)
+
+
+def tree_pairs(audit: Any, rtol: float, atol: float) -> Callable[[Any], Quads]:
+    """The pairs of a comparison of trees with the first one, with these tolerances by default."""
+
+    def pairs(call: Any) -> Quads:
+        trees, options = call["args"], call["kwargs"]
+        for tree in trees[1:]:
+            for actual, expected in audit.leaf_pairs(trees[0], tree):
+                yield actual, expected, options.get("atol", atol), options.get("rtol", rtol)
+
+    return pairs
 
 
 def install_autograd(autograd: Any, audit: Any) -> None:

@@ -71,15 +71,15 @@ class Patches:
         self._undo.append((owner, name, vars(owner).get(name), own))
         setattr(owner, name, value)
 
-    def replace(self, owner: Any, name: str, wrapper: Any) -> None:
-        """Replace a function, also where another library has imported it under the same name."""
+    def replace(self, owner: Any, name: str, wrapper: Any, inside: bool = False) -> None:
+        """Replace a function, also where another library, or with inside its own, has imported it by the same name."""
         original = getattr(owner, name)
         self.set(owner, name, wrapper)
         home = getattr(owner, "__name__", "").partition(".")[0]
         for module in [*sys.modules.values()] if isinstance(owner, ModuleType) else []:
-            inside = getattr(module, "__dict__", None)
-            away = getattr(module, "__name__", "").partition(".")[0] != home
-            if away and isinstance(inside, dict) and inside.get(name) is original:
+            names = getattr(module, "__dict__", None)
+            away = inside or getattr(module, "__name__", "").partition(".")[0] != home
+            if away and isinstance(names, dict) and names.get(name) is original:
                 self.set(module, name, wrapper)
 
     def on_import(self, hooks: Mapping[str, Install], audit: Any) -> None:

@@ -204,10 +204,11 @@ class Audit:
 
     def comparison(
         self, owner: Any, name: str, label: str, pairs: Pairs, parameters: Mapping[str, Any] | None = None,
+        inside: bool = False,
     ) -> Any:  # fmt: skip
         """Watch a comparison; pairs takes its arguments by name, or unbound if parameters is empty.
 
-        Returns what stands in for the function.
+        With inside, the library's own calls are watched too. Returns what stands in for the function.
         """
         original = getattr(owner, name, None)
         if original is None:
@@ -228,7 +229,7 @@ class Audit:
             return result
 
         wrapper = Wrapper(original, call)
-        self.patches.replace(owner, name, wrapper)
+        self.patches.replace(owner, name, wrapper, inside)
         return wrapper
 
     def numerical(self, owner: Any, name: str, label: str, origin: Callable[[Mapping[str, Any]], Any]) -> None:

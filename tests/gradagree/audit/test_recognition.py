@@ -63,6 +63,14 @@ def assert_trees_all_equal(*trees):
 def assert_numerical_grads(f, f_args, order, atol=0.01, **options):
     check_grads(f, f_args, order, atol=atol, **options)
 """,
+    "equinox": """
+from jax import tree_util
+import jax.numpy as jnp
+
+def tree_equal(*trees, typematch=False, rtol=0.0, atol=0.0):
+    pairs = zip(*map(tree_util.tree_leaves, trees))
+    return all(bool(jnp.allclose(a, b, rtol=rtol, atol=atol)) for a, b in pairs)
+""",
     "expecttest": """
 import unittest
 
@@ -75,6 +83,7 @@ class TestCase(unittest.TestCase):
 USERS = """
 import autograd.numpy as anp
 import chex
+import equinox
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -89,6 +98,7 @@ def test_chex():
     chex.assert_trees_all_close(g, {"a": jnp.cos(X), "b": (3 * X**2,)}, atol=1e-5)
     chex.assert_trees_all_equal(g, g)
     chex.assert_trees_all_equal(X, X)
+    assert equinox.tree_equal([g["a"]], [jnp.cos(X)], rtol=1e-5)
     chex.assert_numerical_grads(lambda x: jnp.sum(jnp.sin(x)), (X,), 1)
 
 def test_pennylane():
@@ -112,8 +122,8 @@ def test_that_the_checks_of_other_libraries_are_recognised_once(audited: Suite) 
     found = sorted((record.line, record.function) for record in results.records)
     assert (done.returncode, results.failures) == (0, {}), done.stdout
     assert [function for _, function in found] == [
-        "chex.assert_trees_all_close", "chex.assert_trees_all_equal", "chex.assert_numerical_grads", "numpy.allclose",
-        "TestCase.assertEqual", "TestCase.assertEqual",
+        "chex.assert_trees_all_close", "chex.assert_trees_all_equal", "equinox.tree_equal",
+        "chex.assert_numerical_grads", "numpy.allclose", "TestCase.assertEqual", "TestCase.assertEqual",
     ]  # fmt: skip
     assert {record.atol for record in results.records if record.function == "TestCase.assertEqual"} == {1e-3, 1e-5}
 
