@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from gradagree.adapters.formats import FORMATS
+
 Numbers = tuple[np.ndarray, str]
 """Values in float64 or complex128, and the name of their dtype; empty for Python's numbers."""
 Memory = tuple[int, int]
@@ -44,7 +46,7 @@ def widen(x: np.ndarray) -> np.ndarray:
 def numpy_numbers(x: Any) -> Numbers:
     """The values and the dtype of a NumPy array or scalar. Raises TypeError for anything but numbers."""
     array = np.asarray(x)
-    if array.dtype.kind not in "fciuV" or array.dtype.names:
+    if array.dtype.kind not in "fciu" and array.dtype.name not in FORMATS:
         raise TypeError(f"no numbers: {array.dtype}")
     return widen(array), array.dtype.name if array.dtype.kind in "fcV" else ""
 
@@ -59,7 +61,7 @@ def numpy_memory(x: Any) -> Memory | None:
 
 NUMPY = ArrayKind(
     matches=lambda x: isinstance(x, np.ndarray | np.generic),
-    concrete=lambda x: x.dtype.kind in "fciuV",
+    concrete=lambda x: x.dtype.kind in "fciu" or (x.dtype.kind == "V" and x.dtype.name in FORMATS),
     numbers=numpy_numbers,
     memory=numpy_memory,
 )

@@ -10,6 +10,11 @@ import numpy as np
 
 from gradagree.adapters.audit_arrays import ArrayKind, Memory, Numbers, widen
 
+AUTOGRAD = (
+    "grad", "jacobian", "elementwise_grad", "hessian", "holomorphic_grad", "deriv", "grad_named", "multigrad_dict",
+    "hessian_tensor_product", "hessian_vector_product", "tensor_jacobian_product", "vector_jacobian_product",
+)  # fmt: skip
+"""Functions of HIPS autograd that return a function of derivatives."""
 Quads = Iterator[tuple[Any, Any, float, float]]
 
 
@@ -97,7 +102,13 @@ def install_chex(chex: Any, audit: Any) -> None:
 
 def install_equinox(equinox: Any, audit: Any) -> None:
     """Watch the comparison of equinox, which also compares modules by ``==``."""
-    audit.comparison(equinox, "tree_equal", "equinox.tree_equal", tree_pairs(audit, 0.0, 0.0), {}, True)
+
+    def pairs(call: Any) -> Quads:
+        for actual, expected, atol, rtol in tree_pairs(audit, 0.0, 0.0)(call):
+            exact = isinstance(actual, float)  # the tolerances are those of arrays
+            yield actual, expected, 0.0 if exact else atol, 0.0 if exact else rtol
+
+    audit.comparison(equinox, "tree_equal", "equinox.tree_equal", pairs, {}, True)
 
 
 def tree_pairs(audit: Any, rtol: float, atol: float) -> Callable[[Any], Quads]:
@@ -114,10 +125,13 @@ def tree_pairs(audit: Any, rtol: float, atol: float) -> Callable[[Any], Quads]:
 
 def install_autograd(autograd: Any, audit: Any) -> None:
     """Watch the derivatives of HIPS autograd."""
-    for name in ("grad", "jacobian", "elementwise_grad", "hessian", "holomorphic_grad", "deriv", "egrad"):
+    for name in AUTOGRAD:
         audit.transform(autograd, name, f"autograd.{name}", lambda result, aux: result)
-    for name in ("value_and_grad", "make_ggnvp"):
-        audit.transform(autograd, name, f"autograd.{name}", lambda result, aux: result[1])
+    audit.transform(autograd, "grad_and_aux", "autograd.grad_and_aux", lambda result, aux: result[0])
+    audit.transform(autograd, "value_and_grad", "autograd.value_and_grad", lambda result, aux: result[1])
+    for name in ("make_vjp", "make_hvp", "make_ggnvp"):
+        audit.transform(autograd, name, f"autograd.{name}", lambda result, aux: result, curried=True)
+    audit.transform(autograd, "make_jvp", "autograd.make_jvp", lambda result, aux: result[1], curried=True)
 
 
 def install_autograd_tests(module: Any, audit: Any) -> None:

@@ -142,8 +142,14 @@ class Audit:
 
         self.patches.replace(owner, name, Wrapper(original, call))
 
-    def transform(self, owner: Any, name: str, label: str, pick: Callable[..., Any], traceable: bool = False) -> None:
-        """Watch a function of a function: the results of what it returns are gradients."""
+    def transform(
+        self, owner: Any, name: str, label: str, pick: Callable[..., Any], traceable: bool = False,
+        curried: bool = False,
+    ) -> None:  # fmt: skip
+        """Watch a function of a function: the results of what it returns are gradients.
+
+        With curried, what it returns returns a function of cotangents or tangents, alone or first.
+        """
         original = getattr(owner, name, None)
         if original is None:
             return
@@ -153,12 +159,16 @@ class Audit:
             made = original(*args, **kwargs)
             if not callable(made):
                 return made
-            bound = _bind(original, None, args, kwargs)
+            bound = self.guarded(_bind, original, None, args, kwargs) or {}
             aux, function = bool(bound.get("has_aux")), bound.get("fun", bound.get("func"))
 
             def differentiated(*inputs: Any, **named: Any) -> Any:
                 __tracebackhide__ = True
                 result = made(*inputs, **named)
+                if curried and callable(result):
+                    return self._marking(result, label, pick)
+                if curried and isinstance(result, tuple):
+                    return self._marking(result[0], label, pick), *result[1:]
                 if self.test and not self.inside:
                     known = traceable and not named and not aux
                     origin = (function, inputs, bound.get("argnums", 0)) if known else None
@@ -169,6 +179,18 @@ class Audit:
 
         self.patches.replace(owner, name, Wrapper(original, call))
 
+    def _marking(self, function: Any, label: str, pick: Callable[..., Any]) -> Wrapper:
+        """The function, with its results marked."""
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            __tracebackhide__ = True
+            result = function(*args, **kwargs)
+            if self.test and not self.inside:
+                self.guarded(lambda: self.mark(pick(result, False), label))
+            return result
+
+        return Wrapper(function, call)
+
     def pullback(self, owner: Any, name: str, label: str) -> None:
         """Watch a function that returns a value and a function of cotangents."""
         original = getattr(owner, name, None)
@@ -178,15 +200,7 @@ class Audit:
         def call(*args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = True
             value, made, *rest = original(*args, **kwargs)
-
-            def pulled(*cotangents: Any, **named: Any) -> Any:
-                __tracebackhide__ = True
-                result = made(*cotangents, **named)
-                if self.test and not self.inside:
-                    self.guarded(lambda: self.mark(result, label))
-                return result
-
-            return (value, Wrapper(made, pulled), *rest)
+            return (value, self._marking(made, label, lambda result, aux: result), *rest)
 
         self.patches.replace(owner, name, Wrapper(original, call))
 

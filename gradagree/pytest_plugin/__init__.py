@@ -6,6 +6,7 @@ controls the run, from records that travel with the test reports, so that they a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,9 +82,10 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Begin the audit before the project's own code imports anything."""
     if not any(getattr(early_config.known_args_namespace, name, None) for name in AUDIT_OPTIONS):
         return
+    start = time.perf_counter()
     from gradagree.pytest_plugin.audit import AuditWatcher
 
-    early_config.pluginmanager.register(AuditWatcher(early_config.rootpath), "gradagree-audit-watcher")
+    early_config.pluginmanager.register(AuditWatcher(early_config.rootpath, start), "gradagree-audit-watcher")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -111,7 +113,7 @@ def configure_audit(config: pytest.Config, dist: str) -> None:
     classes, folder = chosen_classes(config), config.getoption("--gradagree-audit-report")
     watcher = config.pluginmanager.get_plugin("gradagree-audit-watcher")
     if watcher is None:  # where the plugin is loaded late
-        watcher = AuditWatcher(config.rootpath)
+        watcher = AuditWatcher(config.rootpath, time.perf_counter())
         config.pluginmanager.register(watcher, "gradagree-audit-watcher")
     if not hasattr(config, "workerinput"):
         single = watcher if dist == "no" else None

@@ -37,9 +37,10 @@ def chosen_classes(config: pytest.Config) -> list[str]:
 class AuditWatcher:
     """Audits the tests of one process; the records travel with the test reports."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, start: float) -> None:
         self.audit: Audit = begin(root)
         self.start = time.perf_counter()
+        self.audit.seconds += self.start - start
         self.output: dict[str, Any] = {}
 
     @pytest.hookimpl(wrapper=True)
@@ -60,9 +61,10 @@ class AuditWatcher:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         duration = time.perf_counter() - self.start
-        seconds = self.audit.seconds
         self.audit.patches.undo()
+        before, start = self.audit.seconds, time.perf_counter()
         traced = [msgspec.json.encode(record).decode() for record in traced_records(self.audit, duration)]
+        seconds = before + time.perf_counter() - start
         self.output = {"traced": traced, "seconds": seconds, "failures": self.audit.failures, "versions": versions()}
         if hasattr(session.config, "workeroutput"):
             session.config.workeroutput["gradagree_audit"] = self.output

@@ -33,6 +33,7 @@ def test_that_other_values_are_not_recognised(gradients: Gradients, gradient: np
     others = [
         gradient + np.float32(1e-3), -gradient, np.zeros(3), np.ones(30), np.arange(8), 0.5, 0, 1, True, None, "x",
         np.float16(gradient[0, 0]), [], np.array([np.nan]), np.array(["a"]), object(),
+        np.zeros(3, dtype=[("float0", "V")]),
     ]  # fmt: skip
     assert [k for k, x in enumerate(others) if gradients.find(x) is not None] == []
 
