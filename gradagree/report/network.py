@@ -90,9 +90,9 @@ OperationLabel = tuple[str, str, bool]
 
 def draw_faulty_operation(record: Record) -> Markup | None:
     """The picture; None where the record names no location, as in an end-to-end check, or cannot be read."""
-    parts = split_case(record.spec)
-    if parts.family and record.verdict is not Verdict.SUSPECT:
-        return draw_graph(parts, record.box)
+    text = split_case(record.spec)
+    if text.family and record.verdict is not Verdict.SUSPECT:
+        return draw_graph(text, record.box)
     found = operation_labels(record)
     if record.verdict is Verdict.SUSPECT or not any(faulty for _, _, faulty in found):
         return None
