@@ -141,7 +141,7 @@ def are_right_together(plain: PlainCall, layout: Condition) -> bool:
 
     Each of them is tried alone otherwise, so that the failure has its name.
     """
-    call, usual = interrupted(plain.call), (plain.values, plain.gradients)
+    call, usual = interrupted(plain.adapter, plain.call), (plain.values, plain.gradients)
     try:
         with plain.adapter.uninitialized_as_nan() if plain.adapter.strided else nullcontext():
             results = plain.adapter.vjp(call, layout.seeds)
