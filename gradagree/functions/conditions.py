@@ -110,8 +110,8 @@ def try_conditions(plain: PlainCall, trials: Trials) -> list[GradientRecord]:
     compare_outputs(plain, trials)
     repeated = list(repetitions(plain, trials.repeat)) if trials.repeat > 1 else []
     layouts = list(cotangent_layouts(plain)) if trials.layouts else []
-    same_calls, others = [c for c in repeated if c.repeated], [c for c in repeated if not c.repeated]
-    for condition in same_calls:
+    others = [c for c in repeated if not c.repeated and c.passes == 1]
+    for condition in [c for c in repeated if c.repeated or c.passes > 1]:
         attempt(plain, condition, trials)
     if is_large(plain.call) and others and layouts and are_right_together(plain, layouts[0]):
         trials.conditions += [condition.name for condition in (*others, layouts[0])]
