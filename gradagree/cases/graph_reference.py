@@ -20,6 +20,16 @@ class NodeOperand(NamedTuple):
     cotangent: np.ndarray
 
 
+def node_values(case: GraphCase, arrays: GraphArrays) -> list[Any]:
+    """The input, and the value of each node."""
+    values: list[Any] = [arrays.by_name[INPUTS]]
+    with np.errstate(all="ignore"):
+        for k, node in enumerate(case.nodes, 1):
+            own = (arrays.by_name[name] for name in case.array_shapes if name.startswith(f"{k}."))
+            values.append(node.operation.value(*(values[i] for i in node.inputs), *own))
+    return values
+
+
 def node_operands(case: GraphCase, arrays: GraphArrays) -> list[NodeOperand]:
     """The operand of each node and of the loss, with its cotangent, by backpropagation."""
     named = arrays.by_name
@@ -27,9 +37,7 @@ def node_operands(case: GraphCase, arrays: GraphArrays) -> list[NodeOperand]:
     for name in case.array_shapes:
         own[int(name.partition(".")[0]) - 1].append(named[name])
     with np.errstate(all="ignore"):
-        values: list[Any] = [named[INPUTS]]
-        for node, arrays_ in zip(case.nodes, own, strict=True):
-            values.append(node.operation.value(*(values[i] for i in node.inputs), *arrays_))
+        values = node_values(case, arrays)
         loss = ErrorBox(case.error, named[TARGETS], case.loss_weight).pull(values[-1])
         totals: list[Any] = [np.zeros(np.shape(x)) for x in values]
         totals[-1] = loss

@@ -16,6 +16,7 @@ from gradagree.arithmetic.model import FORMATS
 from gradagree.arithmetic.rounding import round_to_precision
 from gradagree.cases.case import Arrays, Case, target_shape
 from gradagree.cases.file import check_arrays
+from gradagree.cases.graph_case import AnyCase, GraphArrays, GraphCase
 from gradagree.checker.verdict import split_entry
 from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction
@@ -158,16 +159,18 @@ def _validated(case: Case) -> Case:
     return case
 
 
-def numbers_in(case: Case) -> int:
+def numbers_in(case: AnyCase) -> int:
     """The number of entries of all arrays of a case."""
     return sum(array.size for array in case.arrays().by_name.values())
 
 
-def coarsen(case: Case, draw: Draw) -> Case:
+def coarsen(case: AnyCase, draw: Draw) -> AnyCase:
     """The case with fewer significant bits: 0, 1 or -1, and so on up to all that there are."""
     precision, arrays = FORMATS[case.dtype].precision, dict(case.arrays().by_name)
     names = [*(name for name in case.parameter_names if name in arrays), INPUTS, TARGETS]
     coarse = {name: _coarsen(arrays[name], draw, precision) for name in names}
+    if isinstance(case, GraphCase):
+        return GraphCase.of(case, GraphArrays(arrays | coarse))
     return _validated(Case.of(case, Arrays.of(coarse)))
 
 

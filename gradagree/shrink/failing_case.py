@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from gradagree.arithmetic.model import FORMATS
 from gradagree.arithmetic.rounding import round_to_precision
-from gradagree.cases.case import Arrays, Case
+from gradagree.cases.graph_case import AnyCase, GraphCase
+from gradagree.cases.graph_reference import node_values
 from gradagree.checker.exact import InternalError
 from gradagree.checker.judge import Framework, judge
 from gradagree.checker.response import Absent, Failure, Response, failures
@@ -31,16 +33,16 @@ class ModeProcess:
     process: FrameworkProcess
     mode: str
 
-    def answer(self, case: Case, arrays: Arrays) -> Response | Failure:
+    def answer(self, case: AnyCase, arrays: Any) -> Response | Failure:
         if isinstance(self.process.handshake, Absent):
             return next(failures(self.process.handshake, [self.mode]))
         return next(iter(list(self.process.compute(case, arrays, [self.mode]))))
 
-    def record(self, case: Case, arrays: Arrays) -> Record | None:
+    def record(self, case: AnyCase, arrays: Any) -> Record | None:
         """The record of a case; None if the reference fails its own checks on it."""
         return self.compare(case, arrays, self.answer(case, arrays))
 
-    def compare(self, case: Case, arrays: Arrays, answer: Response | Failure) -> Record | None:
+    def compare(self, case: AnyCase, arrays: Any, answer: Response | Failure) -> Record | None:
         """The record of an answer to a case."""
         framework = Framework.of(self.process.framework, self.process.handshake)
         try:
@@ -68,8 +70,8 @@ class FailingCase:
         cotangents: The cotangents of the same values.
     """
 
-    case: Case
-    arrays: Arrays
+    case: Any
+    arrays: Any
     values: Mapping[str, np.ndarray]
     cotangents: Mapping[str, np.ndarray]
     record: Record
@@ -108,9 +110,24 @@ def _failure_signature(reason: str) -> str:
     return words_of(reason) if reason.startswith("raised ") else reason.partition(":")[0]
 
 
-def failing_case(case: Case, record: Record, answer: Response | Failure) -> FailingCase:
-    """The case with the framework's values and cotangents, or with the reference's values if there are none."""
+def failing_graph(case: GraphCase, record: Record, answer: Response | Failure) -> FailingCase:
+    """As `failing_case`, for a graph of layers."""
     arrays = case.arrays()
+    if isinstance(answer, Response):
+        return FailingCase(case, arrays, answer.tapped.values, answer.tapped.cotangents, record)
+    precision = FORMATS[case.dtype].precision
+    values = {
+        name: round_to_precision(np.asarray(x, dtype=np.float64), precision)
+        for name, x in zip(case.value_names, node_values(case, arrays), strict=True)
+    }
+    return FailingCase(case, arrays, values, {name: np.full_like(x, HALF) for name, x in values.items()}, record)
+
+
+def failing_case(case: AnyCase, record: Record, answer: Response | Failure) -> FailingCase:
+    """The case with the framework's values and cotangents, or with the reference's values if there are none."""
+    arrays: Any = case.arrays()
+    if isinstance(case, GraphCase):
+        return failing_graph(case, record, answer)
     if isinstance(answer, Response) and answer.tapped.tapped:
         values, cotangents = answer.tapped.values, answer.tapped.cotangents
         if len(cotangents) == len(values) == case.depth + 1:

@@ -6,10 +6,8 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from gradagree.cases.case import Case
-from gradagree.cases.text import split_case
+from gradagree.cases.graph_case import parse_case
 from gradagree.checker.verdict import Record
 from gradagree.errors import UsageError
 from gradagree.report.findings import Accepted, Finding, Findings, write_small
@@ -75,9 +73,7 @@ def _shrink(
     folder: Path, example: Record, process: FrameworkProcess, seconds: float, notify: Callable[[str], None]
 ) -> Shrunk | None:
     try:
-        if split_case(example.spec).family:
-            return None
-        case: Any = with_arrays(Case.parse(example.spec), folder)
+        case = with_arrays(parse_case(example.spec), folder)
         return shrink(case, example, ModeProcess(process, example.mode), seconds)
     except UsageError:
         return None

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from gradagree.cases.case import Case
+from gradagree.cases.graph_case import AnyCase, GraphCase
 from gradagree.checker.response import Response
 from gradagree.checker.verdict import Record, Verdict
 from gradagree.errors import UsageError
 from gradagree.reference import ContractError
 from gradagree.shrink.cut import Draw, coarsen, cut, numbers_in
+from gradagree.shrink.cut_graph import cut_graph
 from gradagree.shrink.failing_case import FailingCase, ModeProcess, failing_case
 
 INSTALL = "pip install 'gradagree[shrink]'"
@@ -35,7 +37,7 @@ LIMITS = 10
 class Shrunk(NamedTuple):
     """A small case with its record."""
 
-    case: Case
+    case: Any
     record: Record
 
 
@@ -44,7 +46,7 @@ def can_shrink() -> bool:
     return importlib.util.find_spec("hypothesis") is not None
 
 
-def shrink(case: Case, record: Record, process: ModeProcess, seconds: float) -> Shrunk | None:
+def shrink(case: AnyCase, record: Record, process: ModeProcess, seconds: float) -> Shrunk | None:
     """The smallest case found within the time limit; None if nothing smaller fails in the same way."""
     started_at = time.monotonic()
     if record.verdict is not Verdict.TIMEOUT:
@@ -74,7 +76,7 @@ def _short_limit(process: ModeProcess, seconds: float) -> float | None:
     return limit if limit <= longest else None
 
 
-def _smallest(case: Case, record: Record, process: ModeProcess, deadline: float) -> Shrunk | None:
+def _smallest(case: AnyCase, record: Record, process: ModeProcess, deadline: float) -> Shrunk | None:
     answer = process.answer(case, case.arrays())
     original = failing_case(case, record, answer)
     if not original.same(process.compare(case, original.arrays, answer)):
@@ -89,7 +91,8 @@ def _smallest(case: Case, record: Record, process: ModeProcess, deadline: float)
 
 
 def _cut(original: FailingCase, process: ModeProcess, deadline: float) -> Shrunk | None:
-    return Search(original, process, deadline, lambda draw: cut(original, original.location, draw)).smallest()
+    make: Any = cut_graph if isinstance(original.case, GraphCase) else cut
+    return Search(original, process, deadline, lambda draw: make(original, original.location, draw)).smallest()
 
 
 @dataclass
@@ -99,7 +102,7 @@ class Search:
     original: FailingCase
     process: ModeProcess
     deadline: float
-    make: Callable[[Draw], Case]
+    make: Callable[[Draw], AnyCase]
     tried: dict[Choices, Shrunk | None] = field(default_factory=dict)
 
     def smallest(self) -> Shrunk | None:
@@ -117,7 +120,7 @@ class Search:
 
         return tuple(chosen) if self.build(draw) is not None else None
 
-    def build(self, draw: Draw) -> Case | None:
+    def build(self, draw: Draw) -> AnyCase | None:
         """The case of these choices; None if there is none."""
         try:
             return self.make(draw)
