@@ -219,6 +219,7 @@ ARGUMENTS: dict[str, Callable[[Any, Cast], Made]] = {
     "numpy.compress": lambda f, cast: (lambda x: f(np.array([True, False, True]), x, axis=0, size=2), [cast(X)]),
     "numpy.histogram2d": lambda f, cast: (lambda w: f(V, U, bins=3, weights=w)[0], [cast(PARTS[0, :1].repeat(5))]),
     "numpy.permute_dims": then(X, after=((1, 0),)),
+    "numpy.roots": plain(draw(5), strip_zeros=False),
     "numpy.polyfit": then(inside(6), draw(6), after=(2,)),
     "numpy.append": plain(X, Y, axis=0),
     "numpy.apply_along_axis": lambda f, cast: (lambda x: f(jnp.cumsum, 1, x), [cast(X)]),
@@ -291,7 +292,6 @@ DEVICES = "needs several devices"
 CREATES = "creates arrays; has no floating-point input"
 INTEGERS = "takes integers"
 NO_FLOATS = "returns no floating-point numbers"
-ASYMMETRIC = "eigenvalues of a matrix that is not symmetric"
 FLOAT8 = "for formats of 8 bits"
 NO_DERIVATIVE = "JAX has no derivative of it"
 DESCRIBES = "describes arguments or types; computes nothing"
@@ -337,7 +337,6 @@ REASONS: dict[str, str] = {
     **dict.fromkeys(("numpy.argpartition", "numpy.isclose"), NO_FLOATS),
     "lax.ragged_dot_general": "as lax.ragged_dot, with dimensions that it does not know",
     "numpy.trim_zeros": "the shape of the result depends on numbers",
-    "numpy.roots": ASYMMETRIC,
     **dict.fromkeys(("lax.while_loop", "lax.nextafter", "lax.igamma_grad_a", "lax.random_gamma_grad", "numpy.nextafter",
         "numpy.spacing"), NO_DERIVATIVE),
     "scipy.special.lpmn": "deprecated", "scipy.special.lpmn_values": "deprecated",

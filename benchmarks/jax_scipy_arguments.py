@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.jax_arguments import (
-    ASYMMETRIC,
     CREATES,
     NO_DERIVATIVE,
     PARTS,
@@ -48,7 +47,8 @@ ARGUMENTS: dict[str, Callable[[Any, Cast], Made]] = {
     **dict.fromkeys(("lax.linalg.cholesky", "numpy.linalg.cholesky", "scipy.linalg.cholesky"), plain(positive(4))),
     "lax.linalg.cholesky_update": plain(UPPER, draw(4)),
     **dict.fromkeys(("lax.linalg.eigh", "numpy.linalg.eigh", "scipy.linalg.eigh"), plain(SYMMETRIC)),
-    "numpy.linalg.eigvalsh": plain(SYMMETRIC),
+    "numpy.linalg.eigvalsh": plain(SYMMETRIC), "numpy.linalg.eigvals": plain(regular(4)),
+    "lax.linalg.eig": plain(regular(4), compute_left_eigenvectors=False, compute_right_eigenvectors=False),
     "lax.linalg.lu": lambda f, cast: (lambda a: f(a)[0], [cast(regular(4))]),
     "lax.linalg.qr": plain(draw(4, 3), full_matrices=False),
     "lax.linalg.svd": plain(draw(4, 3), full_matrices=False),
@@ -174,7 +174,7 @@ REASONS: dict[str, str] = {
         "scipy.linalg.eigh_tridiagonal", "scipy.linalg.funm", "scipy.linalg.solve_sylvester",
         "scipy.linalg.qr_multiply",
     ), NO_DERIVATIVE),
-    **dict.fromkeys(("lax.linalg.eig", "numpy.linalg.eig", "numpy.linalg.eigvals", "scipy.linalg.rsf2csf"),
-        ASYMMETRIC),
+    "scipy.linalg.rsf2csf": NO_DERIVATIVE,
     "scipy.optimize.minimize": NO_DERIVATIVE,
+    "numpy.linalg.eig": "JAX has derivatives of the eigenvalues only, which eigvals has",
 }  # fmt: skip

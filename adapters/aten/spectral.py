@@ -1,4 +1,4 @@
-"""Eigenvalues and eigenvectors of symmetric matrices, and singular values and vectors."""
+"""Eigenvalues and eigenvectors, and singular values and vectors."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import numpy as np
 
 from gradagree.adapters.aten.linalg import UNUSED, transposed
 from gradagree.adapters.aten.table import CHOICES, aten
+from gradagree.reference.operations.complex_numbers import join_parts, stacked
 from gradagree.reference.operations.primitive import midpoints
-from gradagree.reference.operations.spectral import eigh, svd
+from gradagree.reference.operations.spectral import eig, eigh, svd
 
-CHOICES |= {"aten._linalg_eigh": 1, "aten._linalg_svd": 0}
+CHOICES |= {"aten._linalg_eigh": 1, "aten._linalg_svd": 0, "aten.linalg_eig": 1}
 
 
 @aten("_linalg_eigh")
@@ -27,6 +28,20 @@ def linalg_eigh(a: Any, uplo: str = "L", compute_v: bool = True, *, taken: Any =
     rest = read + transposed(read) - read * np.eye(known.shape[-1]) - known
     found = eigh(a + rest if rest.any() else a, taken)
     return found[..., 0, :], found[..., 1:, :] if compute_v else UNUSED
+
+
+@aten("linalg_eig")
+def linalg_eig(a: Any, *, taken: Any = None) -> Any:
+    """(eigenvalues, eigenvectors), complex numbers in the order and with the phases of PyTorch."""
+    if not np.size(a):
+        return np.zeros(np.shape(a)[:-1], complex), np.zeros(np.shape(a), complex)
+    if taken is not None:  # the eigenvalues in this order are those of a v = v l
+        known = midpoints(np.real(a)) + 1j * midpoints(np.imag(a))
+        numbers = np.sum(np.conj(taken) * (known @ taken), axis=-2) / np.sum(np.abs(taken) ** 2, axis=-2)
+        taken = np.concatenate([numbers[..., None, :], taken], axis=-2)
+    found = eig(stacked((np.real(a), np.imag(a))), taken)
+    values, vectors = (join_parts(found[0][..., one, :], found[1][..., one, :]) for one in (0, slice(1, None)))
+    return values, vectors
 
 
 @aten("_linalg_svd")

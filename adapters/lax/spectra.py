@@ -1,4 +1,4 @@
-"""Eigenvectors and singular vectors, with the signs that JAX gives them."""
+"""Eigenvectors and singular vectors, with the signs and phases that JAX gives them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 from jax import lax
 
 from gradagree.adapters.lax.table import placed
-from gradagree.reference.operations.spectral import eigh as decomposed, svd as factors
+from gradagree.reference.operations.complex_numbers import join_parts, stacked
+from gradagree.reference.operations.spectral import eig as any_matrix, eigh as decomposed, svd as factors
 
 
 @placed("eigh")
@@ -24,6 +25,25 @@ def eigh(params: dict[str, Any], operands: Sequence[Any]) -> Callable[..., Any] 
     def run(a: Any) -> Any:
         found = decomposed(a, np.asarray(own).astype(np.float64))
         return [found[..., 1:, :], found[..., 0, :]]
+
+    return run
+
+
+@placed("eig")
+def eig(params: dict[str, Any], operands: Sequence[Any]) -> Callable[..., Any] | None:
+    """Eigenvalues and right eigenvectors of any matrix."""
+    if params["compute_left_eigenvectors"]:
+        return None
+    vectors = params["compute_right_eigenvectors"]
+    options = {"compute_left_eigenvectors": False, "compute_right_eigenvectors": vectors}
+    own = lax.linalg.eig(jnp.asarray(operands[0], params["source"]), **options)
+    known = [np.asarray(x).astype(np.complex128) for x in own]
+    taken = np.concatenate([known[0][..., None, :], known[1] if vectors else np.zeros(np.shape(operands[0]))], axis=-2)
+
+    def run(a: Any) -> Any:
+        found = any_matrix(stacked((np.real(a), np.imag(a))), taken)
+        both = [join_parts(found[0][..., one, :], found[1][..., one, :]) for one in (0, slice(1, None))]
+        return both if vectors else both[:1]
 
     return run
 

@@ -1,4 +1,4 @@
-"""Eigenvalues and eigenvectors of symmetric matrices, and singular values and vectors.
+"""Eigenvalues and eigenvectors, and singular values and vectors.
 
 They are those of float64, refined once (Ogita and Aishima 2018, 2020): the value is accurate to twice as many digits,
 and its error bound in any arithmetic is that of perturbation theory, error of the matrix over gap of the eigenvalues.
@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
+from gradagree.reference.operations.complex_numbers import join_parts, stacked
 from gradagree.reference.operations.primitive import Primitive, midpoints
 
 
@@ -98,6 +100,64 @@ def eigh_vjp(g: Any, y: Any, a: Any, taken: Any = None) -> tuple[Any]:
     return (v @ inner @ transposed(v),)
 
 
+def eig(a: Any, taken: np.ndarray | None = None) -> Any:
+    """Eigenvalues (row 0) and eigenvectors of norm 1 (the columns of the other rows) of any matrix.
+
+    Args:
+        a: Real and imaginary part of matrices, (2, ..., n, n).
+        taken: A program's own eigenvalues, whose order is taken, and eigenvectors, whose phases are taken; ordinary
+            complex arrays (..., 1 + n, n).
+
+    Returns:
+        Real and imaginary part, (2, ..., 1 + n, n).
+
+    Example:
+        >>> eig(np.stack([np.diag([2.0, 1.0]), np.zeros((2, 2))]))[0, 0]
+        array([2., 1.])
+    """
+    if hasattr(a, "record"):
+        return a.record(EIG, a, taken=taken)
+    known = midpoints(a)
+    numbers, vectors = np.linalg.eig(known[0] + 1j * known[1])
+    if taken is not None:
+        numbers, vectors = in_order(numbers, vectors, taken)
+    v = join_parts(like(vectors.real, a), like(vectors.imag, a))
+    inner = np.linalg.solve(v, join_parts(as_a_whole(a[0]), as_a_whole(a[1])) @ v)
+    v = v + v @ over_gaps(inner, rows(numbers) - transposed(rows(numbers)))
+    sizes = np.sqrt(np.sum(np.real(v) ** 2 + np.imag(v) ** 2, axis=-2, keepdims=True))
+    found = np.concatenate([rows(diagonal(inner)), v / sizes], axis=-2)
+    return stacked((np.real(found), np.imag(found)))
+
+
+def in_order(numbers: np.ndarray, vectors: np.ndarray, taken: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues and eigenvectors in the order and with the phases of others."""
+    numbers, vectors = numbers.copy(), vectors.copy()
+    for index in np.ndindex(*numbers.shape[:-1]):
+        distance = np.abs(numbers[index][:, None] - taken[index][0][None, :])
+        order = np.argsort(linear_sum_assignment(distance)[1])
+        numbers[index], vectors[index] = numbers[index][order], vectors[index][:, order]
+    overlap = np.sum(np.conj(vectors) * taken[..., 1:, :], axis=-2, keepdims=True)
+    sizes = np.abs(overlap)
+    return numbers, vectors * np.where(sizes > 0, overlap / np.where(sizes > 0, sizes, 1.0), 1.0)
+
+
+def eig_vjp(g: Any, y: Any, a: Any, taken: Any = None) -> tuple[Any]:
+    """V^-H (diag(g_values) + (V^H g_V - V^H V diag(Re V^H g_V)) / conj(l_j - l_i)) V^H.
+
+    The last term is left out on the diagonal: a phase of an eigenvector has no derivative (Boeddeker et al. 2017).
+    """
+    values, v = (join_parts(y[0][..., one, :], y[1][..., one, :]) for one in (slice(1), slice(1, None)))
+    by_values, by_v = (join_parts(g[0][..., one, :], g[1][..., one, :]) for one in (slice(1), slice(1, None)))
+    adjoint = np.conjugate(transposed(v))
+    inner = by_values * np.eye(np.shape(v)[-1])
+    if np.any(midpoints(g[0][..., 1:, :])) or np.any(midpoints(g[1][..., 1:, :])):
+        turned = adjoint @ by_v
+        turned = turned - (adjoint @ v) * rows(diagonal(np.real(turned)))
+        inner = inner + over_gaps(turned, np.conjugate(values - transposed(values)))
+    found = np.linalg.solve(adjoint, inner @ adjoint)
+    return (stacked((np.real(found), np.imag(found))),)
+
+
 def svd(a: Any, taken: np.ndarray | None = None, rank: int | None = None) -> Any:
     """Singular values in descending order (row 0), left singular vectors (the next m rows) and right ones (n rows).
 
@@ -161,4 +221,5 @@ def parts(y: Any, m: int) -> tuple[Any, Any, Any]:
 
 
 EIGH = Primitive("eigh", eigh, eigh_vjp)
+EIG = Primitive("eig", eig, eig_vjp)
 SVD = Primitive("svd", svd, svd_vjp)

@@ -63,6 +63,11 @@ SAMPLES: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "pinv of a wide matrix": (linalg.pinv, (WIDE,)),
     "pinv of rank 2": (lambda a, b: linalg.pinv(a @ b, rtol=1e-4), (TALL[:, :2], WIDE[:2])),
     "eigh": (linalg.eigh, (POSITIVE - 2 * torch.eye(4),)),
+    "eigenvalues of any matrix": (linalg.eigvals, (A,)),
+    "eigenvectors of any matrix": (lambda a: linalg.eig(a)[1].abs(), (A,)),
+    "functions of any matrix": (
+        lambda a: (lambda w, v: (v * w.exp()[None]) @ linalg.inv(v))(*linalg.eig(a)).real, (A,),
+    ),
     "eigvalsh": (linalg.eigvalsh, (POSITIVE,)),
     "eigh of an upper triangle": (lambda a: linalg.eigh(a, UPLO="U"), (POSITIVE,)),
     "svd": (linalg.svd, (A,)),
@@ -96,7 +101,13 @@ def test_that_gradients_of_linear_algebra_agree_with_their_forms(name: str, dtyp
 
 
 @pytest.mark.parametrize(
-    ("name", "operation"), [("solve", "_linalg_solve_ex"), ("cholesky", "linalg_cholesky_ex"), ("det", "_linalg_det")]
+    ("name", "operation"),
+    [
+        ("solve", "_linalg_solve_ex"),
+        ("cholesky", "linalg_cholesky_ex"),
+        ("det", "_linalg_det"),
+        ("eigenvalues of any matrix", "linalg_eig"),
+    ],
 )
 def test_that_a_form_with_a_wrong_factor_disagrees(name: str, operation: str, monkeypatch: pytest.MonkeyPatch) -> None:
     function, args = SAMPLES[name]

@@ -130,6 +130,7 @@ FACTORISATIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
         lambda a, b, c, y: lax.linalg.tridiagonal_solve(a.at[0].set(0.0), b, c.at[-1].set(0.0), y),
         (draw(4), 4 + draw(4, seed=1), draw(4, seed=2), draw(4, 2, seed=3)),
     ),
+    "eigenvalues of any matrix": (jnp.linalg.eigvals, (regular(5),)),
     "lu": (lambda a: jax.scipy.linalg.lu_factor(a)[0], (regular(5),)),
 }
 

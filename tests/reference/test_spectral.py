@@ -8,7 +8,7 @@ import pytest
 from gradagree.arithmetic.ball import Ball, precision
 from gradagree.arithmetic.model import model
 from gradagree.arithmetic.rounded import Rounded
-from gradagree.reference.operations.spectral import eigh, eigh_vjp, svd, svd_vjp
+from gradagree.reference.operations.spectral import eig, eig_vjp, eigh, eigh_vjp, svd, svd_vjp
 
 RNG = np.random.default_rng(11)
 
@@ -75,6 +75,42 @@ def test_that_the_vjp_of_eigenvectors_is_the_derivative() -> None:
     expected = np.sum(moved(eigh, a, step) * g)
     assert np.isclose(np.sum(by_a * step), expected, rtol=1e-7)
     assert np.array_equal(by_a, by_a.T) or np.allclose(by_a, by_a.T, rtol=1e-12)
+
+
+def test_that_eigenvectors_of_any_matrix_have_norm_1_and_the_phases_and_order_that_are_taken() -> None:
+    a = normal(2, 3, 4, 4)
+    values, v = eig(a)[..., :1, :], eig(a)[..., 1:, :]
+    values, v, whole = (x[0] + 1j * x[1] for x in (values, v, a))
+    assert np.allclose(whole @ v, v * values, rtol=1e-12, atol=1e-12)
+    assert np.allclose(np.sum(np.abs(v) ** 2, axis=-2), 1, rtol=1e-14)
+    turned = (v * np.exp(1j * np.arange(4)))[..., ::-1]
+    found = eig(a, np.concatenate([values[..., ::-1], turned], axis=-2))
+    assert np.allclose(found[0, ..., 1:, :] + 1j * found[1, ..., 1:, :], turned, rtol=1e-12)
+
+
+def test_that_the_vjp_of_eigenvectors_of_any_matrix_is_the_derivative() -> None:
+    """Of a function that does not depend on the phases, as there is no other derivative."""
+    a, step, size = normal(2, 4, 4), normal(2, 4, 4), 2.0**-17
+    y, g = eig(a), normal(5, 4)
+
+    def squares(y: np.ndarray) -> float:
+        return float(np.sum(g * (y[0] ** 2 + y[1] ** 2)))
+
+    own = y[0] + 1j * y[1]
+    expected = (squares(eig(a + size * step, own)) - squares(eig(a - size * step, own))) / (2 * size)
+    (by_a,) = eig_vjp(2 * g * y, y, a)
+    assert np.isclose(np.sum(by_a * step), expected, rtol=1e-7)
+    (wrong,) = eig_vjp(2 * g[::-1] * y, y, a)
+    assert not np.isclose(np.sum(wrong * step), expected, rtol=1e-3)
+
+
+def test_that_error_bounds_hold_the_eigenvalues_of_every_matrix_nearby() -> None:
+    a, inside = np.stack([normal(4, 4), np.zeros((4, 4))]), model("float32")
+    bound, y = eig(Rounded.stored(a, inside)), eig(a)
+    for _ in range(20):
+        near = eig(a + inside.u * np.abs(a) * RNG.uniform(-1, 1, a.shape), y[0] + 1j * y[1])
+        assert np.all(np.abs(near - bound.value)[:, 0] <= bound.radius[:, 0])
+    assert np.max(bound.radius) < 1e-3
 
 
 def test_that_error_bounds_hold_the_decomposition_of_every_matrix_nearby() -> None:
