@@ -17,11 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core as jcore
 
+from gradagree.adapters.formats import PARTS
 from gradagree.adapters.functions import Call
 from gradagree.adapters.jax_modules import container_of, module_of, naming
-from gradagree.adapters.jax_programs import ProgramRecorder, is_floating, is_frexp, to_numpy, trace_program
+from gradagree.adapters.jax_programs import ProgramRecorder, conjugated, is_floating, is_frexp, to_numpy, trace_program
 from gradagree.adapters.lax.iterations import OWN_FILES
-from gradagree.adapters.operations import ModelObserver, ModelOperation, PassedGradient
+from gradagree.adapters.operations import ModelObserver, ModelOperation, PassedGradient, as_parts, on_parts
 from gradagree.adapters.program import STOPS
 from gradagree.errors import UsageError
 from gradagree.reference.graph import Value
@@ -194,8 +195,6 @@ class ModelRecorder(ProgramRecorder):
         dtypes = [str(self.concrete(operands[k]).dtype) for k in at] + [str(outputs[k].dtype) for k in kept]
         constants = [None if k in at else self.concrete(x) for k, x in enumerate(operands)]
         reason = "" if form is not None else f"no NumPy form of the operation {name} is known"
-        if any("complex" in dtype for dtype in dtypes):
-            form, reason = None, "complex numbers inside a model are not checked operation by operation"
 
         def function(*given: Any) -> Sequence[Any]:
             filled = [None if k in at else plain(x) for k, x in enumerate(constants)]
@@ -205,10 +204,11 @@ class ModelRecorder(ProgramRecorder):
             found = list(found) if isinstance(found, list | tuple) else [found]
             return [found[k] for k in kept]
 
+        on_pairs, real = on_parts(function, dtypes, len(at))
         labels = [self.labels.get(x.number, "") if isinstance(x, Value) else "" for x in (operands[k] for k in at)]
         return ModelOperation(
-            name, self.module(labels), self.place, [names[k] for k in at], dtypes,
-            None if form is None else function, moves=name in MOVES, rule=rule, reason=reason, labels=labels,
+            name, self.module(labels), self.place, [names[k] for k in at], real,
+            None if form is None else on_pairs, moves=name in MOVES, rule=rule, reason=reason, labels=labels,
         )  # fmt: skip
 
     def module(self, labels: Sequence[str]) -> str:
@@ -234,9 +234,17 @@ def is_ordinary_float(x: Any) -> bool:
 
 
 def host(x: Any) -> np.ndarray:
-    """The numbers of an array, without a copy where NumPy has the dtype; 16-bit numbers as float32."""
-    found = np.asarray(x)
+    """The numbers of an array, without a copy where NumPy has the dtype; 16-bit numbers as float32.
+
+    Complex ones are a real array whose first axis holds their parts.
+    """
+    found = as_parts(np.asarray(x))
     return found.astype(np.float32) if found.dtype.itemsize < 4 and is_floating(found) else found
+
+
+def cotangent(g: Any) -> np.ndarray:
+    """The numbers of a cotangent; dL/dx + i dL/dy of a complex number x + i y, where JAX has dL/dx - i dL/dy."""
+    return host(conjugated(g))
 
 
 def argument_names(info: Any, count: int) -> list[str]:
@@ -272,7 +280,7 @@ def run_model(model: Any, call: Call, cotangents: Callable[[list[Any]], Sequence
     parts: dict[int, list[Any]] = {}
     for y, g in zip(outputs, seeds, strict=True):
         if g is not None and isinstance(y, Value):
-            parts.setdefault(y.number, []).append(g)
+            parts.setdefault(y.number, []).append(conjugated(g))
     count = len(recorder.records)
     while recorder.records:
         pass_back(recorder.records.pop(), parts, observer)
@@ -280,8 +288,9 @@ def run_model(model: Any, call: Call, cotangents: Callable[[list[Any]], Sequence
         given = parts.pop(k, [])
         if len(given) != 1:
             total = sum_of(given) if given else None
-            observer.total("", call.names[k], str(call.arrays[k].dtype), list(map(host, given)),
-                           None if total is None else host(total))  # fmt: skip
+            dtype = str(call.arrays[k].dtype)
+            observed = None if total is None else cotangent(total)
+            observer.total("", call.names[k], PARTS.get(dtype, dtype), list(map(cotangent, given)), observed)
     return count
 
 
@@ -302,8 +311,8 @@ def pass_back(one: Differentiated, parts: dict[int, list[Any]], observer: ModelO
     pairs = zip(totals, one.types, strict=True)
     seeds = [zero_cotangent(kind) if g is None else g for g, kind in pairs]
     gradients = one.pullback(seeds if one.is_list else seeds[0])
-    known = [None if g is None else host(g) for g, n in zip(totals, one.outputs, strict=True) if n is not None]
-    passed = [PassedGradient((k,), host(g)) for k, g in zip(one.moving, gradients, strict=True)]
+    known = [None if g is None else cotangent(g) for g, n in zip(totals, one.outputs, strict=True) if n is not None]
+    passed = [PassedGradient((k,), cotangent(g)) for k, g in zip(one.moving, gradients, strict=True)]
     observer.gradient(one.operation, list(map(host, one.inputs)), known, passed)
     for k, g in zip(one.moving, gradients, strict=True):
         parts.setdefault(one.sources[k], []).append(g)  # type: ignore[arg-type]

@@ -8,6 +8,9 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from gradagree.adapters.formats import PARTS
+from gradagree.reference.operations.complex_numbers import join_parts, stacked
+
 
 class ConvolutionForm(NamedTuple):
     """How images (n, channels, *shape) meet kernels (outputs, channels / groups, *kernel).
@@ -34,7 +37,7 @@ class ModelOperation:
         module: The qualified name of the module whose own code called it; empty for the model itself.
         place: File and line of the user's program that called it, if known.
         arguments: Names of its floating-point operands: those of the operation's signature.
-        dtypes: Dtypes of the operands, then of the outputs.
+        dtypes: Dtypes of the operands, then of the outputs; of the parts of complex arrays, which are stacked.
         function: Computes the floating-point outputs from these operands, in NumPy; None if no form is known.
         factors: For a matrix product, the positions of its factors, and that of an array that is added, or None.
         convolution: For a convolution of images with kernels, to which numbers for each output may be added.
@@ -92,3 +95,30 @@ class ModelObserver(Protocol):
 
     def unknown(self, module: str, name: str, place: str, reason: str) -> None:
         """An operation cannot be checked."""
+
+
+def as_parts(x: np.ndarray) -> np.ndarray:
+    """A complex array as a real one whose first axis holds its real and imaginary part; any other as it is."""
+    return np.stack((x.real, x.imag)) if x.dtype.kind == "c" else x
+
+
+def on_parts(
+    function: Callable[..., Sequence[Any]], dtypes: Sequence[str], count: int
+) -> tuple[Callable[..., Sequence[Any]], list[str]]:
+    """(a function of arrays that stand for complex ones as `as_parts` makes them, the dtypes of these arrays).
+
+    Args:
+        function: Takes and returns arrays that may be complex.
+        dtypes: Dtypes of its operands, then of its outputs.
+        count: The number of its operands.
+    """
+    pairs = [dtype in PARTS for dtype in dtypes]
+    if not any(pairs):
+        return function, list(dtypes)
+
+    def on_pairs(*arrays: Any) -> Sequence[Any]:
+        given = [join_parts(x[0], x[1]) if pair else x for x, pair in zip(arrays, pairs[:count], strict=True)]
+        found = zip(function(*given), pairs[count:], strict=True)
+        return [stacked((np.real(y), np.imag(y))) if pair else y for y, pair in found]
+
+    return on_pairs, [PARTS.get(dtype, dtype) for dtype in dtypes]

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from gradagree.adapters.formats import PARTS
 from gradagree.adapters.functions import Call
 from gradagree.adapters.operations import ModelObserver, ModelOperation, PassedGradient
 from gradagree.adapters.torch_operations import (
@@ -49,7 +50,8 @@ class Recorded:
     """An operation whose backward pass has not run yet.
 
     tensors: Its floating-point operands. versions: Their versions when it ran. edges: The values that they are; None
-    for an operand without a gradient. outputs: (position in the node's outputs, shape) of the floating-point outputs.
+    for an operand without a gradient. places: Positions of the floating-point outputs. result: The address of the first
+    output.
     """
 
     operation: ModelOperation
@@ -57,6 +59,16 @@ class Recorded:
     versions: list[int]
     edges: list[Any]
     places: list[int]
+    result: int = 0
+
+    def is_copy_for(self, operation: ModelOperation) -> bool:
+        """True if PyTorch has only copied an operand of this operation, such as a lazy conjugate, under its node."""
+        return self.operation.name == "aten.clone" != operation.name
+
+    def edges_after(self, tensors: Sequence[torch.Tensor], edges: Sequence[Any]) -> list[Any]:
+        """The values that the operands of an operation are, the copy among them."""
+        pairs = zip(tensors, edges, strict=True)
+        return [self.edges[0] if x.data_ptr() == self.result else edge for x, edge in pairs]
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[misc]
@@ -97,13 +109,18 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
         results = [x for x in flatten(found) if isinstance(x, torch.Tensor)]
         self.observe_value(operation, kept, results)
         # an operation in place may copy its operand first, and that copy has the later number
-        if differentiable and (number not in self.recorded or func._schema.is_mutable):
+        earlier = self.recorded.get(number)
+        if differentiable and earlier is not None and earlier.is_copy_for(operation):
+            edges = earlier.edges_after(inexact, edges)
+            earlier = None
+        if differentiable and (earlier is None or func._schema.is_mutable):
             places = [k for k, x in enumerate(results) if is_inexact(x)]
             if whole is not None and base is not None:
                 operation = operation_on_part(operation, base, inexact[0])
                 kept, edges, number = [whole, *kept[1:]], [base_edge, *edges[1:]], number + 1
                 self.layouts[number] = Layout(tuple(base.shape), base.stride(), base.storage_offset(), base.dtype)
-            self.keep(number, Recorded(operation, kept, [x._version for x in kept], edges, places))
+            result = results[0].data_ptr() if results else 0
+            self.keep(number, Recorded(operation, kept, [x._version for x in kept], edges, places, result))
         return found
 
     def observe_value(
@@ -405,6 +422,7 @@ class BackwardPass:
         if len(parts) == 1 and observed is not None and is_same_array(parts[0], observed):
             return
         dtype = str((parts[0] if observed is None else observed).dtype).removeprefix("torch.")
+        dtype = PARTS.get(dtype, dtype)
         self.observer.total(
             module, label, dtype, [host(x) for x in parts], None if observed is None else host(observed)
         )

@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 
 from gradagree.adapters.aten import ATEN, CHOICES
 from gradagree.adapters.aten.windows import per_axis
-from gradagree.adapters.operations import ConvolutionForm, ModelOperation
+from gradagree.adapters.operations import ConvolutionForm, ModelOperation, as_parts, on_parts
 from gradagree.adapters.program import Program
 from gradagree.adapters.torch_programs import (
     DECOMPOSITIONS,
@@ -56,11 +56,14 @@ def flatten(x: Any) -> list[Any]:
 
 
 def host(x: torch.Tensor) -> np.ndarray:
-    """The numbers of a tensor on the host, without a copy where NumPy has the dtype; 16-bit numbers as float32."""
+    """The numbers of a tensor on the host, without a copy where NumPy has the dtype; 16-bit numbers as float32.
+
+    Complex ones are a real array whose first axis holds their parts.
+    """
     x = x.detach().cpu()
     if x.dtype in (torch.float16, torch.bfloat16):
         x = x.float()
-    return x.numpy(force=True)
+    return as_parts(x.numpy(force=True))
 
 
 def dtype_of(x: torch.Tensor) -> str:
@@ -108,18 +111,17 @@ def describe_operation(func: Any, args: Any, kwargs: Any, found: Any, module: st
         answers = list(answer) if isinstance(answer, tuple | list) else [answer]
         return [answers[k] for k in kept]
 
-    complex_numbers = any("complex" in one for one in dtypes)
-    if complex_numbers:
-        form, reason = None, "complex numbers inside a model are not checked operation by operation"
+    on_pairs, real = on_parts(function, dtypes, len(at))
+    is_real = real == dtypes
     factors = FACTORS.get(name)
-    if factors is not None and (kwargs or any(leaves[k].ndim != leaves[at[-1]].ndim for k in at[-2:])):
+    if factors is not None and (not is_real or kwargs or any(leaves[k].ndim != leaves[at[-1]].ndim for k in at[-2:])):
         factors = None
-    rows = constant(args[1]) if name == "aten.embedding" and not any(args[3:]) else None
+    rows = constant(args[1]) if name == "aten.embedding" and is_real and not any(args[3:]) else None
     if rows is not None and len(args) > 2 and args[2] >= 0:
         rows = None
     return ModelOperation(
-        name, module, place, argument_names(func, args, kwargs), dtypes, None if form is None else function,
-        factors, convolution_of(name, args, kwargs), rows, name in MOVES, reason=reason,
+        name, module, place, argument_names(func, args, kwargs), real, None if form is None else on_pairs,
+        factors, convolution_of(name, args, kwargs) if is_real else None, rows, name in MOVES, reason=reason,
     )  # fmt: skip
 
 
@@ -233,8 +235,9 @@ def describe_function(
     code = kind.backward.__code__ if hasattr(kind.backward, "__code__") else None
     place = f"{code.co_filename}:{code.co_firstlineno}" if code is not None else ""
     dtypes = [dtype_of(x) for x in inexact] + [dtype_of(results[k]) for k in kept]
+    on_pairs, real = on_parts(function, dtypes, len(inexact))
     rule = f"{kind.__name__}.backward"
-    return ModelOperation(kind.__name__, module, place, function_arguments(kind, args), dtypes, function, rule=rule)
+    return ModelOperation(kind.__name__, module, place, function_arguments(kind, args), real, on_pairs, rule=rule)
 
 
 def function_arguments(kind: Any, args: Sequence[Any]) -> list[str]:

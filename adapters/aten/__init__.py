@@ -14,6 +14,7 @@ from gradagree.adapters.aten import (
     normalisation as normalisation,
     norms as norms,
     pooling as pooling,
+    recurrent as recurrent,
     reductions as reductions,
     shapes as shapes,
     sorting as sorting,

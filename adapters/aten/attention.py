@@ -1,4 +1,4 @@
-"""Attention, embeddings and recurrent cells."""
+"""Attention and embeddings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from gradagree.adapters.aten.elementwise import softmax
 from gradagree.adapters.aten.table import aten
@@ -86,15 +85,3 @@ def embedding_bag(
             rows = rows * np.expand_dims(per_sample_weights[own], -1)
         bags.append((np.sum, np.mean, np.max)[mode](rows, axis=0))
     return np.stack(bags), np.zeros(0), np.zeros(0), np.zeros(0)
-
-
-@aten("_thnn_fused_lstm_cell")
-def lstm_cell(x_gates: Any, h_gates: Any, c: Any, x_bias: Any = None, h_bias: Any = None) -> Any:
-    """(the hidden state, the cell state, the gates)."""
-    gates = x_gates + h_gates
-    for bias in (x_bias, h_bias):
-        gates = gates if bias is None else gates + bias
-    n = np.shape(c)[-1]
-    take, forget, new, out = (gates[..., k * n : (k + 1) * n] for k in range(4))
-    cell = special.expit(forget) * c + special.expit(take) * np.tanh(new)
-    return special.expit(out) * np.tanh(cell), cell, gates

@@ -55,6 +55,12 @@ def embedded(params: Any, tokens: Any) -> Any:
     return jnp.where(kept, x / 0.8, 0.0) @ params["table"].T
 
 
+def spectrum(weight: Any, x: Any) -> Any:
+    """Complex weights, and the magnitudes and angles of what passes them."""
+    z = jnp.fft.rfft(x) @ weight
+    return jnp.abs(z) ** 2 + jnp.angle(z), (z * z.conj()).real
+
+
 @jax.custom_vjp
 def norm(x: Any, weight: Any) -> Any:
     """Root-mean-square norm."""
@@ -147,6 +153,7 @@ MODELS = {
     "recurrent": (recurrent, ({"w": normal(4, 3), "u": normal(3, 3)}, normal(3, 2, 4))),
     "embedded": (embedded, ({"table": normal(9, 4)}, jnp.asarray([[1, 3, 1], [0, 8, 2]]))),
     "custom rules": (lambda x, w: square(norm(x, w)), (normal(4, 6), normal(6))),
+    "complex": (spectrum, (normal(4, 3) + 1j * normal(4, 3)[::-1], normal(5, 6))),
     "equinox": (Stack(norm), (normal(4, 6),)),
     "equinox in an argument": (lambda net, x: net(x), (Stack(norm), normal(4, 6))),
     "bfloat16": (network, (NARROW, normal(5, 4, dtype=jnp.bfloat16))),

@@ -172,6 +172,45 @@ class Experts(nn.Module):
         return torch.nn.functional.grouped_mm(x.reshape(8, 8), self.weight, offs=offsets)
 
 
+class Spectrum(nn.Module):
+    """A filter of complex weights, and the magnitudes and angles of what passes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(4, 3, dtype=torch.complex64))
+        self.last = nn.Linear(3, 2)
+
+    def forward(self, x: Any) -> Any:
+        z = torch.fft.rfft(x) @ self.weight
+        return self.last((z * z.conj()).real) + torch.angle(z[:, :2])
+
+
+class WrongProduct(torch.autograd.Function):
+    """A product of complex numbers whose backward pass forgets a conjugate."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Any, weight: Any) -> Any:
+        ctx.save_for_backward(z, weight)
+        return z * weight
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        z, weight = ctx.saved_tensors
+        return grads[0] * weight.conj(), (grads[0] * z).sum(0)
+
+
+class Lengths(nn.Module):
+    """A recurrent layer over sequences of several lengths."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Any, lengths: Any) -> Any:
+        packed = nn.utils.rnn.pack_padded_sequence(x, lengths)
+        return nn.utils.rnn.pad_packed_sequence(self.layer(packed)[0])[0]
+
+
 def modules_of(net: Any, inputs: Any, **options: Any) -> Report:
     return report_by_inputs(net, None, inputs, **{"modules": True, "layouts": False, "repeat": 1, **options})
 
@@ -184,6 +223,10 @@ MODELS = {
     "decoder": lambda: (Decoder(), (torch.randint(0, 50, (2, 8)),)),
     "images": lambda: (Images(), (torch.randn(2, 3, 8, 8), torch.randn(32))),
     "recurrent": lambda: (nn.GRU(4, 5), (torch.randn(6, 2, 4),)),
+    "lstm": lambda: (nn.LSTM(4, 5, 2, bidirectional=True, batch_first=True), (torch.randn(2, 6, 4),)),
+    "lstm of lengths": lambda: (Lengths(nn.LSTM(4, 5)), (torch.randn(6, 2, 4), torch.tensor([6, 3]))),
+    "gru of lengths": lambda: (Lengths(nn.GRU(4, 5)), (torch.randn(6, 2, 4), torch.tensor([6, 3]))),
+    "complex": lambda: (Spectrum(), (torch.randn(3, 6),)),
     "attention": lambda: (nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0), (torch.randn(5, 2, 8),)),
     "experts": lambda: (Experts(), (torch.randn(1, 4, 2, 8), torch.randn(1, 2, 2, 8))),
     "custom": lambda: (nn.Sequential(nn.Linear(6, 8), Custom(Norm, width=8), nn.Linear(8, 3)), (torch.randn(4, 6),)),
@@ -216,6 +259,22 @@ def test_that_a_fault_in_one_module_is_named_with_module_and_argument(
     (fault,) = next(one.faults for one in report.modules if one.verdict.fails)
     assert fault.startswith(f"1.1: {function.__name__}.backward")
     assert fault.endswith(f"returns a wrong gradient of {argument}")
+
+
+def test_that_a_missing_conjugate_inside_a_model_is_found() -> None:
+    class Filter(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(4, dtype=torch.complex64))
+
+        def forward(self, x: Any) -> Any:
+            return WrongProduct.apply(torch.fft.rfft(x), self.weight).abs()
+
+    report = modules_of(nn.Sequential(nn.Linear(5, 6), Filter()), (torch.randn(3, 5),))
+    assert faulty(report) == ["1"]
+    (fault,) = next(one.faults for one in report.modules if one.verdict.fails)
+    assert "WrongProduct.backward" in fault
+    assert fault.endswith("returns a wrong gradient of weight, 1.weight")
 
 
 def test_that_a_hook_that_changes_a_gradient_is_found() -> None:
