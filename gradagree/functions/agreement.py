@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from gradagree.adapters.functions import FunctionAdapter
 from gradagree.arithmetic.model import FORMATS, model
 from gradagree.arithmetic.variance import Variance
 from gradagree.checker.comparison import Extremes, error_ratios, extremes, merged
@@ -32,6 +33,7 @@ from gradagree.functions.enclosures import (
 )
 from gradagree.functions.judge import LEAST_SHARE, ArrayFinding, are_finite
 from gradagree.functions.opmath import OPMATH, storing_of
+from gradagree.functions.parts import Part
 from gradagree.functions.ties import notes_ties
 from gradagree.reference.operations.primitive import noted_ties
 
@@ -87,6 +89,32 @@ class Limits:
         return bool(np.all(x >= self.lowest) and np.all(x <= self.highest))
 
 
+class Numbers:
+    """A real array of a framework, whose rows are converted when they are read.
+
+    Args:
+        adapter: The framework's adapter.
+        x: The framework's array.
+        part: The array itself, or a part of it.
+    """
+
+    def __init__(self, adapter: FunctionAdapter, x: Any, part: Part) -> None:
+        self.adapter, self.part = adapter, part
+        self.x = x if adapter.strided else adapter.to_numpy(x)  # where a slice is compiled, all rows are converted
+        self.shape = tuple(x.shape)
+        self.size = math.prod(self.shape)
+
+    def __getitem__(self, place: Any) -> np.ndarray:
+        rows = self.x[place]
+        return np.asarray(self.part.of(self.adapter.to_numpy(rows) if self.adapter.strided else rows))
+
+
+def numbers_of(checked: CheckedCall, arrays: Sequence[Any], like: Sequence[Any]) -> list[Numbers | None]:
+    """The real arrays of a framework's arrays; None for those that are None."""
+    found = [(arrays[part.place], part) for part in checked.parts(like)]
+    return [None if x is None else Numbers(checked.adapter, x, part) for x, part in found]
+
+
 class Doubt(Exception):
     """Something is not certainly right, and needs another judgement."""
 
@@ -111,13 +139,15 @@ def agreements(
     if batch is None or len(batch.graph.outputs) < len(values):
         return Agreements()
     count = len(batch.graph.outputs)
-    observed = dict(enumerate(checked.numbers(values, values)))
-    observed.update((count + k, g) for k, g in checked.gradients(gradients))
+    known = dict(zip(checked.call.wrt, gradients, strict=True))
+    by = numbers_of(checked, [known.get(k) for k in range(len(checked.call.arrays))], checked.call.arrays)
+    results = [*enumerate(numbers_of(checked, values, values)), *enumerate(by, count)]
+    observed = {j: y for j, y in results if y is not None}
     shapes = [*(batch.graph.sizes[y.number] for y in batch.graph.outputs), *map(np.shape, checked.inputs)]
-    if any(not y.size or y.shape != tuple(shapes[j]) or not are_finite(y) for j, y in observed.items()):
+    if any(not y.size or y.shape != tuple(shapes[j]) for j, y in observed.items()):
         return Agreements()
     rungs = [name for name in names if name in (*LADDER, *OPMATH)]
-    comparison = RowComparison(checked, rungs, batch, checked.numbers(seeds, checked.outputs), observed, keep)
+    comparison = RowComparison(checked, rungs, batch, numbers_of(checked, seeds, checked.outputs), observed, keep)
     try:
         with np.errstate(all="ignore"), noted_ties() as comparison.noted:
             found = comparison.findings()
@@ -148,7 +178,7 @@ class RowComparison:
     rungs: Sequence[str]
     batch: Batch
     cotangents: Sequence[Any]
-    observed: dict[int, np.ndarray]
+    observed: dict[int, Numbers]
     keep: bool = False
     unchecked: dict[int, np.ndarray] = field(default_factory=dict)
     limits: dict[int, Limits] = field(default_factory=dict)
@@ -261,7 +291,7 @@ class Rung:
         tolerance = one.radius
         if (probable := probable_tolerance(variance, self.last)) is not None:
             tolerance = np.fmin(tolerance, probable)
-        if not are_finite(one.value, tolerance):
+        if not are_finite(observed, one.value, tolerance):
             raise Doubt
         ratio, size = error_ratios(observed, one.value, tolerance), np.abs(one.value)
         found = extremes(ratio, observed, one.value, size, tolerance, self.checks(j, place, size, tolerance))

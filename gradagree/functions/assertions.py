@@ -377,16 +377,16 @@ def hidden(
     records: Sequence[GradientRecord], expected: Ladder[Enclosures], known: Agreements,
 ) -> list[GradientRecord]:  # fmt: skip
     """The records of what fails only under a condition that the plain call does not have."""
-    given = [*checked.inputs, *checked.numbers(seeds, checked.outputs)]
-    recent, agreed = Recent(given, expected), Recent(given, known)
+    given, same = [*checked.call.arrays, *seeds], checked.adapter.same
+    recent, agreed = Recent(given, expected, same), Recent(given, known, same)
 
     def judge_call(
         call: Call, seeds: Sequence[Any], results: Results, labels: Collection[str] | None
     ) -> list[GradientRecord]:
-        same = all(x is y for x, y in zip(call.arrays, checked.call.arrays, strict=True))
-        inputs = checked.inputs if same else checked.numbers(call.arrays, call.arrays)
+        plain = all(x is y for x, y in zip(call.arrays, checked.call.arrays, strict=True))
+        inputs = checked.inputs if plain else checked.numbers(call.arrays, call.arrays)
         special = replace(checked, call=call, inputs=inputs)
-        numbers = [*special.inputs, *checked.numbers(seeds, checked.outputs)]
+        numbers = [*call.arrays, *seeds]
         values, by = checked.numbers(results[0], results[0]), dict(checked.gradients(results[1]))
         if (known := agreed.find(numbers)) is None:
             known = agreed.keep(numbers, agreements(special, expected, seeds, *results, keep=True))
