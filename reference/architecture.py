@@ -178,6 +178,15 @@ def array_shapes(node: LayerNode, inputs: Sequence[Shape]) -> dict[str, Shape]:
         raise ContractError(f"{operation} with the size {size} does not take {taken}") from None
 
 
+def input_names(node: LayerNode) -> list[str]:
+    """What records call the inputs of a node: the layer's names of them, or x, x1, ... where it has none."""
+    count = len(node.inputs)
+    if not isinstance(node.operation, Layer):
+        return ["p"] * count
+    names = [name for name in node.operation.array_names[:count] if name != "arrays"]
+    return names if len(names) == count else [f"x{k}" if k else "x" for k in range(count)]
+
+
 def array_kinds(node: LayerNode) -> dict[str, str]:
     """For each of a node's own arrays: `INTEGERS`, `BOOLEANS`, `CONSTANT` (without a derivative) or `PARAMETER`."""
     operation = node.operation

@@ -25,7 +25,7 @@ from gradagree.functions.ladder import Ladder
 from gradagree.functions.own_operations import with_own
 from gradagree.functions.proofs import CONTRADICTED, UNPROVED, prove
 from gradagree.reference import Activation, Box, ErrorBox
-from gradagree.reference.architecture import LayerNode
+from gradagree.reference.architecture import LayerNode, input_names
 from gradagree.reference.graph import INPUTS, LOSS, LOSS_NODE, Graph, Kind, Node, Quantity, value_name
 from gradagree.reference.layer import Layer
 
@@ -107,9 +107,7 @@ class LayerCheck:
         edges = [graph.edge(i, number, place) for place, i in enumerate(self.node.inputs)]
         prefix = f"{number}."
         self.names = [name for name in graph.case.array_shapes if name.startswith(prefix)]
-        self.arguments = [*self.layer.array_names[: len(edges)], *(name.removeprefix(prefix) for name in self.names)]
-        if len(self.arguments) > len(self.layer.array_names) or "arrays" in self.arguments[: len(edges)]:
-            self.arguments[: len(edges)] = [f"x{k}" if k else "x" for k in range(len(edges))]
+        self.arguments = [*input_names(self.node), *(name.removeprefix(prefix) for name in self.names)]
         self.given = [*(answer.values[edge] for edge in edges), *(own[name] for name in self.names)]
         self.edges = edges
         self.floating = [k for k, x in enumerate(self.given) if x.dtype.kind == "f"]

@@ -18,7 +18,7 @@ from gradagree.checker.comparison import Comparison
 from gradagree.checker.verdict import Record, Verdict, describe_operation, exit_code, plain
 from gradagree.report import sections
 from gradagree.report.findings import grouped
-from gradagree.report.matrix import ACTIVATION, ERROR
+from gradagree.report.matrix import ACTIVATION, ERROR, LAYER
 from gradagree.report.provenance import failed_probes
 from gradagree.report.sections import FindingSection, Span, Table
 from gradagree.report.summary import Summary
@@ -45,7 +45,7 @@ def print_summary(summary: Summary, console: Console, folder: Path) -> None:
         printer.line(Text(f"{count_noun(further, 'further cause')} in the report.", style="dim"))
     frameworks = list(dict.fromkeys(column.framework for column in summary.columns))
     at_once = max((console.width - NAME_WIDTH) // CELL_WIDTH, 1)
-    for group, what in ((ACTIVATION, "activation"), (ERROR, "loss")):
+    for group, what in ((ACTIVATION, "activation"), (LAYER, "layer"), (ERROR, "loss")):
         rows = summary.matrix.merged(group)
         for start in range(0, len(frameworks) if rows else 0, at_once):
             printer.table(sections.merged_matrix(rows, frameworks[start : start + at_once], MOST_ROWS, what))

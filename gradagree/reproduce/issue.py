@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from gradagree.cases.graph_case import AnyCase, GraphCase
+from gradagree.cases.graph_case import AnyCase
 from gradagree.checker.verdict import ORDER, Record, plain
-from gradagree.errors import UsageError
 from gradagree.files import write_text
 from gradagree.report.text import format_exact, prose, visible
 from gradagree.reproduce.programs import run_script
-from gradagree.reproduce.script import format_script, headline
+from gradagree.reproduce.record_script import format_script
+from gradagree.reproduce.script import headline
 from gradagree.runner.process import FrameworkProcess
 from gradagree.shrink import ModeProcess, can_shrink, shrink
 from gradagree.shrink.cut import numbers_in
@@ -44,8 +44,6 @@ def write_script(
     if not faults:
         return None
     record = min(faults, key=lambda r: ORDER[r.verdict])
-    if isinstance(case, GraphCase):
-        raise UsageError("--script: there are no scripts of graphs of layers yet; replay the case")
     if numbers_in(case) > SMALL and can_shrink():
         with FrameworkProcess(record.framework, extensions) as process:
             small = shrink(case, record, ModeProcess(process, record.mode), SECONDS)

@@ -7,18 +7,19 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from gradagree.adapters import Adapter, example_weight
+from gradagree.adapters import example_weight
 from gradagree.adapters.loss_operands import loss_parameters
 from gradagree.adapters.modes import Mode, ScriptText
 from gradagree.adapters.problem import tap_zeros
-from gradagree.cases.case import Case, problem_of
+from gradagree.cases.case import problem_of
 from gradagree.checker.verdict import Record, Verdict, plain, split_entry
-from gradagree.errors import UsageError, nearest
+from gradagree.errors import UsageError
 from gradagree.reference.graph import INPUTS, TARGETS, Kind, Node, operand_name, own_parameter
 from gradagree.report.text import format_exact, visible
 from gradagree.reproduce.literals import array_literal, number_literal
-from gradagree.reproduce.source import SourceWriter, script_text
+from gradagree.reproduce.source import SourceWriter
 
 FAULTS = {
     Verdict.CRASHED: "raises an error", Verdict.TIMEOUT: "does not end", Verdict.INACCURATE: "loses digits",
@@ -59,28 +60,15 @@ def process_died(record: Record) -> bool:
     return record.verdict is Verdict.CRASHED and not record.reason.startswith(("raised ", "its answer "))
 
 
-def format_script(case: Case, record: Record) -> str:
-    """The script. Raises UsageError for a framework, mode or function that has no source."""
-    framework, mode = record.framework, record.mode
-    offered = {f"{name}:{m}" for name, kind in Adapter.catalogue.items() for m, r in kind.modes.items() if r.source}
-    if f"{framework}:{mode}" not in offered:
-        choice = nearest(f"{framework}:{mode}", offered)
-        raise UsageError(f"--script: no script is known for {framework}:{mode}; {choice}")
-    try:
-        return _Script(case, record, Adapter.mode(f"{framework}:{mode}"), script_text(framework)).format()
-    except UsageError as wrong:
-        raise UsageError(f"--script: {wrong}") from None
-
-
 @dataclass(frozen=True)
-class _Script:
+class Script:
     """Formats the script of a case.
 
     In it, ``error(*leaves, t)`` returns E and the value of each node. Its leaves are the inputs p1, the parameters, and
     zeros tap1, tap2, ... that are added to the values p2, p3, ... of the nodes.
     """
 
-    case: Case
+    case: Any
     record: Record
     mode: Mode
     shared: ScriptText

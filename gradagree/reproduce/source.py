@@ -18,7 +18,7 @@ from gradagree.adapters.adapter import framework_of
 from gradagree.adapters.modes import ScriptText
 from gradagree.adapters.pointwise import REDUCTION
 from gradagree.errors import UsageError
-from gradagree.reference import Activation, ErrorFunction
+from gradagree.reference import Operation
 from gradagree.reproduce.literals import WIDTH, number_literal
 
 PLAIN = (bool, int, float, str)
@@ -51,9 +51,9 @@ class SourceWriter:
     imports: dict[str, None] = field(default_factory=dict)
     constants: dict[str, str] = field(default_factory=dict)
     functions: dict[str, str] = field(default_factory=dict)
-    _names: dict[str, Activation | ErrorFunction] = field(default_factory=dict)
+    _names: dict[str, Operation] = field(default_factory=dict)
 
-    def name_for(self, function: Activation | ErrorFunction) -> str:
+    def name_for(self, function: Operation) -> str:
         """The name of a function, which is written if it is missing. Raises UsageError if that is not possible."""
         for name, known in self._names.items():
             if type(known) is type(function) and known == function:
@@ -65,7 +65,7 @@ class SourceWriter:
         self.write(function, name)
         return name
 
-    def write(self, function: Activation | ErrorFunction, name: str) -> None:
+    def write(self, function: Operation, name: str) -> None:
         """Write the implementation of a function under this name. Raises UsageError if that is not possible."""
         method = getattr(type(function), self.library, None)
         if not isinstance(method, FunctionType):
@@ -94,6 +94,9 @@ class SourceWriter:
             del tree.body[0]
         operands = [arg for arg in tree.args.args if arg.arg not in {"self", *modules}]
         tree.args.args = [*operands, *map(ast.arg, inliner.parameters)]
+        kept = [k for k, arg in enumerate(tree.args.kwonlyargs) if arg.arg not in modules]
+        tree.args.kw_defaults = [tree.args.kw_defaults[k] for k in kept]
+        tree.args.kwonlyargs = [tree.args.kwonlyargs[k] for k in kept]
         self._write_globals(tree, inspect.unwrap(function))
         text = ast.unparse(ast.fix_missing_locations(tree))
         one_line = text.replace(":\n    return", ": return", 1)

@@ -25,7 +25,7 @@ from gradagree.checker.proofs import sample_batch
 from gradagree.checker.response import handshake, respond
 from gradagree.checker.verdict import Record, Verdict
 from gradagree.reference import Weight, Weights
-from gradagree.reproduce.script import format_script
+from gradagree.reproduce.record_script import format_script
 
 RIGHT = {Verdict.AGREE, Verdict.CONVENTION, Verdict.UNDECIDED, Verdict.OUT_OF_RANGE, Verdict.INACCURATE}
 MODES = {"torch": "backward,grad", "jax": "grad,packed"}

@@ -20,7 +20,7 @@ from gradagree.checker.verdict import Record, Verdict, plain
 from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reproduce import script as standalone_script
-from gradagree.reproduce.script import format_script
+from gradagree.reproduce.record_script import format_script
 from gradagree.runner.extensions import load
 from gradagree.runner.process import FrameworkProcess
 from gradagree.shrink import ModeProcess
