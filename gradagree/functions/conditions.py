@@ -72,6 +72,7 @@ class Condition:
         may_refuse: True if the function may raise an error instead.
         repeated: True if the call is the plain one, so that different results are a remark.
         passes: Number of backward passes after the forward pass, of which the last is judged.
+        alone: Place in call.wrt of the only array that has a gradient; None if all have one.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Condition:
     may_refuse: bool = False
     repeated: bool = False
     passes: int = 1
+    alone: int | None = None
 
 
 @dataclass
@@ -123,6 +125,8 @@ def try_conditions(plain: PlainCall, trials: Trials) -> list[GradientRecord]:
             attempt(plain, condition, trials)
         try_uniform_cotangents(plain, trials)
         try_missing_cotangents(plain, trials)
+        for condition in single_gradients(plain):
+            attempt(plain, condition, trials)
         for condition in input_layouts(plain):
             attempt(plain, condition, trials)
     return trials.records
@@ -164,11 +168,10 @@ def compare_outputs(plain: PlainCall, trials: Trials) -> None:
 
 def attempt(plain: PlainCall, condition: Condition, trials: Trials) -> Results | None:
     """The results under one condition, judged unless they have the usual bits; None if the function raises an error."""
-    adapter = plain.adapter
     trials.conditions.append(condition.name)
     try:
         with condition.context():
-            values, gradients = adapter.vjp(condition.call, condition.seeds, condition.passes)
+            values, gradients = results_of(plain, condition)
     except Exception as error:  # noqa: BLE001 (whatever the user's function raises)
         if condition.may_refuse:
             trials.notes.append(f"{condition.name}: the function raises {describe(error)}")
@@ -185,6 +188,15 @@ def attempt(plain: PlainCall, condition: Condition, trials: Trials) -> Results |
                 f"{label}: differs by {size()} between calls, within its tolerance" for label, size in apart.items()
             ]
     return values, gradients
+
+
+def results_of(plain: PlainCall, condition: Condition) -> Results:
+    """(values, gradients) of the call; if only one array has a gradient, the others have that of the plain call."""
+    call, k = condition.call, condition.alone
+    if k is None:
+        return plain.adapter.vjp(call, condition.seeds, condition.passes)
+    values, (alone,) = plain.adapter.vjp(replace(call, wrt=[call.wrt[k]]), condition.seeds)
+    return values, [alone if j == k else g for j, g in enumerate(plain.gradients)]
 
 
 def failures(
@@ -379,6 +391,18 @@ def try_missing_cotangents(plain: PlainCall, trials: Trials) -> None:
         zeros = list(plain.seeds)
         zeros[k] = plain.adapter.array(np.zeros(zeros[k].shape), zeros[k])
         attempt(plain, Condition(f"cotangent of {name} is zero", plain.call, zeros, "", usual), trials)
+
+
+def single_gradients(plain: PlainCall) -> Iterator[Condition]:
+    """The call where only one of the arrays requires a gradient: a backward pass may leave out what others need."""
+    call = plain.call
+    if not plain.adapter.strided or len(call.wrt) < 2:  # only frameworks with arrays that require a gradient
+        return
+    for k in range(min(len(call.wrt), MOST_OUTPUTS)):
+        name = call.names[call.wrt[k]]
+        reason = "the gradient is right where the other arrays require one too"
+        usual = plain.values, plain.gradients
+        yield Condition(f"only {name} requires a gradient", call, plain.seeds, reason, usual, may_refuse=True, alone=k)
 
 
 def input_layouts(plain: PlainCall) -> Iterator[Condition]:

@@ -131,3 +131,31 @@ class LastAngles(torch.autograd.Function):  # type: ignore[misc]
 def test_that_another_call_has_other_numbers_in_arrays_without_a_gradient_too() -> None:
     report = check_function(LastAngles.apply, [drawn(4, 5), drawn(4, 5)], wrt=[0])
     assert "the backward pass reads what a later call has overwritten" in format_report(report)
+
+
+class Economical(torch.autograd.Function):  # type: ignore[misc]
+    """x * w, whose backward pass computes what both gradients need only if x requires one."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, w: Any) -> Any:
+        ctx.save_for_backward(x, w)
+        return x * w
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        x, w = ctx.saved_tensors
+        scaled = g * x if ctx.needs_input_grad[0] else torch.zeros_like(x)
+        return (g * w if ctx.needs_input_grad[0] else None), scaled.sum(0)
+
+
+def test_that_a_gradient_is_judged_where_no_other_array_requires_one() -> None:
+    report = check_function(Economical.apply, [drawn(4, 5), drawn(5)])
+    (failure,) = report.failures
+    assert (failure.name, failure.condition) == ("args[1]", "only args[1] requires a gradient")
+    assert "the gradient is right where the other arrays require one too" in format_report(report)
+
+
+def test_that_right_functions_pass_where_one_array_requires_a_gradient() -> None:
+    report = check_function(lambda x, w: torch.nn.functional.layer_norm(x, (5,), w), [drawn(4, 5), drawn(5)])
+    assert report.verdict.value == "agree"
+    assert {"only args[0] requires a gradient", "only args[1] requires a gradient"} <= set(report.conditions)
