@@ -31,7 +31,7 @@ class AuditResults(msgspec.Struct, kw_only=True):
         command: The command that was run.
         versions: Versions of Python and of the libraries.
         seconds: Duration of the tests.
-        audit_seconds: The part of it that the audit took.
+        audit_seconds: The part of it that the audit took, on average over the processes.
         tests: Number of tests that ran.
         records: A record for each place, function and dtype; the worst first.
         failures: Errors of the audit itself, with their numbers; what they concern is not in the records.

@@ -116,8 +116,7 @@ def configure_audit(config: pytest.Config, dist: str) -> None:
         watcher = AuditWatcher(config.rootpath, time.perf_counter())
         config.pluginmanager.register(watcher, "gradagree-audit-watcher")
     if not hasattr(config, "workerinput"):
-        single = watcher if dist == "no" else None
-        reporter = AuditReporter(Path(folder) if folder else None, classes, single)
+        reporter = AuditReporter(Path(folder) if folder else None, classes, watcher, dist == "no")
         config.pluginmanager.register(reporter, "gradagree-audit-reporter")
 
 

@@ -38,6 +38,7 @@ class AuditWatcher:
     """Audits the tests of one process; the records travel with the test reports."""
 
     def __init__(self, root: Path, start: float) -> None:
+        self.begun = start
         self.audit: Audit = begin(root)
         self.start = time.perf_counter()
         self.audit.seconds += self.start - start
@@ -76,12 +77,11 @@ class AuditWatcher:
 class AuditReporter:
     """Collects the records of all processes, and writes the results at the end."""
 
-    def __init__(self, folder: Path | None, classes: list[str], watcher: AuditWatcher | None) -> None:
-        self.folder, self.classes, self.watcher = folder, classes, watcher
+    def __init__(self, folder: Path | None, classes: list[str], watcher: AuditWatcher, alone: bool) -> None:
+        self.folder, self.classes, self.watcher, self.alone = folder, classes, watcher, alone
         self.records: list[AuditRecord] = []
         self.outputs: list[dict[str, Any]] = []
         self.tests = 0
-        self.start = time.perf_counter()
         self.results = AuditResults()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -97,8 +97,8 @@ class AuditReporter:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        duration = time.perf_counter() - self.start
-        self.outputs += [self.watcher.output] if self.watcher is not None else []
+        duration = time.perf_counter() - self.watcher.begun
+        self.outputs += [self.watcher.output] if self.alone else []
         self.results = joined(self._collected(duration))
         if failing(self.results, self.classes) and session.exitstatus in (0, 5):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -116,7 +116,7 @@ class AuditReporter:
             msgspec.structs.replace(traced[r.key], calls=r.calls, passed=r.passed) if r.key in traced else r
             for r in self.records
         ]
-        seconds = sum(output["seconds"] for output in self.outputs)
+        seconds = sum(output["seconds"] for output in self.outputs) / max(1, len(self.outputs))
         command = shlex.join(["pytest", *sys.argv[1:]])
         return AuditResults(
             command=command, versions=found, seconds=duration, audit_seconds=seconds, tests=self.tests, records=records,
