@@ -120,9 +120,10 @@ def markdown(results: AuditResults) -> Iterator[str]:
     yield ""
     for kind in results.counts:
         yield f"- {kind.symbol} **{kind}**: {kind.meaning}."
-    yield from table(
+    rows = table(
         HEAD, ([code(row[0]), code(row[1]), *map(prose, row[2:])] for row in map(cells, results.records)), "places"
     )
+    yield from (line.replace("results.jsonl", JSON) for line in rows)
     yield ""
     yield LEGEND
     yield ""
