@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python -m benchmarks.gradbugs [--only NAMES] [--tools CHECKS] [--out reports/gradbugs.json]
 
 Names may hold * and ?, and are separated by semicolons. With all bugs and checks, the page docs/gradbugs.md is written
-as well; ``--page`` makes it again from the results.
+as well; ``--page`` makes it again from the results, and ``--again`` puts the chosen bugs into the results first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import jax
 import torch
 
 from benchmarks.gradbugs.page import page
-from benchmarks.gradbugs.run import PAGE, RESULTS, run, write
+from benchmarks.gradbugs.run import PAGE, RESULTS, renewed, run, write
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -25,6 +25,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--tools", default="*", help="names of checks")
     parser.add_argument("--out", type=Path, default=None, help=f"the JSON file; {RESULTS} for all bugs and checks")
     parser.add_argument("--page", action="store_true", help="only make the page again, from the JSON")
+    parser.add_argument("--again", action="store_true", help="put the chosen bugs into the published results")
     options = parser.parse_args(arguments)
     jax.config.update("jax_enable_x64", True)
     torch.set_num_threads(1)
@@ -32,10 +33,12 @@ def main(arguments: list[str] | None = None) -> None:
     out = options.out or (RESULTS if everything else None)
     if not options.page:
         result = run(options.only, options.tools, lambda line: print(line, flush=True))
-        if out is not None:
+        if options.again:
+            write(renewed(json.loads(RESULTS.read_text(encoding="utf-8")), result), RESULTS)
+        elif out is not None:
             write(result, out)
             print(out)
-    if options.page or (everything and out == RESULTS):
+    if options.page or options.again or (everything and out == RESULTS):
         PAGE.write_text(page(json.loads(RESULTS.read_text(encoding="utf-8"))), encoding="utf-8")
         print(PAGE)
 

@@ -84,6 +84,12 @@ def summary(row: dict[str, Any]) -> str:
     return f"{marks:4} {row['seconds'].get(OWN, 0):5.1f} s {row['name']} | {', '.join(others)} | accused {false}"
 
 
+def renewed(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """The results with those of some bugs measured again."""
+    new = {row["name"]: row for row in after["bugs"]}
+    return {**before, "bugs": [new.get(row["name"], row) for row in before["bugs"]]}
+
+
 def matches(name: str, patterns: str) -> bool:
     return any(fnmatch.fnmatch(name, pattern) for pattern in patterns.split(";"))
 

@@ -205,7 +205,7 @@ BUGS: tuple[Bug, ...] = (
         name="grid sample: point on the border",
         source="https://github.com/pytorch/pytorch/issues/23925",
         title="'border' and 'reflection’ modes of grid_sample have incorrect gradients at border",
-        operation="grid sample", condition="point on the border", kind="region",
+        operation="grid sample", condition="point on the border", kind="where",
         forward=sample, backward=border_backward, arguments=("args[1]",), inputs=places(0.5, 2.75, 4.0, 3.25, 1.125),
     ),
     kernel_bug(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,3 +113,19 @@ def test_that_a_layout_changes_no_number(modules: Any) -> None:
     x = modules.bug.as_array("torch", np.arange(12.0).reshape(3, 4), "float64")
     for layout in ("contiguous", "transposed", "strided"):
         assert np.array_equal(modules.variants.laid_out(x, layout).numpy(), x.numpy())
+
+
+def test_that_the_published_page_is_made_of_the_published_result(modules: Any) -> None:
+    result = json.loads((ROOT / modules.run.RESULTS).read_text(encoding="utf-8"))
+    page = (ROOT / modules.run.PAGE).read_text(encoding="utf-8")
+    assert modules.page.page(result) == page
+    first, *others = result["bugs"]
+    assert modules.page.page({**result, "bugs": [{**first, "found": {}}, *others]}) != page
+    assert {bug["name"] for bug in result["bugs"]} == {bug.name for bug in modules.catalogue.all_bugs()}
+
+
+def test_that_the_published_figures_hold(modules: Any) -> None:
+    result = json.loads((ROOT / modules.run.RESULTS).read_text(encoding="utf-8"))
+    bugs = result["bugs"]
+    assert sum(bool(modules.page.is_found(bug, "assert_grads")) for bug in bugs) >= 0.98 * len(bugs)
+    assert [bug["name"] for bug in bugs if bug["accused"]["assert_grads"]] == []
