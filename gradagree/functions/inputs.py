@@ -20,6 +20,9 @@ from gradagree.functions.records import Disagreement, Report
 from gradagree.functions.saved import FailedCheck, save_call
 from gradagree.functions.usage import MODES, check_compared, name_of, nothing_compared
 
+DEFAULT = ("arithmetic", "auto")
+"""An option that a script need not name."""
+
 
 @dataclass(frozen=True)
 class Arguments:
@@ -86,6 +89,8 @@ def one_dtype(
             check_module_options(options)
             chosen = {name: options[name] for name in ("wrt", "cotangents", "arithmetic") if name in options}
             by_operations = check_model(adapter, function, given, named, **chosen)
+            if by_operations.verdict.fails:
+                save_call(by_operations, check_of_modules(function, given, named, chosen), folder)
             if large:
                 return by_operations
         try:
@@ -101,10 +106,22 @@ def one_dtype(
                 return by_operations
             report.modules = by_operations.modules
             report.records += by_operations.failures
-        if report.verdict.fails:
+            report.replay = by_operations.replay
+        if report.verdict.fails and not report.replay:
             everything = {"reference": reference, "kwargs": named or None, **options}
             save_call(report, FailedCheck.of(assert_grads, (function, given), everything), folder)
         return report
+
+
+def check_of_modules(function: Any, args: Any, kwargs: Any, options: Mapping[str, Any]) -> FailedCheck:
+    """The check of a model operation by operation, as a user writes it."""
+    inputs = args if not kwargs else kwargs if not args else Arguments(tuple(args), dict(kwargs))
+    chosen = {
+        name: value
+        for name, value in options.items()
+        if value is not None and not (name == DEFAULT[0] and value == DEFAULT[1])
+    }
+    return FailedCheck("gradagree.check", (function,), {"inputs": inputs, "modules": True, **chosen})
 
 
 def check_module_options(options: Mapping[str, Any]) -> None:

@@ -33,7 +33,7 @@ from gradagree.functions.records import Report
 
 FOLDER = "GRADAGREE_REPLAY_DIR"
 ARRAYS, DESCRIPTION, SCRIPT = "arrays.npz", "arrays.json", "replay.py"
-LARGEST = 1 << 28
+LARGEST = 1 << 30
 """Bytes of arrays that are saved at most."""
 PUBLIC = {"gradagree.functions.assertions": "gradagree"}
 """Where users find the functions of a module."""

@@ -306,3 +306,18 @@ def test_that_a_folder_that_cannot_be_written_is_a_note_that_names_the_options(
         assert_grads(squared, [torch.ones(2)], reference=tripled)
     assert failed.value.report is not None
     assert failed.value.report.notes[-1].endswith("choose another folder with --save, save= or GRADAGREE_REPLAY_DIR")
+
+
+@pytest.mark.parametrize("limit", [1, 1 << 30], ids=["large", "small"])
+def test_a_model_that_is_checked_operation_by_operation_is_saved(
+    limit: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gradagree.functions.models.LARGE", limit)
+    with pytest.raises(Disagreement) as caught:
+        check(Layer(), inputs=(torch.ones(4, 3),), modules=True)
+    assert caught.value.report is not None
+    shown = run_here(caught.value.report.replay)
+    (fault,) = (text for one in caught.value.report.modules for text in one.faults)
+    assert "Tripled.backward" in fault
+    assert fault.partition(" (")[0] in shown
+    assert "modules=True" in next(folder.glob("*/replay.py")).read_text()
