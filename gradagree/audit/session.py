@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 import threading
@@ -10,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+import msgspec
 
 from gradagree.adapters.audit_arrays import ArrayKind
 from gradagree.adapters.formats import PARTS
@@ -26,6 +29,8 @@ OURS, SITE = str(Path(__file__).parents[1]), "site-packages"
 """Our own folder, whose frames are skipped, and the folder of installed libraries."""
 MOST_ORIGINS = 100
 MOST_DIFFERENCES = 32
+MOST_CALLS = 20
+"""Numerical checks at one place of one test are judged so often, and then counted: some tests run thousands."""
 
 
 class Audit:
@@ -47,13 +52,16 @@ class Audit:
         self.differences: list[tuple[Any, Any, KnownGradient, Any]] = []
         """Differences between a gradient and another value: result, the other value, the gradient, its copy."""
         self.records: dict[tuple[Any, ...], AuditRecord] = {}
+        """The records of the test by file, line, function and dtype."""
         self.origins: dict[str, tuple[Pair, AuditRecord]] = {}
         """Pairs whose differentiated function is known, by the key of their record."""
         self.failures: dict[str, int] = {}
         self.seconds = 0.0
         self.test, self.path = "", ""
         self._local = threading.local()
+        self._repeated: dict[tuple[Any, ...], tuple[Any, ...]] = {}
         self._places: dict[str, bool] = {}
+        self._names: dict[str, str] = {}
         self._count = 0
 
     # -- state
@@ -79,16 +87,21 @@ class Audit:
     def start(self, test: str, path: str) -> None:
         """Begin a test."""
         self.test, self.path = test, path
-        self.records = {}
+        self.drain()
 
-    def finish(self) -> list[AuditRecord]:
-        """End the test, and return its records."""
+    def drain(self) -> list[AuditRecord]:
+        """The records since the last call, which are forgotten."""
+        found = list(self.records.values())
+        self.records, self._repeated = {}, {}
+        return found
+
+    def finish(self) -> None:
+        """End the test, and forget its gradients."""
         self.gradients.clear()
         self.symbols.clear()
         self.differences.clear()
         self.kept.clear()
         self.test = ""
-        return list(self.records.values())
 
     def guarded(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call a function of the audit: its time is counted, its failures too, and neither reaches the test."""
@@ -283,6 +296,11 @@ class Audit:
     def _checked(
         self, label: str, original: Any, origin: Any, quads: list[Quad], args: Any, kwargs: Any, passed: bool
     ) -> None:
+        place = (*self.locate(), label)
+        last = self._repeated.get(place)
+        if last is not None and self.records[last].calls >= MOST_CALLS:
+            self.records[last] = msgspec.structs.replace(self.records[last], calls=self.records[last].calls + 1)
+            return
         made = origin(_bind(original, None, args, kwargs))
         with self.arrays.quiet():
             known = KnownGradient(None, label, made)
@@ -290,6 +308,9 @@ class Audit:
             pairs = (self.pair_of(a, a, atol, rtol, False, known) for a, _, atol, rtol in quads)
             found = [pair for pair in pairs if pair is not None]
         self.record(label, found, passed)
+        for where in self.records:
+            if where[:3] == place:
+                self._repeated[place] = where
 
     def pair(self, actual: Any, expected: Any, atol: Any, rtol: Any) -> Pair | None:
         """The pair of a comparison; None if neither side is a gradient."""
@@ -354,10 +375,14 @@ class Audit:
         return self._places[name]
 
     def _relative(self, name: str) -> str:
-        path = Path(name)
-        if path.is_relative_to(self.root):
-            return str(path.relative_to(self.root))
-        return str(Path(*path.parts[path.parts.index(SITE) + 1 :])) if SITE in path.parts else path.name
+        if name not in self._names:
+            path = Path(name)
+            if path.is_relative_to(self.root):
+                self._names[name] = str(path.relative_to(self.root))
+            else:
+                inside = SITE in path.parts
+                self._names[name] = str(Path(*path.parts[path.parts.index(SITE) + 1 :])) if inside else path.name
+        return self._names[name]
 
 
 def _bind(function: Any, parameters: Mapping[str, Any] | None, args: Any, kwargs: Any) -> dict[str, Any]:
@@ -365,10 +390,15 @@ def _bind(function: Any, parameters: Mapping[str, Any] | None, args: Any, kwargs
     if parameters is not None and not parameters:
         return {"args": args, "kwargs": kwargs}
     if parameters is None:
-        bound = inspect.signature(function).bind(*args, **kwargs)
+        bound = _signature(function).bind(*args, **kwargs)
         bound.apply_defaults()
         return dict(bound.arguments)
     return {**parameters, **dict(zip(parameters, args, strict=False)), **kwargs}
+
+
+@functools.lru_cache(maxsize=256)
+def _signature(function: Any) -> inspect.Signature:
+    return inspect.signature(function)
 
 
 def _precision(dtype: str) -> int:

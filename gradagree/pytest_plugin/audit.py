@@ -55,8 +55,7 @@ class AuditWatcher:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self) -> Generator[None, Any, Any]:
         report = yield
-        report.gradagree_audit = [msgspec.json.encode(one).decode() for one in self.audit.records.values()]
-        self.audit.records = {}
+        report.gradagree_audit = [msgspec.json.encode(one).decode() for one in self.audit.drain()]
         return report
 
     @pytest.hookimpl(tryfirst=True)
