@@ -20,8 +20,8 @@ from gradagree.functions.records import Disagreement, Report
 from gradagree.functions.saved import FailedCheck, save_call
 from gradagree.functions.usage import MODES, check_compared, name_of, nothing_compared
 
-DEFAULT = ("arithmetic", "auto")
-"""An option that a script need not name."""
+MODULE_OPTIONS = ("wrt", "cotangents", "arithmetic")
+"""The options that the check operation by operation has too."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,7 @@ def one_dtype(
         large = modules is not False and reference is None and is_large(adapter, function, given, named)
         if modules or large:
             check_module_options(options)
-            chosen = {name: options[name] for name in ("wrt", "cotangents", "arithmetic") if name in options}
-            by_operations = check_model(adapter, function, given, named, **chosen)
-            if by_operations.verdict.fails:
-                save_call(by_operations, check_of_modules(function, given, named, chosen), folder)
+            by_operations = checked_modules(adapter, function, given, named, options, folder)
             if large:
                 return by_operations
         try:
@@ -113,15 +110,20 @@ def one_dtype(
         return report
 
 
-def check_of_modules(function: Any, args: Any, kwargs: Any, options: Mapping[str, Any]) -> FailedCheck:
-    """The check of a model operation by operation, as a user writes it."""
-    inputs = args if not kwargs else kwargs if not args else Arguments(tuple(args), dict(kwargs))
-    chosen = {
-        name: value
-        for name, value in options.items()
-        if value is not None and not (name == DEFAULT[0] and value == DEFAULT[1])
-    }
-    return FailedCheck("gradagree.check", (function,), {"inputs": inputs, "modules": True, **chosen})
+def checked_modules(
+    adapter: FunctionAdapter, function: Any, args: Any, kwargs: Any, options: Mapping[str, Any], folder: Path | None
+) -> Report:  # fmt: skip
+    """The report of a model operation by operation. A failing call is saved in the folder."""
+    chosen: dict[str, Any] = {name: options[name] for name in MODULE_OPTIONS if name in options}
+    report = check_model(adapter, function, args, kwargs, **chosen)
+    if report.verdict.fails:
+        inputs = args if not kwargs else kwargs if not args else Arguments(tuple(args), dict(kwargs))
+        if chosen.get("arithmetic") == "auto":
+            chosen.pop("arithmetic")
+        others = {name: value for name, value in chosen.items() if value is not None}
+        keywords = {"inputs": inputs, "modules": True, **others}
+        save_call(report, FailedCheck("gradagree.check", (function,), keywords), folder)
+    return report
 
 
 def check_module_options(options: Mapping[str, Any]) -> None:
