@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -190,7 +191,7 @@ def is_installed(framework: str) -> bool:
 
 
 def prove_layer(layer: Layer, arrays: Mapping[str, np.ndarray]) -> None:
-    """Raises UsageError if the hand-written vjp of a layer is not the derivative of its value.
+    """Raises UsageError if a layer's vjp is not the derivative of its value, or its other formula gives another one.
 
     Both are evaluated in float64 with error bounds at the example; they must overlap in every entry.
     """
@@ -199,6 +200,7 @@ def prove_layer(layer: Layer, arrays: Mapping[str, np.ndarray]) -> None:
     points = [np.asarray(given[k], dtype=np.float64) for k in floating]
     graph = traced_layer(layer, "value", function_of(layer.value, given, floating), points)
     outputs = graph.results(graph.evaluate(points))
+    prove_other_value(layer, graph, function_of(layer.other_value, given, floating), points)
     rng = np.random.default_rng(SEED + 1)  # a cotangent equal to an input would hide a transposed product
     seeds = [rng.standard_normal(np.shape(y)) for y in outputs]
 
@@ -230,6 +232,26 @@ def prove_layer(layer: Layer, arrays: Mapping[str, np.ndarray]) -> None:
             raise UsageError(
                 f"{layer}: vjp is not the derivative of value: that of {names[k]} at {place} is {y.value[worst]:.6g}, "
                 f"but {value[worst]:.6g} follows from value; correct one of the two"
+            )
+
+
+def prove_other_value(layer: Layer, graph: Graph, other: Callable[..., Any], points: Sequence[np.ndarray]) -> None:
+    """Raises UsageError if the layer's other formula, where it has one, does not give its value."""
+    if type(layer).other_value is Layer.other_value:
+        return
+    graphs = (graph, traced_layer(layer, "other_value", other, points))
+    both = []
+    for one in graphs:
+        stores = ["float64"] * (len(one.outputs) + len(points))
+        both.append(enclose(one, points, [None] * len(one.outputs), "stored", "float64", stores)[0])
+    for x, y in itertools.zip_longest(*both):
+        if x is None or y is None or x.value.shape != y.value.shape:
+            raise UsageError(f"{layer}: other_value returns arrays of other shapes than value; correct one of the two")
+        if np.any(np.abs(x.value - y.value) > x.radius + y.radius):
+            place = np.unravel_index(np.argmax(np.abs(x.value - y.value)), x.value.shape)
+            raise UsageError(
+                f"{layer}: other_value is not equal to value: {y.value[place]:.6g} in place of {x.value[place]:.6g} "
+                f"at {[int(i) for i in place]}; correct one of the two"
             )
 
 

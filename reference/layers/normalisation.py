@@ -29,6 +29,12 @@ def as_linear(x: Any, axes: tuple[int, ...], eps: float, w: Any, b: Any) -> Any:
     return x * scale + (b - mean * scale)
 
 
+def standardized_in_jax(x: Any, axes: tuple[int, ...], eps: float, jax: Any) -> Any:
+    """`normalised` in JAX, whose own variance, mean(x^2) - mean(x)^2, cancels."""
+    variance = jax.numpy.var(x, axis=axes, keepdims=True)
+    return jax.nn.standardize(x, axis=axes, variance=variance, epsilon=eps)
+
+
 def per_channel(z: Any, ndim: int) -> Any:
     """One number for each channel, the axis after the examples."""
     return np.reshape(z, (-1, *[1] * (ndim - 2)))
@@ -69,7 +75,7 @@ class BatchNorm(Layer):
 
     def jax(self, x, w, b, *, jax):
         axes = (0, *range(2, x.ndim))
-        y = jax.nn.standardize(x, axis=axes, epsilon=self.eps)
+        y = standardized_in_jax(x, axes, self.eps, jax)
         shape = (-1, *[1] * (x.ndim - 2))
         return y * w.reshape(shape) + b.reshape(shape)
 
@@ -130,7 +136,7 @@ class LayerNormAffine(Layer):
         return torch.nn.functional.layer_norm(x, x.shape[-1:], w, b, self.eps)
 
     def jax(self, x, w, b, *, jax):
-        return jax.nn.standardize(x, axis=-1, epsilon=self.eps) * w + b
+        return standardized_in_jax(x, (-1,), self.eps, jax) * w + b
 
 
 class GroupNorm(Layer):
@@ -167,7 +173,7 @@ class GroupNorm(Layer):
         return torch.nn.functional.group_norm(x, self.groups, w, b, self.eps)
 
     def jax(self, x, w, b, *, jax):
-        y = jax.nn.standardize(x.reshape(x.shape[0], self.groups, -1), axis=-1, epsilon=self.eps).reshape(x.shape)
+        y = standardized_in_jax(x.reshape(x.shape[0], self.groups, -1), (-1,), self.eps, jax).reshape(x.shape)
         shape = (-1, *[1] * (x.ndim - 2))
         return y * w.reshape(shape) + b.reshape(shape)
 
@@ -198,7 +204,7 @@ class InstanceNorm(Layer):
         return torch.nn.functional.instance_norm(x, weight=w, bias=b, eps=self.eps)
 
     def jax(self, x, w, b, *, jax):
-        y = jax.nn.standardize(x, axis=tuple(range(2, x.ndim)), epsilon=self.eps)
+        y = standardized_in_jax(x, tuple(range(2, x.ndim)), self.eps, jax)
         shape = (-1, *[1] * (x.ndim - 2))
         return y * w.reshape(shape) + b.reshape(shape)
 

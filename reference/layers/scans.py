@@ -30,11 +30,30 @@ def recurrence_vjp(g: Any, a: Any, h: Any) -> tuple[Any, Any]:
     return by_b * earlier, by_b
 
 
+def recurrence_by_halves(a: Any, b: Any) -> Any:
+    """`recurrence` as a parallel scan: the steps (a_s, b_s) and (a_t, b_t) are joined to (a_t a_s, a_t b_s + b_t).
+
+    Blelloch (1990), "Prefix sums and their applications".
+    """
+    length = np.shape(b)[0]
+    if length < 2:
+        return b
+    even, odd = slice(0, length - 1, 2), slice(1, None, 2)
+    ends = recurrence_by_halves(a[odd] * a[even], a[odd] * b[even] + b[odd])
+    found = [b[0]]
+    for t in range(1, length):
+        found.append(ends[t // 2] if t % 2 else a[t] * ends[t // 2 - 1] + b[t])
+    return np.stack(found)
+
+
 class LinearRecurrence(Layer):
     """h_t = a_t h_(t-1) + b_t, entry by entry, from h = 0."""
 
     def value(self, a: Any, b: Any) -> Any:
         return recurrence(a, b)
+
+    def other_value(self, a: Any, b: Any) -> Any:
+        return recurrence_by_halves(a, b)
 
     def vjp(self, g: Any, a: Any, b: Any) -> tuple[Any, Any]:
         return recurrence_vjp(g, a, recurrence(a, b))

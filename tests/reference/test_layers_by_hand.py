@@ -12,6 +12,7 @@ from gradagree import arithmetic  # noqa: F401 (loads the tape)
 from gradagree.errors import UsageError
 from gradagree.functions.layers import example_arrays, prove_layer
 from gradagree.reference import ContractError, Layer, layers  # noqa: F401 (registers the layers)
+from gradagree.reference.layers import scans
 
 BUILT_IN = [kind for kind in Layer.catalogue.values() if kind.__module__.startswith("gradagree.")]
 VARIANTS = [layer for kind in BUILT_IN for layer in kind().variants()]
@@ -53,6 +54,24 @@ def test_a_vjp_of_the_wrong_shape_or_number_is_refused(monkeypatch):
     monkeypatch.setattr(type(layer), "vjp", lambda self, g, *given: right(self, g, *given)[:2])
     with pytest.raises(UsageError, match="vjp returns 2 cotangents for 3 arrays; give one for each"):
         prove_layer(layer, arrays)
+
+
+def test_another_formula_with_another_value_is_refused(monkeypatch):
+    layer = Layer.named("layer_norm_affine")
+    arrays = example_arrays(layer, None)
+    right = type(layer).other_value
+    monkeypatch.setattr(type(layer), "other_value", lambda self, *given: right(self, *given) * FACTOR)
+    with pytest.raises(UsageError, match="layer_norm_affine: other_value is not equal to value: "):
+        prove_layer(layer, arrays)
+    monkeypatch.setattr(type(layer), "other_value", lambda self, *given: right(self, *given)[0])
+    with pytest.raises(UsageError, match="other_value returns arrays of other shapes than value"):
+        prove_layer(layer, arrays)
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 8])
+def test_recurrence_by_halves_is_the_recurrence(length):
+    a, b = np.random.default_rng(length).standard_normal((2, length, 3))
+    assert np.allclose(scans.recurrence_by_halves(a, b), scans.recurrence(a, b), rtol=0, atol=1e-14)
 
 
 def test_settings_parse_and_differ_from_the_defaults():
