@@ -48,15 +48,18 @@ def trace_program(function: Callable[..., Any], inputs: Sequence[torch.Tensor], 
         with torch.enable_grad(), preserve_node_meta(), _Places(), Stops(), _Draws() as drawing:
             module: Any = make_fx(function, _error_on_data_dependent_ops=False)(*copies(inputs))
     except Exception as error:  # whatever the user's program raises under tracing
-        reason = str(error).strip().split("\n")[0]
-        raise UsageError(f"the function cannot be traced: {reason}; give a reference function in NumPy") from error
+        raise untraceable(error) from error
     for node in reversed(module.graph.nodes):
         if not node.users and name_of(node.target) == "aten._local_scalar_dense":  # a number that Python read
             module.graph.erase_node(node)
     places = {node.name: node.meta.get("stack_trace") or "" for node in module.graph.nodes}
     drawn = dict(zip((node for node in module.graph.nodes if is_random(node.target)), drawing.results, strict=True))
     if drawn or any(is_mutable(node.target) for node in module.graph.nodes):
-        module, places = retrace(module, inputs, places, drawn=drawn)
+        copy_constants(module)
+        try:
+            module, places = retrace(module, inputs, places, drawn=drawn)
+        except RuntimeError as error:  # writes that PyTorch cannot take out
+            raise untraceable(error) from error
     module, places = decomposed(module, inputs, places)
     for node in module.graph.find_nodes(op="call_function", target=torch.ops.aten.copy_.default):
         if not node.users:  # what the program writes into its inputs reaches no output
@@ -65,6 +68,22 @@ def trace_program(function: Callable[..., Any], inputs: Sequence[torch.Tensor], 
     module.graph.eliminate_dead_code()
     module.recompile()
     return _program(module, list(names), places, *known_results(module, inputs))
+
+
+def untraceable(error: Exception) -> UsageError:
+    """The error of a program that PyTorch cannot trace."""
+    reason = str(error).strip().split("\n")[0]
+    return UsageError(f"the function cannot be traced: {reason}; give a reference function in NumPy")
+
+
+def copy_constants(module: Any) -> None:
+    """Give the program copies of arrays that are none of its inputs: it may write into them, as into a workspace."""
+    for node in module.graph.find_nodes(op="get_attr"):
+        if isinstance(getattr(module, node.target, None), torch.Tensor):
+            with module.graph.inserting_after(node):
+                own = module.graph.call_function(torch.ops.aten.lift_fresh_copy.default, (node,))
+            node.replace_all_uses_with(own, delete_user_cb=lambda user, own=own: user is not own)
+    module.recompile()
 
 
 def separate_unknown(module: Any) -> None:

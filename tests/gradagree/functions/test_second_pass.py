@@ -159,3 +159,33 @@ def test_that_right_functions_pass_where_one_array_requires_a_gradient() -> None
     report = check_function(lambda x, w: torch.nn.functional.layer_norm(x, (5,), w), [drawn(4, 5), drawn(5)])
     assert report.verdict.value == "agree"
     assert {"only args[0] requires a gradient", "only args[1] requires a gradient"} <= set(report.conditions)
+
+
+class Workspace(torch.autograd.Function):  # type: ignore[misc]
+    """The square of x, from a buffer that all calls share."""
+
+    buffers: dict[Any, Any] = {}
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        ctx.buffer = Workspace.buffers.setdefault((x.shape, x.dtype), torch.empty_like(x))
+        return ctx.buffer.copy_(x) ** 2
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        return 2 * g * ctx.buffer
+
+
+def test_that_a_workspace_of_all_calls_is_found_from_the_forward_pass_alone() -> None:
+    report = check_function(Workspace.apply, [drawn(4, 5)])
+    assert "the backward pass reads what a later call has overwritten" in format_report(report)
+
+
+def test_that_a_function_that_writes_into_a_workspace_is_judged() -> None:
+    workspace = torch.zeros(4, 5, dtype=torch.float64)
+
+    def doubled(x: Any) -> Any:
+        workspace.copy_(x.detach())
+        return x * 2 + 0 * workspace
+
+    assert check_function(doubled, [drawn(4, 5)]).verdict.value == "agree"
