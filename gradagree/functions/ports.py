@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -16,7 +16,9 @@ import numpy as np
 from gradagree.adapters.formats import FORMATS
 from gradagree.adapters.function_adapters import adapter_of, others, port_tools
 from gradagree.adapters.functions import FunctionAdapter
+from gradagree.arithmetic.model import OWN, model
 from gradagree.arithmetic.rounded import Rounded
+from gradagree.arithmetic.rounding import is_representable
 from gradagree.arithmetic.tape import trace
 from gradagree.checker.verdict import Verdict
 from gradagree.errors import UsageError
@@ -28,8 +30,6 @@ from gradagree.functions.references import describe
 from gradagree.functions.usage import check_compared, name_of
 from gradagree.reference.graph import Graph
 
-CONSTANTS = 4
-"""Constants such as eps may be rounded to the dtype in one program only: so many units of the largest entry."""
 SEED = 20261130
 LARGEST_CONSTANT = 1e4
 WIDE = "float64"
@@ -106,21 +106,21 @@ def port_report(module: Any, function: Callable[..., Any], params: Any, batch: A
     dtype = dtype_of(first, module, args)
     args = tuple(on_host(first, second, x) for x in args)
     title = f"{name_of(function)} as a port of {name_of(module)}"
-    model = first.in_dtype(module, WIDE)
+    double = first.in_dtype(module, WIDE)
     given = first.in_dtype(args, WIDE)
-    one = side_of(first, model, given)
+    one = side_of(first, double, given, dtype)
     with second.precise():
-        other = side_of(second, function, second.in_dtype((params, *args), WIDE))
-    records = compare_values(one, other, dtype)
+        other = side_of(second, function, second.in_dtype((params, *args), WIDE), dtype)
+    records = compare_values(one, other)
     if any(record.verdict.fails for record in records):
-        reason = explain_values(tools, model, given, other, dtype)
+        reason = explain_values(tools, double, given, other)
         return Report([msgspec.structs.replace(r, reason=r.reason or reason) for r in records], title)
     reports = [check_function(module, first.in_dtype(args, dtype))]
     with second.precise() if dtype == WIDE else nullcontext():
         reports.append(check_function(function, second.in_dtype((params, *args), dtype)))
     for side, report in zip((one, other), reports, strict=True):
         records += [msgspec.structs.replace(r, name=f"{side.adapter.name}: {r.name}") for r in report.records]
-    records += compare_gradients(one, other, dtype)
+    records += compare_gradients(one, other)
     notes = list(dict.fromkeys(note for report in reports for note in report.notes))
     conditions = list(dict.fromkeys(c for report in reports for c in report.conditions))
     return Report(records, title, notes, "", conditions)
@@ -171,8 +171,26 @@ def dtype_of(adapter: FunctionAdapter, module: Any, args: Sequence[Any]) -> str:
     return narrowest(found or [DEFAULT])
 
 
-def side_of(adapter: FunctionAdapter, function: Any, args: Sequence[Any]) -> PortSide:
-    """The graph of a program, its outputs and its gradients along one random cotangent for each output."""
+def with_rounded_constants(graph: Graph, dtype: str) -> Graph:
+    """A graph whose constants, such as eps, may have been rounded to the dtype: each is within a rounding error."""
+    form, wide = FORMATS[dtype], model(WIDE)
+
+    def rounded(x: Any) -> Any:
+        if not isinstance(x, float | np.ndarray | np.generic) or not is_floating(x) or not np.all(np.isfinite(x)):
+            return x
+        if is_representable(np.asarray(x, dtype=np.float64), form) or np.max(np.abs(x)) > form.largest:
+            return x
+        return Rounded(np.asarray(x, dtype=np.float64), (form.u + OWN) * np.abs(x) + form.smallest, wide)
+
+    steps = [step._replace(operands=tuple(map(rounded, step.operands))) for step in graph.applications]
+    return replace(graph, applications=steps)
+
+
+def side_of(adapter: FunctionAdapter, function: Any, args: Sequence[Any], dtype: str) -> PortSide:
+    """The graph of a program, its outputs and its gradients along one random cotangent for each output.
+
+    The program runs in float64; dtype is that of its parameters, to which its constants may have been rounded.
+    """
     call = adapter.prepare(function, args, {}, None)
     try:
         results = adapter.outputs(call)
@@ -181,24 +199,23 @@ def side_of(adapter: FunctionAdapter, function: Any, args: Sequence[Any]) -> Por
             f"the {adapter.name} program cannot be called with these arguments: {describe(error)}"
         ) from error
     inputs = [adapter.to_numpy(x) for x in call.arrays]
-    graph = trace(adapter.trace(call), *inputs, names=call.names)
+    graph = with_rounded_constants(trace(adapter.trace(call), *inputs, names=call.names), dtype)
     rng = np.random.default_rng(SEED)
     seeds = [rng.standard_normal(tuple(y.shape)) if adapter.dtype(y) in FORMATS else None for y in results]
     outputs, gradients = enclose(graph, inputs, seeds, "stored", WIDE, [WIDE] * (len(results) + len(inputs)))
     return PortSide(adapter, list(call.names), list(call.results), inputs, graph, outputs, gradients)
 
 
-def gap(a: Expected, b: Expected, dtype: str) -> tuple[np.ndarray, np.ndarray]:
+def gap(a: Expected, b: Expected) -> tuple[np.ndarray, np.ndarray]:
     """(the difference of two arrays, the tolerance of each entry)."""
-    size = max(np.max(np.abs(a.value), initial=0.0), np.max(np.abs(b.value), initial=0.0))
-    return np.abs(a.value - b.value), a.radius + b.radius + CONSTANTS * FORMATS[dtype].u * size
+    return np.abs(a.value - b.value), a.radius + b.radius
 
 
 def compared(
-    name: str, quantity: str, a: Expected, b: Expected, dtype: str, sides: tuple[PortSide, PortSide], failing: Verdict
+    name: str, quantity: str, a: Expected, b: Expected, sides: tuple[PortSide, PortSide], failing: Verdict
 ) -> GradientRecord:
     """The record of one array that both programs compute; a is the module's."""
-    difference, tolerance = gap(a, b, dtype)
+    difference, tolerance = gap(a, b)
     size = float(np.max(np.abs(a.value), initial=0.0))
     fields: dict[str, Any] = {"verdict": Verdict.AGREE}
     if difference.size:
@@ -218,7 +235,7 @@ def compared(
     )  # fmt: skip
 
 
-def compare_values(one: PortSide, other: PortSide, dtype: str) -> list[GradientRecord]:
+def compare_values(one: PortSide, other: PortSide) -> list[GradientRecord]:
     """The records of the outputs of both programs."""
     names = f"{one.adapter.name}, {other.adapter.name}"
     if len(one.outputs) != len(other.outputs):
@@ -230,7 +247,7 @@ def compare_values(one: PortSide, other: PortSide, dtype: str) -> list[GradientR
             reason = f"the port returns the shape {b.value.shape}, the module {a.value.shape}"
             records.append(mismatch(one.results[k], names, reason))
         else:
-            records.append(compared(one.results[k], "value", a, b, dtype, (one, other), Verdict.VALUE_DIFFERS))
+            records.append(compared(one.results[k], "value", a, b, (one, other), Verdict.VALUE_DIFFERS))
     return records
 
 
@@ -240,7 +257,7 @@ def mismatch(name: str, framework: str, reason: str) -> GradientRecord:
     )
 
 
-def compare_gradients(one: PortSide, other: PortSide, dtype: str) -> list[GradientRecord]:
+def compare_gradients(one: PortSide, other: PortSide) -> list[GradientRecord]:
     """The records of the gradients of arrays that both programs have: the batch, and parameters of equal numbers."""
     records = []
     for j, k, moved in same_arrays(one, other):
@@ -252,7 +269,7 @@ def compare_gradients(one: PortSide, other: PortSide, dtype: str) -> list[Gradie
         a = Expected(moved(a.value), moved(a.radius))
         b = b or Expected(np.zeros(a.value.shape), np.zeros(a.value.shape))
         name = f"{one.names[j]} and {other.names[k]}"
-        records.append(compared(name, "gradient", a, b, dtype, (one, other), Verdict.DISAGREE))
+        records.append(compared(name, "gradient", a, b, (one, other), Verdict.DISAGREE))
     return records
 
 
@@ -291,11 +308,10 @@ def movement(x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]
 class Counterparts:
     """The values of all operations of the port, to find those of a module among them, in any order of the entries."""
 
-    def __init__(self, side: PortSide, dtype: str) -> None:
+    def __init__(self, side: PortSide) -> None:
         inside = interior("stored", WIDE)
         with np.errstate(all="ignore"):
             values = side.graph.evaluate([lift(x, inside) if is_floating(x) else x for x in side.inputs])
-        self.unit = CONSTANTS * FORMATS[dtype].u
         self.by_size: dict[int, list[tuple[np.ndarray, float]]] = {}
         for x in values:
             number = x.value if isinstance(x, Rounded) else np.asarray(x)
@@ -309,9 +325,8 @@ class Counterparts:
 
     def has_one(self, x: np.ndarray) -> bool:
         sorted_x = np.sort(np.asarray(x, dtype=np.float64), axis=None)
-        size = float(np.max(np.abs(sorted_x), initial=0.0))
         return any(
-            bool(np.max(np.abs(sorted_x - y), initial=0.0) <= radius + self.unit * size)
+            bool(np.max(np.abs(sorted_x - y), initial=0.0) <= 2 * radius)  # the module's error is like the port's
             for y, radius in self.by_size.get(x.size, [])
         )
 
@@ -320,16 +335,17 @@ def constants_of(graph: Graph) -> list[float]:
     """The floating-point constants of a program, without 0 and 1."""
     found = set()
     for step in graph.applications:
-        for x in step.operands:
+        for operand in step.operands:
+            x = operand.value if isinstance(operand, Rounded) else operand
             if isinstance(x, float | np.ndarray | np.generic) and is_floating(x) and np.size(x) == 1:
                 found.add(float(np.asarray(x).reshape(())))
     return sorted(x for x in found if x not in (0.0, 1.0) and abs(x) < LARGEST_CONSTANT)
 
 
-def explain_values(tools: Any, model: Any, args: Sequence[Any], port: PortSide, dtype: str) -> str:
+def explain_values(tools: Any, model: Any, args: Sequence[Any], port: PortSide) -> str:
     """The first module whose value the port does not compute, and the likely reason."""
     calls = tools.module_calls(model, args)
-    known = Counterparts(port, dtype)
+    known = Counterparts(port)
     matched = [known.has(call.outputs) for call in calls]
     last = max((k for k, found in enumerate(matched) if found), default=-1)
     later = range(last + 1, len(calls))

@@ -73,6 +73,22 @@ def test_the_first_module_that_differs_is_named_with_the_reason(options, module,
         assert_port(BLOCK, lambda params, x: block(params, x, **options), params=params_of(BLOCK), batch=X)
 
 
+def test_a_constant_that_is_rounded_to_the_dtype_is_no_difference():
+    rounded = float(np.float32(1e-5))
+    report = assert_port(BLOCK, lambda p, x: block(p, x, eps=rounded), params=params_of(BLOCK), batch=X)
+    assert report.verdict is Verdict.AGREE
+
+
+def test_a_difference_far_below_the_dtype_is_found():
+    module = seeded(nn.Sequential(nn.LayerNorm(4, eps=1e-12)))
+
+    def port(params, x):
+        return normalised(x, params["0.weight"], params["0.bias"], 1e-8)
+
+    with pytest.raises(Disagreement, match="the port has eps=1e-08 in place of 1e-12"):
+        assert_port(module, port, params=params_of(module), batch=X)
+
+
 class Images(nn.Module):
     def __init__(self):
         super().__init__()
