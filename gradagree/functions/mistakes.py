@@ -156,7 +156,9 @@ def scale(observed: np.ndarray, expected: Expected, shapes: Sequence[tuple[int, 
     """The gradient times a number that means something: -1, 2, 1/2, a length of an axis, a number of entries."""
     value, radius = expected.value, expected.radius
     relative = float(np.max(radius)) / max(float(np.max(np.abs(value))), 1e-300)
-    radius = np.maximum(radius, relative * np.abs(value))  # what is exact need not be when it is multiplied
+    usual = float(np.median(radius[radius > 0])) if np.any(radius > 0) else 0.0  # not that of an entry at a kink
+    radius = np.maximum(radius, usual / float(np.max(np.abs(value), initial=1e-300)) * np.abs(value))
+    # what is exact need not be when it is multiplied
     factor = fitted_factor(observed, value)
     for number, meaning in factors(shapes):
         near = abs(factor - number) <= 2 * abs(number) * relative

@@ -229,3 +229,13 @@ def test_that_a_cotangent_which_reaches_other_rows_is_named() -> None:
     assert "it also reaches entries that do not depend on it" in reason(
         with_backward(torch.sin, backward), [drawn(4, 3)], "args[0]"
     )
+
+
+def test_that_a_wide_tolerance_at_a_kink_explains_no_factor_of_all_entries() -> None:
+    def backward(g: Any, x: Any) -> Any:
+        return torch.where(x == 4, -3 * g, g * ((x > 0) & (x < 4)))
+
+    x = torch.tensor([0.5, 2.75, 4.0, 3.25, 1.125], dtype=torch.float64)
+    sentence = reason(with_backward(lambda x: x.clamp(0, 4), backward), [x], "args[0]")
+    assert "times the gradient" not in sentence
+    assert "only where args[0] is the largest along axis 0" in sentence
