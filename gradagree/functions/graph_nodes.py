@@ -31,6 +31,7 @@ from gradagree.reference.layer import Layer
 
 OWN_SUMS = "measured sums"
 """The arithmetic of a framework that was measured to keep partial sums in the dtype: then it is admissible."""
+NOT_FINITE = "the framework's own numbers that it was given are not all finite"
 Enclosures = tuple[list[Expected], list[Expected | None]]
 Proved = tuple[Comparison, float | None]
 """A comparison, and the proved radius of its expected value if it is a finding."""
@@ -220,6 +221,18 @@ class LayerCheck:
 
         return of
 
+    @functools.cached_property
+    def is_finite(self) -> bool:
+        """True if the node was given numbers only: programs pass NaN and infinity on in different ways."""
+        floating = (x for x in (*self.given, self.cotangent) if x.dtype.kind == "f")
+        return all(bool(np.isfinite(x).all()) for x in floating)
+
+    def shown(self, found: ArrayFinding, quantity: Quantity, size: int) -> Comparison:
+        """The comparison of an array; out of range where the node was given what is no number."""
+        if found.verdict.fails and not self.is_finite:
+            found = found._replace(verdict=Verdict.OUT_OF_RANGE, reason=NOT_FINITE)
+        return shown(found, quantity, size)
+
     def forward(self) -> Comparison:
         """The value."""
         quantity = Quantity(Kind.VALUE, self.number, value_name(self.number), "c")
@@ -234,7 +247,7 @@ class LayerCheck:
 
             wider = judge(self.value, Ladder(expected.names, of), is_value=True)
             found = found if wider.verdict.fails else wider
-        return shown(found, quantity, self.value.size)
+        return self.shown(found, quantity, self.value.size)
 
     def backward(self) -> Iterator[Comparison]:
         """The cotangents of the inputs, and the gradients of the parameters."""
@@ -262,7 +275,7 @@ class LayerCheck:
         is_input = k < len(self.edges)
         label = f"{'delta_' if is_input else 'd'}{self.arguments[k]}"
         quantity = Quantity(Kind.COTANGENT if is_input else Kind.GRADIENT, self.number, array, label)
-        return shown(found, quantity, like.size)
+        return self.shown(found, quantity, like.size)
 
     def prove(self, found: Comparison) -> Proved:
         """A finding with its exact value, or as undecided where that does not confirm it."""
@@ -328,6 +341,8 @@ class FunctionCheck:
             values[self.output] = rows(answer.values[self.output])
             cotangents[self.output] = rows(answer.cotangents[self.output])
         self.shape = answer.values[self.edge].shape
+        given_numbers = [values[first], *(held[self.output] for held in (values, cotangents) if self.output in held)]
+        self.is_finite = all(bool(np.isfinite(x).all()) for x in given_numbers)
         self.answer = Answer(answer.E, values, cotangents)
         self.check = node_check(self.node, self.answer, graph.model)
 
@@ -347,6 +362,8 @@ class FunctionCheck:
         index = found.index
         if len(self.shape) != 2 and len(index) == 2:
             index = (*(int(i) for i in np.unravel_index(index[0], self.shape[:-1])), index[1])
+        if found.verdict.fails and not self.is_finite:
+            found = replace(found, verdict=Verdict.OUT_OF_RANGE, reason=NOT_FINITE)
         return replace(found, quantity=quantity._replace(array=name), index=index, doubtful=())
 
     def prove(self, _: Comparison) -> Proved:
@@ -387,7 +404,10 @@ def check_sum(graph: TappedGraph, value: int) -> Iterator[Comparison]:
     with np.errstate(all="ignore"):
         size = np.sum(np.abs(parts), axis=0)
         radius = (len(parts) * (graph.model.u + OWN) + graph.model.excess) * size
+        radius = np.where(size + radius > graph.model.format.largest, np.inf, radius)
         found = judge(observed, {"stored": Expected(np.sum(parts, axis=0), radius)})
+        if found.verdict.fails and not all(np.isfinite(part).all() for part in parts):
+            found = found._replace(verdict=Verdict.OUT_OF_RANGE, reason=NOT_FINITE)
     node = value or graph.uses[value][0][0]
     yield shown(found, Quantity(Kind.COTANGENT, node, name, "sum of delta"), parts[0].size)
 

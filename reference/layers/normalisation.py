@@ -23,9 +23,13 @@ def normalised_vjp(g: Any, y: Any, deviation: Any, axes: tuple[int, ...]) -> Any
 
 
 def as_linear(x: Any, axes: tuple[int, ...], eps: float, w: Any, b: Any) -> Any:
-    """w (x - mean) / deviation + b as x (w / deviation) + (b - mean w / deviation), which frameworks compute."""
-    mean = np.mean(x, axis=axes, keepdims=True)
-    scale = w / normalised(x, axes, eps)[1]
+    """w (x - mean) / deviation + b as x (w / deviation) + (b - mean w / deviation), which frameworks compute.
+
+    The mean is that of running means (Welford 1962), each of which is rounded: a sum of shares of the entries.
+    """
+    count = float(np.prod([np.shape(x)[axis] for axis in axes]))
+    mean = np.sum(x / count, axis=axes, keepdims=True)
+    scale = w / np.sqrt(np.mean((x - mean) * (x - mean), axis=axes, keepdims=True) + eps)
     return x * scale + (b - mean * scale)
 
 
@@ -99,7 +103,7 @@ class BatchNormEvaluation(Layer):
         axes, n = over_all_but_channels(x), np.ndim(x)
         deviation = np.sqrt(per_channel(variance, n) + self.eps)
         y = (x - per_channel(mean, n)) / deviation
-        return g * per_channel(w, n) / deviation, np.sum(g * y, axis=axes), np.sum(g, axis=axes), None, None
+        return g / deviation * per_channel(w, n), np.sum(g * y, axis=axes), np.sum(g, axis=axes), None, None
 
     def example(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         found = affine_example(rng, 1 + rng.standard_normal((4, 3, 5)), (3,))

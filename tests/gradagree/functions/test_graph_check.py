@@ -182,3 +182,30 @@ def test_a_layer_that_raises_has_crashed(frameworks):
     record = frameworks(GraphCase(case.family, case.shape, nodes, case.error, case.dtype), "torch", "grad")
     assert record.verdict is Verdict.CRASHED
     assert "no such kernel" in record.reason
+
+
+def test_a_sum_of_cotangents_that_overflows_accuses_nothing(frameworks):
+    def change(answer):
+        held = answer.cotangents
+        for name in ("inputs>1.0", "inputs>3.0"):
+            held[name] = np.full_like(held[name], 60000.0)
+        held["inputs"] = np.full_like(held["inputs"], np.inf)
+
+    case = GraphCase.parse(CASE.spec.replace(":f32:", ":f16:"))
+    record = frameworks(case, "torch", "backward", change)
+    assert not str(record.entry).startswith("sum of delta")
+
+
+def test_a_node_that_was_given_nan_accuses_nothing(frameworks):
+    def change(answer):
+        for held in (answer.cotangents, answer.gradients):
+            for name in held:
+                held[name] = np.full_like(held[name], np.nan)
+
+    assert frameworks(CASE, "torch", "backward", change).box == "error"
+
+
+def test_running_means_of_layer_norm_are_admissible(frameworks):
+    text = "residual-2x6:layer_norm_affine,dense/3:mse:n2:f32:grid"
+    verdicts = {frameworks(GraphCase.parse(f"{text}:s{k}"), "torch", "backward").verdict for k in range(12)}
+    assert verdicts <= {Verdict.AGREE, Verdict.UNDECIDED}
