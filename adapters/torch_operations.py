@@ -34,6 +34,11 @@ MOVES = frozenset(
     )
 )  # fmt: skip
 """Operations that only move entries, or replace them."""
+POOLS = {"aten.max_pool2d_with_indices": 1, "aten.max_pool3d_with_indices": 1}
+"""Poolings, and which output has the entries that PyTorch took.
+
+Their own backward passes follow it; a backward pass that the user wrote may take any of several equal entries.
+"""
 FACTORS = {
     "aten.mm": (0, 1, None), "aten.bmm": (0, 1, None), "aten.addmm": (1, 2, 0), "aten.baddbmm": (1, 2, 0),
 }  # fmt: skip
@@ -98,8 +103,8 @@ def describe_operation(func: Any, args: Any, kwargs: Any, found: Any, module: st
     dtypes = [dtype_of(leaves[k]) for k in at] + [dtype_of(results[k]) for k in kept]
     form, reason = form_of(func, name, args, kwargs, found)
     extra = {}
-    if name in CHOICES and isinstance(found, tuple):
-        extra = {"taken": to_numpy(found[CHOICES[name]])}
+    if (choice := CHOICES.get(name, POOLS.get(name))) is not None and isinstance(found, tuple):
+        extra = {"taken": to_numpy(found[choice])}
 
     def function(*arrays: Any) -> Sequence[Any]:
         assert form is not None

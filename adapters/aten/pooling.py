@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradagree.adapters.aten.indexing import groups
-from gradagree.adapters.aten.table import CHOICES, aten
+from gradagree.adapters.aten.table import aten
 from gradagree.adapters.aten.windows import bins, combine_axes, per_axis, take_windows, window_places, window_starts
 from gradagree.reference.operations.primitive import midpoints
 
@@ -74,9 +74,6 @@ def adaptive_places(x: Any, output_size: Any) -> np.ndarray:
 @aten("adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d")
 def adaptive_max_pool(x: Any, output_size: Any) -> Any:
     return largest(x, adaptive_places(x, output_size))
-
-
-CHOICES |= {"aten.max_pool2d_with_indices": 1, "aten.max_pool3d_with_indices": 1}
 
 
 def largest(x: Any, places: np.ndarray, taken: np.ndarray | None = None) -> Any:
