@@ -21,7 +21,10 @@ def draw_array(
     layer, kind = node.operation, array_kinds(node)[name]
     assert isinstance(layer, Layer)
     if kind == PARAMETER:
-        return draw_parameter(source, shape, draw, form)
+        found = draw_parameter(source, shape, draw, form)
+        if (layer.name, name) in DIRECTIONS:
+            found[~found.any(axis=tuple(range(1, found.ndim)))] = 1.0
+        return found
     rule = CONSTANTS.get((layer.name, name))
     if rule is not None:
         return rule(source, node, shape)
@@ -64,6 +67,10 @@ CONSTANTS: dict[tuple[str, str], Callable[[Source, LayerNode, tuple[int, ...]], 
     **{(name, "lengths"): _lengths for name in ("rnn", "lstm", "gru")},
 }
 """Integers that must fit the layer; others are those of the layer's example."""
+
+
+DIRECTIONS = {("weight_norm", "v")}
+"""Parameters that are divided by the norm of each of their rows, none of which may be zero."""
 
 
 def own_example(source: Source, layer: Layer) -> dict[str, np.ndarray]:

@@ -31,6 +31,7 @@ from gradagree.reference.layer import Layer
 
 OWN_SUMS = "measured sums"
 """The arithmetic of a framework that was measured to keep partial sums in the dtype: then it is admissible."""
+OVERFLOWS = "a number that the formula computes on the way does not fit the dtype"
 NOT_FINITE = "the framework's own numbers that it was given are not all finite"
 Enclosures = tuple[list[Expected], list[Expected | None]]
 Proved = tuple[Comparison, float | None]
@@ -227,8 +228,18 @@ class LayerCheck:
         floating = (x for x in (*self.given, self.cotangent) if x.dtype.kind == "f")
         return all(bool(np.isfinite(x).all()) for x in floating)
 
+    @functools.cached_property
+    def overflows(self) -> bool:
+        """True if an intermediate number is too large for the dtype, which probabilistic tolerances do not know."""
+        with np.errstate(all="ignore"):
+            values = self.taped.evaluate(self.points)
+            numbers = [*values, *self.taped.all_cotangents(values, [self.cotangent])]
+            return any(x is not None and bool(np.any(np.abs(x) > self.graph.model.format.largest)) for x in numbers)
+
     def shown(self, found: ArrayFinding, quantity: Quantity, size: int) -> Comparison:
         """The comparison of an array; out of range where the node was given what is no number."""
+        if found.verdict is Verdict.SUSPECT and self.overflows:
+            found = found._replace(verdict=Verdict.OUT_OF_RANGE, reason=OVERFLOWS)
         if found.verdict.fails and not self.is_finite:
             found = found._replace(verdict=Verdict.OUT_OF_RANGE, reason=NOT_FINITE)
         return shown(found, quantity, size)

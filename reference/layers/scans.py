@@ -107,9 +107,10 @@ class SelectiveScan(Layer):
         }  # fmt: skip
 
     def torch(self, x, s, a, b, c, d, *, torch):
-        h, found = torch.zeros_like(a), []
+        h, found = None, []
         for t in range(x.shape[0]):
-            h = torch.exp(s[t][:, None] * a) * h + (s[t] * x[t])[:, None] * b[t]
+            inner = (s[t] * x[t])[:, None] * b[t]
+            h = inner if h is None else torch.exp(s[t][:, None] * a) * h + inner
             found.append((h * c[t]).sum(-1) + d * x[t])
         return torch.stack(found)
 
@@ -119,4 +120,7 @@ class SelectiveScan(Layer):
             h = jax.numpy.exp(s[:, None] * a) * h + (s * x)[:, None] * b
             return h, (h * c).sum(-1) + d * x
 
-        return jax.lax.scan(step, jax.numpy.zeros_like(a), (x, s, b, c))[1]
+        h = (s[0] * x[0])[:, None] * b[0]
+        first = (h * c[0]).sum(-1) + d * x[0]
+        rest = jax.lax.scan(step, h, (x[1:], s[1:], b[1:], c[1:]))[1]
+        return jax.numpy.concatenate([first[None], rest])

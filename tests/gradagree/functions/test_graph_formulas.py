@@ -1,4 +1,4 @@
-"""Correct programs of other formulas than the reference's, in graphs of layers."""
+"""Correct programs that compute by other formulas than the reference, or beyond the range of the dtype, in graphs."""
 
 from __future__ import annotations
 
@@ -18,10 +18,22 @@ CANCELLING = (
     "flatten,dense/4:multiclass_hinge:n2:f16:saturated:s408779833"
 )
 """A variance as mean(x^2) - mean(x)^2 would cancel in the norm that is node 21."""
+ZERO_ROWS = "residual-4x4:weight_norm/4,sin,dense/4,concatenation@0+3,relu6,dense/4,sigmoid:bce:n4:f16:zeros:s898117888"
+"""A direction of weight_norm that is 0 would be divided by its norm."""
+GROWTH = "recurrent-6x4:dense/4,softplus,selective_scan/2@0+2,dense/4:multi_margin:n6:f64:extreme:s116563255"
+"""The first state of a scan does not depend on its decay, which overflows."""
+LARGE = "residual-4x4:rms_norm_scaled,sigmoid,dense/4,addition@0+3,tanh,dense/4:smooth_l1:n4:f32:extreme:s99574759"
+"""The squares of a norm overflow, and its value is 0, beyond the probabilistic tolerance."""
 
 
-@pytest.mark.parametrize("spec", [SCAN, CANCELLING])
-def test_that_a_correct_program_of_another_formula_passes(spec, capsys):
-    pytest.importorskip("jax")
-    assert code(["replay", spec, "--modes", "jax:packed"]) == 0
+@pytest.mark.parametrize(
+    ("mode", "spec"),
+    [
+        ("jax:packed", SCAN), ("jax:packed", CANCELLING), ("torch:backward", ZERO_ROWS), ("torch:backward", GROWTH),
+        ("jax:packed", LARGE),
+    ],
+)  # fmt: skip
+def test_that_a_correct_program_of_another_formula_passes(mode, spec, capsys):
+    pytest.importorskip(mode.partition(":")[0])
+    assert code(["replay", spec, "--modes", mode]) == 0
     assert "✗" not in capsys.readouterr().out
