@@ -21,6 +21,7 @@ from gradagree.checker.point_proofs import prove_listed_kinks, prove_loss_at_tie
 from gradagree.errors import UsageError
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.activations.rows import log_sum_exp
+from gradagree.reference.contract import Operation
 from gradagree.reference.parameters import file_of, line_in
 from gradagree.reference.samples import allowed_width, to_domain
 
@@ -70,13 +71,24 @@ class DerivativeFormula:
     scale: Callable[[Ball], Any]
 
 
-def prove_derivatives(function: Activation | ErrorFunction) -> None:
+PROVERS: dict[type, Callable[[Any], None]] = {}
+"""What proves the derivatives of other kinds of operations, by their class; it raises UsageError."""
+
+
+def prove_derivatives(function: Operation) -> None:
     """Prove that a function's derivatives match its value and that its kinks are listed.
+
+    Args:
+        function: An activation, an error function, or an operation of a kind in `PROVERS`.
 
     Raises:
         UsageError: they differ at a point; the message has the point, the derivative and the exact derivative of value
             there. Or a kink is unlisted, or a formula fails, has the wrong shape or cannot be pickled.
     """
+    for kind, prove in PROVERS.items():
+        if isinstance(function, kind):
+            return prove(function)
+    assert isinstance(function, Activation | ErrorFunction)
     try:
         with np.errstate(all="ignore"):
             for formula in derivative_formulas(function):

@@ -1,6 +1,6 @@
 """The record of a framework's answer to a graph of layers: each node is judged alone, on the framework's own numbers.
 
-Importing this module makes `gradagree.checker.judge` judge such cases.
+Importing this module makes `gradagree.checker` judge such cases, and prove the derivatives of layers.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from gradagree.cases.graph_case import GraphArrays, GraphCase
 from gradagree.checker.comparison import Comparison
 from gradagree.checker.exact import Enclosure
 from gradagree.checker.judge import JUDGES, NUMBERS, CaseJudge, JudgeRequest, sharpness, slopes_of, worst
+from gradagree.checker.proofs import PROVERS
 from gradagree.checker.response import Failure
 from gradagree.checker.verdict import ORDER, Record, Verdict
 from gradagree.functions.graph_nodes import NodeCheck, TappedGraph, check_graph
 from gradagree.reference.graph import INPUTS
+from gradagree.reference.layer import Layer
 
 NOTHING = "every gradient is 0 at these inputs: nothing is checked"
 
@@ -96,4 +98,13 @@ def malformed_graph(case: GraphCase, answer: Answer) -> str | None:
     return None
 
 
+def prove_variants(layer: Layer) -> None:
+    """Raises UsageError if a layer's vjp, with its defaults or other settings, is not the derivative of its value."""
+    from gradagree.functions.layers import example_arrays, prove_layer
+
+    for variant in layer.variants():
+        prove_layer(variant, example_arrays(variant, None))
+
+
 JUDGES[GraphCase] = CaseJudge(judge_graph, graph_comparisons)
+PROVERS[Layer] = prove_variants

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 import pytest
 
 from gradagree.adapters import Adapter
+from gradagree.adapters.function_adapters import ADAPTERS
 from gradagree.cases.graph_case import AnyCase
 from gradagree.checker.proofs import prove_derivatives
 from gradagree.errors import UsageError
-from gradagree.pytest_plugin.records import PROCESSES, RECORDS, check_cases
-from gradagree.reference import Activation, ErrorFunction
+from gradagree.functions import graph_check as graph_check  # proves the derivatives of layers
+from gradagree.pytest_plugin.records import FUNCTIONS, PROCESSES, RECORDS, check_cases, check_function
+from gradagree.reference import Activation, ErrorFunction, Layer
 from gradagree.reference.parameters import file_of
 from gradagree.runner.extensions import is_builtin, load_all, project_file, settings
 from gradagree.runner.options import PROFILES, Plan
@@ -100,12 +102,36 @@ class NetworksItem(pytest.Item):
         return file_of(kind) or "gradagree", None, self.name
 
 
+class LayerItem(pytest.Item):
+    """Checks a layer, with all its settings, in one framework."""
+
+    def __init__(self, *, kind: type[Layer], framework: str, dtypes: Sequence[str], **options: Any) -> None:
+        super().__init__(**options)
+        self.kind, self.framework, self.dtypes = kind, framework, dtypes
+        self.add_marker("gradagree")
+
+    def runtest(self) -> None:
+        options = {"frameworks": self.framework, "dtypes": list(self.dtypes)}
+        check_function(self.kind, None, options, self.stash.setdefault(FUNCTIONS, []))
+
+    def reportinfo(self) -> tuple[Path | str, int | None, str]:
+        return file_of(self.kind) or "gradagree", None, self.name
+
+
 class Project(pytest.File):
-    """The pyproject.toml of a project; collects tests of its functions and adapters."""
+    """The pyproject.toml of a project; collects tests of its functions, layers and adapters."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        """For each function its derivative and blocks of networks; for each adapter blocks with all functions."""
+        """For each function its derivative and blocks of networks; for each adapter blocks with all functions.
+
+        For each layer its derivative, and a check in each framework that it has an implementation in.
+        """
         settings = Settings.of(self.config)
+        for kind in own_layers():
+            yield Derivative.from_parent(self, name=f"{kind.name}[derivative]", function=kind())
+            for framework in (name for name in settings.plan.frameworks if hasattr(kind, name) and name in ADAPTERS):
+                options = {"kind": kind, "framework": framework, "dtypes": settings.plan.dtypes}
+                yield LayerItem.from_parent(self, name=f"{kind.name}[{framework}]", **options)
         for function in own_functions():
             yield Derivative.from_parent(self, name=f"{function.name}[derivative]", function=function)
             yield from self._blocks(function, function.name, list(settings.plan.modes), settings)
@@ -125,6 +151,10 @@ def own_functions() -> list[Any]:
     return [kind() for kind in sorted({*loaded.named, *loaded.installed}, key=lambda kind: kind.name)]
 
 
+def own_layers() -> list[type[Layer]]:
+    return sorted(load_all(()).layers, key=lambda kind: kind.name)
+
+
 def own_adapters(plan: Plan) -> list[str]:
     return [name for name in plan.frameworks if not is_builtin(Adapter.catalogue[name])]
 
@@ -132,9 +162,9 @@ def own_adapters(plan: Plan) -> list[str]:
 def add_project(arguments: list[str], settings: Settings) -> list[str]:
     """The arguments, with the project file added if it is not named. Raises pytest.UsageError if it defines nothing."""
     path = project_file()
-    if path is None or not (own_functions() or own_adapters(settings.plan)):
+    if path is None or not (own_functions() or own_layers() or own_adapters(settings.plan)):
         raise pytest.UsageError(
-            "--gradagree: this project defines no activation, error function or adapter; write "
+            "--gradagree: this project defines no activation, error function, layer or adapter; write "
             '[tool.gradagree] ext = ["FILE.py"] into pyproject.toml'
         )
     named = any(Path(argument.partition("::")[0]).absolute() == path for argument in arguments)

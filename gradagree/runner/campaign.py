@@ -147,6 +147,8 @@ def prepare(extensions: Sequence[str], options: dict[str, Any]) -> Plan:
         if (drawn := added or (COMPANIONS[option] if alone else [])) and options.get(option) is None:
             options = {**options, option: ",".join(drawn)}
     layers = tuple(kind() for kind in loaded.layers)
+    for layer in layers:
+        prove_derivatives(layer)
     if layers and not own and options.get("architectures") is None:
         options = {**options, "architectures": OWN_LAYERS}
     plan = replace(Plan.make(**options), layers=layers)

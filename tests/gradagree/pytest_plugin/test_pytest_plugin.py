@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from doctest import DocTestParser
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,14 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
     return pytester
 
 
+def needs(*names: str) -> None:
+    """Skip the test where a package is missing. It is not imported: pytester forgets it after the test, and PyTorch
+    cannot be imported twice."""
+    for name in names:
+        if find_spec(name) is None:
+            pytest.skip(f"{name} is not installed")
+
+
 def run(project: pytest.Pytester, *words: str) -> pytest.RunResult:
     return project.runpytest_subprocess("-p", "no:cacheprovider", *words, timeout=120)
 
@@ -76,6 +85,39 @@ def test_that_a_projects_functions_and_adapters_are_collected_and_agree(project:
     result.assert_outcomes(passed=4)
     result.stdout.fnmatch_lines(["gradagree: gradagree *, numpy *; profile quick, seed 5"])
     result.stdout.fnmatch_lines([name.replace("[", "[[]") + " PASSED*" for name in PASSING])
+
+
+LAYERS = '''
+from gradagree import Layer
+import numpy as np
+
+
+class ScaledRows(Layer):
+    """y = w x."""
+
+    def value(self, x, w): return w * x
+    def vjp(self, g, x, w): return w * g, np.sum(g * x, axis=AXIS)
+    def example(self, rng): return {"x": rng.standard_normal((2, 3)), "w": rng.standard_normal(3)}
+    def torch(self, x, w, *, torch): return w * x
+    def jax(self, x, w, *, jax): return WRONG
+'''
+LAYER_TESTS = [f"pyproject.toml::scaled_rows[{part}]" for part in ("derivative", "torch", "jax")]
+
+
+@pytest.mark.parametrize(
+    ("axis", "wrong", "failing"),
+    [("0", "w * x", []), ("0", "w * x.T.T + w / 8", ["jax"]), ("1", "w * x", ["derivative", "torch", "jax"])],
+)
+def test_that_a_projects_layers_are_collected_and_a_wrong_one_fails(
+    project: pytest.Pytester, axis: str, wrong: str, failing: list[str]
+) -> None:
+    needs("torch", "jax")
+    project.path.joinpath("functions.py").write_text(LAYERS.replace("AXIS", axis).replace("WRONG", wrong))
+    settings(project, ext='["functions.py"]', frameworks='"torch,jax"', modes='"torch:backward,jax:grad"')
+    result = run(project, "--gradagree", "-v", "-k", "scaled_rows")
+    for test in LAYER_TESTS:
+        fails = test.partition("[")[2].rstrip("]") in failing
+        result.stdout.fnmatch_lines([f"{test.replace('[', '[[]')} {'FAILED' if fails else 'PASSED'}*"])
 
 
 def test_that_ids_do_not_change_with_seed_profile_or_other_functions(project: pytest.Pytester) -> None:
@@ -199,7 +241,7 @@ def test_that_bad_input_is_an_error_in_one_line(
 
 
 def test_that_the_examples_of_the_fixtures_pass(project: pytest.Pytester) -> None:
-    pytest.importorskip("torch")
+    needs("torch")
     examples = [example for _, _, docstring in fixtures() for example in DocTestParser().get_examples(docstring)]
     project.makepyfile(test_own="\n".join(example.source for example in examples))
     run(project, "-p", "no:xdist").assert_outcomes(passed=4)
@@ -230,7 +272,7 @@ def test_that_the_fixture_checks_its_argument_and_keeps_the_records(project: pyt
 
 
 def test_that_functions_checked_by_inputs_are_in_the_summary(project: pytest.Pytester) -> None:
-    pytest.importorskip("torch")
+    needs("torch")
     project.makepyfile(
         test_own="""
         import numpy as np, torch
