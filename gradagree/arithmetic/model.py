@@ -98,6 +98,11 @@ class Model:
         """True for 16-bit formats, whose functions are computed in a wider one."""
         return self.format.precision < FORMATS["float32"].precision
 
+    @property
+    def least_precision(self) -> int:
+        """The precision of the narrowest sums."""
+        return min(self.accumulator.precision, self.biases.precision)
+
     @functools.cached_property
     def broadcast_sums(self) -> Model:
         """The model of sums over broadcast axes, which are accumulated like the gradient of a bias."""

@@ -48,12 +48,17 @@ def add(x: Any, y: Any, sign: int = 1) -> Variance:
     return Variance(value, variance, x.model)
 
 
+def has_bound(x: Variance) -> bool:
+    """True if every variance is finite."""
+    return x.exact or math.isfinite(np.max(x.variance, initial=0.0))
+
+
 def multiply(x: Any, y: Any) -> Variance:
     x, y = lift_all(x, y)
     value = x.value * y.value
     variance = rounding(value, x.model)
-    x_exact = x.exact and y.largest < math.inf  # 0 times infinity is NaN
-    y_exact = y.exact and x.largest < math.inf
+    x_exact = x.exact and y.largest < math.inf and has_bound(y)  # 0 times infinity is NaN: undecided
+    y_exact = y.exact and x.largest < math.inf and has_bound(x)
     if not y_exact:
         variance += np.square(x.value) * y.variance
     if not x_exact:

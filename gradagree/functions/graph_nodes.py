@@ -31,6 +31,11 @@ from gradagree.reference.layer import Layer
 
 OWN_SUMS = "measured sums"
 """The arithmetic of a framework that was measured to keep partial sums in the dtype: then it is admissible."""
+FLUSHING = ("float32", "bfloat16")
+"""The dtypes in which libraries, such as oneDNN, may flush subnormal numbers, whatever the framework does elsewhere."""
+WIDE = 1e30
+"""A format that holds numbers of this size has the range of float32, or more."""
+LEAVES_RANGE = "third powers of its numbers, as in the derivative of a norm, do not fit the dtype"
 OVERFLOWS = "a number that the formula computes on the way does not fit the dtype"
 NOT_FINITE = "the framework's own numbers that it was given are not all finite"
 Enclosures = tuple[list[Expected], list[Expected | None]]
@@ -69,15 +74,14 @@ class TappedGraph:
 
     def rungs(self) -> list[str]:
         """The admissible arithmetics, the finest first."""
-        narrow = self.model.narrow
-        found = ["wide"] * narrow + ["stored"] + ["stored" + FLUSHED] * self.model.flushes
+        narrow, flushes = self.model.narrow, self.model.flushes or self.case.dtype in FLUSHING
+        found = ["wide"] * narrow + ["stored"] + ["stored" + FLUSHED] * flushes
         return found + [OWN_SUMS if self.sums_are_narrow else SUMS + self.case.dtype] * narrow
 
     @property
     def sums_are_narrow(self) -> bool:
         """True if the framework was measured to keep partial sums in the dtype."""
-        least = min(self.model.accumulator.precision, self.model.biases.precision)
-        return self.model.narrow and least <= self.model.format.precision
+        return self.model.narrow and self.model.least_precision <= self.model.format.precision
 
     def interior(self, rung: str) -> str:
         """The name of an arithmetic as `gradagree.functions.enclosures` knows it."""
@@ -229,6 +233,13 @@ class LayerCheck:
         return all(bool(np.isfinite(x).all()) for x in floating)
 
     @functools.cached_property
+    def largest_term(self) -> float:
+        """The largest product of an entry of the cotangent and one of the arrays, which may cancel in a gradient."""
+        return float(np.max(np.abs(self.cotangent), initial=0.0)) * max(
+            (float(np.max(np.abs(x), initial=0.0)) for x in self.points), default=0.0
+        )
+
+    @functools.cached_property
     def overflows(self) -> bool:
         """True if an intermediate number is too large for the dtype, which probabilistic tolerances do not know."""
         with np.errstate(all="ignore"):
@@ -236,10 +247,34 @@ class LayerCheck:
             numbers = [*values, *self.taped.all_cotangents(values, [self.cotangent])]
             return any(x is not None and bool(np.any(np.abs(x) > self.graph.model.format.largest)) for x in numbers)
 
+    @functools.cached_property
+    def leaves_range(self) -> bool:
+        """True if numbers of the third power of the node's own, times its cotangents, do not fit a wide dtype.
+
+        Another formula of the derivative, such as that by the variance to the power -3/2, may lose them on the way.
+        """
+        form = self.graph.model.format
+        if form.largest < WIDE:
+            return False
+        with np.errstate(all="ignore"):
+            values = self.taped.evaluate(self.points)
+            cotangents = self.taped.all_cotangents(values, [self.cotangent])
+            sizes, others = (
+                np.array([m for x in xs if x is not None and 0 < (m := np.max(np.abs(x), initial=0.0)) < np.inf])
+                for xs in (values, cotangents)
+            )
+            if not sizes.size or not others.size:
+                return False
+            power = 3 * max(np.log2(sizes.max()), -np.log2(sizes.min()), 0.0)
+            least, most = np.log2(others.min()) - power, np.log2(others.max()) + power
+        return bool(most > np.log2(form.largest) or least < np.log2(form.smallest_normal))
+
     def shown(self, found: ArrayFinding, quantity: Quantity, size: int) -> Comparison:
         """The comparison of an array; out of range where the node was given what is no number."""
         if found.verdict is Verdict.SUSPECT and self.overflows:
             found = found._replace(verdict=Verdict.OUT_OF_RANGE, reason=OVERFLOWS)
+        if found.verdict.fails and found.verdict is not Verdict.VALUE_DIFFERS and self.leaves_range:
+            found = found._replace(verdict=Verdict.OUT_OF_RANGE, reason=LEAVES_RANGE)
         if found.verdict.fails and not self.is_finite:
             found = found._replace(verdict=Verdict.OUT_OF_RANGE, reason=NOT_FINITE)
         return shown(found, quantity, size)
@@ -279,9 +314,9 @@ class LayerCheck:
             return Expected(np.zeros(like.shape), np.zeros(like.shape)) if found is None else found
 
         expected = self.expected.map(of)
-        found = judge(observed, expected)
+        found = judge(observed, expected, scale=self.largest_term)
         if found.verdict is not Verdict.AGREE:
-            other = judge(observed, self.by_any(expected, place))
+            other = judge(observed, self.by_any(expected, place), scale=self.largest_term)
             found = other if not other.verdict.fails else found
         is_input = k < len(self.edges)
         label = f"{'delta_' if is_input else 'd'}{self.arguments[k]}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -160,6 +160,7 @@ class Plan:
         if not 1 <= cases <= MAX_CASES:
             raise UsageError(f"--cases {cases}: give a whole number from 1 to {MAX_CASES}")
         check_seed(seed)
+        drawn_modes = _modes(frameworks, modes or standard.modes)
         return cls(
             cases=cases,
             seed=seed,
@@ -167,10 +168,10 @@ class Plan:
             regimes=parse_names("--regimes", regimes, known_regimes(), standard.regimes),
             activations=_parse_optional_functions("--activations", activations, Activation),
             errors=_parse_optional_functions("--errors", errors, ErrorFunction),
-            modes=_modes(frameworks, modes or standard.modes),
+            modes=drawn_modes,
             shard=_shard(shard, cases),
             other_dtypes=OTHER_DTYPES if dtypes is None else (),
-            architectures=parse_names("--architectures", architectures, FAMILIES),
+            architectures=parse_names("--architectures", architectures, FAMILIES, _families(drawn_modes)),
         )
 
     @classmethod
@@ -263,6 +264,14 @@ def computes_graphs(mode: str) -> bool:
     """True for the modes "framework:mode" that compute graphs of layers: reverse mode on whole batches."""
     record = Adapter.mode(mode)
     return not record.forward and not record.per_example
+
+
+def _families(modes: Iterable[str]) -> tuple[str, ...]:
+    """All families, or only chains where no layer has an implementation in a framework of the modes."""
+    frameworks = {mode.partition(":")[0] for mode in modes}
+    return (
+        FAMILIES if any(hasattr(kind, name) for kind in Layer.catalogue.values() for name in frameworks) else (DENSE,)
+    )
 
 
 def _shard(text: str | None, cases: int) -> Shard:

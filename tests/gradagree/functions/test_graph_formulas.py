@@ -24,13 +24,22 @@ GROWTH = "recurrent-6x4:dense/4,softplus,selective_scan/2@0+2,dense/4:multi_marg
 """The first state of a scan does not depend on its decay, which overflows."""
 LARGE = "residual-4x4:rms_norm_scaled,sigmoid,dense/4,addition@0+3,tanh,dense/4:smooth_l1:n4:f32:extreme:s99574759"
 """The squares of a norm overflow, and its value is 0, beyond the probabilistic tolerance."""
+FLUSHED = (
+    "recurrent-4x3x4:lstm,rnn(depth=2),flatten(rows=True),dense/4:multiclass_sparsemax:n12:f32:saturated:s442471490"
+)
+"""PyTorch's LSTM flushes a subnormal tanh."""
+VANISHING = (
+    "convolutional-2x4x8:convolution(axes=1,bias=False)/4x3,instance_norm,leaky_relu,average_pool(axes=1),flatten,dense/4"
+    ":mse:n2:f64:extreme:s313852603"
+)
+"""The power -3/2 of the variance is 0 in float64."""
 
 
 @pytest.mark.parametrize(
     ("mode", "spec"),
     [
         ("jax:packed", SCAN), ("jax:packed", CANCELLING), ("torch:backward", ZERO_ROWS), ("torch:backward", GROWTH),
-        ("jax:packed", LARGE),
+        ("jax:packed", LARGE), ("torch:backward", FLUSHED), ("jax:packed", VANISHING),
     ],
 )  # fmt: skip
 def test_that_a_correct_program_of_another_formula_passes(mode, spec, capsys):

@@ -172,7 +172,7 @@ def test_that_a_project_that_cannot_be_followed_is_refused_in_one_line(
 
 def test_that_a_file_without_a_function_is_refused() -> None:
     Path("swish.py").write_text("class Swish:\n    def value(self, p):\n        return p\n")
-    with pytest.raises(UsageError, match=r"swish.py: no activation, error function, layer or adapter found; define class"):
+    with pytest.raises(UsageError, match=r"swish.py: no activation, error function, layer or adapter found; "):
         load_all(["swish.py"])
 
 
