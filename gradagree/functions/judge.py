@@ -79,13 +79,15 @@ def inaccurate(
 ) -> ArrayFinding:
     """The finding, or `inaccurate` where only an arithmetic that loses digits explains the array, and not anything.
 
-    Where terms cancel, its tolerance must be smaller than a single one.
+    Where terms cancel, its tolerance must be smaller than a single one. Where sums may overflow in some entries, none
+    may have done so that fits the dtype, and at least half of all must be really checked.
     """
     wider = judge_by(observed, expected, arithmetic)
     own = arithmetic == OWN_OPERATIONS
     if wider.verdict is not Verdict.AGREE:
         cancels = wider.verdict is Verdict.UNDECIDED and wider.ratio <= 1 and largest_tolerance(expected) < scale
-        if own or not cancels:
+        open = wider.verdict is Verdict.OUT_OF_RANGE and wider.ratio <= 1 and wider.share >= LEAST_SHARE
+        if own or not (cancels or (open and found.verdict is not Verdict.NONFINITE)):
             stopped = not own and found.verdict.fails and has_stopped(observed, expected)
             return found._replace(arithmetic=arithmetic) if stopped else found
     reason = REASON if own else f"partial sums kept in {arithmetic.removeprefix(SUMS)}"
