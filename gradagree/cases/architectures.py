@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -79,6 +80,8 @@ def convolve(graph: Builder, channels: int, *settings: str) -> None:
     norm = graph.choose("batch_norm", "instance_norm", "group_norm", "batch_norm_evaluation", "")
     chosen = [setting for setting in (*settings, "bias=False" if norm else "") if setting]
     graph.add(f"convolution({','.join(chosen)})", channels, 3)
+    if norm == "instance_norm" and math.prod(graph.shapes[-1][2:]) == 1:  # of one entry, it is 0: PyTorch refuses it
+        norm = "group_norm"
     if norm:
         graph.add(norm)
 

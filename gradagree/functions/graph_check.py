@@ -12,8 +12,9 @@ import numpy as np
 
 from gradagree.adapters import Answer
 from gradagree.adapters.graph_programs import taps_of
-from gradagree.arithmetic.model import Model
+from gradagree.arithmetic.model import FORMATS, Model
 from gradagree.cases.graph_case import GraphArrays, GraphCase
+from gradagree.cases.graph_reference import node_values
 from gradagree.checker.comparison import Comparison
 from gradagree.checker.exact import Enclosure
 from gradagree.checker.judge import JUDGES, NUMBERS, CaseJudge, JudgeRequest, sharpness, slopes_of, worst
@@ -42,6 +43,9 @@ def answer_fields(request: JudgeRequest) -> dict[str, Any]:
     """The fields of a record that say how the answer compares."""
     case, arrays, framework, reply = request[:4]
     if isinstance(reply, Failure):
+        if reply.verdict == Verdict.CRASHED and reply.reason.startswith("raised ") and overflows(case, arrays):
+            reason = f"an intermediate does not fit the dtype; {reply.reason}"
+            return {"verdict": Verdict.OUT_OF_RANGE, "reason": reason}
         return {"verdict": Verdict(reply.verdict), "reason": reply.reason}
     answer = reply.tapped
     wrong = malformed_graph(case, answer)
@@ -55,6 +59,12 @@ def answer_fields(request: JudgeRequest) -> dict[str, Any]:
     if fields["verdict"] is Verdict.AGREE and not any(np.any(x) for x in gradients):
         fields |= {"verdict": Verdict.UNDECIDED, "reason": NOTHING, "share": 0.0, **dict.fromkeys(NUMBERS)}
     return fields
+
+
+def overflows(case: GraphCase, arrays: GraphArrays) -> bool:
+    """True if a value of the graph is too large for the dtype: a framework may refuse what follows from it."""
+    largest = FORMATS[case.dtype].largest
+    return any(not np.all(np.abs(x) <= largest) for x in node_values(case, arrays))
 
 
 def graph_comparisons(case: GraphCase, arrays: GraphArrays, answer: Answer, model: Model) -> list[Comparison]:

@@ -10,7 +10,7 @@ import pytest
 
 from gradagree.arithmetic.model import FORMATS
 from gradagree.arithmetic.rounding import is_representable
-from gradagree.cases.architectures import BUILDERS, draw_graph, usable
+from gradagree.cases.architectures import BUILDERS, Builder, convolve, draw_graph, usable
 from gradagree.cases.case import Case
 from gradagree.cases.graph_case import GraphCase, parse_case
 from gradagree.cases.graph_text import FAMILIES, GRAPH_FAMILIES
@@ -116,3 +116,15 @@ def test_what_does_not_fit_together_is_refused_in_one_sentence(text, message):
     with pytest.raises(UsageError, match=message) as raised:
         parse_case(text)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("length", "expected"), [(3, False), (4, True)])
+def test_that_no_instance_norm_is_drawn_over_a_single_entry(length: int, expected: bool) -> None:
+    names = set()
+    for k in range(40):
+        graph = Builder(Source(f"norm {k}"), [], 1)
+        graph.start(2, 4, length, length)
+        convolve(graph, 4)
+        names |= {str(node.operation) for node in graph.nodes}
+    assert ("instance_norm" in names) is expected
+    assert "group_norm" in names

@@ -33,6 +33,8 @@ VANISHING = (
     ":mse:n2:f64:extreme:s313852603"
 )
 """The power -3/2 of the variance is 0 in float64."""
+REFUSED = "recurrent-6x4:dense/4,softplus,selective_scan/2@0+2,dense/4,sigmoid:bce:n6:f16:saturated:s85"
+"""PyTorch's binary_cross_entropy raises for the NaN of a value that overflows."""
 
 
 @pytest.mark.parametrize(
@@ -40,6 +42,7 @@ VANISHING = (
     [
         ("jax:packed", SCAN), ("jax:packed", CANCELLING), ("torch:backward", ZERO_ROWS), ("torch:backward", GROWTH),
         ("jax:packed", LARGE), ("torch:backward", FLUSHED), ("jax:packed", VANISHING),
+        ("torch:backward", REFUSED),
     ],
 )  # fmt: skip
 def test_that_a_correct_program_of_another_formula_passes(mode, spec, capsys):
