@@ -80,6 +80,16 @@ LOSS_WEIGHTS = (0.625, 0.75, 0.875, 1.25, 1.5, 1.75)
 """Factors of the loss: no powers of two, and with so few bits that all dtypes hold them."""
 
 
+def sha256_of(arrays: Mapping[str, np.ndarray]) -> str:
+    """The SHA-256 hash of name, shape and little-endian bytes of arrays; integers and booleans have eight bytes."""
+    digest = hashlib.sha256()
+    for name, array in arrays.items():
+        kind = "<f8" if array.dtype.kind == "f" else "<i8"
+        digest.update(f"{name}{list(array.shape)}{kind}".encode())
+        digest.update(np.ascontiguousarray(array, dtype=kind).tobytes())
+    return digest.hexdigest()
+
+
 @dataclass(frozen=True, eq=False)
 class Arrays:
     """The numbers of one case: weights[k] (n, m), biases[k] (m,) or None, inputs (examples, n), targets.
@@ -111,12 +121,7 @@ class Arrays:
     @functools.cached_property
     def sha256(self) -> str:
         """The SHA-256 hash of name, shape and little-endian bytes of every array."""
-        digest = hashlib.sha256()
-        for name, array in self.by_name.items():
-            kind = "<i8" if array.dtype.kind == "i" else "<f8"
-            digest.update(f"{name}{list(array.shape)}{kind}".encode())
-            digest.update(np.ascontiguousarray(array, dtype=kind).tobytes())
-        return digest.hexdigest()
+        return sha256_of(self.by_name)
 
 
 @dataclass(frozen=True)

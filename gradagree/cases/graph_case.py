@@ -15,7 +15,17 @@ import numpy as np
 from gradagree.adapters import Problem
 from gradagree.adapters.graph_problem import GraphProblem
 from gradagree.arithmetic.model import FORMATS
-from gradagree.cases.case import DTYPES, LOSS_WEIGHTS, MAX_NUMBERS, MAX_TEXT, Arrays, Case, problem_of, target_shape
+from gradagree.cases.case import (
+    DTYPES,
+    LOSS_WEIGHTS,
+    MAX_NUMBERS,
+    MAX_TEXT,
+    Arrays,
+    Case,
+    problem_of,
+    sha256_of,
+    target_shape,
+)
 from gradagree.cases.graph_text import format_head, format_nodes, parse_head, parse_nodes
 from gradagree.cases.layer_arrays import draw_array
 from gradagree.cases.regimes import REGIMES, Source, draw_targets, ordinary
@@ -52,12 +62,7 @@ class GraphArrays:
     @functools.cached_property
     def sha256(self) -> str:
         """The SHA-256 hash of name, shape and little-endian bytes of every array."""
-        digest = hashlib.sha256()
-        for name, array in self.by_name.items():
-            kind = "<f8" if array.dtype.kind == "f" else "<i8"
-            digest.update(f"{name}{list(array.shape)}{kind}".encode())
-            digest.update(np.ascontiguousarray(array, dtype=kind).tobytes())
-        return digest.hexdigest()
+        return sha256_of(self.by_name)
 
 
 @dataclass(frozen=True)
