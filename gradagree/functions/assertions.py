@@ -118,15 +118,15 @@ def assert_grads(
 def check_function(
     fn: Callable[..., Any], args: Sequence[Any], *, reference: Any = None, kwargs: Mapping[str, Any] | None = None,
     wrt: Any = None, cotangents: Any = None, modes: Sequence[str] | str = ("reverse",), order: int = 1,
-    arithmetic: str = "auto", layouts: bool = True, repeat: int = 2,
+    arithmetic: str = "auto", layouts: bool = True, repeat: int = 2, named: bool = False,
 ) -> Report:  # fmt: skip
-    """As `assert_grads`, whatever the verdict."""
+    """As `assert_grads`, whatever the verdict; named: wrong gradients need no explanation."""
     chosen = check_options(fn, args, kwargs, modes, order, arithmetic, repeat)
-    named = dict(kwargs or {})
-    adapter = adapter_of(fn, args, named)
-    call = adapter.prepare(fn, args, named, wrt)
-    trials = Trials(layouts, repeat)
-    records = check_call(adapter, call, reference, args, named, cotangents, arithmetic, chosen, order, trials)
+    given = dict(kwargs or {})
+    adapter = adapter_of(fn, args, given)
+    call = adapter.prepare(fn, args, given, wrt)
+    trials = Trials(layouts, repeat, named=named)
+    records = check_call(adapter, call, reference, args, given, cotangents, arithmetic, chosen, order, trials)
     names = parameter_names(fn, args)
     about = measured(adapter, call.arrays[call.wrt[0]]) if call.wrt else {}
     return Report(records, name_of(fn), trials.notes, "", trials.conditions, names, about)
@@ -274,7 +274,7 @@ def reverse_records(checked: CheckedCall, seeds: Sequence[Any], trials: Trials |
         if trials is None:
             return records
         return [*records, *hidden(checked, seeds, found, gradients, trials, records, expected, known)]
-    if checked.order > 1:
+    if checked.order > 1 or (trials is not None and trials.named):
         return records
     parts = checked.parts(call.arrays)
     names = parts.names(call.names)

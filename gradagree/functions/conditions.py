@@ -98,6 +98,7 @@ class Trials:
         conditions: Names of the conditions that were tried.
         notes: Remarks for the report.
         records: What fails only under a condition, or has a worse verdict than without it.
+        named: True if the operation at fault is known already, so that wrong gradients need no explanation.
     """
 
     layouts: bool = True
@@ -105,6 +106,7 @@ class Trials:
     conditions: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     records: list[GradientRecord] = field(default_factory=list)
+    named: bool = False
 
 
 def try_conditions(plain: PlainCall, trials: Trials) -> list[GradientRecord]:

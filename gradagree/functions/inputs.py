@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from gradagree.adapters.function_adapters import ADAPTERS, adapter_of, named_adapter
 from gradagree.adapters.functions import FunctionAdapter
 from gradagree.errors import UsageError, nearest
@@ -16,7 +18,7 @@ from gradagree.functions.assertions import assert_grads, check_function
 from gradagree.functions.checked_call import FLOATING
 from gradagree.functions.message import format_report
 from gradagree.functions.models import check_model, is_large
-from gradagree.functions.records import Disagreement, Report
+from gradagree.functions.records import Disagreement, GradientRecord, Report
 from gradagree.functions.saved import FailedCheck, save_call
 from gradagree.functions.usage import MODES, check_compared, name_of, nothing_compared
 
@@ -91,7 +93,8 @@ def one_dtype(
             if large:
                 return by_operations
         try:
-            report = check_function(function, given, reference=reference, kwargs=named, **options)
+            known = by_operations is not None and by_operations.verdict.fails
+            report = check_function(function, given, reference=reference, kwargs=named, named=known, **options)
         except UsageError as error:
             if by_operations is None or reference is not None:
                 raise
@@ -102,7 +105,7 @@ def one_dtype(
                 by_operations.notes.append(f"not checked as a whole: {reason}")
                 return by_operations
             report.modules = by_operations.modules
-            report.records += by_operations.failures
+            report.records = [*with_faults(report.records, by_operations), *by_operations.failures]
             report.replay = by_operations.replay
         if report.verdict.fails and not report.replay:
             everything = {"reference": reference, "kwargs": named or None, **options}
@@ -124,6 +127,15 @@ def checked_modules(
         keywords = {"inputs": inputs, "modules": True, **others}
         save_call(report, FailedCheck("gradagree.check", (function,), keywords), folder)
     return report
+
+
+def with_faults(records: Sequence[GradientRecord], by_operations: Report) -> list[GradientRecord]:
+    """The records; those of wrong gradients without a reason say which operation is wrong."""
+    fault = next((record.reason for record in by_operations.records if record.verdict.fails), "")
+    wrong = [r.verdict.fails and r.quantity == "gradient" and not r.reason for r in records]
+    return [
+        msgspec.structs.replace(r, reason=fault) if is_wrong else r for r, is_wrong in zip(records, wrong, strict=True)
+    ]
 
 
 def check_module_options(options: Mapping[str, Any]) -> None:

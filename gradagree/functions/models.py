@@ -107,7 +107,7 @@ def record_of(adapter: FunctionAdapter, one: OperationFinding, label: str) -> Gr
     inside = f"{one.module or one.operation} ({one.operation}{', ' if one.argument else ''}{one.argument})"
     fields = one.finding.fields()
     if one.finding.verdict.fails:
-        fields["reason"] = str(one)
+        fields["reason"] = "; ".join(filter(None, (str(one), one.finding.reason)))
     return GradientRecord(
         name=label or inside, quantity="value" if one.quantity == "value" else "gradient", framework=adapter.name,
         dtype=one.dtype, shape=one.shape, place=one.place, **fields,

@@ -14,9 +14,12 @@ from gradagree.checker.verdict import ORDER, Verdict
 from gradagree.errors import UsageError
 from gradagree.functions.judge import ArrayFinding
 from gradagree.functions.model_operations import judge_gradients, judge_sum, judge_values
+from gradagree.functions.model_reasons import mistake_of
 
 UNCHECKED = (NoRule, UsageError, TypeError, ValueError, AttributeError, IndexError, NotImplementedError)
 """What an operation raises that cannot be judged."""
+MOST_REASONS = 10
+"""Wrong gradients for which a common mistake is searched."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +112,20 @@ class ModuleObserver:
             k = one.operands[0]
             label = operation.labels[k] if k < len(operation.labels) else ""
             argument = operation.arguments[k] if k < len(operation.arguments) else f"operand {k}"
+            if finding.verdict is Verdict.DISAGREE and not finding.reason and len(self.failing) < MOST_REASONS:
+                finding = finding._replace(reason=self.reason(operation, inputs, cotangents, one))
             self.add(operation, "gradient", argument, label, operation.dtypes[k], inputs[k].shape, finding)
         self.tally(operation.module).seconds += time.perf_counter() - started
+
+    def reason(
+        self, operation: ModelOperation, inputs: Sequence[np.ndarray], cotangents: Sequence[np.ndarray | None],
+        one: PassedGradient,
+    ) -> str:  # fmt: skip
+        """The common mistake that a wrong gradient looks like; empty if it looks like none."""
+        try:
+            return mistake_of(operation, inputs, cotangents, one, self.rungs)
+        except UNCHECKED:
+            return ""
 
     def total(
         self, module: str, label: str, dtype: str, parts: Sequence[np.ndarray], observed: np.ndarray | None
