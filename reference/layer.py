@@ -100,7 +100,7 @@ class Layer(Operation):
             arrays: As for `value`.
 
         Returns:
-            The value, or None.
+            The value; None where there is no other formula for these arrays.
         """
         return None
 

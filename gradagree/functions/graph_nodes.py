@@ -142,8 +142,9 @@ class LayerCheck:
     @functools.cached_property
     def other(self) -> Graph | None:
         """The layer's value by another formula in use, if it has one."""
-        if type(self.layer).other_value is Layer.other_value:
-            return None
+        with np.errstate(all="ignore"):
+            if self.layer.other_value(*self._every(self.points)) is None:
+                return None
         return trace(lambda *points: self.layer.other_value(*self._every(points)), *self.points)
 
     @functools.cached_property
@@ -233,11 +234,20 @@ class LayerCheck:
         return all(bool(np.isfinite(x).all()) for x in floating)
 
     @functools.cached_property
-    def largest_term(self) -> float:
-        """The largest product of an entry of the cotangent and one of the arrays, which may cancel in a gradient."""
-        return float(np.max(np.abs(self.cotangent), initial=0.0)) * max(
+    def largest_terms(self) -> list[float]:
+        """For each floating array, the size of terms that may cancel in its gradient.
+
+        It is the largest product of an entry of the cotangent and one of the arrays, or what the largest entry of the
+        cotangent contributes to the gradient by itself.
+        """
+        size = np.abs(self.cotangent)
+        product = float(np.max(size, initial=0.0)) * max(
             (float(np.max(np.abs(x), initial=0.0)) for x in self.points), default=0.0
         )
+        with np.errstate(all="ignore"):
+            alone = np.where(np.arange(size.size).reshape(size.shape) == np.argmax(size), self.cotangent, 0.0)
+            terms = self.taped.vjp(self.taped.evaluate(self.points), [alone])
+            return [product if x is None else float(np.fmax(product, np.max(np.abs(x), initial=0.0))) for x in terms]
 
     @functools.cached_property
     def overflows(self) -> bool:
@@ -314,9 +324,9 @@ class LayerCheck:
             return Expected(np.zeros(like.shape), np.zeros(like.shape)) if found is None else found
 
         expected = self.expected.map(of)
-        found = judge(observed, expected, scale=self.largest_term)
+        found = judge(observed, expected)
         if found.verdict is not Verdict.AGREE:
-            other = judge(observed, self.by_any(expected, place), scale=self.largest_term)
+            other = judge(observed, self.by_any(expected, place), scale=self.largest_terms[place])
             found = other if not other.verdict.fails else found
         is_input = k < len(self.edges)
         label = f"{'delta_' if is_input else 'd'}{self.arguments[k]}"

@@ -237,7 +237,7 @@ def prove_layer(layer: Layer, arrays: Mapping[str, np.ndarray]) -> None:
 
 def prove_other_value(layer: Layer, graph: Graph, other: Callable[..., Any], points: Sequence[np.ndarray]) -> None:
     """Raises UsageError if the layer's other formula, where it has one, does not give its value."""
-    if type(layer).other_value is Layer.other_value:
+    if attempt(layer, "other_value", lambda: other(*points)) is None:
         return
     graphs = (graph, traced_layer(layer, "other_value", other, points))
     both = []
@@ -257,8 +257,14 @@ def prove_other_value(layer: Layer, graph: Graph, other: Callable[..., Any], poi
 
 def traced_layer(layer: Layer, method: str, function: Callable[..., Any], points: Sequence[np.ndarray]) -> Graph:
     """The graph of a layer's method. Raises UsageError if it cannot be evaluated with these arrays."""
+    graph: Graph = attempt(layer, method, lambda: trace(function, *points))
+    return graph
+
+
+def attempt(layer: Layer, method: str, evaluate: Callable[[], Any]) -> Any:
+    """What an evaluation of a layer's method gives. Raises UsageError if it cannot be evaluated."""
     try:
-        return trace(function, *points)
+        return evaluate()
     except UsageError:
         raise
     except Exception as error:

@@ -55,6 +55,24 @@ def transposed_convolution(
     )  # fmt: skip
 
 
+def in_one_sum(x: Any, w: Any, b: Any, stride: int, dilation: int, groups: int) -> Any:
+    """The convolution of padded inputs, with the bias as a term of the sum, which a program may begin with.
+
+    Each group has one more channel, of ones, whose weights are the bias and zeros.
+    """
+    (n, channels, *lengths), (outputs, own, *sizes) = np.shape(x), np.shape(w)
+    each = [1] * len(sizes)
+    grouped = np.reshape(x, (n, groups, channels // groups, *lengths))
+    grouped = np.concatenate([grouped, np.ones((n, groups, 1, *lengths))], axis=2)
+    first = np.zeros(sizes)
+    first[(0,) * len(sizes)] = 1.0
+    weights = np.concatenate([w, np.reshape(b, (outputs, 1, *each)) * first], axis=1)
+    with_ones = np.reshape(grouped, (n, groups * (own + 1), *lengths))
+    return convolution(
+        with_ones, weights, [stride] * len(sizes), [(0, 0)] * len(sizes), [dilation] * len(sizes), groups
+    )  # fmt: skip
+
+
 def weights_vjp(g: Any, x: Any, sizes: Any, stride: int, dilation: int, groups: int) -> Any:
     """sum over n and i of g[n, o, i] x[n, c, stride i + dilation k], of padded inputs x."""
     axes = len(sizes)
@@ -97,6 +115,9 @@ class Convolution(Layer):
             self.groups,
         )  # fmt: skip
         return y if b is None else y + np.reshape(b, (-1, *each))
+
+    def other_value(self, x: Any, w: Any, b: Any = None) -> Any:
+        return None if b is None else in_one_sum(self._padded(x), w, b, self.stride, self.dilation, self.groups)
 
     def vjp(self, g: Any, x: Any, w: Any, b: Any = None) -> tuple[Any, ...]:
         sizes, padded = np.shape(w)[2:], self._padded(x)
@@ -163,6 +184,12 @@ class TransposedConvolution(Layer):
     def value(self, x: Any, w: Any, b: Any = None) -> Any:
         y = transposed_convolution(x, w, self.stride, self._widths(np.shape(w)[2:]), self.dilation, self.groups)
         return y if b is None else y + np.reshape(b, (-1, *[1] * self.axes))
+
+    def other_value(self, x: Any, w: Any, b: Any = None) -> Any:
+        if b is None:
+            return None
+        spread = spread_out(x, self._widths(np.shape(w)[2:]), [self.stride] * self.axes)
+        return in_one_sum(spread, exchanged(w, self.groups), b, 1, self.dilation, self.groups)
 
     def vjp(self, g: Any, x: Any, w: Any, b: Any = None) -> tuple[Any, ...]:
         each, sizes = [1] * self.axes, np.shape(w)[2:]

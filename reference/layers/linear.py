@@ -21,6 +21,20 @@ def dense_vjp(g: Any, x: Any, w: Any) -> tuple[Any, Any]:
     return g @ w, rows(g).T @ rows(x)
 
 
+def separately(x: Any, w: Any, b: Any = None) -> Any:
+    """y = x w^T, to which the bias is added."""
+    y = x @ w.T
+    return y if b is None else y + b
+
+
+def in_one_sum(x: Any, w: Any, b: Any = None) -> Any:
+    """The same with the bias as a term of the sum, which a program may begin with."""
+    if b is None:
+        return x @ w.T
+    ones = np.ones((*np.shape(x)[:-1], 1))
+    return np.concatenate([x, ones], axis=-1) @ np.concatenate([w, np.reshape(b, (-1, 1))], axis=-1).T
+
+
 class Dense(Layer):
     """y_j = sum_i w_ji x_i + b_j."""
 
@@ -28,8 +42,10 @@ class Dense(Layer):
     settings = ("bias=False",)
 
     def value(self, x: Any, w: Any, b: Any = None) -> Any:
-        y = x @ w.T
-        return y if b is None else y + b
+        return separately(x, w, b)
+
+    def other_value(self, x: Any, w: Any, b: Any = None) -> Any:
+        return None if b is None else in_one_sum(x, w, b)
 
     def vjp(self, g: Any, x: Any, w: Any, b: Any = None) -> tuple[Any, ...]:
         by_x, by_w = dense_vjp(g, x, w)

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import expit
 
 from gradagree.reference.layer import Layer
-from gradagree.reference.layers.linear import dense_vjp
+from gradagree.reference.layers.linear import dense_vjp, in_one_sum, separately
 
 
 def step_places(length: int, backwards: bool) -> list[int]:
@@ -32,6 +32,10 @@ class _Recurrent(Layer):
         """(the new state, what `_cell_vjp` needs) from the parts of the inputs a = w x + b and of the state r = u h."""
         raise NotImplementedError
 
+    def _other_cell(self, a: Any, r: Any, state: Any) -> tuple[Any, Any]:
+        """The same by another formula, if there is one."""
+        return self._cell(a, r, state)
+
     def _cell_vjp(self, by_state: Any, saved: Any) -> tuple[Any, Any, Any]:
         """The cotangents of a, r and the state but for that through r."""
         raise NotImplementedError
@@ -49,17 +53,18 @@ class _Recurrent(Layer):
         each = len(own) // (self.depth * self._directions())
         return [own[k : k + each] for k in range(0, len(own), each)], lengths
 
-    def _run(self, x: Any, own: list[Any], lengths: Any, backwards: bool) -> tuple[Any, list[Any]]:
-        """One direction of one layer: (the outputs, what the reverse pass needs)."""
+    def _run(
+        self, x: Any, own: list[Any], lengths: Any, backwards: bool, other: bool = False
+    ) -> tuple[Any, list[Any]]:  # fmt: skip
+        """One direction of one layer, by the usual or the other formula: (the outputs, what the reverse pass needs)."""
+        linear, cell = (in_one_sum, self._other_cell) if other else (separately, self._cell)
         w, u, b, *rest = own
         recurrent_bias = rest[0] if rest else None
         length = np.shape(x)[0]
         outputs: list[Any] = [None] * length
         states, saved = self._start(np.shape(x)[1]), []
         for t in step_places(length, backwards):
-            r = states[0] @ u.T
-            r = r if recurrent_bias is None else r + recurrent_bias
-            new, kept = self._cell(x[t] @ w.T + b, r, states)
+            new, kept = cell(linear(x[t], w, b), linear(states[0], u, recurrent_bias), states)
             inside = None if lengths is None else (t < lengths)[:, None]
             saved.append((t, states[0], kept, inside))
             if inside is not None:
@@ -91,10 +96,16 @@ class _Recurrent(Layer):
         return np.stack(by_x), by_own
 
     def value(self, x: Any, *arrays: Any) -> Any:
+        return self._value(x, arrays, False)
+
+    def other_value(self, x: Any, *arrays: Any) -> Any:
+        return self._value(x, arrays, True)
+
+    def _value(self, x: Any, arrays: tuple[Any, ...], other: bool) -> Any:
         own, lengths = self._split(arrays)
         n = self._directions()
         for k in range(self.depth):
-            runs = [self._run(x, own[n * k + d], lengths, bool(d))[0] for d in range(n)]
+            runs = [self._run(x, own[n * k + d], lengths, bool(d), other)[0] for d in range(n)]
             x = np.concatenate(runs, axis=-1) if n > 1 else runs[0]
         return x
 
@@ -235,6 +246,11 @@ class Gru(_Recurrent):
         inner = r[:, 2 * size :]
         new = np.tanh(a[:, 2 * size :] + reset * inner)
         return ((1 - update) * new + update * state[0],), (reset, update, inner, new, state[0])
+
+    def _other_cell(self, a: Any, r: Any, state: Any) -> tuple[Any, Any]:
+        saved = self._cell(a, r, state)[1]
+        _, update, _, new, before = saved
+        return (new + update * (before - new),), saved
 
     def _cell_vjp(self, by_state: Any, saved: Any) -> tuple[Any, Any, Any]:
         reset, update, inner, new, before = saved

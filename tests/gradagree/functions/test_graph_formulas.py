@@ -33,6 +33,33 @@ VANISHING = (
     ":mse:n2:f64:extreme:s313852603"
 )
 """The power -3/2 of the variance is 0 in float64."""
+BIAS_FIRST = (
+    "residual-2x4x6x6:convolution(padding=1)/4x3,log_sigmoid,convolution(padding=1)/4x3,concatenation@0+3,"
+    "convolution(padding=1,bias=False)/8x3,batch_norm,relu6,convolution(padding=1)/8x3,addition@4+8,hardtanh,"
+    "average_pool,flatten,dense/4:perceptron:n2:f64:tiny:s200"
+)
+"""PyTorch begins the sum of a convolution with the bias, which is lost where the products are 1e12 times larger."""
+GROUPED = (
+    "convolutional-2x4x8x8:convolution(padding=1,groups=2)/6x3,celu,average_pool,flatten,dense/4,log_softmax"
+    ":kl_div_of_logs:n2:f64:tiny:s249"
+)
+DENSE = (
+    "mixer-2x4x6:layer_norm_affine,transposition,dense(bias=False)/8,dense(bias=False)/8@2,gating@4+3,masked_dropout,"
+    "dense/4,transposition,addition@0+8,rms_norm_scaled,dense/12,softsign,masked_dropout,low_rank/6x2,addition@9+14,"
+    "rms_norm_scaled,transposition,dense(bias=False)/8,dense(bias=False)/8@17,gating@19+18,dense/4,transposition,"
+    "addition@15+22,layer_norm_affine,dense/12,gelu_tanh,low_rank/6x2,addition@23+27,flatten,dense/4"
+    ":smooth_l1:n2:f64:mixed:s257"
+)
+"""The same for a product of matrices."""
+GRU = "recurrent-4x3x4:gru(both=True),flatten(rows=True),dense/4:soft_margin:n12:f16:extreme:s277"
+"""PyTorch's GRU computes n + z (h - n) in place of (1 - z) n + z h."""
+BIAS_SUM = (
+    "mixer-2x4x4:rms_norm_scaled,transposition,dense(bias=False)/8,dense(bias=False)/8@2,gating@4+3,dense/4,"
+    "transposition,addition@0+7,layer_norm_affine,dense/8,tanh,dense/4,addition@8+12,rms_norm_scaled,transposition,"
+    "dense/8,elu,dense/4,transposition,addition@13+19,rms_norm_scaled,dense/8,elu,masked_dropout,dense/4,"
+    "addition@20+25,flatten,dense/3:triplet_margin:n2:f16:tiny:s2"
+)
+"""PyTorch's layer_norm adds the bias's gradient in float16, where terms of 0.4 cancel to -0.001."""
 REFUSED = "recurrent-6x4:dense/4,softplus,selective_scan/2@0+2,dense/4,sigmoid:bce:n6:f16:saturated:s85"
 """PyTorch's binary_cross_entropy raises for the NaN of a value that overflows."""
 
@@ -42,10 +69,17 @@ REFUSED = "recurrent-6x4:dense/4,softplus,selective_scan/2@0+2,dense/4,sigmoid:b
     [
         ("jax:packed", SCAN), ("jax:packed", CANCELLING), ("torch:backward", ZERO_ROWS), ("torch:backward", GROWTH),
         ("jax:packed", LARGE), ("torch:backward", FLUSHED), ("jax:packed", VANISHING),
-        ("torch:backward", REFUSED),
+        ("torch:backward", REFUSED), ("torch:backward", BIAS_FIRST), ("torch:backward", GROUPED),
+        ("torch:backward", DENSE), ("torch:backward", GRU), ("torch:backward", BIAS_SUM),
     ],
 )  # fmt: skip
 def test_that_a_correct_program_of_another_formula_passes(mode, spec, capsys):
     pytest.importorskip(mode.partition(":")[0])
     assert code(["replay", spec, "--modes", mode]) == 0
     assert "✗" not in capsys.readouterr().out
+
+
+def test_that_sums_in_16_bits_are_reported_where_the_terms_of_a_bias_cancel(capsys):
+    pytest.importorskip("torch")
+    code(["replay", BIAS_SUM, "--modes", "torch:backward"])
+    assert "partial sums kept in float16" in capsys.readouterr().out
