@@ -176,7 +176,7 @@ class TorchFunctions:
             both = [y for y, _ in pairs], [arrays[k] for k in call.wrt], [g for _, g in pairs]
             for _ in range(passes - 1):
                 torch.autograd.grad(*both, allow_unused=True, retain_graph=True)
-            found = torch.autograd.grad(*both, allow_unused=True)
+            found = defined_gradients(*both)
         return [y.detach() for y in outputs], list(found)
 
     def jvp(self, call: Call, tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
@@ -241,6 +241,23 @@ class TorchFunctions:
                 found[f"{own.__name__}.backward", f"{code.co_filename}:{code.co_firstlineno}"] = None
             waiting += [consumer for consumer, _ in node.next_functions]
         return list(found)
+
+
+def defined_gradients(outputs: Sequence[Any], inputs: Sequence[Any], cotangents: Sequence[Any]) -> Sequence[Any]:
+    """The gradients.
+
+    Raises:
+        UsageError: PyTorch says that there is none: the function depends on the phases of complex eigenvectors.
+    """
+    try:
+        return torch.autograd.grad(outputs, inputs, cotangents, allow_unused=True)
+    except RuntimeError as error:
+        if "ill-defined" not in str(error):
+            raise
+        raise UsageError(
+            f"the function has no derivative for these cotangents: {str(error).splitlines()[0]} Return what does not "
+            "depend on it, such as the absolute values"
+        ) from error
 
 
 def name_of_path(path: Any) -> str:

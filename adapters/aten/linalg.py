@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from scipy.linalg import lapack
 
-from gradagree.adapters.aten.table import aten, is_complex
+from gradagree.adapters.aten.table import CHOICES, aten, is_complex
 from gradagree.errors import UsageError
-from gradagree.reference.operations.complex_numbers import join_parts
+from gradagree.reference.operations.complex_numbers import join_parts, stacked
 from gradagree.reference.operations.linalg import eliminated, lu_factors
 from gradagree.reference.operations.primitive import midpoints
-from gradagree.reference.operations.spectral import svd
+from gradagree.reference.operations.spectral import complex_svd, numbers_of, svd
 
 
 def transposed(x: Any) -> Any:
@@ -72,6 +72,11 @@ def triangular_solve(b: Any, a: Any, upper: bool = True, transpose: bool = False
     return solve_triangular(system, b, upper=upper != transpose, unitriangular=unitriangular), a
 
 
+def real_parts(decomposition: Any, z: Any) -> Any:
+    """The real part of a decomposition of arrays whose first axis holds the parts."""
+    return decomposition(stacked((np.real(z), np.imag(z))))[0]
+
+
 def in_real_blocks(z: Any) -> Any:
     """The real matrix with a block [[re, -im], [im, re]] for each entry, which multiplies as the complex one does.
 
@@ -116,10 +121,10 @@ def positive_definite(factor: Any, upper: bool) -> Any:
 
     PyTorch reads one triangle, but its derivative is that of a function of whole matrices.
     """
-    numbers = midpoints(factor)
+    numbers = numbers_of(factor)
     rest = np.tril(numbers, -1) if upper else np.triu(numbers, 1)
     factor = factor - rest if rest.any() else factor
-    return transposed(factor) @ factor if upper else factor @ transposed(factor)
+    return hermitian(factor) @ factor if upper else factor @ hermitian(factor)
 
 
 @aten("cholesky_solve")
@@ -162,22 +167,28 @@ def eye(n: int, m: int | None = None, **_: Any) -> Any:
     return np.eye(n, m)
 
 
-def reflectors(a: Any) -> tuple[Any, list[Any]]:
-    """(the triangular factor of the QR decomposition, vectors v of the reflections 1 - 2 v v^T / v^T v).
+def squared_norms(x: Any) -> Any:
+    """The sum of squares of each column."""
+    squares = np.square(np.real(x)) + np.square(np.imag(x)) if is_complex(x) else np.square(x)
+    return np.sum(squares, axis=-2, keepdims=True)
 
-    The signs are LAPACK's: each pivot has the sign opposite to the entry that it replaces.
+
+def reflectors(a: Any) -> tuple[Any, list[tuple[Any, Any]]]:
+    """(the triangular factor of the QR decomposition, (v, f) of the reflections 1 - f v v^H).
+
+    The signs are LAPACK's: each pivot is real, with the sign opposite to the entry that it replaces.
     """
     m, n = np.shape(a)[-2:]
-    vectors: list[Any] = []
+    vectors: list[tuple[Any, Any]] = []
     rows: list[Any] = []
     for j in range(min(m, n)):
         column = a[..., :, :1]
-        if np.shape(a)[-2] > 1:
-            sign = np.where(midpoints(column[..., :1, :]) < 0, -1.0, 1.0)
-            pivot = -sign * np.sqrt(np.sum(np.square(column), axis=-2, keepdims=True))
-            v = np.concatenate([column[..., :1, :] - pivot, column[..., 1:, :]], axis=-2)
-            a = reflected(v, a)
-            vectors.append(v)
+        if np.shape(a)[-2] > 1 or is_complex(a):
+            head = column[..., :1, :]
+            pivot = np.where(midpoints(np.real(head)) < 0, 1.0, -1.0) * np.sqrt(squared_norms(column))
+            v = np.concatenate([head - pivot, column[..., 1:, :]], axis=-2)
+            vectors.append((v, 1.0 / (pivot * (pivot - head)) if is_complex(a) else 2 / squared_norms(v)))
+            a = reflected(*vectors[-1], a)
             first = np.concatenate([pivot, a[..., :1, 1:]], axis=-1)
         else:
             first = a[..., :1, :]
@@ -186,24 +197,32 @@ def reflectors(a: Any) -> tuple[Any, list[Any]]:
     return (np.concatenate(rows, axis=-2) if rows else np.zeros((*np.shape(a)[:-2], 0, n))), vectors
 
 
-def reflected(v: Any, x: Any) -> Any:
-    """(1 - 2 v v^T / v^T v) x."""
-    return x - v @ ((2 / np.sum(np.square(v), axis=-2, keepdims=True)) * (transposed(v) @ x))
+def reflected(v: Any, factor: Any, x: Any) -> Any:
+    """(1 - f v v^H) x."""
+    return x - v @ (factor * (hermitian(v) @ x))
+
+
+CHOICES["aten.linalg_qr"] = 1
 
 
 @aten("linalg_qr")
-def qr(a: Any, mode: str = "reduced") -> Any:
-    """(q, r) with orthonormal columns of q and triangular r."""
+def qr(a: Any, mode: str = "reduced", *, taken: Any = None) -> Any:
+    """(q, r) with orthonormal columns of q, and triangular r with PyTorch's signs."""
     m, n = np.shape(a)[-2:]
     lead = np.shape(a)[:-2]
     r, vectors = reflectors(a)
+    diagonals = [np.diagonal(np.real(x), axis1=-2, axis2=-1) for x in (r if taken is None else taken, r)]
+    signs = np.where(midpoints(diagonals[0]) * midpoints(diagonals[1]) < 0, -1.0, 1.0)
+    r = np.expand_dims(signs, -1) * r if (signs < 0).any() else r
     if mode == "r":
         return UNUSED, r
     columns = m if mode == "complete" else min(m, n)
     q: Any = np.broadcast_to(np.eye(m, columns), (*lead, m, columns))
-    for k, v in reversed(list(enumerate(vectors))):
-        below = reflected(v, q[..., k:, :])
+    for k, (v, factor) in reversed(list(enumerate(vectors))):
+        below = reflected(v, np.conjugate(factor) if is_complex(factor) else factor, q[..., k:, :])
         q = np.concatenate([q[..., :k, :], below], axis=-2) if k else below
+    if (signs < 0).any():
+        q = q * np.expand_dims(np.concatenate([signs, np.ones((*lead, columns - min(m, n)))], axis=-1), -2)
     if mode == "complete" and m > n:
         r = np.concatenate([r, np.zeros((*lead, m - n, n))], axis=-2)
     return q, r
@@ -240,15 +259,16 @@ def ormqr(v: Any, tau: Any, x: Any, left: bool = True, transpose: bool = False) 
 
 def row_swaps(a: Any, pivot: bool) -> tuple[np.ndarray, np.ndarray]:
     """(the order of the rows, LAPACK's pivots, which count from 1) of an LU decomposition."""
-    matrices = midpoints(a)
+    matrices = numbers_of(a)
     *lead, m, n = matrices.shape
     pivots = np.broadcast_to(np.arange(1, min(m, n) + 1), (*lead, min(m, n))).astype(np.int32)
     order = np.broadcast_to(np.arange(m), (*lead, m)).copy()
     if not pivot:
         return order, pivots
+    factorise = lapack.zgetrf if is_complex(a) else lapack.dgetrf
     for index in np.ndindex(*lead):
         if min(m, n):
-            pivots[index] = lapack.dgetrf(matrices[index])[1] + 1
+            pivots[index] = factorise(matrices[index])[1] + 1
     return rows_of(pivots, m), pivots
 
 
@@ -343,12 +363,12 @@ def matrix_exp(a: Any) -> Any:
 
 
 def pseudoinverse(a: Any) -> Any:
-    """r^-1 q^T for a matrix of full rank with at least as many rows as columns; transposed otherwise."""
+    """r^-1 q^H for a matrix of full rank with at least as many rows as columns; transposed otherwise."""
     m, n = np.shape(a)[-2:]
     if m < n:
         return transposed(pseudoinverse(transposed(a)))
     q, r = qr(a)
-    return np.linalg.solve(r, transposed(q))
+    return np.linalg.solve(r, hermitian(q))
 
 
 def rank_of(a: Any, atol: Any = None, rtol: Any = None) -> int:
@@ -357,7 +377,7 @@ def rank_of(a: Any, atol: Any = None, rtol: Any = None) -> int:
     Raises:
         UsageError: The matrices of a stack have different ranks.
     """
-    sizes = np.linalg.svd(midpoints(a), compute_uv=False)
+    sizes = np.linalg.svd(numbers_of(a), compute_uv=False)
     if not sizes.size:
         return min(np.shape(a)[-2:])
     relative = np.finfo(np.float32).eps * max(np.shape(a)[-2:]) if rtol is None else midpoints(rtol)[..., None]
@@ -398,7 +418,10 @@ def lstsq(a: Any, b: Any, rcond: Any = None, *, driver: str | None = None) -> An
     found = pseudoinverse(a) @ b
     m, n = np.shape(a)[-2:]
     with_residuals = m > n and driver not in (None, "gelsy")
-    residuals = np.sum(np.square(a @ found - b), axis=-2) if with_residuals else UNUSED
+    residuals = np.squeeze(squared_norms(a @ found - b), -2) if with_residuals else UNUSED
     rank = UNUSED if driver == "gels" else np.full(np.shape(a)[:-2], min(m, n))
-    singular = svd(a)[..., 0, :] if driver in ("gelsd", "gelss") and np.size(a) else UNUSED
+    by_values = driver in ("gelsd", "gelss") and np.size(a)
+    singular = (
+        UNUSED if not by_values else real_parts(complex_svd, a)[..., 0, :] if is_complex(a) else svd(a)[..., 0, :]
+    )
     return (found[..., 0] if vector else found), residuals, rank, singular

@@ -9,6 +9,7 @@ import numpy as np
 
 from gradagree.adapters.lax.table import form, placed
 from gradagree.reference.operations.primitive import midpoints
+from gradagree.reference.operations.spectral import adjoint
 
 
 @form("dot_general")
@@ -75,19 +76,19 @@ def qr(params: dict[str, Any], operands: Sequence[Any]) -> Callable[..., Any] | 
     rows, columns = np.shape(operands[0])[-2:]
     if params["pivoting"] or (params["full_matrices"] and rows > columns):
         return None
-    factor = np.linalg.qr(np.asarray(operands[0], np.float64))[1]
-    signs = np.where(np.diagonal(factor, axis1=-2, axis2=-1) < 0, -1.0, 1.0)
+    factor = np.linalg.qr(np.asarray(operands[0]))[1]
+    signs = np.where(np.diagonal(np.real(factor), axis1=-2, axis2=-1) < 0, -1.0, 1.0)
 
     def run(a: Any) -> Any:
         q: Any = None
         for k in range(min(rows, columns)):
             rest = a[..., k : k + 1]
             if k:
-                rest = rest - q @ (np.swapaxes(q, -1, -2) @ rest)
-            size = np.sqrt(np.sum(np.square(rest), axis=(-2, -1), keepdims=True))
+                rest = rest - q @ (adjoint(q) @ rest)
+            size = np.linalg.norm(rest, axis=(-2, -1), keepdims=True)
             column = rest * signs[..., k, None, None] / size
             q = np.concatenate([q, column], axis=-1) if k else column
-        return [q, np.triu(np.swapaxes(q, -1, -2) @ a)]
+        return [q, np.triu(adjoint(q) @ a)]
 
     return run
 

@@ -11,7 +11,28 @@ from jax import lax
 
 from gradagree.adapters.lax.table import placed
 from gradagree.reference.operations.complex_numbers import join_parts, stacked
-from gradagree.reference.operations.spectral import eig as any_matrix, eigh as decomposed, svd as factors
+from gradagree.reference.operations.spectral import (
+    complex_svd,
+    eig as any_matrix,
+    eigh as decomposed,
+    hermitian_eigh,
+    is_complex,
+    numbers_of,
+    svd as factors,
+)
+
+
+def wide(x: Any) -> np.ndarray:
+    """An array as float64 or complex128."""
+    return numbers_of(np.asarray(x).astype(np.complex128 if jnp.iscomplexobj(x) else np.float64))
+
+
+def of_both(real: Callable[..., Any], paired: Callable[..., Any], a: Any, taken: Any) -> Any:
+    """A decomposition of a real matrix, or that of a complex one by its form for pairs."""
+    if not is_complex(a):
+        return real(a, taken)
+    found = paired(stacked((np.real(a), np.imag(a))), taken)
+    return join_parts(found[0], found[1])
 
 
 @placed("eigh")
@@ -23,8 +44,8 @@ def eigh(params: dict[str, Any], operands: Sequence[Any]) -> Callable[..., Any] 
     own = lax.linalg.eigh(matrix, lower=params["lower"], symmetrize_input=False)[0]
 
     def run(a: Any) -> Any:
-        found = decomposed(a, np.asarray(own).astype(np.float64))
-        return [found[..., 1:, :], found[..., 0, :]]
+        found = of_both(decomposed, hermitian_eigh, a, wide(own))
+        return [found[..., 1:, :], np.real(found[..., 0, :])]
 
     return run
 
@@ -50,7 +71,7 @@ def eig(params: dict[str, Any], operands: Sequence[Any]) -> Callable[..., Any] |
 
 @placed("svd")
 def svd(params: dict[str, Any], operands: Sequence[Any]) -> Callable[..., Any] | None:
-    """Singular values, and the factors u and v^T without the columns that complete a basis."""
+    """Singular values, and the factors u and v^H without the columns that complete a basis."""
     rows, columns = np.shape(operands[0])[-2:]
     whole = params["full_matrices"] and params["compute_uv"] and rows != columns
     if params.get("subset_by_index") is not None or whole:
@@ -58,11 +79,11 @@ def svd(params: dict[str, Any], operands: Sequence[Any]) -> Callable[..., Any] |
     own = None
     if params["compute_uv"]:
         own = lax.linalg.svd(jnp.asarray(operands[0], params["source"]), full_matrices=False)[0]
-        own = np.asarray(own).astype(np.float64)
+        own = wide(own)
 
     def run(a: Any) -> Any:
-        found = factors(a, own)
-        u, v = found[..., 1 : 1 + rows, :], found[..., 1 + rows :, :]
-        return [found[..., 0, :], u, np.swapaxes(v, -1, -2)] if params["compute_uv"] else [found[..., 0, :]]
+        found = of_both(factors, complex_svd, a, own)
+        values, u, v = np.real(found[..., 0, :]), found[..., 1 : 1 + rows, :], found[..., 1 + rows :, :]
+        return [values, u, np.conjugate(np.swapaxes(v, -1, -2))] if params["compute_uv"] else [values]
 
     return run

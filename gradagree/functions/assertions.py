@@ -41,7 +41,7 @@ from gradagree.functions.records import Disagreement, GradientRecord, Report
 from gradagree.functions.references import check_estimators, describe, graph_of, own_graph
 from gradagree.functions.saved import FailedCheck, save_call
 from gradagree.functions.tangents import gradient_graph
-from gradagree.functions.ties import checked_by_sum, is_smooth, sum_over_ties, tied_values
+from gradagree.functions.ties import checked_by_sum, has_projected_gradient, is_smooth, sum_over_ties, tied_values
 from gradagree.functions.usage import (
     check_compared,
     check_cotangents,
@@ -257,6 +257,8 @@ def reverse_records(checked: CheckedCall, seeds: Sequence[Any], trials: Trials |
     kept = Unchanged(adapter, named | given)
     try:
         found, gradients = adapter.vjp(call, seeds)
+    except UsageError:
+        raise
     except Exception as error:  # noqa: BLE001 (whatever the user's backward pass raises)
         return crashed(checked, "backward pass", "reverse", error)
     seeds = [None if k in call.constant else g for k, g in enumerate(seeds)]
@@ -336,7 +338,7 @@ def with_ties(
     kinds = checked.gradients(gradients)
     if checked.order > 1 or any(g is None for g in gradients) or any(record.verdict.fails for record in records):
         return list(records)
-    if is_smooth(checked.graph):
+    if is_smooth(checked.graph) or has_projected_gradient(checked.graph):
         return list(records)
     rung = [name for name in expected if name in LADDER][-1]
     arrays, unchecked = [checked.inputs[k] for k, _ in kinds], list[np.ndarray]()

@@ -39,6 +39,8 @@ SMOOTH = frozenset((
 """Operations that choose none of several numbers, by the names of their primitives."""
 
 
+PROJECTED = frozenset(("eigh", "complex eigh"))
+"""Operations whose vjp gives symmetric or hermitian matrices, whatever the matrix."""
 NOTED = frozenset(("max", "maximum", "min", "minimum"))
 """Operations that note their ties."""
 
@@ -51,6 +53,11 @@ def notes_ties(graph: Graph) -> bool:
 def is_smooth(graph: Graph) -> bool:
     """True if certainly no operation chooses one of several numbers, so that no gradient depends on ties."""
     return all(step.operation.name in SMOOTH for step in graph.applications)
+
+
+def has_projected_gradient(graph: Graph) -> bool:
+    """True if a gradient may be that of symmetric matrices only, which other directions do not have as a derivative."""
+    return any(step.operation.name in PROJECTED for step in graph.applications)
 
 
 class Sum(NamedTuple):

@@ -25,6 +25,7 @@ def tensor(*shape: int) -> Any:
 
 
 A, TALL, WIDE, B = tensor(4, 4), tensor(5, 3), tensor(3, 5), tensor(4, 2)
+Z, TALL_Z = torch.complex(A, A.flip(0).mT), torch.complex(TALL, TALL.flip(0, 1))
 POSITIVE = A @ A.mT + torch.eye(4)
 FACTORS, PIVOTS = linalg.lu_factor(A)
 SAMPLES: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
@@ -54,6 +55,25 @@ SAMPLES: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     ),
     "qr of a tall matrix": (linalg.qr, (TALL,)),
     "qr of a wide matrix": (linalg.qr, (WIDE,)),
+    "qr of a triangle": (linalg.qr, (A.triu(),)),
+    "complex qr": (linalg.qr, (TALL_Z,)),
+    "complex qr of a wide matrix": (linalg.qr, (TALL_Z.mT,)),
+    "complex eigh": (
+        lambda z: (lambda w, v: (w, v.abs(), (v * w.exp()) @ v.mH))(*linalg.eigh(z + z.mH)), (Z,),
+    ),
+    "complex eigh of an upper triangle": (lambda z: linalg.eigh(z, UPLO="U")[1].abs(), (Z,)),
+    "complex svd": (
+        lambda z: (lambda u, s, v: (u.abs(), s, v.abs(), u @ v))(*linalg.svd(z, full_matrices=False)), (TALL_Z,),
+    ),
+    "complex svd of a wide matrix": (
+        lambda z: (lambda u, s, v: (s, u @ v))(*linalg.svd(z, full_matrices=False)), (TALL_Z.mT,),
+    ),
+    "complex lu": (lambda z: linalg.lu(z)[1:], (TALL_Z,)),
+    "complex lstsq": (lambda a, b: linalg.lstsq(a, b)[0], (TALL_Z, TALL_Z[:, :2])),
+    "complex cholesky_solve": (
+        lambda b, z: torch.cholesky_solve(b, linalg.cholesky(z @ z.mH + torch.eye(4))), (Z[:, :2], Z),
+    ),
+    "complex singular values": (linalg.svdvals, (Z,)),
     "complete qr": (lambda a: linalg.qr(a, mode="complete")[1], (A,)),
     "lu": (lambda a: linalg.lu(a)[1:], (TALL,)),
     "lu_factor": (lambda a: linalg.lu_factor(a)[0], (WIDE,)),
@@ -95,7 +115,7 @@ SAMPLES: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
 @pytest.mark.parametrize("name", SAMPLES)
 def test_that_gradients_of_linear_algebra_agree_with_their_forms(name: str, dtype: Any) -> None:
     function, args = SAMPLES[name]
-    report = assert_grads(function, tuple(x.to(dtype) for x in args))
+    report = assert_grads(function, tuple(x.to(dtype.to_complex() if x.is_complex() else dtype) for x in args))
     zero = name == "norm of zero"
     assert all(r.verdict in ((Verdict.AGREE, Verdict.UNDECIDED) if zero else (Verdict.AGREE,)) for r in report.records)
 
@@ -125,7 +145,10 @@ def test_that_a_form_with_a_wrong_factor_disagrees(name: str, operation: str, mo
 @pytest.mark.filterwarnings("ignore:torch.*is deprecated in favor of torch.linalg:UserWarning")
 @pytest.mark.parametrize(
     "name",
-    ["cholesky_solve", "cholesky_inverse", "ormqr", "matrix_exp", "singular values", "spectral norm"],
+    [
+        *("cholesky_solve", "cholesky_inverse", "ormqr", "matrix_exp", "singular values", "spectral norm"),
+        *("complex qr", "complex eigh", "complex svd"),
+    ],
 )
 def test_that_a_wrong_gradient_of_a_factor_disagrees(name: str) -> None:
     function, args = SAMPLES[name]
@@ -194,3 +217,8 @@ def test_that_gradients_taken_from_that_of_the_product_of_the_factors_are_not_ac
         lambda lu, b: torch.linalg.lu_solve(lu, pivots, b), [factors, b], layouts=False, repeat=1
     )  # fmt: skip
     assert not report.verdict.fails, report
+
+
+def test_that_a_function_of_the_phases_of_eigenvectors_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"no derivative for these cotangents.*ill-defined.*absolute values"):
+        assert_grads(lambda z: linalg.eigh(z + z.mH)[1], (Z,))

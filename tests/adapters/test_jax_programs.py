@@ -130,6 +130,15 @@ FACTORISATIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
         lambda a, b, c, y: lax.linalg.tridiagonal_solve(a.at[0].set(0.0), b, c.at[-1].set(0.0), y),
         (draw(4), 4 + draw(4, seed=1), draw(4, seed=2), draw(4, 2, seed=3)),
     ),
+    "complex qr": (jnp.linalg.qr, (lax.complex(draw(5, 3), draw(5, 3, seed=1)),)),
+    "complex eigenvectors": (
+        lambda z: (lambda w, v: (w, jnp.abs(v)))(*jnp.linalg.eigh(z)),
+        (lax.complex(draw(4, 4), draw(4, 4, seed=1)),),
+    ),
+    "complex singular vectors": (
+        lambda z: (lambda u, s, v: (jnp.abs(u), s, u @ v))(*jnp.linalg.svd(z, full_matrices=False)),
+        (lax.complex(draw(4, 3), draw(4, 3, seed=1)),),
+    ),
     "eigenvalues of any matrix": (jnp.linalg.eigvals, (regular(5),)),
     "lu": (lambda a: jax.scipy.linalg.lu_factor(a)[0], (regular(5),)),
 }

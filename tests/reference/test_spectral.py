@@ -8,7 +8,17 @@ import pytest
 from gradagree.arithmetic.ball import Ball, precision
 from gradagree.arithmetic.model import model
 from gradagree.arithmetic.rounded import Rounded
-from gradagree.reference.operations.spectral import eig, eig_vjp, eigh, eigh_vjp, svd, svd_vjp
+from gradagree.reference.operations.primitive import Primitive
+from gradagree.reference.operations.spectral import (
+    COMPLEX_SVD,
+    HERMITIAN_EIGH,
+    eig,
+    eig_vjp,
+    eigh,
+    eigh_vjp,
+    svd,
+    svd_vjp,
+)
 
 RNG = np.random.default_rng(11)
 
@@ -102,6 +112,50 @@ def test_that_the_vjp_of_eigenvectors_of_any_matrix_is_the_derivative() -> None:
     assert np.isclose(np.sum(by_a * step), expected, rtol=1e-7)
     (wrong,) = eig_vjp(2 * g[::-1] * y, y, a)
     assert not np.isclose(np.sum(wrong * step), expected, rtol=1e-3)
+
+
+def hermitian(a: np.ndarray) -> np.ndarray:
+    """The hermitian part of matrices whose first axis holds the real and the imaginary parts."""
+    turned = np.swapaxes(a, -1, -2)
+    return np.stack([a[0] + turned[0], a[1] - turned[1]]) / 2
+
+
+@pytest.mark.parametrize(
+    ("operation", "shape"),
+    [(HERMITIAN_EIGH, (4, 4)), (COMPLEX_SVD, (4, 4)), (COMPLEX_SVD, (5, 3)), (COMPLEX_SVD, (2, 4))],
+)
+def test_that_the_vjp_of_complex_vectors_is_the_derivative(operation: Primitive, shape: tuple[int, int]) -> None:
+    """Of a function that does not depend on the phases: the values, the squares of the vectors, and one u v^H."""
+    a, step, size = normal(2, *shape), normal(2, *shape), 2.0**-17
+    a, step = (hermitian(x) if operation is HERMITIAN_EIGH else x for x in (a, step))
+    y, m = operation.function(a), shape[0]
+    g, h = normal(*y.shape[1:]), normal(*shape) + 1j * normal(*shape)
+
+    def loss(y: np.ndarray) -> float:
+        z = y[0] + 1j * y[1]
+        u, v = z[1 : 1 + m], z[1 + m :]
+        product = np.real(np.sum(h * (u @ v.conj().T))) if len(v) else 0.0
+        return float(product + np.sum(g[0] * y[0, 0]) + np.sum(g[1:] * (y[:, 1:] ** 2).sum(0)))
+
+    z = y[0] + 1j * y[1]
+    cotangent = np.concatenate([g[:1], 2 * g[1:] * z[1:]])
+    if operation is COMPLEX_SVD:
+        cotangent[1 : 1 + m] += h.conj() @ z[1 + m :]
+        cotangent[1 + m :] += h.T @ z[1 : 1 + m]
+    expected = (loss(operation.function(a + size * step)) - loss(operation.function(a - size * step))) / (2 * size)
+    assert operation.vjp is not None
+    (by_a,) = operation.vjp(np.stack([cotangent.real, cotangent.imag]), y, a)
+    assert np.isclose(np.sum(by_a * step), expected, rtol=1e-7)
+    (wrong,) = operation.vjp(np.stack([cotangent.real, -cotangent.imag]), y, a)
+    assert not np.isclose(np.sum(wrong * step), expected, rtol=1e-3)
+
+
+def test_that_complex_vectors_have_the_phases_that_are_taken() -> None:
+    a = hermitian(normal(2, 3, 4, 4))
+    y = HERMITIAN_EIGH.function(a)
+    turned = (y[0, :, 1:] + 1j * y[1, :, 1:]) * np.exp(1j * np.arange(4))
+    found = HERMITIAN_EIGH.function(a, taken=turned)
+    assert np.allclose(found[0, :, 1:] + 1j * found[1, :, 1:], turned, rtol=1e-12)
 
 
 def test_that_error_bounds_hold_the_eigenvalues_of_every_matrix_nearby() -> None:
