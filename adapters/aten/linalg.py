@@ -420,8 +420,7 @@ def lstsq(a: Any, b: Any, rcond: Any = None, *, driver: str | None = None) -> An
     with_residuals = m > n and driver not in (None, "gelsy")
     residuals = np.squeeze(squared_norms(a @ found - b), -2) if with_residuals else UNUSED
     rank = UNUSED if driver == "gels" else np.full(np.shape(a)[:-2], min(m, n))
-    by_values = driver in ("gelsd", "gelss") and np.size(a)
-    singular = (
-        UNUSED if not by_values else real_parts(complex_svd, a)[..., 0, :] if is_complex(a) else svd(a)[..., 0, :]
-    )
+    singular: Any = UNUSED
+    if driver in ("gelsd", "gelss") and np.size(a):
+        singular = (real_parts(complex_svd, a) if is_complex(a) else svd(a))[..., 0, :]
     return (found[..., 0] if vector else found), residuals, rank, singular

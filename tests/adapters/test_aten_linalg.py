@@ -69,7 +69,7 @@ SAMPLES: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
         lambda z: (lambda u, s, v: (s, u @ v))(*linalg.svd(z, full_matrices=False)), (TALL_Z.mT,),
     ),
     "complex lu": (lambda z: linalg.lu(z)[1:], (TALL_Z,)),
-    "complex lstsq": (lambda a, b: linalg.lstsq(a, b)[0], (TALL_Z, TALL_Z[:, :2])),
+    "complex lstsq": (lambda a, b: linalg.lstsq(a, b)[0], (TALL_Z, torch.complex(tensor(5, 2), tensor(5, 2).flip(0)))),
     "complex cholesky_solve": (
         lambda b, z: torch.cholesky_solve(b, linalg.cholesky(z @ z.mH + torch.eye(4))), (Z[:, :2], Z),
     ),

@@ -102,7 +102,7 @@ def test_that_more_functions_of_torch_agree(name: str, dtype: str) -> None:
 
 
 def test_that_an_operation_without_complex_form_is_refused() -> None:
-    with pytest.raises(UsageError, match="complex arithmetic does not support sort; .*; give a reference in NumPy"):
+    with pytest.raises(UsageError, match=r"complex arithmetic does not support sort; .*; give a reference in NumPy"):
         assert_grads(jnp.sort, (of_jax(Z, "complex64"),))
 
 
