@@ -39,9 +39,14 @@ def factors_along_an_axis(observed: np.ndarray, expected: Expected) -> str | Non
     return None
 
 
+def digits_of(factor: float) -> str:
+    """Four digits, or as many as it takes to tell the number from 1."""
+    return next((text for n in range(4, 17) if (text := f"{factor:.{n}g}") != "1"), "1")
+
+
 def listed(factor: np.ndarray, wrong: np.ndarray) -> str:
     """``the factor 0.5``, ``the factors 0.5, 2, ...``."""
-    found = list(dict.fromkeys(f"{x:.4g}" for x in factor[wrong]))
+    found = list(dict.fromkeys(digits_of(x) for x in factor[wrong]))
     if len(found) == 1:
         return f"the factor {found[0]}, not 1,"
     return f"the factors {', '.join(found[:4])}{', ...' if len(found) > 4 else ''}, not 1,"

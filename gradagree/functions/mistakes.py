@@ -13,7 +13,7 @@ import numpy as np
 from gradagree.functions.backward import Backward, Exhausted, expanded
 from gradagree.functions.backward_change import BackwardChange
 from gradagree.functions.enclosures import Expected
-from gradagree.functions.fits import bound_of, contributions_along_an_axis, factors_along_an_axis
+from gradagree.functions.fits import bound_of, contributions_along_an_axis, digits_of, factors_along_an_axis
 from gradagree.functions.hypotheses import changes, composites
 from gradagree.functions.parts import Parts
 from gradagree.reference.graph import Graph
@@ -167,7 +167,7 @@ def scale(observed: np.ndarray, expected: Expected, shapes: Sequence[tuple[int, 
     if np.count_nonzero(np.abs(value) > 4 * radius) >= LEAST_ENTRIES and explains(
         observed, factor * value, 2 * max(abs(factor), 1.0) * radius
     ):
-        return f"it is {factor:.4g} times the gradient: a constant factor is wrong"
+        return f"it is {digits_of(factor)} times the gradient: a constant factor is wrong"
     return None
 
 

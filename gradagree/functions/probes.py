@@ -12,7 +12,7 @@ import numpy as np
 from gradagree.adapters.functions import Call, FunctionAdapter
 from gradagree.functions.backward import MOST_WORK, Exhausted, work_of
 from gradagree.functions.enclosures import Expected
-from gradagree.functions.fits import indices
+from gradagree.functions.fits import digits_of, indices
 from gradagree.reference.graph import Graph
 
 MOST_ENTRIES = 48
@@ -212,7 +212,7 @@ def kind_of(found: np.ndarray, exact: np.ndarray, bound: float) -> str:
     size = float(np.vdot(exact, exact))
     factor = float(np.vdot(exact, found)) / size if size else 0.0
     if np.all(np.abs(found - factor * exact) <= 2 * max(1.0, abs(factor)) * bound) and factor:
-        return f": with the factor {factor:.4g}"
+        return f": with the factor {digits_of(factor)}"
     if np.all(np.abs(np.sort(found.ravel()) - np.sort(exact.ravel())) <= 2 * bound):
         return ": it arrives at other entries"
     if np.mean(np.abs(exact)[wrong] <= bound) >= 0.5 and np.all(np.abs(found)[wrong & (exact == 0)] > bound):

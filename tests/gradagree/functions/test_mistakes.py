@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gradagree.functions.assertions import check_call, check_function
+from gradagree.functions.fits import digits_of
 from gradagree.functions.localize import check_steps
 
 torch = pytest.importorskip("torch")
@@ -223,3 +224,10 @@ def test_that_a_gradient_of_a_constant_is_found() -> None:
     reference = lambda x: np.where(x > 0, 1.0, 0.0)  # noqa: E731
     report = check_function(Step.apply, (torch.linspace(-1, 1, 4),), reference=reference, layouts=False, repeat=1)
     assert [record.label for record in report.failures] == ["gradient of args[0]"]
+
+
+def test_that_a_factor_near_1_has_the_digits_that_tell_it_from_1() -> None:
+    assert digits_of(0.125) == "0.125"
+    assert digits_of(1 / 3) == "0.3333"
+    assert digits_of(1 + 5.8e-11) == "1.00000000006"
+    assert digits_of(1.0) == "1"
