@@ -40,8 +40,8 @@ def factors_along_an_axis(observed: np.ndarray, expected: Expected) -> str | Non
 
 
 def digits_of(factor: float) -> str:
-    """Four digits, or as many as it takes to tell the number from 1."""
-    return next((text for n in range(4, 17) if (text := f"{factor:.{n}g}") != "1"), "1")
+    """Four digits, or as many as it takes to tell the number from 1, and one more."""
+    return next((f"{factor:.{n + (n > 4)}g}" for n in range(4, 17) if f"{factor:.{n}g}" != "1"), "1")
 
 
 def listed(factor: np.ndarray, wrong: np.ndarray) -> str:
