@@ -194,7 +194,9 @@ def power(x: Any, y: Any) -> Rounded:
         inverse: Any = divide(1.0, np.where(np.less(y, 0), whole, 1.0))
         return x._lift(np.where(np.less(y, 0), inverse, whole))
     x, y = lift_all(x, y)
-    return exp(multiply(y, log(x)))
+    answer = exp(multiply(y, log(x)))  # as far as a program may be off; its value has the errors of three operations
+    with np.errstate(all="ignore"):
+        return Rounded(np.power(x.value, y.value), answer.radius, answer.model)
 
 
 def square(x: Rounded) -> Rounded:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -31,7 +32,7 @@ from gradagree.functions.drawing import INEXACT, draw_cotangents
 from gradagree.functions.enclosures import LADDER
 from gradagree.functions.explain import explain
 from gradagree.functions.forward import forward_records
-from gradagree.functions.judge import judge
+from gradagree.functions.judge import ArrayFinding, judge
 from gradagree.functions.ladder import Ladder, measured
 from gradagree.functions.message import format_report
 from gradagree.functions.parts import Parts
@@ -316,8 +317,21 @@ def judged(
         finding = known.gradients.get(k) or judge(g, gradients_of(expected, k, checked.inputs[k]))
         if finding.verdict is Verdict.NONFINITE and overflow(checked, values, expected):
             finding = finding._replace(verdict=Verdict.OUT_OF_RANGE, reason="an output overflows: use smaller inputs")
+        if has_no_number(finding) and is_undefined(checked, values):
+            finding = finding._replace(verdict=Verdict.UNDECIDED, reason="an output is NaN and has no derivative there")
         records.append(checked.record(parts[k].place, "gradient", finding.fields(), part=parts[k].name))
     return records
+
+
+def has_no_number(finding: ArrayFinding) -> bool:
+    """True if an entry may be wrong that is not a finite number on either side."""
+    numbers = (finding.expected, finding.observed)
+    return finding.verdict is Verdict.SUSPECT and all(x is not None and not math.isfinite(x) for x in numbers)
+
+
+def is_undefined(checked: CheckedCall, values: Sequence[Any]) -> bool:
+    """True if the function is NaN somewhere."""
+    return any(np.isnan(checked.adapter.to_numpy(y)).any() for y in values)
 
 
 def overflow(checked: CheckedCall, values: Sequence[Any], expected: Ladder[Enclosures]) -> bool:

@@ -163,11 +163,22 @@ def judge_within(observed: np.ndarray | None, expected: Expected, arithmetic: st
     share = float(np.mean(checked & ~open if open.any() else checked))
     if verdict is Verdict.AGREE and (not sharpness < 1 or share < LEAST_SHARE):
         verdict = Verdict.UNDECIDED
+    reason = nan_entries(observed, value) if verdict is Verdict.UNDECIDED and not finite else ""
     worst = radius[at] if disagrees else tolerance[at]
     return ArrayFinding(
         verdict, arithmetic, float((certain if disagrees else ratio)[at]), sharpness, share,
         tuple(int(i) for i in at), float(value[at]), float(observed[at]), float(worst),
+        reason,
     )  # fmt: skip
+
+
+def nan_entries(observed: np.ndarray, value: np.ndarray) -> str:
+    """Where the reference has no number: ``the reference is NaN in 1 of 2 entries, and so is the result``."""
+    nan = np.isnan(value)
+    if not nan.any():
+        return ""
+    same = np.array_equal(nan, np.isnan(observed))
+    return f"the reference is NaN in {int(nan.sum())} of {nan.size} entries{', and so is the result' if same else ''}"
 
 
 def without_poles(size: np.ndarray, tolerance: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -111,3 +111,28 @@ def test_that_an_error_between_the_probabilistic_and_the_worst_case_tolerance_is
     assert gradient(product, x.clone()).verdict is Verdict.AGREE
     record = check_function(lambda x: product(x) * (1 + 6e-6), [x], reference=lambda x: x @ w.numpy()).records[0]
     assert record.verdict is Verdict.SUSPECT
+
+
+def test_that_a_function_which_is_nan_has_no_derivative_there() -> None:
+    """The formula gives -inf for a vector of zeros, PyTorch NaN; neither is a number."""
+    x = torch.tensor([[1.0, 2.0], [0.0, 0.0]])
+    found = gradient(lambda x: x / x.norm(dim=-1, keepdim=True), x)
+    assert (found.verdict, found.reason) == (Verdict.UNDECIDED, "an output is NaN and has no derivative there")
+
+
+def test_that_nan_on_both_sides_is_undecided_with_its_number_of_entries() -> None:
+    found = gradient(
+        lambda x: torch.where(x > 0, torch.sqrt(x), torch.zeros_like(x)), torch.tensor([2.0, -3.0, 0.0, 0.5])
+    )
+    assert found.verdict is Verdict.UNDECIDED
+    assert found.reason == "the reference is NaN in 2 of 4 entries, and so is the result"
+
+
+def test_that_the_value_of_a_power_is_that_of_the_library() -> None:
+    """The exponential of a rounded product of a logarithm is off by many units in the last place."""
+    generator = np.random.default_rng(7)
+    x, y = generator.uniform(0.05, 0.3, 400), generator.uniform(-9, -6, 400)
+    inside = model("float64")
+    found = np.power(Rounded.stored(x, inside), Rounded.stored(y, inside))
+    np.testing.assert_array_equal(found.value, np.power(x, y))
+    assert np.all(np.abs(np.exp(y * np.log(x)) - found.value) <= found.radius)
