@@ -6,6 +6,8 @@ import functools
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Format:
@@ -32,6 +34,20 @@ class Format:
     @functools.cached_property
     def smallest(self) -> float:
         return math.ldexp(1.0, self.emin - self.precision + 1)
+
+
+def spacings(x: np.ndarray, form: Format) -> tuple[np.ndarray, np.ndarray]:
+    """The distances from finite numbers of a format to the next larger one, and to the next smaller one.
+
+    Example:
+        >>> spacings(np.array([1.0, -1.0]), FORMATS["bfloat16"])
+        (array([0.0078125 , 0.00390625]), array([0.00390625, 0.0078125 ]))
+    """
+    fraction, exponent = np.frexp(np.where(np.isfinite(x), x, 1.0))
+    last = np.maximum(np.where(x == 0, form.emin, exponent - 1), form.emin) - form.precision + 1
+    away = np.ldexp(1.0, last)
+    back = np.where((np.abs(fraction) == 0.5) & (exponent - 1 > form.emin), away / 2, away)
+    return np.where(x >= 0, away, back), np.where(x > 0, back, away)
 
 
 PARTS = {"complex64": "float32", "complex128": "float64"}

@@ -36,7 +36,7 @@ EXACT = frozenset({
     "sign", "slice", "split", "squeeze", "stop_gradient", "transpose", "xor",
 })  # fmt: skip
 """Primitives that round nothing: constants are computed by their NumPy forms, which takes no time to compile."""
-CONVERSIONS = frozenset({"convert_element_type", "eig", "eigh", "reduce_precision", "svd"})
+CONVERSIONS = frozenset({"convert_element_type", "eig", "eigh", "nextafter", "reduce_precision", "svd"})
 """Primitives whose NumPy form needs the dtype that its operand has in the program, as the parameter ``source``."""
 ALIKE: dict[str, Callable[..., Any]] = {
     "eq": lambda x, _: np.logical_not(np.isnan(x)), "ne": lambda x, _: np.isnan(x),

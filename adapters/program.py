@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradagree.adapters.formats import FORMATS, PARTS
+from gradagree.adapters.formats import FORMATS, PARTS, spacings
 from gradagree.errors import UsageError
 from gradagree.reference.graph import Value
 from gradagree.reference.operations.casts import cast
 from gradagree.reference.operations.complex_numbers import join_parts
+from gradagree.reference.operations.moves import stop_gradient
+from gradagree.reference.operations.primitive import midpoints
 
 STOPS = ("lax.stop_gradient", "aten.detach")
 """Operations that no gradient passes."""
@@ -127,6 +129,14 @@ def floating(x: Any, to: str, source: str | None) -> Any:
     if to not in FORMATS:
         raise UsageError(f"the function converts numbers to {to}, which has no rounding model; give a reference")
     return cast(1.0 * x if source not in FORMATS else x, to=to, source=source if source in FORMATS else None)
+
+
+def next_after(x: Any, y: Any, dtype: str) -> Any:
+    """The number of a format next to x in the direction of y; its derivative is 1, and 0 where both are equal."""
+    up, down = spacings(midpoints(x), FORMATS[dtype])
+    moved = x + np.where(y > x, up, np.where(y < x, -down, 0.0))
+    equal = midpoints(x) == midpoints(y)
+    return np.where(equal, stop_gradient(x), moved) if equal.any() else moved
 
 
 def unknown_operation(*steps: Step) -> str:

@@ -279,6 +279,7 @@ def is_mutable(target: Any) -> bool:
 
 
 CONVERSIONS = frozenset({"aten._to", "aten.to", "prims.convert_element_type"})
+NEIGHBOURS = frozenset({"aten.nextafter", "prims.nextafter"})
 
 
 def with_conversions(node: Any, form: Callable[..., Any] | None) -> Callable[..., Any] | None:
@@ -296,6 +297,8 @@ def converting_form(
     """
     if form is None:
         return None
+    if name_of(target) in NEIGHBOURS:
+        return functools.partial(form, dtype=str(result.dtype).removeprefix("torch."))
     if name_of(target) in CONVERSIONS:
         return functools.partial(form, source=given[0].dtype)
     if result is not None and not is_inexact(result):

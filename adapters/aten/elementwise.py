@@ -10,7 +10,7 @@ import numpy as np
 from scipy import special
 
 from gradagree.adapters.aten.table import ATEN, aten, is_complex
-from gradagree.adapters.program import floating
+from gradagree.adapters.program import floating, next_after
 from gradagree.reference.operations import composites
 from gradagree.reference.operations.moves import stop_gradient
 from gradagree.reference.operations.primitive import midpoints
@@ -126,8 +126,15 @@ def logit(x: Any, eps: float | None = None) -> Any:
 
 
 @aten("nan_to_num")
-def nan_to_num(x: Any, *_: Any) -> Any:
+def nan_to_num(x: Any, nan: Any = None, posinf: Any = None, neginf: Any = None) -> Any:
+    """Without numbers for infinity, nothing is known of what replaces it: the largest number of the dtype."""
+    x = np.where(np.isnan(x), nan or 0.0, x) if np.isnan(midpoints(x)).any() else x
+    for found, given in ((np.inf, posinf), (-np.inf, neginf)):
+        x = np.where(x == found, given, x) if given is not None and (midpoints(x) == found).any() else x
     return np.nan_to_num(x)
+
+
+ATEN["aten.nextafter"] = ATEN["prims.nextafter"] = next_after
 
 
 @aten("clamp", "clip")

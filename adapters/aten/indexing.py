@@ -250,9 +250,9 @@ def segment_reduce(
     for place in np.ndindex(*outer):
         start = 0
         for n in lengths[place]:
-            parts = [data[(*place, start + k)] for k in range(int(n))]
-            start += int(n)
             rest = np.shape(data)[len(outer) + 1 :]
-            parts += [np.full(rest, initial)] if initial is not None else []
+            parts = [np.full(rest, initial)] if initial is not None else []  # partial sums begin with it
+            parts += [data[(*place, start + k)] for k in range(int(n))]
+            start += int(n)
             found.append(how(parts, np.full(rest, max(int(n), 1))) if parts else np.full(rest, empty))
     return np.reshape(np.stack(found, axis=0), (*lengths.shape, *np.shape(data)[len(outer) + 1 :]))

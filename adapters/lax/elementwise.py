@@ -11,7 +11,7 @@ import numpy as np
 from scipy import special
 
 from gradagree.adapters.lax.table import LAX, form, placed
-from gradagree.adapters.program import floating
+from gradagree.adapters.program import floating, next_after
 from gradagree.reference.operations.composites import tanh
 from gradagree.reference.operations.incomplete import gammainc_by_order
 from gradagree.reference.operations.moves import stop_gradient
@@ -65,6 +65,11 @@ def convert(params: Any, x: Any) -> Any:
     if jnp.issubdtype(params["new_dtype"], jnp.inexact):
         return floating(x, str(jnp.dtype(params["new_dtype"])), params.get("source"))
     return x != 0 if jnp.dtype(params["new_dtype"]).kind == "b" else np.trunc(x).astype(np.int64)
+
+
+@form("nextafter")
+def nextafter(params: Any, x: Any, y: Any) -> Any:
+    return next_after(x, y, str(jnp.dtype(params["source"])))
 
 
 @form("round")

@@ -218,6 +218,11 @@ def is_infinite(x: flint.arb) -> bool:
     return bool(x.is_exact() and not x.is_finite() and not x.is_nan())
 
 
+def is_given_nan(x: flint.arb) -> bool:
+    """True for NaN that was given; what is not known, such as the root of a negative number, has an infinite radius."""
+    return bool(x.is_exact() and x.is_nan())
+
+
 OPPOSITES: dict[Any, Any] = {
     np.greater: np.less_equal, np.less_equal: np.greater, np.less: np.greater_equal, np.greater_equal: np.less,
     np.equal: np.not_equal, np.not_equal: np.equal,
@@ -249,9 +254,9 @@ Ball.rules.update({
     np.sum: total, np.mean: mean, np.max: extremum(maximum), np.min: extremum(minimum), special.logsumexp: log_sum,
     np.sort: sort, put: replaced,
     np.cumsum: lambda x, axis=None: Ball(np.cumsum(x.balls, axis=axis)), np.where: where,
-    np.isfinite: classify(lambda x: x.is_finite(), is_infinite),
-    np.isinf: classify(is_infinite, lambda x: x.is_finite()),
-    np.isnan: classify(lambda x: False, lambda x: x.is_finite() or is_infinite(x)),
+    np.isfinite: classify(lambda x: x.is_finite(), lambda x: is_infinite(x) or is_given_nan(x)),
+    np.isinf: classify(is_infinite, lambda x: x.is_finite() or is_given_nan(x)),
+    np.isnan: classify(is_given_nan, lambda x: x.is_finite() or is_infinite(x)),
     np.signbit: classify(lambda x: x < 0, lambda x: x > 0),
     **{f: entrywise(function) for f, function in FUNCTIONS.items()}, **{f: compare(f) for f in COMPARISONS},
 })  # fmt: skip

@@ -46,8 +46,9 @@ from gradagree.functions.ties import checked_by_sum, has_projected_gradient, is_
 from gradagree.functions.usage import (
     check_compared,
     check_cotangents,
-    check_numbers,
+    check_finite,
     check_options,
+    check_wrt,
     name_of,
     parameter_names,
 )
@@ -156,11 +157,12 @@ def check_kept(
     """As `check_call`, where the arrays of the call are kept."""
     adapter = kept.adapter
     inputs = [adapter.to_numpy(x) for x in call.arrays]
-    check_numbers(call, inputs)
+    check_wrt(call, inputs)
     try:
         outputs = adapter.outputs(call)
     except Exception as error:  # whatever the user's function raises
         raise UsageError(f"the function cannot be called with these arguments: {describe(error)}") from error
+    check_finite(call, inputs, lambda: [adapter.to_numpy(y) for y in outputs])
     if not any(adapter.dtype(y) in INEXACT for y in outputs):
         raise UsageError("the function returns no floating-point array; there is no gradient to check")
     if modified := kept.modified():

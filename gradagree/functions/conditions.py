@@ -425,6 +425,8 @@ def input_layouts(plain: PlainCall) -> Iterator[Condition]:
         usual = adapter.vjp(replace(call, arrays=contiguous), seeds)
     except Exception:  # noqa: BLE001 (the function may not accept these numbers)
         return
+    if any(np.isnan(adapter.to_numpy(y)).any() for y in usual[0]):  # a row that holds NaN, or that gives it
+        return
     yield Condition("expanded inputs", replace(call, arrays=arrays), seeds, reason, usual, may_refuse=True)
 
 
@@ -456,7 +458,7 @@ class Unchanged:
         for name in self.modified():
             x = self.arrays[name]
             before, after = self.adapter.to_numpy(self.copies[name]), self.adapter.to_numpy(x)
-            at = tuple(int(i) for i in np.argwhere(before != after)[0])
+            at = tuple(int(i) for i in np.argwhere((before != after) & ~(np.isnan(before) & np.isnan(after)))[0])
             part = "imag" if before[at].real == after[at].real else "real"
             found.append(
                 GradientRecord(

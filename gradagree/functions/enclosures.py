@@ -213,9 +213,12 @@ def widened(tolerance: Any, deviation: Any, inside: Model) -> Any:
 
 
 def lift(x: Any, inside: Model) -> Rounded:
-    """Numbers that the function is given: exact, except for those of a wider dtype, which may be rounded."""
+    """Numbers that the function is given, or NaN: exact, except for those of a wider dtype, which may be rounded."""
     x = np.asarray(x, dtype=np.float64)
-    return Rounded.stored(x, inside) if is_representable(x, inside.format) else Rounded.constant(x, inside)
+    exact = is_representable(x, inside.format)
+    if not exact and (unknown := np.isnan(x)).any():
+        exact = is_representable(np.where(unknown, 0.0, x), inside.format)
+    return Rounded.stored(x, inside) if exact else Rounded.constant(x, inside)
 
 
 def is_floating(x: Any) -> bool:

@@ -18,7 +18,7 @@ from gradagree.functions.module_records import ModuleRecord
 from gradagree.functions.modules import ModuleObserver, OperationFinding
 from gradagree.functions.records import GradientRecord, Report
 from gradagree.functions.references import describe
-from gradagree.functions.usage import check_cotangents, check_numbers, name_of, parameter_names
+from gradagree.functions.usage import check_cotangents, check_finite, check_wrt, name_of, parameter_names
 
 LARGE = 10_000_000
 """Number of entries of the parameters from which on a model is judged by its operations alone."""
@@ -42,7 +42,9 @@ def check_model(
         UsageError: The model cannot be run with these arguments, or nothing can be differentiated.
     """
     call = adapter.prepare(function, args, dict(kwargs), wrt)
-    check_numbers(call, map(adapter.to_numpy, call.arrays))
+    inputs = [adapter.to_numpy(x) for x in call.arrays]
+    check_wrt(call, inputs)
+    check_finite(call, inputs)
     observer = ModuleObserver(functools.cache(lambda dtype: rungs_for(adapter, call, dtype, arithmetic)))
 
     def seeds(outputs: list[Any]) -> Sequence[Any]:

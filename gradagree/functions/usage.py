@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,20 +46,30 @@ def check_options(
     return chosen
 
 
-def check_numbers(call: Call, inputs: Iterable[np.ndarray]) -> None:
-    """Raises UsageError if there is nothing to differentiate, or an input holds NaN or infinity.
-
-    -inf is admitted: a mask holds it, or masked scores.
-    """
+def check_wrt(call: Call, inputs: Iterable[np.ndarray]) -> None:
+    """Raises UsageError if there is nothing to differentiate."""
     if not call.wrt:
         given = ", ".join(f"{name} ({x.dtype})" for name, x in zip(call.names, inputs, strict=True))
         raise UsageError(f"no input is floating-point: {given or 'no array is given'}; give one to differentiate")
+
+
+def check_finite(
+    call: Call, inputs: Iterable[np.ndarray], outputs: Callable[[], Sequence[np.ndarray]] | None = None
+) -> None:
+    """Raises UsageError if an input holds NaN or infinity.
+
+    -inf is admitted: a mask holds it, or masked scores. So is NaN that the function removes: given its outputs, these
+    are finite.
+    """
     for name, x in zip(call.names, inputs, strict=True):
         if x.dtype.kind not in "fc":
             continue
         with np.errstate(all="ignore"):
             is_finite = bool(np.isfinite(np.sum(x)))  # takes a fraction of the time
-        if not is_finite and not (np.isfinite(x) | (x == -np.inf)).all():
+        if is_finite or (np.isfinite(x) | (x == -np.inf)).all():
+            continue
+        removed = outputs is not None and all(np.isfinite(y).all() for y in outputs() if y.dtype.kind in "fc")
+        if not removed or np.isinf(x).any():
             raise UsageError(f"{name} holds NaN or infinity; give finite numbers, or -inf for masked entries")
 
 

@@ -47,6 +47,8 @@ FORMS = {
     "segment mean with an initial value": lambda x: torch.segment_reduce(
         x, "mean", lengths=torch.tensor([2, 1]), initial=2.0
     ),
+    "nextafter": lambda x: torch.nextafter(x.sin(), torch.tensor(0.5, dtype=x.dtype)) * x,
+    "nextafter of equal numbers": lambda x: x[0] * torch.nextafter(x, x[:1].detach()),
     "lerp": lambda x: torch.lerp(x * 100, x.flip(0), x),
     "lerp to the far end": lambda x: torch.lerp(x * 100, x.flip(0), 7.25),
     "logsumexp of a number": lambda x: torch.logsumexp(x.sum(), (0,), True),
@@ -190,3 +192,57 @@ def test_that_an_output_declared_without_derivative_has_none() -> None:
 def test_that_a_result_cut_from_its_argument_is_found() -> None:
     with pytest.raises(UsageError, match=r"no gradient passes from args\[0\] to an output: aten.detach \(.*forms.py:"):
         assert_grads(lambda x: torch.sin(x.detach()), [entries().requires_grad_()])
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16], ids=str)
+def test_that_neighbours_are_those_of_the_dtype(dtype: Any) -> None:
+    numbers = [0.0, -0.0, 1.0, -1.0, 0.1, 2.0**-14, torch.finfo(dtype).tiny, torch.finfo(dtype).smallest_normal * 1.5]
+    x = torch.tensor(numbers, dtype=dtype)
+    for y in (torch.full_like(x, 3.0), torch.full_like(x, -3.0), x):
+        form = ATEN["aten.nextafter"](x.double().numpy(), y.double().numpy(), str(dtype).removeprefix("torch."))
+        assert np.array_equal(form, torch.nextafter(x, y).double().numpy())
+
+
+def test_that_partial_sums_begin_with_the_initial_value() -> None:
+    x = torch.tensor([2.828125, -4.40625], dtype=torch.bfloat16)
+    report = assert_grads(lambda x: torch.segment_reduce(x, "sum", lengths=torch.tensor([2]), initial=2.0), [x])
+    assert report.verdict.value == "agree"
+
+
+NAN = torch.tensor([[torch.nan, 2.0], [3.0, torch.nan], [0.5, 1.0]])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(
+    "function",
+    [
+        torch.nansum,
+        lambda x: torch.nanmean(x, 0),
+        lambda x: torch.nanmedian(x, 0).values,
+        lambda x: torch.nan_to_num(x, 2.0).sin(),
+        lambda x: x[~x.isnan()].exp(),
+    ],
+    ids=["nansum", "nanmean", "nanmedian", "nan_to_num", "indexing"],
+)
+def test_that_nan_which_a_function_removes_is_admitted(function: Any, dtype: Any) -> None:
+    assert assert_grads(function, [NAN.to(dtype)]).verdict.value == "agree"
+
+
+def test_that_a_wrong_gradient_beside_removed_nan_is_found() -> None:
+    class Wrong(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x)
+            return x.nansum()
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g.expand_as(ctx.saved_tensors[0]).clone()  # also where NaN does not count
+
+    with pytest.raises(AssertionError, match="disagree"):
+        assert_grads(Wrong.apply, [NAN])
+
+
+def test_that_infinity_is_refused_where_the_result_is_finite() -> None:
+    with pytest.raises(UsageError, match="holds NaN or infinity"):
+        assert_grads(torch.tanh, [torch.tensor([torch.inf, 1.0])])

@@ -45,7 +45,8 @@ def test_that_functions_without_a_derivative_have_a_reason() -> None:
 
     assert refused(lambda x: jnp.argmax(x)) == "returns no floating-point numbers"
     assert refused(lambda x: x & 1) == "takes integers"
-    assert refused(lambda x: jax.lax.nextafter(x, x + 1)).startswith("no NumPy form")
+    assert refused(lambda x: jax.lax.linalg.hessenberg(jnp.ones((3, 3)) * jnp.sum(x))[0]).startswith("no NumPy form")
+    assert refused(lambda x: jax.lax.nextafter(x, x + 1)) == "JAX has no derivative of it"
     assert refused(lambda x: jax.lax.zeta(jnp.full_like(x, 3), 1 + x * x)) == "JAX has no derivative of it"
     assert functions.judge("lax.iota", jax.lax.iota, "float32", 60.0)["refused"].startswith("creates arrays")
 
