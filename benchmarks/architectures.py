@@ -1,9 +1,12 @@
-"""Graphs of layers: correct gradients of the five families, and planted faults by layer, dtype and depth.
+"""Random networks: correct gradients of the six families, and planted faults by layer, dtype and depth.
 
-    python -m benchmarks.architectures correct --seconds 120
+    python -m benchmarks.architectures correct --seconds 120 --start 0 --out FOLDER
+    python -m benchmarks.architectures again --out FOLDER
+    python -m benchmarks.architectures merge --out FOLDER
     python -m benchmarks.architectures detection
 
-Writes its part of ``reports/architectures.json``.
+``correct`` appends to the part of the campaign in FOLDER that begins with network 0, and resumes it. ``again`` judges
+all accused cases once more, and ``merge`` and ``detection`` write their parts of ``reports/architectures.json``.
 """
 
 from __future__ import annotations
@@ -13,27 +16,20 @@ import collections
 import dataclasses
 import itertools
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gradagree.adapters import Adapter
-from gradagree.cases.architectures import BUILDERS, draw_graph
-from gradagree.cases.graph_case import GraphCase
-from gradagree.cases.regimes import REGIMES, Source
-from gradagree.checker.judge import Framework, judge
-from gradagree.checker.response import handshake, respond
-from gradagree.checker.verdict import Record
-from gradagree.functions import graph_check as graph_check  # judges graphs
+from benchmarks.correct_gradients import DTYPES, FAMILIES, Campaign, InProcess, judge_again, merged
+from gradagree.cases.architectures import draw_graph
+from gradagree.cases.regimes import Source
 from gradagree.reference import ErrorFunction
 from gradagree.reference.layer import Layer
 from gradagree.runner.known import known_by, mark_known
 
 PAGE = Path(__file__).parents[1] / "reports" / "architectures.json"
-DTYPES = ("float64", "float32", "float16", "bfloat16")
 DEPTHS = (1, 3, 6, 12, 24)
 Wrong = Callable[..., Any]
 FAULTS: dict[str, tuple[int, str, Wrong]] = {
@@ -48,44 +44,6 @@ FAULTS: dict[str, tuple[int, str, Wrong]] = {
     "residual": (0, "delta_x", lambda found, g, x: found - g),
 }
 """For each layer the place and the name of a wrong cotangent, and what it is: a missing term, a wrong scale or axis."""
-
-
-class InProcess:
-    """One framework in this process."""
-
-    def __init__(self, name: str) -> None:
-        self.adapter = Adapter.catalogue[name]()
-        with self.adapter.settings():
-            self.framework = Framework.of(name, handshake(self.adapter))
-
-    def record(self, case: GraphCase, mode: str) -> Record:
-        arrays = case.arrays()
-        with self.adapter.settings():
-            reply = respond(self.adapter, case.problem(arrays), mode)
-        return judge(case, arrays, self.framework, reply)
-
-
-def correct(seconds: float, modes: list[str]) -> dict[str, Any]:
-    """The verdicts on correct gradients in all families, distributions and dtypes, and every accusation."""
-    frameworks = {name: InProcess(name) for name in dict.fromkeys(mode.partition(":")[0] for mode in modes)}
-    errors = [ErrorFunction.catalogue[name]() for name in sorted(ErrorFunction.catalogue)]
-    known, counts = known_by(None), collections.Counter[str]()
-    families, accused, started = collections.Counter[str](), [], time.monotonic()
-    for k, family in ((k, family) for k in itertools.count() for family in BUILDERS):
-        if time.monotonic() - started > seconds:
-            break
-        for place, dtype in enumerate(DTYPES):
-            regime = [*REGIMES][(k + place) % len(REGIMES)]
-            case = draw_graph(Source(f"campaign {family} {k}"), family, None, errors, regime, dtype, k)
-            for mode in modes:
-                name, _, own = mode.partition(":")
-                record = mark_known(frameworks[name].record(case, own), known, case)
-                counts["known" if record.known else record.verdict.value] += 1
-                families[family] += 1
-                if record.verdict.fails and not record.known:
-                    what = [record.framework, record.mode, record.dtype, record.function, record.entry, record.reason]
-                    accused.append([record.verdict.value, *what, record.expected_radius is not None, record.spec])
-    return {"records": sum(counts.values()), "verdicts": counts, "families": families, "accused": accused}
 
 
 def planted(layer: Layer, place: int, wrong: Wrong) -> Layer:
@@ -129,24 +87,48 @@ def detection() -> Iterator[dict[str, Any]]:
             }  # fmt: skip
 
 
+def publish(part: str, found: Any) -> None:
+    page = json.loads(PAGE.read_text()) if PAGE.exists() else {}
+    PAGE.write_text(json.dumps(page | {part: found}, indent=1) + "\n")
+
+
+def show_detection() -> None:
+    found = [*detection()]
+    publish("detection", found)
+    for depth in DEPTHS:
+        rows = [row for row in found if row["depth"] == depth]
+        print(
+            depth, *(f"{what} {sum(row[what] for row in rows)}/{len(rows)}" for what in ("found", "named", "accused"))
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=["correct", "detection"])
+    parser.add_argument("part", choices=["correct", "again", "merge", "detection"])
     parser.add_argument("--seconds", type=float, default=120.0)
-    parser.add_argument("--modes", default="torch:backward")
+    parser.add_argument("--modes", default="torch:backward,torch:grad,jax:packed")
+    parser.add_argument("--families", default=",".join(FAMILIES))
+    parser.add_argument("--start", type=int, default=0)
+    parser.add_argument("--networks", type=int, default=10**9)
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    found: Any = [*detection()] if options.part == "detection" else correct(options.seconds, options.modes.split(","))
-    page = json.loads(PAGE.read_text()) if PAGE.exists() else {}
-    PAGE.write_text(json.dumps(page | {options.part: found}, indent=1) + "\n")
     if options.part == "detection":
-        for depth in DEPTHS:
-            rows = [row for row in found if row["depth"] == depth]
-            print(
-                depth,
-                *(f"{what} {sum(row[what] for row in rows)}/{len(rows)}" for what in ("found", "named", "accused")),
-            )
+        show_detection()
+    elif options.part == "correct":
+        path = options.out and options.out / f"part{options.start:06d}.jsonl"
+        campaign = Campaign(options.modes.split(","), options.families.split(","))
+        found = campaign.run(options.seconds, options.start, path, options.networks)
+        print(len(found), dict(collections.Counter(line.verdict for line in found)))
+        for line in found:
+            if line.accused:
+                print(*line)
+    elif options.out is None:
+        parser.error(f"{options.part} needs --out FOLDER, the folder of a campaign")
+    elif options.part == "again":
+        for row in judge_again(options.out):
+            print(*row)
     else:
-        print(found["records"], dict(found["verdicts"]))
+        publish("correct", merged(options.out))
 
 
 if __name__ == "__main__":

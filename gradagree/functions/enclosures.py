@@ -15,7 +15,7 @@ from gradagree.arithmetic.rounding import is_representable
 from gradagree.arithmetic.variance import DEVIATIONS, Variance
 from gradagree.functions.batches import Batch, Evaluation, batch_of
 from gradagree.functions.opmath import OPMATH, Storing, storing_of, turned
-from gradagree.functions.sampling import sampled_deviations
+from gradagree.functions.sampling import SAMPLES, Sampler, Samples
 from gradagree.reference.graph import Graph
 
 LADDER = ("wide", "stored")
@@ -38,12 +38,14 @@ class Expected:
 
     probable: Tolerance in the probabilistic model, or None.
     correlated: Gives that tolerance where errors are not independent; evaluated for an array beyond the other one.
+    least: Gives a lower bound of that, from this number of samples.
     """
 
     value: np.ndarray
     radius: np.ndarray
     probable: np.ndarray | None = None
     correlated: Callable[[], np.ndarray] | None = None
+    least: Callable[[int], np.ndarray] | None = None
 
     def put(self, place: slice, rows: Expected) -> None:
         """Write these rows."""
@@ -189,13 +191,52 @@ def sampled(
     assumed are the tolerances for independent errors.
     """
     inside = interior(rung, dtype)
-    try:
-        deviations = sampled_deviations(graph, inputs, cotangents, inside)
-    except np.linalg.LinAlgError:  # a matrix is singular: there are no numbers to sample around
-        return assumed
-    both = zip(assumed, deviations, strict=True)
-    first, second = ([widened(t, d, inside) for t, d in zip(*pair, strict=True)] for pair in both)
-    return first, second
+    return SampledTolerances(functools.partial(Sampler, graph, inputs, cotangents, inside), inside, assumed).all
+
+
+class SampledTolerances:
+    """The tolerances from samples of the errors of a whole graph, of which some samples give a lower bound.
+
+    Args:
+        sampler: Makes the sampler.
+        inside: The rounding model.
+        assumed: The tolerances for independent errors.
+    """
+
+    def __init__(self, sampler: Callable[[], Sampler], inside: Model, assumed: tuple[list[Any], list[Any]]) -> None:
+        self.sampler, self.inside, self.assumed = sampler, inside, assumed
+
+    @functools.cached_property
+    def samples(self) -> Samples | None:
+        """The samples; None where a matrix is singular, so that there are no numbers to sample around."""
+        try:
+            found = Samples(self.sampler())
+            found.deviations(1)
+        except np.linalg.LinAlgError:
+            return None
+        return found
+
+    @functools.cached_property
+    def all(self) -> tuple[list[Any], list[Any]]:
+        """The tolerances of the outputs and of the gradients."""
+        try:
+            deviations = None if self.samples is None else self.samples.deviations(SAMPLES)
+        except np.linalg.LinAlgError:
+            deviations = None
+        if deviations is None:
+            return self.assumed
+        both = zip(self.assumed, deviations, strict=True)
+        first, second = ([widened(t, d, self.inside) for t, d in zip(*pair, strict=True)] for pair in both)
+        return first, second
+
+    def least(self, which: int, k: int, drawn: int) -> np.ndarray:
+        """A lower bound of one of them from some samples; from none that of the smallest numbers of the dtype."""
+        if drawn == 0:
+            return np.full(np.shape(self.assumed[which][k]), DEVIATIONS * self.inside.quantum)
+        if self.samples is None:
+            return np.zeros(np.shape(self.assumed[which][k]))
+        deviation = self.samples.deviations(drawn)[which][k]
+        return np.asarray(DEVIATIONS * (deviation + self.inside.quantum))
 
 
 def widened(tolerance: Any, deviation: Any, inside: Model) -> Any:
@@ -259,9 +300,10 @@ def is_sharp(expected: Sequence[Expected | None], dtype: str) -> bool:
 
 
 def with_probable(
-    expected: Expected, tolerance: np.ndarray | None, correlated: Callable[[], np.ndarray] | None = None
-) -> Expected:
-    return replace(expected, probable=tolerance, correlated=correlated)
+    expected: Expected, tolerance: np.ndarray | None, correlated: Callable[[], np.ndarray] | None = None,
+    least: Callable[[int], np.ndarray] | None = None,
+) -> Expected:  # fmt: skip
+    return replace(expected, probable=tolerance, correlated=correlated, least=least)
 
 
 def expect(
@@ -276,10 +318,12 @@ def expect(
     if rung in OPMATH:  # a coarser arithmetic follows, with samples
         values = [with_probable(y, t) for y, t in zip(values, assumed[0], strict=True)]
         return values, [g if g is None else with_probable(g, t) for g, t in zip(gradients, assumed[1], strict=True)]
-    samples = functools.cache(lambda: sampled(graph, inputs, cotangents, rung, dtype, assumed))
+    inside = interior(rung, dtype)
+    samples = SampledTolerances(functools.partial(Sampler, graph, inputs, cotangents, inside), inside, assumed)
 
-    def of(which: int, k: int) -> Callable[[], np.ndarray]:
-        return lambda: samples()[which][k]
+    def wrapped(one: Expected, which: int, k: int) -> Expected:
+        least = functools.partial(samples.least, which, k)
+        return with_probable(one, assumed[which][k], lambda: samples.all[which][k], least)
 
-    values = [with_probable(y, assumed[0][k], of(0, k)) for k, y in enumerate(values)]
-    return values, [g if g is None else with_probable(g, assumed[1][k], of(1, k)) for k, g in enumerate(gradients)]
+    values = [wrapped(y, 0, k) for k, y in enumerate(values)]
+    return values, [g if g is None else wrapped(g, 1, k) for k, g in enumerate(gradients)]

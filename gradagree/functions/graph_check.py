@@ -6,13 +6,14 @@ Importing this module makes `gradagree.checker` judge such cases, and prove the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from gradagree.adapters import Answer
 from gradagree.adapters.graph_programs import taps_of
 from gradagree.arithmetic.model import FORMATS, Model
+from gradagree.cases.case import sha256_of
 from gradagree.cases.graph_case import GraphArrays, GraphCase
 from gradagree.cases.graph_reference import node_values
 from gradagree.checker.comparison import Comparison
@@ -51,7 +52,42 @@ def answer_fields(request: JudgeRequest) -> dict[str, Any]:
     wrong = malformed_graph(case, answer)
     if wrong is not None:
         return {"verdict": Verdict.CRASHED, "reason": f"its answer is malformed: {wrong}"}
-    graph = TappedGraph(case, arrays, answer, framework.model(case.dtype, reply.mode))
+    model = framework.model(case.dtype, reply.mode)
+    key = LastAnswer(case.spec, tuple(type(f) for f in case.functions), arrays.sha256, sha256_of_answer(answer), model)
+    if key not in LAST:
+        LAST.clear()
+        LAST[key] = compared_fields(TappedGraph(case, arrays, answer, model))
+    return LAST[key] | {"seconds": answer.seconds}
+
+
+class LastAnswer(NamedTuple):
+    """What the fields of a record depend on; modes with the same numbers share them."""
+
+    spec: str
+    kinds: tuple[type, ...]  # names may be defined anew
+    sha256: str
+    answer: str
+    model: Model
+
+
+LAST: dict[LastAnswer, dict[str, Any]] = {}
+"""The fields of the last answer, if there is one."""
+
+
+def sha256_of_answer(answer: Answer) -> str:
+    """A hash of all arrays of an answer (0 equals -0)."""
+    maps = {"values": answer.values, "cotangents": answer.cotangents, "gradients": answer.gradients}
+    found = {
+        f"{kind} {name}": np.where(np.isnan(x), np.nan, x + 0.0)
+        for kind, arrays in maps.items() for name, x in arrays.items()
+    }  # fmt: skip
+    return sha256_of(found | {"E": np.asarray(answer.E, dtype=np.float64)})
+
+
+def compared_fields(graph: TappedGraph) -> dict[str, Any]:
+    """The fields of a record of an answer that is not malformed."""
+    case: Any = graph.case
+    answer = graph.answer
     comparisons, found, proof = confirmed_graph(check_graph(graph))
     fields = {**sharpness(case, comparisons), "seconds": answer.seconds, **worst(case, comparisons, found, proof)}
     fields |= {"slopes": slopes_of(case, comparisons)}

@@ -294,7 +294,7 @@ class LayerCheck:
         quantity = Quantity(Kind.VALUE, self.number, value_name(self.number), "c")
         expected = self.expected.map(lambda both: both[0][0])
         found = judge(self.value, expected, is_value=True)
-        if found.verdict is not Verdict.AGREE and self.other is not None:
+        if unexplained(found) and self.other is not None:
 
             def of(rung: str) -> Expected:
                 both = either(expected[rung], self.by_other[rung][0][0])
@@ -325,7 +325,7 @@ class LayerCheck:
 
         expected = self.expected.map(of)
         found = judge(observed, expected)
-        if found.verdict is not Verdict.AGREE:
+        if unexplained(found):
             other = judge(observed, self.by_any(expected, place), scale=self.largest_terms[place])
             found = other if not other.verdict.fails else found
         is_input = k < len(self.edges)
@@ -352,6 +352,11 @@ class LayerCheck:
         if reason:
             return replace(found, verdict=Verdict.UNDECIDED, reason=reason), None
         return replace(found, expected=proof.value), proof.radius
+
+
+def unexplained(found: ArrayFinding) -> bool:
+    """True if a larger tolerance, such as that of another formula, may change the verdict for the better."""
+    return found.verdict.fails or found.verdict is Verdict.INACCURATE
 
 
 def either(one: Expected | None, other: Expected | None) -> Expected | None:

@@ -17,6 +17,9 @@ from gradagree.functions.own_operations import OWN_OPERATIONS, REASON
 LEAST_SHARE = 0.5
 """An array of which less than this share is really checked is undecided."""
 
+FEW_SAMPLES = (0, 1, 4)
+"""Numbers of samples after which a lower bound of the sampled tolerance is compared."""
+
 NO_ENTRIES = "it has no entries, so nothing was compared"
 
 
@@ -120,10 +123,24 @@ def judge_by(observed: np.ndarray | None, expected: Expected, arithmetic: str) -
     if found.verdict is Verdict.SUSPECT:
         wider = np.fmax(expected.probable, expected.correlated())
         return judge_within(observed, replace(expected, probable=wider), arithmetic)
-    if found.verdict is Verdict.UNDECIDED:
+    if found.verdict is Verdict.UNDECIDED and not stays_blunt(expected):
         again = judge_within(observed, replace(expected, probable=expected.correlated()), arithmetic)
         return again if again.verdict is Verdict.AGREE else found
     return found
+
+
+def stays_blunt(expected: Expected) -> bool:
+    """True if a lower bound of the sampled tolerance is too large already: none, or a few samples tell."""
+    value, radius, size = expected.value, expected.radius, np.abs(expected.value)
+    if expected.least is None or not are_finite(value):
+        return False
+    largest = np.max(size, initial=0.0)
+    for drawn in FEW_SAMPLES:
+        with np.errstate(all="ignore"):
+            least = np.fmin(radius, expected.least(drawn))
+            if not np.max(least) < largest or np.mean((size > least) | (least == 0)) < LEAST_SHARE:
+                return True
+    return False
 
 
 def judge_within(observed: np.ndarray | None, expected: Expected, arithmetic: str) -> ArrayFinding:

@@ -128,5 +128,14 @@ def with_own(usual: Expected | None, own: Expected | None, same: Same) -> Expect
     radius = wider(usual.radius, own.radius)
     if usual.probable is None and own.probable is None:
         return Expected(usual.value, radius)
+
+    def least(drawn: int) -> np.ndarray:
+        bounds = (probable(one) if one.correlated is None else known_least(one, drawn) for one in (usual, own))
+        return wider(*bounds)
+
     sampled = functools.cache(lambda: wider(correlated(usual), correlated(own)))
-    return Expected(usual.value, radius, wider(probable(usual), probable(own)), sampled)
+    return Expected(usual.value, radius, wider(probable(usual), probable(own)), sampled, least)
+
+
+def known_least(one: Expected, drawn: int) -> np.ndarray:
+    return np.zeros(one.value.shape) if one.least is None else one.least(drawn)

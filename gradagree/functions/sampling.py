@@ -144,16 +144,33 @@ def sampled_deviations(
     Returns:
         Two lists of arrays; None for an input that no output depends on.
     """
-    sampler = Sampler(graph, inputs, cotangents, inside)
-    exact = graph.results(sampler.values), sampler.gradients[: len(graph.inputs)]
-    squares: tuple[list[Any], list[Any]] = ([0.0] * len(exact[0]), [0.0] * len(exact[1]))
-    with np.errstate(all="ignore"):
-        for seed in range(count):
-            for total, right, found in zip(squares, exact, sampler.sample(seed), strict=True):
-                for k, (x, y) in enumerate(zip(right, found, strict=True)):
-                    total[k] = None if x is None else total[k] + np.square(np.asarray(y, float) - x)
-        roots = [[None if s is None else np.sqrt(s / count) for s in total] for total in squares]
-    return roots[0], roots[1]
+    return Samples(Sampler(graph, inputs, cotangents, inside), count).deviations(count)
+
+
+class Samples:
+    """The sampled deviations of a graph, of which some samples give a lower bound.
+
+    Args:
+        sampler: Draws the samples.
+        count: Number of samples of which the deviations are the root mean square.
+    """
+
+    def __init__(self, sampler: Sampler, count: int = SAMPLES) -> None:
+        self.sampler, self.count, self.drawn = sampler, count, 0
+        graph = sampler.graph
+        self.exact = graph.results(sampler.values), sampler.gradients[: len(graph.inputs)]
+        self.squares: tuple[list[Any], list[Any]] = ([0.0] * len(self.exact[0]), [0.0] * len(self.exact[1]))
+
+    def deviations(self, least: int) -> tuple[list[Any], list[Any]]:
+        """The deviations of all samples of which at least this many are drawn, as if the others had no error."""
+        with np.errstate(all="ignore"):
+            for seed in range(self.drawn, least):
+                for total, right, found in zip(self.squares, self.exact, self.sampler.sample(seed), strict=True):
+                    for k, (x, y) in enumerate(zip(right, found, strict=True)):
+                        total[k] = None if x is None else total[k] + np.square(np.asarray(y, float) - x)
+            self.drawn = max(self.drawn, least)
+            roots = [[None if s is None else np.sqrt(s / self.count) for s in total] for total in self.squares]
+        return roots[0], roots[1]
 
 
 def sampled_tangents(

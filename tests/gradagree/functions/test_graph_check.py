@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import gradagree.functions.graph_check  # noqa: F401 (judges graphs)
 from gradagree.adapters import Adapter
 from gradagree.adapters.graph_programs import taps_of
 from gradagree.cases.architectures import draw_graph
@@ -15,6 +14,7 @@ from gradagree.cases.regimes import Source
 from gradagree.checker.judge import Framework, judge
 from gradagree.checker.response import Response, handshake, respond
 from gradagree.checker.verdict import Verdict
+from gradagree.functions import graph_check
 from gradagree.reference import Activation, ErrorFunction
 from gradagree.reference.layer import Layer
 
@@ -209,3 +209,17 @@ def test_running_means_of_layer_norm_are_admissible(frameworks):
     text = "residual-2x6:layer_norm_affine,dense/3:mse:n2:f32:grid"
     verdicts = {frameworks(GraphCase.parse(f"{text}:s{k}"), "torch", "backward").verdict for k in range(12)}
     assert verdicts <= {Verdict.AGREE, Verdict.UNDECIDED}
+
+
+def test_that_an_answer_with_the_same_bits_is_judged_once_and_one_with_another_bit_anew(frameworks, monkeypatch):
+    judged, right = [], graph_check.compared_fields
+    monkeypatch.setattr(graph_check, "compared_fields", lambda graph: judged.append(graph) or right(graph))
+    case = drawn("mixer", 31)
+    found = [frameworks(case, "torch", mode) for mode in ("backward", "grad")]
+    assert [record.verdict for record in found] == [Verdict.AGREE] * 2
+    assert [record.mode for record in found] == ["backward", "grad"]
+    assert len(judged) == 1
+    last = next(name for name in reversed(case.parameter_names) if name.endswith(".b"))
+    changed = frameworks(case, "torch", "grad", lambda answer: answer.gradients[last].__imul__(2))
+    assert changed.verdict is Verdict.DISAGREE
+    assert len(judged) == 2
