@@ -50,7 +50,7 @@ def spacings(x: np.ndarray, form: Format) -> tuple[np.ndarray, np.ndarray]:
     return np.where(x >= 0, away, back), np.where(x > 0, back, away)
 
 
-PARTS = {"complex64": "float32", "complex128": "float64"}
+PARTS = {"complex32": "float16", "complex64": "float32", "complex128": "float64"}
 """The format of the real and imaginary parts of a dtype of complex numbers."""
 
 FORMATS = {

@@ -30,6 +30,8 @@ Results = tuple[Sequence[Any], Sequence[Any]]
 """(values, gradients) of a call; no values if its outputs are others."""
 Judge = Callable[[Call, Sequence[Any], Results, Collection[str] | None], list[GradientRecord]]
 """The records of (call, cotangents, results), of the arrays with these labels; of all without labels."""
+WITHOUT_SUM = ("complex32",)
+"""Dtypes whose numbers no framework adds up."""
 
 
 @dataclass(frozen=True)
@@ -356,6 +358,8 @@ def try_uniform_cotangents(plain: PlainCall, trials: Trials) -> None:
     reason = "the same cotangent in a contiguous array gives the right gradient"
     attempt(plain, Condition("expanded cotangent", call, expanded, reason, usual), trials)
     if len(trials.records) > count:
+        return
+    if any(g is not None and adapter.dtype(g) in WITHOUT_SUM for g in ones):
         return
     scalars = [None if g is None else adapter.array(np.ones(()), g) for g in ones]
     reason, usual = "the gradient of the sum of the output", ([], usual[1])

@@ -258,3 +258,28 @@ def test_that_a_conjugate_gradient_of_a_matrix_function_is_found(name: str, dtyp
 
     with pytest.raises(Disagreement):
         assert_grads(Conjugate.apply, (of_torch(Z, dtype),), layouts=False, repeat=1)
+
+
+HALVES = [torch.tensor(part.T[0] + k, dtype=torch.float16) for k, part in enumerate((Z.real, Z.imag))]
+
+
+@pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental:UserWarning")
+@pytest.mark.parametrize("function", [torch.complex, lambda a, b: a.chalf() * b], ids=["complex", "chalf"])
+def test_that_complex_numbers_of_16_bits_are_checked(function: Callable[..., Any]) -> None:
+    report = assert_grads(function, HALVES)
+    assert {r.dtype for r in report.records} == {"complex32", "float16"}
+
+
+@pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental:UserWarning")
+def test_that_a_wrong_sign_of_an_imaginary_part_of_16_bits_is_found() -> None:
+    class Wrong(torch.autograd.Function):
+        @staticmethod
+        def forward(_: Any, a: Any, b: Any) -> Any:
+            return torch.complex(a, b)
+
+        @staticmethod
+        def backward(_: Any, g: Any) -> Any:
+            return torch.view_as_real(g)[..., 0], -torch.view_as_real(g)[..., 1]
+
+    with pytest.raises(Disagreement, match="it has the wrong sign"):
+        assert_grads(Wrong.apply, HALVES)
