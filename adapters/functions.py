@@ -152,13 +152,14 @@ class FunctionAdapter(Protocol):
     def precise(self) -> AbstractContextManager[Any]:
         """A context in which the framework keeps float64."""
 
-    def vjp(self, call: Call, cotangents: Sequence[Any], passes: int = 1) -> tuple[list[Any], list[Any]]:
+    def vjp(self, call: Call, cotangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """(outputs, gradients with respect to call.wrt) in reverse mode; None for a gradient that is undefined.
-
-        Of several backward passes after one forward pass, the gradients are those of the last.
 
         The cotangent and the gradient of a complex number x + i y are dL/dx + i dL/dy, in every framework.
         """
+
+    def vjps(self, call: Call, many: Sequence[Sequence[Any]]) -> tuple[list[Any], list[list[Any]]]:
+        """As `vjp`, for several lists of cotangents: backward passes of one forward pass, one after the other."""
 
     def jvp(self, call: Call, tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """(outputs, tangents of the outputs) in forward mode, for one tangent for each of call.wrt."""

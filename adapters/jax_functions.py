@@ -146,7 +146,7 @@ class JaxFunctions:
     def outputs(self, call: Call) -> list[Any]:
         return compiled(call, "outputs", call.function)(call.arrays)
 
-    def vjp(self, call: Call, cotangents: Sequence[Any], passes: int = 1) -> tuple[list[Any], list[Any]]:
+    def vjp(self, call: Call, cotangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         def function(arrays: Sequence[Any], seeds: Sequence[Any]) -> Any:
             outputs, vjp = jax.vjp(lambda moving: call.function(with_arrays(call, arrays, moving)), moved(call, arrays))
             both = zip(outputs, seeds, strict=True)
@@ -157,6 +157,10 @@ class JaxFunctions:
         if any(g is None for g in seeds):
             seeds = filled(call, seeds)
         return compiled(call, "vjp", function)(call.arrays, seeds)
+
+    def vjps(self, call: Call, many: Sequence[Sequence[Any]]) -> tuple[list[Any], list[list[Any]]]:
+        found = [self.vjp(call, cotangents) for cotangents in many]
+        return found[0][0], [gradients for _, gradients in found]
 
     def jvp(self, call: Call, tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         def function(arrays: Sequence[Any], tangents: Sequence[Any]) -> Any:

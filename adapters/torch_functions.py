@@ -166,20 +166,23 @@ class TorchFunctions:
             call.random = not torch.equal(before, torch.get_rng_state())
             return found
 
-    def vjp(self, call: Call, cotangents: Sequence[Any], passes: int = 1) -> tuple[list[Any], list[Any]]:
+    def vjp(self, call: Call, cotangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        outputs, (gradients,) = self.vjps(call, [cotangents])
+        return outputs, gradients
+
+    def vjps(self, call: Call, many: Sequence[Sequence[Any]]) -> tuple[list[Any], list[list[Any]]]:
         arrays = [x.detach().requires_grad_(k in call.wrt) for k, x in enumerate(call.arrays)]
+        inputs, found = [arrays[k] for k in call.wrt], []
         with seeded(), call.state():
             outputs = call.function(arrays)
-            pairs = [(y, g) for y, g in zip(outputs, cotangents, strict=True) if g is not None and y.requires_grad]
             if any(y.requires_grad for y in outputs):
                 call.constant = [k for k, y in enumerate(outputs) if not y.requires_grad]
-            if not pairs:
-                return outputs, [None for _ in call.wrt]
-            both = [y for y, _ in pairs], [arrays[k] for k in call.wrt], [g for _, g in pairs]
-            for _ in range(passes - 1):
-                torch.autograd.grad(*both, allow_unused=True, retain_graph=True)
-            found = defined_gradients(*both)
-        return [y.detach() for y in outputs], list(found)
+            for k, cotangents in enumerate(many):
+                pairs = [(y, g) for y, g in zip(outputs, cotangents, strict=True) if g is not None and y.requires_grad]
+                both = [y for y, _ in pairs], inputs, [g for _, g in pairs]
+                kept = k < len(many) - 1
+                found.append(list(defined_gradients(*both, kept) if pairs else [None] * len(inputs)))
+        return [y.detach() for y in outputs], found
 
     def jvp(self, call: Call, tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         forward = torch.autograd.forward_ad
@@ -245,14 +248,16 @@ class TorchFunctions:
         return list(found)
 
 
-def defined_gradients(outputs: Sequence[Any], inputs: Sequence[Any], cotangents: Sequence[Any]) -> Sequence[Any]:
+def defined_gradients(
+    outputs: Sequence[Any], inputs: Sequence[Any], cotangents: Sequence[Any], retain_graph: bool = False
+) -> Sequence[Any]:
     """The gradients.
 
     Raises:
         UsageError: PyTorch says that there is none: the function depends on the phases of complex eigenvectors.
     """
     try:
-        return torch.autograd.grad(outputs, inputs, cotangents, allow_unused=True)
+        return torch.autograd.grad(outputs, inputs, cotangents, retain_graph=retain_graph, allow_unused=True)
     except RuntimeError as error:
         if "ill-defined" not in str(error):
             raise

@@ -93,7 +93,6 @@ def check_vjp(
             self,
             call: Call,  # noqa: ARG002
             cotangents: Sequence[Any],
-            passes: int = 1,  # noqa: ARG002
         ) -> tuple[list[Any], list[Any]]:
             value, vjp = f_vjp(*given)
             outputs, spec = tree_util.tree_flatten(value)

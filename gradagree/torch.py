@@ -39,15 +39,13 @@ class GradcheckDisagreement(Disagreement, GradcheckError):  # type: ignore[misc]
 class _Batched(TorchFunctions):
     """Computes the gradients for two cotangents in one batched backward pass, and returns those of the first."""
 
-    def vjp(self, call: Call, cotangents: Sequence[Any], passes: int = 1) -> tuple[list[Any], list[Any]]:
+    def vjp(self, call: Call, cotangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         arrays = [x.detach().requires_grad_(k in call.wrt) for k, x in enumerate(call.arrays)]
         with seeded(), call.state():
             outputs = call.function(arrays)
             pairs = [(y, g) for y, g in zip(outputs, cotangents, strict=True) if g is not None and y.requires_grad]
             batch = [torch.stack([g, g.flip(tuple(range(g.dim()))) if g.dim() else 2 * g]) for _, g in pairs]
             both = [y for y, _ in pairs], [arrays[k] for k in call.wrt], batch
-            for _ in range(passes - 1):
-                torch.autograd.grad(*both, allow_unused=True, is_grads_batched=True, retain_graph=True)
             found = torch.autograd.grad(*both, allow_unused=True, is_grads_batched=True)
         return [y.detach() for y in outputs], [None if g is None else g[0] for g in found]
 

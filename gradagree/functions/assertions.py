@@ -26,7 +26,7 @@ from gradagree.functions.checked_call import (
     gradients_of,
     value_records,
 )
-from gradagree.functions.conditions import PlainCall, Results, Trials, Unchanged, protected, try_conditions, unwritten
+from gradagree.functions.conditions import PlainCall, Results, Trials, Unchanged, protected, unwritten
 from gradagree.functions.derivations import check_written, written_graph
 from gradagree.functions.drawing import INEXACT, draw_cotangents
 from gradagree.functions.enclosures import LADDER
@@ -43,6 +43,7 @@ from gradagree.functions.references import check_estimators, describe, graph_of,
 from gradagree.functions.saved import FailedCheck, save_call
 from gradagree.functions.tangents import gradient_graph
 from gradagree.functions.ties import checked_by_sum, has_projected_gradient, is_smooth, sum_over_ties, tied_values
+from gradagree.functions.together import try_conditions
 from gradagree.functions.usage import (
     check_compared,
     check_cotangents,

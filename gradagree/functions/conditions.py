@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
@@ -22,6 +21,9 @@ from gradagree.functions.references import describe
 
 MOST_OUTPUTS = 8
 """Of more outputs than this, the first ones go without a cotangent in turn."""
+
+CONTIGUOUS = "the same numbers in contiguous arrays give the right result"
+"""The reason of a failure that depends on the memory layout of inputs."""
 
 ALONE = "no derivative"
 """The condition of a call for its values only."""
@@ -111,54 +113,6 @@ class Trials:
     named: bool = False
 
 
-def try_conditions(plain: PlainCall, trials: Trials) -> list[GradientRecord]:
-    """The records of what fails only under a condition that hides a wrong gradient; repeated calls first."""
-    compare_outputs(plain, trials)
-    repeated = list(repetitions(plain, trials.repeat)) if trials.repeat > 1 else []
-    layouts = list(cotangent_layouts(plain)) if trials.layouts else []
-    others = [c for c in repeated if not c.repeated and c.passes == 1]
-    for condition in [c for c in repeated if c.repeated or c.passes > 1]:
-        attempt(plain, condition, trials)
-    if is_large(plain.call) and others and layouts and are_right_together(plain, layouts[0]):
-        trials.conditions += [condition.name for condition in (*others, layouts[0])]
-        others, layouts = [], layouts[1:]
-    for condition in others:
-        attempt(plain, condition, trials)
-    if trials.layouts and not any(record.verdict.fails for record in trials.records):
-        for condition in layouts:
-            attempt(plain, condition, trials)
-        try_uniform_cotangents(plain, trials)
-        try_missing_cotangents(plain, trials)
-        for condition in single_gradients(plain):
-            attempt(plain, condition, trials)
-        for condition in input_layouts(plain):
-            attempt(plain, condition, trials)
-    return trials.records
-
-
-LARGE = 1 << 17
-"""Entries of the arrays of a call from which on independent conditions are tried in one call."""
-
-
-def is_large(call: Call) -> bool:
-    return sum(math.prod(x.shape) for x in call.arrays) >= LARGE
-
-
-def are_right_together(plain: PlainCall, layout: Condition) -> bool:
-    """True if nothing fails in one call with memory filled with NaN, another call in between, and another layout.
-
-    Each of them is tried alone otherwise, so that the failure has its name.
-    """
-    call, usual = interrupted(plain.adapter, plain.call), (plain.values, plain.gradients)
-    try:
-        with plain.adapter.uninitialized_as_nan() if plain.adapter.strided else nullcontext():
-            results = plain.adapter.vjp(call, layout.seeds)
-    except Exception:  # noqa: BLE001 (whatever the user's function raises)
-        return False
-    apart = differences(plain, usual, results)
-    return not apart or not failures(plain, replace(layout, call=call), results, apart)
-
-
 def compare_outputs(plain: PlainCall, trials: Trials) -> None:
     """The values of the call without a derivative: a function may compute them in another way than for a derivative."""
     if not trials.layouts and trials.repeat < 2:
@@ -198,7 +152,8 @@ def results_of(plain: PlainCall, condition: Condition) -> Results:
     """(values, gradients) of the call; if only one array has a gradient, the others have that of the plain call."""
     call, k = condition.call, condition.alone
     if k is None:
-        return plain.adapter.vjp(call, condition.seeds, condition.passes)
+        values, found = plain.adapter.vjps(call, [condition.seeds] * condition.passes)
+        return values, found[-1]
     values, (alone,) = plain.adapter.vjp(replace(call, wrt=[call.wrt[k]]), condition.seeds)
     return values, [alone if j == k else g for j, g in enumerate(plain.gradients)]
 
@@ -412,16 +367,20 @@ def single_gradients(plain: PlainCall) -> Iterator[Condition]:
 
 
 def input_layouts(plain: PlainCall) -> Iterator[Condition]:
-    """The same inputs in other memory layouts, and inputs whose first axis has stride 0."""
+    """The same inputs in other memory layouts."""
     if plain.call.random:  # random numbers follow the layout in memory, so another layout gives other ones
         return
+    usual = plain.values, plain.gradients
+    for name, arrays in in_layouts(plain.adapter, plain.call.arrays):
+        call = replace(plain.call, arrays=arrays)
+        yield Condition(f"{name} inputs", call, plain.seeds, CONTIGUOUS, usual, may_refuse=True)
+
+
+def expanded_inputs(plain: PlainCall) -> Iterator[Condition]:
+    """Inputs whose first axis has stride 0."""
     adapter, call, seeds = plain.adapter, plain.call, plain.seeds
-    reason = "the same numbers in contiguous arrays give the right result"
-    for name, arrays in in_layouts(adapter, call.arrays):
-        usual = plain.values, plain.gradients
-        yield Condition(f"{name} inputs", replace(call, arrays=arrays), seeds, reason, usual, may_refuse=True)
     found = [adapter.expanded(x) if k in call.wrt else None for k, x in enumerate(call.arrays)]
-    if all(x is None for x in found):
+    if call.random or all(x is None for x in found):
         return
     arrays = [x if e is None else e for x, e in zip(call.arrays, found, strict=True)]
     contiguous = [x if e is None else adapter.copy(e) for x, e in zip(call.arrays, found, strict=True)]
@@ -431,7 +390,7 @@ def input_layouts(plain: PlainCall) -> Iterator[Condition]:
         return
     if any(np.isnan(adapter.to_numpy(y)).any() for y in usual[0]):  # a row that holds NaN, or that gives it
         return
-    yield Condition("expanded inputs", replace(call, arrays=arrays), seeds, reason, usual, may_refuse=True)
+    yield Condition("expanded inputs", replace(call, arrays=arrays), seeds, CONTIGUOUS, usual, may_refuse=True)
 
 
 class Unchanged:
