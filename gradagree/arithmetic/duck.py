@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import difflib
 import inspect
 import sys
@@ -119,6 +121,19 @@ def conversion_error(arithmetic: str) -> NoRule:
 
 
 Rules = dict[Callable[..., Any], Callable[..., Any]]
+QUIET: contextvars.ContextVar[bool] = contextvars.ContextVar("QUIET", default=False)
+"""True within `quiet`."""
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Rules say nothing of overflow and of invalid operations, as NumPy would."""
+    token = QUIET.set(True)
+    try:
+        with np.errstate(all="ignore"):
+            yield
+    finally:
+        QUIET.reset(token)
 
 
 def method(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -166,7 +181,9 @@ class Duck(NDArrayOperatorsMixin):
         return self._apply(REDUCTIONS.get((ufunc, method)), f"{ufunc.__name__}.{method}", inputs, kwargs)
 
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
-        if any(issubclass(kind, Duck) and kind.rank > self.rank for kind in types):
+        if function is np.shape:
+            return self.shape
+        if len(types) > 1 and any(issubclass(kind, Duck) and kind.rank > self.rank for kind in types):
             return NotImplemented
         args, kwargs = bind_reduction_arguments(function, args, kwargs)
         return self._apply(function, function.__name__, args, kwargs)
@@ -181,7 +198,9 @@ class Duck(NDArrayOperatorsMixin):
         if rule is None:
             raise missing_rule_error(self.arithmetic, name.strip("_"), self.known())
         try:
-            with np.errstate(all="ignore"):
+            if QUIET.get():
+                return rule(*args, **kwargs)
+            with quiet():
                 return rule(*args, **kwargs)
         except TypeError as wrong:
             raise argument_error(self.arithmetic, name, rule, args, kwargs) or wrong from None

@@ -83,6 +83,10 @@ class Rounded(Duck):
         radius = np.where(tiny, np.maximum(radius, np.abs(x) + form.smallest), radius)
         return cls(x, radius, model, exactness.lowest_bit(x))
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.value.shape
+
     def _parts(self) -> tuple[Any, ...]:
         return (self.value, self.radius)
 
@@ -157,7 +161,8 @@ def result(
         rounding = np.where(exact, 0.0, rounding)
     rounding += spread
     largest = np.maximum.reduce(size, axis=None, initial=0.0)  # spread <= size
-    if not np.max((2 + relative) * largest + model.quantum) <= model.format.largest:
+    least = (2 + relative) * largest + model.quantum
+    if not (least if type(roundings) is int or not np.ndim(least) else np.max(least)) <= model.format.largest:
         found = finish(value, rounding, model, q)
         if within is None or not (finite := within()).any():
             return found

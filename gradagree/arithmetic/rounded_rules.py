@@ -137,11 +137,22 @@ def sum_of_terms(
 
     all_zero marks sums whose terms are all zero; by default those of size 0.
     """
-    partial = terms * ((model.accumulator.u + OWN) * size + model.quantum)
-    rounding = partial + model.u * (np.abs(value) + spread + partial)
-    safe = exactness.is_exact(size, q, model, accumulated=True) | (size == 0 if all_zero is None else all_zero)
-    radius = np.where(size > model.format.largest, np.inf, spread + np.where(safe, 0.0, rounding))
-    return finish(value, radius, model, q)
+    rounding = np.asarray(size * (terms * (model.accumulator.u + OWN)))
+    rounding += terms * model.quantum
+    last = np.asarray(np.abs(value))  # in place from here on, as new arrays take longer
+    last += spread
+    last += rounding
+    last *= model.u
+    rounding += last
+    safe = exactness.is_exact(size, q, model, accumulated=True)
+    if all_zero is not None or not np.all(size):
+        safe = safe | (size == 0 if all_zero is None else all_zero)
+    if safe is not np.False_ and np.any(safe):
+        rounding = np.where(safe, 0.0, rounding)
+    rounding += spread
+    if not np.maximum.reduce(size, axis=None, initial=0.0) <= model.format.largest:
+        rounding = np.where(size > model.format.largest, np.inf, rounding)
+    return finish(value, rounding, model, q)
 
 
 def mean(x: Rounded, axis: Any = None, keepdims: bool = False) -> Rounded:

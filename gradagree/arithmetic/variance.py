@@ -76,6 +76,10 @@ class Variance(Duck):
         known = zero | (np.abs(self.value) >= SMALLEST) | (deviation >= least)
         return np.where(known, np.where(zero, self.zero_threshold, tolerance), np.nan)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.value.shape
+
     def _parts(self) -> tuple[Any, ...]:
         return (self.value, self.variance)
 

@@ -16,12 +16,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 from gradagree.adapters.functions import FunctionAdapter
+from gradagree.arithmetic.duck import quiet
 from gradagree.arithmetic.model import FORMATS, model
 from gradagree.arithmetic.variance import Variance
 from gradagree.checker.comparison import Extremes, error_ratios, extremes, merged
 from gradagree.checker.verdict import Verdict
 from gradagree.functions.batches import Batch, Evaluation, batch_of
-from gradagree.functions.checked_call import CheckedCall, zero
+from gradagree.functions.checked_call import CheckedCall, Enclosures, zero
 from gradagree.functions.enclosures import (
     LADDER,
     add_in_any_order,
@@ -32,8 +33,10 @@ from gradagree.functions.enclosures import (
     store,
 )
 from gradagree.functions.judge import LEAST_SHARE, ArrayFinding, are_finite
+from gradagree.functions.ladder import Ladder
 from gradagree.functions.opmath import OPMATH, storing_of
 from gradagree.functions.parts import Part
+from gradagree.functions.records import GradientRecord
 from gradagree.functions.ties import notes_ties
 from gradagree.reference.operations.primitive import noted_ties
 
@@ -60,6 +63,23 @@ class Agreements:
         """True if other results for the same numbers agree as well."""
         both = zip(self.limits, (outputs, gradients), strict=True)
         return all(k in limits and limits[k].hold(x) for limits, xs in both for k, x in xs.items())
+
+
+def agreements_of(checked: CheckedCall, expected: Ladder[Enclosures], records: Sequence[GradientRecord]) -> Agreements:
+    """The limits of the arrays that agree, from records of all outputs, then of all gradients."""
+    found = Agreements()
+    stores, count = checked.stores([*checked.outputs, *checked.call.arrays]), len(checked.parts(checked.outputs))
+    by = [count + k for k, part in enumerate(checked.parts(checked.call.arrays)) if part.place in checked.call.wrt]
+    for j, record in zip([*range(count), *by], records, strict=True):
+        if record.verdict is not Verdict.AGREE or not record.arithmetic:
+            continue
+        outputs, gradients = expected[record.arithmetic]
+        one = outputs[j] if j < count else gradients[j - count]
+        if one is not None and one.value.shape == tuple(record.shape):
+            limits = Limits(one.value.shape, stores[j])
+            limits.put(..., one.value, np.abs(one.value), one.tolerance)
+            found.limits[j >= count][j if j < count else j - count] = limits
+    return found
 
 
 class Limits:
@@ -149,7 +169,7 @@ def agreements(
     rungs = [name for name in names if name in (*LADDER, *OPMATH)]
     comparison = RowComparison(checked, rungs, batch, numbers_of(checked, seeds, checked.outputs), observed, keep)
     try:
-        with np.errstate(all="ignore"), noted_ties() as comparison.noted:
+        with quiet(), noted_ties() as comparison.noted:
             found = comparison.findings()
     except Doubt:
         return Agreements()

@@ -16,7 +16,7 @@ from gradagree.adapters.functions import Call, FunctionAdapter
 from gradagree.adapters.program import UnknownOperation
 from gradagree.checker.verdict import Verdict
 from gradagree.errors import UsageError
-from gradagree.functions.agreement import Agreements, agreements
+from gradagree.functions.agreement import Agreements, agreements, agreements_of
 from gradagree.functions.around import check_around
 from gradagree.functions.checked_call import (
     CheckedCall,
@@ -398,6 +398,7 @@ def hidden(
     """The records of what fails only under a condition that the plain call does not have."""
     given, same = [*checked.call.arrays, *seeds], checked.adapter.same
     recent, agreed = Recent(given, expected, same), Recent(given, known, same)
+    whole = functools.cache(lambda: known if known.gradients else agreements_of(checked, expected, records))
 
     def judge_call(
         call: Call, seeds: Sequence[Any], results: Results, labels: Collection[str] | None
@@ -406,13 +407,14 @@ def hidden(
         inputs = checked.inputs if plain else checked.numbers(call.arrays, call.arrays)
         special = replace(checked, call=call, inputs=inputs)
         numbers = [*call.arrays, *seeds]
-        values, by = checked.numbers(results[0], results[0]), dict(checked.gradients(results[1]))
-        if (known := agreed.find(numbers)) is None:
-            known = agreed.keep(numbers, agreements(special, expected, seeds, *results, keep=True))
-        elif not known.admit(dict(enumerate(values)), by):
-            known = Agreements()
+        if (found := agreed.find(numbers)) is None:
+            found = agreed.keep(numbers, agreements(special, expected, seeds, *results, keep=True))
+        elif (found if found is not known else whole()).admit(*special.numbers_of(results, labels)):
+            return []
+        else:
+            found = Agreements()
         ladder = recent.of(numbers, lambda: expectations(special, seeds))
-        return proved(special, seeds, judged(special, ladder, *results, labels, known))
+        return proved(special, seeds, judged(special, ladder, *results, labels, found))
 
     verdicts = {record.label: record.verdict for record in records}
     plain = PlainCall(checked.adapter, checked.call, seeds, checked.outputs, values, gradients, judge_call, verdicts)

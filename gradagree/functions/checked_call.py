@@ -74,6 +74,25 @@ class CheckedCall:
         parts = self.parts(self.call.arrays)
         return [(k, x) for k, (part, x) in enumerate(zip(parts, arrays, strict=True)) if part.place in known]
 
+    def numbers_of(
+        self, results: tuple[Sequence[Any], Sequence[Any]], labels: Collection[str] | None
+    ) -> tuple[dict[int, Any], dict[int, Any]]:
+        """(values, gradients) on the host by the numbers of the real arrays, of those that have one of these labels."""
+        call, (values, gradients) = self.call, results
+        names = [f"gradient of {name}" for name in call.names]
+        outputs = {
+            k: part.of(self.adapter.to_numpy(values[part.place]))
+            for k, part in enumerate(self.parts(values))
+            if labels is None or call.results[part.place] in labels
+        }
+        known = dict(zip(call.wrt, gradients, strict=True))
+        chosen = [k for k in call.wrt if labels is None or names[k] in labels]
+        return outputs, {
+            k: part.of(None if known[part.place] is None else self.adapter.to_numpy(known[part.place]))
+            for k, part in enumerate(self.parts(call.arrays))
+            if part.place in chosen
+        }
+
     def ladder(
         self, compute: Callable[[str], T], by_own: Callable[[Graph, str], T], opmath: Sequence[str] = OPMATH
     ) -> Ladder[T]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gradagree.arithmetic.duck import quiet
 from gradagree.arithmetic.model import FORMATS, OUTWARD, OWN, Format, Model, model
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.arithmetic.rounding import is_representable
@@ -46,6 +47,11 @@ class Expected:
     probable: np.ndarray | None = None
     correlated: Callable[[], np.ndarray] | None = None
     least: Callable[[int], np.ndarray] | None = None
+
+    @property
+    def tolerance(self) -> np.ndarray:
+        """The smaller of both tolerances."""
+        return self.radius if self.probable is None else np.fmin(self.radius, self.probable)
 
     def put(self, place: slice, rows: Expected) -> None:
         """Write these rows."""
@@ -94,7 +100,7 @@ def enclose(
     formats = [replace(model(name), flushes=inside.flushes) for name in stores]
     storing = storing_of(graph, rung, inside, model(dtype))
     keep = None if storing is None else storing.keep
-    with np.errstate(all="ignore"):
+    with quiet():
         if order == 1 and (batch := batch_of(graph, inputs)) is not None:
             return enclose_by_rows(batch, inputs, cotangents, inside, formats, storing)
         lifted = [lift(x, inside) if is_floating(x) else x for x in inputs]
@@ -150,7 +156,7 @@ def probable(
         return probable_by_rows(batch, inputs, cotangents, known, model(dtype), storing)
     lifted = [known._lift(x) if is_floating(x) else x for x in inputs]
     seeds = [None if g is None else known._lift(g) for g in cotangents]
-    with np.errstate(all="ignore"):
+    with quiet():
         values = graph.evaluate(lifted, keep)
         arrays = graph.results(values), graph.vjp(turned(storing, values), turned(storing, seeds), keep=keep)
     first, second = ([probable_tolerance(x, model(dtype)) for x in xs] for xs in arrays)
@@ -164,7 +170,7 @@ def probable_by_rows(
     """As `probable`, some rows at a time."""
     evaluation = Evaluation(batch, lambda x: known._lift(x) if is_floating(x) else x, None, storing)
     count, found = len(batch.graph.outputs), dict[int, np.ndarray]()
-    with np.errstate(all="ignore"):
+    with quiet():
         for place in batch.slices():
             outputs, gradients = evaluation.rows(inputs, cotangents, place, {})
             for k, x in enumerate([*outputs, *gradients]):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gradagree.checker.verdict import Verdict
 from gradagree.functions.conditions import (
     MOST_OUTPUTS,
     Condition,
@@ -73,6 +74,8 @@ def try_again(plain: PlainCall, trials: Trials, repeated: Sequence[Condition], l
             for condition in again.undecided():
                 attempt(plain, condition, trials)
             return not any(record.verdict.fails for record in trials.records)
+        if again.nonfinite and fails_unwritten(plain, trials, repeated):
+            return False  # memory that was freed holds NaN from now on
     for condition in repeated:
         attempt(plain, condition, trials)
     if any(record.verdict.fails for record in trials.records):
@@ -82,6 +85,15 @@ def try_again(plain: PlainCall, trials: Trials, repeated: Sequence[Condition], l
     if trials.layouts:
         try_uniform_cotangents(plain, trials)
     return True
+
+
+def fails_unwritten(plain: PlainCall, trials: Trials, repeated: Sequence[Condition]) -> bool:
+    """True if the call fails with memory filled with NaN alone."""
+    count = len(trials.records)
+    for condition in repeated:
+        if condition.context is not nullcontext:
+            attempt(plain, condition, trials)
+    return len(trials.records) > count
 
 
 def try_together(plain: PlainCall, trials: Trials, conditions: Sequence[Condition], together: Failures) -> None:
@@ -140,7 +152,7 @@ class CallAgain:
         self.same = [c.seeds for c in layouts] or [given]
         if len(self.same) < 2 and not ones:
             self.same.append(given)
-        self.differs = False
+        self.differs = self.nonfinite = False
 
     def names(self) -> list[str]:
         """The names of the conditions that the call stands for."""
@@ -201,4 +213,6 @@ class CallAgain:
         if not (apart := differences(self.plain, self.usual, results)):
             return False
         self.differs = True
-        return bool(failures(self.plain, Condition("", self.plain.call, seeds, "", self.usual), results, apart))
+        wrong = failures(self.plain, Condition("", self.plain.call, seeds, "", self.usual), results, apart)
+        self.nonfinite = self.nonfinite or any(record.verdict is Verdict.NONFINITE for record in wrong)
+        return bool(wrong)

@@ -364,3 +364,48 @@ def test_that_a_gradient_of_jax_that_changes_with_its_trace_is_found() -> None:
 
     function.defvjp(lambda x: (x * x, x), backward)
     assert "call 2" in failing(function, [jax.numpy.linspace(-1, 1, 5)])
+
+
+def test_that_a_right_function_is_called_a_few_times_under_all_conditions() -> None:
+    calls, cotangents = [], []
+
+    def backward(x: Any, g: Any) -> Any:
+        cotangents.append(g)
+        return right(x, g)
+
+    report = check_function(square(backward, lambda x: calls.append(x) or x * x), [drawn(3, 4)], reference=np.square)
+    assert not report.failures
+    assert len(report.conditions) == len(set(report.conditions)) == 13
+    assert (len(calls), len(cotangents)) == (8, 8)
+
+
+class Alone(torch.autograd.Function):  # type: ignore[misc]
+    """x * w, wrong only for a transposed cotangent and an x that is not contiguous."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, w: Any) -> Any:
+        ctx.save_for_backward(x, w)
+        return x * w
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        x, w = ctx.saved_tensors
+        wrong = g.stride() == (1, len(g)) and x.stride()[-1] == 2
+        return (2 if wrong else 1) * g * w, g * x
+
+
+def test_that_a_fault_under_two_conditions_together_has_both_names() -> None:
+    assert failing(Alone.apply, [drawn(3, 4), drawn(3, 4)], np.multiply) == {
+        "non-contiguous inputs, transposed cotangent"
+    }
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (4,)])
+def test_that_a_cotangent_that_is_taken_for_the_layout_of_an_input_is_found(shape: tuple[int, ...]) -> None:
+    """The same layout of both hides it."""
+
+    def backward(x: Any, g: Any) -> Any:
+        taken = g.as_strided(x.shape, x.stride()) if sum(x.stride()) <= sum(g.stride()) else g
+        return right(x, taken)
+
+    assert "non-contiguous cotangent" in failing(square(backward), [drawn(*shape)])
