@@ -6,6 +6,7 @@ import contextlib
 import contextvars
 import difflib
 import inspect
+import math
 import sys
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, ClassVar, NoReturn, Self
@@ -255,7 +256,7 @@ class Duck(NDArrayOperatorsMixin):
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
     @property
     def dtype(self) -> np.dtype[np.float64]:

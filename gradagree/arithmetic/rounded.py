@@ -87,6 +87,14 @@ class Rounded(Duck):
     def shape(self) -> tuple[int, ...]:
         return self.value.shape
 
+    @property
+    def ndim(self) -> int:
+        return self.value.ndim
+
+    @property
+    def size(self) -> int:
+        return self.value.size
+
     def _parts(self) -> tuple[Any, ...]:
         return (self.value, self.radius)
 
@@ -135,6 +143,8 @@ def may_overflow(*arrays: Rounded) -> bool:
 
 def lift_all(*xs: Any) -> tuple[Rounded, ...]:
     """All operands as rounded arrays of one model."""
+    if len(xs) == 2 and isinstance(xs[0], Rounded) and isinstance(xs[1], Rounded) and xs[0].model is xs[1].model:
+        return xs
     known = [x for x in xs if isinstance(x, Rounded)]
     if all(x.model is known[0].model for x in known):
         return tuple(known[0]._lift(x) for x in xs)

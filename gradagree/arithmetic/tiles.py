@@ -19,12 +19,17 @@ def tiled(kind: type[Any], rule: Callable[..., Any]) -> Callable[..., Any]:
     An array has ``value``, ``radius``, ``model`` and ``q``. Operands broadcast, as in the rule itself.
     """
 
+    kinds = (kind, np.ndarray)
+
     @functools.wraps(rule)
     def by_tiles(*args: Any) -> Any:
-        arrays = [x for x in args if isinstance(x, kind | np.ndarray) and x.ndim]
-        if not arrays or max(x.size for x in arrays) < 2 * TILE:
+        for x in args:
+            if isinstance(x, kinds) and x.size >= 2 * TILE:
+                break
+        else:
             return rule(*args)
-        if any(not isinstance(x, kind | np.ndarray | int | float | np.number) for x in args):
+        arrays = [x for x in args if isinstance(x, kinds) and x.ndim]
+        if any(not isinstance(x, (*kinds, int, float, np.number)) for x in args):
             return rule(*args)
         return assembled(kind, by_tiles if is_long(arrays) else rule, args, np.broadcast_shapes(*shapes(arrays)))
 

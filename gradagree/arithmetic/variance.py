@@ -52,6 +52,18 @@ class Variance(Duck):
         return cls(x, 0.0, model)
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        return self.value.shape
+
+    @property
+    def ndim(self) -> int:
+        return self.value.ndim
+
+    @property
+    def size(self) -> int:
+        return self.value.size
+
+    @property
     def deviation(self) -> np.ndarray:
         """The standard deviation."""
         return np.asarray(np.sqrt(self.variance))
@@ -75,10 +87,6 @@ class Variance(Duck):
         zero = (self.value == 0) & (self.variance == 0)
         known = zero | (np.abs(self.value) >= SMALLEST) | (deviation >= least)
         return np.where(known, np.where(zero, self.zero_threshold, tolerance), np.nan)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.value.shape
 
     def _parts(self) -> tuple[Any, ...]:
         return (self.value, self.variance)
@@ -128,6 +136,8 @@ def max_abs(x: np.ndarray) -> float:
 
 def lift_all(*xs: Any) -> tuple[Variance, ...]:
     """All operands as arrays of one model."""
+    if len(xs) == 2 and isinstance(xs[0], Variance) and isinstance(xs[1], Variance) and xs[0].model is xs[1].model:
+        return xs
     known = [x for x in xs if isinstance(x, Variance)]
     if all(x.model is known[0].model for x in known):
         return tuple(known[0]._lift(x) for x in xs)
