@@ -11,7 +11,7 @@ import numpy as np
 from gradagree.adapters.functions import Call, FunctionAdapter
 from gradagree.checker.verdict import Verdict
 from gradagree.functions.derivations import expect_both
-from gradagree.functions.enclosures import LADDER, Expected, expect, narrowest
+from gradagree.functions.enclosures import LADDER, SUMS, Expected, expect, narrowest
 from gradagree.functions.judge import ArrayFinding, judge
 from gradagree.functions.ladder import Ladder, arithmetics
 from gradagree.functions.opmath import OPMATH
@@ -19,6 +19,7 @@ from gradagree.functions.own_operations import OWN_OPERATIONS, expect_own
 from gradagree.functions.parts import Parts, name_of as part_name, real_dtype
 from gradagree.functions.records import GradientRecord
 from gradagree.functions.references import describe
+from gradagree.functions.terms import largest_term
 from gradagree.reference.graph import Graph
 
 T = TypeVar("T")
@@ -188,6 +189,9 @@ def value_records(
         if labels is not None and checked.call.results[part.place] not in labels:
             continue
         finding = (known or {}).get(k) or judge(y, values_of(expected, k), is_value=True)
+        if finding.verdict is Verdict.VALUE_DIFFERS and any(name.startswith(SUMS) for name in expected):
+            scale = largest_term(checked.graph, checked.inputs, checked.graph.outputs[k])
+            finding = judge(y, values_of(expected, k), is_value=True, scale=scale)
         records.append(checked.record(part.place, "value", finding.fields(), mode, part.name))
     return records
 

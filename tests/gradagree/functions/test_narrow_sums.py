@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
+from gradagree import assert_grads
+from gradagree.arithmetic.tape import trace
 from gradagree.checker.verdict import Verdict
 from gradagree.functions.enclosures import SUMS, Expected
 from gradagree.functions.judge import judge
+from gradagree.functions.records import Disagreement
+from gradagree.functions.terms import largest_term
 
 VALUE = np.array([1.0, 2.0, 3.0, 4.0])
 NARROW = SUMS + "float16"
@@ -32,3 +37,32 @@ def test_that_an_overflow_is_accused() -> None:
 def test_that_sums_which_may_overflow_in_most_entries_explain_nothing() -> None:
     radius = np.array([np.inf, np.inf, np.inf, 0.1])
     assert finding(VALUE + 0.05, radius).fails
+
+
+SCORES = [3.125, -1.765625, -8.0625, -2.40625, 4.9375, 5.78125, -4.40625, 2.328125]
+"""Terms of a sum that is -0.46875, and -0.484375 if each partial sum is stored in bfloat16."""
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_that_a_sum_whose_terms_cancel_may_be_inaccurate(reduction: str) -> None:
+    x = torch.tensor(SCORES, dtype=torch.bfloat16).reshape(2, 1, 2, 2)
+    target = torch.zeros(2, 2, 2, dtype=torch.int64)
+    report = assert_grads(lambda x: torch.nn.functional.nll_loss(x, target, reduction=reduction), [x])
+    assert report.records[0].verdict is Verdict.INACCURATE
+
+
+@pytest.mark.parametrize("factor", [3.0, -1.0])
+def test_that_another_number_than_the_sum_is_accused(factor: float) -> None:
+    x = torch.tensor(SCORES, dtype=torch.bfloat16)
+    with pytest.raises(Disagreement, match="value-differs"):
+        assert_grads(lambda x: factor * x.sum(), [x], reference=lambda x: x.sum())
+
+
+def test_that_the_terms_of_a_sum_are_found() -> None:
+    x = np.array([[1.0, -6.0], [2.0, 4.0]])
+    for function, size in (
+        (np.sum, 6.0), (lambda x: np.mean(-x), 1.5), (lambda x: np.reshape(np.sum(x, axis=0), (2, 1)) / 3, 2.0),
+        (lambda x: np.sum(np.square(x)), 36.0), (lambda x: x * 2, 0.0), (lambda x: np.sum(x) * x, 0.0),
+    ):  # fmt: skip
+        graph = trace(function, x, names=["x"])
+        assert largest_term(graph, [x], graph.outputs[0]) == size
