@@ -126,9 +126,14 @@ def maximum(x: Any, y: Any) -> Variance:
 def power_of_number(x: Any, n: Any) -> Variance:
     if isinstance(n, Variance):
         return Variance.rules[np.exp](multiply(n, Variance.rules[np.log](lift_all(x, n)[0])))
-    derivative = n * x.value ** (n - 1) if n else 0.0
     value = x.value**n
-    return Variance(value, derivative**2 * x.variance + n * rounding(value, x.model), x.model)
+    inherited = np.where(x.variance == 0, 0.0, (n * x.value ** (n - 1)) ** 2 * x.variance) if n else 0.0
+    if float(n).is_integer():
+        return Variance(value, inherited + abs(n) * rounding(value, x.model), x.model)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        by_exponent = np.where(value == 0, 0.0, value * np.log(x.value)) ** 2 * x._lift(n).variance
+    own = np.square(LIBRARY_DEVIATIONS * x.model.u * value) + rounding(value, x.model)
+    return Variance(value, inherited + by_exponent + own, x.model)
 
 
 def logaddexp(x: Any, y: Any) -> Variance:

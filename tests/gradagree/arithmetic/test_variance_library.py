@@ -11,7 +11,7 @@ from scipy import special
 from gradagree.arithmetic import NoRule
 from gradagree.arithmetic.model import LIBRARY, OWN, model
 from gradagree.arithmetic.three_valued import Trilean
-from gradagree.arithmetic.variance import Variance
+from gradagree.arithmetic.variance import DEVIATIONS, Variance
 from gradagree.reference.operations.derivatives import DERIVATIVES, PARTIALS, STEPS
 
 FORM = model("float32")
@@ -45,6 +45,16 @@ def test_that_a_variance_grows_by_the_square_of_the_partial_derivative(f: Any, s
     plain, wider = f(*map(exact, xs)), f(*made)
     assert near(wider.variance, plain.variance + grown)
     assert not near(wider.variance, plain.variance + 1.001 * grown)
+
+
+@pytest.mark.parametrize("n", [3, -1, -3, 0.5, -2.1, 1 / 3])
+def test_that_powers_by_a_number_hold_the_errors_of_float32(n: float) -> None:
+    """The exponent is rounded to float32, too."""
+    x = np.random.default_rng(5).uniform(0.1, 9.0, 200).astype(np.float32)
+    found, observed = exact(x.astype(np.float64)) ** n, np.power(x, np.float32(n)).astype(np.float64)
+    errors = np.abs(observed - found.value) / found.deviation
+    assert np.max(errors) < DEVIATIONS
+    assert np.median(found.deviation / np.abs(found.value)) < 8 * FORM.u
 
 
 @pytest.mark.parametrize("f", [f for f in STEPS if f is not np.sign], ids=lambda f: f.__name__)
