@@ -33,9 +33,6 @@ OWN_SUMS = "measured sums"
 """The arithmetic of a framework that was measured to keep partial sums in the dtype: then it is admissible."""
 FLUSHING = ("float32", "bfloat16")
 """The dtypes in which libraries, such as oneDNN, may flush subnormal numbers, whatever the framework does elsewhere."""
-WIDE = 1e30
-"""A format that holds numbers of this size has the range of float32, or more."""
-LEAVES_RANGE = "third powers of its numbers, as in the derivative of a norm, do not fit the dtype"
 OVERFLOWS = "a number that the formula computes on the way does not fit the dtype"
 NOT_FINITE = "the framework's own numbers that it was given are not all finite"
 Enclosures = tuple[list[Expected], list[Expected | None]]
@@ -257,34 +254,10 @@ class LayerCheck:
             numbers = [*values, *self.taped.all_cotangents(values, [self.cotangent])]
             return any(x is not None and bool(np.any(np.abs(x) > self.graph.model.format.largest)) for x in numbers)
 
-    @functools.cached_property
-    def leaves_range(self) -> bool:
-        """True if numbers of the third power of the node's own, times its cotangents, do not fit a wide dtype.
-
-        Another formula of the derivative, such as that by the variance to the power -3/2, may lose them on the way.
-        """
-        form = self.graph.model.format
-        if form.largest < WIDE:
-            return False
-        with np.errstate(all="ignore"):
-            values = self.taped.evaluate(self.points)
-            cotangents = self.taped.all_cotangents(values, [self.cotangent])
-            sizes, others = (
-                np.array([m for x in xs if x is not None and 0 < (m := np.max(np.abs(x), initial=0.0)) < np.inf])
-                for xs in (values, cotangents)
-            )
-            if not sizes.size or not others.size:
-                return False
-            power = 3 * max(np.log2(sizes.max()), -np.log2(sizes.min()), 0.0)
-            least, most = np.log2(others.min()) - power, np.log2(others.max()) + power
-        return bool(most > np.log2(form.largest) or least < np.log2(form.smallest_normal))
-
     def shown(self, found: ArrayFinding, quantity: Quantity, size: int) -> Comparison:
         """The comparison of an array; out of range where the node was given what is no number."""
         if found.verdict is Verdict.SUSPECT and self.overflows:
             found = found._replace(verdict=Verdict.OUT_OF_RANGE, reason=OVERFLOWS)
-        if found.verdict.fails and found.verdict is not Verdict.VALUE_DIFFERS and self.leaves_range:
-            found = found._replace(verdict=Verdict.OUT_OF_RANGE, reason=LEAVES_RANGE)
         if found.verdict.fails and not self.is_finite:
             found = found._replace(verdict=Verdict.OUT_OF_RANGE, reason=NOT_FINITE)
         return shown(found, quantity, size)

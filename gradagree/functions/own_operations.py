@@ -120,10 +120,10 @@ def with_own(usual: Expected | None, own: Expected | None, same: Same) -> Expect
         return np.where(same, np.fmax(first, second + distance), first)
 
     def probable(one: Expected) -> np.ndarray:
-        return one.radius if one.probable is None else one.probable
+        return one.radius if one.probable is None else np.fmin(one.radius, one.probable)  # NaN where it is not known
 
     def correlated(one: Expected) -> np.ndarray:
-        return probable(one) if one.correlated is None else one.correlated()
+        return probable(one) if one.correlated is None else np.fmin(one.radius, one.correlated())
 
     radius = wider(usual.radius, own.radius)
     if usual.probable is None and own.probable is None:

@@ -25,11 +25,13 @@ def normalised_vjp(g: Any, y: Any, deviation: Any, axes: tuple[int, ...]) -> Any
 def as_linear(x: Any, axes: tuple[int, ...], eps: float, w: Any, b: Any) -> Any:
     """w (x - mean) / deviation + b as x (w / deviation) + (b - mean w / deviation), which frameworks compute.
 
+    1 / deviation is the power -1/2 of the variance, whose derivative has the power -3/2.
+
     The mean is that of running means (Welford 1962), each of which is rounded: a sum of shares of the entries.
     """
     count = float(np.prod([np.shape(x)[axis] for axis in axes]))
     mean = np.sum(x / count, axis=axes, keepdims=True)
-    scale = w / np.sqrt(np.mean((x - mean) * (x - mean), axis=axes, keepdims=True) + eps)
+    scale = w * (np.mean((x - mean) * (x - mean), axis=axes, keepdims=True) + eps) ** -0.5
     return x * scale + (b - mean * scale)
 
 
@@ -96,7 +98,7 @@ class BatchNormEvaluation(Layer):
 
     def other_value(self, x: Any, w: Any, b: Any, mean: Any, variance: Any) -> Any:
         mean, variance, w, b = (per_channel(z, np.ndim(x)) for z in (mean, variance, w, b))
-        scale = w / np.sqrt(variance + self.eps)
+        scale = w * (variance + self.eps) ** -0.5
         return x * scale + (b - mean * scale)
 
     def vjp(self, g: Any, x: Any, w: Any, b: Any, mean: Any, variance: Any) -> tuple[Any, ...]:
@@ -225,6 +227,9 @@ class RmsNormScaled(Layer):
     def value(self, x: Any, w: Any) -> Any:
         return self._parts(x)[0] * w
 
+    def other_value(self, x: Any, w: Any) -> Any:
+        return x * (np.mean(x * x, axis=-1, keepdims=True) + self.eps) ** -0.5 * w
+
     def vjp(self, g: Any, x: Any, w: Any) -> tuple[Any, ...]:
         y, root = self._parts(x)
         inner = g * w
@@ -286,6 +291,9 @@ class WeightNorm(Layer):
 
     def value(self, x: Any, v: Any, s: Any) -> Any:
         return x @ (s[:, None] * self._parts(v)[0]).T
+
+    def other_value(self, x: Any, v: Any, s: Any) -> Any:
+        return x @ (s[:, None] * v * np.sum(v * v, axis=1, keepdims=True) ** -0.5).T
 
     def vjp(self, g: Any, x: Any, v: Any, s: Any) -> tuple[Any, ...]:
         direction, length = self._parts(v)

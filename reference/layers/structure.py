@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from gradagree.reference.layer import Layer
 
@@ -57,13 +58,13 @@ class Gating(Layer):
     """y = a z / (1 + exp(-z)): a gate of another branch (Shazeer 2020)."""
 
     def value(self, a: Any, z: Any) -> Any:
-        return a * (z / (1 + np.exp(-z)))
+        return a * (z * expit(z))
 
     def other_value(self, a: Any, z: Any) -> Any:
-        return a * (z * (1 / (1 + np.exp(-z))))
+        return a * (z / (1 + np.exp(-z)))
 
     def vjp(self, g: Any, a: Any, z: Any) -> tuple[Any, Any]:
-        s = 1 / (1 + np.exp(-z))
+        s = expit(z)
         return g * (z * s), g * a * (s * (1 + z * (1 - s)))
 
     def example(self, rng: np.random.Generator) -> dict[str, np.ndarray]:

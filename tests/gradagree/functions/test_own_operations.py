@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gradagree.checker.verdict import Verdict
 from gradagree.functions.assertions import check_function
-from gradagree.functions.own_operations import OWN_OPERATIONS, REASON
+from gradagree.functions.enclosures import Expected
+from gradagree.functions.judge import judge
+from gradagree.functions.own_operations import OWN_OPERATIONS, REASON, with_own
 from gradagree.functions.records import Report
 
 torch = pytest.importorskip("torch")
@@ -168,3 +171,14 @@ def test_that_the_same_algorithm_has_no_wider_tolerance() -> None:
     report = checked(Layers.apply, plain, [rng.standard_normal((4, 16)), rng.standard_normal((16, 16)) / 6], "bfloat16")
     assert {r.verdict.value for r in report.failures} <= {"suspect", "disagree"}
     assert report.failures
+
+
+def test_that_an_unknown_probabilistic_tolerance_of_the_other_program_stands_for_its_worst_case():
+    value, narrow, wide = np.array([1.0, 2.0]), np.full(2, 1e-3), np.full(2, 0.5)
+    usual = Expected(value, narrow, narrow / 2)
+    own = Expected(value, wide, np.array([np.nan, 0.1]), lambda: np.array([np.nan, 0.1]))
+    found = with_own(usual, own, True)
+    assert found.probable.tolist() == found.correlated().tolist() == [0.5, 0.1]
+    assert judge(np.array([1.4, 2.0]), {"stored": found}).verdict is Verdict.AGREE
+    assert judge(np.array([1.6, 2.0]), {"stored": found}).verdict is Verdict.DISAGREE
+    assert judge(np.array([1.0, 2.2]), {"stored": found}).verdict is Verdict.SUSPECT
