@@ -98,6 +98,9 @@ class FunctionAdapter(Protocol):
     def to_numpy(self, x: Any) -> np.ndarray:
         """An array on the host: float64 or complex128 for inexact numbers, otherwise with its own dtype."""
 
+    def on_host(self, x: Any) -> np.ndarray:
+        """An array on the host, without a copy where NumPy has its dtype; otherwise as `to_numpy`."""
+
     def array(self, x: np.ndarray, like: Any) -> Any:
         """An array of the dtype and on the device of another one."""
 

@@ -34,6 +34,8 @@ MOVES = frozenset(
     )
 ) | {"scan", "getitem", "reduce"}  # fmt: skip
 """Operations that only move entries."""
+ONCE = frozenset(f"lax.{name}" for name in ("add", "sub", "mul"))
+"""Operations that are rounded once."""
 KEPT = MOVES - {"lax.select_n", "lax.pad", "lax.concatenate"} | {"lax.convert_element_type"}
 """Operations after which a parameter keeps its name."""
 CUSTOM = ("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr")
@@ -208,7 +210,8 @@ class ModelRecorder(ProgramRecorder):
         labels = [self.labels.get(x.number, "") if isinstance(x, Value) else "" for x in (operands[k] for k in at)]
         return ModelOperation(
             name, self.module(labels), self.place, [names[k] for k in at], real,
-            None if form is None else on_pairs, moves=name in MOVES, rule=rule, reason=reason, labels=labels,
+            None if form is None else on_pairs, moves=name in MOVES, once=name in ONCE, rule=rule, reason=reason,
+            labels=labels,
         )  # fmt: skip
 
     def module(self, labels: Sequence[str]) -> str:

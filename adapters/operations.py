@@ -43,6 +43,7 @@ class ModelOperation:
         convolution: For a convolution of images with kernels, to which numbers for each output may be added.
         rows: For an operation that takes rows of its only operand, the positions of the rows.
         moves: True if it only moves entries, so that its results are exact.
+        once: True if each entry is one sum, difference or product, which is rounded once.
         rule: The name of its backward pass, for a function with one of its own.
         reason: Why it has no NumPy form.
         labels: What each operand is called by the user, such as the name of a parameter; empty where it has no name.
@@ -59,6 +60,7 @@ class ModelOperation:
     convolution: ConvolutionForm | None = None
     rows: np.ndarray | None = None
     moves: bool = False
+    once: bool = False
     rule: str = ""
     reason: str = ""
     labels: list[str] = field(default_factory=list)

@@ -22,6 +22,9 @@ from gradagree.adapters.torch_programs import replay, to_numpy, trace_program
 from gradagree.adapters.torch_state import seeded, state_of
 from gradagree.errors import UsageError
 
+OF_NUMPY = (torch.float32, torch.float64, torch.complex64, torch.complex128)
+"""Dtypes of inexact numbers that NumPy has."""
+
 
 class TorchFunctions:
     """See `gradagree.adapters.functions.FunctionAdapter`."""
@@ -82,6 +85,9 @@ class TorchFunctions:
 
     def to_numpy(self, x: Any) -> np.ndarray:
         return to_numpy(x)
+
+    def on_host(self, x: Any) -> np.ndarray:
+        return x.detach().cpu().numpy(force=True) if x.dtype in OF_NUMPY else to_numpy(x)
 
     def array(self, x: np.ndarray, like: Any) -> Any:
         return torch.as_tensor(np.asarray(x)).to(dtype=like.dtype, device=like.device)

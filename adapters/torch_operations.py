@@ -34,6 +34,8 @@ MOVES = frozenset(
     )
 )  # fmt: skip
 """Operations that only move entries, or replace them."""
+ONCE = frozenset(f"aten.{name}{end}" for name in ("add", "sub", "mul") for end in ("", "_"))
+"""Operations that are rounded once, without keyword arguments."""
 POOLS = {"aten.max_pool2d_with_indices": 1, "aten.max_pool3d_with_indices": 1}
 """Poolings, and which output has the entries that PyTorch took.
 
@@ -124,9 +126,11 @@ def describe_operation(func: Any, args: Any, kwargs: Any, found: Any, module: st
     rows = constant(args[1]) if name == "aten.embedding" and is_real and not any(args[3:]) else None
     if rows is not None and len(args) > 2 and args[2] >= 0:
         rows = None
+    once = name in ONCE and not kwargs
     return ModelOperation(
         name, module, place, argument_names(func, args, kwargs), real, None if form is None else on_pairs,
-        factors, convolution_of(name, args, kwargs) if is_real else None, rows, name in MOVES, reason=reason,
+        factors, convolution_of(name, args, kwargs) if is_real else None, rows, name in MOVES, once,
+        reason=reason,
     )  # fmt: skip
 
 

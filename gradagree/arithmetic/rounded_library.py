@@ -168,6 +168,12 @@ def tail_of(f: Any, x: np.ndarray, radius: np.ndarray, model: Model) -> tuple[An
     return tail, np.where(saturated, np.sign(x) if odd else 1.0, 0.0)
 
 
+def whole_power(x: np.ndarray, n: Any) -> np.ndarray:
+    """x^n, by two products for cubes, which takes a fraction of the time."""
+    found: np.ndarray = x * x * x if np.ndim(n) == 0 and n == 3 else x**n
+    return found
+
+
 def integer_power(x: Rounded, n: Any) -> Rounded:
     """x^n for integers n >= 0."""
     size = np.abs(x.value)
@@ -175,7 +181,7 @@ def integer_power(x: Rounded, n: Any) -> Rounded:
     if np.ndim(n) == 0 and n == 2:
         value, spread, roundings = size * size, x.radius * (2 * size + x.radius), np.float64(1.0)
     else:
-        value, spread = x.value**n, (size + x.radius) ** n - size**n
+        value, spread = whole_power(x.value, n), whole_power(size + x.radius, n) - whole_power(size, n)
         roundings = np.where(np.equal(n, 2), 1.0, LIBRARY)
     q = exactness.UNKNOWN if np.ndim(n) else n * x.q if n else 0.0
     spread = np.where(x.radius != 0, spread + LIBRARY * OWN * np.abs(value), 0.0)

@@ -13,7 +13,7 @@ from gradagree.arithmetic.derived import log_sum_exp
 from gradagree.arithmetic.duck import Duck, NoRule
 from gradagree.arithmetic.model import FORMATS
 from gradagree.arithmetic.rounded import COMPARISONS, Rounded
-from gradagree.arithmetic.rounded_library import FUNCTIONS, PLAIN, TAILS, Library, tail_of, zeta_errors
+from gradagree.arithmetic.rounded_library import FUNCTIONS, PLAIN, TAILS, Library, tail_of, whole_power, zeta_errors
 from gradagree.arithmetic.three_valued import Trilean, between_about_middle, split
 from gradagree.arithmetic.variance import (
     DEVIATIONS,
@@ -126,7 +126,7 @@ def maximum(x: Any, y: Any) -> Variance:
 def power_of_number(x: Any, n: Any) -> Variance:
     if isinstance(n, Variance):
         return Variance.rules[np.exp](multiply(n, Variance.rules[np.log](lift_all(x, n)[0])))
-    value = x.value**n
+    value = whole_power(x.value, n)
     inherited = np.where(x.variance == 0, 0.0, (n * x.value ** (n - 1)) ** 2 * x.variance) if n else 0.0
     if float(n).is_integer():
         return Variance(value, inherited + abs(n) * rounding(value, x.model), x.model)

@@ -8,30 +8,62 @@ Visin, A guide to convolution arithmetic for deep learning, 2016).
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from gradagree.adapters.operations import ConvolutionForm
-from gradagree.arithmetic.model import Model
+from gradagree.arithmetic.model import OWN, Model
 from gradagree.checker.verdict import Verdict
 from gradagree.functions.judge import ArrayFinding
-from gradagree.functions.products import Tally, check_product, parts, worst_entry
+from gradagree.functions.products import (
+    Norms,
+    Tally,
+    check_slab,
+    norms,
+    parts,
+    scales,
+    slab_of,
+    whole_slab,
+    worst_entry,
+)
 
-ENTRIES = 1 << 24
+ENTRIES = 1 << 22
 """Entries of the windows of all images that are kept at once."""
 
 
 class Product(NamedTuple):
-    """A product of matrices that is a part of an array: left @ right (+ addend) = observed."""
+    """A product of matrices that is a part of an array: left @ right (+ addend) = observed.
+
+    right: Makes the right factor. row_norms: Norms and largest magnitudes of the rows of left. column_norms: Those of
+    the columns of right. value: The product, if it has been computed in another way.
+    """
 
     left: np.ndarray
-    right: np.ndarray
+    right: Callable[[], np.ndarray]
     addend: np.ndarray | None
     observed: np.ndarray
+    row_norms: Norms
+    column_norms: Norms
+    value: np.ndarray | None = None
+
+    def compare(self, model: Model, tally: Tally) -> ArrayFinding | None:
+        """Compare it, and tell the tally; None for one with an entry beyond its tolerance."""
+        bounds = scales(self.left.shape[1], *self.row_norms, *self.column_norms, model)
+        if bounds is None:
+            tally.finite = False
+            return None
+        if self.value is None:
+            slab = whole_slab(self.left, self.right(), bounds)
+        else:
+            value = self.value
+            slab = slab_of(bounds, lambda down: value[down].copy())
+        check_slab(slab, self.addend, self.observed, model, tally)
+        return tally.finding()
 
 
 def check_products(products: Iterator[Product | None], model: Model) -> ArrayFinding | None:
@@ -41,11 +73,10 @@ def check_products(products: Iterator[Product | None], model: Model) -> ArrayFin
         if product is None:
             return None
         part = Tally()
-        found = check_product(*product, model, part)
-        if isinstance(found, Tally):
+        if product.compare(model, part) is None:
             if not (part.finite and part.worst > 1) or product.addend is not None:
                 return None
-            found = worst_entry(product.left, product.right, product.observed, part, model)
+            found = worst_entry(product.left, product.right(), product.observed, part, model)
             if not (found.verdict.fails or found.verdict is Verdict.AGREE):
                 return None
             failing = found if found.verdict.fails else failing
@@ -54,27 +85,83 @@ def check_products(products: Iterator[Product | None], model: Model) -> ArrayFin
     return failing or whole.finding()
 
 
-def windows_of(x: np.ndarray, kernel: Sequence[int], form: ConvolutionForm) -> np.ndarray:
-    """The windows of images (n, channels, *shape), as (n, *windows, channels, *kernel), without a copy."""
-    rank = len(kernel)
-    padded = np.pad(x, [(0, 0), (0, 0), *form.padding]) if any(map(any, form.padding)) else x
-    sizes = [(k - 1) * d + 1 for k, d in zip(kernel, form.dilation, strict=True)]
-    seen = np.lib.stride_tricks.sliding_window_view(padded, sizes, axis=tuple(range(2, 2 + rank)))
-    steps = [slice(None, None, s) for s in (*form.stride, *form.dilation)]
-    return np.moveaxis(seen[(slice(None), slice(None), *steps)], 1, 1 + rank)
+class WindowAxis(NamedTuple):
+    """How windows lie along one axis of padded images: position p and tap t have entry start + p step + t apart."""
+
+    start: int
+    positions: int
+    step: int
+    taps: int
+    apart: int
+
+
+class ImageWindows:
+    """The windows of images (n, channels, *shape), padded with zeros.
+
+    Args:
+        images: The images.
+        padding: Zeros before and after, for each axis.
+        axes: How the windows lie.
+    """
+
+    def __init__(self, images: np.ndarray, padding: Sequence[tuple[int, int]], axes: Sequence[WindowAxis]) -> None:
+        self.axes = axes
+        self.images = images
+        if any(map(any, padding)):
+            self.images = np.pad(self.images, [(0, 0), (0, 0), *padding])
+
+    def view(self, images: np.ndarray) -> np.ndarray:
+        """The windows of some images (n, channels, *shape), as (n, channels, *taps, *positions), without a copy."""
+        every: Any = (..., *(slice(one.start, None) for one in self.axes))
+        starts = images[every]
+        taps, positions = [one.taps for one in self.axes], [one.positions for one in self.axes]
+        strides = images.strides[2:]
+        apart = [s * one.apart for s, one in zip(strides, self.axes, strict=True)]
+        steps = [s * one.step for s, one in zip(strides, self.axes, strict=True)]
+        return np.lib.stride_tricks.as_strided(
+            starts, (*images.shape[:2], *taps, *positions), (*images.strides[:2], *apart, *steps), writeable=False
+        )
+
+    def columns(self, n: int) -> np.ndarray:
+        """The windows of one image as columns: (channels x taps, positions)."""
+        return self.matrix(self.images[n : n + 1])
+
+    def matrix(self, images: np.ndarray) -> np.ndarray:
+        """(channels x taps, images x positions)."""
+        size = images.shape[1] * math.prod(one.taps for one in self.axes)
+        images = np.asarray(images, dtype=np.float64)
+        return np.moveaxis(self.view(images), 0, 1 + len(self.axes)).reshape(size, -1)
+
+    def norms(self, n: int) -> Norms:
+        """Norms and largest magnitudes of the windows of one image, from those of all channels at each position."""
+        image = self.images[n].astype(np.float64)
+        terms = len(image) * math.prod(one.taps for one in self.axes)
+        squares = self.matrix(np.einsum("c...,c...->...", image, image)[None, None]).sum(axis=0)
+        largest = self.matrix(np.max(np.abs(image), axis=0)[None, None]).max(axis=0)
+        return np.sqrt(squares) * (1 + terms * OWN), largest.astype(np.float64)
+
+
+def windows_of(
+    images: np.ndarray, kernel: Sequence[int], outputs: Sequence[int], form: ConvolutionForm
+) -> ImageWindows:
+    """The windows that a convolution sees: one for each output."""
+    sizes = zip(outputs, form.stride, kernel, form.dilation, strict=True)
+    return ImageWindows(images, form.padding, [WindowAxis(0, *size) for size in sizes])
 
 
 def value_products(
     x: np.ndarray, w: np.ndarray, b: np.ndarray | None, observed: np.ndarray, form: ConvolutionForm
 ) -> Iterator[Product]:
-    """Each image and group: (windows, channels x kernel) @ (channels x kernel, outputs)."""
+    """Each image and group: (outputs, channels x kernel) @ (channels x kernel, windows)."""
     groups = zip(*map(form.split, (x, w, observed), (1, 0, 1)), strict=True)
     for k, (images, kernels, y) in enumerate(groups):
-        right, count = kernels.reshape(len(kernels), -1).T, len(kernels)
-        addend = None if b is None else b[k * count : (k + 1) * count]
+        count = len(kernels)
+        left = kernels.reshape(count, -1).astype(np.float64)
+        of_rows, windows = norms(left, 1), windows_of(images, w.shape[2:], y.shape[2:], form)
+        addend = None if b is None else b[k * count : (k + 1) * count, None]
         for n in range(len(x)):
-            left = windows_of(images[n : n + 1], w.shape[2:], form).reshape(-1, right.shape[0])
-            yield Product(left, right, addend, y[n].reshape(count, -1).T)
+            right = functools.partial(windows.columns, n)
+            yield Product(left, right, addend, y[n].reshape(count, -1), of_rows, windows.norms(n))
 
 
 def weight_products(x: np.ndarray, g: np.ndarray, observed: np.ndarray, form: ConvolutionForm) -> Iterator[Product]:
@@ -82,62 +169,110 @@ def weight_products(x: np.ndarray, g: np.ndarray, observed: np.ndarray, form: Co
     kernel = observed.shape[2:]
     size = len(x) * math.prod(g.shape[2:]) * math.prod(kernel)
     for images, cotangents, y in zip(*map(form.split, (x, g, observed), (1, 1, 0)), strict=True):
-        left = np.moveaxis(cotangents, 1, 0).reshape(len(y), -1)
+        left = np.moveaxis(cotangents, 1, 0).astype(np.float64, order="C").reshape(len(y), -1)
+        of_rows, windows = norms(left, 1), windows_of(images, kernel, g.shape[2:], form)
         for some in parts(images.shape[1], max(1, ENTRIES // size)):
-            right = windows_of(images[:, some], kernel, form).reshape(left.shape[1], -1)
-            yield Product(left, right, None, y[:, some].reshape(len(y), -1))
+            right = windows.matrix(windows.images[:, some]).T
+            seen = y[:, some].reshape(len(y), -1)
+            yield Product(left, lambda right=right: right, None, seen, of_rows, norms(right, 0))  # type: ignore[misc]
 
 
 class Phase(NamedTuple):
-    """Positions along one axis with one remainder by the stride.
+    """Positions along one axis with one remainder by the stride, and the taps of the kernel that reach them.
 
-    positions: Of the images. taps: The kernel's positions that reach them. outputs: The output of each pair.
+    axis: How the outputs lie that meet there, the last tap first. padding: Zeros before and after the outputs.
     """
 
-    positions: np.ndarray
-    taps: np.ndarray
-    outputs: np.ndarray
+    positions: slice
+    taps: slice
+    axis: WindowAxis
+    padding: tuple[int, int]
 
 
 def phases(n: int, outputs: int, kernel: int, stride: int, padding: Sequence[int], dilation: int) -> list[Phase]:
-    """Output o and tap k reach position o stride + k dilation - padding; an output that there is not has number -1."""
+    """Output o and tap k reach position o stride + k dilation - padding."""
     found = []
     for remainder in range(stride):
         positions = np.arange((remainder - padding[0]) % stride, n, stride)
-        taps = np.flatnonzero(dilation * np.arange(kernel) % stride == remainder)
-        at = (positions[:, None] + padding[0] - dilation * taps) // stride
-        found.append(Phase(positions, taps, np.where((at >= 0) & (at < outputs), at, -1)))
-    return [one for one in found if one.positions.size]
+        taps = np.flatnonzero(dilation * np.arange(kernel) % stride == remainder)[::-1]
+        if not positions.size:
+            continue
+        if not taps.size:
+            found.append(Phase(every(positions), slice(0, 0), WindowAxis(0, len(positions), 1, 0, 1), (0, 0)))
+            continue
+        first = (positions[0] + padding[0] - dilation * taps[0]) // stride
+        apart = dilation * (taps[0] - taps[1]) // stride if taps.size > 1 else 1
+        last = first + len(positions) - 1 + (taps.size - 1) * apart
+        before = max(0, -first)
+        axis = WindowAxis(int(first + before), len(positions), 1, taps.size, int(apart))
+        found.append(Phase(every(positions), every(taps), axis, (int(before), max(0, int(last) - outputs + 1))))
+    return found
+
+
+def every(places: np.ndarray) -> slice:
+    """Places at equal distances as a slice."""
+    step = int(places[1] - places[0]) if places.size > 1 else 1
+    stop = int(places[-1]) + (1 if step > 0 else -1)
+    return slice(int(places[0]), None if stop < 0 else stop, step)
+
+
+def spread(shares: np.ndarray, shape: Sequence[int], form: ConvolutionForm) -> np.ndarray:
+    """The images (channels, *shape) to which each output adds its shares (channels, *taps, *outputs)."""
+    rank = len(shape)
+    taps, outputs = shares.shape[1 : 1 + rank], shares.shape[1 + rank :]
+    found = np.zeros((len(shares), *(n + sum(p) for n, p in zip(shape, form.padding, strict=True))))
+    for tap in np.ndindex(*taps):
+        places = [
+            slice(k * d, k * d + (n - 1) * s + 1, s)
+            for k, d, n, s in zip(tap, form.dilation, outputs, form.stride, strict=True)
+        ]
+        found[(slice(None), *places)] += shares[(slice(None), *tap)]
+    return found[(slice(None), *(slice(p[0], p[0] + n) for n, p in zip(shape, form.padding, strict=True)))]
 
 
 def input_products(
     g: np.ndarray, w: np.ndarray, observed: np.ndarray, form: ConvolutionForm
 ) -> Iterator[Product | None]:
-    """Each image, group and remainder: (positions, outputs x taps) @ (outputs x taps, channels)."""
-    rank = w.ndim - 2
-    axes = [
-        phases(*sizes) for sizes in zip(observed.shape[2:], g.shape[2:], w.shape[2:], form.stride, form.padding,
-                                        form.dilation, strict=True)
-    ]  # fmt: skip
-    padded = np.pad(g, [(0, 0), (0, 0), *[(0, 1)] * rank])  # the output -1 is zero
-    every: tuple[Any, ...] = (slice(None),)
-    for cotangents, kernels, y in zip(*map(form.split, (padded, w, observed), (1, 0, 1)), strict=True):
+    """Each image, group and remainder: (channels, outputs x taps) @ (outputs x taps, positions).
+
+    The value is that of one product for each image, (channels x kernel, outputs) @ (outputs, windows), whose entries
+    are added up where they meet.
+    """
+    shape = observed.shape[2:]
+    sizes = shape, g.shape[2:], w.shape[2:], form.stride, form.padding, form.dilation
+    axes = [phases(*one) for one in zip(*sizes, strict=True)]
+    for cotangents, kernels, y in zip(*map(form.split, (g, w, observed), (1, 0, 1)), strict=True):
+        reached = []
         for chosen in itertools.product(*axes):
-            pairs = [one.outputs.reshape(along(one.outputs.shape, k, rank)) for k, one in enumerate(chosen)]
-            taps = kernels[every + every + np.ix_(*(one.taps for one in chosen))]
-            right = np.moveaxis(taps, 1, -1).reshape(-1, taps.shape[1])
-            for n in range(len(g)):
-                seen = y[n][every + np.ix_(*(one.positions for one in chosen))]
-                seen = seen.reshape(len(seen), -1).T
-                if right.size:
-                    picked = np.moveaxis(cotangents[n][every + tuple(pairs)], 0, rank)
-                    yield Product(picked.reshape(-1, right.shape[0]), right, None, seen)
-                elif seen.any():  # no kernel reaches these positions
-                    yield None
+            if all(one.axis.taps for one in chosen):
+                reached.append(Reached.of(cotangents, kernels, chosen))
+            elif y[(..., *(one.positions for one in chosen))].any():  # no kernel reaches these positions
+                yield None
+        back = np.asarray(kernels, dtype=np.float64).reshape(len(kernels), -1).T
+        for n in range(len(g)):
+            shares = back @ cotangents[n].reshape(len(kernels), -1).astype(np.float64)
+            value = spread(shares.reshape(*kernels.shape[1:], *g.shape[2:]), shape, form)
+            yield from (one.product(n, value, y[n]) for one in reached)
 
 
-def along(shape: Sequence[int], axis: int, rank: int) -> list[int]:
-    """The shape of (positions, taps) of one axis among the positions of all axes, and then the taps of all."""
-    lined = [1] * (2 * rank)
-    lined[axis], lined[axis + rank] = shape
-    return lined
+class Reached(NamedTuple):
+    """The positions with one remainder along each axis: the windows of outputs that reach them, and their taps."""
+
+    positions: tuple[Any, ...]
+    windows: ImageWindows
+    taps: np.ndarray
+    row_norms: Norms
+
+    @classmethod
+    def of(cls, cotangents: np.ndarray, kernels: np.ndarray, chosen: Sequence[Phase]) -> Reached:
+        windows = ImageWindows(cotangents, [one.padding for one in chosen], [one.axis for one in chosen])
+        some: Any = (..., *(one.taps for one in chosen))
+        taps = np.moveaxis(kernels[some], 1, 0).astype(np.float64, order="C")
+        left = taps.reshape(len(taps), -1)
+        return cls((slice(None), *(one.positions for one in chosen)), windows, left, norms(left, 1))
+
+    def product(self, n: int, value: np.ndarray, observed: np.ndarray) -> Product:
+        """The product that the gradient of one image is at these positions."""
+        known, seen = (x[self.positions].reshape(len(self.taps), -1) for x in (value, observed))
+        right = functools.partial(self.windows.columns, n)
+        return Product(self.taps, right, None, seen, self.row_norms, self.windows.norms(n), known)

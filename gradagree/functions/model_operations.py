@@ -29,11 +29,12 @@ def judge_values(
     """The findings of the outputs of one operation."""
     if operation.function is None:
         raise UsageError(operation.reason)
-    if operation.moves and len({x.dtype for x in (*inputs, *outputs)}) == 1:
+    if (operation.moves or is_rounded_once(operation)) and len({x.dtype for x in (*inputs, *outputs)}) == 1:
         with np.errstate(all="ignore"):
             expected = operation.function(*inputs)
-        if all(map(same_numbers, expected, outputs)):
-            return [EXACT] * len(outputs)
+        finite = operation.moves or all(np.isfinite(x).all() for x in outputs)
+        if finite and all(map(same_numbers, expected, outputs)):
+            return [bitwise(operation)] * len(outputs)
     if (product := factors_of(operation, inputs)) is not None:
         found = check_product(*product, outputs[0], model("float32"))
         if isinstance(found, ArrayFinding):
@@ -50,6 +51,16 @@ def judge_values(
     rungwise = expectation(operation, graph, inputs, [None] * len(outputs), rungs)
     scale = largest(inputs)
     return [judge(wide(y), rungwise.map(output(k)), True, scale) for k, y in enumerate(outputs)]
+
+
+def is_rounded_once(operation: ModelOperation) -> bool:
+    """True for one sum, difference or product in a dtype that NumPy rounds to."""
+    return operation.once and set(operation.dtypes) == {"float32"}
+
+
+def bitwise(operation: ModelOperation) -> ArrayFinding:
+    """The finding of an array whose entries are the correctly rounded ones, or moved ones."""
+    return EXACT if operation.moves else EXACT._replace(sharpness=model("float32").u)
 
 
 def value_finding(found: ArrayFinding) -> ArrayFinding:
@@ -100,7 +111,8 @@ def judge_gradients(
     """The findings of what one operation passes back."""
     if operation.function is None:
         raise UsageError(operation.reason)
-    if operation.moves and (exact := moved_back(operation, inputs, cotangents, passed)) is not None:
+    moves = operation.moves or is_rounded_once(operation)
+    if moves and (exact := moved_back(operation, inputs, cotangents, passed)) is not None:
         return exact
     if operation.rows is not None and cotangents[0] is not None and passed:
         return [rows_back(operation, inputs[0], cotangents[0], passed[0].observed, rungs)]
@@ -196,6 +208,8 @@ def moved_back(
 ) -> list[ArrayFinding] | None:  # fmt: skip
     """Findings of gradients whose entries have only been moved, and added up where they meet; None if that fails.
 
+    Of an operation that is rounded once, those that are the same bit by bit.
+
     The sum of n numbers is off by at most n u times that of their magnitudes, in any order.
     """
     if any(len(one.operands) > 1 or one.observed is None for one in passed) or all(g is None for g in cotangents):
@@ -208,8 +222,11 @@ def moved_back(
             return graph.vjp(values, [None if g is None else change(g) for g in cotangents])
 
     exact = back(lambda g: g)
-    if all(same_numbers(exact[one.operands[0]], one.observed) for one in passed):  # type: ignore[arg-type]
-        return [EXACT] * len(passed)
+    known = [(exact[one.operands[0]], one.observed) for one in passed]
+    if all(same_numbers(a, b) and (operation.moves or np.isfinite(b).all()) for a, b in known):  # type: ignore[arg-type]
+        return [bitwise(operation)] * len(passed)
+    if not operation.moves:
+        return None
     sums, sizes, counts = back(wide), back(lambda g: np.abs(wide(g))), back(lambda g: np.ones(g.shape))
     findings = []
     for one in passed:

@@ -42,7 +42,7 @@ def check_model(
         UsageError: The model cannot be run with these arguments, or nothing can be differentiated.
     """
     call = adapter.prepare(function, args, dict(kwargs), wrt)
-    inputs = [adapter.to_numpy(x) for x in call.arrays]
+    inputs = [adapter.on_host(x) for x in call.arrays]
     check_wrt(call, inputs)
     check_finite(call, inputs)
     observer = ModuleObserver(functools.cache(lambda dtype: rungs_for(adapter, call, dtype, arithmetic)))

@@ -372,3 +372,44 @@ def test_that_an_input_without_entries_is_no_obstacle() -> None:
             return x * 2, y * 3
 
     assert [one.verdict.value for one in modules_of(Two(), (torch.randn(3), torch.zeros(0))).modules] == ["agree"]
+
+
+class WrongSum(torch.autograd.Function):
+    """A sum whose backward pass is off by less than a part in a million."""
+
+    @staticmethod
+    def forward(_: Any, x: Any, y: Any) -> Any:
+        return x + y
+
+    @staticmethod
+    def backward(_: Any, *grads: Any) -> Any:
+        return grads[0], grads[0] * (1 + 8e-7)
+
+
+class Scaled(nn.Module):
+    """A product and a sum; a hook of the product changes what it passes on in the last digits."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.weight, self.factor = nn.Parameter(torch.randn(6)), factor
+
+    def forward(self, x: Any) -> Any:
+        y = self.weight.expand(4, 6) * x
+        y.register_hook(lambda g: g * self.factor)
+        return WrongSum.apply(x, y) if self.factor == 1 else x + y
+
+
+@pytest.mark.parametrize("factor", [1.0, 1 - 1e-6])
+def test_that_sums_and_products_are_checked_to_the_last_digits(factor: float) -> None:
+    report = modules_of(Scaled(factor), (torch.randn(4, 6),))
+    assert faulty(report) == [""]
+
+
+def test_that_a_correct_sum_and_product_are_rounded_once() -> None:
+    class Plain(nn.Module):
+        def forward(self, x: Any, y: Any, z: Any) -> Any:
+            return x * y - z
+
+    (one,) = modules_of(Plain(), tuple(torch.randn(3, 4, 6))).modules
+    assert one.verdict.value == "agree"
+    assert one.sharpness == model("float32").u
