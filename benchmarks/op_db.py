@@ -321,6 +321,7 @@ def main() -> None:
             known["operations"][name] = result
             known["versions"] = {"torch": torch.__version__, "python": sys.version.split()[0]}
             known["samples"] = options.samples
+            known["limit"] = options.limit
             if options.note is not None:
                 known["note"] = options.note
             options.out.write_text(text_of(known))

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.op_db import COMPLEX, DTYPES, judged, partly_judged
+from benchmarks.op_db import COMPLEX, DTYPES, LIMIT, judged, partly_judged
 
 RESULT = Path(__file__).parents[1] / "reports" / "op_db.json"
 LONGEST_REASON = 110
@@ -31,11 +31,11 @@ each dtype with a backward pass on the CPU. Each gradient is compared with that 
 reference is given, no tolerance is chosen, and none depends on the operation. Of each operation and dtype, {samples}
 were run:
 
-    python -m benchmarks.op_db {option}--out reports/op_db.json
+    python -m benchmarks.op_db {options}--out reports/op_db.json
     python -m benchmarks.op_db_page > docs/op-db.md
 
-A sample that takes longer than 20 s ends those of its dtype. The relative tolerance is the largest tolerance of an
-array over its largest entry; the tables have the median over the gradients of all samples.
+A sample that takes longer than {limit:g} s ends those of its dtype. The relative tolerance is the largest tolerance of
+an array over its largest entry; the tables have the median over the gradients of all samples.
 """
 TRIGAMMA = (
     "`polygamma(1, x)` in float64 has errors up to 4.9e-10 relative: its asymptotic series ends after three terms"
@@ -56,6 +56,8 @@ FINDINGS = {
         r = 1 / sqrt(var + eps)""",
     "nn_functional_normalize": """for p = -1 in float16, the backward pass of the norm multiplies |x|^-2 by the
         cotangent before it multiplies by the norm squared: infinity in place of 626""",
+    "masked_normalize": """for the norm of order -inf in float16, where its cotangent overflows, the backward pass
+        multiplies infinity by 0 in the entries that are not the smallest: NaN in place of 98""",
     "nn_functional_max_unpool*": """where windows overlap, two entries may be written to one place; each is given the
         whole cotangent, so that the gradient of `max_unpool1d` after `max_pool1d` is 2 where the derivative is 1.
         PyTorch leaves these samples out of its gradient tests""",
@@ -70,7 +72,9 @@ def page(result: Mapping[str, Any]) -> str:
     operations = result["operations"]
     samples = result.get("samples")
     run = f"at most {samples} samples" if samples else "all samples"
-    lines = [HEADER.format(samples=run, option=f"--samples {samples} " if samples else "")]
+    limit = result.get("limit", LIMIT)
+    options = (f"--samples {samples} " if samples else "") + (f"--limit {limit:g} " if limit != LIMIT else "")
+    lines = [HEADER.format(samples=run, options=options, limit=limit)]
     if note := result.get("note"):
         lines += [*textwrap.wrap(note, 118), ""]
     lines += [*overview(operations, result["versions"]["torch"]), "", *findings(operations), "", *gaps(operations), ""]
