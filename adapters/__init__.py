@@ -4,6 +4,7 @@ An adapter imports its framework when it is created, so that a missing, large or
 not affect users of another.
 """
 
+from gradagree.adapters import layer_libraries as _layer_libraries  # noqa: F401 (registers their names)
 from gradagree.adapters.adapter import Adapter as Adapter
 from gradagree.adapters.for_jax import ForJax as ForJax
 from gradagree.adapters.for_torch import ForTorch as ForTorch

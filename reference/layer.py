@@ -26,7 +26,8 @@ class Layer(Operation):
     - ``example(rng)``: arrays to check it on, as a dict in the order of the arguments of value. Arrays that a layer can
       do without are left out.
     - its settings, as fields with defaults: ``stride: int = 1``; ``settings`` has texts of other choices to check.
-    - one method for each framework, named after it: ``torch(x, w, b, *, torch)``, ``jax(x, w, b, *, jax)``.
+    - one method for each framework, named after it: ``torch(x, w, b, *, torch)``, ``jax(x, w, b, *, jax)``; also for a
+      library of layers, flax or equinox, if its own module is to be checked: ``equinox(x, w, b, *, equinox)``.
     - ``constants``, the names of floating arrays without a derivative, such as running statistics.
     - ``other_value(x, w, b)``, the same by another formula in use with larger rounding errors, such as y = a x + b of a
       norm, if there is one: a correct program may use either.

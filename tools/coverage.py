@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from gradagree.adapters.layer_libraries import EQUINOX as EQUINOX_MODULES, FLAX as FLAX_MODULES
 from gradagree.reference import Activation, ErrorFunction, Layer, layers  # noqa: F401 (registers the layers)
 from tools.script import printer, start
 
@@ -354,6 +355,9 @@ ACCOUNTS = {
     "flax.linen": FLAX, "equinox.nn": EQUINOX,
 }  # fmt: skip
 
+OWN_MODULES = {"flax": FLAX_MODULES, "equinox": EQUINOX_MODULES}
+"""The layers whose own modules of a library run, by library."""
+
 IMPLEMENTATIONS = {"flax": "jax", "equinox": "jax"}
 """Libraries of modules whose formulas are compared through those of another framework."""
 
@@ -423,8 +427,9 @@ def page() -> str:
         "# Coverage",
         "",
         "Coverage of every activation, loss function and layer in the public modules of the frameworks. A layer is",
-        "covered if gradagree has its value and vjp, written by hand, and compares the framework's with them. For flax",
-        "and equinox, it is the formula that is covered, in JAX; their modules are [checked](models.md) as they run.",
+        "covered if gradagree has its value and vjp, written by hand, and compares the framework's with them. Those of",
+        'flax and equinox marked *own module* run themselves (`check(Dense, frameworks="equinox")`); of the others it',
+        "is the formula that is covered, in JAX. All of them are [checked](models.md) as they run in a model.",
         "Functions of `jax.lax`, `jax.numpy` and `jax.scipy` are on [a page of their own](jax-functions.md), those of",
         "PyTorch on [another](op-db.md).",
     ]
@@ -435,13 +440,17 @@ def page() -> str:
         totals = ", ".join(f"{counts[status]} {status}" for status in ("covered", "same as", "not covered"))
         lines += ["", f"## {library}", "", f"{len(entries)} names: {totals}.", ""]
         lines += ["| name | | formula or reason |", "| --- | --- | --- |"]
-        lines += [_row(entry) for entry in sorted(entries, key=lambda entry: entry.name.lower())]
+        runs = OWN_MODULES.get(library.partition(".")[0], {})
+        lines += [
+            _row(entry, ", own module" * (entry.coverage in runs))
+            for entry in sorted(entries, key=lambda entry: entry.name.lower())
+        ]
     return "\n".join(lines) + "\n"
 
 
-def _row(entry: Entry) -> str:
+def _row(entry: Entry, own: str = "") -> str:
     if entry.status == "covered":
-        return f"| `{entry.name}` | covered by `{entry.coverage}` | {summary(entry).replace('|', chr(92) + '|')} |"
+        return f"| `{entry.name}` | covered by `{entry.coverage}`{own} | {summary(entry).replace('|', chr(92) + '|')} |"
     if entry.status == "same as":
         return f"| `{entry.name}` | same as `{entry.coverage.removeprefix(SAME)}` | |"
     return f"| `{entry.name}` | not covered | {entry.coverage.removeprefix(NOT_COVERED)} |"

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from gradagree.adapters.function_adapters import ADAPTERS, named_adapter
+from gradagree.adapters.layer_libraries import LIBRARIES, is_found, library_function
 from gradagree.arithmetic.tape import trace
 from gradagree.checker.verdict import Verdict
 from gradagree.errors import UsageError, nearest
@@ -103,7 +104,8 @@ def in_framework(
     given = tuple(arrays.values())
     chosen = {"wrt": places} | dict(options)
     try:
-        return report_by_inputs(function, layer, given, framework, modes, dtypes, **chosen)
+        owner = LIBRARIES.get(framework, framework)
+        return of_library(report_by_inputs(function, layer, given, owner, modes, dtypes, **chosen), framework)
     except UsageError as error:
         if not is_not_implemented(error):
             raise
@@ -114,17 +116,29 @@ def in_framework(
     return Report([record])
 
 
+def of_library(report: Report, name: str) -> Report:
+    """The report of a library's own module, with its name as that of the framework."""
+    if name in LIBRARIES:
+        report.records = [msgspec.structs.replace(record, framework=name) for record in report.records]
+    return report
+
+
 def is_not_implemented(error: BaseException) -> bool:
     """True if a framework reports that it has no such operation in the dtype."""
     return any(words in str(error) for words in ("NotImplementedError", "not implemented", "is not supported by"))
 
 
 def implementation_of(layer: Layer, framework: str) -> Callable[..., Any]:
-    """The implementation of a layer in a framework: a function of its arrays.
+    """The implementation of a layer in a framework or a library of layers: a function of its arrays.
 
     Raises:
         UsageError: The layer has none.
     """
+    if framework in LIBRARIES:
+        written = library_function(framework, layer)
+        if written is None:
+            raise UsageError(f"{layer} has no module of {framework}: define the method {framework!r}")
+        return written
     method = getattr(layer, framework, None)
     if method is None:
         raise UsageError(f"{layer} has no implementation in {framework}: define the method {framework!r}")
@@ -164,7 +178,7 @@ def named_arrays(
 
 
 def frameworks_of(layer: Layer, named: str | None) -> list[str]:
-    """The frameworks to check a layer in: those that are named, or all with an implementation that are installed.
+    """The frameworks and libraries to check a layer in: those named, or all with an implementation that are installed.
 
     Raises:
         UsageError: The layer has no implementation in a framework that is named, or in any.
@@ -172,22 +186,27 @@ def frameworks_of(layer: Layer, named: str | None) -> list[str]:
     has = [name for name in ADAPTERS if getattr(layer, name, None) is not None]
     if named is None:
         found = [name for name in has if is_installed(name)]
+        found += [name for name in LIBRARIES if is_installed(name) and library_function(name, layer) is not None]
         if not found:
             raise UsageError(f"{layer} has no implementation: define one method named after {' or '.join(ADAPTERS)}")
         return found
     for name in named.split(","):
-        if name not in ADAPTERS:
-            raise UsageError(f"frameworks={name!r}: {nearest(name, ADAPTERS)}")
-        implementation_of(layer, named_adapter(name).name)
+        if name not in (*ADAPTERS, *LIBRARIES):
+            raise UsageError(f"frameworks={name!r}: {nearest(name, (*ADAPTERS, *LIBRARIES))}")
+        named_adapter(LIBRARIES.get(name, name))
+        if name in LIBRARIES and not is_found(name):
+            raise UsageError(f"{name} is not installed; install it to check its modules")
+        implementation_of(layer, name)
     return named.split(",")
 
 
 def is_installed(framework: str) -> bool:
+    """True if a framework, or a library of layers and its framework, can be imported."""
     try:
-        named_adapter(framework)
+        named_adapter(LIBRARIES.get(framework, framework))
     except UsageError:
         return False
-    return True
+    return framework not in LIBRARIES or is_found(framework)
 
 
 def prove_layer(layer: Layer, arrays: Mapping[str, np.ndarray]) -> None:
