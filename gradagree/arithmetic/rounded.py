@@ -49,7 +49,9 @@ class Rounded(Duck):
     def stored(cls, x: Any, model: Model) -> Self:
         """Stored numbers of the dtype: exact, except for subnormals that the program may flush to zero."""
         x = np.asarray(x, dtype=np.float64)
-        flushed = np.where(model.flushes & (np.abs(x) < model.format.smallest_normal), np.abs(x), 0.0)
+        flushed: Any = 0.0
+        if model.flushes:
+            flushed = np.where(np.abs(x) < model.format.smallest_normal, np.abs(x), 0.0)
         return cls(x, flushed, model, exactness.lowest_bit(x))
 
     @classmethod
@@ -117,6 +119,11 @@ class Rounded(Duck):
             self.special = not self.value.all(), bool((np.abs(self.value) == 1).any())
         return self.special
 
+    @property
+    def exact(self) -> bool:
+        """True if all radii are one number in memory, which is 0: certainly no value has an error."""
+        return bool(self.radius.size and not any(self.radius.strides) and self.radius.flat[0] == 0)
+
     def with_model(self, model: Model) -> Rounded:
         """The same numbers under another rounding model from here on."""
         return Rounded(self.value, self.radius, model, self.q)
@@ -153,32 +160,61 @@ def lift_all(*xs: Any) -> tuple[Rounded, ...]:
     return tuple(x.with_model(shared) if isinstance(x, Rounded) else first._lift(x) for x in xs)
 
 
+COARSE = 2.0**-26
+"""In formats with a unit roundoff of at least this, a 2^20th of it covers the rounding of radii in float64."""
+MANY = 1 << 12
+"""Number of entries from which on zeros and ones are counted while their magnitudes are in the cache."""
+
+
+def bounded(
+    value: Any, spread: Any, model: Model, q: float = exactness.UNKNOWN, roundings: float = 1, keep: Any = np.False_
+) -> Rounded | None:
+    """As `result`; None if a number may overflow, or is not finite."""
+    size = np.asarray(np.abs(value))
+    least, special = 0.0, None
+    if size.size >= MANY:
+        least = np.minimum.reduce(size, axis=None)
+        special = not least > 0, not least > 1 and bool((size == 1).any())
+    size += spread
+    relative = roundings * (model.u + OWN)
+    largest = np.maximum.reduce(size, axis=None, initial=0.0)  # spread <= size
+    if not (2 + relative) * largest + model.quantum <= model.format.largest:
+        return None
+    exact = keep if q == exactness.UNKNOWN else exactness.is_exact(size, q, model) | keep
+    inexact = exact is np.False_ or not np.any(exact)
+    rounding = size  # in place from here on, as new arrays of this size take longer than the product
+    if inexact and model.u >= COARSE and least * relative >= 2.0**22 * model.quantum:
+        rounding *= relative * (1 + 2.0**-20)  # and so the quantum, too
+        rounding += spread
+    else:
+        rounding *= relative
+        rounding += model.quantum
+        if not inexact:
+            rounding = np.where(exact, 0.0, rounding)
+        rounding += spread
+        rounding *= OUTWARD
+    found = Rounded(value, rounding, model, q)
+    found.special = special
+    return found
+
+
 def result(
-    value: Any, spread: Any, model: Model, q: float = exactness.UNKNOWN, roundings: float = 1, keep: Any = np.False_,
+    value: Any, spread: Any, model: Model, q: float = exactness.UNKNOWN, roundings: Any = 1, keep: Any = np.False_,
     within: Callable[[], Any] | None = None,
 ) -> Rounded:  # fmt: skip
     """The result of one operation: the propagated radii (`spread`) plus its own rounding error unless it is exact.
 
     keep marks entries that are exact for another reason (such as a sum with zero); within tells which do not overflow.
     """
-    size = np.abs(value)
-    size = size + spread
+    if not np.ndim(roundings) and (found := bounded(value, spread, model, q, roundings, keep)) is not None:
+        return found
+    size = np.abs(value) + spread
     exact = keep if q == exactness.UNKNOWN else exactness.is_exact(size, q, model) | keep
-    relative = roundings * (model.u + OWN)
-    rounding = relative * size
-    rounding += model.quantum
-    if exact is not np.False_ and np.any(exact):
-        rounding = np.where(exact, 0.0, rounding)
-    rounding += spread
-    largest = np.maximum.reduce(size, axis=None, initial=0.0)  # spread <= size
-    least = (2 + relative) * largest + model.quantum
-    if not (least if type(roundings) is int or not np.ndim(least) else np.max(least)) <= model.format.largest:
-        found = finish(value, rounding, model, q)
-        if within is None or not (finite := within()).any():
-            return found
-        return Rounded(value, np.where(finite, rounding * OUTWARD, found.radius), model, q)
-    rounding *= OUTWARD  # in place, as new arrays of this size take longer than the product
-    return Rounded(value, rounding, model, q)
+    rounding = np.where(exact, 0.0, roundings * (model.u + OWN) * size + model.quantum) + spread
+    found = finish(value, rounding, model, q)
+    if within is None or not (finite := within()).any():
+        return found
+    return Rounded(value, np.where(finite, rounding * OUTWARD, found.radius), model, q)
 
 
 def round_once(x: Rounded, model: Model) -> Rounded:
@@ -241,11 +277,15 @@ def is_one(x: Rounded) -> Any:
 
 def add(x: Any, y: Any, sign: int = 1) -> Rounded:
     x, y = lift_all(x, y)
-    value, spread = (x.value + y.value if sign > 0 else x.value - y.value), x.radius + y.radius
+    value = x.value + y.value if sign > 0 else x.value - y.value
+    spread = y.radius if x.exact else x.radius if y.exact else x.radius + y.radius
     exact = either(is_zero(x), is_zero(y))
     if not value.all():
         exact = exact | ((value == 0) & (spread == 0))
-    found = result(value, spread, x.model, min(x.q, y.q), keep=exact, within=lambda: stays_finite(x, y, sign))
+    q = min(x.q, y.q)
+    if (found := bounded(value, spread, x.model, q, keep=exact)) is not None:
+        return found
+    found = result(value, spread, x.model, q, keep=exact, within=lambda: stays_finite(x, y, sign))
     if math.isfinite(np.add.reduce(value, axis=None)):
         return found
     infinite = is_infinite(x) & np.isfinite(y.radius) | is_infinite(y) & np.isfinite(x.radius)
@@ -273,29 +313,50 @@ def subtract(x: Any, y: Any) -> Rounded:
 
 def multiply(x: Any, y: Any) -> Rounded:
     x, y = lift_all(x, y)
-    spread = np.asarray(np.abs(x.value) * y.radius)
-    spread += np.abs(y.value) * x.radius
-    spread += x.radius * y.radius
-    spread = keep_infinite(spread, x, y)
     zero = either(is_zero(x), is_zero(y))
-    least = np.minimum.reduce(spread, axis=None, initial=np.inf) if x.model.format.smallest == SMALLEST else np.inf
-    if not least >= LARGE * SMALLEST:
-        spread = spread + 2 * SMALLEST * (((x.radius != 0) | (y.radius != 0)) & ~zero)
     exact = either(zero, either(is_one(x), is_one(y)))
-    return result(x.value * y.value, spread, x.model, exactness.product_exponent(x.q, y.q), keep=exact)
+    value, q = x.value * y.value, exactness.product_exponent(x.q, y.q)
+    spread = with_underflow(spread_of_product(x, y), x, y, zero)
+    if (found := bounded(value, spread, x.model, q, keep=exact)) is not None:
+        return found
+    spread = np.abs(x.value) * y.radius + np.abs(y.value) * x.radius + x.radius * y.radius
+    return result(value, with_underflow(keep_infinite(spread, x, y), x, y, zero), x.model, q, keep=exact)
+
+
+def spread_of_product(x: Rounded, y: Rounded) -> Any:
+    """The propagated radii of a product of finite numbers."""
+    if x.exact is not y.exact:
+        return np.abs(x.value) * y.radius if x.exact else np.abs(y.value) * x.radius
+    spread = np.asarray(np.abs(y.value))
+    spread += y.radius
+    spread = spread * x.radius
+    spread += np.abs(x.value) * y.radius
+    return spread
+
+
+def with_underflow(spread: Any, x: Rounded, y: Rounded, zero: Any) -> Any:
+    """The propagated radii of a product, in which products of small numbers may have underflowed."""
+    if x.model.format.smallest != SMALLEST or np.minimum.reduce(spread, axis=None, initial=np.inf) >= LARGE * SMALLEST:
+        return spread
+    return spread + 2 * SMALLEST * (((x.radius != 0) | (y.radius != 0)) & ~zero)
 
 
 def divide(x: Any, y: Any) -> Rounded:
     x, y = lift_all(x, y)
-    value = x.value / y.value
-    least = np.abs(y.value) - y.radius
+    value, zero, quantum = x.value / y.value, is_zero(x), x.model.quantum
+    least = np.abs(y.value) if y.exact else np.abs(y.value) - y.radius
+    known = bool(np.minimum.reduce(least, axis=None, initial=np.inf) > 0)
+    if known and zero is np.False_ and not (x.exact and y.exact):
+        spread = np.asarray((np.abs(value) * y.radius + x.radius if not y.exact else x.radius) / least)
+        spread += quantum
+        if (found := bounded(value, spread, x.model, roundings=DIVISION, keep=is_one(y))) is not None:
+            return found
     spread = np.asarray(np.abs(value) * (y.radius / least))
     spread += x.radius / least
-    if not np.minimum.reduce(least, axis=None, initial=np.inf) > 0:
+    if not known:
         spread = np.where(least > 0, spread, np.nan)
     spread = keep_infinite(spread, x, y)
-    zero = is_zero(x)
-    spread = spread + (x.model.quantum if zero is np.False_ else np.where(zero, 0.0, x.model.quantum))
+    spread = spread + (quantum if zero is np.False_ else np.where(zero, 0.0, quantum))
     return result(
         value,
         spread,

@@ -157,6 +157,13 @@ TAILS: dict[Any, Any] = {
 """The distance of f(x) from its limit; for odd functions, as a function of |x|."""
 
 
+def may_saturate(f: Any, x: np.ndarray, model: Model) -> bool:
+    """False if no entry is so large that its result is next to a limit."""
+    ends = np.minimum.reduce(x, axis=None, initial=0.0), np.maximum.reduce(x, axis=None, initial=0.0)
+    most = ends[1] if f is special.expit else max(-ends[0], ends[1])
+    return not TAILS[f](most) * TAIL_OUTWARD + SMALLEST >= SATURATED * model.u
+
+
 def tail_of(f: Any, x: np.ndarray, radius: np.ndarray, model: Model) -> tuple[Any, Any]:
     """(distance from the limit; the limit, or 0 where not saturated). The limit is None if no entry is saturated."""
     odd = f is not special.expit
@@ -176,16 +183,26 @@ def whole_power(x: np.ndarray, n: Any) -> np.ndarray:
 
 def integer_power(x: Rounded, n: Any) -> Rounded:
     """x^n for integers n >= 0."""
-    size = np.abs(x.value)
-    roundings: Any
     if np.ndim(n) == 0 and n == 2:
-        value, spread, roundings = size * size, x.radius * (2 * size + x.radius), np.float64(1.0)
-    else:
-        value, spread = whole_power(x.value, n), whole_power(size + x.radius, n) - whole_power(size, n)
-        roundings = np.where(np.equal(n, 2), 1.0, LIBRARY)
+        return square(x)
+    size = np.abs(x.value)
+    value, spread = whole_power(x.value, n), whole_power(size + x.radius, n) - whole_power(size, n)
+    roundings: Any = np.where(np.equal(n, 2), 1.0, LIBRARY) if np.ndim(n) else LIBRARY
     q = exactness.UNKNOWN if np.ndim(n) else n * x.q if n else 0.0
     spread = np.where(x.radius != 0, spread + LIBRARY * OWN * np.abs(value), 0.0)
     return result(value, spread, x.model, q, roundings, either(is_zero(x), is_one(x)))
+
+
+def square(x: Rounded) -> Rounded:
+    """x^2."""
+    value, spread = x.value * x.value, np.zeros(())
+    if not x.exact:
+        spread = np.asarray(2 * np.abs(x.value))
+        spread += x.radius
+        spread *= x.radius
+        spread += LIBRARY * OWN * value
+        spread = spread if x.radius.all() else np.where(x.radius != 0, spread, 0.0)
+    return result(value, spread, x.model, 2 * x.q, keep=either(is_zero(x), is_one(x)))
 
 
 def power(x: Any, y: Any) -> Rounded:
@@ -203,10 +220,6 @@ def power(x: Any, y: Any) -> Rounded:
     answer = exp(multiply(y, log(x)))  # as far as a program may be off; its value has the errors of three operations
     with np.errstate(all="ignore"):
         return Rounded(np.power(x.value, y.value), answer.radius, answer.model)
-
-
-def square(x: Rounded) -> Rounded:
-    return integer_power(x, 2)
 
 
 def library(f: Callable[[Any], Any], errors: Library) -> Callable[[Rounded], Rounded]:
@@ -256,12 +269,40 @@ def with_library_error(value: Any, spread: Any, model: Model, is_exact_zero: Any
     )
 
 
+SLOPES: dict[Any, tuple[Callable[[Any], Any], float]] = {
+    np.exp: (lambda y: y * (1 + 2.0**-40), 1.0),
+    np.tanh: (lambda y: 1 + 2.0**-47 - y * y, 2.0),
+    special.expit: (lambda y: (1 + 2.0**-47 - y) * y, 1.0),
+}
+"""|f'| as a function of y = f(x), rounding errors included, and a bound on |f''/f'|."""
+FLAT, CURVED = 2.0**-9, 2.0**-5
+"""Radii up to which f' changes by a fraction of a percent, and by a few percent."""
+
+
+def by_slope(f: Callable[[Any], Any], value: Any, radius: np.ndarray) -> Any:
+    """A bound on the distance of f from value = f(x) within small radii; None for other functions and radii.
+
+    With |f''/f'| <= k, f' grows within a radius r by at most e^(kr) <= 1 + kr (1 + kr).
+    """
+    most = np.maximum.reduce(radius, axis=None)
+    if f not in SLOPES or not most <= CURVED:
+        return None
+    slope, growth = SLOPES[f]
+    spread = np.asarray(slope(value))
+    spread *= radius
+    step = growth * (most if most <= FLAT else radius)
+    spread *= 1 + step * (1 + step)
+    return spread
+
+
 def propagate(
     f: Callable[[Any], Any], x: np.ndarray, value: np.ndarray, radius: np.ndarray, turns: tuple[float, ...] = ()
 ) -> Any:
     """The largest distance of f from value = f(x) within the radius: at the ends and at the turning points."""
     if not radius.any():
         return 0.0
+    if (spread := by_slope(f, value, radius)) is not None:
+        return spread if radius.all() else np.where(radius != 0, spread, 0.0)
     low, high = (outward(x + side * radius, side) for side in (-1, 1))
     ends = [f(low), f(high), *(f(np.minimum(np.maximum(turn, low), high)) for turn in turns)]
     reach, largest = np.abs(ends[0] - value), np.abs(ends[0])
@@ -273,6 +314,8 @@ def propagate(
 
 def snap_to_limit(f: Callable[[Any], Any], x: Rounded, answer: Rounded) -> Rounded:
     """Where the exact value is next to a limit of magnitude 1, programs return the limit; the error is the distance."""
+    if not may_saturate(f, x.value, x.model):
+        return answer
     tail, limit = tail_of(f, x.value, x.radius, x.model)
     if limit is None:
         return answer

@@ -158,10 +158,20 @@ def convert(x: Variance, to: str, **_: Any) -> Variance:
 
 def rounding(v: Any, model: Model) -> Any:
     """The variance of one rounding, underflow included."""
-    found = np.asarray(v * (model.u / math.sqrt(3)))  # in place from here on, as new arrays take longer
-    np.multiply(found, found, out=found)
-    found += model.quantum**2 / 3
-    return found if np.all(v) else np.where(v == 0, 0.0, found)
+    return rounding_and_largest(v, model)[0]
+
+
+def rounding_and_largest(v: Any, model: Model) -> tuple[Any, float]:
+    """`rounding`, and a bound on the magnitude of all numbers, as `max_abs`."""
+    found = np.square(np.asarray(v), dtype=np.float64)  # in place from here on, as new arrays take longer
+    least = np.minimum.reduce(found, axis=None, initial=np.inf)
+    most = np.maximum.reduce(found, axis=None, initial=0.0)
+    found *= model.u**2 / 3 * (1 + 2.0**-30)
+    underflow = model.quantum**2 / 3
+    if not least * model.u**2 >= 2.0**32 * underflow or least == 0:  # elsewhere the margin above is larger
+        found += underflow
+        found = found if np.all(v) else np.where(np.equal(v, 0), 0.0, found)
+    return found, math.sqrt(most) * (1 + 2.0**-50)
 
 
 def blocks(x: np.ndarray) -> list[Any]:
@@ -179,7 +189,7 @@ def repeats(x: Any, axis: int) -> int:
 
     Slices that round to the same numbers of the dtype are equal. Slices without errors, such as zeros, do not count.
     """
-    if not x.size:
+    if not x.size or all_differ(np.moveaxis(x.value, axis, 0)[(slice(None), *(0,) * (x.ndim - 1))], x.model.u):
         return 1
     slices, variances = (np.moveaxis(part, axis, 0).reshape(x.shape[axis], -1) for part in (x.value, x.variance))
     slices = slices[variances.any(axis=1)]

@@ -13,18 +13,28 @@ from gradagree.arithmetic.derived import log_sum_exp
 from gradagree.arithmetic.duck import Duck, NoRule
 from gradagree.arithmetic.model import FORMATS
 from gradagree.arithmetic.rounded import COMPARISONS, Rounded
-from gradagree.arithmetic.rounded_library import FUNCTIONS, PLAIN, TAILS, Library, tail_of, whole_power, zeta_errors
+from gradagree.arithmetic.rounded_library import (
+    FUNCTIONS,
+    PLAIN,
+    TAILS,
+    Library,
+    may_saturate,
+    tail_of,
+    whole_power,
+    zeta_errors,
+)
 from gradagree.arithmetic.three_valued import Trilean, between_about_middle, split
 from gradagree.arithmetic.variance import (
     DEVIATIONS,
+    SMALLEST,
     Variance,
     convert,
     lift_all,
     matmul,
-    max_abs,
     max_repeats,
     repeats,
     rounding,
+    rounding_and_largest,
     sum_of_terms,
 )
 from gradagree.reference.operations.casts import cast
@@ -37,15 +47,15 @@ LIBRARY_DEVIATIONS = 2
 
 def add(x: Any, y: Any, sign: int = 1) -> Variance:
     x, y = lift_all(x, y)
-    value = x.value + sign * y.value
-    variance = rounding(value, x.model)
+    value = x.value + y.value if sign > 0 else x.value - y.value
+    variance, largest = rounding_and_largest(value, x.model)
     for one in (x, y):
         if not one.exact:
             variance += one.variance
     if not (x.largest < np.inf and y.largest < np.inf):
         masked = np.isinf(value) & ~(np.isinf(x.variance) | np.isinf(y.variance))
         variance = np.where(masked, 0.0, variance)
-    return Variance(value, variance, x.model)
+    return Variance(value, variance, x.model, largest)
 
 
 def has_bound(x: Variance) -> bool:
@@ -56,39 +66,48 @@ def has_bound(x: Variance) -> bool:
 def multiply(x: Any, y: Any) -> Variance:
     x, y = lift_all(x, y)
     value = x.value * y.value
-    variance = rounding(value, x.model)
+    variance, largest = rounding_and_largest(value, x.model)
     x_exact = x.exact and y.largest < math.inf and has_bound(y)  # 0 times infinity is NaN: undecided
     y_exact = y.exact and x.largest < math.inf and has_bound(x)
     if not y_exact:
         variance += np.square(x.value) * y.variance
     if not x_exact:
-        factor = np.square(y.value)
-        variance += (factor if y_exact else factor + y.variance) * x.variance
-    return Variance(value, variance, x.model)
+        factor = np.asarray(np.square(y.value))
+        if not y_exact:
+            factor += y.variance
+        variance += factor * x.variance
+    return Variance(value, variance, x.model, largest)
 
 
 def divide(x: Any, y: Any) -> Variance:
     x, y = lift_all(x, y)
     value = x.value / y.value
-    variance, largest = 2 * rounding(value, x.model), max_abs(value)
+    variance, largest = rounding_and_largest(value, x.model)
+    variance *= 2
     if y.exact and largest < math.inf:
-        return Variance(value, variance if x.exact else variance + x.variance / np.square(y.value), x.model, largest)
+        if not x.exact:
+            variance += x.variance / np.square(y.value)
+        return Variance(value, variance, x.model, largest)
     inherited = np.square(value) * y.variance
     inherited += x.variance
     inherited /= np.square(y.value)
     variance += inherited
-    return Variance(value, variance, x.model)
+    return Variance(value, variance, x.model, largest)
 
 
 def function(f: Callable[[Any], Any], derivative: Callable[[Any, Any], Any]) -> Callable[[Variance], Variance]:
     def rule(x: Variance) -> Variance:
         value = f(x.value)
-        own = np.square(LIBRARY_DEVIATIONS * x.model.u * value)
-        own = np.where(np.abs(value) < x.model.format.smallest_normal, np.square(value), own)
-        if f in TAILS:
+        squares, least = np.square(value), x.model.format.smallest_normal
+        own = (LIBRARY_DEVIATIONS * x.model.u) ** 2 * squares
+        if not np.minimum.reduce(squares, axis=None, initial=np.inf) >= max(least, SMALLEST) ** 2:
+            own = np.where(np.abs(value) < least, squares, own)
+        if f in TAILS and may_saturate(f, x.value, x.model):
             tail, limit = tail_of(f, x.value, DEVIATIONS * x.deviation, x.model)
             own = own if limit is None else np.where(limit != 0, np.square(tail), own)
-        return Variance(value, derivative(x.value, value) ** 2 * x.variance + own, x.model)
+        inherited = np.asarray(np.square(derivative(x.value, value)) * x.variance)
+        inherited += own
+        return Variance(value, inherited, x.model)
 
     return rule
 
@@ -127,13 +146,17 @@ def power_of_number(x: Any, n: Any) -> Variance:
     if isinstance(n, Variance):
         return Variance.rules[np.exp](multiply(n, Variance.rules[np.log](lift_all(x, n)[0])))
     value = whole_power(x.value, n)
-    inherited = np.where(x.variance == 0, 0.0, (n * x.value ** (n - 1)) ** 2 * x.variance) if n else 0.0
+    inherited: Any = 0.0
+    if n and not x.exact:
+        inherited = np.square(n * x.value ** (n - 1)) * x.variance
+        inherited = inherited if x.variance.all() else np.where(x.variance == 0, 0.0, inherited)
+    variance, largest = rounding_and_largest(value, x.model)
     if float(n).is_integer():
-        return Variance(value, inherited + abs(n) * rounding(value, x.model), x.model)
+        return Variance(value, inherited + abs(n) * variance, x.model, largest)
     with np.errstate(divide="ignore", invalid="ignore"):
         by_exponent = np.where(value == 0, 0.0, value * np.log(x.value)) ** 2 * x._lift(n).variance
-    own = np.square(LIBRARY_DEVIATIONS * x.model.u * value) + rounding(value, x.model)
-    return Variance(value, inherited + by_exponent + own, x.model)
+    own = np.square(LIBRARY_DEVIATIONS * x.model.u * value) + variance
+    return Variance(value, inherited + by_exponent + own, x.model, largest)
 
 
 def logaddexp(x: Any, y: Any) -> Variance:
@@ -146,7 +169,7 @@ def logaddexp(x: Any, y: Any) -> Variance:
 
 def total(x: Variance, axis: Any = None, keepdims: bool = False) -> Variance:
     value, inherited, squares = (
-        np.sum(part, axis=axis, keepdims=keepdims) for part in (x.value, x.variance, x.value**2)
+        np.sum(part, axis=axis, keepdims=keepdims) for part in (x.value, x.variance, np.square(x.value))
     )
     axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
     both = axis == (-2, -1)

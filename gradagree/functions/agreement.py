@@ -97,7 +97,7 @@ class Limits:
 
     def put(self, place: Any, value: np.ndarray, size: np.ndarray, tolerance: np.ndarray) -> None:
         """Write some rows; beyond the tolerance, only the number next to the value is admitted."""
-        within = self.rounding * size
+        within = np.asarray(self.rounding * size)
         np.subtract(tolerance, within, out=within)
         np.maximum(within, 0.0, out=within)
         np.subtract(value, within, out=self.lowest[place], casting="same_kind")

@@ -81,7 +81,7 @@ def test_that_rows_have_the_bounds_of_the_whole(monkeypatch: pytest.MonkeyPatch,
         assert isinstance(whole, Expected)
         assert isinstance(rows, Expected)
         assert np.all(np.abs(whole.value - rows.value) <= 2.0**-48 * np.abs(whole.value) + 2.0**-48)
-        assert np.all(rows.radius <= whole.radius * (1 + 2.0**-20))  # fewer numbers may have more zeros at their ends
+        assert np.all(rows.radius <= whole.radius * (1 + 2.0**-5))  # other bounds on slopes
         assert np.mean(rows.radius) > 0.9 * np.mean(whole.radius)
 
 
