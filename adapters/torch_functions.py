@@ -19,8 +19,10 @@ from gradagree.adapters.program import Program
 from gradagree.adapters.torch_layouts import expanded, expanded_ones, layouts, uninitialized_as_nan
 from gradagree.adapters.torch_models import run_model
 from gradagree.adapters.torch_programs import replay, to_numpy, trace_program
+from gradagree.adapters.torch_sparse import is_sparse, on_dense_arrays, places_of, stored_numbers, with_numbers
 from gradagree.adapters.torch_state import seeded, state_of
 from gradagree.errors import UsageError
+from gradagree.reference.operations.scatter import scatter_add
 
 OF_NUMPY = (torch.float32, torch.float64, torch.complex64, torch.complex128)
 """Dtypes of inexact numbers that NumPy has."""
@@ -45,11 +47,16 @@ class TorchFunctions:
         at = [k for k, (_, leaf) in enumerate(pairs) if isinstance(leaf, torch.Tensor)]
         names = [name_of_path(pairs[k][0]) for k in at] + list(own)
         arrays = [pairs[k][1] for k in at] + list(own.values())
+        numbers = {k: stored_numbers(x, names[k]) for k, x in enumerate(arrays) if is_sparse(x)}
+        sparse = {k: with_numbers(arrays[k]) for k in numbers}
+        arrays = [numbers.get(k, x) for k, x in enumerate(arrays)]
+        names = [f"{name}.values()" if k in numbers else name for k, name in enumerate(names)]
         static = [leaf for _, leaf in pairs]
         results: list[str] = []
 
         def call(given: Sequence[Any]) -> list[Any]:
             leaves = list(static)
+            given = [sparse[k](x) if k in sparse else x for k, x in enumerate(given)]
             for k, x in zip(at, given, strict=False):
                 leaves[k] = x
             positional, named = pytree.tree_unflatten(leaves, spec)
@@ -61,18 +68,16 @@ class TorchFunctions:
             outputs = pytree.tree_flatten_with_path(found)[0]
             tensors = [(path, y) for path, y in outputs if isinstance(y, torch.Tensor)]
             results[:] = ["output" + pytree.keystr(path) for path, _ in tensors]
-            return [y for _, y in tensors]
+            return [y.to_dense() if is_sparse(y) else y for _, y in tensors]
 
-        for name, x in zip(names, arrays, strict=True):
-            if x.layout is not torch.strided:
-                raise UsageError(f"{name} is a sparse tensor, which is not supported; give a dense one")
         chosen = select(names, arrays, wrt, len(own))
         return Call(call, names, arrays, chosen, results, state=state_of(function, static))
 
     def rebuild(self, args: Sequence[Any], kwargs: dict[str, Any], arrays: Sequence[Any]) -> tuple[Any, Any]:
         leaves, spec = pytree.tree_flatten((tuple(args), dict(kwargs)))
         given = iter(arrays)
-        return pytree.tree_unflatten([next(given) if isinstance(x, torch.Tensor) else x for x in leaves], spec)
+        found = [dense_form(x, next(given)) if isinstance(x, torch.Tensor) else x for x in leaves]
+        return pytree.tree_unflatten(found, spec)
 
     def is_module(self, function: Any) -> bool:
         return isinstance(function, torch.nn.Module)
@@ -221,7 +226,8 @@ class TorchFunctions:
 
     def trace(self, call: Call) -> Program:
         def function(*arrays: Any) -> list[Any]:
-            with call.state():  # copies of buffers are steps of the program, so that it may write to them
+            # copies of buffers are steps of the program, so that it may write to them
+            with on_dense_arrays(), call.state():
                 return call.function(arrays)
 
         with seeded():
@@ -252,6 +258,15 @@ class TorchFunctions:
                 found[f"{own.__name__}.backward", f"{code.co_filename}:{code.co_firstlineno}"] = None
             waiting += [consumer for consumer, _ in node.next_functions]
         return list(found)
+
+
+def dense_form(x: torch.Tensor, given: Any) -> Any:
+    """What stands for an array: itself, or the dense array of its stored numbers."""
+    if not is_sparse(x):
+        return given
+    if x.dense_dim():
+        raise UsageError("a reference of a sparse tensor with dense axes is not supported; write it in torch")
+    return scatter_add(given, np.ravel_multi_index(tuple(places_of(x).numpy()), tuple(x.shape)), tuple(x.shape))
 
 
 def defined_gradients(

@@ -95,7 +95,7 @@ def gradcheck(
         check_batched_forward_grad: Check batched forward mode, by ``vmap``; needs check_forward_ad.
         check_forward_ad: Check forward mode.
         check_backward_ad: Check reverse mode.
-        masked: Accepted; sparse tensors are not supported.
+        masked: Accepted; gradients of sparse tensors are those of their stored numbers.
 
     Returns:
         True if all gradients agree; False if one does not and raise_exception is False.
