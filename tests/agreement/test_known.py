@@ -70,6 +70,18 @@ def test_that_torch_adds_the_gradients_of_a_repeated_row_in_16_bits(dtype: str, 
         assert gradient[0].tolist() == [expected] * 3
 
 
+@pytest.mark.parametrize("name", ["conv1d", "conv2d", "conv3d", "conv_transpose1d"])
+def test_that_torch_adds_the_examples_shares_of_a_kernels_gradient_in_float16(name: str) -> None:
+    """The gradient of the bias is added in float32, and so is that of the kernel in bfloat16."""
+    torch = pytest.importorskip("torch")
+    ones = [1] * int(name[-2])
+    for dtype, counted in ((torch.float16, 2048), (torch.bfloat16, 4096)):
+        kernel, bias = (torch.zeros(*shape, dtype=dtype, requires_grad=True) for shape in ((1, 1, *ones), (1,)))
+        y = getattr(torch.nn.functional, name)(torch.ones(4096, 1, *ones, dtype=dtype), kernel, bias)
+        by_kernel, by_bias = torch.autograd.grad(y.sum(), (kernel, bias))
+        assert (by_kernel.item(), by_bias.item()) == (counted, 4096)
+
+
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
 def test_that_torchs_binary_cross_entropy_has_a_forward_derivative_of_0_by_its_weight() -> None:
     torch = pytest.importorskip("torch")
