@@ -20,6 +20,7 @@ from jax.extend import core as jcore
 from gradagree.adapters.formats import PARTS
 from gradagree.adapters.functions import Call
 from gradagree.adapters.jax_modules import container_of, module_of, naming
+from gradagree.adapters.jax_products import products_of
 from gradagree.adapters.jax_programs import ProgramRecorder, conjugated, is_floating, is_frexp, to_numpy, trace_program
 from gradagree.adapters.lax.iterations import OWN_FILES
 from gradagree.adapters.operations import ModelObserver, ModelOperation, PassedGradient, as_parts, on_parts
@@ -76,12 +77,14 @@ class ModelRecorder(ProgramRecorder):
         self.observer = observer
         self.root = root
         self.stacks: list[str] = []
+        self.params: dict[str, Any] = {}
         self.records: list[Differentiated] = []
         self.labels: dict[int, str] = dict(enumerate(call.names))
         self.wrt = set(call.wrt)
 
     def equation(self, equation: Any, operands: list[Any]) -> list[Any]:
         self.stacks.append(str(equation.source_info.name_stack))
+        self.params = equation.params
         try:
             if equation.primitive.name in CUSTOM and not is_frexp(equation):
                 return self.custom_function(equation, operands)
@@ -207,11 +210,13 @@ class ModelRecorder(ProgramRecorder):
             return [found[k] for k in kept]
 
         on_pairs, real = on_parts(function, dtypes, len(at))
+        shapes = [np.shape(x) for x in (*map(self.concrete, operands), *outputs)]
+        convolution, factors, arrangement = products_of(name if real == dtypes else "", self.params, shapes)
         labels = [self.labels.get(x.number, "") if isinstance(x, Value) else "" for x in (operands[k] for k in at)]
         return ModelOperation(
             name, self.module(labels), self.place, [names[k] for k in at], real,
-            None if form is None else on_pairs, moves=name in MOVES, once=name in ONCE, rule=rule, reason=reason,
-            labels=labels,
+            None if form is None else on_pairs, factors, convolution, arrangement,
+            moves=name in MOVES, once=name in ONCE, rule=rule, reason=reason, labels=labels,
         )  # fmt: skip
 
     def module(self, labels: Sequence[str]) -> str:

@@ -11,17 +11,22 @@ import numpy as np
 from gradagree.adapters.formats import PARTS
 from gradagree.reference.operations.complex_numbers import join_parts, stacked
 
+Arrangement = tuple[Callable[[np.ndarray], np.ndarray], ...]
+"""For each operand and then for the output, its entries in the order of a product or a convolution."""
+
 
 class ConvolutionForm(NamedTuple):
     """How images (n, channels, *shape) meet kernels (outputs, channels / groups, *kernel).
 
-    padding has the zeros before and after, for each axis.
+    padding has the zeros before and after, for each axis. A transposed one takes outputs to images: it is the gradient
+    of the convolution by its images.
     """
 
     stride: tuple[int, ...]
     padding: tuple[tuple[int, int], ...]
     dilation: tuple[int, ...]
     groups: int
+    transposed: bool = False
 
     def split(self, x: np.ndarray, axis: int) -> list[np.ndarray]:
         """The part of each group along an axis."""
@@ -41,6 +46,7 @@ class ModelOperation:
         function: Computes the floating-point outputs from these operands, in NumPy; None if no form is known.
         factors: For a matrix product, the positions of its factors, and that of an array that is added, or None.
         convolution: For a convolution of images with kernels, to which numbers for each output may be added.
+        arrangement: How its arrays are laid out for the product or the convolution; empty if they are.
         rows: For an operation that takes rows of its only operand, the positions of the rows.
         moves: True if it only moves entries, so that its results are exact.
         once: True if each entry is one sum, difference or product, which is rounded once.
@@ -58,6 +64,7 @@ class ModelOperation:
     function: Callable[..., Sequence[Any]] | None = None
     factors: tuple[int, int, int | None] | None = None
     convolution: ConvolutionForm | None = None
+    arrangement: Arrangement = ()
     rows: np.ndarray | None = None
     moves: bool = False
     once: bool = False

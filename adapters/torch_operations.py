@@ -129,18 +129,18 @@ def describe_operation(func: Any, args: Any, kwargs: Any, found: Any, module: st
     once = name in ONCE and not kwargs
     return ModelOperation(
         name, module, place, argument_names(func, args, kwargs), real, None if form is None else on_pairs,
-        factors, convolution_of(name, args, kwargs) if is_real else None, rows, name in MOVES, once,
+        factors, convolution_of(name, args, kwargs) if is_real else None, (), rows, name in MOVES, once,
         reason=reason,
     )  # fmt: skip
 
 
 def convolution_of(name: str, args: Any, kwargs: Any) -> ConvolutionForm | None:
-    """How a convolution of a batch of images moves; None for anything else, such as a transposed one."""
-    if name != "aten.convolution" or kwargs or args[6] or args[0].ndim != args[1].ndim:
+    """How a convolution of a batch of images moves, or a transposed one; None for anything else."""
+    if name != "aten.convolution" or kwargs or args[0].ndim != args[1].ndim:
         return None
     rank = args[1].ndim - 2
     stride, padding, dilation = (per_axis(x, rank) for x in args[3:6])
-    return ConvolutionForm(tuple(stride), tuple((p, p) for p in padding), tuple(dilation), args[8])
+    return ConvolutionForm(tuple(stride), tuple((p, p) for p in padding), tuple(dilation), args[8], args[6])
 
 
 def form_of(func: Any, name: str, args: Any, kwargs: Any, found: Any) -> tuple[Callable[..., Any] | None, str]:

@@ -66,10 +66,20 @@ class Product(NamedTuple):
         return tally.finding()
 
 
-def check_products(products: Iterator[Product | None], model: Model) -> ArrayFinding | None:
-    """The finding of an array that consists of products; None if another judgement must decide."""
+Make = Callable[[np.ndarray], Iterator[Product | None]]
+"""Makes the products of which an array consists; None where it is not one."""
+
+
+def check_products(make: Make, observed: np.ndarray, model: Model) -> ArrayFinding | None:
+    """The finding of an array that consists of products; None if another judgement must decide.
+
+    Args:
+        make: Takes an array of the shape of the observed one.
+        observed: The framework's array.
+        model: The rounding model.
+    """
     whole, failing = Tally(), None
-    for product in products:
+    for number, product in enumerate(make(observed)):
         if product is None:
             return None
         part = Tally()
@@ -79,10 +89,19 @@ def check_products(products: Iterator[Product | None], model: Model) -> ArrayFin
             found = worst_entry(product.left, product.right(), product.observed, part, model)
             if not (found.verdict.fails or found.verdict is Verdict.AGREE):
                 return None
-            failing = found if found.verdict.fails else failing
+            if found.verdict.fails and (failing is None or found.ratio > failing.ratio):
+                failing = found._replace(entry=place_of(make, observed.shape, number, part.entry))
             part.worst = found.ratio
         whole.merge(part)
     return failing or whole.finding()
+
+
+def place_of(make: Make, shape: tuple[int, ...], number: int, entry: tuple[int, ...]) -> tuple[int, ...]:
+    """Where in an array an entry of one of its products is."""
+    places = np.arange(math.prod(shape)).reshape(shape)
+    products = (product for product in make(places) if product is not None)
+    product = next(itertools.islice(products, number, None))
+    return tuple(int(k) for k in np.unravel_index(int(product.observed[entry]), shape))
 
 
 class WindowAxis(NamedTuple):
@@ -231,28 +250,29 @@ def spread(shares: np.ndarray, shape: Sequence[int], form: ConvolutionForm) -> n
 
 
 def input_products(
-    g: np.ndarray, w: np.ndarray, observed: np.ndarray, form: ConvolutionForm
+    g: np.ndarray, w: np.ndarray, observed: np.ndarray, form: ConvolutionForm, b: np.ndarray | None = None
 ) -> Iterator[Product | None]:
     """Each image, group and remainder: (channels, outputs x taps) @ (outputs x taps, positions).
 
     The value is that of one product for each image, (channels x kernel, outputs) @ (outputs, windows), whose entries
-    are added up where they meet.
+    are added up where they meet. b is what is added for each channel by a transposed convolution.
     """
     shape = observed.shape[2:]
     sizes = shape, g.shape[2:], w.shape[2:], form.stride, form.padding, form.dilation
     axes = [phases(*one) for one in zip(*sizes, strict=True)]
-    for cotangents, kernels, y in zip(*map(form.split, (g, w, observed), (1, 0, 1)), strict=True):
+    for k, (cotangents, kernels, y) in enumerate(zip(*map(form.split, (g, w, observed), (1, 0, 1)), strict=True)):
+        addend = None if b is None else b[k * kernels.shape[1] : (k + 1) * kernels.shape[1], None]
         reached = []
         for chosen in itertools.product(*axes):
             if all(one.axis.taps for one in chosen):
                 reached.append(Reached.of(cotangents, kernels, chosen))
-            elif y[(..., *(one.positions for one in chosen))].any():  # no kernel reaches these positions
+            elif b is not None or y[(..., *(one.positions for one in chosen))].any():  # no kernel reaches them
                 yield None
         back = np.asarray(kernels, dtype=np.float64).reshape(len(kernels), -1).T
         for n in range(len(g)):
             shares = back @ cotangents[n].reshape(len(kernels), -1).astype(np.float64)
             value = spread(shares.reshape(*kernels.shape[1:], *g.shape[2:]), shape, form)
-            yield from (one.product(n, value, y[n]) for one in reached)
+            yield from (one.product(n, value, y[n], addend) for one in reached)
 
 
 class Reached(NamedTuple):
@@ -271,8 +291,8 @@ class Reached(NamedTuple):
         left = taps.reshape(len(taps), -1)
         return cls((slice(None), *(one.positions for one in chosen)), windows, left, norms(left, 1))
 
-    def product(self, n: int, value: np.ndarray, observed: np.ndarray) -> Product:
+    def product(self, n: int, value: np.ndarray, observed: np.ndarray, addend: np.ndarray | None) -> Product:
         """The product that the gradient of one image is at these positions."""
         known, seen = (x[self.positions].reshape(len(self.taps), -1) for x in (value, observed))
         right = functools.partial(self.windows.columns, n)
-        return Product(self.taps, right, None, seen, self.row_norms, self.windows.norms(n), known)
+        return Product(self.taps, right, addend, seen, self.row_norms, self.windows.norms(n), known)

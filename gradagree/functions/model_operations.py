@@ -10,6 +10,7 @@ import numpy as np
 from gradagree.adapters.operations import ModelOperation, PassedGradient
 from gradagree.arithmetic.model import OUTWARD, OWN, model
 from gradagree.arithmetic.tape import trace
+from gradagree.arithmetic.variance import DEVIATIONS
 from gradagree.checker.verdict import Verdict
 from gradagree.errors import UsageError
 from gradagree.functions.convolutions import check_products, input_products, value_products, weight_products
@@ -36,13 +37,11 @@ def judge_values(
         if finite and all(map(same_numbers, expected, outputs)):
             return [bitwise(operation)] * len(outputs)
     if (product := factors_of(operation, inputs)) is not None:
-        found = check_product(*product, outputs[0], model("float32"))
+        found = check_product(*product, arranged(operation, -1, outputs[0]), model("float32"))
         if isinstance(found, ArrayFinding):
             return [found]
     if is_large_convolution(operation, inputs):
-        x, w, *b = inputs
-        products = value_products(x, w, b[0] if b else None, outputs[0], operation.convolution)  # type: ignore[arg-type]
-        whole = check_products(products, model("float32"))
+        whole = check_products(value_parts(operation, inputs), outputs[0], model("float32"))
         if whole is not None and (whole.verdict is Verdict.AGREE or len(rungs("float32")) == 1):
             return [value_finding(whole)]
     if operation.rows is not None and same_numbers(inputs[0][operation.rows], outputs[0]):
@@ -75,12 +74,44 @@ def is_large_convolution(operation: ModelOperation, inputs: Sequence[np.ndarray]
     return all(x.size for x in inputs) and inputs[0].size + inputs[1].size >= LEAST
 
 
+def arranged(operation: ModelOperation, k: int, x: np.ndarray) -> np.ndarray:
+    """An array of an operation as its product or convolution has it; k is the number of the operand, -1 the output."""
+    return operation.arrangement[k](x) if operation.arrangement else x
+
+
+def value_parts(operation: ModelOperation, inputs: Sequence[np.ndarray]) -> Any:
+    """What makes the products of the value of a convolution."""
+    form = operation.convolution
+    assert form is not None
+    x, w = (arranged(operation, k, inputs[k]) for k in (0, 1))
+    b = inputs[2] if len(inputs) > 2 else None
+
+    def make(y: np.ndarray) -> Any:
+        y = arranged(operation, -1, y)
+        return input_products(x, w, y, form, b) if form.transposed else value_products(x, w, b, y, form)
+
+    return make
+
+
+def gradient_parts(operation: ModelOperation, inputs: Sequence[np.ndarray], g: np.ndarray, operand: int) -> Any:
+    """What makes the products of a gradient of a convolution, by its images (0) or its kernels (1)."""
+    form = operation.convolution
+    assert form is not None
+    x, w, seed = (arranged(operation, k, one) for k, one in ((0, inputs[0]), (1, inputs[1]), (-1, g)))
+
+    def make(y: np.ndarray) -> Any:
+        y = arranged(operation, operand, y)
+        if operand == 1:
+            return weight_products(seed, x, y, form) if form.transposed else weight_products(x, seed, y, form)
+        return value_products(seed, w, None, y, form) if form.transposed else input_products(seed, w, y, form)
+
+    return make
+
+
 def convolution_back(
     operation: ModelOperation, inputs: Sequence[np.ndarray], g: np.ndarray, passed: Sequence[PassedGradient]
 ) -> list[ArrayFinding] | None:
     """Findings of the gradients of a convolution; None if another judgement must decide."""
-    form = operation.convolution
-    assert form is not None
     found = []
     for one in passed:
         if len(one.operands) > 1 or one.observed is None:
@@ -88,11 +119,8 @@ def convolution_back(
         if one.operands[0] == 2:
             found.append(sum_of_rows(np.moveaxis(g, 1, -1).reshape(-1, g.shape[1]), one.observed))
             continue
-        if one.operands[0] == 0:
-            products: Any = input_products(g, inputs[1], one.observed, form)
-        else:
-            products = weight_products(inputs[0], g, one.observed, form)
-        finding = check_products(products, model("float32"))
+        parts = gradient_parts(operation, inputs, g, one.operands[0])
+        finding = check_products(parts, one.observed, model("float32"))
         if finding is None:
             return None
         found.append(finding)
@@ -120,9 +148,9 @@ def judge_gradients(
         found = product_back(operation, product, cotangents[0], passed, rungs("float32"))
         if found is not None:
             return found
-    if is_large_convolution(operation, inputs) and cotangents[0] is not None and len(rungs("float32")) == 1:
+    if is_large_convolution(operation, inputs) and cotangents[0] is not None:
         found = convolution_back(operation, inputs, cotangents[0], passed)
-        if found is not None:
+        if found is not None and (len(rungs("float32")) == 1 or not any(one.verdict.fails for one in found)):
             return found
     graph = graph_of(operation, inputs)
     expected = expectation(operation, graph, inputs, cotangents, rungs)
@@ -227,6 +255,8 @@ def moved_back(
         return [bitwise(operation)] * len(passed)
     if not operation.moves:
         return None
+    if (repeated := repeated_back(operation, inputs, cotangents, passed)) is not None:
+        return [repeated] if repeated.verdict is Verdict.AGREE else None
     sums, sizes, counts = back(wide), back(lambda g: np.abs(wide(g))), back(lambda g: np.ones(g.shape))
     findings = []
     for one in passed:
@@ -242,6 +272,26 @@ def moved_back(
     return findings
 
 
+def repeated_back(
+    operation: ModelOperation, inputs: Sequence[np.ndarray], cotangents: Sequence[np.ndarray | None],
+    passed: Sequence[PassedGradient],
+) -> ArrayFinding | None:  # fmt: skip
+    """The finding of the gradient of an array whose entries are all repeated alike; None for any other."""
+    g, function, x = cotangents[0], operation.function, inputs[0]
+    if len(inputs) > 1 or len(cotangents) > 1 or set(operation.dtypes) != {"float32"} or not x.size:
+        return None
+    if g is None or function is None or g.size <= x.size or g.size % x.size:
+        return None
+    places = np.asarray(function(np.arange(x.size, dtype=np.float64).reshape(x.shape))[0]).ravel()
+    order = np.argsort(places, kind="stable").reshape(x.size, -1)
+    if not np.array_equal(places[order], np.broadcast_to(np.arange(x.size)[:, None], order.shape)):
+        return None
+    observed = passed[0].observed
+    assert observed is not None
+    found = sum_of_rows(g.ravel()[order].T, observed.ravel())
+    return found._replace(entry=None)
+
+
 def factors_of(
     operation: ModelOperation, inputs: Sequence[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None] | None:
@@ -251,7 +301,7 @@ def factors_of(
     if set(operation.dtypes) != {"float32"}:
         return None
     left, right, addend = operation.factors
-    x, y = inputs[left], inputs[right]
+    x, y = arranged(operation, 0, inputs[left]), arranged(operation, 1, inputs[right])
     if x.ndim != 2 or x.size + y.size + len(x) * y.shape[1] < LEAST or not x.size or not y.size:
         return None
     return x, y, None if addend is None else inputs[addend]
@@ -264,6 +314,7 @@ def product_back(
     """Findings of the gradients of a matrix product; None if some entry is beyond its tolerance."""
     assert operation.factors is not None
     x, y, _ = product
+    g = arranged(operation, -1, g)
     found: list[ArrayFinding] = []
     for one in passed:
         if len(one.operands) > 1 or one.observed is None:
@@ -271,28 +322,46 @@ def product_back(
         if one.operands[0] == operation.factors[2]:
             found.append(sum_of_rows(g, one.observed))
             continue
-        pair = (g, y.T) if one.operands[0] == operation.factors[0] else (x.T, g)
-        finding = check_product(*pair, None, one.observed, model("float32"))
+        side = operation.factors.index(one.operands[0])
+        pair = (g, y.T) if side == 0 else (x.T, g)
+        observed = arranged(operation, side, one.observed)
+        finding = check_product(*pair, None, observed, model("float32"))
         if isinstance(finding, Tally) and finding.finite and finding.worst > 1 and len(rungs) == 1:
-            finding = worst_entry(*pair, one.observed, finding, model("float32"))
+            finding = worst_entry(*pair, observed, finding, model("float32"))
         if isinstance(finding, Tally) or not (finding.verdict.fails or finding.verdict is Verdict.AGREE):
             return None
+        if finding.verdict.fails and operation.arrangement:
+            places = arranged(operation, side, np.arange(one.observed.size).reshape(one.observed.shape))
+            at = np.unravel_index(int(places[finding.entry]), one.observed.shape)
+            finding = finding._replace(entry=tuple(map(int, at)))
         found.append(finding)
     return found
 
 
 def sum_of_rows(g: np.ndarray, observed: np.ndarray) -> ArrayFinding:
     """The finding of a gradient that is the sum of rows of a matrix, such as that of a bias."""
-    current = model("float32")
     if observed.shape == g.shape:
         return judge_sum([g], observed, "float32")
-    found = check_product(np.ones((1, len(g))), g, None, observed.reshape(1, -1), current)
+    found = check_product(np.ones((1, len(g))), g, None, observed.reshape(1, -1), model("float32"))
     if isinstance(found, ArrayFinding):
         return found._replace(entry=found.entry[1:] if found.entry and observed.ndim == 1 else None)
-    value, size = (np.asarray(np.sum(x, axis=0, dtype=np.float64)) for x in (g, np.abs(g)))
-    radius = len(g) * ((current.u + OWN) * size + current.quantum * (size > 0)) + 2 * current.u * np.abs(value)
-    expected = Expected(value.reshape(observed.shape), (radius * OUTWARD).reshape(observed.shape))
-    return judge(wide(observed), {"stored": expected})
+    return judge(wide(observed), {"stored": expected_sum(wide(g), observed.shape)})
+
+
+def expected_sum(g: np.ndarray, shape: tuple[int, ...]) -> Expected:
+    """The sums of the columns of a matrix in float32, in any order.
+
+    Where equal numbers are added one after the other, the roundings of the sums are equal too, so that the variance
+    grows by the factor of how many they are.
+    """
+    current, n = model("float32"), len(g)
+    u = current.accumulator.u + OWN
+    value, size, squares = (np.sum(x, axis=0) for x in (g, np.abs(g), np.square(g)))
+    radius = n * (u * size + current.quantum * (size > 0)) + 2 * current.u * np.abs(value)
+    equal = np.array([np.unique(x[x != 0], return_counts=True)[1].max(initial=1) for x in g.T])
+    variance = equal * u**2 / 3 * (1 + n / 2) * squares + value**2 * (equal * n * u**2 / 9 + current.u**2 / 3)
+    probable = DEVIATIONS * (np.sqrt(variance) + n * current.quantum * (size > 0))
+    return Expected(*(x.reshape(shape) for x in (value, radius * OUTWARD, probable)))
 
 
 def rows_back(
