@@ -338,6 +338,6 @@ REASONS: dict[str, str] = {
     "lax.ragged_dot_general": "as lax.ragged_dot, with dimensions that it does not know",
     "numpy.trim_zeros": "the shape of the result depends on numbers",
     **dict.fromkeys(("lax.while_loop", "lax.nextafter", "lax.igamma_grad_a", "lax.random_gamma_grad", "numpy.nextafter",
-        "numpy.spacing"), NO_DERIVATIVE),
+        "numpy.spacing", "lax.stop_gradient"), NO_DERIVATIVE),
     "scipy.special.lpmn": "deprecated", "scipy.special.lpmn_values": "deprecated",
 }  # fmt: skip
