@@ -71,7 +71,7 @@ RESULT = {
 def test_that_the_page_counts_and_lists_what_is_not_judged() -> None:
     page = jax_page.page(RESULT)
     assert "5 functions, 4 of them differentiable; 2 of these are judged" in page
-    assert "1 are undecided, and 1 are refused" in page
+    assert "1 undecided and 1 refused" in page
     assert "- `nn.wrong` (float32): disagree: args[0], expected 1.0, observed 2.0" in page
     assert "- `nn.open`: undecided" in page
     assert "- `nn.refused`: no NumPy form of the operation lax.schur is known" in page
