@@ -6,7 +6,7 @@ passes back to its operands are cotangents of it. The operation itself is not ju
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,9 @@ from gradagree.adapters.program import Program, Step, UnknownOperation, mark_sto
 from gradagree.arithmetic.model import FORMATS
 from gradagree.arithmetic.variance import DEVIATIONS
 from gradagree.checker.verdict import Verdict
+from gradagree.errors import UsageError
 from gradagree.functions.checked_call import CheckedCall, Enclosures, crashed, expectations, gradients_of, value_records
+from gradagree.functions.conditions import PlainCall, Results, Trials, Unchanged
 from gradagree.functions.drawing import INEXACT, SEED
 from gradagree.functions.enclosures import Expected
 from gradagree.functions.explain import culprit
@@ -28,16 +30,15 @@ from gradagree.functions.parts import Parts, of_parts
 from gradagree.functions.proofs import prove_findings
 from gradagree.functions.records import OPERATION, GradientRecord
 from gradagree.functions.references import traced
+from gradagree.functions.together import try_conditions
 from gradagree.reference.graph import Graph, Value
 
-Results = tuple[Sequence[Any], Sequence[Any]]
-"""Outputs and gradients."""
 Margins = tuple[dict[int, Any], dict[int, Any]]
 """Further tolerances of outputs, and of gradients, by the places of their arrays."""
 SAMPLES = 6
 MEMBER = "getitem"
 """The step that takes one of several results of an operation."""
-ONLY_PLAIN = "only the plain call was checked, in reverse mode: an operation is not known"
+ONLY_PLAIN = "only first derivatives in reverse mode were checked: an operation is not known"
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,9 @@ def is_inexact(adapter: FunctionAdapter, x: Any) -> bool:
 
 def check_around(
     adapter: FunctionAdapter, call: Call, unknown: UnknownOperation, outputs: Sequence[Any], seeds: Sequence[Any],
-    arithmetic: str, notes: list[str],
+    arithmetic: str, trials: Trials,
 ) -> list[GradientRecord]:  # fmt: skip
-    """The records of what is around the unknown operations, and one for each of them.
+    """The records of what is around the unknown operations, also under hidden conditions, and one for each of them.
 
     Args:
         adapter: The framework's adapter.
@@ -113,41 +114,89 @@ def check_around(
         outputs: The outputs of the call.
         seeds: Their cotangents.
         arithmetic: What the user admits.
-        notes: Remarks on the whole check.
+        trials: The conditions to try, and remarks on the whole check.
 
     Raises:
         UnknownOperation: Nothing is left to judge.
         UsageError: The framework cannot run the operations one by one.
     """
     program = unknown.program
+    given = {call.names[k]: call.arrays[k] for k in call.wrt}
+    given |= {f"cotangent of {name}": g for name, g in zip(call.results, seeds, strict=True) if g is not None}
+    kept = Unchanged(adapter, given)
     try:
         found, gradients = adapter.vjp(call, seeds)
     except Exception as error:  # noqa: BLE001 (whatever the backward pass raises)
         return crashed(CheckedCall(adapter, call, Graph([]), [], outputs), "backward pass", "reverse", error)
+    if modified := kept.records("backward pass"):
+        return modified
     seeds = [None if k in call.constant else g for k, g in enumerate(seeds)]
-    values, cotangents = adapter.replay(program, call, seeds)
-    cut = Cut.of(program, values, adapter)
-    if cut.is_empty or not cut.sources:
-        raise unknown
-    notes.append(ONLY_PLAIN)
-    arrays = [*call.arrays, *(values[k] for k in cut.sources)]
-    more = [k for k in range(len(call.arrays), len(arrays)) if is_inexact(adapter, arrays[k])]
-    names, results = [*call.names, *cut.sources.values()], [*call.results, *cut.sinks.values()]
-    around = Call(call.function, names, arrays, [*call.wrt, *more], results)
-    known = [*outputs, *(values[k] for k in cut.sinks)]
-    parts, by_results = (Parts([adapter.dtype(x) for x in xs]) for xs in (arrays, known))
-    numbers = parts.split([adapter.to_numpy(x) for x in arrays])
-    graph = traced(of_parts(cut, parts, by_results, results), numbers, parts.names(names), "the function")
-    checked = CheckedCall(adapter, around, graph, numbers, known, arithmetic)
-    observed = Observation(adapter, call, program, seeds)
-    margins = observed.margins(
-        (found, gradients), ([replace_values(x, values) for x in program.outputs], [cotangents[k] for k in call.wrt])
-    )
-    records = judged_around(
-        checked, [*seeds, *(cotangents[k] for k in cut.sinks)], [*found, *(values[k] for k in cut.sinks)],
-        [*gradients, *(cotangents[list(cut.sources)[k - len(call.arrays)]] for k in more)], margins,
-    )  # fmt: skip
-    return [*with_reasons(records, observed), *(unjudged(checked, step) for step in program.unknown)]
+    around = Around(adapter, program, arithmetic)
+    records = around.judge(call, seeds, (found, gradients), None)
+    trials.notes.append(ONLY_PLAIN)
+    operations = [unjudged(adapter, call, step) for step in program.unknown]
+    if any(record.verdict.fails for record in records):
+        return [*with_reasons(records, adapter, call, seeds), *operations]
+    verdicts = {record.label: record.verdict for record in records}
+    plain = PlainCall(adapter, call, seeds, outputs, found, gradients, around.judge_if_possible, verdicts)
+    return [*records, *try_conditions(plain, trials), *operations]
+
+
+@dataclass(frozen=True)
+class Around:
+    """What is around the unknown operations of a program.
+
+    Args:
+        adapter: The framework's adapter.
+        program: The program.
+        arithmetic: What the user admits.
+    """
+
+    adapter: FunctionAdapter
+    program: Program
+    arithmetic: str
+
+    def judge(
+        self, call: Call, seeds: Sequence[Any], results: Results, labels: Collection[str] | None
+    ) -> list[GradientRecord]:
+        """The records of a call with these results, of the arrays with these labels; of all without labels."""
+        adapter, program = self.adapter, self.program
+        values, cotangents = adapter.replay(program, call, seeds)
+        cut = Cut.of(program, values, adapter)
+        if cut.is_empty or not cut.sources:
+            raise UnknownOperation(program)
+        own = [replace_values(x, values) for x in program.outputs]
+        found, gradients = results[0] or own, results[1]
+        arrays = [*call.arrays, *(values[k] for k in cut.sources)]
+        more = [k for k in range(len(call.arrays), len(arrays)) if is_inexact(adapter, arrays[k])]
+        names, outputs = [*call.names, *cut.sources.values()], [*call.results, *cut.sinks.values()]
+        around = Call(call.function, names, arrays, [*call.wrt, *more], outputs)
+        known = [*own, *(values[k] for k in cut.sinks)]
+        parts, by_results = (Parts([adapter.dtype(x) for x in xs]) for xs in (arrays, known))
+        numbers = parts.split([adapter.to_numpy(x) for x in arrays])
+        graph = traced(of_parts(cut, parts, by_results, outputs), numbers, parts.names(names), "the function")
+        checked = CheckedCall(adapter, around, graph, numbers, known, self.arithmetic)
+        observed = Observation(adapter, call, program, seeds)
+        margins = observed.margins((found, gradients), (own, [cotangents[k] for k in call.wrt]))
+        records = judged_around(
+            checked, [*seeds, *(cotangents[k] for k in cut.sinks)], [*found, *(values[k] for k in cut.sinks)],
+            [*gradients, *(cotangents[list(cut.sources)[k - len(call.arrays)]] for k in more)], margins,
+        )  # fmt: skip
+        return [r for r in records if labels is None or without_part(r.label) in labels]
+
+    def judge_if_possible(
+        self, call: Call, seeds: Sequence[Any], results: Results, labels: Collection[str] | None
+    ) -> list[GradientRecord]:
+        """As `judge`; nothing where the operations cannot be run one by one in this way."""
+        try:
+            return self.judge(call, seeds, results, labels)
+        except UsageError:
+            return []
+
+
+def without_part(label: str) -> str:
+    """The label of the array that a real or imaginary part belongs to."""
+    return label.removesuffix(".real").removesuffix(".imag")
 
 
 @dataclass(frozen=True)
@@ -226,11 +275,11 @@ def judged_around(
     return prove_findings(checked.graph, checked.inputs, checked.numbers(seeds, checked.outputs), records, *names)
 
 
-def with_reasons(records: Sequence[GradientRecord], observed: Observation) -> list[GradientRecord]:
+def with_reasons(
+    records: Sequence[GradientRecord], adapter: FunctionAdapter, call: Call, seeds: Sequence[Any]
+) -> list[GradientRecord]:
     """The records, with the operation or the backward pass that is at fault in those of wrong gradients."""
-    if not any(record.verdict.fails for record in records):
-        return list(records)
-    sentence, place = culprit(observed.adapter, observed.call, observed.seeds)
+    sentence, place = culprit(adapter, call, seeds)
     return [
         msgspec.structs.replace(r, reason="; ".join(filter(None, (r.reason, sentence))), place=place)
         if r.verdict.fails and r.quantity == "gradient" else r
@@ -238,10 +287,11 @@ def with_reasons(records: Sequence[GradientRecord], observed: Observation) -> li
     ]  # fmt: skip
 
 
-def unjudged(checked: CheckedCall, step: Step) -> GradientRecord:
+def unjudged(adapter: FunctionAdapter, call: Call, step: Step) -> GradientRecord:
     """The record of an operation that is not known."""
     reason = f"{unknown_operation(step)} to check it too; what is around it was checked"
+    dtype = CheckedCall(adapter, call, Graph([]), [], []).dtype
     return GradientRecord(
-        name=step.name, quantity=OPERATION, framework=checked.adapter.name, dtype=checked.dtype,
+        name=step.name, quantity=OPERATION, framework=adapter.name, dtype=dtype,
         verdict=Verdict.UNSUPPORTED, reason=reason, place=step.place,
     )  # fmt: skip

@@ -182,9 +182,9 @@ def check_kept(
     try:
         graph = graph_of(adapter, call, reference, inputs, args, kwargs, parts, notes)
     except UnknownOperation as unknown:
-        if notes is None or "reverse" not in modes:
+        if trials is None or "reverse" not in modes:
             raise
-        return check_around(adapter, call, unknown, outputs, seeds, arithmetic, notes)
+        return check_around(adapter, call, unknown, outputs, seeds, arithmetic, trials)
     own = None if reference is None else functools.cache(lambda: own_graph(adapter, call, inputs, parts, graph))
     written = written_graph(reference, inputs, graph)
     checked = CheckedCall(adapter, call, graph, inputs, outputs, arithmetic, own=own, written=written)

@@ -159,7 +159,7 @@ def test_that_yes_or_no_is_no_answer() -> None:
 def test_that_assert_grads_and_check_return_the_report() -> None:
     report = assert_grads(program("torch"), [torch.as_tensor(numbers())], order=2, modes="reverse,forward")
     assert report.verdict is Verdict.UNSUPPORTED
-    assert any("in reverse mode: an operation is not known" in note for note in report.notes)
+    assert any("in reverse mode were checked: an operation is not known" in note for note in report.notes)
     found = check(program("torch"), inputs=(numbers(),), frameworks="torch", dtypes="float64,bfloat16")
     assert {record.dtype for record in found.records if record.quantity == "gradient"} == {"float64", "bfloat16"}
     assert found.verdict is Verdict.UNSUPPORTED
@@ -174,3 +174,29 @@ def test_that_a_crash_of_the_backward_pass_is_a_finding() -> None:
 
     report = checked("torch", lambda x: torch.sinh(Crash.apply(x)))
     assert report.verdict is Verdict.CRASHED
+
+
+def test_that_a_fault_under_a_hidden_condition_is_found_around_the_operation() -> None:
+    class Strided(TorchSquare):
+        @classmethod
+        def backward(cls, ctx: Any, g: Any) -> Any:
+            (x,) = ctx.saved_tensors
+            memory = g.as_strided(g.shape, (g.shape[1], 1)) if g.numel() > 1 else g  # as if g were contiguous
+            return 2 * x * memory
+
+    report = checked("torch", lambda x: Strided.apply(torch.sinh(x)))
+    assert report.failures
+    assert all("cotangent" in record.condition for record in report.failures)
+    assert "call 2" in checked("torch", program("torch")).conditions
+
+
+def test_that_a_cotangent_that_is_modified_is_found_around_the_operation() -> None:
+    class Modifies(TorchSquare):
+        @classmethod
+        def backward(cls, ctx: Any, g: Any) -> Any:
+            (x,) = ctx.saved_tensors
+            return g.mul_(2 * x).clone()
+
+    report = checked("torch", lambda x: Modifies.apply(torch.sinh(x)))
+    assert report.verdict is Verdict.DISAGREE
+    assert report.failures[0].condition == "after the backward pass"
