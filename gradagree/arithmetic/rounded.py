@@ -182,6 +182,8 @@ def bounded(
         return None
     exact = keep if q == exactness.UNKNOWN else exactness.is_exact(size, q, model) | keep
     inexact = exact is np.False_ or not np.any(exact)
+    if exact is np.True_:
+        return Rounded(value, np.asarray(spread * OUTWARD), model, q)
     rounding = size  # in place from here on, as new arrays of this size take longer than the product
     if inexact and model.u >= COARSE and least * relative >= 2.0**22 * model.quantum:
         rounding *= relative * (1 + 2.0**-20)  # and so the quantum, too
@@ -256,10 +258,10 @@ def is_zero(x: Rounded) -> Any:
 
 
 def either(first: Any, second: Any) -> Any:
-    """True where one of two conditions holds, each of which may be a scalar that is false."""
-    if first is np.False_:
+    """True where one of two conditions holds, each of which may be a scalar."""
+    if first is np.False_ or second is np.True_:
         return second
-    return first if second is np.False_ else first | second
+    return first if second is np.False_ or first is np.True_ else first | second
 
 
 def is_infinite(x: Rounded) -> Any:
@@ -270,9 +272,14 @@ def is_infinite(x: Rounded) -> Any:
 def is_one(x: Rounded) -> Any:
     """True where the program holds 1 or -1 exactly, because no other representable number is that close.
 
-    A scalar if nowhere.
+    A scalar if nowhere, or everywhere.
     """
-    return (np.abs(x.value) == 1) & (x.radius < x.model.u / 8) if x.has_special()[1] else np.False_
+    if not x.has_special()[1]:
+        return np.False_
+    one = np.asarray(np.abs(x.value) == 1)
+    if not x.exact:
+        one &= x.radius < x.model.u / 8
+    return np.True_ if one.all() else one
 
 
 def add(x: Any, y: Any, sign: int = 1) -> Rounded:

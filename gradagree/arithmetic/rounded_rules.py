@@ -11,7 +11,7 @@ from scipy import special
 
 from gradagree.arithmetic import exactness
 from gradagree.arithmetic.derived import log_sum_exp
-from gradagree.arithmetic.majorants import majorant
+from gradagree.arithmetic.majorants import given_product, majorant
 from gradagree.arithmetic.model import OUTWARD, OWN, Model
 from gradagree.arithmetic.rounded import (
     COMPARISONS,
@@ -177,7 +177,7 @@ def matmul(x: Any, y: Any) -> Rounded:
         spread += majorant(x_size + x.radius, y.radius)
     spread = keep_infinite(spread, x, y)
     return sum_of_terms(
-        x.value @ y.value,
+        given_product(x.value, y.value),
         spread * (1 + terms * OWN),
         (size + spread) * (1 + terms * OWN),
         terms,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-TILE = 1 << 14
+TILE = 1 << 16
 """Entries processed together; a rule has some ten intermediates of this size."""
 
 

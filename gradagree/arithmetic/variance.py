@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from gradagree.arithmetic.duck import Duck, Rules
-from gradagree.arithmetic.majorants import majorant
+from gradagree.arithmetic.majorants import given_product, majorant
 from gradagree.arithmetic.model import FORMATS, Model, common, converted
 from gradagree.arithmetic.rounding import round_to_format, round_to_precision
 
@@ -268,7 +268,7 @@ def matmul(x: Any, y: Any) -> Variance:
         left, right = factors(x, y)
         variance = majorant(left, right)
     squares = matmul_squares(x.value**2, y.value) if may_overflow(x, y) else 0.0
-    return stored_sum(x.value @ y.value, variance, x.shape[-1], x.model, squares)
+    return stored_sum(given_product(x.value, y.value), variance, x.shape[-1], x.model, squares)
 
 
 def left_factor(x: Variance) -> np.ndarray:

@@ -398,6 +398,7 @@ def hidden(
     """The records of what fails only under a condition that the plain call does not have."""
     given, same = [*checked.call.arrays, *seeds], checked.adapter.same
     recent, agreed = Recent(given, expected, same), Recent(given, known, same)
+    usual = coarsest(expected, records)
     whole = functools.cache(lambda: known if known.gradients else agreements_of(checked, expected, records))
 
     def judge_call(
@@ -408,17 +409,32 @@ def hidden(
         special = replace(checked, call=call, inputs=inputs)
         numbers = [*call.arrays, *seeds]
         if (found := agreed.find(numbers)) is None:
-            found = agreed.keep(numbers, agreements(special, expected, seeds, *results, keep=True))
+            names = expected if usual is None else [usual]
+            found = agreed.keep(numbers, agreements(special, names, seeds, *results, keep=True))
         elif (found if found is not known else whole()).admit(*special.numbers_of(results, labels)):
             return []
         else:
             found = Agreements()
         ladder = recent.of(numbers, lambda: expectations(special, seeds))
+        if usual is not None and agree(judged(special, ladder.only(usual), *results, labels, found)):
+            return []
         return proved(special, seeds, judged(special, ladder, *results, labels, found))
 
     verdicts = {record.label: record.verdict for record in records}
     plain = PlainCall(checked.adapter, checked.call, seeds, checked.outputs, values, gradients, judge_call, verdicts)
     return try_conditions(plain, trials)
+
+
+def agree(records: Sequence[GradientRecord]) -> bool:
+    return all(record.verdict is Verdict.AGREE for record in records)
+
+
+def coarsest(expected: Ladder[Enclosures], records: Sequence[GradientRecord]) -> str | None:
+    """The arithmetic that explains all arrays, the first to try for other numbers; None if there is none."""
+    names = list(expected)
+    if not agree(records) or not all(record.arithmetic in names for record in records):
+        return None
+    return max((record.arithmetic for record in records), key=names.index, default=None)
 
 
 def proved(checked: CheckedCall, seeds: Sequence[Any], records: Sequence[GradientRecord]) -> list[GradientRecord]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gradagree.arithmetic.duck import quiet
+from gradagree.arithmetic.majorants import given_products
 from gradagree.arithmetic.model import FORMATS, OUTWARD, OWN, Format, Model, model
 from gradagree.arithmetic.rounded import Rounded
 from gradagree.arithmetic.rounding import is_representable
@@ -317,6 +318,15 @@ def expect(
     order: int = 1,
 ) -> tuple[list[Expected], list[Expected | None]]:  # fmt: skip
     """As `enclose`, with the probabilistic tolerances where the worst case is not sharp."""
+    with given_products([*inputs, *cotangents]):
+        return expect_both_tolerances(graph, inputs, cotangents, rung, dtype, stores, order)
+
+
+def expect_both_tolerances(
+    graph: Graph, inputs: Sequence[Any], cotangents: Sequence[Any], rung: str, dtype: str, stores: Sequence[str],
+    order: int,
+) -> tuple[list[Expected], list[Expected | None]]:  # fmt: skip
+    """As `expect`."""
     values, gradients = enclose(graph, inputs, cotangents, rung, dtype, stores, order)
     if order > 1 or is_sharp([*values, *gradients], dtype):
         return values, gradients

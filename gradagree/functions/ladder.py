@@ -44,6 +44,10 @@ class Ladder(Mapping[str, T]):
         """A part of the values, in every arithmetic."""
         return Ladder(self.names, lambda name: function(self[name]))
 
+    def only(self, name: str) -> Ladder[T]:
+        """One arithmetic, which is evaluated once for both."""
+        return Ladder(lambda: iter([name]), self.compute)
+
     def accurate_first(self) -> list[T]:
         """The values in the coarsest arithmetic of an accurate program, then in one that loses digits, if any."""
         names = list(self.names())

@@ -30,3 +30,16 @@ def test_that_numbers_out_of_range_are_multiplied_in_float64(monkeypatch: pytest
     x = np.ones((4, 4))
     x[1, 2] = special
     np.testing.assert_array_equal(majorant(x, x), x @ x)
+
+
+def test_that_products_of_given_arrays_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(majorants, "LARGE", 1)
+    x, y = np.ones((3, 4)), np.ones((4, 5))
+    with majorants.given_products([x, y]):
+        first = majorants.given_product(x, y)
+        assert majorants.given_product(x, y) is first
+        assert majorants.given_product(y.T, x.T) is not first
+        np.testing.assert_array_equal(majorants.given_product(y.T, x.T), first.T)
+        other = majorants.given_product(x + 1, y)
+        assert majorants.given_product(x + 1, y) is not other
+    assert majorants.given_product(x, y) is not first

@@ -13,6 +13,7 @@ from scipy import special
 import gradagree.arithmetic.rounded as rounded_module
 from gradagree.arithmetic import Rounded
 from gradagree.arithmetic.model import OUTWARD, model
+from gradagree.arithmetic.rounded_library import by_slope
 from gradagree.arithmetic.three_valued import Trilean
 
 
@@ -142,3 +143,19 @@ def test_that_negative_numbers_have_powers_of_integers_of_both_signs() -> None:
     found = Rounded.stored(x, model("float32")) ** n
     np.testing.assert_allclose(found.value, [-2.0, 9.0, 0.0625, 1.0])
     assert np.all(found.radius < 1e-5)
+
+
+@pytest.mark.parametrize("function", [np.exp, np.tanh, special.expit])
+@pytest.mark.parametrize("size", [2.0**-30, 2.0**-12, 2.0**-7, 2.0**-5])
+def test_that_slopes_bound_a_range(function: Any, size: float) -> None:
+    """As the function at both ends, within a few per cent."""
+    rng = np.random.default_rng(0)
+    x, radius = rng.uniform(-20, 20, 2000), rng.uniform(0.5, 1, 2000) * size
+    value = function(x)
+    found = by_slope(function, value, radius)
+    ends = np.maximum(np.abs(function(x + radius) - value), np.abs(function(x - radius) - value))
+    noise = 2.0**-47 * np.abs(value)  # of the sums x + radius, and of the function itself
+    assert np.all(found >= ends - noise)
+    assert np.all(found <= 1.1 * ends + 2 * noise)
+    assert by_slope(function, value, 0.1 + radius) is None
+    assert by_slope(np.log, value, radius) is None
