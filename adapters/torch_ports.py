@@ -71,6 +71,70 @@ def module_calls(model: Any, args: Sequence[Any]) -> list[ModuleCall]:
     return found
 
 
+class RunningStatistic(NamedTuple):
+    """A running statistic of a batch norm, before and after a call.
+
+    name: Its name in the model, as ``1.running_var``. kind: ``mean`` or ``variance``. old, new: Its values. batch: The
+    statistic of the batch; None if the module does not take it. biased: The variance of the batch without Bessel's
+    correction; the same for a mean. momentum: The share of the batch in the new value.
+    """
+
+    name: str
+    kind: str
+    old: np.ndarray
+    new: np.ndarray
+    batch: np.ndarray | None
+    biased: np.ndarray | None
+    momentum: float
+
+
+def running_statistics(model: Any, args: Sequence[Any]) -> list[RunningStatistic]:
+    """The running statistics of all batch norms of a model, before and after a call; the model is not changed.
+
+    Args:
+        model: A module, in evaluation or training mode.
+        args: Its arguments.
+
+    Returns:
+        The statistics in the order of the model; of a norm that is called several times, those of the last call.
+    """
+    model = copy.deepcopy(model)
+    before: dict[str, tuple[Any, Any]] = {}
+    norms = {
+        name: module for name, module in model.named_modules()
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm) and module.running_mean is not None
+    }  # fmt: skip
+    hooks = [
+        module.register_forward_pre_hook(
+            lambda m, given, name=name: before.update({name: (copy.deepcopy(m), given[0].detach())})
+        )
+        for name, module in norms.items()
+    ]
+    try:
+        with torch.no_grad():
+            model(*args)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [one for name, norm in norms.items() if name in before for one in statistics_of(name, norm, *before[name])]
+
+
+def statistics_of(name: str, norm: Any, old: Any, x: Any) -> Iterator[RunningStatistic]:
+    """Both statistics of a batch norm; old is the module before the call with these images."""
+    axes = [k for k in range(x.ndim) if k != 1]
+    means, variances = x.mean(axes), x.var(axes, correction=0)
+    count = x.numel() // x.shape[1]
+    corrected = variances * count / (count - 1) if count > 1 else variances
+    momentum = norm.momentum if norm.momentum is not None else 1 / max(float(norm.num_batches_tracked), 1.0)
+    for kind, attribute, batch, biased in (
+        ("mean", "running_mean", means, means), ("variance", "running_var", corrected, variances),
+    ):  # fmt: skip
+        taken = [to_numpy(x) if norm.training else None for x in (batch, biased)]
+        before, after = to_numpy(getattr(old, attribute)), to_numpy(getattr(norm, attribute))
+        own = f"{name}.{attribute}" if name else attribute
+        yield RunningStatistic(own, kind, before, after, taken[0], taken[1], momentum)
+
+
 def floats(x: Any) -> list[np.ndarray]:
     """The floating-point tensors in nested tuples and lists, on the host."""
     if isinstance(x, torch.Tensor):

@@ -25,6 +25,7 @@ from gradagree.errors import UsageError
 from gradagree.functions.assertions import check_function
 from gradagree.functions.enclosures import Expected, enclose, interior, is_floating, lift, narrowest
 from gradagree.functions.message import format_report
+from gradagree.functions.port_statistics import paired
 from gradagree.functions.records import Disagreement, GradientRecord, Report
 from gradagree.functions.references import describe
 from gradagree.functions.usage import check_compared, name_of
@@ -51,6 +52,10 @@ class PortSide:
     outputs: list[Expected]
     gradients: list[Expected | None]
 
+    def first(self, count: int) -> PortSide:
+        """The program without its later outputs."""
+        return replace(self, results=self.results[:count], outputs=self.outputs[:count])
+
 
 def assert_port(torch_module: Any, jax_fn: Callable[..., Any], *, params: Any, batch: Any) -> Report:
     """Check that a JAX function is the port of a PyTorch module: the same values, and right gradients on both sides.
@@ -58,8 +63,10 @@ def assert_port(torch_module: Any, jax_fn: Callable[..., Any], *, params: Any, b
     Both programs are traced and compared in float64. If their values differ, the module whose value differs first is
     named, with a reason that reproduces the port's value, if there is one: another eps or slope, the other form of
     gelu, a missing bias, a transposed weight, the memory layout of a flattened image, the order of gates, the
-    statistics of a batch norm. Then the gradients of both programs are checked as by `assert_grads`, and those of the
-    batch and of equal parameters are compared with each other.
+    statistics of a batch norm. A port may return the new running statistics after its outputs, as ``(output, state)``:
+    they are compared with the module's after the call, and another convention of momentum or variance is named. Then
+    the gradients of both programs are checked as by `assert_grads`, and those of the batch and of equal parameters are
+    compared with each other.
 
     Args:
         torch_module: The module, called as ``torch_module(*batch)``.
@@ -110,11 +117,17 @@ def port_report(module: Any, function: Callable[..., Any], params: Any, batch: A
     given = first.in_dtype(args, WIDE)
     one = side_of(first, double, given, dtype)
     with second.precise():
-        other = side_of(second, function, second.in_dtype((params, *args), WIDE), dtype)
+        whole = side_of(second, function, second.in_dtype((params, *args), WIDE), dtype, len(one.outputs))
+    statistics = tools.running_statistics(double, given) if len(whole.outputs) > len(one.outputs) else []
+    other = whole.first(len(one.outputs)) if statistics else whole
     records = compare_values(one, other)
     if any(record.verdict.fails for record in records):
         reason = explain_values(tools, double, given, other)
         return Report([msgspec.structs.replace(r, reason=r.reason or reason) for r in records], title)
+    if statistics:
+        records += compare_statistics(one, whole, statistics)
+        if any(record.verdict.fails for record in records):
+            return Report(records, title)
     reports = [check_function(module, first.in_dtype(args, dtype))]
     with second.precise() if dtype == WIDE else nullcontext():
         reports.append(check_function(function, second.in_dtype((params, *args), dtype)))
@@ -186,10 +199,13 @@ def with_rounded_constants(graph: Graph, dtype: str) -> Graph:
     return replace(graph, applications=steps)
 
 
-def side_of(adapter: FunctionAdapter, function: Any, args: Sequence[Any], dtype: str) -> PortSide:
-    """The graph of a program, its outputs and its gradients along one random cotangent for each output.
+def side_of(
+    adapter: FunctionAdapter, function: Any, args: Sequence[Any], dtype: str, count: int | None = None
+) -> PortSide:
+    """The graph of a program, its outputs and its gradients along one random cotangent for each of the first outputs.
 
-    The program runs in float64; dtype is that of its parameters, to which its constants may have been rounded.
+    The program runs in float64; dtype is that of its parameters, to which its constants may have been rounded. count is
+    the number of outputs with a cotangent; None for all.
     """
     call = adapter.prepare(function, args, {}, None)
     try:
@@ -201,7 +217,8 @@ def side_of(adapter: FunctionAdapter, function: Any, args: Sequence[Any], dtype:
     inputs = [adapter.to_numpy(x) for x in call.arrays]
     graph = with_rounded_constants(trace(adapter.trace(call), *inputs, names=call.names), dtype)
     rng = np.random.default_rng(SEED)
-    seeds = [rng.standard_normal(tuple(y.shape)) if adapter.dtype(y) in FORMATS else None for y in results]
+    seeds = [rng.standard_normal(tuple(y.shape)) if adapter.dtype(y) in FORMATS else None for y in results[:count]]
+    seeds += [None] * (len(results) - len(seeds))
     outputs, gradients = enclose(graph, inputs, seeds, "stored", WIDE, [WIDE] * (len(results) + len(inputs)))
     return PortSide(adapter, list(call.names), list(call.results), inputs, graph, outputs, gradients)
 
@@ -248,6 +265,30 @@ def compare_values(one: PortSide, other: PortSide) -> list[GradientRecord]:
             records.append(mismatch(one.results[k], names, reason))
         else:
             records.append(compared(one.results[k], "value", a, b, (one, other), Verdict.VALUE_DIFFERS))
+    return records
+
+
+def compare_statistics(one: PortSide, other: PortSide, statistics: Sequence[Any]) -> list[GradientRecord]:
+    """The records of what a port returns beside its outputs: the running statistics after the call.
+
+    Integers, such as the number of batches, are not compared.
+    """
+    later = [k for k in range(len(one.outputs), len(other.outputs)) if is_floating(other.outputs[k].value)]
+    names, arrays = [other.results[k] for k in later], [other.outputs[k] for k in later]
+    records = []
+    for k, statistic, reason in paired(names, arrays, statistics):
+        if statistic is None:
+            frameworks = f"{one.adapter.name}, {other.adapter.name}"
+            text = "no running statistic of the module is left for it; return the outputs, and then the new statistics"
+            records.append(mismatch(names[k], frameworks, text))
+            continue
+        new = Expected(statistic.new.reshape(arrays[k].value.shape), arrays[k].radius)  # its error is like the port's
+        name = f"{statistic.name} and {names[k]}"
+        record = compared(name, "value", new, arrays[k], (one, other), Verdict.VALUE_DIFFERS)
+        if record.verdict.fails:
+            reason = reason or f"no usual reason explains the port's value of {statistic.name}"
+            record = msgspec.structs.replace(record, reason=reason)
+        records.append(record)
     return records
 
 
