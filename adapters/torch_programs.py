@@ -73,6 +73,8 @@ def trace_program(function: Callable[..., Any], inputs: Sequence[torch.Tensor], 
 def untraceable(error: Exception) -> UsageError:
     """The error of a program that PyTorch cannot trace."""
     reason = str(error).strip().split("\n")[0]
+    if reason.startswith("setStorage"):  # it is traced on copies of the inputs, which are all of their memory
+        return UsageError(PART_OF_MEMORY)
     return UsageError(f"the function cannot be traced: {reason}; give a reference function in NumPy")
 
 
@@ -172,7 +174,7 @@ def known_results(module: Any, inputs: Sequence[torch.Tensor]) -> tuple[dict[Any
     strided = {node for node in nodes if name_of(node.target).startswith("aten.as_strided")}
     if strided and not all(x.is_contiguous() for x in inputs):
         raise UsageError(NOT_CONTIGUOUS)
-    if strided and not all(map(is_whole_memory, inputs)):
+    if not all(map(is_whole_memory, inputs)) and any(map(has_offset, strided)):
         raise UsageError(PART_OF_MEMORY)
     choosing = {node for node in nodes if name_of(node.target) in CHOICES}
     found: dict[Any, Any] = {}
@@ -195,6 +197,12 @@ def known_results(module: Any, inputs: Sequence[torch.Tensor]) -> tuple[dict[Any
         with torch.no_grad():
             Keeping(module).run(*copies(inputs))
     return found, chosen
+
+
+def has_offset(node: Any) -> bool:
+    """True if a view is given by a place in memory, not by one in the array."""
+    given = node.args[-1] if isinstance(node.args[-1], int) else None
+    return node.kwargs.get("storage_offset", given) is not None
 
 
 def is_whole_memory(x: torch.Tensor) -> bool:
