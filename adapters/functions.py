@@ -140,8 +140,8 @@ class FunctionAdapter(Protocol):
     def same(self, a: Any, b: Any) -> bool:
         """True if two arrays of one shape hold the same numbers; NaN equals NaN."""
 
-    def layouts(self, x: Any) -> dict[str, Any]:
-        """An array with the same numbers in other memory layouts, by name; empty if the framework has only one."""
+    def layouts(self, x: Any) -> dict[str, Callable[[], Any]]:
+        """What makes an array with the same numbers in other memory layouts, by name; empty for only one layout."""
 
     def expanded(self, x: Any) -> Any:
         """An array of the same shape whose first axis has stride 0; None where there is none."""

@@ -129,7 +129,7 @@ class JaxFunctions:
         a, b = np.asarray(a), np.asarray(b)
         return bool(np.all((a == b) | ((a != a) & (b != b))))
 
-    def layouts(self, _: Any) -> dict[str, Any]:
+    def layouts(self, _: Any) -> dict[str, Callable[[], Any]]:
         return {}
 
     def expanded(self, _: Any) -> Any:

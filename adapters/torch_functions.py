@@ -157,7 +157,7 @@ class TorchFunctions:
             return False
         return bool(((a == b) | ((a != a) & (b != b))).all())
 
-    def layouts(self, x: Any) -> dict[str, Any]:
+    def layouts(self, x: Any) -> dict[str, Callable[[], Any]]:
         return layouts(x)
 
     def expanded(self, x: Any) -> Any:

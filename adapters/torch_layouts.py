@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 
 
-def layouts(x: torch.Tensor) -> dict[str, torch.Tensor]:
-    """The tensor in other layouts, by name; none for parameters, which a program stores contiguously.
-
-    The memory between the entries holds NaN, so that a kernel that takes it for entries does not go unnoticed.
-    """
+def layouts(x: torch.Tensor) -> dict[str, Callable[[], torch.Tensor]]:
+    """What makes the tensor in other layouts, by name; none for parameters, which a program stores contiguously."""
     if isinstance(x, torch.nn.Parameter) or x.layout is not torch.strided or x.numel() < 2:
         return {}
     x = x.detach()
-    gaps = torch.full_like(x, torch.nan) if is_inexact(x) else x.flip(tuple(range(x.ndim)))
-    found = {"non-contiguous": torch.stack([x, gaps], dim=-1)[..., 0]}
+    found = {"non-contiguous": lambda: with_gaps(x)}
     if x.ndim > 1 and min(x.shape[-2:]) > 1:
-        found["transposed"] = x.transpose(-1, -2).contiguous().transpose(-1, -2)
+        found["transposed"] = lambda: x.transpose(-1, -2).contiguous().transpose(-1, -2)
     if x.ndim == 4:
-        found["channels-last"] = x.contiguous(memory_format=torch.channels_last)
+        found["channels-last"] = lambda: x.contiguous(memory_format=torch.channels_last)
     return found
+
+
+def with_gaps(x: torch.Tensor) -> torch.Tensor:
+    """The tensor with NaN in memory between its entries, so that a kernel does not take it for entries unnoticed."""
+    gaps = torch.full_like(x, torch.nan) if is_inexact(x) else x.flip(tuple(range(x.ndim)))
+    return torch.stack([x, gaps], dim=-1)[..., 0]
 
 
 def expanded(x: torch.Tensor) -> torch.Tensor | None:

@@ -399,7 +399,8 @@ def hidden(
     given, same = [*checked.call.arrays, *seeds], checked.adapter.same
     recent, agreed = Recent(given, expected, same), Recent(given, known, same)
     usual = coarsest(expected, records)
-    whole = functools.cache(lambda: known if known.gradients else agreements_of(checked, expected, records))
+    limits = known if known.gradients else agreements_of(checked, expected, records)
+    expected.forget()
 
     def judge_call(
         call: Call, seeds: Sequence[Any], results: Results, labels: Collection[str] | None
@@ -410,13 +411,14 @@ def hidden(
         numbers = [*call.arrays, *seeds]
         if (found := agreed.find(numbers)) is None:
             names = expected if usual is None else [usual]
-            found = agreed.keep(numbers, agreements(special, names, seeds, *results, keep=True))
-        elif (found if found is not known else whole()).admit(*special.numbers_of(results, labels)):
+            found = agreed.keep(numbers, agreements(special, names, seeds, *results))
+        elif found is known and limits.admit(*special.numbers_of(results, labels)):
             return []
         else:
             found = Agreements()
         ladder = recent.of(numbers, lambda: expectations(special, seeds))
         if usual is not None and agree(judged(special, ladder.only(usual), *results, labels, found)):
+            ladder.forget()
             return []
         return proved(special, seeds, judged(special, ladder, *results, labels, found))
 

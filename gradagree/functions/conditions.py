@@ -286,18 +286,28 @@ def interrupted(adapter: FunctionAdapter, call: Call) -> Call:
     return replace(call, function=function)
 
 
-def cotangent_layouts(plain: PlainCall) -> Iterator[Condition]:
-    """The same cotangents in other memory layouts."""
+def cotangent_layouts(plain: PlainCall) -> Iterator[tuple[str, Callable[[], Condition]]]:
+    """(name, what makes the condition) for the same cotangents in other memory layouts."""
     reason = "the same cotangent in a contiguous array gives the right gradient"
-    for name, seeds in in_layouts(plain.adapter, plain.seeds):
-        yield Condition(f"{name} cotangent", plain.call, seeds, reason, (plain.values, plain.gradients))
+    usual = plain.values, plain.gradients
+
+    def special(name: str, seeds: Callable[[], list[Any]]) -> Condition:
+        return Condition(name, plain.call, seeds(), reason, usual)
+
+    for layout, seeds in in_layouts(plain.adapter, plain.seeds):
+        name = f"{layout} cotangent"
+        yield name, partial(special, name, seeds)
 
 
-def in_layouts(adapter: FunctionAdapter, arrays: Sequence[Any]) -> Iterator[tuple[str, list[Any]]]:
-    """(name, arrays in this layout) for each layout that at least one of them can have."""
+def in_layouts(adapter: FunctionAdapter, arrays: Sequence[Any]) -> Iterator[tuple[str, Callable[[], list[Any]]]]:
+    """(name, what makes the arrays in this layout) for each layout that at least one of them can have."""
     found = [{} if x is None else adapter.layouts(x) for x in arrays]
+
+    def arranged(name: str) -> list[Any]:
+        return [one[name]() if name in one else x for one, x in zip(found, arrays, strict=True)]
+
     for name in dict.fromkeys(name for one in found for name in one):
-        yield name, [one.get(name, x) for one, x in zip(found, arrays, strict=True)]
+        yield name, partial(arranged, name)
 
 
 def try_uniform_cotangents(plain: PlainCall, trials: Trials) -> None:
@@ -366,14 +376,19 @@ def single_gradients(plain: PlainCall) -> Iterator[Condition]:
         yield Condition(f"only {name} requires a gradient", call, plain.seeds, reason, usual, may_refuse=True, alone=k)
 
 
-def input_layouts(plain: PlainCall) -> Iterator[Condition]:
-    """The same inputs in other memory layouts."""
+def input_layouts(plain: PlainCall) -> Iterator[tuple[str, Callable[[], Condition]]]:
+    """(name, what makes the condition) for the same inputs in other memory layouts."""
     if plain.call.random:  # random numbers follow the layout in memory, so another layout gives other ones
         return
     usual = plain.values, plain.gradients
-    for name, arrays in in_layouts(plain.adapter, plain.call.arrays):
-        call = replace(plain.call, arrays=arrays)
-        yield Condition(f"{name} inputs", call, plain.seeds, CONTIGUOUS, usual, may_refuse=True)
+
+    def special(name: str, arrays: Callable[[], list[Any]]) -> Condition:
+        call = replace(plain.call, arrays=arrays())
+        return Condition(name, call, plain.seeds, CONTIGUOUS, usual, may_refuse=True)
+
+    for layout, arrays in in_layouts(plain.adapter, plain.call.arrays):
+        name = f"{layout} inputs"
+        yield name, partial(special, name, arrays)
 
 
 def expanded_inputs(plain: PlainCall) -> Iterator[Condition]:

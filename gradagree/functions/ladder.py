@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -27,12 +26,17 @@ class Ladder(Mapping[str, T]):
         compute: Gives the values of one; called once for each.
     """
 
-    def __init__(self, names: Callable[[], Iterator[str]], compute: Callable[[str], T]) -> None:
-        self.names = names
-        self.compute = functools.cache(compute)
+    def __init__(
+        self, names: Callable[[], Iterator[str]], compute: Callable[[str], T], found: dict[str, T] | None = None
+    ) -> None:
+        """found: the values that are known already."""
+        self.names, self.compute = names, compute
+        self.found: dict[str, T] = {} if found is None else found
 
     def __getitem__(self, name: str) -> T:
-        return self.compute(name)
+        if name not in self.found:
+            self.found[name] = self.compute(name)
+        return self.found[name]
 
     def __iter__(self) -> Iterator[str]:
         return self.names()
@@ -46,7 +50,11 @@ class Ladder(Mapping[str, T]):
 
     def only(self, name: str) -> Ladder[T]:
         """One arithmetic, which is evaluated once for both."""
-        return Ladder(lambda: iter([name]), self.compute)
+        return Ladder(lambda: iter([name]), self.compute, self.found)
+
+    def forget(self) -> None:
+        """Give back the memory of all values, which are computed anew if they are needed."""
+        self.found.clear()
 
     def accurate_first(self) -> list[T]:
         """The values in the coarsest arithmetic of an accurate program, then in one that loses digits, if any."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -44,25 +45,33 @@ def try_conditions(plain: PlainCall, trials: Trials) -> list[GradientRecord]:
     """The records of what fails only under a condition that hides a wrong gradient; repeated calls first."""
     compare_outputs(plain, trials)
     repeated = list(repetitions(plain, trials.repeat)) if trials.repeat > 1 else []
-    cotangents = {c.name: c for c in cotangent_layouts(plain)} if trials.layouts else {}
-    inputs = {c.name: c for c in input_layouts(plain)} if trials.layouts else {}
+    cotangents = dict(cotangent_layouts(plain)) if trials.layouts else {}
+    inputs = dict(input_layouts(plain)) if trials.layouts else {}
     pair = [cotangents.pop(PAIR[1]), inputs.pop(PAIR[0])] if PAIR[0] in inputs and PAIR[1] in cotangents else []
-    if not try_again(plain, trials, repeated, list(cotangents.values())) or not trials.layouts:
+    if not try_again(plain, trials, repeated, [make() for make in cotangents.values()]) or not trials.layouts:
         return trials.records
     try_missing_cotangents(plain, trials)
     if pair:
-        both = replace(pair[1], seeds=pair[0].seeds, name=", ".join(PAIR))
-        try_together(plain, trials, pair, lambda: failures_under(plain, both))
+        try_pair(plain, trials, *(make() for make in pair))
     singles = list(single_gradients(plain))
     if TRANSPOSED in inputs and 0 < len(singles) == len(plain.call.wrt) <= MOST_OUTPUTS:
-        layout = inputs.pop(TRANSPOSED)
-        special = [replace(one, call=layout.call, name=f"{one.name}, {layout.name}") for one in singles]
-        several = [*singles, layout]
+        try_singles(plain, trials, singles, inputs.pop(TRANSPOSED)())
         singles = []
-        try_together(plain, trials, several, lambda: first_failures(plain, special))
-    for condition in (*singles, *inputs.values(), *expanded_inputs(plain)):
+    for condition in itertools.chain(singles, (make() for make in inputs.values()), expanded_inputs(plain)):
         attempt(plain, condition, trials)
     return trials.records
+
+
+def try_pair(plain: PlainCall, trials: Trials, cotangent: Condition, layout: Condition) -> None:
+    """Try a layout of the cotangents and one of the inputs."""
+    both = replace(layout, seeds=cotangent.seeds, name=f"{layout.name}, {cotangent.name}")
+    try_together(plain, trials, [cotangent, layout], lambda: failures_under(plain, both))
+
+
+def try_singles(plain: PlainCall, trials: Trials, singles: Sequence[Condition], layout: Condition) -> None:
+    """Try calls with one gradient each, and a layout of the inputs."""
+    special = [replace(one, call=layout.call, name=f"{one.name}, {layout.name}") for one in singles]
+    try_together(plain, trials, [*singles, layout], lambda: first_failures(plain, special))
 
 
 def try_again(plain: PlainCall, trials: Trials, repeated: Sequence[Condition], layouts: Sequence[Condition]) -> bool:
