@@ -11,7 +11,7 @@ from scipy.linalg import lapack
 from gradagree.adapters.aten.table import CHOICES, aten, is_complex
 from gradagree.errors import UsageError
 from gradagree.reference.operations.complex_numbers import join_parts, stacked
-from gradagree.reference.operations.linalg import eliminated, lu_factors
+from gradagree.reference.operations.linalg import complex_lu_factors, lu_factors
 from gradagree.reference.operations.primitive import midpoints
 from gradagree.reference.operations.spectral import complex_svd, numbers_of, svd
 
@@ -285,7 +285,10 @@ def rows_of(pivots: np.ndarray, m: int) -> np.ndarray:
 def packed_factors(a: Any, order: np.ndarray) -> Any:
     """Both triangular factors, in one matrix, of the matrices with their rows in this order."""
     left = np.take_along_axis(a, order[..., None], axis=-2)
-    return eliminated(left) if is_complex(a) else lu_factors(left)
+    if not is_complex(a):
+        return lu_factors(left)
+    found = complex_lu_factors(stacked((np.real(left), np.imag(left))))
+    return join_parts(found[0], found[1])
 
 
 @aten("linalg_lu")

@@ -17,9 +17,10 @@ from gradagree.arithmetic.elimination import determinant, solve
 from gradagree.arithmetic.rounded import COMPARISONS, Rounded
 from gradagree.arithmetic.three_valued import split
 from gradagree.reference.operations.casts import cast
+from gradagree.reference.operations.complex_numbers import join_parts
 from gradagree.reference.operations.cumulative import accumulate, running_log_sum_exp
 from gradagree.reference.operations.derivatives import DERIVATIVES, PARTIALS
-from gradagree.reference.operations.linalg import eliminated, lu_factors, lu_tangent
+from gradagree.reference.operations.linalg import complex_lu_factors, eliminated, in_parts, lu_factors, lu_tangent
 from gradagree.reference.operations.primitive import between, certain, midpoints, possible
 
 Seed = Callable[[tuple[int, ...]], Any]
@@ -430,6 +431,15 @@ def lu_factors_of(x: Dual) -> Dual:
     return Dual(found.value, between(np.isfinite(midpoints(other)), found.tangent, other))
 
 
+def complex_lu_factors_of(x: Dual) -> Dual:
+    """As `lu_factors_of`."""
+    found: Dual = complex_lu_factors.__wrapped__(x)  # type: ignore[attr-defined]
+    if np.shape(x.value) != np.shape(x.tangent) or not np.size(x.value):
+        return found
+    other = in_parts(lu_tangent(*(join_parts(part[0], part[1]) for part in (found.value, x.tangent))))
+    return Dual(found.value, between(np.isfinite(midpoints(other)), found.tangent, other))
+
+
 def convert(x: Dual, **formats: Any) -> Dual:
     return Dual(cast(x.value, **formats), cast(x.tangent, **formats))
 
@@ -447,7 +457,7 @@ Dual.rules.update({
     np.sum: linear(np.sum), np.mean: linear(np.mean), np.cumsum: linear(np.cumsum), np.max: largest, np.sort: sort,
     np.cumprod: running_product, np.prod: product_of_entries, running_log_sum_exp: running_log_sum_exp_of,
     special.logsumexp: log_sum_exp, special.zeta: zeta, cast: convert, np.linalg.det: determinant_of,
-    np.linalg.solve: solution,     lu_factors: lu_factors_of,
+    np.linalg.solve: solution, lu_factors: lu_factors_of, complex_lu_factors: complex_lu_factors_of,
     np.fabs: unary(np.absolute, DERIVATIVES[np.absolute]),
     **{f: unary(f, derivative) for f, derivative in DERIVATIVES.items()},
     **{f: binary(f, pair) for f, pair in PARTIALS.items()},

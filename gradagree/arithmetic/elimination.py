@@ -12,7 +12,7 @@ import numpy as np
 
 from gradagree.arithmetic.derived import midpoints
 from gradagree.arithmetic.duck import Duck
-from gradagree.reference.operations.linalg import eliminated, lu_factors
+from gradagree.reference.operations.linalg import complex_lu_factors, eliminated, lu_factors
 
 
 def row_order(a: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -107,5 +107,5 @@ def cholesky(a: Any) -> Any:
 
 Duck.derived.update({
     np.linalg.solve: solve, np.linalg.inv: inverse, np.linalg.det: determinant, np.linalg.cholesky: cholesky,
-    lu_factors: eliminated,
+    lu_factors: eliminated, complex_lu_factors: complex_lu_factors.__wrapped__,  # type: ignore[attr-defined]
 })  # fmt: skip

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from gradagree.reference.operations.complex_numbers import join_parts, stacked
 from gradagree.reference.operations.primitive import overridable, register, sum_to
 
 
@@ -69,6 +70,27 @@ def lu_factors(a: Any) -> Any:
     return eliminated(a)
 
 
+@overridable
+def complex_lu_factors(a: Any) -> Any:
+    """As `lu_factors`, of complex matrices.
+
+    Args:
+        a: Real and imaginary part of matrices (2, ..., m, n) of any arithmetic.
+    """
+    return in_parts(eliminated(join_parts(a[0], a[1])))
+
+
+def in_parts(z: Any) -> Any:
+    """The real and the imaginary part of a complex array along a new first axis."""
+    return stacked((np.real(z), np.imag(z)))
+
+
+def complex_lu_vjp(g: Any, y: Any, a: Any) -> tuple[Any]:
+    """The conjugate of `lu_vjp` of the conjugate, as for every function with a complex derivative."""
+    (found,) = lu_vjp(join_parts(g[0], -g[1]), join_parts(y[0], y[1]), join_parts(a[0], a[1]))
+    return (in_parts(np.conjugate(found)),)
+
+
 def lu_vjp(g: Any, y: Any, a: Any) -> tuple[Any]:
     """The transpose of `lu_tangent`."""
     m, n = np.shape(y)[-2:]
@@ -113,6 +135,7 @@ def lu_tangent(y: Any, moved: Any) -> Any:
 
 register(np.linalg.solve, solve)
 register(lu_factors, lu_vjp)
+register(complex_lu_factors, complex_lu_vjp)
 register(np.linalg.inv, inverse)
 register(np.linalg.det, determinant)
 register(np.linalg.cholesky, cholesky)

@@ -222,3 +222,10 @@ def test_that_gradients_taken_from_that_of_the_product_of_the_factors_are_not_ac
 def test_that_a_function_of_the_phases_of_eigenvectors_is_refused() -> None:
     with pytest.raises(UsageError, match=r"no derivative for these cotangents.*ill-defined.*absolute values"):
         assert_grads(lambda z: linalg.eigh(z + z.mH)[1], (Z,))
+
+
+@pytest.mark.parametrize("name", ["complex qr", "complex eigh", "complex svd", "complex lu", "complex lstsq"])
+def test_that_forward_mode_of_complex_matrices_agrees(name: str) -> None:
+    function, args = SAMPLES[name]
+    report = assert_grads(function, args, modes="forward", layouts=False, repeat=1)
+    assert {r.verdict for r in report.records} == {Verdict.AGREE}

@@ -23,7 +23,7 @@ from gradagree.reference.operations.casts import cast
 from gradagree.reference.operations.complex_numbers import join_parts
 from gradagree.reference.operations.fourier import dft, root_of, unit_circle
 from gradagree.reference.operations.incomplete import betainc_by_order, gammainc_by_order
-from gradagree.reference.operations.linalg import lu_factors
+from gradagree.reference.operations.linalg import complex_lu_factors, lu_factors
 from gradagree.reference.operations.scatter import put, scatter_add
 
 BITS = 200
@@ -76,6 +76,7 @@ OTHERS: dict[Any, tuple[int, Callable[..., Any]]] = {
     special.logsumexp: (1, lambda x: np.logaddexp.reduce(x, axis=-1)),
     **{f: (2, lambda x, y, f=f: np.where(f(x, y), x, y)) for f in COMPARISONS},
     **{f: (1, lambda x, f=f: f(x[:2, :2] + 9 * np.eye(2))) for f in (np.linalg.inv, np.linalg.det, np.linalg.cholesky)},
+    complex_lu_factors: (1, lambda x: complex_lu_factors(np.stack([x[:3, :2] + 9 * np.eye(3, 2), x[:3, :2]]))),
     lu_factors: (1, lambda x: lu_factors(x[:3, :2] + 9 * np.eye(3, 2))),
     scatter_add: (1, lambda x: scatter_add(x, np.arange(24).reshape(4, 6) % 5, (5,))),
     dft: (2, lambda x, y: dft(np.stack([x, y]))),

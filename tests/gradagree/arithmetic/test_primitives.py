@@ -22,7 +22,7 @@ from gradagree.reference.operations.complex_numbers import HOLOMORPHIC, LOG_SUM_
 from gradagree.reference.operations.cumulative import running_max
 from gradagree.reference.operations.derivatives import STEPS
 from gradagree.reference.operations.fourier import dft
-from gradagree.reference.operations.linalg import lu_factors
+from gradagree.reference.operations.linalg import complex_lu_factors, lu_factors
 from gradagree.reference.operations.moves import CONCATENATE, STACK, gather
 from gradagree.reference.operations.scatter import put, scatter_add
 
@@ -131,6 +131,9 @@ OTHERS: dict[Any, list[Sample]] = {
     dft: [Sample(normal(2, 5)), Sample(normal(2, 2, 4), sign=1, scale="root"), Sample(normal(2, 1, 3), scale="length")],
     np.linalg.inv: [Sample(normal(2, 3, 3))],
     np.linalg.det: [Sample(normal(3, 3)), Sample(normal(2, 2, 2))],
+    complex_lu_factors: [
+        Sample(normal(2, m, n) + 3.0 * np.eye(m, n)) for m, n in ((3, 3), (2, 4), (4, 2), (1, 1))
+    ],
     lu_factors: [Sample(normal(m, n) + 3.0 * np.eye(m, n)) for m, n in ((3, 3), (2, 4), (4, 2), (1, 1))],
     np.linalg.cholesky: [Sample(0.1 * normal(3, 3) + 3.0 * np.eye(3))],
 }  # fmt: skip
