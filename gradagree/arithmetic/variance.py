@@ -48,8 +48,8 @@ class Variance(Duck):
 
     @classmethod
     def stored(cls, x: Any, model: Model) -> Self:
-        """Numbers of the dtype, exact."""
-        return cls(x, 0.0, model)
+        """Numbers of the dtype: exact, except for subnormals that the program may flush to zero."""
+        return cls(x, flushed(x, model) if model.flushes else 0.0, model)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -113,7 +113,8 @@ class Variance(Duck):
             return x
         x = np.asarray(x, dtype=np.float64)
         scaled = np.ldexp(np.frexp(x)[0], self.model.format.precision)
-        return Variance(x, np.where(scaled == np.rint(scaled), 0.0, rounding(x, self.model)), self.model)
+        own = flushed(x, self.model) if self.model.flushes else 0.0
+        return Variance(x, np.where(scaled == np.rint(scaled), own, rounding(x, self.model)), self.model)
 
     def with_model(self, model: Model) -> Variance:
         """The same numbers under another rounding model from here on."""
@@ -126,6 +127,12 @@ class Variance(Duck):
     def widen(self, by: Any) -> Variance:
         """The same numbers with an additional independent error of standard deviation `by`."""
         return Variance(self.value, self.variance + np.square(by), self.model)
+
+
+def flushed(x: Any, model: Model) -> np.ndarray:
+    """The square of each subnormal number, which a program that flushes it to zero loses as a whole."""
+    x = np.asarray(x, dtype=np.float64)
+    return np.where(np.abs(x) < model.format.smallest_normal, np.square(x), 0.0)
 
 
 def max_abs(x: np.ndarray) -> float:

@@ -5,6 +5,7 @@ Importing this module makes `gradagree.checker` judge such cases, and prove the 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ import numpy as np
 from gradagree.adapters import Answer
 from gradagree.adapters.graph_programs import taps_of
 from gradagree.arithmetic.model import FORMATS, Model
+from gradagree.arithmetic.tape import trace
 from gradagree.cases.case import sha256_of
 from gradagree.cases.graph_case import GraphArrays, GraphCase
 from gradagree.cases.graph_reference import node_values
@@ -98,9 +100,31 @@ def compared_fields(graph: TappedGraph) -> dict[str, Any]:
 
 
 def overflows(case: GraphCase, arrays: GraphArrays) -> bool:
-    """True if a value of the graph is too large for the dtype: a framework may refuse what follows from it."""
-    largest = FORMATS[case.dtype].largest
-    return any(not np.all(np.abs(x) <= largest) for x in node_values(case, arrays))
+    """True if a number of the graph, or inside a layer, is too large for the dtype.
+
+    A framework may refuse what follows from it.
+    """
+    largest, values = FORMATS[case.dtype].largest, node_values(case, arrays)
+    numbers = itertools.chain(values, *(intermediates(case, arrays, values, k) for k in range(1, case.depth + 1)))
+    return any(not np.all(np.abs(x) <= largest) for x in numbers if x is not None)
+
+
+def intermediates(case: GraphCase, arrays: GraphArrays, values: Sequence[Any], k: int) -> list[Any]:
+    """The floating-point numbers that the formula of layer k computes on the way; none for an activation."""
+    node = case.nodes[k - 1]
+    if not isinstance(node.operation, Layer):
+        return []
+    own = (arrays.by_name[name] for name in case.array_shapes if name.startswith(f"{k}."))
+    given = [np.asarray(x) for x in (*(values[i] for i in node.inputs), *own)]
+    floating = [place for place, x in enumerate(given) if x.dtype.kind == "f"]
+
+    def value(*points: Any) -> Any:
+        return node.operation.value(*(points[floating.index(i)] if i in floating else x for i, x in enumerate(given)))
+
+    with np.errstate(all="ignore"):
+        points = [given[place] for place in floating]
+        found = trace(value, *points).evaluate(points)
+    return [x for x in map(np.asarray, found) if x.dtype.kind == "f"]
 
 
 def graph_comparisons(case: GraphCase, arrays: GraphArrays, answer: Answer, model: Model) -> list[Comparison]:

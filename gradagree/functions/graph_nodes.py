@@ -71,9 +71,14 @@ class TappedGraph:
 
     def rungs(self) -> list[str]:
         """The admissible arithmetics, the finest first."""
-        narrow, flushes = self.model.narrow, self.model.flushes or self.case.dtype in FLUSHING
-        found = ["wide"] * narrow + ["stored"] + ["stored" + FLUSHED] * flushes
+        narrow = self.model.narrow
+        found = ["wide"] * narrow + ["stored"] + ["stored" + FLUSHED] * self.flushes
         return found + [OWN_SUMS if self.sums_are_narrow else SUMS + self.case.dtype] * narrow
+
+    @property
+    def flushes(self) -> bool:
+        """True if subnormal numbers may become 0."""
+        return self.model.flushes or self.case.dtype in FLUSHING
 
     @property
     def sums_are_narrow(self) -> bool:
@@ -436,10 +441,15 @@ def check_sum(graph: TappedGraph, value: int) -> Iterator[Comparison]:
     parts = [answer.cotangents[use_name(value, k, place)] for k, place in graph.uses[value]]
     observed = answer.cotangents.get(name)
     with np.errstate(all="ignore"):
-        size = np.sum(np.abs(parts), axis=0)
+        size, total, form = np.sum(np.abs(parts), axis=0), np.sum(parts, axis=0), graph.model.format
         radius = (len(parts) * (graph.model.u + OWN) + graph.model.excess) * size
-        radius = np.where(size + radius > graph.model.format.largest, np.inf, radius)
-        found = judge(observed, {"stored": Expected(np.sum(parts, axis=0), radius)})
+        radius = np.where(size + radius > form.largest, np.inf, radius)
+        expected = {"stored": Expected(total, radius)}
+        if graph.flushes:
+            lost = np.sum(np.where(np.abs(parts) < form.smallest_normal, np.abs(parts), 0.0), axis=0)
+            lost += np.where(np.abs(total) - radius < form.smallest_normal, form.smallest_normal, 0.0)
+            expected["stored" + FLUSHED] = Expected(total, radius + lost)
+        found = judge(observed, expected)
         if found.verdict.fails and not all(np.isfinite(part).all() for part in parts):
             found = found._replace(verdict=Verdict.OUT_OF_RANGE, reason=NOT_FINITE)
     node = value or graph.uses[value][0][0]

@@ -171,6 +171,7 @@ COORDINATES: Mapping[str, Callable[[np.ndarray, Any], Any]] = {
     "p": lambda p, t: p,
     "abs(p)": lambda p, t: np.abs(p),
     "min(p, 1 - p)": lambda p, t: np.minimum(p, 1 - p),
+    "abs(t)": lambda p, t: np.abs(t),
     "-p t": lambda p, t: -p * t,
     "row deviation": lambda p, t: _deviation(p),
     "row spread": lambda p, t: _spread(p),

@@ -21,6 +21,14 @@ from gradagree.report import summarize, write_reports
 from gradagree.runner import known_upstream
 from gradagree.runner.results import Journal
 
+KERNEL = (
+    "convolutional-2x4x8:convolution(axes=1,padding=1,groups=2)/4x3,hardswish,average_pool(axes=1),average_pool(axes=1),"
+    "flatten,dense/4:sse:n2:f16:saturated:s589"
+)
+SCORES = (
+    "transformer-2x4x4:layer_norm_affine,multi_head_attention,addition@0+2,rms_norm_scaled,dense/8,gelu,dense/4,"
+    "addition@3+7,layer_norm_affine,flatten(rows=True),dense/4:poisson_nll:n8:f64:saturated:s200063"
+)
 SEEN = [
     ("6-4b-5:id,hardsigmoid:sse:n4:f64:ordinary:s1", "torch:backward"),
     ("6-4b-5:id,hardsigmoid:sse:n4:f64:ordinary:s1", "torch:forward"),
@@ -31,6 +39,9 @@ SEEN = [
     ("32-16b:id:soft_margin:n8:f32:saturated:s105383508", "torch:forward"),
     ("10-64b:id,softplus_threshold:gaussian_nll:n16:f64:saturated:s334152530", "torch:forward"),
     ("64-5-12:id,softshrink,standardize:generalized_kl:n16:f16:zeros:s273182797", "jax:grad"),
+    ("5-32-12-12-48:id,maximum_zero,dropout,abs,gumbel_softmax:generalized_kl:n8:f16:tiny:s83773768", "torch:backward"),
+    (KERNEL, "torch:grad"),
+    (SCORES, "jax:packed"),
 ]
 
 

@@ -64,12 +64,39 @@ REFUSED = "recurrent-6x4:dense/4,softplus,selective_scan/2@0+2,dense/4,sigmoid:b
 """PyTorch's binary_cross_entropy raises for the NaN of a value that overflows."""
 
 
+SQUARES = (
+    "mixer-2x4x6:layer_norm_affine,transposition,dense(bias=False)/8,dense(bias=False)/8@2,gating@4+3,dense/4,"
+    "transposition,addition@0+7,layer_norm_affine,dense(bias=False)/12,dense(bias=False)/12@9,gating@11+10,"
+    "low_rank/6x2,addition@8+13,flatten,dense/4,sigmoid:bce:n2:bf16:extreme:s738"
+)
+"""The same, where the squares inside a norm overflow and no value does."""
+SUBNORMAL_INPUTS = (
+    "residual-4x4:rms_norm_scaled,relu6,dense/4,addition@0+3,gelu_tanh,dense/4:hinge_embedding:n4:f32:extreme:s200044"
+)
+"""JAX flushes inputs of 1e-38, which the norm multiplies by 32: beyond the probabilistic tolerance of what follows."""
+SUBNORMAL_SUM = (
+    "transformer-2x4x4:layer_norm_affine,dense(bias=False)/4,dense(bias=False)/4@1,dense(bias=False)/4@1,"
+    "attention(causal=True)@2+3+4,dense/4,addition@0+6,layer_norm_affine,dense(bias=False)/8,dense(bias=False)/8@8,"
+    "gating@10+9,masked_dropout,low_rank/4x2,addition@7+13,layer_norm_affine,flatten(rows=True),dense/4"
+    ":multiclass_sparsemax:n8:bf16:tiny:s200040"
+)
+"""JAX flushes a sum of cotangents that is subnormal."""
+EXTREME_KERNEL = (
+    "convolutional-2x4x8:convolution(axes=1,padding=1,groups=2,bias=False)/4x3,batch_norm,softsign,max_pool(axes=1),"
+    "transposed_convolution(axes=1,stride=2)/4x2,average_pool(axes=1),flatten,dense/4,log_softmax:kl_div_of_logs:n2"
+    ":bf16:extreme:s703"
+)
+"""oneDNN flushes subnormal numbers in bfloat16."""
+
+
 @pytest.mark.parametrize(
     ("mode", "spec"),
     [
         ("jax:packed", SCAN), ("jax:packed", CANCELLING), ("torch:backward", ZERO_ROWS), ("torch:backward", GROWTH),
         ("jax:packed", LARGE), ("torch:backward", FLUSHED), ("jax:packed", VANISHING),
         ("torch:backward", REFUSED), ("torch:backward", BIAS_FIRST), ("torch:backward", GROUPED),
+        ("torch:backward", SQUARES), ("jax:packed", SUBNORMAL_INPUTS), ("jax:packed", SUBNORMAL_SUM),
+        ("torch:backward", EXTREME_KERNEL),
         ("torch:backward", DENSE), ("torch:backward", GRU), ("torch:backward", BIAS_SUM),
     ],
 )  # fmt: skip
