@@ -180,7 +180,7 @@ COORDINATES: Mapping[str, Callable[[np.ndarray, Any], Any]] = {
     "sum of differences": lambda p, t: _sum_of_differences(p),
     "second half": lambda p, t: _second_half(p),
     "least norm of halves": lambda p, t: np.minimum(*map(_norm, _halves(p))),
-    "infinite where a target is -1": lambda p, t: np.where((t == -1).any(axis=-1, keepdims=True), np.inf, 0.0),
+    "infinite where a class is not right": lambda p, t: np.where((t < 0.5).any(axis=-1, keepdims=True), np.inf, 0.0),
 }
 KINDS: Mapping[str, Callable[[float], bool]] = {
     "zero": lambda x: x == 0, "finite": np.isfinite, "nonfinite": lambda x: not np.isfinite(x), "nan": np.isnan,

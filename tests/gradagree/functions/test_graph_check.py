@@ -67,6 +67,20 @@ def test_jax_passes(frameworks, mode):
     assert frameworks(case, "jax", mode).verdict is Verdict.AGREE
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
+def test_a_compiled_program_of_torch_passes_and_its_fault_is_found(frameworks):
+    case = GraphCase.parse("residual-2x3:layer_norm_affine,dense/3,tanh,addition@0+3:mse:n2:f32:ordinary:s4")
+    assert frameworks(case, "torch", "compile").verdict is Verdict.AGREE
+
+    def forgotten(answer):
+        (weight,) = (name for name, g in answer.gradients.items() if g.ndim == 2)
+        answer.gradients[weight] *= 2
+
+    record = frameworks(case, "torch", "compile", forgotten)
+    assert record.verdict is Verdict.DISAGREE
+    assert record.function == "dense"
+
+
 @pytest.mark.parametrize(("name", "mode"), [("torch", "vmap"), ("torch", "forward")])
 def test_modes_of_single_examples_and_forward_mode_are_unsupported(frameworks, name, mode):
     record = frameworks(drawn("mixer", 0), name, mode)

@@ -74,6 +74,22 @@ def test_that_an_entry_covers_only_its_input_region() -> None:
     assert summarize({}, [record(**_fields(known) | {"spec": ordinary})]).exit == 1
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "2-3b:id:multilabel_margin:n2:f64:ordinary:s1",
+        "residual-4x4:weight_norm/4,softplus,dense/4,concatenation@0+3,gelu,dense/4:multilabel_margin:n4:f32:grid:s368103910",
+    ],
+)
+def test_that_the_loss_of_padded_targets_in_a_compiled_program_is_known(spec: str) -> None:
+    changes: dict[str, Any] = {
+        "spec": spec, "function": "multilabel_margin", "box": "error", "entry": "E", "expected": (1.04).hex(),
+        "observed": (2.27).hex(), "mode": "compile", "dtype": "float64" if ":f64:" in spec else "float32",
+    }  # fmt: skip
+    assert summarize({}, [record(Verdict.VALUE_DIFFERS, **changes)]).exit == 0
+    assert summarize({}, [record(Verdict.VALUE_DIFFERS, **changes | {"mode": "backward"})]).exit == 1
+
+
 def _fields(one: Record) -> dict[str, Any]:
     names = ("dtype", "function", "box", "entry", "expected", "observed")
     return {name: getattr(one, name) for name in names}
