@@ -354,9 +354,8 @@ def divide(x: Any, y: Any) -> Rounded:
     least = np.abs(y.value) if y.exact else np.abs(y.value) - y.radius
     known = bool(np.minimum.reduce(least, axis=None, initial=np.inf) > 0)
     if known and zero is np.False_ and not (x.exact and y.exact):
-        spread = np.asarray(x.radius / least if y.exact else y.radius / least)
-        if not y.exact:
-            spread *= np.abs(value)  # |value| times the radius first might underflow
+        spread = np.asarray(np.abs(value) * (y.radius / least) if not y.exact else x.radius / least)
+        if not (x.exact or y.exact):
             spread += x.radius / least
         spread += quantum
         if (found := bounded(value, spread, x.model, roundings=DIVISION, keep=is_one(y))) is not None:
