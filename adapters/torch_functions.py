@@ -53,18 +53,22 @@ class TorchFunctions:
         names = [f"{name}.values()" if k in numbers else name for k, name in enumerate(names)]
         static = [leaf for _, leaf in pairs]
         results: list[str] = []
+        plain = not kwargs and len(static) == len(args) and all(x is y for x, y in zip(static, args, strict=True))
 
         def call(given: Sequence[Any]) -> list[Any]:
             leaves = list(static)
             given = [sparse[k](x) if k in sparse else x for k, x in enumerate(given)]
             for k, x in zip(at, given, strict=False):
                 leaves[k] = x
-            positional, named = pytree.tree_unflatten(leaves, spec)
+            positional, named = (tuple(leaves), {}) if plain else pytree.tree_unflatten(leaves, spec)
             if is_module:
                 parameters = dict(zip(own, given[len(at) :], strict=True))
                 found = torch.func.functional_call(function, parameters, positional, named)
             else:
                 found = function(*positional, **named)
+            if isinstance(found, torch.Tensor):
+                results[:] = ["output"]
+                return [found]
             outputs = pytree.tree_flatten_with_path(found)[0]
             tensors = [(path, y) for path, y in outputs if isinstance(y, torch.Tensor)]
             results[:] = ["output" + pytree.keystr(path) for path, _ in tensors]

@@ -3,22 +3,60 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
 
 SEED = 20240607
+bit_generator: Callable[[], Any] = vars(np.random)["get_bit_generator"]  # NumPy's type stubs lack it
+MT19937_BYTES = 4 * 624 + 4
+"""Size of the state in memory: the key and the position."""
+
+
+class NumpyState:
+    """The state of NumPy's global generator, whose memory tells whether it has changed: reading it takes long."""
+
+    known: ClassVar[NumpyState | None] = None
+
+    def __init__(self) -> None:
+        self.state = cast("Sequence[Any]", np.random.get_state())
+        self.generator, self.memory = bit_generator(), b""
+        waiting = self.state[3]  # a second normal number was drawn already; taking it leaves the memory as it is
+        if isinstance(self.generator, np.random.MT19937) and not waiting:
+            self.address = self.generator.ctypes.state_address
+            self.memory = self.contents()
+
+    @classmethod
+    def current(cls) -> NumpyState:
+        """The state; that of the last call if nothing has changed it."""
+        if cls.known is None or cls.known.has_changed():
+            cls.known = cls()
+        return cls.known
+
+    def contents(self) -> bytes:
+        return ctypes.string_at(self.address, MT19937_BYTES)
+
+    def has_changed(self) -> bool:
+        """True if the state is another one, or cannot be compared."""
+        if not self.memory or bit_generator() is not self.generator:
+            return True
+        return self.contents() != self.memory
+
+    def restore(self) -> None:
+        if self.has_changed():
+            np.random.set_state(cast(Any, self.state))
 
 
 @contextlib.contextmanager
 def seeded() -> Iterator[None]:
     """Random numbers are the same in each call, so that a function that draws some has one gradient."""
-    others = random.getstate(), np.random.get_state()
+    others, numpy_state = random.getstate(), NumpyState.current()
     on_host, on_device = torch.get_rng_state(), torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     torch.default_generator.manual_seed(SEED)  # torch.manual_seed keeps a stack trace for devices that are not in use
     if on_device:
@@ -26,8 +64,8 @@ def seeded() -> Iterator[None]:
     try:
         yield
     finally:
-        random.setstate(others[0])
-        np.random.set_state(others[1])
+        random.setstate(others)
+        numpy_state.restore()
         torch.set_rng_state(on_host)
         if on_device:
             torch.cuda.set_rng_state_all(on_device)

@@ -74,7 +74,9 @@ def is_exact(largest: np.ndarray, q: float, model: Model, accumulated: bool = Fa
 
 def may_underflow(x: np.ndarray, y: np.ndarray) -> bool:
     """True if a product of an entry of x and one of y may underflow in float64, the format of the reference."""
-    least = [np.min(size, where=size > 0, initial=1.0) for size in (x, y)]
+    least = [np.minimum.reduce(size, axis=None, initial=1.0) for size in (x, y)]
+    if not (least[0] > 0 and least[1] > 0):
+        least = [np.min(size, where=size > 0, initial=1.0) for size in (x, y)]
     return bool(least[0] * least[1] < FORMATS["float64"].smallest_normal)
 
 

@@ -15,6 +15,8 @@ from gradagree.functions.assertions import assert_grads, check_function
 torch = pytest.importorskip("torch")
 from torch.nn.utils.parametrizations import spectral_norm  # noqa: E402
 
+from gradagree.adapters.torch_state import seeded  # noqa: E402
+
 
 class Counting(torch.nn.Module):  # type: ignore[misc]
     """Multiplies by the number of its calls, which it keeps in a buffer or an attribute."""
@@ -106,3 +108,24 @@ def test_that_the_users_arrays_are_restored() -> None:
     assert "modifies args[0] in place" in report.failures[0].reason
     assert torch.equal(x, torch.ones(3))
     assert torch.equal(workspace, torch.ones(3))
+
+
+@pytest.mark.parametrize("before", [0, 1, 2])
+def test_that_the_state_of_numpy_is_restored(before: int) -> None:
+    """Of two normal numbers that are drawn at once, the second may still be waiting."""
+    generator = np.random.get_bit_generator()
+    np.random.seed(5)
+    np.random.randn(before)
+    state = np.random.get_state()
+    for _ in range(2):
+        with seeded():
+            first = np.random.randn()
+        with seeded():
+            assert np.random.randn() == first
+        with seeded():
+            np.random.seed(7)
+    with seeded():
+        np.random.set_bit_generator(np.random.MT19937(3))
+        np.random.rand()
+        np.random.set_bit_generator(generator)
+    assert [np.array_equal(x, y) for x, y in zip(np.random.get_state(), state, strict=True)] == [True] * 5
