@@ -155,7 +155,7 @@ def power_of_number(x: Any, n: Any) -> Variance:
         return Variance(value, inherited + abs(n) * variance, x.model, largest)
     with np.errstate(divide="ignore", invalid="ignore"):
         by_exponent = np.where(value == 0, 0.0, value * np.log(x.value)) ** 2 * x._lift(n).variance
-    own = np.square(LIBRARY_DEVIATIONS * x.model.u * value) + variance
+    own = np.square(LIBRARY_DEVIATIONS * x.model.accumulator.u * value) + variance
     return Variance(value, inherited + by_exponent + own, x.model, largest)
 
 
