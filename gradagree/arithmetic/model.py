@@ -59,7 +59,8 @@ class Model:
     format. `per_example`: the gradient of each example is stored before the examples are summed. `lowest`: the format
     of the program where this model stands for wider intermediates. `outer`: the model of the program around a section
     that converts its numbers to a narrower format. `products`: the format to which the factors of matrix products are
-    rounded, if that is narrower.
+    rounded, if that is narrower. `ordered`: variances of sums are those of the partial sums in the order of the terms,
+    which may be larger than those of terms with random signs.
     """
 
     format: Format
@@ -71,6 +72,7 @@ class Model:
     lowest: Format | None = None
     outer: Model | None = None
     products: Format | None = None
+    ordered: bool = False
 
     def __hash__(self) -> int:
         return self.hash

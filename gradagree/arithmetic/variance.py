@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, ClassVar, Self
 
@@ -240,6 +240,16 @@ def partial_sums_factor(terms: int, model: Model) -> float:
     return model.accumulator.u**2 / 3 * (1 + terms / 2)
 
 
+def ordered_sums(terms: Iterable[Any], total: Any, model: Model) -> Any:
+    """The variance of the roundings of all partial sums of terms in this order, or in the reverse one if larger."""
+    partial: Any = 0.0
+    found: Any = 0.0
+    for term in terms:
+        partial = partial + term
+        found = found + np.square(np.fmax(np.abs(partial), np.abs(total - partial)))
+    return model.accumulator.u**2 / 3 * found
+
+
 def stored_sum(value: Any, variance: Any, terms: int, model: Model, squares: Any) -> Variance:
     """A sum stored in the dtype: the given variance plus that of the partial sums and of storing the result.
 
@@ -275,7 +285,11 @@ def matmul(x: Any, y: Any) -> Variance:
         left, right = factors(x, y)
         variance = majorant(left, right)
     squares = matmul_squares(x.value**2, y.value) if may_overflow(x, y) else 0.0
-    return stored_sum(given_product(x.value, y.value), variance, x.shape[-1], x.model, squares)
+    product = given_product(x.value, y.value)
+    if x.model.ordered and y.ndim > 1:
+        terms = (x.value[..., k, None] * y.value[..., k, :][..., None, :] for k in range(x.shape[-1]))
+        variance = variance + ordered_sums(terms, product, x.model)
+    return stored_sum(product, variance, x.shape[-1], x.model, squares)
 
 
 def left_factor(x: Variance) -> np.ndarray:

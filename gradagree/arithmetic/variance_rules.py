@@ -32,6 +32,7 @@ from gradagree.arithmetic.variance import (
     lift_all,
     matmul,
     max_repeats,
+    ordered_sums,
     repeats,
     rounding,
     rounding_and_largest,
@@ -174,6 +175,11 @@ def total(x: Variance, axis: Any = None, keepdims: bool = False) -> Variance:
     axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
     both = axis == (-2, -1)
     count = math.prod((max_repeats if both else repeats)(x, one) for one in axes)
+    if x.model.ordered and x.size:
+        last = np.moveaxis(x.value, tuple(axes), range(-len(axes), 0))
+        rows = last.reshape(*last.shape[: x.ndim - len(axes)], -1)
+        own = ordered_sums((rows[..., k] for k in range(rows.shape[-1])), np.sum(rows, axis=-1), x.model)
+        inherited = inherited + np.reshape(own, value.shape) / count
     return sum_of_terms(value, count * inherited, squares, x.size // max(value.size, 1), x.model)
 
 

@@ -41,6 +41,7 @@ class Expected:
     probable: Tolerance in the probabilistic model, or None.
     correlated: Gives that tolerance where errors are not independent; evaluated for an array beyond the other one.
     least: Gives a lower bound of that, from this number of samples.
+    ordered: Gives the tolerance of sums in the order of their terms; evaluated for an array beyond all others.
     """
 
     value: np.ndarray
@@ -48,6 +49,7 @@ class Expected:
     probable: np.ndarray | None = None
     correlated: Callable[[], np.ndarray] | None = None
     least: Callable[[int], np.ndarray] | None = None
+    ordered: Callable[[], np.ndarray] | None = None
 
     @property
     def tolerance(self) -> np.ndarray:
@@ -145,10 +147,13 @@ def unknown(shape: Sequence[int]) -> Expected:
 
 
 def probable(
-    graph: Graph, inputs: Sequence[Any], cotangents: Sequence[Any], rung: str, dtype: str
+    graph: Graph, inputs: Sequence[Any], cotangents: Sequence[Any], rung: str, dtype: str, ordered: bool = False
 ) -> tuple[list[Any], list[Any]]:
-    """The tolerances of the outputs and gradients in the probabilistic model; None for those without one."""
-    inside = interior(rung, dtype)
+    """The tolerances of the outputs and gradients in the probabilistic model; None for those without one.
+
+    With ordered, partial sums are those in the order of the terms.
+    """
+    inside = replace(interior(rung, dtype), ordered=ordered)
     known = Variance.stored(0.0, inside)
     storing = storing_of(graph, rung, inside, model(dtype))
     keep = None if storing is None else storing.keep
@@ -307,10 +312,9 @@ def is_sharp(expected: Sequence[Expected | None], dtype: str) -> bool:
 
 
 def with_probable(
-    expected: Expected, tolerance: np.ndarray | None, correlated: Callable[[], np.ndarray] | None = None,
-    least: Callable[[int], np.ndarray] | None = None,
-) -> Expected:  # fmt: skip
-    return replace(expected, probable=tolerance, correlated=correlated, least=least)
+    expected: Expected, tolerance: np.ndarray | None, correlated: Callable[[], np.ndarray] | None = None, **more: Any
+) -> Expected:
+    return replace(expected, probable=tolerance, correlated=correlated, **more)
 
 
 def expect(
@@ -337,9 +341,12 @@ def expect_both_tolerances(
     inside = interior(rung, dtype)
     samples = SampledTolerances(functools.partial(Sampler, graph, inputs, cotangents, inside), inside, assumed)
 
+    in_order = functools.cache(lambda: probable(graph, inputs, cotangents, rung, dtype, True))
+
     def wrapped(one: Expected, which: int, k: int) -> Expected:
         least = functools.partial(samples.least, which, k)
-        return with_probable(one, assumed[which][k], lambda: samples.all[which][k], least)
+        more = {"least": least, "ordered": lambda: in_order()[which][k]}
+        return with_probable(one, assumed[which][k], lambda: samples.all[which][k], **more)
 
     values = [wrapped(y, 0, k) for k, y in enumerate(values)]
     return values, [g if g is None else wrapped(g, 1, k) for k, g in enumerate(gradients)]

@@ -133,8 +133,12 @@ def with_own(usual: Expected | None, own: Expected | None, same: Same) -> Expect
         bounds = (probable(one) if one.correlated is None else known_least(one, drawn) for one in (usual, own))
         return wider(*bounds)
 
+    def ordered(one: Expected) -> np.ndarray:
+        return probable(one) if one.ordered is None else np.fmin(one.radius, one.ordered())
+
     sampled = functools.cache(lambda: wider(correlated(usual), correlated(own)))
-    return Expected(usual.value, radius, wider(probable(usual), probable(own)), sampled, least)
+    in_order = functools.cache(lambda: wider(ordered(usual), ordered(own)))
+    return Expected(usual.value, radius, wider(probable(usual), probable(own)), sampled, least, in_order)
 
 
 def known_least(one: Expected, drawn: int) -> np.ndarray:

@@ -293,7 +293,7 @@ class WeightNorm(Layer):
         return x @ (s[:, None] * self._parts(v)[0]).T
 
     def other_value(self, x: Any, v: Any, s: Any) -> Any:
-        return x @ (s[:, None] * v * np.sum(v * v, axis=1, keepdims=True) ** -0.5).T
+        return x @ (v * (s[:, None] * np.sum(v * v, axis=1, keepdims=True) ** -0.5)).T
 
     def vjp(self, g: Any, x: Any, v: Any, s: Any) -> tuple[Any, ...]:
         direction, length = self._parts(v)

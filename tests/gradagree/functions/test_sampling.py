@@ -57,6 +57,7 @@ def test_that_correct_programs_with_shared_errors_are_not_suspect(seed: int, mon
     monkeypatch.setattr("gradagree.functions.enclosures.is_sharp", lambda *_: False)
     assert not any(finding.verdict.fails for finding in findings(seed, "float32"))
     monkeypatch.setattr(judging, "judge_by", judging.judge_within)
+    monkeypatch.setattr(judging, "in_order", lambda observed, expected, found: found)
     assert Verdict.SUSPECT in [finding.verdict for finding in findings(seed, "float32")]
 
 
@@ -73,3 +74,23 @@ def test_that_an_error_beyond_the_sampled_tolerance_stays_suspect() -> None:
     wrong[3, 4] += min(2 * limit[3, 4], expected.radius[3, 4] / 2)
     assert 1.9 * limit[3, 4] < expected.radius[3, 4]
     assert judge(wrong, {"stored": expected}).verdict is Verdict.SUSPECT
+
+
+def test_that_partial_sums_in_the_order_of_the_terms_may_be_larger_than_those_of_random_signs() -> None:
+    """The first half of the terms is positive: their sum of 64 is far larger than the root of 128 terms."""
+    signs = np.where(np.arange(128) < 64, 1.0, -1.0)
+    numbers = np.random.default_rng(7).uniform(0.5, 1.5, 128).astype(np.float32)
+    arrays = [(signs * numbers).astype(np.float64)[None, :], np.ones((128, 1))]
+    graph = trace(np.matmul, *arrays)
+    (expected,), _ = expect(graph, arrays, [None], "stored", "float32", ["float32"] * 3)
+    assert expected.probable is not None
+    assert expected.correlated is not None
+    assert expected.ordered is not None
+    known, ordered = np.fmax(expected.probable, expected.correlated()), expected.ordered()
+    assert np.all((2 * known < ordered) & (4 * ordered < expected.radius))
+    right, wrong = expected.value + (known + ordered) / 2, expected.value + 1.5 * ordered
+    assert judge(right, {"stored": expected}).verdict is Verdict.AGREE
+    assert judge(wrong, {"stored": expected}).verdict is Verdict.SUSPECT
+    (total,), _ = expect(trace(np.sum, arrays[0]), arrays[:1], [None], "stored", "float32", ["float32"] * 2)
+    assert total.ordered is not None
+    assert np.allclose(total.ordered(), ordered, rtol=0.1)
