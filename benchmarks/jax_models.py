@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -153,6 +154,58 @@ def equinox_images(key: Any) -> Built:
             return jax.vmap(one)(xs)
 
     return Images(key), (jax.random.normal(key, (2, 3, 8, 8)),)
+
+
+def alexnet(size: float, batch: int) -> tuple[Any, tuple[Any, Any]]:
+    """(a function, its parameters and images): AlexNet's shape, with a share of its weights, channels last."""
+
+    def wide(n: int) -> int:
+        return max(8, int(n * size**0.5) // 8 * 8)
+
+    kernels, widths = (11, 5, 3, 3, 3), [wide(n) for n in (64, 192, 384, 256, 256)]
+    shapes = [(k, k, a, b) for k, a, b in zip(kernels, [3, *widths[:-1]], widths, strict=True)]
+    hidden = wide(4096)
+    shapes += [(36 * widths[-1], hidden), (hidden, hidden), (hidden, 1000)]
+    keys = jax.random.split(jax.random.key(0), len(shapes) + 1)
+    params = {}
+    for k, shape in enumerate(shapes):
+        w = jax.random.normal(keys[k], shape) / jnp.sqrt(1.0 * jnp.prod(jnp.array(shape[:-1])))
+        params[f"{k}"] = {"w": w, "b": jnp.zeros(shape[-1])}
+
+    def convolution(p: Any, x: Any, stride: int, padding: int) -> Any:
+        around = [(padding, padding)] * 2
+        y = jax.lax.conv_general_dilated(
+            x, p["w"], (stride, stride), around, dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+        return jax.nn.relu(y + p["b"])
+
+    def pool(x: Any) -> Any:
+        return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 3, 3, 1), (1, 2, 2, 1), "VALID")
+
+    def model(params: Any, x: Any) -> Any:
+        x = pool(convolution(params["0"], x, 4, 2))
+        x = pool(convolution(params["1"], x, 1, 2))
+        for name in "234":
+            x = convolution(params[name], x, 1, 1)
+        x = pool(x).reshape(x.shape[0], -1)
+        for name in "56":
+            x = jax.nn.relu(x @ params[name]["w"] + params[name]["b"])
+        return x @ params["7"]["w"] + params["7"]["b"]
+
+    return model, (params, jax.random.normal(keys[-1], (batch, 224, 224, 3)))
+
+
+def passes(model: Any, args: Any) -> float:
+    """The processor time of the compiled forward and backward pass, the smallest of three."""
+    y = jax.eval_shape(model, *args)
+    run = jax.jit(lambda *args: jax.vjp(model, *args)[1](jnp.ones(y.shape, y.dtype)))
+    jax.block_until_ready(run(*args))
+    times = []
+    for _ in range(3):
+        started = time.process_time()
+        jax.block_until_ready(run(*args))
+        times.append(time.process_time() - started)
+    return min(times)
 
 
 MODELS: dict[str, Callable[[Any], Built]] = {

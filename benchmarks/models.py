@@ -1,6 +1,7 @@
 """The time and memory of the check of a whole model, beside the model's own forward and backward pass.
 
     OMP_NUM_THREADS=2 python -m benchmarks.models [--models alexnet,gpt2] [--size 1.0] [--batch N]
+    OMP_NUM_THREADS=2 python -m benchmarks.models --models jax-alexnet --size 0.33
     python -m benchmarks.models --models transformers [--out reports/models.json]
 
 The models have the shapes of AlexNet (61 million weights) and GPT-2 small (124 million weights, 128 tokens), in plain
@@ -107,9 +108,26 @@ def gpt2(size: float, batch: int) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
     return model, (torch.randint(0, words, (batch, 128)),)
 
 
-MODELS: dict[str, Callable[[float, int], tuple[nn.Module, tuple[torch.Tensor, ...]]]] = {
-    "alexnet": alexnet, "gpt2": gpt2,
+def jax_alexnet(size: float, batch: int) -> tuple[Any, tuple[Any, ...]]:
+    from benchmarks import jax_models
+
+    return jax_models.alexnet(size, batch)
+
+
+MODELS: dict[str, Callable[[float, int], tuple[Any, tuple[Any, ...]]]] = {
+    "alexnet": alexnet, "gpt2": gpt2, "jax-alexnet": jax_alexnet,
 }  # fmt: skip
+
+
+def weights_and_passes(name: str, model: Any, inputs: tuple[Any, ...]) -> tuple[int, float]:
+    """(the number of weights of a model, the time of its passes)."""
+    if not name.startswith("jax"):
+        return sum(x.numel() for x in model.parameters()), passes(model, inputs)
+    import jax
+
+    from benchmarks import jax_models
+
+    return sum(x.size for x in jax.tree_util.tree_leaves(inputs[0])), jax_models.passes(model, inputs)
 
 
 def passes(model: nn.Module, inputs: Sequence[torch.Tensor]) -> float:
@@ -133,10 +151,9 @@ def measure(name: str, size: float, batch: int) -> Report:
     """Check one model, and print a line with the figures."""
     torch.manual_seed(SEED)
     model, inputs = MODELS[name](size, batch)
-    weights = sum(x.numel() for x in model.parameters())
     small = nn.Linear(2, 2), (torch.ones(1, 2),)
     check_model(adapter_of(*small, {}), *small, {})  # imports what checks need
-    own, before = passes(model, inputs), memory()
+    (weights, own), before = weights_and_passes(name, model, inputs), memory()
     started = time.process_time()
     report = check_model(adapter_of(model, inputs, {}), model, inputs, {})
     taken = time.process_time() - started
@@ -175,7 +192,7 @@ def main() -> None:
             continue
         if name not in MODELS:
             parser.error(f"--models {name}: give some of {', '.join([*MODELS, *NEEDED])}")
-        report = measure(name, given.size, given.batch or (8 if name == "alexnet" else 1))
+        report = measure(name, given.size, given.batch or (8 if name.endswith("alexnet") else 1))
         if given.table:
             print(report)
 
