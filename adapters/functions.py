@@ -14,6 +14,10 @@ from gradagree.adapters.program import Program
 from gradagree.errors import UsageError, nearest
 
 
+class UndefinedDerivative(UsageError):
+    """A function has no derivative for these cotangents, as its framework says."""
+
+
 @dataclass
 class Call:
     """A function with its arguments, as a function of a list of arrays.

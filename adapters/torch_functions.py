@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.utils import _pytree as pytree
 
-from gradagree.adapters.functions import Call, choose, gradient_call
+from gradagree.adapters.functions import Call, UndefinedDerivative, choose, gradient_call
 from gradagree.adapters.operations import ModelObserver
 from gradagree.adapters.program import Program
 from gradagree.adapters.torch_layouts import expanded, expanded_ones, layouts, uninitialized_as_nan
@@ -285,14 +285,14 @@ def defined_gradients(
     """The gradients.
 
     Raises:
-        UsageError: PyTorch says that there is none: the function depends on the phases of complex eigenvectors.
+        UndefinedDerivative: PyTorch says that there is none: the function depends on the phases of complex eigenvectors.
     """
     try:
         return torch.autograd.grad(outputs, inputs, cotangents, retain_graph=retain_graph, allow_unused=True)
     except RuntimeError as error:
         if "ill-defined" not in str(error):
             raise
-        raise UsageError(
+        raise UndefinedDerivative(
             f"the function has no derivative for these cotangents: {str(error).splitlines()[0]} Return what does not "
             "depend on it, such as the absolute values"
         ) from error

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from gradagree.adapters.function_adapters import adapter_of
-from gradagree.adapters.functions import Call, FunctionAdapter
+from gradagree.adapters.functions import Call, FunctionAdapter, UndefinedDerivative
 from gradagree.adapters.program import UnknownOperation
 from gradagree.checker.verdict import Verdict
 from gradagree.errors import UsageError
@@ -261,7 +261,7 @@ def reverse_records(checked: CheckedCall, seeds: Sequence[Any], trials: Trials |
     kept = Unchanged(adapter, named | given)
     try:
         found, gradients = adapter.vjp(call, seeds)
-    except UsageError:
+    except UndefinedDerivative:
         raise
     except Exception as error:  # noqa: BLE001 (whatever the user's backward pass raises)
         return crashed(checked, "backward pass", "reverse", error)
