@@ -285,7 +285,7 @@ def defined_gradients(
     """The gradients.
 
     Raises:
-        UndefinedDerivative: PyTorch says that there is none: the function depends on the phases of complex eigenvectors.
+        UndefinedDerivative: PyTorch says that there is none, of a function of the phases of complex eigenvectors.
     """
     try:
         return torch.autograd.grad(outputs, inputs, cotangents, retain_graph=retain_graph, allow_unused=True)
