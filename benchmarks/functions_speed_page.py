@@ -19,24 +19,24 @@ By default `assert_grads` also makes about eight forward and backward passes of 
 float64 with error bounds, in 16 bits once for each way to keep intermediates that explains some array, so a multiple of
 a pass in 16 bits is large. `gradcheck` needs float64; its slow mode would call a function of 1e6 entries 2e6 times.
 
-What the time goes to: conditions that do not hide each other share a call. One has memory filled with NaN, another call
-in between, and one backward pass for each layout of the cotangents; the inputs in other layouts and repeated first rows
-need calls of their own, and so does each array as the only one with a gradient. Passes over arrays in other layouts take
-longer than the plain one. Results within the tolerances of the plain call are not judged again. Each operation of the
-reference with its error bound makes many passes over arrays in float64, where the function makes one or two in its
-dtype. A cotangent of ones, and repeated first rows where their results have other bits, are other numbers, for which the
-reference is evaluated again. Where the worst case is not sharp, probabilistic tolerances are another evaluation. Where
-the rows of a reference do not depend on each other, some rows are evaluated at a time, and results that agree leave only
-their limits. References whose rows depend on each other, or whose weights are factors of matrix products, are evaluated
-as a whole, which takes memory for all intermediates.
+What the time goes to: conditions that do not hide each other share a call. One has memory filled with NaN, another
+call in between, and one backward pass for each layout of the cotangents; the inputs in other layouts and repeated
+first rows need calls of their own, and so does each array as the only one with a gradient. Passes over arrays in
+other layouts take longer than the plain one. Results within the tolerances of the plain call are not judged again.
+Each operation of the reference with its error bound makes many passes over arrays in float64, where the function
+makes one or two in its dtype. A cotangent of ones, and repeated first rows where their results have other bits, are
+other numbers, for which the reference is evaluated again. Where the worst case is not sharp, probabilistic tolerances
+are another evaluation. Where the rows of a reference do not depend on each other, some rows are evaluated at a time,
+and results that agree leave only their limits. References whose rows depend on each other, or whose weights are
+factors of matrix products, are evaluated as a whole, which takes memory for all intermediates.
 
 What limits the rest: a bound, and where it is blunt a variance, for each entry of each operation takes about fifteen
-passes over arrays in NumPy, for the given cotangent and for the one of ones, and the calls under other conditions alone
-take eight passes of the function and more, so that six are out of reach with every condition tried. Of 144 weights, half
-of the time is that of three evaluations of the reference, with some forty operations each, and most of the rest that of
-calls that take ten times as long as the function itself. Memory is the inputs and cotangents in float64, the arrays in
-other layouts and the graph of a call with several backward passes, and for references that are evaluated as a whole their
-values with error bounds in float64, which are eight times as large as numbers of 16 bits.
+passes over arrays in NumPy, for the given cotangent and for the one of ones, and the calls under other conditions
+alone take eight passes of the function and more, so that six are out of reach with every condition tried. Of 144
+weights, half of the time is that of three evaluations of the reference, with some forty operations each, and most of
+the rest that of calls that take ten times as long as the function itself. Memory is the inputs and cotangents in
+float64, the arrays in other layouts and the graph of a call with several backward passes, and for references that are
+evaluated as a whole their values with error bounds in float64, which are eight times as large as numbers of 16 bits.
 """
 LARGE = """## A million entries
 
