@@ -343,6 +343,8 @@ class Accepted:
 
 SHRUNK = "shrunk.jsonl"
 MOST_NUMBERS = 40
+"""Of an array, and `MOST_IN_ALL` of all arrays of a case, that are written out."""
+MOST_IN_ALL = 200
 
 
 class Small(msgspec.Struct, frozen=True):
@@ -372,11 +374,11 @@ class Small(msgspec.Struct, frozen=True):
 def array_texts(small: Small) -> list[tuple[str, str]]:
     """Each array's name and its numbers, ``[[0, 0.5]]``; of many only how many there are."""
     found = []
-    for name, array in small.arrays.items():
-        values = array.get("values")
-        shape = [n for n in array.get("shape", ()) if isinstance(n, int)]
-        values = values if isinstance(values, list) else []
-        if len(values) > MOST_NUMBERS:
+    numbers = {name: x if isinstance(x := array.get("values"), list) else [] for name, array in small.arrays.items()}
+    most = MOST_NUMBERS if sum(map(len, numbers.values())) <= MOST_IN_ALL else 1
+    for name, values in numbers.items():
+        shape = [n for n in small.arrays[name].get("shape", ()) if isinstance(n, int)]
+        if len(values) > most:
             found.append((short_name(name), f"{len(values):,} numbers"))
         else:
             texts = [f"{value_of(x):.17g}" if isinstance(x, str | int | float) else "?" for x in values]

@@ -130,7 +130,8 @@ def _node(left: float, y: float, node: DrawnNode, faulty: bool) -> Markup:
     text = Markup('<text class="{}" x="{:g}" y="{:g}">{}</text>')
     detail = Markup('<text class="small" x="{:g}" y="{:g}" text-anchor="end">{}</text>')
     number = f"{node.number} " if node.detail != "loss" and node.number else ""
-    name = "\u2717 " * faulty + shorten(number + node.name, 22)
+    most = 22 - 4 * faulty - max(0, len(shorten(node.detail, 12)) - 7)  # bold letters are wider
+    name = "\u2717 " * faulty + shorten(number + node.name, most)
     return (
         shape.format("faulty" if faulty else "frame", left, y, WIDTH, HEIGHT)
         + text.format("loud" if faulty else "name", left + 8, y + HEIGHT / 2 + 5, name)

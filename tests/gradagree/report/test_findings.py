@@ -80,3 +80,10 @@ def test_that_many_numbers_are_counted() -> None:
     values = ["0x1p+0"] * 50
     small = Small(cause_of(record(SPEC, 2)), "", record(SPEC, 2), {"w1": {"shape": [5, 10], "values": values}})
     assert array_texts(small) == [("w1", "50 numbers")]
+
+
+def test_that_of_many_small_arrays_the_numbers_are_counted_too() -> None:
+    array = {"shape": [4], "values": ["0x1p+0"] * 4}
+    few, many = ({f"w{k}": array for k in range(n)} for n in (50, 51))
+    texts = [dict(array_texts(Small(cause_of(record(SPEC, 2)), "", record(SPEC, 2), one))) for one in (few, many)]
+    assert [set(one.values()) for one in texts] == [{"[1, 1, 1, 1]"}, {"4 numbers"}]

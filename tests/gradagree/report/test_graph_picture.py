@@ -36,6 +36,17 @@ def test_that_every_node_is_drawn_and_the_faulty_one_alone_stands_out(box: Any) 
     assert sum(name.startswith("✗") for name in names) == 1
 
 
+@pytest.mark.parametrize("box", [1, 2])
+def test_that_a_name_leaves_room_for_the_sizes_beside_it(box: int) -> None:
+    layer = "convolution(axes=1,padding=1,padding_mode=circular,bias=False)"
+    drawn = parsed(f"convolutional-2x4x8:{layer}/6x3,{layer}/128x3,flatten:sse:n2:f16:ordinary:s1", box)
+    texts = [str(text.text) for text in drawn.iter("text")]
+    for k, detail in ((1, "6x3"), (2, "128x3")):
+        name = texts[texts.index(detail) - 1]
+        assert len(name) <= (20 if k == box else 22)
+        assert name.endswith(("…", "..."))
+
+
 def test_that_a_connection_past_other_nodes_is_drawn_and_described() -> None:
     drawn = parsed(SPEC, 3)
     paths = [(path.get("class"), str(path.get("d"))) for path in drawn.iter("path")]
