@@ -57,7 +57,7 @@ class TorchFunctions:
 
         def call(given: Sequence[Any]) -> list[Any]:
             leaves = list(static)
-            given = [sparse[k](x) if k in sparse else x for k, x in enumerate(given)]
+            given = [sparse[k](x) if k in sparse else x for k, x in enumerate(given)] if sparse else given
             for k, x in zip(at, given, strict=False):
                 leaves[k] = x
             positional, named = (tuple(leaves), {}) if plain else pytree.tree_unflatten(leaves, spec)
@@ -68,7 +68,7 @@ class TorchFunctions:
                 found = function(*positional, **named)
             if isinstance(found, torch.Tensor):
                 results[:] = ["output"]
-                return [found]
+                return [found.to_dense() if is_sparse(found) else found]
             outputs = pytree.tree_flatten_with_path(found)[0]
             tensors = [(path, y) for path, y in outputs if isinstance(y, torch.Tensor)]
             results[:] = ["output" + pytree.keystr(path) for path, _ in tensors]
