@@ -21,6 +21,8 @@ from gradagree.functions.products import BLOCK, LEAST, Tally, check_product, wor
 from gradagree.reference.graph import Graph
 
 EXACT = ArrayFinding(Verdict.AGREE, "stored")
+FIRST = 2.0**40
+"""The number of the first entry, where entries are numbered to see where they are moved."""
 
 
 def judge_values(
@@ -282,7 +284,8 @@ def repeated_back(
         return None
     if g is None or function is None or g.size <= x.size or g.size % x.size:
         return None
-    places = np.asarray(function(np.arange(x.size, dtype=np.float64).reshape(x.shape))[0]).ravel()
+    numbers = FIRST + np.arange(x.size, dtype=np.float64)  # unlike what a padding puts there
+    places = np.asarray(function(numbers.reshape(x.shape))[0]).ravel() - FIRST
     order = np.argsort(places, kind="stable").reshape(x.size, -1)
     if not np.array_equal(places[order], np.broadcast_to(np.arange(x.size)[:, None], order.shape)):
         return None

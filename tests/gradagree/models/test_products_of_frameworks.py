@@ -176,6 +176,15 @@ def test_that_the_gradient_of_a_repeated_array_has_the_tolerance_of_a_sum() -> N
     assert finding(wrong).verdict.fails
 
 
+def test_that_padding_of_one_entry_is_no_repetition() -> None:
+    operation = ModelOperation("pad", "", "", ["x"], ["float32"] * 2, lambda x: [np.pad(x, (0, 3))], moves=True)
+    (g,) = draw((4,))
+    for by_x, fails in ((g[:1], False), (g.sum(keepdims=True), True)):
+        passed = [PassedGradient((0,), by_x)]
+        (found,) = judge_gradients(operation, [np.ones(1, np.float32)], [g], passed, lambda _: ("stored",))
+        assert found.verdict.fails is fails
+
+
 @pytest.mark.parametrize(
     "options",
     [
