@@ -354,16 +354,18 @@ def sum_of_rows(g: np.ndarray, observed: np.ndarray) -> ArrayFinding:
 def expected_sum(g: np.ndarray, shape: tuple[int, ...]) -> Expected:
     """The sums of the columns of a matrix in float32, in any order.
 
-    Where equal numbers are added one after the other, the roundings of the sums are equal too, so that the variance
-    grows by the factor of how many they are.
+    In every order a partial sum is at most that of the positive or that of the negative numbers. Its roundings are
+    independent, except where equal numbers are added one after the other: then the variance grows by the factor of how
+    many they are.
     """
     current, n = model("float32"), len(g)
     u = current.accumulator.u + OWN
-    value, size, squares = (np.sum(x, axis=0) for x in (g, np.abs(g), np.square(g)))
+    value, above, below = (np.sum(x, axis=0) for x in (g, np.maximum(g, 0), np.maximum(-g, 0)))
+    size, largest = above + below, np.maximum(above, below)
     radius = n * (u * size + current.quantum * (size > 0)) + 2 * current.u * np.abs(value)
     equal = np.array([np.unique(x[x != 0], return_counts=True)[1].max(initial=1) for x in g.T])
-    variance = equal * u**2 / 3 * (1 + n / 2) * squares + value**2 * (equal * n * u**2 / 9 + current.u**2 / 3)
-    probable = DEVIATIONS * (np.sqrt(variance) + n * current.quantum * (size > 0))
+    deviation = np.sqrt(equal * n / 3) * u * largest + current.u * np.abs(value)
+    probable = DEVIATIONS * (deviation + n * current.quantum * (size > 0))
     return Expected(*(x.reshape(shape) for x in (value, radius * OUTWARD, probable)))
 
 

@@ -11,11 +11,13 @@ import pytest
 jax = pytest.importorskip("jax")
 torch = pytest.importorskip("torch")
 
+from gradagree.adapters.function_adapters import adapter_of  # noqa: E402
 from gradagree.adapters.jax_products import products_of  # noqa: E402
 from gradagree.adapters.operations import ModelOperation, PassedGradient  # noqa: E402
 from gradagree.adapters.torch_operations import convolution_of  # noqa: E402
 from gradagree.functions import model_operations  # noqa: E402
 from gradagree.functions.model_operations import judge_gradients, judge_values  # noqa: E402
+from gradagree.functions.models import check_model  # noqa: E402
 
 SEED = 17
 LAST = ("NHWC", "HWIO", "NHWC")
@@ -120,8 +122,17 @@ def test_that_one_wrong_entry_of_the_gradient_of_a_bias_is_found() -> None:
     found = model_operations.sum_of_rows(g, g.sum(axis=0))
     assert found.verdict.value == "agree"
     wrong = g.sum(axis=0)
-    wrong[7] *= np.float32(1 + 8 * found.sharpness)
+    wrong[7] += 0.04  # in the worst case the tolerance is 0.4
     assert model_operations.sum_of_rows(g, wrong).verdict.fails
+
+
+def test_that_large_partial_sums_that_cancel_are_not_accused() -> None:
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(8, 32, 3), torch.nn.BatchNorm2d(32), torch.nn.AvgPool2d(28), torch.nn.Flatten()
+    )
+    torch.manual_seed(0)
+    args = (torch.randn(8, 8, 30, 30),)
+    assert not check_model(adapter_of(model, args, {}), model, args, {}).verdict.fails
 
 
 def test_that_a_sum_of_equal_rows_one_after_the_other_is_not_accused() -> None:
@@ -172,7 +183,7 @@ def test_that_the_gradient_of_a_repeated_array_has_the_tolerance_of_a_sum() -> N
     assert finding(right).verdict.value == "agree"
     assert finding(right).sharpness < 1e-4  # 4200 terms in the worst case: 1e-2
     wrong = right.copy()
-    wrong[4] += 4 * finding(right).sharpness * np.abs(right).max()
+    wrong[4] += 0.1  # in the worst case the tolerance is 0.8
     assert finding(wrong).verdict.fails
 
 
