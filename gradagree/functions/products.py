@@ -304,7 +304,9 @@ def worst_entry(left: np.ndarray, right: np.ndarray, observed: np.ndarray, tally
     n, value, size = len(terms), math.fsum(terms), math.fsum(np.abs(terms))
     u = model.accumulator.u + OWN
     radius = n * (u * size + model.quantum) * (1 + u) + model.u * abs(value)
-    variance = u**2 / 3 * (1 + n / 2) * math.fsum(terms**2) + value**2 * (n * u**2 / 9 + model.u**2 / 3)
+    equal = int(np.unique(terms[terms != 0], return_counts=True)[1].max(initial=1))
+    partial = equal * (1 + n / 2) * math.fsum(terms**2)  # sums to which equal numbers are added have equal roundings
+    variance = u**2 / 3 * partial + value**2 * (equal * n * u**2 / 9 + model.u**2 / 3)
     probable = DEVIATIONS * (math.sqrt(variance) + n * model.quantum)
     one = Expected(np.array([value]), np.array([radius * OUTWARD]), np.array([probable]))
     return judge(np.array([observed[i, j]], dtype=np.float64), {"stored": one})._replace(entry=tally.entry)

@@ -135,6 +135,14 @@ def test_that_large_partial_sums_that_cancel_are_not_accused() -> None:
     assert not check_model(adapter_of(model, args, {}), model, args, {}).verdict.fails
 
 
+def test_that_sums_of_equal_products_are_not_accused() -> None:
+    net = torch.nn.Conv2d(8, 32, 3)
+    x = torch.full((8, 8, 62, 62), 0.1)
+    g = torch.full((8, 32, 60, 60), 1 / 36000)
+    report = check_model(adapter_of(net, (x,), {}), net, (x,), {}, cotangents=[g])
+    assert not report.verdict.fails
+
+
 def test_that_a_sum_of_equal_rows_one_after_the_other_is_not_accused() -> None:
     g = np.full((4000, 6), 0.1, dtype=np.float32)
     assert not model_operations.sum_of_rows(g, np.cumsum(g, axis=0)[-1]).verdict.fails
