@@ -25,6 +25,9 @@ KERNEL = (
     "convolutional-2x4x8:convolution(axes=1,padding=1,groups=2)/4x3,hardswish,average_pool(axes=1),average_pool(axes=1),"
     "flatten,dense/4:sse:n2:f16:saturated:s589"
 )
+TINY_TARGETS = (
+    "32-10b-12b-8b-4b-255b:id,gumbel_softmax,logmeanexp,tanh,log_sigmoid:generalized_kl:n32:f32:tiny:s807643203"
+)
 SCORES = (
     "transformer-2x4x4:layer_norm_affine,multi_head_attention,addition@0+2,rms_norm_scaled,dense/8,gelu,dense/4,"
     "addition@3+7,layer_norm_affine,flatten(rows=True),dense/4:poisson_nll:n8:f64:saturated:s200063"
@@ -39,6 +42,7 @@ SEEN = [
     ("32-16b:id:soft_margin:n8:f32:saturated:s105383508", "torch:forward"),
     ("10-64b:id,softplus_threshold:gaussian_nll:n16:f64:saturated:s334152530", "torch:forward"),
     ("64-5-12:id,softshrink,standardize:generalized_kl:n16:f16:zeros:s273182797", "jax:grad"),
+    (TINY_TARGETS, "torch:backward"),
     ("5-32-12-12-48:id,maximum_zero,dropout,abs,gumbel_softmax:generalized_kl:n8:f16:tiny:s83773768", "torch:backward"),
     (KERNEL, "torch:grad"),
     (SCORES, "jax:packed"),
