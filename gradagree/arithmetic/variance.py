@@ -250,6 +250,18 @@ def ordered_sums(terms: Iterable[Any], total: Any, model: Model) -> Any:
     return model.accumulator.u**2 / 3 * found
 
 
+def equal_terms(rows: np.ndarray) -> np.ndarray:
+    """How often the most frequent number other than 0 occurs along the last axis.
+
+    Partial sums of equal terms are rounded in the same direction again and again.
+    """
+    ordered = np.sort(rows, axis=-1)
+    equal = (ordered[..., 1:] == ordered[..., :-1]) & (ordered[..., 1:] != 0)
+    counted = np.cumsum(equal, axis=-1)
+    run = counted - np.maximum.accumulate(np.where(equal, 0, counted), axis=-1)
+    return np.asarray(1 + np.max(run, axis=-1, initial=0))
+
+
 def stored_sum(value: Any, variance: Any, terms: int, model: Model, squares: Any) -> Variance:
     """A sum stored in the dtype: the given variance plus that of the partial sums and of storing the result.
 
@@ -288,7 +300,8 @@ def matmul(x: Any, y: Any) -> Variance:
     product = given_product(x.value, y.value)
     if x.model.ordered and y.ndim > 1:
         terms = (x.value[..., k, None] * y.value[..., k, :][..., None, :] for k in range(x.shape[-1]))
-        variance = variance + ordered_sums(terms, product, x.model)
+        equal = np.minimum(equal_terms(x.value)[..., None], equal_terms(np.swapaxes(y.value, -1, -2))[..., None, :])
+        variance = variance + equal * ordered_sums(terms, product, x.model)
     return stored_sum(product, variance, x.shape[-1], x.model, squares)
 
 

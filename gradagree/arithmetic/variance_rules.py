@@ -29,6 +29,7 @@ from gradagree.arithmetic.variance import (
     SMALLEST,
     Variance,
     convert,
+    equal_terms,
     lift_all,
     matmul,
     max_repeats,
@@ -179,6 +180,7 @@ def total(x: Variance, axis: Any = None, keepdims: bool = False) -> Variance:
         last = np.moveaxis(x.value, tuple(axes), range(-len(axes), 0))
         rows = last.reshape(*last.shape[: x.ndim - len(axes)], -1)
         own = ordered_sums((rows[..., k] for k in range(rows.shape[-1])), np.sum(rows, axis=-1), x.model)
+        own = equal_terms(rows) * own
         inherited = inherited + np.reshape(own, value.shape) / count
     return sum_of_terms(value, count * inherited, squares, x.size // max(value.size, 1), x.model)
 

@@ -8,7 +8,9 @@ import torch
 
 from gradagree import assert_grads
 from gradagree.arithmetic.tape import trace
+from gradagree.arithmetic.variance import equal_terms
 from gradagree.checker.verdict import Verdict
+from gradagree.functions.assertions import check_function
 from gradagree.functions.enclosures import SUMS, Expected
 from gradagree.functions.judge import judge
 from gradagree.functions.records import Disagreement
@@ -66,3 +68,28 @@ def test_that_the_terms_of_a_sum_are_found() -> None:
     ):  # fmt: skip
         graph = trace(function, x, names=["x"])
         assert largest_term(graph, [x], graph.outputs[0]) == size
+
+
+@pytest.mark.parametrize("number", [0.1, 0.3, 0.7])
+def test_that_a_sum_of_equal_terms_in_a_row_is_not_accused(number: float) -> None:
+    """All partial sums in one binade are rounded in the same direction, by the same amount."""
+    image = torch.full((2, 3, 60, 60), number)
+    report = check_function(lambda x: torch.nn.functional.avg_pool2d(x, 60), (image,), layouts=False, repeat=1)
+    assert report.verdict is Verdict.AGREE
+    rows, columns = torch.full((4, 3600), number), torch.full((3600, 4), 0.7)
+    report = check_function(torch.matmul, (rows, columns), layouts=False, repeat=1)
+    assert report.verdict is Verdict.AGREE
+
+
+def test_that_a_wrong_sum_of_equal_terms_is_found() -> None:
+    image = torch.full((2, 3, 60, 60), 0.1)
+    report = check_function(
+        lambda x: torch.nn.functional.avg_pool2d(x, 60) * 1.001, (image,), layouts=False, repeat=1,
+        reference=lambda x: np.mean(x, axis=(2, 3), keepdims=True),
+    )  # fmt: skip
+    assert report.verdict is Verdict.VALUE_DIFFERS
+
+
+def test_equal_terms_are_counted_row_by_row() -> None:
+    rows = np.array([[0.1, 0.2, 0.1, 0.1], [0.0, 0.0, 0.0, 0.5], [1.0, 2.0, 3.0, 4.0]])
+    assert equal_terms(rows).tolist() == [3, 1, 1]
