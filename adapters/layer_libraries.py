@@ -46,6 +46,11 @@ def library_function(library: str, layer: Any) -> Written | None:
     return functools.partial(written.function, module, layer)
 
 
+def imported(name: str) -> Any:
+    """A module of JAX or of a library, which is imported only when a layer runs."""
+    return importlib.import_module(name)
+
+
 class Spelling:
     """A layer in a library.
 
@@ -63,14 +68,14 @@ class Spelling:
 
 def last(x: Any) -> Any:
     """Channels from axis 1 to the end."""
-    import jax.numpy as jnp
+    jnp = imported("jax.numpy")
 
     return jnp.moveaxis(x, 1, -1)
 
 
 def first(x: Any) -> Any:
     """Channels from the end to axis 1."""
-    import jax.numpy as jnp
+    jnp = imported("jax.numpy")
 
     return jnp.moveaxis(x, -1, 1)
 
@@ -105,7 +110,7 @@ def around(layer: Any, w: Any) -> list[tuple[int, int]]:
 
 def flipped(w: Any) -> Any:
     """A kernel in the opposite order along its windows."""
-    import jax.numpy as jnp
+    jnp = imported("jax.numpy")
 
     return jnp.flip(w, tuple(range(2, w.ndim)))
 
@@ -120,7 +125,7 @@ def flax_transposed(nn: Any, layer: Any, x: Any, w: Any, b: Any = None) -> Any:
 
 
 def flax_batch_norm(nn: Any, layer: Any, x: Any, w: Any, b: Any) -> Any:
-    import jax.numpy as jnp
+    jnp = imported("jax.numpy")
 
     module = nn.BatchNorm(use_running_average=False, axis=1, epsilon=layer.eps)
     statistics = {"batch_stats": {"mean": jnp.zeros_like(w), "var": jnp.ones_like(w)}}
@@ -155,7 +160,7 @@ def flax_weight_norm(nn: Any, layer: Any, x: Any, v: Any, s: Any) -> Any:
 
 
 def flax_attention(nn: Any, layer: Any, x: Any, w: Any, b: Any, u: Any, c: Any) -> Any:
-    import jax.numpy as jnp
+    jnp = imported("jax.numpy")
 
     width = x.shape[-1]
     heads = (layer.heads, width // layer.heads)
@@ -170,7 +175,7 @@ def flax_attention(nn: Any, layer: Any, x: Any, w: Any, b: Any, u: Any, c: Any) 
 
 def flax_recurrent(nn: Any, cell: Any, parameters: Any, x: Any, states: int = 1) -> Any:
     """A cell along the first axis of x, from states of 0."""
-    import jax.numpy as jnp
+    jnp = imported("jax.numpy")
 
     start = jnp.zeros((x.shape[1], cell.features), x.dtype)
     module = nn.RNN(cell, time_major=True)
@@ -179,7 +184,7 @@ def flax_recurrent(nn: Any, cell: Any, parameters: Any, x: Any, states: int = 1)
 
 def gates(names: str, *arrays: Any) -> list[dict[str, Any]]:
     """The arrays of each gate: matrices as kernels, vectors as biases."""
-    import jax.numpy as jnp
+    jnp = imported("jax.numpy")
 
     each = [jnp.split(x, len(names)) for x in arrays]
     return [{"kernel" if x.ndim > 1 else "bias": x.T for x in one} for one in zip(*each, strict=True)]
@@ -197,7 +202,7 @@ def flax_lstm(nn: Any, layer: Any, x: Any, w: Any, u: Any, b: Any, c: Any) -> An
 
 
 def flax_gru(nn: Any, layer: Any, x: Any, w: Any, u: Any, b: Any, c: Any) -> Any:
-    import jax.numpy as jnp
+    jnp = imported("jax.numpy")
 
     n = u.shape[1]
     both = jnp.concatenate([(b + c)[: 2 * n], b[2 * n :]])
@@ -244,7 +249,7 @@ FLAX = {
 
 def key() -> Any:
     """The key that modules of equinox are built with; their parameters are replaced."""
-    import jax
+    jax = imported("jax")
 
     return jax.random.PRNGKey(0)
 
@@ -263,7 +268,7 @@ def part(path: list[str], module: Any) -> Any:
 
 def each_row(function: Any, x: Any) -> Any:
     """A function of vectors, over all axes of x but the last."""
-    import jax
+    jax = imported("jax")
 
     for _ in range(x.ndim - 1):
         function = jax.vmap(function)
@@ -281,7 +286,7 @@ def equinox_embedding(eqx: Any, layer: Any, w: Any, index: Any) -> Any:
 
 def over(function: Any, index: Any) -> Any:
     """A function of numbers, over all axes."""
-    import jax
+    jax = imported("jax")
 
     for _ in range(index.ndim):
         function = jax.vmap(function)
@@ -293,7 +298,7 @@ def bias_of(b: Any, axes: int) -> Any:
 
 
 def equinox_convolution(eqx: Any, layer: Any, x: Any, w: Any, b: Any = None) -> Any:
-    import jax
+    jax = imported("jax")
 
     module = eqx.nn.Conv(
         layer.axes, x.shape[1], w.shape[0], w.shape[2:], layer.stride, layer.padding, layer.dilation, layer.groups,
@@ -303,7 +308,7 @@ def equinox_convolution(eqx: Any, layer: Any, x: Any, w: Any, b: Any = None) -> 
 
 
 def equinox_transposed(eqx: Any, layer: Any, x: Any, w: Any, b: Any = None) -> Any:
-    import jax
+    jax = imported("jax")
 
     groups, (inputs, each, *window) = layer.groups, w.shape
     module = eqx.nn.ConvTranspose(
@@ -316,7 +321,7 @@ def equinox_transposed(eqx: Any, layer: Any, x: Any, w: Any, b: Any = None) -> A
 
 
 def equinox_batch_norm(eqx: Any, layer: Any, x: Any, w: Any, b: Any) -> Any:
-    import jax
+    jax = imported("jax")
 
     module, state = eqx.nn.make_with_state(eqx.nn.BatchNorm)(
         x.shape[1], "examples", layer.eps, mode="batch", dtype=x.dtype
@@ -334,7 +339,7 @@ def equinox_rms_norm(eqx: Any, layer: Any, x: Any, w: Any) -> Any:
 
 
 def equinox_group_norm(eqx: Any, layer: Any, x: Any, w: Any, b: Any) -> Any:
-    import jax
+    jax = imported("jax")
 
     module = eqx.nn.GroupNorm(layer.groups, x.shape[1], layer.eps)
     return jax.vmap(with_arrays(eqx, module, weight=w, bias=b))(x)
@@ -346,7 +351,7 @@ def equinox_weight_norm(eqx: Any, layer: Any, x: Any, v: Any, s: Any) -> Any:
 
 
 def equinox_attention(eqx: Any, layer: Any, x: Any, w: Any, b: Any, u: Any, c: Any) -> Any:
-    import jax
+    jax = imported("jax")
 
     module = eqx.nn.MultiheadAttention(
         layer.heads, x.shape[-1], use_query_bias=True, use_key_bias=True, use_value_bias=True, use_output_bias=True,
@@ -362,7 +367,7 @@ def equinox_attention(eqx: Any, layer: Any, x: Any, w: Any, b: Any, u: Any, c: A
 
 def along_time(cell: Any, start: Any, output: Any, x: Any) -> Any:
     """A cell of vectors along the first axis of x, for each example."""
-    import jax
+    jax = imported("jax")
 
     def step(state: Any, row: Any) -> Any:
         new = jax.vmap(cell)(row, state)
@@ -372,7 +377,7 @@ def along_time(cell: Any, start: Any, output: Any, x: Any) -> Any:
 
 
 def equinox_lstm(eqx: Any, layer: Any, x: Any, w: Any, u: Any, b: Any, c: Any) -> Any:
-    import jax.numpy as jnp
+    jnp = imported("jax.numpy")
 
     module = eqx.nn.LSTMCell(w.shape[1], u.shape[1], key=key())
     module = with_arrays(eqx, module, weight_ih=w, weight_hh=u, bias=b + c)
@@ -381,7 +386,7 @@ def equinox_lstm(eqx: Any, layer: Any, x: Any, w: Any, u: Any, b: Any, c: Any) -
 
 
 def equinox_gru(eqx: Any, layer: Any, x: Any, w: Any, u: Any, b: Any, c: Any) -> Any:
-    import jax.numpy as jnp
+    jnp = imported("jax.numpy")
 
     n = u.shape[1]
     module = eqx.nn.GRUCell(w.shape[1], n, key=key())
@@ -391,7 +396,7 @@ def equinox_gru(eqx: Any, layer: Any, x: Any, w: Any, u: Any, b: Any, c: Any) ->
 
 
 def equinox_pool(kind: str, eqx: Any, layer: Any, x: Any) -> Any:
-    import jax
+    jax = imported("jax")
 
     module = getattr(eqx.nn, f"{kind}{layer.axes}d")(layer.size, layer.stride, layer.padding)
     return jax.vmap(module)(x)
