@@ -6,7 +6,6 @@ import contextlib
 import contextvars
 import difflib
 import inspect
-import math
 import sys
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, ClassVar, NoReturn, Self
@@ -248,15 +247,15 @@ class Duck(NDArrayOperatorsMixin):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(np.shape(self._parts()[0]))
+        return self._parts()[0].shape
 
     @property
     def ndim(self) -> int:
-        return len(self.shape)
+        return self._parts()[0].ndim
 
     @property
     def size(self) -> int:
-        return math.prod(self.shape)
+        return self._parts()[0].size
 
     @property
     def dtype(self) -> np.dtype[np.float64]:

@@ -85,18 +85,6 @@ class Rounded(Duck):
         radius = np.where(tiny, np.maximum(radius, np.abs(x) + form.smallest), radius)
         return cls(x, radius, model, exactness.lowest_bit(x))
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.value.shape
-
-    @property
-    def ndim(self) -> int:
-        return self.value.ndim
-
-    @property
-    def size(self) -> int:
-        return self.value.size
-
     def _parts(self) -> tuple[Any, ...]:
         return (self.value, self.radius)
 

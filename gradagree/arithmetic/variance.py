@@ -52,18 +52,6 @@ class Variance(Duck):
         return cls(x, flushed(x, model) if model.flushes else 0.0, model)
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        return self.value.shape
-
-    @property
-    def ndim(self) -> int:
-        return self.value.ndim
-
-    @property
-    def size(self) -> int:
-        return self.value.size
-
-    @property
     def deviation(self) -> np.ndarray:
         """The standard deviation."""
         return np.asarray(np.sqrt(self.variance))

@@ -133,7 +133,9 @@ def test_that_a_hundredth_of_a_deviation_would_not_cover_correct_gradients(
 
 
 @each_dtype
-def test_that_the_center_is_the_references_result(bench: Any, dtype: str) -> None:
+def test_that_the_center_is_the_references_result(bench: Any, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for cubes, which are two products there: they differ from the reference's power in the last bits."""
+    monkeypatch.setattr(variance_functions, "whole_power", lambda x, n: x**n)
     for case in drawn(bench, dtype, "ordinary", 10):
         arrays = case.arrays()
         right = backpropagate(case.network(arrays), arrays.inputs)
@@ -145,9 +147,7 @@ def test_that_the_center_is_the_references_result(bench: Any, dtype: str) -> Non
         }
         own = Answer(float(right.E), {"inputs": arrays.inputs}, {"inputs": right.delta_p}, gradients)
         found = compare_statistically(case, arrays, own, bench.framework.models[dtype])
-        ratios = {comparison.ratio for comparison in found}
-        assert 0.0 in ratios
-        assert max(ratios) < 0.125  # cubes are two products, which differ from a power in the last bits
+        assert {comparison.ratio for comparison in found} == {0.0}
         assert len(found) == 2 + len(arrays.weights) + sum(case.biases)
 
 
