@@ -36,6 +36,16 @@ class ModuleCall(NamedTuple):
     args: tuple[Any, ...]
 
 
+def run_once(model: Any, args: Sequence[Any], hooks: Sequence[Any]) -> None:
+    """One forward pass without gradients, after which the hooks are removed."""
+    try:
+        with torch.no_grad():
+            model(*args)
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 def module_calls(model: Any, args: Sequence[Any]) -> list[ModuleCall]:
     """The calls of all modules of a model, inner ones before those that contain them.
 
@@ -62,12 +72,7 @@ def module_calls(model: Any, args: Sequence[Any]) -> list[ModuleCall]:
     for name, module in model.named_modules():
         hooks.append(module.register_forward_pre_hook(lambda m, given, name=name: enter(name, m, given)))
         hooks.append(module.register_forward_hook(lambda m, _, output, name=name: leave(name, m, output)))
-    try:
-        with torch.no_grad():
-            model(*args)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    run_once(model, args, hooks)
     return found
 
 
@@ -110,12 +115,7 @@ def running_statistics(model: Any, args: Sequence[Any]) -> list[RunningStatistic
         )
         for name, module in norms.items()
     ]
-    try:
-        with torch.no_grad():
-            model(*args)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    run_once(model, args, hooks)
     return [one for name, norm in norms.items() if name in before for one in statistics_of(name, norm, *before[name])]
 
 
