@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.correct_gradients import DTYPES, FAMILIES, Campaign, InProcess, judge_again, merged
+from gradagree.adapters import Adapter
 from gradagree.cases.architectures import draw_graph
 from gradagree.cases.regimes import Source
 from gradagree.reference import ErrorFunction
@@ -102,6 +103,17 @@ def show_detection() -> None:
         )
 
 
+def refuse_unknown(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """End with one line where an option names what there is not, before anything is written."""
+    modes = [f"{name}:{mode}" for name, adapter in Adapter.catalogue.items() for mode in adapter.modes]
+    for option, given, known in (("modes", options.modes, modes), ("families", options.families, FAMILIES)):
+        for one in given:
+            if one not in known:
+                parser.error(f"--{option} {one}: give some of {', '.join(known)}")
+    if options.part in ("again", "merge") and not (options.out and [*options.out.glob("part*.jsonl")]):
+        parser.error(f"{options.part} needs --out FOLDER, a folder with the parts of a campaign")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=["correct", "again", "merge", "detection"])
@@ -112,18 +124,18 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=10**9)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    options.modes, options.families = options.modes.split(","), options.families.split(",")
+    refuse_unknown(parser, options)
     if options.part == "detection":
         show_detection()
     elif options.part == "correct":
         path = options.out and options.out / f"part{options.start:06d}.jsonl"
-        campaign = Campaign(options.modes.split(","), options.families.split(","))
+        campaign = Campaign(options.modes, options.families)
         found = campaign.run(options.seconds, options.start, path, options.networks)
         print(len(found), dict(collections.Counter(line.verdict for line in found)))
         for line in found:
             if line.accused:
                 print(*line)
-    elif options.out is None:
-        parser.error(f"{options.part} needs --out FOLDER, the folder of a campaign")
     elif options.part == "again":
         for row in judge_again(options.out):
             print(*row)

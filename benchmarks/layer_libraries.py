@@ -13,7 +13,7 @@ import collections
 import sys
 import warnings
 
-from gradagree.adapters.layer_libraries import EQUINOX, FLAX
+from gradagree.adapters.layer_libraries import EQUINOX, FLAX, is_found
 from gradagree.functions.layers import layer_report
 from gradagree.reference import layers as layers  # registers the layers
 from gradagree.reference.layer import Layer
@@ -26,9 +26,18 @@ def main() -> None:
     parser.add_argument("--libraries", default="flax,equinox")
     parser.add_argument("--layers", help="names, separated by commas; all by default")
     options = parser.parse_args()
+    chosen = options.libraries.split(",")
+    for library in chosen:
+        if library not in KNOWN:
+            parser.error(f"--libraries {library}: give {' or '.join(KNOWN)}")
+        if not is_found(library):
+            parser.error(f"{library} is not installed: pip install {library}")
+        for name in options.layers.split(",") if options.layers else ():
+            if name not in KNOWN[library]:
+                parser.error(f"--layers {name}: {library} has {', '.join(KNOWN[library])}")
     warnings.simplefilter("ignore")
     failing = False
-    for library in options.libraries.split(","):
+    for library in chosen:
         counts: collections.Counter[str] = collections.Counter()
         names = options.layers.split(",") if options.layers else [*KNOWN[library]]
         variants = [v for name in names for v in Layer.named(name).variants() if KNOWN[library][name].allows(v)]

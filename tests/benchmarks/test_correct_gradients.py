@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
+from benchmarks import architectures
 from benchmarks.correct_gradients import FAMILIES, Campaign, Line, decoded, judge_again, merged, parts_of
 from gradagree.cases.case import Case
 from gradagree.checker.verdict import Verdict
@@ -70,3 +72,24 @@ def test_that_a_line_without_its_end_is_no_record():
     whole = Line(0, "mixer", "torch:grad", "float32", "tiny", "agree", None, None, "", 0.0, False, "")
     assert decoded(json.dumps(whole)) == whole
     assert decoded(json.dumps(whole)[:-4]) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["correct", "--families", "mixers"], "--families mixers: give some of dense"),
+        (["correct", "--modes", "torch:back"], "--modes torch:back: give some of "),
+        (["merge", "--out", "nowhere"], "merge needs --out FOLDER, a folder with the parts of a campaign"),
+        (["again"], "again needs --out FOLDER, a folder with the parts of a campaign"),
+    ],
+)
+def test_that_unknown_options_are_one_line_and_the_report_stays(
+    options: list[str], line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = architectures.PAGE.read_bytes()
+    monkeypatch.setattr(sys, "argv", ["architectures", *options])
+    with pytest.raises(SystemExit) as ended:
+        architectures.main()
+    assert ended.value.code == 2
+    assert line in capsys.readouterr().err
+    assert architectures.PAGE.read_bytes() == before
